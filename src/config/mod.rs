@@ -1,0 +1,155 @@
+//! The configuration file as written (the vendor's keys) -> [`Config`], valid by construction.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::services::Definition;
+
+/// A whole configuration. Whoever holds one need not check it again.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub globals: Globals,
+    /// Enabled inputs only.
+    pub inputs: Vec<Input>,
+    /// At least one. Every event goes to every output.
+    pub outputs: Vec<Output>,
+}
+
+/// `globals`.
+#[derive(Debug, Clone)]
+pub struct Globals {
+    pub id: String,
+    pub name: String,
+    pub debug: bool,
+    /// The syslog HOST field: `collector-<id>-<machine's name>` unless written.
+    pub host: String,
+    /// Upper bound on memory, in bytes.
+    pub memory_limit: u64,
+    /// Threads that inflate and split.
+    pub workers: usize,
+    /// Threads that GET objects, shared by all inputs.
+    pub fetchers: usize,
+    /// How long work in hand may take to finish after SIGTERM.
+    pub shutdown_timeout: Duration,
+    /// `persistence.config.directory_name`.
+    pub state_directory: PathBuf,
+}
+
+/// One `sqs_collector…` entry of `inputs`.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Its key in the file: `sqs_collector`, `sqs_collector_fdr`.
+    pub key: String,
+    pub id: String,
+    /// `base_url`, sent to SQS as it is written.
+    pub queue_url: String,
+    pub region: String,
+    pub credentials: Credentials,
+    pub endpoints: Endpoints,
+    /// False: messages are never deleted.
+    pub ack_messages: bool,
+    /// The message's body is the log itself.
+    pub direct_mode: bool,
+    /// True: everything is done but sending.
+    pub do_not_send: bool,
+    /// `sqs_visibility_timeout`.
+    pub visibility_timeout: Duration,
+    /// `sqs_wait_timeout`, at most 20 s.
+    pub wait_time: Duration,
+    /// `sqs_max_messages`, 1 to 10.
+    pub messages_per_receive: u32,
+    /// Threads that long-poll this queue.
+    pub receivers: usize,
+    pub missing_object: MissingObject,
+    /// At least one, in the order of the file.
+    pub services: Vec<Arc<Definition>>,
+}
+
+/// What becomes of a message whose object is not there (`missing_object`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingObject {
+    /// It comes again, until the queue's redrive policy takes it.
+    Retry,
+    /// It counts as done.
+    Skip,
+}
+
+/// Who calls AWS (devo-facts, section 3).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// From the file; None: the environment.
+    pub key: Option<AccessKey>,
+    /// `aws_base_account_role`.
+    pub base_role: Option<String>,
+    /// `aws_cross_account_role`, assumed with the base role's credentials.
+    pub cross_account_role: Option<String>,
+    /// `aws_external_id`, sent when the last role of the chain is assumed.
+    pub external_id: Option<String>,
+}
+
+/// A long-lived key. Its `Debug` shows the id only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    pub id: String,
+    pub secret: String,
+    pub session_token: Option<String>,
+}
+
+/// Where AWS is, if it is not AWS: `scheme://host[:port]`, without a final slash.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Endpoints {
+    pub sqs: Option<String>,
+    pub s3: Option<String>,
+    pub sts: Option<String>,
+}
+
+/// One entry of `outputs`.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Its key in the file: `devo_1`.
+    pub name: String,
+    pub destination: Destination,
+    /// Sender threads, each with a connection of its own.
+    pub senders: usize,
+}
+
+/// Where an output writes.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    Tls { address: String, port: u16, files: TlsFiles },
+    Tcp { address: String, port: u16 },
+    Console,
+}
+
+/// PEM files of a mutual-TLS connection; they exist and parse, and key and certificate match.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// The only certificate authority that is trusted; None: the machine's own (a relay without a chain).
+    pub chain: Option<PathBuf>,
+    /// Client certificate and its key; None for a relay that asks for none.
+    pub identity: Option<Identity>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Identity {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials")
+            .field("key", &self.key)
+            .field("base_role", &self.base_role)
+            .field("cross_account_role", &self.cross_account_role)
+            .field("external_id", &self.external_id.as_ref().map(|_| "…"))
+            .finish()
+    }
+}
+
+impl std::fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AccessKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}

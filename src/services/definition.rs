@@ -1,0 +1,50 @@
+//! What a service is once its row, or the user's file, has been read: valid by construction.
+
+use regex::Regex;
+
+use super::rules::{FileRule, LineRule, Rules};
+use super::template::{Field, Template};
+use crate::decode::Format;
+
+/// A service, pre-built or the user's own.
+#[derive(Debug, Clone)]
+pub struct Definition {
+    /// Name in the configuration: `aws_sqs_vpc`.
+    pub name: String,
+    /// Which object keys belong to it, where several services share a queue. None: any.
+    pub object_keys: Option<Regex>,
+    pub format: Format,
+    /// Objects that are acknowledged without being fetched (`filename_filter_rules`).
+    pub skip_objects: Rules<FileRule>,
+    /// Values taken from the object's key (`file_field_definitions`).
+    pub file_fields: Vec<Field>,
+    /// Values taken from a JSON record (`record_field_mapping`).
+    pub record_fields: Vec<Field>,
+    /// Records that are not sent (`line_filter_rules`).
+    pub drop_records: Rules<LineRule>,
+    /// Dropped records go to the table's `unknown` level instead (`send_filtered_out_to_unknown`).
+    pub send_dropped_to_unknown: bool,
+    /// Other templates for records or objects that match; the first wins (`routing_cases`).
+    pub cases: Vec<Case>,
+    /// The Devo tag (`routing_template`).
+    pub template: Template,
+}
+
+/// A template of its own for some of a service's records.
+#[derive(Debug, Clone)]
+pub struct Case {
+    pub when: Rules<LineRule>,
+    pub template: Template,
+}
+
+impl Definition {
+    /// Is the object acknowledged without a GET?
+    pub fn skips(&self, key: &str) -> bool {
+        self.skip_objects.any(|rule| rule.holds(key))
+    }
+
+    /// May an object with this key be of this service? Used only where services share a queue.
+    pub fn claims(&self, key: &str) -> bool {
+        self.object_keys.as_ref().is_none_or(|pattern| pattern.is_match(key))
+    }
+}

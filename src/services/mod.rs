@@ -1,0 +1,9 @@
+//! The registry of services, and what a service is.
+//!
+//! Pure.
+
+pub mod definition;
+pub mod rules;
+pub mod template;
+
+pub use definition::{Case, Definition};
