@@ -2,6 +2,7 @@
 pub mod ack;
 pub mod aws;
 pub mod backoff;
+pub mod budget;
 pub mod cli;
 pub mod config;
 pub mod decode;

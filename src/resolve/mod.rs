@@ -11,7 +11,7 @@
 mod shapes;
 mod task;
 
-pub use task::Task;
+pub use task::{Source, Task};
 
 /// An S3 object that a message names. The key is as S3 has it: decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,13 +4,43 @@ use super::Object;
 use crate::ack::Share;
 use crate::services::Definition;
 
-/// An object to collect, on its way from `receive` to `fetch`.
+/// Something to collect, on its way from `receive` to `fetch`.
 #[derive(Debug)]
 pub struct Task {
-    pub object: Object,
+    pub source: Source,
     pub service: Arc<Definition>,
-    /// Index of the input in the configuration: whose credentials and endpoints to use.
+    /// Index of the input in the configuration: whose credentials, endpoints and outputs to use.
     pub input: usize,
-    /// The object's part in its message.
+    /// Its part in the message.
     pub share: Share,
+}
+
+/// Where the bytes are.
+#[derive(Debug)]
+pub enum Source {
+    S3(Object),
+    /// In the message itself (`direct_mode`).
+    Body {
+        message_id: String,
+        bytes: Vec<u8>,
+    },
+}
+
+impl Source {
+    /// The object's key, which rules and fields look at; empty for a body.
+    pub fn key(&self) -> &str {
+        match self {
+            Source::S3(object) => &object.key,
+            Source::Body { .. } => "",
+        }
+    }
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Source::S3(object) => object.fmt(f),
+            Source::Body { message_id, .. } => write!(f, "the body of message {message_id}"),
+        }
+    }
 }
