@@ -32,6 +32,17 @@ pub const AWS_BACKOFF_MAX: Duration = Duration::from_secs(20);
 /// Credentials are refreshed this long before they expire; less when they live shorter.
 pub const CREDENTIALS_REFRESH_EARLY: Duration = Duration::from_secs(300);
 
+/// Entries of one SQS batch call, and messages of one receive: SQS's own limit.
+pub const SQS_BATCH: usize = 10;
+/// The body of an unsuccessful answer; AWS's are below 2 KiB, a proxy's page may be longer.
+pub const AWS_REFUSAL_BYTES_MAX: usize = 256 * KIB;
+/// How long an assumed role's keys live: what AWS allows when one role assumes the next.
+pub const ROLE_SESSION: Duration = Duration::from_secs(3600);
+/// After a failed refresh the old credentials are used for this long before the next try.
+pub const CREDENTIALS_RETRY: Duration = Duration::from_secs(30);
+/// Redirects to a bucket's region that one call follows: the answer's, and one more if the bucket moved.
+pub const S3_REDIRECTS_MAX: u32 = 2;
+
 // ---- objects ------------------------------------------------------------------------------------
 
 /// One range GET. Large enough that its latency is lost in its transfer, small enough that a retry
