@@ -65,6 +65,16 @@ pub const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// Wait between receives that fail.
 pub const RECEIVE_BACKOFF_FIRST: Duration = Duration::from_millis(500);
 pub const RECEIVE_BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// Entries of one SQS batch call, and messages of one receive: SQS's own limit.
+pub const SQS_BATCH: usize = 10;
+/// The body of an unsuccessful answer; AWS's are below 2 KiB, a proxy's page may be longer.
+pub const AWS_REFUSAL_BYTES_MAX: usize = 256 * KIB;
+/// How long an assumed role's keys live: what AWS allows when one role assumes the next.
+pub const ROLE_SESSION: Duration = Duration::from_secs(3600);
+/// After a failed refresh the old credentials are used for this long before the next try.
+pub const CREDENTIALS_RETRY: Duration = Duration::from_secs(30);
+/// Redirects to a bucket's region that one call follows: the answer's, and one more if the bucket moved.
+pub const S3_REDIRECTS_MAX: u32 = 2;
 
 // ---- objects ------------------------------------------------------------------------------------
 

@@ -1,1 +1,47 @@
-//! aws
+//! Everything that speaks to AWS: blocking, over one shared `ureq` agent, signed with SigV4.
+//!
+//! | file | what | touches the world |
+//! |---|---|---|
+//! | `endpoint` | region -> partition -> address; overrides | no |
+//! | `request` | a request before it is signed, an answer's head | no |
+//! | `sign` | SigV4, by `aws-sigv4` | no |
+//! | `s3`, `sqs`, `sts` | requests to bytes, answers to types | no |
+//! | `error`, `failure` | what went wrong, for operators and for callers; its forms on the wire | no |
+//! | `proxy` | which proxy, if any, leads to a host | no |
+//! | `backoff` | the stop flag, waits between tries | threads |
+//! | `http` | the agent: pool, time-outs, certificates | sockets |
+//! | `client` | sign, send, classify, try again | sockets, clock |
+//! | `credentials` | keys and roles, refreshed before they expire | sockets, clock |
+//! | `queue`, `bucket`, `identity` | [`Sqs`], [`S3`], [`Sts`]: the calls the stages make | sockets |
+
+pub mod backoff;
+pub mod bucket;
+pub mod client;
+pub mod credentials;
+pub mod endpoint;
+pub mod error;
+pub mod failure;
+pub mod http;
+pub mod identity;
+pub mod proxy;
+pub mod queue;
+pub mod request;
+pub mod s3;
+pub mod sign;
+pub mod sqs;
+pub mod sts;
+
+#[cfg(test)]
+mod testing;
+
+pub use self::backoff::Stop;
+pub use self::bucket::{Part, S3};
+pub use self::client::{Client, Clock};
+pub use self::credentials::{Credentials, Provider};
+pub use self::error::{Error, Kind};
+pub use self::http::Http;
+pub use self::identity::Sts;
+pub use self::queue::Sqs;
+pub use self::request::Request;
+pub use self::s3::GetObject;
+pub use self::sqs::{Attributes, Failure, Message, Redrive};

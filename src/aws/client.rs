@@ -1,0 +1,302 @@
+//! One call to AWS: sign, send, classify, try again where that helps.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use super::backoff::{Stop, delay};
+use super::credentials::{Credentials, Provider};
+use super::endpoint;
+use super::error::{Error, Kind};
+use super::failure::Refusal;
+use super::http::{Answer, Fault, Http};
+use super::request::Request;
+use super::sign::sign;
+use crate::config;
+use crate::limits::{AWS_ANSWER_BYTES_MAX, AWS_ATTEMPTS, AWS_BACKOFF_MAX, AWS_REFUSAL_BYTES_MAX};
+
+/// Calls AWS as one identity, from one region. Clones share connections, credentials and clock.
+#[derive(Clone)]
+pub struct Client {
+    http: Http,
+    provider: Provider,
+    region: Arc<str>,
+    endpoints: Arc<config::Endpoints>,
+    clock: Clock,
+    stop: Stop,
+}
+
+/// AWS's clock: this machine's, corrected when AWS has complained. Clones share the correction.
+#[derive(Debug, Clone, Default)]
+pub struct Clock(Arc<AtomicI64>);
+
+impl Clock {
+    /// What AWS's clock shows now.
+    pub fn now(&self) -> SystemTime {
+        let now = SystemTime::now();
+        let skew_ms = self.skew_ms();
+        let skew = Duration::from_millis(skew_ms.unsigned_abs());
+        let corrected = if skew_ms < 0 { now.checked_sub(skew) } else { now.checked_add(skew) };
+        corrected.unwrap_or(now)
+    }
+
+    /// Corrects the clock: AWS's shows `server` at this moment.
+    pub fn set(&self, server: SystemTime) {
+        let now = SystemTime::now();
+        let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        let skew_ms = match server.duration_since(now) {
+            Ok(ahead) => millis(ahead),
+            Err(behind) => -millis(behind.duration()),
+        };
+        self.0.store(skew_ms, Ordering::Relaxed);
+    }
+
+    /// AWS's clock minus this machine's, in milliseconds.
+    pub fn skew_ms(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Client {
+    /// A client for one input: credentials by the file, endpoint overrides by the file and the environment.
+    /// Nothing is sent yet. `stop` ends waits between tries; calls are still possible after it.
+    pub fn new(
+        http: &Http,
+        credentials: &config::Credentials,
+        endpoints: &config::Endpoints,
+        region: &str,
+        stop: &Stop,
+    ) -> Self {
+        let endpoints = endpoint::resolve(endpoints, |name| std::env::var(name).ok());
+        let first = Self::with(http, Provider::base(credentials), region, endpoints, stop);
+        let provider = Provider::new(credentials, &first);
+        Self { provider, ..first }
+    }
+
+    /// A client of given parts; `endpoints` are taken as they are.
+    pub fn with(
+        http: &Http,
+        provider: Provider,
+        region: &str,
+        endpoints: config::Endpoints,
+        stop: &Stop,
+    ) -> Self {
+        Self {
+            http: http.clone(),
+            provider,
+            region: region.into(),
+            endpoints: Arc::new(endpoints),
+            clock: Clock::default(),
+            stop: stop.clone(),
+        }
+    }
+
+    /// The same connections, clock and endpoints for another identity.
+    pub fn acting_as(&self, provider: Provider) -> Self {
+        Self { provider, ..self.clone() }
+    }
+
+    /// The same identity with another stop flag: for work that goes on while the rest stops.
+    pub fn stopped_by(&self, stop: &Stop) -> Self {
+        Self { stop: stop.clone(), ..self.clone() }
+    }
+
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// Overrides, environment included.
+    pub fn endpoints(&self) -> &config::Endpoints {
+        &self.endpoints
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
+    pub fn provider(&self) -> &Provider {
+        &self.provider
+    }
+
+    /// Makes the call and reads a successful answer with `read`, which may run again after a [`Fault`] of
+    /// kind [`Kind::Transient`]. Up to [`AWS_ATTEMPTS`] tries.
+    pub fn call<T>(
+        &self,
+        request: &Request,
+        mut read: impl FnMut(&mut Answer) -> Result<T, Fault>,
+    ) -> Result<T, Error> {
+        let mut tries = Tries::default();
+        loop {
+            let credentials = self.provider.credentials()?;
+            match self.once(request, &credentials, &mut read) {
+                Ok(value) => return Ok(value),
+                Err(error) => self.prepare_retry(&mut tries, &credentials, error)?,
+            }
+        }
+    }
+
+    /// Makes the call and parses the whole body of a successful answer.
+    pub fn call_and_parse<T, E: std::fmt::Display>(
+        &self,
+        request: &Request,
+        parse: impl Fn(&[u8]) -> Result<T, E>,
+    ) -> Result<T, Error> {
+        self.call(request, |answer| {
+            let body = answer.read_all(AWS_ANSWER_BYTES_MAX)?;
+            let unreadable =
+                |error| Fault { kind: Kind::BadRequest, message: format!("unreadable answer: {error}") };
+            parse(&body).map_err(unreadable)
+        })
+    }
+
+    fn once<T>(
+        &self,
+        request: &Request,
+        credentials: &Credentials,
+        read: &mut impl FnMut(&mut Answer) -> Result<T, Fault>,
+    ) -> Result<T, Error> {
+        let key_id = &credentials.access_key_id;
+        let failed = |fault: Fault| Error::local(request, fault.kind, fault.message).with_key(key_id);
+        let signed = sign(request, credentials, self.clock.now())
+            .map_err(|error| Error::local(request, Kind::BadRequest, error.to_string()))?;
+        let mut answer = self.http.send(request, &signed).map_err(failed)?;
+        if answer.is_success() {
+            return read(&mut answer).map_err(failed);
+        }
+        let body = answer.read_some(AWS_REFUSAL_BYTES_MAX);
+        Err(Error::refused(request, key_id, Refusal::read(answer.status, &answer.headers, &body)))
+    }
+
+    /// Does what has to be done before the next try; Err: there is none.
+    fn prepare_retry(&self, tries: &mut Tries, used: &Credentials, error: Error) -> Result<(), Error> {
+        tries.made += 1;
+        let goes_on = match error.kind() {
+            Kind::Skewed => !std::mem::replace(&mut tries.clock_set, true) && self.correct_clock(&error),
+            Kind::Expired => !std::mem::replace(&mut tries.renewed, true) && self.renew(used),
+            Kind::Throttled | Kind::Transient => {
+                tries.made < AWS_ATTEMPTS && self.back_off(tries.made, &error)
+            }
+            _ => false,
+        };
+        if goes_on { Ok(()) } else { Err(error.after(tries.made)) }
+    }
+
+    fn correct_clock(&self, error: &Error) -> bool {
+        let Some(server_time) = error.server_time() else { return false };
+        self.clock.set(server_time);
+        log::warn!(
+            "this machine's clock differs from AWS's by {} s; corrected for signing",
+            self.clock.skew_ms() / 1000
+        );
+        true
+    }
+
+    fn renew(&self, used: &Credentials) -> bool {
+        log::info!("the credentials have expired before their time; asking for new ones");
+        self.provider.invalidate(&used.access_key_id);
+        true
+    }
+
+    /// False: the program is being stopped.
+    fn back_off(&self, made: u32, error: &Error) -> bool {
+        let asked_for = error.retry_after().map(|wait| wait.min(AWS_BACKOFF_MAX));
+        let wait = asked_for.unwrap_or_else(|| delay(made, fastrand::f64));
+        log::debug!("try {made} of {AWS_ATTEMPTS} failed, next in {wait:?}: {error}");
+        !self.stop.wait(wait)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Tries {
+    made: u32,
+    clock_set: bool,
+    renewed: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::testing::{Server, Step, answer};
+    use crate::aws::{Sqs, Sts};
+
+    const NOBODY: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>a</Arn><UserId>u</UserId>\
+        <Account>1</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
+
+    fn fails(code: &str, status: u16, headers: &str) -> Step {
+        answer(status, headers, format!("<ErrorResponse><Error><Code>{code}</Code></Error></ErrorResponse>"))
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_is_set_once() {
+        let date = "date: Sat, 03 Feb 2024 04:05:06 GMT\r\n";
+        let server = Server::play(vec![fails("RequestTimeTooSkewed", 403, date), answer(200, "", NOBODY)]);
+        let client = server.client(&Stop::new());
+        assert_eq!(Sts::new(client.clone()).caller_identity().unwrap().account, "1");
+        let seen = server.seen();
+        assert!(seen[1].head.contains("x-amz-date: 20240203T04"), "{}", seen[1].head);
+        assert!(client.clock().skew_ms() < 0);
+
+        let script = vec![fails("RequestTimeTooSkewed", 403, date), fails("RequestTimeTooSkewed", 403, date)];
+        let server = Server::play(script);
+        let error = Sts::new(server.client(&Stop::new())).caller_identity().unwrap_err();
+        assert_eq!((error.kind(), server.seen().len()), (&Kind::Skewed, 2));
+    }
+
+    #[test]
+    fn what_cannot_get_better_is_tried_once() {
+        let server = Server::play(vec![fails("SignatureDoesNotMatch", 403, "")]);
+        let error = Sts::new(server.client(&Stop::new())).caller_identity().unwrap_err();
+        assert_eq!((error.kind(), server.seen().len()), (&Kind::Denied, 1));
+    }
+
+    #[test]
+    fn a_stopped_client_still_calls_but_does_not_wait() {
+        let stop = Stop::new();
+        stop.stop();
+        let server = Server::play(vec![fails("Throttling", 400, "retry-after: 20\r\n")]);
+        let error = Sts::new(server.client(&stop)).caller_identity().unwrap_err();
+        assert_eq!((error.kind(), server.seen().len()), (&Kind::Throttled, 1));
+    }
+
+    #[test]
+    fn a_refused_connection_names_the_endpoint() {
+        let server = Server::play(vec![]);
+        let (client, endpoint) = (server.client(&Stop::new()), server.endpoint.clone());
+        server.seen();
+        let error = Sqs::new(client, "http://q/1/n").unwrap().attributes().unwrap_err();
+        assert_eq!(error.kind(), &Kind::Transient);
+        assert!(error.to_string().contains(&endpoint), "{error}");
+    }
+
+    #[test]
+    fn a_shut_agent_says_that_it_was_stopped() {
+        let server = Server::play(vec![]);
+        let client = server.client(&Stop::new());
+        client.http.shutdown();
+        let error = Sts::new(client).caller_identity().unwrap_err();
+        assert_eq!(error.kind(), &Kind::Stopped);
+    }
+
+    #[test]
+    fn the_queue_s_url_is_sent_as_it_is_and_batches_are_of_ten() {
+        let server = Server::play(vec![
+            answer(200, "", r#"{"Failed":[{"Id":"3","Code":"InternalError"}]}"#),
+            answer(200, "", r#"{"Failed":[{"Id":"1","Code":"ReceiptHandleIsInvalid","SenderFault":true}]}"#),
+        ]);
+        let sqs = Sqs::new(server.client(&Stop::new()), "https://odd.example/x/y.fifo").unwrap();
+        let ids = (0..12).map(|at| format!("id{at}")).collect::<Vec<_>>();
+        let messages = ids.iter().map(|id| (id.as_str(), "handle")).collect::<Vec<_>>();
+        let failed = sqs.delete(&messages).unwrap();
+        assert_eq!((failed[0].id.as_str(), failed[0].kind()), ("id3", Kind::Transient));
+        assert_eq!((failed[1].id.as_str(), failed[1].kind()), ("id11", Kind::ReceiptHandle));
+        let seen = server.seen();
+        assert!(seen[0].body.contains("https://odd.example/x/y.fifo"), "{}", seen[0].body);
+        assert!(seen[0].head.contains("x-amz-target: AmazonSQS.DeleteMessageBatch"), "{}", seen[0].head);
+        let entries = seen.iter().map(|seen| seen.body.matches("ReceiptHandle").count()).collect::<Vec<_>>();
+        assert_eq!(entries, [10, 2]);
+    }
+}

@@ -1,0 +1,192 @@
+//! Where a service is: region -> partition -> DNS suffix, unless an override says otherwise.
+
+use crate::config::Endpoints;
+
+/// The three services that the main job calls; each has an override of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    Sqs,
+    S3,
+    Sts,
+}
+
+/// Overrides of one input. The file's setting wins over `AWS_ENDPOINT_URL_SQS` (`_S3`, `_STS`), which wins
+/// over `AWS_ENDPOINT_URL`. `env` reads the environment; empty values count as absent.
+pub fn resolve(written: &Endpoints, env: impl Fn(&str) -> Option<String>) -> Endpoints {
+    let from_env = |name: &str| env(name).filter(|value| !value.trim().is_empty());
+    let pick = |own: &Option<String>, name: &str| {
+        let found = own.clone().or_else(|| from_env(name)).or_else(|| from_env("AWS_ENDPOINT_URL"));
+        found.map(|url| url.trim().trim_end_matches('/').to_owned())
+    };
+    Endpoints {
+        sqs: pick(&written.sqs, "AWS_ENDPOINT_URL_SQS"),
+        s3: pick(&written.s3, "AWS_ENDPOINT_URL_S3"),
+        sts: pick(&written.sts, "AWS_ENDPOINT_URL_STS"),
+    }
+}
+
+/// `https://sqs.<region>.<suffix>`.
+pub fn regional(service: Service, region: &str) -> String {
+    let name = match service {
+        Service::Sqs => "sqs",
+        Service::S3 => "s3",
+        Service::Sts => "sts",
+    };
+    format!("https://{name}.{region}.{}", dns_suffix(region))
+}
+
+/// The partition's name in ARNs: `aws`, `aws-cn`, `aws-us-gov`, `aws-iso`, …
+pub fn partition(region: &str) -> &'static str {
+    partition_row(region).1
+}
+
+/// The partition's domain: `amazonaws.com`, `amazonaws.com.cn`, …
+pub fn dns_suffix(region: &str) -> &'static str {
+    partition_row(region).2
+}
+
+/// Endpoint and path prefix of a bucket: virtual-hosted on AWS, path style for custom endpoints and for
+/// names that a wildcard certificate does not cover.
+pub fn bucket(region: &str, bucket: &str, over: Option<&str>) -> (String, String) {
+    match over {
+        Some(endpoint) => (endpoint.to_owned(), format!("/{bucket}")),
+        None if is_host_label(bucket) => {
+            (format!("https://{bucket}.s3.{region}.{}", dns_suffix(region)), String::new())
+        }
+        None => (regional(Service::S3, region), format!("/{bucket}")),
+    }
+}
+
+/// `scheme://host[:port]` of a URL such as a queue's; None when it has no http(s) scheme or no host.
+pub fn origin(url: &str) -> Option<&str> {
+    let (scheme, rest) = url.split_once("://")?;
+    if !scheme.eq_ignore_ascii_case("https") && !scheme.eq_ignore_ascii_case("http") {
+        return None;
+    }
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    let valid = !host.is_empty() && !host.starts_with(':') && host.bytes().all(plain);
+    valid.then(|| &url[..scheme.len() + 3 + host.len()])
+}
+
+/// The region that an address of AWS names, for advice: `sqs.eu-west-1.amazonaws.com`,
+/// `bucket.s3.eu-west-1.amazonaws.com`, `eu-west-1.queue.amazonaws.com`.
+pub fn region_of(address: &str) -> Option<&str> {
+    let host = address.split_once("://").map_or(address, |(_, rest)| rest).split(['/', ':']).next()?;
+    let domain = host.find(".amazonaws.com")?;
+    host[..domain].split('.').rev().find(|label| looks_like_region(label))
+}
+
+/// Prefix of the region's name, partition, domain. The first row that fits; the last fits all.
+const PARTITIONS: &[(&str, &str, &str)] = &[
+    ("cn-", "aws-cn", "amazonaws.com.cn"),
+    ("us-gov-", "aws-us-gov", "amazonaws.com"),
+    ("us-isob-", "aws-iso-b", "sc2s.sgov.gov"),
+    ("us-isof-", "aws-iso-f", "csp.hci.ic.gov"),
+    ("eu-isoe-", "aws-iso-e", "cloud.adc-e.uk"),
+    ("us-iso-", "aws-iso", "c2s.ic.gov"),
+    ("eusc-", "aws-eusc", "amazonaws.eu"),
+    ("", "aws", "amazonaws.com"),
+];
+
+fn partition_row(region: &str) -> (&'static str, &'static str, &'static str) {
+    let fits = |row: &&(&str, &str, &str)| region.starts_with(row.0);
+    PARTITIONS.iter().find(fits).copied().unwrap_or(("", "aws", "amazonaws.com"))
+}
+
+/// One DNS label, so `*.s3.<region>.<suffix>` covers it.
+fn is_host_label(name: &str) -> bool {
+    let edge = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let bytes = name.as_bytes();
+    (1..=63).contains(&bytes.len())
+        && edge(bytes.first())
+        && edge(bytes.last())
+        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
+}
+
+fn looks_like_region(label: &str) -> bool {
+    let parts = label.split('-').collect::<Vec<_>>();
+    parts.len() >= 3
+        && parts[parts.len() - 1].bytes().all(|b| b.is_ascii_digit())
+        && parts[..parts.len() - 1].iter().all(|part| part.bytes().all(|b| b.is_ascii_lowercase()))
+        && parts.iter().all(|part| !part.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_follow_the_region() {
+        let rows = [
+            ("us-east-1", "aws", "https://sqs.us-east-1.amazonaws.com"),
+            ("cn-north-1", "aws-cn", "https://sqs.cn-north-1.amazonaws.com.cn"),
+            ("us-gov-west-1", "aws-us-gov", "https://sqs.us-gov-west-1.amazonaws.com"),
+            ("us-iso-east-1", "aws-iso", "https://sqs.us-iso-east-1.c2s.ic.gov"),
+            ("us-isob-east-1", "aws-iso-b", "https://sqs.us-isob-east-1.sc2s.sgov.gov"),
+        ];
+        for (region, name, endpoint) in rows {
+            assert_eq!(partition(region), name);
+            assert_eq!(regional(Service::Sqs, region), endpoint);
+        }
+    }
+
+    #[test]
+    fn buckets_are_virtual_hosted_only_where_the_certificate_covers_them() {
+        let at = |name, over| bucket("eu-west-1", name, over);
+        assert_eq!(at("logs-s3alias", None).0, "https://logs-s3alias.s3.eu-west-1.amazonaws.com");
+        let path_style = ("https://s3.eu-west-1.amazonaws.com".to_owned(), "/my.logs".to_owned());
+        assert_eq!(at("my.logs", None), path_style);
+        assert_eq!(at("Upper_Case", None).1, "/Upper_Case");
+        let over = Some("http://127.0.0.1:9000");
+        assert_eq!(at("logs", over), ("http://127.0.0.1:9000".to_owned(), "/logs".to_owned()));
+    }
+
+    #[test]
+    fn the_file_wins_over_the_own_variable_and_that_over_the_general_one() {
+        let env = |name: &str| match name {
+            "AWS_ENDPOINT_URL" => Some("http://all:1/".to_owned()),
+            "AWS_ENDPOINT_URL_S3" => Some("http://s3:2".to_owned()),
+            "AWS_ENDPOINT_URL_STS" => Some(String::new()),
+            _ => None,
+        };
+        let written = Endpoints { sqs: Some("http://file:3/".to_owned()), ..Endpoints::default() };
+        let found = resolve(&written, env);
+        assert_eq!(found.sqs.as_deref(), Some("http://file:3"));
+        assert_eq!(found.s3.as_deref(), Some("http://s3:2"));
+        assert_eq!(found.sts.as_deref(), Some("http://all:1"));
+        assert_eq!(resolve(&Endpoints::default(), |_| None), Endpoints::default());
+    }
+
+    #[test]
+    fn origin_is_scheme_and_host() {
+        assert_eq!(
+            origin("https://sqs.us-west-1.amazonaws.com/1/q"),
+            Some("https://sqs.us-west-1.amazonaws.com")
+        );
+        assert_eq!(origin("http://localhost:4566/000/q?x"), Some("http://localhost:4566"));
+        assert_eq!(origin("http://[::1]:80"), Some("http://[::1]:80"));
+        for bad in ["", "q", "ftp://host/q", "https:///q", "https://a b/q", "https://u@h/q", "https://:80/"] {
+            assert_eq!(origin(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn regions_in_addresses() {
+        assert_eq!(region_of("https://sqs.us-west-1.amazonaws.com/1/q"), Some("us-west-1"));
+        assert_eq!(region_of("https://us-gov-west-1.queue.amazonaws.com/1/q"), Some("us-gov-west-1"));
+        assert_eq!(region_of("b.s3.cn-north-1.amazonaws.com.cn"), Some("cn-north-1"));
+        assert_eq!(region_of("https://queue.amazonaws.com/1/q"), None);
+        assert_eq!(region_of("http://localhost:4566/1/q"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_breaks_the_readers(text in "\\PC{0,40}") {
+            let _ = region_of(&text);
+            if let Some(found) = origin(&text) {
+                proptest::prop_assert!(text.starts_with(found));
+            }
+        }
+    }
+}

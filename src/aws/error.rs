@@ -1,0 +1,351 @@
+//! One error for every call: what an operator needs to act, and what a caller needs to decide.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use super::endpoint;
+use super::failure::Refusal;
+use super::request::Request;
+
+/// What callers decide by, so that nobody compares strings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// AWS asks for fewer calls.
+    Throttled,
+    /// 5xx, reset, time-out, name not found, handshake failed, body cut short: worth another try.
+    Transient,
+    /// Our clock and AWS's differ too much.
+    Skewed,
+    /// The session token has expired.
+    Expired,
+    /// Wrong key, missing permission, or no credentials at all.
+    Denied,
+    /// No such object, bucket or queue.
+    NotFound,
+    /// The object was replaced since its first range was read (412).
+    Changed,
+    /// The bucket lives elsewhere.
+    Redirect { region: Option<String> },
+    /// The range begins behind the object's end; its size, if the answer says.
+    InvalidRange { total: Option<u64> },
+    /// The message is not ours any more: deleted, or its visibility ran out.
+    ReceiptHandle,
+    /// The program is being stopped.
+    Stopped,
+    /// Anything else: trying again will not help.
+    BadRequest,
+}
+
+/// A call that failed for good. Cheap to clone and to return.
+#[derive(Clone, thiserror::Error)]
+pub struct Error(Box<Details>);
+
+#[derive(Debug, Clone)]
+struct Details {
+    kind: Kind,
+    action: &'static str,
+    resource: String,
+    endpoint: String,
+    region: String,
+    /// Shortened: `AKIA…MPLE`.
+    key_id: Option<String>,
+    /// 0: no answer.
+    status: u16,
+    code: String,
+    /// AWS's message, or what went wrong before there was one.
+    message: String,
+    attempts: u32,
+    server_time: Option<SystemTime>,
+    retry_after: Option<Duration>,
+}
+
+impl Error {
+    /// AWS answered, and the answer is no.
+    pub fn refused(request: &Request, key_id: &str, refusal: Refusal) -> Self {
+        let mut error = Self::local(request, refusal.kind(), refusal.message);
+        error.0.key_id = Some(shortened(key_id));
+        error.0.status = refusal.status;
+        error.0.code = refusal.code;
+        error.0.server_time = refusal.server_time;
+        error.0.retry_after = refusal.retry_after;
+        error
+    }
+
+    /// There was no answer, or not all of it, or it made no sense.
+    pub fn local(request: &Request, kind: Kind, message: impl Into<String>) -> Self {
+        Self(Box::new(Details {
+            kind,
+            action: request.action,
+            resource: request.resource.clone(),
+            endpoint: request.endpoint.clone(),
+            region: request.region.clone(),
+            key_id: None,
+            status: 0,
+            code: String::new(),
+            message: message.into(),
+            attempts: 1,
+            server_time: None,
+            retry_after: None,
+        }))
+    }
+
+    /// Something that no request was made for: credentials, certificates, an address.
+    pub fn setup(action: &'static str, resource: &str, kind: Kind, message: impl Into<String>) -> Self {
+        Self(Box::new(Details {
+            kind,
+            action,
+            resource: resource.to_owned(),
+            endpoint: String::new(),
+            region: String::new(),
+            key_id: None,
+            status: 0,
+            code: String::new(),
+            message: message.into(),
+            attempts: 1,
+            server_time: None,
+            retry_after: None,
+        }))
+    }
+
+    pub fn kind(&self) -> &Kind {
+        &self.0.kind
+    }
+
+    /// True for what may go well later without anybody's help.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self.0.kind, Kind::Throttled | Kind::Transient | Kind::Skewed | Kind::Expired)
+    }
+
+    /// The call as an IAM policy spells it: `s3:GetObject`.
+    pub fn action(&self) -> &'static str {
+        self.0.action
+    }
+
+    /// The answer's status; None when there was no answer.
+    pub fn status(&self) -> Option<u16> {
+        (self.0.status != 0).then_some(self.0.status)
+    }
+
+    /// AWS's code, such as `AccessDenied`; empty when there is none.
+    pub fn code(&self) -> &str {
+        &self.0.code
+    }
+
+    /// AWS's clock when it answered.
+    pub fn server_time(&self) -> Option<SystemTime> {
+        self.0.server_time
+    }
+
+    /// What the answer's `Retry-After` asks for.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    pub(super) fn with_key(mut self, key_id: &str) -> Self {
+        self.0.key_id = Some(shortened(key_id));
+        self
+    }
+
+    pub(super) fn after(mut self, attempts: u32) -> Self {
+        self.0.attempts = attempts;
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Details { action, resource, status, code, message, attempts, .. } = &*self.0;
+        write!(f, "{action} {resource}: ")?;
+        if *status != 0 {
+            write!(f, "HTTP {status} ")?;
+        }
+        let joint = if code.is_empty() || message.is_empty() { "" } else { ": " };
+        let said = format!("{code}{joint}{message}");
+        let said = if said.is_empty() { "(no explanation in the answer)" } else { said.trim() };
+        f.write_str(said)?;
+        self.context(f)?;
+        if *attempts > 1 {
+            write!(f, " after {attempts} tries")?;
+        }
+        match self.advice() {
+            Some(advice) => write!(f, ". {advice}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self}", self.0.kind)
+    }
+}
+
+impl Error {
+    fn context(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = self.0.key_id.as_ref().map(|id| format!("access key {id}"));
+        let region = some_text(&self.0.region).map(|region| format!("region {region}"));
+        let endpoint = some_text(&self.0.endpoint).map(|endpoint| format!("endpoint {endpoint}"));
+        let parts = [key, region, endpoint].into_iter().flatten().collect::<Vec<_>>();
+        if parts.is_empty() { Ok(()) } else { write!(f, " ({})", parts.join(", ")) }
+    }
+
+    /// The likely cause and what to do; None when the message says it all.
+    fn advice(&self) -> Option<String> {
+        match self.0.code.strip_suffix("Exception").unwrap_or(&self.0.code) {
+            "SignatureDoesNotMatch" | "InvalidSignature" if self.0.kind == Kind::Denied => {
+                Some(self.or_wrong_region("The secret access key does not belong to this access key id"))
+            }
+            "InvalidAccessKeyId" | "InvalidClientTokenId" | "UnrecognizedClient" | "InvalidToken" => {
+                Some(self.or_wrong_region(
+                    "The access key id is unknown here: mistyped, deleted, disabled, of another partition, \
+                     or a temporary key without its session token",
+                ))
+            }
+            _ => self.advice_by_kind(),
+        }
+    }
+
+    fn advice_by_kind(&self) -> Option<String> {
+        let Details { action, resource, endpoint, .. } = &*self.0;
+        match &self.0.kind {
+            Kind::Denied if self.0.status == 0 => None,
+            Kind::Denied => Some(self.permission_advice()),
+            Kind::Expired => {
+                Some("The session token has expired: give new credentials or use a role".to_owned())
+            }
+            Kind::Skewed => Some(
+                "This machine's clock differs from AWS's by more than 5 to 15 minutes: set up NTP".to_owned(),
+            ),
+            Kind::NotFound if action.starts_with("sqs:") => Some(
+                self.or_wrong_region(&format!("Is {resource} spelt right, and in this account and region?")),
+            ),
+            Kind::Redirect { region: None } => Some("The bucket lives in another region: set it".to_owned()),
+            Kind::Redirect { region: Some(region) } => Some(format!("The bucket lives in {region}")),
+            Kind::Transient if self.0.status == 0 && !endpoint.is_empty() => Some(format!(
+                "Is {endpoint} right, and reachable from here (DNS, firewall, proxy, certificates)?"
+            )),
+            _ => None,
+        }
+    }
+
+    fn permission_advice(&self) -> String {
+        let Details { action, resource, .. } = &*self.0;
+        let who = "Allow it in the identity's policy and in the resource's own";
+        match *action {
+            "s3:GetObject" => format!(
+                "{who}: {action} on {}; or is kms:Decrypt on the bucket's key missing? Without s3:ListBucket a \
+                 missing object is reported like this, too",
+                self.arn()
+            ),
+            "sts:AssumeRole" => format!(
+                "Does {resource} exist, does its trust policy name this identity, and is the external id right?"
+            ),
+            _ => format!("{who}: {action} on {}", self.arn()),
+        }
+    }
+
+    /// The resource as a policy names it.
+    fn arn(&self) -> String {
+        let resource = &self.0.resource;
+        let partition = endpoint::partition(&self.0.region);
+        match resource.strip_prefix("s3://") {
+            Some(path) => format!("arn:{partition}:s3:::{path}"),
+            None => self.queue_arn().unwrap_or_else(|| resource.clone()),
+        }
+    }
+
+    fn queue_arn(&self) -> Option<String> {
+        let mut parts = self.0.resource.rsplit('/');
+        let (name, account) = (parts.next()?, parts.next()?);
+        let is_account = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+        let partition = endpoint::partition(&self.0.region);
+        is_account.then(|| format!("arn:{partition}:sqs:{}:{account}:{name}", self.0.region))
+    }
+
+    fn or_wrong_region(&self, advice: &str) -> String {
+        let named = endpoint::region_of(&self.0.resource).or_else(|| endpoint::region_of(&self.0.endpoint));
+        match named {
+            Some(named) if named != self.0.region => {
+                format!(
+                    "{advice}. Or the region is wrong: the address says {named}, the settings {}",
+                    self.0.region
+                )
+            }
+            _ => advice.to_owned(),
+        }
+    }
+}
+
+/// Enough of an access key id to know it again, not enough to copy it: `AKIA…MPLE`.
+pub fn shortened(key_id: &str) -> String {
+    let chars = key_id.chars().collect::<Vec<_>>();
+    if chars.len() < 12 {
+        return "…".to_owned();
+    }
+    let (head, tail) = (&chars[..4], &chars[chars.len() - 4..]);
+    head.iter().chain(&['…']).chain(tail).collect()
+}
+
+fn some_text(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::request::Address;
+
+    fn request(action: &'static str, resource: &str) -> Request {
+        let address =
+            Address { endpoint: "https://sqs.eu-west-1.amazonaws.com", region: "eu-west-1", resource };
+        Request::post(action, "sqs", &address, Vec::new())
+    }
+
+    fn refused(action: &'static str, resource: &str, status: u16, code: &str) -> String {
+        let refusal =
+            Refusal { status, code: code.to_owned(), message: "No.".to_owned(), ..Refusal::default() };
+        Error::refused(&request(action, resource), "AKIAIOSFODNN7EXAMPLE", refusal).to_string()
+    }
+
+    #[test]
+    fn a_wrong_secret_says_which_call_key_and_region() {
+        let text = refused("sqs:ReceiveMessage", "https://q/123456789012/logs", 403, "SignatureDoesNotMatch");
+        for part in
+            ["sqs:ReceiveMessage", "https://q/123456789012/logs", "403", "AKIA…MPLE", "eu-west-1", "secret"]
+        {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(!text.contains("AKIAIOSFODNN7EXAMPLE"), "{text}");
+    }
+
+    #[test]
+    fn denied_names_the_permission() {
+        let text = refused("s3:GetObject", "s3://logs/a/b.gz", 403, "AccessDenied");
+        assert!(text.contains("s3:GetObject on arn:aws:s3:::logs/a/b.gz"), "{text}");
+        assert!(text.contains("kms:Decrypt"), "{text}");
+        let text = refused("sqs:DeleteMessage", "https://h/123456789012/logs", 403, "AccessDenied");
+        assert!(text.contains("arn:aws:sqs:eu-west-1:123456789012:logs"), "{text}");
+        let text = refused("sts:AssumeRole", "arn:aws:iam::1:role/r", 403, "AccessDenied");
+        assert!(text.contains("external id"), "{text}");
+    }
+
+    #[test]
+    fn an_address_of_another_region_is_noticed() {
+        let url = "https://sqs.us-west-2.amazonaws.com/123456789012/logs";
+        let text = refused("sqs:ReceiveMessage", url, 400, "QueueDoesNotExist");
+        assert!(text.contains("us-west-2") && text.contains("eu-west-1"), "{text}");
+    }
+
+    #[test]
+    fn no_answer_names_the_endpoint() {
+        let request = request("sqs:ReceiveMessage", "q");
+        let text = Error::local(&request, Kind::Transient, "connection refused").after(5).to_string();
+        assert!(text.contains("https://sqs.eu-west-1.amazonaws.com") && text.contains("5 tries"), "{text}");
+    }
+
+    #[test]
+    fn key_ids_are_shortened() {
+        assert_eq!(shortened("AKIAIOSFODNN7EXAMPLE"), "AKIA…MPLE");
+        assert_eq!(shortened("short"), "…");
+    }
+}

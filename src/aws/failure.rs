@@ -1,0 +1,334 @@
+//! How AWS says no: XML (S3, STS), JSON (SQS) or the `x-amzn-query-error` header -> code, message, [`Kind`].
+//!
+//! Formats: "Error responses" of the S3 API reference, "Common errors" of the STS reference, and the AWS
+//! JSON 1.0 protocol (`__type`, with or without its namespace).
+
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+use serde::Deserialize;
+
+use super::error::Kind;
+
+/// An unsuccessful answer, read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Refusal {
+    pub status: u16,
+    /// `AccessDenied`, without namespace; empty when the answer has none.
+    pub code: String,
+    pub message: String,
+    /// Where a bucket lives, when the answer says.
+    pub region: Option<String>,
+    /// The server's clock.
+    pub server_time: Option<SystemTime>,
+    pub retry_after: Option<Duration>,
+    /// The object's size, from a 416's `Content-Range: bytes */size`.
+    pub total: Option<u64>,
+}
+
+impl Refusal {
+    /// Reads an answer whose status is not a success. Never fails: what cannot be read is left empty.
+    pub fn read(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
+        let document = Document::read(body);
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let from_header = text("x-amzn-query-error").and_then(|value| value.split(';').next());
+        let code = document.code.as_deref().or(from_header).map(bare_code).unwrap_or_default();
+        let in_header = text("x-amz-bucket-region").map(str::to_owned);
+        let server_time = document.server_time.as_deref().and_then(iso_time);
+        Self {
+            status,
+            code: code.to_owned(),
+            message: document.message.unwrap_or_default(),
+            region: document.region.or(in_header).filter(|region| is_region_name(region)),
+            server_time: server_time.or_else(|| text("date").and_then(http_time)),
+            retry_after: text("retry-after").and_then(|v| v.trim().parse().ok()).map(Duration::from_secs),
+            total: text("content-range").and_then(total_of),
+        }
+    }
+
+    /// What callers decide by.
+    pub fn kind(&self) -> Kind {
+        by_code(&self.code, &self.message)
+            .map(|kind| self.completed(kind))
+            .unwrap_or_else(|| self.by_status())
+    }
+
+    fn completed(&self, kind: Kind) -> Kind {
+        match kind {
+            Kind::Redirect { .. } => Kind::Redirect { region: self.region.clone() },
+            Kind::InvalidRange { .. } => Kind::InvalidRange { total: self.total },
+            other => other,
+        }
+    }
+
+    fn by_status(&self) -> Kind {
+        match self.status {
+            301 | 302 | 307 | 308 => self.completed(Kind::Redirect { region: None }),
+            401 | 403 | 407 => Kind::Denied,
+            404 | 410 => Kind::NotFound,
+            412 => Kind::Changed,
+            416 => self.completed(Kind::InvalidRange { total: None }),
+            429 => Kind::Throttled,
+            408 | 500.. => Kind::Transient,
+            _ => Kind::BadRequest,
+        }
+    }
+}
+
+/// The kind that a code alone decides; None: the status decides. `message` tells apart what AWS files
+/// under one code. Also used for the entries of a batch, which have no status.
+pub fn by_code(code: &str, message: &str) -> Option<Kind> {
+    let code = bare_code(code);
+    let code = code.strip_suffix("Exception").unwrap_or(code);
+    let clock = message.contains("Signature expired") || message.contains("Signature not yet current");
+    Some(match code {
+        "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => Kind::Skewed,
+        "SignatureDoesNotMatch" | "InvalidSignature" if clock => Kind::Skewed,
+        "ExpiredToken" | "TokenRefreshRequired" => Kind::Expired,
+        "InvalidClientTokenId" if message.contains("is expired") => Kind::Expired,
+        code if THROTTLED.contains(&code) => Kind::Throttled,
+        code if TRANSIENT.contains(&code) => Kind::Transient,
+        code if DENIED.contains(&code) => Kind::Denied,
+        "NoSuchKey" | "NoSuchVersion" | "NoSuchBucket" => Kind::NotFound,
+        "QueueDoesNotExist" | "NonExistentQueue" | "QueueDeletedRecently" => Kind::NotFound,
+        "PreconditionFailed" => Kind::Changed,
+        "InvalidRange" => Kind::InvalidRange { total: None },
+        "ReceiptHandleIsInvalid" | "MessageNotInflight" => Kind::ReceiptHandle,
+        "InvalidParameterValue" if message.contains("eceipt") => Kind::ReceiptHandle,
+        code if ELSEWHERE.contains(&code) => Kind::Redirect { region: None },
+        _ => return None,
+    })
+}
+
+const THROTTLED: &[&str] = &[
+    "BandwidthLimitExceeded",
+    "EC2Throttled",
+    "KmsThrottled",
+    "LimitExceeded",
+    "OverLimit",
+    "PriorRequestNotComplete",
+    "ProvisionedThroughputExceeded",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "SlowDown",
+    "Throttled",
+    "Throttling",
+    "TooManyRequests",
+    "TransactionInProgress",
+];
+
+const TRANSIENT: &[&str] = &[
+    "InternalError",
+    "InternalFailure",
+    "InternalServerError",
+    "IDPCommunicationError",
+    "RequestTimeout",
+    "ServiceUnavailable",
+];
+
+const DENIED: &[&str] = &[
+    "AccessDenied",
+    "AllAccessDisabled",
+    "AuthFailure",
+    "IncompleteSignature",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidSecurity",
+    "InvalidSignature",
+    "InvalidToken",
+    "KmsAccessDenied",
+    "MissingAuthenticationToken",
+    "NotAuthorized",
+    "OptInRequired",
+    "RegionDisabled",
+    "SignatureDoesNotMatch",
+    "UnauthorizedOperation",
+    "UnrecognizedClient",
+];
+
+const ELSEWHERE: &[&str] = &["AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect"];
+
+/// `com.amazonaws.sqs#QueueDoesNotExist`, `AWS.SimpleQueueService.NonExistentQueue` -> the last word.
+/// A URL may follow a colon (`Code:http://…`).
+fn bare_code(code: &str) -> &str {
+    let code = code.split_once('#').map_or(code, |(_, bare)| bare);
+    let code = code.split_once(':').map_or(code, |(bare, _)| bare);
+    code.rsplit('.').next().unwrap_or(code).trim()
+}
+
+/// What the three forms have in common.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Document {
+    #[serde(rename = "Code", alias = "__type")]
+    code: Option<String>,
+    #[serde(rename = "Message", alias = "message")]
+    message: Option<String>,
+    #[serde(rename = "Region")]
+    region: Option<String>,
+    #[serde(rename = "ServerTime")]
+    server_time: Option<String>,
+    /// STS wraps it: `<ErrorResponse><Error>…`.
+    #[serde(rename = "Error")]
+    inner: Option<Box<Document>>,
+}
+
+impl Document {
+    fn read(body: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(body);
+        let text = text.trim_start_matches('\u{feff}').trim_start();
+        let whole: Self = match text.as_bytes().first() {
+            Some(b'<') => quick_xml::de::from_str(text).unwrap_or_default(),
+            Some(b'{') => serde_json::from_str(text).unwrap_or_default(),
+            _ => Self::default(),
+        };
+        whole.inner.map_or(Self { inner: None, ..whole }, |inner| *inner)
+    }
+}
+
+/// What S3 names as a region ends in a host name and in a signature: nothing but letters, digits and `-`.
+fn is_region_name(region: &str) -> bool {
+    !region.is_empty() && region.len() <= 40 && region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+/// `bytes */1234` or `bytes 0-9/1234` -> 1234.
+fn total_of(content_range: &str) -> Option<u64> {
+    content_range.rsplit('/').next()?.trim().parse().ok()
+}
+
+/// RFC 3339, as S3's `ServerTime`.
+fn iso_time(text: &str) -> Option<SystemTime> {
+    text.trim().parse::<jiff::Timestamp>().ok().map(SystemTime::from)
+}
+
+/// RFC 9110's preferred form, as the `Date` header.
+fn http_time(text: &str) -> Option<SystemTime> {
+    let zoned = jiff::fmt::rfc2822::parse(text.trim()).ok()?;
+    Some(SystemTime::from(zoned.timestamp()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    fn read(status: u16, pairs: &[(&'static str, &str)], body: &str) -> Refusal {
+        Refusal::read(status, &headers(pairs), body.as_bytes())
+    }
+
+    #[test]
+    fn s3_xml() {
+        let body = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>PermanentRedirect</Code>\
+            <Message>must be addressed &amp; so on</Message><Endpoint>b.s3.eu-west-1.amazonaws.com</Endpoint>\
+            <Bucket>b</Bucket><RequestId>1</RequestId></Error>";
+        let refusal = read(301, &[("x-amz-bucket-region", "eu-west-1")], body);
+        assert_eq!(refusal.code, "PermanentRedirect");
+        assert_eq!(refusal.message, "must be addressed & so on");
+        assert_eq!(refusal.kind(), Kind::Redirect { region: Some("eu-west-1".into()) });
+    }
+
+    #[test]
+    fn a_malformed_scope_names_the_right_region() {
+        let body = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>m</Message>\
+            <Region>us-west-2</Region></Error>";
+        assert_eq!(read(400, &[], body).kind(), Kind::Redirect { region: Some("us-west-2".into()) });
+    }
+
+    #[test]
+    fn a_region_that_could_lead_away_is_dropped() {
+        let refusal = read(301, &[("x-amz-bucket-region", "evil.example/")], "");
+        assert_eq!(refusal.kind(), Kind::Redirect { region: None });
+    }
+
+    #[test]
+    fn sts_xml_wraps_the_error() {
+        let body = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+            <Code>AccessDenied</Code><Message>not authorized</Message></Error><RequestId>x</RequestId></ErrorResponse>";
+        let refusal = read(403, &[], body);
+        assert_eq!((refusal.code.as_str(), refusal.message.as_str()), ("AccessDenied", "not authorized"));
+        assert_eq!(refusal.kind(), Kind::Denied);
+    }
+
+    #[test]
+    fn sqs_json_with_and_without_namespace_and_by_header() {
+        for body in [
+            r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"gone"}"#,
+            r#"{"__type":"QueueDoesNotExist","Message":"gone"}"#,
+        ] {
+            let refusal =
+                read(400, &[("x-amzn-query-error", "AWS.SimpleQueueService.NonExistentQueue;Sender")], body);
+            assert_eq!((refusal.code.as_str(), refusal.message.as_str()), ("QueueDoesNotExist", "gone"));
+            assert_eq!(refusal.kind(), Kind::NotFound);
+        }
+        let refusal =
+            read(400, &[("x-amzn-query-error", "AWS.SimpleQueueService.NonExistentQueue;Sender")], "");
+        assert_eq!((refusal.code.as_str(), refusal.kind()), ("NonExistentQueue", Kind::NotFound));
+    }
+
+    #[test]
+    fn the_server_s_clock() {
+        let body =
+            "<Error><Code>RequestTimeTooSkewed</Code><ServerTime>2024-02-03T04:05:06Z</ServerTime></Error>";
+        let at = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        let refusal = read(403, &[("date", "Sat, 03 Feb 2024 05:00:00 GMT")], body);
+        assert_eq!((refusal.kind(), refusal.server_time), (Kind::Skewed, at(1_706_933_106)));
+        let refusal = read(400, &[("date", "Sat, 03 Feb 2024 04:05:06 GMT")], "");
+        assert_eq!(refusal.server_time, at(1_706_933_106));
+    }
+
+    #[test]
+    fn one_code_two_meanings() {
+        let old = "Signature expired: 20240101T000000Z is now earlier than 20240101T030000Z";
+        assert_eq!(by_code("InvalidSignatureException", old), Some(Kind::Skewed));
+        assert_eq!(by_code("InvalidSignatureException", "does not match"), Some(Kind::Denied));
+        let handle =
+            "Value x for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.";
+        assert_eq!(by_code("InvalidParameterValue", handle), Some(Kind::ReceiptHandle));
+        assert_eq!(by_code("AWS.SimpleQueueService.MessageNotInflight", ""), Some(Kind::ReceiptHandle));
+        assert_eq!(by_code("InvalidParameterValue", "MaxNumberOfMessages"), None);
+    }
+
+    #[test]
+    fn status_decides_when_there_is_no_code() {
+        let rows = [
+            (412, Kind::Changed),
+            (404, Kind::NotFound),
+            (403, Kind::Denied),
+            (429, Kind::Throttled),
+            (500, Kind::Transient),
+            (304, Kind::BadRequest),
+            (418, Kind::BadRequest),
+        ];
+        for (status, kind) in rows {
+            assert_eq!(read(status, &[], "<html>oops").kind(), kind, "{status}");
+        }
+        let range = read(416, &[("content-range", "bytes */0")], "");
+        assert_eq!(range.kind(), Kind::InvalidRange { total: Some(0) });
+        let busy = read(503, &[("retry-after", "7")], "<Error><Code>SlowDown</Code></Error>");
+        assert_eq!((busy.kind(), busy.retry_after), (Kind::Throttled, Some(Duration::from_secs(7))));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_body_is_read_without_a_panic(status in 300u16..600, body in proptest::collection::vec(0u8.., 0..200)) {
+            let refusal = Refusal::read(status, &HeaderMap::new(), &body);
+            let _ = refusal.kind();
+            proptest::prop_assert_eq!(refusal.status, status);
+        }
+
+        #[test]
+        fn code_and_message_survive_any_wrapping(code in "[A-Za-z]{1,30}", message in "[ -~]{0,40}") {
+            let escaped = quick_xml::escape::escape(message.as_str());
+            let xml = format!("<Error><Code>{code}</Code><Message>{escaped}</Message></Error>");
+            let json = serde_json::json!({"__type": format!("a.b#{code}"), "message": message}).to_string();
+            for body in [xml.clone(), format!("<R>{xml}</R>"), json] {
+                let refusal = Refusal::read(400, &HeaderMap::new(), body.as_bytes());
+                proptest::prop_assert_eq!(&refusal.code, &code);
+                proptest::prop_assert_eq!(refusal.message.trim(), message.trim());
+            }
+        }
+    }
+}

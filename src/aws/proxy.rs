@@ -1,0 +1,119 @@
+//! Which proxy leads to a host, by the variables that curl and the AWS command line read. Pure.
+//!
+//! `ureq`'s own reading takes one variable for all schemes, matches `NO_PROXY` names exactly and sends
+//! 127.0.0.1 to the proxy; hence this.
+
+use std::net::IpAddr;
+
+/// The environment's proxies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// For https addresses; a URL, maybe without a scheme.
+    pub https: Option<String>,
+    /// For http addresses.
+    pub http: Option<String>,
+    /// Hosts that are reached directly, lower case.
+    exceptions: Vec<String>,
+}
+
+impl Proxies {
+    /// `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, each also in lower case.
+    pub fn read(env: impl Fn(&str) -> Option<String>) -> Self {
+        let either =
+            |name: &str| env(&name.to_lowercase()).or_else(|| env(name)).map(|value| value.trim().to_owned());
+        let proxy = |name| either(name).or_else(|| either("ALL_PROXY")).filter(|url| !url.is_empty());
+        let exceptions = either("NO_PROXY").unwrap_or_default().to_lowercase();
+        Self {
+            https: proxy("HTTPS_PROXY"),
+            http: proxy("HTTP_PROXY"),
+            exceptions: exceptions.split([',', ' ']).filter(|e| !e.is_empty()).map(str::to_owned).collect(),
+        }
+    }
+
+    /// True when `host` (a name or an address, without port) is reached directly. This machine always is.
+    pub fn bypasses(&self, host: &str) -> bool {
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_lowercase();
+        let address = host.parse::<IpAddr>().ok();
+        let is_here = host == "localhost" || address.is_some_and(|ip| ip.is_loopback());
+        is_here || self.exceptions.iter().any(|exception| excepts(exception, &host, address))
+    }
+}
+
+/// `*`, `host`, `.domain`, `*.domain`, `domain` (its sub-domains, too), `10.0.0.0/8`; a port is ignored.
+fn excepts(exception: &str, host: &str, address: Option<IpAddr>) -> bool {
+    if exception == "*" {
+        return true;
+    }
+    if let Some(inside) = address.and_then(|ip| in_network(exception, ip)) {
+        return inside;
+    }
+    let name = exception.rsplit_once(':').map_or(exception, |(name, _port)| name);
+    let name = name.trim_start_matches('*').trim_start_matches('.');
+    let parent = host.strip_suffix(name).unwrap_or_default();
+    !name.is_empty() && (host == name || parent.ends_with('.'))
+}
+
+/// Whether `ip` lies in a network written as `address/bits`, or is the address; None: it is neither.
+fn in_network(network: &str, ip: IpAddr) -> Option<bool> {
+    let (base, bits) = network.split_once('/').unwrap_or((network, "128"));
+    let base = base.parse::<IpAddr>().ok()?;
+    let bits = bits.parse::<u32>().ok()?;
+    Some(match (base, ip) {
+        (IpAddr::V4(base), IpAddr::V4(ip)) => (base.to_bits() ^ ip.to_bits()).leading_zeros() >= bits.min(32),
+        (IpAddr::V6(base), IpAddr::V6(ip)) => {
+            (base.to_bits() ^ ip.to_bits()).leading_zeros() >= bits.min(128)
+        }
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Proxies {
+        Proxies::read(|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn each_scheme_has_its_own() {
+        let found = read(&[("HTTPS_PROXY", "http://s:1"), ("all_proxy", "http://a:2")]);
+        assert_eq!(found.https.as_deref(), Some("http://s:1"));
+        assert_eq!(found.http.as_deref(), Some("http://a:2"));
+        assert_eq!(read(&[("HTTPS_PROXY", " ")]), Proxies::default());
+    }
+
+    #[test]
+    fn exceptions() {
+        let found =
+            read(&[("NO_PROXY", "amazonaws.com, .corp,*.lan,10.0.0.0/8,host:8080,192.168.1.1,fd00::/8")]);
+        for direct in [
+            "sqs.eu-west-1.amazonaws.com",
+            "AMAZONAWS.com",
+            "a.corp",
+            "b.lan",
+            "10.1.2.3",
+            "host",
+            "192.168.1.1",
+            "[fd12::1]",
+            "127.0.0.1",
+            "[::1]",
+            "localhost",
+        ] {
+            assert!(found.bypasses(direct), "{direct}");
+        }
+        for proxied in ["myamazonaws.com", "amazonaws.com.cn", "11.0.0.1", "192.168.1.2", "fe80::1", "host2"]
+        {
+            assert!(!found.bypasses(proxied), "{proxied}");
+        }
+        assert!(read(&[("no_proxy", "*")]).bypasses("anything"));
+        assert!(read(&[]).bypasses("127.1.2.3"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_list_is_read_without_a_panic(list in "\\PC{0,40}", host in "\\PC{0,20}") {
+            let _ = read(&[("NO_PROXY", &list)]).bypasses(&host);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! One SQS queue.
+
+use std::time::Duration;
+
+use super::client::Client;
+use super::endpoint::{self, Service};
+use super::error::{Error, Kind};
+use super::request::{Address, Request};
+use super::sqs::{self, Attributes, Failure, Message};
+use crate::limits::SQS_BATCH;
+
+/// Calls one queue. Its URL is sent as it is written; requests go to the override, else to the URL's host.
+#[derive(Clone)]
+pub struct Sqs {
+    client: Client,
+    endpoint: String,
+    url: String,
+}
+
+impl Sqs {
+    /// Fails when there is no override and the URL has no `http(s)://host` to go to.
+    pub fn new(client: Client, queue_url: &str) -> Result<Self, Error> {
+        let over = client.endpoints().sqs.clone();
+        let endpoint = over.or_else(|| endpoint::origin(queue_url).map(str::to_owned));
+        let no_url =
+            || Error::setup("sqs", queue_url, Kind::BadRequest, "not a queue's URL: it needs https://host/…");
+        Ok(Self { endpoint: endpoint.ok_or_else(no_url)?, client, url: queue_url.to_owned() })
+    }
+
+    /// The URL of the queue `name` in the client's account and region.
+    pub fn queue_url(client: &Client, name: &str) -> Result<String, Error> {
+        let over = client.endpoints().sqs.clone();
+        let endpoint = over.unwrap_or_else(|| endpoint::regional(Service::Sqs, client.region()));
+        let address = Address { endpoint: &endpoint, region: client.region(), resource: name };
+        client.call_and_parse(&sqs::queue_url(&address), sqs::read_queue_url)
+    }
+
+    /// As it was written.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Up to `max` (1 to 10) messages, waiting for the first up to `wait` (20 s), hidden for `visibility`.
+    /// Blocks until SQS answers, or [`super::Http::shutdown`] ([`Kind::Stopped`]).
+    pub fn receive(&self, max: u32, wait: Duration, visibility: Duration) -> Result<Vec<Message>, Error> {
+        let request = sqs::receive(&self.address(), max, wait, visibility);
+        self.client.call_and_parse(&request, sqs::read_receive)
+    }
+
+    /// Deletes messages, given as (id for the report, receipt handle), in batches of ten. Returns those that
+    /// SQS refused. An error ends it; batches before it are done, and repeating them does no harm.
+    pub fn delete(&self, messages: &[(&str, &str)]) -> Result<Vec<Failure>, Error> {
+        let request = |batch: &[(&str, &str)]| {
+            let handles = batch.iter().map(|(_, handle)| *handle).collect::<Vec<_>>();
+            sqs::delete(&self.address(), &handles)
+        };
+        self.in_batches(messages, request, |(id, _)| *id)
+    }
+
+    /// Hides messages, given as (id for the report, receipt handle, seconds from now), in batches of ten; 0
+    /// gives them back at once. Returns and fails as [`Sqs::delete`] does.
+    pub fn change_visibility(&self, messages: &[(&str, &str, u32)]) -> Result<Vec<Failure>, Error> {
+        let request = |batch: &[(&str, &str, u32)]| {
+            let handles = batch.iter().map(|(_, handle, seconds)| (*handle, *seconds)).collect::<Vec<_>>();
+            sqs::change_visibility(&self.address(), &handles)
+        };
+        self.in_batches(messages, request, |(id, ..)| *id)
+    }
+
+    /// Settings and depth.
+    pub fn attributes(&self) -> Result<Attributes, Error> {
+        self.client.call_and_parse(&sqs::attributes(&self.address()), sqs::read_attributes)
+    }
+
+    fn address(&self) -> Address<'_> {
+        Address { endpoint: &self.endpoint, region: self.client.region(), resource: &self.url }
+    }
+
+    fn in_batches<'a, M>(
+        &self,
+        messages: &'a [M],
+        request: impl Fn(&[M]) -> Request,
+        id: impl Fn(&'a M) -> &'a str,
+    ) -> Result<Vec<Failure>, Error> {
+        let mut failed = Vec::new();
+        for batch in messages.chunks(SQS_BATCH) {
+            let ids = batch.iter().map(&id).collect::<Vec<_>>();
+            failed.extend(self.client.call_and_parse(&request(batch), |body| sqs::read_batch(body, &ids))?);
+        }
+        Ok(failed)
+    }
+}

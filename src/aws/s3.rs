@@ -1,0 +1,208 @@
+//! GetObject as bytes: the request, and the answer's head. Pure.
+//!
+//! Format: "GetObject" of the Amazon S3 API reference; ranges by RFC 9110, section 14.
+
+use http::HeaderMap;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::endpoint;
+use super::request::Request;
+use crate::limits::AWS_RESPONSE_TIMEOUT;
+
+/// What to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GetObject<'a> {
+    pub bucket: &'a str,
+    /// As it is named, not encoded.
+    pub key: &'a str,
+    pub version_id: Option<&'a str>,
+    /// First byte.
+    pub start: u64,
+    /// Bytes wanted, at least 1; the object may end before.
+    pub len: u64,
+    /// The ETag of an earlier range, with its quotes: fail if the object has been replaced.
+    pub if_match: Option<&'a str>,
+}
+
+/// The request for `get` in `region`; `over`: the custom endpoint, if there is one.
+pub fn request(get: &GetObject<'_>, region: &str, over: Option<&str>) -> Request {
+    let (endpoint, prefix) = endpoint::bucket(region, get.bucket, over);
+    let last = get.start.saturating_add(get.len.saturating_sub(1));
+    let mut headers = vec![("range", format!("bytes={}-{last}", get.start))];
+    headers.extend(get.if_match.map(|etag| ("if-match", etag.to_owned())));
+    Request {
+        action: if get.version_id.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" },
+        resource: format!("s3://{}/{}", get.bucket, get.key),
+        service: "s3",
+        region: region.to_owned(),
+        method: "GET",
+        endpoint,
+        path: format!("{prefix}/{}", encoded_key(get.key)),
+        query: get.version_id.map(|id| format!("versionId={}", encoded(id))).unwrap_or_default(),
+        headers,
+        body: Vec::new(),
+        response_timeout: AWS_RESPONSE_TIMEOUT,
+    }
+}
+
+/// Each byte but the unreserved ones and `/` as `%XX`: nothing is normalised, so `..`, `//` and a leading
+/// `/` reach S3 as they are.
+pub fn encoded_key(key: &str) -> String {
+    utf8_percent_encode(key, &KEY).to_string()
+}
+
+fn encoded(value: &str) -> String {
+    utf8_percent_encode(value, &UNRESERVED).to_string()
+}
+
+/// RFC 3986's unreserved characters stay as they are, as SigV4 demands.
+const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const KEY: AsciiSet = UNRESERVED.remove(b'/');
+
+/// The head of a successful answer (200 or 206), checked against the question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// With its quotes; empty when the server gives none.
+    pub etag: String,
+    /// The whole object's size; None when the server ignores ranges and does not announce a length.
+    pub total: Option<u64>,
+    /// Bytes of the body before the first that was asked for: not 0 only when the server ignored the range.
+    pub skip: u64,
+    /// Bytes of the body that were asked for and exist.
+    pub take: Option<u64>,
+    /// Length of the whole body.
+    pub body: Option<u64>,
+}
+
+/// Reads the head of an answer to `get`. The error says what does not fit; the answer must not be used.
+pub fn head(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> Result<Head, String> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let etag = text("etag").unwrap_or_default().to_owned();
+    let body = text("content-length").and_then(|length| length.trim().parse::<u64>().ok());
+    match status {
+        206 => {
+            let said = text("content-range").ok_or("a 206 answer without Content-Range")?;
+            let (first, last, total) =
+                content_range(said).ok_or_else(|| format!("the answer's Content-Range is {said:?}"))?;
+            let length = last - first + 1;
+            let fits = first == get.start && length <= get.len && body.is_none_or(|body| body == length);
+            let ends_early = length < get.len && last + 1 != total;
+            if !fits || ends_early {
+                return Err(format!("{} bytes from {} were asked for, {said:?} came", get.len, get.start));
+            }
+            Ok(Head { etag, total: Some(total), skip: 0, take: Some(length), body: Some(length) })
+        }
+        200 => {
+            let left = body.map(|total| total.saturating_sub(get.start));
+            Ok(Head { etag, total: body, skip: get.start, take: left.map(|left| left.min(get.len)), body })
+        }
+        other => Err(format!("a range was asked for, status {other} came")),
+    }
+}
+
+/// `bytes 0-9/100` -> first, last, total; None unless first <= last < total.
+fn content_range(text: &str) -> Option<(u64, u64, u64)> {
+    let (span, total) = text.trim().strip_prefix("bytes")?.trim_start().split_once('/')?;
+    let (first, last) = span.split_once('-')?;
+    let number = |text: &str| text.trim().parse::<u64>().ok();
+    let (first, last, total) = (number(first)?, number(last)?, number(total)?);
+    (first <= last && last < total).then_some((first, last, total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GET: GetObject<'_> =
+        GetObject { bucket: "logs", key: "a b.gz", version_id: None, start: 10, len: 20, if_match: None };
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn the_request() {
+        let get = GetObject { version_id: Some("v/1+"), if_match: Some("\"e\""), ..GET };
+        let request = request(&get, "eu-west-1", None);
+        assert_eq!(request.url(), "https://logs.s3.eu-west-1.amazonaws.com/a%20b.gz?versionId=v%2F1%2B");
+        assert_eq!(request.headers, [("range", "bytes=10-29".to_owned()), ("if-match", "\"e\"".to_owned())]);
+        assert_eq!(request.action, "s3:GetObjectVersion");
+        let custom = super::request(&GET, "eu-west-1", Some("http://h:9"));
+        assert_eq!(custom.url(), "http://h:9/logs/a%20b.gz");
+    }
+
+    #[test]
+    fn keys_reach_s3_exactly() {
+        let rows = [
+            ("a/b-c_d.e~f", "a/b-c_d.e~f"),
+            ("/a//b/../c", "/a//b/../c"),
+            ("a+b c%2Fd", "a%2Bb%20c%252Fd"),
+            ("batch=1/ü?x#y", "batch%3D1/%C3%BC%3Fx%23y"),
+            ("a!'()*;:@&$,", "a%21%27%28%29%2A%3B%3A%40%26%24%2C"),
+        ];
+        for (key, path) in rows {
+            assert_eq!(encoded_key(key), path);
+        }
+    }
+
+    #[test]
+    fn a_206_must_be_what_was_asked_for() {
+        let read = |range: &str, length: &str| {
+            head(
+                &GET,
+                206,
+                &headers(&[("content-range", range), ("content-length", length), ("etag", "\"e\"")]),
+            )
+        };
+        let found = read("bytes 10-29/100", "20").unwrap();
+        assert_eq!((found.total, found.take, found.etag.as_str()), (Some(100), Some(20), "\"e\""));
+        assert_eq!(read("bytes 10-14/15", "5").unwrap().take, Some(5));
+        for (range, length) in [
+            ("bytes 0-19/100", "20"),
+            ("bytes 10-30/100", "21"),
+            ("bytes 10-14/100", "5"),
+            ("bytes 10-29/100", "19"),
+            ("bytes 10-29/29", "20"),
+            ("bytes */100", "0"),
+            ("lines 1-2/3", "2"),
+        ] {
+            assert!(read(range, length).is_err(), "{range} {length}");
+        }
+        assert!(head(&GET, 206, &headers(&[])).is_err());
+    }
+
+    #[test]
+    fn a_200_is_the_whole_object() {
+        let found = head(&GET, 200, &headers(&[("content-length", "15")])).unwrap();
+        assert_eq!((found.total, found.skip, found.take), (Some(15), 10, Some(5)));
+        let found = head(&GET, 200, &headers(&[("content-length", "5")])).unwrap();
+        assert_eq!(found.take, Some(0));
+        let found = head(&GET, 200, &headers(&[])).unwrap();
+        assert_eq!((found.total, found.take, found.body), (None, None, None));
+        assert!(head(&GET, 204, &headers(&[])).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn keys_decode_back(key in "\\PC{0,40}") {
+            let encoded = encoded_key(&key);
+            let decoded = percent_encoding::percent_decode_str(&encoded).decode_utf8().unwrap();
+            proptest::prop_assert_eq!(&*decoded, key.as_str());
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/%".contains(&b);
+            proptest::prop_assert!(encoded.bytes().all(plain));
+        }
+
+        #[test]
+        fn ranges_read_back_or_not_at_all(first in 0u64..50, last in 0u64..50, total in 0u64..50) {
+            let found = content_range(&format!("bytes {first}-{last}/{total}"));
+            proptest::prop_assert_eq!(found.is_some(), first <= last && last < total);
+        }
+
+        #[test]
+        fn any_content_range_is_read_without_a_panic(text in "[bytes 0-9/*-]{0,30}") {
+            if let Some((first, last, total)) = content_range(&text) {
+                proptest::prop_assert!(first <= last && last < total);
+            }
+        }
+    }
+}

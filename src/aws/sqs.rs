@@ -1,0 +1,326 @@
+//! SQS over the AWS JSON 1.0 protocol: requests to bytes, answers to types. Pure.
+//!
+//! Format: the Amazon SQS API reference, "Using the AWS JSON protocol".
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::error::Kind;
+use super::failure;
+use super::request::{Address, Request};
+use crate::limits::{AWS_LONG_POLL_MARGIN, SQS_BATCH};
+
+/// One message as received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub id: String,
+    pub receipt_handle: String,
+    pub body: String,
+    /// How often it has been received, this time included; 0: unknown.
+    pub receive_count: u32,
+    pub sent_at: Option<SystemTime>,
+    /// Of a FIFO queue.
+    pub group: Option<String>,
+}
+
+/// One entry of a batch that SQS did not accept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The id the caller gave.
+    pub id: String,
+    pub code: String,
+    pub message: String,
+    /// True: the same entry will fail again.
+    pub sender_fault: bool,
+}
+
+impl Failure {
+    /// What callers decide by.
+    pub fn kind(&self) -> Kind {
+        let otherwise = if self.sender_fault { Kind::BadRequest } else { Kind::Transient };
+        failure::by_code(&self.code, &self.message).unwrap_or(otherwise)
+    }
+}
+
+/// A queue's settings and depth.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attributes {
+    pub arn: Option<String>,
+    pub visibility_timeout: Option<Duration>,
+    pub retention: Option<Duration>,
+    /// None: messages that nobody can read come again for ever.
+    pub redrive: Option<Redrive>,
+    /// Approximate counts.
+    pub available: u64,
+    pub in_flight: u64,
+    pub delayed: u64,
+}
+
+/// Where messages go that were received too often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redrive {
+    pub max_receive_count: u32,
+    pub dead_letter_arn: String,
+}
+
+/// ReceiveMessage: at most `max` (1 to 10) messages, waiting `wait` (at most 20 s), hidden for `visibility`
+/// (whole seconds, at most 12 h).
+pub fn receive(queue: &Address<'_>, max: u32, wait: Duration, visibility: Duration) -> Request {
+    let names = ["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"];
+    let input = json!({
+        "QueueUrl": queue.resource,
+        "MaxNumberOfMessages": max.clamp(1, SQS_BATCH as u32),
+        "WaitTimeSeconds": wait.as_secs(),
+        "VisibilityTimeout": visibility.as_secs(),
+        // The newer name; emulators may know only the older one.
+        "MessageSystemAttributeNames": names,
+        "AttributeNames": names,
+    });
+    let mut request = call("sqs:ReceiveMessage", queue, &input);
+    request.response_timeout = wait + AWS_LONG_POLL_MARGIN;
+    request
+}
+
+/// DeleteMessageBatch of at most ten receipt handles. Entry ids are positions.
+pub fn delete(queue: &Address<'_>, handles: &[&str]) -> Request {
+    let entry = |(at, handle): (usize, &&str)| json!({"Id": at.to_string(), "ReceiptHandle": handle});
+    let entries = handles.iter().enumerate().map(entry).collect::<Vec<_>>();
+    let input = json!({"QueueUrl": queue.resource, "Entries": entries});
+    // A policy has no word for the batch: it allows sqs:DeleteMessage.
+    call_as("sqs:DeleteMessage", "DeleteMessageBatch", queue, &input)
+}
+
+/// ChangeMessageVisibilityBatch of at most ten (receipt handle, seconds from now). Entry ids are positions.
+pub fn change_visibility(queue: &Address<'_>, handles: &[(&str, u32)]) -> Request {
+    let entry = |(at, (handle, seconds)): (usize, &(&str, u32))| json!({"Id": at.to_string(), "ReceiptHandle": handle, "VisibilityTimeout": seconds});
+    let entries = handles.iter().enumerate().map(entry).collect::<Vec<_>>();
+    let input = json!({"QueueUrl": queue.resource, "Entries": entries});
+    call_as("sqs:ChangeMessageVisibility", "ChangeMessageVisibilityBatch", queue, &input)
+}
+
+/// GetQueueUrl by name. The address's resource is the name.
+pub fn queue_url(queue: &Address<'_>) -> Request {
+    call("sqs:GetQueueUrl", queue, &json!({"QueueName": queue.resource}))
+}
+
+/// GetQueueAttributes, all of them.
+pub fn attributes(queue: &Address<'_>) -> Request {
+    call("sqs:GetQueueAttributes", queue, &json!({"QueueUrl": queue.resource, "AttributeNames": ["All"]}))
+}
+
+/// Reads ReceiveMessage's answer.
+pub fn read_receive(body: &[u8]) -> serde_json::Result<Vec<Message>> {
+    let answer = serde_json::from_slice::<Received>(body)?;
+    Ok(answer.messages.unwrap_or_default().into_iter().map(Message::from).collect())
+}
+
+/// Reads a batch's answer; `ids` are the caller's, by position.
+pub fn read_batch(body: &[u8], ids: &[&str]) -> serde_json::Result<Vec<Failure>> {
+    let answer = serde_json::from_slice::<BatchAnswer>(body)?;
+    Ok(answer.failed.unwrap_or_default().into_iter().map(|entry| entry.named(ids)).collect())
+}
+
+/// Reads GetQueueUrl's answer.
+pub fn read_queue_url(body: &[u8]) -> serde_json::Result<String> {
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(rename = "QueueUrl")]
+        url: String,
+    }
+    serde_json::from_slice::<Answer>(body).map(|answer| answer.url)
+}
+
+/// Reads GetQueueAttributes' answer. What is missing or no number is left out.
+pub fn read_attributes(body: &[u8]) -> serde_json::Result<Attributes> {
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(rename = "Attributes", default)]
+        all: Option<BTreeMap<String, String>>,
+    }
+    let all = serde_json::from_slice::<Answer>(body)?.all.unwrap_or_default();
+    let number = |name: &str| all.get(name).and_then(|text| text.parse::<u64>().ok());
+    Ok(Attributes {
+        arn: all.get("QueueArn").cloned(),
+        visibility_timeout: number("VisibilityTimeout").map(Duration::from_secs),
+        retention: number("MessageRetentionPeriod").map(Duration::from_secs),
+        redrive: all.get("RedrivePolicy").and_then(|text| redrive(text)),
+        available: number("ApproximateNumberOfMessages").unwrap_or(0),
+        in_flight: number("ApproximateNumberOfMessagesNotVisible").unwrap_or(0),
+        delayed: number("ApproximateNumberOfMessagesDelayed").unwrap_or(0),
+    })
+}
+
+fn call(action: &'static str, queue: &Address<'_>, input: &Value) -> Request {
+    call_as(action, action.trim_start_matches("sqs:"), queue, input)
+}
+
+fn call_as(action: &'static str, target: &str, queue: &Address<'_>, input: &Value) -> Request {
+    let mut request = Request::post(action, "sqs", queue, input.to_string().into_bytes());
+    request.headers = vec![
+        ("content-type", "application/x-amz-json-1.0".to_owned()),
+        ("x-amz-target", format!("AmazonSQS.{target}")),
+    ];
+    request
+}
+
+/// JSON in a string; the count is a number or, as old tools wrote it, a string.
+fn redrive(text: &str) -> Option<Redrive> {
+    let policy = serde_json::from_str::<Value>(text).ok()?;
+    let count = policy.get("maxReceiveCount")?;
+    let count = count.as_u64().or_else(|| count.as_str()?.parse().ok())?;
+    let dead_letter_arn = policy.get("deadLetterTargetArn")?.as_str()?.to_owned();
+    Some(Redrive { max_receive_count: u32::try_from(count).unwrap_or(u32::MAX), dead_letter_arn })
+}
+
+#[derive(Deserialize)]
+struct Received {
+    #[serde(rename = "Messages", default)]
+    messages: Option<Vec<RawMessage>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RawMessage {
+    message_id: String,
+    receipt_handle: String,
+    #[serde(default)]
+    body: String,
+    #[serde(default)]
+    attributes: Option<BTreeMap<String, String>>,
+}
+
+impl From<RawMessage> for Message {
+    fn from(raw: RawMessage) -> Self {
+        let mut attributes = raw.attributes.unwrap_or_default();
+        let number = |name: &str| attributes.get(name).and_then(|text| text.parse::<u64>().ok());
+        let receive_count = number("ApproximateReceiveCount").unwrap_or(0);
+        let sent = number("SentTimestamp").map(Duration::from_millis);
+        Self {
+            receive_count: u32::try_from(receive_count).unwrap_or(u32::MAX),
+            sent_at: sent.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since)),
+            group: attributes.remove("MessageGroupId"),
+            id: raw.message_id,
+            receipt_handle: raw.receipt_handle,
+            body: raw.body,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct BatchAnswer {
+    #[serde(rename = "Failed", default)]
+    failed: Option<Vec<RawFailure>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RawFailure {
+    id: String,
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default)]
+    sender_fault: bool,
+}
+
+impl RawFailure {
+    fn named(self, ids: &[&str]) -> Failure {
+        let given = self.id.parse::<usize>().ok().and_then(|at| ids.get(at).copied());
+        Failure {
+            id: given.map_or(self.id, str::to_owned),
+            code: self.code,
+            message: self.message.unwrap_or_default(),
+            sender_fault: self.sender_fault,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUEUE: Address<'_> = Address {
+        endpoint: "https://sqs.eu-west-1.amazonaws.com",
+        region: "eu-west-1",
+        resource: "http://q/1/n",
+    };
+
+    fn input(request: &Request) -> Value {
+        serde_json::from_slice(&request.body).unwrap()
+    }
+
+    #[test]
+    fn receive_sends_the_queue_url_as_it_is() {
+        let request = receive(&QUEUE, 10, Duration::from_secs(20), Duration::from_secs(240));
+        let input = input(&request);
+        assert_eq!(request.url(), "https://sqs.eu-west-1.amazonaws.com/");
+        assert_eq!(input["QueueUrl"], "http://q/1/n");
+        assert_eq!((&input["MaxNumberOfMessages"], &input["WaitTimeSeconds"]), (&json!(10), &json!(20)));
+        assert_eq!(input["VisibilityTimeout"], 240);
+        assert!(request.headers.contains(&("x-amz-target", "AmazonSQS.ReceiveMessage".to_owned())));
+        assert_eq!(request.response_timeout, Duration::from_secs(20) + AWS_LONG_POLL_MARGIN);
+    }
+
+    #[test]
+    fn messages_with_and_without_attributes() {
+        let body = br#"{"Messages":[{"MessageId":"m","ReceiptHandle":"h","MD5OfBody":"x","Body":"{\"a\":1}","Attributes":
+            {"ApproximateReceiveCount":"3","SentTimestamp":"1700000000123","MessageGroupId":"g"}},
+            {"MessageId":"n","ReceiptHandle":"i","Body":""}]}"#;
+        let messages = read_receive(body).unwrap();
+        assert_eq!(messages[0].body, r#"{"a":1}"#);
+        assert_eq!((messages[0].receive_count, messages[0].group.as_deref()), (3, Some("g")));
+        let sent = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
+        assert_eq!(messages[0].sent_at, Some(sent));
+        assert_eq!((messages[1].receive_count, messages[1].sent_at), (0, None));
+        assert_eq!(read_receive(b"{}").unwrap(), []);
+        assert!(read_receive(b"<html>").is_err());
+    }
+
+    #[test]
+    fn batches_are_numbered_and_named_back() {
+        let request = delete(&QUEUE, &["h0", "h1"]);
+        assert_eq!(input(&request)["Entries"][1], json!({"Id": "1", "ReceiptHandle": "h1"}));
+        let body = br#"{"Successful":[{"Id":"0"}],"Failed":[{"Id":"1","Code":"ReceiptHandleIsInvalid","SenderFault":true,
+            "Message":"gone"},{"Id":"9","Code":"InternalError","SenderFault":false}]}"#;
+        let failed = read_batch(body, &["first", "second"]).unwrap();
+        assert_eq!((failed[0].id.as_str(), failed[0].kind()), ("second", Kind::ReceiptHandle));
+        assert_eq!((failed[1].id.as_str(), failed[1].kind()), ("9", Kind::Transient));
+        assert!(read_batch(br#"{"Successful":[]}"#, &[]).unwrap().is_empty());
+        let request = change_visibility(&QUEUE, &[("h", 0)]);
+        assert_eq!(
+            input(&request)["Entries"][0],
+            json!({"Id": "0", "ReceiptHandle": "h", "VisibilityTimeout": 0})
+        );
+    }
+
+    #[test]
+    fn queue_attributes() {
+        let body = br#"{"Attributes":{"VisibilityTimeout":"30","MessageRetentionPeriod":"345600","ApproximateNumberOfMessages":"7",
+            "ApproximateNumberOfMessagesNotVisible":"2","RedrivePolicy":"{\"deadLetterTargetArn\":\"arn:d\",\"maxReceiveCount\":\"5\"}"}}"#;
+        let found = read_attributes(body).unwrap();
+        assert_eq!(found.visibility_timeout, Some(Duration::from_secs(30)));
+        assert_eq!((found.available, found.in_flight, found.delayed), (7, 2, 0));
+        assert_eq!(found.redrive, Some(Redrive { max_receive_count: 5, dead_letter_arn: "arn:d".into() }));
+        assert_eq!(redrive(r#"{"maxReceiveCount":3}"#), None);
+        assert_eq!(read_attributes(b"{}").unwrap(), Attributes::default());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_answer_is_read_without_a_panic(body in proptest::collection::vec(0u8.., 0..200)) {
+            let _ = (read_receive(&body), read_batch(&body, &[]), read_queue_url(&body), read_attributes(&body));
+        }
+
+        #[test]
+        fn bodies_arrive_byte_for_byte(text in "\\PC{0,60}", handle in "[ -~]{1,30}") {
+            let body = json!({"Messages": [{"MessageId": "m", "ReceiptHandle": handle, "Body": text}]}).to_string();
+            let messages = read_receive(body.as_bytes()).unwrap();
+            proptest::prop_assert_eq!(&messages[0].body, &text);
+            proptest::prop_assert_eq!(&messages[0].receipt_handle, &handle);
+        }
+    }
+}

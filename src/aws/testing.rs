@@ -1,0 +1,111 @@
+//! A tiny HTTP server that plays a script: one connection, one request, one answer, in order.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::Stop;
+use super::client::Client;
+use super::credentials::{Credentials, Provider};
+use super::http::Http;
+use super::proxy::Proxies;
+use crate::config::Endpoints;
+
+/// What the server does with one connection, after it has read the request.
+pub enum Step {
+    /// Writes the bytes and closes.
+    Answer(Vec<u8>),
+    /// Closes with a reset, nothing written.
+    Reset,
+}
+
+/// Plays its script on 127.0.0.1.
+pub struct Server {
+    pub endpoint: String,
+    thread: JoinHandle<Vec<Seen>>,
+}
+
+/// A request as it arrived.
+pub struct Seen {
+    /// Request line and headers, lower case names.
+    pub head: String,
+    pub body: String,
+}
+
+impl Server {
+    pub fn play(script: Vec<Step>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let thread = std::thread::spawn(move || {
+            script.into_iter().map(|step| serve(listener.accept().unwrap().0, step)).collect()
+        });
+        Self { endpoint, thread }
+    }
+
+    /// Waits for the end of the script.
+    pub fn seen(self) -> Vec<Seen> {
+        self.thread.join().unwrap()
+    }
+
+    /// A client of this server for every service, with a key that never expires.
+    pub fn client(&self, stop: &Stop) -> Client {
+        self.client_as(Provider::fixed(key("AKIATESTTESTTEST0001")), stop)
+    }
+
+    pub fn client_as(&self, provider: Provider, stop: &Stop) -> Client {
+        let http = Http::with(2, Proxies::default(), None).unwrap();
+        Client::with(&http, provider, "us-east-1", self.endpoints(), stop)
+    }
+
+    pub fn endpoints(&self) -> Endpoints {
+        let here = Some(self.endpoint.clone());
+        Endpoints { sqs: here.clone(), s3: here.clone(), sts: here }
+    }
+}
+
+pub fn key(id: &str) -> Credentials {
+    Credentials {
+        access_key_id: id.to_owned(),
+        secret_access_key: "secret".to_owned(),
+        session_token: None,
+        expires_at: None,
+    }
+}
+
+/// A whole answer; `headers` are lines that end in CRLF.
+pub fn answer(status: u16, headers: &str, body: impl AsRef<[u8]>) -> Step {
+    let body = body.as_ref();
+    cut_short(status, headers, body, body.len())
+}
+
+/// An answer that announces more than it brings.
+pub fn cut_short(status: u16, headers: &str, body: &[u8], announced: usize) -> Step {
+    let head =
+        format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {announced}\r\n{headers}\r\n");
+    Step::Answer([head.as_bytes(), body].concat())
+}
+
+fn serve(stream: TcpStream, step: Step) -> Seen {
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let seen = read_request(&stream);
+    match step {
+        Step::Answer(bytes) => (&stream).write_all(&bytes).unwrap(),
+        Step::Reset => socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap(),
+    }
+    seen
+}
+
+fn read_request(stream: &TcpStream) -> Seen {
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert_ne!(reader.read_line(&mut head).unwrap(), 0, "the request broke off");
+    }
+    let length = head
+        .lines()
+        .find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body).unwrap();
+    Seen { head, body: String::from_utf8(body).unwrap() }
+}
