@@ -165,8 +165,45 @@ impl MemoryShares {
     }
 }
 
+// ---- payload -> records ---------------------------------------------------------------------------
+
+/// The largest gzip member that is inflated in one call, into a buffer that one worker reuses. An
+/// object of CrowdStrike FDR inflates to some tens of MiB; anything larger goes through windows.
+pub const SCRATCH_BYTES_MAX: usize = 64 * MIB;
+/// One window of a stream that is being inflated: with the decoder's own 32 KiB history it stays in
+/// a core's second-level cache while it is split and framed.
+pub const INFLATE_WINDOW_BYTES: usize = 256 * KIB;
+/// Objects in a row that leave three quarters of a worker's scratch unused before it is cut to what
+/// they needed: one big object must not hold its memory for ever, two sizes in turn must not
+/// allocate each time.
+pub const SCRATCH_IDLE_OBJECTS: u32 = 16;
+/// One record. Fifty times the largest event that Devo's table documentation speaks of; beyond it
+/// the object is not what its service says it is (no line ends, one endless value).
+pub const RECORD_BYTES_MAX: usize = 64 * MIB;
+/// Log bytes for one compressed byte. Logs reach 5 to 30, pathological ones 200; deflate itself ends
+/// at 1032.
+pub const EXPANSION_RATIO_MAX: u64 = 500;
+/// No object is refused for its ratio before it has inflated to this much: a few kilobytes of equal
+/// lines are harmless.
+pub const EXPANSION_FREE_BYTES: u64 = 64 * MIB as u64;
+/// Compression inside compression: Firehose and CloudWatch make two levels.
+pub const COMPRESSION_LEVELS_MAX: usize = 3;
+/// log2 of the largest zstd window that is accepted: what the `zstd` tool accepts without a switch
+/// (128 MiB, touched only as far as the frame really reaches back).
+pub const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+/// Bytes that are looked at to tell a zlib header from text that begins with the same two letters.
+pub const SNIFF_BYTES: usize = 32;
+/// How far the first line is followed to tell JSON lines from other JSON. A longer one is JSON: cut
+/// at its values, an object on a line of its own is the same record.
+pub const DETECT_BYTES_MAX: usize = MIB;
+/// Brackets inside brackets in one JSON value. Log events stay below 20, parsers give up at 128 to
+/// 1024; the fixed bound keeps the scanner's memory fixed.
+pub const JSON_DEPTH_MAX: usize = 1024;
+
 const _: () = {
     assert!(SEND_WINDOW_BYTES > SETTLE_BYTES + BATCH_BYTES, "or only time could ever settle a full window");
     assert!(AWS_BACKOFF_FIRST.as_millis() < AWS_BACKOFF_MAX.as_millis());
     assert!(AWS_IDLE_AGE.as_secs() > 20, "a long poll must not outlive its connection's idle age");
+    assert!(INFLATE_WINDOW_BYTES < SCRATCH_BYTES_MAX);
+    assert!(DETECT_BYTES_MAX <= RECORD_BYTES_MAX, "what is held to decide must fit one record");
 };

@@ -2,6 +2,31 @@
 //!
 //! Pure. Compressed bytes go in, in order; records come out, each handed to a closure as a slice of a
 //! buffer that is reused. See [`Decoder`].
+//!
+//! ```text
+//! bytes ──► inflate ──► split ──► records
+//!           gzip zlib   lines
+//!           zstd plain  json
+//! ```
+
+mod compression;
+mod detect;
+mod error;
+mod inflate;
+mod json;
+mod lines;
+mod partial;
+mod split;
+#[cfg(test)]
+mod tests;
+
+pub use compression::Compression;
+pub use error::Error;
+pub use inflate::Scratch;
+
+use crate::limits::{EXPANSION_RATIO_MAX, RECORD_BYTES_MAX, SCRATCH_BYTES_MAX};
+use inflate::{Level, Push};
+use split::Split;
 
 /// What stands in an object once it is decompressed (`file_format` in the vendor's configuration).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,4 +57,111 @@ pub enum Newlines {
     Insignificant,
     /// Part of the record; must survive.
     Significant,
+}
+
+/// How much a decoder may hold and make of its input. The defaults are those of [`crate::limits`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of the largest gzip member that is inflated in one call, and so of a [`Scratch`]'s
+    /// output buffer. Zero: everything is inflated as a stream.
+    pub scratch_bytes_max: usize,
+    /// Bytes of the largest record, and so of what is carried from one push to the next.
+    pub record_bytes_max: usize,
+    /// Log bytes for one compressed byte, once an object has inflated to
+    /// [`EXPANSION_FREE_BYTES`](crate::limits::EXPANSION_FREE_BYTES).
+    pub expansion_ratio_max: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds {
+            scratch_bytes_max: SCRATCH_BYTES_MAX,
+            record_bytes_max: RECORD_BYTES_MAX,
+            expansion_ratio_max: EXPANSION_RATIO_MAX,
+        }
+    }
+}
+
+/// One object's bytes, in order, become records.
+///
+/// gzip (every member, and gzip in gzip), zlib, zstd and plain bytes are told apart by their first
+/// bytes; a UTF-8 byte order mark is dropped. Records, and the kind of error, do not depend on how
+/// the bytes were cut into chunks. An object in one chunk is the fastest: its gzip members are
+/// inflated in one call each.
+pub struct Decoder {
+    bounds: Bounds,
+    outermost: Level,
+    split: Split,
+    compressed: u64,
+    spent: bool,
+}
+
+impl Decoder {
+    /// For one object.
+    pub fn new(format: Format, bounds: Bounds) -> Decoder {
+        Decoder {
+            bounds,
+            outermost: Level::outermost(),
+            split: Split::new(format, bounds.record_bytes_max),
+            compressed: 0,
+            spent: false,
+        }
+    }
+
+    /// The next bytes of the object; with `last` there are no more (and `chunk` may be empty). Every
+    /// record that is whole by now is given to `sink`.
+    ///
+    /// # Errors
+    ///
+    /// The object is damaged, or larger than its bounds. All records that were whole before the
+    /// damage have been given to `sink`; the decoder is spent.
+    pub fn push(
+        &mut self,
+        chunk: &[u8],
+        last: bool,
+        scratch: &mut Scratch,
+        sink: &mut dyn FnMut(Record<'_>),
+    ) -> Result<(), Error> {
+        if self.spent {
+            return Err(Error::Spent);
+        }
+        let result = self.decode(chunk, last, scratch, sink);
+        self.spent = last || result.is_err();
+        if self.spent {
+            scratch.end_object();
+        }
+        result
+    }
+
+    /// Inflated bytes so far: log bytes.
+    pub fn expanded_bytes(&self) -> u64 {
+        self.split.taken_bytes()
+    }
+
+    /// JSON documents so far in which the format's path leads nowhere; they give no record.
+    pub fn skipped_documents(&self) -> u64 {
+        self.split.skipped_documents()
+    }
+
+    fn decode(
+        &mut self,
+        chunk: &[u8],
+        last: bool,
+        scratch: &mut Scratch,
+        sink: &mut dyn FnMut(Record<'_>),
+    ) -> Result<(), Error> {
+        let Decoder { bounds, outermost, split, compressed, .. } = self;
+        let mut push = Push { scratch, bounds, compressed };
+        let inflated = outermost.push(chunk, last, &mut push, &mut |text| split.push(text, sink));
+        match inflated {
+            Ok(()) if last => split.finish(sink),
+            // The text itself is whole, so its last line is a record. What is wrong with its end
+            // follows from the garbage.
+            Err(garbage @ Error::TrailingGarbage { .. }) => {
+                let _ = split.finish(sink);
+                Err(garbage)
+            }
+            other => other,
+        }
+    }
 }

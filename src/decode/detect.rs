@@ -1,0 +1,200 @@
+//! Lines or JSON? The first line decides.
+//!
+//! JSON values that fill a line each are lines, the cheapest way to split them. A value that goes
+//! over several lines, or shares its line with others, is not. Whatever else is text: a log line may
+//! well begin with a bracket.
+
+use super::json::scan::Value;
+use super::json::{RECORD_SEPARATOR, is_white};
+use crate::limits::DETECT_BYTES_MAX;
+
+/// What the first line says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    Lines,
+    Json,
+}
+
+/// Follows the first line from chunk to chunk.
+pub(super) struct Detector {
+    state: State,
+    seen: usize,
+}
+
+enum State {
+    Start,
+    /// Behind the first bracket.
+    Opened {
+        bracket: u8,
+        line_ended: bool,
+    },
+    Inside(Value),
+    /// Behind the first value, on its line.
+    After,
+}
+
+impl Detector {
+    pub fn new() -> Self {
+        Detector { state: State::Start, seen: 0 }
+    }
+
+    /// The next bytes of the text. None: more are needed.
+    pub fn push(&mut self, data: &[u8]) -> Option<Shape> {
+        let room = DETECT_BYTES_MAX - self.seen;
+        let looked_at = &data[..data.len().min(room)];
+        self.seen += looked_at.len();
+        let full = self.seen == DETECT_BYTES_MAX;
+        self.look(looked_at).or(full.then_some(Shape::Json))
+    }
+
+    /// The text ended before the first line did.
+    pub fn finish(&self) -> Shape {
+        match self.state {
+            // An open value: the JSON splitter says what is missing.
+            State::Inside(_) => Shape::Json,
+            _ => Shape::Lines,
+        }
+    }
+
+    fn look(&mut self, data: &[u8]) -> Option<Shape> {
+        let mut pos = 0;
+        while pos < data.len() {
+            match self.step(&data[pos..]) {
+                Step::On(length) => pos += length,
+                Step::Decided(shape) => return Some(shape),
+            }
+        }
+        None
+    }
+
+    /// `data` is not empty.
+    fn step(&mut self, data: &[u8]) -> Step {
+        match &mut self.state {
+            State::Start => self.first(data[0]),
+            State::Opened { bracket, line_ended } => match (data[0], *bracket) {
+                (white, _) if is_white(white) => {
+                    *line_ended |= white == b'\n';
+                    Step::On(1)
+                }
+                (b'"' | b'}', b'{') | (b'{' | b'[' | b'"' | b']', b'[') if *line_ended => {
+                    Step::Decided(Shape::Json)
+                }
+                (b'"' | b'}', b'{') | (b'{' | b'[' | b'"' | b']', b'[') => self.enter(),
+                _ => Step::Decided(Shape::Lines),
+            },
+            State::Inside(value) => match follow(value, data) {
+                Followed::Ended(length) => {
+                    self.state = State::After;
+                    Step::On(length)
+                }
+                Followed::Open => Step::On(data.len()),
+                Followed::Decided(shape) => Step::Decided(shape),
+            },
+            State::After => match data[0] {
+                b' ' | b'\t' | b'\r' => Step::On(1),
+                b'{' | b'[' | b',' | RECORD_SEPARATOR => Step::Decided(Shape::Json),
+                _ => Step::Decided(Shape::Lines),
+            },
+        }
+    }
+
+    fn first(&mut self, byte: u8) -> Step {
+        match byte {
+            b'{' | b'[' => self.state = State::Opened { bracket: byte, line_ended: false },
+            RECORD_SEPARATOR => return Step::Decided(Shape::Json),
+            _ if is_white(byte) => {}
+            _ => return Step::Decided(Shape::Lines),
+        }
+        Step::On(1)
+    }
+
+    /// What stands behind the bracket may be JSON: follow the value from its bracket on.
+    fn enter(&mut self) -> Step {
+        let State::Opened { bracket, .. } = self.state else { return Step::On(0) };
+        let Ok(mut value) = Value::begin(bracket, 0) else { return Step::Decided(Shape::Lines) };
+        // One open bracket neither ends a value nor is a fault.
+        let _ = value.advance(&[bracket], 0);
+        self.state = State::Inside(value);
+        Step::On(0)
+    }
+}
+
+/// Follows the first value to its end or to the line's.
+fn follow(value: &mut Value, data: &[u8]) -> Followed {
+    let line_end = memchr::memchr(b'\n', data);
+    match value.advance(&data[..line_end.unwrap_or(data.len())], 0) {
+        Ok(Some(length)) => Followed::Ended(length),
+        Ok(None) if line_end.is_none() => Followed::Open,
+        // No string of JSON goes over a line's end.
+        Ok(None) if value.in_string() => Followed::Decided(Shape::Lines),
+        Ok(None) => Followed::Decided(Shape::Json),
+        Err(_) => Followed::Decided(Shape::Lines),
+    }
+}
+
+enum Step {
+    /// So many bytes are dealt with.
+    On(usize),
+    Decided(Shape),
+}
+
+enum Followed {
+    Ended(usize),
+    Open,
+    Decided(Shape),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same at every chunk size.
+    fn shape(text: &[u8]) -> Shape {
+        let shapes: Vec<Shape> = (1..=text.len().max(1)).map(|size| shape_in_chunks(text, size)).collect();
+        assert!(shapes.windows(2).all(|pair| pair[0] == pair[1]), "{shapes:?}");
+        shapes[0]
+    }
+
+    fn shape_in_chunks(text: &[u8], size: usize) -> Shape {
+        let mut detector = Detector::new();
+        text.chunks(size).find_map(|chunk| detector.push(chunk)).unwrap_or_else(|| detector.finish())
+    }
+
+    #[test]
+    fn json_lines_are_lines() {
+        assert_eq!(shape(b"{\"a\":1}\n{\"a\":2}\n"), Shape::Lines);
+        assert_eq!(shape(b" \r\n{\"a\":\"}\\\"\"} \r\n"), Shape::Lines);
+        assert_eq!(shape(b"{}"), Shape::Lines);
+        assert_eq!(shape(b"[{},{}]\n"), Shape::Lines);
+    }
+
+    #[test]
+    fn other_json_is_json() {
+        assert_eq!(shape(b"{\n  \"a\": 1\n}\n"), Shape::Json);
+        assert_eq!(shape(b"{\"a\":\n1}"), Shape::Json);
+        assert_eq!(shape(b"[\n{\"a\":1}]"), Shape::Json);
+        assert_eq!(shape(b"{\"a\":1}{\"a\":2}"), Shape::Json);
+        assert_eq!(shape(b"{\"a\":1}, {\"a\":2}"), Shape::Json);
+        assert_eq!(shape(b"\x1e{\"a\":1}\n"), Shape::Json);
+        assert_eq!(shape(b"{\"a\":1"), Shape::Json);
+    }
+
+    #[test]
+    fn text_is_lines() {
+        assert_eq!(shape(b""), Shape::Lines);
+        assert_eq!(shape(b"a b\n"), Shape::Lines);
+        assert_eq!(shape(b"[2024-01-01] [INFO] started\n"), Shape::Lines);
+        assert_eq!(shape(b"[error] {1}"), Shape::Lines);
+        assert_eq!(shape(b"{ start"), Shape::Lines);
+        assert_eq!(shape(b"[\"a] b\n"), Shape::Lines);
+        assert_eq!(shape(b"{\"a\":1} and more\n"), Shape::Lines);
+        assert_eq!(shape(b"{\"a\"]\n"), Shape::Lines);
+    }
+
+    #[test]
+    fn an_endless_first_line_is_json() {
+        let text = [&b"{\"a\":\""[..], &vec![b'x'; 2 * DETECT_BYTES_MAX]].concat();
+        assert_eq!(shape_in_chunks(&text, text.len()), Shape::Json);
+        assert_eq!(shape_in_chunks(&text, 1000), Shape::Json);
+    }
+}

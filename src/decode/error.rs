@@ -1,0 +1,39 @@
+//! Why an object could not be decoded to its end.
+
+use super::compression::Compression;
+
+/// What is wrong with an object. Each is one line for an operator; the records that were whole
+/// before it have been delivered.
+///
+/// Offsets into compressed data count from the start of that level of compression, offsets into JSON
+/// from the start of the inflated text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The compressed data contradicts itself.
+    #[error("corrupt {compression}: the {} at byte {offset}: {cause}", compression.unit())]
+    Corrupt { compression: Compression, offset: u64, cause: String },
+    /// The object ends too early.
+    #[error("truncated {compression}: the {} at byte {offset} has no end", compression.unit())]
+    Truncated { compression: Compression, offset: u64 },
+    /// Something else follows the compressed data.
+    #[error("{compression} data ends at byte {offset}, but something else follows it")]
+    TrailingGarbage { compression: Compression, offset: u64 },
+    /// More than [`COMPRESSION_LEVELS_MAX`](crate::limits::COMPRESSION_LEVELS_MAX) levels.
+    #[error("compressed more than {max} times over")]
+    TooManyLevels { max: usize },
+    /// It inflates beyond what logs do.
+    #[error("expansion bomb: {compressed} bytes have become {expanded}, more than {ratio_max} for one")]
+    Bomb { compressed: u64, expanded: u64, ratio_max: u64 },
+    /// One record exceeds the bound.
+    #[error("a record is larger than the limit of {max} bytes")]
+    RecordTooLarge { max: usize },
+    /// The text is not the JSON that its service promises.
+    #[error("bad JSON at byte {offset}: {cause}")]
+    BadJson { offset: u64, cause: &'static str },
+    /// The library could not set up (memory).
+    #[error("{compression} decoder could not be set up: {cause}")]
+    SetUp { compression: Compression, cause: String },
+    /// Bytes were given to a decoder that had already failed or seen its last byte.
+    #[error("the decoder was used after its end")]
+    Spent,
+}

@@ -1,0 +1,272 @@
+//! Compressed bytes -> text.
+//!
+//! A [`Level`] looks at its first bytes and hands on what they are the compression of, to a level
+//! below it, until something is not compressed. A gzip member that is all there is inflated in one
+//! call (`libdeflate`); everything else goes as a stream, through windows.
+
+mod gzip;
+mod libdeflate;
+#[cfg(test)]
+pub(super) mod samples;
+mod scratch;
+mod stream;
+
+pub use scratch::Scratch;
+
+use super::compression::{Sniff, sniff};
+use super::{Bounds, Compression, Error};
+use crate::limits::{COMPRESSION_LEVELS_MAX, EXPANSION_FREE_BYTES, SNIFF_BYTES};
+use gzip::Gzip;
+use stream::{Zlib, Zstd};
+
+/// Takes the text.
+pub(super) type Text<'a> = dyn FnMut(&[u8]) -> Result<(), Error> + 'a;
+
+/// What the levels share during one push.
+pub(super) struct Push<'a> {
+    pub scratch: &'a mut Scratch,
+    pub bounds: &'a Bounds,
+    /// Compressed bytes of the object that have been used so far.
+    pub compressed: &'a mut u64,
+}
+
+/// One level of compression, or none.
+pub(super) struct Level {
+    number: usize,
+    stage: Stage,
+    produced: u64,
+}
+
+enum Stage {
+    /// The first bytes are not enough to know.
+    Sniffing(Vec<u8>),
+    Plain,
+    Packed {
+        codec: Codec,
+        below: Box<Level>,
+    },
+}
+
+impl Level {
+    /// The object's own bytes.
+    pub fn outermost() -> Self {
+        Level::new(0)
+    }
+
+    fn new(number: usize) -> Self {
+        Level { number, stage: Stage::Sniffing(Vec::new()), produced: 0 }
+    }
+
+    /// The next bytes; with `last` there are no more.
+    pub fn push(
+        &mut self,
+        chunk: &[u8],
+        last: bool,
+        push: &mut Push<'_>,
+        text: &mut Text<'_>,
+    ) -> Result<(), Error> {
+        let Stage::Sniffing(held) = &mut self.stage else { return self.pass(chunk, last, push, text) };
+        if held.is_empty() {
+            if self.decide(chunk, last)? {
+                return self.pass(chunk, last, push, text);
+            }
+            return self.hold(chunk);
+        }
+        let (start, rest) = chunk.split_at(chunk.len().min(SNIFF_BYTES.saturating_sub(held.len())));
+        held.extend_from_slice(start);
+        let held = std::mem::take(held);
+        if !self.decide(&held, last && rest.is_empty())? {
+            return self.hold(&held);
+        }
+        self.pass(&held, false, push, text)?;
+        self.pass(rest, last, push, text)
+    }
+
+    fn hold(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.stage = Stage::Sniffing(bytes.to_vec());
+        Ok(())
+    }
+
+    /// False: more bytes are needed.
+    fn decide(&mut self, start: &[u8], last: bool) -> Result<bool, Error> {
+        self.stage = match sniff(start, last, self.number > 0) {
+            Sniff::Undecided => return Ok(false),
+            Sniff::Plain => Stage::Plain,
+            Sniff::Packed(_) if self.number == COMPRESSION_LEVELS_MAX => {
+                return Err(Error::TooManyLevels { max: COMPRESSION_LEVELS_MAX });
+            }
+            Sniff::Packed(compression) => Stage::Packed {
+                codec: Codec::new(compression)?,
+                below: Box::new(Level::new(self.number + 1)),
+            },
+        };
+        Ok(true)
+    }
+
+    fn pass(
+        &mut self,
+        chunk: &[u8],
+        last: bool,
+        push: &mut Push<'_>,
+        text: &mut Text<'_>,
+    ) -> Result<(), Error> {
+        match self.stage {
+            Stage::Sniffing(_) => Ok(()),
+            Stage::Plain => {
+                self.count_compressed(chunk.len(), push);
+                text(chunk)
+            }
+            Stage::Packed { .. } => self.inflate(chunk, last, push, text),
+        }
+    }
+
+    fn inflate(
+        &mut self,
+        chunk: &[u8],
+        last: bool,
+        push: &mut Push<'_>,
+        text: &mut Text<'_>,
+    ) -> Result<(), Error> {
+        let mut window = push.scratch.take_window();
+        let mut inflated = self.inflate_through(&mut window, chunk, last, push, text);
+        push.scratch.give_window(window);
+        let Stage::Packed { codec, below } = &mut self.stage else { return inflated };
+        if last && inflated.is_ok() {
+            inflated = codec.finish();
+        }
+        match inflated {
+            Ok(()) if last => below.push(b"", true, push, text),
+            // All that was packed is whole; what is below may still hold the last of it.
+            Err(garbage @ Error::TrailingGarbage { .. }) => {
+                let _ = below.push(b"", true, push, text);
+                Err(garbage)
+            }
+            other => other,
+        }
+    }
+
+    fn inflate_through(
+        &mut self,
+        window: &mut [u8],
+        chunk: &[u8],
+        last: bool,
+        push: &mut Push<'_>,
+        text: &mut Text<'_>,
+    ) -> Result<(), Error> {
+        let mut input = chunk;
+        loop {
+            if last && let Some(consumed) = self.whole_member(input, push, text)? {
+                input = &input[consumed..];
+                continue;
+            }
+            let Stage::Packed { codec, .. } = &mut self.stage else { return Ok(()) };
+            let step = codec.step(input, window);
+            input = &input[step.consumed..];
+            self.count_compressed(step.consumed, push);
+            self.hand_down(&window[..step.produced], push, text)?;
+            if let Some(error) = step.failed {
+                return Err(error);
+            }
+            if step.consumed + step.produced == 0 {
+                debug_assert!(input.is_empty(), "a codec stalled");
+                return Ok(());
+            }
+        }
+    }
+
+    /// The fast way. Only for the object's own bytes: the buffer it needs is there once.
+    fn whole_member(
+        &mut self,
+        input: &[u8],
+        push: &mut Push<'_>,
+        text: &mut Text<'_>,
+    ) -> Result<Option<usize>, Error> {
+        let Stage::Packed { codec: Codec::Gzip(gzip), .. } = &mut self.stage else { return Ok(None) };
+        if self.number > 0 || !gzip.at_member(input) {
+            return Ok(None);
+        }
+        let Some((consumed, output)) = push.scratch.whole_member(input, push.bounds.scratch_bytes_max) else {
+            return Ok(None);
+        };
+        gzip.pass_member(consumed);
+        self.count_compressed(consumed, push);
+        let handed_down = self.hand_down(&output, push, text);
+        push.scratch.recycle(output);
+        handed_down.map(|()| Some(consumed))
+    }
+
+    fn hand_down(&mut self, bytes: &[u8], push: &mut Push<'_>, text: &mut Text<'_>) -> Result<(), Error> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.produced += bytes.len() as u64;
+        check_expansion(*push.compressed, self.produced, push.bounds.expansion_ratio_max)?;
+        match &mut self.stage {
+            Stage::Packed { below, .. } => below.push(bytes, false, push, text),
+            _ => Ok(()),
+        }
+    }
+
+    fn count_compressed(&self, bytes: usize, push: &mut Push<'_>) {
+        if self.number == 0 {
+            *push.compressed += bytes as u64;
+        }
+    }
+}
+
+fn check_expansion(compressed: u64, expanded: u64, ratio_max: u64) -> Result<(), Error> {
+    if expanded > EXPANSION_FREE_BYTES.max(compressed.saturating_mul(ratio_max)) {
+        return Err(Error::Bomb { compressed, expanded, ratio_max });
+    }
+    Ok(())
+}
+
+/// One call of a codec. It takes some input and fills some of the window. Neither: it needs more
+/// input. The output counts even if it failed behind it.
+pub(super) struct Step {
+    pub consumed: usize,
+    pub produced: usize,
+    pub failed: Option<Error>,
+}
+
+impl Step {
+    fn on(consumed: usize, produced: usize) -> Self {
+        Step { consumed, produced, failed: None }
+    }
+
+    fn failed(consumed: usize, produced: usize, error: Error) -> Self {
+        Step { consumed, produced, failed: Some(error) }
+    }
+}
+
+enum Codec {
+    Gzip(Box<Gzip>),
+    Zlib(Zlib),
+    Zstd(Zstd),
+}
+
+impl Codec {
+    fn new(compression: Compression) -> Result<Self, Error> {
+        Ok(match compression {
+            Compression::Gzip => Codec::Gzip(Box::new(Gzip::new())),
+            Compression::Zlib => Codec::Zlib(Zlib::new()),
+            Compression::Zstd => Codec::Zstd(Zstd::new()?),
+        })
+    }
+
+    fn step(&mut self, input: &[u8], window: &mut [u8]) -> Step {
+        match self {
+            Codec::Gzip(gzip) => gzip.step(input, window),
+            Codec::Zlib(zlib) => zlib.step(input, window),
+            Codec::Zstd(zstd) => zstd.step(input, window),
+        }
+    }
+
+    fn finish(&self) -> Result<(), Error> {
+        match self {
+            Codec::Gzip(gzip) => gzip.finish(),
+            Codec::Zlib(zlib) => zlib.finish(),
+            Codec::Zstd(zstd) => zstd.finish(),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The splitter against a naive one that parses everything.
+
+use proptest::prelude::*;
+use serde_json::Value as Tree;
+
+use super::*;
+
+struct Splitted {
+    records: Vec<String>,
+    skipped: u64,
+    result: Result<(), Error>,
+}
+
+fn split_in(text: &[u8], path: &[&str], size: usize) -> Splitted {
+    let mut json = Json::new(path.iter().map(|&key| key.to_owned()).collect(), 1 << 20);
+    let mut records = Vec::new();
+    let mut sink = |record: Record<'_>| records.push(String::from_utf8(record.bytes.to_vec()).unwrap());
+    let mut offset = 0;
+    let pushed = text.chunks(size).try_for_each(|chunk| {
+        offset += chunk.len();
+        json.push(chunk, (offset - chunk.len()) as u64, &mut sink)
+    });
+    let result = pushed.and_then(|()| json.finish(text.len() as u64, &mut sink));
+    Splitted { records, skipped: json.skipped_documents(), result }
+}
+
+/// The same whatever the chunks.
+fn split(text: &str, path: &[&str]) -> Splitted {
+    let whole = split_in(text.as_bytes(), path, text.len().max(1));
+    for size in 1..text.len() {
+        let parts = split_in(text.as_bytes(), path, size);
+        assert_eq!((parts.records, parts.result), (whole.records.clone(), whole.result.clone()), "{size}");
+        assert_eq!(parts.skipped, whole.skipped);
+    }
+    whole
+}
+
+fn records(text: &str, path: &[&str]) -> Vec<String> {
+    let splitted = split(text, path);
+    assert_eq!(splitted.result, Ok(()), "{text}");
+    splitted.records
+}
+
+#[test]
+fn values_one_after_another() {
+    assert_eq!(records(r#"{"a":1}{"b":[2]} , [3,"x"] "#, &[]), [r#"{"a":1}"#, r#"{"b":[2]}"#, "3", r#""x""#]);
+    assert_eq!(records("\u{1e}{\"a\":1}\n\u{1e}{}\n", &[]), [r#"{"a":1}"#, "{}"]);
+    assert_eq!(records("1 true\nnull \"a\\\"b\" -2.5e1", &[]), ["1", "true", "null", r#""a\"b""#, "-2.5e1"]);
+    assert_eq!(records("[[1,2],{}][]", &[]), ["[1,2]", "{}"]);
+    assert!(records(" \n", &[]).is_empty());
+}
+
+#[test]
+fn a_path_leads_to_the_elements() {
+    let text = r#" {"Records":[{"Records":[1]},{"x":"]}"}],"next":{"Records":[9]}}"#;
+    assert_eq!(records(text, &["Records"]), [r#"{"Records":[1]}"#, r#"{"x":"]}"}"#]);
+    let text = r#"{"v":1,"a":{"b":{"c":0}},"Records":[1]}{"a":{"z":[],"b":[5,6]},"b":[7]}"#;
+    assert_eq!(records(text, &["a", "b"]), [r#"{"c":0}"#, "5", "6"]);
+    assert_eq!(records(r#"{"\u0052ecords" : [ 1 , 2 ] }"#, &["Records"]), ["1", "2"]);
+    assert_eq!(records(r#"[{"r":[1]},{"r":2}]"#, &["r"]), ["1", "2"]);
+}
+
+#[test]
+fn documents_without_the_path_are_counted() {
+    let text = r#"{"a":1} {"r":[]} {"r":null} 5 [7] {"x":{"r":[1]}} {"r":{}}"#;
+    let splitted = split(text, &["r"]);
+    assert_eq!((splitted.records, splitted.skipped), (vec!["{}".to_owned()], 5));
+}
+
+#[test]
+fn line_ends_in_a_record_are_told_to_be_insignificant() {
+    let mut json = Json::new(Vec::new(), 100);
+    let mut newlines = Vec::new();
+    json.push(b"{\n\"a\":1}", 0, &mut |record| newlines.push(record.newlines)).unwrap();
+    assert_eq!(newlines, [Newlines::Insignificant]);
+}
+
+#[test]
+fn damage_is_told_after_the_records_before_it() {
+    for (text, path, offset) in [
+        (r#"{"a":1}}"#, &[][..], 7),
+        (r#"{"a":1} x"#, &[], 8),
+        (r#"{"a":1}{"b":[}"#, &[], 13),
+        (r#"{"a":1}{"b""#, &[], 11),
+        (r#"[{"a":1},"#, &[], 9),
+        (r#"{"a":1} nul "#, &[], 11),
+        (r#"{"a":1} 1x"#, &[], 10),
+        (r#"{"r":[{"a":1}}"#, &["r"], 13),
+        (r#"{"r":[{"a":1}],5}"#, &["r"], 15),
+        (r#"{"r":[{"a":1}],"b" 5}"#, &["r"], 19),
+        (r#"{"r":[{"a":1}]"#, &["r"], 14),
+    ] {
+        let splitted = split(text, path);
+        assert_eq!(splitted.records, [r#"{"a":1}"#], "{text}");
+        let Err(Error::BadJson { offset: at, .. }) = splitted.result else { panic!("{text}") };
+        assert_eq!(at, offset, "{text}");
+    }
+}
+
+#[test]
+fn a_record_over_the_bound() {
+    for size in [3, 100] {
+        let mut json = Json::new(Vec::new(), 10);
+        let text = br#"[{"a":1},{"long":"record"}]"#;
+        let mut count = 0;
+        let result = text.chunks(size).try_for_each(|chunk| json.push(chunk, 0, &mut |_| count += 1));
+        assert_eq!((count, result), (1, Err(Error::RecordTooLarge { max: 10 })));
+    }
+}
+
+/// Documents as a log source might write them, with keys that are hard to tell apart.
+fn tree() -> impl Strategy<Value = Tree> {
+    let leaf = prop_oneof![
+        Just(Tree::Null),
+        any::<bool>().prop_map(Tree::from),
+        any::<i32>().prop_map(Tree::from),
+        "[a-z\"\\\\{}\\[\\],:\u{e9}\u{1F600}\n]{0,8}".prop_map(Tree::from),
+    ];
+    leaf.prop_recursive(4, 40, 5, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..5).prop_map(Tree::from),
+            proptest::collection::vec((key(), inner), 0..5)
+                .prop_map(|members| Tree::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+fn key() -> impl Strategy<Value = String> {
+    prop_oneof![Just("r".to_owned()), Just("s".to_owned()), Just("r\"".to_owned()), "[a-z\\\\]{0,3}"]
+}
+
+fn written(tree: &Tree, pretty: bool) -> String {
+    if pretty { serde_json::to_string_pretty(tree).unwrap() } else { tree.to_string() }
+}
+
+/// The records of one document, by its tree; None: the path leads nowhere.
+fn naive(document: &Tree, path: &[&str]) -> Option<Vec<Tree>> {
+    let Some((key, rest)) = path.split_first() else { return Some(vec![document.clone()]) };
+    match (document.as_object()?.get(*key)?, rest) {
+        (Tree::Null, []) => None,
+        (Tree::Array(elements), []) => Some(elements.clone()),
+        (value, []) => Some(vec![value.clone()]),
+        (value, rest) => naive(value, rest),
+    }
+}
+
+fn naive_all(values: &[Tree], path: &[&str]) -> (Vec<Tree>, u64) {
+    let documents = values.iter().flat_map(|value| match value {
+        Tree::Array(elements) => elements.clone(),
+        other => vec![other.clone()],
+    });
+    let found: Vec<_> = documents.map(|document| naive(&document, path)).collect();
+    let skipped = found.iter().filter(|records| records.is_none()).count() as u64;
+    (found.into_iter().flatten().flatten().collect(), skipped)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn equals_the_tree(
+        values in proptest::collection::vec(tree(), 0..5),
+        pretty in any::<bool>(),
+        separator in prop_oneof![Just("\n"), Just(" , "), Just("\r\n\u{1e}")],
+        depth in 0..3usize,
+        size in 1..80usize,
+    ) {
+        let path = &["r", "s"][..depth];
+        let text: Vec<String> = values.iter().map(|value| written(value, pretty)).collect();
+        let splitted = split_in(text.join(separator).as_bytes(), path, size);
+        let (expected, skipped) = naive_all(&values, path);
+        let parsed: Vec<Tree> = splitted.records.iter().map(|r| serde_json::from_str(r).unwrap()).collect();
+        prop_assert_eq!(splitted.result, Ok(()));
+        prop_assert_eq!(parsed, expected);
+        prop_assert_eq!(splitted.skipped, skipped);
+        prop_assert!(splitted.records.iter().all(|record| record.trim() == record));
+    }
+
+    #[test]
+    fn any_bytes_give_the_same_in_any_chunks(
+        text in "[\\[\\]{}\",:a1 rtrue\\\\\n]{0,60}", size in 1..10usize, depth in 0..2usize,
+    ) {
+        let path = &["r"][..depth];
+        let whole = split_in(text.as_bytes(), path, 100);
+        let parts = split_in(text.as_bytes(), path, size);
+        prop_assert_eq!((whole.records, whole.skipped, whole.result), (parts.records, parts.skipped, parts.result));
+    }
+}

@@ -1,0 +1,64 @@
+//! The record that is being read: the part of it that came with earlier chunks.
+
+use super::Error;
+
+/// Holds the beginning of a record between two chunks, so that no byte is looked at twice.
+pub(super) struct Partial {
+    bytes: Vec<u8>,
+    max: usize,
+}
+
+impl Partial {
+    /// `max`: bytes of the largest record.
+    pub fn new(max: usize) -> Self {
+        Partial { bytes: Vec::new(), max }
+    }
+
+    /// The record goes on after `piece`.
+    pub fn hold(&mut self, piece: &[u8]) -> Result<(), Error> {
+        self.check(piece)?;
+        self.bytes.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// The record ends with `piece`. Without an earlier part, `piece` itself is given to `whole`.
+    #[inline]
+    pub fn complete<R>(&mut self, piece: &[u8], whole: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
+        self.check(piece)?;
+        if self.bytes.is_empty() {
+            return Ok(whole(piece));
+        }
+        self.bytes.extend_from_slice(piece);
+        let answer = whole(&self.bytes);
+        self.bytes.clear();
+        Ok(answer)
+    }
+
+    #[inline]
+    fn check(&self, piece: &[u8]) -> Result<(), Error> {
+        let fits = piece.len() <= self.max.saturating_sub(self.bytes.len());
+        if fits { Ok(()) } else { Err(Error::RecordTooLarge { max: self.max }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_make_one_record() {
+        let mut partial = Partial::new(5);
+        partial.hold(b"ab").unwrap();
+        partial.hold(b"c").unwrap();
+        assert_eq!(partial.complete(b"de", <[u8]>::to_vec).unwrap(), b"abcde");
+        assert_eq!(partial.complete(b"xy", <[u8]>::to_vec).unwrap(), b"xy");
+    }
+
+    #[test]
+    fn the_bound_covers_held_and_new_bytes() {
+        let mut partial = Partial::new(3);
+        assert_eq!(partial.complete(b"1234", <[u8]>::len), Err(Error::RecordTooLarge { max: 3 }));
+        partial.hold(b"12").unwrap();
+        assert_eq!(partial.hold(b"34"), Err(Error::RecordTooLarge { max: 3 }));
+    }
+}

@@ -1,0 +1,135 @@
+//! Text -> records, by format.
+
+use super::detect::{Detector, Shape};
+use super::json::Json;
+use super::lines::Lines;
+use super::{Error, Format, Record};
+
+/// The splitter of one object's text.
+pub(super) struct Split {
+    splitter: Splitter,
+    /// How much of a byte order mark has been seen. None: the text has begun.
+    mark: Option<usize>,
+    /// Bytes given to [`Split::push`].
+    taken: u64,
+    /// Bytes behind the ones that the splitter has.
+    offset: u64,
+    record_bytes_max: usize,
+}
+
+enum Splitter {
+    Lines(Lines),
+    Json(Box<Json>),
+    /// What came so far does not tell yet.
+    Undecided {
+        detector: Detector,
+        held: Vec<u8>,
+    },
+}
+
+/// U+FEFF at the start of a text says that it is UTF-8, and belongs to no record.
+const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+
+impl Split {
+    pub fn new(format: Format, record_bytes_max: usize) -> Self {
+        let splitter = match format {
+            Format::Lines { header_lines } => Splitter::Lines(Lines::new(header_lines, record_bytes_max)),
+            Format::Json { path } => Splitter::Json(Box::new(Json::new(path, record_bytes_max))),
+            Format::Detect => Splitter::Undecided { detector: Detector::new(), held: Vec::new() },
+        };
+        Split { splitter, mark: Some(0), taken: 0, offset: 0, record_bytes_max }
+    }
+
+    /// Bytes of text so far.
+    pub fn taken_bytes(&self) -> u64 {
+        self.taken
+    }
+
+    pub fn skipped_documents(&self) -> u64 {
+        match &self.splitter {
+            Splitter::Json(json) => json.skipped_documents(),
+            _ => 0,
+        }
+    }
+
+    /// The next bytes of the text.
+    pub fn push(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        self.taken += text.len() as u64;
+        let rest = self.drop_mark(text, sink)?;
+        self.split(rest, sink)
+    }
+
+    /// The text has ended.
+    pub fn finish(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        self.begin(sink)?;
+        if let Splitter::Undecided { detector, .. } = &self.splitter {
+            let shape = detector.finish();
+            self.decide(shape, sink)?;
+        }
+        match &mut self.splitter {
+            Splitter::Lines(lines) => lines.finish(sink),
+            Splitter::Json(json) => json.finish(self.offset, sink),
+            Splitter::Undecided { .. } => Ok(()),
+        }
+    }
+
+    fn drop_mark<'t>(
+        &mut self,
+        mut text: &'t [u8],
+        sink: &mut dyn FnMut(Record<'_>),
+    ) -> Result<&'t [u8], Error> {
+        while let Some(seen) = self.mark
+            && let Some((&byte, rest)) = text.split_first()
+        {
+            if byte != BYTE_ORDER_MARK[seen] {
+                self.begin(sink)?;
+                break;
+            }
+            text = rest;
+            self.mark = Some(seen + 1);
+            if seen + 1 == BYTE_ORDER_MARK.len() {
+                self.mark = None;
+                self.offset += BYTE_ORDER_MARK.len() as u64;
+            }
+        }
+        Ok(text)
+    }
+
+    /// There is no whole mark: what looked like one is text.
+    fn begin(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        let seen = self.mark.take().unwrap_or(0);
+        self.split(&BYTE_ORDER_MARK[..seen], sink)
+    }
+
+    fn split(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        if let Splitter::Undecided { detector, held } = &mut self.splitter {
+            let Some(shape) = detector.push(text) else {
+                held.extend_from_slice(text);
+                return Ok(());
+            };
+            self.decide(shape, sink)?;
+        }
+        self.feed(text, sink)
+    }
+
+    fn decide(&mut self, shape: Shape, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        let splitter = match shape {
+            Shape::Lines => Splitter::Lines(Lines::new(0, self.record_bytes_max)),
+            Shape::Json => Splitter::Json(Box::new(Json::new(Vec::new(), self.record_bytes_max))),
+        };
+        match std::mem::replace(&mut self.splitter, splitter) {
+            Splitter::Undecided { held, .. } => self.feed(&held, sink),
+            _ => Ok(()),
+        }
+    }
+
+    fn feed(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        let offset = self.offset;
+        self.offset += text.len() as u64;
+        match &mut self.splitter {
+            Splitter::Lines(lines) => lines.push(text, sink),
+            Splitter::Json(json) => json.push(text, offset, sink),
+            Splitter::Undecided { .. } => Ok(()),
+        }
+    }
+}
