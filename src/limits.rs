@@ -200,6 +200,41 @@ pub const DETECT_BYTES_MAX: usize = MIB;
 /// 1024; the fixed bound keeps the scanner's memory fixed.
 pub const JSON_DEPTH_MAX: usize = 1024;
 
+// ---- configuration ------------------------------------------------------------------------------
+
+/// Below this, one worker's scratch and one part per fetcher do not fit side by side.
+pub const MEMORY_LIMIT_MIN_BYTES: u64 = 64 * 1024 * 1024;
+/// Default bound on memory: a quarter of the machine's, but no more than this; more buys no speed.
+pub const MEMORY_LIMIT_DEFAULT_MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+/// SQS's own limit: 12 h.
+pub const VISIBILITY_TIMEOUT_MAX: Duration = Duration::from_secs(43_200);
+/// A shorter visibility leaves no time to extend it: an AWS call may take its whole response timeout.
+pub const VISIBILITY_TIMEOUT_ADVISED_MIN: Duration = Duration::from_secs(30);
+/// SQS's own limit for one long poll.
+pub const SQS_WAIT_MAX: Duration = Duration::from_secs(20);
+/// SQS's own limit for one ReceiveMessage.
+pub const SQS_MESSAGES_MAX: u32 = 10;
+/// Threads that poll one queue: 64 that get ten messages each in 50 ms are beyond any queue of objects.
+pub const RECEIVERS_MAX: usize = 64;
+/// Threads that write to one output; Devo's balancer sees one connection each.
+pub const SENDERS_MAX: usize = 256;
+/// Threads that inflate and split, and threads that fetch: a typing error must not start a million.
+pub const THREADS_MAX: usize = 4096;
+/// Each fetcher waits for S3 most of the time, so there are several per core.
+pub const FETCHERS_PER_CORE: usize = 4;
+/// With fewer, the latency of S3 shows even on a small machine.
+pub const FETCHERS_MIN: usize = 8;
+/// Within the 30 s that service managers commonly allow between SIGTERM and SIGKILL.
+pub const SHUTDOWN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(25);
+/// Nobody waits longer than an hour for a stop.
+pub const SHUTDOWN_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+/// More header lines than this are a typing error.
+pub const HEADER_LINES_MAX: u32 = 1000;
+/// A certificate that expires within this time is worth a warning.
+pub const CERTIFICATE_EXPIRY_WARNING: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A configuration, certificate or key file that is larger was given by mistake.
+pub const CONFIGURATION_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
 const _: () = {
     assert!(SEND_WINDOW_BYTES > SETTLE_BYTES + BATCH_BYTES, "or only time could ever settle a full window");
     assert!(AWS_BACKOFF_FIRST.as_millis() < AWS_BACKOFF_MAX.as_millis());

@@ -1,10 +1,32 @@
 //! The configuration file as written (the vendor's keys) -> [`Config`], valid by construction.
 
+mod credentials;
+mod describe;
+mod endpoints;
+mod environment;
+mod globals;
+mod inputs;
+mod load;
+mod memory;
+mod node;
+mod outputs;
+pub mod problem;
+pub mod registry;
+mod service;
+mod tls;
+mod tree;
+mod url;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::services::Definition;
+
+pub use describe::describe_format;
+pub use environment::Environment;
+pub use load::{Loaded, load, parse};
+pub use problem::{Problem, Problems, Severity};
 
 /// A whole configuration. Whoever holds one need not check it again.
 #[derive(Debug, Clone)]
@@ -153,3 +175,6 @@ impl std::fmt::Debug for AccessKey {
         f.debug_struct("AccessKey").field("id", &self.id).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

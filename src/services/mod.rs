@@ -9,3 +9,7 @@ pub mod template;
 
 pub use definition::{Case, Definition};
 pub use route::{Route, Verdict};
+
+/// The pre-built services, one row each, in the same keys that a configuration file uses for a service
+/// of its own. `config::registry` reads it.
+pub const REGISTRY: &str = include_str!("registry.yaml");

@@ -1,13 +1,20 @@
 //! Tag templates: `my.app.source.[record-event_simpleName]`, and the fields that fill them.
 
+use std::fmt;
+
+use regex::Regex;
+
 use super::rules::Source;
 
 /// What a missing field becomes, so that its records land in a table of their own.
 pub const UNKNOWN: &str = "unknown";
 
-/// A tag with holes.
+/// A tag with holes. Its `Display` is the template as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template(Vec<Piece>);
+pub struct Template {
+    text: String,
+    pieces: Vec<Piece>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
@@ -51,12 +58,12 @@ impl Template {
         if pieces.is_empty() {
             return Err(TemplateError::Empty);
         }
-        Ok(Template(pieces))
+        Ok(Template { text: text.to_owned(), pieces })
     }
 
     /// Does the tag depend on the record?
     pub fn reads_records(&self) -> bool {
-        self.0.iter().any(|p| matches!(p, Piece::Field(Source::Record, _)))
+        self.pieces.iter().any(|p| matches!(p, Piece::Field(Source::Record, _)))
     }
 
     /// Writes the tag. A missing or empty value becomes [`UNKNOWN`]; returns true if any was missing.
@@ -66,7 +73,7 @@ impl Template {
         mut value: impl FnMut(Source, usize) -> Option<&'v str>,
     ) -> bool {
         let mut missing = false;
-        for piece in &self.0 {
+        for piece in &self.pieces {
             match piece {
                 Piece::Literal(text) => tag.push_str(text),
                 Piece::Field(source, index) => match value(*source, *index).filter(|v| !v.is_empty()) {
@@ -90,6 +97,12 @@ impl Template {
             tag.push_str(UNKNOWN);
         }
         tag
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
@@ -149,7 +162,21 @@ pub enum Operation {
     Split { on: String, element: i64 },
     /// As Python's `value.replace(to_replace, replace_with)`.
     Replace { to_replace: String, replace_with: String },
+    /// What the pattern's group `element` found, searched for anywhere in the value; 0 is the whole match.
+    Regex { pattern: Pattern, element: usize },
 }
+
+/// A regular expression that is compared by its text.
+#[derive(Debug, Clone)]
+pub struct Pattern(pub Regex);
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Eq for Pattern {}
 
 impl Operation {
     fn apply(&self, value: &str) -> Option<String> {
@@ -164,6 +191,9 @@ impl Operation {
                 part.map(str::to_owned)
             }
             Operation::Replace { to_replace, replace_with } => Some(value.replace(to_replace, replace_with)),
+            Operation::Regex { pattern, element } => {
+                pattern.0.captures(value)?.get(*element).map(|group| group.as_str().to_owned())
+            }
         }
     }
 }
@@ -230,5 +260,18 @@ mod tests {
         assert_eq!(split("--", 1).apply("a--b").as_deref(), Some("b"));
         let replace = Operation::Replace { to_replace: "_".into(), replace_with: "".into() };
         assert_eq!(replace.apply("a_b_").as_deref(), Some("ab"));
+    }
+
+    #[test]
+    fn a_regex_operation_takes_one_group() {
+        let regex = |element| Operation::Regex {
+            pattern: Pattern(Regex::new("(?:^|/)(dns|ip)(x)?logs/").unwrap()),
+            element,
+        };
+        assert_eq!(regex(1).apply("a/dnslogs/b").as_deref(), Some("dns"));
+        assert_eq!(regex(0).apply("a/iplogs/b").as_deref(), Some("/iplogs/"));
+        assert_eq!(regex(2).apply("a/iplogs/b"), None);
+        assert_eq!(regex(9).apply("a/iplogs/b"), None);
+        assert_eq!(regex(1).apply("a/proxylogs/b"), None);
     }
 }

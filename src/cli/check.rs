@@ -1,0 +1,80 @@
+//! `check`: everything that can be said about a configuration without pulling anything.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::config::problem::Kind;
+use crate::config::{self, Config, Environment, Loaded, Problem, Problems, Severity};
+
+/// Exit code of a configuration that `run` would refuse.
+const REFUSED: u8 = 2;
+
+/// Prints all problems, errors first, and what `run` would do. Exit code 0 or 2.
+pub fn run(path: &Path, online: bool) -> ExitCode {
+    let outcome = config::load(path, &Environment::here());
+    let more = |config: &Config| if online { online_problems(config) } else { Vec::new() };
+    let mut text = Vec::new();
+    // Writing to memory does not fail, and a reader that has gone away changes nothing about the result.
+    let accepted = report(&mut text, outcome, more).unwrap_or(false);
+    let _ = io::stdout().write_all(&text);
+    if accepted { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) }
+}
+
+/// Writes the outcome, with what `more` finds in a valid configuration. True: `run` would start.
+///
+/// # Errors
+/// Those of `out`.
+pub fn report(
+    out: &mut impl Write,
+    outcome: Result<Loaded, Problems>,
+    more: impl FnOnce(&Config) -> Vec<Problem>,
+) -> io::Result<bool> {
+    let (config, mut problems) = match outcome {
+        Ok(Loaded { config, warnings }) => (Some(config), warnings),
+        Err(Problems(problems)) => (None, problems),
+    };
+    problems.extend(config.as_ref().map(more).unwrap_or_default());
+    problems.sort_by_key(|problem| problem.severity);
+    for problem in &problems {
+        writeln!(out, "{problem}")?;
+    }
+    if !problems.is_empty() {
+        writeln!(out)?;
+    }
+    conclude(out, config.as_ref(), &problems)
+}
+
+fn conclude(out: &mut impl Write, config: Option<&Config>, problems: &[Problem]) -> io::Result<bool> {
+    let of = |severity| problems.iter().filter(|problem| problem.severity == severity).count();
+    let (errors, warnings) = (of(Severity::Error), of(Severity::Warning));
+    let found = format!("{}, {}", count(errors, "error"), count(warnings, "warning"));
+    match config.filter(|_| errors == 0) {
+        Some(config) => {
+            writeln!(out, "The configuration is valid ({found}):")?;
+            for line in config.describe() {
+                writeln!(out, "  {line}")?;
+            }
+            Ok(true)
+        }
+        None => {
+            writeln!(out, "The configuration cannot be used ({found}).")?;
+            Ok(false)
+        }
+    }
+}
+
+/// Problems that only the network can show. Nothing is tried yet, and that is said.
+fn online_problems(_: &Config) -> Vec<Problem> {
+    vec![Problem {
+        severity: Severity::Error,
+        kind: Kind::Unsupported,
+        path: "--online".to_owned(),
+        message: "this version cannot try the network yet".to_owned(),
+        advice: "leave --online out".to_owned(),
+    }]
+}
+
+fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}

@@ -1,0 +1,152 @@
+//! `globals` and `global_overrides`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Globals;
+use super::load::Context;
+use super::memory::{format_size, parse_size};
+use super::node::Mapping;
+use super::problem::{Kind, suggestion};
+use crate::limits;
+
+/// Keys of the vendor's that steer its own queues and processes.
+const WITHOUT_EFFECT: &[&str] = &[
+    "generate_collector_details",
+    "multiprocessing",
+    "queue_generate_metrics",
+    "queue_max_elapsed_time_in_sec",
+    "queue_max_size_in_mb",
+    "queue_max_size_in_messages",
+    "queue_wrap_max_size_in_messages",
+];
+
+const SIZE_ADVICE: &str = "write a whole number of bytes or with a unit: 256MiB, 4GiB, 2GB";
+
+/// Reads both; either may be missing. `first_id` is that of the first input.
+pub(super) fn read(
+    globals: Option<Mapping<'_>>,
+    overrides: Option<Mapping<'_>>,
+    first_id: Option<&str>,
+    context: &Context<'_>,
+) -> Globals {
+    let mut read = defaults(first_id, context);
+    if let Some(keys) = globals {
+        read_keys(&mut read, &keys, context);
+        keys.finish();
+    }
+    if let Some(keys) = overrides {
+        read.debug = keys.boolean("debug", read.debug);
+        keys.finish();
+    }
+    read
+}
+
+fn defaults(first_id: Option<&str>, context: &Context<'_>) -> Globals {
+    let environment = context.environment;
+    let id = first_id.unwrap_or("1").to_owned();
+    Globals {
+        name: id.clone(),
+        debug: false,
+        host: default_host(&id, context),
+        memory_limit: (environment.memory / 4)
+            .clamp(limits::MEMORY_LIMIT_MIN_BYTES, limits::MEMORY_LIMIT_DEFAULT_MAX_BYTES),
+        workers: environment.cores,
+        fetchers: (environment.cores * limits::FETCHERS_PER_CORE).max(limits::FETCHERS_MIN),
+        shutdown_timeout: limits::SHUTDOWN_TIMEOUT_DEFAULT,
+        state_directory: context.base.join("state"),
+        id,
+    }
+}
+
+fn read_keys(globals: &mut Globals, keys: &Mapping<'_>, context: &Context<'_>) {
+    if let Some(id) = keys.string("id") {
+        globals.host = default_host(&id, context);
+        globals.name.clone_from(&id);
+        globals.id = id;
+    }
+    if let Some(name) = keys.string("name") {
+        globals.name = name;
+    }
+    if let Some(host) = host(keys) {
+        globals.host = host;
+    }
+    globals.debug = keys.boolean("debug", false);
+    globals.memory_limit = memory_limit(keys, globals.memory_limit, context);
+    globals.workers = count(keys, "workers", globals.workers);
+    globals.fetchers = count(keys, "fetchers", globals.fetchers);
+    globals.shutdown_timeout = shutdown_timeout(keys);
+    if let Some(directory) = persistence(keys) {
+        globals.state_directory = context.base.join(directory);
+    }
+    keys.without_effect(WITHOUT_EFFECT, "the collector bounds itself by memory_limit; remove them");
+}
+
+/// The vendor's own alerts look for `collector-<id>-` in this field.
+fn default_host(id: &str, context: &Context<'_>) -> String {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let host = format!("collector-{id}-{}", context.environment.host_name);
+    host.chars().map(|c| if allowed(c) { c } else { '_' }).collect()
+}
+
+fn host(keys: &Mapping<'_>) -> Option<String> {
+    let host = keys.string("host")?;
+    if host.bytes().all(|b| b.is_ascii_graphic()) {
+        return Some(host);
+    }
+    let advice = "letters, digits, dots, _ and -, without white space: it is the syslog HOST";
+    keys.report.error(Kind::Invalid, keys.path_of("host"), "cannot stand in a syslog header", advice);
+    None
+}
+
+fn memory_limit(keys: &Mapping<'_>, default: u64, context: &Context<'_>) -> u64 {
+    let Some(text) = keys.string("memory_limit") else { return default };
+    let path = keys.path_of("memory_limit");
+    let Some(bytes) = parse_size(&text) else {
+        keys.report.error(Kind::Invalid, path, format!("{text:?} is not a size"), SIZE_ADVICE);
+        return default;
+    };
+    if bytes < limits::MEMORY_LIMIT_MIN_BYTES {
+        let least = format!("at least {}", format_size(limits::MEMORY_LIMIT_MIN_BYTES));
+        keys.report.error(Kind::OutOfRange, path, format!("{text} is too little"), least);
+        return default;
+    }
+    if bytes > context.environment.memory {
+        let memory = format_size(context.environment.memory);
+        let advice = "leave it out for a quarter of the memory";
+        keys.report.warning(
+            Kind::Doubtful,
+            path,
+            format!("is more than the {memory} that are there"),
+            advice,
+        );
+    }
+    bytes
+}
+
+fn count(keys: &Mapping<'_>, key: &'static str, default: usize) -> usize {
+    keys.integer_if_set(key, 1..=limits::THREADS_MAX as i64)
+        .and_then(|count| usize::try_from(count).ok())
+        .unwrap_or(default)
+}
+
+fn shutdown_timeout(keys: &Mapping<'_>) -> Duration {
+    let max = limits::SHUTDOWN_TIMEOUT_MAX.as_secs() as i64;
+    keys.integer_if_set("shutdown_timeout", 0..=max)
+        .map_or(limits::SHUTDOWN_TIMEOUT_DEFAULT, |seconds| Duration::from_secs(seconds.unsigned_abs()))
+}
+
+fn persistence(keys: &Mapping<'_>) -> Option<PathBuf> {
+    let keys = keys.mapping("persistence")?;
+    if let Some(kind) = keys.string("type").filter(|kind| kind != "filesystem") {
+        let message = format!("{kind:?} is not supported");
+        keys.report.error(Kind::Invalid, keys.path_of("type"), message, suggestion(&kind, &["filesystem"]));
+    }
+    let config = keys.mapping("config");
+    let directory = config.as_ref().and_then(|config| config.string("directory_name"));
+    if let Some(config) = config {
+        config.finish();
+    }
+    keys.finish();
+    directory.map(PathBuf::from)
+}

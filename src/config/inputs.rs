@@ -1,0 +1,232 @@
+//! `inputs`: the queues and their services.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::load::Context;
+use super::node::{Mapping, Node};
+use super::problem::{Kind, Report, suggestion};
+use super::{Input, MissingObject, credentials, endpoints, service, url};
+use crate::limits;
+use crate::services::Definition;
+
+const KIND: &str = "sqs_collector";
+const VISIBILITY_DEFAULT: i64 = 120;
+
+/// Enabled inputs, in the order of the file.
+pub(super) fn read(root: &Mapping<'_>, context: &Context<'_>) -> Vec<Input> {
+    let Some(inputs) = root.mapping("inputs") else {
+        no_input(root);
+        return Vec::new();
+    };
+    let mut enabled = 0;
+    let mut read = Vec::new();
+    for (key, node) in inputs.entries() {
+        let Some(keys) = node.mapping() else { continue };
+        if keys.boolean("enabled", true) && is_known_kind(key, &node) {
+            enabled += 1;
+            read.extend(read_input(key, keys, context));
+        }
+    }
+    if enabled == 0 {
+        no_input(root);
+    }
+    check_together(&read, root.report);
+    read
+}
+
+fn no_input(root: &Mapping<'_>) {
+    let advice = "write at least one \"sqs_collector\" with \"enabled\": true";
+    root.report.error(Kind::Missing, "inputs", "no input is enabled", advice);
+}
+
+fn is_known_kind(key: &str, node: &Node<'_>) -> bool {
+    if key.starts_with(KIND) {
+        return true;
+    }
+    if key.starts_with("aws") {
+        let advice = "set \"enabled\": false, or remove the input";
+        node.error(Kind::Unsupported, "this version does not have the aws inputs yet", advice);
+    } else {
+        let advice = format!("{} (several: sqs_collector_1, sqs_collector_2)", suggestion(key, &[KIND]));
+        node.error(Kind::UnknownKey, "is not a known input", advice);
+    }
+    false
+}
+
+fn read_input(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Option<Input> {
+    let queue_url = queue_url(&keys);
+    let region = region(&keys, queue_url.as_deref());
+    let direct_mode = keys.boolean("direct_mode", false);
+    let do_not_send = keys.boolean("do_not_send", false);
+    let services = services(&keys);
+    check_services(&keys, &services, direct_mode);
+    compressed_events(&keys);
+    let input = Input {
+        key: key.to_owned(),
+        id: id(key, &keys),
+        queue_url: queue_url.unwrap_or_default(),
+        region: region.unwrap_or_default(),
+        credentials: credentials::read(&keys),
+        endpoints: endpoints::read(&keys, context),
+        ack_messages: ack_messages(&keys, do_not_send),
+        direct_mode,
+        do_not_send,
+        visibility_timeout: visibility_timeout(&keys),
+        wait_time: wait_time(&keys),
+        messages_per_receive: small(&keys, "sqs_max_messages", limits::SQS_MESSAGES_MAX, 10),
+        receivers: small(&keys, "receivers", limits::RECEIVERS_MAX as u32, 2) as usize,
+        missing_object: missing_object(&keys),
+        services,
+    };
+    keys.finish();
+    // What could not be read has been reported, so the configuration as a whole is refused.
+    Some(input)
+}
+
+fn id(key: &str, keys: &Mapping<'_>) -> String {
+    keys.string("id").unwrap_or_else(|| {
+        let message = format!("is missing; {key} is used");
+        let advice = "write an id of your own: what survives a restart is kept under it";
+        keys.report.warning(Kind::Missing, keys.path_of("id"), message, advice);
+        key.to_owned()
+    })
+}
+
+fn queue_url(keys: &Mapping<'_>) -> Option<String> {
+    const ADVICE: &str = "write the queue's URL: https://sqs.<region>.amazonaws.com/<account>/<name>";
+    let text = keys.required("base_url", ADVICE)?;
+    match url::check_queue(&text) {
+        Ok(_) => Some(text),
+        Err(refusal) => {
+            keys.report.error(Kind::Invalid, keys.path_of("base_url"), refusal, ADVICE);
+            None
+        }
+    }
+}
+
+/// As written, or as the queue's host says.
+fn region(keys: &Mapping<'_>, queue_url: Option<&str>) -> Option<String> {
+    let path = keys.path_of("region");
+    let named = queue_url.and_then(|text| url::region(url::check_queue(text).ok()?.host()?));
+    let Some(written) = keys.string("region") else {
+        if named.is_none() && queue_url.is_some() {
+            let advice = "write the queue's region, such as \"us-west-1\": its URL does not name one";
+            keys.report.error(Kind::Missing, path, "is missing", advice);
+        }
+        return named;
+    };
+    if !url::is_region(&written) {
+        let message = format!("{written:?} does not look like a region");
+        keys.report.error(Kind::Invalid, path, message, "regions look like us-west-1");
+    } else if let Some(named) = named.filter(|named| *named != written) {
+        let message = format!("is {written}, but the queue's URL names {named}");
+        keys.report.warning(Kind::Doubtful, path, message, "leave it out: the URL is enough");
+    }
+    Some(written)
+}
+
+fn services(keys: &Mapping<'_>) -> Vec<Arc<Definition>> {
+    let entries = keys.mapping("services").map(|services| services.entries().collect::<Vec<_>>());
+    let mut entries = entries.unwrap_or_default();
+    entries.retain(|(_, node)| service::is_enabled(node));
+    if entries.is_empty() {
+        let advice = "write at least one, such as \"services\": {\"aws_sqs_vpc\": {}}";
+        keys.report.error(Kind::Missing, keys.path_of("services"), "no service is enabled", advice);
+    }
+    entries.iter().filter_map(|(name, node)| service::read(name, node)).collect()
+}
+
+/// What the services of one queue mean together.
+fn check_services(keys: &Mapping<'_>, services: &[Arc<Definition>], direct_mode: bool) {
+    let path = keys.path_of("services");
+    if direct_mode && services.len() > 1 {
+        let advice = "keep one service: without objects there is no key to choose among them by";
+        keys.report.error(Kind::Invalid, path.as_str(), "direct_mode goes with one service only", advice);
+    }
+    for (i, service) in services.iter().enumerate().take(services.len().saturating_sub(1)) {
+        if service.object_keys.is_none() {
+            let path = format!("{path}.{}", service.name);
+            let message = format!("takes every object, so {} gets none", services[i + 1].name);
+            let advice =
+                "write it last, or say which keys are its own: \"object_keys\": \"regular expression\"";
+            keys.report.warning(Kind::Doubtful, path, message, advice);
+        }
+    }
+}
+
+/// Messages must not be deleted unsent by surprise.
+fn ack_messages(keys: &Mapping<'_>, do_not_send: bool) -> bool {
+    let written = keys.boolean_if_set("ack_messages");
+    if do_not_send && written == Some(true) {
+        let message = "messages are deleted although do_not_send keeps their logs from being sent";
+        let advice = "leave ack_messages out to keep the messages in the queue";
+        keys.report.warning(Kind::Doubtful, keys.path_of("ack_messages"), message, advice);
+    }
+    written.unwrap_or(!do_not_send)
+}
+
+fn compressed_events(keys: &Mapping<'_>) {
+    if keys.boolean("compressed_events", false) {
+        let path = keys.path_of("compressed_events");
+        let advice = "remove it: the bytes themselves say whether and how they are compressed";
+        keys.report.warning(Kind::Doubtful, path, "has no effect", advice);
+    }
+}
+
+fn visibility_timeout(keys: &Mapping<'_>) -> Duration {
+    let max = limits::VISIBILITY_TIMEOUT_MAX.as_secs() as i64;
+    let seconds = keys.integer("sqs_visibility_timeout", 1..=max, VISIBILITY_DEFAULT);
+    let timeout = Duration::from_secs(seconds.unsigned_abs());
+    if timeout < limits::VISIBILITY_TIMEOUT_ADVISED_MIN {
+        let path = keys.path_of("sqs_visibility_timeout");
+        let message = format!("{seconds} s leave little time to extend it: messages may come twice");
+        keys.report.warning(Kind::Doubtful, path, message, "120 is a good value: it is extended as needed");
+    }
+    timeout
+}
+
+fn wait_time(keys: &Mapping<'_>) -> Duration {
+    let max = limits::SQS_WAIT_MAX.as_secs() as u32;
+    let seconds = keys.integer("sqs_wait_timeout", 0..=i64::from(max), i64::from(max));
+    Duration::from_secs(seconds.unsigned_abs())
+}
+
+fn missing_object(keys: &Mapping<'_>) -> MissingObject {
+    match keys.string("missing_object").as_deref() {
+        None | Some("retry") => MissingObject::Retry,
+        Some("skip") => MissingObject::Skip,
+        Some(other) => {
+            let message = format!("{other:?} is not allowed");
+            let advice = suggestion(other, &["retry", "skip"]);
+            keys.report.error(Kind::Invalid, keys.path_of("missing_object"), message, advice);
+            MissingObject::Retry
+        }
+    }
+}
+
+/// A count from 1 to `max`.
+fn small(keys: &Mapping<'_>, key: &'static str, max: u32, default: u32) -> u32 {
+    let count = keys.integer(key, 1..=i64::from(max), i64::from(default));
+    u32::try_from(count).unwrap_or(default)
+}
+
+/// What the inputs mean together.
+fn check_together(inputs: &[Input], report: &Report) {
+    for (i, input) in inputs.iter().enumerate() {
+        let path = |key: &str| format!("inputs.{}.{key}", input.key);
+        let earlier = &inputs[..i];
+        if let Some(other) = earlier.iter().find(|other| other.id == input.id) {
+            let message = format!("{} is the id of {} already", input.id, other.key);
+            let advice = "give each input an id of its own: what survives a restart is kept under it";
+            report.error(Kind::Invalid, path("id"), message, advice);
+        }
+        let same = |other: &&Input| other.queue_url == input.queue_url && !input.queue_url.is_empty();
+        if let Some(other) = earlier.iter().find(same) {
+            let message =
+                format!("is the queue of {} already: each message goes to one of the two", other.key);
+            let advice = "write both inputs' services under one input";
+            report.warning(Kind::Doubtful, path("base_url"), message, advice);
+        }
+    }
+}

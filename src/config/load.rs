@@ -1,0 +1,88 @@
+//! A file, or its text, -> [`Config`].
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::node::{Mapping, Node};
+use super::problem::{Kind, Problem, Problems, Report, Severity};
+use super::{Config, Environment, globals, inputs, outputs, tree};
+use crate::limits;
+
+/// A configuration that can be run, and what is doubtful in it.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Config,
+    pub warnings: Vec<Problem>,
+}
+
+/// What every reader may look at besides its own keys.
+pub(super) struct Context<'a> {
+    /// Relative paths start here: the folder of the configuration file.
+    pub base: &'a Path,
+    pub environment: &'a Environment,
+}
+
+/// Reads a file: YAML or JSON. Reads the certificate files that it names, too.
+///
+/// # Errors
+/// All problems at once, if one of them is an error.
+pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Problems> {
+    let text = read_text(path).map_err(|message| {
+        let advice = "name the configuration file with --config".to_owned();
+        Problems(vec![Problem {
+            severity: Severity::Error,
+            kind: Kind::Syntax,
+            path: String::new(),
+            message,
+            advice,
+        }])
+    })?;
+    parse(&text, &folder(path), environment)
+}
+
+/// Reads a file's text; relative paths in it start at `base`.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(text: &str, base: &Path, environment: &Environment) -> Result<Loaded, Problems> {
+    let report = Report::default();
+    let config = tree::read(text, &report).and_then(|tree| {
+        let root = Node::new("", &tree, &report).mapping()?;
+        read_root(root, &Context { base, environment })
+    });
+    let problems = report.into_problems();
+    match config {
+        Some(config) if problems.iter().all(|p| p.severity == Severity::Warning) => {
+            Ok(Loaded { config, warnings: problems })
+        }
+        _ => Err(Problems(problems)),
+    }
+}
+
+/// At most `CONFIGURATION_FILE_BYTES_MAX` bytes of UTF-8; errors name the file.
+pub(super) fn read_text(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let limit = limits::CONFIGURATION_FILE_BYTES_MAX;
+    let read = std::fs::File::open(path).and_then(|file| file.take(limit + 1).read_to_string(&mut text));
+    match read {
+        Ok(bytes) if bytes as u64 > limit => Err(format!("{} is larger than 16 MiB", path.display())),
+        Ok(_) => Ok(text),
+        Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+    }
+}
+
+fn folder(path: &Path) -> PathBuf {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
+}
+
+fn read_root(root: Mapping<'_>, context: &Context<'_>) -> Option<Config> {
+    let globals_map = root.mapping("globals");
+    let overrides = root.mapping("global_overrides");
+    let inputs = inputs::read(&root, context);
+    let outputs = outputs::read(&root, context);
+    let first_id = inputs.first().map(|input| input.id.as_str());
+    let globals = globals::read(globals_map, overrides, first_id, context);
+    root.finish();
+    Some(Config { globals, inputs, outputs })
+}

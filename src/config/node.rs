@@ -1,0 +1,261 @@
+//! A typed cursor over the tree. It collects problems and never stops at the first.
+
+use std::cell::RefCell;
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value};
+
+use super::problem::{Kind, Report, suggestion};
+
+/// A value and where it stands.
+#[derive(Clone)]
+pub struct Node<'a> {
+    pub path: String,
+    pub value: &'a Value,
+    pub report: &'a Report,
+}
+
+/// A mapping whose keys are read one by one; [`Mapping::finish`] reports those that nobody asked for.
+pub struct Mapping<'a> {
+    pub path: String,
+    pub report: &'a Report,
+    entries: &'a Map<String, Value>,
+    known: RefCell<Vec<&'static str>>,
+}
+
+impl<'a> Node<'a> {
+    pub fn new(path: impl Into<String>, value: &'a Value, report: &'a Report) -> Self {
+        Node { path: path.into(), value, report }
+    }
+
+    pub fn error(&self, kind: Kind, message: impl Into<String>, advice: impl Into<String>) {
+        self.report.error(kind, self.path.as_str(), message, advice);
+    }
+
+    pub fn mapping(&self) -> Option<Mapping<'a>> {
+        let Some(entries) = self.value.as_object() else {
+            return self.wrong_type("a mapping");
+        };
+        Some(Mapping {
+            path: self.path.clone(),
+            report: self.report,
+            entries,
+            known: RefCell::new(Vec::new()),
+        })
+    }
+
+    /// The elements of a list.
+    pub fn list(&self) -> Option<Vec<Node<'a>>> {
+        let Some(items) = self.value.as_array() else {
+            return self.wrong_type("a list");
+        };
+        let item = |(i, value)| Node::new(format!("{}[{i}]", self.path), value, self.report);
+        Some(items.iter().enumerate().map(item).collect())
+    }
+
+    /// Text; a number or boolean stands for its spelling. It may be empty.
+    pub fn text(&self) -> Option<String> {
+        match self.value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Bool(boolean) => Some(boolean.to_string()),
+            _ => self.wrong_type("text"),
+        }
+    }
+
+    /// `true`, `false`, or either as text.
+    pub fn boolean(&self) -> Option<bool> {
+        match self.value {
+            Value::Bool(boolean) => Some(*boolean),
+            Value::String(text) if text.trim().eq_ignore_ascii_case("true") => Some(true),
+            Value::String(text) if text.trim().eq_ignore_ascii_case("false") => Some(false),
+            _ => self.wrong_type("true or false"),
+        }
+    }
+
+    /// A whole number within the range, or the same as text.
+    pub fn integer(&self, range: RangeInclusive<i64>) -> Option<i64> {
+        let number = match self.value {
+            Value::Number(number) => number.as_i64(),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        let Some(number) = number else {
+            return self.wrong_type("a whole number");
+        };
+        if range.contains(&number) {
+            return Some(number);
+        }
+        let message = format!("{number} is out of range");
+        self.error(Kind::OutOfRange, message, format!("allowed: {} to {}", range.start(), range.end()));
+        None
+    }
+
+    fn wrong_type<T>(&self, expected: &str) -> Option<T> {
+        let found = match self.value {
+            Value::Null => "nothing",
+            Value::Bool(_) => "true or false",
+            Value::Number(_) => "a number",
+            Value::String(_) => "text",
+            Value::Array(_) => "a list",
+            Value::Object(_) => "a mapping",
+        };
+        self.error(Kind::WrongType, format!("must be {expected}, but is {found}"), "");
+        None
+    }
+}
+
+impl<'a> Mapping<'a> {
+    /// The value of a key; None if it is absent or null. The key counts as known from now on.
+    pub fn node(&self, key: &'static str) -> Option<Node<'a>> {
+        let mut known = self.known.borrow_mut();
+        if !known.contains(&key) {
+            known.push(key);
+        }
+        let value = self.entries.get(key).filter(|value| !value.is_null())?;
+        Some(Node::new(self.path_of(key), value, self.report))
+    }
+
+    /// All entries, for mappings whose keys are the user's to choose.
+    pub fn entries(&self) -> impl Iterator<Item = (&'a str, Node<'a>)> {
+        self.entries
+            .iter()
+            .map(|(key, value)| (key.as_str(), Node::new(self.path_of(key), value, self.report)))
+    }
+
+    pub fn mapping(&self, key: &'static str) -> Option<Mapping<'a>> {
+        self.node(key)?.mapping()
+    }
+
+    /// The elements of a list; none if the key is absent.
+    pub fn list(&self, key: &'static str) -> Vec<Node<'a>> {
+        self.node(key).and_then(|node| node.list()).unwrap_or_default()
+    }
+
+    /// Text without surrounding white space. Empty text counts as absent.
+    pub fn string(&self, key: &'static str) -> Option<String> {
+        let text = self.node(key)?.text()?;
+        let text = text.trim();
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    /// Text that must be there.
+    pub fn required(&self, key: &'static str, advice: &str) -> Option<String> {
+        let mistyped = self.entries.get(key).is_some_and(|v| v.is_array() || v.is_object());
+        let text = self.string(key);
+        if text.is_none() && !mistyped {
+            self.report.error(Kind::Missing, self.path_of(key), "is missing", advice);
+        }
+        text
+    }
+
+    pub fn boolean(&self, key: &'static str, default: bool) -> bool {
+        self.boolean_if_set(key).unwrap_or(default)
+    }
+
+    pub fn boolean_if_set(&self, key: &'static str) -> Option<bool> {
+        let node = self.node(key)?;
+        if is_blank(node.value) { None } else { node.boolean() }
+    }
+
+    pub fn integer(&self, key: &'static str, range: RangeInclusive<i64>, default: i64) -> i64 {
+        self.integer_if_set(key, range).unwrap_or(default)
+    }
+
+    pub fn integer_if_set(&self, key: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
+        let node = self.node(key)?;
+        if is_blank(node.value) { None } else { node.integer(range) }
+    }
+
+    /// Keys of the vendor's that change nothing here: one warning for all that are set.
+    pub fn without_effect(&self, keys: &[&'static str], why: &str) {
+        let set: Vec<&str> = keys.iter().copied().filter(|key| self.node(key).is_some()).collect();
+        if !set.is_empty() {
+            let message = format!("has no effect here: {}", set.join(", "));
+            self.report.warning(Kind::Doubtful, self.path.as_str(), message, why);
+        }
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.get(key).is_some_and(|value| !value.is_null())
+    }
+
+    /// Reports every key that was not asked for. A key without effect would be a trap.
+    pub fn finish(self) {
+        let known = self.known.borrow();
+        for key in self.entries.keys().filter(|key| !known.contains(&key.as_str())) {
+            self.report.error(
+                Kind::UnknownKey,
+                self.path_of(key),
+                "is not a known key",
+                suggestion(key, &known),
+            );
+        }
+    }
+
+    pub fn path_of(&self, key: &str) -> String {
+        join(&self.path, key)
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+fn is_blank(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.trim().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Reads with `read` and returns the problems' texts.
+    fn problems(value: Value, read: impl Fn(&Mapping<'_>)) -> Vec<String> {
+        let report = Report::default();
+        if let Some(mapping) = Node::new("", &value, &report).mapping() {
+            read(&mapping);
+            mapping.finish();
+        }
+        report.into_problems().iter().map(|p| format!("{}: {} ({})", p.path, p.message, p.advice)).collect()
+    }
+
+    #[test]
+    fn numbers_and_booleans_are_also_read_from_text() {
+        let found = problems(json!({"id": 12351, "on": "True", "n": "7", "blank": " "}), |m| {
+            assert_eq!(m.string("id").as_deref(), Some("12351"));
+            assert!(m.boolean("on", false));
+            assert_eq!(m.integer("n", 0..=20, 1), 7);
+            assert_eq!(m.string("blank"), None);
+            assert_eq!(m.integer("blank", 0..=20, 3), 3);
+            assert_eq!(m.integer("absent", 0..=20, 4), 4);
+        });
+        assert_eq!(found, Vec::<String>::new());
+    }
+
+    #[test]
+    fn all_problems_are_found_at_once() {
+        let found = problems(json!({"a": [], "b": 21, "c": "x", "d": {}, "regoin": 1}), |m| {
+            m.string("a");
+            m.integer("b", 0..=20, 0);
+            m.boolean("c", false);
+            m.list("d");
+            m.required("region", "write it");
+        });
+        insta::assert_snapshot!(found.join("\n"), @r#"
+        a: must be text, but is a list ()
+        b: 21 is out of range (allowed: 0 to 20)
+        c: must be true or false, but is text ()
+        d: must be a list, but is a mapping ()
+        region: is missing (write it)
+        regoin: is not a known key (did you mean "region"?)
+        "#);
+    }
+
+    #[test]
+    fn a_tree_that_is_no_mapping_is_a_problem() {
+        assert_eq!(problems(json!([1]), |_| ()), [": must be a mapping, but is a list ()"]);
+    }
+}

@@ -1,0 +1,151 @@
+//! What is wrong with a configuration: collected, never thrown at the first.
+
+use std::cell::RefCell;
+use std::fmt;
+
+/// Does it keep the collector from starting?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    Error,
+    Warning,
+}
+
+/// What sort of problem it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The file is not there, or is neither YAML nor JSON.
+    Syntax,
+    UnknownKey,
+    Missing,
+    WrongType,
+    OutOfRange,
+    /// Well formed, but it cannot mean what it says.
+    Invalid,
+    /// The vendor's collector knows it, this version does not.
+    Unsupported,
+    /// A certificate, key or chain.
+    TlsFile,
+    /// Allowed, but probably not what was meant.
+    Doubtful,
+}
+
+/// One thing to be changed in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub severity: Severity,
+    pub kind: Kind,
+    /// Where: `inputs.sqs_collector.services.aws_sqs_vpc.file_format.type`. Empty: the whole file.
+    pub path: String,
+    /// What is wrong. Never contains a secret.
+    pub message: String,
+    /// What to do about it.
+    pub advice: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        match self.path.as_str() {
+            "" => write!(f, "{severity}: {}", self.message)?,
+            path => write!(f, "{severity}: {path}: {}", self.message)?,
+        }
+        if !self.advice.is_empty() {
+            write!(f, "\n    {}", self.advice)?;
+        }
+        Ok(())
+    }
+}
+
+/// All that was found, errors first; at least one error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(Problem::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+/// Where the readers put what they find.
+#[derive(Debug, Default)]
+pub struct Report(RefCell<Vec<Problem>>);
+
+impl Report {
+    pub fn error(
+        &self,
+        kind: Kind,
+        path: impl Into<String>,
+        message: impl Into<String>,
+        advice: impl Into<String>,
+    ) {
+        self.push(Severity::Error, kind, path.into(), message.into(), advice.into());
+    }
+
+    pub fn warning(
+        &self,
+        kind: Kind,
+        path: impl Into<String>,
+        message: impl Into<String>,
+        advice: impl Into<String>,
+    ) {
+        self.push(Severity::Warning, kind, path.into(), message.into(), advice.into());
+    }
+
+    /// Errors first; else in the order in which they were found.
+    pub fn into_problems(self) -> Vec<Problem> {
+        let mut problems = self.0.into_inner();
+        problems.sort_by_key(|problem| problem.severity);
+        problems
+    }
+
+    fn push(&self, severity: Severity, kind: Kind, path: String, message: String, advice: String) {
+        self.0.borrow_mut().push(Problem { severity, kind, path, message, advice });
+    }
+}
+
+/// The candidate that was probably meant.
+pub fn closest<'c>(written: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    const ALIKE_ENOUGH: f64 = 0.8;
+    let written = written.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(&written, &candidate.to_lowercase()), candidate))
+        .filter(|(likeness, _)| *likeness >= ALIKE_ENOUGH)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+/// `did you mean "region"?`, or the whole choice when nothing comes near.
+pub fn suggestion(written: &str, candidates: &[&str]) -> String {
+    match closest(written, candidates.iter().copied()) {
+        Some(candidate) => format!("did you mean {candidate:?}?"),
+        None => format!("known here: {}", candidates.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggests_what_is_near_and_lists_what_is_not() {
+        let known = ["region", "base_url"];
+        assert_eq!(suggestion("regoin", &known), "did you mean \"region\"?");
+        assert_eq!(suggestion("baseUrl", &known), "did you mean \"base_url\"?");
+        assert_eq!(suggestion("xyz", &known), "known here: region, base_url");
+    }
+
+    #[test]
+    fn errors_come_first_and_order_is_kept() {
+        let report = Report::default();
+        report.warning(Kind::Doubtful, "w", "one", "");
+        report.error(Kind::Missing, "e1", "two", "");
+        report.error(Kind::Missing, "e2", "three", "");
+        let paths: Vec<String> = report.into_problems().into_iter().map(|p| p.path).collect();
+        assert_eq!(paths, ["e1", "e2", "w"]);
+    }
+}

@@ -1,0 +1,91 @@
+//! `filename_filter_rules`, `line_filter_rules` and the conditions of `routing_cases`.
+
+use regex::Regex;
+
+use super::fields::Fields;
+use crate::config::node::{Mapping, Node};
+use crate::config::problem::{Kind, suggestion};
+use crate::services::rules::{FileRule, LineRule, Rules, Source};
+
+/// Rules on an object's key.
+pub fn file_rules(alternatives: Vec<Node<'_>>) -> Rules<FileRule> {
+    rules(alternatives, |keys| {
+        let negated = negated(keys);
+        let pattern = required(keys, "pattern").and_then(|node| pattern(&node));
+        Some(FileRule { pattern: pattern?, negated: negated? })
+    })
+}
+
+/// Rules on the fields of an object's key or of a record.
+pub fn line_rules(alternatives: Vec<Node<'_>>, fields: &mut Fields) -> Rules<LineRule> {
+    rules(alternatives, |keys| {
+        let negated = negated(keys);
+        let value = required(keys, "value").and_then(|node| node.text());
+        let source = source(keys);
+        let name = keys.required("key", "write the name of a field");
+        let (source, name) = (source?, name?);
+        let field = fields.index(source, &name);
+        if field.is_none() {
+            let advice = format!("define {name:?} in file_field_definitions");
+            keys.report.error(Kind::Invalid, keys.path_of("key"), "names no field", advice);
+        }
+        Some(LineRule { source, field: field?, value: value?, negated: negated? })
+    })
+}
+
+/// A regular expression, searched for anywhere.
+pub fn pattern(node: &Node<'_>) -> Option<Regex> {
+    let text = node.text()?;
+    Regex::new(&text)
+        .map_err(|error| {
+            let cause = error.to_string();
+            let cause = cause.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            let message = format!("{text:?} is not a regular expression: {cause}");
+            node.error(Kind::Invalid, message, "look-around and back references are not supported");
+        })
+        .ok()
+}
+
+fn rules<T>(alternatives: Vec<Node<'_>>, mut rule: impl FnMut(&Mapping<'_>) -> Option<T>) -> Rules<T> {
+    let mut all_of = |alternative: Node<'_>| -> Option<Vec<T>> {
+        let conditions = alternative.list()?;
+        let read = conditions.iter().filter_map(|node| {
+            let keys = node.mapping()?;
+            let condition = rule(&keys);
+            keys.finish();
+            condition
+        });
+        Some(read.collect())
+    };
+    Rules(alternatives.into_iter().filter_map(&mut all_of).collect())
+}
+
+fn negated(keys: &Mapping<'_>) -> Option<bool> {
+    match keys.required("type", "write match or doesnotmatch")?.as_str() {
+        "match" => Some(false),
+        "doesnotmatch" => Some(true),
+        other => not_among(keys, "type", other, &["match", "doesnotmatch"]),
+    }
+}
+
+fn source(keys: &Mapping<'_>) -> Option<Source> {
+    match keys.required("source", "write record or file")?.as_str() {
+        "record" => Some(Source::Record),
+        "file" => Some(Source::File),
+        other => not_among(keys, "source", other, &["record", "file"]),
+    }
+}
+
+fn not_among<T>(keys: &Mapping<'_>, key: &str, written: &str, known: &[&str]) -> Option<T> {
+    let message = format!("{written:?} is not allowed");
+    keys.report.error(Kind::Invalid, keys.path_of(key), message, suggestion(written, known));
+    None
+}
+
+fn required<'a>(keys: &Mapping<'a>, key: &'static str) -> Option<Node<'a>> {
+    let node = keys.node(key);
+    if node.is_none() {
+        keys.report.error(Kind::Missing, keys.path_of(key), "is missing", "");
+    }
+    node
+}

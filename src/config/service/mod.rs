@@ -1,0 +1,157 @@
+//! A service's keys -> [`Definition`]: the same reader for the registry's rows and the user's services.
+
+mod fields;
+mod filters;
+mod format;
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::node::{Mapping, Node};
+use super::problem::{Kind, closest};
+use super::registry;
+use crate::services::template::Template;
+use crate::services::{Case, Definition};
+use fields::Fields;
+
+/// Services of the vendor's list that have no row yet.
+const LATER: &[&str] = &[
+    "aws_sqs_alb",
+    "aws_sqs_cisco_umbrella",
+    "aws_sqs_cloudflare_audit",
+    "aws_sqs_cloudflare_logpush",
+    "aws_sqs_cloudtrail_kinesis",
+    "aws_sqs_cloudwatch",
+    "aws_sqs_cloudwatch_vpc",
+    "aws_sqs_config",
+    "aws_sqs_control_tower",
+    "aws_sqs_elb",
+    "aws_sqs_guard_duty",
+    "aws_sqs_guard_duty_kinesis",
+    "aws_sqs_incapsula",
+    "aws_sqs_jamf",
+    "aws_sqs_kubernetes",
+    "aws_sqs_lacework",
+    "aws_sqs_os",
+    "aws_sqs_palo_alto",
+    "aws_sqs_rds",
+    "aws_sqs_route53",
+    "aws_sqs_s1_funnel",
+];
+
+/// Mappings whose entries are overridden one by one, so that the row's template keeps its fields.
+const MERGED_BY_NAME: &[&str] = &["file_field_definitions", "record_field_mapping"];
+
+/// Is an entry of `services` to be read? Anything but a mapping is, so that it is reported.
+pub fn is_enabled(node: &Node<'_>) -> bool {
+    !node.value.is_object() || node.mapping().is_none_or(|keys| keys.boolean("enabled", true))
+}
+
+/// Reads one entry of `services`. None: it has problems.
+pub fn read(name: &str, node: &Node<'_>) -> Option<Arc<Definition>> {
+    let own = match node.value {
+        Value::Null => Map::new(),
+        Value::Object(own) => own.clone(),
+        _ => return node.mapping().and(None),
+    };
+    match registry::row(name) {
+        Some(row) if own.is_empty() => Some(Arc::clone(&row.definition)),
+        Some(row) => read_merged(name, node, merged(&row.keys, &own)),
+        None if is_users(name, node) => read_merged(name, node, own),
+        None => None,
+    }
+}
+
+/// Reads a definition from a service's keys, its own and the row's together.
+pub(super) fn definition(name: &str, keys: &Mapping<'_>) -> Option<Definition> {
+    let mut fields = Fields::read(keys);
+    let format = format::read(keys);
+    let skip_objects = filters::file_rules(keys.list("filename_filter_rules"));
+    let drop_records = filters::line_rules(keys.list("line_filter_rules"), &mut fields);
+    let cases: Vec<Option<Case>> =
+        keys.list("routing_cases").iter().map(|node| case(node, &mut fields)).collect();
+    let template = keys
+        .required("routing_template", "write the Devo tag of the records, such as \"my.app.source.type\"")
+        .and_then(|text| template(&text, &keys.node("routing_template")?, &fields));
+    let object_keys = keys.node("object_keys").map(|node| filters::pattern(&node));
+    let send_dropped_to_unknown = keys.boolean("send_filtered_out_to_unknown", false);
+    Some(Definition {
+        name: name.to_owned(),
+        object_keys: object_keys.flatten(),
+        format: format?,
+        skip_objects,
+        file_fields: fields.file,
+        record_fields: fields.record,
+        drop_records,
+        send_dropped_to_unknown,
+        cases: cases.into_iter().flatten().collect(),
+        template: template?,
+    })
+}
+
+fn read_merged(name: &str, at: &Node<'_>, keys: Map<String, Value>) -> Option<Arc<Definition>> {
+    let value = Value::Object(keys);
+    let keys = Node::new(at.path.as_str(), &value, at.report).mapping()?;
+    keys.node("enabled");
+    let definition = definition(name, &keys);
+    keys.finish();
+    definition.map(Arc::new)
+}
+
+/// The row's keys, each replaced by the user's where there is one.
+fn merged(row: &Map<String, Value>, overrides: &Map<String, Value>) -> Map<String, Value> {
+    let mut keys = row.clone();
+    if overrides.contains_key("routing_template") {
+        // Who writes a template of their own wants all records there.
+        keys.shift_remove("routing_cases");
+    }
+    for (key, value) in overrides {
+        match (keys.get_mut(key), value) {
+            (Some(Value::Object(old)), Value::Object(new)) if MERGED_BY_NAME.contains(&key.as_str()) => {
+                old.extend(new.clone());
+            }
+            _ => {
+                keys.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    keys
+}
+
+/// Is a name that has no row the user's to define? Reports it otherwise.
+fn is_users(name: &str, node: &Node<'_>) -> bool {
+    let known = || registry::rows().iter().map(|row| row.name.as_str()).chain(LATER.iter().copied());
+    let meant = closest(name, known());
+    if LATER.contains(&name) {
+        let advice = "set \"enabled\": false, or describe its objects as a custom_service";
+        node.error(Kind::Unsupported, "this version does not have the service yet", advice);
+    } else if name.starts_with("aws_sqs_") || (!name.starts_with("custom_") && meant.is_some()) {
+        let advice = match meant {
+            Some(meant) => format!("did you mean {meant:?}? A service of your own is named custom_…"),
+            None => "the command services lists all; a service of your own is named custom_…".into(),
+        };
+        node.error(Kind::UnknownKey, "is not a known service", advice);
+    } else {
+        return true;
+    }
+    false
+}
+
+fn case(node: &Node<'_>, fields: &mut Fields) -> Option<Case> {
+    let keys = node.mapping()?;
+    let when = filters::line_rules(keys.list("when"), fields);
+    let text = keys.required("template", "write the Devo tag of these records");
+    let template = text.and_then(|text| template(&text, &keys.node("template")?, fields));
+    if when.is_empty() {
+        node.error(Kind::Missing, "has no conditions", "write them under \"when\", as in line_filter_rules");
+    }
+    keys.finish();
+    Some(Case { when, template: template? })
+}
+
+fn template(text: &str, node: &Node<'_>, fields: &Fields) -> Option<Template> {
+    Template::parse(text, &fields.file, &fields.record)
+        .map_err(|error| node.error(Kind::Invalid, error.to_string(), ""))
+        .ok()
+}

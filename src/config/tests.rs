@@ -1,0 +1,457 @@
+//! The examples of `testdata/config`: what valid ones mean, and what is said about bad ones.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::*;
+use crate::config::problem::Report;
+
+/// Dates are relative to this; certificates are made around it.
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+}
+
+fn environment() -> Environment {
+    Environment {
+        host_name: "host 1".into(),
+        cores: 2,
+        memory: 8 << 30,
+        now: now(),
+        variable: Box::new(|name| (name == "AWS_ENDPOINT_URL_STS").then(|| "http://sts.local".into())),
+    }
+}
+
+fn testdata(folder: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/config").join(folder)
+}
+
+fn day(days: i64) -> SystemTime {
+    let distance = Duration::from_secs(86_400 * days.unsigned_abs());
+    if days < 0 { now() - distance } else { now() + distance }
+}
+
+/// A folder with a chain, a certificate valid for the given days around `now`, and its key.
+fn certificates(from_days: i64, until_days: i64) -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (ca, ca_key) = (rcgen::CertificateParams::new(vec![]).unwrap(), rcgen::KeyPair::generate().unwrap());
+    let chain = ca.self_signed(&ca_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(ca, ca_key);
+    let mut params = rcgen::CertificateParams::new(vec!["domain".into()]).unwrap();
+    params.not_before = day(from_days).into();
+    params.not_after = day(until_days).into();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let cert = params.signed_by(&key, &issuer).unwrap().pem();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("chain.crt", &chain);
+    write("domain.crt", &cert);
+    write("domain.key", &key.serialize_pem());
+    write("chain.txt", "no certificate");
+    write("other.key", &rcgen::KeyPair::generate().unwrap().serialize_pem());
+    for key in ["domain.key", "other.key"] {
+        std::fs::set_permissions(folder.path().join(key), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    folder
+}
+
+/// What `check` prints, without the temporary folder's name.
+fn check(text: &str, folder: &Path) -> String {
+    let mut out = Vec::new();
+    crate::cli::check::report(&mut out, parse(text, folder, &environment()), |_| vec![]).unwrap();
+    String::from_utf8(out).unwrap().replace(&folder.display().to_string(), "FOLDER")
+}
+
+fn golden(name: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(testdata("expected"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}
+
+/// Runs over every example of a folder.
+fn each_example(folder: &str, mut see: impl FnMut(&str, String)) {
+    let mut paths: Vec<_> = std::fs::read_dir(testdata(folder)).unwrap().map(|e| e.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    for path in paths {
+        let text = std::fs::read_to_string(&path).unwrap();
+        see(path.file_stem().unwrap().to_str().unwrap(), text);
+    }
+}
+
+#[test]
+fn valid_examples_mean_what_is_expected() {
+    let folder = certificates(-1, 300);
+    each_example("valid", |name, text| {
+        let checked = check(&text, folder.path());
+        assert!(checked.contains("The configuration is valid"), "{checked}");
+        golden(name, &checked);
+    });
+}
+
+#[test]
+fn bad_examples_get_all_their_problems() {
+    let folder = certificates(-1, 300);
+    each_example("bad", |name, text| {
+        let checked = check(&text, folder.path());
+        assert!(checked.contains("The configuration cannot be used"), "{checked}");
+        golden(name, &checked);
+    });
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let folder = certificates(-1, 300);
+    let mut seen = 0;
+    let mut see = |_: &str, text: String| {
+        seen += text.matches("never-shown").count();
+        assert!(!check(&text, folder.path()).contains("never-shown"));
+        let loaded = parse(&text, folder.path(), &environment());
+        assert!(!format!("{loaded:?}").contains("never-shown"));
+    };
+    each_example("valid", &mut see);
+    each_example("bad", &mut see);
+    assert!(seen > 5);
+}
+
+#[test]
+fn the_vendors_file_is_read_as_written() {
+    let folder = certificates(-1, 300);
+    let text = std::fs::read_to_string(testdata("valid/vendor.json")).unwrap();
+    let config = parse(&text, folder.path(), &environment()).unwrap().config;
+    let input = &config.inputs[0];
+    assert_eq!((input.id.as_str(), input.region.as_str()), ("12351", "us-west-1"));
+    assert_eq!(input.visibility_timeout, Duration::from_secs(240));
+    assert_eq!(input.messages_per_receive, 1);
+    assert!(input.ack_messages);
+    assert_eq!(input.credentials.key, None);
+    assert_eq!(input.credentials.cross_account_role, None);
+    assert_eq!(input.endpoints.sts.as_deref(), Some("http://sts.local"));
+    assert_eq!(input.endpoints.s3, None);
+    assert_eq!(config.globals.host, "collector-not_used-host_1");
+    assert_eq!(config.globals.memory_limit, 2 << 30);
+    let custom = &input.services[1];
+    assert!(custom.skips("a/CloudTrail-Digest/b"));
+    assert_eq!(custom.file_fields[0].value("a_b/c").as_deref(), Some("ab"));
+}
+
+#[test]
+fn do_not_send_keeps_the_messages() {
+    let input = |extra: &str| {
+        let text = std::fs::read_to_string(testdata("valid/minimal.yaml")).unwrap();
+        let text = text.replace("    id: 1\n", &format!("    id: 1\n{extra}"));
+        parse(&text, Path::new(""), &environment()).unwrap().config.inputs.remove(0)
+    };
+    assert!(input("").ack_messages);
+    assert!(!input("    do_not_send: true\n").ack_messages);
+    assert!(input("    do_not_send: true\n    ack_messages: true\n").ack_messages);
+}
+
+fn problems_of_output(config: &str, folder: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(testdata("valid/minimal.yaml")).unwrap();
+    let output = format!("{{type: devo_platform, config: {{address: devo.local, {config}}}}}");
+    let text = text.replace("{type: console}", &output);
+    let problems = match parse(&text, folder, &environment()) {
+        Ok(loaded) => loaded.warnings,
+        Err(Problems(problems)) => problems,
+    };
+    problems.into_iter().map(|p| format!("{:?} {}: {}", p.severity, p.path, p.message)).collect()
+}
+
+const FILES: &str = "chain: chain.crt, cert: domain.crt, key: domain.key";
+
+#[test]
+fn certificates_are_judged_by_the_date() {
+    let first = |from, until| problems_of_output(FILES, certificates(from, until).path()).concat();
+    assert_eq!(first(-1, 31), "");
+    assert!(first(-1, 29).starts_with("Warning outputs.console_1.config.cert: expires in 29 days"));
+    assert!(first(-2, -1).starts_with("Error outputs.console_1.config.cert: has expired"));
+    assert!(first(1, 40).starts_with("Error outputs.console_1.config.cert: is not valid before"));
+}
+
+#[test]
+fn the_key_must_belong_to_the_certificate_and_to_nobody_else() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = certificates(-1, 300);
+    let other = problems_of_output(&FILES.replace("domain.key", "other.key"), folder.path()).concat();
+    assert!(other.contains("config.key: does not belong to the certificate"), "{other}");
+    let key = folder.path().join("domain.key");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let open = problems_of_output(FILES, folder.path()).concat();
+    assert!(open.starts_with("Warning") && open.contains("can be read by other users"), "{open}");
+    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    std::fs::write(&key, encrypted).unwrap();
+    let encrypted = problems_of_output(FILES, folder.path()).concat();
+    assert!(encrypted.contains("is encrypted"), "{encrypted}");
+}
+
+#[test]
+fn a_missing_file_is_a_problem_not_a_panic() {
+    let Err(problems) = load(Path::new("/nonexistent/config.yaml"), &environment()) else { panic!() };
+    assert!(problems.to_string().contains("cannot read /nonexistent/config.yaml"));
+}
+
+#[test]
+fn paths_are_relative_to_the_files_folder() {
+    let folder = certificates(-1, 300);
+    let path = folder.path().join("config.json");
+    std::fs::copy(testdata("valid/vendor.json"), &path).unwrap();
+    let config = load(&path, &environment()).unwrap().config;
+    assert_eq!(config.globals.state_directory, folder.path().join("state"));
+    let Destination::Tls { files, .. } = &config.outputs[0].destination else { panic!() };
+    assert_eq!(files.chain.as_deref(), Some(folder.path().join("chain.crt").as_path()));
+}
+
+mod registry_rows {
+    use super::*;
+    use crate::services::rules::Source;
+
+    /// The tag of an object's records, with the given top-level values.
+    fn tag(service: &str, key: &str, record: &[(&str, &str)]) -> String {
+        let row = registry::row(service).unwrap();
+        let definition = &row.definition;
+        let file: Vec<_> = definition.file_fields.iter().map(|field| field.value(key)).collect();
+        let raw = |path: &[String]| record.iter().find(|(name, _)| *name == path[0]).map(|(_, v)| *v);
+        let values: Vec<_> =
+            definition.record_fields.iter().map(|f| raw(&f.path).and_then(|v| f.value(v))).collect();
+        let value = |source, index: usize| match source {
+            Source::File => file[index].as_deref(),
+            Source::Record => values[index].as_deref(),
+        };
+        let holds = |case: &&crate::services::Case| case.when.any(|r| r.holds(value(r.source, r.field)));
+        let template =
+            definition.cases.iter().find(holds).map_or(&definition.template, |case| &case.template);
+        let mut tag = String::new();
+        template.fill(&mut tag, value);
+        tag
+    }
+
+    #[test]
+    fn every_row_is_read_without_a_problem() {
+        let report = Report::default();
+        let rows = registry::read(crate::services::REGISTRY, &report);
+        assert_eq!(report.into_problems(), []);
+        let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+        let expected = [
+            "aws_sqs_cloudtrail",
+            "aws_sqs_vpc",
+            "aws_sqs_s3_access",
+            "aws_sqs_waf",
+            "aws_sqs_fdr",
+            "aws_sqs_fdr_large",
+        ];
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn every_row_can_be_overridden() {
+        for row in registry::rows() {
+            let report = Report::default();
+            let value = serde_json::json!({"encoding": "none", "object_keys": "^x"});
+            let node = node::Node::new("s", &value, &report);
+            let definition = service::read(&row.name, &node).unwrap();
+            assert_eq!(report.into_problems(), []);
+            assert!(definition.claims("xy") && !definition.claims("yx"));
+            assert_eq!(definition.template, row.definition.template);
+            assert_eq!(definition.format, row.definition.format);
+        }
+    }
+
+    #[test]
+    fn cloudtrail_goes_by_event_source() {
+        let source = |text| tag("aws_sqs_cloudtrail", "k", &[("eventSource", text)]);
+        assert_eq!(source("s3.amazonaws.com"), "cloud.aws.cloudtrail.s3");
+        assert_eq!(source("resource-explorer-2.amazonaws.com"), "cloud.aws.cloudtrail.resource_explorer_2");
+        assert_eq!(tag("aws_sqs_cloudtrail", "k", &[]), "cloud.aws.cloudtrail.unknown");
+        let insight = [("eventCategory", "Insight"), ("eventSource", "x")];
+        assert_eq!(tag("aws_sqs_cloudtrail", "k", &insight), "cloud.aws.cloudtrail.insights");
+    }
+
+    #[test]
+    fn falcon_data_goes_by_folder() {
+        for service in ["aws_sqs_fdr", "aws_sqs_fdr_large"] {
+            let by_key = |key| tag(service, key, &[]);
+            assert_eq!(by_key("data/f0714ca5/part-00000.gz"), "edr.crowdstrike.cannon");
+            assert_eq!(by_key("t/fdrv2/aidmaster/u/part-00000.gz"), "edr.crowdstrike.insight.aidmaster");
+            assert_eq!(by_key("t/fdrv2/managedassets/u/part-0.gz"), "edr.crowdstrike.insight.managedassets");
+            assert_eq!(by_key("t/fdrv2/notmanaged/u/part-0.gz"), "edr.crowdstrike.insight.notmanaged");
+            assert_eq!(by_key("t/fdrv2/appinfo/u/part-0.gz"), "edr.crowdstrike.discover.appinfo");
+            assert_eq!(by_key("t/fdrv2/userinfo/u/part-0.gz"), "edr.crowdstrike.discover.userinfo");
+        }
+    }
+
+    #[test]
+    fn keys_belong_to_one_service() {
+        let keys = [
+            (
+                "aws_sqs_cloudtrail",
+                "AWSLogs/1/CloudTrail/us-east-1/2023/07/10/1_CloudTrail_us-east-1_x.json.gz",
+            ),
+            ("aws_sqs_cloudtrail", "p/AWSLogs/o-1/1/CloudTrail-Insight/us-east-1/2023/07/10/x.json.gz"),
+            ("aws_sqs_cloudtrail", "AWSLogs/1/CloudTrail-Digest/us-east-1/2023/07/10/x.json.gz"),
+            (
+                "aws_sqs_vpc",
+                "AWSLogs/1/vpcflowlogs/us-east-1/2023/07/10/1_vpcflowlogs_us-east-1_fl-1_x.log.gz",
+            ),
+            ("aws_sqs_vpc", "AWSLogs/aws-account-id=1/aws-service=vpcflowlogs/aws-region=us-east-1/x.log.gz"),
+            ("aws_sqs_s3_access", "logs/2023-07-10-12-05-33-0123456789ABCDEF"),
+            ("aws_sqs_s3_access", "2023-07-10-12-05-33-0123456789ABCDEF"),
+            ("aws_sqs_waf", "AWSLogs/1/WAFLogs/cloudfront/acl/2023/07/10/12/05/1_waflogs_x.log.gz"),
+            ("aws_sqs_waf", "2023/07/10/12/aws-waf-logs-main-1-2023-07-10-12-05-33-u.gz"),
+            ("aws_sqs_fdr", "data/f0714ca5-3689-448d-b5cc-582a6f7a56b1/part-00000.gz"),
+            ("aws_sqs_fdr", "t/fdrv2/aidmaster/u/part-00000.gz"),
+            ("aws_sqs_fdr", "batch=b/year=2023/platform=Win/part-00000.c000.txt.gz"),
+        ];
+        for (service, key) in keys {
+            let claiming: Vec<&str> = registry::rows()
+                .iter()
+                .filter(|row| row.name != "aws_sqs_fdr_large" && row.definition.claims(key))
+                .map(|row| row.name.as_str())
+                .collect();
+            assert_eq!(claiming, [service], "{key}");
+        }
+        let trail = &registry::row("aws_sqs_cloudtrail").unwrap().definition;
+        assert!(trail.skips(keys[2].1) && !trail.skips(keys[0].1));
+    }
+}
+
+mod any_tree {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value};
+
+    use super::*;
+
+    /// Keys that mean something somewhere, so that the readers get far.
+    const KEYS: &[&str] = &[
+        "globals",
+        "inputs",
+        "outputs",
+        "sqs_collector",
+        "services",
+        "aws_sqs_vpc",
+        "custom_service",
+        "credentials",
+        "file_format",
+        "type",
+        "config",
+        "key",
+        "keys",
+        "operations",
+        "operator",
+        "pattern",
+        "element",
+        "on",
+        "when",
+        "template",
+        "routing_template",
+        "routing_cases",
+        "line_filter_rules",
+        "filename_filter_rules",
+        "value",
+        "record_field_mapping",
+        "file_field_definitions",
+        "base_url",
+        "region",
+        "memory_limit",
+        "chain",
+        "cert",
+        "address",
+        "port",
+        "source",
+        "enabled",
+        "id",
+        "a",
+    ];
+    const TEXTS: &[&str] = &[
+        "",
+        "true",
+        "match",
+        "record",
+        "file",
+        "split",
+        "regex",
+        "replace",
+        "(",
+        "a.[record-a]",
+        "[",
+        "7",
+        "-1",
+        "line_split_processor",
+        "unseparated_json_processor",
+        "devo_platform",
+        "syslog",
+        "console",
+        "SSL",
+        "a",
+        "https://sqs.us-west-1.amazonaws.com/1/q",
+        "http://[",
+        "9999999999999GiB",
+        "arn:aws:iam::1:role/",
+        "é",
+    ];
+
+    fn tree() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            proptest::sample::select(TEXTS).prop_map(Value::from),
+            ".*".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(8, 128, 8, |inner| {
+            let key = proptest::sample::select(KEYS).prop_map(str::to_owned);
+            prop_oneof![
+                1 => proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                4 => proptest::collection::vec((key, inner), 0..8)
+                    .prop_map(|entries| Value::Object(Map::from_iter(entries))),
+            ]
+        })
+    }
+
+    /// A valid tree with one subtree replaced, so that every reader meets every shape.
+    fn replaced(mut config: Value, at: &[proptest::sample::Index], by: Value) -> Value {
+        let mut place = &mut config;
+        for step in at {
+            let size = place.as_object().map_or(0, Map::len) + place.as_array().map_or(0, Vec::len);
+            if size == 0 {
+                break;
+            }
+            let step = step.index(size);
+            place = match place {
+                Value::Object(entries) => entries.values_mut().nth(step).unwrap(),
+                Value::Array(items) => &mut items[step],
+                _ => break,
+            };
+        }
+        *place = by;
+        config
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(tree in tree()) {
+            let _ = parse(&tree.to_string(), Path::new("/nonexistent"), &environment());
+        }
+
+        #[test]
+        fn never_panics_on_text(text in "[ -~\n\t\u{0}é]{0,200}") {
+            let _ = parse(&text, Path::new("/nonexistent"), &environment());
+        }
+
+        #[test]
+        fn a_refusal_names_an_error(
+            name in proptest::sample::select(&["valid/full.yaml", "valid/vendor.json", "bad/services.yaml"][..]),
+            at in proptest::collection::vec(any::<proptest::sample::Index>(), 1..9),
+            by in tree(),
+        ) {
+            let text = std::fs::read_to_string(testdata(name)).unwrap();
+            let config = tree::read(&text, &Report::default()).unwrap();
+            let text = replaced(config, &at, by).to_string();
+            if let Err(Problems(problems)) = parse(&text, Path::new("/nonexistent"), &environment()) {
+                prop_assert_eq!(problems[0].severity, Severity::Error);
+            }
+        }
+    }
+}

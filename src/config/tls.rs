@@ -1,0 +1,181 @@
+//! An output's certificate files: they are read and judged here, so that a connection need not fail on them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::load::{Context, read_text};
+use super::node::Mapping;
+use super::problem::Kind;
+use super::{Identity, TlsFiles};
+use crate::limits;
+
+const ADVICE: &str = "download the domain's files from Devo: Administration, Credentials, X.509 certificates";
+
+/// Which files must be there.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Needs {
+    /// chain, cert and key.
+    Everything,
+    /// None; cert and key come together.
+    Nothing,
+}
+
+/// Reads `chain`, `cert` and `key` of an output. None: something is wrong with them.
+pub(super) fn read(config: &Mapping<'_>, needs: Needs, context: &Context<'_>) -> Option<TlsFiles> {
+    let file = |key| file(config, key, needs, context);
+    let (chain, cert, key) = (file("chain"), file("cert"), file("key"));
+    for (one, other, missing) in [(&cert, &key, "key"), (&key, &cert, "cert")] {
+        if needs == Needs::Nothing && one.is_some() && other.is_none() {
+            let advice = "certificate and key come together";
+            config.report.error(Kind::Missing, config.path_of(missing), "is missing", advice);
+        }
+    }
+    if let Some(chain) = &chain {
+        check_chain(config, chain);
+    }
+    let identity = match (cert, key) {
+        (Some(cert), Some(key)) => Some(check_identity(config, cert, key, context.environment.now)),
+        _ => None,
+    };
+    let identity = identity.map(|(cert, key)| Identity { cert: cert.path, key: key.path });
+    Some(TlsFiles { chain: chain.map(|chain| chain.path), identity })
+}
+
+/// A file that could be read.
+struct Pem {
+    path: PathBuf,
+    text: String,
+}
+
+fn file(config: &Mapping<'_>, key: &'static str, needs: Needs, context: &Context<'_>) -> Option<Pem> {
+    let name = match needs {
+        Needs::Everything => config.required(key, ADVICE)?,
+        Needs::Nothing => config.string(key)?,
+    };
+    let path = context.base.join(name);
+    match read_text(&path) {
+        Ok(text) => Some(Pem { path, text }),
+        Err(message) => {
+            let advice = "paths are relative to the configuration file's folder";
+            config.report.error(Kind::TlsFile, config.path_of(key), message, advice);
+            None
+        }
+    }
+}
+
+fn check_chain(config: &Mapping<'_>, chain: &Pem) {
+    let Some(certificates) = certificates(config, "chain", chain) else { return };
+    let mut roots = rustls::RootCertStore::empty();
+    let (usable, _) = roots.add_parsable_certificates(certificates);
+    if usable == 0 {
+        let message = format!("{} holds no usable certificate", chain.path.display());
+        config.report.error(Kind::TlsFile, config.path_of("chain"), message, ADVICE);
+    }
+}
+
+fn check_identity(config: &Mapping<'_>, cert: Pem, key: Pem, now: SystemTime) -> (Pem, Pem) {
+    let certificates = certificates(config, "cert", &cert);
+    let private_key = private_key(config, &key);
+    check_mode(config, &key);
+    if let Some(certificates) = certificates {
+        check_dates(config, &certificates, now);
+        if let Some(private_key) = private_key {
+            check_match(config, certificates, private_key, &cert);
+        }
+    }
+    (cert, key)
+}
+
+/// The certificates of a file; reports a file without one.
+fn certificates(config: &Mapping<'_>, key: &str, pem: &Pem) -> Option<Vec<CertificateDer<'static>>> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.text.as_bytes()).collect();
+    let message = match read {
+        Ok(certificates) if !certificates.is_empty() => return Some(certificates),
+        Ok(_) => format!("{} holds no certificate in PEM form", pem.path.display()),
+        Err(error) => format!("{} is not in PEM form: {error}", pem.path.display()),
+    };
+    config.report.error(Kind::TlsFile, config.path_of(key), message, ADVICE);
+    None
+}
+
+fn private_key(config: &Mapping<'_>, pem: &Pem) -> Option<PrivateKeyDer<'static>> {
+    let path = pem.path.display();
+    if pem.text.contains("ENCRYPTED") {
+        let advice = "decrypt it: openssl pkey -in domain.key -out domain.plain.key";
+        let message = format!("{path} is encrypted");
+        config.report.error(Kind::TlsFile, config.path_of("key"), message, advice);
+        return None;
+    }
+    PrivateKeyDer::from_pem_slice(pem.text.as_bytes())
+        .map_err(|_| {
+            let message = format!("{path} holds no private key in PEM form");
+            config.report.error(Kind::TlsFile, config.path_of("key"), message, ADVICE);
+        })
+        .ok()
+}
+
+fn check_match(
+    config: &Mapping<'_>,
+    certificates: Vec<CertificateDer<'static>>,
+    private_key: PrivateKeyDer<'static>,
+    cert: &Pem,
+) {
+    let signing_key = match provider().key_provider.load_private_key(private_key) {
+        Ok(signing_key) => signing_key,
+        Err(error) => {
+            let message = format!("the private key cannot be used: {error}");
+            config.report.error(Kind::TlsFile, config.path_of("key"), message, ADVICE);
+            return;
+        }
+    };
+    if CertifiedKey::new(certificates, signing_key).keys_match().is_err() {
+        let message = format!("does not belong to the certificate {}", cert.path.display());
+        let advice = "certificate and key must be of the same download";
+        config.report.error(Kind::TlsFile, config.path_of("key"), message, advice);
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// The first certificate is the client's own.
+fn check_dates(config: &Mapping<'_>, certificates: &[CertificateDer<'_>], now: SystemTime) {
+    let path = config.path_of("cert");
+    let parsed = certificates.first().map(|first| X509Certificate::from_der(first));
+    let Some(Ok((_, certificate))) = parsed else {
+        config.report.error(Kind::TlsFile, path, "is not an X.509 certificate", ADVICE);
+        return;
+    };
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+    let validity = certificate.validity();
+    let (from, until) = (validity.not_before, validity.not_after);
+    let left = until.timestamp().saturating_sub(now);
+    if left < 0 {
+        let advice = "make a new one in Devo and replace cert and key";
+        config.report.error(Kind::TlsFile, path, format!("has expired: {until}"), advice);
+    } else if from.timestamp() > now {
+        let advice = "check this machine's clock";
+        config.report.error(Kind::TlsFile, path, format!("is not valid before {from}"), advice);
+    } else if left.unsigned_abs() < limits::CERTIFICATE_EXPIRY_WARNING.as_secs() {
+        let message = format!("expires in {} days: {until}", left / 86_400);
+        config.report.warning(Kind::TlsFile, path, message, "make a new one in Devo in time");
+    }
+}
+
+fn check_mode(config: &Mapping<'_>, key: &Pem) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(&key.path).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o077 != 0 {
+        let message = format!("{} can be read by other users", key.path.display());
+        let advice = format!("chmod 600 {}", key.path.display());
+        config.report.warning(Kind::TlsFile, config.path_of("key"), message, advice);
+    }
+}

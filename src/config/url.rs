@@ -1,0 +1,129 @@
+//! Queue URLs and endpoints: what they must look like, and the region that a queue's host names.
+
+use http::Uri;
+
+/// Why a URL cannot be used.
+pub type Refusal = &'static str;
+
+/// A queue's URL is sent to SQS as it is written, so it is only looked at.
+pub fn check_queue(text: &str) -> Result<Uri, Refusal> {
+    let uri = absolute(text)?;
+    if uri.path().trim_matches('/').is_empty() {
+        return Err("has no path: the queue's name is missing");
+    }
+    Ok(uri)
+}
+
+/// `scheme://host[:port]`, without the final slash that may be written.
+pub fn endpoint(text: &str) -> Result<String, Refusal> {
+    let uri = absolute(text)?;
+    if uri.path() != "/" || uri.query().is_some() {
+        return Err("must end after the host and port");
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// The region in a queue's host name: the label after `sqs`, or before `queue` in the legacy form.
+pub fn region(host: &str) -> Option<String> {
+    let labels: Vec<&str> = host.split('.').collect();
+    if labels[0] == "queue" && host.ends_with("amazonaws.com") {
+        return Some("us-east-1".to_owned());
+    }
+    let neighbours = labels.windows(2).find_map(|pair| match pair {
+        ["sqs" | "sqs-fips", region] | [region, "queue"] if is_region(region) => Some(*region),
+        _ => None,
+    });
+    neighbours.map(str::to_owned)
+}
+
+/// `us-west-1`, `us-gov-east-1`, `eusc-de-east-1`.
+pub fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let letters = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
+    match parts.split_last() {
+        Some((number, names)) => {
+            names.len() >= 2
+                && names.iter().all(letters)
+                && !number.is_empty()
+                && number.bytes().all(|b| b.is_ascii_digit())
+        }
+        None => false,
+    }
+}
+
+fn absolute(text: &str) -> Result<Uri, Refusal> {
+    let uri: Uri = text.parse().map_err(|_| "is not a URL")?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err("must begin with https:// or http://");
+    }
+    let authority = uri.authority().ok_or("names no host")?;
+    if authority.host().is_empty() {
+        return Err("names no host");
+    }
+    if authority.as_str().contains('@') {
+        return Err("must not contain a user name or password");
+    }
+    if authority.port().is_some() && authority.port_u16().is_none_or(|port| port == 0) {
+        return Err("has a port that is not a number from 1 to 65535");
+    }
+    Ok(uri)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_region_is_read_from_every_form_of_host() {
+        let of = |host| region(host).unwrap_or_default();
+        assert_eq!(of("sqs.us-west-1.amazonaws.com"), "us-west-1");
+        assert_eq!(of("sqs.cn-north-1.amazonaws.com.cn"), "cn-north-1");
+        assert_eq!(of("sqs-fips.us-gov-east-1.amazonaws.com"), "us-gov-east-1");
+        assert_eq!(of("vpce-0a1-b2.sqs.eu-west-3.vpce.amazonaws.com"), "eu-west-3");
+        assert_eq!(of("sqs.eu-west-3.api.aws"), "eu-west-3");
+        assert_eq!(of("eu-central-1.queue.amazonaws.com"), "eu-central-1");
+        assert_eq!(of("queue.amazonaws.com"), "us-east-1");
+        assert_eq!(of("sqs.us-east-1.localhost"), "us-east-1");
+        assert_eq!(of("sqs.us-east-1.localhost.localstack.cloud"), "us-east-1");
+        for none in ["localhost", "127.0.0.1", "sqs.local", "sqs.example.com", "queue.local", "sqs", ""] {
+            assert_eq!(region(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn endpoints_are_a_scheme_host_and_port() {
+        assert_eq!(endpoint("http://127.0.0.1:4566/"), Ok("http://127.0.0.1:4566".into()));
+        assert_eq!(endpoint("https://s3.local"), Ok("https://s3.local".into()));
+        assert_eq!(endpoint("http://[::1]:80"), Ok("http://[::1]:80".into()));
+        for bad in
+            ["", "s3.local", "ftp://x", "http://", "http://a/b", "http://a?b", "http://u:p@a", "http://a:0"]
+        {
+            assert!(endpoint(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_queue_has_a_path() {
+        assert!(check_queue("https://sqs.us-west-1.amazonaws.com/123456789012/q").is_ok());
+        assert!(check_queue("http://127.0.0.1:4566/q").is_ok());
+        for bad in
+            ["https://sqs.us-west-1.amazonaws.com/", "https://sqs.us-west-1.amazonaws.com", "q", "/1/q"]
+        {
+            assert!(check_queue(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in ".*") {
+            let _ = (check_queue(&text), endpoint(&text), region(&text), is_region(&text));
+        }
+
+        #[test]
+        fn what_is_found_as_region_looks_like_one(host in "[a-z0-9.-]{0,40}") {
+            if let Some(found) = region(&host) {
+                proptest::prop_assert!(is_region(&found));
+            }
+        }
+    }
+}
