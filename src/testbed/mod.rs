@@ -1,1 +1,24 @@
-//! testbed
+//! The embedded stand-ins behind `demo`, `bench` and the end-to-end tests, all on 127.0.0.1: an S3 +
+//! SQS endpoint over plain HTTP, a TLS sink that demands a client certificate, the throw-away
+//! certificates for both sides, and objects whose every record is known beforehand.
+//!
+//! None of it uses the collector's own stages: what it expects is worked out independently.
+
+pub mod aws;
+pub mod frames;
+mod http;
+pub mod pki;
+pub mod queue;
+mod s3;
+pub mod scenario;
+mod server;
+pub mod sink;
+mod sqs;
+pub mod tally;
+
+use std::sync::{Mutex, MutexGuard};
+
+/// A thread that panicked must not take its neighbours down: what it guarded is only counted.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

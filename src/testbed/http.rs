@@ -1,0 +1,247 @@
+//! As much of HTTP/1.1 as an S3 and SQS client needs: keep-alive, `Content-Length` bodies.
+//!
+//! Why not `tiny_http`, which serves the status page: it leaves Nagle's algorithm on, copies bodies in
+//! pieces of some KiB, and cannot close idle keep-alive connections when it is dropped.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::TcpStream;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::limits::{KIB, MIB};
+
+/// Requests are signed: their headers may be long, but not this long.
+const HEAD_BYTES_MAX: usize = 64 * KIB;
+/// A batch of ten SQS entries is far below it.
+const BODY_BYTES_MAX: usize = 4 * MIB;
+const HEADERS_MAX: usize = 64;
+const READ_BYTES: usize = 16 * KIB;
+
+/// A whole request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub method: String,
+    /// As it is on the wire: path and query, percent-encoded.
+    pub target: String,
+    /// Names in lower case.
+    headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// The first value of a header; `name` in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Body,
+}
+
+/// An answer's body; objects are served without a copy.
+#[derive(Debug, Clone)]
+pub enum Body {
+    Owned(Vec<u8>),
+    Part(Arc<[u8]>, Range<usize>),
+}
+
+impl Body {
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Body::Owned(bytes) => bytes,
+            Body::Part(object, range) => &object[range.clone()],
+        }
+    }
+}
+
+/// Answers requests on one connection until either side closes it.
+pub fn serve(mut stream: TcpStream, answer: impl Fn(&Request) -> Response) -> io::Result<()> {
+    let mut buffer = Vec::new();
+    while let Some(request) = read_request(&mut stream, &mut buffer)? {
+        let close = request.header("connection").is_some_and(|c| c.eq_ignore_ascii_case("close"));
+        write_response(&mut stream, &answer(&request), close)?;
+        if close {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Reads one request; what follows it stays in `buffer`. None: the peer closed between requests.
+fn read_request(stream: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<Option<Request>> {
+    let (mut request, head_bytes, body_bytes) = loop {
+        if let Some(head) = parse_head(buffer)? {
+            break head;
+        }
+        if buffer.len() > HEAD_BYTES_MAX {
+            return Err(invalid("the request's head is too long"));
+        }
+        if read_more(stream, buffer)? == 0 {
+            return if buffer.is_empty() { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+        }
+    };
+    while buffer.len() < head_bytes + body_bytes {
+        if read_more(stream, buffer)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    request.body = buffer[head_bytes..head_bytes + body_bytes].to_vec();
+    buffer.drain(..head_bytes + body_bytes);
+    Ok(Some(request))
+}
+
+fn read_more(stream: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    let before = buffer.len();
+    buffer.resize(before + READ_BYTES, 0);
+    let read = stream.read(&mut buffer[before..]);
+    buffer.truncate(before + *read.as_ref().unwrap_or(&0));
+    read
+}
+
+/// (request without body, bytes of the head, bytes of the body). None: the head is not whole yet.
+fn parse_head(buffer: &[u8]) -> io::Result<Option<(Request, usize, usize)>> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut parsed = httparse::Request::new(&mut headers);
+    let head_bytes = match parsed.parse(buffer).map_err(|error| invalid(&error.to_string()))? {
+        httparse::Status::Complete(head_bytes) => head_bytes,
+        httparse::Status::Partial => return Ok(None),
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let request = Request {
+        method: parsed.method.unwrap_or_default().to_owned(),
+        target: parsed.path.unwrap_or_default().to_owned(),
+        headers: parsed.headers.iter().map(|h| (h.name.to_ascii_lowercase(), text(h.value))).collect(),
+        body: Vec::new(),
+    };
+    let body_bytes = body_length(&request)?;
+    Ok(Some((request, head_bytes, body_bytes)))
+}
+
+fn body_length(request: &Request) -> io::Result<usize> {
+    if request.header("transfer-encoding").is_some() {
+        return Err(invalid("chunked requests are not supported"));
+    }
+    let length = request.header("content-length").unwrap_or("0").parse();
+    length.ok().filter(|n| *n <= BODY_BYTES_MAX).ok_or_else(|| invalid("bad content-length"))
+}
+
+fn write_response(stream: &mut impl Write, response: &Response, close: bool) -> io::Result<()> {
+    let body = response.body.bytes();
+    let mut head = format!("HTTP/1.1 {} {}\r\n", response.status, reason(response.status));
+    for (name, value) in &response.headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let connection = if close { "close" } else { "keep-alive" };
+    head.push_str(&format!("content-length: {}\r\nconnection: {connection}\r\n\r\n", body.len()));
+    // Head and body leave in one segment where they fit.
+    let sent = stream.write_vectored(&[IoSlice::new(head.as_bytes()), IoSlice::new(body)])?;
+    let body_sent = sent.saturating_sub(head.len());
+    stream.write_all(&head.as_bytes()[sent.min(head.len())..])?;
+    stream.write_all(&body[body_sent..])
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        206 => "Partial Content",
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        412 => "Precondition Failed",
+        416 => "Range Not Satisfiable",
+        _ => "Unknown",
+    }
+}
+
+fn invalid(message: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, message)
+}
+
+#[cfg(test)]
+impl Request {
+    /// A request as if it had been read.
+    pub fn fake(method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Request {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Request {
+            method: method.into(),
+            target: target.into(),
+            headers: headers.iter().map(owned).collect(),
+            body: body.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reader that gives a few bytes at a time.
+    struct Trickle<'a>(&'a [u8], usize);
+
+    impl Read for Trickle<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let n = self.1.min(out.len());
+            self.0.read(&mut out[..n])
+        }
+    }
+
+    const TWO: &[u8] = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nX-Amz-Target: A.B\r\n\r\nabc\
+        GET /b/k%20?x=1 HTTP/1.1\r\nhost: h\r\n\r\n";
+
+    #[test]
+    fn requests_are_read_one_after_another_however_they_arrive() {
+        for step in [1, 2, 7, 1000] {
+            let (mut stream, mut buffer) = (Trickle(TWO, step), Vec::new());
+            let first = read_request(&mut stream, &mut buffer).unwrap().unwrap();
+            assert_eq!((first.method.as_str(), first.body.as_slice()), ("POST", b"abc".as_slice()));
+            assert_eq!(first.header("x-amz-target"), Some("A.B"));
+            let second = read_request(&mut stream, &mut buffer).unwrap().unwrap();
+            assert_eq!((second.target.as_str(), second.body.len()), ("/b/k%20?x=1", 0));
+            assert!(read_request(&mut stream, &mut buffer).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn broken_requests_are_errors() {
+        for bad in [
+            "GET / HTTP/1.1\r\nhost",
+            "POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\nabc",
+            "POST / HTTP/1.1\r\ncontent-length: x\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 99999999\r\n\r\n",
+            "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n",
+            "\x01\x02\x03 nonsense\r\n\r\n",
+        ] {
+            assert!(read_request(&mut bad.as_bytes(), &mut Vec::new()).is_err(), "{bad:?}");
+        }
+        let endless = vec![b'a'; HEAD_BYTES_MAX * 2];
+        assert!(read_request(&mut endless.as_slice(), &mut Vec::new()).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let _ = read_request(&mut bytes.as_slice(), &mut Vec::new());
+        }
+    }
+
+    #[test]
+    fn parts_of_objects_are_written_whole() {
+        let object: Arc<[u8]> = (0..=255u8).collect();
+        let response = Response {
+            status: 206,
+            headers: vec![("etag", "\"1\"".into())],
+            body: Body::Part(object, 10..20),
+        };
+        let mut out = Vec::new();
+        write_response(&mut out, &response, false).unwrap();
+        let text = String::from_utf8_lossy(&out);
+        assert!(text.starts_with("HTTP/1.1 206 Partial Content\r\netag: \"1\"\r\ncontent-length: 10\r\n"));
+        assert!(out.ends_with(&(10..20u8).collect::<Vec<_>>()));
+    }
+}

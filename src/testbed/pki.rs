@@ -1,0 +1,153 @@
+//! Throw-away certificates for mutual TLS on this machine: a CA, a server, a client.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
+
+/// Why certificates could not be made or written.
+#[derive(Debug, thiserror::Error)]
+pub enum PkiError {
+    #[error("cannot make a certificate: {0}")]
+    Make(#[from] rcgen::Error),
+    #[error("cannot use a certificate: {0}")]
+    Use(#[from] rustls::Error),
+    #[error("cannot verify clients: {0}")]
+    Verifier(#[from] VerifierBuilderError),
+    #[error("cannot write {path}: {source}")]
+    Write { path: PathBuf, source: io::Error },
+}
+
+/// A CA and the two certificates that it has signed. Nothing of it is trusted by anyone else.
+pub struct Pki {
+    ca: CertifiedIssuer<'static, KeyPair>,
+    server: Leaf,
+    client: Leaf,
+}
+
+/// Where the client's side of a [`Pki`] was written, under the names that Devo gives these files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientFiles {
+    /// The CA, `chain.crt`.
+    pub chain: PathBuf,
+    /// The client's certificate, `domain.crt`.
+    pub cert: PathBuf,
+    /// Its key, `domain.key`, which only its owner may read.
+    pub key: PathBuf,
+}
+
+struct Leaf {
+    certificate: Certificate,
+    key: KeyPair,
+}
+
+impl Pki {
+    /// Makes new keys and certificates (EC P-256). The server is `localhost` and `127.0.0.1`.
+    pub fn generate() -> Result<Pki, PkiError> {
+        let mut params = named("aws-to-devo throw-away CA", &[])?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+        let server =
+            leaf(&ca, "localhost", &["localhost", "127.0.0.1"], ExtendedKeyUsagePurpose::ServerAuth)?;
+        let client = leaf(&ca, "demo-domain", &[], ExtendedKeyUsagePurpose::ClientAuth)?;
+        Ok(Pki { ca, server, client })
+    }
+
+    /// Writes what a client needs into a directory that exists.
+    pub fn write_client_files(&self, directory: &Path) -> Result<ClientFiles, PkiError> {
+        let files = ClientFiles {
+            chain: directory.join("chain.crt"),
+            cert: directory.join("domain.crt"),
+            key: directory.join("domain.key"),
+        };
+        write(&files.chain, &self.ca.pem(), 0o644)?;
+        write(&files.cert, &self.client.certificate.pem(), 0o644)?;
+        write(&files.key, &self.client.key.serialize_pem(), 0o600)?;
+        Ok(files)
+    }
+
+    /// TLS 1.2 and 1.3; a client without a certificate of this CA is refused.
+    pub fn server_config(&self) -> Result<Arc<ServerConfig>, PkiError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(self.ca.der().clone())?;
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(vec![self.server.der()], self.server.key_der())?;
+        Ok(Arc::new(config))
+    }
+}
+
+impl Leaf {
+    fn der(&self) -> CertificateDer<'static> {
+        self.certificate.der().clone()
+    }
+
+    fn key_der(&self) -> PrivateKeyDer<'static> {
+        PrivatePkcs8KeyDer::from(self.key.serialize_der()).into()
+    }
+}
+
+fn leaf(
+    ca: &CertifiedIssuer<'static, KeyPair>,
+    name: &str,
+    sans: &[&str],
+    usage: ExtendedKeyUsagePurpose,
+) -> Result<Leaf, PkiError> {
+    let mut params = named(name, sans)?;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![usage];
+    params.use_authority_key_identifier_extension = true;
+    let key = KeyPair::generate()?;
+    Ok(Leaf { certificate: params.signed_by(&key, ca)?, key })
+}
+
+fn named(name: &str, sans: &[&str]) -> Result<CertificateParams, PkiError> {
+    let sans: Vec<String> = sans.iter().map(|san| (*san).to_owned()).collect();
+    let mut params = CertificateParams::new(sans)?;
+    params.distinguished_name.push(DnType::CommonName, name);
+    Ok(params)
+}
+
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), PkiError> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let open = || std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let result = open().and_then(|mut file| file.write_all(text.as_bytes()));
+    result.map_err(|source| PkiError::Write { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn files_hold_pem_and_the_key_is_private() {
+        let directory = tempfile::tempdir().unwrap();
+        let pki = Pki::generate().unwrap();
+        let files = pki.write_client_files(directory.path()).unwrap();
+        let begins = |path: &Path, kind: &str| {
+            std::fs::read_to_string(path).unwrap().starts_with(&format!("-----BEGIN {kind}-----"))
+        };
+        assert!(begins(&files.chain, "CERTIFICATE") && begins(&files.cert, "CERTIFICATE"));
+        assert!(begins(&files.key, "PRIVATE KEY"));
+        let mode = std::fs::metadata(&files.key).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(
+            matches!(pki.write_client_files(directory.path()), Err(PkiError::Write { .. })),
+            "no overwriting"
+        );
+    }
+}

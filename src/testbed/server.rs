@@ -1,0 +1,180 @@
+//! A listener on 127.0.0.1 with a thread per connection, which ends with the value that owns it.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use super::lock;
+
+/// The listener. Dropping it closes all connections and joins all threads.
+pub struct Server {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    stopping: AtomicBool,
+    /// A second handle on every open connection, to end a thread that blocks in a read.
+    open: Mutex<HashMap<u64, TcpStream>>,
+}
+
+impl Server {
+    /// Listens (`port` 0: on a free one) and runs `serve` on a thread of its own for every connection.
+    pub fn start(
+        name: &'static str,
+        port: u16,
+        serve: impl Fn(TcpStream) + Send + Sync + 'static,
+    ) -> io::Result<Server> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared::default());
+        let for_acceptor = Arc::clone(&shared);
+        let acceptor = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || accept_all(&listener, name, &for_acceptor, &Arc::new(serve)))?;
+        Ok(Server { address, shared, acceptor: Some(acceptor) })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Cuts every open connection; new ones are served.
+    pub fn cut_connections(&self) {
+        for stream in lock(&self.shared.open).values() {
+            // An error means that it has ended already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        // Wakes the acceptor; if that fails, the listener is closed already.
+        let _ = TcpStream::connect(self.address);
+        self.cut_connections();
+        if let Some(acceptor) = self.acceptor.take() {
+            let _ = acceptor.join();
+        }
+    }
+}
+
+fn accept_all<F: Fn(TcpStream) + Send + Sync + 'static>(
+    listener: &TcpListener,
+    name: &str,
+    shared: &Arc<Shared>,
+    serve: &Arc<F>,
+) {
+    let mut threads: Vec<JoinHandle<()>> = Vec::new();
+    for (id, stream) in (0u64..).zip(listener.incoming()) {
+        // Each bound connection is in `open` before this look at `stopping`, or is dropped here: none
+        // can slip past the cut in `drop`.
+        let Some(stream) = stream.ok().filter(|s| register(shared, id, s)) else { continue };
+        if shared.stopping.load(Ordering::SeqCst) {
+            break;
+        }
+        threads.retain(|thread| !thread.is_finished());
+        threads.extend(spawn_connection(name, id, stream, shared, serve));
+    }
+    for stream in lock(&shared.open).values() {
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+    threads.into_iter().for_each(|thread| {
+        let _ = thread.join();
+    });
+}
+
+/// False: the connection is unusable.
+fn register(shared: &Shared, id: u64, stream: &TcpStream) -> bool {
+    // Answers are small and waited for: Nagle's algorithm would add 40 ms to each.
+    let second = stream.set_nodelay(true).and_then(|()| stream.try_clone());
+    second.map(|second| lock(&shared.open).insert(id, second)).is_ok()
+}
+
+/// None: no thread is to be had; the connection is closed.
+fn spawn_connection<F: Fn(TcpStream) + Send + Sync + 'static>(
+    name: &str,
+    id: u64,
+    stream: TcpStream,
+    shared: &Arc<Shared>,
+    serve: &Arc<F>,
+) -> Option<JoinHandle<()>> {
+    let (serve, for_thread) = (Arc::clone(serve), Arc::clone(shared));
+    let spawned = thread::Builder::new().name(format!("{name}-{id}")).spawn(move || {
+        let _registration = Registration { shared: for_thread, id };
+        serve(stream);
+    });
+    if spawned.is_err() {
+        lock(&shared.open).remove(&id);
+    }
+    spawned.ok()
+}
+
+/// Forgets the connection when its thread ends, also by a panic; the peer sees the end then.
+struct Registration {
+    shared: Arc<Shared>,
+    id: u64,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        lock(&self.shared.open).remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    fn echo() -> Server {
+        let serve = |mut stream: TcpStream| {
+            let mut byte = [0];
+            while stream.read_exact(&mut byte).is_ok() && stream.write_all(&byte).is_ok() {}
+        };
+        Server::start("echo", 0, serve).unwrap()
+    }
+
+    fn ask(stream: &mut TcpStream) -> io::Result<u8> {
+        let mut byte = [0];
+        stream.write_all(b"x")?;
+        stream.read_exact(&mut byte)?;
+        Ok(byte[0])
+    }
+
+    #[test]
+    fn many_connections_are_served_at_once() {
+        let server = echo();
+        let mut streams: Vec<_> = (0..40).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+        for stream in &mut streams {
+            assert_eq!(ask(stream).unwrap(), b'x');
+        }
+    }
+
+    #[test]
+    fn cut_connections_end_and_new_ones_work() {
+        let server = echo();
+        let mut stream = TcpStream::connect(server.address()).unwrap();
+        ask(&mut stream).unwrap();
+        server.cut_connections();
+        assert!(ask(&mut stream).is_err());
+        assert_eq!(ask(&mut TcpStream::connect(server.address()).unwrap()).unwrap(), b'x');
+    }
+
+    #[test]
+    fn dropping_it_ends_idle_connections_and_frees_the_port() {
+        let server = echo();
+        let address = server.address();
+        let mut stream = TcpStream::connect(address).unwrap();
+        ask(&mut stream).unwrap();
+        drop(server);
+        assert!(ask(&mut stream).is_err());
+        assert!(TcpStream::connect(address).is_err());
+    }
+}
