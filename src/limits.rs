@@ -85,8 +85,6 @@ pub const PART_BYTES: usize = 8 * MIB;
 pub const PARTS_AHEAD: usize = 3;
 /// Objects up to this size are held whole, which lets them be inflated in one call.
 pub const WHOLE_OBJECT_BYTES_MAX: usize = 64 * MIB;
-/// Expanded bytes that one worker may hold at once.
-pub const SCRATCH_BYTES_MAX: usize = 256 * MIB;
 /// The least that an object counts in the budget: its bookkeeping.
 pub const OBJECT_BYTES_MIN: usize = 4 * KIB;
 /// Objects that wait for a fetcher, for each fetcher.
@@ -168,8 +166,8 @@ impl MemoryShares {
 // ---- payload -> records ---------------------------------------------------------------------------
 
 /// The largest gzip member that is inflated in one call, into a buffer that one worker reuses. An
-/// object of CrowdStrike FDR inflates to some tens of MiB; anything larger goes through windows.
-pub const SCRATCH_BYTES_MAX: usize = 64 * MIB;
+/// object of CrowdStrike FDR of 20 MB inflates to 120 MB; anything larger goes through windows.
+pub const SCRATCH_BYTES_MAX: usize = 256 * MIB;
 /// One window of a stream that is being inflated: with the decoder's own 32 KiB history it stays in
 /// a core's second-level cache while it is split and framed.
 pub const INFLATE_WINDOW_BYTES: usize = 256 * KIB;

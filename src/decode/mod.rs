@@ -16,6 +16,7 @@ mod inflate;
 mod json;
 mod lines;
 mod partial;
+mod payload;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ mod tests;
 pub use compression::Compression;
 pub use error::Error;
 pub use inflate::Scratch;
+pub use payload::{Payload, Work};
 
 use crate::limits::{EXPANSION_RATIO_MAX, RECORD_BYTES_MAX, SCRATCH_BYTES_MAX};
 use inflate::{Level, Push};

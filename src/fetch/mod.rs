@@ -1,1 +1,120 @@
-//! fetch
+//! object -> payload: ranged GETs.
+//!
+//! A fixed number of threads. Each takes an object, reads its first part, and then decides by the
+//! object's size: what fits goes on whole, so that it can be inflated in one call; what does not goes
+//! on as a [`stream`] of parts. The parts of a big object are put up for all threads; a thread that
+//! waits for its own parts works on those that are up, so that there is always someone to do them.
+
+mod object;
+mod parts;
+mod stream;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, select_biased};
+
+use crate::ack::{Ack, Outcome};
+use crate::aws::S3;
+use crate::budget::Budget;
+use crate::config::MissingObject;
+use crate::decode::{Bounds, Decoder, Payload, Work};
+use crate::limits::OBJECT_BYTES_MIN;
+use crate::resolve::{Source, Task};
+use crate::stop::Stop;
+use crate::telemetry::Telemetry;
+use parts::Parts;
+
+/// What the threads share.
+pub struct Settings {
+    /// By the index of the input.
+    pub inputs: Vec<InputSettings>,
+    /// Compressed bytes that may be held.
+    pub budget: Budget,
+    /// Largest object that is held whole, in bytes.
+    pub whole_object_bytes_max: usize,
+    pub bounds: Bounds,
+    pub telemetry: Arc<Telemetry>,
+    /// Takes a payload over. May wait, but only for what lies downstream.
+    pub decode: Box<dyn Fn(Payload) + Send + Sync>,
+    /// Begin no more objects.
+    pub stop: Stop,
+    /// Ends waits; what is in hand then counts as not delivered.
+    pub abort: Stop,
+}
+
+/// One input's side of it.
+pub struct InputSettings {
+    pub s3: S3,
+    pub missing_object: MissingObject,
+}
+
+/// Starts `threads` threads. They end when the channel of tasks is closed and empty.
+///
+/// # Errors
+/// When the machine will not start another thread.
+pub fn start(
+    threads: usize,
+    tasks: &Receiver<Task>,
+    settings: Settings,
+) -> std::io::Result<Vec<JoinHandle<()>>> {
+    let settings = Arc::new(settings);
+    let parts = Parts::new();
+    let start = |number| {
+        let fetcher = Fetcher { tasks: tasks.clone(), parts: parts.clone(), settings: Arc::clone(&settings) };
+        std::thread::Builder::new().name(format!("fetch-{number}")).spawn(move || fetcher.run())
+    };
+    (0..threads).map(start).collect()
+}
+
+struct Fetcher {
+    tasks: Receiver<Task>,
+    parts: Parts,
+    settings: Arc<Settings>,
+}
+
+impl Fetcher {
+    fn run(self) {
+        loop {
+            select_biased! {
+                recv(self.parts.waiting) -> part => if let Ok(part) = part { part.fetch(&self.settings) },
+                recv(self.tasks) -> task => match task {
+                    Ok(task) => self.collect(task),
+                    Err(_) => return,
+                },
+            }
+        }
+    }
+
+    fn collect(&self, task: Task) {
+        if self.settings.stop.is_stopped() {
+            // Dropped without a word: its message goes back.
+            return;
+        }
+        let Task { source, service, input, share } = task;
+        let work = Box::new(Work {
+            decoder: Decoder::new(service.format.clone(), self.settings.bounds),
+            source,
+            service,
+            input,
+            ack: Ack::open(move |outcome: Outcome| share.resolve(outcome)),
+        });
+        match &work.source {
+            Source::S3(object) => {
+                let object = object.clone();
+                self.collect_object(work, &object);
+            }
+            Source::Body { bytes, .. } => {
+                let bytes = bytes.clone();
+                self.hand_over_body(work, bytes);
+            }
+        }
+    }
+
+    /// `direct_mode`: the bytes are here already.
+    fn hand_over_body(&self, work: Box<Work>, chunk: Vec<u8>) {
+        let amount = chunk.len().max(OBJECT_BYTES_MIN);
+        let Some(permit) = self.settings.budget.acquire(amount, &self.settings.abort) else { return };
+        (self.settings.decode)(Payload { work, chunk, last: true, permit, next: None });
+    }
+}

@@ -1,0 +1,33 @@
+//! What travels from `fetch` to the workers.
+
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+use super::Decoder;
+use crate::ack::Ack;
+use crate::budget::Permit;
+use crate::resolve::Source;
+use crate::services::Definition;
+
+/// One object on its way, and all that must survive between its chunks.
+pub struct Work {
+    pub source: Source,
+    pub service: Arc<Definition>,
+    /// Index of the input in the configuration.
+    pub input: usize,
+    pub ack: Ack,
+    pub decoder: Decoder,
+}
+
+/// Compressed bytes of an object, in order: all of it, or the next chunk of it.
+pub struct Payload {
+    pub work: Box<Work>,
+    pub chunk: Vec<u8>,
+    /// There are no more chunks.
+    pub last: bool,
+    /// The chunk's share of the memory; goes back when the chunk has been decoded.
+    pub permit: Permit,
+    /// Where the work waits for its next chunk. Dropped when there is none, or when decoding failed.
+    pub next: Option<Sender<Box<Work>>>,
+}

@@ -1,0 +1,114 @@
+//! One object: its first part, and what its size then asks for.
+
+use std::sync::Arc;
+
+use super::Fetcher;
+use super::parts::{Range, Target};
+use crate::ack::Outcome;
+use crate::aws::{Error, Kind};
+use crate::budget::Permit;
+use crate::config::MissingObject;
+use crate::decode::{Payload, Work};
+use crate::limits::{OBJECT_ATTEMPTS, OBJECT_BYTES_MIN, OBJECT_RETRY_DELAY, PART_BYTES};
+use crate::resolve::Object;
+
+/// An object that has been begun.
+pub(super) struct Begun {
+    pub target: Arc<Target>,
+    /// The object's size.
+    pub total: u64,
+    /// From its first byte on.
+    pub bytes: Vec<u8>,
+    pub permit: Permit,
+}
+
+/// Why an object could not be begun.
+enum Failure {
+    Stopped,
+    Aws(Error),
+}
+
+impl Fetcher {
+    pub(super) fn collect_object(&self, work: Box<Work>, object: &Object) {
+        match self.begin(object, work.input) {
+            Ok(begun) if begun.bytes.len() as u64 >= begun.total => self.hand_over(work, begun),
+            Ok(begun) => self.stream(work, begun),
+            // Dropping the work counts as not delivered.
+            Err(Failure::Stopped) => (),
+            Err(Failure::Aws(error)) => self.give_up(work, &error),
+        }
+    }
+
+    fn hand_over(&self, work: Box<Work>, begun: Begun) {
+        self.settings.telemetry.fetch.objects.increment();
+        let Begun { bytes, mut permit, .. } = begun;
+        permit.shrink_to(bytes.len().max(OBJECT_BYTES_MIN));
+        (self.settings.decode)(Payload { work, chunk: bytes, last: true, permit, next: None });
+    }
+
+    pub(super) fn give_up(&self, work: Box<Work>, error: &Error) {
+        let telemetry = &self.settings.telemetry.fetch;
+        let missing_object = self.settings.inputs[work.input].missing_object;
+        if *error.kind() == Kind::NotFound && missing_object == MissingObject::Skip {
+            telemetry.missing.increment();
+            log::warn!("{}: is not there, skipped: {error}", work.source);
+            return work.ack.close(Outcome::Delivered);
+        }
+        if *error.kind() != Kind::Stopped {
+            telemetry.failed.increment();
+            log::warn!("{}: cannot be fetched, its message goes back to the queue: {error}", work.source);
+        }
+        work.ack.close(Outcome::Retry);
+    }
+
+    /// Reads the first part, and the rest too if the whole may be held. Tries again when the object is
+    /// not there yet, or is replaced meanwhile.
+    fn begin(&self, object: &Object, input: usize) -> Result<Begun, Failure> {
+        let mut attempt = 1;
+        loop {
+            match self.begin_once(object, input) {
+                Err(Failure::Aws(error))
+                    if matches!(error.kind(), Kind::NotFound | Kind::Changed)
+                        && attempt < OBJECT_ATTEMPTS =>
+                {
+                    attempt += 1;
+                    if self.settings.abort.wait(OBJECT_RETRY_DELAY) {
+                        return Err(Failure::Stopped);
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn begin_once(&self, object: &Object, input: usize) -> Result<Begun, Failure> {
+        let settings = &self.settings;
+        let whole_max = settings.whole_object_bytes_max;
+        let announced = object.size.map_or(PART_BYTES, |size| usize::try_from(size).unwrap_or(usize::MAX));
+        let reserve = if announced <= whole_max { announced.max(OBJECT_BYTES_MIN) } else { PART_BYTES };
+        let mut permit = settings.budget.acquire(reserve, &settings.abort).ok_or(Failure::Stopped)?;
+        let mut target = Target { object: object.clone(), input, etag: String::new() };
+        let mut bytes = Vec::new();
+        let first = Range { start: 0, len: reserve.min(PART_BYTES) as u64 };
+        let part = target.get(first, settings, &mut bytes).map_err(Failure::Aws)?;
+        target.etag = part.etag;
+        let target = Arc::new(target);
+        let total = usize::try_from(part.total).unwrap_or(usize::MAX);
+        if bytes.len() < total && total <= whole_max && permit.try_grow_to(total) {
+            self.read_rest(&target, part.total, &mut bytes).map_err(Failure::Aws)?;
+        }
+        Ok(Begun { target, total: part.total, bytes, permit })
+    }
+
+    /// Reads what is missing, in parallel; the caller has the memory for it.
+    fn read_rest(&self, target: &Arc<Target>, total: u64, bytes: &mut Vec<u8>) -> Result<(), Error> {
+        let part = PART_BYTES as u64;
+        let starts = (bytes.len() as u64..total).step_by(PART_BYTES);
+        let pending: Vec<_> =
+            starts.map(|start| self.parts.put_up(target, start, part.min(total - start), None)).collect();
+        for part in pending {
+            bytes.append(&mut self.parts.wait(&part, &self.settings)?.bytes);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! Parts of big objects, put up for all fetchers.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, select_biased, unbounded};
+
+use super::Settings;
+use crate::aws::{Error, GetObject, Part};
+use crate::budget::Permit;
+use crate::resolve::Object;
+
+/// The parts that wait for a fetcher. Not bounded by itself: every part holds its share of the budget.
+#[derive(Clone)]
+pub struct Parts {
+    up: Sender<PartJob>,
+    pub waiting: Receiver<PartJob>,
+}
+
+/// One range of an object that has been begun.
+pub struct PartJob {
+    target: Arc<Target>,
+    start: u64,
+    len: u64,
+    /// Present where each part has its own.
+    permit: Option<Permit>,
+    done: Sender<Result<Fetched, Error>>,
+}
+
+/// An object as it was when its first part was read.
+pub struct Target {
+    pub object: Object,
+    pub input: usize,
+    /// Empty where the server gives none: then a replaced object cannot be noticed.
+    pub etag: String,
+}
+
+/// A part that has arrived.
+pub struct Fetched {
+    pub bytes: Vec<u8>,
+    pub permit: Option<Permit>,
+}
+
+/// A part that is on its way.
+pub struct Pending(Receiver<Result<Fetched, Error>>);
+
+impl Parts {
+    pub fn new() -> Parts {
+        let (up, waiting) = unbounded();
+        Parts { up, waiting }
+    }
+
+    /// Puts a part up.
+    pub fn put_up(&self, target: &Arc<Target>, start: u64, len: u64, permit: Option<Permit>) -> Pending {
+        let (done, arrived) = crossbeam_channel::bounded(1);
+        // The channel cannot be closed: we hold its other end.
+        let _ = self.up.send(PartJob { target: Arc::clone(target), start, len, permit, done });
+        Pending(arrived)
+    }
+
+    /// Waits for a part, working on whatever parts are up meanwhile.
+    pub fn wait(&self, pending: &Pending, settings: &Settings) -> Result<Fetched, Error> {
+        loop {
+            select_biased! {
+                recv(pending.0) -> part => match part {
+                    Ok(part) => return part,
+                    // The thread that had it panicked.
+                    Err(_) => return Err(Error::setup("s3:GetObject", "", crate::aws::Kind::Transient, "a fetcher died")),
+                },
+                recv(self.waiting) -> job => if let Ok(job) = job { job.fetch(settings) },
+            }
+        }
+    }
+}
+
+impl PartJob {
+    pub fn fetch(self, settings: &Settings) {
+        let mut bytes = Vec::new();
+        let range = Range { start: self.start, len: self.len };
+        let part = self.target.get(range, settings, &mut bytes);
+        // Nobody waits any more when another part of the object has failed.
+        let _ = self.done.send(part.map(|_| Fetched { bytes, permit: self.permit }));
+    }
+}
+
+/// Bytes `start..start + len`.
+#[derive(Debug, Clone, Copy)]
+pub struct Range {
+    pub start: u64,
+    pub len: u64,
+}
+
+impl Target {
+    /// Reads a range, appending it to `into`.
+    pub fn get(&self, range: Range, settings: &Settings, into: &mut Vec<u8>) -> Result<Part, Error> {
+        let object = &self.object;
+        let get = GetObject {
+            bucket: &object.bucket,
+            key: &object.key,
+            version_id: object.version_id.as_deref(),
+            start: range.start,
+            len: range.len,
+            if_match: (!self.etag.is_empty()).then_some(self.etag.as_str()),
+        };
+        let part = settings.inputs[self.input].s3.get(&get, object.region.as_deref(), into)?;
+        settings.telemetry.fetch.bytes.add(into.len() as u64);
+        Ok(part)
+    }
+}

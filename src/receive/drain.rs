@@ -1,0 +1,118 @@
+//! When is a queue drained? Pure.
+
+use std::collections::HashMap;
+
+use crate::ack::Outcome;
+use crate::aws::Attributes;
+use crate::limits::{DRAIN_REJECTS_MAX, DRAIN_RETRIES_MAX};
+
+/// The depth is approximate: it must look empty so often in a row.
+const LOOKS_NEEDED: u32 = 2;
+/// A redrive policy that allows more receives than this is not waited for.
+const REDRIVE_RECEIVES_MAX: u32 = 20;
+
+/// What a drain knows of its queue.
+#[derive(Debug, Default)]
+pub struct Drain {
+    /// How often the queue has looked empty in a row.
+    looks: u32,
+    /// Messages that failed and were not delivered since, with the number of failures.
+    failed: HashMap<String, u32>,
+    /// Messages that we left in the queue and that stay invisible for the time being.
+    parked: u64,
+    /// The queue's redrive policy takes failing messages away after so many receives.
+    redrive_receives: Option<u32>,
+}
+
+impl Drain {
+    /// What the queue said of itself, after a receive that brought nothing.
+    pub fn looks_empty(&mut self, queue: &Attributes, nothing_in_work: bool) -> bool {
+        self.redrive_receives = queue.redrive.as_ref().map(|redrive| redrive.max_receive_count);
+        let empty = nothing_in_work && queue.available == 0 && queue.delayed == 0 && queue.in_flight <= self.parked;
+        self.looks = if empty { self.looks + 1 } else { 0 };
+        self.is_done()
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.looks >= LOOKS_NEEDED
+    }
+
+    /// A message was delivered and deleted.
+    pub fn delivered(&mut self, message_id: &str) {
+        self.failed.remove(message_id);
+    }
+
+    /// A message was done but stays in the queue on purpose.
+    pub fn park(&mut self) {
+        self.parked += 1;
+    }
+
+    /// A message failed. True: leave it, it has been tried often enough.
+    pub fn give_up(&mut self, message_id: &str, outcome: Outcome) -> bool {
+        let failures = self.failed.entry(message_id.to_owned()).or_default();
+        *failures += 1;
+        let redriven = self.redrive_receives.is_some_and(|receives| receives <= REDRIVE_RECEIVES_MAX);
+        let most = if outcome == Outcome::Reject { DRAIN_REJECTS_MAX } else { DRAIN_RETRIES_MAX };
+        let give_up = !redriven && *failures >= most;
+        if give_up {
+            self.parked += 1;
+        }
+        give_up
+    }
+
+    /// Messages that failed and never were delivered.
+    pub fn undelivered(&self) -> usize {
+        self.failed.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::Redrive;
+
+    fn depth(available: u64, in_flight: u64) -> Attributes {
+        Attributes { available, in_flight, ..Attributes::default() }
+    }
+
+    #[test]
+    fn a_queue_is_drained_when_it_looks_empty_twice_in_a_row() {
+        let mut drain = Drain::default();
+        assert!(!drain.looks_empty(&depth(0, 0), true));
+        assert!(!drain.looks_empty(&depth(0, 1), true), "another collector holds one");
+        assert!(!drain.looks_empty(&depth(0, 0), true));
+        assert!(!drain.looks_empty(&depth(0, 0), false), "we hold one");
+        assert!(!drain.looks_empty(&depth(1, 0), true));
+        assert!(!drain.looks_empty(&depth(0, 0), true));
+        assert!(drain.looks_empty(&depth(0, 0), true));
+        assert!(drain.is_done());
+    }
+
+    #[test]
+    fn parked_messages_are_not_waited_for() {
+        let mut drain = Drain::default();
+        drain.park();
+        assert!(!drain.looks_empty(&depth(0, 1), true));
+        assert!(drain.looks_empty(&depth(0, 1), true));
+    }
+
+    #[test]
+    fn what_can_never_be_read_is_given_up_sooner_than_what_failed() {
+        for (outcome, most) in [(Outcome::Reject, DRAIN_REJECTS_MAX), (Outcome::Retry, DRAIN_RETRIES_MAX)] {
+            let mut drain = Drain::default();
+            let given_up = (1..).find(|_| drain.give_up("m", outcome)).unwrap();
+            assert_eq!(given_up, most);
+            assert_eq!(drain.undelivered(), 1);
+        }
+    }
+
+    #[test]
+    fn a_redrive_policy_decides_for_itself() {
+        let mut drain = Drain::default();
+        let redrive = Redrive { max_receive_count: 5, dead_letter_arn: "arn".into() };
+        drain.looks_empty(&Attributes { redrive: Some(redrive), ..depth(3, 0) }, true);
+        assert!((0..50).all(|_| !drain.give_up("m", Outcome::Reject)));
+        drain.delivered("m");
+        assert_eq!(drain.undelivered(), 0);
+    }
+}

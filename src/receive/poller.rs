@@ -1,0 +1,144 @@
+//! A thread that long-polls the queue and puts the announced objects on their way.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::SendTimeoutError;
+
+use super::{Settled, Shared};
+use crate::ack::{Ack, Outcome};
+use crate::aws::{Kind, Message};
+use crate::backoff::Backoff;
+use crate::budget::Permit;
+use crate::limits::{
+    DRAIN_WAIT_TIME, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX, STOP_CHECK_INTERVAL,
+};
+use crate::resolve::{Announcement, Object, Source, Task, resolve};
+use crate::services::Definition;
+
+pub fn run(shared: &Shared) {
+    let settings = &shared.settings;
+    let mut backoff = Backoff::new(RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX);
+    while !settings.stop.is_stopped() && !shared.drain().is_done() {
+        match receive(shared) {
+            Ok(()) => {
+                backoff.reset();
+                shared.health.works();
+            }
+            Err(error) if *error.kind() == Kind::Stopped => return,
+            Err(error) => {
+                settings.telemetry.receive.failed_calls.increment();
+                shared.health.failed(error.to_string(), !error.is_temporary());
+                settings.stop.wait(backoff.pause());
+            }
+        }
+    }
+}
+
+/// One receive, for no more messages than there are free places.
+fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
+    let (settings, input) = (&shared.settings, &shared.settings.input);
+    let max = input.messages_per_receive;
+    let Some(mut slots) = shared.slots.acquire(max as usize, &settings.stop) else { return Ok(()) };
+    let wait = if settings.drain { input.wait_time.min(DRAIN_WAIT_TIME) } else { input.wait_time };
+    let asked = Instant::now();
+    let messages = settings.sqs.receive(max, wait, input.visibility_timeout)?;
+    if messages.is_empty() {
+        settings.telemetry.receive.empty.increment();
+        pause_after_nothing(shared, wait, asked);
+    }
+    for message in messages {
+        accept(shared, message, slots.split(1), asked);
+    }
+    Ok(())
+}
+
+/// A drain asks whether that was all; an answer that came at once must not make the loop spin.
+fn pause_after_nothing(shared: &Shared, wait: Duration, asked: Instant) {
+    if shared.settings.drain && shared.queue_is_drained() {
+        return;
+    }
+    let least = wait.max(DRAIN_WAIT_TIME);
+    shared.settings.stop.wait(least.saturating_sub(asked.elapsed()));
+}
+
+fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant) {
+    let telemetry = &shared.settings.telemetry;
+    telemetry.receive.messages.increment();
+    telemetry.settle.in_work.add(1);
+    if message.receive_count > 1 {
+        telemetry.receive.returned.increment();
+        log::info!(
+            "inputs.{}: message {} is received for the {}. time",
+            shared.settings.input.key,
+            message.id,
+            message.receive_count
+        );
+    }
+    let Message { id, receipt_handle, body, receive_count, .. } = message;
+    let lease = shared.leases().add((id.clone(), receipt_handle, receive_count), slot, asked);
+    let settled = shared.settled.clone();
+    // The receiving end lives as long as the input; if it is gone, so is the need to settle.
+    let ack = Ack::open(move |outcome| drop(settled.send(Settled { lease, outcome })));
+    let outcome = put_on_the_way(shared, &id, body, &ack);
+    ack.close(outcome);
+}
+
+/// Sends a task for every object that the message announces. What is returned is the outcome of the
+/// message apart from these.
+fn put_on_the_way(shared: &Shared, message_id: &str, body: String, ack: &Ack) -> Outcome {
+    let settings = &shared.settings;
+    if settings.input.direct_mode {
+        let service = &settings.input.services[0];
+        let source = Source::Body { message_id: message_id.to_owned(), bytes: body.into_bytes() };
+        let task = Task { source, service: service.clone(), input: settings.index, share: ack.share() };
+        send(shared, task);
+        return Outcome::Delivered;
+    }
+    match resolve(&body) {
+        Ok(Announcement { objects, ignored }) => {
+            settings.telemetry.receive.ignored.add(ignored as u64);
+            objects.into_iter().map(|object| put_object(shared, message_id, object, ack)).max().unwrap_or(Outcome::Delivered)
+        }
+        Err(error) => {
+            settings.telemetry.receive.unreadable.increment();
+            log::warn!("inputs.{}: message {message_id}: {error}; it is left to the queue's redrive policy", settings.input.key);
+            Outcome::Reject
+        }
+    }
+}
+
+fn put_object(shared: &Shared, message_id: &str, object: Object, ack: &Ack) -> Outcome {
+    let settings = &shared.settings;
+    let services = &settings.input.services;
+    let service = match services.as_slice() {
+        [only] => Some(only),
+        several => several.iter().find(|service| service.claims(&object.key)),
+    };
+    let Some(service) = service else {
+        settings.telemetry.receive.unreadable.increment();
+        log::warn!(
+            "inputs.{}: message {message_id}: {object} belongs to none of the input's services; it is left to the queue's redrive policy. Add its service, or one without `object_keys`",
+            settings.input.key
+        );
+        return Outcome::Reject;
+    };
+    if object.is_marker() || service.skips(&object.key) {
+        settings.telemetry.receive.skipped.increment();
+        log::debug!("{object}: skipped");
+        return Outcome::Delivered;
+    }
+    settings.telemetry.receive.objects.increment();
+    let service: std::sync::Arc<Definition> = service.clone();
+    send(shared, Task { source: Source::S3(object), service, input: settings.index, share: ack.share() });
+    Outcome::Delivered
+}
+
+/// Waits for room among the tasks. Once stopped, what has not been begun is dropped, which gives it back.
+fn send(shared: &Shared, mut task: Task) {
+    while !shared.settings.stop.is_stopped() {
+        match shared.settings.tasks.send_timeout(task, STOP_CHECK_INTERVAL) {
+            Ok(()) | Err(SendTimeoutError::Disconnected(_)) => return,
+            Err(SendTimeoutError::Timeout(back)) => task = back,
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The thread that deletes what is delivered and gives back what is not.
+
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::leases::{Lease, LeaseId};
+use super::{Settled, Shared};
+use crate::ack::Outcome;
+use crate::aws::Kind;
+use crate::backoff::Backoff;
+use crate::limits::{
+    DRAIN_RETRY_DELAY_FIRST, DRAIN_RETRY_DELAY_MAX, RECEIVE_BACKOFF_FIRST, RETRY_DELAY_FIRST, RETRY_DELAY_MAX,
+    SETTLE_GATHER_TIME, SQS_BATCH,
+};
+
+/// Longest wait between attempts to delete: the lease is extended all the while.
+const DELETE_BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+pub fn run(shared: &Shared, ended: &Receiver<Settled>) {
+    let mut delivered: Vec<LeaseId> = Vec::new();
+    let mut backoff = Backoff::new(RECEIVE_BACKOFF_FIRST, DELETE_BACKOFF_MAX);
+    loop {
+        match ended.recv_timeout(SETTLE_GATHER_TIME) {
+            Ok(Settled { lease, outcome: Outcome::Delivered }) if shared.settings.input.ack_messages => {
+                delivered.push(lease);
+                if delivered.len() < SQS_BATCH {
+                    continue;
+                }
+            }
+            Ok(Settled { lease, outcome }) => {
+                end_undeleted(shared, lease, outcome);
+                continue;
+            }
+            Err(RecvTimeoutError::Timeout) if shared.is_finished() && delivered.is_empty() => return,
+            Err(RecvTimeoutError::Timeout) => (),
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if delete(shared, &mut delivered) {
+            backoff.reset();
+        } else if shared.settings.abort.wait(backoff.pause()) {
+            return;
+        }
+    }
+}
+
+/// Deletes; what could not be deleted stays in the list and keeps its lease. False after an error.
+fn delete(shared: &Shared, delivered: &mut Vec<LeaseId>) -> bool {
+    while !delivered.is_empty() {
+        let count = delivered.len().min(SQS_BATCH);
+        let handles: Vec<(String, String)> = {
+            let leases = shared.leases();
+            let handle = |id: &LeaseId| leases.receipt_handle(*id).unwrap_or_default().to_owned();
+            delivered[..count].iter().map(|id| (id.to_string(), handle(id))).collect()
+        };
+        let entries: Vec<_> = handles.iter().map(|(id, handle)| (id.as_str(), handle.as_str())).collect();
+        let failures = match shared.settings.sqs.delete(&entries) {
+            Ok(failures) => failures,
+            Err(error) => {
+                log::warn!(
+                    "inputs.{}: {count} delivered messages could not be deleted yet: {error}",
+                    shared.settings.input.key
+                );
+                return false;
+            }
+        };
+        let mut again = Vec::new();
+        for id in delivered.drain(..count) {
+            let failed = failures.iter().find(|failure| failure.id == id.to_string());
+            match failed.map(|failure| failure.kind()) {
+                None => deleted(shared, id),
+                Some(Kind::ReceiptHandle) => {
+                    shared.settings.telemetry.settle.lost.increment();
+                    log::warn!("inputs.{}: a delivered message was no longer ours to delete; it may come a second time", shared.settings.input.key);
+                    end(shared, id);
+                }
+                Some(_) => again.push(id),
+            }
+        }
+        if !again.is_empty() {
+            delivered.append(&mut again);
+            return false;
+        }
+    }
+    true
+}
+
+fn deleted(shared: &Shared, id: LeaseId) {
+    shared.settings.telemetry.settle.deleted.increment();
+    if let Some(lease) = end(shared, id) {
+        shared.drain().delivered(&lease.message_id);
+    }
+}
+
+/// A message that is not to be deleted: not delivered, or kept on purpose.
+fn end_undeleted(shared: &Shared, id: LeaseId, outcome: Outcome) {
+    let Some(lease) = end(shared, id) else { return };
+    let telemetry = &shared.settings.telemetry.settle;
+    if outcome == Outcome::Delivered {
+        telemetry.kept.increment();
+        return shared.drain().park();
+    }
+    telemetry.released.increment();
+    if outcome == Outcome::Reject {
+        telemetry.rejected.increment();
+    }
+    let settings = &shared.settings;
+    if settings.drain && shared.drain().give_up(&lease.message_id, outcome) {
+        log::error!("inputs.{}: message {} could not be delivered", settings.input.key, lease.message_id);
+        return;
+    }
+    release(shared, &[lease], |lease| {
+        if settings.stop.is_stopped() { Duration::ZERO } else { retry_delay(lease.receive_count, settings.drain) }
+    });
+}
+
+fn end(shared: &Shared, id: LeaseId) -> Option<Lease> {
+    let lease = shared.leases().end(id)?;
+    shared.settings.telemetry.settle.in_work.add(-1);
+    Some(lease)
+}
+
+/// Gives back everything that is still in work, at once: somebody else may do it.
+pub fn give_back_all(shared: &Shared) -> usize {
+    let leases = shared.leases().end_all();
+    shared.settings.telemetry.settle.in_work.add(-(leases.len() as i64));
+    shared.settings.telemetry.settle.released.add(leases.len() as u64);
+    release(shared, &leases, |_| Duration::ZERO);
+    leases.len()
+}
+
+fn release(shared: &Shared, leases: &[Lease], delay: impl Fn(&Lease) -> Duration) {
+    let entries: Vec<_> = leases
+        .iter()
+        .map(|lease| (lease.message_id.as_str(), lease.receipt_handle.as_str(), delay(lease).as_secs() as u32))
+        .collect();
+    if entries.is_empty() {
+        return;
+    }
+    match shared.settings.sqs.change_visibility(&entries) {
+        Ok(failures) => {
+            for failure in failures.iter().filter(|failure| failure.kind() != Kind::ReceiptHandle) {
+                log::warn!("inputs.{}: message {}: {}", shared.settings.input.key, failure.id, failure.message);
+            }
+        }
+        // It comes back by itself when its time is over.
+        Err(error) => log::warn!("inputs.{}: {error}", shared.settings.input.key),
+    }
+}
+
+/// How long a failed message stays invisible: longer each time it has come back.
+fn retry_delay(receive_count: u32, drain: bool) -> Duration {
+    let (first, max) = match drain {
+        true => (DRAIN_RETRY_DELAY_FIRST, DRAIN_RETRY_DELAY_MAX),
+        false => (RETRY_DELAY_FIRST, RETRY_DELAY_MAX),
+    };
+    (first * 2u32.pow(receive_count.clamp(1, 10) - 1)).min(max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failed_messages_stay_away_longer_each_time() {
+        let delays = |drain| [0, 1, 2, 3, 99, u32::MAX].map(|count| retry_delay(count, drain).as_secs());
+        assert_eq!(delays(false), [30, 30, 60, 120, 900, 900]);
+        assert_eq!(delays(true), [1, 1, 2, 4, 15, 15]);
+    }
+}
