@@ -27,10 +27,14 @@ fn extend_due(shared: &Shared) {
         let ids: Vec<String> = batch.iter().map(|(id, _)| id.to_string()).collect();
         let entries: Vec<_> =
             ids.iter().zip(batch).map(|(id, (_, handle))| (id.as_str(), handle.as_str(), seconds)).collect();
-        let failures = match shared.settings.sqs.change_visibility(&entries) {
+        let failures = match shared.settings.settling.change_visibility(&entries) {
             Ok(failures) => failures,
             Err(error) => {
-                log::warn!("inputs.{}: {} leases could not be extended: {error}", shared.settings.input.key, batch.len());
+                log::warn!(
+                    "inputs.{}: {} leases could not be extended: {error}",
+                    shared.settings.input.key,
+                    batch.len()
+                );
                 continue;
             }
         };
@@ -52,6 +56,9 @@ fn extend_due(shared: &Shared) {
 fn lost(shared: &Shared, id: super::LeaseId) {
     if shared.leases().lose(id) {
         shared.settings.telemetry.settle.lost.increment();
-        log::warn!("inputs.{}: a lease ended before its work did; that message will come a second time", shared.settings.input.key);
+        log::warn!(
+            "inputs.{}: a lease ended before its work did; that message will come a second time",
+            shared.settings.input.key
+        );
     }
 }

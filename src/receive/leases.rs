@@ -18,11 +18,13 @@ pub struct Lease {
     pub receipt_handle: String,
     /// How often SQS has handed it out, this time included.
     pub receive_count: u32,
-    /// Its slot among the messages in work.
-    pub slot: Permit,
+    /// Its place among the messages in work, free again when the lease ends.
+    _slot: Permit,
     received: Instant,
     /// SQS shows the message to others from here on.
     expires: Instant,
+    /// SQS has taken it back.
+    lost: bool,
 }
 
 /// All leases of an input.
@@ -44,7 +46,8 @@ impl Leases {
         let (message_id, receipt_handle, receive_count) = message;
         let expires = asked + self.visibility;
         self.next += 1;
-        let lease = Lease { message_id, receipt_handle, receive_count, slot, received: asked, expires };
+        let lease =
+            Lease { message_id, receipt_handle, receive_count, slot, received: asked, expires, lost: false };
         self.held.insert(self.next, lease);
         self.next
     }
@@ -54,7 +57,7 @@ impl Leases {
     pub fn due(&self, now: Instant) -> Vec<(LeaseId, String)> {
         self.held
             .iter()
-            .filter(|(_, lease)| lease.expires <= now + self.visibility / 2)
+            .filter(|(_, lease)| !lease.lost && lease.expires <= now + self.visibility / 2)
             .filter(|(_, lease)| now + self.visibility < lease.received + LEASE_AGE_MAX)
             .map(|(id, lease)| (*id, lease.receipt_handle.clone()))
             .collect()
@@ -65,6 +68,11 @@ impl Leases {
         if let Some(lease) = self.held.get_mut(&id) {
             lease.expires = asked + self.visibility;
         }
+    }
+
+    /// SQS has taken it back: it is not to be extended any more. False if that was known.
+    pub fn lose(&mut self, id: LeaseId) -> bool {
+        self.held.get_mut(&id).is_some_and(|lease| !std::mem::replace(&mut lease.lost, true))
     }
 
     pub fn end(&mut self, id: LeaseId) -> Option<Lease> {
@@ -78,10 +86,6 @@ impl Leases {
     /// Ends all leases: they are to be given back.
     pub fn end_all(&mut self) -> Vec<Lease> {
         self.held.drain().map(|(_, lease)| lease).collect()
-    }
-
-    pub fn len(&self) -> usize {
-        self.held.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -122,6 +126,15 @@ mod tests {
         let last = start + LEASE_AGE_MAX - VISIBILITY;
         assert_eq!(leases.due(last - Duration::from_nanos(1)).len(), 1);
         assert!(leases.due(last).is_empty());
+    }
+
+    #[test]
+    fn a_lost_lease_is_not_extended() {
+        let start = Instant::now();
+        let (mut leases, id) = leased(start);
+        assert!(leases.lose(id));
+        assert!(!leases.lose(id), "known already");
+        assert!(leases.due(start + VISIBILITY).is_empty());
     }
 
     #[test]

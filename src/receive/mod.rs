@@ -1,2 +1,161 @@
-//! receive
-pub mod leases;
+//! SQS polling, leases, and settling.
+//!
+//! Each input has `receivers` threads that long-poll ([`poller`]), one that extends the leases of
+//! what is in work ([`keeper`]) and one that deletes or gives back what has ended ([`settler`]).
+//! They share [`Shared`].
+
+mod drain;
+mod keeper;
+mod leases;
+mod poller;
+mod settler;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Sender, unbounded};
+
+use crate::ack::Outcome;
+use crate::aws::{Attributes, Sqs};
+use crate::budget::Budget;
+use crate::config;
+use crate::limits::MESSAGES_IN_WORK_MAX;
+use crate::resolve::Task;
+use crate::stop::Stop;
+use crate::telemetry::{Health, Telemetry, Trouble};
+use drain::Drain;
+use leases::{LeaseId, Leases};
+
+/// What an input needs to run.
+pub struct Settings {
+    /// The input's place in the configuration.
+    pub index: usize,
+    pub input: config::Input,
+    /// For receives: its waits end with `stop`.
+    pub receiving: Sqs,
+    /// For everything else: its waits end with `abort`.
+    pub settling: Sqs,
+    /// To the fetchers.
+    pub tasks: Sender<Task>,
+    pub telemetry: Arc<Telemetry>,
+    /// Ends when the queue is empty.
+    pub drain: bool,
+    /// Receive no more.
+    pub stop: Stop,
+    /// Give everything back and end.
+    pub abort: Stop,
+}
+
+/// A running input.
+pub struct Receiver {
+    shared: Arc<Shared>,
+    pollers: Vec<JoinHandle<()>>,
+    others: Vec<JoinHandle<()>>,
+}
+
+/// What an input's threads share.
+struct Shared {
+    settings: Settings,
+    leases: Mutex<Leases>,
+    /// Free places among the messages in work.
+    slots: Budget,
+    settled: Sender<Settled>,
+    health: Health,
+    drain: Mutex<Drain>,
+    /// Everything has ended; the remaining threads may end too.
+    finished: AtomicBool,
+}
+
+/// A message whose work has ended.
+struct Settled {
+    lease: LeaseId,
+    outcome: Outcome,
+}
+
+impl Receiver {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// When the machine will not start another thread.
+    pub fn start(settings: Settings) -> std::io::Result<Receiver> {
+        let (settled, ended) = unbounded();
+        let input = &settings.input;
+        let shared = Arc::new(Shared {
+            leases: Mutex::new(Leases::new(input.visibility_timeout)),
+            slots: Budget::new(MESSAGES_IN_WORK_MAX),
+            settled,
+            health: Health::new(format!("inputs.{}", input.key)),
+            drain: Mutex::new(Drain::default()),
+            finished: AtomicBool::new(false),
+            settings,
+        });
+        let name = |role: &str| format!("{role}-{}", shared.settings.input.key);
+        let spawn = |role: &str, body: Box<dyn FnOnce(&Shared) + Send>| {
+            let shared = Arc::clone(&shared);
+            std::thread::Builder::new().name(name(role)).spawn(move || body(&shared))
+        };
+        let others = vec![
+            spawn("keep", Box::new(keeper::run))?,
+            spawn("settle", Box::new(move |s| settler::run(s, &ended)))?,
+        ];
+        let poller = || spawn("receive", Box::new(poller::run));
+        let pollers = (0..shared.settings.input.receivers).map(|_| poller()).collect::<Result<_, _>>()?;
+        Ok(Receiver { shared, pollers, others })
+    }
+
+    /// No more messages will come, and none is in work.
+    pub fn is_finished(&self) -> bool {
+        self.pollers.iter().all(JoinHandle::is_finished) && self.shared.leases().is_empty()
+    }
+
+    /// What is wrong with the queue, if something is.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.shared.health.trouble()
+    }
+
+    /// Messages that a drain could not deliver.
+    pub fn undelivered(&self) -> usize {
+        self.shared.drain().undelivered()
+    }
+
+    /// Gives back what is still in work, and ends. Stop the input first. Returns how many messages
+    /// were given back.
+    pub fn finish(self) -> usize {
+        let given_back = settler::give_back_all(&self.shared);
+        self.shared.finished.store(true, Ordering::Release);
+        for thread in self.others {
+            // A panic has been reported by its own thread.
+            let _ = thread.join();
+        }
+        given_back
+    }
+}
+
+impl Shared {
+    fn leases(&self) -> MutexGuard<'_, Leases> {
+        self.leases.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn drain(&self) -> MutexGuard<'_, Drain> {
+        self.drain.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    /// Is there nothing more to receive? Asked after a receive that brought nothing.
+    fn queue_is_drained(&self) -> bool {
+        let attributes = match self.settings.settling.attributes() {
+            Ok(attributes) => attributes,
+            Err(error) => {
+                log::debug!("inputs.{}: {error}", self.settings.input.key);
+                // Without the permission only the empty receives can tell.
+                Attributes::default()
+            }
+        };
+        let nothing_in_work = self.leases().is_empty();
+        self.drain().looks_empty(&attributes, nothing_in_work)
+    }
+}

@@ -9,9 +9,7 @@ use crate::ack::{Ack, Outcome};
 use crate::aws::{Kind, Message};
 use crate::backoff::Backoff;
 use crate::budget::Permit;
-use crate::limits::{
-    DRAIN_WAIT_TIME, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX, STOP_CHECK_INTERVAL,
-};
+use crate::limits::{DRAIN_WAIT_TIME, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX, STOP_CHECK_INTERVAL};
 use crate::resolve::{Announcement, Object, Source, Task, resolve};
 use crate::services::Definition;
 
@@ -41,7 +39,7 @@ fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
     let Some(mut slots) = shared.slots.acquire(max as usize, &settings.stop) else { return Ok(()) };
     let wait = if settings.drain { input.wait_time.min(DRAIN_WAIT_TIME) } else { input.wait_time };
     let asked = Instant::now();
-    let messages = settings.sqs.receive(max, wait, input.visibility_timeout)?;
+    let messages = settings.receiving.receive(max, wait, input.visibility_timeout)?;
     if messages.is_empty() {
         settings.telemetry.receive.empty.increment();
         pause_after_nothing(shared, wait, asked);
@@ -97,11 +95,18 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: String, ack: &Ack) ->
     match resolve(&body) {
         Ok(Announcement { objects, ignored }) => {
             settings.telemetry.receive.ignored.add(ignored as u64);
-            objects.into_iter().map(|object| put_object(shared, message_id, object, ack)).max().unwrap_or(Outcome::Delivered)
+            objects
+                .into_iter()
+                .map(|object| put_object(shared, message_id, object, ack))
+                .max()
+                .unwrap_or(Outcome::Delivered)
         }
         Err(error) => {
             settings.telemetry.receive.unreadable.increment();
-            log::warn!("inputs.{}: message {message_id}: {error}; it is left to the queue's redrive policy", settings.input.key);
+            log::warn!(
+                "inputs.{}: message {message_id}: {error}; it is left to the queue's redrive policy",
+                settings.input.key
+            );
             Outcome::Reject
         }
     }

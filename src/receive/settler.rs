@@ -10,8 +10,8 @@ use crate::ack::Outcome;
 use crate::aws::Kind;
 use crate::backoff::Backoff;
 use crate::limits::{
-    DRAIN_RETRY_DELAY_FIRST, DRAIN_RETRY_DELAY_MAX, RECEIVE_BACKOFF_FIRST, RETRY_DELAY_FIRST, RETRY_DELAY_MAX,
-    SETTLE_GATHER_TIME, SQS_BATCH,
+    DRAIN_RETRY_DELAY_FIRST, DRAIN_RETRY_DELAY_MAX, RECEIVE_BACKOFF_FIRST, RETRY_DELAY_FIRST,
+    RETRY_DELAY_MAX, SETTLE_GATHER_TIME, SQS_BATCH,
 };
 
 /// Longest wait between attempts to delete: the lease is extended all the while.
@@ -54,7 +54,7 @@ fn delete(shared: &Shared, delivered: &mut Vec<LeaseId>) -> bool {
             delivered[..count].iter().map(|id| (id.to_string(), handle(id))).collect()
         };
         let entries: Vec<_> = handles.iter().map(|(id, handle)| (id.as_str(), handle.as_str())).collect();
-        let failures = match shared.settings.sqs.delete(&entries) {
+        let failures = match shared.settings.settling.delete(&entries) {
             Ok(failures) => failures,
             Err(error) => {
                 log::warn!(
@@ -71,7 +71,10 @@ fn delete(shared: &Shared, delivered: &mut Vec<LeaseId>) -> bool {
                 None => deleted(shared, id),
                 Some(Kind::ReceiptHandle) => {
                     shared.settings.telemetry.settle.lost.increment();
-                    log::warn!("inputs.{}: a delivered message was no longer ours to delete; it may come a second time", shared.settings.input.key);
+                    log::warn!(
+                        "inputs.{}: a delivered message was no longer ours to delete; it may come a second time",
+                        shared.settings.input.key
+                    );
                     end(shared, id);
                 }
                 Some(_) => again.push(id),
@@ -110,7 +113,11 @@ fn end_undeleted(shared: &Shared, id: LeaseId, outcome: Outcome) {
         return;
     }
     release(shared, &[lease], |lease| {
-        if settings.stop.is_stopped() { Duration::ZERO } else { retry_delay(lease.receive_count, settings.drain) }
+        if settings.stop.is_stopped() {
+            Duration::ZERO
+        } else {
+            retry_delay(lease.receive_count, settings.drain)
+        }
     });
 }
 
@@ -132,15 +139,22 @@ pub fn give_back_all(shared: &Shared) -> usize {
 fn release(shared: &Shared, leases: &[Lease], delay: impl Fn(&Lease) -> Duration) {
     let entries: Vec<_> = leases
         .iter()
-        .map(|lease| (lease.message_id.as_str(), lease.receipt_handle.as_str(), delay(lease).as_secs() as u32))
+        .map(|lease| {
+            (lease.message_id.as_str(), lease.receipt_handle.as_str(), delay(lease).as_secs() as u32)
+        })
         .collect();
     if entries.is_empty() {
         return;
     }
-    match shared.settings.sqs.change_visibility(&entries) {
+    match shared.settings.settling.change_visibility(&entries) {
         Ok(failures) => {
             for failure in failures.iter().filter(|failure| failure.kind() != Kind::ReceiptHandle) {
-                log::warn!("inputs.{}: message {}: {}", shared.settings.input.key, failure.id, failure.message);
+                log::warn!(
+                    "inputs.{}: message {}: {}",
+                    shared.settings.input.key,
+                    failure.id,
+                    failure.message
+                );
             }
         }
         // It comes back by itself when its time is over.

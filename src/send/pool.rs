@@ -2,20 +2,19 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 use crossbeam_channel::Sender as Channel;
 
 use super::connection::Peer;
 use super::console;
-use super::sender::{Sender, Trouble, Troubles};
+use super::sender::Sender;
 use super::tls::{TlsFileError, client_config};
 use crate::ack::Ack;
 use crate::config::{Destination, Output};
 use crate::frame::{Batch, Frames};
 use crate::limits::BATCHES_WAITING_PER_SENDER;
 use crate::stop::Stop;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Health, Telemetry, Trouble};
 
 /// What all senders share.
 #[derive(Debug, Clone)]
@@ -40,7 +39,7 @@ pub enum PoolError {
 #[derive(Debug)]
 pub struct Pool {
     threads: Vec<JoinHandle<()>>,
-    troubles: Vec<Arc<Troubles>>,
+    health: Vec<Arc<Health>>,
 }
 
 /// Takes batches for every output. Cheap to clone; when the last clone is gone, the senders finish
@@ -54,7 +53,7 @@ impl Pool {
     /// # Errors
     /// A certificate file that cannot be used, or a thread that cannot be started.
     pub fn start(outputs: &[Output], settings: &PoolSettings) -> Result<(Pool, Outputs), PoolError> {
-        let mut pool = Pool { threads: Vec::new(), troubles: Vec::new() };
+        let mut pool = Pool { threads: Vec::new(), health: Vec::new() };
         let channels =
             outputs.iter().map(|output| pool.start_output(output, settings)).collect::<Result<_, _>>()?;
         Ok((pool, Outputs(channels)))
@@ -62,7 +61,7 @@ impl Pool {
 
     /// The output that has been failing for longest, if one is.
     pub fn trouble(&self) -> Option<Trouble> {
-        self.troubles.iter().filter_map(|troubles| troubles.current()).min_by_key(|trouble| trouble.since)
+        self.health.iter().filter_map(|health| health.trouble()).min_by_key(|trouble| trouble.since)
     }
 
     /// True once all threads have ended.
@@ -98,19 +97,19 @@ impl Pool {
                 Peer { address: address.clone(), port: *port, tls }
             }
         };
-        let troubles = Arc::new(Troubles::new(name));
+        let health = Arc::new(Health::new(format!("outputs.{name}")));
         let returned = crossbeam_channel::unbounded();
         for number in 0..output.senders {
             let sender = Sender {
                 peer: peer.clone(),
                 batches: waiting.clone(),
                 returned: returned.clone(),
-                troubles: Arc::clone(&troubles),
+                health: Arc::clone(&health),
                 settings: settings.clone(),
             };
             self.spawn(format!("send-{name}-{number}"), move || sender.run())?;
         }
-        self.troubles.push(troubles);
+        self.health.push(health);
         Ok(batches)
     }
 
@@ -139,12 +138,5 @@ impl Outputs {
     /// No output at all: every batch counts as delivered (`do_not_send`).
     pub fn none() -> Outputs {
         Outputs(Arc::new([]))
-    }
-}
-
-impl Trouble {
-    /// How long it has lasted.
-    pub fn age(&self, now: Instant) -> std::time::Duration {
-        now.saturating_duration_since(self.since)
     }
 }

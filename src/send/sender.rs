@@ -1,6 +1,6 @@
 //! A sender thread: connects when there is something to send, writes, confirms, reconnects.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, TryRecvError, select_biased};
@@ -16,6 +16,7 @@ use crate::limits::{
     BATCH_BYTES, SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX, SEND_CONFIRM_INTERVAL, SEND_IDLE_TIMEOUT,
     SEND_RENEWAL, SEND_STALL_TIMEOUT, SEND_WAIT_SLICE,
 };
+use crate::telemetry::Health;
 
 /// One of an output's threads.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ pub struct Sender {
     pub batches: Receiver<Batch>,
     /// Work that was on a broken connection, shared as well, and done first.
     pub returned: (Channel<Batch>, Receiver<Batch>),
-    pub troubles: Arc<Troubles>,
+    pub health: Arc<Health>,
     pub settings: PoolSettings,
 }
 
@@ -36,7 +37,7 @@ impl Sender {
         while self.wait_for_work() {
             let Err(error) = self.session(&mut backoff) else { continue };
             self.settings.telemetry.send.failed_connections.increment();
-            self.troubles.report(&error);
+            self.health.failed(error.to_string(), error.is_lasting());
             self.settings.abort.wait(backoff.pause());
         }
     }
@@ -107,7 +108,7 @@ impl Sender {
             let now = Instant::now();
             if self.confirm(connection, window, now)? > 0 {
                 backoff.reset();
-                self.troubles.over(&self.peer);
+                self.health.works();
             }
             let idle = window.is_empty() && now - last_work >= SEND_IDLE_TIMEOUT;
             closing |= idle || now - opened >= SEND_RENEWAL || self.settings.abort.is_stopped();
@@ -182,72 +183,5 @@ impl Sender {
             telemetry.repeated.add(batch.events.into());
             let _ = self.returned.0.send(batch);
         }
-    }
-}
-
-/// What is wrong with an output, kept so that it is logged once and not at every attempt.
-#[derive(Debug)]
-pub struct Troubles {
-    output: String,
-    current: Mutex<Option<Trouble>>,
-}
-
-/// An output does not work at present.
-#[derive(Debug, Clone)]
-pub struct Trouble {
-    pub since: Instant,
-    pub message: String,
-    /// Trying again will not help (a certificate is wrong).
-    pub lasting: bool,
-    attempts: u32,
-    logged: Instant,
-}
-
-/// A lasting trouble is logged again so often.
-const REMINDER: Duration = Duration::from_secs(60);
-
-impl Troubles {
-    pub fn new(output: &str) -> Troubles {
-        Troubles { output: output.to_owned(), current: Mutex::new(None) }
-    }
-
-    pub fn current(&self) -> Option<Trouble> {
-        self.lock().clone()
-    }
-
-    fn report(&self, error: &Error) {
-        let (now, message) = (Instant::now(), error.to_string());
-        let mut current = self.lock();
-        let trouble = current.get_or_insert_with(|| Trouble {
-            since: now,
-            message: String::new(),
-            lasting: false,
-            attempts: 0,
-            logged: now,
-        });
-        trouble.attempts += 1;
-        trouble.lasting = error.is_lasting();
-        if trouble.message != message || now - trouble.logged >= REMINDER {
-            log::error!(
-                "outputs.{}: {message} ({} times); what is not confirmed will be sent again",
-                self.output,
-                trouble.attempts
-            );
-            (trouble.message, trouble.logged) = (message, now);
-        }
-    }
-
-    fn over(&self, peer: &Peer) {
-        if let Some(trouble) = self.lock().take() {
-            log::info!(
-                "outputs.{}: connected to {peer} again after {} failures",
-                self.output,
-                trouble.attempts
-            );
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Trouble>> {
-        self.current.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }

@@ -3,9 +3,11 @@
 
 mod counter;
 mod report;
+mod trouble;
 
 pub use counter::{Counter, Gauge};
 pub use report::{Report, Reporter};
+pub use trouble::{Health, Trouble};
 
 /// All counters of a run, shared by all its threads.
 #[derive(Debug, Default)]
