@@ -1,3 +1,56 @@
-//! cli
+//! The commands: one file each, thin.
+
 pub mod check;
+mod log;
+mod run;
 pub mod services;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Moves AWS-side logs (S3 announced through SQS) to Devo.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Collects until SIGTERM or SIGINT; a second signal stops at once
+    Run {
+        /// Configuration file, YAML or JSON
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+        /// Ends when the queues are empty: exit code 0, or 1 when something could not be delivered
+        #[arg(long)]
+        drain: bool,
+    },
+    /// Lists everything that is wrong with a configuration: exit code 0 or 2. Pulls nothing
+    Check {
+        /// Configuration file, YAML or JSON
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+        /// Tries credentials, queues and outputs as well
+        #[arg(long)]
+        online: bool,
+    },
+    /// Lists the services: name, Devo table, format, key pattern
+    Services {
+        /// As a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Parses the arguments and runs one command.
+pub fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run { config, drain } => run::run(&config, drain),
+        Command::Check { config, online } => check::run(&config, online),
+        Command::Services { json } => services::run(json),
+    }
+}

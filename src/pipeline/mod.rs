@@ -1,0 +1,223 @@
+//! Makes the channels and the threads. The last stage is started first and stopped last, so that no
+//! stage ever hands on to one that is not there.
+
+mod worker;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use crate::aws::{Client, Http, S3, Sqs};
+use crate::budget::Budget;
+use crate::config::{Config, Input};
+use crate::decode::Bounds;
+use crate::fetch;
+use crate::limits::{
+    DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, MemoryShares, OBJECTS_WAITING_PER_FETCHER, RECORD_BYTES_MAX,
+    STOP_CHECK_INTERVAL,
+};
+use crate::receive::{self, Receiver};
+use crate::send::{Outputs, Pool, PoolSettings};
+use crate::stop::Stop;
+use crate::telemetry::{Telemetry, Trouble};
+use worker::Worker;
+
+/// All stages, running.
+pub struct Pipeline {
+    telemetry: Arc<Telemetry>,
+    receivers: Vec<Receiver>,
+    fetchers: Vec<JoinHandle<()>>,
+    pool: Pool,
+    http: Http,
+    drain: bool,
+    shutdown_timeout: Duration,
+    /// Receive no more, finish what is in work.
+    stop: Stop,
+    /// Finish nothing, give everything back.
+    abort: Stop,
+}
+
+/// How a run ended.
+#[derive(Debug, Default)]
+pub struct Ending {
+    /// Messages that failed for good (when draining).
+    pub undelivered: usize,
+    /// Messages that were still in work and went back to their queues.
+    pub given_back: usize,
+    /// Why a drain was given up, if it was.
+    pub gave_up: Option<String>,
+}
+
+impl Ending {
+    /// Everything that was received has been delivered, or has gone back because of a stop.
+    pub fn is_clean(&self) -> bool {
+        self.undelivered == 0 && self.gave_up.is_none()
+    }
+}
+
+impl Pipeline {
+    /// Starts all stages. With `drain`, they end when the queues are empty.
+    ///
+    /// # Errors
+    /// Files, addresses or environment variables that cannot be used; nothing has been received then.
+    pub fn start(config: &Config, drain: bool) -> anyhow::Result<Pipeline> {
+        let (stop, abort, telemetry) = (Stop::new(), Stop::new(), Arc::new(Telemetry::default()));
+        let globals = &config.globals;
+        let senders = config.outputs.iter().map(|output| output.senders).sum();
+        let memory = MemoryShares::of(globals.memory_limit, globals.workers, senders);
+        let http = Http::new(threads_that_call(config))?;
+        let clients: Vec<Client> = config.inputs.iter().map(|input| client(&http, input, &abort)).collect();
+        let queues = queues(config, &clients, &stop)?;
+
+        let pool_settings = PoolSettings {
+            window_bytes: memory.window,
+            telemetry: Arc::clone(&telemetry),
+            abort: abort.clone(),
+        };
+        let (pool, outputs) = Pool::start(&config.outputs, &pool_settings)?;
+        let worker = Arc::new(Worker {
+            outputs: config.inputs.iter().map(|input| outputs_of(input, &outputs)).collect(),
+            host: globals.host.clone(),
+            telemetry: Arc::clone(&telemetry),
+        });
+        let workers = rayon::ThreadPoolBuilder::new()
+            .num_threads(globals.workers)
+            .thread_name(|number| format!("work-{number}"))
+            .build()
+            .context("cannot start the worker threads")?;
+        let (tasks, waiting) = crossbeam_channel::bounded(OBJECTS_WAITING_PER_FETCHER * globals.fetchers);
+        let fetch_settings = fetch::Settings {
+            inputs: config.inputs.iter().zip(&clients).map(fetch_side).collect(),
+            budget: Budget::new(memory.compressed),
+            whole_object_bytes_max: memory.whole_object,
+            bounds: bounds(&memory),
+            telemetry: Arc::clone(&telemetry),
+            // One flat job a payload: nothing inside it may be put on the pool again.
+            decode: Box::new(move |payload| {
+                let worker = Arc::clone(&worker);
+                workers.spawn_fifo(move || worker.process(payload));
+            }),
+            stop: stop.clone(),
+            abort: abort.clone(),
+        };
+        let fetchers = fetch::start(globals.fetchers, &waiting, fetch_settings)
+            .context("cannot start the fetcher threads")?;
+        let mut receivers = Vec::new();
+        for (index, (input, queue)) in config.inputs.iter().zip(queues).enumerate() {
+            let settings = receive::Settings {
+                index,
+                input: input.clone(),
+                receiving: queue.0,
+                settling: queue.1,
+                tasks: tasks.clone(),
+                telemetry: Arc::clone(&telemetry),
+                drain,
+                stop: stop.clone(),
+                abort: abort.clone(),
+            };
+            receivers.push(Receiver::start(settings).context("cannot start the receiver threads")?);
+        }
+        let shutdown_timeout = globals.shutdown_timeout;
+        Ok(Pipeline { telemetry, receivers, fetchers, pool, http, drain, shutdown_timeout, stop, abort })
+    }
+
+    pub fn telemetry(&self) -> &Arc<Telemetry> {
+        &self.telemetry
+    }
+
+    /// Stopping this ends [`Pipeline::run`] in good order.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
+    /// Waits until stopped, or until the queues are drained, and ends all stages.
+    pub fn run(self) -> Ending {
+        let mut ending = Ending::default();
+        while !self.stop.wait(STOP_CHECK_INTERVAL) && !self.is_drained() {
+            ending.gave_up = self.hopeless();
+            if ending.gave_up.is_some() {
+                self.abort.stop();
+                break;
+            }
+        }
+        self.finish(ending)
+    }
+
+    fn is_drained(&self) -> bool {
+        self.drain && self.receivers.iter().all(Receiver::is_finished)
+    }
+
+    /// When draining: why waiting any longer is of no use.
+    fn hopeless(&self) -> Option<String> {
+        let now = Instant::now();
+        let patience =
+            |trouble: &Trouble| if trouble.lasting { DRAIN_PATIENCE_LASTING } else { DRAIN_PATIENCE };
+        let troubles = self.receivers.iter().map(Receiver::trouble).chain([self.pool.trouble()]);
+        let given_up = troubles
+            .flatten()
+            .find(|trouble| now.saturating_duration_since(trouble.since) >= patience(trouble));
+        given_up.filter(|_| self.drain).map(|trouble| trouble.message)
+    }
+
+    fn finish(self, mut ending: Ending) -> Ending {
+        self.stop.stop();
+        let deadline = Instant::now() + self.shutdown_timeout;
+        while !self.receivers.iter().all(Receiver::is_finished) {
+            if Instant::now() >= deadline || self.abort.wait(STOP_CHECK_INTERVAL / 2) {
+                self.abort.stop();
+                break;
+            }
+        }
+        ending.undelivered = self.receivers.iter().map(Receiver::undelivered).sum();
+        ending.given_back = self.receivers.into_iter().map(Receiver::finish).sum();
+        if self.abort.is_stopped() {
+            // Long polls are broken off; threads that still work are left to the end of the process.
+            self.http.shutdown();
+            return ending;
+        }
+        // With the receivers went the tasks' channel, which ends the fetchers, with whom go the
+        // outputs, which ends the senders.
+        for fetcher in self.fetchers {
+            let _ = fetcher.join();
+        }
+        self.pool.join();
+        ending
+    }
+}
+
+fn threads_that_call(config: &Config) -> usize {
+    let per_input = |input: &Input| input.receivers + 2;
+    config.globals.fetchers + config.inputs.iter().map(per_input).sum::<usize>()
+}
+
+fn client(http: &Http, input: &Input, abort: &Stop) -> Client {
+    Client::new(http, &input.credentials, &input.endpoints, &input.region, abort)
+}
+
+/// Two handles on each queue: waits of the first end when nothing more is to be received, those of
+/// the second only when everything is to end.
+fn queues(config: &Config, clients: &[Client], stop: &Stop) -> anyhow::Result<Vec<(Sqs, Sqs)>> {
+    let queue = |(input, client): (&Input, &Client)| {
+        let receiving = Sqs::new(client.stopped_by(stop), &input.queue_url)?;
+        Ok((receiving, Sqs::new(client.clone(), &input.queue_url)?))
+    };
+    config.inputs.iter().zip(clients).map(queue).collect()
+}
+
+fn outputs_of(input: &Input, outputs: &Outputs) -> Outputs {
+    if input.do_not_send { Outputs::none() } else { outputs.clone() }
+}
+
+fn fetch_side((input, client): (&Input, &Client)) -> fetch::InputSettings {
+    fetch::InputSettings { s3: S3::new(client.clone()), missing_object: input.missing_object }
+}
+
+fn bounds(memory: &MemoryShares) -> Bounds {
+    Bounds {
+        scratch_bytes_max: memory.scratch,
+        record_bytes_max: RECORD_BYTES_MAX.min(memory.scratch),
+        ..Bounds::default()
+    }
+}

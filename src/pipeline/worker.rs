@@ -1,0 +1,105 @@
+//! The middle of the way, on the rayon workers: payload -> records -> frames -> batches.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::ack::Outcome;
+use crate::decode::{Error, Payload, Record, Scratch, Work};
+use crate::frame::Frames;
+use crate::limits::BATCH_BYTES;
+use crate::send::Outputs;
+use crate::services::{Route, Verdict};
+use crate::telemetry::{Decode, Telemetry};
+
+/// What all workers share.
+pub struct Worker {
+    /// By the index of the input.
+    pub outputs: Vec<Outputs>,
+    /// The syslog HOST field.
+    pub host: String,
+    pub telemetry: Arc<Telemetry>,
+}
+
+thread_local! {
+    /// Each worker's own buffers, kept from object to object.
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::new());
+}
+
+impl Worker {
+    /// Decodes a payload and sends what it holds. The work is then closed, or goes back to its fetcher.
+    pub fn process(&self, payload: Payload) {
+        let Payload { mut work, chunk, last, permit, next } = payload;
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.decode(&mut work, &chunk, last)));
+        drop(chunk);
+        drop(permit);
+        match outcome {
+            Ok(Ok(())) => match next {
+                // A fetcher that has gone away leaves the work here: dropped, it counts as not delivered.
+                Some(next) => drop(next.send(work)),
+                None => {
+                    self.telemetry.decode.objects.increment();
+                    work.ack.close(Outcome::Delivered);
+                }
+            },
+            Ok(Err(error)) => self.refuse(*work, &error),
+            Err(_) => {
+                SCRATCH.with(|scratch| scratch.replace(Scratch::new()));
+                self.telemetry.decode.failed.increment();
+                log::error!("{}: a worker panicked over it; its message goes back to the queue", work.source);
+            }
+        }
+    }
+
+    fn decode(&self, work: &mut Work, chunk: &[u8], last: bool) -> Result<(), Error> {
+        let Work { source, service, input, ack, decoder } = work;
+        let mut route = Route::new(service, source.key());
+        let outputs = &self.outputs[*input];
+        let counts = &self.telemetry.decode;
+        let expanded_before = decoder.expanded_bytes();
+        let mut frames = self.frames(chunk.len());
+        let mut sink = |record: Record<'_>| {
+            frame(&mut route, record, &mut frames, counts);
+            if frames.len() >= BATCH_BYTES {
+                outputs.send(std::mem::replace(&mut frames, self.frames(BATCH_BYTES)), ack);
+            }
+        };
+        let result = SCRATCH.with(|scratch| decoder.push(chunk, last, &mut scratch.borrow_mut(), &mut sink));
+        if !frames.is_empty() {
+            outputs.send(frames, ack);
+        }
+        counts.bytes.add(decoder.expanded_bytes() - expanded_before);
+        result
+    }
+
+    /// Room for what so many compressed bytes usually become, for a batch at the most.
+    fn frames(&self, compressed_bytes: usize) -> Frames {
+        let capacity = compressed_bytes.saturating_mul(8).min(BATCH_BYTES + BATCH_BYTES / 16);
+        Frames::new(&self.host, Timestamp::now(), capacity)
+    }
+
+    /// What was whole has been sent. The message is not ours to delete.
+    fn refuse(&self, work: Work, error: &Error) {
+        self.telemetry.decode.failed.increment();
+        log::error!(
+            "{}: {error}. The records before the damage were sent; the message is left to the queue's redrive policy",
+            work.source
+        );
+        work.ack.close(Outcome::Reject);
+    }
+}
+
+fn frame(route: &mut Route<'_>, record: Record<'_>, frames: &mut Frames, counts: &Decode) {
+    match route.verdict(record.bytes) {
+        Verdict::Drop => counts.filtered.increment(),
+        Verdict::Send { tag, missing_field } => {
+            if missing_field {
+                counts.unrouted.increment();
+            }
+            counts.events.increment();
+            frames.push(tag, record);
+        }
+    }
+}
