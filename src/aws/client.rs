@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::backoff::{Stop, delay};
-use super::credentials::{Credentials, Provider};
+use super::credentials::Credentials;
 use super::endpoint;
 use super::error::{Error, Kind};
 use super::failure::Refusal;
 use super::http::{Answer, Fault, Http};
+use super::provider::Provider;
 use super::request::Request;
 use super::sign::sign;
 use crate::config;

@@ -16,7 +16,7 @@ pub fn resolve(written: &Endpoints, env: impl Fn(&str) -> Option<String>) -> End
     let from_env = |name: &str| env(name).filter(|value| !value.trim().is_empty());
     let pick = |own: &Option<String>, name: &str| {
         let found = own.clone().or_else(|| from_env(name)).or_else(|| from_env("AWS_ENDPOINT_URL"));
-        found.map(|url| url.trim().trim_end_matches('/').to_owned())
+        found.map(|url| without_default_port(url.trim().trim_end_matches('/')).to_owned())
     };
     Endpoints {
         sqs: pick(&written.sqs, "AWS_ENDPOINT_URL_SQS"),
@@ -66,7 +66,7 @@ pub fn origin(url: &str) -> Option<&str> {
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
     let valid = !host.is_empty() && !host.starts_with(':') && host.bytes().all(plain);
-    valid.then(|| &url[..scheme.len() + 3 + host.len()])
+    valid.then(|| without_default_port(&url[..scheme.len() + 3 + host.len()]))
 }
 
 /// The region that an address of AWS names, for advice: `sqs.eu-west-1.amazonaws.com`,
@@ -75,6 +75,12 @@ pub fn region_of(address: &str) -> Option<&str> {
     let host = address.split_once("://").map_or(address, |(_, rest)| rest).split(['/', ':']).next()?;
     let domain = host.find(".amazonaws.com")?;
     host[..domain].split('.').rev().find(|label| looks_like_region(label))
+}
+
+/// The signature leaves a default port out, so the Host header must.
+fn without_default_port(origin: &str) -> &str {
+    let port = if origin.starts_with("https:") { ":443" } else { ":80" };
+    origin.strip_suffix(port).unwrap_or(origin)
 }
 
 /// Prefix of the region's name, partition, domain. The first row that fits; the last fits all.
@@ -165,7 +171,9 @@ mod tests {
             Some("https://sqs.us-west-1.amazonaws.com")
         );
         assert_eq!(origin("http://localhost:4566/000/q?x"), Some("http://localhost:4566"));
-        assert_eq!(origin("http://[::1]:80"), Some("http://[::1]:80"));
+        assert_eq!(origin("http://[::1]:8080"), Some("http://[::1]:8080"));
+        assert_eq!(origin("https://h:443/q"), Some("https://h"));
+        assert_eq!(origin("https://h:80/q"), Some("https://h:80"));
         for bad in ["", "q", "ftp://host/q", "https:///q", "https://a b/q", "https://u@h/q", "https://:80/"] {
             assert_eq!(origin(bad), None, "{bad}");
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use serde::Deserialize;
 
+use super::endpoint;
 use super::error::Kind;
 
 /// An unsuccessful answer, read.
@@ -33,13 +34,15 @@ impl Refusal {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let from_header = text("x-amzn-query-error").and_then(|value| value.split(';').next());
         let code = document.code.as_deref().or(from_header).map(bare_code).unwrap_or_default();
-        let in_header = text("x-amz-bucket-region").map(str::to_owned);
+        let region = document.region.as_deref().or(text("x-amz-bucket-region"));
+        let address = document.endpoint.as_deref().or(text("location"));
+        let region = region.or_else(|| address.and_then(endpoint::region_of));
         let server_time = document.server_time.as_deref().and_then(iso_time);
         Self {
             status,
             code: code.to_owned(),
+            region: region.filter(|region| is_region_name(region)).map(str::to_owned),
             message: document.message.unwrap_or_default(),
-            region: document.region.or(in_header).filter(|region| is_region_name(region)),
             server_time: server_time.or_else(|| text("date").and_then(http_time)),
             retry_after: text("retry-after").and_then(|v| v.trim().parse().ok()).map(Duration::from_secs),
             total: text("content-range").and_then(total_of),
@@ -166,6 +169,8 @@ struct Document {
     message: Option<String>,
     #[serde(rename = "Region")]
     region: Option<String>,
+    #[serde(rename = "Endpoint")]
+    endpoint: Option<String>,
     #[serde(rename = "ServerTime")]
     server_time: Option<String>,
     /// STS wraps it: `<ErrorResponse><Error>…`.
@@ -235,6 +240,15 @@ mod tests {
         let body = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>m</Message>\
             <Region>us-west-2</Region></Error>";
         assert_eq!(read(400, &[], body).kind(), Kind::Redirect { region: Some("us-west-2".into()) });
+    }
+
+    #[test]
+    fn an_endpoint_or_a_location_names_the_region_too() {
+        let body =
+            "<Error><Code>TemporaryRedirect</Code><Endpoint>b.s3.eu-west-1.amazonaws.com</Endpoint></Error>";
+        assert_eq!(read(307, &[], body).region.as_deref(), Some("eu-west-1"));
+        let location = [("location", "https://b.s3.us-west-2.amazonaws.com/key")];
+        assert_eq!(read(307, &location, "").region.as_deref(), Some("us-west-2"));
     }
 
     #[test]

@@ -18,11 +18,15 @@ use crate::limits::{AWS_BODY_TIMEOUT, AWS_CONNECT_TIMEOUT, AWS_IDLE_AGE, AWS_RES
 #[derive(Clone)]
 pub struct Http(Arc<Shared>);
 
+/// An agent per way out. A proxy set on single requests would do, but then `ureq` would parse all
+/// certificate authorities for each connection and never resume a TLS session.
 struct Shared {
-    agent: Agent,
     proxies: Proxies,
-    https_proxy: Option<Proxy>,
-    http_proxy: Option<Proxy>,
+    direct: Agent,
+    /// For https addresses.
+    by_https_proxy: Option<Agent>,
+    /// For http addresses.
+    by_http_proxy: Option<Agent>,
     is_shut: AtomicBool,
 }
 
@@ -56,10 +60,12 @@ impl Http {
             Some(path) => bundle_roots(path)?,
             None => usual_roots(),
         };
+        let tls = tls(roots);
+        let by = |proxy: Proxy| agent(threads, &tls, Some(proxy));
         Ok(Self(Arc::new(Shared {
-            agent: agent(threads.max(1), roots),
-            https_proxy: proxy("HTTPS_PROXY", proxies.https.as_deref())?,
-            http_proxy: proxy("HTTP_PROXY", proxies.http.as_deref())?,
+            direct: agent(threads, &tls, None),
+            by_https_proxy: proxy("HTTPS_PROXY", proxies.https.as_deref())?.map(by),
+            by_http_proxy: proxy("HTTP_PROXY", proxies.http.as_deref())?.map(by),
             proxies,
             is_shut: AtomicBool::new(false),
         })))
@@ -84,7 +90,8 @@ impl Http {
     /// Breaks off every call in flight, long polls among them, and refuses new ones. For the end only.
     pub fn shutdown(&self) {
         self.0.is_shut.store(true, Ordering::Release);
-        self.0.agent.clone().shutdown();
+        let by_proxy = [&self.0.by_https_proxy, &self.0.by_http_proxy].into_iter().flatten();
+        by_proxy.chain([&self.0.direct]).for_each(|agent| agent.clone().shutdown());
     }
 
     fn run<B: ureq::AsSendBody>(
@@ -92,19 +99,21 @@ impl Http {
         message: http::Request<B>,
         request: &Request,
     ) -> Result<http::Response<Body>, ureq::Error> {
-        let proxy = self.proxy_for(message.uri());
-        let message = self.0.agent.configure_request(message);
-        let message = message.timeout_recv_response(Some(request.response_timeout)).proxy(proxy).build();
-        self.0.agent.run(message)
+        let agent = self.agent_for(message.uri());
+        if request.response_timeout == AWS_RESPONSE_TIMEOUT {
+            return agent.run(message);
+        }
+        let message = agent.configure_request(message);
+        agent.run(message.timeout_recv_response(Some(request.response_timeout)).build())
     }
 
-    fn proxy_for(&self, uri: &http::Uri) -> Option<Proxy> {
-        if self.0.proxies.bypasses(uri.host().unwrap_or_default()) {
-            return None;
+    fn agent_for(&self, uri: &http::Uri) -> &Agent {
+        let Shared { proxies, direct, by_https_proxy, by_http_proxy, .. } = &*self.0;
+        let by_proxy = if uri.scheme_str() == Some("http") { by_http_proxy } else { by_https_proxy };
+        match by_proxy {
+            Some(agent) if !proxies.bypasses(uri.host().unwrap_or_default()) => agent,
+            _ => direct,
         }
-        let of_scheme =
-            if uri.scheme_str() == Some("http") { &self.0.http_proxy } else { &self.0.https_proxy };
-        of_scheme.clone()
     }
 
     fn fault(&self, error: ureq::Error) -> Fault {
@@ -169,26 +178,28 @@ impl From<std::io::Error> for Fault {
     }
 }
 
-/// The defaults that are changed, each with its reason.
-fn agent(threads: usize, roots: RootCerts) -> Agent {
-    let crypto = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = TlsConfig::builder()
+fn tls(roots: RootCerts) -> TlsConfig {
+    TlsConfig::builder()
         .provider(TlsProvider::Rustls)
-        .unversioned_rustls_crypto_provider(crypto)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .root_certs(roots)
-        .build();
+        .build()
+}
+
+/// The defaults that are changed, each with its reason.
+fn agent(threads: usize, tls: &TlsConfig, proxy: Option<Proxy>) -> Agent {
+    // With fewer, threads would shake hands again and again.
+    let idle = threads.max(1);
     Agent::config_builder()
         // The body of an error says what is wrong.
         .http_status_as_error(false)
         // A redirect has to be signed anew, for another region.
         .max_redirects(0)
-        // Each request chooses its own.
-        .proxy(None)
-        .tls_config(tls)
+        .proxy(proxy)
+        .tls_config(tls.clone())
         .no_delay(true)
-        // With fewer, threads would shake hands again and again.
-        .max_idle_connections(threads)
-        .max_idle_connections_per_host(threads)
+        .max_idle_connections(idle)
+        .max_idle_connections_per_host(idle)
         .max_idle_age(AWS_IDLE_AGE)
         .user_agent(concat!("aws-to-devo/", env!("CARGO_PKG_VERSION")))
         // Objects arrive as they are stored.
@@ -239,4 +250,79 @@ fn proxy(name: &'static str, url: Option<&str>) -> Result<Option<Proxy>, Error> 
 
 fn unsendable(error: http::Error) -> Fault {
     Fault { kind: Kind::BadRequest, message: format!("the request cannot be sent: {error}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::aws::request::Address;
+    use crate::aws::testing::{Server, answer};
+
+    fn request(endpoint: &str) -> Request {
+        Request::post("sqs:Test", "sqs", &Address { endpoint, region: "r", resource: "q" }, b"{}".to_vec())
+    }
+
+    #[test]
+    fn a_connection_is_used_again_even_with_another_time_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            // A second connection would be refused.
+            drop(listener);
+            let mut reader = BufReader::new(&stream);
+            for _ in 0..3 {
+                let body_follows = |line: &String| line != "\r\n";
+                let mut line = String::new();
+                while {
+                    line.clear();
+                    reader.read_line(&mut line).unwrap();
+                    body_follows(&line)
+                } {}
+                std::io::Read::read_exact(&mut reader, &mut [0; 2]).unwrap();
+                (&stream).write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+            }
+        });
+        let http = Http::with(1, Proxies::default(), None).unwrap();
+        for seconds in [30, 7, 30] {
+            let mut request = request(&endpoint);
+            request.response_timeout = std::time::Duration::from_secs(seconds);
+            assert_eq!(http.send(&request, &[]).unwrap().read_all(10).unwrap(), b"ok");
+        }
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn a_proxy_is_asked_for_other_hosts_and_not_for_this_one() {
+        let proxy = Server::play(vec![answer(502, "", "")]);
+        let url = proxy.endpoint.clone();
+        let proxies = Proxies::read(|name| (name == "HTTP_PROXY").then(|| url.clone()));
+        let http = Http::with(1, proxies, None).unwrap();
+        let fault = http.send(&request("http://aws.example"), &[]).unwrap_err();
+        assert!(fault.message.contains("proxy"), "{}", fault.message);
+        assert!(proxy.seen()[0].head.starts_with("CONNECT aws.example:80 HTTP/1.1"));
+        let here = Server::play(vec![answer(200, "", "ok")]);
+        assert_eq!(http.send(&request(&here.endpoint), &[]).unwrap().read_all(10).unwrap(), b"ok");
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_is_refused() {
+        let server = Server::play(vec![answer(200, "", "0123456789")]);
+        let http = Http::with(1, Proxies::default(), None).unwrap();
+        let fault = http.send(&request(&server.endpoint), &[]).unwrap().read_all(9).unwrap_err();
+        assert_eq!(fault.kind, Kind::BadRequest);
+    }
+
+    #[test]
+    fn a_wrong_bundle_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = Http::with(1, Proxies::default(), Some(file.path())).err().unwrap().to_string();
+        assert!(error.contains("AWS_CA_BUNDLE") && error.contains("no certificate"), "{error}");
+        let proxies = Proxies::read(|name| (name == "HTTPS_PROXY").then(|| "::".to_owned()));
+        let error = Http::with(1, proxies, None).err().unwrap().to_string();
+        assert!(error.contains("HTTPS_PROXY"), "{error}");
+    }
 }

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `endpoint` | region -> partition -> address; overrides | no |
 //! | `request` | a request before it is signed, an answer's head | no |
+//! | `credentials` | keys, as values | no |
 //! | `sign` | SigV4, by `aws-sigv4` | no |
 //! | `s3`, `sqs`, `sts` | requests to bytes, answers to types | no |
 //! | `error`, `failure` | what went wrong, for operators and for callers; its forms on the wire | no |
@@ -11,7 +12,7 @@
 //! | `backoff` | the stop flag, waits between tries | threads |
 //! | `http` | the agent: pool, time-outs, certificates | sockets |
 //! | `client` | sign, send, classify, try again | sockets, clock |
-//! | `credentials` | keys and roles, refreshed before they expire | sockets, clock |
+//! | `provider` | keys and roles, refreshed before they expire | sockets, clock |
 //! | `queue`, `bucket`, `identity` | [`Sqs`], [`S3`], [`Sts`]: the calls the stages make | sockets |
 
 pub mod backoff;
@@ -23,6 +24,7 @@ pub mod error;
 pub mod failure;
 pub mod http;
 pub mod identity;
+pub mod provider;
 pub mod proxy;
 pub mod queue;
 pub mod request;
@@ -37,10 +39,11 @@ mod testing;
 pub use self::backoff::Stop;
 pub use self::bucket::{Part, S3};
 pub use self::client::{Client, Clock};
-pub use self::credentials::{Credentials, Provider};
+pub use self::credentials::Credentials;
 pub use self::error::{Error, Kind};
 pub use self::http::Http;
 pub use self::identity::Sts;
+pub use self::provider::Provider;
 pub use self::queue::Sqs;
 pub use self::request::Request;
 pub use self::s3::GetObject;

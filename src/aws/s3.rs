@@ -29,7 +29,9 @@ pub fn request(get: &GetObject<'_>, region: &str, over: Option<&str>) -> Request
     let (endpoint, prefix) = endpoint::bucket(region, get.bucket, over);
     let last = get.start.saturating_add(get.len.saturating_sub(1));
     let mut headers = vec![("range", format!("bytes={}-{last}", get.start))];
-    headers.extend(get.if_match.map(|etag| ("if-match", etag.to_owned())));
+    // A server without ETags leaves nothing to compare.
+    let if_match = get.if_match.filter(|etag| !etag.is_empty());
+    headers.extend(if_match.map(|etag| ("if-match", etag.to_owned())));
     Request {
         action: if get.version_id.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" },
         resource: format!("s3://{}/{}", get.bucket, get.key),

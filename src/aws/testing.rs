@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::Stop;
 use super::client::Client;
-use super::credentials::{Credentials, Provider};
+use super::credentials::Credentials;
 use super::http::Http;
+use super::provider::Provider;
 use super::proxy::Proxies;
 use crate::config::Endpoints;
 

@@ -48,17 +48,18 @@ pub fn report(
 fn conclude(out: &mut impl Write, config: Option<&Config>, problems: &[Problem]) -> io::Result<bool> {
     let of = |severity| problems.iter().filter(|problem| problem.severity == severity).count();
     let (errors, warnings) = (of(Severity::Error), of(Severity::Warning));
-    let found = format!("{}, {}", count(errors, "error"), count(warnings, "warning"));
+    let warnings = count(warnings, "warning");
     match config.filter(|_| errors == 0) {
         Some(config) => {
-            writeln!(out, "The configuration is valid ({found}):")?;
+            writeln!(out, "The configuration is valid ({warnings}):")?;
             for line in config.describe() {
                 writeln!(out, "  {line}")?;
             }
             Ok(true)
         }
         None => {
-            writeln!(out, "The configuration cannot be used ({found}).")?;
+            let errors = count(errors, "error");
+            writeln!(out, "The configuration cannot be used ({errors}, {warnings}).")?;
             Ok(false)
         }
     }

@@ -28,7 +28,8 @@ fn as_table() -> String {
     table.set_width(WIDTH);
     for row in rows() {
         let format = describe_format(&row.definition.format);
-        table.add_row([row.name.as_str(), row.table.as_str(), format.as_str(), object_keys(row)]);
+        let tables = row.table.replace(", ", "\n");
+        table.add_row([row.name.as_str(), &tables, &format, object_keys(row)]);
     }
     table.trim_fmt()
 }

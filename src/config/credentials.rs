@@ -46,7 +46,7 @@ fn access_key(keys: &Mapping<'_>) -> Option<AccessKey> {
 fn role(keys: &Mapping<'_>, key: &'static str) -> Option<String> {
     let arn = keys.string(key)?;
     if !is_role(&arn) {
-        let message = format!("{arn:?} is not the ARN of a role");
+        let message = "is not the ARN of a role";
         keys.report.error(Kind::Invalid, keys.path_of(key), message, ROLE_ADVICE);
     }
     Some(arn)

@@ -1,7 +1,7 @@
 //! A configuration in a few lines, for `check` and for the start of `run`. Shows no secret.
 
 use super::memory::format_size;
-use super::{Config, Credentials, Destination, Globals, Input, Output};
+use super::{Config, Credentials, Destination, Endpoints, Globals, Input, Output};
 use crate::decode::Format;
 use crate::services::Definition;
 
@@ -16,7 +16,7 @@ impl Config {
             count(self.outputs.len(), "output"),
         )];
         for input in &self.inputs {
-            lines.push(describe_input(input));
+            lines.extend(describe_input(input));
             lines.extend(input.services.iter().map(|service| describe_service(service)));
         }
         lines.extend(self.outputs.iter().map(describe_output));
@@ -25,33 +25,28 @@ impl Config {
     }
 }
 
-fn describe_input(input: &Input) -> String {
-    let mut line = format!(
-        "input {} (id {}): queue {} in {}, {}, {}",
-        input.key,
-        input.id,
-        input.queue_url,
-        input.region,
-        count(input.receivers, "receiver"),
-        describe_credentials(&input.credentials),
-    );
-    let endpoints =
-        [("SQS", &input.endpoints.sqs), ("S3", &input.endpoints.s3), ("STS", &input.endpoints.sts)];
-    for (service, endpoint) in endpoints {
-        if let Some(endpoint) = endpoint {
-            line.push_str(&format!(", {service} at {endpoint}"));
-        }
-    }
-    if input.direct_mode {
-        line.push_str(", the messages are the logs");
-    }
-    if input.do_not_send {
-        line.push_str(", nothing is sent");
-    }
-    if !input.ack_messages {
-        line.push_str(", messages stay in the queue");
-    }
-    line
+fn describe_input(input: &Input) -> Vec<String> {
+    let receivers = count(input.receivers, "receiver");
+    let mut lines = vec![
+        format!("input {} (id {}): queue {} in {}", input.key, input.id, input.queue_url, input.region),
+        format!("  {receivers}, {}", describe_credentials(&input.credentials)),
+    ];
+    lines.extend(describe_endpoints(&input.endpoints));
+    let peculiarities = [
+        (input.direct_mode, "the messages themselves are the logs"),
+        (input.do_not_send, "nothing is sent (do_not_send)"),
+        (!input.ack_messages, "messages stay in the queue"),
+        (input.ack_messages && input.do_not_send, "messages are deleted unsent"),
+    ];
+    lines.extend(peculiarities.iter().filter(|(holds, _)| *holds).map(|(_, text)| format!("  {text}")));
+    lines
+}
+
+fn describe_endpoints(endpoints: &Endpoints) -> Option<String> {
+    let all = [("SQS", &endpoints.sqs), ("S3", &endpoints.s3), ("STS", &endpoints.sts)];
+    let set = all.iter().filter_map(|(service, url)| Some(format!("{service} at {}", url.as_ref()?)));
+    let set: Vec<String> = set.collect();
+    (!set.is_empty()).then(|| format!("  {}", set.join(", ")))
 }
 
 fn describe_credentials(credentials: &Credentials) -> String {

@@ -144,14 +144,21 @@ fn check_services(keys: &Mapping<'_>, services: &[Arc<Definition>], direct_mode:
         let advice = "keep one service: without objects there is no key to choose among them by";
         keys.report.error(Kind::Invalid, path.as_str(), "direct_mode goes with one service only", advice);
     }
-    for (i, service) in services.iter().enumerate().take(services.len().saturating_sub(1)) {
-        if service.object_keys.is_none() {
-            let path = format!("{path}.{}", service.name);
-            let message = format!("takes every object, so {} gets none", services[i + 1].name);
-            let advice =
-                "write it last, or say which keys are its own: \"object_keys\": \"regular expression\"";
-            keys.report.warning(Kind::Doubtful, path, message, advice);
+    for (i, service) in services.iter().enumerate() {
+        if let Some(earlier) = services[..i].iter().find(|earlier| takes_all_of(earlier, service)) {
+            let message = format!("gets no object: {} above takes them all", earlier.name);
+            let advice = "change their order, or their \"object_keys\" (a regular expression on the key)";
+            keys.report.warning(Kind::Doubtful, format!("{path}.{}", service.name), message, advice);
         }
+    }
+}
+
+/// The first service that claims an object gets it.
+fn takes_all_of(earlier: &Definition, later: &Definition) -> bool {
+    match (&earlier.object_keys, &later.object_keys) {
+        (None, _) => true,
+        (Some(earlier), Some(later)) => earlier.as_str() == later.as_str(),
+        (Some(_), None) => false,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::memory::format_size;
 use super::node::{Mapping, Node};
 use super::problem::{Kind, Problem, Problems, Report, Severity};
 use super::{Config, Environment, globals, inputs, outputs, tree};
@@ -59,16 +60,22 @@ pub fn parse(text: &str, base: &Path, environment: &Environment) -> Result<Loade
     }
 }
 
-/// At most `CONFIGURATION_FILE_BYTES_MAX` bytes of UTF-8; errors name the file.
-pub(super) fn read_text(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
+/// At most `CONFIGURATION_FILE_BYTES_MAX` bytes; errors name the file.
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
     let limit = limits::CONFIGURATION_FILE_BYTES_MAX;
-    let read = std::fs::File::open(path).and_then(|file| file.take(limit + 1).read_to_string(&mut text));
+    let read = std::fs::File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
     match read {
-        Ok(bytes) if bytes as u64 > limit => Err(format!("{} is larger than 16 MiB", path.display())),
-        Ok(_) => Ok(text),
+        Ok(length) if length as u64 > limit => {
+            Err(format!("{} is larger than {}", path.display(), format_size(limit)))
+        }
+        Ok(_) => Ok(bytes),
         Err(error) => Err(format!("cannot read {}: {error}", path.display())),
     }
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    String::from_utf8(read_file(path)?).map_err(|_| format!("{} is not UTF-8", path.display()))
 }
 
 fn folder(path: &Path) -> PathBuf {

@@ -63,12 +63,16 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// `true`, `false`, or either as text.
+    /// `true`, `false`, either as text, or one of the other words that older YAML has for them.
     pub fn boolean(&self) -> Option<bool> {
-        match self.value {
-            Value::Bool(boolean) => Some(*boolean),
-            Value::String(text) if text.trim().eq_ignore_ascii_case("true") => Some(true),
-            Value::String(text) if text.trim().eq_ignore_ascii_case("false") => Some(false),
+        let word = match self.value {
+            Value::Bool(boolean) => return Some(*boolean),
+            Value::String(text) => text.trim().to_ascii_lowercase(),
+            _ => return self.wrong_type("true or false"),
+        };
+        match word.as_str() {
+            "true" | "yes" | "on" => Some(true),
+            "false" | "no" | "off" => Some(false),
             _ => self.wrong_type("true or false"),
         }
     }

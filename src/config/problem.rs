@@ -103,7 +103,12 @@ impl Report {
     }
 
     fn push(&self, severity: Severity, kind: Kind, path: String, message: String, advice: String) {
-        self.0.borrow_mut().push(Problem { severity, kind, path, message, advice });
+        let problem = Problem { severity, kind, path, message, advice };
+        let mut problems = self.0.borrow_mut();
+        // A key that several readers look at is reported once.
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
     }
 }
 

@@ -148,6 +148,26 @@ fn do_not_send_keeps_the_messages() {
     assert!(input("    do_not_send: true\n    ack_messages: true\n").ack_messages);
 }
 
+#[test]
+fn the_nearest_endpoint_wins() {
+    let endpoints = |keys: &str, variables: &'static [(&str, &str)]| {
+        let text = std::fs::read_to_string(testdata("valid/minimal.yaml")).unwrap();
+        let text = text.replace("    id: 1\n", &format!("    id: 1\n{keys}"));
+        let value = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        let environment = Environment { variable: Box::new(value), ..environment() };
+        let endpoints = parse(&text, Path::new(""), &environment).unwrap().config.inputs.remove(0).endpoints;
+        [endpoints.sqs, endpoints.s3, endpoints.sts].map(Option::unwrap_or_default)
+    };
+    const VARIABLES: &[(&str, &str)] =
+        &[("AWS_ENDPOINT_URL", "http://e"), ("AWS_ENDPOINT_URL_S3", "http://e3/")];
+    assert_eq!(endpoints("", &[]), ["", "", ""]);
+    assert_eq!(endpoints("", VARIABLES), ["http://e", "http://e3", "http://e"]);
+    let common = "    endpoint_url: http://f/\n";
+    assert_eq!(endpoints(common, VARIABLES), ["http://f", "http://f", "http://f"]);
+    let own = "    endpoint_url: http://f\n    sqs_endpoint_url: http://q:1\n";
+    assert_eq!(endpoints(own, VARIABLES), ["http://q:1", "http://f", "http://f"]);
+}
+
 fn problems_of_output(config: &str, folder: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(testdata("valid/minimal.yaml")).unwrap();
     let output = format!("{{type: devo_platform, config: {{address: devo.local, {config}}}}}");
@@ -245,6 +265,22 @@ mod registry_rows {
     }
 
     #[test]
+    fn the_listed_table_is_that_of_the_templates() {
+        for row in registry::rows() {
+            let definition = &row.definition;
+            let listed: Vec<&str> = row.table.split(", ").collect();
+            for template in definition.cases.iter().map(|c| &c.template).chain([&definition.template]) {
+                let text = template.to_string();
+                let is_listed = |table: &str| match table.strip_suffix('*') {
+                    Some(prefix) => text.starts_with(prefix),
+                    None => text == table,
+                };
+                assert!(listed.iter().any(|table| is_listed(table)), "{}: {text}", row.name);
+            }
+        }
+    }
+
+    #[test]
     fn every_row_can_be_overridden() {
         for row in registry::rows() {
             let report = Report::default();
@@ -256,6 +292,34 @@ mod registry_rows {
             assert_eq!(definition.template, row.definition.template);
             assert_eq!(definition.format, row.definition.format);
         }
+    }
+
+    /// A pre-built service with some of its keys overridden.
+    fn overridden(service: &str, keys: serde_json::Value) -> Definition {
+        let report = Report::default();
+        let definition = service::read(service, &node::Node::new("s", &keys, &report));
+        assert_eq!(report.into_problems(), []);
+        Arc::unwrap_or_clone(definition.unwrap())
+    }
+
+    #[test]
+    fn fields_are_overridden_one_by_one_and_a_template_with_its_cases() {
+        let keys = serde_json::json!({"record_field_mapping": {"more": {"keys": ["a", "b"]}}});
+        let trail = overridden("aws_sqs_cloudtrail", keys);
+        let names: Vec<&str> = trail.record_fields.iter().map(|field| field.name.as_str()).collect();
+        assert_eq!(names, ["event_category", "event_source", "more"]);
+        assert_eq!(trail.cases.len(), 1);
+        let keys = serde_json::json!({"routing_template": "my.app.[record-event_source]"});
+        assert!(overridden("aws_sqs_cloudtrail", keys).cases.is_empty());
+    }
+
+    #[test]
+    fn a_rule_may_name_a_top_level_key_that_is_not_mapped() {
+        let rule = serde_json::json!({"source": "record", "key": "aid", "type": "match", "value": 7});
+        let fdr = overridden("aws_sqs_fdr", serde_json::json!({"line_filter_rules": [[rule]]}));
+        let rule = &fdr.drop_records.0[0][0];
+        assert_eq!((rule.source, rule.value.as_str()), (Source::Record, "7"));
+        assert_eq!(fdr.record_fields[rule.field].path, ["aid"]);
     }
 
     #[test]

@@ -8,9 +8,10 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::load::{Context, read_text};
+use super::load::{Context, read_file};
 use super::node::Mapping;
 use super::problem::Kind;
 use super::{Identity, TlsFiles};
@@ -51,7 +52,7 @@ pub(super) fn read(config: &Mapping<'_>, needs: Needs, context: &Context<'_>) ->
 /// A file that could be read.
 struct Pem {
     path: PathBuf,
-    text: String,
+    bytes: Vec<u8>,
 }
 
 fn file(config: &Mapping<'_>, key: &'static str, needs: Needs, context: &Context<'_>) -> Option<Pem> {
@@ -60,8 +61,8 @@ fn file(config: &Mapping<'_>, key: &'static str, needs: Needs, context: &Context
         Needs::Nothing => config.string(key)?,
     };
     let path = context.base.join(name);
-    match read_text(&path) {
-        Ok(text) => Some(Pem { path, text }),
+    match read_file(&path) {
+        Ok(bytes) => Some(Pem { path, bytes }),
         Err(message) => {
             let advice = "paths are relative to the configuration file's folder";
             config.report.error(Kind::TlsFile, config.path_of(key), message, advice);
@@ -95,7 +96,7 @@ fn check_identity(config: &Mapping<'_>, cert: Pem, key: Pem, now: SystemTime) ->
 
 /// The certificates of a file; reports a file without one.
 fn certificates(config: &Mapping<'_>, key: &str, pem: &Pem) -> Option<Vec<CertificateDer<'static>>> {
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.text.as_bytes()).collect();
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem.bytes).collect();
     let message = match read {
         Ok(certificates) if !certificates.is_empty() => return Some(certificates),
         Ok(_) => format!("{} holds no certificate in PEM form", pem.path.display()),
@@ -107,13 +108,13 @@ fn certificates(config: &Mapping<'_>, key: &str, pem: &Pem) -> Option<Vec<Certif
 
 fn private_key(config: &Mapping<'_>, pem: &Pem) -> Option<PrivateKeyDer<'static>> {
     let path = pem.path.display();
-    if pem.text.contains("ENCRYPTED") {
+    if memchr::memmem::find(&pem.bytes, b"ENCRYPTED").is_some() {
         let advice = "decrypt it: openssl pkey -in domain.key -out domain.plain.key";
         let message = format!("{path} is encrypted");
         config.report.error(Kind::TlsFile, config.path_of("key"), message, advice);
         return None;
     }
-    PrivateKeyDer::from_pem_slice(pem.text.as_bytes())
+    PrivateKeyDer::from_pem_slice(&pem.bytes)
         .map_err(|_| {
             let message = format!("{path} holds no private key in PEM form");
             config.report.error(Kind::TlsFile, config.path_of("key"), message, ADVICE);
@@ -135,10 +136,18 @@ fn check_match(
             return;
         }
     };
-    if CertifiedKey::new(certificates, signing_key).keys_match().is_err() {
-        let message = format!("does not belong to the certificate {}", cert.path.display());
-        let advice = "certificate and key must be of the same download";
-        config.report.error(Kind::TlsFile, config.path_of("key"), message, advice);
+    match CertifiedKey::new(certificates, signing_key).keys_match() {
+        // Unknown: a key that cannot tell its public half; the handshake will show.
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => (),
+        Err(Error::InconsistentKeys(_)) => {
+            let message = format!("does not belong to the certificate {}", cert.path.display());
+            let advice = "certificate and key must be of the same download";
+            config.report.error(Kind::TlsFile, config.path_of("key"), message, advice);
+        }
+        Err(error) => {
+            let message = format!("{} cannot be used: {error}", cert.path.display());
+            config.report.error(Kind::TlsFile, config.path_of("cert"), message, ADVICE);
+        }
     }
 }
 

@@ -20,6 +20,8 @@ fn options() -> serde_saphyr::Options {
     serde_saphyr::options! {
         // A snippet of the file could show a secret.
         with_snippet: false,
+        // Only true and false: a filter's value may be the text no.
+        strict_booleans: true,
         // Account numbers: 012345678901 is text.
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
@@ -32,6 +34,7 @@ fn message(error: &serde_saphyr::Error) -> String {
         serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
             format!("the key {key} is written twice")
         }
+        serde_saphyr::Error::MultipleDocuments { .. } => "a second YAML document begins".to_owned(),
         other => other.to_string().lines().next().unwrap_or_default().to_owned(),
     };
     match error.location() {
@@ -81,6 +84,12 @@ mod tests {
             problem("{\"a\": {\"b\": 1, \"b\": 2}}"),
             @"line 1, column 16: the key b is written twice"
         );
+    }
+
+    #[test]
+    fn words_of_older_yaml_are_text() {
+        let tree = read("on: no\noff: [yes, true]\n", &Report::default()).unwrap();
+        assert_eq!(tree, serde_json::json!({"on": "no", "off": ["yes", true]}));
     }
 
     #[test]

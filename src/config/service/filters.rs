@@ -41,7 +41,11 @@ pub fn pattern(node: &Node<'_>) -> Option<Regex> {
             let cause = error.to_string();
             let cause = cause.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
             let message = format!("{text:?} is not a regular expression: {cause}");
-            node.error(Kind::Invalid, message, "look-around and back references are not supported");
+            node.error(
+                Kind::Invalid,
+                message,
+                "the pattern is searched for anywhere; look-around and back references are not supported",
+            );
         })
         .ok()
 }

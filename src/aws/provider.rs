@@ -1,0 +1,389 @@
+//! Keys and roles: loaded when first needed, refreshed before they expire, by one thread at a time.
+
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::client::{Client, Clock};
+use super::credentials::Credentials;
+use super::error::Error;
+use super::identity::Sts;
+use super::sts::AssumeRole;
+use crate::config;
+use crate::limits::{CREDENTIALS_REFRESH_EARLY, CREDENTIALS_RETRY, ROLE_SESSION};
+
+/// Gives credentials to many threads. Clones share them.
+#[derive(Clone)]
+pub struct Provider(Arc<Shared>);
+
+struct Shared {
+    base: Base,
+    chain: Option<Chain>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// Where the identity comes from that calls AWS or assumes the first role. The rest of the standard chain
+/// (profile, web identity, container, instance metadata) becomes more variants.
+#[derive(Clone)]
+enum Base {
+    Key(config::AccessKey),
+    Environment,
+}
+
+/// Roles to assume, one with the keys of the one before.
+struct Chain {
+    roles: Vec<Role>,
+    /// Whoever; its connections, clock and endpoints are used.
+    client: Client,
+}
+
+struct Role {
+    arn: String,
+    external_id: Option<String>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Held>,
+    /// Some thread is loading.
+    is_loading: bool,
+    /// Counts finished loads, so that those who wait know theirs is over.
+    loads: u64,
+    last_failure: Option<Error>,
+}
+
+struct Held {
+    credentials: Arc<Credentials>,
+    /// From then on a refresh is due; None: never.
+    refresh_at: Option<SystemTime>,
+}
+
+impl Provider {
+    /// As the file says: its key or the environment's, then the base role, then the cross-account role.
+    /// `client` lends connections, clock and the address of STS. Nothing is loaded yet.
+    pub fn new(credentials: &config::Credentials, client: &Client) -> Self {
+        let roles = roles(credentials);
+        let chain = (!roles.is_empty()).then(|| Chain { roles, client: client.clone() });
+        Self::of(Base::of(credentials), chain)
+    }
+
+    /// The identity before any role: the file's key or the environment's.
+    pub fn base(credentials: &config::Credentials) -> Self {
+        Self::of(Base::of(credentials), None)
+    }
+
+    /// Always the same.
+    pub fn fixed(credentials: Credentials) -> Self {
+        let provider = Self::of(Base::Environment, None);
+        provider.lock().current = Some(Held { credentials: Arc::new(credentials), refresh_at: None });
+        provider
+    }
+
+    /// Valid credentials, loaded or refreshed if need be. While one thread refreshes, the others go on with
+    /// the old ones as long as those are valid.
+    pub fn credentials(&self) -> Result<Arc<Credentials>, Error> {
+        let mut state = self.lock();
+        loop {
+            let now = self.now();
+            if let Some(held) = &state.current
+                && (!held.is_due(now) || (state.is_loading && held.is_valid(now)))
+            {
+                return Ok(held.credentials.clone());
+            }
+            if !state.is_loading {
+                state.is_loading = true;
+                drop(state);
+                return self.load();
+            }
+            let seen = state.loads;
+            state = self.wait_for_load(state, seen);
+            if let (None, Some(error)) = (&state.current, &state.last_failure) {
+                return Err(error.clone());
+            }
+        }
+    }
+
+    /// AWS says that the credentials with this key id have expired: the next call loads new ones.
+    pub fn invalidate(&self, access_key_id: &str) {
+        let mut state = self.lock();
+        let is_current = |held: &Held| held.credentials.access_key_id == access_key_id;
+        if state.current.as_ref().is_some_and(is_current) {
+            state.current = None;
+        }
+    }
+
+    /// When the credentials in hand expire, by AWS's clock; None: never, or none in hand.
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.lock().current.as_ref()?.credentials.expires_at
+    }
+
+    fn of(base: Base, chain: Option<Chain>) -> Self {
+        Self(Arc::new(Shared { base, chain, state: Mutex::default(), changed: Condvar::new() }))
+    }
+
+    fn now(&self) -> SystemTime {
+        self.0.chain.as_ref().map_or_else(|| Clock::default().now(), |chain| chain.client.clock().now())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_for_load<'a>(&self, state: MutexGuard<'a, State>, seen: u64) -> MutexGuard<'a, State> {
+        let pending = |state: &mut State| state.is_loading && state.loads == seen;
+        self.0.changed.wait_while(state, pending).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Loads without holding the lock; `is_loading` has been set by this thread.
+    fn load(&self) -> Result<Arc<Credentials>, Error> {
+        // However the load ends, the others must not wait for ever.
+        let guard = Loading(self);
+        let loaded = self.0.load();
+        let now = self.now();
+        let outcome = match loaded {
+            Ok(credentials) => Ok(self.lock().accept(credentials, now)),
+            Err(error) => self.lock().keep_old(error, now),
+        };
+        drop(guard);
+        outcome
+    }
+}
+
+/// Marks the load as finished when dropped.
+struct Loading<'a>(&'a Provider);
+
+impl Drop for Loading<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.is_loading = false;
+        state.loads += 1;
+        self.0.0.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn load(&self) -> Result<Credentials, Error> {
+        let base = self.base.load()?;
+        let Some(chain) = &self.chain else { return Ok(base) };
+        chain.roles.iter().try_fold(base, |credentials, role| {
+            let sts = Sts::new(chain.client.acting_as(Provider::fixed(credentials)));
+            sts.assume_role(&AssumeRole {
+                role_arn: &role.arn,
+                session_name: "aws-to-devo",
+                external_id: role.external_id.as_deref(),
+                duration: ROLE_SESSION,
+            })
+        })
+    }
+}
+
+impl State {
+    fn accept(&mut self, credentials: Credentials, now: SystemTime) -> Arc<Credentials> {
+        let refresh_at = credentials.expires_at.map(|expiry| refresh_at(now, expiry));
+        let credentials = Arc::new(credentials);
+        self.current = Some(Held { credentials: credentials.clone(), refresh_at });
+        self.last_failure = None;
+        credentials
+    }
+
+    /// A failed refresh is no reason to stop while the old credentials are valid.
+    fn keep_old(&mut self, error: Error, now: SystemTime) -> Result<Arc<Credentials>, Error> {
+        self.last_failure = Some(error.clone());
+        match &mut self.current {
+            Some(held) if held.is_valid(now) => {
+                log::warn!("credentials not refreshed, the old ones are still valid: {error}");
+                held.refresh_at = Some(now + CREDENTIALS_RETRY);
+                Ok(held.credentials.clone())
+            }
+            _ => {
+                self.current = None;
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Held {
+    fn is_due(&self, now: SystemTime) -> bool {
+        self.refresh_at.is_some_and(|at| at <= now) || !self.is_valid(now)
+    }
+
+    fn is_valid(&self, now: SystemTime) -> bool {
+        self.credentials.expires_at.is_none_or(|expiry| now < expiry)
+    }
+}
+
+/// [`CREDENTIALS_REFRESH_EARLY`] before they expire, or when a third of a shorter life is left.
+fn refresh_at(now: SystemTime, expiry: SystemTime) -> SystemTime {
+    let life = expiry.duration_since(now).unwrap_or(Duration::ZERO);
+    now + (life - CREDENTIALS_REFRESH_EARLY.min(life / 3))
+}
+
+impl Base {
+    fn of(credentials: &config::Credentials) -> Self {
+        credentials.key.clone().map_or(Self::Environment, Self::Key)
+    }
+
+    fn load(&self) -> Result<Credentials, Error> {
+        match self {
+            Self::Key(key) => Ok(Credentials::of_key(key)),
+            Self::Environment => Credentials::from_environment(|name| std::env::var(name).ok()),
+        }
+    }
+}
+
+/// The external id goes with the last role: that is the one whose owner demands it.
+fn roles(credentials: &config::Credentials) -> Vec<Role> {
+    let arns = [&credentials.base_role, &credentials.cross_account_role].into_iter().flatten();
+    let mut roles = arns.map(|arn| Role { arn: arn.clone(), external_id: None }).collect::<Vec<_>>();
+    if let Some(last) = roles.last_mut() {
+        last.external_id.clone_from(&credentials.external_id);
+    }
+    roles
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::Kind;
+    use crate::aws::Stop;
+    use crate::aws::testing::{Server, Step, answer, key};
+
+    fn file(base: Option<&str>, cross: Option<&str>) -> config::Credentials {
+        let key = config::AccessKey { id: "AKIABASE".into(), secret: "hush".into(), session_token: None };
+        config::Credentials {
+            key: Some(key),
+            base_role: base.map(str::to_owned),
+            cross_account_role: cross.map(str::to_owned),
+            external_id: Some("ext".to_owned()),
+        }
+    }
+
+    fn session(id: &str, expires: SystemTime) -> Step {
+        let expires = jiff::Timestamp::try_from(expires).unwrap();
+        answer(
+            200,
+            "",
+            format!(
+                "<R><AssumeRoleResult><Credentials><AccessKeyId>{id}</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
+                 <SessionToken>t</SessionToken><Expiration>{expires}</Expiration></Credentials></AssumeRoleResult></R>"
+            ),
+        )
+    }
+
+    fn denied() -> Step {
+        answer(403, "", "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>")
+    }
+
+    fn in_seconds(seconds: u64) -> SystemTime {
+        SystemTime::now() + Duration::from_secs(seconds)
+    }
+
+    fn provider(server: &Server, credentials: &config::Credentials) -> Provider {
+        Provider::new(credentials, &server.client(&Stop::new()))
+    }
+
+    #[test]
+    fn roles_are_assumed_one_by_one_and_the_last_gets_the_external_id() {
+        let server =
+            Server::play(vec![session("ASIA1", in_seconds(3600)), session("ASIA2", in_seconds(3600))]);
+        let provider = provider(&server, &file(Some("arn:base"), Some("arn:cross")));
+        for _ in 0..3 {
+            assert_eq!(provider.credentials().unwrap().access_key_id, "ASIA2");
+        }
+        let seen = server.seen();
+        assert!(seen[0].head.contains("Credential=AKIABASE/") && !seen[0].body.contains("ExternalId"));
+        assert!(
+            seen[1].head.contains("Credential=ASIA1/") && seen[1].head.contains("x-amz-security-token: t")
+        );
+        assert!(seen[1].body.contains("ExternalId=ext") && seen[1].body.contains("arn%3Across"));
+    }
+
+    #[test]
+    fn a_lone_role_gets_the_external_id_and_no_role_calls_nobody() {
+        let roles_of = |base, cross| roles(&file(base, cross));
+        assert_eq!(roles_of(Some("a"), None)[0].external_id.as_deref(), Some("ext"));
+        assert_eq!(roles_of(None, Some("b"))[0].external_id.as_deref(), Some("ext"));
+        let server = Server::play(vec![]);
+        assert_eq!(provider(&server, &file(None, None)).credentials().unwrap().access_key_id, "AKIABASE");
+    }
+
+    #[test]
+    fn invalidated_credentials_are_replaced_unless_they_already_were() {
+        let server =
+            Server::play(vec![session("ASIA1", in_seconds(3600)), session("ASIA2", in_seconds(3600))]);
+        let provider = provider(&server, &file(Some("arn:base"), None));
+        assert_eq!(provider.credentials().unwrap().access_key_id, "ASIA1");
+        provider.invalidate("ASIA1");
+        assert_eq!(provider.credentials().unwrap().access_key_id, "ASIA2");
+        provider.invalidate("ASIA1");
+        assert_eq!(provider.credentials().unwrap().access_key_id, "ASIA2");
+        assert_eq!(server.seen().len(), 2);
+    }
+
+    #[test]
+    fn an_expired_token_in_a_call_leads_to_new_credentials() {
+        let expired =
+            answer(400, "", r#"{"__type":"com.amazon.coral.service#ExpiredTokenException","message":"m"}"#);
+        let script = vec![
+            session("ASIA1", in_seconds(3600)),
+            expired,
+            session("ASIA2", in_seconds(3600)),
+            answer(200, "", "{}"),
+        ];
+        let server = Server::play(script);
+        let client = server.client_as(provider(&server, &file(Some("arn:base"), None)), &Stop::new());
+        crate::aws::Sqs::new(client, "http://q/1/n").unwrap().attributes().unwrap();
+        assert!(server.seen()[3].head.contains("Credential=ASIA2/"));
+    }
+
+    #[test]
+    fn a_failed_refresh_keeps_the_old_ones_while_they_are_valid() {
+        let server = Server::play(vec![denied()]);
+        let provider = provider(&server, &file(Some("arn:base"), None));
+        let old = Credentials { expires_at: Some(in_seconds(600)), ..key("ASIAOLD") };
+        let due = SystemTime::now() - Duration::from_secs(1);
+        provider.lock().current = Some(Held { credentials: Arc::new(old), refresh_at: Some(due) });
+        assert_eq!(provider.credentials().unwrap().access_key_id, "ASIAOLD");
+        assert_eq!(provider.credentials().unwrap().access_key_id, "ASIAOLD", "no second try at once");
+        assert_eq!(server.seen().len(), 1);
+    }
+
+    #[test]
+    fn a_failed_first_load_is_an_error_and_can_be_repeated() {
+        let server = Server::play(vec![denied(), session("ASIA1", in_seconds(3600))]);
+        let provider = provider(&server, &file(Some("arn:base"), None));
+        assert_eq!(provider.credentials().unwrap_err().kind(), &Kind::Denied);
+        assert_eq!(provider.credentials().unwrap().access_key_id, "ASIA1");
+        server.seen();
+    }
+
+    #[test]
+    fn many_threads_load_once() {
+        let server = Server::play(vec![session("ASIA1", in_seconds(3600))]);
+        let provider = provider(&server, &file(Some("arn:base"), None));
+        let ask = || provider.credentials().unwrap().access_key_id.clone();
+        std::thread::scope(|scope| {
+            let asking = (0..8).map(|_| scope.spawn(ask)).collect::<Vec<_>>();
+            asking.into_iter().for_each(|thread| assert_eq!(thread.join().unwrap(), "ASIA1"));
+        });
+        assert_eq!(server.seen().len(), 1);
+    }
+
+    #[test]
+    fn refreshed_five_minutes_early_or_in_the_last_third() {
+        let now = SystemTime::UNIX_EPOCH;
+        let seconds = |life: u64| {
+            let at = refresh_at(now, now + Duration::from_secs(life));
+            at.duration_since(now).unwrap().as_secs()
+        };
+        assert_eq!((seconds(3600), seconds(600), seconds(0)), (3300, 400, 0));
+    }
+}
