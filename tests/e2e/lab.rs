@@ -15,8 +15,8 @@ use crate::process::PATIENCE;
 use crate::syslogng::SyslogNg;
 use crate::{emulator, pki};
 
-/// Receives in vain before the emulator moves a message to the dead-letter queue.
-const RECEIVES_MAX: u32 = 2;
+/// Receives in vain before the queue gives a message up. Many: an outage must not use them up.
+const RECEIVES_MAX: u32 = 1000;
 
 pub struct Lab {
     directory: TempDir,
@@ -29,16 +29,26 @@ pub struct Lab {
 impl Lab {
     /// `name` must be unique among the cases.
     pub fn new(name: &str) -> Lab {
-        Lab::with_server_certificate(name, "server")
+        Lab::build(name, "server", RECEIVES_MAX)
     }
 
+    /// The sink has another certificate of `pki.sh` than it should.
     pub fn with_server_certificate(name: &str, server: &'static str) -> Lab {
+        Lab::build(name, server, RECEIVES_MAX)
+    }
+
+    /// The queue gives a message up when it comes back for the second time.
+    pub fn with_few_receives(name: &str) -> Lab {
+        Lab::build(name, "server", 2)
+    }
+
+    fn build(name: &str, server: &'static str, receives_max: u32) -> Lab {
         let directory = TempDir::with_prefix(format!("a2d-{name}-")).unwrap();
         let sink = SyslogNg::start(directory.path(), server);
         let bucket = format!("bucket-{name}");
         aws::create_bucket(&bucket);
         let dead_letters = Queue::create(&format!("{name}-dead"), None);
-        let queue = Queue::create(name, Some((&dead_letters, RECEIVES_MAX)));
+        let queue = Queue::create(name, Some((&dead_letters, receives_max)));
         Lab { directory, bucket, queue, dead_letters, sink }
     }
 
@@ -131,13 +141,12 @@ impl Lab {
         ended
     }
 
-    /// Runs until the dead-letter queue holds `dead` messages and the queue none, then stops.
-    pub fn run_until_dead(&self, config: &Value, dead: usize) -> Ended {
-        let mut collector = self.run(config, &[]);
-        collector.wait_until("the dead letters", || {
-            self.dead_letters.peek().len() == dead && self.queue.is_empty()
-        });
-        let ended = collector.stop();
+    /// Drains, and insists that `dead` messages ended as dead letters, and that the exit code says so.
+    pub fn drain_but(&self, dead: usize, config: &Value) -> Ended {
+        let ended = self.drain(config);
+        assert_eq!(ended.code, Some(1), "log:\n{}", ended.log);
+        assert!(self.queue.is_empty(), "the queue is not empty; log:\n{}", ended.log);
+        assert_eq!(self.dead_letters.peek().len(), dead, "dead letters; log:\n{}", ended.log);
         self.sink_is_quiet();
         ended
     }

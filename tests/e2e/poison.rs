@@ -11,23 +11,23 @@ use crate::notices;
 
 #[test]
 fn unknown_bodies() {
-    let lab = Lab::new("unknown-bodies");
+    let lab = Lab::with_few_receives("unknown-bodies");
     let good = feeds::vpc("good", 50);
     lab.queue.send(&[r#"{"hello":"world"}"#.into(), "not JSON at all".into(), "[]".into()]);
     lab.put_and_announce(std::slice::from_ref(&good));
-    let ended = lab.run_until_dead(&short_leases(&lab, json!({"aws_sqs_vpc": {}})), 3);
+    let ended = lab.drain_but(3, &lab.config(json!({"aws_sqs_vpc": {}})));
     assert_exactly(&good.frames, &lab.sink.received());
     assert!(ended.log.contains("WARN") || ended.log.contains("ERROR"), "log:\n{}", ended.log);
 }
 
 #[test]
 fn a_truncated_object_delivers_what_is_whole() {
-    let lab = Lab::new("truncated");
+    let lab = Lab::with_few_receives("truncated");
     let good = feeds::fdr("good", 300);
     let mut bad = feeds::fdr("bad", 2000);
     bad.bytes.truncate(bad.bytes.len() / 2);
     lab.put_and_announce(&[copy(&good), copy(&bad)]);
-    let ended = lab.run_until_dead(&short_leases(&lab, json!({"aws_sqs_fdr": {}})), 1);
+    let ended = lab.drain_but(1, &lab.config(json!({"aws_sqs_fdr": {}})));
     let received = lab.sink.received();
     assert_at_least_once("truncated object", &good.frames, &only(&received, "\"good-"));
     let of_bad = compare(&bad.frames, &only(&received, "\"bad-"));
@@ -39,22 +39,22 @@ fn a_truncated_object_delivers_what_is_whole() {
 
 #[test]
 fn a_wrong_checksum_is_noticed() {
-    let lab = Lab::new("checksum");
+    let lab = Lab::with_few_receives("checksum");
     let mut bad = feeds::fdr("bad", 200);
     let crc = bad.bytes.len() - 8;
     bad.bytes[crc] ^= 1;
     lab.put_and_announce(&[copy(&bad)]);
-    let ended = lab.run_until_dead(&short_leases(&lab, json!({"aws_sqs_fdr": {}})), 1);
+    let ended = lab.drain_but(1, &lab.config(json!({"aws_sqs_fdr": {}})));
     assert!(ended.log.contains(&bad.key), "log:\n{}", ended.log);
 }
 
 #[test]
 fn a_missing_object_is_tried_again_then_left() {
-    let lab = Lab::new("missing");
+    let lab = Lab::with_few_receives("missing");
     let good = feeds::vpc("good", 50);
     lab.put_and_announce(std::slice::from_ref(&good));
     lab.announce(["AWSLogs/1/vpcflowlogs/never-there.log.gz"]);
-    let ended = lab.run_until_dead(&short_leases(&lab, json!({"aws_sqs_vpc": {}})), 1);
+    let ended = lab.drain_but(1, &lab.config(json!({"aws_sqs_vpc": {}})));
     assert_exactly(&good.frames, &lab.sink.received());
     assert!(ended.log.contains("never-there.log.gz"), "log:\n{}", ended.log);
 }
@@ -83,13 +83,6 @@ fn draining_says_that_something_stays() {
     assert_eq!(queue.peek().len(), 1, "the unreadable message is still there");
     lab.sink_is_quiet();
     assert_exactly(&good.frames, &lab.sink.received());
-}
-
-/// The emulator hands a message out a few times; short leases keep that short.
-fn short_leases(lab: &Lab, services: serde_json::Value) -> serde_json::Value {
-    let mut config = lab.config(services);
-    config["inputs"]["sqs_collector"]["sqs_visibility_timeout"] = json!(5);
-    config
 }
 
 fn copy(object: &Object) -> Object {
