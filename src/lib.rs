@@ -1,6 +1,8 @@
 //! aws-to-devo: moves AWS-side logs to Devo at the speed of the machine.
 pub mod ack;
 pub mod aws;
+pub mod backoff;
+pub mod budget;
 pub mod cli;
 pub mod config;
 pub mod decode;
@@ -12,5 +14,6 @@ pub mod receive;
 pub mod resolve;
 pub mod send;
 pub mod services;
+pub mod stop;
 pub mod telemetry;
 pub mod testbed;

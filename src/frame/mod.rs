@@ -1,1 +1,181 @@
-//! frame
+//! record -> syslog frame in a batch.
+//!
+//! Pure: the time is an argument. The bytes are those of devo-facts, section 1:
+//!
+//! ```text
+//! <14>Nov 21 11:04:05 HOST TAG: MESSAGE\n             a record without a line feed
+//! 61 <14>Nov 21 11:04:05 HOST TAG: LINE1\nLINE2\n     octet-counted (RFC 6587), header and last LF included
+//! ```
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::ack::Share;
+use crate::decode::{Newlines, Record};
+
+/// `<14>`: facility user, severity info, as the vendor's SDK sends.
+const PRIORITY: &str = "<14>";
+
+/// Frames that travel and are acknowledged together.
+#[derive(Debug)]
+pub struct Batch {
+    /// Whole frames. Shared where an event goes to several outputs.
+    pub bytes: Arc<Vec<u8>>,
+    /// Number of frames.
+    pub events: u32,
+    /// The batch's part in its object.
+    pub share: Share,
+}
+
+/// Writes frames one after another into a buffer.
+#[derive(Debug)]
+pub struct Frames {
+    /// `<14>DATE HOST `, the same for all frames of a batch.
+    prefix: Vec<u8>,
+    bytes: Vec<u8>,
+    events: u32,
+}
+
+impl Frames {
+    /// An empty buffer whose frames are dated `now`, with room for `capacity` bytes.
+    pub fn new(host: &str, now: Timestamp, capacity: usize) -> Frames {
+        let date = now.to_zoned(TimeZone::UTC).strftime("%b %e %H:%M:%S").to_string();
+        Frames {
+            prefix: format!("{PRIORITY}{date} {host} ").into_bytes(),
+            bytes: Vec::with_capacity(capacity),
+            events: 0,
+        }
+    }
+
+    /// Appends a record under a tag.
+    pub fn push(&mut self, tag: &str, record: Record<'_>) {
+        match record.newlines {
+            Newlines::Absent => self.push_plain(tag, record.bytes),
+            Newlines::Insignificant => {
+                self.push_plain(tag, record.bytes);
+                let body = self.bytes.len() - 1 - record.bytes.len()..self.bytes.len() - 1;
+                line_ends_to_spaces(&mut self.bytes[body]);
+            }
+            Newlines::Significant if memchr::memchr(b'\n', record.bytes).is_none() => {
+                self.push_plain(tag, record.bytes);
+            }
+            Newlines::Significant => {
+                let length = self.prefix.len() + tag.len() + 2 + record.bytes.len() + 1;
+                self.bytes.extend_from_slice(length.to_string().as_bytes());
+                self.bytes.push(b' ');
+                self.push_plain(tag, record.bytes);
+            }
+        }
+    }
+
+    fn push_plain(&mut self, tag: &str, body: &[u8]) {
+        self.bytes.reserve(self.prefix.len() + tag.len() + body.len() + 3);
+        self.bytes.extend_from_slice(&self.prefix);
+        self.bytes.extend_from_slice(tag.as_bytes());
+        self.bytes.extend_from_slice(b": ");
+        self.bytes.extend_from_slice(body);
+        self.bytes.push(b'\n');
+        self.events += 1;
+    }
+
+    /// Bytes so far.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The frames as a batch that is `share` of its object.
+    pub fn into_batch(self, share: Share) -> Batch {
+        Batch { bytes: Arc::new(self.bytes), events: self.events, share }
+    }
+}
+
+/// In JSON a raw CR or LF can only stand between tokens (RFC 8259, section 7): it is white space.
+fn line_ends_to_spaces(json: &mut [u8]) {
+    let mut from = 0;
+    while let Some(at) = memchr::memchr2(b'\r', b'\n', &json[from..]) {
+        json[from + at] = b' ';
+        from += at + 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HEADER: &str = "<14>Nov  1 09:08:07 collector-1-h a.b: ";
+
+    fn frame(newlines: Newlines, body: &[u8]) -> Vec<u8> {
+        let now: Timestamp = "2026-11-01T09:08:07.9Z".parse().unwrap();
+        let mut frames = Frames::new("collector-1-h", now, 0);
+        frames.push("a.b", Record { bytes: body, newlines });
+        assert_eq!(frames.events, 1);
+        frames.bytes
+    }
+
+    #[test]
+    fn a_plain_frame() {
+        let expected = format!("{HEADER}hello\n");
+        for newlines in [Newlines::Absent, Newlines::Insignificant, Newlines::Significant] {
+            assert_eq!(frame(newlines, b"hello"), expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn two_digit_days_take_the_same_room() {
+        let now: Timestamp = "2026-12-31T23:59:59Z".parse().unwrap();
+        assert_eq!(Frames::new("h", now, 0).prefix, b"<14>Dec 31 23:59:59 h ");
+    }
+
+    #[test]
+    fn line_ends_between_json_tokens_become_spaces() {
+        let expected = format!("{HEADER}{{  \"a\" : 1 }}\n");
+        assert_eq!(frame(Newlines::Insignificant, b"{\r\n\"a\" :\n1\n}"), expected.as_bytes());
+    }
+
+    #[test]
+    fn a_record_that_holds_a_line_feed_is_octet_counted() {
+        let counted = format!("{HEADER}line1\nline2\n");
+        let expected = format!("{} {counted}", counted.len());
+        assert_eq!(frame(Newlines::Significant, b"line1\nline2"), expected.as_bytes());
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_pass_unchanged() {
+        let body = [0xff, 0, b'\t', 0xfe];
+        assert_eq!(frame(Newlines::Absent, &body), [HEADER.as_bytes(), &body, b"\n"].concat());
+    }
+
+    proptest! {
+        /// Reading the count and taking as many bytes gives the record back, whatever it holds.
+        #[test]
+        fn counted_frames_can_be_read_back(body in proptest::collection::vec(any::<u8>(), 1..200)) {
+            let framed = frame(Newlines::Significant, &body);
+            let plain = if body.contains(&b'\n') {
+                let space = framed.iter().position(|b| *b == b' ').unwrap();
+                let count: usize = std::str::from_utf8(&framed[..space]).unwrap().parse().unwrap();
+                prop_assert_eq!(framed.len(), space + 1 + count);
+                framed[space + 1..].to_vec()
+            } else {
+                framed
+            };
+            prop_assert_eq!(plain, [HEADER.as_bytes(), &body, b"\n"].concat());
+        }
+
+        /// Naive version: a map over the bytes.
+        #[test]
+        fn line_ends_agree_with_a_map(body in proptest::collection::vec(proptest::sample::select(vec![b'\r', b'\n', b'a', b' ']), 0..60)) {
+            let mut replaced = body.clone();
+            line_ends_to_spaces(&mut replaced);
+            let naive: Vec<u8> = body.iter().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { *b }).collect();
+            prop_assert_eq!(replaced, naive);
+        }
+    }
+}

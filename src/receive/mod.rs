@@ -1,1 +1,2 @@
 //! receive
+pub mod leases;

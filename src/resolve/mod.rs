@@ -1,8 +1,19 @@
 //! message body -> the objects that it announces.
 //!
-//! Pure.
+//! Pure. Every shape is told apart by the message itself, so no setting has to say whether S3 writes
+//! to the queue directly, through SNS (wrapped or raw) or through EventBridge. A body that is none
+//! of the known shapes is an error: the caller must leave such a message to the redrive policy.
+//!
+//! Sources of the shapes: the S3 user guide ("Event message structure", "Using EventBridge"), the SNS
+//! developer guide ("Parsing message formats"), the CloudTrail and Config user guides (SNS
+//! notifications), CrowdStrike's public FDR sample message.
 
-/// An S3 object that a message names. Keys are as S3 has them: decoded.
+mod shapes;
+mod task;
+
+pub use task::{Source, Task};
+
+/// An S3 object that a message names. The key is as S3 has it: decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     pub bucket: String,
@@ -13,3 +24,52 @@ pub struct Object {
     pub size: Option<u64>,
     pub version_id: Option<String>,
 }
+
+impl Object {
+    /// Holds no log by its nature: a folder's placeholder, a job's `_SUCCESS` mark, zero bytes.
+    pub fn is_marker(&self) -> bool {
+        let name = self.key.rsplit('/').next().unwrap_or_default();
+        name.is_empty() || name == "_SUCCESS" || self.size == Some(0)
+    }
+}
+
+impl std::fmt::Display for Object {
+    /// `s3://bucket/key`, control characters escaped: keys are chosen by others and end up in logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket.escape_debug(), self.key.escape_debug())
+    }
+}
+
+/// What a readable body says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Announcement {
+    /// Objects to collect.
+    pub objects: Vec<Object>,
+    /// Things named that are no new object: removals, restores, test events, other event types.
+    pub ignored: usize,
+}
+
+/// The body is no shape that we know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    #[error("the message body is not JSON ({0})")]
+    NotJson(String),
+    #[error(
+        "the message body is JSON of no known shape (S3 event, SNS, EventBridge, CrowdStrike FDR, CloudTrail or Config notification)"
+    )]
+    UnknownShape,
+    #[error("the message body is {shape} but lacks {what}")]
+    Incomplete { shape: &'static str, what: &'static str },
+}
+
+/// Reads a message body.
+///
+/// # Errors
+/// [`Unreadable`] when the body is of no known shape or lacks what its shape needs. Nothing is known
+/// of such a message, so it must not be deleted.
+pub fn resolve(body: &str) -> Result<Announcement, Unreadable> {
+    shapes::read(body, shapes::ENVELOPES_MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::rules::{FileRule, LineRule, Rules};
+use super::rules::{FileRule, LineRule, Rules, Source};
 use super::template::{Field, Template};
 use crate::decode::Format;
 
@@ -41,6 +41,17 @@ impl Definition {
     /// Is the object acknowledged without a GET?
     pub fn skips(&self, key: &str) -> bool {
         self.skip_objects.any(|rule| rule.holds(key))
+    }
+
+    /// Has each record to be looked at before its way is known?
+    pub fn reads_records(&self) -> bool {
+        let of_record = |rule: &LineRule| rule.source == Source::Record;
+        !self.drop_records.is_empty()
+            || self.template.reads_records()
+            || self
+                .cases
+                .iter()
+                .any(|case| case.template.reads_records() || case.when.0.iter().flatten().any(of_record))
     }
 
     /// May an object with this key be of this service? Used only where services share a queue.

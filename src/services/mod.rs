@@ -3,7 +3,9 @@
 //! Pure.
 
 pub mod definition;
+pub mod route;
 pub mod rules;
 pub mod template;
 
 pub use definition::{Case, Definition};
+pub use route::{Route, Verdict};

@@ -85,7 +85,7 @@ impl Template {
     /// a template without fields, one more level is.
     pub fn unknown(&self) -> String {
         let mut tag = String::new();
-        if !self.fill(&mut tag, |_, _| None) {
+        if !self.fill(&mut tag, |_, _| None::<&str>) {
             tag.push('.');
             tag.push_str(UNKNOWN);
         }

@@ -1,1 +1,95 @@
-//! telemetry
+//! Counters by stage. Each stage owns one group; the statistics lines and, later, `/metrics` read
+//! them all.
+
+mod counter;
+mod report;
+
+pub use counter::{Counter, Gauge};
+pub use report::{Report, Reporter};
+
+/// All counters of a run, shared by all its threads.
+#[derive(Debug, Default)]
+pub struct Telemetry {
+    pub receive: Receive,
+    pub fetch: Fetch,
+    pub decode: Decode,
+    pub send: Send,
+    pub settle: Settle,
+}
+
+/// Messages come in.
+#[derive(Debug, Default)]
+pub struct Receive {
+    pub messages: Counter,
+    /// Receives that brought nothing.
+    pub empty: Counter,
+    /// Messages that had been received before.
+    pub returned: Counter,
+    /// Bodies of no known shape, left to the redrive policy.
+    pub unreadable: Counter,
+    /// Things announced that are no new object (removals, test events, …).
+    pub ignored: Counter,
+    /// Objects acknowledged without a GET: skip lists, markers, empty.
+    pub skipped: Counter,
+    /// Objects to collect.
+    pub objects: Counter,
+    pub failed_calls: Counter,
+}
+
+/// Objects become bytes.
+#[derive(Debug, Default)]
+pub struct Fetch {
+    pub objects: Counter,
+    pub bytes: Counter,
+    /// Objects that could not be fetched and will come again.
+    pub failed: Counter,
+    /// Objects that were not there and counted as done (`missing_object: skip`).
+    pub missing: Counter,
+}
+
+/// Bytes become frames.
+#[derive(Debug, Default)]
+pub struct Decode {
+    pub objects: Counter,
+    /// Log bytes, after inflating.
+    pub bytes: Counter,
+    pub events: Counter,
+    /// Records that a filter rule dropped.
+    pub filtered: Counter,
+    /// Records sent to an `unknown` level because a field was missing.
+    pub unrouted: Counter,
+    /// Corrupt objects.
+    pub failed: Counter,
+}
+
+/// Frames reach the peer.
+#[derive(Debug, Default)]
+pub struct Send {
+    pub connections: Gauge,
+    /// Events written, repeats after a broken connection included.
+    pub events_written: Counter,
+    /// Events known to have reached the peer.
+    pub events: Counter,
+    pub bytes: Counter,
+    /// Bytes written that the peer has not confirmed.
+    pub unconfirmed: Gauge,
+    /// Events that had to be sent again because their connection broke.
+    pub repeated: Counter,
+    pub failed_connections: Counter,
+}
+
+/// Messages are deleted, or go back.
+#[derive(Debug, Default)]
+pub struct Settle {
+    pub in_work: Gauge,
+    pub deleted: Counter,
+    /// Left alone on purpose (`ack_messages: false`).
+    pub kept: Counter,
+    /// Went back to the queue: something was not delivered.
+    pub released: Counter,
+    /// Of these, messages that can never be delivered as they are.
+    pub rejected: Counter,
+    pub extended: Counter,
+    /// Leases that ended before the work did: these messages will come a second time.
+    pub lost: Counter,
+}

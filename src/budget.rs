@@ -1,0 +1,183 @@
+//! A bounded amount (bytes, messages) from which threads take shares and to which they come back.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use crate::stop::Stop;
+
+/// Cheap to clone; clones share the amount. Requests are served in the order in which they came, so
+/// that a large one is not starved by small ones.
+#[derive(Debug, Clone)]
+pub struct Budget(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    total: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    free: usize,
+    /// Tickets of those who wait, in order.
+    waiting: VecDeque<u64>,
+    next_ticket: u64,
+}
+
+/// A share of the budget; it goes back when dropped.
+#[derive(Debug)]
+pub struct Permit {
+    budget: Budget,
+    amount: usize,
+}
+
+impl Budget {
+    pub fn new(total: usize) -> Budget {
+        let state = State { free: total, waiting: VecDeque::new(), next_ticket: 0 };
+        Budget(Arc::new(Inner { total, state: Mutex::new(state), changed: Condvar::new() }))
+    }
+
+    pub fn total(&self) -> usize {
+        self.0.total
+    }
+
+    /// What is not taken at the moment.
+    pub fn free(&self) -> usize {
+        self.state().free
+    }
+
+    /// Takes `amount`, at most all there is, and waits for it if need be. None when stopped.
+    pub fn acquire(&self, amount: usize, stop: &Stop) -> Option<Permit> {
+        let amount = amount.min(self.0.total);
+        let mut state = self.state();
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        state.waiting.push_back(ticket);
+        while state.waiting.front() != Some(&ticket) || state.free < amount {
+            if stop.is_stopped() {
+                state.waiting.retain(|other| *other != ticket);
+                self.0.changed.notify_all();
+                return None;
+            }
+            // A stop does not notify this condition, so the wait is cut into slices.
+            let slice = crate::limits::STOP_CHECK_INTERVAL;
+            state = self.0.changed.wait_timeout(state, slice).unwrap_or_else(|e| e.into_inner()).0;
+        }
+        state.waiting.pop_front();
+        state.free -= amount;
+        self.0.changed.notify_all();
+        Some(Permit { budget: self.clone(), amount })
+    }
+
+    /// Takes `amount` if it is free and nobody waits for it.
+    pub fn try_acquire(&self, amount: usize) -> Option<Permit> {
+        let mut state = self.state();
+        if !state.waiting.is_empty() || state.free < amount {
+            return None;
+        }
+        state.free -= amount;
+        Some(Permit { budget: self.clone(), amount })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Permit {
+    pub fn amount(&self) -> usize {
+        self.amount
+    }
+
+    /// Takes a part of this share out as one of its own; all of it if `amount` is larger.
+    pub fn split(&mut self, amount: usize) -> Permit {
+        let amount = amount.min(self.amount);
+        self.amount -= amount;
+        Permit { budget: self.budget.clone(), amount }
+    }
+
+    /// Gives back what is over `amount`.
+    pub fn shrink_to(&mut self, amount: usize) {
+        drop(self.split(self.amount.saturating_sub(amount)));
+    }
+
+    /// Adds what is missing to `amount`, if it is free at once. Waiting here could end in a circle.
+    pub fn try_grow_to(&mut self, amount: usize) -> bool {
+        match self.budget.try_acquire(amount.saturating_sub(self.amount)) {
+            Some(mut more) => {
+                self.amount += std::mem::take(&mut more.amount);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.budget.state().free += self.amount;
+        self.budget.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_come_back() {
+        let (budget, stop) = (Budget::new(10), Stop::new());
+        let mut permit = budget.acquire(7, &stop).unwrap();
+        assert!(budget.try_acquire(4).is_none());
+        let part = permit.split(3);
+        drop(permit);
+        assert_eq!(budget.free(), 7);
+        drop(part);
+        assert_eq!(budget.free(), 10);
+    }
+
+    #[test]
+    fn a_request_over_the_total_takes_all() {
+        let budget = Budget::new(10);
+        assert_eq!(budget.acquire(99, &Stop::new()).unwrap().amount(), 10);
+    }
+
+    #[test]
+    fn permits_shrink_and_grow() {
+        let budget = Budget::new(10);
+        let mut permit = budget.try_acquire(6).unwrap();
+        permit.shrink_to(2);
+        assert_eq!(budget.free(), 8);
+        assert!(permit.try_grow_to(9));
+        assert_eq!((permit.amount(), budget.free()), (9, 1));
+        assert!(!permit.try_grow_to(11));
+        drop(permit);
+        assert_eq!(budget.free(), 10);
+    }
+
+    #[test]
+    fn a_waiting_request_is_served_before_later_ones() {
+        let (budget, stop) = (Budget::new(10), Stop::new());
+        let held = budget.acquire(5, &stop).unwrap();
+        let waiter = {
+            let (budget, stop) = (budget.clone(), stop.clone());
+            std::thread::spawn(move || budget.acquire(8, &stop).unwrap().amount())
+        };
+        while budget.state().waiting.is_empty() {
+            std::thread::yield_now();
+        }
+        assert!(budget.try_acquire(1).is_none(), "the large request is first in line");
+        drop(held);
+        assert_eq!(waiter.join().unwrap(), 8);
+    }
+
+    #[test]
+    fn stopping_ends_a_wait() {
+        let (budget, stop) = (Budget::new(1), Stop::new());
+        let _held = budget.acquire(1, &stop).unwrap();
+        stop.stop();
+        assert!(budget.acquire(1, &stop).is_none());
+        assert!(budget.state().waiting.is_empty());
+    }
+}

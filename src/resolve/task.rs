@@ -1,0 +1,46 @@
+use std::sync::Arc;
+
+use super::Object;
+use crate::ack::Share;
+use crate::services::Definition;
+
+/// Something to collect, on its way from `receive` to `fetch`.
+#[derive(Debug)]
+pub struct Task {
+    pub source: Source,
+    pub service: Arc<Definition>,
+    /// Index of the input in the configuration: whose credentials, endpoints and outputs to use.
+    pub input: usize,
+    /// Its part in the message.
+    pub share: Share,
+}
+
+/// Where the bytes are.
+#[derive(Debug)]
+pub enum Source {
+    S3(Object),
+    /// In the message itself (`direct_mode`).
+    Body {
+        message_id: String,
+        bytes: Vec<u8>,
+    },
+}
+
+impl Source {
+    /// The object's key, which rules and fields look at; empty for a body.
+    pub fn key(&self) -> &str {
+        match self {
+            Source::S3(object) => &object.key,
+            Source::Body { .. } => "",
+        }
+    }
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Source::S3(object) => object.fmt(f),
+            Source::Body { message_id, .. } => write!(f, "the body of message {message_id}"),
+        }
+    }
+}

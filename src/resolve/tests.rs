@@ -1,0 +1,221 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn object(bucket: &str, key: &str) -> Object {
+    Object { bucket: bucket.into(), key: key.into(), region: None, size: None, version_id: None }
+}
+
+fn keys(body: &str) -> Vec<String> {
+    resolve(body).unwrap().objects.into_iter().map(|o| o.key).collect()
+}
+
+fn s3_event(event_name: &str, key: &str) -> String {
+    format!(
+        r#"{{"Records":[{{"eventSource":"aws:s3","awsRegion":"eu-west-1","eventName":"{event_name}",
+        "s3":{{"bucket":{{"name":"b"}},"object":{{"key":"{key}","size":7,"versionId":"v1"}}}}}}]}}"#
+    )
+}
+
+fn sns(message: &str) -> String {
+    format!(
+        r#"{{"Type":"Notification","TopicArn":"arn:aws:sns:us-east-1:1:t","Message":{}}}"#,
+        serde_json::to_string(message).unwrap()
+    )
+}
+
+#[test]
+fn an_s3_event() {
+    let expected = Object {
+        region: Some("eu-west-1".into()),
+        size: Some(7),
+        version_id: Some("v1".into()),
+        ..object("b", "k.gz")
+    };
+    let found = resolve(&s3_event("ObjectCreated:Put", "k.gz")).unwrap();
+    assert_eq!(found, Announcement { objects: vec![expected], ignored: 0 });
+}
+
+#[test]
+fn several_records_in_one_event() {
+    let (a, b) = (s3_event("ObjectCreated:Put", "a"), s3_event("ObjectCreated:Copy", "b"));
+    let c = s3_event("ObjectRemoved:Delete", "c");
+    let record = |e: &str| e.trim_start_matches(r#"{"Records":["#).trim_end_matches("]}").to_owned();
+    let body = format!(r#"{{"Records":[{},{},{}]}}"#, record(&a), record(&b), record(&c));
+    let found = resolve(&body).unwrap();
+    assert_eq!(found.objects.iter().map(|o| o.key.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(found.ignored, 1);
+}
+
+#[test]
+fn keys_of_s3_events_are_form_url_encoded() {
+    assert_eq!(keys(&s3_event("ObjectCreated:Put", "a+b%2Bc%20%C3%A9%25/x%3Dy")), ["a b+c é%/x=y"]);
+}
+
+#[test]
+fn what_is_not_created_is_ignored() {
+    for name in [
+        "ObjectRemoved:Delete",
+        "ObjectRemoved:DeleteMarkerCreated",
+        "ObjectRestore:Completed",
+        "LifecycleExpiration:Delete",
+        "Replication:OperationFailedReplication",
+        "ReducedRedundancyLostObject",
+    ] {
+        let found = resolve(&s3_event(name, "k")).unwrap();
+        assert_eq!(found, Announcement { objects: vec![], ignored: 1 }, "{name}");
+    }
+}
+
+#[test]
+fn a_removal_with_null_size_is_ignored() {
+    let body = s3_event("ObjectRemoved:Delete", "k").replace(r#""size":7"#, r#""size":null"#);
+    assert_eq!(resolve(&body).unwrap().ignored, 1);
+}
+
+#[test]
+fn a_test_event_bare_and_in_sns() {
+    let body = r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}"#;
+    assert_eq!(resolve(body).unwrap(), Announcement { objects: vec![], ignored: 1 });
+    assert_eq!(resolve(&sns(body)).unwrap(), Announcement { objects: vec![], ignored: 1 });
+}
+
+#[test]
+fn sns_around_an_event_and_around_sns() {
+    let event = s3_event("ObjectCreated:Put", "a+b");
+    assert_eq!(keys(&sns(&event)), ["a b"]);
+    assert_eq!(keys(&sns(&sns(&event))), ["a b"]);
+}
+
+#[test]
+fn envelopes_without_end_are_refused() {
+    let mut body = s3_event("ObjectCreated:Put", "k");
+    for _ in 0..5 {
+        body = sns(&body);
+    }
+    assert_eq!(resolve(&body), Err(Unreadable::UnknownShape));
+}
+
+#[test]
+fn event_bridge_keys_are_not_encoded() {
+    let body = r#"{"version":"0","detail-type":"Object Created","source":"aws.s3","region":"us-east-2",
+        "detail":{"bucket":{"name":"b"},"object":{"key":"a+b%20c","size":100,"version-id":"v"}}}"#;
+    let expected = Object {
+        region: Some("us-east-2".into()),
+        size: Some(100),
+        version_id: Some("v".into()),
+        ..object("b", "a+b%20c")
+    };
+    assert_eq!(resolve(body).unwrap().objects, [expected]);
+}
+
+#[test]
+fn event_bridge_events_that_write_nothing_are_ignored() {
+    for (source, kind) in
+        [("aws.s3", "Object Deleted"), ("aws.s3", "Object Restore Completed"), ("aws.ec2", "X")]
+    {
+        let body = format!(r#"{{"source":"{source}","detail-type":"{kind}","detail":{{}}}}"#);
+        assert_eq!(resolve(&body).unwrap(), Announcement { objects: vec![], ignored: 1 }, "{kind}");
+    }
+}
+
+#[test]
+fn an_s3_write_that_cloudtrail_reports() {
+    let body = |name: &str, extra: &str| {
+        format!(
+            r#"{{"source":"aws.s3","detail-type":"AWS API Call via CloudTrail","region":"us-east-1","detail":{{
+            "eventName":"{name}"{extra},"requestParameters":{{"bucketName":"b","key":"k+1"}}}}}}"#
+        )
+    };
+    assert_eq!(keys(&body("PutObject", "")), ["k+1"]);
+    assert_eq!(keys(&body("GetObject", "")), [""; 0]);
+    assert_eq!(keys(&body("PutObject", r#","errorCode":"AccessDenied""#)), [""; 0]);
+}
+
+#[test]
+fn a_crowdstrike_message_names_many_files() {
+    let body = r#"{"cid":"c","timestamp":1,"fileCount":2,"totalSize":9,"bucket":"cs-prod-s3alias","pathPrefix":"data/x",
+        "files":[{"path":"data/x/part-00000.gz","size":9,"checksum":"aa"},{"path":"data/x/a+b%20.gz","size":0}]}"#;
+    let expected = [
+        Object { size: Some(9), ..object("cs-prod-s3alias", "data/x/part-00000.gz") },
+        object("cs-prod-s3alias", "data/x/a+b%20.gz"),
+    ];
+    assert_eq!(resolve(body).unwrap().objects, expected);
+}
+
+#[test]
+fn cloudtrails_and_configs_own_notifications() {
+    let trail = r#"{"s3Bucket":"b","s3ObjectKey":["k1","k2"]}"#;
+    assert_eq!(resolve(&sns(trail)).unwrap().objects, [object("b", "k1"), object("b", "k2")]);
+    let config = r#"{"s3ObjectKey":"k","s3Bucket":"b","notificationCreationTime":"t",
+        "messageType":"ConfigurationHistoryDeliveryCompleted","recordVersion":"1.1"}"#;
+    assert_eq!(resolve(config).unwrap().objects, [object("b", "k")]);
+    assert_eq!(resolve(&sns("CloudTrail validation message.")).unwrap().ignored, 1);
+    assert_eq!(resolve(r#"{"messageType":"ConfigurationItemChangeNotification"}"#).unwrap().ignored, 1);
+}
+
+#[test]
+fn unknown_and_broken_bodies_are_errors() {
+    for body in [
+        "",
+        "hello",
+        "{}",
+        "[]",
+        "null",
+        "7",
+        r#"{"a":1}"#,
+        r#"{"Records":[{"eventSource":"aws:ses"}]}"#,
+        r#"{"Records":[1]}"#,
+        r#"{"Type":"Notification"}"#,
+        r#"{"Type":"SubscriptionConfirmation","Message":"x"}"#,
+        r#"{"bucket":"b","files":[{"size":1}]}"#,
+        r#"{"bucket":"b","files":["x"]}"#,
+        r#"{"s3Bucket":"b","s3ObjectKey":7}"#,
+        r#"{"s3Bucket":"b","s3ObjectKey":[7]}"#,
+        r#"{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put"}]}"#,
+        r#"{"detail-type":"Object Created","source":"aws.s3","detail":{"bucket":{"name":"b"}}}"#,
+    ] {
+        assert!(resolve(body).is_err(), "{body}");
+    }
+}
+
+#[test]
+fn markers_are_told_from_logs() {
+    assert!(object("b", "folder/").is_marker());
+    assert!(object("b", "a/_SUCCESS").is_marker());
+    assert!(Object { size: Some(0), ..object("b", "a.gz") }.is_marker());
+    assert!(!object("b", "a/_SUCCESS.gz").is_marker());
+    assert!(!object("b", "a.gz").is_marker());
+}
+
+#[test]
+fn a_key_cannot_break_a_log_line() {
+    assert_eq!(object("b", "a\nb\u{1b}[2J").to_string(), "s3://b/a\\nb\\u{1b}[2J");
+}
+
+proptest! {
+    /// Any key survives S3's encoding.
+    #[test]
+    fn form_encoding_round_trips(key in "\\PC{1,40}") {
+        let encoded: String = key.bytes().map(|b| match b {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => (b as char).to_string(),
+            b' ' => "+".to_owned(),
+            other => format!("%{other:02X}"),
+        }).collect();
+        prop_assert_eq!(keys(&s3_event("ObjectCreated:Put", &encoded)), [key]);
+    }
+
+    #[test]
+    fn no_body_panics(body in "\\PC*") {
+        let _ = resolve(&body);
+    }
+
+    /// Cut or altered real bodies are read or refused, never a panic.
+    #[test]
+    fn no_damaged_body_panics(cut in 0usize..300, at in 0usize..300, byte in 32u8..127) {
+        let mut body = sns(&s3_event("ObjectCreated:Put", "k"));
+        body.truncate(body.len().saturating_sub(cut));
+        if let Some((i, _)) = body.char_indices().nth(at) { body.replace_range(i..i + 1, &(byte as char).to_string()); }
+        let _ = resolve(&body);
+    }
+}

@@ -1,0 +1,278 @@
+//! One connection to a peer: bytes out, what the peer says in, and how far it has acknowledged.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
+use socket2::{SockRef, TcpKeepalive};
+
+use super::error::Error;
+use super::outq;
+use crate::limits::{
+    SEND_CLOSE_TIMEOUT, SEND_CONNECT_TIMEOUT, SEND_STALL_TIMEOUT, SEND_VERDICT_TIMEOUT, SEND_WAIT_SLICE,
+};
+use crate::stop::Stop;
+
+/// Where to connect.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    pub address: String,
+    pub port: u16,
+    /// None: plain TCP.
+    pub tls: Option<Arc<ClientConfig>>,
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.address, self.port)
+    }
+}
+
+/// A connection that is ready for frames. The socket does not block; every wait is bounded.
+#[derive(Debug)]
+pub struct Connection {
+    peer: String,
+    socket: TcpStream,
+    tls: Option<ClientConnection>,
+    /// Bytes given to the socket so far; with TLS, of ciphertext.
+    written: u64,
+}
+
+impl Connection {
+    /// Connects, shakes hands, and waits a moment for a late refusal.
+    ///
+    /// # Errors
+    /// What [`Error`] lists; nothing of the caller's has been sent yet.
+    pub fn open(peer: &Peer) -> Result<Connection, Error> {
+        let name = peer.to_string();
+        let socket = connect(peer, &name)?;
+        tune(&socket).map_err(|source| Error::Connect { peer: name.clone(), source })?;
+        let mut connection = Connection { peer: name, socket, tls: None, written: 0 };
+        if let Some(config) = &peer.tls {
+            connection.shake_hands(config, &peer.address)?;
+        }
+        connection.socket.set_nonblocking(true).map_err(|e| connection.broken(e))?;
+        connection.await_verdict()?;
+        Ok(connection)
+    }
+
+    /// Hands bytes over to be sent. Call [`Connection::flush`] to have them on the socket.
+    pub fn write(&mut self, bytes: &[u8], abort: &Stop) -> Result<(), Error> {
+        match &mut self.tls {
+            Some(tls) => tls.writer().write_all(bytes).map_err(|e| Error::broken(&self.peer, e)),
+            None => self.drain(bytes, abort),
+        }
+    }
+
+    /// Writes all that was handed over to the socket.
+    ///
+    /// # Errors
+    /// A broken connection, or one that stalls for [`SEND_STALL_TIMEOUT`], or `abort`.
+    pub fn flush(&mut self, abort: &Stop) -> Result<(), Error> {
+        let mut deadline = Instant::now() + SEND_STALL_TIMEOUT;
+        while let Some(tls) = self.tls.as_mut().filter(|tls| tls.wants_write()) {
+            match tls.write_tls(&mut self.socket) {
+                Ok(n) => {
+                    self.written += n as u64;
+                    deadline = Instant::now() + SEND_STALL_TIMEOUT;
+                }
+                Err(e) => self.await_writable(e, deadline, abort)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what the peer says: tickets, key updates, alerts, its end of the connection.
+    ///
+    /// # Errors
+    /// An alert, a reset, or the end: a peer that collects logs has no other reason to speak.
+    pub fn read(&mut self) -> Result<(), Error> {
+        if self.read_until_idle()? { Err(self.closed("")) } else { Ok(()) }
+    }
+
+    /// Offset of the last byte given to the socket, plus one.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Offset below which the peer's TCP has acknowledged everything.
+    pub fn acknowledged(&self) -> Result<u64, Error> {
+        let waiting = outq::unacknowledged_bytes(&self.socket).map_err(|e| self.broken(e))?;
+        Ok(self.written.saturating_sub(waiting))
+    }
+
+    /// Says goodbye and waits for the peer's end, as the vendor's SDK does "to avoid losing events".
+    /// Ok when the peer closed in good order: its program has then read every byte.
+    pub fn close(mut self, abort: &Stop) -> Result<(), Error> {
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+        }
+        self.flush(abort)?;
+        self.socket.shutdown(Shutdown::Write).map_err(|e| self.broken(e))?;
+        let deadline = Instant::now() + SEND_CLOSE_TIMEOUT;
+        while !self.read_until_idle()? {
+            if Instant::now() >= deadline || abort.is_stopped() {
+                return Err(Error::Stalled { peer: self.peer, seconds: SEND_CLOSE_TIMEOUT.as_secs() });
+            }
+            self.poll(PollFlags::IN, SEND_WAIT_SLICE)?;
+        }
+        Ok(())
+    }
+
+    fn shake_hands(&mut self, config: &Arc<ClientConfig>, address: &str) -> Result<(), Error> {
+        let name = ServerName::try_from(address.to_owned())
+            .map_err(|e| self.broken(io::Error::new(ErrorKind::InvalidInput, e)))?;
+        let mut tls =
+            ClientConnection::new(Arc::clone(config), name).map_err(|e| Error::tls(&self.peer, e))?;
+        tls.set_buffer_limit(None);
+        let timeout = Some(SEND_CONNECT_TIMEOUT);
+        let bound =
+            self.socket.set_read_timeout(timeout).and_then(|()| self.socket.set_write_timeout(timeout));
+        bound.map_err(|e| self.broken(e))?;
+        while tls.is_handshaking() {
+            match tls.complete_io(&mut self.socket) {
+                Ok(_) => (),
+                Err(e) if e.kind() == ErrorKind::UnexpectedEof => {
+                    return Err(self.closed(" during the TLS handshake; does this port speak TLS?"));
+                }
+                Err(e) => return Err(Error::broken(&self.peer, e)),
+            }
+        }
+        self.tls = Some(tls);
+        Ok(())
+    }
+
+    /// TLS 1.3 ends our handshake before the peer has looked at our certificate: wait for its ticket,
+    /// or its refusal, or long enough.
+    fn await_verdict(&mut self) -> Result<(), Error> {
+        let deadline = Instant::now() + SEND_VERDICT_TIMEOUT;
+        while self.verdict_is_out() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            self.poll(PollFlags::IN, left)?;
+            if self.read_until_idle()? {
+                return Err(
+                    self.closed(" right after the TLS handshake; it may have refused our client certificate")
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn verdict_is_out(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| {
+            tls.protocol_version() == Some(ProtocolVersion::TLSv1_3) && tls.tls13_tickets_received() == 0
+        })
+    }
+
+    /// True at the peer's end of the connection.
+    fn read_until_idle(&mut self) -> Result<bool, Error> {
+        let mut scrap = [0; 1024];
+        loop {
+            let n = match &mut self.tls {
+                None => self.socket.read(&mut scrap),
+                Some(tls) => tls.read_tls(&mut self.socket),
+            };
+            match n {
+                Ok(0) => return Ok(true),
+                Ok(_) => self.digest(&mut scrap)?,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(e) if e.kind() == ErrorKind::Interrupted => (),
+                Err(e) => return Err(self.broken(e)),
+            }
+        }
+    }
+
+    /// Lets TLS look at what was read; answers of the peer's program are read and forgotten.
+    fn digest(&mut self, scrap: &mut [u8]) -> Result<(), Error> {
+        let Some(tls) = &mut self.tls else { return Ok(()) };
+        let state = tls.process_new_packets().map_err(|e| Error::tls(&self.peer, e))?;
+        let mut plain = state.plaintext_bytes_to_read();
+        while plain > 0 {
+            match tls.reader().read(scrap) {
+                Ok(n) if n > 0 => plain = plain.saturating_sub(n),
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Plain TCP: straight to the socket.
+    fn drain(&mut self, mut bytes: &[u8], abort: &Stop) -> Result<(), Error> {
+        let mut deadline = Instant::now() + SEND_STALL_TIMEOUT;
+        while !bytes.is_empty() {
+            match self.socket.write(bytes) {
+                Ok(n) => {
+                    self.written += n as u64;
+                    bytes = &bytes[n..];
+                    deadline = Instant::now() + SEND_STALL_TIMEOUT;
+                }
+                Err(e) => self.await_writable(e, deadline, abort)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// After a write that did not go: waits until it may, watching what the peer says meanwhile.
+    fn await_writable(&mut self, error: io::Error, deadline: Instant, abort: &Stop) -> Result<(), Error> {
+        match error.kind() {
+            ErrorKind::WouldBlock => (),
+            ErrorKind::Interrupted => return Ok(()),
+            _ => return Err(self.broken(error)),
+        }
+        if Instant::now() >= deadline || abort.is_stopped() {
+            return Err(self.stalled());
+        }
+        self.poll(PollFlags::OUT, SEND_WAIT_SLICE)?;
+        self.read()
+    }
+
+    fn poll(&self, events: PollFlags, timeout: Duration) -> Result<(), Error> {
+        let timeout = timeout.try_into().map_err(|_| self.broken(ErrorKind::InvalidInput.into()))?;
+        match poll(&mut [PollFd::new(&self.socket, events)], Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(e) => Err(self.broken(e.into())),
+        }
+    }
+
+    pub(super) fn stalled(&self) -> Error {
+        Error::Stalled { peer: self.peer.clone(), seconds: SEND_STALL_TIMEOUT.as_secs() }
+    }
+
+    fn closed(&self, when: &'static str) -> Error {
+        Error::Closed { peer: self.peer.clone(), when }
+    }
+
+    fn broken(&self, source: io::Error) -> Error {
+        Error::Broken { peer: self.peer.clone(), source }
+    }
+}
+
+/// Tries each of the name's addresses.
+fn connect(peer: &Peer, name: &str) -> Result<TcpStream, Error> {
+    let addresses = (peer.address.as_str(), peer.port)
+        .to_socket_addrs()
+        .map_err(|source| Error::Resolve { address: peer.address.clone(), source })?;
+    let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, SEND_CONNECT_TIMEOUT) {
+            Ok(socket) => return Ok(socket),
+            Err(e) => last = e,
+        }
+    }
+    Err(Error::Connect { peer: name.to_owned(), source: last })
+}
+
+/// Small batches leave at once; a peer that vanished without a word is noticed.
+fn tune(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let options = SockRef::from(socket);
+    options.set_tcp_keepalive(&TcpKeepalive::new().with_time(SEND_STALL_TIMEOUT / 2))?;
+    options.set_tcp_user_timeout(Some(SEND_STALL_TIMEOUT))
+}

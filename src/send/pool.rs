@@ -1,0 +1,150 @@
+//! The sender threads of all outputs, and the handle through which batches reach them.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crossbeam_channel::Sender as Channel;
+
+use super::connection::Peer;
+use super::console;
+use super::sender::{Sender, Trouble, Troubles};
+use super::tls::{TlsFileError, client_config};
+use crate::ack::Ack;
+use crate::config::{Destination, Output};
+use crate::frame::{Batch, Frames};
+use crate::limits::BATCHES_WAITING_PER_SENDER;
+use crate::stop::Stop;
+use crate::telemetry::Telemetry;
+
+/// What all senders share.
+#[derive(Debug, Clone)]
+pub struct PoolSettings {
+    /// Unconfirmed bytes that one connection may have.
+    pub window_bytes: usize,
+    pub telemetry: Arc<Telemetry>,
+    /// Ends everything at once; what is not confirmed then counts as not delivered.
+    pub abort: Stop,
+}
+
+/// The pool cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    #[error("outputs.{output}: {source}")]
+    Tls { output: String, source: TlsFileError },
+    #[error("cannot start a sender thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// The running sender threads.
+#[derive(Debug)]
+pub struct Pool {
+    threads: Vec<JoinHandle<()>>,
+    troubles: Vec<Arc<Troubles>>,
+}
+
+/// Takes batches for every output. Cheap to clone; when the last clone is gone, the senders finish
+/// what they have and end.
+#[derive(Debug, Clone)]
+pub struct Outputs(Arc<[Channel<Batch>]>);
+
+impl Pool {
+    /// Starts the threads. Connections are made when there is something to send.
+    ///
+    /// # Errors
+    /// A certificate file that cannot be used, or a thread that cannot be started.
+    pub fn start(outputs: &[Output], settings: &PoolSettings) -> Result<(Pool, Outputs), PoolError> {
+        let mut pool = Pool { threads: Vec::new(), troubles: Vec::new() };
+        let channels =
+            outputs.iter().map(|output| pool.start_output(output, settings)).collect::<Result<_, _>>()?;
+        Ok((pool, Outputs(channels)))
+    }
+
+    /// The output that has been failing for longest, if one is.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.troubles.iter().filter_map(|troubles| troubles.current()).min_by_key(|trouble| trouble.since)
+    }
+
+    /// True once all threads have ended.
+    pub fn is_finished(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Waits for the threads; drop all [`Outputs`] first.
+    pub fn join(self) {
+        for thread in self.threads {
+            // A panic has been reported by its own thread; its batches count as not delivered.
+            let _ = thread.join();
+        }
+    }
+
+    fn start_output(
+        &mut self,
+        output: &Output,
+        settings: &PoolSettings,
+    ) -> Result<Channel<Batch>, PoolError> {
+        let (batches, waiting) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * output.senders);
+        let name = &output.name;
+        let tls_error = |source| PoolError::Tls { output: name.clone(), source };
+        let peer = match &output.destination {
+            Destination::Console => {
+                let telemetry = Arc::clone(&settings.telemetry);
+                self.spawn(format!("send-{name}"), move || console::run(&waiting, &telemetry))?;
+                return Ok(batches);
+            }
+            Destination::Tcp { address, port } => Peer { address: address.clone(), port: *port, tls: None },
+            Destination::Tls { address, port, files } => {
+                let tls = Some(client_config(files).map_err(tls_error)?);
+                Peer { address: address.clone(), port: *port, tls }
+            }
+        };
+        let troubles = Arc::new(Troubles::new(name));
+        let returned = crossbeam_channel::unbounded();
+        for number in 0..output.senders {
+            let sender = Sender {
+                peer: peer.clone(),
+                batches: waiting.clone(),
+                returned: returned.clone(),
+                troubles: Arc::clone(&troubles),
+                settings: settings.clone(),
+            };
+            self.spawn(format!("send-{name}-{number}"), move || sender.run())?;
+        }
+        self.troubles.push(troubles);
+        Ok(batches)
+    }
+
+    fn spawn(&mut self, name: String, body: impl FnOnce() + Send + 'static) -> Result<(), PoolError> {
+        let thread = std::thread::Builder::new().name(name).spawn(body).map_err(PoolError::Thread)?;
+        self.threads.push(thread);
+        Ok(())
+    }
+}
+
+impl Outputs {
+    /// Gives the frames, as one batch, to every output. Waits while an output's senders are busy.
+    pub fn send(&self, frames: Frames, object: &Ack) {
+        let batch = frames.into_batch(object.share());
+        let Some((last, others)) = self.0.split_last() else {
+            return batch.share.resolve(crate::ack::Outcome::Delivered);
+        };
+        for channel in others {
+            let copy = Batch { bytes: Arc::clone(&batch.bytes), events: batch.events, share: object.share() };
+            // A closed channel drops the batch: its share then counts as not delivered.
+            let _ = channel.send(copy);
+        }
+        let _ = last.send(batch);
+    }
+
+    /// No output at all: every batch counts as delivered (`do_not_send`).
+    pub fn none() -> Outputs {
+        Outputs(Arc::new([]))
+    }
+}
+
+impl Trouble {
+    /// How long it has lasted.
+    pub fn age(&self, now: Instant) -> std::time::Duration {
+        now.saturating_duration_since(self.since)
+    }
+}

@@ -1,0 +1,253 @@
+//! A sender thread: connects when there is something to send, writes, confirms, reconnects.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, TryRecvError, select_biased};
+
+use super::connection::{Connection, Peer};
+use super::error::Error;
+use super::pool::PoolSettings;
+use super::window::Window;
+use crate::ack::Outcome;
+use crate::backoff::Backoff;
+use crate::frame::Batch;
+use crate::limits::{
+    BATCH_BYTES, SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX, SEND_CONFIRM_INTERVAL, SEND_IDLE_TIMEOUT,
+    SEND_RENEWAL, SEND_STALL_TIMEOUT, SEND_WAIT_SLICE,
+};
+
+/// One of an output's threads.
+#[derive(Debug)]
+pub struct Sender {
+    pub peer: Peer,
+    /// New work, shared with the output's other senders.
+    pub batches: Receiver<Batch>,
+    /// Work that was on a broken connection, shared as well, and done first.
+    pub returned: (Channel<Batch>, Receiver<Batch>),
+    pub troubles: Arc<Troubles>,
+    pub settings: PoolSettings,
+}
+
+impl Sender {
+    /// Runs until the channel of batches is closed and everything is confirmed, or until aborted.
+    pub fn run(self) {
+        let mut backoff = Backoff::new(SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX);
+        while self.wait_for_work() {
+            let Err(error) = self.session(&mut backoff) else { continue };
+            self.settings.telemetry.send.failed_connections.increment();
+            self.troubles.report(&error);
+            self.settings.abort.wait(backoff.pause());
+        }
+    }
+
+    /// The life of one connection.
+    fn session(&self, backoff: &mut Backoff) -> Result<(), Error> {
+        let mut connection = Connection::open(&self.peer)?;
+        self.settings.telemetry.send.connections.add(1);
+        let mut window = Window::default();
+        let end = self.converse(&mut connection, &mut window, backoff);
+        if end.is_ok() {
+            self.say_goodbye(connection);
+        }
+        self.settings.telemetry.send.connections.add(-1);
+        self.give_back(window);
+        end
+    }
+
+    /// Waits until there is a batch to send, without taking it for good: true, unless all is done.
+    fn wait_for_work(&self) -> bool {
+        while !self.settings.abort.is_stopped() {
+            match self.take(SEND_WAIT_SLICE) {
+                Ok(batch) => {
+                    let _ = self.returned.0.send(batch);
+                    return true;
+                }
+                Err(RecvTimeoutError::Timeout) => (),
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+        false
+    }
+
+    /// A batch, those that came back first.
+    fn take(&self, timeout: Duration) -> Result<Batch, RecvTimeoutError> {
+        select_biased! {
+            recv(self.returned.1) -> batch => batch.map_err(|_| RecvTimeoutError::Disconnected),
+            recv(self.batches) -> batch => batch.map_err(|_| RecvTimeoutError::Disconnected),
+            default(timeout) => Err(RecvTimeoutError::Timeout),
+        }
+    }
+
+    /// Sends and confirms. Ok when the connection is to be closed and everything on it is confirmed.
+    fn converse(
+        &self,
+        connection: &mut Connection,
+        window: &mut Window,
+        backoff: &mut Backoff,
+    ) -> Result<(), Error> {
+        let opened = Instant::now();
+        let mut last_work = opened;
+        let mut closing = false;
+        loop {
+            connection.read()?;
+            if closing || window.bytes() >= self.settings.window_bytes {
+                self.settings.abort.wait(SEND_CONFIRM_INTERVAL);
+            } else {
+                let patience = if window.is_empty() { SEND_WAIT_SLICE } else { SEND_CONFIRM_INTERVAL };
+                match self.take(patience) {
+                    Ok(batch) => {
+                        self.send(batch, connection, window)?;
+                        last_work = Instant::now();
+                    }
+                    Err(RecvTimeoutError::Timeout) => (),
+                    Err(RecvTimeoutError::Disconnected) => closing = true,
+                }
+            }
+            let now = Instant::now();
+            if self.confirm(connection, window, now)? > 0 {
+                backoff.reset();
+                self.troubles.over(&self.peer);
+            }
+            let idle = window.is_empty() && now - last_work >= SEND_IDLE_TIMEOUT;
+            closing |= idle || now - opened >= SEND_RENEWAL || self.settings.abort.is_stopped();
+            if closing && (window.is_empty() || self.settings.abort.is_stopped()) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes a batch, and as many more as are waiting, up to one batch's size: small ones share a
+    /// system call. They are in the window before the socket is touched, so that a failure returns them.
+    fn send(&self, first: Batch, connection: &mut Connection, window: &mut Window) -> Result<(), Error> {
+        let mut group = vec![first];
+        let mut bytes = group[0].bytes.len();
+        while bytes < BATCH_BYTES {
+            match self.batches.try_recv() {
+                Ok(batch) => {
+                    bytes += batch.bytes.len();
+                    group.push(batch);
+                }
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            }
+        }
+        let abort = &self.settings.abort;
+        let telemetry = &self.settings.telemetry.send;
+        let written = group
+            .iter()
+            .try_for_each(|batch| connection.write(&batch.bytes, abort))
+            .and_then(|()| connection.flush(abort));
+        let (end, now) = (connection.written(), Instant::now());
+        for batch in group {
+            telemetry.events_written.add(batch.events.into());
+            telemetry.unconfirmed.add(batch.bytes.len() as i64);
+            // After a failed write `end` is too low, but then the window is only emptied again.
+            window.push(batch, end, now);
+        }
+        written
+    }
+
+    /// How many batches have been confirmed.
+    fn confirm(&self, connection: &Connection, window: &mut Window, now: Instant) -> Result<usize, Error> {
+        let mut confirmed = 0;
+        if window.is_empty() {
+            return Ok(confirmed);
+        }
+        window.acknowledge(connection.acknowledged()?, now);
+        while let Some(batch) = window.pop_settled(now) {
+            let telemetry = &self.settings.telemetry.send;
+            telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
+            telemetry.events.add(batch.events.into());
+            telemetry.bytes.add(batch.bytes.len() as u64);
+            batch.share.resolve(Outcome::Delivered);
+            confirmed += 1;
+        }
+        match window.waiting_since() {
+            Some(since) if now - since >= SEND_STALL_TIMEOUT => Err(connection.stalled()),
+            _ => Ok(confirmed),
+        }
+    }
+
+    fn say_goodbye(&self, connection: Connection) {
+        if let Err(error) = connection.close(&self.settings.abort) {
+            log::debug!("{}: closing: {error}", self.peer);
+        }
+    }
+
+    /// What is not confirmed is sent again, by whichever sender is free.
+    fn give_back(&self, mut window: Window) {
+        let telemetry = &self.settings.telemetry.send;
+        while let Some(batch) = window.pop() {
+            telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
+            telemetry.repeated.add(batch.events.into());
+            let _ = self.returned.0.send(batch);
+        }
+    }
+}
+
+/// What is wrong with an output, kept so that it is logged once and not at every attempt.
+#[derive(Debug)]
+pub struct Troubles {
+    output: String,
+    current: Mutex<Option<Trouble>>,
+}
+
+/// An output does not work at present.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    pub since: Instant,
+    pub message: String,
+    /// Trying again will not help (a certificate is wrong).
+    pub lasting: bool,
+    attempts: u32,
+    logged: Instant,
+}
+
+/// A lasting trouble is logged again so often.
+const REMINDER: Duration = Duration::from_secs(60);
+
+impl Troubles {
+    pub fn new(output: &str) -> Troubles {
+        Troubles { output: output.to_owned(), current: Mutex::new(None) }
+    }
+
+    pub fn current(&self) -> Option<Trouble> {
+        self.lock().clone()
+    }
+
+    fn report(&self, error: &Error) {
+        let (now, message) = (Instant::now(), error.to_string());
+        let mut current = self.lock();
+        let trouble = current.get_or_insert_with(|| Trouble {
+            since: now,
+            message: String::new(),
+            lasting: false,
+            attempts: 0,
+            logged: now,
+        });
+        trouble.attempts += 1;
+        trouble.lasting = error.is_lasting();
+        if trouble.message != message || now - trouble.logged >= REMINDER {
+            log::error!(
+                "outputs.{}: {message} ({} times); what is not confirmed will be sent again",
+                self.output,
+                trouble.attempts
+            );
+            (trouble.message, trouble.logged) = (message, now);
+        }
+    }
+
+    fn over(&self, peer: &Peer) {
+        if let Some(trouble) = self.lock().take() {
+            log::info!(
+                "outputs.{}: connected to {peer} again after {} failures",
+                self.output,
+                trouble.attempts
+            );
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Trouble>> {
+        self.current.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}

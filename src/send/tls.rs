@@ -1,0 +1,72 @@
+//! A client configuration from an output's PEM files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::config::TlsFiles;
+
+/// A file that TLS needs cannot be used. `check` says the same before anything runs.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsFileError {
+    #[error("{path}: {cause}", path = path.display())]
+    File { path: PathBuf, cause: String },
+    #[error("the machine has no trusted certificate authorities; set `chain` of the output")]
+    NoRoots,
+    #[error("client certificate and key do not go together: {0}")]
+    Identity(rustls::Error),
+}
+
+/// TLS 1.2 and 1.3; the files' authority is the only one trusted, the peer's name is always checked.
+///
+/// # Errors
+/// A file that is missing, or holds no PEM of its kind, or a key of another certificate.
+pub fn client_config(files: &TlsFiles) -> Result<Arc<ClientConfig>, TlsFileError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(TlsFileError::Identity)?
+        .with_root_certificates(roots(files.chain.as_deref())?);
+    let config = match &files.identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => builder
+            .with_client_auth_cert(certificates(&identity.cert)?, key(&identity.key)?)
+            .map_err(TlsFileError::Identity)?,
+    };
+    Ok(Arc::new(config))
+}
+
+fn roots(chain: Option<&Path>) -> Result<RootCertStore, TlsFileError> {
+    let mut roots = RootCertStore::empty();
+    match chain {
+        Some(path) => {
+            for certificate in certificates(path)? {
+                roots.add(certificate).map_err(|e| file_error(path, e))?;
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    if roots.is_empty() { Err(TlsFileError::NoRoots) } else { Ok(roots) }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
+    let certificates: Vec<_> =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|e| file_error(path, e))?;
+    if certificates.is_empty() {
+        return Err(file_error(path, "it holds no PEM certificate"));
+    }
+    Ok(certificates)
+}
+
+fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsFileError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|e| file_error(path, e))
+}
+
+fn file_error(path: &Path, cause: impl ToString) -> TlsFileError {
+    TlsFileError::File { path: path.to_owned(), cause: cause.to_string() }
+}

@@ -1,0 +1,216 @@
+//! record -> where it goes: dropped, or a tag.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+use sonic_rs::JsonValueTrait;
+
+use super::definition::Definition;
+use super::rules::{LineRule, Rules, Source};
+use super::template::{Field, Template};
+
+/// A definition applied to one object: what depends on the object's key alone is decided already.
+#[derive(Debug)]
+pub struct Route<'d> {
+    definition: &'d Definition,
+    values: Values<'d>,
+    /// Nothing looks into the records: `tag` and `missing_field` hold for all of them.
+    fixed: bool,
+    tag: String,
+    missing_field: bool,
+}
+
+/// What becomes of a record.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict<'r> {
+    /// A filter rule names it.
+    Drop,
+    /// `missing_field`: at least one level of the tag is `unknown` because its value is not there.
+    Send { tag: &'r str, missing_field: bool },
+}
+
+impl<'d> Route<'d> {
+    pub fn new(definition: &'d Definition, key: &str) -> Route<'d> {
+        let values = Values::of_object(definition, key);
+        let mut route = Route { definition, values, fixed: false, tag: String::new(), missing_field: false };
+        if !definition.reads_records() {
+            route.fill_tag(b"");
+            route.fixed = true;
+        }
+        route
+    }
+
+    /// Decides about one record.
+    pub fn verdict(&mut self, record: &[u8]) -> Verdict<'_> {
+        if !self.fixed {
+            self.values.next_record();
+            if self.values.any(&self.definition.drop_records, record) {
+                if !self.definition.send_dropped_to_unknown {
+                    return Verdict::Drop;
+                }
+                self.tag = self.definition.template.unknown();
+                self.missing_field = false;
+            } else {
+                self.fill_tag(record);
+            }
+        }
+        Verdict::Send { tag: &self.tag, missing_field: self.missing_field }
+    }
+
+    fn fill_tag(&mut self, record: &[u8]) {
+        let values = &self.values;
+        let template = values.template(self.definition, record);
+        self.tag.clear();
+        self.missing_field =
+            template.fill(&mut self.tag, |source, index| values.value(source, index, record));
+    }
+}
+
+/// The values of a definition's fields, of the object and of the record at hand.
+#[derive(Debug)]
+struct Values<'d> {
+    record_fields: &'d [Field],
+    /// By the index of `definition.file_fields`.
+    of_file: Vec<Option<String>>,
+    /// By the index of `definition.record_fields`; filled when first asked for.
+    of_record: Vec<OnceCell<Option<String>>>,
+}
+
+impl<'d> Values<'d> {
+    fn of_object(definition: &'d Definition, key: &str) -> Self {
+        Values {
+            record_fields: &definition.record_fields,
+            of_file: definition.file_fields.iter().map(|field| field.value(key)).collect(),
+            of_record: vec![OnceCell::new(); definition.record_fields.len()],
+        }
+    }
+
+    fn next_record(&mut self) {
+        self.of_record.fill(OnceCell::new());
+    }
+
+    fn value(&self, source: Source, index: usize, record: &[u8]) -> Option<&str> {
+        match source {
+            Source::File => self.of_file[index].as_deref(),
+            Source::Record => self.of_record[index]
+                .get_or_init(|| record_value(&self.record_fields[index], record))
+                .as_deref(),
+        }
+    }
+
+    fn any(&self, rules: &Rules<LineRule>, record: &[u8]) -> bool {
+        rules.any(|rule| rule.holds(self.value(rule.source, rule.field, record)))
+    }
+
+    fn template(&self, definition: &'d Definition, record: &[u8]) -> &'d Template {
+        let case = definition.cases.iter().find(|case| self.any(&case.when, record));
+        case.map_or(&definition.template, |case| &case.template)
+    }
+}
+
+/// A JSON value as text: a string without its quotes and escapes, anything else as it is written.
+fn record_value(field: &Field, record: &[u8]) -> Option<String> {
+    let found = sonic_rs::get(record, field.path.iter().map(String::as_str)).ok()?;
+    let text: Cow<str> = match found.as_str() {
+        Some(text) => Cow::Borrowed(text),
+        None if found.is_null() => return None,
+        None => Cow::Borrowed(found.as_raw_str()),
+    };
+    field.value(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Case;
+    use super::super::template::Operation;
+    use super::*;
+    use crate::decode::Format;
+
+    fn field(name: &str, path: &[&str], operations: Vec<Operation>) -> Field {
+        Field { name: name.into(), path: path.iter().map(|p| p.to_string()).collect(), operations }
+    }
+
+    fn rule(source: Source, value: &str) -> LineRule {
+        LineRule { source, field: 0, value: value.into(), negated: false }
+    }
+
+    fn definition(template: &str) -> Definition {
+        let split = Operation::Split { on: "/".into(), element: 0 };
+        let file_fields = vec![field("folder", &[], vec![split])];
+        let record_fields = vec![field("event", &["detail", "type"], vec![])];
+        Definition {
+            name: "custom_service".into(),
+            object_keys: None,
+            format: Format::Lines { header_lines: 0 },
+            skip_objects: Rules::default(),
+            template: Template::parse(template, &file_fields, &record_fields).unwrap(),
+            file_fields,
+            record_fields,
+            drop_records: Rules::default(),
+            send_dropped_to_unknown: false,
+            cases: vec![],
+        }
+    }
+
+    fn tag(definition: &Definition, record: &str) -> Option<(String, bool)> {
+        match Route::new(definition, "dns/x.gz").verdict(record.as_bytes()) {
+            Verdict::Drop => None,
+            Verdict::Send { tag, missing_field } => Some((tag.to_owned(), missing_field)),
+        }
+    }
+
+    #[test]
+    fn a_fixed_tag_does_not_look_at_the_record() {
+        let mut route_of = definition("a.[file-folder]");
+        assert_eq!(tag(&route_of, "not json"), Some(("a.dns".into(), false)));
+        route_of.template = Template::parse("a.b", &[], &[]).unwrap();
+        assert!(Route::new(&route_of, "k").fixed);
+    }
+
+    #[test]
+    fn a_tag_from_the_record() {
+        let by_event = definition("a.[record-event]");
+        assert_eq!(tag(&by_event, r#"{"detail":{"type":"Put\u0041"}}"#), Some(("a.PutA".into(), false)));
+        assert_eq!(tag(&by_event, r#"{"detail":{"type":12.50}}"#), Some(("a.12_50".into(), false)));
+        for missing in [r#"{"detail":{}}"#, r#"{"detail":{"type":null}}"#, "{}", "[]", "not json", ""] {
+            assert_eq!(tag(&by_event, missing), Some(("a.unknown".into(), true)), "{missing}");
+        }
+    }
+
+    #[test]
+    fn values_do_not_leak_into_the_next_record() {
+        let by_event = definition("a.[record-event]");
+        let mut route = Route::new(&by_event, "k");
+        assert_eq!(
+            route.verdict(br#"{"detail":{"type":"x"}}"#),
+            Verdict::Send { tag: "a.x", missing_field: false }
+        );
+        assert_eq!(route.verdict(b"{}"), Verdict::Send { tag: "a.unknown", missing_field: true });
+    }
+
+    #[test]
+    fn dropped_records_and_their_other_home() {
+        let mut filtered = definition("a.b");
+        filtered.drop_records = Rules(vec![vec![rule(Source::Record, "noise"), rule(Source::File, "dns")]]);
+        let noise = r#"{"detail":{"type":"noise"}}"#;
+        assert_eq!(tag(&filtered, noise), None);
+        assert_eq!(tag(&filtered, "{}"), Some(("a.b".into(), false)));
+        filtered.drop_records = Rules(vec![vec![rule(Source::File, "dns")]]);
+        assert_eq!(tag(&filtered, noise), None, "a rule on the file alone drops too");
+        filtered.send_dropped_to_unknown = true;
+        assert_eq!(tag(&filtered, noise), Some(("a.b.unknown".into(), false)));
+    }
+
+    #[test]
+    fn the_first_case_that_holds_gives_the_template() {
+        let mut cased = definition("a.b");
+        let case = |source, value, text: &str| Case {
+            when: Rules(vec![vec![rule(source, value)]]),
+            template: Template::parse(text, &cased.file_fields, &cased.record_fields).unwrap(),
+        };
+        cased.cases =
+            vec![case(Source::Record, "insight", "a.insights"), case(Source::Record, "insight", "a.never")];
+        assert_eq!(tag(&cased, r#"{"detail":{"type":"insight"}}"#), Some(("a.insights".into(), false)));
+        assert_eq!(tag(&cased, "{}"), Some(("a.b".into(), false)));
+    }
+}
