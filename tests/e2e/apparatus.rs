@@ -1,10 +1,11 @@
 //! The apparatus itself works: without the program under test, frames sent by hand arrive as they are.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use serde_json::json;
 
+use crate::balancer::Balancer;
 use crate::frames::{assert_exactly, frame};
 use crate::lab::Lab;
 use crate::process::{PATIENCE, wait_for};
@@ -23,6 +24,19 @@ fn the_sink_takes_frames_from_a_client_with_a_certificate_only() {
     send(&lab, &[], line("a.b", "without a certificate").as_bytes());
     lab.sink_is_quiet();
     assert_exactly(&[frame("a.b", "first"), frame("c.d-e", long)], &lab.sink.received());
+}
+
+#[test]
+fn the_balancer_forwards_and_cuts() {
+    let lab = Lab::new("apparatus-balancer");
+    let balancer = Balancer::start(lab.directory(), lab.sink.port);
+    let mut connection = std::net::TcpStream::connect(("127.0.0.1", balancer.sink_port)).unwrap();
+    // The server waits for the handshake; nothing comes until the cut.
+    connection.set_read_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
+    assert!(connection.read(&mut [0]).is_err(), "the connection lives");
+    balancer.cut();
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(!matches!(connection.read(&mut [0]), Ok(1)), "the connection is cut");
 }
 
 #[test]

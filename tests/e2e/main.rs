@@ -7,6 +7,7 @@
 
 // The apparatus.
 mod aws;
+mod balancer;
 mod collector;
 mod emulator;
 mod feeds;

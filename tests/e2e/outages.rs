@@ -3,6 +3,7 @@
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::balancer::Balancer;
 use crate::feeds::{self, Object, all_frames};
 use crate::frames::{assert_at_least_once, message_bytes};
 use crate::lab::Lab;
@@ -22,6 +23,38 @@ fn the_sink_goes_away_in_mid_stream_and_comes_back_later() {
         collector.wait_for_log("(?i)refused");
         lab.sink.restart();
     });
+}
+
+#[test]
+fn a_balancer_cuts_live_connections() {
+    let lab = Lab::new("cut");
+    let balancer = Balancer::start(lab.directory(), lab.sink.port);
+    let objects = load(&lab);
+    let mut config = config(&lab);
+    config["outputs"]["devo_1"]["config"]["port"] = json!(balancer.sink_port);
+    let mut collector = lab.run(&config, &["--drain"]);
+    for number in 1..=OUTAGES {
+        collector.wait_until("part of the stream", || is_received(&lab, &objects, number));
+        balancer.cut();
+    }
+    let ended = collector.end(PATIENCE);
+    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    assert!(lab.queue.is_empty() && lab.dead_letters.is_empty());
+    lab.sink_is_quiet();
+    assert_at_least_once("connections cut five times", &all_frames(&objects), &lab.sink.received());
+}
+
+#[test]
+fn aws_has_bad_moments() {
+    let lab = Lab::new("bad-moments");
+    let balancer = Balancer::start(lab.directory(), lab.sink.port);
+    let objects: Vec<_> = (0..60).map(|i| feeds::vpc(&format!("m{i}"), 100)).collect();
+    lab.put_and_announce(&objects);
+    let mut config = lab.config(json!({"aws_sqs_vpc": {}}));
+    let endpoint = format!("http://127.0.0.1:{}", balancer.faulty_aws_port);
+    config["inputs"]["sqs_collector"]["endpoint_url"] = json!(endpoint);
+    lab.drain_all(&config);
+    assert_at_least_once("503 and dropped calls", &all_frames(&objects), &lab.sink.received());
 }
 
 #[test]
