@@ -1,0 +1,34 @@
+//! End-to-end tests: the program as users run it, between an AWS emulator that checks signatures and a
+//! syslog server that demands a client certificate.
+//!
+//! `scripts/test` installs both servers and runs these tests; they are not part of a plain `cargo test`.
+//! What must arrive is worked out in [`feeds`], apart from the program's own code; what did arrive is
+//! compared byte for byte in [`frames`].
+
+// The apparatus.
+mod aws;
+mod balancer;
+mod collector;
+mod emulator;
+mod feeds;
+mod frames;
+mod lab;
+mod notices;
+mod pki;
+mod process;
+mod relay;
+mod syslogng;
+
+// The cases.
+mod apparatus;
+mod commands;
+mod credentials;
+mod messages;
+mod outages;
+mod outputs;
+mod poison;
+mod services;
+mod shutdown;
+mod switches;
+mod trust;
+mod volume;

@@ -1,0 +1,90 @@
+//! The other outputs: a relay over plain TCP, the console, several at once.
+
+use serde_json::{Value, json};
+
+use crate::feeds::{self, Object, gzip};
+use crate::frames::{assert_exactly, frame};
+use crate::lab::Lab;
+use crate::process::{PATIENCE, wait_for};
+use crate::relay::Relay;
+
+#[test]
+fn a_relay_gets_every_byte_as_it_is() {
+    let lab = Lab::new("relay");
+    let relay = Relay::start();
+    let lines: Vec<Vec<u8>> = vec![
+        b"plain".to_vec(),
+        b"a tab\tand a NUL \0 in it".to_vec(),
+        b"not UTF-8: \xff\xfe\x80".to_vec(),
+        b" leading and trailing ".to_vec(),
+        b"a carriage return \r within".to_vec(),
+        vec![b'x'; 3 << 20],
+    ];
+    let frames = lines.iter().map(|line| frame("my.app.relay", line)).collect();
+    let object = Object { key: "odd.gz".into(), bytes: gzip(&lines.join(&b'\n')), frames };
+    lab.put_and_announce(std::slice::from_ref(&object));
+    let service =
+        json!({"file_format": {"type": "line_split_processor"}, "routing_template": "my.app.relay"});
+    let outputs = json!({"relay_1": to_relay(&relay)});
+    lab.drain_all(&with_outputs(&lab, json!({"custom_service": service}), outputs));
+    arrive_at(&relay, &object);
+}
+
+#[test]
+fn the_console_gets_the_frames_and_the_log_goes_elsewhere() {
+    let lab = Lab::new("console");
+    let object = feeds::vpc("c1", 200);
+    lab.put_and_announce(std::slice::from_ref(&object));
+    let outputs = json!({"console_1": {"type": "console"}});
+    let ended = lab.drain_all(&with_outputs(&lab, json!({"aws_sqs_vpc": {}}), outputs));
+    assert_exactly(&object.frames, &[ended.stdout]);
+    assert!(!ended.log.is_empty());
+}
+
+#[test]
+fn every_event_goes_to_every_output() {
+    let lab = Lab::new("both-outputs");
+    let relay = Relay::start();
+    let object = feeds::vpc("b1", 2000);
+    lab.put_and_announce(std::slice::from_ref(&object));
+    let devo = json!({"type": "devo_platform", "config": lab.devo("client")});
+    let outputs = json!({"devo_1": devo, "relay_1": to_relay(&relay)});
+    lab.drain_all(&with_outputs(&lab, json!({"aws_sqs_vpc": {}}), outputs));
+    assert_exactly(&object.frames, &lab.sink.received());
+    arrive_at(&relay, &object);
+}
+
+#[test]
+fn one_output_away_keeps_the_message() {
+    let lab = Lab::new("one-away");
+    let object = feeds::vpc("o1", 100);
+    lab.put_and_announce(std::slice::from_ref(&object));
+    let devo = json!({"type": "devo_platform", "config": lab.devo("client")});
+    let nowhere =
+        json!({"type": "syslog", "config": {"address": "127.0.0.1", "port": crate::process::free_port()}});
+    let outputs = json!({"devo_1": devo, "relay_1": nowhere});
+    let mut collector = lab.run(&with_outputs(&lab, json!({"aws_sqs_vpc": {}}), outputs), &[]);
+    collector.wait_until("delivery to the one that is there", || lab.sink.received_bytes() > 0);
+    collector.wait_for_log("(?i)refused");
+    collector.stop();
+    assert_eq!(lab.queue.peek().len(), 1, "the message is still in the queue");
+}
+
+fn to_relay(relay: &Relay) -> Value {
+    json!({"type": "syslog", "config": {"address": "127.0.0.1", "port": relay.port}})
+}
+
+fn with_outputs(lab: &Lab, services: Value, outputs: Value) -> Value {
+    let mut config = lab.config(services);
+    config["outputs"] = outputs;
+    config
+}
+
+/// The relay's reader may be a moment behind.
+fn arrive_at(relay: &Relay, object: &Object) {
+    let bytes = || relay.received().iter().map(Vec::len).sum::<usize>() as u64;
+    wait_for("the relay", PATIENCE, || bytes() > crate::frames::message_bytes(&object.frames));
+    let mut last = 0;
+    wait_for("the relay to be quiet", PATIENCE, || std::mem::replace(&mut last, bytes()) == bytes());
+    assert_exactly(&object.frames, &relay.received());
+}

@@ -1,0 +1,20 @@
+//! Throw-away certificates, made once a run by `pki.sh`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The file NAME.crt or NAME.key of `pki.sh`.
+pub fn file(name: &str) -> PathBuf {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(make).join(name)
+}
+
+fn make() -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pki");
+    let _ = std::fs::remove_dir_all(&directory);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/pki.sh");
+    let status = Command::new(script).arg(&directory).status().expect("pki.sh can be run");
+    assert!(status.success(), "pki.sh failed: see {}/openssl.log", directory.display());
+    directory
+}

@@ -1,0 +1,97 @@
+//! What cannot be delivered goes to the dead-letter queue by the queue's own policy, never away, and holds
+//! nothing else up.
+
+use serde_json::json;
+
+use crate::aws::Queue;
+use crate::feeds::{self, Object};
+use crate::frames::{assert_at_least_once, assert_exactly, compare};
+use crate::lab::Lab;
+use crate::notices;
+
+#[test]
+fn unknown_bodies() {
+    let lab = Lab::with_few_receives("unknown-bodies");
+    let good = feeds::vpc("good", 50);
+    lab.queue.send(&[r#"{"hello":"world"}"#.into(), "not JSON at all".into(), "[]".into()]);
+    lab.put_and_announce(std::slice::from_ref(&good));
+    let ended = lab.drain_but(3, &lab.config(json!({"aws_sqs_vpc": {}})));
+    assert_exactly(&good.frames, &lab.sink.received());
+    assert!(ended.log.contains("WARN") || ended.log.contains("ERROR"), "log:\n{}", ended.log);
+}
+
+#[test]
+fn a_truncated_object_delivers_what_is_whole() {
+    let lab = Lab::with_few_receives("truncated");
+    let good = feeds::fdr("good", 300);
+    let mut bad = feeds::fdr("bad", 2000);
+    bad.bytes.truncate(bad.bytes.len() / 2);
+    lab.put_and_announce(&[copy(&good), copy(&bad)]);
+    let ended = lab.drain_but(1, &lab.config(json!({"aws_sqs_fdr": {}})));
+    let received = lab.sink.received();
+    assert_at_least_once("truncated object", &good.frames, &only(&received, "\"good-"));
+    let of_bad = compare(&bad.frames, &only(&received, "\"bad-"));
+    let arrived = bad.frames.len() - of_bad.missing.len();
+    assert!(arrived > 500 && arrived < 1500, "about half the records are whole: {arrived} of 2000 arrived");
+    assert!(of_bad.strangers.is_empty() && of_bad.fragments == 0, "half records: {:?}", of_bad.strangers);
+    assert!(ended.log.contains(&bad.key) && ended.log.contains(&lab.bucket), "log:\n{}", ended.log);
+}
+
+#[test]
+fn a_wrong_checksum_is_noticed() {
+    let lab = Lab::with_few_receives("checksum");
+    let mut bad = feeds::fdr("bad", 200);
+    let crc = bad.bytes.len() - 8;
+    bad.bytes[crc] ^= 1;
+    lab.put_and_announce(&[copy(&bad)]);
+    let ended = lab.drain_but(1, &lab.config(json!({"aws_sqs_fdr": {}})));
+    assert!(ended.log.contains(&bad.key), "log:\n{}", ended.log);
+}
+
+#[test]
+fn a_missing_object_is_tried_again_then_left() {
+    let lab = Lab::with_few_receives("missing");
+    let good = feeds::vpc("good", 50);
+    lab.put_and_announce(std::slice::from_ref(&good));
+    lab.announce(["AWSLogs/1/vpcflowlogs/never-there.log.gz"]);
+    let ended = lab.drain_but(1, &lab.config(json!({"aws_sqs_vpc": {}})));
+    assert_exactly(&good.frames, &lab.sink.received());
+    assert!(ended.log.contains("never-there.log.gz"), "log:\n{}", ended.log);
+}
+
+#[test]
+fn a_missing_object_may_be_skipped() {
+    let lab = Lab::new("missing-skip");
+    lab.announce(["AWSLogs/1/vpcflowlogs/never-there.log.gz"]);
+    let mut config = lab.config(json!({"aws_sqs_vpc": {}}));
+    config["inputs"]["sqs_collector"]["missing_object"] = json!("skip");
+    lab.drain_all(&config);
+}
+
+#[test]
+fn draining_says_that_something_stays() {
+    let lab = Lab::new("drain-stays");
+    // Without a dead-letter queue the message would come again for ever.
+    let queue = Queue::create("drain-stays-2", None);
+    let good = feeds::vpc("good", 50);
+    lab.put(std::slice::from_ref(&good));
+    queue.send(&[notices::s3_created(&lab.bucket, &[&good.key]), "not JSON at all".into()]);
+    let mut config = lab.config(json!({"aws_sqs_vpc": {}}));
+    config["inputs"]["sqs_collector"]["base_url"] = json!(queue.url);
+    let ended = lab.drain(&config);
+    assert_eq!(ended.code, Some(1), "log:\n{}", ended.log);
+    assert_eq!(queue.peek().len(), 1, "the unreadable message is still there");
+    lab.sink_is_quiet();
+    assert_exactly(&good.frames, &lab.sink.received());
+}
+
+fn copy(object: &Object) -> Object {
+    Object { key: object.key.clone(), bytes: object.bytes.clone(), frames: vec![] }
+}
+
+/// The lines that contain `mark`.
+fn only(received: &[Vec<u8>], mark: &str) -> Vec<Vec<u8>> {
+    let lines = received.iter().flat_map(|r| r.split(|b| *b == b'\n'));
+    let marked = lines.filter(|l| memchr::memmem::find(l, mark.as_bytes()).is_some());
+    marked.map(<[u8]>::to_vec).collect()
+}

@@ -1,0 +1,100 @@
+//! Stopping: what is in hand is finished if it can be, and everything else is given back at once.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::feeds::{self, Object, all_frames};
+use crate::frames::{assert_at_least_once, message_bytes};
+use crate::lab::Lab;
+use crate::process::{PATIENCE, wait_for};
+
+#[test]
+fn under_load() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let lab = Lab::new(if signal == Signal::TERM { "stop-term" } else { "stop-int" });
+        let objects = load(&lab);
+        let mut collector = lab.run(&config(&lab, 25), &[]);
+        collector.wait_until("a quarter of the stream", || lab.sink.received_bytes() > total(&objects) / 4);
+        collector.signal(signal);
+        assert_eq!(collector.end(PATIENCE).code, Some(0));
+        all_is_given_back(&lab);
+        lab.drain_all(&config(&lab, 25));
+        assert_at_least_once("stopped under load", &all_frames(&objects), &lab.sink.received());
+    }
+}
+
+#[test]
+fn with_a_sink_that_does_not_read() {
+    let lab = Lab::new("stop-frozen");
+    let objects = load(&lab);
+    let mut collector = lab.run(&config(&lab, 3), &[]);
+    collector.wait_until("the stream's beginning", || lab.sink.received_bytes() > 0);
+    lab.sink.freeze();
+    collector.signal(Signal::TERM);
+    let ended = collector.end(PATIENCE);
+    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    all_is_given_back(&lab);
+    lab.sink.thaw();
+    lab.drain_all(&config(&lab, 25));
+    assert_at_least_once("stopped with a frozen sink", &all_frames(&objects), &lab.sink.received());
+}
+
+#[test]
+fn the_second_signal_stops_at_once() {
+    let lab = Lab::new("stop-twice");
+    let objects = load(&lab);
+    let mut collector = lab.run(&config(&lab, 600), &[]);
+    collector.wait_until("the stream's beginning", || lab.sink.received_bytes() > 0);
+    lab.sink.freeze();
+    collector.signal(Signal::TERM);
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(!collector.is_ended(), "the first signal waits for the work in hand");
+    collector.signal(Signal::TERM);
+    collector.end(PATIENCE);
+    assert!(!lab.queue.is_empty());
+    lab.sink.thaw();
+    // What was held is not given back by one that stops at once: its lease runs out.
+    lab.drain_all(&config(&lab, 25));
+    assert_at_least_once("stopped at once", &all_frames(&objects), &lab.sink.received());
+}
+
+#[test]
+fn while_idle() {
+    let lab = Lab::new("stop-idle");
+    let mut config = config(&lab, 25);
+    config["inputs"]["sqs_collector"]["sqs_wait_timeout"] = json!(20);
+    let mut collector = lab.run(&config, &[]);
+    collector.wait_for_log("."); // it has started
+    std::thread::sleep(Duration::from_secs(1));
+    collector.signal(Signal::TERM);
+    assert_eq!(collector.end(PATIENCE).code, Some(0));
+}
+
+/// Every message left is visible, long before its lease would end.
+fn all_is_given_back(lab: &Lab) {
+    let left = lab.queue.peek();
+    assert!(!left.is_empty(), "the stop came in mid-stream");
+    let held = left.iter().filter(|m| !m.visible).count();
+    assert_eq!(held, 0, "messages still in flight, of {} left", left.len());
+    wait_for("no dead letters", PATIENCE, || lab.dead_letters.is_empty());
+}
+
+fn load(lab: &Lab) -> Vec<Object> {
+    let objects: Vec<_> = (0..40).map(|i| feeds::fdr(&format!("{i:03}"), 2500)).collect();
+    lab.put_and_announce(&objects);
+    objects
+}
+
+fn total(objects: &[Object]) -> u64 {
+    objects.iter().map(|o| message_bytes(&o.frames)).sum()
+}
+
+fn config(lab: &Lab, shutdown_seconds: u64) -> Value {
+    let mut config = lab.config(json!({"aws_sqs_fdr": {}}));
+    config["globals"]["shutdown_timeout"] = json!(shutdown_seconds);
+    config["inputs"]["sqs_collector"]["sqs_visibility_timeout"] =
+        json!(if shutdown_seconds > 100 { 10 } else { 600 });
+    config
+}
