@@ -46,8 +46,15 @@ impl Leases {
         let (message_id, receipt_handle, receive_count) = message;
         let expires = asked + self.visibility;
         self.next += 1;
-        let lease =
-            Lease { message_id, receipt_handle, receive_count, slot, received: asked, expires, lost: false };
+        let lease = Lease {
+            message_id,
+            receipt_handle,
+            receive_count,
+            _slot: slot,
+            received: asked,
+            expires,
+            lost: false,
+        };
         self.held.insert(self.next, lease);
         self.next
     }
