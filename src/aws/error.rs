@@ -232,7 +232,7 @@ impl Error {
         let Details { action, resource, .. } = &*self.0;
         let who = "Allow it in the identity's policy and in the resource's own";
         match *action {
-            "s3:GetObject" => format!(
+            "s3:GetObject" | "s3:GetObjectVersion" => format!(
                 "{who}: {action} on {}; or is kms:Decrypt on the bucket's key missing? Without s3:ListBucket a \
                  missing object is reported like this, too",
                 self.arn()

@@ -149,7 +149,8 @@ const DENIED: &[&str] = &[
     "UnrecognizedClient",
 ];
 
-const ELSEWHERE: &[&str] = &["AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect"];
+const ELSEWHERE: &[&str] =
+    &["AuthorizationHeaderMalformed", "IllegalLocationConstraint", "PermanentRedirect", "TemporaryRedirect"];
 
 /// `com.amazonaws.sqs#QueueDoesNotExist`, `AWS.SimpleQueueService.NonExistentQueue` -> the last word.
 /// A URL may follow a colon (`Code:http://…`).

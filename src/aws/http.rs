@@ -316,6 +316,49 @@ mod tests {
         assert_eq!(fault.kind, Kind::BadRequest);
     }
 
+    /// One TLS handshake with a self-signed certificate for `localhost`, then one answer.
+    fn tls_server() -> (String, String, std::thread::JoinHandle<()>) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key.into())
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let thread = std::thread::spawn(move || {
+            let (tcp, _) = listener.accept().unwrap();
+            let mut tls =
+                rustls::StreamOwned::new(rustls::ServerConnection::new(Arc::new(config)).unwrap(), tcp);
+            let (mut seen, mut piece) = (Vec::new(), [0; 4096]);
+            while !seen.ends_with(b"{}") {
+                // A client that refuses the certificate ends here.
+                let Ok(count) = tls.read(&mut piece) else { return };
+                seen.extend_from_slice(&piece[..count]);
+            }
+            tls.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+        });
+        (endpoint, made.cert.pem(), thread)
+    }
+
+    #[test]
+    fn the_bundle_is_trusted_and_nothing_else() {
+        let (endpoint, pem, thread) = tls_server();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(pem.as_bytes()).unwrap();
+        let http = Http::with(1, Proxies::default(), Some(file.path())).unwrap();
+        assert_eq!(http.send(&request(&endpoint), &[]).unwrap().read_all(10).unwrap(), b"ok");
+        thread.join().unwrap();
+
+        let (endpoint, _, thread) = tls_server();
+        let fault = http.send(&request(&endpoint), &[]).unwrap_err();
+        assert!(fault.message.contains("certificate"), "{}", fault.message);
+        thread.join().unwrap();
+    }
+
     #[test]
     fn a_wrong_bundle_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();

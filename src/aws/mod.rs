@@ -48,3 +48,4 @@ pub use self::queue::Sqs;
 pub use self::request::Request;
 pub use self::s3::GetObject;
 pub use self::sqs::{Attributes, Failure, Message, Redrive};
+pub use self::sts::{AssumeRole, CallerIdentity};

@@ -167,6 +167,7 @@ impl Shared {
         let base = self.base.load()?;
         let Some(chain) = &self.chain else { return Ok(base) };
         chain.roles.iter().try_fold(base, |credentials, role| {
+            log::debug!("assuming {}", role.arn);
             let sts = Sts::new(chain.client.acting_as(Provider::fixed(credentials)));
             sts.assume_role(&AssumeRole {
                 role_arn: &role.arn,
