@@ -1,4 +1,53 @@
 //! aws-to-devo: moves AWS-side logs to Devo at the speed of the machine.
+//!
+//! # The way a log goes
+//!
+//! ```text
+//! receive ──► resolve ──► fetch ──► decode ──► frame ──► send ──► ack ──► settle
+//! SQS poll    body to     ranged    inflate,   header +   TLS      all     delete /
+//! (threads)   objects     GETs      split      record     pool     parts   extend
+//!             (pure)      (threads) (rayon)    (rayon)    (threads) done   (threads)
+//! ```
+//!
+//! | from → to | what crosses | how | bound |
+//! |---|---|---|---|
+//! | receive → fetch | [`resolve::Task`], an object of a message | channel | tasks per fetcher |
+//! | fetch → decode | [`decode::Payload`], compressed bytes in order | a job on the rayon pool | bytes: [`budget::Budget`] |
+//! | frame → send | [`frame::Batch`], whole frames | channel per output | batches per sender |
+//! | send → settle | [`ack::Outcome`], through [`ack::Ack`] | channel per input | messages in work |
+//!
+//! Waits go downstream only: fetch waits for workers, workers for senders, senders for the network.
+//!
+//! # The promise
+//!
+//! An SQS message is deleted only when every frame of every object that it names is known to have
+//! reached the peer. [`ack`] counts, and forgetting counts as failure; [`send`] says what "reached"
+//! means; [`receive`] deletes, or gives back.
+//!
+//! # Modules, in the order of the flow
+//!
+//! | module | what | touches the world |
+//! |---|---|---|
+//! | [`cli`] | the commands, one file each, thin | yes |
+//! | [`config`] | the file as written (the vendor's keys) -> [`config::Config`], valid by construction | files |
+//! | [`limits`] | every bound in one place, with its reason | no |
+//! | [`pipeline`] | makes the channels and threads; the last stage starts first and stops last | threads |
+//! | [`services`] | the registry of services; rules, fields and tag templates | no |
+//! | [`receive`] | SQS polling, leases (visibility), settling (delete, extend, release) | sockets |
+//! | [`resolve`] | message body -> objects | no |
+//! | [`fetch`] | object -> payload: ranged GETs | sockets |
+//! | [`decode`] | payload -> records: inflate, JSON, lines | no |
+//! | [`frame`] | record -> syslog frame in a batch | no |
+//! | [`send`] | batch -> Devo, relay, console: connection, unconfirmed window, resend | sockets |
+//! | [`ack`] | the promise | no |
+//! | [`aws`] | signed calls: wire formats (pure), client and credentials | sockets |
+//! | [`telemetry`] | counters by stage, statistics lines, what is wrong at present | log |
+//! | [`stop`], [`backoff`], [`budget`] | ending, waiting, sharing a bounded amount | threads |
+//! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` | sockets |
+//!
+//! `receive`, `fetch` and `send` never import each other, and pure modules use no sockets, files,
+//! threads or clocks: `tests/directions.rs` reads the `use crate::` lines and checks it.
+
 pub mod ack;
 pub mod aws;
 pub mod backoff;

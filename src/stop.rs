@@ -1,2 +1,58 @@
-//! stop
-pub use crate::aws::Stop;
+//! A request to stop that cuts waits short.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// A flag that many threads watch; waits end at once when it is raised. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    raised: AtomicBool,
+    gate: Mutex<()>,
+    changed: Condvar,
+}
+
+impl Stop {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Raises the flag, for good.
+    pub fn stop(&self) {
+        // Under the lock, so that no waiter looks at the flag and then sleeps through the call.
+        let _held = self.0.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.raised.store(true, Ordering::Release);
+        self.0.changed.notify_all();
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.0.raised.load(Ordering::Acquire)
+    }
+
+    /// Sleeps for `duration`, less when the flag is raised. True: it is raised.
+    pub fn wait(&self, duration: Duration) -> bool {
+        let held = self.0.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = |(): &mut ()| !self.is_stopped();
+        let _held = self.0.changed.wait_timeout_while(held, duration, running);
+        self.is_stopped()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_raised_flag_ends_the_longest_wait() {
+        let stop = Stop::new();
+        assert!(!stop.wait(Duration::ZERO));
+        let other = stop.clone();
+        let waiter = std::thread::spawn(move || other.wait(Duration::from_secs(3600)));
+        stop.stop();
+        assert!(waiter.join().unwrap());
+        assert!(stop.wait(Duration::from_secs(3600)));
+    }
+}

@@ -103,8 +103,10 @@ struct Inner {
     /// Shares not yet ended, the `Ack` itself among them. Zero once, then settled.
     open: AtomicUsize,
     worst: AtomicU8,
-    settle: Mutex<Option<Box<dyn FnOnce(Outcome) + Send>>>,
+    settle: Mutex<Option<Settle>>,
 }
+
+type Settle = Box<dyn FnOnce(Outcome) + Send>;
 
 #[cfg(test)]
 mod tests {

@@ -151,8 +151,8 @@ fn append(reader: &mut impl Read, wanted: u64, into: &mut Vec<u8>) -> Result<u64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::Stop;
     use crate::aws::testing::{Server, Step, answer, cut_short};
+    use crate::stop::Stop;
 
     const OBJECT: GetObject<'_> =
         GetObject { bucket: "logs", key: "a/b.gz", version_id: None, start: 2, len: 4, if_match: None };

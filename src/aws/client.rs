@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use super::backoff::{Stop, delay};
 use super::credentials::Credentials;
 use super::endpoint;
 use super::error::{Error, Kind};
@@ -13,8 +12,12 @@ use super::http::{Answer, Fault, Http};
 use super::provider::Provider;
 use super::request::Request;
 use super::sign::sign;
+use crate::backoff::Backoff;
 use crate::config;
-use crate::limits::{AWS_ANSWER_BYTES_MAX, AWS_ATTEMPTS, AWS_BACKOFF_MAX, AWS_REFUSAL_BYTES_MAX};
+use crate::limits::{
+    AWS_ANSWER_BYTES_MAX, AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX, AWS_REFUSAL_BYTES_MAX,
+};
+use crate::stop::Stop;
 
 /// Calls AWS as one identity, from one region. Clones share connections, credentials and clock.
 #[derive(Clone)]
@@ -130,7 +133,7 @@ impl Client {
         request: &Request,
         mut read: impl FnMut(&mut Answer) -> Result<T, Fault>,
     ) -> Result<T, Error> {
-        let mut tries = Tries::default();
+        let mut tries = Tries::new();
         loop {
             let credentials = self.provider.credentials()?;
             match self.once(request, &credentials, &mut read) {
@@ -178,9 +181,7 @@ impl Client {
         let goes_on = match error.kind() {
             Kind::Skewed => !std::mem::replace(&mut tries.clock_set, true) && self.correct_clock(&error),
             Kind::Expired => !std::mem::replace(&mut tries.renewed, true) && self.renew(used),
-            Kind::Throttled | Kind::Transient => {
-                tries.made < AWS_ATTEMPTS && self.back_off(tries.made, &error)
-            }
+            Kind::Throttled | Kind::Transient => tries.made < AWS_ATTEMPTS && self.back_off(tries, &error),
             _ => false,
         };
         if goes_on { Ok(()) } else { Err(error.after(tries.made)) }
@@ -203,19 +204,28 @@ impl Client {
     }
 
     /// False: the program is being stopped.
-    fn back_off(&self, made: u32, error: &Error) -> bool {
+    fn back_off(&self, tries: &mut Tries, error: &Error) -> bool {
         let asked_for = error.retry_after().map(|wait| wait.min(AWS_BACKOFF_MAX));
-        let wait = asked_for.unwrap_or_else(|| delay(made, fastrand::f64));
-        log::debug!("try {made} of {AWS_ATTEMPTS} failed, next in {wait:?}: {error}");
+        let wait = asked_for.unwrap_or_else(|| tries.backoff.pause());
+        log::debug!("try {} of {AWS_ATTEMPTS} failed, next in {wait:?}: {error}", tries.made);
         !self.stop.wait(wait)
     }
 }
 
-#[derive(Debug, Default)]
+/// What has been tried for one call.
+#[derive(Debug)]
 struct Tries {
     made: u32,
     clock_set: bool,
     renewed: bool,
+    backoff: Backoff,
+}
+
+impl Tries {
+    fn new() -> Tries {
+        let backoff = Backoff::new(AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX);
+        Tries { made: 0, clock_set: false, renewed: false, backoff }
+    }
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ struct Details {
     resource: String,
     endpoint: String,
     region: String,
-    /// Shortened: `AKIA…MPLE`.
+    /// As [`shown_key_id`] makes it.
     key_id: Option<String>,
     /// 0: no answer.
     status: u16,
@@ -63,7 +63,7 @@ impl Error {
     /// AWS answered, and the answer is no.
     pub fn refused(request: &Request, key_id: &str, refusal: Refusal) -> Self {
         let mut error = Self::local(request, refusal.kind(), refusal.message);
-        error.0.key_id = Some(shortened(key_id));
+        error.0.key_id = Some(shown_key_id(key_id));
         error.0.status = refusal.status;
         error.0.code = refusal.code;
         error.0.server_time = refusal.server_time;
@@ -142,7 +142,7 @@ impl Error {
     }
 
     pub(super) fn with_key(mut self, key_id: &str) -> Self {
-        self.0.key_id = Some(shortened(key_id));
+        self.0.key_id = Some(shown_key_id(key_id));
         self
     }
 
@@ -276,8 +276,12 @@ impl Error {
     }
 }
 
-/// Enough of an access key id to know it again, not enough to copy it: `AKIA…MPLE`.
-pub fn shortened(key_id: &str) -> String {
+/// An access key id for people. It is no secret (IAM user guide, "Managing access keys"); but what does not
+/// look like one may be a secret that was put in the wrong place, of which only the ends are shown.
+pub fn shown_key_id(key_id: &str) -> String {
+    if key_id.len() >= 16 && key_id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()) {
+        return key_id.to_owned();
+    }
     let chars = key_id.chars().collect::<Vec<_>>();
     if chars.len() < 12 {
         return "…".to_owned();
@@ -310,12 +314,16 @@ mod tests {
     #[test]
     fn a_wrong_secret_says_which_call_key_and_region() {
         let text = refused("sqs:ReceiveMessage", "https://q/123456789012/logs", 403, "SignatureDoesNotMatch");
-        for part in
-            ["sqs:ReceiveMessage", "https://q/123456789012/logs", "403", "AKIA…MPLE", "eu-west-1", "secret"]
-        {
+        for part in [
+            "sqs:ReceiveMessage",
+            "https://q/123456789012/logs",
+            "403",
+            "AKIAIOSFODNN7EXAMPLE",
+            "eu-west-1",
+            "secret",
+        ] {
             assert!(text.contains(part), "{part} in {text}");
         }
-        assert!(!text.contains("AKIAIOSFODNN7EXAMPLE"), "{text}");
     }
 
     #[test]
@@ -344,8 +352,9 @@ mod tests {
     }
 
     #[test]
-    fn key_ids_are_shortened() {
-        assert_eq!(shortened("AKIAIOSFODNN7EXAMPLE"), "AKIA…MPLE");
-        assert_eq!(shortened("short"), "…");
+    fn key_ids_are_shown_and_misplaced_secrets_are_not() {
+        assert_eq!(shown_key_id("AKIAIOSFODNN7EXAMPLE"), "AKIAIOSFODNN7EXAMPLE");
+        assert_eq!(shown_key_id("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"), "wJal…EKEY");
+        assert_eq!(shown_key_id("short"), "…");
     }
 }

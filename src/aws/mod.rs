@@ -9,13 +9,11 @@
 //! | `s3`, `sqs`, `sts` | requests to bytes, answers to types | no |
 //! | `error`, `failure` | what went wrong, for operators and for callers; its forms on the wire | no |
 //! | `proxy` | which proxy, if any, leads to a host | no |
-//! | `backoff` | the stop flag, waits between tries | threads |
 //! | `http` | the agent: pool, time-outs, certificates | sockets |
 //! | `client` | sign, send, classify, try again | sockets, clock |
 //! | `provider` | keys and roles, refreshed before they expire | sockets, clock |
 //! | `queue`, `bucket`, `identity` | [`Sqs`], [`S3`], [`Sts`]: the calls the stages make | sockets |
 
-pub mod backoff;
 pub mod bucket;
 pub mod client;
 pub mod credentials;
@@ -36,7 +34,6 @@ pub mod sts;
 #[cfg(test)]
 mod testing;
 
-pub use self::backoff::Stop;
 pub use self::bucket::{Part, S3};
 pub use self::client::{Client, Clock};
 pub use self::credentials::Credentials;

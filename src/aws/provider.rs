@@ -254,8 +254,8 @@ impl fmt::Debug for Provider {
 mod tests {
     use super::*;
     use crate::aws::Kind;
-    use crate::aws::Stop;
     use crate::aws::testing::{Server, Step, answer, key};
+    use crate::stop::Stop;
 
     fn file(base: Option<&str>, cross: Option<&str>) -> config::Credentials {
         let key = config::AccessKey { id: "AKIABASE".into(), secret: "hush".into(), session_token: None };

@@ -5,13 +5,13 @@ use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::Stop;
 use super::client::Client;
 use super::credentials::Credentials;
 use super::http::Http;
 use super::provider::Provider;
 use super::proxy::Proxies;
 use crate::config::Endpoints;
+use crate::stop::Stop;
 
 /// What the server does with one connection, after it has read the request.
 pub enum Step {

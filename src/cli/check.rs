@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::config::problem::Kind;
+use super::check_online;
 use crate::config::{self, Config, Environment, Loaded, Problem, Problems, Severity};
 
 /// Exit code of a configuration that `run` would refuse.
@@ -13,7 +13,7 @@ const REFUSED: u8 = 2;
 /// Prints all problems, errors first, and what `run` would do. Exit code 0 or 2.
 pub fn run(path: &Path, online: bool) -> ExitCode {
     let outcome = config::load(path, &Environment::here());
-    let more = |config: &Config| if online { online_problems(config) } else { Vec::new() };
+    let more = |config: &Config| if online { check_online::problems(config) } else { Vec::new() };
     let mut text = Vec::new();
     // Writing to memory does not fail, and a reader that has gone away changes nothing about the result.
     let accepted = report(&mut text, outcome, more).unwrap_or(false);
@@ -63,17 +63,6 @@ fn conclude(out: &mut impl Write, config: Option<&Config>, problems: &[Problem])
             Ok(false)
         }
     }
-}
-
-/// Problems that only the network can show. Nothing is tried yet, and that is said.
-fn online_problems(_: &Config) -> Vec<Problem> {
-    vec![Problem {
-        severity: Severity::Error,
-        kind: Kind::Unsupported,
-        path: "--online".to_owned(),
-        message: "this version cannot try the network yet".to_owned(),
-        advice: "leave --online out".to_owned(),
-    }]
 }
 
 fn count(number: usize, noun: &str) -> String {

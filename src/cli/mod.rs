@@ -1,6 +1,7 @@
 //! The commands: one file each, thin.
 
 pub mod check;
+mod check_online;
 mod log;
 mod run;
 pub mod services;

@@ -27,6 +27,8 @@ pub enum Kind {
     TlsFile,
     /// Allowed, but probably not what was meant.
     Doubtful,
+    /// The network says otherwise (`check --online`).
+    Online,
 }
 
 /// One thing to be changed in the file.

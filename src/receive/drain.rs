@@ -27,11 +27,16 @@ pub struct Drain {
 impl Drain {
     /// What the queue said of itself, after a receive that brought nothing.
     pub fn looks_empty(&mut self, queue: &Attributes, nothing_in_work: bool) -> bool {
-        self.redrive_receives = queue.redrive.as_ref().map(|redrive| redrive.max_receive_count);
+        self.learn(queue);
         let empty =
             nothing_in_work && queue.available == 0 && queue.delayed == 0 && queue.in_flight <= self.parked;
         self.looks = if empty { self.looks + 1 } else { 0 };
         self.is_done()
+    }
+
+    /// Takes in how the queue treats messages that come again.
+    pub fn learn(&mut self, queue: &Attributes) {
+        self.redrive_receives = queue.redrive.as_ref().map(|redrive| redrive.max_receive_count);
     }
 
     pub fn is_done(&self) -> bool {

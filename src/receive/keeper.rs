@@ -7,6 +7,7 @@ use crate::aws::Kind;
 use crate::limits::LEASE_CHECK_INTERVAL;
 
 pub fn run(shared: &Shared) {
+    shared.inspect_queue();
     while !shared.is_finished() {
         shared.settings.abort.wait(LEASE_CHECK_INTERVAL);
         if shared.settings.abort.is_stopped() {

@@ -5,6 +5,7 @@
 //! They share [`Shared`].
 
 mod drain;
+pub mod inspect;
 mod keeper;
 mod leases;
 mod poller;
@@ -143,6 +144,25 @@ impl Shared {
 
     fn is_finished(&self) -> bool {
         self.finished.load(Ordering::Acquire)
+    }
+
+    /// Tells what the queue's settings mean, and learns its redrive policy.
+    fn inspect_queue(&self) {
+        let input = &self.settings.input;
+        match self.settings.settling.attributes() {
+            Ok(queue) => {
+                let (waiting, in_flight) = (queue.available, queue.in_flight);
+                log::info!(
+                    "inputs.{}: {waiting} messages wait in the queue, {in_flight} are in flight",
+                    input.key
+                );
+                for warning in inspect::warnings(&queue, input) {
+                    log::warn!("inputs.{}: {warning}", input.key);
+                }
+                self.drain().learn(&queue);
+            }
+            Err(error) => log::warn!("inputs.{}: the queue's settings cannot be read: {error}", input.key),
+        }
     }
 
     /// Is there nothing more to receive? Asked after a receive that brought nothing.

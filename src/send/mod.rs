@@ -14,4 +14,4 @@ pub mod tls;
 pub mod window;
 
 pub use error::Error;
-pub use pool::{Outputs, Pool, PoolError, PoolSettings};
+pub use pool::{Outputs, Pool, PoolError, PoolSettings, probe};

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::Sender as Channel;
 
-use super::connection::Peer;
+use super::connection::{Connection, Peer};
 use super::console;
 use super::sender::Sender;
 use super::tls::{TlsFileError, client_config};
@@ -84,18 +84,10 @@ impl Pool {
     ) -> Result<Channel<Batch>, PoolError> {
         let (batches, waiting) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * output.senders);
         let name = &output.name;
-        let tls_error = |source| PoolError::Tls { output: name.clone(), source };
-        let peer = match &output.destination {
-            Destination::Console => {
-                let telemetry = Arc::clone(&settings.telemetry);
-                self.spawn(format!("send-{name}"), move || console::run(&waiting, &telemetry))?;
-                return Ok(batches);
-            }
-            Destination::Tcp { address, port } => Peer { address: address.clone(), port: *port, tls: None },
-            Destination::Tls { address, port, files } => {
-                let tls = Some(client_config(files).map_err(tls_error)?);
-                Peer { address: address.clone(), port: *port, tls }
-            }
+        let Some(peer) = peer(output)? else {
+            let telemetry = Arc::clone(&settings.telemetry);
+            self.spawn(format!("send-{name}"), move || console::run(&waiting, &telemetry))?;
+            return Ok(batches);
         };
         let health = Arc::new(Health::new(format!("outputs.{name}")));
         let returned = crossbeam_channel::unbounded();
@@ -118,6 +110,32 @@ impl Pool {
         self.threads.push(thread);
         Ok(())
     }
+}
+
+/// Makes one connection to an output and closes it: nothing is sent.
+///
+/// # Errors
+/// Why it cannot be made, in the same words that the log would use.
+pub fn probe(output: &Output) -> Result<(), String> {
+    let Some(peer) = peer(output).map_err(|e| e.to_string())? else { return Ok(()) };
+    let connection = Connection::open(&peer).map_err(|e| e.to_string())?;
+    match connection.close(&Stop::new()) {
+        // A relay may well keep its end open; a refused certificate is another matter.
+        Err(error) if error.is_lasting() => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}
+
+/// None: the console.
+fn peer(output: &Output) -> Result<Option<Peer>, PoolError> {
+    let (address, port, files) = match &output.destination {
+        Destination::Console => return Ok(None),
+        Destination::Tcp { address, port } => (address, port, None),
+        Destination::Tls { address, port, files } => (address, port, Some(files)),
+    };
+    let tls_error = |source| PoolError::Tls { output: output.name.clone(), source };
+    let tls = files.map(client_config).transpose().map_err(tls_error)?;
+    Ok(Some(Peer { address: address.clone(), port: *port, tls }))
 }
 
 impl Outputs {

@@ -82,7 +82,7 @@ fn all_is_given_back(lab: &Lab) {
 }
 
 fn load(lab: &Lab) -> Vec<Object> {
-    let objects: Vec<_> = (0..40).map(|i| feeds::fdr(&format!("{i:03}"), 2500)).collect();
+    let objects: Vec<_> = (0..400).map(|i| feeds::fdr(&format!("{i:03}"), 500)).collect();
     lab.put_and_announce(&objects);
     objects
 }

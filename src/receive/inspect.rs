@@ -1,0 +1,35 @@
+//! What a queue's own settings mean for us: looked at once, at the start, and by `check --online`.
+
+use std::time::Duration;
+
+use crate::aws::Attributes;
+use crate::config::Input;
+
+/// A message may wait for its object's whole way, several times; a queue that forgets sooner loses logs.
+const RETENTION_ADVISED_MIN: Duration = Duration::from_secs(24 * 3600);
+
+/// Sentences about what an operator should know, without the input's name.
+pub fn warnings(queue: &Attributes, input: &Input) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if queue.redrive.is_none() && input.ack_messages {
+        warnings.push(
+            "the queue has no redrive policy: a message that can never be read comes again until it expires. \
+             Give the queue a dead-letter queue"
+                .to_owned(),
+        );
+    }
+    if let Some(own) = queue.visibility_timeout.filter(|own| *own != input.visibility_timeout) {
+        warnings.push(format!(
+            "sqs_visibility_timeout ({} s) is used instead of the queue's own ({} s)",
+            input.visibility_timeout.as_secs(),
+            own.as_secs()
+        ));
+    }
+    if let Some(retention) = queue.retention.filter(|retention| *retention < RETENTION_ADVISED_MIN) {
+        warnings.push(format!(
+            "the queue forgets messages after {} s: logs are lost when anything is down for longer",
+            retention.as_secs()
+        ));
+    }
+    warnings
+}

@@ -1,0 +1,96 @@
+//! The rules of direction between modules (see `src/lib.rs`), read off the sources themselves.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Stages that do their work without the outside world.
+const PURE: [&str; 5] = ["services", "resolve", "decode", "frame", "ack"];
+
+/// What a pure module may not touch. `Instant` and `Timestamp` are values; asking for the time is not.
+const WORLD: [&str; 10] = [
+    "std::net",
+    "std::fs",
+    "std::thread",
+    "Instant::now",
+    "SystemTime::now",
+    "Timestamp::now",
+    "ureq::",
+    "std::env",
+    "std::process",
+    "thread::sleep",
+];
+
+/// Who may not use whom.
+const FORBIDDEN: [(&str, &[&str]); 9] = [
+    ("receive", &["fetch", "send", "pipeline", "cli", "testbed", "frame"]),
+    ("fetch", &["receive", "send", "pipeline", "cli", "testbed", "frame"]),
+    ("send", &["receive", "fetch", "pipeline", "cli", "testbed", "aws", "decode"]),
+    ("decode", &["frame", "receive", "fetch", "send", "pipeline", "cli", "aws", "config", "telemetry"]),
+    ("services", &["receive", "fetch", "send", "pipeline", "cli", "aws", "config", "frame"]),
+    ("resolve", &["receive", "fetch", "send", "pipeline", "cli", "aws", "config", "frame", "decode"]),
+    ("frame", &["receive", "fetch", "send", "pipeline", "cli", "aws", "config"]),
+    ("aws", &["receive", "fetch", "send", "pipeline", "cli", "frame", "decode", "resolve", "testbed"]),
+    ("ack", &["receive", "fetch", "send", "pipeline", "cli", "aws", "config", "frame", "decode", "resolve"]),
+];
+
+#[test]
+fn no_module_uses_one_that_it_must_not_know() {
+    for (module, forbidden) in FORBIDDEN {
+        for (file, text) in sources(module) {
+            for other in forbidden {
+                let named =
+                    text.contains(&format!("crate::{other}::")) || text.contains(&format!("crate::{other};"));
+                assert!(!named, "{} uses {other}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn pure_modules_do_not_touch_the_world() {
+    for module in PURE {
+        for (file, text) in sources(module) {
+            for part in WORLD {
+                assert!(!text.contains(part), "{} uses {part}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_stays_in_its_places() {
+    let places = ["decode/inflate/libdeflate.rs", "send/outq.rs"];
+    let found: Vec<_> = sources("")
+        .into_iter()
+        .filter(|(_, text)| text.lines().any(|line| line.contains("unsafe {") || line.contains("unsafe fn")))
+        .map(|(file, _)| file)
+        .collect();
+    for file in &found {
+        assert!(places.iter().any(|place| file.ends_with(place)), "unsafe code in {}", file.display());
+    }
+    assert_eq!(found.len(), places.len(), "a place is listed that holds none: {found:?}");
+}
+
+/// The module's files with their text, tests left out.
+fn sources(module: &str) -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(module), &mut files);
+    assert!(!files.is_empty(), "no sources of {module:?}");
+    let text = |file: PathBuf| {
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap().to_owned();
+        (file, code)
+    };
+    files.into_iter().filter(|file| !file.ends_with("tests.rs")).map(text).collect()
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
