@@ -93,6 +93,16 @@ pub const OBJECTS_WAITING_PER_FETCHER: usize = 4;
 pub const OBJECT_ATTEMPTS: u32 = 3;
 /// Wait between these tries.
 pub const OBJECT_RETRY_DELAY: Duration = Duration::from_millis(400);
+/// First and longest wait between tries while no object of an input can be read.
+pub const OUTAGE_BACKOFF_FIRST: Duration = Duration::from_millis(500);
+pub const OUTAGE_BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// An object that cannot be read goes back to the queue after this, whatever the others do.
+pub const OUTAGE_PATIENCE: Duration = Duration::from_secs(3600);
+/// SQS hands out no more than 120,000 messages of a queue at a time: close to it, empty receives are
+/// no proof of an empty queue.
+pub const IN_FLIGHT_ALARM: u64 = 115_000;
+/// How often a queue that gives nothing is asked for its depth.
+pub const DEPTH_INTERVAL: Duration = Duration::from_secs(60);
 
 // ---- sending ------------------------------------------------------------------------------------
 

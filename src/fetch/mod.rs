@@ -6,6 +6,7 @@
 //! waits for its own parts works on those that are up, so that there is always someone to do them.
 
 mod object;
+mod outage;
 mod parts;
 mod stream;
 
@@ -22,7 +23,7 @@ use crate::decode::{Bounds, Decoder, Payload, Work};
 use crate::limits::OBJECT_BYTES_MIN;
 use crate::resolve::{Source, Task};
 use crate::stop::Stop;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Health, Telemetry};
 use parts::Parts;
 
 /// What the threads share.
@@ -47,6 +48,8 @@ pub struct Settings {
 pub struct InputSettings {
     pub s3: S3,
     pub missing_object: MissingObject,
+    /// Of the input's buckets.
+    pub health: Arc<Health>,
 }
 
 /// Starts `threads` threads. They end when the channel of tasks is closed and empty.

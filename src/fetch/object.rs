@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::Fetcher;
+use super::outage::Attempts;
 use super::parts::{Range, Target};
 use crate::ack::Outcome;
 use crate::aws::{Error, Kind};
 use crate::budget::Permit;
 use crate::config::MissingObject;
 use crate::decode::{Payload, Work};
-use crate::limits::{OBJECT_ATTEMPTS, OBJECT_BYTES_MIN, OBJECT_RETRY_DELAY, PART_BYTES};
+use crate::limits::{OBJECT_BYTES_MIN, PART_BYTES};
 use crate::resolve::Object;
 
 /// An object that has been begun.
@@ -61,22 +62,18 @@ impl Fetcher {
         work.ack.close(Outcome::Retry);
     }
 
-    /// Reads the first part, and the rest too if the whole may be held. Tries again when the object is
-    /// not there yet, or is replaced meanwhile.
+    /// Reads the first part, and the rest too if the whole may be held. Tries again where that may help.
     fn begin(&self, object: &Object, input: usize) -> Result<Begun, Failure> {
-        let mut attempt = 1;
+        let health = &self.settings.inputs[input].health;
+        let mut attempts = Attempts::new(health);
         loop {
             match self.begin_once(object, input) {
-                Err(Failure::Aws(error))
-                    if matches!(error.kind(), Kind::NotFound | Kind::Changed)
-                        && attempt < OBJECT_ATTEMPTS =>
-                {
-                    attempt += 1;
-                    if self.settings.abort.wait(OBJECT_RETRY_DELAY) {
-                        return Err(Failure::Stopped);
-                    }
+                Err(Failure::Aws(error)) if attempts.wait(&error, &self.settings.stop) => (),
+                Ok(begun) => {
+                    health.works();
+                    return Ok(begun);
                 }
-                outcome => return outcome,
+                failed => return failed,
             }
         }
     }

@@ -21,13 +21,15 @@ use crate::limits::{
 use crate::receive::{self, Receiver};
 use crate::send::{Outputs, Pool, PoolSettings};
 use crate::stop::Stop;
-use crate::telemetry::{Telemetry, Trouble};
+use crate::telemetry::{Health, Telemetry, Trouble};
 use worker::Worker;
 
 /// All stages, running.
 pub struct Pipeline {
     telemetry: Arc<Telemetry>,
     receivers: Vec<Receiver>,
+    /// Of the inputs' buckets.
+    buckets: Vec<Arc<Health>>,
     fetchers: Vec<JoinHandle<()>>,
     pool: Pool,
     http: Http,
@@ -70,6 +72,11 @@ impl Pipeline {
         let http = Http::new(threads_that_call(config))?;
         let clients: Vec<Client> = config.inputs.iter().map(|input| client(&http, input, &abort)).collect();
         let queues = queues(config, &clients, &stop)?;
+        let buckets: Vec<_> = config
+            .inputs
+            .iter()
+            .map(|input| Arc::new(Health::new(format!("inputs.{}: objects", input.key))))
+            .collect();
 
         let pool_settings = PoolSettings {
             window_bytes: memory.window,
@@ -89,7 +96,13 @@ impl Pipeline {
             .context("cannot start the worker threads")?;
         let (tasks, waiting) = crossbeam_channel::bounded(OBJECTS_WAITING_PER_FETCHER * globals.fetchers);
         let fetch_settings = fetch::Settings {
-            inputs: config.inputs.iter().zip(&clients).map(fetch_side).collect(),
+            inputs: config
+                .inputs
+                .iter()
+                .zip(&clients)
+                .zip(&buckets)
+                .map(|((input, client), health)| fetch_side(input, client, health))
+                .collect(),
             budget: Budget::new(memory.compressed),
             whole_object_bytes_max: memory.whole_object,
             bounds: bounds(&memory),
@@ -120,7 +133,18 @@ impl Pipeline {
             receivers.push(Receiver::start(settings).context("cannot start the receiver threads")?);
         }
         let shutdown_timeout = globals.shutdown_timeout;
-        Ok(Pipeline { telemetry, receivers, fetchers, pool, http, drain, shutdown_timeout, stop, abort })
+        Ok(Pipeline {
+            telemetry,
+            receivers,
+            buckets,
+            fetchers,
+            pool,
+            http,
+            drain,
+            shutdown_timeout,
+            stop,
+            abort,
+        })
     }
 
     pub fn telemetry(&self) -> &Arc<Telemetry> {
@@ -154,7 +178,9 @@ impl Pipeline {
         let now = Instant::now();
         let patience =
             |trouble: &Trouble| if trouble.lasting { DRAIN_PATIENCE_LASTING } else { DRAIN_PATIENCE };
-        let troubles = self.receivers.iter().map(Receiver::trouble).chain([self.pool.trouble()]);
+        let buckets = self.buckets.iter().map(|health| health.trouble());
+        let troubles =
+            self.receivers.iter().map(Receiver::trouble).chain(buckets).chain([self.pool.trouble()]);
         let given_up = troubles
             .flatten()
             .find(|trouble| now.saturating_duration_since(trouble.since) >= patience(trouble));
@@ -210,8 +236,9 @@ fn outputs_of(input: &Input, outputs: &Outputs) -> Outputs {
     if input.do_not_send { Outputs::none() } else { outputs.clone() }
 }
 
-fn fetch_side((input, client): (&Input, &Client)) -> fetch::InputSettings {
-    fetch::InputSettings { s3: S3::new(client.clone()), missing_object: input.missing_object }
+fn fetch_side(input: &Input, client: &Client, health: &Arc<Health>) -> fetch::InputSettings {
+    let s3 = S3::new(client.clone());
+    fetch::InputSettings { s3, missing_object: input.missing_object, health: Arc::clone(health) }
 }
 
 fn bounds(memory: &MemoryShares) -> Bounds {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::aws::Attributes;
 use crate::config::Input;
+use crate::limits::IN_FLIGHT_ALARM;
 
 /// A message may wait for its object's whole way, several times; a queue that forgets sooner loses logs.
 const RETENTION_ADVISED_MIN: Duration = Duration::from_secs(24 * 3600);
@@ -32,4 +33,31 @@ pub fn warnings(queue: &Attributes, input: &Input) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// What an empty receive may really mean. None: the queue looks healthy.
+pub fn depth_warning(queue: &Attributes) -> Option<String> {
+    (queue.available > 0 && queue.in_flight >= IN_FLIGHT_ALARM).then(|| {
+        format!(
+            "{} messages are in flight, and SQS hands out no more than 120,000: {} wait although receives come \
+             back empty. Messages are received faster than they are deleted: are other collectors stuck?",
+            queue.in_flight, queue.available
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_at_its_limit_in_flight_is_told_from_an_empty_one() {
+        let queue = |available, in_flight| Attributes { available, in_flight, ..Attributes::default() };
+        assert!(
+            depth_warning(&queue(5, 120_000))
+                .is_some_and(|text| text.contains("120000") || text.contains("120,000"))
+        );
+        assert_eq!(depth_warning(&queue(0, 120_000)), None);
+        assert_eq!(depth_warning(&queue(5, 100)), None);
+    }
 }

@@ -14,6 +14,7 @@ mod settler;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crossbeam_channel::{Sender, unbounded};
 
@@ -21,7 +22,7 @@ use crate::ack::Outcome;
 use crate::aws::{Attributes, Sqs};
 use crate::budget::Budget;
 use crate::config;
-use crate::limits::MESSAGES_IN_WORK_MAX;
+use crate::limits::{DEPTH_INTERVAL, MESSAGES_IN_WORK_MAX};
 use crate::resolve::Task;
 use crate::stop::Stop;
 use crate::telemetry::{Health, Telemetry, Trouble};
@@ -64,6 +65,8 @@ struct Shared {
     settled: Sender<Settled>,
     health: Health,
     drain: Mutex<Drain>,
+    /// When the queue's depth is to be looked at again.
+    next_depth: Mutex<Instant>,
     /// Everything has ended; the remaining threads may end too.
     finished: AtomicBool,
 }
@@ -88,6 +91,7 @@ impl Receiver {
             settled,
             health: Health::new(format!("inputs.{}", input.key)),
             drain: Mutex::new(Drain::default()),
+            next_depth: Mutex::new(Instant::now() + DEPTH_INTERVAL),
             finished: AtomicBool::new(false),
             settings,
         });
@@ -162,6 +166,25 @@ impl Shared {
                 self.drain().learn(&queue);
             }
             Err(error) => log::warn!("inputs.{}: the queue's settings cannot be read: {error}", input.key),
+        }
+    }
+
+    /// After a receive that brought nothing: from time to time, is the queue really empty?
+    fn watch_depth(&self) {
+        let now = Instant::now();
+        let mut next = self.next_depth.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if now < *next {
+            return;
+        }
+        *next = now + DEPTH_INTERVAL;
+        drop(next);
+        match self.settings.settling.attributes() {
+            Ok(queue) => {
+                if let Some(warning) = inspect::depth_warning(&queue) {
+                    log::warn!("inputs.{}: {warning}", self.settings.input.key);
+                }
+            }
+            Err(error) => log::debug!("inputs.{}: {error}", self.settings.input.key),
         }
     }
 

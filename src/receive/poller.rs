@@ -55,6 +55,7 @@ fn pause_after_nothing(shared: &Shared, wait: Duration, asked: Instant) {
     if shared.settings.drain && shared.queue_is_drained() {
         return;
     }
+    shared.watch_depth();
     let least = wait.max(DRAIN_WAIT_TIME);
     shared.settings.stop.wait(least.saturating_sub(asked.elapsed()));
 }

@@ -1,6 +1,7 @@
 //! What is wrong with a thing at present: logged once, and again from time to time, not at every
 //! attempt.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,8 @@ pub struct Health {
     /// Its path in the configuration.
     name: String,
     trouble: Mutex<Option<Trouble>>,
+    /// How often it has worked.
+    successes: AtomicU64,
 }
 
 /// It does not work at present.
@@ -28,11 +31,16 @@ pub struct Trouble {
 
 impl Health {
     pub fn new(name: impl Into<String>) -> Health {
-        Health { name: name.into(), trouble: Mutex::new(None) }
+        Health { name: name.into(), trouble: Mutex::new(None), successes: AtomicU64::new(0) }
     }
 
     pub fn trouble(&self) -> Option<Trouble> {
         self.lock().clone()
+    }
+
+    /// Grows with every success: unchanged between two failures, it was not just the one who asks.
+    pub fn successes(&self) -> u64 {
+        self.successes.load(Ordering::Relaxed)
     }
 
     /// It failed.
@@ -57,6 +65,7 @@ impl Health {
 
     /// It works.
     pub fn works(&self) {
+        self.successes.fetch_add(1, Ordering::Relaxed);
         if let Some(trouble) = self.lock().take() {
             log::info!("{}: works again after {} failures", self.name, trouble.attempts);
         }

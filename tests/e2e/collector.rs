@@ -36,7 +36,8 @@ impl Collector {
         let number = std::fs::read_dir(directory).unwrap().count();
         let stdout = directory.join(format!("collector.{number}.out"));
         let stderr = directory.join(format!("collector.{number}.log"));
-        let program = Path::new(env!("CARGO_BIN_EXE_aws-to-devo"));
+        let program = std::env::var_os("A2D_PROGRAM");
+        let program = program.as_deref().map_or(Path::new(env!("CARGO_BIN_EXE_aws-to-devo")), Path::new);
         let mut command = process::command(program, arguments, &stdout, &stderr);
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_foreign(&name.to_string_lossy())) {
             command.env_remove(name);
