@@ -44,8 +44,9 @@ impl Partial {
         self.bytes.extend_from_slice(piece);
     }
 
+    /// Would a record that has come to the end of `piece` still be within the bound?
     #[inline]
-    fn check(&self, piece: &[u8]) -> Result<(), Error> {
+    pub fn check(&self, piece: &[u8]) -> Result<(), Error> {
         let fits = piece.len() <= self.max.saturating_sub(self.bytes.len());
         if fits { Ok(()) } else { Err(Error::RecordTooLarge { max: self.max }) }
     }
