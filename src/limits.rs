@@ -185,11 +185,10 @@ pub const INFLATE_WINDOW_BYTES: usize = 256 * KIB;
 /// they needed: one big object must not hold its memory for ever, two sizes in turn must not
 /// allocate each time.
 pub const SCRATCH_IDLE_OBJECTS: u32 = 16;
-/// One record. Fifty times the largest event that Devo's table documentation speaks of; beyond it
-/// the object is not what its service says it is (no line ends, one endless value).
+/// One record. Events over 1 MiB occur, and a whole JSON document may be one; beyond this the object
+/// is not what its service says it is (no line ends, one endless value).
 pub const RECORD_BYTES_MAX: usize = 64 * MIB;
-/// Log bytes for one compressed byte. Logs reach 5 to 30, pathological ones 200; deflate itself ends
-/// at 1032.
+/// Log bytes for one compressed byte. Logs reach 5 to 30; deflate itself ends at 1032.
 pub const EXPANSION_RATIO_MAX: u64 = 500;
 /// No object is refused for its ratio before it has inflated to this much: a few kilobytes of equal
 /// lines are harmless.

@@ -28,9 +28,15 @@ enum State {
         bracket: u8,
         line_ended: bool,
     },
-    Inside(Value),
+    Inside {
+        value: Value,
+        /// It is an array whose first element is an object: what stands in it are the records.
+        array_of_objects: bool,
+    },
     /// Behind the first value, on its line.
-    After,
+    After {
+        array_of_objects: bool,
+    },
 }
 
 impl Detector {
@@ -51,7 +57,7 @@ impl Detector {
     pub fn finish(&self) -> Shape {
         match self.state {
             // An open value: the JSON splitter says what is missing.
-            State::Inside(_) => Shape::Json,
+            State::Inside { .. } | State::After { array_of_objects: true } => Shape::Json,
             _ => Shape::Lines,
         }
     }
@@ -79,18 +85,22 @@ impl Detector {
                 (b'"' | b'}', b'{') | (b'{' | b'[' | b'"' | b']', b'[') if *line_ended => {
                     Step::Decided(Shape::Json)
                 }
-                (b'"' | b'}', b'{') | (b'{' | b'[' | b'"' | b']', b'[') => self.enter(),
+                (b'"' | b'}', b'{') | (b'{' | b'[' | b'"' | b']', b'[') => {
+                    let array_of_objects = data[0] == b'{' && *bracket == b'[';
+                    self.enter(array_of_objects)
+                }
                 _ => Step::Decided(Shape::Lines),
             },
-            State::Inside(value) => match follow(value, data) {
+            State::Inside { value, array_of_objects } => match follow(value, data) {
                 Followed::Ended(length) => {
-                    self.state = State::After;
+                    self.state = State::After { array_of_objects: *array_of_objects };
                     Step::On(length)
                 }
                 Followed::Open => Step::On(data.len()),
                 Followed::Decided(shape) => Step::Decided(shape),
             },
-            State::After => match data[0] {
+            State::After { array_of_objects } => match data[0] {
+                b'\n' if *array_of_objects => Step::Decided(Shape::Json),
                 b' ' | b'\t' | b'\r' => Step::On(1),
                 b'{' | b'[' | b',' | RECORD_SEPARATOR => Step::Decided(Shape::Json),
                 _ => Step::Decided(Shape::Lines),
@@ -109,12 +119,12 @@ impl Detector {
     }
 
     /// What stands behind the bracket may be JSON: follow the value from its bracket on.
-    fn enter(&mut self) -> Step {
+    fn enter(&mut self, array_of_objects: bool) -> Step {
         let State::Opened { bracket, .. } = self.state else { return Step::On(0) };
         let Ok(mut value) = Value::begin(bracket, 0) else { return Step::Decided(Shape::Lines) };
         // One open bracket neither ends a value nor is a fault.
         let _ = value.advance(&[bracket], 0);
-        self.state = State::Inside(value);
+        self.state = State::Inside { value, array_of_objects };
         Step::On(0)
     }
 }
@@ -165,7 +175,7 @@ mod tests {
         assert_eq!(shape(b"{\"a\":1}\n{\"a\":2}\n"), Shape::Lines);
         assert_eq!(shape(b" \r\n{\"a\":\"}\\\"\"} \r\n"), Shape::Lines);
         assert_eq!(shape(b"{}"), Shape::Lines);
-        assert_eq!(shape(b"[{},{}]\n"), Shape::Lines);
+        assert_eq!(shape(b"[\"a\",\"b\"]\n[\"c\"]\n"), Shape::Lines);
     }
 
     #[test]
@@ -175,6 +185,8 @@ mod tests {
         assert_eq!(shape(b"[\n{\"a\":1}]"), Shape::Json);
         assert_eq!(shape(b"{\"a\":1}{\"a\":2}"), Shape::Json);
         assert_eq!(shape(b"{\"a\":1}, {\"a\":2}"), Shape::Json);
+        assert_eq!(shape(b"[{},{}]\n"), Shape::Json);
+        assert_eq!(shape(b"[{}]"), Shape::Json);
         assert_eq!(shape(b"\x1e{\"a\":1}\n"), Shape::Json);
         assert_eq!(shape(b"{\"a\":1"), Shape::Json);
     }

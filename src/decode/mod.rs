@@ -35,9 +35,9 @@ use split::Split;
 pub enum Format {
     /// LF-separated lines; the first `header_lines` non-empty ones are dropped.
     Lines { header_lines: u32 },
-    /// JSON values one after another, with or without white space between them. A top-level array
-    /// stands for its elements. With a `path`, the records are what lies under these keys: the
-    /// elements of an array there, or the value itself.
+    /// JSON values one after another, with white space, commas, RS (RFC 7464) or nothing between
+    /// them. A top-level array stands for its elements. With a `path`, the records are what lies
+    /// under these keys: the elements of an array there, or the value itself (a `null` is none).
     Json { path: Vec<String> },
     /// The first bytes decide: JSON values, or lines (the vendor's `split_or_unseparated_processor`).
     Detect,

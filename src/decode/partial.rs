@@ -17,7 +17,7 @@ impl Partial {
     /// The record goes on after `piece`.
     pub fn hold(&mut self, piece: &[u8]) -> Result<(), Error> {
         self.check(piece)?;
-        self.bytes.extend_from_slice(piece);
+        self.append(piece);
         Ok(())
     }
 
@@ -28,14 +28,25 @@ impl Partial {
         if self.bytes.is_empty() {
             return Ok(whole(piece));
         }
-        self.bytes.extend_from_slice(piece);
+        self.append(piece);
         let answer = whole(&self.bytes);
         self.bytes.clear();
         Ok(answer)
     }
 
+    /// Doubles like any `Vec`, but never beyond the largest record. `piece` has been checked.
+    fn append(&mut self, piece: &[u8]) {
+        let length = self.bytes.len() + piece.len();
+        if length > self.bytes.capacity() {
+            let capacity = length.max((2 * self.bytes.capacity()).min(self.max));
+            self.bytes.reserve_exact(capacity - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(piece);
+    }
+
+    /// Would a record that has come to the end of `piece` still be within the bound?
     #[inline]
-    fn check(&self, piece: &[u8]) -> Result<(), Error> {
+    pub fn check(&self, piece: &[u8]) -> Result<(), Error> {
         let fits = piece.len() <= self.max.saturating_sub(self.bytes.len());
         if fits { Ok(()) } else { Err(Error::RecordTooLarge { max: self.max }) }
     }
@@ -52,6 +63,13 @@ mod tests {
         partial.hold(b"c").unwrap();
         assert_eq!(partial.complete(b"de", <[u8]>::to_vec).unwrap(), b"abcde");
         assert_eq!(partial.complete(b"xy", <[u8]>::to_vec).unwrap(), b"xy");
+    }
+
+    #[test]
+    fn memory_is_bounded_as_the_record_is() {
+        let mut partial = Partial::new(1000);
+        (0..100).for_each(|_| partial.hold(b"0123456789").unwrap());
+        assert!(partial.bytes.capacity() <= 1000);
     }
 
     #[test]

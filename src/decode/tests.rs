@@ -175,6 +175,17 @@ fn damaged_zstd_gives_the_blocks_before_the_damage() {
 }
 
 #[test]
+fn a_bad_zstd_block_header_costs_no_earlier_block() {
+    // A frame without content size; one raw block, then a header of the reserved block type.
+    let raw = |content: &[u8]| [&((content.len() as u32) << 3).to_le_bytes()[..3], content].concat();
+    let object =
+        [&[0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x00][..], &raw(b"a\nb\n"), &[0x06, 0, 0], &[0; 9]].concat();
+    let decoded = decode(&object, &LINES);
+    assert_eq!(decoded.records, [b"a", b"b"]);
+    assert!(matches!(decoded.result, Err(Error::Corrupt { compression: Compression::Zstd, offset: 0, .. })));
+}
+
+#[test]
 fn a_member_over_the_scratch_is_streamed() {
     let text = sample(60_000);
     let object = [gzip(&text), gzip(b"end\n"), gzip(&text)].concat();

@@ -65,11 +65,13 @@ pub(super) struct Zstd {
 enum State {
     /// Between frames; so much of the next one's magic number is there.
     Magic { bytes: [u8; 4], filled: usize },
-    /// `wanted`: the input that the library would like next. One block at a time, so that an error
-    /// takes no earlier block with it. `pending`: it has more output than the window took.
+    /// `wanted`: the input that the library would like next. `pending`: it has more output than the
+    /// window took.
     Frame { wanted: usize, pending: bool },
 }
 
+/// RFC 8878, 3.1.1.2: bytes of a block's header.
+const BLOCK_HEADER: usize = 3;
 const BETWEEN: State = State::Magic { bytes: [0; 4], filled: 0 };
 
 impl Zstd {
@@ -125,7 +127,10 @@ impl Zstd {
         if input.is_empty() && !pending {
             return Step::on(0, 0);
         }
-        self.run(&input[..input.len().min(wanted.max(1))], window)
+        // What it wants ends with the next block's header. Given apart, a bad header cannot take the
+        // block before it along: a call that fails has no output.
+        let block = if wanted > BLOCK_HEADER { wanted - BLOCK_HEADER } else { wanted.max(1) };
+        self.run(&input[..input.len().min(block)], window)
     }
 
     fn run(&mut self, input: &[u8], window: &mut [u8]) -> Step {

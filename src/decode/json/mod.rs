@@ -198,7 +198,13 @@ impl Json {
             }
             Ok(None) if record => self.partial.hold(&data[pos..])?,
             Ok(None) => {}
-            Err(fault) => return Err(self.fault(fault)),
+            Err(fault) => {
+                if record {
+                    // Cut into chunks, the record would have met its bound before the fault.
+                    self.partial.check(&data[pos..fault.at])?;
+                }
+                return Err(self.fault(fault));
+            }
         }
         Ok(data.len())
     }

@@ -108,6 +108,16 @@ fn a_record_over_the_bound() {
     }
 }
 
+#[test]
+fn the_bound_comes_before_a_fault_behind_it() {
+    for size in [1, 100] {
+        let mut json = Json::new(Vec::new(), 10);
+        let result =
+            br#"{"a":"0123456789"]"#.chunks(size).try_for_each(|chunk| json.push(chunk, 0, &mut |_| {}));
+        assert_eq!(result, Err(Error::RecordTooLarge { max: 10 }));
+    }
+}
+
 /// Documents as a log source might write them, with keys that are hard to tell apart.
 fn tree() -> impl Strategy<Value = Tree> {
     let leaf = prop_oneof![

@@ -1,0 +1,48 @@
+//! Whatever the bytes, and however they are cut: no panic, and the same records and error.
+
+use std::io::Write;
+
+use aws_to_devo::decode::{Bounds, Decoder, Error, Format, Scratch};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+/// The first byte chooses the compression and the format's variant, the second one the chunks; the
+/// rest is the object, or what is compressed to become it.
+pub fn check(input: &[u8], format: impl Fn(u8) -> Format) {
+    let [variant, size, content @ ..] = input else { return };
+    let object = &match variant >> 6 {
+        0 | 1 => content.to_vec(),
+        2 => gzip(content),
+        _ => {
+            let (first, second) = content.split_at(content.len() / 2);
+            [gzip(first), gzip(second)].concat()
+        }
+    };
+    let whole = decode(object, format(*variant), Bounds::default(), object.len());
+    let parts = decode(object, format(*variant), Bounds::default(), usize::from(*size) + 1);
+    assert_eq!(whole, parts);
+    let small = Bounds { scratch_bytes_max: 0, record_bytes_max: 16, ..Bounds::default() };
+    let whole = decode(object, format(*variant), small, object.len());
+    let parts = decode(object, format(*variant), small, usize::from(*size) + 1);
+    assert_eq!(whole, parts);
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(content).expect("a Vec takes everything");
+    encoder.finish().expect("a Vec takes everything")
+}
+
+fn decode(object: &[u8], format: Format, bounds: Bounds, size: usize) -> (Vec<Vec<u8>>, Result<(), Error>) {
+    let (mut decoder, mut scratch) = (Decoder::new(format, bounds), Scratch::new());
+    let mut records = Vec::new();
+    let mut chunks = object.chunks(size.max(1)).peekable();
+    loop {
+        let chunk = chunks.next().unwrap_or_default();
+        let last = chunks.peek().is_none();
+        let result = decoder.push(chunk, last, &mut scratch, &mut |record| records.push(record.bytes.to_vec()));
+        if last || result.is_err() {
+            return (records, result);
+        }
+    }
+}

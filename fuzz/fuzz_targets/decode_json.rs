@@ -1,0 +1,11 @@
+#![no_main]
+
+mod chunks;
+
+use aws_to_devo::decode::Format;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| chunks::check(input, |byte| {
+    let path = ["a", "b"].iter().take(usize::from(byte % 3)).map(|&key| key.to_owned()).collect();
+    Format::Json { path }
+}));
