@@ -116,7 +116,9 @@ pub fn describe_format(format: &Format) -> String {
         },
         Format::CloudWatch { body: EventBody::Event } => "CloudWatch log events".to_owned(),
         Format::CloudWatch { body: EventBody::Message } => "messages of CloudWatch log events".to_owned(),
-        Format::Envelopes { detail } => format!("JSON, or what it holds in {} or logEvents", detail.join(".")),
+        Format::Envelopes { detail } => {
+            format!("JSON, or what it holds in {} or logEvents", detail.join("."))
+        }
         Format::Incapsula => "lines under an Imperva header".to_owned(),
         Format::Latin1(inner) => format!("{}, Latin-1", describe_format(inner)),
     }

@@ -159,7 +159,12 @@ mod tests {
     /// Byte by byte, without a bound.
     fn naive(text: &[u8], header_lines: usize) -> Vec<Vec<u8>> {
         let line = |record: Vec<u8>| record.strip_suffix(b"\r").map_or(record.clone(), <[u8]>::to_vec);
-        naive_pieces(text).into_iter().map(line).filter(|record| !record.is_empty()).skip(header_lines).collect()
+        naive_pieces(text)
+            .into_iter()
+            .map(line)
+            .filter(|record| !record.is_empty())
+            .skip(header_lines)
+            .collect()
     }
 
     fn naive_pieces(text: &[u8]) -> Vec<Vec<u8>> {
@@ -185,10 +190,7 @@ mod tests {
 
     #[test]
     fn quoted_line_feeds_do_not_end_a_record() {
-        assert_eq!(
-            records("\"a\",\"b\nc\"\r\n\r\nd\n\"e\r\n\n\""),
-            ["\"a\",\"b\nc\"", "d", "\"e\r\n\n\""]
-        );
+        assert_eq!(records("\"a\",\"b\nc\"\r\n\r\nd\n\"e\r\n\n\""), ["\"a\",\"b\nc\"", "d", "\"e\r\n\n\""]);
         assert_eq!(records("\"a \"\"b\"\"\nc\"\nd"), ["\"a \"\"b\"\"\nc\"", "d"]);
         assert_eq!(records(" \"a\",x\"b\nc\"\nd\n"), [" \"a\",x\"b\nc\"", "d"]);
     }

@@ -122,3 +122,99 @@ impl Incapsula {
 }
 
 const SEPARATOR: &[u8] = b"|==|";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::Decoder;
+    use super::super::inflate::samples::{gzip, zlib};
+    use super::*;
+    use crate::decode::{Compression, Format};
+
+    const HEADER: &[u8] = b"accountId:1\r\nkey:\nformat:CEF\n|==|\n";
+
+    fn split(text: &[u8], size: usize) -> (Vec<Vec<u8>>, Result<(), Error>) {
+        let (mut decoder, mut scratch) = (Decoder::new(Format::Incapsula, Bounds::default()), Scratch::new());
+        let mut records = Vec::new();
+        let mut chunks = text.chunks(size).peekable();
+        loop {
+            let chunk = chunks.next().unwrap_or_default();
+            let last = chunks.peek().is_none();
+            let mut sink = |record: Record<'_>| records.push(record.bytes.to_vec());
+            let result = decoder.push(chunk, last, &mut scratch, &mut sink);
+            if last || result.is_err() {
+                return (records, result);
+            }
+        }
+    }
+
+    /// The same in any chunks.
+    fn records(text: &[u8]) -> (Vec<Vec<u8>>, Result<(), Error>) {
+        let whole = split(text, text.len().max(1));
+        for size in 1..text.len().min(60) {
+            assert_eq!(split(text, size), whole, "{size}");
+        }
+        whole
+    }
+
+    #[test]
+    fn a_body_is_lines_however_it_is_packed() {
+        let body = b"CEF:0|a\r\n\nCEF:0|b";
+        for packed in [body.to_vec(), zlib(body), gzip(body)] {
+            let text = [HEADER, &packed].concat();
+            for text in [&text, &gzip(&text)] {
+                assert_eq!(records(text), (vec![b"CEF:0|a".to_vec(), b"CEF:0|b".to_vec()], Ok(())));
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_alone_holds_no_record() {
+        for text in [HEADER, HEADER.trim_ascii_end(), &[HEADER, &zlib(b"")].concat(), b""] {
+            assert_eq!(records(text), (vec![], Ok(())));
+        }
+    }
+
+    #[test]
+    fn an_encrypted_body_is_an_error_that_says_so() {
+        let text = [b"accountId:1\npublicKeyId:3\nkey:YWJj\n|==|\n", &zlib(b"x")[..]].concat();
+        let (found, result) = records(&text);
+        assert_eq!((found.len(), &result), (0, &Err(Error::Encrypted)));
+        assert!(result.unwrap_err().to_string().contains("encrypted"));
+    }
+
+    #[test]
+    fn a_text_without_a_header_is_lines() {
+        let text = b"CEF:0|a\nkey: b\nCEF:0|c|==|";
+        assert_eq!(records(text).0, [&b"CEF:0|a"[..], b"key: b", b"CEF:0|c|==|"]);
+        let long = [&b"line\n".repeat(INCAPSULA_HEADER_BYTES_MAX / 5 + 10)[..], b"|==|\nend"].concat();
+        for size in [100, 1000, long.len()] {
+            let (found, result) = split(&long, size);
+            assert_eq!((found.len(), result), (INCAPSULA_HEADER_BYTES_MAX / 5 + 12, Ok(())));
+        }
+    }
+
+    #[test]
+    fn a_damaged_body_is_an_error() {
+        let packed = zlib(b"CEF:0|a\nCEF:0|b\n");
+        let (_, result) = records(&[HEADER, &packed[..packed.len() - 2]].concat());
+        assert_eq!(result, Err(Error::Truncated { compression: Compression::Zlib, offset: 0 }));
+        let (found, result) = records(&[HEADER, &packed, b"garbage"].concat());
+        assert_eq!(found.len(), 2);
+        assert!(matches!(result, Err(Error::TrailingGarbage { compression: Compression::Zlib, .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_the_same_in_any_chunks(
+            head in r"(a:b\n|key:\n|key:x\n|\|==\||\n){0,6}", body in "[a\n]{0,20}",
+            packed in any::<bool>(), cut in 0..9usize, size in 1..20usize,
+        ) {
+            let mut text = head.into_bytes();
+            text.extend(if packed { zlib(body.as_bytes()) } else { body.into_bytes() });
+            text.truncate(text.len() - cut.min(text.len()));
+            prop_assert_eq!(split(&text, size), split(&text, text.len().max(1)));
+        }
+    }
+}

@@ -24,6 +24,8 @@ mod detect;
 mod documents;
 mod error;
 pub mod format;
+#[cfg(test)]
+mod forms;
 mod incapsula;
 mod inflate;
 mod json;

@@ -90,7 +90,8 @@ impl Text {
     fn piece(&mut self, piece: &[u8], sink: &mut dyn FnMut(Record<'_>)) {
         let Text { file, at_header, names, object } = self;
         let piece = if file.line_separator == b"\n" { line(piece) } else { piece };
-        if piece.is_empty() {
+        // Between other separators, a line end by itself is what a file ends with.
+        if piece.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
             return;
         }
         if std::mem::take(at_header) {

@@ -170,8 +170,7 @@ impl Split {
 impl Splitter {
     fn new(format: Format, bounds: Bounds) -> Self {
         let max = bounds.record_bytes_max;
-        let pieces =
-            |separator: &[u8], each| Splitter::Pieces(Box::new(Pieces::new(separator, each, max)));
+        let pieces = |separator: &[u8], each| Splitter::Pieces(Box::new(Pieces::new(separator, each, max)));
         let documents = |json, each| Splitter::Documents(Box::new(Documents::new(json, each, max)));
         // Documents of their own: an outermost array is none.
         let each_of = |each| documents(Json::new(Vec::new(), max), each);

@@ -36,7 +36,9 @@ impl Names {
     /// The names, if they are known without a header.
     pub(super) fn given(&self) -> Option<Header> {
         match self {
-            Names::Given(names) => Some(Header(names.iter().map(|name| json_string(name.as_bytes())).collect())),
+            Names::Given(names) => {
+                Some(Header(names.iter().map(|name| json_string(name.as_bytes())).collect()))
+            }
             Names::InHeader(_) => None,
         }
     }

@@ -195,7 +195,9 @@ impl Operation {
                 };
                 part.map(Cow::Borrowed)
             }
-            Operation::Replace { to_replace, .. } if !value.contains(to_replace) => Some(Cow::Borrowed(value)),
+            Operation::Replace { to_replace, .. } if !value.contains(to_replace) => {
+                Some(Cow::Borrowed(value))
+            }
             Operation::Replace { to_replace, replace_with } => {
                 Some(Cow::Owned(value.replace(to_replace, replace_with)))
             }

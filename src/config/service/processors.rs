@@ -130,7 +130,12 @@ fn selection(config: &Mapping<'_>) -> Option<Option<Selection>> {
         Ok(set) => Some(Some(Selection::new(indices?, &substrings?, set))),
         Err(error) => {
             let message = format!("the patterns cannot be used together: {error}");
-            config.report.error(Kind::Invalid, config.path_of("regex"), message, "write fewer or shorter ones");
+            config.report.error(
+                Kind::Invalid,
+                config.path_of("regex"),
+                message,
+                "write fewer or shorter ones",
+            );
             None
         }
     }

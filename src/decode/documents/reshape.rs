@@ -44,7 +44,9 @@ impl Writer<'_> {
     /// An object with members comes up; an empty one would be lost.
     fn goes_in(&self, value: &[u8], depth: usize) -> bool {
         let inside = value.strip_prefix(b"{").and_then(|value| value.strip_suffix(b"}"));
-        self.shape.flat && depth < FLAT_DEPTH_MAX && inside.is_some_and(|inside| !walk::trim(inside).is_empty())
+        self.shape.flat
+            && depth < FLAT_DEPTH_MAX
+            && inside.is_some_and(|inside| !walk::trim(inside).is_empty())
     }
 
     /// The key is in `prefix`, as it is written.

@@ -111,7 +111,8 @@ fn control_messages_are_dropped_and_counted() {
 fn each_document_of_a_stream_is_what_it_is() {
     let format = Format::Envelopes { detail: path(&["detail"]) };
     let event = r#"{"message":"{\"eventSource\":\"s3\",\"n\":1.0}"},{"message":"no\njson"}"#;
-    let text = [r#"{"source":"aws.s3","detail":{"a":1}}{"b":2}"#, &envelope(event), r#"{"detail":null}"#].concat();
+    let text =
+        [r#"{"source":"aws.s3","detail":{"a":1}}{"b":2}"#, &envelope(event), r#"{"detail":null}"#].concat();
     let decoded = decode(&text, &format);
     assert_eq!(decoded.result, Ok(()));
     let bodies: Vec<(&str, Newlines)> =
@@ -175,8 +176,14 @@ fn other_shapes() {
         shaped(text, true, &[], &[]),
         [r#"{"a_b":1.50,"a_c_d":[{"e":1}],"a_c_e":{},"f\"":"x\u0041","g":1e400}"#, "5"]
     );
-    assert_eq!(shaped(text, false, &[("g", "G"), ("f\"", "q\"")], &[]), [r#"{"q\"":"x\u0041","G":1e400}"#, "5"]);
-    assert_eq!(shaped(text, true, &[("a_b", "h"), ("g", "g")], &[("h", "i")]), [r#"{"i":1.50,"g":1e400}"#, "5"]);
+    assert_eq!(
+        shaped(text, false, &[("g", "G"), ("f\"", "q\"")], &[]),
+        [r#"{"q\"":"x\u0041","G":1e400}"#, "5"]
+    );
+    assert_eq!(
+        shaped(text, true, &[("a_b", "h"), ("g", "g")], &[("h", "i")]),
+        [r#"{"i":1.50,"g":1e400}"#, "5"]
+    );
     assert_eq!(shaped(r#"{"a":1,"b":2}"#, false, &[], &[("b", "c")]), [r#"{"a":1,"c":2}"#]);
 }
 
@@ -184,7 +191,10 @@ fn other_shapes() {
 fn what_is_too_deep_stays_an_object_and_what_grows_too_large_is_an_error() {
     let deep = [r#"{"a":"#.repeat(40), "1".to_owned(), "}".repeat(40)].concat();
     let key = "a_".repeat(31);
-    assert_eq!(shaped(&deep, true, &[], &[])[0], format!("{{\"{key}a\":{}}}", &deep[32 * 5..deep.len() - 32]));
+    assert_eq!(
+        shaped(&deep, true, &[], &[])[0],
+        format!("{{\"{key}a\":{}}}", &deep[32 * 5..deep.len() - 32])
+    );
     let wide = [r#"{"kkkkkkkkkkkk":{"#, &["\"v\":1"; 10].join(","), "}}"].concat();
     let shape = Shape { flat: true, ..Shape::default() };
     let format = Format::ReshapedJson { path: vec![], shape: shape.into() };

@@ -278,7 +278,9 @@ mod tests {
     #[test]
     fn whole_values() {
         assert!([" {} ", "[1]\n", "12", "\"a\"", "null"].iter().all(|text| is_value(text.as_bytes())));
-        assert!(!["", "{} x", "{}{}", "12 13", "text", "{", "1a"].iter().any(|text| is_value(text.as_bytes())));
+        assert!(
+            !["", "{} x", "{}{}", "12 13", "text", "{", "1a"].iter().any(|text| is_value(text.as_bytes()))
+        );
     }
 
     proptest! {
