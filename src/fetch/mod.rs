@@ -116,12 +116,13 @@ impl Fetcher {
             // Dropped without a word: its message goes back.
             return;
         }
-        let Task { source, service, input, share } = task;
+        let Task { source, service, input, share, turn } = task;
         let work = Box::new(Work {
             decoder: Decoder::new(service.format.clone(), self.settings.bounds),
             source,
             service,
             input,
+            turn,
             ack: Ack::open(move |outcome: Outcome| share.resolve(outcome)),
         });
         match &work.source {
