@@ -100,11 +100,7 @@ impl Pool {
         }
     }
 
-    fn start_output(
-        &mut self,
-        output: &Output,
-        settings: &PoolSettings,
-    ) -> Result<Channels, PoolError> {
+    fn start_output(&mut self, output: &Output, settings: &PoolSettings) -> Result<Channels, PoolError> {
         let (batches, waiting) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * output.senders);
         let name = &output.name;
         let Some(peer) = peer(output)? else {

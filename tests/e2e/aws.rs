@@ -47,6 +47,17 @@ impl Queue {
         Queue { name: name.into(), url: answer["QueueUrl"].as_str().unwrap().into() }
     }
 
+    /// A FIFO queue; its name ends with `.fifo`.
+    pub fn create_fifo(name: &str) -> Queue {
+        let attributes = json!({"FifoQueue": "true", "ContentBasedDeduplication": "true"});
+        let answer = sqs("CreateQueue", json!({"QueueName": name, "Attributes": attributes}));
+        Queue { name: name.into(), url: answer["QueueUrl"].as_str().unwrap().into() }
+    }
+
+    pub fn send_in_group(&self, group: &str, body: &str) {
+        sqs("SendMessage", json!({"QueueUrl": self.url, "MessageBody": body, "MessageGroupId": group}));
+    }
+
     pub fn arn(&self) -> String {
         format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{}", self.name)
     }

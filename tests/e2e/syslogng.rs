@@ -67,6 +67,11 @@ impl SyslogNg {
         self.outputs().iter().filter_map(|p| std::fs::read(p).ok()).collect()
     }
 
+    /// The same as text, for a look at what has come.
+    pub fn received_text(&self) -> String {
+        self.received().iter().map(|file| String::from_utf8_lossy(file).into_owned()).collect()
+    }
+
     fn signal(&self, signal: Signal) {
         self.process.as_ref().expect("the sink runs").signal(signal);
     }
