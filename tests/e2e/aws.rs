@@ -29,6 +29,7 @@ pub struct Queue {
 
 /// One message as it lies in a queue, seen without receiving it.
 pub struct Peek {
+    pub id: String,
     pub visible: bool,
     pub receive_count: u64,
 }
@@ -92,6 +93,7 @@ impl Queue {
 impl Peek {
     fn read(message: &Value) -> Peek {
         Peek {
+            id: message["MessageId"].as_str().unwrap().to_owned(),
             visible: message["IsVisible"].as_bool().unwrap(),
             receive_count: message["ReceiveCount"].as_u64().unwrap(),
         }
