@@ -27,6 +27,8 @@ pub struct Batch {
     pub events: u32,
     /// The batch's part in its object.
     pub share: Share,
+    /// Batches of one lane are sent in the order in which they came; None: in any order.
+    pub lane: Option<u64>,
 }
 
 /// Writes frames one after another into a buffer.
@@ -90,8 +92,8 @@ impl Frames {
     }
 
     /// The frames as a batch that is `share` of its object.
-    pub fn into_batch(self, share: Share) -> Batch {
-        Batch { bytes: Arc::new(self.bytes), events: self.events, share }
+    pub fn into_batch(self, share: Share, lane: Option<u64>) -> Batch {
+        Batch { bytes: Arc::new(self.bytes), events: self.events, share, lane }
     }
 }
 
