@@ -17,6 +17,7 @@ mod json;
 mod lines;
 mod partial;
 mod payload;
+mod simd;
 mod split;
 #[cfg(test)]
 mod tests;
