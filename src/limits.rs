@@ -203,9 +203,6 @@ pub const SNIFF_BYTES: usize = 32;
 /// How far the first line is followed to tell JSON lines from other JSON. A longer one is JSON: cut
 /// at its values, an object on a line of its own is the same record.
 pub const DETECT_BYTES_MAX: usize = MIB;
-/// Brackets inside brackets in one JSON value. Log events stay below 20, parsers give up at 128 to
-/// 1024; the fixed bound keeps the scanner's memory fixed.
-pub const JSON_DEPTH_MAX: usize = 1024;
 
 // ---- formats ------------------------------------------------------------------------------------
 
