@@ -29,14 +29,14 @@ pub fn run(path: &Path, drain: bool) -> ExitCode {
         Err(problems) => {
             super::log::start(false);
             for problem in &problems.0 {
-                log::error!("{problem}");
+                log::error!("{problem:#}");
             }
             return ExitCode::from(REFUSED);
         }
     };
     super::log::start(config.globals.debug);
     for warning in &warnings {
-        log::warn!("{warning}");
+        log::warn!("{warning:#}");
     }
     log::info!(
         "aws-to-devo {} starts{}",
