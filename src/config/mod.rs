@@ -10,7 +10,7 @@ mod load;
 mod memory;
 mod node;
 mod outputs;
-mod permissions;
+pub(crate) mod permissions;
 pub mod problem;
 pub mod registry;
 mod secrets;

@@ -13,7 +13,7 @@ pub(super) fn warn_if_open(path: &Path, key: &str, report: &Report) {
     }
 }
 
-/// False also when nothing is known about it.
-fn is_open(path: &Path) -> bool {
+/// The file's group or everybody may do anything with it. False also when nothing is known about it.
+pub(crate) fn is_open(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
 }

@@ -21,6 +21,7 @@ pub mod process;
 pub mod profile;
 
 use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -33,6 +34,7 @@ use super::error::{Error, Kind, shown_key_id};
 use super::identity::Sts;
 use super::provider::Provider;
 use super::sts::{AssumeRole, AssumeRoleWithWebIdentity};
+use crate::config::permissions;
 use crate::limits::{CREDENTIALS_DOCUMENT_BYTES_MAX, SHARED_FILE_BYTES_MAX, STALE_METADATA_EXTENSION};
 
 /// Values of environment variables, by name.
@@ -309,12 +311,21 @@ fn shared_file(env: &Variables, variable: &str, name: &str) -> Result<(String, V
     match read_text(&path, SHARED_FILE_BYTES_MAX) {
         Ok(text) => {
             let sections = ini::parse(&text).map_err(|fault| wrong(format!("{path}: {fault}")))?;
+            warn_if_open(&path, &sections);
             Ok((path, sections))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Ok((format!("{path} (not there)"), Vec::new()))
         }
         Err(error) => Err(wrong(format!("cannot read {path}: {error}"))),
+    }
+}
+
+/// Each time the file is read: at the start, and when credentials are refreshed.
+fn warn_if_open(path: &str, sections: &[Section]) {
+    let mut keys = sections.iter().flat_map(|section| &section.entries).map(|(key, _)| key);
+    if keys.any(|key| key == "aws_secret_access_key") && permissions::is_open(Path::new(path)) {
+        log::warn!("{path} holds a secret and can be read by other users: chmod 600 {path}");
     }
 }
 
