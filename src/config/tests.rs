@@ -223,6 +223,75 @@ fn paths_are_relative_to_the_files_folder() {
     assert_eq!(files.chain.as_deref(), Some(folder.path().join("chain.crt").as_path()));
 }
 
+/// A configuration with the given credentials, in a file of the given mode; problems and key.
+fn with_credentials(credentials: &str, mode: u32) -> (Vec<String>, Option<AccessKey>) {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str, mode| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        path
+    };
+    for (name, text, mode) in [
+        ("secret", "never-shown/+\n", 0o600),
+        ("open", "never-shown-open", 0o644),
+        ("id", "AKIAFILE\n", 0o600),
+        ("empty", " \n", 0o600),
+        ("lines", "never-shown\nnever-shown", 0o600),
+    ] {
+        write(name, text, mode);
+    }
+    let text = std::fs::read_to_string(testdata("valid/minimal.yaml")).unwrap();
+    let text = text.replace("    id: 1\n", &format!("    id: 1\n    credentials: {credentials}\n"));
+    let file = write("config.yaml", &text, mode);
+    let value = |name: &str| (name == "SECRET").then(|| "never-shown-variable".to_owned());
+    let environment = Environment { variable: Box::new(value), ..environment() };
+    let (problems, config) = match load(&file, &environment) {
+        Ok(Loaded { mut config, warnings }) => (warnings, config.inputs.remove(0).credentials.key),
+        Err(Problems(problems)) => (problems, None),
+    };
+    let shown = problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert!(!shown.concat().contains("never-shown"), "{shown:?}");
+    (shown, config)
+}
+
+#[test]
+fn secrets_may_come_from_files_and_from_the_environment() {
+    let both = "{aws_access_key_id_file: id, aws_secret_access_key_file: secret}";
+    let (problems, key) = with_credentials(both, 0o644);
+    let key = key.unwrap();
+    assert_eq!(
+        (problems.concat(), key.id.as_str(), key.secret.as_str()),
+        (String::new(), "AKIAFILE", "never-shown/+")
+    );
+    let variable = "{aws_access_key_id: A, aws_secret_access_key: \"${SECRET}\"}";
+    let (problems, key) = with_credentials(variable, 0o644);
+    assert_eq!((problems.concat(), key.unwrap().secret.as_str()), (String::new(), "never-shown-variable"));
+    for (file, part) in
+        [("empty", "empty does not hold"), ("lines", "lines does not hold"), ("no", "cannot read")]
+    {
+        let (problems, key) =
+            with_credentials(&both.replace("file: secret", &format!("file: {file}")), 0o600);
+        assert!(key.is_none() && problems.len() == 1 && problems[0].contains(part), "{problems:?}");
+    }
+    let (problems, _) = with_credentials(&variable.replace("SECRET", "NOT_SET"), 0o600);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("aws_secret_access_key: the environment variable NOT_SET is not set"));
+}
+
+#[test]
+fn secrets_that_others_can_read_are_warned_about() {
+    let written = "{aws_access_key_id: A, aws_secret_access_key: never-shown}";
+    let (problems, _) = with_credentials(written, 0o640);
+    assert!(problems.len() == 1 && problems[0].starts_with("warning: "), "{problems:?}");
+    assert!(problems[0].contains("config.yaml can be read by other users"), "{problems:?}");
+    assert_eq!(with_credentials(written, 0o600).0, Vec::<String>::new());
+    let (problems, key) = with_credentials("{aws_access_key_id: A, aws_secret_access_key_file: open}", 0o644);
+    assert!(key.is_some() && problems.len() == 1, "{problems:?}");
+    assert!(problems[0].contains("aws_secret_access_key_file: ") && problems[0].contains("open can be read"));
+}
+
 mod registry_rows {
     use super::*;
     use crate::services::rules::Source;

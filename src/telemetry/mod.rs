@@ -2,10 +2,12 @@
 //! them all.
 
 mod counter;
+mod line;
 mod report;
 mod trouble;
 
 pub use counter::{Counter, Gauge};
+pub use line::one_line;
 pub use report::{Report, Reporter};
 pub use trouble::{Health, Trouble};
 
