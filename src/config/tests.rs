@@ -449,6 +449,73 @@ mod registry_rows {
     }
 }
 
+/// `docs/custom_service.md` promises what its examples send.
+mod documented_examples {
+    use super::*;
+    use crate::decode::{Bounds, Decoder, Record, Scratch};
+    use crate::services::{Definition, Route, Verdict};
+
+    fn definition(name: &str) -> Definition {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/custom_service.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let (_, example) = page.split_once(&format!("```json\n\"{name}\": ")).unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        let (keys, report) = (serde_json::from_str(example).unwrap(), Report::default());
+        let definition = service::read(name, &node::Node::new("s", &keys, &report));
+        assert_eq!(report.into_problems(), []);
+        Arc::unwrap_or_clone(definition.unwrap())
+    }
+
+    /// Tags and bodies.
+    fn sent(definition: &Definition, key: &str, object: &[u8]) -> Vec<(String, String)> {
+        let mut route = Route::new(definition, key);
+        let mut sent = Vec::new();
+        let mut sink = |record: Record<'_>| {
+            if let Verdict::Send { tag, .. } = route.verdict(record.context) {
+                sent.push((tag.to_owned(), String::from_utf8(record.bytes.to_vec()).unwrap()));
+            }
+        };
+        let mut decoder = Decoder::new(definition.format.clone(), Bounds::default());
+        decoder.push(object, true, &mut Scratch::new(), &mut sink).unwrap();
+        sent
+    }
+
+    #[test]
+    fn lines_by_folder() {
+        let firewall = definition("custom_firewall");
+        let allow = r#"{"action":"allow","severity":"info"}"#;
+        let debug = r#"{"action":"deny","severity":"debug"}"#;
+        let object = format!("{allow}\n{debug}\n");
+        let threat = "firewall/threat-log/2024/01/01/x.gz";
+        let expected = [("my.app.firewall.threat_log".to_owned(), allow.to_owned())];
+        assert_eq!(sent(&firewall, threat, object.as_bytes()), expected);
+        assert_eq!(sent(&firewall, "firewall/traffic/x", object.as_bytes()), []);
+        assert!(firewall.skips("firewall/test/x") && !firewall.claims("other/x"));
+    }
+
+    #[test]
+    fn a_smaller_shape() {
+        let object = br#"{"meta": {"page": 1},
+ "result": {"items": [
+   {"id": 1, "user": {"name": "ada", "mail": "a@example.com"}, "cost": 1.50},
+   {"id": 2, "user": {"name": "bob"}, "cost": 2}]}}"#;
+        let record = |tag: &str, body: &str| (tag.to_owned(), body.to_owned());
+        let expected = [
+            record("my.app.billing.ada", r#"{"id":1,"user":"ada","cost_usd":1.50}"#),
+            record("my.app.billing.bob", r#"{"id":2,"user":"bob","cost_usd":2}"#),
+        ];
+        assert_eq!(sent(&definition("custom_billing"), "k", object), expected);
+    }
+
+    #[test]
+    fn fields_of_a_text_file() {
+        let object = b"Datum;Ger\xe4t;Meldung\r\n2024-01-01;T\xfcre 1;\"ge\xf6ffnet; dann zu\"\r\n";
+        let body = r#"{"Datum":"2024-01-01","Gerät":"Türe 1","Meldung":"geöffnet; dann zu"}"#;
+        let expected = [("my.app.doors.events".to_owned(), body.to_owned())];
+        assert_eq!(sent(&definition("custom_doors"), "k", object), expected);
+    }
+}
+
 mod any_tree {
     use proptest::prelude::*;
     use serde_json::{Map, Value};

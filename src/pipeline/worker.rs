@@ -62,7 +62,7 @@ impl Worker {
         let mut route = Route::new(service, source.key());
         let outputs = &self.outputs[*input];
         let counts = &self.telemetry.decode;
-        let expanded_before = decoder.expanded_bytes();
+        let (expanded_before, skipped_before) = (decoder.expanded_bytes(), decoder.skipped_documents());
         let mut frames = self.frames(chunk.len());
         let mut sink = |record: Record<'_>| {
             frame(&mut route, record, &mut frames, counts);
@@ -75,6 +75,7 @@ impl Worker {
             outputs.send(frames, ack, lane);
         }
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);
+        counts.recordless.add(decoder.skipped_documents() - skipped_before);
         result
     }
 
