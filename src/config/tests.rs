@@ -225,16 +225,20 @@ fn paths_are_relative_to_the_files_folder() {
 
 mod registry_rows {
     use super::*;
+    use crate::config::registry::Catalog;
+    use crate::services::field::Place;
     use crate::services::rules::Source;
 
     /// The tag of an object's records, with the given top-level values.
     fn tag(service: &str, key: &str, record: &[(&str, &str)]) -> String {
         let row = registry::row(service).unwrap();
         let definition = &row.definition;
-        let file: Vec<_> = definition.file_fields.iter().map(|field| field.value(key)).collect();
-        let raw = |path: &[String]| record.iter().find(|(name, _)| *name == path[0]).map(|(_, v)| *v);
+        let file: Vec<_> = definition.file_fields.iter().map(|field| field.of_key(key)).collect();
+        let record: serde_json::Map<String, serde_json::Value> =
+            record.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let record = serde_json::Value::from(record).to_string();
         let values: Vec<_> =
-            definition.record_fields.iter().map(|f| raw(&f.path).and_then(|v| f.value(v))).collect();
+            definition.record_fields.iter().map(|f| f.of_record(record.as_bytes(), None)).collect();
         let value = |source, index: usize| match source {
             Source::File => file[index].as_deref(),
             Source::Record => values[index].as_deref(),
@@ -250,7 +254,8 @@ mod registry_rows {
     #[test]
     fn every_row_is_read_without_a_problem() {
         let report = Report::default();
-        let rows = registry::read(crate::services::REGISTRY, &report);
+        let rows = Catalog::read(crate::services::REGISTRY, &report);
+        let rows = rows.rows();
         assert_eq!(report.into_problems(), []);
         let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
         let expected = [
@@ -286,7 +291,7 @@ mod registry_rows {
             let report = Report::default();
             let value = serde_json::json!({"encoding": "none", "object_keys": "^x"});
             let node = node::Node::new("s", &value, &report);
-            let definition = service::read(&row.name, &node).unwrap();
+            let definition = service::read(&row.name, &node, Catalog::built_in()).unwrap();
             assert_eq!(report.into_problems(), []);
             assert!(definition.claims("xy") && !definition.claims("yx"));
             assert_eq!(definition.template, row.definition.template);
@@ -297,7 +302,7 @@ mod registry_rows {
     /// A pre-built service with some of its keys overridden.
     fn overridden(service: &str, keys: serde_json::Value) -> Definition {
         let report = Report::default();
-        let definition = service::read(service, &node::Node::new("s", &keys, &report));
+        let definition = service::read(service, &node::Node::new("s", &keys, &report), Catalog::built_in());
         assert_eq!(report.into_problems(), []);
         Arc::unwrap_or_clone(definition.unwrap())
     }
@@ -319,7 +324,7 @@ mod registry_rows {
         let fdr = overridden("aws_sqs_fdr", serde_json::json!({"line_filter_rules": [[rule]]}));
         let rule = &fdr.drop_records.0[0][0];
         assert_eq!((rule.source, rule.value.as_str()), (Source::Record, "7"));
-        assert_eq!(fdr.record_fields[rule.field].path, ["aid"]);
+        assert_eq!(fdr.record_fields[rule.field].place, Place::Json(vec!["aid".into()]));
     }
 
     #[test]

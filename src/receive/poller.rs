@@ -11,7 +11,6 @@ use crate::backoff::Backoff;
 use crate::budget::Permit;
 use crate::limits::{DRAIN_WAIT_TIME, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX, STOP_CHECK_INTERVAL};
 use crate::resolve::{Announcement, Object, Source, Task, resolve};
-use crate::services::Definition;
 
 pub fn run(shared: &Shared) {
     let settings = &shared.settings;
@@ -89,7 +88,7 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: String, ack: &Ack) ->
     if settings.input.direct_mode {
         let service = &settings.input.services[0];
         let source = Source::Body { message_id: message_id.to_owned(), bytes: body.into_bytes() };
-        let task = Task { source, service: service.clone(), input: settings.index, share: ack.share() };
+        let task = Task { source, service: service.of_object(""), input: settings.index, share: ack.share() };
         send(shared, task);
         return Outcome::Delivered;
     }
@@ -134,7 +133,7 @@ fn put_object(shared: &Shared, message_id: &str, object: Object, ack: &Ack) -> O
         return Outcome::Delivered;
     }
     settings.telemetry.receive.objects.increment();
-    let service: std::sync::Arc<Definition> = service.clone();
+    let service = service.of_object(&object.key);
     send(shared, Task { source: Source::S3(object), service, input: settings.index, share: ack.share() });
     Outcome::Delivered
 }

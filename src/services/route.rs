@@ -1,13 +1,12 @@
 //! record -> where it goes: dropped, or a tag.
 
-use std::borrow::Cow;
 use std::cell::OnceCell;
-
-use sonic_rs::JsonValueTrait;
 
 use super::definition::Definition;
 use super::rules::{LineRule, Rules, Source};
-use super::template::{Field, Template};
+use super::field::Field;
+use super::template::Template;
+use crate::decode::{Newlines, Record};
 
 /// A definition applied to one object: what depends on the object's key alone is decided already.
 #[derive(Debug)]
@@ -29,19 +28,22 @@ pub enum Verdict<'r> {
     Send { tag: &'r str, missing_field: bool },
 }
 
+/// What stands for a record where none is looked at.
+const NOTHING: Record<'_> = Record { bytes: b"", newlines: Newlines::Absent };
+
 impl<'d> Route<'d> {
     pub fn new(definition: &'d Definition, key: &str) -> Route<'d> {
         let values = Values::of_object(definition, key);
         let mut route = Route { definition, values, fixed: false, tag: String::new(), missing_field: false };
         if !definition.reads_records() {
-            route.fill_tag(b"");
+            route.fill_tag(NOTHING);
             route.fixed = true;
         }
         route
     }
 
     /// Decides about one record.
-    pub fn verdict(&mut self, record: &[u8]) -> Verdict<'_> {
+    pub fn verdict(&mut self, record: Record<'_>) -> Verdict<'_> {
         if !self.fixed {
             self.values.next_record();
             if self.values.any(&self.definition.drop_records, record) {
@@ -57,7 +59,7 @@ impl<'d> Route<'d> {
         Verdict::Send { tag: &self.tag, missing_field: self.missing_field }
     }
 
-    fn fill_tag(&mut self, record: &[u8]) {
+    fn fill_tag(&mut self, record: Record<'_>) {
         let values = &self.values;
         let template = values.template(self.definition, record);
         self.tag.clear();
@@ -80,7 +82,7 @@ impl<'d> Values<'d> {
     fn of_object(definition: &'d Definition, key: &str) -> Self {
         Values {
             record_fields: &definition.record_fields,
-            of_file: definition.file_fields.iter().map(|field| field.value(key)).collect(),
+            of_file: definition.file_fields.iter().map(|field| field.of_key(key)).collect(),
             of_record: vec![OnceCell::new(); definition.record_fields.len()],
         }
     }
@@ -89,45 +91,38 @@ impl<'d> Values<'d> {
         self.of_record.fill(OnceCell::new());
     }
 
-    fn value(&self, source: Source, index: usize, record: &[u8]) -> Option<&str> {
+    fn value(&self, source: Source, index: usize, record: Record<'_>) -> Option<&str> {
         match source {
             Source::File => self.of_file[index].as_deref(),
             Source::Record => self.of_record[index]
-                .get_or_init(|| record_value(&self.record_fields[index], record))
+                .get_or_init(|| self.record_fields[index].of_record(record.bytes, None))
                 .as_deref(),
         }
     }
 
-    fn any(&self, rules: &Rules<LineRule>, record: &[u8]) -> bool {
+    fn any(&self, rules: &Rules<LineRule>, record: Record<'_>) -> bool {
         rules.any(|rule| rule.holds(self.value(rule.source, rule.field, record)))
     }
 
-    fn template(&self, definition: &'d Definition, record: &[u8]) -> &'d Template {
+    fn template(&self, definition: &'d Definition, record: Record<'_>) -> &'d Template {
         let case = definition.cases.iter().find(|case| self.any(&case.when, record));
         case.map_or(&definition.template, |case| &case.template)
     }
 }
 
-/// A JSON value as text: a string without its quotes and escapes, anything else as it is written.
-fn record_value(field: &Field, record: &[u8]) -> Option<String> {
-    let found = sonic_rs::get(record, field.path.iter().map(String::as_str)).ok()?;
-    let text: Cow<str> = match found.as_str() {
-        Some(text) => Cow::Borrowed(text),
-        None if found.is_null() => return None,
-        None => Cow::Borrowed(found.as_raw_str()),
-    };
-    field.value(&text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Case;
-    use super::super::template::Operation;
+    use super::super::field::{Operation, Place};
     use super::*;
     use crate::decode::Format;
 
-    fn field(name: &str, path: &[&str], operations: Vec<Operation>) -> Field {
-        Field { name: name.into(), path: path.iter().map(|p| p.to_string()).collect(), operations }
+    fn field(name: &str, place: Place, operations: Vec<Operation>) -> Field {
+        Field { name: name.into(), place, operations }
+    }
+
+    fn record(text: &str) -> Record<'_> {
+        Record { bytes: text.as_bytes(), newlines: Newlines::Absent }
     }
 
     fn rule(source: Source, value: &str) -> LineRule {
@@ -136,8 +131,9 @@ mod tests {
 
     fn definition(template: &str) -> Definition {
         let split = Operation::Split { on: "/".into(), element: 0 };
-        let file_fields = vec![field("folder", &[], vec![split])];
-        let record_fields = vec![field("event", &["detail", "type"], vec![])];
+        let file_fields = vec![field("folder", Place::Key, vec![split])];
+        let path = Place::Json(vec!["detail".into(), "type".into()]);
+        let record_fields = vec![field("event", path, vec![])];
         Definition {
             name: "custom_service".into(),
             object_keys: None,
@@ -149,11 +145,12 @@ mod tests {
             drop_records: Rules::default(),
             send_dropped_to_unknown: false,
             cases: vec![],
+            delegates: vec![],
         }
     }
 
-    fn tag(definition: &Definition, record: &str) -> Option<(String, bool)> {
-        match Route::new(definition, "dns/x.gz").verdict(record.as_bytes()) {
+    fn tag(definition: &Definition, text: &str) -> Option<(String, bool)> {
+        match Route::new(definition, "dns/x.gz").verdict(record(text)) {
             Verdict::Drop => None,
             Verdict::Send { tag, missing_field } => Some((tag.to_owned(), missing_field)),
         }
@@ -182,10 +179,10 @@ mod tests {
         let by_event = definition("a.[record-event]");
         let mut route = Route::new(&by_event, "k");
         assert_eq!(
-            route.verdict(br#"{"detail":{"type":"x"}}"#),
+            route.verdict(record(r#"{"detail":{"type":"x"}}"#)),
             Verdict::Send { tag: "a.x", missing_field: false }
         );
-        assert_eq!(route.verdict(b"{}"), Verdict::Send { tag: "a.unknown", missing_field: true });
+        assert_eq!(route.verdict(record("{}")), Verdict::Send { tag: "a.unknown", missing_field: true });
     }
 
     #[test]
