@@ -14,6 +14,9 @@ use crate::services::{Definition, REGISTRY};
 /// What problems with the registry call it.
 const BUILT_IN: &str = "the pre-built services";
 
+/// Keys that a listing shows; a user's entry does not have them.
+const FOR_PEOPLE: [&str; 3] = ["table", "reads", "named"];
+
 /// A service that can be named in a configuration.
 #[derive(Debug, Clone)]
 pub struct Row {
@@ -22,6 +25,8 @@ pub struct Row {
     pub table: String,
     /// What the objects are, for people.
     pub reads: String,
+    /// What their keys look like, for people.
+    pub named: String,
     pub definition: Arc<Definition>,
     /// What a user's entry overrides.
     pub(super) keys: Map<String, Value>,
@@ -107,10 +112,11 @@ impl Catalog {
         let template = keys.string("routing_template").unwrap_or_default();
         let table = keys.string("table").unwrap_or(template);
         let reads = keys.string("reads").unwrap_or_default();
+        let named = keys.string("named").unwrap_or_default();
         let definition = service::definition(name, &keys, self);
         keys.finish();
         let mut keys = node.value.as_object()?.clone();
-        keys.retain(|key, _| key != "table" && key != "reads");
-        Some(Row { name: name.to_owned(), table, reads, definition: Arc::new(definition?), keys })
+        keys.retain(|key, _| !FOR_PEOPLE.contains(&key.as_str()));
+        Some(Row { name: name.to_owned(), table, reads, named, definition: Arc::new(definition?), keys })
     }
 }
