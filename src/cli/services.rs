@@ -91,7 +91,11 @@ mod tests {
         }
         assert!(table.lines().count() < rows().len() * 3, "no long wrapping");
         for row in rows() {
-            assert!(table.contains(&row.name) && row.table.split(", ").all(|tag| table.contains(tag)), "{}", row.name);
+            assert!(
+                table.contains(&row.name) && row.table.split(", ").all(|tag| table.contains(tag)),
+                "{}",
+                row.name
+            );
         }
     }
 

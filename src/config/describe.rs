@@ -63,7 +63,8 @@ fn describe_credentials(credentials: &Credentials) -> String {
 fn describe_service(service: &Definition) -> String {
     let mut tags: Vec<String> = vec![service.template.to_string()];
     tags.extend(service.cases.iter().map(|case| case.template.to_string()));
-    let mut text = format!("  {} ({}) -> {}", service.name, describe_format(&service.format), tags.join(", "));
+    let mut text =
+        format!("  {} ({}) -> {}", service.name, describe_format(&service.format), tags.join(", "));
     for delegate in &service.delegates {
         text.push_str(&format!(", or as {}", delegate.name));
     }

@@ -218,7 +218,10 @@ mod tests {
         assert_eq!(column(1, r#""a,""b""",c"#).as_deref(), Some("c"));
         assert_eq!(column(0, r#""a,""b""",c"#).as_deref(), Some("a,\"b\""));
         assert_eq!(column(1, r#"a "quoted, word",c"#).as_deref(), Some(r#"word""#));
-        assert_eq!(column(3, "<14>Dec  4 16:00:02 fw 1,2020/12/04 16:00:02,0164,THREAT,url").as_deref(), Some("THREAT"));
+        assert_eq!(
+            column(3, "<14>Dec  4 16:00:02 fw 1,2020/12/04 16:00:02,0164,THREAT,url").as_deref(),
+            Some("THREAT")
+        );
         assert_eq!(column(1, r#" "a,b", "c""#).as_deref(), Some("c"));
         assert_eq!(column(2, "a,b"), None);
         assert_eq!(column(1, "a,").as_deref(), Some(""));

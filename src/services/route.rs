@@ -3,8 +3,8 @@
 use std::cell::OnceCell;
 
 use super::definition::Definition;
-use super::rules::{LineRule, Rules, Source};
 use super::field::Field;
+use super::rules::{LineRule, Rules, Source};
 use super::template::Template;
 use crate::decode::{Newlines, Record};
 

@@ -180,7 +180,8 @@ mod tests {
     #[test]
     fn the_first_alternative_with_a_value_fills_a_hole() {
         let template =
-            Template::parse("a.[file-log_type|record-event]", &[field("log_type")], &[field("event")]).unwrap();
+            Template::parse("a.[file-log_type|record-event]", &[field("log_type")], &[field("event")])
+                .unwrap();
         let fill = |file: Option<&'static str>, record: Option<&'static str>| {
             let mut tag = String::new();
             let missing =

@@ -3,8 +3,8 @@
 use crate::config::node::{Mapping, Node};
 use crate::config::problem::Kind;
 use crate::limits;
-use crate::services::rules::Source;
 use crate::services::field::{Field, Place};
+use crate::services::rules::Source;
 
 use super::operations::operations;
 
@@ -67,7 +67,8 @@ fn place(keys: &Mapping<'_>) -> Option<Place> {
     match (places.next(), places.next()) {
         (Some(place), None) => Some(place),
         (None, _) => {
-            let advice = "write the way to the value in the JSON record, such as [\"userIdentity\", \"type\"]";
+            let advice =
+                "write the way to the value in the JSON record, such as [\"userIdentity\", \"type\"]";
             keys.report.error(Kind::Missing, keys.path_of("keys"), "names no key", advice);
             None
         }
