@@ -36,6 +36,8 @@ pub struct Row {
 #[derive(Debug, Clone)]
 pub struct Catalog {
     rows: Vec<Row>,
+    /// Names whose rows have problems.
+    refused: Vec<String>,
 }
 
 /// All pre-built services, in the order of the listing.
@@ -74,9 +76,14 @@ impl Catalog {
         self.rows.iter().find(|row| row.name == name)
     }
 
+    /// Is the name defined, but not as it must be?
+    pub(super) fn is_refused(&self, name: &str) -> bool {
+        self.refused.iter().any(|refused| refused == name)
+    }
+
     /// Reads the registry's text.
     pub(super) fn read(text: &str, report: &Report) -> Catalog {
-        let mut catalog = Catalog { rows: Vec::new() };
+        let mut catalog = Catalog { rows: Vec::new(), refused: Vec::new() };
         catalog.add(text, BUILT_IN, report);
         catalog
     }
@@ -101,8 +108,11 @@ impl Catalog {
                 let advice = "give your service another name; to change a pre-built one, override its keys under \
                               the input's services";
                 node.error(Kind::Invalid, message, advice);
-            } else if let Some(row) = self.read_row(name, &node) {
-                self.rows.push(row);
+                continue;
+            }
+            match self.read_row(name, &node) {
+                Some(row) => self.rows.push(row),
+                None => self.refused.push(name.to_owned()),
             }
         }
     }

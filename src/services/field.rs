@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use regex::Regex;
 use sonic_rs::JsonValueTrait;
 
+use crate::decode::Record;
+
 /// A named value: where it lies, and what is done to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
@@ -18,12 +20,10 @@ pub struct Field {
 pub enum Place {
     /// The object's key, as a whole.
     Key,
-    /// In a JSON record: the keys from its root.
+    /// In a JSON record, or in what is known about a text that came in an envelope: the keys from the root.
     Json(Vec<String>),
     /// In a record of comma-separated values: the column, 0 is the first.
     Column(usize),
-    /// In what stood around the record (a CloudWatch envelope): the keys from its root.
-    Context(Vec<String>),
 }
 
 impl Field {
@@ -35,13 +35,12 @@ impl Field {
         }
     }
 
-    /// The value in a record, or in what stood around it.
-    pub fn of_record(&self, record: &[u8], context: Option<&[u8]>) -> Option<String> {
+    /// The value in a record.
+    pub fn of_record(&self, record: Record<'_>) -> Option<String> {
         match &self.place {
             Place::Key => None,
-            Place::Json(path) => self.value(&json_value(record, path)?),
-            Place::Context(path) => self.value(&json_value(context?, path)?),
-            Place::Column(number) => self.value(&column(record, *number)?),
+            Place::Json(path) => self.value(&json_value(record.context, path)?),
+            Place::Column(number) => self.value(&column(record.bytes, *number)?),
         }
     }
 
@@ -159,6 +158,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::decode::Newlines;
 
     #[test]
     fn operations_are_pythons() {
@@ -198,7 +198,8 @@ mod tests {
 
     fn of_record(place: Place, record: &str) -> Option<String> {
         let field = Field { name: "f".into(), place, operations: vec![] };
-        field.of_record(record.as_bytes(), Some(br#"{"logGroup":"g"}"#))
+        let newlines = Newlines::Absent;
+        field.of_record(Record { bytes: record.as_bytes(), newlines, context: record.as_bytes() })
     }
 
     #[test]
@@ -208,8 +209,16 @@ mod tests {
         assert_eq!(of_record(json("a"), r#"{"a":1.50}"#).as_deref(), Some("1.50"));
         assert_eq!(of_record(json("a"), r#"{"a":null}"#), None);
         assert_eq!(of_record(json("a"), "text"), None);
-        assert_eq!(of_record(Place::Context(vec!["logGroup".into()]), "text").as_deref(), Some("g"));
         assert_eq!(of_record(Place::Key, "text"), None);
+    }
+
+    #[test]
+    fn keys_lead_into_what_is_known_about_a_text() {
+        let context = br#"{"logGroup":"g"}"#;
+        let field =
+            Field { name: "f".into(), place: Place::Json(vec!["logGroup".into()]), operations: vec![] };
+        let record = Record { bytes: b"text", newlines: Newlines::Significant, context };
+        assert_eq!(field.of_record(record).as_deref(), Some("g"));
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub enum Verdict<'r> {
 }
 
 /// What stands for a record where none is looked at.
-const NOTHING: Record<'_> = Record { bytes: b"", newlines: Newlines::Absent };
+const NOTHING: Record<'_> = Record { bytes: b"", newlines: Newlines::Absent, context: b"" };
 
 impl<'d> Route<'d> {
     pub fn new(definition: &'d Definition, key: &str) -> Route<'d> {
@@ -94,9 +94,9 @@ impl<'d> Values<'d> {
     fn value(&self, source: Source, index: usize, record: Record<'_>) -> Option<&str> {
         match source {
             Source::File => self.of_file[index].as_deref(),
-            Source::Record => self.of_record[index]
-                .get_or_init(|| self.record_fields[index].of_record(record.bytes, None))
-                .as_deref(),
+            Source::Record => {
+                self.of_record[index].get_or_init(|| self.record_fields[index].of_record(record)).as_deref()
+            }
         }
     }
 
@@ -122,7 +122,7 @@ mod tests {
     }
 
     fn record(text: &str) -> Record<'_> {
-        Record { bytes: text.as_bytes(), newlines: Newlines::Absent }
+        Record::new(text.as_bytes(), Newlines::Absent)
     }
 
     fn rule(source: Source, value: &str) -> LineRule {

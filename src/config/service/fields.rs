@@ -53,16 +53,12 @@ fn record_field(name: &str, node: &Node<'_>) -> Option<Field> {
     Some(Field { name: name.to_owned(), place: place?, operations })
 }
 
-/// `keys`, `column` or `context`: one of them.
+/// `keys` or `column`.
 fn place(keys: &Mapping<'_>) -> Option<Place> {
     let json = keys.node("keys").and_then(|node| path(&node)).filter(|path| !path.is_empty());
-    let context = keys.node("context").and_then(|node| path(&node)).filter(|path| !path.is_empty());
     let column = keys.integer_if_set("column", 0..=limits::CSV_COLUMN_MAX);
-    let places = [
-        json.map(Place::Json),
-        column.and_then(|column| usize::try_from(column).ok()).map(Place::Column),
-        context.map(Place::Context),
-    ];
+    let places =
+        [json.map(Place::Json), column.and_then(|column| usize::try_from(column).ok()).map(Place::Column)];
     let mut places = places.into_iter().flatten();
     match (places.next(), places.next()) {
         (Some(place), None) => Some(place),
@@ -73,7 +69,7 @@ fn place(keys: &Mapping<'_>) -> Option<Place> {
             None
         }
         (Some(_), Some(_)) => {
-            let advice = "keep one of \"keys\", \"column\" and \"context\"";
+            let advice = "keep \"keys\" (JSON) or \"column\" (comma-separated values)";
             keys.report.error(Kind::Invalid, keys.path.as_str(), "names more than one place", advice);
             None
         }

@@ -4,6 +4,7 @@ mod fields;
 mod filters;
 mod format;
 mod operations;
+mod processors;
 
 use std::sync::Arc;
 
@@ -39,6 +40,8 @@ pub fn read(name: &str, node: &Node<'_>, catalog: &Catalog) -> Option<Arc<Defini
     match catalog.row(name) {
         Some(row) if own.is_empty() => Some(Arc::clone(&row.definition)),
         Some(row) => read_merged(name, node, merged(&row.keys, &own), catalog),
+        // It has been reported where it is defined.
+        None if catalog.is_refused(name) => None,
         None if is_users(name, node, catalog) => read_merged(name, node, own, catalog),
         None => None,
     }
@@ -56,6 +59,7 @@ pub(super) fn definition(name: &str, keys: &Mapping<'_>, catalog: &Catalog) -> O
         .required("routing_template", "write the Devo tag of the records, such as \"my.app.source.type\"")
         .and_then(|text| template(&text, &keys.node("routing_template")?, &fields));
     let object_keys = keys.node("object_keys").map(|node| filters::pattern(&node));
+    let delegates = delegates(keys, catalog);
     let send_dropped_to_unknown = keys.boolean("send_filtered_out_to_unknown", false);
     Some(Definition {
         name: name.to_owned(),
@@ -68,7 +72,7 @@ pub(super) fn definition(name: &str, keys: &Mapping<'_>, catalog: &Catalog) -> O
         send_dropped_to_unknown,
         cases: cases.into_iter().flatten().collect(),
         template: template?,
-        delegates: delegates(keys, catalog),
+        delegates,
     })
 }
 

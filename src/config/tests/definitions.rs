@@ -30,7 +30,7 @@ shop_orders:
 shop_all:
   delegates: [shop_orders, aws_sqs_cloudtrail]
   file_format: {type: split_or_unseparated_processor}
-  record_field_mapping: {fourth: {column: 3}, group: {context: logGroup}}
+  record_field_mapping: {fourth: {column: 3}, group: {keys: logGroup}}
   file_field_definitions: {first: [{operator: regex, pattern: ^x}, {operator: set, value: found}]}
   routing_template: my.app.shop.[file-first|record-fourth|record-group]
 ";
@@ -91,7 +91,20 @@ shop_all:
   routing_template: a.b
 ",
     );
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    error: FOLDER/my-services.yaml: shop_orders.routing_template: the character ' ' is not allowed in a tag: use letters, digits, _ and -, levels separated by dots
+    error: FOLDER/my-services.yaml: shop_orders.delegates[0]: "shop_al" is no service above
+    error: FOLDER/my-services.yaml: shop_all.record_field_mapping.a.keys: names no key
+        write the way to the value in the JSON record, such as ["userIdentity", "type"]
+    error: FOLDER/my-services.yaml: shop_all.record_field_mapping.b: names more than one place
+        keep "keys" (JSON) or "column" (comma-separated values)
+    error: FOLDER/my-services.yaml: shop_all.record_field_mapping.c.operations[0].values: is missing
+        write {from: to, ...}
+    error: FOLDER/my-services.yaml: shop_all.record_field_mapping.c.operations[1].value: is missing
+        write the field's value
+
+    The configuration cannot be used (6 errors, 0 warnings).
+    "#);
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn definition(service: &str) -> &'static Arc<Definition> {
 /// The tag of a record of an object.
 fn tag_of(service: &str, key: &str, record: &[u8]) -> String {
     let definition = definition(service).of_object(key);
-    match Route::new(&definition, key).verdict(Record { bytes: record, newlines: Newlines::Absent }) {
+    match Route::new(&definition, key).verdict(Record::new(record, Newlines::Absent)) {
         Verdict::Send { tag, .. } => tag.to_owned(),
         Verdict::Drop => panic!("dropped"),
     }
@@ -276,7 +276,7 @@ fn windows_is_told_by_its_name() {
     let system = |name: &str| {
         let fields = &definition("aws_sqs_os").record_fields;
         let context = serde_json::json!({"logGroup": name, "logStream": "x"}).to_string();
-        fields[0].of_record(b"", Some(context.as_bytes()))
+        fields[0].of_record(Record { bytes: b"", newlines: Newlines::Absent, context: context.as_bytes() })
     };
     for name in
         ["/aws/ec2/windows/Security", "WIN-7Q2LC4", "prod/win", "ProdWindows", "win2019", "WinEventLogs"]
