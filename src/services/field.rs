@@ -28,25 +28,43 @@ pub enum Place {
 
 impl Field {
     /// The value in an object's key.
-    pub fn of_key(&self, key: &str) -> Option<String> {
+    pub fn of_key<'v>(&self, key: &'v str) -> Option<Cow<'v, str>> {
         match self.place {
             Place::Key => self.value(key),
             _ => None,
         }
     }
 
-    /// The value in a record.
-    pub fn of_record(&self, record: Record<'_>) -> Option<String> {
-        match &self.place {
-            Place::Key => None,
-            Place::Json(path) => self.value(&json_value(record.context, path)?),
-            Place::Column(number) => self.value(&column(record.bytes, *number)?),
+    /// The value in a record. What is part of [`Field::text_of`] is borrowed from it.
+    pub fn of_record<'v>(&self, record: Record<'v>) -> Option<Cow<'v, str>> {
+        let text = self.text_of(record);
+        let raw = match &self.place {
+            Place::Key => return None,
+            Place::Json(path) => json_value(text, path)?,
+            Place::Column(number) => column(text, *number)?,
+        };
+        match raw {
+            Cow::Borrowed(raw) => self.value(raw),
+            Cow::Owned(raw) => self.value(&raw).map(|value| Cow::Owned(value.into_owned())),
         }
     }
 
-    /// Applies the operations in order; None as soon as one finds nothing.
-    pub fn value(&self, raw: &str) -> Option<String> {
-        self.operations.iter().try_fold(raw.to_owned(), |value, operation| operation.apply(&value))
+    /// The bytes in which the value is looked for.
+    pub fn text_of<'v>(&self, record: Record<'v>) -> &'v [u8] {
+        match self.place {
+            Place::Key => b"",
+            Place::Json(_) => record.context,
+            Place::Column(_) => record.bytes,
+        }
+    }
+
+    /// Applies the operations in order; None as soon as one finds nothing. What is part of `raw` is
+    /// borrowed from it.
+    pub fn value<'v>(&self, raw: &'v str) -> Option<Cow<'v, str>> {
+        self.operations.iter().try_fold(Cow::Borrowed(raw), |value, operation| match value {
+            Cow::Borrowed(text) => operation.apply(text),
+            Cow::Owned(text) => operation.apply(&text).map(|part| Cow::Owned(part.into_owned())),
+        })
     }
 }
 
@@ -80,40 +98,52 @@ impl PartialEq for Pattern {
 impl Eq for Pattern {}
 
 impl Operation {
-    fn apply(&self, value: &str) -> Option<String> {
+    fn apply<'v>(&self, value: &'v str) -> Option<Cow<'v, str>> {
         match self {
-            Operation::Split { on, element } => split(value, on, *element),
-            Operation::Replace { to_replace, replace_with } => Some(value.replace(to_replace, replace_with)),
+            Operation::Split { on, element } => split(value, on, *element).map(Cow::Borrowed),
+            Operation::Replace { to_replace, .. } if !value.contains(to_replace) => {
+                Some(Cow::Borrowed(value))
+            }
+            Operation::Replace { to_replace, replace_with } => {
+                Some(Cow::Owned(value.replace(to_replace, replace_with)))
+            }
+            Operation::Regex { pattern, element: 0 } => {
+                pattern.0.find(value).map(|found| Cow::Borrowed(found.as_str()))
+            }
             Operation::Regex { pattern, element } => {
-                pattern.0.captures(value)?.get(*element).map(|group| group.as_str().to_owned())
+                pattern.0.captures(value)?.get(*element).map(|group| Cow::Borrowed(group.as_str()))
             }
-            Operation::Lowercase => Some(value.to_ascii_lowercase()),
-            Operation::Map { values } => {
-                let found = values.iter().find(|(from, _)| from == value);
-                Some(found.map_or(value, |(_, to)| to).to_owned())
-            }
-            Operation::Set { value } => Some(value.clone()),
+            Operation::Lowercase => Some(Cow::Owned(value.to_ascii_lowercase())),
+            Operation::Map { values } => match values.iter().find(|(from, _)| from == value) {
+                Some((_, to)) => Some(Cow::Owned(to.clone())),
+                None => Some(Cow::Borrowed(value)),
+            },
+            Operation::Set { value } => Some(Cow::Owned(value.clone())),
         }
     }
 }
 
-fn split(value: &str, on: &str, element: i64) -> Option<String> {
+fn split<'v>(value: &'v str, on: &str, element: i64) -> Option<&'v str> {
     let from = |n: i64| usize::try_from(n).ok();
-    let part = if element >= 0 {
+    if element >= 0 {
         value.split(on).nth(from(element)?)
     } else {
         value.rsplit(on).nth(from(-(element + 1))?)
-    };
-    part.map(str::to_owned)
+    }
 }
 
 /// A JSON value as text: a string without its quotes and escapes, anything else as it is written.
-fn json_value(json: &[u8], path: &[String]) -> Option<String> {
+fn json_value<'r>(json: &'r [u8], path: &[String]) -> Option<Cow<'r, str>> {
     let found = sonic_rs::get(json, path.iter().map(String::as_str)).ok()?;
-    match found.as_str() {
-        Some(text) => Some(text.to_owned()),
-        None if found.is_null() => None,
-        None => Some(found.as_raw_str().to_owned()),
+    if found.is_null() {
+        return None;
+    }
+    let raw = found.as_raw_cow();
+    let unquoted = |raw: &'r str| raw.strip_prefix('"')?.strip_suffix('"');
+    match (raw, found.as_str()) {
+        (Cow::Borrowed(raw), Some(_)) if !raw.contains('\\') => unquoted(raw).map(Cow::Borrowed),
+        (_, Some(text)) => Some(Cow::Owned(text.to_owned())),
+        (raw, None) => Some(raw),
     }
 }
 
@@ -199,7 +229,8 @@ mod tests {
     fn of_record(place: Place, record: &str) -> Option<String> {
         let field = Field { name: "f".into(), place, operations: vec![] };
         let newlines = Newlines::Absent;
-        field.of_record(Record { bytes: record.as_bytes(), newlines, context: record.as_bytes() })
+        let record = Record { bytes: record.as_bytes(), newlines, context: record.as_bytes() };
+        field.of_record(record).map(Cow::into_owned)
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! record -> where it goes: dropped, or a tag.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::ops::Range;
+
+use memchr::memmem::Finder;
 
 use super::definition::Definition;
-use super::field::Field;
-use super::rules::{LineRule, Rules, Source};
+use super::field::{Field, Place};
+use super::rules::{ESCAPE, LineRule, Rules, Source};
 use super::template::Template;
 use crate::decode::{Newlines, Record};
 
@@ -75,33 +79,73 @@ struct Values<'d> {
     /// By the index of `definition.file_fields`.
     of_file: Vec<Option<String>>,
     /// By the index of `definition.record_fields`; filled when first asked for.
-    of_record: Vec<OnceCell<Option<String>>>,
+    of_record: Vec<OnceCell<Found>>,
+    escape: Finder<'static>,
+    /// Records are searched for a rule's value before its field is looked for.
+    searches: bool,
 }
+
+/// What a field is in the record at hand.
+#[derive(Debug)]
+enum Found {
+    Nothing,
+    /// A part of the record, so that nothing is allocated.
+    Part(Range<usize>),
+    Text(String),
+}
+
+/// With more conditions than this, finding the field once is cheaper than a search for each.
+const SEARCHES_MAX: usize = 4;
 
 impl<'d> Values<'d> {
     fn of_object(definition: &'d Definition, key: &str) -> Self {
+        let value = |field: &Field| field.of_key(key).map(Cow::into_owned);
+        let rules = definition.cases.iter().map(|case| &case.when).chain([&definition.drop_records]);
+        let conditions = rules.flat_map(|rules| rules.0.iter().flatten());
         Values {
             record_fields: &definition.record_fields,
-            of_file: definition.file_fields.iter().map(|field| field.of_key(key)).collect(),
-            of_record: vec![OnceCell::new(); definition.record_fields.len()],
+            of_file: definition.file_fields.iter().map(value).collect(),
+            of_record: definition.record_fields.iter().map(|_| OnceCell::new()).collect(),
+            escape: Finder::new(ESCAPE),
+            searches: conditions.filter(|rule| rule.source == Source::Record).count() <= SEARCHES_MAX,
         }
     }
 
     fn next_record(&mut self) {
-        self.of_record.fill(OnceCell::new());
+        self.of_record.iter_mut().for_each(|cell| drop(cell.take()));
     }
 
-    fn value(&self, source: Source, index: usize, record: Record<'_>) -> Option<&str> {
+    fn value<'v>(&'v self, source: Source, index: usize, record: Record<'v>) -> Option<&'v str> {
         match source {
             Source::File => self.of_file[index].as_deref(),
             Source::Record => {
-                self.of_record[index].get_or_init(|| self.record_fields[index].of_record(record)).as_deref()
+                let field = &self.record_fields[index];
+                match self.of_record[index].get_or_init(|| find(field, record)) {
+                    Found::Nothing => None,
+                    Found::Part(part) => std::str::from_utf8(field.text_of(record).get(part.clone())?).ok(),
+                    Found::Text(text) => Some(text),
+                }
             }
         }
     }
 
     fn any(&self, rules: &Rules<LineRule>, record: Record<'_>) -> bool {
-        rules.any(|rule| rule.holds(self.value(rule.source, rule.field, record)))
+        rules.any(|rule| match self.is_absent(rule, record) {
+            true => rule.negated,
+            false => rule.holds(self.value(rule.source, rule.field, record)),
+        })
+    }
+
+    /// Can it be told without looking for the field that its value is another?
+    fn is_absent(&self, rule: &LineRule, record: Record<'_>) -> bool {
+        if !self.searches || rule.source != Source::Record || self.of_record[rule.field].get().is_some() {
+            return false;
+        }
+        let field = &self.record_fields[rule.field];
+        // Another place may spell a value in a way of its own.
+        matches!(field.place, Place::Json(_))
+            && field.operations.is_empty()
+            && rule.is_absent(record.context, &self.escape)
     }
 
     fn template(&self, definition: &'d Definition, record: Record<'_>) -> &'d Template {
@@ -110,8 +154,21 @@ impl<'d> Values<'d> {
     }
 }
 
+fn find(field: &Field, record: Record<'_>) -> Found {
+    match field.of_record(record) {
+        None => Found::Nothing,
+        Some(Cow::Owned(text)) => Found::Text(text),
+        Some(Cow::Borrowed(part)) => {
+            let start = part.as_ptr().addr().wrapping_sub(field.text_of(record).as_ptr().addr());
+            Found::Part(start..start.wrapping_add(part.len()))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::Case;
     use super::super::field::{Operation, Place};
     use super::*;
@@ -126,7 +183,7 @@ mod tests {
     }
 
     fn rule(source: Source, value: &str) -> LineRule {
-        LineRule { source, field: 0, value: value.into(), negated: false }
+        LineRule::new(source, 0, value.into(), false)
     }
 
     fn definition(template: &str) -> Definition {
@@ -209,5 +266,36 @@ mod tests {
             vec![case(Source::Record, "insight", "a.insights"), case(Source::Record, "insight", "a.never")];
         assert_eq!(tag(&cased, r#"{"detail":{"type":"insight"}}"#), Some(("a.insights".into(), false)));
         assert_eq!(tag(&cased, "{}"), Some(("a.b".into(), false)));
+    }
+
+    proptest! {
+        /// Against a naive version that builds a tree and asks every condition.
+        #[test]
+        fn searching_first_changes_no_verdict(
+            value in prop_oneof![
+                proptest::sample::select(vec!["Put", "P", "1", "1.0", "true", "é", "a/b", "a\\b", "null", ""])
+                    .prop_map(|text| serde_json::Value::from(text)),
+                Just(serde_json::json!(1)), Just(serde_json::json!(true)), Just(serde_json::Value::Null),
+                Just(serde_json::json!({"type": "Put"})),
+            ],
+            wanted in proptest::sample::select(vec!["Put", "P", "1", "1.0", "true", "é", "a/b", "a\\b", "null", ""]),
+            negated in any::<bool>(), ascii in any::<bool>(), nested in any::<bool>(), conditions in 1..7usize,
+        ) {
+            let tree = serde_json::json!({"x": "Put", "detail": {"type": value}});
+            let mut json = if nested { tree.to_string() } else { tree["detail"].to_string() };
+            if ascii {
+                json = json.replace('P', "\\u0050").replace('é', "\\u00e9");
+            }
+            let mut filtered = definition("a.b");
+            let rule = LineRule::new(Source::Record, 0, wanted.to_owned(), negated);
+            filtered.drop_records = Rules(vec![vec![rule; conditions]]);
+            let found = match &value {
+                _ if !nested => None,
+                serde_json::Value::String(text) => Some(text.clone()),
+                serde_json::Value::Null => None,
+                other => Some(other.to_string()),
+            };
+            prop_assert_eq!(tag(&filtered, &json).is_none(), (found.as_deref() == Some(wanted)) != negated);
+        }
     }
 }

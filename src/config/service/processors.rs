@@ -157,11 +157,9 @@ fn selection(config: &Mapping<'_>) -> Option<Option<Selection>> {
 
 fn json(config: &Mapping<'_>) -> Option<Format> {
     let path = path(config, "key");
-    let shape = Shape {
-        flat: config.boolean("flat", false),
-        include: names(config, "include")?,
-        rename: names(config, "rename")?,
-    };
+    let flat = config.boolean("flat", false);
+    let (include, rename) = (names(config, "include"), names(config, "rename"));
+    let shape = Shape { flat, include: include?, rename: rename? };
     let path = path?;
     if shape == Shape::default() {
         return Some(Format::Json { path });

@@ -276,7 +276,8 @@ fn windows_is_told_by_its_name() {
     let system = |name: &str| {
         let fields = &definition("aws_sqs_os").record_fields;
         let context = serde_json::json!({"logGroup": name, "logStream": "x"}).to_string();
-        fields[0].of_record(Record { bytes: b"", newlines: Newlines::Absent, context: context.as_bytes() })
+        let record = Record { bytes: b"", newlines: Newlines::Absent, context: context.as_bytes() };
+        fields[0].of_record(record).map(std::borrow::Cow::into_owned)
     };
     for name in
         ["/aws/ec2/windows/Security", "WIN-7Q2LC4", "prod/win", "ProdWindows", "win2019", "WinEventLogs"]

@@ -11,7 +11,8 @@ use crate::decode::text_file::{Fields, Names, TextFile};
 struct Keys {
     header: bool,
     header_separator: Option<String>,
-    names: Vec<String>,
+    /// None: one of them has a problem.
+    names: Option<Vec<String>>,
     separator: Option<String>,
     json: bool,
 }
@@ -26,7 +27,7 @@ pub fn read(config: &Mapping<'_>) -> Option<Format> {
     let keys = Keys {
         header: config.boolean("header", false),
         header_separator: separator(config, "header_field_separator"),
-        names: config.list("field_names").iter().map(super::text).collect::<Option<Vec<String>>>()?,
+        names: config.list("field_names").iter().map(super::text).collect(),
         separator: separator(config, "field_separator"),
         json: config.boolean("use_json", false),
     };
@@ -52,7 +53,8 @@ fn fields(config: &Mapping<'_>, keys: Keys) -> Option<Fields> {
         return error(Kind::Missing, "field_separator", "is missing", advice);
     };
     let in_header = keys.header_separator.unwrap_or_else(|| separator.clone()).into_bytes();
-    let names = match (keys.names.is_empty(), keys.header) {
+    let given = keys.names?;
+    let names = match (given.is_empty(), keys.header) {
         (false, false) if config.has("header_field_separator") => {
             let advice = "write field_separator; this key is for names in a header";
             return error(Kind::Invalid, "header_field_separator", "has no header to separate", advice);
@@ -61,7 +63,7 @@ fn fields(config: &Mapping<'_>, keys: Keys) -> Option<Fields> {
             let advice = "leave one of them out; a header beside field_names is dropped unread";
             return error(Kind::Invalid, "header_field_separator", "stands beside field_names", advice);
         }
-        (false, _) => Names::Given(keys.names),
+        (false, _) => Names::Given(given),
         (true, true) => Names::InHeader(in_header),
         (true, false) => {
             let advice = "write the fields' names, or \"header\": true if the first line has them";
