@@ -238,6 +238,14 @@ pub const COMPLAINT_CHARS_MAX: usize = 400;
 /// One line: S3 keys end at 1 KiB, AWS's messages far below; a proxy's error page must not fill the disk.
 pub const LOG_LINE_BYTES_MAX: usize = 8 * KIB;
 
+// ---- formats ------------------------------------------------------------------------------------
+
+/// How far the header of an Imperva log file is looked for; real ones have ten short lines.
+pub const INCAPSULA_HEADER_BYTES_MAX: usize = 16 * KIB;
+/// Objects inside objects that `flat` brings up. Each level is read once more, and its keys get longer;
+/// what lies deeper stays an object.
+pub const FLAT_DEPTH_MAX: usize = 32;
+
 // ---- configuration ------------------------------------------------------------------------------
 
 /// Below this, one worker's scratch and one part per fetcher do not fit side by side.
