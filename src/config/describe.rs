@@ -103,6 +103,7 @@ pub fn describe_format(format: &Format) -> String {
         }
         Format::Json { path } if path.is_empty() => "JSON values".to_owned(),
         Format::Json { path } => format!("JSON under {}", path.join(".")),
+        Format::Parquet => "Parquet".to_owned(),
         Format::Detect => "lines or JSON values".to_owned(),
     }
 }

@@ -7,6 +7,7 @@
 //! bytes ──► inflate ──► split ──► records
 //!           gzip zlib   lines
 //!           zstd plain  json
+//!                       parquet
 //! ```
 
 mod compression;
@@ -15,6 +16,12 @@ mod error;
 mod inflate;
 mod json;
 mod lines;
+mod magic;
+#[cfg(not(feature = "parquet"))]
+#[path = "no_parquet.rs"]
+mod parquet;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod partial;
 mod payload;
 mod split;
@@ -41,6 +48,9 @@ pub enum Format {
     Json { path: Vec<String> },
     /// The first bytes decide: JSON values, or lines (the vendor's `split_or_unseparated_processor`).
     Detect,
+    /// Apache Parquet: each row becomes a JSON object. Any other format turns into this one for an
+    /// object that begins as Parquet does.
+    Parquet,
 }
 
 /// One record, borrowed from the decoder's buffer.
@@ -72,6 +82,9 @@ pub struct Bounds {
     /// Log bytes for one compressed byte, once an object has inflated to
     /// [`EXPANSION_FREE_BYTES`](crate::limits::EXPANSION_FREE_BYTES).
     pub expansion_ratio_max: u64,
+    /// Bytes of an object that can only be read when it is there as a whole (Parquet), and again of
+    /// its decompressed pages that are needed at a time.
+    pub held_bytes_max: usize,
 }
 
 impl Default for Bounds {
@@ -80,6 +93,7 @@ impl Default for Bounds {
             scratch_bytes_max: SCRATCH_BYTES_MAX,
             record_bytes_max: RECORD_BYTES_MAX,
             expansion_ratio_max: EXPANSION_RATIO_MAX,
+            held_bytes_max: SCRATCH_BYTES_MAX,
         }
     }
 }
@@ -104,7 +118,7 @@ impl Decoder {
         Decoder {
             bounds,
             outermost: Level::outermost(),
-            split: Split::new(format, bounds.record_bytes_max),
+            split: Split::new(format, bounds),
             compressed: 0,
             spent: false,
         }
@@ -135,7 +149,7 @@ impl Decoder {
         result
     }
 
-    /// Inflated bytes so far: log bytes.
+    /// Inflated bytes so far: log bytes. Of Parquet, the bytes of the records.
     pub fn expanded_bytes(&self) -> u64 {
         self.split.taken_bytes()
     }

@@ -3,23 +3,28 @@
 use super::detect::{Detector, Shape};
 use super::json::Json;
 use super::lines::Lines;
-use super::{Error, Format, Record};
+use super::magic::{self, Found, Magic};
+use super::parquet::Parquet;
+use super::{Bounds, Error, Format, Record};
 
 /// The splitter of one object's text.
 pub(super) struct Split {
     splitter: Splitter,
+    /// Looks for Parquet. None: the text has begun.
+    magic: Option<Magic>,
     /// How much of a byte order mark has been seen. None: the text has begun.
     mark: Option<usize>,
     /// Bytes given to [`Split::push`].
     taken: u64,
     /// Bytes behind the ones that the splitter has.
     offset: u64,
-    record_bytes_max: usize,
+    bounds: Bounds,
 }
 
 enum Splitter {
     Lines(Lines),
     Json(Box<Json>),
+    Parquet(Box<Parquet>),
     /// What came so far does not tell yet.
     Undecided {
         detector: Detector,
@@ -31,18 +36,24 @@ enum Splitter {
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 impl Split {
-    pub fn new(format: Format, record_bytes_max: usize) -> Self {
+    pub fn new(format: Format, bounds: Bounds) -> Self {
+        let record_bytes_max = bounds.record_bytes_max;
+        let magic = (format != Format::Parquet).then(Magic::new);
         let splitter = match format {
             Format::Lines { header_lines } => Splitter::Lines(Lines::new(header_lines, record_bytes_max)),
             Format::Json { path } => Splitter::Json(Box::new(Json::new(path, record_bytes_max))),
             Format::Detect => Splitter::Undecided { detector: Detector::new(), held: Vec::new() },
+            Format::Parquet => Splitter::Parquet(Box::new(Parquet::new(bounds))),
         };
-        Split { splitter, mark: Some(0), taken: 0, offset: 0, record_bytes_max }
+        Split { splitter, magic, mark: Some(0), taken: 0, offset: 0, bounds }
     }
 
-    /// Bytes of text so far.
+    /// Bytes of text so far; of Parquet, those of its records.
     pub fn taken_bytes(&self) -> u64 {
-        self.taken
+        match &self.splitter {
+            Splitter::Parquet(parquet) => parquet.json_bytes(),
+            _ => self.taken,
+        }
     }
 
     pub fn skipped_documents(&self) -> u64 {
@@ -55,12 +66,40 @@ impl Split {
     /// The next bytes of the text.
     pub fn push(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         self.taken += text.len() as u64;
+        if let Splitter::Parquet(parquet) = &mut self.splitter {
+            return parquet.push(text);
+        }
+        match self.magic.as_mut().map_or(Found::Text(b"", text), |magic| magic.push(text)) {
+            Found::Undecided => Ok(()),
+            Found::Parquet(rest) => self.become_parquet(rest),
+            Found::Text(held, rest) => {
+                self.magic = None;
+                self.text(held, sink)?;
+                self.text(rest, sink)
+            }
+        }
+    }
+
+    fn become_parquet(&mut self, rest: &[u8]) -> Result<(), Error> {
+        let mut parquet = Box::new(Parquet::new(self.bounds));
+        let pushed = parquet.push(magic::PARQUET).and_then(|()| parquet.push(rest));
+        self.splitter = Splitter::Parquet(parquet);
+        pushed
+    }
+
+    fn text(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         let rest = self.drop_mark(text, sink)?;
         self.split(rest, sink)
     }
 
     /// The text has ended.
     pub fn finish(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        if let Splitter::Parquet(parquet) = &mut self.splitter {
+            return parquet.finish(sink);
+        }
+        if let Some(magic) = self.magic.take() {
+            self.text(magic.held(), sink)?;
+        }
         self.begin(sink)?;
         if let Splitter::Undecided { detector, .. } = &self.splitter {
             let shape = detector.finish();
@@ -69,7 +108,7 @@ impl Split {
         match &mut self.splitter {
             Splitter::Lines(lines) => lines.finish(sink),
             Splitter::Json(json) => json.finish(self.offset, sink),
-            Splitter::Undecided { .. } => Ok(()),
+            Splitter::Parquet(_) | Splitter::Undecided { .. } => Ok(()),
         }
     }
 
@@ -114,8 +153,8 @@ impl Split {
 
     fn decide(&mut self, shape: Shape, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         let splitter = match shape {
-            Shape::Lines => Splitter::Lines(Lines::new(0, self.record_bytes_max)),
-            Shape::Json => Splitter::Json(Box::new(Json::new(Vec::new(), self.record_bytes_max))),
+            Shape::Lines => Splitter::Lines(Lines::new(0, self.bounds.record_bytes_max)),
+            Shape::Json => Splitter::Json(Box::new(Json::new(Vec::new(), self.bounds.record_bytes_max))),
         };
         match std::mem::replace(&mut self.splitter, splitter) {
             Splitter::Undecided { held, .. } => self.feed(&held, sink),
@@ -129,7 +168,7 @@ impl Split {
         match &mut self.splitter {
             Splitter::Lines(lines) => lines.push(text, sink),
             Splitter::Json(json) => json.push(text, offset, sink),
-            Splitter::Undecided { .. } => Ok(()),
+            Splitter::Parquet(_) | Splitter::Undecided { .. } => Ok(()),
         }
     }
 }

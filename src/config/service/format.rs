@@ -7,8 +7,12 @@ use crate::decode::Format;
 use crate::limits;
 
 /// Processors of the vendor's that this version has.
-const SUPPORTED: &[&str] =
-    &["line_split_processor", "split_or_unseparated_processor", "unseparated_json_processor"];
+const SUPPORTED: &[&str] = &[
+    "line_split_processor",
+    "parquet_processor",
+    "split_or_unseparated_processor",
+    "unseparated_json_processor",
+];
 
 /// Processors of the vendor's that it does not have.
 const LATER: &[&str] = &[
@@ -19,7 +23,6 @@ const LATER: &[&str] = &[
     "json_array_processor",
     "json_line_arrays_processor",
     "json_object_to_linesplit_processor",
-    "parquet_processor",
     "separated_json_processor",
     "single_json_object_processor",
     "text_file_processor",
@@ -29,10 +32,13 @@ const LATER: &[&str] = &[
 const FORMAT_ADVICE: &str =
     "write \"file_format\": {\"type\": \"split_or_unseparated_processor\", \"config\": {}}";
 
-/// Reads both keys. The encoding decides nothing: the bytes say how they are compressed.
+/// Reads both keys. The encoding decides nothing but Parquet: the bytes say how they are compressed.
 pub fn read(keys: &Mapping<'_>) -> Option<Format> {
-    encoding(keys);
+    let parquet = encoding(keys);
     let Some(node) = keys.node("file_format") else {
+        if parquet {
+            return Some(Format::Parquet);
+        }
         keys.report.error(Kind::Missing, keys.path_of("file_format"), "is missing", FORMAT_ADVICE);
         return None;
     };
@@ -48,12 +54,14 @@ pub fn read(keys: &Mapping<'_>) -> Option<Format> {
     };
     let format = by_processor(&processor?, &file_format, config?);
     file_format.finish();
-    format
+    // A processor says what to make of a text, and Parquet is none.
+    if parquet { format.and(Some(Format::Parquet)) } else { format }
 }
 
 fn by_processor(processor: &str, file_format: &Mapping<'_>, config: Mapping<'_>) -> Option<Format> {
     let format = match processor {
         "line_split_processor" => lines(&config),
+        "parquet_processor" => Format::Parquet,
         "split_or_unseparated_processor" => Format::Detect,
         "unseparated_json_processor" => json(&config),
         other => {
@@ -113,8 +121,9 @@ fn unknown_processor(name: &str, file_format: &Mapping<'_>) {
     }
 }
 
-fn encoding(keys: &Mapping<'_>) {
-    let Some(encoding) = keys.string("encoding") else { return };
+/// Is it Parquet?
+fn encoding(keys: &Mapping<'_>) -> bool {
+    let Some(encoding) = keys.string("encoding") else { return false };
     let path = keys.path_of("encoding");
     match encoding.as_str() {
         "gzip" | "none" => (),
@@ -124,14 +133,12 @@ fn encoding(keys: &Mapping<'_>) {
             "latin-1 text is sent byte by byte, as it is in the object",
             "the receiving side must expect latin-1",
         ),
-        "parquet" => {
-            let message = "parquet is not supported yet by this version";
-            keys.report.error(Kind::Unsupported, path, message, "supported: gzip, none, latin-1");
-        }
+        "parquet" => return true,
         other => {
             let message = format!("{other:?} is not a known encoding");
             let advice = suggestion(other, &["gzip", "none", "latin-1", "parquet"]);
             keys.report.error(Kind::Invalid, path, message, advice);
         }
     }
+    false
 }
