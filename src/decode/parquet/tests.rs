@@ -314,6 +314,57 @@ fn unsupported_compression_is_named() {
     assert_eq!(error.to_string(), "bad Parquet: LZO compression is not supported");
 }
 
+/// VPC flow logs as the VPC guide names and types their columns.
+const VPC: &str = "message vpc {
+    optional int32 version; optional binary account_id (UTF8); optional binary interface_id (UTF8);
+    optional binary srcaddr (UTF8); optional binary dstaddr (UTF8); optional int32 srcport; optional int32 dstport;
+    optional int32 protocol; optional int64 packets; optional int64 bytes; optional int64 start; optional int64 end;
+    optional binary action (UTF8); optional binary log_status (UTF8);
+}";
+
+fn vpc_object() -> Vec<u8> {
+    let text = |values: &[&str]| strings(values);
+    let (all, two) = (&[1, 1, 1][..], &[1, 1, 0][..]);
+    let (first, second) = ("eni-0a4d8c17e3f29b560", "eni-0f61b92d75ce8a034");
+    let columns = vec![
+        cells(Stored::Int32(vec![2; 3]), all, &[]),
+        cells(text(&["111122223333"; 3]), all, &[]),
+        cells(text(&[first, second, second]), all, &[]),
+        cells(text(&["10.0.17.4", "2001:db8:17::9"]), two, &[]),
+        cells(text(&["198.51.100.77", "2001:db8:17::4"]), two, &[]),
+        cells(Stored::Int32(vec![49_152, 40_022]), two, &[]),
+        cells(Stored::Int32(vec![443, 3389]), two, &[]),
+        cells(Stored::Int32(vec![6, 6]), two, &[]),
+        cells(Stored::Int64(vec![25, 1]), two, &[]),
+        cells(Stored::Int64(vec![12_044, 4_294_967_297]), two, &[]),
+        cells(Stored::Int64(vec![1_773_480_390, 1_773_480_391, 1_773_480_392]), all, &[]),
+        cells(Stored::Int64(vec![1_773_480_450, 1_773_480_451, 1_773_480_452]), all, &[]),
+        cells(text(&["ACCEPT", "REJECT"]), two, &[]),
+        cells(text(&["OK", "OK", "NODATA"]), all, &[]),
+    ];
+    object(
+        VPC,
+        &[columns],
+        Style { compression: Compression::GZIP(Default::default()), dictionary: true, ..PLAIN },
+    )
+}
+
+/// The sample's `object` is what `vpc_object` makes: `UPDATE_SAMPLES=1` writes it again.
+#[test]
+fn the_sample_of_vpc_flow_logs() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/aws_sqs_vpc/parquet");
+    if std::env::var_os("UPDATE_SAMPLES").is_some() {
+        std::fs::write(folder.join("object"), vpc_object()).unwrap();
+    }
+    let object = std::fs::read(folder.join("object")).unwrap();
+    let frames = std::fs::read_to_string(folder.join("expected.frames")).unwrap();
+    let bodies: Vec<&str> = frames.lines().map(|frame| frame.split_once("vpc.flow: ").unwrap().1).collect();
+    assert_eq!(rows(&object), bodies);
+    assert_eq!(rows(&vpc_object()), bodies);
+    let as_configured = decode_in(&object, Format::Lines { header_lines: 1 }, Bounds::default(), 100);
+    assert_eq!(as_configured.0, bodies);
+}
+
 fn any_row() -> impl Strategy<Value = Row> {
     let list = proptest::option::of(proptest::collection::vec(any::<i32>(), 0..4));
     (any::<i64>(), proptest::option::of(".{0,12}"), list)
