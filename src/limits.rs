@@ -207,6 +207,14 @@ pub const DETECT_BYTES_MAX: usize = MIB;
 /// 1024; the fixed bound keeps the scanner's memory fixed.
 pub const JSON_DEPTH_MAX: usize = 1024;
 
+// ---- formats ------------------------------------------------------------------------------------
+
+/// How far the header of an Imperva log file is looked for; real ones have ten short lines.
+pub const INCAPSULA_HEADER_BYTES_MAX: usize = 16 * KIB;
+/// Objects inside objects that `flat` brings up. Each level is read once more, and its keys get longer;
+/// what lies deeper stays an object.
+pub const FLAT_DEPTH_MAX: usize = 32;
+
 // ---- Parquet --------------------------------------------------------------------------------------
 
 /// Rows that are read of each column before they are put together, and what they may amount to: a

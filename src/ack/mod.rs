@@ -9,6 +9,10 @@
 //!
 //! Pure: no sockets, no clocks. What settling means is the closure given to [`Ack::open`].
 
+mod turn;
+
+pub use turn::Turn;
+
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::ack::Outcome;
+use crate::ack::{Outcome, Turn};
 use crate::decode::{Error, Payload, Record, Scratch, Work};
 use crate::frame::Frames;
 use crate::limits::BATCH_BYTES;
@@ -41,6 +41,9 @@ impl Worker {
                 Some(next) => drop(next.send(work)),
                 None => {
                     self.telemetry.decode.objects.increment();
+                    if let Some(turn) = &work.turn {
+                        turn.finished();
+                    }
                     work.ack.close(Outcome::Delivered);
                 }
             },
@@ -54,7 +57,8 @@ impl Worker {
     }
 
     fn decode(&self, work: &mut Work, chunk: &[u8], last: bool) -> Result<(), Error> {
-        let Work { source, service, input, ack, decoder } = work;
+        let Work { source, service, input, ack, decoder, turn } = work;
+        let lane = turn.as_ref().map(Turn::lane);
         let mut route = Route::new(service, source.key());
         let outputs = &self.outputs[*input];
         let counts = &self.telemetry.decode;
@@ -63,12 +67,12 @@ impl Worker {
         let mut sink = |record: Record<'_>| {
             frame(&mut route, record, &mut frames, counts);
             if frames.len() >= BATCH_BYTES {
-                outputs.send(std::mem::replace(&mut frames, self.frames(BATCH_BYTES)), ack);
+                outputs.send(std::mem::replace(&mut frames, self.frames(BATCH_BYTES)), ack, lane);
             }
         };
         let result = SCRATCH.with(|scratch| decoder.push(chunk, last, &mut scratch.borrow_mut(), &mut sink));
         if !frames.is_empty() {
-            outputs.send(frames, ack);
+            outputs.send(frames, ack, lane);
         }
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);
         result
@@ -92,7 +96,7 @@ impl Worker {
 }
 
 fn frame(route: &mut Route<'_>, record: Record<'_>, frames: &mut Frames, counts: &Decode) {
-    match route.verdict(record.bytes) {
+    match route.verdict(record.context) {
         Verdict::Drop => counts.filtered.increment(),
         Verdict::Send { tag, missing_field } => {
             if missing_field {

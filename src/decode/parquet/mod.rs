@@ -82,7 +82,7 @@ impl Parquet {
         let mut record = |bytes: &[u8]| {
             self.json_bytes += bytes.len() as u64;
             super::inflate::check_expansion(compressed, self.json_bytes, self.bounds.expansion_ratio_max)?;
-            sink(Record { bytes, newlines: Newlines::Absent });
+            sink(Record::new(bytes, Newlines::Absent));
             Ok(())
         };
         // The library's decoders index and unwrap by what a damaged page says: a panic of theirs is

@@ -113,7 +113,7 @@ impl Tree {
         (definition, repetition): (i16, i16),
         columns: &mut [Column],
         out: &mut Vec<u8>,
-        element: &mut dyn FnMut(&mut [Column], &mut Vec<u8>) -> Result<(), Error>,
+        element: &mut Element<'_>,
     ) -> Result<(), Error> {
         let first = node.columns.start;
         if columns[first].definition()? < definition {
@@ -151,6 +151,9 @@ impl Tree {
 fn pass(node: &Node, columns: &mut [Column]) -> Result<(), Error> {
     columns[node.columns.clone()].iter_mut().try_for_each(Column::pass)
 }
+
+/// Writes one element of a list or map.
+type Element<'a> = dyn FnMut(&mut [Column], &mut Vec<u8>) -> Result<(), Error> + 'a;
 
 #[derive(Clone, Copy)]
 struct Levels {
