@@ -243,6 +243,20 @@ pub const COMPLAINT_CHARS_MAX: usize = 400;
 /// One line: S3 keys end at 1 KiB, AWS's messages far below; a proxy's error page must not fill the disk.
 pub const LOG_LINE_BYTES_MAX: usize = 8 * KIB;
 
+// ---- Parquet --------------------------------------------------------------------------------------
+
+/// Rows that are read of each column before they are put together, and what they may amount to: a
+/// batch stays in a core's second-level cache, and a column's decoder is not asked for every row.
+pub const PARQUET_BATCH_ROWS: usize = 512;
+pub const PARQUET_BATCH_BYTES: usize = MIB;
+/// Values (and nulls) of the rows of one batch, and of one column's pages that such rows go over. Run
+/// lengths let a few bytes stand for millions of list elements; writers cut pages at a million.
+pub const PARQUET_ROW_VALUES_MAX: usize = 16 * 1024 * 1024;
+/// Elements of a schema: AWS's widest tables have some hundred columns.
+pub const PARQUET_COLUMNS_MAX: usize = 20_000;
+/// Groups inside groups; the reader goes down by recursion.
+pub const PARQUET_DEPTH_MAX: usize = 64;
+
 // ---- configuration ------------------------------------------------------------------------------
 
 /// Below this, one worker's scratch and one part per fetcher do not fit side by side.

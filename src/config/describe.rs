@@ -119,6 +119,7 @@ pub fn describe_format(format: &Format) -> String {
             format!("lines and values under {}", paths.join(", "))
         }
         Format::ExtractedJson { keys } => format!("JSON under {}", keys.join(", ")),
+        Format::Parquet => "Parquet".to_owned(),
         Format::Detect => "lines or JSON values".to_owned(),
         Format::TextFile(file) => match file.json {
             Some(_) => "text whose fields become JSON".to_owned(),

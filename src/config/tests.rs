@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::config::problem::Report;
+use crate::decode::Format;
 
 /// Dates are relative to this; certificates are made around it.
 fn now() -> SystemTime {
@@ -134,6 +135,22 @@ fn the_vendors_file_is_read_as_written() {
     let custom = &input.services[1];
     assert!(custom.skips("a/CloudTrail-Digest/b"));
     assert_eq!(custom.file_fields[0].value("a_b/c").as_deref(), Some("ab"));
+}
+
+#[test]
+fn parquet_is_asked_for_by_processor_or_encoding() {
+    let format = |format: &str| {
+        let text = std::fs::read_to_string(testdata("valid/minimal.yaml")).unwrap();
+        let service = format!("custom_x: {{routing_template: my.app.a.b, {format}}}");
+        let text = text.replace("aws_sqs_vpc:", &service);
+        assert!(text.contains("custom_x"), "{text}");
+        let config = parse(&text, Path::new(""), &environment()).unwrap().config;
+        config.inputs[0].services[0].format.clone()
+    };
+    assert_eq!(format("file_format: {type: parquet_processor}"), Format::Parquet);
+    assert_eq!(format("encoding: parquet"), Format::Parquet);
+    let both = "encoding: parquet, file_format: {type: line_split_processor, config: {json: true}}";
+    assert_eq!(format(both), Format::Parquet);
 }
 
 #[test]

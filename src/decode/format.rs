@@ -37,6 +37,9 @@ pub enum Format {
     ExtractedJson { keys: Vec<String> },
     /// The first bytes decide: JSON values, or lines (the vendor's `split_or_unseparated_processor`).
     Detect,
+    /// Apache Parquet: each row becomes a JSON object. Any other format turns into this one for an
+    /// object that begins as Parquet does.
+    Parquet,
     /// Lines whose double quotes may hold line feeds; the first `header_lines` records are dropped.
     Csv { header_lines: u32 },
     /// Text between separators of any kind, with or without named fields.

@@ -7,6 +7,7 @@
 //! bytes ──► inflate ──► split ──► records
 //!           gzip zlib   lines, csv
 //!           zstd plain  json, documents
+//!                       parquet
 //! ```
 //!
 //! | module | what |
@@ -17,6 +18,7 @@
 //! | `lines`, `csv`, `separated` + `pieces`, `incapsula` | text |
 //! | `json` | values one after another, found without a tree; `json::walk`: the inside of one |
 //! | `documents` | records that are made of JSON documents: envelopes, other shapes |
+//! | `magic`, `parquet` | Parquet, told from its first bytes |
 
 mod compression;
 mod csv;
@@ -31,6 +33,12 @@ mod inflate;
 mod json;
 mod latin1;
 mod lines;
+mod magic;
+#[cfg(not(feature = "parquet"))]
+#[path = "no_parquet.rs"]
+mod parquet;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod partial;
 mod payload;
 mod pieces;
@@ -91,6 +99,9 @@ pub struct Bounds {
     /// Log bytes for one compressed byte, once an object has inflated to
     /// [`EXPANSION_FREE_BYTES`](crate::limits::EXPANSION_FREE_BYTES).
     pub expansion_ratio_max: u64,
+    /// Bytes of an object that can only be read when it is there as a whole (Parquet), and again of
+    /// its decompressed pages that are needed at a time.
+    pub held_bytes_max: usize,
 }
 
 impl Default for Bounds {
@@ -99,6 +110,7 @@ impl Default for Bounds {
             scratch_bytes_max: SCRATCH_BYTES_MAX,
             record_bytes_max: RECORD_BYTES_MAX,
             expansion_ratio_max: EXPANSION_RATIO_MAX,
+            held_bytes_max: SCRATCH_BYTES_MAX,
         }
     }
 }
@@ -154,7 +166,7 @@ impl Decoder {
         result
     }
 
-    /// Inflated bytes so far: log bytes.
+    /// Inflated bytes so far: log bytes. Of Parquet, the bytes of the records.
     pub fn expanded_bytes(&self) -> u64 {
         self.split.taken_bytes()
     }

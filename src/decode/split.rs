@@ -7,12 +7,16 @@ use super::incapsula::Incapsula;
 use super::json::Json;
 use super::latin1::Latin1;
 use super::lines::Lines;
+use super::magic::{self, Found, Magic};
+use super::parquet::Parquet;
 use super::pieces::{Piece, Pieces};
 use super::{Bounds, Error, Format, Record};
 
 /// The splitter of one object's text.
 pub(super) struct Split {
     splitter: Splitter,
+    /// Looks for Parquet. None: the text has begun.
+    magic: Option<Magic>,
     /// The text is Latin-1.
     latin1: Option<Latin1>,
     /// How much of a byte order mark has been seen. None: the text has begun.
@@ -21,7 +25,7 @@ pub(super) struct Split {
     taken: u64,
     /// Bytes behind the ones that the splitter has.
     offset: u64,
-    record_bytes_max: usize,
+    bounds: Bounds,
 }
 
 enum Splitter {
@@ -31,6 +35,7 @@ enum Splitter {
     Json(Box<Json>),
     Documents(Box<Documents>),
     Incapsula(Box<Incapsula>),
+    Parquet(Box<Parquet>),
     /// What came so far does not tell yet.
     Undecided {
         detector: Detector,
@@ -47,19 +52,24 @@ impl Split {
             Format::Latin1(inner) => (*inner, Some(Latin1::default())),
             other => (other, None),
         };
+        let magic = (format != Format::Parquet).then(Magic::new);
         Split {
             splitter: Splitter::new(format, bounds),
+            magic,
             latin1,
             mark: Some(0),
             taken: 0,
             offset: 0,
-            record_bytes_max: bounds.record_bytes_max,
+            bounds,
         }
     }
 
-    /// Bytes of text so far.
+    /// Bytes of text so far; of Parquet, those of its records.
     pub fn taken_bytes(&self) -> u64 {
-        self.taken
+        match &self.splitter {
+            Splitter::Parquet(parquet) => parquet.json_bytes(),
+            _ => self.taken,
+        }
     }
 
     pub fn skipped_documents(&self) -> u64 {
@@ -73,12 +83,28 @@ impl Split {
     /// The next bytes of the text.
     pub fn push(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         self.taken += text.len() as u64;
-        let rest = self.drop_mark(text, sink)?;
-        self.split(rest, sink)
+        if let Splitter::Parquet(parquet) = &mut self.splitter {
+            return parquet.push(text);
+        }
+        match self.magic.as_mut().map_or(Found::Text(b"", text), |magic| magic.push(text)) {
+            Found::Undecided => Ok(()),
+            Found::Parquet(rest) => self.become_parquet(rest),
+            Found::Text(held, rest) => {
+                self.magic = None;
+                self.text(held, sink)?;
+                self.text(rest, sink)
+            }
+        }
     }
 
     /// The text has ended.
     pub fn finish(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        if let Splitter::Parquet(parquet) = &mut self.splitter {
+            return parquet.finish(sink);
+        }
+        if let Some(magic) = self.magic.take() {
+            self.text(magic.held(), sink)?;
+        }
         self.begin(sink)?;
         if let Splitter::Undecided { detector, .. } = &self.splitter {
             let shape = detector.finish();
@@ -91,8 +117,20 @@ impl Split {
             Splitter::Json(json) => json.finish(self.offset, sink),
             Splitter::Documents(documents) => documents.finish(self.offset, sink),
             Splitter::Incapsula(incapsula) => incapsula.finish(sink),
-            Splitter::Undecided { .. } => Ok(()),
+            Splitter::Parquet(_) | Splitter::Undecided { .. } => Ok(()),
         }
+    }
+
+    fn become_parquet(&mut self, rest: &[u8]) -> Result<(), Error> {
+        let mut parquet = Box::new(Parquet::new(self.bounds));
+        let pushed = parquet.push(magic::PARQUET).and_then(|()| parquet.push(rest));
+        self.splitter = Splitter::Parquet(parquet);
+        pushed
+    }
+
+    fn text(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        let rest = self.drop_mark(text, sink)?;
+        self.split(rest, sink)
     }
 
     fn drop_mark<'t>(
@@ -143,8 +181,10 @@ impl Split {
 
     fn decide(&mut self, shape: detect::Shape, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         let splitter = match shape {
-            detect::Shape::Lines => Splitter::Lines(Lines::new(0, self.record_bytes_max)),
-            detect::Shape::Json => Splitter::Json(Box::new(Json::new(Vec::new(), self.record_bytes_max))),
+            detect::Shape::Lines => Splitter::Lines(Lines::new(0, self.bounds.record_bytes_max)),
+            detect::Shape::Json => {
+                Splitter::Json(Box::new(Json::new(Vec::new(), self.bounds.record_bytes_max)))
+            }
         };
         match std::mem::replace(&mut self.splitter, splitter) {
             Splitter::Undecided { held, .. } => self.feed(&held, sink),
@@ -162,7 +202,7 @@ impl Split {
             Splitter::Json(json) => json.push(text, offset, sink),
             Splitter::Documents(documents) => documents.push(text, offset, sink),
             Splitter::Incapsula(incapsula) => incapsula.push(text, sink),
-            Splitter::Undecided { .. } => Ok(()),
+            Splitter::Parquet(_) | Splitter::Undecided { .. } => Ok(()),
         }
     }
 }
@@ -192,6 +232,7 @@ impl Splitter {
             Format::CloudWatch { body } => each_of(Each::events(body)),
             Format::Envelopes { detail } => each_of(Each::detail(detail)),
             Format::Incapsula => Splitter::Incapsula(Box::new(Incapsula::new(bounds))),
+            Format::Parquet => Splitter::Parquet(Box::new(Parquet::new(bounds))),
             Format::Detect => Splitter::Undecided { detector: Detector::new(), held: Vec::new() },
             // Said twice, it is the same text.
             Format::Latin1(inner) => Splitter::new(*inner, bounds),

@@ -247,6 +247,7 @@ fn bounds(memory: &MemoryShares) -> Bounds {
     Bounds {
         scratch_bytes_max: memory.scratch,
         record_bytes_max: RECORD_BYTES_MAX.min(memory.scratch),
+        held_bytes_max: memory.scratch,
         ..Bounds::default()
     }
 }

@@ -12,12 +12,17 @@ const FORMAT_ADVICE: &str =
 enum Encoding {
     Utf8,
     Latin1,
+    /// It is none: the processor has nothing to do.
+    Parquet,
 }
 
 /// Reads both keys.
 pub fn read(keys: &Mapping<'_>) -> Option<Format> {
     let encoding = encoding(keys);
     let Some(node) = keys.node("file_format") else {
+        if let Some(Encoding::Parquet) = encoding {
+            return Some(Format::Parquet);
+        }
         keys.report.error(Kind::Missing, keys.path_of("file_format"), "is missing", FORMAT_ADVICE);
         return None;
     };
@@ -32,6 +37,7 @@ pub fn read(keys: &Mapping<'_>) -> Option<Format> {
     file_format.finish();
     match encoding? {
         Encoding::Utf8 => format,
+        Encoding::Parquet => format.and(Some(Format::Parquet)),
         Encoding::Latin1 => format.map(|format| Format::Latin1(Box::new(format))),
     }
 }
@@ -42,11 +48,7 @@ fn encoding(keys: &Mapping<'_>) -> Option<Encoding> {
     match encoding.as_str() {
         "gzip" | "none" => return Some(Encoding::Utf8),
         "latin-1" => return Some(Encoding::Latin1),
-        // The seam for Parquet: this encoding, or the type `parquet_processor`, is `Format::Parquet`.
-        "parquet" => {
-            let message = "parquet is not supported yet by this version";
-            keys.report.error(Kind::Unsupported, path, message, "supported: gzip, none, latin-1");
-        }
+        "parquet" => return Some(Encoding::Parquet),
         other => {
             let message = format!("{other:?} is not a known encoding");
             let advice = suggestion(other, &["gzip", "none", "latin-1", "parquet"]);

@@ -27,6 +27,7 @@ pub const SUPPORTED: &[&str] = &[
     "json_object_to_linesplit_processor",
     "kinesis_processor",
     "line_split_processor",
+    "parquet_processor",
     "separated_json_processor",
     "single_json_object_processor",
     "split_or_unseparated_processor",
@@ -36,7 +37,7 @@ pub const SUPPORTED: &[&str] = &[
 ];
 
 /// Processors of the vendor's that stay out: nothing but their names is public.
-const UNSUPPORTED: &[&str] = &["bluecoat_processor", "jamf_processor", "parquet_processor"];
+const UNSUPPORTED: &[&str] = &["bluecoat_processor", "jamf_processor"];
 
 /// Reads a processor's keys.
 pub fn read(name: &str, file_format: &Mapping<'_>, config: Mapping<'_>) -> Option<Format> {
@@ -51,6 +52,7 @@ pub fn read(name: &str, file_format: &Mapping<'_>, config: Mapping<'_>) -> Optio
         "json_object_to_linesplit_processor" => values(&config),
         "kinesis_processor" => kinesis(&config),
         "line_split_processor" => lines(&config),
+        "parquet_processor" => Some(Format::Parquet),
         "separated_json_processor" => separated_json(&config),
         "single_json_object_processor" => path(&config, "key").map(|path| Format::WholeJson { path }),
         "split_or_unseparated_processor" => Some(Format::Detect),
