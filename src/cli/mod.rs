@@ -2,9 +2,10 @@
 
 pub mod check;
 mod check_online;
+mod demo;
 mod log;
 mod run;
-pub mod services;
+mod services;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,6 +40,13 @@ enum Command {
         #[arg(long)]
         online: bool,
     },
+    /// Runs the whole job on this machine against an embedded S3 + SQS endpoint and TLS sink: exit
+    /// code 0 only if every record arrived once
+    Demo {
+        /// Prints the configuration file that it runs on
+        #[arg(long)]
+        print_config: bool,
+    },
     /// Lists the services: name, Devo table, format, key pattern
     Services {
         /// As a JSON array
@@ -52,6 +60,7 @@ pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run { config, drain } => run::run(&config, drain),
         Command::Check { config, online } => check::run(&config, online),
+        Command::Demo { print_config } => demo::command(print_config),
         Command::Services { json } => services::run(json),
     }
 }

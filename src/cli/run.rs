@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::log::Level;
 use crate::config::{self, Environment, Loaded};
 use crate::pipeline::{Ending, Pipeline};
 use crate::stop::Stop;
 use crate::telemetry::{Reporter, Telemetry};
 
 /// Something could not be delivered.
-const UNDELIVERED: u8 = 1;
+pub const UNDELIVERED: u8 = 1;
 /// The configuration cannot be used.
-const REFUSED: u8 = 2;
+pub const REFUSED: u8 = 2;
 /// Killed by the second signal, as a shell tells it.
 const KILLED: i32 = 130;
 /// How often the statistics lines are logged.
@@ -27,14 +28,14 @@ pub fn run(path: &Path, drain: bool) -> ExitCode {
     let Loaded { config, warnings } = match config::load(path, &Environment::here()) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            super::log::start(false);
+            super::log::start(Level::Info);
             for problem in &problems.0 {
                 log::error!("{problem}");
             }
             return ExitCode::from(REFUSED);
         }
     };
-    super::log::start(config.globals.debug);
+    super::log::start(if config.globals.debug { Level::Debug } else { Level::Info });
     for warning in &warnings {
         log::warn!("{warning}");
     }
@@ -53,6 +54,17 @@ pub fn run(path: &Path, drain: bool) -> ExitCode {
             ExitCode::from(REFUSED)
         }
     }
+}
+
+/// Drains the queues of a configuration file, without signals or statistics lines.
+///
+/// # Errors
+/// A configuration that cannot be used, or something that could not be delivered.
+pub fn drain(path: &Path) -> anyhow::Result<()> {
+    let Loaded { config, .. } = config::load(path, &Environment::here())?;
+    let ending = Pipeline::start(&config, true)?.run();
+    anyhow::ensure!(ending.is_clean(), "{ending:?}");
+    Ok(())
 }
 
 /// Runs a started pipeline with signals and statistics lines.

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::send::Rates;
 use crate::services::Definition;
 
 pub use describe::describe_format;
@@ -134,6 +135,8 @@ pub struct Output {
     pub destination: Destination,
     /// Sender threads, each with a connection of its own.
     pub senders: usize,
+    /// `max_events_per_second`, `max_bytes_per_second`; not for the console.
+    pub rates: Rates,
 }
 
 /// Where an output writes.

@@ -5,6 +5,7 @@ use super::node::{Mapping, Node};
 use super::problem::{Kind, suggestion};
 use super::{Destination, Output, tls};
 use crate::limits;
+use crate::send::Rates;
 
 const DEVO_PORT: u16 = 443;
 const SENDERS_DEFAULT: i64 = 2;
@@ -68,10 +69,19 @@ fn read_output(name: &str, node: &Node<'_>, keys: Mapping<'_>, context: &Context
             return None;
         }
     };
+    let rates = Rates {
+        events_per_second: rate(&config, "max_events_per_second"),
+        bytes_per_second: rate(&config, "max_bytes_per_second"),
+    };
     compressed_sending(&config);
     config.without_effect(WITHOUT_EFFECT, "remove them; \"senders\" is the number of connections");
     config.finish();
-    Some(Output { name: name.to_owned(), destination: destination?, senders: usize::try_from(senders).ok()? })
+    Some(Output {
+        name: name.to_owned(),
+        destination: destination?,
+        senders: usize::try_from(senders).ok()?,
+        rates,
+    })
 }
 
 /// Devo itself: TLS, and the domain is known by the client certificate.
@@ -102,6 +112,11 @@ fn relay(config: &Mapping<'_>, context: &Context<'_>) -> Option<Destination> {
         }
     }
     Some(Destination::Tcp { address: address?, port: port? })
+}
+
+/// Absent: no limit.
+fn rate(config: &Mapping<'_>, key: &'static str) -> Option<u64> {
+    config.has(key).then(|| config.integer(key, 1..=i64::MAX, 1)).and_then(|rate| u64::try_from(rate).ok())
 }
 
 #[derive(PartialEq)]

@@ -13,7 +13,7 @@ mod stream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, select_biased};
+use crossbeam_channel::{Receiver, Select, TryRecvError};
 
 use crate::ack::{Ack, Outcome};
 use crate::aws::S3;
@@ -52,39 +52,61 @@ pub struct InputSettings {
     pub health: Arc<Health>,
 }
 
-/// Starts `threads` threads. They end when the channel of tasks is closed and empty.
+/// Starts `threads` threads. `tasks` are the inputs' channels; the threads end when all are closed and
+/// empty.
 ///
 /// # Errors
 /// When the machine will not start another thread.
 pub fn start(
     threads: usize,
-    tasks: &Receiver<Task>,
+    tasks: &[Receiver<Task>],
     settings: Settings,
 ) -> std::io::Result<Vec<JoinHandle<()>>> {
     let settings = Arc::new(settings);
     let parts = Parts::new();
     let start = |number| {
-        let fetcher = Fetcher { tasks: tasks.clone(), parts: parts.clone(), settings: Arc::clone(&settings) };
+        let fetcher =
+            Fetcher { tasks: tasks.to_vec(), parts: parts.clone(), settings: Arc::clone(&settings) };
         std::thread::Builder::new().name(format!("fetch-{number}")).spawn(move || fetcher.run())
     };
     (0..threads).map(start).collect()
 }
 
 struct Fetcher {
-    tasks: Receiver<Task>,
+    /// One for each input that is still open.
+    tasks: Vec<Receiver<Task>>,
     parts: Parts,
     settings: Arc<Settings>,
 }
 
 impl Fetcher {
-    fn run(self) {
-        loop {
-            select_biased! {
-                recv(self.parts.waiting) -> part => if let Ok(part) = part { part.fetch(&self.settings) },
-                recv(self.tasks) -> task => match task {
-                    Ok(task) => self.collect(task),
-                    Err(_) => return,
-                },
+    fn run(mut self) {
+        while !self.tasks.is_empty() {
+            if let Ok(part) = self.parts.waiting.try_recv() {
+                part.fetch(&self.settings);
+            } else if let Some(task) = self.next_task() {
+                self.collect(task);
+            }
+        }
+    }
+
+    /// Waits for a task or a part. Among inputs that have tasks the choice is random, so that a flood on
+    /// one does not starve the others. None: look again.
+    fn next_task(&mut self) -> Option<Task> {
+        let ready = {
+            let mut select = Select::new();
+            for tasks in &self.tasks {
+                select.recv(tasks);
+            }
+            select.recv(&self.parts.waiting);
+            select.ready()
+        };
+        match self.tasks.get(ready)?.try_recv() {
+            Ok(task) => Some(task),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => {
+                self.tasks.swap_remove(ready);
+                None
             }
         }
     }

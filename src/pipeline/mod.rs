@@ -94,7 +94,9 @@ impl Pipeline {
             .thread_name(|number| format!("work-{number}"))
             .build()
             .context("cannot start the worker threads")?;
-        let (tasks, waiting) = crossbeam_channel::bounded(OBJECTS_WAITING_PER_FETCHER * globals.fetchers);
+        let capacity = OBJECTS_WAITING_PER_FETCHER * globals.fetchers;
+        let (tasks, waiting): (Vec<_>, Vec<_>) =
+            config.inputs.iter().map(|_| crossbeam_channel::bounded(capacity)).unzip();
         let fetch_settings = fetch::Settings {
             inputs: config
                 .inputs
@@ -118,13 +120,13 @@ impl Pipeline {
         let fetchers = fetch::start(globals.fetchers, &waiting, fetch_settings)
             .context("cannot start the fetcher threads")?;
         let mut receivers = Vec::new();
-        for (index, (input, queue)) in config.inputs.iter().zip(queues).enumerate() {
+        for (index, ((input, queue), tasks)) in config.inputs.iter().zip(queues).zip(tasks).enumerate() {
             let settings = receive::Settings {
                 index,
                 input: input.clone(),
                 receiving: queue.0,
                 settling: queue.1,
-                tasks: tasks.clone(),
+                tasks,
                 telemetry: Arc::clone(&telemetry),
                 drain,
                 stop: stop.clone(),

@@ -10,8 +10,10 @@ mod error;
 mod outq;
 mod pool;
 mod sender;
+mod throttle;
 pub mod tls;
 pub mod window;
 
 pub use error::Error;
 pub use pool::{Outputs, Pool, PoolError, PoolSettings, probe};
+pub use throttle::Rates;

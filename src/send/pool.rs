@@ -1,13 +1,15 @@
 //! The sender threads of all outputs, and the handle through which batches reach them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crossbeam_channel::Sender as Channel;
 
 use super::connection::{Connection, Peer};
 use super::console;
 use super::sender::Sender;
+use super::throttle::Throttle;
 use super::tls::{TlsFileError, client_config};
 use crate::ack::Ack;
 use crate::config::{Destination, Output};
@@ -90,12 +92,14 @@ impl Pool {
             return Ok(batches);
         };
         let health = Arc::new(Health::new(format!("outputs.{name}")));
+        let throttle = Arc::new(Mutex::new(Throttle::new(output.rates, Instant::now())));
         let returned = crossbeam_channel::unbounded();
         for number in 0..output.senders {
             let sender = Sender {
                 peer: peer.clone(),
                 batches: waiting.clone(),
                 returned: returned.clone(),
+                throttle: Arc::clone(&throttle),
                 health: Arc::clone(&health),
                 settings: settings.clone(),
             };

@@ -1,6 +1,6 @@
 //! A sender thread: connects when there is something to send, writes, confirms, reconnects.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, TryRecvError, select_biased};
@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, TryRecvEr
 use super::connection::{Connection, Peer};
 use super::error::Error;
 use super::pool::PoolSettings;
+use super::throttle::Throttle;
 use super::window::Window;
 use crate::ack::Outcome;
 use crate::backoff::Backoff;
@@ -26,6 +27,8 @@ pub struct Sender {
     pub batches: Receiver<Batch>,
     /// Work that was on a broken connection, shared as well, and done first.
     pub returned: (Channel<Batch>, Receiver<Batch>),
+    /// The output's limits, shared as well.
+    pub throttle: Arc<Mutex<Throttle>>,
     pub health: Arc<Health>,
     pub settings: PoolSettings,
 }
@@ -92,7 +95,7 @@ impl Sender {
         let mut closing = false;
         loop {
             connection.read()?;
-            if closing || window.bytes() >= self.settings.window_bytes {
+            if closing || window.bytes() >= self.settings.window_bytes || !self.may_send() {
                 self.settings.abort.wait(SEND_CONFIRM_INTERVAL);
             } else {
                 let patience = if window.is_empty() { SEND_WAIT_SLICE } else { SEND_CONFIRM_INTERVAL };
@@ -118,15 +121,29 @@ impl Sender {
         }
     }
 
+    fn may_send(&self) -> bool {
+        self.throttle().is_open(Instant::now())
+    }
+
+    fn pay_for(&self, batch: &Batch) {
+        self.throttle().take(batch.events.into(), batch.bytes.len() as u64, Instant::now());
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        self.throttle.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     /// Writes a batch, and as many more as are waiting, up to one batch's size: small ones share a
     /// system call. They are in the window before the socket is touched, so that a failure returns them.
     fn send(&self, first: Batch, connection: &mut Connection, window: &mut Window) -> Result<(), Error> {
         let mut group = vec![first];
         let mut bytes = group[0].bytes.len();
-        while bytes < BATCH_BYTES {
+        self.pay_for(&group[0]);
+        while bytes < BATCH_BYTES && self.may_send() {
             match self.batches.try_recv() {
                 Ok(batch) => {
                     bytes += batch.bytes.len();
+                    self.pay_for(&batch);
                     group.push(batch);
                 }
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,

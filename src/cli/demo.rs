@@ -1,0 +1,243 @@
+//! `demo`: the whole job on this machine, and proof that nothing was lost.
+
+mod config;
+mod report;
+mod screen;
+
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use self::report::Report;
+use self::screen::{Progress, Screen};
+use super::log::Level;
+use super::run::{REFUSED, UNDELIVERED};
+use crate::testbed::aws::Aws;
+use crate::testbed::pki::Pki;
+use crate::testbed::scenario::{DEAD_LETTER_QUEUE, Scale, Scenario};
+use crate::testbed::sink::Sink;
+use crate::testbed::tally::Counts;
+
+/// The peer's TCP has the last bytes before the sink has counted them: how long it may take to.
+const SETTLE_MAX: Duration = Duration::from_secs(5);
+/// How often the screen is brought up to date, and how often the sink is looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What the user may choose.
+#[derive(Debug, Clone)]
+struct Options {
+    scale: Scale,
+    /// Print the configuration file that the pipeline runs on, and its path.
+    print_config: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { scale: Scale::FULL, print_config: false }
+    }
+}
+
+/// Runs the demo with the very same pipeline that `run` uses.
+pub fn command(print_config: bool) -> ExitCode {
+    super::log::start(Level::Warn);
+    match run(&Options { print_config, ..Options::default() }, super::run::drain) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(UNDELIVERED),
+        Err(error) => {
+            log::error!("the demo cannot run: {error:#}");
+            ExitCode::from(REFUSED)
+        }
+    }
+}
+
+/// Runs the demo on stdout. `collect` is the pipeline with `--drain`: it gets the path of a configuration
+/// file and returns when the queues are empty and all is delivered.
+///
+/// True: what was received equals what was expected, record by record, and the queues are empty.
+///
+/// # Errors
+/// Only what keeps the demo from running at all; a failing `collect` is reported and counts as false.
+fn run(options: &Options, collect: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<bool> {
+    let mut stdout = io::stdout();
+    let terminal = stdout.is_terminal();
+    run_on(&mut Screen::new(&mut stdout, terminal), options, collect)
+}
+
+fn run_on(
+    screen: &mut Screen<'_>,
+    options: &Options,
+    collect: impl FnOnce(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<bool> {
+    let scenario = make_scenario(screen, &options.scale)?;
+    let stage = Stage::set(screen, &scenario)?;
+    let file = stage.directory.path().join("config.yaml");
+    let text = config::yaml(&stage.aws, &scenario.queues, stage.sink.address(), stage.directory.path());
+    std::fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
+    if options.print_config {
+        screen.line(&format!("\n{}:\n\n{text}", file.display()))?;
+    }
+    let (outcome, elapsed) = run_pipeline(screen, &stage.sink, &scenario, || collect(&file));
+    let report = stage.report(&scenario, elapsed);
+    screen.line(&format!("\n{}", report.text()))?;
+    if let Err(error) = &outcome {
+        screen.line(&format!("The pipeline failed: {error:#}"))?;
+    }
+    Ok(outcome.is_ok() && report.is_exact())
+}
+
+/// The running stand-ins; they and their files are gone when it is dropped.
+struct Stage {
+    aws: Aws,
+    sink: Sink,
+    directory: tempfile::TempDir,
+}
+
+impl Stage {
+    fn set(screen: &mut Screen<'_>, scenario: &Scenario) -> anyhow::Result<Stage> {
+        let directory = tempfile::Builder::new()
+            .prefix("aws-to-devo-demo-")
+            .tempdir()
+            .context("cannot make a temporary directory")?;
+        let pki = Pki::generate()?;
+        pki.write_client_files(directory.path())?;
+        let sink = Sink::start(&pki)?;
+        let aws = Aws::start().context("cannot listen on 127.0.0.1")?;
+        scenario.put_into(&aws);
+        screen.line(&format!("S3 + SQS  {} over HTTP, {} messages", aws.url(), scenario.messages()))?;
+        screen.line(&format!("Devo      {} over mutual TLS, throw-away certificates\n", sink.address()))?;
+        Ok(Stage { aws, sink, directory })
+    }
+
+    fn report(&self, scenario: &Scenario, elapsed: Duration) -> Report {
+        let names = scenario.queues.iter().map(|queue| queue.name.as_str());
+        Report {
+            expected: scenario.expected.clone(),
+            received: self.sink.tally(),
+            objects_per_tag: scenario.objects_per_tag.clone(),
+            queues: names.map(|name| self.aws.queue_state(name)).collect(),
+            dead_letters: self.aws.queue_state(DEAD_LETTER_QUEUE).visible,
+            sink_failures: self.sink.failures(),
+            elapsed,
+        }
+    }
+}
+
+fn make_scenario(screen: &mut Screen<'_>, scale: &Scale) -> anyhow::Result<Scenario> {
+    screen.line("Making objects of CloudTrail, VPC flow logs, S3 access, WAF, CrowdStrike FDR")?;
+    let started = Instant::now();
+    let scenario = Scenario::build(scale)?;
+    let total = scenario.expected.total();
+    screen.line(&format!(
+        "          {} objects, {} events, {} MB of log, {} MB in S3, {:.1} s",
+        scenario.objects.len(),
+        report::grouped(total.events),
+        report::megabytes(scenario.log_bytes),
+        report::megabytes(scenario.stored_bytes()),
+        started.elapsed().as_secs_f64(),
+    ))?;
+    Ok(scenario)
+}
+
+/// Runs `collect` on this thread while another one shows how far the sink is.
+fn run_pipeline<T>(
+    screen: &mut Screen<'_>,
+    sink: &Sink,
+    scenario: &Scenario,
+    collect: impl FnOnce() -> T,
+) -> (T, Duration) {
+    let total = scenario.expected.total();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let progress = screen.progress(total);
+        let ticker = scope.spawn(|| tick(progress, sink, &done));
+        let started = Instant::now();
+        let outcome = {
+            // Also when `collect` panics: the scope waits for the ticker.
+            let _done = SetOnDrop(&done);
+            let outcome = collect();
+            settle(sink, total);
+            outcome
+        };
+        let elapsed = started.elapsed();
+        // It only draws; if it panicked, the report follows all the same.
+        let _ = ticker.join();
+        (outcome, elapsed)
+    })
+}
+
+fn tick(mut progress: Progress<'_, '_>, sink: &Sink, done: &AtomicBool) {
+    let started = Instant::now();
+    while !done.load(Ordering::Relaxed) {
+        progress.show(sink.progress(), started.elapsed());
+        thread::sleep(TICK);
+    }
+    progress.finish();
+}
+
+/// Waits until the sink has counted all, or counts no more.
+fn settle(sink: &Sink, total: Counts) {
+    let started = Instant::now();
+    while started.elapsed() < SETTLE_MAX && sink.progress().events < total.events {
+        let before = sink.progress();
+        thread::sleep(TICK);
+        if sink.progress() == before {
+            break;
+        }
+    }
+}
+
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run_small(collect: impl FnOnce(&Path) -> anyhow::Result<()>) -> (bool, String) {
+        let mut out = Vec::new();
+        let options = Options { scale: Scale::SMALL, print_config: true };
+        let complete = run_on(&mut Screen::new(&mut out, false), &options, collect).unwrap();
+        (complete, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_pipeline_that_does_nothing_is_found_out() {
+        let (complete, text) = run_small(|_| Ok(()));
+        assert!(!complete);
+        assert!(text.contains("messages waiting"), "{text}");
+        assert!(text.contains("NOT everything arrived"), "{text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80 || line.contains("crt") || line.contains('/'))
+        );
+    }
+
+    #[test]
+    fn a_pipeline_that_fails_is_reported() {
+        let (complete, text) = run_small(|_| anyhow::bail!("no reason"));
+        assert!(!complete && text.contains("The pipeline failed: no reason"), "{text}");
+    }
+
+    #[test]
+    fn the_configuration_file_and_its_certificates_are_there_while_it_runs() {
+        let mut looked_at = None;
+        run_small(|file| {
+            let directory = file.parent().unwrap();
+            for name in ["chain.crt", "domain.crt", "domain.key", "config.yaml"] {
+                assert!(directory.join(name).is_file(), "{name}");
+            }
+            looked_at = Some(directory.to_owned());
+            Ok(())
+        });
+        assert!(!looked_at.unwrap().exists(), "nothing is left behind");
+    }
+}

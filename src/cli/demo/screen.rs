@@ -1,0 +1,72 @@
+//! What the demo shows while it works: a bar on a terminal, a line now and then elsewhere.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::report::{grouped, megabytes};
+use crate::testbed::tally::Counts;
+
+/// Where there is no terminal: time between two lines.
+const LINE_EVERY: Duration = Duration::from_secs(2);
+/// With its figures the bar fits 80 columns.
+const BAR: &str = "  {bar:30} {percent:>3} %  {msg}";
+
+/// Where the demo writes.
+pub struct Screen<'o> {
+    out: &'o mut (dyn Write + Send),
+    terminal: bool,
+}
+
+/// How far the pipeline is.
+pub struct Progress<'s, 'o> {
+    screen: &'s mut Screen<'o>,
+    total: Counts,
+    bar: Option<ProgressBar>,
+    next_line_at: Duration,
+}
+
+impl<'o> Screen<'o> {
+    pub fn new(out: &'o mut (dyn Write + Send), terminal: bool) -> Screen<'o> {
+        Screen { out, terminal }
+    }
+
+    pub fn line(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{text}")?;
+        self.out.flush()
+    }
+
+    pub fn progress(&mut self, total: Counts) -> Progress<'_, 'o> {
+        let bar = self.terminal.then(|| bar(total.bytes));
+        Progress { screen: self, total, bar, next_line_at: LINE_EVERY }
+    }
+}
+
+impl Progress<'_, '_> {
+    /// Shows what has been received so far.
+    pub fn show(&mut self, received: Counts, elapsed: Duration) {
+        let rate = megabytes((received.bytes as f64 / elapsed.as_secs_f64().max(0.001)) as u64);
+        let figures = format!("{} events, {rate} MB/s", grouped(received.events));
+        if let Some(bar) = &self.bar {
+            bar.set_position(received.bytes);
+            bar.set_message(figures);
+        } else if elapsed >= self.next_line_at {
+            self.next_line_at = elapsed + LINE_EVERY;
+            let percent = received.bytes * 100 / self.total.bytes.max(1);
+            // Progress that cannot be written is no reason to stop.
+            let _ = self.screen.line(&format!("  {percent:>3} %  {figures}"));
+        }
+    }
+
+    pub fn finish(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar(bytes: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stdout()).with_style(style)
+}
