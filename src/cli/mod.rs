@@ -3,6 +3,7 @@
 pub mod check;
 mod check_online;
 mod demo;
+mod ledger;
 mod log;
 mod run;
 mod services;
@@ -47,6 +48,9 @@ enum Command {
         #[arg(long)]
         print_config: bool,
     },
+    /// What was delivered, kept so that it is not sent twice
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     /// Lists the services: name, Devo table, format, key pattern
     Services {
         /// As a JSON array
@@ -61,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Run { config, drain } => run::run(&config, drain),
         Command::Check { config, online } => check::run(&config, online),
         Command::Demo { print_config } => demo::command(print_config),
+        Command::Ledger(command) => ledger::run(&command),
         Command::Services { json } => services::run(json),
     }
 }

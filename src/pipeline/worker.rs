@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::ack::Outcome;
+use crate::ack::{Ack, Outcome};
 use crate::decode::{Error, Payload, Record, Scratch, Work};
 use crate::frame::Frames;
 use crate::limits::BATCH_BYTES;
@@ -54,22 +54,28 @@ impl Worker {
     }
 
     fn decode(&self, work: &mut Work, chunk: &[u8], last: bool) -> Result<(), Error> {
-        let Work { source, service, input, ack, decoder } = work;
+        let Work { source, service, input, ack, decoder, progress } = work;
         let mut route = Route::new(service, source.key());
         let outputs = &self.outputs[*input];
         let counts = &self.telemetry.decode;
         let expanded_before = decoder.expanded_bytes();
         let mut frames = self.frames(chunk.len());
+        let held_back_before = progress.held_back();
         let mut sink = |record: Record<'_>| {
+            if !progress.next() {
+                return;
+            }
             frame(&mut route, record, &mut frames, counts);
             if frames.len() >= BATCH_BYTES {
-                outputs.send(std::mem::replace(&mut frames, self.frames(BATCH_BYTES)), ack);
+                let full = std::mem::replace(&mut frames, self.frames(BATCH_BYTES));
+                send(full, outputs, progress.batch(ack));
             }
         };
         let result = SCRATCH.with(|scratch| decoder.push(chunk, last, &mut scratch.borrow_mut(), &mut sink));
         if !frames.is_empty() {
-            outputs.send(frames, ack);
+            send(frames, outputs, progress.batch(ack));
         }
+        counts.resumed.add(progress.held_back() - held_back_before);
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);
         result
     }
@@ -89,6 +95,11 @@ impl Worker {
         );
         work.ack.close(Outcome::Reject);
     }
+}
+
+fn send(frames: Frames, outputs: &Outputs, batch: Ack) {
+    outputs.send(frames, &batch);
+    batch.close(Outcome::Delivered);
 }
 
 fn frame(route: &mut Route<'_>, record: Record<'_>, frames: &mut Frames, counts: &Decode) {
