@@ -45,7 +45,7 @@ impl Progress {
 
     /// One more record has been decoded. False: it was confirmed before and is not to be sent.
     #[inline]
-    pub fn next(&mut self) -> bool {
+    pub fn admit_next(&mut self) -> bool {
         self.decoded += 1;
         self.decoded > self.resumed
     }
@@ -76,7 +76,10 @@ mod tests {
     #[test]
     fn records_confirmed_before_are_held_back() {
         let mut progress = Progress::resume(2);
-        assert_eq!([progress.next(), progress.next(), progress.next()], [false, false, true]);
+        assert_eq!(
+            [progress.admit_next(), progress.admit_next(), progress.admit_next()],
+            [false, false, true]
+        );
         assert_eq!(progress.held_back(), 2);
         assert_eq!(progress.confirmed().so_far(), (2, 0));
     }
@@ -85,7 +88,7 @@ mod tests {
     fn a_batch_counts_when_all_its_shares_are_delivered() {
         let object = Ack::open(|_| ());
         let mut progress = Progress::resume(0);
-        progress.next();
+        progress.admit_next();
         let batch = progress.batch(&object);
         let (one, other) = (batch.share(), batch.share());
         batch.close(Outcome::Delivered);
@@ -99,9 +102,9 @@ mod tests {
     fn a_batch_that_failed_stays_a_gap() {
         let object = Ack::open(|_| ());
         let mut progress = Progress::default();
-        progress.next();
+        progress.admit_next();
         let failed = progress.batch(&object);
-        progress.next();
+        progress.admit_next();
         progress.batch(&object).close(Outcome::Delivered);
         drop(failed);
         assert_eq!(progress.confirmed().so_far(), (0, 0));

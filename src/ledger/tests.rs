@@ -51,7 +51,7 @@ fn undelivered(known: Known) -> Progress {
 fn confirm(progress: &mut Progress, records: u64) {
     let object = Ack::open(|_| ());
     for _ in 0..records {
-        progress.next();
+        progress.admit_next();
         progress.batch(&object).close(Outcome::Delivered);
     }
 }
@@ -87,7 +87,7 @@ fn a_failed_object_goes_on_after_what_was_confirmed() {
         let mut progress = undelivered(entry.identify("e", 10, "lines"));
         assert_eq!(progress.confirmed().so_far().0, before);
         for _ in 0..before {
-            assert!(!progress.next());
+            assert!(!progress.admit_next());
         }
         confirm(&mut progress, 5);
         entry.settle(outcome);

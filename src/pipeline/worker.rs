@@ -62,7 +62,7 @@ impl Worker {
         let mut frames = self.frames(chunk.len());
         let held_back_before = progress.held_back();
         let mut sink = |record: Record<'_>| {
-            if !progress.next() {
+            if !progress.admit_next() {
                 return;
             }
             frame(&mut route, record, &mut frames, counts);

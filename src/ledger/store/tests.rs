@@ -71,7 +71,7 @@ fn progress_moves_on_and_delivered_stays() {
     let directory = TempDir::new().unwrap();
     let mut store = Store::open(&file(&directory)).unwrap();
     let mut now = |new: Row| {
-        store.write(&[new.clone()]).unwrap();
+        store.write(std::slice::from_ref(&new)).unwrap();
         let rows = store.rows(&new.place).unwrap();
         assert_eq!(rows.len(), 1);
         (rows[0].records, rows[0].delivered)
