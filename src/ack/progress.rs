@@ -26,6 +26,11 @@ impl Confirmed {
         (mark.records(), mark.batches())
     }
 
+    /// The object was decoded to its end, and all of it is confirmed.
+    pub fn is_whole(&self) -> bool {
+        self.lock().is_whole()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Watermark> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -53,6 +58,11 @@ impl Progress {
     /// Records held back so far.
     pub fn held_back(&self) -> u64 {
         self.decoded.min(self.resumed)
+    }
+
+    /// The object has been decoded to its end.
+    pub fn complete(&self) {
+        self.confirmed.lock().complete();
     }
 
     /// A batch of `object` that ends with the record decoded last. Once it is delivered, with all its

@@ -13,6 +13,8 @@ pub struct Watermark {
     opened: u64,
     /// Confirmed beyond the first gap: the batch's number, and the records up to its end.
     early: BTreeMap<u64, u64>,
+    /// No more batches will be opened: the object has been decoded to its end.
+    complete: bool,
 }
 
 impl Watermark {
@@ -37,6 +39,16 @@ impl Watermark {
             self.records = self.records.max(entry.remove());
             self.batches += 1;
         }
+    }
+
+    /// The object has been decoded to its end.
+    pub fn complete(&mut self) {
+        self.complete = true;
+    }
+
+    /// Everything that the object holds is confirmed.
+    pub fn is_whole(&self) -> bool {
+        self.complete && self.batches == self.opened
     }
 
     /// Records, counted from the object's beginning, that are confirmed without a gap.
@@ -65,6 +77,19 @@ mod tests {
         assert_eq!((mark.records(), mark.batches()), (7, 0));
         mark.confirm(batches[0], 10);
         assert_eq!((mark.records(), mark.batches()), (30, 3));
+    }
+
+    #[test]
+    fn an_object_is_whole_when_its_end_is_known_and_nothing_is_missing() {
+        let mut mark = Watermark::default();
+        let batch = mark.open();
+        mark.confirm(batch, 10);
+        assert!(!mark.is_whole(), "there may be more");
+        let last = mark.open();
+        mark.complete();
+        assert!(!mark.is_whole());
+        mark.confirm(last, 20);
+        assert!(mark.is_whole());
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl Fetcher {
 
     fn skip_delivered(&self, object: &Object, ack: Ack) {
         self.settings.telemetry.fetch.known.increment();
-        log::info!("{object}: was delivered before, nothing of it is sent again");
+        log::debug!("{object}: was delivered before, nothing of it is sent again");
         ack.close(Outcome::Delivered);
     }
 

@@ -63,10 +63,7 @@ impl Entry {
         let inner = &self.ledger.0;
         let in_work = Arc::clone(&inner.in_work);
         let then = Finish { in_work, name: Arc::clone(&self.name), outcome };
-        let row = inner.in_work.tracked(&self.name).and_then(|mut tracked| match outcome {
-            Outcome::Delivered => Some(tracked.delivered()),
-            Outcome::Reject | Outcome::Retry => tracked.unsaved(0),
-        });
+        let row = inner.in_work.tracked(&self.name).and_then(|mut tracked| tracked.ended(outcome));
         if let (Some(row), Some(file)) = (row, &inner.file) {
             // If the writer is gone, dropping the command ends the work.
             let _ = file.writer.send(Command::Record { row: Box::new(row), then });

@@ -98,8 +98,12 @@ impl Tracked {
         Some(Row { records, ..self.row.clone() })
     }
 
-    /// The entry of an object of which everything is confirmed.
-    pub fn delivered(&self) -> Row {
-        Row { records: self.confirmed.so_far().0, delivered: true, ..self.row.clone() }
+    /// The entry of an object whose work has ended. Delivered is what was decoded to its end and
+    /// confirmed as a whole, not what merely counts as done (`missing_object: skip`).
+    pub fn ended(&mut self, outcome: Outcome) -> Option<Row> {
+        if outcome != Outcome::Delivered || !self.confirmed.is_whole() {
+            return self.unsaved(0);
+        }
+        Some(Row { records: self.confirmed.so_far().0, delivered: true, ..self.row.clone() })
     }
 }

@@ -69,7 +69,7 @@ impl Ledger {
     /// [`OpenError`]: what is wrong with the file, and what to do about it.
     pub fn open(directory: &Path, telemetry: &Arc<Telemetry>) -> Result<Ledger, OpenError> {
         let path = directory.join(FILE);
-        let (store, reader) = (Store::open(&path)?, Store::open_existing(&path)?);
+        let (store, reader) = (Store::open(&path)?, Store::attach(&path)?);
         let (writer, commands) = unbounded();
         let in_work = Arc::new(InWork::default());
         let health = |what| Health::new(format!("ledger {}{what}", path.display()));

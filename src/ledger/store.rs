@@ -109,11 +109,20 @@ impl Store {
         if !path.exists() {
             return Err(OpenError::Absent { path: path.to_owned() });
         }
-        let store = Store::connect(path, OpenFlags::empty()).map_err(|source| classified(path, source))?;
+        let store = Store::attach(path)?;
+        store.check(path)?;
         match store.version(path)? {
             SCHEMA_VERSION => Ok(store),
             _ => Err(OpenError::Foreign { path: path.to_owned() }),
         }
+    }
+
+    /// One more connection to a ledger that has just been opened.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn attach(path: &Path) -> Result<Store, OpenError> {
+        Store::connect(path, OpenFlags::empty()).map_err(|source| classified(path, source))
     }
 
     /// All that is known of a place.

@@ -47,6 +47,12 @@ fn undelivered(known: Known) -> Progress {
     progress
 }
 
+/// All of an object that holds so many records is decoded and confirmed.
+fn deliver(mut progress: Progress, records: u64) {
+    confirm(&mut progress, records);
+    progress.complete();
+}
+
 /// Decodes so many records of the object and has them confirmed, a batch each.
 fn confirm(progress: &mut Progress, records: u64) {
     let object = Ack::open(|_| ());
@@ -62,7 +68,7 @@ fn what_was_delivered_is_known_after_a_crash() {
     let ledger = open(&directory);
     let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
     assert!(!entry.is_delivered());
-    confirm(&mut undelivered(entry.identify("\"e\"", 10, "lines")), 3);
+    deliver(undelivered(entry.identify("\"e\"", 10, "lines")), 3);
     entry.settle(Outcome::Delivered);
     // As soon as the message learns of it, the ledger knows: no orderly end is needed.
     assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
@@ -141,7 +147,7 @@ fn the_same_object_twice_at_once_is_collected_once() {
             let (entry, first) = claimed(&ledger, &object);
             let (share, second) = message();
             assert!(ledger.claim("1", &object, share).is_none(), "it is in work");
-            undelivered(entry.identify("e", 10, "lines"));
+            deliver(undelivered(entry.identify("e", 10, "lines")), 0);
             assert!(second.try_recv().is_err());
             entry.settle(outcome);
             assert_eq!(first.recv_timeout(PATIENCE), Ok(outcome));
@@ -157,10 +163,24 @@ fn without_an_identity_the_second_must_look_for_itself() {
     let (entry, first) = claimed(&ledger, &object("k", None));
     let (share, second) = message();
     assert!(ledger.claim("1", &object("k", None), share).is_none());
-    undelivered(entry.identify("e", 10, "lines"));
+    deliver(undelivered(entry.identify("e", 10, "lines")), 1);
     entry.settle(Outcome::Delivered);
     assert_eq!(first.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
     assert_eq!(second.recv_timeout(PATIENCE), Ok(Outcome::Retry), "it may be another content by now");
+}
+
+#[test]
+fn what_merely_counts_as_done_is_not_remembered_as_delivered() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&directory);
+    let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
+    confirm(&mut undelivered(entry.identify("e", 10, "lines")), 3);
+    // Its next part is gone, and `missing_object: skip` says that this is no fault.
+    entry.settle(Outcome::Delivered);
+    assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
+    let (entry, _outcome) = claimed(&ledger, &object("k", Some("e")));
+    assert!(!entry.is_delivered());
+    assert_eq!(undelivered(entry.identify("e", 10, "lines")).confirmed().so_far().0, 3);
 }
 
 #[test]
@@ -169,7 +189,7 @@ fn an_object_that_nothing_identifies_is_not_remembered() {
     let ledger = open(&directory);
     for _ in 0..2 {
         let (entry, outcome) = claimed(&ledger, &object("k", None));
-        confirm(&mut undelivered(entry.identify("", 10, "lines")), 1);
+        deliver(undelivered(entry.identify("", 10, "lines")), 1);
         entry.settle(Outcome::Delivered);
         assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
     }
@@ -188,7 +208,7 @@ fn many_threads_deliver_every_object_once() {
                     let (share, outcome) = message();
                     if let Some(entry) = ledger.claim("1", &object, share) {
                         if !entry.is_delivered() {
-                            undelivered(entry.identify("e", 1, "lines"));
+                            deliver(undelivered(entry.identify("e", 1, "lines")), 1);
                             sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                         }
                         entry.settle(Outcome::Delivered);
@@ -208,7 +228,7 @@ fn a_file_that_cannot_be_written_does_not_hold_up_delivery() {
     let telemetry = Arc::new(Telemetry::default());
     let ledger = Ledger::open(directory.path(), &telemetry).unwrap();
     let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
-    undelivered(entry.identify("e", 1, "lines"));
+    deliver(undelivered(entry.identify("e", 1, "lines")), 1);
     let other = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
     other.execute_batch("DROP TABLE objects").unwrap();
     entry.settle(Outcome::Delivered);
@@ -222,7 +242,7 @@ fn a_file_that_is_held_for_a_moment_is_waited_for() {
     let directory = TempDir::new().unwrap();
     let ledger = open(&directory);
     let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
-    undelivered(entry.identify("e", 1, "lines"));
+    deliver(undelivered(entry.identify("e", 1, "lines")), 1);
     let other = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     entry.settle(Outcome::Delivered);
@@ -238,7 +258,7 @@ fn a_closed_ledger_still_lets_messages_end() {
     let ledger = open(&directory);
     ledger.close();
     let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
-    undelivered(entry.identify("e", 1, "lines"));
+    deliver(undelivered(entry.identify("e", 1, "lines")), 1);
     entry.settle(Outcome::Delivered);
     assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
 }

@@ -41,6 +41,7 @@ impl Worker {
                 Some(next) => drop(next.send(work)),
                 None => {
                     self.telemetry.decode.objects.increment();
+                    work.progress.complete();
                     work.ack.close(Outcome::Delivered);
                 }
             },

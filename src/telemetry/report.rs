@@ -106,14 +106,16 @@ impl Reporter {
                 s.connections.value()
             ),
             format!(
-                "settle: {} messages deleted ({} new), {} in work, {} released, {} kept, {} leases extended, {} lost",
+                "settle: {} messages deleted ({} new), {} in work, {} released, {} kept, {} leases extended, {} lost; ledger: {} entries written, {} could not be",
                 new.deleted,
                 new.deleted - old.deleted,
                 a.in_work.value(),
                 new.released,
                 a.kept.value(),
                 a.extended.value(),
-                a.lost.value()
+                a.lost.value(),
+                t.ledger.recorded.value(),
+                t.ledger.unrecorded.value()
             ),
         ];
         (self.last, self.last_at) = (new, now);

@@ -157,10 +157,18 @@ fn a_damaged_ledger_stops_the_start_unless_told_otherwise() {
     assert_eq!(refused.code, Some(2), "log:\n{}", refused.log);
     assert!(refused.log.contains(file.to_str().unwrap()) && refused.log.contains("Move it away"));
     assert_eq!(lab.queue.peek()[0].receive_count, 0, "nothing was received");
+    let checked = check(&lab, &config);
+    assert_eq!(checked.code, Some(2), "log:\n{}", checked.log);
     config["globals"]["persistence"]["required"] = json!(false);
+    assert_eq!(check(&lab, &config).code, Some(0));
     let ended = lab.drain_all(&config);
     assert!(ended.log.contains("without a ledger"), "log:\n{}", ended.log);
     assert_exactly(&object.frames, &lab.sink.received());
+}
+
+fn check(lab: &Lab, config: &Value) -> Ended {
+    let file = lab.write_config(config);
+    Collector::start(lab.directory(), &["check", "--config", &file]).end(PATIENCE)
 }
 
 fn ledger(lab: &Lab, config: &Value, arguments: &[&str]) -> Ended {

@@ -130,6 +130,26 @@ fn room_is_used_again() {
 }
 
 #[test]
+fn a_full_disk_takes_nothing_away() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(&file(&directory)).unwrap();
+    store.write(&[row("a", 1, true)]).unwrap();
+    let pages = |store: &Store, n: u32| {
+        store.connection.pragma_update_and_check(None, "max_page_count", n, |_| Ok(())).unwrap();
+    };
+    // As SQLite tells it when the file cannot grow.
+    pages(&store, 4);
+    let rows: Vec<Row> = (0..1000).map(|i| row(&format!("k{i}"), 1, true)).collect();
+    let error = store.write(&rows).unwrap_err();
+    assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DiskFull));
+    assert!(!is_busy(&error));
+    assert_eq!(all(&store), ["a"]);
+    pages(&store, 1000);
+    store.write(&rows).unwrap();
+    assert_eq!(store.list(&Filter::default(), 9999).unwrap().len(), 1001);
+}
+
+#[test]
 fn a_damaged_file_is_refused_by_name() {
     let directory = TempDir::new().unwrap();
     let rows: Vec<Row> = (0..2000).map(|i| row(&format!("{i}"), 1, true)).collect();
