@@ -203,9 +203,14 @@ pub const SNIFF_BYTES: usize = 32;
 /// How far the first line is followed to tell JSON lines from other JSON. A longer one is JSON: cut
 /// at its values, an object on a line of its own is the same record.
 pub const DETECT_BYTES_MAX: usize = MIB;
-/// Brackets inside brackets in one JSON value. Log events stay below 20, parsers give up at 128 to
-/// 1024; the fixed bound keeps the scanner's memory fixed.
-pub const JSON_DEPTH_MAX: usize = 1024;
+
+// ---- formats ------------------------------------------------------------------------------------
+
+/// How far the header of an Imperva log file is looked for; real ones have ten short lines.
+pub const INCAPSULA_HEADER_BYTES_MAX: usize = 16 * KIB;
+/// Objects inside objects that `flat` brings up. Each level is read once more, and its keys get longer;
+/// what lies deeper stays an object.
+pub const FLAT_DEPTH_MAX: usize = 32;
 
 // ---- ledger -------------------------------------------------------------------------------------
 

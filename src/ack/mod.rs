@@ -10,6 +10,7 @@
 //! Pure: no sockets, no clocks. What settling means is the closure given to [`Ack::open`].
 
 mod progress;
+mod turn;
 mod watermark;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 pub use progress::{Confirmed, Progress};
+pub use turn::Turn;
 pub use watermark::Watermark;
 
 /// How a piece of work ended. Ordered: the worst one wins.

@@ -130,6 +130,7 @@ pub fn closest<'c>(written: &str, candidates: impl IntoIterator<Item = &'c str>)
 pub fn suggestion(written: &str, candidates: &[&str]) -> String {
     match closest(written, candidates.iter().copied()) {
         Some(candidate) => format!("did you mean {candidate:?}?"),
+        None if candidates.is_empty() => "there are no keys here".to_owned(),
         None => format!("known here: {}", candidates.join(", ")),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 use super::Decoder;
-use crate::ack::{Ack, Progress};
+use crate::ack::{Ack, Progress, Turn};
 use crate::budget::Permit;
 use crate::resolve::Source;
 use crate::services::Definition;
@@ -19,6 +19,8 @@ pub struct Work {
     pub ack: Ack,
     pub decoder: Decoder,
     pub progress: Progress,
+    /// Its message's turn, where order matters (FIFO queues).
+    pub turn: Option<Turn>,
 }
 
 /// Compressed bytes of an object, in order: all of it, or the next chunk of it.

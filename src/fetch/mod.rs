@@ -15,15 +15,14 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Select, TryRecvError};
 
-use crate::ack::{Ack, Outcome, Progress, Share};
+use crate::ack::{Ack, Outcome, Progress};
 use crate::aws::S3;
 use crate::budget::Budget;
 use crate::config::MissingObject;
 use crate::decode::{Bounds, Decoder, Payload, Work};
 use crate::ledger::Ledger;
 use crate::limits::OBJECT_BYTES_MIN;
-use crate::resolve::{Object, Source, Task};
-use crate::services::Definition;
+use crate::resolve::{Source, Task};
 use crate::stop::Stop;
 use crate::telemetry::{Health, Telemetry};
 use parts::Parts;
@@ -122,41 +121,24 @@ impl Fetcher {
             // Dropped without a word: its message goes back.
             return;
         }
-        let Task { source, service, input, share } = task;
+        let Task { source, service, input, share, turn } = task;
+        let decoder = Decoder::new(service.format.clone(), self.settings.bounds);
+        let progress = Progress::default();
+        let work = |source, ack| Box::new(Work { source, service, input, ack, decoder, progress, turn });
         match source {
-            Source::S3(object) => self.collect_announced(object, service, input, share),
-            Source::Body { bytes, message_id } => {
-                let source = Source::Body { bytes: Vec::new(), message_id };
+            Source::S3(object) => {
+                let InputSettings { ledger, id, .. } = &self.settings.inputs[input];
+                // None: the object is in work, and its end answers for this message too.
+                let Some(entry) = ledger.claim(id, &object, share).map(Arc::new) else { return };
+                let settled = Arc::clone(&entry);
+                let ack = Ack::open(move |outcome| settled.settle(outcome));
+                self.collect_object(work(Source::S3(object.clone()), ack), &object, &entry);
+            }
+            Source::Body { message_id, bytes } => {
                 let ack = Ack::open(move |outcome: Outcome| share.resolve(outcome));
-                self.hand_over_body(self.work(source, service, input, ack), bytes);
+                self.hand_over_body(work(Source::Body { message_id, bytes: Vec::new() }, ack), bytes);
             }
         }
-    }
-
-    /// The object, unless it is in work already or was delivered before.
-    fn collect_announced(&self, object: Object, service: Arc<Definition>, input: usize, share: Share) {
-        let InputSettings { ledger, id, .. } = &self.settings.inputs[input];
-        // None: the object is in work, and its end answers for this message too.
-        let Some(entry) = ledger.claim(id, &object, share).map(Arc::new) else { return };
-        let settled = Arc::clone(&entry);
-        let ack = Ack::open(move |outcome: Outcome| settled.settle(outcome));
-        if entry.is_delivered() {
-            self.settings.telemetry.fetch.known_unread.increment();
-            return self.skip_delivered(&object, ack);
-        }
-        let work = self.work(Source::S3(object.clone()), service, input, ack);
-        self.collect_object(work, &object, &entry);
-    }
-
-    fn skip_delivered(&self, object: &Object, ack: Ack) {
-        self.settings.telemetry.fetch.known.increment();
-        log::debug!("{object}: was delivered before, nothing of it is sent again");
-        ack.close(Outcome::Delivered);
-    }
-
-    fn work(&self, source: Source, service: Arc<Definition>, input: usize, ack: Ack) -> Box<Work> {
-        let decoder = Decoder::new(service.format.clone(), self.settings.bounds);
-        Box::new(Work { source, service, input, ack, decoder, progress: Progress::default() })
     }
 
     /// `direct_mode`: the bytes are here already.

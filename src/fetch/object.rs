@@ -39,6 +39,10 @@ type Identify<'a> = dyn Fn(&str, u64) -> Known + 'a;
 
 impl Fetcher {
     pub(super) fn collect_object(&self, mut work: Box<Work>, object: &Object, entry: &Entry) {
+        if entry.is_delivered() {
+            self.settings.telemetry.fetch.known_unread.increment();
+            return self.skip_delivered(*work);
+        }
         let reader = format!("{:?}", work.service.format);
         match self.begin(object, work.input, &|etag, total| entry.identify(etag, total, &reader)) {
             Ok(mut begun) => {
@@ -46,7 +50,7 @@ impl Fetcher {
                 let whole = begun.bytes.len() as u64 >= begun.total;
                 if whole { self.hand_over(work, begun) } else { self.stream(work, begun) }
             }
-            Err(Failure::Delivered) => self.skip_delivered(object, work.ack),
+            Err(Failure::Delivered) => self.skip_delivered(*work),
             // Dropping the work counts as not delivered.
             Err(Failure::Stopped) => (),
             Err(Failure::Aws(error)) => self.give_up(work, &error),
@@ -58,6 +62,15 @@ impl Fetcher {
         let Begun { bytes, mut permit, .. } = begun;
         permit.shrink_to(bytes.len().max(OBJECT_BYTES_MIN));
         (self.settings.decode)(Payload { work, chunk: bytes, last: true, permit, next: None });
+    }
+
+    fn skip_delivered(&self, work: Work) {
+        self.settings.telemetry.fetch.known.increment();
+        log::debug!("{}: was delivered before, nothing of it is sent again", work.source);
+        if let Some(turn) = &work.turn {
+            turn.finished();
+        }
+        work.ack.close(Outcome::Delivered);
     }
 
     pub(super) fn give_up(&self, work: Box<Work>, error: &Error) {

@@ -27,6 +27,8 @@ pub struct Batch {
     pub events: u32,
     /// The batch's part in its object.
     pub share: Share,
+    /// Batches of one lane are sent in the order in which they came; None: in any order.
+    pub lane: Option<u64>,
 }
 
 /// Writes frames one after another into a buffer.
@@ -90,8 +92,8 @@ impl Frames {
     }
 
     /// The frames as a batch that is `share` of its object.
-    pub fn into_batch(self, share: Share) -> Batch {
-        Batch { bytes: Arc::new(self.bytes), events: self.events, share }
+    pub fn into_batch(self, share: Share, lane: Option<u64>) -> Batch {
+        Batch { bytes: Arc::new(self.bytes), events: self.events, share, lane }
     }
 }
 
@@ -115,7 +117,7 @@ mod tests {
     fn frame(newlines: Newlines, body: &[u8]) -> Vec<u8> {
         let now: Timestamp = "2026-11-01T09:08:07.9Z".parse().unwrap();
         let mut frames = Frames::new("collector-1-h", now, 0);
-        frames.push("a.b", Record { bytes: body, newlines });
+        frames.push("a.b", Record::new(body, newlines));
         assert_eq!(frames.events, 1);
         frames.bytes
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::ack::{Ack, Outcome};
+use crate::ack::{Ack, Outcome, Turn};
 use crate::decode::{Error, Payload, Record, Scratch, Work};
 use crate::frame::Frames;
 use crate::limits::BATCH_BYTES;
@@ -42,6 +42,9 @@ impl Worker {
                 None => {
                     self.telemetry.decode.objects.increment();
                     work.progress.complete();
+                    if let Some(turn) = &work.turn {
+                        turn.finished();
+                    }
                     work.ack.close(Outcome::Delivered);
                 }
             },
@@ -55,7 +58,8 @@ impl Worker {
     }
 
     fn decode(&self, work: &mut Work, chunk: &[u8], last: bool) -> Result<(), Error> {
-        let Work { source, service, input, ack, decoder, progress } = work;
+        let Work { source, service, input, ack, decoder, turn, progress } = work;
+        let lane = turn.as_ref().map(Turn::lane);
         let mut route = Route::new(service, source.key());
         let outputs = &self.outputs[*input];
         let counts = &self.telemetry.decode;
@@ -69,12 +73,12 @@ impl Worker {
             frame(&mut route, record, &mut frames, counts);
             if frames.len() >= BATCH_BYTES {
                 let full = std::mem::replace(&mut frames, self.frames(BATCH_BYTES));
-                send(full, outputs, progress.batch(ack));
+                send(full, outputs, lane, progress.batch(ack));
             }
         };
         let result = SCRATCH.with(|scratch| decoder.push(chunk, last, &mut scratch.borrow_mut(), &mut sink));
         if !frames.is_empty() {
-            send(frames, outputs, progress.batch(ack));
+            send(frames, outputs, lane, progress.batch(ack));
         }
         counts.resumed.add(progress.held_back() - held_back_before);
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);
@@ -98,13 +102,13 @@ impl Worker {
     }
 }
 
-fn send(frames: Frames, outputs: &Outputs, batch: Ack) {
-    outputs.send(frames, &batch);
+fn send(frames: Frames, outputs: &Outputs, lane: Option<u64>, batch: Ack) {
+    outputs.send(frames, &batch, lane);
     batch.close(Outcome::Delivered);
 }
 
 fn frame(route: &mut Route<'_>, record: Record<'_>, frames: &mut Frames, counts: &Decode) {
-    match route.verdict(record.bytes) {
+    match route.verdict(record.context) {
         Verdict::Drop => counts.filtered.increment(),
         Verdict::Send { tag, missing_field } => {
             if missing_field {

@@ -10,6 +10,7 @@ mod keeper;
 mod leases;
 mod poller;
 mod settler;
+mod turns;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -28,6 +29,10 @@ use crate::stop::Stop;
 use crate::telemetry::{Health, Telemetry, Trouble};
 use drain::Drain;
 use leases::{LeaseId, Leases};
+use turns::Turns;
+
+/// What the names of FIFO queues end with: SQS's own rule.
+const FIFO_SUFFIX: &str = ".fifo";
 
 /// What an input needs to run.
 pub struct Settings {
@@ -64,6 +69,8 @@ struct Shared {
     slots: Budget,
     settled: Sender<Settled>,
     health: Health,
+    /// Of the groups of a FIFO queue.
+    turns: Turns,
     drain: Mutex<Drain>,
     /// When the queue's depth is to be looked at again.
     next_depth: Mutex<Instant>,
@@ -90,6 +97,7 @@ impl Receiver {
             slots: Budget::new(MESSAGES_IN_WORK_MAX),
             settled,
             health: Health::new(format!("inputs.{}", input.key)),
+            turns: Turns::new(),
             drain: Mutex::new(Drain::default()),
             next_depth: Mutex::new(Instant::now() + DEPTH_INTERVAL),
             finished: AtomicBool::new(false),
@@ -100,10 +108,13 @@ impl Receiver {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new().name(name(role)).spawn(move || body(&shared))
         };
-        let others = vec![
+        let mut others = vec![
             spawn("keep", Box::new(keeper::run))?,
-            spawn("settle", Box::new(move |s| settler::run(s, &ended)))?,
+            spawn("settle", Box::new(move |shared| settler::run(shared, &ended)))?,
         ];
+        if shared.settings.input.queue_url.ends_with(FIFO_SUFFIX) {
+            others.push(spawn("turns", Box::new(turns::run))?);
+        }
         let poller = || spawn("receive", Box::new(poller::run));
         let pollers = (0..shared.settings.input.receivers).map(|_| poller()).collect::<Result<_, _>>()?;
         Ok(Receiver { shared, pollers, others })

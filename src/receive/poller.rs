@@ -1,11 +1,13 @@
 //! A thread that long-polls the queue and puts the announced objects on their way.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::SendTimeoutError;
 
+use super::turns::Waiting;
 use super::{Settled, Shared};
-use crate::ack::{Ack, Outcome};
+use crate::ack::{Ack, Outcome, Turn};
 use crate::aws::{Kind, Message};
 use crate::backoff::Backoff;
 use crate::budget::Permit;
@@ -73,24 +75,43 @@ fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant) {
             message.receive_count
         );
     }
-    let Message { id, receipt_handle, body, receive_count, .. } = message;
+    let Message { id, receipt_handle, body, receive_count, group, .. } = message;
     let lease = shared.leases().add((id.clone(), receipt_handle, receive_count), slot, asked);
     let settled = shared.settled.clone();
     // The receiving end lives as long as the input; if it is gone, so is the need to settle.
     let ack = Ack::open(move |outcome| drop(settled.send(Settled { lease, outcome })));
-    let outcome = put_on_the_way(shared, &id, body, &ack);
+    let waiting = Waiting { message_id: id, body, ack };
+    match group {
+        None => begin(shared, waiting, None),
+        Some(group) => {
+            if let Some((waiting, turn)) = shared.turns.take(&group, waiting) {
+                begin(shared, waiting, Some(turn));
+            }
+        }
+    }
+}
+
+/// Puts a message's objects on their way.
+pub fn begin(shared: &Shared, waiting: Waiting, turn: Option<Turn>) {
+    let Waiting { message_id, body, ack } = waiting;
+    let outcome = put_on_the_way(shared, &message_id, body, &Ways { ack: &ack, turn: turn.as_ref() });
     ack.close(outcome);
+}
+
+/// What every task of a message gets a part of.
+struct Ways<'a> {
+    ack: &'a Ack,
+    turn: Option<&'a Turn>,
 }
 
 /// Sends a task for every object that the message announces. What is returned is the outcome of the
 /// message apart from these.
-fn put_on_the_way(shared: &Shared, message_id: &str, body: String, ack: &Ack) -> Outcome {
+fn put_on_the_way(shared: &Shared, message_id: &str, body: String, ways: &Ways<'_>) -> Outcome {
     let settings = &shared.settings;
     if settings.input.direct_mode {
         let service = &settings.input.services[0];
         let source = Source::Body { message_id: message_id.to_owned(), bytes: body.into_bytes() };
-        let task = Task { source, service: service.clone(), input: settings.index, share: ack.share() };
-        send(shared, task);
+        send(shared, source, service, ways);
         return Outcome::Delivered;
     }
     match resolve(&body) {
@@ -98,7 +119,7 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: String, ack: &Ack) ->
             settings.telemetry.receive.ignored.add(ignored as u64);
             objects
                 .into_iter()
-                .map(|object| put_object(shared, message_id, object, ack))
+                .map(|object| put_object(shared, message_id, object, ways))
                 .max()
                 .unwrap_or(Outcome::Delivered)
         }
@@ -113,7 +134,7 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: String, ack: &Ack) ->
     }
 }
 
-fn put_object(shared: &Shared, message_id: &str, object: Object, ack: &Ack) -> Outcome {
+fn put_object(shared: &Shared, message_id: &str, object: Object, ways: &Ways<'_>) -> Outcome {
     let settings = &shared.settings;
     let services = &settings.input.services;
     let service = match services.as_slice() {
@@ -134,13 +155,19 @@ fn put_object(shared: &Shared, message_id: &str, object: Object, ack: &Ack) -> O
         return Outcome::Delivered;
     }
     settings.telemetry.receive.objects.increment();
-    let service: std::sync::Arc<Definition> = service.clone();
-    send(shared, Task { source: Source::S3(object), service, input: settings.index, share: ack.share() });
+    send(shared, Source::S3(object), service, ways);
     Outcome::Delivered
 }
 
 /// Waits for room among the tasks. Once stopped, what has not been begun is dropped, which gives it back.
-fn send(shared: &Shared, mut task: Task) {
+fn send(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways<'_>) {
+    let mut task = Task {
+        source,
+        service: Arc::clone(service),
+        input: shared.settings.index,
+        share: ways.ack.share(),
+        turn: ways.turn.map(Turn::of_object),
+    };
     while !shared.settings.stop.is_stopped() {
         match shared.settings.tasks.send_timeout(task, STOP_CHECK_INTERVAL) {
             Ok(()) | Err(SendTimeoutError::Disconnected(_)) => return,

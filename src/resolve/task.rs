@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::Object;
-use crate::ack::Share;
+use crate::ack::{Share, Turn};
 use crate::services::Definition;
 
 /// Something to collect, on its way from `receive` to `fetch`.
@@ -13,6 +13,8 @@ pub struct Task {
     pub input: usize,
     /// Its part in the message.
     pub share: Share,
+    /// Its message's turn, where order matters (FIFO queues).
+    pub turn: Option<Turn>,
 }
 
 /// Where the bytes are.

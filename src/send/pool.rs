@@ -1,5 +1,6 @@
 //! The sender threads of all outputs, and the handle through which batches reach them.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -11,7 +12,7 @@ use super::console;
 use super::sender::Sender;
 use super::throttle::Throttle;
 use super::tls::{TlsFileError, client_config};
-use crate::ack::Ack;
+use crate::ack::{Ack, Outcome};
 use crate::config::{Destination, Output};
 use crate::frame::{Batch, Frames};
 use crate::limits::BATCHES_WAITING_PER_SENDER;
@@ -47,7 +48,27 @@ pub struct Pool {
 /// Takes batches for every output. Cheap to clone; when the last clone is gone, the senders finish
 /// what they have and end.
 #[derive(Debug, Clone)]
-pub struct Outputs(Arc<[Channel<Batch>]>);
+pub struct Outputs(Arc<[Channels]>);
+
+/// The ways into one output.
+#[derive(Debug)]
+struct Channels {
+    /// For whichever sender is free.
+    any: Channel<Batch>,
+    /// For one sender each: what must stay in order.
+    lanes: Vec<Channel<Batch>>,
+}
+
+impl Channels {
+    /// A closed channel drops the batch: its share then counts as not delivered.
+    fn send(&self, batch: Batch) {
+        let channel = match batch.lane {
+            Some(lane) if !self.lanes.is_empty() => &self.lanes[(lane % self.lanes.len() as u64) as usize],
+            _ => &self.any,
+        };
+        drop(channel.send(batch));
+    }
+}
 
 impl Pool {
     /// Starts the threads. Connections are made when there is something to send.
@@ -79,25 +100,26 @@ impl Pool {
         }
     }
 
-    fn start_output(
-        &mut self,
-        output: &Output,
-        settings: &PoolSettings,
-    ) -> Result<Channel<Batch>, PoolError> {
+    fn start_output(&mut self, output: &Output, settings: &PoolSettings) -> Result<Channels, PoolError> {
         let (batches, waiting) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * output.senders);
         let name = &output.name;
         let Some(peer) = peer(output)? else {
             let telemetry = Arc::clone(&settings.telemetry);
             self.spawn(format!("send-{name}"), move || console::run(&waiting, &telemetry))?;
-            return Ok(batches);
+            return Ok(Channels { any: batches, lanes: Vec::new() });
         };
         let health = Arc::new(Health::new(format!("outputs.{name}")));
         let throttle = Arc::new(Mutex::new(Throttle::new(output.rates, Instant::now())));
         let returned = crossbeam_channel::unbounded();
+        let mut lanes = Vec::new();
         for number in 0..output.senders {
+            let (lane, in_order) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER);
+            lanes.push(lane);
             let sender = Sender {
                 peer: peer.clone(),
                 batches: waiting.clone(),
+                lane: in_order,
+                kept: VecDeque::new(),
                 returned: returned.clone(),
                 throttle: Arc::clone(&throttle),
                 health: Arc::clone(&health),
@@ -106,7 +128,7 @@ impl Pool {
             self.spawn(format!("send-{name}-{number}"), move || sender.run())?;
         }
         self.health.push(health);
-        Ok(batches)
+        Ok(Channels { any: batches, lanes })
     }
 
     fn spawn(&mut self, name: String, body: impl FnOnce() + Send + 'static) -> Result<(), PoolError> {
@@ -144,17 +166,16 @@ fn peer(output: &Output) -> Result<Option<Peer>, PoolError> {
 
 impl Outputs {
     /// Gives the frames, as one batch, to every output. Waits while an output's senders are busy.
-    pub fn send(&self, frames: Frames, object: &Ack) {
-        let batch = frames.into_batch(object.share());
+    pub fn send(&self, frames: Frames, object: &Ack, lane: Option<u64>) {
+        let batch = frames.into_batch(object.share(), lane);
         let Some((last, others)) = self.0.split_last() else {
-            return batch.share.resolve(crate::ack::Outcome::Delivered);
+            return batch.share.resolve(Outcome::Delivered);
         };
-        for channel in others {
-            let copy = Batch { bytes: Arc::clone(&batch.bytes), events: batch.events, share: object.share() };
-            // A closed channel drops the batch: its share then counts as not delivered.
-            let _ = channel.send(copy);
+        for output in others {
+            let bytes = Arc::clone(&batch.bytes);
+            output.send(Batch { bytes, events: batch.events, share: object.share(), lane });
         }
-        let _ = last.send(batch);
+        last.send(batch);
     }
 
     /// No output at all: every batch counts as delivered (`do_not_send`).

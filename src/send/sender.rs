@@ -1,5 +1,6 @@
 //! A sender thread: connects when there is something to send, writes, confirms, reconnects.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,11 @@ pub struct Sender {
     pub peer: Peer,
     /// New work, shared with the output's other senders.
     pub batches: Receiver<Batch>,
-    /// Work that was on a broken connection, shared as well, and done first.
+    /// New work that must stay in order, for this sender alone.
+    pub lane: Receiver<Batch>,
+    /// Such work that was on a broken connection: it may not overtake, nor be overtaken.
+    pub kept: VecDeque<Batch>,
+    /// Other work that was on a broken connection, shared as well, and done first.
     pub returned: (Channel<Batch>, Receiver<Batch>),
     /// The output's limits, shared as well.
     pub throttle: Arc<Mutex<Throttle>>,
@@ -35,7 +40,7 @@ pub struct Sender {
 
 impl Sender {
     /// Runs until the channel of batches is closed and everything is confirmed, or until aborted.
-    pub fn run(self) {
+    pub fn run(mut self) {
         let mut backoff = Backoff::new(SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX);
         while self.wait_for_work() {
             let Err(error) = self.session(&mut backoff) else { continue };
@@ -46,7 +51,7 @@ impl Sender {
     }
 
     /// The life of one connection.
-    fn session(&self, backoff: &mut Backoff) -> Result<(), Error> {
+    fn session(&mut self, backoff: &mut Backoff) -> Result<(), Error> {
         let mut connection = Connection::open(&self.peer)?;
         self.settings.telemetry.send.connections.add(1);
         let mut window = Window::default();
@@ -60,11 +65,11 @@ impl Sender {
     }
 
     /// Waits until there is a batch to send, without taking it for good: true, unless all is done.
-    fn wait_for_work(&self) -> bool {
+    fn wait_for_work(&mut self) -> bool {
         while !self.settings.abort.is_stopped() {
             match self.take(SEND_WAIT_SLICE) {
                 Ok(batch) => {
-                    let _ = self.returned.0.send(batch);
+                    self.put_back(batch);
                     return true;
                 }
                 Err(RecvTimeoutError::Timeout) => (),
@@ -75,17 +80,30 @@ impl Sender {
     }
 
     /// A batch, those that came back first.
-    fn take(&self, timeout: Duration) -> Result<Batch, RecvTimeoutError> {
+    fn take(&mut self, timeout: Duration) -> Result<Batch, RecvTimeoutError> {
+        if let Some(batch) = self.kept.pop_front() {
+            return Ok(batch);
+        }
+        // Both channels of new work are closed together, when the last worker has gone.
+        let last = |channel: &Receiver<Batch>| channel.try_recv().map_err(|_| RecvTimeoutError::Disconnected);
         select_biased! {
             recv(self.returned.1) -> batch => batch.map_err(|_| RecvTimeoutError::Disconnected),
-            recv(self.batches) -> batch => batch.map_err(|_| RecvTimeoutError::Disconnected),
+            recv(self.lane) -> batch => batch.or_else(|_| last(&self.batches)),
+            recv(self.batches) -> batch => batch.or_else(|_| last(&self.lane)),
             default(timeout) => Err(RecvTimeoutError::Timeout),
+        }
+    }
+
+    fn put_back(&mut self, batch: Batch) {
+        match batch.lane {
+            Some(_) => self.kept.push_front(batch),
+            None => drop(self.returned.0.send(batch)),
         }
     }
 
     /// Sends and confirms. Ok when the connection is to be closed and everything on it is confirmed.
     fn converse(
-        &self,
+        &mut self,
         connection: &mut Connection,
         window: &mut Window,
         backoff: &mut Backoff,
@@ -192,13 +210,19 @@ impl Sender {
         }
     }
 
-    /// What is not confirmed is sent again, by whichever sender is free.
-    fn give_back(&self, mut window: Window) {
-        let telemetry = &self.settings.telemetry.send;
+    /// What is not confirmed is sent again: by whichever sender is free, or here if it must stay in order.
+    fn give_back(&mut self, mut window: Window) {
+        let mut in_order = VecDeque::new();
         while let Some(batch) = window.pop() {
+            let telemetry = &self.settings.telemetry.send;
             telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
             telemetry.repeated.add(batch.events.into());
-            let _ = self.returned.0.send(batch);
+            match batch.lane {
+                Some(_) => in_order.push_back(batch),
+                None => drop(self.returned.0.send(batch)),
+            }
         }
+        in_order.append(&mut self.kept);
+        self.kept = in_order;
     }
 }

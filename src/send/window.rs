@@ -103,7 +103,7 @@ mod tests {
         let ack = Ack::open(|_| ());
         let share = ack.share();
         ack.close(Outcome::Delivered);
-        Batch { bytes: Arc::new(vec![0; length]), events: 1, share }
+        Batch { bytes: Arc::new(vec![0; length]), events: 1, share, lane: None }
     }
 
     #[test]

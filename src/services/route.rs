@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::ops::Range;
 
+use memchr::memmem::Finder;
 use sonic_rs::JsonValueTrait;
 
 use super::definition::Definition;
-use super::rules::{LineRule, Rules, Source};
+use super::rules::{ESCAPE, LineRule, Rules, Source};
 use super::template::{Field, Template};
 
 /// A definition applied to one object: what depends on the object's key alone is decided already.
@@ -40,18 +42,18 @@ impl<'d> Route<'d> {
         route
     }
 
-    /// Decides about one record.
-    pub fn verdict(&mut self, record: &[u8]) -> Verdict<'_> {
+    /// Decides about one record by its [context](crate::decode::Record::context).
+    pub fn verdict(&mut self, context: &[u8]) -> Verdict<'_> {
         if !self.fixed {
             self.values.next_record();
-            if self.values.any(&self.definition.drop_records, record) {
+            if self.values.any(&self.definition.drop_records, context) {
                 if !self.definition.send_dropped_to_unknown {
                     return Verdict::Drop;
                 }
                 self.tag = self.definition.template.unknown();
                 self.missing_field = false;
             } else {
-                self.fill_tag(record);
+                self.fill_tag(context);
             }
         }
         Verdict::Send { tag: &self.tag, missing_field: self.missing_field }
@@ -73,33 +75,69 @@ struct Values<'d> {
     /// By the index of `definition.file_fields`.
     of_file: Vec<Option<String>>,
     /// By the index of `definition.record_fields`; filled when first asked for.
-    of_record: Vec<OnceCell<Option<String>>>,
+    of_record: Vec<OnceCell<Found>>,
+    escape: Finder<'static>,
+    /// Records are searched for a rule's value before its field is looked for.
+    searches: bool,
 }
+
+/// What a field is in the record at hand.
+#[derive(Debug)]
+enum Found {
+    Nothing,
+    /// A part of the record, so that nothing is allocated.
+    Part(Range<usize>),
+    Text(String),
+}
+
+/// With more conditions than this, finding the field once is cheaper than a search for each.
+const SEARCHES_MAX: usize = 4;
 
 impl<'d> Values<'d> {
     fn of_object(definition: &'d Definition, key: &str) -> Self {
+        let value = |field: &Field| field.value(key).map(Cow::into_owned);
+        let rules = definition.cases.iter().map(|case| &case.when).chain([&definition.drop_records]);
+        let conditions = rules.flat_map(|rules| rules.0.iter().flatten());
         Values {
             record_fields: &definition.record_fields,
-            of_file: definition.file_fields.iter().map(|field| field.value(key)).collect(),
-            of_record: vec![OnceCell::new(); definition.record_fields.len()],
+            of_file: definition.file_fields.iter().map(value).collect(),
+            of_record: definition.record_fields.iter().map(|_| OnceCell::new()).collect(),
+            escape: Finder::new(ESCAPE),
+            searches: conditions.filter(|rule| rule.source == Source::Record).count() <= SEARCHES_MAX,
         }
     }
 
     fn next_record(&mut self) {
-        self.of_record.fill(OnceCell::new());
+        self.of_record.iter_mut().for_each(|cell| drop(cell.take()));
     }
 
-    fn value(&self, source: Source, index: usize, record: &[u8]) -> Option<&str> {
+    fn value<'v>(&'v self, source: Source, index: usize, record: &'v [u8]) -> Option<&'v str> {
         match source {
             Source::File => self.of_file[index].as_deref(),
-            Source::Record => self.of_record[index]
-                .get_or_init(|| record_value(&self.record_fields[index], record))
-                .as_deref(),
+            Source::Record => {
+                match self.of_record[index].get_or_init(|| find(&self.record_fields[index], record)) {
+                    Found::Nothing => None,
+                    Found::Part(part) => std::str::from_utf8(record.get(part.clone())?).ok(),
+                    Found::Text(text) => Some(text),
+                }
+            }
         }
     }
 
     fn any(&self, rules: &Rules<LineRule>, record: &[u8]) -> bool {
-        rules.any(|rule| rule.holds(self.value(rule.source, rule.field, record)))
+        rules.any(|rule| match self.is_absent(rule, record) {
+            true => rule.negated,
+            false => rule.holds(self.value(rule.source, rule.field, record)),
+        })
+    }
+
+    /// Can it be told without looking for the field that its value is another?
+    fn is_absent(&self, rule: &LineRule, record: &[u8]) -> bool {
+        self.searches
+            && rule.source == Source::Record
+            && self.of_record[rule.field].get().is_none()
+            && self.record_fields[rule.field].operations.is_empty()
+            && rule.is_absent(record, &self.escape)
     }
 
     fn template(&self, definition: &'d Definition, record: &[u8]) -> &'d Template {
@@ -108,19 +146,37 @@ impl<'d> Values<'d> {
     }
 }
 
+fn find(field: &Field, record: &[u8]) -> Found {
+    match record_value(field, record) {
+        None => Found::Nothing,
+        Some(Cow::Owned(text)) => Found::Text(text),
+        Some(Cow::Borrowed(part)) => {
+            let start = part.as_ptr().addr().wrapping_sub(record.as_ptr().addr());
+            Found::Part(start..start.wrapping_add(part.len()))
+        }
+    }
+}
+
 /// A JSON value as text: a string without its quotes and escapes, anything else as it is written.
-fn record_value(field: &Field, record: &[u8]) -> Option<String> {
+fn record_value<'r>(field: &Field, record: &'r [u8]) -> Option<Cow<'r, str>> {
     let found = sonic_rs::get(record, field.path.iter().map(String::as_str)).ok()?;
-    let text: Cow<str> = match found.as_str() {
-        Some(text) => Cow::Borrowed(text),
-        None if found.is_null() => return None,
-        None => Cow::Borrowed(found.as_raw_str()),
-    };
-    field.value(&text)
+    if found.is_null() {
+        return None;
+    }
+    let raw = found.as_raw_cow();
+    let unquoted = |raw: &'r str| raw.strip_prefix('"')?.strip_suffix('"');
+    match (raw, found.as_str()) {
+        (Cow::Borrowed(raw), None) => field.value(raw),
+        (Cow::Borrowed(raw), Some(_)) if !raw.contains('\\') => field.value(unquoted(raw)?),
+        (_, Some(text)) => field.value(text).map(|value| Cow::Owned(value.into_owned())),
+        (Cow::Owned(raw), None) => field.value(&raw).map(|value| Cow::Owned(value.into_owned())),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::Case;
     use super::super::template::Operation;
     use super::*;
@@ -131,7 +187,7 @@ mod tests {
     }
 
     fn rule(source: Source, value: &str) -> LineRule {
-        LineRule { source, field: 0, value: value.into(), negated: false }
+        LineRule::new(source, 0, value.into(), false)
     }
 
     fn definition(template: &str) -> Definition {
@@ -212,5 +268,36 @@ mod tests {
             vec![case(Source::Record, "insight", "a.insights"), case(Source::Record, "insight", "a.never")];
         assert_eq!(tag(&cased, r#"{"detail":{"type":"insight"}}"#), Some(("a.insights".into(), false)));
         assert_eq!(tag(&cased, "{}"), Some(("a.b".into(), false)));
+    }
+
+    proptest! {
+        /// Against a naive version that builds a tree and asks every condition.
+        #[test]
+        fn searching_first_changes_no_verdict(
+            value in prop_oneof![
+                proptest::sample::select(vec!["Put", "P", "1", "1.0", "true", "é", "a/b", "a\\b", "null", ""])
+                    .prop_map(|text| serde_json::Value::from(text)),
+                Just(serde_json::json!(1)), Just(serde_json::json!(true)), Just(serde_json::Value::Null),
+                Just(serde_json::json!({"type": "Put"})),
+            ],
+            wanted in proptest::sample::select(vec!["Put", "P", "1", "1.0", "true", "é", "a/b", "a\\b", "null", ""]),
+            negated in any::<bool>(), ascii in any::<bool>(), nested in any::<bool>(), conditions in 1..7usize,
+        ) {
+            let tree = serde_json::json!({"x": "Put", "detail": {"type": value}});
+            let mut json = if nested { tree.to_string() } else { tree["detail"].to_string() };
+            if ascii {
+                json = json.replace('P', "\\u0050").replace('é', "\\u00e9");
+            }
+            let mut filtered = definition("a.b");
+            let rule = LineRule::new(Source::Record, 0, wanted.to_owned(), negated);
+            filtered.drop_records = Rules(vec![vec![rule; conditions]]);
+            let found = match &value {
+                _ if !nested => None,
+                serde_json::Value::String(text) => Some(text.clone()),
+                serde_json::Value::Null => None,
+                other => Some(other.to_string()),
+            };
+            prop_assert_eq!(tag(&filtered, &json).is_none(), (found.as_deref() == Some(wanted)) != negated);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Tag templates: `my.app.source.[record-event_simpleName]`, and the fields that fill them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use regex::Regex;
@@ -149,9 +150,13 @@ pub struct Field {
 }
 
 impl Field {
-    /// Applies the operations in order; None as soon as one finds nothing.
-    pub fn value(&self, raw: &str) -> Option<String> {
-        self.operations.iter().try_fold(raw.to_owned(), |value, operation| operation.apply(&value))
+    /// Applies the operations in order; None as soon as one finds nothing. What is part of `raw` is
+    /// borrowed from it.
+    pub fn value<'v>(&self, raw: &'v str) -> Option<Cow<'v, str>> {
+        self.operations.iter().try_fold(Cow::Borrowed(raw), |value, operation| match value {
+            Cow::Borrowed(text) => operation.apply(text),
+            Cow::Owned(text) => operation.apply(&text).map(|part| Cow::Owned(part.into_owned())),
+        })
     }
 }
 
@@ -179,7 +184,7 @@ impl PartialEq for Pattern {
 impl Eq for Pattern {}
 
 impl Operation {
-    fn apply(&self, value: &str) -> Option<String> {
+    fn apply<'v>(&self, value: &'v str) -> Option<Cow<'v, str>> {
         match self {
             Operation::Split { on, element } => {
                 let from = |n: i64| usize::try_from(n).ok();
@@ -188,11 +193,19 @@ impl Operation {
                 } else {
                     value.rsplit(on.as_str()).nth(from(-(*element + 1))?)
                 };
-                part.map(str::to_owned)
+                part.map(Cow::Borrowed)
             }
-            Operation::Replace { to_replace, replace_with } => Some(value.replace(to_replace, replace_with)),
+            Operation::Replace { to_replace, .. } if !value.contains(to_replace) => {
+                Some(Cow::Borrowed(value))
+            }
+            Operation::Replace { to_replace, replace_with } => {
+                Some(Cow::Owned(value.replace(to_replace, replace_with)))
+            }
+            Operation::Regex { pattern, element: 0 } => {
+                pattern.0.find(value).map(|found| Cow::Borrowed(found.as_str()))
+            }
             Operation::Regex { pattern, element } => {
-                pattern.0.captures(value)?.get(*element).map(|group| group.as_str().to_owned())
+                pattern.0.captures(value)?.get(*element).map(|group| Cow::Borrowed(group.as_str()))
             }
         }
     }

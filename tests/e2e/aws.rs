@@ -29,6 +29,7 @@ pub struct Queue {
 
 /// One message as it lies in a queue, seen without receiving it.
 pub struct Peek {
+    pub id: String,
     pub visible: bool,
     pub receive_count: u64,
 }
@@ -45,6 +46,17 @@ impl Queue {
         }
         let answer = sqs("CreateQueue", json!({"QueueName": name, "Attributes": attributes}));
         Queue { name: name.into(), url: answer["QueueUrl"].as_str().unwrap().into() }
+    }
+
+    /// A FIFO queue; its name ends with `.fifo`.
+    pub fn create_fifo(name: &str) -> Queue {
+        let attributes = json!({"FifoQueue": "true", "ContentBasedDeduplication": "true"});
+        let answer = sqs("CreateQueue", json!({"QueueName": name, "Attributes": attributes}));
+        Queue { name: name.into(), url: answer["QueueUrl"].as_str().unwrap().into() }
+    }
+
+    pub fn send_in_group(&self, group: &str, body: &str) {
+        sqs("SendMessage", json!({"QueueUrl": self.url, "MessageBody": body, "MessageGroupId": group}));
     }
 
     pub fn arn(&self) -> String {
@@ -81,6 +93,7 @@ impl Queue {
 impl Peek {
     fn read(message: &Value) -> Peek {
         Peek {
+            id: message["MessageId"].as_str().unwrap().to_owned(),
             visible: message["IsVisible"].as_bool().unwrap(),
             receive_count: message["ReceiveCount"].as_u64().unwrap(),
         }

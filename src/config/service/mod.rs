@@ -3,6 +3,7 @@
 mod fields;
 mod filters;
 mod format;
+mod processors;
 
 use std::sync::Arc;
 
