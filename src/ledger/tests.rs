@@ -223,6 +223,27 @@ fn many_threads_deliver_every_object_once() {
 }
 
 #[test]
+fn two_collectors_may_share_a_file() {
+    let directory = TempDir::new().unwrap();
+    let ledgers = [open(&directory), open(&directory)];
+    std::thread::scope(|scope| {
+        for (number, ledger) in ledgers.iter().enumerate() {
+            scope.spawn(move || {
+                for object in (0..20).map(|i| object(&format!("{number}/{i}"), Some("e"))) {
+                    let (entry, outcome) = claimed(ledger, &object);
+                    deliver(undelivered(entry.identify("e", 1, "lines")), 1);
+                    entry.settle(Outcome::Delivered);
+                    assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
+                }
+            });
+        }
+    });
+    for (ledger, other) in [(&ledgers[0], 1), (&ledgers[1], 0)] {
+        assert!(claimed(ledger, &object(&format!("{other}/19"), Some("e"))).0.is_delivered());
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_written_does_not_hold_up_delivery() {
     let directory = TempDir::new().unwrap();
     let telemetry = Arc::new(Telemetry::default());
