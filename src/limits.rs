@@ -244,6 +244,37 @@ pub const LEDGER_SAVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A file up to this size is checked whole at the start, in about half a second.
 pub const LEDGER_CHECK_BYTES_MAX: u64 = 64 * MIB as u64;
 
+// ---- where credentials come from ------------------------------------------------------------------
+
+/// TCP connect to a metadata endpoint: link-local, so it answers within milliseconds or is not there. A
+/// laptop outside AWS waits this long once.
+pub const METADATA_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// One answer of a metadata endpoint, which may have to ask STS itself.
+pub const METADATA_RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Tries of one call to a metadata endpoint that is there (5xx, broken connection).
+pub const METADATA_ATTEMPTS: u32 = 3;
+/// Wait between these tries.
+pub const METADATA_RETRY_DELAY: Duration = Duration::from_millis(200);
+/// Credentials, tokens and their files are a few kilobytes; the rest is not what it should be.
+pub const CREDENTIALS_DOCUMENT_BYTES_MAX: usize = 256 * KIB;
+/// Shared configuration files grow with the number of accounts: a thousand profiles are 200 KiB.
+pub const SHARED_FILE_BYTES_MAX: usize = 4 * MIB;
+/// A `credential_process` may ask a remote vault; AWS's own tools allow it a minute, too.
+pub const CREDENTIAL_PROCESS_TIMEOUT: Duration = Duration::from_secs(60);
+/// Keys that the instance's metadata hold past their time (an outage of the service behind them) are used
+/// for this long before the next look: AWS accepts them longer than they say.
+pub const STALE_METADATA_EXTENSION: Duration = Duration::from_secs(600);
+/// AWS's own bounds on an assumed role's session.
+pub const ROLE_SESSION_MIN: Duration = Duration::from_secs(900);
+pub const ROLE_SESSION_MAX: Duration = Duration::from_secs(43_200);
+/// What is shown of a `credential_process`'s complaint.
+pub const COMPLAINT_CHARS_MAX: usize = 400;
+
+// ---- log lines ------------------------------------------------------------------------------------
+
+/// One line: S3 keys end at 1 KiB, AWS's messages far below; a proxy's error page must not fill the disk.
+pub const LOG_LINE_BYTES_MAX: usize = 8 * KIB;
+
 // ---- configuration ------------------------------------------------------------------------------
 
 /// Below this, one worker's scratch and one part per fetcher do not fit side by side.

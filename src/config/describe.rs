@@ -2,6 +2,7 @@
 
 use super::memory::format_size;
 use super::{Config, Credentials, Destination, Endpoints, Globals, Input, Output};
+use crate::aws::error::shown_key_id;
 use crate::decode::{EventBody, Format};
 use crate::services::Definition;
 
@@ -50,9 +51,10 @@ fn describe_endpoints(endpoints: &Endpoints) -> Option<String> {
 }
 
 fn describe_credentials(credentials: &Credentials) -> String {
-    let mut text = match &credentials.key {
-        Some(key) => format!("access key {}", key.id),
-        None => "credentials from the environment".to_owned(),
+    let mut text = match (&credentials.key, &credentials.profile) {
+        (Some(key), _) => format!("access key {}", shown_key_id(&key.id)),
+        (None, Some(profile)) => format!("credentials of profile {profile}"),
+        (None, None) => "credentials from the standard AWS chain".to_owned(),
     };
     for role in [&credentials.base_role, &credentials.cross_account_role].into_iter().flatten() {
         text.push_str(&format!(", then role {role}"));

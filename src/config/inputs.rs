@@ -67,7 +67,7 @@ fn read_input(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Option<Inp
         id: id(key, &keys),
         queue_url: queue_url.unwrap_or_default(),
         region: region.unwrap_or_default(),
-        credentials: credentials::read(&keys),
+        credentials: credentials::read(&keys, context),
         endpoints: endpoints::read(&keys, context),
         ack_messages: ack_messages(&keys, do_not_send),
         direct_mode,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::memory::format_size;
 use super::node::{Mapping, Node};
 use super::problem::{Kind, Problem, Problems, Report, Severity};
-use super::{Config, Environment, globals, inputs, outputs, tree};
+use super::{Config, Environment, globals, inputs, outputs, permissions, secrets, substitute, tree};
 use crate::limits;
 
 /// A configuration that can be run, and what is doubtful in it.
@@ -38,7 +38,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Problems> 
             advice,
         }])
     })?;
-    parse(&text, &folder(path), environment)
+    read(&text, Some(path), &folder(path), environment)
 }
 
 /// Reads a file's text; relative paths in it start at `base`.
@@ -46,8 +46,16 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Problems> 
 /// # Errors
 /// As [`load`].
 pub fn parse(text: &str, base: &Path, environment: &Environment) -> Result<Loaded, Problems> {
+    read(text, None, base, environment)
+}
+
+fn read(text: &str, file: Option<&Path>, base: &Path, environment: &Environment) -> Result<Loaded, Problems> {
     let report = Report::default();
-    let config = tree::read(text, &report).and_then(|tree| {
+    let config = tree::read(text, &report).and_then(|mut tree| {
+        if let Some(file) = file.filter(|_| secrets::are_written_in(&tree)) {
+            permissions::warn_if_open(file, "", &report);
+        }
+        substitute::replace(&mut tree, &environment.variable, &report);
         let root = Node::new("", &tree, &report).mapping()?;
         read_root(root, &Context { base, environment })
     });

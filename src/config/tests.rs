@@ -235,6 +235,75 @@ fn paths_are_relative_to_the_files_folder() {
     assert_eq!(files.chain.as_deref(), Some(folder.path().join("chain.crt").as_path()));
 }
 
+/// A configuration with the given credentials, in a file of the given mode; problems and key.
+fn with_credentials(credentials: &str, mode: u32) -> (Vec<String>, Option<AccessKey>) {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str, mode| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        path
+    };
+    for (name, text, mode) in [
+        ("secret", "never-shown/+\n", 0o600),
+        ("open", "never-shown-open", 0o644),
+        ("id", "AKIAFILE\n", 0o600),
+        ("empty", " \n", 0o600),
+        ("lines", "never-shown\nnever-shown", 0o600),
+    ] {
+        write(name, text, mode);
+    }
+    let text = std::fs::read_to_string(testdata("valid/minimal.yaml")).unwrap();
+    let text = text.replace("    id: 1\n", &format!("    id: 1\n    credentials: {credentials}\n"));
+    let file = write("config.yaml", &text, mode);
+    let value = |name: &str| (name == "SECRET").then(|| "never-shown-variable".to_owned());
+    let environment = Environment { variable: Box::new(value), ..environment() };
+    let (problems, config) = match load(&file, &environment) {
+        Ok(Loaded { mut config, warnings }) => (warnings, config.inputs.remove(0).credentials.key),
+        Err(Problems(problems)) => (problems, None),
+    };
+    let shown = problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert!(!shown.concat().contains("never-shown"), "{shown:?}");
+    (shown, config)
+}
+
+#[test]
+fn secrets_may_come_from_files_and_from_the_environment() {
+    let both = "{aws_access_key_id_file: id, aws_secret_access_key_file: secret}";
+    let (problems, key) = with_credentials(both, 0o644);
+    let key = key.unwrap();
+    assert_eq!(
+        (problems.concat(), key.id.as_str(), key.secret.as_str()),
+        (String::new(), "AKIAFILE", "never-shown/+")
+    );
+    let variable = "{aws_access_key_id: A, aws_secret_access_key: \"${SECRET}\"}";
+    let (problems, key) = with_credentials(variable, 0o644);
+    assert_eq!((problems.concat(), key.unwrap().secret.as_str()), (String::new(), "never-shown-variable"));
+    for (file, part) in
+        [("empty", "empty does not hold"), ("lines", "lines does not hold"), ("no", "cannot read")]
+    {
+        let (problems, key) =
+            with_credentials(&both.replace("file: secret", &format!("file: {file}")), 0o600);
+        assert!(key.is_none() && problems.len() == 1 && problems[0].contains(part), "{problems:?}");
+    }
+    let (problems, _) = with_credentials(&variable.replace("SECRET", "NOT_SET"), 0o600);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("aws_secret_access_key: the environment variable NOT_SET is not set"));
+}
+
+#[test]
+fn secrets_that_others_can_read_are_warned_about() {
+    let written = "{aws_access_key_id: A, aws_secret_access_key: never-shown}";
+    let (problems, _) = with_credentials(written, 0o640);
+    assert!(problems.len() == 1 && problems[0].starts_with("warning: "), "{problems:?}");
+    assert!(problems[0].contains("config.yaml can be read by other users"), "{problems:?}");
+    assert_eq!(with_credentials(written, 0o600).0, Vec::<String>::new());
+    let (problems, key) = with_credentials("{aws_access_key_id: A, aws_secret_access_key_file: open}", 0o644);
+    assert!(key.is_some() && problems.len() == 1, "{problems:?}");
+    assert!(problems[0].contains("aws_secret_access_key_file: ") && problems[0].contains("open can be read"));
+}
+
 mod registry_rows {
     use super::*;
     use crate::services::rules::Source;
@@ -389,6 +458,73 @@ mod registry_rows {
         }
         let trail = &registry::row("aws_sqs_cloudtrail").unwrap().definition;
         assert!(trail.skips(keys[2].1) && !trail.skips(keys[0].1));
+    }
+}
+
+/// `docs/custom_service.md` promises what its examples send.
+mod documented_examples {
+    use super::*;
+    use crate::decode::{Bounds, Decoder, Record, Scratch};
+    use crate::services::{Definition, Route, Verdict};
+
+    fn definition(name: &str) -> Definition {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/custom_service.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let (_, example) = page.split_once(&format!("```json\n\"{name}\": ")).unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        let (keys, report) = (serde_json::from_str(example).unwrap(), Report::default());
+        let definition = service::read(name, &node::Node::new("s", &keys, &report));
+        assert_eq!(report.into_problems(), []);
+        Arc::unwrap_or_clone(definition.unwrap())
+    }
+
+    /// Tags and bodies.
+    fn sent(definition: &Definition, key: &str, object: &[u8]) -> Vec<(String, String)> {
+        let mut route = Route::new(definition, key);
+        let mut sent = Vec::new();
+        let mut sink = |record: Record<'_>| {
+            if let Verdict::Send { tag, .. } = route.verdict(record.context) {
+                sent.push((tag.to_owned(), String::from_utf8(record.bytes.to_vec()).unwrap()));
+            }
+        };
+        let mut decoder = Decoder::new(definition.format.clone(), Bounds::default());
+        decoder.push(object, true, &mut Scratch::new(), &mut sink).unwrap();
+        sent
+    }
+
+    #[test]
+    fn lines_by_folder() {
+        let firewall = definition("custom_firewall");
+        let allow = r#"{"action":"allow","severity":"info"}"#;
+        let debug = r#"{"action":"deny","severity":"debug"}"#;
+        let object = format!("{allow}\n{debug}\n");
+        let threat = "firewall/threat-log/2024/01/01/x.gz";
+        let expected = [("my.app.firewall.threat_log".to_owned(), allow.to_owned())];
+        assert_eq!(sent(&firewall, threat, object.as_bytes()), expected);
+        assert_eq!(sent(&firewall, "firewall/traffic/x", object.as_bytes()), []);
+        assert!(firewall.skips("firewall/test/x") && !firewall.claims("other/x"));
+    }
+
+    #[test]
+    fn a_smaller_shape() {
+        let object = br#"{"meta": {"page": 1},
+ "result": {"items": [
+   {"id": 1, "user": {"name": "ada", "mail": "a@example.com"}, "cost": 1.50},
+   {"id": 2, "user": {"name": "bob"}, "cost": 2}]}}"#;
+        let record = |tag: &str, body: &str| (tag.to_owned(), body.to_owned());
+        let expected = [
+            record("my.app.billing.ada", r#"{"id":1,"user":"ada","cost_usd":1.50}"#),
+            record("my.app.billing.bob", r#"{"id":2,"user":"bob","cost_usd":2}"#),
+        ];
+        assert_eq!(sent(&definition("custom_billing"), "k", object), expected);
+    }
+
+    #[test]
+    fn fields_of_a_text_file() {
+        let object = b"Datum;Ger\xe4t;Meldung\r\n2024-01-01;T\xfcre 1;\"ge\xf6ffnet; dann zu\"\r\n";
+        let body = r#"{"Datum":"2024-01-01","Gerät":"Türe 1","Meldung":"geöffnet; dann zu"}"#;
+        let expected = [("my.app.doors.events".to_owned(), body.to_owned())];
+        assert_eq!(sent(&definition("custom_doors"), "k", object), expected);
     }
 }
 

@@ -63,7 +63,7 @@ impl Worker {
         let mut route = Route::new(service, source.key());
         let outputs = &self.outputs[*input];
         let counts = &self.telemetry.decode;
-        let expanded_before = decoder.expanded_bytes();
+        let (expanded_before, skipped_before) = (decoder.expanded_bytes(), decoder.skipped_documents());
         let mut frames = self.frames(chunk.len());
         let held_back_before = progress.held_back();
         let mut sink = |record: Record<'_>| {
@@ -82,6 +82,7 @@ impl Worker {
         }
         counts.resumed.add(progress.held_back() - held_back_before);
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);
+        counts.recordless.add(decoder.skipped_documents() - skipped_before);
         result
     }
 

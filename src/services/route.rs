@@ -276,7 +276,7 @@ mod tests {
         fn searching_first_changes_no_verdict(
             value in prop_oneof![
                 proptest::sample::select(vec!["Put", "P", "1", "1.0", "true", "é", "a/b", "a\\b", "null", ""])
-                    .prop_map(|text| serde_json::Value::from(text)),
+                    .prop_map(serde_json::Value::from),
                 Just(serde_json::json!(1)), Just(serde_json::json!(true)), Just(serde_json::Value::Null),
                 Just(serde_json::json!({"type": "Put"})),
             ],

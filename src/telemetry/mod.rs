@@ -2,10 +2,12 @@
 //! them all.
 
 mod counter;
+mod line;
 mod report;
 mod trouble;
 
 pub use counter::{Counter, Gauge};
+pub use line::one_line;
 pub use report::{Report, Reporter};
 pub use trouble::{Health, Trouble};
 
@@ -67,6 +69,8 @@ pub struct Decode {
     pub unrouted: Counter,
     /// Records that had been confirmed in an earlier attempt and were not sent again.
     pub resumed: Counter,
+    /// JSON documents without a record: no value at the format's path, control messages.
+    pub recordless: Counter,
     /// Corrupt objects.
     pub failed: Counter,
 }

@@ -86,13 +86,14 @@ impl Reporter {
                 t.fetch.known_unread.value()
             ),
             format!(
-                "decode: {} events, {} of logs ({} new events, {}/s), {} filtered out, {} unrouted, {} not sent again, {} corrupt objects",
+                "decode: {} events, {} of logs ({} new events, {}/s), {} filtered out, {} unrouted, {} documents without records, {} not sent again, {} corrupt objects",
                 new.events,
                 size(new.log_bytes),
                 new.events - old.events,
                 size(per_second(new.log_bytes - old.log_bytes, elapsed)),
                 d.filtered.value(),
                 d.unrouted.value(),
+                d.recordless.value(),
                 d.resumed.value(),
                 d.failed.value()
             ),
