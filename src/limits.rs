@@ -305,6 +305,8 @@ pub const SHUTDOWN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(25);
 pub const SHUTDOWN_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 /// More header lines than this are a typing error.
 pub const HEADER_LINES_MAX: u32 = 1000;
+/// PAN-OS, with the widest records known, has some 120 columns.
+pub const CSV_COLUMN_MAX: i64 = 10_000;
 /// A certificate that expires within this time is worth a warning.
 pub const CERTIFICATE_EXPIRY_WARNING: Duration = Duration::from_secs(30 * 24 * 3600);
 /// A configuration, certificate or key file that is larger was given by mistake.

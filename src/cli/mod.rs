@@ -51,8 +51,11 @@ enum Command {
     /// What was delivered, kept so that it is not sent twice
     #[command(subcommand)]
     Ledger(ledger::Command),
-    /// Lists the services: name, Devo table, format, key pattern
+    /// Lists the services: name, Devo table, format, object keys; as JSON with the key patterns
     Services {
+        /// A configuration, whose own services (`globals.definitions`) are listed too
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
         /// As a JSON array
         #[arg(long)]
         json: bool,
@@ -66,6 +69,6 @@ pub fn main() -> ExitCode {
         Command::Check { config, online } => check::run(&config, online),
         Command::Demo { print_config } => demo::command(print_config),
         Command::Ledger(command) => ledger::run(&command),
-        Command::Services { json } => services::run(json),
+        Command::Services { config, json } => services::run(json, config.as_deref()),
     }
 }

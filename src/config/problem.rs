@@ -103,6 +103,21 @@ impl Report {
         self.push(Severity::Warning, kind, path.into(), message.into(), advice.into());
     }
 
+    pub fn has_errors(&self) -> bool {
+        self.0.borrow().iter().any(|problem| problem.severity == Severity::Error)
+    }
+
+    /// Takes over what was found in another file: each path gets the file's name.
+    pub fn absorb(&self, other: Report, file: &str) {
+        for problem in other.into_problems() {
+            let path = match problem.path.as_str() {
+                "" => file.to_owned(),
+                path => format!("{file}: {path}"),
+            };
+            self.push(problem.severity, problem.kind, path, problem.message, problem.advice);
+        }
+    }
+
     /// Errors first; else in the order in which they were found.
     pub fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.0.into_inner();

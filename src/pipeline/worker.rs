@@ -109,7 +109,7 @@ fn send(frames: Frames, outputs: &Outputs, lane: Option<u64>, batch: Ack) {
 }
 
 fn frame(route: &mut Route<'_>, record: Record<'_>, frames: &mut Frames, counts: &Decode) {
-    match route.verdict(record.context) {
+    match route.verdict(record) {
         Verdict::Drop => counts.filtered.increment(),
         Verdict::Send { tag, missing_field } => {
             if missing_field {

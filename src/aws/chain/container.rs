@@ -4,8 +4,9 @@
 
 use std::net::IpAddr;
 
+use super::files::read_small;
 use super::metadata::{Caller, Silence};
-use super::{Variables, document, read_small};
+use super::{Variables, document};
 use crate::aws::credentials::Credentials;
 
 /// The endpoint's address, as the environment says. None: it says nothing, so this is no container with a role.

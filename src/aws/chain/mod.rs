@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `ini` | the text of the shared files -> sections | no |
 //! | `profile` | sections -> where the first identity comes from, and which roles follow | no |
+//! | `files` | the shared files and files with tokens | files |
 //! | `document` | JSON with credentials | no |
 //! | `process` | `credential_process` | processes |
 //! | `metadata` | calls inside the machine | sockets |
@@ -14,28 +15,26 @@
 
 pub mod container;
 mod document;
+mod files;
 pub mod ini;
 pub mod instance;
 mod metadata;
 pub mod process;
 pub mod profile;
 
-use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use self::ini::Section;
+use self::files::{SharedFiles, read_small};
 pub use self::profile::Role;
-use self::profile::{Plan, Profiles, Source, WebIdentity};
+use self::profile::{Plan, Source, WebIdentity};
 use super::client::Client;
 use super::credentials::Credentials;
 use super::error::{Error, Kind, shown_key_id};
 use super::identity::Sts;
 use super::provider::Provider;
 use super::sts::{AssumeRole, AssumeRoleWithWebIdentity};
-use crate::config::permissions;
-use crate::limits::{CREDENTIALS_DOCUMENT_BYTES_MAX, SHARED_FILE_BYTES_MAX, STALE_METADATA_EXTENSION};
+use crate::limits::STALE_METADATA_EXTENSION;
 
 /// Values of environment variables, by name.
 pub type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -167,7 +166,7 @@ impl<'a> Search<'a> {
     }
 
     fn profile(&self, name: &str) -> Result<Found, Miss> {
-        let files = SharedFiles::read(self.env)?;
+        let files = SharedFiles::read(self.env).map_err(|why| Miss::denied("(shared files)", why))?;
         if !files.profiles.has(name) {
             return Err(Miss::Nothing(format!("profile {name}: {}", files.without(name))));
         }
@@ -271,80 +270,6 @@ fn extend(credentials: &mut Credentials, now: SystemTime) {
         log::warn!("the instance metadata hold keys that have expired; used until they have new ones");
         credentials.expires_at = Some(now + STALE_METADATA_EXTENSION);
     }
-}
-
-/// Both shared files, as far as they are there.
-struct SharedFiles {
-    profiles: Profiles,
-    /// Paths with what became of them.
-    config: String,
-    credentials: String,
-}
-
-impl SharedFiles {
-    fn read(env: &Variables) -> Result<Self, Miss> {
-        let (config, config_sections) = shared_file(env, "AWS_CONFIG_FILE", "config")?;
-        let (credentials, sections) = shared_file(env, "AWS_SHARED_CREDENTIALS_FILE", "credentials")?;
-        Ok(Self { profiles: Profiles::join(config_sections, sections), config, credentials })
-    }
-
-    fn names(&self) -> String {
-        format!("{}, {}", self.config, self.credentials)
-    }
-
-    fn without(&self, name: &str) -> String {
-        format!("no profile {name} in {}", self.names())
-    }
-}
-
-/// The file's name and its sections; a file that is not there has none.
-fn shared_file(env: &Variables, variable: &str, name: &str) -> Result<(String, Vec<Section>), Miss> {
-    let path = match (env(variable), env("HOME")) {
-        (Some(path), home) => match (path.strip_prefix("~/"), home) {
-            (Some(rest), Some(home)) => format!("{home}/{rest}"),
-            _ => path,
-        },
-        (None, Some(home)) => format!("{home}/.aws/{name}"),
-        (None, None) => return Ok((format!("~/.aws/{name} (HOME is not set)"), Vec::new())),
-    };
-    let wrong = |why: String| Miss::denied("(shared files)", why);
-    match read_text(&path, SHARED_FILE_BYTES_MAX) {
-        Ok(text) => {
-            let sections = ini::parse(&text).map_err(|fault| wrong(format!("{path}: {fault}")))?;
-            warn_if_open(&path, &sections);
-            Ok((path, sections))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Ok((format!("{path} (not there)"), Vec::new()))
-        }
-        Err(error) => Err(wrong(format!("cannot read {path}: {error}"))),
-    }
-}
-
-/// Each time the file is read: at the start, and when credentials are refreshed.
-fn warn_if_open(path: &str, sections: &[Section]) {
-    let mut keys = sections.iter().flat_map(|section| &section.entries).map(|(key, _)| key);
-    if keys.any(|key| key == "aws_secret_access_key") && permissions::is_open(Path::new(path)) {
-        log::warn!("{path} holds a secret and can be read by other users: chmod 600 {path}");
-    }
-}
-
-/// A token's file: text, not empty.
-fn read_small(path: &str) -> Result<String, String> {
-    match read_text(path, CREDENTIALS_DOCUMENT_BYTES_MAX) {
-        Ok(text) if text.trim().is_empty() => Err(format!("{path} is empty")),
-        Ok(text) => Ok(text),
-        Err(error) => Err(format!("cannot read {path}: {error}")),
-    }
-}
-
-fn read_text(path: &str, bytes_max: usize) -> std::io::Result<String> {
-    let mut text = String::new();
-    let length = std::fs::File::open(path)?.take(bytes_max as u64 + 1).read_to_string(&mut text)?;
-    if length > bytes_max {
-        return Err(std::io::Error::other(format!("it is larger than {bytes_max} bytes")));
-    }
-    Ok(text)
 }
 
 #[cfg(test)]
