@@ -212,6 +212,38 @@ pub const INCAPSULA_HEADER_BYTES_MAX: usize = 16 * KIB;
 /// what lies deeper stays an object.
 pub const FLAT_DEPTH_MAX: usize = 32;
 
+// ---- ledger -------------------------------------------------------------------------------------
+
+/// Entries are kept as long as SQS keeps a message: a later repeat cannot come from the queue.
+pub const LEDGER_AGE_MAX: Duration = Duration::from_secs(14 * 24 * 3600);
+/// The file's used pages. An entry takes 300 to 600 bytes, so this holds two to three million objects;
+/// beyond it the oldest entries go first.
+pub const LEDGER_BYTES_MAX: u64 = 1024 * MIB as u64;
+/// Rows of one transaction: more would only lengthen the wait of the first.
+pub const LEDGER_GROUP: usize = 1000;
+/// Rows wait so long for others to share their transaction: at most 20 syncs a second, and little beside
+/// [`SETTLE_TIME`], which every delivery has waited for already.
+pub const LEDGER_GATHER_TIME: Duration = Duration::from_millis(50);
+/// How often the progress of big objects is recorded. What a crash repeats of them is what is confirmed
+/// within this time, and what was not yet confirmed.
+pub const LEDGER_PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+/// Batches confirmed before an object counts as big: 2 MiB of frames are sent again sooner than looked up.
+pub const LEDGER_PROGRESS_BATCHES: u64 = 8;
+/// Old entries looked at in each interval, over as many as were added: a few milliseconds' work.
+pub const LEDGER_SWEEP_ROWS: usize = 500;
+/// How long SQLite itself waits for a lock.
+pub const LEDGER_BUSY_TIMEOUT: Duration = Duration::from_millis(500);
+/// First and longest wait between attempts to write while somebody else holds the file.
+pub const LEDGER_BUSY_BACKOFF_FIRST: Duration = Duration::from_millis(20);
+pub const LEDGER_BUSY_BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// A file that is held for longer is given up until it is free again: messages must not wait for it.
+/// Shorter than the shortest advised visibility timeout.
+pub const LEDGER_BUSY_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a stop waits for the ledger: what is not recorded is only repeated.
+pub const LEDGER_SAVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A file up to this size is checked whole at the start, in about half a second.
+pub const LEDGER_CHECK_BYTES_MAX: u64 = 64 * MIB as u64;
+
 // ---- where credentials come from ------------------------------------------------------------------
 
 /// TCP connect to a metadata endpoint: link-local, so it answers within milliseconds or is not there. A

@@ -21,7 +21,7 @@ const WORLD: [&str; 10] = [
 ];
 
 /// Who may not use whom.
-const FORBIDDEN: [(&str, &[&str]); 9] = [
+const FORBIDDEN: [(&str, &[&str]); 10] = [
     ("receive", &["fetch", "send", "pipeline", "cli", "testbed", "frame"]),
     ("fetch", &["receive", "send", "pipeline", "cli", "testbed", "frame"]),
     ("send", &["receive", "fetch", "pipeline", "cli", "testbed", "aws", "decode"]),
@@ -31,6 +31,7 @@ const FORBIDDEN: [(&str, &[&str]); 9] = [
     ("frame", &["receive", "fetch", "send", "pipeline", "cli", "aws", "config"]),
     ("aws", &["receive", "fetch", "send", "pipeline", "cli", "frame", "decode", "resolve", "testbed"]),
     ("ack", &["receive", "fetch", "send", "pipeline", "cli", "aws", "config", "frame", "decode", "resolve"]),
+    ("ledger", &["receive", "fetch", "send", "pipeline", "cli", "aws", "config", "frame", "decode"]),
 ];
 
 #[test]

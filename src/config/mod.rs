@@ -61,6 +61,8 @@ pub struct Globals {
     pub shutdown_timeout: Duration,
     /// `persistence.config.directory_name`.
     pub state_directory: PathBuf,
+    /// `persistence.required`: without its ledger the collector does not start.
+    pub state_required: bool,
 }
 
 /// One `sqs_collector…` entry of `inputs`.

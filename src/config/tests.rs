@@ -230,6 +230,18 @@ fn a_missing_file_is_a_problem_not_a_panic() {
 }
 
 #[test]
+fn a_ledger_is_required_unless_told_otherwise() {
+    let folder = certificates(-1, 300);
+    let valid = std::fs::read_to_string(testdata("valid/vendor.json")).unwrap();
+    let required =
+        |text: &str| parse(text, folder.path(), &environment()).unwrap().config.globals.state_required;
+    assert!(required(&valid));
+    assert!(!required(
+        &valid.replace(r#""type": "filesystem""#, r#""type": "filesystem", "required": false"#)
+    ));
+}
+
+#[test]
 fn paths_are_relative_to_the_files_folder() {
     let folder = certificates(-1, 300);
     let path = folder.path().join("config.json");
