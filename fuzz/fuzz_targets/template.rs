@@ -2,7 +2,8 @@
 
 #![no_main]
 
-use aws_to_devo::services::template::{Field, Operation, Template};
+use aws_to_devo::services::field::{Field, Operation, Place};
+use aws_to_devo::services::template::Template;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (&str, &str, &str, i64)| {
@@ -12,8 +13,8 @@ fuzz_target!(|input: (&str, &str, &str, i64)| {
         operations.push(Operation::Split { on: text.to_owned(), element });
         operations.push(Operation::Replace { to_replace: "_".to_owned(), replace_with: text.to_owned() });
     }
-    let field = Field { name: "a".to_owned(), path: vec!["a".to_owned()], operations };
-    let value = field.value(key);
+    let field = Field { name: "a".to_owned(), place: Place::Key, operations };
+    let value = field.of_key(key);
     let fields = [field];
     let Ok(template) = Template::parse(template, &fields, &fields) else { return };
     let mut tag = String::new();
