@@ -205,6 +205,10 @@ impl Shared {
             Ok(attributes) => attributes,
             Err(error) => {
                 log::debug!("inputs.{}: {error}", self.settings.input.key);
+                // Messages may be in flight that nothing else shows: ask again.
+                if error.is_temporary() {
+                    return false;
+                }
                 // Without the permission only the empty receives can tell.
                 Attributes::default()
             }
