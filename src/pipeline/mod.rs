@@ -15,8 +15,8 @@ use crate::config::{Config, Input};
 use crate::decode::Bounds;
 use crate::fetch;
 use crate::limits::{
-    DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, MemoryShares, OBJECTS_WAITING_PER_FETCHER, RECORD_BYTES_MAX,
-    STOP_CHECK_INTERVAL,
+    DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, DRAIN_WAIT_TIME, MemoryShares, OBJECTS_WAITING_PER_FETCHER,
+    RECORD_BYTES_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::receive::{self, Receiver};
 use crate::send::{Outputs, Pool, PoolSettings};
@@ -198,6 +198,9 @@ impl Pipeline {
                 break;
             }
         }
+        if self.drain && self.abort.is_stopped() {
+            self.await_pollers();
+        }
         ending.undelivered = self.receivers.iter().map(Receiver::undelivered).sum();
         ending.given_back = self.receivers.into_iter().map(Receiver::finish).sum();
         if self.abort.is_stopped() {
@@ -212,6 +215,14 @@ impl Pipeline {
         }
         self.pool.join();
         ending
+    }
+
+    /// A drain's receives are short: what is given back after them does not come to ourselves.
+    fn await_pollers(&self) {
+        let deadline = Instant::now() + 2 * DRAIN_WAIT_TIME;
+        while self.receivers.iter().any(Receiver::is_polling) && Instant::now() < deadline {
+            std::thread::sleep(STOP_CHECK_INTERVAL / 2);
+        }
     }
 }
 
