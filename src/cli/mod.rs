@@ -4,6 +4,7 @@ pub mod check;
 mod check_online;
 mod demo;
 mod log;
+mod open_files;
 mod run;
 mod services;
 

@@ -16,7 +16,7 @@ use crate::decode::Bounds;
 use crate::fetch;
 use crate::limits::{
     DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, DRAIN_WAIT_TIME, MemoryShares, OBJECTS_WAITING_PER_FETCHER,
-    RECORD_BYTES_MAX, STOP_CHECK_INTERVAL,
+    OTHER_FILES, RECORD_BYTES_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::receive::{self, Receiver};
 use crate::send::{Outputs, Pool, PoolSettings};
@@ -224,6 +224,13 @@ impl Pipeline {
             std::thread::sleep(STOP_CHECK_INTERVAL / 2);
         }
     }
+}
+
+/// Open files that a run may need at a time: a connection for every thread that has one, and some more
+/// for everything else.
+pub fn files_needed(config: &Config) -> u64 {
+    let senders: usize = config.outputs.iter().map(|output| output.senders).sum();
+    (threads_that_call(config) + senders + OTHER_FILES) as u64
 }
 
 fn threads_that_call(config: &Config) -> usize {
