@@ -40,7 +40,7 @@
 //! | [`frame`] | record -> syslog frame in a batch | no |
 //! | [`send`] | batch -> Devo, relay, console: connection, unconfirmed window, resend | sockets |
 //! | [`ack`] | the promise | no |
-//! | [`aws`] | signed calls: wire formats (pure), client and credentials | sockets |
+//! | [`aws`] | signed calls: wire formats (pure), client; where credentials come from | sockets, files |
 //! | [`telemetry`] | counters by stage, statistics lines, what is wrong at present | log |
 //! | [`stop`], [`backoff`], [`budget`] | ending, waiting, sharing a bounded amount | threads |
 //! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` | sockets |

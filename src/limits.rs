@@ -203,9 +203,45 @@ pub const SNIFF_BYTES: usize = 32;
 /// How far the first line is followed to tell JSON lines from other JSON. A longer one is JSON: cut
 /// at its values, an object on a line of its own is the same record.
 pub const DETECT_BYTES_MAX: usize = MIB;
-/// Brackets inside brackets in one JSON value. Log events stay below 20, parsers give up at 128 to
-/// 1024; the fixed bound keeps the scanner's memory fixed.
-pub const JSON_DEPTH_MAX: usize = 1024;
+
+// ---- formats ------------------------------------------------------------------------------------
+
+/// How far the header of an Imperva log file is looked for; real ones have ten short lines.
+pub const INCAPSULA_HEADER_BYTES_MAX: usize = 16 * KIB;
+/// Objects inside objects that `flat` brings up. Each level is read once more, and its keys get longer;
+/// what lies deeper stays an object.
+pub const FLAT_DEPTH_MAX: usize = 32;
+
+// ---- where credentials come from ------------------------------------------------------------------
+
+/// TCP connect to a metadata endpoint: link-local, so it answers within milliseconds or is not there. A
+/// laptop outside AWS waits this long once.
+pub const METADATA_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// One answer of a metadata endpoint, which may have to ask STS itself.
+pub const METADATA_RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Tries of one call to a metadata endpoint that is there (5xx, broken connection).
+pub const METADATA_ATTEMPTS: u32 = 3;
+/// Wait between these tries.
+pub const METADATA_RETRY_DELAY: Duration = Duration::from_millis(200);
+/// Credentials, tokens and their files are a few kilobytes; the rest is not what it should be.
+pub const CREDENTIALS_DOCUMENT_BYTES_MAX: usize = 256 * KIB;
+/// Shared configuration files grow with the number of accounts: a thousand profiles are 200 KiB.
+pub const SHARED_FILE_BYTES_MAX: usize = 4 * MIB;
+/// A `credential_process` may ask a remote vault; AWS's own tools allow it a minute, too.
+pub const CREDENTIAL_PROCESS_TIMEOUT: Duration = Duration::from_secs(60);
+/// Keys that the instance's metadata hold past their time (an outage of the service behind them) are used
+/// for this long before the next look: AWS accepts them longer than they say.
+pub const STALE_METADATA_EXTENSION: Duration = Duration::from_secs(600);
+/// AWS's own bounds on an assumed role's session.
+pub const ROLE_SESSION_MIN: Duration = Duration::from_secs(900);
+pub const ROLE_SESSION_MAX: Duration = Duration::from_secs(43_200);
+/// What is shown of a `credential_process`'s complaint.
+pub const COMPLAINT_CHARS_MAX: usize = 400;
+
+// ---- log lines ------------------------------------------------------------------------------------
+
+/// One line: S3 keys end at 1 KiB, AWS's messages far below; a proxy's error page must not fill the disk.
+pub const LOG_LINE_BYTES_MAX: usize = 8 * KIB;
 
 // ---- configuration ------------------------------------------------------------------------------
 
@@ -237,6 +273,8 @@ pub const SHUTDOWN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(25);
 pub const SHUTDOWN_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 /// More header lines than this are a typing error.
 pub const HEADER_LINES_MAX: u32 = 1000;
+/// PAN-OS, with the widest records known, has some 120 columns.
+pub const CSV_COLUMN_MAX: i64 = 10_000;
 /// A certificate that expires within this time is worth a warning.
 pub const CERTIFICATE_EXPIRY_WARNING: Duration = Duration::from_secs(30 * 24 * 3600);
 /// A configuration, certificate or key file that is larger was given by mistake.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use super::check_online;
 use crate::config::{self, Config, Environment, Loaded, Problem, Problems, Severity};
+use crate::telemetry::one_line;
 
 /// Exit code of a configuration that `run` would refuse.
 const REFUSED: u8 = 2;
@@ -53,7 +54,7 @@ fn conclude(out: &mut impl Write, config: Option<&Config>, problems: &[Problem])
         Some(config) => {
             writeln!(out, "The configuration is valid ({warnings}):")?;
             for line in config.describe() {
-                writeln!(out, "  {line}")?;
+                writeln!(out, "  {}", one_line(&line))?;
             }
             Ok(true)
         }

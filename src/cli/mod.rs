@@ -48,8 +48,11 @@ enum Command {
         #[arg(long)]
         print_config: bool,
     },
-    /// Lists the services: name, Devo table, format, key pattern
+    /// Lists the services: name, Devo table, format, object keys; as JSON with the key patterns
     Services {
+        /// A configuration, whose own services (`globals.definitions`) are listed too
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
         /// As a JSON array
         #[arg(long)]
         json: bool,
@@ -62,6 +65,6 @@ pub fn main() -> ExitCode {
         Command::Run { config, drain } => run::run(&config, drain),
         Command::Check { config, online } => check::run(&config, online),
         Command::Demo { print_config } => demo::command(print_config),
-        Command::Services { json } => services::run(json),
+        Command::Services { config, json } => services::run(json, config.as_deref()),
     }
 }

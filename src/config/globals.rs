@@ -71,6 +71,8 @@ fn read_keys(globals: &mut Globals, keys: &Mapping<'_>, context: &Context<'_>) {
     if let Some(host) = host(keys) {
         globals.host = host;
     }
+    // Read before the inputs, which name its services.
+    keys.node("definitions");
     globals.debug = keys.boolean("debug", false);
     globals.memory_limit = memory_limit(keys, globals.memory_limit, context);
     globals.workers = count(keys, "workers", globals.workers);

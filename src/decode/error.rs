@@ -30,6 +30,14 @@ pub enum Error {
     /// The text is not the JSON that its service promises.
     #[error("bad JSON at byte {offset}: {cause}")]
     BadJson { offset: u64, cause: &'static str },
+    /// A JSON document, counted from 1, is not what its service promises.
+    #[error("bad JSON in document {number}: {cause}")]
+    BadDocument { number: u64, cause: &'static str },
+    /// The header of an Imperva log file has a `key:`.
+    #[error(
+        "the body is encrypted (its header has a \"key:\" line): turn off encryption in the Imperva log settings"
+    )]
+    Encrypted,
     /// The library could not set up (memory).
     #[error("{compression} decoder could not be set up: {cause}")]
     SetUp { compression: Compression, cause: String },

@@ -62,7 +62,7 @@ impl Worker {
         let mut route = Route::new(service, source.key());
         let outputs = &self.outputs[*input];
         let counts = &self.telemetry.decode;
-        let expanded_before = decoder.expanded_bytes();
+        let (expanded_before, skipped_before) = (decoder.expanded_bytes(), decoder.skipped_documents());
         let mut frames = self.frames(chunk.len());
         let mut sink = |record: Record<'_>| {
             frame(&mut route, record, &mut frames, counts);
@@ -75,6 +75,7 @@ impl Worker {
             outputs.send(frames, ack, lane);
         }
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);
+        counts.recordless.add(decoder.skipped_documents() - skipped_before);
         result
     }
 
@@ -96,7 +97,7 @@ impl Worker {
 }
 
 fn frame(route: &mut Route<'_>, record: Record<'_>, frames: &mut Frames, counts: &Decode) {
-    match route.verdict(record.bytes) {
+    match route.verdict(record) {
         Verdict::Drop => counts.filtered.increment(),
         Verdict::Send { tag, missing_field } => {
             if missing_field {

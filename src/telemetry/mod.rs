@@ -2,10 +2,12 @@
 //! them all.
 
 mod counter;
+mod line;
 mod report;
 mod trouble;
 
 pub use counter::{Counter, Gauge};
+pub use line::one_line;
 pub use report::{Report, Reporter};
 pub use trouble::{Health, Trouble};
 
@@ -60,6 +62,8 @@ pub struct Decode {
     pub filtered: Counter,
     /// Records sent to an `unknown` level because a field was missing.
     pub unrouted: Counter,
+    /// JSON documents without a record: no value at the format's path, control messages.
+    pub recordless: Counter,
     /// Corrupt objects.
     pub failed: Counter,
 }

@@ -84,13 +84,14 @@ impl Reporter {
                 t.fetch.failed.value()
             ),
             format!(
-                "decode: {} events, {} of logs ({} new events, {}/s), {} filtered out, {} unrouted, {} corrupt objects",
+                "decode: {} events, {} of logs ({} new events, {}/s), {} filtered out, {} unrouted, {} documents without records, {} corrupt objects",
                 new.events,
                 size(new.log_bytes),
                 new.events - old.events,
                 size(per_second(new.log_bytes - old.log_bytes, elapsed)),
                 d.filtered.value(),
                 d.unrouted.value(),
+                d.recordless.value(),
                 d.failed.value()
             ),
             format!(
