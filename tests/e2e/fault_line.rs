@@ -21,7 +21,7 @@ impl FaultLine {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let resets = Arc::new(AtomicU32::new(0));
-        let (mut limits, counter) = (limits.to_vec().into_iter(), Arc::clone(&resets));
+        let (mut limits, counter) = (Vec::from(limits).into_iter(), Arc::clone(&resets));
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let (limit, counter) = (limits.next().unwrap_or(u64::MAX), Arc::clone(&counter));

@@ -19,6 +19,7 @@ fn throttled() {
     let proxy = FaultProxy::start(|call| match (is_sqs(call), call.number % 4) {
         (true, 1 | 2) => refuse_json(400, "RequestThrottled"),
         (true, 3) => refuse_json(503, "ServiceUnavailable"),
+        (true, _) => Fault::Delay(Duration::from_millis(200)),
         _ => Fault::Pass,
     });
     let ended = lab.drain_all(&with_proxy(&lab, &proxy));
