@@ -326,6 +326,12 @@ pub const CERTIFICATE_EXPIRY_WARNING: Duration = Duration::from_secs(30 * 24 * 3
 /// A configuration, certificate or key file that is larger was given by mistake.
 pub const CONFIGURATION_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+// ---- files ----------------------------------------------------------------------------------------
+
+/// Open files beside the connections: standard streams, signals, certificates, the ledger and its
+/// journal, name resolution.
+pub const OTHER_FILES: usize = 24;
+
 const _: () = {
     assert!(SEND_WINDOW_BYTES > SETTLE_BYTES + BATCH_BYTES, "or only time could ever settle a full window");
     assert!(AWS_BACKOFF_FIRST.as_millis() < AWS_BACKOFF_MAX.as_millis());

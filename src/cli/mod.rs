@@ -5,6 +5,7 @@ mod check_online;
 mod demo;
 mod ledger;
 mod log;
+mod open_files;
 mod run;
 mod services;
 

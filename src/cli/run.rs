@@ -10,7 +10,7 @@ use signal_hook::iterator::Signals;
 
 use super::log::Level;
 use crate::config::{self, Environment, Loaded};
-use crate::pipeline::{Ending, Pipeline};
+use crate::pipeline::{self, Ending, Pipeline};
 use crate::stop::Stop;
 use crate::telemetry::{Reporter, Telemetry};
 
@@ -46,6 +46,9 @@ pub fn run(path: &Path, drain: bool) -> ExitCode {
     );
     for line in config.describe() {
         log::info!("{line}");
+    }
+    if let Err(advice) = super::open_files::allow(pipeline::files_needed(&config)) {
+        log::warn!("{advice}");
     }
     match Pipeline::start(&config, drain) {
         Ok(pipeline) => report(&run_pipeline(pipeline)),

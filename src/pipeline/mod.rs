@@ -16,8 +16,8 @@ use crate::decode::Bounds;
 use crate::fetch;
 use crate::ledger::{Ledger, OpenError};
 use crate::limits::{
-    DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, MemoryShares, OBJECTS_WAITING_PER_FETCHER, RECORD_BYTES_MAX,
-    STOP_CHECK_INTERVAL,
+    DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, DRAIN_WAIT_TIME, MemoryShares, OBJECTS_WAITING_PER_FETCHER,
+    OTHER_FILES, RECORD_BYTES_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::receive::{self, Receiver};
 use crate::send::{Outputs, Pool, PoolSettings};
@@ -202,6 +202,9 @@ impl Pipeline {
                 break;
             }
         }
+        if self.drain && self.abort.is_stopped() {
+            self.await_pollers();
+        }
         // Before anybody else can have what goes back.
         self.ledger.save();
         ending.undelivered = self.receivers.iter().map(Receiver::undelivered).sum();
@@ -220,6 +223,21 @@ impl Pipeline {
         self.ledger.close();
         ending
     }
+
+    /// A drain's receives are short: what is given back after them does not come to ourselves.
+    fn await_pollers(&self) {
+        let deadline = Instant::now() + 2 * DRAIN_WAIT_TIME;
+        while self.receivers.iter().any(Receiver::is_polling) && Instant::now() < deadline {
+            std::thread::sleep(STOP_CHECK_INTERVAL / 2);
+        }
+    }
+}
+
+/// Open files that a run may need at a time: a connection for every thread that has one, and some more
+/// for everything else.
+pub fn files_needed(config: &Config) -> u64 {
+    let senders: usize = config.outputs.iter().map(|output| output.senders).sum();
+    (threads_that_call(config) + senders + OTHER_FILES) as u64
 }
 
 fn threads_that_call(config: &Config) -> usize {

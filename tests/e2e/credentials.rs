@@ -213,7 +213,7 @@ fn without_any_credentials_every_place_is_listed() {
     let environment = [&NO_FILES[..], &[("AWS_EC2_METADATA_DISABLED", "true")]].concat();
     let arguments = ["check", "--online", "--config", &file];
     let ended =
-        Collector::start_with(&environment, lab.directory(), &arguments).end(crate::process::PATIENCE);
+        Collector::start_with(&[], &environment, lab.directory(), &arguments).end(crate::process::PATIENCE);
     let said = String::from_utf8_lossy(&ended.stdout);
     assert_eq!(ended.code, Some(2), "{said}");
     for place in [

@@ -54,6 +54,12 @@ impl SyslogNg {
         wait_for("syslog-ng", PATIENCE, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
     }
 
+    /// The same with another certificate of `pki.sh`.
+    pub fn restart_as(&mut self, server: &'static str) {
+        self.server = server;
+        self.restart();
+    }
+
     /// Ends it with SIGTERM, upon which it writes what it has read.
     pub fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
