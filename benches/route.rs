@@ -2,9 +2,10 @@
 
 use std::hint::black_box;
 
-use aws_to_devo::decode::Format;
+use aws_to_devo::decode::{Format, Newlines, Record};
+use aws_to_devo::services::field::{Field, Place};
 use aws_to_devo::services::rules::{LineRule, Rules, Source};
-use aws_to_devo::services::template::{Field, Template};
+use aws_to_devo::services::template::Template;
 use aws_to_devo::services::{Definition, Route, Verdict};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -33,7 +34,9 @@ fn count(definition: &Definition, records: &[String], expected: usize) {
     let mut route = Route::new(definition, KEY);
     let mut sent = 0;
     for record in records {
-        sent += usize::from(black_box(route.verdict(record.as_bytes())) != Verdict::Drop);
+        sent += usize::from(
+            black_box(route.verdict(Record::new(record.as_bytes(), Newlines::Absent))) != Verdict::Drop,
+        );
     }
     assert_eq!(sent, expected);
 }
@@ -44,7 +47,7 @@ fn rule(value: &str, negated: bool) -> LineRule {
 
 fn definition(drop: Vec<Vec<LineRule>>, template: &str) -> Definition {
     let name = "event_simpleName".to_owned();
-    let fields = vec![Field { path: vec![name.clone()], name, operations: vec![] }];
+    let fields = vec![Field { place: Place::Json(vec![name.clone()]), name, operations: vec![] }];
     Definition {
         name: "custom_service".to_owned(),
         object_keys: None,
@@ -56,6 +59,7 @@ fn definition(drop: Vec<Vec<LineRule>>, template: &str) -> Definition {
         drop_records: Rules(drop),
         send_dropped_to_unknown: false,
         cases: vec![],
+        delegates: vec![],
     }
 }
 

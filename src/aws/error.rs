@@ -240,6 +240,10 @@ impl Error {
             "sts:AssumeRole" => format!(
                 "Does {resource} exist, does its trust policy name this identity, and is the external id right?"
             ),
+            "sts:AssumeRoleWithWebIdentity" => format!(
+                "Does {resource} exist, does its trust policy name the token's provider, audience and subject, and \
+                 is the token's file renewed?"
+            ),
             _ => format!("{who}: {action} on {}", self.arn()),
         }
     }

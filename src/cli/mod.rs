@@ -3,6 +3,7 @@
 pub mod check;
 mod check_online;
 mod demo;
+mod ledger;
 mod log;
 mod run;
 mod services;
@@ -47,8 +48,14 @@ enum Command {
         #[arg(long)]
         print_config: bool,
     },
-    /// Lists the services: name, Devo table, format, key pattern
+    /// What was delivered, kept so that it is not sent twice
+    #[command(subcommand)]
+    Ledger(ledger::Command),
+    /// Lists the services: name, Devo table, format, object keys; as JSON with the key patterns
     Services {
+        /// A configuration, whose own services (`globals.definitions`) are listed too
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
         /// As a JSON array
         #[arg(long)]
         json: bool,
@@ -61,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Run { config, drain } => run::run(&config, drain),
         Command::Check { config, online } => check::run(&config, online),
         Command::Demo { print_config } => demo::command(print_config),
-        Command::Services { json } => services::run(json),
+        Command::Ledger(command) => ledger::run(&command),
+        Command::Services { config, json } => services::run(json, config.as_deref()),
     }
 }

@@ -30,14 +30,14 @@ pub fn run(path: &Path, drain: bool) -> ExitCode {
         Err(problems) => {
             super::log::start(Level::Info);
             for problem in &problems.0 {
-                log::error!("{problem}");
+                log::error!("{problem:#}");
             }
             return ExitCode::from(REFUSED);
         }
     };
     super::log::start(if config.globals.debug { Level::Debug } else { Level::Info });
     for warning in &warnings {
-        log::warn!("{warning}");
+        log::warn!("{warning:#}");
     }
     log::info!(
         "aws-to-devo {} starts{}",

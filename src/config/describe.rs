@@ -2,6 +2,7 @@
 
 use super::memory::format_size;
 use super::{Config, Credentials, Destination, Endpoints, Globals, Input, Output};
+use crate::aws::error::shown_key_id;
 use crate::decode::{EventBody, Format};
 use crate::services::Definition;
 
@@ -50,9 +51,10 @@ fn describe_endpoints(endpoints: &Endpoints) -> Option<String> {
 }
 
 fn describe_credentials(credentials: &Credentials) -> String {
-    let mut text = match &credentials.key {
-        Some(key) => format!("access key {}", key.id),
-        None => "credentials from the environment".to_owned(),
+    let mut text = match (&credentials.key, &credentials.profile) {
+        (Some(key), _) => format!("access key {}", shown_key_id(&key.id)),
+        (None, Some(profile)) => format!("credentials of profile {profile}"),
+        (None, None) => "credentials from the standard AWS chain".to_owned(),
     };
     for role in [&credentials.base_role, &credentials.cross_account_role].into_iter().flatten() {
         text.push_str(&format!(", then role {role}"));
@@ -63,7 +65,12 @@ fn describe_credentials(credentials: &Credentials) -> String {
 fn describe_service(service: &Definition) -> String {
     let mut tags: Vec<String> = vec![service.template.to_string()];
     tags.extend(service.cases.iter().map(|case| case.template.to_string()));
-    format!("  {} ({}) -> {}", service.name, describe_format(&service.format), tags.join(", "))
+    let mut text =
+        format!("  {} ({}) -> {}", service.name, describe_format(&service.format), tags.join(", "));
+    for delegate in &service.delegates {
+        text.push_str(&format!(", or as {}", delegate.name));
+    }
+    text
 }
 
 fn describe_output(output: &Output) -> String {
@@ -98,6 +105,9 @@ fn count(number: usize, noun: &str) -> String {
 pub fn describe_format(format: &Format) -> String {
     match format {
         Format::Lines { header_lines } => under("lines", *header_lines),
+        Format::LinesUnder { prefix } => {
+            format!("lines under those with {}", String::from_utf8_lossy(prefix))
+        }
         Format::SelectedLines { header_lines, .. } => under("some of the lines", *header_lines),
         Format::Csv { header_lines } => under("CSV records", *header_lines),
         Format::Json { path } | Format::ReshapedJson { path, .. } => at("JSON", "values", path),

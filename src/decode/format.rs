@@ -14,6 +14,8 @@ use super::text_file::TextFile;
 pub enum Format {
     /// LF-separated lines; the first `header_lines` non-empty ones are dropped.
     Lines { header_lines: u32 },
+    /// The same; the first lines are dropped as long as they begin with `prefix` (CloudFront's `#`).
+    LinesUnder { prefix: Vec<u8> },
     /// Some of the lines, as they are.
     SelectedLines { header_lines: u32, selection: Arc<Selection> },
     /// JSON values. With a `path`, the records are what lies there: the elements of an array, or the

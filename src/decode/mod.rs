@@ -44,6 +44,7 @@ mod payload;
 mod pieces;
 pub mod select;
 mod separated;
+mod simd;
 mod split;
 #[cfg(test)]
 mod tests;

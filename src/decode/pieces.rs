@@ -18,6 +18,8 @@ pub(super) struct Pieces {
 pub(super) enum Piece {
     /// See [`Format::SelectedLines`](super::Format::SelectedLines).
     Selected { header_lines: u32, selection: Arc<Selection>, position: u64 },
+    /// See [`Format::LinesUnder`](super::Format::LinesUnder).
+    Under { prefix: Vec<u8>, at_head: bool },
     /// See [`Format::SeparatedJson`](super::Format::SeparatedJson).
     Json,
     /// See [`Format::JsonArrayLines`](super::Format::JsonArrayLines).
@@ -72,6 +74,14 @@ impl Piece {
                 } else if selection.wants(at, line) {
                     sink(Record::new(line, Newlines::Absent));
                 }
+            }
+            Piece::Under { prefix, at_head } => {
+                let line = line(piece);
+                if line.is_empty() || (*at_head && line.starts_with(prefix)) {
+                    return Ok(());
+                }
+                *at_head = false;
+                sink(Record::new(line, Newlines::Absent));
             }
             Piece::Json => {
                 let text = walk::trim(piece);

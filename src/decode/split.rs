@@ -220,6 +220,7 @@ impl Splitter {
             Format::SelectedLines { header_lines, selection } => {
                 pieces(b"\n", Piece::Selected { header_lines, selection, position: 0 })
             }
+            Format::LinesUnder { prefix } => pieces(b"\n", Piece::Under { prefix, at_head: true }),
             Format::SeparatedJson { separator } => pieces(&separator, Piece::Json),
             Format::JsonArrayLines => pieces(b"\n", Piece::Array),
             Format::TextFile(file) => Splitter::Pieces(Box::new(Pieces::text(file, max))),

@@ -11,9 +11,10 @@ use anyhow::Context;
 
 use crate::aws::{Client, Http, S3, Sqs};
 use crate::budget::Budget;
-use crate::config::{Config, Input};
+use crate::config::{Config, Globals, Input};
 use crate::decode::Bounds;
 use crate::fetch;
+use crate::ledger::{Ledger, OpenError};
 use crate::limits::{
     DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, MemoryShares, OBJECTS_WAITING_PER_FETCHER, RECORD_BYTES_MAX,
     STOP_CHECK_INTERVAL,
@@ -32,6 +33,7 @@ pub struct Pipeline {
     buckets: Vec<Arc<Health>>,
     fetchers: Vec<JoinHandle<()>>,
     pool: Pool,
+    ledger: Ledger,
     http: Http,
     drain: bool,
     shutdown_timeout: Duration,
@@ -78,6 +80,7 @@ impl Pipeline {
             .map(|input| Arc::new(Health::new(format!("inputs.{}: objects", input.key))))
             .collect();
 
+        let ledger = open_ledger(globals, &telemetry)?;
         let pool_settings = PoolSettings {
             window_bytes: memory.window,
             telemetry: Arc::clone(&telemetry),
@@ -103,7 +106,7 @@ impl Pipeline {
                 .iter()
                 .zip(&clients)
                 .zip(&buckets)
-                .map(|((input, client), health)| fetch_side(input, client, health))
+                .map(|((input, client), health)| fetch_side(input, client, health, &ledger))
                 .collect(),
             budget: Budget::new(memory.compressed),
             whole_object_bytes_max: memory.whole_object,
@@ -141,6 +144,7 @@ impl Pipeline {
             buckets,
             fetchers,
             pool,
+            ledger,
             http,
             drain,
             shutdown_timeout,
@@ -198,6 +202,8 @@ impl Pipeline {
                 break;
             }
         }
+        // Before anybody else can have what goes back.
+        self.ledger.save();
         ending.undelivered = self.receivers.iter().map(Receiver::undelivered).sum();
         ending.given_back = self.receivers.into_iter().map(Receiver::finish).sum();
         if self.abort.is_stopped() {
@@ -211,6 +217,7 @@ impl Pipeline {
             let _ = fetcher.join();
         }
         self.pool.join();
+        self.ledger.close();
         ending
     }
 }
@@ -238,9 +245,25 @@ fn outputs_of(input: &Input, outputs: &Outputs) -> Outputs {
     if input.do_not_send { Outputs::none() } else { outputs.clone() }
 }
 
-fn fetch_side(input: &Input, client: &Client, health: &Arc<Health>) -> fetch::InputSettings {
-    let s3 = S3::new(client.clone());
-    fetch::InputSettings { s3, missing_object: input.missing_object, health: Arc::clone(health) }
+fn fetch_side(input: &Input, client: &Client, health: &Arc<Health>, ledger: &Ledger) -> fetch::InputSettings {
+    fetch::InputSettings {
+        s3: S3::new(client.clone()),
+        id: input.id.clone(),
+        // What was not sent must not be remembered as delivered.
+        ledger: if input.do_not_send { Ledger::none() } else { ledger.clone() },
+        missing_object: input.missing_object,
+        health: Arc::clone(health),
+    }
+}
+
+fn open_ledger(globals: &Globals, telemetry: &Arc<Telemetry>) -> Result<Ledger, OpenError> {
+    match Ledger::open(&globals.state_directory, telemetry) {
+        Err(error) if !globals.state_required => {
+            log::error!("{error}. Going on without a ledger, as `persistence.required: false` says");
+            Ok(Ledger::none())
+        }
+        opened => opened,
+    }
 }
 
 fn bounds(memory: &MemoryShares) -> Bounds {

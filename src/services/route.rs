@@ -5,11 +5,12 @@ use std::cell::OnceCell;
 use std::ops::Range;
 
 use memchr::memmem::Finder;
-use sonic_rs::JsonValueTrait;
 
 use super::definition::Definition;
+use super::field::{Field, Place};
 use super::rules::{ESCAPE, LineRule, Rules, Source};
-use super::template::{Field, Template};
+use super::template::Template;
+use crate::decode::{Newlines, Record};
 
 /// A definition applied to one object: what depends on the object's key alone is decided already.
 #[derive(Debug)]
@@ -31,35 +32,38 @@ pub enum Verdict<'r> {
     Send { tag: &'r str, missing_field: bool },
 }
 
+/// What stands for a record where none is looked at.
+const NOTHING: Record<'_> = Record { bytes: b"", newlines: Newlines::Absent, context: b"" };
+
 impl<'d> Route<'d> {
     pub fn new(definition: &'d Definition, key: &str) -> Route<'d> {
         let values = Values::of_object(definition, key);
         let mut route = Route { definition, values, fixed: false, tag: String::new(), missing_field: false };
         if !definition.reads_records() {
-            route.fill_tag(b"");
+            route.fill_tag(NOTHING);
             route.fixed = true;
         }
         route
     }
 
-    /// Decides about one record by its [context](crate::decode::Record::context).
-    pub fn verdict(&mut self, context: &[u8]) -> Verdict<'_> {
+    /// Decides about one record.
+    pub fn verdict(&mut self, record: Record<'_>) -> Verdict<'_> {
         if !self.fixed {
             self.values.next_record();
-            if self.values.any(&self.definition.drop_records, context) {
+            if self.values.any(&self.definition.drop_records, record) {
                 if !self.definition.send_dropped_to_unknown {
                     return Verdict::Drop;
                 }
                 self.tag = self.definition.template.unknown();
                 self.missing_field = false;
             } else {
-                self.fill_tag(context);
+                self.fill_tag(record);
             }
         }
         Verdict::Send { tag: &self.tag, missing_field: self.missing_field }
     }
 
-    fn fill_tag(&mut self, record: &[u8]) {
+    fn fill_tag(&mut self, record: Record<'_>) {
         let values = &self.values;
         let template = values.template(self.definition, record);
         self.tag.clear();
@@ -95,7 +99,7 @@ const SEARCHES_MAX: usize = 4;
 
 impl<'d> Values<'d> {
     fn of_object(definition: &'d Definition, key: &str) -> Self {
-        let value = |field: &Field| field.value(key).map(Cow::into_owned);
+        let value = |field: &Field| field.of_key(key).map(Cow::into_owned);
         let rules = definition.cases.iter().map(|case| &case.when).chain([&definition.drop_records]);
         let conditions = rules.flat_map(|rules| rules.0.iter().flatten());
         Values {
@@ -111,20 +115,21 @@ impl<'d> Values<'d> {
         self.of_record.iter_mut().for_each(|cell| drop(cell.take()));
     }
 
-    fn value<'v>(&'v self, source: Source, index: usize, record: &'v [u8]) -> Option<&'v str> {
+    fn value<'v>(&'v self, source: Source, index: usize, record: Record<'v>) -> Option<&'v str> {
         match source {
             Source::File => self.of_file[index].as_deref(),
             Source::Record => {
-                match self.of_record[index].get_or_init(|| find(&self.record_fields[index], record)) {
+                let field = &self.record_fields[index];
+                match self.of_record[index].get_or_init(|| find(field, record)) {
                     Found::Nothing => None,
-                    Found::Part(part) => std::str::from_utf8(record.get(part.clone())?).ok(),
+                    Found::Part(part) => std::str::from_utf8(field.text_of(record).get(part.clone())?).ok(),
                     Found::Text(text) => Some(text),
                 }
             }
         }
     }
 
-    fn any(&self, rules: &Rules<LineRule>, record: &[u8]) -> bool {
+    fn any(&self, rules: &Rules<LineRule>, record: Record<'_>) -> bool {
         rules.any(|rule| match self.is_absent(rule, record) {
             true => rule.negated,
             false => rule.holds(self.value(rule.source, rule.field, record)),
@@ -132,44 +137,31 @@ impl<'d> Values<'d> {
     }
 
     /// Can it be told without looking for the field that its value is another?
-    fn is_absent(&self, rule: &LineRule, record: &[u8]) -> bool {
-        self.searches
-            && rule.source == Source::Record
-            && self.of_record[rule.field].get().is_none()
-            && self.record_fields[rule.field].operations.is_empty()
-            && rule.is_absent(record, &self.escape)
+    fn is_absent(&self, rule: &LineRule, record: Record<'_>) -> bool {
+        if !self.searches || rule.source != Source::Record || self.of_record[rule.field].get().is_some() {
+            return false;
+        }
+        let field = &self.record_fields[rule.field];
+        // Another place may spell a value in a way of its own.
+        matches!(field.place, Place::Json(_))
+            && field.operations.is_empty()
+            && rule.is_absent(record.context, &self.escape)
     }
 
-    fn template(&self, definition: &'d Definition, record: &[u8]) -> &'d Template {
+    fn template(&self, definition: &'d Definition, record: Record<'_>) -> &'d Template {
         let case = definition.cases.iter().find(|case| self.any(&case.when, record));
         case.map_or(&definition.template, |case| &case.template)
     }
 }
 
-fn find(field: &Field, record: &[u8]) -> Found {
-    match record_value(field, record) {
+fn find(field: &Field, record: Record<'_>) -> Found {
+    match field.of_record(record) {
         None => Found::Nothing,
         Some(Cow::Owned(text)) => Found::Text(text),
         Some(Cow::Borrowed(part)) => {
-            let start = part.as_ptr().addr().wrapping_sub(record.as_ptr().addr());
+            let start = part.as_ptr().addr().wrapping_sub(field.text_of(record).as_ptr().addr());
             Found::Part(start..start.wrapping_add(part.len()))
         }
-    }
-}
-
-/// A JSON value as text: a string without its quotes and escapes, anything else as it is written.
-fn record_value<'r>(field: &Field, record: &'r [u8]) -> Option<Cow<'r, str>> {
-    let found = sonic_rs::get(record, field.path.iter().map(String::as_str)).ok()?;
-    if found.is_null() {
-        return None;
-    }
-    let raw = found.as_raw_cow();
-    let unquoted = |raw: &'r str| raw.strip_prefix('"')?.strip_suffix('"');
-    match (raw, found.as_str()) {
-        (Cow::Borrowed(raw), None) => field.value(raw),
-        (Cow::Borrowed(raw), Some(_)) if !raw.contains('\\') => field.value(unquoted(raw)?),
-        (_, Some(text)) => field.value(text).map(|value| Cow::Owned(value.into_owned())),
-        (Cow::Owned(raw), None) => field.value(&raw).map(|value| Cow::Owned(value.into_owned())),
     }
 }
 
@@ -178,12 +170,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::Case;
-    use super::super::template::Operation;
+    use super::super::field::{Operation, Place};
     use super::*;
     use crate::decode::Format;
 
-    fn field(name: &str, path: &[&str], operations: Vec<Operation>) -> Field {
-        Field { name: name.into(), path: path.iter().map(|p| p.to_string()).collect(), operations }
+    fn field(name: &str, place: Place, operations: Vec<Operation>) -> Field {
+        Field { name: name.into(), place, operations }
+    }
+
+    fn record(text: &str) -> Record<'_> {
+        Record::new(text.as_bytes(), Newlines::Absent)
     }
 
     fn rule(source: Source, value: &str) -> LineRule {
@@ -192,8 +188,9 @@ mod tests {
 
     fn definition(template: &str) -> Definition {
         let split = Operation::Split { on: "/".into(), element: 0 };
-        let file_fields = vec![field("folder", &[], vec![split])];
-        let record_fields = vec![field("event", &["detail", "type"], vec![])];
+        let file_fields = vec![field("folder", Place::Key, vec![split])];
+        let path = Place::Json(vec!["detail".into(), "type".into()]);
+        let record_fields = vec![field("event", path, vec![])];
         Definition {
             name: "custom_service".into(),
             object_keys: None,
@@ -205,11 +202,12 @@ mod tests {
             drop_records: Rules::default(),
             send_dropped_to_unknown: false,
             cases: vec![],
+            delegates: vec![],
         }
     }
 
-    fn tag(definition: &Definition, record: &str) -> Option<(String, bool)> {
-        match Route::new(definition, "dns/x.gz").verdict(record.as_bytes()) {
+    fn tag(definition: &Definition, text: &str) -> Option<(String, bool)> {
+        match Route::new(definition, "dns/x.gz").verdict(record(text)) {
             Verdict::Drop => None,
             Verdict::Send { tag, missing_field } => Some((tag.to_owned(), missing_field)),
         }
@@ -238,10 +236,10 @@ mod tests {
         let by_event = definition("a.[record-event]");
         let mut route = Route::new(&by_event, "k");
         assert_eq!(
-            route.verdict(br#"{"detail":{"type":"x"}}"#),
+            route.verdict(record(r#"{"detail":{"type":"x"}}"#)),
             Verdict::Send { tag: "a.x", missing_field: false }
         );
-        assert_eq!(route.verdict(b"{}"), Verdict::Send { tag: "a.unknown", missing_field: true });
+        assert_eq!(route.verdict(record("{}")), Verdict::Send { tag: "a.unknown", missing_field: true });
     }
 
     #[test]
@@ -276,7 +274,7 @@ mod tests {
         fn searching_first_changes_no_verdict(
             value in prop_oneof![
                 proptest::sample::select(vec!["Put", "P", "1", "1.0", "true", "é", "a/b", "a\\b", "null", ""])
-                    .prop_map(|text| serde_json::Value::from(text)),
+                    .prop_map(serde_json::Value::from),
                 Just(serde_json::json!(1)), Just(serde_json::json!(true)), Just(serde_json::Value::Null),
                 Just(serde_json::json!({"type": "Put"})),
             ],

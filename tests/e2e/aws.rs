@@ -169,7 +169,19 @@ pub fn create_role(name: &str, action: &str, principal: &str, external_id: Optio
     if let Some(id) = external_id {
         statement["Condition"] = json!({"StringEquals": {"sts:ExternalId": id}});
     }
-    let trust = json!({"Version": "2012-10-17", "Statement": [statement]}).to_string();
+    create_role_with(name, action, &statement)
+}
+
+/// A role that may do `action`, for the tokens of `provider`, an OpenID Connect provider's ARN; its ARN.
+pub fn create_web_identity_role(name: &str, action: &str, provider: &str) -> String {
+    let statement = json!({
+        "Effect": "Allow", "Principal": {"Federated": provider}, "Action": "sts:AssumeRoleWithWebIdentity"
+    });
+    create_role_with(name, action, &statement)
+}
+
+fn create_role_with(name: &str, action: &str, trust: &Value) -> String {
+    let trust = json!({"Version": "2012-10-17", "Statement": [trust]}).to_string();
     form("iam", &[("Action", "CreateRole"), ("RoleName", name), ("AssumeRolePolicyDocument", &trust)]);
     let policy = allow(action);
     let put =

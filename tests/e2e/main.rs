@@ -23,6 +23,7 @@ mod syslogng;
 mod apparatus;
 mod commands;
 mod credentials;
+mod ledger;
 mod memory;
 mod messages;
 mod outages;

@@ -71,6 +71,22 @@ fn a_missing_object_may_be_skipped() {
 }
 
 #[test]
+fn a_key_cannot_write_log_lines_of_its_own() {
+    let lab = Lab::new("log-injection");
+    lab.announce([
+        "AWSLogs/1/vpcflowlogs/never-there\n[2026-11-21T10:00:00Z INFO ] forged\r\u{1b}[2K\u{9b}31m.gz",
+    ]);
+    let mut config = lab.config(json!({"aws_sqs_vpc": {}}));
+    config["inputs"]["sqs_collector"]["missing_object"] = json!("skip");
+    config["globals"]["debug"] = json!(true);
+    let ended = lab.drain_all(&config);
+    let lines: Vec<_> = ended.log.lines().filter(|line| line.contains("forged")).collect();
+    assert!(!lines.is_empty(), "log:\n{}", ended.log);
+    assert!(lines.iter().all(|line| line.contains("never-there")), "a line begins in the key: {lines:?}");
+    assert!(!ended.log.replace('\n', "").contains(char::is_control), "log:\n{}", ended.log);
+}
+
+#[test]
 fn draining_says_that_something_stays() {
     let lab = Lab::new("drain-stays");
     // Without a dead-letter queue the message would come again for ever.

@@ -92,12 +92,26 @@ fn lines(config: &Mapping<'_>) -> Option<Format> {
     // Records are not parsed unless a field is asked for, so there is nothing to switch.
     config.boolean("json", false);
     let header_lines = header_lines(config);
+    let prefix = config.string("header_prefix");
     let selection = selection(config)?;
     let header_lines = header_lines?;
-    Some(match selection {
-        Some(selection) => Format::SelectedLines { header_lines, selection: Arc::new(selection) },
-        None => Format::Lines { header_lines },
-    })
+    match (prefix, selection) {
+        (None, Some(selection)) => {
+            Some(Format::SelectedLines { header_lines, selection: Arc::new(selection) })
+        }
+        (None, None) => Some(Format::Lines { header_lines }),
+        (Some(prefix), None) if header_lines == 0 => Some(Format::LinesUnder { prefix: prefix.into_bytes() }),
+        (Some(_), _) => {
+            let path = config.path_of("header_prefix");
+            config.report.error(
+                Kind::Invalid,
+                path,
+                "goes with neither header_lines nor chunks",
+                "keep one of them",
+            );
+            None
+        }
+    }
 }
 
 /// `chunks` and the three keys that it switches on. The outer None: there are problems.

@@ -78,6 +78,6 @@ impl Writer<'_> {
     }
 }
 
-fn new_name<'n>(names: &'n [(String, String)], is_old: impl Fn(&str) -> bool) -> Option<&'n str> {
+fn new_name(names: &[(String, String)], is_old: impl Fn(&str) -> bool) -> Option<&str> {
     names.iter().find(|(old, _)| is_old(old)).map(|(_, new)| new.as_str())
 }

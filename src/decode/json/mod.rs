@@ -201,19 +201,12 @@ impl Json {
         let Place::Inside { value, record, .. } = &mut self.place else { return Ok(pos) };
         let record = *record;
         match value.advance(data, pos) {
-            Ok(Some(end)) => {
+            Some(end) => {
                 self.end_value(&data[pos..end], end, sink)?;
                 return Ok(end);
             }
-            Ok(None) if record => self.partial.hold(&data[pos..])?,
-            Ok(None) => {}
-            Err(fault) => {
-                if record {
-                    // Cut into chunks, the record would have met its bound before the fault.
-                    self.partial.check(&data[pos..fault.at])?;
-                }
-                return Err(self.fault(fault));
-            }
+            None if record => self.partial.hold(&data[pos..])?,
+            None => {}
         }
         Ok(data.len())
     }

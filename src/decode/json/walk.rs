@@ -64,9 +64,8 @@ pub(in crate::decode) fn is_value(text: &[u8]) -> bool {
     let Some(&first) = text.first() else { return false };
     let Ok(mut value) = Value::begin(first, 0) else { return false };
     match value.advance(text, 0) {
-        Ok(Some(end)) => end == text.len() && !value.is_scalar(),
-        Ok(None) => value.is_scalar() && scan::is_whole_scalar(text),
-        Err(_) => false,
+        Some(end) => end == text.len() && !value.is_scalar(),
+        None => value.is_scalar() && scan::is_whole_scalar(text),
     }
 }
 
@@ -178,7 +177,7 @@ impl<'d> Walk<'d> {
         let start = self.pos;
         let first = self.text.get(start).copied().unwrap_or(0);
         let mut value = Value::begin(first, start)?;
-        let end = value.advance(self.text, start)?.ok_or_else(|| self.fault("a value has no end"))?;
+        let end = value.advance(self.text, start).ok_or_else(|| self.fault("a value has no end"))?;
         let found = &self.text[start..end];
         if value.is_scalar() && !scan::is_whole_scalar(found) {
             return Err(self.fault("neither a number nor true, false or null"));

@@ -9,7 +9,7 @@ use super::bad;
 use super::column::Column;
 use super::value::Kind;
 use crate::decode::Error;
-use crate::limits::JSON_DEPTH_MAX;
+use crate::limits::PARQUET_DEPTH_MAX;
 
 /// Writes rows of one schema.
 pub(super) struct Tree {
@@ -181,7 +181,7 @@ impl Builder {
     /// A field with its repetition.
     fn field(&mut self, field: &Type, at: Levels) -> Result<Node, Error> {
         self.depth += 1;
-        if self.depth > JSON_DEPTH_MAX {
+        if self.depth > PARQUET_DEPTH_MAX {
             return Err(bad("the schema is nested too deeply"));
         }
         let start = self.columns;
