@@ -99,7 +99,7 @@ fn a_peer_that_speaks_tls_1_2_only() {
     assert_exactly(&object.frames, &lab.sink.received());
 
     // There a refusal comes within the handshake.
-    lab.announce([object.key.as_str()]);
+    lab.put_and_announce(&[feeds::vpc("tls12-refused", 5)]);
     let mut stranger = lab.config(json!({"aws_sqs_vpc": {}}));
     stranger["outputs"]["devo_1"]["config"] = lab.devo("client-stranger");
     let ended = lab.drain(&stranger);
