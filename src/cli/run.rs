@@ -75,15 +75,15 @@ fn run_pipeline(pipeline: Pipeline) -> Ending {
     if let Err(error) = obey_signals(pipeline.stop()) {
         log::warn!("signals cannot be handled: {error}");
     }
-    let (telemetry, ended) = (Arc::clone(pipeline.telemetry()), Stop::new());
+    let (telemetry, ended, started) = (Arc::clone(pipeline.telemetry()), Stop::new(), Instant::now());
     let statistics = {
-        let (reporter, ended) = (Reporter::new(Arc::clone(&telemetry), Instant::now()), ended.clone());
+        let (reporter, ended) = (Reporter::new(Arc::clone(&telemetry), started), ended.clone());
         std::thread::spawn(move || reporter.run(STATISTICS_INTERVAL, &ended))
     };
     let ending = pipeline.run();
     ended.stop();
     let _ = statistics.join();
-    log_totals(&telemetry);
+    log_totals(&telemetry, started);
     ending
 }
 
@@ -104,8 +104,8 @@ fn obey_signals(stop: &Stop) -> std::io::Result<()> {
     Ok(())
 }
 
-fn log_totals(telemetry: &Arc<Telemetry>) {
-    for line in Reporter::new(Arc::clone(telemetry), Instant::now()).lines(Instant::now()) {
+fn log_totals(telemetry: &Arc<Telemetry>, started: Instant) {
+    for line in Reporter::new(Arc::clone(telemetry), started).lines(Instant::now()) {
         log::info!("total {line}");
     }
 }
