@@ -130,14 +130,18 @@ pub const SEND_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// First and longest wait between attempts to connect.
 pub const SEND_BACKOFF_FIRST: Duration = Duration::from_millis(250);
 pub const SEND_BACKOFF_MAX: Duration = Duration::from_secs(15);
-/// Acknowledged bytes are believed when this many more have been acknowledged after them: more than
-/// Linux lets a receive buffer grow (`tcp_rmem`, 6 MiB), so that the peer's program has read them …
-pub const SETTLE_BYTES: usize = 8 * MIB;
+/// Acknowledged bytes are believed when this many more have been acknowledged after them: more than lies
+/// in the buffers of a balancer (`tcp_rmem`, 6 MiB, and `tcp_wmem`, 4 MiB) and of the program behind it
+/// (6 MiB), so that the latter has read them …
+pub const SETTLE_BYTES: usize = 16 * MIB;
 /// … or when the connection has lived this long after their acknowledgement. Longer than the round
 /// trip in which a late refusal or a reset arrives.
 pub const SETTLE_TIME: Duration = Duration::from_secs(1);
+/// The same while the peer is slow: if a write had to wait within this time, its buffers may be full,
+/// and what they hold takes time to be read.
+pub const SETTLE_TIME_SLOW: Duration = Duration::from_secs(5);
 /// Unconfirmed bytes that one connection may have: room to go on while the oldest settle.
-pub const SEND_WINDOW_BYTES: usize = 2 * SETTLE_BYTES;
+pub const SEND_WINDOW_BYTES: usize = SETTLE_BYTES + SETTLE_BYTES / 2;
 
 // ---- memory -------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ use super::error::Error;
 use super::outq;
 use crate::limits::{
     SEND_CLOSE_TIMEOUT, SEND_CONNECT_TIMEOUT, SEND_STALL_TIMEOUT, SEND_VERDICT_TIMEOUT, SEND_WAIT_SLICE,
+    SETTLE_TIME, SETTLE_TIME_SLOW,
 };
 use crate::stop::Stop;
 
@@ -40,6 +41,8 @@ pub struct Connection {
     tls: Option<ClientConnection>,
     /// Bytes given to the socket so far; with TLS, of ciphertext.
     written: u64,
+    /// When a write last had to wait for the peer.
+    last_wait: Option<Instant>,
 }
 
 impl Connection {
@@ -51,7 +54,7 @@ impl Connection {
         let name = peer.to_string();
         let socket = connect(peer, &name)?;
         tune(&socket).map_err(|source| Error::Connect { peer: name.clone(), source })?;
-        let mut connection = Connection { peer: name, socket, tls: None, written: 0 };
+        let mut connection = Connection { peer: name, socket, tls: None, written: 0, last_wait: None };
         if let Some(config) = &peer.tls {
             connection.shake_hands(config, &peer.address)?;
         }
@@ -97,6 +100,14 @@ impl Connection {
     /// Offset of the last byte given to the socket, plus one.
     pub fn written(&self) -> u64 {
         self.written
+    }
+
+    /// How long the connection must outlive an acknowledgement for it to be believed.
+    pub fn settle_time(&self, now: Instant) -> Duration {
+        match self.last_wait {
+            Some(wait) if now.saturating_duration_since(wait) < SETTLE_TIME_SLOW => SETTLE_TIME_SLOW,
+            _ => SETTLE_TIME,
+        }
     }
 
     /// Offset below which the peer's TCP has acknowledged everything.
@@ -222,7 +233,7 @@ impl Connection {
     /// After a write that did not go: waits until it may, watching what the peer says meanwhile.
     fn await_writable(&mut self, error: io::Error, deadline: Instant, abort: &Stop) -> Result<(), Error> {
         match error.kind() {
-            ErrorKind::WouldBlock => (),
+            ErrorKind::WouldBlock => self.last_wait = Some(Instant::now()),
             ErrorKind::Interrupted => return Ok(()),
             _ => return Err(self.broken(error)),
         }
