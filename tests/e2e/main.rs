@@ -6,6 +6,7 @@
 //! compared byte for byte in [`frames`].
 
 // The apparatus.
+mod answerer;
 mod aws;
 mod balancer;
 mod collector;
@@ -24,6 +25,7 @@ mod syslogng;
 
 // The cases.
 mod apparatus;
+mod backfill;
 mod commands;
 mod credentials;
 mod faults_aws;
