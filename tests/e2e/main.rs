@@ -6,6 +6,7 @@
 //! compared byte for byte in [`frames`].
 
 // The apparatus.
+mod answerer;
 mod aws;
 mod balancer;
 mod collector;
@@ -25,6 +26,7 @@ mod syslogng;
 
 // The cases.
 mod apparatus;
+mod backfill;
 mod commands;
 mod credentials;
 mod faults_aws;
