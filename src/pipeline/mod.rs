@@ -262,7 +262,8 @@ fn threads_that_call(config: &Config) -> usize {
 }
 
 fn client(http: &Http, input: &Input, abort: &Stop) -> Client {
-    Client::new(http, &input.credentials, &input.endpoints, &input.region, abort)
+    let owner = format!("inputs.{}", input.key);
+    Client::new(http, &owner, &input.credentials, &input.endpoints, &input.region, abort)
 }
 
 /// Two handles on each queue: waits of the first end when nothing more is to be received, those of

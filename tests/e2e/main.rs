@@ -21,6 +21,7 @@ mod notices;
 mod pki;
 mod process;
 mod relay;
+mod small_disk;
 mod syslogng;
 
 // The cases.
@@ -30,6 +31,7 @@ mod commands;
 mod credentials;
 mod faults_aws;
 mod faults_host;
+mod faults_ledger;
 mod faults_s3;
 mod faults_sink;
 mod faults_sqs;
