@@ -133,6 +133,7 @@ impl Sender {
             }
             let idle = window.is_empty() && now - last_work >= SEND_IDLE_TIMEOUT;
             closing |= idle || now - opened >= SEND_RENEWAL || self.settings.abort.is_stopped();
+            closing |= !connection.is_current(&self.peer);
             if closing && (window.is_empty() || self.settings.abort.is_stopped()) {
                 return Ok(());
             }
