@@ -30,7 +30,7 @@ use crate::services::Definition;
 
 pub use describe::describe_format;
 pub use environment::Environment;
-pub use load::{Loaded, load, parse};
+pub use load::{Loaded, load, load_inputs, parse};
 pub use problem::{Problem, Problems, Severity};
 
 /// A whole configuration. Whoever holds one need not check it again.
@@ -177,6 +177,16 @@ pub struct TlsFiles {
 pub struct Identity {
     pub cert: PathBuf,
     pub key: PathBuf,
+}
+
+impl Input {
+    /// The service that an object with this key is of. None: none of them claims it.
+    pub fn service_of(&self, key: &str) -> Option<&Arc<Definition>> {
+        match self.services.as_slice() {
+            [only] => Some(only),
+            several => several.iter().find(|service| service.claims(key)),
+        }
+    }
 }
 
 impl std::fmt::Debug for Credentials {
