@@ -3,6 +3,7 @@
 
 use crate::aws::{Client, Error, Http, Sqs};
 use crate::config::problem::Kind;
+use crate::config::vendor;
 use crate::config::{Config, Input, Output, Problem, Severity};
 use crate::receive::inspect;
 use crate::send;
@@ -26,8 +27,19 @@ fn queue_problems(http: &Http, input: &Input) -> Vec<Problem> {
             let warning = |message| Problem { severity: Severity::Warning, ..problem(&path, &message, "") };
             inspect::warnings(&queue, input).into_iter().map(warning).collect()
         }
-        Err(error) => vec![problem(&path, &error, advice(&error))],
+        Err(error) => vec![unavailable(input, &path, &error)],
     }
+}
+
+fn unavailable(input: &Input, path: &str, error: &Error) -> Problem {
+    let services: Vec<&str> = input.services.iter().map(|service| service.name.as_str()).collect();
+    let vendor = vendor::queue_words(
+        &input.queue_url,
+        &services.join(", "),
+        &input.region,
+        &format!("{:?}", error.kind()),
+    );
+    Problem { kind: Kind::Queue, vendor, ..problem(path, error, advice(error)) }
 }
 
 fn output_problem(output: &Output) -> Option<Problem> {
@@ -46,5 +58,6 @@ fn problem(path: &str, message: &impl ToString, advice: &str) -> Problem {
         path: path.to_owned(),
         message: message.to_string(),
         advice: advice.to_owned(),
+        vendor: None,
     }
 }

@@ -20,6 +20,7 @@ mod substitute;
 mod tls;
 mod tree;
 mod url;
+pub mod vendor;
 
 use std::path::PathBuf;
 use std::sync::Arc;
