@@ -5,6 +5,7 @@ mod describe;
 mod endpoints;
 mod environment;
 mod globals;
+pub mod ignored;
 mod inputs;
 mod load;
 mod memory;
