@@ -1,11 +1,13 @@
 //! The commands: one file each, thin.
 
+mod bench;
 pub mod check;
 mod check_online;
 mod demo;
 mod log;
 mod run;
 mod services;
+mod testbed;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,11 +49,20 @@ enum Command {
         #[arg(long)]
         print_config: bool,
     },
+    /// Measures speed and cost on this machine, against stand-ins for AWS and Devo in processes of their
+    /// own: exit code 0 only if the sink received exactly what was announced
+    Bench(bench::Options),
     /// Lists the services: name, Devo table, format, key pattern
     Services {
         /// As a JSON array
         #[arg(long)]
         json: bool,
+    },
+    /// A stand-in in a process of its own, for `bench`
+    #[command(hide = true)]
+    Testbed {
+        #[command(subcommand)]
+        part: testbed::Part,
     },
 }
 
@@ -61,6 +72,8 @@ pub fn main() -> ExitCode {
         Command::Run { config, drain } => run::run(&config, drain),
         Command::Check { config, online } => check::run(&config, online),
         Command::Demo { print_config } => demo::command(print_config),
+        Command::Bench(options) => bench::command(&options),
         Command::Services { json } => services::run(json),
+        Command::Testbed { part } => testbed::run(&part),
     }
 }

@@ -31,6 +31,10 @@ thread_local! {
 impl Worker {
     /// Decodes a payload and sends what it holds. The work is then closed, or goes back to its fetcher.
     pub fn process(&self, payload: Payload) {
+        self.telemetry.waits.work_payloads.time(|| self.process_payload(payload));
+    }
+
+    fn process_payload(&self, payload: Payload) {
         let Payload { mut work, chunk, last, permit, next } = payload;
         let outcome = catch_unwind(AssertUnwindSafe(|| self.decode(&mut work, &chunk, last)));
         drop(chunk);
@@ -61,18 +65,19 @@ impl Worker {
         let lane = turn.as_ref().map(Turn::lane);
         let mut route = Route::new(service, source.key());
         let outputs = &self.outputs[*input];
-        let counts = &self.telemetry.decode;
+        let (counts, waits) = (&self.telemetry.decode, &self.telemetry.waits);
         let expanded_before = decoder.expanded_bytes();
         let mut frames = self.frames(chunk.len());
         let mut sink = |record: Record<'_>| {
             frame(&mut route, record, &mut frames, counts);
             if frames.len() >= BATCH_BYTES {
-                outputs.send(std::mem::replace(&mut frames, self.frames(BATCH_BYTES)), ack, lane);
+                let full = std::mem::replace(&mut frames, self.frames(BATCH_BYTES));
+                waits.work_senders.time(|| outputs.send(full, ack, lane));
             }
         };
         let result = SCRATCH.with(|scratch| decoder.push(chunk, last, &mut scratch.borrow_mut(), &mut sink));
         if !frames.is_empty() {
-            outputs.send(frames, ack, lane);
+            waits.work_senders.time(|| outputs.send(frames, ack, lane));
         }
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);
         result

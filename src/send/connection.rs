@@ -40,6 +40,8 @@ pub struct Connection {
     tls: Option<ClientConnection>,
     /// Bytes given to the socket so far; with TLS, of ciphertext.
     written: u64,
+    /// Time spent waiting for room in the socket.
+    waited: Duration,
 }
 
 impl Connection {
@@ -51,7 +53,7 @@ impl Connection {
         let name = peer.to_string();
         let socket = connect(peer, &name)?;
         tune(&socket).map_err(|source| Error::Connect { peer: name.clone(), source })?;
-        let mut connection = Connection { peer: name, socket, tls: None, written: 0 };
+        let mut connection = Connection { peer: name, socket, tls: None, written: 0, waited: Duration::ZERO };
         if let Some(config) = &peer.tls {
             connection.shake_hands(config, &peer.address)?;
         }
@@ -97,6 +99,11 @@ impl Connection {
     /// Offset of the last byte given to the socket, plus one.
     pub fn written(&self) -> u64 {
         self.written
+    }
+
+    /// How long writes have waited for room in the socket since this was last asked.
+    pub fn take_waited(&mut self) -> Duration {
+        std::mem::take(&mut self.waited)
     }
 
     /// Offset below which the peer's TCP has acknowledged everything.
@@ -229,7 +236,10 @@ impl Connection {
         if Instant::now() >= deadline || abort.is_stopped() {
             return Err(self.stalled());
         }
-        self.poll(PollFlags::OUT, SEND_WAIT_SLICE)?;
+        let asked = Instant::now();
+        let polled = self.poll(PollFlags::OUT, SEND_WAIT_SLICE);
+        self.waited += asked.elapsed();
+        polled?;
         self.read()
     }
 

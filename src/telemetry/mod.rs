@@ -4,10 +4,12 @@
 mod counter;
 mod report;
 mod trouble;
+mod wait;
 
 pub use counter::{Counter, Gauge};
 pub use report::{Report, Reporter};
 pub use trouble::{Health, Trouble};
+pub use wait::{Stopwatch, Waits};
 
 /// All counters of a run, shared by all its threads.
 #[derive(Debug, Default)]
@@ -17,6 +19,7 @@ pub struct Telemetry {
     pub decode: Decode,
     pub send: Send,
     pub settle: Settle,
+    pub waits: Waits,
 }
 
 /// Messages come in.
