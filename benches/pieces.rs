@@ -8,7 +8,7 @@ use aws_to_devo::ack::{Ack, Outcome};
 use aws_to_devo::aws::{Credentials, GetObject, s3, sign};
 use aws_to_devo::decode::{Newlines, Record};
 use aws_to_devo::frame::Frames;
-use aws_to_devo::limits::{BATCH_BYTES, SETTLE_BYTES};
+use aws_to_devo::limits::{BATCH_BYTES, SETTLE_BYTES, SETTLE_TIME};
 use aws_to_devo::resolve::resolve;
 use aws_to_devo::send::window::Window;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -68,7 +68,7 @@ fn frames(c: &mut Criterion) {
             b.iter(|| {
                 let mut frames = Frames::new(HOST, now, BATCH_BYTES * 2);
                 for _ in 0..count {
-                    frames.push(TAG, Record { bytes: black_box(&line), newlines: Newlines::Absent });
+                    frames.push(TAG, Record::new(black_box(&line), Newlines::Absent));
                 }
                 assert!(frames.len() > count * size);
                 frames
@@ -107,7 +107,7 @@ fn window(c: &mut Criterion) {
                     end += BATCH_BYTES as u64;
                     window.push(batch, end, now);
                     window.acknowledge(end, now);
-                    settled += usize::from(window.pop_settled(now).is_some());
+                    settled += usize::from(window.pop_settled(now, SETTLE_TIME).is_some());
                 }
                 assert_eq!(settled, BATCHES - SETTLE_BYTES / BATCH_BYTES);
                 window

@@ -22,7 +22,7 @@
 //!
 //! An SQS message is deleted only when every frame of every object that it names is known to have
 //! reached the peer. [`ack`] counts, and forgetting counts as failure; [`send`] says what "reached"
-//! means; [`receive`] deletes, or gives back.
+//! means; [`ledger`] remembers; [`receive`] deletes, or gives back.
 //!
 //! # Modules, in the order of the flow
 //!
@@ -40,7 +40,8 @@
 //! | [`frame`] | record -> syslog frame in a batch | no |
 //! | [`send`] | batch -> Devo, relay, console: connection, unconfirmed window, resend | sockets |
 //! | [`ack`] | the promise | no |
-//! | [`aws`] | signed calls: wire formats (pure), client and credentials | sockets |
+//! | [`ledger`] | what must survive a restart: delivered objects, progress inside big ones (SQLite) | files |
+//! | [`aws`] | signed calls: wire formats (pure), client; where credentials come from | sockets, files |
 //! | [`telemetry`] | counters by stage, statistics lines, what is wrong at present | log |
 //! | [`stop`], [`backoff`], [`budget`] | ending, waiting, sharing a bounded amount | threads |
 //! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` | sockets |
@@ -57,6 +58,7 @@ pub mod config;
 pub mod decode;
 pub mod fetch;
 pub mod frame;
+pub mod ledger;
 pub mod limits;
 pub mod pipeline;
 pub mod receive;

@@ -130,14 +130,18 @@ pub const SEND_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// First and longest wait between attempts to connect.
 pub const SEND_BACKOFF_FIRST: Duration = Duration::from_millis(250);
 pub const SEND_BACKOFF_MAX: Duration = Duration::from_secs(15);
-/// Acknowledged bytes are believed when this many more have been acknowledged after them: more than
-/// Linux lets a receive buffer grow (`tcp_rmem`, 6 MiB), so that the peer's program has read them …
-pub const SETTLE_BYTES: usize = 8 * MIB;
+/// Acknowledged bytes are believed when this many more have been acknowledged after them: more than lies
+/// in the buffers of a balancer (`tcp_rmem`, 6 MiB, and `tcp_wmem`, 4 MiB) and of the program behind it
+/// (6 MiB), so that the latter has read them …
+pub const SETTLE_BYTES: usize = 16 * MIB;
 /// … or when the connection has lived this long after their acknowledgement. Longer than the round
 /// trip in which a late refusal or a reset arrives.
 pub const SETTLE_TIME: Duration = Duration::from_secs(1);
+/// The same while the peer is slow: if a write had to wait within this time, its buffers may be full,
+/// and what they hold takes time to be read.
+pub const SETTLE_TIME_SLOW: Duration = Duration::from_secs(5);
 /// Unconfirmed bytes that one connection may have: room to go on while the oldest settle.
-pub const SEND_WINDOW_BYTES: usize = 2 * SETTLE_BYTES;
+pub const SEND_WINDOW_BYTES: usize = SETTLE_BYTES + SETTLE_BYTES / 2;
 
 // ---- memory -------------------------------------------------------------------------------------
 
@@ -203,9 +207,91 @@ pub const SNIFF_BYTES: usize = 32;
 /// How far the first line is followed to tell JSON lines from other JSON. A longer one is JSON: cut
 /// at its values, an object on a line of its own is the same record.
 pub const DETECT_BYTES_MAX: usize = MIB;
-/// Brackets inside brackets in one JSON value. Log events stay below 20, parsers give up at 128 to
-/// 1024; the fixed bound keeps the scanner's memory fixed.
-pub const JSON_DEPTH_MAX: usize = 1024;
+
+// ---- formats ------------------------------------------------------------------------------------
+
+/// How far the header of an Imperva log file is looked for; real ones have ten short lines.
+pub const INCAPSULA_HEADER_BYTES_MAX: usize = 16 * KIB;
+/// Objects inside objects that `flat` brings up. Each level is read once more, and its keys get longer;
+/// what lies deeper stays an object.
+pub const FLAT_DEPTH_MAX: usize = 32;
+
+// ---- ledger -------------------------------------------------------------------------------------
+
+/// Entries are kept as long as SQS keeps a message: a later repeat cannot come from the queue.
+pub const LEDGER_AGE_MAX: Duration = Duration::from_secs(14 * 24 * 3600);
+/// The file's used pages. An entry takes 300 to 600 bytes, so this holds two to three million objects;
+/// beyond it the oldest entries go first.
+pub const LEDGER_BYTES_MAX: u64 = 1024 * MIB as u64;
+/// Rows of one transaction: more would only lengthen the wait of the first.
+pub const LEDGER_GROUP: usize = 1000;
+/// Rows wait so long for others to share their transaction: at most 20 syncs a second, and little beside
+/// [`SETTLE_TIME`], which every delivery has waited for already.
+pub const LEDGER_GATHER_TIME: Duration = Duration::from_millis(50);
+/// How often the progress of big objects is recorded. What a crash repeats of them is what is confirmed
+/// within this time, and what was not yet confirmed.
+pub const LEDGER_PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+/// Batches confirmed before an object counts as big: 2 MiB of frames are sent again sooner than looked up.
+pub const LEDGER_PROGRESS_BATCHES: u64 = 8;
+/// Old entries looked at in each interval, over as many as were added: a few milliseconds' work.
+pub const LEDGER_SWEEP_ROWS: usize = 500;
+/// How long SQLite itself waits for a lock.
+pub const LEDGER_BUSY_TIMEOUT: Duration = Duration::from_millis(500);
+/// First and longest wait between attempts to write while somebody else holds the file.
+pub const LEDGER_BUSY_BACKOFF_FIRST: Duration = Duration::from_millis(20);
+pub const LEDGER_BUSY_BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// A file that is held for longer is given up until it is free again: messages must not wait for it.
+/// Shorter than the shortest advised visibility timeout.
+pub const LEDGER_BUSY_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a stop waits for the ledger: what is not recorded is only repeated.
+pub const LEDGER_SAVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A file up to this size is checked whole at the start, in about half a second.
+pub const LEDGER_CHECK_BYTES_MAX: u64 = 64 * MIB as u64;
+
+// ---- where credentials come from ------------------------------------------------------------------
+
+/// TCP connect to a metadata endpoint: link-local, so it answers within milliseconds or is not there. A
+/// laptop outside AWS waits this long once.
+pub const METADATA_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// One answer of a metadata endpoint, which may have to ask STS itself.
+pub const METADATA_RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Tries of one call to a metadata endpoint that is there (5xx, broken connection).
+pub const METADATA_ATTEMPTS: u32 = 3;
+/// Wait between these tries.
+pub const METADATA_RETRY_DELAY: Duration = Duration::from_millis(200);
+/// Credentials, tokens and their files are a few kilobytes; the rest is not what it should be.
+pub const CREDENTIALS_DOCUMENT_BYTES_MAX: usize = 256 * KIB;
+/// Shared configuration files grow with the number of accounts: a thousand profiles are 200 KiB.
+pub const SHARED_FILE_BYTES_MAX: usize = 4 * MIB;
+/// A `credential_process` may ask a remote vault; AWS's own tools allow it a minute, too.
+pub const CREDENTIAL_PROCESS_TIMEOUT: Duration = Duration::from_secs(60);
+/// Keys that the instance's metadata hold past their time (an outage of the service behind them) are used
+/// for this long before the next look: AWS accepts them longer than they say.
+pub const STALE_METADATA_EXTENSION: Duration = Duration::from_secs(600);
+/// AWS's own bounds on an assumed role's session.
+pub const ROLE_SESSION_MIN: Duration = Duration::from_secs(900);
+pub const ROLE_SESSION_MAX: Duration = Duration::from_secs(43_200);
+/// What is shown of a `credential_process`'s complaint.
+pub const COMPLAINT_CHARS_MAX: usize = 400;
+
+// ---- log lines ------------------------------------------------------------------------------------
+
+/// One line: S3 keys end at 1 KiB, AWS's messages far below; a proxy's error page must not fill the disk.
+pub const LOG_LINE_BYTES_MAX: usize = 8 * KIB;
+
+// ---- Parquet --------------------------------------------------------------------------------------
+
+/// Rows that are read of each column before they are put together, and what they may amount to: a
+/// batch stays in a core's second-level cache, and a column's decoder is not asked for every row.
+pub const PARQUET_BATCH_ROWS: usize = 512;
+pub const PARQUET_BATCH_BYTES: usize = MIB;
+/// Values (and nulls) of the rows of one batch, and of one column's pages that such rows go over. Run
+/// lengths let a few bytes stand for millions of list elements; writers cut pages at a million.
+pub const PARQUET_ROW_VALUES_MAX: usize = 16 * 1024 * 1024;
+/// Elements of a schema: AWS's widest tables have some hundred columns.
+pub const PARQUET_COLUMNS_MAX: usize = 20_000;
+/// Groups inside groups; the reader goes down by recursion.
+pub const PARQUET_DEPTH_MAX: usize = 64;
 
 // ---- configuration ------------------------------------------------------------------------------
 
@@ -237,10 +323,18 @@ pub const SHUTDOWN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(25);
 pub const SHUTDOWN_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 /// More header lines than this are a typing error.
 pub const HEADER_LINES_MAX: u32 = 1000;
+/// PAN-OS, with the widest records known, has some 120 columns.
+pub const CSV_COLUMN_MAX: i64 = 10_000;
 /// A certificate that expires within this time is worth a warning.
 pub const CERTIFICATE_EXPIRY_WARNING: Duration = Duration::from_secs(30 * 24 * 3600);
 /// A configuration, certificate or key file that is larger was given by mistake.
 pub const CONFIGURATION_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+// ---- files ----------------------------------------------------------------------------------------
+
+/// Open files beside the connections: standard streams, signals, certificates, the ledger and its
+/// journal, name resolution.
+pub const OTHER_FILES: usize = 24;
 
 const _: () = {
     assert!(SEND_WINDOW_BYTES > SETTLE_BYTES + BATCH_BYTES, "or only time could ever settle a full window");

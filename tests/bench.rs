@@ -1,10 +1,15 @@
 //! `bench` on a small scale: the figures are there and the counts are right. No word about speed.
 
-use assert_cmd::Command;
+use std::process::{Command, Output};
+
 use serde_json::Value;
 
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_aws-to-devo")).arg("bench").args(arguments).output().unwrap()
+}
+
 fn bench(arguments: &[&str]) -> Value {
-    let output = Command::cargo_bin("aws-to-devo").unwrap().arg("bench").args(arguments).output().unwrap();
+    let output = run(arguments);
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{stdout}\n{stderr}");
     serde_json::from_str(&stdout).unwrap()
@@ -62,9 +67,7 @@ fn given_files_are_announced_in_turn() {
 
 #[test]
 fn what_cannot_be_generated_is_refused() {
-    let output =
-        Command::cargo_bin("aws-to-devo").unwrap().args(["bench", "--service", "aws_sqs_waf"]).output();
-    let output = output.unwrap();
+    let output = run(&["--service", "aws_sqs_waf"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--files"));
 }

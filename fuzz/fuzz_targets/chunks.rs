@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use aws_to_devo::decode::{Bounds, Decoder, Error, Format, Scratch};
+use aws_to_devo::decode::{Bounds, Decoder, Error, Format, Newlines, Record, Scratch};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -33,14 +33,20 @@ fn gzip(content: &[u8]) -> Vec<u8> {
     encoder.finish().expect("a Vec takes everything")
 }
 
-fn decode(object: &[u8], format: Format, bounds: Bounds, size: usize) -> (Vec<Vec<u8>>, Result<(), Error>) {
+/// A record's bytes, what its line feeds mean, and its context.
+type Owned = (Vec<u8>, Newlines, Vec<u8>);
+
+fn decode(object: &[u8], format: Format, bounds: Bounds, size: usize) -> (Vec<Owned>, Result<(), Error>) {
     let (mut decoder, mut scratch) = (Decoder::new(format, bounds), Scratch::new());
     let mut records = Vec::new();
+    let mut keep = |record: Record<'_>| {
+        records.push((record.bytes.to_vec(), record.newlines, record.context.to_vec()));
+    };
     let mut chunks = object.chunks(size.max(1)).peekable();
     loop {
         let chunk = chunks.next().unwrap_or_default();
         let last = chunks.peek().is_none();
-        let result = decoder.push(chunk, last, &mut scratch, &mut |record| records.push(record.bytes.to_vec()));
+        let result = decoder.push(chunk, last, &mut scratch, &mut keep);
         if last || result.is_err() {
             return (records, result);
         }

@@ -9,13 +9,17 @@
 //!
 //! Pure: no sockets, no clocks. What settling means is the closure given to [`Ack::open`].
 
+mod progress;
 mod turn;
-
-pub use turn::Turn;
+mod watermark;
 
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+pub use progress::{Confirmed, Progress};
+pub use turn::Turn;
+pub use watermark::Watermark;
 
 /// How a piece of work ended. Ordered: the worst one wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

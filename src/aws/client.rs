@@ -72,7 +72,7 @@ impl Client {
         stop: &Stop,
     ) -> Self {
         let endpoints = endpoint::resolve(endpoints, |name| std::env::var(name).ok());
-        let first = Self::with(http, Provider::base(credentials), region, endpoints, stop);
+        let first = Self::with(http, Provider::anonymous(), region, endpoints, stop);
         let provider = Provider::new(credentials, &first);
         Self { provider, ..first }
     }
@@ -165,14 +165,25 @@ impl Client {
     ) -> Result<T, Error> {
         let key_id = &credentials.access_key_id;
         let failed = |fault: Fault| Error::local(request, fault.kind, fault.message).with_key(key_id);
-        let signed = sign(request, credentials, self.clock.now())
-            .map_err(|error| Error::local(request, Kind::BadRequest, error.to_string()))?;
+        let signed = self.signed(request, credentials)?;
         let mut answer = self.http.send(request, &signed).map_err(failed)?;
         if answer.is_success() {
             return read(&mut answer).map_err(failed);
         }
         let body = answer.read_some(AWS_REFUSAL_BYTES_MAX);
         Err(Error::refused(request, key_id, Refusal::read(answer.status, &answer.headers, &body)))
+    }
+
+    fn signed(
+        &self,
+        request: &Request,
+        credentials: &Credentials,
+    ) -> Result<Vec<(&'static str, String)>, Error> {
+        if credentials.is_anonymous() {
+            return Ok(Vec::new());
+        }
+        sign(request, credentials, self.clock.now())
+            .map_err(|error| Error::local(request, Kind::BadRequest, error.to_string()))
     }
 
     /// Does what has to be done before the next try; Err: there is none.

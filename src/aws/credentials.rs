@@ -17,6 +17,16 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    /// Nobody's: calls are not signed.
+    pub fn anonymous() -> Self {
+        let nothing = String::new;
+        Self { access_key_id: nothing(), secret_access_key: nothing(), session_token: None, expires_at: None }
+    }
+
+    pub fn is_anonymous(&self) -> bool {
+        self.access_key_id.is_empty()
+    }
+
     /// The file's key.
     pub fn of_key(key: &config::AccessKey) -> Self {
         Self {
@@ -42,9 +52,7 @@ impl Credentials {
 }
 
 fn missing(name: &str) -> Error {
-    let message = format!(
-        "no credentials: write aws_access_key_id and aws_secret_access_key in the file, or set {name} in the environment"
-    );
+    let message = format!("{name} is not set: an access key has two parts");
     Error::setup("credentials", "(environment)", Kind::Denied, message)
 }
 

@@ -73,20 +73,10 @@ impl Error {
 
     /// There was no answer, or not all of it, or it made no sense.
     pub fn local(request: &Request, kind: Kind, message: impl Into<String>) -> Self {
-        Self(Box::new(Details {
-            kind,
-            action: request.action,
-            resource: request.resource.clone(),
-            endpoint: request.endpoint.clone(),
-            region: request.region.clone(),
-            key_id: None,
-            status: 0,
-            code: String::new(),
-            message: message.into(),
-            attempts: 1,
-            server_time: None,
-            retry_after: None,
-        }))
+        let mut error = Self::setup(request.action, &request.resource, kind, message);
+        error.0.endpoint.clone_from(&request.endpoint);
+        error.0.region.clone_from(&request.region);
+        error
     }
 
     /// Something that no request was made for: credentials, certificates, an address.
@@ -239,6 +229,10 @@ impl Error {
             ),
             "sts:AssumeRole" => format!(
                 "Does {resource} exist, does its trust policy name this identity, and is the external id right?"
+            ),
+            "sts:AssumeRoleWithWebIdentity" => format!(
+                "Does {resource} exist, does its trust policy name the token's provider, audience and subject, and \
+                 is the token's file renewed?"
             ),
             _ => format!("{who}: {action} on {}", self.arn()),
         }

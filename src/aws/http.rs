@@ -186,6 +186,11 @@ fn tls(roots: RootCerts) -> TlsConfig {
         .build()
 }
 
+/// TLS as for AWS without a bundle: for endpoints that are not AWS's.
+pub(super) fn usual_tls() -> TlsConfig {
+    tls(usual_roots())
+}
+
 /// The defaults that are changed, each with its reason.
 fn agent(threads: usize, tls: &TlsConfig, proxy: Option<Proxy>) -> Agent {
     // With fewer, threads would shake hands again and again.

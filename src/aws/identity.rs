@@ -4,7 +4,7 @@ use super::client::Client;
 use super::credentials::Credentials;
 use super::endpoint::{self, Service};
 use super::error::Error;
-use super::sts::{self, AssumeRole, CallerIdentity};
+use super::sts::{self, AssumeRole, AssumeRoleWithWebIdentity, CallerIdentity};
 
 /// Calls STS in the client's region.
 #[derive(Clone)]
@@ -23,6 +23,15 @@ impl Sts {
     /// The role's temporary credentials.
     pub fn assume_role(&self, role: &AssumeRole<'_>) -> Result<Credentials, Error> {
         let request = sts::assume_role(role, &self.endpoint, self.client.region());
+        self.client.call_and_parse(&request, sts::read_assume_role)
+    }
+
+    /// The role's temporary credentials for a token; the client's own credentials should be anonymous.
+    pub fn assume_role_with_web_identity(
+        &self,
+        role: &AssumeRoleWithWebIdentity<'_>,
+    ) -> Result<Credentials, Error> {
+        let request = sts::assume_role_with_web_identity(role, &self.endpoint, self.client.region());
         self.client.call_and_parse(&request, sts::read_assume_role)
     }
 

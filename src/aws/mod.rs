@@ -12,9 +12,11 @@
 //! | `http` | the agent: pool, time-outs, certificates | sockets |
 //! | `client` | sign, send, classify, try again | sockets, clock |
 //! | `provider` | keys and roles, refreshed before they expire | sockets, clock |
+//! | `chain` | where keys come from that the file does not give | sockets, files, processes |
 //! | `queue`, `bucket`, `identity` | [`Sqs`], [`S3`], [`Sts`]: the calls the stages make | sockets |
 
 pub mod bucket;
+pub mod chain;
 pub mod client;
 pub mod credentials;
 pub mod endpoint;

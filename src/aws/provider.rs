@@ -4,43 +4,41 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::chain::{self, Chain, Found, Role, Variables};
 use super::client::{Client, Clock};
 use super::credentials::Credentials;
-use super::error::Error;
-use super::identity::Sts;
-use super::sts::AssumeRole;
+use super::error::{Error, shown_key_id};
 use crate::config;
-use crate::limits::{CREDENTIALS_REFRESH_EARLY, CREDENTIALS_RETRY, ROLE_SESSION};
+use crate::limits::{CREDENTIALS_REFRESH_EARLY, CREDENTIALS_RETRY};
 
 /// Gives credentials to many threads. Clones share them.
 #[derive(Clone)]
 pub struct Provider(Arc<Shared>);
 
 struct Shared {
-    base: Base,
-    chain: Option<Chain>,
+    source: Source,
     state: Mutex<State>,
     changed: Condvar,
 }
 
-/// Where the identity comes from that calls AWS or assumes the first role. The rest of the standard chain
-/// (profile, web identity, container, instance metadata) becomes more variants.
-#[derive(Clone)]
-enum Base {
-    Key(config::AccessKey),
-    Environment,
+enum Source {
+    Fixed(Credentials),
+    Settings(Settings),
 }
 
-/// Roles to assume, one with the keys of the one before.
-struct Chain {
+/// What the file says.
+struct Settings {
+    base: Base,
+    /// Roles to assume, one with the keys of the one before.
     roles: Vec<Role>,
-    /// Whoever; its connections, clock and endpoints are used.
-    client: Client,
+    /// Lends connections, clock and endpoints; whose identity it has does not matter.
+    lender: Client,
 }
 
-struct Role {
-    arn: String,
-    external_id: Option<String>,
+/// Where the identity comes from that calls AWS or assumes the first role.
+enum Base {
+    Key(Credentials),
+    Chain(Chain),
 }
 
 #[derive(Default)]
@@ -51,6 +49,8 @@ struct State {
     /// Counts finished loads, so that those who wait know theirs is over.
     loads: u64,
     last_failure: Option<Error>,
+    /// Where the current ones come from, for people.
+    origin: String,
 }
 
 struct Held {
@@ -60,24 +60,29 @@ struct Held {
 }
 
 impl Provider {
-    /// As the file says: its key or the environment's, then the base role, then the cross-account role.
-    /// `client` lends connections, clock and the address of STS. Nothing is loaded yet.
-    pub fn new(credentials: &config::Credentials, client: &Client) -> Self {
-        let roles = roles(credentials);
-        let chain = (!roles.is_empty()).then(|| Chain { roles, client: client.clone() });
-        Self::of(Base::of(credentials), chain)
+    /// As the file says: its key, its profile or the standard AWS chain; then the base role, then the
+    /// cross-account role. `lender` lends connections, clock and the address of STS. Nothing is loaded yet.
+    pub fn new(credentials: &config::Credentials, lender: &Client) -> Self {
+        Self::with(credentials, lender, Arc::new(|name: &str| std::env::var(name).ok()))
     }
 
-    /// The identity before any role: the file's key or the environment's.
-    pub fn base(credentials: &config::Credentials) -> Self {
-        Self::of(Base::of(credentials), None)
+    /// As [`Provider::new`], with the environment given.
+    pub fn with(credentials: &config::Credentials, lender: &Client, env: Variables) -> Self {
+        let base = match &credentials.key {
+            Some(key) => Base::Key(Credentials::of_key(key)),
+            None => Base::Chain(Chain::new(credentials.profile.clone(), env)),
+        };
+        Self::of(Source::Settings(Settings { base, roles: roles(credentials), lender: lender.clone() }))
     }
 
     /// Always the same.
     pub fn fixed(credentials: Credentials) -> Self {
-        let provider = Self::of(Base::Environment, None);
-        provider.lock().current = Some(Held { credentials: Arc::new(credentials), refresh_at: None });
-        provider
+        Self::of(Source::Fixed(credentials))
+    }
+
+    /// Nobody: calls are not signed.
+    pub fn anonymous() -> Self {
+        Self::fixed(Credentials::anonymous())
     }
 
     /// Valid credentials, loaded or refreshed if need be. While one thread refreshes, the others go on with
@@ -118,12 +123,15 @@ impl Provider {
         self.lock().current.as_ref()?.credentials.expires_at
     }
 
-    fn of(base: Base, chain: Option<Chain>) -> Self {
-        Self(Arc::new(Shared { base, chain, state: Mutex::default(), changed: Condvar::new() }))
+    fn of(source: Source) -> Self {
+        Self(Arc::new(Shared { source, state: Mutex::default(), changed: Condvar::new() }))
     }
 
     fn now(&self) -> SystemTime {
-        self.0.chain.as_ref().map_or_else(|| Clock::default().now(), |chain| chain.client.clock().now())
+        match &self.0.source {
+            Source::Fixed(_) => Clock::default().now(),
+            Source::Settings(settings) => settings.lender.clock().now(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -142,7 +150,7 @@ impl Provider {
         let loaded = self.0.load();
         let now = self.now();
         let outcome = match loaded {
-            Ok(credentials) => Ok(self.lock().accept(credentials, now)),
+            Ok(found) => Ok(self.lock().accept(found, now)),
             Err(error) => self.lock().keep_old(error, now),
         };
         drop(guard);
@@ -163,29 +171,51 @@ impl Drop for Loading<'_> {
 }
 
 impl Shared {
-    fn load(&self) -> Result<Credentials, Error> {
-        let base = self.base.load()?;
-        let Some(chain) = &self.chain else { return Ok(base) };
-        chain.roles.iter().try_fold(base, |credentials, role| {
-            log::debug!("assuming {}", role.arn);
-            let sts = Sts::new(chain.client.acting_as(Provider::fixed(credentials)));
-            sts.assume_role(&AssumeRole {
-                role_arn: &role.arn,
-                session_name: "aws-to-devo",
-                external_id: role.external_id.as_deref(),
-                duration: ROLE_SESSION,
-            })
-        })
+    fn load(&self) -> Result<Found, Error> {
+        match &self.source {
+            Source::Fixed(credentials) => {
+                Ok(Found { credentials: credentials.clone(), origin: String::new() })
+            }
+            Source::Settings(settings) => settings.load(),
+        }
+    }
+}
+
+impl Settings {
+    fn load(&self) -> Result<Found, Error> {
+        let Found { credentials, origin } = self.load_base()?;
+        let then = self.roles.iter().map(|role| format!(", then role {}", role.arn)).collect::<String>();
+        let credentials = chain::assume(&self.roles, credentials, &self.lender)?;
+        Ok(Found { credentials, origin: origin + &then })
+    }
+
+    fn load_base(&self) -> Result<Found, Error> {
+        match &self.base {
+            Base::Key(key) => {
+                let origin = format!("access key {}", shown_key_id(&key.access_key_id));
+                Ok(Found { credentials: key.clone(), origin })
+            }
+            Base::Chain(chain) => chain.load(&self.lender),
+        }
     }
 }
 
 impl State {
-    fn accept(&mut self, credentials: Credentials, now: SystemTime) -> Arc<Credentials> {
-        let refresh_at = credentials.expires_at.map(|expiry| refresh_at(now, expiry));
-        let credentials = Arc::new(credentials);
+    fn accept(&mut self, found: Found, now: SystemTime) -> Arc<Credentials> {
+        self.tell(found.origin);
+        let refresh_at = found.credentials.expires_at.map(|expiry| refresh_at(now, expiry));
+        let credentials = Arc::new(found.credentials);
         self.current = Some(Held { credentials: credentials.clone(), refresh_at });
         self.last_failure = None;
         credentials
+    }
+
+    /// Says where credentials come from, at first and when that has changed.
+    fn tell(&mut self, origin: String) {
+        if !origin.is_empty() && origin != self.origin {
+            log::info!("credentials: {origin}");
+        }
+        self.origin = origin;
     }
 
     /// A failed refresh is no reason to stop while the old credentials are valid.
@@ -221,23 +251,10 @@ fn refresh_at(now: SystemTime, expiry: SystemTime) -> SystemTime {
     now + (life - CREDENTIALS_REFRESH_EARLY.min(life / 3))
 }
 
-impl Base {
-    fn of(credentials: &config::Credentials) -> Self {
-        credentials.key.clone().map_or(Self::Environment, Self::Key)
-    }
-
-    fn load(&self) -> Result<Credentials, Error> {
-        match self {
-            Self::Key(key) => Ok(Credentials::of_key(key)),
-            Self::Environment => Credentials::from_environment(|name| std::env::var(name).ok()),
-        }
-    }
-}
-
 /// The external id goes with the last role: that is the one whose owner demands it.
 fn roles(credentials: &config::Credentials) -> Vec<Role> {
     let arns = [&credentials.base_role, &credentials.cross_account_role].into_iter().flatten();
-    let mut roles = arns.map(|arn| Role { arn: arn.clone(), external_id: None }).collect::<Vec<_>>();
+    let mut roles = arns.map(Role::new).collect::<Vec<_>>();
     if let Some(last) = roles.last_mut() {
         last.external_id.clone_from(&credentials.external_id);
     }
@@ -261,6 +278,7 @@ mod tests {
         let key = config::AccessKey { id: "AKIABASE".into(), secret: "hush".into(), session_token: None };
         config::Credentials {
             key: Some(key),
+            profile: None,
             base_role: base.map(str::to_owned),
             cross_account_role: cross.map(str::to_owned),
             external_id: Some("ext".to_owned()),
@@ -343,6 +361,71 @@ mod tests {
         let client = server.client_as(provider(&server, &file(Some("arn:base"), None)), &Stop::new());
         crate::aws::Sqs::new(client, "http://q/1/n").unwrap().attributes().unwrap();
         assert!(server.seen()[3].head.contains("Credential=ASIA2/"));
+    }
+
+    #[test]
+    fn an_expired_token_in_the_middle_of_an_object_is_renewed_and_the_object_goes_on() {
+        let part = |range: &str, body: &str| {
+            answer(206, &format!("content-range: bytes {range}/8\r\netag: \"e\"\r\n"), body)
+        };
+        let expired = answer(400, "", "<Error><Code>ExpiredToken</Code><Message>m</Message></Error>");
+        let script = vec![
+            session("ASIA1", in_seconds(3600)),
+            part("0-3", "abcd"),
+            expired,
+            session("ASIA2", in_seconds(3600)),
+            part("4-7", "efgh"),
+        ];
+        let server = Server::play(script);
+        let client = server.client_as(provider(&server, &file(Some("arn:base"), None)), &Stop::new());
+        let s3 = crate::aws::S3::new(client);
+        let mut object = Vec::new();
+        for (start, etag) in [(0, None), (4, Some("\"e\""))] {
+            let get = crate::aws::GetObject {
+                bucket: "b",
+                key: "k",
+                version_id: None,
+                start,
+                len: 4,
+                if_match: etag,
+            };
+            s3.get(&get, None, &mut object).unwrap();
+        }
+        assert_eq!(object, b"abcdefgh");
+        let seen = server.seen();
+        assert!(seen[2].head.contains("range: bytes=4-7") && seen[2].head.contains("Credential=ASIA1/"));
+        assert!(seen[4].head.contains("range: bytes=4-7") && seen[4].head.contains("Credential=ASIA2/"));
+        assert!(seen[4].head.contains("if-match: \"e\""));
+    }
+
+    #[test]
+    fn an_expired_fixed_token_is_not_replaced_by_somebody_else_s() {
+        let provider = Provider::fixed(key("ASIAFIXED"));
+        assert_eq!(provider.credentials().unwrap().access_key_id, "ASIAFIXED");
+        provider.invalidate("ASIAFIXED");
+        assert_eq!(provider.credentials().unwrap().access_key_id, "ASIAFIXED");
+    }
+
+    #[test]
+    fn the_roles_of_the_file_follow_those_of_the_profile() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("config");
+        let text = "[profile p]\nrole_arn = arn:p\nsource_profile = q\n[profile q]\naws_access_key_id = AKIAQ\n\
+            aws_secret_access_key = s\n";
+        std::fs::write(&config, text).unwrap();
+        let later = in_seconds(3600);
+        let server = Server::play(vec![session("ASIAP", later), session("ASIAX", later)]);
+        let written =
+            config::Credentials { key: None, profile: Some("p".to_owned()), ..file(None, Some("arn:cross")) };
+        let path = config.to_str().unwrap().to_owned();
+        let env = move |name: &str| (name == "AWS_CONFIG_FILE").then(|| path.clone());
+        let provider = Provider::with(&written, &server.client(&Stop::new()), Arc::new(env));
+        assert_eq!(provider.credentials().unwrap().access_key_id, "ASIAX");
+        let origin = provider.lock().origin.clone();
+        assert!(
+            origin.starts_with("profile p (") && origin.ends_with(", then role arn:p, then role arn:cross")
+        );
+        assert!(server.seen()[1].body.contains("ExternalId=ext"));
     }
 
     #[test]

@@ -20,6 +20,17 @@ pub struct AssumeRole<'a> {
     pub duration: Duration,
 }
 
+/// A role to assume with the token of an identity provider.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AssumeRoleWithWebIdentity<'a> {
+    pub role_arn: &'a str,
+    /// Shows in CloudTrail.
+    pub session_name: &'a str,
+    /// Proves the identity; a secret.
+    pub token: &'a str,
+    pub duration: Duration,
+}
+
 /// Who a key belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct CallerIdentity {
@@ -45,13 +56,31 @@ pub fn assume_role(role: &AssumeRole<'_>, endpoint: &str, region: &str) -> Reque
     call("sts:AssumeRole", &Address { endpoint, region, resource: role.role_arn }, &fields)
 }
 
+/// AssumeRoleWithWebIdentity, which is not signed; `endpoint` and `region` are of STS.
+pub fn assume_role_with_web_identity(
+    role: &AssumeRoleWithWebIdentity<'_>,
+    endpoint: &str,
+    region: &str,
+) -> Request {
+    let seconds = role.duration.as_secs().to_string();
+    let fields = [
+        ("Action", "AssumeRoleWithWebIdentity"),
+        ("Version", VERSION),
+        ("RoleArn", role.role_arn),
+        ("RoleSessionName", role.session_name),
+        ("DurationSeconds", &seconds),
+        ("WebIdentityToken", role.token),
+    ];
+    call("sts:AssumeRoleWithWebIdentity", &Address { endpoint, region, resource: role.role_arn }, &fields)
+}
+
 /// GetCallerIdentity.
 pub fn caller_identity(endpoint: &str, region: &str) -> Request {
     let address = Address { endpoint, region, resource: "(own identity)" };
     call("sts:GetCallerIdentity", &address, &[("Action", "GetCallerIdentity"), ("Version", VERSION)])
 }
 
-/// Reads AssumeRole's answer. The error says what is wrong with it and holds nothing secret.
+/// Reads the answer of AssumeRole or AssumeRoleWithWebIdentity. The error says what is wrong with it and holds nothing secret.
 pub fn read_assume_role(body: &[u8]) -> Result<Credentials, String> {
     let text = std::str::from_utf8(body).map_err(|_| "the answer is not UTF-8".to_owned())?;
     let answer = quick_xml::de::from_str::<AssumeRoleAnswer>(text).map_err(|_| unreadable("AssumeRole"))?;
@@ -98,7 +127,7 @@ fn unreadable(action: &str) -> String {
 
 #[derive(Deserialize)]
 struct AssumeRoleAnswer {
-    #[serde(rename = "AssumeRoleResult")]
+    #[serde(rename = "AssumeRoleResult", alias = "AssumeRoleWithWebIdentityResult")]
     result: AssumeRoleResult,
 }
 
@@ -150,6 +179,28 @@ mod tests {
         assert_eq!(found.session_token.as_deref(), Some("t=="));
         let expires = SystemTime::UNIX_EPOCH + Duration::from_secs(1_706_933_106);
         assert_eq!(found.expires_at, Some(expires));
+    }
+
+    #[test]
+    fn the_form_for_a_token_and_its_answer() {
+        let role = AssumeRoleWithWebIdentity {
+            role_arn: "arn:r",
+            session_name: "me",
+            token: "a.b-c_d=",
+            duration: Duration::from_secs(900),
+        };
+        let request = assume_role_with_web_identity(&role, "http://sts", "eu-west-1");
+        assert_eq!(
+            String::from_utf8(request.body).unwrap(),
+            "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Ar&RoleSessionName=me\
+             &DurationSeconds=900&WebIdentityToken=a.b-c_d%3D"
+        );
+        let body =
+            b"<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Audience>a</Audience>\
+            <Credentials><SessionToken>t</SessionToken><SecretAccessKey>s</SecretAccessKey>\
+            <Expiration>2024-02-03T04:05:06Z</Expiration><AccessKeyId>ASIA1</AccessKeyId></Credentials>\
+            </AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>";
+        assert_eq!(read_assume_role(body).unwrap().access_key_id, "ASIA1");
     }
 
     #[test]

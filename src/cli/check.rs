@@ -5,7 +5,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::check_online;
+use crate::config::problem::Kind;
 use crate::config::{self, Config, Environment, Loaded, Problem, Problems, Severity};
+use crate::ledger::{FILE, OpenError, Store};
+use crate::telemetry::one_line;
 
 /// Exit code of a configuration that `run` would refuse.
 const REFUSED: u8 = 2;
@@ -13,7 +16,10 @@ const REFUSED: u8 = 2;
 /// Prints all problems, errors first, and what `run` would do. Exit code 0 or 2.
 pub fn run(path: &Path, online: bool) -> ExitCode {
     let outcome = config::load(path, &Environment::here());
-    let more = |config: &Config| if online { check_online::problems(config) } else { Vec::new() };
+    let more = |config: &Config| {
+        let online = if online { check_online::problems(config) } else { Vec::new() };
+        ledger_problem(config).into_iter().chain(online).collect()
+    };
     let mut text = Vec::new();
     // Writing to memory does not fail, and a reader that has gone away changes nothing about the result.
     let accepted = report(&mut text, outcome, more).unwrap_or(false);
@@ -45,6 +51,22 @@ pub fn report(
     conclude(out, config.as_ref(), &problems)
 }
 
+/// A ledger that is there must be usable. One that is not is made at the first start.
+fn ledger_problem(config: &Config) -> Option<Problem> {
+    let globals = &config.globals;
+    let error = match Store::open_existing(&globals.state_directory.join(FILE)) {
+        Ok(_) | Err(OpenError::Absent { .. }) => return None,
+        Err(error) => error,
+    };
+    Some(Problem {
+        severity: if globals.state_required { Severity::Error } else { Severity::Warning },
+        kind: Kind::Invalid,
+        path: "globals.persistence".to_owned(),
+        message: error.to_string(),
+        advice: "with \"required\": false the collector goes on without its ledger".to_owned(),
+    })
+}
+
 fn conclude(out: &mut impl Write, config: Option<&Config>, problems: &[Problem]) -> io::Result<bool> {
     let of = |severity| problems.iter().filter(|problem| problem.severity == severity).count();
     let (errors, warnings) = (of(Severity::Error), of(Severity::Warning));
@@ -53,7 +75,7 @@ fn conclude(out: &mut impl Write, config: Option<&Config>, problems: &[Problem])
         Some(config) => {
             writeln!(out, "The configuration is valid ({warnings}):")?;
             for line in config.describe() {
-                writeln!(out, "  {line}")?;
+                writeln!(out, "  {}", one_line(&line))?;
             }
             Ok(true)
         }

@@ -1,6 +1,13 @@
 //! Log lines on standard error.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{self, Write};
+use std::panic::PanicHookInfo;
+
 use env_logger::{Builder, Env, Target};
+use log::Record;
+
+use crate::telemetry::one_line;
 
 /// How much is logged, unless `RUST_LOG` says otherwise.
 #[derive(Debug, Clone, Copy)]
@@ -18,10 +25,49 @@ pub fn start(level: Level) {
         Level::Debug => "aws_to_devo=debug,info",
     };
     let logger = Builder::from_env(Env::default().default_filter_or(level))
-        .format_timestamp_millis()
-        .format_target(false)
+        .format(|out, record| {
+            let style = out.default_level_style(record.level());
+            let (time, level) = (out.timestamp_millis(), record.level());
+            write_line(out, format_args!("[{time} {style}{level:<5}{style:#}]"), record)
+        })
         .target(Target::Stderr)
         .try_init();
     // Only a second start fails, and then the first one's settings hold.
     drop(logger);
+    std::panic::set_hook(Box::new(log_panic));
+}
+
+/// One record is one line: keys, messages and AWS's texts are chosen by others.
+fn write_line(out: &mut impl Write, head: impl std::fmt::Display, record: &Record<'_>) -> io::Result<()> {
+    writeln!(out, "{head} {}", one_line(&record.args().to_string()))
+}
+
+/// A panic's message may quote a record.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let message = panic.payload_as_str().unwrap_or("(no message)");
+    log::error!("thread {} panicked at {place}: {message}", thread.name().unwrap_or("(unnamed)"));
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        eprintln!("{backtrace}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_with_line_ends_and_terminal_codes_stays_on_its_line() {
+        let key = "logs/a.gz\n[2026-01-01T00:00:00Z INFO ] all delivered\r\u{1b}[2K\u{1b}[1A";
+        let mut out = Vec::new();
+        let arguments = format_args!("{key}: cannot be fetched");
+        let record = Record::builder().args(arguments).level(log::Level::Warn).build();
+        write_line(&mut out, "[now WARN ]", &record).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.ends_with("cannot be fetched\n"), "{text}");
+        assert!(!text.trim_end_matches('\n').contains(char::is_control), "{text}");
+    }
 }

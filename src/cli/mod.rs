@@ -4,7 +4,9 @@ mod bench;
 pub mod check;
 mod check_online;
 mod demo;
+mod ledger;
 mod log;
+mod open_files;
 mod run;
 mod services;
 mod testbed;
@@ -52,8 +54,14 @@ enum Command {
     /// Measures speed and cost on this machine, against stand-ins for AWS and Devo in processes of their
     /// own: exit code 0 only if the sink received exactly what was announced
     Bench(bench::Options),
-    /// Lists the services: name, Devo table, format, key pattern
+    /// What was delivered, kept so that it is not sent twice
+    #[command(subcommand)]
+    Ledger(ledger::Command),
+    /// Lists the services: name, Devo table, format, object keys; as JSON with the key patterns
     Services {
+        /// A configuration, whose own services (`globals.definitions`) are listed too
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
         /// As a JSON array
         #[arg(long)]
         json: bool,
@@ -73,7 +81,8 @@ pub fn main() -> ExitCode {
         Command::Check { config, online } => check::run(&config, online),
         Command::Demo { print_config } => demo::command(print_config),
         Command::Bench(options) => bench::command(&options),
-        Command::Services { json } => services::run(json),
+        Command::Ledger(command) => ledger::run(&command),
+        Command::Services { config, json } => services::run(json, config.as_deref()),
         Command::Testbed { part } => testbed::run(&part),
     }
 }

@@ -10,7 +10,7 @@ use signal_hook::iterator::Signals;
 
 use super::log::Level;
 use crate::config::{self, Environment, Loaded};
-use crate::pipeline::{Ending, Pipeline};
+use crate::pipeline::{self, Ending, Pipeline};
 use crate::stop::Stop;
 use crate::telemetry::{Reporter, Telemetry};
 
@@ -30,14 +30,14 @@ pub fn run(path: &Path, drain: bool) -> ExitCode {
         Err(problems) => {
             super::log::start(Level::Info);
             for problem in &problems.0 {
-                log::error!("{problem}");
+                log::error!("{problem:#}");
             }
             return ExitCode::from(REFUSED);
         }
     };
     super::log::start(if config.globals.debug { Level::Debug } else { Level::Info });
     for warning in &warnings {
-        log::warn!("{warning}");
+        log::warn!("{warning:#}");
     }
     log::info!(
         "aws-to-devo {} starts{}",
@@ -46,6 +46,9 @@ pub fn run(path: &Path, drain: bool) -> ExitCode {
     );
     for line in config.describe() {
         log::info!("{line}");
+    }
+    if let Err(advice) = super::open_files::allow(pipeline::files_needed(&config)) {
+        log::warn!("{advice}");
     }
     match Pipeline::start(&config, drain) {
         Ok(pipeline) => report(&run_pipeline(pipeline)),
@@ -72,15 +75,15 @@ fn run_pipeline(pipeline: Pipeline) -> Ending {
     if let Err(error) = obey_signals(pipeline.stop()) {
         log::warn!("signals cannot be handled: {error}");
     }
-    let (telemetry, ended) = (Arc::clone(pipeline.telemetry()), Stop::new());
+    let (telemetry, ended, started) = (Arc::clone(pipeline.telemetry()), Stop::new(), Instant::now());
     let statistics = {
-        let (reporter, ended) = (Reporter::new(Arc::clone(&telemetry), Instant::now()), ended.clone());
+        let (reporter, ended) = (Reporter::new(Arc::clone(&telemetry), started), ended.clone());
         std::thread::spawn(move || reporter.run(STATISTICS_INTERVAL, &ended))
     };
     let ending = pipeline.run();
     ended.stop();
     let _ = statistics.join();
-    log_totals(&telemetry);
+    log_totals(&telemetry, started);
     ending
 }
 
@@ -101,8 +104,8 @@ fn obey_signals(stop: &Stop) -> std::io::Result<()> {
     Ok(())
 }
 
-fn log_totals(telemetry: &Arc<Telemetry>) {
-    for line in Reporter::new(Arc::clone(telemetry), Instant::now()).lines(Instant::now()) {
+fn log_totals(telemetry: &Arc<Telemetry>, started: Instant) {
+    for line in Reporter::new(Arc::clone(telemetry), started).lines(Instant::now()) {
         log::info!("total {line}");
     }
 }

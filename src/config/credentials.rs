@@ -1,18 +1,19 @@
 //! `credentials` of an input (devo-facts, section 3). Messages here never show a value that may be secret.
 
+use super::load::{Context, read_file};
 use super::node::Mapping;
+use super::permissions;
 use super::problem::Kind;
 use super::{AccessKey, Credentials};
 
 const ROLE_ADVICE: &str = "a role looks like arn:aws:iam::123456789012:role/name";
 
-/// Reads the mapping; without it, or with empty values, the environment decides.
-pub(super) fn read(input: &Mapping<'_>) -> Credentials {
-    let Some(keys) = input.mapping("credentials") else {
-        return Credentials { key: None, base_role: None, cross_account_role: None, external_id: None };
-    };
+/// Reads the mapping; without it, or with empty values, the standard AWS chain decides.
+pub(super) fn read(input: &Mapping<'_>, context: &Context<'_>) -> Credentials {
+    let Some(keys) = input.mapping("credentials") else { return Credentials::default() };
     let credentials = Credentials {
-        key: access_key(&keys),
+        key: access_key(&keys, context),
+        profile: profile(&keys),
         base_role: role(&keys, "aws_base_account_role"),
         cross_account_role: role(&keys, "aws_cross_account_role"),
         external_id: keys.string("aws_external_id"),
@@ -28,19 +29,86 @@ pub(super) fn read(input: &Mapping<'_>) -> Credentials {
     credentials
 }
 
-fn access_key(keys: &Mapping<'_>) -> Option<AccessKey> {
-    let id = keys.string("aws_access_key_id");
-    let secret = keys.string("aws_secret_access_key");
-    let session_token = keys.string("aws_session_token");
+fn access_key(keys: &Mapping<'_>, context: &Context<'_>) -> Option<AccessKey> {
+    let id = value(keys, "aws_access_key_id", "aws_access_key_id_file", context);
+    let secret = value(keys, "aws_secret_access_key", "aws_secret_access_key_file", context);
+    let session_token = value(keys, "aws_session_token", "aws_session_token_file", context);
     let missing = match (&id, &secret) {
         (Some(_), None) => "aws_secret_access_key",
         (None, Some(_)) => "aws_access_key_id",
         (None, None) if session_token.is_some() => "aws_access_key_id",
-        _ => return Some(AccessKey { id: id?, secret: secret?, session_token }),
+        _ => {
+            return Some(AccessKey {
+                id: id?.ok()?,
+                secret: secret?.ok()?,
+                session_token: session_token.transpose().ok()?,
+            });
+        }
     };
     let advice = "write both parts of the access key, or neither for the standard AWS chain";
     keys.report.error(Kind::Missing, keys.path_of(missing), "is missing", advice);
     None
+}
+
+/// A file that has been reported already.
+struct Unreadable;
+
+/// A value as written, or in the file that is named instead. None: neither is there.
+fn value(
+    keys: &Mapping<'_>,
+    key: &'static str,
+    file_key: &'static str,
+    context: &Context<'_>,
+) -> Option<Result<String, Unreadable>> {
+    let (written, file) = (keys.string(key), keys.string(file_key));
+    let Some(file) = file else { return written.map(Ok) };
+    if written.is_some() {
+        let message = format!("{key} is written, too");
+        keys.report.error(Kind::Invalid, keys.path_of(file_key), message, "remove one of the two");
+        return Some(Err(Unreadable));
+    }
+    Some(from_file(keys, file_key, &file, context))
+}
+
+/// The file's only line. Its name is shown, its text never.
+fn from_file(
+    keys: &Mapping<'_>,
+    key: &'static str,
+    name: &str,
+    context: &Context<'_>,
+) -> Result<String, Unreadable> {
+    let path = context.base.join(name);
+    let refuse = |message: String| {
+        let advice =
+            "the file holds the value and nothing else; paths are relative to the configuration's folder";
+        keys.report.error(Kind::Invalid, keys.path_of(key), message, advice);
+        Unreadable
+    };
+    let bytes = read_file(&path).map_err(refuse)?;
+    let text = std::str::from_utf8(&bytes).map(str::trim).unwrap_or_default();
+    if text.is_empty() || text.contains(char::is_control) {
+        return Err(refuse(format!("{} does not hold one line of text", path.display())));
+    }
+    permissions::warn_if_open(&path, &keys.path_of(key), keys.report);
+    Ok(text.to_owned())
+}
+
+fn profile(keys: &Mapping<'_>) -> Option<String> {
+    let profile = keys.string("profile")?;
+    const PARTS: [&str; 6] = [
+        "aws_access_key_id",
+        "aws_access_key_id_file",
+        "aws_secret_access_key",
+        "aws_secret_access_key_file",
+        "aws_session_token",
+        "aws_session_token_file",
+    ];
+    if let Some(part) = PARTS.into_iter().find(|part| keys.string(part).is_some()) {
+        let message = format!("{part} is written, too");
+        let advice = "write an access key or a profile of the shared AWS files, not both";
+        keys.report.error(Kind::Invalid, keys.path_of("profile"), message, advice);
+    }
+    Some(profile)
 }
 
 fn role(keys: &Mapping<'_>, key: &'static str) -> Option<String> {

@@ -2,7 +2,8 @@
 
 use super::memory::format_size;
 use super::{Config, Credentials, Destination, Endpoints, Globals, Input, Output};
-use crate::decode::Format;
+use crate::aws::error::shown_key_id;
+use crate::decode::{EventBody, Format};
 use crate::services::Definition;
 
 impl Config {
@@ -50,9 +51,10 @@ fn describe_endpoints(endpoints: &Endpoints) -> Option<String> {
 }
 
 fn describe_credentials(credentials: &Credentials) -> String {
-    let mut text = match &credentials.key {
-        Some(key) => format!("access key {}", key.id),
-        None => "credentials from the environment".to_owned(),
+    let mut text = match (&credentials.key, &credentials.profile) {
+        (Some(key), _) => format!("access key {}", shown_key_id(&key.id)),
+        (None, Some(profile)) => format!("credentials of profile {profile}"),
+        (None, None) => "credentials from the standard AWS chain".to_owned(),
     };
     for role in [&credentials.base_role, &credentials.cross_account_role].into_iter().flatten() {
         text.push_str(&format!(", then role {role}"));
@@ -63,7 +65,12 @@ fn describe_credentials(credentials: &Credentials) -> String {
 fn describe_service(service: &Definition) -> String {
     let mut tags: Vec<String> = vec![service.template.to_string()];
     tags.extend(service.cases.iter().map(|case| case.template.to_string()));
-    format!("  {} ({}) -> {}", service.name, describe_format(&service.format), tags.join(", "))
+    let mut text =
+        format!("  {} ({}) -> {}", service.name, describe_format(&service.format), tags.join(", "));
+    for delegate in &service.delegates {
+        text.push_str(&format!(", or as {}", delegate.name));
+    }
+    text
 }
 
 fn describe_output(output: &Output) -> String {
@@ -97,12 +104,44 @@ fn count(number: usize, noun: &str) -> String {
 /// A format in a few words.
 pub fn describe_format(format: &Format) -> String {
     match format {
-        Format::Lines { header_lines: 0 } => "lines".to_owned(),
-        Format::Lines { header_lines } => {
-            format!("lines under {}", count(*header_lines as usize, "header line"))
+        Format::Lines { header_lines } => under("lines", *header_lines),
+        Format::LinesUnder { prefix } => {
+            format!("lines under those with {}", String::from_utf8_lossy(prefix))
         }
-        Format::Json { path } if path.is_empty() => "JSON values".to_owned(),
-        Format::Json { path } => format!("JSON under {}", path.join(".")),
+        Format::SelectedLines { header_lines, .. } => under("some of the lines", *header_lines),
+        Format::Csv { header_lines } => under("CSV records", *header_lines),
+        Format::Json { path } | Format::ReshapedJson { path, .. } => at("JSON", "values", path),
+        Format::WholeJson { path } => at("whole JSON", "documents", path),
+        Format::SeparatedJson { .. } => "JSON values between separators".to_owned(),
+        Format::JsonArrayLines => "elements of a JSON array a line".to_owned(),
+        Format::JsonValues { paths } => {
+            let paths: Vec<String> = paths.iter().map(|path| path.join(".")).collect();
+            format!("lines and values under {}", paths.join(", "))
+        }
+        Format::ExtractedJson { keys } => format!("JSON under {}", keys.join(", ")),
+        Format::Parquet => "Parquet".to_owned(),
         Format::Detect => "lines or JSON values".to_owned(),
+        Format::TextFile(file) => match file.json {
+            Some(_) => "text whose fields become JSON".to_owned(),
+            None => "text between separators".to_owned(),
+        },
+        Format::CloudWatch { body: EventBody::Event } => "CloudWatch log events".to_owned(),
+        Format::CloudWatch { body: EventBody::Message } => "messages of CloudWatch log events".to_owned(),
+        Format::Envelopes { detail } => {
+            format!("JSON, or what it holds in {} or logEvents", detail.join("."))
+        }
+        Format::Incapsula => "lines under an Imperva header".to_owned(),
+        Format::Latin1(inner) => format!("{}, Latin-1", describe_format(inner)),
     }
+}
+
+fn under(what: &str, header_lines: u32) -> String {
+    match header_lines {
+        0 => what.to_owned(),
+        lines => format!("{what} under {}", count(lines as usize, "header line")),
+    }
+}
+
+fn at(what: &str, alone: &str, path: &[String]) -> String {
+    if path.is_empty() { format!("{what} {alone}") } else { format!("{what} under {}", path.join(".")) }
 }

@@ -1,6 +1,5 @@
 //! `globals` and `global_overrides`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Globals;
@@ -55,6 +54,7 @@ fn defaults(first_id: Option<&str>, context: &Context<'_>) -> Globals {
         fetchers: (environment.cores * limits::FETCHERS_PER_CORE).max(limits::FETCHERS_MIN),
         shutdown_timeout: limits::SHUTDOWN_TIMEOUT_DEFAULT,
         state_directory: context.base.join("state"),
+        state_required: true,
         id,
     }
 }
@@ -71,14 +71,14 @@ fn read_keys(globals: &mut Globals, keys: &Mapping<'_>, context: &Context<'_>) {
     if let Some(host) = host(keys) {
         globals.host = host;
     }
+    // Read before the inputs, which name its services.
+    keys.node("definitions");
     globals.debug = keys.boolean("debug", false);
     globals.memory_limit = memory_limit(keys, globals.memory_limit, context);
     globals.workers = count(keys, "workers", globals.workers);
     globals.fetchers = count(keys, "fetchers", globals.fetchers);
     globals.shutdown_timeout = shutdown_timeout(keys);
-    if let Some(directory) = persistence(keys) {
-        globals.state_directory = context.base.join(directory);
-    }
+    persistence(globals, keys, context);
     keys.without_effect(WITHOUT_EFFECT, "the collector bounds itself by memory_limit; remove them");
 }
 
@@ -136,17 +136,18 @@ fn shutdown_timeout(keys: &Mapping<'_>) -> Duration {
         .map_or(limits::SHUTDOWN_TIMEOUT_DEFAULT, |seconds| Duration::from_secs(seconds.unsigned_abs()))
 }
 
-fn persistence(keys: &Mapping<'_>) -> Option<PathBuf> {
-    let keys = keys.mapping("persistence")?;
+fn persistence(globals: &mut Globals, keys: &Mapping<'_>, context: &Context<'_>) {
+    let Some(keys) = keys.mapping("persistence") else { return };
     if let Some(kind) = keys.string("type").filter(|kind| kind != "filesystem") {
         let message = format!("{kind:?} is not supported");
         keys.report.error(Kind::Invalid, keys.path_of("type"), message, suggestion(&kind, &["filesystem"]));
     }
-    let config = keys.mapping("config");
-    let directory = config.as_ref().and_then(|config| config.string("directory_name"));
-    if let Some(config) = config {
+    globals.state_required = keys.boolean("required", true);
+    if let Some(config) = keys.mapping("config") {
+        if let Some(directory) = config.string("directory_name") {
+            globals.state_directory = context.base.join(directory);
+        }
         config.finish();
     }
     keys.finish();
-    directory.map(PathBuf::from)
 }

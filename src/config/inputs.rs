@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::load::Context;
 use super::node::{Mapping, Node};
 use super::problem::{Kind, Report, suggestion};
+use super::registry::Catalog;
 use super::{Input, MissingObject, credentials, endpoints, service, url};
 use crate::limits;
 use crate::services::Definition;
@@ -59,7 +60,7 @@ fn read_input(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Option<Inp
     let region = region(&keys, queue_url.as_deref());
     let direct_mode = keys.boolean("direct_mode", false);
     let do_not_send = keys.boolean("do_not_send", false);
-    let services = services(&keys);
+    let services = services(&keys, context.catalog);
     check_services(&keys, &services, direct_mode);
     compressed_events(&keys);
     let input = Input {
@@ -67,7 +68,7 @@ fn read_input(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Option<Inp
         id: id(key, &keys),
         queue_url: queue_url.unwrap_or_default(),
         region: region.unwrap_or_default(),
-        credentials: credentials::read(&keys),
+        credentials: credentials::read(&keys, context),
         endpoints: endpoints::read(&keys, context),
         ack_messages: ack_messages(&keys, do_not_send),
         direct_mode,
@@ -126,7 +127,7 @@ fn region(keys: &Mapping<'_>, queue_url: Option<&str>) -> Option<String> {
     Some(written)
 }
 
-fn services(keys: &Mapping<'_>) -> Vec<Arc<Definition>> {
+fn services(keys: &Mapping<'_>, catalog: &Catalog) -> Vec<Arc<Definition>> {
     let entries = keys.mapping("services").map(|services| services.entries().collect::<Vec<_>>());
     let mut entries = entries.unwrap_or_default();
     entries.retain(|(_, node)| service::is_enabled(node));
@@ -134,7 +135,7 @@ fn services(keys: &Mapping<'_>) -> Vec<Arc<Definition>> {
         let advice = "write at least one, such as \"services\": {\"aws_sqs_vpc\": {}}";
         keys.report.error(Kind::Missing, keys.path_of("services"), "no service is enabled", advice);
     }
-    entries.iter().filter_map(|(name, node)| service::read(name, node)).collect()
+    entries.iter().filter_map(|(name, node)| service::read(name, node, catalog)).collect()
 }
 
 /// What the services of one queue mean together.

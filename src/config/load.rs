@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use super::memory::format_size;
 use super::node::{Mapping, Node};
 use super::problem::{Kind, Problem, Problems, Report, Severity};
-use super::{Config, Environment, globals, inputs, outputs, tree};
+use super::registry::Catalog;
+use super::{Config, Environment, globals, inputs, outputs, permissions, secrets, substitute, tree};
 use crate::limits;
 
 /// A configuration that can be run, and what is doubtful in it.
@@ -21,6 +22,8 @@ pub(super) struct Context<'a> {
     /// Relative paths start here: the folder of the configuration file.
     pub base: &'a Path,
     pub environment: &'a Environment,
+    /// What `services` may name.
+    pub catalog: &'a Catalog,
 }
 
 /// Reads a file: YAML or JSON. Reads the certificate files that it names, too.
@@ -28,17 +31,21 @@ pub(super) struct Context<'a> {
 /// # Errors
 /// All problems at once, if one of them is an error.
 pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Problems> {
-    let text = read_text(path).map_err(|message| {
-        let advice = "name the configuration file with --config".to_owned();
-        Problems(vec![Problem {
-            severity: Severity::Error,
-            kind: Kind::Syntax,
-            path: String::new(),
-            message,
-            advice,
-        }])
-    })?;
-    parse(&text, &folder(path), environment)
+    read(&read_configuration(path)?, Some(path), &folder(path), environment)
+}
+
+/// What a configuration's `services` may name; nothing else of it is looked at.
+pub(super) fn catalog(path: &Path) -> Result<Catalog, Problems> {
+    let text = read_configuration(path)?;
+    let report = Report::default();
+    let catalog = tree::read(&text, &report).and_then(|tree| {
+        let globals = Node::new("", &tree, &report).mapping()?.mapping("globals");
+        Some(read_catalog(globals.as_ref(), &folder(path), &report))
+    });
+    match catalog {
+        Some(catalog) if !report.has_errors() => Ok(catalog),
+        _ => Err(Problems(report.into_problems())),
+    }
 }
 
 /// Reads a file's text; relative paths in it start at `base`.
@@ -46,10 +53,18 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Problems> 
 /// # Errors
 /// As [`load`].
 pub fn parse(text: &str, base: &Path, environment: &Environment) -> Result<Loaded, Problems> {
+    read(text, None, base, environment)
+}
+
+fn read(text: &str, file: Option<&Path>, base: &Path, environment: &Environment) -> Result<Loaded, Problems> {
     let report = Report::default();
-    let config = tree::read(text, &report).and_then(|tree| {
+    let config = tree::read(text, &report).and_then(|mut tree| {
+        if let Some(file) = file.filter(|_| secrets::are_written_in(&tree)) {
+            permissions::warn_if_open(file, "", &report);
+        }
+        substitute::replace(&mut tree, &environment.variable, &report);
         let root = Node::new("", &tree, &report).mapping()?;
-        read_root(root, &Context { base, environment })
+        read_root(root, base, environment)
     });
     let problems = report.into_problems();
     match config {
@@ -74,7 +89,16 @@ pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-fn read_text(path: &Path) -> Result<String, String> {
+fn read_configuration(path: &Path) -> Result<String, Problems> {
+    read_text(path).map_err(|message| {
+        let report = Report::default();
+        report.error(Kind::Syntax, "", message, "name the configuration file with --config");
+        Problems(report.into_problems())
+    })
+}
+
+/// The same, as text.
+pub(super) fn read_text(path: &Path) -> Result<String, String> {
     String::from_utf8(read_file(path)?).map_err(|_| format!("{} is not UTF-8", path.display()))
 }
 
@@ -83,8 +107,18 @@ fn folder(path: &Path) -> PathBuf {
     std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
 }
 
-fn read_root(root: Mapping<'_>, context: &Context<'_>) -> Option<Config> {
+fn read_catalog(globals: Option<&Mapping<'_>>, base: &Path, report: &Report) -> Catalog {
+    let mut catalog = Catalog::built_in().clone();
+    if let Some(file) = globals.and_then(|globals| globals.string("definitions")) {
+        catalog.add_file(&base.join(file), report);
+    }
+    catalog
+}
+
+fn read_root(root: Mapping<'_>, base: &Path, environment: &Environment) -> Option<Config> {
     let globals_map = root.mapping("globals");
+    let catalog = read_catalog(globals_map.as_ref(), base, root.report);
+    let context = &Context { base, environment, catalog: &catalog };
     let overrides = root.mapping("global_overrides");
     let inputs = inputs::read(&root, context);
     let outputs = outputs::read(&root, context);

@@ -10,9 +10,12 @@ mod load;
 mod memory;
 mod node;
 mod outputs;
+pub(crate) mod permissions;
 pub mod problem;
 pub mod registry;
+mod secrets;
 mod service;
+mod substitute;
 mod tls;
 mod tree;
 mod url;
@@ -21,6 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::aws::error::shown_key_id;
 use crate::send::Rates;
 use crate::services::Definition;
 
@@ -57,6 +61,8 @@ pub struct Globals {
     pub shutdown_timeout: Duration,
     /// `persistence.config.directory_name`.
     pub state_directory: PathBuf,
+    /// `persistence.required`: without its ledger the collector does not start.
+    pub state_required: bool,
 }
 
 /// One `sqs_collector…` entry of `inputs`.
@@ -99,10 +105,12 @@ pub enum MissingObject {
 }
 
 /// Who calls AWS (devo-facts, section 3).
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Credentials {
-    /// From the file; None: the environment.
+    /// From the file, or from files that it names.
     pub key: Option<AccessKey>,
+    /// Without a key: this profile of the shared AWS files. None: the standard AWS chain.
+    pub profile: Option<String>,
     /// `aws_base_account_role`.
     pub base_role: Option<String>,
     /// `aws_cross_account_role`, assumed with the base role's credentials.
@@ -166,6 +174,7 @@ impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Credentials")
             .field("key", &self.key)
+            .field("profile", &self.profile)
             .field("base_role", &self.base_role)
             .field("cross_account_role", &self.cross_account_role)
             .field("external_id", &self.external_id.as_ref().map(|_| "…"))
@@ -175,7 +184,7 @@ impl std::fmt::Debug for Credentials {
 
 impl std::fmt::Debug for AccessKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AccessKey").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("AccessKey").field("id", &shown_key_id(&self.id)).finish_non_exhaustive()
     }
 }
 

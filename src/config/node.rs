@@ -127,6 +127,11 @@ impl<'a> Mapping<'a> {
             .map(|(key, value)| (key.as_str(), Node::new(self.path_of(key), value, self.report)))
     }
 
+    /// A copy of what is written, for readers that change it before they read it.
+    pub fn to_map(&self) -> Map<String, Value> {
+        self.entries.clone()
+    }
+
     pub fn mapping(&self, key: &'static str) -> Option<Mapping<'a>> {
         self.node(key)?.mapping()
     }

@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::fmt;
 
+use crate::telemetry::one_line;
+
 /// Does it keep the collector from starting?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -45,19 +47,23 @@ pub struct Problem {
 }
 
 impl fmt::Display for Problem {
+    /// The advice stands on a line of its own; with `{:#}` all is one line. Texts of others (AWS's, a file's)
+    /// cannot add lines.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
+        let message = one_line(&self.message);
         match self.path.as_str() {
-            "" => write!(f, "{severity}: {}", self.message)?,
-            path => write!(f, "{severity}: {path}: {}", self.message)?,
+            "" => write!(f, "{severity}: {message}")?,
+            path => write!(f, "{severity}: {}: {message}", one_line(path))?,
         }
-        if !self.advice.is_empty() {
-            write!(f, "\n    {}", self.advice)?;
+        match (self.advice.as_str(), f.alternate()) {
+            ("", _) => Ok(()),
+            (advice, true) => write!(f, " ({})", one_line(advice)),
+            (advice, false) => write!(f, "\n    {}", one_line(advice)),
         }
-        Ok(())
     }
 }
 
@@ -97,6 +103,21 @@ impl Report {
         self.push(Severity::Warning, kind, path.into(), message.into(), advice.into());
     }
 
+    pub fn has_errors(&self) -> bool {
+        self.0.borrow().iter().any(|problem| problem.severity == Severity::Error)
+    }
+
+    /// Takes over what was found in another file: each path gets the file's name.
+    pub fn absorb(&self, other: Report, file: &str) {
+        for problem in other.into_problems() {
+            let path = match problem.path.as_str() {
+                "" => file.to_owned(),
+                path => format!("{file}: {path}"),
+            };
+            self.push(problem.severity, problem.kind, path, problem.message, problem.advice);
+        }
+    }
+
     /// Errors first; else in the order in which they were found.
     pub fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.0.into_inner();
@@ -107,8 +128,11 @@ impl Report {
     fn push(&self, severity: Severity, kind: Kind, path: String, message: String, advice: String) {
         let problem = Problem { severity, kind, path, message, advice };
         let mut problems = self.0.borrow_mut();
-        // A key that several readers look at is reported once.
-        if !problems.contains(&problem) {
+        // A key that several readers look at is reported once, and what is missing for one reason only.
+        let is_known = |known: &Problem| {
+            *known == problem || (kind == Kind::Missing && known.kind == kind && known.path == problem.path)
+        };
+        if !problems.iter().any(is_known) {
             problems.push(problem);
         }
     }
@@ -130,6 +154,7 @@ pub fn closest<'c>(written: &str, candidates: impl IntoIterator<Item = &'c str>)
 pub fn suggestion(written: &str, candidates: &[&str]) -> String {
     match closest(written, candidates.iter().copied()) {
         Some(candidate) => format!("did you mean {candidate:?}?"),
+        None if candidates.is_empty() => "there are no keys here".to_owned(),
         None => format!("known here: {}", candidates.join(", ")),
     }
 }

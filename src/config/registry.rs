@@ -1,52 +1,132 @@
-//! The registry's rows, read from their text once.
+//! The rows of services, read from their text: the registry's, and those of a definitions file.
 
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use serde_json::{Map, Value};
 
+use super::load::read_text;
 use super::node::Node;
-use super::problem::Report;
+use super::problem::{Kind, Problems, Report};
 use super::{service, tree};
 use crate::services::{Definition, REGISTRY};
 
-/// A pre-built service.
-#[derive(Debug)]
+/// What problems with the registry call it.
+const BUILT_IN: &str = "the pre-built services";
+
+/// Keys that a listing shows; a user's entry does not have them.
+const FOR_PEOPLE: [&str; 3] = ["table", "reads", "named"];
+
+/// A service that can be named in a configuration.
+#[derive(Debug, Clone)]
 pub struct Row {
     pub name: String,
     /// The Devo table, for people: it may hold several, and `*`.
     pub table: String,
     /// What the objects are, for people.
     pub reads: String,
+    /// What their keys look like, for people.
+    pub named: String,
     pub definition: Arc<Definition>,
     /// What a user's entry overrides.
     pub(super) keys: Map<String, Value>,
 }
 
+/// All services that a configuration can name, in the order of the listing.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    rows: Vec<Row>,
+    /// Names whose rows have problems.
+    refused: Vec<String>,
+}
+
 /// All pre-built services, in the order of the listing.
 pub fn rows() -> &'static [Row] {
-    &ROWS
+    BUILT_IN_ROWS.rows()
 }
 
 /// The pre-built service of that name.
 pub fn row(name: &str) -> Option<&'static Row> {
-    rows().iter().find(|row| row.name == name)
+    BUILT_IN_ROWS.row(name)
 }
 
 /// The text is compiled in: a row that cannot be read is missing, and a test fails.
-static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| read(REGISTRY, &Report::default()));
+static BUILT_IN_ROWS: LazyLock<Catalog> = LazyLock::new(|| Catalog::read(REGISTRY, &Report::default()));
 
-pub(super) fn read(text: &str, report: &Report) -> Vec<Row> {
-    let Some(Value::Object(rows)) = tree::read(text, report) else { return Vec::new() };
-    rows.into_iter().filter_map(|(name, value)| read_row(name, value, report)).collect()
-}
+impl Catalog {
+    /// The pre-built services.
+    pub fn built_in() -> &'static Catalog {
+        &BUILT_IN_ROWS
+    }
 
-fn read_row(name: String, value: Value, report: &Report) -> Option<Row> {
-    let keys = Node::new(name.as_str(), &value, report).mapping()?;
-    let table = keys.required("table", "");
-    let reads = keys.required("reads", "");
-    let definition = service::definition(&name, &keys);
-    keys.finish();
-    let Value::Object(mut keys) = value else { return None };
-    keys.retain(|key, _| key != "table" && key != "reads");
-    Some(Row { name, table: table?, reads: reads?, definition: Arc::new(definition?), keys })
+    /// The pre-built services and those that a configuration's definitions file adds
+    /// (`globals.definitions`). Nothing else of the configuration is looked at.
+    ///
+    /// # Errors
+    /// All problems of the two files, as far as they concern services.
+    pub fn of_configuration(path: &Path) -> Result<Catalog, Problems> {
+        super::load::catalog(path)
+    }
+
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    pub fn row(&self, name: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.name == name)
+    }
+
+    /// Is the name defined, but not as it must be?
+    pub(super) fn is_refused(&self, name: &str) -> bool {
+        self.refused.iter().any(|refused| refused == name)
+    }
+
+    /// Reads the registry's text.
+    pub(super) fn read(text: &str, report: &Report) -> Catalog {
+        let mut catalog = Catalog { rows: Vec::new(), refused: Vec::new() };
+        catalog.add(text, BUILT_IN, report);
+        catalog
+    }
+
+    /// Adds the rows of a definitions file; its problems name it.
+    pub(super) fn add_file(&mut self, path: &Path, report: &Report) {
+        let name = path.display().to_string();
+        let own = Report::default();
+        match read_text(path) {
+            Ok(text) => self.add(&text, &name, &own),
+            Err(message) => own.error(Kind::Syntax, "", message, "globals.definitions names it"),
+        }
+        report.absorb(own, &name);
+    }
+
+    fn add(&mut self, text: &str, file: &str, report: &Report) {
+        let Some(tree) = tree::read(text, report) else { return };
+        let Some(rows) = Node::new("", &tree, report).mapping() else { return };
+        for (name, node) in rows.entries() {
+            if self.row(name).is_some() {
+                let message = format!("is defined in {BUILT_IN} and in {file}");
+                let advice = "give your service another name; to change a pre-built one, override its keys under \
+                              the input's services";
+                node.error(Kind::Invalid, message, advice);
+                continue;
+            }
+            match self.read_row(name, &node) {
+                Some(row) => self.rows.push(row),
+                None => self.refused.push(name.to_owned()),
+            }
+        }
+    }
+
+    fn read_row(&self, name: &str, node: &Node<'_>) -> Option<Row> {
+        let keys = node.mapping()?;
+        let template = keys.string("routing_template").unwrap_or_default();
+        let table = keys.string("table").unwrap_or(template);
+        let reads = keys.string("reads").unwrap_or_default();
+        let named = keys.string("named").unwrap_or_default();
+        let definition = service::definition(name, &keys, self);
+        keys.finish();
+        let mut keys = node.value.as_object()?.clone();
+        keys.retain(|key, _| !FOR_PEOPLE.contains(&key.as_str()));
+        Some(Row { name: name.to_owned(), table, reads, named, definition: Arc::new(definition?), keys })
+    }
 }

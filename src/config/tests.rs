@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::config::problem::Report;
+use crate::decode::Format;
 
 /// Dates are relative to this; certificates are made around it.
 fn now() -> SystemTime {
@@ -137,6 +138,22 @@ fn the_vendors_file_is_read_as_written() {
 }
 
 #[test]
+fn parquet_is_asked_for_by_processor_or_encoding() {
+    let format = |format: &str| {
+        let text = std::fs::read_to_string(testdata("valid/minimal.yaml")).unwrap();
+        let service = format!("custom_x: {{routing_template: my.app.a.b, {format}}}");
+        let text = text.replace("aws_sqs_vpc:", &service);
+        assert!(text.contains("custom_x"), "{text}");
+        let config = parse(&text, Path::new(""), &environment()).unwrap().config;
+        config.inputs[0].services[0].format.clone()
+    };
+    assert_eq!(format("file_format: {type: parquet_processor}"), Format::Parquet);
+    assert_eq!(format("encoding: parquet"), Format::Parquet);
+    let both = "encoding: parquet, file_format: {type: line_split_processor, config: {json: true}}";
+    assert_eq!(format(both), Format::Parquet);
+}
+
+#[test]
 fn do_not_send_keeps_the_messages() {
     let input = |extra: &str| {
         let text = std::fs::read_to_string(testdata("valid/minimal.yaml")).unwrap();
@@ -213,6 +230,18 @@ fn a_missing_file_is_a_problem_not_a_panic() {
 }
 
 #[test]
+fn a_ledger_is_required_unless_told_otherwise() {
+    let folder = certificates(-1, 300);
+    let valid = std::fs::read_to_string(testdata("valid/vendor.json")).unwrap();
+    let required =
+        |text: &str| parse(text, folder.path(), &environment()).unwrap().config.globals.state_required;
+    assert!(required(&valid));
+    assert!(!required(
+        &valid.replace(r#""type": "filesystem""#, r#""type": "filesystem", "required": false"#)
+    ));
+}
+
+#[test]
 fn paths_are_relative_to_the_files_folder() {
     let folder = certificates(-1, 300);
     let path = folder.path().join("config.json");
@@ -223,160 +252,143 @@ fn paths_are_relative_to_the_files_folder() {
     assert_eq!(files.chain.as_deref(), Some(folder.path().join("chain.crt").as_path()));
 }
 
-mod registry_rows {
+/// A configuration with the given credentials, in a file of the given mode; problems and key.
+fn with_credentials(credentials: &str, mode: u32) -> (Vec<String>, Option<AccessKey>) {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str, mode| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        path
+    };
+    for (name, text, mode) in [
+        ("secret", "never-shown/+\n", 0o600),
+        ("open", "never-shown-open", 0o644),
+        ("id", "AKIAFILE\n", 0o600),
+        ("empty", " \n", 0o600),
+        ("lines", "never-shown\nnever-shown", 0o600),
+    ] {
+        write(name, text, mode);
+    }
+    let text = std::fs::read_to_string(testdata("valid/minimal.yaml")).unwrap();
+    let text = text.replace("    id: 1\n", &format!("    id: 1\n    credentials: {credentials}\n"));
+    let file = write("config.yaml", &text, mode);
+    let value = |name: &str| (name == "SECRET").then(|| "never-shown-variable".to_owned());
+    let environment = Environment { variable: Box::new(value), ..environment() };
+    let (problems, config) = match load(&file, &environment) {
+        Ok(Loaded { mut config, warnings }) => (warnings, config.inputs.remove(0).credentials.key),
+        Err(Problems(problems)) => (problems, None),
+    };
+    let shown = problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert!(!shown.concat().contains("never-shown"), "{shown:?}");
+    (shown, config)
+}
+
+#[test]
+fn secrets_may_come_from_files_and_from_the_environment() {
+    let both = "{aws_access_key_id_file: id, aws_secret_access_key_file: secret}";
+    let (problems, key) = with_credentials(both, 0o644);
+    let key = key.unwrap();
+    assert_eq!(
+        (problems.concat(), key.id.as_str(), key.secret.as_str()),
+        (String::new(), "AKIAFILE", "never-shown/+")
+    );
+    let variable = "{aws_access_key_id: A, aws_secret_access_key: \"${SECRET}\"}";
+    let (problems, key) = with_credentials(variable, 0o644);
+    assert_eq!((problems.concat(), key.unwrap().secret.as_str()), (String::new(), "never-shown-variable"));
+    for (file, part) in
+        [("empty", "empty does not hold"), ("lines", "lines does not hold"), ("no", "cannot read")]
+    {
+        let (problems, key) =
+            with_credentials(&both.replace("file: secret", &format!("file: {file}")), 0o600);
+        assert!(key.is_none() && problems.len() == 1 && problems[0].contains(part), "{problems:?}");
+    }
+    let (problems, _) = with_credentials(&variable.replace("SECRET", "NOT_SET"), 0o600);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("aws_secret_access_key: the environment variable NOT_SET is not set"));
+}
+
+#[test]
+fn secrets_that_others_can_read_are_warned_about() {
+    let written = "{aws_access_key_id: A, aws_secret_access_key: never-shown}";
+    let (problems, _) = with_credentials(written, 0o640);
+    assert!(problems.len() == 1 && problems[0].starts_with("warning: "), "{problems:?}");
+    assert!(problems[0].contains("config.yaml can be read by other users"), "{problems:?}");
+    assert_eq!(with_credentials(written, 0o600).0, Vec::<String>::new());
+    let (problems, key) = with_credentials("{aws_access_key_id: A, aws_secret_access_key_file: open}", 0o644);
+    assert!(key.is_some() && problems.len() == 1, "{problems:?}");
+    assert!(problems[0].contains("aws_secret_access_key_file: ") && problems[0].contains("open can be read"));
+}
+
+mod definitions;
+mod registry_rows;
+
+/// `docs/custom_service.md` promises what its examples send.
+mod documented_examples {
     use super::*;
-    use crate::services::rules::Source;
+    use crate::decode::{Bounds, Decoder, Record, Scratch};
+    use crate::services::{Definition, Route, Verdict};
 
-    /// The tag of an object's records, with the given top-level values.
-    fn tag(service: &str, key: &str, record: &[(&str, &str)]) -> String {
-        let row = registry::row(service).unwrap();
-        let definition = &row.definition;
-        let file: Vec<_> = definition.file_fields.iter().map(|field| field.value(key)).collect();
-        let raw = |path: &[String]| record.iter().find(|(name, _)| *name == path[0]).map(|(_, v)| *v);
-        let values: Vec<_> =
-            definition.record_fields.iter().map(|f| raw(&f.path).and_then(|v| f.value(v))).collect();
-        let value = |source, index: usize| match source {
-            Source::File => file[index].as_deref(),
-            Source::Record => values[index].as_deref(),
-        };
-        let holds = |case: &&crate::services::Case| case.when.any(|r| r.holds(value(r.source, r.field)));
-        let template =
-            definition.cases.iter().find(holds).map_or(&definition.template, |case| &case.template);
-        let mut tag = String::new();
-        template.fill(&mut tag, value);
-        tag
-    }
-
-    #[test]
-    fn every_row_is_read_without_a_problem() {
-        let report = Report::default();
-        let rows = registry::read(crate::services::REGISTRY, &report);
-        assert_eq!(report.into_problems(), []);
-        let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
-        let expected = [
-            "aws_sqs_cloudtrail",
-            "aws_sqs_vpc",
-            "aws_sqs_s3_access",
-            "aws_sqs_waf",
-            "aws_sqs_fdr",
-            "aws_sqs_fdr_large",
-        ];
-        assert_eq!(names, expected);
-    }
-
-    #[test]
-    fn the_listed_table_is_that_of_the_templates() {
-        for row in registry::rows() {
-            let definition = &row.definition;
-            let listed: Vec<&str> = row.table.split(", ").collect();
-            for template in definition.cases.iter().map(|c| &c.template).chain([&definition.template]) {
-                let text = template.to_string();
-                let is_listed = |table: &str| match table.strip_suffix('*') {
-                    Some(prefix) => text.starts_with(prefix),
-                    None => text == table,
-                };
-                assert!(listed.iter().any(|table| is_listed(table)), "{}: {text}", row.name);
-            }
-        }
-    }
-
-    #[test]
-    fn every_row_can_be_overridden() {
-        for row in registry::rows() {
-            let report = Report::default();
-            let value = serde_json::json!({"encoding": "none", "object_keys": "^x"});
-            let node = node::Node::new("s", &value, &report);
-            let definition = service::read(&row.name, &node).unwrap();
-            assert_eq!(report.into_problems(), []);
-            assert!(definition.claims("xy") && !definition.claims("yx"));
-            assert_eq!(definition.template, row.definition.template);
-            assert_eq!(definition.format, row.definition.format);
-        }
-    }
-
-    /// A pre-built service with some of its keys overridden.
-    fn overridden(service: &str, keys: serde_json::Value) -> Definition {
-        let report = Report::default();
-        let definition = service::read(service, &node::Node::new("s", &keys, &report));
+    fn definition(name: &str) -> Definition {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/custom_service.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let (_, example) = page.split_once(&format!("```json\n\"{name}\": ")).unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        let (keys, report) = (serde_json::from_str(example).unwrap(), Report::default());
+        let definition =
+            service::read(name, &node::Node::new("s", &keys, &report), registry::Catalog::built_in());
         assert_eq!(report.into_problems(), []);
         Arc::unwrap_or_clone(definition.unwrap())
     }
 
-    #[test]
-    fn fields_are_overridden_one_by_one_and_a_template_with_its_cases() {
-        let keys = serde_json::json!({"record_field_mapping": {"more": {"keys": ["a", "b"]}}});
-        let trail = overridden("aws_sqs_cloudtrail", keys);
-        let names: Vec<&str> = trail.record_fields.iter().map(|field| field.name.as_str()).collect();
-        assert_eq!(names, ["event_category", "event_source", "more"]);
-        assert_eq!(trail.cases.len(), 1);
-        let keys = serde_json::json!({"routing_template": "my.app.[record-event_source]"});
-        assert!(overridden("aws_sqs_cloudtrail", keys).cases.is_empty());
+    /// Tags and bodies.
+    fn sent(definition: &Definition, key: &str, object: &[u8]) -> Vec<(String, String)> {
+        let mut route = Route::new(definition, key);
+        let mut sent = Vec::new();
+        let mut sink = |record: Record<'_>| {
+            if let Verdict::Send { tag, .. } = route.verdict(record) {
+                sent.push((tag.to_owned(), String::from_utf8(record.bytes.to_vec()).unwrap()));
+            }
+        };
+        let mut decoder = Decoder::new(definition.format.clone(), Bounds::default());
+        decoder.push(object, true, &mut Scratch::new(), &mut sink).unwrap();
+        sent
     }
 
     #[test]
-    fn a_rule_may_name_a_top_level_key_that_is_not_mapped() {
-        let rule = serde_json::json!({"source": "record", "key": "aid", "type": "match", "value": 7});
-        let fdr = overridden("aws_sqs_fdr", serde_json::json!({"line_filter_rules": [[rule]]}));
-        let rule = &fdr.drop_records.0[0][0];
-        assert_eq!((rule.source, rule.value.as_str()), (Source::Record, "7"));
-        assert_eq!(fdr.record_fields[rule.field].path, ["aid"]);
+    fn lines_by_folder() {
+        let firewall = definition("custom_firewall");
+        let allow = r#"{"action":"allow","severity":"info"}"#;
+        let debug = r#"{"action":"deny","severity":"debug"}"#;
+        let object = format!("{allow}\n{debug}\n");
+        let threat = "firewall/threat-log/2024/01/01/x.gz";
+        let expected = [("my.app.firewall.threat_log".to_owned(), allow.to_owned())];
+        assert_eq!(sent(&firewall, threat, object.as_bytes()), expected);
+        assert_eq!(sent(&firewall, "firewall/traffic/x", object.as_bytes()), []);
+        assert!(firewall.skips("firewall/test/x") && !firewall.claims("other/x"));
     }
 
     #[test]
-    fn cloudtrail_goes_by_event_source() {
-        let source = |text| tag("aws_sqs_cloudtrail", "k", &[("eventSource", text)]);
-        assert_eq!(source("s3.amazonaws.com"), "cloud.aws.cloudtrail.s3");
-        assert_eq!(source("resource-explorer-2.amazonaws.com"), "cloud.aws.cloudtrail.resource_explorer_2");
-        assert_eq!(tag("aws_sqs_cloudtrail", "k", &[]), "cloud.aws.cloudtrail.unknown");
-        let insight = [("eventCategory", "Insight"), ("eventSource", "x")];
-        assert_eq!(tag("aws_sqs_cloudtrail", "k", &insight), "cloud.aws.cloudtrail.insights");
-    }
-
-    #[test]
-    fn falcon_data_goes_by_folder() {
-        for service in ["aws_sqs_fdr", "aws_sqs_fdr_large"] {
-            let by_key = |key| tag(service, key, &[]);
-            assert_eq!(by_key("data/f0714ca5/part-00000.gz"), "edr.crowdstrike.cannon");
-            assert_eq!(by_key("t/fdrv2/aidmaster/u/part-00000.gz"), "edr.crowdstrike.insight.aidmaster");
-            assert_eq!(by_key("t/fdrv2/managedassets/u/part-0.gz"), "edr.crowdstrike.insight.managedassets");
-            assert_eq!(by_key("t/fdrv2/notmanaged/u/part-0.gz"), "edr.crowdstrike.insight.notmanaged");
-            assert_eq!(by_key("t/fdrv2/appinfo/u/part-0.gz"), "edr.crowdstrike.discover.appinfo");
-            assert_eq!(by_key("t/fdrv2/userinfo/u/part-0.gz"), "edr.crowdstrike.discover.userinfo");
-        }
-    }
-
-    #[test]
-    fn keys_belong_to_one_service() {
-        let keys = [
-            (
-                "aws_sqs_cloudtrail",
-                "AWSLogs/1/CloudTrail/us-east-1/2023/07/10/1_CloudTrail_us-east-1_x.json.gz",
-            ),
-            ("aws_sqs_cloudtrail", "p/AWSLogs/o-1/1/CloudTrail-Insight/us-east-1/2023/07/10/x.json.gz"),
-            ("aws_sqs_cloudtrail", "AWSLogs/1/CloudTrail-Digest/us-east-1/2023/07/10/x.json.gz"),
-            (
-                "aws_sqs_vpc",
-                "AWSLogs/1/vpcflowlogs/us-east-1/2023/07/10/1_vpcflowlogs_us-east-1_fl-1_x.log.gz",
-            ),
-            ("aws_sqs_vpc", "AWSLogs/aws-account-id=1/aws-service=vpcflowlogs/aws-region=us-east-1/x.log.gz"),
-            ("aws_sqs_s3_access", "logs/2023-07-10-12-05-33-0123456789ABCDEF"),
-            ("aws_sqs_s3_access", "2023-07-10-12-05-33-0123456789ABCDEF"),
-            ("aws_sqs_waf", "AWSLogs/1/WAFLogs/cloudfront/acl/2023/07/10/12/05/1_waflogs_x.log.gz"),
-            ("aws_sqs_waf", "2023/07/10/12/aws-waf-logs-main-1-2023-07-10-12-05-33-u.gz"),
-            ("aws_sqs_fdr", "data/f0714ca5-3689-448d-b5cc-582a6f7a56b1/part-00000.gz"),
-            ("aws_sqs_fdr", "t/fdrv2/aidmaster/u/part-00000.gz"),
-            ("aws_sqs_fdr", "batch=b/year=2023/platform=Win/part-00000.c000.txt.gz"),
+    fn a_smaller_shape() {
+        let object = br#"{"meta": {"page": 1},
+ "result": {"items": [
+   {"id": 1, "user": {"name": "ada", "mail": "a@example.com"}, "cost": 1.50},
+   {"id": 2, "user": {"name": "bob"}, "cost": 2}]}}"#;
+        let record = |tag: &str, body: &str| (tag.to_owned(), body.to_owned());
+        let expected = [
+            record("my.app.billing.ada", r#"{"id":1,"user":"ada","cost_usd":1.50}"#),
+            record("my.app.billing.bob", r#"{"id":2,"user":"bob","cost_usd":2}"#),
         ];
-        for (service, key) in keys {
-            let claiming: Vec<&str> = registry::rows()
-                .iter()
-                .filter(|row| row.name != "aws_sqs_fdr_large" && row.definition.claims(key))
-                .map(|row| row.name.as_str())
-                .collect();
-            assert_eq!(claiming, [service], "{key}");
-        }
-        let trail = &registry::row("aws_sqs_cloudtrail").unwrap().definition;
-        assert!(trail.skips(keys[2].1) && !trail.skips(keys[0].1));
+        assert_eq!(sent(&definition("custom_billing"), "k", object), expected);
+    }
+
+    #[test]
+    fn fields_of_a_text_file() {
+        let object = b"Datum;Ger\xe4t;Meldung\r\n2024-01-01;T\xfcre 1;\"ge\xf6ffnet; dann zu\"\r\n";
+        let body = r#"{"Datum":"2024-01-01","Gerät":"Türe 1","Meldung":"geöffnet; dann zu"}"#;
+        let expected = [("my.app.doors.events".to_owned(), body.to_owned())];
+        assert_eq!(sent(&definition("custom_doors"), "k", object), expected);
     }
 }
 

@@ -14,7 +14,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::load::{Context, read_file};
 use super::node::Mapping;
 use super::problem::Kind;
-use super::{Identity, TlsFiles};
+use super::{Identity, TlsFiles, permissions};
 use crate::limits;
 
 const ADVICE: &str = "download the domain's files from Devo: Administration, Credentials, X.509 certificates";
@@ -84,7 +84,7 @@ fn check_chain(config: &Mapping<'_>, chain: &Pem) {
 fn check_identity(config: &Mapping<'_>, cert: Pem, key: Pem, now: SystemTime) -> (Pem, Pem) {
     let certificates = certificates(config, "cert", &cert);
     let private_key = private_key(config, &key);
-    check_mode(config, &key);
+    permissions::warn_if_open(&key.path, &config.path_of("key"), config.report);
     if let Some(certificates) = certificates {
         check_dates(config, &certificates, now);
         if let Some(private_key) = private_key {
@@ -176,15 +176,5 @@ fn check_dates(config: &Mapping<'_>, certificates: &[CertificateDer<'_>], now: S
     } else if left.unsigned_abs() < limits::CERTIFICATE_EXPIRY_WARNING.as_secs() {
         let message = format!("expires in {} days: {until}", left / 86_400);
         config.report.warning(Kind::TlsFile, path, message, "make a new one in Devo in time");
-    }
-}
-
-fn check_mode(config: &Mapping<'_>, key: &Pem) {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = std::fs::metadata(&key.path).map_or(0, |metadata| metadata.permissions().mode());
-    if mode & 0o077 != 0 {
-        let message = format!("{} can be read by other users", key.path.display());
-        let advice = format!("chmod 600 {}", key.path.display());
-        config.report.warning(Kind::TlsFile, config.path_of("key"), message, advice);
     }
 }

@@ -122,7 +122,7 @@ impl Detector {
     fn enter(&mut self, array_of_objects: bool) -> Step {
         let State::Opened { bracket, .. } = self.state else { return Step::On(0) };
         let Ok(mut value) = Value::begin(bracket, 0) else { return Step::Decided(Shape::Lines) };
-        // One open bracket neither ends a value nor is a fault.
+        // One open bracket does not end a value.
         let _ = value.advance(&[bracket], 0);
         self.state = State::Inside { value, array_of_objects };
         Step::On(0)
@@ -133,12 +133,11 @@ impl Detector {
 fn follow(value: &mut Value, data: &[u8]) -> Followed {
     let line_end = memchr::memchr(b'\n', data);
     match value.advance(&data[..line_end.unwrap_or(data.len())], 0) {
-        Ok(Some(length)) => Followed::Ended(length),
-        Ok(None) if line_end.is_none() => Followed::Open,
+        Some(length) => Followed::Ended(length),
+        None if line_end.is_none() => Followed::Open,
         // No string of JSON goes over a line's end.
-        Ok(None) if value.in_string() => Followed::Decided(Shape::Lines),
-        Ok(None) => Followed::Decided(Shape::Json),
-        Err(_) => Followed::Decided(Shape::Lines),
+        None if value.in_string() => Followed::Decided(Shape::Lines),
+        None => Followed::Decided(Shape::Json),
     }
 }
 

@@ -30,6 +30,28 @@ pub enum Error {
     /// The text is not the JSON that its service promises.
     #[error("bad JSON at byte {offset}: {cause}")]
     BadJson { offset: u64, cause: &'static str },
+    /// A JSON document, counted from 1, is not what its service promises.
+    #[error("bad JSON in document {number}: {cause}")]
+    BadDocument { number: u64, cause: &'static str },
+    /// The header of an Imperva log file has a `key:`.
+    #[error(
+        "the body is encrypted (its header has a \"key:\" line): turn off encryption in the Imperva log settings"
+    )]
+    Encrypted,
+    /// Parquet that contradicts itself, or says what this version cannot read.
+    #[error("bad Parquet: {cause}")]
+    BadParquet { cause: String },
+    /// Parquet can only be read when all of it is there.
+    #[error("the Parquet object is larger than the {max} bytes that may be held of one: raise memory_limit")]
+    ObjectTooLarge { max: usize },
+    /// The pages of all columns that are read at a time.
+    #[error(
+        "the Parquet object's pages need more than the {max} bytes that may be held of one: raise memory_limit"
+    )]
+    PagesTooLarge { max: usize },
+    /// The cargo feature `parquet` is off.
+    #[error("the object is Parquet, and this binary was built without Parquet")]
+    WithoutParquet,
     /// The library could not set up (memory).
     #[error("{compression} decoder could not be set up: {cause}")]
     SetUp { compression: Compression, cause: String },

@@ -43,7 +43,7 @@ impl Lines {
                 *header_lines -= 1;
                 return;
             }
-            sink(Record { bytes, newlines: Newlines::Absent });
+            sink(Record::new(bytes, Newlines::Absent));
         })
     }
 }

@@ -5,24 +5,54 @@
 //!
 //! ```text
 //! bytes ──► inflate ──► split ──► records
-//!           gzip zlib   lines
-//!           zstd plain  json
+//!           gzip zlib   lines, csv
+//!           zstd plain  json, documents
+//!                       parquet
 //! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | [`format`] | the formats, as a service names them |
+//! | `inflate` | compression, told from the bytes |
+//! | `split` | the format's splitter, the byte order mark, Latin-1 |
+//! | `lines`, `csv`, `separated` + `pieces`, `incapsula` | text |
+//! | `json` | values one after another, found without a tree; `json::walk`: the inside of one |
+//! | `documents` | records that are made of JSON documents: envelopes, other shapes |
+//! | `magic`, `parquet` | Parquet, told from its first bytes |
 
 mod compression;
+mod csv;
 mod detect;
+mod documents;
 mod error;
+pub mod format;
+#[cfg(test)]
+mod forms;
+mod incapsula;
 mod inflate;
 mod json;
+mod latin1;
 mod lines;
+mod magic;
+#[cfg(not(feature = "parquet"))]
+#[path = "no_parquet.rs"]
+mod parquet;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod partial;
 mod payload;
+mod pieces;
+pub mod select;
+mod separated;
+mod simd;
 mod split;
 #[cfg(test)]
 mod tests;
+pub mod text_file;
 
 pub use compression::Compression;
 pub use error::Error;
+pub use format::{EventBody, Format, Shape};
 pub use inflate::Scratch;
 pub use payload::{Payload, Work};
 
@@ -30,24 +60,21 @@ use crate::limits::{EXPANSION_RATIO_MAX, RECORD_BYTES_MAX, SCRATCH_BYTES_MAX};
 use inflate::{Level, Push};
 use split::Split;
 
-/// What stands in an object once it is decompressed (`file_format` in the vendor's configuration).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Format {
-    /// LF-separated lines; the first `header_lines` non-empty ones are dropped.
-    Lines { header_lines: u32 },
-    /// JSON values one after another, with white space, commas, RS (RFC 7464) or nothing between
-    /// them. A top-level array stands for its elements. With a `path`, the records are what lies
-    /// under these keys: the elements of an array there, or the value itself (a `null` is none).
-    Json { path: Vec<String> },
-    /// The first bytes decide: JSON values, or lines (the vendor's `split_or_unseparated_processor`).
-    Detect,
-}
-
 /// One record, borrowed from the decoder's buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
     pub bytes: &'a [u8],
     pub newlines: Newlines,
+    /// The JSON in which rules and fields look for their values: the record itself, or what is known
+    /// about a text that came in an envelope.
+    pub context: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// A record that speaks for itself.
+    pub fn new(bytes: &'a [u8], newlines: Newlines) -> Record<'a> {
+        Record { bytes, newlines, context: bytes }
+    }
 }
 
 /// What a line feed inside a record's bytes means.
@@ -72,6 +99,9 @@ pub struct Bounds {
     /// Log bytes for one compressed byte, once an object has inflated to
     /// [`EXPANSION_FREE_BYTES`](crate::limits::EXPANSION_FREE_BYTES).
     pub expansion_ratio_max: u64,
+    /// Bytes of an object that can only be read when it is there as a whole (Parquet), and again of
+    /// its decompressed pages that are needed at a time.
+    pub held_bytes_max: usize,
 }
 
 impl Default for Bounds {
@@ -80,6 +110,7 @@ impl Default for Bounds {
             scratch_bytes_max: SCRATCH_BYTES_MAX,
             record_bytes_max: RECORD_BYTES_MAX,
             expansion_ratio_max: EXPANSION_RATIO_MAX,
+            held_bytes_max: SCRATCH_BYTES_MAX,
         }
     }
 }
@@ -104,7 +135,7 @@ impl Decoder {
         Decoder {
             bounds,
             outermost: Level::outermost(),
-            split: Split::new(format, bounds.record_bytes_max),
+            split: Split::new(format, bounds),
             compressed: 0,
             spent: false,
         }
@@ -135,12 +166,13 @@ impl Decoder {
         result
     }
 
-    /// Inflated bytes so far: log bytes.
+    /// Inflated bytes so far: log bytes. Of Parquet, the bytes of the records.
     pub fn expanded_bytes(&self) -> u64 {
         self.split.taken_bytes()
     }
 
-    /// JSON documents so far in which the format's path leads nowhere; they give no record.
+    /// JSON documents so far that give no record: the format's path leads nowhere in them, or they
+    /// are control messages.
     pub fn skipped_documents(&self) -> u64 {
         self.split.skipped_documents()
     }

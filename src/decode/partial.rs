@@ -34,6 +34,30 @@ impl Partial {
         Ok(answer)
     }
 
+    /// What has been held.
+    pub fn held(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The record ended in what has been held already, at `end`; nothing behind that is kept.
+    pub fn complete_at<R>(&mut self, end: usize, whole: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
+        if end > self.max {
+            return Err(Error::RecordTooLarge { max: self.max });
+        }
+        let answer = whole(&self.bytes[..end]);
+        self.bytes.clear();
+        Ok(answer)
+    }
+
+    /// As [`Partial::hold`]; the last `beside` bytes may turn out not to belong to the record.
+    pub fn hold_beside(&mut self, piece: &[u8], beside: usize) -> Result<(), Error> {
+        if self.bytes.len() + piece.len() > self.max.saturating_add(beside) {
+            return Err(Error::RecordTooLarge { max: self.max });
+        }
+        self.append(piece);
+        Ok(())
+    }
+
     /// Doubles like any `Vec`, but never beyond the largest record. `piece` has been checked.
     fn append(&mut self, piece: &[u8]) {
         let length = self.bytes.len() + piece.len();
@@ -47,7 +71,7 @@ impl Partial {
     /// Would a record that has come to the end of `piece` still be within the bound?
     #[inline]
     pub fn check(&self, piece: &[u8]) -> Result<(), Error> {
-        let fits = piece.len() <= self.max.saturating_sub(self.bytes.len());
+        let fits = self.bytes.len() + piece.len() <= self.max;
         if fits { Ok(()) } else { Err(Error::RecordTooLarge { max: self.max }) }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 use super::Decoder;
-use crate::ack::{Ack, Turn};
+use crate::ack::{Ack, Progress, Turn};
 use crate::budget::Permit;
 use crate::resolve::Source;
 use crate::services::Definition;
@@ -18,6 +18,7 @@ pub struct Work {
     pub input: usize,
     pub ack: Ack,
     pub decoder: Decoder,
+    pub progress: Progress,
     /// Its message's turn, where order matters (FIFO queues).
     pub turn: Option<Turn>,
 }

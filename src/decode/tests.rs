@@ -235,6 +235,13 @@ fn detected_formats() {
 }
 
 #[test]
+#[cfg(not(feature = "parquet"))]
+fn parquet_is_named_where_it_cannot_be_read() {
+    let decoded = decode(b"PAR1\x15\x04PAR1", &Format::Detect);
+    assert_eq!((decoded.records.len(), decoded.result), (0, Err(Error::WithoutParquet)));
+}
+
+#[test]
 fn a_spent_decoder_says_so() {
     let mut decoder = Decoder::new(LINES, Bounds::default());
     let mut scratch = Scratch::new();

@@ -15,11 +15,12 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Select, TryRecvError};
 
-use crate::ack::{Ack, Outcome};
+use crate::ack::{Ack, Outcome, Progress};
 use crate::aws::S3;
 use crate::budget::{Budget, Permit};
 use crate::config::MissingObject;
 use crate::decode::{Bounds, Decoder, Payload, Work};
+use crate::ledger::Ledger;
 use crate::limits::OBJECT_BYTES_MIN;
 use crate::resolve::{Source, Task};
 use crate::stop::Stop;
@@ -47,6 +48,10 @@ pub struct Settings {
 /// One input's side of it.
 pub struct InputSettings {
     pub s3: S3,
+    /// `id` of the input.
+    pub id: String,
+    /// What it has delivered before.
+    pub ledger: Ledger,
     pub missing_object: MissingObject,
     /// Of the input's buckets.
     pub health: Arc<Health>,
@@ -124,22 +129,21 @@ impl Fetcher {
             return;
         }
         let Task { source, service, input, share, turn } = task;
-        let work = Box::new(Work {
-            decoder: Decoder::new(service.format.clone(), self.settings.bounds),
-            source,
-            service,
-            input,
-            turn,
-            ack: Ack::open(move |outcome: Outcome| share.resolve(outcome)),
-        });
-        match &work.source {
+        let decoder = Decoder::new(service.format.clone(), self.settings.bounds);
+        let progress = Progress::default();
+        let work = |source, ack| Box::new(Work { source, service, input, ack, decoder, progress, turn });
+        match source {
             Source::S3(object) => {
-                let object = object.clone();
-                self.collect_object(work, &object);
+                let InputSettings { ledger, id, .. } = &self.settings.inputs[input];
+                // None: the object is in work, and its end answers for this message too.
+                let Some(entry) = ledger.claim(id, &object, share).map(Arc::new) else { return };
+                let settled = Arc::clone(&entry);
+                let ack = Ack::open(move |outcome| settled.settle(outcome));
+                self.collect_object(work(Source::S3(object.clone()), ack), &object, &entry);
             }
-            Source::Body { bytes, .. } => {
-                let bytes = bytes.clone();
-                self.hand_over_body(work, bytes);
+            Source::Body { message_id, bytes } => {
+                let ack = Ack::open(move |outcome: Outcome| share.resolve(outcome));
+                self.hand_over_body(work(Source::Body { message_id, bytes: Vec::new() }, ack), bytes);
             }
         }
     }

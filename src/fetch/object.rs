@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::Fetcher;
 use super::outage::Attempts;
 use super::parts::{Range, Target};
-use crate::ack::Outcome;
+use crate::ack::{Outcome, Progress};
 use crate::aws::{Error, Kind};
 use crate::budget::Permit;
 use crate::config::MissingObject;
 use crate::decode::{Payload, Work};
+use crate::ledger::{Entry, Known};
 use crate::limits::{OBJECT_BYTES_MIN, PART_BYTES};
 use crate::resolve::Object;
 
@@ -21,19 +22,35 @@ pub(super) struct Begun {
     /// From its first byte on.
     pub bytes: Vec<u8>,
     pub permit: Permit,
+    /// What of it is not to be sent again.
+    progress: Progress,
 }
 
-/// Why an object could not be begun.
+/// Why an object was not begun.
 enum Failure {
     Stopped,
+    /// There is no need to.
+    Delivered,
     Aws(Error),
 }
 
+/// Says what an object is, by its ETag and its size in bytes.
+type Identify<'a> = dyn Fn(&str, u64) -> Known + 'a;
+
 impl Fetcher {
-    pub(super) fn collect_object(&self, work: Box<Work>, object: &Object) {
-        match self.begin(object, work.input) {
-            Ok(begun) if begun.bytes.len() as u64 >= begun.total => self.hand_over(work, begun),
-            Ok(begun) => self.stream(work, begun),
+    pub(super) fn collect_object(&self, mut work: Box<Work>, object: &Object, entry: &Entry) {
+        if entry.is_delivered() {
+            self.settings.telemetry.fetch.known_unread.increment();
+            return self.skip_delivered(*work);
+        }
+        let reader = format!("{:?}", work.service.format);
+        match self.begin(object, work.input, &|etag, total| entry.identify(etag, total, &reader)) {
+            Ok(mut begun) => {
+                work.progress = std::mem::take(&mut begun.progress);
+                let whole = begun.bytes.len() as u64 >= begun.total;
+                if whole { self.hand_over(work, begun) } else { self.stream(work, begun) }
+            }
+            Err(Failure::Delivered) => self.skip_delivered(*work),
             // Dropping the work counts as not delivered.
             Err(Failure::Stopped) => (),
             Err(Failure::Aws(error)) => self.give_up(work, &error),
@@ -45,6 +62,15 @@ impl Fetcher {
         let Begun { bytes, mut permit, .. } = begun;
         permit.shrink_to(bytes.len().max(OBJECT_BYTES_MIN));
         (self.settings.decode)(Payload { work, chunk: bytes, last: true, permit, next: None });
+    }
+
+    fn skip_delivered(&self, work: Work) {
+        self.settings.telemetry.fetch.known.increment();
+        log::debug!("{}: was delivered before, nothing of it is sent again", work.source);
+        if let Some(turn) = &work.turn {
+            turn.finished();
+        }
+        work.ack.close(Outcome::Delivered);
     }
 
     pub(super) fn give_up(&self, work: Box<Work>, error: &Error) {
@@ -63,22 +89,22 @@ impl Fetcher {
     }
 
     /// Reads the first part, and the rest too if the whole may be held. Tries again where that may help.
-    fn begin(&self, object: &Object, input: usize) -> Result<Begun, Failure> {
+    fn begin(&self, object: &Object, input: usize, identify: &Identify<'_>) -> Result<Begun, Failure> {
         let health = &self.settings.inputs[input].health;
         let mut attempts = Attempts::new(health);
         loop {
-            match self.begin_once(object, input) {
+            match self.begin_once(object, input, identify) {
                 Err(Failure::Aws(error)) if attempts.wait(&error, &self.settings.stop) => (),
-                Ok(begun) => {
+                read @ (Ok(_) | Err(Failure::Delivered)) => {
                     health.works();
-                    return Ok(begun);
+                    return read;
                 }
                 failed => return failed,
             }
         }
     }
 
-    fn begin_once(&self, object: &Object, input: usize) -> Result<Begun, Failure> {
+    fn begin_once(&self, object: &Object, input: usize, identify: &Identify<'_>) -> Result<Begun, Failure> {
         let settings = &self.settings;
         let whole_max = settings.whole_object_bytes_max;
         let announced = object.size.map_or(PART_BYTES, |size| usize::try_from(size).unwrap_or(usize::MAX));
@@ -88,13 +114,16 @@ impl Fetcher {
         let mut bytes = Vec::new();
         let first = Range { start: 0, len: reserve.min(PART_BYTES) as u64 };
         let part = target.get(first, settings, &mut bytes).map_err(Failure::Aws)?;
+        let Known::Undelivered(progress) = identify(&part.etag, part.total) else {
+            return Err(Failure::Delivered);
+        };
         target.etag = part.etag;
         let target = Arc::new(target);
         let total = usize::try_from(part.total).unwrap_or(usize::MAX);
         if bytes.len() < total && total <= whole_max && permit.try_grow_to(total) {
             self.read_rest(&target, part.total, &mut bytes).map_err(Failure::Aws)?;
         }
-        Ok(Begun { target, total: part.total, bytes, permit })
+        Ok(Begun { target, total: part.total, bytes, permit, progress })
     }
 
     /// Reads what is missing, in parallel; the caller has the memory for it.

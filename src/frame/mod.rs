@@ -117,7 +117,7 @@ mod tests {
     fn frame(newlines: Newlines, body: &[u8]) -> Vec<u8> {
         let now: Timestamp = "2026-11-01T09:08:07.9Z".parse().unwrap();
         let mut frames = Frames::new("collector-1-h", now, 0);
-        frames.push("a.b", Record { bytes: body, newlines });
+        frames.push("a.b", Record::new(body, newlines));
         assert_eq!(frames.events, 1);
         frames.bytes
     }

@@ -11,12 +11,13 @@ use anyhow::Context;
 
 use crate::aws::{Client, Http, S3, Sqs};
 use crate::budget::Budget;
-use crate::config::{Config, Input};
+use crate::config::{Config, Globals, Input};
 use crate::decode::Bounds;
 use crate::fetch;
+use crate::ledger::{Ledger, OpenError};
 use crate::limits::{
-    DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, MemoryShares, OBJECTS_WAITING_PER_FETCHER, RECORD_BYTES_MAX,
-    STOP_CHECK_INTERVAL,
+    DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, DRAIN_WAIT_TIME, MemoryShares, OBJECTS_WAITING_PER_FETCHER,
+    OTHER_FILES, RECORD_BYTES_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::receive::{self, Receiver};
 use crate::send::{Outputs, Pool, PoolSettings};
@@ -32,6 +33,7 @@ pub struct Pipeline {
     buckets: Vec<Arc<Health>>,
     fetchers: Vec<JoinHandle<()>>,
     pool: Pool,
+    ledger: Ledger,
     http: Http,
     drain: bool,
     shutdown_timeout: Duration,
@@ -78,6 +80,7 @@ impl Pipeline {
             .map(|input| Arc::new(Health::new(format!("inputs.{}: objects", input.key))))
             .collect();
 
+        let ledger = open_ledger(globals, &telemetry)?;
         let pool_settings = PoolSettings {
             window_bytes: memory.window,
             telemetry: Arc::clone(&telemetry),
@@ -103,7 +106,7 @@ impl Pipeline {
                 .iter()
                 .zip(&clients)
                 .zip(&buckets)
-                .map(|((input, client), health)| fetch_side(input, client, health))
+                .map(|((input, client), health)| fetch_side(input, client, health, &ledger))
                 .collect(),
             budget: Budget::new(memory.compressed),
             whole_object_bytes_max: memory.whole_object,
@@ -141,6 +144,7 @@ impl Pipeline {
             buckets,
             fetchers,
             pool,
+            ledger,
             http,
             drain,
             shutdown_timeout,
@@ -198,6 +202,11 @@ impl Pipeline {
                 break;
             }
         }
+        if self.drain && self.abort.is_stopped() {
+            self.await_pollers();
+        }
+        // Before anybody else can have what goes back.
+        self.ledger.save();
         ending.undelivered = self.receivers.iter().map(Receiver::undelivered).sum();
         ending.given_back = self.receivers.into_iter().map(Receiver::finish).sum();
         if self.abort.is_stopped() {
@@ -211,8 +220,24 @@ impl Pipeline {
             let _ = fetcher.join();
         }
         self.pool.join();
+        self.ledger.close();
         ending
     }
+
+    /// A drain's receives are short: what is given back after them does not come to ourselves.
+    fn await_pollers(&self) {
+        let deadline = Instant::now() + 2 * DRAIN_WAIT_TIME;
+        while self.receivers.iter().any(Receiver::is_polling) && Instant::now() < deadline {
+            std::thread::sleep(STOP_CHECK_INTERVAL / 2);
+        }
+    }
+}
+
+/// Open files that a run may need at a time: a connection for every thread that has one, and some more
+/// for everything else.
+pub fn files_needed(config: &Config) -> u64 {
+    let senders: usize = config.outputs.iter().map(|output| output.senders).sum();
+    (threads_that_call(config) + senders + OTHER_FILES) as u64
 }
 
 fn threads_that_call(config: &Config) -> usize {
@@ -238,15 +263,32 @@ fn outputs_of(input: &Input, outputs: &Outputs) -> Outputs {
     if input.do_not_send { Outputs::none() } else { outputs.clone() }
 }
 
-fn fetch_side(input: &Input, client: &Client, health: &Arc<Health>) -> fetch::InputSettings {
-    let s3 = S3::new(client.clone());
-    fetch::InputSettings { s3, missing_object: input.missing_object, health: Arc::clone(health) }
+fn fetch_side(input: &Input, client: &Client, health: &Arc<Health>, ledger: &Ledger) -> fetch::InputSettings {
+    fetch::InputSettings {
+        s3: S3::new(client.clone()),
+        id: input.id.clone(),
+        // What was not sent must not be remembered as delivered.
+        ledger: if input.do_not_send { Ledger::none() } else { ledger.clone() },
+        missing_object: input.missing_object,
+        health: Arc::clone(health),
+    }
+}
+
+fn open_ledger(globals: &Globals, telemetry: &Arc<Telemetry>) -> Result<Ledger, OpenError> {
+    match Ledger::open(&globals.state_directory, telemetry) {
+        Err(error) if !globals.state_required => {
+            log::error!("{error}. Going on without a ledger, as `persistence.required: false` says");
+            Ok(Ledger::none())
+        }
+        opened => opened,
+    }
 }
 
 fn bounds(memory: &MemoryShares) -> Bounds {
     Bounds {
         scratch_bytes_max: memory.scratch,
         record_bytes_max: RECORD_BYTES_MAX.min(memory.scratch),
+        held_bytes_max: memory.scratch,
         ..Bounds::default()
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::ack::{Outcome, Turn};
+use crate::ack::{Ack, Outcome, Turn};
 use crate::decode::{Error, Payload, Record, Scratch, Work};
 use crate::frame::Frames;
 use crate::limits::BATCH_BYTES;
@@ -45,6 +45,7 @@ impl Worker {
                 Some(next) => drop(next.send(work)),
                 None => {
                     self.telemetry.decode.objects.increment();
+                    work.progress.complete();
                     if let Some(turn) = &work.turn {
                         turn.finished();
                     }
@@ -61,25 +62,31 @@ impl Worker {
     }
 
     fn decode(&self, work: &mut Work, chunk: &[u8], last: bool) -> Result<(), Error> {
-        let Work { source, service, input, ack, decoder, turn } = work;
+        let Work { source, service, input, ack, decoder, turn, progress } = work;
         let lane = turn.as_ref().map(Turn::lane);
         let mut route = Route::new(service, source.key());
         let outputs = &self.outputs[*input];
         let (counts, waits) = (&self.telemetry.decode, &self.telemetry.waits);
-        let expanded_before = decoder.expanded_bytes();
+        let (expanded_before, skipped_before) = (decoder.expanded_bytes(), decoder.skipped_documents());
         let mut frames = self.frames(chunk.len());
+        let held_back_before = progress.held_back();
         let mut sink = |record: Record<'_>| {
+            if !progress.admit_next() {
+                return;
+            }
             frame(&mut route, record, &mut frames, counts);
             if frames.len() >= BATCH_BYTES {
                 let full = std::mem::replace(&mut frames, self.frames(BATCH_BYTES));
-                waits.work_senders.time(|| outputs.send(full, ack, lane));
+                waits.work_senders.time(|| send(full, outputs, lane, progress.batch(ack)));
             }
         };
         let result = SCRATCH.with(|scratch| decoder.push(chunk, last, &mut scratch.borrow_mut(), &mut sink));
         if !frames.is_empty() {
-            waits.work_senders.time(|| outputs.send(frames, ack, lane));
+            waits.work_senders.time(|| send(frames, outputs, lane, progress.batch(ack)));
         }
+        counts.resumed.add(progress.held_back() - held_back_before);
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);
+        counts.recordless.add(decoder.skipped_documents() - skipped_before);
         result
     }
 
@@ -100,8 +107,13 @@ impl Worker {
     }
 }
 
+fn send(frames: Frames, outputs: &Outputs, lane: Option<u64>, batch: Ack) {
+    outputs.send(frames, &batch, lane);
+    batch.close(Outcome::Delivered);
+}
+
 fn frame(route: &mut Route<'_>, record: Record<'_>, frames: &mut Frames, counts: &Decode) {
-    match route.verdict(record.bytes) {
+    match route.verdict(record) {
         Verdict::Drop => counts.filtered.increment(),
         Verdict::Send { tag, missing_field } => {
             if missing_field {

@@ -12,7 +12,7 @@ mod poller;
 mod settler;
 mod turns;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -74,6 +74,8 @@ struct Shared {
     drain: Mutex<Drain>,
     /// When the queue's depth is to be looked at again.
     next_depth: Mutex<Instant>,
+    /// Pollers that still receive.
+    polling: AtomicUsize,
     /// Everything has ended; the remaining threads may end too.
     finished: AtomicBool,
 }
@@ -100,6 +102,7 @@ impl Receiver {
             turns: Turns::new(),
             drain: Mutex::new(Drain::default()),
             next_depth: Mutex::new(Instant::now() + DEPTH_INTERVAL),
+            polling: AtomicUsize::new(input.receivers),
             finished: AtomicBool::new(false),
             settings,
         });
@@ -115,7 +118,11 @@ impl Receiver {
         if shared.settings.input.queue_url.ends_with(FIFO_SUFFIX) {
             others.push(spawn("turns", Box::new(turns::run))?);
         }
-        let poller = || spawn("receive", Box::new(poller::run));
+        let poll = |shared: &Shared| {
+            poller::run(shared);
+            shared.polling.fetch_sub(1, Ordering::Release);
+        };
+        let poller = || spawn("receive", Box::new(poll));
         let pollers = (0..shared.settings.input.receivers).map(|_| poller()).collect::<Result<_, _>>()?;
         Ok(Receiver { shared, pollers, others })
     }
@@ -123,6 +130,11 @@ impl Receiver {
     /// No more messages will come, and none is in work.
     pub fn is_finished(&self) -> bool {
         self.pollers.iter().all(JoinHandle::is_finished) && self.shared.leases().is_empty()
+    }
+
+    /// A receive may still be under way: what is given back now might come to ourselves.
+    pub fn is_polling(&self) -> bool {
+        self.shared.is_polling()
     }
 
     /// What is wrong with the queue, if something is.
@@ -155,6 +167,10 @@ impl Shared {
 
     fn drain(&self) -> MutexGuard<'_, Drain> {
         self.drain.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn is_polling(&self) -> bool {
+        self.polling.load(Ordering::Acquire) > 0
     }
 
     fn is_finished(&self) -> bool {
@@ -205,6 +221,10 @@ impl Shared {
             Ok(attributes) => attributes,
             Err(error) => {
                 log::debug!("inputs.{}: {error}", self.settings.input.key);
+                // Messages may be in flight that nothing else shows: ask again.
+                if error.is_temporary() {
+                    return false;
+                }
                 // Without the permission only the empty receives can tell.
                 Attributes::default()
             }

@@ -114,7 +114,7 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: String, ways: &Ways<'
     if settings.input.direct_mode {
         let service = &settings.input.services[0];
         let source = Source::Body { message_id: message_id.to_owned(), bytes: body.into_bytes() };
-        send(shared, source, service, ways);
+        send(shared, source, &service.of_object(""), ways);
         return Outcome::Delivered;
     }
     match resolve(&body) {
@@ -158,7 +158,8 @@ fn put_object(shared: &Shared, message_id: &str, object: Object, ways: &Ways<'_>
         return Outcome::Delivered;
     }
     settings.telemetry.receive.objects.increment();
-    send(shared, Source::S3(object), service, ways);
+    let service = service.of_object(&object.key);
+    send(shared, Source::S3(object), &service, ways);
     Outcome::Delivered
 }
 

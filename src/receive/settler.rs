@@ -19,14 +19,24 @@ const DELETE_BACKOFF_MAX: Duration = Duration::from_secs(10);
 
 pub fn run(shared: &Shared, ended: &Receiver<Settled>) {
     let mut delivered: Vec<LeaseId> = Vec::new();
+    let mut held_back: Vec<(LeaseId, Outcome)> = Vec::new();
     let mut backoff = Backoff::new(RECEIVE_BACKOFF_FIRST, DELETE_BACKOFF_MAX);
     loop {
+        if !shared.is_polling() {
+            held_back.drain(..).for_each(|(lease, outcome)| end_undeleted(shared, lease, outcome));
+        }
         match ended.recv_timeout(SETTLE_GATHER_TIME) {
             Ok(Settled { lease, outcome: Outcome::Delivered }) if shared.settings.input.ack_messages => {
                 delivered.push(lease);
                 if delivered.len() < SQS_BATCH {
                     continue;
                 }
+            }
+            // Given back at once, it would come to a receive of our own that is still under way, and use
+            // up one of the receives that the queue's redrive policy allows.
+            Ok(Settled { lease, outcome }) if shared.settings.stop.is_stopped() && shared.is_polling() => {
+                held_back.push((lease, outcome));
+                continue;
             }
             Ok(Settled { lease, outcome }) => {
                 end_undeleted(shared, lease, outcome);

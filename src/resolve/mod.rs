@@ -23,6 +23,10 @@ pub struct Object {
     /// Bytes as the message says: a hint only, it may be missing or wrong.
     pub size: Option<u64>,
     pub version_id: Option<String>,
+    /// What S3 said that it stored, without quotes.
+    pub etag: Option<String>,
+    /// CrowdStrike's own sum of the file's content.
+    pub checksum: Option<String>,
 }
 
 impl Object {

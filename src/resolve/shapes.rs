@@ -62,6 +62,8 @@ fn s3_event(value: &BorrowedValue) -> Result<Announcement> {
             region: record.get_str("awsRegion").filter(|r| !r.is_empty()).map(str::to_owned),
             size: object.get_u64("size"),
             version_id: text(object, "versionId"),
+            etag: text(object, "eTag"),
+            checksum: None,
         });
     }
     Ok(found)
@@ -95,6 +97,8 @@ fn event_bridge(value: &BorrowedValue) -> Result<Announcement> {
                 region,
                 size: object.get_u64("size"),
                 version_id: text(object, "version-id"),
+                etag: text(object, "etag"),
+                checksum: None,
             }
         }
         Some("AWS API Call via CloudTrail") if from_s3 && is_write(detail) => {
@@ -105,6 +109,8 @@ fn event_bridge(value: &BorrowedValue) -> Result<Announcement> {
                 region,
                 size: None,
                 version_id: None,
+                etag: None,
+                checksum: None,
             }
         }
         _ => return Ok(ignored()),
@@ -130,6 +136,8 @@ fn crowdstrike(value: &BorrowedValue) -> Result<Announcement> {
             region: None,
             size: file.get_u64("size").filter(|size| *size > 0),
             version_id: None,
+            etag: None,
+            checksum: text(file, "checksum"),
         });
     }
     Ok(found)
@@ -150,6 +158,8 @@ fn delivery_notice(value: &BorrowedValue) -> Result<Announcement> {
         region: None,
         size: None,
         version_id: None,
+        etag: None,
+        checksum: None,
     };
     Ok(Announcement { objects: keys.iter().map(object).collect(), ignored: 0 })
 }

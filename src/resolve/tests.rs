@@ -3,7 +3,15 @@ use proptest::prelude::*;
 use super::*;
 
 fn object(bucket: &str, key: &str) -> Object {
-    Object { bucket: bucket.into(), key: key.into(), region: None, size: None, version_id: None }
+    Object {
+        bucket: bucket.into(),
+        key: key.into(),
+        region: None,
+        size: None,
+        version_id: None,
+        etag: None,
+        checksum: None,
+    }
 }
 
 fn keys(body: &str) -> Vec<String> {
@@ -13,7 +21,7 @@ fn keys(body: &str) -> Vec<String> {
 fn s3_event(event_name: &str, key: &str) -> String {
     format!(
         r#"{{"Records":[{{"eventSource":"aws:s3","awsRegion":"eu-west-1","eventName":"{event_name}",
-        "s3":{{"bucket":{{"name":"b"}},"object":{{"key":"{key}","size":7,"versionId":"v1"}}}}}}]}}"#
+        "s3":{{"bucket":{{"name":"b"}},"object":{{"key":"{key}","size":7,"eTag":"e1","versionId":"v1"}}}}}}]}}"#
     )
 }
 
@@ -30,6 +38,7 @@ fn an_s3_event() {
         region: Some("eu-west-1".into()),
         size: Some(7),
         version_id: Some("v1".into()),
+        etag: Some("e1".into()),
         ..object("b", "k.gz")
     };
     let found = resolve(&s3_event("ObjectCreated:Put", "k.gz")).unwrap();
@@ -99,11 +108,12 @@ fn envelopes_without_end_are_refused() {
 #[test]
 fn event_bridge_keys_are_not_encoded() {
     let body = r#"{"version":"0","detail-type":"Object Created","source":"aws.s3","region":"us-east-2",
-        "detail":{"bucket":{"name":"b"},"object":{"key":"a+b%20c","size":100,"version-id":"v"}}}"#;
+        "detail":{"bucket":{"name":"b"},"object":{"key":"a+b%20c","size":100,"etag":"e","version-id":"v"}}}"#;
     let expected = Object {
         region: Some("us-east-2".into()),
         size: Some(100),
         version_id: Some("v".into()),
+        etag: Some("e".into()),
         ..object("b", "a+b%20c")
     };
     assert_eq!(resolve(body).unwrap().objects, [expected]);
@@ -137,7 +147,11 @@ fn a_crowdstrike_message_names_many_files() {
     let body = r#"{"cid":"c","timestamp":1,"fileCount":2,"totalSize":9,"bucket":"cs-prod-s3alias","pathPrefix":"data/x",
         "files":[{"path":"data/x/part-00000.gz","size":9,"checksum":"aa"},{"path":"data/x/a+b%20.gz","size":0}]}"#;
     let expected = [
-        Object { size: Some(9), ..object("cs-prod-s3alias", "data/x/part-00000.gz") },
+        Object {
+            size: Some(9),
+            checksum: Some("aa".into()),
+            ..object("cs-prod-s3alias", "data/x/part-00000.gz")
+        },
         object("cs-prod-s3alias", "data/x/a+b%20.gz"),
     ];
     assert_eq!(resolve(body).unwrap().objects, expected);

@@ -14,6 +14,7 @@ use super::error::Error;
 use super::outq;
 use crate::limits::{
     SEND_CLOSE_TIMEOUT, SEND_CONNECT_TIMEOUT, SEND_STALL_TIMEOUT, SEND_VERDICT_TIMEOUT, SEND_WAIT_SLICE,
+    SETTLE_TIME, SETTLE_TIME_SLOW,
 };
 use crate::stop::Stop;
 
@@ -42,6 +43,8 @@ pub struct Connection {
     written: u64,
     /// Time spent waiting for room in the socket.
     waited: Duration,
+    /// When a write last had to wait for the peer.
+    last_wait: Option<Instant>,
 }
 
 impl Connection {
@@ -53,7 +56,8 @@ impl Connection {
         let name = peer.to_string();
         let socket = connect(peer, &name)?;
         tune(&socket).map_err(|source| Error::Connect { peer: name.clone(), source })?;
-        let mut connection = Connection { peer: name, socket, tls: None, written: 0, waited: Duration::ZERO };
+        let mut connection =
+            Connection { peer: name, socket, tls: None, written: 0, waited: Duration::ZERO, last_wait: None };
         if let Some(config) = &peer.tls {
             connection.shake_hands(config, &peer.address)?;
         }
@@ -104,6 +108,14 @@ impl Connection {
     /// How long writes have waited for room in the socket since this was last asked.
     pub fn take_waited(&mut self) -> Duration {
         std::mem::take(&mut self.waited)
+    }
+
+    /// How long the connection must outlive an acknowledgement for it to be believed.
+    pub fn settle_time(&self, now: Instant) -> Duration {
+        match self.last_wait {
+            Some(wait) if now.saturating_duration_since(wait) < SETTLE_TIME_SLOW => SETTLE_TIME_SLOW,
+            _ => SETTLE_TIME,
+        }
     }
 
     /// Offset below which the peer's TCP has acknowledged everything.
@@ -229,7 +241,7 @@ impl Connection {
     /// After a write that did not go: waits until it may, watching what the peer says meanwhile.
     fn await_writable(&mut self, error: io::Error, deadline: Instant, abort: &Stop) -> Result<(), Error> {
         match error.kind() {
-            ErrorKind::WouldBlock => (),
+            ErrorKind::WouldBlock => self.last_wait = Some(Instant::now()),
             ErrorKind::Interrupted => return Ok(()),
             _ => return Err(self.broken(error)),
         }

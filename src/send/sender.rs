@@ -201,7 +201,7 @@ impl Sender {
             return Ok(confirmed);
         }
         window.acknowledge(connection.acknowledged()?, now);
-        while let Some(batch) = window.pop_settled(now) {
+        while let Some(batch) = window.pop_settled(now, connection.settle_time(now)) {
             let telemetry = &self.settings.telemetry.send;
             telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
             telemetry.events.add(batch.events.into());

@@ -5,13 +5,15 @@
 //! The peer's TCP acknowledges bytes when its kernel has them; the peer's program may still die with
 //! them unread. So an acknowledged batch is believed only when it has *settled*: either
 //! [`SETTLE_BYTES`] more have been acknowledged after it (more than a receive buffer holds, so that
-//! the program must have read it), or the connection has outlived it by [`SETTLE_TIME`].
+//! the program must have read it), or the connection has outlived it by [`SETTLE_TIME`], longer if the peer is slow.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::frame::Batch;
-use crate::limits::{SETTLE_BYTES, SETTLE_TIME};
+use crate::limits::SETTLE_BYTES;
+#[cfg(any(doc, test))]
+use crate::limits::SETTLE_TIME;
 
 /// The batches written to one connection and not yet believed, oldest first.
 #[derive(Debug, Default)]
@@ -58,10 +60,11 @@ impl Window {
         }
     }
 
-    /// Takes the oldest batch if it has settled.
-    pub fn pop_settled(&mut self, now: Instant) -> Option<Batch> {
+    /// Takes the oldest batch if it has settled; `settle_time` is [`SETTLE_TIME`], or
+    /// [`SETTLE_TIME_SLOW`](crate::limits::SETTLE_TIME_SLOW) if the peer is slow.
+    pub fn pop_settled(&mut self, now: Instant, settle_time: Duration) -> Option<Batch> {
         let oldest = self.sent.front()?;
-        let outlived = now.saturating_duration_since(oldest.acknowledged_at?) >= SETTLE_TIME;
+        let outlived = now.saturating_duration_since(oldest.acknowledged_at?) >= settle_time;
         if outlived || self.acknowledged >= oldest.end + SETTLE_BYTES as u64 { self.pop() } else { None }
     }
 
@@ -92,7 +95,6 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use proptest::prelude::*;
 
@@ -111,11 +113,15 @@ mod tests {
         let (mut window, start) = (Window::default(), Instant::now());
         window.push(batch(10), 15, start);
         window.acknowledge(14, start);
-        assert!(window.pop_settled(start + SETTLE_TIME * 9).is_none(), "one byte is missing");
+        assert!(window.pop_settled(start + SETTLE_TIME * 9, SETTLE_TIME).is_none(), "one byte is missing");
         let acknowledged_at = start + Duration::from_secs(5);
         window.acknowledge(15, acknowledged_at);
-        assert!(window.pop_settled(acknowledged_at + SETTLE_TIME - Duration::from_nanos(1)).is_none());
-        assert!(window.pop_settled(acknowledged_at + SETTLE_TIME).is_some());
+        assert!(
+            window
+                .pop_settled(acknowledged_at + SETTLE_TIME - Duration::from_nanos(1), SETTLE_TIME)
+                .is_none()
+        );
+        assert!(window.pop_settled(acknowledged_at + SETTLE_TIME, SETTLE_TIME).is_some());
         assert!(window.is_empty());
         assert_eq!(window.bytes(), 0);
     }
@@ -127,10 +133,10 @@ mod tests {
         window.push(batch(10), 10, now);
         window.push(batch(10), 10 + margin, now);
         window.acknowledge(9 + margin, now);
-        assert!(window.pop_settled(now).is_none());
+        assert!(window.pop_settled(now, SETTLE_TIME).is_none());
         window.acknowledge(10 + margin, now);
-        assert!(window.pop_settled(now).is_some());
-        assert!(window.pop_settled(now).is_none());
+        assert!(window.pop_settled(now, SETTLE_TIME).is_some());
+        assert!(window.pop_settled(now, SETTLE_TIME).is_none());
     }
 
     #[test]
@@ -164,7 +170,7 @@ mod tests {
                     }
                     _ => now += Duration::from_micros(amount as u64),
                 }
-                while window.pop_settled(now).is_some() {
+                while window.pop_settled(now, SETTLE_TIME).is_some() {
                     let (end, at) = open.pop_front().unwrap();
                     let at = at.expect("acknowledged before it settles");
                     prop_assert!(now - at >= SETTLE_TIME || acknowledged >= end + SETTLE_BYTES as u64);

@@ -1,9 +1,12 @@
 //! What a service is once its row, or the user's file, has been read: valid by construction.
 
+use std::sync::Arc;
+
 use regex::Regex;
 
+use super::field::Field;
 use super::rules::{FileRule, LineRule, Rules, Source};
-use super::template::{Field, Template};
+use super::template::Template;
 use crate::decode::Format;
 
 /// A service, pre-built or the user's own.
@@ -18,7 +21,7 @@ pub struct Definition {
     pub skip_objects: Rules<FileRule>,
     /// Values taken from the object's key (`file_field_definitions`).
     pub file_fields: Vec<Field>,
-    /// Values taken from a JSON record (`record_field_mapping`).
+    /// Values taken from a record or what stood around it (`record_field_mapping`).
     pub record_fields: Vec<Field>,
     /// Records that are not sent (`line_filter_rules`).
     pub drop_records: Rules<LineRule>,
@@ -28,6 +31,8 @@ pub struct Definition {
     pub cases: Vec<Case>,
     /// The Devo tag (`routing_template`).
     pub template: Template,
+    /// Services that go first (`delegates`): an object that one of them claims is that service's own.
+    pub delegates: Vec<Arc<Definition>>,
 }
 
 /// A template of its own for some of a service's records.
@@ -40,7 +45,17 @@ pub struct Case {
 impl Definition {
     /// Is the object acknowledged without a GET?
     pub fn skips(&self, key: &str) -> bool {
-        self.skip_objects.any(|rule| rule.holds(key))
+        let skips = |definition: &Definition| definition.skip_objects.any(|rule| rule.holds(key));
+        skips(self) || self.delegate(key).is_some_and(|delegate| skips(delegate))
+    }
+
+    /// The definition that says how the object is read and where it goes: its own, or a delegate's.
+    pub fn of_object(self: &Arc<Self>, key: &str) -> Arc<Definition> {
+        Arc::clone(self.delegate(key).unwrap_or(self))
+    }
+
+    fn delegate(&self, key: &str) -> Option<&Arc<Definition>> {
+        self.delegates.iter().find(|delegate| delegate.claims(key))
     }
 
     /// Has each record to be looked at before its way is known?
@@ -56,6 +71,6 @@ impl Definition {
 
     /// May an object with this key be of this service? Used only where services share a queue.
     pub fn claims(&self, key: &str) -> bool {
-        self.object_keys.as_ref().is_none_or(|pattern| pattern.is_match(key))
+        self.object_keys.as_ref().is_none_or(|pattern| pattern.is_match(key)) || self.delegate(key).is_some()
     }
 }

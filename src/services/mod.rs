@@ -3,6 +3,7 @@
 //! Pure.
 
 pub mod definition;
+pub mod field;
 pub mod route;
 pub mod rules;
 pub mod template;

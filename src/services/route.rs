@@ -2,12 +2,15 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::ops::Range;
 
-use sonic_rs::JsonValueTrait;
+use memchr::memmem::Finder;
 
 use super::definition::Definition;
-use super::rules::{LineRule, Rules, Source};
-use super::template::{Field, Template};
+use super::field::{Field, Place};
+use super::rules::{ESCAPE, LineRule, Rules, Source};
+use super::template::Template;
+use crate::decode::{Newlines, Record};
 
 /// A definition applied to one object: what depends on the object's key alone is decided already.
 #[derive(Debug)]
@@ -29,19 +32,22 @@ pub enum Verdict<'r> {
     Send { tag: &'r str, missing_field: bool },
 }
 
+/// What stands for a record where none is looked at.
+const NOTHING: Record<'_> = Record { bytes: b"", newlines: Newlines::Absent, context: b"" };
+
 impl<'d> Route<'d> {
     pub fn new(definition: &'d Definition, key: &str) -> Route<'d> {
         let values = Values::of_object(definition, key);
         let mut route = Route { definition, values, fixed: false, tag: String::new(), missing_field: false };
         if !definition.reads_records() {
-            route.fill_tag(b"");
+            route.fill_tag(NOTHING);
             route.fixed = true;
         }
         route
     }
 
     /// Decides about one record.
-    pub fn verdict(&mut self, record: &[u8]) -> Verdict<'_> {
+    pub fn verdict(&mut self, record: Record<'_>) -> Verdict<'_> {
         if !self.fixed {
             self.values.next_record();
             if self.values.any(&self.definition.drop_records, record) {
@@ -57,7 +63,7 @@ impl<'d> Route<'d> {
         Verdict::Send { tag: &self.tag, missing_field: self.missing_field }
     }
 
-    fn fill_tag(&mut self, record: &[u8]) {
+    fn fill_tag(&mut self, record: Record<'_>) {
         let values = &self.values;
         let template = values.template(self.definition, record);
         self.tag.clear();
@@ -73,71 +79,118 @@ struct Values<'d> {
     /// By the index of `definition.file_fields`.
     of_file: Vec<Option<String>>,
     /// By the index of `definition.record_fields`; filled when first asked for.
-    of_record: Vec<OnceCell<Option<String>>>,
+    of_record: Vec<OnceCell<Found>>,
+    escape: Finder<'static>,
+    /// Records are searched for a rule's value before its field is looked for.
+    searches: bool,
 }
+
+/// What a field is in the record at hand.
+#[derive(Debug)]
+enum Found {
+    Nothing,
+    /// A part of the record, so that nothing is allocated.
+    Part(Range<usize>),
+    Text(String),
+}
+
+/// With more conditions than this, finding the field once is cheaper than a search for each.
+const SEARCHES_MAX: usize = 4;
 
 impl<'d> Values<'d> {
     fn of_object(definition: &'d Definition, key: &str) -> Self {
+        let value = |field: &Field| field.of_key(key).map(Cow::into_owned);
+        let rules = definition.cases.iter().map(|case| &case.when).chain([&definition.drop_records]);
+        let conditions = rules.flat_map(|rules| rules.0.iter().flatten());
         Values {
             record_fields: &definition.record_fields,
-            of_file: definition.file_fields.iter().map(|field| field.value(key)).collect(),
-            of_record: vec![OnceCell::new(); definition.record_fields.len()],
+            of_file: definition.file_fields.iter().map(value).collect(),
+            of_record: definition.record_fields.iter().map(|_| OnceCell::new()).collect(),
+            escape: Finder::new(ESCAPE),
+            searches: conditions.filter(|rule| rule.source == Source::Record).count() <= SEARCHES_MAX,
         }
     }
 
     fn next_record(&mut self) {
-        self.of_record.fill(OnceCell::new());
+        self.of_record.iter_mut().for_each(|cell| drop(cell.take()));
     }
 
-    fn value(&self, source: Source, index: usize, record: &[u8]) -> Option<&str> {
+    fn value<'v>(&'v self, source: Source, index: usize, record: Record<'v>) -> Option<&'v str> {
         match source {
             Source::File => self.of_file[index].as_deref(),
-            Source::Record => self.of_record[index]
-                .get_or_init(|| record_value(&self.record_fields[index], record))
-                .as_deref(),
+            Source::Record => {
+                let field = &self.record_fields[index];
+                match self.of_record[index].get_or_init(|| find(field, record)) {
+                    Found::Nothing => None,
+                    Found::Part(part) => std::str::from_utf8(field.text_of(record).get(part.clone())?).ok(),
+                    Found::Text(text) => Some(text),
+                }
+            }
         }
     }
 
-    fn any(&self, rules: &Rules<LineRule>, record: &[u8]) -> bool {
-        rules.any(|rule| rule.holds(self.value(rule.source, rule.field, record)))
+    fn any(&self, rules: &Rules<LineRule>, record: Record<'_>) -> bool {
+        rules.any(|rule| match self.is_absent(rule, record) {
+            true => rule.negated,
+            false => rule.holds(self.value(rule.source, rule.field, record)),
+        })
     }
 
-    fn template(&self, definition: &'d Definition, record: &[u8]) -> &'d Template {
+    /// Can it be told without looking for the field that its value is another?
+    fn is_absent(&self, rule: &LineRule, record: Record<'_>) -> bool {
+        if !self.searches || rule.source != Source::Record || self.of_record[rule.field].get().is_some() {
+            return false;
+        }
+        let field = &self.record_fields[rule.field];
+        // Another place may spell a value in a way of its own.
+        matches!(field.place, Place::Json(_))
+            && field.operations.is_empty()
+            && rule.is_absent(record.context, &self.escape)
+    }
+
+    fn template(&self, definition: &'d Definition, record: Record<'_>) -> &'d Template {
         let case = definition.cases.iter().find(|case| self.any(&case.when, record));
         case.map_or(&definition.template, |case| &case.template)
     }
 }
 
-/// A JSON value as text: a string without its quotes and escapes, anything else as it is written.
-fn record_value(field: &Field, record: &[u8]) -> Option<String> {
-    let found = sonic_rs::get(record, field.path.iter().map(String::as_str)).ok()?;
-    let text: Cow<str> = match found.as_str() {
-        Some(text) => Cow::Borrowed(text),
-        None if found.is_null() => return None,
-        None => Cow::Borrowed(found.as_raw_str()),
-    };
-    field.value(&text)
+fn find(field: &Field, record: Record<'_>) -> Found {
+    match field.of_record(record) {
+        None => Found::Nothing,
+        Some(Cow::Owned(text)) => Found::Text(text),
+        Some(Cow::Borrowed(part)) => {
+            let start = part.as_ptr().addr().wrapping_sub(field.text_of(record).as_ptr().addr());
+            Found::Part(start..start.wrapping_add(part.len()))
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::Case;
-    use super::super::template::Operation;
+    use super::super::field::{Operation, Place};
     use super::*;
     use crate::decode::Format;
 
-    fn field(name: &str, path: &[&str], operations: Vec<Operation>) -> Field {
-        Field { name: name.into(), path: path.iter().map(|p| p.to_string()).collect(), operations }
+    fn field(name: &str, place: Place, operations: Vec<Operation>) -> Field {
+        Field { name: name.into(), place, operations }
+    }
+
+    fn record(text: &str) -> Record<'_> {
+        Record::new(text.as_bytes(), Newlines::Absent)
     }
 
     fn rule(source: Source, value: &str) -> LineRule {
-        LineRule { source, field: 0, value: value.into(), negated: false }
+        LineRule::new(source, 0, value.into(), false)
     }
 
     fn definition(template: &str) -> Definition {
         let split = Operation::Split { on: "/".into(), element: 0 };
-        let file_fields = vec![field("folder", &[], vec![split])];
-        let record_fields = vec![field("event", &["detail", "type"], vec![])];
+        let file_fields = vec![field("folder", Place::Key, vec![split])];
+        let path = Place::Json(vec!["detail".into(), "type".into()]);
+        let record_fields = vec![field("event", path, vec![])];
         Definition {
             name: "custom_service".into(),
             object_keys: None,
@@ -149,11 +202,12 @@ mod tests {
             drop_records: Rules::default(),
             send_dropped_to_unknown: false,
             cases: vec![],
+            delegates: vec![],
         }
     }
 
-    fn tag(definition: &Definition, record: &str) -> Option<(String, bool)> {
-        match Route::new(definition, "dns/x.gz").verdict(record.as_bytes()) {
+    fn tag(definition: &Definition, text: &str) -> Option<(String, bool)> {
+        match Route::new(definition, "dns/x.gz").verdict(record(text)) {
             Verdict::Drop => None,
             Verdict::Send { tag, missing_field } => Some((tag.to_owned(), missing_field)),
         }
@@ -182,10 +236,10 @@ mod tests {
         let by_event = definition("a.[record-event]");
         let mut route = Route::new(&by_event, "k");
         assert_eq!(
-            route.verdict(br#"{"detail":{"type":"x"}}"#),
+            route.verdict(record(r#"{"detail":{"type":"x"}}"#)),
             Verdict::Send { tag: "a.x", missing_field: false }
         );
-        assert_eq!(route.verdict(b"{}"), Verdict::Send { tag: "a.unknown", missing_field: true });
+        assert_eq!(route.verdict(record("{}")), Verdict::Send { tag: "a.unknown", missing_field: true });
     }
 
     #[test]
@@ -212,5 +266,36 @@ mod tests {
             vec![case(Source::Record, "insight", "a.insights"), case(Source::Record, "insight", "a.never")];
         assert_eq!(tag(&cased, r#"{"detail":{"type":"insight"}}"#), Some(("a.insights".into(), false)));
         assert_eq!(tag(&cased, "{}"), Some(("a.b".into(), false)));
+    }
+
+    proptest! {
+        /// Against a naive version that builds a tree and asks every condition.
+        #[test]
+        fn searching_first_changes_no_verdict(
+            value in prop_oneof![
+                proptest::sample::select(vec!["Put", "P", "1", "1.0", "true", "é", "a/b", "a\\b", "null", ""])
+                    .prop_map(serde_json::Value::from),
+                Just(serde_json::json!(1)), Just(serde_json::json!(true)), Just(serde_json::Value::Null),
+                Just(serde_json::json!({"type": "Put"})),
+            ],
+            wanted in proptest::sample::select(vec!["Put", "P", "1", "1.0", "true", "é", "a/b", "a\\b", "null", ""]),
+            negated in any::<bool>(), ascii in any::<bool>(), nested in any::<bool>(), conditions in 1..7usize,
+        ) {
+            let tree = serde_json::json!({"x": "Put", "detail": {"type": value}});
+            let mut json = if nested { tree.to_string() } else { tree["detail"].to_string() };
+            if ascii {
+                json = json.replace('P', "\\u0050").replace('é', "\\u00e9");
+            }
+            let mut filtered = definition("a.b");
+            let rule = LineRule::new(Source::Record, 0, wanted.to_owned(), negated);
+            filtered.drop_records = Rules(vec![vec![rule; conditions]]);
+            let found = match &value {
+                _ if !nested => None,
+                serde_json::Value::String(text) => Some(text.clone()),
+                serde_json::Value::Null => None,
+                other => Some(other.to_string()),
+            };
+            prop_assert_eq!(tag(&filtered, &json).is_none(), (found.as_deref() == Some(wanted)) != negated);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Filter rules: what is *not* sent. The outer list is OR, the inner list AND (devo-facts, section 2).
 
+use memchr::memmem::Finder;
 use regex::Regex;
 
 /// Alternatives of conditions that must all hold.
@@ -39,7 +40,7 @@ impl FileRule {
 }
 
 /// A condition on one field's value (`line_filter_rules`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct LineRule {
     pub source: Source,
     /// Index into the definition's `file_fields` or `record_fields`.
@@ -48,14 +49,42 @@ pub struct LineRule {
     pub value: String,
     /// `doesnotmatch` instead of `match`.
     pub negated: bool,
+    /// What a JSON text that has the value must contain, unless it is written with `\u` escapes.
+    needle: Option<Finder<'static>>,
 }
 
 impl LineRule {
+    pub fn new(source: Source, field: usize, value: String, negated: bool) -> LineRule {
+        let needle = (source == Source::Record).then(|| needle(&value)).flatten();
+        let needle = needle.map(|needle| Finder::new(&needle).into_owned());
+        LineRule { source, field, value, negated, needle }
+    }
+
     /// A missing field matches nothing.
     pub fn holds(&self, found: Option<&str>) -> bool {
         (found == Some(self.value.as_str())) != self.negated
     }
+
+    /// Is the value surely not in this JSON text? For a value that is compared as it is written. Much
+    /// cheaper than finding the field.
+    pub fn is_absent(&self, json: &[u8], escape: &Finder<'_>) -> bool {
+        self.needle.as_ref().is_some_and(|needle| needle.find(json).is_none() && escape.find(json).is_none())
+    }
 }
+
+/// How a value is written in JSON. None: it can be written in more ways than with `\u`.
+fn needle(value: &str) -> Option<String> {
+    let escaped = |c: char| c.is_ascii_control() || matches!(c, '"' | '\\' | '/');
+    if value.is_empty() || value.contains(escaped) {
+        return None;
+    }
+    // Numbers, literals and containers have no quotes around them.
+    let may_be_bare = value.starts_with(|c: char| c.is_ascii_digit() || "-tf[{".contains(c));
+    Some(if may_be_bare { value.to_owned() } else { format!("\"{value}\"") })
+}
+
+/// How the one escape begins that can stand for any character.
+pub const ESCAPE: &[u8] = b"\\u";
 
 /// Where a field's value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,11 +115,23 @@ mod tests {
 
     #[test]
     fn a_line_rule_compares_whole_values() {
-        let rule =
-            LineRule { source: Source::Record, field: 0, value: "EndOfProcess".into(), negated: false };
+        let rule = |negated| LineRule::new(Source::Record, 0, "EndOfProcess".into(), negated);
+        let (negated, rule) = (rule(true), rule(false));
         assert!(rule.holds(Some("EndOfProcess")));
         assert!(!rule.holds(Some("EndOfProcessMacV15")));
         assert!(!rule.holds(None));
-        assert!(LineRule { negated: true, ..rule }.holds(None));
+        assert!(negated.holds(None));
+    }
+
+    #[test]
+    fn a_value_is_absent_only_if_no_spelling_of_it_can_be_there() {
+        let absent = |value: &str, json: &str| {
+            let rule = LineRule::new(Source::Record, 0, value.into(), false);
+            rule.is_absent(json.as_bytes(), &Finder::new(ESCAPE))
+        };
+        assert!(absent("Put", r#"{"a":"PutObject"}"#) && absent("7", "{}"));
+        assert!(!absent("Put", r#"{"a":"\u0050ut"}"#) && !absent("Put", r#"{"a":"Put"}"#));
+        assert!(!absent("7", r#"{"a":7}"#) && !absent("true", r#"{"a":true}"#));
+        assert!(!absent("a/b", r#"{"a":"a\/b"}"#) && !absent("", "{}"));
     }
 }

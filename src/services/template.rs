@@ -1,9 +1,8 @@
-//! Tag templates: `my.app.source.[record-event_simpleName]`, and the fields that fill them.
+//! Tag templates: `my.app.source.[record-event_simpleName]`, and how fields fill them.
 
 use std::fmt;
 
-use regex::Regex;
-
+use super::field::Field;
 use super::rules::Source;
 
 /// What a missing field becomes, so that its records land in a table of their own.
@@ -19,7 +18,8 @@ pub struct Template {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
     Literal(String),
-    Field(Source, usize),
+    /// The first of these fields that has a value: `[file-type|record-type]`.
+    Hole(Vec<(Source, usize)>),
 }
 
 /// Why a template cannot be used.
@@ -51,7 +51,8 @@ impl Template {
         while let Some(open) = rest.find('[') {
             push_literal(&mut pieces, &rest[..open])?;
             let (inner, after) = rest[open + 1..].split_once(']').ok_or(TemplateError::Unclosed)?;
-            pieces.push(field_piece(inner, file_fields, record_fields)?);
+            let fields = inner.split('|').map(|name| field(name, file_fields, record_fields));
+            pieces.push(Piece::Hole(fields.collect::<Result<_, _>>()?));
             rest = after;
         }
         push_literal(&mut pieces, rest)?;
@@ -63,7 +64,8 @@ impl Template {
 
     /// Does the tag depend on the record?
     pub fn reads_records(&self) -> bool {
-        self.pieces.iter().any(|p| matches!(p, Piece::Field(Source::Record, _)))
+        let of_record = |(source, _): &(Source, usize)| *source == Source::Record;
+        self.pieces.iter().any(|piece| matches!(piece, Piece::Hole(fields) if fields.iter().any(of_record)))
     }
 
     /// Writes the tag. A missing or empty value becomes [`UNKNOWN`]; returns true if any was missing.
@@ -76,13 +78,16 @@ impl Template {
         for piece in &self.pieces {
             match piece {
                 Piece::Literal(text) => tag.push_str(text),
-                Piece::Field(source, index) => match value(*source, *index).filter(|v| !v.is_empty()) {
-                    Some(value) => push_tag_value(tag, value),
-                    None => {
-                        missing = true;
-                        tag.push_str(UNKNOWN);
+                Piece::Hole(fields) => {
+                    let mut values = fields.iter().filter_map(|(source, index)| value(*source, *index));
+                    match values.find(|value| !value.is_empty()) {
+                        Some(value) => push_tag_value(tag, value),
+                        None => {
+                            missing = true;
+                            tag.push_str(UNKNOWN);
+                        }
                     }
-                },
+                }
             }
         }
         missing
@@ -125,7 +130,11 @@ fn push_literal(pieces: &mut Vec<Piece>, text: &str) -> Result<(), TemplateError
     Ok(())
 }
 
-fn field_piece(inner: &str, file_fields: &[Field], record_fields: &[Field]) -> Result<Piece, TemplateError> {
+fn field(
+    inner: &str,
+    file_fields: &[Field],
+    record_fields: &[Field],
+) -> Result<(Source, usize), TemplateError> {
     let (source, name, fields, table) = if let Some(name) = inner.strip_prefix("record-") {
         (Source::Record, name, record_fields, "record_field_mapping")
     } else if let Some(name) = inner.strip_prefix("file-") {
@@ -134,67 +143,8 @@ fn field_piece(inner: &str, file_fields: &[Field], record_fields: &[Field]) -> R
         return Err(TemplateError::BadSource(inner.to_owned()));
     };
     match fields.iter().position(|f| f.name == name) {
-        Some(index) => Ok(Piece::Field(source, index)),
+        Some(index) => Ok((source, index)),
         None => Err(TemplateError::NoSuchField { field: inner.to_owned(), name: name.to_owned(), table }),
-    }
-}
-
-/// A named value: where it lies, and what is done to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Field {
-    pub name: String,
-    /// Keys from the record's root to the value; empty for a value taken from the object's key.
-    pub path: Vec<String>,
-    pub operations: Vec<Operation>,
-}
-
-impl Field {
-    /// Applies the operations in order; None as soon as one finds nothing.
-    pub fn value(&self, raw: &str) -> Option<String> {
-        self.operations.iter().try_fold(raw.to_owned(), |value, operation| operation.apply(&value))
-    }
-}
-
-/// A step from a raw value to a field's value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Operation {
-    /// As Python's `value.split(on)[element]`; a negative element counts from the end.
-    Split { on: String, element: i64 },
-    /// As Python's `value.replace(to_replace, replace_with)`.
-    Replace { to_replace: String, replace_with: String },
-    /// What the pattern's group `element` found, searched for anywhere in the value; 0 is the whole match.
-    Regex { pattern: Pattern, element: usize },
-}
-
-/// A regular expression that is compared by its text.
-#[derive(Debug, Clone)]
-pub struct Pattern(pub Regex);
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.as_str() == other.0.as_str()
-    }
-}
-
-impl Eq for Pattern {}
-
-impl Operation {
-    fn apply(&self, value: &str) -> Option<String> {
-        match self {
-            Operation::Split { on, element } => {
-                let from = |n: i64| usize::try_from(n).ok();
-                let part = if *element >= 0 {
-                    value.split(on.as_str()).nth(from(*element)?)
-                } else {
-                    value.rsplit(on.as_str()).nth(from(-(*element + 1))?)
-                };
-                part.map(str::to_owned)
-            }
-            Operation::Replace { to_replace, replace_with } => Some(value.replace(to_replace, replace_with)),
-            Operation::Regex { pattern, element } => {
-                pattern.0.captures(value)?.get(*element).map(|group| group.as_str().to_owned())
-            }
-        }
     }
 }
 
@@ -202,8 +152,10 @@ impl Operation {
 mod tests {
     use super::*;
 
+    use super::super::field::Place;
+
     fn field(name: &str) -> Field {
-        Field { name: name.into(), path: vec![], operations: vec![] }
+        Field { name: name.into(), place: Place::Key, operations: vec![] }
     }
 
     fn fill(template: &str, value: Option<&str>) -> (String, bool) {
@@ -223,6 +175,24 @@ mod tests {
     fn a_missing_or_empty_value_is_unknown() {
         assert_eq!(fill("a.b.[record-event]", None), ("a.b.unknown".into(), true));
         assert_eq!(fill("a.b.[record-event]", Some("")), ("a.b.unknown".into(), true));
+    }
+
+    #[test]
+    fn the_first_alternative_with_a_value_fills_a_hole() {
+        let template =
+            Template::parse("a.[file-log_type|record-event]", &[field("log_type")], &[field("event")])
+                .unwrap();
+        let fill = |file: Option<&'static str>, record: Option<&'static str>| {
+            let mut tag = String::new();
+            let missing =
+                template.fill(&mut tag, |source, _| if source == Source::File { file } else { record });
+            (tag, missing)
+        };
+        assert_eq!(fill(Some("x"), Some("y")), ("a.x".into(), false));
+        assert_eq!(fill(None, Some("y")), ("a.y".into(), false));
+        assert_eq!(fill(Some(""), Some("y")), ("a.y".into(), false));
+        assert_eq!(fill(None, None), ("a.unknown".into(), true));
+        assert!(template.reads_records());
     }
 
     #[test]
@@ -246,32 +216,5 @@ mod tests {
         assert_eq!(error("a.[key-event]"), TemplateError::BadSource("key-event".into()));
         assert_eq!(error("a b"), TemplateError::BadCharacter(' '));
         assert!(error("a.[record-nope]").to_string().contains("record_field_mapping"));
-    }
-
-    #[test]
-    fn operations_are_pythons() {
-        let split = |on: &str, element| Operation::Split { on: on.into(), element };
-        assert_eq!(split("/", 1).apply("a/b/c").as_deref(), Some("b"));
-        assert_eq!(split("/", -1).apply("a/b/c").as_deref(), Some("c"));
-        assert_eq!(split("/", -3).apply("a/b/c").as_deref(), Some("a"));
-        assert_eq!(split("/", 3).apply("a/b/c"), None);
-        assert_eq!(split("/", -4).apply("a/b/c"), None);
-        assert_eq!(split("/", i64::MIN).apply("a/b/c"), None);
-        assert_eq!(split("--", 1).apply("a--b").as_deref(), Some("b"));
-        let replace = Operation::Replace { to_replace: "_".into(), replace_with: "".into() };
-        assert_eq!(replace.apply("a_b_").as_deref(), Some("ab"));
-    }
-
-    #[test]
-    fn a_regex_operation_takes_one_group() {
-        let regex = |element| Operation::Regex {
-            pattern: Pattern(Regex::new("(?:^|/)(dns|ip)(x)?logs/").unwrap()),
-            element,
-        };
-        assert_eq!(regex(1).apply("a/dnslogs/b").as_deref(), Some("dns"));
-        assert_eq!(regex(0).apply("a/iplogs/b").as_deref(), Some("/iplogs/"));
-        assert_eq!(regex(2).apply("a/iplogs/b"), None);
-        assert_eq!(regex(9).apply("a/iplogs/b"), None);
-        assert_eq!(regex(1).apply("a/proxylogs/b"), None);
     }
 }

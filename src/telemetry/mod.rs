@@ -2,11 +2,13 @@
 //! them all.
 
 mod counter;
+mod line;
 mod report;
 mod trouble;
 mod wait;
 
 pub use counter::{Counter, Gauge};
+pub use line::one_line;
 pub use report::{Report, Reporter};
 pub use trouble::{Health, Trouble};
 pub use wait::{Stopwatch, Waits};
@@ -19,6 +21,7 @@ pub struct Telemetry {
     pub decode: Decode,
     pub send: Send,
     pub settle: Settle,
+    pub ledger: Ledger,
     pub waits: Waits,
 }
 
@@ -48,6 +51,10 @@ pub struct Fetch {
     pub bytes: Counter,
     /// Objects that could not be fetched and will come again.
     pub failed: Counter,
+    /// Objects that the ledger knew to be delivered: nothing of them was sent again.
+    pub known: Counter,
+    /// Of these, objects that were known without a GET.
+    pub known_unread: Counter,
     /// Objects that were not there and counted as done (`missing_object: skip`).
     pub missing: Counter,
 }
@@ -63,6 +70,10 @@ pub struct Decode {
     pub filtered: Counter,
     /// Records sent to an `unknown` level because a field was missing.
     pub unrouted: Counter,
+    /// Records that had been confirmed in an earlier attempt and were not sent again.
+    pub resumed: Counter,
+    /// JSON documents without a record: no value at the format's path, control messages.
+    pub recordless: Counter,
     /// Corrupt objects.
     pub failed: Counter,
 }
@@ -97,4 +108,13 @@ pub struct Settle {
     pub extended: Counter,
     /// Leases that ended before the work did: these messages will come a second time.
     pub lost: Counter,
+}
+
+/// Deliveries are remembered.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// Objects delivered, and marks inside big ones.
+    pub recorded: Counter,
+    /// Of what was to be recorded, what could not be.
+    pub unrecorded: Counter,
 }

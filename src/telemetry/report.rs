@@ -76,21 +76,25 @@ impl Reporter {
                 r.failed_calls.value()
             ),
             format!(
-                "fetch: {} objects, {} ({} new, {}/s), {} failed",
+                "fetch: {} objects, {} ({} new, {}/s), {} failed, {} known as delivered ({} of them without a GET)",
                 t.fetch.objects.value(),
                 size(new.compressed_bytes),
                 size(new.compressed_bytes - old.compressed_bytes),
                 size(per_second(new.compressed_bytes - old.compressed_bytes, elapsed)),
-                t.fetch.failed.value()
+                t.fetch.failed.value(),
+                t.fetch.known.value(),
+                t.fetch.known_unread.value()
             ),
             format!(
-                "decode: {} events, {} of logs ({} new events, {}/s), {} filtered out, {} unrouted, {} corrupt objects",
+                "decode: {} events, {} of logs ({} new events, {}/s), {} filtered out, {} unrouted, {} documents without records, {} not sent again, {} corrupt objects",
                 new.events,
                 size(new.log_bytes),
                 new.events - old.events,
                 size(per_second(new.log_bytes - old.log_bytes, elapsed)),
                 d.filtered.value(),
                 d.unrouted.value(),
+                d.recordless.value(),
+                d.resumed.value(),
                 d.failed.value()
             ),
             format!(
@@ -103,14 +107,16 @@ impl Reporter {
                 s.connections.value()
             ),
             format!(
-                "settle: {} messages deleted ({} new), {} in work, {} released, {} kept, {} leases extended, {} lost",
+                "settle: {} messages deleted ({} new), {} in work, {} released, {} kept, {} leases extended, {} lost; ledger: {} entries written, {} could not be",
                 new.deleted,
                 new.deleted - old.deleted,
                 a.in_work.value(),
                 new.released,
                 a.kept.value(),
                 a.extended.value(),
-                a.lost.value()
+                a.lost.value(),
+                t.ledger.recorded.value(),
+                t.ledger.unrecorded.value()
             ),
         ];
         (self.last, self.last_at) = (new, now);

@@ -29,6 +29,7 @@ pub struct Queue {
 
 /// One message as it lies in a queue, seen without receiving it.
 pub struct Peek {
+    pub id: String,
     pub visible: bool,
     pub receive_count: u64,
 }
@@ -92,6 +93,7 @@ impl Queue {
 impl Peek {
     fn read(message: &Value) -> Peek {
         Peek {
+            id: message["MessageId"].as_str().unwrap().to_owned(),
             visible: message["IsVisible"].as_bool().unwrap(),
             receive_count: message["ReceiveCount"].as_u64().unwrap(),
         }
@@ -167,7 +169,19 @@ pub fn create_role(name: &str, action: &str, principal: &str, external_id: Optio
     if let Some(id) = external_id {
         statement["Condition"] = json!({"StringEquals": {"sts:ExternalId": id}});
     }
-    let trust = json!({"Version": "2012-10-17", "Statement": [statement]}).to_string();
+    create_role_with(name, action, &statement)
+}
+
+/// A role that may do `action`, for the tokens of `provider`, an OpenID Connect provider's ARN; its ARN.
+pub fn create_web_identity_role(name: &str, action: &str, provider: &str) -> String {
+    let statement = json!({
+        "Effect": "Allow", "Principal": {"Federated": provider}, "Action": "sts:AssumeRoleWithWebIdentity"
+    });
+    create_role_with(name, action, &statement)
+}
+
+fn create_role_with(name: &str, action: &str, trust: &Value) -> String {
+    let trust = json!({"Version": "2012-10-17", "Statement": [trust]}).to_string();
     form("iam", &[("Action", "CreateRole"), ("RoleName", name), ("AssumeRolePolicyDocument", &trust)]);
     let policy = allow(action);
     let put =

@@ -28,17 +28,24 @@ pub struct Ended {
 impl Collector {
     /// Starts the program in `directory`, its outputs going to files there.
     pub fn start(directory: &Path, arguments: &[&str]) -> Collector {
-        Collector::start_with(&[], directory, arguments)
+        Collector::start_with(&[], &[], directory, arguments)
     }
 
-    /// The same with more environment variables. Those of the tester's own AWS set-up are removed.
-    pub fn start_with(environment: &[(&str, &str)], directory: &Path, arguments: &[&str]) -> Collector {
+    /// The same with more environment variables, as the last argument of `wrapper`, a command that becomes
+    /// it. The variables of the tester's own AWS set-up are removed.
+    pub fn start_with(
+        wrapper: &[&str],
+        environment: &[(&str, &str)],
+        directory: &Path,
+        arguments: &[&str],
+    ) -> Collector {
         let number = std::fs::read_dir(directory).unwrap().count();
         let stdout = directory.join(format!("collector.{number}.out"));
         let stderr = directory.join(format!("collector.{number}.log"));
         let program = std::env::var_os("A2D_PROGRAM");
         let program = program.as_deref().map_or(Path::new(env!("CARGO_BIN_EXE_aws-to-devo")), Path::new);
-        let mut command = process::command(program, arguments, &stdout, &stderr);
+        let whole = [wrapper, &[program.to_str().unwrap()], arguments].concat();
+        let mut command = process::command(whole[0].as_ref(), &whole[1..], &stdout, &stderr);
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_foreign(&name.to_string_lossy())) {
             command.env_remove(name);
         }

@@ -14,6 +14,10 @@ pub fn endpoint() -> &'static str {
     ENDPOINT.get_or_init(start)
 }
 
+pub fn port() -> u16 {
+    endpoint().rsplit(':').next().unwrap().parse().unwrap()
+}
+
 fn start() -> String {
     let (started, port) = mpsc::channel();
     std::thread::spawn(move || {

@@ -48,7 +48,11 @@ pub fn assert_at_least_once(case: &str, expected: &[Frame], received: &[Vec<u8>]
     let found = compare(expected, received);
     found.assert_complete();
     let Comparison { repeats, fragments, .. } = found;
-    println!("{case}: {} records, none missing, {repeats} repeats, {fragments} cut frames", expected.len());
+    // A line of the table of faults.
+    let (sent, whole) = (expected.len(), expected.len() + repeats);
+    println!(
+        "fault | {case} | sent {sent} | received {whole} | missing 0 | repeated {repeats} | cut {fragments}"
+    );
     repeats
 }
 

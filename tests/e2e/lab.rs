@@ -123,7 +123,14 @@ impl Lab {
     pub fn run_with(&self, environment: &[(&str, &str)], config: &Value, more: &[&str]) -> Collector {
         let file = self.write_config(config);
         let arguments = [&["run", "--config", &file], more].concat();
-        Collector::start_with(environment, self.directory(), &arguments)
+        Collector::start_with(&[], environment, self.directory(), &arguments)
+    }
+
+    /// The same under a command that becomes it, such as `prlimit`.
+    pub fn run_under(&self, wrapper: &[&str], config: &Value, more: &[&str]) -> Collector {
+        let file = self.write_config(config);
+        let arguments = [&["run", "--config", &file], more].concat();
+        Collector::start_with(wrapper, &[], self.directory(), &arguments)
     }
 
     /// `aws-to-devo run --drain` to its end.

@@ -88,3 +88,22 @@ fn arrive_at(relay: &Relay, object: &Object) {
     wait_for("the relay to be quiet", PATIENCE, || std::mem::replace(&mut last, bytes()) == bytes());
     assert_exactly(&object.frames, &relay.received());
 }
+
+#[test]
+fn a_peer_that_speaks_tls_1_2_only() {
+    let mut lab = Lab::new("tls12");
+    lab.sink.restart_with_tls_1_2();
+    let object = feeds::vpc("tls12", 500);
+    lab.put_and_announce(std::slice::from_ref(&object));
+    lab.drain_all(&lab.config(json!({"aws_sqs_vpc": {}})));
+    assert_exactly(&object.frames, &lab.sink.received());
+
+    // There a refusal comes within the handshake.
+    lab.put_and_announce(&[feeds::vpc("tls12-refused", 5)]);
+    let mut stranger = lab.config(json!({"aws_sqs_vpc": {}}));
+    stranger["outputs"]["devo_1"]["config"] = lab.devo("client-stranger");
+    let ended = lab.drain(&stranger);
+    assert_eq!(ended.code, Some(1), "log:\n{}", ended.log);
+    assert!(ended.log.contains("client certificate"), "log:\n{}", ended.log);
+    assert!(!lab.queue.is_empty());
+}

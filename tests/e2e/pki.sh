@@ -48,7 +48,7 @@ leaf() { # NAME AUTHORITY serverAuth|clientAuth SUBJECT-ALT-NAMES FROM TO
     -extfile "$1.extensions" -startdate "$(stamp "$5")" -enddate "$(stamp "$6")" -out "$1.crt" 2>>openssl.log
 }
 
-here=DNS:localhost,IP:127.0.0.1
+here=DNS:localhost,DNS:sink.test,IP:127.0.0.1
 someone=DNS:some-domain
 
 authority authority "tests' own"

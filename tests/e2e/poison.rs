@@ -17,7 +17,9 @@ fn unknown_bodies() {
     lab.put_and_announce(std::slice::from_ref(&good));
     let ended = lab.drain_but(3, &lab.config(json!({"aws_sqs_vpc": {}})));
     assert_exactly(&good.frames, &lab.sink.received());
-    assert!(ended.log.contains("WARN") || ended.log.contains("ERROR"), "log:\n{}", ended.log);
+    for message in lab.dead_letters.peek() {
+        assert!(ended.log.contains(&message.id), "{} is not named; log:\n{}", message.id, ended.log);
+    }
 }
 
 #[test]
@@ -66,6 +68,22 @@ fn a_missing_object_may_be_skipped() {
     let mut config = lab.config(json!({"aws_sqs_vpc": {}}));
     config["inputs"]["sqs_collector"]["missing_object"] = json!("skip");
     lab.drain_all(&config);
+}
+
+#[test]
+fn a_key_cannot_write_log_lines_of_its_own() {
+    let lab = Lab::new("log-injection");
+    lab.announce([
+        "AWSLogs/1/vpcflowlogs/never-there\n[2026-11-21T10:00:00Z INFO ] forged\r\u{1b}[2K\u{9b}31m.gz",
+    ]);
+    let mut config = lab.config(json!({"aws_sqs_vpc": {}}));
+    config["inputs"]["sqs_collector"]["missing_object"] = json!("skip");
+    config["globals"]["debug"] = json!(true);
+    let ended = lab.drain_all(&config);
+    let lines: Vec<_> = ended.log.lines().filter(|line| line.contains("forged")).collect();
+    assert!(!lines.is_empty(), "log:\n{}", ended.log);
+    assert!(lines.iter().all(|line| line.contains("never-there")), "a line begins in the key: {lines:?}");
+    assert!(!ended.log.replace('\n', "").contains(char::is_control), "log:\n{}", ended.log);
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl Process {
         self.peak_rss_kib * 1024
     }
 
-    fn pid(&self) -> Pid {
+    pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 }

@@ -12,6 +12,8 @@ pub struct SyslogNg {
     directory: PathBuf,
     pub port: u16,
     server: &'static str,
+    /// TLS versions that it refuses, in syslog-ng's words, after those older than 1.2.
+    refused_tls: &'static str,
     starts: u32,
     process: Option<Process>,
 }
@@ -19,10 +21,22 @@ pub struct SyslogNg {
 impl SyslogNg {
     /// Starts a sink with the certificate `server` of `pki.sh`.
     pub fn start(directory: &Path, server: &'static str) -> SyslogNg {
-        let mut sink =
-            SyslogNg { directory: directory.into(), port: free_port(), server, starts: 0, process: None };
+        let mut sink = SyslogNg {
+            directory: directory.into(),
+            port: free_port(),
+            server,
+            refused_tls: "",
+            starts: 0,
+            process: None,
+        };
         sink.restart();
         sink
+    }
+
+    /// Starts it again, speaking TLS 1.2 only.
+    pub fn restart_with_tls_1_2(&mut self) {
+        self.refused_tls = ", no-tlsv13";
+        self.restart();
     }
 
     /// Starts it (again), on the same port.
@@ -38,6 +52,12 @@ impl SyslogNg {
             Some(Process::start("/usr/sbin/syslog-ng".as_ref(), &arguments, "/dev/null".as_ref(), &log));
         let port = self.port;
         wait_for("syslog-ng", PATIENCE, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    }
+
+    /// The same with another certificate of `pki.sh`.
+    pub fn restart_as(&mut self, server: &'static str) {
+        self.server = server;
+        self.restart();
     }
 
     /// Ends it with SIGTERM, upon which it writes what it has read.
@@ -96,13 +116,14 @@ source s_tls {{
     ip(127.0.0.1) port({port}) transport("tls") flags(no-parse) so-rcvbuf(65536)
     max-connections(20) log-iw-size(2000) log-fetch-limit(100) log-msg-size(2097152)
     tls(key-file("{key}") cert-file("{cert}") ca-file("{ca}") peer-verify(required-trusted)
-        ssl-options(no-sslv2, no-sslv3, no-tlsv1, no-tlsv11))
+        ssl-options(no-sslv2, no-sslv3, no-tlsv1, no-tlsv11{refused_tls}))
   );
 }};
 destination d_raw {{ file("{output}" template("${{MSG}}\n") log-fifo-size(4000)); }};
 log {{ source(s_tls); destination(d_raw); flags(flow-control); }};
 "#,
             port = self.port,
+            refused_tls = self.refused_tls,
             key = pki("key"),
             cert = pki("crt"),
             ca = pki::file("authority.crt").display(),

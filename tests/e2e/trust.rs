@@ -12,25 +12,21 @@ fn an_authority_that_did_not_sign_the_server() {
     let lab = Lab::new("wrong-ca");
     let mut devo = lab.devo("client");
     devo["chain"] = json!(pki::file("stranger.crt"));
-    fails_then_arrives(
-        &lab,
-        json!({"type": "devo_platform", "config": devo}),
-        "(?i)unknown ?issuer|not signed by|authority",
-    );
+    fails_then_arrives(&lab, json!({"type": "devo_platform", "config": devo}), "(?i)unknown ?issuer");
 }
 
 #[test]
 fn a_server_of_another_authority() {
     let lab = Lab::with_server_certificate("server-stranger", "server-stranger");
     let output = json!({"type": "devo_platform", "config": lab.devo("client")});
-    fails(&lab, output, "(?i)unknown ?issuer|not signed by|authority");
+    fails(&lab, output, "(?i)unknown ?issuer");
 }
 
 #[test]
 fn a_server_of_another_name() {
     let lab = Lab::with_server_certificate("server-name", "server-other-name");
     let output = json!({"type": "devo_platform", "config": lab.devo("client")});
-    fails(&lab, output, "(?i)not valid for name|other\\.example|name");
+    fails(&lab, output, "(?i)not valid for name");
 }
 
 #[test]
@@ -82,10 +78,12 @@ fn fails_then_arrives(lab: &Lab, output: Value, why: &str) {
 fn fails(lab: &Lab, output: Value, why: &str) -> feeds::Object {
     let object = feeds::vpc("f1", 100);
     lab.put_and_announce(std::slice::from_ref(&object));
+    // Only what is logged as wrong: the words may stand in a queue's or a file's name too.
+    let why = format!("(?i)(ERROR|WARN).*({why})");
     let mut collector = lab.run(&with_output(lab, output), &[]);
-    collector.wait_for_log(why);
+    collector.wait_for_log(&why);
     let ended = collector.stop();
-    println!("{}", ended.log.lines().find(|l| regex::Regex::new(why).unwrap().is_match(l)).unwrap());
+    println!("{}", ended.log.lines().find(|l| regex::Regex::new(&why).unwrap().is_match(l)).unwrap());
     assert_exactly(&[], &lab.sink.received());
     assert_eq!(lab.queue.peek().len(), 1, "the message is still in the queue");
     assert!(lab.dead_letters.is_empty());

@@ -29,7 +29,7 @@ pub fn line_rules(alternatives: Vec<Node<'_>>, fields: &mut Fields) -> Rules<Lin
             let advice = format!("define {name:?} in file_field_definitions");
             keys.report.error(Kind::Invalid, keys.path_of("key"), "names no field", advice);
         }
-        Some(LineRule { source, field: field?, value: value?, negated: negated? })
+        Some(LineRule::new(source, field?, value?, negated?))
     })
 }
 

@@ -3,6 +3,8 @@
 mod fields;
 mod filters;
 mod format;
+mod operations;
+mod processors;
 
 use std::sync::Arc;
 
@@ -10,38 +12,18 @@ use serde_json::{Map, Value};
 
 use super::node::{Mapping, Node};
 use super::problem::{Kind, closest};
-use super::registry;
+use super::registry::Catalog;
 use crate::services::template::Template;
 use crate::services::{Case, Definition};
 use fields::Fields;
 
-/// Services of the vendor's list that have no row yet.
-const LATER: &[&str] = &[
-    "aws_sqs_alb",
-    "aws_sqs_cisco_umbrella",
-    "aws_sqs_cloudflare_audit",
-    "aws_sqs_cloudflare_logpush",
-    "aws_sqs_cloudtrail_kinesis",
-    "aws_sqs_cloudwatch",
-    "aws_sqs_cloudwatch_vpc",
-    "aws_sqs_config",
-    "aws_sqs_control_tower",
-    "aws_sqs_elb",
-    "aws_sqs_guard_duty",
-    "aws_sqs_guard_duty_kinesis",
-    "aws_sqs_incapsula",
-    "aws_sqs_jamf",
-    "aws_sqs_kubernetes",
-    "aws_sqs_lacework",
-    "aws_sqs_os",
-    "aws_sqs_palo_alto",
-    "aws_sqs_rds",
-    "aws_sqs_route53",
-    "aws_sqs_s1_funnel",
-];
-
 /// Mappings whose entries are overridden one by one, so that the row's template keeps its fields.
 const MERGED_BY_NAME: &[&str] = &["file_field_definitions", "record_field_mapping"];
+
+/// What the delegates of a service take over from it. The rest is their own: how their objects are
+/// read, and where the records go.
+const INHERITED: &[&str] =
+    &["file_field_definitions", "record_field_mapping", "line_filter_rules", "send_filtered_out_to_unknown"];
 
 /// Is an entry of `services` to be read? Anything but a mapping is, so that it is reported.
 pub fn is_enabled(node: &Node<'_>) -> bool {
@@ -49,22 +31,24 @@ pub fn is_enabled(node: &Node<'_>) -> bool {
 }
 
 /// Reads one entry of `services`. None: it has problems.
-pub fn read(name: &str, node: &Node<'_>) -> Option<Arc<Definition>> {
+pub fn read(name: &str, node: &Node<'_>, catalog: &Catalog) -> Option<Arc<Definition>> {
     let own = match node.value {
         Value::Null => Map::new(),
         Value::Object(own) => own.clone(),
         _ => return node.mapping().and(None),
     };
-    match registry::row(name) {
+    match catalog.row(name) {
         Some(row) if own.is_empty() => Some(Arc::clone(&row.definition)),
-        Some(row) => read_merged(name, node, merged(&row.keys, &own)),
-        None if is_users(name, node) => read_merged(name, node, own),
+        Some(row) => read_merged(name, node, merged(&row.keys, &own), catalog),
+        // It has been reported where it is defined.
+        None if catalog.is_refused(name) => None,
+        None if is_users(name, node, catalog) => read_merged(name, node, own, catalog),
         None => None,
     }
 }
 
 /// Reads a definition from a service's keys, its own and the row's together.
-pub(super) fn definition(name: &str, keys: &Mapping<'_>) -> Option<Definition> {
+pub(super) fn definition(name: &str, keys: &Mapping<'_>, catalog: &Catalog) -> Option<Definition> {
     let mut fields = Fields::read(keys);
     let format = format::read(keys);
     let skip_objects = filters::file_rules(keys.list("filename_filter_rules"));
@@ -75,6 +59,7 @@ pub(super) fn definition(name: &str, keys: &Mapping<'_>) -> Option<Definition> {
         .required("routing_template", "write the Devo tag of the records, such as \"my.app.source.type\"")
         .and_then(|text| template(&text, &keys.node("routing_template")?, &fields));
     let object_keys = keys.node("object_keys").map(|node| filters::pattern(&node));
+    let delegates = delegates(keys, catalog);
     let send_dropped_to_unknown = keys.boolean("send_filtered_out_to_unknown", false);
     Some(Definition {
         name: name.to_owned(),
@@ -87,14 +72,37 @@ pub(super) fn definition(name: &str, keys: &Mapping<'_>) -> Option<Definition> {
         send_dropped_to_unknown,
         cases: cases.into_iter().flatten().collect(),
         template: template?,
+        delegates,
     })
 }
 
-fn read_merged(name: &str, at: &Node<'_>, keys: Map<String, Value>) -> Option<Arc<Definition>> {
+/// The services that go first, with what they take over.
+fn delegates(keys: &Mapping<'_>, catalog: &Catalog) -> Vec<Arc<Definition>> {
+    let mut inherited = keys.to_map();
+    inherited.retain(|key, _| INHERITED.contains(&key.as_str()));
+    let delegate = |node: &Node<'_>| {
+        let name = node.text()?;
+        let Some(row) = catalog.row(&name) else {
+            let names = catalog.rows().iter().map(|row| row.name.as_str());
+            let advice = closest(&name, names).map(|meant| format!("did you mean {meant:?}?"));
+            node.error(Kind::Invalid, format!("{name:?} is no service above"), advice.unwrap_or_default());
+            return None;
+        };
+        read_merged(&name, node, merged(&row.keys, &inherited), catalog)
+    };
+    keys.list("delegates").iter().filter_map(delegate).collect()
+}
+
+fn read_merged(
+    name: &str,
+    at: &Node<'_>,
+    keys: Map<String, Value>,
+    catalog: &Catalog,
+) -> Option<Arc<Definition>> {
     let value = Value::Object(keys);
     let keys = Node::new(at.path.as_str(), &value, at.report).mapping()?;
     keys.node("enabled");
-    let definition = definition(name, &keys);
+    let definition = definition(name, &keys, catalog);
     keys.finish();
     definition.map(Arc::new)
 }
@@ -120,22 +128,17 @@ fn merged(row: &Map<String, Value>, overrides: &Map<String, Value>) -> Map<Strin
 }
 
 /// Is a name that has no row the user's to define? Reports it otherwise.
-fn is_users(name: &str, node: &Node<'_>) -> bool {
-    let known = || registry::rows().iter().map(|row| row.name.as_str()).chain(LATER.iter().copied());
-    let meant = closest(name, known());
-    if LATER.contains(&name) {
-        let advice = "set \"enabled\": false, or describe its objects as a custom_service";
-        node.error(Kind::Unsupported, "this version does not have the service yet", advice);
-    } else if name.starts_with("aws_sqs_") || (!name.starts_with("custom_") && meant.is_some()) {
+fn is_users(name: &str, node: &Node<'_>, catalog: &Catalog) -> bool {
+    let meant = closest(name, catalog.rows().iter().map(|row| row.name.as_str()));
+    let users = !name.starts_with("aws_sqs_") && (name.starts_with("custom_") || meant.is_none());
+    if !users {
         let advice = match meant {
             Some(meant) => format!("did you mean {meant:?}? A service of your own is named custom_…"),
             None => "the command services lists all; a service of your own is named custom_…".into(),
         };
         node.error(Kind::UnknownKey, "is not a known service", advice);
-    } else {
-        return true;
     }
-    false
+    users
 }
 
 fn case(node: &Node<'_>, fields: &mut Fields) -> Option<Case> {

@@ -214,7 +214,8 @@ impl Level {
     }
 }
 
-fn check_expansion(compressed: u64, expanded: u64, ratio_max: u64) -> Result<(), Error> {
+/// Is what has become of so many compressed bytes still a log?
+pub(super) fn check_expansion(compressed: u64, expanded: u64, ratio_max: u64) -> Result<(), Error> {
     if expanded > EXPANSION_FREE_BYTES.max(compressed.saturating_mul(ratio_max)) {
         return Err(Error::Bomb { compressed, expanded, ratio_max });
     }

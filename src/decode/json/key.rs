@@ -42,8 +42,7 @@ impl Key {
         if self.value.is_none() {
             self.value = Value::begin(b'"', pos).ok();
         }
-        // A string has no fault: it goes on to its quote.
-        self.value.as_mut()?.advance(data, pos).ok()?
+        self.value.as_mut()?.advance(data, pos)
     }
 }
 

@@ -8,6 +8,7 @@ mod key;
 pub(super) mod scan;
 #[cfg(test)]
 mod tests;
+pub(super) mod walk;
 
 use super::partial::Partial;
 use super::{Error, Newlines, Record};
@@ -20,6 +21,8 @@ use scan::{Fault, Value};
 /// A `null` where the path leads counts as absent: it is how an empty list is often written.
 pub(super) struct Json {
     path: Vec<String>,
+    /// Arrays are records, not lists of records.
+    whole: bool,
     place: Place,
     /// Where in the text the current chunk stands.
     offset: u64,
@@ -56,6 +59,7 @@ impl Json {
     pub fn new(path: Vec<String>, record_bytes_max: usize) -> Self {
         Json {
             path,
+            whole: false,
             place: Place::Between(Around::Top),
             offset: 0,
             in_array: false,
@@ -63,6 +67,11 @@ impl Json {
             skipped_documents: 0,
             partial: Partial::new(record_bytes_max),
         }
+    }
+
+    /// The same, but each document, or the value at the path, is one record even if it is an array.
+    pub fn whole(path: Vec<String>, record_bytes_max: usize) -> Self {
+        Json { whole: true, ..Json::new(path, record_bytes_max) }
     }
 
     /// Documents in which the path leads nowhere.
@@ -121,7 +130,7 @@ impl Json {
     /// An outermost value begins, or the outermost array begins or ends.
     fn document(&mut self, byte: u8, pos: usize) -> Result<usize, Error> {
         match byte {
-            b'[' if !self.in_array => self.in_array = true,
+            b'[' if !self.in_array && !self.whole => self.in_array = true,
             b']' if self.in_array => self.in_array = false,
             _ if self.path.is_empty() => return self.enter(byte, pos, true, Around::Top),
             b'{' => {
@@ -170,7 +179,7 @@ impl Json {
         let last = level + 1 == self.path.len();
         match byte {
             _ if is_white(byte) => return Ok(pos + 1),
-            b'[' if wanted && last => self.place = Place::Between(Around::Elements),
+            b'[' if wanted && last && !self.whole => self.place = Place::Between(Around::Elements),
             b'{' if wanted && !last => self.place = Place::Between(Around::Object(level + 1)),
             _ => {
                 let record = wanted && last && byte != b'n';
@@ -192,19 +201,12 @@ impl Json {
         let Place::Inside { value, record, .. } = &mut self.place else { return Ok(pos) };
         let record = *record;
         match value.advance(data, pos) {
-            Ok(Some(end)) => {
+            Some(end) => {
                 self.end_value(&data[pos..end], end, sink)?;
                 return Ok(end);
             }
-            Ok(None) if record => self.partial.hold(&data[pos..])?,
-            Ok(None) => {}
-            Err(fault) => {
-                if record {
-                    // Cut into chunks, the record would have met its bound before the fault.
-                    self.partial.check(&data[pos..fault.at])?;
-                }
-                return Err(self.fault(fault));
-            }
+            None if record => self.partial.hold(&data[pos..])?,
+            None => {}
         }
         Ok(data.len())
     }
@@ -220,7 +222,7 @@ impl Json {
         let whole = self.partial.complete(piece, |bytes| {
             let whole = !is_scalar || scan::is_whole_scalar(bytes);
             if whole {
-                sink(Record { bytes, newlines: Newlines::Insignificant });
+                sink(Record::new(bytes, Newlines::Insignificant));
             }
             whole
         })?;

@@ -1,9 +1,8 @@
 //! Where a JSON value ends: strings, escapes and brackets, nothing else.
 //!
-//! The state survives the end of a chunk, so every byte is looked at once. This is the plain version;
-//! a vectorised one can take its place behind the same two functions.
+//! The state survives the end of a chunk, so every byte is looked at once.
 
-use crate::limits::JSON_DEPTH_MAX;
+use super::super::simd::Container;
 
 /// Something that cannot stand at this position of the chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +14,10 @@ pub(in crate::decode) struct Fault {
 /// A value that has begun and not ended yet.
 pub(in crate::decode) struct Value {
     kind: Kind,
+    /// Of an object or array.
+    container: Container,
+    /// Of a string that is a value by itself.
     text: Text,
-    nesting: Nesting,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,15 +46,15 @@ impl Value {
             b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => Kind::Scalar,
             _ => return Err(Fault { at: start, cause: "no JSON value begins with this byte" }),
         };
-        Ok(Value { kind, text: Text::Outside, nesting: Nesting::new() })
+        Ok(Value { kind, container: Container::default(), text: Text::Outside })
     }
 
     /// Goes on at `pos`. Some: the value's end (exclusive). None: all of `data` belongs to it.
-    pub fn advance(&mut self, data: &[u8], pos: usize) -> Result<Option<usize>, Fault> {
+    pub fn advance(&mut self, data: &[u8], pos: usize) -> Option<usize> {
         match self.kind {
-            Kind::Container => self.container(data, pos),
-            Kind::String => Ok(self.string(data, pos)),
-            Kind::Scalar => Ok(data[pos..].iter().position(|&b| !in_scalar(b)).map(|n| pos + n)),
+            Kind::Container => self.container.advance(data, pos),
+            Kind::String => self.string(data, pos),
+            Kind::Scalar => data[pos..].iter().position(|&b| !in_scalar(b)).map(|n| pos + n),
         }
     }
 
@@ -64,27 +65,7 @@ impl Value {
 
     /// Inside a string, where no raw line end can stand.
     pub fn in_string(&self) -> bool {
-        self.text != Text::Outside
-    }
-
-    fn container(&mut self, data: &[u8], mut pos: usize) -> Result<Option<usize>, Fault> {
-        loop {
-            if self.text != Text::Outside {
-                let Some(end) = self.rest_of_string(data, pos) else { return Ok(None) };
-                pos = end;
-            }
-            let Some(at) = next_structural(data, pos) else { return Ok(None) };
-            match data[at] {
-                b'"' => self.text = Text::Inside,
-                open @ (b'{' | b'[') => self.nesting.open(open, at)?,
-                close => {
-                    if self.nesting.close(close, at)? {
-                        return Ok(Some(at + 1));
-                    }
-                }
-            }
-            pos = at + 1;
-        }
+        self.container.in_string() || self.text != Text::Outside
     }
 
     fn string(&mut self, data: &[u8], mut pos: usize) -> Option<usize> {
@@ -132,68 +113,12 @@ fn in_scalar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
 
-#[inline]
-fn next_structural(data: &[u8], pos: usize) -> Option<usize> {
-    let found = data.get(pos..)?.iter().position(|&b| STRUCTURAL[b as usize])?;
-    Some(pos + found)
-}
-
-/// Quotes and brackets: all that matters between strings.
-const STRUCTURAL: [bool; 256] = {
-    let mut table = [false; 256];
-    let bytes = b"\"{}[]";
-    let mut i = 0;
-    while i < bytes.len() {
-        table[bytes[i] as usize] = true;
-        i += 1;
-    }
-    table
-};
-
-/// The open brackets, one bit each (set: a brace).
-struct Nesting {
-    depth: usize,
-    braces: [u64; JSON_DEPTH_MAX / 64],
-}
-
-impl Nesting {
-    fn new() -> Self {
-        Nesting { depth: 0, braces: [0; JSON_DEPTH_MAX / 64] }
-    }
-
-    #[inline]
-    fn open(&mut self, bracket: u8, at: usize) -> Result<(), Fault> {
-        let Some(word) = self.braces.get_mut(self.depth / 64) else {
-            return Err(Fault { at, cause: "brackets are nested too deep" });
-        };
-        let bit = 1u64 << (self.depth % 64);
-        *word = if bracket == b'{' { *word | bit } else { *word & !bit };
-        self.depth += 1;
-        Ok(())
-    }
-
-    /// Was it the last one?
-    #[inline]
-    fn close(&mut self, bracket: u8, at: usize) -> Result<bool, Fault> {
-        let depth = self.depth.wrapping_sub(1);
-        let matches = self
-            .braces
-            .get(depth / 64)
-            .is_some_and(|word| (word >> (depth % 64) & 1 == 1) == (bracket == b'}'));
-        if !matches {
-            return Err(Fault { at, cause: "a bracket is closed that is not open" });
-        }
-        self.depth = depth;
-        Ok(depth == 0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn end(text: &[u8]) -> Result<Option<usize>, Fault> {
-        Value::begin(text[0], 0)?.advance(text, 0)
+        Ok(Value::begin(text[0], 0)?.advance(text, 0))
     }
 
     #[test]
@@ -208,13 +133,9 @@ mod tests {
     }
 
     #[test]
-    fn faults_have_a_place() {
-        assert_eq!(end(b"{]").map_err(|f| f.at), Err(1));
-        assert_eq!(end(b"[1}").map_err(|f| f.at), Err(2));
+    fn no_value_begins_with_a_letter_of_no_literal() {
         assert!(Value::begin(b'a', 0).is_err());
-        let deep = vec![b'['; JSON_DEPTH_MAX + 1];
-        assert_eq!(end(&deep).map_err(|f| f.at), Err(JSON_DEPTH_MAX));
-        assert_eq!(end(&deep[1..]), Ok(None));
+        assert_eq!(end(&[b'['; 100_000]), Ok(None), "any depth will do");
     }
 
     #[test]
@@ -222,9 +143,9 @@ mod tests {
         let text = br#"{"k\\\"":["}{",{"x":"\u005d"}],"n":[[[1]]]} "#;
         for cut in 0..text.len() {
             let mut value = Value::begin(b'{', 0).unwrap();
-            let end = match value.advance(&text[..cut], 0).unwrap() {
+            let end = match value.advance(&text[..cut], 0) {
                 Some(end) => end,
-                None => cut + value.advance(&text[cut..], 0).unwrap().unwrap(),
+                None => cut + value.advance(&text[cut..], 0).unwrap(),
             };
             assert_eq!(end, text.len() - 1, "cut at {cut}");
         }

@@ -1,0 +1,26 @@
+#![no_main]
+
+use aws_to_devo::aws::chain::{ini, profile};
+use libfuzzer_sys::fuzz_target;
+
+// Both files of the AWS tools, parted by a zero byte: whatever is in them, every profile leads to an end.
+fuzz_target!(|input: &[u8]| {
+    let text = String::from_utf8_lossy(input);
+    let (config, credentials) = text.split_once('\0').unwrap_or((&text, ""));
+    let (Ok(config), Ok(credentials)) = (ini::parse(config), ini::parse(credentials)) else { return };
+    for section in config.iter().chain(&credentials) {
+        assert!(!section.title.contains(['\n', ']']));
+        assert!(section.entries.iter().all(|(key, _)| !key.is_empty() && !key.contains(['\n', '='])));
+    }
+    let names: Vec<String> = config
+        .iter()
+        .chain(&credentials)
+        .map(|section| section.title.trim_start_matches("profile").trim().to_owned())
+        .collect();
+    let profiles = profile::Profiles::join(config, credentials);
+    for name in names {
+        if let Err(fault) = profiles.plan(&name) {
+            assert!(!fault.to_string().is_empty());
+        }
+    }
+});

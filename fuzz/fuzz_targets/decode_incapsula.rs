@@ -1,0 +1,8 @@
+#![no_main]
+
+mod chunks;
+
+use aws_to_devo::decode::Format;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| chunks::check(input, |_| Format::Incapsula));

@@ -1,0 +1,122 @@
+//! Where an object's decoding is, and how far its records are confirmed.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::{Ack, Outcome, Watermark};
+
+/// How far an object is confirmed. Cheap to clone; clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Confirmed(Arc<Mutex<Watermark>>);
+
+/// The decoding side: counts the records, in the order in which they are decoded, and holds those back
+/// that were confirmed in an earlier run.
+#[derive(Debug, Default)]
+pub struct Progress {
+    confirmed: Confirmed,
+    /// Records that are not to be sent again.
+    resumed: u64,
+    /// Records decoded.
+    decoded: u64,
+}
+
+impl Confirmed {
+    /// Records and batches that are confirmed without a gap.
+    pub fn so_far(&self) -> (u64, u64) {
+        let mark = self.lock();
+        (mark.records(), mark.batches())
+    }
+
+    /// The object was decoded to its end, and all of it is confirmed.
+    pub fn is_whole(&self) -> bool {
+        self.lock().is_whole()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Watermark> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Progress {
+    /// For an object whose first `records` were confirmed before.
+    pub fn resume(records: u64) -> Progress {
+        let confirmed = Confirmed(Arc::new(Mutex::new(Watermark::resumed(records))));
+        Progress { confirmed, resumed: records, decoded: 0 }
+    }
+
+    /// What the confirmations of this object's batches add up to.
+    pub fn confirmed(&self) -> Confirmed {
+        self.confirmed.clone()
+    }
+
+    /// One more record has been decoded. False: it was confirmed before and is not to be sent.
+    #[inline]
+    pub fn admit_next(&mut self) -> bool {
+        self.decoded += 1;
+        self.decoded > self.resumed
+    }
+
+    /// Records held back so far.
+    pub fn held_back(&self) -> u64 {
+        self.decoded.min(self.resumed)
+    }
+
+    /// The object has been decoded to its end.
+    pub fn complete(&self) {
+        self.confirmed.lock().complete();
+    }
+
+    /// A batch of `object` that ends with the record decoded last. Once it is delivered, with all its
+    /// shares, it counts as confirmed.
+    pub fn batch(&self, object: &Ack) -> Ack {
+        let (share, confirmed, end) = (object.share(), self.confirmed.clone(), self.decoded);
+        let number = confirmed.lock().open();
+        Ack::open(move |outcome| {
+            if outcome == Outcome::Delivered {
+                confirmed.lock().confirm(number, end);
+            }
+            share.resolve(outcome);
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_confirmed_before_are_held_back() {
+        let mut progress = Progress::resume(2);
+        assert_eq!(
+            [progress.admit_next(), progress.admit_next(), progress.admit_next()],
+            [false, false, true]
+        );
+        assert_eq!(progress.held_back(), 2);
+        assert_eq!(progress.confirmed().so_far(), (2, 0));
+    }
+
+    #[test]
+    fn a_batch_counts_when_all_its_shares_are_delivered() {
+        let object = Ack::open(|_| ());
+        let mut progress = Progress::resume(0);
+        progress.admit_next();
+        let batch = progress.batch(&object);
+        let (one, other) = (batch.share(), batch.share());
+        batch.close(Outcome::Delivered);
+        one.resolve(Outcome::Delivered);
+        assert_eq!(progress.confirmed().so_far(), (0, 0));
+        other.resolve(Outcome::Delivered);
+        assert_eq!(progress.confirmed().so_far(), (1, 1));
+    }
+
+    #[test]
+    fn a_batch_that_failed_stays_a_gap() {
+        let object = Ack::open(|_| ());
+        let mut progress = Progress::default();
+        progress.admit_next();
+        let failed = progress.batch(&object);
+        progress.admit_next();
+        progress.batch(&object).close(Outcome::Delivered);
+        drop(failed);
+        assert_eq!(progress.confirmed().so_far(), (0, 0));
+    }
+}

@@ -1,0 +1,139 @@
+//! `ledger`: look at what was delivered, and make it be sent again.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use comfy_table::{ContentArrangement, Table};
+use jiff::Timestamp;
+
+use crate::config::{self, Environment};
+use crate::ledger::{FILE, Filter, Row, Store};
+
+/// The configuration or the ledger cannot be used.
+const REFUSED: u8 = 2;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Lists objects that were delivered, or in part, the latest first
+    Show {
+        #[command(flatten)]
+        choice: Choice,
+        /// No more entries than this
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+    },
+    /// Forgets objects: they are sent again when a message announces them again. Takes effect at once,
+    /// also for a collector that runs
+    Forget {
+        #[command(flatten)]
+        choice: Choice,
+        /// Forgets everything
+        #[arg(long, conflicts_with_all = ["input", "part"], required_unless_present_any = ["input", "part"])]
+        all: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Choice {
+    /// Configuration file, YAML or JSON: its persistence says where the ledger is
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+    /// Only of the input with this id
+    #[arg(long, value_name = "ID")]
+    input: Option<String>,
+    /// Only objects whose s3://bucket/key contains this
+    #[arg(long = "match", value_name = "SUBSTRING")]
+    part: Option<String>,
+}
+
+/// Exit code 0, or 2 when there is no ledger that could be used.
+pub fn run(command: &Command) -> ExitCode {
+    let done = match command {
+        Command::Show { choice, limit } => show(choice, *limit),
+        Command::Forget { choice, .. } => forget(choice),
+    };
+    match done {
+        Ok(text) => {
+            // A reader that has gone away changes nothing about the result.
+            let _ = writeln!(io::stdout(), "{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(REFUSED)
+        }
+    }
+}
+
+fn show(choice: &Choice, limit: usize) -> Result<String, String> {
+    let rows = open(&choice.config)?.list(&choice.filter(), limit).map_err(|error| error.to_string())?;
+    Ok(table(&rows))
+}
+
+fn forget(choice: &Choice) -> Result<String, String> {
+    let forgotten = open(&choice.config)?.forget(&choice.filter()).map_err(|error| error.to_string())?;
+    let objects = if forgotten == 1 { "object was" } else { "objects were" };
+    Ok(format!("{forgotten} {objects} forgotten."))
+}
+
+fn open(config: &Path) -> Result<Store, String> {
+    let loaded = config::load(config, &Environment::here()).map_err(|problems| problems.to_string())?;
+    let path = loaded.config.globals.state_directory.join(FILE);
+    Store::open_existing(&path).map_err(|error| error.to_string())
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["when", "input", "object", "identity", "confirmed"]);
+    for row in rows {
+        table.add_row([when(row.at), row.place.input.clone(), object(row), identity(row), confirmed(row)]);
+    }
+    table.trim_fmt()
+}
+
+fn when(at: i64) -> String {
+    Timestamp::from_second(at).map_or_else(|_| at.to_string(), |time| time.to_string())
+}
+
+/// Keys are chosen by others: control characters must not reach the terminal.
+fn object(row: &Row) -> String {
+    format!("s3://{}/{}", row.place.bucket.escape_debug(), row.place.key.escape_debug())
+}
+
+fn identity(row: &Row) -> String {
+    let identity = &row.identity;
+    let text = if identity.version.is_empty() { &identity.etag } else { &identity.version };
+    text.escape_debug().to_string()
+}
+
+fn confirmed(row: &Row) -> String {
+    if row.delivered { "delivered".to_owned() } else { format!("{} records", row.records) }
+}
+
+impl Choice {
+    fn filter(&self) -> Filter {
+        Filter { input: self.input.clone().unwrap_or_default(), part: self.part.clone().unwrap_or_default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Identity, Place};
+
+    #[test]
+    fn a_row_of_the_table() {
+        let place = Place { input: "1".into(), bucket: "b".into(), key: "k\u{1b}[2J".into() };
+        let identity = Identity { etag: "e1".into(), ..Identity::default() };
+        let row =
+            Row { place, identity, size: 9, records: 42, delivered: false, reader: String::new(), at: 0 };
+        let text = table(&[row]);
+        let line = text.lines().last().unwrap_or_default();
+        let cells: Vec<_> = line.split_whitespace().collect();
+        assert_eq!(cells, ["1970-01-01T00:00:00Z", "1", "s3://b/k\\u{1b}[2J", "e1", "42", "records"]);
+    }
+}

@@ -1,0 +1,38 @@
+//! The limit on open files: raised where we may, named where it is too low.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Sees to it that `needed` files can be open. Err: what to do about it.
+///
+/// # Errors
+/// When the hard limit is below that; the run then goes on, with connections that fail at times.
+pub fn allow(needed: u64) -> Result<(), String> {
+    let limit = getrlimit(Resource::Nofile);
+    let is_enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= needed);
+    if is_enough(limit.current) {
+        return Ok(());
+    }
+    let allowed = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum: limit.maximum });
+    if is_enough(getrlimit(Resource::Nofile).current) {
+        return Ok(());
+    }
+    let why = raised.err().map(|error| format!(" ({error})")).unwrap_or_default();
+    Err(format!(
+        "this configuration may need {needed} open files, and no more than {allowed} are allowed{why}: connections will fail at times and be tried again. Raise the limit (`ulimit -Hn`, LimitNOFILE= of systemd), or lower `fetchers`, `receivers` or `senders`"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_allowed_is_no_problem_and_what_is_not_is_named() {
+        assert_eq!(allow(3), Ok(()));
+        if let Some(maximum) = getrlimit(Resource::Nofile).maximum {
+            let problem = allow(maximum + 1).unwrap_err();
+            assert!(problem.contains(&format!("need {} open files", maximum + 1)), "{problem}");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! `file_format.type` and `file_format.config`: a processor and its keys.
+//!
+//! Each processor reads all its keys; what it does not ask for is reported as unknown.
+
+use std::sync::Arc;
+
+use regex::bytes::RegexSet;
+
+use super::{fields, filters};
+use crate::config::node::{Mapping, Node};
+use crate::config::problem::{Kind, suggestion};
+use crate::decode::select::Selection;
+use crate::decode::{EventBody, Format, Shape};
+use crate::limits::HEADER_LINES_MAX;
+
+mod text_file;
+
+/// The vendor's processors, and four more.
+pub const SUPPORTED: &[&str] = &[
+    "aws_access_logs_processor",
+    "cloudwatch_processor",
+    "csv_processor",
+    "guardduty_processor",
+    "incapsula_processor",
+    "json_array_processor",
+    "json_line_arrays_processor",
+    "json_object_to_linesplit_processor",
+    "kinesis_processor",
+    "line_split_processor",
+    "parquet_processor",
+    "separated_json_processor",
+    "single_json_object_processor",
+    "split_or_unseparated_processor",
+    "text_file_processor",
+    "unseparated_json_processor",
+    "unseparated_json_processor_extract_key",
+];
+
+/// Processors of the vendor's that stay out: nothing but their names is public.
+const UNSUPPORTED: &[&str] = &["bluecoat_processor", "jamf_processor"];
+
+/// Reads a processor's keys.
+pub fn read(name: &str, file_format: &Mapping<'_>, config: Mapping<'_>) -> Option<Format> {
+    let format = match name {
+        "aws_access_logs_processor" => Some(Format::Lines { header_lines: 0 }),
+        "cloudwatch_processor" => cloudwatch(&config),
+        "csv_processor" => header_lines(&config).map(|header_lines| Format::Csv { header_lines }),
+        "guardduty_processor" => Some(Format::Envelopes { detail: vec!["detail".to_owned()] }),
+        "incapsula_processor" => Some(Format::Incapsula),
+        "json_array_processor" => Some(Format::Json { path: Vec::new() }),
+        "json_line_arrays_processor" => Some(Format::JsonArrayLines),
+        "json_object_to_linesplit_processor" => values(&config),
+        "kinesis_processor" => kinesis(&config),
+        "line_split_processor" => lines(&config),
+        "parquet_processor" => Some(Format::Parquet),
+        "separated_json_processor" => separated_json(&config),
+        "single_json_object_processor" => path(&config, "key").map(|path| Format::WholeJson { path }),
+        "split_or_unseparated_processor" => Some(Format::Detect),
+        "text_file_processor" => text_file::read(&config),
+        "unseparated_json_processor" => json(&config),
+        "unseparated_json_processor_extract_key" => extracted(&config),
+        other => {
+            unknown_processor(other, file_format);
+            return None;
+        }
+    };
+    config.finish();
+    format
+}
+
+fn cloudwatch(config: &Mapping<'_>) -> Option<Format> {
+    let body = match config.string("body").as_deref() {
+        None | Some("event") => EventBody::Event,
+        Some("message") => EventBody::Message,
+        Some(other) => {
+            let message = format!("{other:?} is not allowed");
+            let advice = suggestion(other, &["event", "message"]);
+            config.report.error(Kind::Invalid, config.path_of("body"), message, advice);
+            return None;
+        }
+    };
+    Some(Format::CloudWatch { body })
+}
+
+fn kinesis(config: &Mapping<'_>) -> Option<Format> {
+    let detail = path(config, "key")?;
+    let detail = if detail.is_empty() { vec!["detail".to_owned()] } else { detail };
+    Some(Format::Envelopes { detail })
+}
+
+fn lines(config: &Mapping<'_>) -> Option<Format> {
+    // Records are not parsed unless a field is asked for, so there is nothing to switch.
+    config.boolean("json", false);
+    let header_lines = header_lines(config);
+    let prefix = config.string("header_prefix");
+    let selection = selection(config)?;
+    let header_lines = header_lines?;
+    match (prefix, selection) {
+        (None, Some(selection)) => {
+            Some(Format::SelectedLines { header_lines, selection: Arc::new(selection) })
+        }
+        (None, None) => Some(Format::Lines { header_lines }),
+        (Some(prefix), None) if header_lines == 0 => Some(Format::LinesUnder { prefix: prefix.into_bytes() }),
+        (Some(_), _) => {
+            let path = config.path_of("header_prefix");
+            config.report.error(
+                Kind::Invalid,
+                path,
+                "goes with neither header_lines nor chunks",
+                "keep one of them",
+            );
+            None
+        }
+    }
+}
+
+/// `chunks` and the three keys that it switches on. The outer None: there are problems.
+fn selection(config: &Mapping<'_>) -> Option<Option<Selection>> {
+    let on = config.boolean("chunks", false);
+    let whole = |node: &Node<'_>| node.integer(0..=i64::MAX).and_then(|index| u64::try_from(index).ok());
+    let indices: Vec<Option<u64>> = config.list("indices").iter().map(whole).collect();
+    let substrings: Vec<Option<String>> = config.list("substrings").iter().map(text).collect();
+    let pattern = |node: &Node<'_>| filters::pattern(node).map(|pattern| pattern.as_str().to_owned());
+    let patterns: Vec<Option<String>> = config.list("regex").iter().map(pattern).collect();
+    let any = !(indices.is_empty() && substrings.is_empty() && patterns.is_empty());
+    match (on, any) {
+        (false, false) => return Some(None),
+        (true, false) => {
+            let advice = "write which lines to keep: indices, substrings or regex";
+            config.report.error(Kind::Missing, config.path_of("chunks"), "selects no line", advice);
+            return None;
+        }
+        (false, true) => {
+            let message = "selects lines, but chunks is off";
+            let path = ["indices", "substrings", "regex"].iter().find(|key| config.has(key));
+            let path = config.path_of(path.unwrap_or(&"indices"));
+            config.report.error(Kind::Invalid, path, message, "set \"chunks\": true, or leave it out");
+            return None;
+        }
+        (true, true) => {}
+    }
+    let indices = indices.into_iter().collect::<Option<Vec<u64>>>();
+    let substrings = substrings.into_iter().collect::<Option<Vec<String>>>();
+    let set = RegexSet::new(patterns.into_iter().collect::<Option<Vec<String>>>()?);
+    match set {
+        Ok(set) => Some(Some(Selection::new(indices?, &substrings?, set))),
+        Err(error) => {
+            let message = format!("the patterns cannot be used together: {error}");
+            config.report.error(
+                Kind::Invalid,
+                config.path_of("regex"),
+                message,
+                "write fewer or shorter ones",
+            );
+            None
+        }
+    }
+}
+
+fn json(config: &Mapping<'_>) -> Option<Format> {
+    let path = path(config, "key");
+    let flat = config.boolean("flat", false);
+    let (include, rename) = (names(config, "include"), names(config, "rename"));
+    let shape = Shape { flat, include: include?, rename: rename? };
+    let path = path?;
+    if shape == Shape::default() {
+        return Some(Format::Json { path });
+    }
+    Some(Format::ReshapedJson { path, shape: Arc::new(shape) })
+}
+
+/// Old names and new ones.
+fn names(config: &Mapping<'_>, key: &'static str) -> Option<Vec<(String, String)>> {
+    let Some(node) = config.node(key) else { return Some(Vec::new()) };
+    node.mapping()?.entries().map(|(old, new)| Some((old.to_owned(), text(&new)?))).collect()
+}
+
+fn extracted(config: &Mapping<'_>) -> Option<Format> {
+    let keys = path(config, "key")?;
+    if keys.is_empty() {
+        let advice = "write the top-level keys whose values are the records, such as [\"users\", \"groups\"]";
+        config.report.error(Kind::Missing, config.path_of("key"), "names no key", advice);
+        return None;
+    }
+    Some(Format::ExtractedJson { keys })
+}
+
+fn values(config: &Mapping<'_>) -> Option<Format> {
+    let (key, keys) = (path(config, "key"), path(config, "keys"));
+    let mut paths: Vec<Vec<String>> = keys?.into_iter().map(|key| vec![key]).collect();
+    let key = key?;
+    match (key.is_empty(), paths.is_empty()) {
+        (true, true) => {
+            let advice = "write the key whose value holds the lines, or several under keys";
+            config.report.error(Kind::Missing, config.path_of("key"), "names no key", advice);
+            return None;
+        }
+        (false, false) => {
+            let advice = "write all of them under keys";
+            config.report.error(Kind::Invalid, config.path_of("key"), "stands beside keys", advice);
+            return None;
+        }
+        (false, true) => paths.push(key),
+        (true, false) => {}
+    }
+    Some(Format::JsonValues { paths })
+}
+
+fn separated_json(config: &Mapping<'_>) -> Option<Format> {
+    let separator = match config.node("separator") {
+        Some(node) => node.text()?,
+        None => String::new(),
+    };
+    let separator = if separator.is_empty() { "\n".to_owned() } else { separator };
+    Some(Format::SeparatedJson { separator: separator.into_bytes() })
+}
+
+fn header_lines(config: &Mapping<'_>) -> Option<u32> {
+    u32::try_from(config.integer("header_lines", 0..=i64::from(HEADER_LINES_MAX), 0)).ok()
+}
+
+/// A key, or a way of keys; empty if it is not there. None: it has a problem.
+fn path(config: &Mapping<'_>, key: &'static str) -> Option<Vec<String>> {
+    let Some(node) = config.node(key) else { return Some(Vec::new()) };
+    if node.value.as_str() == Some("") {
+        return Some(Vec::new());
+    }
+    fields::path(&node)
+}
+
+fn text(node: &Node<'_>) -> Option<String> {
+    let text = node.text()?;
+    if text.is_empty() {
+        node.error(Kind::Invalid, "is empty", "");
+        return None;
+    }
+    Some(text)
+}
+
+fn unknown_processor(name: &str, file_format: &Mapping<'_>) {
+    let path = file_format.path_of("type");
+    if UNSUPPORTED.contains(&name) {
+        let message = format!("{name} is not supported by this version");
+        let advice = format!("supported: {}", SUPPORTED.join(", "));
+        file_format.report.error(Kind::Unsupported, path, message, advice);
+    } else {
+        let known: Vec<&str> = SUPPORTED.iter().chain(UNSUPPORTED).copied().collect();
+        let message = format!("{name:?} is not a known processor");
+        file_format.report.error(Kind::Invalid, path, message, suggestion(name, &known));
+    }
+}

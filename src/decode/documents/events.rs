@@ -1,0 +1,149 @@
+//! CloudWatch Logs subscription envelopes -> log events.
+//!
+//! ```text
+//! {"messageType":"DATA_MESSAGE","owner":"…","logGroup":"…","logStream":"…","subscriptionFilters":["…"],
+//!  "logEvents":[{"id":"…","timestamp":1620678200000,"message":"…"},…]}
+//! ```
+
+use super::Outcome;
+use crate::decode::format::EventBody;
+use crate::decode::json::scan::Fault;
+use crate::decode::json::walk::{self, Member};
+use crate::decode::{Newlines, Record};
+
+/// Buffers that are kept from envelope to envelope.
+pub(in crate::decode) struct Events {
+    body: EventBody,
+    /// The envelope's own members, as the beginning of each event's object.
+    head: Vec<u8>,
+    object: Vec<u8>,
+    text: Vec<u8>,
+}
+
+impl Events {
+    pub fn new(body: EventBody) -> Self {
+        Events { body, head: Vec::new(), object: Vec::new(), text: Vec::new() }
+    }
+
+    /// Gives the log events of a document. Control messages and other documents hold none.
+    pub(super) fn envelope(
+        &mut self,
+        document: &[u8],
+        sink: &mut dyn FnMut(Record<'_>),
+    ) -> Result<Outcome, Fault> {
+        let Some(events) = self.open(document)? else { return Ok(Outcome::Skipped) };
+        for event in walk::elements(events).into_iter().flatten() {
+            let message = self.read(event?)?;
+            self.give(message, sink);
+        }
+        Ok(Outcome::Read)
+    }
+
+    /// The same for messages that are JSON records themselves.
+    pub(super) fn inner_records(
+        &mut self,
+        document: &[u8],
+        sink: &mut dyn FnMut(Record<'_>),
+    ) -> Result<Outcome, Fault> {
+        let Some(events) = self.open(document)? else { return Ok(Outcome::Skipped) };
+        for event in walk::elements(events).into_iter().flatten() {
+            match self.read(event?)? {
+                Some(message) if self.unescape(message) => {
+                    let newlines = match walk::is_value(&self.text) {
+                        true => Newlines::Insignificant,
+                        false => Newlines::Significant,
+                    };
+                    give_unless_empty(Record::new(&self.text, newlines), sink);
+                }
+                message => self.give(message, sink),
+            }
+        }
+        Ok(Outcome::Read)
+    }
+
+    /// Reads the envelope's own members; Some: its events, an array.
+    fn open<'d>(&mut self, document: &'d [u8]) -> Result<Option<&'d [u8]>, Fault> {
+        self.head.clear();
+        self.head.push(b'{');
+        let (mut events, mut control) = (None, false);
+        for member in walk::members(document).into_iter().flatten() {
+            let member = member?;
+            if member.is("logEvents") && member.value.starts_with(b"[") {
+                events = Some(member.value);
+                continue;
+            }
+            control |= member.is("messageType") && member.value == b"\"CONTROL_MESSAGE\"";
+            self.push_member(member);
+        }
+        Ok(events.filter(|_| !control))
+    }
+
+    fn push_member(&mut self, Member { key, value }: Member<'_>) {
+        if self.head.len() > 1 {
+            self.head.push(b',');
+        }
+        self.head.push(b'"');
+        self.head.extend_from_slice(key);
+        self.head.extend_from_slice(b"\":");
+        self.head.extend_from_slice(value);
+    }
+
+    /// Writes the event's object; Some: its message, as written.
+    fn read<'d>(&mut self, event: &'d [u8]) -> Result<Option<&'d [u8]>, Fault> {
+        self.object.clear();
+        self.object.extend_from_slice(&self.head);
+        let mut message = None;
+        for member in walk::members(event).into_iter().flatten() {
+            let member = member?;
+            if member.is("message") && member.value != b"null" {
+                message = Some(member.value);
+            }
+            if self.object.len() > 1 {
+                self.object.push(b',');
+            }
+            self.object.push(b'"');
+            self.object.extend_from_slice(member.key);
+            self.object.extend_from_slice(b"\":");
+            self.object.extend_from_slice(member.value);
+        }
+        self.object.push(b'}');
+        Ok(message)
+    }
+
+    /// An event without a message has its object for a body.
+    fn give(&mut self, message: Option<&[u8]>, sink: &mut dyn FnMut(Record<'_>)) {
+        match message.filter(|_| self.body == EventBody::Message) {
+            None => sink(super::json_record(&self.object)),
+            Some(message) => {
+                let newlines = match self.unescape(message) {
+                    true => Newlines::Significant,
+                    false => Newlines::Insignificant,
+                };
+                let record = Record { bytes: &self.text, newlines, context: &self.object };
+                give_unless_empty(record, sink);
+            }
+        }
+    }
+
+    /// Writes the message's text. False: it is no string, and its text is the value as written.
+    fn unescape(&mut self, message: &[u8]) -> bool {
+        self.text.clear();
+        match walk::string(message) {
+            Some(written) => {
+                walk::unescape(written, &mut self.text);
+                true
+            }
+            None => {
+                self.text.extend_from_slice(message);
+                false
+            }
+        }
+    }
+}
+
+/// An empty message is no record, as an empty line is none.
+fn give_unless_empty(record: Record<'_>, sink: &mut dyn FnMut(Record<'_>)) {
+    if !record.bytes.is_empty() {
+        sink(record);
+    }
+}

@@ -1,0 +1,49 @@
+//! Values under top-level keys -> records that name their key.
+
+use super::{Outcome, json_record};
+use crate::decode::Record;
+use crate::decode::json::scan::Fault;
+use crate::decode::json::walk::{self, Member};
+use crate::decode::text_file::push_json_string;
+
+/// Gives what lies under the keys, in the order of the document. `object` is a buffer.
+pub fn records(
+    document: &[u8],
+    keys: &[String],
+    object: &mut Vec<u8>,
+    sink: &mut dyn FnMut(Record<'_>),
+) -> Result<Outcome, Fault> {
+    let mut outcome = Outcome::Skipped;
+    for member in walk::members(document).into_iter().flatten() {
+        let member = member?;
+        let Member { value, .. } = member;
+        let Some(key) = keys.iter().find(|key| member.is(key)).filter(|_| value != b"null") else { continue };
+        outcome = Outcome::Read;
+        match walk::elements(value) {
+            Some(elements) => {
+                for element in elements {
+                    give(element?, key, object, sink);
+                }
+            }
+            None => give(value, key, object, sink),
+        }
+    }
+    Ok(outcome)
+}
+
+/// A value that has no members cannot get one more: it stays as it is.
+fn give(value: &[u8], key: &str, object: &mut Vec<u8>, sink: &mut dyn FnMut(Record<'_>)) {
+    let Some(inside) = value.strip_prefix(b"{").and_then(|value| value.strip_suffix(b"}")) else {
+        return sink(json_record(value));
+    };
+    object.clear();
+    object.push(b'{');
+    object.extend_from_slice(inside);
+    if !walk::trim(inside).is_empty() {
+        object.push(b',');
+    }
+    object.extend_from_slice(b"\"extraction_key\":");
+    push_json_string(object, key.as_bytes());
+    object.push(b'}');
+    sink(json_record(object));
+}

@@ -1,0 +1,42 @@
+//! Values under some keys -> records.
+
+use super::{Outcome, json_record};
+use crate::decode::json::scan::Fault;
+use crate::decode::json::walk;
+use crate::decode::{Newlines, Record};
+
+/// Gives what lies at the paths, in the order of the paths. `text` is a buffer.
+pub fn records(
+    document: &[u8],
+    paths: &[Vec<String>],
+    text: &mut Vec<u8>,
+    sink: &mut dyn FnMut(Record<'_>),
+) -> Result<Outcome, Fault> {
+    let mut outcome = Outcome::Skipped;
+    for path in paths {
+        let Some(value) = walk::at(document, path)? else { continue };
+        outcome = Outcome::Read;
+        match walk::elements(value) {
+            Some(elements) => {
+                for element in elements {
+                    give(element?, text, sink);
+                }
+            }
+            None => give(value, text, sink),
+        }
+    }
+    Ok(outcome)
+}
+
+/// A string gives the lines of its text, anything else itself.
+fn give(value: &[u8], text: &mut Vec<u8>, sink: &mut dyn FnMut(Record<'_>)) {
+    let Some(written) = walk::string(value) else { return sink(json_record(value)) };
+    text.clear();
+    walk::unescape(written, text);
+    for line in text.split(|&byte| byte == b'\n') {
+        let bytes = line.strip_suffix(b"\r").unwrap_or(line);
+        if !bytes.is_empty() {
+            sink(Record::new(bytes, Newlines::Absent));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What stands in an object: `file_format` of the vendor's configuration, and `encoding`.
+
+use std::sync::Arc;
+
+use super::select::Selection;
+use super::text_file::TextFile;
+
+/// What stands in an object once it is decompressed.
+///
+/// Wherever JSON values are read, they may stand one after another, with white space, commas, RS
+/// (RFC 7464) or nothing between them, and a top-level array stands for its elements. A *path* is a
+/// way down by keys; a `null` at its end counts as nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Format {
+    /// LF-separated lines; the first `header_lines` non-empty ones are dropped.
+    Lines { header_lines: u32 },
+    /// The same; the first lines are dropped as long as they begin with `prefix` (CloudFront's `#`).
+    LinesUnder { prefix: Vec<u8> },
+    /// Some of the lines, as they are.
+    SelectedLines { header_lines: u32, selection: Arc<Selection> },
+    /// JSON values. With a `path`, the records are what lies there: the elements of an array, or the
+    /// value itself.
+    Json { path: Vec<String> },
+    /// The same, with each record's members renamed, left out or made flat.
+    ReshapedJson { path: Vec<String>, shape: Arc<Shape> },
+    /// JSON values, whole: each document, or the value at the `path`, is one record; arrays too.
+    WholeJson { path: Vec<String> },
+    /// JSON texts with a separator between them (not empty), each one record.
+    SeparatedJson { separator: Vec<u8> },
+    /// A JSON array on each line: its elements. Another line is a record as it is.
+    JsonArrayLines,
+    /// JSON documents: the values at any of these paths. An array gives its elements, a string the
+    /// lines of its text.
+    JsonValues { paths: Vec<Vec<String>> },
+    /// JSON documents: what lies under these top-level keys, each record with one more member,
+    /// `extraction_key`, that names its key.
+    ExtractedJson { keys: Vec<String> },
+    /// The first bytes decide: JSON values, or lines (the vendor's `split_or_unseparated_processor`).
+    Detect,
+    /// Apache Parquet: each row becomes a JSON object. Any other format turns into this one for an
+    /// object that begins as Parquet does.
+    Parquet,
+    /// Lines whose double quotes may hold line feeds; the first `header_lines` records are dropped.
+    Csv { header_lines: u32 },
+    /// Text between separators of any kind, with or without named fields.
+    TextFile(Arc<TextFile>),
+    /// CloudWatch Logs subscription envelopes, as Firehose writes them.
+    CloudWatch { body: EventBody },
+    /// What EventBridge and CloudWatch Logs put on a stream: of an envelope with log events their
+    /// messages, of a document with something at the path `detail` that, any other document itself.
+    Envelopes { detail: Vec<String> },
+    /// Imperva's log files: header lines, `|==|`, and a body of lines, compressed or not.
+    Incapsula,
+    /// Latin-1 text that becomes UTF-8 before the format reads it.
+    Latin1(Box<Format>),
+}
+
+/// What of a log event is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventBody {
+    /// One JSON object: the envelope's members without `logEvents`, then the event's.
+    Event,
+    /// The message's text.
+    Message,
+}
+
+/// How a JSON object's members change. The steps are in the order of the fields; values keep their
+/// bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// Members of nested objects come up, as `outer_inner`.
+    pub flat: bool,
+    /// Only these members stay, under new names: (old, new). Empty: all stay.
+    pub include: Vec<(String, String)>,
+    /// Members get new names: (old, new).
+    pub rename: Vec<(String, String)>,
+}

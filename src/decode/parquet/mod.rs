@@ -1,0 +1,111 @@
+//! Apache Parquet -> one JSON object per row.
+//!
+//! The format is that of <https://parquet.apache.org/docs/file-format/>. Its index stands at the end
+//! of the object, so the object is collected first; then row groups are read one after another, a
+//! few hundred rows at a time:
+//!
+//! ```text
+//! object ──► footer ──► rows ──► row ──► value
+//!            is it      pages    tree    JSON text
+//!            sane?      columns
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | [`footer`] | refuses what would end the process instead of failing |
+//! | [`pages`] | pages, decompressed within bounds |
+//! | [`column`] | one column: levels and values of a batch of rows |
+//! | [`tree`] | the schema, and a row put together by it |
+//! | [`value`] | one value as JSON text |
+//!
+//! Each row's object has all columns in the order of the schema; what is null has its key and `null`.
+
+mod column;
+mod footer;
+mod pages;
+mod rows;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod value;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+use parquet::errors::ParquetError;
+
+use super::{Bounds, Error, Newlines, Record};
+
+/// Collects an object, and reads it when it is all there.
+pub(super) struct Parquet {
+    bounds: Bounds,
+    object: Vec<u8>,
+    json_bytes: u64,
+}
+
+impl Parquet {
+    pub fn new(bounds: Bounds) -> Self {
+        Parquet { bounds, object: Vec::new(), json_bytes: 0 }
+    }
+
+    /// Bytes of records so far.
+    pub fn json_bytes(&self) -> u64 {
+        self.json_bytes
+    }
+
+    /// The next bytes of the object.
+    pub fn push(&mut self, data: &[u8]) -> Result<(), Error> {
+        let max = self.bounds.held_bytes_max;
+        let length = self.object.len() + data.len();
+        if length > max {
+            self.object = Vec::new();
+            return Err(Error::ObjectTooLarge { max });
+        }
+        if length > self.object.capacity() {
+            // Doubles like any `Vec`, but never beyond the bound.
+            let capacity = length.max((2 * self.object.capacity()).min(max));
+            self.object.reserve_exact(capacity - self.object.len());
+        }
+        self.object.extend_from_slice(data);
+        Ok(())
+    }
+
+    /// The object has ended: reads it. All rows before the first damage are given to `sink`.
+    pub fn finish(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        let object = Bytes::from(std::mem::take(&mut self.object));
+        if object.is_empty() {
+            return Ok(());
+        }
+        let compressed = object.len() as u64;
+        let mut record = |bytes: &[u8]| {
+            self.json_bytes += bytes.len() as u64;
+            super::inflate::check_expansion(compressed, self.json_bytes, self.bounds.expansion_ratio_max)?;
+            sink(Record::new(bytes, Newlines::Absent));
+            Ok(())
+        };
+        // The library's decoders index and unwrap by what a damaged page says: a panic of theirs is
+        // damage like any other, and nothing they had is used behind it. (What would abort the
+        // process instead, `footer` has refused.)
+        let read = catch_unwind(AssertUnwindSafe(|| rows::read(object, &self.bounds, &mut record)));
+        read.unwrap_or_else(|_| Err(bad("a value cannot be what it says it is")))
+    }
+}
+
+fn bad(cause: impl ToString) -> Error {
+    Error::BadParquet { cause: cause.to_string() }
+}
+
+impl From<ParquetError> for Error {
+    fn from(error: ParquetError) -> Self {
+        match error {
+            ParquetError::External(error) => match error.downcast::<Error>() {
+                Ok(ours) => *ours,
+                Err(other) => bad(other),
+            },
+            ParquetError::General(cause) | ParquetError::EOF(cause) => bad(cause),
+            other => bad(other),
+        }
+    }
+}

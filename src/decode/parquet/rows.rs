@@ -1,0 +1,85 @@
+//! Row groups -> rows, a batch at a time.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::file::metadata::{ParquetMetaDataReader, RowGroupMetaData};
+
+use super::column::Column;
+use super::pages::{Pages, Room};
+use super::tree::Tree;
+use super::{bad, footer};
+use crate::decode::{Bounds, Error};
+use crate::limits::{PARQUET_BATCH_BYTES, PARQUET_BATCH_ROWS, PARQUET_ROW_VALUES_MAX};
+
+/// Takes the JSON text of one row.
+pub(super) type Rows<'a> = dyn FnMut(&[u8]) -> Result<(), Error> + 'a;
+
+/// Reads the whole object.
+pub(super) fn read(object: Bytes, bounds: &Bounds, rows: &mut Rows<'_>) -> Result<(), Error> {
+    footer::check(&object)?;
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&object)?;
+    let schema = metadata.file_metadata().schema_descr();
+    let tree = Tree::new(schema, bounds.record_bytes_max)?;
+    let object = Arc::new(object);
+    for group in metadata.row_groups() {
+        Group::open(&object, group, bounds)?.read(&tree, rows)?;
+    }
+    Ok(())
+}
+
+/// A row group that is being read.
+struct Group {
+    columns: Vec<Column>,
+    room: Arc<Room>,
+    rows_left: usize,
+    batch_rows: usize,
+}
+
+impl Group {
+    fn open(object: &Arc<Bytes>, group: &RowGroupMetaData, bounds: &Bounds) -> Result<Self, Error> {
+        let room = Arc::new(Room::new(object.len() as u64, bounds));
+        let column = |chunk| {
+            let pages = Pages::new(Arc::clone(object), chunk, Arc::clone(&room))?;
+            Ok(Column::new(chunk.column_descr_ptr(), pages))
+        };
+        let columns = group.columns().iter().map(column).collect::<Result<_, Error>>()?;
+        let rows_left = usize::try_from(group.num_rows()).map_err(|_| bad("a negative number of rows"))?;
+        Ok(Group { columns, room, rows_left, batch_rows: batch_rows(group, rows_left) })
+    }
+
+    fn read(&mut self, tree: &Tree, rows: &mut Rows<'_>) -> Result<(), Error> {
+        let mut row = Vec::new();
+        while self.rows_left > 0 {
+            let count = self.batch_rows.min(self.rows_left);
+            self.fill(count)?;
+            for _ in 0..count {
+                row.clear();
+                tree.row(&mut self.columns, &mut row)?;
+                rows(&row)?;
+            }
+            self.rows_left -= count;
+        }
+        Ok(())
+    }
+
+    /// Reads the next rows of all columns.
+    fn fill(&mut self, rows: usize) -> Result<(), Error> {
+        self.room.next_batch();
+        let mut values = 0;
+        for column in &mut self.columns {
+            values += column.fill(rows)?;
+            if values > PARQUET_ROW_VALUES_MAX {
+                return Err(bad("a row holds too many values"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many rows make a batch of a size that suits the cache.
+fn batch_rows(group: &RowGroupMetaData, rows: usize) -> usize {
+    let bytes = usize::try_from(group.total_byte_size()).unwrap_or(0);
+    let of_row = bytes / rows.max(1);
+    (PARQUET_BATCH_BYTES / of_row.max(1)).clamp(1, PARQUET_BATCH_ROWS)
+}

@@ -1,0 +1,149 @@
+//! Pieces of text between separators -> records.
+
+use std::sync::Arc;
+
+use super::json::walk;
+use super::select::Selection;
+use super::separated::Separated;
+use super::text_file::{Header, TextFile};
+use super::{Error, Newlines, Record};
+
+/// The splitter of one object's text.
+pub(super) struct Pieces {
+    separated: Separated,
+    each: Piece,
+}
+
+/// What becomes of each piece.
+pub(super) enum Piece {
+    /// See [`Format::SelectedLines`](super::Format::SelectedLines).
+    Selected { header_lines: u32, selection: Arc<Selection>, position: u64 },
+    /// See [`Format::LinesUnder`](super::Format::LinesUnder).
+    Under { prefix: Vec<u8>, at_head: bool },
+    /// See [`Format::SeparatedJson`](super::Format::SeparatedJson).
+    Json,
+    /// See [`Format::JsonArrayLines`](super::Format::JsonArrayLines).
+    Array,
+    /// See [`Format::TextFile`](super::Format::TextFile).
+    Text(Text),
+}
+
+pub(super) struct Text {
+    file: Arc<TextFile>,
+    at_header: bool,
+    names: Option<Header>,
+    object: Vec<u8>,
+}
+
+impl Pieces {
+    pub fn new(separator: &[u8], each: Piece, record_bytes_max: usize) -> Self {
+        Pieces { separated: Separated::new(separator, record_bytes_max), each }
+    }
+
+    pub fn text(file: Arc<TextFile>, record_bytes_max: usize) -> Self {
+        let separator = file.line_separator.clone();
+        let names = file.json.as_ref().and_then(|fields| fields.names.given());
+        let text = Text { at_header: file.header, names, object: Vec::new(), file };
+        Pieces::new(&separator, Piece::Text(text), record_bytes_max)
+    }
+
+    /// The next bytes of the text.
+    pub fn push(&mut self, data: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        let Pieces { separated, each } = self;
+        separated.push(data, &mut |piece| each.piece(piece, sink))
+    }
+
+    /// The text has ended.
+    pub fn finish(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        let Pieces { separated, each } = self;
+        separated.finish(&mut |piece| each.piece(piece, sink))
+    }
+}
+
+impl Piece {
+    fn piece(&mut self, piece: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        match self {
+            Piece::Selected { header_lines, selection, position } => {
+                let (line, at) = (line(piece), *position);
+                *position += 1;
+                if line.is_empty() {
+                    return Ok(());
+                }
+                if *header_lines > 0 {
+                    *header_lines -= 1;
+                } else if selection.wants(at, line) {
+                    sink(Record::new(line, Newlines::Absent));
+                }
+            }
+            Piece::Under { prefix, at_head } => {
+                let line = line(piece);
+                if line.is_empty() || (*at_head && line.starts_with(prefix)) {
+                    return Ok(());
+                }
+                *at_head = false;
+                sink(Record::new(line, Newlines::Absent));
+            }
+            Piece::Json => {
+                let text = walk::trim(piece);
+                if !text.is_empty() {
+                    sink(json(text));
+                }
+            }
+            Piece::Array => array(line(piece), sink),
+            Piece::Text(text) => text.piece(piece, sink),
+        }
+        Ok(())
+    }
+}
+
+impl Text {
+    fn piece(&mut self, piece: &[u8], sink: &mut dyn FnMut(Record<'_>)) {
+        let Text { file, at_header, names, object } = self;
+        let piece = if file.line_separator == b"\n" { line(piece) } else { piece };
+        // Between other separators, a line end by itself is what a file ends with.
+        if piece.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+            return;
+        }
+        if std::mem::take(at_header) {
+            *names = file.json.as_ref().and_then(|fields| fields.names.read(piece));
+            return;
+        }
+        match (&file.json, names) {
+            (Some(fields), Some(names)) => {
+                names.write(piece, &fields.separator, object);
+                sink(Record::new(object, Newlines::Absent));
+            }
+            _ => sink(Record::new(piece, Newlines::Significant)),
+        }
+    }
+}
+
+/// A line feed inside what is no JSON is part of it.
+fn json(text: &[u8]) -> Record<'_> {
+    let newlines = match memchr::memchr2(b'\n', b'\r', text) {
+        None => Newlines::Absent,
+        Some(_) if walk::is_value(text) => Newlines::Insignificant,
+        Some(_) => Newlines::Significant,
+    };
+    Record::new(text, newlines)
+}
+
+/// The elements of an array; a line that is none, or not whole, is a record as it is.
+fn array(line: &[u8], sink: &mut dyn FnMut(Record<'_>)) {
+    let whole = walk::elements(walk::trim(line)).filter(|_| walk::is_value(line));
+    let Some(elements) = whole else {
+        if !line.is_empty() {
+            sink(Record::new(line, Newlines::Absent));
+        }
+        return;
+    };
+    match elements.collect::<Result<Vec<&[u8]>, _>>() {
+        Ok(elements) => elements.iter().for_each(|element| sink(Record::new(element, Newlines::Absent))),
+        Err(_) => sink(Record::new(line, Newlines::Absent)),
+    }
+}
+
+/// A line without the CR of its end.
+fn line(piece: &[u8]) -> &[u8] {
+    piece.strip_suffix(b"\r").unwrap_or(piece)
+}

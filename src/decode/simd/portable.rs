@@ -1,0 +1,26 @@
+//! For processors without the vector instructions that we know.
+
+use super::{BLOCK, Container, Masks};
+
+pub fn scan(container: &mut Container, data: &[u8]) -> Option<usize> {
+    container.scan(data, masks, prefix_xor)
+}
+
+fn masks(block: &[u8; BLOCK]) -> Masks {
+    let mut masks = Masks { quotes: 0, backslashes: 0, opens: 0, closes: 0 };
+    for (at, &byte) in block.iter().enumerate() {
+        masks.quotes |= u64::from(byte == b'"') << at;
+        masks.backslashes |= u64::from(byte == b'\\') << at;
+        masks.opens |= u64::from(byte | 0x20 == b'{') << at;
+        masks.closes |= u64::from(byte | 0x20 == b'}') << at;
+    }
+    masks
+}
+
+/// Each bit becomes the exclusive or of itself and all below it.
+pub fn prefix_xor(mut bits: u64) -> u64 {
+    for shift in [1, 2, 4, 8, 16, 32] {
+        bits ^= bits << shift;
+    }
+    bits
+}

@@ -1,0 +1,103 @@
+//! AVX2 with carry-less multiplication, and SSE2, which every x86-64 processor has.
+
+use std::arch::x86_64::{
+    __m128i, __m256i, _mm_clmulepi64_si128, _mm_cmpeq_epi8, _mm_cvtsi128_si64, _mm_loadu_si128,
+    _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8, _mm256_cmpeq_epi8, _mm256_loadu_si256,
+    _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
+};
+
+use super::portable::prefix_xor;
+use super::{BLOCK, Container, Masks};
+
+/// The fastest version that this processor can run.
+pub fn scan(container: &mut Container, data: &[u8]) -> Option<usize> {
+    if has_avx2() { scan_avx2(container, data) } else { scan_sse2(container, data) }
+}
+
+/// All versions that this processor can run, by name.
+#[cfg(test)]
+pub fn implementations() -> Vec<(&'static str, super::tests::Scan)> {
+    let mut all: Vec<(&'static str, super::tests::Scan)> = vec![("sse2", scan_sse2)];
+    if has_avx2() {
+        all.push(("avx2", scan_avx2));
+    }
+    all
+}
+
+fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("pclmulqdq")
+}
+
+fn scan_avx2(container: &mut Container, data: &[u8]) -> Option<usize> {
+    // SAFETY: only called after `has_avx2` has found both features.
+    unsafe { avx2(container, data) }
+}
+
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn avx2(container: &mut Container, data: &[u8]) -> Option<usize> {
+    container.scan(data, |block| masks_avx2(block), |bits| prefix_xor_clmul(bits))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn masks_avx2(block: &[u8; BLOCK]) -> Masks {
+    let [low, high] = [0, 32].map(|at| {
+        let half: &[u8; 32] = block[at..at + 32].try_into().unwrap_or(&[0; 32]);
+        // SAFETY: 32 bytes are read from an array of 32; the load needs no alignment.
+        unsafe { _mm256_loadu_si256(half.as_ptr().cast::<__m256i>()) }
+    });
+    let equal = |a: __m256i, b: __m256i, byte: u8| {
+        let wanted = _mm256_set1_epi8(byte as i8);
+        let bits = |half| u64::from(_mm256_movemask_epi8(_mm256_cmpeq_epi8(half, wanted)) as u32);
+        bits(a) | bits(b) << 32
+    };
+    // `[` and `{`, `]` and `}` differ in this bit only, and no other byte becomes one of them.
+    let bit = _mm256_set1_epi8(0x20);
+    let (low_braces, high_braces) = (_mm256_or_si256(low, bit), _mm256_or_si256(high, bit));
+    Masks {
+        quotes: equal(low, high, b'"'),
+        backslashes: equal(low, high, b'\\'),
+        opens: equal(low_braces, high_braces, b'{'),
+        closes: equal(low_braces, high_braces, b'}'),
+    }
+}
+
+#[inline]
+#[target_feature(enable = "pclmulqdq")]
+fn prefix_xor_clmul(bits: u64) -> u64 {
+    // Multiplying by all ones without carries adds up, modulo 2, every bit and all below it.
+    let product = _mm_clmulepi64_si128(_mm_set_epi64x(0, bits as i64), _mm_set1_epi8(-1), 0);
+    _mm_cvtsi128_si64(product) as u64
+}
+
+fn scan_sse2(container: &mut Container, data: &[u8]) -> Option<usize> {
+    // SAFETY: SSE2 is part of x86-64.
+    unsafe { sse2(container, data) }
+}
+
+#[target_feature(enable = "sse2")]
+fn sse2(container: &mut Container, data: &[u8]) -> Option<usize> {
+    container.scan(data, |block| masks_sse2(block), prefix_xor)
+}
+
+#[inline]
+#[target_feature(enable = "sse2")]
+fn masks_sse2(block: &[u8; BLOCK]) -> Masks {
+    let quarters = [0, 16, 32, 48].map(|at| {
+        let quarter: &[u8; 16] = block[at..at + 16].try_into().unwrap_or(&[0; 16]);
+        // SAFETY: 16 bytes are read from an array of 16; the load needs no alignment.
+        unsafe { _mm_loadu_si128(quarter.as_ptr().cast::<__m128i>()) }
+    });
+    let equal = |quarters: [__m128i; 4], byte: u8| {
+        let wanted = _mm_set1_epi8(byte as i8);
+        let bits = quarters.map(|quarter| _mm_movemask_epi8(_mm_cmpeq_epi8(quarter, wanted)) as u64);
+        bits[0] | bits[1] << 16 | bits[2] << 32 | bits[3] << 48
+    };
+    let braces = quarters.map(|quarter| _mm_or_si128(quarter, _mm_set1_epi8(0x20)));
+    Masks {
+        quotes: equal(quarters, b'"'),
+        backslashes: equal(quarters, b'\\'),
+        opens: equal(braces, b'{'),
+        closes: equal(braces, b'}'),
+    }
+}

@@ -1,0 +1,196 @@
+//! A line of fields -> itself, or a JSON object (`text_file_processor`).
+
+use super::latin1;
+
+/// How a text file is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextFile {
+    /// Between records; not empty.
+    pub line_separator: Vec<u8>,
+    /// The first non-empty line is no record.
+    pub header: bool,
+    /// Records become JSON objects.
+    pub json: Option<Fields>,
+}
+
+/// The fields of a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fields {
+    /// Between fields; not empty.
+    pub separator: Vec<u8>,
+    pub names: Names,
+}
+
+/// What fields are called. A field without a name is `field_N`; the first would be `field_1`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Names {
+    Given(Vec<String>),
+    /// The header line has them, with this between them.
+    InHeader(Vec<u8>),
+}
+
+/// One file's names, as they are written in JSON.
+pub(super) struct Header(Vec<Vec<u8>>);
+
+impl Names {
+    /// The names, if they are known without a header.
+    pub(super) fn given(&self) -> Option<Header> {
+        match self {
+            Names::Given(names) => {
+                Some(Header(names.iter().map(|name| json_string(name.as_bytes())).collect()))
+            }
+            Names::InHeader(_) => None,
+        }
+    }
+
+    /// The names that a header line has.
+    pub(super) fn read(&self, line: &[u8]) -> Option<Header> {
+        match self {
+            Names::Given(_) => self.given(),
+            Names::InHeader(separator) => {
+                let mut names = Vec::new();
+                each_field(line, separator, |name| names.push(json_string(name)));
+                Some(Header(names))
+            }
+        }
+    }
+}
+
+impl Header {
+    /// Writes a line as a JSON object whose values are strings.
+    pub fn write(&self, line: &[u8], separator: &[u8], object: &mut Vec<u8>) {
+        object.clear();
+        object.push(b'{');
+        let mut number = 0;
+        each_field(line, separator, |value| {
+            if number > 0 {
+                object.push(b',');
+            }
+            match self.0.get(number) {
+                Some(name) => object.extend_from_slice(name),
+                None => object.extend_from_slice(format!("\"field_{}\"", number + 1).as_bytes()),
+            }
+            object.push(b':');
+            push_json_string(object, value);
+            number += 1;
+        });
+        object.push(b'}');
+    }
+}
+
+/// Calls `field` with each field. Quotes count only if they stand around a whole field: then they are
+/// no part of it, may hold the separator, and two of them stand for one.
+fn each_field(line: &[u8], separator: &[u8], mut field: impl FnMut(&[u8])) {
+    let mut rest = line;
+    loop {
+        let after = match quoted(rest, separator) {
+            Some((value, after)) => {
+                field(&value);
+                after
+            }
+            None => {
+                let end = memchr::memmem::find(rest, separator).filter(|_| !separator.is_empty());
+                let end = end.unwrap_or(rest.len());
+                field(&rest[..end]);
+                &rest[end..]
+            }
+        };
+        let Some(next) = after.strip_prefix(separator).filter(|_| !separator.is_empty()) else { return };
+        rest = next;
+    }
+}
+
+/// A field in quotes at the start, and what follows it.
+fn quoted<'t>(text: &'t [u8], separator: &[u8]) -> Option<(Vec<u8>, &'t [u8])> {
+    let mut rest = text.strip_prefix(b"\"")?;
+    let mut value = Vec::new();
+    loop {
+        let end = memchr::memchr(b'"', rest)?;
+        value.extend_from_slice(&rest[..end]);
+        rest = &rest[end + 1..];
+        let Some(next) = rest.strip_prefix(b"\"") else { break };
+        value.push(b'"');
+        rest = next;
+    }
+    (rest.is_empty() || rest.starts_with(separator)).then_some((value, rest))
+}
+
+fn json_string(text: &[u8]) -> Vec<u8> {
+    let mut string = Vec::with_capacity(text.len() + 2);
+    push_json_string(&mut string, text);
+    string
+}
+
+/// Writes text as a JSON string. A byte that is no UTF-8 becomes the Latin-1 character of its number:
+/// JSON has no other place for it.
+pub(super) fn push_json_string(json: &mut Vec<u8>, text: &[u8]) {
+    json.push(b'"');
+    for chunk in text.utf8_chunks() {
+        chunk.valid().bytes().for_each(|byte| push_escaped(json, byte));
+        chunk.invalid().iter().for_each(|&byte| latin1::push_char(json, byte));
+    }
+    json.push(b'"');
+}
+
+fn push_escaped(json: &mut Vec<u8>, byte: u8) {
+    match byte {
+        b'"' | b'\\' => json.extend_from_slice(&[b'\\', byte]),
+        b'\n' => json.extend_from_slice(b"\\n"),
+        b'\r' => json.extend_from_slice(b"\\r"),
+        b'\t' => json.extend_from_slice(b"\\t"),
+        0..0x20 => json.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+        _ => json.push(byte),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn fields(line: &str, separator: &str) -> Vec<String> {
+        let mut fields = Vec::new();
+        each_field(line.as_bytes(), separator.as_bytes(), |field| {
+            fields.push(String::from_utf8(field.to_vec()).unwrap());
+        });
+        fields
+    }
+
+    fn object(names: &[&str], line: &[u8]) -> String {
+        let names = Names::Given(names.iter().map(|&name| name.to_owned()).collect());
+        let mut object = Vec::new();
+        names.given().unwrap().write(line, b",", &mut object);
+        String::from_utf8(object).unwrap()
+    }
+
+    #[test]
+    fn fields_and_quotes() {
+        assert_eq!(fields("a,,b,", ","), ["a", "", "b", ""]);
+        assert_eq!(fields("a||b", "||"), ["a", "b"]);
+        assert_eq!(fields(r#""a,b","c ""d""",""#, ","), ["a,b", "c \"d\"", "\""]);
+        assert_eq!(fields(r#""a" b,"c"#, ","), ["\"a\" b", "\"c"]);
+        assert_eq!(fields("", ","), [""]);
+    }
+
+    #[test]
+    fn objects() {
+        assert_eq!(object(&["a", "b\""], b"1,x\"\t\x01"), r#"{"a":"1","b\"":"x\"\t\u0001"}"#);
+        assert_eq!(object(&["a"], b"1,2"), r#"{"a":"1","field_2":"2"}"#);
+        assert_eq!(object(&["a", "b"], b"1"), r#"{"a":"1"}"#);
+        assert_eq!(object(&["a"], b"\xe9\xc3\xa9"), r#"{"a":"éé"}"#);
+        let names = Names::InHeader(b";".to_vec());
+        let mut written = Vec::new();
+        names.read(b"x;y").unwrap().write(b"1,2", b",", &mut written);
+        assert_eq!(written, br#"{"x":"1","y":"2"}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn objects_are_valid_and_hold_every_field(line in "[a-c,é\\\\\u{0}-\u{1f}]{0,40}") {
+            let tree: serde_json::Value = serde_json::from_str(&object(&["n"], line.as_bytes())).unwrap();
+            let values: Vec<&str> = tree.as_object().unwrap().values().map(|v| v.as_str().unwrap()).collect();
+            prop_assert_eq!(values, line.split(',').collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! One object in work: what is known of it, and how it ends.
+
+use std::sync::Arc;
+
+use super::Ledger;
+use super::in_work::{Name, Tracked};
+use super::row::Row;
+use super::writer::{Command, Finish};
+use crate::ack::{Outcome, Progress};
+
+/// Holds an object in work until it is settled.
+#[derive(Debug)]
+pub struct Entry {
+    ledger: Ledger,
+    name: Arc<Name>,
+}
+
+/// What a GET has shown.
+#[derive(Debug)]
+pub enum Known {
+    /// It was delivered before.
+    Delivered,
+    /// It is to be sent, but for what was confirmed before.
+    Undelivered(Progress),
+}
+
+impl Entry {
+    pub(super) fn new(ledger: Ledger, name: Arc<Name>) -> Entry {
+        Entry { ledger, name }
+    }
+
+    /// Is it certain, by what its message says, that the object was delivered before?
+    pub fn is_delivered(&self) -> bool {
+        let announced = &self.name.announced;
+        !announced.is_unknown()
+            && self.rows().iter().any(|row| row.delivered && row.was_announced_as(announced))
+    }
+
+    /// A GET has said what it is. `reader` names the way in which its records are counted; `size` is
+    /// in bytes.
+    pub fn identify(&self, etag: &str, size: u64, reader: &str) -> Known {
+        let identity = self.name.announced.read(etag);
+        // A checksum alone would be the message's word, not S3's.
+        if self.ledger.0.file.is_none() || (identity.etag.is_empty() && identity.version.is_empty()) {
+            return Known::Undelivered(Progress::default());
+        }
+        let reader = format!("{} {reader}", env!("CARGO_PKG_VERSION"));
+        let rows: Vec<Row> = self.rows().into_iter().filter(|row| row.was_read_as(&identity)).collect();
+        if rows.iter().any(|row| row.delivered) {
+            return Known::Delivered;
+        }
+        let saved = rows.iter().filter(|row| row.reader == reader).map(|row| row.records).max();
+        let progress = Progress::resume(saved.unwrap_or(0));
+        let place = self.name.place.clone();
+        let row = Row { place, identity, size, records: 0, delivered: false, reader, at: 0 };
+        let tracked = Tracked { row, confirmed: progress.confirmed(), saved: saved.unwrap_or(0) };
+        self.ledger.0.in_work.track(&self.name, tracked);
+        Known::Undelivered(progress)
+    }
+
+    /// The object's work has ended. Its messages learn of it when the ledger knows.
+    pub fn settle(&self, outcome: Outcome) {
+        let inner = &self.ledger.0;
+        let in_work = Arc::clone(&inner.in_work);
+        let then = Finish { in_work, name: Arc::clone(&self.name), outcome };
+        let row = inner.in_work.tracked(&self.name).and_then(|mut tracked| tracked.ended(outcome));
+        if let (Some(row), Some(file)) = (row, &inner.file) {
+            // If the writer is gone, dropping the command ends the work.
+            let _ = file.writer.send(Command::Record { row: Box::new(row), then });
+        }
+    }
+
+    fn rows(&self) -> Vec<Row> {
+        self.ledger.rows(&self.name.place)
+    }
+}

@@ -1,0 +1,154 @@
+//! What must survive a restart: which objects are delivered, and how far big ones are confirmed.
+//!
+//! A message that comes again after its object was delivered (the deletion failed, the queue is a
+//! standard queue, the collector died in between) is acknowledged without a GET; an object that was
+//! half sent goes on after the last record that was confirmed.
+//!
+//! ```text
+//! fetch ──claim──► in work ──settle──► writer thread ──COMMIT──► the message's share
+//!        (mine, or    │                (grouped)
+//!         waits)      └──every few seconds: progress of big objects
+//! ```
+//!
+//! An object's share of its message is resolved only after its delivery is recorded, so that a crash
+//! between confirmation and deletion repeats nothing. The reverse does not hold: a ledger that cannot
+//! be written does not stop delivery, it only lets a crash repeat more.
+
+mod entry;
+mod in_work;
+mod row;
+mod store;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Sender, bounded, unbounded};
+
+pub use entry::{Entry, Known};
+pub use row::{Identity, Place, Row};
+pub use store::{Filter, OpenError, Store};
+
+use crate::ack::Share;
+use crate::limits::LEDGER_SAVE_TIMEOUT;
+use crate::resolve::Object;
+use crate::telemetry::{Health, Telemetry};
+use in_work::{InWork, Name};
+use writer::{Command, Writer};
+
+/// The ledger's file in the state directory.
+pub const FILE: &str = "ledger.sqlite3";
+
+/// A running ledger. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Ledger(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    in_work: Arc<InWork>,
+    /// None: nothing is remembered.
+    file: Option<File>,
+}
+
+#[derive(Debug)]
+struct File {
+    /// For look-ups: they do not wait for the writer.
+    reader: Mutex<Store>,
+    reading: Health,
+    writer: Sender<Command>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Ledger {
+    /// Opens the ledger in `directory` and starts its writer. Both are made if they are not there.
+    ///
+    /// # Errors
+    /// [`OpenError`]: what is wrong with the file, and what to do about it.
+    pub fn open(directory: &Path, telemetry: &Arc<Telemetry>) -> Result<Ledger, OpenError> {
+        let path = directory.join(FILE);
+        let (store, reader) = (Store::open(&path)?, Store::attach(&path)?);
+        let (writer, commands) = unbounded();
+        let in_work = Arc::new(InWork::default());
+        let health = |what| Health::new(format!("ledger {}{what}", path.display()));
+        let thread = Writer {
+            store,
+            in_work: Arc::clone(&in_work),
+            commands,
+            health: health(""),
+            telemetry: Arc::clone(telemetry),
+        };
+        let thread = std::thread::Builder::new()
+            .name("ledger".into())
+            .spawn(move || thread.run())
+            .map_err(OpenError::Thread)?;
+        let file = File {
+            reader: Mutex::new(reader),
+            reading: health(": look-ups"),
+            writer,
+            thread: Mutex::new(Some(thread)),
+        };
+        Ok(Ledger(Arc::new(Inner { in_work, file: Some(file) })))
+    }
+
+    /// One that remembers nothing. An object that is announced twice at once is still collected once.
+    pub fn none() -> Ledger {
+        Ledger(Arc::new(Inner { in_work: Arc::new(InWork::default()), file: None }))
+    }
+
+    /// Takes an object into work for the input with this id. `share` is resolved when that has ended
+    /// and is recorded. None: the object is in work already, and the share waits for its end.
+    pub fn claim(&self, input: &str, object: &Object, share: Share) -> Option<Entry> {
+        let name = Arc::new(Name { place: Place::of(input, object), announced: Identity::announced(object) });
+        self.0.in_work.take(&name, share).then(|| Entry::new(self.clone(), name))
+    }
+
+    /// Records how far everything in work is confirmed, and waits for that as long as is sensible.
+    pub fn save(&self) {
+        self.ask(false);
+    }
+
+    /// Saves, and closes the file.
+    pub fn close(&self) {
+        let Some(file) = &self.0.file else { return };
+        if self.ask(true)
+            && let Some(thread) = file.thread.lock().unwrap_or_else(|e| e.into_inner()).take()
+        {
+            // A panic has been reported by its own thread.
+            let _ = thread.join();
+        }
+    }
+
+    /// False: it did not answer in time.
+    fn ask(&self, end: bool) -> bool {
+        let Some(file) = &self.0.file else { return true };
+        let (done, answer) = bounded(1);
+        let sent = file.writer.send(Command::Save { end, done }).is_ok();
+        let saved = sent && answer.recv_timeout(LEDGER_SAVE_TIMEOUT).is_ok();
+        if sent && !saved {
+            log::warn!("the ledger could not be written in time: more may be sent again than necessary");
+        }
+        saved
+    }
+
+    /// What is known of a place. A ledger that cannot be read knows nothing, which costs repeats only.
+    fn rows(&self, place: &Place) -> Vec<Row> {
+        let Some(file) = &self.0.file else { return Vec::new() };
+        let rows = file.reader.lock().unwrap_or_else(|e| e.into_inner()).rows(place);
+        match rows {
+            Ok(rows) => {
+                if file.reading.trouble().is_some() {
+                    file.reading.works();
+                }
+                rows
+            }
+            Err(error) => {
+                let message = format!("{error}. Objects that were delivered before may be sent again");
+                file.reading.failed(message, false);
+                Vec::new()
+            }
+        }
+    }
+}

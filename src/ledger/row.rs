@@ -1,0 +1,160 @@
+//! What the ledger knows of an object.
+
+use crate::resolve::Object;
+
+/// Where an object stands, and for whom it was collected.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// `id` of the input in the configuration: another id starts afresh.
+    pub input: String,
+    pub bucket: String,
+    pub key: String,
+}
+
+/// Which content an object had there. What is not known is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Identity {
+    pub version: String,
+    /// Without quotes.
+    pub etag: String,
+    /// CrowdStrike's own.
+    pub checksum: String,
+}
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub place: Place,
+    pub identity: Identity,
+    /// Compressed bytes.
+    pub size: u64,
+    /// Records of its beginning that are confirmed.
+    pub records: u64,
+    /// All of it is.
+    pub delivered: bool,
+    /// How the records were counted: they mean nothing to another format or program.
+    pub reader: String,
+    /// Seconds since 1970.
+    pub at: i64,
+}
+
+impl Place {
+    pub fn of(input: &str, object: &Object) -> Place {
+        Place { input: input.to_owned(), bucket: object.bucket.clone(), key: object.key.clone() }
+    }
+}
+
+impl Identity {
+    /// As a message announces it.
+    pub fn announced(object: &Object) -> Identity {
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        // "null" is the version of everything that was written while versioning was off.
+        let version = text(&object.version_id);
+        Identity {
+            version: if version == "null" { String::new() } else { version },
+            etag: bare(&text(&object.etag)).to_owned(),
+            checksum: text(&object.checksum),
+        }
+    }
+
+    /// The same, once a GET has said what is really there.
+    pub fn read(&self, etag: &str) -> Identity {
+        Identity { etag: bare(etag).to_owned(), ..self.clone() }
+    }
+
+    /// Nothing tells this content from another one at the same place.
+    pub fn is_unknown(&self) -> bool {
+        self.version.is_empty() && self.etag.is_empty() && self.checksum.is_empty()
+    }
+}
+
+impl Row {
+    /// Is it what a message announces so? A version says everything; without one the ETag does, or the
+    /// checksum.
+    pub fn was_announced_as(&self, asked: &Identity) -> bool {
+        let own = &self.identity;
+        if !asked.version.is_empty() {
+            return own.version == asked.version;
+        }
+        same(&own.etag, &asked.etag) || same(&own.checksum, &asked.checksum)
+    }
+
+    /// Is it what a GET has brought?
+    pub fn was_read_as(&self, read: &Identity) -> bool {
+        let own = &self.identity;
+        let versions_differ =
+            !own.version.is_empty() && !read.version.is_empty() && own.version != read.version;
+        !versions_differ && (same(&own.etag, &read.etag) || same(&own.version, &read.version))
+    }
+}
+
+fn same(one: &str, other: &str) -> bool {
+    !one.is_empty() && one == other
+}
+
+/// An ETag without its quotes: messages give it without, answers with them.
+fn bare(etag: &str) -> &str {
+    etag.trim_start_matches("W/").trim_matches('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(version: &str, etag: &str, checksum: &str) -> Identity {
+        Identity { version: version.into(), etag: etag.into(), checksum: checksum.into() }
+    }
+
+    fn row(identity: Identity) -> Row {
+        let place = Place { input: "1".into(), bucket: "b".into(), key: "k".into() };
+        Row { place, identity, size: 1, records: 1, delivered: true, reader: String::new(), at: 0 }
+    }
+
+    #[test]
+    fn announcements_that_name_a_delivered_object() {
+        let delivered = row(identity("v1", "e1", "c1"));
+        for (asked, known) in [
+            (identity("v1", "", ""), true),
+            (identity("v2", "e1", ""), false),
+            (identity("", "e1", ""), true),
+            (identity("", "e2", ""), false),
+            (identity("", "", "c1"), true),
+            (identity("", "", ""), false),
+        ] {
+            assert_eq!(delivered.was_announced_as(&asked), known, "{asked:?}");
+        }
+        assert!(!row(identity("", "", "")).was_announced_as(&identity("", "", "")));
+    }
+
+    #[test]
+    fn answers_that_bring_a_delivered_object() {
+        for (own, read, known) in [
+            (identity("v1", "e1", ""), identity("", "e1", ""), true),
+            (identity("", "e1", ""), identity("v1", "e1", ""), true),
+            (identity("v1", "e1", ""), identity("v2", "e1", ""), false),
+            (identity("", "e1", "c1"), identity("", "e2", "c1"), false),
+            (identity("v1", "", ""), identity("v1", "", ""), true),
+            (identity("", "", ""), identity("", "", ""), false),
+        ] {
+            assert_eq!(row(own.clone()).was_read_as(&read), known, "{own:?} {read:?}");
+        }
+    }
+
+    #[test]
+    fn quotes_and_null_versions_say_nothing() {
+        let object = Object {
+            bucket: "b".into(),
+            key: "k".into(),
+            region: None,
+            size: None,
+            version_id: Some("null".into()),
+            etag: Some("e".into()),
+            checksum: None,
+        };
+        let announced = Identity::announced(&object);
+        assert_eq!(announced, identity("", "e", ""));
+        assert_eq!(announced.read("\"f\""), identity("", "f", ""));
+        assert_eq!(announced.read("W/\"f\""), identity("", "f", ""));
+        assert!(announced.read("").is_unknown());
+    }
+}

@@ -1,0 +1,303 @@
+//! The file: an SQLite database that operators can open with `sqlite3`.
+//!
+//! One table. An entry that is finished gets a new `id`, so that ids follow time and the oldest entries
+//! are found without a second index.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, Params, TransactionBehavior, named_params};
+
+use super::row::{Identity, Place, Row};
+use crate::limits::{LEDGER_BUSY_TIMEOUT, LEDGER_CHECK_BYTES_MAX};
+
+/// `PRAGMA user_version` of the schema below.
+const SCHEMA_VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE objects (
+    id        INTEGER PRIMARY KEY,
+    input     TEXT NOT NULL,     -- id of the input
+    bucket    TEXT NOT NULL,
+    key       TEXT NOT NULL,
+    etag      TEXT NOT NULL,     -- as S3 answered; empty: none
+    version   TEXT NOT NULL,     -- empty: not versioned, or not announced
+    checksum  TEXT NOT NULL,     -- CrowdStrike's; empty: none
+    size      INTEGER NOT NULL,  -- compressed bytes
+    records   INTEGER NOT NULL,  -- confirmed, from the beginning on
+    delivered INTEGER NOT NULL,  -- 1: all of it is confirmed
+    reader    TEXT NOT NULL,     -- program and format that counted the records
+    at        INTEGER NOT NULL,  -- seconds since 1970
+    UNIQUE (input, bucket, key, etag, version)
+);";
+
+const COLUMNS: &str = "input, bucket, key, etag, version, checksum, size, records, delivered, reader, at";
+
+/// What a filter by input and by part of `s3://bucket/key` means in SQL; an empty one fits all.
+const FILTER: &str = "(:input = '' OR input = :input) \
+                      AND (:part = '' OR instr('s3://' || bucket || '/' || key, :part) > 0)";
+
+/// Why the ledger cannot be used. Each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the ledger's directory {} cannot be created: {source}", path.display())]
+    Directory { path: PathBuf, source: io::Error },
+    #[error(
+        "the ledger {} is damaged: {source}. Move it away, with its -wal and -shm files, to begin a new one: only what is announced again is sent again",
+        path.display()
+    )]
+    Damaged { path: PathBuf, source: rusqlite::Error },
+    #[error(
+        "the ledger {} was written by a newer version of this program (schema {found}, this one knows {SCHEMA_VERSION}): use that version, or move the file away",
+        path.display()
+    )]
+    Newer { path: PathBuf, found: i64 },
+    #[error("{} is an SQLite database, but no ledger: give this collector a directory of its own", path.display())]
+    Foreign { path: PathBuf },
+    #[error(
+        "the ledger {} cannot be written: {source}. This user needs to be able to write to the file and to its directory",
+        path.display()
+    )]
+    ReadOnly { path: PathBuf, source: rusqlite::Error },
+    #[error("the ledger's thread cannot be started: {0}")]
+    Thread(io::Error),
+    #[error("there is no ledger {}: nothing has been collected with this configuration", path.display())]
+    Absent { path: PathBuf },
+    #[error("the ledger {} cannot be used: {source}", path.display())]
+    Other { path: PathBuf, source: rusqlite::Error },
+}
+
+/// Which entries are meant. Empty texts mean all.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub input: String,
+    /// A part of `s3://bucket/key`.
+    pub part: String,
+}
+
+/// One connection to the file.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+}
+
+impl Store {
+    /// Opens the ledger, and makes it if there is none. It is certain then that it can be written.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(path: &Path) -> Result<Store, OpenError> {
+        let directory = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(directory)
+            .map_err(|source| OpenError::Directory { path: directory.to_owned(), source })?;
+        let classified = |source| classified(path, source);
+        let mut store = Store::connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(classified)?;
+        // Write-ahead: readers and the writer do not wait for each other. FULL: what is committed
+        // outlives a power failure; commits are grouped, so this is a few syncs a second at most.
+        let prepare = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
+        store.connection.execute_batch(prepare).map_err(classified)?;
+        store.check(path)?;
+        store.migrate(path)?;
+        Ok(store)
+    }
+
+    /// Opens a ledger that must be there.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_existing(path: &Path) -> Result<Store, OpenError> {
+        if !path.exists() {
+            return Err(OpenError::Absent { path: path.to_owned() });
+        }
+        let store = Store::attach(path)?;
+        store.check(path)?;
+        match store.version(path)? {
+            SCHEMA_VERSION => Ok(store),
+            _ => Err(OpenError::Foreign { path: path.to_owned() }),
+        }
+    }
+
+    /// One more connection to a ledger that has just been opened.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn attach(path: &Path) -> Result<Store, OpenError> {
+        Store::connect(path, OpenFlags::empty()).map_err(|source| classified(path, source))
+    }
+
+    /// All that is known of a place.
+    pub fn rows(&self, place: &Place) -> rusqlite::Result<Vec<Row>> {
+        let sql =
+            format!("SELECT {COLUMNS} FROM objects WHERE input = :input AND bucket = :bucket AND key = :key");
+        let place = named_params! {":input": place.input, ":bucket": place.bucket, ":key": place.key};
+        self.select(&sql, place)
+    }
+
+    /// The newest entries first.
+    pub fn list(&self, filter: &Filter, limit: usize) -> rusqlite::Result<Vec<Row>> {
+        let sql =
+            format!("SELECT {COLUMNS} FROM objects WHERE {FILTER} ORDER BY at DESC, id DESC LIMIT :limit");
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.select(&sql, named_params! {":input": filter.input, ":part": filter.part, ":limit": limit})
+    }
+
+    /// Writes all rows in one transaction. What is delivered stays so.
+    pub fn write<'r>(&mut self, rows: impl IntoIterator<Item = &'r Row>) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut forget = transaction.prepare_cached(
+                "DELETE FROM objects WHERE input = ?1 AND bucket = ?2 AND key = ?3 AND etag = ?4 AND version = ?5",
+            )?;
+            let mut insert = transaction.prepare_cached(&format!(
+                "INSERT INTO objects ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+                 ON CONFLICT (input, bucket, key, etag, version) DO UPDATE SET
+                     records = excluded.records, reader = excluded.reader, at = excluded.at
+                 WHERE NOT delivered",
+            ))?;
+            for row in rows {
+                let (place, identity) = (&row.place, &row.identity);
+                if row.delivered {
+                    let key = (&place.input, &place.bucket, &place.key, &identity.etag, &identity.version);
+                    forget.execute(key)?;
+                }
+                insert.execute((
+                    &place.input,
+                    &place.bucket,
+                    &place.key,
+                    &identity.etag,
+                    &identity.version,
+                    &identity.checksum,
+                    stored(row.size),
+                    stored(row.records),
+                    row.delivered,
+                    &row.reader,
+                    row.at,
+                ))?;
+            }
+        }
+        transaction.commit()
+    }
+
+    /// Forgets, of the `rows_max` oldest entries, those from before `oldest`; all of them while the
+    /// file holds more than `bytes_max`. Returns how many.
+    pub fn sweep(&mut self, oldest: i64, bytes_max: u64, rows_max: usize) -> rusqlite::Result<usize> {
+        let too_large = self.bytes()? > bytes_max;
+        let sql = "DELETE FROM objects WHERE (:all OR at < :oldest)
+                   AND id IN (SELECT id FROM objects ORDER BY id LIMIT :rows)";
+        let rows = i64::try_from(rows_max).unwrap_or(i64::MAX);
+        let parameters = named_params! {":all": too_large, ":oldest": oldest, ":rows": rows};
+        self.connection.prepare_cached(sql)?.execute(parameters)
+    }
+
+    /// Forgets what fits the filter. Returns how many entries that were.
+    pub fn forget(&mut self, filter: &Filter) -> rusqlite::Result<usize> {
+        let sql = format!("DELETE FROM objects WHERE {FILTER}");
+        self.connection.execute(&sql, named_params! {":input": filter.input, ":part": filter.part})
+    }
+
+    /// Bytes of the file that are in use; what was forgotten leaves room for new entries.
+    pub fn bytes(&self) -> rusqlite::Result<u64> {
+        let number = |name| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let pages = number("page_count")? - number("freelist_count")?;
+        Ok((pages * number("page_size")?).unsigned_abs())
+    }
+
+    fn connect(path: &Path, more: OpenFlags) -> rusqlite::Result<Store> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(LEDGER_BUSY_TIMEOUT)?;
+        Ok(Store { connection })
+    }
+
+    /// A large file is not read whole at each start: what is damaged in its middle is found when it is
+    /// used.
+    fn check(&self, path: &Path) -> Result<(), OpenError> {
+        if self.bytes().map_err(|source| classified(path, source))? > LEDGER_CHECK_BYTES_MAX {
+            return Ok(());
+        }
+        let verdict: String = self
+            .connection
+            .pragma_query_value(None, "quick_check", |row| row.get(0))
+            .map_err(|source| classified(path, source))?;
+        if verdict == "ok" {
+            return Ok(());
+        }
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        let source = rusqlite::Error::SqliteFailure(code, Some(verdict));
+        Err(OpenError::Damaged { path: path.to_owned(), source })
+    }
+
+    /// The schema's version; 0: the file is empty.
+    fn version(&self, path: &Path) -> Result<i64, OpenError> {
+        let number = |sql: &str| {
+            let value = self.connection.query_row(sql, (), |row| row.get::<_, i64>(0));
+            value.map_err(|source| classified(path, source))
+        };
+        match number("PRAGMA user_version")? {
+            found if found > SCHEMA_VERSION => Err(OpenError::Newer { path: path.to_owned(), found }),
+            0 if number("SELECT count(*) FROM sqlite_schema")? > 0 => {
+                Err(OpenError::Foreign { path: path.to_owned() })
+            }
+            found => Ok(found),
+        }
+    }
+
+    fn migrate(&mut self, path: &Path) -> Result<(), OpenError> {
+        let version = self.version(path)?;
+        self.bring_up(version).map_err(|source| classified(path, source))
+    }
+
+    /// Writes the version in any case, which shows whether the file can be written.
+    fn bring_up(&mut self, version: i64) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if version == 0 {
+            // Another collector may have been faster.
+            let schema = SCHEMA.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS");
+            transaction.execute_batch(&schema)?;
+        }
+        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        transaction.commit()
+    }
+
+    fn select(&self, sql: &str, parameters: impl Params) -> rusqlite::Result<Vec<Row>> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map(parameters, read)?;
+        rows.collect()
+    }
+}
+
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    Ok(Row {
+        place: Place { input: row.get(0)?, bucket: row.get(1)?, key: row.get(2)? },
+        identity: Identity { etag: row.get(3)?, version: row.get(4)?, checksum: row.get(5)? },
+        size: row.get::<_, i64>(6)?.unsigned_abs(),
+        records: row.get::<_, i64>(7)?.unsigned_abs(),
+        delivered: row.get(8)?,
+        reader: row.get(9)?,
+        at: row.get(10)?,
+    })
+}
+
+/// SQLite's integers are signed.
+fn stored(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Somebody else holds the file for the moment.
+pub fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+fn classified(path: &Path, source: rusqlite::Error) -> OpenError {
+    let path = path.to_owned();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => OpenError::Damaged { path, source },
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            OpenError::ReadOnly { path, source }
+        }
+        _ => OpenError::Other { path, source },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+
+fn file(directory: &TempDir) -> PathBuf {
+    directory.path().join("state").join("ledger.sqlite3")
+}
+
+fn row(key: &str, records: u64, delivered: bool) -> Row {
+    let place = Place { input: "1".into(), bucket: "b".into(), key: key.into() };
+    let identity = Identity { etag: "e".into(), ..Identity::default() };
+    Row { place, identity, size: 10, records, delivered, reader: "r".into(), at: 100 }
+}
+
+fn keys(store: &Store, filter: &Filter) -> Vec<String> {
+    store.list(filter, 1000).unwrap().into_iter().map(|row| row.place.key).collect()
+}
+
+fn all(store: &Store) -> Vec<String> {
+    keys(store, &Filter::default())
+}
+
+#[test]
+fn what_was_written_is_there_after_a_restart() {
+    let directory = TempDir::new().unwrap();
+    let rows = [row("a", 3, true), row("b", 7, false)];
+    Store::open(&file(&directory)).unwrap().write(&rows).unwrap();
+    let store = Store::open(&file(&directory)).unwrap();
+    assert_eq!(store.rows(&rows[0].place).unwrap(), rows[..1]);
+    assert_eq!(store.rows(&rows[1].place).unwrap(), rows[1..]);
+    assert!(store.rows(&row("c", 0, false).place).unwrap().is_empty());
+    let other_input = Place { input: "2".into(), ..rows[0].place.clone() };
+    assert!(store.rows(&other_input).unwrap().is_empty());
+}
+
+#[test]
+fn what_was_not_committed_is_not_there() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(&file(&directory)).unwrap();
+    store.write(&[row("a", 1, true)]).unwrap();
+    // A second connection that dies in the middle of a transaction.
+    let other = Store::open(&file(&directory)).unwrap();
+    other.connection.execute_batch("BEGIN IMMEDIATE; DELETE FROM objects").unwrap();
+    let busy = store.write(&[row("b", 1, true)]).unwrap_err();
+    assert!(is_busy(&busy), "{busy}");
+    drop(other);
+    assert_eq!(all(&store), ["a"]);
+    store.write(&[row("b", 1, true)]).unwrap();
+    assert_eq!(all(&store), ["b", "a"]);
+}
+
+#[test]
+fn a_copy_without_its_clean_end_is_whole() {
+    let (directory, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut store = Store::open(&file(&directory)).unwrap();
+    store.write(&[row("a", 1, true)]).unwrap();
+    // The files as a SIGKILL leaves them: the entry is in the -wal file only.
+    std::fs::create_dir(other.path().join("state")).unwrap();
+    for name in ["ledger.sqlite3", "ledger.sqlite3-wal"] {
+        let from = file(&directory).with_file_name(name);
+        std::fs::copy(from, file(&other).with_file_name(name)).unwrap();
+    }
+    assert_eq!(all(&Store::open(&file(&other)).unwrap()), ["a"]);
+}
+
+#[test]
+fn progress_moves_on_and_delivered_stays() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(&file(&directory)).unwrap();
+    let mut now = |new: Row| {
+        store.write(std::slice::from_ref(&new)).unwrap();
+        let rows = store.rows(&new.place).unwrap();
+        assert_eq!(rows.len(), 1);
+        (rows[0].records, rows[0].delivered)
+    };
+    assert_eq!(now(row("a", 5, false)), (5, false));
+    assert_eq!(now(row("a", 9, false)), (9, false));
+    assert_eq!(now(row("a", 12, true)), (12, true));
+    assert_eq!(now(row("a", 9, false)), (12, true));
+}
+
+#[test]
+fn entries_are_listed_and_forgotten_by_input_and_part() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(&file(&directory)).unwrap();
+    let mut other = row("logs/100%_a", 1, true);
+    other.place.input = "2".into();
+    store.write(&[row("logs/a", 1, true), row("data/b", 1, true), other]).unwrap();
+    let filter = |input: &str, part: &str| Filter { input: input.into(), part: part.into() };
+    assert_eq!(keys(&store, &filter("", "s3://b/logs/")), ["logs/100%_a", "logs/a"]);
+    assert_eq!(keys(&store, &filter("2", "")), ["logs/100%_a"]);
+    assert_eq!(keys(&store, &filter("", "%")), ["logs/100%_a"], "no pattern, only text");
+    assert_eq!(store.list(&filter("", ""), 1).unwrap().len(), 1);
+    assert_eq!(store.forget(&filter("2", "data")).unwrap(), 0);
+    assert_eq!(store.forget(&filter("1", "data")).unwrap(), 1);
+    assert_eq!(store.forget(&Filter::default()).unwrap(), 2);
+    assert!(all(&store).is_empty());
+}
+
+#[test]
+fn the_oldest_go_first_and_in_slices() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(&file(&directory)).unwrap();
+    let aged = |i: i64| Row { at: i, ..row(&format!("k{i}"), 1, true) };
+    let rows: Vec<Row> = (0..10).map(aged).collect();
+    store.write(&rows).unwrap();
+    assert_eq!(store.sweep(6, u64::MAX, 4).unwrap(), 4);
+    assert_eq!(store.sweep(6, u64::MAX, 4).unwrap(), 2);
+    assert_eq!(store.sweep(6, u64::MAX, 4).unwrap(), 0);
+    assert_eq!(store.sweep(0, 0, 3).unwrap(), 3, "too large: whatever their age");
+    assert_eq!(all(&store), ["k9"]);
+}
+
+#[test]
+fn room_is_used_again() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(&file(&directory)).unwrap();
+    let fill = |store: &mut Store, label: &str| {
+        let rows: Vec<Row> = (0..2000).map(|i| row(&format!("{label}/{i}"), 1, true)).collect();
+        store.write(&rows).unwrap();
+        store.bytes().unwrap()
+    };
+    let first = fill(&mut store, "a");
+    assert_eq!(store.sweep(0, first - 1, 10_000).unwrap(), 2000);
+    assert!(store.bytes().unwrap() < first / 4);
+    assert!(fill(&mut store, "b") <= first);
+}
+
+#[test]
+fn a_full_disk_takes_nothing_away() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(&file(&directory)).unwrap();
+    store.write(&[row("a", 1, true)]).unwrap();
+    let pages = |store: &Store, n: u32| {
+        store.connection.pragma_update_and_check(None, "max_page_count", n, |_| Ok(())).unwrap();
+    };
+    // As SQLite tells it when the file cannot grow.
+    pages(&store, 4);
+    let rows: Vec<Row> = (0..1000).map(|i| row(&format!("k{i}"), 1, true)).collect();
+    let error = store.write(&rows).unwrap_err();
+    assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DiskFull));
+    assert!(!is_busy(&error));
+    assert_eq!(all(&store), ["a"]);
+    pages(&store, 1000);
+    store.write(&rows).unwrap();
+    assert_eq!(store.list(&Filter::default(), 9999).unwrap().len(), 1001);
+}
+
+#[test]
+fn a_damaged_file_is_refused_by_name() {
+    let directory = TempDir::new().unwrap();
+    let rows: Vec<Row> = (0..2000).map(|i| row(&format!("{i}"), 1, true)).collect();
+    Store::open(&file(&directory)).unwrap().write(&rows).unwrap();
+    let whole = std::fs::read(file(&directory)).unwrap();
+    let mut overwritten = whole.clone();
+    overwritten[9000..30_000].fill(0xa5);
+    let mut headless = whole.clone();
+    headless[..16].fill(0);
+    for damaged in
+        [&overwritten[..], &headless, &whole[..whole.len() / 2], b"no database at all, but some text"]
+    {
+        std::fs::write(file(&directory), damaged).unwrap();
+        let error = Store::open(&file(&directory)).unwrap_err();
+        assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+        assert!(error.to_string().contains("ledger.sqlite3") && error.to_string().contains("Move it away"));
+    }
+}
+
+#[test]
+fn a_newer_or_foreign_file_is_refused_and_left_alone() {
+    for (sql, newer) in [("PRAGMA user_version = 2", true), ("CREATE TABLE accounts (id)", false)] {
+        let directory = TempDir::new().unwrap();
+        std::fs::create_dir(directory.path().join("state")).unwrap();
+        Connection::open(file(&directory)).unwrap().execute_batch(sql).unwrap();
+        let before = std::fs::read(file(&directory)).unwrap().len();
+        for error in [Store::open(&file(&directory)), Store::open_existing(&file(&directory))] {
+            let error = error.unwrap_err();
+            assert_eq!(matches!(error, OpenError::Newer { found: 2, .. }), newer, "{error}");
+            assert_eq!(matches!(error, OpenError::Foreign { .. }), !newer, "{error}");
+        }
+        assert_eq!(std::fs::read(file(&directory)).unwrap().len(), before);
+    }
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_refused() {
+    // Not a permission: they do not hold for root.
+    let file_in_the_way = tempfile::NamedTempFile::new().unwrap();
+    let error = Store::open(&file_in_the_way.path().join("ledger.sqlite3")).unwrap_err();
+    assert!(matches!(error, OpenError::Directory { .. }), "{error}");
+
+    let directory = TempDir::new().unwrap();
+    drop(Store::open(&file(&directory)).unwrap());
+    let connection = Connection::open_with_flags(file(&directory), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let error = Store { connection }.migrate(&file(&directory)).unwrap_err();
+    assert!(matches!(error, OpenError::ReadOnly { .. }), "{error}");
+}
+
+#[test]
+fn a_ledger_that_is_not_there_is_not_made_for_looking() {
+    let directory = TempDir::new().unwrap();
+    let error = Store::open_existing(&file(&directory)).unwrap_err();
+    assert!(matches!(error, OpenError::Absent { .. }), "{error}");
+    assert!(!directory.path().join("state").exists());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Naive version: a map from the key to how far it is.
+    #[test]
+    fn agrees_with_a_map(writes in proptest::collection::vec(
+        proptest::collection::vec((0u8..6, 1u64..100, any::<bool>()), 1..6), 1..12,
+    )) {
+        let directory = TempDir::new().unwrap();
+        let mut store = Store::open(&file(&directory)).unwrap();
+        let mut map: BTreeMap<String, (u64, bool)> = BTreeMap::new();
+        for group in writes {
+            let rows: Vec<Row> = group.iter().map(|(key, n, done)| row(&key.to_string(), *n, *done)).collect();
+            store.write(&rows).unwrap();
+            for row in rows {
+                let known = map.entry(row.place.key).or_default();
+                if row.delivered || !known.1 { *known = (row.records, row.delivered) }
+            }
+        }
+        let mut found: Vec<_> =
+            store.list(&Filter::default(), 100).unwrap().into_iter().map(|r| (r.place.key, (r.records, r.delivered))).collect();
+        found.sort();
+        prop_assert_eq!(found, map.into_iter().collect::<Vec<_>>());
+    }
+}

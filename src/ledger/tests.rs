@@ -1,0 +1,285 @@
+//! The ledger as fetchers use it.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::ack::{Ack, Outcome, Progress};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn object(key: &str, etag: Option<&str>) -> Object {
+    Object {
+        bucket: "b".into(),
+        key: key.into(),
+        region: None,
+        size: None,
+        version_id: None,
+        etag: etag.map(str::to_owned),
+        checksum: None,
+    }
+}
+
+/// A message with one object: its share, and its outcome once that is known.
+fn message() -> (Share, mpsc::Receiver<Outcome>) {
+    let (settled, outcome) = mpsc::channel();
+    let ack = Ack::open(move |outcome| {
+        let _ = settled.send(outcome);
+    });
+    let share = ack.share();
+    ack.close(Outcome::Delivered);
+    (share, outcome)
+}
+
+fn open(directory: &TempDir) -> Ledger {
+    Ledger::open(directory.path(), &Arc::new(Telemetry::default())).unwrap()
+}
+
+fn claimed(ledger: &Ledger, object: &Object) -> (Entry, mpsc::Receiver<Outcome>) {
+    let (share, outcome) = message();
+    (ledger.claim("1", object, share).expect("nobody has it"), outcome)
+}
+
+fn undelivered(known: Known) -> Progress {
+    let Known::Undelivered(progress) = known else { panic!("known as delivered") };
+    progress
+}
+
+/// All of an object that holds so many records is decoded and confirmed.
+fn deliver(mut progress: Progress, records: u64) {
+    confirm(&mut progress, records);
+    progress.complete();
+}
+
+/// Decodes so many records of the object and has them confirmed, a batch each.
+fn confirm(progress: &mut Progress, records: u64) {
+    let object = Ack::open(|_| ());
+    for _ in 0..records {
+        progress.admit_next();
+        progress.batch(&object).close(Outcome::Delivered);
+    }
+}
+
+#[test]
+fn what_was_delivered_is_known_after_a_crash() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&directory);
+    let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
+    assert!(!entry.is_delivered());
+    deliver(undelivered(entry.identify("\"e\"", 10, "lines")), 3);
+    entry.settle(Outcome::Delivered);
+    // As soon as the message learns of it, the ledger knows: no orderly end is needed.
+    assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
+    std::mem::forget(ledger);
+    let ledger = open(&directory);
+    assert!(claimed(&ledger, &object("k", Some("e"))).0.is_delivered());
+    let (unnamed, _) = claimed(&ledger, &object("k", None));
+    assert!(!unnamed.is_delivered(), "nothing is known of it yet");
+    assert!(matches!(unnamed.identify("\"e\"", 10, "lines"), Known::Delivered));
+    assert!(matches!(unnamed.identify("\"f\"", 10, "lines"), Known::Undelivered(_)), "replaced");
+    let (share, _outcome) = message();
+    let other_input = ledger.claim("2", &object("k", Some("e")), share).unwrap();
+    assert!(!other_input.is_delivered());
+}
+
+#[test]
+fn a_failed_object_goes_on_after_what_was_confirmed() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&directory);
+    for (outcome, before) in [(Outcome::Reject, 0), (Outcome::Retry, 5), (Outcome::Reject, 10)] {
+        let (entry, settled) = claimed(&ledger, &object("k", Some("e")));
+        let mut progress = undelivered(entry.identify("e", 10, "lines"));
+        assert_eq!(progress.confirmed().so_far().0, before);
+        for _ in 0..before {
+            assert!(!progress.admit_next());
+        }
+        confirm(&mut progress, 5);
+        entry.settle(outcome);
+        assert_eq!(settled.recv_timeout(PATIENCE), Ok(outcome));
+    }
+    let (entry, _outcome) = claimed(&ledger, &object("k", Some("e")));
+    let other_format = undelivered(entry.identify("e", 10, "JSON"));
+    assert_eq!(other_format.confirmed().so_far().0, 0, "its records are others");
+}
+
+#[test]
+fn saving_records_what_is_in_work() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&directory);
+    let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
+    confirm(&mut undelivered(entry.identify("e", 10, "lines")), 4);
+    ledger.save();
+    assert!(outcome.try_recv().is_err(), "it is still in work");
+    let (other, filter) = (Store::open_existing(&directory.path().join(FILE)).unwrap(), Filter::default());
+    let rows = other.list(&filter, 9).unwrap();
+    assert_eq!((rows.len(), rows[0].records, rows[0].delivered), (1, 4, false));
+}
+
+#[test]
+fn big_objects_are_recorded_from_time_to_time() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&directory);
+    let (big, _big) = claimed(&ledger, &object("big", Some("e")));
+    let (small, _small) = claimed(&ledger, &object("small", Some("e")));
+    confirm(&mut undelivered(big.identify("e", 10, "lines")), 20);
+    confirm(&mut undelivered(small.identify("e", 10, "lines")), 2);
+    let store = Store::open_existing(&directory.path().join(FILE)).unwrap();
+    let began = std::time::Instant::now();
+    let rows = loop {
+        let rows = store.list(&Filter::default(), 9).unwrap();
+        if !rows.is_empty() {
+            break rows;
+        }
+        assert!(began.elapsed() < PATIENCE, "nothing was recorded");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!((rows.len(), rows[0].place.key.as_str(), rows[0].records), (1, "big", 20));
+}
+
+#[test]
+fn the_same_object_twice_at_once_is_collected_once() {
+    let directory = TempDir::new().unwrap();
+    for ledger in [open(&directory), Ledger::none()] {
+        let object = object("k", Some("e"));
+        for outcome in [Outcome::Retry, Outcome::Delivered] {
+            let (entry, first) = claimed(&ledger, &object);
+            let (share, second) = message();
+            assert!(ledger.claim("1", &object, share).is_none(), "it is in work");
+            deliver(undelivered(entry.identify("e", 10, "lines")), 0);
+            assert!(second.try_recv().is_err());
+            entry.settle(outcome);
+            assert_eq!(first.recv_timeout(PATIENCE), Ok(outcome));
+            assert_eq!(second.recv_timeout(PATIENCE), Ok(outcome));
+        }
+    }
+}
+
+#[test]
+fn without_an_identity_the_second_must_look_for_itself() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&directory);
+    let (entry, first) = claimed(&ledger, &object("k", None));
+    let (share, second) = message();
+    assert!(ledger.claim("1", &object("k", None), share).is_none());
+    deliver(undelivered(entry.identify("e", 10, "lines")), 1);
+    entry.settle(Outcome::Delivered);
+    assert_eq!(first.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
+    assert_eq!(second.recv_timeout(PATIENCE), Ok(Outcome::Retry), "it may be another content by now");
+}
+
+#[test]
+fn what_merely_counts_as_done_is_not_remembered_as_delivered() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&directory);
+    let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
+    confirm(&mut undelivered(entry.identify("e", 10, "lines")), 3);
+    // Its next part is gone, and `missing_object: skip` says that this is no fault.
+    entry.settle(Outcome::Delivered);
+    assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
+    let (entry, _outcome) = claimed(&ledger, &object("k", Some("e")));
+    assert!(!entry.is_delivered());
+    assert_eq!(undelivered(entry.identify("e", 10, "lines")).confirmed().so_far().0, 3);
+}
+
+#[test]
+fn an_object_that_nothing_identifies_is_not_remembered() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&directory);
+    for _ in 0..2 {
+        let (entry, outcome) = claimed(&ledger, &object("k", None));
+        deliver(undelivered(entry.identify("", 10, "lines")), 1);
+        entry.settle(Outcome::Delivered);
+        assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
+    }
+}
+
+#[test]
+fn many_threads_deliver_every_object_once() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&directory);
+    let sent = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for number in 0..100 {
+                    let object = object(&format!("k{number}"), Some("e"));
+                    let (share, outcome) = message();
+                    if let Some(entry) = ledger.claim("1", &object, share) {
+                        if !entry.is_delivered() {
+                            deliver(undelivered(entry.identify("e", 1, "lines")), 1);
+                            sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        }
+                        entry.settle(Outcome::Delivered);
+                    }
+                    assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
+                }
+            });
+        }
+    });
+    assert_eq!(sent.into_inner(), 100);
+    ledger.close();
+}
+
+#[test]
+fn two_collectors_may_share_a_file() {
+    let directory = TempDir::new().unwrap();
+    let ledgers = [open(&directory), open(&directory)];
+    std::thread::scope(|scope| {
+        for (number, ledger) in ledgers.iter().enumerate() {
+            scope.spawn(move || {
+                for object in (0..20).map(|i| object(&format!("{number}/{i}"), Some("e"))) {
+                    let (entry, outcome) = claimed(ledger, &object);
+                    deliver(undelivered(entry.identify("e", 1, "lines")), 1);
+                    entry.settle(Outcome::Delivered);
+                    assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
+                }
+            });
+        }
+    });
+    for (ledger, other) in [(&ledgers[0], 1), (&ledgers[1], 0)] {
+        assert!(claimed(ledger, &object(&format!("{other}/19"), Some("e"))).0.is_delivered());
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_written_does_not_hold_up_delivery() {
+    let directory = TempDir::new().unwrap();
+    let telemetry = Arc::new(Telemetry::default());
+    let ledger = Ledger::open(directory.path(), &telemetry).unwrap();
+    let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
+    deliver(undelivered(entry.identify("e", 1, "lines")), 1);
+    let other = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
+    other.execute_batch("DROP TABLE objects").unwrap();
+    entry.settle(Outcome::Delivered);
+    assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
+    assert_eq!((telemetry.ledger.recorded.value(), telemetry.ledger.unrecorded.value()), (0, 1));
+    assert!(!claimed(&ledger, &object("k", Some("e"))).0.is_delivered());
+}
+
+#[test]
+fn a_file_that_is_held_for_a_moment_is_waited_for() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&directory);
+    let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
+    deliver(undelivered(entry.identify("e", 1, "lines")), 1);
+    let other = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    entry.settle(Outcome::Delivered);
+    assert!(outcome.recv_timeout(Duration::from_millis(300)).is_err(), "it cannot be recorded yet");
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
+    assert!(claimed(&ledger, &object("k", Some("e"))).0.is_delivered());
+}
+
+#[test]
+fn a_closed_ledger_still_lets_messages_end() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&directory);
+    ledger.close();
+    let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
+    deliver(undelivered(entry.identify("e", 1, "lines")), 1);
+    entry.settle(Outcome::Delivered);
+    assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
+}

@@ -1,0 +1,177 @@
+//! The one thread that writes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use jiff::Timestamp;
+
+use super::in_work::{InWork, Name};
+use super::row::Row;
+use super::store::{Store, is_busy};
+use crate::ack::Outcome;
+use crate::backoff::Backoff;
+use crate::limits::{
+    LEDGER_AGE_MAX, LEDGER_BUSY_BACKOFF_FIRST, LEDGER_BUSY_BACKOFF_MAX, LEDGER_BUSY_PATIENCE,
+    LEDGER_BYTES_MAX, LEDGER_GATHER_TIME, LEDGER_GROUP, LEDGER_PROGRESS_BATCHES, LEDGER_PROGRESS_INTERVAL,
+    LEDGER_SWEEP_ROWS,
+};
+use crate::telemetry::{Health, Telemetry};
+
+/// What the writer is asked to do.
+pub enum Command {
+    /// Record a row, then let the object's messages know.
+    Record { row: Box<Row>, then: Finish },
+    /// Record how far everything in work is confirmed, and all that was asked for before; then answer.
+    Save { end: bool, done: Sender<()> },
+}
+
+/// The end of an object's work, when dropped: a writer that is gone must not hold up a message whose
+/// object is delivered.
+#[derive(Debug)]
+pub struct Finish {
+    pub in_work: Arc<InWork>,
+    pub name: Arc<Name>,
+    pub outcome: Outcome,
+}
+
+impl Drop for Finish {
+    fn drop(&mut self) {
+        self.in_work.finish(&self.name, self.outcome);
+    }
+}
+
+pub struct Writer {
+    pub store: Store,
+    pub in_work: Arc<InWork>,
+    pub commands: Receiver<Command>,
+    pub health: Health,
+    pub telemetry: Arc<Telemetry>,
+}
+
+/// Rows that share a transaction, and what is to be said after it.
+#[derive(Default)]
+struct Group {
+    rows: Vec<Row>,
+    then: Vec<Finish>,
+    save: Option<(bool, Sender<()>)>,
+}
+
+impl Writer {
+    /// Runs until told to end, or until nobody is left to ask.
+    pub fn run(mut self) {
+        let mut looked = Instant::now();
+        let mut swept = 0;
+        loop {
+            let group = match self.commands.recv_timeout(LEDGER_PROGRESS_INTERVAL) {
+                Ok(command) => self.gather(command),
+                Err(RecvTimeoutError::Timeout) => Group::default(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            swept += group.rows.len();
+            let end = self.carry_out(group);
+            if looked.elapsed() >= LEDGER_PROGRESS_INTERVAL {
+                looked = Instant::now();
+                self.record(&self.in_work.unsaved(LEDGER_PROGRESS_BATCHES));
+                self.sweep(std::mem::take(&mut swept));
+            }
+            if end {
+                return;
+            }
+        }
+    }
+
+    /// The command and those that come soon after it.
+    fn gather(&self, first: Command) -> Group {
+        let (mut group, until) = (Group::default(), Instant::now() + LEDGER_GATHER_TIME);
+        group.add(first);
+        while group.rows.len() < LEDGER_GROUP && group.save.is_none() {
+            match self.commands.recv_deadline(until) {
+                Ok(command) => group.add(command),
+                Err(_) => break,
+            }
+        }
+        group
+    }
+
+    /// True: that was the last.
+    fn carry_out(&mut self, mut group: Group) -> bool {
+        if group.save.is_some() {
+            group.rows.extend(self.in_work.unsaved(1));
+        }
+        self.record(&group.rows);
+        drop(group.then);
+        let Some((end, done)) = group.save else { return false };
+        // Whoever asked may have lost patience.
+        let _ = done.send(());
+        end
+    }
+
+    /// Delivery does not depend on the ledger: what cannot be recorded may be repeated after a crash,
+    /// and is not lost.
+    fn record(&mut self, rows: &[Row]) {
+        if rows.is_empty() {
+            return;
+        }
+        let now = Timestamp::now().as_second();
+        let rows: Vec<Row> = rows.iter().map(|row| Row { at: now, ..row.clone() }).collect();
+        let counts = &self.telemetry.ledger;
+        match patiently(&self.health, || self.store.write(&rows)) {
+            Ok(()) => {
+                counts.recorded.add(rows.len() as u64);
+                self.health.works();
+            }
+            Err(error) => {
+                counts.unrecorded.add(rows.len() as u64);
+                self.health.failed(
+                    format!("cannot be written: {error}. Delivery goes on unrecorded: what a crash interrupts now is sent again from its beginning"),
+                    false,
+                );
+            }
+        }
+    }
+
+    /// Forgets as many entries as were added, and some more, so that it keeps up in small steps.
+    fn sweep(&mut self, added: usize) {
+        let oldest = Timestamp::now().as_second() - seconds(LEDGER_AGE_MAX);
+        match self.store.sweep(oldest, LEDGER_BYTES_MAX, added + LEDGER_SWEEP_ROWS) {
+            Ok(forgotten) => log::trace!("ledger: {forgotten} old entries forgotten"),
+            // Left for the next time.
+            Err(error) => log::debug!("ledger: old entries cannot be forgotten now: {error}"),
+        }
+    }
+}
+
+impl Group {
+    fn add(&mut self, command: Command) {
+        match command {
+            Command::Record { row, then } => {
+                self.rows.push(*row);
+                self.then.push(then);
+            }
+            Command::Save { end, done } => self.save = Some((end, done)),
+        }
+    }
+}
+
+/// Tries again while somebody else holds the file, unless that has been so for long.
+fn patiently(health: &Health, mut write: impl FnMut() -> rusqlite::Result<()>) -> rusqlite::Result<()> {
+    let began = Instant::now();
+    let mut backoff = Backoff::new(LEDGER_BUSY_BACKOFF_FIRST, LEDGER_BUSY_BACKOFF_MAX);
+    loop {
+        match write() {
+            Err(error)
+                if is_busy(&error)
+                    && health.trouble().is_none()
+                    && began.elapsed() < LEDGER_BUSY_PATIENCE =>
+            {
+                std::thread::sleep(backoff.pause());
+            }
+            result => return result,
+        }
+    }
+}
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,58 @@
+//! Text that others have chosen, made fit for one line of a log or a terminal.
+
+use std::borrow::Cow;
+
+use crate::limits::LOG_LINE_BYTES_MAX;
+
+/// `text` without line ends, terminal codes and characters that turn the direction of writing, each shown as
+/// an escape (`\n`, `\u{1b}`); cut at [`LOG_LINE_BYTES_MAX`].
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if text.len() <= LOG_LINE_BYTES_MAX && !text.contains(is_unfit) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len().min(LOG_LINE_BYTES_MAX) + 16);
+    for c in text.chars() {
+        if line.len() >= LOG_LINE_BYTES_MAX {
+            line.push('…');
+            break;
+        }
+        if is_unfit(c) { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    Cow::Owned(line)
+}
+
+fn is_unfit(c: char) -> bool {
+    // Control characters (C0, DEL, C1), line and paragraph separator, and what reorders text ("Trojan Source").
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
+        || ('\u{202a}'..='\u{202e}').contains(&c)
+        || ('\u{2066}'..='\u{2069}').contains(&c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_breaks_out_of_the_line() {
+        let key = "logs/a\nERROR forged\r\u{1b}[2J\u{9b}31m\u{202e}gz.\u{2028}é\t\u{7f}\0";
+        assert_eq!(
+            one_line(key),
+            "logs/a\\nERROR forged\\r\\u{1b}[2J\\u{9b}31m\\u{202e}gz.\\u{2028}é\\t\\u{7f}\\u{0}"
+        );
+        assert!(matches!(one_line("s3://b/plain key é"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_page_is_cut() {
+        let cut = one_line(&"é".repeat(LOG_LINE_BYTES_MAX)).into_owned();
+        assert!(cut.len() < LOG_LINE_BYTES_MAX + 8 && cut.ends_with('…'));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_leaves_a_control_character(text in ".*|(\\PC|[\\x00-\\x1f\\x7f-\\u{9f}]){0,40}") {
+            proptest::prop_assert!(!one_line(&text).contains(is_unfit));
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What was delivered is not sent again, whatever happens in between.
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::aws::{self, Queue};
+use crate::collector::{Collector, Ended};
+use crate::feeds::{self, Object, all_frames};
+use crate::frames::{assert_at_least_once, assert_exactly, compare};
+use crate::lab::Lab;
+use crate::notices;
+use crate::process::PATIENCE;
+
+#[test]
+fn a_delivered_object_is_known_without_a_get() {
+    let lab = Lab::new("ledger-known");
+    aws::notify(&lab.bucket, &lab.queue);
+    let objects: Vec<_> = (0..3).map(|i| feeds::vpc(&format!("k{i}"), 20)).collect();
+    let config = lab.config(json!({"aws_sqs_vpc": {}}));
+    lab.put(&objects);
+    lab.drain_all(&config);
+    // The same objects, announced again with their own ETags.
+    lab.put(&objects);
+    let ended = lab.drain_all(&config);
+    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    assert!(ended.log.contains("total fetch: 0 objects, 0 B"), "log:\n{}", ended.log);
+    assert!(ended.log.contains("3 known as delivered (3 of them without a GET)"), "log:\n{}", ended.log);
+}
+
+#[test]
+fn without_an_etag_the_get_decides() {
+    let lab = Lab::new("ledger-get");
+    let mut objects: Vec<_> = (0..2).map(|i| feeds::cloudtrail(&format!("g{i}"), 20)).collect();
+    let config = lab.config(json!({"aws_sqs_cloudtrail": {}}));
+    let announce = |objects: &[Object]| {
+        let keys: Vec<_> = objects.iter().map(|o| o.key.as_str()).collect();
+        lab.queue.send(&[notices::cloudtrail_delivery(&lab.bucket, &keys)]);
+    };
+    lab.put(&objects);
+    announce(&objects);
+    lab.drain_all(&config);
+    // One is replaced, the other is not.
+    let replaced = feeds::cloudtrail("another", 10);
+    let first = std::mem::replace(&mut objects[0].bytes, replaced.bytes);
+    lab.put(&objects[..1]);
+    announce(&objects);
+    let ended = lab.drain_all(&config);
+    objects[0].bytes = first;
+    let expected = [all_frames(&objects), replaced.frames].concat();
+    assert_exactly(&expected, &lab.sink.received());
+    assert!(ended.log.contains("1 known as delivered (0 of them without a GET)"), "log:\n{}", ended.log);
+}
+
+#[test]
+fn one_object_announced_many_times_at_once() {
+    let lab = Lab::new("ledger-twice");
+    let objects = [feeds::fdr("t0", 20_000), feeds::fdr("t1", 20)];
+    lab.put(&objects);
+    for _ in 0..5 {
+        lab.announce(objects.iter().map(|o| o.key.as_str()));
+    }
+    lab.drain_all(&lab.config(json!({"aws_sqs_fdr": {}})));
+    assert_exactly(&all_frames(&objects), &lab.sink.received());
+}
+
+#[test]
+fn a_poisoned_object_sends_its_good_records_once() {
+    let lab = Lab::new("ledger-poison");
+    let queue = Queue::create("ledger-poison-3", Some((&lab.dead_letters, 3)));
+    let (good, mut bad) = (feeds::fdr("good", 300), feeds::fdr("bad", 2000));
+    bad.bytes.truncate(bad.bytes.len() / 2);
+    lab.put(&[copy(&good), copy(&bad)]);
+    // In one message: it fails as a whole.
+    queue.send(&[notices::s3_created(&lab.bucket, &[&good.key, &bad.key])]);
+    let mut config = lab.config(json!({"aws_sqs_fdr": {}}));
+    config["inputs"]["sqs_collector"]["base_url"] = json!(queue.url);
+    let ended = lab.drain_but(1, &config);
+    assert_eq!(ended.log.matches("were sent; the message is left").count(), 3, "log:\n{}", ended.log);
+    let found = compare(&[good.frames, bad.frames].concat(), &lab.sink.received());
+    assert_eq!((found.repeats, found.fragments, found.strangers.len()), (0, 0, 0));
+    assert!(found.missing.len() > 500 && found.missing.len() < 1500, "{} missing", found.missing.len());
+}
+
+#[test]
+fn killed_in_mid_object() {
+    stopped_in_mid_object("ledger-kill", |collector| {
+        collector.signal(Signal::KILL);
+        assert_eq!(collector.end(PATIENCE).code, None);
+    });
+}
+
+#[test]
+fn terminated_in_mid_object() {
+    stopped_in_mid_object("ledger-term", |collector| {
+        collector.signal(Signal::TERM);
+        assert_eq!(collector.end(PATIENCE).code, Some(0));
+    });
+}
+
+/// One large object, sent slowly; the collector is stopped when the ledger knows of a third of it.
+fn stopped_in_mid_object(name: &str, stop: impl FnOnce(Collector)) {
+    let lab = Lab::new(name);
+    let object = feeds::fdr("large", 60_000);
+    lab.put_and_announce(std::slice::from_ref(&object));
+    let mut config = lab.config(json!({"aws_sqs_fdr": {}}));
+    config["globals"]["shutdown_timeout"] = json!(1);
+    config["inputs"]["sqs_collector"]["sqs_visibility_timeout"] = json!(10);
+    let mut slow = config.clone();
+    slow["outputs"]["devo_1"]["config"]["max_bytes_per_second"] = json!(4_000_000);
+    let mut collector = lab.run(&slow, &[]);
+    let confirmed = || confirmed_records(&ledger(&lab, &slow, &["show", "--match", &object.key]));
+    collector.wait_until("a third of the object", || confirmed() > object.frames.len() / 3);
+    stop(collector);
+    lab.sink_is_quiet();
+    let saved = confirmed();
+    let sent = object.frames.len() - compare(&object.frames, &lab.sink.received()).missing.len();
+    assert!(sent < object.frames.len(), "it was stopped in the middle");
+    let ended = lab.drain_all(&config);
+    let repeats = assert_at_least_once(name, &object.frames, &lab.sink.received());
+    println!("{name}: {sent} records sent before, {saved} of them recorded");
+    assert!(repeats <= sent - saved, "{repeats} repeats of {sent} sent, {saved} recorded");
+    assert!(ended.log.contains(&format!("{saved} not sent again")), "log:\n{}", ended.log);
+}
+
+#[test]
+fn what_is_forgotten_is_sent_again() {
+    let lab = Lab::new("ledger-forget");
+    let objects = [feeds::vpc("f0", 20), feeds::vpc("f1", 20)];
+    let config = lab.config(json!({"aws_sqs_vpc": {}}));
+    let before = ledger(&lab, &config, &["show"]);
+    assert_eq!(before.code, Some(2), "there is none yet");
+    lab.put_and_announce(&objects);
+    lab.drain_all(&config);
+    let shown = text(&ledger(&lab, &config, &["show", "--input", "1"]));
+    assert!(objects.iter().all(|o| shown.contains(&o.key)) && shown.contains("delivered"), "{shown}");
+    let forgotten = text(&ledger(&lab, &config, &["forget", "--match", &objects[0].key]));
+    assert!(forgotten.contains("1 object was forgotten"), "{forgotten}");
+    lab.announce(objects.iter().map(|o| o.key.as_str()));
+    lab.drain_all(&config);
+    let expected = [all_frames(&objects), objects[0].frames.clone()].concat();
+    assert_exactly(&expected, &lab.sink.received());
+    assert_ne!(ledger(&lab, &config, &["forget"]).code, Some(0), "nothing is chosen");
+    let all = text(&ledger(&lab, &config, &["forget", "--all"]));
+    assert!(all.contains("2 objects were forgotten"), "{all}");
+}
+
+#[test]
+fn a_damaged_ledger_stops_the_start_unless_told_otherwise() {
+    let lab = Lab::new("ledger-damaged");
+    let object = feeds::vpc("d0", 20);
+    lab.put_and_announce(std::slice::from_ref(&object));
+    let file = lab.directory().join("state").join("ledger.sqlite3");
+    std::fs::create_dir(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "this is no database, and long enough to be read as one").unwrap();
+    let mut config = lab.config(json!({"aws_sqs_vpc": {}}));
+    let refused = lab.drain(&config);
+    assert_eq!(refused.code, Some(2), "log:\n{}", refused.log);
+    assert!(refused.log.contains(file.to_str().unwrap()) && refused.log.contains("Move it away"));
+    assert_eq!(lab.queue.peek()[0].receive_count, 0, "nothing was received");
+    let checked = check(&lab, &config);
+    assert_eq!(checked.code, Some(2), "log:\n{}", checked.log);
+    config["globals"]["persistence"]["required"] = json!(false);
+    assert_eq!(check(&lab, &config).code, Some(0));
+    let ended = lab.drain_all(&config);
+    assert!(ended.log.contains("without a ledger"), "log:\n{}", ended.log);
+    assert_exactly(&object.frames, &lab.sink.received());
+}
+
+fn check(lab: &Lab, config: &Value) -> Ended {
+    let file = lab.write_config(config);
+    Collector::start(lab.directory(), &["check", "--config", &file]).end(PATIENCE)
+}
+
+fn ledger(lab: &Lab, config: &Value, arguments: &[&str]) -> Ended {
+    let file = lab.write_config(config);
+    let arguments = [&["ledger", arguments[0], "--config", &file], &arguments[1..]].concat();
+    Collector::start(lab.directory(), &arguments).end(PATIENCE)
+}
+
+fn text(ended: &Ended) -> String {
+    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    String::from_utf8(ended.stdout.clone()).unwrap()
+}
+
+/// `… 1234 records` on the last line; 0 where nothing is recorded yet.
+fn confirmed_records(shown: &Ended) -> usize {
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let number = |line: &str| line.strip_suffix(" records")?.rsplit(' ').next()?.parse().ok();
+    shown.lines().last().and_then(number).unwrap_or(0)
+}
+
+fn copy(object: &Object) -> Object {
+    Object { key: object.key.clone(), bytes: object.bytes.clone(), frames: vec![] }
+}

@@ -1,0 +1,140 @@
+//! Every service of the registry on the samples of `testdata`: exactly the expected frames, however the
+//! object's bytes come. A service without a sample fails.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use aws_to_devo::ack::Ack;
+use aws_to_devo::config::registry::{self, Row};
+use aws_to_devo::decode::{Bounds, Decoder, Record, Scratch};
+use aws_to_devo::frame::Frames;
+use aws_to_devo::services::{Route, Verdict};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use jiff::Timestamp;
+
+/// One object of a service, and what must come of it.
+struct Case {
+    path: PathBuf,
+    key: String,
+    object: Vec<u8>,
+    expected: Vec<u8>,
+}
+
+#[test]
+fn every_service_has_samples() {
+    for row in registry::rows() {
+        assert!(!cases(row).is_empty(), "testdata/{} has no case", row.name);
+    }
+}
+
+#[test]
+fn samples_belong_to_services() {
+    for folder in folders(&testdata()) {
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        assert!(name == "config" || registry::row(&name).is_some(), "{name} is no service");
+    }
+}
+
+#[test]
+fn every_sample_gives_its_frames() {
+    let mut wrong = Vec::new();
+    for row in registry::rows() {
+        for case in cases(row) {
+            let compressed = gzip(&case.object);
+            let ways = [
+                ("whole", &case.object, usize::MAX),
+                ("1000 bytes at a time", &case.object, 1000),
+                ("7 bytes at a time", &case.object, 7),
+                ("compressed", &compressed, usize::MAX),
+                ("compressed, 1000 bytes at a time", &compressed, 1000),
+            ];
+            for (way, object, size) in ways {
+                match frames(row, &case.key, object, size) {
+                    Ok(frames) if frames == case.expected => (),
+                    Ok(frames) => wrong.push(difference(&case, way, &frames)),
+                    Err(error) => wrong.push(format!("{}, {way}: {error}", case.path.display())),
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_sample_is_claimed_and_not_skipped() {
+    for row in registry::rows() {
+        for Case { key, path, .. } in cases(row) {
+            // The cases of unusual keys show what happens where the service is alone.
+            let unusual = path.file_name().unwrap().to_str().unwrap().starts_with("of_no_");
+            assert!(unusual || row.definition.claims(&key), "{}: {key} is not claimed", path.display());
+            assert!(!row.definition.skips(&key), "{}: {key} is skipped", path.display());
+        }
+    }
+}
+
+fn testdata() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
+}
+
+fn folders(path: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
+    let mut folders: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
+    folders.sort();
+    folders
+}
+
+fn cases(row: &Row) -> Vec<Case> {
+    let case = |path: PathBuf| Case {
+        key: fs::read_to_string(path.join("key.txt")).unwrap().trim_end_matches('\n').to_owned(),
+        object: fs::read(path.join("object")).unwrap(),
+        expected: fs::read(path.join("expected.frames")).unwrap(),
+        path,
+    };
+    folders(&testdata().join(&row.name)).into_iter().map(case).collect()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// What the pipeline does between the GET and the connection.
+fn frames(row: &Row, key: &str, object: &[u8], size: usize) -> Result<Vec<u8>, String> {
+    let definition = row.definition.of_object(key);
+    let mut decoder = Decoder::new(definition.format.clone(), Bounds::default());
+    let (mut route, mut scratch) = (Route::new(&definition, key), Scratch::new());
+    let mut frames = Frames::new("host", Timestamp::UNIX_EPOCH, 0);
+    let mut sink = |record: Record<'_>| {
+        if let Verdict::Send { tag, .. } = route.verdict(record) {
+            frames.push(tag, record);
+        }
+    };
+    let mut chunks = object.chunks(size).peekable();
+    loop {
+        let chunk = chunks.next().unwrap_or_default();
+        let last = chunks.peek().is_none();
+        decoder.push(chunk, last, &mut scratch, &mut sink).map_err(|error| error.to_string())?;
+        if last {
+            break;
+        }
+    }
+    let batch = frames.into_batch(Ack::open(|_| ()).share(), None);
+    Ok(batch.bytes.to_vec())
+}
+
+fn difference(case: &Case, way: &str, frames: &[u8]) -> String {
+    let same = frames.iter().zip(&case.expected).take_while(|(a, b)| a == b).count();
+    let from = same.saturating_sub(40);
+    let show = |bytes: &[u8]| {
+        String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).chars().take(200).collect::<String>()
+    };
+    format!(
+        "{}, {way}: from byte {from}\n  expected {:?}\n  found    {:?}",
+        case.path.display(),
+        show(&case.expected),
+        show(frames)
+    )
+}
