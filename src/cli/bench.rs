@@ -25,6 +25,9 @@ pub use options::Options;
 /// Runs it. Exit code 0 only if the sink received exactly what was announced.
 pub fn command(options: &Options) -> ExitCode {
     super::log::start(Level::Warn);
+    if options.end_with_parent {
+        super::testbed::end_with_parent();
+    }
     let outcome = match &options.sweep {
         Some(chart) => sweep::run(options, chart),
         None => run(options),

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Subcommand;
+use rustix::process::{Signal, set_parent_process_death_signal};
 use serde_json::{Value, json};
 
 use super::run::REFUSED;
@@ -46,6 +47,7 @@ pub enum Part {
 
 pub fn run(part: &Part) -> ExitCode {
     super::log::start(super::log::Level::Warn);
+    end_with_parent();
     let outcome = match part {
         Part::Aws { service, objects, object_bytes, files, save } => {
             let made = make(service, *objects, *object_bytes, files.as_deref());
@@ -59,6 +61,13 @@ pub fn run(part: &Part) -> ExitCode {
             log::error!("{error:#}");
             ExitCode::from(REFUSED)
         }
+    }
+}
+
+/// However the parent ends: also when it is killed while this process is busy and reads no commands.
+pub(super) fn end_with_parent() {
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+        log::warn!("cannot tie this process to the one that started it: {error}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Counter;
 
 /// Sums up how long something took, over all threads.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Stopwatch(Counter);
 
 impl Stopwatch {
@@ -28,7 +28,7 @@ impl Stopwatch {
 }
 
 /// What the threads of each stage wait for. Of a stage whose waits are short there is too little.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Waits {
     /// Receivers: a place among the messages in work.
     pub receive_place: Stopwatch,

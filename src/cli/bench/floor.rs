@@ -18,8 +18,10 @@ use crate::config::{Identity, TlsFiles};
 use crate::limits::{BATCH_BYTES, SCRATCH_BYTES_MAX};
 use crate::send::tls::client_config;
 
-/// At least so many log bytes, however few objects there are: the clock must see it.
-const LOG_BYTES_MIN: u64 = 500_000_000;
+/// So many log bytes, however few objects there are: the clock must see it …
+const LOG_BYTES_MIN: u64 = 1_000_000_000;
+/// … or so much work, however small they are.
+const CPU_MAX: Duration = Duration::from_secs(4);
 
 /// What the bare operations take.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,9 +63,13 @@ pub fn measure(outside: &Outside, directory: &Path) -> anyhow::Result<Floor> {
         floor: Floor::default(),
         lines: 0,
     };
+    // Once for nothing: buffers are made, pages are there.
+    objects.iter().take(1).try_for_each(|object| bare.process(object))?;
+    bare.floor = Floor::default();
     for object in objects.iter().cycle() {
         bare.process(object)?;
-        if bare.floor.log_bytes >= LOG_BYTES_MIN {
+        let Floor { log_bytes, decode_cpu, write_cpu } = bare.floor;
+        if log_bytes >= LOG_BYTES_MIN || decode_cpu + write_cpu >= CPU_MAX {
             break;
         }
     }

@@ -15,7 +15,7 @@ use super::usage::{self, Stage, Threads};
 use crate::config::{self, Config, Environment};
 use crate::pipeline::Pipeline;
 use crate::stop::Stop;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Telemetry, Waits};
 use crate::testbed::aws::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
 
 /// How often it is looked whether all has been sent, and how far the objects are.
@@ -39,6 +39,8 @@ pub struct Measured {
     /// Of this process, that of measuring it left out.
     pub cpu: Duration,
     pub stages: BTreeMap<String, Stage>,
+    /// Within `wall`.
+    pub waits: Waits,
     pub peak_rss_bytes: u64,
     /// Of the stand-ins, which share the machine.
     pub testbed_cpu: Duration,
@@ -99,12 +101,13 @@ pub fn run(options: &Options, outside: &mut Outside, directory: &Path) -> anyhow
     });
     let (control, own_cpu) = control?;
     let cpu = usage::cpu().saturating_sub(watched + own_cpu);
-    let Control { announced, wall, threads, failure, .. } = control;
+    let Control { announced, wall, waits, threads, failure, .. } = control;
     Ok(Measured {
         config,
         wall,
         cpu,
         stages: threads.by_stage(),
+        waits,
         peak_rss_bytes: usage::peak_rss_bytes(),
         testbed_cpu: outside.cpu().saturating_sub(testbed_before),
         announced: announced.total(outside),
@@ -123,6 +126,7 @@ struct Control<'a> {
     ahead: u64,
     started: Instant,
     wall: Duration,
+    waits: Waits,
     threads: Threads,
     failure: Option<String>,
 }
@@ -160,6 +164,7 @@ impl<'a> Control<'a> {
             ahead: AHEAD_FIRST,
             started: Instant::now(),
             wall: Duration::ZERO,
+            waits: Waits::default(),
             threads: Threads::default(),
             failure: None,
         }
@@ -171,7 +176,7 @@ impl<'a> Control<'a> {
             self.failure = Some(format!("{error:#}"));
         }
         if self.wall.is_zero() {
-            self.wall = self.started.elapsed();
+            self.stop_the_clock();
         }
         self.threads.look();
     }
@@ -183,7 +188,7 @@ impl<'a> Control<'a> {
             let (finished, deleted) = self.finished();
             let is_all = self.nothing_more_comes() && finished >= self.announced.0;
             if is_all && self.wall.is_zero() && self.is_sent() {
-                self.wall = self.started.elapsed();
+                self.stop_the_clock();
             }
             if is_all && deleted >= self.announced.0 {
                 return Ok(());
@@ -203,6 +208,11 @@ impl<'a> Control<'a> {
             std::thread::sleep(TICK);
         }
         Ok(())
+    }
+
+    fn stop_the_clock(&mut self) {
+        self.wall = self.started.elapsed();
+        self.waits = self.telemetry.waits.clone();
     }
 
     fn keep_announcing(&mut self) -> anyhow::Result<()> {

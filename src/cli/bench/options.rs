@@ -49,6 +49,9 @@ pub struct Options {
     /// Tries numbers of workers and senders: a table, and a chart in FILE
     #[arg(long, value_name = "FILE.svg", num_args = 0..=1, default_missing_value = "bench-sweep.svg", conflicts_with = "json")]
     pub sweep: Option<PathBuf>,
+    /// Part of a sweep
+    #[arg(long, hide = true)]
+    pub end_with_parent: bool,
 }
 
 /// How much is to be collected.

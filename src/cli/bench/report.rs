@@ -29,7 +29,7 @@ impl<'a> Report<'a> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let globals = &run.config.globals;
         let verdict = Run {
-            waits: &run.telemetry.waits,
+            waits: &run.waits,
             wall: run.wall,
             workers: globals.workers,
             fetchers: globals.fetchers,
@@ -159,7 +159,7 @@ impl<'a> Report<'a> {
         writeln!(out, "stage    threads   CPU s   CPU s/GB   waiting for (seconds, all threads together)")?;
         for name in STAGES {
             let Some(stage) = self.run.stages.get(name) else { continue };
-            let waits = waits_of(name, &self.run.telemetry.waits);
+            let waits = waits_of(name, &self.run.waits);
             let waits: Vec<String> = waits
                 .iter()
                 .filter(|(_, wait)| wait.total() >= Duration::from_millis(1))
@@ -185,7 +185,7 @@ impl<'a> Report<'a> {
 
     fn stage_json(&self, name: &str) -> Option<Value> {
         let stage = self.run.stages.get(name)?;
-        let waits = waits_of(name, &self.run.telemetry.waits);
+        let waits = waits_of(name, &self.run.waits);
         let total: Duration = waits.iter().map(|(_, wait)| wait.total()).sum();
         let each = waits.iter().map(|(name, wait)| ((*name).to_owned(), json!(wait.total().as_secs_f64())));
         Some(json!({

@@ -53,7 +53,7 @@ fn measure(options: &Options, workers: usize, senders: usize) -> anyhow::Result<
     let program = std::env::current_exe().context("cannot find this program")?;
     let threads = ["--workers".to_owned(), workers.to_string(), "--senders".to_owned(), senders.to_string()];
     let output = Command::new(program)
-        .args(["bench", "--json"])
+        .args(["bench", "--json", "--end-with-parent"])
         .args(options.arguments())
         .args(threads)
         .stderr(Stdio::inherit())

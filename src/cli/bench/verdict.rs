@@ -133,7 +133,12 @@ impl Run<'_> {
             worker_senders: share(waits.work_senders.total(), self.workers),
             fetcher_memory: share(waits.fetch_memory.total(), self.fetchers),
             fetcher_s3: share(waits.fetch_s3.total(), self.fetchers),
-            fetcher_starved: share(waits.fetch_objects.total(), self.fetchers),
+            // What is left: a wait that has not ended yet is in no sum.
+            fetcher_starved: 1.0
+                - share(
+                    waits.fetch_memory.total() + waits.fetch_s3.total() + waits.fetch_workers.total(),
+                    self.fetchers,
+                ),
         }
     }
 

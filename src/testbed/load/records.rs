@@ -83,19 +83,25 @@ impl Records {
         let event =
             ["ProcessRollup2", "DnsRequest", "NetworkConnectIP4", "NewExecutableWritten"][self.below(4)];
         let aid = self.aids[self.rng.usize(..POOL)].clone();
-        let id = hex(&mut self.rng, 8);
+        let id = hex(&mut self.rng, 32);
         write!(
             out,
             "{{\"event_simpleName\":\"{event}\",\"name\":\"{event}V4\",\"aid\":\"{aid}\",\
              \"cid\":\"5c0e8a7d3f1b4926ae7d05c9b8f2e314\",\"aip\":\"198.51.100.{}\",\
-             \"id\":\"{id}-1f8e-11f1-b3a6-06c1d9e7f04b\",\"timestamp\":\"{}\",\"event_platform\":\"Win\",\
-             \"ConfigBuild\":\"1007.3.0019807.11\",\"ConfigStateHash\":\"2764996830\",\
+             \"id\":\"{}-{}-{}-{}-{}\",\"timestamp\":\"{}\",\"event_platform\":\"Win\",\
+             \"ConfigBuild\":\"1007.3.0019807.11\",\"ConfigStateHash\":\"{}\",\
              \"EffectiveTransmissionClass\":\"3\",\"Entitlements\":\"15\",\"ContextProcessId\":\"{}\",\
              \"ContextThreadId\":\"{}\",\"ContextTimeStamp\":\"{}.{:03}\"",
             aid.as_bytes()[0],
+            &id[..8],
+            &id[8..12],
+            &id[12..16],
+            &id[16..20],
+            &id[20..],
             1_773_480_416_000 + number * 7,
-            730_000_000_000 + self.rng.u64(..2_000_000),
-            self.rng.u32(..90_000),
+            self.rng.u32(..),
+            self.process_id(),
+            self.process_id(),
             1_773_480_416 + number / 140,
             number % 1000,
         )?;
@@ -145,15 +151,16 @@ impl Records {
         write!(
             out,
             ",\"{file}\":\"\\\\Device\\\\HarddiskVolume3\\\\{place}\\\\{program}\",\"SHA256HashData\":\"{hash}\",\
-             \"MD5HashData\":\"{}\",\"SHA1HashData\":\"0000000000000000000000000000000000000000\",\
+             \"MD5HashData\":\"{}\",\"SHA1HashData\":\"{}\",\
              \"TargetProcessId\":\"{}\",\"ParentProcessId\":\"{}\",\"RawProcessId\":\"{}\",\
              \"UserSid\":\"S-1-5-21-3623811015-3361044348-30300820-{}\",\"IntegrityLevel\":\"12288\",\
              \"TokenType\":\"1\",\"SessionId\":\"1\",\"ProcessCreateFlags\":\"525324\",\"WindowFlags\":\"128\",\
              \"ImageSubsystem\":\"3\",\"Tags\":\"25, 27, 40, 151, 874, 924, 12094627905582, 12094627906234\",\
              \"CommandLine\":\"\\\"C:\\\\{place}\\\\{program}\\\"",
-            &hash[..32],
-            730_000_000_000 + self.rng.u64(..2_000_000),
-            730_000_000_000 + self.rng.u64(..2_000_000),
+            hex(&mut self.rng, 32),
+            hex(&mut self.rng, 40),
+            self.process_id(),
+            self.process_id(),
             self.below(20_000),
             1000 + self.below(300),
         )?;
@@ -219,6 +226,11 @@ impl Records {
             start + 60,
             if self.below(9) == 0 { "REJECT" } else { "ACCEPT" },
         )
+    }
+
+    /// Numbers of 15 digits that never come again.
+    fn process_id(&mut self) -> u64 {
+        730_000_000_000_000 + self.rng.u64(..200_000_000_000_000)
     }
 
     fn below(&mut self, bound: usize) -> usize {
