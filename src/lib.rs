@@ -11,7 +11,7 @@
 //!
 //! | from → to | what crosses | how | bound |
 //! |---|---|---|---|
-//! | receive → fetch | [`resolve::Task`], an object of a message | channel | tasks per fetcher |
+//! | receive, backfill → fetch | [`resolve::Task`], an object of a message or of a listing | channel | tasks per fetcher |
 //! | fetch → decode | [`decode::Payload`], compressed bytes in order | a job on the rayon pool | bytes: [`budget::Budget`] |
 //! | frame → send | [`frame::Batch`], whole frames | channel per output | batches per sender |
 //! | send → settle | [`ack::Outcome`], through [`ack::Ack`] | channel per input | messages in work |
@@ -34,6 +34,7 @@
 //! | [`pipeline`] | makes the channels and threads; the last stage starts first and stops last | threads |
 //! | [`services`] | the registry of services; rules, fields and tag templates | no |
 //! | [`receive`] | SQS polling, leases (visibility), settling (delete, extend, release) | sockets |
+//! | [`backfill`] | an S3 listing instead of a queue: what nobody announced | sockets |
 //! | [`resolve`] | message body -> objects | no |
 //! | [`fetch`] | object -> payload: ranged GETs | sockets |
 //! | [`decode`] | payload -> records: inflate, JSON, lines | no |
@@ -44,13 +45,14 @@
 //! | [`aws`] | signed calls: wire formats (pure), client; where credentials come from | sockets, files |
 //! | [`telemetry`] | counters by stage, statistics lines, what is wrong at present | log |
 //! | [`stop`], [`backoff`], [`budget`] | ending, waiting, sharing a bounded amount | threads |
-//! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` | sockets |
+//! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` and `bench`, and the objects to measure with | sockets |
 //!
 //! `receive`, `fetch` and `send` never import each other, and pure modules use no sockets, files,
 //! threads or clocks: `tests/directions.rs` reads the `use crate::` lines and checks it.
 
 pub mod ack;
 pub mod aws;
+pub mod backfill;
 pub mod backoff;
 pub mod budget;
 pub mod cli;

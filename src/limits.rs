@@ -73,6 +73,8 @@ pub const AWS_REFUSAL_BYTES_MAX: usize = 256 * KIB;
 pub const ROLE_SESSION: Duration = Duration::from_secs(3600);
 /// After a failed refresh the old credentials are used for this long before the next try.
 pub const CREDENTIALS_RETRY: Duration = Duration::from_secs(30);
+/// Keys of one page of a listing: S3's own limit.
+pub const S3_LIST_KEYS: u32 = 1000;
 /// Redirects to a bucket's region that one call follows: the answer's, and one more if the bucket moved.
 pub const S3_REDIRECTS_MAX: u32 = 2;
 
@@ -103,6 +105,12 @@ pub const OUTAGE_PATIENCE: Duration = Duration::from_secs(3600);
 pub const IN_FLIGHT_ALARM: u64 = 115_000;
 /// How often a queue that gives nothing is asked for its depth.
 pub const DEPTH_INTERVAL: Duration = Duration::from_secs(60);
+
+// ---- backfill -----------------------------------------------------------------------------------
+
+/// Listed objects that may be in work, those among them that wait for confirmation (see `SETTLE_TIME`):
+/// as many as messages of a queue, about a kilobyte each.
+pub const OBJECTS_IN_WORK_MAX: usize = 4000;
 
 // ---- sending ------------------------------------------------------------------------------------
 

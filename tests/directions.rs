@@ -21,8 +21,9 @@ const WORLD: [&str; 10] = [
 ];
 
 /// Who may not use whom.
-const FORBIDDEN: [(&str, &[&str]); 10] = [
+const FORBIDDEN: [(&str, &[&str]); 11] = [
     ("receive", &["fetch", "send", "pipeline", "cli", "testbed", "frame"]),
+    ("backfill", &["receive", "fetch", "send", "pipeline", "cli", "testbed", "frame", "decode"]),
     ("fetch", &["receive", "send", "pipeline", "cli", "testbed", "frame"]),
     ("send", &["receive", "fetch", "pipeline", "cli", "testbed", "aws", "decode"]),
     ("decode", &["frame", "receive", "fetch", "send", "pipeline", "cli", "aws", "config", "telemetry"]),

@@ -35,3 +35,27 @@ fn the_definitions_file_of_the_documentation_can_be_used() {
         catalog.rows()[registry::rows().len()..].iter().map(|row| row.name.as_str()).collect();
     assert_eq!(own, ["shop_orders", "everything"]);
 }
+
+#[test]
+fn every_pitfall_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("docs/pitfalls.md")).unwrap();
+    let is_row = |line: &&str| line.starts_with("| ") && !line.starts_with("| what goes wrong");
+    let rows: Vec<&str> = text.lines().filter(is_row).collect();
+    assert!(rows.len() >= 28, "{} rows", rows.len());
+    for row in rows {
+        let proofs = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let names: Vec<(&str, &str)> = proofs.split('`').filter_map(|word| word.split_once("::")).collect();
+        assert!(!names.is_empty(), "no test: {row}");
+        for (file, test) in names {
+            let source =
+                fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+            // Property tests have arguments.
+            let found = source
+                .split("#[test]")
+                .skip(1)
+                .any(|after| after.lines().any(|line| line.trim_start().starts_with(&format!("fn {test}("))));
+            assert!(found, "{file} has no test {test}");
+        }
+    }
+}

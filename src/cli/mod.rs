@@ -1,5 +1,6 @@
 //! The commands: one file each, thin.
 
+mod backfill;
 mod bench;
 pub mod check;
 mod check_online;
@@ -35,6 +36,9 @@ enum Command {
         #[arg(long)]
         drain: bool,
     },
+    /// Sends the objects of an S3 listing, which no queue announces: exit code 0, 1 when not everything is
+    /// delivered, 2 when nothing was begun. What was delivered before is not sent again
+    Backfill(backfill::Options),
     /// Lists everything that is wrong with a configuration: exit code 0 or 2. Pulls nothing
     Check {
         /// Configuration file, YAML or JSON
@@ -78,6 +82,7 @@ enum Command {
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run { config, drain } => run::run(&config, drain),
+        Command::Backfill(options) => backfill::run(&options),
         Command::Check { config, online } => check::run(&config, online),
         Command::Demo { print_config } => demo::command(print_config),
         Command::Bench(options) => bench::command(&options),

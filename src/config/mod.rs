@@ -170,6 +170,16 @@ pub struct Identity {
     pub key: PathBuf,
 }
 
+impl Input {
+    /// The service that an object with this key is of. None: none of them claims it.
+    pub fn service_of(&self, key: &str) -> Option<&Arc<Definition>> {
+        match self.services.as_slice() {
+            [only] => Some(only),
+            several => several.iter().find(|service| service.claims(key)),
+        }
+    }
+}
+
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Credentials")

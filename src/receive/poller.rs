@@ -41,7 +41,7 @@ fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
     let waits = &settings.telemetry.waits;
     let place = || shared.slots.acquire(max as usize, &settings.stop);
     let Some(mut slots) = waits.receive_place.time(place) else { return Ok(()) };
-    let wait = if settings.drain { input.wait_time.min(DRAIN_WAIT_TIME) } else { input.wait_time };
+    let wait = shared.poll_time();
     let asked = Instant::now();
     let receive = || settings.receiving.receive(max, wait, input.visibility_timeout);
     let messages = waits.receive_sqs.time(receive)?;
@@ -139,12 +139,7 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: String, ways: &Ways<'
 
 fn put_object(shared: &Shared, message_id: &str, object: Object, ways: &Ways<'_>) -> Outcome {
     let settings = &shared.settings;
-    let services = &settings.input.services;
-    let service = match services.as_slice() {
-        [only] => Some(only),
-        several => several.iter().find(|service| service.claims(&object.key)),
-    };
-    let Some(service) = service else {
+    let Some(service) = settings.input.service_of(&object.key) else {
         settings.telemetry.receive.unreadable.increment();
         log::warn!(
             "inputs.{}: message {message_id}: {object} belongs to none of the input's services; it is left to the queue's redrive policy. Add its service, or one without `object_keys`",

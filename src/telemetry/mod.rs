@@ -9,7 +9,7 @@ mod wait;
 
 pub use counter::{Counter, Gauge};
 pub use line::one_line;
-pub use report::{Report, Reporter};
+pub use report::{Report, Reporter, size};
 pub use trouble::{Health, Trouble};
 pub use wait::{Stopwatch, Waits};
 

@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use super::options::{Amount, Options};
 use super::outside::{Described, Outside, Received};
-use super::usage::{self, Stage, Threads};
+use super::usage::{self, Machine, Stage, Threads};
 use crate::config::{self, Config, Environment};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Job, Pipeline};
 use crate::stop::Stop;
 use crate::telemetry::{Telemetry, Waits};
 use crate::testbed::aws::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
@@ -44,6 +44,8 @@ pub struct Measured {
     pub peak_rss_bytes: u64,
     /// Of the stand-ins, which share the machine.
     pub testbed_cpu: Duration,
+    /// The share of all cores' time within `wall` in which they worked, whoever for.
+    pub cores_busy: f64,
     pub announced: Announced,
     pub received: Received,
     /// Why it ended before all was delivered.
@@ -86,7 +88,7 @@ pub fn run(options: &Options, outside: &mut Outside, directory: &Path) -> anyhow
     let loaded =
         config::parse(&text, directory, &Environment::here()).context("the bench's own configuration")?;
     let config = loaded.config;
-    let pipeline = Pipeline::start(&config, false)?;
+    let pipeline = Pipeline::start(&config, &Job::Run)?;
     let (telemetry, stop) = (Arc::clone(pipeline.telemetry()), pipeline.stop().clone());
     let (watched, testbed_before) = (usage::cpu(), outside.cpu());
     let mut control = Control::new(options.amount(), outside, &telemetry);
@@ -101,7 +103,7 @@ pub fn run(options: &Options, outside: &mut Outside, directory: &Path) -> anyhow
     });
     let (control, own_cpu) = control?;
     let cpu = usage::cpu().saturating_sub(watched + own_cpu);
-    let Control { announced, wall, waits, threads, failure, .. } = control;
+    let Control { announced, wall, waits, cores_busy, threads, failure, .. } = control;
     Ok(Measured {
         config,
         wall,
@@ -110,6 +112,7 @@ pub fn run(options: &Options, outside: &mut Outside, directory: &Path) -> anyhow
         waits,
         peak_rss_bytes: usage::peak_rss_bytes(),
         testbed_cpu: outside.cpu().saturating_sub(testbed_before),
+        cores_busy,
         announced: announced.total(outside),
         received: received(outside, telemetry.decode.events.value())?,
         telemetry,
@@ -127,6 +130,8 @@ struct Control<'a> {
     started: Instant,
     wall: Duration,
     waits: Waits,
+    machine: Machine,
+    cores_busy: f64,
     threads: Threads,
     failure: Option<String>,
 }
@@ -165,13 +170,15 @@ impl<'a> Control<'a> {
             started: Instant::now(),
             wall: Duration::ZERO,
             waits: Waits::default(),
+            machine: Machine::now(),
+            cores_busy: 0.0,
             threads: Threads::default(),
             failure: None,
         }
     }
 
     fn run(&mut self) {
-        self.started = Instant::now();
+        (self.started, self.machine) = (Instant::now(), Machine::now());
         if let Err(error) = self.watch() {
             self.failure = Some(format!("{error:#}"));
         }
@@ -213,6 +220,7 @@ impl<'a> Control<'a> {
     fn stop_the_clock(&mut self) {
         self.wall = self.started.elapsed();
         self.waits = self.telemetry.waits.clone();
+        self.cores_busy = Machine::now().busy_since(self.machine);
     }
 
     fn keep_announcing(&mut self) -> anyhow::Result<()> {

@@ -35,8 +35,7 @@ impl<'a> Report<'a> {
             fetchers: globals.fetchers,
             senders: senders(run),
             cores,
-            cpu: run.cpu,
-            testbed_cpu: run.testbed_cpu,
+            cores_busy: run.cores_busy,
         };
         Report { options, run, floor, cores, verdict: verdict.verdict() }
     }
@@ -75,6 +74,7 @@ impl<'a> Report<'a> {
             "peak_rss_bytes": run.peak_rss_bytes,
             "memory_limit_bytes": globals.memory_limit,
             "cores": self.cores,
+            "cores_busy": run.cores_busy,
             "workers": globals.workers,
             "fetchers": globals.fetchers,
             "senders": senders(run),

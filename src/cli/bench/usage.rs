@@ -25,6 +25,31 @@ pub fn cpu_of_process(id: u32) -> Duration {
     Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
+/// What all cores together have done since the machine started.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Machine {
+    busy: u64,
+    all: u64,
+}
+
+impl Machine {
+    pub fn now() -> Machine {
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        // user, nice, system, idle, iowait, irq, softirq, steal; what follows is part of the first two.
+        let line = stat.lines().next().unwrap_or_default().split_whitespace().skip(1).take(8);
+        let times: Vec<u64> = line.filter_map(|ticks| ticks.parse().ok()).collect();
+        let idle: u64 = times.iter().skip(3).take(2).sum();
+        let all = times.iter().sum::<u64>();
+        Machine { busy: all - idle, all }
+    }
+
+    /// The share of the cores' time since `before` in which they worked, whoever for: 0 to 1.
+    pub fn busy_since(self, before: Machine) -> f64 {
+        let all = self.all.saturating_sub(before.all);
+        self.busy.saturating_sub(before.busy) as f64 / all.max(1) as f64
+    }
+}
+
 /// The largest resident size of this process so far, in bytes.
 pub fn peak_rss_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -96,6 +121,7 @@ mod tests {
         assert_eq!(stages["busy"].threads, 1);
         assert!(cpu() - before >= Duration::from_millis(30));
         assert!(cpu_of_process(std::process::id()) >= Duration::from_millis(10));
+        assert!(Machine::now().busy_since(Machine::default()) > 0.0);
         assert!(peak_rss_bytes() > 1 << 20);
     }
 }

@@ -23,9 +23,8 @@ pub struct Run<'a> {
     pub fetchers: usize,
     pub senders: usize,
     pub cores: usize,
-    /// Of the collector and of the stand-ins.
-    pub cpu: Duration,
-    pub testbed_cpu: Duration,
+    /// The share of all cores' time in which they worked, for the collector, the stand-ins or others.
+    pub cores_busy: f64,
 }
 
 /// What holds the run up.
@@ -55,18 +54,16 @@ impl Run<'_> {
     pub fn verdict(&self) -> Verdict {
         let shares = self.shares();
         let verdict = self.held_up(&shares);
-        let used = self.cpu + self.testbed_cpu;
-        let cores_busy = used.as_secs_f64() / self.seconds(self.cores);
-        let threads_would_help = matches!(verdict.bottleneck, "workers" | "senders" | "queue");
-        if cores_busy < CORES_BUSY || !threads_would_help {
+        if self.cores_busy < CORES_BUSY {
             return verdict;
         }
-        let own = 100.0 * self.cpu.as_secs_f64() / used.as_secs_f64();
         Verdict {
             bottleneck: "cores",
             because: format!(
-                "all {} cores are busy ({own:.0} % of it with the collector, the rest with the test bed); {}",
-                self.cores, verdict.because
+                "the {} cores are busy {} of the time, the test bed and other programs included; {}",
+                self.cores,
+                percent(self.cores_busy),
+                verdict.because
             ),
             advice: "more threads do not help; a machine with more cores does, or a second host on the same queue",
         }
@@ -159,8 +156,8 @@ mod tests {
 
     const IDLE_SENDERS: (Wait, u64) = (|w| &w.send_batches, 15);
 
-    /// Ten seconds with two threads of each kind on two cores that are half idle.
-    fn bottleneck(waits: &[(Wait, u64)], cpu_seconds: u64) -> &'static str {
+    /// Ten seconds with two threads of each kind on two cores.
+    fn bottleneck(waits: &[(Wait, u64)], cores_busy: f64) -> &'static str {
         let all = Waits::default();
         for (wait, seconds) in waits {
             wait(&all).add(Duration::from_secs(*seconds));
@@ -172,20 +169,19 @@ mod tests {
             fetchers: 2,
             senders: 2,
             cores: 2,
-            cpu: Duration::from_secs(cpu_seconds),
-            testbed_cpu: Duration::ZERO,
+            cores_busy,
         };
         run.verdict().bottleneck
     }
 
     #[test]
     fn senders_that_always_have_something_hold_the_others_up() {
-        assert_eq!(bottleneck(&[(|w| &w.send_batches, 1)], 10), "senders");
-        assert_eq!(bottleneck(&[(|w| &w.send_batches, 1), (|w| &w.send_socket, 12)], 10), "network");
+        assert_eq!(bottleneck(&[(|w| &w.send_batches, 1)], 0.5), "senders");
+        assert_eq!(bottleneck(&[(|w| &w.send_batches, 1), (|w| &w.send_socket, 12)], 0.5), "network");
         assert_eq!(
             bottleneck(
                 &[(|w| &w.send_confirmation, 9), (|w| &w.work_senders, 9), (|w| &w.send_batches, 9)],
-                10
+                0.5
             ),
             "confirmation"
         );
@@ -193,21 +189,21 @@ mod tests {
 
     #[test]
     fn with_idle_senders_the_bottleneck_lies_before_them() {
-        assert_eq!(bottleneck(&[IDLE_SENDERS, (|w| &w.work_payloads, 19)], 10), "workers");
+        assert_eq!(bottleneck(&[IDLE_SENDERS, (|w| &w.work_payloads, 19)], 0.5), "workers");
         assert_eq!(
-            bottleneck(&[IDLE_SENDERS, (|w| &w.work_payloads, 9), (|w| &w.fetch_memory, 9)], 10),
+            bottleneck(&[IDLE_SENDERS, (|w| &w.work_payloads, 9), (|w| &w.fetch_memory, 9)], 0.5),
             "memory"
         );
-        assert_eq!(bottleneck(&[IDLE_SENDERS, (|w| &w.fetch_s3, 15), (|w| &w.fetch_objects, 5)], 10), "s3");
+        assert_eq!(bottleneck(&[IDLE_SENDERS, (|w| &w.fetch_s3, 15), (|w| &w.fetch_objects, 5)], 0.5), "s3");
         assert_eq!(
-            bottleneck(&[IDLE_SENDERS, (|w| &w.fetch_s3, 3), (|w| &w.fetch_objects, 15)], 10),
+            bottleneck(&[IDLE_SENDERS, (|w| &w.fetch_s3, 3), (|w| &w.fetch_objects, 15)], 0.5),
             "queue"
         );
     }
 
     #[test]
     fn where_all_cores_are_busy_threads_do_not_help() {
-        assert_eq!(bottleneck(&[IDLE_SENDERS, (|w| &w.work_payloads, 19)], 19), "cores");
-        assert_eq!(bottleneck(&[IDLE_SENDERS, (|w| &w.fetch_s3, 15)], 19), "s3");
+        assert_eq!(bottleneck(&[IDLE_SENDERS, (|w| &w.work_payloads, 19)], 0.95), "cores");
+        assert_eq!(bottleneck(&[IDLE_SENDERS, (|w| &w.fetch_s3, 15)], 0.95), "cores");
     }
 }
