@@ -111,7 +111,9 @@ fn refuse(problem: &str) -> ExitCode {
 
 fn s3(input: &Input) -> Result<S3, String> {
     let http = Http::new(1).map_err(|error| error.to_string())?;
-    let client = Client::new(&http, &input.credentials, &input.endpoints, &input.region, &Stop::new());
+    let owner = format!("inputs.{}", input.key);
+    let client =
+        Client::new(&http, &owner, &input.credentials, &input.endpoints, &input.region, &Stop::new());
     Ok(S3::new(client))
 }
 

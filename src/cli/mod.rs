@@ -10,6 +10,7 @@ mod log;
 mod open_files;
 mod run;
 mod services;
+mod setup;
 mod testbed;
 
 use std::path::PathBuf;
@@ -55,6 +56,20 @@ enum Command {
         #[arg(long)]
         print_config: bool,
     },
+    /// Prints the least IAM policy that a configuration needs, as JSON
+    IamPolicy {
+        #[command(flatten)]
+        options: setup::Options,
+        /// Whose policy
+        #[arg(long, value_enum, default_value = "reader")]
+        identity: setup::Whose,
+    },
+    /// Prints a CloudFormation template that makes what a configuration reads: queues with dead-letter
+    /// queues, buckets or rules that announce objects, policies and roles
+    Cloudformation {
+        #[command(flatten)]
+        options: setup::Options,
+    },
     /// Measures speed and cost on this machine, against stand-ins for AWS and Devo in processes of their
     /// own: exit code 0 only if the sink received exactly what was announced
     Bench(bench::Options),
@@ -85,6 +100,8 @@ pub fn main() -> ExitCode {
         Command::Backfill(options) => backfill::run(&options),
         Command::Check { config, online } => check::run(&config, online),
         Command::Demo { print_config } => demo::command(print_config),
+        Command::IamPolicy { options, identity } => setup::iam_policy(&options, identity),
+        Command::Cloudformation { options } => setup::cloudformation(&options),
         Command::Bench(options) => bench::command(&options),
         Command::Ledger(command) => ledger::run(&command),
         Command::Services { config, json } => services::run(json, config.as_deref()),

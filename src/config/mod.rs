@@ -30,7 +30,7 @@ use crate::services::Definition;
 
 pub use describe::describe_format;
 pub use environment::Environment;
-pub use load::{Loaded, load, parse};
+pub use load::{Loaded, load, load_inputs, parse};
 pub use problem::{Problem, Problems, Severity};
 
 /// A whole configuration. Whoever holds one need not check it again.

@@ -42,6 +42,7 @@ mod outages;
 mod outputs;
 mod poison;
 mod services;
+mod setup;
 mod sharing;
 mod shutdown;
 mod switches;
