@@ -116,6 +116,8 @@ pub const OBJECTS_IN_WORK_MAX: usize = 4000;
 
 /// A batch is closed when it reaches this: 16 TLS records, half of a small L2 cache.
 pub const BATCH_BYTES: usize = 256 * KIB;
+/// Of an output with `compression: gzip`, libdeflate's.
+pub const GZIP_LEVEL_DEFAULT: u8 = 1;
 /// Batches that wait for a sender, for each sender.
 pub const BATCHES_WAITING_PER_SENDER: usize = 4;
 /// TCP connect, and each wait inside the TLS handshake.

@@ -13,7 +13,7 @@ use anyhow::Context;
 use crate::aws::{Client, Http, S3, Sqs};
 use crate::backfill::{self, Backfill, Lister};
 use crate::budget::Budget;
-use crate::config::{Config, Globals, Input};
+use crate::config::{Config, Globals, Input, Output};
 use crate::decode::Bounds;
 use crate::fetch;
 use crate::ledger::{Ledger, OpenError};
@@ -84,7 +84,7 @@ impl Pipeline {
     pub fn start(config: &Config, job: &Job) -> anyhow::Result<Pipeline> {
         let (stop, abort, telemetry) = (Stop::new(), Stop::new(), Arc::new(Telemetry::default()));
         let globals = &config.globals;
-        let senders = config.outputs.iter().map(|output| output.senders).sum();
+        let senders = config.outputs.iter().map(Output::connections).sum();
         let memory = MemoryShares::of(globals.memory_limit, globals.workers, senders);
         let http = Http::new(threads_that_call(config))?;
         let clients: Vec<Client> = config.inputs.iter().map(|input| client(&http, input, &abort)).collect();
@@ -252,7 +252,7 @@ impl Pipeline {
 /// Open files that a run may need at a time: a connection for every thread that has one, and some more
 /// for everything else.
 pub fn files_needed(config: &Config) -> u64 {
-    let senders: usize = config.outputs.iter().map(|output| output.senders).sum();
+    let senders: usize = config.outputs.iter().map(Output::connections).sum();
     (threads_that_call(config) + senders + OTHER_FILES) as u64
 }
 
