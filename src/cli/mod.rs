@@ -5,12 +5,16 @@ mod bench;
 pub mod check;
 mod check_online;
 mod demo;
+mod heart;
 mod ledger;
 mod log;
+mod notify;
 mod open_files;
+mod reload;
 mod run;
 mod services;
 mod setup;
+mod signals;
 mod testbed;
 
 use std::path::PathBuf;

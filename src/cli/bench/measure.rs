@@ -98,7 +98,7 @@ pub fn run(options: &Options, outside: &mut Outside, directory: &Path) -> anyhow
             control.run();
             (control, usage::thread_cpu())
         })?;
-        pipeline.run();
+        pipeline.run(&mut |_| ());
         handle.join().map_err(|_| anyhow::anyhow!("the thread that watches has panicked"))
     });
     let (control, own_cpu) = control?;

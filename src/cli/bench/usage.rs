@@ -79,9 +79,8 @@ impl Threads {
             let Some(nanoseconds) = read("schedstat").split(' ').next().and_then(|n| n.parse().ok()) else {
                 continue;
             };
-            let entry =
-                self.seen.entry(id).or_insert_with(|| (read("comm").trim_end().to_owned(), Duration::ZERO));
-            entry.1 = Duration::from_nanos(nanoseconds);
+            // Read each time: a new thread has its parent's name until it has set its own.
+            self.seen.insert(id, (read("comm").trim_end().to_owned(), Duration::from_nanos(nanoseconds)));
         }
     }
 
