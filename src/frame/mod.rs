@@ -7,6 +7,8 @@
 //! 61 <14>Nov 21 11:04:05 HOST TAG: LINE1\nLINE2\n     octet-counted (RFC 6587), header and last LF included
 //! ```
 
+mod pulling_id;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -14,6 +16,7 @@ use jiff::tz::TimeZone;
 
 use crate::ack::Share;
 use crate::decode::{Newlines, Record};
+pub use pulling_id::mark;
 
 /// `<14>`: facility user, severity info, as the vendor's SDK sends.
 const PRIORITY: &str = "<14>";

@@ -12,13 +12,14 @@ use anyhow::Context;
 use crate::aws::{Client, Http, S3, Sqs};
 use crate::budget::Budget;
 use crate::config::{Config, Globals, Input};
-use crate::decode::Bounds;
+use crate::decode::{Bounds, Payload};
 use crate::fetch;
 use crate::ledger::{Ledger, OpenError};
 use crate::limits::{
     DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, DRAIN_WAIT_TIME, MemoryShares, OBJECTS_WAITING_PER_FETCHER,
     OTHER_FILES, RECORD_BYTES_MAX, STOP_CHECK_INTERVAL,
 };
+use crate::poll::{self, Paces, Poller};
 use crate::receive::{self, Receiver};
 use crate::send::{Outputs, Pool, PoolSettings};
 use crate::stop::Stop;
@@ -29,6 +30,7 @@ use worker::Worker;
 pub struct Pipeline {
     telemetry: Arc<Telemetry>,
     receivers: Vec<Receiver>,
+    pollers: Vec<Poller>,
     /// Of the inputs' buckets.
     buckets: Vec<Arc<Health>>,
     fetchers: Vec<JoinHandle<()>>,
@@ -88,7 +90,7 @@ impl Pipeline {
         };
         let (pool, outputs) = Pool::start(&config.outputs, &pool_settings)?;
         let worker = Arc::new(Worker {
-            outputs: config.inputs.iter().map(|input| outputs_of(input, &outputs)).collect(),
+            outputs: outputs_by_index(config, &outputs),
             host: globals.host.clone(),
             telemetry: Arc::clone(&telemetry),
         });
@@ -100,6 +102,12 @@ impl Pipeline {
         let capacity = OBJECTS_WAITING_PER_FETCHER * globals.fetchers;
         let (tasks, waiting): (Vec<_>, Vec<_>) =
             config.inputs.iter().map(|_| crossbeam_channel::bounded(capacity)).unzip();
+        // One flat job a payload: nothing inside it may be put on the pool again.
+        let decode: Arc<dyn Fn(Payload) + Send + Sync> = Arc::new(move |payload| {
+            let worker = Arc::clone(&worker);
+            workers.spawn_fifo(move || worker.process(payload));
+        });
+        let budget = Budget::new(memory.compressed);
         let fetch_settings = fetch::Settings {
             inputs: config
                 .inputs
@@ -108,15 +116,11 @@ impl Pipeline {
                 .zip(&buckets)
                 .map(|((input, client), health)| fetch_side(input, client, health, &ledger))
                 .collect(),
-            budget: Budget::new(memory.compressed),
+            budget: budget.clone(),
             whole_object_bytes_max: memory.whole_object,
             bounds: bounds(&memory),
             telemetry: Arc::clone(&telemetry),
-            // One flat job a payload: nothing inside it may be put on the pool again.
-            decode: Box::new(move |payload| {
-                let worker = Arc::clone(&worker);
-                workers.spawn_fifo(move || worker.process(payload));
-            }),
+            decode: Arc::clone(&decode),
             stop: stop.clone(),
             abort: abort.clone(),
         };
@@ -137,10 +141,31 @@ impl Pipeline {
             };
             receivers.push(Receiver::start(settings).context("cannot start the receiver threads")?);
         }
+        let mut pollers = Vec::new();
+        let paces = Paces::default();
+        for (number, source) in config.sources.iter().enumerate() {
+            let client = Client::new(&http, &source.credentials, &source.endpoints, &source.region, &stop);
+            let settings = poll::Settings {
+                index: config.inputs.len() + number,
+                source: source.clone(),
+                client,
+                paces: paces.of(source),
+                ledger: ledger.clone(),
+                budget: budget.clone(),
+                bounds: bounds(&memory),
+                telemetry: Arc::clone(&telemetry),
+                decode: Arc::clone(&decode),
+                drain,
+                stop: stop.clone(),
+                abort: abort.clone(),
+            };
+            pollers.push(Poller::start(settings).context("cannot start the threads that poll")?);
+        }
         let shutdown_timeout = globals.shutdown_timeout;
         Ok(Pipeline {
             telemetry,
             receivers,
+            pollers,
             buckets,
             fetchers,
             pool,
@@ -176,7 +201,12 @@ impl Pipeline {
     }
 
     fn is_drained(&self) -> bool {
-        self.drain && self.receivers.iter().all(Receiver::is_finished)
+        self.drain && self.is_finished()
+    }
+
+    /// Nothing more will come, and nothing is in work.
+    fn is_finished(&self) -> bool {
+        self.receivers.iter().all(Receiver::is_finished) && self.pollers.iter().all(Poller::is_finished)
     }
 
     /// When draining: why waiting any longer is of no use.
@@ -185,8 +215,9 @@ impl Pipeline {
         let patience =
             |trouble: &Trouble| if trouble.lasting { DRAIN_PATIENCE_LASTING } else { DRAIN_PATIENCE };
         let buckets = self.buckets.iter().map(|health| health.trouble());
-        let troubles =
-            self.receivers.iter().map(Receiver::trouble).chain(buckets).chain([self.pool.trouble()]);
+        let pollers = self.pollers.iter().map(Poller::trouble);
+        let receivers = self.receivers.iter().map(Receiver::trouble);
+        let troubles = receivers.chain(pollers).chain(buckets).chain([self.pool.trouble()]);
         let given_up = troubles
             .flatten()
             .find(|trouble| now.saturating_duration_since(trouble.since) >= patience(trouble));
@@ -196,7 +227,7 @@ impl Pipeline {
     fn finish(self, mut ending: Ending) -> Ending {
         self.stop.stop();
         let deadline = Instant::now() + self.shutdown_timeout;
-        while !self.receivers.iter().all(Receiver::is_finished) {
+        while !self.is_finished() {
             if Instant::now() >= deadline || self.abort.wait(STOP_CHECK_INTERVAL / 2) {
                 self.abort.stop();
                 break;
@@ -216,6 +247,7 @@ impl Pipeline {
         }
         // With the receivers went the tasks' channel, which ends the fetchers, with whom go the
         // outputs, which ends the senders.
+        self.pollers.into_iter().for_each(Poller::join);
         for fetcher in self.fetchers {
             let _ = fetcher.join();
         }
@@ -242,7 +274,8 @@ pub fn files_needed(config: &Config) -> u64 {
 
 fn threads_that_call(config: &Config) -> usize {
     let per_input = |input: &Input| input.receivers + 2;
-    config.globals.fetchers + config.inputs.iter().map(per_input).sum::<usize>()
+    let queues = config.inputs.iter().map(per_input).sum::<usize>();
+    config.globals.fetchers + queues + config.sources.len()
 }
 
 fn client(http: &Http, input: &Input, abort: &Stop) -> Client {
@@ -253,10 +286,16 @@ fn client(http: &Http, input: &Input, abort: &Stop) -> Client {
 /// the second only when everything is to end.
 fn queues(config: &Config, clients: &[Client], stop: &Stop) -> anyhow::Result<Vec<(Sqs, Sqs)>> {
     let queue = |(input, client): (&Input, &Client)| {
-        let receiving = Sqs::new(client.stopped_by(stop), &input.queue_url)?;
-        Ok((receiving, Sqs::new(client.clone(), &input.queue_url)?))
+        let receiving = Sqs::new(client.stopped_by(stop), &input.queue)?;
+        Ok((receiving, Sqs::new(client.clone(), &input.queue)?))
     };
     config.inputs.iter().zip(clients).map(queue).collect()
+}
+
+/// Of the inputs, then of the sources.
+fn outputs_by_index(config: &Config, outputs: &Outputs) -> Vec<Outputs> {
+    let of_inputs = config.inputs.iter().map(|input| outputs_of(input, outputs));
+    of_inputs.chain(config.sources.iter().map(|_| outputs.clone())).collect()
 }
 
 fn outputs_of(input: &Input, outputs: &Outputs) -> Outputs {

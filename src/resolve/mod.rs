@@ -8,9 +8,11 @@
 //! developer guide ("Parsing message formats"), the CloudTrail and Config user guides (SNS
 //! notifications), CrowdStrike's public FDR sample message.
 
+mod pulled;
 mod shapes;
 mod task;
 
+pub use pulled::PullingId;
 pub use task::{Source, Task};
 
 /// An S3 object that a message names. The key is as S3 has it: decoded.

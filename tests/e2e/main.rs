@@ -16,6 +16,7 @@ mod fault_proxy;
 mod feeds;
 mod frames;
 mod lab;
+mod lookups;
 mod notices;
 mod pki;
 mod process;
@@ -23,6 +24,7 @@ mod relay;
 mod syslogng;
 
 // The cases.
+mod api_sources;
 mod apparatus;
 mod commands;
 mod credentials;
