@@ -11,7 +11,7 @@
 //!
 //! | from → to | what crosses | how | bound |
 //! |---|---|---|---|
-//! | receive → fetch | [`resolve::Task`], an object of a message | channel | tasks per fetcher |
+//! | receive, backfill → fetch | [`resolve::Task`], an object of a message or of a listing | channel | tasks per fetcher |
 //! | fetch → decode | [`decode::Payload`], compressed bytes in order | a job on the rayon pool | bytes: [`budget::Budget`] |
 //! | poll → decode | [`decode::Payload`], a page of an API's answer | the same | pages in work, and bytes |
 //! | frame → send | [`frame::Batch`], whole frames | channel per output | batches per sender |
@@ -35,6 +35,7 @@
 //! | [`pipeline`] | makes the channels and threads; the last stage starts first and stops last | threads |
 //! | [`services`] | the registry of services; rules, fields and tag templates | no |
 //! | [`receive`] | SQS polling, leases (visibility), settling (delete, extend, release) | sockets |
+//! | [`backfill`] | an S3 listing instead of a queue: what nobody announced | sockets |
 //! | [`resolve`] | message body -> objects | no |
 //! | [`fetch`] | object -> payload: ranged GETs | sockets |
 //! | [`decode`] | payload -> records: inflate, JSON, lines | no |
@@ -45,6 +46,7 @@
 //! | [`ledger`] | what must survive a restart: delivered objects, progress inside big ones, checkpoints of sources (SQLite) | files |
 //! | [`aws`] | signed calls: wire formats (pure), client; where credentials come from | sockets, files |
 //! | [`telemetry`] | counters by stage, statistics lines, what is wrong at present | log |
+//! | [`setup`] | what AWS must have and allow for a configuration: policy and CloudFormation template | no |
 //! | [`stop`], [`backoff`], [`budget`] | ending, waiting, sharing a bounded amount | threads |
 //! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` | sockets |
 //!
@@ -53,6 +55,7 @@
 
 pub mod ack;
 pub mod aws;
+pub mod backfill;
 pub mod backoff;
 pub mod budget;
 pub mod cli;
@@ -68,6 +71,7 @@ pub mod receive;
 pub mod resolve;
 pub mod send;
 pub mod services;
+pub mod setup;
 pub mod stop;
 pub mod telemetry;
 pub mod testbed;

@@ -24,7 +24,7 @@ pub fn problems(config: &Config) -> Vec<Problem> {
 
 fn queue_problems(http: &Http, input: &Input) -> Vec<Problem> {
     let path = format!("inputs.{}", input.key);
-    let client = Client::new(http, &input.credentials, &input.endpoints, &input.region, &Stop::new());
+    let client = Client::new(http, &path, &input.credentials, &input.endpoints, &input.region, &Stop::new());
     match Sqs::new(client, &input.queue).and_then(|queue| queue.attributes()) {
         Ok(queue) => {
             let warning = |message| Problem { severity: Severity::Warning, ..problem(&path, &message, "") };
@@ -36,9 +36,10 @@ fn queue_problems(http: &Http, input: &Input) -> Vec<Problem> {
 
 fn source_problem(http: &Http, source: &Source) -> Option<Problem> {
     let Source { credentials, endpoints, region, .. } = source;
-    let client = Client::new(http, credentials, endpoints, region, &Stop::new());
+    let path = format!("{} in {region}", source.path);
+    let client = Client::new(http, &path, credentials, endpoints, region, &Stop::new());
     let error = poll::probe(source, &client).err()?;
-    Some(problem(&format!("{} in {region}", source.path), &error, advice(&error)))
+    Some(problem(&path, &error, advice(&error)))
 }
 
 fn output_problem(output: &Output) -> Option<Problem> {

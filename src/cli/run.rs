@@ -1,5 +1,6 @@
 //! `run`: the main job.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,8 +10,8 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::log::Level;
-use crate::config::{self, Environment, Loaded};
-use crate::pipeline::{self, Ending, Pipeline};
+use crate::config::{self, Config, Environment, Loaded};
+use crate::pipeline::{self, Ending, Job, Pipeline};
 use crate::stop::Stop;
 use crate::telemetry::{Reporter, Telemetry};
 
@@ -25,38 +26,51 @@ const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Runs until a signal comes, or with `drain` until the queues are empty.
 pub fn run(path: &Path, drain: bool) -> ExitCode {
-    let Loaded { config, warnings } = match config::load(path, &Environment::here()) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            super::log::start(Level::Info);
-            for problem in &problems.0 {
-                log::error!("{problem:#}");
-            }
-            return ExitCode::from(REFUSED);
-        }
-    };
-    super::log::start(if config.globals.debug { Level::Debug } else { Level::Info });
-    for warning in &warnings {
-        log::warn!("{warning:#}");
-    }
-    log::info!(
-        "aws-to-devo {} starts{}",
-        env!("CARGO_PKG_VERSION"),
-        if drain { " to drain its queues" } else { "" }
-    );
+    let Some(config) = load(path) else { return ExitCode::from(REFUSED) };
+    let purpose = if drain { " to drain its queues" } else { "" };
+    log::info!("aws-to-devo {} starts{purpose}", env!("CARGO_PKG_VERSION"));
     for line in config.describe() {
         log::info!("{line}");
     }
-    if let Err(advice) = super::open_files::allow(pipeline::files_needed(&config)) {
+    match start(&config, if drain { &Job::Drain } else { &Job::Run }) {
+        Ok(pipeline) => report(&run_pipeline(pipeline)),
+        Err(refused) => refused,
+    }
+}
+
+/// Reads a configuration, starts logging as it says, and logs what is wrong. None: it cannot be used.
+fn load(path: &Path) -> Option<Config> {
+    load_around(path, None)
+}
+
+/// The same, with log lines going to `writer` if there is one.
+pub fn load_around(path: &Path, writer: Option<Box<dyn Write + Send>>) -> Option<Config> {
+    let Loaded { config, warnings } = match config::load(path, &Environment::here()) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            super::log::start_with(Level::Info, writer);
+            for problem in &problems.0 {
+                log::error!("{problem:#}");
+            }
+            return None;
+        }
+    };
+    super::log::start_with(if config.globals.debug { Level::Debug } else { Level::Info }, writer);
+    for warning in &warnings {
+        log::warn!("{warning:#}");
+    }
+    Some(config)
+}
+
+/// Starts a pipeline, or logs why it cannot be.
+pub fn start(config: &Config, job: &Job) -> Result<Pipeline, ExitCode> {
+    if let Err(advice) = super::open_files::allow(pipeline::files_needed(config)) {
         log::warn!("{advice}");
     }
-    match Pipeline::start(&config, drain) {
-        Ok(pipeline) => report(&run_pipeline(pipeline)),
-        Err(error) => {
-            log::error!("cannot start: {error:#}");
-            ExitCode::from(REFUSED)
-        }
-    }
+    Pipeline::start(config, job).map_err(|error| {
+        log::error!("cannot start: {error:#}");
+        ExitCode::from(REFUSED)
+    })
 }
 
 /// Drains the queues of a configuration file, without signals or statistics lines.
@@ -65,13 +79,13 @@ pub fn run(path: &Path, drain: bool) -> ExitCode {
 /// A configuration that cannot be used, or something that could not be delivered.
 pub fn drain(path: &Path) -> anyhow::Result<()> {
     let Loaded { config, .. } = config::load(path, &Environment::here())?;
-    let ending = Pipeline::start(&config, true)?.run();
+    let ending = Pipeline::start(&config, &Job::Drain)?.run();
     anyhow::ensure!(ending.is_clean(), "{ending:?}");
     Ok(())
 }
 
 /// Runs a started pipeline with signals and statistics lines.
-fn run_pipeline(pipeline: Pipeline) -> Ending {
+pub fn run_pipeline(pipeline: Pipeline) -> Ending {
     if let Err(error) = obey_signals(pipeline.stop()) {
         log::warn!("signals cannot be handled: {error}");
     }

@@ -1,6 +1,7 @@
 //! Makes the channels and the threads. The last stage is started first and stopped last, so that no
 //! stage ever hands on to one that is not there.
 
+mod intake;
 mod worker;
 
 use std::sync::Arc;
@@ -10,8 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use crate::aws::{Client, Http, S3, Sqs};
+use crate::backfill::{self, Backfill, Lister};
 use crate::budget::Budget;
-use crate::config::{Config, Globals, Input};
+use crate::config::{Config, Globals, Input, Output, Source};
 use crate::decode::{Bounds, Payload};
 use crate::fetch;
 use crate::ledger::{Ledger, OpenError};
@@ -24,20 +26,21 @@ use crate::receive::{self, Receiver};
 use crate::send::{Outputs, Pool, PoolSettings};
 use crate::stop::Stop;
 use crate::telemetry::{Health, Telemetry, Trouble};
+use intake::Intake;
 use worker::Worker;
 
 /// All stages, running.
 pub struct Pipeline {
     telemetry: Arc<Telemetry>,
-    receivers: Vec<Receiver>,
-    pollers: Vec<Poller>,
+    intakes: Vec<Box<dyn Intake>>,
     /// Of the inputs' buckets.
     buckets: Vec<Arc<Health>>,
     fetchers: Vec<JoinHandle<()>>,
     pool: Pool,
     ledger: Ledger,
     http: Http,
-    drain: bool,
+    /// It ends by itself.
+    ends: bool,
     shutdown_timeout: Duration,
     /// Receive no more, finish what is in work.
     stop: Stop,
@@ -45,14 +48,25 @@ pub struct Pipeline {
     abort: Stop,
 }
 
+/// What is collected, and until when.
+#[derive(Debug, Clone)]
+pub enum Job {
+    /// The inputs' queues, until stopped.
+    Run,
+    /// The inputs' queues, until they are empty.
+    Drain,
+    /// A listing, read as the configuration's only input, until its end.
+    Backfill(Backfill),
+}
+
 /// How a run ended.
 #[derive(Debug, Default)]
 pub struct Ending {
     /// Messages that failed for good (when draining).
     pub undelivered: usize,
-    /// Messages that were still in work and went back to their queues.
+    /// Messages that were still in work and went back to their queues; objects of a backfill.
     pub given_back: usize,
-    /// Why a drain was given up, if it was.
+    /// Why a drain or a backfill was given up, if it was.
     pub gave_up: Option<String>,
 }
 
@@ -64,14 +78,14 @@ impl Ending {
 }
 
 impl Pipeline {
-    /// Starts all stages. With `drain`, they end when the queues are empty.
+    /// Starts all stages.
     ///
     /// # Errors
     /// Files, addresses or environment variables that cannot be used; nothing has been received then.
-    pub fn start(config: &Config, drain: bool) -> anyhow::Result<Pipeline> {
+    pub fn start(config: &Config, job: &Job) -> anyhow::Result<Pipeline> {
         let (stop, abort, telemetry) = (Stop::new(), Stop::new(), Arc::new(Telemetry::default()));
         let globals = &config.globals;
-        let senders = config.outputs.iter().map(|output| output.senders).sum();
+        let senders = config.outputs.iter().map(Output::connections).sum();
         let memory = MemoryShares::of(globals.memory_limit, globals.workers, senders);
         let http = Http::new(threads_that_call(config))?;
         let clients: Vec<Client> = config.inputs.iter().map(|input| client(&http, input, &abort)).collect();
@@ -126,52 +140,53 @@ impl Pipeline {
         };
         let fetchers = fetch::start(globals.fetchers, &waiting, fetch_settings)
             .context("cannot start the fetcher threads")?;
-        let mut receivers = Vec::new();
-        for (index, ((input, queue), tasks)) in config.inputs.iter().zip(queues).zip(tasks).enumerate() {
-            let settings = receive::Settings {
-                index,
-                input: input.clone(),
-                receiving: queue.0,
-                settling: queue.1,
-                tasks,
-                telemetry: Arc::clone(&telemetry),
-                drain,
-                stop: stop.clone(),
-                abort: abort.clone(),
-            };
-            receivers.push(Receiver::start(settings).context("cannot start the receiver threads")?);
-        }
-        let mut pollers = Vec::new();
+        let start_intake = |index: usize, tasks| -> std::io::Result<Box<dyn Intake>> {
+            let (input, telemetry) = (config.inputs[index].clone(), Arc::clone(&telemetry));
+            let (stop, abort) = (stop.clone(), abort.clone());
+            if let Job::Backfill(backfill) = job {
+                let (backfill, s3) = (backfill.clone(), S3::new(clients[index].stopped_by(&stop)));
+                let settings = backfill::Settings { index, input, backfill, s3, tasks, telemetry, stop };
+                return Ok(Box::new(Lister::start(settings)?));
+            }
+            let (receiving, settling) = queues[index].clone();
+            let drain = matches!(job, Job::Drain);
+            let settings =
+                receive::Settings { index, input, receiving, settling, tasks, telemetry, drain, stop, abort };
+            Ok(Box::new(Receiver::start(settings)?))
+        };
+        let intakes = tasks.into_iter().enumerate().map(|(index, tasks)| start_intake(index, tasks));
+        let mut intakes: Vec<Box<dyn Intake>> =
+            intakes.collect::<Result<_, _>>().context("cannot start the threads of an input")?;
+        // A backfill has a listing for its only input.
+        let sources = if matches!(job, Job::Backfill(_)) { &[] } else { config.sources.as_slice() };
         let paces = Paces::default();
-        for (number, source) in config.sources.iter().enumerate() {
-            let client = Client::new(&http, &source.credentials, &source.endpoints, &source.region, &stop);
+        for (number, source) in sources.iter().enumerate() {
             let settings = poll::Settings {
                 index: config.inputs.len() + number,
                 source: source.clone(),
-                client,
+                client: source_client(&http, source, &stop),
                 paces: paces.of(source),
                 ledger: ledger.clone(),
                 budget: budget.clone(),
                 bounds: bounds(&memory),
                 telemetry: Arc::clone(&telemetry),
                 decode: Arc::clone(&decode),
-                drain,
+                drain: matches!(job, Job::Drain),
                 stop: stop.clone(),
                 abort: abort.clone(),
             };
-            pollers.push(Poller::start(settings).context("cannot start the threads that poll")?);
+            intakes.push(Box::new(Poller::start(settings).context("cannot start the threads that poll")?));
         }
         let shutdown_timeout = globals.shutdown_timeout;
         Ok(Pipeline {
             telemetry,
-            receivers,
-            pollers,
+            intakes,
             buckets,
             fetchers,
             pool,
             ledger,
             http,
-            drain,
+            ends: !matches!(job, Job::Run),
             shutdown_timeout,
             stop,
             abort,
@@ -187,10 +202,10 @@ impl Pipeline {
         &self.stop
     }
 
-    /// Waits until stopped, or until the queues are drained, and ends all stages.
+    /// Waits until stopped, or until the job is done, and ends all stages.
     pub fn run(self) -> Ending {
         let mut ending = Ending::default();
-        while !self.stop.wait(STOP_CHECK_INTERVAL) && !self.is_drained() {
+        while !self.stop.wait(STOP_CHECK_INTERVAL) && !self.is_done() {
             ending.gave_up = self.hopeless();
             if ending.gave_up.is_some() {
                 self.abort.stop();
@@ -200,54 +215,47 @@ impl Pipeline {
         self.finish(ending)
     }
 
-    fn is_drained(&self) -> bool {
-        self.drain && self.is_finished()
+    fn is_done(&self) -> bool {
+        self.ends && self.intakes.iter().all(|intake| intake.is_finished())
     }
 
-    /// Nothing more will come, and nothing is in work.
-    fn is_finished(&self) -> bool {
-        self.receivers.iter().all(Receiver::is_finished) && self.pollers.iter().all(Poller::is_finished)
-    }
-
-    /// When draining: why waiting any longer is of no use.
+    /// When the job has an end: why waiting for it any longer is of no use.
     fn hopeless(&self) -> Option<String> {
         let now = Instant::now();
         let patience =
             |trouble: &Trouble| if trouble.lasting { DRAIN_PATIENCE_LASTING } else { DRAIN_PATIENCE };
         let buckets = self.buckets.iter().map(|health| health.trouble());
-        let pollers = self.pollers.iter().map(Poller::trouble);
-        let receivers = self.receivers.iter().map(Receiver::trouble);
-        let troubles = receivers.chain(pollers).chain(buckets).chain([self.pool.trouble()]);
+        let intakes = self.intakes.iter().map(|intake| intake.trouble());
+        let troubles = intakes.chain(buckets).chain([self.pool.trouble()]);
         let given_up = troubles
             .flatten()
             .find(|trouble| now.saturating_duration_since(trouble.since) >= patience(trouble));
-        given_up.filter(|_| self.drain).map(|trouble| trouble.message)
+        given_up.filter(|_| self.ends).map(|trouble| trouble.message)
     }
 
     fn finish(self, mut ending: Ending) -> Ending {
         self.stop.stop();
         let deadline = Instant::now() + self.shutdown_timeout;
-        while !self.is_finished() {
+        while !self.intakes.iter().all(|intake| intake.is_finished()) {
             if Instant::now() >= deadline || self.abort.wait(STOP_CHECK_INTERVAL / 2) {
                 self.abort.stop();
                 break;
             }
         }
-        if self.drain && self.abort.is_stopped() {
+        if self.ends && self.abort.is_stopped() {
             self.await_pollers();
         }
         // Before anybody else can have what goes back.
         self.ledger.save();
-        ending.undelivered = self.receivers.iter().map(Receiver::undelivered).sum();
-        ending.given_back = self.receivers.into_iter().map(Receiver::finish).sum();
+        ending.undelivered = self.intakes.iter().map(|intake| intake.undelivered()).sum();
+        ending.given_back = self.intakes.into_iter().map(|intake| intake.finish()).sum();
         if self.abort.is_stopped() {
             // Long polls are broken off; threads that still work are left to the end of the process.
             self.http.shutdown();
             return ending;
         }
-        // With the receivers went the tasks' channel, which ends the fetchers, with whom go the
+        // With the intakes went the tasks' channel, which ends the fetchers, with whom go the
         // outputs, which ends the senders.
-        self.pollers.into_iter().for_each(Poller::join);
         for fetcher in self.fetchers {
             let _ = fetcher.join();
         }
@@ -259,7 +267,7 @@ impl Pipeline {
     /// A drain's receives are short: what is given back after them does not come to ourselves.
     fn await_pollers(&self) {
         let deadline = Instant::now() + 2 * DRAIN_WAIT_TIME;
-        while self.receivers.iter().any(Receiver::is_polling) && Instant::now() < deadline {
+        while self.intakes.iter().any(|intake| intake.is_asking()) && Instant::now() < deadline {
             std::thread::sleep(STOP_CHECK_INTERVAL / 2);
         }
     }
@@ -268,7 +276,7 @@ impl Pipeline {
 /// Open files that a run may need at a time: a connection for every thread that has one, and some more
 /// for everything else.
 pub fn files_needed(config: &Config) -> u64 {
-    let senders: usize = config.outputs.iter().map(|output| output.senders).sum();
+    let senders: usize = config.outputs.iter().map(Output::connections).sum();
     (threads_that_call(config) + senders + OTHER_FILES) as u64
 }
 
@@ -279,7 +287,8 @@ fn threads_that_call(config: &Config) -> usize {
 }
 
 fn client(http: &Http, input: &Input, abort: &Stop) -> Client {
-    Client::new(http, &input.credentials, &input.endpoints, &input.region, abort)
+    let owner = format!("inputs.{}", input.key);
+    Client::new(http, &owner, &input.credentials, &input.endpoints, &input.region, abort)
 }
 
 /// Two handles on each queue: waits of the first end when nothing more is to be received, those of
@@ -290,6 +299,11 @@ fn queues(config: &Config, clients: &[Client], stop: &Stop) -> anyhow::Result<Ve
         Ok((receiving, Sqs::new(client.clone(), &input.queue)?))
     };
     config.inputs.iter().zip(clients).map(queue).collect()
+}
+
+fn source_client(http: &Http, source: &Source, stop: &Stop) -> Client {
+    let Source { name, credentials, endpoints, region, .. } = source;
+    Client::new(http, name, credentials, endpoints, region, stop)
 }
 
 /// Of the inputs, then of the sources.

@@ -118,12 +118,6 @@ impl Poller {
     pub fn trouble(&self) -> Option<Trouble> {
         self.shared.health.trouble()
     }
-
-    /// Waits for the thread. Stop it first.
-    pub fn join(self) {
-        // A panic has been reported by its own thread.
-        let _ = self.thread.join();
-    }
 }
 
 impl Shared {

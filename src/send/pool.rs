@@ -9,12 +9,12 @@ use crossbeam_channel::Sender as Channel;
 
 use super::connection::{Connection, Peer};
 use super::console;
-use super::sender::Sender;
+use super::sender::{Sender, Shared};
 use super::throttle::Throttle;
 use super::tls::{TlsFileError, client_config};
 use crate::ack::{Ack, Outcome};
 use crate::config::{Destination, Output};
-use crate::frame::{Batch, Frames};
+use crate::frame::{Batch, Frames, Gzip};
 use crate::limits::BATCHES_WAITING_PER_SENDER;
 use crate::stop::Stop;
 use crate::telemetry::{Health, Telemetry, Trouble};
@@ -48,18 +48,43 @@ pub struct Pool {
 /// Takes batches for every output. Cheap to clone; when the last clone is gone, the senders finish
 /// what they have and end.
 #[derive(Debug, Clone)]
-pub struct Outputs(Arc<[Channels]>);
+pub struct Outputs(Arc<[Way]>);
 
 /// The ways into one output.
 #[derive(Debug)]
-struct Channels {
+enum Way {
+    Plain(Senders),
+    /// Compressed sending, with senders of their own for what cannot go compressed.
+    Gzip {
+        gzip: Gzip,
+        compressed: Senders,
+        plain: Senders,
+    },
+}
+
+impl Way {
+    /// Octet-counted frames go plain, over a connection of their own: inside gzip nobody counts. So does
+    /// what must stay in order, or such frames would leave it.
+    fn send(&self, batch: Batch, counted: bool) {
+        match self {
+            Way::Gzip { gzip, compressed, .. } if !counted && batch.lane.is_none() => {
+                compressed.send(Batch { bytes: Arc::new(gzip.member(&batch.bytes)), ..batch });
+            }
+            Way::Plain(senders) | Way::Gzip { plain: senders, .. } => senders.send(batch),
+        }
+    }
+}
+
+/// The ways to some senders who share their work.
+#[derive(Debug)]
+struct Senders {
     /// For whichever sender is free.
     any: Channel<Batch>,
     /// For one sender each: what must stay in order.
     lanes: Vec<Channel<Batch>>,
 }
 
-impl Channels {
+impl Senders {
     /// A closed channel drops the batch: its share then counts as not delivered.
     fn send(&self, batch: Batch) {
         let channel = match batch.lane {
@@ -77,9 +102,9 @@ impl Pool {
     /// A certificate file that cannot be used, or a thread that cannot be started.
     pub fn start(outputs: &[Output], settings: &PoolSettings) -> Result<(Pool, Outputs), PoolError> {
         let mut pool = Pool { threads: Vec::new(), health: Vec::new() };
-        let channels =
+        let ways =
             outputs.iter().map(|output| pool.start_output(output, settings)).collect::<Result<_, _>>()?;
-        Ok((pool, Outputs(channels)))
+        Ok((pool, Outputs(ways)))
     }
 
     /// The output that has been failing for longest, if one is.
@@ -100,35 +125,47 @@ impl Pool {
         }
     }
 
-    fn start_output(&mut self, output: &Output, settings: &PoolSettings) -> Result<Channels, PoolError> {
-        let (batches, waiting) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * output.senders);
-        let name = &output.name;
-        let Some(peer) = peer(output)? else {
-            let telemetry = Arc::clone(&settings.telemetry);
-            self.spawn(format!("send-{name}"), move || console::run(&waiting, &telemetry))?;
-            return Ok(Channels { any: batches, lanes: Vec::new() });
+    fn start_output(&mut self, output: &Output, settings: &PoolSettings) -> Result<Way, PoolError> {
+        let Some(peer) = peer(output)? else { return self.start_console(output, settings) };
+        let health = Arc::new(Health::new(format!("outputs.{}", output.name)));
+        self.health.push(Arc::clone(&health));
+        let shared = Shared {
+            peer,
+            throttle: Arc::new(Mutex::new(Throttle::new(output.rates, Instant::now()))),
+            health,
+            settings: settings.clone(),
         };
-        let health = Arc::new(Health::new(format!("outputs.{name}")));
-        let throttle = Arc::new(Mutex::new(Throttle::new(output.rates, Instant::now())));
+        let name = format!("send-{}", output.name);
+        let senders = self.start_senders(&name, output.senders, &shared)?;
+        let Some(level) = output.gzip_level else { return Ok(Way::Plain(senders)) };
+        let plain = self.start_senders(&format!("{name}-plain"), 1, &shared)?;
+        Ok(Way::Gzip { gzip: Gzip::new(level), compressed: senders, plain })
+    }
+
+    fn start_console(&mut self, output: &Output, settings: &PoolSettings) -> Result<Way, PoolError> {
+        let (any, waiting) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * output.senders);
+        let telemetry = Arc::clone(&settings.telemetry);
+        self.spawn(format!("send-{}", output.name), move || console::run(&waiting, &telemetry))?;
+        Ok(Way::Plain(Senders { any, lanes: Vec::new() }))
+    }
+
+    fn start_senders(&mut self, name: &str, count: usize, shared: &Shared) -> Result<Senders, PoolError> {
+        let (any, batches) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * count);
         let returned = crossbeam_channel::unbounded();
         let mut lanes = Vec::new();
-        for number in 0..output.senders {
+        for number in 0..count {
             let (lane, in_order) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER);
             lanes.push(lane);
             let sender = Sender {
-                peer: peer.clone(),
-                batches: waiting.clone(),
+                shared: shared.clone(),
+                batches: batches.clone(),
                 lane: in_order,
                 kept: VecDeque::new(),
                 returned: returned.clone(),
-                throttle: Arc::clone(&throttle),
-                health: Arc::clone(&health),
-                settings: settings.clone(),
             };
-            self.spawn(format!("send-{name}-{number}"), move || sender.run())?;
+            self.spawn(format!("{name}-{number}"), move || sender.run())?;
         }
-        self.health.push(health);
-        Ok(Channels { any: batches, lanes })
+        Ok(Senders { any, lanes })
     }
 
     fn spawn(&mut self, name: String, body: impl FnOnce() + Send + 'static) -> Result<(), PoolError> {
@@ -167,15 +204,16 @@ fn peer(output: &Output) -> Result<Option<Peer>, PoolError> {
 impl Outputs {
     /// Gives the frames, as one batch, to every output. Waits while an output's senders are busy.
     pub fn send(&self, frames: Frames, object: &Ack, lane: Option<u64>) {
+        let counted = frames.is_counted();
         let batch = frames.into_batch(object.share(), lane);
         let Some((last, others)) = self.0.split_last() else {
             return batch.share.resolve(Outcome::Delivered);
         };
         for output in others {
             let bytes = Arc::clone(&batch.bytes);
-            output.send(Batch { bytes, events: batch.events, share: object.share(), lane });
+            output.send(Batch { bytes, events: batch.events, share: object.share(), lane }, counted);
         }
-        last.send(batch);
+        last.send(batch, counted);
     }
 
     /// No output at all: every batch counts as delivered (`do_not_send`).

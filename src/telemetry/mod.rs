@@ -8,7 +8,7 @@ mod trouble;
 
 pub use counter::{Counter, Gauge};
 pub use line::one_line;
-pub use report::{Report, Reporter};
+pub use report::{Report, Reporter, size};
 pub use trouble::{Health, Trouble};
 
 /// All counters of a run, shared by all its threads.
