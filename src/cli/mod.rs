@@ -4,12 +4,16 @@ mod backfill;
 pub mod check;
 mod check_online;
 mod demo;
+mod heart;
 mod ledger;
 mod log;
+mod notify;
 mod open_files;
+mod reload;
 mod run;
 mod services;
 mod setup;
+mod signals;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

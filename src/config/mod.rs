@@ -16,6 +16,7 @@ pub mod problem;
 pub mod registry;
 mod secrets;
 mod service;
+mod snapshot;
 mod substitute;
 mod tls;
 mod tree;
@@ -37,6 +38,7 @@ pub use describe::describe_format;
 pub use environment::Environment;
 pub use load::{Loaded, load, load_inputs, parse};
 pub use problem::{Problem, Problems, Severity};
+pub use snapshot::{Changes, Snapshot};
 
 /// A whole configuration. Whoever holds one need not check it again.
 #[derive(Debug, Clone)]

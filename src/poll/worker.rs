@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -15,7 +15,7 @@ use crate::budget::Budget;
 use crate::decode::{Decoder, Payload, Work};
 use crate::limits::{
     AWS_ANSWER_BYTES_MAX, OBJECT_BYTES_MIN, POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX, POLL_PAGES_IN_WORK_MAX,
-    STOP_CHECK_INTERVAL,
+    POLL_REST_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::resolve::{self, PullingId};
 use crate::services::Definition;
@@ -142,10 +142,22 @@ impl Worker {
                     wait.as_secs_f64()
                 ),
             }
-            if self.settings.stop.wait(wait) {
+            if self.rest(wait) {
                 return;
             }
         }
+    }
+
+    /// Waits for the next pull. True: stopped.
+    fn rest(&self, wait: Duration) -> bool {
+        let until = Instant::now() + wait;
+        while !self.settings.stop.wait(until.saturating_duration_since(Instant::now()).min(POLL_REST_MAX)) {
+            self.settings.telemetry.poll.rests.increment();
+            if Instant::now() >= until {
+                return false;
+            }
+        }
+        true
     }
 
     /// Reads until there is nothing more.

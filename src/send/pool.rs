@@ -11,9 +11,9 @@ use super::connection::{Connection, Peer};
 use super::console;
 use super::sender::{Sender, Shared};
 use super::throttle::Throttle;
-use super::tls::{TlsFileError, client_config};
+use super::tls::{Certificates, TlsFileError};
 use crate::ack::{Ack, Outcome};
-use crate::config::{Destination, Output};
+use crate::config::{Destination, Output, TlsFiles};
 use crate::frame::{Batch, Frames, Gzip};
 use crate::limits::BATCHES_WAITING_PER_SENDER;
 use crate::stop::Stop;
@@ -43,6 +43,24 @@ pub enum PoolError {
 pub struct Pool {
     threads: Vec<JoinHandle<()>>,
     health: Vec<Arc<Health>>,
+    renewal: Renewal,
+}
+
+/// The certificates of all outputs, to be read again. Outlives the pool.
+#[derive(Debug, Clone, Default)]
+pub struct Renewal(Vec<(String, TlsFiles, Certificates)>);
+
+impl Renewal {
+    /// Reads all files again; connections are renewed one by one, each when it has nothing unconfirmed.
+    ///
+    /// # Errors
+    /// The first output whose files cannot be used; it keeps what it has.
+    pub fn renew(&self) -> Result<(), PoolError> {
+        for (output, files, certificates) in &self.0 {
+            certificates.renew(files).map_err(|source| PoolError::Tls { output: output.clone(), source })?;
+        }
+        Ok(())
+    }
 }
 
 /// Takes batches for every output. Cheap to clone; when the last clone is gone, the senders finish
@@ -101,7 +119,7 @@ impl Pool {
     /// # Errors
     /// A certificate file that cannot be used, or a thread that cannot be started.
     pub fn start(outputs: &[Output], settings: &PoolSettings) -> Result<(Pool, Outputs), PoolError> {
-        let mut pool = Pool { threads: Vec::new(), health: Vec::new() };
+        let mut pool = Pool { threads: Vec::new(), health: Vec::new(), renewal: Renewal::default() };
         let ways =
             outputs.iter().map(|output| pool.start_output(output, settings)).collect::<Result<_, _>>()?;
         Ok((pool, Outputs(ways)))
@@ -112,9 +130,13 @@ impl Pool {
         self.health.iter().filter_map(|health| health.trouble()).min_by_key(|trouble| trouble.since)
     }
 
-    /// True once all threads have ended.
-    pub fn is_finished(&self) -> bool {
-        self.threads.iter().all(JoinHandle::is_finished)
+    /// No thread has ended.
+    pub fn is_whole(&self) -> bool {
+        !self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    pub fn renewal(&self) -> Renewal {
+        self.renewal.clone()
     }
 
     /// Waits for the threads; drop all [`Outputs`] first.
@@ -135,6 +157,10 @@ impl Pool {
             health,
             settings: settings.clone(),
         };
+        let certificates = shared.peer.tls.clone();
+        if let (Destination::Tls { files, .. }, Some(certificates)) = (&output.destination, certificates) {
+            self.renewal.0.push((output.name.clone(), files.clone(), certificates));
+        }
         let name = format!("send-{}", output.name);
         let senders = self.start_senders(&name, output.senders, &shared)?;
         let Some(level) = output.gzip_level else { return Ok(Way::Plain(senders)) };
@@ -197,7 +223,7 @@ fn peer(output: &Output) -> Result<Option<Peer>, PoolError> {
         Destination::Tls { address, port, files } => (address, port, Some(files)),
     };
     let tls_error = |source| PoolError::Tls { output: output.name.clone(), source };
-    let tls = files.map(client_config).transpose().map_err(tls_error)?;
+    let tls = files.map(Certificates::read).transpose().map_err(tls_error)?;
     Ok(Some(Peer { address: address.clone(), port: *port, tls }))
 }
 

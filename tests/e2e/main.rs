@@ -43,6 +43,7 @@ mod messages;
 mod outages;
 mod outputs;
 mod poison;
+mod reload;
 mod services;
 mod setup;
 mod sharing;
