@@ -120,7 +120,7 @@ impl Worker {
         loop {
             let (started, now) = (Instant::now(), self.now());
             let mut tally = Tally::default();
-            let pulled = self.pull(PullingId::of(now), &mut tally);
+            let pulled = self.pull(now, &mut tally);
             self.conclude(&tally);
             let wait = period.saturating_sub(started.elapsed());
             match pulled {
@@ -160,9 +160,10 @@ impl Worker {
         true
     }
 
-    /// Reads until there is nothing more.
-    fn pull(&mut self, id: PullingId, tally: &mut Tally) -> Pulled {
-        let mut tries = 0;
+    /// Reads until there is nothing more of the time before `now`: what comes up while a long backlog is read is the
+    /// next pull's.
+    fn pull(&mut self, now: Timestamp, tally: &mut Tally) -> Pulled {
+        let (id, mut tries) = (PullingId::of(now), 0);
         loop {
             if self.settings.stop.is_stopped() {
                 return Pulled::Stopped;
@@ -171,7 +172,7 @@ impl Worker {
                 self.go_back();
                 continue;
             }
-            let next = self.source.next(self.now());
+            let next = self.source.next(now);
             self.source.notes().iter().for_each(|note| self.say(format_args!("{note}")));
             let request = match next {
                 Next::CaughtUp => return Pulled::CaughtUp,
