@@ -42,12 +42,22 @@ pub const SERVICE: &[Ignored] = &[
     ("request_period_in_seconds", "a queue is read as soon as something is in it"),
 ];
 
+/// Of a service of an `aws` input that reads a queue.
+pub const QUEUE_SERVICE: &[Ignored] =
+    &[SERVICE[0], SERVICE[1], ("start_time", "a queue holds what was announced since it was made")];
+
+/// Of an entry of `event_type_processor_mapping`.
+pub const EVENT_TYPE: &[Ignored] =
+    &[("processor_class", "events are sent as they are; tagging says where to")];
+
 /// Where each list holds, for the documentation.
 pub const PLACES: &[(&str, &[Ignored])] = &[
     ("globals, global_overrides", GLOBALS),
     ("outputs.NAME.config", OUTPUT),
     ("inputs.NAME", INPUT),
-    ("inputs.NAME.services.NAME", SERVICE),
+    ("inputs.sqs_collector….services.NAME", SERVICE),
+    ("inputs.aws….services.NAME, if it reads a queue", QUEUE_SERVICE),
+    ("inputs.aws….services.NAME.event_type_processor_mapping.NAME", EVENT_TYPE),
 ];
 
 /// All of it as a Markdown table.
