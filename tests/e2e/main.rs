@@ -21,6 +21,8 @@ mod notices;
 mod pki;
 mod process;
 mod relay;
+#[path = "../samples/mod.rs"]
+mod samples;
 mod small_disk;
 mod syslogng;
 
