@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use aws_to_devo::config::registry;
+use aws_to_devo::config::{self, registry};
 
 #[test]
 fn every_service_and_its_tables_are_documented() {
@@ -34,6 +34,22 @@ fn the_definitions_file_of_the_documentation_can_be_used() {
     let own: Vec<&str> =
         catalog.rows()[registry::rows().len()..].iter().map(|row| row.name.as_str()).collect();
     assert_eq!(own, ["shop_orders", "everything"]);
+}
+
+/// The sample that `deploy/install` puts into /etc.
+#[test]
+fn the_sample_configuration_lacks_nothing_but_the_certificates() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = folder.path().join("config.yaml");
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/config.yaml"), &sample).unwrap();
+    let problems = config::load(&sample, &config::Environment::here())
+        .expect_err("the certificates are missing")
+        .to_string();
+    let errors: Vec<&str> = problems.lines().filter(|line| line.starts_with("error: ")).collect();
+    for (error, key) in errors.iter().zip(["chain", "cert", "key"]) {
+        assert!(error.starts_with(&format!("error: outputs.devo_1.config.{key}: cannot read")), "{error}");
+    }
+    assert_eq!(errors.len(), 3, "{problems}");
 }
 
 #[test]
