@@ -5,11 +5,13 @@ mod counter;
 mod line;
 mod report;
 mod trouble;
+mod wait;
 
 pub use counter::{Counter, Gauge};
 pub use line::one_line;
 pub use report::{Report, Reporter, size};
 pub use trouble::{Health, Trouble};
+pub use wait::{Stopwatch, Waits};
 
 /// All counters of a run, shared by all its threads.
 #[derive(Debug, Default)]
@@ -20,6 +22,7 @@ pub struct Telemetry {
     pub send: Send,
     pub settle: Settle,
     pub ledger: Ledger,
+    pub waits: Waits,
 }
 
 impl Telemetry {
