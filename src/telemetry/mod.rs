@@ -17,6 +17,7 @@ pub use wait::{Stopwatch, Waits};
 #[derive(Debug, Default)]
 pub struct Telemetry {
     pub receive: Receive,
+    pub poll: Poll,
     pub fetch: Fetch,
     pub decode: Decode,
     pub send: Send,
@@ -30,7 +31,7 @@ impl Telemetry {
     /// everything else hangs.
     pub fn movement(&self) -> u64 {
         let (r, f, d, s, a) = (&self.receive, &self.fetch, &self.decode, &self.send, &self.settle);
-        let received = [&r.messages, &r.empty, &r.failed_calls];
+        let received = [&r.messages, &r.empty, &r.failed_calls, &self.poll.calls, &self.poll.rests];
         let fetched = [&f.objects, &f.bytes, &f.failed, &f.known];
         let decoded = [&d.objects, &d.bytes, &d.failed];
         let sent = [&s.events_written, &s.events, &s.failed_connections];
@@ -57,6 +58,23 @@ pub struct Receive {
     /// Objects to collect.
     pub objects: Counter,
     pub failed_calls: Counter,
+}
+
+/// Pages of APIs come in.
+#[derive(Debug, Default)]
+pub struct Poll {
+    pub calls: Counter,
+    /// Stretches of waiting for the next pull: a source that has nothing to do still lives.
+    pub rests: Counter,
+    pub failed_calls: Counter,
+    /// Events that went on their way.
+    pub events: Counter,
+    /// Events that the configuration leaves out.
+    pub dropped: Counter,
+    /// Events that belong to another region's source.
+    pub other_region: Counter,
+    /// Events that were delivered before, or are on their way.
+    pub duplicated: Counter,
 }
 
 /// Objects become bytes.
