@@ -112,6 +112,15 @@ pub const DEPTH_INTERVAL: Duration = Duration::from_secs(60);
 /// as many as messages of a queue, about a kilobyte each.
 pub const OBJECTS_IN_WORK_MAX: usize = 4000;
 
+// ---- metrics, log groups, findings --------------------------------------------------------------
+
+/// Groups or streams of one page: CloudWatch Logs' own limit.
+pub const LOG_NAMES_PER_PAGE: u32 = 50;
+/// Events of one page: CloudWatch Logs' own limit (a page also ends at 1 MB).
+pub const LOG_EVENTS_PER_PAGE: u32 = 10_000;
+/// Ids of a page of ListFindings and of one GetFindings: GuardDuty's own limit.
+pub const FINDINGS_PER_CALL: usize = 50;
+
 // ---- sending ------------------------------------------------------------------------------------
 
 /// A batch is closed when it reaches this: 16 TLS records, half of a small L2 cache.
