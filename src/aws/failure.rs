@@ -93,7 +93,7 @@ pub fn by_code(code: &str, message: &str) -> Option<Kind> {
         code if THROTTLED.contains(&code) => Kind::Throttled,
         code if TRANSIENT.contains(&code) => Kind::Transient,
         code if DENIED.contains(&code) => Kind::Denied,
-        "NoSuchKey" | "NoSuchVersion" | "NoSuchBucket" => Kind::NotFound,
+        "ResourceNotFound" | "NoSuchKey" | "NoSuchVersion" | "NoSuchBucket" => Kind::NotFound,
         "QueueDoesNotExist" | "NonExistentQueue" | "QueueDeletedRecently" => Kind::NotFound,
         "PreconditionFailed" => Kind::Changed,
         "InvalidRange" => Kind::InvalidRange { total: None },

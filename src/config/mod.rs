@@ -95,6 +95,33 @@ pub struct Input {
     pub services: Vec<Arc<Definition>>,
 }
 
+/// `metrics-all`.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// `metric_namespaces`; empty: all.
+    pub namespaces: Vec<String>,
+    /// Nothing older is read. None: from the first start on.
+    pub start_time: Option<Timestamp>,
+}
+
+/// `types: [logs]`.
+#[derive(Debug, Clone)]
+pub struct Logs {
+    /// `log_group`. None: all groups (`/`).
+    pub group: Option<String>,
+    /// Nothing older is read. None: from the first start on.
+    pub start_time: Option<Timestamp>,
+    /// `use_first_optimized_retrieval`: a group is read for the first time by its streams that hold something.
+    pub first_by_streams: bool,
+}
+
+/// `aws-guardduty`.
+#[derive(Debug, Clone)]
+pub struct GuardDuty {
+    /// Nothing older is read. None: everything that GuardDuty has.
+    pub start_time: Option<Timestamp>,
+}
+
 /// What becomes of a message whose object is not there (`missing_object`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MissingObject {
