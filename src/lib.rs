@@ -44,6 +44,7 @@
 //! | [`ledger`] | what must survive a restart: delivered objects, progress inside big ones (SQLite) | files |
 //! | [`aws`] | signed calls: wire formats (pure), client; where credentials come from | sockets, files |
 //! | [`telemetry`] | counters by stage, statistics lines, what is wrong at present | log |
+//! | [`setup`] | what AWS must have and allow for a configuration: policy and CloudFormation template | no |
 //! | [`stop`], [`backoff`], [`budget`] | ending, waiting, sharing a bounded amount | threads |
 //! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` | sockets |
 //!
@@ -67,6 +68,7 @@ pub mod receive;
 pub mod resolve;
 pub mod send;
 pub mod services;
+pub mod setup;
 pub mod stop;
 pub mod telemetry;
 pub mod testbed;

@@ -144,6 +144,8 @@ pub const POLL_RESTARTS_MAX: u32 = 3;
 
 /// A batch is closed when it reaches this: 16 TLS records, half of a small L2 cache.
 pub const BATCH_BYTES: usize = 256 * KIB;
+/// Of an output with `compression: gzip`, libdeflate's.
+pub const GZIP_LEVEL_DEFAULT: u8 = 1;
 /// Batches that wait for a sender, for each sender.
 pub const BATCHES_WAITING_PER_SENDER: usize = 4;
 /// TCP connect, and each wait inside the TLS handshake.
@@ -309,6 +311,14 @@ pub const ROLE_SESSION_MIN: Duration = Duration::from_secs(900);
 pub const ROLE_SESSION_MAX: Duration = Duration::from_secs(43_200);
 /// What is shown of a `credential_process`'s complaint.
 pub const COMPLAINT_CHARS_MAX: usize = 400;
+
+// ---- life signs -----------------------------------------------------------------------------------
+
+/// When no stage has done anything for so long, and no outage is known, it is a defect of ours: a long poll
+/// ends after 20 s, and every call and every wait for a peer before two minutes are over.
+pub const STANDSTILL_MAX: Duration = Duration::from_secs(600);
+/// How often the service manager is told how it goes.
+pub const STATUS_INTERVAL: Duration = Duration::from_secs(10);
 
 // ---- log lines ------------------------------------------------------------------------------------
 

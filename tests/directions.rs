@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Stages that do their work without the outside world.
-const PURE: [&str; 5] = ["services", "resolve", "decode", "frame", "ack"];
+const PURE: [&str; 6] = ["services", "resolve", "decode", "frame", "ack", "setup"];
 
 /// What a pure module may not touch. `Instant` and `Timestamp` are values; asking for the time is not.
 const WORLD: [&str; 10] = [

@@ -103,6 +103,7 @@ impl S3 {
             // An earlier try may have left some bytes.
             into.truncate(before);
             let head = s3::head(object, answer.status, &answer.headers).map_err(Fault::transient)?;
+            same_object(object, &head)?;
             read_body(&head, object.len, answer, into)
         })
     }
@@ -114,6 +115,17 @@ impl S3 {
     fn remember(&self, bucket: &str, region: &str) {
         let mut regions = self.regions.write().unwrap_or_else(PoisonError::into_inner);
         regions.insert(bucket.to_owned(), region.to_owned());
+    }
+}
+
+/// Not every server that speaks S3 knows `If-Match`: what comes must be of the object that was begun.
+fn same_object(object: &GetObject<'_>, head: &Head) -> Result<(), Fault> {
+    match object.if_match {
+        Some(begun) if !begun.is_empty() && !head.etag.is_empty() && head.etag != begun => {
+            let message = format!("the object was {begun} and is {} now", head.etag);
+            Err(Fault { kind: Kind::Changed, message })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -245,6 +257,19 @@ mod tests {
         let (part, ..) =
             get(vec![answer(412, "", "<Error><Code>PreconditionFailed</Code></Error>")], &OBJECT);
         assert_eq!(part.unwrap_err().kind(), &Kind::Changed);
+    }
+
+    #[test]
+    fn a_replaced_object_is_noticed_where_the_server_does_not_look() {
+        let begun_as = |etag| GetObject { if_match: Some(etag), ..OBJECT };
+        let (outcome, into, seen) = get(vec![answer(206, &part("2-5/10"), "cdef")], &begun_as("\"old\""));
+        let error = outcome.unwrap_err();
+        assert_eq!((error.kind(), into.as_slice(), seen.len()), (&Kind::Changed, b"old".as_slice(), 1));
+        assert!(error.to_string().contains("\"old\"") && error.to_string().contains("\"e\""), "{error}");
+        let nothing_to_compare = [("\"old\"", "content-range: bytes 2-5/10\r\n"), ("", &part("2-5/10"))];
+        for (etag, head) in nothing_to_compare {
+            assert!(get(vec![answer(206, head, "cdef")], &begun_as(etag)).0.is_ok());
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use jiff::tz::TimeZone;
 use super::run::{self, REFUSED, UNDELIVERED};
 use crate::aws::{Client, Http, Listed, S3};
 use crate::backfill::{Backfill, Listing, Plan, Tally, Verdict};
-use crate::config::Input;
+use crate::config::{Input, Loaded};
 use crate::pipeline::{Ending, Job};
 use crate::stop::Stop;
 use crate::telemetry::{Telemetry, size};
@@ -64,7 +64,7 @@ struct Place {
 /// nothing was begun.
 pub fn run(options: &Options) -> ExitCode {
     let screen = Progress::new(io::stderr().is_terminal() && !options.dry_run);
-    let Some(mut config) = run::load_around(&options.config, screen.writer()) else {
+    let Some(Loaded { mut config, .. }) = run::load_around(&options.config, screen.writer()) else {
         return ExitCode::from(REFUSED);
     };
     let chosen = choice::input(&config.inputs, options).and_then(|input| {
@@ -111,7 +111,9 @@ fn refuse(problem: &str) -> ExitCode {
 
 fn s3(input: &Input) -> Result<S3, String> {
     let http = Http::new(1).map_err(|error| error.to_string())?;
-    let client = Client::new(&http, &input.credentials, &input.endpoints, &input.region, &Stop::new());
+    let owner = format!("inputs.{}", input.key);
+    let client =
+        Client::new(&http, &owner, &input.credentials, &input.endpoints, &input.region, &Stop::new());
     Ok(S3::new(client))
 }
 

@@ -4,11 +4,16 @@ mod backfill;
 pub mod check;
 mod check_online;
 mod demo;
+mod heart;
 mod ledger;
 mod log;
+mod notify;
 mod open_files;
+mod reload;
 mod run;
 mod services;
+mod setup;
+mod signals;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,6 +58,20 @@ enum Command {
         #[arg(long)]
         print_config: bool,
     },
+    /// Prints the least IAM policy that a configuration needs, as JSON
+    IamPolicy {
+        #[command(flatten)]
+        options: setup::Options,
+        /// Whose policy
+        #[arg(long, value_enum, default_value = "reader")]
+        identity: setup::Whose,
+    },
+    /// Prints a CloudFormation template that makes what a configuration reads: queues with dead-letter
+    /// queues, buckets or rules that announce objects, policies and roles
+    Cloudformation {
+        #[command(flatten)]
+        options: setup::Options,
+    },
     /// What was delivered, kept so that it is not sent twice
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -74,6 +93,8 @@ pub fn main() -> ExitCode {
         Command::Backfill(options) => backfill::run(&options),
         Command::Check { config, online } => check::run(&config, online),
         Command::Demo { print_config } => demo::command(print_config),
+        Command::IamPolicy { options, identity } => setup::iam_policy(&options, identity),
+        Command::Cloudformation { options } => setup::cloudformation(&options),
         Command::Ledger(command) => ledger::run(&command),
         Command::Services { config, json } => services::run(json, config.as_deref()),
     }

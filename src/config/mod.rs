@@ -15,6 +15,7 @@ pub mod problem;
 pub mod registry;
 mod secrets;
 mod service;
+mod snapshot;
 mod substitute;
 mod tls;
 mod tree;
@@ -30,8 +31,9 @@ use crate::services::Definition;
 
 pub use describe::describe_format;
 pub use environment::Environment;
-pub use load::{Loaded, load, parse};
+pub use load::{Loaded, load, load_inputs, parse};
 pub use problem::{Problem, Problems, Severity};
+pub use snapshot::{Changes, Snapshot};
 
 /// A whole configuration. Whoever holds one need not check it again.
 #[derive(Debug, Clone)]
@@ -170,8 +172,17 @@ pub struct Output {
     pub destination: Destination,
     /// Sender threads, each with a connection of its own.
     pub senders: usize,
+    /// `compression: gzip`, `compression_level`: libdeflate's, 1 to 12. None: frames go as they are.
+    pub gzip_level: Option<u8>,
     /// `max_events_per_second`, `max_bytes_per_second`; not for the console.
     pub rates: Rates,
+}
+
+impl Output {
+    /// Connections that it may have at a time, and threads: what cannot go compressed has one of its own.
+    pub fn connections(&self) -> usize {
+        self.senders + usize::from(self.gzip_level.is_some())
+    }
 }
 
 /// Where an output writes.

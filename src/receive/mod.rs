@@ -15,7 +15,7 @@ mod turns;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, unbounded};
 
@@ -23,7 +23,7 @@ use crate::ack::Outcome;
 use crate::aws::{Attributes, Sqs};
 use crate::budget::Budget;
 use crate::config;
-use crate::limits::{DEPTH_INTERVAL, MESSAGES_IN_WORK_MAX};
+use crate::limits::{DEPTH_INTERVAL, DRAIN_WAIT_TIME, MESSAGES_IN_WORK_MAX};
 use crate::resolve::Task;
 use crate::stop::Stop;
 use crate::telemetry::{Health, Telemetry, Trouble};
@@ -137,6 +137,11 @@ impl Receiver {
         self.shared.is_polling()
     }
 
+    /// No thread has ended.
+    pub fn is_whole(&self) -> bool {
+        !self.pollers.iter().chain(&self.others).any(JoinHandle::is_finished)
+    }
+
     /// What is wrong with the queue, if something is.
     pub fn trouble(&self) -> Option<Trouble> {
         self.shared.health.trouble()
@@ -171,6 +176,12 @@ impl Shared {
 
     fn is_polling(&self) -> bool {
         self.polling.load(Ordering::Acquire) > 0
+    }
+
+    /// How long a receive waits for messages.
+    fn poll_time(&self) -> Duration {
+        let wait = self.settings.input.wait_time;
+        if self.settings.drain { wait.min(DRAIN_WAIT_TIME) } else { wait }
     }
 
     fn is_finished(&self) -> bool {

@@ -39,7 +39,7 @@ fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
     let (settings, input) = (&shared.settings, &shared.settings.input);
     let max = input.messages_per_receive;
     let Some(mut slots) = shared.slots.acquire(max as usize, &settings.stop) else { return Ok(()) };
-    let wait = if settings.drain { input.wait_time.min(DRAIN_WAIT_TIME) } else { input.wait_time };
+    let wait = shared.poll_time();
     let asked = Instant::now();
     let messages = settings.receiving.receive(max, wait, input.visibility_timeout)?;
     if messages.is_empty() {

@@ -6,7 +6,8 @@
 //!
 //! Sources of the shapes: the S3 user guide ("Event message structure", "Using EventBridge"), the SNS
 //! developer guide ("Parsing message formats"), the CloudTrail and Config user guides (SNS
-//! notifications), CrowdStrike's public FDR sample message.
+//! notifications), the Security Lake user guide ("Managing data access for Security Lake subscribers"),
+//! CrowdStrike's public FDR sample message.
 
 mod shapes;
 mod task;

@@ -9,12 +9,12 @@ use crossbeam_channel::Sender as Channel;
 
 use super::connection::{Connection, Peer};
 use super::console;
-use super::sender::Sender;
+use super::sender::{Sender, Shared};
 use super::throttle::Throttle;
-use super::tls::{TlsFileError, client_config};
+use super::tls::{Certificates, TlsFileError};
 use crate::ack::{Ack, Outcome};
-use crate::config::{Destination, Output};
-use crate::frame::{Batch, Frames};
+use crate::config::{Destination, Output, TlsFiles};
+use crate::frame::{Batch, Frames, Gzip};
 use crate::limits::BATCHES_WAITING_PER_SENDER;
 use crate::stop::Stop;
 use crate::telemetry::{Health, Telemetry, Trouble};
@@ -43,23 +43,66 @@ pub enum PoolError {
 pub struct Pool {
     threads: Vec<JoinHandle<()>>,
     health: Vec<Arc<Health>>,
+    renewal: Renewal,
+}
+
+/// The certificates of all outputs, to be read again. Outlives the pool.
+#[derive(Debug, Clone, Default)]
+pub struct Renewal(Vec<(String, TlsFiles, Certificates)>);
+
+impl Renewal {
+    /// Reads all files again; connections are renewed one by one, each when it has nothing unconfirmed.
+    ///
+    /// # Errors
+    /// The first output whose files cannot be used; it keeps what it has.
+    pub fn renew(&self) -> Result<(), PoolError> {
+        for (output, files, certificates) in &self.0 {
+            certificates.renew(files).map_err(|source| PoolError::Tls { output: output.clone(), source })?;
+        }
+        Ok(())
+    }
 }
 
 /// Takes batches for every output. Cheap to clone; when the last clone is gone, the senders finish
 /// what they have and end.
 #[derive(Debug, Clone)]
-pub struct Outputs(Arc<[Channels]>);
+pub struct Outputs(Arc<[Way]>);
 
 /// The ways into one output.
 #[derive(Debug)]
-struct Channels {
+enum Way {
+    Plain(Senders),
+    /// Compressed sending, with senders of their own for what cannot go compressed.
+    Gzip {
+        gzip: Gzip,
+        compressed: Senders,
+        plain: Senders,
+    },
+}
+
+impl Way {
+    /// Octet-counted frames go plain, over a connection of their own: inside gzip nobody counts. So does
+    /// what must stay in order, or such frames would leave it.
+    fn send(&self, batch: Batch, counted: bool) {
+        match self {
+            Way::Gzip { gzip, compressed, .. } if !counted && batch.lane.is_none() => {
+                compressed.send(Batch { bytes: Arc::new(gzip.member(&batch.bytes)), ..batch });
+            }
+            Way::Plain(senders) | Way::Gzip { plain: senders, .. } => senders.send(batch),
+        }
+    }
+}
+
+/// The ways to some senders who share their work.
+#[derive(Debug)]
+struct Senders {
     /// For whichever sender is free.
     any: Channel<Batch>,
     /// For one sender each: what must stay in order.
     lanes: Vec<Channel<Batch>>,
 }
 
-impl Channels {
+impl Senders {
     /// A closed channel drops the batch: its share then counts as not delivered.
     fn send(&self, batch: Batch) {
         let channel = match batch.lane {
@@ -76,10 +119,10 @@ impl Pool {
     /// # Errors
     /// A certificate file that cannot be used, or a thread that cannot be started.
     pub fn start(outputs: &[Output], settings: &PoolSettings) -> Result<(Pool, Outputs), PoolError> {
-        let mut pool = Pool { threads: Vec::new(), health: Vec::new() };
-        let channels =
+        let mut pool = Pool { threads: Vec::new(), health: Vec::new(), renewal: Renewal::default() };
+        let ways =
             outputs.iter().map(|output| pool.start_output(output, settings)).collect::<Result<_, _>>()?;
-        Ok((pool, Outputs(channels)))
+        Ok((pool, Outputs(ways)))
     }
 
     /// The output that has been failing for longest, if one is.
@@ -87,9 +130,13 @@ impl Pool {
         self.health.iter().filter_map(|health| health.trouble()).min_by_key(|trouble| trouble.since)
     }
 
-    /// True once all threads have ended.
-    pub fn is_finished(&self) -> bool {
-        self.threads.iter().all(JoinHandle::is_finished)
+    /// No thread has ended.
+    pub fn is_whole(&self) -> bool {
+        !self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    pub fn renewal(&self) -> Renewal {
+        self.renewal.clone()
     }
 
     /// Waits for the threads; drop all [`Outputs`] first.
@@ -100,35 +147,51 @@ impl Pool {
         }
     }
 
-    fn start_output(&mut self, output: &Output, settings: &PoolSettings) -> Result<Channels, PoolError> {
-        let (batches, waiting) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * output.senders);
-        let name = &output.name;
-        let Some(peer) = peer(output)? else {
-            let telemetry = Arc::clone(&settings.telemetry);
-            self.spawn(format!("send-{name}"), move || console::run(&waiting, &telemetry))?;
-            return Ok(Channels { any: batches, lanes: Vec::new() });
+    fn start_output(&mut self, output: &Output, settings: &PoolSettings) -> Result<Way, PoolError> {
+        let Some(peer) = peer(output)? else { return self.start_console(output, settings) };
+        let health = Arc::new(Health::new(format!("outputs.{}", output.name)));
+        self.health.push(Arc::clone(&health));
+        let shared = Shared {
+            peer,
+            throttle: Arc::new(Mutex::new(Throttle::new(output.rates, Instant::now()))),
+            health,
+            settings: settings.clone(),
         };
-        let health = Arc::new(Health::new(format!("outputs.{name}")));
-        let throttle = Arc::new(Mutex::new(Throttle::new(output.rates, Instant::now())));
+        let certificates = shared.peer.tls.clone();
+        if let (Destination::Tls { files, .. }, Some(certificates)) = (&output.destination, certificates) {
+            self.renewal.0.push((output.name.clone(), files.clone(), certificates));
+        }
+        let name = format!("send-{}", output.name);
+        let senders = self.start_senders(&name, output.senders, &shared)?;
+        let Some(level) = output.gzip_level else { return Ok(Way::Plain(senders)) };
+        let plain = self.start_senders(&format!("{name}-plain"), 1, &shared)?;
+        Ok(Way::Gzip { gzip: Gzip::new(level), compressed: senders, plain })
+    }
+
+    fn start_console(&mut self, output: &Output, settings: &PoolSettings) -> Result<Way, PoolError> {
+        let (any, waiting) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * output.senders);
+        let telemetry = Arc::clone(&settings.telemetry);
+        self.spawn(format!("send-{}", output.name), move || console::run(&waiting, &telemetry))?;
+        Ok(Way::Plain(Senders { any, lanes: Vec::new() }))
+    }
+
+    fn start_senders(&mut self, name: &str, count: usize, shared: &Shared) -> Result<Senders, PoolError> {
+        let (any, batches) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * count);
         let returned = crossbeam_channel::unbounded();
         let mut lanes = Vec::new();
-        for number in 0..output.senders {
+        for number in 0..count {
             let (lane, in_order) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER);
             lanes.push(lane);
             let sender = Sender {
-                peer: peer.clone(),
-                batches: waiting.clone(),
+                shared: shared.clone(),
+                batches: batches.clone(),
                 lane: in_order,
                 kept: VecDeque::new(),
                 returned: returned.clone(),
-                throttle: Arc::clone(&throttle),
-                health: Arc::clone(&health),
-                settings: settings.clone(),
             };
-            self.spawn(format!("send-{name}-{number}"), move || sender.run())?;
+            self.spawn(format!("{name}-{number}"), move || sender.run())?;
         }
-        self.health.push(health);
-        Ok(Channels { any: batches, lanes })
+        Ok(Senders { any, lanes })
     }
 
     fn spawn(&mut self, name: String, body: impl FnOnce() + Send + 'static) -> Result<(), PoolError> {
@@ -160,22 +223,23 @@ fn peer(output: &Output) -> Result<Option<Peer>, PoolError> {
         Destination::Tls { address, port, files } => (address, port, Some(files)),
     };
     let tls_error = |source| PoolError::Tls { output: output.name.clone(), source };
-    let tls = files.map(client_config).transpose().map_err(tls_error)?;
+    let tls = files.map(Certificates::read).transpose().map_err(tls_error)?;
     Ok(Some(Peer { address: address.clone(), port: *port, tls }))
 }
 
 impl Outputs {
     /// Gives the frames, as one batch, to every output. Waits while an output's senders are busy.
     pub fn send(&self, frames: Frames, object: &Ack, lane: Option<u64>) {
+        let counted = frames.is_counted();
         let batch = frames.into_batch(object.share(), lane);
         let Some((last, others)) = self.0.split_last() else {
             return batch.share.resolve(Outcome::Delivered);
         };
         for output in others {
             let bytes = Arc::clone(&batch.bytes);
-            output.send(Batch { bytes, events: batch.events, share: object.share(), lane });
+            output.send(Batch { bytes, events: batch.events, share: object.share(), lane }, counted);
         }
-        last.send(batch);
+        last.send(batch, counted);
     }
 
     /// No output at all: every batch counts as delivered (`do_not_send`).

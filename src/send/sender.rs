@@ -20,10 +20,20 @@ use crate::limits::{
 };
 use crate::telemetry::Health;
 
+/// What all senders of an output share.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    pub peer: Peer,
+    /// The output's limits.
+    pub throttle: Arc<Mutex<Throttle>>,
+    pub health: Arc<Health>,
+    pub settings: PoolSettings,
+}
+
 /// One of an output's threads.
 #[derive(Debug)]
 pub struct Sender {
-    pub peer: Peer,
+    pub shared: Shared,
     /// New work, shared with the output's other senders.
     pub batches: Receiver<Batch>,
     /// New work that must stay in order, for this sender alone.
@@ -32,10 +42,6 @@ pub struct Sender {
     pub kept: VecDeque<Batch>,
     /// Other work that was on a broken connection, shared as well, and done first.
     pub returned: (Channel<Batch>, Receiver<Batch>),
-    /// The output's limits, shared as well.
-    pub throttle: Arc<Mutex<Throttle>>,
-    pub health: Arc<Health>,
-    pub settings: PoolSettings,
 }
 
 impl Sender {
@@ -44,29 +50,29 @@ impl Sender {
         let mut backoff = Backoff::new(SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX);
         while self.wait_for_work() {
             let Err(error) = self.session(&mut backoff) else { continue };
-            self.settings.telemetry.send.failed_connections.increment();
-            self.health.failed(error.to_string(), error.is_lasting());
-            self.settings.abort.wait(backoff.pause());
+            self.shared.settings.telemetry.send.failed_connections.increment();
+            self.shared.health.failed(error.to_string(), error.is_lasting());
+            self.shared.settings.abort.wait(backoff.pause());
         }
     }
 
     /// The life of one connection.
     fn session(&mut self, backoff: &mut Backoff) -> Result<(), Error> {
-        let mut connection = Connection::open(&self.peer)?;
-        self.settings.telemetry.send.connections.add(1);
+        let mut connection = Connection::open(&self.shared.peer)?;
+        self.shared.settings.telemetry.send.connections.add(1);
         let mut window = Window::default();
         let end = self.converse(&mut connection, &mut window, backoff);
         if end.is_ok() {
             self.say_goodbye(connection);
         }
-        self.settings.telemetry.send.connections.add(-1);
+        self.shared.settings.telemetry.send.connections.add(-1);
         self.give_back(window);
         end
     }
 
     /// Waits until there is a batch to send, without taking it for good: true, unless all is done.
     fn wait_for_work(&mut self) -> bool {
-        while !self.settings.abort.is_stopped() {
+        while !self.shared.settings.abort.is_stopped() {
             match self.take(SEND_WAIT_SLICE) {
                 Ok(batch) => {
                     self.put_back(batch);
@@ -113,8 +119,8 @@ impl Sender {
         let mut closing = false;
         loop {
             connection.read()?;
-            if closing || window.bytes() >= self.settings.window_bytes || !self.may_send() {
-                self.settings.abort.wait(SEND_CONFIRM_INTERVAL);
+            if closing || window.bytes() >= self.shared.settings.window_bytes || !self.may_send() {
+                self.shared.settings.abort.wait(SEND_CONFIRM_INTERVAL);
             } else {
                 let patience = if window.is_empty() { SEND_WAIT_SLICE } else { SEND_CONFIRM_INTERVAL };
                 match self.take(patience) {
@@ -129,11 +135,12 @@ impl Sender {
             let now = Instant::now();
             if self.confirm(connection, window, now)? > 0 {
                 backoff.reset();
-                self.health.works();
+                self.shared.health.works();
             }
             let idle = window.is_empty() && now - last_work >= SEND_IDLE_TIMEOUT;
-            closing |= idle || now - opened >= SEND_RENEWAL || self.settings.abort.is_stopped();
-            if closing && (window.is_empty() || self.settings.abort.is_stopped()) {
+            closing |= idle || now - opened >= SEND_RENEWAL || self.shared.settings.abort.is_stopped();
+            closing |= !connection.is_current(&self.shared.peer);
+            if closing && (window.is_empty() || self.shared.settings.abort.is_stopped()) {
                 return Ok(());
             }
         }
@@ -148,7 +155,7 @@ impl Sender {
     }
 
     fn throttle(&self) -> MutexGuard<'_, Throttle> {
-        self.throttle.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.shared.throttle.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Writes a batch, and as many more as are waiting, up to one batch's size: small ones share a
@@ -167,8 +174,8 @@ impl Sender {
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
             }
         }
-        let abort = &self.settings.abort;
-        let telemetry = &self.settings.telemetry.send;
+        let abort = &self.shared.settings.abort;
+        let telemetry = &self.shared.settings.telemetry.send;
         let written = group
             .iter()
             .try_for_each(|batch| connection.write(&batch.bytes, abort))
@@ -191,7 +198,7 @@ impl Sender {
         }
         window.acknowledge(connection.acknowledged()?, now);
         while let Some(batch) = window.pop_settled(now, connection.settle_time(now)) {
-            let telemetry = &self.settings.telemetry.send;
+            let telemetry = &self.shared.settings.telemetry.send;
             telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
             telemetry.events.add(batch.events.into());
             telemetry.bytes.add(batch.bytes.len() as u64);
@@ -205,8 +212,8 @@ impl Sender {
     }
 
     fn say_goodbye(&self, connection: Connection) {
-        if let Err(error) = connection.close(&self.settings.abort) {
-            log::debug!("{}: closing: {error}", self.peer);
+        if let Err(error) = connection.close(&self.shared.settings.abort) {
+            log::debug!("{}: closing: {error}", self.shared.peer);
         }
     }
 
@@ -214,7 +221,7 @@ impl Sender {
     fn give_back(&mut self, mut window: Window) {
         let mut in_order = VecDeque::new();
         while let Some(batch) = window.pop() {
-            let telemetry = &self.settings.telemetry.send;
+            let telemetry = &self.shared.settings.telemetry.send;
             telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
             telemetry.repeated.add(batch.events.into());
             match batch.lane {

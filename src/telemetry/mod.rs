@@ -22,6 +22,21 @@ pub struct Telemetry {
     pub ledger: Ledger,
 }
 
+impl Telemetry {
+    /// Grows with all that any stage does. Leases that are extended are not counted: that goes on while
+    /// everything else hangs.
+    pub fn movement(&self) -> u64 {
+        let (r, f, d, s, a) = (&self.receive, &self.fetch, &self.decode, &self.send, &self.settle);
+        let received = [&r.messages, &r.empty, &r.failed_calls];
+        let fetched = [&f.objects, &f.bytes, &f.failed, &f.known];
+        let decoded = [&d.objects, &d.bytes, &d.failed];
+        let sent = [&s.events_written, &s.events, &s.failed_connections];
+        let settled = [&a.deleted, &a.kept, &a.released];
+        let all = received.into_iter().chain(fetched).chain(decoded).chain(sent).chain(settled);
+        all.map(Counter::value).fold(0, u64::wrapping_add)
+    }
+}
+
 /// Messages come in.
 #[derive(Debug, Default)]
 pub struct Receive {

@@ -21,6 +21,7 @@ mod notices;
 mod pki;
 mod process;
 mod relay;
+mod small_disk;
 mod syslogng;
 
 // The cases.
@@ -30,6 +31,7 @@ mod commands;
 mod credentials;
 mod faults_aws;
 mod faults_host;
+mod faults_ledger;
 mod faults_s3;
 mod faults_sink;
 mod faults_sqs;
@@ -39,7 +41,9 @@ mod messages;
 mod outages;
 mod outputs;
 mod poison;
+mod reload;
 mod services;
+mod setup;
 mod sharing;
 mod shutdown;
 mod switches;
