@@ -286,6 +286,26 @@ pub const LEDGER_SAVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A file up to this size is checked whole at the start, in about half a second.
 pub const LEDGER_CHECK_BYTES_MAX: u64 = 64 * MIB as u64;
 
+// ---- polled sources -------------------------------------------------------------------------------
+
+/// Events of one page of LookupEvents: its own limit.
+pub const LOOKUP_EVENTS_MAX: u32 = 50;
+/// Between two LookupEvents calls of an account and region: AWS allows two a second.
+pub const LOOKUP_EVENTS_INTERVAL: Duration = Duration::from_millis(500);
+/// How far back LookupEvents reaches.
+pub const LOOKUP_EVENTS_AGE_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Pages of one source that may be on their way: at a second or two until one is confirmed, more would only
+/// be repeated after a crash.
+pub const POLL_PAGES_IN_WORK_MAX: usize = 64;
+/// Events that a source remembers to tell repeats by, some 50 bytes each: what LookupEvents gives in an hour, the
+/// usual time slot, at the rate that AWS allows. Beyond it the oldest go first, which costs repeats only.
+pub const POLL_SEEN_MAX: usize = 360_000;
+/// First and longest wait between calls of a source that fail.
+pub const POLL_BACKOFF_FIRST: Duration = Duration::from_secs(1);
+pub const POLL_BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// Longest `request_period_in_seconds`: a day.
+pub const POLL_PERIOD_MAX: Duration = Duration::from_secs(24 * 3600);
+
 // ---- where credentials come from ------------------------------------------------------------------
 
 /// TCP connect to a metadata endpoint: link-local, so it answers within milliseconds or is not there. A

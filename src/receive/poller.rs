@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::SendTimeoutError;
+use jiff::Timestamp;
 
 use super::turns::Waiting;
 use super::{Settled, Shared};
@@ -12,7 +13,7 @@ use crate::aws::{Kind, Message};
 use crate::backoff::Backoff;
 use crate::budget::Permit;
 use crate::limits::{DRAIN_WAIT_TIME, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX, STOP_CHECK_INTERVAL};
-use crate::resolve::{Announcement, Object, Source, Task, resolve};
+use crate::resolve::{Announcement, Object, PullingId, Source, Task, resolve};
 use crate::services::Definition;
 
 pub fn run(shared: &Shared) {
@@ -46,8 +47,9 @@ fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
         settings.telemetry.receive.empty.increment();
         pause_after_nothing(shared, wait, asked);
     }
+    let pulled = input.pulling_id.then(|| PullingId::of(Timestamp::now()));
     for message in messages {
-        accept(shared, message, slots.split(1), asked);
+        accept(shared, message, slots.split(1), asked, pulled.clone());
     }
     Ok(())
 }
@@ -62,7 +64,7 @@ fn pause_after_nothing(shared: &Shared, wait: Duration, asked: Instant) {
     shared.settings.stop.wait(least.saturating_sub(asked.elapsed()));
 }
 
-fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant) {
+fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant, pulled: Option<PullingId>) {
     let telemetry = &shared.settings.telemetry;
     telemetry.receive.messages.increment();
     telemetry.settle.in_work.add(1);
@@ -80,7 +82,7 @@ fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant) {
     let settled = shared.settled.clone();
     // The receiving end lives as long as the input; if it is gone, so is the need to settle.
     let ack = Ack::open(move |outcome| drop(settled.send(Settled { lease, outcome })));
-    let waiting = Waiting { message_id: id, body, ack };
+    let waiting = Waiting { message_id: id, body, ack, pulled };
     match group {
         None => begin(shared, waiting, None),
         Some(group) => {
@@ -93,8 +95,9 @@ fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant) {
 
 /// Puts a message's objects on their way.
 pub fn begin(shared: &Shared, waiting: Waiting, turn: Option<Turn>) {
-    let Waiting { message_id, body, ack } = waiting;
-    let outcome = put_on_the_way(shared, &message_id, body, &Ways { ack: &ack, turn: turn.as_ref() });
+    let Waiting { message_id, body, ack, pulled } = waiting;
+    let ways = Ways { ack: &ack, turn: turn.as_ref(), pulled };
+    let outcome = put_on_the_way(shared, &message_id, body, &ways);
     ack.close(outcome);
 }
 
@@ -102,6 +105,7 @@ pub fn begin(shared: &Shared, waiting: Waiting, turn: Option<Turn>) {
 struct Ways<'a> {
     ack: &'a Ack,
     turn: Option<&'a Turn>,
+    pulled: Option<PullingId>,
 }
 
 /// Sends a task for every object that the message announces. What is returned is the outcome of the
@@ -163,6 +167,7 @@ fn send(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways<
         input: shared.settings.index,
         share: ways.ack.share(),
         turn: ways.turn.map(Turn::of_object),
+        pulled: ways.pulled.clone(),
     };
     while !shared.settings.stop.is_stopped() {
         match shared.settings.tasks.send_timeout(task, STOP_CHECK_INTERVAL) {

@@ -12,12 +12,15 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::{Shared, poller};
 use crate::ack::{Ack, Turn};
+use crate::resolve::PullingId;
 
 /// A received message that waits for its turn.
 pub struct Waiting {
     pub message_id: String,
     pub body: String,
     pub ack: Ack,
+    /// The pull that brought it, where events are to name it.
+    pub pulled: Option<PullingId>,
 }
 
 /// The groups that have a message in hand, each with those that wait behind it.
@@ -89,7 +92,7 @@ mod tests {
     use super::*;
 
     fn message(id: &str) -> Waiting {
-        Waiting { message_id: id.to_owned(), body: String::new(), ack: Ack::open(|_| ()) }
+        Waiting { message_id: id.to_owned(), body: String::new(), ack: Ack::open(|_| ()), pulled: None }
     }
 
     /// Ends the group's turn and says who is next.

@@ -15,6 +15,7 @@ pub use trouble::{Health, Trouble};
 #[derive(Debug, Default)]
 pub struct Telemetry {
     pub receive: Receive,
+    pub poll: Poll,
     pub fetch: Fetch,
     pub decode: Decode,
     pub send: Send,
@@ -54,6 +55,21 @@ pub struct Receive {
     /// Objects to collect.
     pub objects: Counter,
     pub failed_calls: Counter,
+}
+
+/// Pages of APIs come in.
+#[derive(Debug, Default)]
+pub struct Poll {
+    pub calls: Counter,
+    pub failed_calls: Counter,
+    /// Events that went on their way.
+    pub events: Counter,
+    /// Events that the configuration leaves out.
+    pub dropped: Counter,
+    /// Events that belong to another region's source.
+    pub other_region: Counter,
+    /// Events that were delivered before, or are on their way.
+    pub duplicated: Counter,
 }
 
 /// Objects become bytes.

@@ -119,8 +119,20 @@ impl Reporter {
                 t.ledger.unrecorded.value()
             ),
         ];
+        let p = &t.poll;
+        let poll = (p.calls.value() > 0).then(|| {
+            format!(
+                "poll: {} calls, {} failed, {} events, {} left out, {} of other regions, {} duplicates",
+                p.calls.value(),
+                p.failed_calls.value(),
+                p.events.value(),
+                p.dropped.value(),
+                p.other_region.value(),
+                p.duplicated.value()
+            )
+        });
         (self.last, self.last_at) = (new, now);
-        lines
+        poll.into_iter().chain(lines).collect()
     }
 }
 

@@ -24,18 +24,33 @@ fn metrics_of_the_emulator() {
     // Two whole minutes, well before the one that is not read yet.
     let base = (now() - 10 * MINUTE) / MINUTE * MINUTE;
     let mut frames = Vec::new();
-    for (name, at, values) in [("Orders", base, [1.0, 4.0]), ("Orders", base + MINUTE, [2.0, 2.0]), ("Errors", base, [0.0, 1.0])] {
+    for (name, at, values) in
+        [("Orders", base, [1.0, 4.0]), ("Orders", base + MINUTE, [2.0, 2.0]), ("Errors", base, [0.0, 1.0])]
+    {
         values.iter().for_each(|value| aws::put_metric("Shop", name, ("Site", "a b"), at, *value));
-        frames.push(datapoint("Shop", name, &json!([{"Name": "Site", "Value": "a b"}]), at, &statistics(&values)));
+        frames.push(datapoint(
+            "Shop",
+            name,
+            &json!([{"Name": "Site", "Value": "a b"}]),
+            at,
+            &statistics(&values),
+        ));
     }
     aws::put_metric("Elsewhere", "Orders", ("Site", "a"), base, 1.0);
-    let service = json!({"metric_namespaces": ["Shop"], "start_time": time(base - MINUTE), "regions": [aws::REGION]});
+    let service =
+        json!({"metric_namespaces": ["Shop"], "start_time": time(base - MINUTE), "regions": [aws::REGION]});
     let config = config(&lab, &[], json!({"metrics-all": service}));
     lab.drain_all(&config);
     assert_exactly(&frames, &unmarked(&lab));
     // What comes late is sent, and nothing a second time.
     aws::put_metric("Shop", "Late", ("Site", "a"), base + MINUTE, 7.0);
-    frames.push(datapoint("Shop", "Late", &json!([{"Name": "Site", "Value": "a"}]), base + MINUTE, &statistics(&[7.0])));
+    frames.push(datapoint(
+        "Shop",
+        "Late",
+        &json!([{"Name": "Site", "Value": "a"}]),
+        base + MINUTE,
+        &statistics(&[7.0]),
+    ));
     lab.drain_all(&config);
     assert_exactly(&frames, &unmarked(&lab));
 }
@@ -44,7 +59,8 @@ fn metrics_of_the_emulator() {
 fn metrics_in_pages_with_throttling_and_tokens_that_fail() {
     let lab = Lab::new("metrics-pages");
     let base = (now() - 20 * MINUTE) / MINUTE * MINUTE;
-    let metric = |i: usize| json!({"Namespace": "AWS/EC2", "MetricName": format!("m{i:03}"), "Dimensions": []});
+    let metric =
+        |i: usize| json!({"Namespace": "AWS/EC2", "MetricName": format!("m{i:03}"), "Dimensions": []});
     let metrics: Vec<Value> = (0..230).map(metric).collect();
     let mut faults = faults(&[
         ("ListMetrics", "ThrottlingException"),
@@ -68,8 +84,11 @@ fn metrics_in_pages_with_throttling_and_tokens_that_fail() {
         (200, answer.to_string())
     });
     let service = json!({"start_time": time(base), "regions": [aws::REGION]});
-    let ended = lab.drain_all(&config(&lab, &[("cloudwatch", &server.endpoint)], json!({"metrics-all": service})));
-    let point = |metric: &Value| datapoint("AWS/EC2", metric["MetricName"].as_str().unwrap(), &json!([]), base, &[1.5; 5]);
+    let ended =
+        lab.drain_all(&config(&lab, &[("cloudwatch", &server.endpoint)], json!({"metrics-all": service})));
+    let point = |metric: &Value| {
+        datapoint("AWS/EC2", metric["MetricName"].as_str().unwrap(), &json!([]), base, &[1.5; 5])
+    };
     assert_exactly(&metrics.iter().map(point).collect::<Vec<_>>(), &unmarked(&lab));
     assert_eq!(ended.log.matches("the listing begins anew").count(), 2, "log:\n{}", ended.log);
     let queries = |asked: &Asked| asked.input["MetricDataQueries"].as_array().map_or(0, Vec::len);
@@ -83,7 +102,9 @@ fn a_log_group_of_the_emulator() {
     let start = now() - 600;
     let mut frames = Vec::new();
     for stream in ["web-1", "web-2"] {
-        let lines = (0..20).map(|i| (start * MILLIS + i, format!("{stream} line {i}\n\tof \"many\", é"))).collect::<Vec<_>>();
+        let lines = (0..20)
+            .map(|i| (start * MILLIS + i, format!("{stream} line {i}\n\tof \"many\", é")))
+            .collect::<Vec<_>>();
         frames.extend(put_events("shop", stream, aws::REGION, &lines));
     }
     let service = json!({"types": ["logs"], "log_group": "shop", "start_time": time(start - 60), "regions": [aws::REGION]});
@@ -153,7 +174,8 @@ fn killed_in_mid_backlog() {
     let frames: Vec<Frame> = lines.iter().map(|(at, line)| log_line("shop", "s", *at, line)).collect();
     let events: Vec<Value> = lines.iter().enumerate().map(event).collect();
     let server = Answerer::start(move |asked| (200, log_events(asked, &events, 500).to_string()));
-    let service = json!({"types": ["logs"], "log_group": "shop", "start_time": time(start), "regions": [aws::REGION]});
+    let service =
+        json!({"types": ["logs"], "log_group": "shop", "start_time": time(start), "regions": [aws::REGION]});
     let config = config(&lab, &[("logs", &server.endpoint)], json!({"cwl_1": service}));
     let mut slow = config.clone();
     slow["outputs"]["devo_1"]["config"]["max_bytes_per_second"] = json!(message_bytes(&frames) / 10);
@@ -179,7 +201,8 @@ fn very_many_streams_do_not_fill_the_memory() {
     let server = Answerer::start(move |asked| {
         let answer = match asked.target.as_str() {
             "DescribeLogStreams" => {
-                let page = asked.input["nextToken"].as_str().map_or(0, |token| token.parse::<usize>().unwrap());
+                let page =
+                    asked.input["nextToken"].as_str().map_or(0, |token| token.parse::<usize>().unwrap());
                 let name = |i| json!({"logStreamName": format!("{page:06}-{i}-{}", "x".repeat(480)), "lastEventTimestamp": at});
                 let token = (page + 1 < PAGES).then(|| (page + 1).to_string());
                 json!({"logStreams": (0..50).map(name).collect::<Vec<_>>(), "nextToken": token})
@@ -198,7 +221,12 @@ fn very_many_streams_do_not_fill_the_memory() {
         "use_first_optimized_retrieval": true
     });
     let ended = lab.drain_all(&config(&lab, &[("logs", &server.endpoint)], json!({"cwl_1": service})));
-    assert!(ended.log.contains(&format!(":{PAGES}, tag template")) || ended.log.contains(&format!("/{PAGES}, tag template")), "log:\n{}", ended.log);
+    assert!(
+        ended.log.contains(&format!(":{PAGES}, tag template"))
+            || ended.log.contains(&format!("/{PAGES}, tag template")),
+        "log:\n{}",
+        ended.log
+    );
     println!("{} streams: peak memory {} MiB", PAGES * 50, ended.peak_rss >> 20);
     assert!(ended.peak_rss < 96 << 20, "peak memory {} MiB", ended.peak_rss >> 20);
 }
@@ -207,7 +235,9 @@ fn very_many_streams_do_not_fill_the_memory() {
 fn findings_in_fifties_and_their_updates() {
     let lab = Lab::new("guardduty");
     let base = (now() - 7200) * MILLIS;
-    let updates = std::sync::Arc::new(std::sync::Mutex::new((0..120).map(|i| (i, base + 1000 * i)).collect::<BTreeMap<i64, i64>>()));
+    let updates = std::sync::Arc::new(std::sync::Mutex::new(
+        (0..120).map(|i| (i, base + 1000 * i)).collect::<BTreeMap<i64, i64>>(),
+    ));
     let mut faults = faults(&[
         ("findings", "TooManyRequestsException"),
         ("findings", "BadRequestException"),
@@ -263,12 +293,16 @@ fn config(lab: &Lab, endpoints: &[(&str, &str)], services: Value) -> Value {
 }
 
 /// Refuses the first call of each kind with the code that stands with it; codes about tokens only calls that have one.
-fn faults(wanted: &[(&'static str, &'static str)]) -> impl FnMut(&Asked, &str) -> Option<&'static str> + Send + 'static {
+fn faults(
+    wanted: &[(&'static str, &'static str)],
+) -> impl FnMut(&Asked, &str) -> Option<&'static str> + Send + 'static {
     let mut waiting = wanted.to_vec();
     move |asked, token| {
         let action = if asked.target.is_empty() { asked.path.rsplit('/').next()? } else { &asked.target };
         let about_tokens = |code: &str| matches!(code, "InvalidNextToken" | "BadRequestException");
-        let is_due = |(of, code): &(&str, &str)| *of == action && (!about_tokens(code) || asked.input[token].is_string());
+        let is_due = |(of, code): &(&str, &str)| {
+            *of == action && (!about_tokens(code) || asked.input[token].is_string())
+        };
         let at = waiting.iter().position(is_due)?;
         Some(waiting.remove(at).1)
     }
@@ -286,7 +320,9 @@ fn metric_data(asked: &Asked, at: i64) -> Value {
 
 fn log_events(asked: &Asked, all: &[Value], size: usize) -> Value {
     let time = |name: &str| asked.input[name].as_i64().unwrap();
-    let is_asked = |event: &&Value| (time("startTime")..=time("endTime")).contains(&event["timestamp"].as_i64().unwrap());
+    let is_asked = |event: &&Value| {
+        (time("startTime")..=time("endTime")).contains(&event["timestamp"].as_i64().unwrap())
+    };
     let events: Vec<Value> = all.iter().filter(is_asked).cloned().collect();
     let (page, token) = page_of(&events, size, &asked.input["nextToken"]);
     json!({"events": page, "nextToken": token})
@@ -309,7 +345,8 @@ fn findings(asked: &Asked, updates: &BTreeMap<i64, i64>) -> Value {
         return json!({ "findings": findings });
     }
     assert_eq!(asked.path, "/detector/d0/findings");
-    let since = asked.input["findingCriteria"]["criterion"]["updatedAt"]["greaterThanOrEqual"].as_i64().unwrap();
+    let since =
+        asked.input["findingCriteria"]["criterion"]["updatedAt"]["greaterThanOrEqual"].as_i64().unwrap();
     let mut recent: Vec<_> = updates.iter().filter(|(_, at)| **at >= since).collect();
     recent.sort_by_key(|(number, at)| (**at, **number));
     let ids: Vec<Value> = recent.iter().map(|(number, _)| json!(format!("f{number}"))).collect();
