@@ -303,6 +303,8 @@ pub const POLL_SEEN_MAX: usize = 360_000;
 /// First and longest wait between calls of a source that fail.
 pub const POLL_BACKOFF_FIRST: Duration = Duration::from_secs(1);
 pub const POLL_BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// A source that waits for its next pull shows so often that it lives.
+pub const POLL_REST_MAX: Duration = Duration::from_secs(60);
 /// Longest `request_period_in_seconds`: a day.
 pub const POLL_PERIOD_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -404,6 +406,7 @@ pub const OTHER_FILES: usize = 24;
 
 const _: () = {
     assert!(SEND_WINDOW_BYTES > SETTLE_BYTES + BATCH_BYTES, "or only time could ever settle a full window");
+    assert!(POLL_REST_MAX.as_secs() < STANDSTILL_MAX.as_secs(), "a source that rests is not dead");
     assert!(AWS_BACKOFF_FIRST.as_millis() < AWS_BACKOFF_MAX.as_millis());
     assert!(AWS_IDLE_AGE.as_secs() > 20, "a long poll must not outlive its connection's idle age");
     assert!(INFLATE_WINDOW_BYTES < SCRATCH_BYTES_MAX);

@@ -17,7 +17,7 @@ use crossbeam_channel::{Receiver, Select, TryRecvError};
 
 use crate::ack::{Ack, Outcome, Progress};
 use crate::aws::S3;
-use crate::budget::Budget;
+use crate::budget::{Budget, Permit};
 use crate::config::MissingObject;
 use crate::decode::{Bounds, Decoder, Payload, Work};
 use crate::ledger::Ledger;
@@ -77,6 +77,13 @@ pub fn start(
     (0..threads).map(start).collect()
 }
 
+impl Settings {
+    /// Waits for room in the memory budget. None when aborted.
+    fn reserve(&self, amount: usize) -> Option<Permit> {
+        self.telemetry.waits.fetch_memory.time(|| self.budget.acquire(amount, &self.abort))
+    }
+}
+
 struct Fetcher {
     /// One for each input that is still open.
     tasks: Vec<Receiver<Task>>,
@@ -104,7 +111,7 @@ impl Fetcher {
                 select.recv(tasks);
             }
             select.recv(&self.parts.waiting);
-            select.ready()
+            self.settings.telemetry.waits.fetch_objects.time(|| select.ready())
         };
         match self.tasks.get(ready)?.try_recv() {
             Ok(task) => Some(task),
@@ -147,7 +154,7 @@ impl Fetcher {
     /// `direct_mode`: the bytes are here already.
     fn hand_over_body(&self, work: Box<Work>, chunk: Vec<u8>) {
         let amount = chunk.len().max(OBJECT_BYTES_MIN);
-        let Some(permit) = self.settings.budget.acquire(amount, &self.settings.abort) else { return };
+        let Some(permit) = self.settings.reserve(amount) else { return };
         (self.settings.decode)(Payload { work, chunk, last: true, permit, next: None });
     }
 }

@@ -1,11 +1,12 @@
 //! Parts of big objects, put up for all fetchers.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, select_biased, unbounded};
 
 use super::Settings;
-use crate::aws::{Error, GetObject, Part};
+use crate::aws::{Error, GetObject, Kind, Part};
 use crate::budget::Permit;
 use crate::resolve::Object;
 
@@ -60,13 +61,19 @@ impl Parts {
     /// Waits for a part, working on whatever parts are up meanwhile.
     pub fn wait(&self, pending: &Pending, settings: &Settings) -> Result<Fetched, Error> {
         loop {
-            select_biased! {
-                recv(pending.0) -> part => match part {
-                    Ok(part) => return part,
-                    // The thread that had it panicked.
-                    Err(_) => return Err(Error::setup("s3:GetObject", "", crate::aws::Kind::Transient, "a fetcher died")),
-                },
-                recv(self.waiting) -> job => if let Ok(job) = job { job.fetch(settings) },
+            let waited = Instant::now();
+            let next = select_biased! {
+                recv(pending.0) -> part => Err(part),
+                recv(self.waiting) -> job => Ok(job),
+            };
+            settings.telemetry.waits.fetch_s3.add(waited.elapsed());
+            match next {
+                Ok(job) => job.into_iter().for_each(|job| job.fetch(settings)),
+                Err(Ok(part)) => return part,
+                // The thread that had it panicked.
+                Err(Err(_)) => {
+                    return Err(Error::setup("s3:GetObject", "", Kind::Transient, "a fetcher died"));
+                }
             }
         }
     }
@@ -101,8 +108,9 @@ impl Target {
             len: range.len,
             if_match: (!self.etag.is_empty()).then_some(self.etag.as_str()),
         };
-        let part = settings.inputs[self.input].s3.get(&get, object.region.as_deref(), into)?;
-        settings.telemetry.fetch.bytes.add(into.len() as u64);
+        let (s3, telemetry) = (&settings.inputs[self.input].s3, &settings.telemetry);
+        let part = telemetry.waits.fetch_s3.time(|| s3.get(&get, object.region.as_deref(), into))?;
+        telemetry.fetch.bytes.add(into.len() as u64);
         Ok(part)
     }
 }

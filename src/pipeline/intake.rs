@@ -88,6 +88,10 @@ impl Intake for Poller {
         false
     }
 
+    fn is_whole(&self) -> bool {
+        Poller::is_whole(self)
+    }
+
     fn trouble(&self) -> Option<Trouble> {
         Poller::trouble(self)
     }

@@ -120,6 +120,11 @@ impl Poller {
         self.thread.is_finished() && self.shared.state().delivery.nothing_in_work()
     }
 
+    /// The thread, which should run until it is stopped, still does.
+    pub fn is_whole(&self) -> bool {
+        !self.thread.is_finished()
+    }
+
     /// What is wrong with the source, if something is.
     pub fn trouble(&self) -> Option<Trouble> {
         self.shared.health.trouble()

@@ -18,7 +18,7 @@ pub trait Source: Send {
     /// Called at the start, and again when a page could not be delivered.
     fn resume(&mut self, checkpoints: &BTreeMap<String, String>);
 
-    /// What to do at this time (AWS's).
+    /// What to do at this time (AWS's): that of the pull's beginning, the same until the source has caught up.
     fn next(&mut self, now: Timestamp) -> Next;
 
     /// Reads the answer to the request that `next` gave.

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -15,7 +15,7 @@ use crate::budget::Budget;
 use crate::decode::{Decoder, Payload, Work};
 use crate::limits::{
     AWS_ANSWER_BYTES_MAX, OBJECT_BYTES_MIN, POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX, POLL_PAGES_IN_WORK_MAX,
-    STOP_CHECK_INTERVAL,
+    POLL_REST_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::resolve::{self, PullingId};
 use crate::services::Definition;
@@ -120,7 +120,7 @@ impl Worker {
         loop {
             let (started, now) = (Instant::now(), self.now());
             let mut tally = Tally::default();
-            let pulled = self.pull(PullingId::of(now), &mut tally);
+            let pulled = self.pull(now, &mut tally);
             self.conclude(&tally);
             let wait = period.saturating_sub(started.elapsed());
             match pulled {
@@ -142,15 +142,28 @@ impl Worker {
                     wait.as_secs_f64()
                 ),
             }
-            if self.settings.stop.wait(wait) {
+            if self.rest(wait) {
                 return;
             }
         }
     }
 
-    /// Reads until there is nothing more.
-    fn pull(&mut self, id: PullingId, tally: &mut Tally) -> Pulled {
-        let mut tries = 0;
+    /// Waits for the next pull. True: stopped.
+    fn rest(&self, wait: Duration) -> bool {
+        let until = Instant::now() + wait;
+        while !self.settings.stop.wait(until.saturating_duration_since(Instant::now()).min(POLL_REST_MAX)) {
+            self.settings.telemetry.poll.rests.increment();
+            if Instant::now() >= until {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Reads until there is nothing more of the time before `now`: what comes up while a long backlog is read is the
+    /// next pull's.
+    fn pull(&mut self, now: Timestamp, tally: &mut Tally) -> Pulled {
+        let (id, mut tries) = (PullingId::of(now), 0);
         loop {
             if self.settings.stop.is_stopped() {
                 return Pulled::Stopped;
@@ -159,7 +172,7 @@ impl Worker {
                 self.go_back();
                 continue;
             }
-            let next = self.source.next(self.now());
+            let next = self.source.next(now);
             self.source.notes().iter().for_each(|note| self.say(format_args!("{note}")));
             let request = match next {
                 Next::CaughtUp => return Pulled::CaughtUp,

@@ -39,10 +39,13 @@ pub fn run(shared: &Shared) {
 fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
     let (settings, input) = (&shared.settings, &shared.settings.input);
     let max = input.messages_per_receive;
-    let Some(mut slots) = shared.slots.acquire(max as usize, &settings.stop) else { return Ok(()) };
+    let waits = &settings.telemetry.waits;
+    let place = || shared.slots.acquire(max as usize, &settings.stop);
+    let Some(mut slots) = waits.receive_place.time(place) else { return Ok(()) };
     let wait = shared.poll_time();
     let asked = Instant::now();
-    let messages = settings.receiving.receive(max, wait, input.visibility_timeout)?;
+    let receive = || settings.receiving.receive(max, wait, input.visibility_timeout);
+    let messages = waits.receive_sqs.time(receive)?;
     if messages.is_empty() {
         settings.telemetry.receive.empty.increment();
         pause_after_nothing(shared, wait, asked);
@@ -170,7 +173,10 @@ fn send(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways<
         pulled: ways.pulled.clone(),
     };
     while !shared.settings.stop.is_stopped() {
-        match shared.settings.tasks.send_timeout(task, STOP_CHECK_INTERVAL) {
+        let offered = Instant::now();
+        let sent = shared.settings.tasks.send_timeout(task, STOP_CHECK_INTERVAL);
+        shared.settings.telemetry.waits.receive_fetchers.add(offered.elapsed());
+        match sent {
             Ok(()) | Err(SendTimeoutError::Disconnected(_)) => return,
             Err(SendTimeoutError::Timeout(back)) => task = back,
         }

@@ -18,6 +18,12 @@ impl Counter {
     }
 }
 
+impl Clone for Counter {
+    fn clone(&self) -> Counter {
+        Counter(self.value().into())
+    }
+}
+
 /// Goes up and down.
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicI64);

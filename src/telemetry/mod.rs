@@ -5,11 +5,13 @@ mod counter;
 mod line;
 mod report;
 mod trouble;
+mod wait;
 
 pub use counter::{Counter, Gauge};
 pub use line::one_line;
 pub use report::{Report, Reporter, size};
 pub use trouble::{Health, Trouble};
+pub use wait::{Stopwatch, Waits};
 
 /// All counters of a run, shared by all its threads.
 #[derive(Debug, Default)]
@@ -21,6 +23,7 @@ pub struct Telemetry {
     pub send: Send,
     pub settle: Settle,
     pub ledger: Ledger,
+    pub waits: Waits,
 }
 
 impl Telemetry {
@@ -28,7 +31,7 @@ impl Telemetry {
     /// everything else hangs.
     pub fn movement(&self) -> u64 {
         let (r, f, d, s, a) = (&self.receive, &self.fetch, &self.decode, &self.send, &self.settle);
-        let received = [&r.messages, &r.empty, &r.failed_calls];
+        let received = [&r.messages, &r.empty, &r.failed_calls, &self.poll.calls, &self.poll.rests];
         let fetched = [&f.objects, &f.bytes, &f.failed, &f.known];
         let decoded = [&d.objects, &d.bytes, &d.failed];
         let sent = [&s.events_written, &s.events, &s.failed_connections];
@@ -61,6 +64,8 @@ pub struct Receive {
 #[derive(Debug, Default)]
 pub struct Poll {
     pub calls: Counter,
+    /// Stretches of waiting for the next pull: a source that has nothing to do still lives.
+    pub rests: Counter,
     pub failed_calls: Counter,
     /// Events that went on their way.
     pub events: Counter,

@@ -7,6 +7,7 @@
 pub mod aws;
 pub mod frames;
 mod http;
+pub mod load;
 pub mod pki;
 pub mod queue;
 mod s3;
