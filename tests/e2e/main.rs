@@ -50,6 +50,7 @@ mod services;
 mod setup;
 mod sharing;
 mod shutdown;
+mod sources;
 mod switches;
 mod trust;
 mod volume;
