@@ -20,14 +20,16 @@ pub struct Call {
     pub input: String,
     pub region: String,
     pub credentials: Credentials,
-    pub rights: Rights,
+    pub rights: Vec<Rights>,
 }
 
-/// What an API's calls need. None of them can be limited to a resource of one's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What an API's calls need.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rights {
     pub sid: &'static str,
     pub actions: &'static [&'static str],
+    /// An ARN, with `*` for what is not known; `*` alone where a call has no resource.
+    pub resource: String,
 }
 
 /// One queue.
@@ -110,15 +112,36 @@ impl Call {
             input: source.path.split('.').nth(1).unwrap_or_default().to_owned(),
             region: source.region.clone(),
             credentials: source.credentials.clone(),
-            rights: Rights::of(&source.api),
+            rights: rights(source),
         }
     }
 }
 
-impl Rights {
-    fn of(api: &Api) -> Rights {
-        match api {
-            Api::CloudTrail(_) => Rights { sid: "LookUpEvents", actions: &["cloudtrail:LookupEvents"] },
+/// From AWS's list of actions and the resources that each of them knows.
+fn rights(source: &Source) -> Vec<Rights> {
+    let on = |sid, actions, resource| Rights { sid, actions, resource };
+    let anywhere = || "*".to_owned();
+    let account = last_role(&source.credentials).and_then(|role| account_of(role)).unwrap_or("*");
+    let place = |service| format!("arn:{}:{service}:{}:{account}", partition(&source.region), source.region);
+    match &source.api {
+        Api::CloudTrail(_) => vec![on("LookUpEvents", &["cloudtrail:LookupEvents"], anywhere())],
+        Api::Metrics(_) => {
+            let actions = &["cloudwatch:ListMetrics", "cloudwatch:GetMetricData"];
+            vec![on("ReadMetrics", actions, anywhere())]
+        }
+        Api::Logs(logs) => {
+            let group = logs.group.as_deref().unwrap_or("*");
+            let groups = format!("{}:log-group:{group}:*", place("logs"));
+            let read = match logs.first_by_streams {
+                true => on("ReadLogGroups", &["logs:FilterLogEvents", "logs:DescribeLogStreams"], groups),
+                false => on("ReadLogGroups", &["logs:FilterLogEvents"], groups),
+            };
+            let list = on("ListLogGroups", &["logs:DescribeLogGroups"], anywhere());
+            if logs.group.is_none() { vec![list, read] } else { vec![read] }
+        }
+        Api::GuardDuty(_) => {
+            let actions = &["guardduty:ListDetectors", "guardduty:ListFindings", "guardduty:GetFindings"];
+            vec![on("ReadFindings", actions, format!("{}:detector/*", place("guardduty")))]
         }
     }
 }

@@ -82,7 +82,7 @@ fn reader(needs: &Needs, wishes: &Wishes) -> Vec<Statement> {
         statements.extend(list_buckets(buckets, wishes));
     }
     statements.extend(decrypt(wishes));
-    statements.extend(call_apis(needs.calls.iter().map(|call| call.rights)));
+    statements.extend(call_apis(needs.calls.iter().flat_map(|call| &call.rights)));
     statements
 }
 
@@ -102,12 +102,21 @@ pub fn find_queues(queues: Vec<Value>) -> Option<Statement> {
     (!statement.resources.is_empty()).then_some(statement)
 }
 
-/// Each API once.
-pub fn call_apis(rights: impl Iterator<Item = Rights>) -> Vec<Statement> {
+/// Each API once, with all its resources.
+pub fn call_apis<'a>(rights: impl Iterator<Item = &'a Rights>) -> Vec<Statement> {
     let mut statements: Vec<Statement> = Vec::new();
-    for Rights { sid, actions } in rights {
-        if !statements.iter().any(|known| known.sid == sid) {
-            statements.push(Statement { sid, actions: actions.to_vec(), resources: vec!["*".into()] });
+    for Rights { sid, actions, resource } in rights {
+        let resource = Value::from(resource.as_str());
+        match statements.iter_mut().find(|known| known.sid == *sid) {
+            Some(known) => {
+                if !known.resources.contains(&resource) {
+                    known.resources.push(resource);
+                }
+                let is_new = |action: &&&'static str| !known.actions.contains(action);
+                let more: Vec<&'static str> = actions.iter().filter(is_new).copied().collect();
+                known.actions.extend(more);
+            }
+            None => statements.push(Statement { sid, actions: actions.to_vec(), resources: vec![resource] }),
         }
     }
     statements

@@ -22,7 +22,7 @@ pub(super) fn add(parts: &mut Parts, readers: &[(&Queue, Reads)], calls: &[Call]
         let calls = calls.iter().filter(|call| last_role(&call.credentials) == role);
         let name = role.map_or_else(|| "Reader".to_owned(), |role| parts.names.stem(&role_in(role).1));
         let id = format!("{name}Policy");
-        parts.resource(&id, managed_policy(&own, calls.map(|call| call.rights), wishes));
+        parts.resource(&id, managed_policy(&own, calls.flat_map(|call| &call.rights), wishes));
         match role {
             Some(role) => {
                 add_role(parts, role, &format!("{name}Role"), &id, credentials);
@@ -37,9 +37,9 @@ pub(super) fn add(parts: &mut Parts, readers: &[(&Queue, Reads)], calls: &[Call]
     }
 }
 
-fn managed_policy(
+fn managed_policy<'a>(
     readers: &[&(&Queue, Reads)],
-    calls: impl Iterator<Item = Rights>,
+    calls: impl Iterator<Item = &'a Rights>,
     wishes: &Wishes,
 ) -> Value {
     let queues = |is: fn(&Queue) -> bool| -> Vec<Value> {

@@ -125,3 +125,27 @@ fn the_aws_collectors_services_get_what_they_read() {
     let policy = crate::setup::policy(&elsewhere, &Wishes::default(), crate::setup::Identity::Reader);
     assert_eq!(policy.json["Statement"][0]["Action"], serde_json::json!(["cloudtrail:LookupEvents"]));
 }
+
+#[test]
+fn every_api_has_its_rights() {
+    let inputs = "  aws:
+    id: 7
+    services:
+      metrics-all: {regions: [eu-west-1], metric_namespaces: [AWS/EC2]}
+      aws-guardduty: {regions: [eu-west-1, cn-north-1]}
+      cwl_1: {types: [logs], regions: [eu-west-1], log_group: /aws/a}
+      cwl_2: {types: [logs], regions: [eu-west-1], log_group: /}
+";
+    let policy = crate::setup::policy(&needs(inputs), &Wishes::default(), crate::setup::Identity::Reader);
+    let sids: Vec<&str> =
+        policy.json["Statement"].as_array().unwrap().iter().filter_map(|s| s["Sid"].as_str()).collect();
+    assert_eq!(sids, ["ReadMetrics", "ReadFindings", "ReadLogGroups", "ListLogGroups"]);
+    let all = policy.json.to_string();
+    for part in [
+        r#"["arn:aws:guardduty:eu-west-1:*:detector/*","arn:aws-cn:guardduty:cn-north-1:*:detector/*"]"#,
+        r#"["arn:aws:logs:eu-west-1:*:log-group:/aws/a:*","arn:aws:logs:eu-west-1:*:log-group:*:*"]"#,
+        "cloudwatch:GetMetricData",
+    ] {
+        assert!(all.contains(part), "{part}: {all}");
+    }
+}
