@@ -42,7 +42,8 @@
 //! | [`ack`] | the promise | no |
 //! | [`ledger`] | what must survive a restart: delivered objects, progress inside big ones (SQLite) | files |
 //! | [`aws`] | signed calls: wire formats (pure), client; where credentials come from | sockets, files |
-//! | [`telemetry`] | counters by stage, statistics lines, what is wrong at present | log |
+//! | [`telemetry`] | counters by stage, what is wrong at present, and the snapshot that all tell of: statistics lines, metrics | log |
+//! | [`status`] | the status page, `/metrics`, `/healthz`, `/readyz`; [`http`] is the small server below it | sockets |
 //! | [`stop`], [`backoff`], [`budget`] | ending, waiting, sharing a bounded amount | threads |
 //! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` | sockets |
 //!
@@ -58,6 +59,7 @@ pub mod config;
 pub mod decode;
 pub mod fetch;
 pub mod frame;
+pub mod http;
 pub mod ledger;
 pub mod limits;
 pub mod pipeline;
@@ -65,6 +67,7 @@ pub mod receive;
 pub mod resolve;
 pub mod send;
 pub mod services;
+pub mod status;
 pub mod stop;
 pub mod telemetry;
 pub mod testbed;

@@ -101,8 +101,9 @@ pub const OUTAGE_PATIENCE: Duration = Duration::from_secs(3600);
 /// SQS hands out no more than 120,000 messages of a queue at a time: close to it, empty receives are
 /// no proof of an empty queue.
 pub const IN_FLIGHT_ALARM: u64 = 115_000;
-/// How often a queue that gives nothing is asked for its depth.
-pub const DEPTH_INTERVAL: Duration = Duration::from_secs(60);
+/// How often a queue is asked for its depth: SQS counts a call like any other, and its figures lag by
+/// up to a minute themselves.
+pub const DEPTH_INTERVAL: Duration = Duration::from_secs(30);
 
 // ---- sending ------------------------------------------------------------------------------------
 
@@ -278,6 +279,17 @@ pub const COMPLAINT_CHARS_MAX: usize = 400;
 
 /// One line: S3 keys end at 1 KiB, AWS's messages far below; a proxy's error page must not fill the disk.
 pub const LOG_LINE_BYTES_MAX: usize = 8 * KIB;
+
+// ---- telling ---------------------------------------------------------------------------------------
+
+/// Connections with the status page: some browsers, a scraper, some probes.
+pub const STATUS_CONNECTIONS_MAX: usize = 32;
+/// One wait for a byte of a request, or for room for one of the answer; also how long a connection may idle.
+pub const STATUS_PATIENCE: Duration = Duration::from_secs(15);
+/// The port is taken: how long before the next try.
+pub const STATUS_RETRY: Duration = Duration::from_secs(15);
+/// Warnings and errors kept for the status page; repeats of one count as one.
+pub const NOTICES_MAX: usize = 50;
 
 // ---- Parquet --------------------------------------------------------------------------------------
 

@@ -1,12 +1,12 @@
 //! One SQS queue.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::client::Client;
 use super::endpoint::{self, Service};
 use super::error::{Error, Kind};
 use super::request::{Address, Request};
-use super::sqs::{self, Attributes, Failure, Message};
+use super::sqs::{self, Attributes, Failure, Message, Redrive};
 use crate::limits::SQS_BATCH;
 
 /// Calls one queue. Its URL is sent as it is written; requests go to the override, else to the URL's host.
@@ -72,6 +72,21 @@ impl Sqs {
         self.client.call_and_parse(&sqs::attributes(&self.address()), sqs::read_attributes)
     }
 
+    /// The queue that takes this one's dead letters, by SQS's rule of the same account and region as this
+    /// one. None: the policy's ARN or this queue's URL is not of SQS's form.
+    pub fn dead_letters(&self, redrive: &Redrive) -> Option<Self> {
+        let mut arn = redrive.dead_letter_arn.rsplit(':');
+        let (name, account) = (arn.next()?, arn.next()?);
+        let mut url = self.url.trim_end_matches('/').rsplitn(3, '/');
+        let host = url.nth(2).filter(|host| host.contains("://"))?;
+        Some(Self { url: format!("{host}/{account}/{name}"), ..self.clone() })
+    }
+
+    /// When the credentials in hand expire, by AWS's clock; None: never, or none in hand.
+    pub fn credentials_expire_at(&self) -> Option<SystemTime> {
+        self.client.provider().expires_at()
+    }
+
     fn address(&self) -> Address<'_> {
         Address { endpoint: &self.endpoint, region: self.client.region(), resource: &self.url }
     }
@@ -88,5 +103,29 @@ impl Sqs {
             failed.extend(self.client.call_and_parse(&request(batch), |body| sqs::read_batch(body, &ids))?);
         }
         Ok(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::testing::Server;
+    use crate::stop::Stop;
+
+    #[test]
+    fn dead_letters_lie_beside_their_queue() {
+        let server = Server::play(vec![]);
+        let url_of = |url: &str, arn: &str| {
+            let redrive = Redrive { max_receive_count: 3, dead_letter_arn: arn.into() };
+            Some(Sqs::new(server.client(&Stop::new()), url).unwrap().dead_letters(&redrive)?.url().to_owned())
+        };
+        let arn = "arn:aws:sqs:eu-west-1:111122223333:logs-dead";
+        let beside = |host: &str| Some(format!("{host}/111122223333/logs-dead"));
+        let aws = "https://sqs.eu-west-1.amazonaws.com";
+        assert_eq!(url_of(&format!("{aws}/111122223333/logs"), arn), beside(aws));
+        assert_eq!(url_of("http://localhost:4566/queue/eu/1/logs", arn), beside("http://localhost:4566/queue/eu"));
+        for (url, arn) in [("https://host", arn), ("https://host/1/q", "dead"), ("https://host/q", arn)] {
+            assert_eq!(url_of(url, arn), None, "{url} {arn}");
+        }
     }
 }

@@ -18,6 +18,9 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Arguments {
+    /// What log lines look like
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
+    log_format: log::Format,
     #[command(subcommand)]
     command: Command,
 }
@@ -65,7 +68,9 @@ enum Command {
 
 /// Parses the arguments and runs one command.
 pub fn main() -> ExitCode {
-    match Arguments::parse().command {
+    let Arguments { log_format, command } = Arguments::parse();
+    log::choose(log_format);
+    match command {
         Command::Run { config, drain } => run::run(&config, drain),
         Command::Check { config, online } => check::run(&config, online),
         Command::Demo { print_config } => demo::command(print_config),

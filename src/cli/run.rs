@@ -9,8 +9,9 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::log::Level;
-use crate::config::{self, Environment, Loaded};
+use crate::config::{self, Config, Environment, Loaded};
 use crate::pipeline::{self, Ending, Pipeline};
+use crate::status::Status;
 use crate::stop::Stop;
 use crate::telemetry::{Reporter, Telemetry};
 
@@ -50,7 +51,9 @@ pub fn run(path: &Path, drain: bool) -> ExitCode {
     if let Err(advice) = super::open_files::allow(pipeline::files_needed(&config)) {
         log::warn!("{advice}");
     }
-    match Pipeline::start(&config, drain) {
+    let telemetry = Arc::new(Telemetry::of(&config, Arc::clone(super::log::notices())));
+    let _status = status(&config, &telemetry);
+    match Pipeline::start(&config, drain, &telemetry) {
         Ok(pipeline) => report(&run_pipeline(pipeline)),
         Err(error) => {
             log::error!("cannot start: {error:#}");
@@ -65,9 +68,16 @@ pub fn run(path: &Path, drain: bool) -> ExitCode {
 /// A configuration that cannot be used, or something that could not be delivered.
 pub fn drain(path: &Path) -> anyhow::Result<()> {
     let Loaded { config, .. } = config::load(path, &Environment::here())?;
-    let ending = Pipeline::start(&config, true)?.run();
+    let telemetry = Arc::new(Telemetry::of(&config, Arc::default()));
+    let ending = Pipeline::start(&config, true, &telemetry)?.run();
     anyhow::ensure!(ending.is_clean(), "{ending:?}");
     Ok(())
+}
+
+fn status(config: &Config, telemetry: &Arc<Telemetry>) -> Option<Status> {
+    let settings = config.globals.status.as_ref()?;
+    let started = Status::start(settings, telemetry);
+    started.inspect_err(|error| log::error!("the status page cannot be served: {error}")).ok()
 }
 
 /// Runs a started pipeline with signals and statistics lines.

@@ -24,7 +24,7 @@ use crate::ledger::Ledger;
 use crate::limits::OBJECT_BYTES_MIN;
 use crate::resolve::{Source, Task};
 use crate::stop::Stop;
-use crate::telemetry::{Health, Telemetry};
+use crate::telemetry;
 use parts::Parts;
 
 /// What the threads share.
@@ -36,7 +36,6 @@ pub struct Settings {
     /// Largest object that is held whole, in bytes.
     pub whole_object_bytes_max: usize,
     pub bounds: Bounds,
-    pub telemetry: Arc<Telemetry>,
     /// Takes a payload over. May wait, but only for what lies downstream.
     pub decode: Box<dyn Fn(Payload) + Send + Sync>,
     /// Begin no more objects.
@@ -53,8 +52,7 @@ pub struct InputSettings {
     /// What it has delivered before.
     pub ledger: Ledger,
     pub missing_object: MissingObject,
-    /// Of the input's buckets.
-    pub health: Arc<Health>,
+    pub telemetry: Arc<telemetry::Input>,
 }
 
 /// Starts `threads` threads. `tasks` are the inputs' channels; the threads end when all are closed and
@@ -107,7 +105,10 @@ impl Fetcher {
             select.ready()
         };
         match self.tasks.get(ready)?.try_recv() {
-            Ok(task) => Some(task),
+            Ok(task) => {
+                self.settings.inputs[task.input].telemetry.fetch.waiting.add(-1);
+                Some(task)
+            }
             Err(TryRecvError::Empty) => None,
             Err(TryRecvError::Disconnected) => {
                 self.tasks.swap_remove(ready);
@@ -122,6 +123,7 @@ impl Fetcher {
             return;
         }
         let Task { source, service, input, share, turn } = task;
+        let _active = self.settings.inputs[input].telemetry.fetch.active.hold();
         let decoder = Decoder::new(service.format.clone(), self.settings.bounds);
         let progress = Progress::default();
         let work = |source, ack| Box::new(Work { source, service, input, ack, decoder, progress, turn });

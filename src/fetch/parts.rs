@@ -101,8 +101,9 @@ impl Target {
             len: range.len,
             if_match: (!self.etag.is_empty()).then_some(self.etag.as_str()),
         };
-        let part = settings.inputs[self.input].s3.get(&get, object.region.as_deref(), into)?;
-        settings.telemetry.fetch.bytes.add(into.len() as u64);
+        let input = &settings.inputs[self.input];
+        let part = input.s3.get(&get, object.region.as_deref(), into)?;
+        input.telemetry.fetch.bytes.add(into.len() as u64);
         Ok(part)
     }
 }

@@ -45,7 +45,7 @@ impl Fetcher {
     fn feed(&self, work: Box<Work>, chunk: Vec<u8>, permit: Permit, last: bool) -> Receiver<Box<Work>> {
         let (next, back) = bounded(1);
         if last {
-            self.settings.telemetry.fetch.objects.increment();
+            self.settings.inputs[work.input].telemetry.fetch.objects.increment();
         }
         (self.settings.decode)(Payload { work, chunk, last, permit, next: (!last).then_some(next) });
         back

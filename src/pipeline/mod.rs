@@ -22,15 +22,13 @@ use crate::limits::{
 use crate::receive::{self, Receiver};
 use crate::send::{Outputs, Pool, PoolSettings};
 use crate::stop::Stop;
-use crate::telemetry::{Health, Telemetry, Trouble};
+use crate::telemetry::{self, Phase, Telemetry, Trouble};
 use worker::Worker;
 
 /// All stages, running.
 pub struct Pipeline {
     telemetry: Arc<Telemetry>,
     receivers: Vec<Receiver>,
-    /// Of the inputs' buckets.
-    buckets: Vec<Arc<Health>>,
     fetchers: Vec<JoinHandle<()>>,
     pool: Pool,
     ledger: Ledger,
@@ -62,35 +60,32 @@ impl Ending {
 }
 
 impl Pipeline {
-    /// Starts all stages. With `drain`, they end when the queues are empty.
+    /// Starts all stages. With `drain`, they end when the queues are empty. `telemetry` is that of `config`.
     ///
     /// # Errors
     /// Files, addresses or environment variables that cannot be used; nothing has been received then.
-    pub fn start(config: &Config, drain: bool) -> anyhow::Result<Pipeline> {
-        let (stop, abort, telemetry) = (Stop::new(), Stop::new(), Arc::new(Telemetry::default()));
+    pub fn start(config: &Config, drain: bool, telemetry: &Arc<Telemetry>) -> anyhow::Result<Pipeline> {
+        let (stop, abort) = (Stop::new(), Stop::new());
         let globals = &config.globals;
         let senders = config.outputs.iter().map(|output| output.senders).sum();
         let memory = MemoryShares::of(globals.memory_limit, globals.workers, senders);
         let http = Http::new(threads_that_call(config))?;
-        let clients: Vec<Client> = config.inputs.iter().map(|input| client(&http, input, &abort)).collect();
+        let counted = |(input, telemetry): (&Input, &Arc<telemetry::Input>)| {
+            client(&http, input, &abort).counted_in(&telemetry.calls)
+        };
+        let clients: Vec<Client> = config.inputs.iter().zip(&telemetry.inputs).map(counted).collect();
         let queues = queues(config, &clients, &stop)?;
-        let buckets: Vec<_> = config
-            .inputs
-            .iter()
-            .map(|input| Arc::new(Health::new(format!("inputs.{}: objects", input.key))))
-            .collect();
-
-        let ledger = open_ledger(globals, &telemetry)?;
+        let ledger = open_ledger(globals, telemetry)?;
         let pool_settings = PoolSettings {
             window_bytes: memory.window,
-            telemetry: Arc::clone(&telemetry),
+            telemetry: Arc::clone(telemetry),
             abort: abort.clone(),
         };
         let (pool, outputs) = Pool::start(&config.outputs, &pool_settings)?;
         let worker = Arc::new(Worker {
             outputs: config.inputs.iter().map(|input| outputs_of(input, &outputs)).collect(),
             host: globals.host.clone(),
-            telemetry: Arc::clone(&telemetry),
+            telemetry: Arc::clone(telemetry),
         });
         let workers = rayon::ThreadPoolBuilder::new()
             .num_threads(globals.workers)
@@ -100,21 +95,22 @@ impl Pipeline {
         let capacity = OBJECTS_WAITING_PER_FETCHER * globals.fetchers;
         let (tasks, waiting): (Vec<_>, Vec<_>) =
             config.inputs.iter().map(|_| crossbeam_channel::bounded(capacity)).unzip();
+        let budget = telemetry.compressed.get_or_init(|| Budget::new(memory.compressed));
         let fetch_settings = fetch::Settings {
             inputs: config
                 .inputs
                 .iter()
                 .zip(&clients)
-                .zip(&buckets)
-                .map(|((input, client), health)| fetch_side(input, client, health, &ledger))
+                .zip(&telemetry.inputs)
+                .map(|((input, client), telemetry)| fetch_side(input, client, telemetry, &ledger))
                 .collect(),
-            budget: Budget::new(memory.compressed),
+            budget: budget.clone(),
             whole_object_bytes_max: memory.whole_object,
             bounds: bounds(&memory),
-            telemetry: Arc::clone(&telemetry),
             // One flat job a payload: nothing inside it may be put on the pool again.
             decode: Box::new(move |payload| {
                 let worker = Arc::clone(&worker);
+                worker.telemetry.work.waiting.add(1);
                 workers.spawn_fifo(move || worker.process(payload));
             }),
             stop: stop.clone(),
@@ -130,7 +126,7 @@ impl Pipeline {
                 receiving: queue.0,
                 settling: queue.1,
                 tasks,
-                telemetry: Arc::clone(&telemetry),
+                telemetry: Arc::clone(&telemetry.inputs[index]),
                 drain,
                 stop: stop.clone(),
                 abort: abort.clone(),
@@ -138,10 +134,10 @@ impl Pipeline {
             receivers.push(Receiver::start(settings).context("cannot start the receiver threads")?);
         }
         let shutdown_timeout = globals.shutdown_timeout;
+        telemetry.enter(Phase::Running);
         Ok(Pipeline {
-            telemetry,
+            telemetry: Arc::clone(telemetry),
             receivers,
-            buckets,
             fetchers,
             pool,
             ledger,
@@ -184,7 +180,7 @@ impl Pipeline {
         let now = Instant::now();
         let patience =
             |trouble: &Trouble| if trouble.lasting { DRAIN_PATIENCE_LASTING } else { DRAIN_PATIENCE };
-        let buckets = self.buckets.iter().map(|health| health.trouble());
+        let buckets = self.telemetry.inputs.iter().map(|input| input.buckets.trouble());
         let troubles =
             self.receivers.iter().map(Receiver::trouble).chain(buckets).chain([self.pool.trouble()]);
         let given_up = troubles
@@ -195,6 +191,7 @@ impl Pipeline {
 
     fn finish(self, mut ending: Ending) -> Ending {
         self.stop.stop();
+        self.telemetry.enter(Phase::Stopping);
         let deadline = Instant::now() + self.shutdown_timeout;
         while !self.receivers.iter().all(Receiver::is_finished) {
             if Instant::now() >= deadline || self.abort.wait(STOP_CHECK_INTERVAL / 2) {
@@ -263,14 +260,19 @@ fn outputs_of(input: &Input, outputs: &Outputs) -> Outputs {
     if input.do_not_send { Outputs::none() } else { outputs.clone() }
 }
 
-fn fetch_side(input: &Input, client: &Client, health: &Arc<Health>, ledger: &Ledger) -> fetch::InputSettings {
+fn fetch_side(
+    input: &Input,
+    client: &Client,
+    telemetry: &Arc<telemetry::Input>,
+    ledger: &Ledger,
+) -> fetch::InputSettings {
     fetch::InputSettings {
         s3: S3::new(client.clone()),
         id: input.id.clone(),
         // What was not sent must not be remembered as delivered.
         ledger: if input.do_not_send { Ledger::none() } else { ledger.clone() },
         missing_object: input.missing_object,
-        health: Arc::clone(health),
+        telemetry: Arc::clone(telemetry),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::frame::Frames;
 use crate::limits::BATCH_BYTES;
 use crate::send::Outputs;
 use crate::services::{Route, Verdict};
-use crate::telemetry::{Decode, Telemetry};
+use crate::telemetry::{Decode, Service, Telemetry};
 
 /// What all workers share.
 pub struct Worker {
@@ -32,6 +32,10 @@ impl Worker {
     /// Decodes a payload and sends what it holds. The work is then closed, or goes back to its fetcher.
     pub fn process(&self, payload: Payload) {
         let Payload { mut work, chunk, last, permit, next } = payload;
+        self.telemetry.work.waiting.add(-1);
+        let _busy = self.telemetry.work.busy.hold();
+        let counts = &self.service(&work).decode;
+        counts.compressed.add(chunk.len() as u64);
         let outcome = catch_unwind(AssertUnwindSafe(|| self.decode(&mut work, &chunk, last)));
         drop(chunk);
         drop(permit);
@@ -40,7 +44,7 @@ impl Worker {
                 // A fetcher that has gone away leaves the work here: dropped, it counts as not delivered.
                 Some(next) => drop(next.send(work)),
                 None => {
-                    self.telemetry.decode.objects.increment();
+                    counts.objects.increment();
                     work.progress.complete();
                     if let Some(turn) = &work.turn {
                         turn.finished();
@@ -51,18 +55,19 @@ impl Worker {
             Ok(Err(error)) => self.refuse(*work, &error),
             Err(_) => {
                 SCRATCH.with(|scratch| scratch.replace(Scratch::new()));
-                self.telemetry.decode.failed.increment();
+                counts.failed.increment();
                 log::error!("{}: a worker panicked over it; its message goes back to the queue", work.source);
             }
         }
     }
 
     fn decode(&self, work: &mut Work, chunk: &[u8], last: bool) -> Result<(), Error> {
+        let telemetry = Arc::clone(self.service(work));
         let Work { source, service, input, ack, decoder, turn, progress } = work;
         let lane = turn.as_ref().map(Turn::lane);
         let mut route = Route::new(service, source.key());
         let outputs = &self.outputs[*input];
-        let counts = &self.telemetry.decode;
+        let counts = &telemetry.decode;
         let (expanded_before, skipped_before) = (decoder.expanded_bytes(), decoder.skipped_documents());
         let mut frames = self.frames(chunk.len());
         let held_back_before = progress.held_back();
@@ -73,17 +78,21 @@ impl Worker {
             frame(&mut route, record, &mut frames, counts);
             if frames.len() >= BATCH_BYTES {
                 let full = std::mem::replace(&mut frames, self.frames(BATCH_BYTES));
-                send(full, outputs, lane, progress.batch(ack));
+                send(full, outputs, lane, progress.batch(ack), &telemetry);
             }
         };
         let result = SCRATCH.with(|scratch| decoder.push(chunk, last, &mut scratch.borrow_mut(), &mut sink));
         if !frames.is_empty() {
-            send(frames, outputs, lane, progress.batch(ack));
+            send(frames, outputs, lane, progress.batch(ack), &telemetry);
         }
         counts.resumed.add(progress.held_back() - held_back_before);
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);
         counts.recordless.add(decoder.skipped_documents() - skipped_before);
         result
+    }
+
+    fn service(&self, work: &Work) -> &Arc<Service> {
+        self.telemetry.inputs[work.input].service(&work.service.name)
     }
 
     /// Room for what so many compressed bytes usually become, for a batch at the most.
@@ -94,7 +103,7 @@ impl Worker {
 
     /// What was whole has been sent. The message is not ours to delete.
     fn refuse(&self, work: Work, error: &Error) {
-        self.telemetry.decode.failed.increment();
+        self.service(&work).decode.failed.increment();
         log::error!(
             "{}: {error}. The records before the damage were sent; the message is left to the queue's redrive policy",
             work.source
@@ -103,9 +112,20 @@ impl Worker {
     }
 }
 
-fn send(frames: Frames, outputs: &Outputs, lane: Option<u64>, batch: Ack) {
-    outputs.send(frames, &batch, lane);
+/// Sends a batch, and counts it once every output has it.
+fn send(frames: Frames, outputs: &Outputs, lane: Option<u64>, batch: Ack, service: &Arc<Service>) {
+    let (events, bytes, share) = (frames.events(), frames.len(), batch.share());
+    let service = Arc::clone(service);
+    let counted = Ack::open(move |outcome| {
+        if outcome == Outcome::Delivered {
+            service.delivered.events.add(events.into());
+            service.delivered.bytes.add(bytes as u64);
+        }
+        share.resolve(outcome);
+    });
     batch.close(Outcome::Delivered);
+    outputs.send(frames, &counted, lane);
+    counted.close(Outcome::Delivered);
 }
 
 fn frame(route: &mut Route<'_>, record: Record<'_>, frames: &mut Frames, counts: &Decode) {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::SendTimeoutError;
+use jiff::Timestamp;
 
 use super::turns::Waiting;
 use super::{Settled, Shared};
-use crate::ack::{Ack, Outcome, Turn};
+use crate::ack::{Ack, Outcome, Share, Turn};
 use crate::aws::{Kind, Message};
 use crate::backoff::Backoff;
 use crate::budget::Permit;
@@ -22,12 +23,12 @@ pub fn run(shared: &Shared) {
         match receive(shared) {
             Ok(()) => {
                 backoff.reset();
-                shared.health.works();
+                settings.telemetry.health.works();
             }
             Err(error) if *error.kind() == Kind::Stopped => return,
             Err(error) => {
                 settings.telemetry.receive.failed_calls.increment();
-                shared.health.failed(error.to_string(), !error.is_temporary());
+                settings.telemetry.health.failed(error.to_string(), !error.is_temporary());
                 settings.stop.wait(backoff.pause());
             }
         }
@@ -42,6 +43,7 @@ fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
     let wait = if settings.drain { input.wait_time.min(DRAIN_WAIT_TIME) } else { input.wait_time };
     let asked = Instant::now();
     let messages = settings.receiving.receive(max, wait, input.visibility_timeout)?;
+    settings.telemetry.queue.received(messages.iter().map(|message| message.sent_at));
     if messages.is_empty() {
         settings.telemetry.receive.empty.increment();
         pause_after_nothing(shared, wait, asked);
@@ -57,7 +59,6 @@ fn pause_after_nothing(shared: &Shared, wait: Duration, asked: Instant) {
     if shared.settings.drain && shared.queue_is_drained() {
         return;
     }
-    shared.watch_depth();
     let least = wait.max(DRAIN_WAIT_TIME);
     shared.settings.stop.wait(least.saturating_sub(asked.elapsed()));
 }
@@ -75,12 +76,13 @@ fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant) {
             message.receive_count
         );
     }
-    let Message { id, receipt_handle, body, receive_count, group, .. } = message;
+    let Message { id, receipt_handle, body, receive_count, group, sent_at } = message;
+    let sent_at = sent_at.and_then(|time| Timestamp::try_from(time).ok());
     let lease = shared.leases().add((id.clone(), receipt_handle, receive_count), slot, asked);
     let settled = shared.settled.clone();
     // The receiving end lives as long as the input; if it is gone, so is the need to settle.
     let ack = Ack::open(move |outcome| drop(settled.send(Settled { lease, outcome })));
-    let waiting = Waiting { message_id: id, body, ack };
+    let waiting = Waiting { message_id: id, body, sent_at, ack };
     match group {
         None => begin(shared, waiting, None),
         Some(group) => {
@@ -93,8 +95,8 @@ fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant) {
 
 /// Puts a message's objects on their way.
 pub fn begin(shared: &Shared, waiting: Waiting, turn: Option<Turn>) {
-    let Waiting { message_id, body, ack } = waiting;
-    let outcome = put_on_the_way(shared, &message_id, body, &Ways { ack: &ack, turn: turn.as_ref() });
+    let Waiting { message_id, body, sent_at, ack } = waiting;
+    let outcome = put_on_the_way(shared, &message_id, body, &Ways { ack: &ack, turn: turn.as_ref(), time: sent_at });
     ack.close(outcome);
 }
 
@@ -102,6 +104,8 @@ pub fn begin(shared: &Shared, waiting: Waiting, turn: Option<Turn>) {
 struct Ways<'a> {
     ack: &'a Ack,
     turn: Option<&'a Turn>,
+    /// When the objects were written, as their notification says; else when the message was sent.
+    time: Option<Timestamp>,
 }
 
 /// Sends a task for every object that the message announces. What is returned is the outcome of the
@@ -115,8 +119,9 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: String, ways: &Ways<'
         return Outcome::Delivered;
     }
     match resolve(&body) {
-        Ok(Announcement { objects, ignored }) => {
+        Ok(Announcement { objects, ignored, written }) => {
             settings.telemetry.receive.ignored.add(ignored as u64);
+            let ways = &Ways { time: written.or(ways.time), ..*ways };
             objects
                 .into_iter()
                 .map(|object| put_object(shared, message_id, object, ways))
@@ -162,17 +167,33 @@ fn put_object(shared: &Shared, message_id: &str, object: Object, ways: &Ways<'_>
 
 /// Waits for room among the tasks. Once stopped, what has not been begun is dropped, which gives it back.
 fn send(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways<'_>) {
+    let settings = &shared.settings;
     let mut task = Task {
         source,
         service: Arc::clone(service),
-        input: shared.settings.index,
-        share: ways.ack.share(),
+        input: settings.index,
+        share: counted(shared, service, ways),
         turn: ways.turn.map(Turn::of_object),
     };
-    while !shared.settings.stop.is_stopped() {
-        match shared.settings.tasks.send_timeout(task, STOP_CHECK_INTERVAL) {
-            Ok(()) | Err(SendTimeoutError::Disconnected(_)) => return,
+    while !settings.stop.is_stopped() {
+        match settings.tasks.send_timeout(task, STOP_CHECK_INTERVAL) {
+            Ok(()) => return settings.telemetry.fetch.waiting.add(1),
+            Err(SendTimeoutError::Disconnected(_)) => return,
             Err(SendTimeoutError::Timeout(back)) => task = back,
         }
     }
+}
+
+/// A part of the message that is counted with its service until it ends.
+fn counted(shared: &Shared, service: &Definition, ways: &Ways<'_>) -> Share {
+    let (of_message, time) = (ways.ack.share(), ways.time);
+    let service = Arc::clone(shared.settings.telemetry.service(&service.name));
+    service.begin(time);
+    let object = Ack::open(move |outcome| {
+        service.end(time, outcome, Timestamp::now());
+        of_message.resolve(outcome);
+    });
+    let share = object.share();
+    object.close(Outcome::Delivered);
+    share
 }

@@ -9,6 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use jiff::Timestamp;
 
 use super::{Shared, poller};
 use crate::ack::{Ack, Turn};
@@ -17,6 +18,7 @@ use crate::ack::{Ack, Turn};
 pub struct Waiting {
     pub message_id: String,
     pub body: String,
+    pub sent_at: Option<Timestamp>,
     pub ack: Ack,
 }
 
@@ -89,7 +91,7 @@ mod tests {
     use super::*;
 
     fn message(id: &str) -> Waiting {
-        Waiting { message_id: id.to_owned(), body: String::new(), ack: Ack::open(|_| ()) }
+        Waiting { message_id: id.to_owned(), body: String::new(), sent_at: None, ack: Ack::open(|_| ()) }
     }
 
     /// Ends the group's turn and says who is next.

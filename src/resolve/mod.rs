@@ -11,6 +11,8 @@
 mod shapes;
 mod task;
 
+use jiff::Timestamp;
+
 pub use task::{Source, Task};
 
 /// An S3 object that a message names. The key is as S3 has it: decoded.
@@ -51,6 +53,8 @@ pub struct Announcement {
     pub objects: Vec<Object>,
     /// Things named that are no new object: removals, restores, test events, other event types.
     pub ignored: usize,
+    /// When the objects were written, the first of them, if the message says so.
+    pub written: Option<Timestamp>,
 }
 
 /// The body is no shape that we know.

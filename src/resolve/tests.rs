@@ -72,7 +72,7 @@ fn what_is_not_created_is_ignored() {
         "ReducedRedundancyLostObject",
     ] {
         let found = resolve(&s3_event(name, "k")).unwrap();
-        assert_eq!(found, Announcement { objects: vec![], ignored: 1 }, "{name}");
+        assert_eq!(found, Announcement { objects: vec![], ignored: 1, written: None }, "{name}");
     }
 }
 
@@ -85,8 +85,8 @@ fn a_removal_with_null_size_is_ignored() {
 #[test]
 fn a_test_event_bare_and_in_sns() {
     let body = r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}"#;
-    assert_eq!(resolve(body).unwrap(), Announcement { objects: vec![], ignored: 1 });
-    assert_eq!(resolve(&sns(body)).unwrap(), Announcement { objects: vec![], ignored: 1 });
+    assert_eq!(resolve(body).unwrap(), Announcement { objects: vec![], ignored: 1, written: None });
+    assert_eq!(resolve(&sns(body)).unwrap(), Announcement { objects: vec![], ignored: 1, written: None });
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn event_bridge_events_that_write_nothing_are_ignored() {
         [("aws.s3", "Object Deleted"), ("aws.s3", "Object Restore Completed"), ("aws.ec2", "X")]
     {
         let body = format!(r#"{{"source":"{source}","detail-type":"{kind}","detail":{{}}}}"#);
-        assert_eq!(resolve(&body).unwrap(), Announcement { objects: vec![], ignored: 1 }, "{kind}");
+        assert_eq!(resolve(&body).unwrap(), Announcement { objects: vec![], ignored: 1, written: None }, "{kind}");
     }
 }
 

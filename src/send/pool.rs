@@ -9,7 +9,7 @@ use crossbeam_channel::Sender as Channel;
 
 use super::connection::{Connection, Peer};
 use super::console;
-use super::sender::Sender;
+use super::sender::{Sender, SenderSettings};
 use super::throttle::Throttle;
 use super::tls::{TlsFileError, client_config};
 use crate::ack::{Ack, Outcome};
@@ -17,7 +17,7 @@ use crate::config::{Destination, Output};
 use crate::frame::{Batch, Frames};
 use crate::limits::BATCHES_WAITING_PER_SENDER;
 use crate::stop::Stop;
-use crate::telemetry::{Health, Telemetry, Trouble};
+use crate::telemetry::{self, Telemetry, Trouble};
 
 /// What all senders share.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ pub enum PoolError {
 #[derive(Debug)]
 pub struct Pool {
     threads: Vec<JoinHandle<()>>,
-    health: Vec<Arc<Health>>,
+    telemetry: Arc<Telemetry>,
 }
 
 /// Takes batches for every output. Cheap to clone; when the last clone is gone, the senders finish
@@ -53,6 +53,7 @@ pub struct Outputs(Arc<[Channels]>);
 /// The ways into one output.
 #[derive(Debug)]
 struct Channels {
+    telemetry: Arc<telemetry::Output>,
     /// For whichever sender is free.
     any: Channel<Batch>,
     /// For one sender each: what must stay in order.
@@ -66,7 +67,9 @@ impl Channels {
             Some(lane) if !self.lanes.is_empty() => &self.lanes[(lane % self.lanes.len() as u64) as usize],
             _ => &self.any,
         };
-        drop(channel.send(batch));
+        if channel.send(batch).is_ok() {
+            self.telemetry.send.waiting.add(1);
+        }
     }
 }
 
@@ -76,15 +79,24 @@ impl Pool {
     /// # Errors
     /// A certificate file that cannot be used, or a thread that cannot be started.
     pub fn start(outputs: &[Output], settings: &PoolSettings) -> Result<(Pool, Outputs), PoolError> {
-        let mut pool = Pool { threads: Vec::new(), health: Vec::new() };
-        let channels =
-            outputs.iter().map(|output| pool.start_output(output, settings)).collect::<Result<_, _>>()?;
+        let mut pool = Pool { threads: Vec::new(), telemetry: Arc::clone(&settings.telemetry) };
+        let settings = settings.telemetry.outputs.iter().map(|telemetry| SenderSettings {
+            window_bytes: settings.window_bytes,
+            telemetry: Arc::clone(telemetry),
+            abort: settings.abort.clone(),
+        });
+        let channels = outputs
+            .iter()
+            .zip(settings)
+            .map(|(output, settings)| pool.start_output(output, &settings))
+            .collect::<Result<_, _>>()?;
         Ok((pool, Outputs(channels)))
     }
 
     /// The output that has been failing for longest, if one is.
     pub fn trouble(&self) -> Option<Trouble> {
-        self.health.iter().filter_map(|health| health.trouble()).min_by_key(|trouble| trouble.since)
+        let outputs = self.telemetry.outputs.iter();
+        outputs.filter_map(|output| output.health.trouble()).min_by_key(|trouble| trouble.since)
     }
 
     /// True once all threads have ended.
@@ -100,15 +112,15 @@ impl Pool {
         }
     }
 
-    fn start_output(&mut self, output: &Output, settings: &PoolSettings) -> Result<Channels, PoolError> {
+    fn start_output(&mut self, output: &Output, settings: &SenderSettings) -> Result<Channels, PoolError> {
         let (batches, waiting) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * output.senders);
         let name = &output.name;
         let Some(peer) = peer(output)? else {
             let telemetry = Arc::clone(&settings.telemetry);
-            self.spawn(format!("send-{name}"), move || console::run(&waiting, &telemetry))?;
-            return Ok(Channels { any: batches, lanes: Vec::new() });
+            let of_console = Arc::clone(&telemetry);
+            self.spawn(format!("send-{name}"), move || console::run(&waiting, &of_console))?;
+            return Ok(Channels { telemetry, any: batches, lanes: Vec::new() });
         };
-        let health = Arc::new(Health::new(format!("outputs.{name}")));
         let throttle = Arc::new(Mutex::new(Throttle::new(output.rates, Instant::now())));
         let returned = crossbeam_channel::unbounded();
         let mut lanes = Vec::new();
@@ -122,13 +134,11 @@ impl Pool {
                 kept: VecDeque::new(),
                 returned: returned.clone(),
                 throttle: Arc::clone(&throttle),
-                health: Arc::clone(&health),
                 settings: settings.clone(),
             };
             self.spawn(format!("send-{name}-{number}"), move || sender.run())?;
         }
-        self.health.push(health);
-        Ok(Channels { any: batches, lanes })
+        Ok(Channels { telemetry: Arc::clone(&settings.telemetry), any: batches, lanes })
     }
 
     fn spawn(&mut self, name: String, body: impl FnOnce() + Send + 'static) -> Result<(), PoolError> {
