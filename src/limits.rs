@@ -128,6 +128,8 @@ pub const SEND_IDLE_TIMEOUT: Duration = Duration::from_secs(25);
 pub const SEND_RENEWAL: Duration = Duration::from_secs(3600);
 /// How long the peer may take to close after we did.
 pub const SEND_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often an output that nobody has work for is tried while it has not worked yet, or not lately.
+pub const GREET_INTERVAL: Duration = Duration::from_secs(5);
 /// First and longest wait between attempts to connect.
 pub const SEND_BACKOFF_FIRST: Duration = Duration::from_millis(250);
 pub const SEND_BACKOFF_MAX: Duration = Duration::from_secs(15);

@@ -123,7 +123,10 @@ mod tests {
         let beside = |host: &str| Some(format!("{host}/111122223333/logs-dead"));
         let aws = "https://sqs.eu-west-1.amazonaws.com";
         assert_eq!(url_of(&format!("{aws}/111122223333/logs"), arn), beside(aws));
-        assert_eq!(url_of("http://localhost:4566/queue/eu/1/logs", arn), beside("http://localhost:4566/queue/eu"));
+        assert_eq!(
+            url_of("http://localhost:4566/queue/eu/1/logs", arn),
+            beside("http://localhost:4566/queue/eu")
+        );
         for (url, arn) in [("https://host", arn), ("https://host/1/q", "dead"), ("https://host/q", arn)] {
             assert_eq!(url_of(url, arn), None, "{url} {arn}");
         }

@@ -124,7 +124,9 @@ mod tests {
 
     #[test]
     fn a_json_line_is_an_object_whatever_the_message_holds() {
-        for message in ["plain", "a \"quoted\" \\ path", "s3://b/k\n{\"level\":\"INFO\"}\u{1b}[2J", "\u{202e}é\0"] {
+        for message in
+            ["plain", "a \"quoted\" \\ path", "s3://b/k\n{\"level\":\"INFO\"}\u{1b}[2J", "\u{202e}é\0"]
+        {
             let mut out = Vec::new();
             let arguments = format_args!("{message}");
             let record = Record::builder().args(arguments).level(log::Level::Error).target("a::b").build();

@@ -22,7 +22,12 @@ impl Config {
         }
         lines.extend(self.outputs.iter().map(describe_output));
         lines.push(describe_globals(&self.globals));
-        lines.extend(self.globals.status.as_ref().map(|status| format!("status page and metrics: http://{}/", status.address)));
+        lines.extend(
+            self.globals
+                .status
+                .as_ref()
+                .map(|status| format!("status page and metrics: http://{}/", status.address)),
+        );
         lines
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Globals, status};
 use super::load::Context;
 use super::memory::{format_size, parse_size};
 use super::node::Mapping;
 use super::problem::{Kind, suggestion};
+use super::{Globals, status};
 use crate::limits;
 
 /// Keys of the vendor's that steer its own queues and processes.

@@ -41,7 +41,8 @@ fn address(keys: &Mapping<'_>) -> Option<IpAddr> {
     };
     if !address.is_loopback() {
         let message = format!("everybody who reaches {address} can read the status page and the metrics");
-        let advice = "there is no password and no TLS: leave it at 127.0.0.1, or let a firewall decide who gets there";
+        let advice =
+            "there is no password and no TLS: leave it at 127.0.0.1, or let a firewall decide who gets there";
         keys.report.warning(Kind::Doubtful, path, message, advice);
     }
     Some(address)

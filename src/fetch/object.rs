@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Fetcher, InputSettings};
 use super::outage::Attempts;
 use super::parts::{Range, Target};
+use super::{Fetcher, InputSettings};
 use crate::ack::{Outcome, Progress};
 use crate::aws::{Error, Kind};
 use crate::budget::Permit;

@@ -82,6 +82,9 @@ impl Pipeline {
             abort: abort.clone(),
         };
         let (pool, outputs) = Pool::start(&config.outputs, &pool_settings)?;
+        if !drain {
+            pool.greet(&stop)?;
+        }
         let worker = Arc::new(Worker {
             outputs: config.inputs.iter().map(|input| outputs_of(input, &outputs)).collect(),
             host: globals.host.clone(),

@@ -96,7 +96,8 @@ fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant) {
 /// Puts a message's objects on their way.
 pub fn begin(shared: &Shared, waiting: Waiting, turn: Option<Turn>) {
     let Waiting { message_id, body, sent_at, ack } = waiting;
-    let outcome = put_on_the_way(shared, &message_id, body, &Ways { ack: &ack, turn: turn.as_ref(), time: sent_at });
+    let outcome =
+        put_on_the_way(shared, &message_id, body, &Ways { ack: &ack, turn: turn.as_ref(), time: sent_at });
     ack.close(outcome);
 }
 

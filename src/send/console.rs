@@ -15,7 +15,6 @@ pub fn run(batches: &Receiver<Batch>, telemetry: &Output) {
         telemetry.send.events_written.add(batch.events.into());
         match write(&batch.bytes) {
             Ok(()) => {
-                telemetry.health.works();
                 telemetry.send.events.add(batch.events.into());
                 telemetry.send.bytes.add(batch.bytes.len() as u64);
                 batch.share.resolve(Outcome::Delivered);

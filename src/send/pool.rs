@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use crossbeam_channel::Sender as Channel;
 
-use super::connection::{Connection, Peer};
-use super::console;
+use super::connection::Peer;
 use super::sender::{Sender, SenderSettings};
 use super::throttle::Throttle;
 use super::tls::{TlsFileError, client_config};
+use super::{console, greet};
 use crate::ack::{Ack, Outcome};
 use crate::config::{Destination, Output};
 use crate::frame::{Batch, Frames};
@@ -42,6 +42,7 @@ pub enum PoolError {
 #[derive(Debug)]
 pub struct Pool {
     threads: Vec<JoinHandle<()>>,
+    peers: Vec<(Peer, Arc<telemetry::Output>)>,
     telemetry: Arc<Telemetry>,
 }
 
@@ -79,7 +80,8 @@ impl Pool {
     /// # Errors
     /// A certificate file that cannot be used, or a thread that cannot be started.
     pub fn start(outputs: &[Output], settings: &PoolSettings) -> Result<(Pool, Outputs), PoolError> {
-        let mut pool = Pool { threads: Vec::new(), telemetry: Arc::clone(&settings.telemetry) };
+        let telemetry = Arc::clone(&settings.telemetry);
+        let mut pool = Pool { threads: Vec::new(), peers: Vec::new(), telemetry };
         let settings = settings.telemetry.outputs.iter().map(|telemetry| SenderSettings {
             window_bytes: settings.window_bytes,
             telemetry: Arc::clone(telemetry),
@@ -91,6 +93,16 @@ impl Pool {
             .map(|(output, settings)| pool.start_output(output, &settings))
             .collect::<Result<_, _>>()?;
         Ok((pool, Outputs(channels)))
+    }
+
+    /// Tries outputs without work, from time to time, until stopped. Nothing waits for that thread's end.
+    ///
+    /// # Errors
+    /// When the machine will not start another thread.
+    pub fn greet(&self, stop: &Stop) -> Result<(), PoolError> {
+        let (peers, stop) = (self.peers.clone(), stop.clone());
+        let thread = std::thread::Builder::new().name("greet".into());
+        thread.spawn(move || greet::run(&peers, &stop)).map(drop).map_err(PoolError::Thread)
     }
 
     /// The output that has been failing for longest, if one is.
@@ -118,9 +130,11 @@ impl Pool {
         let Some(peer) = peer(output)? else {
             let telemetry = Arc::clone(&settings.telemetry);
             let of_console = Arc::clone(&telemetry);
+            telemetry.health.works();
             self.spawn(format!("send-{name}"), move || console::run(&waiting, &of_console))?;
             return Ok(Channels { telemetry, any: batches, lanes: Vec::new() });
         };
+        self.peers.push((peer.clone(), Arc::clone(&settings.telemetry)));
         let throttle = Arc::new(Mutex::new(Throttle::new(output.rates, Instant::now())));
         let returned = crossbeam_channel::unbounded();
         let mut lanes = Vec::new();
@@ -154,12 +168,7 @@ impl Pool {
 /// Why it cannot be made, in the same words that the log would use.
 pub fn probe(output: &Output) -> Result<(), String> {
     let Some(peer) = peer(output).map_err(|e| e.to_string())? else { return Ok(()) };
-    let connection = Connection::open(&peer).map_err(|e| e.to_string())?;
-    match connection.close(&Stop::new()) {
-        // A relay may well keep its end open; a refused certificate is another matter.
-        Err(error) if error.is_lasting() => Err(error.to_string()),
-        _ => Ok(()),
-    }
+    greet::greet(&peer).map_err(|e| e.to_string())
 }
 
 /// None: the console.

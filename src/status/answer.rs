@@ -5,8 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::http::{Body, Request, Response};
+use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::{self, Form};
-use crate::telemetry::{Phase, Telemetry};
 
 const PAGE: &str = include_str!("page.html");
 /// Stands in the page where the number is that lets its own script run, and no other.
@@ -41,7 +41,9 @@ impl Site {
     fn refusal(&self, request: &Request) -> Option<Response> {
         let host = request.header("host");
         if let Some(foreign) = host.filter(|host| !self.is_ours(host)) {
-            let body = format!("{foreign:?} is not known as a name of this machine. If it is one, add it to globals.status.hosts.\n");
+            let body = format!(
+                "{foreign:?} is not known as a name of this machine. If it is one, add it to globals.status.hosts.\n"
+            );
             return Some(text(403, &body));
         }
         let origin = request.header("origin").and_then(|origin| origin.split_once("://"));
@@ -114,7 +116,11 @@ fn response(status: u16, content_type: &'static str, body: Vec<u8>) -> Response 
 /// `name:1`, `1.2.3.4:1`, `[::1]:1`, each with or without the port.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && (!name.contains(':') || name.ends_with(']')) => name,
+        Some((name, port))
+            if port.bytes().all(|b| b.is_ascii_digit()) && (!name.contains(':') || name.ends_with(']')) =>
+        {
+            name
+        }
         _ => host,
     }
 }
@@ -122,7 +128,7 @@ fn without_port(host: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::testing;
+    use crate::telemetry::{Phase, testing};
 
     fn site() -> Site {
         Site { telemetry: Arc::new(testing::telemetry()), hosts: vec!["collector-1".into()] }
@@ -136,10 +142,25 @@ mod tests {
     #[test]
     fn only_our_own_names_are_answered() {
         let site = site();
-        for host in ["localhost", "LOCALHOST:9600", "127.0.0.1:9600", "[::1]:9600", "::1", "10.1.2.3", "Collector-1:9600"] {
+        for host in [
+            "localhost",
+            "LOCALHOST:9600",
+            "127.0.0.1:9600",
+            "[::1]:9600",
+            "::1",
+            "10.1.2.3",
+            "Collector-1:9600",
+        ] {
             assert_eq!(ask(&site, "GET", "/healthz", &[("host", host)]).0, 200, "{host}");
         }
-        for host in ["evil.example", "evil.example:9600", "localhost.evil.example", "127.0.0.1.evil.example:9600", "", "a:b"] {
+        for host in [
+            "evil.example",
+            "evil.example:9600",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:9600",
+            "",
+            "a:b",
+        ] {
             for target in ["/", "/status.json", "/metrics", "/healthz", "/readyz", "/x"] {
                 assert_eq!(ask(&site, "GET", target, &[("host", host)]).0, 403, "{host}");
             }
@@ -149,7 +170,8 @@ mod tests {
 
     #[test]
     fn pages_of_other_sites_get_no_answer() {
-        let from = |origin| ask(&site(), "GET", "/status.json", &[("host", "localhost:9600"), ("origin", origin)]).0;
+        let from =
+            |origin| ask(&site(), "GET", "/status.json", &[("host", "localhost:9600"), ("origin", origin)]).0;
         assert_eq!(from("http://localhost:9600"), 200);
         for origin in ["http://evil.example", "http://localhost:9601", "https://127.0.0.1:9600"] {
             assert_eq!(from(origin), 403, "{origin}");
@@ -176,7 +198,10 @@ mod tests {
         output.health.works();
         assert_eq!(ask(&site, "GET", "/readyz", &[]), (200, "ready\n".into()));
         input.buckets.failed("HTTP 403\nforged: ready".into(), true);
-        assert_eq!(ask(&site, "GET", "/readyz", &[]), (503, "inputs.sqs_collector: objects: HTTP 403\\nforged: ready\n".into()));
+        assert_eq!(
+            ask(&site, "GET", "/readyz", &[]),
+            (503, "inputs.sqs_collector: objects: HTTP 403\\nforged: ready\n".into())
+        );
         input.buckets.works();
         site.telemetry.enter(Phase::Stopping);
         assert_eq!(ask(&site, "GET", "/readyz", &[]), (503, "the collector is being stopped\n".into()));
@@ -185,10 +210,14 @@ mod tests {
     #[test]
     fn the_page_runs_its_own_script_and_no_other() {
         let response = site().answer(&Request::fake("GET", "/", &[], ""));
-        let policy = response.headers.iter().find(|(name, _)| *name == "content-security-policy").unwrap().1.clone();
+        let policy =
+            response.headers.iter().find(|(name, _)| *name == "content-security-policy").unwrap().1.clone();
         let nonce = policy.split("'nonce-").nth(1).unwrap().split('\'').next().unwrap();
         let page = String::from_utf8(response.body.bytes().to_vec()).unwrap();
-        assert_eq!(page.matches("<script").count(), page.matches(&format!("<script nonce=\"{nonce}\"")).count());
+        assert_eq!(
+            page.matches("<script").count(),
+            page.matches(&format!("<script nonce=\"{nonce}\"")).count()
+        );
         assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("innerHTML"));
     }
 

@@ -40,7 +40,6 @@ impl Status {
                 match Server::start("status", address, STATUS_CONNECTIONS_MAX, serve) {
                     Ok(_server) => {
                         health.works();
-                        log::info!("status page and metrics at http://{address}/");
                         for_thread.wait_until_stopped();
                     }
                     Err(error) => {

@@ -73,7 +73,9 @@ const COLLECTOR: &[Metric<Snapshot>] = &[
     gauge("ready", "1 if logs are being collected or could be: what /readyz says.", |s| {
         Some(f64::from(u8::from(s.ready)))
     }),
-    gauge("memory_limit_bytes", "The bound on memory (globals.memory_limit).", |s| Some(s.memory.limit as f64)),
+    gauge("memory_limit_bytes", "The bound on memory (globals.memory_limit).", |s| {
+        Some(s.memory.limit as f64)
+    }),
     gauge("compressed_held_bytes", "Compressed bytes of objects that are held at present.", |s| {
         Some(s.memory.compressed as f64)
     }),
@@ -109,29 +111,42 @@ const INPUT: &[Metric<InputSnapshot>] = &[
     gauge("queue_messages_delayed", "Messages that SQS does not hand out yet.", |i| {
         i.queue.delayed.map(|n| n as f64)
     }),
-    gauge("queue_oldest_message_seconds", "Age of the oldest message of the latest receive; 0 if that brought nothing.", |i| {
-        i.queue.oldest_seconds
-    }),
+    gauge(
+        "queue_oldest_message_seconds",
+        "Age of the oldest message of the latest receive; 0 if that brought nothing.",
+        |i| i.queue.oldest_seconds,
+    ),
     gauge("dead_letter_messages", "Messages in the queue's dead-letter queue, as SQS estimates it.", |i| {
         i.queue.dead_letters.map(|n| n as f64)
     }),
-    gauge("credentials_expiry_timestamp_seconds", "When the credentials in use expire, in seconds since 1970; absent if never.", |i| {
-        i.credentials_expire_at
-    }),
+    gauge(
+        "credentials_expiry_timestamp_seconds",
+        "When the credentials in use expire, in seconds since 1970; absent if never.",
+        |i| i.credentials_expire_at,
+    ),
 ];
 
 const SERVICE: &[Metric<ServiceSnapshot>] = &[
-    gauge("lag_seconds", "How far behind: from its event time to now, of the oldest object in work; if none is, from its event time to its delivery, of the object delivered last.", |s| s.lag_seconds),
-    gauge("last_delivery_lag_seconds", "From its event time to its delivery, of the object delivered last.", |s| {
-        s.last_lag_seconds
-    }),
+    gauge(
+        "lag_seconds",
+        "How far behind: from its event time to now, of the oldest object in work; if none is, from its event time to its delivery, of the object delivered last.",
+        |s| s.lag_seconds,
+    ),
+    gauge(
+        "last_delivery_lag_seconds",
+        "From its event time to its delivery, of the object delivered last.",
+        |s| s.last_lag_seconds,
+    ),
 ];
 
 const OUTPUT: &[Metric<OutputSnapshot>] =
-    &[gauge("output_senders", "Threads that send, each with a connection of its own.", |o| Some(o.senders as f64))];
+    &[gauge("output_senders", "Threads that send, each with a connection of its own.", |o| {
+        Some(o.senders as f64)
+    })];
 
-const PART: &[Metric<Part>] =
-    &[gauge("trouble", "1 if this part does not work at present.", |p| Some(f64::from(u8::from(p.trouble.is_some()))))];
+const PART: &[Metric<Part>] = &[gauge("trouble", "1 if this part does not work at present.", |p| {
+    Some(f64::from(u8::from(p.trouble.is_some())))
+})];
 
 const BUILD: &[Metric<Snapshot>] = &[gauge("build_info", "1; the version is the label.", |_| Some(1.0))];
 
@@ -146,8 +161,12 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
     let inputs = || s.inputs.iter().map(|i| vec![i.name.clone()]).collect::<Vec<_>>();
     let outputs = || s.outputs.iter().map(|o| vec![o.name.clone()]).collect::<Vec<_>>();
     let services: Vec<&ServiceSnapshot> = s.inputs.iter().flat_map(|i| &i.services).collect();
-    let of_service =
-        || s.inputs.iter().flat_map(|i| i.services.iter().map(|v| vec![i.name.clone(), v.name.clone()])).collect();
+    let of_service = || {
+        s.inputs
+            .iter()
+            .flat_map(|i| i.services.iter().map(|v| vec![i.name.clone(), v.name.clone()]))
+            .collect()
+    };
     let parts = s.parts.iter().map(|p| vec![p.name.clone()]).collect();
     const NONE: &[&str] = &[];
     const IN: &[&str] = &["input"];
@@ -184,14 +203,20 @@ fn of<T>(
     things: Vec<&T>,
 ) -> Vec<Family> {
     let family = |metric: &Metric<T>| Family {
-        name: if metric.name.starts_with(PROCESS) { metric.name.into() } else { format!("{PREFIX}{}", metric.name) },
+        name: if metric.name.starts_with(PROCESS) {
+            metric.name.into()
+        } else {
+            format!("{PREFIX}{}", metric.name)
+        },
         help: metric.help.trim(),
         kind: metric.kind,
         labels,
         samples: things
             .iter()
             .zip(&values)
-            .filter_map(|(thing, labels)| Some(Sample { labels: labels.clone(), value: (metric.value)(thing)? }))
+            .filter_map(|(thing, labels)| {
+                Some(Sample { labels: labels.clone(), value: (metric.value)(thing)? })
+            })
             .collect(),
     };
     metrics.iter().map(family).collect()
@@ -290,7 +315,11 @@ mod tests {
         for family in &families {
             assert_eq!(family.name.ends_with(TOTAL), family.kind == Kind::Counter, "{}", family.name);
             assert!(family.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{}", family.name);
-            assert!(family.help.ends_with('.') && !family.help.contains(['\n', '\\', '|']), "{}", family.help);
+            assert!(
+                family.help.ends_with('.') && !family.help.contains(['\n', '\\', '|']),
+                "{}",
+                family.help
+            );
         }
     }
 }

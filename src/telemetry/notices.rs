@@ -43,9 +43,7 @@ impl Notices {
         let earlier = state.last.iter().position(|n| n.message == message && n.level == level.as_str());
         let notice = match earlier.and_then(|at| state.last.remove(at)) {
             Some(notice) => Notice { number, time, times: notice.times + 1, ..notice },
-            None => {
-                Notice { number, time, level: level.as_str(), message: message.into_owned(), times: 1 }
-            }
+            None => Notice { number, time, level: level.as_str(), message: message.into_owned(), times: 1 },
         };
         if state.last.len() >= NOTICES_MAX {
             state.last.pop_front();
@@ -82,7 +80,9 @@ mod tests {
     #[test]
     fn repeats_are_counted_and_the_latest_comes_first() {
         let notices = Notices::default();
-        for (level, text) in [(Level::Warn, "a"), (Level::Error, "b\nforged"), (Level::Warn, "a"), (Level::Error, "a")] {
+        for (level, text) in
+            [(Level::Warn, "a"), (Level::Error, "b\nforged"), (Level::Warn, "a"), (Level::Error, "a")]
+        {
             notices.add(level, text, now());
         }
         let seen: Vec<_> = notices.latest().into_iter().map(|n| (n.level, n.message, n.times)).collect();

@@ -17,7 +17,9 @@ pub fn read() -> Process {
         resident: std::fs::read_to_string("/proc/self/statm").ok().and_then(|text| resident(&text)),
         cpu_seconds: std::fs::read_to_string("/proc/self/stat").ok().and_then(|text| cpu_seconds(&text)),
         // One of them is the folder that is being read.
-        open_files: std::fs::read_dir("/proc/self/fd").ok().map(|files| (files.count() as u64).saturating_sub(1)),
+        open_files: std::fs::read_dir("/proc/self/fd")
+            .ok()
+            .map(|files| (files.count() as u64).saturating_sub(1)),
     }
 }
 

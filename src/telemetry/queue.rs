@@ -109,6 +109,9 @@ mod tests {
         assert_eq!(queue.snapshot(now).oldest_seconds, None);
         queue.received(std::iter::empty());
         let snapshot = queue.snapshot(now);
-        assert_eq!((snapshot.oldest_seconds, snapshot.name.as_str(), snapshot.available), (Some(0.0), "logs.fifo", None));
+        assert_eq!(
+            (snapshot.oldest_seconds, snapshot.name.as_str(), snapshot.available),
+            (Some(0.0), "logs.fifo", None)
+        );
     }
 }

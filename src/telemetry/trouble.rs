@@ -36,12 +36,7 @@ pub struct Trouble {
 
 impl Health {
     pub fn new(name: impl Into<String>) -> Health {
-        Health {
-            name: name.into(),
-            required: false,
-            trouble: Mutex::new(None),
-            successes: AtomicU64::new(0),
-        }
+        Health { name: name.into(), required: false, trouble: Mutex::new(None), successes: AtomicU64::new(0) }
     }
 
     /// Of something that must have worked once before the collector is ready.

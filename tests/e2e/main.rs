@@ -40,6 +40,7 @@ mod poison;
 mod services;
 mod sharing;
 mod shutdown;
+mod status;
 mod switches;
 mod trust;
 mod volume;
