@@ -11,7 +11,7 @@
 //!
 //! | from → to | what crosses | how | bound |
 //! |---|---|---|---|
-//! | receive → fetch | [`resolve::Task`], an object of a message | channel | tasks per fetcher |
+//! | receive, backfill → fetch | [`resolve::Task`], an object of a message or of a listing | channel | tasks per fetcher |
 //! | fetch → decode | [`decode::Payload`], compressed bytes in order | a job on the rayon pool | bytes: [`budget::Budget`] |
 //! | frame → send | [`frame::Batch`], whole frames | channel per output | batches per sender |
 //! | send → settle | [`ack::Outcome`], through [`ack::Ack`] | channel per input | messages in work |
@@ -34,6 +34,7 @@
 //! | [`pipeline`] | makes the channels and threads; the last stage starts first and stops last | threads |
 //! | [`services`] | the registry of services; rules, fields and tag templates | no |
 //! | [`receive`] | SQS polling, leases (visibility), settling (delete, extend, release) | sockets |
+//! | [`backfill`] | an S3 listing instead of a queue: what nobody announced | sockets |
 //! | [`resolve`] | message body -> objects | no |
 //! | [`fetch`] | object -> payload: ranged GETs | sockets |
 //! | [`decode`] | payload -> records: inflate, JSON, lines | no |
@@ -44,6 +45,7 @@
 //! | [`aws`] | signed calls: wire formats (pure), client; where credentials come from | sockets, files |
 //! | [`telemetry`] | counters by stage, what is wrong at present, and the snapshot that all tell of: statistics lines, metrics | log |
 //! | [`status`] | the status page, `/metrics`, `/healthz`, `/readyz`; [`http`] is the small server below it | sockets |
+//! | [`setup`] | what AWS must have and allow for a configuration: policy and CloudFormation template | no |
 //! | [`stop`], [`backoff`], [`budget`] | ending, waiting, sharing a bounded amount | threads |
 //! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` | sockets |
 //!
@@ -52,6 +54,7 @@
 
 pub mod ack;
 pub mod aws;
+pub mod backfill;
 pub mod backoff;
 pub mod budget;
 pub mod cli;
@@ -67,6 +70,7 @@ pub mod receive;
 pub mod resolve;
 pub mod send;
 pub mod services;
+pub mod setup;
 pub mod status;
 pub mod stop;
 pub mod telemetry;

@@ -73,6 +73,8 @@ pub const AWS_REFUSAL_BYTES_MAX: usize = 256 * KIB;
 pub const ROLE_SESSION: Duration = Duration::from_secs(3600);
 /// After a failed refresh the old credentials are used for this long before the next try.
 pub const CREDENTIALS_RETRY: Duration = Duration::from_secs(30);
+/// Keys of one page of a listing: S3's own limit.
+pub const S3_LIST_KEYS: u32 = 1000;
 /// Redirects to a bucket's region that one call follows: the answer's, and one more if the bucket moved.
 pub const S3_REDIRECTS_MAX: u32 = 2;
 
@@ -105,10 +107,18 @@ pub const IN_FLIGHT_ALARM: u64 = 115_000;
 /// up to a minute themselves.
 pub const DEPTH_INTERVAL: Duration = Duration::from_secs(30);
 
+// ---- backfill -----------------------------------------------------------------------------------
+
+/// Listed objects that may be in work, those among them that wait for confirmation (see `SETTLE_TIME`):
+/// as many as messages of a queue, about a kilobyte each.
+pub const OBJECTS_IN_WORK_MAX: usize = 4000;
+
 // ---- sending ------------------------------------------------------------------------------------
 
 /// A batch is closed when it reaches this: 16 TLS records, half of a small L2 cache.
 pub const BATCH_BYTES: usize = 256 * KIB;
+/// Of an output with `compression: gzip`, libdeflate's.
+pub const GZIP_LEVEL_DEFAULT: u8 = 1;
 /// Batches that wait for a sender, for each sender.
 pub const BATCHES_WAITING_PER_SENDER: usize = 4;
 /// TCP connect, and each wait inside the TLS handshake.

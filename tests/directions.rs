@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Stages that do their work without the outside world.
-const PURE: [&str; 5] = ["services", "resolve", "decode", "frame", "ack"];
+const PURE: [&str; 6] = ["services", "resolve", "decode", "frame", "ack", "setup"];
 
 /// What a pure module may not touch. `Instant` and `Timestamp` are values; asking for the time is not.
 const WORLD: [&str; 10] = [
@@ -21,8 +21,9 @@ const WORLD: [&str; 10] = [
 ];
 
 /// Who may not use whom.
-const FORBIDDEN: [(&str, &[&str]); 10] = [
+const FORBIDDEN: [(&str, &[&str]); 11] = [
     ("receive", &["fetch", "send", "pipeline", "cli", "testbed", "frame"]),
+    ("backfill", &["receive", "fetch", "send", "pipeline", "cli", "testbed", "frame", "decode"]),
     ("fetch", &["receive", "send", "pipeline", "cli", "testbed", "frame"]),
     ("send", &["receive", "fetch", "pipeline", "cli", "testbed", "aws", "decode"]),
     ("decode", &["frame", "receive", "fetch", "send", "pipeline", "cli", "aws", "config", "telemetry"]),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use aws_to_devo::config::registry;
+use aws_to_devo::config::{self, registry};
 
 #[test]
 fn every_service_and_its_tables_are_documented() {
@@ -34,4 +34,44 @@ fn the_definitions_file_of_the_documentation_can_be_used() {
     let own: Vec<&str> =
         catalog.rows()[registry::rows().len()..].iter().map(|row| row.name.as_str()).collect();
     assert_eq!(own, ["shop_orders", "everything"]);
+}
+
+/// The sample that `deploy/install` puts into /etc.
+#[test]
+fn the_sample_configuration_lacks_nothing_but_the_certificates() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = folder.path().join("config.yaml");
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/config.yaml"), &sample).unwrap();
+    let problems = config::load(&sample, &config::Environment::here())
+        .expect_err("the certificates are missing")
+        .to_string();
+    let errors: Vec<&str> = problems.lines().filter(|line| line.starts_with("error: ")).collect();
+    for (error, key) in errors.iter().zip(["chain", "cert", "key"]) {
+        assert!(error.starts_with(&format!("error: outputs.devo_1.config.{key}: cannot read")), "{error}");
+    }
+    assert_eq!(errors.len(), 3, "{problems}");
+}
+
+#[test]
+fn every_pitfall_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("docs/pitfalls.md")).unwrap();
+    let is_row = |line: &&str| line.starts_with("| ") && !line.starts_with("| what goes wrong");
+    let rows: Vec<&str> = text.lines().filter(is_row).collect();
+    assert!(rows.len() >= 28, "{} rows", rows.len());
+    for row in rows {
+        let proofs = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let names: Vec<(&str, &str)> = proofs.split('`').filter_map(|word| word.split_once("::")).collect();
+        assert!(!names.is_empty(), "no test: {row}");
+        for (file, test) in names {
+            let source =
+                fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+            // Property tests have arguments.
+            let found = source
+                .split("#[test]")
+                .skip(1)
+                .any(|after| after.lines().any(|line| line.trim_start().starts_with(&format!("fn {test}("))));
+            assert!(found, "{file} has no test {test}");
+        }
+    }
 }

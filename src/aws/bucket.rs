@@ -1,4 +1,4 @@
-//! S3 objects, in ranges.
+//! S3 objects, in ranges; and their listing.
 
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::client::Client;
 use super::error::{Error, Kind};
 use super::http::{Answer, Fault};
+use super::listing::{self, ListObjects, Page};
 use super::s3::{self, GetObject, Head};
 use crate::limits::S3_REDIRECTS_MAX;
 
@@ -45,40 +46,50 @@ impl S3 {
         into: &mut Vec<u8>,
     ) -> Result<Part, Error> {
         let before = into.len();
-        let outcome = self.get_anywhere(object, region_hint, into);
+        let outcome = self.anywhere(object.bucket, region_hint, |region| self.get_in(object, region, into));
         if outcome.is_err() {
             into.truncate(before);
         }
-        outcome
+        match outcome {
+            // Any object with a first byte has the range from 0.
+            Err(error) if matches!(error.kind(), Kind::InvalidRange { .. }) && object.start == 0 => {
+                Ok(Part { total: 0, etag: String::new(), whole: true })
+            }
+            outcome => outcome,
+        }
     }
 
-    fn get_anywhere(
+    /// A page of keys, looked for as [`S3::get`] does.
+    pub fn list(&self, list: &ListObjects<'_>) -> Result<Page, Error> {
+        self.anywhere(list.bucket, None, |region| {
+            let request = listing::request(list, region, self.client.endpoints().s3.as_deref());
+            self.client.call_and_parse(&request, |body| listing::read(list, body))
+        })
+    }
+
+    /// Makes the call in the bucket's region, wherever that turns out to be.
+    fn anywhere<T>(
         &self,
-        object: &GetObject<'_>,
+        bucket: &str,
         region_hint: Option<&str>,
-        into: &mut Vec<u8>,
-    ) -> Result<Part, Error> {
-        let remembered = self.remembered(object.bucket);
+        mut call: impl FnMut(&str) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let hint = region_hint.filter(|hint| !hint.is_empty()).map(str::to_owned);
-        let mut region = remembered.or(hint).unwrap_or_else(|| self.client.region().to_owned());
+        let mut region = self.remembered(bucket).or(hint).unwrap_or_else(|| self.client.region().to_owned());
         let mut redirects = 0;
         loop {
-            let error = match self.get_in(object, &region, into) {
-                Ok(part) => return Ok(part),
+            let error = match call(&region) {
+                Ok(found) => return Ok(found),
                 Err(error) => error,
             };
             match error.kind() {
                 Kind::Redirect { region: Some(other) }
                     if *other != region && redirects < S3_REDIRECTS_MAX =>
                 {
-                    log::info!("bucket {} is in {other}, not in {region}", object.bucket);
+                    log::info!("bucket {bucket} is in {other}, not in {region}");
                     region.clone_from(other);
                     redirects += 1;
-                    self.remember(object.bucket, other);
-                }
-                // Any object with a first byte has the range from 0.
-                Kind::InvalidRange { .. } if object.start == 0 => {
-                    return Ok(Part { total: 0, etag: String::new(), whole: true });
+                    self.remember(bucket, other);
                 }
                 _ => return Err(error),
             }
@@ -92,6 +103,7 @@ impl S3 {
             // An earlier try may have left some bytes.
             into.truncate(before);
             let head = s3::head(object, answer.status, &answer.headers).map_err(Fault::transient)?;
+            same_object(object, &head)?;
             read_body(&head, object.len, answer, into)
         })
     }
@@ -103,6 +115,17 @@ impl S3 {
     fn remember(&self, bucket: &str, region: &str) {
         let mut regions = self.regions.write().unwrap_or_else(PoisonError::into_inner);
         regions.insert(bucket.to_owned(), region.to_owned());
+    }
+}
+
+/// Not every server that speaks S3 knows `If-Match`: what comes must be of the object that was begun.
+fn same_object(object: &GetObject<'_>, head: &Head) -> Result<(), Fault> {
+    match object.if_match {
+        Some(begun) if !begun.is_empty() && !head.etag.is_empty() && head.etag != begun => {
+            let message = format!("the object was {begun} and is {} now", head.etag);
+            Err(Fault { kind: Kind::Changed, message })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -234,6 +257,19 @@ mod tests {
         let (part, ..) =
             get(vec![answer(412, "", "<Error><Code>PreconditionFailed</Code></Error>")], &OBJECT);
         assert_eq!(part.unwrap_err().kind(), &Kind::Changed);
+    }
+
+    #[test]
+    fn a_replaced_object_is_noticed_where_the_server_does_not_look() {
+        let begun_as = |etag| GetObject { if_match: Some(etag), ..OBJECT };
+        let (outcome, into, seen) = get(vec![answer(206, &part("2-5/10"), "cdef")], &begun_as("\"old\""));
+        let error = outcome.unwrap_err();
+        assert_eq!((error.kind(), into.as_slice(), seen.len()), (&Kind::Changed, b"old".as_slice(), 1));
+        assert!(error.to_string().contains("\"old\"") && error.to_string().contains("\"e\""), "{error}");
+        let nothing_to_compare = [("\"old\"", "content-range: bytes 2-5/10\r\n"), ("", &part("2-5/10"))];
+        for (etag, head) in nothing_to_compare {
+            assert!(get(vec![answer(206, head, "cdef")], &begun_as(etag)).0.is_ok());
+        }
     }
 
     #[test]

@@ -64,10 +64,12 @@ impl Clock {
 }
 
 impl Client {
-    /// A client for one input: credentials by the file, endpoint overrides by the file and the environment.
-    /// Nothing is sent yet. `stop` ends waits between tries; calls are still possible after it.
+    /// A client for one input, `owner` in log lines: credentials by the file, endpoint overrides by the file
+    /// and the environment. Nothing is sent yet. `stop` ends waits between tries; calls are still possible
+    /// after it.
     pub fn new(
         http: &Http,
+        owner: &str,
         credentials: &config::Credentials,
         endpoints: &config::Endpoints,
         region: &str,
@@ -75,7 +77,7 @@ impl Client {
     ) -> Self {
         let endpoints = endpoint::resolve(endpoints, |name| std::env::var(name).ok());
         let first = Self::with(http, Provider::anonymous(), region, endpoints, stop);
-        let provider = Provider::new(credentials, &first);
+        let provider = Provider::new(owner, credentials, &first);
         Self { provider, ..first }
     }
 
@@ -228,7 +230,6 @@ impl Client {
     }
 
     fn renew(&self, used: &Credentials) -> bool {
-        log::info!("the credentials have expired before their time; asking for new ones");
         self.provider.invalidate(&used.access_key_id);
         true
     }

@@ -6,7 +6,7 @@
 //! | `request` | a request before it is signed, an answer's head | no |
 //! | `credentials` | keys, as values | no |
 //! | `sign` | SigV4, by `aws-sigv4` | no |
-//! | `s3`, `sqs`, `sts` | requests to bytes, answers to types | no |
+//! | `s3`, `listing`, `sqs`, `sts` | requests to bytes, answers to types | no |
 //! | `error`, `failure` | what went wrong, for operators and for callers; its forms on the wire | no |
 //! | `proxy` | which proxy, if any, leads to a host | no |
 //! | `http` | the agent: pool, time-outs, certificates | sockets |
@@ -24,6 +24,7 @@ pub mod error;
 pub mod failure;
 pub mod http;
 pub mod identity;
+pub mod listing;
 pub mod provider;
 pub mod proxy;
 pub mod queue;
@@ -42,6 +43,7 @@ pub use self::credentials::Credentials;
 pub use self::error::{Error, Kind};
 pub use self::http::Http;
 pub use self::identity::Sts;
+pub use self::listing::{ListObjects, Listed, Page};
 pub use self::provider::Provider;
 pub use self::queue::Sqs;
 pub use self::request::Request;

@@ -43,6 +43,8 @@ enum Base {
 
 #[derive(Default)]
 struct State {
+    /// Whose they are, for log lines: `inputs.sqs_collector`.
+    owner: String,
     current: Option<Held>,
     /// Some thread is loading.
     is_loading: bool,
@@ -61,23 +63,25 @@ struct Held {
 
 impl Provider {
     /// As the file says: its key, its profile or the standard AWS chain; then the base role, then the
-    /// cross-account role. `lender` lends connections, clock and the address of STS. Nothing is loaded yet.
-    pub fn new(credentials: &config::Credentials, lender: &Client) -> Self {
-        Self::with(credentials, lender, Arc::new(|name: &str| std::env::var(name).ok()))
+    /// cross-account role. `owner` is named in log lines; `lender` lends connections, clock and the address
+    /// of STS. Nothing is loaded yet.
+    pub fn new(owner: &str, credentials: &config::Credentials, lender: &Client) -> Self {
+        Self::with(owner, credentials, lender, Arc::new(|name: &str| std::env::var(name).ok()))
     }
 
     /// As [`Provider::new`], with the environment given.
-    pub fn with(credentials: &config::Credentials, lender: &Client, env: Variables) -> Self {
+    pub fn with(owner: &str, credentials: &config::Credentials, lender: &Client, env: Variables) -> Self {
         let base = match &credentials.key {
             Some(key) => Base::Key(Credentials::of_key(key)),
             None => Base::Chain(Chain::new(credentials.profile.clone(), env)),
         };
-        Self::of(Source::Settings(Settings { base, roles: roles(credentials), lender: lender.clone() }))
+        let settings = Settings { base, roles: roles(credentials), lender: lender.clone() };
+        Self::of(owner, Source::Settings(settings))
     }
 
     /// Always the same.
     pub fn fixed(credentials: Credentials) -> Self {
-        Self::of(Source::Fixed(credentials))
+        Self::of("", Source::Fixed(credentials))
     }
 
     /// Nobody: calls are not signed.
@@ -114,6 +118,7 @@ impl Provider {
         let mut state = self.lock();
         let is_current = |held: &Held| held.credentials.access_key_id == access_key_id;
         if state.current.as_ref().is_some_and(is_current) {
+            log::info!("{}: credentials expired before their time; asking for new ones", state.owner);
             state.current = None;
         }
     }
@@ -123,8 +128,9 @@ impl Provider {
         self.lock().current.as_ref()?.credentials.expires_at
     }
 
-    fn of(source: Source) -> Self {
-        Self(Arc::new(Shared { source, state: Mutex::default(), changed: Condvar::new() }))
+    fn of(owner: &str, source: Source) -> Self {
+        let state = Mutex::new(State { owner: owner.to_owned(), ..State::default() });
+        Self(Arc::new(Shared { source, state, changed: Condvar::new() }))
     }
 
     fn now(&self) -> SystemTime {
@@ -213,7 +219,7 @@ impl State {
     /// Says where credentials come from, at first and when that has changed.
     fn tell(&mut self, origin: String) {
         if !origin.is_empty() && origin != self.origin {
-            log::info!("credentials: {origin}");
+            log::info!("{}: credentials: {origin}", self.owner);
         }
         self.origin = origin;
     }
@@ -223,7 +229,10 @@ impl State {
         self.last_failure = Some(error.clone());
         match &mut self.current {
             Some(held) if held.is_valid(now) => {
-                log::warn!("credentials not refreshed, the old ones are still valid: {error}");
+                log::warn!(
+                    "{}: credentials not refreshed, the old ones are still valid: {error}",
+                    self.owner
+                );
                 held.refresh_at = Some(now + CREDENTIALS_RETRY);
                 Ok(held.credentials.clone())
             }
@@ -306,7 +315,7 @@ mod tests {
     }
 
     fn provider(server: &Server, credentials: &config::Credentials) -> Provider {
-        Provider::new(credentials, &server.client(&Stop::new()))
+        Provider::new("inputs.test", credentials, &server.client(&Stop::new()))
     }
 
     #[test]
@@ -419,7 +428,7 @@ mod tests {
             config::Credentials { key: None, profile: Some("p".to_owned()), ..file(None, Some("arn:cross")) };
         let path = config.to_str().unwrap().to_owned();
         let env = move |name: &str| (name == "AWS_CONFIG_FILE").then(|| path.clone());
-        let provider = Provider::with(&written, &server.client(&Stop::new()), Arc::new(env));
+        let provider = Provider::with("inputs.test", &written, &server.client(&Stop::new()), Arc::new(env));
         assert_eq!(provider.credentials().unwrap().access_key_id, "ASIAX");
         let origin = provider.lock().origin.clone();
         assert!(

@@ -53,7 +53,8 @@ pub fn encoded_key(key: &str) -> String {
     utf8_percent_encode(key, &KEY).to_string()
 }
 
-fn encoded(value: &str) -> String {
+/// Each byte but the unreserved ones as `%XX`, for queries.
+pub fn encoded(value: &str) -> String {
     utf8_percent_encode(value, &UNRESERVED).to_string()
 }
 

@@ -50,6 +50,11 @@ pub fn notices() -> &'static Arc<Notices> {
 
 /// Starts logging; later calls do nothing.
 pub fn start(level: Level) {
+    start_with(level, None);
+}
+
+/// The same, to `writer` if there is one.
+pub fn start_with(level: Level, writer: Option<Box<dyn Write + Send>>) {
     let level = match level {
         Level::Warn => "warn",
         Level::Info => "aws_to_devo=info,warn",
@@ -67,7 +72,7 @@ pub fn start(level: Level) {
             let (time, level) = (out.timestamp_millis(), record.level());
             write_line(out, format_args!("[{time} {style}{level:<5}{style:#}]"), record)
         })
-        .target(Target::Stderr)
+        .target(writer.map_or(Target::Stderr, Target::Pipe))
         .try_init();
     // Only a second start fails, and then the first one's settings hold.
     drop(logger);

@@ -1,5 +1,6 @@
 //! The commands: one file each, thin.
 
+mod backfill;
 pub mod check;
 mod check_online;
 mod demo;
@@ -8,6 +9,7 @@ mod log;
 mod open_files;
 mod run;
 mod services;
+mod setup;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,6 +38,9 @@ enum Command {
         #[arg(long)]
         drain: bool,
     },
+    /// Sends the objects of an S3 listing, which no queue announces: exit code 0, 1 when not everything is
+    /// delivered, 2 when nothing was begun. What was delivered before is not sent again
+    Backfill(backfill::Options),
     /// Lists everything that is wrong with a configuration: exit code 0 or 2. Pulls nothing
     Check {
         /// Configuration file, YAML or JSON
@@ -51,6 +56,20 @@ enum Command {
         /// Prints the configuration file that it runs on
         #[arg(long)]
         print_config: bool,
+    },
+    /// Prints the least IAM policy that a configuration needs, as JSON
+    IamPolicy {
+        #[command(flatten)]
+        options: setup::Options,
+        /// Whose policy
+        #[arg(long, value_enum, default_value = "reader")]
+        identity: setup::Whose,
+    },
+    /// Prints a CloudFormation template that makes what a configuration reads: queues with dead-letter
+    /// queues, buckets or rules that announce objects, policies and roles
+    Cloudformation {
+        #[command(flatten)]
+        options: setup::Options,
     },
     /// What was delivered, kept so that it is not sent twice
     #[command(subcommand)]
@@ -72,8 +91,11 @@ pub fn main() -> ExitCode {
     log::choose(log_format);
     match command {
         Command::Run { config, drain } => run::run(&config, drain),
+        Command::Backfill(options) => backfill::run(&options),
         Command::Check { config, online } => check::run(&config, online),
         Command::Demo { print_config } => demo::command(print_config),
+        Command::IamPolicy { options, identity } => setup::iam_policy(&options, identity),
+        Command::Cloudformation { options } => setup::cloudformation(&options),
         Command::Ledger(command) => ledger::run(&command),
         Command::Services { config, json } => services::run(json, config.as_deref()),
     }

@@ -1,5 +1,6 @@
 //! `run`: the main job.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use signal_hook::iterator::Signals;
 
 use super::log::Level;
 use crate::config::{self, Config, Environment, Loaded};
-use crate::pipeline::{self, Ending, Pipeline};
+use crate::pipeline::{self, Ending, Job, Pipeline};
 use crate::status::Status;
 use crate::stop::Stop;
 use crate::telemetry::{Reporter, Telemetry};
@@ -26,38 +27,61 @@ const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Runs until a signal comes, or with `drain` until the queues are empty.
 pub fn run(path: &Path, drain: bool) -> ExitCode {
-    let Loaded { config, warnings } = match config::load(path, &Environment::here()) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            super::log::start(Level::Info);
-            for problem in &problems.0 {
-                log::error!("{problem:#}");
-            }
-            return ExitCode::from(REFUSED);
-        }
-    };
-    super::log::start(if config.globals.debug { Level::Debug } else { Level::Info });
-    for warning in &warnings {
-        log::warn!("{warning:#}");
-    }
-    log::info!(
-        "aws-to-devo {} starts{}",
-        env!("CARGO_PKG_VERSION"),
-        if drain { " to drain its queues" } else { "" }
-    );
+    let Some(config) = load(path) else { return ExitCode::from(REFUSED) };
+    let purpose = if drain { " to drain its queues" } else { "" };
+    log::info!("aws-to-devo {} starts{purpose}", env!("CARGO_PKG_VERSION"));
     for line in config.describe() {
         log::info!("{line}");
     }
-    if let Err(advice) = super::open_files::allow(pipeline::files_needed(&config)) {
+    match start(&config, if drain { &Job::Drain } else { &Job::Run }) {
+        Ok(run) => report(&run.run()),
+        Err(refused) => refused,
+    }
+}
+
+/// Reads a configuration, starts logging as it says, and logs what is wrong. None: it cannot be used.
+fn load(path: &Path) -> Option<Config> {
+    load_around(path, None)
+}
+
+/// The same, with log lines going to `writer` if there is one.
+pub fn load_around(path: &Path, writer: Option<Box<dyn Write + Send>>) -> Option<Config> {
+    let Loaded { config, warnings } = match config::load(path, &Environment::here()) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            super::log::start_with(Level::Info, writer);
+            for problem in &problems.0 {
+                log::error!("{problem:#}");
+            }
+            return None;
+        }
+    };
+    super::log::start_with(if config.globals.debug { Level::Debug } else { Level::Info }, writer);
+    for warning in &warnings {
+        log::warn!("{warning:#}");
+    }
+    Some(config)
+}
+
+/// A started pipeline and what tells of it.
+pub struct Run {
+    pipeline: Pipeline,
+    /// Served until the end.
+    _status: Option<Status>,
+}
+
+/// Starts a pipeline, or logs why it cannot be.
+pub fn start(config: &Config, job: &Job) -> Result<Run, ExitCode> {
+    if let Err(advice) = super::open_files::allow(pipeline::files_needed(config)) {
         log::warn!("{advice}");
     }
-    let telemetry = Arc::new(Telemetry::of(&config, Arc::clone(super::log::notices())));
-    let _status = status(&config, &telemetry);
-    match Pipeline::start(&config, drain, &telemetry) {
-        Ok(pipeline) => report(&run_pipeline(pipeline)),
+    let telemetry = Arc::new(Telemetry::of(config, Arc::clone(super::log::notices())));
+    let status = status(config, &telemetry);
+    match Pipeline::start(config, job, &telemetry) {
+        Ok(pipeline) => Ok(Run { pipeline, _status: status }),
         Err(error) => {
             log::error!("cannot start: {error:#}");
-            ExitCode::from(REFUSED)
+            Err(ExitCode::from(REFUSED))
         }
     }
 }
@@ -69,7 +93,7 @@ pub fn run(path: &Path, drain: bool) -> ExitCode {
 pub fn drain(path: &Path) -> anyhow::Result<()> {
     let Loaded { config, .. } = config::load(path, &Environment::here())?;
     let telemetry = Arc::new(Telemetry::of(&config, Arc::default()));
-    let ending = Pipeline::start(&config, true, &telemetry)?.run();
+    let ending = Pipeline::start(&config, &Job::Drain, &telemetry)?.run();
     anyhow::ensure!(ending.is_clean(), "{ending:?}");
     Ok(())
 }
@@ -80,21 +104,27 @@ fn status(config: &Config, telemetry: &Arc<Telemetry>) -> Option<Status> {
     started.inspect_err(|error| log::error!("the status page cannot be served: {error}")).ok()
 }
 
-/// Runs a started pipeline with signals and statistics lines.
-fn run_pipeline(pipeline: Pipeline) -> Ending {
-    if let Err(error) = obey_signals(pipeline.stop()) {
-        log::warn!("signals cannot be handled: {error}");
+impl Run {
+    pub fn telemetry(&self) -> &Arc<Telemetry> {
+        self.pipeline.telemetry()
     }
-    let (telemetry, ended, started) = (Arc::clone(pipeline.telemetry()), Stop::new(), Instant::now());
-    let statistics = {
-        let (reporter, ended) = (Reporter::new(Arc::clone(&telemetry), started), ended.clone());
-        std::thread::spawn(move || reporter.run(STATISTICS_INTERVAL, &ended))
-    };
-    let ending = pipeline.run();
-    ended.stop();
-    let _ = statistics.join();
-    log_totals(&telemetry, started);
-    ending
+
+    /// Runs to the end, with signals and statistics lines.
+    pub fn run(self) -> Ending {
+        if let Err(error) = obey_signals(self.pipeline.stop()) {
+            log::warn!("signals cannot be handled: {error}");
+        }
+        let (telemetry, ended, started) = (Arc::clone(self.telemetry()), Stop::new(), Instant::now());
+        let statistics = {
+            let (reporter, ended) = (Reporter::new(Arc::clone(&telemetry), started), ended.clone());
+            std::thread::spawn(move || reporter.run(STATISTICS_INTERVAL, &ended))
+        };
+        let ending = self.pipeline.run();
+        ended.stop();
+        let _ = statistics.join();
+        log_totals(&telemetry, started);
+        ending
+    }
 }
 
 /// The first SIGTERM or SIGINT stops in good order, the second at once.

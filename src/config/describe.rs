@@ -88,7 +88,11 @@ fn describe_output(output: &Output) -> String {
         Destination::Tcp { address, port } => format!("{address}:{port} over plain TCP"),
         Destination::Console => return format!("output {}: the console", output.name),
     };
-    format!("output {}: {destination}, {}", output.name, count(output.senders, "sender"))
+    let mut line = format!("output {}: {destination}, {}", output.name, count(output.senders, "sender"));
+    if let Some(level) = output.gzip_level {
+        line.push_str(&format!(", gzip level {level} (and a plain connection for events of several lines)"));
+    }
+    line
 }
 
 fn describe_globals(globals: &Globals) -> String {

@@ -7,7 +7,7 @@ use super::memory::format_size;
 use super::node::{Mapping, Node};
 use super::problem::{Kind, Problem, Problems, Report, Severity};
 use super::registry::Catalog;
-use super::{Config, Environment, globals, inputs, outputs, permissions, secrets, substitute, tree};
+use super::{Config, Environment, Input, globals, inputs, outputs, permissions, secrets, substitute, tree};
 use crate::limits;
 
 /// A configuration that can be run, and what is doubtful in it.
@@ -31,7 +31,18 @@ pub(super) struct Context<'a> {
 /// # Errors
 /// All problems at once, if one of them is an error.
 pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Problems> {
-    read(&read_configuration(path)?, Some(path), &folder(path), environment)
+    let (config, problems) = read(&read_configuration(path)?, Some(path), &folder(path), environment);
+    accept(config, problems)
+}
+
+/// The enabled inputs of a file. What is wrong with its outputs does not matter: certificates may come later.
+///
+/// # Errors
+/// All problems at once, if one outside `outputs` is an error.
+pub fn load_inputs(path: &Path, environment: &Environment) -> Result<Vec<Input>, Problems> {
+    let (config, mut problems) = read(&read_configuration(path)?, Some(path), &folder(path), environment);
+    problems.retain(|problem| problem.path != "outputs" && !problem.path.starts_with("outputs."));
+    accept(config, problems).map(|loaded| loaded.config.inputs)
 }
 
 /// What a configuration's `services` may name; nothing else of it is looked at.
@@ -53,10 +64,17 @@ pub(super) fn catalog(path: &Path) -> Result<Catalog, Problems> {
 /// # Errors
 /// As [`load`].
 pub fn parse(text: &str, base: &Path, environment: &Environment) -> Result<Loaded, Problems> {
-    read(text, None, base, environment)
+    let (config, problems) = read(text, None, base, environment);
+    accept(config, problems)
 }
 
-fn read(text: &str, file: Option<&Path>, base: &Path, environment: &Environment) -> Result<Loaded, Problems> {
+/// What could be read, and everything that was found.
+fn read(
+    text: &str,
+    file: Option<&Path>,
+    base: &Path,
+    environment: &Environment,
+) -> (Option<Config>, Vec<Problem>) {
     let report = Report::default();
     let config = tree::read(text, &report).and_then(|mut tree| {
         if let Some(file) = file.filter(|_| secrets::are_written_in(&tree)) {
@@ -66,7 +84,10 @@ fn read(text: &str, file: Option<&Path>, base: &Path, environment: &Environment)
         let root = Node::new("", &tree, &report).mapping()?;
         read_root(root, base, environment)
     });
-    let problems = report.into_problems();
+    (config, report.into_problems())
+}
+
+fn accept(config: Option<Config>, problems: Vec<Problem>) -> Result<Loaded, Problems> {
     match config {
         Some(config) if problems.iter().all(|p| p.severity == Severity::Warning) => {
             Ok(Loaded { config, warnings: problems })

@@ -32,7 +32,7 @@ use crate::services::Definition;
 
 pub use describe::describe_format;
 pub use environment::Environment;
-pub use load::{Loaded, load, parse};
+pub use load::{Loaded, load, load_inputs, parse};
 pub use problem::{Problem, Problems, Severity};
 
 /// A whole configuration. Whoever holds one need not check it again.
@@ -155,8 +155,17 @@ pub struct Output {
     pub destination: Destination,
     /// Sender threads, each with a connection of its own.
     pub senders: usize,
+    /// `compression: gzip`, `compression_level`: libdeflate's, 1 to 12. None: frames go as they are.
+    pub gzip_level: Option<u8>,
     /// `max_events_per_second`, `max_bytes_per_second`; not for the console.
     pub rates: Rates,
+}
+
+impl Output {
+    /// Connections that it may have at a time, and threads: what cannot go compressed has one of its own.
+    pub fn connections(&self) -> usize {
+        self.senders + usize::from(self.gzip_level.is_some())
+    }
 }
 
 /// Where an output writes.
@@ -180,6 +189,16 @@ pub struct TlsFiles {
 pub struct Identity {
     pub cert: PathBuf,
     pub key: PathBuf,
+}
+
+impl Input {
+    /// The service that an object with this key is of. None: none of them claims it.
+    pub fn service_of(&self, key: &str) -> Option<&Arc<Definition>> {
+        match self.services.as_slice() {
+            [only] => Some(only),
+            several => several.iter().find(|service| service.claims(key)),
+        }
+    }
 }
 
 impl std::fmt::Debug for Credentials {

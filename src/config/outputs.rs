@@ -13,7 +13,6 @@ const SENDERS_DEFAULT: i64 = 2;
 /// Keys of the vendor's that steer its own senders.
 const WITHOUT_EFFECT: &[&str] = &[
     "compression_buffer_in_bytes",
-    "compression_level",
     "concurrent_connections",
     "generate_metrics",
     "period_sender_stats_in_seconds",
@@ -73,13 +72,14 @@ fn read_output(name: &str, node: &Node<'_>, keys: Mapping<'_>, context: &Context
         events_per_second: rate(&config, "max_events_per_second"),
         bytes_per_second: rate(&config, "max_bytes_per_second"),
     };
-    compressed_sending(&config);
+    let gzip_level = gzip_level(&config, &kind);
     config.without_effect(WITHOUT_EFFECT, "remove them; \"senders\" is the number of connections");
     config.finish();
     Some(Output {
         name: name.to_owned(),
         destination: destination?,
         senders: usize::try_from(senders).ok()?,
+        gzip_level,
         rates,
     })
 }
@@ -163,15 +163,39 @@ fn port(config: &Mapping<'_>, default: Option<u16>) -> Option<u16> {
     default
 }
 
-/// The vendor's switches for compressed sending.
-fn compressed_sending(config: &Mapping<'_>) {
-    for key in ["compression", "threshold_for_using_gzip_in_transport_layer"] {
-        if config.node(key).is_some_and(|node| !means_plain(node.value)) {
-            let advice = "remove it; events are then sent uncompressed";
-            let message = "compressed sending is not supported yet by this version";
-            config.report.error(Kind::Unsupported, config.path_of(key), message, advice);
-        }
+/// Compressed sending, if it is wished. The vendor's threshold, above which its sender compresses at times,
+/// has no equal here: it is always or never.
+fn gzip_level(config: &Mapping<'_>, kind: &str) -> Option<u8> {
+    const LEVEL: &str = "compression_level";
+    const ADAPTIVE: &str = "threshold_for_using_gzip_in_transport_layer";
+    if config.node(ADAPTIVE).is_some_and(|node| !means_plain(node.value)) {
+        config.without_effect(&[ADAPTIVE], "remove it; \"compression\": \"gzip\" compresses always");
     }
+    if !wants_gzip(config, kind) {
+        config.without_effect(&[LEVEL], "remove it, or write \"compression\": \"gzip\" beside it");
+        return None;
+    }
+    u8::try_from(config.integer(LEVEL, 1..=12, limits::GZIP_LEVEL_DEFAULT.into())).ok()
+}
+
+fn wants_gzip(config: &Mapping<'_>, kind: &str) -> bool {
+    const KEY: &str = "compression";
+    let Some(node) = config.node(KEY).filter(|node| !means_plain(node.value)) else { return false };
+    let problem = |message: String, advice: String| {
+        config.report.error(Kind::Invalid, config.path_of(KEY), message, advice);
+    };
+    match node.text() {
+        Some(written) if !written.eq_ignore_ascii_case("gzip") => {
+            let message = format!("{written:?} is not a way to compress what is sent");
+            problem(message, suggestion(&written, &["gzip", "none"]));
+        }
+        Some(_) if kind.eq_ignore_ascii_case("console") => {
+            problem("the console is not compressed".to_owned(), "remove it".to_owned());
+        }
+        Some(_) => return true,
+        None => (),
+    }
+    false
 }
 
 fn means_plain(value: &serde_json::Value) -> bool {

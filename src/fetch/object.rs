@@ -83,7 +83,7 @@ impl Fetcher {
         }
         if *error.kind() != Kind::Stopped {
             telemetry.failed.increment();
-            log::warn!("{}: cannot be fetched, its message goes back to the queue: {error}", work.source);
+            log::warn!("{}: cannot be fetched; it is not acknowledged and comes again: {error}", work.source);
         }
         work.ack.close(Outcome::Retry);
     }

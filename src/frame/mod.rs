@@ -7,6 +7,8 @@
 //! 61 <14>Nov 21 11:04:05 HOST TAG: LINE1\nLINE2\n     octet-counted (RFC 6587), header and last LF included
 //! ```
 
+mod gzip;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -15,13 +17,15 @@ use jiff::tz::TimeZone;
 use crate::ack::Share;
 use crate::decode::{Newlines, Record};
 
+pub use gzip::Gzip;
+
 /// `<14>`: facility user, severity info, as the vendor's SDK sends.
 const PRIORITY: &str = "<14>";
 
 /// Frames that travel and are acknowledged together.
 #[derive(Debug)]
 pub struct Batch {
-    /// Whole frames. Shared where an event goes to several outputs.
+    /// Whole frames, or a gzip member of them. Shared where an event goes to several outputs.
     pub bytes: Arc<Vec<u8>>,
     /// Number of frames.
     pub events: u32,
@@ -38,6 +42,7 @@ pub struct Frames {
     prefix: Vec<u8>,
     bytes: Vec<u8>,
     events: u32,
+    counted: bool,
 }
 
 impl Frames {
@@ -48,6 +53,7 @@ impl Frames {
             prefix: format!("{PRIORITY}{date} {host} ").into_bytes(),
             bytes: Vec::with_capacity(capacity),
             events: 0,
+            counted: false,
         }
     }
 
@@ -68,6 +74,7 @@ impl Frames {
                 self.bytes.extend_from_slice(length.to_string().as_bytes());
                 self.bytes.push(b' ');
                 self.push_plain(tag, record.bytes);
+                self.counted = true;
             }
         }
     }
@@ -94,6 +101,11 @@ impl Frames {
 
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// Whether a frame is octet-counted.
+    pub fn is_counted(&self) -> bool {
+        self.counted
     }
 
     /// The frames as a batch that is `share` of its object.
@@ -124,6 +136,8 @@ mod tests {
         let mut frames = Frames::new("collector-1-h", now, 0);
         frames.push("a.b", Record::new(body, newlines));
         assert_eq!(frames.events, 1);
+        let counted = newlines == Newlines::Significant && body.contains(&b'\n');
+        assert_eq!(frames.is_counted(), counted);
         frames.bytes
     }
 

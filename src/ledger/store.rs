@@ -6,6 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Params, TransactionBehavior, named_params};
 
 use super::row::{Identity, Place, Row};
@@ -59,6 +60,8 @@ pub enum OpenError {
         path.display()
     )]
     ReadOnly { path: PathBuf, source: rusqlite::Error },
+    #[error("the ledger {} cannot be used: its disk is full ({source}). Make room there", path.display())]
+    Full { path: PathBuf, source: rusqlite::Error },
     #[error("the ledger's thread cannot be started: {0}")]
     Thread(io::Error),
     #[error("there is no ledger {}: nothing has been collected with this configuration", path.display())]
@@ -294,6 +297,11 @@ fn classified(path: &Path, source: rusqlite::Error) -> OpenError {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => OpenError::Damaged { path, source },
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
             OpenError::ReadOnly { path, source }
+        }
+        Some(ErrorCode::DiskFull) => OpenError::Full { path, source },
+        // No room for the index of the write-ahead log.
+        _ if source.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_IOERR_SHMSIZE) => {
+            OpenError::Full { path, source }
         }
         _ => OpenError::Other { path, source },
     }

@@ -1,6 +1,7 @@
 //! Makes the channels and the threads. The last stage is started first and stopped last, so that no
 //! stage ever hands on to one that is not there.
 
+mod intake;
 mod worker;
 
 use std::sync::Arc;
@@ -10,8 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use crate::aws::{Client, Http, S3, Sqs};
+use crate::backfill::{self, Backfill, Lister};
 use crate::budget::Budget;
-use crate::config::{Config, Globals, Input};
+use crate::config::{Config, Globals, Input, Output};
 use crate::decode::Bounds;
 use crate::fetch;
 use crate::ledger::{Ledger, OpenError};
@@ -23,17 +25,19 @@ use crate::receive::{self, Receiver};
 use crate::send::{Outputs, Pool, PoolSettings};
 use crate::stop::Stop;
 use crate::telemetry::{self, Phase, Telemetry, Trouble};
+use intake::Intake;
 use worker::Worker;
 
 /// All stages, running.
 pub struct Pipeline {
     telemetry: Arc<Telemetry>,
-    receivers: Vec<Receiver>,
+    intakes: Vec<Box<dyn Intake>>,
     fetchers: Vec<JoinHandle<()>>,
     pool: Pool,
     ledger: Ledger,
     http: Http,
-    drain: bool,
+    /// It ends by itself.
+    ends: bool,
     shutdown_timeout: Duration,
     /// Receive no more, finish what is in work.
     stop: Stop,
@@ -41,14 +45,25 @@ pub struct Pipeline {
     abort: Stop,
 }
 
+/// What is collected, and until when.
+#[derive(Debug, Clone)]
+pub enum Job {
+    /// The inputs' queues, until stopped.
+    Run,
+    /// The inputs' queues, until they are empty.
+    Drain,
+    /// A listing, read as the configuration's only input, until its end.
+    Backfill(Backfill),
+}
+
 /// How a run ended.
 #[derive(Debug, Default)]
 pub struct Ending {
     /// Messages that failed for good (when draining).
     pub undelivered: usize,
-    /// Messages that were still in work and went back to their queues.
+    /// Messages that were still in work and went back to their queues; objects of a backfill.
     pub given_back: usize,
-    /// Why a drain was given up, if it was.
+    /// Why a drain or a backfill was given up, if it was.
     pub gave_up: Option<String>,
 }
 
@@ -60,14 +75,14 @@ impl Ending {
 }
 
 impl Pipeline {
-    /// Starts all stages. With `drain`, they end when the queues are empty. `telemetry` is that of `config`.
+    /// Starts all stages. `telemetry` is that of `config`.
     ///
     /// # Errors
     /// Files, addresses or environment variables that cannot be used; nothing has been received then.
-    pub fn start(config: &Config, drain: bool, telemetry: &Arc<Telemetry>) -> anyhow::Result<Pipeline> {
+    pub fn start(config: &Config, job: &Job, telemetry: &Arc<Telemetry>) -> anyhow::Result<Pipeline> {
         let (stop, abort) = (Stop::new(), Stop::new());
         let globals = &config.globals;
-        let senders = config.outputs.iter().map(|output| output.senders).sum();
+        let senders = config.outputs.iter().map(Output::connections).sum();
         let memory = MemoryShares::of(globals.memory_limit, globals.workers, senders);
         let http = Http::new(threads_that_call(config))?;
         let counted = |(input, telemetry): (&Input, &Arc<telemetry::Input>)| {
@@ -82,7 +97,7 @@ impl Pipeline {
             abort: abort.clone(),
         };
         let (pool, outputs) = Pool::start(&config.outputs, &pool_settings)?;
-        if !drain {
+        if matches!(job, Job::Run) {
             pool.greet(&stop)?;
         }
         let worker = Arc::new(Worker {
@@ -121,31 +136,32 @@ impl Pipeline {
         };
         let fetchers = fetch::start(globals.fetchers, &waiting, fetch_settings)
             .context("cannot start the fetcher threads")?;
-        let mut receivers = Vec::new();
-        for (index, ((input, queue), tasks)) in config.inputs.iter().zip(queues).zip(tasks).enumerate() {
-            let settings = receive::Settings {
-                index,
-                input: input.clone(),
-                receiving: queue.0,
-                settling: queue.1,
-                tasks,
-                telemetry: Arc::clone(&telemetry.inputs[index]),
-                drain,
-                stop: stop.clone(),
-                abort: abort.clone(),
-            };
-            receivers.push(Receiver::start(settings).context("cannot start the receiver threads")?);
-        }
+        let start_intake = |index: usize, tasks| -> std::io::Result<Box<dyn Intake>> {
+            let (input, telemetry) = (config.inputs[index].clone(), Arc::clone(&telemetry.inputs[index]));
+            let (stop, abort) = (stop.clone(), abort.clone());
+            if let Job::Backfill(backfill) = job {
+                let (backfill, s3) = (backfill.clone(), S3::new(clients[index].stopped_by(&stop)));
+                let settings = backfill::Settings { index, input, backfill, s3, tasks, telemetry, stop };
+                return Ok(Box::new(Lister::start(settings)?));
+            }
+            let (receiving, settling) = queues[index].clone();
+            let drain = matches!(job, Job::Drain);
+            let settings =
+                receive::Settings { index, input, receiving, settling, tasks, telemetry, drain, stop, abort };
+            Ok(Box::new(Receiver::start(settings)?))
+        };
+        let intakes = tasks.into_iter().enumerate().map(|(index, tasks)| start_intake(index, tasks));
+        let intakes = intakes.collect::<Result<_, _>>().context("cannot start the threads of an input")?;
         let shutdown_timeout = globals.shutdown_timeout;
         telemetry.enter(Phase::Running);
         Ok(Pipeline {
             telemetry: Arc::clone(telemetry),
-            receivers,
+            intakes,
             fetchers,
             pool,
             ledger,
             http,
-            drain,
+            ends: !matches!(job, Job::Run),
             shutdown_timeout,
             stop,
             abort,
@@ -161,10 +177,10 @@ impl Pipeline {
         &self.stop
     }
 
-    /// Waits until stopped, or until the queues are drained, and ends all stages.
+    /// Waits until stopped, or until the job is done, and ends all stages.
     pub fn run(self) -> Ending {
         let mut ending = Ending::default();
-        while !self.stop.wait(STOP_CHECK_INTERVAL) && !self.is_drained() {
+        while !self.stop.wait(STOP_CHECK_INTERVAL) && !self.is_done() {
             ending.gave_up = self.hopeless();
             if ending.gave_up.is_some() {
                 self.abort.stop();
@@ -174,47 +190,47 @@ impl Pipeline {
         self.finish(ending)
     }
 
-    fn is_drained(&self) -> bool {
-        self.drain && self.receivers.iter().all(Receiver::is_finished)
+    fn is_done(&self) -> bool {
+        self.ends && self.intakes.iter().all(|intake| intake.is_finished())
     }
 
-    /// When draining: why waiting any longer is of no use.
+    /// When the job has an end: why waiting for it any longer is of no use.
     fn hopeless(&self) -> Option<String> {
         let now = Instant::now();
         let patience =
             |trouble: &Trouble| if trouble.lasting { DRAIN_PATIENCE_LASTING } else { DRAIN_PATIENCE };
         let buckets = self.telemetry.inputs.iter().map(|input| input.buckets.trouble());
-        let troubles =
-            self.receivers.iter().map(Receiver::trouble).chain(buckets).chain([self.pool.trouble()]);
+        let intakes = self.intakes.iter().map(|intake| intake.trouble());
+        let troubles = intakes.chain(buckets).chain([self.pool.trouble()]);
         let given_up = troubles
             .flatten()
             .find(|trouble| now.saturating_duration_since(trouble.since) >= patience(trouble));
-        given_up.filter(|_| self.drain).map(|trouble| trouble.message)
+        given_up.filter(|_| self.ends).map(|trouble| trouble.message)
     }
 
     fn finish(self, mut ending: Ending) -> Ending {
         self.stop.stop();
         self.telemetry.enter(Phase::Stopping);
         let deadline = Instant::now() + self.shutdown_timeout;
-        while !self.receivers.iter().all(Receiver::is_finished) {
+        while !self.intakes.iter().all(|intake| intake.is_finished()) {
             if Instant::now() >= deadline || self.abort.wait(STOP_CHECK_INTERVAL / 2) {
                 self.abort.stop();
                 break;
             }
         }
-        if self.drain && self.abort.is_stopped() {
+        if self.ends && self.abort.is_stopped() {
             self.await_pollers();
         }
         // Before anybody else can have what goes back.
         self.ledger.save();
-        ending.undelivered = self.receivers.iter().map(Receiver::undelivered).sum();
-        ending.given_back = self.receivers.into_iter().map(Receiver::finish).sum();
+        ending.undelivered = self.intakes.iter().map(|intake| intake.undelivered()).sum();
+        ending.given_back = self.intakes.into_iter().map(|intake| intake.finish()).sum();
         if self.abort.is_stopped() {
             // Long polls are broken off; threads that still work are left to the end of the process.
             self.http.shutdown();
             return ending;
         }
-        // With the receivers went the tasks' channel, which ends the fetchers, with whom go the
+        // With the intakes went the tasks' channel, which ends the fetchers, with whom go the
         // outputs, which ends the senders.
         for fetcher in self.fetchers {
             let _ = fetcher.join();
@@ -227,7 +243,7 @@ impl Pipeline {
     /// A drain's receives are short: what is given back after them does not come to ourselves.
     fn await_pollers(&self) {
         let deadline = Instant::now() + 2 * DRAIN_WAIT_TIME;
-        while self.receivers.iter().any(Receiver::is_polling) && Instant::now() < deadline {
+        while self.intakes.iter().any(|intake| intake.is_asking()) && Instant::now() < deadline {
             std::thread::sleep(STOP_CHECK_INTERVAL / 2);
         }
     }
@@ -236,7 +252,7 @@ impl Pipeline {
 /// Open files that a run may need at a time: a connection for every thread that has one, and some more
 /// for everything else.
 pub fn files_needed(config: &Config) -> u64 {
-    let senders: usize = config.outputs.iter().map(|output| output.senders).sum();
+    let senders: usize = config.outputs.iter().map(Output::connections).sum();
     (threads_that_call(config) + senders + OTHER_FILES) as u64
 }
 
@@ -246,7 +262,8 @@ fn threads_that_call(config: &Config) -> usize {
 }
 
 fn client(http: &Http, input: &Input, abort: &Stop) -> Client {
-    Client::new(http, &input.credentials, &input.endpoints, &input.region, abort)
+    let owner = format!("inputs.{}", input.key);
+    Client::new(http, &owner, &input.credentials, &input.endpoints, &input.region, abort)
 }
 
 /// Two handles on each queue: waits of the first end when nothing more is to be received, those of

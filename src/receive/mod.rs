@@ -16,6 +16,7 @@ mod watch;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::{Sender, unbounded};
 
@@ -23,7 +24,7 @@ use crate::ack::Outcome;
 use crate::aws::{Attributes, Sqs};
 use crate::budget::Budget;
 use crate::config;
-use crate::limits::MESSAGES_IN_WORK_MAX;
+use crate::limits::{DRAIN_WAIT_TIME, MESSAGES_IN_WORK_MAX};
 use crate::resolve::Task;
 use crate::stop::Stop;
 use crate::telemetry::{self, Trouble};
@@ -170,6 +171,12 @@ impl Shared {
 
     fn is_polling(&self) -> bool {
         self.polling.load(Ordering::Acquire) > 0
+    }
+
+    /// How long a receive waits for messages.
+    fn poll_time(&self) -> Duration {
+        let wait = self.settings.input.wait_time;
+        if self.settings.drain { wait.min(DRAIN_WAIT_TIME) } else { wait }
     }
 
     fn is_finished(&self) -> bool {

@@ -40,7 +40,7 @@ fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
     let (settings, input) = (&shared.settings, &shared.settings.input);
     let max = input.messages_per_receive;
     let Some(mut slots) = shared.slots.acquire(max as usize, &settings.stop) else { return Ok(()) };
-    let wait = if settings.drain { input.wait_time.min(DRAIN_WAIT_TIME) } else { input.wait_time };
+    let wait = shared.poll_time();
     let asked = Instant::now();
     let messages = settings.receiving.receive(max, wait, input.visibility_timeout)?;
     settings.telemetry.queue.received(messages.iter().map(|message| message.sent_at));
@@ -142,12 +142,7 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: String, ways: &Ways<'
 
 fn put_object(shared: &Shared, message_id: &str, object: Object, ways: &Ways<'_>) -> Outcome {
     let settings = &shared.settings;
-    let services = &settings.input.services;
-    let service = match services.as_slice() {
-        [only] => Some(only),
-        several => several.iter().find(|service| service.claims(&object.key)),
-    };
-    let Some(service) = service else {
+    let Some(service) = settings.input.service_of(&object.key) else {
         settings.telemetry.receive.unreadable.increment();
         log::warn!(
             "inputs.{}: message {message_id}: {object} belongs to none of the input's services; it is left to the queue's redrive policy. Add its service, or one without `object_keys`",

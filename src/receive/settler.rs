@@ -137,12 +137,14 @@ fn end(shared: &Shared, id: LeaseId) -> Option<Lease> {
     Some(lease)
 }
 
-/// Gives back everything that is still in work, at once: somebody else may do it.
+/// Gives back everything that is still in work, so that somebody else may do it: at once, unless a receive
+/// of our own is still under way, which would take it from the queue and lose it until its lease ends.
 pub fn give_back_all(shared: &Shared) -> usize {
+    let delay = if shared.is_polling() { shared.poll_time() } else { Duration::ZERO };
     let leases = shared.leases().end_all();
     shared.settings.telemetry.settle.in_work.add(-(leases.len() as i64));
     shared.settings.telemetry.settle.released.add(leases.len() as u64);
-    release(shared, &leases, |_| Duration::ZERO);
+    release(shared, &leases, |_| delay);
     leases.len()
 }
 

@@ -6,7 +6,8 @@
 //!
 //! Sources of the shapes: the S3 user guide ("Event message structure", "Using EventBridge"), the SNS
 //! developer guide ("Parsing message formats"), the CloudTrail and Config user guides (SNS
-//! notifications), CrowdStrike's public FDR sample message.
+//! notifications), the Security Lake user guide ("Managing data access for Security Lake subscribers"),
+//! CrowdStrike's public FDR sample message.
 
 mod shapes;
 mod task;
@@ -34,9 +35,13 @@ pub struct Object {
 impl Object {
     /// Holds no log by its nature: a folder's placeholder, a job's `_SUCCESS` mark, zero bytes.
     pub fn is_marker(&self) -> bool {
-        let name = self.key.rsplit('/').next().unwrap_or_default();
-        name.is_empty() || name == "_SUCCESS" || self.size == Some(0)
+        self.size == Some(0) || is_marker(&self.key)
     }
+}
+
+/// Does the key alone say that the object holds no log?
+pub fn is_marker(key: &str) -> bool {
+    matches!(key.rsplit('/').next(), None | Some("" | "_SUCCESS"))
 }
 
 impl std::fmt::Display for Object {

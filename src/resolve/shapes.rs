@@ -30,7 +30,7 @@ pub fn read(body: &str, envelopes: u32) -> Result<Announcement> {
         _ if array("Records") => s3_event(&value),
         _ if value.get_str("Event") == Some("s3:TestEvent") => Ok(ignored()),
         _ if value.get_str("Type") == Some("Notification") => sns(&value, envelopes),
-        _ if value.contains_key("detail-type") && object("detail") => event_bridge(&value),
+        _ if object("detail") && is_event_bridge(&value) => event_bridge(&value),
         _ if array("files") && value.contains_key("bucket") => crowdstrike(&value),
         _ if value.contains_key("s3Bucket") && value.contains_key("s3ObjectKey") => delivery_notice(&value),
         _ if value.get_str("messageType").is_some_and(is_config_message) => Ok(ignored()),
@@ -81,6 +81,11 @@ fn sns(value: &BorrowedValue, envelopes: u32) -> Result<Announcement> {
     read(message, envelopes - 1)
 }
 
+/// Security Lake's queues get EventBridge events of S3 that have lost their type: all tell of new objects.
+fn is_event_bridge(value: &BorrowedValue) -> bool {
+    value.contains_key("detail-type") || value.get_str("source") == Some("aws.s3")
+}
+
 /// EventBridge: keys are not encoded. All but writes are acknowledged: the rule's owner asked for
 /// more than objects.
 fn event_bridge(value: &BorrowedValue) -> Result<Announcement> {
@@ -89,7 +94,7 @@ fn event_bridge(value: &BorrowedValue) -> Result<Announcement> {
     let from_s3 = value.get_str("source") == Some("aws.s3");
     let region = text(value, "region");
     let object = match value.get_str("detail-type") {
-        Some("Object Created") if from_s3 => {
+        Some("Object Created") | None if from_s3 => {
             let object = detail.get("object").ok_or(lacks(SHAPE, "detail.object"))?;
             Object {
                 bucket: detail

@@ -145,6 +145,22 @@ fn event_bridge_keys_are_not_encoded() {
 }
 
 #[test]
+fn a_security_lake_notification() {
+    let body = r#"{"source":"aws.s3","time":"2026-11-21T10:00:00Z","account":"123456789012","region":"eu-west-1",
+        "resources":["arn:aws:s3:::lake"],"detail":{"bucket":{"name":"lake"},"object":{"key":"ext/region=eu-west-1/a.gz.parquet",
+        "size":9,"etag":"e"},"request-id":"R","requester":"securitylake.amazonaws.com"}}"#;
+    let expected = Object {
+        region: Some("eu-west-1".into()),
+        size: Some(9),
+        etag: Some("e".into()),
+        ..object("lake", "ext/region=eu-west-1/a.gz.parquet")
+    };
+    assert_eq!(resolve(body).unwrap().objects, [expected]);
+    let without_object = r#"{"source":"aws.s3","detail":{"bucket":{"name":"lake"}}}"#;
+    assert!(matches!(resolve(without_object), Err(Unreadable::Incomplete { .. })));
+}
+
+#[test]
 fn event_bridge_events_that_write_nothing_are_ignored() {
     for (source, kind) in
         [("aws.s3", "Object Deleted"), ("aws.s3", "Object Restore Completed"), ("aws.ec2", "X")]

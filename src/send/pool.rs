@@ -8,13 +8,13 @@ use std::time::Instant;
 use crossbeam_channel::Sender as Channel;
 
 use super::connection::Peer;
-use super::sender::{Sender, SenderSettings};
+use super::sender::{Sender, SenderSettings, Shared};
 use super::throttle::Throttle;
 use super::tls::{TlsFileError, client_config};
 use super::{console, greet};
 use crate::ack::{Ack, Outcome};
 use crate::config::{Destination, Output};
-use crate::frame::{Batch, Frames};
+use crate::frame::{Batch, Frames, Gzip};
 use crate::limits::BATCHES_WAITING_PER_SENDER;
 use crate::stop::Stop;
 use crate::telemetry::{self, Telemetry, Trouble};
@@ -49,11 +49,36 @@ pub struct Pool {
 /// Takes batches for every output. Cheap to clone; when the last clone is gone, the senders finish
 /// what they have and end.
 #[derive(Debug, Clone)]
-pub struct Outputs(Arc<[Channels]>);
+pub struct Outputs(Arc<[Way]>);
 
 /// The ways into one output.
 #[derive(Debug)]
-struct Channels {
+enum Way {
+    Plain(Senders),
+    /// Compressed sending, with senders of their own for what cannot go compressed.
+    Gzip {
+        gzip: Gzip,
+        compressed: Senders,
+        plain: Senders,
+    },
+}
+
+impl Way {
+    /// Octet-counted frames go plain, over a connection of their own: inside gzip nobody counts. So does
+    /// what must stay in order, or such frames would leave it.
+    fn send(&self, batch: Batch, counted: bool) {
+        match self {
+            Way::Gzip { gzip, compressed, .. } if !counted && batch.lane.is_none() => {
+                compressed.send(Batch { bytes: Arc::new(gzip.member(&batch.bytes)), ..batch });
+            }
+            Way::Plain(senders) | Way::Gzip { plain: senders, .. } => senders.send(batch),
+        }
+    }
+}
+
+/// The ways to some senders who share their work.
+#[derive(Debug)]
+struct Senders {
     telemetry: Arc<telemetry::Output>,
     /// For whichever sender is free.
     any: Channel<Batch>,
@@ -61,7 +86,7 @@ struct Channels {
     lanes: Vec<Channel<Batch>>,
 }
 
-impl Channels {
+impl Senders {
     /// A closed channel drops the batch: its share then counts as not delivered.
     fn send(&self, batch: Batch) {
         let channel = match batch.lane {
@@ -87,12 +112,12 @@ impl Pool {
             telemetry: Arc::clone(telemetry),
             abort: settings.abort.clone(),
         });
-        let channels = outputs
+        let ways = outputs
             .iter()
             .zip(settings)
-            .map(|(output, settings)| pool.start_output(output, &settings))
+            .map(|(output, settings)| pool.start_output(output, settings))
             .collect::<Result<_, _>>()?;
-        Ok((pool, Outputs(channels)))
+        Ok((pool, Outputs(ways)))
     }
 
     /// Tries outputs without work, from time to time, until stopped. Nothing waits for that thread's end.
@@ -124,35 +149,48 @@ impl Pool {
         }
     }
 
-    fn start_output(&mut self, output: &Output, settings: &SenderSettings) -> Result<Channels, PoolError> {
-        let (batches, waiting) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * output.senders);
-        let name = &output.name;
-        let Some(peer) = peer(output)? else {
-            let telemetry = Arc::clone(&settings.telemetry);
-            let of_console = Arc::clone(&telemetry);
-            telemetry.health.works();
-            self.spawn(format!("send-{name}"), move || console::run(&waiting, &of_console))?;
-            return Ok(Channels { telemetry, any: batches, lanes: Vec::new() });
-        };
+    fn start_output(&mut self, output: &Output, settings: SenderSettings) -> Result<Way, PoolError> {
+        let Some(peer) = peer(output)? else { return self.start_console(output, &settings.telemetry) };
         self.peers.push((peer.clone(), Arc::clone(&settings.telemetry)));
         let throttle = Arc::new(Mutex::new(Throttle::new(output.rates, Instant::now())));
+        let shared = Shared { peer, throttle, settings };
+        let name = format!("send-{}", output.name);
+        let senders = self.start_senders(&name, output.senders, &shared)?;
+        let Some(level) = output.gzip_level else { return Ok(Way::Plain(senders)) };
+        let plain = self.start_senders(&format!("{name}-plain"), 1, &shared)?;
+        Ok(Way::Gzip { gzip: Gzip::new(level), compressed: senders, plain })
+    }
+
+    fn start_console(
+        &mut self,
+        output: &Output,
+        telemetry: &Arc<telemetry::Output>,
+    ) -> Result<Way, PoolError> {
+        let (any, waiting) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * output.senders);
+        let own = Arc::clone(telemetry);
+        // There is nothing to wait for.
+        own.health.works();
+        self.spawn(format!("send-{}", output.name), move || console::run(&waiting, &own))?;
+        Ok(Way::Plain(Senders { telemetry: Arc::clone(telemetry), any, lanes: Vec::new() }))
+    }
+
+    fn start_senders(&mut self, name: &str, count: usize, shared: &Shared) -> Result<Senders, PoolError> {
+        let (any, batches) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * count);
         let returned = crossbeam_channel::unbounded();
         let mut lanes = Vec::new();
-        for number in 0..output.senders {
+        for number in 0..count {
             let (lane, in_order) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER);
             lanes.push(lane);
             let sender = Sender {
-                peer: peer.clone(),
-                batches: waiting.clone(),
+                shared: shared.clone(),
+                batches: batches.clone(),
                 lane: in_order,
                 kept: VecDeque::new(),
                 returned: returned.clone(),
-                throttle: Arc::clone(&throttle),
-                settings: settings.clone(),
             };
-            self.spawn(format!("send-{name}-{number}"), move || sender.run())?;
+            self.spawn(format!("{name}-{number}"), move || sender.run())?;
         }
-        Ok(Channels { telemetry: Arc::clone(&settings.telemetry), any: batches, lanes })
+        Ok(Senders { telemetry: Arc::clone(&shared.settings.telemetry), any, lanes })
     }
 
     fn spawn(&mut self, name: String, body: impl FnOnce() + Send + 'static) -> Result<(), PoolError> {
@@ -186,15 +224,16 @@ fn peer(output: &Output) -> Result<Option<Peer>, PoolError> {
 impl Outputs {
     /// Gives the frames, as one batch, to every output. Waits while an output's senders are busy.
     pub fn send(&self, frames: Frames, object: &Ack, lane: Option<u64>) {
+        let counted = frames.is_counted();
         let batch = frames.into_batch(object.share(), lane);
         let Some((last, others)) = self.0.split_last() else {
             return batch.share.resolve(Outcome::Delivered);
         };
         for output in others {
             let bytes = Arc::clone(&batch.bytes);
-            output.send(Batch { bytes, events: batch.events, share: object.share(), lane });
+            output.send(Batch { bytes, events: batch.events, share: object.share(), lane }, counted);
         }
-        last.send(batch);
+        last.send(batch, counted);
     }
 
     /// No output at all: every batch counts as delivered (`do_not_send`).

@@ -20,24 +20,16 @@ use crate::limits::{
 use crate::stop::Stop;
 use crate::telemetry;
 
-/// One of an output's threads.
-#[derive(Debug)]
-pub struct Sender {
+/// What all senders of an output share.
+#[derive(Debug, Clone)]
+pub struct Shared {
     pub peer: Peer,
-    /// New work, shared with the output's other senders.
-    pub batches: Receiver<Batch>,
-    /// New work that must stay in order, for this sender alone.
-    pub lane: Receiver<Batch>,
-    /// Such work that was on a broken connection: it may not overtake, nor be overtaken.
-    pub kept: VecDeque<Batch>,
-    /// Other work that was on a broken connection, shared as well, and done first.
-    pub returned: (Channel<Batch>, Receiver<Batch>),
-    /// The output's limits, shared as well.
+    /// The output's limits.
     pub throttle: Arc<Mutex<Throttle>>,
     pub settings: SenderSettings,
 }
 
-/// What an output's senders share.
+/// What an output's senders have in common, whatever they send.
 #[derive(Debug, Clone)]
 pub struct SenderSettings {
     /// Unconfirmed bytes that one connection may have.
@@ -47,24 +39,39 @@ pub struct SenderSettings {
     pub abort: Stop,
 }
 
+/// One of an output's threads.
+#[derive(Debug)]
+pub struct Sender {
+    pub shared: Shared,
+    /// New work, shared with the output's other senders.
+    pub batches: Receiver<Batch>,
+    /// New work that must stay in order, for this sender alone.
+    pub lane: Receiver<Batch>,
+    /// Such work that was on a broken connection: it may not overtake, nor be overtaken.
+    pub kept: VecDeque<Batch>,
+    /// Other work that was on a broken connection, shared as well, and done first.
+    pub returned: (Channel<Batch>, Receiver<Batch>),
+}
+
 impl Sender {
     /// Runs until the channel of batches is closed and everything is confirmed, or until aborted.
     pub fn run(mut self) {
         let mut backoff = Backoff::new(SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX);
         while self.wait_for_work() {
             let Err(error) = self.session(&mut backoff) else { continue };
-            self.settings.telemetry.send.failed_connections.increment();
-            self.settings.telemetry.health.failed(error.to_string(), error.is_lasting());
-            let _backing_off = self.settings.telemetry.send.backing_off.hold();
-            self.settings.abort.wait(backoff.pause());
+            let telemetry = &self.shared.settings.telemetry;
+            telemetry.send.failed_connections.increment();
+            telemetry.health.failed(error.to_string(), error.is_lasting());
+            let _backing_off = telemetry.send.backing_off.hold();
+            self.shared.settings.abort.wait(backoff.pause());
         }
     }
 
     /// The life of one connection.
     fn session(&mut self, backoff: &mut Backoff) -> Result<(), Error> {
-        let telemetry = Arc::clone(&self.settings.telemetry);
+        let telemetry = Arc::clone(&self.shared.settings.telemetry);
         let connecting = telemetry.send.connecting.hold();
-        let mut connection = Connection::open(&self.peer)?;
+        let mut connection = Connection::open(&self.shared.peer)?;
         drop(connecting);
         telemetry.send.connected.increment();
         let open = telemetry.send.connections.hold();
@@ -80,7 +87,7 @@ impl Sender {
 
     /// Waits until there is a batch to send, without taking it for good: true, unless all is done.
     fn wait_for_work(&mut self) -> bool {
-        while !self.settings.abort.is_stopped() {
+        while !self.shared.settings.abort.is_stopped() {
             match self.take(SEND_WAIT_SLICE) {
                 Ok(batch) => {
                     self.put_back(batch);
@@ -127,8 +134,8 @@ impl Sender {
         let mut closing = false;
         loop {
             connection.read()?;
-            if closing || window.bytes() >= self.settings.window_bytes || !self.may_send() {
-                self.settings.abort.wait(SEND_CONFIRM_INTERVAL);
+            if closing || window.bytes() >= self.shared.settings.window_bytes || !self.may_send() {
+                self.shared.settings.abort.wait(SEND_CONFIRM_INTERVAL);
             } else {
                 let patience = if window.is_empty() { SEND_WAIT_SLICE } else { SEND_CONFIRM_INTERVAL };
                 match self.take(patience) {
@@ -143,11 +150,11 @@ impl Sender {
             let now = Instant::now();
             if self.confirm(connection, window, now)? > 0 {
                 backoff.reset();
-                self.settings.telemetry.health.works();
+                self.shared.settings.telemetry.health.works();
             }
             let idle = window.is_empty() && now - last_work >= SEND_IDLE_TIMEOUT;
-            closing |= idle || now - opened >= SEND_RENEWAL || self.settings.abort.is_stopped();
-            if closing && (window.is_empty() || self.settings.abort.is_stopped()) {
+            closing |= idle || now - opened >= SEND_RENEWAL || self.shared.settings.abort.is_stopped();
+            if closing && (window.is_empty() || self.shared.settings.abort.is_stopped()) {
                 return Ok(());
             }
         }
@@ -162,7 +169,7 @@ impl Sender {
     }
 
     fn throttle(&self) -> MutexGuard<'_, Throttle> {
-        self.throttle.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.shared.throttle.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Writes a batch, and as many more as are waiting, up to one batch's size: small ones share a
@@ -181,8 +188,8 @@ impl Sender {
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
             }
         }
-        let abort = &self.settings.abort;
-        let telemetry = &self.settings.telemetry.send;
+        let abort = &self.shared.settings.abort;
+        let telemetry = &self.shared.settings.telemetry.send;
         let written = group
             .iter()
             .try_for_each(|batch| connection.write(&batch.bytes, abort))
@@ -206,7 +213,7 @@ impl Sender {
         }
         window.acknowledge(connection.acknowledged()?, now);
         while let Some(batch) = window.pop_settled(now, connection.settle_time(now)) {
-            let telemetry = &self.settings.telemetry.send;
+            let telemetry = &self.shared.settings.telemetry.send;
             telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
             telemetry.events.add(batch.events.into());
             telemetry.bytes.add(batch.bytes.len() as u64);
@@ -220,8 +227,8 @@ impl Sender {
     }
 
     fn say_goodbye(&self, connection: Connection) {
-        if let Err(error) = connection.close(&self.settings.abort) {
-            log::debug!("{}: closing: {error}", self.peer);
+        if let Err(error) = connection.close(&self.shared.settings.abort) {
+            log::debug!("{}: closing: {error}", self.shared.peer);
         }
     }
 
@@ -229,7 +236,7 @@ impl Sender {
     fn give_back(&mut self, mut window: Window) {
         let mut in_order = VecDeque::new();
         while let Some(batch) = window.pop() {
-            let telemetry = &self.settings.telemetry.send;
+            let telemetry = &self.shared.settings.telemetry.send;
             telemetry.waiting.add(1);
             telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
             telemetry.repeated.add(batch.events.into());

@@ -256,7 +256,7 @@ impl Output {
             }
             Destination::Console => "console".to_owned(),
         };
-        Output::new(&output.name, destination, output.senders)
+        Output::new(&output.name, destination, output.connections())
     }
 
     pub fn new(name: &str, destination: String, senders: usize) -> Output {

@@ -3,11 +3,14 @@
 //! Calls are made as the account's root user, whose signatures the emulator does not check; the program
 //! under test uses the keys of an IAM user, whose signatures it does.
 
-use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::emulator;
+use crate::process::{PATIENCE, wait_for_value};
 
 pub const REGION: &str = "us-east-1";
 pub const ACCOUNT: &str = "000000000000";
@@ -149,11 +152,15 @@ pub fn user() -> &'static User {
 
 /// A user that may do `action` and nothing else.
 pub fn create_user(name: &str, action: &str) -> User {
+    create_user_with(name, &allow(action))
+}
+
+/// A user with a policy, a JSON document.
+pub fn create_user_with(name: &str, policy: &str) -> User {
     form("iam", &[("Action", "CreateUser"), ("UserName", name)]);
     let answer = form("iam", &[("Action", "CreateAccessKey"), ("UserName", name)]);
-    let policy = allow(action);
     let put =
-        [("Action", "PutUserPolicy"), ("UserName", name), ("PolicyName", "it"), ("PolicyDocument", &policy)];
+        [("Action", "PutUserPolicy"), ("UserName", name), ("PolicyName", "it"), ("PolicyDocument", policy)];
     form("iam", &put);
     User {
         name: name.into(),
@@ -180,14 +187,51 @@ pub fn create_web_identity_role(name: &str, action: &str, provider: &str) -> Str
     create_role_with(name, action, &statement)
 }
 
+/// A role with the given ARN and policy, a JSON document, that `principal` may assume.
+pub fn create_role_by(arn: &str, policy: &str, principal: &str) {
+    let name = arn.rsplit('/').next().unwrap();
+    let trust = json!({"Effect": "Allow", "Principal": {"AWS": principal}, "Action": "sts:AssumeRole"});
+    let made = create_role_under(name, policy, &trust);
+    assert_eq!(made, arn);
+}
+
 fn create_role_with(name: &str, action: &str, trust: &Value) -> String {
+    create_role_under(name, &allow(action), trust)
+}
+
+fn create_role_under(name: &str, policy: &str, trust: &Value) -> String {
     let trust = json!({"Version": "2012-10-17", "Statement": [trust]}).to_string();
     form("iam", &[("Action", "CreateRole"), ("RoleName", name), ("AssumeRolePolicyDocument", &trust)]);
-    let policy = allow(action);
     let put =
-        [("Action", "PutRolePolicy"), ("RoleName", name), ("PolicyName", "it"), ("PolicyDocument", &policy)];
+        [("Action", "PutRolePolicy"), ("RoleName", name), ("PolicyName", "it"), ("PolicyDocument", policy)];
     form("iam", &put);
     format!("arn:aws:iam::{ACCOUNT}:role/{name}")
+}
+
+/// Makes a stack, waits until it is there, and returns its outputs.
+pub fn create_stack(name: &str, template: &str, parameters: &[(&str, &str)]) -> HashMap<String, String> {
+    let mut pairs = vec![("Action".to_owned(), "CreateStack"), ("StackName".into(), name)];
+    pairs.extend([
+        ("TemplateBody".into(), template),
+        ("Capabilities.member.1".into(), "CAPABILITY_NAMED_IAM"),
+    ]);
+    for (number, (key, value)) in (1..).zip(parameters) {
+        pairs.push((format!("Parameters.member.{number}.ParameterKey"), key));
+        pairs.push((format!("Parameters.member.{number}.ParameterValue"), value));
+    }
+    let pairs: Vec<_> = pairs.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+    form("cloudformation", &pairs);
+    let describe = || form("cloudformation", &[("Action", "DescribeStacks"), ("StackName", name)]);
+    let stack = wait_for_value("the stack", PATIENCE, || {
+        let stack = describe();
+        let status = element(&stack, "StackStatus");
+        assert!(!status.contains("FAILED") && !status.contains("ROLLBACK"), "{stack}");
+        (status == "CREATE_COMPLETE").then_some(stack)
+    });
+    let outputs = stack.split("<OutputKey>").skip(1);
+    outputs
+        .map(|output| (output.split('<').next().unwrap().to_owned(), element(output, "OutputValue")))
+        .collect()
 }
 
 /// Percent-encodes all but letters, digits, `-._~` and the characters of `keep`.

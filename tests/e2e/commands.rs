@@ -57,6 +57,23 @@ fn check_online_finds_a_wrong_secret_and_a_wrong_server() {
 }
 
 #[test]
+fn check_online_tells_what_the_queue_lacks() {
+    let lab = Lab::new("check-queue");
+    let mut config = lab.config(json!({"aws_sqs_vpc": {}}));
+    config["inputs"]["sqs_collector"]["base_url"] = json!(aws::Queue::create("check-queue-2", None).url);
+    config["inputs"]["sqs_collector"]["sqs_visibility_timeout"] = json!(77);
+    let file = lab.write_config(&config);
+    let ended = command(&lab, &["check", "--config", &file, "--online"]);
+    let said = all_of(&ended);
+    assert_eq!(ended.code, Some(0), "these are warnings: {said}");
+    assert!(said.contains("no redrive policy"), "{said}");
+    assert!(
+        said.contains("sqs_visibility_timeout (77 s) is used instead of the queue's own (30 s)"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_missing_file_is_a_matter_of_configuration() {
     let lab = Lab::new("no-file");
     let ended = command(&lab, &["run", "--config", "/nonexistent/file.yaml"]);

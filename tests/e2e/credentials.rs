@@ -109,7 +109,7 @@ fn a_profile_s_role_is_assumed_with_its_source_profile() {
     let mut config = lab.config(json!({"aws_sqs_vpc": {}}));
     config["inputs"]["sqs_collector"]["credentials"] = json!({"profile": "prod"});
     let ended = drained(&lab, &files, &config);
-    assert!(ended.log.contains("credentials: profile prod ("), "log:\n{}", ended.log);
+    assert!(ended.log.contains("inputs.sqs_collector: credentials: profile prod ("), "log:\n{}", ended.log);
     assert!(ended.log.contains(&format!("then role {role}")), "log:\n{}", ended.log);
     assert!(!ended.log.contains(&user.secret), "the secret is in the log");
     assert_exactly(&object.frames, &lab.sink.received());
@@ -160,7 +160,11 @@ fn a_container_s_endpoint_is_asked_with_its_token() {
     ];
     let environment = [&NO_FILES[..], &environment].concat();
     let ended = drained(&lab, &environment, &without_credentials(&lab));
-    assert!(ended.log.contains("credentials: container (http://127.0.0.1:"), "log:\n{}", ended.log);
+    assert!(
+        ended.log.contains("inputs.sqs_collector: credentials: container (http://127.0.0.1:"),
+        "log:\n{}",
+        ended.log
+    );
     assert!(agent.was_asked());
     assert_exactly(&object.frames, &lab.sink.received());
 }

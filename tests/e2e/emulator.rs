@@ -54,7 +54,8 @@ fn spawn(port: u16) -> Process {
     )
 }
 
-fn venv() -> PathBuf {
+/// The Python environment of the third-party programs.
+pub fn venv() -> PathBuf {
     match std::env::var_os("A2D_TEST_VENV") {
         Some(path) => path.into(),
         None => panic!(

@@ -26,6 +26,8 @@ pub struct Call {
     /// With the query, still encoded.
     pub path: String,
     pub body: String,
+    /// Whose signature it bears.
+    pub key_id: String,
     /// First byte of the range that is asked for.
     pub range_start: u64,
     /// Of the calls of this action, from 1.
@@ -210,7 +212,9 @@ impl Request {
         let action = target.or(of_form).unwrap_or("GetObject").to_owned();
         let range = value(&self.head, "range").and_then(|range| range.strip_prefix("bytes="));
         let range_start = range.and_then(|range| range.split('-').next()?.parse().ok()).unwrap_or(0);
-        Call { action, path, body, range_start, number: 0 }
+        let signed_by = value(&self.head, "authorization").and_then(|text| text.split("Credential=").nth(1));
+        let key_id = signed_by.and_then(|text| text.split('/').next()).unwrap_or_default().to_owned();
+        Call { action, path, body, key_id, range_start, number: 0 }
     }
 }
 

@@ -1,5 +1,6 @@
 //! STS refuses for a while; this machine's clock is wrong.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
@@ -63,6 +64,57 @@ fn sts_refuses_while_sessions_run_out() {
         &all_frames(&all),
         &lab.sink.received(),
     );
+}
+
+#[test]
+fn a_session_ends_in_the_middle_of_a_large_object() {
+    session_ends("session-whole", "session ends in mid-object, held whole", "4GiB");
+}
+
+#[test]
+fn a_session_ends_in_the_middle_of_a_stream() {
+    session_ends("session-stream", "session ends in mid-object, streamed", "64MiB");
+}
+
+/// The session that reads the first range of an object is refused from its second range on, everywhere.
+fn session_ends(name: &str, case: &str, memory_limit: &str) {
+    let lab = Lab::with_few_receives(name);
+    let lines: Vec<_> = (0..50_000).map(|i| feeds::fdr_event(name, i)).collect();
+    let object = Object {
+        key: "data/session/part-00000".into(),
+        // Not compressed: some ranges.
+        bytes: (lines.join("\n") + "\n").into_bytes(),
+        frames: feeds::frames("edr.crowdstrike.cannon", &lines),
+    };
+    assert!(object.bytes.len() > 32 << 20);
+    lab.put_and_announce(std::slice::from_ref(&object));
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let (seen, mut ended) = (Arc::clone(&starts), None);
+    let proxy = FaultProxy::start(move |call| {
+        if call.action == "GetObject" && call.range_start > 0 {
+            ended.get_or_insert_with(|| call.key_id.clone());
+        }
+        if ended.as_ref().is_some_and(|key_id| *key_id == call.key_id) {
+            return refuse_expired(call);
+        }
+        if call.action == "GetObject" {
+            seen.lock().unwrap().push(call.range_start);
+        }
+        Fault::Pass
+    });
+    let mut config = with_role(&lab, &proxy);
+    config["globals"]["memory_limit"] = json!(memory_limit);
+    config["inputs"]["sqs_collector"]["services"] = json!({"aws_sqs_fdr": {}});
+    let log = lab.drain_all(&config).log;
+    assert!(proxy.faults() > 0 && log.contains("expired before their time"), "log:\n{log}");
+    assert_eq!(proxy.calls("AssumeRole"), 2, "renewed once; log:\n{log}");
+    // Every range was read once, the first one too.
+    let mut starts = std::mem::take(&mut *starts.lock().unwrap());
+    let reads = starts.len();
+    starts.sort_unstable();
+    starts.dedup();
+    assert_eq!((starts.len(), starts[0]), (reads, 0), "log:\n{log}");
+    assert_eq!(assert_at_least_once(case, &object.frames, &lab.sink.received()), 0);
 }
 
 #[test]

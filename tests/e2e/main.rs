@@ -6,6 +6,7 @@
 //! compared byte for byte in [`frames`].
 
 // The apparatus.
+mod answerer;
 mod aws;
 mod balancer;
 mod collector;
@@ -20,14 +21,17 @@ mod notices;
 mod pki;
 mod process;
 mod relay;
+mod small_disk;
 mod syslogng;
 
 // The cases.
 mod apparatus;
+mod backfill;
 mod commands;
 mod credentials;
 mod faults_aws;
 mod faults_host;
+mod faults_ledger;
 mod faults_s3;
 mod faults_sink;
 mod faults_sqs;
@@ -38,6 +42,7 @@ mod outages;
 mod outputs;
 mod poison;
 mod services;
+mod setup;
 mod sharing;
 mod shutdown;
 mod status;

@@ -1,9 +1,12 @@
 //! The other outputs: a relay over plain TCP, the console, several at once.
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+
 use serde_json::{Value, json};
 
 use crate::feeds::{self, Object, gzip};
-use crate::frames::{assert_exactly, frame};
+use crate::frames::{assert_exactly, frame, message_bytes};
 use crate::lab::Lab;
 use crate::process::{PATIENCE, wait_for};
 use crate::relay::Relay;
@@ -55,6 +58,50 @@ fn every_event_goes_to_every_output() {
 }
 
 #[test]
+fn compressed_sending_is_gzip_members_and_events_of_several_lines_go_plain() {
+    let lab = Lab::new("compressed");
+    let relay = Relay::start();
+    let many = feeds::fdr("gz", 5000);
+    let record = "\"2026-11-01\",\"two\nlines\"";
+    let several = Object {
+        key: "dnslogs/2026-11-01/2026-11-01-10-00-abcd.csv.gz".into(),
+        bytes: record.into(),
+        frames: Vec::new(),
+    };
+    let objects = [many, several];
+    lab.put_and_announce(&objects);
+    let [many, _] = &objects;
+    let mut output = to_relay(&relay);
+    output["config"]["compression"] = json!("gzip");
+    let services = json!({"aws_sqs_fdr": {}, "aws_sqs_cisco_umbrella": {}});
+    lab.drain_all(&with_outputs(&lab, services, json!({"relay_1": output})));
+
+    let (compressed, plain): (Vec<_>, Vec<_>) =
+        relay.received().into_iter().filter(|c| !c.is_empty()).partition(|c| c.starts_with(&[0x1f, 0x8b]));
+    assert!(message_bytes(&many.frames) > 4 * compressed.concat().len() as u64, "hardly smaller");
+    let inflated: Vec<Vec<u8>> = compressed.iter().map(|stream| gunzip(stream)).collect();
+    assert_exactly(&many.frames, &inflated);
+    let [counted] = plain.as_slice() else { panic!("{} plain connections", plain.len()) };
+    let text = std::str::from_utf8(counted).unwrap();
+    let (count, framed) = text.split_once(' ').unwrap();
+    assert_eq!(count.parse(), Ok(framed.len()));
+    assert!(framed.ends_with(&format!(" sig.cisco.umbrella.dns: {record}\n")), "{framed}");
+}
+
+/// All members, with a program that we did not write.
+fn gunzip(stream: &[u8]) -> Vec<u8> {
+    let mut gzip =
+        Command::new("gzip").arg("-dc").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = gzip.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || input.write_all(stream).unwrap());
+        let ended = gzip.wait_with_output().unwrap();
+        assert!(ended.status.success());
+        ended.stdout
+    })
+}
+
+#[test]
 fn one_output_away_keeps_the_message() {
     let lab = Lab::new("one-away");
     let object = feeds::vpc("o1", 100);
@@ -83,7 +130,7 @@ fn with_outputs(lab: &Lab, services: Value, outputs: Value) -> Value {
 /// The relay's reader may be a moment behind.
 fn arrive_at(relay: &Relay, object: &Object) {
     let bytes = || relay.received().iter().map(Vec::len).sum::<usize>() as u64;
-    wait_for("the relay", PATIENCE, || bytes() > crate::frames::message_bytes(&object.frames));
+    wait_for("the relay", PATIENCE, || bytes() > message_bytes(&object.frames));
     let mut last = 0;
     wait_for("the relay to be quiet", PATIENCE, || std::mem::replace(&mut last, bytes()) == bytes());
     assert_exactly(&object.frames, &relay.received());

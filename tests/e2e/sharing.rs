@@ -6,10 +6,12 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::aws::Queue;
+use crate::fault_proxy::{Fault, FaultProxy};
 use crate::feeds::{self, Object, all_frames};
 use crate::frames::{assert_at_least_once, assert_exactly, message_bytes};
 use crate::lab::Lab;
 use crate::notices;
+use crate::process::PATIENCE;
 
 /// The numbers that the records of a FIFO group carry, in the order in which they arrived.
 fn order(received: &str, group: &str) -> Vec<usize> {
@@ -97,6 +99,31 @@ fn a_flood_on_one_input_does_not_starve_another() {
     let all = message_bytes(&all_frames(&flood));
     assert!(so_far < all / 2, "the calm input waited for most of the flood: {so_far} of {all} bytes");
     collector.kill();
+}
+
+#[test]
+fn a_slow_object_holds_nobody_up() {
+    let lab = Lab::new("slow-object");
+    let slow = feeds::waf("slow", 10);
+    let others: Vec<_> = (0..100).map(|i| feeds::waf(&format!("other-{i:03}"), 10)).collect();
+    // The slow one is among the first ten messages.
+    lab.put_and_announce(std::slice::from_ref(&slow));
+    lab.put_and_announce(&others);
+    let key = slow.key.clone();
+    let proxy =
+        FaultProxy::start(
+            move |call| {
+                if call.path.ends_with(&key) { Fault::Delay(2 * PATIENCE) } else { Fault::Pass }
+            },
+        );
+    let mut config = lab.config(json!({"aws_sqs_waf": {}}));
+    config["inputs"]["sqs_collector"]["endpoint_url"] = json!(proxy.endpoint());
+    let mut collector = lab.run(&config, &[]);
+    collector.wait_until("all other messages' deletion", || lab.queue.peek().len() == 1);
+    assert!(proxy.faults() > 0, "the slow object is waited for");
+    collector.kill();
+    lab.sink_is_quiet();
+    assert_exactly(&all_frames(&others), &lab.sink.received());
 }
 
 #[test]

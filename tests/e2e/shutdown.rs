@@ -61,6 +61,29 @@ fn the_second_signal_stops_at_once() {
 }
 
 #[test]
+fn sooner_than_a_long_poll_ends() {
+    let lab = Lab::new("stop-short");
+    let objects: Vec<_> = (0..20).map(|i| feeds::fdr(&format!("{i:03}"), 50)).collect();
+    lab.put_and_announce(&objects);
+    let mut config = config(&lab, 2);
+    config["inputs"]["sqs_collector"]["sqs_wait_timeout"] = json!(10);
+    lab.sink.freeze();
+    let mut collector = lab.run(&config, &[]);
+    collector.wait_until("all messages in flight", || lab.queue.peek().iter().all(|m| !m.visible));
+    // Now the receivers wait for more.
+    std::thread::sleep(Duration::from_secs(1));
+    let ended = collector.stop();
+    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    // Leases of ten minutes would outlast the test's patience.
+    wait_for("all messages' return", PATIENCE, || lab.queue.peek().iter().all(|m| m.visible));
+    let most = lab.queue.peek().iter().map(|m| m.receive_count).max();
+    assert_eq!(most, Some(1), "taken from the queue by a receive that nobody waits for");
+    lab.sink.thaw();
+    lab.drain_all(&config);
+    assert_at_least_once("stopped sooner than a long poll ends", &all_frames(&objects), &lab.sink.received());
+}
+
+#[test]
 fn while_idle() {
     let lab = Lab::new("stop-idle");
     let mut config = config(&lab, 25);

@@ -1,0 +1,217 @@
+//! ListObjectsV2: the request, and a page of keys. Pure.
+//!
+//! Format: "ListObjectsV2" of the Amazon S3 API reference. Pages follow each other by `start-after`, the last
+//! key seen, not by continuation tokens: a backfill works on a page for as long as delivery takes, and a key
+//! does not expire. General-purpose buckets list in the order of their keys, which that rests on.
+
+use std::time::SystemTime;
+
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+
+use super::endpoint;
+use super::request::Request;
+use super::s3::encoded;
+use crate::limits::{AWS_RESPONSE_TIMEOUT, S3_LIST_KEYS};
+
+/// What to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListObjects<'a> {
+    pub bucket: &'a str,
+    /// As it is named, not encoded; empty: every key.
+    pub prefix: &'a str,
+    /// Only keys behind this one, in the order of their bytes; empty: from the first.
+    pub start_after: &'a str,
+}
+
+/// Up to [`S3_LIST_KEYS`] keys in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    pub objects: Vec<Listed>,
+    /// There are more behind the last one.
+    pub truncated: bool,
+}
+
+/// One key as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// Without quotes; empty where the server gives none.
+    pub etag: String,
+    pub modified: SystemTime,
+    /// Its bytes lie in an archive and cannot be read before somebody restores them.
+    pub archived: bool,
+}
+
+/// The request for a page, in `region`; `over`: the custom endpoint, if there is one.
+pub fn request(list: &ListObjects<'_>, region: &str, over: Option<&str>) -> Request {
+    let (endpoint, path) = endpoint::bucket(region, list.bucket, over);
+    let mut query = format!("encoding-type=url&list-type=2&max-keys={S3_LIST_KEYS}");
+    // In the order of their names, as the signature wants them.
+    for (name, value) in [("prefix", list.prefix), ("start-after", list.start_after)] {
+        if !value.is_empty() {
+            query.push_str(&format!("&{name}={}", encoded(value)));
+        }
+    }
+    Request {
+        action: "s3:ListBucket",
+        resource: format!("s3://{}", list.bucket),
+        service: "s3",
+        region: region.to_owned(),
+        method: "GET",
+        endpoint,
+        path: if path.is_empty() { "/".to_owned() } else { path },
+        query,
+        headers: vec![("x-amz-optional-object-attributes", "RestoreStatus".to_owned())],
+        body: Vec::new(),
+        response_timeout: AWS_RESPONSE_TIMEOUT,
+    }
+}
+
+/// Reads an answer to `list`. The error says what does not fit: a page that does not lead behind
+/// `start_after` would be listed for ever.
+pub fn read(list: &ListObjects<'_>, body: &[u8]) -> Result<Page, String> {
+    let text = std::str::from_utf8(body).map_err(|_| "the answer is not UTF-8".to_owned())?;
+    let answer = quick_xml::de::from_str::<Answer>(text).map_err(|error| error.to_string())?;
+    let encoded = answer.encoding.as_deref() == Some("url");
+    let objects = answer.contents.into_iter().map(|raw| raw.listed(encoded));
+    let objects = objects.collect::<Result<Vec<_>, String>>()?;
+    let keys = std::iter::once(list.start_after).chain(objects.iter().map(|object| object.key.as_str()));
+    if !keys.is_sorted_by(|earlier, later| earlier.is_empty() || earlier < later) {
+        return Err("the keys are not in order: only general-purpose buckets can be listed".to_owned());
+    }
+    let truncated = answer.truncated && !objects.is_empty();
+    Ok(Page { objects, truncated })
+}
+
+#[derive(Deserialize)]
+#[serde(rename = "ListBucketResult")]
+struct Answer {
+    #[serde(rename = "IsTruncated", default)]
+    truncated: bool,
+    #[serde(rename = "EncodingType")]
+    encoding: Option<String>,
+    #[serde(rename = "Contents", default)]
+    contents: Vec<Contents>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Contents {
+    key: String,
+    last_modified: String,
+    #[serde(rename = "ETag", default)]
+    etag: String,
+    #[serde(default)]
+    size: u64,
+    #[serde(default)]
+    storage_class: String,
+    restore_status: Option<RestoreStatus>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RestoreStatus {
+    /// There is a copy that can be read, until then.
+    restore_expiry_date: Option<String>,
+}
+
+impl Contents {
+    fn listed(self, encoded: bool) -> Result<Listed, String> {
+        let modified = self.last_modified.trim().parse::<jiff::Timestamp>();
+        let modified = modified.map_err(|_| format!("LastModified is {:?}", self.last_modified))?;
+        let restored = self.restore_status.is_some_and(|status| status.restore_expiry_date.is_some());
+        Ok(Listed {
+            key: if encoded { decoded(&self.key)? } else { self.key },
+            size: self.size,
+            etag: self.etag.trim_matches('"').to_owned(),
+            modified: SystemTime::from(modified),
+            archived: matches!(self.storage_class.as_str(), "GLACIER" | "DEEP_ARCHIVE") && !restored,
+        })
+    }
+}
+
+/// `encoding-type=url`: a space is `+`, and everything that XML could not hold is `%XX`.
+fn decoded(key: &str) -> Result<String, String> {
+    let spaced = key.replace('+', " ");
+    let decoded = percent_decode_str(&spaced).decode_utf8().map(std::borrow::Cow::into_owned);
+    decoded.map_err(|_| format!("the key {key:?} is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: ListObjects<'_> = ListObjects { bucket: "logs", prefix: "", start_after: "" };
+
+    fn read_golden(name: &str, list: &ListObjects<'_>) -> Result<Page, String> {
+        let path = format!("{}/testdata/aws/{name}", env!("CARGO_MANIFEST_DIR"));
+        read(list, &std::fs::read(path).unwrap())
+    }
+
+    #[test]
+    fn the_request() {
+        let list = ListObjects { prefix: "a b/2026", start_after: "a b/2026/11+é", ..ALL };
+        let request = request(&list, "eu-west-1", None);
+        assert_eq!(
+            request.url(),
+            "https://logs.s3.eu-west-1.amazonaws.com/?encoding-type=url&list-type=2&max-keys=1000\
+             &prefix=a%20b%2F2026&start-after=a%20b%2F2026%2F11%2B%C3%A9"
+        );
+        assert_eq!(request.action, "s3:ListBucket");
+        let custom = super::request(&ALL, "eu-west-1", Some("http://h:9"));
+        assert_eq!(custom.url(), "http://h:9/logs?encoding-type=url&list-type=2&max-keys=1000");
+    }
+
+    #[test]
+    fn a_page_in_the_documented_form() {
+        let page = read_golden("list_objects.xml", &ALL).unwrap();
+        assert!(page.truncated);
+        let keys: Vec<_> = page.objects.iter().map(|object| object.key.as_str()).collect();
+        assert_eq!(keys, ["archived.gz", "logs/a b+c.gz", "logs/é\u{1}.gz", "restored.gz"]);
+        let first = &page.objects[1];
+        assert_eq!((first.size, first.etag.as_str()), (434_234, "fba9dede5f27731c9771645a39863328"));
+        let time: jiff::Timestamp = "2026-10-12T17:50:30Z".parse().unwrap();
+        assert_eq!(first.modified, SystemTime::from(time));
+        let archived: Vec<_> = page.objects.iter().map(|object| object.archived).collect();
+        assert_eq!(archived, [true, false, false, false]);
+    }
+
+    #[test]
+    fn an_empty_page() {
+        let body = b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>";
+        assert_eq!(read(&ALL, body).unwrap(), Page { objects: Vec::new(), truncated: false });
+        assert!(read(&ALL, b"<html>").is_err());
+    }
+
+    #[test]
+    fn a_page_that_leads_nowhere_is_refused() {
+        let again = ListObjects { start_after: "restored.gz", ..ALL };
+        assert!(read_golden("list_objects.xml", &again).unwrap_err().contains("order"));
+        let same = ListObjects { start_after: "archived.gz", ..ALL };
+        assert!(read_golden("list_objects.xml", &same).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_answer_is_read_without_a_panic(body in proptest::collection::vec(0u8.., 0..200)) {
+            let _ = read(&ALL, &body);
+        }
+
+        /// Keys of any characters come back in order, as a server encodes them.
+        #[test]
+        fn keys_survive_the_encoding(keys in proptest::collection::btree_set("\\PC{1,20}", 0..20)) {
+            let encode = |key: &String| encoded(key).replace("%20", "+").replace("%2F", "/");
+            let contents: String = keys.iter().map(|key| format!(
+                "<Contents><Key>{}</Key><LastModified>2026-10-12T17:50:30.000Z</LastModified></Contents>",
+                encode(key)
+            )).collect();
+            let body = format!("<ListBucketResult><EncodingType>url</EncodingType>{contents}</ListBucketResult>");
+            let page = read(&ALL, body.as_bytes()).unwrap();
+            let found: Vec<_> = page.objects.into_iter().map(|object| object.key).collect();
+            proptest::prop_assert_eq!(found, keys.into_iter().collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What no queue announced: the objects of a listing, sent as if a message had named each of them.
+//!
+//! A thread lists a bucket and puts tasks on the way to the fetchers, no faster than they are delivered, so
+//! that memory does not grow with the number of keys. Each object has an [`Ack`] of its own. What the ledger
+//! knows to be delivered is not sent again: that is also how a backfill that was stopped goes on.
+
+mod listing;
+mod plan;
+mod tally;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{SendTimeoutError, Sender};
+use jiff::Timestamp;
+
+pub use listing::Listing;
+pub use plan::{Plan, Verdict};
+pub use tally::Tally;
+
+use crate::ack::{Ack, Outcome};
+use crate::aws::{Kind, Listed, S3};
+use crate::backoff::Backoff;
+use crate::budget::Budget;
+use crate::config::Input;
+use crate::limits::{OBJECTS_IN_WORK_MAX, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX, STOP_CHECK_INTERVAL};
+use crate::resolve::{Object, Source, Task};
+use crate::services::Definition;
+use crate::stop::Stop;
+use crate::telemetry::{self, Trouble};
+
+/// A plan, and the counts of how far it is.
+#[derive(Debug, Clone)]
+pub struct Backfill {
+    pub plan: Arc<Plan>,
+    pub tally: Arc<Tally>,
+}
+
+/// What a listing needs to run.
+pub struct Settings {
+    /// The input's place in the configuration.
+    pub index: usize,
+    pub input: Input,
+    pub backfill: Backfill,
+    /// Its waits end with `stop`.
+    pub s3: S3,
+    /// To the fetchers.
+    pub tasks: Sender<Task>,
+    pub telemetry: Arc<telemetry::Input>,
+    /// Begin no more objects.
+    pub stop: Stop,
+}
+
+/// A running listing.
+pub struct Lister {
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+}
+
+struct Shared {
+    settings: Settings,
+    /// Free places among the objects in work.
+    slots: Budget,
+}
+
+impl Lister {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the machine will not start another thread.
+    pub fn start(settings: Settings) -> std::io::Result<Lister> {
+        let shared = Arc::new(Shared { settings, slots: Budget::new(OBJECTS_IN_WORK_MAX) });
+        let own = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("list".into()).spawn(move || run(&own))?;
+        Ok(Lister { shared, thread })
+    }
+
+    /// The listing has ended, and so has everything that it named.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished() && self.in_work() == 0
+    }
+
+    /// What is wrong with the listing, if something is.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.shared.settings.telemetry.health.trouble()
+    }
+
+    /// Objects that were begun and have not ended.
+    pub fn in_work(&self) -> usize {
+        self.shared.slots.total() - self.shared.slots.free()
+    }
+}
+
+fn run(shared: &Shared) {
+    let Settings { s3, stop, backfill, .. } = &shared.settings;
+    let mut listing = Listing::of(&backfill.plan);
+    let mut backoff = Backoff::new(RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX);
+    while !stop.is_stopped() {
+        match listing.next_page(s3) {
+            Ok(Some(page)) => {
+                backoff.reset();
+                shared.settings.telemetry.health.works();
+                if !page.into_iter().all(|listed| put_on_the_way(shared, listed)) {
+                    return;
+                }
+            }
+            Ok(None) => return backfill.tally.listed_all(),
+            Err(error) if *error.kind() == Kind::Stopped => return,
+            Err(error) => {
+                shared.settings.telemetry.receive.failed_calls.increment();
+                shared.settings.telemetry.health.failed(error.to_string(), !error.is_temporary());
+                stop.wait(backoff.pause());
+            }
+        }
+    }
+}
+
+/// False: stopped.
+fn put_on_the_way(shared: &Shared, listed: Listed) -> bool {
+    let Settings { input, backfill, telemetry, .. } = &shared.settings;
+    let verdict = backfill.plan.verdict(&listed, input);
+    backfill.tally.listed(&verdict, &listed);
+    match verdict {
+        Verdict::Collect(service) => {
+            telemetry.receive.objects.increment();
+            collect(shared, listed, service)
+        }
+        Verdict::Archived => {
+            log::warn!(
+                "s3://{}/{} lies in an archive: restore it and run the backfill again",
+                backfill.plan.bucket,
+                listed.key.escape_debug()
+            );
+            true
+        }
+        _ => true,
+    }
+}
+
+/// Waits for a free place and for room among the tasks. False: stopped.
+fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>) -> bool {
+    let Settings { index, backfill, stop, tasks, telemetry, .. } = &shared.settings;
+    let Some(slot) = shared.slots.acquire(1, stop) else { return false };
+    let size = listed.size;
+    let object = object_of(&backfill.plan.bucket, listed);
+    let settle = {
+        let (tally, name, stop) = (Arc::clone(&backfill.tally), object.to_string(), stop.clone());
+        let of_service = Arc::clone(telemetry.service(&service.name));
+        // Its age is what a backfill is for, and no lag.
+        of_service.begin(None);
+        move |outcome| {
+            of_service.end(None, outcome, Timestamp::now());
+            if outcome != Outcome::Delivered && !stop.is_stopped() {
+                log::error!("{name}: could not be delivered; the next backfill tries it again");
+            }
+            tally.ended(outcome, size);
+            drop(slot);
+        }
+    };
+    let ack = Ack::open(settle);
+    let mut task =
+        Task { source: Source::S3(object), service, input: *index, share: ack.share(), turn: None };
+    ack.close(Outcome::Delivered);
+    while !stop.is_stopped() {
+        match tasks.send_timeout(task, STOP_CHECK_INTERVAL) {
+            Ok(()) => {
+                telemetry.fetch.waiting.add(1);
+                return true;
+            }
+            Err(SendTimeoutError::Disconnected(_)) => return false,
+            Err(SendTimeoutError::Timeout(back)) => task = back,
+        }
+    }
+    false
+}
+
+/// As an announcement would name it, so that the ledger recognises it without a GET.
+fn object_of(bucket: &str, listed: Listed) -> Object {
+    Object {
+        bucket: bucket.to_owned(),
+        key: listed.key,
+        region: None,
+        size: Some(listed.size),
+        version_id: None,
+        etag: Some(listed.etag).filter(|etag| !etag.is_empty()),
+        checksum: None,
+    }
+}

@@ -1,0 +1,77 @@
+//! How far a backfill is.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::Verdict;
+use crate::ack::Outcome;
+use crate::aws::Listed;
+use crate::telemetry::Counter;
+
+/// Counts of objects, and bytes where they are named so. Compressed bytes, as S3 holds them.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub listed: Counter,
+    pub to_send: Counter,
+    pub bytes_to_send: Counter,
+    pub outside_time: Counter,
+    pub skipped: Counter,
+    pub of_other_services: Counter,
+    pub archived: Counter,
+    /// Delivered, now or before.
+    pub delivered: Counter,
+    pub undelivered: Counter,
+    pub bytes_ended: Counter,
+    listed_all: AtomicBool,
+}
+
+impl Tally {
+    /// An object was listed.
+    pub fn listed(&self, verdict: &Verdict, object: &Listed) {
+        self.listed.increment();
+        let counter = match verdict {
+            Verdict::Collect(_) => {
+                self.bytes_to_send.add(object.size);
+                &self.to_send
+            }
+            Verdict::OutsideTime => &self.outside_time,
+            Verdict::Skip => &self.skipped,
+            Verdict::OtherService => &self.of_other_services,
+            Verdict::Archived => &self.archived,
+        };
+        counter.increment();
+    }
+
+    /// The listing has come to its end.
+    pub fn listed_all(&self) {
+        self.listed_all.store(true, Ordering::Release);
+    }
+
+    /// The work on an object of so many bytes has ended.
+    pub fn ended(&self, outcome: Outcome, bytes: u64) {
+        let counter = if outcome == Outcome::Delivered { &self.delivered } else { &self.undelivered };
+        counter.increment();
+        self.bytes_ended.add(bytes);
+    }
+
+    /// Everything that was to be sent is delivered, and nothing was left out because it could not be read.
+    pub fn is_complete(&self) -> bool {
+        self.listed_all.load(Ordering::Acquire)
+            && self.delivered.value() == self.to_send.value()
+            && self.archived.value() == 0
+    }
+
+    /// What was listed, in words.
+    pub fn listing(&self) -> String {
+        let parts = [
+            (&self.outside_time, "outside --from and --to"),
+            (&self.skipped, "without logs by name or size"),
+            (&self.of_other_services, "of other services"),
+            (&self.archived, "in an archive"),
+        ];
+        let mut text = format!("{} objects listed, {} to send", self.listed.value(), self.to_send.value());
+        for (counter, what) in parts.iter().filter(|(counter, _)| counter.value() > 0) {
+            text.push_str(&format!(", {} {what}", counter.value()));
+        }
+        text
+    }
+}

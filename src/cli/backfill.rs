@@ -1,0 +1,227 @@
+//! `backfill`: sends the objects of a listing, without a queue.
+
+mod choice;
+mod progress;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use clap::Args;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::run::{self, REFUSED, UNDELIVERED};
+use crate::aws::{Client, Http, Listed, S3};
+use crate::backfill::{Backfill, Listing, Plan, Tally, Verdict};
+use crate::config::Input;
+use crate::pipeline::{Ending, Job};
+use crate::stop::Stop;
+use crate::telemetry::{Snapshot, size};
+use progress::Progress;
+
+#[derive(Debug, Args)]
+pub struct Options {
+    /// What to list: s3://bucket/prefix. The prefix may end anywhere in a key; nothing is decoded
+    #[arg(value_name = "S3_URL", value_parser = s3_url)]
+    place: Place,
+    /// Configuration file, YAML or JSON
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+    /// Service whose objects they are, as written in the configuration or listed by `services`
+    #[arg(long, value_name = "NAME")]
+    service: String,
+    /// Input whose credentials, endpoints and ledger entries are used, by its key in the file: needed where
+    /// several inputs could be meant
+    #[arg(long, value_name = "KEY")]
+    input: Option<String>,
+    /// Only objects written at this time or later, by their LastModified: 2026-11-01 (UTC) or
+    /// 2026-11-01T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: Option<SystemTime>,
+    /// Only objects written before this time, by their LastModified
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    to: Option<SystemTime>,
+    /// Only keys behind this one, in the order of their bytes: skips what need not even be listed
+    #[arg(long, value_name = "KEY", default_value = "")]
+    start_after: String,
+    /// Lists what would be sent, and its size; reads no object and sends nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// `s3://bucket/prefix`.
+#[derive(Debug, Clone)]
+struct Place {
+    bucket: String,
+    prefix: String,
+}
+
+/// Exit code 0 when every object is delivered; 1 when something is not, also because of a signal; 2 when
+/// nothing was begun.
+pub fn run(options: &Options) -> ExitCode {
+    let screen = Progress::new(io::stderr().is_terminal() && !options.dry_run);
+    let Some(mut config) = run::load_around(&options.config, screen.writer()) else {
+        return ExitCode::from(REFUSED);
+    };
+    let chosen = choice::input(&config.inputs, options).and_then(|input| {
+        let s3 = s3(&input)?;
+        Ok((input, s3))
+    });
+    let (input, s3) = match chosen {
+        Ok(chosen) => chosen,
+        Err(problem) => return refuse(&problem),
+    };
+    let plan = options.plan();
+    if let Some(problem) = problem_with(&plan, &s3) {
+        return refuse(&problem);
+    }
+    if options.dry_run {
+        return dry_run(&plan, &input, &s3);
+    }
+    config.inputs = vec![input.clone()];
+    let backfill = Backfill { plan: Arc::new(plan), tally: Arc::default() };
+    let job = Job::Backfill(backfill.clone());
+    let run = match run::start(&config, &job) {
+        Ok(run) => run,
+        Err(refused) => return refused,
+    };
+    let telemetry = Arc::clone(run.telemetry());
+    let shown = screen.show(&backfill, s3, input);
+    let ending = run.run();
+    shown.end();
+    report(&backfill.tally, &telemetry.snapshot(Timestamp::now()), &ending)
+}
+
+impl Options {
+    fn plan(&self) -> Plan {
+        let Place { bucket, prefix } = self.place.clone();
+        let (start_after, service) = (self.start_after.clone(), self.service.clone());
+        Plan { bucket, prefix, start_after, from: self.from, to: self.to, service }
+    }
+}
+
+fn refuse(problem: &str) -> ExitCode {
+    log::error!("{problem}");
+    ExitCode::from(REFUSED)
+}
+
+fn s3(input: &Input) -> Result<S3, String> {
+    let http = Http::new(1).map_err(|error| error.to_string())?;
+    let owner = format!("inputs.{}", input.key);
+    let client =
+        Client::new(&http, &owner, &input.credentials, &input.endpoints, &input.region, &Stop::new());
+    Ok(S3::new(client))
+}
+
+/// A listing that fails, or that names nothing, is a mistake that is better known at once.
+fn problem_with(plan: &Plan, s3: &S3) -> Option<String> {
+    match Listing::of(plan).next_page(s3) {
+        Err(error) => Some(error.to_string()),
+        Ok(Some(page)) if !page.is_empty() => None,
+        Ok(_) => Some(format!(
+            "no key of the bucket {} begins with {:?}{}: is that right? Keys begin without a slash, and \
+             capitals matter",
+            plan.bucket,
+            plan.prefix,
+            if plan.start_after.is_empty() { "" } else { " and lies behind --start-after" }
+        )),
+    }
+}
+
+/// One line an object that would be sent, then the counts. What the ledger knows is not looked at.
+fn dry_run(plan: &Plan, input: &Input, s3: &S3) -> ExitCode {
+    let (tally, mut out) = (Tally::default(), io::stdout().lock());
+    let mut listing = Listing::of(plan);
+    loop {
+        let page = match listing.next_page(s3) {
+            Ok(Some(page)) => page,
+            Ok(None) => break,
+            Err(error) => return refuse(&error.to_string()),
+        };
+        for listed in page {
+            let verdict = plan.verdict(&listed, input);
+            tally.listed(&verdict, &listed);
+            if matches!(verdict, Verdict::Collect(_)) && writeln!(out, "{}", line(plan, &listed)).is_err() {
+                // The reader has gone away.
+                return ExitCode::from(UNDELIVERED);
+            }
+        }
+    }
+    log::info!("{} ({}), nothing was read or sent", tally.listing(), size(tally.bytes_to_send.value()));
+    ExitCode::SUCCESS
+}
+
+/// Keys are chosen by others: control characters must not reach the terminal.
+fn line(plan: &Plan, listed: &Listed) -> String {
+    let modified =
+        Timestamp::try_from(listed.modified).map_or_else(|_| "-".to_owned(), |time| time.to_string());
+    format!("{modified} {:>12} s3://{}/{}", listed.size, plan.bucket, listed.key.escape_debug())
+}
+
+fn report(tally: &Tally, figures: &Snapshot, ending: &Ending) -> ExitCode {
+    log::info!("{}", tally.listing());
+    log::info!(
+        "{} objects delivered ({} of them before this run), {} events sent; {} objects not delivered",
+        tally.delivered.value(),
+        figures.fetch().known,
+        figures.delivered().events,
+        tally.to_send.value() - tally.delivered.value().min(tally.to_send.value())
+    );
+    if let Some(reason) = &ending.gave_up {
+        log::error!("the backfill was given up: {reason}");
+    }
+    if tally.is_complete() {
+        return ExitCode::SUCCESS;
+    }
+    log::warn!("not everything is delivered; the same command goes on where this one ended");
+    ExitCode::from(UNDELIVERED)
+}
+
+fn s3_url(text: &str) -> Result<Place, String> {
+    let rest = text.strip_prefix("s3://").ok_or("it must begin with s3://")?;
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    if bucket.is_empty() || !bucket.chars().all(plain) {
+        return Err(format!("{bucket:?} is no bucket's name"));
+    }
+    Ok(Place { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
+}
+
+/// A day begins at midnight UTC.
+fn time(text: &str) -> Result<SystemTime, String> {
+    let moment = text.parse::<Timestamp>().or_else(|error| match text.parse::<Date>() {
+        // A date that parses out of a longer text would hide a mistyped time.
+        Ok(day) if text.len() == 10 => day.to_zoned(TimeZone::UTC).map(|start| start.timestamp()),
+        _ => Err(error),
+    });
+    moment.map(SystemTime::from).map_err(|_| "write 2026-11-01 (UTC) or 2026-11-01T12:00:00Z".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places() {
+        let place = s3_url("s3://logs/AWSLogs/a b%20").unwrap();
+        assert_eq!((place.bucket.as_str(), place.prefix.as_str()), ("logs", "AWSLogs/a b%20"));
+        assert_eq!(s3_url("s3://logs").unwrap().prefix, "");
+        for bad in ["logs/a", "s3://", "s3:///a", "s3://a b/c", "https://logs/a"] {
+            assert!(s3_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times() {
+        let at = |text: &str| SystemTime::from(text.parse::<Timestamp>().unwrap());
+        assert_eq!(time("2026-11-01").unwrap(), at("2026-11-01T00:00:00Z"));
+        assert_eq!(time("2026-11-01T12:00:00+01:00").unwrap(), at("2026-11-01T11:00:00Z"));
+        for bad in ["", "yesterday", "2026-13-01", "2026-11-01T12:00:00", "01.11.2026"] {
+            assert!(time(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! `iam-policy` and `cloudformation`: what AWS must have and allow for a configuration.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use crate::config::{self, Environment};
+use crate::setup::{self, Bucket, Document, Identity, Needs, Wishes};
+
+/// The configuration, or an option, cannot be used.
+const REFUSED: u8 = 2;
+
+/// What both commands take.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Configuration file, YAML or JSON; outputs and certificates need not be ready
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+    /// Only this input; may be repeated
+    #[arg(long, value_name = "INPUT")]
+    input: Vec<String>,
+    /// Where objects lie: [INPUT=]NAME[/PREFIX] or an ARN; may be repeated
+    #[arg(long, value_name = "BUCKET")]
+    bucket: Vec<Bucket>,
+    /// ARN of a KMS key of yours that a bucket or queue is encrypted with; may be repeated
+    #[arg(long, value_name = "ARN")]
+    kms_key: Vec<String>,
+    /// The buckets keep versions
+    #[arg(long)]
+    versioned: bool,
+    /// Allow listing the buckets: for backfill, and to tell a missing object from a forbidden one
+    #[arg(long)]
+    list: bool,
+}
+
+/// Whose policy `iam-policy` prints.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Whose {
+    /// Who reads: the last role that is written, else the key or machine itself
+    Reader,
+    /// aws_base_account_role, if there is an aws_cross_account_role
+    BaseRole,
+    /// The key or machine before the first role
+    Start,
+}
+
+/// Prints the policy on standard output, and what to know about it on standard error.
+pub fn iam_policy(options: &Options, whose: Whose) -> ExitCode {
+    let identity = match whose {
+        Whose::Reader => Identity::Reader,
+        Whose::BaseRole => Identity::BaseRole,
+        Whose::Start => Identity::Start,
+    };
+    print(needs(options).map(|needs| setup::policy(&needs, &wishes(options), identity)))
+}
+
+/// Prints the template, likewise.
+pub fn cloudformation(options: &Options) -> ExitCode {
+    let document = needs(options).and_then(|mut needs| {
+        if options.input.is_empty() {
+            needs.queues.retain(|queue| !queue.is_crowdstrikes());
+        }
+        setup::template(&needs, &wishes(options)).map_err(|error| error.to_string())
+    });
+    print(document)
+}
+
+fn needs(options: &Options) -> Result<Needs, String> {
+    let inputs = config::load_inputs(Path::new(&options.config), &Environment::here());
+    let inputs = inputs.map_err(|problems| problems.to_string())?;
+    for bucket in options.bucket.iter().filter_map(|bucket| bucket.input.as_ref()) {
+        Needs::of(&inputs, std::slice::from_ref(bucket)).map_err(|error| error.to_string())?;
+    }
+    Needs::of(&inputs, &options.input).map_err(|error| error.to_string())
+}
+
+fn wishes(options: &Options) -> Wishes {
+    Wishes {
+        buckets: options.bucket.clone(),
+        kms_keys: options.kms_key.clone(),
+        versioned: options.versioned,
+        list: options.list,
+    }
+}
+
+fn print(document: Result<Document, String>) -> ExitCode {
+    match document {
+        Ok(Document { json, notes }) => {
+            for note in notes {
+                eprintln!("note: {note}");
+            }
+            match writeln!(io::stdout(), "{json:#}") {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            }
+        }
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::from(REFUSED)
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Where tasks come from: queues, or the listing of a backfill.
+
+use crate::backfill::Lister;
+use crate::receive::Receiver;
+use crate::telemetry::Trouble;
+
+/// A running source of tasks.
+pub trait Intake {
+    /// No more will come, and nothing that came is in work.
+    fn is_finished(&self) -> bool;
+
+    /// A call may be under way that brings more: what is given back now might come to ourselves.
+    fn is_asking(&self) -> bool;
+
+    /// What is wrong with it, if something is.
+    fn trouble(&self) -> Option<Trouble>;
+
+    /// What could not be delivered for good.
+    fn undelivered(&self) -> usize;
+
+    /// Gives up what is still in work, and ends. Stop it first. Returns how much that was.
+    fn finish(self: Box<Self>) -> usize;
+}
+
+impl Intake for Receiver {
+    fn is_finished(&self) -> bool {
+        Receiver::is_finished(self)
+    }
+
+    fn is_asking(&self) -> bool {
+        self.is_polling()
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        Receiver::trouble(self)
+    }
+
+    fn undelivered(&self) -> usize {
+        Receiver::undelivered(self)
+    }
+
+    fn finish(self: Box<Self>) -> usize {
+        Receiver::finish(*self)
+    }
+}
+
+impl Intake for Lister {
+    fn is_finished(&self) -> bool {
+        Lister::is_finished(self)
+    }
+
+    /// What is listed again finds the ledger.
+    fn is_asking(&self) -> bool {
+        false
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        Lister::trouble(self)
+    }
+
+    /// The backfill's own tally knows.
+    fn undelivered(&self) -> usize {
+        0
+    }
+
+    fn finish(self: Box<Self>) -> usize {
+        self.in_work()
+    }
+}

@@ -1,0 +1,169 @@
+//! The least policy that a configuration needs.
+
+use serde_json::{Value, json};
+
+use super::needs::{Needs, Queue};
+use super::{Document, Wishes};
+use crate::aws::endpoint::partition;
+
+/// Stands where a bucket's name must be filled in: no bucket can have it.
+const UNKNOWN_BUCKET: &str = "arn:aws:s3:::NAME-OF-YOUR-BUCKET/*";
+
+/// Whose policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Identity {
+    /// Who reads queues and objects: the last role that is written, else the key or machine itself.
+    #[default]
+    Reader,
+    /// `aws_base_account_role` before `aws_cross_account_role`.
+    BaseRole,
+    /// The key or machine before the first role.
+    Start,
+}
+
+/// One statement that allows something.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    pub sid: &'static str,
+    pub actions: Vec<&'static str>,
+    pub resources: Vec<Value>,
+}
+
+/// The policy of one identity, ready for `aws iam put-role-policy`.
+pub fn policy(needs: &Needs, wishes: &Wishes, identity: Identity) -> Document {
+    let mut notes = Vec::new();
+    let statements = match identity {
+        Identity::Reader => {
+            notes.extend(reader_notes(needs, wishes));
+            reader(needs, wishes)
+        }
+        Identity::BaseRole => assume(needs, |queue| {
+            let credentials = &queue.credentials;
+            credentials.base_role.as_ref().and(credentials.cross_account_role.as_ref())
+        }),
+        Identity::Start => assume(needs, |queue| {
+            let credentials = &queue.credentials;
+            credentials.base_role.as_ref().or(credentials.cross_account_role.as_ref())
+        }),
+    };
+    if statements.is_empty() {
+        notes.push("no role is written: this identity needs nothing".to_owned());
+    }
+    Document { json: document(&statements), notes }
+}
+
+/// Statements as a policy.
+pub fn document(statements: &[Statement]) -> Value {
+    let statement = |statement: &Statement| {
+        json!({
+            "Sid": statement.sid,
+            "Effect": "Allow",
+            "Action": statement.actions,
+            "Resource": statement.resources,
+        })
+    };
+    json!({"Version": "2012-10-17", "Statement": statements.iter().map(statement).collect::<Vec<_>>()})
+}
+
+fn reader(needs: &Needs, wishes: &Wishes) -> Vec<Statement> {
+    let arn = |queue: &&Queue| Value::String(queue.arn());
+    let (delete, keep): (Vec<&Queue>, Vec<&Queue>) = needs.queues.iter().partition(|queue| queue.deletes);
+    let mut statements = Vec::new();
+    statements.extend(read_queues(delete.iter().map(arn).collect(), true));
+    statements.extend(read_queues(keep.iter().map(arn).collect(), false));
+    if needs.queues.iter().any(|queue| queue.announces) {
+        let partition = needs.queues.first().map_or("aws", |queue| partition(&queue.region));
+        let used = || wishes.buckets.iter().filter(|b| needs.queues.iter().any(|q| b.belongs_to(&q.input)));
+        let objects: Vec<Value> = used().map(|bucket| bucket.objects_arn(partition).into()).collect();
+        let objects = if objects.is_empty() { vec![UNKNOWN_BUCKET.into()] } else { objects };
+        statements.push(read_objects(objects, wishes));
+        let buckets: Vec<Value> = used().map(|bucket| bucket.arn(partition).into()).collect();
+        statements.extend(list_buckets(buckets, wishes));
+    }
+    statements.extend(decrypt(wishes));
+    statements
+}
+
+/// Receive, extend or give back, and delete.
+pub fn read_queues(queues: Vec<Value>, delete: bool) -> Option<Statement> {
+    let mut actions = vec!["sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"];
+    if delete {
+        actions.insert(1, "sqs:DeleteMessage");
+    }
+    let sid = if delete { "ReadQueues" } else { "ReadQueuesAndKeepMessages" };
+    (!queues.is_empty()).then_some(Statement { sid, actions, resources: queues })
+}
+
+pub fn read_objects(objects: Vec<Value>, wishes: &Wishes) -> Statement {
+    let mut actions = vec!["s3:GetObject"];
+    if wishes.versioned {
+        actions.push("s3:GetObjectVersion");
+    }
+    Statement { sid: "ReadObjects", actions, resources: objects }
+}
+
+pub fn list_buckets(buckets: Vec<Value>, wishes: &Wishes) -> Option<Statement> {
+    let statement = Statement { sid: "ListBuckets", actions: vec!["s3:ListBucket"], resources: buckets };
+    (wishes.list && !statement.resources.is_empty()).then_some(statement)
+}
+
+pub fn decrypt(wishes: &Wishes) -> Option<Statement> {
+    let keys = wishes.kms_keys.iter().map(|key| Value::from(key.as_str())).collect();
+    let statement = Statement { sid: "Decrypt", actions: vec!["kms:Decrypt"], resources: keys };
+    (!wishes.kms_keys.is_empty()).then_some(statement)
+}
+
+fn assume<'a>(needs: &'a Needs, role: impl Fn(&'a Queue) -> Option<&'a String>) -> Vec<Statement> {
+    let mut roles: Vec<Value> = Vec::new();
+    for role in needs.queues.iter().filter_map(role) {
+        if !roles.iter().any(|known| known == role) {
+            roles.push(role.as_str().into());
+        }
+    }
+    if roles.is_empty() {
+        return Vec::new();
+    }
+    vec![Statement { sid: "AssumeRoles", actions: vec!["sts:AssumeRole"], resources: roles }]
+}
+
+fn reader_notes(needs: &Needs, wishes: &Wishes) -> Vec<String> {
+    let mut notes = Vec::new();
+    let without_bucket = |queue: &&Queue| {
+        queue.announces && !wishes.buckets.iter().any(|bucket| bucket.belongs_to(&queue.input))
+    };
+    let missing: Vec<&str> =
+        needs.queues.iter().filter(without_bucket).map(|queue| queue.input.as_str()).collect();
+    if !missing.is_empty() {
+        notes.push(format!(
+            "the configuration does not say in which buckets the objects of {} lie: add --bucket NAME (or \
+             --bucket INPUT=NAME/PREFIX), or fill the name in",
+            missing.join(", ")
+        ));
+    }
+    for queue in needs.queues.iter().filter(|queue| queue.account == "*") {
+        notes.push(format!(
+            "the URL of {}'s queue names no account: put the account's number in the place of *",
+            queue.input
+        ));
+    }
+    let mut roles: Vec<Option<&String>> = needs.queues.iter().map(Queue::role).collect();
+    roles.dedup();
+    if roles.len() > 1 {
+        notes.push(
+            "the inputs have different roles or keys: --input NAME prints what one of them needs".to_owned(),
+        );
+    }
+    if let Some(role) = roles.into_iter().flatten().next() {
+        notes.push(format!(
+            "this is the policy of the role that reads ({role}); --identity start and --identity base-role print \
+             those of who assumes it"
+        ));
+    }
+    for queue in needs.queues.iter().filter(|queue| queue.is_crowdstrikes() && queue.role().is_none()) {
+        notes.push(format!(
+            "{} may leave this out if it reads CrowdStrike's own queue: their key has its rights already",
+            queue.input
+        ));
+    }
+    notes
+}

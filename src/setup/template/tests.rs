@@ -1,0 +1,99 @@
+//! What the templates of some configurations hold. That CloudFormation takes them is for the end-to-end tests.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+
+use super::*;
+use crate::config::{self, Environment};
+
+/// Needs of inputs, written in YAML under `inputs:`.
+fn needs(inputs: &str) -> Needs {
+    let environment = Environment {
+        host_name: "host".into(),
+        cores: 1,
+        memory: 1 << 30,
+        now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
+        variable: Box::new(|_| None),
+    };
+    let text = format!("inputs:\n{inputs}\noutputs: {{console_1: {{type: console}}}}\n");
+    let loaded = config::parse(&text, Path::new(""), &environment).unwrap_or_else(|p| panic!("{p}"));
+    Needs::of(&loaded.config.inputs, &[]).unwrap()
+}
+
+const QUEUE: &str = "https://sqs.eu-west-1.amazonaws.com/123456789012";
+
+fn input(key: &str, queue: &str, more: &str) -> String {
+    format!("  {key}: {{id: {key}, base_url: {QUEUE}/{queue}, {more}}}\n")
+}
+
+fn resources(document: &Document) -> Vec<String> {
+    document.json["Resources"].as_object().unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn a_new_bucket_announces_to_its_queue() {
+    let needs = needs(&input("sqs_collector", "trail", "services: {aws_sqs_cloudtrail: {}}"));
+    let made = template(&needs, &Wishes::default()).unwrap();
+    assert_eq!(
+        resources(&made),
+        [
+            "SqsCollectorDeadLetters",
+            "SqsCollectorQueue",
+            "SqsCollectorQueuePolicy",
+            "SqsCollectorBucket",
+            "SqsCollectorBucketPolicy",
+            "ReaderPolicy"
+        ]
+    );
+    let all = made.json.to_string();
+    assert!(all.contains("cloudtrail.amazonaws.com") && all.contains(r#""QueueName":"trail""#), "{all}");
+    assert!(made.notes[0].contains("--region eu-west-1"), "{:?}", made.notes);
+}
+
+#[test]
+fn a_bucket_that_is_there_gets_a_rule() {
+    let needs = needs(&input("sqs_collector", "vpc.fifo", "services: {aws_sqs_vpc: {}}"));
+    let buckets = vec!["logs/AWSLogs/".parse().unwrap(), "other=unused".parse().unwrap()];
+    let made = template(&needs, &Wishes { buckets, list: true, ..Wishes::default() }).unwrap();
+    let rule = &made.json["Resources"]["SqsCollectorRule"]["Properties"];
+    assert_eq!(rule["EventPattern"]["detail"]["bucket"]["name"][0], "logs");
+    assert_eq!(rule["EventPattern"]["detail"]["object"]["key"][0]["prefix"], "AWSLogs/");
+    assert_eq!(rule["Targets"][0]["SqsParameters"]["MessageGroupId"], "aws-to-devo");
+    let all = made.json.to_string();
+    assert!(all.contains("arn:aws:s3:::logs/AWSLogs/*") && all.contains("s3:ListBucket"), "{all}");
+    assert!(!all.contains("unused") && !all.contains("AWS::S3::Bucket"), "{all}");
+    assert!(made.notes.iter().any(|note| note.contains("EventBridge")), "{:?}", made.notes);
+}
+
+#[test]
+fn roles_that_are_written_are_made() {
+    let credentials = "credentials: {aws_base_account_role: 'arn:aws:iam::837131528613:role/base', \
+                       aws_cross_account_role: 'arn:aws:iam::123456789012:role/logs/reader', \
+                       aws_external_id: never-shown}";
+    let inputs = input("sqs_collector_a", "a", &format!("{credentials}, services: {{aws_sqs_waf: {{}}}}"))
+        + &input("sqs_collector_b", "b", &format!("{credentials}, services: {{aws_sqs_fdr: {{}}}}"));
+    let made = template(&needs(&inputs), &Wishes::default()).unwrap();
+    let role = &made.json["Resources"]["ReaderRole"]["Properties"];
+    assert_eq!((&role["RoleName"], &role["Path"]), (&Value::from("reader"), &Value::from("/logs/")));
+    let trust = &role["AssumeRolePolicyDocument"]["Statement"][0];
+    assert_eq!(trust["Principal"]["AWS"], "arn:aws:iam::837131528613:role/base");
+    assert_eq!(trust["Condition"]["StringEquals"]["sts:ExternalId"]["Ref"], "ExternalId");
+    assert!(made.json["Parameters"]["ExternalId"].is_object());
+    assert!(!made.json.to_string().contains("never-shown"));
+    let statements =
+        made.json["Resources"]["ReaderPolicy"]["Properties"]["PolicyDocument"]["Statement"].clone();
+    assert_eq!(statements[0]["Resource"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn what_no_stack_can_make_is_refused() {
+    let regions = input("sqs_collector_a", "a", "services: {aws_sqs_waf: {}}")
+        + &input("sqs_collector_b", "b", "services: {aws_sqs_waf: {}}").replace("eu-west-1", "us-east-1");
+    let refused = |needs: &Needs| template(needs, &Wishes::default()).unwrap_err().to_string();
+    assert!(refused(&needs(&regions)).contains("eu-west-1, us-east-1"));
+    assert_eq!(refused(&Needs::default()), TemplateError::NoQueue.to_string());
+    let odd = needs(&input("sqs_collector", "a.b", "services: {aws_sqs_waf: {}}"));
+    assert!(refused(&odd).contains("a.b"));
+}

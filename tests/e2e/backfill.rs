@@ -1,0 +1,233 @@
+//! What no queue announced: listed, sent once, and not again.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::answerer::Answerer;
+use crate::aws;
+use crate::collector::{Collector, Ended};
+use crate::feeds::{self, Object, all_frames};
+use crate::frames::{assert_at_least_once, assert_exactly, compare, message_bytes};
+use crate::lab::{Lab, credentials};
+use crate::process::PATIENCE;
+
+/// One page of a listing has 1,000 keys.
+const MORE_THAN_A_PAGE: usize = 1500;
+const VPC: &str = "AWSLogs/123456789012/vpcflowlogs/";
+
+#[test]
+fn every_object_under_a_prefix_once_over_several_pages() {
+    let lab = Lab::new("backfill-pages");
+    let objects = many(MORE_THAN_A_PAGE);
+    lab.put(&objects);
+    lab.put(&[Object { key: "elsewhere/x.log.gz".into(), ..feeds::vpc("x", 5) }]);
+    aws::put_object(&lab.bucket, &format!("{VPC}us-east-1/"), b"");
+    let config = lab.config(json!({"aws_sqs_vpc": {}}));
+
+    let listed = run(&lab, &config, VPC, &["--dry-run"]);
+    assert_eq!(listed.code, Some(0), "log:\n{}", listed.log);
+    assert_eq!(String::from_utf8_lossy(&listed.stdout).lines().count(), MORE_THAN_A_PAGE);
+    assert!(listed.log.contains("1501 objects listed, 1500 to send, 1 without logs"), "log:\n{}", listed.log);
+    assert_eq!(lab.sink.received_bytes(), 0, "a dry run sends nothing");
+
+    let ended = complete(&lab, &config, VPC, &[]);
+    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    assert!(ended.log.contains("1500 objects delivered (0 of them before"), "log:\n{}", ended.log);
+
+    let again = complete(&lab, &config, VPC, &[]);
+    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    assert!(again.log.contains("1500 objects delivered (1500 of them before"), "log:\n{}", again.log);
+    assert!(again.log.contains("(1500 of them without a GET)"), "log:\n{}", again.log);
+    assert!(lab.queue.is_empty(), "the queue is not touched");
+}
+
+#[test]
+fn killed_and_started_again() {
+    let lab = Lab::new("backfill-killed");
+    let objects = many(MORE_THAN_A_PAGE);
+    lab.put(&objects);
+    let config = lab.config(json!({"aws_sqs_vpc": {}}));
+    let mut collector = start(&lab, &slowly(&config, &objects), VPC, &[]);
+    let half = message_bytes(&all_frames(&objects)) / 2;
+    collector.wait_until("half of the objects", || lab.sink.received_bytes() > half);
+    collector.signal(Signal::KILL);
+    assert_eq!(collector.end(PATIENCE).code, None);
+    lab.sink_is_quiet();
+    let frames = all_frames(&objects);
+    let sent = frames.len() - compare(&frames, &lab.sink.received()).missing.len();
+    assert!(sent < frames.len(), "it was killed in the middle");
+    complete(&lab, &config, VPC, &[]);
+    let repeats = assert_at_least_once("backfill killed", &frames, &lab.sink.received());
+    // What was sent within the settling time and the ledger's.
+    assert!(repeats < sent / 2, "{repeats} repeats of {sent} sent");
+}
+
+#[test]
+fn interrupted_and_started_again() {
+    let lab = Lab::new("backfill-interrupted");
+    let objects = many(300);
+    lab.put(&objects);
+    let mut config = lab.config(json!({"aws_sqs_vpc": {}}));
+    config["globals"]["shutdown_timeout"] = json!(1);
+    let mut collector = start(&lab, &slowly(&config, &objects), VPC, &[]);
+    collector.wait_until("the first objects", || lab.sink.received_bytes() > 0);
+    collector.signal(Signal::INT);
+    let ended = collector.end(PATIENCE);
+    assert_eq!(ended.code, Some(1), "log:\n{}", ended.log);
+    assert!(ended.log.contains("the same command goes on"), "log:\n{}", ended.log);
+    complete(&lab, &config, VPC, &[]);
+    assert_at_least_once("backfill interrupted", &all_frames(&objects), &lab.sink.received());
+}
+
+/// 180 MB of keys, of objects that hold nothing.
+#[test]
+fn a_long_listing_does_not_fill_the_memory() {
+    const PAGES: usize = 200;
+    let lab = Lab::new("backfill-long");
+    let server = Answerer::start(move |asked| (200, page_of_empty_objects(&asked.path, PAGES)));
+    let mut config = lab.config(json!({"aws_sqs_vpc": {}}));
+    config["inputs"]["sqs_collector"]["s3_endpoint_url"] = json!(server.endpoint);
+    let ended = complete(&lab, &config, "", &[]);
+    assert!(ended.log.contains("200000 objects listed, 0 to send"), "log:\n{}", ended.log);
+    println!("200,000 keys of 900 bytes: peak memory {} MiB", ended.peak_rss >> 20);
+    assert!(ended.peak_rss < 96 << 20, "peak memory {} MiB", ended.peak_rss >> 20);
+    // The first page once more, to see that there is something.
+    assert_eq!(server.asked().len(), PAGES + 1);
+}
+
+#[test]
+fn only_what_was_written_between_two_times() {
+    let lab = Lab::new("backfill-times");
+    let pause = || std::thread::sleep(Duration::from_millis(2100));
+    let [old, meant, young] = ["old", "meant", "young"].map(|label| feeds::vpc(label, 10));
+    lab.put(&[old]);
+    pause();
+    let from = now();
+    let frames = meant.frames.clone();
+    lab.put(&[meant]);
+    pause();
+    let to = now();
+    lab.put(&[young]);
+    let config = lab.config(json!({"aws_sqs_vpc": {}}));
+    let ended = complete(&lab, &config, "", &["--from", &from, "--to", &to]);
+    assert_exactly(&frames, &lab.sink.received());
+    assert!(ended.log.contains("2 outside --from and --to"), "log:\n{}", ended.log);
+}
+
+#[test]
+fn of_several_services_only_the_one_that_is_named() {
+    let lab = Lab::new("backfill-services");
+    let (vpc, waf) = (feeds::vpc("v", 10), feeds::waf("w", 10));
+    let (vpc_frames, waf_frames) = (vpc.frames.clone(), waf.frames.clone());
+    lab.put(&[vpc, waf]);
+    let config = lab.config(json!({"aws_sqs_vpc": {}, "aws_sqs_waf": {}}));
+    let ended = complete(&lab, &config, "AWSLogs/", &[]);
+    assert_exactly(&vpc_frames, &lab.sink.received());
+    assert!(ended.log.contains("1 of other services"), "log:\n{}", ended.log);
+    // One that the input does not have is taken from the registry.
+    let config = lab.config(json!({"aws_sqs_vpc": {}}));
+    let prefix = "AWSLogs/123456789012/WAFLogs/";
+    let ended = start_as(&lab, &config, "aws_sqs_waf", prefix, &[]).end(PATIENCE);
+    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    lab.sink_is_quiet();
+    assert_exactly(&[vpc_frames, waf_frames].concat(), &lab.sink.received());
+}
+
+#[test]
+fn a_corrupt_object_does_not_keep_the_others() {
+    let lab = Lab::new("backfill-corrupt");
+    let mut objects = many(20);
+    let whole = std::mem::take(&mut objects[7].bytes);
+    objects[7].bytes = whole[..whole.len() / 2].to_vec();
+    lab.put(&objects);
+    let config = lab.config(json!({"aws_sqs_vpc": {}}));
+    let ended = run(&lab, &config, VPC, &[]);
+    assert_eq!(ended.code, Some(1), "log:\n{}", ended.log);
+    assert!(ended.log.contains("19 objects delivered"), "log:\n{}", ended.log);
+    assert!(ended.log.contains(&format!("{}: could not be delivered", objects[7].key)), "{}", ended.log);
+    objects[7].bytes = whole;
+    lab.put(&objects[7..8]);
+    let ended = complete(&lab, &config, VPC, &[]);
+    assert!(ended.log.contains("(19 of them before this run)"), "log:\n{}", ended.log);
+    assert_at_least_once("backfill corrupt", &all_frames(&objects), &lab.sink.received());
+}
+
+#[test]
+fn mistakes_are_told_before_anything_is_sent() {
+    let lab = Lab::new("backfill-mistakes");
+    lab.put(&many(1));
+    let config = lab.config(json!({"aws_sqs_vpc": {}}));
+    let refused = |bucket: &str, service: &str, prefix: &str, config: &Value, says: &str| {
+        let url = format!("s3://{bucket}/{prefix}");
+        let file = lab.write_config(config);
+        let arguments = ["backfill", &url, "--service", service, "--config", &file];
+        let ended = Collector::start(lab.directory(), &arguments).end(PATIENCE);
+        assert_eq!(ended.code, Some(2), "log:\n{}", ended.log);
+        assert!(ended.log.contains(says), "{says} is not in\n{}", ended.log);
+    };
+    refused("no-such-bucket", "aws_sqs_vpc", VPC, &config, "NoSuchBucket");
+    refused(&lab.bucket, "aws_sqs_vpc", "awslogs/", &config, "begins with \"awslogs/\"");
+    refused(&lab.bucket, "aws_sqs_vcp", VPC, &config, "did you mean \"aws_sqs_vpc\"?");
+    let reader = aws::create_user("backfill-reader", "s3:GetObject");
+    let mut denied = config.clone();
+    denied["inputs"]["sqs_collector"]["credentials"] = credentials(&reader);
+    refused(&lab.bucket, "aws_sqs_vpc", VPC, &denied, "s3:ListBucket on arn:aws:s3:::");
+    let mut two = config.clone();
+    two["inputs"]["sqs_collector_2"] = config["inputs"]["sqs_collector"].clone();
+    two["inputs"]["sqs_collector_2"]["id"] = json!("2");
+    refused(&lab.bucket, "aws_sqs_vpc", VPC, &two, "--input (sqs_collector, sqs_collector_2)");
+    assert_eq!(lab.sink.received_bytes(), 0);
+}
+
+fn many(count: usize) -> Vec<Object> {
+    (0..count).map(|i| feeds::vpc(&format!("{i:05}"), 10)).collect()
+}
+
+/// In about ten seconds.
+fn slowly(config: &Value, objects: &[Object]) -> Value {
+    let mut slow = config.clone();
+    let rate = message_bytes(&all_frames(objects)) / 10;
+    slow["outputs"]["devo_1"]["config"]["max_bytes_per_second"] = json!(rate);
+    slow
+}
+
+fn start(lab: &Lab, config: &Value, prefix: &str, more: &[&str]) -> Collector {
+    start_as(lab, config, "aws_sqs_vpc", prefix, more)
+}
+
+fn start_as(lab: &Lab, config: &Value, service: &str, prefix: &str, more: &[&str]) -> Collector {
+    let (file, url) = (lab.write_config(config), format!("s3://{}/{prefix}", lab.bucket));
+    let arguments = [&["backfill", &url, "--service", service, "--config", &file], more].concat();
+    Collector::start(lab.directory(), &arguments)
+}
+
+fn run(lab: &Lab, config: &Value, prefix: &str, more: &[&str]) -> Ended {
+    let ended = start(lab, config, prefix, more).end(PATIENCE);
+    lab.sink_is_quiet();
+    ended
+}
+
+fn complete(lab: &Lab, config: &Value, prefix: &str, more: &[&str]) -> Ended {
+    let ended = run(lab, config, prefix, more);
+    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    ended
+}
+
+fn now() -> String {
+    jiff::Timestamp::now().to_string()
+}
+
+/// The page behind `start-after`, whose keys begin with their page and place.
+fn page_of_empty_objects(path: &str, pages: usize) -> String {
+    let after = path.split("start-after=").nth(1).map_or(0, |key| key[..4].parse::<usize>().unwrap() + 1);
+    let contents: String = (0..1000)
+        .map(|i| {
+            let key = format!("{after:04}-{i:03}-{}", "x".repeat(900));
+            format!("<Contents><Key>{key}</Key><LastModified>2026-11-21T00:00:00.000Z</LastModified><Size>0</Size></Contents>")
+        })
+        .collect();
+    let truncated = after + 1 < pages;
+    format!("<ListBucketResult><IsTruncated>{truncated}</IsTruncated>{contents}</ListBucketResult>")
+}
