@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::panic::PanicHookInfo;
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use env_logger::{Builder, Env, Target};
+use env_logger::{Builder, Env, Target, WriteStyle};
 use jiff::Timestamp;
 use log::Record;
 use serde_json::json;
@@ -60,7 +60,12 @@ pub fn start_with(level: Level, writer: Option<Box<dyn Write + Send>>) {
         Level::Info => "aws_to_devo=info,warn",
         Level::Debug => "aws_to_devo=debug,info",
     };
-    let logger = Builder::from_env(Env::default().default_filter_or(level))
+    let mut builder = Builder::from_env(Env::default().default_filter_or(level));
+    // It writes around something on a terminal, which the library does not know to be one.
+    if writer.is_some() && std::env::var_os("NO_COLOR").is_none() {
+        builder.write_style(WriteStyle::Always);
+    }
+    let logger = builder
         .format(|out, record| {
             if record.level() <= log::Level::Warn {
                 NOTICES.add(record.level(), &record.args().to_string(), Timestamp::now());

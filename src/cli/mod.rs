@@ -5,6 +5,7 @@ pub mod check;
 mod check_online;
 mod demo;
 mod ledger;
+mod live;
 mod log;
 mod open_files;
 mod run;
@@ -37,6 +38,9 @@ enum Command {
         /// Ends when the queues are empty: exit code 0, or 1 when something could not be delivered
         #[arg(long)]
         drain: bool,
+        /// On a terminal: no block of figures below the log
+        #[arg(long)]
+        no_live: bool,
     },
     /// Sends the objects of an S3 listing, which no queue announces: exit code 0, 1 when not everything is
     /// delivered, 2 when nothing was begun. What was delivered before is not sent again
@@ -90,7 +94,7 @@ pub fn main() -> ExitCode {
     let Arguments { log_format, command } = Arguments::parse();
     log::choose(log_format);
     match command {
-        Command::Run { config, drain } => run::run(&config, drain),
+        Command::Run { config, drain, no_live } => run::run(&config, drain, !no_live),
         Command::Backfill(options) => backfill::run(&options),
         Command::Check { config, online } => check::run(&config, online),
         Command::Demo { print_config } => demo::command(print_config),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::live::Live;
 use super::log::Level;
 use crate::config::{self, Config, Environment, Loaded};
 use crate::pipeline::{self, Ending, Job, Pipeline};
@@ -26,25 +27,27 @@ const KILLED: i32 = 130;
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Runs until a signal comes, or with `drain` until the queues are empty.
-pub fn run(path: &Path, drain: bool) -> ExitCode {
-    let Some(config) = load(path) else { return ExitCode::from(REFUSED) };
+pub fn run(path: &Path, drain: bool, live: bool) -> ExitCode {
+    let live = Live::new(live);
+    let Some(config) = load_around(path, live.writer()) else { return ExitCode::from(REFUSED) };
     let purpose = if drain { " to drain its queues" } else { "" };
     log::info!("aws-to-devo {} starts{purpose}", env!("CARGO_PKG_VERSION"));
     for line in config.describe() {
         log::info!("{line}");
     }
     match start(&config, if drain { &Job::Drain } else { &Job::Run }) {
-        Ok(run) => report(&run.run()),
+        Ok(run) => {
+            let shown = live.show(&config, run.telemetry());
+            let ending = run.run();
+            drop(shown);
+            report(&ending)
+        }
         Err(refused) => refused,
     }
 }
 
-/// Reads a configuration, starts logging as it says, and logs what is wrong. None: it cannot be used.
-fn load(path: &Path) -> Option<Config> {
-    load_around(path, None)
-}
-
-/// The same, with log lines going to `writer` if there is one.
+/// Reads a configuration, starts logging as it says, to `writer` if there is one, and logs what is wrong.
+/// None: it cannot be used.
 pub fn load_around(path: &Path, writer: Option<Box<dyn Write + Send>>) -> Option<Config> {
     let Loaded { config, warnings } = match config::load(path, &Environment::here()) {
         Ok(loaded) => loaded,
