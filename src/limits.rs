@@ -287,6 +287,14 @@ pub const ROLE_SESSION_MAX: Duration = Duration::from_secs(43_200);
 /// What is shown of a `credential_process`'s complaint.
 pub const COMPLAINT_CHARS_MAX: usize = 400;
 
+// ---- life signs -----------------------------------------------------------------------------------
+
+/// When no stage has done anything for so long, and no outage is known, it is a defect of ours: a long poll
+/// ends after 20 s, and every call and every wait for a peer before two minutes are over.
+pub const STANDSTILL_MAX: Duration = Duration::from_secs(600);
+/// How often the service manager is told how it goes.
+pub const STATUS_INTERVAL: Duration = Duration::from_secs(10);
+
 // ---- log lines ------------------------------------------------------------------------------------
 
 /// One line: S3 keys end at 1 KiB, AWS's messages far below; a proxy's error page must not fill the disk.

@@ -17,7 +17,7 @@ use jiff::tz::TimeZone;
 use super::run::{self, REFUSED, UNDELIVERED};
 use crate::aws::{Client, Http, Listed, S3};
 use crate::backfill::{Backfill, Listing, Plan, Tally, Verdict};
-use crate::config::Input;
+use crate::config::{Input, Loaded};
 use crate::pipeline::{Ending, Job};
 use crate::stop::Stop;
 use crate::telemetry::{Snapshot, size};
@@ -64,7 +64,7 @@ struct Place {
 /// nothing was begun.
 pub fn run(options: &Options) -> ExitCode {
     let screen = Progress::new(io::stderr().is_terminal() && !options.dry_run);
-    let Some(mut config) = run::load_around(&options.config, screen.writer()) else {
+    let Some(Loaded { mut config, .. }) = run::load_around(&options.config, screen.writer()) else {
         return ExitCode::from(REFUSED);
     };
     let chosen = choice::input(&config.inputs, options).and_then(|input| {

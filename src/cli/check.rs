@@ -37,7 +37,7 @@ pub fn report(
     more: impl FnOnce(&Config) -> Vec<Problem>,
 ) -> io::Result<bool> {
     let (config, mut problems) = match outcome {
-        Ok(Loaded { config, warnings }) => (Some(config), warnings),
+        Ok(Loaded { config, warnings, .. }) => (Some(config), warnings),
         Err(Problems(problems)) => (None, problems),
     };
     problems.extend(config.as_ref().map(more).unwrap_or_default());

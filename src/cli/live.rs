@@ -39,10 +39,11 @@ impl Live {
         self.0.clone().map(|view| Box::new(Above(view)) as Box<dyn Write + Send>)
     }
 
-    pub fn show(self, config: &Config, telemetry: &Arc<Telemetry>) -> Shown {
+    /// Shows the figures of a run until its end.
+    pub fn show(&self, config: &Config, telemetry: &Arc<Telemetry>) -> Shown {
         let prints = config.outputs.iter().any(|output| matches!(output.destination, Destination::Console));
         // Records on the same terminal leave no place for anything steady.
-        let Some(view) = self.0.filter(|_| !(prints && io::stdout().is_terminal())) else {
+        let Some(view) = self.0.clone().filter(|_| !(prints && io::stdout().is_terminal())) else {
             return Shown(None);
         };
         let lines: Vec<_> = (0..LINES).map(|_| view.add(line())).collect();

@@ -4,13 +4,17 @@ mod backfill;
 pub mod check;
 mod check_online;
 mod demo;
+mod heart;
 mod ledger;
 mod live;
 mod log;
+mod notify;
 mod open_files;
+mod reload;
 mod run;
 mod services;
 mod setup;
+mod signals;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

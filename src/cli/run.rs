@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
-
+use super::heart::Heart;
 use super::live::Live;
 use super::log::Level;
+use super::notify::ServiceManager;
+use super::reload::Reload;
+use super::signals::Signals;
 use crate::config::{self, Config, Environment, Loaded};
 use crate::pipeline::{self, Ending, Job, Pipeline};
 use crate::status::Status;
@@ -21,35 +22,69 @@ use crate::telemetry::{Reporter, Telemetry};
 pub const UNDELIVERED: u8 = 1;
 /// The configuration cannot be used.
 pub const REFUSED: u8 = 2;
-/// Killed by the second signal, as a shell tells it.
-const KILLED: i32 = 130;
 /// How often the statistics lines are logged.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Runs until a signal comes, or with `drain` until the queues are empty.
 pub fn run(path: &Path, drain: bool, live: bool) -> ExitCode {
     let live = Live::new(live);
-    let Some(config) = load_around(path, live.writer()) else { return ExitCode::from(REFUSED) };
+    let Some(loaded) = load_around(path, live.writer()) else { return ExitCode::from(REFUSED) };
     let purpose = if drain { " to drain its queues" } else { "" };
     log::info!("aws-to-devo {} starts{purpose}", env!("CARGO_PKG_VERSION"));
-    for line in config.describe() {
-        log::info!("{line}");
-    }
-    match start(&config, if drain { &Job::Drain } else { &Job::Run }) {
-        Ok(run) => {
-            let shown = live.show(&config, run.telemetry());
-            let ending = run.run();
-            drop(shown);
-            report(&ending)
-        }
+    let manager = Arc::new(ServiceManager::of_environment());
+    match run_loaded(loaded, path, drain, &manager, &live) {
+        Ok(ending) => report(&ending),
         Err(refused) => refused,
     }
 }
 
-/// Reads a configuration, starts logging as it says, to `writer` if there is one, and logs what is wrong.
-/// None: it cannot be used.
-pub fn load_around(path: &Path, writer: Option<Box<dyn Write + Send>>) -> Option<Config> {
-    let Loaded { config, warnings } = match config::load(path, &Environment::here()) {
+/// One pipeline after the other: a reload that changes more than certificates ends one and starts the next.
+fn run_loaded(
+    mut loaded: Loaded,
+    path: &Path,
+    drain: bool,
+    manager: &Arc<ServiceManager>,
+    live: &Live,
+) -> Result<Ending, ExitCode> {
+    let job = if drain { Job::Drain } else { Job::Run };
+    let reload = Reload::new(path, loaded.snapshot.clone(), manager);
+    let hangup = reload.clone();
+    let signals = listen((!drain).then(|| Box::new(move || hangup.hangup()) as _), manager);
+    let mut old: Option<Loaded> = None;
+    loop {
+        for line in loaded.config.describe() {
+            log::info!("{line}");
+        }
+        let run = match (start(&loaded.config, &job), old.take()) {
+            (Ok(run), _) => run,
+            (Err(refused), None) => return Err(refused),
+            (Err(_), Some(old)) => {
+                log::error!("the old configuration runs again");
+                reload.goes_back(old.snapshot.clone());
+                loaded = old;
+                continue;
+            }
+        };
+        signals.govern(run.pipeline.stop());
+        reload.govern(run.pipeline.stop(), run.pipeline.renewal());
+        manager.ready();
+        let shown = live.show(&loaded.config, run.telemetry());
+        let ending = run.attend(manager);
+        drop(shown);
+        match reload.next().filter(|_| !signals.is_stopping()) {
+            None => return Ok(ending),
+            Some(next) => {
+                warn_of_given_back(&ending);
+                old = Some(std::mem::replace(&mut loaded, next));
+            }
+        }
+    }
+}
+
+/// Reads a configuration, starts logging as it says, to `writer` if there is one, and logs what is wrong. None:
+/// it cannot be used.
+pub fn load_around(path: &Path, writer: Option<Box<dyn Write + Send>>) -> Option<Loaded> {
+    let loaded = match config::load(path, &Environment::here()) {
         Ok(loaded) => loaded,
         Err(problems) => {
             super::log::start_with(Level::Info, writer);
@@ -59,11 +94,11 @@ pub fn load_around(path: &Path, writer: Option<Box<dyn Write + Send>>) -> Option
             return None;
         }
     };
-    super::log::start_with(if config.globals.debug { Level::Debug } else { Level::Info }, writer);
-    for warning in &warnings {
+    super::log::start_with(if loaded.config.globals.debug { Level::Debug } else { Level::Info }, writer);
+    for warning in &loaded.warnings {
         log::warn!("{warning:#}");
     }
-    Some(config)
+    Some(loaded)
 }
 
 /// A started pipeline and what tells of it.
@@ -96,7 +131,7 @@ pub fn start(config: &Config, job: &Job) -> Result<Run, ExitCode> {
 pub fn drain(path: &Path) -> anyhow::Result<()> {
     let Loaded { config, .. } = config::load(path, &Environment::here())?;
     let telemetry = Arc::new(Telemetry::of(&config, Arc::default()));
-    let ending = Pipeline::start(&config, &Job::Drain, &telemetry)?.run();
+    let ending = Pipeline::start(&config, &Job::Drain, &telemetry)?.run(&mut |_| ());
     anyhow::ensure!(ending.is_clean(), "{ending:?}");
     Ok(())
 }
@@ -114,15 +149,20 @@ impl Run {
 
     /// Runs to the end, with signals and statistics lines.
     pub fn run(self) -> Ending {
-        if let Err(error) = obey_signals(self.pipeline.stop()) {
-            log::warn!("signals cannot be handled: {error}");
-        }
+        let manager = Arc::new(ServiceManager::none());
+        listen(None, &manager).govern(self.pipeline.stop());
+        self.attend(&manager)
+    }
+
+    /// Runs to the end with statistics lines and life signs.
+    fn attend(self, manager: &ServiceManager) -> Ending {
         let (telemetry, ended, started) = (Arc::clone(self.telemetry()), Stop::new(), Instant::now());
         let statistics = {
             let (reporter, ended) = (Reporter::new(Arc::clone(&telemetry), started), ended.clone());
             std::thread::spawn(move || reporter.run(STATISTICS_INTERVAL, &ended))
         };
-        let ending = self.pipeline.run();
+        let mut heart = Heart::new(manager, &telemetry);
+        let ending = self.pipeline.run(&mut |pulse| heart.beat(pulse));
         ended.stop();
         let _ = statistics.join();
         log_totals(&telemetry, started);
@@ -130,21 +170,11 @@ impl Run {
     }
 }
 
-/// The first SIGTERM or SIGINT stops in good order, the second at once.
-fn obey_signals(stop: &Stop) -> std::io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let stop = stop.clone();
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
-        for _ in signals.forever() {
-            if stop.is_stopped() {
-                log::warn!("second signal: stopped at once; what is in work comes again when its visibility timeout is over");
-                std::process::exit(KILLED);
-            }
-            log::info!("signal received: nothing more is received, work in hand is finished; a second signal stops at once");
-            stop.stop();
-        }
-    })?;
-    Ok(())
+fn listen(hangup: Option<Box<dyn FnMut() + Send>>, manager: &Arc<ServiceManager>) -> Signals {
+    Signals::listen(hangup, manager).unwrap_or_else(|error| {
+        log::warn!("signals cannot be handled: {error}");
+        Signals::default()
+    })
 }
 
 fn log_totals(telemetry: &Arc<Telemetry>, started: Instant) {
@@ -153,10 +183,14 @@ fn log_totals(telemetry: &Arc<Telemetry>, started: Instant) {
     }
 }
 
-fn report(ending: &Ending) -> ExitCode {
+fn warn_of_given_back(ending: &Ending) {
     if ending.given_back > 0 {
         log::warn!("{} messages were still in work and went back to their queues", ending.given_back);
     }
+}
+
+fn report(ending: &Ending) -> ExitCode {
+    warn_of_given_back(ending);
     if let Some(reason) = &ending.gave_up {
         log::error!("the drain was given up: {reason}");
     }

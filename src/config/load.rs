@@ -7,6 +7,7 @@ use super::memory::format_size;
 use super::node::{Mapping, Node};
 use super::problem::{Kind, Problem, Problems, Report, Severity};
 use super::registry::Catalog;
+use super::snapshot::Snapshot;
 use super::{Config, Environment, Input, globals, inputs, outputs, permissions, secrets, substitute, tree};
 use crate::limits;
 
@@ -15,6 +16,8 @@ use crate::limits;
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Problem>,
+    /// What it was read from.
+    pub snapshot: Snapshot,
 }
 
 /// What every reader may look at besides its own keys.
@@ -31,8 +34,8 @@ pub(super) struct Context<'a> {
 /// # Errors
 /// All problems at once, if one of them is an error.
 pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Problems> {
-    let (config, problems) = read(&read_configuration(path)?, Some(path), &folder(path), environment);
-    accept(config, problems)
+    let (loaded, problems) = read(&read_configuration(path)?, Some(path), &folder(path), environment);
+    accept(loaded, problems)
 }
 
 /// The enabled inputs of a file. What is wrong with its outputs does not matter: certificates may come later.
@@ -40,9 +43,9 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Problems> 
 /// # Errors
 /// All problems at once, if one outside `outputs` is an error.
 pub fn load_inputs(path: &Path, environment: &Environment) -> Result<Vec<Input>, Problems> {
-    let (config, mut problems) = read(&read_configuration(path)?, Some(path), &folder(path), environment);
+    let (loaded, mut problems) = read(&read_configuration(path)?, Some(path), &folder(path), environment);
     problems.retain(|problem| problem.path != "outputs" && !problem.path.starts_with("outputs."));
-    accept(config, problems).map(|loaded| loaded.config.inputs)
+    accept(loaded, problems).map(|loaded| loaded.config.inputs)
 }
 
 /// What a configuration's `services` may name; nothing else of it is looked at.
@@ -64,8 +67,8 @@ pub(super) fn catalog(path: &Path) -> Result<Catalog, Problems> {
 /// # Errors
 /// As [`load`].
 pub fn parse(text: &str, base: &Path, environment: &Environment) -> Result<Loaded, Problems> {
-    let (config, problems) = read(text, None, base, environment);
-    accept(config, problems)
+    let (loaded, problems) = read(text, None, base, environment);
+    accept(loaded, problems)
 }
 
 /// What could be read, and everything that was found.
@@ -74,23 +77,25 @@ fn read(
     file: Option<&Path>,
     base: &Path,
     environment: &Environment,
-) -> (Option<Config>, Vec<Problem>) {
+) -> (Option<(Config, Snapshot)>, Vec<Problem>) {
     let report = Report::default();
-    let config = tree::read(text, &report).and_then(|mut tree| {
+    let loaded = tree::read(text, &report).and_then(|mut tree| {
         if let Some(file) = file.filter(|_| secrets::are_written_in(&tree)) {
             permissions::warn_if_open(file, "", &report);
         }
         substitute::replace(&mut tree, &environment.variable, &report);
         let root = Node::new("", &tree, &report).mapping()?;
-        read_root(root, base, environment)
+        let config = read_root(root, base, environment)?;
+        let snapshot = Snapshot::new(tree, &config, base);
+        Some((config, snapshot))
     });
-    (config, report.into_problems())
+    (loaded, report.into_problems())
 }
 
-fn accept(config: Option<Config>, problems: Vec<Problem>) -> Result<Loaded, Problems> {
-    match config {
-        Some(config) if problems.iter().all(|p| p.severity == Severity::Warning) => {
-            Ok(Loaded { config, warnings: problems })
+fn accept(loaded: Option<(Config, Snapshot)>, problems: Vec<Problem>) -> Result<Loaded, Problems> {
+    match loaded {
+        Some((config, snapshot)) if problems.iter().all(|p| p.severity == Severity::Warning) => {
+            Ok(Loaded { config, warnings: problems, snapshot })
         }
         _ => Err(Problems(problems)),
     }

@@ -15,6 +15,7 @@ pub mod problem;
 pub mod registry;
 mod secrets;
 mod service;
+mod snapshot;
 mod status;
 mod substitute;
 mod tls;
@@ -34,6 +35,7 @@ pub use describe::describe_format;
 pub use environment::Environment;
 pub use load::{Loaded, load, load_inputs, parse};
 pub use problem::{Problem, Problems, Severity};
+pub use snapshot::{Changes, Snapshot};
 
 /// A whole configuration. Whoever holds one need not check it again.
 #[derive(Debug, Clone)]

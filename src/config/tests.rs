@@ -277,7 +277,7 @@ fn with_credentials(credentials: &str, mode: u32) -> (Vec<String>, Option<Access
     let value = |name: &str| (name == "SECRET").then(|| "never-shown-variable".to_owned());
     let environment = Environment { variable: Box::new(value), ..environment() };
     let (problems, config) = match load(&file, &environment) {
-        Ok(Loaded { mut config, warnings }) => (warnings, config.inputs.remove(0).credentials.key),
+        Ok(Loaded { mut config, warnings, .. }) => (warnings, config.inputs.remove(0).credentials.key),
         Err(Problems(problems)) => (problems, None),
     };
     let shown = problems.iter().map(ToString::to_string).collect::<Vec<_>>();

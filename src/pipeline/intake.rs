@@ -12,6 +12,11 @@ pub trait Intake {
     /// A call may be under way that brings more: what is given back now might come to ourselves.
     fn is_asking(&self) -> bool;
 
+    /// Every thread that should run still does. To be asked before it is stopped.
+    fn is_whole(&self) -> bool {
+        true
+    }
+
     /// What is wrong with it, if something is.
     fn trouble(&self) -> Option<Trouble>;
 
@@ -29,6 +34,10 @@ impl Intake for Receiver {
 
     fn is_asking(&self) -> bool {
         self.is_polling()
+    }
+
+    fn is_whole(&self) -> bool {
+        Receiver::is_whole(self)
     }
 
     fn trouble(&self) -> Option<Trouble> {

@@ -2,6 +2,7 @@
 //! stage ever hands on to one that is not there.
 
 mod intake;
+mod vitals;
 mod worker;
 
 use std::sync::Arc;
@@ -22,11 +23,14 @@ use crate::limits::{
     OTHER_FILES, RECORD_BYTES_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::receive::{self, Receiver};
-use crate::send::{Outputs, Pool, PoolSettings};
+use crate::send::{Outputs, Pool, PoolSettings, Rates, Renewal};
 use crate::stop::Stop;
 use crate::telemetry::{self, Phase, Telemetry, Trouble};
 use intake::Intake;
+use vitals::{Signs, Vitals};
 use worker::Worker;
+
+pub use vitals::Dead;
 
 /// All stages, running.
 pub struct Pipeline {
@@ -38,6 +42,8 @@ pub struct Pipeline {
     http: Http,
     /// It ends by itself.
     ends: bool,
+    /// An output may send only so much: that nothing moves is no sign of anything.
+    is_limited: bool,
     shutdown_timeout: Duration,
     /// Receive no more, finish what is in work.
     stop: Stop,
@@ -54,6 +60,15 @@ pub enum Job {
     Drain,
     /// A listing, read as the configuration's only input, until its end.
     Backfill(Backfill),
+}
+
+/// How a running pipeline does.
+#[derive(Debug)]
+pub struct Pulse {
+    /// An error: only a restart will help.
+    pub life: Result<(), Dead>,
+    /// What has been wrong for longest.
+    pub trouble: Option<Trouble>,
 }
 
 /// How a run ended.
@@ -162,6 +177,7 @@ impl Pipeline {
             ledger,
             http,
             ends: !matches!(job, Job::Run),
+            is_limited: config.outputs.iter().any(|output| output.rates != Rates::default()),
             shutdown_timeout,
             stop,
             abort,
@@ -177,17 +193,45 @@ impl Pipeline {
         &self.stop
     }
 
-    /// Waits until stopped, or until the job is done, and ends all stages.
-    pub fn run(self) -> Ending {
+    /// The outputs' certificates.
+    pub fn renewal(&self) -> Renewal {
+        self.pool.renewal()
+    }
+
+    /// Waits until stopped, or until the job is done, and ends all stages. All the while `beat` is told, several
+    /// times a second, how the pipeline does.
+    pub fn run(self, beat: &mut dyn FnMut(&Pulse)) -> Ending {
         let mut ending = Ending::default();
+        let mut vitals = Vitals::new(Instant::now());
         while !self.stop.wait(STOP_CHECK_INTERVAL) && !self.is_done() {
+            beat(&self.pulse(&mut vitals));
             ending.gave_up = self.hopeless();
             if ending.gave_up.is_some() {
                 self.abort.stop();
                 break;
             }
         }
-        self.finish(ending)
+        self.finish(ending, beat)
+    }
+
+    fn pulse(&self, vitals: &mut Vitals) -> Pulse {
+        let trouble = self.troubles().min_by_key(|trouble| trouble.since);
+        let is_whole = self.ends
+            || (self.intakes.iter().all(|intake| intake.is_whole())
+                && !self.fetchers.iter().any(JoinHandle::is_finished)
+                && self.pool.is_whole());
+        let signs = Signs {
+            is_whole,
+            movement: self.telemetry.movement(),
+            is_excused: trouble.is_some() || self.is_limited || self.ends,
+        };
+        Pulse { life: vitals.check(signs, Instant::now()), trouble }
+    }
+
+    fn troubles(&self) -> impl Iterator<Item = Trouble> {
+        let buckets = self.telemetry.inputs.iter().map(|input| input.buckets.trouble());
+        let intakes = self.intakes.iter().map(|intake| intake.trouble());
+        intakes.chain(buckets).chain([self.pool.trouble()]).flatten()
     }
 
     fn is_done(&self) -> bool {
@@ -199,20 +243,18 @@ impl Pipeline {
         let now = Instant::now();
         let patience =
             |trouble: &Trouble| if trouble.lasting { DRAIN_PATIENCE_LASTING } else { DRAIN_PATIENCE };
-        let buckets = self.telemetry.inputs.iter().map(|input| input.buckets.trouble());
-        let intakes = self.intakes.iter().map(|intake| intake.trouble());
-        let troubles = intakes.chain(buckets).chain([self.pool.trouble()]);
-        let given_up = troubles
-            .flatten()
-            .find(|trouble| now.saturating_duration_since(trouble.since) >= patience(trouble));
+        let given_up =
+            self.troubles().find(|trouble| now.saturating_duration_since(trouble.since) >= patience(trouble));
         given_up.filter(|_| self.ends).map(|trouble| trouble.message)
     }
 
-    fn finish(self, mut ending: Ending) -> Ending {
+    fn finish(self, mut ending: Ending, beat: &mut dyn FnMut(&Pulse)) -> Ending {
         self.stop.stop();
         self.telemetry.enter(Phase::Stopping);
         let deadline = Instant::now() + self.shutdown_timeout;
         while !self.intakes.iter().all(|intake| intake.is_finished()) {
+            // Threads end now, and the deadline bounds it.
+            beat(&Pulse { life: Ok(()), trouble: None });
             if Instant::now() >= deadline || self.abort.wait(STOP_CHECK_INTERVAL / 2) {
                 self.abort.stop();
                 break;

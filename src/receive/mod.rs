@@ -137,6 +137,11 @@ impl Receiver {
         self.shared.is_polling()
     }
 
+    /// No thread has ended.
+    pub fn is_whole(&self) -> bool {
+        !self.pollers.iter().chain(&self.others).any(JoinHandle::is_finished)
+    }
+
     /// What is wrong with the queue, if something is.
     pub fn trouble(&self) -> Option<Trouble> {
         self.shared.settings.telemetry.health.trouble()

@@ -12,6 +12,7 @@ use socket2::{SockRef, TcpKeepalive};
 
 use super::error::Error;
 use super::outq;
+use super::tls::Certificates;
 use crate::limits::{
     SEND_CLOSE_TIMEOUT, SEND_CONNECT_TIMEOUT, SEND_STALL_TIMEOUT, SEND_VERDICT_TIMEOUT, SEND_WAIT_SLICE,
     SETTLE_TIME, SETTLE_TIME_SLOW,
@@ -24,7 +25,7 @@ pub struct Peer {
     pub address: String,
     pub port: u16,
     /// None: plain TCP.
-    pub tls: Option<Arc<ClientConfig>>,
+    pub tls: Option<Certificates>,
 }
 
 impl std::fmt::Display for Peer {
@@ -39,6 +40,8 @@ pub struct Connection {
     peer: String,
     socket: TcpStream,
     tls: Option<ClientConnection>,
+    /// What it was opened with.
+    config: Option<Arc<ClientConfig>>,
     /// Bytes given to the socket so far; with TLS, of ciphertext.
     written: u64,
     /// When a write last had to wait for the peer.
@@ -54,13 +57,23 @@ impl Connection {
         let name = peer.to_string();
         let socket = connect(peer, &name)?;
         tune(&socket).map_err(|source| Error::Connect { peer: name.clone(), source })?;
-        let mut connection = Connection { peer: name, socket, tls: None, written: 0, last_wait: None };
-        if let Some(config) = &peer.tls {
+        let config = peer.tls.as_ref().map(Certificates::current);
+        let mut connection =
+            Connection { peer: name, socket, tls: None, config: config.clone(), written: 0, last_wait: None };
+        if let Some(config) = &config {
             connection.shake_hands(config, &peer.address)?;
         }
         connection.socket.set_nonblocking(true).map_err(|e| connection.broken(e))?;
         connection.await_verdict()?;
         Ok(connection)
+    }
+
+    /// False: the peer's certificates have been renewed since.
+    pub fn is_current(&self, peer: &Peer) -> bool {
+        match (&self.config, &peer.tls) {
+            (Some(config), Some(certificates)) => Arc::ptr_eq(config, &certificates.current()),
+            _ => true,
+        }
     }
 
     /// Hands bytes over to be sent. Call [`Connection::flush`] to have them on the socket.

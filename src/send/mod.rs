@@ -16,5 +16,5 @@ pub mod tls;
 pub mod window;
 
 pub use error::Error;
-pub use pool::{Outputs, Pool, PoolError, PoolSettings, probe};
+pub use pool::{Outputs, Pool, PoolError, PoolSettings, Renewal, probe};
 pub use throttle::Rates;

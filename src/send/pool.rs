@@ -10,10 +10,10 @@ use crossbeam_channel::Sender as Channel;
 use super::connection::Peer;
 use super::sender::{Sender, SenderSettings, Shared};
 use super::throttle::Throttle;
-use super::tls::{TlsFileError, client_config};
+use super::tls::{Certificates, TlsFileError};
 use super::{console, greet};
 use crate::ack::{Ack, Outcome};
-use crate::config::{Destination, Output};
+use crate::config::{Destination, Output, TlsFiles};
 use crate::frame::{Batch, Frames, Gzip};
 use crate::limits::BATCHES_WAITING_PER_SENDER;
 use crate::stop::Stop;
@@ -43,7 +43,25 @@ pub enum PoolError {
 pub struct Pool {
     threads: Vec<JoinHandle<()>>,
     peers: Vec<(Peer, Arc<telemetry::Output>)>,
+    renewal: Renewal,
     telemetry: Arc<Telemetry>,
+}
+
+/// The certificates of all outputs, to be read again. Outlives the pool.
+#[derive(Debug, Clone, Default)]
+pub struct Renewal(Vec<(String, TlsFiles, Certificates)>);
+
+impl Renewal {
+    /// Reads all files again; connections are renewed one by one, each when it has nothing unconfirmed.
+    ///
+    /// # Errors
+    /// The first output whose files cannot be used; it keeps what it has.
+    pub fn renew(&self) -> Result<(), PoolError> {
+        for (output, files, certificates) in &self.0 {
+            certificates.renew(files).map_err(|source| PoolError::Tls { output: output.clone(), source })?;
+        }
+        Ok(())
+    }
 }
 
 /// Takes batches for every output. Cheap to clone; when the last clone is gone, the senders finish
@@ -106,7 +124,8 @@ impl Pool {
     /// A certificate file that cannot be used, or a thread that cannot be started.
     pub fn start(outputs: &[Output], settings: &PoolSettings) -> Result<(Pool, Outputs), PoolError> {
         let telemetry = Arc::clone(&settings.telemetry);
-        let mut pool = Pool { threads: Vec::new(), peers: Vec::new(), telemetry };
+        let mut pool =
+            Pool { threads: Vec::new(), peers: Vec::new(), renewal: Renewal::default(), telemetry };
         let settings = settings.telemetry.outputs.iter().map(|telemetry| SenderSettings {
             window_bytes: settings.window_bytes,
             telemetry: Arc::clone(telemetry),
@@ -136,9 +155,13 @@ impl Pool {
         outputs.filter_map(|output| output.health.trouble()).min_by_key(|trouble| trouble.since)
     }
 
-    /// True once all threads have ended.
-    pub fn is_finished(&self) -> bool {
-        self.threads.iter().all(JoinHandle::is_finished)
+    /// No thread has ended.
+    pub fn is_whole(&self) -> bool {
+        !self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    pub fn renewal(&self) -> Renewal {
+        self.renewal.clone()
     }
 
     /// Waits for the threads; drop all [`Outputs`] first.
@@ -152,6 +175,9 @@ impl Pool {
     fn start_output(&mut self, output: &Output, settings: SenderSettings) -> Result<Way, PoolError> {
         let Some(peer) = peer(output)? else { return self.start_console(output, &settings.telemetry) };
         self.peers.push((peer.clone(), Arc::clone(&settings.telemetry)));
+        if let (Destination::Tls { files, .. }, Some(certificates)) = (&output.destination, &peer.tls) {
+            self.renewal.0.push((output.name.clone(), files.clone(), certificates.clone()));
+        }
         let throttle = Arc::new(Mutex::new(Throttle::new(output.rates, Instant::now())));
         let shared = Shared { peer, throttle, settings };
         let name = format!("send-{}", output.name);
@@ -217,7 +243,7 @@ fn peer(output: &Output) -> Result<Option<Peer>, PoolError> {
         Destination::Tls { address, port, files } => (address, port, Some(files)),
     };
     let tls_error = |source| PoolError::Tls { output: output.name.clone(), source };
-    let tls = files.map(client_config).transpose().map_err(tls_error)?;
+    let tls = files.map(Certificates::read).transpose().map_err(tls_error)?;
     Ok(Some(Peer { address: address.clone(), port: *port, tls }))
 }
 

@@ -154,6 +154,7 @@ impl Sender {
             }
             let idle = window.is_empty() && now - last_work >= SEND_IDLE_TIMEOUT;
             closing |= idle || now - opened >= SEND_RENEWAL || self.shared.settings.abort.is_stopped();
+            closing |= !connection.is_current(&self.shared.peer);
             if closing && (window.is_empty() || self.shared.settings.abort.is_stopped()) {
                 return Ok(());
             }

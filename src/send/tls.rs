@@ -1,7 +1,7 @@
 //! A client configuration from an output's PEM files.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -18,6 +18,33 @@ pub enum TlsFileError {
     NoRoots,
     #[error("client certificate and key do not go together: {0}")]
     Identity(rustls::Error),
+}
+
+/// What an output's next connection is opened with, shared by its senders; connections that are open are
+/// renewed when it changes.
+#[derive(Debug, Clone)]
+pub struct Certificates(Arc<Mutex<Arc<ClientConfig>>>);
+
+impl Certificates {
+    /// # Errors
+    /// As [`client_config`].
+    pub fn read(files: &TlsFiles) -> Result<Certificates, TlsFileError> {
+        Ok(Certificates(Arc::new(Mutex::new(client_config(files)?))))
+    }
+
+    /// Reads them again.
+    ///
+    /// # Errors
+    /// As [`client_config`]; those that were read before stay.
+    pub fn renew(&self, files: &TlsFiles) -> Result<(), TlsFileError> {
+        let new = client_config(files)?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    pub fn current(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// TLS 1.2 and 1.3; the files' authority is the only one trusted, the peer's name is always checked.

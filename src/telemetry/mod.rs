@@ -146,6 +146,35 @@ impl Telemetry {
         of_inputs.chain(self.outputs.iter().map(|output| &output.health))
     }
 
+    /// Grows with all that any stage does. Leases that are extended are not counted: that goes on while
+    /// everything else hangs.
+    pub fn movement(&self) -> u64 {
+        let of_input = |input: &Arc<Input>| {
+            let (r, f, a) = (&input.receive, &input.fetch, &input.settle);
+            let received = total([&r.messages, &r.empty, &r.failed_calls]);
+            let fetched = total([&f.objects, &f.bytes, &f.failed, &f.known]);
+            let decoded = input.services.iter().map(|service| {
+                let d = &service.decode;
+                total([&d.objects, &d.bytes, &d.failed])
+            });
+            received + fetched + decoded.sum::<u64>() + total([&a.deleted, &a.kept, &a.released])
+        };
+        let of_output = |output: &Arc<Output>| {
+            let s = &output.send;
+            total([&s.events_written, &s.events, &s.failed_connections])
+        };
+        self.inputs.iter().map(of_input).sum::<u64>() + self.outputs.iter().map(of_output).sum::<u64>()
+    }
+
+    /// Events that have reached an output; those of several outputs count several times.
+    pub fn events_sent(&self) -> u64 {
+        total(self.outputs.iter().map(|output| &output.send.events))
+    }
+
+    pub fn messages_in_work(&self) -> i64 {
+        self.inputs.iter().map(|input| input.settle.in_work.value()).sum()
+    }
+
     pub fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
@@ -157,6 +186,10 @@ impl Telemetry {
             _ => Phase::Stopping,
         }
     }
+}
+
+fn total<'c>(counters: impl IntoIterator<Item = &'c Counter>) -> u64 {
+    counters.into_iter().map(Counter::value).sum()
 }
 
 impl Phase {

@@ -41,6 +41,7 @@ mod messages;
 mod outages;
 mod outputs;
 mod poison;
+mod reload;
 mod services;
 mod setup;
 mod sharing;

@@ -2,7 +2,8 @@
 # Makes the throw-away certificates of the end-to-end tests in DIR (EC P-256).
 #
 #   authority            trusted by both sides             stranger            an authority that nobody trusts
-#   server, client       valid leaves of `authority`       *-expired           validity ended yesterday
+#   server, client,
+#   client-next          valid leaves of `authority`       *-expired           validity ended yesterday
 #   server-other-name    valid, but for another host       *-stranger          leaves of `stranger`
 set -euo pipefail
 
@@ -58,5 +59,6 @@ leaf server-expired    authority serverAuth "$here"            '-30 days' '-1 da
 leaf server-other-name authority serverAuth DNS:other.example  '-1 hour'  '+2 days'
 leaf server-stranger   stranger  serverAuth "$here"            '-1 hour'  '+2 days'
 leaf client            authority clientAuth "$someone"         '-1 hour'  '+2 days'
+leaf client-next       authority clientAuth "$someone"         '-1 hour'  '+2 days'
 leaf client-expired    authority clientAuth "$someone"         '-30 days' '-1 day'
 leaf client-stranger   stranger  clientAuth "$someone"         '-1 hour'  '+2 days'

@@ -1,0 +1,148 @@
+//! What a configuration was read from, so that the next reading can say what has changed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::load::read_file;
+use super::{Config, Destination};
+
+/// The file's tree and fingerprints of the files that it names. Its `Debug` shows nothing: it holds secrets.
+#[derive(Clone, Default)]
+pub struct Snapshot {
+    tree: Value,
+    /// What secret files held and what the definitions file defines, by the key that names them.
+    named: BTreeMap<String, u64>,
+    certificates: BTreeMap<PathBuf, u64>,
+}
+
+/// What differs between two snapshots.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// Paths of keys, without their values.
+    pub keys: Vec<String>,
+    /// Files with certificates and keys for TLS, under the same names as before.
+    pub certificates: Vec<PathBuf>,
+}
+
+impl Snapshot {
+    pub(super) fn new(tree: Value, config: &Config, base: &Path) -> Snapshot {
+        let mut named = BTreeMap::new();
+        for input in &config.inputs {
+            let key = input.credentials.key.as_ref();
+            let parts = key.map(|key| (&key.id, &key.secret, &key.session_token));
+            named.insert(format!("inputs.{}.credentials", input.key), fingerprint(&parts));
+        }
+        if let Some(file) = tree.pointer("/globals/definitions").and_then(Value::as_str) {
+            named.insert("globals.definitions".to_owned(), of_file(&base.join(file)));
+        }
+        let certificates = certificate_files(config).map(|path| (path.to_owned(), of_file(path))).collect();
+        Snapshot { tree, named, certificates }
+    }
+
+    /// From this to `new`.
+    pub fn changes(&self, new: &Snapshot) -> Changes {
+        let mut keys = Vec::new();
+        compare("", &self.tree, &new.tree, &mut keys);
+        for (key, fingerprint) in &new.named {
+            let is_told = keys.iter().any(|told| told.starts_with(key.as_str()));
+            if self.named.get(key).is_some_and(|old| old != fingerprint) && !is_told {
+                keys.push(key.clone());
+            }
+        }
+        let is_other =
+            |(path, new): &(&PathBuf, &u64)| self.certificates.get(*path).is_some_and(|old| old != *new);
+        let certificates = new.certificates.iter().filter(is_other).map(|(path, _)| path.clone()).collect();
+        Changes { keys, certificates }
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").finish_non_exhaustive()
+    }
+}
+
+fn certificate_files(config: &Config) -> impl Iterator<Item = &Path> {
+    config.outputs.iter().flat_map(|output| {
+        let files = match &output.destination {
+            Destination::Tls { files, .. } => Some(files),
+            _ => None,
+        };
+        let identity = files.and_then(|files| files.identity.as_ref());
+        let own = identity.into_iter().flat_map(|identity| [&identity.cert, &identity.key]);
+        files.and_then(|files| files.chain.as_ref()).into_iter().chain(own).map(PathBuf::as_path)
+    })
+}
+
+/// Goes down as long as both sides are mappings.
+fn compare(path: &str, old: &Value, new: &Value, changed: &mut Vec<String>) {
+    let (Value::Object(old), Value::Object(new)) = (old, new) else {
+        if old != new {
+            changed.push(path.to_owned());
+        }
+        return;
+    };
+    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    let absent = |map: &Map<String, Value>, key: &str| map.get(key).is_none_or(Value::is_null);
+    for (key, value) in old {
+        match new.get(key) {
+            Some(other) => compare(&below(key), value, other, changed),
+            None if value.is_null() => {}
+            None => changed.push(below(key)),
+        }
+    }
+    changed
+        .extend(new.keys().filter(|key| !old.contains_key(*key) && !absent(new, key)).map(|key| below(key)));
+    // The first service that claims an object gets it: their order means something.
+    let same_keys =
+        path.ends_with("services") && old.len() == new.len() && old.keys().all(|key| new.contains_key(key));
+    if same_keys && old.keys().ne(new.keys()) {
+        changed.push(path.to_owned());
+    }
+}
+
+/// A file that cannot be read has a fingerprint of its own.
+fn of_file(path: &Path) -> u64 {
+    fingerprint(&read_file(path).ok())
+}
+
+fn fingerprint(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn changed(old: Value, new: Value) -> Vec<String> {
+        let snapshot = |tree| Snapshot { tree, ..Snapshot::default() };
+        snapshot(old).changes(&snapshot(new)).keys
+    }
+
+    #[test]
+    fn changes_are_named_by_their_path() {
+        let old = json!({"a": {"b": 1, "c": [1, 2], "gone": true}, "same": {"x": null}});
+        let new = json!({"a": {"b": 2, "c": [1, 3], "new": 1}, "same": {}});
+        assert_eq!(changed(old, new), ["a.b", "a.c", "a.gone", "a.new"]);
+    }
+
+    #[test]
+    fn the_order_of_services_is_a_change() {
+        let (old, new) = (json!({"services": {"a": 1, "b": 2}}), json!({"services": {"b": 2, "a": 1}}));
+        assert_eq!(changed(old, new), ["services"]);
+        assert_eq!(changed(json!({"a": 1, "b": 2}), json!({"b": 2, "a": 1})), Vec::<String>::new());
+    }
+
+    #[test]
+    fn nothing_is_shown() {
+        let snapshot = Snapshot { tree: json!({"secret": "never-shown"}), ..Snapshot::default() };
+        assert!(!format!("{snapshot:?}").contains("never-shown"));
+    }
+}

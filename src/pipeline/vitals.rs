@@ -1,0 +1,88 @@
+//! Does the pipeline live? Its threads must be there, and something must move, or be known to be in the way.
+
+use std::time::Instant;
+
+use crate::limits::STANDSTILL_MAX;
+
+/// What is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Signs {
+    /// No thread of any stage has ended.
+    pub is_whole: bool,
+    /// Grows with all that any stage does, empty receives and failed calls included.
+    pub movement: u64,
+    /// An outage that is being logged, or a limit that is set: standing still is right.
+    pub is_excused: bool,
+}
+
+/// What was seen before.
+#[derive(Debug)]
+pub struct Vitals {
+    movement: u64,
+    moved_at: Instant,
+}
+
+/// Why the pipeline is taken for dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Dead {
+    #[error("a thread has ended that should run; its last words are above")]
+    Thread,
+    #[error("nothing has moved for {} s, in no stage, and no outage explains it", STANDSTILL_MAX.as_secs())]
+    Standstill,
+}
+
+impl Vitals {
+    pub fn new(now: Instant) -> Vitals {
+        Vitals { movement: 0, moved_at: now }
+    }
+
+    /// # Errors
+    /// Only a restart will help.
+    pub fn check(&mut self, signs: Signs, now: Instant) -> Result<(), Dead> {
+        if signs.is_excused || signs.movement != self.movement {
+            (self.movement, self.moved_at) = (signs.movement, now);
+        }
+        if !signs.is_whole {
+            return Err(Dead::Thread);
+        }
+        if now.saturating_duration_since(self.moved_at) > STANDSTILL_MAX {
+            return Err(Dead::Standstill);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SIGNS: Signs = Signs { is_whole: true, movement: 1, is_excused: false };
+
+    #[test]
+    fn what_stands_still_for_too_long_is_dead() {
+        let start = Instant::now();
+        let mut vitals = Vitals::new(start);
+        let at = |seconds| start + STANDSTILL_MAX + Duration::from_secs(seconds);
+        assert_eq!(vitals.check(SIGNS, start), Ok(()));
+        assert_eq!(vitals.check(SIGNS, at(0)), Ok(()));
+        assert_eq!(vitals.check(SIGNS, at(1)), Err(Dead::Standstill));
+        assert_eq!(vitals.check(Signs { movement: 2, ..SIGNS }, at(2)), Ok(()));
+    }
+
+    #[test]
+    fn an_outage_that_is_known_is_no_death() {
+        let start = Instant::now();
+        let mut vitals = Vitals::new(start);
+        let outage = Signs { is_excused: true, ..SIGNS };
+        assert_eq!(vitals.check(outage, start + 10 * STANDSTILL_MAX), Ok(()));
+        assert_eq!(vitals.check(SIGNS, start + 10 * STANDSTILL_MAX), Ok(()), "the time counts from its end");
+    }
+
+    #[test]
+    fn a_thread_that_is_gone_is_death() {
+        let now = Instant::now();
+        assert_eq!(Vitals::new(now).check(Signs { is_whole: false, ..SIGNS }, now), Err(Dead::Thread));
+    }
+}
