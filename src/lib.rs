@@ -47,7 +47,7 @@
 //! | [`status`] | the status page, `/metrics`, `/healthz`, `/readyz`; [`http`] is the small server below it | sockets |
 //! | [`setup`] | what AWS must have and allow for a configuration: policy and CloudFormation template | no |
 //! | [`stop`], [`backoff`], [`budget`] | ending, waiting, sharing a bounded amount | threads |
-//! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` | sockets |
+//! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` and `bench`, and the objects to measure with | sockets |
 //!
 //! `receive`, `fetch` and `send` never import each other, and pure modules use no sockets, files,
 //! threads or clocks: `tests/directions.rs` reads the `use crate::` lines and checks it.

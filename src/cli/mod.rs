@@ -1,6 +1,7 @@
 //! The commands: one file each, thin.
 
 mod backfill;
+mod bench;
 pub mod check;
 mod check_online;
 mod demo;
@@ -15,6 +16,7 @@ mod run;
 mod services;
 mod setup;
 mod signals;
+mod testbed;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -79,6 +81,9 @@ enum Command {
         #[command(flatten)]
         options: setup::Options,
     },
+    /// Measures speed and cost on this machine, against stand-ins for AWS and Devo in processes of their
+    /// own: exit code 0 only if the sink received exactly what was announced
+    Bench(bench::Options),
     /// What was delivered, kept so that it is not sent twice
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -90,6 +95,12 @@ enum Command {
         /// As a JSON array
         #[arg(long)]
         json: bool,
+    },
+    /// A stand-in in a process of its own, for `bench`
+    #[command(hide = true)]
+    Testbed {
+        #[command(subcommand)]
+        part: testbed::Part,
     },
 }
 
@@ -104,7 +115,9 @@ pub fn main() -> ExitCode {
         Command::Demo { print_config } => demo::command(print_config),
         Command::IamPolicy { options, identity } => setup::iam_policy(&options, identity),
         Command::Cloudformation { options } => setup::cloudformation(&options),
+        Command::Bench(options) => bench::command(&options),
         Command::Ledger(command) => ledger::run(&command),
         Command::Services { config, json } => services::run(json, config.as_deref()),
+        Command::Testbed { part } => testbed::run(&part),
     }
 }

@@ -17,14 +17,14 @@ use crossbeam_channel::{Receiver, Select, TryRecvError};
 
 use crate::ack::{Ack, Outcome, Progress};
 use crate::aws::S3;
-use crate::budget::Budget;
+use crate::budget::{Budget, Permit};
 use crate::config::MissingObject;
 use crate::decode::{Bounds, Decoder, Payload, Work};
 use crate::ledger::Ledger;
 use crate::limits::OBJECT_BYTES_MIN;
 use crate::resolve::{Source, Task};
 use crate::stop::Stop;
-use crate::telemetry;
+use crate::telemetry::{self, Waits};
 use parts::Parts;
 
 /// What the threads share.
@@ -36,6 +36,7 @@ pub struct Settings {
     /// Largest object that is held whole, in bytes.
     pub whole_object_bytes_max: usize,
     pub bounds: Bounds,
+    pub waits: Arc<Waits>,
     /// Takes a payload over. May wait, but only for what lies downstream.
     pub decode: Box<dyn Fn(Payload) + Send + Sync>,
     /// Begin no more objects.
@@ -75,6 +76,13 @@ pub fn start(
     (0..threads).map(start).collect()
 }
 
+impl Settings {
+    /// Waits for room in the memory budget. None when aborted.
+    fn reserve(&self, amount: usize) -> Option<Permit> {
+        self.waits.fetch_memory.time(|| self.budget.acquire(amount, &self.abort))
+    }
+}
+
 struct Fetcher {
     /// One for each input that is still open.
     tasks: Vec<Receiver<Task>>,
@@ -102,7 +110,7 @@ impl Fetcher {
                 select.recv(tasks);
             }
             select.recv(&self.parts.waiting);
-            select.ready()
+            self.settings.waits.fetch_objects.time(|| select.ready())
         };
         match self.tasks.get(ready)?.try_recv() {
             Ok(task) => {
@@ -146,7 +154,7 @@ impl Fetcher {
     /// `direct_mode`: the bytes are here already.
     fn hand_over_body(&self, work: Box<Work>, chunk: Vec<u8>) {
         let amount = chunk.len().max(OBJECT_BYTES_MIN);
-        let Some(permit) = self.settings.budget.acquire(amount, &self.settings.abort) else { return };
+        let Some(permit) = self.settings.reserve(amount) else { return };
         (self.settings.decode)(Payload { work, chunk, last: true, permit, next: None });
     }
 }

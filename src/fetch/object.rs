@@ -109,7 +109,7 @@ impl Fetcher {
         let whole_max = settings.whole_object_bytes_max;
         let announced = object.size.map_or(PART_BYTES, |size| usize::try_from(size).unwrap_or(usize::MAX));
         let reserve = if announced <= whole_max { announced.max(OBJECT_BYTES_MIN) } else { PART_BYTES };
-        let mut permit = settings.budget.acquire(reserve, &settings.abort).ok_or(Failure::Stopped)?;
+        let mut permit = settings.reserve(reserve).ok_or(Failure::Stopped)?;
         let mut target = Target { object: object.clone(), input, etag: String::new() };
         let mut bytes = Vec::new();
         let first = Range { start: 0, len: reserve.min(PART_BYTES) as u64 };

@@ -1,11 +1,12 @@
 //! Parts of big objects, put up for all fetchers.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, select_biased, unbounded};
 
-use super::Settings;
-use crate::aws::{Error, GetObject, Part};
+use super::{InputSettings, Settings};
+use crate::aws::{Error, GetObject, Kind, Part};
 use crate::budget::Permit;
 use crate::resolve::Object;
 
@@ -60,13 +61,19 @@ impl Parts {
     /// Waits for a part, working on whatever parts are up meanwhile.
     pub fn wait(&self, pending: &Pending, settings: &Settings) -> Result<Fetched, Error> {
         loop {
-            select_biased! {
-                recv(pending.0) -> part => match part {
-                    Ok(part) => return part,
-                    // The thread that had it panicked.
-                    Err(_) => return Err(Error::setup("s3:GetObject", "", crate::aws::Kind::Transient, "a fetcher died")),
-                },
-                recv(self.waiting) -> job => if let Ok(job) = job { job.fetch(settings) },
+            let waited = Instant::now();
+            let next = select_biased! {
+                recv(pending.0) -> part => Err(part),
+                recv(self.waiting) -> job => Ok(job),
+            };
+            settings.waits.fetch_s3.add(waited.elapsed());
+            match next {
+                Ok(job) => job.into_iter().for_each(|job| job.fetch(settings)),
+                Err(Ok(part)) => return part,
+                // The thread that had it panicked.
+                Err(Err(_)) => {
+                    return Err(Error::setup("s3:GetObject", "", Kind::Transient, "a fetcher died"));
+                }
             }
         }
     }
@@ -101,9 +108,9 @@ impl Target {
             len: range.len,
             if_match: (!self.etag.is_empty()).then_some(self.etag.as_str()),
         };
-        let input = &settings.inputs[self.input];
-        let part = input.s3.get(&get, object.region.as_deref(), into)?;
-        input.telemetry.fetch.bytes.add(into.len() as u64);
+        let InputSettings { s3, telemetry, .. } = &settings.inputs[self.input];
+        let part = settings.waits.fetch_s3.time(|| s3.get(&get, object.region.as_deref(), into))?;
+        telemetry.fetch.bytes.add(into.len() as u64);
         Ok(part)
     }
 }

@@ -32,7 +32,8 @@ impl Fetcher {
         let mut back = self.feed(work, bytes, permit, false);
         while let Some(part) = self.next_part(&mut rest) {
             // The worker is done with the part before this one, or has failed and said so.
-            let Ok(work) = back.recv() else { return };
+            let worker = &self.settings.waits.fetch_workers;
+            let Ok(work) = worker.time(|| back.recv()) else { return };
             let last = rest.is_finished();
             match part {
                 Ok((bytes, permit)) => back = self.feed(work, bytes, permit, last),
@@ -54,7 +55,7 @@ impl Fetcher {
     /// The next part in order; None when there is none, or when stopped.
     fn next_part(&self, rest: &mut Rest) -> Option<Result<(Vec<u8>, Permit), Error>> {
         if rest.pending.is_empty() && !rest.all_put_up() {
-            let permit = self.settings.budget.acquire(PART_BYTES, &self.settings.abort)?;
+            let permit = self.settings.reserve(PART_BYTES)?;
             self.put_up(rest, permit);
         }
         let part = self.parts.wait(&rest.pending.pop_front()?, &self.settings);

@@ -140,6 +140,7 @@ impl Pipeline {
             budget: budget.clone(),
             whole_object_bytes_max: memory.whole_object,
             bounds: bounds(&memory),
+            waits: Arc::clone(&telemetry.waits),
             // One flat job a payload: nothing inside it may be put on the pool again.
             decode: Box::new(move |payload| {
                 let worker = Arc::clone(&worker);

@@ -31,6 +31,10 @@ thread_local! {
 impl Worker {
     /// Decodes a payload and sends what it holds. The work is then closed, or goes back to its fetcher.
     pub fn process(&self, payload: Payload) {
+        self.telemetry.waits.work_payloads.time(|| self.process_payload(payload));
+    }
+
+    fn process_payload(&self, payload: Payload) {
         let Payload { mut work, chunk, last, permit, next } = payload;
         self.telemetry.work.waiting.add(-1);
         let _busy = self.telemetry.work.busy.hold();
@@ -67,7 +71,7 @@ impl Worker {
         let lane = turn.as_ref().map(Turn::lane);
         let mut route = Route::new(service, source.key());
         let outputs = &self.outputs[*input];
-        let counts = &telemetry.decode;
+        let (counts, waits) = (&telemetry.decode, &self.telemetry.waits);
         let (expanded_before, skipped_before) = (decoder.expanded_bytes(), decoder.skipped_documents());
         let mut frames = self.frames(chunk.len());
         let held_back_before = progress.held_back();
@@ -78,12 +82,12 @@ impl Worker {
             frame(&mut route, record, &mut frames, counts);
             if frames.len() >= BATCH_BYTES {
                 let full = std::mem::replace(&mut frames, self.frames(BATCH_BYTES));
-                send(full, outputs, lane, progress.batch(ack), &telemetry);
+                waits.work_senders.time(|| send(full, outputs, lane, progress.batch(ack), &telemetry));
             }
         };
         let result = SCRATCH.with(|scratch| decoder.push(chunk, last, &mut scratch.borrow_mut(), &mut sink));
         if !frames.is_empty() {
-            send(frames, outputs, lane, progress.batch(ack), &telemetry);
+            waits.work_senders.time(|| send(frames, outputs, lane, progress.batch(ack), &telemetry));
         }
         counts.resumed.add(progress.held_back() - held_back_before);
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);

@@ -39,10 +39,13 @@ pub fn run(shared: &Shared) {
 fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
     let (settings, input) = (&shared.settings, &shared.settings.input);
     let max = input.messages_per_receive;
-    let Some(mut slots) = shared.slots.acquire(max as usize, &settings.stop) else { return Ok(()) };
+    let waits = &settings.telemetry.waits;
+    let place = || shared.slots.acquire(max as usize, &settings.stop);
+    let Some(mut slots) = waits.receive_place.time(place) else { return Ok(()) };
     let wait = shared.poll_time();
     let asked = Instant::now();
-    let messages = settings.receiving.receive(max, wait, input.visibility_timeout)?;
+    let receive = || settings.receiving.receive(max, wait, input.visibility_timeout);
+    let messages = waits.receive_sqs.time(receive)?;
     settings.telemetry.queue.received(messages.iter().map(|message| message.sent_at));
     if messages.is_empty() {
         settings.telemetry.receive.empty.increment();
@@ -172,7 +175,10 @@ fn send(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways<
         turn: ways.turn.map(Turn::of_object),
     };
     while !settings.stop.is_stopped() {
-        match settings.tasks.send_timeout(task, STOP_CHECK_INTERVAL) {
+        let offered = Instant::now();
+        let sent = settings.tasks.send_timeout(task, STOP_CHECK_INTERVAL);
+        settings.telemetry.waits.receive_fetchers.add(offered.elapsed());
+        match sent {
             Ok(()) => return settings.telemetry.fetch.waiting.add(1),
             Err(SendTimeoutError::Disconnected(_)) => return,
             Err(SendTimeoutError::Timeout(back)) => task = back,

@@ -44,6 +44,8 @@ pub struct Connection {
     config: Option<Arc<ClientConfig>>,
     /// Bytes given to the socket so far; with TLS, of ciphertext.
     written: u64,
+    /// Time spent waiting for room in the socket.
+    waited: Duration,
     /// When a write last had to wait for the peer.
     last_wait: Option<Instant>,
 }
@@ -58,8 +60,15 @@ impl Connection {
         let socket = connect(peer, &name)?;
         tune(&socket).map_err(|source| Error::Connect { peer: name.clone(), source })?;
         let config = peer.tls.as_ref().map(Certificates::current);
-        let mut connection =
-            Connection { peer: name, socket, tls: None, config: config.clone(), written: 0, last_wait: None };
+        let mut connection = Connection {
+            peer: name,
+            socket,
+            tls: None,
+            config: config.clone(),
+            written: 0,
+            waited: Duration::ZERO,
+            last_wait: None,
+        };
         if let Some(config) = &config {
             connection.shake_hands(config, &peer.address)?;
         }
@@ -113,6 +122,11 @@ impl Connection {
     /// Offset of the last byte given to the socket, plus one.
     pub fn written(&self) -> u64 {
         self.written
+    }
+
+    /// How long writes have waited for room in the socket since this was last asked.
+    pub fn take_waited(&mut self) -> Duration {
+        std::mem::take(&mut self.waited)
     }
 
     /// How long the connection must outlive an acknowledgement for it to be believed.
@@ -253,7 +267,10 @@ impl Connection {
         if Instant::now() >= deadline || abort.is_stopped() {
             return Err(self.stalled());
         }
-        self.poll(PollFlags::OUT, SEND_WAIT_SLICE)?;
+        let asked = Instant::now();
+        let polled = self.poll(PollFlags::OUT, SEND_WAIT_SLICE);
+        self.waited += asked.elapsed();
+        polled?;
         self.read()
     }
 

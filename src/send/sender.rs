@@ -105,6 +105,13 @@ impl Sender {
         if let Some(batch) = self.kept.pop_front() {
             return Ok(batch);
         }
+        let waited = Instant::now();
+        let taken = self.wait_for_batch(timeout);
+        self.shared.settings.telemetry.waits.send_batches.add(waited.elapsed());
+        taken
+    }
+
+    fn wait_for_batch(&self, timeout: Duration) -> Result<Batch, RecvTimeoutError> {
         // Both channels of new work are closed together, when the last worker has gone.
         let last = |channel: &Receiver<Batch>| channel.try_recv().map_err(|_| RecvTimeoutError::Disconnected);
         select_biased! {
@@ -134,8 +141,11 @@ impl Sender {
         let mut closing = false;
         loop {
             connection.read()?;
-            if closing || window.bytes() >= self.shared.settings.window_bytes || !self.may_send() {
-                self.shared.settings.abort.wait(SEND_CONFIRM_INTERVAL);
+            let waits = &self.shared.settings.telemetry.waits;
+            if closing || window.bytes() >= self.shared.settings.window_bytes {
+                waits.send_confirmation.time(|| self.shared.settings.abort.wait(SEND_CONFIRM_INTERVAL));
+            } else if !self.may_send() {
+                waits.send_rate.time(|| self.shared.settings.abort.wait(SEND_CONFIRM_INTERVAL));
             } else {
                 let patience = if window.is_empty() { SEND_WAIT_SLICE } else { SEND_CONFIRM_INTERVAL };
                 match self.take(patience) {
@@ -195,6 +205,7 @@ impl Sender {
             .iter()
             .try_for_each(|batch| connection.write(&batch.bytes, abort))
             .and_then(|()| connection.flush(abort));
+        self.shared.settings.telemetry.waits.send_socket.add(connection.take_waited());
         let (end, now) = (connection.written(), Instant::now());
         for batch in group {
             telemetry.events_written.add(batch.events.into());

@@ -20,6 +20,12 @@ impl Counter {
     }
 }
 
+impl Clone for Counter {
+    fn clone(&self) -> Counter {
+        Counter(self.value().into())
+    }
+}
+
 /// Goes up and down.
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicI64);
@@ -35,6 +41,12 @@ impl Gauge {
 
     pub fn value(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Clone for Gauge {
+    fn clone(&self) -> Gauge {
+        Gauge(self.value().into())
     }
 }
 
@@ -61,6 +73,9 @@ pub trait Meter {
     type Value: Copy + Default;
 
     fn read(&self) -> Self::Value;
+
+    /// The value in the unit that its metric has.
+    fn exposed(value: Self::Value) -> f64;
 }
 
 impl Meter for Counter {
@@ -69,6 +84,10 @@ impl Meter for Counter {
 
     fn read(&self) -> u64 {
         self.value()
+    }
+
+    fn exposed(value: u64) -> f64 {
+        value as f64
     }
 }
 
@@ -79,5 +98,9 @@ impl Meter for Gauge {
     /// Levels are never below zero; two threads may be seen in the wrong order.
     fn read(&self) -> i64 {
         self.value().max(0)
+    }
+
+    fn exposed(value: i64) -> f64 {
+        value as f64
     }
 }

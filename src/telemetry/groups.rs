@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::counter::{Counter, Gauge, Meter};
 use super::metrics::Metric;
+use super::wait::Stopwatch;
 
 /// Makes, of one list: the group that threads count in, its values at one moment (`…Totals`), and the
 /// group's metrics.
@@ -15,7 +16,7 @@ macro_rules! group {
         }
     ) => {
         $(#[doc = $about])+
-        #[derive(Debug, Default)]
+        #[derive(Debug, Default, Clone)]
         pub struct $Group {
             $( $(#[doc = $help])+ pub $field: $Meter, )+
         }
@@ -39,7 +40,7 @@ macro_rules! group {
                     name: $name,
                     help: concat!($($help),+),
                     kind: <$Meter as Meter>::KIND,
-                    value: |totals| Some(totals.$field as f64),
+                    value: |totals| Some(<$Meter as Meter>::exposed(totals.$field)),
                 }, )+
             ];
         }
@@ -208,6 +209,39 @@ group! {
         waiting: Gauge = "payloads_waiting",
         /// Workers that have a payload in hand; they may wait for a sender.
         busy: Gauge = "workers_busy",
+    }
+}
+
+group! {
+    /// What the threads of each stage wait for. Of a stage whose waits are short there is too little.
+    Waits, WaitTotals {
+        /// Receivers wait for a place among the messages in work.
+        receive_place: Stopwatch = "receivers_wait_for_place_seconds_total",
+        /// Receivers wait for SQS, long polls of an empty queue included.
+        receive_sqs: Stopwatch = "receivers_wait_for_sqs_seconds_total",
+        /// Receivers wait for a fetcher that takes an object.
+        receive_fetchers: Stopwatch = "receivers_wait_for_fetchers_seconds_total",
+        /// Fetchers wait for an object to fetch.
+        fetch_objects: Stopwatch = "fetchers_wait_for_objects_seconds_total",
+        /// Fetchers wait for room in the memory budget.
+        fetch_memory: Stopwatch = "fetchers_wait_for_memory_seconds_total",
+        /// Fetchers wait for S3, from the request to the last byte of the body.
+        fetch_s3: Stopwatch = "fetchers_wait_for_s3_seconds_total",
+        /// Fetchers wait for a worker that is done with the part before.
+        fetch_workers: Stopwatch = "fetchers_wait_for_workers_seconds_total",
+        /// Workers wait for a sender that takes a batch.
+        work_senders: Stopwatch = "workers_wait_for_senders_seconds_total",
+        /// Workers have a payload in hand, from its start to its end: not a wait, but it includes theirs for
+        /// senders. What is left of their time they had nothing to do.
+        work_payloads: Stopwatch = "workers_busy_seconds_total",
+        /// Senders wait for a batch to send.
+        send_batches: Stopwatch = "senders_wait_for_batches_seconds_total",
+        /// Senders wait for room in the socket: the network or the peer is slow.
+        send_socket: Stopwatch = "senders_wait_for_socket_seconds_total",
+        /// Senders wait for acknowledgements of the peer, with a window that is full.
+        send_confirmation: Stopwatch = "senders_wait_for_confirmation_seconds_total",
+        /// Senders wait because of the rate that the configuration allows.
+        send_rate: Stopwatch = "senders_wait_for_rate_seconds_total",
     }
 }
 

@@ -187,6 +187,7 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
         of(SendTotals::METRICS, OUT, outputs(), s.outputs.iter().map(|o| &o.send).collect()),
         of(SettleTotals::METRICS, IN, inputs(), s.inputs.iter().map(|i| &i.settle).collect()),
         of(CallTotals::METRICS, IN, inputs(), s.inputs.iter().map(|i| &i.calls).collect()),
+        of(WaitTotals::METRICS, NONE, none(), vec![&s.waits]),
         of(LedgerTotals::METRICS, NONE, none(), vec![&s.ledger]),
         of(InternalTotals::METRICS, NONE, none(), vec![&s.internal]),
     ]

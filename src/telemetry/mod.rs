@@ -22,6 +22,7 @@ mod queue;
 mod report;
 mod snapshot;
 mod trouble;
+mod wait;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -41,6 +42,7 @@ pub use queue::{Depth, Queue};
 pub use report::{Reporter, size};
 pub use snapshot::{InputSnapshot, OutputSnapshot, Part, ServiceSnapshot, Snapshot};
 pub use trouble::{Health, Trouble};
+pub use wait::Stopwatch;
 
 /// Everything of a run, shared by all its threads.
 #[derive(Debug, Default)]
@@ -51,6 +53,8 @@ pub struct Telemetry {
     /// By the index of the output in the configuration.
     pub outputs: Vec<Arc<Output>>,
     pub work: Work,
+    /// Shared by all inputs and outputs.
+    pub waits: Arc<Waits>,
     pub ledger: Ledger,
     pub internal: Internal,
     pub notices: Arc<Notices>,
@@ -88,6 +92,7 @@ pub struct Input {
     pub fetch: Fetch,
     pub settle: Settle,
     pub calls: Arc<Calls>,
+    pub waits: Arc<Waits>,
     pub queue: Queue,
     /// Of the queue.
     pub health: Health,
@@ -116,6 +121,7 @@ pub struct Output {
     pub destination: String,
     pub senders: usize,
     pub send: Send,
+    pub waits: Arc<Waits>,
     pub health: Health,
 }
 
@@ -131,10 +137,14 @@ impl Telemetry {
             fetchers: globals.fetchers,
             started: Timestamp::now(),
         };
+        let waits = Arc::<Waits>::default();
+        let of_input = |input| Arc::new(Input { waits: Arc::clone(&waits), ..Input::of(input) });
+        let of_output = |output| Arc::new(Output { waits: Arc::clone(&waits), ..Output::of(output) });
         Telemetry {
             about,
-            inputs: config.inputs.iter().map(|input| Arc::new(Input::of(input))).collect(),
-            outputs: config.outputs.iter().map(|output| Arc::new(Output::of(output))).collect(),
+            inputs: config.inputs.iter().map(of_input).collect(),
+            outputs: config.outputs.iter().map(of_output).collect(),
+            waits: Arc::clone(&waits),
             notices,
             ..Telemetry::default()
         }
@@ -149,30 +159,39 @@ impl Telemetry {
     /// Grows with all that any stage does. Leases that are extended are not counted: that goes on while
     /// everything else hangs.
     pub fn movement(&self) -> u64 {
-        let of_input = |input: &Arc<Input>| {
-            let (r, f, a) = (&input.receive, &input.fetch, &input.settle);
-            let received = total([&r.messages, &r.empty, &r.failed_calls]);
-            let fetched = total([&f.objects, &f.bytes, &f.failed, &f.known]);
-            let decoded = input.services.iter().map(|service| {
-                let d = &service.decode;
-                total([&d.objects, &d.bytes, &d.failed])
-            });
-            received + fetched + decoded.sum::<u64>() + total([&a.deleted, &a.kept, &a.released])
-        };
-        let of_output = |output: &Arc<Output>| {
-            let s = &output.send;
-            total([&s.events_written, &s.events, &s.failed_connections])
-        };
-        self.inputs.iter().map(of_input).sum::<u64>() + self.outputs.iter().map(of_output).sum::<u64>()
+        let (r, f, d) = (self.receive(), self.fetch(), self.decode());
+        let (s, a) = (self.send(), self.settle());
+        let received = r.messages + r.empty + r.failed_calls;
+        let fetched = f.objects + f.bytes + f.failed + f.known;
+        let decoded = d.objects + d.bytes + d.failed;
+        let sent = s.events_written + s.events + s.failed_connections;
+        received + fetched + decoded + sent + a.deleted + a.kept + a.released
     }
 
-    /// Events that have reached an output; those of several outputs count several times.
-    pub fn events_sent(&self) -> u64 {
-        total(self.outputs.iter().map(|output| &output.send.events))
+    /// Of all inputs.
+    pub fn receive(&self) -> ReceiveTotals {
+        self.inputs.iter().map(|input| input.receive.totals()).sum()
     }
 
-    pub fn messages_in_work(&self) -> i64 {
-        self.inputs.iter().map(|input| input.settle.in_work.value()).sum()
+    /// Of all inputs.
+    pub fn fetch(&self) -> FetchTotals {
+        self.inputs.iter().map(|input| input.fetch.totals()).sum()
+    }
+
+    /// Of all inputs.
+    pub fn settle(&self) -> SettleTotals {
+        self.inputs.iter().map(|input| input.settle.totals()).sum()
+    }
+
+    /// Of all services.
+    pub fn decode(&self) -> DecodeTotals {
+        let services = self.inputs.iter().flat_map(|input| &input.services);
+        services.map(|service| service.decode.totals()).sum()
+    }
+
+    /// Of all outputs: an event that goes to two of them counts twice.
+    pub fn send(&self) -> SendTotals {
+        self.outputs.iter().map(|output| output.send.totals()).sum()
     }
 
     pub fn enter(&self, phase: Phase) {
@@ -186,10 +205,6 @@ impl Telemetry {
             _ => Phase::Stopping,
         }
     }
-}
-
-fn total<'c>(counters: impl IntoIterator<Item = &'c Counter>) -> u64 {
-    counters.into_iter().map(Counter::value).sum()
 }
 
 impl Phase {
@@ -223,6 +238,7 @@ impl Input {
             fetch: Fetch::default(),
             settle: Settle::default(),
             calls: Arc::default(),
+            waits: Arc::default(),
             queue: Queue::new(queue_url),
             health: Health::required(format!("inputs.{name}")),
             buckets: Health::new(format!("inputs.{name}: objects")),
@@ -298,6 +314,7 @@ impl Output {
             destination,
             senders,
             send: Send::default(),
+            waits: Arc::default(),
             health: Health::required(format!("outputs.{name}")),
         }
     }

@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub workers: usize,
     pub fetchers: usize,
     pub work: WorkTotals,
+    /// In nanoseconds, of all threads together.
+    pub waits: WaitTotals,
     pub outputs: Vec<OutputSnapshot>,
     pub ledger: LedgerTotals,
     pub internal: InternalTotals,
@@ -132,6 +134,7 @@ impl Telemetry {
             workers: about.workers,
             fetchers: about.fetchers,
             work: self.work.totals(),
+            waits: self.waits.totals(),
             outputs: self.outputs.iter().map(|output| output.snapshot()).collect(),
             ledger: self.ledger.totals(),
             internal: self.internal.totals(),

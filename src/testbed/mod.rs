@@ -6,6 +6,7 @@
 
 pub mod aws;
 pub mod frames;
+pub mod load;
 pub mod pki;
 pub mod queue;
 mod s3;

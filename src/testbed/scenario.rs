@@ -3,9 +3,9 @@
 //!
 //! Every record is unique, so that a missing one cannot hide behind a repeated one.
 
-mod messages;
+pub(in crate::testbed) mod messages;
 mod objects;
-mod templates;
+pub(in crate::testbed) mod templates;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -63,7 +63,7 @@ fn test_event(bucket: &str) -> String {
     .to_string()
 }
 
-fn s3_event(name: &str, objects: &[Announced<'_>]) -> String {
+pub fn s3_event(name: &str, objects: &[Announced<'_>]) -> String {
     let record = |object: &Announced<'_>| {
         json!({
             "eventVersion": "2.1",

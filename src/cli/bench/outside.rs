@@ -1,0 +1,132 @@
+//! The stand-ins in processes of their own (see `cli::testbed`).
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::options::{Amount, Options};
+use super::usage;
+
+/// Both of them. They end when this is dropped.
+pub struct Outside {
+    pub aws: Process,
+    pub sink: Process,
+    pub s3: S3,
+    pub peer: Peer,
+}
+
+/// Where the embedded S3 and SQS are, and what is in them.
+#[derive(Debug, Deserialize)]
+pub struct S3 {
+    pub url: String,
+    pub queue_url: String,
+    pub objects: Vec<Described>,
+}
+
+/// An object that is announced again and again, in turn with the others.
+#[derive(Debug, Deserialize)]
+pub struct Described {
+    pub bytes: u64,
+    pub log_bytes: Option<u64>,
+    pub events: Option<u64>,
+    pub path: Option<PathBuf>,
+}
+
+/// Where the sink is.
+#[derive(Debug, Deserialize)]
+pub struct Peer {
+    pub address: String,
+    pub port: u16,
+}
+
+/// What the sink has received.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Received {
+    pub events: u64,
+    pub failures: Vec<String>,
+}
+
+/// A child that answers commands.
+pub struct Process {
+    child: Child,
+    /// None once it has been told to end.
+    commands: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Outside {
+    /// Starts both and makes the objects. Certificates, and with `--floor` the objects, are in `directory`.
+    pub fn start(options: &Options, directory: &Path) -> anyhow::Result<Outside> {
+        let (mut sink, mut aws) = (command("sink"), command("aws"));
+        sink.arg("--directory").arg(directory);
+        let objects = match options.amount() {
+            Amount::Objects(objects) => objects,
+            Amount::For(_) => u64::MAX,
+        };
+        aws.args(["--service", &options.service]);
+        aws.args(["--objects", &objects.to_string(), "--object-bytes", &options.object_bytes().to_string()]);
+        if let Some(folder) = &options.files {
+            aws.arg("--files").arg(folder);
+        }
+        if options.floor {
+            aws.arg("--save").arg(directory);
+        }
+        let (mut sink, mut aws) = (Process::start(sink)?, Process::start(aws)?);
+        Ok(Outside { peer: sink.answer()?, s3: aws.answer()?, aws, sink })
+    }
+
+    pub fn announce(&mut self, objects: u64) -> anyhow::Result<()> {
+        self.aws.ask::<serde_json::Value>(&format!("announce {objects}")).map(drop)
+    }
+
+    pub fn received(&mut self) -> anyhow::Result<Received> {
+        self.sink.ask("counts")
+    }
+
+    /// Of both processes so far.
+    pub fn cpu(&self) -> Duration {
+        [&self.aws, &self.sink].map(|process| usage::cpu_of_process(process.child.id())).iter().sum()
+    }
+}
+
+impl Process {
+    fn start(mut command: Command) -> anyhow::Result<Process> {
+        let mut child = command.spawn().context("cannot start this program a second time")?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let (commands, answers) = pipes.context("a process without pipes")?;
+        Ok(Process { child, commands: Some(commands), answers: BufReader::new(answers) })
+    }
+
+    fn ask<T: DeserializeOwned>(&mut self, command: &str) -> anyhow::Result<T> {
+        let commands = self.commands.as_mut().context("the process has been told to end")?;
+        writeln!(commands, "{command}").context("a part of the test bed has ended")?;
+        self.answer()
+    }
+
+    fn answer<T: DeserializeOwned>(&mut self) -> anyhow::Result<T> {
+        let mut line = String::new();
+        let length = self.answers.read_line(&mut line)?;
+        anyhow::ensure!(length > 0, "a part of the test bed has ended; its reason stands above");
+        Ok(serde_json::from_str(&line)?)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It ends by itself when its standard input does.
+        drop(self.commands.take());
+        let _ = self.child.wait();
+    }
+}
+
+fn command(part: &str) -> Command {
+    let program = std::env::current_exe().unwrap_or_else(|_| env!("CARGO_PKG_NAME").into());
+    let mut command = Command::new(program);
+    command.args(["testbed", part]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+}

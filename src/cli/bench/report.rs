@@ -1,0 +1,253 @@
+//! What a run is told by: one JSON object, or a page for people.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::floor::Floor;
+use super::measure::Measured;
+use super::options::Options;
+use super::verdict::{Run, Verdict};
+use crate::telemetry::{Stopwatch, Waits};
+
+/// Stages in the order of the flow, by the threads' names.
+const STAGES: [&str; 7] = ["receive", "fetch", "work", "send", "settle", "keep", "turns"];
+const SECONDS_PER_DAY: f64 = 86_400.0;
+
+/// A run and what follows from it.
+pub struct Report<'a> {
+    options: &'a Options,
+    run: &'a Measured,
+    floor: Option<Floor>,
+    cores: usize,
+    verdict: Verdict,
+}
+
+impl<'a> Report<'a> {
+    pub fn new(options: &'a Options, run: &'a Measured, floor: Option<Floor>) -> Report<'a> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let globals = &run.config.globals;
+        let verdict = Run {
+            waits: &run.waits,
+            wall: run.wall,
+            workers: globals.workers,
+            fetchers: globals.fetchers,
+            senders: senders(run),
+            cores,
+            cores_busy: run.cores_busy,
+        };
+        Report { options, run, floor, cores, verdict: verdict.verdict() }
+    }
+
+    /// One object. Further keys may come; those that are there keep their meaning.
+    pub fn json(&self) -> Value {
+        let (run, globals) = (self.run, &self.run.config.globals);
+        let floor = self.floor.as_ref().map(Floor::cpu_seconds_per_gb);
+        let framed = self.floor.as_ref().map(|floor| self.floor_framed(floor));
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "service": self.options.service,
+            "complete": run.is_complete(),
+            "failure": run.failure,
+            "objects": run.announced.objects,
+            "compressed_bytes": run.announced.compressed_bytes,
+            "log_bytes": self.log_bytes(),
+            "sent_bytes": run.telemetry.send().bytes,
+            "compression_ratio": self.log_bytes() as f64 / run.announced.compressed_bytes.max(1) as f64,
+            "events": run.expected_events(),
+            "events_received": run.received.events,
+            "wall_seconds": run.wall.as_secs_f64(),
+            "compressed_mb_per_second": self.per_second(run.announced.compressed_bytes) / 1e6,
+            "log_mb_per_second": self.per_second(self.log_bytes()) / 1e6,
+            "events_per_second": self.per_second(run.received.events),
+            "tb_per_day": self.tb_per_day(),
+            "tb_per_day_without_testbed": self.tb_per_day_alone(),
+            "cpu_seconds": run.cpu.as_secs_f64(),
+            "cpu_seconds_per_gb": self.cpu_seconds_per_gb(),
+            "cpu_microseconds_per_object": run.cpu.as_secs_f64() * 1e6 / run.announced.objects.max(1) as f64,
+            "floor_cpu_seconds_per_gb": floor,
+            "floor_ratio": floor.map(|floor| self.cpu_seconds_per_gb() / floor),
+            "floor_framed_cpu_seconds_per_gb": framed,
+            "floor_framed_ratio": framed.map(|floor| self.cpu_seconds_per_gb() / floor),
+            "testbed_cpu_seconds": run.testbed_cpu.as_secs_f64(),
+            "peak_rss_bytes": run.peak_rss_bytes,
+            "memory_limit_bytes": globals.memory_limit,
+            "cores": self.cores,
+            "cores_busy": run.cores_busy,
+            "workers": globals.workers,
+            "fetchers": globals.fetchers,
+            "senders": senders(run),
+            "stages": STAGES.iter().filter_map(|name| self.stage_json(name)).collect::<Vec<_>>(),
+            "bottleneck": self.verdict.bottleneck,
+            "because": self.verdict.because,
+            "advice": self.verdict.advice,
+        })
+    }
+
+    /// A page of text, 100 columns wide.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = self.write(&mut text);
+        text
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        let (run, globals) = (self.run, &self.run.config.globals);
+        let (compressed, log) = (run.announced.compressed_bytes, self.log_bytes());
+        writeln!(
+            out,
+            "{} objects of {}: {:.1} MB compressed, {:.1} MB of log ({:.1}:1), {} events",
+            run.announced.objects,
+            self.options.service,
+            compressed as f64 / 1e6,
+            log as f64 / 1e6,
+            log as f64 / compressed.max(1) as f64,
+            run.expected_events(),
+        )?;
+        writeln!(
+            out,
+            "{} workers, {} fetchers, {} senders on {} cores, which the test bed shares\n",
+            globals.workers,
+            globals.fetchers,
+            senders(run),
+            self.cores
+        )?;
+        writeln!(out, "time          {:.2} s", run.wall.as_secs_f64())?;
+        writeln!(
+            out,
+            "speed         {:.1} MB/s compressed, {:.1} MB/s of log, {:.0} events/s, {:.1} objects/s",
+            self.per_second(compressed) / 1e6,
+            self.per_second(log) / 1e6,
+            self.per_second(run.received.events),
+            self.per_second(run.announced.objects),
+        )?;
+        writeln!(
+            out,
+            "in a day      {:.2} TB of log as measured; {:.2} TB if the collector had these cores for itself",
+            self.tb_per_day(),
+            self.tb_per_day_alone(),
+        )?;
+        writeln!(
+            out,
+            "CPU           {:.2} s; {:.3} s for a GB of log, {:.0} µs for an object",
+            run.cpu.as_secs_f64(),
+            self.cpu_seconds_per_gb(),
+            run.cpu.as_secs_f64() * 1e6 / run.announced.objects.max(1) as f64,
+        )?;
+        self.write_floor(out)?;
+        writeln!(out, "peak RSS      {:.1} MB\n", run.peak_rss_bytes as f64 / 1e6)?;
+        self.write_stages(out)?;
+        writeln!(out, "\nbottleneck    {}: {}", self.verdict.bottleneck, self.verdict.because)?;
+        writeln!(out, "to change     {}", self.verdict.advice)?;
+        self.write_counts(out)
+    }
+
+    fn write_floor(&self, out: &mut String) -> std::fmt::Result {
+        let Some(floor) = &self.floor else { return Ok(()) };
+        let (bare, framed) = (floor.cpu_seconds_per_gb(), self.floor_framed(floor));
+        writeln!(
+            out,
+            "floor         {bare:.3} s for a GB with the bare operations: {:.2} times that ({:.2} times with headers sent)",
+            self.cpu_seconds_per_gb() / bare,
+            self.cpu_seconds_per_gb() / framed,
+        )
+    }
+
+    fn write_stages(&self, out: &mut String) -> std::fmt::Result {
+        writeln!(out, "stage    threads   CPU s   CPU s/GB   waiting for (seconds, all threads together)")?;
+        for name in STAGES {
+            let Some(stage) = self.run.stages.get(name) else { continue };
+            let waits = waits_of(name, &self.run.waits);
+            let waits: Vec<String> = waits
+                .iter()
+                .filter(|(_, wait)| wait.total() >= Duration::from_millis(1))
+                .map(|(name, wait)| format!("{name} {:.2}", wait.total().as_secs_f64()))
+                .collect();
+            let cpu = stage.cpu.as_secs_f64();
+            let per_gb = cpu / (self.log_bytes().max(1) as f64 / 1e9);
+            writeln!(out, "{name:<8} {:>7} {cpu:>7.2} {per_gb:>10.3}   {}", stage.threads, waits.join(", "))?;
+        }
+        Ok(())
+    }
+
+    fn write_counts(&self, out: &mut String) -> std::fmt::Result {
+        let run = self.run;
+        if run.is_complete() {
+            return write!(out, "received      {} events: all of them", run.received.events);
+        }
+        let (received, expected) = (run.received.events, run.expected_events());
+        writeln!(out, "received      {received} of {expected} events: NOT what it should be")?;
+        let reasons = run.failure.iter().chain(&run.received.failures);
+        reasons.take(5).try_for_each(|reason| writeln!(out, "              {reason}"))
+    }
+
+    fn stage_json(&self, name: &str) -> Option<Value> {
+        let stage = self.run.stages.get(name)?;
+        let waits = waits_of(name, &self.run.waits);
+        let total: Duration = waits.iter().map(|(_, wait)| wait.total()).sum();
+        let each = waits.iter().map(|(name, wait)| ((*name).to_owned(), json!(wait.total().as_secs_f64())));
+        Some(json!({
+            "name": name,
+            "threads": stage.threads,
+            "cpu_seconds": stage.cpu.as_secs_f64(),
+            "wait_seconds": total.as_secs_f64(),
+            "waits": each.collect::<serde_json::Map<_, _>>(),
+        }))
+    }
+
+    fn log_bytes(&self) -> u64 {
+        self.run.telemetry.decode().bytes
+    }
+
+    fn cpu_seconds_per_gb(&self) -> f64 {
+        self.run.cpu.as_secs_f64() / (self.log_bytes().max(1) as f64 / 1e9)
+    }
+
+    fn floor_framed(&self, floor: &Floor) -> f64 {
+        floor.cpu_seconds_per_gb_framed(self.run.telemetry.send().bytes, self.log_bytes())
+    }
+
+    fn per_second(&self, amount: u64) -> f64 {
+        amount as f64 / self.run.wall.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+
+    fn tb_per_day(&self) -> f64 {
+        self.per_second(self.log_bytes()) * SECONDS_PER_DAY / 1e12
+    }
+
+    /// All cores at this cost per byte.
+    fn tb_per_day_alone(&self) -> f64 {
+        self.cores as f64 * SECONDS_PER_DAY / self.cpu_seconds_per_gb().max(f64::MIN_POSITIVE) / 1e3
+    }
+}
+
+fn senders(run: &Measured) -> usize {
+    run.config.outputs.iter().map(|output| output.senders).sum()
+}
+
+/// A stage's waits with what they are for.
+fn waits_of<'w>(stage: &str, waits: &'w Waits) -> Vec<(&'static str, &'w Stopwatch)> {
+    match stage {
+        "receive" => vec![
+            ("sqs", &waits.receive_sqs),
+            ("fetchers", &waits.receive_fetchers),
+            ("place", &waits.receive_place),
+        ],
+        "fetch" => vec![
+            ("objects", &waits.fetch_objects),
+            ("s3", &waits.fetch_s3),
+            ("memory", &waits.fetch_memory),
+            ("workers", &waits.fetch_workers),
+        ],
+        "work" => vec![("senders", &waits.work_senders)],
+        "send" => vec![
+            ("batches", &waits.send_batches),
+            ("socket", &waits.send_socket),
+            ("confirmation", &waits.send_confirmation),
+            ("rate", &waits.send_rate),
+        ],
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,126 @@
+//! What processes and threads have used, as the kernel tells it (proc(5)).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// CPU time of this process so far, its ended threads included.
+pub fn cpu() -> Duration {
+    clock(ClockId::ProcessCPUTime)
+}
+
+/// CPU time of this thread so far.
+pub fn thread_cpu() -> Duration {
+    clock(ClockId::ThreadCPUTime)
+}
+
+/// CPU time of another process so far, in steps of 10 ms; zero when it has ended.
+pub fn cpu_of_process(id: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    // The name, in brackets, may hold anything. Behind it `utime` and `stime` are the 12th and 13th.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// What all cores together have done since the machine started.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Machine {
+    busy: u64,
+    all: u64,
+}
+
+impl Machine {
+    pub fn now() -> Machine {
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        // user, nice, system, idle, iowait, irq, softirq, steal; what follows is part of the first two.
+        let line = stat.lines().next().unwrap_or_default().split_whitespace().skip(1).take(8);
+        let times: Vec<u64> = line.filter_map(|ticks| ticks.parse().ok()).collect();
+        let idle: u64 = times.iter().skip(3).take(2).sum();
+        let all = times.iter().sum::<u64>();
+        Machine { busy: all - idle, all }
+    }
+
+    /// The share of the cores' time since `before` in which they worked, whoever for: 0 to 1.
+    pub fn busy_since(self, before: Machine) -> f64 {
+        let all = self.all.saturating_sub(before.all);
+        self.busy.saturating_sub(before.busy) as f64 / all.max(1) as f64
+    }
+}
+
+/// The largest resident size of this process so far, in bytes.
+pub fn peak_rss_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// CPU time of this process's threads. Threads that have ended keep what was last seen of them.
+#[derive(Debug, Default)]
+pub struct Threads {
+    seen: BTreeMap<u64, (String, Duration)>,
+}
+
+/// The threads of a stage.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stage {
+    pub threads: usize,
+    pub cpu: Duration,
+}
+
+impl Threads {
+    pub fn look(&mut self) {
+        for entry in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+            let Ok(id) = entry.file_name().to_string_lossy().parse() else { continue };
+            let read = |file: &str| fs::read_to_string(entry.path().join(file)).unwrap_or_default();
+            // The first figure is the time on a CPU in nanoseconds. Ended meanwhile: keep what there is.
+            let Some(nanoseconds) = read("schedstat").split(' ').next().and_then(|n| n.parse().ok()) else {
+                continue;
+            };
+            // Read each time: a new thread has its parent's name until it has set its own.
+            self.seen.insert(id, (read("comm").trim_end().to_owned(), Duration::from_nanos(nanoseconds)));
+        }
+    }
+
+    /// By the part of the threads' names before the first hyphen.
+    pub fn by_stage(&self) -> BTreeMap<String, Stage> {
+        let mut stages = BTreeMap::<String, Stage>::new();
+        for (name, cpu) in self.seen.values() {
+            let stage = stages.entry(name.split('-').next().unwrap_or_default().to_owned()).or_default();
+            stage.threads += 1;
+            stage.cpu += *cpu;
+        }
+        stages
+    }
+}
+
+fn clock(id: ClockId) -> Duration {
+    let time = clock_gettime(id);
+    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_seen_in_every_figure() {
+        let (before, mut threads) = (cpu(), Threads::default());
+        let busy = std::thread::Builder::new().name("busy-1".into()).spawn(|| {
+            while thread_cpu() < Duration::from_millis(30) {}
+            let mut threads = Threads::default();
+            threads.look();
+            threads.by_stage()
+        });
+        let stages = busy.unwrap().join().unwrap();
+        threads.look();
+        assert!(stages["busy"].cpu >= Duration::from_millis(25), "{stages:?}");
+        assert_eq!(stages["busy"].threads, 1);
+        assert!(cpu() - before >= Duration::from_millis(30));
+        assert!(cpu_of_process(std::process::id()) >= Duration::from_millis(10));
+        assert!(Machine::now().busy_since(Machine::default()) > 0.0);
+        assert!(peak_rss_bytes() > 1 << 20);
+    }
+}
