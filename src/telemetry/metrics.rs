@@ -315,7 +315,7 @@ mod tests {
         assert_eq!(names.len(), families.len());
         for family in &families {
             assert_eq!(family.name.ends_with(TOTAL), family.kind == Kind::Counter, "{}", family.name);
-            assert!(family.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{}", family.name);
+            assert!(family.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'));
             assert!(
                 family.help.ends_with('.') && !family.help.contains(['\n', '\\', '|']),
                 "{}",
