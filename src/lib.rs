@@ -13,6 +13,7 @@
 //! |---|---|---|---|
 //! | receive, backfill → fetch | [`resolve::Task`], an object of a message or of a listing | channel | tasks per fetcher |
 //! | fetch → decode | [`decode::Payload`], compressed bytes in order | a job on the rayon pool | bytes: [`budget::Budget`] |
+//! | poll → decode | [`decode::Payload`], a page of an API's answer | the same | pages in work, and bytes |
 //! | frame → send | [`frame::Batch`], whole frames | channel per output | batches per sender |
 //! | send → settle | [`ack::Outcome`], through [`ack::Ack`] | channel per input | messages in work |
 //!
@@ -41,7 +42,8 @@
 //! | [`frame`] | record -> syslog frame in a batch | no |
 //! | [`send`] | batch -> Devo, relay, console: connection, unconfirmed window, resend | sockets |
 //! | [`ack`] | the promise | no |
-//! | [`ledger`] | what must survive a restart: delivered objects, progress inside big ones (SQLite) | files |
+//! | [`poll`] | sources behind an API (CloudTrail lookups): request -> page -> payload, checkpoints; the sources themselves are pure | sockets |
+//! | [`ledger`] | what must survive a restart: delivered objects, progress inside big ones, checkpoints of sources (SQLite) | files |
 //! | [`aws`] | signed calls: wire formats (pure), client; where credentials come from | sockets, files |
 //! | [`telemetry`] | counters by stage, what is wrong at present, and the snapshot that all tell of: statistics lines, metrics | log |
 //! | [`status`] | the status page, `/metrics`, `/healthz`, `/readyz`; [`http`] is the small server below it | sockets |
@@ -66,6 +68,7 @@ pub mod http;
 pub mod ledger;
 pub mod limits;
 pub mod pipeline;
+pub mod poll;
 pub mod receive;
 pub mod resolve;
 pub mod send;

@@ -261,6 +261,28 @@ pub const LEDGER_SAVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A file up to this size is checked whole at the start, in about half a second.
 pub const LEDGER_CHECK_BYTES_MAX: u64 = 64 * MIB as u64;
 
+// ---- polled sources -------------------------------------------------------------------------------
+
+/// Events of one page of LookupEvents: its own limit.
+pub const LOOKUP_EVENTS_MAX: u32 = 50;
+/// Between two LookupEvents calls of an account and region: AWS allows two a second.
+pub const LOOKUP_EVENTS_INTERVAL: Duration = Duration::from_millis(500);
+/// How far back LookupEvents reaches.
+pub const LOOKUP_EVENTS_AGE_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Pages of one source that may be on their way: at a second or two until one is confirmed, more would only
+/// be repeated after a crash.
+pub const POLL_PAGES_IN_WORK_MAX: usize = 64;
+/// Events that a source remembers to tell repeats by, some 50 bytes each: what LookupEvents gives in an hour, the
+/// usual time slot, at the rate that AWS allows. Beyond it the oldest go first, which costs repeats only.
+pub const POLL_SEEN_MAX: usize = 360_000;
+/// First and longest wait between calls of a source that fail.
+pub const POLL_BACKOFF_FIRST: Duration = Duration::from_secs(1);
+pub const POLL_BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// A source that waits for its next pull shows so often that it lives.
+pub const POLL_REST_MAX: Duration = Duration::from_secs(60);
+/// Longest `request_period_in_seconds`: a day.
+pub const POLL_PERIOD_MAX: Duration = Duration::from_secs(24 * 3600);
+
 // ---- where credentials come from ------------------------------------------------------------------
 
 /// TCP connect to a metadata endpoint: link-local, so it answers within milliseconds or is not there. A
@@ -370,6 +392,7 @@ pub const OTHER_FILES: usize = 24;
 
 const _: () = {
     assert!(SEND_WINDOW_BYTES > SETTLE_BYTES + BATCH_BYTES, "or only time could ever settle a full window");
+    assert!(POLL_REST_MAX.as_secs() < STANDSTILL_MAX.as_secs(), "a source that rests is not dead");
     assert!(AWS_BACKOFF_FIRST.as_millis() < AWS_BACKOFF_MAX.as_millis());
     assert!(AWS_IDLE_AGE.as_secs() > 20, "a long poll must not outlive its connection's idle age");
     assert!(INFLATE_WINDOW_BYTES < SCRATCH_BYTES_MAX);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::credentials::Credentials;
-use super::endpoint;
+use super::endpoint::{self, Service};
 use super::error::{Error, Kind};
 use super::failure::Refusal;
 use super::http::{Answer, Fault, Http};
@@ -122,6 +122,12 @@ impl Client {
     /// Overrides, environment included.
     pub fn endpoints(&self) -> &config::Endpoints {
         &self.endpoints
+    }
+
+    /// Where a service is, overrides included.
+    pub fn endpoint(&self, service: Service) -> String {
+        let over = self.endpoints.of(service).cloned();
+        over.unwrap_or_else(|| endpoint::regional(service, &self.region))
     }
 
     pub fn clock(&self) -> &Clock {
@@ -309,7 +315,10 @@ mod tests {
         let server = Server::play(vec![]);
         let (client, endpoint) = (server.client(&Stop::new()), server.endpoint.clone());
         server.seen();
-        let error = Sqs::new(client, "http://q/1/n").unwrap().attributes().unwrap_err();
+        let error = Sqs::new(client, &config::Queue::Url("http://q/1/n".to_owned()))
+            .unwrap()
+            .attributes()
+            .unwrap_err();
         assert_eq!(error.kind(), &Kind::Transient);
         assert!(error.to_string().contains(&endpoint), "{error}");
     }
@@ -329,7 +338,11 @@ mod tests {
             answer(200, "", r#"{"Failed":[{"Id":"3","Code":"InternalError"}]}"#),
             answer(200, "", r#"{"Failed":[{"Id":"1","Code":"ReceiptHandleIsInvalid","SenderFault":true}]}"#),
         ]);
-        let sqs = Sqs::new(server.client(&Stop::new()), "https://odd.example/x/y.fifo").unwrap();
+        let sqs = Sqs::new(
+            server.client(&Stop::new()),
+            &config::Queue::Url("https://odd.example/x/y.fifo".to_owned()),
+        )
+        .unwrap();
         let ids = (0..12).map(|at| format!("id{at}")).collect::<Vec<_>>();
         let messages = ids.iter().map(|id| (id.as_str(), "handle")).collect::<Vec<_>>();
         let failed = sqs.delete(&messages).unwrap();

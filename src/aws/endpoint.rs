@@ -2,37 +2,71 @@
 
 use crate::config::Endpoints;
 
-/// The three services that the main job calls; each has an override of its own.
+/// The services that are called; each has an override of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
     Sqs,
     S3,
     Sts,
+    CloudTrail,
+    CloudWatch,
+    Logs,
+    GuardDuty,
 }
 
-/// Overrides of one input. The file's setting wins over `AWS_ENDPOINT_URL_SQS` (`_S3`, `_STS`), which wins
-/// over `AWS_ENDPOINT_URL`. `env` reads the environment; empty values count as absent.
+impl Service {
+    pub const ALL: [Service; 7] = [
+        Service::Sqs,
+        Service::S3,
+        Service::Sts,
+        Service::CloudTrail,
+        Service::CloudWatch,
+        Service::Logs,
+        Service::GuardDuty,
+    ];
+
+    /// What stands before the region in a host's name; it is also the signature's name of the service.
+    pub fn name(self) -> &'static str {
+        match self {
+            Service::Sqs => "sqs",
+            Service::S3 => "s3",
+            Service::Sts => "sts",
+            Service::CloudTrail => "cloudtrail",
+            Service::CloudWatch => "monitoring",
+            Service::Logs => "logs",
+            Service::GuardDuty => "guardduty",
+        }
+    }
+
+    /// The environment variable that overrides its address (AWS SDKs reference, "Service-specific endpoints").
+    pub fn variable(self) -> &'static str {
+        match self {
+            Service::Sqs => "AWS_ENDPOINT_URL_SQS",
+            Service::S3 => "AWS_ENDPOINT_URL_S3",
+            Service::Sts => "AWS_ENDPOINT_URL_STS",
+            Service::CloudTrail => "AWS_ENDPOINT_URL_CLOUDTRAIL",
+            Service::CloudWatch => "AWS_ENDPOINT_URL_CLOUDWATCH",
+            Service::Logs => "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
+            Service::GuardDuty => "AWS_ENDPOINT_URL_GUARDDUTY",
+        }
+    }
+}
+
+/// Overrides of one input. The file's setting wins over `AWS_ENDPOINT_URL_SQS` (`_S3`, …), which wins over
+/// `AWS_ENDPOINT_URL`. `env` reads the environment; empty values count as absent.
 pub fn resolve(written: &Endpoints, env: impl Fn(&str) -> Option<String>) -> Endpoints {
     let from_env = |name: &str| env(name).filter(|value| !value.trim().is_empty());
-    let pick = |own: &Option<String>, name: &str| {
-        let found = own.clone().or_else(|| from_env(name)).or_else(|| from_env("AWS_ENDPOINT_URL"));
+    let pick = |service: Service| {
+        let own = written.of(service).cloned();
+        let found = own.or_else(|| from_env(service.variable())).or_else(|| from_env("AWS_ENDPOINT_URL"));
         found.map(|url| without_default_port(url.trim().trim_end_matches('/')).to_owned())
     };
-    Endpoints {
-        sqs: pick(&written.sqs, "AWS_ENDPOINT_URL_SQS"),
-        s3: pick(&written.s3, "AWS_ENDPOINT_URL_S3"),
-        sts: pick(&written.sts, "AWS_ENDPOINT_URL_STS"),
-    }
+    Endpoints::each(pick)
 }
 
 /// `https://sqs.<region>.<suffix>`.
 pub fn regional(service: Service, region: &str) -> String {
-    let name = match service {
-        Service::Sqs => "sqs",
-        Service::S3 => "s3",
-        Service::Sts => "sts",
-    };
-    format!("https://{name}.{region}.{}", dns_suffix(region))
+    format!("https://{}.{region}.{}", service.name(), dns_suffix(region))
 }
 
 /// The partition's name in ARNs: `aws`, `aws-cn`, `aws-us-gov`, `aws-iso`, …

@@ -2,7 +2,7 @@
 
 use super::client::Client;
 use super::credentials::Credentials;
-use super::endpoint::{self, Service};
+use super::endpoint::Service;
 use super::error::Error;
 use super::sts::{self, AssumeRole, AssumeRoleWithWebIdentity, CallerIdentity};
 
@@ -15,8 +15,7 @@ pub struct Sts {
 
 impl Sts {
     pub fn new(client: Client) -> Self {
-        let over = client.endpoints().sts.clone();
-        let endpoint = over.unwrap_or_else(|| endpoint::regional(Service::Sts, client.region()));
+        let endpoint = client.endpoint(Service::Sts);
         Self { client, endpoint }
     }
 

@@ -368,7 +368,10 @@ mod tests {
         ];
         let server = Server::play(script);
         let client = server.client_as(provider(&server, &file(Some("arn:base"), None)), &Stop::new());
-        crate::aws::Sqs::new(client, "http://q/1/n").unwrap().attributes().unwrap();
+        crate::aws::Sqs::new(client, &crate::config::Queue::Url("http://q/1/n".to_owned()))
+            .unwrap()
+            .attributes()
+            .unwrap();
         assert!(server.seen()[3].head.contains("Credential=ASIA2/"));
     }
 

@@ -1,5 +1,6 @@
 //! One SQS queue.
 
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use super::client::Client;
@@ -7,52 +8,58 @@ use super::endpoint::{self, Service};
 use super::error::{Error, Kind};
 use super::request::{Address, Request};
 use super::sqs::{self, Attributes, Failure, Message, Redrive};
+use crate::config;
 use crate::limits::SQS_BATCH;
 
 /// Calls one queue. Its URL is sent as it is written; requests go to the override, else to the URL's host.
 #[derive(Clone)]
 pub struct Sqs {
     client: Client,
+    queue: config::Queue,
+    place: Arc<OnceLock<Place>>,
+}
+
+/// Where a queue is.
+#[derive(Debug)]
+struct Place {
     endpoint: String,
     url: String,
 }
 
 impl Sqs {
-    /// Fails when there is no override and the URL has no `http(s)://host` to go to.
-    pub fn new(client: Client, queue_url: &str) -> Result<Self, Error> {
-        let over = client.endpoints().sqs.clone();
-        let endpoint = over.or_else(|| endpoint::origin(queue_url).map(str::to_owned));
-        let no_url =
-            || Error::setup("sqs", queue_url, Kind::BadRequest, "not a queue's URL: it needs https://host/…");
-        Ok(Self { endpoint: endpoint.ok_or_else(no_url)?, client, url: queue_url.to_owned() })
+    /// A queue given by its name is looked for at the first call.
+    ///
+    /// # Errors
+    /// There is no override, and the URL has no `http(s)://host` to go to.
+    pub fn new(client: Client, queue: &config::Queue) -> Result<Self, Error> {
+        let place = OnceLock::new();
+        if let config::Queue::Url(url) = queue {
+            let _ = place.set(place_of(&client, url)?);
+        }
+        Ok(Self { client, queue: queue.clone(), place: Arc::new(place) })
     }
 
     /// The URL of the queue `name` in the client's account and region.
     pub fn queue_url(client: &Client, name: &str) -> Result<String, Error> {
-        let over = client.endpoints().sqs.clone();
-        let endpoint = over.unwrap_or_else(|| endpoint::regional(Service::Sqs, client.region()));
+        let endpoint = client.endpoint(Service::Sqs);
         let address = Address { endpoint: &endpoint, region: client.region(), resource: name };
         client.call_and_parse(&sqs::queue_url(&address), sqs::read_queue_url)
-    }
-
-    /// As it was written.
-    pub fn url(&self) -> &str {
-        &self.url
     }
 
     /// Up to `max` (1 to 10) messages, waiting for the first up to `wait` (20 s), hidden for `visibility`.
     /// Blocks until SQS answers, or [`super::Http::shutdown`] ([`Kind::Stopped`]).
     pub fn receive(&self, max: u32, wait: Duration, visibility: Duration) -> Result<Vec<Message>, Error> {
-        let request = sqs::receive(&self.address(), max, wait, visibility);
+        let request = sqs::receive(&self.address()?, max, wait, visibility);
         self.client.call_and_parse(&request, sqs::read_receive)
     }
 
     /// Deletes messages, given as (id for the report, receipt handle), in batches of ten. Returns those that
     /// SQS refused. An error ends it; batches before it are done, and repeating them does no harm.
     pub fn delete(&self, messages: &[(&str, &str)]) -> Result<Vec<Failure>, Error> {
+        let address = self.address()?;
         let request = |batch: &[(&str, &str)]| {
             let handles = batch.iter().map(|(_, handle)| *handle).collect::<Vec<_>>();
-            sqs::delete(&self.address(), &handles)
+            sqs::delete(&address, &handles)
         };
         self.in_batches(messages, request, |(id, _)| *id)
     }
@@ -60,16 +67,17 @@ impl Sqs {
     /// Hides messages, given as (id for the report, receipt handle, seconds from now), in batches of ten; 0
     /// gives them back at once. Returns and fails as [`Sqs::delete`] does.
     pub fn change_visibility(&self, messages: &[(&str, &str, u32)]) -> Result<Vec<Failure>, Error> {
+        let address = self.address()?;
         let request = |batch: &[(&str, &str, u32)]| {
             let handles = batch.iter().map(|(_, handle, seconds)| (*handle, *seconds)).collect::<Vec<_>>();
-            sqs::change_visibility(&self.address(), &handles)
+            sqs::change_visibility(&address, &handles)
         };
         self.in_batches(messages, request, |(id, ..)| *id)
     }
 
     /// Settings and depth.
     pub fn attributes(&self) -> Result<Attributes, Error> {
-        self.client.call_and_parse(&sqs::attributes(&self.address()), sqs::read_attributes)
+        self.client.call_and_parse(&sqs::attributes(&self.address()?), sqs::read_attributes)
     }
 
     /// The queue that takes this one's dead letters, by SQS's rule of the same account and region as this
@@ -77,9 +85,10 @@ impl Sqs {
     pub fn dead_letters(&self, redrive: &Redrive) -> Option<Self> {
         let mut arn = redrive.dead_letter_arn.rsplit(':');
         let (name, account) = (arn.next()?, arn.next()?);
-        let mut url = self.url.trim_end_matches('/').rsplitn(3, '/');
+        let mut url = self.address().ok()?.resource.trim_end_matches('/').rsplitn(3, '/');
         let host = url.nth(2).filter(|host| host.contains("://"))?;
-        Some(Self { url: format!("{host}/{account}/{name}"), ..self.clone() })
+        let beside = config::Queue::Url(format!("{host}/{account}/{name}"));
+        Self::new(self.client.clone(), &beside).ok()
     }
 
     /// When the credentials in hand expire, by AWS's clock; None: never, or none in hand.
@@ -87,8 +96,16 @@ impl Sqs {
         self.client.provider().expires_at()
     }
 
-    fn address(&self) -> Address<'_> {
-        Address { endpoint: &self.endpoint, region: self.client.region(), resource: &self.url }
+    fn address(&self) -> Result<Address<'_>, Error> {
+        let place = match self.place.get() {
+            Some(place) => place,
+            None => {
+                let url = Self::queue_url(&self.client, self.queue.text())?;
+                let place = place_of(&self.client, &url)?;
+                self.place.get_or_init(|| place)
+            }
+        };
+        Ok(Address { endpoint: &place.endpoint, region: self.client.region(), resource: &place.url })
     }
 
     fn in_batches<'a, M>(
@@ -106,6 +123,13 @@ impl Sqs {
     }
 }
 
+fn place_of(client: &Client, url: &str) -> Result<Place, Error> {
+    let over = client.endpoints().sqs.clone();
+    let endpoint = over.or_else(|| endpoint::origin(url).map(str::to_owned));
+    let no_url = || Error::setup("sqs", url, Kind::BadRequest, "not a queue's URL: it needs https://host/…");
+    Ok(Place { endpoint: endpoint.ok_or_else(no_url)?, url: url.to_owned() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,7 +141,9 @@ mod tests {
         let server = Server::play(vec![]);
         let url_of = |url: &str, arn: &str| {
             let redrive = Redrive { max_receive_count: 3, dead_letter_arn: arn.into() };
-            Some(Sqs::new(server.client(&Stop::new()), url).unwrap().dead_letters(&redrive)?.url().to_owned())
+            let queue = Sqs::new(server.client(&Stop::new()), &config::Queue::Url(url.into())).unwrap();
+            let dead_letters = queue.dead_letters(&redrive)?;
+            Some(dead_letters.address().unwrap().resource.to_owned())
         };
         let arn = "arn:aws:sqs:eu-west-1:111122223333:logs-dead";
         let beside = |host: &str| Some(format!("{host}/111122223333/logs-dead"));

@@ -60,8 +60,7 @@ impl Server {
     }
 
     pub fn endpoints(&self) -> Endpoints {
-        let here = Some(self.endpoint.clone());
-        Endpoints { sqs: here.clone(), s3: here.clone(), sts: here }
+        Endpoints::each(|_| Some(self.endpoint.clone()))
     }
 }
 

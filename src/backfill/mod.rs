@@ -158,8 +158,14 @@ fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>) -> bool {
         }
     };
     let ack = Ack::open(settle);
-    let mut task =
-        Task { source: Source::S3(object), service, input: *index, share: ack.share(), turn: None };
+    let mut task = Task {
+        source: Source::S3(object),
+        service,
+        input: *index,
+        share: ack.share(),
+        turn: None,
+        pulled: None,
+    };
     ack.close(Outcome::Delivered);
     while !stop.is_stopped() {
         match tasks.send_timeout(task, STOP_CHECK_INTERVAL) {

@@ -3,16 +3,20 @@
 
 use crate::aws::{Client, Error, Http, Sqs};
 use crate::config::problem::Kind;
-use crate::config::{Config, Input, Output, Problem, Severity};
+use crate::config::{Config, Input, Output, Problem, Severity, Source};
+use crate::poll;
 use crate::receive::inspect;
 use crate::send;
 use crate::stop::Stop;
 
-/// Tries every input's queue, which needs its credentials and roles, and makes one connection to every
-/// output.
+/// Tries every input's queue and every source's first call, which need their credentials and roles, and makes one
+/// connection to every output.
 pub fn problems(config: &Config) -> Vec<Problem> {
     let queues = match Http::new(1) {
-        Ok(http) => config.inputs.iter().flat_map(|input| queue_problems(&http, input)).collect(),
+        Ok(http) => {
+            let queues = config.inputs.iter().flat_map(|input| queue_problems(&http, input));
+            queues.chain(config.sources.iter().filter_map(|source| source_problem(&http, source))).collect()
+        }
         Err(error) => vec![problem("inputs", &error, "mend the environment variable that is named")],
     };
     queues.into_iter().chain(config.outputs.iter().filter_map(output_problem)).collect()
@@ -21,13 +25,21 @@ pub fn problems(config: &Config) -> Vec<Problem> {
 fn queue_problems(http: &Http, input: &Input) -> Vec<Problem> {
     let path = format!("inputs.{}", input.key);
     let client = Client::new(http, &path, &input.credentials, &input.endpoints, &input.region, &Stop::new());
-    match Sqs::new(client, &input.queue_url).and_then(|queue| queue.attributes()) {
+    match Sqs::new(client, &input.queue).and_then(|queue| queue.attributes()) {
         Ok(queue) => {
             let warning = |message| Problem { severity: Severity::Warning, ..problem(&path, &message, "") };
             inspect::warnings(&queue, input).into_iter().map(warning).collect()
         }
         Err(error) => vec![problem(&path, &error, advice(&error))],
     }
+}
+
+fn source_problem(http: &Http, source: &Source) -> Option<Problem> {
+    let Source { credentials, endpoints, region, .. } = source;
+    let path = format!("{} in {region}", source.path);
+    let client = Client::new(http, &path, credentials, endpoints, region, &Stop::new());
+    let error = poll::probe(source, &client).err()?;
+    Some(problem(&path, &error, advice(&error)))
 }
 
 fn output_problem(output: &Output) -> Option<Problem> {

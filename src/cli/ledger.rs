@@ -9,7 +9,7 @@ use comfy_table::{ContentArrangement, Table};
 use jiff::Timestamp;
 
 use crate::config::{self, Environment};
-use crate::ledger::{FILE, Filter, Row, Store};
+use crate::ledger::{Checkpoint, FILE, Filter, Row, Store};
 
 /// The configuration or the ledger cannot be used.
 const REFUSED: u8 = 2;
@@ -68,14 +68,29 @@ pub fn run(command: &Command) -> ExitCode {
 }
 
 fn show(choice: &Choice, limit: usize) -> Result<String, String> {
-    let rows = open(&choice.config)?.list(&choice.filter(), limit).map_err(|error| error.to_string())?;
-    Ok(table(&rows))
+    let (store, filter) = (open(&choice.config)?, choice.filter());
+    let rows = store.list(&filter, limit).map_err(|error| error.to_string())?;
+    let objects = table(&rows);
+    // A part of an object's name means objects only.
+    if !filter.part.is_empty() {
+        return Ok(objects);
+    }
+    let sources = store.checkpoints(&filter.input).map_err(|error| error.to_string())?;
+    if sources.is_empty() { Ok(objects) } else { Ok(format!("{objects}\n{}", source_table(&sources))) }
 }
 
 fn forget(choice: &Choice) -> Result<String, String> {
-    let forgotten = open(&choice.config)?.forget(&choice.filter()).map_err(|error| error.to_string())?;
+    let (mut store, filter) = (open(&choice.config)?, choice.filter());
+    let forgotten = store.forget(&filter).map_err(|error| error.to_string())?;
     let objects = if forgotten == 1 { "object was" } else { "objects were" };
-    Ok(format!("{forgotten} {objects} forgotten."))
+    let mut text = format!("{forgotten} {objects} forgotten.");
+    if filter.part.is_empty() {
+        let sources = store.forget_sources(&filter.input).map_err(|error| error.to_string())?;
+        if sources > 0 {
+            text.push_str(&format!(" {sources} checkpoints of polled sources were forgotten."));
+        }
+    }
+    Ok(text)
 }
 
 fn open(config: &Path) -> Result<Store, String> {
@@ -91,6 +106,18 @@ fn table(rows: &[Row]) -> String {
     table.set_header(["when", "input", "object", "identity", "confirmed"]);
     for row in rows {
         table.add_row([when(row.at), row.place.input.clone(), object(row), identity(row), confirmed(row)]);
+    }
+    table.trim_fmt()
+}
+
+fn source_table(sources: &[Checkpoint]) -> String {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["when", "source", "part", "delivered up to"]);
+    for Checkpoint { source, part, value, at } in sources {
+        let shown = [source, part, value].map(|text| text.escape_debug().to_string());
+        table.add_row([vec![when(*at)], shown.to_vec()].concat());
     }
     table.trim_fmt()
 }

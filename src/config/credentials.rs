@@ -8,35 +8,73 @@ use super::{AccessKey, Credentials};
 
 const ROLE_ADVICE: &str = "a role looks like arn:aws:iam::123456789012:role/name";
 
+/// What a collector calls the parts; (the value, the file that holds it).
+struct Names {
+    id: (&'static str, &'static str),
+    secret: (&'static str, &'static str),
+    token: (&'static str, &'static str),
+    base_role: &'static str,
+    target_role: &'static str,
+    external_id: &'static str,
+}
+
+const SQS_COLLECTOR: Names = Names {
+    id: ("aws_access_key_id", "aws_access_key_id_file"),
+    secret: ("aws_secret_access_key", "aws_secret_access_key_file"),
+    token: ("aws_session_token", "aws_session_token_file"),
+    base_role: "aws_base_account_role",
+    target_role: "aws_cross_account_role",
+    external_id: "aws_external_id",
+};
+
+const AWS_COLLECTOR: Names = Names {
+    id: ("access_key", "access_key_file"),
+    secret: ("access_secret", "access_secret_file"),
+    token: ("session_token", "session_token_file"),
+    base_role: "base_assume_role",
+    target_role: "target_assume_role",
+    external_id: "assume_role_external_id",
+};
+
 /// Reads the mapping; without it, or with empty values, the standard AWS chain decides.
 pub(super) fn read(input: &Mapping<'_>, context: &Context<'_>) -> Credentials {
+    read_as(&SQS_COLLECTOR, input, context)
+}
+
+/// The same in the keys of the AWS collector.
+pub(super) fn read_collectors(input: &Mapping<'_>, context: &Context<'_>) -> Credentials {
+    read_as(&AWS_COLLECTOR, input, context)
+}
+
+fn read_as(names: &Names, input: &Mapping<'_>, context: &Context<'_>) -> Credentials {
     let Some(keys) = input.mapping("credentials") else { return Credentials::default() };
     let credentials = Credentials {
-        key: access_key(&keys, context),
-        profile: profile(&keys),
-        base_role: role(&keys, "aws_base_account_role"),
-        cross_account_role: role(&keys, "aws_cross_account_role"),
-        external_id: keys.string("aws_external_id"),
+        key: access_key(&keys, names, context),
+        profile: profile(&keys, names),
+        base_role: role(&keys, names.base_role),
+        cross_account_role: role(&keys, names.target_role),
+        external_id: keys.string(names.external_id),
     };
     if credentials.external_id.is_some()
         && credentials.base_role.is_none()
         && credentials.cross_account_role.is_none()
     {
         let advice = "write the role that asks for it, or remove it";
-        keys.report.warning(Kind::Doubtful, keys.path_of("aws_external_id"), "no role uses it", advice);
+        let path = keys.path_of(names.external_id);
+        keys.report.warning(Kind::Doubtful, path, "no role uses it", advice);
     }
     keys.finish();
     credentials
 }
 
-fn access_key(keys: &Mapping<'_>, context: &Context<'_>) -> Option<AccessKey> {
-    let id = value(keys, "aws_access_key_id", "aws_access_key_id_file", context);
-    let secret = value(keys, "aws_secret_access_key", "aws_secret_access_key_file", context);
-    let session_token = value(keys, "aws_session_token", "aws_session_token_file", context);
+fn access_key(keys: &Mapping<'_>, names: &Names, context: &Context<'_>) -> Option<AccessKey> {
+    let id = value(keys, names.id.0, names.id.1, context);
+    let secret = value(keys, names.secret.0, names.secret.1, context);
+    let session_token = value(keys, names.token.0, names.token.1, context);
     let missing = match (&id, &secret) {
-        (Some(_), None) => "aws_secret_access_key",
-        (None, Some(_)) => "aws_access_key_id",
-        (None, None) if session_token.is_some() => "aws_access_key_id",
+        (Some(_), None) => names.secret.0,
+        (None, Some(_)) => names.id.0,
+        (None, None) if session_token.is_some() => names.id.0,
         _ => {
             return Some(AccessKey {
                 id: id?.ok()?,
@@ -93,17 +131,10 @@ fn from_file(
     Ok(text.to_owned())
 }
 
-fn profile(keys: &Mapping<'_>) -> Option<String> {
+fn profile(keys: &Mapping<'_>, names: &Names) -> Option<String> {
     let profile = keys.string("profile")?;
-    const PARTS: [&str; 6] = [
-        "aws_access_key_id",
-        "aws_access_key_id_file",
-        "aws_secret_access_key",
-        "aws_secret_access_key_file",
-        "aws_session_token",
-        "aws_session_token_file",
-    ];
-    if let Some(part) = PARTS.into_iter().find(|part| keys.string(part).is_some()) {
+    let parts = [names.id, names.secret, names.token].map(|(value, file)| [value, file]);
+    if let Some(part) = parts.into_iter().flatten().find(|part| keys.string(part).is_some()) {
         let message = format!("{part} is written, too");
         let advice = "write an access key or a profile of the shared AWS files, not both";
         keys.report.error(Kind::Invalid, keys.path_of("profile"), message, advice);

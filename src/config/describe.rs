@@ -1,7 +1,9 @@
 //! A configuration in a few lines, for `check` and for the start of `run`. Shows no secret.
 
+use super::endpoints::QUEUE_SERVICES;
 use super::memory::format_size;
-use super::{Config, Credentials, Destination, Endpoints, Globals, Input, Output};
+use super::{Api, CloudTrail, Config, Credentials, Destination, Endpoints, Globals, Input, Output, Source};
+use crate::aws::endpoint::Service;
 use crate::aws::error::shown_key_id;
 use crate::decode::{EventBody, Format};
 use crate::services::Definition;
@@ -10,16 +12,17 @@ impl Config {
     /// What would happen, one line per input, service and output; details are indented.
     pub fn describe(&self) -> Vec<String> {
         let services: usize = self.inputs.iter().map(|input| input.services.len()).sum();
-        let mut lines = vec![format!(
-            "{}, {}, {}",
-            count(self.inputs.len(), "input"),
-            count(services, "service"),
-            count(self.outputs.len(), "output"),
-        )];
+        let sources = self.sources.len();
+        let counted = [(self.inputs.len(), "input"), (services, "service"), (sources, "polled source")];
+        let counted =
+            counted.into_iter().filter(|(number, _)| *number > 0).map(|(number, noun)| count(number, noun));
+        let mut lines =
+            vec![counted.chain([count(self.outputs.len(), "output")]).collect::<Vec<_>>().join(", ")];
         for input in &self.inputs {
             lines.extend(describe_input(input));
             lines.extend(input.services.iter().map(|service| describe_service(service)));
         }
+        lines.extend(self.sources.iter().flat_map(describe_source));
         lines.extend(self.outputs.iter().map(describe_output));
         lines.push(describe_globals(&self.globals));
         lines.extend(
@@ -35,10 +38,10 @@ impl Config {
 fn describe_input(input: &Input) -> Vec<String> {
     let receivers = count(input.receivers, "receiver");
     let mut lines = vec![
-        format!("input {} (id {}): queue {} in {}", input.key, input.id, input.queue_url, input.region),
+        format!("input {} (id {}): queue {} in {}", input.key, input.id, input.queue.text(), input.region),
         format!("  {receivers}, {}", describe_credentials(&input.credentials)),
     ];
-    lines.extend(describe_endpoints(&input.endpoints));
+    lines.extend(describe_endpoints(&input.endpoints, &QUEUE_SERVICES));
     let peculiarities = [
         (input.direct_mode, "the messages themselves are the logs"),
         (input.do_not_send, "nothing is sent (do_not_send)"),
@@ -49,10 +52,45 @@ fn describe_input(input: &Input) -> Vec<String> {
     lines
 }
 
-fn describe_endpoints(endpoints: &Endpoints) -> Option<String> {
-    let all = [("SQS", &endpoints.sqs), ("S3", &endpoints.s3), ("STS", &endpoints.sts)];
-    let set = all.iter().filter_map(|(service, url)| Some(format!("{service} at {}", url.as_ref()?)));
-    let set: Vec<String> = set.collect();
+fn describe_source(source: &Source) -> Vec<String> {
+    let mut lines = vec![
+        format!("source {} in {}: {}", source.name, source.region, source.reads),
+        format!(
+            "  every {} s, {} retries, {}",
+            source.period.as_secs(),
+            source.retries,
+            describe_credentials(&source.credentials)
+        ),
+        format!("  {} -> {}", describe_api(&source.api), source.service.template),
+    ];
+    lines.extend(describe_endpoints(&source.endpoints, &Service::ALL));
+    lines
+}
+
+fn describe_api(api: &Api) -> String {
+    match api {
+        Api::CloudTrail(cloudtrail) => describe_cloudtrail(cloudtrail),
+    }
+}
+
+fn describe_cloudtrail(settings: &CloudTrail) -> String {
+    let from = settings.start_time.map_or("the first start".to_owned(), |time| time.to_string());
+    let sources = match settings.sources.as_slice() {
+        [] => "all sources".to_owned(),
+        some => some.join(", "),
+    };
+    let left_out = match settings.drop_event_names.as_slice() {
+        [] => String::new(),
+        names => format!(", without {}", names.join(", ")),
+    };
+    let (gap, slot) = (settings.gap.as_secs() / 60, settings.time_slot.as_secs() / 3600);
+    format!("events of {sources} from {from} to {gap} min ago, {slot} h at a time{left_out}")
+}
+
+fn describe_endpoints(endpoints: &Endpoints, services: &[Service]) -> Option<String> {
+    let at =
+        |service: &Service| Some(format!("{} at {}", service.name().to_uppercase(), endpoints.of(*service)?));
+    let set: Vec<String> = services.iter().filter_map(at).collect();
     (!set.is_empty()).then(|| format!("  {}", set.join(", ")))
 }
 

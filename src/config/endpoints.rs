@@ -5,22 +5,36 @@ use super::load::Context;
 use super::node::Mapping;
 use super::problem::Kind;
 use super::url;
+use crate::aws::endpoint::Service;
 
 const ADVICE: &str = "write scheme, host and port only: http://127.0.0.1:4566";
 
-/// The file before the environment, a service's own endpoint before the common one.
-pub(super) fn read(keys: &Mapping<'_>, context: &Context<'_>) -> Endpoints {
+/// The services that an input with a queue calls.
+pub(super) const QUEUE_SERVICES: [Service; 3] = [Service::Sqs, Service::S3, Service::Sts];
+
+/// Those of `services`. The file before the environment, a service's own endpoint before the common one.
+pub(super) fn read(keys: &Mapping<'_>, context: &Context<'_>, services: &[Service]) -> Endpoints {
     let common = written(keys, "endpoint_url");
-    let of = |key, variable| {
-        written(keys, key)
+    Endpoints::each(|service| {
+        if !services.contains(&service) {
+            return None;
+        }
+        written(keys, key(service))
             .or_else(|| common.clone())
-            .or_else(|| from_environment(variable, keys, context))
+            .or_else(|| from_environment(service.variable(), keys, context))
             .or_else(|| from_environment("AWS_ENDPOINT_URL", keys, context))
-    };
-    Endpoints {
-        sqs: of("sqs_endpoint_url", "AWS_ENDPOINT_URL_SQS"),
-        s3: of("s3_endpoint_url", "AWS_ENDPOINT_URL_S3"),
-        sts: of("sts_endpoint_url", "AWS_ENDPOINT_URL_STS"),
+    })
+}
+
+fn key(service: Service) -> &'static str {
+    match service {
+        Service::Sqs => "sqs_endpoint_url",
+        Service::S3 => "s3_endpoint_url",
+        Service::Sts => "sts_endpoint_url",
+        Service::CloudTrail => "cloudtrail_endpoint_url",
+        Service::CloudWatch => "cloudwatch_endpoint_url",
+        Service::Logs => "logs_endpoint_url",
+        Service::GuardDuty => "guardduty_endpoint_url",
     }
 }
 

@@ -7,52 +7,56 @@ use super::load::Context;
 use super::node::{Mapping, Node};
 use super::problem::{Kind, Report, suggestion};
 use super::registry::Catalog;
-use super::{Input, MissingObject, credentials, endpoints, service, url};
+use super::{Input, MissingObject, Queue, Source, aws, credentials, endpoints, service, url};
 use crate::limits;
 use crate::services::Definition;
 
 const KIND: &str = "sqs_collector";
-const VISIBILITY_DEFAULT: i64 = 120;
+const AWS: &str = "aws";
+pub(super) const VISIBILITY_DEFAULT: Duration = Duration::from_secs(120);
+pub(super) const RECEIVERS_DEFAULT: usize = 2;
 
 /// Enabled inputs, in the order of the file.
-pub(super) fn read(root: &Mapping<'_>, context: &Context<'_>) -> Vec<Input> {
+pub(super) fn read(root: &Mapping<'_>, context: &Context<'_>) -> aws::Read {
     let Some(inputs) = root.mapping("inputs") else {
         no_input(root);
-        return Vec::new();
+        return aws::Read::default();
     };
     let mut enabled = 0;
-    let mut read = Vec::new();
+    let mut read = aws::Read::default();
     for (key, node) in inputs.entries() {
         let Some(keys) = node.mapping() else { continue };
         if keys.boolean("enabled", true) && is_known_kind(key, &node) {
             enabled += 1;
-            read.extend(read_input(key, keys, context));
+            if key.starts_with(KIND) {
+                read.queues.extend(read_input(key, keys, context));
+            } else {
+                let aws::Read { queues, sources } = aws::read(key, keys, context);
+                read.queues.extend(queues);
+                read.sources.extend(sources);
+            }
         }
     }
     if enabled == 0 {
         no_input(root);
     }
-    check_together(&read, root.report);
+    check_together(&read.queues, root.report);
+    check_sources(&read.sources, root.report);
     read
 }
 
 fn no_input(root: &Mapping<'_>) {
-    let advice = "write at least one \"sqs_collector\" with \"enabled\": true";
+    let advice = "write at least one \"sqs_collector\" or \"aws\" with \"enabled\": true";
     root.report.error(Kind::Missing, "inputs", "no input is enabled", advice);
 }
 
 fn is_known_kind(key: &str, node: &Node<'_>) -> bool {
-    if key.starts_with(KIND) {
-        return true;
-    }
-    if key.starts_with("aws") {
-        let advice = "set \"enabled\": false, or remove the input";
-        node.error(Kind::Unsupported, "this version does not have the aws inputs yet", advice);
-    } else {
-        let advice = format!("{} (several: sqs_collector_1, sqs_collector_2)", suggestion(key, &[KIND]));
+    let known = key.starts_with(KIND) || key.starts_with(AWS);
+    if !known {
+        let advice = format!("{} (several: sqs_collector_1, sqs_collector_2)", suggestion(key, &[KIND, AWS]));
         node.error(Kind::UnknownKey, "is not a known input", advice);
     }
-    false
+    known
 }
 
 fn read_input(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Option<Input> {
@@ -66,17 +70,18 @@ fn read_input(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Option<Inp
     let input = Input {
         key: key.to_owned(),
         id: id(key, &keys),
-        queue_url: queue_url.unwrap_or_default(),
+        queue: Queue::Url(queue_url.unwrap_or_default()),
         region: region.unwrap_or_default(),
         credentials: credentials::read(&keys, context),
-        endpoints: endpoints::read(&keys, context),
+        endpoints: endpoints::read(&keys, context, &endpoints::QUEUE_SERVICES),
         ack_messages: ack_messages(&keys, do_not_send),
         direct_mode,
+        pulling_id: false,
         do_not_send,
         visibility_timeout: visibility_timeout(&keys),
         wait_time: wait_time(&keys),
         messages_per_receive: small(&keys, "sqs_max_messages", limits::SQS_MESSAGES_MAX, 10),
-        receivers: small(&keys, "receivers", limits::RECEIVERS_MAX as u32, 2) as usize,
+        receivers: small(&keys, "receivers", limits::RECEIVERS_MAX as u32, RECEIVERS_DEFAULT as u32) as usize,
         missing_object: missing_object(&keys),
         services,
     };
@@ -85,7 +90,7 @@ fn read_input(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Option<Inp
     Some(input)
 }
 
-fn id(key: &str, keys: &Mapping<'_>) -> String {
+pub(super) fn id(key: &str, keys: &Mapping<'_>) -> String {
     keys.string("id").unwrap_or_else(|| {
         let message = format!("is missing; {key} is used");
         let advice = "write an id of your own: what survives a restart is kept under it";
@@ -184,7 +189,7 @@ fn compressed_events(keys: &Mapping<'_>) {
 
 fn visibility_timeout(keys: &Mapping<'_>) -> Duration {
     let max = limits::VISIBILITY_TIMEOUT_MAX.as_secs() as i64;
-    let seconds = keys.integer("sqs_visibility_timeout", 1..=max, VISIBILITY_DEFAULT);
+    let seconds = keys.integer("sqs_visibility_timeout", 1..=max, VISIBILITY_DEFAULT.as_secs() as i64);
     let timeout = Duration::from_secs(seconds.unsigned_abs());
     if timeout < limits::VISIBILITY_TIMEOUT_ADVISED_MIN {
         let path = keys.path_of("sqs_visibility_timeout");
@@ -229,12 +234,32 @@ fn check_together(inputs: &[Input], report: &Report) {
             let advice = "give each input an id of its own: what survives a restart is kept under it";
             report.error(Kind::Invalid, path("id"), message, advice);
         }
-        let same = |other: &&Input| other.queue_url == input.queue_url && !input.queue_url.is_empty();
+        let same = |other: &&Input| is_same_queue(other, input);
         if let Some(other) = earlier.iter().find(same) {
             let message =
                 format!("is the queue of {} already: each message goes to one of the two", other.key);
             let advice = "write both inputs' services under one input";
             report.warning(Kind::Doubtful, path("base_url"), message, advice);
+        }
+    }
+}
+
+/// A name alone says little: it stands for a queue of the region and of the caller's account.
+fn is_same_queue(one: &Input, other: &Input) -> bool {
+    one.queue == other.queue
+        && match &one.queue {
+            Queue::Url(url) => !url.is_empty(),
+            Queue::Name(_) => one.region == other.region && one.credentials == other.credentials,
+        }
+}
+
+/// A source's name holds its input's id, its service and its region.
+fn check_sources(sources: &[Source], report: &Report) {
+    for (i, source) in sources.iter().enumerate() {
+        if sources[..i].iter().any(|other| other.name == source.name) {
+            let message = format!("{} is collected by another input with the same id", source.name);
+            let advice = "give each input an id of its own: what survives a restart is kept under it";
+            report.error(Kind::Invalid, source.path.as_str(), message, advice);
         }
     }
 }

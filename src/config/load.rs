@@ -8,7 +8,9 @@ use super::node::{Mapping, Node};
 use super::problem::{Kind, Problem, Problems, Report, Severity};
 use super::registry::Catalog;
 use super::snapshot::Snapshot;
-use super::{Config, Environment, Input, globals, inputs, outputs, permissions, secrets, substitute, tree};
+use super::{
+    Config, Environment, Input, aws, globals, inputs, outputs, permissions, secrets, substitute, tree,
+};
 use crate::limits;
 
 /// A configuration that can be run, and what is doubtful in it.
@@ -148,8 +150,10 @@ fn read_root(root: Mapping<'_>, base: &Path, environment: &Environment) -> Optio
     let overrides = root.mapping("global_overrides");
     let inputs = inputs::read(&root, context);
     let outputs = outputs::read(&root, context);
-    let first_id = inputs.first().map(|input| input.id.as_str());
+    let aws::Read { queues: inputs, sources } = inputs;
+    let of_queue = inputs.first().map(|input| input.id.split('/').next().unwrap_or_default());
+    let first_id = of_queue.or_else(|| sources.first().map(|source| source.input.as_str()));
     let globals = globals::read(globals_map, overrides, first_id, context);
     root.finish();
-    Some(Config { globals, inputs, outputs })
+    Some(Config { globals, inputs, sources, outputs })
 }

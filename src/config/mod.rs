@@ -1,5 +1,6 @@
 //! The configuration file as written (the vendor's keys) -> [`Config`], valid by construction.
 
+mod aws;
 mod credentials;
 mod describe;
 mod endpoints;
@@ -27,7 +28,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
+use crate::aws::endpoint::Service;
 use crate::aws::error::shown_key_id;
+use crate::limits::LOOKUP_EVENTS_INTERVAL;
 use crate::send::Rates;
 use crate::services::Definition;
 
@@ -43,6 +48,8 @@ pub struct Config {
     pub globals: Globals,
     /// Enabled inputs only.
     pub inputs: Vec<Input>,
+    /// Services of `aws` inputs that poll an API, one for each region.
+    pub sources: Vec<Source>,
     /// At least one. Every event goes to every output.
     pub outputs: Vec<Output>,
 }
@@ -79,14 +86,13 @@ pub struct Status {
     pub hosts: Vec<String>,
 }
 
-/// One `sqs_collector…` entry of `inputs`.
+/// One queue: an `sqs_collector…` entry of `inputs`, or a service of an `aws…` entry in one region.
 #[derive(Debug, Clone)]
 pub struct Input {
-    /// Its key in the file: `sqs_collector`, `sqs_collector_fdr`.
+    /// Its path in the file below `inputs`: `sqs_collector`, `aws.services.service-events-all in us-east-2`.
     pub key: String,
     pub id: String,
-    /// `base_url`, sent to SQS as it is written.
-    pub queue_url: String,
+    pub queue: Queue,
     pub region: String,
     pub credentials: Credentials,
     pub endpoints: Endpoints,
@@ -94,6 +100,8 @@ pub struct Input {
     pub ack_messages: bool,
     /// The message's body is the log itself.
     pub direct_mode: bool,
+    /// JSON events name the receive that brought them (`@devo_pulling_id`).
+    pub pulling_id: bool,
     /// True: everything is done but sending.
     pub do_not_send: bool,
     /// `sqs_visibility_timeout`.
@@ -107,6 +115,60 @@ pub struct Input {
     pub missing_object: MissingObject,
     /// At least one, in the order of the file.
     pub services: Vec<Arc<Definition>>,
+}
+
+/// Which queue it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Queue {
+    /// `base_url`, sent to SQS as it is written.
+    Url(String),
+    /// A queue of the account and region; SQS is asked for its URL.
+    Name(String),
+}
+
+/// A service of an `aws…` input that polls an API, in one region.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Where it stands in the file: `inputs.aws.services.audit-events-all`.
+    pub path: String,
+    /// Its name in the ledger and in log lines: `<input's id>/<service>[/<type>]/<region>`.
+    pub name: String,
+    /// What it reads, for people.
+    pub reads: &'static str,
+    /// `id` of the input.
+    pub input: String,
+    pub region: String,
+    pub credentials: Credentials,
+    pub endpoints: Endpoints,
+    /// `request_period_in_seconds`: from the beginning of one pull to the next.
+    pub period: Duration,
+    /// `pull_retries`: further tries of a call in one pull.
+    pub retries: u32,
+    /// `requests_per_second`, for all sources of the input together.
+    pub requests_per_second: Option<f64>,
+    /// How its events are routed.
+    pub service: Arc<Definition>,
+    pub api: Api,
+}
+
+/// Which API is polled.
+#[derive(Debug, Clone)]
+pub enum Api {
+    CloudTrail(CloudTrail),
+}
+
+/// `audit-events-all`, `types: [audits_api]`.
+#[derive(Debug, Clone)]
+pub struct CloudTrail {
+    /// Nothing older is read. None: from the first start on.
+    pub start_time: Option<Timestamp>,
+    /// `gap_until_now_in_minutes`: events may be that late.
+    pub gap: Duration,
+    /// `time_slot_in_hours`.
+    pub time_slot: Duration,
+    /// Only these event sources (`iam.amazonaws.com`); empty: all.
+    pub sources: Vec<String>,
+    pub drop_event_names: Vec<String>,
 }
 
 /// What becomes of a message whose object is not there (`missing_object`).
@@ -133,6 +195,42 @@ pub struct Credentials {
     pub external_id: Option<String>,
 }
 
+impl Api {
+    /// As log lines call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Api::CloudTrail(_) => "CloudTrail",
+        }
+    }
+
+    /// Between two calls of one account in one region, as AWS demands.
+    pub fn interval(&self) -> Option<Duration> {
+        match self {
+            Api::CloudTrail(_) => Some(LOOKUP_EVENTS_INTERVAL),
+        }
+    }
+}
+
+impl Credentials {
+    /// The account that calls are made in, where a role's ARN says it.
+    pub fn role_account(&self) -> Option<&str> {
+        self.cross_account_role.as_ref().or(self.base_role.as_ref())?.split(':').nth(4)
+    }
+}
+
+impl Queue {
+    /// SQS demands that their names end like this.
+    pub fn is_fifo(&self) -> bool {
+        self.text().ends_with(".fifo")
+    }
+
+    /// As it is written.
+    pub fn text(&self) -> &str {
+        let (Queue::Url(text) | Queue::Name(text)) = self;
+        text
+    }
+}
+
 /// A long-lived key. Its `Debug` shows the id only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessKey {
@@ -147,6 +245,38 @@ pub struct Endpoints {
     pub sqs: Option<String>,
     pub s3: Option<String>,
     pub sts: Option<String>,
+    pub cloudtrail: Option<String>,
+    pub cloudwatch: Option<String>,
+    pub logs: Option<String>,
+    pub guardduty: Option<String>,
+}
+
+impl Endpoints {
+    /// One for each service, as `url` says.
+    pub fn each(mut url: impl FnMut(Service) -> Option<String>) -> Endpoints {
+        Endpoints {
+            sqs: url(Service::Sqs),
+            s3: url(Service::S3),
+            sts: url(Service::Sts),
+            cloudtrail: url(Service::CloudTrail),
+            cloudwatch: url(Service::CloudWatch),
+            logs: url(Service::Logs),
+            guardduty: url(Service::GuardDuty),
+        }
+    }
+
+    pub fn of(&self, service: Service) -> Option<&String> {
+        let url = match service {
+            Service::Sqs => &self.sqs,
+            Service::S3 => &self.s3,
+            Service::Sts => &self.sts,
+            Service::CloudTrail => &self.cloudtrail,
+            Service::CloudWatch => &self.cloudwatch,
+            Service::Logs => &self.logs,
+            Service::GuardDuty => &self.guardduty,
+        };
+        url.as_ref()
+    }
 }
 
 /// One entry of `outputs`.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::substitute;
 
 /// Keys whose values are never shown.
-const KEYS: &[&str] = &["aws_secret_access_key", "aws_session_token"];
+const KEYS: &[&str] = &["aws_secret_access_key", "aws_session_token", "access_secret", "session_token"];
 
 /// A secret stands in the file itself, not only the name of a variable that holds it.
 pub(super) fn are_written_in(tree: &Value) -> bool {

@@ -31,10 +31,13 @@ pub struct Changes {
 impl Snapshot {
     pub(super) fn new(tree: Value, config: &Config, base: &Path) -> Snapshot {
         let mut named = BTreeMap::new();
-        for input in &config.inputs {
-            let key = input.credentials.key.as_ref();
+        let of_inputs =
+            config.inputs.iter().map(|input| (format!("inputs.{}", input.key), &input.credentials));
+        let of_sources = config.sources.iter().map(|source| (source.path.clone(), &source.credentials));
+        for (path, credentials) in of_inputs.chain(of_sources) {
+            let key = credentials.key.as_ref();
             let parts = key.map(|key| (&key.id, &key.secret, &key.session_token));
-            named.insert(format!("inputs.{}.credentials", input.key), fingerprint(&parts));
+            named.insert(format!("{path}.credentials"), fingerprint(&parts));
         }
         if let Some(file) = tree.pointer("/globals/definitions").and_then(Value::as_str) {
             named.insert("globals.definitions".to_owned(), of_file(&base.join(file)));

@@ -7,7 +7,7 @@ use crossbeam_channel::Sender;
 use super::Decoder;
 use crate::ack::{Ack, Progress, Turn};
 use crate::budget::Permit;
-use crate::resolve::Source;
+use crate::resolve::{PullingId, Source};
 use crate::services::Definition;
 
 /// One object on its way, and all that must survive between its chunks.
@@ -21,6 +21,8 @@ pub struct Work {
     pub progress: Progress,
     /// Its message's turn, where order matters (FIFO queues).
     pub turn: Option<Turn>,
+    /// The pull that brought it, where events are to name it.
+    pub pulled: Option<PullingId>,
 }
 
 /// Compressed bytes of an object, in order: all of it, or the next chunk of it.

@@ -38,7 +38,7 @@ pub struct Settings {
     pub bounds: Bounds,
     pub waits: Arc<Waits>,
     /// Takes a payload over. May wait, but only for what lies downstream.
-    pub decode: Box<dyn Fn(Payload) + Send + Sync>,
+    pub decode: Arc<dyn Fn(Payload) + Send + Sync>,
     /// Begin no more objects.
     pub stop: Stop,
     /// Ends waits; what is in hand then counts as not delivered.
@@ -130,11 +130,12 @@ impl Fetcher {
             // Dropped without a word: its message goes back.
             return;
         }
-        let Task { source, service, input, share, turn } = task;
+        let Task { source, service, input, share, turn, pulled } = task;
         let _active = self.settings.inputs[input].telemetry.fetch.active.hold();
         let decoder = Decoder::new(service.format.clone(), self.settings.bounds);
         let progress = Progress::default();
-        let work = |source, ack| Box::new(Work { source, service, input, ack, decoder, progress, turn });
+        let work =
+            |source, ack| Box::new(Work { source, service, input, ack, decoder, progress, turn, pulled });
         match source {
             Source::S3(object) => {
                 let InputSettings { ledger, id, .. } = &self.settings.inputs[input];
@@ -144,6 +145,8 @@ impl Fetcher {
                 let ack = Ack::open(move |outcome| settled.settle(outcome));
                 self.collect_object(work(Source::S3(object.clone()), ack), &object, &entry);
             }
+            // Pages come with their bytes; none is ever put up for fetching.
+            Source::Page { .. } => (),
             Source::Body { message_id, bytes } => {
                 let ack = Ack::open(move |outcome: Outcome| share.resolve(outcome));
                 self.hand_over_body(work(Source::Body { message_id, bytes: Vec::new() }, ack), bytes);

@@ -8,6 +8,7 @@
 //! ```
 
 mod gzip;
+mod pulling_id;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use crate::ack::Share;
 use crate::decode::{Newlines, Record};
 
 pub use gzip::Gzip;
+pub use pulling_id::mark;
 
 /// `<14>`: facility user, severity info, as the vendor's SDK sends.
 const PRIORITY: &str = "<14>";

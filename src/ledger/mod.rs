@@ -1,4 +1,5 @@
-//! What must survive a restart: which objects are delivered, and how far big ones are confirmed.
+//! What must survive a restart: which objects are delivered, how far big ones are confirmed, and how far
+//! polled sources are delivered.
 //!
 //! A message that comes again after its object was delivered (the deletion failed, the queue is a
 //! standard queue, the collector died in between) is acknowledged without a GET; an object that was
@@ -16,6 +17,7 @@
 
 mod entry;
 mod in_work;
+mod mark;
 mod row;
 mod store;
 #[cfg(test)]
@@ -29,6 +31,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Sender, bounded, unbounded};
 
 pub use entry::{Entry, Known};
+pub use mark::{Checkpoint, Mark, Polled, Seen, fingerprint};
 pub use row::{Identity, Place, Row};
 pub use store::{Filter, OpenError, Store};
 
@@ -103,6 +106,25 @@ impl Ledger {
     pub fn claim(&self, input: &str, object: &Object, share: Share) -> Option<Entry> {
         let name = Arc::new(Name { place: Place::of(input, object), announced: Identity::announced(object) });
         self.0.in_work.take(&name, share).then(|| Entry::new(self.clone(), name))
+    }
+
+    /// Records a step of a polled source, soon and in order.
+    pub fn mark(&self, mark: Mark) {
+        if let Some(file) = &self.0.file {
+            // A writer that is gone has said why.
+            let _ = file.writer.send(Command::Mark(Box::new(mark)));
+        }
+    }
+
+    /// What is known of a polled source.
+    ///
+    /// # Errors
+    /// The ledger cannot be read. Nobody should begin anew because of that.
+    pub fn polled(&self, source: &str) -> rusqlite::Result<Polled> {
+        match &self.0.file {
+            Some(file) => file.reader.lock().unwrap_or_else(|e| e.into_inner()).polled(source),
+            None => Ok(Polled::default()),
+        }
     }
 
     /// Records how far everything in work is confirmed, and waits for that as long as is sensible.

@@ -1,7 +1,8 @@
 //! The file: an SQLite database that operators can open with `sqlite3`.
 //!
-//! One table. An entry that is finished gets a new `id`, so that ids follow time and the oldest entries
-//! are found without a second index.
+//! Of objects: an entry that is finished gets a new `id`, so that ids follow time and the oldest entries
+//! are found without a second index. Of polled sources: how far they are delivered, and which events of the
+//! time that may be read again.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,11 +10,12 @@ use std::path::{Path, PathBuf};
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Params, TransactionBehavior, named_params};
 
+use super::mark::{Checkpoint, Mark, Polled, Seen};
 use super::row::{Identity, Place, Row};
 use crate::limits::{LEDGER_BUSY_TIMEOUT, LEDGER_CHECK_BYTES_MAX};
 
 /// `PRAGMA user_version` of the schema below.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE objects (
@@ -30,12 +32,28 @@ CREATE TABLE objects (
     reader    TEXT NOT NULL,     -- program and format that counted the records
     at        INTEGER NOT NULL,  -- seconds since 1970
     UNIQUE (input, bucket, key, etag, version)
-);";
+);
+CREATE TABLE checkpoints (
+    source    TEXT NOT NULL,     -- id of the input/service/region
+    part      TEXT NOT NULL,     -- of a source with several streams; else empty
+    value     TEXT NOT NULL,     -- everything before it is delivered
+    at        INTEGER NOT NULL,  -- seconds since 1970
+    PRIMARY KEY (source, part)
+) WITHOUT ROWID;
+CREATE TABLE seen (
+    source    TEXT NOT NULL,
+    id        BLOB NOT NULL,     -- fingerprint of a delivered event's id
+    time      INTEGER NOT NULL,  -- of the event
+    PRIMARY KEY (source, id)
+) WITHOUT ROWID;";
+
+/// The first version that has the tables of polled sources.
+const WITH_SOURCES: i64 = 2;
 
 const COLUMNS: &str = "input, bucket, key, etag, version, checksum, size, records, delivered, reader, at";
 
-/// What a filter by input and by part of `s3://bucket/key` means in SQL; an empty one fits all.
-const FILTER: &str = "(:input = '' OR input = :input) \
+/// What a filter by input (an `aws` input has several, `<id>/<service>/<region>`) and by part of `s3://bucket/key` means in SQL; an empty one fits all.
+const FILTER: &str = "(:input = '' OR input = :input OR instr(input, :input || '/') = 1) \
                       AND (:part = '' OR instr('s3://' || bucket || '/' || key, :part) > 0)";
 
 /// Why the ledger cannot be used. Each message says what to do.
@@ -115,8 +133,9 @@ impl Store {
         let store = Store::attach(path)?;
         store.check(path)?;
         match store.version(path)? {
-            SCHEMA_VERSION => Ok(store),
-            _ => Err(OpenError::Foreign { path: path.to_owned() }),
+            0 => Err(OpenError::Foreign { path: path.to_owned() }),
+            // One of an older version is brought up by the next run.
+            _ => Ok(store),
         }
     }
 
@@ -198,6 +217,76 @@ impl Store {
         self.connection.execute(&sql, named_params! {":input": filter.input, ":part": filter.part})
     }
 
+    /// What is known of a polled source.
+    pub fn polled(&self, source: &str) -> rusqlite::Result<Polled> {
+        let mut checkpoints =
+            self.connection.prepare_cached("SELECT part, value FROM checkpoints WHERE source = ?1")?;
+        let checkpoints = checkpoints.query_map([source], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mut seen = self.connection.prepare_cached("SELECT id, time FROM seen WHERE source = ?1")?;
+        let seen = seen.query_map([source], |row| {
+            Ok(Seen { id: u128::from_be_bytes(row.get(0)?), time: row.get(1)? })
+        })?;
+        Ok(Polled {
+            checkpoints: checkpoints.collect::<Result<_, _>>()?,
+            seen: seen.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Writes all marks, in their order, in one transaction.
+    pub fn mark(&mut self, marks: &[Mark], now: i64) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut reach =
+                transaction.prepare_cached("INSERT OR REPLACE INTO checkpoints VALUES (?1, ?2, ?3, ?4)")?;
+            let mut see = transaction.prepare_cached("INSERT OR REPLACE INTO seen VALUES (?1, ?2, ?3)")?;
+            let mut forget =
+                transaction.prepare_cached("DELETE FROM seen WHERE source = ?1 AND time < ?2")?;
+            for Mark { source, checkpoints, seen, forget_before } in marks {
+                for (part, value) in checkpoints {
+                    reach.execute((source, part, value, now))?;
+                }
+                for Seen { id, time } in seen {
+                    see.execute((source, id.to_be_bytes(), time))?;
+                }
+                if let Some(time) = forget_before {
+                    forget.execute((source, time))?;
+                }
+            }
+        }
+        transaction.commit()
+    }
+
+    /// How far the sources of an input are; of all inputs, if it is empty.
+    pub fn checkpoints(&self, input: &str) -> rusqlite::Result<Vec<Checkpoint>> {
+        if !self.has_sources()? {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT source, part, value, at FROM checkpoints
+                   WHERE ?1 = '' OR instr(source, ?1 || '/') = 1 ORDER BY source, part";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map([input], |row| {
+            let (source, part) = (row.get(0)?, row.get(1)?);
+            Ok(Checkpoint { source, part, value: row.get(2)?, at: row.get(3)? })
+        })?;
+        rows.collect()
+    }
+
+    /// Polled sources of the input begin anew; of all inputs, if it is empty. Returns how many checkpoints
+    /// that were.
+    pub fn forget_sources(&mut self, input: &str) -> rusqlite::Result<usize> {
+        if !self.has_sources()? {
+            return Ok(0);
+        }
+        let of_input = "WHERE ?1 = '' OR instr(source, ?1 || '/') = 1";
+        self.connection.execute(&format!("DELETE FROM seen {of_input}"), [input])?;
+        self.connection.execute(&format!("DELETE FROM checkpoints {of_input}"), [input])
+    }
+
+    fn has_sources(&self) -> rusqlite::Result<bool> {
+        let version: i64 = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        Ok(version >= WITH_SOURCES)
+    }
+
     /// Bytes of the file that are in use; what was forgotten leaves room for new entries.
     pub fn bytes(&self) -> rusqlite::Result<u64> {
         let number = |name| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
@@ -253,7 +342,7 @@ impl Store {
     /// Writes the version in any case, which shows whether the file can be written.
     fn bring_up(&mut self, version: i64) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if version == 0 {
+        if version < SCHEMA_VERSION {
             // Another collector may have been faster.
             let schema = SCHEMA.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS");
             transaction.execute_batch(&schema)?;

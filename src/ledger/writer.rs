@@ -7,6 +7,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use jiff::Timestamp;
 
 use super::in_work::{InWork, Name};
+use super::mark::Mark;
 use super::row::Row;
 use super::store::{Store, is_busy};
 use crate::ack::Outcome;
@@ -22,6 +23,8 @@ use crate::telemetry::{Health, Telemetry};
 pub enum Command {
     /// Record a row, then let the object's messages know.
     Record { row: Box<Row>, then: Finish },
+    /// Record how far a polled source is delivered.
+    Mark(Box<Mark>),
     /// Record how far everything in work is confirmed, and all that was asked for before; then answer.
     Save { end: bool, done: Sender<()> },
 }
@@ -53,6 +56,7 @@ pub struct Writer {
 #[derive(Default)]
 struct Group {
     rows: Vec<Row>,
+    marks: Vec<Mark>,
     then: Vec<Finish>,
     save: Option<(bool, Sender<()>)>,
 }
@@ -85,7 +89,7 @@ impl Writer {
     fn gather(&self, first: Command) -> Group {
         let (mut group, until) = (Group::default(), Instant::now() + LEDGER_GATHER_TIME);
         group.add(first);
-        while group.rows.len() < LEDGER_GROUP && group.save.is_none() {
+        while group.rows.len() + group.marks.len() < LEDGER_GROUP && group.save.is_none() {
             match self.commands.recv_deadline(until) {
                 Ok(command) => group.add(command),
                 Err(_) => break,
@@ -100,6 +104,7 @@ impl Writer {
             group.rows.extend(self.in_work.unsaved(1));
         }
         self.record(&group.rows);
+        self.mark(&group.marks);
         drop(group.then);
         let Some((end, done)) = group.save else { return false };
         // Whoever asked may have lost patience.
@@ -115,14 +120,29 @@ impl Writer {
         }
         let now = Timestamp::now().as_second();
         let rows: Vec<Row> = rows.iter().map(|row| Row { at: now, ..row.clone() }).collect();
+        let written = patiently(&self.health, || self.store.write(&rows));
+        self.report(written, rows.len());
+    }
+
+    /// The same for polled sources.
+    fn mark(&mut self, marks: &[Mark]) {
+        if marks.is_empty() {
+            return;
+        }
+        let now = Timestamp::now().as_second();
+        let written = patiently(&self.health, || self.store.mark(marks, now));
+        self.report(written, marks.len());
+    }
+
+    fn report(&self, written: rusqlite::Result<()>, entries: usize) {
         let counts = &self.telemetry.ledger;
-        match patiently(&self.health, || self.store.write(&rows)) {
+        match written {
             Ok(()) => {
-                counts.recorded.add(rows.len() as u64);
+                counts.recorded.add(entries as u64);
                 self.health.works();
             }
             Err(error) => {
-                counts.unrecorded.add(rows.len() as u64);
+                counts.unrecorded.add(entries as u64);
                 self.health.failed(
                     format!("cannot be written: {error}. Delivery goes on unrecorded: what a crash interrupts now is sent again from its beginning"),
                     false,
@@ -149,6 +169,7 @@ impl Group {
                 self.rows.push(*row);
                 self.then.push(then);
             }
+            Command::Mark(mark) => self.marks.push(*mark),
             Command::Save { end, done } => self.save = Some((end, done)),
         }
     }

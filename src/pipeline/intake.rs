@@ -1,10 +1,11 @@
-//! Where tasks come from: queues, or the listing of a backfill.
+//! Where tasks and pages come from: queues, polled sources, or the listing of a backfill.
 
 use crate::backfill::Lister;
+use crate::poll::Poller;
 use crate::receive::Receiver;
 use crate::telemetry::Trouble;
 
-/// A running source of tasks.
+/// A running source of tasks or pages.
 pub trait Intake {
     /// No more will come, and nothing that came is in work.
     fn is_finished(&self) -> bool;
@@ -74,5 +75,34 @@ impl Intake for Lister {
 
     fn finish(self: Box<Self>) -> usize {
         self.in_work()
+    }
+}
+
+impl Intake for Poller {
+    fn is_finished(&self) -> bool {
+        Poller::is_finished(self)
+    }
+
+    /// What is read again is told by its checkpoint.
+    fn is_asking(&self) -> bool {
+        false
+    }
+
+    fn is_whole(&self) -> bool {
+        Poller::is_whole(self)
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        Poller::trouble(self)
+    }
+
+    /// A drain goes on until all is delivered, or is given up as a whole.
+    fn undelivered(&self) -> usize {
+        0
+    }
+
+    /// Nothing goes back anywhere: a page that was not delivered has moved no checkpoint.
+    fn finish(self: Box<Self>) -> usize {
+        0
     }
 }

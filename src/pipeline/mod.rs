@@ -14,14 +14,15 @@ use anyhow::Context;
 use crate::aws::{Client, Http, S3, Sqs};
 use crate::backfill::{self, Backfill, Lister};
 use crate::budget::Budget;
-use crate::config::{Config, Globals, Input, Output};
-use crate::decode::Bounds;
+use crate::config::{Config, Globals, Input, Output, Source};
+use crate::decode::{Bounds, Payload};
 use crate::fetch;
 use crate::ledger::{Ledger, OpenError};
 use crate::limits::{
     DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, DRAIN_WAIT_TIME, MemoryShares, OBJECTS_WAITING_PER_FETCHER,
     OTHER_FILES, RECORD_BYTES_MAX, STOP_CHECK_INTERVAL,
 };
+use crate::poll::{self, Paces, Poller};
 use crate::receive::{self, Receiver};
 use crate::send::{Outputs, Pool, PoolSettings, Rates, Renewal};
 use crate::stop::Stop;
@@ -116,7 +117,7 @@ impl Pipeline {
             pool.greet(&stop)?;
         }
         let worker = Arc::new(Worker {
-            outputs: config.inputs.iter().map(|input| outputs_of(input, &outputs)).collect(),
+            outputs: outputs_by_index(config, &outputs),
             host: globals.host.clone(),
             telemetry: Arc::clone(telemetry),
         });
@@ -128,6 +129,12 @@ impl Pipeline {
         let capacity = OBJECTS_WAITING_PER_FETCHER * globals.fetchers;
         let (tasks, waiting): (Vec<_>, Vec<_>) =
             config.inputs.iter().map(|_| crossbeam_channel::bounded(capacity)).unzip();
+        // One flat job a payload: nothing inside it may be put on the pool again.
+        let decode: Arc<dyn Fn(Payload) + Send + Sync> = Arc::new(move |payload| {
+            let worker = Arc::clone(&worker);
+            worker.telemetry.work.waiting.add(1);
+            workers.spawn_fifo(move || worker.process(payload));
+        });
         let budget = telemetry.compressed.get_or_init(|| Budget::new(memory.compressed));
         let fetch_settings = fetch::Settings {
             inputs: config
@@ -141,12 +148,7 @@ impl Pipeline {
             whole_object_bytes_max: memory.whole_object,
             bounds: bounds(&memory),
             waits: Arc::clone(&telemetry.waits),
-            // One flat job a payload: nothing inside it may be put on the pool again.
-            decode: Box::new(move |payload| {
-                let worker = Arc::clone(&worker);
-                worker.telemetry.work.waiting.add(1);
-                workers.spawn_fifo(move || worker.process(payload));
-            }),
+            decode: Arc::clone(&decode),
             stop: stop.clone(),
             abort: abort.clone(),
         };
@@ -167,7 +169,29 @@ impl Pipeline {
             Ok(Box::new(Receiver::start(settings)?))
         };
         let intakes = tasks.into_iter().enumerate().map(|(index, tasks)| start_intake(index, tasks));
-        let intakes = intakes.collect::<Result<_, _>>().context("cannot start the threads of an input")?;
+        let mut intakes: Vec<Box<dyn Intake>> =
+            intakes.collect::<Result<_, _>>().context("cannot start the threads of an input")?;
+        // A backfill has a listing for its only input.
+        let sources = if matches!(job, Job::Backfill(_)) { &[] } else { config.sources.as_slice() };
+        let paces = Paces::default();
+        for (number, source) in sources.iter().enumerate() {
+            let index = config.inputs.len() + number;
+            let settings = poll::Settings {
+                index,
+                source: source.clone(),
+                client: source_client(&http, source, &stop).counted_in(&telemetry.inputs[index].calls),
+                paces: paces.of(source),
+                ledger: ledger.clone(),
+                budget: budget.clone(),
+                bounds: bounds(&memory),
+                telemetry: Arc::clone(&telemetry.inputs[index]),
+                decode: Arc::clone(&decode),
+                drain: matches!(job, Job::Drain),
+                stop: stop.clone(),
+                abort: abort.clone(),
+            };
+            intakes.push(Box::new(Poller::start(settings).context("cannot start the threads that poll")?));
+        }
         let shutdown_timeout = globals.shutdown_timeout;
         telemetry.enter(Phase::Running);
         Ok(Pipeline {
@@ -301,7 +325,8 @@ pub fn files_needed(config: &Config) -> u64 {
 
 fn threads_that_call(config: &Config) -> usize {
     let per_input = |input: &Input| input.receivers + 2;
-    config.globals.fetchers + config.inputs.iter().map(per_input).sum::<usize>()
+    let queues = config.inputs.iter().map(per_input).sum::<usize>();
+    config.globals.fetchers + queues + config.sources.len()
 }
 
 fn client(http: &Http, input: &Input, abort: &Stop) -> Client {
@@ -313,10 +338,21 @@ fn client(http: &Http, input: &Input, abort: &Stop) -> Client {
 /// the second only when everything is to end.
 fn queues(config: &Config, clients: &[Client], stop: &Stop) -> anyhow::Result<Vec<(Sqs, Sqs)>> {
     let queue = |(input, client): (&Input, &Client)| {
-        let receiving = Sqs::new(client.stopped_by(stop), &input.queue_url)?;
-        Ok((receiving, Sqs::new(client.clone(), &input.queue_url)?))
+        let receiving = Sqs::new(client.stopped_by(stop), &input.queue)?;
+        Ok((receiving, Sqs::new(client.clone(), &input.queue)?))
     };
     config.inputs.iter().zip(clients).map(queue).collect()
+}
+
+fn source_client(http: &Http, source: &Source, stop: &Stop) -> Client {
+    let Source { name, credentials, endpoints, region, .. } = source;
+    Client::new(http, name, credentials, endpoints, region, stop)
+}
+
+/// Of the inputs, then of the sources.
+fn outputs_by_index(config: &Config, outputs: &Outputs) -> Vec<Outputs> {
+    let of_inputs = config.inputs.iter().map(|input| outputs_of(input, outputs));
+    of_inputs.chain(config.sources.iter().map(|_| outputs.clone())).collect()
 }
 
 fn outputs_of(input: &Input, outputs: &Outputs) -> Outputs {

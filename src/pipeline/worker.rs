@@ -8,11 +8,11 @@ use jiff::Timestamp;
 
 use crate::ack::{Ack, Outcome, Turn};
 use crate::decode::{Error, Payload, Record, Scratch, Work};
-use crate::frame::Frames;
+use crate::frame::{self, Frames};
 use crate::limits::BATCH_BYTES;
 use crate::send::Outputs;
 use crate::services::{Route, Verdict};
-use crate::telemetry::{Decode, Service, Telemetry};
+use crate::telemetry::{Service, Telemetry};
 
 /// What all workers share.
 pub struct Worker {
@@ -67,7 +67,7 @@ impl Worker {
 
     fn decode(&self, work: &mut Work, chunk: &[u8], last: bool) -> Result<(), Error> {
         let telemetry = Arc::clone(self.service(work));
-        let Work { source, service, input, ack, decoder, turn, progress } = work;
+        let Work { source, service, input, ack, decoder, turn, progress, pulled } = work;
         let lane = turn.as_ref().map(Turn::lane);
         let mut route = Route::new(service, source.key());
         let outputs = &self.outputs[*input];
@@ -75,11 +75,23 @@ impl Worker {
         let (expanded_before, skipped_before) = (decoder.expanded_bytes(), decoder.skipped_documents());
         let mut frames = self.frames(chunk.len());
         let held_back_before = progress.held_back();
+        let mut marked = Vec::new();
         let mut sink = |record: Record<'_>| {
             if !progress.admit_next() {
                 return;
             }
-            frame(&mut route, record, &mut frames, counts);
+            let Verdict::Send { tag, missing_field } = route.verdict(record) else {
+                counts.filtered.increment();
+                return;
+            };
+            counts.events.increment();
+            counts.unrouted.add(u64::from(missing_field));
+            match pulled {
+                Some(id) if frame::mark(record.bytes, id, &mut marked) => {
+                    frames.push(tag, Record { bytes: &marked, ..record });
+                }
+                _ => frames.push(tag, record),
+            }
             if frames.len() >= BATCH_BYTES {
                 let full = std::mem::replace(&mut frames, self.frames(BATCH_BYTES));
                 waits.work_senders.time(|| send(full, outputs, lane, progress.batch(ack), &telemetry));
@@ -130,17 +142,4 @@ fn send(frames: Frames, outputs: &Outputs, lane: Option<u64>, batch: Ack, servic
     batch.close(Outcome::Delivered);
     outputs.send(frames, &counted, lane);
     counted.close(Outcome::Delivered);
-}
-
-fn frame(route: &mut Route<'_>, record: Record<'_>, frames: &mut Frames, counts: &Decode) {
-    match route.verdict(record) {
-        Verdict::Drop => counts.filtered.increment(),
-        Verdict::Send { tag, missing_field } => {
-            if missing_field {
-                counts.unrouted.increment();
-            }
-            counts.events.increment();
-            frames.push(tag, record);
-        }
-    }
 }

@@ -33,9 +33,6 @@ use leases::{LeaseId, Leases};
 use turns::Turns;
 use watch::Watch;
 
-/// What the names of FIFO queues end with: SQS's own rule.
-const FIFO_SUFFIX: &str = ".fifo";
-
 /// What an input needs to run.
 pub struct Settings {
     /// The input's place in the configuration.
@@ -112,7 +109,7 @@ impl Receiver {
             spawn("keep", Box::new(keeper::run))?,
             spawn("settle", Box::new(move |shared| settler::run(shared, &ended)))?,
         ];
-        if shared.settings.input.queue_url.ends_with(FIFO_SUFFIX) {
+        if shared.settings.input.queue.is_fifo() {
             others.push(spawn("turns", Box::new(turns::run))?);
         }
         let watch = Watch::of(&shared.settings);

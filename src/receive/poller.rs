@@ -13,7 +13,7 @@ use crate::aws::{Kind, Message};
 use crate::backoff::Backoff;
 use crate::budget::Permit;
 use crate::limits::{DRAIN_WAIT_TIME, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX, STOP_CHECK_INTERVAL};
-use crate::resolve::{Announcement, Object, Source, Task, resolve};
+use crate::resolve::{Announcement, Object, PullingId, Source, Task, resolve};
 use crate::services::Definition;
 
 pub fn run(shared: &Shared) {
@@ -51,8 +51,9 @@ fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
         settings.telemetry.receive.empty.increment();
         pause_after_nothing(shared, wait, asked);
     }
+    let pulled = input.pulling_id.then(|| PullingId::of(Timestamp::now()));
     for message in messages {
-        accept(shared, message, slots.split(1), asked);
+        accept(shared, message, slots.split(1), asked, pulled.clone());
     }
     Ok(())
 }
@@ -66,7 +67,7 @@ fn pause_after_nothing(shared: &Shared, wait: Duration, asked: Instant) {
     shared.settings.stop.wait(least.saturating_sub(asked.elapsed()));
 }
 
-fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant) {
+fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant, pulled: Option<PullingId>) {
     let telemetry = &shared.settings.telemetry;
     telemetry.receive.messages.increment();
     telemetry.settle.in_work.add(1);
@@ -85,7 +86,7 @@ fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant) {
     let settled = shared.settled.clone();
     // The receiving end lives as long as the input; if it is gone, so is the need to settle.
     let ack = Ack::open(move |outcome| drop(settled.send(Settled { lease, outcome })));
-    let waiting = Waiting { message_id: id, body, sent_at, ack };
+    let waiting = Waiting { message_id: id, body, sent_at, ack, pulled };
     match group {
         None => begin(shared, waiting, None),
         Some(group) => {
@@ -98,9 +99,9 @@ fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant) {
 
 /// Puts a message's objects on their way.
 pub fn begin(shared: &Shared, waiting: Waiting, turn: Option<Turn>) {
-    let Waiting { message_id, body, sent_at, ack } = waiting;
-    let outcome =
-        put_on_the_way(shared, &message_id, body, &Ways { ack: &ack, turn: turn.as_ref(), time: sent_at });
+    let Waiting { message_id, body, sent_at, ack, pulled } = waiting;
+    let ways = Ways { ack: &ack, turn: turn.as_ref(), time: sent_at, pulled };
+    let outcome = put_on_the_way(shared, &message_id, body, &ways);
     ack.close(outcome);
 }
 
@@ -110,6 +111,7 @@ struct Ways<'a> {
     turn: Option<&'a Turn>,
     /// When the objects were written, as their notification says; else when the message was sent.
     time: Option<Timestamp>,
+    pulled: Option<PullingId>,
 }
 
 /// Sends a task for every object that the message announces. What is returned is the outcome of the
@@ -125,7 +127,8 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: String, ways: &Ways<'
     match resolve(&body) {
         Ok(Announcement { objects, ignored, written }) => {
             settings.telemetry.receive.ignored.add(ignored as u64);
-            let ways = &Ways { time: written.or(ways.time), ..*ways };
+            let time = written.or(ways.time);
+            let ways = &Ways { ack: ways.ack, turn: ways.turn, time, pulled: ways.pulled.clone() };
             objects
                 .into_iter()
                 .map(|object| put_object(shared, message_id, object, ways))
@@ -173,6 +176,7 @@ fn send(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways<
         input: settings.index,
         share: counted(shared, service, ways),
         turn: ways.turn.map(Turn::of_object),
+        pulled: ways.pulled.clone(),
     };
     while !settings.stop.is_stopped() {
         let offered = Instant::now();

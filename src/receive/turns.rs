@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use super::{Shared, poller};
 use crate::ack::{Ack, Turn};
+use crate::resolve::PullingId;
 
 /// A received message that waits for its turn.
 pub struct Waiting {
@@ -20,6 +21,8 @@ pub struct Waiting {
     pub body: String,
     pub sent_at: Option<Timestamp>,
     pub ack: Ack,
+    /// The pull that brought it, where events are to name it.
+    pub pulled: Option<PullingId>,
 }
 
 /// The groups that have a message in hand, each with those that wait behind it.
@@ -91,7 +94,8 @@ mod tests {
     use super::*;
 
     fn message(id: &str) -> Waiting {
-        Waiting { message_id: id.to_owned(), body: String::new(), sent_at: None, ack: Ack::open(|_| ()) }
+        let (message_id, ack) = (id.to_owned(), Ack::open(|_| ()));
+        Waiting { message_id, body: String::new(), sent_at: None, ack, pulled: None }
     }
 
     /// Ends the group's turn and says who is next.

@@ -9,11 +9,13 @@
 //! notifications), the Security Lake user guide ("Managing data access for Security Lake subscribers"),
 //! CrowdStrike's public FDR sample message.
 
+mod pulled;
 mod shapes;
 mod task;
 
 use jiff::Timestamp;
 
+pub use pulled::PullingId;
 pub use task::{Source, Task};
 
 /// An S3 object that a message names. The key is as S3 has it: decoded.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::Object;
+use super::{Object, PullingId};
 use crate::ack::{Share, Turn};
 use crate::services::Definition;
 
@@ -15,6 +15,8 @@ pub struct Task {
     pub share: Share,
     /// Its message's turn, where order matters (FIFO queues).
     pub turn: Option<Turn>,
+    /// The pull that brought it, where events are to name it.
+    pub pulled: Option<PullingId>,
 }
 
 /// Where the bytes are.
@@ -26,13 +28,21 @@ pub enum Source {
         message_id: String,
         bytes: Vec<u8>,
     },
+    /// A page of an API's answer.
+    Page {
+        /// Which source: `<input id>/<service>/<region>`.
+        source: String,
+        /// `<account>/<region>`, for the fields that are taken from a key.
+        key: String,
+    },
 }
 
 impl Source {
-    /// The object's key, which rules and fields look at; empty for a body.
+    /// The key that rules and fields look at: the object's, or a page's own; empty for a body.
     pub fn key(&self) -> &str {
         match self {
             Source::S3(object) => &object.key,
+            Source::Page { key, .. } => key,
             Source::Body { .. } => "",
         }
     }
@@ -42,6 +52,7 @@ impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Source::S3(object) => object.fmt(f),
+            Source::Page { source, .. } => write!(f, "a page of {source}"),
             Source::Body { message_id, .. } => write!(f, "the body of message {message_id}"),
         }
     }

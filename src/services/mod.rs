@@ -14,3 +14,6 @@ pub use route::{Route, Verdict};
 /// The pre-built services, one row each, in the same keys that a configuration file uses for a service
 /// of its own. `config::registry` reads it.
 pub const REGISTRY: &str = include_str!("registry.yaml");
+
+/// The services of `aws` inputs, one row for each name and type. `config::aws` reads it.
+pub const AWS_COLLECTOR: &str = include_str!("aws_collector.yaml");

@@ -56,7 +56,7 @@ impl Needs {
 
 impl Queue {
     fn of(input: &Input) -> Queue {
-        let (account, name) = queue_in(&input.queue_url);
+        let (account, name) = queue_in(input.queue.text());
         Queue {
             input: input.key.clone(),
             account,

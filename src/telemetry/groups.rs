@@ -77,6 +77,26 @@ group! {
 }
 
 group! {
+    /// Pages of APIs come in. Of a source.
+    Poll, PollTotals {
+        /// Pages asked for.
+        calls: Counter = "polls_total",
+        /// Stretches of waiting for the next pull: a source that has nothing to do still lives.
+        rests: Counter = "poll_rests_total",
+        /// Pages that could not be had.
+        failed_calls: Counter = "poll_failures_total",
+        /// Events that went on their way.
+        events: Counter = "polled_events_total",
+        /// Events that the configuration leaves out.
+        dropped: Counter = "polled_events_left_out_total",
+        /// Events that belong to another region of the source.
+        other_region: Counter = "polled_events_of_other_regions_total",
+        /// Events that were delivered before, or are on their way.
+        duplicated: Counter = "polled_events_repeated_total",
+    }
+}
+
+group! {
     /// Calls to AWS. Of an input.
     Calls, CallTotals {
         /// Tries of calls to AWS.

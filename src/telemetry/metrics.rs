@@ -180,6 +180,7 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
         of(SERVICE, SERVED, of_service(), services.clone()),
         of(INPUT, IN, inputs(), s.inputs.iter().collect()),
         of(ReceiveTotals::METRICS, IN, inputs(), s.inputs.iter().map(|i| &i.receive).collect()),
+        of(PollTotals::METRICS, IN, inputs(), s.inputs.iter().map(|i| &i.poll).collect()),
         of(FetchTotals::METRICS, IN, inputs(), s.inputs.iter().map(|i| &i.fetch).collect()),
         of(WorkTotals::METRICS, NONE, none(), vec![&s.work]),
         of(DecodeTotals::METRICS, SERVED, of_service(), services.iter().map(|v| &v.decode).collect()),

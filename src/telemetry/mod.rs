@@ -48,7 +48,7 @@ pub use wait::Stopwatch;
 #[derive(Debug, Default)]
 pub struct Telemetry {
     about: About,
-    /// By the index of the input in the configuration.
+    /// Inputs, then sources behind an API, each by its place in the configuration.
     pub inputs: Vec<Arc<Input>>,
     /// By the index of the output in the configuration.
     pub outputs: Vec<Arc<Output>>,
@@ -83,18 +83,19 @@ pub enum Phase {
     Stopping = 2,
 }
 
-/// One entry of `inputs`.
+/// One entry of `inputs`, or a source behind an API.
 #[derive(Debug)]
 pub struct Input {
     /// Its key in the configuration.
     pub name: String,
     pub receive: Receive,
+    pub poll: Poll,
     pub fetch: Fetch,
     pub settle: Settle,
     pub calls: Arc<Calls>,
     pub waits: Arc<Waits>,
     pub queue: Queue,
-    /// Of the queue.
+    /// Of the queue, or of the API.
     pub health: Health,
     /// Of the buckets.
     pub buckets: Health,
@@ -138,11 +139,12 @@ impl Telemetry {
             started: Timestamp::now(),
         };
         let waits = Arc::<Waits>::default();
-        let of_input = |input| Arc::new(Input { waits: Arc::clone(&waits), ..Input::of(input) });
+        let inputs = config.inputs.iter().map(Input::of).chain(config.sources.iter().map(Input::of_source));
+        let inputs = inputs.map(|input| Arc::new(Input { waits: Arc::clone(&waits), ..input }));
         let of_output = |output| Arc::new(Output { waits: Arc::clone(&waits), ..Output::of(output) });
         Telemetry {
             about,
-            inputs: config.inputs.iter().map(of_input).collect(),
+            inputs: inputs.collect(),
             outputs: config.outputs.iter().map(of_output).collect(),
             waits: Arc::clone(&waits),
             notices,
@@ -159,9 +161,9 @@ impl Telemetry {
     /// Grows with all that any stage does. Leases that are extended are not counted: that goes on while
     /// everything else hangs.
     pub fn movement(&self) -> u64 {
-        let (r, f, d) = (self.receive(), self.fetch(), self.decode());
+        let (r, p, f, d) = (self.receive(), self.poll(), self.fetch(), self.decode());
         let (s, a) = (self.send(), self.settle());
-        let received = r.messages + r.empty + r.failed_calls;
+        let received = r.messages + r.empty + r.failed_calls + p.calls + p.rests;
         let fetched = f.objects + f.bytes + f.failed + f.known;
         let decoded = d.objects + d.bytes + d.failed;
         let sent = s.events_written + s.events + s.failed_connections;
@@ -171,6 +173,11 @@ impl Telemetry {
     /// Of all inputs.
     pub fn receive(&self) -> ReceiveTotals {
         self.inputs.iter().map(|input| input.receive.totals()).sum()
+    }
+
+    /// Of all sources.
+    pub fn poll(&self) -> PollTotals {
+        self.inputs.iter().map(|input| input.poll.totals()).sum()
     }
 
     /// Of all inputs.
@@ -228,13 +235,20 @@ impl Input {
                 names.push(&service.name);
             }
         }
-        Input::new(&input.key, &input.queue_url, &names)
+        Input::new(&input.key, input.queue.text(), &names)
+    }
+
+    fn of_source(source: &config::Source) -> Input {
+        let config::Source { name, path, region, service, .. } = source;
+        let health = Health::required(format!("{path} in {region}"));
+        Input { health, ..Input::new(name, "", &[&service.name]) }
     }
 
     /// `services`: at least one.
     pub fn new(name: &str, queue_url: &str, services: &[&str]) -> Input {
         Input {
             receive: Receive::default(),
+            poll: Poll::default(),
             fetch: Fetch::default(),
             settle: Settle::default(),
             calls: Arc::default(),

@@ -42,7 +42,7 @@ impl Reporter {
 fn lines(new: &Snapshot, old: &Snapshot, elapsed: Duration) -> Vec<String> {
     let (r, f, d, s, a) = (new.receive(), new.fetch(), new.decode(), new.send(), new.settle());
     let (fetched, logs) = (f.bytes - old.fetch().bytes, d.bytes - old.decode().bytes);
-    vec![
+    let lines = [
         format!(
             "receive: {} messages ({} new), {} objects announced, {} skipped, {} ignored, {} unreadable, {} failed calls",
             r.messages,
@@ -96,7 +96,15 @@ fn lines(new: &Snapshot, old: &Snapshot, elapsed: Duration) -> Vec<String> {
             new.ledger.recorded,
             new.ledger.unrecorded
         ),
-    ]
+    ];
+    let p = new.poll();
+    let poll = (p.calls > 0).then(|| {
+        format!(
+            "poll: {} calls, {} failed, {} events, {} left out, {} of other regions, {} duplicates",
+            p.calls, p.failed_calls, p.events, p.dropped, p.other_region, p.duplicated
+        )
+    });
+    poll.into_iter().chain(lines).collect()
 }
 
 fn per_second(amount: u64, elapsed: Duration) -> u64 {

@@ -68,6 +68,7 @@ pub struct InputSnapshot {
     /// Seconds since 1970.
     pub credentials_expire_at: Option<f64>,
     pub receive: ReceiveTotals,
+    pub poll: PollTotals,
     pub fetch: FetchTotals,
     pub settle: SettleTotals,
     pub calls: CallTotals,
@@ -77,6 +78,7 @@ pub struct InputSnapshot {
 /// Counts as SQS estimates them, some seconds ago; None: not known.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct QueueSnapshot {
+    /// Empty: a source behind an API, which has none.
     pub name: String,
     pub available: Option<u64>,
     pub in_flight: Option<u64>,
@@ -165,6 +167,10 @@ impl Snapshot {
         self.inputs.iter().map(|input| input.receive).sum()
     }
 
+    pub fn poll(&self) -> PollTotals {
+        self.inputs.iter().map(|input| input.poll).sum()
+    }
+
     pub fn fetch(&self) -> FetchTotals {
         self.inputs.iter().map(|input| input.fetch).sum()
     }
@@ -214,6 +220,7 @@ impl Input {
             queue: self.queue.snapshot(now),
             credentials_expire_at: self.credentials_expire_at(),
             receive: self.receive.totals(),
+            poll: self.poll.totals(),
             fetch: self.fetch.totals(),
             settle: self.settle.totals(),
             calls: self.calls.totals(),

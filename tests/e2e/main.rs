@@ -17,6 +17,7 @@ mod fault_proxy;
 mod feeds;
 mod frames;
 mod lab;
+mod lookups;
 mod notices;
 mod pki;
 mod process;
@@ -25,6 +26,7 @@ mod small_disk;
 mod syslogng;
 
 // The cases.
+mod api_sources;
 mod apparatus;
 mod backfill;
 mod commands;

@@ -93,6 +93,17 @@ fn delegates(keys: &Mapping<'_>, catalog: &Catalog) -> Vec<Arc<Definition>> {
     keys.list("delegates").iter().filter_map(delegate).collect()
 }
 
+/// Reads a definition from keys that were written elsewhere than at the node, each layer over the one before.
+pub(super) fn read_layers(
+    name: &str,
+    at: &Node<'_>,
+    layers: &[&Map<String, Value>],
+    catalog: &Catalog,
+) -> Option<Arc<Definition>> {
+    let keys = layers.iter().fold(Map::new(), |below, layer| merged(&below, layer));
+    read_merged(name, at, keys, catalog)
+}
+
 fn read_merged(
     name: &str,
     at: &Node<'_>,

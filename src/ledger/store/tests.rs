@@ -171,18 +171,62 @@ fn a_damaged_file_is_refused_by_name() {
 
 #[test]
 fn a_newer_or_foreign_file_is_refused_and_left_alone() {
-    for (sql, newer) in [("PRAGMA user_version = 2", true), ("CREATE TABLE accounts (id)", false)] {
+    for (sql, newer) in [("PRAGMA user_version = 3", true), ("CREATE TABLE accounts (id)", false)] {
         let directory = TempDir::new().unwrap();
         std::fs::create_dir(directory.path().join("state")).unwrap();
         Connection::open(file(&directory)).unwrap().execute_batch(sql).unwrap();
         let before = std::fs::read(file(&directory)).unwrap().len();
         for error in [Store::open(&file(&directory)), Store::open_existing(&file(&directory))] {
             let error = error.unwrap_err();
-            assert_eq!(matches!(error, OpenError::Newer { found: 2, .. }), newer, "{error}");
+            assert_eq!(matches!(error, OpenError::Newer { found: 3, .. }), newer, "{error}");
             assert_eq!(matches!(error, OpenError::Foreign { .. }), !newer, "{error}");
         }
         assert_eq!(std::fs::read(file(&directory)).unwrap().len(), before);
     }
+}
+
+#[test]
+fn marks_of_a_source_are_there_after_a_restart_and_others_are_not() {
+    let directory = TempDir::new().unwrap();
+    let seen = |id, time| Seen { id, time };
+    let mark = |value: &str, seen: &[Seen], forget_before| Mark {
+        source: "1/audit/us-east-1".into(),
+        checkpoints: vec![(String::new(), value.into()), ("group".into(), "7".into())],
+        seen: seen.to_vec(),
+        forget_before,
+    };
+    let marks = [
+        mark("a", &[seen(u128::MAX, -5), seen(2, 10), seen(2, 10)], None),
+        mark("b", &[seen(3, 20)], Some(10)),
+    ];
+    Store::open(&file(&directory)).unwrap().mark(&marks, 100).unwrap();
+    let mut store = Store::open(&file(&directory)).unwrap();
+    let polled = store.polled("1/audit/us-east-1").unwrap();
+    assert_eq!(
+        polled.checkpoints.into_iter().collect::<Vec<_>>(),
+        [("".into(), "b".into()), ("group".into(), "7".to_owned())]
+    );
+    assert_eq!(polled.seen, [seen(2, 10), seen(3, 20)]);
+    assert_eq!(store.polled("1/audit/us-east-2").unwrap(), Polled::default());
+    assert_eq!(store.checkpoints("2").unwrap(), []);
+    assert_eq!(store.checkpoints("1").unwrap().len(), 2);
+    assert_eq!(store.forget_sources("").unwrap(), 2);
+    assert_eq!(store.polled("1/audit/us-east-1").unwrap(), Polled::default());
+}
+
+#[test]
+fn a_file_of_the_first_version_is_brought_up_and_keeps_its_objects() {
+    let directory = TempDir::new().unwrap();
+    Store::open(&file(&directory)).unwrap().write(&[row("a", 3, true)]).unwrap();
+    let connection = Connection::open(file(&directory)).unwrap();
+    connection.execute_batch("DROP TABLE checkpoints; DROP TABLE seen; PRAGMA user_version = 1").unwrap();
+    drop(connection);
+    let mut old = Store::open_existing(&file(&directory)).unwrap();
+    assert_eq!((old.checkpoints("").unwrap().len(), old.forget_sources("").unwrap()), (0, 0));
+    drop(old);
+    let store = Store::open(&file(&directory)).unwrap();
+    assert_eq!(all(&store), ["a"]);
+    assert_eq!(store.polled("s").unwrap(), Polled::default());
 }
 
 #[test]

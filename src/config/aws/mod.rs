@@ -1,0 +1,299 @@
+//! `inputs.aws…`: the AWS collector's services. Each is a queue, or an API that is polled, in each of its regions.
+
+pub mod rows;
+mod settings;
+mod tag;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::load::Context;
+use super::node::{Mapping, Node};
+use super::problem::{Kind, suggestion};
+use super::registry::Catalog;
+use super::{Api, Credentials, Endpoints, Input, MissingObject, Queue, Source, credentials, endpoints};
+use super::{inputs, service, url};
+use crate::aws::endpoint::Service;
+use crate::limits;
+use crate::services::Definition;
+use rows::{Polled, Row, rows};
+
+/// What an entry of `inputs` is made of.
+#[derive(Debug, Default)]
+pub struct Read {
+    pub queues: Vec<Input>,
+    pub sources: Vec<Source>,
+}
+
+/// What all services of an input have in common.
+struct Common<'a> {
+    /// The input's key in the file.
+    key: &'a str,
+    id: String,
+    credentials: Credentials,
+    endpoints: Endpoints,
+    environment: Option<String>,
+    requests_per_second: Option<f64>,
+    catalog: &'a Catalog,
+}
+
+/// One service of an input.
+struct Entry<'a> {
+    name: &'a str,
+    node: &'a Node<'a>,
+    keys: &'a Mapping<'a>,
+    period: Duration,
+    retries: u32,
+}
+
+/// Reads one `aws…` entry.
+pub fn read(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Read {
+    let common = Common {
+        key,
+        id: inputs::id(key, &keys),
+        credentials: credentials::read_collectors(&keys, context),
+        endpoints: endpoints::read(&keys, context, &Service::ALL),
+        environment: environment(&keys),
+        requests_per_second: settings::requests_per_second(&keys),
+        catalog: context.catalog,
+    };
+    keys.without_effect(&["autoconfig"], "nothing is configured behind your back; remove it");
+    let mut read = Read::default();
+    let services = keys.mapping("services").map(|services| services.entries().collect::<Vec<_>>());
+    let enabled = |(_, node): &&(&str, Node<'_>)| service::is_enabled(node);
+    for (name, node) in services.iter().flatten().filter(enabled) {
+        read_service(&mut read, name, node, &common);
+    }
+    if services.iter().flatten().filter(enabled).count() == 0 {
+        let advice = "write at least one, such as \"services\": {\"audit-events-all\": {\"types\": [\"audits_api\"], \
+                      \"regions\": [\"us-east-1\"]}}";
+        keys.report.error(Kind::Missing, keys.path_of("services"), "no service is enabled", advice);
+    }
+    keys.finish();
+    read
+}
+
+fn environment(keys: &Mapping<'_>) -> Option<String> {
+    let environment = keys.string("environment")?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if !environment.chars().all(allowed) {
+        let advice = "letters, digits, _ and -: it becomes a level of the tags";
+        keys.report.error(Kind::Invalid, keys.path_of("environment"), "cannot stand in a tag", advice);
+        return None;
+    }
+    Some(environment)
+}
+
+fn read_service(read: &mut Read, name: &str, node: &Node<'_>, common: &Common<'_>) {
+    let Some(keys) = node.mapping() else { return };
+    keys.node("enabled");
+    let (period, retries) = (settings::period(&keys), settings::retries(&keys));
+    let entry = Entry { name, node, keys: &keys, period, retries };
+    let Some(rows) = types(&entry) else { return };
+    for region in regions(&keys) {
+        rows.iter().for_each(|row| read_row(read, row, &region, &entry, common));
+    }
+    if rows.iter().all(|row| row.api.is_none()) {
+        let why = "the queue says what is new, and is read as soon as it does; remove them";
+        keys.without_effect(&["request_period_in_seconds", "pull_retries", "start_time"], why);
+    }
+    keys.finish();
+}
+
+/// The rows that `types` names; all of a service whose rows have no type. None: that has been reported, and nobody
+/// can tell which keys the service has.
+fn types(entry: &Entry<'_>) -> Option<Vec<&'static Row>> {
+    let of_service: Vec<&Row> = rows().iter().filter(|row| row.service == entry.name).collect();
+    let kinds: Vec<&str> = of_service.iter().filter_map(|row| row.kind.as_deref()).collect();
+    if of_service.is_empty() {
+        let mut names: Vec<&str> = rows().iter().map(|row| row.service.as_str()).collect();
+        names.dedup();
+        entry.node.error(Kind::UnknownKey, "is not a known service", suggestion(entry.name, &names));
+        return None;
+    }
+    if kinds.is_empty() {
+        return Some(of_service);
+    }
+    let written = entry.keys.list("types");
+    if written.is_empty() {
+        let advice = format!("write \"types\" with at least one of {}", kinds.join(", "));
+        entry.keys.report.error(Kind::Missing, entry.keys.path_of("types"), "is missing", advice);
+        return None;
+    }
+    let row = |node: &Node<'_>| {
+        let kind = node.text()?;
+        let row = of_service.iter().find(|row| row.kind.as_deref() == Some(kind.as_str()));
+        if row.is_none() {
+            let message = format!("{kind:?} is not a type of this service");
+            node.error(Kind::Invalid, message, suggestion(&kind, &kinds));
+        }
+        row.copied()
+    };
+    written.iter().map(row).collect()
+}
+
+fn regions(keys: &Mapping<'_>) -> Vec<String> {
+    const ADVICE: &str = "write the regions as a list: [\"us-east-1\", \"eu-west-3\"]";
+    let written = keys.list("regions");
+    if written.is_empty() {
+        keys.report.error(Kind::Missing, keys.path_of("regions"), "names no region", ADVICE);
+        // The other keys are still looked at.
+        return vec![String::new()];
+    }
+    let mut regions: Vec<String> = Vec::new();
+    for node in written {
+        let Some(region) = node.text() else { continue };
+        if !url::is_region(&region) {
+            node.error(
+                Kind::Invalid,
+                format!("{region:?} does not look like a region"),
+                "regions look like us-west-1",
+            );
+        } else if regions.contains(&region) {
+            node.error(Kind::Invalid, format!("{region} is written twice"), "remove it once");
+        } else {
+            regions.push(region);
+        }
+    }
+    regions
+}
+
+fn read_row(read: &mut Read, row: &'static Row, region: &str, entry: &Entry<'_>, common: &Common<'_>) {
+    let definition = definition(row, region, entry, common);
+    match (&row.queue, row.api) {
+        (Some(key), _) => {
+            let queue = queue_name(row, key, entry.keys);
+            if let (Some(queue), Some(definition)) = (queue, definition) {
+                read.queues.push(queue_input(row, queue, region, definition, entry, common));
+            }
+        }
+        (None, Some(api)) => {
+            let api = api_settings(api, entry.keys);
+            if let (Some(api), Some(definition)) = (api, definition) {
+                read.sources.push(source(row, api, region, definition, entry, common));
+            }
+        }
+        (None, None) => (),
+    }
+}
+
+fn api_settings(api: Polled, keys: &Mapping<'_>) -> Option<Api> {
+    match api {
+        Polled::CloudTrail => settings::cloudtrail(keys).map(Api::CloudTrail),
+    }
+}
+
+fn queue_name(row: &Row, key: &'static str, keys: &Mapping<'_>) -> Option<String> {
+    let name =
+        keys.required(key, "write the queue's name, without its URL; it is looked up in each region")?;
+    let stem = name.strip_suffix(".fifo").unwrap_or(&name);
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if stem.is_empty() || name.len() > 80 || !stem.chars().all(allowed) {
+        let message = format!("{name:?} is not the name of a queue for {}", row.service);
+        let advice = "letters, digits, _ and -, at most 80; a FIFO queue's name ends with .fifo";
+        keys.report.error(Kind::Invalid, keys.path_of(key), message, advice);
+        return None;
+    }
+    Some(name)
+}
+
+fn queue_input(
+    row: &Row,
+    queue: String,
+    region: &str,
+    definition: Arc<Definition>,
+    entry: &Entry<'_>,
+    common: &Common<'_>,
+) -> Input {
+    Input {
+        key: format!("{}.services.{}{} in {region}", common.key, entry.name, suffix(row)),
+        id: format!("{}/{}{}/{region}", common.id, entry.name, suffix(row)),
+        queue: Queue::Name(queue),
+        region: region.to_owned(),
+        credentials: common.credentials.clone(),
+        endpoints: common.endpoints.clone(),
+        ack_messages: true,
+        direct_mode: row.bodies,
+        pulling_id: true,
+        do_not_send: false,
+        visibility_timeout: inputs::VISIBILITY_DEFAULT,
+        wait_time: limits::SQS_WAIT_MAX,
+        messages_per_receive: limits::SQS_MESSAGES_MAX,
+        receivers: inputs::RECEIVERS_DEFAULT,
+        missing_object: MissingObject::Retry,
+        services: vec![definition],
+    }
+}
+
+fn source(
+    row: &'static Row,
+    api: Api,
+    region: &str,
+    definition: Arc<Definition>,
+    entry: &Entry<'_>,
+    common: &Common<'_>,
+) -> Source {
+    Source {
+        path: entry.node.path.clone(),
+        name: format!("{}/{}{}/{region}", common.id, entry.name, suffix(row)),
+        reads: &row.reads,
+        input: common.id.clone(),
+        region: region.to_owned(),
+        credentials: common.credentials.clone(),
+        endpoints: common.endpoints.clone(),
+        period: entry.period,
+        retries: entry.retries,
+        requests_per_second: common.requests_per_second,
+        service: definition,
+        api,
+    }
+}
+
+fn suffix(row: &Row) -> String {
+    row.kind.as_ref().map(|kind| format!("/{kind}")).unwrap_or_default()
+}
+
+/// The registry's keys, the row's over them, and over these what the user's mean.
+fn definition(row: &Row, region: &str, entry: &Entry<'_>, common: &Common<'_>) -> Option<Arc<Definition>> {
+    let mut own = Map::new();
+    let event_type = event_type(row, entry, &mut own);
+    let role_account = common.credentials.role_account();
+    let values = tag::Values {
+        event_type: &event_type,
+        account_id: row.account_id.as_deref().or(role_account).unwrap_or(crate::services::template::UNKNOWN),
+        region,
+        environment: common.environment.as_deref(),
+        service: entry.name,
+    };
+    let template = tag::template(entry.keys, row, &values);
+    if row.bodies && row.auto_event_type.is_some() {
+        settings::processor_mapping(entry.keys, &values, &mut own);
+    }
+    own.insert("routing_template".to_owned(), template?.into());
+    let like = row.like.as_ref().and_then(|name| common.catalog.row(name)).map(|row| &row.keys);
+    let layers: Vec<&Map<String, Value>> = like.into_iter().chain([&row.keys, &own]).collect();
+    let name = format!("{}{}", entry.name, suffix(row));
+    service::read_layers(&name, entry.node, &layers, common.catalog)
+}
+
+/// `auto_event_type`, `event_type_file_regex_patterns`: what stands for {event_type}.
+fn event_type(row: &Row, entry: &Entry<'_>, own: &mut Map<String, Value>) -> String {
+    let Some(automatic) = &row.auto_event_type else { return row.event_type.clone() };
+    let wanted = entry.keys.boolean("auto_event_type", row.always_auto) || row.always_auto;
+    let patterns = if row.bodies || row.api.is_some() { vec![] } else { settings::file_patterns(entry.keys) };
+    if patterns.is_empty() {
+        return if wanted { automatic.clone() } else { row.event_type.clone() };
+    }
+    let fields = own.entry("file_field_definitions").or_insert_with(|| json!({}));
+    let mut alternatives = Vec::new();
+    for (number, (name, pattern)) in patterns.into_iter().enumerate() {
+        let field = format!("event_type_{number}");
+        fields[&field] = json!([{"operator": "regex", "pattern": pattern, "element": 0}, {"operator": "set", "value": name}]);
+        alternatives.push(format!("file-{field}"));
+    }
+    alternatives
+        .extend(automatic.strip_prefix('[').and_then(|field| field.strip_suffix(']')).map(str::to_owned));
+    format!("[{}]", alternatives.join("|"))
+}

@@ -1,0 +1,68 @@
+//! The rows of the AWS collector's services, read from their text.
+
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::services::AWS_COLLECTOR;
+
+/// What the text says of a service, or of one of its types. See there.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    pub service: String,
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub reads: String,
+    pub api: Option<Polled>,
+    pub queue: Option<String>,
+    #[serde(default)]
+    pub bodies: bool,
+    pub like: Option<String>,
+    #[serde(default)]
+    pub keys: Map<String, Value>,
+    pub tag: String,
+    #[serde(default = "yes")]
+    pub of_account: bool,
+    pub event_type: String,
+    pub auto_event_type: Option<String>,
+    #[serde(default)]
+    pub always_auto: bool,
+    pub account_id: Option<String>,
+}
+
+/// An API that can be polled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Polled {
+    CloudTrail,
+}
+
+/// All rows, in the order of the text.
+pub fn rows() -> &'static [Row] {
+    &ROWS
+}
+
+/// The text is compiled in: rows that cannot be read are missing, and a test fails.
+static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| serde_saphyr::from_str(AWS_COLLECTOR).unwrap_or_default());
+
+fn yes() -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_can_be_read() {
+        let rows = serde_saphyr::from_str::<Vec<Row>>(AWS_COLLECTOR).unwrap();
+        assert!(!rows.is_empty());
+        for row in rows {
+            assert!(row.api.is_some() != row.queue.is_some(), "{}: one feed", row.service);
+            assert!(row.tag.contains("{event_type}"), "{}", row.service);
+            assert!(!row.always_auto || row.auto_event_type.is_some(), "{}", row.service);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The keys of the AWS collector's services, one by one.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::tag;
+use crate::config::CloudTrail;
+use crate::config::node::{Mapping, Node};
+use crate::config::problem::Kind;
+use crate::limits;
+
+/// The vendor's defaults.
+const PERIOD_DEFAULT: i64 = 60;
+const RETRIES_DEFAULT: i64 = 3;
+const GAP_DEFAULT: i64 = 15;
+const TIME_SLOT_DEFAULT: i64 = 1;
+/// What the vendor calls "no filter by source".
+const ALL_SOURCES: &str = "all_sources";
+
+/// `request_period_in_seconds`.
+pub fn period(keys: &Mapping<'_>) -> Duration {
+    let max = limits::POLL_PERIOD_MAX.as_secs() as i64;
+    seconds(keys.integer("request_period_in_seconds", 1..=max, PERIOD_DEFAULT))
+}
+
+/// `pull_retries`.
+pub fn retries(keys: &Mapping<'_>) -> u32 {
+    u32::try_from(keys.integer("pull_retries", 0..=1000, RETRIES_DEFAULT)).unwrap_or_default()
+}
+
+/// `requests_per_second` of the input; it may be a fraction.
+pub fn requests_per_second(keys: &Mapping<'_>) -> Option<f64> {
+    let text = keys.string("requests_per_second")?;
+    let number = text.parse::<f64>().ok().filter(|number| *number > 0.0 && number.is_finite());
+    if number.is_none() {
+        let message = format!("{text:?} is not a number of requests");
+        let advice = "a number above 0, such as 5 or 0.5; leave it out for no limit of your own";
+        keys.report.error(Kind::Invalid, keys.path_of("requests_per_second"), message, advice);
+    }
+    number
+}
+
+/// `audits_api`.
+pub fn cloudtrail(keys: &Mapping<'_>) -> Option<CloudTrail> {
+    Some(CloudTrail {
+        start_time: start_time(keys),
+        gap: seconds(60 * keys.integer("gap_until_now_in_minutes", 0..=7 * 24 * 60, GAP_DEFAULT)),
+        time_slot: seconds(3600 * keys.integer("time_slot_in_hours", 1..=90 * 24, TIME_SLOT_DEFAULT)),
+        sources: sources(keys),
+        drop_event_names: keys.list("drop_event_names").iter().filter_map(Node::text).collect(),
+    })
+}
+
+/// `start_time`: a moment in UTC, or with an offset.
+pub fn start_time(keys: &Mapping<'_>) -> Option<Timestamp> {
+    let text = keys.string("start_time")?;
+    match text.parse() {
+        Ok(time) => Some(time),
+        Err(_) => {
+            let message = format!("{text:?} is not a point in time");
+            let advice = "write it as 2026-01-31T00:00:00Z";
+            keys.report.error(Kind::Invalid, keys.path_of("start_time"), message, advice);
+            None
+        }
+    }
+}
+
+/// One name or a list of names; `iam` stands for `iam.amazonaws.com`.
+fn sources(keys: &Mapping<'_>) -> Vec<String> {
+    let Some(node) = keys.node("sources") else { return Vec::new() };
+    let names = if node.value.is_array() {
+        node.list().unwrap_or_default().iter().filter_map(Node::text).collect()
+    } else {
+        node.text().into_iter().collect::<Vec<_>>()
+    };
+    if names.iter().any(|name| name == ALL_SOURCES) {
+        return Vec::new();
+    }
+    let whole = |name: String| if name.contains('.') { name } else { format!("{name}.amazonaws.com") };
+    names.into_iter().filter(|name| !name.is_empty()).map(whole).collect()
+}
+
+/// `event_type_file_regex_patterns`: (event type, regular expression on the object's key).
+pub fn file_patterns(keys: &Mapping<'_>) -> Vec<(String, String)> {
+    let Some(patterns) = keys.mapping("event_type_file_regex_patterns") else { return Vec::new() };
+    let pattern = |(name, node): (&str, Node<'_>)| {
+        let text = node.text()?;
+        if let Err(error) = regex::Regex::new(&text) {
+            let reason = error.to_string();
+            let reason = reason.lines().last().unwrap_or_default();
+            node.error(Kind::Invalid, format!("is not a regular expression: {reason}"), "");
+            return None;
+        }
+        Some((name.to_owned(), text))
+    };
+    patterns.entries().filter_map(pattern).collect()
+}
+
+/// `event_type_processor_mapping`: events of a type get a tag of their own, as text or under `tagging`.
+pub fn processor_mapping(keys: &Mapping<'_>, values: &tag::Values<'_>, own: &mut Map<String, Value>) {
+    let Some(mapping) = keys.mapping("event_type_processor_mapping") else { return };
+    let mut cases = Vec::new();
+    for (event_type, node) in mapping.entries() {
+        let Some(tagging) = tagging(&node) else { continue };
+        let values = tag::Values { event_type, ..*values };
+        let Some(template) = tag::fill(&tagging, event_type, &mapping, &values) else { continue };
+        let when = json!([[{"source": "record", "key": "event_type", "type": "match", "value": event_type}]]);
+        cases.push(json!({"when": when, "template": template}));
+    }
+    if !cases.is_empty() {
+        own.insert("routing_cases".to_owned(), cases.into());
+    }
+}
+
+fn tagging(node: &Node<'_>) -> Option<String> {
+    if !node.value.is_object() {
+        return node.text();
+    }
+    let keys = node.mapping()?;
+    keys.without_effect(&["processor_class"], "events are sent as they are; \"tagging\" says where to");
+    let tagging = keys.required("tagging", "write the Devo tag of these events");
+    keys.finish();
+    tagging
+}
+
+fn seconds(number: i64) -> Duration {
+    Duration::from_secs(number.unsigned_abs())
+}

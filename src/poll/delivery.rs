@@ -1,0 +1,192 @@
+//! Which pages are delivered, and what of that may be recorded. Pure.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::source::Progress;
+use crate::ack::{Outcome, Watermark};
+use crate::ledger::{Mark, Seen};
+use crate::limits::POLL_SEEN_MAX;
+
+/// A source's pages on their way, in the order in which they were read. A checkpoint counts when its page and
+/// all before it are delivered.
+#[derive(Debug)]
+pub struct Delivery {
+    source: String,
+    delivered: Watermark,
+    /// Pages from the first that is not delivered on.
+    pages: VecDeque<(Progress, Vec<Seen>)>,
+    /// Number of the first of `pages`.
+    first: u64,
+    in_work: usize,
+    failed: bool,
+    /// Events that are delivered or on their way.
+    seen: HashMap<u128, i64>,
+}
+
+impl Delivery {
+    /// `source`: its name in the ledger; `seen`: what the ledger knows to be delivered.
+    pub fn new(source: String, seen: &[Seen]) -> Delivery {
+        Delivery {
+            source,
+            delivered: Watermark::default(),
+            pages: VecDeque::new(),
+            first: 0,
+            in_work: 0,
+            failed: false,
+            seen: seen.iter().map(|seen| (seen.id, seen.time)).collect(),
+        }
+    }
+
+    /// Takes note of an event. False: it is delivered already, or on its way.
+    pub fn is_new(&mut self, event: Seen) -> bool {
+        if self.seen.len() >= POLL_SEEN_MAX {
+            self.forget_older_half();
+        }
+        self.seen.insert(event.id, event.time).is_none()
+    }
+
+    /// A page sets out; its number.
+    pub fn begin(&mut self, progress: Progress, seen: Vec<Seen>) -> u64 {
+        self.in_work += 1;
+        self.pages.push_back((progress, seen));
+        self.delivered.open()
+    }
+
+    /// A page has ended. Returns what is to be recorded.
+    pub fn end(&mut self, page: u64, outcome: Outcome) -> Vec<Mark> {
+        self.in_work -= 1;
+        if outcome != Outcome::Delivered {
+            self.failed = true;
+            return Vec::new();
+        }
+        self.delivered.confirm(page, page + 1);
+        let mut marks = Vec::new();
+        while self.first < self.delivered.records() {
+            self.first += 1;
+            marks.extend(self.pages.pop_front().map(|page| self.record(page)));
+        }
+        marks
+    }
+
+    pub fn nothing_in_work(&self) -> bool {
+        self.in_work == 0
+    }
+
+    /// A page could not be delivered: nothing from it on may be recorded.
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// After a failure, with nothing in work any more: what was not recorded will be read again.
+    pub fn start_over(&mut self) {
+        for (_, seen) in self.pages.drain(..) {
+            for Seen { id, .. } in seen {
+                self.seen.remove(&id);
+            }
+        }
+        (self.delivered, self.first, self.failed) = (Watermark::default(), 0, false);
+    }
+
+    fn record(&mut self, (progress, seen): (Progress, Vec<Seen>)) -> Mark {
+        let Progress { checkpoints, forget_before } = progress;
+        if let Some(time) = forget_before {
+            self.seen.retain(|_, seen| *seen >= time);
+        }
+        Mark { source: self.source.clone(), checkpoints, seen, forget_before }
+    }
+
+    fn forget_older_half(&mut self) {
+        let mut times: Vec<i64> = self.seen.values().copied().collect();
+        let middle = times.len() / 2;
+        let (_, median, _) = times.select_nth_unstable(middle);
+        let median = *median;
+        self.seen.retain(|_, time| *time > median);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn seen(id: u128, time: i64) -> Seen {
+        Seen { id, time }
+    }
+
+    fn up_to(value: u64) -> Progress {
+        Progress::up_to(value)
+    }
+
+    fn values(marks: &[Mark]) -> Vec<&str> {
+        marks.iter().flat_map(|mark| &mark.checkpoints).map(|(_, value)| value.as_str()).collect()
+    }
+
+    #[test]
+    fn a_checkpoint_waits_for_the_pages_before_it() {
+        let mut delivery = Delivery::new("s".into(), &[]);
+        let (a, b) = (delivery.begin(up_to(1), vec![]), delivery.begin(up_to(2), vec![]));
+        assert!(delivery.end(b, Outcome::Delivered).is_empty());
+        assert!(!delivery.nothing_in_work());
+        assert_eq!(values(&delivery.end(a, Outcome::Delivered)), ["1", "2"]);
+        assert!(delivery.nothing_in_work());
+    }
+
+    #[test]
+    fn an_event_is_new_once_until_its_page_has_failed() {
+        let mut delivery = Delivery::new("s".into(), &[seen(1, 5)]);
+        assert!(!delivery.is_new(seen(1, 5)));
+        assert!(delivery.is_new(seen(2, 5)));
+        assert!(!delivery.is_new(seen(2, 5)));
+        let page = delivery.begin(up_to(9), vec![seen(2, 5)]);
+        assert!(delivery.end(page, Outcome::Retry).is_empty());
+        assert!(delivery.has_failed());
+        delivery.start_over();
+        assert!(!delivery.has_failed());
+        assert!(delivery.is_new(seen(2, 5)), "it was not delivered");
+        assert!(!delivery.is_new(seen(1, 5)), "it was");
+        let page = delivery.begin(up_to(9), vec![]);
+        assert_eq!(values(&delivery.end(page, Outcome::Delivered)), ["9"]);
+    }
+
+    #[test]
+    fn what_will_not_be_read_again_is_forgotten() {
+        let mut delivery = Delivery::new("s".into(), &[seen(1, 5), seen(2, 6)]);
+        let page = delivery.begin(Progress { forget_before: Some(6), ..up_to(6) }, vec![]);
+        let marks = delivery.end(page, Outcome::Delivered);
+        assert_eq!(marks[0].forget_before, Some(6));
+        assert!(delivery.is_new(seen(1, 5)) && !delivery.is_new(seen(2, 6)));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_latest_are_kept() {
+        let mut delivery = Delivery::new("s".into(), &[]);
+        for number in 0..POLL_SEEN_MAX + 2 {
+            assert!(delivery.is_new(seen(number as u128, number as i64)));
+        }
+        assert!(delivery.seen.len() < POLL_SEEN_MAX);
+        let last = POLL_SEEN_MAX as i64;
+        assert!(!delivery.is_new(seen(last as u128, last)));
+    }
+
+    proptest! {
+        /// Naive version: the longest prefix of pages that are all delivered.
+        #[test]
+        fn recorded_is_the_delivered_prefix(order in Just((0..12u64).collect::<Vec<_>>()).prop_shuffle(), fails in 0..15u64) {
+            let mut delivery = Delivery::new("s".into(), &[]);
+            for page in 0..12 {
+                delivery.begin(up_to(page), vec![]);
+            }
+            let mut ended = std::collections::BTreeSet::new();
+            let mut recorded = Vec::new();
+            for page in order {
+                let outcome = if page == fails { Outcome::Reject } else { Outcome::Delivered };
+                recorded.extend(delivery.end(page, outcome));
+                if page != fails { ended.insert(page); }
+                let prefix: Vec<String> = (0..12).take_while(|page| ended.contains(page)).map(|p| p.to_string()).collect();
+                prop_assert_eq!(values(&recorded), prefix);
+            }
+            prop_assert_eq!(delivery.has_failed(), fails < 12);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The loop that all sources behind an API share: CloudTrail lookups and the like.
+//!
+//! ```text
+//!          ┌───────────── request ─────────────┐
+//! source ──┤                                    ├──► page ──► payload ──► decode, frame, send
+//! (pure)   └─ answer ◄── pace, sign, call, retry┘      │                          │
+//!                                                   number                       Ack
+//!                             ledger ◄── marks ◄── Delivery (watermark) ◄─────────┘
+//! ```
+//!
+//! A thread for each input, service and region. A source's checkpoint moves when a page and all pages before it
+//! are delivered, so a crash repeats what was on its way and loses nothing; events that were delivered beyond the
+//! checkpoint are told by their ids. A page that cannot be delivered makes the source go back to its checkpoint.
+//!
+//! A new source is a type that implements [`Source`], a variant of [`config::Api`] and a line in [`source_of`].
+
+mod cloudtrail;
+mod delivery;
+mod pace;
+pub mod source;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+use crate::ack::Outcome;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::aws::endpoint::Service;
+use crate::aws::{Client, Error, Kind};
+use crate::budget::Budget;
+use crate::config::{self, Api};
+use crate::decode::{Bounds, Payload};
+use crate::ledger::Ledger;
+use crate::limits::AWS_ANSWER_BYTES_MAX;
+use crate::stop::Stop;
+use crate::telemetry::{self, Trouble};
+use delivery::Delivery;
+pub use pace::{Pace, Paces};
+use source::{Next, Source};
+
+/// What a source needs to run.
+pub struct Settings {
+    /// Its place among all inputs and sources: whose outputs to use.
+    pub index: usize,
+    pub source: config::Source,
+    /// Its waits end with `stop`.
+    pub client: Client,
+    /// All that its calls have to keep to.
+    pub paces: Vec<Pace>,
+    pub ledger: Ledger,
+    /// Bytes that may be held.
+    pub budget: Budget,
+    pub bounds: Bounds,
+    pub telemetry: Arc<telemetry::Input>,
+    /// Takes a payload over. May wait, but only for what lies downstream.
+    pub decode: Arc<dyn Fn(Payload) + Send + Sync>,
+    /// Ends when the source has caught up.
+    pub drain: bool,
+    /// Read no more.
+    pub stop: Stop,
+    /// Ends waits; what is in hand then counts as not delivered.
+    pub abort: Stop,
+}
+
+/// A running source.
+pub struct Poller {
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+}
+
+/// What outlives the thread: pages may be on their way when it has ended.
+struct Shared {
+    /// Of the source, in the ledger.
+    name: String,
+    telemetry: Arc<telemetry::Input>,
+    ledger: Ledger,
+    state: Mutex<State>,
+}
+
+struct State {
+    delivery: Delivery,
+    /// Delivered; the ledger has, or will soon have, the same.
+    checkpoints: BTreeMap<String, String>,
+}
+
+impl Poller {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the machine will not start another thread.
+    pub fn start(settings: Settings) -> std::io::Result<Poller> {
+        let config::Source { name, region, .. } = &settings.source;
+        let shared = Arc::new(Shared {
+            name: name.clone(),
+            telemetry: Arc::clone(&settings.telemetry),
+            ledger: settings.ledger.clone(),
+            state: Mutex::new(State {
+                delivery: Delivery::new(name.clone(), &[]),
+                checkpoints: BTreeMap::new(),
+            }),
+        });
+        let thread = {
+            let shared = Arc::clone(&shared);
+            let name = format!("poll-{region}");
+            std::thread::Builder::new().name(name).spawn(move || worker::run(&shared, settings))?
+        };
+        Ok(Poller { shared, thread })
+    }
+
+    /// Nothing more will be read, and no page is on its way.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished() && self.shared.state().delivery.nothing_in_work()
+    }
+
+    /// The thread, which should run until it is stopped, still does.
+    pub fn is_whole(&self) -> bool {
+        !self.thread.is_finished()
+    }
+
+    /// What is wrong with the source, if something is.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.shared.telemetry.health.trouble()
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// A page has ended. Marks go to the ledger under the lock, which keeps them in order.
+    fn end(&self, page: u64, outcome: Outcome) {
+        let mut state = self.state();
+        for mark in state.delivery.end(page, outcome) {
+            state.checkpoints.extend(mark.checkpoints.iter().cloned());
+            self.ledger.mark(mark);
+        }
+    }
+}
+
+/// Makes a source's first call as if it began now: its credentials, permissions and address. Nothing is sent.
+///
+/// # Errors
+/// Those of the call, or an answer that cannot be read.
+pub fn probe(source: &config::Source, client: &Client) -> Result<(), Error> {
+    let mut probed = source_of(source, client);
+    probed.resume(&BTreeMap::new());
+    let mut now = Timestamp::try_from(client.clock().now()).unwrap_or(Timestamp::MAX);
+    for _ in 0..PROBE_STEPS {
+        match probed.next(now) {
+            Next::Call(request) => {
+                let answer = client.call(&request, |answer| answer.read_all(AWS_ANSWER_BYTES_MAX))?;
+                let unreadable =
+                    |error| Error::local(&request, Kind::BadRequest, format!("unreadable answer: {error}"));
+                return probed.read(&answer).map(drop).map_err(unreadable);
+            }
+            // Nothing to read yet: a while later there would be.
+            Next::Mark(_) | Next::CaughtUp => now = now.saturating_add(PROBE_STEP).unwrap_or(now),
+        }
+    }
+    Ok(())
+}
+
+/// A source that begins now has something to ask for after this time.
+const PROBE_STEP: SignedDuration = SignedDuration::from_hours(25);
+const PROBE_STEPS: u32 = 4;
+
+/// The source that a configuration asks for.
+pub fn source_of(source: &config::Source, client: &Client) -> Box<dyn Source> {
+    let region = source.region.clone();
+    match &source.api {
+        Api::CloudTrail(settings) => Box::new(cloudtrail::CloudTrail::new(
+            settings.clone(),
+            client.endpoint(Service::CloudTrail),
+            region,
+        )),
+    }
+}

@@ -1,0 +1,353 @@
+//! A source's thread.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::source::{Next, Page, Progress, Source};
+use super::{Delivery, Settings, Shared, source_of};
+use crate::ack::{self, Ack, Outcome};
+use crate::aws::{Error, Kind, Request, Sts};
+use crate::backoff::Backoff;
+use crate::budget::Budget;
+use crate::decode::{Decoder, Payload, Work};
+use crate::limits::{
+    AWS_ANSWER_BYTES_MAX, OBJECT_BYTES_MIN, POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX, POLL_PAGES_IN_WORK_MAX,
+    POLL_REST_MAX, STOP_CHECK_INTERVAL,
+};
+use crate::resolve::{self, PullingId};
+use crate::services::Definition;
+
+pub fn run(shared: &Arc<Shared>, settings: Settings) {
+    let stop = settings.stop.clone();
+    let settings = Arc::new(settings);
+    while let Err(_panic) = catch_unwind(AssertUnwindSafe(|| Worker::new(shared, &settings).run())) {
+        let message = "its thread panicked; it begins again at the checkpoint".to_owned();
+        shared.telemetry.health.failed(message, true);
+        if stop.wait(POLL_BACKOFF_MAX) {
+            return;
+        }
+    }
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    settings: Arc<Settings>,
+    source: Box<dyn Source>,
+    account: String,
+    /// Places for pages on their way.
+    slots: Budget,
+    backoff: Backoff,
+}
+
+/// How a pull ended.
+enum Pulled {
+    CaughtUp,
+    /// After as many tries as are allowed: the next pull goes on there.
+    GaveUp,
+    Stopped,
+}
+
+/// What a pull has brought.
+#[derive(Default)]
+struct Tally {
+    responses: u64,
+    total: u64,
+    dropped: u64,
+    other_region: u64,
+    duplicated: u64,
+    generated: u64,
+}
+
+impl Worker {
+    fn new(shared: &Arc<Shared>, settings: &Arc<Settings>) -> Worker {
+        Worker {
+            shared: Arc::clone(shared),
+            source: source_of(&settings.source, &settings.client),
+            account: String::new(),
+            slots: Budget::new(POLL_PAGES_IN_WORK_MAX),
+            backoff: Backoff::new(POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX),
+            settings: Arc::clone(settings),
+        }
+    }
+
+    fn run(mut self) {
+        self.await_pages();
+        if self.prepare() {
+            self.pull_for_ever();
+        }
+    }
+
+    /// What is delivered already, and whose events these are. False: stopped.
+    fn prepare(&mut self) -> bool {
+        loop {
+            match self.learn() {
+                Ok(()) => return true,
+                Err((message, lasting)) => self.shared.telemetry.health.failed(message, lasting),
+            }
+            if self.settings.stop.wait(self.backoff.pause()) {
+                return false;
+            }
+        }
+    }
+
+    fn learn(&mut self) -> Result<(), (String, bool)> {
+        let polled = self.settings.ledger.polled(&self.shared.name);
+        let polled = polled.map_err(|error| (format!("the ledger cannot be read: {error}"), false))?;
+        self.account = self.account().map_err(|error| (error.to_string(), !error.is_temporary()))?;
+        self.shared.telemetry.health.works();
+        self.backoff.reset();
+        self.source.resume(&polled.checkpoints);
+        let mut state = self.shared.state();
+        state.delivery = Delivery::new(self.shared.name.clone(), &polled.seen);
+        state.checkpoints = polled.checkpoints;
+        Ok(())
+    }
+
+    /// The role's ARN says it, else STS does.
+    fn account(&self) -> Result<String, Error> {
+        match self.settings.source.credentials.role_account() {
+            Some(account) => Ok(account.to_owned()),
+            None => Ok(Sts::new(self.settings.client.clone()).caller_identity()?.account),
+        }
+    }
+
+    fn pull_for_ever(&mut self) {
+        let period = self.settings.source.period;
+        self.say(format_args!("Starting data collection every {} seconds", period.as_secs()));
+        loop {
+            let (started, now) = (Instant::now(), self.now());
+            let mut tally = Tally::default();
+            let pulled = self.pull(now, &mut tally);
+            self.conclude(&tally);
+            let wait = period.saturating_sub(started.elapsed());
+            match pulled {
+                Pulled::Stopped => return,
+                Pulled::CaughtUp if self.settings.drain => {
+                    if self.is_delivered() {
+                        return;
+                    }
+                    continue;
+                }
+                Pulled::GaveUp if self.settings.drain => {
+                    self.settings.stop.wait(self.backoff.pause());
+                    continue;
+                }
+                Pulled::CaughtUp | Pulled::GaveUp => log::debug!(
+                    "{}: Data collection completed. Elapsed time: {:.3} seconds. Waiting for {:.3} second(s) until the next one",
+                    self.shared.name,
+                    started.elapsed().as_secs_f64(),
+                    wait.as_secs_f64()
+                ),
+            }
+            if self.rest(wait) {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the next pull. True: stopped.
+    fn rest(&self, wait: Duration) -> bool {
+        let until = Instant::now() + wait;
+        while !self.settings.stop.wait(until.saturating_duration_since(Instant::now()).min(POLL_REST_MAX)) {
+            self.settings.telemetry.poll.rests.increment();
+            if Instant::now() >= until {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Reads until there is nothing more of the time before `now`: what comes up while a long backlog is read is the
+    /// next pull's.
+    fn pull(&mut self, now: Timestamp, tally: &mut Tally) -> Pulled {
+        let (id, mut tries) = (PullingId::of(now), 0);
+        loop {
+            if self.settings.stop.is_stopped() {
+                return Pulled::Stopped;
+            }
+            if self.shared.state().delivery.has_failed() {
+                self.go_back();
+                continue;
+            }
+            let next = self.source.next(now);
+            self.source.notes().iter().for_each(|note| self.say(format_args!("{note}")));
+            let request = match next {
+                Next::CaughtUp => return Pulled::CaughtUp,
+                Next::Mark(progress) => {
+                    self.hand_over(Page { progress, ..Page::default() }, &id, tally);
+                    continue;
+                }
+                Next::Call(request) => request,
+            };
+            match self.call(&request) {
+                Ok(page) => {
+                    tries = 0;
+                    tally.responses += 1;
+                    self.hand_over(page, &id, tally);
+                }
+                Err(error) if *error.kind() == Kind::Stopped => return Pulled::Stopped,
+                Err(error) => {
+                    tries += 1;
+                    self.settings.telemetry.poll.failed_calls.increment();
+                    if self.source.refused(&error) && tries <= self.settings.source.retries {
+                        log::info!("{}: {error}; the listing begins anew", self.shared.name);
+                        continue;
+                    }
+                    self.shared.telemetry.health.failed(error.to_string(), !error.is_temporary());
+                    if tries > self.settings.source.retries {
+                        return Pulled::GaveUp;
+                    }
+                    self.settings.stop.wait(self.backoff.pause());
+                }
+            }
+        }
+    }
+
+    fn call(&mut self, request: &Request) -> Result<Page, Error> {
+        for pace in &self.settings.paces {
+            if pace.wait(&self.settings.stop) {
+                return Err(Error::local(request, Kind::Stopped, "stopped"));
+            }
+        }
+        self.settings.telemetry.poll.calls.increment();
+        let answer = self.settings.client.call(request, |answer| answer.read_all(AWS_ANSWER_BYTES_MAX))?;
+        let unreadable =
+            |error| Error::local(request, Kind::BadRequest, format!("unreadable answer: {error}"));
+        let page = self.source.read(&answer).map_err(unreadable)?;
+        self.shared.telemetry.health.works();
+        self.backoff.reset();
+        Ok(page)
+    }
+
+    /// Puts what is new of a page on its way.
+    fn hand_over(&mut self, page: Page, id: &PullingId, tally: &mut Tally) {
+        let Page { events, dropped, other_region, progress } = page;
+        let total = events.len() as u64;
+        let (mut text, mut seen, mut generated) = (Vec::new(), Vec::new(), 0);
+        let mut state = self.shared.state();
+        for event in events {
+            if event.key.is_some_and(|key| !state.delivery.is_new(key)) {
+                continue;
+            }
+            seen.extend(event.key);
+            push_line(&mut text, &event.body);
+            generated += 1;
+        }
+        drop(state);
+        tally.add(&self.settings, [total, dropped, other_region, generated]);
+        self.send(text, seen, progress, id);
+    }
+
+    /// A page without events only moves the checkpoint, in its turn.
+    fn send(&self, text: Vec<u8>, seen: Vec<crate::ledger::Seen>, progress: Progress, id: &PullingId) {
+        let amount = text.len().max(OBJECT_BYTES_MIN);
+        let slot = self.slots.acquire(1, &self.settings.abort);
+        let permit = self.settings.budget.acquire(amount, &self.settings.abort);
+        let page = self.shared.state().delivery.begin(progress, seen);
+        let shared = Arc::clone(&self.shared);
+        let of_service = Arc::clone(shared.telemetry.service(&self.settings.source.service.name));
+        of_service.begin(None);
+        let ack = Ack::open(move |outcome| {
+            of_service.end(None, outcome, Timestamp::now());
+            shared.end(page, outcome);
+            drop(slot);
+        });
+        // None: everything is to end, and the page counts as not delivered.
+        let Some(permit) = permit else { return };
+        if text.is_empty() {
+            return ack.close(Outcome::Delivered);
+        }
+        let work = Box::new(self.work(ack, id));
+        (self.settings.decode)(Payload { work, chunk: text, last: true, permit, next: None });
+    }
+
+    fn work(&self, ack: Ack, id: &PullingId) -> Work {
+        let service = &self.settings.source.service;
+        let key = format!("{}/{}", self.account, self.settings.source.region);
+        Work {
+            source: resolve::Source::Page { source: self.shared.name.clone(), key },
+            service: Arc::<Definition>::clone(service),
+            input: self.settings.index,
+            ack,
+            decoder: Decoder::new(service.format.clone(), self.settings.bounds),
+            progress: ack::Progress::default(),
+            turn: None,
+            pulled: Some(id.clone()),
+        }
+    }
+
+    /// After a page that could not be delivered: to the last checkpoint, when nothing is on its way any more.
+    fn go_back(&mut self) {
+        self.await_pages();
+        let mut state = self.shared.state();
+        state.delivery.start_over();
+        self.source.resume(&state.checkpoints);
+        drop(state);
+        log::warn!(
+            "{}: a page could not be delivered; reading begins again at the checkpoint",
+            self.shared.name
+        );
+        self.settings.stop.wait(self.backoff.pause());
+    }
+
+    /// Waits for the pages on their way. False: one of them could not be delivered.
+    fn is_delivered(&self) -> bool {
+        self.await_pages();
+        !self.shared.state().delivery.has_failed()
+    }
+
+    /// Pages always end: delivered, or given up when everything is to end.
+    fn await_pages(&self) {
+        while !self.shared.state().delivery.nothing_in_work() {
+            std::thread::sleep(STOP_CHECK_INTERVAL / 4);
+        }
+    }
+
+    /// AWS's time.
+    fn now(&self) -> Timestamp {
+        Timestamp::try_from(self.settings.client.clock().now()).unwrap_or(Timestamp::MAX)
+    }
+
+    fn conclude(&self, tally: &Tally) {
+        if tally.responses == 0 {
+            return;
+        }
+        let Tally { responses, total, dropped, other_region, duplicated, generated } = tally;
+        self.say(format_args!(
+            "Received {responses} response(s), messages (total/dropped/other_region/duplicated/generated): \
+             {total}/{dropped}/{other_region}/{duplicated}/{generated}, tag template used: \"{}\"",
+            self.settings.source.service.template
+        ));
+    }
+
+    fn say(&self, what: std::fmt::Arguments<'_>) {
+        log::info!("{}: {what}", self.shared.name);
+    }
+}
+
+impl Tally {
+    /// `kept`: what the source did not leave out.
+    fn add(&mut self, settings: &Settings, [kept, dropped, other_region, generated]: [u64; 4]) {
+        let duplicated = kept - generated;
+        self.total += kept + dropped + other_region;
+        self.dropped += dropped;
+        self.other_region += other_region;
+        self.duplicated += duplicated;
+        self.generated += generated;
+        let counts = &settings.telemetry.poll;
+        counts.events.add(generated);
+        counts.dropped.add(dropped);
+        counts.other_region.add(other_region);
+        counts.duplicated.add(duplicated);
+    }
+}
+
+/// Events are lines of the payload.
+fn push_line(text: &mut Vec<u8>, body: &[u8]) {
+    let space = |byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte };
+    text.extend(body.iter().map(space));
+    text.push(b'\n');
+}
