@@ -48,6 +48,7 @@ mod services;
 mod setup;
 mod sharing;
 mod shutdown;
+mod sources;
 mod status;
 mod switches;
 mod trust;
