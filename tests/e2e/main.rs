@@ -22,6 +22,8 @@ mod notices;
 mod pki;
 mod process;
 mod relay;
+#[path = "../samples/mod.rs"]
+mod samples;
 mod small_disk;
 mod syslogng;
 
