@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use aws_to_devo::config::{self, registry, vendor};
+use aws_to_devo::telemetry::metrics;
 
 /// Set it to have the generated parts written anew: `UPDATE_DOCS=1 cargo test --test docs`.
 const UPDATE: &str = "UPDATE_DOCS";
@@ -11,6 +12,7 @@ const UPDATE: &str = "UPDATE_DOCS";
 #[test]
 fn generated_parts_are_up_to_date() {
     is_generated("troubleshooting.md", "errors", &vendor::markdown());
+    is_generated("monitoring.md", "metrics", &metrics::table());
 }
 
 #[test]

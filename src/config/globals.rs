@@ -6,7 +6,7 @@ use super::load::Context;
 use super::memory::{format_size, parse_size};
 use super::node::Mapping;
 use super::problem::{Kind, suggestion};
-use super::{Globals, ignored};
+use super::{Globals, ignored, status};
 use crate::limits;
 
 const SIZE_ADVICE: &str = "write a whole number of bytes or with a unit: 256MiB, 4GiB, 2GB";
@@ -45,6 +45,7 @@ fn defaults(first_id: Option<&str>, context: &Context<'_>) -> Globals {
         shutdown_timeout: limits::SHUTDOWN_TIMEOUT_DEFAULT,
         state_directory: context.base.join("state"),
         state_required: true,
+        status: Some(status::default(context)),
         id,
     }
 }
@@ -69,6 +70,7 @@ fn read_keys(globals: &mut Globals, keys: &Mapping<'_>, context: &Context<'_>) {
     globals.fetchers = count(keys, "fetchers", globals.fetchers);
     globals.shutdown_timeout = shutdown_timeout(keys);
     persistence(globals, keys, context);
+    globals.status = status::read(keys, context);
     keys.ignore(ignored::GLOBALS);
 }
 
