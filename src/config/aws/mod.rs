@@ -7,6 +7,7 @@ mod tag;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::load::Context;
@@ -37,6 +38,8 @@ struct Common<'a> {
     environment: Option<String>,
     requests_per_second: Option<f64>,
     catalog: &'a Catalog,
+    /// Start times are judged by it.
+    now: Timestamp,
 }
 
 /// One service of an input.
@@ -58,6 +61,7 @@ pub fn read(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Read {
         environment: environment(&keys),
         requests_per_second: settings::requests_per_second(&keys),
         catalog: context.catalog,
+        now: Timestamp::try_from(context.environment.now).unwrap_or(Timestamp::MAX),
     };
     keys.without_effect(&["autoconfig"], "nothing is configured behind your back; remove it");
     let mut read = Read::default();
@@ -170,7 +174,7 @@ fn read_row(read: &mut Read, row: &'static Row, region: &str, entry: &Entry<'_>,
             }
         }
         (None, Some(api)) => {
-            let api = api_settings(api, entry.keys);
+            let api = api_settings(api, entry.keys, common.now);
             if let (Some(api), Some(definition)) = (api, definition) {
                 read.sources.push(source(row, api, region, definition, entry, common));
             }
@@ -179,9 +183,9 @@ fn read_row(read: &mut Read, row: &'static Row, region: &str, entry: &Entry<'_>,
     }
 }
 
-fn api_settings(api: Polled, keys: &Mapping<'_>) -> Option<Api> {
+fn api_settings(api: Polled, keys: &Mapping<'_>, now: Timestamp) -> Option<Api> {
     match api {
-        Polled::CloudTrail => settings::cloudtrail(keys).map(Api::CloudTrail),
+        Polled::CloudTrail => settings::cloudtrail(keys, now).map(Api::CloudTrail),
     }
 }
 
@@ -297,3 +301,6 @@ fn event_type(row: &Row, entry: &Entry<'_>, own: &mut Map<String, Value>) -> Str
         .extend(automatic.strip_prefix('[').and_then(|field| field.strip_suffix(']')).map(str::to_owned));
     format!("[{}]", alternatives.join("|"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,9 +43,13 @@ pub fn requests_per_second(keys: &Mapping<'_>) -> Option<f64> {
 }
 
 /// `audits_api`.
-pub fn cloudtrail(keys: &Mapping<'_>) -> Option<CloudTrail> {
+pub fn cloudtrail(keys: &Mapping<'_>, now: Timestamp) -> Option<CloudTrail> {
+    let start_time = start_time(keys, now);
+    if let Some(start) = start_time {
+        warn_of_old_events(start, now, keys);
+    }
     Some(CloudTrail {
-        start_time: start_time(keys),
+        start_time,
         gap: seconds(60 * keys.integer("gap_until_now_in_minutes", 0..=7 * 24 * 60, GAP_DEFAULT)),
         time_slot: seconds(3600 * keys.integer("time_slot_in_hours", 1..=90 * 24, TIME_SLOT_DEFAULT)),
         sources: sources(keys),
@@ -54,16 +58,32 @@ pub fn cloudtrail(keys: &Mapping<'_>) -> Option<CloudTrail> {
 }
 
 /// `start_time`: a moment in UTC, or with an offset.
-pub fn start_time(keys: &Mapping<'_>) -> Option<Timestamp> {
+pub fn start_time(keys: &Mapping<'_>, now: Timestamp) -> Option<Timestamp> {
     let text = keys.string("start_time")?;
     match text.parse() {
-        Ok(time) => Some(time),
+        Ok(time) => {
+            if time > now {
+                let advice = "nothing is read until then; leave it out to begin now";
+                keys.report.warning(Kind::Doubtful, keys.path_of("start_time"), "lies in the future", advice);
+            }
+            Some(time)
+        }
         Err(_) => {
             let message = format!("{text:?} is not a point in time");
             let advice = "write it as 2026-01-31T00:00:00Z";
             keys.report.error(Kind::Invalid, keys.path_of("start_time"), message, advice);
             None
         }
+    }
+}
+
+/// LookupEvents does not reach that far.
+fn warn_of_old_events(start: Timestamp, now: Timestamp, keys: &Mapping<'_>) {
+    let age = now.duration_since(start).unsigned_abs();
+    if start < now && age > limits::LOOKUP_EVENTS_AGE_MAX {
+        let message = "is more than 90 days ago, and CloudTrail looks up the last 90 days only";
+        let advice = "older events are in the trail's bucket: the command backfill sends them";
+        keys.report.warning(Kind::Doubtful, keys.path_of("start_time"), message, advice);
     }
 }
 
