@@ -112,6 +112,34 @@ pub const DEPTH_INTERVAL: Duration = Duration::from_secs(60);
 /// as many as messages of a queue, about a kilobyte each.
 pub const OBJECTS_IN_WORK_MAX: usize = 4000;
 
+// ---- metrics, log groups, findings --------------------------------------------------------------
+
+/// Groups or streams of one page: CloudWatch Logs' own limit.
+pub const LOG_NAMES_PER_PAGE: u32 = 50;
+/// Events of one page: CloudWatch Logs' own limit (a page also ends at 1 MB).
+pub const LOG_EVENTS_PER_PAGE: u32 = 10_000;
+/// Ids of a page of ListFindings and of one GetFindings: GuardDuty's own limit.
+pub const FINDINGS_PER_CALL: usize = 50;
+/// Queries of one GetMetricData, and values that it gives without paging: CloudWatch's own limits.
+pub const METRIC_DATA_QUERIES: usize = 500;
+pub const METRIC_DATA_POINTS: usize = 100_800;
+/// A metric's period is read when it has been over for so long: most services have published by then, and the
+/// first value that is read is the one that is sent.
+pub const METRIC_DELAY: Duration = Duration::from_secs(120);
+/// Values that are published so much later are still found.
+pub const METRIC_LATENESS: Duration = Duration::from_secs(15 * 60);
+/// Periods of one round of a backlog: three hours by the minute, so that hundreds of metrics still fit a call's
+/// values in a few calls.
+pub const METRIC_ROUND_PERIODS: i64 = 180;
+/// Log events that appear so long after their time are still found: agents send in batches, and retry.
+pub const LOG_LATENESS: Duration = Duration::from_secs(300);
+/// CloudWatch Logs may be so late with what it says of a stream's last event (DescribeLogStreams).
+pub const LOG_STREAMS_LAG: Duration = Duration::from_secs(3600);
+/// Findings that appear so long after their update are still found.
+pub const FINDING_LATENESS: Duration = Duration::from_secs(300);
+/// How often a listing begins anew at once in one round because its page token was refused.
+pub const POLL_RESTARTS_MAX: u32 = 3;
+
 // ---- sending ------------------------------------------------------------------------------------
 
 /// A batch is closed when it reaches this: 16 TLS records, half of a small L2 cache.

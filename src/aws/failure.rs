@@ -1,4 +1,4 @@
-//! How AWS says no: XML (S3, STS), JSON (SQS) or the `x-amzn-query-error` header -> code, message, [`Kind`].
+//! How AWS says no: XML (S3, STS), JSON (the others) or a header (`x-amzn-query-error`, `x-amzn-errortype`) -> code, message, [`Kind`].
 //!
 //! Formats: "Error responses" of the S3 API reference, "Common errors" of the STS reference, and the AWS
 //! JSON 1.0 protocol (`__type`, with or without its namespace).
@@ -33,6 +33,7 @@ impl Refusal {
         let document = Document::read(body);
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let from_header = text("x-amzn-query-error").and_then(|value| value.split(';').next());
+        let from_header = from_header.or_else(|| text("x-amzn-errortype"));
         let code = document.code.as_deref().or(from_header).map(bare_code).unwrap_or_default();
         let region = document.region.as_deref().or(text("x-amz-bucket-region"));
         let address = document.endpoint.as_deref().or(text("location"));
@@ -92,7 +93,7 @@ pub fn by_code(code: &str, message: &str) -> Option<Kind> {
         code if THROTTLED.contains(&code) => Kind::Throttled,
         code if TRANSIENT.contains(&code) => Kind::Transient,
         code if DENIED.contains(&code) => Kind::Denied,
-        "NoSuchKey" | "NoSuchVersion" | "NoSuchBucket" => Kind::NotFound,
+        "ResourceNotFound" | "NoSuchKey" | "NoSuchVersion" | "NoSuchBucket" => Kind::NotFound,
         "QueueDoesNotExist" | "NonExistentQueue" | "QueueDeletedRecently" => Kind::NotFound,
         "PreconditionFailed" => Kind::Changed,
         "InvalidRange" => Kind::InvalidRange { total: None },

@@ -6,7 +6,7 @@
 //! | `request` | a request before it is signed, an answer's head | no |
 //! | `credentials` | keys, as values | no |
 //! | `sign` | SigV4, by `aws-sigv4` | no |
-//! | `s3`, `listing`, `sqs`, `sts`, `cloudtrail` | requests to bytes, answers to types | no |
+//! | `s3`, `listing`, `sqs`, `sts`, `cloudtrail`, `cloudwatch`, `logs`, `guardduty` | requests to bytes, answers to types | no |
 //! | `error`, `failure` | what went wrong, for operators and for callers; its forms on the wire | no |
 //! | `proxy` | which proxy, if any, leads to a host | no |
 //! | `http` | the agent: pool, time-outs, certificates | sockets |
@@ -19,13 +19,16 @@ pub mod bucket;
 pub mod chain;
 pub mod client;
 pub mod cloudtrail;
+pub mod cloudwatch;
 pub mod credentials;
 pub mod endpoint;
 pub mod error;
 pub mod failure;
+pub mod guardduty;
 pub mod http;
 pub mod identity;
 pub mod listing;
+pub mod logs;
 pub mod provider;
 pub mod proxy;
 pub mod queue;

@@ -2,7 +2,12 @@
 
 use super::endpoints::QUEUE_SERVICES;
 use super::memory::format_size;
-use super::{Api, CloudTrail, Config, Credentials, Destination, Endpoints, Globals, Input, Output, Source};
+use super::{
+    Api, CloudTrail, Config, Credentials, Destination, Endpoints, Globals, GuardDuty, Input, Logs, Metrics,
+    Output, Source,
+};
+use jiff::Timestamp;
+
 use crate::aws::endpoint::Service;
 use crate::aws::error::shown_key_id;
 use crate::decode::{EventBody, Format};
@@ -64,11 +69,28 @@ fn describe_source(source: &Source) -> Vec<String> {
 fn describe_api(api: &Api) -> String {
     match api {
         Api::CloudTrail(cloudtrail) => describe_cloudtrail(cloudtrail),
+        Api::Metrics(Metrics { namespaces, start_time }) => {
+            let of = if namespaces.is_empty() { "all namespaces".to_owned() } else { namespaces.join(", ") };
+            format!("metrics of {of} from {}", describe_start(*start_time))
+        }
+        Api::Logs(Logs { group, start_time, first_by_streams }) => {
+            let by_streams = if *first_by_streams { ", the first time by streams with events" } else { "" };
+            let group = group.as_ref().map_or("all log groups", |group| group.as_str());
+            format!("events of {group} from {}{by_streams}", describe_start(*start_time))
+        }
+        Api::GuardDuty(GuardDuty { start_time }) => {
+            let from = start_time.map_or("as far back as there are any".to_owned(), |time| time.to_string());
+            format!("findings updated from {from}")
+        }
     }
 }
 
+fn describe_start(time: Option<Timestamp>) -> String {
+    time.map_or("the first start".to_owned(), |time| time.to_string())
+}
+
 fn describe_cloudtrail(settings: &CloudTrail) -> String {
-    let from = settings.start_time.map_or("the first start".to_owned(), |time| time.to_string());
+    let from = describe_start(settings.start_time);
     let sources = match settings.sources.as_slice() {
         [] => "all sources".to_owned(),
         some => some.join(", "),

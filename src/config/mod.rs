@@ -143,6 +143,9 @@ pub struct Source {
 #[derive(Debug, Clone)]
 pub enum Api {
     CloudTrail(CloudTrail),
+    Metrics(Metrics),
+    Logs(Logs),
+    GuardDuty(GuardDuty),
 }
 
 /// `audit-events-all`, `types: [audits_api]`.
@@ -157,6 +160,33 @@ pub struct CloudTrail {
     /// Only these event sources (`iam.amazonaws.com`); empty: all.
     pub sources: Vec<String>,
     pub drop_event_names: Vec<String>,
+}
+
+/// `metrics-all`.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// `metric_namespaces`; empty: all.
+    pub namespaces: Vec<String>,
+    /// Nothing older is read. None: from the first start on.
+    pub start_time: Option<Timestamp>,
+}
+
+/// `types: [logs]`.
+#[derive(Debug, Clone)]
+pub struct Logs {
+    /// `log_group`. None: all groups (`/`).
+    pub group: Option<String>,
+    /// Nothing older is read. None: from the first start on.
+    pub start_time: Option<Timestamp>,
+    /// `use_first_optimized_retrieval`: a group is read for the first time by its streams that hold something.
+    pub first_by_streams: bool,
+}
+
+/// `aws-guardduty`.
+#[derive(Debug, Clone)]
+pub struct GuardDuty {
+    /// Nothing older is read. None: everything that GuardDuty has.
+    pub start_time: Option<Timestamp>,
 }
 
 /// What becomes of a message whose object is not there (`missing_object`).
@@ -188,6 +218,9 @@ impl Api {
     pub fn name(&self) -> &'static str {
         match self {
             Api::CloudTrail(_) => "CloudTrail",
+            Api::Metrics(_) => "CloudWatch",
+            Api::Logs(_) => "CloudWatch Logs",
+            Api::GuardDuty(_) => "GuardDuty",
         }
     }
 
@@ -195,6 +228,7 @@ impl Api {
     pub fn interval(&self) -> Option<Duration> {
         match self {
             Api::CloudTrail(_) => Some(LOOKUP_EVENTS_INTERVAL),
+            Api::Metrics(_) | Api::Logs(_) | Api::GuardDuty(_) => None,
         }
     }
 }

@@ -16,8 +16,14 @@
 
 mod cloudtrail;
 mod delivery;
+mod guardduty;
+mod logs;
+mod metrics;
 mod pace;
+mod paging;
 pub mod source;
+#[cfg(test)]
+mod testing;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -170,11 +176,17 @@ const PROBE_STEPS: u32 = 4;
 /// The source that a configuration asks for.
 pub fn source_of(source: &config::Source, client: &Client) -> Box<dyn Source> {
     let region = source.region.clone();
-    match &source.api {
-        Api::CloudTrail(settings) => Box::new(cloudtrail::CloudTrail::new(
-            settings.clone(),
-            client.endpoint(Service::CloudTrail),
-            region,
-        )),
+    match source.api.clone() {
+        Api::CloudTrail(settings) => {
+            Box::new(cloudtrail::CloudTrail::new(settings, client.endpoint(Service::CloudTrail), region))
+        }
+        Api::Metrics(settings) => {
+            let endpoint = client.endpoint(Service::CloudWatch);
+            Box::new(metrics::Metrics::new(settings, source.period, endpoint, region))
+        }
+        Api::Logs(settings) => Box::new(logs::Logs::new(settings, client.endpoint(Service::Logs), region)),
+        Api::GuardDuty(settings) => {
+            Box::new(guardduty::GuardDuty::new(settings, client.endpoint(Service::GuardDuty), region))
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use serde_json::Value;
+
 /// Answers every request by a function, and keeps what was asked. It ends with the test.
 pub struct Answerer {
     pub endpoint: String,
@@ -14,6 +16,10 @@ pub struct Answerer {
 pub struct Asked {
     /// With its query.
     pub path: String,
+    /// The last part of `X-Amz-Target`; empty: there is none.
+    pub target: String,
+    /// The body, if it is JSON.
+    pub input: Value,
 }
 
 impl Answerer {
@@ -24,8 +30,8 @@ impl Answerer {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (own, kept) = (Arc::clone(&server), Arc::clone(&asked));
         std::thread::spawn(move || {
-            for request in own.incoming_requests() {
-                let seen = Asked { path: request.url().to_owned() };
+            for mut request in own.incoming_requests() {
+                let seen = Asked::read(&mut request);
                 let (status, body) = answer(&seen);
                 kept.lock().unwrap().push(seen);
                 // Who asked may have been killed meanwhile.
@@ -45,4 +51,27 @@ impl Drop for Answerer {
     fn drop(&mut self) {
         self.server.unblock();
     }
+}
+
+impl Asked {
+    fn read(request: &mut tiny_http::Request) -> Asked {
+        let target = request.headers().iter().find(|header| header.field.equiv("x-amz-target"));
+        let target = target.and_then(|header| header.value.as_str().rsplit('.').next()).unwrap_or_default();
+        let (target, path) = (target.to_owned(), request.url().to_owned());
+        let mut body = String::new();
+        request.as_reader().read_to_string(&mut body).unwrap();
+        Asked { path, target, input: serde_json::from_str(&body).unwrap_or_default() }
+    }
+}
+
+/// The page that a token asks for, of so many entries, and the token of the next.
+pub fn page_of(all: &[Value], size: usize, token: &Value) -> (Vec<Value>, Option<String>) {
+    let start = token.as_str().map_or(0, |token| token.parse::<usize>().unwrap());
+    let end = (start + size).min(all.len());
+    (all[start.min(end)..end].to_vec(), (end < all.len()).then(|| end.to_string()))
+}
+
+/// What a JSON service says when it refuses.
+pub fn refusal(code: &str) -> (u16, String) {
+    (400, format!(r#"{{"__type":"{code}","message":"as the test wants it"}}"#))
 }

@@ -277,7 +277,7 @@ fn services(lab: &Lab, cloudtrail: &str, services: Value) -> Value {
 }
 
 /// What arrived, without the pulls' ids.
-fn unmarked(lab: &Lab) -> Vec<Vec<u8>> {
+pub fn unmarked(lab: &Lab) -> Vec<Vec<u8>> {
     lab.sink_is_quiet();
     let without = |bytes: Vec<u8>| mark().replace_all(&bytes, &b"}"[..]).into_owned();
     lab.sink.received().into_iter().map(without).collect()

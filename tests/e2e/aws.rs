@@ -121,6 +121,41 @@ pub fn notify(bucket: &str, queue: &Queue) {
     put(&format!("/{bucket}?notification"), xml.as_bytes());
 }
 
+/// One value of a metric with one dimension, at a time in seconds since 1970.
+pub fn put_metric(namespace: &str, name: &str, dimension: (&str, &str), at: i64, value: f64) {
+    let (at, value) = (jiff::Timestamp::from_second(at).unwrap().to_string(), value.to_string());
+    let datum = |name: &str| format!("MetricData.member.1.{name}");
+    let parameters = [
+        ("Action", "PutMetricData"),
+        ("Namespace", namespace),
+        (&datum("MetricName"), name),
+        (&datum("Dimensions.member.1.Name"), dimension.0),
+        (&datum("Dimensions.member.1.Value"), dimension.1),
+        (&datum("Timestamp"), &at),
+        (&datum("Value"), &value),
+    ];
+    form("monitoring", &parameters);
+}
+
+pub fn create_log_group(name: &str, region: &str) {
+    logs("CreateLogGroup", region, json!({"logGroupName": name}));
+}
+
+/// Puts (time in milliseconds since 1970, message) into a stream, which is made if need be.
+pub fn put_log_events(group: &str, stream: &str, region: &str, events: &[(i64, String)]) {
+    let names = json!({"logGroupName": group, "logStreamNamePrefix": stream});
+    let found = logs("DescribeLogStreams", region, names);
+    if found["logStreams"].as_array().is_none_or(Vec::is_empty) {
+        logs("CreateLogStream", region, json!({"logGroupName": group, "logStreamName": stream}));
+    }
+    let events: Vec<_> = events.iter().map(|(at, line)| json!({"timestamp": at, "message": line})).collect();
+    logs(
+        "PutLogEvents",
+        region,
+        json!({"logGroupName": group, "logStreamName": stream, "logEvents": events}),
+    );
+}
+
 /// A topic that `queue` is subscribed to; its ARN.
 pub fn create_topic(name: &str, queue: &Queue, raw_delivery: bool) -> String {
     form("sns", &[("Action", "CreateTopic"), ("Name", name)]);
@@ -263,6 +298,14 @@ fn sqs(action: &str, body: Value) -> Value {
         .header("X-Amz-Target", format!("AmazonSQS.{action}"))
         .header("Content-Type", "application/x-amz-json-1.0");
     serde_json::from_str(&call(request.send(body.to_string()))).unwrap()
+}
+
+fn logs(action: &str, region: &str, body: Value) -> Value {
+    let request = ureq::post(emulator::endpoint())
+        .header("Authorization", root("logs").replace(REGION, region))
+        .header("X-Amz-Target", format!("Logs_20140328.{action}"))
+        .header("Content-Type", "application/x-amz-json-1.1");
+    serde_json::from_str(&call(request.send(body.to_string()))).unwrap_or_default()
 }
 
 fn form(service: &str, parameters: &[(&str, &str)]) -> String {

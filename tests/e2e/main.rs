@@ -22,6 +22,8 @@ mod notices;
 mod pki;
 mod process;
 mod relay;
+#[path = "../samples/mod.rs"]
+mod samples;
 mod small_disk;
 mod syslogng;
 
@@ -48,6 +50,7 @@ mod services;
 mod setup;
 mod sharing;
 mod shutdown;
+mod sources;
 mod switches;
 mod trust;
 mod volume;

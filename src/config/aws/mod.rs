@@ -14,12 +14,14 @@ use super::load::Context;
 use super::node::{Mapping, Node};
 use super::problem::{Kind, suggestion};
 use super::registry::Catalog;
-use super::{Api, Credentials, Endpoints, Input, MissingObject, Queue, Source, credentials, endpoints};
+use super::{
+    Api, Credentials, Endpoints, GuardDuty, Input, MissingObject, Queue, Source, credentials, endpoints,
+};
 use super::{inputs, service, url};
 use crate::aws::endpoint::Service;
 use crate::limits;
 use crate::services::Definition;
-use rows::{Polled, Row, rows};
+use rows::{ANY_NAME, Polled, Row, rows};
 
 /// What an entry of `inputs` is made of.
 #[derive(Debug, Default)]
@@ -38,7 +40,6 @@ struct Common<'a> {
     environment: Option<String>,
     requests_per_second: Option<f64>,
     catalog: &'a Catalog,
-    /// Start times are judged by it.
     now: Timestamp,
 }
 
@@ -49,6 +50,8 @@ struct Entry<'a> {
     keys: &'a Mapping<'a>,
     period: Duration,
     retries: u32,
+    /// Start times are judged by it.
+    now: Timestamp,
 }
 
 /// Reads one `aws…` entry.
@@ -94,7 +97,7 @@ fn read_service(read: &mut Read, name: &str, node: &Node<'_>, common: &Common<'_
     let Some(keys) = node.mapping() else { return };
     keys.node("enabled");
     let (period, retries) = (settings::period(&keys), settings::retries(&keys));
-    let entry = Entry { name, node, keys: &keys, period, retries };
+    let entry = Entry { name, node, keys: &keys, period, retries, now: common.now };
     let Some(rows) = types(&entry) else { return };
     for region in regions(&keys) {
         rows.iter().for_each(|row| read_row(read, row, &region, &entry, common));
@@ -109,12 +112,21 @@ fn read_service(read: &mut Read, name: &str, node: &Node<'_>, common: &Common<'_
 /// The rows that `types` names; all of a service whose rows have no type. None: that has been reported, and nobody
 /// can tell which keys the service has.
 fn types(entry: &Entry<'_>) -> Option<Vec<&'static Row>> {
-    let of_service: Vec<&Row> = rows().iter().filter(|row| row.service == entry.name).collect();
+    let of_name = |name| rows().iter().filter(|row| row.service == name).collect::<Vec<&Row>>();
+    let mut of_service = of_name(entry.name);
+    if of_service.is_empty() && entry.keys.has("types") {
+        of_service = of_name(ANY_NAME);
+    }
     let kinds: Vec<&str> = of_service.iter().filter_map(|row| row.kind.as_deref()).collect();
     if of_service.is_empty() {
         let mut names: Vec<&str> = rows().iter().map(|row| row.service.as_str()).collect();
         names.dedup();
-        entry.node.error(Kind::UnknownKey, "is not a known service", suggestion(entry.name, &names));
+        names.retain(|name| *name != ANY_NAME);
+        let advice = format!(
+            "{} (a service for a log group has a name of your own and \"types\": [\"logs\"])",
+            suggestion(entry.name, &names)
+        );
+        entry.node.error(Kind::UnknownKey, "is not a known service", advice);
         return None;
     }
     if kinds.is_empty() {
@@ -174,7 +186,7 @@ fn read_row(read: &mut Read, row: &'static Row, region: &str, entry: &Entry<'_>,
             }
         }
         (None, Some(api)) => {
-            let api = api_settings(api, entry.keys, common.now);
+            let api = api_settings(api, entry);
             if let (Some(api), Some(definition)) = (api, definition) {
                 read.sources.push(source(row, api, region, definition, entry, common));
             }
@@ -183,9 +195,15 @@ fn read_row(read: &mut Read, row: &'static Row, region: &str, entry: &Entry<'_>,
     }
 }
 
-fn api_settings(api: Polled, keys: &Mapping<'_>, now: Timestamp) -> Option<Api> {
+fn api_settings(api: Polled, entry: &Entry<'_>) -> Option<Api> {
+    let keys = entry.keys;
     match api {
-        Polled::CloudTrail => settings::cloudtrail(keys, now).map(Api::CloudTrail),
+        Polled::CloudTrail => settings::cloudtrail(keys, entry.now).map(Api::CloudTrail),
+        Polled::Metrics => settings::metrics(keys, entry.period, entry.now).map(Api::Metrics),
+        Polled::Logs => settings::logs(keys, entry.now).map(Api::Logs),
+        Polled::GuardDuty => {
+            Some(Api::GuardDuty(GuardDuty { start_time: settings::start_time(keys, entry.now) }))
+        }
     }
 }
 

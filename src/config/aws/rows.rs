@@ -37,7 +37,13 @@ pub struct Row {
 #[serde(rename_all = "lowercase")]
 pub enum Polled {
     CloudTrail,
+    Metrics,
+    Logs,
+    GuardDuty,
 }
+
+/// What rows are called whose service has a name of the user's.
+pub const ANY_NAME: &str = "*";
 
 /// All rows, in the order of the text.
 pub fn rows() -> &'static [Row] {

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::tag;
-use crate::config::CloudTrail;
 use crate::config::node::{Mapping, Node};
 use crate::config::problem::Kind;
+use crate::config::{CloudTrail, Logs, Metrics};
 use crate::limits;
 
 /// The vendor's defaults.
@@ -18,6 +18,8 @@ const GAP_DEFAULT: i64 = 15;
 const TIME_SLOT_DEFAULT: i64 = 1;
 /// What the vendor calls "no filter by source".
 const ALL_SOURCES: &str = "all_sources";
+/// No log group can be called so.
+const ALL_GROUPS: &str = "/";
 
 /// `request_period_in_seconds`.
 pub fn period(keys: &Mapping<'_>) -> Duration {
@@ -54,6 +56,29 @@ pub fn cloudtrail(keys: &Mapping<'_>, now: Timestamp) -> Option<CloudTrail> {
         time_slot: seconds(3600 * keys.integer("time_slot_in_hours", 1..=90 * 24, TIME_SLOT_DEFAULT)),
         sources: sources(keys),
         drop_event_names: keys.list("drop_event_names").iter().filter_map(Node::text).collect(),
+    })
+}
+
+/// `metrics-all`. CloudWatch takes these periods only.
+pub fn metrics(keys: &Mapping<'_>, period: Duration, now: Timestamp) -> Option<Metrics> {
+    let namespaces = keys.list("metric_namespaces").iter().filter_map(Node::text).collect();
+    let (start_time, seconds) = (start_time(keys, now), period.as_secs());
+    if !matches!(seconds, 1 | 5 | 10 | 30) && !seconds.is_multiple_of(60) {
+        let message = format!("{seconds} s is no period of metrics");
+        let advice = "write 1, 5, 10, 30, 60 or a multiple of 60: it is the metrics' period, too";
+        keys.report.error(Kind::Invalid, keys.path_of("request_period_in_seconds"), message, advice);
+        return None;
+    }
+    Some(Metrics { namespaces, start_time })
+}
+
+/// `types: [logs]`.
+pub fn logs(keys: &Mapping<'_>, now: Timestamp) -> Option<Logs> {
+    let group = keys.required("log_group", "write the log group's name, or \"/\" for all log groups")?;
+    Some(Logs {
+        group: Some(group).filter(|group| group != ALL_GROUPS),
+        start_time: start_time(keys, now),
+        first_by_streams: keys.boolean("use_first_optimized_retrieval", false),
     })
 }
 

@@ -1,0 +1,317 @@
+//! CloudWatch metrics over the AWS JSON 1.0 protocol: ListMetrics, GetMetricData. Pure.
+//!
+//! Format: the Amazon CloudWatch API reference; the protocol's target prefix is in AWS's published service
+//! model (`GraniteServiceVersion20100801`). Times are seconds since 1970.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Serialize};
+use serde_json::{Number, Value, json};
+
+use super::request::{Address, Request};
+
+/// What is asked of every metric, in the order of the published events. Up to five statistics of a metric in one
+/// call are billed as one.
+pub const STATISTICS: [&str; 5] = ["Average", "Maximum", "Minimum", "Sum", "SampleCount"];
+
+/// A metric's name: all three together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Metric {
+    pub namespace: String,
+    #[serde(rename = "MetricName")]
+    pub name: String,
+    #[serde(default)]
+    pub dimensions: Vec<Dimension>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Dimension {
+    pub name: String,
+    #[serde(default)]
+    pub value: String,
+}
+
+/// Which metrics are listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct List<'a> {
+    /// None: of all namespaces.
+    pub namespace: Option<&'a str>,
+    /// Only those that had data in the last three hours; else in the last two weeks.
+    pub recently_active: bool,
+    /// Of the page before.
+    pub token: Option<&'a str>,
+}
+
+/// A page of ListMetrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub metrics: Vec<Metric>,
+    /// None: this is the last page.
+    pub token: Option<String>,
+}
+
+/// Which data are read: all [`STATISTICS`] of some metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query<'a> {
+    pub metrics: &'a [Metric],
+    /// Seconds.
+    pub period: u32,
+    /// Seconds since 1970, both a multiple of the period; `to` is not included.
+    pub from: i64,
+    pub to: i64,
+    /// Of the page before.
+    pub token: Option<&'a str>,
+}
+
+/// A page of GetMetricData.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Data {
+    pub points: Vec<Point>,
+    /// None: this is the last page.
+    pub token: Option<String>,
+}
+
+/// One value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point {
+    /// Index in the query's metrics.
+    pub metric: usize,
+    /// Index in [`STATISTICS`].
+    pub statistic: usize,
+    /// Beginning of its period, seconds since 1970.
+    pub time: i64,
+    pub value: Number,
+}
+
+/// ListMetrics. The address's resource is for people.
+pub fn list_metrics(address: &Address<'_>, list: &List<'_>) -> Request {
+    let mut input = json!({});
+    if let Some(namespace) = list.namespace {
+        input["Namespace"] = namespace.into();
+    }
+    if list.recently_active {
+        input["RecentlyActive"] = "PT3H".into();
+    }
+    if let Some(token) = list.token {
+        input["NextToken"] = token.into();
+    }
+    call("cloudwatch:ListMetrics", address, &input)
+}
+
+/// GetMetricData. The address's resource is for people.
+pub fn metric_data(address: &Address<'_>, query: &Query<'_>) -> Request {
+    let statistics = |(at, metric): (usize, &Metric)| {
+        let one = move |(statistic, name): (usize, &&str)| {
+            json!({
+                "Id": format!("m{at}_{statistic}"),
+                "MetricStat": {"Metric": metric, "Period": query.period, "Stat": name},
+            })
+        };
+        STATISTICS.iter().enumerate().map(one).collect::<Vec<_>>()
+    };
+    let queries: Vec<Value> = query.metrics.iter().enumerate().flat_map(statistics).collect();
+    let mut input = json!({
+        "MetricDataQueries": queries,
+        "StartTime": query.from,
+        "EndTime": query.to,
+        "ScanBy": "TimestampAscending",
+    });
+    if let Some(token) = query.token {
+        input["NextToken"] = token.into();
+    }
+    call("cloudwatch:GetMetricData", address, &input)
+}
+
+/// Reads ListMetrics' answer.
+///
+/// # Errors
+/// It is not what AWS documents.
+pub fn read_list_metrics(body: &[u8]) -> serde_json::Result<Listed> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Answer {
+        #[serde(default)]
+        metrics: Option<Vec<Metric>>,
+        #[serde(default)]
+        next_token: Option<String>,
+    }
+    let answer = serde_json::from_slice::<Answer>(body)?;
+    Ok(Listed { metrics: answer.metrics.unwrap_or_default(), token: some(answer.next_token) })
+}
+
+/// Reads GetMetricData's answer.
+///
+/// # Errors
+/// It is not what AWS documents, or CloudWatch says that it could not work a value out.
+pub fn read_metric_data(body: &[u8]) -> serde_json::Result<Data> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Answer {
+        #[serde(default)]
+        metric_data_results: Option<Vec<Series>>,
+        #[serde(default)]
+        next_token: Option<String>,
+    }
+    let answer = serde_json::from_slice::<Answer>(body)?;
+    let mut points = Vec::new();
+    for series in answer.metric_data_results.unwrap_or_default() {
+        series.read_into(&mut points)?;
+    }
+    Ok(Data { points, token: some(answer.next_token) })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Series {
+    id: String,
+    #[serde(default)]
+    status_code: Option<String>,
+    #[serde(default)]
+    timestamps: Option<Vec<f64>>,
+    #[serde(default)]
+    values: Option<Vec<Number>>,
+}
+
+impl Series {
+    fn read_into(self, points: &mut Vec<Point>) -> serde_json::Result<()> {
+        let Some((metric, statistic)) = indices(&self.id) else {
+            return Err(serde_json::Error::custom(format!("{:?} was not asked for", self.id)));
+        };
+        if self.status_code.as_deref() == Some("InternalError") {
+            return Err(serde_json::Error::custom("CloudWatch had an internal error with a metric"));
+        }
+        let (times, values) = (self.timestamps.unwrap_or_default(), self.values.unwrap_or_default());
+        if times.len() != values.len() {
+            return Err(serde_json::Error::custom("there are not as many values as timestamps"));
+        }
+        let point = |(time, value): (f64, Number)| Point { metric, statistic, time: time as i64, value };
+        points.extend(times.into_iter().zip(values).map(point));
+        Ok(())
+    }
+}
+
+/// `m12_3` -> 12, 3.
+fn indices(id: &str) -> Option<(usize, usize)> {
+    let (metric, statistic) = id.strip_prefix('m')?.split_once('_')?;
+    let statistic = statistic.parse().ok().filter(|statistic| *statistic < STATISTICS.len())?;
+    Some((metric.parse().ok()?, statistic))
+}
+
+fn some(token: Option<String>) -> Option<String> {
+    token.filter(|token| !token.is_empty())
+}
+
+fn call(action: &'static str, address: &Address<'_>, input: &Value) -> Request {
+    let mut request = Request::post(action, "monitoring", address, input.to_string().into_bytes());
+    let target = action.trim_start_matches("cloudwatch:");
+    request.headers = vec![
+        ("content-type", "application/x-amz-json-1.0".to_owned()),
+        ("x-amz-target", format!("GraniteServiceVersion20100801.{target}")),
+    ];
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESS: Address<'_> = Address { endpoint: "https://e", region: "eu-west-1", resource: "metrics" };
+
+    fn text(request: &Request) -> &str {
+        std::str::from_utf8(&request.body).unwrap()
+    }
+
+    fn cpu() -> Metric {
+        let dimensions = vec![Dimension { name: "InstanceId".into(), value: "i-1".into() }];
+        Metric { namespace: "AWS/EC2".into(), name: "CPUUtilization".into(), dimensions }
+    }
+
+    #[test]
+    fn a_list_is_of_a_namespace() {
+        let list = List { namespace: Some("AWS/EC2"), recently_active: true, token: Some("t") };
+        let request = list_metrics(&ADDRESS, &list);
+        assert_eq!(text(&request), r#"{"Namespace":"AWS/EC2","RecentlyActive":"PT3H","NextToken":"t"}"#);
+        assert_eq!((request.service, request.url().as_str()), ("monitoring", "https://e/"));
+        let target = ("x-amz-target", "GraniteServiceVersion20100801.ListMetrics".to_owned());
+        assert!(request.headers.contains(&target));
+        assert_eq!(text(&list_metrics(&ADDRESS, &List::default())), "{}");
+    }
+
+    #[test]
+    fn all_statistics_of_a_metric_stand_together() {
+        let query = Query { metrics: &[cpu()], period: 60, from: 600, to: 660, token: None };
+        let request = metric_data(&ADDRESS, &query);
+        let input: Value = serde_json::from_slice(&request.body).unwrap();
+        let queries = input["MetricDataQueries"].as_array().unwrap();
+        assert_eq!(queries.len(), STATISTICS.len());
+        assert_eq!(
+            queries[4].to_string(),
+            r#"{"Id":"m0_4","MetricStat":{"Metric":{"Namespace":"AWS/EC2","MetricName":"CPUUtilization","Dimensions":[{"Name":"InstanceId","Value":"i-1"}]},"Period":60,"Stat":"SampleCount"}}"#
+        );
+        assert_eq!((&input["StartTime"], &input["EndTime"]), (&json!(600), &json!(660)));
+    }
+
+    #[test]
+    fn a_page_of_metrics() {
+        let page = include_bytes!("../../testdata/aws/cloudwatch/list_metrics.json");
+        let listed = read_list_metrics(page).unwrap();
+        assert_eq!(listed.metrics[0], cpu());
+        assert_eq!((listed.metrics[1].name.as_str(), listed.metrics[1].dimensions.len()), ("Orders", 0));
+        assert_eq!(listed.token.as_deref(), Some("bmV4dA=="));
+    }
+
+    #[test]
+    fn a_page_of_data() {
+        let page = include_bytes!("../../testdata/aws/cloudwatch/metric_data.json");
+        let data = read_metric_data(page).unwrap();
+        let points: Vec<_> = data
+            .points
+            .iter()
+            .map(|point| (point.metric, point.statistic, point.time, point.value.to_string()))
+            .collect();
+        assert_eq!(points[0], (0, 0, 1_669_041_960, "12.5".to_owned()));
+        assert_eq!(points[1], (0, 0, 1_669_042_020, "0.0".to_owned()));
+        assert_eq!(points[2], (0, 4, 1_669_041_960, "5.0".to_owned()));
+        assert_eq!((points.len(), data.token.as_deref()), (3, Some("cGFnZSAy")));
+    }
+
+    #[test]
+    fn what_was_not_worked_out_is_no_silence() {
+        for body in [
+            r#"{"MetricDataResults":[{"Id":"m0_0","StatusCode":"InternalError"}]}"#,
+            r#"{"MetricDataResults":[{"Id":"x","StatusCode":"Complete"}]}"#,
+            r#"{"MetricDataResults":[{"Id":"m0_5","StatusCode":"Complete"}]}"#,
+            r#"{"MetricDataResults":[{"Id":"m0_0","Timestamps":[1],"Values":[]}]}"#,
+        ] {
+            assert!(read_metric_data(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_account_without_metrics() {
+        for body in ["{}", r#"{"Metrics":[]}"#, r#"{"Metrics":null,"NextToken":""}"#] {
+            assert_eq!(read_list_metrics(body.as_bytes()).unwrap(), Listed { metrics: vec![], token: None });
+        }
+        assert_eq!(read_metric_data(b"{}").unwrap(), Data { points: vec![], token: None });
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(body in proptest::collection::vec(0u8.., 0..200)) {
+            let _ = (read_list_metrics(&body), read_metric_data(&body));
+        }
+
+        /// Ids lead back to their metric and statistic.
+        #[test]
+        fn ids_lead_back(count in 1usize..20) {
+            let metrics = vec![cpu(); count];
+            let query = Query { metrics: &metrics, period: 60, from: 0, to: 60, token: None };
+            let input: Value = serde_json::from_slice(&metric_data(&ADDRESS, &query).body).unwrap();
+            let ids = input["MetricDataQueries"].as_array().unwrap().iter().map(|query| query["Id"].as_str().unwrap());
+            for (at, id) in ids.enumerate() {
+                proptest::prop_assert_eq!(indices(id), Some((at / STATISTICS.len(), at % STATISTICS.len())));
+            }
+        }
+    }
+}

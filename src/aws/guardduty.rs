@@ -1,0 +1,209 @@
+//! GuardDuty over REST and JSON: ListDetectors, ListFindings, GetFindings. Pure.
+//!
+//! Format: the Amazon GuardDuty API reference. Times in requests are milliseconds since 1970, in findings they
+//! are ISO 8601.
+
+use jiff::Timestamp;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde::de::Error as _;
+use serde_json::{Value, json};
+use sonic_rs::JsonValueTrait;
+
+use super::request::{Address, Request};
+use crate::limits::FINDINGS_PER_CALL;
+
+/// A page of ids: of detectors, or of findings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ids {
+    pub ids: Vec<String>,
+    /// None: this is the last page.
+    pub token: Option<String>,
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub id: String,
+    /// `updatedAt`, milliseconds since 1970.
+    pub updated: i64,
+    /// As GuardDuty wrote it.
+    pub json: String,
+}
+
+/// ListDetectors: none or one for each region.
+pub fn detectors(address: &Address<'_>, token: Option<&str>) -> Request {
+    let mut request = call("guardduty:ListDetectors", address, "/detector".to_owned(), Vec::new());
+    request.method = "GET";
+    request.headers.clear();
+    request.query = format!("maxResults={FINDINGS_PER_CALL}");
+    if let Some(token) = token {
+        request.query.push_str(&format!("&nextToken={}", encoded(token)));
+    }
+    request
+}
+
+/// ListFindings: ids of those that were updated at `updated` or later (milliseconds), the oldest update first.
+pub fn findings(address: &Address<'_>, detector: &str, updated: i64, token: Option<&str>) -> Request {
+    let mut input = json!({
+        "findingCriteria": {"criterion": {"updatedAt": {"greaterThanOrEqual": updated}}},
+        "sortCriteria": {"attributeName": "updatedAt", "orderBy": "ASC"},
+        "maxResults": FINDINGS_PER_CALL,
+    });
+    if let Some(token) = token {
+        input["nextToken"] = token.into();
+    }
+    let path = format!("/detector/{}/findings", encoded(detector));
+    call("guardduty:ListFindings", address, path, body(&input))
+}
+
+/// GetFindings: at most fifty.
+pub fn details(address: &Address<'_>, detector: &str, ids: &[String]) -> Request {
+    let input = json!({
+        "findingIds": ids,
+        "sortCriteria": {"attributeName": "updatedAt", "orderBy": "ASC"},
+    });
+    let path = format!("/detector/{}/findings/get", encoded(detector));
+    call("guardduty:GetFindings", address, path, body(&input))
+}
+
+/// Reads ListDetectors' answer.
+///
+/// # Errors
+/// It is not what AWS documents.
+pub fn read_detectors(body: &[u8]) -> serde_json::Result<Ids> {
+    read_ids(body)
+}
+
+/// Reads ListFindings' answer.
+///
+/// # Errors
+/// It is not what AWS documents.
+pub fn read_findings(body: &[u8]) -> serde_json::Result<Ids> {
+    read_ids(body)
+}
+
+/// Reads GetFindings' answer.
+///
+/// # Errors
+/// It is not what AWS documents: a finding without id or time could not be told from another.
+pub fn read_details(body: &[u8]) -> serde_json::Result<Vec<Finding>> {
+    let refused = |error: sonic_rs::Error| serde_json::Error::custom(error.to_string());
+    let text = std::str::from_utf8(body).map_err(serde_json::Error::custom)?;
+    let findings = sonic_rs::get(text, ["findings"]).map_err(refused)?;
+    let Some(findings) = findings.into_array_iter() else {
+        return Err(serde_json::Error::custom("findings is no array"));
+    };
+    findings.map(|finding| read_finding(finding.map_err(refused)?.as_raw_str())).collect()
+}
+
+fn read_finding(json: &str) -> serde_json::Result<Finding> {
+    let text = |name: &'static str| {
+        let value = sonic_rs::get(json, [name]).ok();
+        let value = value.and_then(|value| value.as_str().map(str::to_owned));
+        value.ok_or_else(|| serde_json::Error::custom(format!("a finding has no {name}")))
+    };
+    let updated = text("updatedAt")?.parse::<Timestamp>().map_err(serde_json::Error::custom)?;
+    Ok(Finding { id: text("id")?, updated: updated.as_millisecond(), json: json.to_owned() })
+}
+
+fn read_ids(body: &[u8]) -> serde_json::Result<Ids> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Answer {
+        #[serde(default, alias = "findingIds")]
+        detector_ids: Option<Vec<String>>,
+        #[serde(default)]
+        next_token: Option<String>,
+    }
+    let answer = serde_json::from_slice::<Answer>(body)?;
+    let token = answer.next_token.filter(|token| !token.is_empty());
+    Ok(Ids { ids: answer.detector_ids.unwrap_or_default(), token })
+}
+
+fn body(input: &Value) -> Vec<u8> {
+    input.to_string().into_bytes()
+}
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+fn call(action: &'static str, address: &Address<'_>, path: String, body: Vec<u8>) -> Request {
+    let mut request = Request::post(action, "guardduty", address, body);
+    request.path = path;
+    request.headers = vec![("content-type", "application/json".to_owned())];
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESS: Address<'_> = Address { endpoint: "https://e", region: "eu-west-1", resource: "findings" };
+
+    fn text(request: &Request) -> &str {
+        std::str::from_utf8(&request.body).unwrap()
+    }
+
+    #[test]
+    fn requests() {
+        let request = detectors(&ADDRESS, Some("a/b"));
+        assert_eq!(
+            (request.method, request.url().as_str()),
+            ("GET", "https://e/detector?maxResults=50&nextToken=a%2Fb")
+        );
+        let request = findings(&ADDRESS, "12abc34d", 1_795_271_400_123, Some("t"));
+        assert_eq!(request.url(), "https://e/detector/12abc34d/findings");
+        assert_eq!(
+            text(&request),
+            r#"{"findingCriteria":{"criterion":{"updatedAt":{"greaterThanOrEqual":1795271400123}}},"sortCriteria":{"attributeName":"updatedAt","orderBy":"ASC"},"maxResults":50,"nextToken":"t"}"#
+        );
+        let request = details(&ADDRESS, "12abc34d", &["f1".to_owned()]);
+        assert_eq!((request.method, request.path.as_str()), ("POST", "/detector/12abc34d/findings/get"));
+        assert!(text(&request).starts_with(r#"{"findingIds":["f1"]"#));
+    }
+
+    #[test]
+    fn pages_in_the_documented_form() {
+        let page = read_detectors(include_bytes!("../../testdata/aws/guardduty/detectors.json")).unwrap();
+        assert_eq!(page, Ids { ids: vec!["12abc34d567e8fa901bc2d34e56789f0".into()], token: None });
+        let page = read_findings(include_bytes!("../../testdata/aws/guardduty/findings.json")).unwrap();
+        assert_eq!((page.ids.len(), page.token.as_deref()), (2, Some("bmV4dA")));
+        let found = read_details(include_bytes!("../../testdata/aws/guardduty/details.json")).unwrap();
+        assert_eq!((found.len(), found[0].id.as_str()), (2, "aec1a5b1"));
+        assert_eq!(found[0].updated, 1_795_271_400_123);
+        assert!(found[0].json.contains(r#""severity": 8.0"#), "as it was written: {}", found[0].json);
+    }
+
+    #[test]
+    fn nothing_there() {
+        assert_eq!(read_detectors(b"{}").unwrap(), Ids { ids: vec![], token: None });
+        assert_eq!(read_findings(br#"{"findingIds":[],"nextToken":""}"#).unwrap().token, None);
+        assert_eq!(read_details(br#"{"findings":[]}"#).unwrap(), []);
+        for bad in [
+            "{}",
+            r#"{"findings":{}}"#,
+            r#"{"findings":[{"id":"f"}]}"#,
+            r#"{"findings":[{"updatedAt":"2026-11-21T00:00:00Z"}]}"#,
+        ] {
+            assert!(read_details(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(body in proptest::collection::vec(0u8.., 0..200)) {
+            let _ = (read_detectors(&body), read_findings(&body), read_details(&body));
+        }
+
+        /// Whatever a finding holds, it comes out byte for byte.
+        #[test]
+        fn findings_survive(title in "\\PC{0,60}", severity in 0f64..10.0) {
+            let finding = json!({"title": title, "severity": severity, "id": "f", "updatedAt": "2026-11-21T00:00:00.001Z"});
+            let body = format!("{{\"findings\": [ {finding} ]}}");
+            let found = read_details(body.as_bytes()).unwrap();
+            proptest::prop_assert_eq!(&found[0].json, &finding.to_string());
+        }
+    }
+}

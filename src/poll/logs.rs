@@ -1,0 +1,342 @@
+//! CloudWatch Logs: the events of one log group, or of all.
+//!
+//! In rounds: the groups are listed, page by page, and each is read up to the present, all its streams together, so
+//! that new streams are found and their number costs no memory. Events may come late: a group's next reading begins
+//! some minutes before the end of the last one, and what is read twice is told by its eventId. In a backlog, which
+//! comes in the order of time, reading goes on at the last event that is delivered. All times are milliseconds
+//! since 1970.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::paging::{begin_anew, edge, follow};
+use super::source::{Event, Next, Page, Progress, Source};
+use crate::aws::logs::{self, Filter, Named};
+use crate::aws::request::Address;
+use crate::aws::{Error, Kind};
+use crate::config;
+use crate::ledger::{Seen, fingerprint};
+use crate::limits::{LOG_LATENESS, LOG_STREAMS_LAG, POLL_SEEN_MAX};
+
+/// One region's log groups.
+#[derive(Debug)]
+pub struct Logs {
+    settings: config::Logs,
+    endpoint: String,
+    region: String,
+    /// Where the reading of a group begins that is not known yet. None: at the first request.
+    began: Option<i64>,
+    /// By group: where its next reading begins.
+    next: BTreeMap<String, i64>,
+    round: Option<Round>,
+    /// The round has ended, and nobody was told yet.
+    caught_up: bool,
+    /// How much is read again, less where so much comes that repeats could not be told.
+    late: i64,
+    notes: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Round {
+    /// The present, when it began.
+    to: i64,
+    /// Groups of the page that was listed last, still to be read.
+    groups: VecDeque<String>,
+    token: Option<String>,
+    listed: bool,
+    reading: Option<Reading>,
+    /// Events that may be read again.
+    keyed: usize,
+    /// Page tokens that were refused.
+    restarts: u32,
+}
+
+/// A group that is being read.
+#[derive(Debug)]
+struct Reading {
+    group: String,
+    from: i64,
+    token: Option<String>,
+    /// The first retrieval, by streams.
+    streams: Option<Streams>,
+}
+
+/// Those that hold something, the one with the latest event first.
+#[derive(Debug, Default)]
+struct Streams {
+    /// Those of the page that was listed last; empty: a page is to be listed.
+    names: Vec<String>,
+    token: Option<String>,
+    listed: bool,
+}
+
+/// What is sent. The names are those of CloudWatch's subscriptions.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    log_group: &'a str,
+    log_stream: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    timestamp: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ingestion_time: Option<i64>,
+    message: &'a str,
+}
+
+impl Logs {
+    /// `endpoint`: of CloudWatch Logs in the region.
+    pub fn new(settings: config::Logs, endpoint: String, region: String) -> Logs {
+        Logs {
+            settings,
+            endpoint,
+            region,
+            began: None,
+            next: BTreeMap::new(),
+            round: None,
+            caught_up: false,
+            late: lateness(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn begin_round(&self, now: Timestamp) -> Round {
+        let only = self.settings.group.clone();
+        Round {
+            to: now.as_millisecond(),
+            listed: only.is_some(),
+            groups: only.into_iter().collect(),
+            token: None,
+            reading: None,
+            keyed: 0,
+            restarts: 0,
+        }
+    }
+
+    /// The next group, if one waits.
+    fn begin_reading(&mut self) {
+        let Some(round) = self.round.as_mut().filter(|round| round.reading.is_none()) else { return };
+        let Some(group) = round.groups.pop_front() else { return };
+        let known = self.next.get(&group).copied();
+        let from = known.or(self.began).unwrap_or(round.to).min(round.to);
+        let by_streams = known.is_none() && self.settings.first_by_streams;
+        if by_streams {
+            self.notes.push(format!("Optimized first retrieval of {group}: only streams with events"));
+        }
+        let streams = by_streams.then(Streams::default);
+        round.reading = Some(Reading { group, from, token: None, streams });
+    }
+
+    fn request(&self, round: &Round) -> Next {
+        let resource = round.reading.as_ref().map_or("all log groups", |reading| &reading.group);
+        let address = Address { endpoint: &self.endpoint, region: &self.region, resource };
+        Next::Call(Box::new(match &round.reading {
+            None => logs::groups(&address, round.token.as_deref()),
+            Some(Reading { group, streams: Some(streams), .. }) if streams.names.is_empty() => {
+                logs::streams(&address, group, streams.token.as_deref())
+            }
+            Some(Reading { group, from, token, streams }) => {
+                let streams = streams.as_ref().map_or(&[] as &[String], |streams| &streams.names);
+                let filter = Filter { group, streams, from: *from, to: round.to, token: token.as_deref() };
+                logs::events(&address, &filter)
+            }
+        }))
+    }
+
+    fn read_groups(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+        let page = logs::read_groups(answer)?;
+        if let Some(round) = &mut self.round {
+            follow(&mut round.token, page.token)?;
+            round.listed = round.token.is_none();
+            round.groups.extend(page.names.into_iter().map(|group| group.name));
+        }
+        Ok(Page { progress: self.end_if_done(Progress::default()), ..Page::default() })
+    }
+
+    fn read_streams(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+        let page = logs::read_streams(answer)?;
+        let Some((reading, streams)) = self.streams() else { return Ok(Page::default()) };
+        follow(&mut streams.token, page.token)?;
+        // What CloudWatch says of a stream's last event may be late by so much.
+        let oldest = reading.saturating_sub(LOG_STREAMS_LAG.as_millis() as i64);
+        let holds_some = |stream: &Named| stream.last_event.is_some_and(|last| last >= oldest);
+        streams.listed = streams.token.is_none() || !page.names.iter().all(holds_some);
+        streams.names = page.names.into_iter().filter(holds_some).map(|stream| stream.name).collect();
+        let progress = if streams.names.is_empty() { self.end_reading() } else { Progress::default() };
+        Ok(Page { progress, ..Page::default() })
+    }
+
+    /// Of the group that is being read: where its reading begins, and the streams.
+    fn streams(&mut self) -> Option<(i64, &mut Streams)> {
+        let reading = self.round.as_mut()?.reading.as_mut()?;
+        Some((reading.from, reading.streams.as_mut()?))
+    }
+
+    fn read_events(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+        let page = logs::read_events(answer)?;
+        let late = self.late;
+        let Some(round) = &mut self.round else { return Ok(Page::default()) };
+        let Some(reading) = &mut round.reading else { return Ok(Page::default()) };
+        follow(&mut reading.token, page.token)?;
+        let latest = page.events.iter().map(|event| event.timestamp).max().unwrap_or(reading.from);
+        let edge = edge(latest.max(reading.from), round.to, late).max(reading.from);
+        // By streams, events of the whole span may be read again.
+        let (by_streams, read_before) = (reading.streams.is_some(), reading.from + lateness());
+        let is_keyed = |at: i64| by_streams || at >= edge || at <= read_before;
+        let events = page.events.iter().map(|event| line(&reading.group, event, is_keyed(event.timestamp)));
+        let events = events.collect::<Result<Vec<_>, _>>()?;
+        round.keyed += events.iter().filter(|event| event.key.is_some()).count();
+        let progress = match (&reading.token, &reading.streams) {
+            (None, _) => self.end_reading(),
+            (Some(_), None) if !events.is_empty() => {
+                let part = (reading.group.clone(), edge.to_string());
+                self.next.insert(reading.group.clone(), edge);
+                Progress { checkpoints: vec![part], forget_before: None }
+            }
+            (Some(_), _) => Progress::default(),
+        };
+        Ok(Page { events, progress, ..Page::default() })
+    }
+
+    /// The group has been read to the present, or some of its streams have.
+    fn end_reading(&mut self) -> Progress {
+        let Some(round) = &mut self.round else { return Progress::default() };
+        let Some(mut reading) = round.reading.take() else { return Progress::default() };
+        if let Some(streams) = reading.streams.as_mut().filter(|streams| !streams.listed) {
+            streams.names.clear();
+            round.reading = Some(reading);
+            return Progress::default();
+        }
+        let next = (round.to - self.late).max(reading.from);
+        self.next.insert(reading.group.clone(), next);
+        self.end_if_done(Progress {
+            checkpoints: vec![(reading.group, next.to_string())],
+            forget_before: None,
+        })
+    }
+
+    /// At the end of the round, the oldest events that may be read again are known.
+    fn end_if_done(&mut self, progress: Progress) -> Progress {
+        let ended = |round: &mut Round| round.listed && round.groups.is_empty() && round.reading.is_none();
+        let Some(round) = self.round.take_if(ended) else { return progress };
+        self.caught_up = true;
+        self.adapt(round.keyed);
+        Progress { forget_before: self.next.values().min().copied(), ..progress }
+    }
+
+    /// No more is read again than repeats can be told of.
+    fn adapt(&mut self, keyed: usize) {
+        if keyed > POLL_SEEN_MAX / 4 {
+            self.late /= 2;
+        } else if keyed < POLL_SEEN_MAX / 16 {
+            self.late = (self.late * 2).clamp(1000, lateness());
+        }
+    }
+
+    /// The group that is being read cannot be: the others go on.
+    fn leave_out(&mut self, error: &Error) -> bool {
+        let Some(reading) = self.round.as_mut().and_then(|round| round.reading.take()) else { return false };
+        if *error.kind() == Kind::NotFound {
+            self.next.remove(&reading.group);
+        }
+        self.notes.push(format!("the log group {} is left out this time: {error}", reading.group));
+        self.end_if_done(Progress::default());
+        true
+    }
+}
+
+impl Source for Logs {
+    fn resume(&mut self, checkpoints: &BTreeMap<String, String>) {
+        let time = |value: &String| value.parse::<i64>().ok();
+        self.began = checkpoints.get("").and_then(time);
+        let groups = checkpoints.iter().filter(|(part, _)| !part.is_empty());
+        self.next = groups.filter_map(|(group, value)| Some((group.clone(), time(value)?))).collect();
+        (self.round, self.caught_up) = (None, false);
+    }
+
+    fn next(&mut self, now: Timestamp) -> Next {
+        if std::mem::take(&mut self.caught_up) {
+            return Next::CaughtUp;
+        }
+        if self.began.is_none() {
+            let began = *self.began.insert(self.settings.start_time.unwrap_or(now).as_millisecond());
+            // Recorded at once, as for every source.
+            return Next::Mark(Progress::up_to(began));
+        }
+        if self.began.is_some_and(|began| began > now.as_millisecond()) {
+            return Next::CaughtUp;
+        }
+        if self.round.is_none() {
+            self.round = Some(self.begin_round(now));
+        }
+        self.begin_reading();
+        self.round.as_ref().map_or(Next::CaughtUp, |round| self.request(round))
+    }
+
+    fn read(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+        match self.round.as_ref().and_then(|round| round.reading.as_ref()) {
+            None => self.read_groups(answer),
+            Some(Reading { streams: Some(streams), .. }) if streams.names.is_empty() => {
+                self.read_streams(answer)
+            }
+            Some(_) => self.read_events(answer),
+        }
+    }
+
+    /// A page token that is no longer good: its list begins anew, a group's where it is delivered. A group that
+    /// has gone, or that is not allowed, does not keep the others.
+    fn refused(&mut self, error: &Error) -> bool {
+        let one_of_all = self.settings.group.is_none();
+        match error.kind() {
+            Kind::NotFound | Kind::Denied if one_of_all => self.leave_out(error),
+            Kind::BadRequest => self.round.as_mut().is_some_and(|round| round.drop_token(&self.next)),
+            _ => false,
+        }
+    }
+
+    fn notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+}
+
+impl Round {
+    /// Drops the token of the list that is being read.
+    fn drop_token(&mut self, next: &BTreeMap<String, i64>) -> bool {
+        let token = match &mut self.reading {
+            None => self.token.take(),
+            Some(Reading { streams: Some(streams), .. }) if streams.names.is_empty() => streams.token.take(),
+            Some(reading) => {
+                if reading.streams.is_none() {
+                    reading.from = next.get(&reading.group).copied().unwrap_or(reading.from);
+                }
+                reading.token.take()
+            }
+        };
+        begin_anew(token, &mut self.restarts)
+    }
+}
+
+/// The event as it is sent; it gets a key if it may have been read before, or may be read again.
+fn line(group: &str, event: &logs::Event, keyed: bool) -> Result<Event, serde_json::Error> {
+    let body = serde_json::to_vec(&Line {
+        log_group: group,
+        log_stream: &event.stream,
+        id: event.id.as_deref(),
+        timestamp: event.timestamp,
+        ingestion_time: event.ingestion_time,
+        message: &event.message,
+    })?;
+    let id = event.id.as_ref().filter(|_| keyed);
+    let key = id.map(|id| Seen { id: fingerprint(&format!("{group}\0{id}")), time: event.timestamp });
+    Ok(Event { key, body })
+}
+
+fn lateness() -> i64 {
+    LOG_LATENESS.as_millis() as i64
+}
+
+#[cfg(test)]
+#[path = "logs/tests.rs"]
+mod tests;

@@ -1,0 +1,283 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::super::testing::{Bench, Pulled, input, time};
+use super::*;
+use crate::aws::Request;
+
+const NOW: &str = "2026-11-21T12:00:00Z";
+const MINUTE: i64 = 60_000;
+
+/// (group, stream, milliseconds since 1970, number).
+type Entry = (&'static str, String, i64, usize);
+
+/// What an account's log groups hold.
+#[derive(Debug, Clone, Default)]
+struct Account {
+    entries: Vec<Entry>,
+    groups: Vec<&'static str>,
+    /// Events or names of a page.
+    page: usize,
+    /// Every other page of events is empty.
+    with_gaps: bool,
+}
+
+impl Account {
+    fn answer(&self, request: &Request) -> Result<Value, &'static str> {
+        let input = input(request);
+        match request.action {
+            "logs:DescribeLogGroups" => Ok(self.list_groups(&input)),
+            "logs:DescribeLogStreams" => Ok(self.list_streams(&input)),
+            "logs:FilterLogEvents" if self.has(&input) => Ok(self.list_events(&input)),
+            _ => Err("ResourceNotFoundException"),
+        }
+    }
+
+    fn has(&self, input: &Value) -> bool {
+        self.groups.iter().any(|group| input["logGroupName"] == *group)
+    }
+
+    fn list_groups(&self, input: &Value) -> Value {
+        let names: Vec<Value> = self.groups.iter().map(|group| json!({"logGroupName": group})).collect();
+        let (page, token) = self.paged(&names, input);
+        json!({"logGroups": page, "nextToken": token})
+    }
+
+    fn list_streams(&self, input: &Value) -> Value {
+        let mut last: BTreeMap<&str, i64> = BTreeMap::new();
+        for (group, stream, at, _) in &self.entries {
+            if input["logGroupName"] == *group {
+                last.entry(stream).and_modify(|last| *last = (*at).max(*last)).or_insert(*at);
+            }
+        }
+        let mut streams: Vec<_> = last.into_iter().collect();
+        streams.sort_by_key(|(_, last)| -last);
+        let stream = |(name, last)| json!({"logStreamName": name, "lastEventTimestamp": last});
+        let mut streams: Vec<Value> = streams.into_iter().map(stream).collect();
+        streams.push(json!({"logStreamName": "empty"}));
+        let (page, token) = self.paged(&streams, input);
+        json!({"logStreams": page, "nextToken": token})
+    }
+
+    fn list_events(&self, input: &Value) -> Value {
+        let (from, to) = (input["startTime"].as_i64().unwrap(), input["endTime"].as_i64().unwrap());
+        assert!(from <= to, "{input}");
+        let streams = input["logStreamNames"].as_array();
+        let is_asked = |entry: &&Entry| {
+            input["logGroupName"] == entry.0
+                && (from..=to).contains(&entry.2)
+                && streams.is_none_or(|streams| streams.iter().any(|stream| *stream == entry.1))
+        };
+        let mut entries: Vec<&Entry> = self.entries.iter().filter(is_asked).collect();
+        entries.sort_by_key(|entry| (entry.2, entry.3));
+        let event = |entry: &&Entry| json!({"eventId": entry.3.to_string(), "logStreamName": entry.1, "timestamp": entry.2, "message": entry.3.to_string()});
+        let events: Vec<Value> = entries.iter().map(event).collect();
+        let token = input["nextToken"].as_str().unwrap_or("0").to_owned();
+        if let Some(token) = token.strip_prefix("gap") {
+            return json!({"events": [], "nextToken": token});
+        }
+        let (page, token) = self.paged(&events, input);
+        let token = token.map(|token| if self.with_gaps { format!("gap{token}") } else { token });
+        json!({"events": page, "nextToken": token})
+    }
+
+    fn paged(&self, all: &[Value], input: &Value) -> (Vec<Value>, Option<String>) {
+        let start = input["nextToken"].as_str().map_or(0, |token| token.parse::<usize>().unwrap());
+        let end = (start + self.page.max(1)).min(all.len());
+        (all[start.min(end)..end].to_vec(), (end < all.len()).then(|| end.to_string()))
+    }
+}
+
+fn source(group: Option<&str>, start: Option<&str>, first_by_streams: bool) -> Logs {
+    let group = group.map(str::to_owned);
+    let settings = config::Logs { group, start_time: start.map(time), first_by_streams };
+    let mut source = Logs::new(settings, "http://e".into(), "us-east-1".into());
+    source.resume(&BTreeMap::new());
+    source
+}
+
+fn at(minutes: i64) -> i64 {
+    time(NOW).as_millisecond() + minutes * MINUTE
+}
+
+fn entry(number: usize, group: &'static str, minutes: i64) -> Entry {
+    (group, format!("stream-{}", number % 3), at(minutes), number)
+}
+
+fn account(groups: &[&'static str], entries: Vec<Entry>) -> Account {
+    Account { entries, groups: groups.to_vec(), page: 1000, with_gaps: false }
+}
+
+fn numbers(bench: &Bench<Logs>) -> Vec<usize> {
+    let number = |body: &String| {
+        let body: Value = serde_json::from_str(body).unwrap();
+        body["message"].as_str().unwrap().parse().unwrap()
+    };
+    bench.delivered.iter().map(number).collect()
+}
+
+#[test]
+fn an_event_names_its_group_and_stream() {
+    let account = account(&["/g"], vec![entry(7, "/g", -10)]);
+    let mut bench = Bench::new(source(Some("/g"), Some("2026-11-21T11:00:00Z"), false));
+    assert_eq!(bench.pull(time(NOW), 9, |request| account.answer(request)), Pulled::CaughtUp);
+    insta::assert_snapshot!(
+        bench.delivered[0],
+        @r#"{"logGroup":"/g","logStream":"stream-1","id":"7","timestamp":1795261800000,"message":"7"}"#
+    );
+}
+
+#[test]
+fn without_a_start_time_it_begins_now_and_finds_what_comes_late() {
+    let mut account = account(&["/g"], vec![entry(0, "/g", -1)]);
+    let mut bench = Bench::new(source(Some("/g"), None, false));
+    bench.pull(time(NOW), 9, |request| account.answer(request));
+    assert!(bench.delivered.is_empty());
+    account.entries.push(entry(1, "/g", 1));
+    account.entries.push(entry(2, "/g", 2));
+    bench.pull(time("2026-11-21T12:03:00Z"), 9, |request| account.answer(request));
+    // Four minutes after its time.
+    account.entries.push(entry(3, "/g", 1));
+    bench.pull(time("2026-11-21T12:05:00Z"), 9, |request| account.answer(request));
+    assert_eq!(numbers(&bench), [1, 2, 3]);
+}
+
+#[test]
+fn all_groups_and_those_that_are_made_later() {
+    let mut account = account(&["a", "b"], (0..4).map(|i| entry(i, ["a", "b"][i % 2], -5)).collect());
+    account.page = 1;
+    let mut bench = Bench::new(source(None, Some("2026-11-21T11:00:00Z"), false));
+    assert_eq!(bench.pull(time(NOW), 99, |request| account.answer(request)), Pulled::CaughtUp);
+    account.groups.push("c");
+    account.entries.push(entry(9, "c", 1));
+    bench.pull(time("2026-11-21T12:03:00Z"), 99, |request| account.answer(request));
+    assert_eq!(numbers(&bench).into_iter().collect::<BTreeSet<_>>(), [0, 1, 2, 3, 9].into());
+    assert_eq!(bench.delivered.len(), 5);
+}
+
+#[test]
+fn a_group_that_has_gone_does_not_keep_the_others() {
+    let mut account = account(&["a", "b"], vec![entry(0, "a", -5), entry(1, "b", -5)]);
+    let mut bench = Bench::new(source(None, Some("2026-11-21T11:00:00Z"), false));
+    // It goes while the groups are listed.
+    bench.pull(time(NOW), 1, |request| account.answer(request));
+    account.groups.remove(0);
+    assert_eq!(bench.pull(time(NOW), 9, |request| account.answer(request)), Pulled::CaughtUp);
+    assert_eq!(numbers(&bench), [1]);
+    assert!(bench.notes().iter().any(|note| note.contains("log group a is left out")));
+}
+
+#[test]
+fn the_only_group_that_is_not_there_is_an_error() {
+    let account = account(&[], vec![]);
+    let mut source = source(Some("/g"), Some("2026-11-21T11:00:00Z"), false);
+    let Next::Mark(_) = source.next(time(NOW)) else { panic!("a mark") };
+    let Next::Call(request) = source.next(time(NOW)) else { panic!("a call") };
+    let error = super::super::testing::refused(&request, account.answer(&request).unwrap_err());
+    assert!(!source.refused(&error));
+    assert!(matches!(source.next(time(NOW)), Next::Call(_)), "it may be made later");
+}
+
+#[test]
+fn the_first_retrieval_asks_only_streams_with_events() {
+    let mut entries: Vec<Entry> = (0..100).map(|i| ("/g", format!("old-{i}"), at(-600), i)).collect();
+    entries.extend((0..5).map(|i| ("/g", format!("new-{i}"), at(-10), 100 + i)));
+    let account = Account { page: 2, ..account(&["/g"], entries) };
+    let mut bench = Bench::new(source(Some("/g"), Some("2026-11-21T11:00:00Z"), true));
+    let mut asked = Vec::new();
+    bench.pull(time(NOW), 99, |request| {
+        if request.action == "logs:FilterLogEvents" {
+            asked.extend(input(request)["logStreamNames"].as_array().unwrap().clone());
+        }
+        account.answer(request)
+    });
+    assert_eq!(asked.iter().collect::<Vec<_>>().len(), 5, "{asked:?}");
+    assert_eq!(numbers(&bench).into_iter().collect::<BTreeSet<_>>(), (100..105).collect());
+    // Then all streams together.
+    bench.pull(time("2026-11-21T12:01:00Z"), 99, |request| {
+        assert_eq!(input(request)["logStreamNames"], Value::Null);
+        account.answer(request)
+    });
+}
+
+#[test]
+fn a_group_without_streams_is_read_at_once() {
+    let account = account(&["/g"], vec![]);
+    let mut bench = Bench::new(source(Some("/g"), Some("2026-11-21T11:00:00Z"), true));
+    assert_eq!(bench.pull(time(NOW), 1, |request| account.answer(request)), Pulled::CaughtUp);
+    assert!(bench.checkpoints.contains_key("/g"));
+}
+
+#[test]
+fn a_long_backlog_is_not_remembered() {
+    let entries = (0..5000).map(|i| ("/g", "s".to_owned(), at(-600) + 1000 * i as i64, i)).collect();
+    let account = Account { page: 100, ..account(&["/g"], entries) };
+    let mut bench = Bench::new(source(Some("/g"), Some("2026-11-20T00:00:00Z"), false));
+    bench.pull(time(NOW), 999, |request| account.answer(request));
+    assert_eq!(bench.delivered.len(), 5000);
+    assert!(bench.remembered() < 100, "{} events", bench.remembered());
+}
+
+#[test]
+fn less_is_read_again_where_much_comes() {
+    let mut source = source(Some("/g"), None, false);
+    let late = source.late;
+    source.adapt(POLL_SEEN_MAX / 2);
+    assert_eq!(source.late, late / 2);
+    (0..40).for_each(|_| source.adapt(POLL_SEEN_MAX));
+    assert_eq!(source.late, 0);
+    (0..40).for_each(|_| source.adapt(0));
+    assert_eq!(source.late, late);
+}
+
+#[test]
+fn a_page_token_that_fails_costs_nothing() {
+    let entries = (0..40).map(|i| entry(i, "/g", i as i64 - 50)).collect();
+    let account = Account { page: 7, ..account(&["/g"], entries) };
+    for (failing, by_streams) in
+        [("logs:DescribeLogGroups", false), ("logs:FilterLogEvents", false), ("logs:FilterLogEvents", true)]
+    {
+        let account =
+            Account { groups: vec!["/g", "b", "c", "d", "e", "f", "h", "i", "j"], ..account.clone() };
+        let mut bench = Bench::new(source(None, Some("2026-11-21T11:00:00Z"), by_streams));
+        let mut failed = false;
+        let pulled = bench.pull(time(NOW), 99, |request| {
+            if request.action == failing && !failed && !input(request)["nextToken"].is_null() {
+                failed = true;
+                return Err("InvalidParameterException");
+            }
+            account.answer(request)
+        });
+        assert_eq!((pulled, failed), (Pulled::CaughtUp, true), "{failing}");
+        assert_eq!(numbers(&bench).len(), 40, "{failing}");
+    }
+}
+
+proptest! {
+    /// However events are spread and paged, and wherever the process is killed: every event once.
+    #[test]
+    fn every_event_is_delivered_once(
+        times in prop::collection::vec((0usize..3, -120i64..0), 0..60),
+        page in 1usize..9,
+        with_gaps: bool,
+        by_streams: bool,
+        kills in prop::collection::vec(0usize..20, 0..6),
+    ) {
+        let groups = ["a", "b", "c"];
+        let entries: Vec<Entry> =
+            times.iter().enumerate().map(|(i, (group, minutes))| entry(i, groups[*group], *minutes)).collect();
+        let account = Account { page, with_gaps, ..account(&groups, entries) };
+        let new = || source(None, Some("2026-11-21T10:00:00Z"), by_streams);
+        let mut bench = Bench::new(new());
+        for calls in kills {
+            bench.pull(time(NOW), calls, |request| account.answer(request));
+            bench.restart(new());
+        }
+        prop_assert_eq!(bench.pull(time(NOW), 100_000, |request| account.answer(request)), Pulled::CaughtUp);
+        let mut found = numbers(&bench);
+        found.sort_unstable();
+        prop_assert_eq!(found, (0..times.len()).collect::<Vec<_>>());
+    }
+}

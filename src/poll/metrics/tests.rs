@@ -1,0 +1,249 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::super::testing::{Bench, Pulled, input, time};
+use super::*;
+use crate::aws::Request;
+
+const MINUTE: i64 = 60;
+const NOW: &str = "2026-11-21T12:00:30Z";
+
+/// An account's metrics: (namespace, name, beginnings of periods that have data).
+#[derive(Debug, Clone, Default)]
+struct Account {
+    metrics: Vec<(String, String, BTreeSet<i64>)>,
+    /// Metrics of a page of the listing, and series of a page of data.
+    page: usize,
+}
+
+impl Account {
+    fn answer(&self, request: &Request) -> Result<Value, &'static str> {
+        match request.action {
+            "cloudwatch:ListMetrics" => Ok(self.list(&input(request))),
+            "cloudwatch:GetMetricData" => Ok(self.data(&input(request))),
+            other => panic!("{other}"),
+        }
+    }
+
+    fn list(&self, input: &Value) -> Value {
+        let wanted = |metric: &&(String, String, BTreeSet<i64>)| {
+            input["Namespace"].as_str().is_none_or(|namespace| namespace == metric.0)
+        };
+        let metrics = self.metrics.iter().filter(wanted);
+        let metrics: Vec<_> =
+            metrics.map(|(space, name, _)| json!({"Namespace": space, "MetricName": name})).collect();
+        let (page, token) = paged(&metrics, self.page, input);
+        json!({"Metrics": page, "NextToken": token})
+    }
+
+    fn data(&self, input: &Value) -> Value {
+        let (from, to) = (input["StartTime"].as_i64().unwrap(), input["EndTime"].as_i64().unwrap());
+        let queries = input["MetricDataQueries"].as_array().unwrap();
+        assert!(queries.len() <= METRIC_DATA_QUERIES);
+        let series = |query: &Value| {
+            let stat = &query["MetricStat"];
+            let is_asked = |metric: &&(String, String, BTreeSet<i64>)| {
+                stat["Metric"]["Namespace"] == metric.0 && stat["Metric"]["MetricName"] == metric.1
+            };
+            let (.., times) = self.metrics.iter().find(is_asked).unwrap();
+            let times: Vec<i64> = times.range(from..to).copied().collect();
+            let values = vec![1.5; times.len()];
+            json!({"Id": query["Id"], "StatusCode": "Complete", "Timestamps": times, "Values": values})
+        };
+        let results: Vec<Value> = queries.iter().map(series).collect();
+        let (page, token) = paged(&results, self.page, input);
+        json!({"MetricDataResults": page, "NextToken": token})
+    }
+
+    /// What should be delivered of it.
+    fn points(&self, from: i64, to: i64) -> BTreeSet<(String, i64)> {
+        let points = |(_, name, times): &(String, String, BTreeSet<i64>)| {
+            times.range(from..to).map(|time| (name.clone(), *time)).collect::<Vec<_>>()
+        };
+        self.metrics.iter().flat_map(points).collect()
+    }
+}
+
+fn paged(all: &[Value], size: usize, input: &Value) -> (Vec<Value>, Option<String>) {
+    let start = input["NextToken"].as_str().map_or(0, |token| token.parse::<usize>().unwrap());
+    let end = (start + size.max(1)).min(all.len());
+    (all[start.min(end)..end].to_vec(), (end < all.len()).then(|| end.to_string()))
+}
+
+fn source(start: Option<&str>, namespaces: &[&str]) -> Metrics {
+    let settings = config::Metrics {
+        namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
+        start_time: start.map(time),
+    };
+    let mut source = Metrics::new(settings, Duration::from_secs(60), "http://e".into(), "us-east-1".into());
+    source.resume(&BTreeMap::new());
+    source
+}
+
+fn account(metrics: usize, minutes: &[i64]) -> Account {
+    let base = time(NOW).as_second() - 30;
+    let times: BTreeSet<i64> = minutes.iter().map(|minute| base + minute * MINUTE).collect();
+    let metric = |i| ("AWS/EC2".to_owned(), format!("m{i:03}"), times.clone());
+    Account { metrics: (0..metrics).map(metric).collect(), page: 1000 }
+}
+
+fn delivered(bench: &Bench<Metrics>) -> Vec<(String, i64)> {
+    let point = |body: &String| {
+        let body: Value = serde_json::from_str(body).unwrap();
+        let at = time(body["Timestamp"].as_str().unwrap()).as_second();
+        (body["MetricName"].as_str().unwrap().to_owned(), at)
+    };
+    bench.delivered.iter().map(point).collect()
+}
+
+#[test]
+fn one_event_for_each_metric_and_time() {
+    let account = account(1, &[-5, -4, -1]);
+    let mut bench = Bench::new(source(Some("2026-11-21T11:50:00Z"), &[]));
+    assert_eq!(bench.pull(time(NOW), 99, |request| account.answer(request)), Pulled::CaughtUp);
+    insta::assert_snapshot!(
+        bench.delivered[0],
+        @r#"{"Namespace":"AWS/EC2","MetricName":"m000","Dimensions":[],"Timestamp":"2026-11-21T11:55:00Z","Period":60,"Average":1.5,"Maximum":1.5,"Minimum":1.5,"Sum":1.5,"SampleCount":1.5}"#
+    );
+    assert_eq!(bench.delivered.len(), 2, "the last minute is not over for long enough");
+    assert_eq!(bench.checkpoints[""], "2026-11-21T11:58:00Z");
+}
+
+#[test]
+fn without_a_start_time_it_begins_now() {
+    let account = account(1, &[-5, -4, -3, -2, -1, 0, 1]);
+    let mut bench = Bench::new(source(None, &[]));
+    bench.pull(time(NOW), 99, |request| account.answer(request));
+    assert_eq!((bench.delivered.len(), bench.checkpoints[""].as_str()), (0, "2026-11-21T11:58:00Z"));
+    bench.pull(time("2026-11-21T12:02:00Z"), 99, |request| account.answer(request));
+    assert_eq!(delivered(&bench).len(), 2, "11:58 and 11:59");
+}
+
+#[test]
+fn calls_are_of_five_hundred_queries_and_of_one_namespace_at_a_time() {
+    let mut account = account(230, &[-5]);
+    account.metrics[0].0 = "Shop".to_owned();
+    let mut bench = Bench::new(source(Some("2026-11-21T11:50:00Z"), &["AWS/EC2", "Shop", "AWS/S3"]));
+    let mut calls = Vec::new();
+    bench.pull(time(NOW), 99, |request| {
+        let input = input(request);
+        let queries = input["MetricDataQueries"].as_array().map(Vec::len);
+        calls.push(queries.map_or(input["Namespace"].to_string(), |queries| queries.to_string()));
+        account.answer(request)
+    });
+    assert_eq!(calls, ["\"AWS/EC2\"", "500", "500", "145", "\"Shop\"", "5", "\"AWS/S3\""]);
+    assert_eq!(delivered(&bench).len(), 230);
+}
+
+#[test]
+fn dead_metrics_are_not_asked_for_once_the_present_is_reached() {
+    let account = account(1, &[]);
+    let mut recently = Vec::new();
+    let mut bench = Bench::new(source(Some("2026-11-21T05:00:00Z"), &[]));
+    bench.pull(time(NOW), 99, |request| {
+        if request.action == "cloudwatch:ListMetrics" {
+            recently.push(input(request)["RecentlyActive"] == "PT3H");
+        }
+        account.answer(request)
+    });
+    assert_eq!(recently, [false, false, true], "rounds of three hours");
+}
+
+#[test]
+fn a_late_value_and_a_new_metric_are_found() {
+    let mut account = account(1, &[-9, -8]);
+    let mut bench = Bench::new(source(Some("2026-11-21T11:50:00Z"), &[]));
+    bench.pull(time(NOW), 99, |request| account.answer(request));
+    let late = time(NOW).as_second() - 30 - 5 * MINUTE;
+    account.metrics[0].2.insert(late);
+    account.metrics.push(("Shop".into(), "new".into(), [late].into()));
+    bench.pull(time("2026-11-21T12:05:00Z"), 99, |request| account.answer(request));
+    let found = delivered(&bench);
+    assert_eq!(found.len(), 4);
+    assert!(found.contains(&("m000".into(), late)) && found.contains(&("new".into(), late)));
+}
+
+#[test]
+fn what_cloudwatch_does_not_keep_is_said() {
+    let account = account(1, &[]);
+    let mut bench = Bench::new(source(Some("2026-01-01T00:00:00Z"), &[]));
+    bench.pull(time(NOW), 1000, |request| account.answer(request));
+    let notes = bench.notes();
+    assert!(
+        notes[0].starts_with("metrics from 2026-01-01T00:00:00Z to 2026-11-06T12:01:00Z cannot be read"),
+        "{}",
+        notes[0]
+    );
+}
+
+#[test]
+fn a_page_token_that_fails_costs_nothing() {
+    let account = Account { page: 3, ..account(7, &[-5, -4]) };
+    for failing in ["cloudwatch:ListMetrics", "cloudwatch:GetMetricData"] {
+        let mut bench = Bench::new(source(Some("2026-11-21T11:50:00Z"), &[]));
+        let mut failed = false;
+        let pulled = bench.pull(time(NOW), 99, |request| {
+            if request.action == failing && !failed && !input(request)["NextToken"].is_null() {
+                failed = true;
+                return Err("InvalidNextToken");
+            }
+            account.answer(request)
+        });
+        assert_eq!((pulled, failed), (Pulled::CaughtUp, true));
+        assert_eq!(delivered(&bench).len(), 14);
+    }
+}
+
+#[test]
+fn an_account_without_metrics() {
+    let account = Account::default();
+    let mut bench = Bench::new(source(Some("2026-11-21T11:50:00Z"), &["AWS/EC2", "AWS/S3"]));
+    assert_eq!(bench.pull(time(NOW), 2, |request| account.answer(request)), Pulled::CaughtUp);
+    assert_eq!(bench.checkpoints[""], "2026-11-21T11:58:00Z");
+}
+
+#[test]
+fn rounds_are_made_of_whole_periods() {
+    for (period, now, to) in [
+        (1, "2026-11-21T12:00:30.9Z", "2026-11-21T11:58:30Z"),
+        (30, "2026-11-21T12:00:45Z", "2026-11-21T11:58:30Z"),
+        (300, "2026-11-21T12:00:30Z", "2026-11-21T11:55:00Z"),
+        (86_400, "2026-11-22T00:01:59Z", "2026-11-21T00:00:00Z"),
+        (86_400, "2026-11-22T00:02:00Z", "2026-11-22T00:00:00Z"),
+    ] {
+        let settings = config::Metrics { namespaces: vec![], start_time: None };
+        let mut source = Metrics::new(settings, Duration::from_secs(period), "http://e".into(), "r".into());
+        let Next::Mark(progress) = source.next(time(now)) else { panic!("a mark") };
+        assert_eq!(progress, Progress::up_to(to), "{period} {now}");
+    }
+}
+
+proptest! {
+    /// However data are spread and paged, and wherever the process is killed: every value once.
+    #[test]
+    fn every_value_is_delivered_once(
+        minutes in prop::collection::vec(prop::collection::btree_set(-600i64..-2, 0..30), 0..8),
+        page in 1usize..6,
+        kills in prop::collection::vec(0usize..40, 0..6),
+    ) {
+        let base = time(NOW).as_second() - 30;
+        let metric = |(i, minutes): (usize, &BTreeSet<i64>)| {
+            let times = minutes.iter().map(|minute| base + minute * MINUTE).collect();
+            ("AWS/EC2".to_owned(), format!("m{i}"), times)
+        };
+        let account = Account { metrics: minutes.iter().enumerate().map(metric).collect(), page };
+        let start = Some("2026-11-21T02:00:00Z");
+        let mut bench = Bench::new(source(start, &["AWS/EC2"]));
+        for calls in kills {
+            bench.pull(time(NOW), calls, |request| account.answer(request));
+            bench.restart(source(start, &["AWS/EC2"]));
+        }
+        prop_assert_eq!(bench.pull(time(NOW), 100_000, |request| account.answer(request)), Pulled::CaughtUp);
+        let found = delivered(&bench);
+        prop_assert_eq!(found.len(), found.iter().collect::<BTreeSet<_>>().len(), "no repeats");
+        let expected = account.points(time("2026-11-21T02:00:00Z").as_second(), base - 2 * MINUTE);
+        prop_assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
+    }
+}

@@ -1,0 +1,60 @@
+//! Page tokens, and how far a page's events let a checkpoint move. What the sources have in common.
+
+use serde::de::Error as _;
+
+use crate::limits::POLL_RESTARTS_MAX;
+
+/// Takes the token of the next page.
+///
+/// # Errors
+/// It is the one that the page was asked for with: the listing would never end.
+pub fn follow(token: &mut Option<String>, next: Option<String>) -> Result<(), serde_json::Error> {
+    if next.is_some() && *token == next {
+        return Err(serde_json::Error::custom("the page names itself as the next one"));
+    }
+    *token = next;
+    Ok(())
+}
+
+/// A listing was refused: true if it may begin anew at once. That is so if it was for a page token, which has been
+/// dropped, and not for the umpteenth time: then it begins anew after a wait.
+pub fn begin_anew(token: Option<String>, restarts: &mut u32) -> bool {
+    *restarts += u32::from(token.is_some());
+    token.is_some() && *restarts <= POLL_RESTARTS_MAX
+}
+
+/// Where reading goes on once events up to `latest` are delivered, of a span that ends at `to` and for whose
+/// last `late` milliseconds more may come. Events from there on are read again, and need a key.
+pub fn edge(latest: i64, to: i64, late: i64) -> i64 {
+    latest.min(to - late)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_leads_nowhere_is_refused() {
+        let mut token = None;
+        follow(&mut token, Some("a".into())).unwrap();
+        follow(&mut token, Some("b".into())).unwrap();
+        assert!(follow(&mut token, Some("b".into())).is_err());
+        assert_eq!(token.as_deref(), Some("b"), "it is asked for again");
+        follow(&mut token, None).unwrap();
+        follow(&mut token, None).unwrap();
+    }
+
+    #[test]
+    fn a_listing_does_not_begin_anew_for_ever() {
+        let mut restarts = 0;
+        assert!(!begin_anew(None, &mut restarts), "there was no token to blame");
+        let anew = (0..10).filter(|_| begin_anew(Some("t".into()), &mut restarts)).count();
+        assert_eq!(anew, POLL_RESTARTS_MAX as usize);
+    }
+
+    #[test]
+    fn a_backlog_goes_on_at_its_last_event_and_the_present_some_time_before() {
+        assert_eq!(edge(500, 10_000, 1000), 500);
+        assert_eq!(edge(9500, 10_000, 1000), 9000);
+    }
+}
