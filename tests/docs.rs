@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use aws_to_devo::config::{self, registry, vendor};
+use aws_to_devo::config::{self, ignored, keys, registry, vendor};
+use aws_to_devo::setup;
 use aws_to_devo::telemetry::metrics;
 
 /// Set it to have the generated parts written anew: `UPDATE_DOCS=1 cargo test --test docs`.
@@ -12,6 +13,8 @@ const UPDATE: &str = "UPDATE_DOCS";
 #[test]
 fn generated_parts_are_up_to_date() {
     is_generated("troubleshooting.md", "errors", &vendor::markdown());
+    is_generated("configuration.md", "keys", &keys::markdown());
+    is_generated("configuration.md", "ignored", &ignored::markdown());
     is_generated("monitoring.md", "metrics", &metrics::table());
 }
 
@@ -83,6 +86,20 @@ fn every_pitfall_names_tests_that_exist() {
                 .any(|after| after.lines().any(|line| line.trim_start().starts_with(&format!("fn {test}("))));
             assert!(found, "{file} has no test {test}");
         }
+    }
+}
+
+#[test]
+fn the_quick_starts_configuration_makes_a_stack() {
+    let text = fs::read_to_string(docs().join("quick-start.md")).unwrap();
+    let example = text.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.yaml");
+    fs::write(&file, example).unwrap();
+    let config = config::load_inputs(&file, &config::Environment::here()).unwrap_or_else(|p| panic!("{p}"));
+    let stack = setup::template(&setup::Needs::of(&config, &[]).unwrap(), &setup::Wishes::default()).unwrap();
+    for output in ["ReaderPolicyArn", "SqsCollectorBucketName"] {
+        assert!(stack.json["Outputs"][output].is_object() && text.contains(output), "{output}");
     }
 }
 

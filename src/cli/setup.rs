@@ -30,6 +30,9 @@ pub struct Options {
     /// ARN of a KMS key of yours that a bucket or queue is encrypted with; may be repeated
     #[arg(long, value_name = "ARN")]
     kms_key: Vec<String>,
+    /// ARN of a dead-letter queue, to be counted only; may be repeated. The template knows its own
+    #[arg(long = "dead-letter-queue", value_name = "ARN")]
+    dead_letters: Vec<String>,
     /// The buckets keep versions
     #[arg(long)]
     versioned: bool,
@@ -84,6 +87,7 @@ fn wishes(options: &Options) -> Wishes {
     Wishes {
         buckets: options.bucket.clone(),
         kms_keys: options.kms_key.clone(),
+        dead_letters: options.dead_letters.clone(),
         versioned: options.versioned,
         list: options.list,
     }

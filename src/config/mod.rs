@@ -8,6 +8,7 @@ mod environment;
 mod globals;
 pub mod ignored;
 mod inputs;
+pub mod keys;
 mod load;
 mod memory;
 mod node;

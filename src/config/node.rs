@@ -116,6 +116,8 @@ impl<'a> Node<'a> {
 impl<'a> Mapping<'a> {
     /// The value of a key; None if it is absent or null. The key counts as known from now on.
     pub fn node(&self, key: &'static str) -> Option<Node<'a>> {
+        #[cfg(test)]
+        asked::note(&self.path, key);
         let mut known = self.known.borrow_mut();
         if !known.contains(&key) {
             known.push(key);
@@ -220,6 +222,26 @@ impl<'a> Mapping<'a> {
 
     pub fn path_of(&self, key: &str) -> String {
         join(&self.path, key)
+    }
+}
+
+/// Which keys the readers ask for, for the test of their documentation.
+#[cfg(test)]
+pub mod asked {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    thread_local! {
+        static ASKED: RefCell<BTreeSet<(String, &'static str)>> = RefCell::default();
+    }
+
+    pub fn note(path: &str, key: &'static str) {
+        ASKED.with_borrow_mut(|asked| asked.insert((path.to_owned(), key)));
+    }
+
+    /// Mapping and key, of this thread so far.
+    pub fn all() -> BTreeSet<(String, &'static str)> {
+        ASKED.with_borrow(Clone::clone)
     }
 }
 

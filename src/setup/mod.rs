@@ -20,6 +20,8 @@ pub struct Wishes {
     pub buckets: Vec<Bucket>,
     /// ARNs of the keys that buckets or queues are encrypted with.
     pub kms_keys: Vec<String>,
+    /// ARNs of dead-letter queues, so that what lies in them can be counted.
+    pub dead_letters: Vec<String>,
     /// Buckets keep versions, and announcements name them.
     pub versioned: bool,
     /// Buckets may be listed: for `backfill`, and to tell a missing object from a forbidden one.

@@ -72,6 +72,8 @@ fn reader(needs: &Needs, wishes: &Wishes) -> Vec<Statement> {
     statements.extend(read_queues(keep.iter().map(arn).collect(), false));
     statements
         .extend(find_queues(needs.queues.iter().filter(|queue| queue.by_name).map(|q| arn(&q)).collect()));
+    statements
+        .extend(count_dead_letters(wishes.dead_letters.iter().map(|arn| arn.as_str().into()).collect()));
     if needs.queues.iter().any(|queue| queue.announces) {
         let partition = needs.queues.first().map_or("aws", |queue| partition(&queue.region));
         let used = || wishes.buckets.iter().filter(|b| needs.queues.iter().any(|q| b.belongs_to(&q.input)));
@@ -99,6 +101,13 @@ pub fn read_queues(queues: Vec<Value>, delete: bool) -> Option<Statement> {
 /// A queue that is known by its name only.
 pub fn find_queues(queues: Vec<Value>) -> Option<Statement> {
     let statement = Statement { sid: "FindQueues", actions: vec!["sqs:GetQueueUrl"], resources: queues };
+    (!statement.resources.is_empty()).then_some(statement)
+}
+
+/// The status page and the metrics tell how many there are.
+pub fn count_dead_letters(queues: Vec<Value>) -> Option<Statement> {
+    let actions = vec!["sqs:GetQueueAttributes"];
+    let statement = Statement { sid: "CountDeadLetters", actions, resources: queues };
     (!statement.resources.is_empty()).then_some(statement)
 }
 
@@ -167,6 +176,9 @@ fn reader_notes(needs: &Needs, wishes: &Wishes) -> Vec<String> {
              --bucket INPUT=NAME/PREFIX), or fill the name in",
             missing.join(", ")
         ));
+    }
+    if wishes.dead_letters.is_empty() && !needs.queues.is_empty() {
+        notes.push("--dead-letter-queue ARN lets the collector count dead letters, and no more".to_owned());
     }
     for queue in needs.queues.iter().filter(|queue| queue.account == "*") {
         notes.push(format!(

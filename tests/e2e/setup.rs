@@ -17,7 +17,8 @@ fn a_user_with_exactly_the_printed_policy_drains_the_queue() {
     let lab = Lab::new("least-policy");
     let object = feeds::vpc("l1", 20);
     let config = lab.config(json!({"aws_sqs_vpc": {}}));
-    let policy = policy(&lab, &["--bucket", &lab.bucket], &config);
+    let options = ["--bucket", &lab.bucket, "--dead-letter-queue", &lab.dead_letters.arn()];
+    let policy = policy(&lab, &options, &config);
     let user = aws::create_user_with("least-policy", &policy);
     lab.put_and_announce(std::slice::from_ref(&object));
     let ended = lab.drain_all(&as_user(&config, &user));

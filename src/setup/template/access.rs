@@ -58,6 +58,8 @@ fn managed_policy<'a>(
     statements.extend(policy::read_queues(queues(|queue| queue.deletes), true));
     statements.extend(policy::read_queues(queues(|queue| !queue.deletes), false));
     statements.extend(policy::find_queues(queues(|queue| queue.by_name)));
+    let dead_letters = readers.iter().map(|(_, reads)| reads.dead_letters.clone()).collect();
+    statements.extend(policy::count_dead_letters(dead_letters));
     let objects = all(|reads| &reads.objects);
     if !objects.is_empty() {
         statements.push(policy::read_objects(objects, wishes));

@@ -107,6 +107,7 @@ fn deployment(region: &str, parameters: &Map<String, Value>) -> String {
 #[derive(Debug)]
 struct Reads {
     queue: Value,
+    dead_letters: Value,
     objects: Vec<Value>,
     buckets: Vec<Value>,
 }
@@ -120,7 +121,7 @@ impl Parts {
         self.output(&format!("{id}Url"), json!({"Ref": id}), &format!("The queue of {}", queue.label));
         self.output(&format!("{dead}Url"), json!({"Ref": dead}), "Messages that could never be delivered");
         let (objects, buckets) = feed::add(self, queue, &stem, wishes);
-        Reads { queue: arn_of(&id), objects, buckets }
+        Reads { queue: arn_of(&id), dead_letters: arn_of(&dead), objects, buckets }
     }
 
     fn resource(&mut self, id: &str, value: Value) {

@@ -1,0 +1,316 @@
+//! The configuration's keys, for the documentation. That these are the keys which the readers ask for, all of
+//! them and no others, is checked by the tests: each reader is followed over all examples.
+
+/// The keys of one mapping.
+#[derive(Debug)]
+pub struct Section {
+    /// Where: keys with dots between them; capitals stand for a name of the user's.
+    pub place: &'static str,
+    pub about: &'static str,
+    pub keys: &'static [Key],
+}
+
+/// Name, type and range, default, meaning.
+pub type Key = (&'static str, &'static str, &'static str, &'static str);
+
+const NEEDED: &str = "required";
+const NONE: &str = "";
+
+/// All sections, in the order of the documentation. How a service reads its objects is told elsewhere.
+pub const SECTIONS: &[Section] = &[
+    Section {
+        place: "",
+        about: "The whole file.",
+        keys: &[
+            ("globals", "mapping", NONE, "what holds for the whole collector"),
+            ("global_overrides", "mapping", NONE, "the vendor's cloud server writes it: `debug`"),
+            ("outputs", "mapping", NEEDED, "names to outputs; every event goes to every one"),
+            ("inputs", "mapping", NEEDED, "names to inputs; a name begins with `sqs_collector` or `aws`"),
+        ],
+    },
+    Section {
+        place: "globals",
+        about: "",
+        keys: &[
+            ("id", "text", "the first input's id", "stands in the syslog HOST"),
+            ("name", "text", "the id", "for people"),
+            ("host", "text without white space", "`collector-<id>-<machine's name>`", "the syslog HOST"),
+            ("debug", "true, false", "false", "log more; takes effect at a start, not at SIGHUP"),
+            (
+                "memory_limit",
+                "size, at least `64MiB`",
+                "a quarter of the memory, at most `4GiB`",
+                "bound on all that is held",
+            ),
+            ("workers", "1 to 4096", "the machine's cores", "threads that inflate and split"),
+            (
+                "fetchers",
+                "1 to 4096",
+                "4 a core, at least 8",
+                "threads that fetch objects, shared by all inputs",
+            ),
+            (
+                "shutdown_timeout",
+                "seconds, 0 to 3600",
+                "25",
+                "how long work in hand may take to finish at a stop or reload",
+            ),
+            ("definitions", "file", NONE, "services of your own, for all inputs ([services](services.md))"),
+            ("persistence", "mapping", NONE, "the ledger"),
+            ("status", "mapping", NONE, "status page and metrics"),
+        ],
+    },
+    Section {
+        place: "globals.persistence",
+        about: "",
+        keys: &[
+            ("type", "`filesystem`", "`filesystem`", "the only one"),
+            ("required", "true, false", "true", "false: start without the ledger if it cannot be opened"),
+            ("config", "mapping", NONE, "where it is"),
+        ],
+    },
+    Section {
+        place: "globals.persistence.config",
+        about: "",
+        keys: &[("directory_name", "folder", "`state`", "where the ledger lies; one for each collector")],
+    },
+    Section {
+        place: "globals.status",
+        about: "See [monitoring](monitoring.md).",
+        keys: &[
+            ("enabled", "true, false", "true", "serve the status page and the metrics"),
+            ("address", "IP address", "127.0.0.1", "where to listen"),
+            ("port", "1 to 65535", "9600", NONE),
+            (
+                "hosts",
+                "list of names",
+                "the machine's name",
+                "names by which browsers and scrapers may call it",
+            ),
+        ],
+    },
+    Section {
+        place: "global_overrides",
+        about: "",
+        keys: &[("debug", "true, false", "that of `globals`", "log more")],
+    },
+    Section {
+        place: "outputs.NAME",
+        about: "",
+        keys: &[
+            (
+                "type",
+                "`devo_platform` (`DEVO`), `syslog` (`relay`), `console`",
+                NEEDED,
+                "where events go: Devo, a relay, standard output",
+            ),
+            ("enabled", "true, false", "true", NONE),
+            ("config", "mapping", NONE, NONE),
+        ],
+    },
+    Section {
+        place: "outputs.NAME.config",
+        about: "Paths are relative to the file's folder.",
+        keys: &[
+            ("address", "host name or IP address", NEEDED, "`collector-us.devo.io`, or -eu, -ca, -ap"),
+            ("port", "1 to 65535", "443 for Devo, else required", NONE),
+            (
+                "type",
+                "`SSL`, `TCP` (`CLEAR`)",
+                "`SSL` for Devo, or where `chain` is written",
+                "the transport",
+            ),
+            (
+                "chain",
+                "PEM file",
+                "required for Devo; else the machine's authorities",
+                "the only authority that is trusted",
+            ),
+            ("cert", "PEM file", "required for Devo", "client certificate"),
+            ("key", "PEM file", "required for Devo", "its private key, not encrypted"),
+            ("senders", "1 to 256", "2", "connections, each with a thread"),
+            ("compression", "`gzip`, `none`", "`none`", "send compressed"),
+            ("compression_level", "1 to 12", "1", "with `gzip`"),
+            ("max_events_per_second", "from 1", "no limit", "of the whole output"),
+            ("max_bytes_per_second", "from 1", "no limit", "of the whole output"),
+        ],
+    },
+    Section {
+        place: "inputs.sqs_collector",
+        about: "A queue. Several: any names that begin with `sqs_collector`.",
+        keys: &[
+            (
+                "id",
+                "text",
+                "the input's name, with a warning",
+                "what is remembered is kept under it: a new id starts afresh",
+            ),
+            ("enabled", "true, false", "true", NONE),
+            ("base_url", "URL", NEEDED, "the queue's, as SQS gives it"),
+            ("region", "text", "the URL's", "the queue's"),
+            ("credentials", "mapping", "the standard AWS chain", "who calls AWS"),
+            ("services", "mapping", NEEDED, "names to services; the first whose keys an object has gets it"),
+            (
+                "ack_messages",
+                "true, false",
+                "true, with `do_not_send` false",
+                "delete messages after delivery",
+            ),
+            ("direct_mode", "true, false", "false", "the message is the log itself; one service only"),
+            ("do_not_send", "true, false", "false", "do everything but send"),
+            ("sqs_visibility_timeout", "seconds, 1 to 43200", "120", "extended while a message is in work"),
+            ("sqs_wait_timeout", "seconds, 0 to 20", "20", "of a long poll"),
+            ("sqs_max_messages", "1 to 10", "10", "for one receive"),
+            ("receivers", "1 to 64", "2", "threads that poll the queue"),
+            (
+                "missing_object",
+                "`retry`, `skip`",
+                "`retry`",
+                "what becomes of a message whose object is not there",
+            ),
+            (
+                "endpoint_url",
+                "URL without path",
+                "`AWS_ENDPOINT_URL`, else AWS's own",
+                "a VPC endpoint, an emulator",
+            ),
+            ("sqs_endpoint_url", "the same", "`endpoint_url`, `AWS_ENDPOINT_URL_SQS`", "for SQS alone"),
+            ("s3_endpoint_url", "the same", "`endpoint_url`, `AWS_ENDPOINT_URL_S3`", "for S3 alone"),
+            ("sts_endpoint_url", "the same", "`endpoint_url`, `AWS_ENDPOINT_URL_STS`", "for STS alone"),
+        ],
+    },
+    Section {
+        place: "inputs.sqs_collector.credentials",
+        about: "See [credentials](credentials.md). Each of the first three may stand in a file of its own.",
+        keys: &[
+            ("aws_access_key_id", "text", NONE, "with the next: an access key"),
+            ("aws_secret_access_key", "text", NONE, NONE),
+            ("aws_session_token", "text", NONE, "of a temporary key"),
+            ("aws_access_key_id_file", "file", NONE, "one line"),
+            ("aws_secret_access_key_file", "file", NONE, "one line"),
+            ("aws_session_token_file", "file", NONE, "one line"),
+            ("profile", "text", NONE, "of the shared AWS files, instead of a key"),
+            ("aws_base_account_role", "ARN", NONE, "a role to assume"),
+            ("aws_cross_account_role", "ARN", NONE, "a role to assume after it"),
+            ("aws_external_id", "text", NONE, "sent when the last role is assumed"),
+        ],
+    },
+    Section {
+        place: "inputs.sqs_collector.services.NAME",
+        about: "`{}` takes a pre-built service as it is; see [services](services.md), and [custom_service](custom_service.md) for each key.",
+        keys: &[
+            ("enabled", "true, false", "true", NONE),
+            ("object_keys", "regular expression", "any key", "which objects are the service's"),
+            ("filename_filter_rules", "list of lists", NONE, "objects that are not read"),
+            ("encoding", "`gzip`, `none`, `latin-1`, `parquet`", "seen from the bytes", NONE),
+            (
+                "file_format",
+                "mapping",
+                "required for a service of your own",
+                "the processor and its settings",
+            ),
+            ("file_field_definitions", "mapping", NONE, "values taken from the object's key"),
+            ("record_field_mapping", "mapping", NONE, "values taken from a record"),
+            (
+                "routing_template",
+                "text",
+                "required for a service of your own",
+                "the Devo table, with fields in brackets",
+            ),
+            ("routing_cases", "list", NONE, "other tables for records that match"),
+            ("line_filter_rules", "list of lists", NONE, "records that are not sent"),
+            (
+                "send_filtered_out_to_unknown",
+                "true, false",
+                "false",
+                "send them to the table's `unknown` level instead",
+            ),
+            ("delegates", "list of names", NONE, "services that go first"),
+        ],
+    },
+    Section {
+        place: "inputs.aws",
+        about: "The AWS collector's services: [api_sources](api_sources.md). Several: any names that begin with `aws`.",
+        keys: &[
+            ("id", "text", "the input's name, with a warning", "what is remembered is kept under it"),
+            ("enabled", "true, false", "true", NONE),
+            ("credentials", "mapping", "the standard AWS chain", "who calls AWS"),
+            ("environment", "letters, digits, _ and -", NONE, "the last level of tags"),
+            ("requests_per_second", "a number above 0", "no limit", "of all its polled sources together"),
+            ("services", "mapping", NEEDED, "names to services"),
+            (
+                "endpoint_url",
+                "URL without path",
+                "`AWS_ENDPOINT_URL`, else AWS's own",
+                "`SERVICE_endpoint_url` for one service alone",
+            ),
+        ],
+    },
+    Section {
+        place: "inputs.aws.credentials",
+        about: "As above, by the names of the AWS collector.",
+        keys: &[
+            ("access_key", "text", NONE, "with the next: an access key"),
+            ("access_secret", "text", NONE, NONE),
+            ("session_token", "text", NONE, "of a temporary key"),
+            ("access_key_file", "file", NONE, "one line"),
+            ("access_secret_file", "file", NONE, "one line"),
+            ("session_token_file", "file", NONE, "one line"),
+            ("profile", "text", NONE, "of the shared AWS files, instead of a key"),
+            ("base_assume_role", "ARN", NONE, "a role to assume"),
+            ("target_assume_role", "ARN", NONE, "a role to assume after it"),
+            ("assume_role_external_id", "text", NONE, "sent when the last role is assumed"),
+        ],
+    },
+    Section {
+        place: "inputs.aws.services.NAME",
+        about: "Which of them a service has is told in [api_sources](api_sources.md).",
+        keys: &[
+            ("enabled", "true, false", "true", NONE),
+            ("types", "list", "required where a service has several", "which of its feeds"),
+            ("regions", "list", NEEDED, "each is read by itself"),
+            ("tag", "text", "the service's table", "with placeholders in braces"),
+            ("request_period_in_seconds", "seconds", "60", "from the beginning of one pull to the next"),
+            ("pull_retries", "0 to 1000", "3", "further tries of a call in one pull"),
+            ("start_time", "UTC time", NONE, "nothing older is read"),
+            ("auto_event_type", "true, false", "false", "the event's own type stands in the tag"),
+            ("event_type_processor_mapping", "mapping", NONE, "tags for some types of events"),
+            ("event_type_file_regex_patterns", "mapping", NONE, "types by the objects' keys"),
+            ("cloudwatch_sqs_queue_name", "text", "required by its services", "the queue's name"),
+            ("audit_sqs_queue_name", "text", "required by its service", "the queue's name"),
+            ("vpcflowlogs_sqs_queue_name", "text", "required by its service", "the queue's name"),
+            ("cloudfrontlogs_sqs_queue_name", "text", "required by its service", "the queue's name"),
+            ("cisco_umbrella_sqs_queue_name", "text", "required by its service", "the queue's name"),
+            ("gap_until_now_in_minutes", "0 to 10080", "15", "events may be that late"),
+            ("time_slot_in_hours", "1 to 2160", "1", "what one look-up asks for"),
+            ("sources", "text or list", "`all_sources`", "only these event sources"),
+            ("drop_event_names", "list", NONE, "events that are not sent"),
+            ("metric_namespaces", "list", "all", "only these namespaces"),
+            ("log_group", "text", "required by a service of the type `logs`", "`/`: all groups"),
+            (
+                "use_first_optimized_retrieval",
+                "true, false",
+                "false",
+                "a group is read first by its streams that hold something",
+            ),
+        ],
+    },
+];
+
+/// All sections with their tables, and the keys that change nothing.
+pub fn markdown() -> String {
+    let mut text = String::new();
+    for section in SECTIONS {
+        let title =
+            if section.place.is_empty() { "The file".to_owned() } else { format!("`{}`", section.place) };
+        text.push_str(&format!("\n## {title}\n\n"));
+        if !section.about.is_empty() {
+            text.push_str(&format!("{}\n\n", section.about));
+        }
+        text.push_str("| key | type | default | |\n|---|---|---|---|\n");
+        for (key, kind, default, about) in section.keys {
+            text.push_str(&format!("| `{key}` | {kind} | {default} | {about} |\n"));
+        }
+    }
+    text + "\n"
+}
