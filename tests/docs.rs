@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use aws_to_devo::config::{self, registry};
-use aws_to_devo::telemetry::metrics;
+use aws_to_devo::telemetry::{Snapshot, metrics};
 
 #[test]
 fn every_service_and_its_tables_are_documented() {
@@ -89,4 +89,23 @@ fn the_table_of_metrics_is_that_of_the_code() {
     } else {
         assert!(made == text, "the table is out of date: UPDATE_DOCS=1 cargo test --test docs");
     }
+}
+
+#[test]
+fn dashboard_and_alerts_name_metrics_that_exist() {
+    let families = metrics::families(&Snapshot::default());
+    let is_known = |name: &str| families.iter().any(|family| family.name == name);
+    let names = regex::Regex::new("(aws_to_devo|process)_[a-z0-9_]+").unwrap();
+    for file in ["deploy/grafana/aws-to-devo.json", "deploy/prometheus/aws-to-devo.rules.yml"] {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let named: Vec<&str> = names.find_iter(&text).map(|found| found.as_str()).collect();
+        assert!(named.len() > 20, "{file}");
+        for name in named {
+            assert!(is_known(name), "{file} names {name}, which is no metric");
+        }
+    }
+    let dashboard =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/grafana/aws-to-devo.json"));
+    let dashboard: serde_json::Value = serde_json::from_str(&dashboard.unwrap()).unwrap();
+    assert!(dashboard["panels"].as_array().is_some_and(|panels| !panels.is_empty()));
 }
