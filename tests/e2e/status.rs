@@ -222,8 +222,10 @@ fn own_events_reach_a_table_of_ones_own() {
         assert!(events.iter().any(|event| event["event"] == kind), "no {kind}: {events:#?}");
     }
     assert!(events.iter().all(|event| event["collector_id"] == "e2e"));
-    let counted = status(port)["internal"]["events"].as_u64().unwrap();
-    assert!(counted > 0 && counted <= events.len() as u64, "{counted} of {}", events.len());
+    // What has arrived counts once it is confirmed.
+    let counted = |what: &str| status(port)["internal"][what].as_u64().unwrap();
+    collector.wait_until("the count of these events", || counted("events") >= events.len() as u64);
+    assert!(own().len() as u64 >= counted("events"));
     assert_eq!(collector.stop().code, Some(0));
 }
 
