@@ -58,6 +58,12 @@ pub const SECTIONS: &[Section] = &[
             ("definitions", "file", NONE, "services of your own, for all inputs ([services](services.md))"),
             ("persistence", "mapping", NONE, "the ledger"),
             ("status", "mapping", NONE, "status page and metrics"),
+            (
+                "internal_events",
+                "mapping",
+                "none are sent",
+                "the collector's own statistics and warnings as events",
+            ),
         ],
     },
     Section {
@@ -87,6 +93,16 @@ pub const SECTIONS: &[Section] = &[
                 "the machine's name",
                 "names by which browsers and scrapers may call it",
             ),
+        ],
+    },
+    Section {
+        place: "globals.internal_events",
+        about: "See [monitoring](monitoring.md).",
+        keys: &[
+            ("enabled", "true, false", "true", NONE),
+            ("tag", "text", NEEDED, "the Devo table"),
+            ("output", "name", "all outputs", "the output that gets them"),
+            ("period", "seconds, 5 to 86400", "60", "how often statistics are sent"),
         ],
     },
     Section {
