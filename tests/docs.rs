@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use aws_to_devo::config::{self, registry};
+use aws_to_devo::telemetry::metrics;
 
 #[test]
 fn every_service_and_its_tables_are_documented() {
@@ -73,5 +74,19 @@ fn every_pitfall_names_tests_that_exist() {
                 .any(|after| after.lines().any(|line| line.trim_start().starts_with(&format!("fn {test}("))));
             assert!(found, "{file} has no test {test}");
         }
+    }
+}
+
+#[test]
+fn the_table_of_metrics_is_that_of_the_code() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/monitoring.md");
+    let text = fs::read_to_string(&file).unwrap();
+    let (before, rest) = text.split_once("| metric | kind |").expect("the table");
+    let after = rest.split_once("\n\n").expect("something after it").1;
+    let made = format!("{before}{}\n{after}", metrics::table());
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&file, &made).unwrap();
+    } else {
+        assert!(made == text, "the table is out of date: UPDATE_DOCS=1 cargo test --test docs");
     }
 }

@@ -1,9 +1,9 @@
 //! Every service of the registry on the samples of `testdata`: exactly the expected frames, however the
 //! object's bytes come. A service without a sample fails.
 
-use std::fs;
+mod samples;
+
 use std::io::Write;
-use std::path::{Path, PathBuf};
 
 use aws_to_devo::ack::Ack;
 use aws_to_devo::config::registry::{self, Row};
@@ -13,25 +13,18 @@ use aws_to_devo::services::{Route, Verdict};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
-
-/// One object of a service, and what must come of it.
-struct Case {
-    path: PathBuf,
-    key: String,
-    object: Vec<u8>,
-    expected: Vec<u8>,
-}
+use samples::Sample;
 
 #[test]
 fn every_service_has_samples() {
     for row in registry::rows() {
-        assert!(!cases(row).is_empty(), "testdata/{} has no case", row.name);
+        assert!(!samples::of(&row.name).is_empty(), "testdata/{} has no case", row.name);
     }
 }
 
 #[test]
 fn samples_belong_to_services() {
-    for folder in folders(&testdata()) {
+    for folder in samples::folders(&samples::root()) {
         let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
         assert!(
             ["aws", "config"].contains(&name.as_str()) || registry::row(&name).is_some(),
@@ -44,7 +37,7 @@ fn samples_belong_to_services() {
 fn every_sample_gives_its_frames() {
     let mut wrong = Vec::new();
     for row in registry::rows() {
-        for case in cases(row) {
+        for case in samples::of(&row.name) {
             let compressed = gzip(&case.object);
             let ways = [
                 ("whole", &case.object, usize::MAX),
@@ -68,34 +61,13 @@ fn every_sample_gives_its_frames() {
 #[test]
 fn every_sample_is_claimed_and_not_skipped() {
     for row in registry::rows() {
-        for Case { key, path, .. } in cases(row) {
+        for Sample { key, path, .. } in samples::of(&row.name) {
             // The cases of unusual keys show what happens where the service is alone.
             let unusual = path.file_name().unwrap().to_str().unwrap().starts_with("of_no_");
             assert!(unusual || row.definition.claims(&key), "{}: {key} is not claimed", path.display());
             assert!(!row.definition.skips(&key), "{}: {key} is skipped", path.display());
         }
     }
-}
-
-fn testdata() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
-}
-
-fn folders(path: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
-    let mut folders: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
-    folders.sort();
-    folders
-}
-
-fn cases(row: &Row) -> Vec<Case> {
-    let case = |path: PathBuf| Case {
-        key: fs::read_to_string(path.join("key.txt")).unwrap().trim_end_matches('\n').to_owned(),
-        object: fs::read(path.join("object")).unwrap(),
-        expected: fs::read(path.join("expected.frames")).unwrap(),
-        path,
-    };
-    folders(&testdata().join(&row.name)).into_iter().map(case).collect()
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -128,7 +100,7 @@ fn frames(row: &Row, key: &str, object: &[u8], size: usize) -> Result<Vec<u8>, S
     Ok(batch.bytes.to_vec())
 }
 
-fn difference(case: &Case, way: &str, frames: &[u8]) -> String {
+fn difference(case: &Sample, way: &str, frames: &[u8]) -> String {
     let same = frames.iter().zip(&case.expected).take_while(|(a, b)| a == b).count();
     let from = same.saturating_sub(40);
     let show = |bytes: &[u8]| {

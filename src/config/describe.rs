@@ -30,6 +30,12 @@ impl Config {
         lines.extend(self.sources.iter().flat_map(describe_source));
         lines.extend(self.outputs.iter().map(describe_output));
         lines.push(describe_globals(&self.globals));
+        lines.extend(
+            self.globals
+                .status
+                .as_ref()
+                .map(|status| format!("status page and metrics: http://{}/", status.address)),
+        );
         lines
     }
 }

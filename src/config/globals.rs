@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::Globals;
 use super::load::Context;
 use super::memory::{format_size, parse_size};
 use super::node::Mapping;
 use super::problem::{Kind, suggestion};
+use super::{Globals, status};
 use crate::limits;
 
 /// Keys of the vendor's that steer its own queues and processes.
@@ -55,6 +55,7 @@ fn defaults(first_id: Option<&str>, context: &Context<'_>) -> Globals {
         shutdown_timeout: limits::SHUTDOWN_TIMEOUT_DEFAULT,
         state_directory: context.base.join("state"),
         state_required: true,
+        status: Some(status::default(context)),
         id,
     }
 }
@@ -79,6 +80,7 @@ fn read_keys(globals: &mut Globals, keys: &Mapping<'_>, context: &Context<'_>) {
     globals.fetchers = count(keys, "fetchers", globals.fetchers);
     globals.shutdown_timeout = shutdown_timeout(keys);
     persistence(globals, keys, context);
+    globals.status = status::read(keys, context);
     keys.without_effect(WITHOUT_EFFECT, "the collector bounds itself by memory_limit; remove them");
 }
 

@@ -17,11 +17,13 @@ pub mod registry;
 mod secrets;
 mod service;
 mod snapshot;
+mod status;
 mod substitute;
 mod tls;
 mod tree;
 mod url;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +74,16 @@ pub struct Globals {
     pub state_directory: PathBuf,
     /// `persistence.required`: without its ledger the collector does not start.
     pub state_required: bool,
+    /// None: no status page, no metrics.
+    pub status: Option<Status>,
+}
+
+/// `globals.status`: where the status page and the metrics are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    pub address: SocketAddr,
+    /// Names of this machine by which browsers and scrapers may call it; IP addresses and `localhost` always do.
+    pub hosts: Vec<String>,
 }
 
 /// One queue: an `sqs_collector…` entry of `inputs`, or a service of an `aws…` entry in one region.

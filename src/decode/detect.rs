@@ -164,6 +164,12 @@ mod tests {
         shapes[0]
     }
 
+    fn all_are(expected: Shape, texts: &[&[u8]]) {
+        for text in texts {
+            assert_eq!(shape(text), expected, "{}", text.escape_ascii());
+        }
+    }
+
     fn shape_in_chunks(text: &[u8], size: usize) -> Shape {
         let mut detector = Detector::new();
         text.chunks(size).find_map(|chunk| detector.push(chunk)).unwrap_or_else(|| detector.finish())
@@ -171,35 +177,45 @@ mod tests {
 
     #[test]
     fn json_lines_are_lines() {
-        assert_eq!(shape(b"{\"a\":1}\n{\"a\":2}\n"), Shape::Lines);
-        assert_eq!(shape(b" \r\n{\"a\":\"}\\\"\"} \r\n"), Shape::Lines);
-        assert_eq!(shape(b"{}"), Shape::Lines);
-        assert_eq!(shape(b"[\"a\",\"b\"]\n[\"c\"]\n"), Shape::Lines);
+        all_are(
+            Shape::Lines,
+            &[b"{\"a\":1}\n{\"a\":2}\n", b" \r\n{\"a\":\"}\\\"\"} \r\n", b"{}", b"[\"a\",\"b\"]\n[\"c\"]\n"],
+        );
     }
 
     #[test]
     fn other_json_is_json() {
-        assert_eq!(shape(b"{\n  \"a\": 1\n}\n"), Shape::Json);
-        assert_eq!(shape(b"{\"a\":\n1}"), Shape::Json);
-        assert_eq!(shape(b"[\n{\"a\":1}]"), Shape::Json);
-        assert_eq!(shape(b"{\"a\":1}{\"a\":2}"), Shape::Json);
-        assert_eq!(shape(b"{\"a\":1}, {\"a\":2}"), Shape::Json);
-        assert_eq!(shape(b"[{},{}]\n"), Shape::Json);
-        assert_eq!(shape(b"[{}]"), Shape::Json);
-        assert_eq!(shape(b"\x1e{\"a\":1}\n"), Shape::Json);
-        assert_eq!(shape(b"{\"a\":1"), Shape::Json);
+        all_are(
+            Shape::Json,
+            &[
+                b"{\n  \"a\": 1\n}\n",
+                b"{\"a\":\n1}",
+                b"[\n{\"a\":1}]",
+                b"{\"a\":1}{\"a\":2}",
+                b"{\"a\":1}, {\"a\":2}",
+                b"[{},{}]\n",
+                b"[{}]",
+                b"\x1e{\"a\":1}\n",
+                b"{\"a\":1",
+            ],
+        );
     }
 
     #[test]
     fn text_is_lines() {
-        assert_eq!(shape(b""), Shape::Lines);
-        assert_eq!(shape(b"a b\n"), Shape::Lines);
-        assert_eq!(shape(b"[2024-01-01] [INFO] started\n"), Shape::Lines);
-        assert_eq!(shape(b"[error] {1}"), Shape::Lines);
-        assert_eq!(shape(b"{ start"), Shape::Lines);
-        assert_eq!(shape(b"[\"a] b\n"), Shape::Lines);
-        assert_eq!(shape(b"{\"a\":1} and more\n"), Shape::Lines);
-        assert_eq!(shape(b"{\"a\"]\n"), Shape::Lines);
+        all_are(
+            Shape::Lines,
+            &[
+                b"",
+                b"a b\n",
+                b"[2024-01-01] [INFO] started\n",
+                b"[error] {1}",
+                b"{ start",
+                b"[\"a] b\n",
+                b"{\"a\":1} and more\n",
+                b"{\"a\"]\n",
+            ],
+        );
     }
 
     #[test]

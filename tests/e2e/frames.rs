@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 
 use regex::bytes::Regex;
 
+use crate::samples::Sample;
+
 /// Beyond this many unexpected lines none is a fragment: the search for its origin would take minutes.
 const STRANGERS_EXAMINED: usize = 100;
 
@@ -29,6 +31,17 @@ pub struct Comparison {
 
 pub fn frame(tag: &str, message: impl AsRef<[u8]>) -> Frame {
     Frame { tag: tag.to_owned(), message: message.as_ref().to_vec() }
+}
+
+/// What must come of a sample.
+pub fn of_sample(sample: &Sample) -> Vec<Frame> {
+    let read = |line: &[u8]| {
+        let body = line.strip_prefix(b"<14>Jan  1 00:00:00 host ")?;
+        let end = memchr::memmem::find(body, b": ")?;
+        Some(frame(std::str::from_utf8(&body[..end]).ok()?, &body[end + 2..]))
+    };
+    let frames: Option<Vec<_>> = split(&sample.expected).into_iter().map(read).collect();
+    frames.unwrap_or_else(|| panic!("{}: expected.frames cannot be read", sample.path.display()))
 }
 
 /// Bytes of all expected messages, without headers.
@@ -64,7 +77,7 @@ pub fn compare(expected: &[Frame], received: &[Vec<u8>]) -> Comparison {
         *wanted.entry((frame.tag.as_bytes(), &frame.message)).or_default() += 1;
     }
     let (mut strangers, mut fragments) = (Vec::new(), 0);
-    for line in received.iter().flat_map(|r| r.split(|b| *b == b'\n')).filter(|l| !l.is_empty()) {
+    for line in received.iter().flat_map(|stream| split(stream)).filter(|l| !l.is_empty()) {
         match parse(line) {
             Some(key) if wanted.contains_key(&key) => *counts.entry(key).or_default() += 1,
             _ if strangers.len() < STRANGERS_EXAMINED && is_fragment(line, expected) => fragments += 1,
@@ -93,6 +106,28 @@ impl Comparison {
             first(&self.strangers)
         );
     }
+}
+
+/// The frames of a stream, without their line ends: those that hold line feeds come with their length.
+fn split(mut stream: &[u8]) -> Vec<&[u8]> {
+    let mut frames = Vec::new();
+    while !stream.is_empty() {
+        let line_end = memchr::memchr(b'\n', stream).unwrap_or(stream.len());
+        let (start, end) = counted(stream).unwrap_or((0, line_end));
+        frames.push(&stream[start..end]);
+        stream = &stream[stream.len().min(end + 1)..];
+    }
+    frames
+}
+
+/// `61 <14>…`: where such a frame starts, and where its last line feed is.
+fn counted(stream: &[u8]) -> Option<(usize, usize)> {
+    let digits = stream.iter().take_while(|b| b.is_ascii_digit()).count();
+    let start = digits + 1;
+    let length: usize = std::str::from_utf8(&stream[..digits]).ok()?.parse().ok()?;
+    let frame = stream.get(start..start + length)?;
+    let is_frame = stream[digits] == b' ' && frame.starts_with(b"<14>") && frame.ends_with(b"\n");
+    is_frame.then_some((start, start + length - 1))
 }
 
 /// `<14>Mmm dd hh:mm:ss HOST TAG: MESSAGE` -> tag and message; None if the header is not exactly that.
@@ -141,4 +176,13 @@ fn the_comparison_sees_every_difference() {
     assert_eq!(found(&[one.clone(), two.clone(), two.clone(), line("a.b", "tw")]), (0, 0, 1, 0));
     assert_eq!(found(&[one.clone(), two.clone(), two.clone(), line("a.c", "one")]), (0, 1, 0, 0));
     assert_eq!(found(&[one.replace("<14>", "<13>"), two.clone(), two]), (1, 1, 0, 0));
+}
+
+#[test]
+fn streams_are_split_by_lines_and_by_lengths() {
+    let texts = |stream: &'static str| -> Vec<_> {
+        split(stream.as_bytes()).into_iter().map(|f| std::str::from_utf8(f).unwrap()).collect()
+    };
+    assert_eq!(texts("<14>a\n9 <14>b\n\nc\n<14>d\n"), ["<14>a", "<14>b\n\nc", "<14>d"]);
+    assert_eq!(texts("99 <14>b\nc\n7 d\n12"), ["99 <14>b", "c", "7 d", "12"]);
 }

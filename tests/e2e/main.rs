@@ -22,6 +22,8 @@ mod notices;
 mod pki;
 mod process;
 mod relay;
+#[path = "../samples/mod.rs"]
+mod samples;
 mod small_disk;
 mod syslogng;
 
@@ -49,6 +51,7 @@ mod setup;
 mod sharing;
 mod shutdown;
 mod sources;
+mod status;
 mod switches;
 mod trust;
 mod volume;

@@ -1,11 +1,13 @@
 //! Each service's objects arrive under its tag, byte for byte, exactly once.
 
+use aws_to_devo::config::registry;
 use serde_json::{Value, json};
 
+use crate::aws::{self, Queue};
 use crate::feeds::{self, Object, all_frames, gzip};
-use crate::frames::{assert_exactly, frame};
+use crate::frames::{self, assert_exactly, frame};
 use crate::lab::Lab;
-use crate::notices;
+use crate::{notices, samples};
 
 #[test]
 fn cloudtrail() {
@@ -52,6 +54,40 @@ fn fdr_and_its_side_sets() {
         lab.drain_all(&lab.config(json!({ service: {} })));
         assert_exactly(&all_frames(&objects), &lab.sink.received());
     }
+}
+
+/// An input, a queue and a bucket for each, in one configuration.
+#[test]
+fn every_service_of_the_registry_at_once() {
+    let lab = Lab::new("every-service");
+    let mut config = lab.config(json!({}));
+    let template = config["inputs"]["sqs_collector"].take();
+    config["inputs"] = json!({});
+    config["outputs"] = json!({"console_1": {"type": "console"}});
+    let (mut queues, mut expected) = (Vec::new(), Vec::new());
+    for row in registry::rows() {
+        let name = row.name.replace('_', "-");
+        let (bucket, queue) = (format!("bucket-every-{name}"), Queue::create(&format!("every-{name}"), None));
+        aws::create_bucket(&bucket);
+        for sample in samples::of(&row.name) {
+            expected.extend(frames::of_sample(&sample));
+            let is_compressed = sample.key.ends_with(".gz");
+            let bytes = if is_compressed { gzip(&sample.object) } else { sample.object };
+            aws::put_object(&bucket, &sample.key, &bytes);
+            queue.send(&[notices::s3_created(&bucket, &[&sample.key])]);
+        }
+        let mut input = template.clone();
+        input["id"] = json!(row.name);
+        input["base_url"] = json!(queue.url);
+        input["services"] = json!({row.name.as_str(): {}});
+        config["inputs"][format!("sqs_collector_{}", row.name)] = input;
+        queues.push(queue);
+    }
+    let ended = lab.drain(&config);
+    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    assert!(queues.iter().all(Queue::is_empty), "log:\n{}", ended.log);
+    assert!(queues.len() >= 27 && expected.len() > 100, "{} frames", expected.len());
+    assert_exactly(&expected, &[ended.stdout]);
 }
 
 #[test]

@@ -31,12 +31,7 @@ impl Events {
         document: &[u8],
         sink: &mut dyn FnMut(Record<'_>),
     ) -> Result<Outcome, Fault> {
-        let Some(events) = self.open(document)? else { return Ok(Outcome::Skipped) };
-        for event in walk::elements(events).into_iter().flatten() {
-            let message = self.read(event?)?;
-            self.give(message, sink);
-        }
-        Ok(Outcome::Read)
+        self.each(document, |events, message| events.give(message, sink))
     }
 
     /// The same for messages that are JSON records themselves.
@@ -45,18 +40,28 @@ impl Events {
         document: &[u8],
         sink: &mut dyn FnMut(Record<'_>),
     ) -> Result<Outcome, Fault> {
+        self.each(document, |events, message| match message {
+            Some(message) if events.unescape(message) => {
+                let newlines = match walk::is_value(&events.text) {
+                    true => Newlines::Insignificant,
+                    false => Newlines::Significant,
+                };
+                give_unless_empty(Record::new(&events.text, newlines), sink);
+            }
+            message => events.give(message, sink),
+        })
+    }
+
+    /// Reads the events one by one; `give` gets each one's message.
+    fn each(
+        &mut self,
+        document: &[u8],
+        mut give: impl FnMut(&mut Self, Option<&[u8]>),
+    ) -> Result<Outcome, Fault> {
         let Some(events) = self.open(document)? else { return Ok(Outcome::Skipped) };
         for event in walk::elements(events).into_iter().flatten() {
-            match self.read(event?)? {
-                Some(message) if self.unescape(message) => {
-                    let newlines = match walk::is_value(&self.text) {
-                        true => Newlines::Insignificant,
-                        false => Newlines::Significant,
-                    };
-                    give_unless_empty(Record::new(&self.text, newlines), sink);
-                }
-                message => self.give(message, sink),
-            }
+            let message = self.read(event?)?;
+            give(self, message);
         }
         Ok(Outcome::Read)
     }

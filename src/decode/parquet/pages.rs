@@ -131,57 +131,19 @@ impl Pages {
         Ok(())
     }
 
-    fn decompress(&self, page: Page) -> std::result::Result<Page, Error> {
+    fn decompress(&self, mut page: Page) -> std::result::Result<Page, Error> {
         let unpack = |buf: &Bytes, plain| self.codec.decompress(buf, plain, self.room.left(), &self.room);
-        Ok(match page {
-            Page::DataPage {
-                buf,
-                num_values,
-                encoding,
-                def_level_encoding,
-                rep_level_encoding,
-                statistics,
-            } => {
-                let buf = unpack(&buf, 0)?;
-                Page::DataPage {
-                    buf,
-                    num_values,
-                    encoding,
-                    def_level_encoding,
-                    rep_level_encoding,
-                    statistics,
-                }
-            }
-            Page::DataPageV2 {
-                buf,
-                num_values,
-                encoding,
-                num_nulls,
-                num_rows,
-                def_levels_byte_len,
-                rep_levels_byte_len,
-                is_compressed,
-                statistics,
-            } => {
+        match &mut page {
+            Page::DataPage { buf, .. } | Page::DictionaryPage { buf, .. } => *buf = unpack(buf, 0)?,
+            Page::DataPageV2 { buf, def_levels_byte_len, rep_levels_byte_len, is_compressed, .. } => {
                 // The levels are not compressed in this version.
-                let levels = def_levels_byte_len as usize + rep_levels_byte_len as usize;
-                let buf = if is_compressed { unpack(&buf, levels)? } else { buf };
-                Page::DataPageV2 {
-                    buf,
-                    num_values,
-                    encoding,
-                    num_nulls,
-                    num_rows,
-                    def_levels_byte_len,
-                    rep_levels_byte_len,
-                    is_compressed: false,
-                    statistics,
+                let levels = *def_levels_byte_len as usize + *rep_levels_byte_len as usize;
+                if std::mem::take(is_compressed) {
+                    *buf = unpack(buf, levels)?;
                 }
             }
-            Page::DictionaryPage { buf, num_values, encoding, is_sorted } => {
-                Page::DictionaryPage { buf: unpack(&buf, 0)?, num_values, encoding, is_sorted }
-            }
-        })
+        }
+        Ok(page)
     }
 }
 
