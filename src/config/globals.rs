@@ -6,19 +6,8 @@ use super::load::Context;
 use super::memory::{format_size, parse_size};
 use super::node::Mapping;
 use super::problem::{Kind, suggestion};
-use super::{Globals, status};
+use super::{Globals, ignored, status};
 use crate::limits;
-
-/// Keys of the vendor's that steer its own queues and processes.
-const WITHOUT_EFFECT: &[&str] = &[
-    "generate_collector_details",
-    "multiprocessing",
-    "queue_generate_metrics",
-    "queue_max_elapsed_time_in_sec",
-    "queue_max_size_in_mb",
-    "queue_max_size_in_messages",
-    "queue_wrap_max_size_in_messages",
-];
 
 const SIZE_ADVICE: &str = "write a whole number of bytes or with a unit: 256MiB, 4GiB, 2GB";
 
@@ -36,6 +25,7 @@ pub(super) fn read(
     }
     if let Some(keys) = overrides {
         read.debug = keys.boolean("debug", read.debug);
+        keys.ignore(ignored::GLOBALS);
         keys.finish();
     }
     read
@@ -81,7 +71,7 @@ fn read_keys(globals: &mut Globals, keys: &Mapping<'_>, context: &Context<'_>) {
     globals.shutdown_timeout = shutdown_timeout(keys);
     persistence(globals, keys, context);
     globals.status = status::read(keys, context);
-    keys.without_effect(WITHOUT_EFFECT, "the collector bounds itself by memory_limit; remove them");
+    keys.ignore(ignored::GLOBALS);
 }
 
 /// The vendor's own alerts look for `collector-<id>-` in this field.

@@ -6,6 +6,7 @@ mod describe;
 mod endpoints;
 mod environment;
 mod globals;
+pub mod ignored;
 mod inputs;
 mod load;
 mod memory;
@@ -22,6 +23,7 @@ mod substitute;
 mod tls;
 mod tree;
 mod url;
+pub mod vendor;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

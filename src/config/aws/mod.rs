@@ -17,7 +17,7 @@ use super::registry::Catalog;
 use super::{
     Api, Credentials, Endpoints, GuardDuty, Input, MissingObject, Queue, Source, credentials, endpoints,
 };
-use super::{inputs, service, url};
+use super::{ignored, inputs, service, url};
 use crate::aws::endpoint::Service;
 use crate::limits;
 use crate::services::Definition;
@@ -66,7 +66,7 @@ pub fn read(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Read {
         catalog: context.catalog,
         now: Timestamp::try_from(context.environment.now).unwrap_or(Timestamp::MAX),
     };
-    keys.without_effect(&["autoconfig"], "nothing is configured behind your back; remove it");
+    keys.ignore(ignored::INPUT);
     let mut read = Read::default();
     let services = keys.mapping("services").map(|services| services.entries().collect::<Vec<_>>());
     let enabled = |(_, node): &&(&str, Node<'_>)| service::is_enabled(node);
@@ -103,8 +103,7 @@ fn read_service(read: &mut Read, name: &str, node: &Node<'_>, common: &Common<'_
         rows.iter().for_each(|row| read_row(read, row, &region, &entry, common));
     }
     if rows.iter().all(|row| row.api.is_none()) {
-        let why = "the queue says what is new, and is read as soon as it does; remove them";
-        keys.without_effect(&["request_period_in_seconds", "pull_retries", "start_time"], why);
+        keys.ignore(ignored::QUEUE_SERVICE);
     }
     keys.finish();
 }

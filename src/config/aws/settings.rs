@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::tag;
 use crate::config::node::{Mapping, Node};
 use crate::config::problem::Kind;
-use crate::config::{CloudTrail, Logs, Metrics};
+use crate::config::{CloudTrail, Logs, Metrics, ignored};
 use crate::limits;
 
 /// The vendor's defaults.
@@ -164,7 +164,7 @@ fn tagging(node: &Node<'_>) -> Option<String> {
         return node.text();
     }
     let keys = node.mapping()?;
-    keys.without_effect(&["processor_class"], "events are sent as they are; \"tagging\" says where to");
+    keys.ignore(ignored::EVENT_TYPE);
     let tagging = keys.required("tagging", "write the Devo tag of these events");
     keys.finish();
     tagging
