@@ -358,6 +358,8 @@ pub const STATUS_CONNECTIONS_MAX: usize = 32;
 pub const STATUS_PATIENCE: Duration = Duration::from_secs(15);
 /// The port is taken: how long before the next try.
 pub const STATUS_RETRY: Duration = Duration::from_secs(15);
+/// How often the collector tells of itself in events, unless the configuration says so.
+pub const INTERNAL_EVENTS_PERIOD: Duration = Duration::from_secs(60);
 /// Warnings and errors kept for the status page; repeats of one count as one.
 pub const NOTICES_MAX: usize = 50;
 

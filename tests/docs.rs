@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use aws_to_devo::config::{self, registry, vendor};
-use aws_to_devo::telemetry::metrics;
+use aws_to_devo::telemetry::{Snapshot, metrics};
 
 /// Set it to have the generated parts written anew: `UPDATE_DOCS=1 cargo test --test docs`.
 const UPDATE: &str = "UPDATE_DOCS";
@@ -111,6 +111,25 @@ fn links_lead_somewhere() {
             assert!(leads_somewhere(&page, link), "{}: {link}", page.display());
         }
     }
+}
+
+#[test]
+fn dashboard_and_alerts_name_metrics_that_exist() {
+    let families = metrics::families(&Snapshot::default());
+    let is_known = |name: &str| families.iter().any(|family| family.name == name);
+    let names = regex::Regex::new("(aws_to_devo|process)_[a-z0-9_]+").unwrap();
+    for file in ["deploy/grafana/aws-to-devo.json", "deploy/prometheus/aws-to-devo.rules.yml"] {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let named: Vec<&str> = names.find_iter(&text).map(|found| found.as_str()).collect();
+        assert!(named.len() >= 15, "{file}");
+        for name in named {
+            assert!(is_known(name), "{file} names {name}, which is no metric");
+        }
+    }
+    let dashboard =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/grafana/aws-to-devo.json"));
+    let dashboard: serde_json::Value = serde_json::from_str(&dashboard.unwrap()).unwrap();
+    assert!(dashboard["panels"].as_array().is_some_and(|panels| !panels.is_empty()));
 }
 
 /// A file, and its heading if one is named; other sites are not asked.

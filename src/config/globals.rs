@@ -6,7 +6,7 @@ use super::load::Context;
 use super::memory::{format_size, parse_size};
 use super::node::Mapping;
 use super::problem::{Kind, suggestion};
-use super::{Globals, ignored, status};
+use super::{Globals, Output, ignored, internal_events, status};
 use crate::limits;
 
 const SIZE_ADVICE: &str = "write a whole number of bytes or with a unit: 256MiB, 4GiB, 2GB";
@@ -16,11 +16,12 @@ pub(super) fn read(
     globals: Option<Mapping<'_>>,
     overrides: Option<Mapping<'_>>,
     first_id: Option<&str>,
+    outputs: &[Output],
     context: &Context<'_>,
 ) -> Globals {
     let mut read = defaults(first_id, context);
     if let Some(keys) = globals {
-        read_keys(&mut read, &keys, context);
+        read_keys(&mut read, &keys, outputs, context);
         keys.finish();
     }
     if let Some(keys) = overrides {
@@ -46,11 +47,12 @@ fn defaults(first_id: Option<&str>, context: &Context<'_>) -> Globals {
         state_directory: context.base.join("state"),
         state_required: true,
         status: Some(status::default(context)),
+        internal_events: None,
         id,
     }
 }
 
-fn read_keys(globals: &mut Globals, keys: &Mapping<'_>, context: &Context<'_>) {
+fn read_keys(globals: &mut Globals, keys: &Mapping<'_>, outputs: &[Output], context: &Context<'_>) {
     if let Some(id) = keys.string("id") {
         globals.host = default_host(&id, context);
         globals.name.clone_from(&id);
@@ -71,6 +73,7 @@ fn read_keys(globals: &mut Globals, keys: &Mapping<'_>, context: &Context<'_>) {
     globals.shutdown_timeout = shutdown_timeout(keys);
     persistence(globals, keys, context);
     globals.status = status::read(keys, context);
+    globals.internal_events = internal_events::read(keys, outputs);
     keys.ignore(ignored::GLOBALS);
 }
 

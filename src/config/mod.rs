@@ -8,6 +8,7 @@ mod environment;
 mod globals;
 pub mod ignored;
 mod inputs;
+mod internal_events;
 mod load;
 mod memory;
 mod node;
@@ -78,6 +79,17 @@ pub struct Globals {
     pub state_required: bool,
     /// None: no status page, no metrics.
     pub status: Option<Status>,
+    pub internal_events: Option<InternalEvents>,
+}
+
+/// `globals.internal_events`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InternalEvents {
+    /// The table.
+    pub tag: String,
+    /// The name of the only output that gets them; None: all do.
+    pub output: Option<String>,
+    pub period: Duration,
 }
 
 /// `globals.status`: where the status page and the metrics are.

@@ -2,6 +2,7 @@
 //! stage ever hands on to one that is not there.
 
 mod intake;
+mod internal;
 mod vitals;
 mod worker;
 
@@ -28,6 +29,7 @@ use crate::send::{Outputs, Pool, PoolSettings, Rates, Renewal};
 use crate::stop::Stop;
 use crate::telemetry::{self, Phase, Telemetry, Trouble};
 use intake::Intake;
+use internal::Internal;
 use vitals::{Signs, Vitals};
 use worker::Worker;
 
@@ -38,6 +40,8 @@ pub struct Pipeline {
     telemetry: Arc<Telemetry>,
     intakes: Vec<Box<dyn Intake>>,
     fetchers: Vec<JoinHandle<()>>,
+    /// Of the collector's own events.
+    internal: Option<JoinHandle<()>>,
     pool: Pool,
     ledger: Ledger,
     http: Http,
@@ -116,6 +120,7 @@ impl Pipeline {
         if matches!(job, Job::Run) {
             pool.greet(&stop)?;
         }
+        let internal = internal(config, &outputs, telemetry, &stop).context("cannot start a thread")?;
         let worker = Arc::new(Worker {
             outputs: outputs_by_index(config, &outputs),
             host: globals.host.clone(),
@@ -198,6 +203,7 @@ impl Pipeline {
             telemetry: Arc::clone(telemetry),
             intakes,
             fetchers,
+            internal,
             pool,
             ledger,
             http,
@@ -302,6 +308,9 @@ impl Pipeline {
         for fetcher in self.fetchers {
             let _ = fetcher.join();
         }
+        if let Some(internal) = self.internal {
+            let _ = internal.join();
+        }
         self.pool.join();
         self.ledger.close();
         ending
@@ -373,6 +382,25 @@ fn fetch_side(
         missing_object: input.missing_object,
         telemetry: Arc::clone(telemetry),
     }
+}
+
+fn internal(
+    config: &Config,
+    outputs: &Outputs,
+    telemetry: &Arc<Telemetry>,
+    stop: &Stop,
+) -> std::io::Result<Option<JoinHandle<()>>> {
+    let Some(settings) = config.globals.internal_events.clone() else { return Ok(None) };
+    let is_meant = |output: &Output| settings.output.as_ref() == Some(&output.name);
+    let internal = Internal {
+        output: config.outputs.iter().position(is_meant),
+        settings,
+        host: config.globals.host.clone(),
+        outputs: outputs.clone(),
+        telemetry: Arc::clone(telemetry),
+        stop: stop.clone(),
+    };
+    internal.start().map(Some)
 }
 
 fn open_ledger(globals: &Globals, telemetry: &Arc<Telemetry>) -> Result<Ledger, OpenError> {

@@ -85,11 +85,22 @@ impl Way {
     /// Octet-counted frames go plain, over a connection of their own: inside gzip nobody counts. So does
     /// what must stay in order, or such frames would leave it.
     fn send(&self, batch: Batch, counted: bool) {
+        let (senders, batch) = self.choose(batch, counted);
+        senders.send(batch);
+    }
+
+    /// Without waiting: what is not taken at once is dropped.
+    fn offer(&self, batch: Batch, counted: bool) {
+        let (senders, batch) = self.choose(batch, counted);
+        senders.offer(batch);
+    }
+
+    fn choose(&self, batch: Batch, counted: bool) -> (&Senders, Batch) {
         match self {
             Way::Gzip { gzip, compressed, .. } if !counted && batch.lane.is_none() => {
-                compressed.send(Batch { bytes: Arc::new(gzip.member(&batch.bytes)), ..batch });
+                (compressed, Batch { bytes: Arc::new(gzip.member(&batch.bytes)), ..batch })
             }
-            Way::Plain(senders) | Way::Gzip { plain: senders, .. } => senders.send(batch),
+            Way::Plain(senders) | Way::Gzip { plain: senders, .. } => (senders, batch),
         }
     }
 }
@@ -112,6 +123,12 @@ impl Senders {
             _ => &self.any,
         };
         if channel.send(batch).is_ok() {
+            self.telemetry.send.waiting.add(1);
+        }
+    }
+
+    fn offer(&self, batch: Batch) {
+        if self.any.try_send(batch).is_ok() {
             self.telemetry.send.waiting.add(1);
         }
     }
@@ -260,6 +277,18 @@ impl Outputs {
             output.send(Batch { bytes, events: batch.events, share: object.share(), lane }, counted);
         }
         last.send(batch, counted);
+    }
+
+    /// Offers the frames, as one batch, to every output, or to that one only. An output whose senders are busy
+    /// does not get them: its share then counts as not delivered.
+    pub fn offer(&self, frames: Frames, whole: &Ack, only: Option<usize>) {
+        let counted = frames.is_counted();
+        let batch = frames.into_batch(whole.share(), None);
+        for (_, output) in self.0.iter().enumerate().filter(|(index, _)| only.is_none_or(|o| o == *index)) {
+            let bytes = Arc::clone(&batch.bytes);
+            output.offer(Batch { bytes, events: batch.events, share: whole.share(), lane: None }, counted);
+        }
+        batch.share.resolve(Outcome::Delivered);
     }
 
     /// No output at all: every batch counts as delivered (`do_not_send`).

@@ -12,6 +12,7 @@
 //! ```
 
 mod counter;
+pub mod events;
 mod groups;
 mod lag;
 mod line;

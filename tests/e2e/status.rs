@@ -5,14 +5,15 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::process::Command;
 
 use jiff::Timestamp;
+use regex::Regex;
 use serde_json::{Value, json};
 
-use crate::collector::Collector;
+use crate::collector::{self, Collector};
 use crate::feeds::{self, all_frames};
 use crate::frames::{assert_at_least_once, assert_exactly, message_bytes};
 use crate::lab::Lab;
 use crate::notices;
-use crate::process::{PATIENCE, free_port, wait_for_value};
+use crate::process::{self, PATIENCE, Process, free_port, wait_for_value};
 
 #[test]
 fn metrics_tell_what_was_delivered() {
@@ -104,6 +105,135 @@ fn a_port_that_is_taken_keeps_nobody_from_collecting() {
         ended.log
     );
     assert_exactly(&object.frames, &lab.sink.received());
+}
+
+#[test]
+fn the_page_shows_figures_in_a_browser() {
+    let lab = Lab::new("page");
+    let object = feeds::vpc("p1", 1234);
+    lab.put_and_announce(std::slice::from_ref(&object));
+    let (config, port) = with_page(lab.config(json!({"aws_sqs_vpc": {}})));
+    let mut collector = lab.run(&config, &[]);
+    collector.wait_until("the queue's end", || lab.queue.is_empty());
+    await_readiness(&mut collector, port, 200, "ready");
+    let page = dump_page(lab.directory(), port);
+    for part in [
+        "<h1 id=\"name\">end-to-end</h1>",
+        "role=\"status\" class=\"good\">collecting<",
+        "1,234 since the start",
+        ">aws_sqs_vpc<",
+        ">devo_1<",
+        &format!(">localhost:{}<", lab.sink.port),
+        ">page<",
+    ] {
+        assert!(page.contains(part), "{part:?} is not on the page:\n{page}");
+    }
+    collector.stop();
+}
+
+/// The page as Chromium makes it, after some seconds of its time.
+fn dump_page(directory: &std::path::Path, port: u16) -> String {
+    let (out, log) = (directory.join("page.html"), directory.join("chromium.log"));
+    let profile = format!("--user-data-dir={}", directory.join("chromium").display());
+    let url = format!("http://127.0.0.1:{port}/");
+    let switches = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync \
+        --disable-background-networking --disable-component-update --virtual-time-budget=5000 --dump-dom";
+    let mut arguments: Vec<&str> = switches.split_whitespace().collect();
+    arguments.extend([profile.as_str(), url.as_str()]);
+    Process::start("chromium".as_ref(), &arguments, &out, &log).wait("chromium", PATIENCE);
+    std::fs::read_to_string(out).unwrap()
+}
+
+#[test]
+fn log_lines_are_json_objects_whatever_they_name() {
+    let lab = Lab::new("json-log");
+    let object = feeds::vpc("j1", 10);
+    lab.put_and_announce(std::slice::from_ref(&object));
+    lab.announce(["gone\n{\"level\":\"INFO\"}\u{1b}[2J\"\\.gz"]);
+    let mut config = lab.config(json!({"aws_sqs_vpc": {}}));
+    config["inputs"]["sqs_collector"]["missing_object"] = json!("skip");
+    let ended = lab.run(&config, &["--drain", "--log-format", "json"]).end(PATIENCE);
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    let mut levels = Vec::new();
+    for line in ended.log.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        let text = |key: &str| line[key].as_str().unwrap_or_else(|| panic!("no {key} in {line}")).to_owned();
+        text("time").parse::<Timestamp>().unwrap();
+        assert!(!text("target").is_empty() && !text("message").contains(char::is_control), "{line}");
+        levels.push(text("level"));
+    }
+    assert!(levels.iter().any(|l| l == "INFO") && levels.iter().any(|l| l == "WARN"), "{levels:?}");
+    assert!(ended.log.contains("gone\\\\n"), "the key is not named: {}", ended.log);
+}
+
+#[test]
+fn on_a_terminal_there_are_figures_below_the_log() {
+    let lab = Lab::new("live");
+    let objects: Vec<_> = (0..4).map(|i| feeds::vpc(&format!("t{i}"), 100)).collect();
+    lab.put_and_announce(&objects);
+    let file = lab.write_config(&lab.config(json!({"aws_sqs_vpc": {}})));
+    let shown = |more: &str| {
+        let command = format!(
+            "stty cols 140 rows 40; exec {} run --drain --config {file} {more}",
+            collector::program().display()
+        );
+        let out = lab.directory().join("terminal");
+        let mut script = process::command(
+            "script".as_ref(),
+            &["-qfec", &command, "/dev/null"],
+            &out,
+            &lab.directory().join("script.log"),
+        );
+        script.env("TERM", "xterm").env_remove("NO_COLOR");
+        let status = Process::spawn(script).wait("script", PATIENCE);
+        assert!(status.success(), "{status}");
+        String::from_utf8_lossy(&std::fs::read(out).unwrap()).into_owned()
+    };
+    let text = shown("");
+    assert!(text.contains("workers busy") && text.contains("end-to-end"), "no figures: {text:?}");
+    let plain = Regex::new("\u{1b}\\[[0-9;?]*[A-Za-z]").unwrap().replace_all(&text, "").into_owned();
+    let ends: Vec<_> = plain.lines().map(|line| line.rsplit('\r').next().unwrap_or_default()).collect();
+    for part in
+        ["INFO ] aws-to-devo", "INFO ] total send: total number of events sent: 400", "INFO ] stopped"]
+    {
+        assert!(ends.iter().any(|line| line.starts_with('[') && line.contains(part)), "{part}: {ends:#?}");
+    }
+    assert!(!shown("--no-live").contains("workers busy"));
+}
+
+#[test]
+fn own_events_reach_a_table_of_ones_own() {
+    let lab = Lab::new("internal");
+    let object = feeds::vpc("i1", 50);
+    lab.put_and_announce(std::slice::from_ref(&object));
+    let (mut config, port) = with_page(lab.config(json!({"aws_sqs_vpc": {}})));
+    config["globals"]["internal_events"] = json!({"tag": "my.app.collector.stats", "period": 5});
+    let mut collector = lab.run(&config, &[]);
+    let own = || -> Vec<Value> {
+        let text = lab.sink.received_text();
+        let bodies = text.lines().filter_map(|line| line.split_once(" my.app.collector.stats: "));
+        bodies.map(|(_, body)| serde_json::from_str(body).unwrap()).collect()
+    };
+    let delivered = |event: &Value| event["event"] == "service" && event["delivered"]["events"] == 50;
+    collector.wait_until("an event that tells of the delivery", || own().iter().any(delivered));
+    assert!(lab.queue.is_empty());
+    let events = own();
+    for kind in ["collector", "input", "service", "output", "warning"] {
+        assert!(events.iter().any(|event| event["event"] == kind), "no {kind}: {events:#?}");
+    }
+    assert!(events.iter().all(|event| event["collector_id"] == "e2e"));
+    // What has arrived counts once it is confirmed.
+    let counted = |what: &str| status(port)["internal"][what].as_u64().unwrap();
+    collector.wait_until("the count of these events", || counted("events") >= events.len() as u64);
+    assert!(own().len() as u64 >= counted("events"));
+    assert_eq!(collector.stop().code, Some(0));
+}
+
+#[test]
+fn the_alert_rules_can_be_used() {
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus/aws-to-devo.rules.yml");
+    let output = Command::new("promtool").args(["check", "rules", rules]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn promtool_accepts(text: &str) {
