@@ -113,7 +113,7 @@ fn answer(mut request: Request, lookups: &AtomicUsize) {
 
 /// Takes note of a page's text and delivers it.
 fn deliver(payload: Payload, texts: &mpsc::Sender<String>) {
-    texts.send(String::from_utf8(payload.chunk).unwrap()).unwrap();
+    texts.send(String::from_utf8(payload.chunk.to_vec()).unwrap()).unwrap();
     payload.work.ack.close(Outcome::Delivered);
 }
 
