@@ -45,7 +45,8 @@
 //! | [`poll`] | sources behind an API (CloudTrail lookups): request -> page -> payload, checkpoints; the sources themselves are pure | sockets |
 //! | [`ledger`] | what must survive a restart: delivered objects, progress inside big ones, checkpoints of sources (SQLite) | files |
 //! | [`aws`] | signed calls: wire formats (pure), client; where credentials come from | sockets, files |
-//! | [`telemetry`] | counters by stage, statistics lines, what is wrong at present | log |
+//! | [`telemetry`] | counters by stage, what is wrong at present, and the snapshot that all tell of: statistics lines, metrics | log |
+//! | [`status`] | the status page, `/metrics`, `/healthz`, `/readyz`; [`http`] is the small server below it | sockets |
 //! | [`setup`] | what AWS must have and allow for a configuration: policy and CloudFormation template | no |
 //! | [`stop`], [`backoff`], [`budget`] | ending, waiting, sharing a bounded amount | threads |
 //! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` and `bench`, and the objects to measure with | sockets |
@@ -63,6 +64,7 @@ pub mod config;
 pub mod decode;
 pub mod fetch;
 pub mod frame;
+pub mod http;
 pub mod ledger;
 pub mod limits;
 pub mod pipeline;
@@ -72,6 +74,7 @@ pub mod resolve;
 pub mod send;
 pub mod services;
 pub mod setup;
+pub mod status;
 pub mod stop;
 pub mod telemetry;
 pub mod testbed;

@@ -103,8 +103,9 @@ pub const OUTAGE_PATIENCE: Duration = Duration::from_secs(3600);
 /// SQS hands out no more than 120,000 messages of a queue at a time: close to it, empty receives are
 /// no proof of an empty queue.
 pub const IN_FLIGHT_ALARM: u64 = 115_000;
-/// How often a queue that gives nothing is asked for its depth.
-pub const DEPTH_INTERVAL: Duration = Duration::from_secs(60);
+/// How often a queue is asked for its depth: SQS counts a call like any other, and its figures lag by
+/// up to a minute themselves.
+pub const DEPTH_INTERVAL: Duration = Duration::from_secs(30);
 
 // ---- backfill -----------------------------------------------------------------------------------
 
@@ -165,6 +166,8 @@ pub const SEND_IDLE_TIMEOUT: Duration = Duration::from_secs(25);
 pub const SEND_RENEWAL: Duration = Duration::from_secs(3600);
 /// How long the peer may take to close after we did.
 pub const SEND_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often an output that nobody has work for is tried while it has not worked yet, or not lately.
+pub const GREET_INTERVAL: Duration = Duration::from_secs(5);
 /// First and longest wait between attempts to connect.
 pub const SEND_BACKOFF_FIRST: Duration = Duration::from_millis(250);
 pub const SEND_BACKOFF_MAX: Duration = Duration::from_secs(15);
@@ -346,6 +349,19 @@ pub const STATUS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// One line: S3 keys end at 1 KiB, AWS's messages far below; a proxy's error page must not fill the disk.
 pub const LOG_LINE_BYTES_MAX: usize = 8 * KIB;
+
+// ---- telling ---------------------------------------------------------------------------------------
+
+/// Connections with the status page: some browsers, a scraper, some probes.
+pub const STATUS_CONNECTIONS_MAX: usize = 32;
+/// One wait for a byte of a request, or for room for one of the answer; also how long a connection may idle.
+pub const STATUS_PATIENCE: Duration = Duration::from_secs(15);
+/// The port is taken: how long before the next try.
+pub const STATUS_RETRY: Duration = Duration::from_secs(15);
+/// How often the collector tells of itself in events, unless the configuration says so.
+pub const INTERNAL_EVENTS_PERIOD: Duration = Duration::from_secs(60);
+/// Warnings and errors kept for the status page; repeats of one count as one.
+pub const NOTICES_MAX: usize = 50;
 
 // ---- Parquet --------------------------------------------------------------------------------------
 

@@ -32,6 +32,11 @@ impl Stop {
         self.0.raised.load(Ordering::Acquire)
     }
 
+    /// Sleeps until the flag is raised.
+    pub fn wait_until_stopped(&self) {
+        while !self.wait(Duration::from_secs(3600)) {}
+    }
+
     /// Sleeps for `duration`, less when the flag is raised. True: it is raised.
     pub fn wait(&self, duration: Duration) -> bool {
         let held = self.0.gate.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 /// Stages that do their work without the outside world.
 const PURE: [&str; 6] = ["services", "resolve", "decode", "frame", "ack", "setup"];
 
+/// The only files of `poll` that are not pure: sources are.
+const LOOP: [&str; 3] = ["poll/mod.rs", "poll/worker.rs", "poll/pace.rs"];
+
 /// What a pure module may not touch. `Instant` and `Timestamp` are values; asking for the time is not.
 const WORLD: [&str; 10] = [
     "std::net",
@@ -21,9 +24,10 @@ const WORLD: [&str; 10] = [
 ];
 
 /// Who may not use whom.
-const FORBIDDEN: [(&str, &[&str]); 11] = [
+const FORBIDDEN: [(&str, &[&str]); 12] = [
     ("receive", &["fetch", "send", "pipeline", "cli", "testbed", "frame"]),
     ("backfill", &["receive", "fetch", "send", "pipeline", "cli", "testbed", "frame", "decode"]),
+    ("poll", &["receive", "fetch", "send", "pipeline", "cli", "testbed", "frame"]),
     ("fetch", &["receive", "send", "pipeline", "cli", "testbed", "frame"]),
     ("send", &["receive", "fetch", "pipeline", "cli", "testbed", "aws", "decode"]),
     ("decode", &["frame", "receive", "fetch", "send", "pipeline", "cli", "aws", "config", "telemetry"]),
@@ -50,11 +54,11 @@ fn no_module_uses_one_that_it_must_not_know() {
 
 #[test]
 fn pure_modules_do_not_touch_the_world() {
-    for module in PURE {
-        for (file, text) in sources(module) {
-            for part in WORLD {
-                assert!(!text.contains(part), "{} uses {part}", file.display());
-            }
+    let of_loop = |file: &Path| LOOP.iter().any(|name| file.ends_with(name));
+    let polled = sources("poll").into_iter().filter(|(file, _)| !of_loop(file));
+    for (file, text) in PURE.into_iter().flat_map(sources).chain(polled) {
+        for part in WORLD {
+            assert!(!text.contains(part), "{} uses {part}", file.display());
         }
     }
 }

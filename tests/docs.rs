@@ -3,7 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-use aws_to_devo::config::{self, registry};
+use aws_to_devo::config::{self, registry, vendor};
+use aws_to_devo::telemetry::{Snapshot, metrics};
+
+/// Set it to have the generated parts written anew: `UPDATE_DOCS=1 cargo test --test docs`.
+const UPDATE: &str = "UPDATE_DOCS";
+
+#[test]
+fn generated_parts_are_up_to_date() {
+    is_generated("troubleshooting.md", "errors", &vendor::markdown());
+    is_generated("monitoring.md", "metrics", &metrics::table());
+}
 
 #[test]
 fn every_service_and_its_tables_are_documented() {
@@ -74,4 +84,72 @@ fn every_pitfall_names_tests_that_exist() {
             assert!(found, "{file} has no test {test}");
         }
     }
+}
+
+/// The part of a page between `<!-- NAME -->` and `<!-- /NAME -->`.
+fn is_generated(page: &str, name: &str, expected: &str) {
+    let path = docs().join(page);
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once(&format!("<!-- {name} -->\n")).expect("the part's beginning");
+    let (part, after) = rest.split_once(&format!("<!-- /{name} -->")).expect("the part's end");
+    if part == expected {
+        return;
+    }
+    assert!(std::env::var_os(UPDATE).is_some(), "docs/{page} is stale: {UPDATE}=1 cargo test --test docs");
+    fs::write(&path, format!("{before}<!-- {name} -->\n{expected}<!-- /{name} -->{after}")).unwrap();
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages: Vec<_> = fs::read_dir(docs()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    pages.retain(|page| page.extension().is_some_and(|extension| extension == "md"));
+    pages.extend([root.join("README.md"), root.join("CHANGELOG.md")]);
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            assert!(leads_somewhere(&page, link), "{}: {link}", page.display());
+        }
+    }
+}
+
+#[test]
+fn dashboard_and_alerts_name_metrics_that_exist() {
+    let families = metrics::families(&Snapshot::default());
+    let is_known = |name: &str| families.iter().any(|family| family.name == name);
+    let names = regex::Regex::new("(aws_to_devo|process)_[a-z0-9_]+").unwrap();
+    for file in ["deploy/grafana/aws-to-devo.json", "deploy/prometheus/aws-to-devo.rules.yml"] {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let named: Vec<&str> = names.find_iter(&text).map(|found| found.as_str()).collect();
+        assert!(named.len() >= 15, "{file}");
+        for name in named {
+            assert!(is_known(name), "{file} names {name}, which is no metric");
+        }
+    }
+    let dashboard =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/grafana/aws-to-devo.json"));
+    let dashboard: serde_json::Value = serde_json::from_str(&dashboard.unwrap()).unwrap();
+    assert!(dashboard["panels"].as_array().is_some_and(|panels| !panels.is_empty()));
+}
+
+/// A file, and its heading if one is named; other sites are not asked.
+fn leads_somewhere(page: &Path, link: &str) -> bool {
+    if link.starts_with("https://") || link.starts_with("http://") {
+        return true;
+    }
+    let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+    let target = if file.is_empty() { page.to_owned() } else { page.parent().unwrap().join(file) };
+    let Ok(text) = fs::read_to_string(&target) else { return target.exists() && heading.is_empty() };
+    heading.is_empty() || text.lines().any(|line| line.starts_with('#') && anchor(line) == heading)
+}
+
+/// As repositories' sites make them of headings.
+fn anchor(heading: &str) -> String {
+    let title = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+fn docs() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
 }

@@ -18,6 +18,7 @@ use crate::limits::{
     AWS_ANSWER_BYTES_MAX, AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX, AWS_REFUSAL_BYTES_MAX,
 };
 use crate::stop::Stop;
+use crate::telemetry::Calls;
 
 /// Calls AWS as one identity, from one region. Clones share connections, credentials and clock.
 #[derive(Clone)]
@@ -28,6 +29,7 @@ pub struct Client {
     endpoints: Arc<config::Endpoints>,
     clock: Clock,
     stop: Stop,
+    calls: Arc<Calls>,
 }
 
 /// AWS's clock: this machine's, corrected when AWS has complained. Clones share the correction.
@@ -94,6 +96,7 @@ impl Client {
             endpoints: Arc::new(endpoints),
             clock: Clock::default(),
             stop: stop.clone(),
+            calls: Arc::default(),
         }
     }
 
@@ -105,6 +108,11 @@ impl Client {
     /// The same identity with another stop flag: for work that goes on while the rest stops.
     pub fn stopped_by(&self, stop: &Stop) -> Self {
         Self { stop: stop.clone(), ..self.clone() }
+    }
+
+    /// The same, whose calls are counted there.
+    pub fn counted_in(&self, calls: &Arc<Calls>) -> Self {
+        Self { calls: Arc::clone(calls), ..self.clone() }
     }
 
     pub fn region(&self) -> &str {
@@ -144,6 +152,7 @@ impl Client {
         let mut tries = Tries::new();
         loop {
             let credentials = self.provider.credentials()?;
+            self.calls.tries.increment();
             match self.once(request, &credentials, &mut read) {
                 Ok(value) => return Ok(value),
                 Err(error) => self.prepare_retry(&mut tries, &credentials, error)?,
@@ -197,6 +206,7 @@ impl Client {
     /// Does what has to be done before the next try; Err: there is none.
     fn prepare_retry(&self, tries: &mut Tries, used: &Credentials, error: Error) -> Result<(), Error> {
         tries.made += 1;
+        self.count(&error);
         let goes_on = match error.kind() {
             Kind::Skewed => !std::mem::replace(&mut tries.clock_set, true) && self.correct_clock(&error),
             Kind::Expired => !std::mem::replace(&mut tries.renewed, true) && self.renew(used),
@@ -204,6 +214,15 @@ impl Client {
             _ => false,
         };
         if goes_on { Ok(()) } else { Err(error.after(tries.made)) }
+    }
+
+    fn count(&self, error: &Error) {
+        match error.kind() {
+            Kind::Throttled => self.calls.throttled.increment(),
+            Kind::Denied | Kind::Expired => self.calls.denied.increment(),
+            Kind::Stopped => (),
+            _ => self.calls.failed.increment(),
+        }
     }
 
     fn correct_clock(&self, error: &Error) -> bool {

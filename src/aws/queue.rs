@@ -1,13 +1,13 @@
 //! One SQS queue.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::client::Client;
 use super::endpoint::{self, Service};
 use super::error::{Error, Kind};
 use super::request::{Address, Request};
-use super::sqs::{self, Attributes, Failure, Message};
+use super::sqs::{self, Attributes, Failure, Message, Redrive};
 use crate::config;
 use crate::limits::SQS_BATCH;
 
@@ -80,6 +80,22 @@ impl Sqs {
         self.client.call_and_parse(&sqs::attributes(&self.address()?), sqs::read_attributes)
     }
 
+    /// The queue that takes this one's dead letters, by SQS's rule of the same account and region as this
+    /// one. None: the policy's ARN or this queue's URL is not of SQS's form.
+    pub fn dead_letters(&self, redrive: &Redrive) -> Option<Self> {
+        let mut arn = redrive.dead_letter_arn.rsplit(':');
+        let (name, account) = (arn.next()?, arn.next()?);
+        let mut url = self.address().ok()?.resource.trim_end_matches('/').rsplitn(3, '/');
+        let host = url.nth(2).filter(|host| host.contains("://"))?;
+        let beside = config::Queue::Url(format!("{host}/{account}/{name}"));
+        Self::new(self.client.clone(), &beside).ok()
+    }
+
+    /// When the credentials in hand expire, by AWS's clock; None: never, or none in hand.
+    pub fn credentials_expire_at(&self) -> Option<SystemTime> {
+        self.client.provider().expires_at()
+    }
+
     fn address(&self) -> Result<Address<'_>, Error> {
         let place = match self.place.get() {
             Some(place) => place,
@@ -112,4 +128,33 @@ fn place_of(client: &Client, url: &str) -> Result<Place, Error> {
     let endpoint = over.or_else(|| endpoint::origin(url).map(str::to_owned));
     let no_url = || Error::setup("sqs", url, Kind::BadRequest, "not a queue's URL: it needs https://host/…");
     Ok(Place { endpoint: endpoint.ok_or_else(no_url)?, url: url.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::testing::Server;
+    use crate::stop::Stop;
+
+    #[test]
+    fn dead_letters_lie_beside_their_queue() {
+        let server = Server::play(vec![]);
+        let url_of = |url: &str, arn: &str| {
+            let redrive = Redrive { max_receive_count: 3, dead_letter_arn: arn.into() };
+            let queue = Sqs::new(server.client(&Stop::new()), &config::Queue::Url(url.into())).unwrap();
+            let dead_letters = queue.dead_letters(&redrive)?;
+            Some(dead_letters.address().unwrap().resource.to_owned())
+        };
+        let arn = "arn:aws:sqs:eu-west-1:111122223333:logs-dead";
+        let beside = |host: &str| Some(format!("{host}/111122223333/logs-dead"));
+        let aws = "https://sqs.eu-west-1.amazonaws.com";
+        assert_eq!(url_of(&format!("{aws}/111122223333/logs"), arn), beside(aws));
+        assert_eq!(
+            url_of("http://localhost:4566/queue/eu/1/logs", arn),
+            beside("http://localhost:4566/queue/eu")
+        );
+        for (url, arn) in [("https://host", arn), ("https://host/1/q", "dead"), ("https://host/q", arn)] {
+            assert_eq!(url_of(url, arn), None, "{url} {arn}");
+        }
+    }
 }

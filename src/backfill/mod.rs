@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{SendTimeoutError, Sender};
+use jiff::Timestamp;
 
 pub use listing::Listing;
 pub use plan::{Plan, Verdict};
@@ -26,7 +27,7 @@ use crate::limits::{OBJECTS_IN_WORK_MAX, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_
 use crate::resolve::{Object, Source, Task};
 use crate::services::Definition;
 use crate::stop::Stop;
-use crate::telemetry::{Health, Telemetry, Trouble};
+use crate::telemetry::{self, Trouble};
 
 /// A plan, and the counts of how far it is.
 #[derive(Debug, Clone)]
@@ -45,7 +46,7 @@ pub struct Settings {
     pub s3: S3,
     /// To the fetchers.
     pub tasks: Sender<Task>,
-    pub telemetry: Arc<Telemetry>,
+    pub telemetry: Arc<telemetry::Input>,
     /// Begin no more objects.
     pub stop: Stop,
 }
@@ -60,7 +61,6 @@ struct Shared {
     settings: Settings,
     /// Free places among the objects in work.
     slots: Budget,
-    health: Health,
 }
 
 impl Lister {
@@ -69,8 +69,7 @@ impl Lister {
     /// # Errors
     /// When the machine will not start another thread.
     pub fn start(settings: Settings) -> std::io::Result<Lister> {
-        let health = Health::new(format!("s3://{}", settings.backfill.plan.bucket));
-        let shared = Arc::new(Shared { settings, slots: Budget::new(OBJECTS_IN_WORK_MAX), health });
+        let shared = Arc::new(Shared { settings, slots: Budget::new(OBJECTS_IN_WORK_MAX) });
         let own = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("list".into()).spawn(move || run(&own))?;
         Ok(Lister { shared, thread })
@@ -83,7 +82,7 @@ impl Lister {
 
     /// What is wrong with the listing, if something is.
     pub fn trouble(&self) -> Option<Trouble> {
-        self.shared.health.trouble()
+        self.shared.settings.telemetry.health.trouble()
     }
 
     /// Objects that were begun and have not ended.
@@ -100,7 +99,7 @@ fn run(shared: &Shared) {
         match listing.next_page(s3) {
             Ok(Some(page)) => {
                 backoff.reset();
-                shared.health.works();
+                shared.settings.telemetry.health.works();
                 if !page.into_iter().all(|listed| put_on_the_way(shared, listed)) {
                     return;
                 }
@@ -109,7 +108,7 @@ fn run(shared: &Shared) {
             Err(error) if *error.kind() == Kind::Stopped => return,
             Err(error) => {
                 shared.settings.telemetry.receive.failed_calls.increment();
-                shared.health.failed(error.to_string(), !error.is_temporary());
+                shared.settings.telemetry.health.failed(error.to_string(), !error.is_temporary());
                 stop.wait(backoff.pause());
             }
         }
@@ -140,13 +139,17 @@ fn put_on_the_way(shared: &Shared, listed: Listed) -> bool {
 
 /// Waits for a free place and for room among the tasks. False: stopped.
 fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>) -> bool {
-    let Settings { index, backfill, stop, tasks, .. } = &shared.settings;
+    let Settings { index, backfill, stop, tasks, telemetry, .. } = &shared.settings;
     let Some(slot) = shared.slots.acquire(1, stop) else { return false };
     let size = listed.size;
     let object = object_of(&backfill.plan.bucket, listed);
     let settle = {
         let (tally, name, stop) = (Arc::clone(&backfill.tally), object.to_string(), stop.clone());
+        let of_service = Arc::clone(telemetry.service(&service.name));
+        // Its age is what a backfill is for, and no lag.
+        of_service.begin(None);
         move |outcome| {
+            of_service.end(None, outcome, Timestamp::now());
             if outcome != Outcome::Delivered && !stop.is_stopped() {
                 log::error!("{name}: could not be delivered; the next backfill tries it again");
             }
@@ -166,7 +169,10 @@ fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>) -> bool {
     ack.close(Outcome::Delivered);
     while !stop.is_stopped() {
         match tasks.send_timeout(task, STOP_CHECK_INTERVAL) {
-            Ok(()) => return true,
+            Ok(()) => {
+                telemetry.fetch.waiting.add(1);
+                return true;
+            }
             Err(SendTimeoutError::Disconnected(_)) => return false,
             Err(SendTimeoutError::Timeout(back)) => task = back,
         }

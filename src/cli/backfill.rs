@@ -20,7 +20,7 @@ use crate::backfill::{Backfill, Listing, Plan, Tally, Verdict};
 use crate::config::{Input, Loaded};
 use crate::pipeline::{Ending, Job};
 use crate::stop::Stop;
-use crate::telemetry::{Telemetry, size};
+use crate::telemetry::{Snapshot, size};
 use progress::Progress;
 
 #[derive(Debug, Args)]
@@ -85,15 +85,15 @@ pub fn run(options: &Options) -> ExitCode {
     config.inputs = vec![input.clone()];
     let backfill = Backfill { plan: Arc::new(plan), tally: Arc::default() };
     let job = Job::Backfill(backfill.clone());
-    let pipeline = match run::start(&config, &job) {
-        Ok(pipeline) => pipeline,
+    let run = match run::start(&config, &job) {
+        Ok(run) => run,
         Err(refused) => return refused,
     };
-    let telemetry = Arc::clone(pipeline.telemetry());
+    let telemetry = Arc::clone(run.telemetry());
     let shown = screen.show(&backfill, s3, input);
-    let ending = run::run_pipeline(pipeline);
+    let ending = run.run();
     shown.end();
-    report(&backfill.tally, &telemetry, &ending)
+    report(&backfill.tally, &telemetry.snapshot(Timestamp::now()), &ending)
 }
 
 impl Options {
@@ -162,13 +162,13 @@ fn line(plan: &Plan, listed: &Listed) -> String {
     format!("{modified} {:>12} s3://{}/{}", listed.size, plan.bucket, listed.key.escape_debug())
 }
 
-fn report(tally: &Tally, telemetry: &Telemetry, ending: &Ending) -> ExitCode {
+fn report(tally: &Tally, figures: &Snapshot, ending: &Ending) -> ExitCode {
     log::info!("{}", tally.listing());
     log::info!(
         "{} objects delivered ({} of them before this run), {} events sent; {} objects not delivered",
         tally.delivered.value(),
-        telemetry.fetch.known.value(),
-        telemetry.send.events.value(),
+        figures.fetch().known,
+        figures.delivered().events,
         tally.to_send.value() - tally.delivered.value().min(tally.to_send.value())
     );
     if let Some(reason) = &ending.gave_up {

@@ -64,6 +64,7 @@ fn ledger_problem(config: &Config) -> Option<Problem> {
         path: "globals.persistence".to_owned(),
         message: error.to_string(),
         advice: "with \"required\": false the collector goes on without its ledger".to_owned(),
+        vendor: None,
     })
 }
 

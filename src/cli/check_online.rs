@@ -3,6 +3,7 @@
 
 use crate::aws::{Client, Error, Http, Sqs};
 use crate::config::problem::Kind;
+use crate::config::vendor;
 use crate::config::{Config, Input, Output, Problem, Severity, Source};
 use crate::poll;
 use crate::receive::inspect;
@@ -30,8 +31,19 @@ fn queue_problems(http: &Http, input: &Input) -> Vec<Problem> {
             let warning = |message| Problem { severity: Severity::Warning, ..problem(&path, &message, "") };
             inspect::warnings(&queue, input).into_iter().map(warning).collect()
         }
-        Err(error) => vec![problem(&path, &error, advice(&error))],
+        Err(error) => vec![unavailable(input, &path, &error)],
     }
+}
+
+fn unavailable(input: &Input, path: &str, error: &Error) -> Problem {
+    let services: Vec<&str> = input.services.iter().map(|service| service.name.as_str()).collect();
+    let vendor = vendor::queue_words(
+        input.queue.text(),
+        &services.join(", "),
+        &input.region,
+        &format!("{:?}", error.kind()),
+    );
+    Problem { kind: Kind::Queue, vendor, ..problem(path, error, advice(error)) }
 }
 
 fn source_problem(http: &Http, source: &Source) -> Option<Problem> {
@@ -58,5 +70,6 @@ fn problem(path: &str, message: &impl ToString, advice: &str) -> Problem {
         path: path.to_owned(),
         message: message.to_string(),
         advice: advice.to_owned(),
+        vendor: None,
     }
 }

@@ -47,8 +47,7 @@ impl<'a> Heart<'a> {
     }
 
     fn status(&self, pulse: &Pulse) -> String {
-        let (delivered, in_work) =
-            (self.telemetry.send.events.value(), self.telemetry.settle.in_work.value());
+        let (delivered, in_work) = (self.telemetry.send().events, self.telemetry.settle().in_work);
         let progress = format!("{delivered} events delivered, {in_work} messages in work");
         match (&pulse.life, &pulse.trouble) {
             (Err(dead), _) => format!("{progress}; {dead}"),

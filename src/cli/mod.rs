@@ -7,6 +7,7 @@ mod check_online;
 mod demo;
 mod heart;
 mod ledger;
+mod live;
 mod log;
 mod notify;
 mod open_files;
@@ -26,6 +27,9 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Arguments {
+    /// What log lines look like
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
+    log_format: log::Format,
     #[command(subcommand)]
     command: Command,
 }
@@ -40,6 +44,9 @@ enum Command {
         /// Ends when the queues are empty: exit code 0, or 1 when something could not be delivered
         #[arg(long)]
         drain: bool,
+        /// On a terminal: no block of figures below the log
+        #[arg(long)]
+        no_live: bool,
     },
     /// Sends the objects of an S3 listing, which no queue announces: exit code 0, 1 when not everything is
     /// delivered, 2 when nothing was begun. What was delivered before is not sent again
@@ -99,8 +106,10 @@ enum Command {
 
 /// Parses the arguments and runs one command.
 pub fn main() -> ExitCode {
-    match Arguments::parse().command {
-        Command::Run { config, drain } => run::run(&config, drain),
+    let Arguments { log_format, command } = Arguments::parse();
+    log::choose(log_format);
+    match command {
+        Command::Run { config, drain, no_live } => run::run(&config, drain, !no_live),
         Command::Backfill(options) => backfill::run(&options),
         Command::Check { config, online } => check::run(&config, online),
         Command::Demo { print_config } => demo::command(print_config),

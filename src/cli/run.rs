@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::heart::Heart;
+use super::live::Live;
 use super::log::Level;
 use super::notify::ServiceManager;
 use super::reload::Reload;
 use super::signals::Signals;
 use crate::config::{self, Config, Environment, Loaded};
 use crate::pipeline::{self, Ending, Job, Pipeline};
+use crate::status::Status;
 use crate::stop::Stop;
 use crate::telemetry::{Reporter, Telemetry};
 
@@ -24,12 +26,13 @@ pub const REFUSED: u8 = 2;
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Runs until a signal comes, or with `drain` until the queues are empty.
-pub fn run(path: &Path, drain: bool) -> ExitCode {
-    let Some(loaded) = load_around(path, None) else { return ExitCode::from(REFUSED) };
+pub fn run(path: &Path, drain: bool, live: bool) -> ExitCode {
+    let live = Live::new(live);
+    let Some(loaded) = load_around(path, live.writer()) else { return ExitCode::from(REFUSED) };
     let purpose = if drain { " to drain its queues" } else { "" };
     log::info!("aws-to-devo {} starts{purpose}", env!("CARGO_PKG_VERSION"));
     let manager = Arc::new(ServiceManager::of_environment());
-    match run_loaded(loaded, path, drain, &manager) {
+    match run_loaded(loaded, path, drain, &manager, &live) {
         Ok(ending) => report(&ending),
         Err(refused) => refused,
     }
@@ -41,6 +44,7 @@ fn run_loaded(
     path: &Path,
     drain: bool,
     manager: &Arc<ServiceManager>,
+    live: &Live,
 ) -> Result<Ending, ExitCode> {
     let job = if drain { Job::Drain } else { Job::Run };
     let reload = Reload::new(path, loaded.snapshot.clone(), manager);
@@ -51,8 +55,8 @@ fn run_loaded(
         for line in loaded.config.describe() {
             log::info!("{line}");
         }
-        let pipeline = match (start(&loaded.config, &job), old.take()) {
-            (Ok(pipeline), _) => pipeline,
+        let run = match (start(&loaded.config, &job), old.take()) {
+            (Ok(run), _) => run,
             (Err(refused), None) => return Err(refused),
             (Err(_), Some(old)) => {
                 log::error!("the old configuration runs again");
@@ -61,10 +65,12 @@ fn run_loaded(
                 continue;
             }
         };
-        signals.govern(pipeline.stop());
-        reload.govern(pipeline.stop(), pipeline.renewal());
+        signals.govern(run.pipeline.stop());
+        reload.govern(run.pipeline.stop(), run.pipeline.renewal());
         manager.ready();
-        let ending = attend(pipeline, manager);
+        let shown = live.show(&loaded.config, run.telemetry());
+        let ending = run.attend(manager);
+        drop(shown);
         match reload.next().filter(|_| !signals.is_stopping()) {
             None => return Ok(ending),
             Some(next) => {
@@ -95,15 +101,27 @@ pub fn load_around(path: &Path, writer: Option<Box<dyn Write + Send>>) -> Option
     Some(loaded)
 }
 
+/// A started pipeline and what tells of it.
+pub struct Run {
+    pipeline: Pipeline,
+    /// Served until the end.
+    _status: Option<Status>,
+}
+
 /// Starts a pipeline, or logs why it cannot be.
-pub fn start(config: &Config, job: &Job) -> Result<Pipeline, ExitCode> {
+pub fn start(config: &Config, job: &Job) -> Result<Run, ExitCode> {
     if let Err(advice) = super::open_files::allow(pipeline::files_needed(config)) {
         log::warn!("{advice}");
     }
-    Pipeline::start(config, job).map_err(|error| {
-        log::error!("cannot start: {error:#}");
-        ExitCode::from(REFUSED)
-    })
+    let telemetry = Arc::new(Telemetry::of(config, Arc::clone(super::log::notices())));
+    let status = status(config, &telemetry);
+    match Pipeline::start(config, job, &telemetry) {
+        Ok(pipeline) => Ok(Run { pipeline, _status: status }),
+        Err(error) => {
+            log::error!("cannot start: {error:#}");
+            Err(ExitCode::from(REFUSED))
+        }
+    }
 }
 
 /// Drains the queues of a configuration file, without signals or statistics lines.
@@ -112,16 +130,44 @@ pub fn start(config: &Config, job: &Job) -> Result<Pipeline, ExitCode> {
 /// A configuration that cannot be used, or something that could not be delivered.
 pub fn drain(path: &Path) -> anyhow::Result<()> {
     let Loaded { config, .. } = config::load(path, &Environment::here())?;
-    let ending = Pipeline::start(&config, &Job::Drain)?.run(&mut |_| ());
+    let telemetry = Arc::new(Telemetry::of(&config, Arc::default()));
+    let ending = Pipeline::start(&config, &Job::Drain, &telemetry)?.run(&mut |_| ());
     anyhow::ensure!(ending.is_clean(), "{ending:?}");
     Ok(())
 }
 
-/// Runs a started pipeline with signals and statistics lines.
-pub fn run_pipeline(pipeline: Pipeline) -> Ending {
-    let manager = Arc::new(ServiceManager::none());
-    listen(None, &manager).govern(pipeline.stop());
-    attend(pipeline, &manager)
+fn status(config: &Config, telemetry: &Arc<Telemetry>) -> Option<Status> {
+    let settings = config.globals.status.as_ref()?;
+    let started = Status::start(settings, telemetry);
+    started.inspect_err(|error| log::error!("the status page cannot be served: {error}")).ok()
+}
+
+impl Run {
+    pub fn telemetry(&self) -> &Arc<Telemetry> {
+        self.pipeline.telemetry()
+    }
+
+    /// Runs to the end, with signals and statistics lines.
+    pub fn run(self) -> Ending {
+        let manager = Arc::new(ServiceManager::none());
+        listen(None, &manager).govern(self.pipeline.stop());
+        self.attend(&manager)
+    }
+
+    /// Runs to the end with statistics lines and life signs.
+    fn attend(self, manager: &ServiceManager) -> Ending {
+        let (telemetry, ended, started) = (Arc::clone(self.telemetry()), Stop::new(), Instant::now());
+        let statistics = {
+            let (reporter, ended) = (Reporter::new(Arc::clone(&telemetry), started), ended.clone());
+            std::thread::spawn(move || reporter.run(STATISTICS_INTERVAL, &ended))
+        };
+        let mut heart = Heart::new(manager, &telemetry);
+        let ending = self.pipeline.run(&mut |pulse| heart.beat(pulse));
+        ended.stop();
+        let _ = statistics.join();
+        log_totals(&telemetry, started);
+        ending
+    }
 }
 
 fn listen(hangup: Option<Box<dyn FnMut() + Send>>, manager: &Arc<ServiceManager>) -> Signals {
@@ -129,21 +175,6 @@ fn listen(hangup: Option<Box<dyn FnMut() + Send>>, manager: &Arc<ServiceManager>
         log::warn!("signals cannot be handled: {error}");
         Signals::default()
     })
-}
-
-/// Runs a started pipeline with statistics lines and life signs.
-fn attend(pipeline: Pipeline, manager: &ServiceManager) -> Ending {
-    let (telemetry, ended, started) = (Arc::clone(pipeline.telemetry()), Stop::new(), Instant::now());
-    let statistics = {
-        let (reporter, ended) = (Reporter::new(Arc::clone(&telemetry), started), ended.clone());
-        std::thread::spawn(move || reporter.run(STATISTICS_INTERVAL, &ended))
-    };
-    let mut heart = Heart::new(manager, &telemetry);
-    let ending = pipeline.run(&mut |pulse| heart.beat(pulse));
-    ended.stop();
-    let _ = statistics.join();
-    log_totals(&telemetry, started);
-    ending
 }
 
 fn log_totals(telemetry: &Arc<Telemetry>, started: Instant) {

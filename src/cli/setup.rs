@@ -21,6 +21,9 @@ pub struct Options {
     /// Only this input; may be repeated
     #[arg(long, value_name = "INPUT")]
     input: Vec<String>,
+    /// Only what is read in this region; may be repeated
+    #[arg(long, value_name = "REGION")]
+    region: Vec<String>,
     /// Where objects lie: [INPUT=]NAME[/PREFIX] or an ARN; may be repeated
     #[arg(long, value_name = "BUCKET")]
     bucket: Vec<Bucket>,
@@ -68,12 +71,13 @@ pub fn cloudformation(options: &Options) -> ExitCode {
 }
 
 fn needs(options: &Options) -> Result<Needs, String> {
-    let inputs = config::load_inputs(Path::new(&options.config), &Environment::here());
-    let inputs = inputs.map_err(|problems| problems.to_string())?;
+    let config = config::load_inputs(Path::new(&options.config), &Environment::here());
+    let config = config.map_err(|problems| problems.to_string())?;
     for bucket in options.bucket.iter().filter_map(|bucket| bucket.input.as_ref()) {
-        Needs::of(&inputs, std::slice::from_ref(bucket)).map_err(|error| error.to_string())?;
+        Needs::of(&config, std::slice::from_ref(bucket)).map_err(|error| error.to_string())?;
     }
-    Needs::of(&inputs, &options.input).map_err(|error| error.to_string())
+    let needs = Needs::of(&config, &options.input).map_err(|error| error.to_string())?;
+    Ok(needs.in_regions(&options.region))
 }
 
 fn wishes(options: &Options) -> Wishes {

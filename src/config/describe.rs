@@ -3,8 +3,8 @@
 use super::endpoints::QUEUE_SERVICES;
 use super::memory::format_size;
 use super::{
-    Api, CloudTrail, Config, Credentials, Destination, Endpoints, Globals, GuardDuty, Input, Logs, Metrics,
-    Output, Source,
+    Api, CloudTrail, Config, Credentials, Destination, Endpoints, Globals, GuardDuty, Input, InternalEvents,
+    Logs, Metrics, Output, Source,
 };
 use jiff::Timestamp;
 
@@ -30,6 +30,13 @@ impl Config {
         lines.extend(self.sources.iter().flat_map(describe_source));
         lines.extend(self.outputs.iter().map(describe_output));
         lines.push(describe_globals(&self.globals));
+        lines.extend(self.globals.internal_events.as_ref().map(describe_internal_events));
+        lines.extend(
+            self.globals
+                .status
+                .as_ref()
+                .map(|status| format!("status page and metrics: http://{}/", status.address)),
+        );
         lines
     }
 }
@@ -159,6 +166,11 @@ fn describe_globals(globals: &Globals) -> String {
         globals.shutdown_timeout.as_secs(),
         globals.state_directory.display(),
     )
+}
+
+fn describe_internal_events(events: &InternalEvents) -> String {
+    let to = events.output.as_deref().map(|output| format!(" to {output}")).unwrap_or_default();
+    format!("own statistics and warnings every {} s -> {}{to}", events.period.as_secs(), events.tag)
 }
 
 fn count(number: usize, noun: &str) -> String {

@@ -2,23 +2,12 @@
 
 use std::time::Duration;
 
-use super::Globals;
 use super::load::Context;
 use super::memory::{format_size, parse_size};
 use super::node::Mapping;
 use super::problem::{Kind, suggestion};
+use super::{Globals, Output, ignored, internal_events, status};
 use crate::limits;
-
-/// Keys of the vendor's that steer its own queues and processes.
-const WITHOUT_EFFECT: &[&str] = &[
-    "generate_collector_details",
-    "multiprocessing",
-    "queue_generate_metrics",
-    "queue_max_elapsed_time_in_sec",
-    "queue_max_size_in_mb",
-    "queue_max_size_in_messages",
-    "queue_wrap_max_size_in_messages",
-];
 
 const SIZE_ADVICE: &str = "write a whole number of bytes or with a unit: 256MiB, 4GiB, 2GB";
 
@@ -27,15 +16,17 @@ pub(super) fn read(
     globals: Option<Mapping<'_>>,
     overrides: Option<Mapping<'_>>,
     first_id: Option<&str>,
+    outputs: &[Output],
     context: &Context<'_>,
 ) -> Globals {
     let mut read = defaults(first_id, context);
     if let Some(keys) = globals {
-        read_keys(&mut read, &keys, context);
+        read_keys(&mut read, &keys, outputs, context);
         keys.finish();
     }
     if let Some(keys) = overrides {
         read.debug = keys.boolean("debug", read.debug);
+        keys.ignore(ignored::GLOBALS);
         keys.finish();
     }
     read
@@ -55,11 +46,13 @@ fn defaults(first_id: Option<&str>, context: &Context<'_>) -> Globals {
         shutdown_timeout: limits::SHUTDOWN_TIMEOUT_DEFAULT,
         state_directory: context.base.join("state"),
         state_required: true,
+        status: Some(status::default(context)),
+        internal_events: None,
         id,
     }
 }
 
-fn read_keys(globals: &mut Globals, keys: &Mapping<'_>, context: &Context<'_>) {
+fn read_keys(globals: &mut Globals, keys: &Mapping<'_>, outputs: &[Output], context: &Context<'_>) {
     if let Some(id) = keys.string("id") {
         globals.host = default_host(&id, context);
         globals.name.clone_from(&id);
@@ -79,7 +72,9 @@ fn read_keys(globals: &mut Globals, keys: &Mapping<'_>, context: &Context<'_>) {
     globals.fetchers = count(keys, "fetchers", globals.fetchers);
     globals.shutdown_timeout = shutdown_timeout(keys);
     persistence(globals, keys, context);
-    keys.without_effect(WITHOUT_EFFECT, "the collector bounds itself by memory_limit; remove them");
+    globals.status = status::read(keys, context);
+    globals.internal_events = internal_events::read(keys, outputs);
+    keys.ignore(ignored::GLOBALS);
 }
 
 /// The vendor's own alerts look for `collector-<id>-` in this field.

@@ -7,7 +7,7 @@ use super::load::Context;
 use super::node::{Mapping, Node};
 use super::problem::{Kind, Report, suggestion};
 use super::registry::Catalog;
-use super::{Input, MissingObject, Queue, Source, aws, credentials, endpoints, service, url};
+use super::{Input, MissingObject, Queue, Source, aws, credentials, endpoints, ignored, service, url};
 use crate::limits;
 use crate::services::Definition;
 
@@ -66,7 +66,7 @@ fn read_input(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Option<Inp
     let do_not_send = keys.boolean("do_not_send", false);
     let services = services(&keys, context.catalog);
     check_services(&keys, &services, direct_mode);
-    compressed_events(&keys);
+    keys.ignore(ignored::INPUT);
     let input = Input {
         key: key.to_owned(),
         id: id(key, &keys),
@@ -177,14 +177,6 @@ fn ack_messages(keys: &Mapping<'_>, do_not_send: bool) -> bool {
         keys.report.warning(Kind::Doubtful, keys.path_of("ack_messages"), message, advice);
     }
     written.unwrap_or(!do_not_send)
-}
-
-fn compressed_events(keys: &Mapping<'_>) {
-    if keys.boolean("compressed_events", false) {
-        let path = keys.path_of("compressed_events");
-        let advice = "remove it: the bytes themselves say whether and how they are compressed";
-        keys.report.warning(Kind::Doubtful, path, "has no effect", advice);
-    }
 }
 
 fn visibility_timeout(keys: &Mapping<'_>) -> Duration {

@@ -8,9 +8,7 @@ use super::node::{Mapping, Node};
 use super::problem::{Kind, Problem, Problems, Report, Severity};
 use super::registry::Catalog;
 use super::snapshot::Snapshot;
-use super::{
-    Config, Environment, Input, aws, globals, inputs, outputs, permissions, secrets, substitute, tree,
-};
+use super::{Config, Environment, aws, globals, inputs, outputs, permissions, secrets, substitute, tree};
 use crate::limits;
 
 /// A configuration that can be run, and what is doubtful in it.
@@ -40,14 +38,14 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Problems> 
     accept(loaded, problems)
 }
 
-/// The enabled inputs of a file. What is wrong with its outputs does not matter: certificates may come later.
+/// A file for the sake of its inputs. What is wrong with its outputs does not matter: certificates may come later.
 ///
 /// # Errors
 /// All problems at once, if one outside `outputs` is an error.
-pub fn load_inputs(path: &Path, environment: &Environment) -> Result<Vec<Input>, Problems> {
+pub fn load_inputs(path: &Path, environment: &Environment) -> Result<Config, Problems> {
     let (loaded, mut problems) = read(&read_configuration(path)?, Some(path), &folder(path), environment);
     problems.retain(|problem| problem.path != "outputs" && !problem.path.starts_with("outputs."));
-    accept(loaded, problems).map(|loaded| loaded.config.inputs)
+    accept(loaded, problems).map(|loaded| loaded.config)
 }
 
 /// What a configuration's `services` may name; nothing else of it is looked at.
@@ -153,7 +151,7 @@ fn read_root(root: Mapping<'_>, base: &Path, environment: &Environment) -> Optio
     let aws::Read { queues: inputs, sources } = inputs;
     let of_queue = inputs.first().map(|input| input.id.split('/').next().unwrap_or_default());
     let first_id = of_queue.or_else(|| sources.first().map(|source| source.input.as_str()));
-    let globals = globals::read(globals_map, overrides, first_id, context);
+    let globals = globals::read(globals_map, overrides, first_id, &outputs, context);
     root.finish();
     Some(Config { globals, inputs, sources, outputs })
 }

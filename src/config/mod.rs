@@ -6,7 +6,9 @@ mod describe;
 mod endpoints;
 mod environment;
 mod globals;
+pub mod ignored;
 mod inputs;
+mod internal_events;
 mod load;
 mod memory;
 mod node;
@@ -17,11 +19,14 @@ pub mod registry;
 mod secrets;
 mod service;
 mod snapshot;
+mod status;
 mod substitute;
 mod tls;
 mod tree;
 mod url;
+pub mod vendor;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +77,27 @@ pub struct Globals {
     pub state_directory: PathBuf,
     /// `persistence.required`: without its ledger the collector does not start.
     pub state_required: bool,
+    /// None: no status page, no metrics.
+    pub status: Option<Status>,
+    pub internal_events: Option<InternalEvents>,
+}
+
+/// `globals.internal_events`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InternalEvents {
+    /// The table.
+    pub tag: String,
+    /// The name of the only output that gets them; None: all do.
+    pub output: Option<String>,
+    pub period: Duration,
+}
+
+/// `globals.status`: where the status page and the metrics are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    pub address: SocketAddr,
+    /// Names of this machine by which browsers and scrapers may call it; IP addresses and `localhost` always do.
+    pub hosts: Vec<String>,
 }
 
 /// One queue: an `sqs_collector…` entry of `inputs`, or a service of an `aws…` entry in one region.

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
+use super::ignored::Ignored;
 use super::problem::{Kind, Report, suggestion};
 
 /// A value and where it stands.
@@ -21,6 +22,8 @@ pub struct Mapping<'a> {
     pub report: &'a Report,
     entries: &'a Map<String, Value>,
     known: RefCell<Vec<&'static str>>,
+    /// Known, too, but not worth suggesting.
+    ignored: RefCell<Vec<&'static str>>,
 }
 
 impl<'a> Node<'a> {
@@ -40,7 +43,8 @@ impl<'a> Node<'a> {
             path: self.path.clone(),
             report: self.report,
             entries,
-            known: RefCell::new(Vec::new()),
+            known: RefCell::default(),
+            ignored: RefCell::default(),
         })
     }
 
@@ -185,14 +189,26 @@ impl<'a> Mapping<'a> {
         }
     }
 
+    /// The same with a reason for each key, and a warning for each that is set to anything but "off".
+    pub fn ignore(&self, keys: &[Ignored]) {
+        for (key, why) in keys {
+            self.ignored.borrow_mut().push(key);
+            if self.entries.get(*key).is_some_and(|value| !means_off(value)) {
+                let message = "has no effect here";
+                self.report.warning(Kind::Doubtful, self.path_of(key), message, format!("remove it: {why}"));
+            }
+        }
+    }
+
     pub fn has(&self, key: &str) -> bool {
         self.entries.get(key).is_some_and(|value| !value.is_null())
     }
 
     /// Reports every key that was not asked for. A key without effect would be a trap.
     pub fn finish(self) {
-        let known = self.known.borrow();
-        for key in self.entries.keys().filter(|key| !known.contains(&key.as_str())) {
+        let (known, ignored) = (self.known.borrow(), self.ignored.borrow());
+        let is_unknown = |key: &&String| !known.contains(&key.as_str()) && !ignored.contains(&key.as_str());
+        for key in self.entries.keys().filter(is_unknown) {
             self.report.error(
                 Kind::UnknownKey,
                 self.path_of(key),
@@ -209,6 +225,15 @@ impl<'a> Mapping<'a> {
 
 fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// False, nothing or zero, in any spelling.
+pub fn means_off(value: &Value) -> bool {
+    let text = match value {
+        Value::String(text) => text.trim().to_ascii_lowercase(),
+        other => other.to_string(),
+    };
+    matches!(text.as_str(), "" | "0" | "0.0" | "false" | "no" | "none" | "null" | "off")
 }
 
 fn is_blank(value: &Value) -> bool {

@@ -1,22 +1,14 @@
 //! `outputs`: where every event goes.
 
 use super::load::Context;
-use super::node::{Mapping, Node};
+use super::node::{Mapping, Node, means_off};
 use super::problem::{Kind, suggestion};
-use super::{Destination, Output, tls};
+use super::{Destination, Output, ignored, tls};
 use crate::limits;
 use crate::send::Rates;
 
 const DEVO_PORT: u16 = 443;
 const SENDERS_DEFAULT: i64 = 2;
-
-/// Keys of the vendor's that steer its own senders.
-const WITHOUT_EFFECT: &[&str] = &[
-    "compression_buffer_in_bytes",
-    "concurrent_connections",
-    "generate_metrics",
-    "period_sender_stats_in_seconds",
-];
 
 /// The vendor's names for outputs.
 const TYPES: &[&str] = &["devo_platform", "DEVO", "syslog", "relay", "console"];
@@ -73,7 +65,7 @@ fn read_output(name: &str, node: &Node<'_>, keys: Mapping<'_>, context: &Context
         bytes_per_second: rate(&config, "max_bytes_per_second"),
     };
     let gzip_level = gzip_level(&config, &kind);
-    config.without_effect(WITHOUT_EFFECT, "remove them; \"senders\" is the number of connections");
+    config.ignore(ignored::OUTPUT);
     config.finish();
     Some(Output {
         name: name.to_owned(),
@@ -167,10 +159,6 @@ fn port(config: &Mapping<'_>, default: Option<u16>) -> Option<u16> {
 /// has no equal here: it is always or never.
 fn gzip_level(config: &Mapping<'_>, kind: &str) -> Option<u8> {
     const LEVEL: &str = "compression_level";
-    const ADAPTIVE: &str = "threshold_for_using_gzip_in_transport_layer";
-    if config.node(ADAPTIVE).is_some_and(|node| !means_plain(node.value)) {
-        config.without_effect(&[ADAPTIVE], "remove it; \"compression\": \"gzip\" compresses always");
-    }
     if !wants_gzip(config, kind) {
         config.without_effect(&[LEVEL], "remove it, or write \"compression\": \"gzip\" beside it");
         return None;
@@ -180,7 +168,7 @@ fn gzip_level(config: &Mapping<'_>, kind: &str) -> Option<u8> {
 
 fn wants_gzip(config: &Mapping<'_>, kind: &str) -> bool {
     const KEY: &str = "compression";
-    let Some(node) = config.node(KEY).filter(|node| !means_plain(node.value)) else { return false };
+    let Some(node) = config.node(KEY).filter(|node| !means_off(node.value)) else { return false };
     let problem = |message: String, advice: String| {
         config.report.error(Kind::Invalid, config.path_of(KEY), message, advice);
     };
@@ -196,12 +184,4 @@ fn wants_gzip(config: &Mapping<'_>, kind: &str) -> bool {
         None => (),
     }
     false
-}
-
-fn means_plain(value: &serde_json::Value) -> bool {
-    let text = match value {
-        serde_json::Value::String(text) => text.trim().to_ascii_lowercase(),
-        other => other.to_string(),
-    };
-    matches!(text.as_str(), "" | "0" | "0.0" | "false" | "no" | "none" | "off")
 }

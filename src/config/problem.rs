@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 
+use super::vendor;
 use crate::telemetry::one_line;
 
 /// Does it keep the collector from starting?
@@ -31,6 +32,8 @@ pub enum Kind {
     Doubtful,
     /// The network says otherwise (`check --online`).
     Online,
+    /// A queue does not answer (`check --online`).
+    Queue,
 }
 
 /// One thing to be changed in the file.
@@ -44,11 +47,13 @@ pub struct Problem {
     pub message: String,
     /// What to do about it.
     pub advice: String,
+    /// What the vendor's collector says in this case: type, id and message of its error, if it has one.
+    pub vendor: Option<String>,
 }
 
 impl fmt::Display for Problem {
-    /// The advice stands on a line of its own; with `{:#}` all is one line. Texts of others (AWS's, a file's)
-    /// cannot add lines.
+    /// Advice and the vendor's words stand on lines of their own; with `{:#}` all is one line. Texts of others
+    /// (AWS's, a file's) cannot add lines.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
             Severity::Error => "error",
@@ -59,10 +64,12 @@ impl fmt::Display for Problem {
             "" => write!(f, "{severity}: {message}")?,
             path => write!(f, "{severity}: {}: {message}", one_line(path))?,
         }
-        match (self.advice.as_str(), f.alternate()) {
-            ("", _) => Ok(()),
-            (advice, true) => write!(f, " ({})", one_line(advice)),
-            (advice, false) => write!(f, "\n    {}", one_line(advice)),
+        let advice = Some(self.advice.as_str()).filter(|advice| !advice.is_empty());
+        let more: Vec<_> = advice.into_iter().chain(self.vendor.as_deref()).map(one_line).collect();
+        match (more.is_empty(), f.alternate()) {
+            (true, _) => Ok(()),
+            (false, true) => write!(f, " ({})", more.join("; ")),
+            (false, false) => more.iter().try_for_each(|line| write!(f, "\n    {line}")),
         }
     }
 }
@@ -126,7 +133,8 @@ impl Report {
     }
 
     fn push(&self, severity: Severity, kind: Kind, path: String, message: String, advice: String) {
-        let problem = Problem { severity, kind, path, message, advice };
+        let vendor = vendor::words(kind, &path);
+        let problem = Problem { severity, kind, path, message, advice, vendor };
         let mut problems = self.0.borrow_mut();
         // A key that several readers look at is reported once, and what is missing for one reason only.
         let is_known = |known: &Problem| {

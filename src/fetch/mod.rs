@@ -24,7 +24,7 @@ use crate::ledger::Ledger;
 use crate::limits::OBJECT_BYTES_MIN;
 use crate::resolve::{Source, Task};
 use crate::stop::Stop;
-use crate::telemetry::{Health, Telemetry};
+use crate::telemetry::{self, Waits};
 use parts::Parts;
 
 /// What the threads share.
@@ -36,7 +36,7 @@ pub struct Settings {
     /// Largest object that is held whole, in bytes.
     pub whole_object_bytes_max: usize,
     pub bounds: Bounds,
-    pub telemetry: Arc<Telemetry>,
+    pub waits: Arc<Waits>,
     /// Takes a payload over. May wait, but only for what lies downstream.
     pub decode: Arc<dyn Fn(Payload) + Send + Sync>,
     /// Begin no more objects.
@@ -53,8 +53,7 @@ pub struct InputSettings {
     /// What it has delivered before.
     pub ledger: Ledger,
     pub missing_object: MissingObject,
-    /// Of the input's buckets.
-    pub health: Arc<Health>,
+    pub telemetry: Arc<telemetry::Input>,
 }
 
 /// Starts `threads` threads. `tasks` are the inputs' channels; the threads end when all are closed and
@@ -80,7 +79,7 @@ pub fn start(
 impl Settings {
     /// Waits for room in the memory budget. None when aborted.
     fn reserve(&self, amount: usize) -> Option<Permit> {
-        self.telemetry.waits.fetch_memory.time(|| self.budget.acquire(amount, &self.abort))
+        self.waits.fetch_memory.time(|| self.budget.acquire(amount, &self.abort))
     }
 }
 
@@ -111,10 +110,13 @@ impl Fetcher {
                 select.recv(tasks);
             }
             select.recv(&self.parts.waiting);
-            self.settings.telemetry.waits.fetch_objects.time(|| select.ready())
+            self.settings.waits.fetch_objects.time(|| select.ready())
         };
         match self.tasks.get(ready)?.try_recv() {
-            Ok(task) => Some(task),
+            Ok(task) => {
+                self.settings.inputs[task.input].telemetry.fetch.waiting.add(-1);
+                Some(task)
+            }
             Err(TryRecvError::Empty) => None,
             Err(TryRecvError::Disconnected) => {
                 self.tasks.swap_remove(ready);
@@ -129,6 +131,7 @@ impl Fetcher {
             return;
         }
         let Task { source, service, input, share, turn, pulled } = task;
+        let _active = self.settings.inputs[input].telemetry.fetch.active.hold();
         let decoder = Decoder::new(service.format.clone(), self.settings.bounds);
         let progress = Progress::default();
         let work =

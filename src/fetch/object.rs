@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Fetcher;
 use super::outage::Attempts;
 use super::parts::{Range, Target};
+use super::{Fetcher, InputSettings};
 use crate::ack::{Outcome, Progress};
 use crate::aws::{Error, Kind};
 use crate::budget::Permit;
@@ -40,7 +40,7 @@ type Identify<'a> = dyn Fn(&str, u64) -> Known + 'a;
 impl Fetcher {
     pub(super) fn collect_object(&self, mut work: Box<Work>, object: &Object, entry: &Entry) {
         if entry.is_delivered() {
-            self.settings.telemetry.fetch.known_unread.increment();
+            self.settings.inputs[work.input].telemetry.fetch.known_unread.increment();
             return self.skip_delivered(*work);
         }
         let reader = format!("{:?}", work.service.format);
@@ -58,14 +58,14 @@ impl Fetcher {
     }
 
     fn hand_over(&self, work: Box<Work>, begun: Begun) {
-        self.settings.telemetry.fetch.objects.increment();
+        self.settings.inputs[work.input].telemetry.fetch.objects.increment();
         let Begun { bytes, mut permit, .. } = begun;
         permit.shrink_to(bytes.len().max(OBJECT_BYTES_MIN));
         (self.settings.decode)(Payload { work, chunk: bytes, last: true, permit, next: None });
     }
 
     fn skip_delivered(&self, work: Work) {
-        self.settings.telemetry.fetch.known.increment();
+        self.settings.inputs[work.input].telemetry.fetch.known.increment();
         log::debug!("{}: was delivered before, nothing of it is sent again", work.source);
         if let Some(turn) = &work.turn {
             turn.finished();
@@ -74,8 +74,8 @@ impl Fetcher {
     }
 
     pub(super) fn give_up(&self, work: Box<Work>, error: &Error) {
-        let telemetry = &self.settings.telemetry.fetch;
-        let missing_object = self.settings.inputs[work.input].missing_object;
+        let InputSettings { telemetry, missing_object, .. } = &self.settings.inputs[work.input];
+        let (telemetry, missing_object) = (&telemetry.fetch, *missing_object);
         if *error.kind() == Kind::NotFound && missing_object == MissingObject::Skip {
             telemetry.missing.increment();
             log::warn!("{}: is not there, skipped: {error}", work.source);
@@ -90,7 +90,7 @@ impl Fetcher {
 
     /// Reads the first part, and the rest too if the whole may be held. Tries again where that may help.
     fn begin(&self, object: &Object, input: usize, identify: &Identify<'_>) -> Result<Begun, Failure> {
-        let health = &self.settings.inputs[input].health;
+        let health = &self.settings.inputs[input].telemetry.buckets;
         let mut attempts = Attempts::new(health);
         loop {
             match self.begin_once(object, input, identify) {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, select_biased, unbounded};
 
-use super::Settings;
+use super::{InputSettings, Settings};
 use crate::aws::{Error, GetObject, Kind, Part};
 use crate::budget::Permit;
 use crate::resolve::Object;
@@ -66,7 +66,7 @@ impl Parts {
                 recv(pending.0) -> part => Err(part),
                 recv(self.waiting) -> job => Ok(job),
             };
-            settings.telemetry.waits.fetch_s3.add(waited.elapsed());
+            settings.waits.fetch_s3.add(waited.elapsed());
             match next {
                 Ok(job) => job.into_iter().for_each(|job| job.fetch(settings)),
                 Err(Ok(part)) => return part,
@@ -108,8 +108,8 @@ impl Target {
             len: range.len,
             if_match: (!self.etag.is_empty()).then_some(self.etag.as_str()),
         };
-        let (s3, telemetry) = (&settings.inputs[self.input].s3, &settings.telemetry);
-        let part = telemetry.waits.fetch_s3.time(|| s3.get(&get, object.region.as_deref(), into))?;
+        let InputSettings { s3, telemetry, .. } = &settings.inputs[self.input];
+        let part = settings.waits.fetch_s3.time(|| s3.get(&get, object.region.as_deref(), into))?;
         telemetry.fetch.bytes.add(into.len() as u64);
         Ok(part)
     }

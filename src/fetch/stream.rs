@@ -32,7 +32,7 @@ impl Fetcher {
         let mut back = self.feed(work, bytes, permit, false);
         while let Some(part) = self.next_part(&mut rest) {
             // The worker is done with the part before this one, or has failed and said so.
-            let worker = &self.settings.telemetry.waits.fetch_workers;
+            let worker = &self.settings.waits.fetch_workers;
             let Ok(work) = worker.time(|| back.recv()) else { return };
             let last = rest.is_finished();
             match part {
@@ -46,7 +46,7 @@ impl Fetcher {
     fn feed(&self, work: Box<Work>, chunk: Vec<u8>, permit: Permit, last: bool) -> Receiver<Box<Work>> {
         let (next, back) = bounded(1);
         if last {
-            self.settings.telemetry.fetch.objects.increment();
+            self.settings.inputs[work.input].telemetry.fetch.objects.increment();
         }
         (self.settings.decode)(Payload { work, chunk, last, permit, next: (!last).then_some(next) });
         back

@@ -96,6 +96,11 @@ impl Frames {
         self.bytes.len()
     }
 
+    /// Frames so far.
+    pub fn events(&self) -> u32 {
+        self.events
+    }
+
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }

@@ -2,6 +2,7 @@
 //! stage ever hands on to one that is not there.
 
 mod intake;
+mod internal;
 mod vitals;
 mod worker;
 
@@ -26,8 +27,9 @@ use crate::poll::{self, Paces, Poller};
 use crate::receive::{self, Receiver};
 use crate::send::{Outputs, Pool, PoolSettings, Rates, Renewal};
 use crate::stop::Stop;
-use crate::telemetry::{Health, Telemetry, Trouble};
+use crate::telemetry::{self, Phase, Telemetry, Trouble};
 use intake::Intake;
+use internal::Internal;
 use vitals::{Signs, Vitals};
 use worker::Worker;
 
@@ -37,9 +39,9 @@ pub use vitals::Dead;
 pub struct Pipeline {
     telemetry: Arc<Telemetry>,
     intakes: Vec<Box<dyn Intake>>,
-    /// Of the inputs' buckets.
-    buckets: Vec<Arc<Health>>,
     fetchers: Vec<JoinHandle<()>>,
+    /// Of the collector's own events.
+    internal: Option<JoinHandle<()>>,
     pool: Pool,
     ledger: Ledger,
     http: Http,
@@ -93,35 +95,36 @@ impl Ending {
 }
 
 impl Pipeline {
-    /// Starts all stages.
+    /// Starts all stages. `telemetry` is that of `config`.
     ///
     /// # Errors
     /// Files, addresses or environment variables that cannot be used; nothing has been received then.
-    pub fn start(config: &Config, job: &Job) -> anyhow::Result<Pipeline> {
-        let (stop, abort, telemetry) = (Stop::new(), Stop::new(), Arc::new(Telemetry::default()));
+    pub fn start(config: &Config, job: &Job, telemetry: &Arc<Telemetry>) -> anyhow::Result<Pipeline> {
+        let (stop, abort) = (Stop::new(), Stop::new());
         let globals = &config.globals;
         let senders = config.outputs.iter().map(Output::connections).sum();
         let memory = MemoryShares::of(globals.memory_limit, globals.workers, senders);
         let http = Http::new(threads_that_call(config))?;
-        let clients: Vec<Client> = config.inputs.iter().map(|input| client(&http, input, &abort)).collect();
+        let counted = |(input, telemetry): (&Input, &Arc<telemetry::Input>)| {
+            client(&http, input, &abort).counted_in(&telemetry.calls)
+        };
+        let clients: Vec<Client> = config.inputs.iter().zip(&telemetry.inputs).map(counted).collect();
         let queues = queues(config, &clients, &stop)?;
-        let buckets: Vec<_> = config
-            .inputs
-            .iter()
-            .map(|input| Arc::new(Health::new(format!("inputs.{}: objects", input.key))))
-            .collect();
-
-        let ledger = open_ledger(globals, &telemetry)?;
+        let ledger = open_ledger(globals, telemetry)?;
         let pool_settings = PoolSettings {
             window_bytes: memory.window,
-            telemetry: Arc::clone(&telemetry),
+            telemetry: Arc::clone(telemetry),
             abort: abort.clone(),
         };
         let (pool, outputs) = Pool::start(&config.outputs, &pool_settings)?;
+        if matches!(job, Job::Run) {
+            pool.greet(&stop)?;
+        }
+        let internal = internal(config, &outputs, telemetry, &stop).context("cannot start a thread")?;
         let worker = Arc::new(Worker {
             outputs: outputs_by_index(config, &outputs),
             host: globals.host.clone(),
-            telemetry: Arc::clone(&telemetry),
+            telemetry: Arc::clone(telemetry),
         });
         let workers = rayon::ThreadPoolBuilder::new()
             .num_threads(globals.workers)
@@ -134,21 +137,22 @@ impl Pipeline {
         // One flat job a payload: nothing inside it may be put on the pool again.
         let decode: Arc<dyn Fn(Payload) + Send + Sync> = Arc::new(move |payload| {
             let worker = Arc::clone(&worker);
+            worker.telemetry.work.waiting.add(1);
             workers.spawn_fifo(move || worker.process(payload));
         });
-        let budget = Budget::new(memory.compressed);
+        let budget = telemetry.compressed.get_or_init(|| Budget::new(memory.compressed));
         let fetch_settings = fetch::Settings {
             inputs: config
                 .inputs
                 .iter()
                 .zip(&clients)
-                .zip(&buckets)
-                .map(|((input, client), health)| fetch_side(input, client, health, &ledger))
+                .zip(&telemetry.inputs)
+                .map(|((input, client), telemetry)| fetch_side(input, client, telemetry, &ledger))
                 .collect(),
             budget: budget.clone(),
             whole_object_bytes_max: memory.whole_object,
             bounds: bounds(&memory),
-            telemetry: Arc::clone(&telemetry),
+            waits: Arc::clone(&telemetry.waits),
             decode: Arc::clone(&decode),
             stop: stop.clone(),
             abort: abort.clone(),
@@ -156,7 +160,7 @@ impl Pipeline {
         let fetchers = fetch::start(globals.fetchers, &waiting, fetch_settings)
             .context("cannot start the fetcher threads")?;
         let start_intake = |index: usize, tasks| -> std::io::Result<Box<dyn Intake>> {
-            let (input, telemetry) = (config.inputs[index].clone(), Arc::clone(&telemetry));
+            let (input, telemetry) = (config.inputs[index].clone(), Arc::clone(&telemetry.inputs[index]));
             let (stop, abort) = (stop.clone(), abort.clone());
             if let Job::Backfill(backfill) = job {
                 let (backfill, s3) = (backfill.clone(), S3::new(clients[index].stopped_by(&stop)));
@@ -176,15 +180,16 @@ impl Pipeline {
         let sources = if matches!(job, Job::Backfill(_)) { &[] } else { config.sources.as_slice() };
         let paces = Paces::default();
         for (number, source) in sources.iter().enumerate() {
+            let index = config.inputs.len() + number;
             let settings = poll::Settings {
-                index: config.inputs.len() + number,
+                index,
                 source: source.clone(),
-                client: source_client(&http, source, &stop),
+                client: source_client(&http, source, &stop).counted_in(&telemetry.inputs[index].calls),
                 paces: paces.of(source),
                 ledger: ledger.clone(),
                 budget: budget.clone(),
                 bounds: bounds(&memory),
-                telemetry: Arc::clone(&telemetry),
+                telemetry: Arc::clone(&telemetry.inputs[index]),
                 decode: Arc::clone(&decode),
                 drain: matches!(job, Job::Drain),
                 stop: stop.clone(),
@@ -193,11 +198,12 @@ impl Pipeline {
             intakes.push(Box::new(Poller::start(settings).context("cannot start the threads that poll")?));
         }
         let shutdown_timeout = globals.shutdown_timeout;
+        telemetry.enter(Phase::Running);
         Ok(Pipeline {
-            telemetry,
+            telemetry: Arc::clone(telemetry),
             intakes,
-            buckets,
             fetchers,
+            internal,
             pool,
             ledger,
             http,
@@ -254,7 +260,7 @@ impl Pipeline {
     }
 
     fn troubles(&self) -> impl Iterator<Item = Trouble> {
-        let buckets = self.buckets.iter().map(|health| health.trouble());
+        let buckets = self.telemetry.inputs.iter().map(|input| input.buckets.trouble());
         let intakes = self.intakes.iter().map(|intake| intake.trouble());
         intakes.chain(buckets).chain([self.pool.trouble()]).flatten()
     }
@@ -275,6 +281,7 @@ impl Pipeline {
 
     fn finish(self, mut ending: Ending, beat: &mut dyn FnMut(&Pulse)) -> Ending {
         self.stop.stop();
+        self.telemetry.enter(Phase::Stopping);
         let deadline = Instant::now() + self.shutdown_timeout;
         while !self.intakes.iter().all(|intake| intake.is_finished()) {
             // Threads end now, and the deadline bounds it.
@@ -300,6 +307,9 @@ impl Pipeline {
         // outputs, which ends the senders.
         for fetcher in self.fetchers {
             let _ = fetcher.join();
+        }
+        if let Some(internal) = self.internal {
+            let _ = internal.join();
         }
         self.pool.join();
         self.ledger.close();
@@ -358,15 +368,39 @@ fn outputs_of(input: &Input, outputs: &Outputs) -> Outputs {
     if input.do_not_send { Outputs::none() } else { outputs.clone() }
 }
 
-fn fetch_side(input: &Input, client: &Client, health: &Arc<Health>, ledger: &Ledger) -> fetch::InputSettings {
+fn fetch_side(
+    input: &Input,
+    client: &Client,
+    telemetry: &Arc<telemetry::Input>,
+    ledger: &Ledger,
+) -> fetch::InputSettings {
     fetch::InputSettings {
         s3: S3::new(client.clone()),
         id: input.id.clone(),
         // What was not sent must not be remembered as delivered.
         ledger: if input.do_not_send { Ledger::none() } else { ledger.clone() },
         missing_object: input.missing_object,
-        health: Arc::clone(health),
+        telemetry: Arc::clone(telemetry),
     }
+}
+
+fn internal(
+    config: &Config,
+    outputs: &Outputs,
+    telemetry: &Arc<Telemetry>,
+    stop: &Stop,
+) -> std::io::Result<Option<JoinHandle<()>>> {
+    let Some(settings) = config.globals.internal_events.clone() else { return Ok(None) };
+    let is_meant = |output: &Output| settings.output.as_ref() == Some(&output.name);
+    let internal = Internal {
+        output: config.outputs.iter().position(is_meant),
+        settings,
+        host: config.globals.host.clone(),
+        outputs: outputs.clone(),
+        telemetry: Arc::clone(telemetry),
+        stop: stop.clone(),
+    };
+    internal.start().map(Some)
 }
 
 fn open_ledger(globals: &Globals, telemetry: &Arc<Telemetry>) -> Result<Ledger, OpenError> {

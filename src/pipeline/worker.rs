@@ -12,7 +12,7 @@ use crate::frame::{self, Frames};
 use crate::limits::BATCH_BYTES;
 use crate::send::Outputs;
 use crate::services::{Route, Verdict};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Service, Telemetry};
 
 /// What all workers share.
 pub struct Worker {
@@ -36,6 +36,10 @@ impl Worker {
 
     fn process_payload(&self, payload: Payload) {
         let Payload { mut work, chunk, last, permit, next } = payload;
+        self.telemetry.work.waiting.add(-1);
+        let _busy = self.telemetry.work.busy.hold();
+        let counts = &self.service(&work).decode;
+        counts.compressed.add(chunk.len() as u64);
         let outcome = catch_unwind(AssertUnwindSafe(|| self.decode(&mut work, &chunk, last)));
         drop(chunk);
         drop(permit);
@@ -44,7 +48,7 @@ impl Worker {
                 // A fetcher that has gone away leaves the work here: dropped, it counts as not delivered.
                 Some(next) => drop(next.send(work)),
                 None => {
-                    self.telemetry.decode.objects.increment();
+                    counts.objects.increment();
                     work.progress.complete();
                     if let Some(turn) = &work.turn {
                         turn.finished();
@@ -55,18 +59,19 @@ impl Worker {
             Ok(Err(error)) => self.refuse(*work, &error),
             Err(_) => {
                 SCRATCH.with(|scratch| scratch.replace(Scratch::new()));
-                self.telemetry.decode.failed.increment();
+                counts.failed.increment();
                 log::error!("{}: a worker panicked over it; its message goes back to the queue", work.source);
             }
         }
     }
 
     fn decode(&self, work: &mut Work, chunk: &[u8], last: bool) -> Result<(), Error> {
+        let telemetry = Arc::clone(self.service(work));
         let Work { source, service, input, ack, decoder, turn, progress, pulled } = work;
         let lane = turn.as_ref().map(Turn::lane);
         let mut route = Route::new(service, source.key());
         let outputs = &self.outputs[*input];
-        let (counts, waits) = (&self.telemetry.decode, &self.telemetry.waits);
+        let (counts, waits) = (&telemetry.decode, &self.telemetry.waits);
         let (expanded_before, skipped_before) = (decoder.expanded_bytes(), decoder.skipped_documents());
         let mut frames = self.frames(chunk.len());
         let held_back_before = progress.held_back();
@@ -89,17 +94,21 @@ impl Worker {
             }
             if frames.len() >= BATCH_BYTES {
                 let full = std::mem::replace(&mut frames, self.frames(BATCH_BYTES));
-                waits.work_senders.time(|| send(full, outputs, lane, progress.batch(ack)));
+                waits.work_senders.time(|| send(full, outputs, lane, progress.batch(ack), &telemetry));
             }
         };
         let result = SCRATCH.with(|scratch| decoder.push(chunk, last, &mut scratch.borrow_mut(), &mut sink));
         if !frames.is_empty() {
-            waits.work_senders.time(|| send(frames, outputs, lane, progress.batch(ack)));
+            waits.work_senders.time(|| send(frames, outputs, lane, progress.batch(ack), &telemetry));
         }
         counts.resumed.add(progress.held_back() - held_back_before);
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);
         counts.recordless.add(decoder.skipped_documents() - skipped_before);
         result
+    }
+
+    fn service(&self, work: &Work) -> &Arc<Service> {
+        self.telemetry.inputs[work.input].service(&work.service.name)
     }
 
     /// Room for what so many compressed bytes usually become, for a batch at the most.
@@ -110,7 +119,7 @@ impl Worker {
 
     /// What was whole has been sent. The message is not ours to delete.
     fn refuse(&self, work: Work, error: &Error) {
-        self.telemetry.decode.failed.increment();
+        self.service(&work).decode.failed.increment();
         log::error!(
             "{}: {error}. The records before the damage were sent; the message is left to the queue's redrive policy",
             work.source
@@ -119,7 +128,18 @@ impl Worker {
     }
 }
 
-fn send(frames: Frames, outputs: &Outputs, lane: Option<u64>, batch: Ack) {
-    outputs.send(frames, &batch, lane);
+/// Sends a batch, and counts it once every output has it.
+fn send(frames: Frames, outputs: &Outputs, lane: Option<u64>, batch: Ack, service: &Arc<Service>) {
+    let (events, bytes, share) = (frames.events(), frames.len(), batch.share());
+    let service = Arc::clone(service);
+    let counted = Ack::open(move |outcome| {
+        if outcome == Outcome::Delivered {
+            service.delivered.events.add(events.into());
+            service.delivered.bytes.add(bytes as u64);
+        }
+        share.resolve(outcome);
+    });
     batch.close(Outcome::Delivered);
+    outputs.send(frames, &counted, lane);
+    counted.close(Outcome::Delivered);
 }

@@ -41,7 +41,7 @@ use crate::decode::{Bounds, Payload};
 use crate::ledger::Ledger;
 use crate::limits::AWS_ANSWER_BYTES_MAX;
 use crate::stop::Stop;
-use crate::telemetry::{Health, Telemetry, Trouble};
+use crate::telemetry::{self, Trouble};
 use delivery::Delivery;
 pub use pace::{Pace, Paces};
 use source::{Next, Source};
@@ -59,7 +59,7 @@ pub struct Settings {
     /// Bytes that may be held.
     pub budget: Budget,
     pub bounds: Bounds,
-    pub telemetry: Arc<Telemetry>,
+    pub telemetry: Arc<telemetry::Input>,
     /// Takes a payload over. May wait, but only for what lies downstream.
     pub decode: Arc<dyn Fn(Payload) + Send + Sync>,
     /// Ends when the source has caught up.
@@ -80,7 +80,7 @@ pub struct Poller {
 struct Shared {
     /// Of the source, in the ledger.
     name: String,
-    health: Health,
+    telemetry: Arc<telemetry::Input>,
     ledger: Ledger,
     state: Mutex<State>,
 }
@@ -97,10 +97,10 @@ impl Poller {
     /// # Errors
     /// When the machine will not start another thread.
     pub fn start(settings: Settings) -> std::io::Result<Poller> {
-        let config::Source { path, name, region, .. } = &settings.source;
+        let config::Source { name, region, .. } = &settings.source;
         let shared = Arc::new(Shared {
             name: name.clone(),
-            health: Health::new(format!("{path} in {region}")),
+            telemetry: Arc::clone(&settings.telemetry),
             ledger: settings.ledger.clone(),
             state: Mutex::new(State {
                 delivery: Delivery::new(name.clone(), &[]),
@@ -127,7 +127,7 @@ impl Poller {
 
     /// What is wrong with the source, if something is.
     pub fn trouble(&self) -> Option<Trouble> {
-        self.shared.health.trouble()
+        self.shared.telemetry.health.trouble()
     }
 }
 

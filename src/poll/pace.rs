@@ -60,6 +60,35 @@ impl Pace {
 mod tests {
     use super::*;
 
+    fn source(input: &str, region: &str, requests_per_second: Option<f64>) -> config::Source {
+        let text = format!(
+            "{{\"outputs\": {{\"c\": {{\"type\": \"console\"}}}}, \"inputs\": {{\"aws\": {{\"id\": \"{input}\", \"services\": \
+             {{\"audit-events-all\": {{\"types\": [\"audits_api\"], \"regions\": [\"{region}\"]}}}}}}}}}}"
+        );
+        let loaded = config::parse(&text, std::path::Path::new(""), &config::Environment::here()).unwrap();
+        let mut source = loaded.config.sources[0].clone();
+        source.requests_per_second = requests_per_second;
+        source
+    }
+
+    #[test]
+    fn an_input_s_sources_share_its_limit_and_callers_share_awss() {
+        let paces = Paces::default();
+        let shared = |one: &config::Source, other: &config::Source| {
+            let (one, other) = (paces.of(one), paces.of(other));
+            one.iter()
+                .flat_map(|pace| other.iter().map(|other| Arc::ptr_eq(&pace.next, &other.next)))
+                .filter(|same| *same)
+                .count()
+        };
+        let here = source("1", "us-east-1", Some(0.25));
+        assert_eq!(shared(&here, &source("1", "eu-west-3", Some(0.25))), 1, "the input's own");
+        assert_eq!(shared(&here, &source("2", "us-east-1", None)), 1, "the account's and region's");
+        assert_eq!(shared(&here, &source("2", "eu-west-3", None)), 0);
+        let intervals: Vec<_> = paces.of(&here).iter().map(|pace| pace.interval.as_millis()).collect();
+        assert_eq!(intervals, [4000, 500]);
+    }
+
     #[test]
     fn turns_are_an_interval_apart_and_are_not_saved_up() {
         let pace = Pace::every(Duration::from_millis(500));

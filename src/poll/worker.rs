@@ -25,7 +25,7 @@ pub fn run(shared: &Arc<Shared>, settings: Settings) {
     let settings = Arc::new(settings);
     while let Err(_panic) = catch_unwind(AssertUnwindSafe(|| Worker::new(shared, &settings).run())) {
         let message = "its thread panicked; it begins again at the checkpoint".to_owned();
-        shared.health.failed(message, true);
+        shared.telemetry.health.failed(message, true);
         if stop.wait(POLL_BACKOFF_MAX) {
             return;
         }
@@ -85,7 +85,7 @@ impl Worker {
         loop {
             match self.learn() {
                 Ok(()) => return true,
-                Err((message, lasting)) => self.shared.health.failed(message, lasting),
+                Err((message, lasting)) => self.shared.telemetry.health.failed(message, lasting),
             }
             if self.settings.stop.wait(self.backoff.pause()) {
                 return false;
@@ -97,7 +97,7 @@ impl Worker {
         let polled = self.settings.ledger.polled(&self.shared.name);
         let polled = polled.map_err(|error| (format!("the ledger cannot be read: {error}"), false))?;
         self.account = self.account().map_err(|error| (error.to_string(), !error.is_temporary()))?;
-        self.shared.health.works();
+        self.shared.telemetry.health.works();
         self.backoff.reset();
         self.source.resume(&polled.checkpoints);
         let mut state = self.shared.state();
@@ -196,7 +196,7 @@ impl Worker {
                         log::info!("{}: {error}; the listing begins anew", self.shared.name);
                         continue;
                     }
-                    self.shared.health.failed(error.to_string(), !error.is_temporary());
+                    self.shared.telemetry.health.failed(error.to_string(), !error.is_temporary());
                     if tries > self.settings.source.retries {
                         return Pulled::GaveUp;
                     }
@@ -217,7 +217,7 @@ impl Worker {
         let unreadable =
             |error| Error::local(request, Kind::BadRequest, format!("unreadable answer: {error}"));
         let page = self.source.read(&answer).map_err(unreadable)?;
-        self.shared.health.works();
+        self.shared.telemetry.health.works();
         self.backoff.reset();
         Ok(page)
     }
@@ -248,7 +248,10 @@ impl Worker {
         let permit = self.settings.budget.acquire(amount, &self.settings.abort);
         let page = self.shared.state().delivery.begin(progress, seen);
         let shared = Arc::clone(&self.shared);
+        let of_service = Arc::clone(shared.telemetry.service(&self.settings.source.service.name));
+        of_service.begin(None);
         let ack = Ack::open(move |outcome| {
+            of_service.end(None, outcome, Timestamp::now());
             shared.end(page, outcome);
             drop(slot);
         });

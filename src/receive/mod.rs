@@ -1,8 +1,8 @@
 //! SQS polling, leases, and settling.
 //!
 //! Each input has `receivers` threads that long-poll ([`poller`]), one that extends the leases of
-//! what is in work ([`keeper`]) and one that deletes or gives back what has ended ([`settler`]).
-//! They share [`Shared`].
+//! what is in work ([`keeper`]), one that deletes or gives back what has ended ([`settler`]) and one that
+//! looks at the queue's depth ([`watch`]). All but the last share [`Shared`].
 
 mod drain;
 pub mod inspect;
@@ -11,11 +11,12 @@ mod leases;
 mod poller;
 mod settler;
 mod turns;
+mod watch;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Sender, unbounded};
 
@@ -23,13 +24,14 @@ use crate::ack::Outcome;
 use crate::aws::{Attributes, Sqs};
 use crate::budget::Budget;
 use crate::config;
-use crate::limits::{DEPTH_INTERVAL, DRAIN_WAIT_TIME, MESSAGES_IN_WORK_MAX};
+use crate::limits::{DRAIN_WAIT_TIME, MESSAGES_IN_WORK_MAX};
 use crate::resolve::Task;
 use crate::stop::Stop;
-use crate::telemetry::{Health, Telemetry, Trouble};
+use crate::telemetry::{self, Trouble};
 use drain::Drain;
 use leases::{LeaseId, Leases};
 use turns::Turns;
+use watch::Watch;
 
 /// What an input needs to run.
 pub struct Settings {
@@ -42,7 +44,7 @@ pub struct Settings {
     pub settling: Sqs,
     /// To the fetchers.
     pub tasks: Sender<Task>,
-    pub telemetry: Arc<Telemetry>,
+    pub telemetry: Arc<telemetry::Input>,
     /// Ends when the queue is empty.
     pub drain: bool,
     /// Receive no more.
@@ -65,12 +67,9 @@ struct Shared {
     /// Free places among the messages in work.
     slots: Budget,
     settled: Sender<Settled>,
-    health: Health,
     /// Of the groups of a FIFO queue.
     turns: Turns,
     drain: Mutex<Drain>,
-    /// When the queue's depth is to be looked at again.
-    next_depth: Mutex<Instant>,
     /// Pollers that still receive.
     polling: AtomicUsize,
     /// Everything has ended; the remaining threads may end too.
@@ -95,10 +94,8 @@ impl Receiver {
             leases: Mutex::new(Leases::new(input.visibility_timeout)),
             slots: Budget::new(MESSAGES_IN_WORK_MAX),
             settled,
-            health: Health::new(format!("inputs.{}", input.key)),
             turns: Turns::new(),
             drain: Mutex::new(Drain::default()),
-            next_depth: Mutex::new(Instant::now() + DEPTH_INTERVAL),
             polling: AtomicUsize::new(input.receivers),
             finished: AtomicBool::new(false),
             settings,
@@ -115,6 +112,9 @@ impl Receiver {
         if shared.settings.input.queue.is_fifo() {
             others.push(spawn("turns", Box::new(turns::run))?);
         }
+        let watch = Watch::of(&shared.settings);
+        // Left to itself at the end: a call that hangs must not hold up a stop.
+        drop(std::thread::Builder::new().name(name("watch")).spawn(move || watch.run())?);
         let poll = |shared: &Shared| {
             poller::run(shared);
             shared.polling.fetch_sub(1, Ordering::Release);
@@ -141,7 +141,7 @@ impl Receiver {
 
     /// What is wrong with the queue, if something is.
     pub fn trouble(&self) -> Option<Trouble> {
-        self.shared.health.trouble()
+        self.shared.settings.telemetry.health.trouble()
     }
 
     /// Messages that a drain could not deliver.
@@ -201,25 +201,6 @@ impl Shared {
                 self.drain().learn(&queue);
             }
             Err(error) => log::warn!("inputs.{}: the queue's settings cannot be read: {error}", input.key),
-        }
-    }
-
-    /// After a receive that brought nothing: from time to time, is the queue really empty?
-    fn watch_depth(&self) {
-        let now = Instant::now();
-        let mut next = self.next_depth.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if now < *next {
-            return;
-        }
-        *next = now + DEPTH_INTERVAL;
-        drop(next);
-        match self.settings.settling.attributes() {
-            Ok(queue) => {
-                if let Some(warning) = inspect::depth_warning(&queue) {
-                    log::warn!("inputs.{}: {warning}", self.settings.input.key);
-                }
-            }
-            Err(error) => log::debug!("inputs.{}: {error}", self.settings.input.key),
         }
     }
 

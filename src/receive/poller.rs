@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::turns::Waiting;
 use super::{Settled, Shared};
-use crate::ack::{Ack, Outcome, Turn};
+use crate::ack::{Ack, Outcome, Share, Turn};
 use crate::aws::{Kind, Message};
 use crate::backoff::Backoff;
 use crate::budget::Permit;
@@ -23,12 +23,12 @@ pub fn run(shared: &Shared) {
         match receive(shared) {
             Ok(()) => {
                 backoff.reset();
-                shared.health.works();
+                settings.telemetry.health.works();
             }
             Err(error) if *error.kind() == Kind::Stopped => return,
             Err(error) => {
                 settings.telemetry.receive.failed_calls.increment();
-                shared.health.failed(error.to_string(), !error.is_temporary());
+                settings.telemetry.health.failed(error.to_string(), !error.is_temporary());
                 settings.stop.wait(backoff.pause());
             }
         }
@@ -46,6 +46,7 @@ fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
     let asked = Instant::now();
     let receive = || settings.receiving.receive(max, wait, input.visibility_timeout);
     let messages = waits.receive_sqs.time(receive)?;
+    settings.telemetry.queue.received(messages.iter().map(|message| message.sent_at));
     if messages.is_empty() {
         settings.telemetry.receive.empty.increment();
         pause_after_nothing(shared, wait, asked);
@@ -62,7 +63,6 @@ fn pause_after_nothing(shared: &Shared, wait: Duration, asked: Instant) {
     if shared.settings.drain && shared.queue_is_drained() {
         return;
     }
-    shared.watch_depth();
     let least = wait.max(DRAIN_WAIT_TIME);
     shared.settings.stop.wait(least.saturating_sub(asked.elapsed()));
 }
@@ -80,12 +80,13 @@ fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant, pulle
             message.receive_count
         );
     }
-    let Message { id, receipt_handle, body, receive_count, group, .. } = message;
+    let Message { id, receipt_handle, body, receive_count, group, sent_at } = message;
+    let sent_at = sent_at.and_then(|time| Timestamp::try_from(time).ok());
     let lease = shared.leases().add((id.clone(), receipt_handle, receive_count), slot, asked);
     let settled = shared.settled.clone();
     // The receiving end lives as long as the input; if it is gone, so is the need to settle.
     let ack = Ack::open(move |outcome| drop(settled.send(Settled { lease, outcome })));
-    let waiting = Waiting { message_id: id, body, ack, pulled };
+    let waiting = Waiting { message_id: id, body, sent_at, ack, pulled };
     match group {
         None => begin(shared, waiting, None),
         Some(group) => {
@@ -98,8 +99,8 @@ fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant, pulle
 
 /// Puts a message's objects on their way.
 pub fn begin(shared: &Shared, waiting: Waiting, turn: Option<Turn>) {
-    let Waiting { message_id, body, ack, pulled } = waiting;
-    let ways = Ways { ack: &ack, turn: turn.as_ref(), pulled };
+    let Waiting { message_id, body, sent_at, ack, pulled } = waiting;
+    let ways = Ways { ack: &ack, turn: turn.as_ref(), time: sent_at, pulled };
     let outcome = put_on_the_way(shared, &message_id, body, &ways);
     ack.close(outcome);
 }
@@ -108,6 +109,8 @@ pub fn begin(shared: &Shared, waiting: Waiting, turn: Option<Turn>) {
 struct Ways<'a> {
     ack: &'a Ack,
     turn: Option<&'a Turn>,
+    /// When the objects were written, as their notification says; else when the message was sent.
+    time: Option<Timestamp>,
     pulled: Option<PullingId>,
 }
 
@@ -122,8 +125,10 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: String, ways: &Ways<'
         return Outcome::Delivered;
     }
     match resolve(&body) {
-        Ok(Announcement { objects, ignored }) => {
+        Ok(Announcement { objects, ignored, written }) => {
             settings.telemetry.receive.ignored.add(ignored as u64);
+            let time = written.or(ways.time);
+            let ways = &Ways { ack: ways.ack, turn: ways.turn, time, pulled: ways.pulled.clone() };
             objects
                 .into_iter()
                 .map(|object| put_object(shared, message_id, object, ways))
@@ -164,21 +169,37 @@ fn put_object(shared: &Shared, message_id: &str, object: Object, ways: &Ways<'_>
 
 /// Waits for room among the tasks. Once stopped, what has not been begun is dropped, which gives it back.
 fn send(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways<'_>) {
+    let settings = &shared.settings;
     let mut task = Task {
         source,
         service: Arc::clone(service),
-        input: shared.settings.index,
-        share: ways.ack.share(),
+        input: settings.index,
+        share: counted(shared, service, ways),
         turn: ways.turn.map(Turn::of_object),
         pulled: ways.pulled.clone(),
     };
-    while !shared.settings.stop.is_stopped() {
+    while !settings.stop.is_stopped() {
         let offered = Instant::now();
-        let sent = shared.settings.tasks.send_timeout(task, STOP_CHECK_INTERVAL);
-        shared.settings.telemetry.waits.receive_fetchers.add(offered.elapsed());
+        let sent = settings.tasks.send_timeout(task, STOP_CHECK_INTERVAL);
+        settings.telemetry.waits.receive_fetchers.add(offered.elapsed());
         match sent {
-            Ok(()) | Err(SendTimeoutError::Disconnected(_)) => return,
+            Ok(()) => return settings.telemetry.fetch.waiting.add(1),
+            Err(SendTimeoutError::Disconnected(_)) => return,
             Err(SendTimeoutError::Timeout(back)) => task = back,
         }
     }
+}
+
+/// A part of the message that is counted with its service until it ends.
+fn counted(shared: &Shared, service: &Definition, ways: &Ways<'_>) -> Share {
+    let (of_message, time) = (ways.ack.share(), ways.time);
+    let service = Arc::clone(shared.settings.telemetry.service(&service.name));
+    service.begin(time);
+    let object = Ack::open(move |outcome| {
+        service.end(time, outcome, Timestamp::now());
+        of_message.resolve(outcome);
+    });
+    let share = object.share();
+    object.close(Outcome::Delivered);
+    share
 }

@@ -9,6 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use jiff::Timestamp;
 
 use super::{Shared, poller};
 use crate::ack::{Ack, Turn};
@@ -18,6 +19,7 @@ use crate::resolve::PullingId;
 pub struct Waiting {
     pub message_id: String,
     pub body: String,
+    pub sent_at: Option<Timestamp>,
     pub ack: Ack,
     /// The pull that brought it, where events are to name it.
     pub pulled: Option<PullingId>,
@@ -92,7 +94,8 @@ mod tests {
     use super::*;
 
     fn message(id: &str) -> Waiting {
-        Waiting { message_id: id.to_owned(), body: String::new(), ack: Ack::open(|_| ()), pulled: None }
+        let (message_id, ack) = (id.to_owned(), Ack::open(|_| ()));
+        Waiting { message_id, body: String::new(), sent_at: None, ack, pulled: None }
     }
 
     /// Ends the group's turn and says who is next.

@@ -13,6 +13,8 @@ mod pulled;
 mod shapes;
 mod task;
 
+use jiff::Timestamp;
+
 pub use pulled::PullingId;
 pub use task::{Source, Task};
 
@@ -58,6 +60,8 @@ pub struct Announcement {
     pub objects: Vec<Object>,
     /// Things named that are no new object: removals, restores, test events, other event types.
     pub ignored: usize,
+    /// When the objects were written, the first of them, if the message says so.
+    pub written: Option<Timestamp>,
 }
 
 /// The body is no shape that we know.

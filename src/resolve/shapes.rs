@@ -1,5 +1,6 @@
 //! One function a shape.
 
+use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use simd_json::BorrowedValue;
 use simd_json::prelude::*;
@@ -51,6 +52,8 @@ fn s3_event(value: &BorrowedValue) -> Result<Announcement> {
             found.ignored += 1;
             continue;
         }
+        let written = record.get_str("eventTime").and_then(|time| time.parse().ok());
+        found.written = [found.written, written].into_iter().flatten().min();
         let s3 = record.get("s3").ok_or(lacks(SHAPE, "s3"))?;
         let object = s3.get("object").ok_or(lacks(SHAPE, "s3.object"))?;
         let bucket =
@@ -120,7 +123,8 @@ fn event_bridge(value: &BorrowedValue) -> Result<Announcement> {
         }
         _ => return Ok(ignored()),
     };
-    Ok(Announcement { objects: vec![object], ignored: 0 })
+    let written = value.get_str("time").and_then(|time| time.parse().ok());
+    Ok(Announcement { objects: vec![object], ignored: 0, written })
 }
 
 fn is_write(detail: &BorrowedValue) -> bool {
@@ -129,11 +133,12 @@ fn is_write(detail: &BorrowedValue) -> bool {
 }
 
 /// CrowdStrike's own message: `{"bucket": …, "files": [{"path": …, "size": …}]}`. Paths are keys as
-/// they are. A size of 0 is not believed: the files are worth a GET.
+/// they are, `timestamp` is in milliseconds. A size of 0 is not believed: the files are worth a GET.
 fn crowdstrike(value: &BorrowedValue) -> Result<Announcement> {
     const SHAPE: &str = "a CrowdStrike FDR message";
     let bucket = text(value, "bucket").ok_or(lacks(SHAPE, "bucket"))?;
-    let mut found = Announcement::default();
+    let written = value.get_i64("timestamp").and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    let mut found = Announcement { written, ..Announcement::default() };
     for file in value.get_array("files").into_iter().flatten() {
         found.objects.push(Object {
             bucket: bucket.clone(),
@@ -166,7 +171,7 @@ fn delivery_notice(value: &BorrowedValue) -> Result<Announcement> {
         etag: None,
         checksum: None,
     };
-    Ok(Announcement { objects: keys.iter().map(object).collect(), ignored: 0 })
+    Ok(Announcement { objects: keys.iter().map(object).collect(), ..Announcement::default() })
 }
 
 /// Config's other messages (changes, compliance, snapshot started) name no object.
@@ -175,7 +180,7 @@ fn is_config_message(message_type: &str) -> bool {
 }
 
 fn ignored() -> Announcement {
-    Announcement { objects: Vec::new(), ignored: 1 }
+    Announcement { ignored: 1, ..Announcement::default() }
 }
 
 fn lacks(shape: &'static str, what: &'static str) -> Unreadable {

@@ -42,7 +42,7 @@ fn an_s3_event() {
         ..object("b", "k.gz")
     };
     let found = resolve(&s3_event("ObjectCreated:Put", "k.gz")).unwrap();
-    assert_eq!(found, Announcement { objects: vec![expected], ignored: 0 });
+    assert_eq!(found, Announcement { objects: vec![expected], ignored: 0, written: None });
 }
 
 #[test]
@@ -54,6 +54,31 @@ fn several_records_in_one_event() {
     let found = resolve(&body).unwrap();
     assert_eq!(found.objects.iter().map(|o| o.key.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(found.ignored, 1);
+}
+
+#[test]
+fn the_time_of_writing_is_that_of_the_first_object() {
+    let at = |text: &str| Some(text.parse::<Timestamp>().unwrap());
+    let timed = |time: &str| {
+        s3_event("ObjectCreated:Put", "k")
+            .replace(r#""eventName""#, &format!(r#""eventTime":"{time}","eventName""#))
+    };
+    let record = |e: &str| e.trim_start_matches(r#"{"Records":["#).trim_end_matches("]}").to_owned();
+    let (later, earlier) = (timed("2026-11-21T10:00:00.500Z"), timed("2026-11-21T09:59:59.000Z"));
+    let both = format!(r#"{{"Records":[{},{}]}}"#, record(&later), record(&earlier));
+    let bridge = r#"{"detail-type":"Object Created","source":"aws.s3","time":"2026-11-21T10:00:00Z",
+        "detail":{"bucket":{"name":"b"},"object":{"key":"k"}}}"#;
+    for (body, written) in [
+        (later.as_str(), at("2026-11-21T10:00:00.5Z")),
+        (&sns(&both), at("2026-11-21T09:59:59Z")),
+        (&timed("yesterday"), None),
+        (bridge, at("2026-11-21T10:00:00Z")),
+        (r#"{"timestamp":1795255200000,"bucket":"b","files":[{"path":"k"}]}"#, at("2026-11-21T10:00:00Z")),
+        (r#"{"timestamp":99999999999999999,"bucket":"b","files":[]}"#, None),
+        (r#"{"s3Bucket":"b","s3ObjectKey":"k"}"#, None),
+    ] {
+        assert_eq!(resolve(body).unwrap().written, written, "{body}");
+    }
 }
 
 #[test]
@@ -72,7 +97,7 @@ fn what_is_not_created_is_ignored() {
         "ReducedRedundancyLostObject",
     ] {
         let found = resolve(&s3_event(name, "k")).unwrap();
-        assert_eq!(found, Announcement { objects: vec![], ignored: 1 }, "{name}");
+        assert_eq!(found, Announcement { objects: vec![], ignored: 1, written: None }, "{name}");
     }
 }
 
@@ -85,8 +110,8 @@ fn a_removal_with_null_size_is_ignored() {
 #[test]
 fn a_test_event_bare_and_in_sns() {
     let body = r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}"#;
-    assert_eq!(resolve(body).unwrap(), Announcement { objects: vec![], ignored: 1 });
-    assert_eq!(resolve(&sns(body)).unwrap(), Announcement { objects: vec![], ignored: 1 });
+    assert_eq!(resolve(body).unwrap(), Announcement { objects: vec![], ignored: 1, written: None });
+    assert_eq!(resolve(&sns(body)).unwrap(), Announcement { objects: vec![], ignored: 1, written: None });
 }
 
 #[test]
@@ -141,7 +166,11 @@ fn event_bridge_events_that_write_nothing_are_ignored() {
         [("aws.s3", "Object Deleted"), ("aws.s3", "Object Restore Completed"), ("aws.ec2", "X")]
     {
         let body = format!(r#"{{"source":"{source}","detail-type":"{kind}","detail":{{}}}}"#);
-        assert_eq!(resolve(&body).unwrap(), Announcement { objects: vec![], ignored: 1 }, "{kind}");
+        assert_eq!(
+            resolve(&body).unwrap(),
+            Announcement { objects: vec![], ignored: 1, written: None },
+            "{kind}"
+        );
     }
 }
 

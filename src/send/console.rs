@@ -6,11 +6,12 @@ use crossbeam_channel::Receiver;
 
 use crate::ack::Outcome;
 use crate::frame::Batch;
-use crate::telemetry::Telemetry;
+use crate::telemetry::Output;
 
 /// Writes until the channel is closed. A batch that cannot be written is not confirmed.
-pub fn run(batches: &Receiver<Batch>, telemetry: &Telemetry) {
+pub fn run(batches: &Receiver<Batch>, telemetry: &Output) {
     for batch in batches {
+        telemetry.send.waiting.add(-1);
         telemetry.send.events_written.add(batch.events.into());
         match write(&batch.bytes) {
             Ok(()) => {

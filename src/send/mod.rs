@@ -7,6 +7,7 @@
 pub mod connection;
 mod console;
 mod error;
+mod greet;
 mod outq;
 mod pool;
 mod sender;

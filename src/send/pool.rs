@@ -7,17 +7,17 @@ use std::time::Instant;
 
 use crossbeam_channel::Sender as Channel;
 
-use super::connection::{Connection, Peer};
-use super::console;
-use super::sender::{Sender, Shared};
+use super::connection::Peer;
+use super::sender::{Sender, SenderSettings, Shared};
 use super::throttle::Throttle;
 use super::tls::{Certificates, TlsFileError};
+use super::{console, greet};
 use crate::ack::{Ack, Outcome};
 use crate::config::{Destination, Output, TlsFiles};
 use crate::frame::{Batch, Frames, Gzip};
 use crate::limits::BATCHES_WAITING_PER_SENDER;
 use crate::stop::Stop;
-use crate::telemetry::{Health, Telemetry, Trouble};
+use crate::telemetry::{self, Telemetry, Trouble};
 
 /// What all senders share.
 #[derive(Debug, Clone)]
@@ -42,8 +42,9 @@ pub enum PoolError {
 #[derive(Debug)]
 pub struct Pool {
     threads: Vec<JoinHandle<()>>,
-    health: Vec<Arc<Health>>,
+    peers: Vec<(Peer, Arc<telemetry::Output>)>,
     renewal: Renewal,
+    telemetry: Arc<Telemetry>,
 }
 
 /// The certificates of all outputs, to be read again. Outlives the pool.
@@ -84,11 +85,22 @@ impl Way {
     /// Octet-counted frames go plain, over a connection of their own: inside gzip nobody counts. So does
     /// what must stay in order, or such frames would leave it.
     fn send(&self, batch: Batch, counted: bool) {
+        let (senders, batch) = self.choose(batch, counted);
+        senders.send(batch);
+    }
+
+    /// Without waiting: what is not taken at once is dropped.
+    fn offer(&self, batch: Batch, counted: bool) {
+        let (senders, batch) = self.choose(batch, counted);
+        senders.offer(batch);
+    }
+
+    fn choose(&self, batch: Batch, counted: bool) -> (&Senders, Batch) {
         match self {
             Way::Gzip { gzip, compressed, .. } if !counted && batch.lane.is_none() => {
-                compressed.send(Batch { bytes: Arc::new(gzip.member(&batch.bytes)), ..batch });
+                (compressed, Batch { bytes: Arc::new(gzip.member(&batch.bytes)), ..batch })
             }
-            Way::Plain(senders) | Way::Gzip { plain: senders, .. } => senders.send(batch),
+            Way::Plain(senders) | Way::Gzip { plain: senders, .. } => (senders, batch),
         }
     }
 }
@@ -96,6 +108,7 @@ impl Way {
 /// The ways to some senders who share their work.
 #[derive(Debug)]
 struct Senders {
+    telemetry: Arc<telemetry::Output>,
     /// For whichever sender is free.
     any: Channel<Batch>,
     /// For one sender each: what must stay in order.
@@ -109,7 +122,15 @@ impl Senders {
             Some(lane) if !self.lanes.is_empty() => &self.lanes[(lane % self.lanes.len() as u64) as usize],
             _ => &self.any,
         };
-        drop(channel.send(batch));
+        if channel.send(batch).is_ok() {
+            self.telemetry.send.waiting.add(1);
+        }
+    }
+
+    fn offer(&self, batch: Batch) {
+        if self.any.try_send(batch).is_ok() {
+            self.telemetry.send.waiting.add(1);
+        }
     }
 }
 
@@ -119,15 +140,36 @@ impl Pool {
     /// # Errors
     /// A certificate file that cannot be used, or a thread that cannot be started.
     pub fn start(outputs: &[Output], settings: &PoolSettings) -> Result<(Pool, Outputs), PoolError> {
-        let mut pool = Pool { threads: Vec::new(), health: Vec::new(), renewal: Renewal::default() };
-        let ways =
-            outputs.iter().map(|output| pool.start_output(output, settings)).collect::<Result<_, _>>()?;
+        let telemetry = Arc::clone(&settings.telemetry);
+        let mut pool =
+            Pool { threads: Vec::new(), peers: Vec::new(), renewal: Renewal::default(), telemetry };
+        let settings = settings.telemetry.outputs.iter().map(|telemetry| SenderSettings {
+            window_bytes: settings.window_bytes,
+            telemetry: Arc::clone(telemetry),
+            abort: settings.abort.clone(),
+        });
+        let ways = outputs
+            .iter()
+            .zip(settings)
+            .map(|(output, settings)| pool.start_output(output, settings))
+            .collect::<Result<_, _>>()?;
         Ok((pool, Outputs(ways)))
+    }
+
+    /// Tries outputs without work, from time to time, until stopped. Nothing waits for that thread's end.
+    ///
+    /// # Errors
+    /// When the machine will not start another thread.
+    pub fn greet(&self, stop: &Stop) -> Result<(), PoolError> {
+        let (peers, stop) = (self.peers.clone(), stop.clone());
+        let thread = std::thread::Builder::new().name("greet".into());
+        thread.spawn(move || greet::run(&peers, &stop)).map(drop).map_err(PoolError::Thread)
     }
 
     /// The output that has been failing for longest, if one is.
     pub fn trouble(&self) -> Option<Trouble> {
-        self.health.iter().filter_map(|health| health.trouble()).min_by_key(|trouble| trouble.since)
+        let outputs = self.telemetry.outputs.iter();
+        outputs.filter_map(|output| output.health.trouble()).min_by_key(|trouble| trouble.since)
     }
 
     /// No thread has ended.
@@ -147,20 +189,14 @@ impl Pool {
         }
     }
 
-    fn start_output(&mut self, output: &Output, settings: &PoolSettings) -> Result<Way, PoolError> {
-        let Some(peer) = peer(output)? else { return self.start_console(output, settings) };
-        let health = Arc::new(Health::new(format!("outputs.{}", output.name)));
-        self.health.push(Arc::clone(&health));
-        let shared = Shared {
-            peer,
-            throttle: Arc::new(Mutex::new(Throttle::new(output.rates, Instant::now()))),
-            health,
-            settings: settings.clone(),
-        };
-        let certificates = shared.peer.tls.clone();
-        if let (Destination::Tls { files, .. }, Some(certificates)) = (&output.destination, certificates) {
-            self.renewal.0.push((output.name.clone(), files.clone(), certificates));
+    fn start_output(&mut self, output: &Output, settings: SenderSettings) -> Result<Way, PoolError> {
+        let Some(peer) = peer(output)? else { return self.start_console(output, &settings.telemetry) };
+        self.peers.push((peer.clone(), Arc::clone(&settings.telemetry)));
+        if let (Destination::Tls { files, .. }, Some(certificates)) = (&output.destination, &peer.tls) {
+            self.renewal.0.push((output.name.clone(), files.clone(), certificates.clone()));
         }
+        let throttle = Arc::new(Mutex::new(Throttle::new(output.rates, Instant::now())));
+        let shared = Shared { peer, throttle, settings };
         let name = format!("send-{}", output.name);
         let senders = self.start_senders(&name, output.senders, &shared)?;
         let Some(level) = output.gzip_level else { return Ok(Way::Plain(senders)) };
@@ -168,11 +204,17 @@ impl Pool {
         Ok(Way::Gzip { gzip: Gzip::new(level), compressed: senders, plain })
     }
 
-    fn start_console(&mut self, output: &Output, settings: &PoolSettings) -> Result<Way, PoolError> {
+    fn start_console(
+        &mut self,
+        output: &Output,
+        telemetry: &Arc<telemetry::Output>,
+    ) -> Result<Way, PoolError> {
         let (any, waiting) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * output.senders);
-        let telemetry = Arc::clone(&settings.telemetry);
-        self.spawn(format!("send-{}", output.name), move || console::run(&waiting, &telemetry))?;
-        Ok(Way::Plain(Senders { any, lanes: Vec::new() }))
+        let own = Arc::clone(telemetry);
+        // There is nothing to wait for.
+        own.health.works();
+        self.spawn(format!("send-{}", output.name), move || console::run(&waiting, &own))?;
+        Ok(Way::Plain(Senders { telemetry: Arc::clone(telemetry), any, lanes: Vec::new() }))
     }
 
     fn start_senders(&mut self, name: &str, count: usize, shared: &Shared) -> Result<Senders, PoolError> {
@@ -191,7 +233,7 @@ impl Pool {
             };
             self.spawn(format!("{name}-{number}"), move || sender.run())?;
         }
-        Ok(Senders { any, lanes })
+        Ok(Senders { telemetry: Arc::clone(&shared.settings.telemetry), any, lanes })
     }
 
     fn spawn(&mut self, name: String, body: impl FnOnce() + Send + 'static) -> Result<(), PoolError> {
@@ -207,12 +249,7 @@ impl Pool {
 /// Why it cannot be made, in the same words that the log would use.
 pub fn probe(output: &Output) -> Result<(), String> {
     let Some(peer) = peer(output).map_err(|e| e.to_string())? else { return Ok(()) };
-    let connection = Connection::open(&peer).map_err(|e| e.to_string())?;
-    match connection.close(&Stop::new()) {
-        // A relay may well keep its end open; a refused certificate is another matter.
-        Err(error) if error.is_lasting() => Err(error.to_string()),
-        _ => Ok(()),
-    }
+    greet::greet(&peer).map_err(|e| e.to_string())
 }
 
 /// None: the console.
@@ -240,6 +277,18 @@ impl Outputs {
             output.send(Batch { bytes, events: batch.events, share: object.share(), lane }, counted);
         }
         last.send(batch, counted);
+    }
+
+    /// Offers the frames, as one batch, to every output, or to that one only. An output whose senders are busy
+    /// does not get them: its share then counts as not delivered.
+    pub fn offer(&self, frames: Frames, whole: &Ack, only: Option<usize>) {
+        let counted = frames.is_counted();
+        let batch = frames.into_batch(whole.share(), None);
+        for (_, output) in self.0.iter().enumerate().filter(|(index, _)| only.is_none_or(|o| o == *index)) {
+            let bytes = Arc::clone(&batch.bytes);
+            output.offer(Batch { bytes, events: batch.events, share: whole.share(), lane: None }, counted);
+        }
+        batch.share.resolve(Outcome::Delivered);
     }
 
     /// No output at all: every batch counts as delivered (`do_not_send`).

@@ -8,7 +8,6 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, TryRecvEr
 
 use super::connection::{Connection, Peer};
 use super::error::Error;
-use super::pool::PoolSettings;
 use super::throttle::Throttle;
 use super::window::Window;
 use crate::ack::Outcome;
@@ -18,7 +17,8 @@ use crate::limits::{
     BATCH_BYTES, SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX, SEND_CONFIRM_INTERVAL, SEND_IDLE_TIMEOUT,
     SEND_RENEWAL, SEND_STALL_TIMEOUT, SEND_WAIT_SLICE,
 };
-use crate::telemetry::Health;
+use crate::stop::Stop;
+use crate::telemetry;
 
 /// What all senders of an output share.
 #[derive(Debug, Clone)]
@@ -26,8 +26,17 @@ pub struct Shared {
     pub peer: Peer,
     /// The output's limits.
     pub throttle: Arc<Mutex<Throttle>>,
-    pub health: Arc<Health>,
-    pub settings: PoolSettings,
+    pub settings: SenderSettings,
+}
+
+/// What an output's senders have in common, whatever they send.
+#[derive(Debug, Clone)]
+pub struct SenderSettings {
+    /// Unconfirmed bytes that one connection may have.
+    pub window_bytes: usize,
+    pub telemetry: Arc<telemetry::Output>,
+    /// Ends everything at once; what is not confirmed then counts as not delivered.
+    pub abort: Stop,
 }
 
 /// One of an output's threads.
@@ -50,22 +59,28 @@ impl Sender {
         let mut backoff = Backoff::new(SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX);
         while self.wait_for_work() {
             let Err(error) = self.session(&mut backoff) else { continue };
-            self.shared.settings.telemetry.send.failed_connections.increment();
-            self.shared.health.failed(error.to_string(), error.is_lasting());
+            let telemetry = &self.shared.settings.telemetry;
+            telemetry.send.failed_connections.increment();
+            telemetry.health.failed(error.to_string(), error.is_lasting());
+            let _backing_off = telemetry.send.backing_off.hold();
             self.shared.settings.abort.wait(backoff.pause());
         }
     }
 
     /// The life of one connection.
     fn session(&mut self, backoff: &mut Backoff) -> Result<(), Error> {
+        let telemetry = Arc::clone(&self.shared.settings.telemetry);
+        let connecting = telemetry.send.connecting.hold();
         let mut connection = Connection::open(&self.shared.peer)?;
-        self.shared.settings.telemetry.send.connections.add(1);
+        drop(connecting);
+        telemetry.send.connected.increment();
+        let open = telemetry.send.connections.hold();
         let mut window = Window::default();
         let end = self.converse(&mut connection, &mut window, backoff);
         if end.is_ok() {
             self.say_goodbye(connection);
         }
-        self.shared.settings.telemetry.send.connections.add(-1);
+        drop(open);
         self.give_back(window);
         end
     }
@@ -145,7 +160,7 @@ impl Sender {
             let now = Instant::now();
             if self.confirm(connection, window, now)? > 0 {
                 backoff.reset();
-                self.shared.health.works();
+                self.shared.settings.telemetry.health.works();
             }
             let idle = window.is_empty() && now - last_work >= SEND_IDLE_TIMEOUT;
             closing |= idle || now - opened >= SEND_RENEWAL || self.shared.settings.abort.is_stopped();
@@ -194,6 +209,7 @@ impl Sender {
         let (end, now) = (connection.written(), Instant::now());
         for batch in group {
             telemetry.events_written.add(batch.events.into());
+            telemetry.waiting.add(-1);
             telemetry.unconfirmed.add(batch.bytes.len() as i64);
             // After a failed write `end` is too low, but then the window is only emptied again.
             window.push(batch, end, now);
@@ -233,6 +249,7 @@ impl Sender {
         let mut in_order = VecDeque::new();
         while let Some(batch) = window.pop() {
             let telemetry = &self.shared.settings.telemetry.send;
+            telemetry.waiting.add(1);
             telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
             telemetry.repeated.add(batch.events.into());
             match batch.lane {

@@ -9,7 +9,7 @@ pub mod template;
 mod writers;
 
 pub use bucket::{Bucket, NotABucket};
-pub use needs::{Needs, Queue, UnknownInput};
+pub use needs::{Call, Needs, Queue, Rights, UnknownInput};
 pub use policy::{Identity, policy};
 pub use template::template;
 

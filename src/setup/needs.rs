@@ -2,14 +2,34 @@
 
 use std::time::Duration;
 
-use super::arn::queue_in;
+use super::arn::{account_of, queue_in};
 use crate::aws::endpoint::partition;
-use crate::config::{Credentials, Input};
+use crate::config::{self, Api, Config, Credentials, Input, Source};
 
 /// All of it.
 #[derive(Debug, Clone, Default)]
 pub struct Needs {
     pub queues: Vec<Queue>,
+    pub calls: Vec<Call>,
+}
+
+/// An API that is polled.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Key of its input.
+    pub input: String,
+    pub region: String,
+    pub credentials: Credentials,
+    pub rights: Vec<Rights>,
+}
+
+/// What an API's calls need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rights {
+    pub sid: &'static str,
+    pub actions: &'static [&'static str],
+    /// An ARN, with `*` for what is not known; `*` alone where a call has no resource.
+    pub resource: String,
 }
 
 /// One queue.
@@ -17,6 +37,10 @@ pub struct Needs {
 pub struct Queue {
     /// Key of its input.
     pub input: String,
+    /// The same, with service and region where an input has several queues.
+    pub label: String,
+    /// SQS is asked for its URL.
+    pub by_name: bool,
     pub account: String,
     pub name: String,
     pub region: String,
@@ -43,22 +67,102 @@ impl Needs {
     ///
     /// # Errors
     /// A name that no input has.
-    pub fn of(inputs: &[Input], names: &[String]) -> Result<Needs, UnknownInput> {
-        let queues: Vec<Queue> = inputs.iter().map(Queue::of).collect();
-        if let Some(name) = names.iter().find(|name| queues.iter().all(|queue| queue.input != **name)) {
-            let known: Vec<&str> = queues.iter().map(|queue| queue.input.as_str()).collect();
+    pub fn of(config: &Config, names: &[String]) -> Result<Needs, UnknownInput> {
+        let all = Needs {
+            queues: config.inputs.iter().map(Queue::of).collect(),
+            calls: config.sources.iter().map(Call::of).collect(),
+        };
+        let known = all.inputs();
+        if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
             return Err(UnknownInput { name: name.clone(), known: known.join(", ") });
         }
-        let is_named = |queue: &Queue| names.is_empty() || names.contains(&queue.input);
-        Ok(Needs { queues: queues.into_iter().filter(is_named).collect() })
+        let is_named = |input: &String| names.is_empty() || names.contains(input);
+        Ok(all.only(is_named, |_| true))
     }
+
+    /// What lies in one of these regions; none: everywhere.
+    pub fn in_regions(self, regions: &[String]) -> Needs {
+        self.only(|_| true, |region| regions.is_empty() || regions.contains(region))
+    }
+
+    fn only(mut self, input: impl Fn(&String) -> bool, region: impl Fn(&String) -> bool) -> Needs {
+        self.queues.retain(|queue| input(&queue.input) && region(&queue.region));
+        self.calls.retain(|call| input(&call.input) && region(&call.region));
+        self
+    }
+
+    /// The inputs' keys, each once.
+    pub fn inputs(&self) -> Vec<&str> {
+        let queues = self.queues.iter().map(|queue| queue.input.as_str());
+        let mut inputs: Vec<&str> = queues.chain(self.calls.iter().map(|call| call.input.as_str())).collect();
+        inputs.dedup();
+        inputs
+    }
+
+    /// Of all that is read.
+    pub fn credentials(&self) -> impl Iterator<Item = &Credentials> {
+        let queues = self.queues.iter().map(|queue| &queue.credentials);
+        queues.chain(self.calls.iter().map(|call| &call.credentials))
+    }
+}
+
+impl Call {
+    fn of(source: &Source) -> Call {
+        Call {
+            input: source.path.split('.').nth(1).unwrap_or_default().to_owned(),
+            region: source.region.clone(),
+            credentials: source.credentials.clone(),
+            rights: rights(source),
+        }
+    }
+}
+
+/// From AWS's list of actions and the resources that each of them knows.
+fn rights(source: &Source) -> Vec<Rights> {
+    let on = |sid, actions, resource| Rights { sid, actions, resource };
+    let anywhere = || "*".to_owned();
+    let account = last_role(&source.credentials).and_then(|role| account_of(role)).unwrap_or("*");
+    let place = |service| format!("arn:{}:{service}:{}:{account}", partition(&source.region), source.region);
+    match &source.api {
+        Api::CloudTrail(_) => vec![on("LookUpEvents", &["cloudtrail:LookupEvents"], anywhere())],
+        Api::Metrics(_) => {
+            let actions = &["cloudwatch:ListMetrics", "cloudwatch:GetMetricData"];
+            vec![on("ReadMetrics", actions, anywhere())]
+        }
+        Api::Logs(logs) => {
+            let group = logs.group.as_deref().unwrap_or("*");
+            let groups = format!("{}:log-group:{group}:*", place("logs"));
+            let read = match logs.first_by_streams {
+                true => on("ReadLogGroups", &["logs:FilterLogEvents", "logs:DescribeLogStreams"], groups),
+                false => on("ReadLogGroups", &["logs:FilterLogEvents"], groups),
+            };
+            let list = on("ListLogGroups", &["logs:DescribeLogGroups"], anywhere());
+            if logs.group.is_none() { vec![list, read] } else { vec![read] }
+        }
+        Api::GuardDuty(_) => {
+            let actions = &["guardduty:ListDetectors", "guardduty:ListFindings", "guardduty:GetFindings"];
+            vec![on("ReadFindings", actions, format!("{}:detector/*", place("guardduty")))]
+        }
+    }
+}
+
+/// The role that reads in the end, if there is one.
+pub fn last_role(credentials: &Credentials) -> Option<&String> {
+    credentials.cross_account_role.as_ref().or(credentials.base_role.as_ref())
 }
 
 impl Queue {
     fn of(input: &Input) -> Queue {
-        let (account, name) = queue_in(input.queue.text());
+        let (mut account, name) = queue_in(input.queue.text());
+        let by_name = matches!(input.queue, config::Queue::Name(_));
+        if let Some(own) = last_role(&input.credentials).and_then(|role| account_of(role)).filter(|_| by_name)
+        {
+            account = own.to_owned();
+        }
         Queue {
-            input: input.key.clone(),
+            input: input.key.split('.').next().unwrap_or_default().to_owned(),
+            label: input.key.clone(),
+            by_name,
             account,
             name,
             region: input.region.clone(),
@@ -84,7 +188,7 @@ impl Queue {
 
     /// The role that reads it, if one does.
     pub fn role(&self) -> Option<&String> {
-        self.credentials.cross_account_role.as_ref().or(self.credentials.base_role.as_ref())
+        last_role(&self.credentials)
     }
 
     /// CrowdStrike's own queue: its rights come with its key.

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::needs::{Needs, Queue};
+use super::needs::{Needs, Queue, Rights, last_role};
 use super::{Document, Wishes};
 use crate::aws::endpoint::partition;
+use crate::config::Credentials;
 
 /// Stands where a bucket's name must be filled in: no bucket can have it.
 const UNKNOWN_BUCKET: &str = "arn:aws:s3:::NAME-OF-YOUR-BUCKET/*";
@@ -37,12 +38,10 @@ pub fn policy(needs: &Needs, wishes: &Wishes, identity: Identity) -> Document {
             notes.extend(reader_notes(needs, wishes));
             reader(needs, wishes)
         }
-        Identity::BaseRole => assume(needs, |queue| {
-            let credentials = &queue.credentials;
+        Identity::BaseRole => assume(needs, |credentials| {
             credentials.base_role.as_ref().and(credentials.cross_account_role.as_ref())
         }),
-        Identity::Start => assume(needs, |queue| {
-            let credentials = &queue.credentials;
+        Identity::Start => assume(needs, |credentials| {
             credentials.base_role.as_ref().or(credentials.cross_account_role.as_ref())
         }),
     };
@@ -71,6 +70,8 @@ fn reader(needs: &Needs, wishes: &Wishes) -> Vec<Statement> {
     let mut statements = Vec::new();
     statements.extend(read_queues(delete.iter().map(arn).collect(), true));
     statements.extend(read_queues(keep.iter().map(arn).collect(), false));
+    statements
+        .extend(find_queues(needs.queues.iter().filter(|queue| queue.by_name).map(|q| arn(&q)).collect()));
     if needs.queues.iter().any(|queue| queue.announces) {
         let partition = needs.queues.first().map_or("aws", |queue| partition(&queue.region));
         let used = || wishes.buckets.iter().filter(|b| needs.queues.iter().any(|q| b.belongs_to(&q.input)));
@@ -81,6 +82,7 @@ fn reader(needs: &Needs, wishes: &Wishes) -> Vec<Statement> {
         statements.extend(list_buckets(buckets, wishes));
     }
     statements.extend(decrypt(wishes));
+    statements.extend(call_apis(needs.calls.iter().flat_map(|call| &call.rights)));
     statements
 }
 
@@ -92,6 +94,32 @@ pub fn read_queues(queues: Vec<Value>, delete: bool) -> Option<Statement> {
     }
     let sid = if delete { "ReadQueues" } else { "ReadQueuesAndKeepMessages" };
     (!queues.is_empty()).then_some(Statement { sid, actions, resources: queues })
+}
+
+/// A queue that is known by its name only.
+pub fn find_queues(queues: Vec<Value>) -> Option<Statement> {
+    let statement = Statement { sid: "FindQueues", actions: vec!["sqs:GetQueueUrl"], resources: queues };
+    (!statement.resources.is_empty()).then_some(statement)
+}
+
+/// Each API once, with all its resources.
+pub fn call_apis<'a>(rights: impl Iterator<Item = &'a Rights>) -> Vec<Statement> {
+    let mut statements: Vec<Statement> = Vec::new();
+    for Rights { sid, actions, resource } in rights {
+        let resource = Value::from(resource.as_str());
+        match statements.iter_mut().find(|known| known.sid == *sid) {
+            Some(known) => {
+                if !known.resources.contains(&resource) {
+                    known.resources.push(resource);
+                }
+                let is_new = |action: &&&'static str| !known.actions.contains(action);
+                let more: Vec<&'static str> = actions.iter().filter(is_new).copied().collect();
+                known.actions.extend(more);
+            }
+            None => statements.push(Statement { sid, actions: actions.to_vec(), resources: vec![resource] }),
+        }
+    }
+    statements
 }
 
 pub fn read_objects(objects: Vec<Value>, wishes: &Wishes) -> Statement {
@@ -113,9 +141,9 @@ pub fn decrypt(wishes: &Wishes) -> Option<Statement> {
     (!wishes.kms_keys.is_empty()).then_some(statement)
 }
 
-fn assume<'a>(needs: &'a Needs, role: impl Fn(&'a Queue) -> Option<&'a String>) -> Vec<Statement> {
+fn assume<'a>(needs: &'a Needs, role: impl Fn(&'a Credentials) -> Option<&'a String>) -> Vec<Statement> {
     let mut roles: Vec<Value> = Vec::new();
-    for role in needs.queues.iter().filter_map(role) {
+    for role in needs.credentials().filter_map(role) {
         if !roles.iter().any(|known| known == role) {
             roles.push(role.as_str().into());
         }
@@ -132,7 +160,7 @@ fn reader_notes(needs: &Needs, wishes: &Wishes) -> Vec<String> {
         queue.announces && !wishes.buckets.iter().any(|bucket| bucket.belongs_to(&queue.input))
     };
     let missing: Vec<&str> =
-        needs.queues.iter().filter(without_bucket).map(|queue| queue.input.as_str()).collect();
+        needs.queues.iter().filter(without_bucket).map(|queue| queue.label.as_str()).collect();
     if !missing.is_empty() {
         notes.push(format!(
             "the configuration does not say in which buckets the objects of {} lie: add --bucket NAME (or \
@@ -142,11 +170,11 @@ fn reader_notes(needs: &Needs, wishes: &Wishes) -> Vec<String> {
     }
     for queue in needs.queues.iter().filter(|queue| queue.account == "*") {
         notes.push(format!(
-            "the URL of {}'s queue names no account: put the account's number in the place of *",
-            queue.input
+            "nothing says in which account the queue of {} is: put the account's number in the place of *",
+            queue.label
         ));
     }
-    let mut roles: Vec<Option<&String>> = needs.queues.iter().map(Queue::role).collect();
+    let mut roles: Vec<Option<&String>> = needs.credentials().map(last_role).collect();
     roles.dedup();
     if roles.len() > 1 {
         notes.push(

@@ -49,7 +49,7 @@ const GUARD_DUTY: Writer = Writer {
 
 /// A service's name in the configuration, and who writes what it reads. What Firehose writes is written by a
 /// role of the user's.
-const WRITERS: [(&str, &[Writer]); 11] = [
+const WRITERS: [(&str, &[Writer]); 12] = [
     ("aws_sqs_alb", &[BALANCERS]),
     ("aws_sqs_cloudtrail", &[CLOUDTRAIL]),
     ("aws_sqs_config", &[CONFIG]),
@@ -60,7 +60,8 @@ const WRITERS: [(&str, &[Writer]); 11] = [
     ("aws_sqs_s3_access", &[S3_ACCESS]),
     ("aws_sqs_vpc", &[DELIVERY]),
     ("aws_sqs_waf", &[DELIVERY]),
-    ("audit-events-all", &[CLOUDTRAIL]),
+    ("audit-events-all/audits_s3", &[CLOUDTRAIL]),
+    ("non-cloudwatch-logs/flowlogs", &[DELIVERY]),
 ];
 
 /// The writers of all these services, each once.

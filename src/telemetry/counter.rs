@@ -1,5 +1,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use super::metrics::Kind;
+
 /// Only ever grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -33,7 +35,72 @@ impl Gauge {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
+    pub fn set(&self, n: i64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
     pub fn value(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Clone for Gauge {
+    fn clone(&self) -> Gauge {
+        Gauge(self.value().into())
+    }
+}
+
+/// Counts one more for as long as it lives, also when a panic ends that life.
+#[derive(Debug)]
+pub struct Held<'g>(&'g Gauge);
+
+impl Gauge {
+    pub fn hold(&self) -> Held<'_> {
+        self.add(1);
+        Held(self)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.add(-1);
+    }
+}
+
+/// What a counter and a gauge have in common, for [`super::groups`].
+pub trait Meter {
+    const KIND: Kind;
+    type Value: Copy + Default;
+
+    fn read(&self) -> Self::Value;
+
+    /// The value in the unit that its metric has.
+    fn exposed(value: Self::Value) -> f64;
+}
+
+impl Meter for Counter {
+    const KIND: Kind = Kind::Counter;
+    type Value = u64;
+
+    fn read(&self) -> u64 {
+        self.value()
+    }
+
+    fn exposed(value: u64) -> f64 {
+        value as f64
+    }
+}
+
+impl Meter for Gauge {
+    const KIND: Kind = Kind::Gauge;
+    type Value = i64;
+
+    /// Levels are never below zero; two threads may be seen in the wrong order.
+    fn read(&self) -> i64 {
+        self.value().max(0)
+    }
+
+    fn exposed(value: i64) -> f64 {
+        value as f64
     }
 }

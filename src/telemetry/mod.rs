@@ -1,153 +1,358 @@
-//! Counters by stage. Each stage owns one group; the statistics lines and, later, `/metrics` read
-//! them all.
+//! What is counted, and what is wrong: one model, that all who tell of it read as a [`Snapshot`].
+//!
+//! ```text
+//! Telemetry ─┬─ Input ──┬─ receive, fetch, settle, calls     counted by the stages, per batch or per object
+//!            │          ├─ queue, health (queue, buckets)
+//!            │          └─ Service ── decode, delivered, lag
+//!            ├─ Output ─── send, health
+//!            └─ work, ledger, internal, notices
+//!                          │ snapshot()
+//!                          ▼
+//!            statistics lines · /metrics · /status.json and the page · live view · internal events
+//! ```
 
 mod counter;
+pub mod events;
+mod groups;
+mod lag;
 mod line;
+pub mod metrics;
+mod notices;
+mod process;
+mod queue;
 mod report;
+mod snapshot;
 mod trouble;
 mod wait;
 
-pub use counter::{Counter, Gauge};
-pub use line::one_line;
-pub use report::{Report, Reporter, size};
-pub use trouble::{Health, Trouble};
-pub use wait::{Stopwatch, Waits};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
-/// All counters of a run, shared by all its threads.
+use jiff::Timestamp;
+
+use crate::ack::Outcome;
+use crate::budget::Budget;
+use crate::config::{self, Config, Destination};
+
+pub use counter::{Counter, Gauge, Held};
+pub use groups::*;
+pub use lag::Lag;
+pub use line::one_line;
+pub use notices::{Notice, Notices};
+pub use queue::{Depth, Queue};
+pub use report::{Reporter, size};
+pub use snapshot::{InputSnapshot, OutputSnapshot, Part, ServiceSnapshot, Snapshot};
+pub use trouble::{Health, Trouble};
+pub use wait::Stopwatch;
+
+/// Everything of a run, shared by all its threads.
 #[derive(Debug, Default)]
 pub struct Telemetry {
+    about: About,
+    /// Inputs, then sources behind an API, each by its place in the configuration.
+    pub inputs: Vec<Arc<Input>>,
+    /// By the index of the output in the configuration.
+    pub outputs: Vec<Arc<Output>>,
+    pub work: Work,
+    /// Shared by all inputs and outputs.
+    pub waits: Arc<Waits>,
+    pub ledger: Ledger,
+    pub internal: Internal,
+    pub notices: Arc<Notices>,
+    /// Of the compressed bytes that are held.
+    pub compressed: OnceLock<Budget>,
+    phase: AtomicU8,
+}
+
+/// What does not change.
+#[derive(Debug, Default)]
+struct About {
+    id: String,
+    name: String,
+    memory_limit: u64,
+    workers: usize,
+    fetchers: usize,
+    started: Timestamp,
+}
+
+/// Where the run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    Starting = 0,
+    Running = 1,
+    Stopping = 2,
+}
+
+/// One entry of `inputs`, or a source behind an API.
+#[derive(Debug)]
+pub struct Input {
+    /// Its key in the configuration.
+    pub name: String,
     pub receive: Receive,
     pub poll: Poll,
     pub fetch: Fetch,
-    pub decode: Decode,
-    pub send: Send,
     pub settle: Settle,
-    pub ledger: Ledger,
-    pub waits: Waits,
+    pub calls: Arc<Calls>,
+    pub waits: Arc<Waits>,
+    pub queue: Queue,
+    /// Of the queue, or of the API.
+    pub health: Health,
+    /// Of the buckets.
+    pub buckets: Health,
+    /// At least one: those of the configuration, and those that they delegate to.
+    pub services: Vec<Arc<Service>>,
+    credentials_expire_at: Mutex<Option<Timestamp>>,
+}
+
+/// A service of an input.
+#[derive(Debug)]
+pub struct Service {
+    pub name: String,
+    pub decode: Decode,
+    pub delivered: Delivered,
+    pub lag: Lag,
+}
+
+/// One entry of `outputs`.
+#[derive(Debug)]
+pub struct Output {
+    /// Its key in the configuration.
+    pub name: String,
+    /// `host:port`, or `console`.
+    pub destination: String,
+    pub senders: usize,
+    pub send: Send,
+    pub waits: Arc<Waits>,
+    pub health: Health,
 }
 
 impl Telemetry {
+    /// For a run of `config` that starts now.
+    pub fn of(config: &Config, notices: Arc<Notices>) -> Telemetry {
+        let globals = &config.globals;
+        let about = About {
+            id: globals.id.clone(),
+            name: globals.name.clone(),
+            memory_limit: globals.memory_limit,
+            workers: globals.workers,
+            fetchers: globals.fetchers,
+            started: Timestamp::now(),
+        };
+        let waits = Arc::<Waits>::default();
+        let inputs = config.inputs.iter().map(Input::of).chain(config.sources.iter().map(Input::of_source));
+        let inputs = inputs.map(|input| Arc::new(Input { waits: Arc::clone(&waits), ..input }));
+        let of_output = |output| Arc::new(Output { waits: Arc::clone(&waits), ..Output::of(output) });
+        Telemetry {
+            about,
+            inputs: inputs.collect(),
+            outputs: config.outputs.iter().map(of_output).collect(),
+            waits: Arc::clone(&waits),
+            notices,
+            ..Telemetry::default()
+        }
+    }
+
+    /// All that can fail.
+    pub fn healths(&self) -> impl Iterator<Item = &Health> {
+        let of_inputs = self.inputs.iter().flat_map(|input| [&input.health, &input.buckets]);
+        of_inputs.chain(self.outputs.iter().map(|output| &output.health))
+    }
+
     /// Grows with all that any stage does. Leases that are extended are not counted: that goes on while
     /// everything else hangs.
     pub fn movement(&self) -> u64 {
-        let (r, f, d, s, a) = (&self.receive, &self.fetch, &self.decode, &self.send, &self.settle);
-        let received = [&r.messages, &r.empty, &r.failed_calls, &self.poll.calls, &self.poll.rests];
-        let fetched = [&f.objects, &f.bytes, &f.failed, &f.known];
-        let decoded = [&d.objects, &d.bytes, &d.failed];
-        let sent = [&s.events_written, &s.events, &s.failed_connections];
-        let settled = [&a.deleted, &a.kept, &a.released];
-        let all = received.into_iter().chain(fetched).chain(decoded).chain(sent).chain(settled);
-        all.map(Counter::value).fold(0, u64::wrapping_add)
+        let (r, p, f, d) = (self.receive(), self.poll(), self.fetch(), self.decode());
+        let (s, a) = (self.send(), self.settle());
+        let received = r.messages + r.empty + r.failed_calls + p.calls + p.rests;
+        let fetched = f.objects + f.bytes + f.failed + f.known;
+        let decoded = d.objects + d.bytes + d.failed;
+        let sent = s.events_written + s.events + s.failed_connections;
+        received + fetched + decoded + sent + a.deleted + a.kept + a.released
+    }
+
+    /// Of all inputs.
+    pub fn receive(&self) -> ReceiveTotals {
+        self.inputs.iter().map(|input| input.receive.totals()).sum()
+    }
+
+    /// Of all sources.
+    pub fn poll(&self) -> PollTotals {
+        self.inputs.iter().map(|input| input.poll.totals()).sum()
+    }
+
+    /// Of all inputs.
+    pub fn fetch(&self) -> FetchTotals {
+        self.inputs.iter().map(|input| input.fetch.totals()).sum()
+    }
+
+    /// Of all inputs.
+    pub fn settle(&self) -> SettleTotals {
+        self.inputs.iter().map(|input| input.settle.totals()).sum()
+    }
+
+    /// Of all services.
+    pub fn decode(&self) -> DecodeTotals {
+        let services = self.inputs.iter().flat_map(|input| &input.services);
+        services.map(|service| service.decode.totals()).sum()
+    }
+
+    /// Of all outputs: an event that goes to two of them counts twice.
+    pub fn send(&self) -> SendTotals {
+        self.outputs.iter().map(|output| output.send.totals()).sum()
+    }
+
+    pub fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            0 => Phase::Starting,
+            1 => Phase::Running,
+            _ => Phase::Stopping,
+        }
     }
 }
 
-/// Messages come in.
-#[derive(Debug, Default)]
-pub struct Receive {
-    pub messages: Counter,
-    /// Receives that brought nothing.
-    pub empty: Counter,
-    /// Messages that had been received before.
-    pub returned: Counter,
-    /// Bodies of no known shape, left to the redrive policy.
-    pub unreadable: Counter,
-    /// Things announced that are no new object (removals, test events, …).
-    pub ignored: Counter,
-    /// Objects acknowledged without a GET: skip lists, markers, empty.
-    pub skipped: Counter,
-    /// Objects to collect.
-    pub objects: Counter,
-    pub failed_calls: Counter,
+impl Phase {
+    /// Why the collector is not ready in it.
+    fn reason(self) -> Option<&'static str> {
+        match self {
+            Phase::Starting => Some("the collector is starting"),
+            Phase::Running => None,
+            Phase::Stopping => Some("the collector is being stopped"),
+        }
+    }
 }
 
-/// Pages of APIs come in.
-#[derive(Debug, Default)]
-pub struct Poll {
-    pub calls: Counter,
-    /// Stretches of waiting for the next pull: a source that has nothing to do still lives.
-    pub rests: Counter,
-    pub failed_calls: Counter,
-    /// Events that went on their way.
-    pub events: Counter,
-    /// Events that the configuration leaves out.
-    pub dropped: Counter,
-    /// Events that belong to another region's source.
-    pub other_region: Counter,
-    /// Events that were delivered before, or are on their way.
-    pub duplicated: Counter,
+impl Input {
+    fn of(input: &config::Input) -> Input {
+        let with_delegates =
+            input.services.iter().flat_map(|service| std::iter::once(service).chain(&service.delegates));
+        let mut names: Vec<&str> = Vec::new();
+        for service in with_delegates {
+            if !names.contains(&service.name.as_str()) {
+                names.push(&service.name);
+            }
+        }
+        Input::new(&input.key, input.queue.text(), &names)
+    }
+
+    fn of_source(source: &config::Source) -> Input {
+        let config::Source { name, path, region, service, .. } = source;
+        let health = Health::required(format!("{path} in {region}"));
+        Input { health, ..Input::new(name, "", &[&service.name]) }
+    }
+
+    /// `services`: at least one.
+    pub fn new(name: &str, queue_url: &str, services: &[&str]) -> Input {
+        Input {
+            receive: Receive::default(),
+            poll: Poll::default(),
+            fetch: Fetch::default(),
+            settle: Settle::default(),
+            calls: Arc::default(),
+            waits: Arc::default(),
+            queue: Queue::new(queue_url),
+            health: Health::required(format!("inputs.{name}")),
+            buckets: Health::new(format!("inputs.{name}: objects")),
+            services: services.iter().map(|name| Arc::new(Service::new(name))).collect(),
+            credentials_expire_at: Mutex::default(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// The service of this name; a name that the configuration does not have counts for the first.
+    pub fn service(&self, name: &str) -> &Arc<Service> {
+        self.services.iter().find(|service| service.name == name).unwrap_or(&self.services[0])
+    }
+
+    /// None: never, or none are in use.
+    pub fn set_credentials_expire_at(&self, at: Option<Timestamp>) {
+        *self.credentials_expire_at.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = at;
+    }
+
+    fn credentials_expire_at(&self) -> Option<f64> {
+        let at = *self.credentials_expire_at.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        at.map(snapshot::seconds)
+    }
 }
 
-/// Objects become bytes.
-#[derive(Debug, Default)]
-pub struct Fetch {
-    pub objects: Counter,
-    pub bytes: Counter,
-    /// Objects that could not be fetched and will come again.
-    pub failed: Counter,
-    /// Objects that the ledger knew to be delivered: nothing of them was sent again.
-    pub known: Counter,
-    /// Of these, objects that were known without a GET.
-    pub known_unread: Counter,
-    /// Objects that were not there and counted as done (`missing_object: skip`).
-    pub missing: Counter,
+impl Service {
+    fn new(name: &str) -> Service {
+        Service {
+            name: name.to_owned(),
+            decode: Decode::default(),
+            delivered: Delivered::default(),
+            lag: Lag::default(),
+        }
+    }
+
+    /// An object is in work from now on. `time`: when it came to be, if that is known.
+    pub fn begin(&self, time: Option<Timestamp>) {
+        self.delivered.in_work.add(1);
+        if let Some(time) = time {
+            self.lag.begin(time);
+        }
+    }
+
+    /// The same object's work has ended.
+    pub fn end(&self, time: Option<Timestamp>, outcome: Outcome, now: Timestamp) {
+        self.delivered.in_work.add(-1);
+        let count = match outcome {
+            Outcome::Delivered => &self.delivered.objects,
+            Outcome::Retry => &self.delivered.retried,
+            Outcome::Reject => &self.delivered.rejected,
+        };
+        count.increment();
+        if let Some(time) = time {
+            self.lag.end(time, (outcome == Outcome::Delivered).then_some(now));
+        }
+    }
 }
 
-/// Bytes become frames.
-#[derive(Debug, Default)]
-pub struct Decode {
-    pub objects: Counter,
-    /// Log bytes, after inflating.
-    pub bytes: Counter,
-    pub events: Counter,
-    /// Records that a filter rule dropped.
-    pub filtered: Counter,
-    /// Records sent to an `unknown` level because a field was missing.
-    pub unrouted: Counter,
-    /// Records that had been confirmed in an earlier attempt and were not sent again.
-    pub resumed: Counter,
-    /// JSON documents without a record: no value at the format's path, control messages.
-    pub recordless: Counter,
-    /// Corrupt objects.
-    pub failed: Counter,
+impl Output {
+    fn of(output: &config::Output) -> Output {
+        let destination = match &output.destination {
+            Destination::Tls { address, port, .. } | Destination::Tcp { address, port } => {
+                format!("{address}:{port}")
+            }
+            Destination::Console => "console".to_owned(),
+        };
+        Output::new(&output.name, destination, output.connections())
+    }
+
+    pub fn new(name: &str, destination: String, senders: usize) -> Output {
+        Output {
+            name: name.to_owned(),
+            destination,
+            senders,
+            send: Send::default(),
+            waits: Arc::default(),
+            health: Health::required(format!("outputs.{name}")),
+        }
+    }
 }
 
-/// Frames reach the peer.
-#[derive(Debug, Default)]
-pub struct Send {
-    pub connections: Gauge,
-    /// Events written, repeats after a broken connection included.
-    pub events_written: Counter,
-    /// Events known to have reached the peer.
-    pub events: Counter,
-    pub bytes: Counter,
-    /// Bytes written that the peer has not confirmed.
-    pub unconfirmed: Gauge,
-    /// Events that had to be sent again because their connection broke.
-    pub repeated: Counter,
-    pub failed_connections: Counter,
-}
+#[cfg(test)]
+pub mod testing {
+    use super::*;
 
-/// Messages are deleted, or go back.
-#[derive(Debug, Default)]
-pub struct Settle {
-    pub in_work: Gauge,
-    pub deleted: Counter,
-    /// Left alone on purpose (`ack_messages: false`).
-    pub kept: Counter,
-    /// Went back to the queue: something was not delivered.
-    pub released: Counter,
-    /// Of these, messages that can never be delivered as they are.
-    pub rejected: Counter,
-    pub extended: Counter,
-    /// Leases that ended before the work did: these messages will come a second time.
-    pub lost: Counter,
-}
+    pub fn telemetry() -> Telemetry {
+        let input = Input::new(
+            "sqs_collector",
+            "https://sqs.eu-west-1.amazonaws.com/1/q",
+            &["aws_sqs_fdr", "aws_sqs_vpc", "a \"b\\\n"],
+        );
+        Telemetry {
+            inputs: vec![Arc::new(input)],
+            outputs: vec![Arc::new(Output::new("devo_1", "localhost:443".into(), 2))],
+            ..Telemetry::default()
+        }
+    }
 
-/// Deliveries are remembered.
-#[derive(Debug, Default)]
-pub struct Ledger {
-    /// Objects delivered, and marks inside big ones.
-    pub recorded: Counter,
-    /// Of what was to be recorded, what could not be.
-    pub unrecorded: Counter,
+    pub fn now() -> Timestamp {
+        Timestamp::from_second(1_800_000_000).unwrap()
+    }
 }

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::line::one_line;
+use super::snapshot::{Part, TroubleSnapshot};
+
 /// A trouble that goes on is logged again so often.
 const REMINDER: Duration = Duration::from_secs(60);
 
@@ -13,6 +16,8 @@ const REMINDER: Duration = Duration::from_secs(60);
 pub struct Health {
     /// Its path in the configuration.
     name: String,
+    /// The collector is not ready before it has worked once.
+    required: bool,
     trouble: Mutex<Option<Trouble>>,
     /// How often it has worked.
     successes: AtomicU64,
@@ -31,7 +36,12 @@ pub struct Trouble {
 
 impl Health {
     pub fn new(name: impl Into<String>) -> Health {
-        Health { name: name.into(), trouble: Mutex::new(None), successes: AtomicU64::new(0) }
+        Health { name: name.into(), required: false, trouble: Mutex::new(None), successes: AtomicU64::new(0) }
+    }
+
+    /// Of something that must have worked once before the collector is ready.
+    pub fn required(name: impl Into<String>) -> Health {
+        Health { required: true, ..Health::new(name) }
     }
 
     pub fn trouble(&self) -> Option<Trouble> {
@@ -41,6 +51,18 @@ impl Health {
     /// Grows with every success: unchanged between two failures, it was not just the one who asks.
     pub fn successes(&self) -> u64 {
         self.successes.load(Ordering::Relaxed)
+    }
+
+    /// What a snapshot tells of it.
+    pub fn part(&self) -> Part {
+        let trouble = self.trouble().map(|trouble| TroubleSnapshot {
+            seconds: trouble.since.elapsed().as_secs_f64(),
+            message: one_line(&trouble.message).into_owned(),
+            lasting: trouble.lasting,
+            attempts: trouble.attempts,
+        });
+        let awaited = self.required && self.successes() == 0;
+        Part { name: self.name.clone(), awaited, trouble }
     }
 
     /// It failed.

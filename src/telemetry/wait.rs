@@ -4,6 +4,8 @@
 use std::time::{Duration, Instant};
 
 use super::Counter;
+use super::counter::Meter;
+use super::metrics::Kind;
 
 /// Sums up how long something took, over all threads.
 #[derive(Debug, Clone, Default)]
@@ -27,36 +29,18 @@ impl Stopwatch {
     }
 }
 
-/// What the threads of each stage wait for. Of a stage whose waits are short there is too little.
-#[derive(Debug, Clone, Default)]
-pub struct Waits {
-    /// Receivers: a place among the messages in work.
-    pub receive_place: Stopwatch,
-    /// Receivers: SQS, long polls of an empty queue included.
-    pub receive_sqs: Stopwatch,
-    /// Receivers: a fetcher that takes an object.
-    pub receive_fetchers: Stopwatch,
-    /// Fetchers: an object to fetch.
-    pub fetch_objects: Stopwatch,
-    /// Fetchers: room in the memory budget.
-    pub fetch_memory: Stopwatch,
-    /// Fetchers: S3, from the request to the body's last byte.
-    pub fetch_s3: Stopwatch,
-    /// Fetchers: a worker that is done with the part before.
-    pub fetch_workers: Stopwatch,
-    /// Workers: a sender that takes a batch.
-    pub work_senders: Stopwatch,
-    /// Workers: **not a wait** but the time from a payload's start to its end, that wait included.
-    /// What is left of the workers' time they had nothing to do.
-    pub work_payloads: Stopwatch,
-    /// Senders: a batch to send.
-    pub send_batches: Stopwatch,
-    /// Senders: room in the socket; the network or the peer is slow.
-    pub send_socket: Stopwatch,
-    /// Senders: the peer's acknowledgements, with a window that is full.
-    pub send_confirmation: Stopwatch,
-    /// Senders: the rate that the configuration allows.
-    pub send_rate: Stopwatch,
+/// Counted in nanoseconds, exposed in seconds.
+impl Meter for Stopwatch {
+    const KIND: Kind = Kind::Counter;
+    type Value = u64;
+
+    fn read(&self) -> u64 {
+        self.0.value()
+    }
+
+    fn exposed(nanoseconds: u64) -> f64 {
+        nanoseconds as f64 / 1e9
+    }
 }
 
 #[cfg(test)]

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::http::{self, Body, Request, Response};
 use super::queue::Settings;
 use super::s3::{self, Objects};
-use super::server::Server;
 use super::sqs::{self, ApiError, Call, Queues, Receive};
+use super::{CONNECTIONS_MAX, local};
+use crate::http::{self, Body, Request, Response, Server};
 
 pub use super::queue::QueueState;
 
@@ -52,7 +52,7 @@ impl Aws {
             clock: Clock::start(),
         });
         let for_server = Arc::clone(&shared);
-        let server = Server::start("testbed-aws", 0, move |stream| {
+        let server = Server::start("testbed-aws", local(0), CONNECTIONS_MAX, move |stream| {
             // An error is the client's: it went away, or does not speak HTTP.
             let _ = http::serve(stream, |request| for_server.answer(request));
         })?;

@@ -6,18 +6,24 @@
 
 pub mod aws;
 pub mod frames;
-mod http;
 pub mod load;
 pub mod pki;
 pub mod queue;
 mod s3;
 pub mod scenario;
-mod server;
 pub mod sink;
 mod sqs;
 pub mod tally;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Mutex, MutexGuard};
+
+/// More than a collector ever makes.
+const CONNECTIONS_MAX: usize = 10_000;
+
+fn local(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
 
 /// A thread that panicked must not take its neighbours down: what it guarded is only counted.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

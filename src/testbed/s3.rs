@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 
-use super::http::{Body, Request, Response};
+use crate::http::{Body, Request, Response};
 
 /// Objects by (bucket, key).
 #[derive(Debug, Default)]

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use rustls::{ServerConfig, ServerConnection};
 
 use super::frames::{Frame, FrameError, FrameReader};
-use super::lock;
 use super::pki::{Pki, PkiError};
-use super::server::Server;
 use super::tally::{Counts, Tally};
+use super::{CONNECTIONS_MAX, local, lock};
+use crate::http::Server;
 use crate::limits::KIB;
 
 /// One read of a socket: many TLS records at once, so that system calls do not set the pace.
@@ -70,7 +70,9 @@ impl Sink {
             bytes: AtomicU64::new(0),
         });
         let for_server = Arc::clone(&state);
-        let server = Server::start("testbed-sink", port, move |stream| for_server.serve(stream))?;
+        let server = Server::start("testbed-sink", local(port), CONNECTIONS_MAX, move |stream| {
+            for_server.serve(stream);
+        })?;
         Ok(Sink { state, server })
     }
 

@@ -6,9 +6,11 @@ use regex::bytes::Regex;
 use serde_json::{Value, json};
 
 use crate::aws::{self, Queue};
+use crate::collector::Collector;
 use crate::frames::{Frame, assert_at_least_once, assert_exactly, frame};
 use crate::lab::Lab;
 use crate::lookups::Trail;
+use crate::process::PATIENCE;
 use crate::{emulator, feeds};
 
 const HOUR: i64 = 3600;
@@ -100,6 +102,23 @@ fn a_missing_permission_ends_a_drain_with_its_name() {
 }
 
 #[test]
+fn check_makes_each_source_s_first_call() {
+    let (lab, trail) = (Lab::new("lookup-check"), Trail::start());
+    let file = lab.write_config(&config(&lab, &trail, now() - HOUR, json!({})));
+    let check = || Collector::start(lab.directory(), &["check", "--online", "--config", &file]).end(PATIENCE);
+    assert_eq!(check().code, Some(0));
+    assert_eq!(trail.requests().len(), 1);
+    trail.fail(&[(400, "AccessDeniedException")]);
+    let denied = check();
+    let said = String::from_utf8(denied.stdout).unwrap();
+    assert_eq!(denied.code, Some(2), "{said}");
+    assert!(
+        said.contains("inputs.aws.services.audit-events-all in us-east-1: cloudtrail:LookupEvents"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_killed_collector_goes_on_at_its_checkpoint() {
     let (lab, trail) = (Lab::new("lookup-killed"), Trail::start());
     let start = now() - 8 * HOUR;
@@ -164,6 +183,7 @@ fn events_of_a_fifo_queue_that_is_given_by_its_name() {
     let expected: Vec<_> = events.iter().enumerate().map(|(n, event)| frame(tag(n), event)).collect();
     let received = unmarked(&lab);
     assert_exactly(&expected, &received);
+    assert_eq!(marks(&lab).len(), 30);
     let order: Vec<_> = received.concat().split(|b| *b == b'\n').filter_map(number).collect();
     assert_eq!(order, (0..30).collect::<Vec<_>>(), "order within the group");
     assert!(queue.is_empty());

@@ -42,8 +42,7 @@ impl Collector {
         let number = std::fs::read_dir(directory).unwrap().count();
         let stdout = directory.join(format!("collector.{number}.out"));
         let stderr = directory.join(format!("collector.{number}.log"));
-        let program = std::env::var_os("A2D_PROGRAM");
-        let program = program.as_deref().map_or(Path::new(env!("CARGO_BIN_EXE_aws-to-devo")), Path::new);
+        let program = program();
         let whole = [wrapper, &[program.to_str().unwrap()], arguments].concat();
         let mut command = process::command(whole[0].as_ref(), &whole[1..], &stdout, &stderr);
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_foreign(&name.to_string_lossy())) {
@@ -122,6 +121,11 @@ impl Drop for Collector {
             eprintln!("---- the program's log, {last} lines left out ----\n{}", lines[last..].join("\n"));
         }
     }
+}
+
+/// The program that is tested.
+pub fn program() -> PathBuf {
+    std::env::var_os("A2D_PROGRAM").map_or(env!("CARGO_BIN_EXE_aws-to-devo").into(), PathBuf::from)
 }
 
 fn is_foreign(variable: &str) -> bool {

@@ -62,6 +62,8 @@ impl Lab {
             "globals": {
                 "id": "e2e",
                 "name": "end-to-end",
+                // Several collectors run at a time.
+                "status": {"enabled": false},
                 "persistence": {"type": "filesystem", "config": {"directory_name": self.directory().join("state")}}
             },
             "outputs": {"devo_1": {"type": "devo_platform", "config": self.devo("client")}},

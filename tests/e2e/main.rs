@@ -51,6 +51,7 @@ mod setup;
 mod sharing;
 mod shutdown;
 mod sources;
+mod status;
 mod switches;
 mod trust;
 mod volume;

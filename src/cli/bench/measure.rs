@@ -69,13 +69,13 @@ impl Measured {
         self.failure.is_none()
             && self.received.failures.is_empty()
             && self.received.events == self.expected_events()
-            && self.announced.log_bytes.is_none_or(|bytes| bytes == self.telemetry.decode.bytes.value())
-            && self.telemetry.decode.objects.value() == self.announced.objects
+            && self.announced.log_bytes.is_none_or(|bytes| bytes == self.telemetry.decode().bytes)
+            && self.telemetry.decode().objects == self.announced.objects
     }
 
     /// Where nobody else has counted them, the collector itself has.
     pub fn expected_events(&self) -> u64 {
-        self.announced.events.unwrap_or(self.telemetry.decode.events.value())
+        self.announced.events.unwrap_or(self.telemetry.decode().events)
     }
 }
 
@@ -88,8 +88,9 @@ pub fn run(options: &Options, outside: &mut Outside, directory: &Path) -> anyhow
     let loaded =
         config::parse(&text, directory, &Environment::here()).context("the bench's own configuration")?;
     let config = loaded.config;
-    let pipeline = Pipeline::start(&config, &Job::Run)?;
-    let (telemetry, stop) = (Arc::clone(pipeline.telemetry()), pipeline.stop().clone());
+    let telemetry = Arc::new(Telemetry::of(&config, Arc::default()));
+    let pipeline = Pipeline::start(&config, &Job::Run, &telemetry)?;
+    let stop = pipeline.stop().clone();
     let (watched, testbed_before) = (usage::cpu(), outside.cpu());
     let mut control = Control::new(options.amount(), outside, &telemetry);
     let control = std::thread::scope(|scope| {
@@ -114,7 +115,7 @@ pub fn run(options: &Options, outside: &mut Outside, directory: &Path) -> anyhow
         testbed_cpu: outside.cpu().saturating_sub(testbed_before),
         cores_busy,
         announced: announced.total(outside),
-        received: received(outside, telemetry.decode.events.value())?,
+        received: received(outside, telemetry.decode().events)?,
         telemetry,
         failure,
     })
@@ -219,7 +220,7 @@ impl<'a> Control<'a> {
 
     fn stop_the_clock(&mut self) {
         self.wall = self.started.elapsed();
-        self.waits = self.telemetry.waits.clone();
+        self.waits = (*self.telemetry.waits).clone();
         self.cores_busy = Machine::now().busy_since(self.machine);
     }
 
@@ -251,21 +252,21 @@ impl<'a> Control<'a> {
 
     /// Objects that are decoded or have failed, and messages that have ended.
     fn finished(&self) -> (u64, u64) {
-        let Telemetry { fetch, decode, settle, .. } = self.telemetry;
-        let objects = decode.objects.value() + decode.failed.value() + fetch.failed.value();
-        (objects, settle.deleted.value() + settle.released.value())
+        let (fetch, decode, settle) =
+            (self.telemetry.fetch(), self.telemetry.decode(), self.telemetry.settle());
+        (decode.objects + decode.failed + fetch.failed, settle.deleted + settle.released)
     }
 
     fn is_sent(&self) -> bool {
-        self.telemetry.send.events_written.value() >= self.telemetry.decode.events.value()
+        self.telemetry.send().events_written >= self.telemetry.decode().events
     }
 
     fn progress(&self) -> u64 {
-        let Telemetry { fetch, decode, send, settle, .. } = self.telemetry;
-        [&fetch.bytes, &decode.events, &send.events, &settle.deleted]
-            .map(|counter| counter.value())
-            .iter()
-            .sum()
+        let telemetry = self.telemetry;
+        telemetry.fetch().bytes
+            + telemetry.decode().events
+            + telemetry.send().events
+            + telemetry.settle().deleted
     }
 }
 

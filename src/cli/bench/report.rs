@@ -53,7 +53,7 @@ impl<'a> Report<'a> {
             "objects": run.announced.objects,
             "compressed_bytes": run.announced.compressed_bytes,
             "log_bytes": self.log_bytes(),
-            "sent_bytes": run.telemetry.send.bytes.value(),
+            "sent_bytes": run.telemetry.send().bytes,
             "compression_ratio": self.log_bytes() as f64 / run.announced.compressed_bytes.max(1) as f64,
             "events": run.expected_events(),
             "events_received": run.received.events,
@@ -198,7 +198,7 @@ impl<'a> Report<'a> {
     }
 
     fn log_bytes(&self) -> u64 {
-        self.run.telemetry.decode.bytes.value()
+        self.run.telemetry.decode().bytes
     }
 
     fn cpu_seconds_per_gb(&self) -> f64 {
@@ -206,7 +206,7 @@ impl<'a> Report<'a> {
     }
 
     fn floor_framed(&self, floor: &Floor) -> f64 {
-        floor.cpu_seconds_per_gb_framed(self.run.telemetry.send.bytes.value(), self.log_bytes())
+        floor.cpu_seconds_per_gb_framed(self.run.telemetry.send().bytes, self.log_bytes())
     }
 
     fn per_second(&self, amount: u64) -> f64 {

@@ -7,6 +7,7 @@ mod tag;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::load::Context;
@@ -16,7 +17,7 @@ use super::registry::Catalog;
 use super::{
     Api, Credentials, Endpoints, GuardDuty, Input, MissingObject, Queue, Source, credentials, endpoints,
 };
-use super::{inputs, service, url};
+use super::{ignored, inputs, service, url};
 use crate::aws::endpoint::Service;
 use crate::limits;
 use crate::services::Definition;
@@ -39,6 +40,7 @@ struct Common<'a> {
     environment: Option<String>,
     requests_per_second: Option<f64>,
     catalog: &'a Catalog,
+    now: Timestamp,
 }
 
 /// One service of an input.
@@ -48,6 +50,8 @@ struct Entry<'a> {
     keys: &'a Mapping<'a>,
     period: Duration,
     retries: u32,
+    /// Start times are judged by it.
+    now: Timestamp,
 }
 
 /// Reads one `aws…` entry.
@@ -60,8 +64,9 @@ pub fn read(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Read {
         environment: environment(&keys),
         requests_per_second: settings::requests_per_second(&keys),
         catalog: context.catalog,
+        now: Timestamp::try_from(context.environment.now).unwrap_or(Timestamp::MAX),
     };
-    keys.without_effect(&["autoconfig"], "nothing is configured behind your back; remove it");
+    keys.ignore(ignored::INPUT);
     let mut read = Read::default();
     let services = keys.mapping("services").map(|services| services.entries().collect::<Vec<_>>());
     let enabled = |(_, node): &&(&str, Node<'_>)| service::is_enabled(node);
@@ -92,14 +97,13 @@ fn read_service(read: &mut Read, name: &str, node: &Node<'_>, common: &Common<'_
     let Some(keys) = node.mapping() else { return };
     keys.node("enabled");
     let (period, retries) = (settings::period(&keys), settings::retries(&keys));
-    let entry = Entry { name, node, keys: &keys, period, retries };
+    let entry = Entry { name, node, keys: &keys, period, retries, now: common.now };
     let Some(rows) = types(&entry) else { return };
     for region in regions(&keys) {
         rows.iter().for_each(|row| read_row(read, row, &region, &entry, common));
     }
     if rows.iter().all(|row| row.api.is_none()) {
-        let why = "the queue says what is new, and is read as soon as it does; remove them";
-        keys.without_effect(&["request_period_in_seconds", "pull_retries", "start_time"], why);
+        keys.ignore(ignored::QUEUE_SERVICE);
     }
     keys.finish();
 }
@@ -193,10 +197,12 @@ fn read_row(read: &mut Read, row: &'static Row, region: &str, entry: &Entry<'_>,
 fn api_settings(api: Polled, entry: &Entry<'_>) -> Option<Api> {
     let keys = entry.keys;
     match api {
-        Polled::CloudTrail => settings::cloudtrail(keys).map(Api::CloudTrail),
-        Polled::Metrics => settings::metrics(keys, entry.period).map(Api::Metrics),
-        Polled::Logs => settings::logs(keys).map(Api::Logs),
-        Polled::GuardDuty => Some(Api::GuardDuty(GuardDuty { start_time: settings::start_time(keys) })),
+        Polled::CloudTrail => settings::cloudtrail(keys, entry.now).map(Api::CloudTrail),
+        Polled::Metrics => settings::metrics(keys, entry.period, entry.now).map(Api::Metrics),
+        Polled::Logs => settings::logs(keys, entry.now).map(Api::Logs),
+        Polled::GuardDuty => {
+            Some(Api::GuardDuty(GuardDuty { start_time: settings::start_time(keys, entry.now) }))
+        }
     }
 }
 
@@ -312,3 +318,6 @@ fn event_type(row: &Row, entry: &Entry<'_>, own: &mut Map<String, Value>) -> Str
         .extend(automatic.strip_prefix('[').and_then(|field| field.strip_suffix(']')).map(str::to_owned));
     format!("[{}]", alternatives.join("|"))
 }
+
+#[cfg(test)]
+mod tests;

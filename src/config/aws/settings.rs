@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::tag;
 use crate::config::node::{Mapping, Node};
 use crate::config::problem::Kind;
-use crate::config::{CloudTrail, Logs, Metrics};
+use crate::config::{CloudTrail, Logs, Metrics, ignored};
 use crate::limits;
 
 /// The vendor's defaults.
@@ -45,9 +45,13 @@ pub fn requests_per_second(keys: &Mapping<'_>) -> Option<f64> {
 }
 
 /// `audits_api`.
-pub fn cloudtrail(keys: &Mapping<'_>) -> Option<CloudTrail> {
+pub fn cloudtrail(keys: &Mapping<'_>, now: Timestamp) -> Option<CloudTrail> {
+    let start_time = start_time(keys, now);
+    if let Some(start) = start_time {
+        warn_of_old_events(start, now, keys);
+    }
     Some(CloudTrail {
-        start_time: start_time(keys),
+        start_time,
         gap: seconds(60 * keys.integer("gap_until_now_in_minutes", 0..=7 * 24 * 60, GAP_DEFAULT)),
         time_slot: seconds(3600 * keys.integer("time_slot_in_hours", 1..=90 * 24, TIME_SLOT_DEFAULT)),
         sources: sources(keys),
@@ -56,9 +60,9 @@ pub fn cloudtrail(keys: &Mapping<'_>) -> Option<CloudTrail> {
 }
 
 /// `metrics-all`. CloudWatch takes these periods only.
-pub fn metrics(keys: &Mapping<'_>, period: Duration) -> Option<Metrics> {
+pub fn metrics(keys: &Mapping<'_>, period: Duration, now: Timestamp) -> Option<Metrics> {
     let namespaces = keys.list("metric_namespaces").iter().filter_map(Node::text).collect();
-    let (start_time, seconds) = (start_time(keys), period.as_secs());
+    let (start_time, seconds) = (start_time(keys, now), period.as_secs());
     if !matches!(seconds, 1 | 5 | 10 | 30) && !seconds.is_multiple_of(60) {
         let message = format!("{seconds} s is no period of metrics");
         let advice = "write 1, 5, 10, 30, 60 or a multiple of 60: it is the metrics' period, too";
@@ -69,26 +73,42 @@ pub fn metrics(keys: &Mapping<'_>, period: Duration) -> Option<Metrics> {
 }
 
 /// `types: [logs]`.
-pub fn logs(keys: &Mapping<'_>) -> Option<Logs> {
+pub fn logs(keys: &Mapping<'_>, now: Timestamp) -> Option<Logs> {
     let group = keys.required("log_group", "write the log group's name, or \"/\" for all log groups")?;
     Some(Logs {
         group: Some(group).filter(|group| group != ALL_GROUPS),
-        start_time: start_time(keys),
+        start_time: start_time(keys, now),
         first_by_streams: keys.boolean("use_first_optimized_retrieval", false),
     })
 }
 
 /// `start_time`: a moment in UTC, or with an offset.
-pub fn start_time(keys: &Mapping<'_>) -> Option<Timestamp> {
+pub fn start_time(keys: &Mapping<'_>, now: Timestamp) -> Option<Timestamp> {
     let text = keys.string("start_time")?;
     match text.parse() {
-        Ok(time) => Some(time),
+        Ok(time) => {
+            if time > now {
+                let advice = "nothing is read until then; leave it out to begin now";
+                keys.report.warning(Kind::Doubtful, keys.path_of("start_time"), "lies in the future", advice);
+            }
+            Some(time)
+        }
         Err(_) => {
             let message = format!("{text:?} is not a point in time");
             let advice = "write it as 2026-01-31T00:00:00Z";
             keys.report.error(Kind::Invalid, keys.path_of("start_time"), message, advice);
             None
         }
+    }
+}
+
+/// LookupEvents does not reach that far.
+fn warn_of_old_events(start: Timestamp, now: Timestamp, keys: &Mapping<'_>) {
+    let age = now.duration_since(start).unsigned_abs();
+    if start < now && age > limits::LOOKUP_EVENTS_AGE_MAX {
+        let message = "is more than 90 days ago, and CloudTrail looks up the last 90 days only";
+        let advice = "older events are in the trail's bucket: the command backfill sends them";
+        keys.report.warning(Kind::Doubtful, keys.path_of("start_time"), message, advice);
     }
 }
 
@@ -144,7 +164,7 @@ fn tagging(node: &Node<'_>) -> Option<String> {
         return node.text();
     }
     let keys = node.mapping()?;
-    keys.without_effect(&["processor_class"], "events are sent as they are; \"tagging\" says where to");
+    keys.ignore(ignored::EVENT_TYPE);
     let tagging = keys.required("tagging", "write the Devo tag of these events");
     keys.finish();
     tagging

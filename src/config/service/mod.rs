@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::ignored;
 use super::node::{Mapping, Node};
 use super::problem::{Kind, closest};
 use super::registry::Catalog;
@@ -113,6 +114,7 @@ fn read_merged(
     let value = Value::Object(keys);
     let keys = Node::new(at.path.as_str(), &value, at.report).mapping()?;
     keys.node("enabled");
+    keys.ignore(ignored::SERVICE);
     let definition = definition(name, &keys, catalog);
     keys.finish();
     definition.map(Arc::new)

@@ -3,24 +3,31 @@
 use serde_json::{Value, json};
 
 use super::{Parts, Reads};
+use crate::config::Credentials;
 use crate::setup::arn::{account_of, role_in};
-use crate::setup::needs::Queue;
+use crate::setup::needs::{Call, Queue, Rights, last_role};
 use crate::setup::{Wishes, policy};
 
-pub(super) fn add(parts: &mut Parts, readers: &[(&Queue, Reads)], wishes: &Wishes) {
-    let mut roles: Vec<Option<&String>> = Vec::new();
-    for (queue, _) in readers {
-        if !roles.contains(&queue.role()) {
-            roles.push(queue.role());
+pub(super) fn add(parts: &mut Parts, readers: &[(&Queue, Reads)], calls: &[Call], wishes: &Wishes) {
+    let credentials = readers.iter().map(|(queue, _)| &queue.credentials);
+    let mut of_roles: Vec<&Credentials> = Vec::new();
+    for credentials in credentials.chain(calls.iter().map(|call| &call.credentials)) {
+        if !of_roles.iter().any(|known| last_role(known) == last_role(credentials)) {
+            of_roles.push(credentials);
         }
     }
-    for role in roles {
+    for credentials in of_roles {
+        let role = last_role(credentials);
         let own: Vec<&(&Queue, Reads)> = readers.iter().filter(|(queue, _)| queue.role() == role).collect();
+        let calls = calls.iter().filter(|call| last_role(&call.credentials) == role);
         let name = role.map_or_else(|| "Reader".to_owned(), |role| parts.names.stem(&role_in(role).1));
         let id = format!("{name}Policy");
-        parts.resource(&id, managed_policy(&own, wishes));
+        parts.resource(&id, managed_policy(&own, calls.flat_map(|call| &call.rights), wishes));
         match role {
-            Some(role) => add_role(parts, role, &format!("{name}Role"), &id, own[0].0),
+            Some(role) => {
+                add_role(parts, role, &format!("{name}Role"), &id, credentials);
+                own.iter().for_each(|(queue, _)| note_another_account(parts, role, queue));
+            }
             None => parts.output(
                 &format!("{id}Arn"),
                 json!({"Ref": id}),
@@ -30,10 +37,13 @@ pub(super) fn add(parts: &mut Parts, readers: &[(&Queue, Reads)], wishes: &Wishe
     }
 }
 
-fn managed_policy(readers: &[&(&Queue, Reads)], wishes: &Wishes) -> Value {
-    let queues = |deletes: bool| {
-        let own = readers.iter().filter(|(queue, _)| queue.deletes == deletes);
-        policy::read_queues(own.map(|(_, reads)| reads.queue.clone()).collect(), deletes)
+fn managed_policy<'a>(
+    readers: &[&(&Queue, Reads)],
+    calls: impl Iterator<Item = &'a Rights>,
+    wishes: &Wishes,
+) -> Value {
+    let queues = |is: fn(&Queue) -> bool| -> Vec<Value> {
+        readers.iter().filter(|(queue, _)| is(queue)).map(|(_, reads)| reads.queue.clone()).collect()
     };
     let all = |part: fn(&Reads) -> &Vec<Value>| -> Vec<Value> {
         let mut all: Vec<Value> = Vec::new();
@@ -44,25 +54,28 @@ fn managed_policy(readers: &[&(&Queue, Reads)], wishes: &Wishes) -> Value {
         }
         all
     };
-    let mut statements: Vec<policy::Statement> =
-        [queues(true), queues(false)].into_iter().flatten().collect();
+    let mut statements: Vec<policy::Statement> = Vec::new();
+    statements.extend(policy::read_queues(queues(|queue| queue.deletes), true));
+    statements.extend(policy::read_queues(queues(|queue| !queue.deletes), false));
+    statements.extend(policy::find_queues(queues(|queue| queue.by_name)));
     let objects = all(|reads| &reads.objects);
     if !objects.is_empty() {
         statements.push(policy::read_objects(objects, wishes));
     }
     statements.extend(policy::list_buckets(all(|reads| &reads.buckets), wishes));
     statements.extend(policy::decrypt(wishes));
+    statements.extend(policy::call_apis(calls));
     json!({"Type": "AWS::IAM::ManagedPolicy", "Properties": {
         "Description": "What aws-to-devo reads",
         "PolicyDocument": policy::document(&statements),
     }})
 }
 
-fn add_role(parts: &mut Parts, arn: &str, id: &str, policy: &str, queue: &Queue) {
+fn add_role(parts: &mut Parts, arn: &str, id: &str, policy: &str, credentials: &Credentials) {
     let (path, name) = role_in(arn);
-    let trusted = trusted(parts, queue);
+    let trusted = trusted(parts, credentials);
     let mut trust = json!({"Effect": "Allow", "Principal": {"AWS": trusted}, "Action": "sts:AssumeRole"});
-    if queue.credentials.external_id.is_some() {
+    if credentials.external_id.is_some() {
         parts.parameter(
             "ExternalId",
             json!({"Type": "String", "MinLength": 2, "Description": "aws_external_id of the configuration"}),
@@ -80,18 +93,20 @@ fn add_role(parts: &mut Parts, arn: &str, id: &str, policy: &str, queue: &Queue)
         }}),
     );
     parts.output(&format!("{id}Arn"), json!({"Fn::GetAtt": [id, "Arn"]}), "The role of the configuration");
+}
+
+fn note_another_account(parts: &mut Parts, arn: &str, queue: &Queue) {
     if let Some(account) = account_of(arn).filter(|account| *account != queue.account && queue.account != "*")
     {
         parts.notes.push(format!(
             "{}: the role is of account {account}, the queue of account {}: the stack makes both in its own account",
-            queue.input, queue.account
+            queue.label, queue.account
         ));
     }
 }
 
 /// The base role; without one, who is told when the stack is made; for a role of the own account, the account.
-fn trusted(parts: &mut Parts, queue: &Queue) -> Value {
-    let credentials = &queue.credentials;
+fn trusted(parts: &mut Parts, credentials: &Credentials) -> Value {
     match (&credentials.base_role, &credentials.cross_account_role) {
         (Some(base), Some(_)) => base.as_str().into(),
         (None, Some(_)) => {

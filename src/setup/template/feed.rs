@@ -12,10 +12,7 @@ use crate::setup::{Bucket, Wishes};
 /// Adds buckets, rules and the queue's policy. Returns what the reader may read: objects and buckets.
 pub(super) fn add(parts: &mut Parts, queue: &Queue, stem: &str, wishes: &Wishes) -> (Vec<Value>, Vec<Value>) {
     if !queue.announces {
-        parts.notes.push(format!(
-            "{}: direct_mode reads the messages themselves; allow their sender in {stem}QueuePolicy",
-            queue.input
-        ));
+        add_sender(parts, queue, stem);
         return (Vec::new(), Vec::new());
     }
     let own: Vec<&Bucket> = wishes.buckets.iter().filter(|bucket| bucket.belongs_to(&queue.input)).collect();
@@ -40,6 +37,26 @@ pub(super) fn add(parts: &mut Parts, queue: &Queue, stem: &str, wishes: &Wishes)
     );
     let objects = own.iter().map(|bucket| bucket.objects_arn(partition).into()).collect();
     (objects, own.iter().map(|bucket| bucket.arn(partition).into()).collect())
+}
+
+/// Who sends the messages that are logs themselves, where a service says it.
+fn add_sender(parts: &mut Parts, queue: &Queue, stem: &str) {
+    let is = |name: &str| queue.services.iter().any(|service| service == name);
+    let pattern = if is("service-events-all") {
+        json!({"account": [{"Ref": "AWS::AccountId"}]})
+    } else if is("sqs-cloudwatch-consumer") {
+        json!({"source": ["aws.securityhub"]})
+    } else {
+        parts.notes.push(format!(
+            "{}: the messages are the logs themselves; allow whoever sends them in a policy of the queue",
+            queue.label
+        ));
+        return;
+    };
+    let id = format!("{stem}Rule");
+    parts.resource(&id, rule_for(queue, stem, "Events", &pattern));
+    let condition = json!({"ArnEquals": {"aws:SourceArn": [arn_of(&id)]}});
+    parts.resource(&format!("{stem}QueuePolicy"), queue_policy(stem, "events.amazonaws.com", &condition));
 }
 
 fn new_bucket(parts: &mut Parts, queue: &Queue, stem: &str) -> (Vec<Value>, Vec<Value>) {
@@ -81,7 +98,7 @@ fn new_bucket(parts: &mut Parts, queue: &Queue, stem: &str) -> (Vec<Value>, Vec<
     parts.output(
         &format!("{id}Name"),
         json!({"Ref": id}),
-        &format!("Let the logs of {} be written here", queue.input),
+        &format!("Let the logs of {} be written here", queue.label),
     );
     (vec![json!({"Fn::Sub": format!("${{{id}.Arn}}/*")})], vec![arn_of(&id)])
 }
@@ -92,13 +109,19 @@ fn rule(queue: &Queue, stem: &str, bucket: Value, prefix: &str) -> Value {
     if !prefix.is_empty() {
         detail["object"] = json!({"key": [{"prefix": prefix}]});
     }
+    let pattern = json!({"source": ["aws.s3"], "detail-type": ["Object Created"], "detail": detail});
+    rule_for(queue, stem, "New objects", &pattern)
+}
+
+/// Every event of the pattern goes to the queue.
+fn rule_for(queue: &Queue, stem: &str, what: &str, pattern: &Value) -> Value {
     let mut target = json!({"Id": "queue", "Arn": arn_of(&format!("{stem}Queue"))});
     if queue.is_fifo() {
         target["SqsParameters"] = json!({"MessageGroupId": "aws-to-devo"});
     }
     json!({"Type": "AWS::Events::Rule", "Properties": {
-        "Description": format!("New objects for {}", queue.input),
-        "EventPattern": {"source": ["aws.s3"], "detail-type": ["Object Created"], "detail": detail},
+        "Description": format!("{what} for {}", queue.label),
+        "EventPattern": pattern,
         "Targets": [target],
     }})
 }

@@ -20,10 +20,10 @@ const RECEIVES_MAX: u32 = 20;
 /// Why there is no template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    #[error("a stack is made in one region, and the queues are in {0}: choose inputs with --input")]
+    #[error("a stack is made in one region, and the queues are in {0}: choose one with --region")]
     Regions(String),
     #[error(
-        "there is no queue to make: CrowdStrike's own queues are left out unless --input names them, for a queue \
+        "there is nothing to make: CrowdStrike's own queues are left out unless --input names them, for a queue \
          of yours"
     )]
     NoQueue,
@@ -53,12 +53,12 @@ pub fn template(needs: &Needs, wishes: &Wishes) -> Result<Document, TemplateErro
         let reads = parts.add_queue(queue, wishes);
         readers.push((queue, reads));
     }
-    access::add(&mut parts, &readers, wishes);
+    access::add(&mut parts, &readers, &needs.calls, wishes);
     parts.notes.insert(0, deployment(region, &parts.parameters));
     let mut template = Map::new();
     template.insert("AWSTemplateFormatVersion".into(), "2010-09-09".into());
-    let inputs: Vec<&str> = needs.queues.iter().map(|queue| queue.input.as_str()).collect();
-    template.insert("Description".into(), format!("What aws-to-devo reads as {}", inputs.join(", ")).into());
+    let description = format!("What aws-to-devo reads as {}", needs.inputs().join(", "));
+    template.insert("Description".into(), description.into());
     if !parts.parameters.is_empty() {
         template.insert("Parameters".into(), parts.parameters.into());
     }
@@ -70,6 +70,10 @@ pub fn template(needs: &Needs, wishes: &Wishes) -> Result<Document, TemplateErro
 /// The one region of all queues.
 fn check(needs: &Needs) -> Result<&str, TemplateError> {
     let mut regions: Vec<&str> = needs.queues.iter().map(|queue| queue.region.as_str()).collect();
+    if regions.is_empty() {
+        // Policies and roles are made anywhere.
+        regions.extend(needs.calls.first().map(|call| call.region.as_str()));
+    }
     regions.sort_unstable();
     regions.dedup();
     let is_name = |name: &str| {
@@ -78,7 +82,7 @@ fn check(needs: &Needs) -> Result<&str, TemplateError> {
         (1..=80).contains(&name.len()) && stem.bytes().all(allowed)
     };
     if let Some(queue) = needs.queues.iter().find(|queue| !is_name(&queue.name)) {
-        return Err(TemplateError::Name { input: queue.input.clone(), name: queue.name.clone() });
+        return Err(TemplateError::Name { input: queue.label.clone(), name: queue.name.clone() });
     }
     match regions[..] {
         [] => Err(TemplateError::NoQueue),
@@ -109,11 +113,11 @@ struct Reads {
 
 impl Parts {
     fn add_queue(&mut self, queue: &Queue, wishes: &Wishes) -> Reads {
-        let stem = self.names.stem(&queue.input);
+        let stem = self.names.stem(&queue.label);
         let (id, dead) = (format!("{stem}Queue"), format!("{stem}DeadLetters"));
         self.resource(&dead, dead_letters(queue));
         self.resource(&id, queue_itself(queue, &dead));
-        self.output(&format!("{id}Url"), json!({"Ref": id}), &format!("base_url of {}", queue.input));
+        self.output(&format!("{id}Url"), json!({"Ref": id}), &format!("The queue of {}", queue.label));
         self.output(&format!("{dead}Url"), json!({"Ref": dead}), "Messages that could never be delivered");
         let (objects, buckets) = feed::add(self, queue, &stem, wishes);
         Reads { queue: arn_of(&id), objects, buckets }

@@ -19,7 +19,7 @@ fn needs(inputs: &str) -> Needs {
     };
     let text = format!("inputs:\n{inputs}\noutputs: {{console_1: {{type: console}}}}\n");
     let loaded = config::parse(&text, Path::new(""), &environment).unwrap_or_else(|p| panic!("{p}"));
-    Needs::of(&loaded.config.inputs, &[]).unwrap()
+    Needs::of(&loaded.config, &[]).unwrap()
 }
 
 const QUEUE: &str = "https://sqs.eu-west-1.amazonaws.com/123456789012";
@@ -96,4 +96,56 @@ fn what_no_stack_can_make_is_refused() {
     assert_eq!(refused(&Needs::default()), TemplateError::NoQueue.to_string());
     let odd = needs(&input("sqs_collector", "a.b", "services: {aws_sqs_waf: {}}"));
     assert!(refused(&odd).contains("a.b"));
+}
+
+#[test]
+fn the_aws_collectors_services_get_what_they_read() {
+    let credentials = "credentials: {base_assume_role: 'arn:aws:iam::123456789012:role/reader'}";
+    let inputs = format!(
+        "  aws:
+    id: 7
+    {credentials}
+    services:
+      service-events-all: {{regions: [eu-west-1], cloudwatch_sqs_queue_name: events.fifo}}
+      audit-events-all: {{regions: [eu-west-1, us-east-1], types: [audits_api]}}
+"
+    );
+    let made = template(&needs(&inputs), &Wishes::default()).unwrap();
+    let all = made.json.to_string();
+    for part in
+        ["cloudtrail:LookupEvents", "sqs:GetQueueUrl", r#""QueueName":"events.fifo""#, "AWS::Events::Rule"]
+    {
+        assert!(all.contains(part), "{part}: {all}");
+    }
+    assert!(!all.contains("AWS::S3::Bucket") && !all.contains("s3:GetObject"), "{all}");
+    assert_eq!(made.json["Resources"]["ReaderRole"]["Properties"]["RoleName"], "reader");
+    let elsewhere = needs(&inputs).in_regions(&["us-east-1".to_owned()]);
+    let made = template(&elsewhere, &Wishes::default()).unwrap();
+    assert_eq!(resources(&made), ["ReaderPolicy", "ReaderRole"]);
+    let policy = crate::setup::policy(&elsewhere, &Wishes::default(), crate::setup::Identity::Reader);
+    assert_eq!(policy.json["Statement"][0]["Action"], serde_json::json!(["cloudtrail:LookupEvents"]));
+}
+
+#[test]
+fn every_api_has_its_rights() {
+    let inputs = "  aws:
+    id: 7
+    services:
+      metrics-all: {regions: [eu-west-1], metric_namespaces: [AWS/EC2]}
+      aws-guardduty: {regions: [eu-west-1, cn-north-1]}
+      cwl_1: {types: [logs], regions: [eu-west-1], log_group: /aws/a}
+      cwl_2: {types: [logs], regions: [eu-west-1], log_group: /}
+";
+    let policy = crate::setup::policy(&needs(inputs), &Wishes::default(), crate::setup::Identity::Reader);
+    let sids: Vec<&str> =
+        policy.json["Statement"].as_array().unwrap().iter().filter_map(|s| s["Sid"].as_str()).collect();
+    assert_eq!(sids, ["ReadMetrics", "ReadFindings", "ReadLogGroups", "ListLogGroups"]);
+    let all = policy.json.to_string();
+    for part in [
+        r#"["arn:aws:guardduty:eu-west-1:*:detector/*","arn:aws-cn:guardduty:cn-north-1:*:detector/*"]"#,
+        r#"["arn:aws:logs:eu-west-1:*:log-group:/aws/a:*","arn:aws:logs:eu-west-1:*:log-group:*:*"]"#,
+        "cloudwatch:GetMetricData",
+    ] {
+        assert!(all.contains(part), "{part}: {all}");
+    }
 }

@@ -1,13 +1,11 @@
-//! A listener on 127.0.0.1 with a thread per connection, which ends with the value that owns it.
+//! A listener with a thread per connection, which ends with the value that owns it.
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
-
-use super::lock;
 
 /// The listener. Dropping it closes all connections and joins all threads.
 pub struct Server {
@@ -24,19 +22,24 @@ struct Shared {
 }
 
 impl Server {
-    /// Listens (`port` 0: on a free one) and runs `serve` on a thread of its own for every connection.
+    /// Listens (port 0: on a free one) and runs `serve` on a thread of its own for every connection. Those
+    /// over `connections_max` at a time are closed at once.
+    ///
+    /// # Errors
+    /// The address cannot be had, or a thread.
     pub fn start(
         name: &'static str,
-        port: u16,
+        address: SocketAddr,
+        connections_max: usize,
         serve: impl Fn(TcpStream) + Send + Sync + 'static,
     ) -> io::Result<Server> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+        let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
         let for_acceptor = Arc::clone(&shared);
         let acceptor = thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || accept_all(&listener, name, &for_acceptor, &Arc::new(serve)))?;
+            .spawn(move || accept_all(&listener, (name, connections_max), &for_acceptor, &Arc::new(serve)))?;
         Ok(Server { address, shared, acceptor: Some(acceptor) })
     }
 
@@ -67,7 +70,7 @@ impl Drop for Server {
 
 fn accept_all<F: Fn(TcpStream) + Send + Sync + 'static>(
     listener: &TcpListener,
-    name: &str,
+    (name, connections_max): (&str, usize),
     shared: &Arc<Shared>,
     serve: &Arc<F>,
 ) {
@@ -80,7 +83,11 @@ fn accept_all<F: Fn(TcpStream) + Send + Sync + 'static>(
         }
         let Some(stream) = stream else { continue };
         threads.retain(|thread| !thread.is_finished());
-        threads.extend(spawn_connection(name, id, stream, shared, serve));
+        if threads.len() < connections_max {
+            threads.extend(spawn_connection(name, id, stream, shared, serve));
+        } else {
+            lock(&shared.open).remove(&id);
+        }
     }
     for stream in lock(&shared.open).values() {
         let _ = stream.shutdown(Shutdown::Both);
@@ -128,17 +135,24 @@ impl Drop for Registration {
     }
 }
 
+/// A thread that panicked must not take its neighbours down.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io::{Read, Write};
+    use std::net::Ipv4Addr;
+
+    use super::*;
 
     fn echo() -> Server {
         let serve = |mut stream: TcpStream| {
             let mut byte = [0];
             while stream.read_exact(&mut byte).is_ok() && stream.write_all(&byte).is_ok() {}
         };
-        Server::start("echo", 0, serve).unwrap()
+        Server::start("echo", (Ipv4Addr::LOCALHOST, 0).into(), 40, serve).unwrap()
     }
 
     fn ask(stream: &mut TcpStream) -> io::Result<u8> {
@@ -155,6 +169,7 @@ mod tests {
         for stream in &mut streams {
             assert_eq!(ask(stream).unwrap(), b'x');
         }
+        assert!(ask(&mut TcpStream::connect(server.address()).unwrap()).is_err(), "one too many");
     }
 
     #[test]

@@ -1,7 +1,10 @@
-//! As much of HTTP/1.1 as an S3 and SQS client needs: keep-alive, `Content-Length` bodies.
+//! A small HTTP/1.1 server, for the status page and for the embedded S3 + SQS endpoint: keep-alive,
+//! `Content-Length` bodies.
 //!
-//! Why not `tiny_http`, which serves the status page: it leaves Nagle's algorithm on, copies bodies in
-//! pieces of some KiB, and cannot close idle keep-alive connections when it is dropped.
+//! Why not `tiny_http`: it bounds neither connections nor waits, leaves Nagle's algorithm on, copies bodies
+//! in pieces of some KiB, and cannot close idle keep-alive connections when it is dropped.
+
+mod server;
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
@@ -9,6 +12,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::limits::{KIB, MIB};
+
+pub use server::Server;
 
 /// Requests are signed: their headers may be long, but not this long.
 const HEAD_BYTES_MAX: usize = 64 * KIB;
@@ -155,6 +160,7 @@ fn reason(status: u16) -> &'static str {
         405 => "Method Not Allowed",
         412 => "Precondition Failed",
         416 => "Range Not Satisfiable",
+        503 => "Service Unavailable",
         _ => "Unknown",
     }
 }

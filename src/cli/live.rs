@@ -1,0 +1,196 @@
+//! The live view of `run`: a steady block of figures below the log, on a terminal and nowhere else.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+
+use super::log::{self, Format};
+use crate::config::{Config, Destination};
+use crate::stop::Stop;
+use crate::telemetry::{Snapshot, Telemetry, one_line, size};
+
+/// How often the figures change.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Rates are taken over so many intervals, to be calm.
+const INTERVALS: usize = 5;
+const LINES: usize = 6;
+
+/// A view that is not shown yet. Log lines that go to its writer stay above it.
+pub struct Live(Option<MultiProgress>);
+
+/// A view that is; gone when dropped.
+pub struct Shown(Option<(MultiProgress, Stop, JoinHandle<()>)>);
+
+impl Live {
+    /// `wanted`: the user has nothing against it. Without a terminal, or where somebody reads JSON, there is
+    /// none.
+    pub fn new(wanted: bool) -> Live {
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let seen = wanted && !dumb && log::format() == Format::Text && io::stderr().is_terminal();
+        Live(seen.then(MultiProgress::new))
+    }
+
+    /// Where log lines go; None: there is no view.
+    pub fn writer(&self) -> Option<Box<dyn Write + Send>> {
+        self.0.clone().map(|view| Box::new(Above(view)) as Box<dyn Write + Send>)
+    }
+
+    /// Shows the figures of a run until its end.
+    pub fn show(&self, config: &Config, telemetry: &Arc<Telemetry>) -> Shown {
+        let prints = config.outputs.iter().any(|output| matches!(output.destination, Destination::Console));
+        // Records on the same terminal leave no place for anything steady.
+        let Some(view) = self.0.clone().filter(|_| !(prints && io::stdout().is_terminal())) else {
+            return Shown(None);
+        };
+        let lines: Vec<_> = (0..LINES).map(|_| view.add(line())).collect();
+        let (stop, telemetry) = (Stop::new(), Arc::clone(telemetry));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || draw(&lines, &telemetry, &stopped));
+        Shown(Some((view, stop, thread)))
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        if let Some((view, stop, thread)) = self.0.take() {
+            stop.stop();
+            // It only draws.
+            let _ = thread.join();
+            let _ = view.clear();
+        }
+    }
+}
+
+fn line() -> ProgressBar {
+    let style = ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new_spinner().with_style(style)
+}
+
+fn draw(lines: &[ProgressBar], telemetry: &Telemetry, stop: &Stop) {
+    let mut past = vec![(Timestamp::now(), telemetry.snapshot(Timestamp::now()))];
+    while !stop.wait(INTERVAL) {
+        let now = Timestamp::now();
+        let (then, old) = &past[0];
+        let new = telemetry.snapshot(now);
+        let seconds = now.duration_since(*then).as_secs_f64().max(0.001);
+        for (line, text) in lines.iter().zip(block(&new, old, seconds)) {
+            line.set_message(one_line(&text).into_owned());
+        }
+        past.push((now, new));
+        if past.len() > INTERVALS {
+            past.remove(0);
+        }
+    }
+}
+
+/// What is shown, `seconds` after `old`.
+fn block(new: &Snapshot, old: &Snapshot, seconds: f64) -> [String; LINES] {
+    let rate = |new: u64, old: u64| new.saturating_sub(old) as f64 / seconds;
+    let per_second = |new, old| figure(rate(new, old));
+    let bytes = |new, old| size(rate(new, old) as u64);
+    let (f, d, s, a) = (new.fetch(), new.decode(), new.send(), new.settle());
+    let depth: u64 = new.inputs.iter().filter_map(|input| input.queue.available).sum();
+    let senders: usize = new.outputs.iter().map(|output| output.senders).sum();
+    let resident = new.process.resident.map_or("?".to_owned(), size);
+    [
+        format!("── {} ── {} ──", new.name, state(new)),
+        format!(
+            "receive {:>9}/s messages   {depth} wait in SQS, {} in work",
+            per_second(new.receive().messages, old.receive().messages),
+            a.in_work
+        ),
+        format!(
+            "fetch   {:>9}/s            {} in hand, {} wait, {} held",
+            bytes(f.bytes, old.fetch().bytes),
+            f.active,
+            f.waiting,
+            size(new.memory.compressed)
+        ),
+        format!(
+            "decode  {:>9}/s            {}/s events, {} of {} workers busy",
+            bytes(d.bytes, old.decode().bytes),
+            per_second(d.events, old.decode().events),
+            new.work.busy,
+            new.workers
+        ),
+        format!(
+            "send    {:>9}/s            {}/s events, {} of {senders} connections open, {} unconfirmed",
+            bytes(s.bytes, old.send().bytes),
+            per_second(s.events, old.send().events),
+            s.connections,
+            size(s.unconfirmed.max(0).unsigned_abs())
+        ),
+        format!(
+            "lag {}, {} events delivered, memory {resident} of {}",
+            new.lag_seconds().map_or("–".to_owned(), lag),
+            new.delivered().events,
+            size(new.memory.limit)
+        ),
+    ]
+}
+
+/// What is wrong, or else that nothing is.
+fn state(snapshot: &Snapshot) -> String {
+    match snapshot.reasons.as_slice() {
+        [] => "collecting".to_owned(),
+        [only] => only.clone(),
+        [first, others @ ..] => format!("{first} (and {} more)", others.len()),
+    }
+}
+
+fn figure(rate: f64) -> String {
+    if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") }
+}
+
+fn lag(seconds: f64) -> String {
+    match seconds as u64 {
+        0..60 => format!("{seconds:.1} s"),
+        60..3600 => format!("{:.0} min", seconds / 60.0),
+        _ => format!("{:.1} h", seconds / 3600.0),
+    }
+}
+
+/// Standard error, with the view out of the way for as long as a line is written.
+struct Above(MultiProgress);
+
+impl Write for Above {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| io::stderr().write(line))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::testing;
+
+    #[test]
+    fn rates_are_those_since_the_older_snapshot() {
+        let telemetry = testing::telemetry();
+        let old = telemetry.snapshot(testing::now());
+        telemetry.outputs[0].send.events.add(250);
+        telemetry.inputs[0].fetch.bytes.add(10 << 20);
+        telemetry.inputs[0].services[0].delivered.events.add(250);
+        telemetry.outputs[0].health.failed("refused".into(), false);
+        let lines = block(&telemetry.snapshot(testing::now()), &old, 5.0);
+        let text = lines.join("\n");
+        for part in
+            ["50/s events", "2.0 MiB/s", "250 events delivered", "the collector is starting (and 2 more)"]
+        {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn lags_for_people() {
+        assert_eq!([0.25, 59.9, 60.0, 7200.0].map(lag), ["0.2 s", "59.9 s", "1 min", "2.0 h"]);
+    }
+}

@@ -1,0 +1,72 @@
+//! Keys of the vendor's collectors that change nothing here. A file that has them runs as it is; each is named
+//! once, with the reason. The documentation prints the same list.
+
+/// A key, and why it has no meaning here.
+pub type Ignored = (&'static str, &'static str);
+
+/// Of `globals` and `global_overrides`.
+pub const GLOBALS: &[Ignored] = &[
+    ("generate_collector_details", "the log and the status page tell what runs"),
+    ("multiprocessing", "there is one process, with threads"),
+    ("queue_generate_metrics", "there are metrics always"),
+    ("queue_max_elapsed_time_in_sec", "nothing is dropped for its age"),
+    ("queue_max_size_in_mb", "memory_limit bounds all that is held"),
+    ("queue_max_size_in_messages", "memory_limit bounds all that is held"),
+    ("queue_wrap_max_size_in_messages", "batches have a size of their own"),
+];
+
+/// Of an output's `config`.
+pub const OUTPUT: &[Ignored] = &[
+    ("compression_buffer_in_bytes", "batches have a size of their own"),
+    ("concurrent_connections", "senders is the number of connections"),
+    ("generate_metrics", "there are metrics always"),
+    ("period_sender_stats_in_seconds", "statistics are logged every minute"),
+    (
+        "threshold_for_using_gzip_in_transport_layer",
+        "\"compression\": \"gzip\" compresses always, else nothing does",
+    ),
+];
+
+/// Of an input.
+pub const INPUT: &[Ignored] = &[
+    ("autoconfig", "the services are those that are written"),
+    ("compressed_events", "the bytes themselves say whether and how they are compressed"),
+];
+
+/// Of a service that reads a queue.
+pub const SERVICE: &[Ignored] = &[
+    (
+        "pull_retries",
+        "a call that fails is repeated until it works, and the queue keeps what was not delivered",
+    ),
+    ("request_period_in_seconds", "a queue is read as soon as something is in it"),
+];
+
+/// Of a service of an `aws` input that reads a queue.
+pub const QUEUE_SERVICE: &[Ignored] =
+    &[SERVICE[0], SERVICE[1], ("start_time", "a queue holds what was announced since it was made")];
+
+/// Of an entry of `event_type_processor_mapping`.
+pub const EVENT_TYPE: &[Ignored] =
+    &[("processor_class", "events are sent as they are; tagging says where to")];
+
+/// Where each list holds, for the documentation.
+pub const PLACES: &[(&str, &[Ignored])] = &[
+    ("globals, global_overrides", GLOBALS),
+    ("outputs.NAME.config", OUTPUT),
+    ("inputs.NAME", INPUT),
+    ("inputs.sqs_collector….services.NAME", SERVICE),
+    ("inputs.aws….services.NAME, if it reads a queue", QUEUE_SERVICE),
+    ("inputs.aws….services.NAME.event_type_processor_mapping.NAME", EVENT_TYPE),
+];
+
+/// All of it as a Markdown table.
+pub fn markdown() -> String {
+    let mut text = "| where | key | why it changes nothing |\n|---|---|---|\n".to_owned();
+    for (place, keys) in PLACES {
+        for (key, why) in *keys {
+            text.push_str(&format!("| `{place}` | `{key}` | {why} |\n"));
+        }
+    }
+    text
+}

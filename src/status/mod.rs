@@ -1,0 +1,128 @@
+//! What an operator sees over HTTP: the status page, `/status.json`, `/metrics`, `/healthz`, `/readyz`.
+//!
+//! Listens on 127.0.0.1 unless told otherwise, answers nothing but GET, and tells no secret and no record.
+
+mod answer;
+
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crate::config;
+use crate::http::{self, Server};
+use crate::limits::{STATUS_CONNECTIONS_MAX, STATUS_PATIENCE, STATUS_RETRY};
+use crate::stop::Stop;
+use crate::telemetry::{Health, Telemetry};
+use answer::Site;
+
+/// The server's thread. Dropping it ends the server.
+pub struct Status {
+    stop: Stop,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Status {
+    /// Starts to serve. A port that is taken keeps nobody from collecting: it is logged, and tried again
+    /// from time to time.
+    ///
+    /// # Errors
+    /// When the machine will not start another thread.
+    pub fn start(settings: &config::Status, telemetry: &Arc<Telemetry>) -> std::io::Result<Status> {
+        let stop = Stop::new();
+        let site = Arc::new(Site { telemetry: Arc::clone(telemetry), hosts: settings.hosts.clone() });
+        let address = settings.address;
+        let for_thread = stop.clone();
+        let serve = move || {
+            let health = Health::new(format!("the status page at http://{address}/"));
+            while !for_thread.is_stopped() {
+                let site = Arc::clone(&site);
+                let serve = move |stream| serve(stream, &site);
+                match Server::start("status", address, STATUS_CONNECTIONS_MAX, serve) {
+                    Ok(_server) => {
+                        health.works();
+                        for_thread.wait_until_stopped();
+                    }
+                    Err(error) => {
+                        health.failed(taken(&error), false);
+                        for_thread.wait(STATUS_RETRY);
+                    }
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("status-page".into()).spawn(serve)?;
+        Ok(Status { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Status {
+    fn drop(&mut self) {
+        self.stop.stop();
+        if let Some(thread) = self.thread.take() {
+            // A panic has been reported by its own thread.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(stream: TcpStream, site: &Site) {
+    let patience = Some(STATUS_PATIENCE);
+    let bound = stream.set_read_timeout(patience).and_then(|()| stream.set_write_timeout(patience));
+    if bound.is_ok() {
+        // An error is the client's: it went away, or does not speak HTTP.
+        let _ = http::serve(stream, |request| site.answer(request));
+    }
+}
+
+fn taken(error: &std::io::Error) -> String {
+    format!(
+        "cannot be served: {error}. Logs are collected all the same. Is another collector running? \
+         Give this one another globals.status.port, or switch the page off (globals.status.enabled: false)"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    fn get(port: u16, head: &str) -> Option<String> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+        write!(stream, "{head}\r\nconnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        (!answer.is_empty()).then_some(answer)
+    }
+
+    fn free_port() -> u16 {
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    }
+
+    fn page(port: u16) -> Status {
+        let settings = config::Status { address: (Ipv4Addr::LOCALHOST, port).into(), hosts: vec![] };
+        Status::start(&settings, &Arc::default()).unwrap()
+    }
+
+    #[test]
+    fn it_serves_until_it_is_dropped() {
+        let port = free_port();
+        let status = page(port);
+        let answer = loop {
+            if let Some(answer) = get(port, "GET /healthz HTTP/1.1\r\nHost: localhost") {
+                break answer;
+            }
+            std::thread::yield_now();
+        };
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("alive\n"), "{answer}");
+        assert!(get(port, "DELETE / HTTP/1.1\r\nHost: localhost").unwrap().starts_with("HTTP/1.1 405 "));
+        drop(status);
+        assert!(get(port, "GET /healthz HTTP/1.1\r\nHost: localhost").is_none());
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_no_reason_to_fail() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        drop(page(listener.local_addr().unwrap().port()));
+    }
+}

@@ -1,0 +1,105 @@
+//! The last warnings and errors of the log, for those who were not looking.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::line::one_line;
+use crate::limits::NOTICES_MAX;
+
+/// A bounded list; the oldest go first.
+#[derive(Debug, Default)]
+pub struct Notices(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    last: VecDeque<Notice>,
+    /// Notices so far, repeats included.
+    count: u64,
+}
+
+/// A warning or an error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Notice {
+    /// The number of its latest appearance, from 1 up.
+    pub number: u64,
+    /// RFC 3339, of its latest appearance.
+    pub time: String,
+    pub level: &'static str,
+    /// In one line, cause and advice included.
+    pub message: String,
+    /// How often it was logged with the same words in a row.
+    pub times: u64,
+}
+
+impl Notices {
+    pub fn add(&self, level: log::Level, message: &str, now: Timestamp) {
+        let mut state = self.lock();
+        state.count += 1;
+        let (number, time, message) = (state.count, format!("{now:.3}"), one_line(message));
+        // A repeat moves to the end, so that one loud thing does not push out all others.
+        let earlier = state.last.iter().position(|n| n.message == message && n.level == level.as_str());
+        let notice = match earlier.and_then(|at| state.last.remove(at)) {
+            Some(notice) => Notice { number, time, times: notice.times + 1, ..notice },
+            None => Notice { number, time, level: level.as_str(), message: message.into_owned(), times: 1 },
+        };
+        if state.last.len() >= NOTICES_MAX {
+            state.last.pop_front();
+        }
+        state.last.push_back(notice);
+    }
+
+    /// The latest first.
+    pub fn latest(&self) -> Vec<Notice> {
+        self.lock().last.iter().rev().cloned().collect()
+    }
+
+    /// Those that have appeared after `number`, in order, and how many have appeared in all.
+    pub fn since(&self, number: u64) -> (Vec<Notice>, u64) {
+        let state = self.lock();
+        (state.last.iter().filter(|notice| notice.number > number).cloned().collect(), state.count)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use log::Level;
+
+    use super::*;
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_800_000_000).unwrap()
+    }
+
+    #[test]
+    fn repeats_are_counted_and_the_latest_comes_first() {
+        let notices = Notices::default();
+        for (level, text) in
+            [(Level::Warn, "a"), (Level::Error, "b\nforged"), (Level::Warn, "a"), (Level::Error, "a")]
+        {
+            notices.add(level, text, now());
+        }
+        let seen: Vec<_> = notices.latest().into_iter().map(|n| (n.level, n.message, n.times)).collect();
+        let owned = |level, text: &str, times| (level, text.to_owned(), times);
+        assert_eq!(seen, [owned("ERROR", "a", 1), owned("WARN", "a", 2), owned("ERROR", "b\\nforged", 1)]);
+        let (news, count) = notices.since(2);
+        assert_eq!((news.len(), count), (2, 4));
+        assert_eq!(news[0].time, "2027-01-15T08:00:00.000Z");
+    }
+
+    #[test]
+    fn the_list_is_bounded() {
+        let notices = Notices::default();
+        for number in 0..NOTICES_MAX * 2 {
+            notices.add(Level::Warn, &number.to_string(), now());
+        }
+        assert_eq!(notices.latest().len(), NOTICES_MAX);
+        assert_eq!(notices.latest()[0].message, (NOTICES_MAX * 2 - 1).to_string());
+    }
+}

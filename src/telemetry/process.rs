@@ -1,0 +1,59 @@
+//! What the kernel knows of this process.
+
+use serde::Serialize;
+
+/// None: `/proc` does not say.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Process {
+    /// Resident memory, in bytes.
+    pub resident: Option<u64>,
+    /// Processor time, of all threads, in the program and in the kernel.
+    pub cpu_seconds: Option<f64>,
+    pub open_files: Option<u64>,
+}
+
+pub fn read() -> Process {
+    Process {
+        resident: std::fs::read_to_string("/proc/self/statm").ok().and_then(|text| resident(&text)),
+        cpu_seconds: std::fs::read_to_string("/proc/self/stat").ok().and_then(|text| cpu_seconds(&text)),
+        // One of them is the folder that is being read.
+        open_files: std::fs::read_dir("/proc/self/fd")
+            .ok()
+            .map(|files| (files.count() as u64).saturating_sub(1)),
+    }
+}
+
+/// proc(5): the second number of `statm` is resident pages.
+fn resident(statm: &str) -> Option<u64> {
+    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
+/// proc(5): `utime` and `stime` are fields 14 and 15 of `stat`; the second, the name in brackets, may hold
+/// anything.
+fn cpu_seconds(stat: &str) -> Option<f64> {
+    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    let total = ticks()? + ticks()?;
+    Some(total as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_memory_and_files() {
+        let process = read();
+        assert!(process.resident.is_some_and(|bytes| bytes > 1 << 20), "{process:?}");
+        assert!(process.cpu_seconds.is_some() && process.open_files.is_some_and(|n| n >= 3), "{process:?}");
+    }
+
+    #[test]
+    fn a_name_with_brackets_and_spaces_moves_no_field() {
+        let ticks = rustix::param::clock_ticks_per_second();
+        let stat = format!("7 (a ) b) S 1 2 3 4 5 6 7 8 9 10 {ticks} {ticks} 0 0");
+        assert_eq!(cpu_seconds(&stat), Some(2.0));
+        assert_eq!((cpu_seconds("7 (a"), resident("12")), (None, None));
+    }
+}

@@ -1,0 +1,258 @@
+//! All figures at one moment. The statistics lines, `/metrics`, `/status.json`, the status page, the live
+//! view and the internal events all tell of this.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::groups::*;
+use super::notices::Notice;
+use super::process::{self, Process};
+use super::{Input, Output, Service, Telemetry};
+
+/// The collector. Serialized, it is `/status.json`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Snapshot {
+    pub version: &'static str,
+    /// `globals.id` and `globals.name`.
+    pub id: String,
+    pub name: String,
+    /// RFC 3339.
+    pub time: String,
+    /// Seconds since 1970.
+    pub start_time: f64,
+    pub uptime_seconds: f64,
+    /// Logs are being collected, or could be.
+    pub ready: bool,
+    /// Why not.
+    pub reasons: Vec<String>,
+    pub parts: Vec<Part>,
+    pub inputs: Vec<InputSnapshot>,
+    pub workers: usize,
+    pub fetchers: usize,
+    pub work: WorkTotals,
+    /// In nanoseconds, of all threads together.
+    pub waits: WaitTotals,
+    pub outputs: Vec<OutputSnapshot>,
+    pub ledger: LedgerTotals,
+    pub internal: InternalTotals,
+    pub memory: Memory,
+    pub process: Process,
+    /// The latest first.
+    pub notices: Vec<Notice>,
+}
+
+/// Something that can fail: a queue, an input's buckets, an output.
+#[derive(Debug, Clone, Serialize)]
+pub struct Part {
+    pub name: String,
+    /// It must have worked once before the collector is ready, and has not.
+    pub awaited: bool,
+    pub trouble: Option<TroubleSnapshot>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct TroubleSnapshot {
+    pub seconds: f64,
+    /// Cause and advice.
+    pub message: String,
+    /// Trying again will not help.
+    pub lasting: bool,
+    pub attempts: u32,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct InputSnapshot {
+    /// Its key in the configuration.
+    pub name: String,
+    pub queue: QueueSnapshot,
+    /// Seconds since 1970.
+    pub credentials_expire_at: Option<f64>,
+    pub receive: ReceiveTotals,
+    pub poll: PollTotals,
+    pub fetch: FetchTotals,
+    pub settle: SettleTotals,
+    pub calls: CallTotals,
+    pub services: Vec<ServiceSnapshot>,
+}
+
+/// Counts as SQS estimates them, some seconds ago; None: not known.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct QueueSnapshot {
+    /// Empty: a source behind an API, which has none.
+    pub name: String,
+    pub available: Option<u64>,
+    pub in_flight: Option<u64>,
+    pub delayed: Option<u64>,
+    pub dead_letters: Option<u64>,
+    /// Age of the oldest message of the latest receive.
+    pub oldest_seconds: Option<f64>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ServiceSnapshot {
+    pub name: String,
+    pub lag_seconds: Option<f64>,
+    pub last_lag_seconds: Option<f64>,
+    pub decode: DecodeTotals,
+    pub delivered: DeliveredTotals,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct OutputSnapshot {
+    /// Its key in the configuration.
+    pub name: String,
+    /// `host:port`, or `console`.
+    pub destination: String,
+    pub senders: usize,
+    pub send: SendTotals,
+}
+
+/// Bytes.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Memory {
+    pub limit: u64,
+    /// Of compressed objects.
+    pub compressed: u64,
+    pub compressed_limit: u64,
+}
+
+impl Telemetry {
+    /// All figures now.
+    pub fn snapshot(&self, now: Timestamp) -> Snapshot {
+        let about = &self.about;
+        let parts: Vec<Part> = self.healths().map(|health| health.part()).collect();
+        let reasons = self.reasons(&parts);
+        Snapshot {
+            version: env!("CARGO_PKG_VERSION"),
+            id: about.id.clone(),
+            name: about.name.clone(),
+            time: format!("{now:.3}"),
+            start_time: seconds(about.started),
+            uptime_seconds: (seconds(now) - seconds(about.started)).max(0.0),
+            ready: reasons.is_empty(),
+            reasons,
+            parts,
+            inputs: self.inputs.iter().map(|input| input.snapshot(now)).collect(),
+            workers: about.workers,
+            fetchers: about.fetchers,
+            work: self.work.totals(),
+            waits: self.waits.totals(),
+            outputs: self.outputs.iter().map(|output| output.snapshot()).collect(),
+            ledger: self.ledger.totals(),
+            internal: self.internal.totals(),
+            memory: self.memory(),
+            process: process::read(),
+            notices: self.notices.latest(),
+        }
+    }
+
+    fn reasons(&self, parts: &[Part]) -> Vec<String> {
+        let phase = self.phase().reason().map(str::to_owned);
+        phase.into_iter().chain(parts.iter().filter_map(Part::reason)).collect()
+    }
+
+    fn memory(&self) -> Memory {
+        let limit = self.about.memory_limit;
+        self.compressed.get().map_or(Memory { limit, ..Memory::default() }, |budget| Memory {
+            limit,
+            compressed: (budget.total() - budget.free()) as u64,
+            compressed_limit: budget.total() as u64,
+        })
+    }
+}
+
+impl Snapshot {
+    /// What all inputs have in common, added up.
+    pub fn receive(&self) -> ReceiveTotals {
+        self.inputs.iter().map(|input| input.receive).sum()
+    }
+
+    pub fn poll(&self) -> PollTotals {
+        self.inputs.iter().map(|input| input.poll).sum()
+    }
+
+    pub fn fetch(&self) -> FetchTotals {
+        self.inputs.iter().map(|input| input.fetch).sum()
+    }
+
+    pub fn settle(&self) -> SettleTotals {
+        self.inputs.iter().map(|input| input.settle).sum()
+    }
+
+    pub fn decode(&self) -> DecodeTotals {
+        self.services().map(|service| service.decode).sum()
+    }
+
+    pub fn delivered(&self) -> DeliveredTotals {
+        self.services().map(|service| service.delivered).sum()
+    }
+
+    /// All outputs together: an event that goes to two of them counts twice.
+    pub fn send(&self) -> SendTotals {
+        self.outputs.iter().map(|output| output.send).sum()
+    }
+
+    /// The greatest of all services, in seconds.
+    pub fn lag_seconds(&self) -> Option<f64> {
+        self.services().filter_map(|service| service.lag_seconds).max_by(f64::total_cmp)
+    }
+
+    pub fn services(&self) -> impl Iterator<Item = &ServiceSnapshot> {
+        self.inputs.iter().flat_map(|input| &input.services)
+    }
+}
+
+impl Part {
+    /// Why the collector is not ready because of it.
+    fn reason(&self) -> Option<String> {
+        match &self.trouble {
+            Some(trouble) => Some(format!("{}: {}", self.name, trouble.message)),
+            None if self.awaited => Some(format!("{}: has not answered yet", self.name)),
+            None => None,
+        }
+    }
+}
+
+impl Input {
+    fn snapshot(&self, now: Timestamp) -> InputSnapshot {
+        InputSnapshot {
+            name: self.name.clone(),
+            queue: self.queue.snapshot(now),
+            credentials_expire_at: self.credentials_expire_at(),
+            receive: self.receive.totals(),
+            poll: self.poll.totals(),
+            fetch: self.fetch.totals(),
+            settle: self.settle.totals(),
+            calls: self.calls.totals(),
+            services: self.services.iter().map(|service| service.snapshot(now)).collect(),
+        }
+    }
+}
+
+impl Service {
+    fn snapshot(&self, now: Timestamp) -> ServiceSnapshot {
+        let last = self.lag.last();
+        ServiceSnapshot {
+            name: self.name.clone(),
+            lag_seconds: self.lag.oldest(now).or(last),
+            last_lag_seconds: last,
+            decode: self.decode.totals(),
+            delivered: self.delivered.totals(),
+        }
+    }
+}
+
+impl Output {
+    fn snapshot(&self) -> OutputSnapshot {
+        OutputSnapshot {
+            name: self.name.clone(),
+            destination: self.destination.clone(),
+            senders: self.senders,
+            send: self.send.totals(),
+        }
+    }
+}
+
+pub(super) fn seconds(time: Timestamp) -> f64 {
+    time.as_millisecond() as f64 / 1000.0
+}
