@@ -112,6 +112,8 @@ pub const DEPTH_INTERVAL: Duration = Duration::from_secs(30);
 /// Listed objects that may be in work, those among them that wait for confirmation (see `SETTLE_TIME`):
 /// as many as messages of a queue, about a kilobyte each.
 pub const OBJECTS_IN_WORK_MAX: usize = 4000;
+/// Archived objects that are named in the log; all are counted.
+pub const ARCHIVED_NAMED_MAX: u64 = 20;
 
 // ---- metrics, log groups, findings --------------------------------------------------------------
 
@@ -134,6 +136,12 @@ pub const METRIC_LATENESS: Duration = Duration::from_secs(15 * 60);
 pub const METRIC_ROUND_PERIODS: i64 = 180;
 /// Log events that appear so long after their time are still found: agents send in batches, and retry.
 pub const LOG_LATENESS: Duration = Duration::from_secs(300);
+/// First slice of a group's backlog, longer than what is usually read, so that this is one slice …
+pub const LOG_SLICE_FIRST: Duration = Duration::from_secs(15 * 60);
+/// … and pages that a slice should have: what is remembered of it stays below [`POLL_SEEN_MAX`].
+pub const LOG_SLICE_PAGES: i64 = 8;
+/// Shortest slice.
+pub const LOG_SLICE_MIN: Duration = Duration::from_secs(1);
 /// CloudWatch Logs may be so late with what it says of a stream's last event (DescribeLogStreams).
 pub const LOG_STREAMS_LAG: Duration = Duration::from_secs(3600);
 /// Findings that appear so long after their update are still found.

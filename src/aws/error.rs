@@ -206,7 +206,7 @@ impl Error {
             Kind::Skewed => Some(
                 "This machine's clock differs from AWS's by more than 5 to 15 minutes: set up NTP".to_owned(),
             ),
-            Kind::NotFound if action.starts_with("sqs:") => Some(
+            Kind::NotFound if action.starts_with("sqs:") || action.starts_with("logs:") => Some(
                 self.or_wrong_region(&format!("Is {resource} spelt right, and in this account and region?")),
             ),
             Kind::Redirect { region: None } => Some("The bucket lives in another region: set it".to_owned()),

@@ -23,7 +23,9 @@ use crate::aws::{Kind, Listed, S3};
 use crate::backoff::Backoff;
 use crate::budget::Budget;
 use crate::config::Input;
-use crate::limits::{OBJECTS_IN_WORK_MAX, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX, STOP_CHECK_INTERVAL};
+use crate::limits::{
+    ARCHIVED_NAMED_MAX, OBJECTS_IN_WORK_MAX, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX, STOP_CHECK_INTERVAL,
+};
 use crate::resolve::{Object, Source, Task};
 use crate::services::Definition;
 use crate::stop::Stop;
@@ -126,11 +128,10 @@ fn put_on_the_way(shared: &Shared, listed: Listed) -> bool {
             collect(shared, listed, service)
         }
         Verdict::Archived => {
-            log::warn!(
-                "s3://{}/{} lies in an archive: restore it and run the backfill again",
-                backfill.plan.bucket,
-                listed.key.escape_debug()
-            );
+            if backfill.tally.archived.value() <= ARCHIVED_NAMED_MAX {
+                let object = object_of(&backfill.plan.bucket, listed);
+                log::warn!("{object} lies in an archive: restore it and run the backfill again");
+            }
             true
         }
         _ => true,

@@ -60,7 +60,8 @@ impl Worker {
             Err(_) => {
                 SCRATCH.with(|scratch| scratch.replace(Scratch::new()));
                 counts.failed.increment();
-                log::error!("{}: a worker panicked over it; its message goes back to the queue", work.source);
+                let source = &work.source;
+                log::error!("{source}: a worker panicked over it; it is not acknowledged and comes again");
             }
         }
     }
@@ -117,11 +118,11 @@ impl Worker {
         Frames::new(&self.host, Timestamp::now(), capacity)
     }
 
-    /// What was whole has been sent. The message is not ours to delete.
+    /// What was whole has been sent. A message is not ours to delete.
     fn refuse(&self, work: Work, error: &Error) {
         self.service(&work).decode.failed.increment();
         log::error!(
-            "{}: {error}. The records before the damage were sent; the message is left to the queue's redrive policy",
+            "{}: {error}. The records before the damage were sent; a message that names it is left to the queue's redrive policy",
             work.source
         );
         work.ack.close(Outcome::Reject);

@@ -2,23 +2,25 @@
 //!
 //! In rounds: the groups are listed, page by page, and each is read up to the present, all its streams together, so
 //! that new streams are found and their number costs no memory. Events may come late: a group's next reading begins
-//! some minutes before the end of the last one, and what is read twice is told by its eventId. In a backlog, which
-//! comes in the order of time, reading goes on at the last event that is delivered. All times are milliseconds
-//! since 1970.
+//! some minutes before the end of the last one, and what is read twice is told by its eventId. A backlog is read in
+//! slices of time, each a checkpoint: large where there is little, small where there is much, so that what is
+//! remembered of one slice is bounded. All times are milliseconds since 1970.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::paging::{begin_anew, edge, follow};
+use super::paging::{begin_anew, follow};
 use super::source::{Event, Next, Page, Progress, Source};
 use crate::aws::logs::{self, Filter, Named};
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind};
 use crate::config;
 use crate::ledger::{Seen, fingerprint};
-use crate::limits::{LOG_LATENESS, LOG_STREAMS_LAG, POLL_SEEN_MAX};
+use crate::limits::{
+    LOG_LATENESS, LOG_SLICE_FIRST, LOG_SLICE_MIN, LOG_SLICE_PAGES, LOG_STREAMS_LAG, POLL_SEEN_MAX,
+};
 
 /// One region's log groups.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub struct Logs {
     round: Option<Round>,
     /// The round has ended, and nobody was told yet.
     caught_up: bool,
+    /// Since the last start: what was remembered of a slice before that is needed until its group has had its turn.
+    first_round: bool,
     /// How much is read again, less where so much comes that repeats could not be told.
     late: i64,
     notes: Vec<String>,
@@ -57,7 +61,11 @@ struct Round {
 #[derive(Debug)]
 struct Reading {
     group: String,
+    /// Both ends of the slice that is being read.
     from: i64,
+    to: i64,
+    /// Pages of the slice so far.
+    pages: i64,
     token: Option<String>,
     /// The first retrieval, by streams.
     streams: Option<Streams>,
@@ -97,6 +105,7 @@ impl Logs {
             next: BTreeMap::new(),
             round: None,
             caught_up: false,
+            first_round: true,
             late: lateness(),
             notes: Vec::new(),
         }
@@ -126,7 +135,9 @@ impl Logs {
             self.notes.push(format!("Optimized first retrieval of {group}: only streams with events"));
         }
         let streams = by_streams.then(Streams::default);
-        round.reading = Some(Reading { group, from, token: None, streams });
+        // Streams cannot be cut by time: that would list them for each slice anew.
+        let to = if by_streams { round.to } else { round.to.min(from + first_slice()) };
+        round.reading = Some(Reading { group, from, to, pages: 0, token: None, streams });
     }
 
     fn request(&self, round: &Round) -> Next {
@@ -137,9 +148,9 @@ impl Logs {
             Some(Reading { group, streams: Some(streams), .. }) if streams.names.is_empty() => {
                 logs::streams(&address, group, streams.token.as_deref())
             }
-            Some(Reading { group, from, token, streams }) => {
+            Some(Reading { group, from, to, token, streams, .. }) => {
                 let streams = streams.as_ref().map_or(&[] as &[String], |streams| &streams.names);
-                let filter = Filter { group, streams, from: *from, to: round.to, token: token.as_deref() };
+                let filter = Filter { group, streams, from: *from, to: *to, token: token.as_deref() };
                 logs::events(&address, &filter)
             }
         }))
@@ -152,7 +163,8 @@ impl Logs {
             round.listed = round.token.is_none();
             round.groups.extend(page.names.into_iter().map(|group| group.name));
         }
-        Ok(Page { progress: self.end_if_done(Progress::default()), ..Page::default() })
+        self.end_if_done();
+        Ok(Page::default())
     }
 
     fn read_streams(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
@@ -164,7 +176,7 @@ impl Logs {
         let holds_some = |stream: &Named| stream.last_event.is_some_and(|last| last >= oldest);
         streams.listed = streams.token.is_none() || !page.names.iter().all(holds_some);
         streams.names = page.names.into_iter().filter(holds_some).map(|stream| stream.name).collect();
-        let progress = if streams.names.is_empty() { self.end_reading() } else { Progress::default() };
+        let progress = if streams.names.is_empty() { self.end_slice() } else { Progress::default() };
         Ok(Page { progress, ..Page::default() })
     }
 
@@ -176,32 +188,22 @@ impl Logs {
 
     fn read_events(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
         let page = logs::read_events(answer)?;
-        let late = self.late;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
         let Some(reading) = &mut round.reading else { return Ok(Page::default()) };
         follow(&mut reading.token, page.token)?;
-        let latest = page.events.iter().map(|event| event.timestamp).max().unwrap_or(reading.from);
-        let edge = edge(latest.max(reading.from), round.to, late).max(reading.from);
-        // By streams, events of the whole span may be read again.
-        let (by_streams, read_before) = (reading.streams.is_some(), reading.from + lateness());
-        let is_keyed = |at: i64| by_streams || at >= edge || at <= read_before;
-        let events = page.events.iter().map(|event| line(&reading.group, event, is_keyed(event.timestamp)));
+        reading.pages += 1;
+        let edge = round.to - self.late;
+        let of_slice = of_slice(round.to);
+        let time = |at: i64| if at >= edge { at } else { of_slice };
+        let events = page.events.iter().map(|event| line(&reading.group, event, time(event.timestamp)));
         let events = events.collect::<Result<Vec<_>, _>>()?;
-        round.keyed += events.iter().filter(|event| event.key.is_some()).count();
-        let progress = match (&reading.token, &reading.streams) {
-            (None, _) => self.end_reading(),
-            (Some(_), None) if !events.is_empty() => {
-                let part = (reading.group.clone(), edge.to_string());
-                self.next.insert(reading.group.clone(), edge);
-                Progress { checkpoints: vec![part], forget_before: None }
-            }
-            (Some(_), _) => Progress::default(),
-        };
+        round.keyed += page.events.iter().filter(|event| event.timestamp >= edge).count();
+        let progress = if reading.token.is_none() { self.end_slice() } else { Progress::default() };
         Ok(Page { events, progress, ..Page::default() })
     }
 
-    /// The group has been read to the present, or some of its streams have.
-    fn end_reading(&mut self) -> Progress {
+    /// A slice has been read, or the events of some streams.
+    fn end_slice(&mut self) -> Progress {
         let Some(round) = &mut self.round else { return Progress::default() };
         let Some(mut reading) = round.reading.take() else { return Progress::default() };
         if let Some(streams) = reading.streams.as_mut().filter(|streams| !streams.listed) {
@@ -209,21 +211,27 @@ impl Logs {
             round.reading = Some(reading);
             return Progress::default();
         }
-        let next = (round.to - self.late).max(reading.from);
+        let began = self.next.get(&reading.group).copied().or(self.began).unwrap_or(reading.from);
+        let (present, edge) = (round.to, round.to - self.late);
+        let next = edge.min(reading.to + 1).max(began);
         self.next.insert(reading.group.clone(), next);
-        self.end_if_done(Progress {
-            checkpoints: vec![(reading.group, next.to_string())],
-            forget_before: None,
-        })
+        let checkpoints = vec![(reading.group.clone(), next.to_string())];
+        if reading.to < present {
+            reading.begin_slice(present);
+            round.reading = Some(reading);
+        }
+        self.end_if_done();
+        let oldest = self.next.values().min().copied();
+        let forget_before = if self.first_round { Some(of_slice(present) + 1) } else { oldest };
+        Progress { checkpoints, forget_before }
     }
 
-    /// At the end of the round, the oldest events that may be read again are known.
-    fn end_if_done(&mut self, progress: Progress) -> Progress {
+    fn end_if_done(&mut self) {
         let ended = |round: &mut Round| round.listed && round.groups.is_empty() && round.reading.is_none();
-        let Some(round) = self.round.take_if(ended) else { return progress };
-        self.caught_up = true;
-        self.adapt(round.keyed);
-        Progress { forget_before: self.next.values().min().copied(), ..progress }
+        if let Some(round) = self.round.take_if(ended) {
+            (self.caught_up, self.first_round) = (true, false);
+            self.adapt(round.keyed);
+        }
     }
 
     /// No more is read again than repeats can be told of.
@@ -242,7 +250,7 @@ impl Logs {
             self.next.remove(&reading.group);
         }
         self.notes.push(format!("the log group {} is left out this time: {error}", reading.group));
-        self.end_if_done(Progress::default());
+        self.end_if_done();
         true
     }
 }
@@ -253,7 +261,7 @@ impl Source for Logs {
         self.began = checkpoints.get("").and_then(time);
         let groups = checkpoints.iter().filter(|(part, _)| !part.is_empty());
         self.next = groups.filter_map(|(group, value)| Some((group.clone(), time(value)?))).collect();
-        (self.round, self.caught_up) = (None, false);
+        (self.round, self.caught_up, self.first_round) = (None, false, true);
     }
 
     fn next(&mut self, now: Timestamp) -> Next {
@@ -285,13 +293,12 @@ impl Source for Logs {
         }
     }
 
-    /// A page token that is no longer good: its list begins anew, a group's where it is delivered. A group that
-    /// has gone, or that is not allowed, does not keep the others.
+    /// A page token that is no longer good: its list, or its slice, begins anew. A group that has gone, or that is not allowed, does not keep the others.
     fn refused(&mut self, error: &Error) -> bool {
         let one_of_all = self.settings.group.is_none();
         match error.kind() {
             Kind::NotFound | Kind::Denied if one_of_all => self.leave_out(error),
-            Kind::BadRequest => self.round.as_mut().is_some_and(|round| round.drop_token(&self.next)),
+            Kind::BadRequest => self.round.as_mut().is_some_and(Round::drop_token),
             _ => false,
         }
     }
@@ -301,25 +308,31 @@ impl Source for Logs {
     }
 }
 
+impl Reading {
+    /// Goes on behind the slice, with one for as many pages as are wanted, judging by this one.
+    fn begin_slice(&mut self, to: i64) {
+        let span = (self.to - self.from + 1).max(1);
+        let wanted = if self.pages <= 1 { span * 4 } else { span * LOG_SLICE_PAGES / self.pages };
+        self.from = self.to + 1;
+        self.to = to.min(self.from + wanted.clamp(LOG_SLICE_MIN.as_millis() as i64, 4 * span));
+        self.pages = 0;
+    }
+}
+
 impl Round {
     /// Drops the token of the list that is being read.
-    fn drop_token(&mut self, next: &BTreeMap<String, i64>) -> bool {
+    fn drop_token(&mut self) -> bool {
         let token = match &mut self.reading {
             None => self.token.take(),
             Some(Reading { streams: Some(streams), .. }) if streams.names.is_empty() => streams.token.take(),
-            Some(reading) => {
-                if reading.streams.is_none() {
-                    reading.from = next.get(&reading.group).copied().unwrap_or(reading.from);
-                }
-                reading.token.take()
-            }
+            Some(reading) => reading.token.take(),
         };
         begin_anew(token, &mut self.restarts)
     }
 }
 
-/// The event as it is sent; it gets a key if it may have been read before, or may be read again.
-fn line(group: &str, event: &logs::Event, keyed: bool) -> Result<Event, serde_json::Error> {
+/// The event as it is sent, and how long it is to be remembered (see [`of_slice`]).
+fn line(group: &str, event: &logs::Event, time: i64) -> Result<Event, serde_json::Error> {
     let body = serde_json::to_vec(&Line {
         log_group: group,
         log_stream: &event.stream,
@@ -328,9 +341,18 @@ fn line(group: &str, event: &logs::Event, keyed: bool) -> Result<Event, serde_js
         ingestion_time: event.ingestion_time,
         message: &event.message,
     })?;
-    let id = event.id.as_ref().filter(|_| keyed);
-    let key = id.map(|id| Seen { id: fingerprint(&format!("{group}\0{id}")), time: event.timestamp });
+    let key = event.id.as_ref().map(|id| Seen { id: fingerprint(&format!("{group}\0{id}")), time });
     Ok(Event { key, body })
+}
+
+/// Instead of its own time, that of an event which is to be told from others only until its slice is delivered:
+/// before that of any event, and before that of what an earlier process remembered of its slice.
+fn of_slice(round: i64) -> i64 {
+    -round
+}
+
+fn first_slice() -> i64 {
+    LOG_SLICE_FIRST.as_millis() as i64
 }
 
 fn lateness() -> i64 {

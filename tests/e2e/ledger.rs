@@ -75,7 +75,12 @@ fn a_poisoned_object_sends_its_good_records_once() {
     let mut config = lab.config(json!({"aws_sqs_fdr": {}}));
     config["inputs"]["sqs_collector"]["base_url"] = json!(queue.url);
     let ended = lab.drain_but(1, &config);
-    assert_eq!(ended.log.matches("were sent; the message is left").count(), 3, "log:\n{}", ended.log);
+    assert_eq!(
+        ended.log.matches("were sent; a message that names it is left").count(),
+        3,
+        "log:\n{}",
+        ended.log
+    );
     let found = compare(&[good.frames, bad.frames].concat(), &lab.sink.received());
     assert_eq!((found.repeats, found.fragments, found.strangers.len()), (0, 0, 0));
     assert!(found.missing.len() > 500 && found.missing.len() < 1500, "{} missing", found.missing.len());

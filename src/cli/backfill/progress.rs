@@ -31,7 +31,7 @@ impl Progress {
     pub fn new(wanted: bool) -> Progress {
         Progress(wanted.then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            bar.with_style(style(COUNTING))
+            bar.with_style(style(COUNTING)).with_message("0 objects")
         }))
     }
 

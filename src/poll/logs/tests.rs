@@ -22,6 +22,8 @@ struct Account {
     page: usize,
     /// Every other page of events is empty.
     with_gaps: bool,
+    /// By stream, not by time.
+    unordered: bool,
 }
 
 impl Account {
@@ -71,7 +73,7 @@ impl Account {
                 && streams.is_none_or(|streams| streams.iter().any(|stream| *stream == entry.1))
         };
         let mut entries: Vec<&Entry> = self.entries.iter().filter(is_asked).collect();
-        entries.sort_by_key(|entry| (entry.2, entry.3));
+        entries.sort_by_key(|entry| (if self.unordered { entry.3 as i64 % 3 } else { 0 }, entry.2, entry.3));
         let event = |entry: &&Entry| json!({"eventId": entry.3.to_string(), "logStreamName": entry.1, "timestamp": entry.2, "message": entry.3.to_string()});
         let events: Vec<Value> = entries.iter().map(event).collect();
         let token = input["nextToken"].as_str().unwrap_or("0").to_owned();
@@ -107,7 +109,7 @@ fn entry(number: usize, group: &'static str, minutes: i64) -> Entry {
 }
 
 fn account(groups: &[&'static str], entries: Vec<Entry>) -> Account {
-    Account { entries, groups: groups.to_vec(), page: 1000, with_gaps: false }
+    Account { entries, groups: groups.to_vec(), page: 1000, with_gaps: false, unordered: false }
 }
 
 fn numbers(bench: &Bench<Logs>) -> Vec<usize> {
@@ -263,19 +265,22 @@ proptest! {
         page in 1usize..9,
         with_gaps: bool,
         by_streams: bool,
+        unordered: bool,
         kills in prop::collection::vec(0usize..20, 0..6),
     ) {
         let groups = ["a", "b", "c"];
         let entries: Vec<Entry> =
             times.iter().enumerate().map(|(i, (group, minutes))| entry(i, groups[*group], *minutes)).collect();
-        let account = Account { page, with_gaps, ..account(&groups, entries) };
+        let account = Account { page, with_gaps, unordered, ..account(&groups, entries) };
         let new = || source(None, Some("2026-11-21T10:00:00Z"), by_streams);
         let mut bench = Bench::new(new());
+        let mut now = time(NOW);
         for calls in kills {
-            bench.pull(time(NOW), calls, |request| account.answer(request));
+            bench.pull(now, calls, |request| account.answer(request));
             bench.restart(new());
+            now += jiff::SignedDuration::from_secs(1);
         }
-        prop_assert_eq!(bench.pull(time(NOW), 100_000, |request| account.answer(request)), Pulled::CaughtUp);
+        prop_assert_eq!(bench.pull(now, 100_000, |request| account.answer(request)), Pulled::CaughtUp);
         let mut found = numbers(&bench);
         found.sort_unstable();
         prop_assert_eq!(found, (0..times.len()).collect::<Vec<_>>());
