@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use aws_to_devo::ack::{Ack, Outcome};
 use aws_to_devo::aws::{Credentials, GetObject, s3, sign};
+use aws_to_devo::buffers::Buffer;
 use aws_to_devo::decode::{Newlines, Record};
 use aws_to_devo::frame::Frames;
 use aws_to_devo::limits::{BATCH_BYTES, SETTLE_BYTES, SETTLE_TIME};
@@ -66,7 +67,7 @@ fn frames(c: &mut Criterion) {
         group.throughput(Throughput::Bytes((count * size) as u64));
         group.bench_function(format!("{size} bytes a record"), |b| {
             b.iter(|| {
-                let mut frames = Frames::new(HOST, now, BATCH_BYTES * 2);
+                let mut frames = Frames::new(HOST, now, Vec::with_capacity(BATCH_BYTES * 2).into());
                 for _ in 0..count {
                     frames.push(TAG, Record::new(black_box(&line), Newlines::Absent));
                 }
@@ -92,8 +93,9 @@ fn window(c: &mut Criterion) {
     let now = Instant::now();
     let batches = || -> Vec<_> {
         let ack = Ack::open(|_| ());
-        let made =
-            (0..BATCHES).map(|_| Frames::new(HOST, Timestamp::UNIX_EPOCH, 0).into_batch(ack.share(), None));
+        let made = (0..BATCHES).map(|_| {
+            Frames::new(HOST, Timestamp::UNIX_EPOCH, Buffer::default()).into_batch(ack.share(), None)
+        });
         let made = made.collect();
         ack.close(Outcome::Delivered);
         made

@@ -104,7 +104,11 @@ impl Permit {
 
     /// Adds what is missing to `amount`, if it is free at once. Waiting here could end in a circle.
     pub fn try_grow_to(&mut self, amount: usize) -> bool {
-        match self.budget.try_acquire(amount.saturating_sub(self.amount)) {
+        if amount <= self.amount {
+            // Whoever waits does not wait for nothing.
+            return true;
+        }
+        match self.budget.try_acquire(amount - self.amount) {
             Some(mut more) => {
                 self.amount += std::mem::take(&mut more.amount);
                 true
@@ -152,6 +156,9 @@ mod tests {
         assert!(permit.try_grow_to(9));
         assert_eq!((permit.amount(), budget.free()), (9, 1));
         assert!(!permit.try_grow_to(11));
+        budget.state().waiting.push_back(7);
+        assert!(permit.try_grow_to(9), "it has that already, whoever waits");
+        assert!(!permit.try_grow_to(10));
         drop(permit);
         assert_eq!(budget.free(), 10);
     }

@@ -85,6 +85,9 @@ pub const S3_REDIRECTS_MAX: u32 = 2;
 pub const PART_BYTES: usize = 8 * MIB;
 /// Parts of an object in a stream that may be on their way beside the one being decoded.
 pub const PARTS_AHEAD: usize = 3;
+/// What one read of a body takes: below the size from which glibc copies with `rep movsb` (see
+/// `TLS_RECORD_BYTES`), and small enough that what is cleared for it is still in the cache.
+pub const READ_BYTES: usize = 15 * KIB;
 /// Objects up to this size are held whole, which lets them be inflated in one call.
 pub const WHOLE_OBJECT_BYTES_MAX: usize = 64 * MIB;
 /// The least that an object counts in the budget: its bookkeeping.
@@ -168,6 +171,11 @@ pub const SEND_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 pub const SEND_WAIT_SLICE: Duration = Duration::from_millis(250);
 /// How often a connection with unconfirmed bytes is looked at when there is nothing to write.
 pub const SEND_CONFIRM_INTERVAL: Duration = Duration::from_millis(10);
+/// The same with a full window: every look may make room.
+pub const SEND_ROOM_INTERVAL: Duration = Duration::from_millis(2);
+/// The largest TLS record, its header included. The plaintext is then 5 bytes short of 16 KiB, the size
+/// from which glibc copies with `rep movsb`, which is slow on some processors (`docs/tuning.md`).
+pub const TLS_RECORD_BYTES: usize = 16 * KIB;
 /// Devo's balancer closes a connection that was idle for 30 s (devo-facts, section 1): we are first.
 pub const SEND_IDLE_TIMEOUT: Duration = Duration::from_secs(25);
 /// A connection is renewed after an hour, as the vendor's SDK does, so that load spreads again.
@@ -197,31 +205,57 @@ pub const SEND_WINDOW_BYTES: usize = SETTLE_BYTES + SETTLE_BYTES / 2;
 /// The program itself: code, stacks, TLS state, queues of small things.
 pub const BASE_BYTES: usize = 24 * MIB;
 
+/// Compressed bytes on their way that are of use, for each fetcher: the part that it reads …
+pub const AHEAD_BYTES_PER_FETCHER: usize = PART_BYTES;
+/// … and for each worker: the object in hand and the next. What is fetched further ahead only waits, in
+/// pages that the kernel had to clear for it.
+pub const AHEAD_BYTES_PER_WORKER: usize = 32 * MIB;
+/// Buffers below this are not kept for the next use: the allocator is as good at it.
+pub const BUFFER_KEPT_BYTES_MIN: usize = 64 * KIB;
+/// A kept buffer is used if it has at most 5/4 of the room that is asked for.
+pub const BUFFER_ROOM_MAX: (usize, usize) = (5, 4);
+/// Sizes that buffers are rounded up to, between one power of two and the next. What is over is not
+/// touched, so it is not there.
+pub const BUFFER_SIZES_PER_DOUBLING: usize = 16;
+/// Frame buffers kept for the next use: what the senders let go of in one burst.
+pub const FRAME_BYTES_KEPT_MAX: usize = 16 * MIB;
+
 /// How `memory_limit` is divided. A third each for compressed bytes, expanded bytes and frames, so
 /// that no stage can take what a later one needs to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryShares {
     /// Compressed bytes held, all objects together.
     pub compressed: usize,
+    /// Memory of compressed bytes that is kept for the next ones.
+    pub compressed_kept: usize,
     /// Largest object that is held whole, compressed.
     pub whole_object: usize,
     /// Expanded bytes held by one worker.
     pub scratch: usize,
     /// Unconfirmed bytes held by one sender.
     pub window: usize,
+    /// Memory of frames that is kept for the next ones.
+    pub frames_kept: usize,
 }
 
 impl MemoryShares {
-    /// `senders`: of all outputs together. The window is not made larger than is of use.
-    pub fn of(memory_limit: u64, workers: usize, senders: usize) -> MemoryShares {
+    /// `senders`: of all outputs together. No share is made larger than is of use.
+    pub fn of(memory_limit: u64, fetchers: usize, workers: usize, senders: usize) -> MemoryShares {
         let limit = usize::try_from(memory_limit).unwrap_or(usize::MAX);
         let third = limit.saturating_sub(BASE_BYTES) / 3;
         let waiting = BATCHES_WAITING_PER_SENDER * BATCH_BYTES;
+        let ahead = fetchers * AHEAD_BYTES_PER_FETCHER + workers * AHEAD_BYTES_PER_WORKER;
+        let compressed = (third - third / 4).min(ahead).max(PART_BYTES);
+        let frames_kept = (third / 8).min(FRAME_BYTES_KEPT_MAX);
         MemoryShares {
-            compressed: third.max(PART_BYTES),
-            whole_object: (third / 4).min(WHOLE_OBJECT_BYTES_MAX),
+            compressed,
+            compressed_kept: (third / 4).min(compressed / 2),
+            whole_object: (third / 4).min(compressed / 2).min(WHOLE_OBJECT_BYTES_MAX),
             scratch: (third / workers.max(1)).clamp(MIB, SCRATCH_BYTES_MAX),
-            window: (third / senders.max(1)).saturating_sub(waiting).clamp(MIB, SEND_WINDOW_BYTES),
+            window: ((third - frames_kept) / senders.max(1))
+                .saturating_sub(waiting)
+                .clamp(MIB, SEND_WINDOW_BYTES),
+            frames_kept,
         }
     }
 }

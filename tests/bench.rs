@@ -23,7 +23,7 @@ fn number(value: &Value, key: &str) -> f64 {
 fn one_json_object_with_the_promised_keys_and_right_counts() {
     let result = bench(&["--objects", "3", "--object-bytes", "200000", "--json", "--floor"]);
     assert_eq!((number(&result, "objects"), &result["complete"]), (3.0, &Value::Bool(true)), "{result}");
-    assert!(number(&result, "compressed_bytes") >= 600_000.0);
+    assert!((500_000.0..700_000.0).contains(&number(&result, "compressed_bytes")));
     assert!(number(&result, "log_bytes") > 5.0 * number(&result, "compressed_bytes"));
     assert!(number(&result, "events") > 0.0);
     assert_eq!(number(&result, "events"), number(&result, "events_received"));

@@ -6,6 +6,7 @@ mod samples;
 use std::io::Write;
 
 use aws_to_devo::ack::Ack;
+use aws_to_devo::buffers::Buffer;
 use aws_to_devo::config::registry::{self, Row};
 use aws_to_devo::decode::{Bounds, Decoder, Record, Scratch};
 use aws_to_devo::frame::Frames;
@@ -81,7 +82,7 @@ fn frames(row: &Row, key: &str, object: &[u8], size: usize) -> Result<Vec<u8>, S
     let definition = row.definition.of_object(key);
     let mut decoder = Decoder::new(definition.format.clone(), Bounds::default());
     let (mut route, mut scratch) = (Route::new(&definition, key), Scratch::new());
-    let mut frames = Frames::new("host", Timestamp::UNIX_EPOCH, 0);
+    let mut frames = Frames::new("host", Timestamp::UNIX_EPOCH, Buffer::default());
     let mut sink = |record: Record<'_>| {
         if let Verdict::Send { tag, .. } = route.verdict(record) {
             frames.push(tag, record);

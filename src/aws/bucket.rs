@@ -9,7 +9,7 @@ use super::error::{Error, Kind};
 use super::http::{Answer, Fault};
 use super::listing::{self, ListObjects, Page};
 use super::s3::{self, GetObject, Head};
-use crate::limits::S3_REDIRECTS_MAX;
+use crate::limits::{READ_BYTES, S3_REDIRECTS_MAX};
 
 /// Reads objects of any bucket; remembers in which region a bucket turned out to be. Clones share that.
 #[derive(Clone)]
@@ -154,9 +154,10 @@ fn append(reader: &mut impl Read, wanted: u64, into: &mut Vec<u8>) -> Result<u64
     let before = into.len();
     let room = usize::try_from(wanted).map_err(|_| Fault::transient("a range larger than the memory"))?;
     into.try_reserve_exact(room).map_err(|error| Fault::transient(error.to_string()))?;
-    into.resize(before + room, 0);
-    let mut filled = before;
-    while filled < into.len() {
+    let (mut filled, end) = (before, before + room);
+    while filled < end {
+        // In pieces: what is cleared is overwritten while it is in the cache.
+        into.resize(end.min(filled + READ_BYTES), 0);
         match reader.read(&mut into[filled..]) {
             Ok(0) => break,
             Ok(count) => filled += count,

@@ -7,6 +7,7 @@ use crossbeam_channel::Sender;
 use super::Decoder;
 use crate::ack::{Ack, Progress, Turn};
 use crate::budget::Permit;
+use crate::buffers::Buffer;
 use crate::resolve::{PullingId, Source};
 use crate::services::Definition;
 
@@ -28,7 +29,7 @@ pub struct Work {
 /// Compressed bytes of an object, in order: all of it, or the next chunk of it.
 pub struct Payload {
     pub work: Box<Work>,
-    pub chunk: Vec<u8>,
+    pub chunk: Buffer,
     /// There are no more chunks.
     pub last: bool,
     /// The chunk's share of the memory; goes back when the chunk has been decoded.

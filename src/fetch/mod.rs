@@ -2,8 +2,8 @@
 //!
 //! A fixed number of threads. Each takes an object, reads its first part, and then decides by the
 //! object's size: what fits goes on whole, so that it can be inflated in one call; what does not goes
-//! on as a [`stream`] of parts. The parts of a big object are put up for all threads; a thread that
-//! waits for its own parts works on those that are up, so that there is always someone to do them.
+//! on as a [`stream`] of parts. The parts of a stream are put up for all threads; a thread that waits for
+//! its own parts works on those that are up, so that there is always someone to do them.
 
 mod object;
 mod outage;
@@ -18,6 +18,7 @@ use crossbeam_channel::{Receiver, Select, TryRecvError};
 use crate::ack::{Ack, Outcome, Progress};
 use crate::aws::S3;
 use crate::budget::{Budget, Permit};
+use crate::buffers::Buffers;
 use crate::config::MissingObject;
 use crate::decode::{Bounds, Decoder, Payload, Work};
 use crate::ledger::Ledger;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub inputs: Vec<InputSettings>,
     /// Compressed bytes that may be held.
     pub budget: Budget,
+    /// Where these are held.
+    pub buffers: Buffers,
     /// Largest object that is held whole, in bytes.
     pub whole_object_bytes_max: usize,
     pub bounds: Bounds,
@@ -158,6 +161,6 @@ impl Fetcher {
     fn hand_over_body(&self, work: Box<Work>, chunk: Vec<u8>) {
         let amount = chunk.len().max(OBJECT_BYTES_MIN);
         let Some(permit) = self.settings.reserve(amount) else { return };
-        (self.settings.decode)(Payload { work, chunk, last: true, permit, next: None });
+        (self.settings.decode)(Payload { work, chunk: chunk.into(), last: true, permit, next: None });
     }
 }

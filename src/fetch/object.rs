@@ -8,6 +8,7 @@ use super::{Fetcher, InputSettings};
 use crate::ack::{Outcome, Progress};
 use crate::aws::{Error, Kind};
 use crate::budget::Permit;
+use crate::buffers::Buffer;
 use crate::config::MissingObject;
 use crate::decode::{Payload, Work};
 use crate::ledger::{Entry, Known};
@@ -20,7 +21,7 @@ pub(super) struct Begun {
     /// The object's size.
     pub total: u64,
     /// From its first byte on.
-    pub bytes: Vec<u8>,
+    pub bytes: Buffer,
     pub permit: Permit,
     /// What of it is not to be sent again.
     progress: Progress,
@@ -111,7 +112,7 @@ impl Fetcher {
         let reserve = if announced <= whole_max { announced.max(OBJECT_BYTES_MIN) } else { PART_BYTES };
         let mut permit = settings.reserve(reserve).ok_or(Failure::Stopped)?;
         let mut target = Target { object: object.clone(), input, etag: String::new() };
-        let mut bytes = Vec::new();
+        let mut bytes = settings.buffers.take(reserve);
         let first = Range { start: 0, len: reserve.min(PART_BYTES) as u64 };
         let part = target.get(first, settings, &mut bytes).map_err(Failure::Aws)?;
         let Known::Undelivered(progress) = identify(&part.etag, part.total) else {
@@ -121,19 +122,17 @@ impl Fetcher {
         let target = Arc::new(target);
         let total = usize::try_from(part.total).unwrap_or(usize::MAX);
         if bytes.len() < total && total <= whole_max && permit.try_grow_to(total) {
-            self.read_rest(&target, part.total, &mut bytes).map_err(Failure::Aws)?;
+            self.read_rest(&target, total, &mut bytes).map_err(Failure::Aws)?;
         }
         Ok(Begun { target, total: part.total, bytes, permit, progress })
     }
 
-    /// Reads what is missing, in parallel; the caller has the memory for it.
-    fn read_rest(&self, target: &Arc<Target>, total: u64, bytes: &mut Vec<u8>) -> Result<(), Error> {
-        let part = PART_BYTES as u64;
-        let starts = (bytes.len() as u64..total).step_by(PART_BYTES);
-        let pending: Vec<_> =
-            starts.map(|start| self.parts.put_up(target, start, part.min(total - start), None)).collect();
-        for part in pending {
-            bytes.append(&mut self.parts.wait(&part, &self.settings)?.bytes);
+    /// Reads what is missing, part after part into the one buffer; the caller has the memory for it. Other
+    /// objects keep the other fetchers busy, and nothing has to be put together from pieces.
+    fn read_rest(&self, target: &Target, total: usize, bytes: &mut Vec<u8>) -> Result<(), Error> {
+        while bytes.len() < total {
+            let len = PART_BYTES.min(total - bytes.len()) as u64;
+            target.get(Range { start: bytes.len() as u64, len }, &self.settings, bytes)?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender, select_biased, unbounded};
 use super::{InputSettings, Settings};
 use crate::aws::{Error, GetObject, Kind, Part};
 use crate::budget::Permit;
+use crate::buffers::Buffer;
 use crate::resolve::Object;
 
 /// The parts that wait for a fetcher. Not bounded by itself: every part holds its share of the budget.
@@ -22,8 +23,7 @@ pub struct PartJob {
     target: Arc<Target>,
     start: u64,
     len: u64,
-    /// Present where each part has its own.
-    permit: Option<Permit>,
+    permit: Permit,
     done: Sender<Result<Fetched, Error>>,
 }
 
@@ -37,8 +37,8 @@ pub struct Target {
 
 /// A part that has arrived.
 pub struct Fetched {
-    pub bytes: Vec<u8>,
-    pub permit: Option<Permit>,
+    pub bytes: Buffer,
+    pub permit: Permit,
 }
 
 /// A part that is on its way.
@@ -51,7 +51,7 @@ impl Parts {
     }
 
     /// Puts a part up.
-    pub fn put_up(&self, target: &Arc<Target>, start: u64, len: u64, permit: Option<Permit>) -> Pending {
+    pub fn put_up(&self, target: &Arc<Target>, start: u64, len: u64, permit: Permit) -> Pending {
         let (done, arrived) = crossbeam_channel::bounded(1);
         // The channel cannot be closed: we hold its other end.
         let _ = self.up.send(PartJob { target: Arc::clone(target), start, len, permit, done });
@@ -81,8 +81,8 @@ impl Parts {
 
 impl PartJob {
     pub fn fetch(self, settings: &Settings) {
-        let mut bytes = Vec::new();
         let range = Range { start: self.start, len: self.len };
+        let mut bytes = settings.buffers.take(usize::try_from(self.len).unwrap_or(0));
         let part = self.target.get(range, settings, &mut bytes);
         // Nobody waits any more when another part of the object has failed.
         let _ = self.done.send(part.map(|_| Fetched { bytes, permit: self.permit }));
@@ -108,9 +108,10 @@ impl Target {
             len: range.len,
             if_match: (!self.etag.is_empty()).then_some(self.etag.as_str()),
         };
+        let before = into.len();
         let InputSettings { s3, telemetry, .. } = &settings.inputs[self.input];
         let part = settings.waits.fetch_s3.time(|| s3.get(&get, object.region.as_deref(), into))?;
-        telemetry.fetch.bytes.add(into.len() as u64);
+        telemetry.fetch.bytes.add((into.len() - before) as u64);
         Ok(part)
     }
 }

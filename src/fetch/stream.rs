@@ -9,6 +9,7 @@ use super::object::Begun;
 use super::parts::Pending;
 use crate::aws::Error;
 use crate::budget::Permit;
+use crate::buffers::Buffer;
 use crate::decode::{Payload, Work};
 use crate::limits::{PART_BYTES, PARTS_AHEAD};
 
@@ -43,7 +44,7 @@ impl Fetcher {
         }
     }
 
-    fn feed(&self, work: Box<Work>, chunk: Vec<u8>, permit: Permit, last: bool) -> Receiver<Box<Work>> {
+    fn feed(&self, work: Box<Work>, chunk: Buffer, permit: Permit, last: bool) -> Receiver<Box<Work>> {
         let (next, back) = bounded(1);
         if last {
             self.settings.inputs[work.input].telemetry.fetch.objects.increment();
@@ -53,16 +54,13 @@ impl Fetcher {
     }
 
     /// The next part in order; None when there is none, or when stopped.
-    fn next_part(&self, rest: &mut Rest) -> Option<Result<(Vec<u8>, Permit), Error>> {
+    fn next_part(&self, rest: &mut Rest) -> Option<Result<(Buffer, Permit), Error>> {
         if rest.pending.is_empty() && !rest.all_put_up() {
             let permit = self.settings.reserve(PART_BYTES)?;
             self.put_up(rest, permit);
         }
         let part = self.parts.wait(&rest.pending.pop_front()?, &self.settings);
-        Some(part.map(|part| {
-            let permit = part.permit.unwrap_or_else(|| rest.begun.permit.split(0));
-            (part.bytes, permit)
-        }))
+        Some(part.map(|part| (part.bytes, part.permit)))
     }
 
     /// Puts up more parts as far as memory is free.
@@ -77,7 +75,7 @@ impl Fetcher {
 
     fn put_up(&self, rest: &mut Rest, permit: Permit) {
         let len = (PART_BYTES as u64).min(rest.begun.total - rest.next_start);
-        let part = self.parts.put_up(&rest.begun.target, rest.next_start, len, Some(permit));
+        let part = self.parts.put_up(&rest.begun.target, rest.next_start, len, permit);
         rest.pending.push_back(part);
         rest.next_start += len;
     }

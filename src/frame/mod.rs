@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::ack::Share;
+use crate::buffers::Buffer;
 use crate::decode::{Newlines, Record};
 
 pub use gzip::Gzip;
@@ -28,7 +29,7 @@ const PRIORITY: &str = "<14>";
 #[derive(Debug)]
 pub struct Batch {
     /// Whole frames, or a gzip member of them. Shared where an event goes to several outputs.
-    pub bytes: Arc<Vec<u8>>,
+    pub bytes: Arc<Buffer>,
     /// Number of frames.
     pub events: u32,
     /// The batch's part in its object.
@@ -42,18 +43,18 @@ pub struct Batch {
 pub struct Frames {
     /// `<14>DATE HOST `, the same for all frames of a batch.
     prefix: Vec<u8>,
-    bytes: Vec<u8>,
+    bytes: Buffer,
     events: u32,
     counted: bool,
 }
 
 impl Frames {
-    /// An empty buffer whose frames are dated `now`, with room for `capacity` bytes.
-    pub fn new(host: &str, now: Timestamp, capacity: usize) -> Frames {
+    /// No frames yet; they are dated `now` and go into `buffer`, which is empty.
+    pub fn new(host: &str, now: Timestamp, buffer: Buffer) -> Frames {
         let date = now.to_zoned(TimeZone::UTC).strftime("%b %e %H:%M:%S").to_string();
         Frames {
             prefix: format!("{PRIORITY}{date} {host} ").into_bytes(),
-            bytes: Vec::with_capacity(capacity),
+            bytes: buffer,
             events: 0,
             counted: false,
         }
@@ -91,14 +92,14 @@ impl Frames {
         self.events += 1;
     }
 
-    /// Bytes so far.
-    pub fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
     /// Frames so far.
     pub fn events(&self) -> u32 {
         self.events
+    }
+
+    /// Bytes so far.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -135,12 +136,12 @@ mod tests {
 
     fn frame(newlines: Newlines, body: &[u8]) -> Vec<u8> {
         let now: Timestamp = "2026-11-01T09:08:07.9Z".parse().unwrap();
-        let mut frames = Frames::new("collector-1-h", now, 0);
+        let mut frames = Frames::new("collector-1-h", now, Buffer::default());
         frames.push("a.b", Record::new(body, newlines));
         assert_eq!(frames.events, 1);
         let counted = newlines == Newlines::Significant && body.contains(&b'\n');
         assert_eq!(frames.is_counted(), counted);
-        frames.bytes
+        frames.bytes.to_vec()
     }
 
     #[test]
@@ -154,7 +155,7 @@ mod tests {
     #[test]
     fn two_digit_days_take_the_same_room() {
         let now: Timestamp = "2026-12-31T23:59:59Z".parse().unwrap();
-        assert_eq!(Frames::new("h", now, 0).prefix, b"<14>Dec 31 23:59:59 h ");
+        assert_eq!(Frames::new("h", now, Buffer::default()).prefix, b"<14>Dec 31 23:59:59 h ");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use jiff::Timestamp;
 
 use crate::ack::{Ack, Outcome};
+use crate::buffers::Buffer;
 use crate::config::InternalEvents;
 use crate::decode::{Newlines, Record};
 use crate::frame::Frames;
@@ -55,7 +56,7 @@ impl Internal {
         if busy.swap(true, Ordering::AcqRel) {
             return self.telemetry.internal.dropped.add(count);
         }
-        let mut frames = Frames::new(&self.host, Timestamp::now(), 0);
+        let mut frames = Frames::new(&self.host, Timestamp::now(), Buffer::default());
         for line in lines {
             frames.push(&self.settings.tag, Record::new(line.as_bytes(), Newlines::Absent));
         }

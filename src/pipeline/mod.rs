@@ -15,6 +15,7 @@ use anyhow::Context;
 use crate::aws::{Client, Http, S3, Sqs};
 use crate::backfill::{self, Backfill, Lister};
 use crate::budget::Budget;
+use crate::buffers::Buffers;
 use crate::config::{Config, Globals, Input, Output, Source};
 use crate::decode::{Bounds, Payload};
 use crate::fetch;
@@ -103,7 +104,7 @@ impl Pipeline {
         let (stop, abort) = (Stop::new(), Stop::new());
         let globals = &config.globals;
         let senders = config.outputs.iter().map(Output::connections).sum();
-        let memory = MemoryShares::of(globals.memory_limit, globals.workers, senders);
+        let memory = MemoryShares::of(globals.memory_limit, globals.fetchers, globals.workers, senders);
         let http = Http::new(threads_that_call(config))?;
         let counted = |(input, telemetry): (&Input, &Arc<telemetry::Input>)| {
             client(&http, input, &abort).counted_in(&telemetry.calls)
@@ -124,6 +125,7 @@ impl Pipeline {
         let worker = Arc::new(Worker {
             outputs: outputs_by_index(config, &outputs),
             host: globals.host.clone(),
+            buffers: Buffers::new(memory.frames_kept),
             telemetry: Arc::clone(telemetry),
         });
         let workers = rayon::ThreadPoolBuilder::new()
@@ -150,6 +152,7 @@ impl Pipeline {
                 .map(|((input, client), telemetry)| fetch_side(input, client, telemetry, &ledger))
                 .collect(),
             budget: budget.clone(),
+            buffers: Buffers::new(memory.compressed_kept),
             whole_object_bytes_max: memory.whole_object,
             bounds: bounds(&memory),
             waits: Arc::clone(&telemetry.waits),

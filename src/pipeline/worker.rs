@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::ack::{Ack, Outcome, Turn};
+use crate::buffers::Buffers;
 use crate::decode::{Error, Payload, Record, Scratch, Work};
 use crate::frame::{self, Frames};
 use crate::limits::BATCH_BYTES;
@@ -20,6 +21,8 @@ pub struct Worker {
     pub outputs: Vec<Outputs>,
     /// The syslog HOST field.
     pub host: String,
+    /// Where the frames are written.
+    pub buffers: Buffers,
     pub telemetry: Arc<Telemetry>,
 }
 
@@ -85,8 +88,9 @@ impl Worker {
                 counts.filtered.increment();
                 return;
             };
-            counts.events.increment();
-            counts.unrouted.add(u64::from(missing_field));
+            if missing_field {
+                counts.unrouted.increment();
+            }
             match pulled {
                 Some(id) if frame::mark(record.bytes, id, &mut marked) => {
                     frames.push(tag, Record { bytes: &marked, ..record });
@@ -95,11 +99,13 @@ impl Worker {
             }
             if frames.len() >= BATCH_BYTES {
                 let full = std::mem::replace(&mut frames, self.frames(BATCH_BYTES));
+                counts.events.add(full.events().into());
                 waits.work_senders.time(|| send(full, outputs, lane, progress.batch(ack), &telemetry));
             }
         };
         let result = SCRATCH.with(|scratch| decoder.push(chunk, last, &mut scratch.borrow_mut(), &mut sink));
         if !frames.is_empty() {
+            counts.events.add(frames.events().into());
             waits.work_senders.time(|| send(frames, outputs, lane, progress.batch(ack), &telemetry));
         }
         counts.resumed.add(progress.held_back() - held_back_before);
@@ -115,7 +121,7 @@ impl Worker {
     /// Room for what so many compressed bytes usually become, for a batch at the most.
     fn frames(&self, compressed_bytes: usize) -> Frames {
         let capacity = compressed_bytes.saturating_mul(8).min(BATCH_BYTES + BATCH_BYTES / 16);
-        Frames::new(&self.host, Timestamp::now(), capacity)
+        Frames::new(&self.host, Timestamp::now(), self.buffers.take(capacity))
     }
 
     /// What was whole has been sent. A message is not ours to delete.

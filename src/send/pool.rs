@@ -98,7 +98,7 @@ impl Way {
     fn choose(&self, batch: Batch, counted: bool) -> (&Senders, Batch) {
         match self {
             Way::Gzip { gzip, compressed, .. } if !counted && batch.lane.is_none() => {
-                (compressed, Batch { bytes: Arc::new(gzip.member(&batch.bytes)), ..batch })
+                (compressed, Batch { bytes: Arc::new(gzip.member(&batch.bytes).into()), ..batch })
             }
             Way::Plain(senders) | Way::Gzip { plain: senders, .. } => (senders, batch),
         }

@@ -15,7 +15,7 @@ use crate::backoff::Backoff;
 use crate::frame::Batch;
 use crate::limits::{
     BATCH_BYTES, SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX, SEND_CONFIRM_INTERVAL, SEND_IDLE_TIMEOUT,
-    SEND_RENEWAL, SEND_STALL_TIMEOUT, SEND_WAIT_SLICE,
+    SEND_RENEWAL, SEND_ROOM_INTERVAL, SEND_STALL_TIMEOUT, SEND_WAIT_SLICE,
 };
 use crate::stop::Stop;
 use crate::telemetry;
@@ -143,7 +143,8 @@ impl Sender {
             connection.read()?;
             let waits = &self.shared.settings.telemetry.waits;
             if closing || window.bytes() >= self.shared.settings.window_bytes {
-                waits.send_confirmation.time(|| self.shared.settings.abort.wait(SEND_CONFIRM_INTERVAL));
+                let interval = if closing { SEND_CONFIRM_INTERVAL } else { SEND_ROOM_INTERVAL };
+                waits.send_confirmation.time(|| self.shared.settings.abort.wait(interval));
             } else if !self.may_send() {
                 waits.send_rate.time(|| self.shared.settings.abort.wait(SEND_CONFIRM_INTERVAL));
             } else {

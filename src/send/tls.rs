@@ -8,6 +8,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::config::TlsFiles;
+use crate::limits::TLS_RECORD_BYTES;
 
 /// A file that TLS needs cannot be used. `check` says the same before anything runs.
 #[derive(Debug, thiserror::Error)]
@@ -57,12 +58,13 @@ pub fn client_config(files: &TlsFiles) -> Result<Arc<ClientConfig>, TlsFileError
         .with_safe_default_protocol_versions()
         .map_err(TlsFileError::Identity)?
         .with_root_certificates(roots(files.chain.as_deref())?);
-    let config = match &files.identity {
+    let mut config = match &files.identity {
         None => builder.with_no_client_auth(),
         Some(identity) => builder
             .with_client_auth_cert(certificates(&identity.cert)?, key(&identity.key)?)
             .map_err(TlsFileError::Identity)?,
     };
+    config.max_fragment_size = Some(TLS_RECORD_BYTES);
     Ok(Arc::new(config))
 }
 

@@ -105,7 +105,7 @@ mod tests {
         let ack = Ack::open(|_| ());
         let share = ack.share();
         ack.close(Outcome::Delivered);
-        Batch { bytes: Arc::new(vec![0; length]), events: 1, share, lane: None }
+        Batch { bytes: Arc::new(vec![0; length].into()), events: 1, share, lane: None }
     }
 
     #[test]

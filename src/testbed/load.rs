@@ -17,6 +17,8 @@ const BUCKET: &str = "bench-logs";
 const ACCOUNT: &str = "111122223333";
 /// Objects that differ, as bytes: enough to be more than any cache holds.
 const DISTINCT_BYTES: u64 = 32_000_000;
+/// Compressed bytes from which it is learned how well the text compresses.
+const SAMPLE_BYTES: u64 = 100_000;
 /// However small they are.
 const DISTINCT_MAX: u64 = 64;
 /// Even of large ones there are two.
@@ -103,12 +105,20 @@ pub fn announce(aws: &Aws, queue: &str, native_fdr: bool, object: &LoadObject, n
     }
 }
 
+/// What text compresses to is known only afterwards: so much is tried first, and corrected once.
 fn make(kind: Kind, object_bytes: u64, seed: u64) -> io::Result<LoadObject> {
+    let sample_bytes = object_bytes.min(SAMPLE_BYTES);
+    let sample = compress(kind, sample_bytes * 6, seed)?;
+    let ratio = sample.log_bytes.unwrap_or(0) as f64 / sample.bytes.len() as f64;
+    compress(kind, (object_bytes as f64 * ratio) as u64, seed)
+}
+
+/// An object with at least so many bytes of text.
+fn compress(kind: Kind, text_bytes: u64, seed: u64) -> io::Result<LoadObject> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     let mut records = records::Records::new(kind, Rng::with_seed(seed));
     let (mut text, mut log_bytes, mut events) = (Vec::new(), 0, 0);
-    // The encoder holds some text back, so that an object gets a little larger than asked for.
-    while events == 0 || (encoder.get_ref().len() as u64) < object_bytes {
+    while events == 0 || log_bytes < text_bytes {
         text.clear();
         records.write(events, &mut text);
         events += 1;

@@ -38,6 +38,14 @@ impl Floor {
         self.of(self.decode_cpu + self.write_cpu)
     }
 
+    pub fn decode_cpu_seconds_per_gb(&self) -> f64 {
+        self.of(self.decode_cpu)
+    }
+
+    pub fn write_cpu_seconds_per_gb(&self) -> f64 {
+        self.of(self.write_cpu)
+    }
+
     /// With as many bytes written as the frames have: headers are not there for nothing.
     pub fn cpu_seconds_per_gb_framed(&self, framed_bytes: u64, log_bytes: u64) -> f64 {
         self.of(self.decode_cpu) + self.of(self.write_cpu) * framed_bytes as f64 / log_bytes.max(1) as f64

@@ -12,7 +12,7 @@ use super::verdict::{Run, Verdict};
 use crate::telemetry::{Stopwatch, Waits};
 
 /// Stages in the order of the flow, by the threads' names.
-const STAGES: [&str; 7] = ["receive", "fetch", "work", "send", "settle", "keep", "turns"];
+const STAGES: [&str; 9] = ["receive", "fetch", "work", "send", "settle", "keep", "turns", "ledger", "watch"];
 const SECONDS_PER_DAY: f64 = 86_400.0;
 
 /// A run and what follows from it.
@@ -67,6 +67,8 @@ impl<'a> Report<'a> {
             "cpu_seconds_per_gb": self.cpu_seconds_per_gb(),
             "cpu_microseconds_per_object": run.cpu.as_secs_f64() * 1e6 / run.announced.objects.max(1) as f64,
             "floor_cpu_seconds_per_gb": floor,
+            "floor_decode_cpu_seconds_per_gb": self.floor.as_ref().map(Floor::decode_cpu_seconds_per_gb),
+            "floor_write_cpu_seconds_per_gb": self.floor.as_ref().map(Floor::write_cpu_seconds_per_gb),
             "floor_ratio": floor.map(|floor| self.cpu_seconds_per_gb() / floor),
             "floor_framed_cpu_seconds_per_gb": framed,
             "floor_framed_ratio": framed.map(|floor| self.cpu_seconds_per_gb() / floor),
@@ -149,7 +151,9 @@ impl<'a> Report<'a> {
         let (bare, framed) = (floor.cpu_seconds_per_gb(), self.floor_framed(floor));
         writeln!(
             out,
-            "floor         {bare:.3} s for a GB with the bare operations: {:.2} times that ({:.2} times with headers sent)",
+            "floor         {bare:.3} s for a GB with the bare operations ({:.3} inflate, scan, copy; {:.3} TLS write): {:.2} times that ({:.2} times with headers sent)",
+            floor.decode_cpu_seconds_per_gb(),
+            floor.write_cpu_seconds_per_gb(),
             self.cpu_seconds_per_gb() / bare,
             self.cpu_seconds_per_gb() / framed,
         )
