@@ -45,7 +45,7 @@
 //! | [`poll`] | sources behind an API (CloudTrail lookups): request -> page -> payload, checkpoints; the sources themselves are pure | sockets |
 //! | [`ledger`] | what must survive a restart: delivered objects, progress inside big ones, checkpoints of sources (SQLite) | files |
 //! | [`aws`] | signed calls: wire formats (pure), client; where credentials come from | sockets, files |
-//! | [`telemetry`] | counters by stage, what is wrong at present, and the snapshot that all tell of: statistics lines, metrics | log |
+//! | [`telemetry`] | counters by stage, what is wrong at present, and the snapshot that all tell of: log lines, metrics, page, live view, own events | log |
 //! | [`status`] | the status page, `/metrics`, `/healthz`, `/readyz`; [`http`] is the small server below it | sockets |
 //! | [`setup`] | what AWS must have and allow for a configuration: policy and CloudFormation template | no |
 //! | [`stop`], [`backoff`], [`budget`], [`buffers`] | ending, waiting, sharing a bounded amount, using memory again | threads |

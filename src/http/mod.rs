@@ -78,7 +78,10 @@ pub fn serve(mut stream: TcpStream, answer: impl Fn(&Request) -> Response) -> io
 }
 
 /// Reads one request; what follows it stays in `buffer`. None: the peer closed between requests.
-fn read_request(stream: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<Option<Request>> {
+///
+/// # Errors
+/// What is no HTTP, too long, or cut off.
+pub fn read_request(stream: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<Option<Request>> {
     let (mut request, head_bytes, body_bytes) = loop {
         if let Some(head) = parse_head(buffer)? {
             break head;
