@@ -30,9 +30,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
-use crate::ack::Outcome;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::ack::Outcome;
 use crate::aws::endpoint::Service;
 use crate::aws::{Client, Error, Kind};
 use crate::budget::Budget;
@@ -190,3 +190,6 @@ pub fn source_of(source: &config::Source, client: &Client) -> Box<dyn Source> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

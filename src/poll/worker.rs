@@ -23,10 +23,11 @@ use crate::services::Definition;
 pub fn run(shared: &Arc<Shared>, settings: Settings) {
     let stop = settings.stop.clone();
     let settings = Arc::new(settings);
+    let mut backoff = Backoff::new(POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX);
     while let Err(_panic) = catch_unwind(AssertUnwindSafe(|| Worker::new(shared, &settings).run())) {
         let message = "its thread panicked; it begins again at the checkpoint".to_owned();
         shared.telemetry.health.failed(message, true);
-        if stop.wait(POLL_BACKOFF_MAX) {
+        if stop.wait(backoff.pause()) {
             return;
         }
     }

@@ -119,6 +119,28 @@ fn check_makes_each_source_s_first_call() {
 }
 
 #[test]
+fn what_comes_up_while_it_runs_is_read_in_a_later_pull() {
+    let (mut lab, trail) = (Lab::new("lookup-runs"), Trail::start());
+    let start = now() - 60;
+    let config = config(&lab, &trail, start, json!({"request_period_in_seconds": 1}));
+    let mut frames = record(&trail, [start].into_iter());
+    let mut collector = lab.run(&config, &[]);
+    collector.wait_until("the first event", || lab.sink.received_text().contains("\"n\":0,"));
+    // The sink is away while the next one comes up.
+    lab.sink.stop();
+    let later = "{\"awsRegion\":\"us-east-1\",\"later\":true}";
+    trail.record("later", "List", now(), later);
+    let lookups = trail.requests().len();
+    collector.wait_until("two more pulls", || trail.requests().len() > lookups + 2);
+    lab.sink.restart();
+    collector.wait_until("the second event", || lab.sink.received_text().contains("later"));
+    let ended = collector.stop();
+    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    frames.push(frame(&frames[0].tag.clone(), later));
+    assert_at_least_once("polled through an outage of the sink", &frames, &unmarked(&lab));
+}
+
+#[test]
 fn a_killed_collector_goes_on_at_its_checkpoint() {
     let (lab, trail) = (Lab::new("lookup-killed"), Trail::start());
     let start = now() - 8 * HOUR;

@@ -1,0 +1,170 @@
+//! The loop with its thread, before a server of its own; what becomes of the pages is the test's choice.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde_json::json;
+use tempfile::TempDir;
+use tiny_http::{Request, Response, Server};
+
+use super::*;
+use crate::aws::Http;
+use crate::config::Environment;
+use crate::telemetry::Telemetry;
+
+const ACCOUNT: &str = "123456789012";
+/// Of the events: long enough ago for any gap.
+const TIME: i64 = 1_774_744_199;
+
+/// An account with three events, looked up by a drain.
+struct Account {
+    directory: TempDir,
+    server: Arc<Server>,
+    lookups: Arc<AtomicUsize>,
+}
+
+impl Account {
+    fn new() -> Account {
+        let server = Arc::new(Server::http("127.0.0.1:0").unwrap());
+        let lookups = Arc::new(AtomicUsize::new(0));
+        let (serving, count) = (Arc::clone(&server), Arc::clone(&lookups));
+        std::thread::spawn(move || serving.incoming_requests().for_each(|request| answer(request, &count)));
+        Account { directory: TempDir::new().unwrap(), server, lookups }
+    }
+
+    fn config(&self) -> config::Config {
+        let input = json!({
+            "id": "1",
+            "endpoint_url": format!("http://{}", self.server.server_addr()),
+            "credentials": {"access_key": "AKIATESTTESTTEST0001", "access_secret": "secret"},
+            "services": {"audit-events-all": {
+                "types": ["audits_api"], "regions": ["us-east-1"],
+                "start_time": "2026-03-29T00:00:00Z", "time_slot_in_hours": 2160
+            }}
+        });
+        let text = json!({"outputs": {"c": {"type": "console"}}, "inputs": {"aws": input}}).to_string();
+        config::parse(&text, Path::new(""), &Environment::here()).unwrap().config
+    }
+
+    /// Drains; `decode` says what becomes of each page, by its number.
+    fn drain(&self, decode: impl Fn(usize, Payload) + Send + Sync + 'static) -> Ledger {
+        let (config, stop) = (self.config(), Stop::new());
+        let telemetry = Arc::new(Telemetry::of(&config, Arc::default()));
+        let source = config.sources[0].clone();
+        let http = Http::new(2).unwrap();
+        let config::Source { credentials, endpoints, region, .. } = &source;
+        let client = Client::new(&http, "test", credentials, endpoints, region, &stop);
+        let ledger = Ledger::open(self.directory.path(), &telemetry).unwrap();
+        let number = AtomicUsize::new(0);
+        let settings = Settings {
+            index: 0,
+            client,
+            paces: vec![],
+            ledger: ledger.clone(),
+            budget: Budget::new(1 << 20),
+            bounds: Bounds::default(),
+            telemetry: Arc::clone(&telemetry.inputs[0]),
+            decode: Arc::new(move |payload| decode(number.fetch_add(1, Ordering::SeqCst), payload)),
+            drain: true,
+            stop,
+            abort: Stop::new(),
+            source,
+        };
+        let poller = Poller::start(settings).unwrap();
+        let started = std::time::Instant::now();
+        while !poller.is_finished() {
+            assert!(started.elapsed() < Duration::from_secs(60), "{:?}", poller.trouble());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        ledger.save();
+        ledger
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.server.unblock();
+    }
+}
+
+fn answer(mut request: Request, lookups: &AtomicUsize) {
+    let mut body = String::new();
+    request.as_reader().read_to_string(&mut body).unwrap();
+    if body.contains("GetCallerIdentity") {
+        let identity = format!(
+            "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::{ACCOUNT}:user/u</Arn>\
+             <UserId>U</UserId><Account>{ACCOUNT}</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
+        );
+        request.respond(Response::from_string(identity)).unwrap();
+        return;
+    }
+    lookups.fetch_add(1, Ordering::SeqCst);
+    let event = |id: u32| json!({"EventId": id.to_string(), "EventTime": TIME, "CloudTrailEvent": format!("{{\"n\":{id}}}")});
+    // Two pages, one of two events and one of one.
+    let answer = if body.contains("NextToken") {
+        json!({"Events": [event(3)]})
+    } else {
+        json!({"Events": [event(1), event(2)], "NextToken": "t"})
+    };
+    request.respond(Response::from_string(answer.to_string())).unwrap();
+}
+
+/// Takes note of a page's text and delivers it.
+fn deliver(payload: Payload, texts: &mpsc::Sender<String>) {
+    texts.send(String::from_utf8(payload.chunk.to_vec()).unwrap()).unwrap();
+    payload.work.ack.close(Outcome::Delivered);
+}
+
+#[test]
+fn a_page_that_could_not_be_delivered_is_read_again_and_those_behind_it_are_not_lost() {
+    for refuse in [0, 1] {
+        let (account, (texts, delivered)) = (Account::new(), mpsc::channel());
+        let ledger = account.drain(move |number, payload| {
+            if number == refuse {
+                payload.work.ack.close(Outcome::Reject);
+            } else {
+                deliver(payload, &texts);
+            }
+        });
+        let mut delivered: Vec<String> =
+            delivered.iter().flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+        delivered.sort();
+        delivered.dedup();
+        assert_eq!(delivered, ["{\"n\":1}", "{\"n\":2}", "{\"n\":3}"], "without page {refuse}");
+        let known = ledger.polled("1/audit-events-all/audits_api/us-east-1").unwrap();
+        assert!(known.checkpoints[""].as_str() > "2026-03-29", "{known:?}");
+    }
+}
+
+#[test]
+fn a_panic_begins_again_at_the_checkpoint() {
+    let (account, (texts, delivered)) = (Account::new(), mpsc::channel());
+    account.drain(move |number, payload| match number {
+        0 => panic!("on purpose"),
+        _ => deliver(payload, &texts),
+    });
+    assert_eq!(delivered.iter().collect::<String>().lines().count(), 3);
+}
+
+#[test]
+fn what_is_delivered_is_not_sent_again_by_the_next_run() {
+    let (account, (texts, delivered)) = (Account::new(), mpsc::channel());
+    let (first, second) = (texts.clone(), texts);
+    account.drain(move |_, payload| deliver(payload, &first)).close();
+    let lookups = account.lookups.load(Ordering::SeqCst);
+    account.drain(move |_, payload| deliver(payload, &second)).close();
+    assert!(account.lookups.load(Ordering::SeqCst) <= lookups + 2, "one more slot at the most");
+    assert_eq!(delivered.iter().collect::<String>().lines().count(), 3);
+}
+
+#[test]
+fn pages_name_their_account_and_region() {
+    let (account, (keys, seen)) = (Account::new(), mpsc::channel());
+    account.drain(move |_, payload| {
+        keys.send(payload.work.source.key().to_owned()).unwrap();
+        payload.work.ack.close(Outcome::Delivered);
+    });
+    assert_eq!(seen.iter().next().as_deref(), Some("123456789012/us-east-1"));
+}
