@@ -28,7 +28,7 @@ use crate::poll::{self, Paces, Poller};
 use crate::receive::{self, Receiver};
 use crate::send::{Outputs, Pool, PoolSettings, Rates, Renewal};
 use crate::stop::Stop;
-use crate::telemetry::{self, Phase, Telemetry, Trouble};
+use crate::telemetry::{self, Health, Phase, Telemetry, Trouble};
 use intake::Intake;
 use internal::Internal;
 use vitals::{Signs, Vitals};
@@ -263,9 +263,9 @@ impl Pipeline {
     }
 
     fn troubles(&self) -> impl Iterator<Item = Trouble> {
-        let buckets = self.telemetry.inputs.iter().map(|input| input.buckets.trouble());
+        let of_inputs = self.telemetry.inputs.iter().flat_map(|input| [&input.buckets, &input.settling]);
         let intakes = self.intakes.iter().map(|intake| intake.trouble());
-        intakes.chain(buckets).chain([self.pool.trouble()]).flatten()
+        intakes.chain(of_inputs.map(Health::trouble)).chain([self.pool.trouble()]).flatten()
     }
 
     fn is_done(&self) -> bool {

@@ -1,5 +1,6 @@
 //! The thread that deletes what is delivered and gives back what is not.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -67,10 +68,7 @@ fn delete(shared: &Shared, delivered: &mut Vec<LeaseId>) -> bool {
         let failures = match shared.settings.settling.delete(&entries) {
             Ok(failures) => failures,
             Err(error) => {
-                log::warn!(
-                    "inputs.{}: {count} delivered messages could not be deleted yet: {error}",
-                    shared.settings.input.key
-                );
+                cannot_delete(shared, &error, !error.is_temporary());
                 return false;
             }
         };
@@ -87,15 +85,26 @@ fn delete(shared: &Shared, delivered: &mut Vec<LeaseId>) -> bool {
                     );
                     end(shared, id);
                 }
-                Some(_) => again.push(id),
+                Some(kind) => {
+                    let lasting = !matches!(kind, Kind::Throttled | Kind::Transient);
+                    cannot_delete(shared, &failed.map_or("", |failure| &failure.message), lasting);
+                    again.push(id);
+                }
             }
         }
         if !again.is_empty() {
             delivered.append(&mut again);
             return false;
         }
+        shared.settings.telemetry.settling.works();
     }
     true
+}
+
+/// They stay leased to us, and come again should we end: a trouble like any other, although nothing is lost.
+fn cannot_delete(shared: &Shared, why: &dyn Display, lasting: bool) {
+    let message = format!("messages that were delivered cannot be deleted: {why}");
+    shared.settings.telemetry.settling.failed(message, lasting);
 }
 
 fn deleted(shared: &Shared, id: LeaseId) {

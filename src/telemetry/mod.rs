@@ -100,6 +100,8 @@ pub struct Input {
     pub health: Health,
     /// Of the buckets.
     pub buckets: Health,
+    /// Of deletions.
+    pub settling: Health,
     /// At least one: those of the configuration, and those that they delegate to.
     pub services: Vec<Arc<Service>>,
     credentials_expire_at: Mutex<Option<Timestamp>>,
@@ -155,7 +157,7 @@ impl Telemetry {
 
     /// All that can fail.
     pub fn healths(&self) -> impl Iterator<Item = &Health> {
-        let of_inputs = self.inputs.iter().flat_map(|input| [&input.health, &input.buckets]);
+        let of_inputs = self.inputs.iter().flat_map(|input| input.healths());
         of_inputs.chain(self.outputs.iter().map(|output| &output.health))
     }
 
@@ -227,6 +229,11 @@ impl Phase {
 }
 
 impl Input {
+    /// Its parts that can fail.
+    fn healths(&self) -> [&Health; 3] {
+        [&self.health, &self.buckets, &self.settling]
+    }
+
     fn of(input: &config::Input) -> Input {
         let with_delegates =
             input.services.iter().flat_map(|service| std::iter::once(service).chain(&service.delegates));
@@ -257,6 +264,7 @@ impl Input {
             queue: Queue::new(queue_url),
             health: Health::required(format!("inputs.{name}")),
             buckets: Health::new(format!("inputs.{name}: objects")),
+            settling: Health::new(format!("inputs.{name}: deletions")),
             services: services.iter().map(|name| Arc::new(Service::new(name))).collect(),
             credentials_expire_at: Mutex::default(),
             name: name.to_owned(),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::fault_proxy::{Call, Fault, FaultProxy, refuse_json};
 use crate::feeds::{self, Object, all_frames};
-use crate::frames::assert_at_least_once;
+use crate::frames::{assert_at_least_once, assert_exactly};
 use crate::lab::Lab;
 
 #[test]
@@ -100,6 +100,26 @@ fn receipt_handles_expire() {
     assert!(proxy.calls("DeleteMessageBatch") < 100, "{} deletions", proxy.calls("DeleteMessageBatch"));
     lab.sink_is_quiet();
     assert_at_least_once("SQS receipt handles expired", &all_frames(&objects), &lab.sink.received());
+}
+
+#[test]
+fn a_drain_that_may_not_delete_ends_and_says_so() {
+    let lab = Lab::new("sqs-undeletable");
+    let objects = objects(3);
+    lab.put_and_announce(&objects);
+    let proxy = FaultProxy::start(|call| match call.action.as_str() {
+        "DeleteMessageBatch" => refuse_json(403, "AccessDenied"),
+        _ => Fault::Pass,
+    });
+    let ended = lab.drain(&with_proxy(&lab, &proxy));
+    assert_eq!(ended.code, Some(1), "log:\n{}", ended.log);
+    assert!(
+        ended.log.contains("inputs.sqs_collector: deletions: messages that were delivered cannot be deleted")
+    );
+    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    // With the permission they go, without being sent again.
+    lab.drain_all(&lab.config(json!({"aws_sqs_fdr": {}})));
+    assert_exactly(&all_frames(&objects), &lab.sink.received());
 }
 
 #[test]
