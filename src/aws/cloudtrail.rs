@@ -6,8 +6,14 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::request::{Address, Request};
+use super::request::{Address, JsonService, Request, page_token};
 use crate::limits::LOOKUP_EVENTS_MAX;
+
+const CLOUDTRAIL: JsonService = JsonService {
+    scope: "cloudtrail",
+    content_type: "application/x-amz-json-1.1",
+    target: "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101",
+};
 
 /// What is looked up: events of a time, both ends included.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,13 +58,7 @@ pub fn lookup(address: &Address<'_>, lookup: &Lookup<'_>) -> Request {
     if let Some(token) = lookup.token {
         input["NextToken"] = token.into();
     }
-    let body = input.to_string().into_bytes();
-    let mut request = Request::post("cloudtrail:LookupEvents", "cloudtrail", address, body);
-    request.headers = vec![
-        ("content-type", "application/x-amz-json-1.1".to_owned()),
-        ("x-amz-target", "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents".to_owned()),
-    ];
-    request
+    CLOUDTRAIL.call("cloudtrail:LookupEvents", address, &input)
 }
 
 /// Reads LookupEvents' answer.
@@ -73,7 +73,7 @@ pub fn read_lookup(body: &[u8]) -> serde_json::Result<Page> {
     let answer = serde_json::from_slice::<Answer>(body)?;
     Ok(Page {
         events: answer.events.unwrap_or_default().into_iter().map(event).collect(),
-        token: answer.token.filter(|token| !token.is_empty()),
+        token: page_token(answer.token),
     })
 }
 

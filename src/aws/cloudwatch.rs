@@ -7,7 +7,13 @@ use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value, json};
 
-use super::request::{Address, Request};
+use super::request::{Address, JsonService, Request, page_token};
+
+const CLOUDWATCH: JsonService = JsonService {
+    scope: "monitoring",
+    content_type: "application/x-amz-json-1.0",
+    target: "GraniteServiceVersion20100801",
+};
 
 /// What is asked of every metric, in the order of the published events. Up to five statistics of a metric in one
 /// call are billed as one.
@@ -96,7 +102,7 @@ pub fn list_metrics(address: &Address<'_>, list: &List<'_>) -> Request {
     if let Some(token) = list.token {
         input["NextToken"] = token.into();
     }
-    call("cloudwatch:ListMetrics", address, &input)
+    CLOUDWATCH.call("cloudwatch:ListMetrics", address, &input)
 }
 
 /// GetMetricData. The address's resource is for people.
@@ -120,7 +126,7 @@ pub fn metric_data(address: &Address<'_>, query: &Query<'_>) -> Request {
     if let Some(token) = query.token {
         input["NextToken"] = token.into();
     }
-    call("cloudwatch:GetMetricData", address, &input)
+    CLOUDWATCH.call("cloudwatch:GetMetricData", address, &input)
 }
 
 /// Reads ListMetrics' answer.
@@ -137,7 +143,7 @@ pub fn read_list_metrics(body: &[u8]) -> serde_json::Result<Listed> {
         next_token: Option<String>,
     }
     let answer = serde_json::from_slice::<Answer>(body)?;
-    Ok(Listed { metrics: answer.metrics.unwrap_or_default(), token: some(answer.next_token) })
+    Ok(Listed { metrics: answer.metrics.unwrap_or_default(), token: page_token(answer.next_token) })
 }
 
 /// Reads GetMetricData's answer.
@@ -158,7 +164,7 @@ pub fn read_metric_data(body: &[u8]) -> serde_json::Result<Data> {
     for series in answer.metric_data_results.unwrap_or_default() {
         series.read_into(&mut points)?;
     }
-    Ok(Data { points, token: some(answer.next_token) })
+    Ok(Data { points, token: page_token(answer.next_token) })
 }
 
 #[derive(Deserialize)]
@@ -196,20 +202,6 @@ fn indices(id: &str) -> Option<(usize, usize)> {
     let (metric, statistic) = id.strip_prefix('m')?.split_once('_')?;
     let statistic = statistic.parse().ok().filter(|statistic| *statistic < STATISTICS.len())?;
     Some((metric.parse().ok()?, statistic))
-}
-
-fn some(token: Option<String>) -> Option<String> {
-    token.filter(|token| !token.is_empty())
-}
-
-fn call(action: &'static str, address: &Address<'_>, input: &Value) -> Request {
-    let mut request = Request::post(action, "monitoring", address, input.to_string().into_bytes());
-    let target = action.trim_start_matches("cloudwatch:");
-    request.headers = vec![
-        ("content-type", "application/x-amz-json-1.0".to_owned()),
-        ("x-amz-target", format!("GraniteServiceVersion20100801.{target}")),
-    ];
-    request
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde::de::Error as _;
 use serde_json::{Value, json};
 use sonic_rs::JsonValueTrait;
 
-use super::request::{Address, Request};
+use super::request::{Address, Request, page_token};
 use crate::limits::FINDINGS_PER_CALL;
 
 /// A page of ids: of detectors, or of findings.
@@ -117,7 +117,7 @@ fn read_ids(body: &[u8]) -> serde_json::Result<Ids> {
         next_token: Option<String>,
     }
     let answer = serde_json::from_slice::<Answer>(body)?;
-    let token = answer.next_token.filter(|token| !token.is_empty());
+    let token = page_token(answer.next_token);
     Ok(Ids { ids: answer.detector_ids.unwrap_or_default(), token })
 }
 

@@ -5,8 +5,11 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::request::{Address, Request};
+use super::request::{Address, JsonService, Request, page_token};
 use crate::limits::{LOG_EVENTS_PER_PAGE, LOG_NAMES_PER_PAGE};
+
+const LOGS: JsonService =
+    JsonService { scope: "logs", content_type: "application/x-amz-json-1.1", target: "Logs_20140328" };
 
 /// A page of names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,7 +115,7 @@ pub fn read_groups(body: &[u8]) -> serde_json::Result<Names> {
     let answer = serde_json::from_slice::<Answer>(body)?;
     let named = |group: Group| Named { name: group.log_group_name, last_event: None };
     let names = answer.log_groups.unwrap_or_default().into_iter().map(named).collect();
-    Ok(Names { names, token: some(answer.next_token) })
+    Ok(Names { names, token: page_token(answer.next_token) })
 }
 
 /// Reads DescribeLogStreams' answer.
@@ -138,7 +141,7 @@ pub fn read_streams(body: &[u8]) -> serde_json::Result<Names> {
     let named =
         |stream: Stream| Named { name: stream.log_stream_name, last_event: stream.last_event_timestamp };
     let names = answer.log_streams.unwrap_or_default().into_iter().map(named).collect();
-    Ok(Names { names, token: some(answer.next_token) })
+    Ok(Names { names, token: page_token(answer.next_token) })
 }
 
 /// Reads FilterLogEvents' answer.
@@ -155,24 +158,14 @@ pub fn read_events(body: &[u8]) -> serde_json::Result<Events> {
         next_token: Option<String>,
     }
     let answer = serde_json::from_slice::<Answer>(body)?;
-    Ok(Events { events: answer.events.unwrap_or_default(), token: some(answer.next_token) })
-}
-
-fn some(token: Option<String>) -> Option<String> {
-    token.filter(|token| !token.is_empty())
+    Ok(Events { events: answer.events.unwrap_or_default(), token: page_token(answer.next_token) })
 }
 
 fn call(action: &'static str, address: &Address<'_>, mut input: Value, token: Option<&str>) -> Request {
     if let Some(token) = token {
         input["nextToken"] = token.into();
     }
-    let mut request = Request::post(action, "logs", address, input.to_string().into_bytes());
-    let target = action.trim_start_matches("logs:");
-    request.headers = vec![
-        ("content-type", "application/x-amz-json-1.1".to_owned()),
-        ("x-amz-target", format!("Logs_20140328.{target}")),
-    ];
-    request
+    LOGS.call(action, address, &input)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::limits::AWS_RESPONSE_TIMEOUT;
 
 /// One request to AWS, complete but for what signing adds.
@@ -52,6 +54,45 @@ impl Request {
             response_timeout: AWS_RESPONSE_TIMEOUT,
         }
     }
+}
+
+/// A service that speaks AWS's JSON protocol (Smithy's `awsJson1_0` and `awsJson1_1`).
+#[derive(Debug)]
+pub struct JsonService {
+    /// The name that the signature's scope carries.
+    pub scope: &'static str,
+    pub content_type: &'static str,
+    /// What `x-amz-target` begins with.
+    pub target: &'static str,
+}
+
+impl JsonService {
+    /// A call of the operation that the action, `service:Operation`, is named after.
+    pub fn call(&self, action: &'static str, address: &Address<'_>, input: &Value) -> Request {
+        let operation = action.rsplit(':').next().unwrap_or(action);
+        self.call_operation(action, operation, address, input)
+    }
+
+    /// A call of an operation that a policy allows under another name.
+    pub fn call_operation(
+        &self,
+        action: &'static str,
+        operation: &str,
+        address: &Address<'_>,
+        input: &Value,
+    ) -> Request {
+        let mut request = Request::post(action, self.scope, address, input.to_string().into_bytes());
+        request.headers = vec![
+            ("content-type", self.content_type.to_owned()),
+            ("x-amz-target", format!("{}.{operation}", self.target)),
+        ];
+        request
+    }
+}
+
+/// The token of the next page as an answer gives it: an empty one is none.
+pub fn page_token(token: Option<String>) -> Option<String> {
+    token.filter(|token| !token.is_empty())
 }
 
 /// Where a request goes and what it is about.

@@ -10,8 +10,11 @@ use serde_json::{Value, json};
 
 use super::error::Kind;
 use super::failure;
-use super::request::{Address, Request};
+use super::request::{Address, JsonService, Request};
 use crate::limits::{AWS_LONG_POLL_MARGIN, SQS_BATCH};
+
+const SQS: JsonService =
+    JsonService { scope: "sqs", content_type: "application/x-amz-json-1.0", target: "AmazonSQS" };
 
 /// One message as received.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +82,7 @@ pub fn receive(queue: &Address<'_>, max: u32, wait: Duration, visibility: Durati
         "MessageSystemAttributeNames": names,
         "AttributeNames": names,
     });
-    let mut request = call("sqs:ReceiveMessage", queue, &input);
+    let mut request = SQS.call("sqs:ReceiveMessage", queue, &input);
     request.response_timeout = wait + AWS_LONG_POLL_MARGIN;
     request
 }
@@ -90,7 +93,7 @@ pub fn delete(queue: &Address<'_>, handles: &[&str]) -> Request {
     let entries = handles.iter().enumerate().map(entry).collect::<Vec<_>>();
     let input = json!({"QueueUrl": queue.resource, "Entries": entries});
     // A policy has no word for the batch: it allows sqs:DeleteMessage.
-    call_as("sqs:DeleteMessage", "DeleteMessageBatch", queue, &input)
+    SQS.call_operation("sqs:DeleteMessage", "DeleteMessageBatch", queue, &input)
 }
 
 /// ChangeMessageVisibilityBatch of at most ten (receipt handle, seconds from now). Entry ids are positions.
@@ -98,17 +101,17 @@ pub fn change_visibility(queue: &Address<'_>, handles: &[(&str, u32)]) -> Reques
     let entry = |(at, (handle, seconds)): (usize, &(&str, u32))| json!({"Id": at.to_string(), "ReceiptHandle": handle, "VisibilityTimeout": seconds});
     let entries = handles.iter().enumerate().map(entry).collect::<Vec<_>>();
     let input = json!({"QueueUrl": queue.resource, "Entries": entries});
-    call_as("sqs:ChangeMessageVisibility", "ChangeMessageVisibilityBatch", queue, &input)
+    SQS.call_operation("sqs:ChangeMessageVisibility", "ChangeMessageVisibilityBatch", queue, &input)
 }
 
 /// GetQueueUrl by name. The address's resource is the name.
 pub fn queue_url(queue: &Address<'_>) -> Request {
-    call("sqs:GetQueueUrl", queue, &json!({"QueueName": queue.resource}))
+    SQS.call("sqs:GetQueueUrl", queue, &json!({"QueueName": queue.resource}))
 }
 
 /// GetQueueAttributes, all of them.
 pub fn attributes(queue: &Address<'_>) -> Request {
-    call("sqs:GetQueueAttributes", queue, &json!({"QueueUrl": queue.resource, "AttributeNames": ["All"]}))
+    SQS.call("sqs:GetQueueAttributes", queue, &json!({"QueueUrl": queue.resource, "AttributeNames": ["All"]}))
 }
 
 /// Reads ReceiveMessage's answer.
@@ -151,19 +154,6 @@ pub fn read_attributes(body: &[u8]) -> serde_json::Result<Attributes> {
         in_flight: number("ApproximateNumberOfMessagesNotVisible").unwrap_or(0),
         delayed: number("ApproximateNumberOfMessagesDelayed").unwrap_or(0),
     })
-}
-
-fn call(action: &'static str, queue: &Address<'_>, input: &Value) -> Request {
-    call_as(action, action.trim_start_matches("sqs:"), queue, input)
-}
-
-fn call_as(action: &'static str, target: &str, queue: &Address<'_>, input: &Value) -> Request {
-    let mut request = Request::post(action, "sqs", queue, input.to_string().into_bytes());
-    request.headers = vec![
-        ("content-type", "application/x-amz-json-1.0".to_owned()),
-        ("x-amz-target", format!("AmazonSQS.{target}")),
-    ];
-    request
 }
 
 /// JSON in a string; the count is a number or, as old tools wrote it, a string.
