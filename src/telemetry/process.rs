@@ -31,7 +31,7 @@ fn resident(statm: &str) -> Option<u64> {
 
 /// proc(5): `utime` and `stime` are fields 14 and 15 of `stat`; the second, the name in brackets, may hold
 /// anything.
-fn cpu_seconds(stat: &str) -> Option<f64> {
+pub(crate) fn cpu_seconds(stat: &str) -> Option<f64> {
     let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace().skip(11);
     let mut ticks = || fields.next()?.parse::<u64>().ok();
     let total = ticks()? + ticks()?;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::telemetry::cpu_seconds;
+
 /// CPU time of this process so far, its ended threads included.
 pub fn cpu() -> Duration {
     clock(ClockId::ProcessCPUTime)
@@ -19,10 +21,7 @@ pub fn thread_cpu() -> Duration {
 /// CPU time of another process so far, in steps of 10 ms; zero when it has ended.
 pub fn cpu_of_process(id: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    // The name, in brackets, may hold anything. Behind it `utime` and `stime` are the 12th and 13th.
-    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
-    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+    Duration::from_secs_f64(cpu_seconds(&stat).unwrap_or(0.0))
 }
 
 /// What all cores together have done since the machine started.
