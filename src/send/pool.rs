@@ -8,7 +8,7 @@ use std::time::Instant;
 use crossbeam_channel::Sender as Channel;
 
 use super::connection::Peer;
-use super::sender::{Sender, SenderSettings, Shared};
+use super::sender::{Sender, Shared};
 use super::throttle::Throttle;
 use super::tls::{Certificates, TlsFileError};
 use super::{console, greet};
@@ -143,15 +143,10 @@ impl Pool {
         let telemetry = Arc::clone(&settings.telemetry);
         let mut pool =
             Pool { threads: Vec::new(), peers: Vec::new(), renewal: Renewal::default(), telemetry };
-        let settings = settings.telemetry.outputs.iter().map(|telemetry| SenderSettings {
-            window_bytes: settings.window_bytes,
-            telemetry: Arc::clone(telemetry),
-            abort: settings.abort.clone(),
-        });
         let ways = outputs
             .iter()
-            .zip(settings)
-            .map(|(output, settings)| pool.start_output(output, settings))
+            .zip(&settings.telemetry.outputs)
+            .map(|(output, telemetry)| pool.start_output(output, telemetry, settings))
             .collect::<Result<_, _>>()?;
         Ok((pool, Outputs(ways)))
     }
@@ -189,14 +184,24 @@ impl Pool {
         }
     }
 
-    fn start_output(&mut self, output: &Output, settings: SenderSettings) -> Result<Way, PoolError> {
-        let Some(peer) = peer(output)? else { return self.start_console(output, &settings.telemetry) };
-        self.peers.push((peer.clone(), Arc::clone(&settings.telemetry)));
+    fn start_output(
+        &mut self,
+        output: &Output,
+        telemetry: &Arc<telemetry::Output>,
+        settings: &PoolSettings,
+    ) -> Result<Way, PoolError> {
+        let Some(peer) = peer(output)? else { return self.start_console(output, telemetry) };
+        self.peers.push((peer.clone(), Arc::clone(telemetry)));
         if let (Destination::Tls { files, .. }, Some(certificates)) = (&output.destination, &peer.tls) {
             self.renewal.0.push((output.name.clone(), files.clone(), certificates.clone()));
         }
-        let throttle = Arc::new(Mutex::new(Throttle::new(output.rates, Instant::now())));
-        let shared = Shared { peer, throttle, settings };
+        let shared = Shared {
+            peer,
+            throttle: Arc::new(Mutex::new(Throttle::new(output.rates, Instant::now()))),
+            window_bytes: settings.window_bytes,
+            telemetry: Arc::clone(telemetry),
+            abort: settings.abort.clone(),
+        };
         let name = format!("send-{}", output.name);
         let senders = self.start_senders(&name, output.senders, &shared)?;
         let Some(level) = output.gzip_level else { return Ok(Way::Plain(senders)) };
@@ -233,7 +238,7 @@ impl Pool {
             };
             self.spawn(format!("{name}-{number}"), move || sender.run())?;
         }
-        Ok(Senders { telemetry: Arc::clone(&shared.settings.telemetry), any, lanes })
+        Ok(Senders { telemetry: Arc::clone(&shared.telemetry), any, lanes })
     }
 
     fn spawn(&mut self, name: String, body: impl FnOnce() + Send + 'static) -> Result<(), PoolError> {

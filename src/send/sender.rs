@@ -26,12 +26,6 @@ pub struct Shared {
     pub peer: Peer,
     /// The output's limits.
     pub throttle: Arc<Mutex<Throttle>>,
-    pub settings: SenderSettings,
-}
-
-/// What an output's senders have in common, whatever they send.
-#[derive(Debug, Clone)]
-pub struct SenderSettings {
     /// Unconfirmed bytes that one connection may have.
     pub window_bytes: usize,
     pub telemetry: Arc<telemetry::Output>,
@@ -59,17 +53,17 @@ impl Sender {
         let mut backoff = Backoff::new(SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX);
         while self.wait_for_work() {
             let Err(error) = self.session(&mut backoff) else { continue };
-            let telemetry = &self.shared.settings.telemetry;
+            let telemetry = &self.shared.telemetry;
             telemetry.send.failed_connections.increment();
             telemetry.health.failed(error.to_string(), error.is_lasting());
             let _backing_off = telemetry.send.backing_off.hold();
-            self.shared.settings.abort.wait(backoff.pause());
+            self.shared.abort.wait(backoff.pause());
         }
     }
 
     /// The life of one connection.
     fn session(&mut self, backoff: &mut Backoff) -> Result<(), Error> {
-        let telemetry = Arc::clone(&self.shared.settings.telemetry);
+        let telemetry = Arc::clone(&self.shared.telemetry);
         let connecting = telemetry.send.connecting.hold();
         let mut connection = Connection::open(&self.shared.peer)?;
         drop(connecting);
@@ -87,7 +81,7 @@ impl Sender {
 
     /// Waits until there is a batch to send, without taking it for good: true, unless all is done.
     fn wait_for_work(&mut self) -> bool {
-        while !self.shared.settings.abort.is_stopped() {
+        while !self.shared.abort.is_stopped() {
             match self.take(SEND_WAIT_SLICE) {
                 Ok(batch) => {
                     self.put_back(batch);
@@ -107,7 +101,7 @@ impl Sender {
         }
         let waited = Instant::now();
         let taken = self.wait_for_batch(timeout);
-        self.shared.settings.telemetry.waits.send_batches.add(waited.elapsed());
+        self.shared.telemetry.waits.send_batches.add(waited.elapsed());
         taken
     }
 
@@ -141,12 +135,12 @@ impl Sender {
         let mut closing = false;
         loop {
             connection.read()?;
-            let waits = &self.shared.settings.telemetry.waits;
-            if closing || window.bytes() >= self.shared.settings.window_bytes {
+            let waits = &self.shared.telemetry.waits;
+            if closing || window.bytes() >= self.shared.window_bytes {
                 let interval = if closing { SEND_CONFIRM_INTERVAL } else { SEND_ROOM_INTERVAL };
-                waits.send_confirmation.time(|| self.shared.settings.abort.wait(interval));
+                waits.send_confirmation.time(|| self.shared.abort.wait(interval));
             } else if !self.may_send() {
-                waits.send_rate.time(|| self.shared.settings.abort.wait(SEND_CONFIRM_INTERVAL));
+                waits.send_rate.time(|| self.shared.abort.wait(SEND_CONFIRM_INTERVAL));
             } else {
                 let patience = if window.is_empty() { SEND_WAIT_SLICE } else { SEND_CONFIRM_INTERVAL };
                 match self.take(patience) {
@@ -161,12 +155,12 @@ impl Sender {
             let now = Instant::now();
             if self.confirm(connection, window, now)? > 0 {
                 backoff.reset();
-                self.shared.settings.telemetry.health.works();
+                self.shared.telemetry.health.works();
             }
             let idle = window.is_empty() && now - last_work >= SEND_IDLE_TIMEOUT;
-            closing |= idle || now - opened >= SEND_RENEWAL || self.shared.settings.abort.is_stopped();
+            closing |= idle || now - opened >= SEND_RENEWAL || self.shared.abort.is_stopped();
             closing |= !connection.is_current(&self.shared.peer);
-            if closing && (window.is_empty() || self.shared.settings.abort.is_stopped()) {
+            if closing && (window.is_empty() || self.shared.abort.is_stopped()) {
                 return Ok(());
             }
         }
@@ -200,13 +194,13 @@ impl Sender {
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
             }
         }
-        let abort = &self.shared.settings.abort;
-        let telemetry = &self.shared.settings.telemetry.send;
+        let abort = &self.shared.abort;
+        let telemetry = &self.shared.telemetry.send;
         let written = group
             .iter()
             .try_for_each(|batch| connection.write(&batch.bytes, abort))
             .and_then(|()| connection.flush(abort));
-        self.shared.settings.telemetry.waits.send_socket.add(connection.take_waited());
+        self.shared.telemetry.waits.send_socket.add(connection.take_waited());
         let (end, now) = (connection.written(), Instant::now());
         for batch in group {
             telemetry.events_written.add(batch.events.into());
@@ -226,7 +220,7 @@ impl Sender {
         }
         window.acknowledge(connection.acknowledged()?, now);
         while let Some(batch) = window.pop_settled(now, connection.settle_time(now)) {
-            let telemetry = &self.shared.settings.telemetry.send;
+            let telemetry = &self.shared.telemetry.send;
             telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
             telemetry.events.add(batch.events.into());
             telemetry.bytes.add(batch.bytes.len() as u64);
@@ -240,7 +234,7 @@ impl Sender {
     }
 
     fn say_goodbye(&self, connection: Connection) {
-        if let Err(error) = connection.close(&self.shared.settings.abort) {
+        if let Err(error) = connection.close(&self.shared.abort) {
             log::debug!("{}: closing: {error}", self.shared.peer);
         }
     }
@@ -249,7 +243,7 @@ impl Sender {
     fn give_back(&mut self, mut window: Window) {
         let mut in_order = VecDeque::new();
         while let Some(batch) = window.pop() {
-            let telemetry = &self.shared.settings.telemetry.send;
+            let telemetry = &self.shared.telemetry.send;
             telemetry.waiting.add(1);
             telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
             telemetry.repeated.add(batch.events.into());

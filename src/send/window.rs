@@ -5,15 +5,14 @@
 //! The peer's TCP acknowledges bytes when its kernel has them; the peer's program may still die with
 //! them unread. So an acknowledged batch is believed only when it has *settled*: either
 //! [`SETTLE_BYTES`] more have been acknowledged after it (more than a receive buffer holds, so that
-//! the program must have read it), or the connection has outlived it by [`SETTLE_TIME`], longer if the peer is slow.
+//! the program must have read it), or the connection has outlived it by
+//! [`SETTLE_TIME`](crate::limits::SETTLE_TIME), longer if the peer is slow.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::frame::Batch;
 use crate::limits::SETTLE_BYTES;
-#[cfg(any(doc, test))]
-use crate::limits::SETTLE_TIME;
 
 /// The batches written to one connection and not yet believed, oldest first.
 #[derive(Debug, Default)]
@@ -60,7 +59,8 @@ impl Window {
         }
     }
 
-    /// Takes the oldest batch if it has settled; `settle_time` is [`SETTLE_TIME`], or
+    /// Takes the oldest batch if it has settled; `settle_time` is
+    /// [`SETTLE_TIME`](crate::limits::SETTLE_TIME), or
     /// [`SETTLE_TIME_SLOW`](crate::limits::SETTLE_TIME_SLOW) if the peer is slow.
     pub fn pop_settled(&mut self, now: Instant, settle_time: Duration) -> Option<Batch> {
         let oldest = self.sent.front()?;
@@ -100,6 +100,7 @@ mod tests {
 
     use super::*;
     use crate::ack::{Ack, Outcome};
+    use crate::limits::SETTLE_TIME;
 
     fn batch(length: usize) -> Batch {
         let ack = Ack::open(|_| ());
