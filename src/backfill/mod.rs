@@ -29,7 +29,7 @@ use crate::limits::{
 use crate::resolve::{Object, Source, Task};
 use crate::services::Definition;
 use crate::stop::Stop;
-use crate::telemetry::{self, Trouble};
+use crate::telemetry;
 
 /// A plan, and the counts of how far it is.
 #[derive(Debug, Clone)]
@@ -80,11 +80,6 @@ impl Lister {
     /// The listing has ended, and so has everything that it named.
     pub fn is_finished(&self) -> bool {
         self.thread.is_finished() && self.in_work() == 0
-    }
-
-    /// What is wrong with the listing, if something is.
-    pub fn trouble(&self) -> Option<Trouble> {
-        self.shared.settings.telemetry.health.trouble()
     }
 
     /// Objects that were begun and have not ended.

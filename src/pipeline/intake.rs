@@ -3,7 +3,6 @@
 use crate::backfill::Lister;
 use crate::poll::Poller;
 use crate::receive::Receiver;
-use crate::telemetry::Trouble;
 
 /// A running source of tasks or pages.
 pub trait Intake {
@@ -17,9 +16,6 @@ pub trait Intake {
     fn is_whole(&self) -> bool {
         true
     }
-
-    /// What is wrong with it, if something is.
-    fn trouble(&self) -> Option<Trouble>;
 
     /// What could not be delivered for good.
     fn undelivered(&self) -> usize;
@@ -41,10 +37,6 @@ impl Intake for Receiver {
         Receiver::is_whole(self)
     }
 
-    fn trouble(&self) -> Option<Trouble> {
-        Receiver::trouble(self)
-    }
-
     fn undelivered(&self) -> usize {
         Receiver::undelivered(self)
     }
@@ -62,10 +54,6 @@ impl Intake for Lister {
     /// What is listed again finds the ledger.
     fn is_asking(&self) -> bool {
         false
-    }
-
-    fn trouble(&self) -> Option<Trouble> {
-        Lister::trouble(self)
     }
 
     /// The backfill's own tally knows.
@@ -90,10 +78,6 @@ impl Intake for Poller {
 
     fn is_whole(&self) -> bool {
         Poller::is_whole(self)
-    }
-
-    fn trouble(&self) -> Option<Trouble> {
-        Poller::trouble(self)
     }
 
     /// A drain goes on until all is delivered, or is given up as a whole.

@@ -263,9 +263,8 @@ impl Pipeline {
     }
 
     fn troubles(&self) -> impl Iterator<Item = Trouble> {
-        let of_inputs = self.telemetry.inputs.iter().flat_map(|input| [&input.buckets, &input.settling]);
-        let intakes = self.intakes.iter().map(|intake| intake.trouble());
-        intakes.chain(of_inputs.map(Health::trouble)).chain([self.pool.trouble()]).flatten()
+        let of_inputs = self.telemetry.inputs.iter().flat_map(|input| input.healths());
+        of_inputs.filter_map(Health::trouble).chain(self.pool.trouble())
     }
 
     fn is_done(&self) -> bool {

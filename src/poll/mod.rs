@@ -41,7 +41,7 @@ use crate::decode::{Bounds, Payload};
 use crate::ledger::Ledger;
 use crate::limits::AWS_ANSWER_BYTES_MAX;
 use crate::stop::Stop;
-use crate::telemetry::{self, Trouble};
+use crate::telemetry;
 use delivery::Delivery;
 pub use pace::{Pace, Paces};
 use source::{Next, Source};
@@ -123,11 +123,6 @@ impl Poller {
     /// The thread, which should run until it is stopped, still does.
     pub fn is_whole(&self) -> bool {
         !self.thread.is_finished()
-    }
-
-    /// What is wrong with the source, if something is.
-    pub fn trouble(&self) -> Option<Trouble> {
-        self.shared.telemetry.health.trouble()
     }
 }
 

@@ -75,7 +75,11 @@ impl Account {
         let poller = Poller::start(settings).unwrap();
         let started = std::time::Instant::now();
         while !poller.is_finished() {
-            assert!(started.elapsed() < Duration::from_secs(60), "{:?}", poller.trouble());
+            assert!(
+                started.elapsed() < Duration::from_secs(60),
+                "{:?}",
+                poller.shared.telemetry.health.trouble()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
         ledger.save();

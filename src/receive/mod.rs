@@ -27,7 +27,7 @@ use crate::config;
 use crate::limits::{DRAIN_WAIT_TIME, MESSAGES_IN_WORK_MAX};
 use crate::resolve::Task;
 use crate::stop::Stop;
-use crate::telemetry::{self, Trouble};
+use crate::telemetry;
 use drain::Drain;
 use leases::{LeaseId, Leases};
 use turns::Turns;
@@ -137,11 +137,6 @@ impl Receiver {
     /// No thread has ended.
     pub fn is_whole(&self) -> bool {
         !self.pollers.iter().chain(&self.others).any(JoinHandle::is_finished)
-    }
-
-    /// What is wrong with the queue, if something is.
-    pub fn trouble(&self) -> Option<Trouble> {
-        self.shared.settings.telemetry.health.trouble()
     }
 
     /// Messages that a drain could not deliver.

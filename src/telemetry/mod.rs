@@ -231,7 +231,7 @@ impl Phase {
 
 impl Input {
     /// Its parts that can fail.
-    fn healths(&self) -> [&Health; 3] {
+    pub fn healths(&self) -> [&Health; 3] {
         [&self.health, &self.buckets, &self.settling]
     }
 
