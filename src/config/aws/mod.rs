@@ -181,7 +181,7 @@ fn read_row(read: &mut Read, row: &'static Row, region: &str, entry: &Entry<'_>,
         (Some(key), _) => {
             let queue = queue_name(row, key, entry.keys);
             if let (Some(queue), Some(definition)) = (queue, definition) {
-                read.queues.push(queue_input(row, queue, region, definition, entry, common));
+                read.queues.push(queue_input(row, queue, region, definition, common));
             }
         }
         (None, Some(api)) => {
@@ -225,12 +225,11 @@ fn queue_input(
     queue: String,
     region: &str,
     definition: Arc<Definition>,
-    entry: &Entry<'_>,
     common: &Common<'_>,
 ) -> Input {
     Input {
-        key: format!("{}.services.{}{} in {region}", common.key, entry.name, suffix(row)),
-        id: format!("{}/{}{}/{region}", common.id, entry.name, suffix(row)),
+        key: format!("{}.services.{} in {region}", common.key, definition.name),
+        id: remembered_as(&definition, region, common),
         queue: Queue::Name(queue),
         region: region.to_owned(),
         credentials: common.credentials.clone(),
@@ -258,7 +257,7 @@ fn source(
 ) -> Source {
     Source {
         path: entry.node.path.clone(),
-        name: format!("{}/{}{}/{region}", common.id, entry.name, suffix(row)),
+        name: remembered_as(&definition, region, common),
         reads: &row.reads,
         input: common.id.clone(),
         region: region.to_owned(),
@@ -272,8 +271,9 @@ fn source(
     }
 }
 
-fn suffix(row: &Row) -> String {
-    row.kind.as_ref().map(|kind| format!("/{kind}")).unwrap_or_default()
+/// What a service of a region is called in the ledger.
+fn remembered_as(definition: &Definition, region: &str, common: &Common<'_>) -> String {
+    format!("{}/{}/{region}", common.id, definition.name)
 }
 
 /// The registry's keys, the row's over them, and over these what the user's mean.
@@ -295,7 +295,8 @@ fn definition(row: &Row, region: &str, entry: &Entry<'_>, common: &Common<'_>) -
     own.insert("routing_template".to_owned(), template?.into());
     let like = row.like.as_ref().and_then(|name| common.catalog.row(name)).map(|row| &row.keys);
     let layers: Vec<&Map<String, Value>> = like.into_iter().chain([&row.keys, &own]).collect();
-    let name = format!("{}{}", entry.name, suffix(row));
+    let kind = row.kind.as_ref().map(|kind| format!("/{kind}")).unwrap_or_default();
+    let name = format!("{}{kind}", entry.name);
     service::read_layers(&name, entry.node, &layers, common.catalog)
 }
 
