@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use jiff::Timestamp;
+
 use super::source::Progress;
 use crate::ack::{Outcome, Watermark};
 use crate::ledger::{Mark, Seen};
@@ -19,6 +21,7 @@ pub struct Delivery {
     first: u64,
     in_work: usize,
     failed: bool,
+    reached: Option<Timestamp>,
     /// Events that are delivered or on their way.
     seen: HashMap<u128, i64>,
 }
@@ -33,6 +36,7 @@ impl Delivery {
             first: 0,
             in_work: 0,
             failed: false,
+            reached: None,
             seen: seen.iter().map(|seen| (seen.id, seen.time)).collect(),
         }
     }
@@ -72,6 +76,11 @@ impl Delivery {
         self.in_work == 0
     }
 
+    /// Up to when everything is delivered. None: not known yet.
+    pub fn reached(&self) -> Option<Timestamp> {
+        self.reached
+    }
+
     /// A page could not be delivered: nothing from it on may be recorded.
     pub fn has_failed(&self) -> bool {
         self.failed
@@ -88,7 +97,8 @@ impl Delivery {
     }
 
     fn record(&mut self, (progress, seen): (Progress, Vec<Seen>)) -> Mark {
-        let Progress { checkpoints, forget_before } = progress;
+        let Progress { checkpoints, forget_before, reached } = progress;
+        self.reached = self.reached.max(reached);
         if let Some(time) = forget_before {
             self.seen.retain(|_, seen| *seen >= time);
         }
@@ -120,6 +130,23 @@ mod tests {
 
     fn values(marks: &[Mark]) -> Vec<&str> {
         marks.iter().flat_map(|mark| &mark.checkpoints).map(|(_, value)| value.as_str()).collect()
+    }
+
+    #[test]
+    fn how_far_the_source_is_goes_with_the_checkpoints_and_never_back() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut delivery = Delivery::new("s".into(), &[]);
+        let pages = [7, 5, 9].map(|second| {
+            let progress = Progress { reached: Some(at(second)), ..Progress::default() };
+            delivery.begin(progress, vec![])
+        });
+        assert_eq!(delivery.reached(), None);
+        delivery.end(pages[2], Outcome::Delivered);
+        assert_eq!(delivery.reached(), None, "a page before it is on its way");
+        delivery.end(pages[0], Outcome::Delivered);
+        assert_eq!(delivery.reached(), Some(at(7)));
+        delivery.end(pages[1], Outcome::Delivered);
+        assert_eq!(delivery.reached(), Some(at(9)));
     }
 
     #[test]

@@ -78,6 +78,7 @@ fn a_region_without_guardduty() {
     let mut bench = Bench::new(source(None));
     assert_eq!(bench.pull(time(NOW), 1, |request| account.answer(request)), Pulled::CaughtUp);
     assert_eq!(bench.pull(time(NOW), 1, |request| account.answer(request)), Pulled::CaughtUp, "and again");
+    assert_eq!(bench.reached, Some(time(NOW)));
 }
 
 #[test]
