@@ -11,7 +11,7 @@ use super::log::{self, Format};
 use super::screen::{Screen, Shown};
 use crate::config::{Config, Destination};
 use crate::stop::Stop;
-use crate::telemetry::{Snapshot, Telemetry, one_line, size};
+use crate::telemetry::{Activity, Snapshot, Telemetry, one_line, size};
 
 /// How often the figures change.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -71,7 +71,11 @@ fn block(new: &Snapshot, old: &Snapshot, seconds: f64) -> [String; LINES] {
     let bytes = |new, old| size(rate(new, old) as u64);
     let (f, d, s, a) = (new.fetch(), new.decode(), new.send(), new.settle());
     let depth: u64 = new.inputs.iter().filter_map(|input| input.queue.available).sum();
-    let senders: usize = new.outputs.iter().map(|output| output.senders).sum();
+    let senders = new.senders().count();
+    let waiting = match new.in_state(Activity::BackingOff) {
+        0 => String::new(),
+        count => format!(", {count} wait to try again"),
+    };
     let resident = new.process.resident.map_or("?".to_owned(), size);
     [
         format!("── {} ── {} ──", new.name, state(new)),
@@ -95,11 +99,11 @@ fn block(new: &Snapshot, old: &Snapshot, seconds: f64) -> [String; LINES] {
             new.workers
         ),
         format!(
-            "send    {:>9}/s            {}/s events, {} of {senders} connections open, {} unconfirmed",
+            "send    {:>9}/s            {}/s events, {} of {senders} connections open{waiting}, {} unconfirmed",
             bytes(s.bytes, old.send().bytes),
             per_second(s.events, old.send().events),
-            s.connections,
-            size(s.unconfirmed.max(0).unsigned_abs())
+            new.in_state(Activity::Connected),
+            size(new.unconfirmed())
         ),
         format!(
             "lag {}, {} events delivered, memory {resident} of {}",

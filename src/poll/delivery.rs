@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use jiff::Timestamp;
+
 use super::source::Progress;
 use crate::ack::{Outcome, Watermark};
 use crate::ledger::{Mark, Polled, Seen};
@@ -21,6 +23,7 @@ pub struct Delivery {
     first: u64,
     in_work: usize,
     failed: bool,
+    reached: Option<Timestamp>,
     /// Events that are delivered or on their way.
     seen: HashMap<u128, i64>,
     /// Those from before this time were too many; the ledger is to forget them with the next page.
@@ -46,6 +49,7 @@ impl Delivery {
             first: 0,
             in_work: 0,
             failed: false,
+            reached: None,
             seen: polled.seen.iter().map(|seen| (seen.id, seen.time)).collect(),
             too_many: None,
         }
@@ -91,6 +95,11 @@ impl Delivery {
         self.in_work == 0
     }
 
+    /// Up to when everything is delivered. None: not known yet.
+    pub fn reached(&self) -> Option<Timestamp> {
+        self.reached
+    }
+
     /// A page could not be delivered: nothing from it on may be recorded.
     pub fn has_failed(&self) -> bool {
         self.failed
@@ -107,7 +116,8 @@ impl Delivery {
     }
 
     fn record(&mut self, page: Page) -> Mark {
-        let Page { progress: Progress { checkpoints, forget_before }, seen, too_many } = page;
+        let Page { progress: Progress { checkpoints, forget_before, reached }, seen, too_many } = page;
+        self.reached = self.reached.max(reached);
         if let Some(time) = forget_before {
             self.seen.retain(|_, seen| *seen >= time);
         }
@@ -146,6 +156,23 @@ mod tests {
 
     fn values(marks: &[Mark]) -> Vec<&str> {
         marks.iter().flat_map(|mark| &mark.checkpoints).map(|(_, value)| value.as_str()).collect()
+    }
+
+    #[test]
+    fn how_far_the_source_is_goes_with_the_checkpoints_and_never_back() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut delivery = knowing(vec![]);
+        let pages = [7, 5, 9].map(|second| {
+            let progress = Progress { reached: Some(at(second)), ..Progress::default() };
+            delivery.begin(progress, vec![])
+        });
+        assert_eq!(delivery.reached(), None);
+        delivery.end(pages[2], Outcome::Delivered);
+        assert_eq!(delivery.reached(), None, "a page before it is on its way");
+        delivery.end(pages[0], Outcome::Delivered);
+        assert_eq!(delivery.reached(), Some(at(7)));
+        delivery.end(pages[1], Outcome::Delivered);
+        assert_eq!(delivery.reached(), Some(at(9)));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::paging::{begin_anew, follow};
-use super::source::{Event, Next, Page, Progress, Source};
+use super::source::{Event, Next, Page, Progress, Source, from_millis};
 use crate::aws::logs::{self, Filter, Named};
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind};
@@ -40,6 +40,8 @@ pub struct Logs {
     first_round: bool,
     /// How much is read again, less where so much comes that repeats could not be told.
     late: i64,
+    /// How far all groups have been read, if that is news.
+    reached: Option<i64>,
     notes: Vec<String>,
 }
 
@@ -109,6 +111,7 @@ impl Logs {
             caught_up: false,
             first_round: true,
             late: lateness(),
+            reached: None,
             notes: Vec::new(),
         }
     }
@@ -223,16 +226,18 @@ impl Logs {
             reading.begin_slice(present);
             round.reading = Some(reading);
         }
-        self.end_if_done();
         let oldest = self.next.values().min().copied();
+        // In the first round there may be groups that are not known yet.
+        self.reached = oldest.filter(|_| !self.first_round || self.settings.group.is_some());
+        self.end_if_done();
         let forget_before = if self.first_round { Some(of_slice(present, i64::MAX) + 1) } else { oldest };
-        Progress { checkpoints, forget_before }
+        Progress { checkpoints, forget_before, ..Progress::default() }
     }
 
     fn end_if_done(&mut self) {
         let ended = |round: &mut Round| round.listed && round.groups.is_empty() && round.reading.is_none();
         if let Some(round) = self.round.take_if(ended) {
-            (self.caught_up, self.first_round) = (true, false);
+            (self.caught_up, self.first_round, self.reached) = (true, false, Some(round.to));
             self.adapt(round.keyed);
         }
     }
@@ -265,6 +270,7 @@ impl Source for Logs {
         let groups = checkpoints.iter().filter(|(part, _)| !part.is_empty());
         self.next = groups.filter_map(|(group, value)| Some((group.clone(), time(value)?))).collect();
         (self.round, self.caught_up, self.first_round) = (None, false, true);
+        self.reached = self.next.values().min().copied().or(self.began);
     }
 
     fn next(&mut self, now: Timestamp) -> Next {
@@ -274,7 +280,7 @@ impl Source for Logs {
         if self.began.is_none() {
             let began = *self.began.insert(self.settings.start_time.unwrap_or(now).as_millisecond());
             // Recorded at once, as for every source.
-            return Next::Mark(Progress::up_to(began));
+            return Next::Mark(Progress { reached: from_millis(began), ..Progress::up_to(began) });
         }
         if self.began.is_some_and(|began| began > now.as_millisecond()) {
             return Next::CaughtUp;
@@ -287,11 +293,13 @@ impl Source for Logs {
     }
 
     fn read(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
-        match self.round.as_ref().and_then(|round| round.reading.as_ref()) {
+        let mut page = match self.round.as_ref().and_then(|round| round.reading.as_ref()) {
             None => self.read_groups(answer),
             Some(Reading { streams: Some(streams), .. }) if streams.want_more() => self.read_streams(answer),
             Some(_) => self.read_events(answer),
-        }
+        }?;
+        page.progress.reached = self.reached.take().and_then(from_millis);
+        Ok(page)
     }
 
     /// A page token that is no longer good: its list, or its slice, begins anew. A group that has gone, or that is not allowed, does not keep the others.

@@ -82,6 +82,7 @@ struct Shared {
     /// Of the source, in the ledger.
     name: String,
     telemetry: Arc<telemetry::Input>,
+    service: Arc<telemetry::Service>,
     ledger: Ledger,
     state: Mutex<State>,
 }
@@ -98,10 +99,11 @@ impl Poller {
     /// # Errors
     /// When the machine will not start another thread.
     pub fn start(settings: Settings) -> std::io::Result<Poller> {
-        let config::Source { name, region, .. } = &settings.source;
+        let config::Source { name, region, service, .. } = &settings.source;
         let shared = Arc::new(Shared {
             name: name.clone(),
             telemetry: Arc::clone(&settings.telemetry),
+            service: Arc::clone(settings.telemetry.service(&service.name)),
             ledger: settings.ledger.clone(),
             state: Mutex::new(State {
                 delivery: Delivery::new(name.clone(), &Polled::default()),
@@ -138,6 +140,9 @@ impl Shared {
         for mark in state.delivery.end(page, outcome) {
             state.checkpoints.extend(mark.checkpoints.iter().cloned());
             self.ledger.mark(mark);
+        }
+        if let Some(time) = state.delivery.reached() {
+            self.service.lag.reached(time, Timestamp::now());
         }
     }
 }

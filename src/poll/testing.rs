@@ -20,6 +20,8 @@ pub struct Bench<S> {
     seen: HashMap<u128, i64>,
     /// Bodies, in the order in which they were delivered.
     pub delivered: Vec<String>,
+    /// Up to when everything is delivered.
+    pub reached: Option<Timestamp>,
 }
 
 /// How a pull ended.
@@ -32,7 +34,8 @@ pub enum Pulled {
 
 impl<S: Source> Bench<S> {
     pub fn new(source: S) -> Bench<S> {
-        Bench { source, checkpoints: BTreeMap::new(), seen: HashMap::new(), delivered: Vec::new() }
+        let (checkpoints, seen) = (BTreeMap::new(), HashMap::new());
+        Bench { source, checkpoints, seen, delivered: Vec::new(), reached: None }
     }
 
     /// Another process goes on with what the ledger knows.
@@ -84,6 +87,7 @@ impl<S: Source> Bench<S> {
                 self.delivered.push(String::from_utf8(event.body).unwrap());
             }
         }
+        self.reached = self.reached.max(page.progress.reached);
         self.checkpoints.extend(page.progress.checkpoints);
         if let Some(oldest) = page.progress.forget_before {
             self.seen.retain(|_, time| *time >= oldest);

@@ -257,10 +257,9 @@ impl Worker {
         let permit = self.settings.budget.acquire(amount, &self.settings.abort);
         let page = self.shared.state().delivery.begin(progress, seen);
         let shared = Arc::clone(&self.shared);
-        let of_service = Arc::clone(shared.telemetry.service(&self.settings.source.service.name));
-        of_service.begin(None);
+        shared.service.begin(None);
         let ack = Ack::open(move |outcome| {
-            of_service.end(None, outcome, Timestamp::now());
+            shared.service.end(None, outcome, Timestamp::now());
             shared.end(page, outcome);
             drop(slot);
         });

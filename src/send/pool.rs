@@ -229,14 +229,16 @@ impl Pool {
         for number in 0..count {
             let (lane, in_order) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER);
             lanes.push(lane);
+            let name = format!("{name}-{number}");
             let sender = Sender {
+                telemetry: shared.telemetry.add_sender(&name),
                 shared: shared.clone(),
                 batches: batches.clone(),
                 lane: in_order,
                 kept: VecDeque::new(),
                 returned: returned.clone(),
             };
-            self.spawn(format!("{name}-{number}"), move || sender.run())?;
+            self.spawn(name, move || sender.run())?;
         }
         Ok(Senders { telemetry: Arc::clone(&shared.telemetry), any, lanes })
     }

@@ -18,7 +18,7 @@ use crate::limits::{
     SEND_RENEWAL, SEND_ROOM_INTERVAL, SEND_STALL_TIMEOUT, SEND_WAIT_SLICE,
 };
 use crate::stop::Stop;
-use crate::telemetry;
+use crate::telemetry::{self, Activity};
 
 /// What all senders of an output share.
 #[derive(Debug, Clone)]
@@ -37,6 +37,7 @@ pub struct Shared {
 #[derive(Debug)]
 pub struct Sender {
     pub shared: Shared,
+    pub telemetry: Arc<telemetry::Sender>,
     /// New work, shared with the output's other senders.
     pub batches: Receiver<Batch>,
     /// New work that must stay in order, for this sender alone.
@@ -56,19 +57,19 @@ impl Sender {
             let telemetry = &self.shared.telemetry;
             telemetry.send.failed_connections.increment();
             telemetry.health.failed(error.to_string(), error.is_lasting());
-            let _backing_off = telemetry.send.backing_off.hold();
+            let _backing_off = self.telemetry.during(Activity::BackingOff);
             self.shared.abort.wait(backoff.pause());
         }
     }
 
     /// The life of one connection.
     fn session(&mut self, backoff: &mut Backoff) -> Result<(), Error> {
-        let telemetry = Arc::clone(&self.shared.telemetry);
-        let connecting = telemetry.send.connecting.hold();
+        let own = Arc::clone(&self.telemetry);
+        let connecting = own.during(Activity::Connecting);
         let mut connection = Connection::open(&self.shared.peer)?;
         drop(connecting);
-        telemetry.send.connected.increment();
-        let open = telemetry.send.connections.hold();
+        self.shared.telemetry.send.connected.increment();
+        let open = own.during(Activity::Connected);
         let mut window = Window::default();
         let end = self.converse(&mut connection, &mut window, backoff);
         if end.is_ok() {
@@ -205,7 +206,7 @@ impl Sender {
         for batch in group {
             telemetry.events_written.add(batch.events.into());
             telemetry.waiting.add(-1);
-            telemetry.unconfirmed.add(batch.bytes.len() as i64);
+            self.telemetry.unconfirmed.add(batch.bytes.len() as i64);
             // After a failed write `end` is too low, but then the window is only emptied again.
             window.push(batch, end, now);
         }
@@ -221,7 +222,7 @@ impl Sender {
         window.acknowledge(connection.acknowledged()?, now);
         while let Some(batch) = window.pop_settled(now, connection.settle_time(now)) {
             let telemetry = &self.shared.telemetry.send;
-            telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
+            self.telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
             telemetry.events.add(batch.events.into());
             telemetry.bytes.add(batch.bytes.len() as u64);
             batch.share.resolve(Outcome::Delivered);
@@ -245,7 +246,7 @@ impl Sender {
         while let Some(batch) = window.pop() {
             let telemetry = &self.shared.telemetry.send;
             telemetry.waiting.add(1);
-            telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
+            self.telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
             telemetry.repeated.add(batch.events.into());
             match batch.lane {
                 Some(_) => in_order.push_back(batch),

@@ -11,6 +11,7 @@ use crate::frames::{Frame, assert_at_least_once, assert_exactly, frame};
 use crate::lab::Lab;
 use crate::lookups::Trail;
 use crate::process::PATIENCE;
+use crate::status::{try_status, with_page};
 use crate::{emulator, feeds};
 
 const HOUR: i64 = 3600;
@@ -122,7 +123,9 @@ fn check_makes_each_source_s_first_call() {
 fn what_comes_up_while_it_runs_is_read_in_a_later_pull() {
     let (mut lab, trail) = (Lab::new("lookup-runs"), Trail::start());
     let start = now() - 60;
-    let config = config(&lab, &trail, start, json!({"request_period_in_seconds": 1}));
+    let (config, port) = with_page(config(&lab, &trail, start, json!({"request_period_in_seconds": 1})));
+    let lag =
+        || try_status(port).and_then(|status| status["inputs"][0]["services"][0]["lag_seconds"].as_f64());
     let mut frames = record(&trail, [start].into_iter());
     let mut collector = lab.run(&config, &[]);
     collector.wait_until("the first event", || lab.sink.received_text().contains("\"n\":0,"));
@@ -132,8 +135,10 @@ fn what_comes_up_while_it_runs_is_read_in_a_later_pull() {
     trail.record("later", "List", now(), later);
     let lookups = trail.requests().len();
     collector.wait_until("two more pulls", || trail.requests().len() > lookups + 2);
+    collector.wait_until("the lag to grow", || lag().is_some_and(|lag| lag > 3.0));
     lab.sink.restart();
     collector.wait_until("the second event", || lab.sink.received_text().contains("later"));
+    collector.wait_until("the lag to be over", || lag().is_some_and(|lag| lag < 3.0));
     let ended = collector.stop();
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
     frames.push(frame(&frames[0].tag.clone(), later));

@@ -193,7 +193,7 @@ fn very_many_streams_do_not_fill_the_memory() {
     let lab = Lab::new("logs-streams");
     let at = (now() - 600) * MILLIS;
     // Put together by hand: the server would take longer than the collector.
-    let names = |page: usize| {
+    let names = move |page: usize| {
         let long = "x".repeat(480);
         let name = |i| format!(r#"{{"logStreamName":"{page:06}-{i}-{long}","lastEventTimestamp":{at}}}"#);
         (0..50).map(name).collect::<Vec<_>>().join(",")

@@ -78,6 +78,7 @@ fn a_region_without_guardduty() {
     let mut bench = Bench::new(source(None));
     assert_eq!(bench.pull(time(NOW), 1, |request| account.answer(request)), Pulled::CaughtUp);
     assert_eq!(bench.pull(time(NOW), 1, |request| account.answer(request)), Pulled::CaughtUp, "and again");
+    assert_eq!(bench.reached, Some(time(NOW)));
 }
 
 #[test]
@@ -113,6 +114,17 @@ fn every_finding_once_while_clocks_change() {
         assert_eq!(ids(&bench).into_iter().collect::<BTreeSet<_>>().len(), 120, "around {change}");
         assert_eq!(bench.delivered.len(), 120, "around {change}");
     }
+}
+
+#[test]
+fn an_update_that_appears_late_is_found() {
+    let mut account = account(&[600, 60]);
+    let mut bench = Bench::new(source(None));
+    bench.pull(time(NOW), 99, |request| account.answer(request));
+    // Four minutes after its update, which was before the latest that is known.
+    account.findings.insert("late".into(), 180);
+    bench.pull(time("2026-11-21T12:01:00Z"), 99, |request| account.answer(request));
+    assert_eq!(ids(&bench), ["f000", "f001", "late"]);
 }
 
 #[test]

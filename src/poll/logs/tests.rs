@@ -287,6 +287,22 @@ fn a_long_backlog_is_not_remembered() {
 }
 
 #[test]
+fn it_tells_how_far_all_groups_are_read() {
+    let entries = [("/a", 1), ("/b", 2), ("/b", 3)];
+    let entries = entries.map(|(group, n)| entry(n, group, -60 * n as i64)).to_vec();
+    let account = account(&["/a", "/b"], entries);
+    let start = "2026-11-21T00:00:00Z";
+    let mut bench = Bench::new(source(None, Some(start), false));
+    // The first group is read, the second is not.
+    while !bench.checkpoints.contains_key("/b") {
+        assert_eq!(bench.reached.unwrap_or(time(start)), time(start));
+        assert_eq!(bench.pull(time(NOW), 1, |request| account.answer(request)), Pulled::CutOff);
+    }
+    bench.pull(time(NOW), 999, |request| account.answer(request));
+    assert_eq!(bench.reached, Some(time(NOW)));
+}
+
+#[test]
 fn less_is_read_again_where_much_comes() {
     let mut source = source(Some("/g"), None, false);
     let late = source.late;
