@@ -10,7 +10,8 @@
 //!
 //! A thread for each input, service and region. A source's checkpoint moves when a page and all pages before it
 //! are delivered, so a crash repeats what was on its way and loses nothing; events that were delivered beyond the
-//! checkpoint are told by their ids. A page that cannot be delivered makes the source go back to its checkpoint.
+//! checkpoint are told by their ids. A page that cannot be delivered makes the source go back to its checkpoint, and
+//! `ledger forget` makes it begin anew.
 //!
 //! A new source is a type that implements [`Source`], a variant of [`config::Api`] and a line in [`source_of`].
 
@@ -34,16 +35,16 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::ack::Outcome;
 use crate::aws::endpoint::Service;
-use crate::aws::{Client, Error, Kind};
+use crate::aws::{Client, Error, Kind, Pace};
 use crate::budget::Budget;
 use crate::config::{self, Api};
 use crate::decode::{Bounds, Payload};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Polled};
 use crate::limits::AWS_ANSWER_BYTES_MAX;
 use crate::stop::Stop;
 use crate::telemetry;
 use delivery::Delivery;
-pub use pace::{Pace, Paces};
+pub use pace::Paces;
 use source::{Next, Source};
 
 /// What a source needs to run.
@@ -105,7 +106,7 @@ impl Poller {
             service: Arc::clone(settings.telemetry.service(&service.name)),
             ledger: settings.ledger.clone(),
             state: Mutex::new(State {
-                delivery: Delivery::new(name.clone(), &[]),
+                delivery: Delivery::new(name.clone(), &Polled::default()),
                 checkpoints: BTreeMap::new(),
             }),
         });

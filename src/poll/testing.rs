@@ -9,6 +9,10 @@ use super::source::{Next, Page, Source};
 use crate::aws::failure::Refusal;
 use crate::aws::{Error, Request};
 
+/// Midnight, of a year and of a leap day; an hour that Europe skips, and one that America has twice.
+pub const CLOCK_CHANGES: [&str; 4] =
+    ["2027-01-01T00:00:00Z", "2028-02-29T00:00:00Z", "2026-03-29T01:00:00Z", "2026-11-01T06:00:00Z"];
+
 /// A source, what it has delivered, and what the ledger knows of that.
 pub struct Bench<S> {
     pub source: S,

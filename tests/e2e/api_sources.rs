@@ -254,6 +254,67 @@ fn objects_of_queues_that_are_given_by_their_names() {
 }
 
 #[test]
+fn umbrella_and_cloudfront_objects_of_named_queues() {
+    let lab = Lab::new("named-others");
+    let (umbrella, cloudfront) =
+        (Queue::create("named-umbrella", None), Queue::create("named-cloudfront", None));
+    let objects = [
+        feeds::umbrella("dnslogs", "dns"),
+        feeds::umbrella("proxylogs", "proxy"),
+        feeds::umbrella("iplogs", "ip"),
+        feeds::umbrella("newlogs", "unknown"),
+        // Named by the user's pattern.
+        feeds::umbrella("resolverlogs", "dns"),
+    ];
+    let access = feeds::cloudfront("cloud.aws.cloudfront.web_1.unknown.us-east-1.1.prod");
+    for (queue, objects) in [(&umbrella, objects.as_slice()), (&cloudfront, std::slice::from_ref(&access))] {
+        lab.put(objects);
+        let notice = |object: &feeds::Object| crate::notices::s3_created(&lab.bucket, &[&object.key]);
+        queue.send(&objects.iter().map(notice).collect::<Vec<_>>());
+    }
+    let both = json!({
+        "cisco-umbrella": {"cisco_umbrella_sqs_queue_name": umbrella.name, "regions": [aws::REGION],
+                           "event_type_file_regex_patterns": {"dns": "/resolverlogs/"}},
+        "non-cloudwatch-logs": {"types": ["cloudfrontlogs"], "cloudfrontlogs_sqs_queue_name": cloudfront.name,
+                                "regions": [aws::REGION], "auto_event_type": true}
+    });
+    let mut config = services(&lab, emulator::endpoint(), both);
+    config["inputs"]["aws"]["environment"] = "prod".into();
+    lab.drain_all(&config);
+    let expected = [feeds::all_frames(&objects), access.frames].concat();
+    assert_exactly(&expected, &lab.sink.received());
+    assert!(umbrella.is_empty() && cloudfront.is_empty());
+}
+
+#[test]
+fn a_running_source_that_is_forgotten_begins_anew() {
+    let (lab, trail) = (Lab::new("lookup-forgotten"), Trail::start());
+    let start = now() - 600;
+    let frames = record(&trail, (0..60).map(|n| start + n));
+    let config = config(&lab, &trail, start, json!({"request_period_in_seconds": 1}));
+    let mut collector = lab.run(&config, &[]);
+    let arrived = |times: usize| {
+        let text = lab.sink.received_text();
+        text.matches("\"n\":").count() >= times * frames.len()
+    };
+    collector.wait_until("all events", || arrived(1));
+    let file = lab.write_config(&config);
+    let forget = ["ledger", "forget", "--input", "1", "--config", &file];
+    let forgotten = Collector::start(lab.directory(), &forget).end(PATIENCE);
+    assert_eq!(forgotten.code, Some(0), "log:\n{}", forgotten.log);
+    let said = String::from_utf8_lossy(&forgotten.stdout).into_owned();
+    assert!(said.contains("they begin anew, those of a running collector"), "{said}");
+    collector.wait_until("all events again", || arrived(2));
+    let ended = collector.stop();
+    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    assert!(ended.log.contains("the ledger was made to forget this source"), "log:\n{}", ended.log);
+    assert_exactly(&[frames.clone(), frames].concat(), &unmarked(&lab));
+    // What it has delivered since is known.
+    lab.drain_all(&config);
+    assert_eq!(marks(&lab).len(), 120);
+}
+
+#[test]
 fn a_queue_that_is_not_there_is_named() {
     let lab = Lab::new("no-such-queue");
     let service = json!({"cloudwatch_sqs_queue_name": "nobody-made-this.fifo", "regions": [aws::REGION]});

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::aws::Request;
 use crate::aws::failure::Refusal;
+use crate::ledger::Polled;
 
 const HOUR: u64 = 3600;
 
@@ -257,12 +258,13 @@ proptest! {
         let account: Vec<(String, i64)> =
             seconds.iter().enumerate().map(|(n, s)| (n.to_string(), start.as_second() + s)).collect();
         let mut delivered = Vec::new();
-        let (mut checkpoints, mut ledger) = (BTreeMap::new(), Vec::new());
+        let (mut checkpoints, mut ledger) = (BTreeMap::new(), Vec::<Seen>::new());
         let mut pages = 0;
         'runs: loop {
             let mut source = from("2026-05-01T10:00:00Z");
             source.resume(&checkpoints);
-            let mut delivery = super::super::delivery::Delivery::new("s".into(), &ledger);
+            let polled = Polled { seen: ledger.clone(), ..Polled::default() };
+            let mut delivery = super::super::delivery::Delivery::new("s".into(), &polled);
             while let Some(request) = request(&mut source, "2026-05-01T12:15:00Z") {
                 let body = input(&request);
                 let (from, to) = ends(&request);

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::testing::{Bench, Pulled, input, time};
+use super::super::testing::{Bench, CLOCK_CHANGES, Pulled, input, time};
 use super::*;
 use crate::aws::Request;
 
@@ -193,6 +193,24 @@ fn a_page_token_that_fails_costs_nothing() {
         });
         assert_eq!((pulled, failed), (Pulled::CaughtUp, true));
         assert_eq!(delivered(&bench).len(), 14);
+    }
+}
+
+#[test]
+fn every_value_once_while_clocks_change() {
+    for change in CLOCK_CHANGES.map(|change| time(change).as_second()) {
+        let times: BTreeSet<i64> = (-60..60).map(|minute| change + minute * MINUTE).collect();
+        let start = Timestamp::from_second(change - 60 * MINUTE).unwrap().to_string();
+        let mut bench = Bench::new(source(Some(&start), &[]));
+        for minute in (-58..80).step_by(7) {
+            let now = change + minute * MINUTE;
+            let metric = ("AWS/EC2".to_owned(), "m".to_owned(), times.range(..now).copied().collect());
+            let account = Account { metrics: vec![metric], page: 9 };
+            let now = Timestamp::from_second(now).unwrap();
+            assert_eq!(bench.pull(now, 999, |request| account.answer(request)), Pulled::CaughtUp);
+        }
+        let found: Vec<i64> = delivered(&bench).into_iter().map(|(_, at)| at).collect();
+        assert_eq!(found, times.into_iter().collect::<Vec<_>>(), "around {change}");
     }
 }
 
