@@ -45,6 +45,7 @@ pub use environment::Environment;
 pub use load::{Loaded, load, load_inputs, parse};
 pub use problem::{Problem, Problems, Severity};
 pub use snapshot::{Changes, Snapshot};
+pub use tls::expiry;
 
 /// A whole configuration. Whoever holds one need not check it again.
 #[derive(Debug, Clone)]
