@@ -66,7 +66,7 @@ fn describe_source(source: &Source) -> Vec<String> {
             source.period.as_secs(),
             source.retries,
             source.requests_per_second.map_or(String::new(), |rate| {
-                format!("{rate} requests/s at most of all sources with id {}, ", source.input)
+                format!("{rate} requests/s at most for all sources with id {}, ", source.input)
             }),
             describe_credentials(&source.credentials)
         ),
