@@ -141,8 +141,10 @@ pub const METRIC_ROUND_PERIODS: i64 = 180;
 pub const LOG_LATENESS: Duration = Duration::from_secs(300);
 /// First slice of a group's backlog, longer than what is usually read, so that this is one slice …
 pub const LOG_SLICE_FIRST: Duration = Duration::from_secs(15 * 60);
-/// … and pages that a slice should have: what is remembered of it stays below [`POLL_SEEN_MAX`].
-pub const LOG_SLICE_PAGES: i64 = 8;
+/// … and events that a slice should have: what is remembered of it stays below [`POLL_SEEN_MAX`].
+pub const LOG_SLICE_EVENTS: usize = 80_000;
+/// Streams that one FilterLogEvents may name: CloudWatch Logs' own limit.
+pub const LOG_STREAMS_PER_CALL: usize = 100;
 /// Shortest slice.
 pub const LOG_SLICE_MIN: Duration = Duration::from_secs(1);
 /// CloudWatch Logs may be so late with what it says of a stream's last event (DescribeLogStreams).

@@ -74,19 +74,34 @@ fn every_pitfall_names_tests_that_exist() {
     assert!(rows.len() >= 28, "{} rows", rows.len());
     for row in rows {
         let proofs = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
-        let names: Vec<(&str, &str)> = proofs.split('`').filter_map(|word| word.split_once("::")).collect();
-        assert!(!names.is_empty(), "no test: {row}");
-        for (file, test) in names {
-            let source =
-                fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
-            // Property tests have arguments.
-            let found = source
-                .split("#[test]")
-                .skip(1)
-                .any(|after| after.lines().any(|line| line.trim_start().starts_with(&format!("fn {test}("))));
-            assert!(found, "{file} has no test {test}");
-        }
+        assert!(tests_exist(proofs) > 0, "no test: {row}");
     }
+}
+
+#[test]
+fn what_the_sources_are_tried_with_names_tests_that_exist() {
+    let text = fs::read_to_string(docs().join("api_sources.md")).unwrap();
+    let (_, matrix) = text.split_once("## What they are tried with\n").expect("the matrix");
+    let cells = matrix.lines().filter(|line| line.starts_with("| ") && line.contains("::"));
+    let cells: Vec<&str> = cells.flat_map(|row| row.trim_matches('|').split(" | ").skip(1)).collect();
+    assert!(cells.len() >= 4 * 8, "{} cells", cells.len());
+    cells.iter().for_each(|cell| assert!(tests_exist(cell) > 0, "no test: {cell}"));
+}
+
+/// How many tests the text names, as `file::test`; each must exist.
+fn tests_exist(text: &str) -> usize {
+    let names: Vec<(&str, &str)> = text.split('`').filter_map(|word| word.split_once("::")).collect();
+    for (file, test) in &names {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let source = fs::read_to_string(path).unwrap_or_else(|error| panic!("{file}: {error}"));
+        // Property tests have arguments.
+        let found = source
+            .split("#[test]")
+            .skip(1)
+            .any(|after| after.lines().any(|line| line.trim_start().starts_with(&format!("fn {test}("))));
+        assert!(found, "{file} has no test {test}");
+    }
+    names.len()
 }
 
 #[test]

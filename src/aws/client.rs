@@ -9,6 +9,7 @@ use super::endpoint::{self, Service};
 use super::error::{Error, Kind};
 use super::failure::Refusal;
 use super::http::{Answer, Fault, Http};
+use super::pace::Pace;
 use super::provider::Provider;
 use super::request::Request;
 use super::sign::sign;
@@ -30,6 +31,8 @@ pub struct Client {
     clock: Clock,
     stop: Stop,
     calls: Arc<Calls>,
+    /// All that its calls have to keep to.
+    paces: Arc<[Pace]>,
 }
 
 /// AWS's clock: this machine's, corrected when AWS has complained. Clones share the correction.
@@ -64,7 +67,13 @@ impl Clock {
 }
 
 impl Client {
-    /// A client for one input, `owner` in log lines: credentials by the file, endpoint overrides by the file
+    /// The client of an input that reads a queue.
+    pub fn of_input(http: &Http, input: &config::Input, stop: &Stop) -> Self {
+        let config::Input { key, credentials, endpoints, region, .. } = input;
+        Self::new(http, &format!("inputs.{key}"), credentials, endpoints, region, stop)
+    }
+
+    /// A client of an `owner` in log lines: credentials by the file, endpoint overrides by the file
     /// and the environment. Nothing is sent yet. `stop` ends waits between tries; calls are still possible
     /// after it.
     pub fn new(
@@ -97,6 +106,7 @@ impl Client {
             clock: Clock::default(),
             stop: stop.clone(),
             calls: Arc::default(),
+            paces: Arc::default(),
         }
     }
 
@@ -108,6 +118,11 @@ impl Client {
     /// The same identity with another stop flag: for work that goes on while the rest stops.
     pub fn stopped_by(&self, stop: &Stop) -> Self {
         Self { stop: stop.clone(), ..self.clone() }
+    }
+
+    /// The same, whose calls each wait for their turn, further tries included.
+    pub fn paced_by(&self, paces: &[Pace]) -> Self {
+        Self { paces: paces.into(), ..self.clone() }
     }
 
     /// The same, whose calls are counted there.
@@ -152,6 +167,7 @@ impl Client {
         let mut tries = Tries::new();
         loop {
             let credentials = self.provider.credentials()?;
+            self.await_turn(request)?;
             self.calls.tries.increment();
             match self.once(request, &credentials, &mut read) {
                 Ok(value) => return Ok(value),
@@ -172,6 +188,11 @@ impl Client {
                 |error| Fault { kind: Kind::BadRequest, message: format!("unreadable answer: {error}") };
             parse(&body).map_err(unreadable)
         })
+    }
+
+    fn await_turn(&self, request: &Request) -> Result<(), Error> {
+        let stopped = self.paces.iter().any(|pace| pace.wait(&self.stop));
+        if stopped { Err(Error::local(request, Kind::Stopped, "stopped")) } else { Ok(()) }
     }
 
     fn once<T>(
@@ -267,6 +288,8 @@ impl Tries {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
     use crate::aws::testing::{Server, Step, answer};
     use crate::aws::{Sqs, Sts};
@@ -292,6 +315,22 @@ mod tests {
         let server = Server::play(script);
         let error = Sts::new(server.client(&Stop::new())).caller_identity().unwrap_err();
         assert_eq!((error.kind(), server.seen().len()), (&Kind::Skewed, 2));
+    }
+
+    #[test]
+    fn each_further_try_takes_a_turn_too() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let server = Server::play(vec![fails("InternalFailure", 500, "")]);
+        let (stop, pace, began) = (Stop::new(), Pace::every(HOUR), Instant::now());
+        let client = server.client(&stop).paced_by(std::slice::from_ref(&pace));
+        let caller = std::thread::spawn(move || Sts::new(client).caller_identity());
+        // The first try's turn is at once, the second's in an hour, and the next would be in two.
+        while pace.next() < began + 2 * HOUR {
+            assert!(!caller.is_finished());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        stop.stop();
+        assert_eq!(caller.join().unwrap().unwrap_err().kind(), &Kind::Stopped);
     }
 
     #[test]

@@ -1,21 +1,42 @@
 //! The pages of a plan's listing, one after another.
 
+use std::sync::Arc;
+
 use super::Plan;
 use crate::aws::{Error, ListObjects, Listed, S3};
 
 /// Where a listing is. A page that failed is asked for again by the next call.
-#[derive(Debug)]
-pub struct Listing<'p> {
-    plan: &'p Plan,
-    /// The last key that has been handed out.
+#[derive(Debug, Clone)]
+pub struct Listing {
+    /// Shared with its clones.
+    plan: Arc<Plan>,
+    /// Read already: the next page.
+    ahead: Option<Vec<Listed>>,
+    /// The last key that has been listed.
     start_after: String,
     ended: bool,
 }
 
-impl<'p> Listing<'p> {
-    /// Nothing is asked for yet.
-    pub fn of(plan: &'p Plan) -> Listing<'p> {
-        Listing { plan, start_after: plan.start_after.clone(), ended: false }
+impl Listing {
+    /// Reads the first page, which shows whether there is anything, and keeps it for the first call.
+    ///
+    /// # Errors
+    /// Those of [`S3::list`].
+    pub fn begin(plan: Plan, s3: &S3) -> Result<Listing, Error> {
+        let start_after = plan.start_after.clone();
+        let mut listing = Listing { plan: Arc::new(plan), ahead: None, start_after, ended: false };
+        listing.ahead = Some(listing.read_page(s3)?);
+        Ok(listing)
+    }
+
+    /// What is listed.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The first page has no keys.
+    pub fn is_empty(&self) -> bool {
+        self.ahead.as_ref().is_some_and(Vec::is_empty)
     }
 
     /// The next keys in order; None: there are no more.
@@ -23,15 +44,20 @@ impl<'p> Listing<'p> {
     /// # Errors
     /// Those of [`S3::list`].
     pub fn next_page(&mut self, s3: &S3) -> Result<Option<Vec<Listed>>, Error> {
-        if self.ended {
-            return Ok(None);
+        match self.ahead.take() {
+            Some(page) => Ok(Some(page)),
+            None if self.ended => Ok(None),
+            None => self.read_page(s3).map(Some),
         }
-        let Plan { bucket, prefix, .. } = self.plan;
+    }
+
+    fn read_page(&mut self, s3: &S3) -> Result<Vec<Listed>, Error> {
+        let Plan { bucket, prefix, .. } = &*self.plan;
         let page = s3.list(&ListObjects { bucket, prefix, start_after: &self.start_after })?;
         self.ended = !page.truncated;
         if let Some(last) = page.objects.last() {
             self.start_after.clone_from(&last.key);
         }
-        Ok(Some(page.objects))
+        Ok(page.objects)
     }
 }

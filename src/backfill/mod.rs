@@ -31,10 +31,10 @@ use crate::services::Definition;
 use crate::stop::Stop;
 use crate::telemetry;
 
-/// A plan, and the counts of how far it is.
+/// A listing from its first page on, and the counts of how far it is.
 #[derive(Debug, Clone)]
 pub struct Backfill {
-    pub plan: Arc<Plan>,
+    pub listing: Listing,
     pub tally: Arc<Tally>,
 }
 
@@ -90,7 +90,7 @@ impl Lister {
 
 fn run(shared: &Shared) {
     let Settings { s3, stop, backfill, .. } = &shared.settings;
-    let mut listing = Listing::of(&backfill.plan);
+    let mut listing = backfill.listing.clone();
     let mut backoff = Backoff::new(RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX);
     while !stop.is_stopped() {
         match listing.next_page(s3) {
@@ -115,7 +115,7 @@ fn run(shared: &Shared) {
 /// False: stopped.
 fn put_on_the_way(shared: &Shared, listed: Listed) -> bool {
     let Settings { input, backfill, telemetry, .. } = &shared.settings;
-    let verdict = backfill.plan.verdict(&listed, input);
+    let verdict = backfill.listing.plan().verdict(&listed, input);
     backfill.tally.listed(&verdict, &listed);
     match verdict {
         Verdict::Collect(service) => {
@@ -124,7 +124,7 @@ fn put_on_the_way(shared: &Shared, listed: Listed) -> bool {
         }
         Verdict::Archived => {
             if backfill.tally.archived.value() <= ARCHIVED_NAMED_MAX {
-                let object = object_of(&backfill.plan.bucket, listed);
+                let object = object_of(&backfill.listing.plan().bucket, listed);
                 log::warn!("{object} lies in an archive: restore it and run the backfill again");
             }
             true
@@ -138,7 +138,7 @@ fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>) -> bool {
     let Settings { index, backfill, stop, tasks, telemetry, .. } = &shared.settings;
     let Some(slot) = shared.slots.acquire(1, stop) else { return false };
     let size = listed.size;
-    let object = object_of(&backfill.plan.bucket, listed);
+    let object = object_of(&backfill.listing.plan().bucket, listed);
     let settle = {
         let (tally, name, stop) = (Arc::clone(&backfill.tally), object.to_string(), stop.clone());
         let of_service = Arc::clone(telemetry.service(&service.name));

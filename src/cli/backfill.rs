@@ -75,15 +75,15 @@ pub fn run(options: &Options) -> ExitCode {
         Ok(chosen) => chosen,
         Err(problem) => return refuse(&problem),
     };
-    let plan = options.plan();
-    if let Some(problem) = problem_with(&plan, &s3) {
-        return refuse(&problem);
-    }
+    let listing = match begin(options.plan(), &s3) {
+        Ok(listing) => listing,
+        Err(problem) => return refuse(&problem),
+    };
     if options.dry_run {
-        return dry_run(&plan, &input, &s3);
+        return dry_run(listing, &input, &s3);
     }
     config.inputs = vec![input.clone()];
-    let backfill = Backfill { plan: Arc::new(plan), tally: Arc::default() };
+    let backfill = Backfill { listing, tally: Arc::default() };
     let job = Job::Backfill(backfill.clone());
     let run = match run::start(&config, &job) {
         Ok(run) => run,
@@ -92,7 +92,7 @@ pub fn run(options: &Options) -> ExitCode {
     let telemetry = Arc::clone(run.telemetry());
     let shown = screen.show(&backfill, s3, input);
     let ending = run.run();
-    shown.end();
+    drop(shown);
     report(&backfill.tally, &telemetry.snapshot(Timestamp::now()), &ending)
 }
 
@@ -111,31 +111,28 @@ fn refuse(problem: &str) -> ExitCode {
 
 fn s3(input: &Input) -> Result<S3, String> {
     let http = Http::new(1).map_err(|error| error.to_string())?;
-    let owner = format!("inputs.{}", input.key);
-    let client =
-        Client::new(&http, &owner, &input.credentials, &input.endpoints, &input.region, &Stop::new());
-    Ok(S3::new(client))
+    Ok(S3::new(Client::of_input(&http, input, &Stop::new())))
 }
 
 /// A listing that fails, or that names nothing, is a mistake that is better known at once.
-fn problem_with(plan: &Plan, s3: &S3) -> Option<String> {
-    match Listing::of(plan).next_page(s3) {
-        Err(error) => Some(error.to_string()),
-        Ok(Some(page)) if !page.is_empty() => None,
-        Ok(_) => Some(format!(
-            "no key of the bucket {} begins with {:?}{}: is that right? Keys begin without a slash, and \
-             capitals matter",
-            plan.bucket,
-            plan.prefix,
-            if plan.start_after.is_empty() { "" } else { " and lies behind --start-after" }
-        )),
+fn begin(plan: Plan, s3: &S3) -> Result<Listing, String> {
+    let listing = Listing::begin(plan, s3).map_err(|error| error.to_string())?;
+    if !listing.is_empty() {
+        return Ok(listing);
     }
+    let plan = listing.plan();
+    Err(format!(
+        "no key of the bucket {} begins with {:?}{}: is that right? Keys begin without a slash, and \
+         capitals matter",
+        plan.bucket,
+        plan.prefix,
+        if plan.start_after.is_empty() { "" } else { " and lies behind --start-after" }
+    ))
 }
 
 /// One line an object that would be sent, then the counts. What the ledger knows is not looked at.
-fn dry_run(plan: &Plan, input: &Input, s3: &S3) -> ExitCode {
+fn dry_run(mut listing: Listing, input: &Input, s3: &S3) -> ExitCode {
     let (tally, mut out) = (Tally::default(), io::stdout().lock());
-    let mut listing = Listing::of(plan);
     loop {
         let page = match listing.next_page(s3) {
             Ok(Some(page)) => page,
@@ -143,9 +140,10 @@ fn dry_run(plan: &Plan, input: &Input, s3: &S3) -> ExitCode {
             Err(error) => return refuse(&error.to_string()),
         };
         for listed in page {
-            let verdict = plan.verdict(&listed, input);
+            let verdict = listing.plan().verdict(&listed, input);
             tally.listed(&verdict, &listed);
-            if matches!(verdict, Verdict::Collect(_)) && writeln!(out, "{}", line(plan, &listed)).is_err() {
+            let is_sent = matches!(verdict, Verdict::Collect(_));
+            if is_sent && writeln!(out, "{}", line(listing.plan(), &listed)).is_err() {
                 // The reader has gone away.
                 return ExitCode::from(UNDELIVERED);
             }

@@ -25,7 +25,7 @@ pub fn problems(config: &Config) -> Vec<Problem> {
 
 fn queue_problems(http: &Http, input: &Input) -> Vec<Problem> {
     let path = format!("inputs.{}", input.key);
-    let client = Client::new(http, &path, &input.credentials, &input.endpoints, &input.region, &Stop::new());
+    let client = Client::of_input(http, input, &Stop::new());
     match Sqs::new(client, &input.queue).and_then(|queue| queue.attributes()) {
         Ok(queue) => {
             let warning = |message| Problem { severity: Severity::Warning, ..problem(&path, &message, "") };

@@ -24,8 +24,8 @@ pub enum Command {
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: usize,
     },
-    /// Forgets objects: they are sent again when a message announces them again. Takes effect at once,
-    /// also for a collector that runs
+    /// Forgets objects: they are sent again when a message announces them again. Without --match also how far
+    /// polled sources are: they begin anew. Takes effect at once, also for a collector that runs
     Forget {
         #[command(flatten)]
         choice: Choice,
@@ -87,7 +87,10 @@ fn forget(choice: &Choice) -> Result<String, String> {
     if filter.part.is_empty() {
         let sources = store.forget_sources(&filter.input).map_err(|error| error.to_string())?;
         if sources > 0 {
-            text.push_str(&format!(" {sources} checkpoints of polled sources were forgotten."));
+            text.push_str(&format!(
+                " {sources} checkpoints of polled sources were forgotten: they begin anew, those of a running \
+                 collector with their next call."
+            ));
         }
     }
     Ok(text)

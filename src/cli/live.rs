@@ -2,16 +2,16 @@
 
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use jiff::Timestamp;
 
 use super::log::{self, Format};
+use super::screen::{Screen, Shown};
 use crate::config::{Config, Destination};
 use crate::stop::Stop;
-use crate::telemetry::{Snapshot, Telemetry, one_line, size};
+use crate::telemetry::{Activity, Snapshot, Telemetry, one_line, size};
 
 /// How often the figures change.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -20,10 +20,7 @@ const INTERVALS: usize = 5;
 const LINES: usize = 6;
 
 /// A view that is not shown yet. Log lines that go to its writer stay above it.
-pub struct Live(Option<MultiProgress>);
-
-/// A view that is; gone when dropped.
-pub struct Shown(Option<(MultiProgress, Stop, JoinHandle<()>)>);
+pub struct Live(Option<Screen>);
 
 impl Live {
     /// `wanted`: the user has nothing against it. Without a terminal, or where somebody reads JSON, there is
@@ -31,43 +28,23 @@ impl Live {
     pub fn new(wanted: bool) -> Live {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         let seen = wanted && !dumb && log::format() == Format::Text && io::stderr().is_terminal();
-        Live(seen.then(MultiProgress::new))
+        Live(seen.then(Screen::new))
     }
 
     /// Where log lines go; None: there is no view.
     pub fn writer(&self) -> Option<Box<dyn Write + Send>> {
-        self.0.clone().map(|view| Box::new(Above(view)) as Box<dyn Write + Send>)
+        self.0.as_ref().map(Screen::writer)
     }
 
-    /// Shows the figures of a run until its end.
-    pub fn show(&self, config: &Config, telemetry: &Arc<Telemetry>) -> Shown {
+    /// Shows the figures of a run until what is returned is dropped.
+    pub fn show(&self, config: &Config, telemetry: &Arc<Telemetry>) -> Option<Shown> {
         let prints = config.outputs.iter().any(|output| matches!(output.destination, Destination::Console));
         // Records on the same terminal leave no place for anything steady.
-        let Some(view) = self.0.clone().filter(|_| !(prints && io::stdout().is_terminal())) else {
-            return Shown(None);
-        };
-        let lines: Vec<_> = (0..LINES).map(|_| view.add(line())).collect();
-        let (stop, telemetry) = (Stop::new(), Arc::clone(telemetry));
-        let stopped = stop.clone();
-        let thread = std::thread::spawn(move || draw(&lines, &telemetry, &stopped));
-        Shown(Some((view, stop, thread)))
+        let screen = self.0.as_ref().filter(|_| !(prints && io::stdout().is_terminal()))?;
+        let lines: Vec<_> = (0..LINES).map(|_| screen.add("{wide_msg}")).collect();
+        let telemetry = Arc::clone(telemetry);
+        Some(screen.show(move |stop| draw(&lines, &telemetry, stop)))
     }
-}
-
-impl Drop for Shown {
-    fn drop(&mut self) {
-        if let Some((view, stop, thread)) = self.0.take() {
-            stop.stop();
-            // It only draws.
-            let _ = thread.join();
-            let _ = view.clear();
-        }
-    }
-}
-
-fn line() -> ProgressBar {
-    let style = ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new_spinner().with_style(style)
 }
 
 fn draw(lines: &[ProgressBar], telemetry: &Telemetry, stop: &Stop) {
@@ -94,7 +71,11 @@ fn block(new: &Snapshot, old: &Snapshot, seconds: f64) -> [String; LINES] {
     let bytes = |new, old| size(rate(new, old) as u64);
     let (f, d, s, a) = (new.fetch(), new.decode(), new.send(), new.settle());
     let depth: u64 = new.inputs.iter().filter_map(|input| input.queue.available).sum();
-    let senders: usize = new.outputs.iter().map(|output| output.senders).sum();
+    let senders = new.senders().count();
+    let waiting = match new.in_state(Activity::BackingOff) {
+        0 => String::new(),
+        count => format!(", {count} wait to try again"),
+    };
     let resident = new.process.resident.map_or("?".to_owned(), size);
     [
         format!("── {} ── {} ──", new.name, state(new)),
@@ -118,11 +99,11 @@ fn block(new: &Snapshot, old: &Snapshot, seconds: f64) -> [String; LINES] {
             new.workers
         ),
         format!(
-            "send    {:>9}/s            {}/s events, {} of {senders} connections open, {} unconfirmed",
+            "send    {:>9}/s            {}/s events, {} of {senders} connections open{waiting}, {} unconfirmed",
             bytes(s.bytes, old.send().bytes),
             per_second(s.events, old.send().events),
-            s.connections,
-            size(s.unconfirmed.max(0).unsigned_abs())
+            new.in_state(Activity::Connected),
+            size(new.unconfirmed())
         ),
         format!(
             "lag {}, {} events delivered, memory {resident} of {}",
@@ -151,19 +132,6 @@ fn lag(seconds: f64) -> String {
         0..60 => format!("{seconds:.1} s"),
         60..3600 => format!("{:.0} min", seconds / 60.0),
         _ => format!("{:.1} h", seconds / 3600.0),
-    }
-}
-
-/// Standard error, with the view out of the way for as long as a line is written.
-struct Above(MultiProgress);
-
-impl Write for Above {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| io::stderr().write(line))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 
 use env_logger::{Builder, Env, Target, WriteStyle};
 use jiff::Timestamp;
-use log::Record;
+use log::{LevelFilter, Record};
 use serde_json::json;
 
 use crate::telemetry::{Notices, one_line};
@@ -19,6 +19,9 @@ pub enum Level {
     Info,
     Debug,
 }
+
+/// What is ever logged: of libraries, only what is wrong.
+const ALL: &str = "aws_to_devo=debug,warn";
 
 /// What a line looks like.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -55,12 +58,7 @@ pub fn start(level: Level) {
 
 /// The same, to `writer` if there is one.
 pub fn start_with(level: Level, writer: Option<Box<dyn Write + Send>>) {
-    let level = match level {
-        Level::Warn => "warn",
-        Level::Info => "aws_to_devo=info,warn",
-        Level::Debug => "aws_to_devo=debug,info",
-    };
-    let mut builder = Builder::from_env(Env::default().default_filter_or(level));
+    let mut builder = Builder::from_env(Env::default().default_filter_or(ALL));
     // It writes around something on a terminal, which the library does not know to be one.
     if writer.is_some() && std::env::var_os("NO_COLOR").is_none() {
         builder.write_style(WriteStyle::Always);
@@ -80,8 +78,21 @@ pub fn start_with(level: Level, writer: Option<Box<dyn Write + Send>>) {
         .target(writer.map_or(Target::Stderr, Target::Pipe))
         .try_init();
     // Only a second start fails, and then the first one's settings hold.
-    drop(logger);
+    if logger.is_ok() {
+        set_level(level);
+    }
     std::panic::set_hook(Box::new(log_panic));
+}
+
+/// From now on so much is logged, unless `RUST_LOG` says how much.
+pub fn set_level(level: Level) {
+    if std::env::var_os(env_logger::DEFAULT_FILTER_ENV).is_none() {
+        log::set_max_level(match level {
+            Level::Warn => LevelFilter::Warn,
+            Level::Info => LevelFilter::Info,
+            Level::Debug => LevelFilter::Debug,
+        });
+    }
 }
 
 /// One record is one line: keys, messages and AWS's texts are chosen by others.

@@ -13,6 +13,7 @@ mod notify;
 mod open_files;
 mod reload;
 mod run;
+mod screen;
 mod services;
 mod setup;
 mod signals;

@@ -1,5 +1,5 @@
-//! SIGHUP: the configuration is read again. Certificates alone are renewed under the running pipeline; anything
-//! else ends it in good order, and the next one runs by the new configuration. A bad one is refused, and the old
+//! SIGHUP: the configuration is read again. Certificates alone are renewed under the running pipeline, and `debug`
+//! alone changes what is logged of it; anything else ends it in good order, and the next one runs by the new configuration. A bad one is refused, and the old
 //! one goes on.
 
 use std::path::{Path, PathBuf};
@@ -79,6 +79,15 @@ impl Reload {
         let changes =
             shared.next.as_ref().map_or(&shared.snapshot, |next| &next.snapshot).changes(&new.snapshot);
         log_changes(&changes);
+        if changes.is_only_of_debug() && shared.next.is_none() {
+            super::log::set_level(super::run::level(&new.config));
+            log::info!(
+                "lines for debugging are {}",
+                if new.config.globals.debug { "logged" } else { "not logged" }
+            );
+            shared.snapshot = new.snapshot;
+            return self.manager.ready();
+        }
         if !changes.keys.is_empty() || shared.next.is_some() {
             log::info!("work in hand is finished or given back; then the new configuration runs");
             shared.next = Some(new);

@@ -51,11 +51,13 @@ fn run_loaded(
     let hangup = reload.clone();
     let signals = listen((!drain).then(|| Box::new(move || hangup.hangup()) as _), manager);
     let mut old: Option<Loaded> = None;
+    let mut before: Option<Arc<Telemetry>> = None;
     loop {
+        super::log::set_level(level(&loaded.config));
         for line in loaded.config.describe() {
             log::info!("{line}");
         }
-        let run = match (start(&loaded.config, &job), old.take()) {
+        let run = match (start_after(before.as_deref(), &loaded.config, &job), old.take()) {
             (Ok(run), _) => run,
             (Err(refused), None) => return Err(refused),
             (Err(_), Some(old)) => {
@@ -69,6 +71,7 @@ fn run_loaded(
         reload.govern(run.pipeline.stop(), run.pipeline.renewal());
         manager.ready();
         let shown = live.show(&loaded.config, run.telemetry());
+        before = Some(Arc::clone(run.telemetry()));
         let ending = run.attend(manager);
         drop(shown);
         match reload.next().filter(|_| !signals.is_stopping()) {
@@ -94,11 +97,16 @@ pub fn load_around(path: &Path, writer: Option<Box<dyn Write + Send>>) -> Option
             return None;
         }
     };
-    super::log::start_with(if loaded.config.globals.debug { Level::Debug } else { Level::Info }, writer);
+    super::log::start_with(level(&loaded.config), writer);
     for warning in &loaded.warnings {
         log::warn!("{warning:#}");
     }
     Some(loaded)
+}
+
+/// How much is logged.
+pub fn level(config: &Config) -> Level {
+    if config.globals.debug { Level::Debug } else { Level::Info }
 }
 
 /// A started pipeline and what tells of it.
@@ -110,10 +118,18 @@ pub struct Run {
 
 /// Starts a pipeline, or logs why it cannot be.
 pub fn start(config: &Config, job: &Job) -> Result<Run, ExitCode> {
+    start_after(None, config, job)
+}
+
+/// The same, with counters that go on from those of an earlier pipeline of this process.
+fn start_after(before: Option<&Telemetry>, config: &Config, job: &Job) -> Result<Run, ExitCode> {
     if let Err(advice) = super::open_files::allow(pipeline::files_needed(config)) {
         log::warn!("{advice}");
     }
-    let telemetry = Arc::new(Telemetry::of(config, Arc::clone(super::log::notices())));
+    let telemetry = Arc::new(match before {
+        Some(before) => before.successor(config),
+        None => Telemetry::of(config, Arc::clone(super::log::notices())),
+    });
     let status = status(config, &telemetry);
     match Pipeline::start(config, job, &telemetry) {
         Ok(pipeline) => Ok(Run { pipeline, _status: status }),
@@ -157,15 +173,19 @@ impl Run {
     /// Runs to the end with statistics lines and life signs.
     fn attend(self, manager: &ServiceManager) -> Ending {
         let (telemetry, ended, started) = (Arc::clone(self.telemetry()), Stop::new(), Instant::now());
+        let reporter = || Reporter::new(Arc::clone(&telemetry), started);
+        let mut of_all = reporter();
         let statistics = {
-            let (reporter, ended) = (Reporter::new(Arc::clone(&telemetry), started), ended.clone());
+            let (reporter, ended) = (reporter(), ended.clone());
             std::thread::spawn(move || reporter.run(STATISTICS_INTERVAL, &ended))
         };
         let mut heart = Heart::new(manager, &telemetry);
         let ending = self.pipeline.run(&mut |pulse| heart.beat(pulse));
         ended.stop();
         let _ = statistics.join();
-        log_totals(&telemetry, started);
+        for line in of_all.lines(Instant::now()) {
+            log::info!("total {line}");
+        }
         ending
     }
 }
@@ -175,12 +195,6 @@ fn listen(hangup: Option<Box<dyn FnMut() + Send>>, manager: &Arc<ServiceManager>
         log::warn!("signals cannot be handled: {error}");
         Signals::default()
     })
-}
-
-fn log_totals(telemetry: &Arc<Telemetry>, started: Instant) {
-    for line in Reporter::new(Arc::clone(telemetry), started).lines(Instant::now()) {
-        log::info!("total {line}");
-    }
 }
 
 fn warn_of_given_back(ending: &Ending) {

@@ -1,4 +1,4 @@
-//! `services`: the registry, for people and for programs.
+//! `services`: what can be named in a configuration, for people and for programs.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
+use crate::config::aws::rows::{self as aws, ANY_NAME};
 use crate::config::describe_format;
 use crate::config::registry::{Catalog, Row};
 
@@ -16,8 +17,8 @@ const WIDTH: u16 = 100;
 /// The configuration cannot be used.
 const REFUSED: u8 = 2;
 
-/// Prints all services: the pre-built ones and, with a configuration, those of its definitions file. As a
-/// table, or as a JSON array of objects.
+/// Prints all services of both kinds of input: the pre-built ones and, with a configuration, those of its
+/// definitions file. As tables, or as a JSON array of objects.
 pub fn run(json: bool, configuration: Option<&Path>) -> ExitCode {
     let catalog = match configuration {
         None => Ok(Cow::Borrowed(Catalog::built_in())),
@@ -30,27 +31,55 @@ pub fn run(json: bool, configuration: Option<&Path>) -> ExitCode {
             return ExitCode::from(REFUSED);
         }
     };
-    let text = if json { as_json(catalog.rows()) } else { as_table(catalog.rows()) };
+    let text = if json { as_json(catalog.rows()) } else { as_tables(catalog.rows()) };
     match writeln!(io::stdout(), "{text}") {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
+fn as_tables(rows: &[Row]) -> String {
+    format!(
+        "Services of an sqs_collector input: objects that a queue announces\n\n{}\n\n\
+         Services of an aws input: APIs that are polled, and queues that are given by their names\n\n{}",
+        sqs_table(rows),
+        aws_table(aws::rows())
+    )
+}
+
 /// The key patterns are for programs: they would take three lines each.
-fn as_table(rows: &[Row]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["service", "Devo table", "format", "object keys"]);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(WIDTH);
+fn sqs_table(rows: &[Row]) -> String {
+    let mut table = new_table(&["service", "Devo table", "format", "object keys"]);
     for row in rows {
         let format = describe_format(&row.definition.format);
         let keys = if row.named.is_empty() { object_keys(row) } else { &row.named };
         table.add_row([row.name.as_str(), &row.table.replace(", ", "\n"), &format, keys]);
     }
     // What is copied into a file must not be broken.
-    for column in table.column_iter_mut().take(2) {
+    finish(table, 2)
+}
+
+fn aws_table(rows: &[aws::Row]) -> String {
+    let mut table = new_table(&["service", "types", "Devo table", "reads"]);
+    for row in rows {
+        let name = if row.service == ANY_NAME { "(any name)" } else { &row.service };
+        let tables = row.tables().join("\n");
+        table.add_row([name, row.kind.as_deref().unwrap_or_default(), &tables, &row.reads]);
+    }
+    finish(table, 3)
+}
+
+fn new_table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(header);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(WIDTH);
+    table
+}
+
+fn finish(mut table: Table, whole_columns: usize) -> String {
+    for column in table.column_iter_mut().take(whole_columns) {
         column.set_constraint(ColumnConstraint::ContentWidth);
     }
     for column in table.column_iter_mut() {
@@ -60,17 +89,30 @@ fn as_table(rows: &[Row]) -> String {
 }
 
 fn as_json(rows: &[Row]) -> String {
-    let services: Vec<Value> = rows.iter().map(row_as_json).collect();
-    format!("{:#}", Value::Array(services))
+    let services = rows.iter().map(row_as_json).chain(aws::rows().iter().map(aws_row_as_json));
+    format!("{:#}", Value::Array(services.collect()))
 }
 
 fn row_as_json(row: &Row) -> Value {
     json!({
+        "input": "sqs_collector",
         "name": row.name,
         "table": row.table,
         "reads": row.reads,
         "object_keys": object_keys(row),
         "format": describe_format(&row.definition.format),
+    })
+}
+
+/// `queue`: the key of the service that names its queue; null: it polls an API.
+fn aws_row_as_json(row: &aws::Row) -> Value {
+    json!({
+        "input": "aws",
+        "name": row.service,
+        "type": row.kind,
+        "table": row.tables().join(", "),
+        "reads": row.reads,
+        "queue": row.queue,
     })
 }
 
@@ -84,28 +126,31 @@ mod tests {
     use crate::config::registry::rows;
 
     #[test]
-    fn the_table_fits_its_width_and_names_every_service() {
-        let table = as_table(rows());
-        for line in table.lines() {
+    fn the_tables_fit_their_width_and_name_every_service() {
+        let text = as_tables(rows());
+        for line in text.lines() {
             assert!(line.chars().count() <= usize::from(WIDTH), "{line}");
         }
-        assert!(table.lines().count() < rows().len() * 3, "no long wrapping");
-        for row in rows() {
-            assert!(
-                table.contains(&row.name) && row.table.split(", ").all(|tag| table.contains(tag)),
-                "{}",
-                row.name
-            );
+        assert!(text.lines().count() < rows().len() * 3 + aws::rows().len() * 3, "no long wrapping");
+        let of_queues = rows().iter().map(|row| (row.name.as_str(), row.table.replace(", ", "\n")));
+        let of_aws = aws::rows().iter().map(|row| (row.service.as_str(), row.tables().join("\n")));
+        for (name, tables) in of_queues.chain(of_aws) {
+            let is_there = |part: &str| part == ANY_NAME || text.contains(part);
+            assert!(is_there(name) && tables.lines().all(is_there), "{name}");
         }
     }
 
     #[test]
     fn the_json_has_the_promised_keys() {
         let Ok(Value::Array(services)) = serde_json::from_str(&as_json(rows())) else { panic!("no array") };
-        assert_eq!(services.len(), rows().len());
+        assert_eq!(services.len(), rows().len() + aws::rows().len());
         for service in services {
             let keys: Vec<&String> = service.as_object().unwrap().keys().collect();
-            assert_eq!(keys, ["name", "table", "reads", "object_keys", "format"]);
+            let expected = match service["input"].as_str() {
+                Some("aws") => ["input", "name", "type", "table", "reads", "queue"],
+                _ => ["input", "name", "table", "reads", "object_keys", "format"],
+            };
+            assert_eq!(keys, expected);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The configuration file as written (the vendor's keys) -> [`Config`], valid by construction.
 
-mod aws;
+pub mod aws;
 mod credentials;
 mod describe;
 mod endpoints;

@@ -28,6 +28,14 @@ pub struct Changes {
     pub certificates: Vec<PathBuf>,
 }
 
+impl Changes {
+    /// How much is logged, and no more than that.
+    pub fn is_only_of_debug(&self) -> bool {
+        let is_debug = |key: &String| matches!(key.as_str(), "globals.debug" | "global_overrides.debug");
+        self.certificates.is_empty() && !self.keys.is_empty() && self.keys.iter().all(is_debug)
+    }
+}
+
 impl Snapshot {
     pub(super) fn new(tree: Value, config: &Config, base: &Path) -> Snapshot {
         let mut named = BTreeMap::new();
@@ -134,6 +142,18 @@ mod tests {
         let old = json!({"a": {"b": 1, "c": [1, 2], "gone": true}, "same": {"x": null}});
         let new = json!({"a": {"b": 2, "c": [1, 3], "new": 1}, "same": {}});
         assert_eq!(changed(old, new), ["a.b", "a.c", "a.gone", "a.new"]);
+    }
+
+    #[test]
+    fn debug_alone_is_told_from_everything_else() {
+        let only = |keys: &[&str], certificates: &[&str]| {
+            let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+            Changes { keys, certificates: certificates.iter().map(PathBuf::from).collect() }
+                .is_only_of_debug()
+        };
+        assert!(only(&["globals.debug"], &[]) && only(&["globals.debug", "global_overrides.debug"], &[]));
+        assert!(!only(&[], &[]) && !only(&["globals.debug", "globals.id"], &[]));
+        assert!(!only(&["globals.debug"], &["domain.crt"]));
     }
 
     #[test]

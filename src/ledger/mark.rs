@@ -16,6 +16,8 @@ pub struct Seen {
 pub struct Mark {
     /// Which source: `<input id>/<service>/<region>`.
     pub source: String,
+    /// [`Polled::term`] of what it follows from: a mark from before its source was forgotten counts for nothing.
+    pub term: i64,
     /// (part, how far): a source with several streams has a part for each. New values replace old ones.
     pub checkpoints: Vec<(String, String)>,
     /// Events of the page.
@@ -37,8 +39,18 @@ pub struct Checkpoint {
 /// All that is known of a source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Polled {
+    /// How often somebody has made the ledger forget the source.
+    pub term: i64,
     pub checkpoints: BTreeMap<String, String>,
+    /// The latest, as many as a source remembers.
     pub seen: Vec<Seen>,
+}
+
+impl Mark {
+    /// It says nothing that would have to be recorded.
+    pub fn is_empty(&self) -> bool {
+        self.checkpoints.is_empty() && self.seen.is_empty() && self.forget_before.is_none()
+    }
 }
 
 /// An event's id in 128 bits, the same in every version of the program: FNV-1a. AWS chooses the ids, so nobody

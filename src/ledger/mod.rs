@@ -110,7 +110,7 @@ impl Ledger {
 
     /// Records a step of a polled source, soon and in order.
     pub fn mark(&self, mark: Mark) {
-        if let Some(file) = &self.0.file {
+        if let Some(file) = self.0.file.as_ref().filter(|_| !mark.is_empty()) {
             // A writer that is gone has said why.
             let _ = file.writer.send(Command::Mark(Box::new(mark)));
         }
@@ -125,6 +125,14 @@ impl Ledger {
             Some(file) => file.reader.lock().unwrap_or_else(|e| e.into_inner()).polled(source),
             None => Ok(Polled::default()),
         }
+    }
+
+    /// Has somebody made the ledger forget the source since that term began? One that cannot be read says no: it
+    /// will be asked again.
+    pub fn has_forgotten(&self, source: &str, term: i64) -> bool {
+        let Some(file) = &self.0.file else { return false };
+        let now_in = file.reader.lock().unwrap_or_else(|e| e.into_inner()).term(source);
+        now_in.is_ok_and(|now_in| now_in != term)
     }
 
     /// Records how far everything in work is confirmed, and waits for that as long as is sensible.

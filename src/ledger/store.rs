@@ -8,14 +8,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Params, TransactionBehavior, named_params};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Params, TransactionBehavior, named_params,
+};
 
 use super::mark::{Checkpoint, Mark, Polled, Seen};
 use super::row::{Identity, Place, Row};
-use crate::limits::{LEDGER_BUSY_TIMEOUT, LEDGER_CHECK_BYTES_MAX};
+use crate::limits::{LEDGER_BUSY_TIMEOUT, LEDGER_CHECK_BYTES_MAX, POLL_SEEN_MAX};
 
 /// `PRAGMA user_version` of the schema below.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 const SCHEMA: &str = "
 CREATE TABLE objects (
@@ -45,10 +47,14 @@ CREATE TABLE seen (
     id        BLOB NOT NULL,     -- fingerprint of a delivered event's id
     time      INTEGER NOT NULL,  -- of the event
     PRIMARY KEY (source, id)
+) WITHOUT ROWID;
+CREATE TABLE terms (
+    source    TEXT PRIMARY KEY,
+    term      INTEGER NOT NULL   -- how often it was forgotten; no row: never
 ) WITHOUT ROWID;";
 
-/// The first version that has the tables of polled sources.
-const WITH_SOURCES: i64 = 2;
+/// The first version that has all tables of polled sources.
+const WITH_SOURCES: i64 = 3;
 
 const COLUMNS: &str = "input, bucket, key, etag, version, checksum, size, records, delivered, reader, at";
 
@@ -222,17 +228,26 @@ impl Store {
         let mut checkpoints =
             self.connection.prepare_cached("SELECT part, value FROM checkpoints WHERE source = ?1")?;
         let checkpoints = checkpoints.query_map([source], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let mut seen = self.connection.prepare_cached("SELECT id, time FROM seen WHERE source = ?1")?;
-        let seen = seen.query_map([source], |row| {
+        let mut seen = self
+            .connection
+            .prepare_cached("SELECT id, time FROM seen WHERE source = ?1 ORDER BY time DESC LIMIT ?2")?;
+        let seen = seen.query_map((source, POLL_SEEN_MAX as i64), |row| {
             Ok(Seen { id: u128::from_be_bytes(row.get(0)?), time: row.get(1)? })
         })?;
         Ok(Polled {
+            term: self.term(source)?,
             checkpoints: checkpoints.collect::<Result<_, _>>()?,
             seen: seen.collect::<Result<_, _>>()?,
         })
     }
 
-    /// Writes all marks, in their order, in one transaction.
+    /// How often a source was forgotten.
+    pub fn term(&self, source: &str) -> rusqlite::Result<i64> {
+        let mut terms = self.connection.prepare_cached("SELECT term FROM terms WHERE source = ?1")?;
+        Ok(terms.query_row([source], |row| row.get(0)).optional()?.unwrap_or(0))
+    }
+
+    /// Writes all marks, in their order, in one transaction; not those whose source was forgotten since.
     pub fn mark(&mut self, marks: &[Mark], now: i64) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
@@ -241,7 +256,12 @@ impl Store {
             let mut see = transaction.prepare_cached("INSERT OR REPLACE INTO seen VALUES (?1, ?2, ?3)")?;
             let mut forget =
                 transaction.prepare_cached("DELETE FROM seen WHERE source = ?1 AND time < ?2")?;
-            for Mark { source, checkpoints, seen, forget_before } in marks {
+            let mut terms = transaction.prepare_cached("SELECT term FROM terms WHERE source = ?1")?;
+            for Mark { source, term, checkpoints, seen, forget_before } in marks {
+                let now_in = terms.query_row([source], |row| row.get::<_, i64>(0)).optional()?;
+                if now_in.unwrap_or(0) != *term {
+                    continue;
+                }
                 for (part, value) in checkpoints {
                     reach.execute((source, part, value, now))?;
                 }
@@ -271,15 +291,23 @@ impl Store {
         rows.collect()
     }
 
-    /// Polled sources of the input begin anew; of all inputs, if it is empty. Returns how many checkpoints
-    /// that were.
+    /// Polled sources of the input begin anew, also those that run: they see that their term is over. Of all
+    /// inputs, if it is empty. Returns how many checkpoints that were.
     pub fn forget_sources(&mut self, input: &str) -> rusqlite::Result<usize> {
         if !self.has_sources()? {
             return Ok(0);
         }
         let of_input = "WHERE ?1 = '' OR instr(source, ?1 || '/') = 1";
-        self.connection.execute(&format!("DELETE FROM seen {of_input}"), [input])?;
-        self.connection.execute(&format!("DELETE FROM checkpoints {of_input}"), [input])
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let next_term = format!(
+            "INSERT INTO terms SELECT DISTINCT source, 1 FROM checkpoints {of_input}
+             ON CONFLICT (source) DO UPDATE SET term = term + 1"
+        );
+        transaction.execute(&next_term, [input])?;
+        transaction.execute(&format!("DELETE FROM seen {of_input}"), [input])?;
+        let forgotten = transaction.execute(&format!("DELETE FROM checkpoints {of_input}"), [input])?;
+        transaction.commit()?;
+        Ok(forgotten)
     }
 
     fn has_sources(&self) -> rusqlite::Result<bool> {

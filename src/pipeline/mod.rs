@@ -107,7 +107,7 @@ impl Pipeline {
         let memory = MemoryShares::of(globals.memory_limit, globals.fetchers, globals.workers, senders);
         let http = Http::new(threads_that_call(config))?;
         let counted = |(input, telemetry): (&Input, &Arc<telemetry::Input>)| {
-            client(&http, input, &abort).counted_in(&telemetry.calls)
+            Client::of_input(&http, input, &abort).counted_in(&telemetry.calls)
         };
         let clients: Vec<Client> = config.inputs.iter().zip(&telemetry.inputs).map(counted).collect();
         let queues = queues(config, &clients, &stop)?;
@@ -338,11 +338,6 @@ fn threads_that_call(config: &Config) -> usize {
     let per_input = |input: &Input| input.receivers + 2;
     let queues = config.inputs.iter().map(per_input).sum::<usize>();
     config.globals.fetchers + queues + config.sources.len()
-}
-
-fn client(http: &Http, input: &Input, abort: &Stop) -> Client {
-    let owner = format!("inputs.{}", input.key);
-    Client::new(http, &owner, &input.credentials, &input.endpoints, &input.region, abort)
 }
 
 /// Two handles on each queue: waits of the first end when nothing more is to be received, those of

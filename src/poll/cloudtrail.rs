@@ -119,7 +119,7 @@ impl CloudTrail {
         }
         let to = slot.to;
         (self.slot, self.from) = (None, Some(to));
-        Progress { forget_before: Some(to.as_second()), ..Progress::up_to(to) }
+        Progress { forget_before: Some(to.as_second()), ..all_before(to) }
     }
 
     fn take(&self, page: &mut Page, event: cloudtrail::Event) {
@@ -155,7 +155,7 @@ impl Source for CloudTrail {
         let Some(from) = self.from else {
             // Recorded at once: what happens before the first page is delivered must not be left out if the
             // program ends.
-            return Next::Mark(Progress::up_to(self.first(end)));
+            return Next::Mark(all_before(self.first(end)));
         };
         self.slot = self.begin_slot(from, end, now);
         match &self.slot {
@@ -184,6 +184,10 @@ impl Source for CloudTrail {
     fn notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
     }
+}
+
+fn all_before(time: Timestamp) -> Progress {
+    Progress { reached: Some(time), ..Progress::up_to(time) }
 }
 
 fn earlier(time: Timestamp, by: Duration) -> Timestamp {

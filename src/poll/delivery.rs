@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use jiff::Timestamp;
+
 use super::source::Progress;
 use crate::ack::{Outcome, Watermark};
-use crate::ledger::{Mark, Seen};
+use crate::ledger::{Mark, Polled, Seen};
 use crate::limits::POLL_SEEN_MAX;
 
 /// A source's pages on their way, in the order in which they were read. A checkpoint counts when its page and
@@ -12,29 +14,50 @@ use crate::limits::POLL_SEEN_MAX;
 #[derive(Debug)]
 pub struct Delivery {
     source: String,
+    /// See [`Polled::term`].
+    term: i64,
     delivered: Watermark,
     /// Pages from the first that is not delivered on.
-    pages: VecDeque<(Progress, Vec<Seen>)>,
+    pages: VecDeque<Page>,
     /// Number of the first of `pages`.
     first: u64,
     in_work: usize,
     failed: bool,
+    reached: Option<Timestamp>,
     /// Events that are delivered or on their way.
     seen: HashMap<u128, i64>,
+    /// Those from before this time were too many; the ledger is to forget them with the next page.
+    too_many: Option<i64>,
+}
+
+/// A page on its way.
+#[derive(Debug)]
+struct Page {
+    progress: Progress,
+    seen: Vec<Seen>,
+    too_many: Option<i64>,
 }
 
 impl Delivery {
-    /// `source`: its name in the ledger; `seen`: what the ledger knows to be delivered.
-    pub fn new(source: String, seen: &[Seen]) -> Delivery {
+    /// `source`: its name in the ledger; `polled`: what the ledger knows of it.
+    pub fn new(source: String, polled: &Polled) -> Delivery {
         Delivery {
             source,
+            term: polled.term,
             delivered: Watermark::default(),
             pages: VecDeque::new(),
             first: 0,
             in_work: 0,
             failed: false,
-            seen: seen.iter().map(|seen| (seen.id, seen.time)).collect(),
+            reached: None,
+            seen: polled.seen.iter().map(|seen| (seen.id, seen.time)).collect(),
+            too_many: None,
         }
+    }
+
+    /// See [`Polled::term`].
+    pub fn term(&self) -> i64 {
+        self.term
     }
 
     /// Takes note of an event. False: it is delivered already, or on its way.
@@ -48,7 +71,7 @@ impl Delivery {
     /// A page sets out; its number.
     pub fn begin(&mut self, progress: Progress, seen: Vec<Seen>) -> u64 {
         self.in_work += 1;
-        self.pages.push_back((progress, seen));
+        self.pages.push_back(Page { progress, seen, too_many: self.too_many.take() });
         self.delivered.open()
     }
 
@@ -72,6 +95,11 @@ impl Delivery {
         self.in_work == 0
     }
 
+    /// Up to when everything is delivered. None: not known yet.
+    pub fn reached(&self) -> Option<Timestamp> {
+        self.reached
+    }
+
     /// A page could not be delivered: nothing from it on may be recorded.
     pub fn has_failed(&self) -> bool {
         self.failed
@@ -79,7 +107,7 @@ impl Delivery {
 
     /// After a failure, with nothing in work any more: what was not recorded will be read again.
     pub fn start_over(&mut self) {
-        for (_, seen) in self.pages.drain(..) {
+        for Page { seen, .. } in self.pages.drain(..) {
             for Seen { id, .. } in seen {
                 self.seen.remove(&id);
             }
@@ -87,12 +115,15 @@ impl Delivery {
         (self.delivered, self.first, self.failed) = (Watermark::default(), 0, false);
     }
 
-    fn record(&mut self, (progress, seen): (Progress, Vec<Seen>)) -> Mark {
-        let Progress { checkpoints, forget_before } = progress;
+    fn record(&mut self, page: Page) -> Mark {
+        let Page { progress: Progress { checkpoints, forget_before, reached }, seen, too_many } = page;
+        self.reached = self.reached.max(reached);
         if let Some(time) = forget_before {
             self.seen.retain(|_, seen| *seen >= time);
         }
-        Mark { source: self.source.clone(), checkpoints, seen, forget_before }
+        // None is less than any time.
+        let forget_before = forget_before.max(too_many);
+        Mark { source: self.source.clone(), term: self.term, checkpoints, seen, forget_before }
     }
 
     fn forget_older_half(&mut self) {
@@ -101,6 +132,7 @@ impl Delivery {
         let (_, median, _) = times.select_nth_unstable(middle);
         let median = *median;
         self.seen.retain(|_, time| *time > median);
+        self.too_many = Some(median.saturating_add(1));
     }
 }
 
@@ -114,6 +146,10 @@ mod tests {
         Seen { id, time }
     }
 
+    fn knowing(seen: Vec<Seen>) -> Delivery {
+        Delivery::new("s".into(), &Polled { seen, ..Polled::default() })
+    }
+
     fn up_to(value: u64) -> Progress {
         Progress::up_to(value)
     }
@@ -123,8 +159,25 @@ mod tests {
     }
 
     #[test]
+    fn how_far_the_source_is_goes_with_the_checkpoints_and_never_back() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut delivery = knowing(vec![]);
+        let pages = [7, 5, 9].map(|second| {
+            let progress = Progress { reached: Some(at(second)), ..Progress::default() };
+            delivery.begin(progress, vec![])
+        });
+        assert_eq!(delivery.reached(), None);
+        delivery.end(pages[2], Outcome::Delivered);
+        assert_eq!(delivery.reached(), None, "a page before it is on its way");
+        delivery.end(pages[0], Outcome::Delivered);
+        assert_eq!(delivery.reached(), Some(at(7)));
+        delivery.end(pages[1], Outcome::Delivered);
+        assert_eq!(delivery.reached(), Some(at(9)));
+    }
+
+    #[test]
     fn a_checkpoint_waits_for_the_pages_before_it() {
-        let mut delivery = Delivery::new("s".into(), &[]);
+        let mut delivery = knowing(vec![]);
         let (a, b) = (delivery.begin(up_to(1), vec![]), delivery.begin(up_to(2), vec![]));
         assert!(delivery.end(b, Outcome::Delivered).is_empty());
         assert!(!delivery.nothing_in_work());
@@ -134,7 +187,7 @@ mod tests {
 
     #[test]
     fn an_event_is_new_once_until_its_page_has_failed() {
-        let mut delivery = Delivery::new("s".into(), &[seen(1, 5)]);
+        let mut delivery = knowing(vec![seen(1, 5)]);
         assert!(!delivery.is_new(seen(1, 5)));
         assert!(delivery.is_new(seen(2, 5)));
         assert!(!delivery.is_new(seen(2, 5)));
@@ -151,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_will_not_be_read_again_is_forgotten() {
-        let mut delivery = Delivery::new("s".into(), &[seen(1, 5), seen(2, 6)]);
+        let mut delivery = knowing(vec![seen(1, 5), seen(2, 6)]);
         let page = delivery.begin(Progress { forget_before: Some(6), ..up_to(6) }, vec![]);
         let marks = delivery.end(page, Outcome::Delivered);
         assert_eq!(marks[0].forget_before, Some(6));
@@ -159,21 +212,25 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_the_latest_are_kept() {
-        let mut delivery = Delivery::new("s".into(), &[]);
+    fn memory_is_bounded_and_the_latest_are_kept_in_the_ledger_too() {
+        let mut delivery = knowing(vec![]);
         for number in 0..POLL_SEEN_MAX + 2 {
             assert!(delivery.is_new(seen(number as u128, number as i64)));
         }
         assert!(delivery.seen.len() < POLL_SEEN_MAX);
         let last = POLL_SEEN_MAX as i64;
         assert!(!delivery.is_new(seen(last as u128, last)));
+        let oldest = delivery.seen.values().min().copied();
+        let [first, second] = [1, 2].map(|value| delivery.begin(up_to(value), vec![]));
+        assert_eq!(delivery.end(first, Outcome::Delivered)[0].forget_before, oldest);
+        assert_eq!(delivery.end(second, Outcome::Delivered)[0].forget_before, None, "once is enough");
     }
 
     proptest! {
         /// Naive version: the longest prefix of pages that are all delivered.
         #[test]
         fn recorded_is_the_delivered_prefix(order in Just((0..12u64).collect::<Vec<_>>()).prop_shuffle(), fails in 0..15u64) {
-            let mut delivery = Delivery::new("s".into(), &[]);
+            let mut delivery = knowing(vec![]);
             for page in 0..12 {
                 delivery.begin(up_to(page), vec![]);
             }

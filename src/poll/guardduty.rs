@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 
 use super::paging::{begin_anew, edge, follow};
-use super::source::{Event, Next, Page, Progress, Source};
+use super::source::{Event, Next, Page, Progress, Source, from_millis};
 use crate::aws::guardduty;
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind};
@@ -117,8 +117,8 @@ impl GuardDuty {
         reading.ids.clear();
         let latest = findings.iter().map(|finding| finding.updated).max().unwrap_or(reading.from);
         let next = edge(latest, round.to, lateness()).max(reading.from);
-        let progress =
-            Progress { checkpoints: vec![(reading.detector.clone(), next.to_string())], forget_before: None };
+        let checkpoints = vec![(reading.detector.clone(), next.to_string())];
+        let progress = Progress { checkpoints, ..Progress::default() };
         self.next.insert(reading.detector.clone(), next);
         let events = findings.into_iter().map(event).collect();
         let ended = self.end_reading_if_done();
@@ -133,19 +133,16 @@ impl GuardDuty {
         let Some(reading) = round.reading.take_if(ended) else { return Progress::default() };
         let next = (round.to - lateness()).max(reading.from);
         self.next.insert(reading.detector.clone(), next);
-        self.end_if_done(Progress {
-            checkpoints: vec![(reading.detector, next.to_string())],
-            forget_before: None,
-        })
+        let checkpoints = vec![(reading.detector, next.to_string())];
+        self.end_if_done(Progress { checkpoints, ..Progress::default() })
     }
 
     fn end_if_done(&mut self, progress: Progress) -> Progress {
         let ended = |round: &mut Round| round.listed && round.detectors.is_empty() && round.reading.is_none();
-        if self.round.take_if(ended).is_none() {
-            return progress;
-        }
+        let Some(round) = self.round.take_if(ended) else { return progress };
         self.caught_up = true;
-        Progress { forget_before: self.next.values().min().copied(), ..progress }
+        let forget_before = self.next.values().min().copied();
+        Progress { forget_before, reached: from_millis(round.to), ..progress }
     }
 }
 

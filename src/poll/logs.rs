@@ -12,14 +12,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::paging::{begin_anew, follow};
-use super::source::{Event, Next, Page, Progress, Source};
+use super::source::{Event, Next, Page, Progress, Source, from_millis};
 use crate::aws::logs::{self, Filter, Named};
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind};
 use crate::config;
 use crate::ledger::{Seen, fingerprint};
 use crate::limits::{
-    LOG_LATENESS, LOG_SLICE_FIRST, LOG_SLICE_MIN, LOG_SLICE_PAGES, LOG_STREAMS_LAG, POLL_SEEN_MAX,
+    LOG_LATENESS, LOG_NAMES_PER_PAGE, LOG_SLICE_EVENTS, LOG_SLICE_FIRST, LOG_SLICE_MIN, LOG_STREAMS_LAG,
+    LOG_STREAMS_PER_CALL, POLL_SEEN_MAX,
 };
 
 /// One region's log groups.
@@ -39,6 +40,8 @@ pub struct Logs {
     first_round: bool,
     /// How much is read again, less where so much comes that repeats could not be told.
     late: i64,
+    /// How far all groups have been read, if that is news.
+    reached: Option<i64>,
     notes: Vec<String>,
 }
 
@@ -64,8 +67,9 @@ struct Reading {
     /// Both ends of the slice that is being read.
     from: i64,
     to: i64,
-    /// Pages of the slice so far.
+    /// Pages and events of the slice so far.
     pages: i64,
+    events: usize,
     token: Option<String>,
     /// The first retrieval, by streams.
     streams: Option<Streams>,
@@ -74,7 +78,7 @@ struct Reading {
 /// Those that hold something, the one with the latest event first.
 #[derive(Debug, Default)]
 struct Streams {
-    /// Those of the page that was listed last; empty: a page is to be listed.
+    /// Listed, and not read yet.
     names: Vec<String>,
     token: Option<String>,
     listed: bool,
@@ -107,6 +111,7 @@ impl Logs {
             caught_up: false,
             first_round: true,
             late: lateness(),
+            reached: None,
             notes: Vec::new(),
         }
     }
@@ -137,7 +142,7 @@ impl Logs {
         let streams = by_streams.then(Streams::default);
         // Streams cannot be cut by time: that would list them for each slice anew.
         let to = if by_streams { round.to } else { round.to.min(from + first_slice()) };
-        round.reading = Some(Reading { group, from, to, pages: 0, token: None, streams });
+        round.reading = Some(Reading { group, from, to, pages: 0, events: 0, token: None, streams });
     }
 
     fn request(&self, round: &Round) -> Next {
@@ -145,7 +150,7 @@ impl Logs {
         let address = Address { endpoint: &self.endpoint, region: &self.region, resource };
         Next::Call(Box::new(match &round.reading {
             None => logs::groups(&address, round.token.as_deref()),
-            Some(Reading { group, streams: Some(streams), .. }) if streams.names.is_empty() => {
+            Some(Reading { group, streams: Some(streams), .. }) if streams.want_more() => {
                 logs::streams(&address, group, streams.token.as_deref())
             }
             Some(Reading { group, from, to, token, streams, .. }) => {
@@ -175,7 +180,7 @@ impl Logs {
         let oldest = reading.saturating_sub(LOG_STREAMS_LAG.as_millis() as i64);
         let holds_some = |stream: &Named| stream.last_event.is_some_and(|last| last >= oldest);
         streams.listed = streams.token.is_none() || !page.names.iter().all(holds_some);
-        streams.names = page.names.into_iter().filter(holds_some).map(|stream| stream.name).collect();
+        streams.names.extend(page.names.into_iter().filter(holds_some).map(|stream| stream.name));
         let progress = if streams.names.is_empty() { self.end_slice() } else { Progress::default() };
         Ok(Page { progress, ..Page::default() })
     }
@@ -191,9 +196,10 @@ impl Logs {
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
         let Some(reading) = &mut round.reading else { return Ok(Page::default()) };
         follow(&mut reading.token, page.token)?;
-        reading.pages += 1;
+        reading.events += page.events.len();
         let edge = round.to - self.late;
-        let of_slice = of_slice(round.to);
+        let of_slice = of_slice(round.to, reading.pages);
+        reading.pages += 1;
         let time = |at: i64| if at >= edge { at } else { of_slice };
         let events = page.events.iter().map(|event| line(&reading.group, event, time(event.timestamp)));
         let events = events.collect::<Result<Vec<_>, _>>()?;
@@ -220,16 +226,18 @@ impl Logs {
             reading.begin_slice(present);
             round.reading = Some(reading);
         }
-        self.end_if_done();
         let oldest = self.next.values().min().copied();
-        let forget_before = if self.first_round { Some(of_slice(present) + 1) } else { oldest };
-        Progress { checkpoints, forget_before }
+        // In the first round there may be groups that are not known yet.
+        self.reached = oldest.filter(|_| !self.first_round || self.settings.group.is_some());
+        self.end_if_done();
+        let forget_before = if self.first_round { Some(of_slice(present, i64::MAX) + 1) } else { oldest };
+        Progress { checkpoints, forget_before, ..Progress::default() }
     }
 
     fn end_if_done(&mut self) {
         let ended = |round: &mut Round| round.listed && round.groups.is_empty() && round.reading.is_none();
         if let Some(round) = self.round.take_if(ended) {
-            (self.caught_up, self.first_round) = (true, false);
+            (self.caught_up, self.first_round, self.reached) = (true, false, Some(round.to));
             self.adapt(round.keyed);
         }
     }
@@ -262,6 +270,7 @@ impl Source for Logs {
         let groups = checkpoints.iter().filter(|(part, _)| !part.is_empty());
         self.next = groups.filter_map(|(group, value)| Some((group.clone(), time(value)?))).collect();
         (self.round, self.caught_up, self.first_round) = (None, false, true);
+        self.reached = self.next.values().min().copied().or(self.began);
     }
 
     fn next(&mut self, now: Timestamp) -> Next {
@@ -271,7 +280,7 @@ impl Source for Logs {
         if self.began.is_none() {
             let began = *self.began.insert(self.settings.start_time.unwrap_or(now).as_millisecond());
             // Recorded at once, as for every source.
-            return Next::Mark(Progress::up_to(began));
+            return Next::Mark(Progress { reached: from_millis(began), ..Progress::up_to(began) });
         }
         if self.began.is_some_and(|began| began > now.as_millisecond()) {
             return Next::CaughtUp;
@@ -284,13 +293,13 @@ impl Source for Logs {
     }
 
     fn read(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
-        match self.round.as_ref().and_then(|round| round.reading.as_ref()) {
+        let mut page = match self.round.as_ref().and_then(|round| round.reading.as_ref()) {
             None => self.read_groups(answer),
-            Some(Reading { streams: Some(streams), .. }) if streams.names.is_empty() => {
-                self.read_streams(answer)
-            }
+            Some(Reading { streams: Some(streams), .. }) if streams.want_more() => self.read_streams(answer),
             Some(_) => self.read_events(answer),
-        }
+        }?;
+        page.progress.reached = self.reached.take().and_then(from_millis);
+        Ok(page)
     }
 
     /// A page token that is no longer good: its list, or its slice, begins anew. A group that has gone, or that is not allowed, does not keep the others.
@@ -309,13 +318,22 @@ impl Source for Logs {
 }
 
 impl Reading {
-    /// Goes on behind the slice, with one for as many pages as are wanted, judging by this one.
+    /// Goes on behind the slice, with one for as many events as are wanted, judging by this one. Pages tell nothing:
+    /// of a group with very many streams CloudWatch gives thousands of empty ones, however short the slice.
     fn begin_slice(&mut self, to: i64) {
         let span = (self.to - self.from + 1).max(1);
-        let wanted = if self.pages <= 1 { span * 4 } else { span * LOG_SLICE_PAGES / self.pages };
+        let events = i64::try_from(self.events.max(1)).unwrap_or(i64::MAX);
+        let wanted = span.saturating_mul(LOG_SLICE_EVENTS as i64) / events;
         self.from = self.to + 1;
         self.to = to.min(self.from + wanted.clamp(LOG_SLICE_MIN.as_millis() as i64, 4 * span));
-        self.pages = 0;
+        (self.pages, self.events) = (0, 0);
+    }
+}
+
+impl Streams {
+    /// One more page of them can be read with the same call.
+    fn want_more(&self) -> bool {
+        !self.listed && self.names.len() + LOG_NAMES_PER_PAGE as usize <= LOG_STREAMS_PER_CALL
     }
 }
 
@@ -324,7 +342,11 @@ impl Round {
     fn drop_token(&mut self) -> bool {
         let token = match &mut self.reading {
             None => self.token.take(),
-            Some(Reading { streams: Some(streams), .. }) if streams.names.is_empty() => streams.token.take(),
+            Some(Reading { streams: Some(streams), .. }) if streams.want_more() => {
+                // They are listed again.
+                streams.names.clear();
+                streams.token.take()
+            }
             Some(reading) => reading.token.take(),
         };
         begin_anew(token, &mut self.restarts)
@@ -346,9 +368,11 @@ fn line(group: &str, event: &logs::Event, time: i64) -> Result<Event, serde_json
 }
 
 /// Instead of its own time, that of an event which is to be told from others only until its slice is delivered:
-/// before that of any event, and before that of what an earlier process remembered of its slice.
-fn of_slice(round: i64) -> i64 {
-    -round
+/// before that of any event, and before that of what an earlier process remembered of its slice. Those of earlier
+/// pages come first, so that they go first where there are too many.
+fn of_slice(round: i64, page: i64) -> i64 {
+    const PAGES: i64 = 1 << 20;
+    (PAGES - 1).min(page) - round.saturating_add(1).saturating_mul(PAGES)
 }
 
 fn first_slice() -> i64 {

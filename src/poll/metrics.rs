@@ -187,7 +187,7 @@ impl Metrics {
             round.metrics
         ));
         let forget_before = Some(round.to - self.lateness());
-        Progress { forget_before, ..Progress::up_to(shown(round.to)) }
+        Progress { forget_before, ..all_before(round.to) }
     }
 
     fn read_list(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
@@ -236,7 +236,7 @@ impl Source for Metrics {
             let first = *self.from.insert(start);
             self.first = self.first.max(first);
             // Recorded at once, as for every source.
-            return Next::Mark(Progress::up_to(shown(first)));
+            return Next::Mark(all_before(first));
         };
         self.round = self.begin_round(from, end, now);
         self.round.as_ref().map_or(Next::CaughtUp, |round| self.request(round))
@@ -324,6 +324,10 @@ fn retention(period: i64) -> i64 {
         300..3600 => 63 * DAY,
         _ => 455 * DAY,
     }
+}
+
+fn all_before(time: i64) -> Progress {
+    Progress { reached: Timestamp::from_second(time).ok(), ..Progress::up_to(shown(time)) }
 }
 
 fn shown(time: i64) -> String {

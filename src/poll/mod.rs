@@ -10,7 +10,8 @@
 //!
 //! A thread for each input, service and region. A source's checkpoint moves when a page and all pages before it
 //! are delivered, so a crash repeats what was on its way and loses nothing; events that were delivered beyond the
-//! checkpoint are told by their ids. A page that cannot be delivered makes the source go back to its checkpoint.
+//! checkpoint are told by their ids. A page that cannot be delivered makes the source go back to its checkpoint, and
+//! `ledger forget` makes it begin anew.
 //!
 //! A new source is a type that implements [`Source`], a variant of [`config::Api`] and a line in [`source_of`].
 
@@ -34,16 +35,16 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::ack::Outcome;
 use crate::aws::endpoint::Service;
-use crate::aws::{Client, Error, Kind};
+use crate::aws::{Client, Error, Kind, Pace};
 use crate::budget::Budget;
 use crate::config::{self, Api};
 use crate::decode::{Bounds, Payload};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Polled};
 use crate::limits::AWS_ANSWER_BYTES_MAX;
 use crate::stop::Stop;
 use crate::telemetry;
 use delivery::Delivery;
-pub use pace::{Pace, Paces};
+pub use pace::Paces;
 use source::{Next, Source};
 
 /// What a source needs to run.
@@ -81,6 +82,7 @@ struct Shared {
     /// Of the source, in the ledger.
     name: String,
     telemetry: Arc<telemetry::Input>,
+    service: Arc<telemetry::Service>,
     ledger: Ledger,
     state: Mutex<State>,
 }
@@ -97,13 +99,14 @@ impl Poller {
     /// # Errors
     /// When the machine will not start another thread.
     pub fn start(settings: Settings) -> std::io::Result<Poller> {
-        let config::Source { name, region, .. } = &settings.source;
+        let config::Source { name, region, service, .. } = &settings.source;
         let shared = Arc::new(Shared {
             name: name.clone(),
             telemetry: Arc::clone(&settings.telemetry),
+            service: Arc::clone(settings.telemetry.service(&service.name)),
             ledger: settings.ledger.clone(),
             state: Mutex::new(State {
-                delivery: Delivery::new(name.clone(), &[]),
+                delivery: Delivery::new(name.clone(), &Polled::default()),
                 checkpoints: BTreeMap::new(),
             }),
         });
@@ -137,6 +140,9 @@ impl Shared {
         for mark in state.delivery.end(page, outcome) {
             state.checkpoints.extend(mark.checkpoints.iter().cloned());
             self.ledger.mark(mark);
+        }
+        if let Some(time) = state.delivery.reached() {
+            self.service.lag.reached(time, Timestamp::now());
         }
     }
 }

@@ -1,19 +1,12 @@
-//! No more calls than are allowed.
+//! How many calls a source may make.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
+use std::time::Duration;
 
+use crate::aws::Pace;
 use crate::config;
 use crate::limits::POLL_PERIOD_MAX;
-use crate::stop::Stop;
-
-/// Calls at least an interval apart, whoever makes them. Clones share it.
-#[derive(Debug, Clone)]
-pub struct Pace {
-    interval: Duration,
-    next: Arc<Mutex<Instant>>,
-}
 
 /// The paces of a run, shared by the sources that they hold for.
 #[derive(Debug, Default)]
@@ -32,27 +25,6 @@ impl Paces {
         let mut paces = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let interval = Duration::try_from_secs_f64(seconds).unwrap_or(POLL_PERIOD_MAX).min(POLL_PERIOD_MAX);
         paces.entry(name).or_insert_with(|| Pace::every(interval)).clone()
-    }
-}
-
-impl Pace {
-    /// The first call may be made at once.
-    pub fn every(interval: Duration) -> Pace {
-        Pace { interval, next: Arc::new(Mutex::new(Instant::now())) }
-    }
-
-    /// Waits for this caller's turn. True: stopped.
-    pub fn wait(&self, stop: &Stop) -> bool {
-        let now = Instant::now();
-        let turn = self.take_turn(now);
-        stop.wait(turn.saturating_duration_since(now))
-    }
-
-    fn take_turn(&self, now: Instant) -> Instant {
-        let mut next = self.next.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let turn = (*next).max(now);
-        *next = turn + self.interval;
-        turn
     }
 }
 
@@ -76,27 +48,13 @@ mod tests {
         let paces = Paces::default();
         let shared = |one: &config::Source, other: &config::Source| {
             let (one, other) = (paces.of(one), paces.of(other));
-            one.iter()
-                .flat_map(|pace| other.iter().map(|other| Arc::ptr_eq(&pace.next, &other.next)))
-                .filter(|same| *same)
-                .count()
+            one.iter().filter(|pace| other.iter().any(|other| pace.is(other))).count()
         };
         let here = source("1", "us-east-1", Some(0.25));
         assert_eq!(shared(&here, &source("1", "eu-west-3", Some(0.25))), 1, "the input's own");
         assert_eq!(shared(&here, &source("2", "us-east-1", None)), 1, "the account's and region's");
         assert_eq!(shared(&here, &source("2", "eu-west-3", None)), 0);
-        let intervals: Vec<_> = paces.of(&here).iter().map(|pace| pace.interval.as_millis()).collect();
+        let intervals: Vec<_> = paces.of(&here).iter().map(|pace| pace.interval().as_millis()).collect();
         assert_eq!(intervals, [4000, 500]);
-    }
-
-    #[test]
-    fn turns_are_an_interval_apart_and_are_not_saved_up() {
-        let pace = Pace::every(Duration::from_millis(500));
-        let start = Instant::now() + Duration::from_secs(1);
-        let ms = Duration::from_millis;
-        let turns = [start, start, start + ms(100)].map(|now| pace.clone().take_turn(now) - start);
-        assert_eq!(turns, [ms(0), ms(500), ms(1000)]);
-        assert_eq!(pace.take_turn(start + ms(9000)), start + ms(9000));
-        assert_eq!(pace.take_turn(start + ms(9000)), start + ms(9500));
     }
 }

@@ -75,11 +75,18 @@ pub struct Progress {
     pub checkpoints: Vec<(String, String)>,
     /// Events of earlier times will not be read again.
     pub forget_before: Option<i64>,
+    /// All events of before that the source has to tell of.
+    pub reached: Option<Timestamp>,
 }
 
 impl Progress {
     /// Of a source with one stream.
     pub fn up_to(value: impl ToString) -> Progress {
-        Progress { checkpoints: vec![(String::new(), value.to_string())], forget_before: None }
+        Progress { checkpoints: vec![(String::new(), value.to_string())], ..Progress::default() }
     }
+}
+
+/// Milliseconds since 1970, as several APIs give times.
+pub fn from_millis(time: i64) -> Option<Timestamp> {
+    Timestamp::from_millisecond(time).ok()
 }

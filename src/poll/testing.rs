@@ -9,6 +9,10 @@ use super::source::{Next, Page, Source};
 use crate::aws::failure::Refusal;
 use crate::aws::{Error, Request};
 
+/// Midnight, of a year and of a leap day; an hour that Europe skips, and one that America has twice.
+pub const CLOCK_CHANGES: [&str; 4] =
+    ["2027-01-01T00:00:00Z", "2028-02-29T00:00:00Z", "2026-03-29T01:00:00Z", "2026-11-01T06:00:00Z"];
+
 /// A source, what it has delivered, and what the ledger knows of that.
 pub struct Bench<S> {
     pub source: S,
@@ -16,6 +20,8 @@ pub struct Bench<S> {
     seen: HashMap<u128, i64>,
     /// Bodies, in the order in which they were delivered.
     pub delivered: Vec<String>,
+    /// Up to when everything is delivered.
+    pub reached: Option<Timestamp>,
 }
 
 /// How a pull ended.
@@ -28,7 +34,8 @@ pub enum Pulled {
 
 impl<S: Source> Bench<S> {
     pub fn new(source: S) -> Bench<S> {
-        Bench { source, checkpoints: BTreeMap::new(), seen: HashMap::new(), delivered: Vec::new() }
+        let (checkpoints, seen) = (BTreeMap::new(), HashMap::new());
+        Bench { source, checkpoints, seen, delivered: Vec::new(), reached: None }
     }
 
     /// Another process goes on with what the ledger knows.
@@ -80,6 +87,7 @@ impl<S: Source> Bench<S> {
                 self.delivered.push(String::from_utf8(event.body).unwrap());
             }
         }
+        self.reached = self.reached.max(page.progress.reached);
         self.checkpoints.extend(page.progress.checkpoints);
         if let Some(oldest) = page.progress.forget_before {
             self.seen.retain(|_, time| *time >= oldest);

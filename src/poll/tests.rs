@@ -164,6 +164,27 @@ fn what_is_delivered_is_not_sent_again_by_the_next_run() {
 }
 
 #[test]
+fn a_source_that_is_forgotten_while_it_runs_begins_anew() {
+    let (account, (texts, delivered)) = (Account::new(), mpsc::channel());
+    let file = account.directory.path().join(crate::ledger::FILE);
+    account.drain(move |number, payload| {
+        deliver(payload, &texts);
+        if number == 0 {
+            // The mark of the beginning was made before the first page was asked for, and is soon recorded.
+            while crate::ledger::Store::attach(&file).unwrap().forget_sources("1").unwrap() == 0 {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    });
+    let mut delivered: Vec<String> =
+        delivered.iter().flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    delivered.sort();
+    assert_eq!(delivered[..2], ["{\"n\":1}", "{\"n\":1}"], "what had been delivered comes again");
+    delivered.dedup();
+    assert_eq!(delivered.len(), 3);
+}
+
+#[test]
 fn pages_name_their_account_and_region() {
     let (account, (keys, seen)) = (Account::new(), mpsc::channel());
     account.drain(move |_, payload| {

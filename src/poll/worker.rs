@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use super::source::{Next, Page, Progress, Source};
 use super::{Delivery, Settings, Shared, source_of};
 use crate::ack::{self, Ack, Outcome};
-use crate::aws::{Error, Kind, Request, Sts};
+use crate::aws::{Client, Error, Kind, Request, Sts};
 use crate::backoff::Backoff;
 use crate::budget::Budget;
 use crate::decode::{Decoder, Payload, Work};
+use crate::ledger::Polled;
 use crate::limits::{
     AWS_ANSWER_BYTES_MAX, OBJECT_BYTES_MIN, POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX, POLL_PAGES_IN_WORK_MAX,
     POLL_REST_MAX, STOP_CHECK_INTERVAL,
@@ -36,6 +37,8 @@ pub fn run(shared: &Arc<Shared>, settings: Settings) {
 struct Worker {
     shared: Arc<Shared>,
     settings: Arc<Settings>,
+    /// Keeps to the source's paces; that of the settings does not.
+    client: Client,
     source: Box<dyn Source>,
     account: String,
     /// Places for pages on their way.
@@ -66,6 +69,7 @@ impl Worker {
     fn new(shared: &Arc<Shared>, settings: &Arc<Settings>) -> Worker {
         Worker {
             shared: Arc::clone(shared),
+            client: settings.client.paced_by(&settings.paces),
             source: source_of(&settings.source, &settings.client),
             account: String::new(),
             slots: Budget::new(POLL_PAGES_IN_WORK_MAX),
@@ -100,11 +104,16 @@ impl Worker {
         self.account = self.account().map_err(|error| (error.to_string(), !error.is_temporary()))?;
         self.shared.telemetry.health.works();
         self.backoff.reset();
+        self.resume(polled);
+        Ok(())
+    }
+
+    /// Goes on after what the ledger knows.
+    fn resume(&mut self, polled: Polled) {
         self.source.resume(&polled.checkpoints);
         let mut state = self.shared.state();
-        state.delivery = Delivery::new(self.shared.name.clone(), &polled.seen);
+        state.delivery = Delivery::new(self.shared.name.clone(), &polled);
         state.checkpoints = polled.checkpoints;
-        Ok(())
     }
 
     /// The role's ARN says it, else STS does.
@@ -173,6 +182,10 @@ impl Worker {
                 self.go_back();
                 continue;
             }
+            if self.is_forgotten() {
+                self.begin_anew();
+                continue;
+            }
             let next = self.source.next(now);
             self.source.notes().iter().for_each(|note| self.say(format_args!("{note}")));
             let request = match next {
@@ -208,13 +221,8 @@ impl Worker {
     }
 
     fn call(&mut self, request: &Request) -> Result<Page, Error> {
-        for pace in &self.settings.paces {
-            if pace.wait(&self.settings.stop) {
-                return Err(Error::local(request, Kind::Stopped, "stopped"));
-            }
-        }
         self.settings.telemetry.poll.calls.increment();
-        let answer = self.settings.client.call(request, |answer| answer.read_all(AWS_ANSWER_BYTES_MAX))?;
+        let answer = self.client.call(request, |answer| answer.read_all(AWS_ANSWER_BYTES_MAX))?;
         let unreadable =
             |error| Error::local(request, Kind::BadRequest, format!("unreadable answer: {error}"));
         let page = self.source.read(&answer).map_err(unreadable)?;
@@ -249,10 +257,9 @@ impl Worker {
         let permit = self.settings.budget.acquire(amount, &self.settings.abort);
         let page = self.shared.state().delivery.begin(progress, seen);
         let shared = Arc::clone(&self.shared);
-        let of_service = Arc::clone(shared.telemetry.service(&self.settings.source.service.name));
-        of_service.begin(None);
+        shared.service.begin(None);
         let ack = Ack::open(move |outcome| {
-            of_service.end(None, outcome, Timestamp::now());
+            shared.service.end(None, outcome, Timestamp::now());
             shared.end(page, outcome);
             drop(slot);
         });
@@ -292,6 +299,27 @@ impl Worker {
             self.shared.name
         );
         self.settings.stop.wait(self.backoff.pause());
+    }
+
+    /// Somebody wants everything again.
+    fn is_forgotten(&self) -> bool {
+        let term = self.shared.state().delivery.term();
+        self.settings.ledger.has_forgotten(&self.shared.name, term)
+    }
+
+    /// What is on its way belongs to what is forgotten: its marks count for nothing.
+    fn begin_anew(&mut self) {
+        self.await_pages();
+        match self.settings.ledger.polled(&self.shared.name) {
+            Ok(polled) => {
+                self.say(format_args!("the ledger was made to forget this source; reading begins anew"));
+                self.resume(polled);
+            }
+            Err(error) => {
+                self.shared.telemetry.health.failed(format!("the ledger cannot be read: {error}"), false);
+                self.settings.stop.wait(self.backoff.pause());
+            }
+        }
     }
 
     /// Waits for the pages on their way. False: one of them could not be delivered.

@@ -46,7 +46,7 @@ pub struct Connection {
     written: u64,
     /// Time spent waiting for room in the socket.
     waited: Duration,
-    /// When a write last had to wait for the peer.
+    /// When the socket last did not take all.
     last_wait: Option<Instant>,
 }
 
@@ -122,7 +122,10 @@ impl Connection {
         while let Some(tls) = self.tls.as_mut().filter(|tls| tls.wants_write()) {
             match tls.write_tls(&mut self.socket) {
                 Ok(n) => self.written += n as u64,
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    self.last_wait = Some(Instant::now());
+                    return Ok(false);
+                }
                 Err(e) if e.kind() == ErrorKind::Interrupted => (),
                 Err(e) => return Err(self.broken(e)),
             }

@@ -38,7 +38,7 @@ pub fn run(outputs: &[(Peer, Arc<telemetry::Output>)], stop: &Stop) {
 
 /// Senders that have work find out by themselves.
 fn is_due(output: &telemetry::Output) -> bool {
-    let is_idle = output.send.waiting.value() <= 0 && output.send.unconfirmed.value() <= 0;
+    let is_idle = output.send.waiting.value() <= 0 && output.unconfirmed() <= 0;
     let is_in_doubt = output.health.successes() == 0 || output.health.trouble().is_some();
     is_idle && is_in_doubt
 }

@@ -260,7 +260,9 @@ impl Pool {
             desks.push(Arc::clone(&desk));
             let (lane, in_order) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER);
             lanes.push(lane);
+            let name = format!("{name}-{number}");
             let sender = Sender {
+                telemetry: shared.telemetry.add_sender(&name),
                 shared: shared.clone(),
                 desk,
                 woken,
@@ -269,7 +271,7 @@ impl Pool {
                 kept: VecDeque::new(),
                 returned: returned.clone(),
             };
-            self.spawn(format!("{name}-{number}"), move || sender.run())?;
+            self.spawn(name, move || sender.run())?;
         }
         let telemetry = Arc::clone(&shared.telemetry);
         Ok(Senders { telemetry, desks, turn: AtomicUsize::default(), any, lanes })

@@ -15,6 +15,7 @@ use crate::frame::Batch;
 use crate::limits::{
     BATCH_BYTES, SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX, SEND_CONFIRM_INTERVAL, SEND_WAIT_SLICE,
 };
+use crate::telemetry::{self, Activity};
 
 /// One of an output's threads.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub struct Sender {
     pub desk: Arc<Desk>,
     /// A worker has left something to do.
     pub woken: Receiver<()>,
+    pub telemetry: Arc<telemetry::Sender>,
     /// New work, shared with the output's other senders.
     pub batches: Receiver<Batch>,
     /// New work that must stay in order, for this sender alone.
@@ -43,20 +45,20 @@ impl Sender {
             let telemetry = &self.shared.telemetry;
             telemetry.send.failed_connections.increment();
             telemetry.health.failed(error.to_string(), error.is_lasting());
-            let _backing_off = telemetry.send.backing_off.hold();
+            let _backing_off = self.telemetry.during(Activity::BackingOff);
             self.shared.abort.wait(backoff.pause());
         }
     }
 
     /// The life of one connection.
     fn session(&mut self, backoff: &mut Backoff) -> Result<(), Error> {
-        let telemetry = Arc::clone(&self.shared.telemetry);
-        let connecting = telemetry.send.connecting.hold();
+        let own = Arc::clone(&self.telemetry);
+        let connecting = own.during(Activity::Connecting);
         let connection = Connection::open(&self.shared.peer)?;
         drop(connecting);
-        telemetry.send.connected.increment();
-        let open = telemetry.send.connections.hold();
-        self.desk.open(Session::new(connection));
+        self.shared.telemetry.send.connected.increment();
+        let open = own.during(Activity::Connected);
+        self.desk.open(Session::new(connection, Arc::clone(&own)));
         let end = self.converse(backoff);
         let Some((connection, window)) = self.desk.close().map(Session::into_parts) else { return end };
         if end.is_ok() {
@@ -167,7 +169,7 @@ impl Sender {
         while let Some(batch) = window.pop() {
             let telemetry = &self.shared.telemetry.send;
             telemetry.waiting.add(1);
-            telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
+            self.telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
             telemetry.repeated.add(batch.events.into());
             match batch.lane {
                 Some(_) => in_order.push_back(batch),

@@ -108,6 +108,7 @@ impl Desk {
 /// One connection's life between its opening and its closing.
 #[derive(Debug)]
 pub struct Session {
+    telemetry: Arc<telemetry::Sender>,
     connection: Connection,
     window: Window,
     /// Written into the connection, but the socket has not taken all of it yet.
@@ -133,9 +134,10 @@ pub enum Next {
 }
 
 impl Session {
-    pub fn new(connection: Connection) -> Session {
+    pub fn new(connection: Connection, telemetry: Arc<telemetry::Sender>) -> Session {
         let now = Instant::now();
         Session {
+            telemetry,
             connection,
             window: Window::default(),
             unfinished: Vec::new(),
@@ -161,10 +163,9 @@ impl Session {
     /// Encrypts the batches, and writes what the socket takes at once; the rest is for [`Session::attend`], and
     /// so is an error.
     pub fn write(&mut self, group: Vec<Batch>, shared: &Shared) {
-        let telemetry = &shared.telemetry.send;
         for batch in &group {
-            telemetry.events_written.add(batch.events.into());
-            telemetry.unconfirmed.add(batch.bytes.len() as i64);
+            shared.telemetry.send.events_written.add(batch.events.into());
+            self.telemetry.unconfirmed.add(batch.bytes.len() as i64);
         }
         let connection = &mut self.connection;
         let written = group.iter().try_for_each(|batch| connection.write(&batch.bytes, &shared.abort));
@@ -236,7 +237,7 @@ impl Session {
         self.window.acknowledge(self.connection.acknowledged()?, now);
         while let Some(batch) = self.window.pop_settled(now, self.connection.settle_time(now)) {
             let telemetry = &shared.telemetry.send;
-            telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
+            self.telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
             telemetry.events.add(batch.events.into());
             telemetry.bytes.add(batch.bytes.len() as u64);
             batch.share.resolve(Outcome::Delivered);
@@ -248,3 +249,6 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

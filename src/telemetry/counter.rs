@@ -20,12 +20,6 @@ impl Counter {
     }
 }
 
-impl Clone for Counter {
-    fn clone(&self) -> Counter {
-        Counter(self.value().into())
-    }
-}
-
 /// Goes up and down.
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicI64);
@@ -41,12 +35,6 @@ impl Gauge {
 
     pub fn value(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Clone for Gauge {
-    fn clone(&self) -> Gauge {
-        Gauge(self.value().into())
     }
 }
 
@@ -72,6 +60,9 @@ pub trait Meter {
     const KIND: Kind;
     type Value: Copy + Default;
 
+    /// One for those who go on after this one's: a total goes on, a level begins anew.
+    fn successor(&self) -> Self;
+
     fn read(&self) -> Self::Value;
 
     /// The value in the unit that its metric has.
@@ -81,6 +72,10 @@ pub trait Meter {
 impl Meter for Counter {
     const KIND: Kind = Kind::Counter;
     type Value = u64;
+
+    fn successor(&self) -> Counter {
+        Counter(self.value().into())
+    }
 
     fn read(&self) -> u64 {
         self.value()
@@ -94,6 +89,10 @@ impl Meter for Counter {
 impl Meter for Gauge {
     const KIND: Kind = Kind::Gauge;
     type Value = i64;
+
+    fn successor(&self) -> Gauge {
+        Gauge::default()
+    }
 
     /// Levels are never below zero; two threads may be seen in the wrong order.
     fn read(&self) -> i64 {

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::Activity;
 use super::notices::Notice;
 use super::snapshot::{InputSnapshot, OutputSnapshot, Snapshot};
 
@@ -66,7 +67,10 @@ fn of_output(output: &OutputSnapshot) -> Value {
         "event": "output",
         "output": output.name,
         "destination": output.destination,
-        "senders": output.senders,
+        "senders": output.senders.len(),
+        "connections": output.in_state(Activity::Connected),
+        "backing_off": output.in_state(Activity::BackingOff),
+        "unconfirmed": output.unconfirmed(),
         "send": output.send,
     })
 }

@@ -16,7 +16,7 @@ macro_rules! group {
         }
     ) => {
         $(#[doc = $about])+
-        #[derive(Debug, Default, Clone)]
+        #[derive(Debug, Default)]
         pub struct $Group {
             $( $(#[doc = $help])+ pub $field: $Meter, )+
         }
@@ -29,6 +29,11 @@ macro_rules! group {
         }
 
         impl $Group {
+            /// For those who go on after these: totals go on, levels begin anew.
+            pub fn successor(&self) -> $Group {
+                $Group { $( $field: self.$field.successor(), )+ }
+            }
+
             pub fn totals(&self) -> $Totals {
                 $Totals { $( $field: self.$field.read(), )+ }
             }
@@ -179,12 +184,6 @@ group! {
     Send, SendTotals {
         /// Batches that wait for a sender.
         waiting: Gauge = "output_batches_waiting",
-        /// Connections that are open.
-        connections: Gauge = "output_connections_open",
-        /// Connections that are being made.
-        connecting: Gauge = "output_connections_opening",
-        /// Senders that wait before they try to connect again.
-        backing_off: Gauge = "output_senders_backing_off",
         /// Connections made since the start.
         connected: Counter = "output_connections_total",
         /// Events written, repeats after a broken connection included.
@@ -193,8 +192,6 @@ group! {
         events: Counter = "output_events_total",
         /// Bytes known to have reached the peer.
         bytes: Counter = "output_bytes_total",
-        /// Bytes written that the peer has not confirmed.
-        unconfirmed: Gauge = "output_unconfirmed_bytes",
         /// Events that had to be sent again because their connection broke.
         repeated: Counter = "output_events_repeated_total",
         /// Connections that could not be made, or broke.

@@ -1,4 +1,5 @@
-//! How far behind: the event times of what is in work, and of what was delivered last.
+//! How far behind: the event times of what is in work, and of what was delivered last. A source behind an API
+//! knows better: up to when it has delivered everything.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -13,11 +14,19 @@ pub struct Lag(Mutex<State>);
 struct State {
     /// How many are in work of each time.
     in_work: BTreeMap<Timestamp, usize>,
+    /// Of a source behind an API: everything of before is delivered.
+    reached: Option<Timestamp>,
     /// Seconds from its time to its delivery, of what was delivered last.
     last: Option<f64>,
 }
 
 impl Lag {
+    /// For those who go on after this one's: nothing of it is in work.
+    pub(super) fn successor(&self) -> Lag {
+        let State { reached, last, .. } = *self.lock();
+        Lag(Mutex::new(State { reached, last, ..State::default() }))
+    }
+
     /// Something of this time is in work from now on.
     pub fn begin(&self, time: Timestamp) {
         *self.lock().in_work.entry(time).or_default() += 1;
@@ -37,9 +46,19 @@ impl Lag {
         }
     }
 
-    /// Age of the oldest thing in work, in seconds; None: nothing is.
+    /// Everything of before `time` is delivered, at this moment.
+    pub fn reached(&self, time: Timestamp, now: Timestamp) {
+        let mut state = self.lock();
+        if state.reached.is_none_or(|before| before < time) {
+            (state.reached, state.last) = (Some(time), Some(seconds_between(time, now)));
+        }
+    }
+
+    /// Age of the oldest thing that is not delivered, in seconds; None: there is none.
     pub fn oldest(&self, now: Timestamp) -> Option<f64> {
-        self.lock().in_work.keys().next().map(|oldest| seconds_between(*oldest, now))
+        let state = self.lock();
+        let oldest = state.reached.as_ref().or_else(|| state.in_work.keys().next());
+        oldest.map(|oldest| seconds_between(*oldest, now))
     }
 
     /// Seconds from its event to its delivery, of what was delivered last; None: nothing was.
@@ -79,6 +98,18 @@ mod tests {
         assert_eq!((lag.oldest(at(13)), lag.last()), (Some(8.0), Some(10.0)));
         lag.end(at(5), Some(at(4)));
         assert_eq!((lag.oldest(at(13)), lag.last()), (None, Some(0.0)), "a clock that is behind");
+    }
+
+    #[test]
+    fn a_source_is_as_far_behind_as_what_it_has_reached() {
+        let lag = Lag::default();
+        lag.reached(at(0), at(4));
+        lag.begin(at(7));
+        assert_eq!((lag.oldest(at(9)), lag.last()), (Some(9.0), Some(4.0)));
+        lag.reached(at(0), at(20));
+        assert_eq!((lag.oldest(at(20)), lag.last()), (Some(20.0), Some(4.0)), "no news is no progress");
+        lag.reached(at(19), at(20));
+        assert_eq!((lag.oldest(at(21)), lag.last()), (Some(2.0), Some(1.0)));
     }
 
     #[test]

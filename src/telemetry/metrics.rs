@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::groups::*;
-use super::snapshot::{InputSnapshot, OutputSnapshot, Part, ServiceSnapshot, Snapshot};
+use super::sender::Activity;
+use super::snapshot::{InputSnapshot, OutputSnapshot, Part, SenderSnapshot, ServiceSnapshot, Snapshot};
 
 /// All metrics but those about the process, which have names of their own everywhere.
 const PREFIX: &str = "aws_to_devo_";
@@ -129,19 +130,46 @@ const INPUT: &[Metric<InputSnapshot>] = &[
 const SERVICE: &[Metric<ServiceSnapshot>] = &[
     gauge(
         "lag_seconds",
-        "How far behind: from its event time to now, of the oldest object in work; if none is, from its event time to its delivery, of the object delivered last.",
+        "How far behind: from its event time to now, of the oldest object in work; if none is, from its event time to its delivery, of the object delivered last. Of a source behind an API: from the time up to which everything is delivered to now.",
         |s| s.lag_seconds,
     ),
     gauge(
         "last_delivery_lag_seconds",
-        "From its event time to its delivery, of the object delivered last.",
+        "From its event time to its delivery, of the object delivered last, or of what a source behind an API has reached.",
         |s| s.last_lag_seconds,
     ),
 ];
 
-const OUTPUT: &[Metric<OutputSnapshot>] =
-    &[gauge("output_senders", "Threads that send, each with a connection of its own.", |o| {
-        Some(o.senders as f64)
+const OUTPUT: &[Metric<OutputSnapshot>] = &[
+    gauge("output_senders", "Threads that send, each with a connection of its own.", |o| {
+        Some(o.senders.len() as f64)
+    }),
+    gauge("output_connections_open", "Connections that are open.", |o| {
+        Some(o.in_state(Activity::Connected) as f64)
+    }),
+    gauge("output_connections_opening", "Connections that are being made.", |o| {
+        Some(o.in_state(Activity::Connecting) as f64)
+    }),
+    gauge("output_senders_backing_off", "Senders that wait before they try to connect again.", |o| {
+        Some(o.in_state(Activity::BackingOff) as f64)
+    }),
+    gauge("output_unconfirmed_bytes", "Bytes written that the peer has not confirmed.", |o| {
+        Some(o.unconfirmed() as f64)
+    }),
+];
+
+const SENDER: &[Metric<SenderSnapshot>] = &[
+    gauge("sender_unconfirmed_bytes", "Bytes written by this sender that the peer has not confirmed.", |s| {
+        Some(s.unconfirmed as f64)
+    }),
+    gauge("sender_state_seconds", "For how long this sender has been in its present state.", |s| {
+        Some(s.seconds)
+    }),
+];
+
+const SENDER_STATE: &[Metric<bool>] =
+    &[gauge("sender_state", "1 for the state that this sender is in, 0 for the others.", |is_in| {
+        Some(f64::from(u8::from(*is_in)))
     })];
 
 const PART: &[Metric<Part>] = &[gauge("trouble", "1 if this part does not work at present.", |p| {
@@ -167,11 +195,21 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
             .flat_map(|i| i.services.iter().map(|v| vec![i.name.clone(), v.name.clone()]))
             .collect()
     };
+    let senders: Vec<_> = s.outputs.iter().flat_map(|o| o.senders.iter().map(move |one| (o, one))).collect();
+    let of_sender = senders.iter().map(|(o, one)| vec![o.name.clone(), one.name.clone()]).collect::<Vec<_>>();
+    let is_in: Vec<bool> =
+        senders.iter().flat_map(|(_, one)| Activity::ALL.map(|state| one.state == state)).collect();
+    let of_state = of_sender.iter().flat_map(|labels| {
+        Activity::ALL.map(|state| [labels.as_slice(), &[state.name().to_owned()]].concat())
+    });
+    let of_state = of_state.collect();
     let parts = s.parts.iter().map(|p| vec![p.name.clone()]).collect();
     const NONE: &[&str] = &[];
     const IN: &[&str] = &["input"];
     const SERVED: &[&str] = &["input", "service"];
     const OUT: &[&str] = &["output"];
+    const SENDING: &[&str] = &["output", "sender"];
+    const STATED: &[&str] = &["output", "sender", "state"];
     [
         of(BUILD, &["version"], vec![vec![s.version.to_owned()]], vec![s]),
         of(COLLECTOR, NONE, none(), vec![s]),
@@ -186,6 +224,8 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
         of(DecodeTotals::METRICS, SERVED, of_service(), services.iter().map(|v| &v.decode).collect()),
         of(OUTPUT, OUT, outputs(), s.outputs.iter().collect()),
         of(SendTotals::METRICS, OUT, outputs(), s.outputs.iter().map(|o| &o.send).collect()),
+        of(SENDER, SENDING, of_sender, senders.iter().map(|(_, one)| *one).collect()),
+        of(SENDER_STATE, STATED, of_state, is_in.iter().collect()),
         of(SettleTotals::METRICS, IN, inputs(), s.inputs.iter().map(|i| &i.settle).collect()),
         of(CallTotals::METRICS, IN, inputs(), s.inputs.iter().map(|i| &i.calls).collect()),
         of(WaitTotals::METRICS, NONE, none(), vec![&s.waits]),
@@ -278,7 +318,10 @@ mod tests {
         let telemetry: Telemetry = testing::telemetry();
         telemetry.inputs[0].receive.messages.add(3);
         telemetry.inputs[0].services[1].delivered.events.add(42);
-        telemetry.outputs[0].send.unconfirmed.add(7);
+        let [first, _second] =
+            ["send-devo_1-0", "send-devo_1-1"].map(|name| telemetry.outputs[0].add_sender(name));
+        first.unconfirmed.add(7);
+        let _open = first.during(Activity::Connected);
         telemetry.snapshot(testing::now())
     }
 
@@ -290,6 +333,11 @@ mod tests {
             "aws_to_devo_events_total{input=\"sqs_collector\",service=\"aws_sqs_vpc\"} 42",
             "aws_to_devo_events_total{input=\"sqs_collector\",service=\"a \\\"b\\\\\\n\"} 0",
             "aws_to_devo_output_unconfirmed_bytes{output=\"devo_1\"} 7",
+            "aws_to_devo_output_connections_open{output=\"devo_1\"} 1",
+            "aws_to_devo_sender_unconfirmed_bytes{output=\"devo_1\",sender=\"send-devo_1-0\"} 7",
+            "aws_to_devo_sender_state{output=\"devo_1\",sender=\"send-devo_1-0\",state=\"connected\"} 1",
+            "aws_to_devo_sender_state{output=\"devo_1\",sender=\"send-devo_1-1\",state=\"connected\"} 0",
+            "aws_to_devo_sender_state{output=\"devo_1\",sender=\"send-devo_1-1\",state=\"idle\"} 1",
             "# TYPE aws_to_devo_events_total counter",
             "aws_to_devo_ready 0",
         ] {

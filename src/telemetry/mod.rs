@@ -4,7 +4,8 @@
 //! Telemetry ─┬─ Input ──┬─ receive, fetch, settle, calls     counted by the stages, per batch or per object
 //!            │          ├─ queue, health (queue, buckets)
 //!            │          └─ Service ── decode, delivered, lag
-//!            ├─ Output ─── send, health
+//!            ├─ Output ──┬─ send, health
+//!            │           └─ Sender ─── activity, unconfirmed
 //!            └─ work, ledger, internal, notices
 //!                          │ snapshot()
 //!                          ▼
@@ -21,12 +22,13 @@ mod notices;
 mod process;
 mod queue;
 mod report;
+mod sender;
 mod snapshot;
 mod trouble;
 mod wait;
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use jiff::Timestamp;
 
@@ -42,7 +44,8 @@ pub use notices::{Notice, Notices};
 pub(crate) use process::{cpu, cpu_seconds, thread_cpu};
 pub use queue::{Depth, Queue};
 pub use report::{Reporter, size};
-pub use snapshot::{InputSnapshot, OutputSnapshot, Part, ServiceSnapshot, Snapshot};
+pub use sender::{Activity, Sender};
+pub use snapshot::{InputSnapshot, OutputSnapshot, Part, SenderSnapshot, ServiceSnapshot, Snapshot};
 pub use trouble::{Health, Trouble};
 pub use wait::Stopwatch;
 
@@ -73,6 +76,7 @@ struct About {
     memory_limit: u64,
     workers: usize,
     fetchers: usize,
+    /// The process.
     started: Timestamp,
 }
 
@@ -124,15 +128,22 @@ pub struct Output {
     pub name: String,
     /// `host:port`, or `console`.
     pub destination: String,
-    pub senders: usize,
+    senders: Mutex<Vec<Arc<Sender>>>,
     pub send: Send,
     pub waits: Arc<Waits>,
     pub health: Health,
 }
 
 impl Telemetry {
-    /// For a run of `config` that starts now.
+    /// For a run of `config` in a process that starts now.
     pub fn of(config: &Config, notices: Arc<Notices>) -> Telemetry {
+        let about = About { started: Timestamp::now(), ..About::default() };
+        Telemetry { about, notices, ..Telemetry::default() }.successor(config)
+    }
+
+    /// For a run of `config` after this one, in the same process: the counters of what has kept its name go on.
+    /// What works, and what is in hand, the new run finds out for itself.
+    pub fn successor(&self, config: &Config) -> Telemetry {
         let globals = &config.globals;
         let about = About {
             id: globals.id.clone(),
@@ -140,18 +151,27 @@ impl Telemetry {
             memory_limit: globals.memory_limit,
             workers: globals.workers,
             fetchers: globals.fetchers,
-            started: Timestamp::now(),
+            started: self.about.started,
         };
-        let waits = Arc::<Waits>::default();
+        let waits = Arc::new(self.waits.successor());
+        let input = |input: Input| {
+            let before = self.inputs.iter().find(|before| before.name == input.name);
+            Arc::new(Input { waits: Arc::clone(&waits), ..input.after(before) })
+        };
+        let output = |output: Output| {
+            let before = self.outputs.iter().find(|before| before.name == output.name);
+            Arc::new(Output { waits: Arc::clone(&waits), ..output.after(before) })
+        };
         let inputs = config.inputs.iter().map(Input::of).chain(config.sources.iter().map(Input::of_source));
-        let inputs = inputs.map(|input| Arc::new(Input { waits: Arc::clone(&waits), ..input }));
-        let of_output = |output| Arc::new(Output { waits: Arc::clone(&waits), ..Output::of(output) });
         Telemetry {
             about,
-            inputs: inputs.collect(),
-            outputs: config.outputs.iter().map(of_output).collect(),
+            inputs: inputs.map(input).collect(),
+            outputs: config.outputs.iter().map(Output::of).map(output).collect(),
+            work: self.work.successor(),
             waits: Arc::clone(&waits),
-            notices,
+            ledger: self.ledger.successor(),
+            internal: self.internal.successor(),
+            notices: Arc::clone(&self.notices),
             ..Telemetry::default()
         }
     }
@@ -253,6 +273,24 @@ impl Input {
         Input { health, ..Input::new(name, "", &[&service.name]) }
     }
 
+    /// The same, with counters that go on from those of an earlier run, if it was there then.
+    fn after(self, before: Option<&Arc<Input>>) -> Input {
+        let Some(before) = before else { return self };
+        let service = |service: Arc<Service>| {
+            let before = before.services.iter().find(|before| before.name == service.name);
+            before.map_or(service, |before| Arc::new(before.successor()))
+        };
+        Input {
+            receive: before.receive.successor(),
+            poll: before.poll.successor(),
+            fetch: before.fetch.successor(),
+            settle: before.settle.successor(),
+            calls: Arc::new(before.calls.successor()),
+            services: self.services.into_iter().map(service).collect(),
+            ..self
+        }
+    }
+
     /// `services`: at least one.
     pub fn new(name: &str, queue_url: &str, services: &[&str]) -> Input {
         Input {
@@ -298,6 +336,15 @@ impl Service {
         }
     }
 
+    fn successor(&self) -> Service {
+        Service {
+            decode: self.decode.successor(),
+            delivered: self.delivered.successor(),
+            lag: self.lag.successor(),
+            ..Service::new(&self.name)
+        }
+    }
+
     /// An object is in work from now on. `time`: when it came to be, if that is known.
     pub fn begin(&self, time: Option<Timestamp>) {
         self.delivered.in_work.add(1);
@@ -329,18 +376,40 @@ impl Output {
             }
             Destination::Console => "console".to_owned(),
         };
-        Output::new(&output.name, destination, output.connections())
+        Output::new(&output.name, destination)
     }
 
-    pub fn new(name: &str, destination: String, senders: usize) -> Output {
+    pub fn new(name: &str, destination: String) -> Output {
         Output {
             name: name.to_owned(),
             destination,
-            senders,
+            senders: Mutex::default(),
             send: Send::default(),
             waits: Arc::default(),
             health: Health::required(format!("outputs.{name}")),
         }
+    }
+
+    /// The same, with counters that go on from those of an earlier run, if it was there then.
+    fn after(self, before: Option<&Arc<Output>>) -> Output {
+        let Some(before) = before else { return self };
+        Output { send: before.send.successor(), ..self }
+    }
+
+    /// A sender of it is being started; `name`: its thread's.
+    pub fn add_sender(&self, name: &str) -> Arc<Sender> {
+        let sender = Arc::new(Sender::new(name));
+        self.senders().push(Arc::clone(&sender));
+        sender
+    }
+
+    /// Bytes written, on all connections, that the peer has not confirmed.
+    pub fn unconfirmed(&self) -> i64 {
+        self.senders().iter().map(|sender| sender.unconfirmed.value()).sum()
+    }
+
+    fn senders(&self) -> MutexGuard<'_, Vec<Arc<Sender>>> {
+        self.senders.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -356,12 +425,47 @@ pub mod testing {
         );
         Telemetry {
             inputs: vec![Arc::new(input)],
-            outputs: vec![Arc::new(Output::new("devo_1", "localhost:443".into(), 2))],
+            outputs: vec![Arc::new(Output::new("devo_1", "localhost:443".into()))],
             ..Telemetry::default()
         }
     }
 
     pub fn now() -> Timestamp {
         Timestamp::from_second(1_800_000_000).unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(services: &str) -> Config {
+        let text = format!(
+            "{{\"outputs\": {{\"c\": {{\"type\": \"console\"}}}}, \"inputs\": {{\"sqs_collector\": {{\"id\": \"1\", \
+             \"base_url\": \"https://sqs.eu-west-1.amazonaws.com/1/q\", \"services\": {{{services}}}}}}}}}"
+        );
+        config::parse(&text, std::path::Path::new(""), &config::Environment::here()).unwrap().config
+    }
+
+    #[test]
+    fn counters_of_what_is_still_there_go_on_and_levels_begin_anew() {
+        let first = Telemetry::of(&config("\"aws_sqs_vpc\": {}, \"aws_sqs_elb\": {}"), Arc::default());
+        let (input, output) = (&first.inputs[0], &first.outputs[0]);
+        input.receive.messages.add(3);
+        input.settle.in_work.add(2);
+        input.service("aws_sqs_vpc").delivered.events.add(40);
+        input.service("aws_sqs_elb").delivered.events.add(50);
+        output.send.events.add(90);
+        output.health.works();
+        first.waits.fetch_s3.add(std::time::Duration::from_secs(1));
+        let second = first.successor(&config("\"aws_sqs_waf\": {}, \"aws_sqs_vpc\": {}"));
+        let delivered: Vec<_> =
+            second.inputs[0].services.iter().map(|service| service.delivered.events.value()).collect();
+        assert_eq!(delivered, [0, 40]);
+        assert_eq!((second.receive().messages, second.settle().in_work, second.send().events), (3, 0, 90));
+        assert_eq!(second.waits.totals(), first.waits.totals());
+        assert_eq!(second.outputs[0].health.successes(), 0, "it must show that it works");
+        let start = |telemetry: &Telemetry| telemetry.snapshot(testing::now()).start_time;
+        assert_eq!(start(&first), start(&second), "the process is the same");
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::{Snapshot, Telemetry};
+use super::{Activity, Snapshot, Telemetry};
 use crate::stop::Stop;
 
 /// Writes the lines at a fixed interval.
@@ -18,7 +18,8 @@ pub struct Reporter {
 
 impl Reporter {
     pub fn new(telemetry: Arc<Telemetry>, now: Instant) -> Reporter {
-        Reporter { telemetry, last: Snapshot::default(), last_at: now }
+        let last = telemetry.snapshot(Timestamp::now());
+        Reporter { telemetry, last, last_at: now }
     }
 
     /// Runs until stopped.
@@ -30,7 +31,7 @@ impl Reporter {
         }
     }
 
-    /// One line a stage: total, and what came since the last call.
+    /// One line a stage: total, and what came since the last call, or since the beginning.
     pub fn lines(&mut self, now: Instant) -> Vec<String> {
         let new = self.telemetry.snapshot(Timestamp::now());
         let lines = lines(&new, &self.last, now.duration_since(self.last_at));
@@ -81,8 +82,8 @@ fn lines(new: &Snapshot, old: &Snapshot, elapsed: Duration) -> Vec<String> {
             s.events - old.send().events,
             elapsed.as_secs(),
             s.repeated,
-            size(s.unconfirmed.max(0).unsigned_abs()),
-            s.connections
+            size(new.unconfirmed()),
+            new.in_state(Activity::Connected)
         ),
         format!(
             "settle: {} messages deleted ({} new), {} in work, {} released, {} kept, {} leases extended, {} lost; ledger: {} entries written, {} could not be",

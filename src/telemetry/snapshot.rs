@@ -1,13 +1,15 @@
 //! All figures at one moment. The statistics lines, `/metrics`, `/status.json`, the status page, the live
 //! view and the internal events all tell of this.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::groups::*;
 use super::notices::Notice;
 use super::process::{self, Process};
-use super::{Input, Output, Service, Telemetry};
+use super::{Activity, Input, Output, Service, Telemetry};
 
 /// The collector. Serialized, it is `/status.json`.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -103,8 +105,20 @@ pub struct OutputSnapshot {
     pub name: String,
     /// `host:port`, or `console`.
     pub destination: String,
-    pub senders: usize,
+    /// Empty: the console.
+    pub senders: Vec<SenderSnapshot>,
     pub send: SendTotals,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct SenderSnapshot {
+    /// Its thread's.
+    pub name: String,
+    pub state: Activity,
+    /// For how long it has been in that state.
+    pub seconds: f64,
+    /// Bytes written that the peer has not confirmed.
+    pub unconfirmed: u64,
 }
 
 /// Bytes.
@@ -192,6 +206,21 @@ impl Snapshot {
         self.outputs.iter().map(|output| output.send).sum()
     }
 
+    /// Of all outputs.
+    pub fn senders(&self) -> impl Iterator<Item = &SenderSnapshot> {
+        self.outputs.iter().flat_map(|output| &output.senders)
+    }
+
+    /// How many senders are.
+    pub fn in_state(&self, state: Activity) -> usize {
+        self.outputs.iter().map(|output| output.in_state(state)).sum()
+    }
+
+    /// Bytes written that no peer has confirmed.
+    pub fn unconfirmed(&self) -> u64 {
+        self.outputs.iter().map(OutputSnapshot::unconfirmed).sum()
+    }
+
     /// The greatest of all services, in seconds.
     pub fn lag_seconds(&self) -> Option<f64> {
         self.services().filter_map(|service| service.lag_seconds).max_by(f64::total_cmp)
@@ -210,6 +239,18 @@ impl Part {
             None if self.awaited => Some(format!("{}: has not answered yet", self.name)),
             None => None,
         }
+    }
+}
+
+impl OutputSnapshot {
+    /// How many of its senders are.
+    pub fn in_state(&self, state: Activity) -> usize {
+        self.senders.iter().filter(|sender| sender.state == state).count()
+    }
+
+    /// Bytes, on all its connections.
+    pub fn unconfirmed(&self) -> u64 {
+        self.senders.iter().map(|sender| sender.unconfirmed).sum()
     }
 }
 
@@ -247,7 +288,7 @@ impl Output {
         OutputSnapshot {
             name: self.name.clone(),
             destination: self.destination.clone(),
-            senders: self.senders,
+            senders: self.senders().iter().map(|sender| sender.snapshot(Instant::now())).collect(),
             send: self.send.totals(),
         }
     }

@@ -9,7 +9,7 @@ use super::metrics::Kind;
 use super::process::thread_cpu;
 
 /// Sums up how long something took, over all threads.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Stopwatch(Counter);
 
 impl Stopwatch {
@@ -42,6 +42,10 @@ impl Stopwatch {
 impl Meter for Stopwatch {
     const KIND: Kind = Kind::Counter;
     type Value = u64;
+
+    fn successor(&self) -> Stopwatch {
+        Stopwatch(self.0.successor())
+    }
 
     fn read(&self) -> u64 {
         self.0.value()

@@ -11,6 +11,7 @@ use crate::frames::{Frame, assert_at_least_once, assert_exactly, frame};
 use crate::lab::Lab;
 use crate::lookups::Trail;
 use crate::process::PATIENCE;
+use crate::status::{try_status, with_page};
 use crate::{emulator, feeds};
 
 const HOUR: i64 = 3600;
@@ -122,7 +123,9 @@ fn check_makes_each_source_s_first_call() {
 fn what_comes_up_while_it_runs_is_read_in_a_later_pull() {
     let (mut lab, trail) = (Lab::new("lookup-runs"), Trail::start());
     let start = now() - 60;
-    let config = config(&lab, &trail, start, json!({"request_period_in_seconds": 1}));
+    let (config, port) = with_page(config(&lab, &trail, start, json!({"request_period_in_seconds": 1})));
+    let lag =
+        || try_status(port).and_then(|status| status["inputs"][0]["services"][0]["lag_seconds"].as_f64());
     let mut frames = record(&trail, [start].into_iter());
     let mut collector = lab.run(&config, &[]);
     collector.wait_until("the first event", || lab.sink.received_text().contains("\"n\":0,"));
@@ -132,8 +135,10 @@ fn what_comes_up_while_it_runs_is_read_in_a_later_pull() {
     trail.record("later", "List", now(), later);
     let lookups = trail.requests().len();
     collector.wait_until("two more pulls", || trail.requests().len() > lookups + 2);
+    collector.wait_until("the lag to grow", || lag().is_some_and(|lag| lag > 3.0));
     lab.sink.restart();
     collector.wait_until("the second event", || lab.sink.received_text().contains("later"));
+    collector.wait_until("the lag to be over", || lag().is_some_and(|lag| lag < 3.0));
     let ended = collector.stop();
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
     frames.push(frame(&frames[0].tag.clone(), later));
@@ -246,6 +251,67 @@ fn objects_of_queues_that_are_given_by_their_names() {
         trail.frames.iter().map(|f| frame("cloud.aws.cloudtrail.events", &f.message)).chain(flow.frames);
     assert_exactly(&expected.collect::<Vec<_>>(), &unmarked(&lab));
     assert!(flows.is_empty());
+}
+
+#[test]
+fn umbrella_and_cloudfront_objects_of_named_queues() {
+    let lab = Lab::new("named-others");
+    let (umbrella, cloudfront) =
+        (Queue::create("named-umbrella", None), Queue::create("named-cloudfront", None));
+    let objects = [
+        feeds::umbrella("dnslogs", "dns"),
+        feeds::umbrella("proxylogs", "proxy"),
+        feeds::umbrella("iplogs", "ip"),
+        feeds::umbrella("newlogs", "unknown"),
+        // Named by the user's pattern.
+        feeds::umbrella("resolverlogs", "dns"),
+    ];
+    let access = feeds::cloudfront("cloud.aws.cloudfront.web_1.unknown.us-east-1.1.prod");
+    for (queue, objects) in [(&umbrella, objects.as_slice()), (&cloudfront, std::slice::from_ref(&access))] {
+        lab.put(objects);
+        let notice = |object: &feeds::Object| crate::notices::s3_created(&lab.bucket, &[&object.key]);
+        queue.send(&objects.iter().map(notice).collect::<Vec<_>>());
+    }
+    let both = json!({
+        "cisco-umbrella": {"cisco_umbrella_sqs_queue_name": umbrella.name, "regions": [aws::REGION],
+                           "event_type_file_regex_patterns": {"dns": "/resolverlogs/"}},
+        "non-cloudwatch-logs": {"types": ["cloudfrontlogs"], "cloudfrontlogs_sqs_queue_name": cloudfront.name,
+                                "regions": [aws::REGION], "auto_event_type": true}
+    });
+    let mut config = services(&lab, emulator::endpoint(), both);
+    config["inputs"]["aws"]["environment"] = "prod".into();
+    lab.drain_all(&config);
+    let expected = [feeds::all_frames(&objects), access.frames].concat();
+    assert_exactly(&expected, &lab.sink.received());
+    assert!(umbrella.is_empty() && cloudfront.is_empty());
+}
+
+#[test]
+fn a_running_source_that_is_forgotten_begins_anew() {
+    let (lab, trail) = (Lab::new("lookup-forgotten"), Trail::start());
+    let start = now() - 600;
+    let frames = record(&trail, (0..60).map(|n| start + n));
+    let config = config(&lab, &trail, start, json!({"request_period_in_seconds": 1}));
+    let mut collector = lab.run(&config, &[]);
+    let arrived = |times: usize| {
+        let text = lab.sink.received_text();
+        text.matches("\"n\":").count() >= times * frames.len()
+    };
+    collector.wait_until("all events", || arrived(1));
+    let file = lab.write_config(&config);
+    let forget = ["ledger", "forget", "--input", "1", "--config", &file];
+    let forgotten = Collector::start(lab.directory(), &forget).end(PATIENCE);
+    assert_eq!(forgotten.code, Some(0), "log:\n{}", forgotten.log);
+    let said = String::from_utf8_lossy(&forgotten.stdout).into_owned();
+    assert!(said.contains("they begin anew, those of a running collector"), "{said}");
+    collector.wait_until("all events again", || arrived(2));
+    let ended = collector.stop();
+    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    assert!(ended.log.contains("the ledger was made to forget this source"), "log:\n{}", ended.log);
+    assert_exactly(&[frames.clone(), frames].concat(), &unmarked(&lab));
+    // What it has delivered since is known.
+    lab.drain_all(&config);
+    assert_eq!(marks(&lab).len(), 120);
 }
 
 #[test]

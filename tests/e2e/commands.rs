@@ -96,6 +96,10 @@ fn services_are_listed() {
         "aws_sqs_waf",
         "aws_sqs_fdr",
         "aws_sqs_fdr_large",
+        "audit-events-all",
+        "audits_api",
+        "cisco-umbrella",
+        "cloud.aws.guardduty.findings",
     ] {
         assert!(String::from_utf8_lossy(&text.stdout).contains(name) && listed.contains(name), "{name}");
     }

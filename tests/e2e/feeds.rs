@@ -75,6 +75,34 @@ pub fn waf(label: &str, requests: usize) -> Object {
     Object { key, bytes: gzip(text.as_bytes()), frames: frames("cloud.aws.waf.logs", &lines) }
 }
 
+/// Umbrella: CSV without a header; a value with line feeds in quotes is one record.
+pub fn umbrella(folder: &str, table: &str) -> Object {
+    let record = |i: usize| {
+        let note = if i.is_multiple_of(4) { "two\nlines, \"\"quoted\"\"" } else { "Malware, Phishing" };
+        format!("\"2026-11-21 10:00:{:02}\",\"{folder}\",\"10.0.0.{i}\",\"{note}\",\"é\"", i % 60)
+    };
+    let records: Vec<_> = (0..20).map(record).collect();
+    Object {
+        key: format!("2512345_ab12cd34/{folder}/2026-11-21/2026-11-21-10-00-9f3c.csv.gz"),
+        bytes: gzip((records.join("\r\n") + "\r\n").as_bytes()),
+        frames: frames(&format!("sig.cisco.umbrella.{table}"), &records),
+    }
+}
+
+/// CloudFront: two lines about the file, then a line a request.
+pub fn cloudfront(tag: &str) -> Object {
+    let line = |i| {
+        format!("2026-11-21\t10:00:{:02}\tFRA56-P1\t{i}\t192.0.2.7\tGET\tshop.example\t/#a\t200\t-", i % 60)
+    };
+    let lines: Vec<_> = (0..20).map(line).collect();
+    let text = format!("#Version: 1.0\n#Fields: date time x-edge-location sc-bytes\n{}\n", lines.join("\n"));
+    Object {
+        key: "cdn/E2EXAMPLE1234.2026-11-21-10.ab12cd34.gz".to_owned(),
+        bytes: gzip(text.as_bytes()),
+        frames: frames(tag, &lines),
+    }
+}
+
 /// CrowdStrike FDR: JSON lines of about 700 bytes.
 pub fn fdr(label: &str, events: usize) -> Object {
     let lines: Vec<_> = (0..events).map(|i| fdr_event(label, i)).collect();

@@ -12,6 +12,7 @@ use crate::frames::{assert_at_least_once, assert_exactly, frame, message_bytes};
 use crate::lab::Lab;
 use crate::pki;
 use crate::process::PATIENCE;
+use crate::status::{try_status, with_page};
 
 #[test]
 fn new_certificates_are_used_without_a_restart() {
@@ -137,6 +138,53 @@ fn a_stop_during_a_reload_is_a_stop() {
     config["globals"].as_object_mut().unwrap().remove("host");
     lab.drain_all(&config);
     assert_at_least_once("stopped during a reload", &all_frames(&objects), &lab.sink.received());
+}
+
+#[test]
+fn counters_go_on_over_a_reload() {
+    let lab = Lab::new("reload-counters");
+    let (first, second) = (feeds::vpc("c1", 30), feeds::vpc("c2", 12));
+    let (mut config, port) = with_page(lab.config(json!({"aws_sqs_vpc": {}})));
+    config["inputs"]["sqs_collector"]["sqs_wait_timeout"] = json!(1);
+    lab.put_and_announce(std::slice::from_ref(&first));
+    let mut collector = lab.run(&config, &[]);
+    let delivered = || {
+        let status = try_status(port)?;
+        let events = status["inputs"][0]["services"][0]["delivered"]["events"].as_u64()?;
+        Some((status["start_time"].as_f64()?, events))
+    };
+    collector.wait_until("the first count", || delivered().is_some_and(|(_, events)| events == 30));
+    let start = delivered().unwrap().0;
+    config["globals"]["workers"] = 3.into();
+    lab.write_config(&config);
+    collector.signal(Signal::HUP);
+    collector.wait_for_log("changed: globals.workers");
+    lab.put_and_announce(std::slice::from_ref(&second));
+    collector.wait_until("both counts", || delivered() == Some((start, 42)));
+    let ended = collector.stop();
+    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    assert!(ended.log.contains("total number of events sent: 42, "), "log:\n{}", ended.log);
+}
+
+#[test]
+fn debugging_is_switched_under_the_running_collector() {
+    let lab = Lab::new("reload-debug");
+    let mut config = lab.config(json!({"aws_sqs_vpc": {}}));
+    let mut collector = lab.run(&config, &[]);
+    collector.wait_for_log("output devo_1");
+    for (debug, said) in [(true, "logged"), (false, "not logged")] {
+        config["globals"]["debug"] = debug.into();
+        lab.write_config(&config);
+        collector.signal(Signal::HUP);
+        collector.wait_for_log(&format!("lines for debugging are {said}"));
+        lab.announce([format!("{said}/_SUCCESS").as_str()]);
+        collector.wait_until("the marker's message to be deleted", || lab.queue.is_empty());
+    }
+    let ended = collector.stop();
+    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    assert!(!ended.log.contains("the new configuration runs"), "log:\n{}", ended.log);
+    assert!(ended.log.contains("/logged/_SUCCESS: skipped"), "log:\n{}", ended.log);
+    assert!(!ended.log.contains("not logged/_SUCCESS"), "log:\n{}", ended.log);
 }
 
 #[test]

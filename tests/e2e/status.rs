@@ -38,6 +38,7 @@ fn metrics_tell_what_was_delivered() {
         ("dead_letter_messages", "{input=\"sqs_collector\"}", 0),
         ("output_events_total", "{output=\"devo_1\"}", frames.len()),
         ("output_unconfirmed_bytes", "{output=\"devo_1\"}", 0),
+        ("sender_unconfirmed_bytes", "{output=\"devo_1\",sender=\"send-devo_1-0\"}", 0),
         ("output_batches_waiting", "{output=\"devo_1\"}", 0),
         ("payloads_waiting", "", 0),
         ("workers_busy", "", 0),
@@ -125,6 +126,8 @@ fn the_page_shows_figures_in_a_browser() {
         ">devo_1<",
         &format!(">localhost:{}<", lab.sink.port),
         ">page<",
+        ">send-devo_1-0<",
+        ">connected<",
     ] {
         assert!(page.contains(part), "{part:?} is not on the page:\n{page}");
     }
@@ -267,6 +270,12 @@ pub fn with_page(mut config: Value) -> (Value, u16) {
 
 pub fn status(port: u16) -> Value {
     serde_json::from_str(&get(port, "/status.json").1).unwrap()
+}
+
+/// None: there is no answer at the moment.
+pub fn try_status(port: u16) -> Option<Value> {
+    let (_, body) = try_ask(port, "GET /status.json HTTP/1.1\r\nHost: localhost")?;
+    serde_json::from_str(&body).ok()
 }
 
 fn get(port: u16, path: &str) -> (u16, String) {

@@ -231,7 +231,7 @@ impl<'a> Control<'a> {
 
     fn stop_the_clock(&mut self) {
         self.wall = self.started.elapsed();
-        self.waits = (*self.telemetry.waits).clone();
+        self.waits = self.telemetry.waits.successor();
         self.cores_busy = Machine::now().busy_since(self.machine);
     }
 

@@ -25,7 +25,7 @@ use rows::{ANY_NAME, Polled, Row, rows};
 
 /// What an entry of `inputs` is made of.
 #[derive(Debug, Default)]
-pub struct Read {
+pub(super) struct Read {
     pub queues: Vec<Input>,
     pub sources: Vec<Source>,
 }
@@ -55,7 +55,7 @@ struct Entry<'a> {
 }
 
 /// Reads one `aws…` entry.
-pub fn read(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Read {
+pub(super) fn read(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Read {
     let common = Common {
         key,
         id: inputs::id(key, &keys),

@@ -32,6 +32,19 @@ pub struct Row {
     pub account_id: Option<String>,
 }
 
+impl Row {
+    /// The Devo tables, for people: first the one without `auto_event_type`, if there is one.
+    pub fn tables(&self) -> Vec<String> {
+        let table = |event_type: &str| self.tag.replace("{event_type}", event_type);
+        let is_a_field = |value: &&String| value.starts_with('[');
+        let automatic = self.auto_event_type.as_ref();
+        let automatic =
+            automatic.map(|value| table(automatic.filter(is_a_field).map_or(value.as_str(), |_| "*")));
+        let usual = (!self.always_auto).then(|| table(&self.event_type));
+        usual.into_iter().chain(automatic).collect()
+    }
+}
+
 /// An API that can be polled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -70,5 +83,17 @@ mod tests {
             assert!(row.tag.contains("{event_type}"), "{}", row.service);
             assert!(!row.always_auto || row.auto_event_type.is_some(), "{}", row.service);
         }
+    }
+
+    #[test]
+    fn tables_for_people() {
+        let tables = |service: &str| {
+            let row = rows().iter().find(|row| row.service == service).unwrap();
+            row.tables().join(", ")
+        };
+        assert_eq!(tables("audit-events-all"), "cloud.aws.cloudtrail.events, cloud.aws.cloudtrail.*");
+        assert_eq!(tables("non-cloudwatch-logs"), "cloud.aws.vpc.unknown, cloud.aws.vpc.flow");
+        assert_eq!(tables("cisco-umbrella"), "sig.cisco.umbrella.*");
+        assert_eq!(tables("aws-guardduty"), "cloud.aws.guardduty.findings");
     }
 }

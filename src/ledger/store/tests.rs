@@ -171,14 +171,15 @@ fn a_damaged_file_is_refused_by_name() {
 
 #[test]
 fn a_newer_or_foreign_file_is_refused_and_left_alone() {
-    for (sql, newer) in [("PRAGMA user_version = 3", true), ("CREATE TABLE accounts (id)", false)] {
+    let newer_version = format!("PRAGMA user_version = {}", SCHEMA_VERSION + 1);
+    for (sql, newer) in [(newer_version.as_str(), true), ("CREATE TABLE accounts (id)", false)] {
         let directory = TempDir::new().unwrap();
         std::fs::create_dir(directory.path().join("state")).unwrap();
         Connection::open(file(&directory)).unwrap().execute_batch(sql).unwrap();
         let before = std::fs::read(file(&directory)).unwrap().len();
         for error in [Store::open(&file(&directory)), Store::open_existing(&file(&directory))] {
             let error = error.unwrap_err();
-            assert_eq!(matches!(error, OpenError::Newer { found: 3, .. }), newer, "{error}");
+            assert_eq!(matches!(error, OpenError::Newer { .. }), newer, "{error}");
             assert_eq!(matches!(error, OpenError::Foreign { .. }), !newer, "{error}");
         }
         assert_eq!(std::fs::read(file(&directory)).unwrap().len(), before);
@@ -190,6 +191,7 @@ fn marks_of_a_source_are_there_after_a_restart_and_others_are_not() {
     let directory = TempDir::new().unwrap();
     let seen = |id, time| Seen { id, time };
     let mark = |value: &str, seen: &[Seen], forget_before| Mark {
+        term: 0,
         source: "1/audit/us-east-1".into(),
         checkpoints: vec![(String::new(), value.into()), ("group".into(), "7".into())],
         seen: seen.to_vec(),
@@ -206,12 +208,12 @@ fn marks_of_a_source_are_there_after_a_restart_and_others_are_not() {
         polled.checkpoints.into_iter().collect::<Vec<_>>(),
         [("".into(), "b".into()), ("group".into(), "7".to_owned())]
     );
-    assert_eq!(polled.seen, [seen(2, 10), seen(3, 20)]);
+    assert_eq!(polled.seen, [seen(3, 20), seen(2, 10)], "the latest first");
     assert_eq!(store.polled("1/audit/us-east-2").unwrap(), Polled::default());
     assert_eq!(store.checkpoints("2").unwrap(), []);
     assert_eq!(store.checkpoints("1").unwrap().len(), 2);
     assert_eq!(store.forget_sources("").unwrap(), 2);
-    assert_eq!(store.polled("1/audit/us-east-1").unwrap(), Polled::default());
+    assert_eq!(store.polled("1/audit/us-east-1").unwrap(), Polled { term: 1, ..Polled::default() });
 }
 
 #[test]
@@ -219,7 +221,9 @@ fn a_file_of_the_first_version_is_brought_up_and_keeps_its_objects() {
     let directory = TempDir::new().unwrap();
     Store::open(&file(&directory)).unwrap().write(&[row("a", 3, true)]).unwrap();
     let connection = Connection::open(file(&directory)).unwrap();
-    connection.execute_batch("DROP TABLE checkpoints; DROP TABLE seen; PRAGMA user_version = 1").unwrap();
+    connection
+        .execute_batch("DROP TABLE checkpoints; DROP TABLE seen; DROP TABLE terms; PRAGMA user_version = 1")
+        .unwrap();
     drop(connection);
     let mut old = Store::open_existing(&file(&directory)).unwrap();
     assert_eq!((old.checkpoints("").unwrap().len(), old.forget_sources("").unwrap()), (0, 0));
@@ -275,4 +279,28 @@ proptest! {
         found.sort();
         prop_assert_eq!(found, map.into_iter().collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn what_a_forgotten_source_had_on_its_way_is_not_recorded() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(&file(&directory)).unwrap();
+    let mark = |source: &str, term| Mark {
+        source: source.into(),
+        term,
+        checkpoints: vec![(String::new(), "t".into())],
+        ..Mark::default()
+    };
+    store.mark(&[mark("1/a/r", 0), mark("2/a/r", 0)], 1).unwrap();
+    assert_eq!(store.forget_sources("1").unwrap(), 1);
+    store.mark(&[mark("1/a/r", 0), mark("2/a/r", 0)], 2).unwrap();
+    assert_eq!(
+        store.checkpoints("").unwrap().iter().map(|c| c.source.as_str()).collect::<Vec<_>>(),
+        ["2/a/r"]
+    );
+    let term = store.polled("1/a/r").unwrap().term;
+    store.mark(&[mark("1/a/r", term)], 3).unwrap();
+    assert_eq!(store.checkpoints("1").unwrap().len(), 1, "it has begun anew");
+    store.forget_sources("").unwrap();
+    assert_eq!((store.term("1/a/r").unwrap(), store.term("2/a/r").unwrap()), (2, 1));
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::aws::Request;
 use crate::aws::failure::Refusal;
+use crate::ledger::Polled;
 
 const HOUR: u64 = 3600;
 
@@ -113,7 +114,7 @@ fn a_start_time_with_an_offset_is_the_same_moment() {
 fn without_a_start_time_it_begins_now_and_that_is_recorded() {
     let mut source = source(settings());
     let Next::Mark(progress) = source.next(time("2026-05-01T12:00:00.7Z")) else { panic!("a mark") };
-    assert_eq!(progress, Progress::up_to("2026-05-01T11:45:00Z"));
+    assert_eq!(progress, all_before(time("2026-05-01T11:45:00Z")));
     assert!(request(&mut source, "2026-05-01T12:00:00.9Z").is_none(), "not a whole second yet");
     let slots = slots(&mut source, "2026-05-01T12:01:00Z");
     assert_eq!(pairs(&slots), [("2026-05-01T11:45:00Z", "2026-05-01T11:46:00Z")]);
@@ -165,7 +166,7 @@ fn pages_of_a_slot_follow_their_tokens_and_only_the_last_moves_the_checkpoint() 
     );
     let end = time("2026-05-01T10:15:00Z");
     let page = source.read(&answer(&[], None)).unwrap();
-    assert_eq!(page.progress, Progress { forget_before: Some(end.as_second()), ..Progress::up_to(end) });
+    assert_eq!(page.progress, Progress { forget_before: Some(end.as_second()), ..all_before(end) });
     assert!(request(&mut source, now).is_none());
 }
 
@@ -257,12 +258,13 @@ proptest! {
         let account: Vec<(String, i64)> =
             seconds.iter().enumerate().map(|(n, s)| (n.to_string(), start.as_second() + s)).collect();
         let mut delivered = Vec::new();
-        let (mut checkpoints, mut ledger) = (BTreeMap::new(), Vec::new());
+        let (mut checkpoints, mut ledger) = (BTreeMap::new(), Vec::<Seen>::new());
         let mut pages = 0;
         'runs: loop {
             let mut source = from("2026-05-01T10:00:00Z");
             source.resume(&checkpoints);
-            let mut delivery = super::super::delivery::Delivery::new("s".into(), &ledger);
+            let polled = Polled { seen: ledger.clone(), ..Polled::default() };
+            let mut delivery = super::super::delivery::Delivery::new("s".into(), &polled);
             while let Some(request) = request(&mut source, "2026-05-01T12:15:00Z") {
                 let body = input(&request);
                 let (from, to) = ends(&request);

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::testing::{Bench, Pulled, input, time};
+use super::super::testing::{Bench, CLOCK_CHANGES, Pulled, input, time};
 use super::*;
 use crate::aws::Request;
 
@@ -78,6 +78,7 @@ fn a_region_without_guardduty() {
     let mut bench = Bench::new(source(None));
     assert_eq!(bench.pull(time(NOW), 1, |request| account.answer(request)), Pulled::CaughtUp);
     assert_eq!(bench.pull(time(NOW), 1, |request| account.answer(request)), Pulled::CaughtUp, "and again");
+    assert_eq!(bench.reached, Some(time(NOW)));
 }
 
 #[test]
@@ -94,6 +95,36 @@ fn findings_come_in_fifties_and_again_when_they_are_updated() {
     account.findings.insert("f007".into(), -30);
     bench.pull(time("2026-11-21T12:01:00Z"), 99, |request| account.answer(request));
     assert_eq!(ids(&bench)[120..], ["f007"]);
+}
+
+#[test]
+fn every_finding_once_while_clocks_change() {
+    let now = time(NOW).as_second();
+    for change in CLOCK_CHANGES.map(|change| time(change).as_second()) {
+        let times: Vec<i64> = (-60..60).map(|minute| change + minute * 60).collect();
+        let start = Timestamp::from_second(change - 3600).unwrap().to_string();
+        let mut bench = Bench::new(source(Some(&start)));
+        for minute in (-59..80).step_by(7) {
+            let moment = change + minute * 60;
+            let ages: Vec<i64> = times.iter().filter(|at| **at <= moment).map(|at| now - at).collect();
+            let account = Account { page: 9, ..account(&ages) };
+            let moment = Timestamp::from_second(moment).unwrap();
+            assert_eq!(bench.pull(moment, 999, |request| account.answer(request)), Pulled::CaughtUp);
+        }
+        assert_eq!(ids(&bench).into_iter().collect::<BTreeSet<_>>().len(), 120, "around {change}");
+        assert_eq!(bench.delivered.len(), 120, "around {change}");
+    }
+}
+
+#[test]
+fn an_update_that_appears_late_is_found() {
+    let mut account = account(&[600, 60]);
+    let mut bench = Bench::new(source(None));
+    bench.pull(time(NOW), 99, |request| account.answer(request));
+    // Four minutes after its update, which was before the latest that is known.
+    account.findings.insert("late".into(), 180);
+    bench.pull(time("2026-11-21T12:01:00Z"), 99, |request| account.answer(request));
+    assert_eq!(ids(&bench), ["f000", "f001", "late"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::testing::{Bench, Pulled, input, time};
+use super::super::testing::{Bench, CLOCK_CHANGES, Pulled, input, time};
 use super::*;
 use crate::aws::Request;
 
@@ -190,18 +190,82 @@ fn the_first_retrieval_asks_only_streams_with_events() {
     let mut bench = Bench::new(source(Some("/g"), Some("2026-11-21T11:00:00Z"), true));
     let mut asked = Vec::new();
     bench.pull(time(NOW), 99, |request| {
-        if request.action == "logs:FilterLogEvents" {
+        if request.action == "logs:FilterLogEvents" && input(request)["nextToken"].is_null() {
             asked.extend(input(request)["logStreamNames"].as_array().unwrap().clone());
         }
         account.answer(request)
     });
-    assert_eq!(asked.iter().collect::<Vec<_>>().len(), 5, "{asked:?}");
+    assert_eq!(asked.len(), 5, "{asked:?}");
     assert_eq!(numbers(&bench).into_iter().collect::<BTreeSet<_>>(), (100..105).collect());
     // Then all streams together.
     bench.pull(time("2026-11-21T12:01:00Z"), 99, |request| {
         assert_eq!(input(request)["logStreamNames"], Value::Null);
         account.answer(request)
     });
+}
+
+#[test]
+fn a_call_names_a_hundred_streams_and_each_once_though_a_token_fails() {
+    let entries: Vec<Entry> = (0..240).map(|i| ("/g", format!("s-{i:03}"), at(-10), i)).collect();
+    let account = Account { page: 50, ..account(&["/g"], entries) };
+    let mut bench = Bench::new(source(Some("/g"), Some("2026-11-21T11:00:00Z"), true));
+    let (mut sizes, mut failed) = (Vec::new(), false);
+    bench.pull(time(NOW), 99, |request| {
+        let input = input(request);
+        if let Some(names) = input["logStreamNames"].as_array().filter(|_| input["nextToken"].is_null()) {
+            assert_eq!(names.iter().map(Value::to_string).collect::<BTreeSet<_>>().len(), names.len());
+            sizes.push(names.len());
+        }
+        if request.action == "logs:DescribeLogStreams" && input["nextToken"] == "150" && !failed {
+            failed = true;
+            return Err("InvalidParameterException");
+        }
+        account.answer(request)
+    });
+    // The fourth page was refused, and they are listed from the first on again.
+    assert_eq!(sizes, [100, 100, 100, 40]);
+    assert_eq!(numbers(&bench).len(), 240);
+}
+
+/// Of a group with very many streams CloudWatch gives pages without events, as many for a minute as for a day.
+#[test]
+fn pages_without_events_do_not_shorten_the_slices() {
+    let mut bench = Bench::new(source(Some("/g"), Some("2026-11-20T12:00:00Z"), false));
+    let mut calls = 0;
+    let pulled = bench.pull(time(NOW), 100_000, |request| {
+        calls += 1;
+        let page = input(request)["nextToken"].as_str().map_or(0, |token| token.parse::<u32>().unwrap());
+        let next = (page < 500).then(|| (page + 1).to_string());
+        Ok(json!({"events": [], "nextToken": next}))
+    });
+    assert_eq!(pulled, Pulled::CaughtUp);
+    assert!(calls < 501 * 6, "{calls} calls for a day");
+}
+
+#[test]
+fn every_event_once_while_clocks_change() {
+    for change in CLOCK_CHANGES.map(|change| time(change).as_millisecond()) {
+        let entries: Vec<Entry> =
+            (0..120).map(|i| ("/g", format!("s{}", i % 3), change + (i as i64 - 60) * MINUTE, i)).collect();
+        let start = Timestamp::from_millisecond(change - 60 * MINUTE).unwrap().to_string();
+        let mut bench = Bench::new(source(Some("/g"), Some(&start), false));
+        for minute in (-59..80).step_by(7) {
+            let now = Timestamp::from_millisecond(change + minute * MINUTE).unwrap();
+            let written = entries.iter().filter(|entry| entry.2 <= now.as_millisecond()).cloned().collect();
+            let account = Account { page: 9, ..account(&["/g"], written) };
+            assert_eq!(bench.pull(now, 999, |request| account.answer(request)), Pulled::CaughtUp);
+        }
+        let mut found = numbers(&bench);
+        found.sort_unstable();
+        assert_eq!(found, (0..120).collect::<Vec<_>>(), "around {change}");
+    }
+}
+
+#[test]
+fn an_account_without_log_groups() {
+    let account = account(&[], vec![]);
+    let mut bench = Bench::new(source(None, Some("2026-11-21T11:00:00Z"), true));
+    assert_eq!(bench.pull(time(NOW), 1, |request| account.answer(request)), Pulled::CaughtUp);
 }
 
 #[test]
@@ -220,6 +284,22 @@ fn a_long_backlog_is_not_remembered() {
     bench.pull(time(NOW), 999, |request| account.answer(request));
     assert_eq!(bench.delivered.len(), 5000);
     assert!(bench.remembered() < 100, "{} events", bench.remembered());
+}
+
+#[test]
+fn it_tells_how_far_all_groups_are_read() {
+    let entries = [("/a", 1), ("/b", 2), ("/b", 3)];
+    let entries = entries.map(|(group, n)| entry(n, group, -60 * n as i64)).to_vec();
+    let account = account(&["/a", "/b"], entries);
+    let start = "2026-11-21T00:00:00Z";
+    let mut bench = Bench::new(source(None, Some(start), false));
+    // The first group is read, the second is not.
+    while !bench.checkpoints.contains_key("/b") {
+        assert_eq!(bench.reached.unwrap_or(time(start)), time(start));
+        assert_eq!(bench.pull(time(NOW), 1, |request| account.answer(request)), Pulled::CutOff);
+    }
+    bench.pull(time(NOW), 999, |request| account.answer(request));
+    assert_eq!(bench.reached, Some(time(NOW)));
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! No more calls than are allowed.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::stop::Stop;
+
+/// Calls at least an interval apart, whoever makes them. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    interval: Duration,
+    next: Arc<Mutex<Instant>>,
+}
+
+impl Pace {
+    /// The first call may be made at once.
+    pub fn every(interval: Duration) -> Pace {
+        Pace { interval, next: Arc::new(Mutex::new(Instant::now())) }
+    }
+
+    /// Waits for this caller's turn. True: stopped.
+    pub fn wait(&self, stop: &Stop) -> bool {
+        let now = Instant::now();
+        let turn = self.take_turn(now);
+        stop.wait(turn.saturating_duration_since(now))
+    }
+
+    /// Between two calls.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// They are clones of each other.
+    pub fn is(&self, other: &Pace) -> bool {
+        Arc::ptr_eq(&self.next, &other.next)
+    }
+
+    /// The next caller's turn.
+    #[cfg(test)]
+    pub fn next(&self) -> Instant {
+        *self.next.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn take_turn(&self, now: Instant) -> Instant {
+        let mut next = self.next.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let turn = (*next).max(now);
+        *next = turn + self.interval;
+        turn
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_an_interval_apart_and_are_not_saved_up() {
+        let pace = Pace::every(Duration::from_millis(500));
+        let start = Instant::now() + Duration::from_secs(1);
+        let ms = Duration::from_millis;
+        let turns = [start, start, start + ms(100)].map(|now| pace.clone().take_turn(now) - start);
+        assert_eq!(turns, [ms(0), ms(500), ms(1000)]);
+        assert_eq!(pace.take_turn(start + ms(9000)), start + ms(9000));
+        assert_eq!(pace.take_turn(start + ms(9000)), start + ms(9500));
+    }
+}

@@ -1,0 +1,113 @@
+//! What each sender of an output does at present, and since when.
+
+use std::sync::{Mutex, MutexGuard};
+use std::time::Instant;
+
+use super::counter::Gauge;
+use super::snapshot::SenderSnapshot;
+
+/// A sender thread, which has a connection of its own.
+#[derive(Debug)]
+pub struct Sender {
+    /// Its thread's.
+    name: String,
+    /// Bytes of frames written that the peer has not confirmed.
+    pub unconfirmed: Gauge,
+    activity: Mutex<(Activity, Instant)>,
+}
+
+/// Where a sender is between having nothing to do and having sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activity {
+    /// It has no connection, and nothing to send.
+    Idle,
+    Connecting,
+    Connected,
+    /// It waits before it tries to connect again.
+    BackingOff,
+}
+
+impl Activity {
+    pub const ALL: [Activity; 4] =
+        [Activity::Idle, Activity::Connecting, Activity::Connected, Activity::BackingOff];
+
+    /// As it is exposed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Activity::Idle => "idle",
+            Activity::Connecting => "connecting",
+            Activity::Connected => "connected",
+            Activity::BackingOff => "backing_off",
+        }
+    }
+}
+
+/// A sender is idle again when this goes, also when a panic takes it.
+#[derive(Debug)]
+pub struct During<'s>(&'s Sender);
+
+impl Sender {
+    pub fn new(name: &str) -> Sender {
+        let activity = Mutex::new((Activity::Idle, Instant::now()));
+        Sender { name: name.to_owned(), unconfirmed: Gauge::default(), activity }
+    }
+
+    /// It does this from now on.
+    pub fn during(&self, activity: Activity) -> During<'_> {
+        self.enter(activity);
+        During(self)
+    }
+
+    pub fn snapshot(&self, now: Instant) -> SenderSnapshot {
+        let (state, since) = *self.activity();
+        SenderSnapshot {
+            name: self.name.clone(),
+            state,
+            seconds: now.saturating_duration_since(since).as_secs_f64(),
+            unconfirmed: self.unconfirmed.value().max(0).unsigned_abs(),
+        }
+    }
+
+    fn enter(&self, activity: Activity) {
+        *self.activity() = (activity, Instant::now());
+    }
+
+    fn activity(&self) -> MutexGuard<'_, (Activity, Instant)> {
+        self.activity.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Drop for During<'_> {
+    fn drop(&mut self) {
+        self.0.enter(Activity::Idle);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_is_idle_when_it_does_nothing_else() {
+        let sender = Sender::new("send-devo_1-0");
+        let state = || sender.snapshot(Instant::now()).state;
+        assert_eq!(state(), Activity::Idle);
+        let connecting = sender.during(Activity::Connecting);
+        assert_eq!(state(), Activity::Connecting);
+        drop(connecting);
+        assert_eq!(state(), Activity::Idle);
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _open = sender.during(Activity::Connected);
+            panic!("the connection's end");
+        }));
+        assert_eq!(state(), Activity::Idle);
+    }
+
+    #[test]
+    fn names_are_those_of_the_json() {
+        for activity in Activity::ALL {
+            assert_eq!(serde_json::json!(activity), activity.name());
+        }
+    }
+}
