@@ -449,6 +449,8 @@ pub const FETCHERS_MIN: usize = 8;
 pub const SHUTDOWN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(25);
 /// Nobody waits longer than an hour for a stop.
 pub const SHUTDOWN_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+/// A stop that has waited so long for a receive to end says what it waits for.
+pub const LONG_POLL_NOTE: Duration = Duration::from_secs(1);
 /// More header lines than this are a typing error.
 pub const HEADER_LINES_MAX: u32 = 1000;
 /// PAN-OS, with the widest records known, has some 120 columns.

@@ -67,15 +67,15 @@ pub fn run(options: &Options) -> ExitCode {
     let Some(Loaded { mut config, .. }) = run::load_around(&options.config, screen.writer()) else {
         return ExitCode::from(REFUSED);
     };
-    let chosen = choice::input(&config.inputs, options).and_then(|input| {
+    let chosen = choice::input(&config, options).and_then(|(input, service)| {
         let s3 = s3(&input)?;
-        Ok((input, s3))
+        Ok((input, service, s3))
     });
-    let (input, s3) = match chosen {
+    let (input, service, s3) = match chosen {
         Ok(chosen) => chosen,
         Err(problem) => return refuse(&problem),
     };
-    let listing = match begin(options.plan(), &s3) {
+    let listing = match begin(options.plan(service), &s3) {
         Ok(listing) => listing,
         Err(problem) => return refuse(&problem),
     };
@@ -97,10 +97,10 @@ pub fn run(options: &Options) -> ExitCode {
 }
 
 impl Options {
-    fn plan(&self) -> Plan {
+    /// `service`: of the input that was chosen.
+    fn plan(&self, service: String) -> Plan {
         let Place { bucket, prefix } = self.place.clone();
-        let (start_after, service) = (self.start_after.clone(), self.service.clone());
-        Plan { bucket, prefix, start_after, from: self.from, to: self.to, service }
+        Plan { bucket, prefix, start_after: self.start_after.clone(), from: self.from, to: self.to, service }
     }
 }
 

@@ -42,7 +42,8 @@ enum Command {
         /// Configuration file, YAML or JSON
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
-        /// Ends when the queues are empty: exit code 0, or 1 when something could not be delivered
+        /// Ends when the queues are empty and polled sources have caught up: exit code 0, or 1 when something
+        /// could not be delivered
         #[arg(long)]
         drain: bool,
         /// On a terminal: no block of figures below the log

@@ -62,9 +62,12 @@ fn describe_source(source: &Source) -> Vec<String> {
     let mut lines = vec![
         format!("source {} in {}: {}", source.name, source.region, source.reads),
         format!(
-            "  every {} s, {} retries, {}",
+            "  every {} s, {} retries, {}{}",
             source.period.as_secs(),
             source.retries,
+            source.requests_per_second.map_or(String::new(), |rate| {
+                format!("{rate} requests/s at most for all sources with id {}, ", source.input)
+            }),
             describe_credentials(&source.credentials)
         ),
         format!("  {} -> {}", describe_api(&source.api), source.service.template),

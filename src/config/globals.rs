@@ -25,7 +25,7 @@ pub(super) fn read(
         keys.finish();
     }
     if let Some(keys) = overrides {
-        read.debug = keys.boolean("debug", read.debug);
+        read.debug = keys.boolean_if_set("debug").unwrap_or(read.debug);
         keys.ignore(ignored::GLOBALS);
         keys.finish();
     }

@@ -31,9 +31,10 @@ pub(super) fn read(root: &Mapping<'_>, context: &Context<'_>) -> aws::Read {
             if key.starts_with(KIND) {
                 read.queues.extend(read_input(key, keys, context));
             } else {
-                let aws::Read { queues, sources } = aws::read(key, keys, context);
+                let aws::Read { queues, sources, listings } = aws::read(key, keys, context);
                 read.queues.extend(queues);
                 read.sources.extend(sources);
+                read.listings.extend(listings);
             }
         }
     }

@@ -35,7 +35,7 @@ pub const SECTIONS: &[Section] = &[
             ("id", "text", "the first input's id", "stands in the syslog HOST"),
             ("name", "text", "the id", "for people"),
             ("host", "text without white space", "`collector-<id>-<machine's name>`", "the syslog HOST"),
-            ("debug", "true, false", "false", "log more; takes effect at a start, not at SIGHUP"),
+            ("debug", "true, false", "false", "log more; SIGHUP switches it without a new start"),
             (
                 "memory_limit",
                 "size, at least `64MiB`",
@@ -286,7 +286,12 @@ pub const SECTIONS: &[Section] = &[
             ("types", "list", "required where a service has several", "which of its feeds"),
             ("regions", "list", NEEDED, "each is read by itself"),
             ("tag", "text", "the service's table", "with placeholders in braces"),
-            ("request_period_in_seconds", "seconds", "60", "from the beginning of one pull to the next"),
+            (
+                "request_period_in_seconds",
+                "seconds, 1 to 86400",
+                "60",
+                "from the beginning of one pull to the next",
+            ),
             ("pull_retries", "0 to 1000", "3", "further tries of a call in one pull"),
             ("start_time", "UTC time", NONE, "nothing older is read"),
             ("auto_event_type", "true, false", "false", "the event's own type stands in the tag"),

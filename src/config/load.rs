@@ -148,10 +148,10 @@ fn read_root(root: Mapping<'_>, base: &Path, environment: &Environment) -> Optio
     let overrides = root.mapping("global_overrides");
     let inputs = inputs::read(&root, context);
     let outputs = outputs::read(&root, context);
-    let aws::Read { queues: inputs, sources } = inputs;
+    let aws::Read { queues: inputs, sources, listings } = inputs;
     let of_queue = inputs.first().map(|input| input.id.split('/').next().unwrap_or_default());
     let first_id = of_queue.or_else(|| sources.first().map(|source| source.input.as_str()));
     let globals = globals::read(globals_map, overrides, first_id, &outputs, context);
     root.finish();
-    Some(Config { globals, inputs, sources, outputs })
+    Some(Config { globals, inputs, sources, listings, outputs })
 }

@@ -45,6 +45,7 @@ pub use environment::Environment;
 pub use load::{Loaded, load, load_inputs, parse};
 pub use problem::{Problem, Problems, Severity};
 pub use snapshot::{Changes, Snapshot};
+pub use tls::expiry;
 
 /// A whole configuration. Whoever holds one need not check it again.
 #[derive(Debug, Clone)]
@@ -54,6 +55,8 @@ pub struct Config {
     pub inputs: Vec<Input>,
     /// Services of `aws` inputs that poll an API, one for each region.
     pub sources: Vec<Source>,
+    /// What a polled API has as objects, too, as if a queue announced them: for backfills.
+    pub listings: Vec<Input>,
     /// At least one. Every event goes to every output.
     pub outputs: Vec<Output>,
 }

@@ -165,19 +165,27 @@ impl<'a> Mapping<'a> {
     }
 
     pub fn boolean(&self, key: &'static str, default: bool) -> bool {
+        #[cfg(test)]
+        asked::note_default(&self.path, key, default.to_string());
         self.boolean_if_set(key).unwrap_or(default)
     }
 
     pub fn boolean_if_set(&self, key: &'static str) -> Option<bool> {
+        #[cfg(test)]
+        asked::note_form(&self.path, key, "true, false".to_owned());
         let node = self.node(key)?;
         if is_blank(node.value) { None } else { node.boolean() }
     }
 
     pub fn integer(&self, key: &'static str, range: RangeInclusive<i64>, default: i64) -> i64 {
+        #[cfg(test)]
+        asked::note_default(&self.path, key, default.to_string());
         self.integer_if_set(key, range).unwrap_or(default)
     }
 
     pub fn integer_if_set(&self, key: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
+        #[cfg(test)]
+        asked::note_form(&self.path, key, asked::range(&range));
         let node = self.node(key)?;
         if is_blank(node.value) { None } else { node.integer(range) }
     }
@@ -225,14 +233,44 @@ impl<'a> Mapping<'a> {
     }
 }
 
-/// Which keys the readers ask for, for the test of their documentation.
+/// Which keys the readers ask for, and what they take, for the test of their documentation.
 #[cfg(test)]
 pub mod asked {
     use std::cell::RefCell;
     use std::collections::BTreeSet;
+    use std::ops::RangeInclusive;
+
+    /// Mapping, key, and a word about it.
+    type Words = BTreeSet<(String, &'static str, String)>;
 
     thread_local! {
         static ASKED: RefCell<BTreeSet<(String, &'static str)>> = RefCell::default();
+        static FORMS: RefCell<Words> = RefCell::default();
+        static DEFAULTS: RefCell<Words> = RefCell::default();
+    }
+
+    /// What values are taken, as the documentation has it.
+    pub fn note_form(path: &str, key: &'static str, form: String) {
+        FORMS.with_borrow_mut(|forms| forms.insert((path.to_owned(), key, form)));
+    }
+
+    pub fn note_default(path: &str, key: &'static str, default: String) {
+        DEFAULTS.with_borrow_mut(|defaults| defaults.insert((path.to_owned(), key, default)));
+    }
+
+    pub fn range(range: &RangeInclusive<i64>) -> String {
+        match (range.start(), range.end()) {
+            (start, &i64::MAX) => format!("from {start}"),
+            (start, end) => format!("{start} to {end}"),
+        }
+    }
+
+    pub fn forms() -> Words {
+        FORMS.with_borrow(Clone::clone)
+    }
+
+    pub fn defaults() -> Words {
+        DEFAULTS.with_borrow(Clone::clone)
     }
 
     pub fn note(path: &str, key: &'static str) {

@@ -108,7 +108,7 @@ fn relay(config: &Mapping<'_>, context: &Context<'_>) -> Option<Destination> {
 
 /// Absent: no limit.
 fn rate(config: &Mapping<'_>, key: &'static str) -> Option<u64> {
-    config.has(key).then(|| config.integer(key, 1..=i64::MAX, 1)).and_then(|rate| u64::try_from(rate).ok())
+    config.integer_if_set(key, 1..=i64::MAX).and_then(|rate| u64::try_from(rate).ok())
 }
 
 #[derive(PartialEq)]

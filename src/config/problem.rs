@@ -133,7 +133,9 @@ impl Report {
     }
 
     fn push(&self, severity: Severity, kind: Kind, path: String, message: String, advice: String) {
-        let vendor = vendor::words(kind, &path);
+        let row = vendor::row(kind, &path);
+        let vendor = row.map(|row| row.words(&path));
+        let advice = if advice.is_empty() { row.map_or("", |row| row.advice).to_owned() } else { advice };
         let problem = Problem { severity, kind, path, message, advice, vendor };
         let mut problems = self.0.borrow_mut();
         // A key that several readers look at is reported once, and what is missing for one reason only.

@@ -324,6 +324,7 @@ fn secrets_that_others_can_read_are_warned_about() {
 mod definitions;
 mod documented_keys;
 mod registry_rows;
+mod vendor_rows;
 
 /// `docs/custom_service.md` promises what its examples send.
 mod documented_examples {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use jiff::Timestamp;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -18,6 +19,12 @@ use super::{Identity, TlsFiles, permissions};
 use crate::limits;
 
 const ADVICE: &str = "download the domain's files from Devo: Administration, Credentials, X.509 certificates";
+
+/// When a certificate expires. None: it is not one of X.509.
+pub fn expiry(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
+}
 
 /// Which files must be there.
 #[derive(Clone, Copy, PartialEq)]

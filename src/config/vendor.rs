@@ -56,10 +56,10 @@ const TAG_ADVICE: &str = "write a table, such as my.app.aws.events; placeholders
 const SERVICE_ADVICE: &str = "write a service's keys as a mapping; {} takes all defaults";
 const AUTO_ADVICE: &str = "write true or false";
 
-/// The first row that fits is the one.
-pub const ROWS: &[Row] = &[
-    row(Class::Input, 1, MISSING, Kind::Missing, "inputs", "write at least one enabled input under inputs"),
-    row(
+/// The first row that fits is the one. That each can be produced is tested, by a bad file for each.
+pub static ROWS: &[Row] = &[
+    of(Class::Input, 1, MISSING, Kind::Missing, "inputs", "write at least one enabled input under inputs"),
+    of(
         Class::Input,
         2,
         NO_MAPPING,
@@ -67,9 +67,9 @@ pub const ROWS: &[Row] = &[
         "inputs",
         "write the inputs as a mapping of names to inputs",
     ),
-    row(Class::Input, 2, NO_MAPPING, Kind::WrongType, "inputs.*", "write the input's keys as a mapping"),
-    row(Class::Service, 1, MISSING, Kind::Missing, "inputs.*.services", "write at least one enabled service"),
-    row(
+    of(Class::Input, 2, NO_MAPPING, Kind::WrongType, "inputs.*", "write the input's keys as a mapping"),
+    of(Class::Service, 1, MISSING, Kind::Missing, "inputs.*.services", "write at least one enabled service"),
+    of(
         Class::Service,
         2,
         NO_MAPPING,
@@ -77,10 +77,10 @@ pub const ROWS: &[Row] = &[
         "inputs.*.services",
         "write a mapping of services' names",
     ),
-    row(Class::Service, 8, NO_MAPPING, Kind::WrongType, "inputs.aws*.services.metrics-all", SERVICE_ADVICE),
-    row(Class::Service, 2, NO_MAPPING, Kind::WrongType, "inputs.*.services.*", SERVICE_ADVICE),
+    of(Class::Service, 8, NO_MAPPING, Kind::WrongType, "inputs.aws*.services.metrics-all", SERVICE_ADVICE),
+    of(Class::Service, 2, NO_MAPPING, Kind::WrongType, "inputs.*.services.*", SERVICE_ADVICE),
     // Any service of a queue and its objects.
-    row(
+    of(
         Class::Service,
         4,
         MISSING,
@@ -88,7 +88,7 @@ pub const ROWS: &[Row] = &[
         "inputs.aws*.services.*.*_queue_name",
         "write the queue's name, without its URL",
     ),
-    row(
+    of(
         Class::Service,
         5,
         NO_STRING,
@@ -97,7 +97,7 @@ pub const ROWS: &[Row] = &[
         "write one name, in quotes if it is a number",
     ),
     // Audit events.
-    row(
+    of(
         Class::Service,
         4,
         r#""{path}" property exists but with wrong format, only "str" or "list" values are allowed"#,
@@ -105,7 +105,7 @@ pub const ROWS: &[Row] = &[
         "inputs.aws*.services.audit-events-all.sources",
         "write one source, such as ec2.amazonaws.com, or a list of them",
     ),
-    row(
+    of(
         Class::Service,
         5,
         NO_INTEGER,
@@ -113,7 +113,7 @@ pub const ROWS: &[Row] = &[
         "inputs.aws*.services.audit-events-all.gap_until_now_in_minutes",
         "write a whole number of minutes",
     ),
-    row(
+    of(
         Class::Service,
         6,
         NO_STRING,
@@ -121,7 +121,7 @@ pub const ROWS: &[Row] = &[
         "inputs.aws*.services.audit-events-all.start_time",
         TIME_ADVICE,
     ),
-    row(
+    of(
         Class::Service,
         7,
         BAD_TIME,
@@ -129,7 +129,7 @@ pub const ROWS: &[Row] = &[
         "inputs.aws*.services.audit-events-all.start_time",
         TIME_ADVICE,
     ),
-    row(
+    of(
         Class::Service,
         8,
         NO_LIST,
@@ -137,7 +137,7 @@ pub const ROWS: &[Row] = &[
         "inputs.aws*.services.audit-events-all.drop_event_names",
         "write a list of event names",
     ),
-    row(
+    of(
         Class::Service,
         9,
         NO_STRING,
@@ -145,7 +145,7 @@ pub const ROWS: &[Row] = &[
         "inputs.aws*.services.audit-events-all.auto_event_type",
         AUTO_ADVICE,
     ),
-    row(
+    of(
         Class::Service,
         10,
         r#""{path}" property must be integer"#,
@@ -154,15 +154,7 @@ pub const ROWS: &[Row] = &[
         "write a whole number of hours",
     ),
     // Metrics.
-    row(
-        Class::Service,
-        0,
-        r#"Mandatory property "metric_namespaces" is missing"#,
-        Kind::Missing,
-        "inputs.aws*.services.metrics-all.metric_namespaces",
-        "write a list of namespaces, such as [AWS/EC2]",
-    ),
-    row(
+    of(
         Class::Service,
         0,
         r#"Mandatory property "metric_namespaces" property must be a list"#,
@@ -170,7 +162,7 @@ pub const ROWS: &[Row] = &[
         "inputs.aws*.services.metrics-all.metric_namespaces",
         "write a list of namespaces, such as [AWS/EC2]",
     ),
-    row(
+    of(
         Class::Service,
         1,
         r#"When a service uses "metrics" type, the property "request_period_in_seconds" must have one of the following values: 1, 5, 10, 30, 60, or any multiple of 60"#,
@@ -178,7 +170,7 @@ pub const ROWS: &[Row] = &[
         "inputs.aws*.services.metrics-all.request_period_in_seconds",
         "write 1, 5, 10, 30, 60 or a multiple of 60",
     ),
-    row(
+    of(
         Class::Service,
         4,
         NO_STRING,
@@ -186,7 +178,7 @@ pub const ROWS: &[Row] = &[
         "inputs.aws*.services.metrics-all.start_time",
         TIME_ADVICE,
     ),
-    row(
+    of(
         Class::Service,
         4,
         BAD_TIME,
@@ -194,9 +186,9 @@ pub const ROWS: &[Row] = &[
         "inputs.aws*.services.metrics-all.start_time",
         TIME_ADVICE,
     ),
-    row(Class::Service, 8, NO_STRING, Kind::WrongType, "inputs.aws*.services.metrics-all.tag", TAG_ADVICE),
+    of(Class::Service, 8, NO_STRING, Kind::WrongType, "inputs.aws*.services.metrics-all.tag", TAG_ADVICE),
     // Log groups, under a name of the user's.
-    row(
+    of(
         Class::Service,
         1,
         MISSING,
@@ -204,7 +196,7 @@ pub const ROWS: &[Row] = &[
         "inputs.aws*.services.*.log_group",
         "write the log group's name; / takes all of them",
     ),
-    row(
+    of(
         Class::Service,
         1,
         NO_STRING,
@@ -212,7 +204,7 @@ pub const ROWS: &[Row] = &[
         "inputs.aws*.services.*.log_group",
         "write one log group's name; for several write several services",
     ),
-    row(
+    of(
         Class::Service,
         43,
         NO_BOOLEAN,
@@ -221,11 +213,11 @@ pub const ROWS: &[Row] = &[
         AUTO_ADVICE,
     ),
     // What all services have.
-    row(Class::Service, 3, NO_STRING, Kind::WrongType, "inputs.aws*.services.*.tag", TAG_ADVICE),
-    row(Class::Service, 7, NO_STRING, Kind::WrongType, "inputs.aws*.services.*.auto_event_type", AUTO_ADVICE),
-    row(Class::Service, 7, NO_STRING, Kind::WrongType, "inputs.aws*.services.*.start_time", TIME_ADVICE),
-    row(Class::Service, 8, BAD_TIME, Kind::Invalid, "inputs.aws*.services.*.start_time", TIME_ADVICE),
-    row(
+    of(Class::Service, 3, NO_STRING, Kind::WrongType, "inputs.aws*.services.*.tag", TAG_ADVICE),
+    of(Class::Service, 7, NO_STRING, Kind::WrongType, "inputs.aws*.services.*.auto_event_type", AUTO_ADVICE),
+    of(Class::Service, 7, NO_STRING, Kind::WrongType, "inputs.aws*.services.*.start_time", TIME_ADVICE),
+    of(Class::Service, 8, BAD_TIME, Kind::Invalid, "inputs.aws*.services.*.start_time", TIME_ADVICE),
+    of(
         Class::Queue,
         0,
         r#"Queue "{queue}" used by service "{service}" in "{region}" region is not available: reason: {reason}"#,
@@ -234,10 +226,10 @@ pub const ROWS: &[Row] = &[
         "check the queue's name and region, and read the reason: it names the call, the key and what AWS lacks",
     ),
     // The definitions file (globals.definitions).
-    row(Class::Definition, 2, NO_MAPPING, Kind::WrongType, "definitions: *", SERVICE_ADVICE),
-    row(Class::Definition, 3, MISSING, Kind::Missing, "definitions: *.routing_template", TAG_ADVICE),
-    row(Class::Definition, 4, NO_STRING, Kind::WrongType, "definitions: *.routing_template", TAG_ADVICE),
-    row(
+    of(Class::Definition, 2, NO_MAPPING, Kind::WrongType, "definitions: *", SERVICE_ADVICE),
+    of(Class::Definition, 3, MISSING, Kind::Missing, "definitions: *.routing_template", TAG_ADVICE),
+    of(Class::Definition, 4, NO_STRING, Kind::WrongType, "definitions: *.routing_template", TAG_ADVICE),
+    of(
         Class::Definition,
         6,
         r#""{path}" property is containing some unexpected placeholders"#,
@@ -245,7 +237,7 @@ pub const ROWS: &[Row] = &[
         "definitions: *.routing_template",
         "fields stand in brackets: [record-NAME] or [file-NAME], each defined under that name",
     ),
-    row(
+    of(
         Class::Definition,
         21,
         MISSING,
@@ -253,7 +245,7 @@ pub const ROWS: &[Row] = &[
         "definitions: *.file_format",
         "write \"file_format\": {\"type\": …}, the processor",
     ),
-    row(
+    of(
         Class::Definition,
         22,
         NO_MAPPING,
@@ -261,7 +253,7 @@ pub const ROWS: &[Row] = &[
         "definitions: *.file_format",
         "write \"file_format\": {\"type\": …}, the processor",
     ),
-    row(
+    of(
         Class::Definition,
         26,
         MISSING,
@@ -269,7 +261,7 @@ pub const ROWS: &[Row] = &[
         "definitions: *.file_format.type",
         "write a processor's name, such as line_split_processor",
     ),
-    row(
+    of(
         Class::Definition,
         27,
         NO_STRING,
@@ -279,7 +271,89 @@ pub const ROWS: &[Row] = &[
     ),
 ];
 
-const fn row(
+/// Errors of the vendor's that cannot arise here.
+#[derive(Debug, Clone, Copy)]
+pub struct Never {
+    pub class: &'static str,
+    pub ids: &'static str,
+    /// The vendor's key, or the message.
+    pub about: &'static str,
+    pub why: &'static str,
+}
+
+const INTERNAL: &str = "the vendor keeps it in its own definitions of its services; here they are a part of the program, which no file can get wrong";
+
+pub const NEVER: &[Never] = &[
+    never(
+        "AwsInputConfigurationError",
+        "0",
+        "`requests_per_second` is missing",
+        "left out, there is no limit of our own",
+    ),
+    never(
+        "AwsServiceConfigurationError",
+        "0",
+        "`metric_namespaces` is missing",
+        "left out, all namespaces are read",
+    ),
+    never(
+        "AwsServiceConfigurationError",
+        "1, 2",
+        "`start_time` of custom logs",
+        "a service of log groups has a name of the user's and counts like any other: 8 and 7",
+    ),
+    never(
+        "AwsServiceConfigurationError",
+        "6",
+        "a queue's name must be a string",
+        "it comes as 5, which other tables of the vendor's have for it",
+    ),
+    never("AwsModuleDefinitionError", "1", "`module_properties` are missing", INTERNAL),
+    never(
+        "AwsModuleDefinitionError",
+        "5",
+        "`tag_base` must have all placeholders",
+        "a table may do without placeholders",
+    ),
+    never(
+        "AwsModuleDefinitionError",
+        "5, 26, 27",
+        "`event_type_extracting_regex`, `event_type_source_field_name`",
+        INTERNAL,
+    ),
+    never(
+        "AwsModuleDefinitionError",
+        "7 to 12",
+        "`event_type_default`, `enable_auto_event_type`, `enable_auto_event_type_config_key`",
+        INTERNAL,
+    ),
+    never("AwsModuleDefinitionError", "7 to 15", "`start_time_regex`", INTERNAL),
+    never(
+        "AwsModuleDefinitionError",
+        "10 to 15",
+        "`sqs_queue_custom_name_key`, `sqs_queue_required_default_name`, `sqs_queue_default_name`",
+        INTERNAL,
+    ),
+    never(
+        "AwsModuleDefinitionError",
+        "16 to 23",
+        "`gap_until_now_in_minutes`, `time_slot_in_hours`, `sources`",
+        INTERNAL,
+    ),
+    never("AwsModuleDefinitionError", "31 to 36", "`event_type_processor_mapping`", INTERNAL),
+    never(
+        "AwsServiceDefinitionException",
+        "1, 2, 5, 6",
+        "`module_properties`, `metric_namespace`, `tag_base`",
+        INTERNAL,
+    ),
+];
+
+const fn never(class: &'static str, ids: &'static str, about: &'static str, why: &'static str) -> Never {
+    Never { class, ids, about, why }
+}
+
+const fn of(
     class: Class,
     id: u32,
     message: &'static str,
@@ -304,11 +378,24 @@ pub fn markdown() -> String {
     text
 }
 
-/// What the vendor calls a problem of this kind at this place. None: the vendor has no error for it.
-pub fn words(kind: Kind, path: &str) -> Option<String> {
-    let (file, path) = path.rsplit_once(": ").map_or((false, path), |(_, path)| (true, path));
-    let row = ROWS.iter().find(|row| row.kind == kind && row.fits(file, path))?;
-    Some(row.say(&[("path", path)]))
+/// Those that cannot arise, in the same way.
+pub fn never_markdown() -> String {
+    let mut text = "| the vendor's error | id | about | why not here |\n|---|---|---|---|\n".to_owned();
+    for Never { class, ids, about, why } in NEVER {
+        text.push_str(&format!("| {class} | {ids} | {about} | {why} |\n"));
+    }
+    text
+}
+
+/// The vendor's error for a problem of this kind at this place. None: the vendor has none.
+pub fn row(kind: Kind, path: &str) -> Option<&'static Row> {
+    let (file, path) = split(path);
+    ROWS.iter().find(|row| row.kind == kind && row.fits(file.is_some(), path))
+}
+
+/// The name of a file other than the configuration, if the path begins with one, and the path in it.
+fn split(path: &str) -> (Option<&str>, &str) {
+    path.rsplit_once(": ").map_or((None, path), |(file, path)| (Some(file), path))
 }
 
 /// What the vendor says of a queue that does not answer.
@@ -318,6 +405,11 @@ pub fn queue_words(queue: &str, service: &str, region: &str, reason: &str) -> Op
 }
 
 impl Row {
+    /// What the vendor says of the problem at this path.
+    pub fn words(&self, path: &str) -> String {
+        self.say(&[("path", split(path).1)])
+    }
+
     fn say(&self, values: &[(&str, &str)]) -> String {
         let filled = values.iter().fold(self.message.to_owned(), |message, (name, value)| {
             message.replace(&format!("{{{name}}}"), value)
@@ -359,7 +451,7 @@ mod tests {
     use super::*;
 
     fn said(kind: Kind, path: &str) -> String {
-        words(kind, path).unwrap_or_default()
+        row(kind, path).map(|row| row.words(path)).unwrap_or_default()
     }
 
     #[test]
@@ -407,7 +499,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_path_makes_it_panic(path in ".*|([a-z*.: ]{0,40})") {
-            words(Kind::Missing, &path);
+            row(Kind::Missing, &path);
         }
     }
 }

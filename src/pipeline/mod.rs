@@ -21,8 +21,8 @@ use crate::decode::{Bounds, Payload};
 use crate::fetch;
 use crate::ledger::{Ledger, OpenError};
 use crate::limits::{
-    DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, DRAIN_WAIT_TIME, MemoryShares, OBJECTS_WAITING_PER_FETCHER,
-    OTHER_FILES, RECORD_BYTES_MAX, STOP_CHECK_INTERVAL,
+    DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, DRAIN_WAIT_TIME, LONG_POLL_NOTE, MemoryShares,
+    OBJECTS_WAITING_PER_FETCHER, OTHER_FILES, RECORD_BYTES_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::poll::{self, Paces, Poller};
 use crate::receive::{self, Receiver};
@@ -48,6 +48,8 @@ pub struct Pipeline {
     http: Http,
     /// It ends by itself.
     ends: bool,
+    /// How long a receive that is under way may still take.
+    long_poll: Duration,
     /// An output may send only so much: that nothing moves is no sign of anything.
     is_limited: bool,
     shutdown_timeout: Duration,
@@ -211,6 +213,7 @@ impl Pipeline {
             ledger,
             http,
             ends: !matches!(job, Job::Run),
+            long_poll: config.inputs.iter().map(|input| input.wait_time).max().unwrap_or_default(),
             is_limited: config.outputs.iter().any(|output| output.rates != Rates::default()),
             shutdown_timeout,
             stop,
@@ -284,10 +287,19 @@ impl Pipeline {
     fn finish(self, mut ending: Ending, beat: &mut dyn FnMut(&Pulse)) -> Ending {
         self.stop.stop();
         self.telemetry.enter(Phase::Stopping);
-        let deadline = Instant::now() + self.shutdown_timeout;
+        let begun = Instant::now();
+        let deadline = begun + self.shutdown_timeout;
+        let mut is_told = false;
         while !self.intakes.iter().all(|intake| intake.is_finished()) {
             // Threads end now, and the deadline bounds it.
             beat(&Pulse { life: Ok(()), trouble: None });
+            if !is_told && begun.elapsed() >= LONG_POLL_NOTE && self.intakes.iter().any(|i| i.is_asking()) {
+                is_told = true;
+                log::info!(
+                    "a long poll of SQS is still under way, for {} s at the most: broken off, it would be handed messages that nobody sees before their visibility timeout",
+                    self.long_poll.as_secs()
+                );
+            }
             if Instant::now() >= deadline || self.abort.wait(STOP_CHECK_INTERVAL / 2) {
                 self.abort.stop();
                 break;

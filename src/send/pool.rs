@@ -51,7 +51,7 @@ pub struct Pool {
 
 /// The certificates of all outputs, to be read again. Outlives the pool.
 #[derive(Debug, Clone, Default)]
-pub struct Renewal(Vec<(String, TlsFiles, Certificates)>);
+pub struct Renewal(Vec<(Arc<telemetry::Output>, TlsFiles, Certificates)>);
 
 impl Renewal {
     /// Reads all files again; connections are renewed one by one, each when it has nothing unconfirmed.
@@ -60,7 +60,9 @@ impl Renewal {
     /// The first output whose files cannot be used; it keeps what it has.
     pub fn renew(&self) -> Result<(), PoolError> {
         for (output, files, certificates) in &self.0 {
-            certificates.renew(files).map_err(|source| PoolError::Tls { output: output.clone(), source })?;
+            let refused = |source| PoolError::Tls { output: output.name.clone(), source };
+            certificates.renew(files).map_err(refused)?;
+            output.set_certificate_expires_at(certificates.expires_at());
         }
         Ok(())
     }
@@ -220,7 +222,8 @@ impl Pool {
         let Some(peer) = peer(output)? else { return self.start_console(output, telemetry) };
         self.peers.push((peer.clone(), Arc::clone(telemetry)));
         if let (Destination::Tls { files, .. }, Some(certificates)) = (&output.destination, &peer.tls) {
-            self.renewal.0.push((output.name.clone(), files.clone(), certificates.clone()));
+            telemetry.set_certificate_expires_at(certificates.expires_at());
+            self.renewal.0.push((Arc::clone(telemetry), files.clone(), certificates.clone()));
         }
         let shared = Shared {
             peer,

@@ -1,13 +1,14 @@
 //! A client configuration from an output's PEM files.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::config::TlsFiles;
+use crate::config::{self, TlsFiles};
 use crate::limits::TLS_RECORD_BYTES;
 
 /// A file that TLS needs cannot be used. `check` says the same before anything runs.
@@ -24,13 +25,21 @@ pub enum TlsFileError {
 /// What an output's next connection is opened with, shared by its senders; connections that are open are
 /// renewed when it changes.
 #[derive(Debug, Clone)]
-pub struct Certificates(Arc<Mutex<Arc<ClientConfig>>>);
+pub struct Certificates(Arc<Mutex<Current>>);
+
+/// What the files held when they were read last.
+#[derive(Debug, Clone)]
+struct Current {
+    config: Arc<ClientConfig>,
+    /// Of the client certificate.
+    expires_at: Option<Timestamp>,
+}
 
 impl Certificates {
     /// # Errors
     /// As [`client_config`].
     pub fn read(files: &TlsFiles) -> Result<Certificates, TlsFileError> {
-        Ok(Certificates(Arc::new(Mutex::new(client_config(files)?))))
+        Ok(Certificates(Arc::new(Mutex::new(read(files)?))))
     }
 
     /// Reads them again.
@@ -38,13 +47,22 @@ impl Certificates {
     /// # Errors
     /// As [`client_config`]; those that were read before stay.
     pub fn renew(&self, files: &TlsFiles) -> Result<(), TlsFileError> {
-        let new = client_config(files)?;
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = new;
+        let new = read(files)?;
+        *self.lock() = new;
         Ok(())
     }
 
     pub fn current(&self) -> Arc<ClientConfig> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.lock().config)
+    }
+
+    /// When the client certificate expires; None: there is none.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.lock().expires_at
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -53,19 +71,27 @@ impl Certificates {
 /// # Errors
 /// A file that is missing, or holds no PEM of its kind, or a key of another certificate.
 pub fn client_config(files: &TlsFiles) -> Result<Arc<ClientConfig>, TlsFileError> {
+    read(files).map(|current| current.config)
+}
+
+fn read(files: &TlsFiles) -> Result<Current, TlsFileError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(TlsFileError::Identity)?
         .with_root_certificates(roots(files.chain.as_deref())?);
+    let mut expires_at = None;
     let mut config = match &files.identity {
         None => builder.with_no_client_auth(),
-        Some(identity) => builder
-            .with_client_auth_cert(certificates(&identity.cert)?, key(&identity.key)?)
-            .map_err(TlsFileError::Identity)?,
+        Some(identity) => {
+            let certificates = certificates(&identity.cert)?;
+            expires_at = config::expiry(&certificates[0]);
+            let key = key(&identity.key)?;
+            builder.with_client_auth_cert(certificates, key).map_err(TlsFileError::Identity)?
+        }
     };
     config.max_fragment_size = Some(TLS_RECORD_BYTES);
-    Ok(Arc::new(config))
+    Ok(Current { config: Arc::new(config), expires_at })
 }
 
 fn roots(chain: Option<&Path>) -> Result<RootCertStore, TlsFileError> {
@@ -83,6 +109,7 @@ fn roots(chain: Option<&Path>) -> Result<RootCertStore, TlsFileError> {
     if roots.is_empty() { Err(TlsFileError::NoRoots) } else { Ok(roots) }
 }
 
+/// At least one.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
     let certificates: Vec<_> =
         CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|e| file_error(path, e))?;

@@ -6,6 +6,8 @@ mod bucket;
 mod needs;
 mod policy;
 pub mod template;
+#[cfg(test)]
+mod tests;
 mod writers;
 
 pub use bucket::{Bucket, NotABucket};

@@ -153,6 +153,11 @@ const OUTPUT: &[Metric<OutputSnapshot>] = &[
     gauge("output_senders_backing_off", "Senders that wait before they try to connect again.", |o| {
         Some(o.in_state(Activity::BackingOff) as f64)
     }),
+    gauge(
+        "output_certificate_expiry_timestamp_seconds",
+        "When the output's client certificate expires, in seconds since 1970; absent if it has none.",
+        |o| o.certificate_expires_at,
+    ),
     gauge("output_unconfirmed_bytes", "Bytes written that the peer has not confirmed.", |o| {
         Some(o.unconfirmed() as f64)
     }),

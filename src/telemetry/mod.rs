@@ -129,6 +129,7 @@ pub struct Output {
     /// `host:port`, or `console`.
     pub destination: String,
     senders: Mutex<Vec<Arc<Sender>>>,
+    certificate_expires_at: Mutex<Option<Timestamp>>,
     pub send: Send,
     pub waits: Arc<Waits>,
     pub health: Health,
@@ -384,6 +385,7 @@ impl Output {
             name: name.to_owned(),
             destination,
             senders: Mutex::default(),
+            certificate_expires_at: Mutex::default(),
             send: Send::default(),
             waits: Arc::default(),
             health: Health::required(format!("outputs.{name}")),
@@ -401,6 +403,16 @@ impl Output {
         let sender = Arc::new(Sender::new(name));
         self.senders().push(Arc::clone(&sender));
         sender
+    }
+
+    /// None: it has no client certificate.
+    pub fn set_certificate_expires_at(&self, at: Option<Timestamp>) {
+        *self.certificate_expires_at.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = at;
+    }
+
+    fn certificate_expires_at(&self) -> Option<f64> {
+        let at = *self.certificate_expires_at.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        at.map(snapshot::seconds)
     }
 
     /// Bytes written, on all connections, that the peer has not confirmed.

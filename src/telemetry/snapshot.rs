@@ -105,6 +105,8 @@ pub struct OutputSnapshot {
     pub name: String,
     /// `host:port`, or `console`.
     pub destination: String,
+    /// Of the client certificate, in seconds since 1970.
+    pub certificate_expires_at: Option<f64>,
     /// Empty: the console.
     pub senders: Vec<SenderSnapshot>,
     pub send: SendTotals,
@@ -288,6 +290,7 @@ impl Output {
         OutputSnapshot {
             name: self.name.clone(),
             destination: self.destination.clone(),
+            certificate_expires_at: self.certificate_expires_at(),
             senders: self.senders().iter().map(|sender| sender.snapshot(Instant::now())).collect(),
             send: self.send.totals(),
         }

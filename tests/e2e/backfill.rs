@@ -9,7 +9,7 @@ use crate::answerer::Answerer;
 use crate::aws;
 use crate::collector::{Collector, Ended};
 use crate::feeds::{self, Object, all_frames};
-use crate::frames::{assert_at_least_once, assert_exactly, compare, message_bytes};
+use crate::frames::{Frame, assert_at_least_once, assert_exactly, compare, frame, message_bytes};
 use crate::lab::{Lab, credentials};
 use crate::process::PATIENCE;
 
@@ -132,6 +132,39 @@ fn of_several_services_only_the_one_that_is_named() {
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
     lab.sink_is_quiet();
     assert_exactly(&[vpc_frames, waf_frames].concat(), &lab.sink.received());
+}
+
+/// CloudTrail's API reaches back 90 days: what is older is in the trail's bucket, and gets the same tags.
+#[test]
+fn the_trail_of_a_source_that_is_polled() {
+    let lab = Lab::new("backfill-trail");
+    let trail = feeds::cloudtrail("old", 20);
+    lab.put(std::slice::from_ref(&trail));
+    let mut config = lab.config(json!({}));
+    let service = json!({"types": ["audits_api"], "regions": [aws::REGION],
+                         "tag": "cloud.aws.cloudtrail.{event_type}"});
+    let tagged = |trail: &Object| -> Vec<Frame> {
+        trail.frames.iter().map(|f| frame("cloud.aws.cloudtrail.events", &f.message)).collect()
+    };
+    let user = aws::user();
+    config["inputs"] = json!({"aws": {
+        "id": "1",
+        "credentials": {"access_key": user.key_id, "access_secret": user.secret},
+        "endpoint_url": crate::emulator::endpoint(),
+        "services": {"audit-events-all": service, "metrics-all": {"regions": [aws::REGION]}}
+    }});
+    for _ in 0..2 {
+        let ended = start_as(&lab, &config, "audit-events-all", "AWSLogs/", &[]).end(PATIENCE);
+        assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+        assert_exactly(&tagged(&trail), &crate::api_sources::unmarked(&lab));
+    }
+    let ended = start_as(&lab, &config, "metrics-al", "AWSLogs/", &[]).end(PATIENCE);
+    assert_eq!(ended.code, Some(2), "log:\n{}", ended.log);
+    assert!(ended.log.contains("\"metrics-al\" is no service"), "log:\n{}", ended.log);
+    config["inputs"]["aws"]["services"]["audit-events-all"]["enabled"] = json!(false);
+    let ended = start_as(&lab, &config, "metrics-all", "AWSLogs/", &[]).end(PATIENCE);
+    assert_eq!(ended.code, Some(2), "log:\n{}", ended.log);
+    assert!(ended.log.contains("no input of the configuration reads objects"), "log:\n{}", ended.log);
 }
 
 #[test]

@@ -5,9 +5,11 @@
 #   server, client,
 #   client-next          valid leaves of `authority`       *-expired           validity ended yesterday
 #   server-other-name    valid, but for another host       *-stranger          leaves of `stranger`
+#
+# With a NAME and SECONDS as well: one more client, in a DIR that is there, whose validity ends so soon.
 set -euo pipefail
 
-dir=${1:?usage: pki.sh DIR}
+dir=${1:?usage: pki.sh DIR [NAME SECONDS]}
 mkdir -p "$dir"
 cd "$dir"
 
@@ -51,6 +53,11 @@ leaf() { # NAME AUTHORITY serverAuth|clientAuth SUBJECT-ALT-NAMES FROM TO
 
 here=DNS:localhost,DNS:sink.test,IP:127.0.0.1
 someone=DNS:some-domain
+
+if [ $# = 3 ]; then
+  leaf "$2" authority clientAuth "$someone" '-1 hour' "+$3 seconds"
+  exit
+fi
 
 authority authority "tests' own"
 authority stranger "nobody's"

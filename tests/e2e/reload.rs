@@ -50,6 +50,37 @@ fn certificates_are_rotated_under_load() {
 }
 
 #[test]
+fn a_client_certificate_that_expires_while_it_runs_is_renewed() {
+    let mut lab = Lab::new("reload-expires");
+    pki::make_short_lived("client-short", 15);
+    let (config, port) = with_page(with_own_certificate(&lab, "client-short"));
+    let certificate_left = || {
+        let until = try_status(port)?["outputs"][0]["certificate_expires_at"].as_f64()?;
+        Some(until - jiff::Timestamp::now().as_millisecond() as f64 / 1000.0)
+    };
+    let (first, second) = (feeds::vpc("x1", 20), feeds::vpc("x2", 30));
+    lab.put_and_announce(std::slice::from_ref(&first));
+    let mut collector = lab.run(&config, &[]);
+    collector.wait_for_log("WARN .*cert.* expires in 0 days");
+    arrives(&lab, &mut collector, &[&first]);
+    collector.wait_until("the certificate's end", || certificate_left().is_some_and(|left| left < -1.0));
+    // Nobody looks at the certificate of a connection that is open; the next one is refused.
+    lab.sink.stop();
+    lab.sink.restart();
+    lab.put_and_announce(std::slice::from_ref(&second));
+    collector.wait_for_log("outputs.devo_1: .*our client certificate .* has expired");
+    assert!(!lab.queue.is_empty(), "nothing is deleted that has not arrived");
+    install(&lab, "client");
+    collector.signal(Signal::HUP);
+    collector.wait_for_log("connections are renewed one by one with the new certificates");
+    arrives(&lab, &mut collector, &[&first, &second]);
+    assert!(certificate_left().is_some_and(|left| left > 3600.0), "the new one's end is shown");
+    let ended = collector.stop();
+    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    assert_exactly(&[first.frames, second.frames].concat(), &lab.sink.received());
+}
+
+#[test]
 fn a_changed_tag_holds_for_what_comes_after() {
     let lab = Lab::new("reload-tag");
     let (old, mut new) = (feeds::vpc("t1", 50), feeds::vpc("t2", 50));

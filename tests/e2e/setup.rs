@@ -101,13 +101,61 @@ fn cfn_lint_accepts_the_templates() {
     let all = ["--list", "--versioned", "--kms-key", "arn:aws:kms:us-east-1:123456789012:key/1"];
     let old = ["--bucket", "old-logs/AWSLogs/", "--bucket", "sqs_collector=other-logs"];
     for options in [&[][..], &old[..], &[&all[..], &old[..]].concat()[..]] {
-        let template = printed(&lab, &[&["cloudformation"], options].concat(), &config);
-        let file = lab.directory().join("template.json");
-        std::fs::write(&file, template.to_string()).unwrap();
-        let lint = Command::new(crate::emulator::venv().join("bin/cfn-lint")).arg(&file).output().unwrap();
-        let said = String::from_utf8_lossy(&lint.stdout);
-        assert!(lint.status.success() && said.is_empty(), "{options:?}: {said}{template:#}");
+        passes_cfn_lint(&lab, &printed(&lab, &[&["cloudformation"], options].concat(), &config));
     }
+}
+
+/// The AWS collector's services: queues that are given by their names, FIFO or not, in one template for each region,
+/// and APIs.
+#[test]
+fn cfn_lint_accepts_the_templates_of_aws_inputs() {
+    let lab = Lab::new("lint-aws");
+    let mut config = lab.config(json!({"aws_sqs_vpc": {}}));
+    let regions = json!(["us-east-1", "eu-west-3"]);
+    let services = json!({
+        "service-events-all": {"regions": regions, "cloudwatch_sqs_queue_name": "events.fifo"},
+        "sqs-cloudwatch-consumer": {"regions": regions, "cloudwatch_sqs_queue_name": "findings.fifo"},
+        "audit-events-all": {"regions": regions, "types": ["audits_api", "audits_s3"], "audit_sqs_queue_name": "audits"},
+        "non-cloudwatch-logs": {
+            "regions": regions, "types": ["flowlogs", "cloudfrontlogs"],
+            "vpcflowlogs_sqs_queue_name": "flows", "cloudfrontlogs_sqs_queue_name": "front"
+        },
+        "cisco-umbrella": {"regions": regions, "cisco_umbrella_sqs_queue_name": "umbrella"},
+        "metrics-all": {"regions": regions},
+        "aws-guardduty": {"regions": regions},
+        "groups": {"regions": regions, "types": ["logs"], "log_group": "/"},
+    });
+    let role = "arn:aws:iam::123456789012:role/collector/log-reader";
+    for credentials in
+        [json!({}), json!({"target_assume_role": role, "assume_role_external_id": "both-know-it"})]
+    {
+        let mut input = json!({"id": "1", "services": services});
+        if credentials != json!({}) {
+            input["credentials"] = credentials;
+        }
+        config["inputs"] = json!({"aws": input});
+        for region in ["us-east-1", "eu-west-3"] {
+            let template = printed(&lab, &["cloudformation", "--region", region], &config);
+            let text = template.to_string();
+            for queue in ["events.fifo", "findings.fifo", "audits", "flows", "front", "umbrella"] {
+                assert!(text.contains(&format!("{queue}\"")), "{queue} is not in {template:#}");
+            }
+            passes_cfn_lint(&lab, &template);
+        }
+        let policy = printed(&lab, &["iam-policy", "--bucket", "my-logs"], &config).to_string();
+        for action in ["sqs:GetQueueUrl", "cloudtrail:LookupEvents", "guardduty:ListFindings", "s3:GetObject"]
+        {
+            assert!(policy.contains(action), "{action} is not in {policy}");
+        }
+    }
+}
+
+fn passes_cfn_lint(lab: &Lab, template: &Value) {
+    let file = lab.directory().join("template.json");
+    std::fs::write(&file, template.to_string()).unwrap();
+    let lint = Command::new(crate::emulator::venv().join("bin/cfn-lint")).arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&lint.stdout);
+    assert!(lint.status.success() && said.is_empty(), "{said}{template:#}");
 }
 
 #[test]

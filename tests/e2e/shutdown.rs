@@ -61,6 +61,22 @@ fn the_second_signal_stops_at_once() {
 }
 
 #[test]
+fn an_idle_collector_says_what_its_stop_waits_for() {
+    let lab = Lab::new("stop-idle");
+    let mut config = config(&lab, 25);
+    config["inputs"]["sqs_collector"]["sqs_wait_timeout"] = json!(6);
+    let mut collector = lab.run(&config, &[]);
+    collector.wait_for_log("0 messages wait in the queue");
+    let ended = collector.stop();
+    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    assert!(
+        ended.log.contains("a long poll of SQS is still under way, for 6 s at the most"),
+        "log:\n{}",
+        ended.log
+    );
+}
+
+#[test]
 fn sooner_than_a_long_poll_ends() {
     let lab = Lab::new("stop-short");
     let objects: Vec<_> = (0..20).map(|i| feeds::fdr(&format!("{i:03}"), 50)).collect();

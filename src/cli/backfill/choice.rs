@@ -3,19 +3,24 @@
 use std::sync::Arc;
 
 use super::Options;
-use crate::config::Input;
 use crate::config::problem::suggestion;
 use crate::config::registry::Catalog;
+use crate::config::{Config, Input};
 
-/// The input that has the service; else the only one there is, with the service as the registry has it.
-/// The error says what to write.
-pub fn input(inputs: &[Input], options: &Options) -> Result<Input, String> {
-    let meant = named(inputs, options.input.as_deref())?;
-    let has = |input: &&Input| input.services.iter().any(|service| service.name == options.service);
-    let having: Vec<&Input> = meant.iter().copied().filter(has).collect();
+/// The input that has the service, and the service's full name there; else the only input there is, with the
+/// service as the registry has it. The error says what to write.
+pub fn input(config: &Config, options: &Options) -> Result<(Input, String), String> {
+    let meant = named(candidates(config), options.input.as_deref())?;
+    let having: Vec<(&Input, &str)> =
+        meant.iter().filter_map(|input| Some((*input, service_of(input, &options.service)?))).collect();
     match (having.as_slice(), meant.as_slice()) {
-        ([input], _) => Ok((*input).clone()),
-        ([], [input]) => Ok(with_service(input, options)?),
+        ([(input, service)], _) => Ok(((*input).clone(), (*service).to_owned())),
+        ([], []) => {
+            Err("no input of the configuration reads objects: a backfill takes credentials, region and \
+                         endpoints from one"
+                .to_owned())
+        }
+        ([], [input]) => Ok((with_service(input, options)?, options.service.clone())),
         ([], _) => Err(format!(
             "no input of the configuration has the service {}: name one with --input ({})",
             options.service,
@@ -24,20 +29,32 @@ pub fn input(inputs: &[Input], options: &Options) -> Result<Input, String> {
         (several, _) => Err(format!(
             "several inputs have the service {}: name one with --input ({})",
             options.service,
-            keys(several)
+            keys(&several.iter().map(|(input, _)| *input).collect::<Vec<_>>())
         )),
     }
 }
 
+fn candidates(config: &Config) -> Vec<&Input> {
+    let is_new = |input: &&Input| config.inputs.iter().all(|other| other.key != input.key);
+    config.inputs.iter().chain(config.listings.iter().filter(is_new)).collect()
+}
+
 /// The inputs that may be meant.
-fn named<'i>(inputs: &'i [Input], key: Option<&str>) -> Result<Vec<&'i Input>, String> {
-    let Some(key) = key else { return Ok(inputs.iter().collect()) };
-    let found: Vec<_> = inputs.iter().filter(|input| input.key == key).collect();
+fn named<'i>(inputs: Vec<&'i Input>, key: Option<&str>) -> Result<Vec<&'i Input>, String> {
+    let Some(key) = key else { return Ok(inputs) };
+    let found: Vec<_> = inputs.iter().copied().filter(|input| input.key == key).collect();
     if found.is_empty() {
         let keys: Vec<_> = inputs.iter().map(|input| input.key.as_str()).collect();
         return Err(format!("{key:?} is no enabled input: {}", suggestion(key, &keys)));
     }
     Ok(found)
+}
+
+/// The type of an `aws` input's service may be left out: `audit-events-all` is its `audits_s3`.
+fn service_of<'i>(input: &'i Input, wanted: &str) -> Option<&'i str> {
+    let is_wanted =
+        |name: &&str| name.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    input.services.iter().map(|service| service.name.as_str()).find(is_wanted)
 }
 
 fn with_service(input: &Input, options: &Options) -> Result<Input, String> {

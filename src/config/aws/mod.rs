@@ -28,6 +28,8 @@ use rows::{ANY_NAME, Polled, Row, rows};
 pub(super) struct Read {
     pub queues: Vec<Input>,
     pub sources: Vec<Source>,
+    /// See [`super::Config::listings`].
+    pub listings: Vec<Input>,
 }
 
 /// What all services of an input have in common.
@@ -188,6 +190,7 @@ fn read_row(read: &mut Read, row: &'static Row, region: &str, entry: &Entry<'_>,
             let api = api_settings(api, entry);
             if let (Some(api), Some(definition)) = (api, definition) {
                 read.sources.push(source(row, api, region, definition, entry, common));
+                read.listings.extend(listing(row, region, entry, common));
             }
         }
         (None, None) => (),
@@ -245,6 +248,13 @@ fn queue_input(
         missing_object: MissingObject::Retry,
         services: vec![definition],
     }
+}
+
+/// The objects that have what an API has, too: those of the service's other type, without a queue.
+fn listing(row: &Row, region: &str, entry: &Entry<'_>, common: &Common<'_>) -> Option<Input> {
+    let of_objects = |other: &&Row| other.service == row.service && other.queue.is_some() && !other.bodies;
+    let other = rows().iter().find(of_objects)?;
+    Some(queue_input(other, String::new(), region, definition(other, region, entry, common)?, common))
 }
 
 fn source(

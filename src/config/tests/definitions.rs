@@ -93,6 +93,7 @@ shop_all:
     );
     insta::assert_snapshot!(text, @r#"
     error: FOLDER/my-services.yaml: shop_orders.routing_template: the character ' ' is not allowed in a tag: use letters, digits, _ and -, levels separated by dots
+        fields stand in brackets: [record-NAME] or [file-NAME], each defined under that name
         AwsModuleDefinitionError 6: "shop_orders.routing_template" property is containing some unexpected placeholders
     error: FOLDER/my-services.yaml: shop_orders.delegates[0]: "shop_al" is no service above
     error: FOLDER/my-services.yaml: shop_all.record_field_mapping.a.keys: names no key
