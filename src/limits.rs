@@ -457,6 +457,8 @@ pub const HEADER_LINES_MAX: u32 = 1000;
 pub const CSV_COLUMN_MAX: i64 = 10_000;
 /// A certificate that expires within this time is worth a warning.
 pub const CERTIFICATE_EXPIRY_WARNING: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How often the log says so of one that is in use.
+pub const CERTIFICATE_WARNING_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 /// A configuration, certificate or key file that is larger was given by mistake.
 pub const CONFIGURATION_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 

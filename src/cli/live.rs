@@ -70,7 +70,8 @@ fn block(new: &Snapshot, old: &Snapshot, seconds: f64) -> [String; LINES] {
     let per_second = |new, old| figure(rate(new, old));
     let bytes = |new, old| size(rate(new, old) as u64);
     let (f, d, s, a) = (new.fetch(), new.decode(), new.send(), new.settle());
-    let depth: u64 = new.inputs.iter().filter_map(|input| input.queue.available).sum();
+    let depths: Vec<u64> = new.inputs.iter().filter_map(|input| input.queue.available).collect();
+    let depth = if depths.is_empty() { "?".to_owned() } else { depths.iter().sum::<u64>().to_string() };
     let senders = new.senders().count();
     let waiting = match new.in_state(Activity::BackingOff) {
         0 => String::new(),

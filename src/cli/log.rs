@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use log::{LevelFilter, Record};
 use serde_json::json;
 
+use crate::config::{Problem, Severity};
 use crate::telemetry::{Notices, one_line};
 
 /// How much is logged, unless `RUST_LOG` says otherwise.
@@ -92,6 +93,16 @@ pub fn set_level(level: Level) {
             Level::Info => LevelFilter::Info,
             Level::Debug => LevelFilter::Debug,
         });
+    }
+}
+
+/// What is wrong with a configuration, a line each.
+pub fn problems(problems: &[Problem]) {
+    for problem in problems {
+        match problem.severity {
+            Severity::Error => log::error!("{problem:#}"),
+            Severity::Warning => log::warn!("{problem:#}"),
+        }
     }
 }
 

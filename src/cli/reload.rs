@@ -72,9 +72,7 @@ impl Reload {
     }
 
     fn take(&self, new: Loaded) {
-        for warning in &new.warnings {
-            log::warn!("{warning:#}");
-        }
+        super::log::problems(&new.warnings);
         let mut shared = self.shared();
         let changes =
             shared.next.as_ref().map_or(&shared.snapshot, |next| &next.snapshot).changes(&new.snapshot);
@@ -108,9 +106,7 @@ impl Reload {
 }
 
 fn refuse(problems: &Problems) {
-    for problem in &problems.0 {
-        log::error!("{problem:#}");
-    }
+    super::log::problems(&problems.0);
     log::error!("the new configuration is refused; the old one goes on");
 }
 

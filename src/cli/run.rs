@@ -91,16 +91,13 @@ pub fn load_around(path: &Path, writer: Option<Box<dyn Write + Send>>) -> Option
         Ok(loaded) => loaded,
         Err(problems) => {
             super::log::start_with(Level::Info, writer);
-            for problem in &problems.0 {
-                log::error!("{problem:#}");
-            }
+            super::log::problems(&problems.0);
+            log::error!("the configuration cannot be used");
             return None;
         }
     };
     super::log::start_with(level(&loaded.config), writer);
-    for warning in &loaded.warnings {
-        log::warn!("{warning:#}");
-    }
+    super::log::problems(&loaded.warnings);
     Some(loaded)
 }
 

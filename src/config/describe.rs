@@ -72,7 +72,7 @@ fn describe_source(source: &Source) -> Vec<String> {
         ),
         format!("  {} -> {}", describe_api(&source.api), source.service.template),
     ];
-    lines.extend(describe_endpoints(&source.endpoints, &Service::ALL));
+    lines.extend(describe_endpoints(&source.endpoints, &[source.api.service(), Service::Sts]));
     lines
 }
 

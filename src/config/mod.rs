@@ -254,6 +254,16 @@ impl Api {
         }
     }
 
+    /// Whose endpoint is called.
+    pub fn service(&self) -> Service {
+        match self {
+            Api::CloudTrail(_) => Service::CloudTrail,
+            Api::Metrics(_) => Service::CloudWatch,
+            Api::Logs(_) => Service::Logs,
+            Api::GuardDuty(_) => Service::GuardDuty,
+        }
+    }
+
     /// Between two calls of one account in one region, as AWS demands.
     pub fn interval(&self) -> Option<Duration> {
         match self {

@@ -52,18 +52,20 @@ pub struct Problem {
 }
 
 impl fmt::Display for Problem {
-    /// Advice and the vendor's words stand on lines of their own; with `{:#}` all is one line. Texts of others
-    /// (AWS's, a file's) cannot add lines.
+    /// Advice and the vendor's words stand on lines of their own; with `{:#}` all is one line, for a log that has the
+    /// severity. Texts of others (AWS's, a file's) cannot add lines.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        let message = one_line(&self.message);
-        match self.path.as_str() {
-            "" => write!(f, "{severity}: {message}")?,
-            path => write!(f, "{severity}: {}: {message}", one_line(path))?,
+        if !f.alternate() {
+            write!(f, "{severity}: ")?;
         }
+        if !self.path.is_empty() {
+            write!(f, "{}: ", one_line(&self.path))?;
+        }
+        f.write_str(&one_line(&self.message))?;
         let advice = Some(self.advice.as_str()).filter(|advice| !advice.is_empty());
         let more: Vec<_> = advice.into_iter().chain(self.vendor.as_deref()).map(one_line).collect();
         match (more.is_empty(), f.alternate()) {

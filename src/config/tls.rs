@@ -181,7 +181,8 @@ fn check_dates(config: &Mapping<'_>, certificates: &[CertificateDer<'_>], now: S
         let advice = "check this machine's clock";
         config.report.error(Kind::TlsFile, path, format!("is not valid before {from}"), advice);
     } else if left.unsigned_abs() < limits::CERTIFICATE_EXPIRY_WARNING.as_secs() {
-        let message = format!("expires in {} days: {until}", left / 86_400);
+        let days = left / 86_400;
+        let message = format!("expires in {days} {}: {until}", if days == 1 { "day" } else { "days" });
         config.report.warning(Kind::TlsFile, path, message, "make a new one in Devo in time");
     }
 }

@@ -34,7 +34,6 @@ use std::thread::JoinHandle;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::ack::Outcome;
-use crate::aws::endpoint::Service;
 use crate::aws::{Client, Error, Kind, Pace};
 use crate::budget::Budget;
 use crate::config::{self, Api};
@@ -176,19 +175,12 @@ const PROBE_STEPS: u32 = 4;
 
 /// The source that a configuration asks for.
 pub fn source_of(source: &config::Source, client: &Client) -> Box<dyn Source> {
-    let region = source.region.clone();
+    let (region, endpoint) = (source.region.clone(), client.endpoint(source.api.service()));
     match source.api.clone() {
-        Api::CloudTrail(settings) => {
-            Box::new(cloudtrail::CloudTrail::new(settings, client.endpoint(Service::CloudTrail), region))
-        }
-        Api::Metrics(settings) => {
-            let endpoint = client.endpoint(Service::CloudWatch);
-            Box::new(metrics::Metrics::new(settings, source.period, endpoint, region))
-        }
-        Api::Logs(settings) => Box::new(logs::Logs::new(settings, client.endpoint(Service::Logs), region)),
-        Api::GuardDuty(settings) => {
-            Box::new(guardduty::GuardDuty::new(settings, client.endpoint(Service::GuardDuty), region))
-        }
+        Api::CloudTrail(settings) => Box::new(cloudtrail::CloudTrail::new(settings, endpoint, region)),
+        Api::Metrics(settings) => Box::new(metrics::Metrics::new(settings, source.period, endpoint, region)),
+        Api::Logs(settings) => Box::new(logs::Logs::new(settings, endpoint, region)),
+        Api::GuardDuty(settings) => Box::new(guardduty::GuardDuty::new(settings, endpoint, region)),
     }
 }
 

@@ -204,7 +204,10 @@ mod tests {
         );
         input.buckets.works();
         site.telemetry.enter(Phase::Stopping);
-        assert_eq!(ask(&site, "GET", "/readyz", &[]), (503, "the collector is being stopped\n".into()));
+        assert_eq!(
+            ask(&site, "GET", "/readyz", &[]),
+            (503, "the collector is being stopped or reloaded\n".into())
+        );
     }
 
     #[test]

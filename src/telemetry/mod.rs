@@ -245,7 +245,7 @@ impl Phase {
         match self {
             Phase::Starting => Some("the collector is starting"),
             Phase::Running => None,
-            Phase::Stopping => Some("the collector is being stopped"),
+            Phase::Stopping => Some("the collector is being stopped or reloaded"),
         }
     }
 }

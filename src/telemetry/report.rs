@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::{Activity, Snapshot, Telemetry};
+use super::snapshot::seconds;
+use super::{Activity, OutputSnapshot, Snapshot, Telemetry};
+use crate::limits::{CERTIFICATE_EXPIRY_WARNING, CERTIFICATE_WARNING_INTERVAL};
 use crate::stop::Stop;
 
 /// Writes the lines at a fixed interval.
@@ -22,11 +24,19 @@ impl Reporter {
         Reporter { telemetry, last, last_at: now }
     }
 
-    /// Runs until stopped.
+    /// Runs until stopped. Once a day it warns of what will end soon: the start, which warns as well, may be months
+    /// ago.
     pub fn run(mut self, every: Duration, stop: &Stop) {
+        let mut warned = self.last_at;
         while !stop.wait(every) {
             for line in self.lines(Instant::now()) {
                 log::info!("{line}");
+            }
+            if self.last_at - warned >= CERTIFICATE_WARNING_INTERVAL {
+                warned = self.last_at;
+                certificate_warnings(&self.last, Timestamp::now())
+                    .iter()
+                    .for_each(|line| log::warn!("{line}"));
             }
         }
     }
@@ -108,6 +118,20 @@ fn lines(new: &Snapshot, old: &Snapshot, elapsed: Duration) -> Vec<String> {
     poll.into_iter().chain(lines).collect()
 }
 
+fn certificate_warnings(snapshot: &Snapshot, now: Timestamp) -> Vec<String> {
+    let warning = |output: &OutputSnapshot| {
+        let left = output.certificate_expires_at? - seconds(now);
+        let when = match left {
+            ..0.0 => "has expired".to_owned(),
+            _ => format!("expires in {:.1} days", left / 86_400.0),
+        };
+        let advice = "make a new one in Devo, replace cert and key, and send SIGHUP";
+        (left < CERTIFICATE_EXPIRY_WARNING.as_secs_f64())
+            .then(|| format!("outputs.{}: the client certificate {when}: {advice}", output.name))
+    };
+    snapshot.outputs.iter().filter_map(warning).collect()
+}
+
 fn per_second(amount: u64, elapsed: Duration) -> u64 {
     (amount as f64 / elapsed.as_secs_f64().max(0.001)) as u64
 }
@@ -139,6 +163,21 @@ mod tests {
         ] {
             assert_eq!(size(bytes), text);
         }
+    }
+
+    #[test]
+    fn certificates_are_warned_of_in_their_last_month_and_after() {
+        let telemetry = testing::telemetry();
+        let warned = |days: i64| {
+            let end = testing::now() + jiff::SignedDuration::from_hours(24 * days);
+            telemetry.outputs[0].set_certificate_expires_at(Some(end));
+            certificate_warnings(&telemetry.snapshot(testing::now()), testing::now()).concat()
+        };
+        assert_eq!(warned(31), "");
+        assert!(warned(29).starts_with("outputs.devo_1: the client certificate expires in 29.0 days: "));
+        assert!(warned(-1).starts_with("outputs.devo_1: the client certificate has expired: "));
+        telemetry.outputs[0].set_certificate_expires_at(None);
+        assert!(certificate_warnings(&telemetry.snapshot(testing::now()), testing::now()).is_empty());
     }
 
     #[test]

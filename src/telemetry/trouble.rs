@@ -80,7 +80,8 @@ impl Health {
         trouble.attempts += 1;
         trouble.lasting = lasting;
         if first || now - trouble.logged >= REMINDER || trouble.message != message {
-            log::error!("{}: {message} (failed {} times)", self.name, trouble.attempts);
+            let times = if trouble.attempts == 1 { "once" } else { &format!("{} times", trouble.attempts) };
+            log::error!("{}: {message} (failed {times})", self.name);
             (trouble.message, trouble.logged) = (message, now);
         }
     }

@@ -155,7 +155,10 @@ fn regions(keys: &Mapping<'_>) -> Vec<String> {
     const ADVICE: &str = "write the regions as a list: [\"us-east-1\", \"eu-west-3\"]";
     let written = keys.list("regions");
     if written.is_empty() {
-        keys.report.error(Kind::Missing, keys.path_of("regions"), "names no region", ADVICE);
+        // What is no list has been told.
+        if keys.node("regions").is_none_or(|node| node.value.is_array()) {
+            keys.report.error(Kind::Missing, keys.path_of("regions"), "names no region", ADVICE);
+        }
         // The other keys are still looked at.
         return vec![String::new()];
     }
