@@ -347,6 +347,8 @@ pub const POLL_PAGES_IN_WORK_MAX: usize = 64;
 /// Events that a source remembers to tell repeats by, some 50 bytes each: what LookupEvents gives in an hour, the
 /// usual time slot, at the rate that AWS allows. Beyond it the oldest go first, which costs repeats only.
 pub const POLL_SEEN_MAX: usize = 360_000;
+/// Fewer of them are not worth the trouble of being forgotten.
+pub const POLL_FORGET_MIN: usize = 1000;
 /// First and longest wait between calls of a source that fail.
 pub const POLL_BACKOFF_FIRST: Duration = Duration::from_secs(1);
 pub const POLL_BACKOFF_MAX: Duration = Duration::from_secs(60);

@@ -40,7 +40,8 @@ pub struct Choice {
     /// Configuration file, YAML or JSON: its persistence says where the ledger is
     #[arg(short, long, value_name = "FILE")]
     config: PathBuf,
-    /// Only of the input with this id
+    /// Only of the input with this id; of an aws input also one service or region, as `show` writes it:
+    /// 1023001/metrics-all/us-east-1
     #[arg(long, value_name = "ID")]
     input: Option<String>,
     /// Only objects whose s3://bucket/key contains this

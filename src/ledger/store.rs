@@ -62,6 +62,9 @@ const COLUMNS: &str = "input, bucket, key, etag, version, checksum, size, record
 const FILTER: &str = "(:input = '' OR input = :input OR instr(input, :input || '/') = 1) \
                       AND (:part = '' OR instr('s3://' || bucket || '/' || key, :part) > 0)";
 
+/// The same for sources: those of an input, or one of them.
+const SOURCES: &str = "(?1 = '' OR source = ?1 OR instr(source, ?1 || '/') = 1)";
+
 /// Why the ledger cannot be used. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -276,14 +279,15 @@ impl Store {
         transaction.commit()
     }
 
-    /// How far the sources of an input are; of all inputs, if it is empty.
+    /// How far the sources of an input are (`1023001`, or one of them: `1023001/metrics-all/us-east-1`); of all
+    /// inputs, if it is empty.
     pub fn checkpoints(&self, input: &str) -> rusqlite::Result<Vec<Checkpoint>> {
         if !self.has_sources()? {
             return Ok(Vec::new());
         }
-        let sql = "SELECT source, part, value, at FROM checkpoints
-                   WHERE ?1 = '' OR instr(source, ?1 || '/') = 1 ORDER BY source, part";
-        let mut statement = self.connection.prepare_cached(sql)?;
+        let sql =
+            format!("SELECT source, part, value, at FROM checkpoints WHERE {SOURCES} ORDER BY source, part");
+        let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map([input], |row| {
             let (source, part) = (row.get(0)?, row.get(1)?);
             Ok(Checkpoint { source, part, value: row.get(2)?, at: row.get(3)? })
@@ -297,15 +301,14 @@ impl Store {
         if !self.has_sources()? {
             return Ok(0);
         }
-        let of_input = "WHERE ?1 = '' OR instr(source, ?1 || '/') = 1";
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let next_term = format!(
-            "INSERT INTO terms SELECT DISTINCT source, 1 FROM checkpoints {of_input}
+            "INSERT INTO terms SELECT DISTINCT source, 1 FROM checkpoints WHERE {SOURCES}
              ON CONFLICT (source) DO UPDATE SET term = term + 1"
         );
         transaction.execute(&next_term, [input])?;
-        transaction.execute(&format!("DELETE FROM seen {of_input}"), [input])?;
-        let forgotten = transaction.execute(&format!("DELETE FROM checkpoints {of_input}"), [input])?;
+        transaction.execute(&format!("DELETE FROM seen WHERE {SOURCES}"), [input])?;
+        let forgotten = transaction.execute(&format!("DELETE FROM checkpoints WHERE {SOURCES}"), [input])?;
         transaction.commit()?;
         Ok(forgotten)
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::source::Progress;
 use crate::ack::{Outcome, Watermark};
 use crate::ledger::{Mark, Polled, Seen};
-use crate::limits::POLL_SEEN_MAX;
+use crate::limits::{POLL_FORGET_MIN, POLL_SEEN_MAX};
 
 /// A source's pages on their way, in the order in which they were read. A checkpoint counts when its page and
 /// all before it are delivered.
@@ -26,6 +26,8 @@ pub struct Delivery {
     reached: Option<Timestamp>,
     /// Events that are delivered or on their way.
     seen: HashMap<u128, i64>,
+    /// So many were left when some were forgotten last.
+    kept: usize,
     /// Those from before this time were too many; the ledger is to forget them with the next page.
     too_many: Option<i64>,
 }
@@ -51,6 +53,7 @@ impl Delivery {
             failed: false,
             reached: None,
             seen: polled.seen.iter().map(|seen| (seen.id, seen.time)).collect(),
+            kept: 0,
             too_many: None,
         }
     }
@@ -118,8 +121,12 @@ impl Delivery {
     fn record(&mut self, page: Page) -> Mark {
         let Page { progress: Progress { checkpoints, forget_before, reached }, seen, too_many } = page;
         self.reached = self.reached.max(reached);
+        // Not at every occasion: with thousands of log groups, all that is remembered would be gone through, here
+        // and in the ledger, for each of them.
+        let forget_before = forget_before.filter(|_| self.seen.len() >= 2 * self.kept + POLL_FORGET_MIN);
         if let Some(time) = forget_before {
             self.seen.retain(|_, seen| *seen >= time);
+            self.kept = self.seen.len();
         }
         // None is less than any time.
         let forget_before = forget_before.max(too_many);
@@ -203,12 +210,17 @@ mod tests {
     }
 
     #[test]
-    fn what_will_not_be_read_again_is_forgotten() {
-        let mut delivery = knowing(vec![seen(1, 5), seen(2, 6)]);
-        let page = delivery.begin(Progress { forget_before: Some(6), ..up_to(6) }, vec![]);
-        let marks = delivery.end(page, Outcome::Delivered);
-        assert_eq!(marks[0].forget_before, Some(6));
-        assert!(delivery.is_new(seen(1, 5)) && !delivery.is_new(seen(2, 6)));
+    fn what_will_not_be_read_again_is_forgotten_once_it_is_much() {
+        let mut delivery = knowing((0..POLL_FORGET_MIN as u128).map(|id| seen(id, id as i64)).collect());
+        let forget_before = |delivery: &mut Delivery, time| {
+            let page = delivery.begin(Progress { forget_before: Some(time), ..up_to(6) }, vec![]);
+            delivery.end(page, Outcome::Delivered)[0].forget_before
+        };
+        assert_eq!(forget_before(&mut delivery, 600), Some(600));
+        assert!(delivery.is_new(seen(599, 599)) && !delivery.is_new(seen(600, 600)));
+        assert_eq!(forget_before(&mut delivery, 700), None, "401 are left");
+        (0..1400).for_each(|id| assert!(delivery.is_new(seen(5000 + id, 5000))));
+        assert_eq!(forget_before(&mut delivery, 800), Some(800), "more than twice as many");
     }
 
     #[test]

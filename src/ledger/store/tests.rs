@@ -301,6 +301,8 @@ fn what_a_forgotten_source_had_on_its_way_is_not_recorded() {
     let term = store.polled("1/a/r").unwrap().term;
     store.mark(&[mark("1/a/r", term)], 3).unwrap();
     assert_eq!(store.checkpoints("1").unwrap().len(), 1, "it has begun anew");
-    store.forget_sources("").unwrap();
+    assert_eq!(store.forget_sources("2/a/r").unwrap(), 1, "one source by its name");
+    store.mark(&[mark("2/a/r", 1)], 4).unwrap();
+    store.forget_sources("1").unwrap();
     assert_eq!((store.term("1/a/r").unwrap(), store.term("2/a/r").unwrap()), (2, 1));
 }
