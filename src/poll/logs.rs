@@ -6,7 +6,7 @@
 //! slices of time, each a checkpoint: large where there is little, small where there is much, so that what is
 //! remembered of one slice is bounded. All times are milliseconds since 1970.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -19,8 +19,8 @@ use crate::aws::{Error, Kind};
 use crate::config;
 use crate::ledger::{Seen, fingerprint};
 use crate::limits::{
-    LOG_LATENESS, LOG_NAMES_PER_PAGE, LOG_SLICE_EVENTS, LOG_SLICE_FIRST, LOG_SLICE_MIN, LOG_STREAMS_LAG,
-    LOG_STREAMS_PER_CALL, POLL_SEEN_MAX,
+    LOG_LATENESS, LOG_NAMES_PER_PAGE, LOG_SLICE_EVENTS, LOG_SLICE_FIRST, LOG_SLICE_MIN,
+    LOG_STREAMS_FRONT_MAX, LOG_STREAMS_LAG, LOG_STREAMS_PER_CALL, POLL_SEEN_MAX,
 };
 
 /// One region's log groups.
@@ -75,13 +75,22 @@ struct Reading {
     streams: Option<Streams>,
 }
 
-/// Those that hold something, the one with the latest event first.
+/// Those that hold something, the one with the latest event first. A stream that gets an event while they are listed
+/// moves to the front, past the page that is asked for next: so the front is listed again, until nothing new is there.
 #[derive(Debug, Default)]
 struct Streams {
     /// Listed, and not read yet.
     names: Vec<String>,
     token: Option<String>,
     listed: bool,
+    /// Pages of this listing.
+    pages: u32,
+    /// This listing is of the front only …
+    again: bool,
+    /// … and has found some that had been missed.
+    missed: bool,
+    /// Those at the front, by their names' fingerprints: they need not be read again.
+    front: HashSet<u64>,
 }
 
 /// What is sent. The names are those of CloudWatch's subscriptions.
@@ -174,21 +183,14 @@ impl Logs {
 
     fn read_streams(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
         let page = logs::read_streams(answer)?;
-        let Some((reading, streams)) = self.streams() else { return Ok(Page::default()) };
+        let Some(round) = &mut self.round else { return Ok(Page::default()) };
+        let Some(Reading { from, streams: Some(streams), .. }) = &mut round.reading else {
+            return Ok(Page::default());
+        };
         follow(&mut streams.token, page.token)?;
-        // What CloudWatch says of a stream's last event may be late by so much.
-        let oldest = reading.saturating_sub(LOG_STREAMS_LAG.as_millis() as i64);
-        let holds_some = |stream: &Named| stream.last_event.is_some_and(|last| last >= oldest);
-        streams.listed = streams.token.is_none() || !page.names.iter().all(holds_some);
-        streams.names.extend(page.names.into_iter().filter(holds_some).map(|stream| stream.name));
+        streams.take(page.names, *from, round.to);
         let progress = if streams.names.is_empty() { self.end_slice() } else { Progress::default() };
         Ok(Page { progress, ..Page::default() })
-    }
-
-    /// Of the group that is being read: where its reading begins, and the streams.
-    fn streams(&mut self) -> Option<(i64, &mut Streams)> {
-        let reading = self.round.as_mut()?.reading.as_mut()?;
-        Some((reading.from, reading.streams.as_mut()?))
     }
 
     fn read_events(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
@@ -212,8 +214,7 @@ impl Logs {
     fn end_slice(&mut self) -> Progress {
         let Some(round) = &mut self.round else { return Progress::default() };
         let Some(mut reading) = round.reading.take() else { return Progress::default() };
-        if let Some(streams) = reading.streams.as_mut().filter(|streams| !streams.listed) {
-            streams.names.clear();
+        if reading.streams.as_mut().is_some_and(Streams::go_on) {
             round.reading = Some(reading);
             return Progress::default();
         }
@@ -331,6 +332,46 @@ impl Reading {
 }
 
 impl Streams {
+    /// Takes a page of them: those that may hold something from `from` on. `present`: when the round began.
+    fn take(&mut self, page: Vec<Named>, from: i64, present: i64) {
+        // What CloudWatch says of a stream's last event may be late by so much.
+        let lag = LOG_STREAMS_LAG.as_millis() as i64;
+        let (oldest, front) = (from.saturating_sub(lag), present.saturating_sub(lag));
+        let oldest = if self.again { oldest.max(front) } else { oldest };
+        let is_from = |time: i64| move |stream: &Named| stream.last_event.is_some_and(|last| last >= time);
+        self.pages += 1;
+        self.listed = self.token.is_none() || !page.iter().all(is_from(oldest));
+        for stream in page.into_iter().filter(is_from(oldest)) {
+            let has_room = self.front.len() < LOG_STREAMS_FRONT_MAX;
+            if is_from(front)(&stream) && has_room && !self.front.insert(mark_of(&stream.name)) {
+                continue;
+            }
+            self.missed |= self.again;
+            self.names.push(stream.name);
+        }
+    }
+
+    /// Those at hand have been read. False: and so have all others.
+    fn go_on(&mut self) -> bool {
+        self.names.clear();
+        if !self.listed {
+            return true;
+        }
+        // On a single page they were all where they were.
+        let may_have_moved = self.pages > 1 && (!self.again || self.missed);
+        (self.listed, self.again, self.missed, self.pages) = (!may_have_moved, true, false, 0);
+        may_have_moved
+    }
+
+    /// The listing begins anew, and with it those at hand.
+    fn drop_token(&mut self) -> Option<String> {
+        for name in self.names.drain(..) {
+            self.front.remove(&mark_of(&name));
+        }
+        self.pages = 0;
+        self.token.take()
+    }
+
     /// One more page of them can be read with the same call.
     fn want_more(&self) -> bool {
         !self.listed && self.names.len() + LOG_NAMES_PER_PAGE as usize <= LOG_STREAMS_PER_CALL
@@ -342,15 +383,15 @@ impl Round {
     fn drop_token(&mut self) -> bool {
         let token = match &mut self.reading {
             None => self.token.take(),
-            Some(Reading { streams: Some(streams), .. }) if streams.want_more() => {
-                // They are listed again.
-                streams.names.clear();
-                streams.token.take()
-            }
+            Some(Reading { streams: Some(streams), .. }) if streams.want_more() => streams.drop_token(),
             Some(reading) => reading.token.take(),
         };
         begin_anew(token, &mut self.restarts)
     }
+}
+
+fn mark_of(stream: &str) -> u64 {
+    fingerprint(stream) as u64
 }
 
 /// The event as it is sent, and how long it is to be remembered (see [`of_slice`]).

@@ -222,9 +222,34 @@ fn a_call_names_a_hundred_streams_and_each_once_though_a_token_fails() {
         }
         account.answer(request)
     });
-    // The fourth page was refused, and they are listed from the first on again.
-    assert_eq!(sizes, [100, 100, 100, 40]);
+    // The fourth page was refused, and they are listed from the first on again; those that were read are not read again.
+    assert_eq!(sizes, [100, 100, 40]);
     assert_eq!(numbers(&bench).len(), 240);
+}
+
+#[test]
+fn a_stream_that_moves_to_the_front_while_they_are_listed_is_not_missed() {
+    let entries: Vec<Entry> = (0..10).map(|i| ("/g", format!("s-{i}"), at(-10 - 20 * i as i64), i)).collect();
+    // Two pages, and the streams of the second are asked for while the account changes.
+    for moves in 1..5 {
+        let mut account = Account { page: 2, ..account(&["/g"], entries.clone()) };
+        let mut bench = Bench::new(source(Some("/g"), Some("2026-11-21T08:00:00Z"), true));
+        let mut lists = 0;
+        let pulled = bench.pull(time(NOW), 999, |request| {
+            let answer = account.answer(request);
+            if request.action == "logs:DescribeLogStreams" {
+                lists += 1;
+                if lists <= moves {
+                    account.entries.push(("/g", format!("s-{}", 10 - lists), at(1), 100 + lists));
+                }
+            }
+            answer
+        });
+        assert_eq!(pulled, Pulled::CaughtUp);
+        let mut found = numbers(&bench);
+        found.sort_unstable();
+        assert_eq!(found, (0..10).collect::<Vec<_>>(), "{moves} moves");
+    }
 }
 
 /// Of a group with very many streams CloudWatch gives pages without events, as many for a minute as for a day.
