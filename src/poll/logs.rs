@@ -33,6 +33,8 @@ pub struct Logs {
     began: Option<i64>,
     /// By group: where its next reading begins.
     next: BTreeMap<String, i64>,
+    /// By group: a first retrieval by streams that has not come to its end.
+    begun: BTreeMap<String, Begun>,
     round: Option<Round>,
     /// The round has ended, and nobody was told yet.
     caught_up: bool,
@@ -60,6 +62,15 @@ struct Round {
     restarts: u32,
 }
 
+/// How far a first retrieval by streams is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Begun {
+    /// It reads up to there.
+    to: i64,
+    /// Streams with a later last event have been read, but for those that may have got it since.
+    read_down_to: i64,
+}
+
 /// A group that is being read.
 #[derive(Debug)]
 struct Reading {
@@ -83,6 +94,10 @@ struct Streams {
     names: Vec<String>,
     token: Option<String>,
     listed: bool,
+    /// Of the first on the page that was listed last: its last event.
+    down_to: i64,
+    /// What an earlier process has read.
+    begun: Option<Begun>,
     /// Pages of this listing.
     pages: u32,
     /// This listing is of the front only …
@@ -116,6 +131,7 @@ impl Logs {
             region,
             began: None,
             next: BTreeMap::new(),
+            begun: BTreeMap::new(),
             round: None,
             caught_up: false,
             first_round: true,
@@ -148,9 +164,13 @@ impl Logs {
         if by_streams {
             self.notes.push(format!("Optimized first retrieval of {group}: only streams with events"));
         }
-        let streams = by_streams.then(Streams::default);
+        let begun = self.begun.get(&group).copied();
+        // Where all have been read, some may have moved to the front since.
+        let again = begun.is_some_and(|begun| begun.read_down_to == 0);
+        let streams = by_streams.then(|| Streams { begun, again, ..Streams::default() });
         // Streams cannot be cut by time: that would list them for each slice anew.
-        let to = if by_streams { round.to } else { round.to.min(from + first_slice()) };
+        let by_streams_to = begun.map_or(round.to, |begun| begun.to);
+        let to = if by_streams { by_streams_to } else { round.to.min(from + first_slice()) };
         round.reading = Some(Reading { group, from, to, pages: 0, events: 0, token: None, streams });
     }
 
@@ -184,11 +204,11 @@ impl Logs {
     fn read_streams(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
         let page = logs::read_streams(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
-        let Some(Reading { from, streams: Some(streams), .. }) = &mut round.reading else {
+        let Some(Reading { from, to, streams: Some(streams), .. }) = &mut round.reading else {
             return Ok(Page::default());
         };
         follow(&mut streams.token, page.token)?;
-        streams.take(page.names, *from, round.to);
+        streams.take(page.names, *from, *to);
         let progress = if streams.names.is_empty() { self.end_slice() } else { Progress::default() };
         Ok(Page { progress, ..Page::default() })
     }
@@ -199,7 +219,8 @@ impl Logs {
         let Some(reading) = &mut round.reading else { return Ok(Page::default()) };
         follow(&mut reading.token, page.token)?;
         reading.events += page.events.len();
-        let edge = round.to - self.late;
+        // From there on the next reading begins.
+        let edge = reading.streams.as_ref().map_or(round.to, |_| reading.to) - self.late;
         let of_slice = of_slice(round.to, reading.pages);
         reading.pages += 1;
         let time = |at: i64| if at >= edge { at } else { of_slice };
@@ -215,15 +236,25 @@ impl Logs {
         let Some(round) = &mut self.round else { return Progress::default() };
         let Some(mut reading) = round.reading.take() else { return Progress::default() };
         if reading.streams.as_mut().is_some_and(Streams::go_on) {
+            let progress = reading.progress_by_streams();
             round.reading = Some(reading);
-            return Progress::default();
+            return progress;
         }
         let began = self.next.get(&reading.group).copied().or(self.began).unwrap_or(reading.from);
         let (present, edge) = (round.to, round.to - self.late);
-        let next = edge.min(reading.to + 1).max(began);
+        // By streams it may have taken long: what came late may be missing from its end on.
+        let by_streams = reading.streams.take().is_some();
+        let behind = if by_streams { reading.to - self.late } else { reading.to + 1 };
+        let next = edge.min(behind).max(began);
         self.next.insert(reading.group.clone(), next);
-        let checkpoints = vec![(reading.group.clone(), next.to_string())];
-        if reading.to < present {
+        let mut checkpoints = vec![(reading.group.clone(), next.to_string())];
+        if by_streams {
+            self.begun.remove(&reading.group);
+            checkpoints.push((streams_of(&reading.group), "read".to_owned()));
+        }
+        if reading.to < present && by_streams {
+            round.groups.push_front(reading.group);
+        } else if reading.to < present {
             reading.begin_slice(present);
             round.reading = Some(reading);
         }
@@ -269,7 +300,9 @@ impl Source for Logs {
         let time = |value: &String| value.parse::<i64>().ok();
         self.began = checkpoints.get("").and_then(time);
         let groups = checkpoints.iter().filter(|(part, _)| !part.is_empty());
-        self.next = groups.filter_map(|(group, value)| Some((group.clone(), time(value)?))).collect();
+        self.next = groups.clone().filter_map(|(group, value)| Some((group.clone(), time(value)?))).collect();
+        self.begun =
+            groups.filter_map(|(part, value)| Some((group_of(part)?, Begun::read(value)?))).collect();
         (self.round, self.caught_up, self.first_round) = (None, false, true);
         self.reached = self.next.values().min().copied().or(self.began);
     }
@@ -319,6 +352,17 @@ impl Source for Logs {
 }
 
 impl Reading {
+    /// Which streams have been read, as far as it is worth being known.
+    fn progress_by_streams(&self) -> Progress {
+        let Some(streams) = &self.streams else { return Progress::default() };
+        let read_down_to = if streams.again { 0 } else { streams.down_to };
+        if streams.begun.is_some_and(|begun| begun.read_down_to <= read_down_to) {
+            return Progress::default();
+        }
+        let value = format!("{} {read_down_to}", self.to);
+        Progress { checkpoints: vec![(streams_of(&self.group), value)], ..Progress::default() }
+    }
+
     /// Goes on behind the slice, with one for as many events as are wanted, judging by this one. Pages tell nothing:
     /// of a group with very many streams CloudWatch gives thousands of empty ones, however short the slice.
     fn begin_slice(&mut self, to: i64) {
@@ -341,7 +385,14 @@ impl Streams {
         let is_from = |time: i64| move |stream: &Named| stream.last_event.is_some_and(|last| last >= time);
         self.pages += 1;
         self.listed = self.token.is_none() || !page.iter().all(is_from(oldest));
-        for stream in page.into_iter().filter(is_from(oldest)) {
+        self.down_to = page.first().and_then(|stream| stream.last_event).unwrap_or(self.down_to);
+        let is_read = |stream: &Named| {
+            let begun = self.begun.filter(|_| !is_from(front)(stream));
+            begun.is_some_and(|begun| stream.last_event.is_some_and(|last| last > begun.read_down_to))
+        };
+        let wanted: Vec<Named> =
+            page.into_iter().filter(|stream| is_from(oldest)(stream) && !is_read(stream)).collect();
+        for stream in wanted {
             let has_room = self.front.len() < LOG_STREAMS_FRONT_MAX;
             if is_from(front)(&stream) && has_room && !self.front.insert(mark_of(&stream.name)) {
                 continue;
@@ -388,6 +439,23 @@ impl Round {
         };
         begin_anew(token, &mut self.restarts)
     }
+}
+
+impl Begun {
+    /// As [`Reading::progress_by_streams`] writes it.
+    fn read(value: &str) -> Option<Begun> {
+        let (to, read_down_to) = value.split_once(' ')?;
+        Some(Begun { to: to.parse().ok()?, read_down_to: read_down_to.parse().ok()? })
+    }
+}
+
+/// The checkpoint's part of a group that is read by streams. A group's name has no blank.
+fn streams_of(group: &str) -> String {
+    format!("{group} (streams)")
+}
+
+fn group_of(part: &str) -> Option<String> {
+    part.strip_suffix(" (streams)").map(str::to_owned)
 }
 
 fn mark_of(stream: &str) -> u64 {
