@@ -75,7 +75,7 @@ impl Worker {
         let lane = turn.as_ref().map(Turn::lane);
         let mut route = Route::new(service, source.key());
         let outputs = &self.outputs[*input];
-        let (counts, waits) = (&telemetry.decode, &self.telemetry.waits);
+        let counts = &telemetry.decode;
         let (expanded_before, skipped_before) = (decoder.expanded_bytes(), decoder.skipped_documents());
         let mut frames = self.frames(chunk.len());
         let held_back_before = progress.held_back();
@@ -100,13 +100,13 @@ impl Worker {
             if frames.len() >= BATCH_BYTES {
                 let full = std::mem::replace(&mut frames, self.frames(BATCH_BYTES));
                 counts.events.add(full.events().into());
-                waits.work_senders.time(|| send(full, outputs, lane, progress.batch(ack), &telemetry));
+                send(full, outputs, lane, progress.batch(ack), &telemetry);
             }
         };
         let result = SCRATCH.with(|scratch| decoder.push(chunk, last, &mut scratch.borrow_mut(), &mut sink));
         if !frames.is_empty() {
             counts.events.add(frames.events().into());
-            waits.work_senders.time(|| send(frames, outputs, lane, progress.batch(ack), &telemetry));
+            send(frames, outputs, lane, progress.batch(ack), &telemetry);
         }
         counts.resumed.add(progress.held_back() - held_back_before);
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);

@@ -90,6 +90,8 @@ impl Worker {
         loop {
             match self.learn() {
                 Ok(()) => return true,
+                // A call that was given up for that is no trouble.
+                Err(_) if self.settings.stop.is_stopped() => return false,
                 Err((message, lasting)) => self.shared.telemetry.health.failed(message, lasting),
             }
             if self.settings.stop.wait(self.backoff.pause()) {

@@ -46,7 +46,7 @@ pub struct Connection {
     written: u64,
     /// Time spent waiting for room in the socket.
     waited: Duration,
-    /// When a write last had to wait for the peer.
+    /// When the socket last did not take all.
     last_wait: Option<Instant>,
 }
 
@@ -85,7 +85,13 @@ impl Connection {
         }
     }
 
-    /// Hands bytes over to be sent. Call [`Connection::flush`] to have them on the socket.
+    /// Whether [`Connection::write`] never waits, because it keeps what the socket does not take. Plain TCP has
+    /// nothing to compute, and no such buffer.
+    pub fn is_buffered(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Hands bytes over to be sent. Call [`Connection::push`] or [`Connection::flush`] to have them on the socket.
     pub fn write(&mut self, bytes: &[u8], abort: &Stop) -> Result<(), Error> {
         match &mut self.tls {
             Some(tls) => tls.writer().write_all(bytes).map_err(|e| Error::broken(&self.peer, e)),
@@ -98,17 +104,33 @@ impl Connection {
     /// # Errors
     /// A broken connection, or one that stalls for [`SEND_STALL_TIMEOUT`], or `abort`.
     pub fn flush(&mut self, abort: &Stop) -> Result<(), Error> {
-        let mut deadline = Instant::now() + SEND_STALL_TIMEOUT;
-        while let Some(tls) = self.tls.as_mut().filter(|tls| tls.wants_write()) {
-            match tls.write_tls(&mut self.socket) {
-                Ok(n) => {
-                    self.written += n as u64;
-                    deadline = Instant::now() + SEND_STALL_TIMEOUT;
-                }
-                Err(e) => self.await_writable(e, deadline, abort)?,
+        let mut progress = (self.written, Instant::now());
+        while !self.push()? {
+            if self.written > progress.0 {
+                progress = (self.written, Instant::now());
             }
+            self.await_writable(progress.1 + SEND_STALL_TIMEOUT, abort)?;
         }
         Ok(())
+    }
+
+    /// Writes what the socket takes at once: true, if that is all.
+    ///
+    /// # Errors
+    /// A broken connection.
+    pub fn push(&mut self) -> Result<bool, Error> {
+        while let Some(tls) = self.tls.as_mut().filter(|tls| tls.wants_write()) {
+            match tls.write_tls(&mut self.socket) {
+                Ok(n) => self.written += n as u64,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    self.last_wait = Some(Instant::now());
+                    return Ok(false);
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => (),
+                Err(e) => return Err(self.broken(e)),
+            }
+        }
+        Ok(true)
     }
 
     /// Takes in what the peer says: tickets, key updates, alerts, its end of the connection.
@@ -251,23 +273,21 @@ impl Connection {
                     bytes = &bytes[n..];
                     deadline = Instant::now() + SEND_STALL_TIMEOUT;
                 }
-                Err(e) => self.await_writable(e, deadline, abort)?,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => self.await_writable(deadline, abort)?,
+                Err(e) if e.kind() == ErrorKind::Interrupted => (),
+                Err(e) => return Err(self.broken(e)),
             }
         }
         Ok(())
     }
 
     /// After a write that did not go: waits until it may, watching what the peer says meanwhile.
-    fn await_writable(&mut self, error: io::Error, deadline: Instant, abort: &Stop) -> Result<(), Error> {
-        match error.kind() {
-            ErrorKind::WouldBlock => self.last_wait = Some(Instant::now()),
-            ErrorKind::Interrupted => return Ok(()),
-            _ => return Err(self.broken(error)),
-        }
-        if Instant::now() >= deadline || abort.is_stopped() {
+    fn await_writable(&mut self, deadline: Instant, abort: &Stop) -> Result<(), Error> {
+        let asked = Instant::now();
+        self.last_wait = Some(asked);
+        if asked >= deadline || abort.is_stopped() {
             return Err(self.stalled());
         }
-        let asked = Instant::now();
         let polled = self.poll(PollFlags::OUT, SEND_WAIT_SLICE);
         self.waited += asked.elapsed();
         polled?;

@@ -1,8 +1,8 @@
 //! batch -> Devo, an in-house relay, or the console.
 //!
-//! Every output has a fixed pool of sender threads; each owns one [`connection`] and the
-//! [`window`] of batches that are not confirmed on it. A broken connection's batches go back to the
-//! pool and are sent again.
+//! Every output has a fixed pool of sender threads; each has one [`connection`] and the
+//! [`window`] of batches that are not confirmed on it, both in a `session`, where workers write
+//! straight away while it is free. A broken connection's batches go back to the pool and are sent again.
 
 pub mod connection;
 mod console;
@@ -11,6 +11,7 @@ mod greet;
 mod outq;
 mod pool;
 mod sender;
+mod session;
 mod throttle;
 pub mod tls;
 pub mod window;

@@ -1,6 +1,7 @@
 //! The sender threads of all outputs, and the handle through which batches reach them.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -8,7 +9,8 @@ use std::time::Instant;
 use crossbeam_channel::Sender as Channel;
 
 use super::connection::Peer;
-use super::sender::{Sender, Shared};
+use super::sender::Sender;
+use super::session::{Desk, Shared};
 use super::throttle::Throttle;
 use super::tls::{Certificates, TlsFileError};
 use super::{console, greet};
@@ -111,6 +113,10 @@ impl Way {
 #[derive(Debug)]
 struct Senders {
     telemetry: Arc<telemetry::Output>,
+    /// Each sender's; none for the console.
+    desks: Vec<Arc<Desk>>,
+    /// Whose desk is tried first.
+    turn: AtomicUsize,
     /// For whichever sender is free.
     any: Channel<Batch>,
     /// For one sender each: what must stay in order.
@@ -120,11 +126,32 @@ struct Senders {
 impl Senders {
     /// A closed channel drops the batch: its share then counts as not delivered.
     fn send(&self, batch: Batch) {
-        let channel = match batch.lane {
-            Some(lane) if !self.lanes.is_empty() => &self.lanes[(lane % self.lanes.len() as u64) as usize],
-            _ => &self.any,
-        };
-        if channel.send(batch).is_ok() {
+        match batch.lane {
+            Some(lane) if !self.lanes.is_empty() => {
+                self.queue(batch, &self.lanes[(lane % self.lanes.len() as u64) as usize]);
+            }
+            _ => {
+                if let Err(batch) = self.write(batch) {
+                    self.queue(batch, &self.any);
+                }
+            }
+        }
+    }
+
+    /// On a connection that is free now, or the batch comes back.
+    fn write(&self, mut batch: Batch) -> Result<(), Batch> {
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        for number in 0..self.desks.len() {
+            match self.desks[first.wrapping_add(number) % self.desks.len()].write(batch) {
+                Ok(()) => return Ok(()),
+                Err(refused) => batch = refused,
+            }
+        }
+        Err(batch)
+    }
+
+    fn queue(&self, batch: Batch, channel: &Channel<Batch>) {
+        if self.telemetry.waits.work_senders.time(|| channel.send(batch)).is_ok() {
             self.telemetry.send.waiting.add(1);
         }
     }
@@ -222,20 +249,26 @@ impl Pool {
         // There is nothing to wait for.
         own.health.works();
         self.spawn(format!("send-{}", output.name), move || console::run(&waiting, &own))?;
-        Ok(Way::Plain(Senders { telemetry: Arc::clone(telemetry), any, lanes: Vec::new() }))
+        let (desks, lanes, turn) = (Vec::new(), Vec::new(), AtomicUsize::default());
+        Ok(Way::Plain(Senders { telemetry: Arc::clone(telemetry), desks, turn, any, lanes }))
     }
 
     fn start_senders(&mut self, name: &str, count: usize, shared: &Shared) -> Result<Senders, PoolError> {
         let (any, batches) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * count);
         let returned = crossbeam_channel::unbounded();
-        let mut lanes = Vec::new();
+        let (mut desks, mut lanes) = (Vec::new(), Vec::new());
         for number in 0..count {
+            let (wake, woken) = crossbeam_channel::bounded(1);
+            let desk = Arc::new(Desk::new(shared.clone(), wake));
+            desks.push(Arc::clone(&desk));
             let (lane, in_order) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER);
             lanes.push(lane);
             let name = format!("{name}-{number}");
             let sender = Sender {
                 telemetry: shared.telemetry.add_sender(&name),
                 shared: shared.clone(),
+                desk,
+                woken,
                 batches: batches.clone(),
                 lane: in_order,
                 kept: VecDeque::new(),
@@ -243,7 +276,8 @@ impl Pool {
             };
             self.spawn(name, move || sender.run())?;
         }
-        Ok(Senders { telemetry: Arc::clone(&shared.telemetry), any, lanes })
+        let telemetry = Arc::clone(&shared.telemetry);
+        Ok(Senders { telemetry, desks, turn: AtomicUsize::default(), any, lanes })
     }
 
     fn spawn(&mut self, name: String, body: impl FnOnce() + Send + 'static) -> Result<(), PoolError> {

@@ -1,42 +1,30 @@
 //! A sender thread: connects when there is something to send, writes, confirms, reconnects.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, TryRecvError, select_biased};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, select_biased};
 
-use super::connection::{Connection, Peer};
+use super::connection::Connection;
 use super::error::Error;
-use super::throttle::Throttle;
+use super::session::{Desk, Next, Session, Shared};
 use super::window::Window;
-use crate::ack::Outcome;
 use crate::backoff::Backoff;
 use crate::frame::Batch;
 use crate::limits::{
-    BATCH_BYTES, SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX, SEND_CONFIRM_INTERVAL, SEND_IDLE_TIMEOUT,
-    SEND_RENEWAL, SEND_ROOM_INTERVAL, SEND_STALL_TIMEOUT, SEND_WAIT_SLICE,
+    BATCH_BYTES, SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX, SEND_CONFIRM_INTERVAL, SEND_WAIT_SLICE,
 };
-use crate::stop::Stop;
 use crate::telemetry::{self, Activity};
-
-/// What all senders of an output share.
-#[derive(Debug, Clone)]
-pub struct Shared {
-    pub peer: Peer,
-    /// The output's limits.
-    pub throttle: Arc<Mutex<Throttle>>,
-    /// Unconfirmed bytes that one connection may have.
-    pub window_bytes: usize,
-    pub telemetry: Arc<telemetry::Output>,
-    /// Ends everything at once; what is not confirmed then counts as not delivered.
-    pub abort: Stop,
-}
 
 /// One of an output's threads.
 #[derive(Debug)]
 pub struct Sender {
     pub shared: Shared,
+    /// Where its session is while it is open; workers write there too.
+    pub desk: Arc<Desk>,
+    /// A worker has left something to do.
+    pub woken: Receiver<()>,
     pub telemetry: Arc<telemetry::Sender>,
     /// New work, shared with the output's other senders.
     pub batches: Receiver<Batch>,
@@ -66,12 +54,13 @@ impl Sender {
     fn session(&mut self, backoff: &mut Backoff) -> Result<(), Error> {
         let own = Arc::clone(&self.telemetry);
         let connecting = own.during(Activity::Connecting);
-        let mut connection = Connection::open(&self.shared.peer)?;
+        let connection = Connection::open(&self.shared.peer)?;
         drop(connecting);
         self.shared.telemetry.send.connected.increment();
         let open = own.during(Activity::Connected);
-        let mut window = Window::default();
-        let end = self.converse(&mut connection, &mut window, backoff);
+        self.desk.open(Session::new(connection, Arc::clone(&own)));
+        let end = self.converse(backoff);
+        let Some((connection, window)) = self.desk.close().map(Session::into_parts) else { return end };
         if end.is_ok() {
             self.say_goodbye(connection);
         }
@@ -110,6 +99,7 @@ impl Sender {
         // Both channels of new work are closed together, when the last worker has gone.
         let last = |channel: &Receiver<Batch>| channel.try_recv().map_err(|_| RecvTimeoutError::Disconnected);
         select_biased! {
+            recv(self.woken) -> _ => Err(RecvTimeoutError::Timeout),
             recv(self.returned.1) -> batch => batch.map_err(|_| RecvTimeoutError::Disconnected),
             recv(self.lane) -> batch => batch.or_else(|_| last(&self.batches)),
             recv(self.batches) -> batch => batch.or_else(|_| last(&self.lane)),
@@ -125,113 +115,46 @@ impl Sender {
     }
 
     /// Sends and confirms. Ok when the connection is to be closed and everything on it is confirmed.
-    fn converse(
-        &mut self,
-        connection: &mut Connection,
-        window: &mut Window,
-        backoff: &mut Backoff,
-    ) -> Result<(), Error> {
-        let opened = Instant::now();
-        let mut last_work = opened;
-        let mut closing = false;
+    fn converse(&mut self, backoff: &mut Backoff) -> Result<(), Error> {
         loop {
-            connection.read()?;
-            let waits = &self.shared.telemetry.waits;
-            if closing || window.bytes() >= self.shared.window_bytes {
-                let interval = if closing { SEND_CONFIRM_INTERVAL } else { SEND_ROOM_INTERVAL };
-                waits.send_confirmation.time(|| self.shared.abort.wait(interval));
-            } else if !self.may_send() {
-                waits.send_rate.time(|| self.shared.abort.wait(SEND_CONFIRM_INTERVAL));
-            } else {
-                let patience = if window.is_empty() { SEND_WAIT_SLICE } else { SEND_CONFIRM_INTERVAL };
-                match self.take(patience) {
-                    Ok(batch) => {
-                        self.send(batch, connection, window)?;
-                        last_work = Instant::now();
-                    }
+            let (abort, waits) = (&self.shared.abort, &self.shared.telemetry.waits);
+            match self.attend(backoff)? {
+                Next::Batch(patience) => match self.take(patience) {
+                    Ok(batch) => self.send(batch),
                     Err(RecvTimeoutError::Timeout) => (),
-                    Err(RecvTimeoutError::Disconnected) => closing = true,
-                }
-            }
-            let now = Instant::now();
-            if self.confirm(connection, window, now)? > 0 {
-                backoff.reset();
-                self.shared.telemetry.health.works();
-            }
-            let idle = window.is_empty() && now - last_work >= SEND_IDLE_TIMEOUT;
-            closing |= idle || now - opened >= SEND_RENEWAL || self.shared.abort.is_stopped();
-            closing |= !connection.is_current(&self.shared.peer);
-            if closing && (window.is_empty() || self.shared.abort.is_stopped()) {
-                return Ok(());
+                    Err(RecvTimeoutError::Disconnected) => drop(self.desk.with(Session::close)),
+                },
+                Next::Confirmation(interval) => drop(waits.send_confirmation.time(|| abort.wait(interval))),
+                Next::Rate => drop(waits.send_rate.time(|| abort.wait(SEND_CONFIRM_INTERVAL))),
+                Next::Close => return Ok(()),
             }
         }
     }
 
-    fn may_send(&self) -> bool {
-        self.throttle().is_open(Instant::now())
-    }
-
-    fn pay_for(&self, batch: &Batch) {
-        self.throttle().take(batch.events.into(), batch.bytes.len() as u64, Instant::now());
-    }
-
-    fn throttle(&self) -> MutexGuard<'_, Throttle> {
-        self.shared.throttle.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    fn attend(&self, backoff: &mut Backoff) -> Result<Next, Error> {
+        let attended = self.desk.with(|session| session.attend(&self.shared));
+        let Some((next, confirmed)) = attended.transpose()? else { return Ok(Next::Close) };
+        if confirmed > 0 {
+            backoff.reset();
+            self.shared.telemetry.health.works();
+        }
+        Ok(next)
     }
 
     /// Writes a batch, and as many more as are waiting, up to one batch's size: small ones share a
-    /// system call. They are in the window before the socket is touched, so that a failure returns them.
-    fn send(&self, first: Batch, connection: &mut Connection, window: &mut Window) -> Result<(), Error> {
+    /// system call.
+    fn send(&self, first: Batch) {
+        let mut bytes = first.bytes.len();
+        self.shared.pay_for(&first);
         let mut group = vec![first];
-        let mut bytes = group[0].bytes.len();
-        self.pay_for(&group[0]);
-        while bytes < BATCH_BYTES && self.may_send() {
-            match self.batches.try_recv() {
-                Ok(batch) => {
-                    bytes += batch.bytes.len();
-                    self.pay_for(&batch);
-                    group.push(batch);
-                }
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-            }
+        while bytes < BATCH_BYTES && self.shared.may_send() {
+            let Ok(batch) = self.batches.try_recv() else { break };
+            bytes += batch.bytes.len();
+            self.shared.pay_for(&batch);
+            group.push(batch);
         }
-        let abort = &self.shared.abort;
-        let telemetry = &self.shared.telemetry.send;
-        let written = group
-            .iter()
-            .try_for_each(|batch| connection.write(&batch.bytes, abort))
-            .and_then(|()| connection.flush(abort));
-        self.shared.telemetry.waits.send_socket.add(connection.take_waited());
-        let (end, now) = (connection.written(), Instant::now());
-        for batch in group {
-            telemetry.events_written.add(batch.events.into());
-            telemetry.waiting.add(-1);
-            self.telemetry.unconfirmed.add(batch.bytes.len() as i64);
-            // After a failed write `end` is too low, but then the window is only emptied again.
-            window.push(batch, end, now);
-        }
-        written
-    }
-
-    /// How many batches have been confirmed.
-    fn confirm(&self, connection: &Connection, window: &mut Window, now: Instant) -> Result<usize, Error> {
-        let mut confirmed = 0;
-        if window.is_empty() {
-            return Ok(confirmed);
-        }
-        window.acknowledge(connection.acknowledged()?, now);
-        while let Some(batch) = window.pop_settled(now, connection.settle_time(now)) {
-            let telemetry = &self.shared.telemetry.send;
-            self.telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
-            telemetry.events.add(batch.events.into());
-            telemetry.bytes.add(batch.bytes.len() as u64);
-            batch.share.resolve(Outcome::Delivered);
-            confirmed += 1;
-        }
-        match window.waiting_since() {
-            Some(since) if now - since >= SEND_STALL_TIMEOUT => Err(connection.stalled()),
-            _ => Ok(confirmed),
-        }
+        self.shared.telemetry.send.waiting.add(-(group.len() as i64));
+        self.desk.with(|session| session.write(group, &self.shared));
     }
 
     fn say_goodbye(&self, connection: Connection) {

@@ -251,6 +251,9 @@ group! {
         /// Workers have a payload in hand, from its start to its end: not a wait, but it includes theirs for
         /// senders. What is left of their time they had nothing to do.
         work_payloads: Stopwatch = "workers_busy_seconds_total",
+        /// Workers encrypt and write batches themselves, on connections that are free: not a wait, but CPU time of
+        /// theirs that is spent on sending.
+        work_writes: Stopwatch = "workers_write_cpu_seconds_total",
         /// Senders wait for a batch to send.
         send_batches: Stopwatch = "senders_wait_for_batches_seconds_total",
         /// Senders wait for room in the socket: the network or the peer is slow.

@@ -1,5 +1,8 @@
 //! What the kernel knows of this process.
 
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 /// None: `/proc` does not say.
@@ -21,6 +24,21 @@ pub fn read() -> Process {
             .ok()
             .map(|files| (files.count() as u64).saturating_sub(1)),
     }
+}
+
+/// CPU time of this thread so far. A system call: some 200 ns.
+pub fn thread_cpu() -> Duration {
+    clock(ClockId::ThreadCPUTime)
+}
+
+/// CPU time of this process so far, its ended threads included.
+pub fn cpu() -> Duration {
+    clock(ClockId::ProcessCPUTime)
+}
+
+fn clock(id: ClockId) -> Duration {
+    let time = clock_gettime(id);
+    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
 }
 
 /// proc(5): the second number of `statm` is resident pages.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::Counter;
 use super::counter::Meter;
 use super::metrics::Kind;
+use super::process::thread_cpu;
 
 /// Sums up how long something took, over all threads.
 #[derive(Debug, Default)]
@@ -17,6 +18,14 @@ impl Stopwatch {
         let started = Instant::now();
         let result = work();
         self.add(started.elapsed());
+        result
+    }
+
+    /// Does `work` and adds the CPU time that it took.
+    pub fn time_cpu<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = thread_cpu();
+        let result = work();
+        self.add(thread_cpu() - before);
         result
     }
 

@@ -235,8 +235,12 @@ fn own_events_reach_a_table_of_ones_own() {
 #[test]
 fn the_alert_rules_can_be_used() {
     let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus/aws-to-devo.rules.yml");
-    let output = Command::new("promtool").args(["check", "rules", rules]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/alerts.yml");
+    for (command, file) in [("check", rules), ("test", examples)] {
+        let output = Command::new("promtool").args([command, "rules", file]).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+    }
 }
 
 fn promtool_accepts(text: &str) {

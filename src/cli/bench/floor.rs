@@ -13,10 +13,10 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
 use super::outside::Outside;
-use super::usage;
 use crate::config::{Identity, TlsFiles};
 use crate::limits::{BATCH_BYTES, SCRATCH_BYTES_MAX};
 use crate::send::tls::client_config;
+use crate::telemetry;
 
 /// So many log bytes, however few objects there are: the clock must see it …
 const LOG_BYTES_MIN: u64 = 1_000_000_000;
@@ -96,7 +96,7 @@ struct Bare {
 
 impl Bare {
     fn process(&mut self, object: &[u8]) -> anyhow::Result<()> {
-        let started = usage::thread_cpu();
+        let started = telemetry::thread_cpu();
         let mut writing = Duration::ZERO;
         let text = if object.starts_with(b"\x1f\x8b") {
             let length = inflate(&mut self.inflater, object, &mut self.text)?;
@@ -112,13 +112,13 @@ impl Bare {
             write!(self.batch, "{} {HEADER}", HEADER.len() + piece.len() + 1)?;
             self.batch.extend_from_slice(piece);
             self.batch.push(b'\n');
-            let before = usage::thread_cpu();
+            let before = telemetry::thread_cpu();
             self.peer.write(&self.batch)?;
-            writing += usage::thread_cpu() - before;
+            writing += telemetry::thread_cpu() - before;
         }
         self.floor.log_bytes += text.len() as u64;
         self.floor.write_cpu += writing;
-        self.floor.decode_cpu += usage::thread_cpu() - started - writing;
+        self.floor.decode_cpu += telemetry::thread_cpu() - started - writing;
         Ok(())
     }
 }

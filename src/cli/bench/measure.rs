@@ -15,7 +15,7 @@ use super::usage::{self, Machine, Stage, Threads};
 use crate::config::{self, Config, Environment};
 use crate::pipeline::{Job, Pipeline};
 use crate::stop::Stop;
-use crate::telemetry::{Telemetry, Waits};
+use crate::telemetry::{self, Telemetry, Waits};
 use crate::testbed::aws::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
 
 /// How often it is looked whether all has been sent, and how far the objects are.
@@ -91,25 +91,25 @@ pub fn run(options: &Options, outside: &mut Outside, directory: &Path) -> anyhow
     let telemetry = Arc::new(Telemetry::of(&config, Arc::default()));
     let pipeline = Pipeline::start(&config, &Job::Run, &telemetry)?;
     let stop = pipeline.stop().clone();
-    let (watched, testbed_before) = (usage::cpu(), outside.cpu());
+    let (watched, testbed_before) = (telemetry::cpu(), outside.cpu());
     let mut control = Control::new(options.amount(), outside, &telemetry);
     let control = std::thread::scope(|scope| {
         let handle = std::thread::Builder::new().name("bench".into()).spawn_scoped(scope, || {
             let _stop = StopOnDrop(&stop);
             control.run();
-            (control, usage::thread_cpu())
+            (control, telemetry::thread_cpu())
         })?;
         pipeline.run(&mut |_| ());
         handle.join().map_err(|_| anyhow::anyhow!("the thread that watches has panicked"))
     });
     let (control, own_cpu) = control?;
-    let cpu = usage::cpu().saturating_sub(watched + own_cpu);
+    let cpu = telemetry::cpu().saturating_sub(watched + own_cpu);
     let Control { announced, wall, waits, cores_busy, threads, failure, .. } = control;
     Ok(Measured {
         config,
         wall,
         cpu,
-        stages: threads.by_stage(),
+        stages: stages(&threads, waits.work_writes.total()),
         waits,
         peak_rss_bytes: usage::peak_rss_bytes(),
         testbed_cpu: outside.cpu().saturating_sub(testbed_before),
@@ -119,6 +119,17 @@ pub fn run(options: &Options, outside: &mut Outside, directory: &Path) -> anyhow
         telemetry,
         failure,
     })
+}
+
+/// By what was done, not by who did it: workers send, too.
+fn stages(threads: &Threads, written_by_workers: Duration) -> BTreeMap<String, Stage> {
+    let mut stages = threads.by_stage();
+    if let [Some(work), Some(send)] = ["work", "send"].map(|name| stages.get(name).copied()) {
+        let moved = written_by_workers.min(work.cpu);
+        stages.insert("work".to_owned(), Stage { cpu: work.cpu - moved, ..work });
+        stages.insert("send".to_owned(), Stage { cpu: send.cpu + moved, ..send });
+    }
+    stages
 }
 
 /// Announces, watches, and ends the run.

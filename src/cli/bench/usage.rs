@@ -4,19 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
-
 use crate::telemetry::cpu_seconds;
-
-/// CPU time of this process so far, its ended threads included.
-pub fn cpu() -> Duration {
-    clock(ClockId::ProcessCPUTime)
-}
-
-/// CPU time of this thread so far.
-pub fn thread_cpu() -> Duration {
-    clock(ClockId::ThreadCPUTime)
-}
 
 /// CPU time of another process so far, in steps of 10 ms; zero when it has ended.
 pub fn cpu_of_process(id: u32) -> Duration {
@@ -95,14 +83,10 @@ impl Threads {
     }
 }
 
-fn clock(id: ClockId) -> Duration {
-    let time = clock_gettime(id);
-    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::{cpu, thread_cpu};
 
     #[test]
     fn work_is_seen_in_every_figure() {
