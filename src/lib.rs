@@ -14,7 +14,7 @@
 //! | receive, backfill → fetch | [`resolve::Task`], an object of a message or of a listing | channel | tasks per fetcher |
 //! | fetch → decode | [`decode::Payload`], compressed bytes in order | a job on the rayon pool | bytes: [`budget::Budget`] |
 //! | poll → decode | [`decode::Payload`], a page of an API's answer | the same | pages in work, and bytes |
-//! | frame → send | [`frame::Batch`], whole frames | channel per output | batches per sender |
+//! | frame → send | [`frame::Batch`], whole frames | straight onto a connection that is free, else a channel per output | unconfirmed bytes per connection, batches per sender |
 //! | send → settle | [`ack::Outcome`], through [`ack::Ack`] | channel per input | messages in work |
 //!
 //! Waits go downstream only: fetch waits for workers, workers for senders, senders for the network.

@@ -148,6 +148,9 @@ pub const LOG_LATENESS: Duration = Duration::from_secs(300);
 pub const LOG_SLICE_FIRST: Duration = Duration::from_secs(15 * 60);
 /// … and events that a slice should have: what is remembered of it stays below [`POLL_SEEN_MAX`].
 pub const LOG_SLICE_EVENTS: usize = 80_000;
+/// Streams of one group, with events in the last hour, that are told from each other in its first retrieval: some 20
+/// bytes each. More would be read again, which costs calls, and repeats beyond [`POLL_SEEN_MAX`].
+pub const LOG_STREAMS_FRONT_MAX: usize = 1_000_000;
 /// Streams that one FilterLogEvents may name: CloudWatch Logs' own limit.
 pub const LOG_STREAMS_PER_CALL: usize = 100;
 /// Shortest slice.

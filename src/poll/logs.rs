@@ -6,7 +6,7 @@
 //! slices of time, each a checkpoint: large where there is little, small where there is much, so that what is
 //! remembered of one slice is bounded. All times are milliseconds since 1970.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -19,8 +19,8 @@ use crate::aws::{Error, Kind};
 use crate::config;
 use crate::ledger::{Seen, fingerprint};
 use crate::limits::{
-    LOG_LATENESS, LOG_NAMES_PER_PAGE, LOG_SLICE_EVENTS, LOG_SLICE_FIRST, LOG_SLICE_MIN, LOG_STREAMS_LAG,
-    LOG_STREAMS_PER_CALL, POLL_SEEN_MAX,
+    LOG_LATENESS, LOG_NAMES_PER_PAGE, LOG_SLICE_EVENTS, LOG_SLICE_FIRST, LOG_SLICE_MIN,
+    LOG_STREAMS_FRONT_MAX, LOG_STREAMS_LAG, LOG_STREAMS_PER_CALL, POLL_SEEN_MAX,
 };
 
 /// One region's log groups.
@@ -33,6 +33,8 @@ pub struct Logs {
     began: Option<i64>,
     /// By group: where its next reading begins.
     next: BTreeMap<String, i64>,
+    /// By group: a first retrieval by streams that has not come to its end.
+    begun: BTreeMap<String, Begun>,
     round: Option<Round>,
     /// The round has ended, and nobody was told yet.
     caught_up: bool,
@@ -60,6 +62,15 @@ struct Round {
     restarts: u32,
 }
 
+/// How far a first retrieval by streams is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Begun {
+    /// It reads up to there.
+    to: i64,
+    /// Streams with a later last event have been read, but for those that may have got it since.
+    read_down_to: i64,
+}
+
 /// A group that is being read.
 #[derive(Debug)]
 struct Reading {
@@ -75,13 +86,26 @@ struct Reading {
     streams: Option<Streams>,
 }
 
-/// Those that hold something, the one with the latest event first.
+/// Those that hold something, the one with the latest event first. A stream that gets an event while they are listed
+/// moves to the front, past the page that is asked for next: so the front is listed again, until nothing new is there.
 #[derive(Debug, Default)]
 struct Streams {
     /// Listed, and not read yet.
     names: Vec<String>,
     token: Option<String>,
     listed: bool,
+    /// Of the first on the page that was listed last: its last event.
+    down_to: i64,
+    /// What an earlier process has read.
+    begun: Option<Begun>,
+    /// Pages of this listing.
+    pages: u32,
+    /// This listing is of the front only …
+    again: bool,
+    /// … and has found some that had been missed.
+    missed: bool,
+    /// Those at the front, by their names' fingerprints: they need not be read again.
+    front: HashSet<u64>,
 }
 
 /// What is sent. The names are those of CloudWatch's subscriptions.
@@ -107,6 +131,7 @@ impl Logs {
             region,
             began: None,
             next: BTreeMap::new(),
+            begun: BTreeMap::new(),
             round: None,
             caught_up: false,
             first_round: true,
@@ -139,9 +164,13 @@ impl Logs {
         if by_streams {
             self.notes.push(format!("Optimized first retrieval of {group}: only streams with events"));
         }
-        let streams = by_streams.then(Streams::default);
+        let begun = self.begun.get(&group).copied();
+        // Where all have been read, some may have moved to the front since.
+        let again = begun.is_some_and(|begun| begun.read_down_to == 0);
+        let streams = by_streams.then(|| Streams { begun, again, ..Streams::default() });
         // Streams cannot be cut by time: that would list them for each slice anew.
-        let to = if by_streams { round.to } else { round.to.min(from + first_slice()) };
+        let by_streams_to = begun.map_or(round.to, |begun| begun.to);
+        let to = if by_streams { by_streams_to } else { round.to.min(from + first_slice()) };
         round.reading = Some(Reading { group, from, to, pages: 0, events: 0, token: None, streams });
     }
 
@@ -174,21 +203,14 @@ impl Logs {
 
     fn read_streams(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
         let page = logs::read_streams(answer)?;
-        let Some((reading, streams)) = self.streams() else { return Ok(Page::default()) };
+        let Some(round) = &mut self.round else { return Ok(Page::default()) };
+        let Some(Reading { from, to, streams: Some(streams), .. }) = &mut round.reading else {
+            return Ok(Page::default());
+        };
         follow(&mut streams.token, page.token)?;
-        // What CloudWatch says of a stream's last event may be late by so much.
-        let oldest = reading.saturating_sub(LOG_STREAMS_LAG.as_millis() as i64);
-        let holds_some = |stream: &Named| stream.last_event.is_some_and(|last| last >= oldest);
-        streams.listed = streams.token.is_none() || !page.names.iter().all(holds_some);
-        streams.names.extend(page.names.into_iter().filter(holds_some).map(|stream| stream.name));
+        streams.take(page.names, *from, *to);
         let progress = if streams.names.is_empty() { self.end_slice() } else { Progress::default() };
         Ok(Page { progress, ..Page::default() })
-    }
-
-    /// Of the group that is being read: where its reading begins, and the streams.
-    fn streams(&mut self) -> Option<(i64, &mut Streams)> {
-        let reading = self.round.as_mut()?.reading.as_mut()?;
-        Some((reading.from, reading.streams.as_mut()?))
     }
 
     fn read_events(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
@@ -197,7 +219,8 @@ impl Logs {
         let Some(reading) = &mut round.reading else { return Ok(Page::default()) };
         follow(&mut reading.token, page.token)?;
         reading.events += page.events.len();
-        let edge = round.to - self.late;
+        // From there on the next reading begins.
+        let edge = reading.streams.as_ref().map_or(round.to, |_| reading.to) - self.late;
         let of_slice = of_slice(round.to, reading.pages);
         reading.pages += 1;
         let time = |at: i64| if at >= edge { at } else { of_slice };
@@ -212,17 +235,26 @@ impl Logs {
     fn end_slice(&mut self) -> Progress {
         let Some(round) = &mut self.round else { return Progress::default() };
         let Some(mut reading) = round.reading.take() else { return Progress::default() };
-        if let Some(streams) = reading.streams.as_mut().filter(|streams| !streams.listed) {
-            streams.names.clear();
+        if reading.streams.as_mut().is_some_and(Streams::go_on) {
+            let progress = reading.progress_by_streams();
             round.reading = Some(reading);
-            return Progress::default();
+            return progress;
         }
         let began = self.next.get(&reading.group).copied().or(self.began).unwrap_or(reading.from);
         let (present, edge) = (round.to, round.to - self.late);
-        let next = edge.min(reading.to + 1).max(began);
+        // By streams it may have taken long: what came late may be missing from its end on.
+        let by_streams = reading.streams.take().is_some();
+        let behind = if by_streams { reading.to - self.late } else { reading.to + 1 };
+        let next = edge.min(behind).max(began);
         self.next.insert(reading.group.clone(), next);
-        let checkpoints = vec![(reading.group.clone(), next.to_string())];
-        if reading.to < present {
+        let mut checkpoints = vec![(reading.group.clone(), next.to_string())];
+        if by_streams {
+            self.begun.remove(&reading.group);
+            checkpoints.push((streams_of(&reading.group), "read".to_owned()));
+        }
+        if reading.to < present && by_streams {
+            round.groups.push_front(reading.group);
+        } else if reading.to < present {
             reading.begin_slice(present);
             round.reading = Some(reading);
         }
@@ -268,7 +300,9 @@ impl Source for Logs {
         let time = |value: &String| value.parse::<i64>().ok();
         self.began = checkpoints.get("").and_then(time);
         let groups = checkpoints.iter().filter(|(part, _)| !part.is_empty());
-        self.next = groups.filter_map(|(group, value)| Some((group.clone(), time(value)?))).collect();
+        self.next = groups.clone().filter_map(|(group, value)| Some((group.clone(), time(value)?))).collect();
+        self.begun =
+            groups.filter_map(|(part, value)| Some((group_of(part)?, Begun::read(value)?))).collect();
         (self.round, self.caught_up, self.first_round) = (None, false, true);
         self.reached = self.next.values().min().copied().or(self.began);
     }
@@ -318,6 +352,17 @@ impl Source for Logs {
 }
 
 impl Reading {
+    /// Which streams have been read, as far as it is worth being known.
+    fn progress_by_streams(&self) -> Progress {
+        let Some(streams) = &self.streams else { return Progress::default() };
+        let read_down_to = if streams.again { 0 } else { streams.down_to };
+        if streams.begun.is_some_and(|begun| begun.read_down_to <= read_down_to) {
+            return Progress::default();
+        }
+        let value = format!("{} {read_down_to}", self.to);
+        Progress { checkpoints: vec![(streams_of(&self.group), value)], ..Progress::default() }
+    }
+
     /// Goes on behind the slice, with one for as many events as are wanted, judging by this one. Pages tell nothing:
     /// of a group with very many streams CloudWatch gives thousands of empty ones, however short the slice.
     fn begin_slice(&mut self, to: i64) {
@@ -331,6 +376,53 @@ impl Reading {
 }
 
 impl Streams {
+    /// Takes a page of them: those that may hold something from `from` on. `present`: when the round began.
+    fn take(&mut self, page: Vec<Named>, from: i64, present: i64) {
+        // What CloudWatch says of a stream's last event may be late by so much.
+        let lag = LOG_STREAMS_LAG.as_millis() as i64;
+        let (oldest, front) = (from.saturating_sub(lag), present.saturating_sub(lag));
+        let oldest = if self.again { oldest.max(front) } else { oldest };
+        let is_from = |time: i64| move |stream: &Named| stream.last_event.is_some_and(|last| last >= time);
+        self.pages += 1;
+        self.listed = self.token.is_none() || !page.iter().all(is_from(oldest));
+        self.down_to = page.first().and_then(|stream| stream.last_event).unwrap_or(self.down_to);
+        let is_read = |stream: &Named| {
+            let begun = self.begun.filter(|_| !is_from(front)(stream));
+            begun.is_some_and(|begun| stream.last_event.is_some_and(|last| last > begun.read_down_to))
+        };
+        let wanted: Vec<Named> =
+            page.into_iter().filter(|stream| is_from(oldest)(stream) && !is_read(stream)).collect();
+        for stream in wanted {
+            let has_room = self.front.len() < LOG_STREAMS_FRONT_MAX;
+            if is_from(front)(&stream) && has_room && !self.front.insert(mark_of(&stream.name)) {
+                continue;
+            }
+            self.missed |= self.again;
+            self.names.push(stream.name);
+        }
+    }
+
+    /// Those at hand have been read. False: and so have all others.
+    fn go_on(&mut self) -> bool {
+        self.names.clear();
+        if !self.listed {
+            return true;
+        }
+        // On a single page they were all where they were.
+        let may_have_moved = self.pages > 1 && (!self.again || self.missed);
+        (self.listed, self.again, self.missed, self.pages) = (!may_have_moved, true, false, 0);
+        may_have_moved
+    }
+
+    /// The listing begins anew, and with it those at hand.
+    fn drop_token(&mut self) -> Option<String> {
+        for name in self.names.drain(..) {
+            self.front.remove(&mark_of(&name));
+        }
+        self.pages = 0;
+        self.token.take()
+    }
+
     /// One more page of them can be read with the same call.
     fn want_more(&self) -> bool {
         !self.listed && self.names.len() + LOG_NAMES_PER_PAGE as usize <= LOG_STREAMS_PER_CALL
@@ -342,15 +434,32 @@ impl Round {
     fn drop_token(&mut self) -> bool {
         let token = match &mut self.reading {
             None => self.token.take(),
-            Some(Reading { streams: Some(streams), .. }) if streams.want_more() => {
-                // They are listed again.
-                streams.names.clear();
-                streams.token.take()
-            }
+            Some(Reading { streams: Some(streams), .. }) if streams.want_more() => streams.drop_token(),
             Some(reading) => reading.token.take(),
         };
         begin_anew(token, &mut self.restarts)
     }
+}
+
+impl Begun {
+    /// As [`Reading::progress_by_streams`] writes it.
+    fn read(value: &str) -> Option<Begun> {
+        let (to, read_down_to) = value.split_once(' ')?;
+        Some(Begun { to: to.parse().ok()?, read_down_to: read_down_to.parse().ok()? })
+    }
+}
+
+/// The checkpoint's part of a group that is read by streams. A group's name has no blank.
+fn streams_of(group: &str) -> String {
+    format!("{group} (streams)")
+}
+
+fn group_of(part: &str) -> Option<String> {
+    part.strip_suffix(" (streams)").map(str::to_owned)
+}
+
+fn mark_of(stream: &str) -> u64 {
+    fingerprint(stream) as u64
 }
 
 /// The event as it is sent, and how long it is to be remembered (see [`of_slice`]).

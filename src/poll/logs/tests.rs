@@ -222,9 +222,61 @@ fn a_call_names_a_hundred_streams_and_each_once_though_a_token_fails() {
         }
         account.answer(request)
     });
-    // The fourth page was refused, and they are listed from the first on again.
-    assert_eq!(sizes, [100, 100, 100, 40]);
+    // The fourth page was refused, and they are listed from the first on again; those that were read are not read again.
+    assert_eq!(sizes, [100, 100, 40]);
     assert_eq!(numbers(&bench).len(), 240);
+}
+
+#[test]
+fn a_stream_that_moves_to_the_front_while_they_are_listed_is_not_missed() {
+    let entries: Vec<Entry> = (0..10).map(|i| ("/g", format!("s-{i}"), at(-10 - 20 * i as i64), i)).collect();
+    // Two pages, and the streams of the second are asked for while the account changes.
+    for moves in 1..5 {
+        let mut account = Account { page: 2, ..account(&["/g"], entries.clone()) };
+        let mut bench = Bench::new(source(Some("/g"), Some("2026-11-21T08:00:00Z"), true));
+        let mut lists = 0;
+        let pulled = bench.pull(time(NOW), 999, |request| {
+            let answer = account.answer(request);
+            if request.action == "logs:DescribeLogStreams" {
+                lists += 1;
+                if lists <= moves {
+                    account.entries.push(("/g", format!("s-{}", 10 - lists), at(1), 100 + lists));
+                }
+            }
+            answer
+        });
+        assert_eq!(pulled, Pulled::CaughtUp);
+        let mut found = numbers(&bench);
+        found.sort_unstable();
+        assert_eq!(found, (0..10).collect::<Vec<_>>(), "{moves} moves");
+    }
+}
+
+/// Though it remembers no event; but those with events in the last hour.
+#[test]
+fn a_first_retrieval_that_is_killed_goes_on_and_does_not_begin_anew() {
+    let stream = |i: usize| ("/g", format!("s-{i:03}"), at(if i < 20 { -5 } else { -90 - i as i64 }), i);
+    let mut account = Account { page: 50, ..account(&["/g"], (0..600).map(stream).collect()) };
+    let new = || source(Some("/g"), Some("2026-11-20T12:00:00Z"), true);
+    let mut bench = Bench::new(new());
+    let mut now = time(NOW);
+    for (number, calls) in (600..).zip([14, 14, 14, 4]) {
+        bench.pull(now, calls, |request| account.answer(request));
+        // Behind the present that the first process knew: in streams that have been read, and in those that have not.
+        account.entries.push((
+            "/g",
+            format!("s-{:03}", (number - 600) * 199),
+            now.as_millisecond() + 1000,
+            number,
+        ));
+        bench.restart(new());
+        bench.forget_events();
+        now += jiff::SignedDuration::from_mins(20);
+    }
+    assert_eq!(bench.pull(now, 999, |request| account.answer(request)), Pulled::CaughtUp);
+    let found = numbers(&bench);
+    assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), 604);
+    assert!(found.len() < 604 + 4 * (24 + 100), "{} events", found.len());
 }
 
 /// Of a group with very many streams CloudWatch gives pages without events, as many for a minute as for a day.
@@ -346,7 +398,7 @@ proptest! {
         with_gaps: bool,
         by_streams: bool,
         unordered: bool,
-        kills in prop::collection::vec(0usize..20, 0..6),
+        kills in prop::collection::vec((0usize..20, 0i64..40), 0..6),
     ) {
         let groups = ["a", "b", "c"];
         let entries: Vec<Entry> =
@@ -355,10 +407,10 @@ proptest! {
         let new = || source(None, Some("2026-11-21T10:00:00Z"), by_streams);
         let mut bench = Bench::new(new());
         let mut now = time(NOW);
-        for calls in kills {
+        for (calls, minutes) in kills {
             bench.pull(now, calls, |request| account.answer(request));
             bench.restart(new());
-            now += jiff::SignedDuration::from_secs(1);
+            now += jiff::SignedDuration::from_secs(1 + 60 * minutes);
         }
         prop_assert_eq!(bench.pull(now, 100_000, |request| account.answer(request)), Pulled::CaughtUp);
         let mut found = numbers(&bench);
