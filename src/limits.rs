@@ -13,6 +13,11 @@ pub const MIB: usize = 1024 * KIB;
 
 /// TCP connect and TLS handshake with AWS. A healthy one takes two round trips.
 pub const AWS_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the addresses of a name are used without asking again: S3 spreads the load by answers that hold
+/// for some five seconds.
+pub const NAME_LIFETIME: Duration = Duration::from_secs(5);
+/// Names whose addresses are remembered, a few hundred bytes each: a bucket is a name.
+pub const NAMES_MAX: usize = 1000;
 /// From the request's last byte to the answer's first, for every call that does not long-poll.
 pub const AWS_RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// What a long poll may take over its own wait time.

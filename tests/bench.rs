@@ -46,6 +46,17 @@ fn one_json_object_with_the_promised_keys_and_right_counts() {
 }
 
 #[test]
+fn compressed_sending_is_measured_and_sends_less() {
+    let bench = |compression: &str| {
+        bench(&["--objects", "3", "--object-bytes", "200000", "--json", "--compression", compression])
+    };
+    let (plain, gzip) = (bench("none"), bench("gzip"));
+    assert_eq!(number(&gzip, "events"), number(&gzip, "events_received"));
+    assert_eq!(number(&gzip, "log_bytes"), number(&plain, "log_bytes"));
+    assert!(number(&gzip, "sent_bytes") * 3.0 < number(&plain, "sent_bytes"));
+}
+
+#[test]
 fn the_other_generated_services() {
     for service in ["aws_sqs_cloudtrail", "aws_sqs_vpc"] {
         let result = bench(&["--service", service, "--objects", "5", "--object-bytes", "20000", "--json"]);

@@ -7,9 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderMap;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Proxy};
 
 use super::error::{Error, Kind};
+use super::names::Names;
 use super::proxy::Proxies;
 use super::request::Request;
 use crate::limits::{AWS_BODY_TIMEOUT, AWS_CONNECT_TIMEOUT, AWS_IDLE_AGE, AWS_RESPONSE_TIMEOUT};
@@ -195,7 +198,7 @@ pub(super) fn usual_tls() -> TlsConfig {
 fn agent(threads: usize, tls: &TlsConfig, proxy: Option<Proxy>) -> Agent {
     // With fewer, threads would shake hands again and again.
     let idle = threads.max(1);
-    Agent::config_builder()
+    let config = Agent::config_builder()
         // The body of an error says what is wrong.
         .http_status_as_error(false)
         // A redirect has to be signed anew, for another region.
@@ -215,8 +218,8 @@ fn agent(threads: usize, tls: &TlsConfig, proxy: Option<Proxy>) -> Agent {
         .timeout_send_body(Some(AWS_RESPONSE_TIMEOUT))
         .timeout_recv_response(Some(AWS_RESPONSE_TIMEOUT))
         .timeout_recv_body(Some(AWS_BODY_TIMEOUT))
-        .build()
-        .new_agent()
+        .build();
+    Agent::with_parts(config, DefaultConnector::default(), Names::<DefaultResolver>::default())
 }
 
 /// Mozilla's list, for a machine or a container without one, and the machine's own, for a company's proxy.

@@ -9,7 +9,7 @@
 //! | `s3`, `listing`, `sqs`, `sts`, `cloudtrail`, `cloudwatch`, `logs`, `guardduty` | requests to bytes, answers to types | no |
 //! | `error`, `failure` | what went wrong, for operators and for callers; its forms on the wire | no |
 //! | `proxy` | which proxy, if any, leads to a host | no |
-//! | `http` | the agent: pool, time-outs, certificates | sockets |
+//! | `http`, `names` | the agent: pool, time-outs, certificates; addresses | sockets |
 //! | `client` | sign, send, classify, try again | sockets, clock |
 //! | `provider` | keys and roles, refreshed before they expire | sockets, clock |
 //! | `chain` | where keys come from that the file does not give | sockets, files, processes |
@@ -29,6 +29,7 @@ pub mod http;
 pub mod identity;
 pub mod listing;
 pub mod logs;
+mod names;
 pub mod pace;
 pub mod provider;
 pub mod proxy;

@@ -16,7 +16,7 @@
 //! | `inflate` | compression, told from the bytes |
 //! | `split` | the format's splitter, the byte order mark, Latin-1 |
 //! | `lines`, `csv`, `separated` + `pieces`, `incapsula` | text |
-//! | `json` | values one after another, found without a tree; `json::walk`: the inside of one |
+//! | `json` | values one after another, found without a tree; `json::walk`, `json::path`: the inside of one |
 //! | `documents` | records that are made of JSON documents: envelopes, other shapes |
 //! | `magic`, `parquet` | Parquet, told from its first bytes |
 
@@ -54,6 +54,7 @@ pub use compression::Compression;
 pub use error::Error;
 pub use format::{EventBody, Format, Shape};
 pub use inflate::Scratch;
+pub use json::path::JsonPath;
 pub use payload::{Payload, Work};
 
 use crate::limits::{EXPANSION_RATIO_MAX, RECORD_BYTES_MAX, SCRATCH_BYTES_MAX};

@@ -43,6 +43,9 @@ pub struct Batch {
 pub struct Frames {
     /// `<14>DATE HOST `, the same for all frames of a batch.
     prefix: Vec<u8>,
+    /// The tag of the last frame, and what stands before its body: one copy instead of three.
+    tag: String,
+    header: Vec<u8>,
     bytes: Buffer,
     events: u32,
     counted: bool,
@@ -54,6 +57,8 @@ impl Frames {
         let date = now.to_zoned(TimeZone::UTC).strftime("%b %e %H:%M:%S").to_string();
         Frames {
             prefix: format!("{PRIORITY}{date} {host} ").into_bytes(),
+            tag: String::new(),
+            header: Vec::new(),
             bytes: buffer,
             events: 0,
             counted: false,
@@ -83,13 +88,24 @@ impl Frames {
     }
 
     fn push_plain(&mut self, tag: &str, body: &[u8]) {
-        self.bytes.reserve(self.prefix.len() + tag.len() + body.len() + 3);
-        self.bytes.extend_from_slice(&self.prefix);
-        self.bytes.extend_from_slice(tag.as_bytes());
-        self.bytes.extend_from_slice(b": ");
-        self.bytes.extend_from_slice(body);
-        self.bytes.push(b'\n');
+        if self.tag != tag || self.header.is_empty() {
+            self.begin_tag(tag);
+        }
+        let bytes: &mut Vec<u8> = &mut self.bytes;
+        bytes.reserve(self.header.len() + body.len() + 1);
+        bytes.extend_from_slice(&self.header);
+        bytes.extend_from_slice(body);
+        bytes.push(b'\n');
         self.events += 1;
+    }
+
+    fn begin_tag(&mut self, tag: &str) {
+        self.tag.clear();
+        self.tag.push_str(tag);
+        self.header.clear();
+        self.header.extend_from_slice(&self.prefix);
+        self.header.extend_from_slice(tag.as_bytes());
+        self.header.extend_from_slice(b": ");
     }
 
     /// Frames so far.

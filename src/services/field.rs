@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 
 use regex::Regex;
-use sonic_rs::JsonValueTrait;
 
-use crate::decode::Record;
+use crate::decode::{JsonPath, Record};
 
 /// A named value: where it lies, and what is done to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +20,7 @@ pub enum Place {
     /// The object's key, as a whole.
     Key,
     /// In a JSON record, or in what is known about a text that came in an envelope: the keys from the root.
-    Json(Vec<String>),
+    Json(JsonPath),
     /// In a record of comma-separated values: the column, 0 is the first.
     Column(usize),
 }
@@ -37,15 +36,19 @@ impl Field {
 
     /// The value in a record. What is part of [`Field::text_of`] is borrowed from it.
     pub fn of_record<'v>(&self, record: Record<'v>) -> Option<Cow<'v, str>> {
-        let text = self.text_of(record);
-        let raw = match &self.place {
-            Place::Key => return None,
-            Place::Json(path) => json_value(text, path)?,
-            Place::Column(number) => column(text, *number)?,
-        };
-        match raw {
+        match self.raw(record)? {
             Cow::Borrowed(raw) => self.value(raw),
             Cow::Owned(raw) => self.value(&raw).map(|value| Cow::Owned(value.into_owned())),
+        }
+    }
+
+    /// What the operations are applied to.
+    pub fn raw<'v>(&self, record: Record<'v>) -> Option<Cow<'v, str>> {
+        let text = self.text_of(record);
+        match &self.place {
+            Place::Key => None,
+            Place::Json(path) => path.text(text),
+            Place::Column(number) => column(text, *number),
         }
     }
 
@@ -129,21 +132,6 @@ fn split<'v>(value: &'v str, on: &str, element: i64) -> Option<&'v str> {
         value.split(on).nth(from(element)?)
     } else {
         value.rsplit(on).nth(from(-(element + 1))?)
-    }
-}
-
-/// A JSON value as text: a string without its quotes and escapes, anything else as it is written.
-fn json_value<'r>(json: &'r [u8], path: &[String]) -> Option<Cow<'r, str>> {
-    let found = sonic_rs::get(json, path.iter().map(String::as_str)).ok()?;
-    if found.is_null() {
-        return None;
-    }
-    let raw = found.as_raw_cow();
-    let unquoted = |raw: &'r str| raw.strip_prefix('"')?.strip_suffix('"');
-    match (raw, found.as_str()) {
-        (Cow::Borrowed(raw), Some(_)) if !raw.contains('\\') => unquoted(raw).map(Cow::Borrowed),
-        (_, Some(text)) => Some(Cow::Owned(text.to_owned())),
-        (raw, None) => Some(raw),
     }
 }
 
@@ -235,7 +223,7 @@ mod tests {
 
     #[test]
     fn each_place_gives_its_value() {
-        let json = |path: &str| Place::Json(path.split('.').map(str::to_owned).collect());
+        let json = |path: &str| Place::Json(path.split('.').map(str::to_owned).collect::<Vec<_>>().into());
         assert_eq!(of_record(json("a.b"), r#"{"a":{"b":"\u00e9\n"}}"#).as_deref(), Some("é\n"));
         assert_eq!(of_record(json("a"), r#"{"a":1.50}"#).as_deref(), Some("1.50"));
         assert_eq!(of_record(json("a"), r#"{"a":null}"#), None);
@@ -246,8 +234,11 @@ mod tests {
     #[test]
     fn keys_lead_into_what_is_known_about_a_text() {
         let context = br#"{"logGroup":"g"}"#;
-        let field =
-            Field { name: "f".into(), place: Place::Json(vec!["logGroup".into()]), operations: vec![] };
+        let field = Field {
+            name: "f".into(),
+            place: Place::Json(vec!["logGroup".into()].into()),
+            operations: vec![],
+        };
         let record = Record { bytes: b"text", newlines: Newlines::Significant, context };
         assert_eq!(field.of_record(record).as_deref(), Some("g"));
     }

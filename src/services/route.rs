@@ -1,8 +1,10 @@
 //! record -> where it goes: dropped, or a tag.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
 use std::ops::Range;
+use std::rc::Rc;
 
 use memchr::memmem::Finder;
 
@@ -80,6 +82,8 @@ struct Values<'d> {
     of_file: Vec<Option<String>>,
     /// By the index of `definition.record_fields`; filled when first asked for.
     of_record: Vec<OnceCell<Found>>,
+    /// By the index of `definition.record_fields`.
+    known: Vec<RefCell<Known>>,
     escape: Finder<'static>,
     /// Records are searched for a rule's value before its field is looked for.
     searches: bool,
@@ -91,8 +95,15 @@ enum Found {
     Nothing,
     /// A part of the record, so that nothing is allocated.
     Part(Range<usize>),
-    Text(String),
+    Text(Rc<str>),
 }
+
+/// What a field's operations make of a raw value: the same few values come again and again.
+#[derive(Debug, Default)]
+struct Known(HashMap<String, Option<Rc<str>>>);
+
+/// More values than this do not come again: all are forgotten.
+const KNOWN_MAX: usize = 256;
 
 /// With more conditions than this, finding the field once is cheaper than a search for each.
 const SEARCHES_MAX: usize = 4;
@@ -106,6 +117,7 @@ impl<'d> Values<'d> {
             record_fields: &definition.record_fields,
             of_file: definition.file_fields.iter().map(value).collect(),
             of_record: definition.record_fields.iter().map(|_| OnceCell::new()).collect(),
+            known: definition.record_fields.iter().map(|_| RefCell::default()).collect(),
             escape: Finder::new(ESCAPE),
             searches: conditions.filter(|rule| rule.source == Source::Record).count() <= SEARCHES_MAX,
         }
@@ -120,7 +132,7 @@ impl<'d> Values<'d> {
             Source::File => self.of_file[index].as_deref(),
             Source::Record => {
                 let field = &self.record_fields[index];
-                match self.of_record[index].get_or_init(|| find(field, record)) {
+                match self.of_record[index].get_or_init(|| find(field, record, &self.known[index])) {
                     Found::Nothing => None,
                     Found::Part(part) => std::str::from_utf8(field.text_of(record).get(part.clone())?).ok(),
                     Found::Text(text) => Some(text),
@@ -154,10 +166,27 @@ impl<'d> Values<'d> {
     }
 }
 
-fn find(field: &Field, record: Record<'_>) -> Found {
-    match field.of_record(record) {
+impl Known {
+    fn value(&mut self, field: &Field, raw: &str) -> Option<Rc<str>> {
+        if let Some(value) = self.0.get(raw) {
+            return value.clone();
+        }
+        if self.0.len() >= KNOWN_MAX {
+            self.0.clear();
+        }
+        let value = field.value(raw).map(Rc::from);
+        self.0.insert(raw.to_owned(), value.clone());
+        value
+    }
+}
+
+fn find(field: &Field, record: Record<'_>, known: &RefCell<Known>) -> Found {
+    match field.raw(record) {
         None => Found::Nothing,
-        Some(Cow::Owned(text)) => Found::Text(text),
+        Some(raw) if !field.operations.is_empty() => {
+            known.borrow_mut().value(field, &raw).map_or(Found::Nothing, Found::Text)
+        }
+        Some(Cow::Owned(text)) => Found::Text(text.into()),
         Some(Cow::Borrowed(part)) => {
             let start = part.as_ptr().addr().wrapping_sub(field.text_of(record).as_ptr().addr());
             Found::Part(start..start.wrapping_add(part.len()))
@@ -189,7 +218,7 @@ mod tests {
     fn definition(template: &str) -> Definition {
         let split = Operation::Split { on: "/".into(), element: 0 };
         let file_fields = vec![field("folder", Place::Key, vec![split])];
-        let path = Place::Json(vec!["detail".into(), "type".into()]);
+        let path = Place::Json(vec!["detail".into(), "type".into()].into());
         let record_fields = vec![field("event", path, vec![])];
         Definition {
             name: "custom_service".into(),

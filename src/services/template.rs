@@ -114,9 +114,11 @@ impl fmt::Display for Template {
 /// A value in a tag keeps `[A-Za-z0-9_-]`, anything else becomes `_`: no value can add a level, end
 /// the header or start a new frame.
 fn push_tag_value(tag: &mut String, value: &str) {
-    tag.extend(
-        value.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' }),
-    );
+    let kept = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if value.bytes().all(kept) {
+        return tag.push_str(value);
+    }
+    tag.extend(value.chars().map(|c| if u8::try_from(c).is_ok_and(kept) { c } else { '_' }));
 }
 
 fn push_literal(pieces: &mut Vec<Piece>, text: &str) -> Result<(), TemplateError> {

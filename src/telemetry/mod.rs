@@ -41,7 +41,7 @@ pub use groups::*;
 pub use lag::Lag;
 pub use line::one_line;
 pub use notices::{Notice, Notices};
-pub(crate) use process::{cpu, cpu_seconds, thread_cpu};
+pub(crate) use process::{cpu, cpu_seconds, resident_bytes, thread_cpu};
 pub use queue::{Depth, Queue};
 pub use report::{Reporter, size};
 pub use sender::{Activity, Sender};

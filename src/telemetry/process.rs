@@ -17,13 +17,18 @@ pub struct Process {
 
 pub fn read() -> Process {
     Process {
-        resident: std::fs::read_to_string("/proc/self/statm").ok().and_then(|text| resident(&text)),
+        resident: resident_bytes(),
         cpu_seconds: std::fs::read_to_string("/proc/self/stat").ok().and_then(|text| cpu_seconds(&text)),
         // One of them is the folder that is being read.
         open_files: std::fs::read_dir("/proc/self/fd")
             .ok()
             .map(|files| (files.count() as u64).saturating_sub(1)),
     }
+}
+
+/// Resident memory, in bytes.
+pub(crate) fn resident_bytes() -> Option<u64> {
+    std::fs::read_to_string("/proc/self/statm").ok().and_then(|text| resident(&text))
 }
 
 /// CPU time of this thread so far. A system call: some 200 ns.

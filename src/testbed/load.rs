@@ -78,6 +78,16 @@ pub fn generate(kind: Kind, count: u64, object_bytes: u64) -> io::Result<Vec<Loa
     made.into_iter().collect()
 }
 
+/// So many records of a kind, as they stand in an object before it is compressed. The same seed gives the
+/// same bytes.
+pub fn text(kind: Kind, events: u64, seed: u64) -> Vec<u8> {
+    let mut records = records::Records::new(kind, Rng::with_seed(seed));
+    let mut text = Vec::new();
+    (0..events).for_each(|number| records.write(number, &mut text));
+    text.extend_from_slice(records.end());
+    text
+}
+
 /// Takes the files of a folder, and of those in it, as objects. Their keys are their paths in it, with a
 /// number before the first dot of the name.
 ///

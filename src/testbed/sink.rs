@@ -1,10 +1,12 @@
-//! The embedded receiver: TLS with a required client certificate, frames read strictly and counted.
+//! The embedded receiver: TLS with a required client certificate, frames read strictly and counted. A stream
+//! that begins with a gzip member holds nothing but members, and its frames are read out of them.
 
-use std::io::{self, BufRead as _, Read as _};
+use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use flate2::write::MultiGzDecoder;
 use rustls::{ServerConfig, ServerConnection};
 
 use super::frames::{Frame, FrameError, FrameReader};
@@ -18,6 +20,8 @@ use crate::limits::KIB;
 const READ_BYTES: usize = 256 * KIB;
 /// Failures kept for the report; a sender that keeps failing must not fill the memory.
 const FAILURES_MAX: usize = 100;
+/// How a gzip member begins (RFC 1952).
+const GZIP: &[u8] = b"\x1f\x8b";
 
 /// Why the sink could not start.
 #[derive(Debug, thiserror::Error)]
@@ -136,7 +140,7 @@ impl State {
 
     fn receive(&self, stream: &mut TcpStream, tally: &Mutex<Tally>) -> Result<(), ConnectionError> {
         let mut tls = ServerConnection::new(Arc::clone(&self.config))?;
-        let mut frames = FrameReader::new();
+        let mut frames = Stream::default();
         let mut wire = vec![0; READ_BYTES];
         loop {
             flush(&mut tls, stream)?;
@@ -145,7 +149,7 @@ impl State {
                 tls.send_close_notify();
                 // The peer may be gone already: what counts has been read.
                 let _ = flush(&mut tls, stream).and_then(|()| stream.shutdown(Shutdown::Write));
-                return Ok(frames.finish()?);
+                return frames.finish();
             }
         }
     }
@@ -156,7 +160,7 @@ impl State {
         tls: &mut ServerConnection,
         stream: &mut TcpStream,
         mut wire: &[u8],
-        frames: &mut FrameReader,
+        frames: &mut Stream,
         tally: &Mutex<Tally>,
     ) -> Result<bool, ConnectionError> {
         while !wire.is_empty() {
@@ -176,7 +180,7 @@ impl State {
     fn take_plaintext(
         &self,
         tls: &mut ServerConnection,
-        frames: &mut FrameReader,
+        frames: &mut Stream,
         tally: &mut Tally,
     ) -> Result<bool, ConnectionError> {
         let mut reader = tls.reader();
@@ -204,6 +208,41 @@ impl State {
     }
 }
 
+/// What comes on a connection: frames, or gzip members of them.
+#[derive(Default)]
+struct Stream {
+    frames: FrameReader,
+    /// None: the stream has not begun.
+    inflate: Option<Inflate>,
+}
+
+/// None: nothing is compressed.
+type Inflate = Option<MultiGzDecoder<Vec<u8>>>;
+
+impl Stream {
+    fn push(&mut self, bytes: &[u8], each: impl FnMut(Frame<'_>)) -> Result<(), ConnectionError> {
+        // No frame begins like this.
+        let begin = || bytes.starts_with(GZIP).then(|| MultiGzDecoder::new(Vec::new()));
+        let Some(inflate) = self.inflate.get_or_insert_with(begin) else {
+            return Ok(self.frames.push(bytes, each)?);
+        };
+        inflate.write_all(bytes)?;
+        // It holds some of what it has inflated back.
+        inflate.flush()?;
+        self.frames.push(inflate.get_ref(), each)?;
+        inflate.get_mut().clear();
+        Ok(())
+    }
+
+    /// Everything was whole.
+    fn finish(mut self) -> Result<(), ConnectionError> {
+        if let Some(Some(inflate)) = &mut self.inflate {
+            inflate.try_finish()?;
+        }
+        Ok(self.frames.finish()?)
+    }
+}
+
 fn flush(tls: &mut ServerConnection, stream: &mut TcpStream) -> io::Result<()> {
     while tls.wants_write() {
         tls.write_tls(stream)?;
@@ -214,8 +253,7 @@ fn flush(tls: &mut ServerConnection, stream: &mut TcpStream) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write as _;
-
+    use flate2::write::GzEncoder;
     use rustls::pki_types::pem::PemObject as _;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
     use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -285,6 +323,36 @@ mod tests {
         client.write_all(b"\n").unwrap();
         assert_eq!(close(client).unwrap(), 0);
         assert_eq!(sink.tally().per_tag["big"], Counts { events: 1, bytes: 3_000_000 });
+    }
+
+    #[test]
+    fn gzip_members_hold_frames() {
+        let pki = Pki::generate().unwrap();
+        let sink = Sink::start(&pki).unwrap();
+        let member = |text: &str| {
+            let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
+            encoder.write_all(text.as_bytes()).unwrap();
+            encoder.finish().unwrap()
+        };
+        let mut client = client(&sink, &pki, Some(&pki));
+        let mut expected = Tally::default();
+        for number in 0..200 {
+            let body = format!("record {number}");
+            expected.record("t", body.as_bytes());
+            client.write_all(&member(&format!("<14>Jan  1 00:00:00 h t: {body}\n"))).unwrap();
+        }
+        assert_eq!(close(client).unwrap(), 0);
+        assert_eq!((sink.tally(), sink.failures()), (expected, vec![]));
+    }
+
+    #[test]
+    fn a_member_cut_short_is_told() {
+        let pki = Pki::generate().unwrap();
+        let sink = Sink::start(&pki).unwrap();
+        let mut client = client(&sink, &pki, Some(&pki));
+        client.write_all(b"\x1f\x8b\x08\0\0\0\0\0").unwrap();
+        close(client).unwrap();
+        drop_and_wait(sink, |failures| assert!(failures[0].starts_with("connection: "), "{failures:?}"));
     }
 
     #[test]

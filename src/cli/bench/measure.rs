@@ -22,6 +22,10 @@ use crate::testbed::aws::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
 const TICK: Duration = Duration::from_millis(10);
 /// How often the threads' CPU time is read, in ticks.
 const TICKS_PER_LOOK: u32 = 10;
+/// How often the memory is looked at, at the most.
+const RSS_INTERVAL: Duration = Duration::from_millis(500);
+/// Later on it is looked at each time that this part of the run so far has gone by.
+const RSS_LOOKS: u32 = 100;
 /// Without any progress for so long a run has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the sink may take to count what its TCP has taken.
@@ -42,6 +46,8 @@ pub struct Measured {
     /// Within `wall`.
     pub waits: Waits,
     pub peak_rss_bytes: u64,
+    /// Resident bytes in the course of the run.
+    pub rss: Vec<Resident>,
     /// Of the stand-ins, which share the machine.
     pub testbed_cpu: Duration,
     /// The share of all cores' time within `wall` in which they worked, whoever for.
@@ -50,6 +56,13 @@ pub struct Measured {
     pub received: Received,
     /// Why it ended before all was delivered.
     pub failure: Option<String>,
+}
+
+/// So much memory was in use at a time.
+#[derive(Debug, Clone, Copy)]
+pub struct Resident {
+    pub after: Duration,
+    pub bytes: u64,
 }
 
 /// What was announced.
@@ -104,7 +117,7 @@ pub fn run(options: &Options, outside: &mut Outside, directory: &Path) -> anyhow
     });
     let (control, own_cpu) = control?;
     let cpu = telemetry::cpu().saturating_sub(watched + own_cpu);
-    let Control { announced, wall, waits, cores_busy, threads, failure, .. } = control;
+    let Control { announced, wall, waits, cores_busy, threads, rss, failure, .. } = control;
     Ok(Measured {
         config,
         wall,
@@ -112,6 +125,7 @@ pub fn run(options: &Options, outside: &mut Outside, directory: &Path) -> anyhow
         stages: stages(&threads, waits.work_writes.total()),
         waits,
         peak_rss_bytes: usage::peak_rss_bytes(),
+        rss,
         testbed_cpu: outside.cpu().saturating_sub(testbed_before),
         cores_busy,
         announced: announced.total(outside),
@@ -145,6 +159,7 @@ struct Control<'a> {
     machine: Machine,
     cores_busy: f64,
     threads: Threads,
+    rss: Vec<Resident>,
     failure: Option<String>,
 }
 
@@ -185,6 +200,7 @@ impl<'a> Control<'a> {
             machine: Machine::now(),
             cores_busy: 0.0,
             threads: Threads::default(),
+            rss: Vec::new(),
             failure: None,
         }
     }
@@ -223,10 +239,19 @@ impl<'a> Control<'a> {
             );
             if tick % TICKS_PER_LOOK == 0 {
                 self.threads.look();
+                self.look_at_memory();
             }
             std::thread::sleep(TICK);
         }
         Ok(())
+    }
+
+    /// Seldom enough that a run of days has room for it.
+    fn look_at_memory(&mut self) {
+        let after = self.started.elapsed();
+        if self.rss.last().is_none_or(|last| after >= last.after + RSS_INTERVAL.max(after / RSS_LOOKS)) {
+            self.rss.push(Resident { after, bytes: usage::rss_bytes() });
+        }
     }
 
     fn stop_the_clock(&mut self) {
@@ -316,13 +341,18 @@ fn configuration(options: &Options, outside: &Outside) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {key}: {value}");
     }
-    let senders = number(options.senders).map_or_else(String::new, |count| format!(", senders: {count}"));
+    let mut sending = number(options.senders).map_or_else(String::new, |count| format!(", senders: {count}"));
+    if options.compression != "none" {
+        let _ = write!(sending, ", compression: {}", options.compression);
+        let level = options.compression_level.map(|level| format!(", compression_level: {level}"));
+        sending.extend(level);
+    }
     let _ = write!(
         text,
         "outputs:\n  \
            sink:\n    \
              type: devo_platform\n    \
-             config: {{address: {}, port: {}, type: SSL, chain: chain.crt, cert: domain.crt, key: domain.key{senders}}}\n\
+             config: {{address: {}, port: {}, type: SSL, chain: chain.crt, cert: domain.crt, key: domain.key{sending}}}\n\
          inputs:\n  \
            sqs_collector:\n    \
              id: \"1\"\n    \

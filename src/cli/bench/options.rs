@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-/// The volume of a run, compressed, unless `--objects` says otherwise.
-const VOLUME_BYTES: u64 = 400_000_000;
+/// The volume of a run, compressed, unless `--objects` says otherwise: enough that the pages which are new at
+/// first, and which the kernel has to clear, do not count any more.
+const VOLUME_BYTES: u64 = 1_200_000_000;
 /// Objects unless said otherwise: enough for all threads, however large, and no endless run.
 const OBJECTS_MIN: u64 = 20;
 const OBJECTS_MAX: u64 = 20_000;
@@ -16,7 +17,7 @@ pub struct Options {
     /// aws_sqs_fdr, aws_sqs_cloudtrail or aws_sqs_vpc; with --files any of `services`
     #[arg(long, default_value = "aws_sqs_fdr")]
     pub service: String,
-    /// How many objects are collected; the default makes 400 MB of them
+    /// How many objects are collected; the default makes 1.2 GB of them
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     objects: Option<u64>,
     /// Compressed size of a generated object, in bytes; default 20 MB for FDR, 2 MB for others
@@ -37,6 +38,12 @@ pub struct Options {
     /// Bound on the collector's memory: 512MiB, 4GiB
     #[arg(long, value_name = "SIZE")]
     pub memory_limit: Option<String>,
+    /// Sends compressed, as the setting of an output does
+    #[arg(long, default_value = "none", value_parser = ["gzip", "none"])]
+    pub compression: String,
+    /// 1 (fast) to 12 (small), with --compression gzip
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=12))]
+    pub compression_level: Option<u8>,
     /// Goes on for so long, announcing objects as they are collected
     #[arg(long, conflicts_with = "objects")]
     seconds: Option<u64>,
@@ -88,6 +95,8 @@ impl Options {
         add("--files", self.files.as_ref().map(|folder| folder.display().to_string()));
         add("--fetchers", self.fetchers.map(|count| count.to_string()));
         add("--memory-limit", self.memory_limit.clone());
+        add("--compression", Some(self.compression.clone()));
+        add("--compression-level", self.compression_level.map(|level| level.to_string()));
         add("--seconds", number(self.seconds));
         arguments
     }

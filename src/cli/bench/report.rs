@@ -6,13 +6,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::floor::Floor;
-use super::measure::Measured;
+use super::measure::{Measured, Resident};
 use super::options::Options;
 use super::verdict::{Run, Verdict};
 use crate::telemetry::{Stopwatch, Waits};
 
 /// Stages in the order of the flow, by the threads' names.
 const STAGES: [&str; 9] = ["receive", "fetch", "work", "send", "settle", "keep", "turns", "ledger", "watch"];
+/// Shorter runs tell nothing of the memory's course.
+const COURSE_MIN: Duration = Duration::from_secs(20);
 const SECONDS_PER_DAY: f64 = 86_400.0;
 
 /// A run and what follows from it.
@@ -74,6 +76,8 @@ impl<'a> Report<'a> {
             "floor_framed_ratio": framed.map(|floor| self.cpu_seconds_per_gb() / floor),
             "testbed_cpu_seconds": run.testbed_cpu.as_secs_f64(),
             "peak_rss_bytes": run.peak_rss_bytes,
+            "rss": run.rss.iter().map(|rss| json!([rss.after.as_secs_f64(), rss.bytes])).collect::<Vec<_>>(),
+            "compression": self.options.compression,
             "memory_limit_bytes": globals.memory_limit,
             "cores": self.cores,
             "cores_busy": run.cores_busy,
@@ -139,7 +143,8 @@ impl<'a> Report<'a> {
             run.cpu.as_secs_f64() * 1e6 / run.announced.objects.max(1) as f64,
         )?;
         self.write_floor(out)?;
-        writeln!(out, "peak RSS      {:.1} MB\n", run.peak_rss_bytes as f64 / 1e6)?;
+        writeln!(out, "sent          {:.1} MB before TLS", run.telemetry.send().bytes as f64 / 1e6)?;
+        writeln!(out, "peak RSS      {:.1} MB{}\n", run.peak_rss_bytes as f64 / 1e6, self.rss_course())?;
         self.write_stages(out)?;
         writeln!(out, "\nbottleneck    {}: {}", self.verdict.bottleneck, self.verdict.because)?;
         writeln!(out, "to change     {}", self.verdict.advice)?;
@@ -157,6 +162,20 @@ impl<'a> Report<'a> {
             self.cpu_seconds_per_gb() / bare,
             self.cpu_seconds_per_gb() / framed,
         )
+    }
+
+    /// The largest in each quarter of a run that is long enough to have quarters.
+    fn rss_course(&self) -> String {
+        let Some(end) = self.run.rss.last().map(|rss| rss.after).filter(|end| *end >= COURSE_MIN) else {
+            return String::new();
+        };
+        let largest = |quarter: u32| {
+            let within =
+                |rss: &&Resident| rss.after >= end / 4 * quarter && rss.after <= end / 4 * (quarter + 1);
+            self.run.rss.iter().filter(within).map(|rss| rss.bytes).max().unwrap_or(0)
+        };
+        let quarters: Vec<String> = (0..4).map(|n| format!("{:.1}", largest(n) as f64 / 1e6)).collect();
+        format!("; in the quarters of the run {}", quarters.join(", "))
     }
 
     fn write_stages(&self, out: &mut String) -> std::fmt::Result {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-use crate::telemetry::cpu_seconds;
+use crate::telemetry::{self, cpu_seconds};
 
 /// CPU time of another process so far, in steps of 10 ms; zero when it has ended.
 pub fn cpu_of_process(id: u32) -> Duration {
@@ -35,6 +35,11 @@ impl Machine {
         let all = self.all.saturating_sub(before.all);
         self.busy.saturating_sub(before.busy) as f64 / all.max(1) as f64
     }
+}
+
+/// What this process has in memory, in bytes.
+pub fn rss_bytes() -> u64 {
+    telemetry::resident_bytes().unwrap_or(0)
 }
 
 /// The largest resident size of this process so far, in bytes.
@@ -104,6 +109,7 @@ mod tests {
         assert!(cpu() - before >= Duration::from_millis(30));
         assert!(cpu_of_process(std::process::id()) >= Duration::from_millis(10));
         assert!(Machine::now().busy_since(Machine::default()) > 0.0);
-        assert!(peak_rss_bytes() > 1 << 20);
+        assert!(rss_bytes() > 1 << 20);
+        assert!(peak_rss_bytes() >= rss_bytes());
     }
 }

@@ -35,7 +35,11 @@ impl Fields {
         if found.is_some() || source == Source::File {
             return found;
         }
-        fields.push(Field { name: name.into(), place: Place::Json(vec![name.into()]), operations: vec![] });
+        fields.push(Field {
+            name: name.into(),
+            place: Place::Json(vec![name.into()].into()),
+            operations: vec![],
+        });
         Some(fields.len() - 1)
     }
 }
@@ -57,8 +61,10 @@ fn record_field(name: &str, node: &Node<'_>) -> Option<Field> {
 fn place(keys: &Mapping<'_>) -> Option<Place> {
     let json = keys.node("keys").and_then(|node| path(&node)).filter(|path| !path.is_empty());
     let column = keys.integer_if_set("column", 0..=limits::CSV_COLUMN_MAX);
-    let places =
-        [json.map(Place::Json), column.and_then(|column| usize::try_from(column).ok()).map(Place::Column)];
+    let places = [
+        json.map(|path| Place::Json(path.into())),
+        column.and_then(|column| usize::try_from(column).ok()).map(Place::Column),
+    ];
     let mut places = places.into_iter().flatten();
     match (places.next(), places.next()) {
         (Some(place), None) => Some(place),

@@ -131,7 +131,7 @@ fn a_rule_may_name_a_top_level_key_that_is_not_mapped() {
     let fdr = overridden("aws_sqs_fdr", serde_json::json!({"line_filter_rules": [[rule]]}));
     let rule = &fdr.drop_records.0[0][0];
     assert_eq!((rule.source, rule.value.as_str()), (Source::Record, "7"));
-    assert_eq!(fdr.record_fields[rule.field].place, Place::Json(vec!["aid".into()]));
+    assert_eq!(fdr.record_fields[rule.field].place, Place::Json(vec!["aid".into()].into()));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! [`scan::Value`], which knows strings and brackets only. A record is the value's own bytes.
 
 mod key;
+pub(super) mod path;
 pub(super) mod scan;
 #[cfg(test)]
 mod tests;

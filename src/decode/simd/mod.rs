@@ -5,7 +5,7 @@
 //! many brackets open and close outside of them. Only a block in which the value may end is looked at
 //! bracket by bracket.
 //!
-//! The masks are made by AVX2 or SSE2 where the processor has them (found out at run time), else byte
+//! The masks are made by AVX-512, AVX2 or SSE2 where the processor has them (found out at run time), else byte
 //! by byte. All give the same result as [`naive`], which the tests hold them to.
 
 #[cfg(test)]
@@ -34,7 +34,7 @@ struct Masks {
 
 /// An object or array that has begun and not ended. Brackets are counted, not paired: a value that
 /// closes with the wrong kind is not JSON, and ends where the count says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Container {
     depth: u64,
     /// The next byte is inside a string.
@@ -52,6 +52,11 @@ impl Container {
         Some(pos + end)
     }
 
+    /// The next byte is inside the outermost brackets, and nothing else.
+    pub fn is_at_members(&self) -> bool {
+        self.depth == 1 && !self.in_string && !self.escaped
+    }
+
     /// The next byte is inside a string.
     pub fn in_string(&self) -> bool {
         self.in_string
@@ -64,27 +69,31 @@ impl Container {
         masks: impl Fn(&[u8; BLOCK]) -> Masks,
         prefix_xor: impl Fn(u64) -> u64,
     ) -> Option<usize> {
+        // A copy can stay in registers.
+        let mut here = *self;
         let (blocks, tail) = data.as_chunks::<BLOCK>();
         for (number, block) in blocks.iter().enumerate() {
-            if let Some(end) = self.block(masks(block), BLOCK, &prefix_xor) {
+            if let Some(end) = here.block(masks(block), BLOCK, &prefix_xor) {
+                *self = here;
                 return Some(number * BLOCK + end);
             }
         }
-        if tail.is_empty() {
-            return None;
+        let mut end = None;
+        if !tail.is_empty() {
+            // White space means nothing, in a string or out of it.
+            let mut padded = [b' '; BLOCK];
+            padded[..tail.len()].copy_from_slice(tail);
+            end = here.block(masks(&padded), tail.len(), &prefix_xor);
         }
-        // White space means nothing, in a string or out of it.
-        let mut padded = [b' '; BLOCK];
-        padded[..tail.len()].copy_from_slice(tail);
-        let end = self.block(masks(&padded), tail.len(), &prefix_xor)?;
-        Some(blocks.len() * BLOCK + end)
+        *self = here;
+        end.map(|end| blocks.len() * BLOCK + end)
     }
 
     /// The first `length` bytes of a block. Some: the position behind the last bracket.
     #[inline(always)]
     fn block(&mut self, masks: Masks, length: usize, prefix_xor: impl Fn(u64) -> u64) -> Option<usize> {
         let escaped = self.escapes(masks.backslashes, length);
-        let carried = if self.in_string { u64::MAX } else { 0 };
+        let carried = 0u64.wrapping_sub(self.in_string.into());
         // From each opening quote up to, not including, its closing one.
         let strings = prefix_xor(masks.quotes & !escaped) ^ carried;
         self.in_string = strings >> 63 == 1;
@@ -94,7 +103,9 @@ impl Container {
             self.depth = self.depth + u64::from(opens.count_ones()) - closing;
             return None;
         }
-        self.brackets(opens, closes)
+        let end;
+        (self.depth, end) = brackets(self.depth, opens, closes);
+        end
     }
 
     /// Which bytes stand behind a backslash that is not itself escaped.
@@ -116,25 +127,26 @@ impl Container {
         self.escaped = if length == BLOCK { overflow } else { escaped >> length & 1 == 1 };
         escaped
     }
+}
 
-    /// A block in which the value may end: bracket by bracket.
-    #[inline(never)]
-    fn brackets(&mut self, opens: u64, closes: u64) -> Option<usize> {
-        let mut left = opens | closes;
-        while left != 0 {
-            let at = left.trailing_zeros();
-            left &= left - 1;
-            if opens >> at & 1 == 1 {
-                self.depth += 1;
-                continue;
-            }
-            self.depth = self.depth.saturating_sub(1);
-            if self.depth == 0 {
-                return Some(at as usize + 1);
-            }
+/// A block in which the value may end: bracket by bracket. The depth behind it, or the position behind the
+/// last bracket.
+#[inline(never)]
+fn brackets(mut depth: u64, opens: u64, closes: u64) -> (u64, Option<usize>) {
+    let mut left = opens | closes;
+    while left != 0 {
+        let at = left.trailing_zeros();
+        left &= left - 1;
+        if opens >> at & 1 == 1 {
+            depth += 1;
+            continue;
         }
-        None
+        depth = depth.saturating_sub(1);
+        if depth == 0 {
+            return (depth, Some(at as usize + 1));
+        }
     }
+    (depth, None)
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -1,9 +1,10 @@
-//! AVX2 with carry-less multiplication, and SSE2, which every x86-64 processor has.
+//! AVX-512 or AVX2, both with carry-less multiplication, and SSE2, which every x86-64 processor has.
 
 use std::arch::x86_64::{
     __m128i, __m256i, _mm_clmulepi64_si128, _mm_cmpeq_epi8, _mm_cvtsi128_si64, _mm_loadu_si128,
     _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8, _mm256_cmpeq_epi8, _mm256_loadu_si256,
-    _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
+    _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm512_cmpeq_epi8_mask, _mm512_loadu_si512,
+    _mm512_or_si512, _mm512_set1_epi8,
 };
 
 use super::portable::prefix_xor;
@@ -11,7 +12,13 @@ use super::{BLOCK, Container, Masks};
 
 /// The fastest version that this processor can run.
 pub fn scan(container: &mut Container, data: &[u8]) -> Option<usize> {
-    if has_avx2() { scan_avx2(container, data) } else { scan_sse2(container, data) }
+    if has_avx512() {
+        scan_avx512(container, data)
+    } else if has_avx2() {
+        scan_avx2(container, data)
+    } else {
+        scan_sse2(container, data)
+    }
 }
 
 /// All versions that this processor can run, by name.
@@ -21,11 +28,45 @@ pub fn implementations() -> Vec<(&'static str, super::tests::Scan)> {
     if has_avx2() {
         all.push(("avx2", scan_avx2));
     }
+    if has_avx512() {
+        all.push(("avx512", scan_avx512));
+    }
     all
+}
+
+fn has_avx512() -> bool {
+    is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("pclmulqdq")
 }
 
 fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("pclmulqdq")
+}
+
+fn scan_avx512(container: &mut Container, data: &[u8]) -> Option<usize> {
+    // SAFETY: only called after `has_avx512` has found both features.
+    unsafe { avx512(container, data) }
+}
+
+#[target_feature(enable = "avx512bw,pclmulqdq")]
+fn avx512(container: &mut Container, data: &[u8]) -> Option<usize> {
+    container.scan(data, |block| masks_avx512(block), |bits| prefix_xor_clmul(bits))
+}
+
+/// A comparison gives its mask at once, for the whole block.
+#[inline]
+#[target_feature(enable = "avx512bw")]
+fn masks_avx512(block: &[u8; BLOCK]) -> Masks {
+    // SAFETY: 64 bytes are read from an array of 64; the load needs no alignment.
+    let block = unsafe { _mm512_loadu_si512(block.as_ptr().cast()) };
+    let equal = |block, byte: u8| _mm512_cmpeq_epi8_mask(block, _mm512_set1_epi8(byte as i8));
+    // See `masks_avx2`.
+    let braces = _mm512_or_si512(block, _mm512_set1_epi8(0x20));
+    Masks {
+        quotes: equal(block, b'"'),
+        backslashes: equal(block, b'\\'),
+        opens: equal(braces, b'{'),
+        closes: equal(braces, b'}'),
+    }
 }
 
 fn scan_avx2(container: &mut Container, data: &[u8]) -> Option<usize> {

@@ -7,12 +7,14 @@ use aws_to_devo::services::field::{Field, Place};
 use aws_to_devo::services::rules::{LineRule, Rules, Source};
 use aws_to_devo::services::template::Template;
 use aws_to_devo::services::{Definition, Route, Verdict};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::Throughput;
+
+use crate::clock::Criterion;
 
 const RECORDS: usize = 20_000;
 const KEY: &str = "data/f0714ca5/part-00000.gz";
 
-fn route(c: &mut Criterion) {
+pub fn route(c: &mut Criterion) {
     let records = records();
     let bytes: usize = records.iter().map(String::len).sum();
     let mut group = c.benchmark_group("route");
@@ -47,7 +49,7 @@ fn rule(value: &str, negated: bool) -> LineRule {
 
 fn definition(drop: Vec<Vec<LineRule>>, template: &str) -> Definition {
     let name = "event_simpleName".to_owned();
-    let fields = vec![Field { place: Place::Json(vec![name.clone()]), name, operations: vec![] }];
+    let fields = vec![Field { place: Place::Json(vec![name.clone()].into()), name, operations: vec![] }];
     Definition {
         name: "custom_service".to_owned(),
         object_keys: None,
@@ -80,6 +82,3 @@ fn records() -> Vec<String> {
         })
         .collect()
 }
-
-criterion_group!(benches, route);
-criterion_main!(benches);

@@ -1,0 +1,64 @@
+//! What is done once for each request or message.
+
+use std::hint::black_box;
+use std::time::{Duration, SystemTime};
+
+use aws_to_devo::aws::{Credentials, GetObject, s3, sign, sqs};
+use aws_to_devo::resolve::resolve;
+
+use crate::clock::Criterion;
+
+/// Objects that a message of FDR names.
+const FILES: usize = 10;
+/// Messages in one answer of SQS.
+const MESSAGES: usize = 10;
+
+/// A signed request for a part of an object: the target is 10 µs.
+pub fn signature(c: &mut Criterion) {
+    let credentials = Credentials {
+        access_key_id: "AKIAEXAMPLE".to_owned(),
+        secret_access_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned(),
+        session_token: Some("t".repeat(800)),
+        expires_at: None,
+    };
+    let key = "data/0e7c5b92-f4a1-4d83-9b60-c8d27f3e15a9/part-00000.gz";
+    let object =
+        GetObject { bucket: "logs", key, version_id: None, start: 0, len: 8 << 20, if_match: Some("\"e\"") };
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_773_480_416);
+    let sign = || sign::sign(&s3::request(&object, "eu-west-1", None), &credentials, now);
+    assert!(sign().unwrap().iter().any(|(name, _)| *name == "authorization"));
+    c.bench_function("sign/a GetObject", |b| b.iter(|| black_box(sign().unwrap().len())));
+}
+
+/// An answer of SQS, and what its messages announce.
+pub fn messages(c: &mut Criterion) {
+    let file =
+        |i: usize| format!(r#"{{"path":"data/0e7c/part-{i:05}.gz","size":20000000,"checksum":"00ff"}}"#);
+    let files: Vec<String> = (0..FILES).map(file).collect();
+    let fdr = format!(
+        r#"{{"cid":"5c0e","timestamp":1773480600000,"fileCount":{FILES},"totalSize":1,"bucket":"cs-prod","pathPrefix":"data/0e7c","files":[{}]}}"#,
+        files.join(",")
+    );
+    let s3 = r#"{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","awsRegion":"us-east-1","eventTime":"2026-03-14T09:30:00.000Z","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"logs","arn":"arn:aws:s3:::logs"},"object":{"key":"AWSLogs/111122223333/CloudTrail/a.json.gz","size":2048,"sequencer":"0069B52DA1"}}}]}"#;
+    let mut group = c.benchmark_group("messages");
+    let answer = answer(s3);
+    group.bench_function("an answer with ten messages", |b| {
+        b.iter(|| assert_eq!(sqs::read_receive(black_box(&answer)).unwrap().len(), MESSAGES));
+    });
+    for (name, body, objects) in [("fdr, ten files", fdr.as_str(), FILES), ("s3 event", s3, 1)] {
+        group.bench_function(name, |b| {
+            b.iter(|| assert_eq!(resolve(black_box(body)).unwrap().objects.len(), objects));
+        });
+    }
+    group.finish();
+}
+
+fn answer(body: &str) -> Vec<u8> {
+    let message = serde_json::json!({
+        "MessageId": "6a2b4f2e-6b0e-4f7e-9f0c-1c9d8e7f6a5b",
+        "ReceiptHandle": "A".repeat(300),
+        "Body": body,
+        "Attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1773480416000"},
+    });
+    serde_json::to_vec(&serde_json::json!({ "Messages": vec![message; MESSAGES] })).unwrap()
+}

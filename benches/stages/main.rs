@@ -1,0 +1,30 @@
+//! The speed of each stage, and of all of them together. Every bench asserts what it has counted.
+//!
+//! What is measured is CPU time. One program for all: linking is what takes the time. `cargo bench --bench stages -- route` runs a part.
+
+mod aws;
+mod clock;
+mod decode;
+mod frame;
+mod route;
+mod send;
+mod whole;
+
+use clock::CpuTime;
+use criterion::{Criterion, criterion_group, criterion_main};
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(CpuTime);
+    targets =
+        aws::signature,
+        aws::messages,
+        decode::lines,
+        decode::array,
+        route::route,
+        frame::frames,
+        send::gzip,
+        send::window,
+        whole::whole
+}
+criterion_main!(benches);

@@ -1,0 +1,21 @@
+//! The value that a path of keys leads to is the one that a parser finds; other texts make no panic.
+
+#![no_main]
+
+use aws_to_devo::decode::JsonPath;
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+
+fuzz_target!(|input: (&str, &str, &[u8])| {
+    let (first, second, json) = input;
+    let keys = vec![first.to_owned(), second.to_owned()];
+    let found = JsonPath::from(keys.clone()).find(json);
+    // Of keys that come twice a tree has the last.
+    let Ok(tree) = serde_json::from_slice::<Value>(json) else { return };
+    if tree.to_string().as_bytes() != json {
+        return;
+    }
+    let value = keys.iter().try_fold(&tree, |tree, key| tree.as_object()?.get(key));
+    let found = found.map(|found| serde_json::from_slice::<Value>(found).expect("a value"));
+    assert_eq!(found.as_ref(), value.filter(|value| !value.is_null()));
+});

@@ -1,0 +1,127 @@
+//! Names of hosts -> addresses, remembered for a moment.
+//!
+//! `ureq` asks before every request, even where a connection waits in its pool, and its own resolver starts
+//! a thread for each question, because it has a time-out: for an object of 2 KB that costs more than the GET.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use http::Uri;
+use http::uri::Scheme;
+use ureq::Error;
+use ureq::config::Config;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
+
+use crate::limits::{NAME_LIFETIME, NAMES_MAX};
+
+/// Asks the system, and not again for the next [`NAME_LIFETIME`].
+#[derive(Debug, Default)]
+pub(super) struct Names<R = DefaultResolver> {
+    system: R,
+    known: Mutex<HashMap<String, Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    since: Instant,
+    addresses: ResolvedSocketAddrs,
+}
+
+impl<R: Resolver> Resolver for Names<R> {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, Error> {
+        let name = host_and_port(uri);
+        if let Some(known) = self.known().get(&name).filter(|known| known.since.elapsed() < NAME_LIFETIME) {
+            return Ok(known.addresses.clone());
+        }
+        let addresses = self.system.resolve(uri, config, timeout)?;
+        let mut known = self.known();
+        if known.len() >= NAMES_MAX {
+            known.clear();
+        }
+        known.insert(name, Known { since: Instant::now(), addresses: addresses.clone() });
+        Ok(addresses)
+    }
+}
+
+impl<R> Names<R> {
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The port is part of an address.
+fn host_and_port(uri: &Uri) -> String {
+    let host = uri.host().unwrap_or_default();
+    let usual = if uri.scheme() == Some(&Scheme::HTTP) { 80 } else { 443 };
+    format!("{host}:{}", uri.port_u16().unwrap_or(usual))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::sync::atomic::{AtomicU16, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Answers with the number of the question as the port.
+    #[derive(Debug, Default)]
+    struct Counted(AtomicU16);
+
+    impl Resolver for Counted {
+        fn resolve(&self, uri: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+            if uri.host() == Some("nowhere") {
+                return Err(Error::HostNotFound);
+            }
+            let mut addresses = self.empty();
+            addresses.push(SocketAddr::from((Ipv4Addr::LOCALHOST, self.0.fetch_add(1, Ordering::Relaxed))));
+            Ok(addresses)
+        }
+    }
+
+    fn ask(names: &Names<Counted>, uri: &str) -> Option<u16> {
+        let config = Config::builder().build();
+        let timeout = NextTimeout {
+            after: Duration::from_secs(1).into(),
+            reason: ureq::Timeout::Resolve,
+            per_read: None,
+            per_write: None,
+        };
+        let addresses = names.resolve(&uri.parse().unwrap(), &config, timeout).ok()?;
+        Some(addresses[0].port())
+    }
+
+    #[test]
+    fn a_name_is_asked_for_once_in_its_lifetime() {
+        let names = Names::<Counted>::default();
+        assert_eq!([ask(&names, "https://a/x"), ask(&names, "https://a:443/y?z")], [Some(0), Some(0)]);
+        assert_eq!([ask(&names, "http://a/"), ask(&names, "https://b/")], [Some(1), Some(2)]);
+        for known in names.known().values_mut() {
+            known.since -= NAME_LIFETIME;
+        }
+        assert_eq!([ask(&names, "https://a/"), ask(&names, "https://a/")], [Some(3), Some(3)]);
+    }
+
+    #[test]
+    fn what_is_not_found_is_not_remembered() {
+        let names = Names::<Counted>::default();
+        assert_eq!(ask(&names, "https://nowhere/"), None);
+        assert!(names.known().is_empty());
+    }
+
+    #[test]
+    fn many_names_are_forgotten_together() {
+        let names = Names::<Counted>::default();
+        for number in 0..=NAMES_MAX {
+            assert!(ask(&names, &format!("https://bucket-{number}/")).is_some());
+        }
+        assert_eq!(names.known().len(), 1);
+    }
+}

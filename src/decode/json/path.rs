@@ -1,0 +1,196 @@
+//! A value by its path of keys, without reading what stands beside the way.
+//!
+//! A key is searched for as it is usually written, and then it is seen whether it stands where a key of
+//! the object stands. Members are read one by one only where a key may be written with escapes.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
+use super::super::simd::Container;
+use super::is_white;
+use super::scan::{self, Value};
+use super::walk;
+
+/// The keys that lead from the root of a JSON document to a value.
+#[derive(Debug, Clone)]
+pub struct JsonPath(Vec<Key>);
+
+#[derive(Debug, Clone)]
+struct Key {
+    name: String,
+    /// Finds the key with its quotes. None: JSON can write it in more ways than with `\u`.
+    quoted: Option<Finder<'static>>,
+}
+
+/// How the one escape begins that can stand for any character.
+static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\\u"));
+
+impl JsonPath {
+    /// The value's own bytes, those of a string with its quotes. The first of several members with the
+    /// same key counts, and a `null` is none. What stands behind the value is not looked at.
+    pub fn find<'j>(&self, json: &'j [u8]) -> Option<&'j [u8]> {
+        let value = self.0.iter().try_fold(skip_white(json), |value, key| self.member(value, key));
+        value.filter(|value| *value != b"null")
+    }
+
+    /// The value as text: a string without its quotes and escapes, anything else as it is written.
+    pub fn text<'j>(&self, json: &'j [u8]) -> Option<Cow<'j, str>> {
+        let value = self.find(json)?;
+        let written = walk::string(value).unwrap_or(value);
+        if written.len() == value.len() || memchr::memchr(b'\\', written).is_none() {
+            return std::str::from_utf8(written).ok().map(Into::into);
+        }
+        let mut text = Vec::new();
+        walk::unescape(written, &mut text);
+        String::from_utf8(text).ok().map(Into::into)
+    }
+
+    fn member<'j>(&self, object: &'j [u8], key: &Key) -> Option<&'j [u8]> {
+        if object.first() != Some(&b'{') {
+            return None;
+        }
+        let found = key.search(object);
+        let before = found.map_or(object.len(), |(at, _)| at);
+        if key.quoted.is_some() && ESCAPE.find(&object[..before]).is_none() {
+            return found.map(|(_, value)| value);
+        }
+        let mut members = walk::members(object)?.map_while(Result::ok);
+        members.find(|member| member.is(&key.name)).map(|member| member.value)
+    }
+}
+
+impl Key {
+    fn new(name: String) -> Key {
+        let escaped = |c: char| c.is_ascii_control() || matches!(c, '"' | '\\' | '/');
+        let quoted = (!name.contains(escaped)).then(|| Finder::new(&format!("\"{name}\"")).into_owned());
+        Key { name, quoted }
+    }
+
+    /// Where the key stands among the members of `object`, and its value.
+    fn search<'j>(&self, object: &'j [u8]) -> Option<(usize, &'j [u8])> {
+        let quoted = self.quoted.as_ref()?;
+        let (mut container, mut passed, mut from) = (Container::default(), 0, 1);
+        loop {
+            let at = from + quoted.find(object.get(from..)?)?;
+            if container.advance(&object[..at], passed).is_some() {
+                return None;
+            }
+            if container.is_at_members()
+                && let Some(value) = value_behind(&object[at + quoted.needle().len()..])
+            {
+                return Some((at, value));
+            }
+            (passed, from) = (at, at + 1);
+        }
+    }
+}
+
+/// None: what stands before was no key, or its value is no value.
+fn value_behind(key: &[u8]) -> Option<&[u8]> {
+    let text = skip_white(skip_white(key).strip_prefix(b":")?);
+    let mut value = Value::begin(*text.first()?, 0).ok()?;
+    let found = &text[..value.advance(text, 0)?];
+    (!value.is_scalar() || scan::is_whole_scalar(found)).then_some(found)
+}
+
+fn skip_white(text: &[u8]) -> &[u8] {
+    let white = text.iter().take_while(|byte| is_white(**byte)).count();
+    &text[white..]
+}
+
+impl From<Vec<String>> for JsonPath {
+    fn from(keys: Vec<String>) -> JsonPath {
+        JsonPath(keys.into_iter().map(Key::new).collect())
+    }
+}
+
+impl PartialEq for JsonPath {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.iter().map(|key| &key.name).eq(other.0.iter().map(|key| &key.name))
+    }
+}
+
+impl Eq for JsonPath {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value as Tree;
+
+    use super::*;
+
+    fn path(keys: &[&str]) -> JsonPath {
+        keys.iter().map(|key| key.to_string()).collect::<Vec<_>>().into()
+    }
+
+    fn text(keys: &[&str], json: &str) -> Option<String> {
+        path(keys).text(json.as_bytes()).map(|text| text.into_owned())
+    }
+
+    #[test]
+    fn members_of_the_object_itself_only() {
+        let json = r#" {"x":{"a":1},"y":["a","a\":2"],"z":"\"a\":3","s":"a", "a" : "4" ,"a":5} {"b":6}"#;
+        assert_eq!(text(&["a"], json).as_deref(), Some("4"));
+        assert_eq!(text(&["x", "a"], json).as_deref(), Some("1"));
+        assert_eq!(text(&["x"], json).as_deref(), Some(r#"{"a":1}"#));
+        for nowhere in [&["b"][..], &["s", "a"], &["y", "a"], &["x", "b"], &["a", "a"]] {
+            assert_eq!(text(nowhere, json), None, "{nowhere:?}");
+        }
+    }
+
+    #[test]
+    fn keys_however_they_are_written() {
+        assert_eq!(text(&["a"], r#"{"\u0061":1,"a":2}"#).as_deref(), Some("1"));
+        assert_eq!(text(&["a"], r#"{"a":2,"\u0061":1}"#).as_deref(), Some("2"));
+        assert_eq!(text(&["a/b", "c"], r#"{"a\/b":{"c":7}}"#).as_deref(), Some("7"));
+        assert_eq!(text(&[","], r#"{"a":"b",",":1}"#).as_deref(), Some("1"));
+        assert_eq!(text(&[""], r#"{"":1}"#).as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn what_is_no_member_is_not_found() {
+        for json in
+            ["", "a", "[]", "{", r#"{"a"}"#, r#"{"a":}"#, r#"{"a":1x}"#, r#"{"a":null}"#, r#"["a",1]"#]
+        {
+            assert_eq!(text(&["a"], json), None, "{json}");
+        }
+    }
+
+    fn tree() -> impl Strategy<Value = Tree> {
+        let text = "[ab\"\\\\\u{1}é:,{}\\[\\]]{0,3}";
+        let leaf = prop_oneof![Just(Tree::Null), any::<i8>().prop_map(Tree::from), text.prop_map(Tree::from)];
+        leaf.prop_recursive(4, 40, 5, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Tree::from),
+                proptest::collection::vec((text, inner), 0..5)
+                    .prop_map(|members| Tree::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        /// Naive version: a tree.
+        #[test]
+        fn agrees_with_a_tree(
+            tree in tree(), keys in proptest::collection::vec("[ab\"\\\\é:,]{0,2}", 1..4),
+            spaced in any::<bool>(), escaped in any::<bool>(),
+        ) {
+            let mut json = if spaced { format!("{tree:#}") } else { tree.to_string() };
+            if escaped {
+                json = json.replace('a', "\\u0061").replace('é', "\\u00e9");
+            }
+            let value = keys.iter().try_fold(&tree, |tree, key| tree.as_object()?.get(key));
+            let found = JsonPath::from(keys.clone()).find(json.as_bytes());
+            let found = found.map(|value| serde_json::from_slice::<Tree>(value).unwrap());
+            prop_assert_eq!(found.as_ref(), value.filter(|value| !value.is_null()));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(json in "[{\\[]([\"\\\\{}:, a1u\\[\\]]){0,40}") {
+            path(&["a", "a"]).text(json.as_bytes());
+            path(&["a"]).text(json.as_bytes());
+        }
+    }
+}
