@@ -393,11 +393,16 @@ impl Streams {
         let wanted: Vec<Named> =
             page.into_iter().filter(|stream| is_from(oldest)(stream) && !is_read(stream)).collect();
         for stream in wanted {
-            let has_room = self.front.len() < LOG_STREAMS_FRONT_MAX;
-            if is_from(front)(&stream) && has_room && !self.front.insert(mark_of(&stream.name)) {
+            let mark = mark_of(&stream.name);
+            if self.front.contains(&mark) {
                 continue;
             }
-            self.missed |= self.again;
+            // Those that cannot be told from each other are read with each listing, and are no reason for another.
+            let is_told = self.front.len() < LOG_STREAMS_FRONT_MAX;
+            self.missed |= self.again && is_told;
+            if is_told && is_from(front)(&stream) {
+                self.front.insert(mark);
+            }
             self.names.push(stream.name);
         }
     }

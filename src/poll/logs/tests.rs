@@ -279,6 +279,25 @@ fn a_first_retrieval_that_is_killed_goes_on_and_does_not_begin_anew() {
     assert!(found.len() < 604 + 4 * (24 + 100), "{} events", found.len());
 }
 
+#[test]
+fn the_front_is_listed_only_once_more_where_its_streams_are_too_many_to_be_told() {
+    let streams = |page: usize| -> Vec<Named> {
+        (0..50).map(|i| Named { name: format!("{page}-{i}"), last_event: Some(at(-1)) }).collect()
+    };
+    let mut all = Streams { front: (0..LOG_STREAMS_FRONT_MAX as u64).collect(), ..Streams::default() };
+    let mut listings = 0;
+    for page in 0..1000 {
+        all.token = (page % 3 < 2).then(|| "t".to_owned());
+        all.take(streams(page % 3), at(-60), at(0));
+        assert_eq!(all.names.len(), 50);
+        listings += usize::from(all.listed);
+        if !all.go_on() {
+            break;
+        }
+    }
+    assert_eq!(listings, 2);
+}
+
 /// Of a group with very many streams CloudWatch gives pages without events, as many for a minute as for a day.
 #[test]
 fn pages_without_events_do_not_shorten_the_slices() {
