@@ -192,8 +192,10 @@ impl Session {
         shared.telemetry.waits.send_socket.add(self.connection.take_waited());
         flushed?;
         self.finished();
-        self.connection.read()?;
+        // Before the look: a thread that is kept from running between the two must not believe that the
+        // connection has lived on meanwhile.
         let now = Instant::now();
+        self.connection.read()?;
         let confirmed = self.confirm(shared, now)?;
         let aborted = shared.abort.is_stopped();
         let idle = self.window.is_empty() && now - self.last_work >= SEND_IDLE_TIMEOUT;
@@ -228,13 +230,13 @@ impl Session {
         self.unfinished.drain(..).for_each(|batch| self.window.push(batch, end, now));
     }
 
-    /// How many batches have been confirmed.
+    /// How many batches have been confirmed. The connection is known to have been alive at `now`.
     fn confirm(&mut self, shared: &Shared, now: Instant) -> Result<usize, Error> {
         let mut confirmed = 0;
         if self.window.is_empty() {
             return Ok(confirmed);
         }
-        self.window.acknowledge(self.connection.acknowledged()?, now);
+        self.window.acknowledge(self.connection.acknowledged()?, Instant::now());
         while let Some(batch) = self.window.pop_settled(now, self.connection.settle_time(now)) {
             let telemetry = &shared.telemetry.send;
             self.telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
@@ -244,7 +246,7 @@ impl Session {
             confirmed += 1;
         }
         match self.window.waiting_since() {
-            Some(since) if now - since >= SEND_STALL_TIMEOUT => Err(self.connection.stalled()),
+            Some(since) if since.elapsed() >= SEND_STALL_TIMEOUT => Err(self.connection.stalled()),
             _ => Ok(confirmed),
         }
     }
