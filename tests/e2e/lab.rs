@@ -1,7 +1,9 @@
 //! What every case needs: a bucket, a queue with a dead-letter queue, a sink, and a configuration that
 //! joins them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -18,7 +20,11 @@ use crate::{emulator, pki};
 /// Receives in vain before the queue gives a message up. Many: an outage must not use them up.
 const RECEIVES_MAX: u32 = 1000;
 
+/// Those of the labs that are in use.
+static NAMES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
 pub struct Lab {
+    name: String,
     directory: TempDir,
     pub bucket: String,
     pub queue: Queue,
@@ -43,13 +49,16 @@ impl Lab {
     }
 
     fn build(name: &str, server: &'static str, receives_max: u32) -> Lab {
+        // Two cases on one queue would take each other's messages, now and then.
+        let is_new = NAMES.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        assert!(is_new, "another case's lab is called {name}");
         let directory = TempDir::with_prefix(format!("a2d-{name}-")).unwrap();
         let sink = SyslogNg::start(directory.path(), server);
         let bucket = format!("bucket-{name}");
         aws::create_bucket(&bucket);
         let dead_letters = Queue::create(&format!("{name}-dead"), None);
         let queue = Queue::create(name, Some((&dead_letters, receives_max)));
-        Lab { directory, bucket, queue, dead_letters, sink }
+        Lab { name: name.to_owned(), directory, bucket, queue, dead_letters, sink }
     }
 
     pub fn directory(&self) -> &Path {
@@ -179,4 +188,10 @@ impl Lab {
 
 pub fn credentials(user: &User) -> Value {
     json!({"aws_access_key_id": user.key_id, "aws_secret_access_key": user.secret})
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        NAMES.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+    }
 }

@@ -101,7 +101,7 @@ fn sooner_than_a_long_poll_ends() {
 
 #[test]
 fn while_idle() {
-    let lab = Lab::new("stop-idle");
+    let lab = Lab::new("stop-idle-poll");
     let mut config = config(&lab, 25);
     config["inputs"]["sqs_collector"]["sqs_wait_timeout"] = json!(20);
     let mut collector = lab.run(&config, &[]);

@@ -21,7 +21,7 @@ const MILLIS: i64 = 1000;
 
 #[test]
 fn metrics_of_the_emulator() {
-    let lab = Lab::new("metrics");
+    let lab = Lab::new("metrics-emulator");
     let base = now() - 600;
     let site = json!([{"Name": "Site", "Value": "a b"}]);
     let mut frames = Vec::new();
