@@ -55,6 +55,7 @@ pub use error::Error;
 pub use format::{EventBody, Format, Shape};
 pub use inflate::Scratch;
 pub use json::path::JsonPath;
+pub use json::spelling::{has_unicode_escape, quoted};
 pub use payload::{Payload, Work};
 
 use crate::limits::{EXPANSION_RATIO_MAX, RECORD_BYTES_MAX, SCRATCH_BYTES_MAX};

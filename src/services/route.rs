@@ -6,11 +6,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use memchr::memmem::Finder;
-
 use super::definition::Definition;
 use super::field::{Field, Place};
-use super::rules::{ESCAPE, LineRule, Rules, Source};
+use super::rules::{LineRule, Rules, Source};
 use super::template::Template;
 use crate::decode::{Newlines, Record};
 
@@ -84,7 +82,6 @@ struct Values<'d> {
     of_record: Vec<OnceCell<Found>>,
     /// By the index of `definition.record_fields`.
     known: Vec<RefCell<Known>>,
-    escape: Finder<'static>,
     /// Records are searched for a rule's value before its field is looked for.
     searches: bool,
 }
@@ -118,7 +115,6 @@ impl<'d> Values<'d> {
             of_file: definition.file_fields.iter().map(value).collect(),
             of_record: definition.record_fields.iter().map(|_| OnceCell::new()).collect(),
             known: definition.record_fields.iter().map(|_| RefCell::default()).collect(),
-            escape: Finder::new(ESCAPE),
             searches: conditions.filter(|rule| rule.source == Source::Record).count() <= SEARCHES_MAX,
         }
     }
@@ -155,9 +151,7 @@ impl<'d> Values<'d> {
         }
         let field = &self.record_fields[rule.field];
         // Another place may spell a value in a way of its own.
-        matches!(field.place, Place::Json(_))
-            && field.operations.is_empty()
-            && rule.is_absent(record.context, &self.escape)
+        matches!(field.place, Place::Json(_)) && field.operations.is_empty() && rule.is_absent(record.context)
     }
 
     fn template(&self, definition: &'d Definition, record: Record<'_>) -> &'d Template {

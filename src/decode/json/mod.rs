@@ -7,6 +7,7 @@
 mod key;
 pub(super) mod path;
 pub(super) mod scan;
+pub(super) mod spelling;
 #[cfg(test)]
 mod tests;
 pub(super) mod walk;

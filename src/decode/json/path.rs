@@ -4,13 +4,13 @@
 //! the object stands. Members are read one by one only where a key may be written with escapes.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
 use super::super::simd::Container;
 use super::is_white;
 use super::scan::{self, Value};
+use super::spelling::{has_unicode_escape, quoted};
 use super::walk;
 
 /// The keys that lead from the root of a JSON document to a value.
@@ -23,9 +23,6 @@ struct Key {
     /// Finds the key with its quotes. None: JSON can write it in more ways than with `\u`.
     quoted: Option<Finder<'static>>,
 }
-
-/// How the one escape begins that can stand for any character.
-static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\\u"));
 
 impl JsonPath {
     /// The value's own bytes, those of a string with its quotes. The first of several members with the
@@ -53,7 +50,7 @@ impl JsonPath {
         }
         let found = key.search(object);
         let before = found.map_or(object.len(), |(at, _)| at);
-        if key.quoted.is_some() && ESCAPE.find(&object[..before]).is_none() {
+        if key.quoted.is_some() && !has_unicode_escape(&object[..before]) {
             return found.map(|(_, value)| value);
         }
         let mut members = walk::members(object)?.map_while(Result::ok);
@@ -63,8 +60,7 @@ impl JsonPath {
 
 impl Key {
     fn new(name: String) -> Key {
-        let escaped = |c: char| c.is_ascii_control() || matches!(c, '"' | '\\' | '/');
-        let quoted = (!name.contains(escaped)).then(|| Finder::new(&format!("\"{name}\"")).into_owned());
+        let quoted = quoted(&name).map(|quoted| Finder::new(&quoted).into_owned());
         Key { name, quoted }
     }
 
