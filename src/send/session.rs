@@ -155,8 +155,7 @@ impl Session {
 
     /// The connection, and the batches that are not confirmed, oldest first.
     pub fn into_parts(mut self) -> (Connection, Window) {
-        let (end, now) = (self.connection.written(), Instant::now());
-        self.unfinished.drain(..).for_each(|batch| self.window.push(batch, end, now));
+        self.finished();
         (self.connection, self.window)
     }
 
@@ -225,6 +224,7 @@ impl Session {
         self.failure.is_some() || !self.unfinished.is_empty()
     }
 
+    /// What was begun is in the window now, whether the socket has all of it or the connection has failed.
     fn finished(&mut self) {
         let (end, now) = (self.connection.written(), Instant::now());
         self.unfinished.drain(..).for_each(|batch| self.window.push(batch, end, now));

@@ -3,6 +3,7 @@ use std::net::TcpListener;
 use std::sync::mpsc;
 use std::thread::{JoinHandle, spawn};
 
+use crossbeam_channel::Receiver;
 use rustls::{ServerConnection, StreamOwned};
 
 use super::*;
@@ -61,6 +62,22 @@ fn session(tls: bool, window_bytes: usize) -> (Session, Shared, Peer) {
     (session, shared, Peer { read, thread })
 }
 
+/// An open desk over TLS, and what its sender is woken by.
+fn desk(window_bytes: usize) -> (Desk, Receiver<()>, Shared, Peer) {
+    let (session, shared, peer) = session(true, window_bytes);
+    let (wake, woken) = crossbeam_channel::bounded(1);
+    let desk = Desk::new(shared.clone(), wake);
+    desk.open(session);
+    (desk, woken, shared, peer)
+}
+
+/// The sender's part, until the socket has all.
+fn finish(desk: &Desk, shared: &Shared) {
+    while desk.with(|session| session.needs_its_sender()).unwrap() {
+        desk.with(|session| session.attend(shared)).unwrap().unwrap();
+    }
+}
+
 fn batch(ack: &Ack, number: usize) -> Batch {
     Batch { bytes: Arc::new(content(number).into()), events: 1, share: ack.share(), lane: None }
 }
@@ -85,20 +102,13 @@ fn a_batch_comes_back_where_nobody_can_write_it() {
 #[test]
 fn a_worker_writes_until_the_window_is_full() {
     let ack = Ack::open(|_| ());
-    let (session, shared, peer) = session(true, 2 * BATCH);
-    let (wake, woken) = crossbeam_channel::bounded(1);
-    let desk = Desk::new(shared.clone(), wake);
-    desk.open(session);
+    let (desk, woken, shared, peer) = desk(2 * BATCH);
     peer.read.send(()).unwrap();
     assert!(desk.write(batch(&ack, 0)).is_ok());
     assert!(woken.try_recv().is_ok(), "its sender slept, with nothing to confirm");
-    while desk.with(|session| session.needs_its_sender()).unwrap() {
-        desk.with(|session| session.attend(&shared)).unwrap().unwrap();
-    }
+    finish(&desk, &shared);
     assert!(desk.write(batch(&ack, 1)).is_ok());
-    while desk.with(|session| session.needs_its_sender()).unwrap() {
-        desk.with(|session| session.attend(&shared)).unwrap().unwrap();
-    }
+    finish(&desk, &shared);
     assert!(desk.write(batch(&ack, 2)).is_err(), "the window is full");
     let (connection, window) = desk.close().unwrap().into_parts();
     assert_eq!(window.bytes(), 2 * BATCH);
@@ -109,10 +119,7 @@ fn a_worker_writes_until_the_window_is_full() {
 #[test]
 fn what_the_socket_did_not_take_is_finished_by_the_sender_and_nothing_is_written_twice() {
     let ack = Ack::open(|_| ());
-    let (session, shared, peer) = session(true, usize::MAX);
-    let (wake, woken) = crossbeam_channel::bounded(1);
-    let desk = Desk::new(shared.clone(), wake);
-    desk.open(session);
+    let (desk, woken, shared, peer) = desk(usize::MAX);
     let mut written = 0;
     while desk.write(batch(&ack, written)).is_ok() {
         written += 1;
@@ -137,10 +144,7 @@ fn what_the_socket_did_not_take_is_finished_by_the_sender_and_nothing_is_written
 #[test]
 fn a_broken_connection_gives_every_batch_back() {
     let ack = Ack::open(|_| ());
-    let (session, shared, peer) = session(true, usize::MAX);
-    let (wake, _woken) = crossbeam_channel::bounded(1);
-    let desk = Desk::new(shared.clone(), wake);
-    desk.open(session);
+    let (desk, _woken, shared, peer) = desk(usize::MAX);
     // Its thread ends by a panic, and the socket is closed with bytes unread.
     drop(peer.read);
     assert!(peer.thread.join().is_err());
