@@ -48,7 +48,7 @@
 //! | [`telemetry`] | counters by stage, what is wrong at present, and the snapshot that all tell of: log lines, metrics, page, live view, own events | log |
 //! | [`status`] | the status page, `/metrics`, `/healthz`, `/readyz`; [`http`] is the small server below it | sockets |
 //! | [`setup`] | what AWS must have and allow for a configuration: policy and CloudFormation template | no |
-//! | [`stop`], [`backoff`], [`budget`], [`buffers`] | ending, waiting, sharing a bounded amount, using memory again | threads |
+//! | [`stop`], [`crew`], [`backoff`], [`budget`], [`buffers`] | ending, watching threads, waiting, sharing a bounded amount, using memory again | threads |
 //! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` and `bench`, and the objects to measure with | sockets |
 //!
 //! `receive`, `fetch` and `send` never import each other, and pure modules use no sockets, files,
@@ -62,6 +62,7 @@ pub mod budget;
 pub mod buffers;
 pub mod cli;
 pub mod config;
+pub mod crew;
 pub mod decode;
 pub mod fetch;
 pub mod frame;

@@ -338,6 +338,8 @@ pub const LEDGER_BUSY_BACKOFF_MAX: Duration = Duration::from_secs(1);
 pub const LEDGER_BUSY_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a stop waits for the ledger: what is not recorded is only repeated.
 pub const LEDGER_SAVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a stop looks whether the thread that writes has ended: it does so within a millisecond.
+pub const LEDGER_END_INTERVAL: Duration = Duration::from_millis(2);
 /// A file up to this size is checked whole at the start, in about half a second.
 pub const LEDGER_CHECK_BYTES_MAX: u64 = 64 * MIB as u64;
 
@@ -459,6 +461,13 @@ pub const FETCHERS_MIN: usize = 8;
 pub const SHUTDOWN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(25);
 /// Nobody waits longer than an hour for a stop.
 pub const SHUTDOWN_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+/// What is still in work at the end of `shutdown_timeout` has so long to go back to its queues: 400 calls for the 4000
+/// messages that an input may hold, at some milliseconds each. With the default above it stays below 30 s.
+pub const GIVE_BACK_TIME: Duration = Duration::from_secs(4);
+/// A stop that outlasts `shutdown_timeout` and the time above by so much hangs somewhere, and is cut short.
+pub const STOP_MARGIN: Duration = Duration::from_secs(5);
+/// A process that ends at once tries for so long to write why.
+pub const LAST_WORDS_TIME: Duration = Duration::from_millis(500);
 /// A stop that has waited so long for a receive to end says what it waits for.
 pub const LONG_POLL_NOTE: Duration = Duration::from_secs(1);
 /// More header lines than this are a typing error.

@@ -9,7 +9,6 @@ mod plan;
 mod tally;
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use crossbeam_channel::{SendTimeoutError, Sender};
 use jiff::Timestamp;
@@ -23,6 +22,7 @@ use crate::aws::{Kind, Listed, S3};
 use crate::backoff::Backoff;
 use crate::budget::Budget;
 use crate::config::Input;
+use crate::crew::Crew;
 use crate::limits::{
     ARCHIVED_NAMED_MAX, OBJECTS_IN_WORK_MAX, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX, STOP_CHECK_INTERVAL,
 };
@@ -56,7 +56,7 @@ pub struct Settings {
 /// A running listing.
 pub struct Lister {
     shared: Arc<Shared>,
-    thread: JoinHandle<()>,
+    lister: Crew,
 }
 
 struct Shared {
@@ -73,17 +73,23 @@ impl Lister {
     pub fn start(settings: Settings) -> std::io::Result<Lister> {
         let shared = Arc::new(Shared { settings, slots: Budget::new(OBJECTS_IN_WORK_MAX) });
         let own = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("list".into()).spawn(move || run(&own))?;
-        Ok(Lister { shared, thread })
+        let mut lister = Crew::new();
+        lister.spawn("list", move || run(&own))?;
+        Ok(Lister { shared, lister })
     }
 
     /// The listing has ended, and so has everything that it named.
     pub fn is_finished(&self) -> bool {
-        self.thread.is_finished() && self.in_work() == 0
+        self.lister.has_ended() && self.in_work() == 0
+    }
+
+    /// The thread that lists. It ends with the listing.
+    pub fn lister(&self) -> &Crew {
+        &self.lister
     }
 
     /// Objects that were begun and have not ended.
-    pub fn in_work(&self) -> usize {
+    fn in_work(&self) -> usize {
         self.shared.slots.total() - self.shared.slots.free()
     }
 }

@@ -91,7 +91,7 @@ pub fn run(options: &Options) -> ExitCode {
     };
     let telemetry = Arc::clone(run.telemetry());
     let shown = screen.show(&backfill, s3, input);
-    let ending = run.run();
+    let ending = run.run(&config);
     drop(shown);
     report(&backfill.tally, &telemetry.snapshot(Timestamp::now()), &ending)
 }
@@ -162,12 +162,13 @@ fn line(plan: &Plan, listed: &Listed) -> String {
 
 fn report(tally: &Tally, figures: &Snapshot, ending: &Ending) -> ExitCode {
     log::info!("{}", tally.listing());
+    let undelivered =
+        (tally.to_send.value() + tally.archived.value()).saturating_sub(tally.delivered.value());
     log::info!(
-        "{} objects delivered ({} of them before this run), {} events sent; {} objects not delivered",
+        "{} objects delivered ({} of them before this run), {} events sent; {undelivered} objects not delivered",
         tally.delivered.value(),
         figures.fetch().known,
         figures.delivered().events,
-        tally.to_send.value() - tally.delivered.value().min(tally.to_send.value())
     );
     if let Some(reason) = &ending.gave_up {
         log::error!("the backfill was given up: {reason}");
@@ -175,7 +176,14 @@ fn report(tally: &Tally, figures: &Snapshot, ending: &Ending) -> ExitCode {
     if tally.is_complete() {
         return ExitCode::SUCCESS;
     }
-    log::warn!("not everything is delivered; the same command goes on where this one ended");
+    let why = if ending.interrupted {
+        "the backfill was stopped before its end"
+    } else {
+        "not everything is delivered"
+    };
+    log::error!(
+        "{why}: {undelivered} objects that were listed are not delivered; the same command goes on where this one ended"
+    );
     ExitCode::from(UNDELIVERED)
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::notify::ServiceManager;
 use crate::limits::STATUS_INTERVAL;
 use crate::pipeline::Pulse;
-use crate::telemetry::{Health, Telemetry};
+use crate::telemetry::{Phase, Telemetry};
 
 /// Beats with the pipeline's own loop: it stops when that does.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub struct Heart<'a> {
     ping: Option<Duration>,
     last_ping: Option<Instant>,
     last_status: Option<Instant>,
-    health: Health,
+    last_phase: Phase,
 }
 
 impl<'a> Heart<'a> {
@@ -27,34 +27,45 @@ impl<'a> Heart<'a> {
             ping: manager.ping_interval(),
             last_ping: None,
             last_status: None,
-            health: Health::new("the collector itself"),
+            last_phase: telemetry.phase(),
         }
     }
 
     pub fn beat(&mut self, pulse: &Pulse) {
         let now = Instant::now();
-        if let Err(dead) = pulse.life {
-            // Without a ping, a service manager with a watchdog starts the program anew.
-            self.health.failed(dead.to_string(), true);
-        } else if self.ping.is_some_and(|interval| is_due(self.last_ping, interval, now)) {
+        // Without a ping, a service manager with a watchdog starts the program anew.
+        if pulse.life.is_ok() && self.ping.is_some_and(|interval| is_due(self.last_ping, interval, now)) {
             self.last_ping = Some(now);
             self.manager.ping();
         }
-        if is_due(self.last_status, STATUS_INTERVAL, now) {
-            self.last_status = Some(now);
+        let phase = self.telemetry.phase();
+        if phase != self.last_phase || is_due(self.last_status, STATUS_INTERVAL, now) {
+            (self.last_status, self.last_phase) = (Some(now), phase);
             self.manager.status(&self.status(pulse));
         }
     }
 
     fn status(&self, pulse: &Pulse) -> String {
-        let (delivered, in_work) = (self.telemetry.send().events, self.telemetry.settle().in_work);
-        let progress = format!("{delivered} events delivered, {in_work} messages in work");
+        let progress = progress(&self.telemetry);
         match (&pulse.life, &pulse.trouble) {
             (Err(dead), _) => format!("{progress}; {dead}"),
             (Ok(()), Some(trouble)) => format!("{progress}; {}", trouble.message),
             (Ok(()), None) => progress,
         }
     }
+}
+
+fn progress(telemetry: &Telemetry) -> String {
+    let mut text = format!("{} events delivered", telemetry.send().events);
+    // Polled sources and listings have none.
+    let in_work = telemetry.settle().in_work;
+    if in_work > 0 {
+        text.push_str(&format!(", {in_work} messages in work"));
+    }
+    if telemetry.phase() == Phase::Stopping {
+        text.push_str("; work in hand is being finished");
+    }
+    text
 }
 
 fn is_due(last: Option<Instant>, interval: Duration, now: Instant) -> bool {

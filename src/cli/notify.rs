@@ -34,11 +34,6 @@ impl ServiceManager {
         ServiceManager { socket, watchdog: interval.map(Duration::from_micros) }
     }
 
-    /// Nobody.
-    pub fn none() -> ServiceManager {
-        ServiceManager { socket: None, watchdog: None }
-    }
-
     /// Twice as often as it must be, so that one may come late. None: nobody waits for it.
     pub fn ping_interval(&self) -> Option<Duration> {
         self.socket.as_ref().and(self.watchdog).map(|interval| interval / 2)

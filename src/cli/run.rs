@@ -67,7 +67,7 @@ fn run_loaded(
                 continue;
             }
         };
-        signals.govern(run.pipeline.stop());
+        signals.govern(run.pipeline.stop(), loaded.config.globals.shutdown_timeout);
         reload.govern(run.pipeline.stop(), run.pipeline.renewal());
         manager.ready();
         let shown = live.show(&loaded.config, run.telemetry());
@@ -160,10 +160,11 @@ impl Run {
         self.pipeline.telemetry()
     }
 
-    /// Runs to the end, with signals and statistics lines.
-    pub fn run(self) -> Ending {
-        let manager = Arc::new(ServiceManager::none());
-        listen(None, &manager).govern(self.pipeline.stop());
+    /// Runs to the end, with signals, statistics lines and a service manager that hears of it.
+    pub fn run(self, config: &Config) -> Ending {
+        let manager = Arc::new(ServiceManager::of_environment());
+        listen(None, &manager).govern(self.pipeline.stop(), config.globals.shutdown_timeout);
+        manager.ready();
         self.attend(&manager)
     }
 
@@ -196,17 +197,24 @@ fn listen(hangup: Option<Box<dyn FnMut() + Send>>, manager: &Arc<ServiceManager>
 
 fn warn_of_given_back(ending: &Ending) {
     if ending.given_back > 0 {
-        log::warn!("{} messages were still in work and went back to their queues", ending.given_back);
+        log::warn!("{} messages went back to their queues because of the stop", ending.given_back);
     }
 }
 
 fn report(ending: &Ending) -> ExitCode {
-    warn_of_given_back(ending);
     if let Some(reason) = &ending.gave_up {
         log::error!("the drain was given up: {reason}");
     }
     if ending.undelivered > 0 {
         log::error!("{} messages could not be delivered; see above for each", ending.undelivered);
+    }
+    if ending.interrupted {
+        log::error!(
+            "the drain was stopped before its queues were empty: {} messages were not delivered and went back",
+            ending.given_back
+        );
+    } else {
+        warn_of_given_back(ending);
     }
     if ending.is_clean() {
         log::info!("stopped");

@@ -1,13 +1,16 @@
 //! What signals ask of a run. SIGTERM and SIGINT stop it in good order, a second one at once; SIGHUP is for
-//! whoever wants it.
+//! whoever wants it. A stop that takes longer than it may, whatever hangs, is cut short.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator;
 
 use super::notify::ServiceManager;
+use super::run::UNDELIVERED;
+use crate::limits::{GIVE_BACK_TIME, LAST_WORDS_TIME, SHUTDOWN_TIMEOUT_DEFAULT, STOP_MARGIN};
 use crate::stop::Stop;
 
 /// Killed by the second signal, as a shell tells it.
@@ -17,11 +20,19 @@ const KILLED: i32 = 130;
 #[derive(Debug, Clone, Default)]
 pub struct Signals(Arc<Mutex<State>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// Of the pipeline that runs now.
     stop: Stop,
+    /// How long it may take to stop.
+    patience: Duration,
     is_stopping: bool,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State { stop: Stop::new(), patience: SHUTDOWN_TIMEOUT_DEFAULT, is_stopping: false }
+    }
 }
 
 impl Signals {
@@ -54,10 +65,11 @@ impl Signals {
         Ok(signals)
     }
 
-    /// From now on signals stop this; it is stopped already if one has come.
-    pub fn govern(&self, stop: &Stop) {
+    /// From now on signals stop this, and work in hand may then take as long as `patience` says; it is stopped
+    /// already if a signal has come.
+    pub fn govern(&self, stop: &Stop, patience: Duration) {
         let mut state = self.state();
-        state.stop = stop.clone();
+        (state.stop, state.patience) = (stop.clone(), patience);
         if state.is_stopping {
             stop.stop();
         }
@@ -67,24 +79,51 @@ impl Signals {
         self.state().is_stopping
     }
 
+    /// Stops first and speaks then: a log that nobody reads may hold up whoever writes to it.
     fn stop(&self) {
-        let mut state = self.state();
-        if state.is_stopping {
-            log::warn!(
-                "second signal: stopped at once; what is in work comes again when its visibility timeout is over"
-            );
-            std::process::exit(KILLED);
-        }
+        let patience = {
+            let mut state = self.state();
+            if state.is_stopping {
+                end(
+                    "second signal: stopped at once; what is in work comes again when its visibility timeout is over",
+                    KILLED,
+                );
+            }
+            state.is_stopping = true;
+            state.stop.stop();
+            state.patience
+        };
+        cut_short_after(patience + GIVE_BACK_TIME + STOP_MARGIN);
         log::info!(
             "signal received: nothing more is received, work in hand is finished; a second signal stops at once"
         );
-        state.is_stopping = true;
-        state.stop.stop();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Every wait of a stop has a deadline of its own. This one is for what nobody thought of: a disk or a terminal that
+/// does not answer holds whichever thread touches it.
+fn cut_short_after(limit: Duration) {
+    let watch = move || {
+        std::thread::sleep(limit);
+        let text = "the stop hangs and is cut short; what is in work comes again when its visibility timeout is over";
+        end(text, UNDELIVERED.into());
+    };
+    // Without that thread the second signal still works.
+    drop(std::thread::Builder::new().name("stop-limit".into()).spawn(watch));
+}
+
+/// Ends the process, after a word if that can be written.
+fn end(text: &'static str, code: i32) -> ! {
+    drop(std::thread::Builder::new().name("last-words".into()).spawn(move || {
+        log::error!("{text}");
+        std::process::exit(code);
+    }));
+    std::thread::sleep(LAST_WORDS_TIME);
+    std::process::exit(code)
 }
 
 #[cfg(test)]
@@ -95,10 +134,10 @@ mod tests {
     fn a_stop_holds_for_what_starts_after_it() {
         let signals = Signals::default();
         let (first, second) = (Stop::new(), Stop::new());
-        signals.govern(&first);
+        signals.govern(&first, Duration::from_secs(3600));
         signals.stop();
         assert!(first.is_stopped() && signals.is_stopping());
-        signals.govern(&second);
+        signals.govern(&second, Duration::from_secs(3600));
         assert!(second.is_stopped());
     }
 }

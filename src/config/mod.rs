@@ -61,6 +61,13 @@ pub struct Config {
     pub outputs: Vec<Output>,
 }
 
+impl Config {
+    /// Threads that GET objects: without a queue or a listing there is nothing to fetch.
+    pub fn fetchers(&self) -> usize {
+        if self.inputs.is_empty() { 0 } else { self.globals.fetchers }
+    }
+}
+
 /// `globals`.
 #[derive(Debug, Clone)]
 pub struct Globals {

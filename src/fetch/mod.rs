@@ -11,7 +11,6 @@ mod parts;
 mod stream;
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Select, TryRecvError};
 
@@ -20,6 +19,7 @@ use crate::aws::S3;
 use crate::budget::{Budget, Permit};
 use crate::buffers::Buffers;
 use crate::config::MissingObject;
+use crate::crew::Crew;
 use crate::decode::{Bounds, Decoder, Payload, Work};
 use crate::ledger::Ledger;
 use crate::limits::OBJECT_BYTES_MIN;
@@ -64,19 +64,16 @@ pub struct InputSettings {
 ///
 /// # Errors
 /// When the machine will not start another thread.
-pub fn start(
-    threads: usize,
-    tasks: &[Receiver<Task>],
-    settings: Settings,
-) -> std::io::Result<Vec<JoinHandle<()>>> {
+pub fn start(threads: usize, tasks: &[Receiver<Task>], settings: Settings) -> std::io::Result<Crew> {
     let settings = Arc::new(settings);
     let parts = Parts::new();
-    let start = |number| {
+    let mut crew = Crew::new();
+    for number in 0..threads {
         let fetcher =
             Fetcher { tasks: tasks.to_vec(), parts: parts.clone(), settings: Arc::clone(&settings) };
-        std::thread::Builder::new().name(format!("fetch-{number}")).spawn(move || fetcher.run())
-    };
-    (0..threads).map(start).collect()
+        crew.spawn(format!("fetch-{number}"), move || fetcher.run())?;
+    }
+    Ok(crew)
 }
 
 impl Settings {

@@ -26,7 +26,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded, unbounded};
 
@@ -36,7 +36,8 @@ pub use row::{Identity, Place, Row};
 pub use store::{Filter, OpenError, Store};
 
 use crate::ack::Share;
-use crate::limits::LEDGER_SAVE_TIMEOUT;
+use crate::crew::Crew;
+use crate::limits::LEDGER_END_INTERVAL;
 use crate::resolve::Object;
 use crate::telemetry::{Health, Telemetry};
 use in_work::{InWork, Name};
@@ -62,7 +63,7 @@ struct File {
     reader: Mutex<Store>,
     reading: Health,
     writer: Sender<Command>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Crew,
 }
 
 impl Ledger {
@@ -76,23 +77,16 @@ impl Ledger {
         let (writer, commands) = unbounded();
         let in_work = Arc::new(InWork::default());
         let health = |what| Health::new(format!("ledger {}{what}", path.display()));
-        let thread = Writer {
+        let own = Writer {
             store,
             in_work: Arc::clone(&in_work),
             commands,
             health: health(""),
             telemetry: Arc::clone(telemetry),
         };
-        let thread = std::thread::Builder::new()
-            .name("ledger".into())
-            .spawn(move || thread.run())
-            .map_err(OpenError::Thread)?;
-        let file = File {
-            reader: Mutex::new(reader),
-            reading: health(": look-ups"),
-            writer,
-            thread: Mutex::new(Some(thread)),
-        };
+        let mut thread = Crew::new();
+        thread.spawn("ledger", move || own.run()).map_err(OpenError::Thread)?;
+        let file = File { reader: Mutex::new(reader), reading: health(": look-ups"), writer, thread };
         Ok(Ledger(Arc::new(Inner { in_work, file: Some(file) })))
     }
 
@@ -135,32 +129,33 @@ impl Ledger {
         now_in.is_ok_and(|now_in| now_in != term)
     }
 
-    /// Records how far everything in work is confirmed, and waits for that as long as is sensible.
-    pub fn save(&self) {
-        self.ask(false);
+    /// Records how far everything in work is confirmed, and waits for that as long as `patience` says.
+    pub fn save(&self, patience: Duration) {
+        self.ask(false, patience);
     }
 
-    /// Saves, and closes the file.
-    pub fn close(&self) {
+    /// Saves, and ends the thread that writes.
+    pub fn close(&self, patience: Duration) {
         let Some(file) = &self.0.file else { return };
-        if self.ask(true)
-            && let Some(thread) = file.thread.lock().unwrap_or_else(|e| e.into_inner()).take()
-        {
-            // A panic has been reported by its own thread.
-            let _ = thread.join();
+        let deadline = Instant::now() + patience;
+        self.ask(true, patience);
+        while !file.thread.has_ended() && Instant::now() < deadline {
+            std::thread::sleep(LEDGER_END_INTERVAL);
         }
     }
 
-    /// False: it did not answer in time.
-    fn ask(&self, end: bool) -> bool {
-        let Some(file) = &self.0.file else { return true };
+    /// The thread that writes, unless nothing is remembered.
+    pub fn crew(&self) -> Option<&Crew> {
+        self.0.file.as_ref().map(|file| &file.thread)
+    }
+
+    fn ask(&self, end: bool, patience: Duration) {
+        let Some(file) = &self.0.file else { return };
         let (done, answer) = bounded(1);
         let sent = file.writer.send(Command::Save { end, done }).is_ok();
-        let saved = sent && answer.recv_timeout(LEDGER_SAVE_TIMEOUT).is_ok();
-        if sent && !saved {
+        if sent && answer.recv_timeout(patience).is_err() {
             log::warn!("the ledger could not be written in time: more may be sent again than necessary");
         }
-        saved
     }
 
     /// What is known of a place. A ledger that cannot be read knows nothing, which costs repeats only.

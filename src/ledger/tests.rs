@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::ack::{Ack, Outcome, Progress};
+use crate::limits::LEDGER_SAVE_TIMEOUT;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -110,7 +111,7 @@ fn saving_records_what_is_in_work() {
     let ledger = open(&directory);
     let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
     confirm(&mut undelivered(entry.identify("e", 10, "lines")), 4);
-    ledger.save();
+    ledger.save(LEDGER_SAVE_TIMEOUT);
     assert!(outcome.try_recv().is_err(), "it is still in work");
     let (other, filter) = (Store::open_existing(&directory.path().join(FILE)).unwrap(), Filter::default());
     let rows = other.list(&filter, 9).unwrap();
@@ -219,7 +220,7 @@ fn many_threads_deliver_every_object_once() {
         }
     });
     assert_eq!(sent.into_inner(), 100);
-    ledger.close();
+    ledger.close(LEDGER_SAVE_TIMEOUT);
 }
 
 #[test]
@@ -277,7 +278,7 @@ fn a_file_that_is_held_for_a_moment_is_waited_for() {
 fn a_closed_ledger_still_lets_messages_end() {
     let directory = TempDir::new().unwrap();
     let ledger = open(&directory);
-    ledger.close();
+    ledger.close(LEDGER_SAVE_TIMEOUT);
     let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
     deliver(undelivered(entry.identify("e", 1, "lines")), 1);
     entry.settle(Outcome::Delivered);

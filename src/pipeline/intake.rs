@@ -1,27 +1,41 @@
 //! Where tasks and pages come from: queues, polled sources, or the listing of a backfill.
 
 use crate::backfill::Lister;
+use crate::crew::Crew;
 use crate::poll::Poller;
 use crate::receive::Receiver;
 
-/// A running source of tasks or pages.
+/// A running source of tasks or pages. It is stopped in two steps, so that many end at the same time: each is told
+/// to [end](Intake::end), and then all are waited for until they [have](Intake::has_ended).
 pub trait Intake {
     /// No more will come, and nothing that came is in work.
     fn is_finished(&self) -> bool;
 
     /// A call may be under way that brings more: what is given back now might come to ourselves.
-    fn is_asking(&self) -> bool;
-
-    /// Every thread that should run still does. To be asked before it is stopped.
-    fn is_whole(&self) -> bool {
-        true
+    fn is_asking(&self) -> bool {
+        false
     }
 
-    /// What could not be delivered for good.
-    fn undelivered(&self) -> usize;
+    /// The threads that bring what comes. They end by themselves when there is an end to it.
+    fn pulling(&self) -> &Crew;
 
-    /// Gives up what is still in work, and ends. Stop it first. Returns how much that was.
-    fn finish(self: Box<Self>) -> usize;
+    /// The other threads. They run until they are told to end.
+    fn serving(&self) -> Vec<&Crew> {
+        Vec::new()
+    }
+
+    /// Counts what could not be delivered for good.
+    fn undelivered(&self) -> usize {
+        0
+    }
+
+    /// Gives up what is still in work. Does not wait for anything.
+    fn end(&mut self) {}
+
+    /// What was told to end has ended.
+    fn has_ended(&self) -> bool {
+        true
+    }
 }
 
 impl Intake for Receiver {
@@ -33,60 +47,46 @@ impl Intake for Receiver {
         self.is_polling()
     }
 
-    fn is_whole(&self) -> bool {
-        Receiver::is_whole(self)
+    fn pulling(&self) -> &Crew {
+        self.pollers()
+    }
+
+    fn serving(&self) -> Vec<&Crew> {
+        self.others().into()
     }
 
     fn undelivered(&self) -> usize {
         Receiver::undelivered(self)
     }
 
-    fn finish(self: Box<Self>) -> usize {
-        Receiver::finish(*self)
+    fn end(&mut self) {
+        Receiver::end(self);
+    }
+
+    fn has_ended(&self) -> bool {
+        Receiver::has_ended(self)
     }
 }
 
+/// What is listed again finds the ledger, and the backfill's own tally counts.
 impl Intake for Lister {
     fn is_finished(&self) -> bool {
         Lister::is_finished(self)
     }
 
-    /// What is listed again finds the ledger.
-    fn is_asking(&self) -> bool {
-        false
-    }
-
-    /// The backfill's own tally knows.
-    fn undelivered(&self) -> usize {
-        0
-    }
-
-    fn finish(self: Box<Self>) -> usize {
-        self.in_work()
+    fn pulling(&self) -> &Crew {
+        self.lister()
     }
 }
 
+/// Nothing goes back anywhere: a page that was not delivered has moved no checkpoint. A drain goes on until all is
+/// delivered, or is given up as a whole.
 impl Intake for Poller {
     fn is_finished(&self) -> bool {
         Poller::is_finished(self)
     }
 
-    /// What is read again is told by its checkpoint.
-    fn is_asking(&self) -> bool {
-        false
-    }
-
-    fn is_whole(&self) -> bool {
-        Poller::is_whole(self)
-    }
-
-    /// A drain goes on until all is delivered, or is given up as a whole.
-    fn undelivered(&self) -> usize {
-        0
-    }
-
-    /// Nothing goes back anywhere: a page that was not delivered has moved no checkpoint.
-    fn finish(self: Box<Self>) -> usize {
-        0
+    fn pulling(&self) -> &Crew {
+        self.worker()
     }
 }

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
 use jiff::Timestamp;
 
 use crate::ack::{Ack, Outcome};
 use crate::buffers::Buffer;
 use crate::config::InternalEvents;
+use crate::crew::Crew;
 use crate::decode::{Newlines, Record};
 use crate::frame::Frames;
 use crate::send::Outputs;
@@ -33,8 +33,10 @@ pub struct Internal {
 impl Internal {
     /// # Errors
     /// When the machine will not start another thread.
-    pub fn start(self) -> std::io::Result<JoinHandle<()>> {
-        std::thread::Builder::new().name("internal-events".into()).spawn(move || self.run())
+    pub fn start(self) -> std::io::Result<Crew> {
+        let mut crew = Crew::new();
+        crew.spawn("internal-events", move || self.run())?;
+        Ok(crew)
     }
 
     fn run(self) {

@@ -1,13 +1,15 @@
 //! Makes the channels and the threads. The last stage is started first and stopped last, so that no
 //! stage ever hands on to one that is not there.
 
+mod finish;
 mod intake;
 mod internal;
+#[cfg(test)]
+mod tests;
 mod vitals;
 mod worker;
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -17,12 +19,13 @@ use crate::backfill::{self, Backfill, Lister};
 use crate::budget::Budget;
 use crate::buffers::Buffers;
 use crate::config::{Config, Globals, Input, Output, Source};
+use crate::crew::Crew;
 use crate::decode::{Bounds, Payload};
 use crate::fetch;
 use crate::ledger::{Ledger, OpenError};
 use crate::limits::{
-    DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, DRAIN_WAIT_TIME, LONG_POLL_NOTE, MemoryShares,
-    OBJECTS_WAITING_PER_FETCHER, OTHER_FILES, RECORD_BYTES_MAX, STOP_CHECK_INTERVAL,
+    DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, MemoryShares, OBJECTS_WAITING_PER_FETCHER, OTHER_FILES,
+    RECORD_BYTES_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::poll::{self, Paces, Poller};
 use crate::receive::{self, Receiver};
@@ -40,9 +43,12 @@ pub use vitals::Dead;
 pub struct Pipeline {
     telemetry: Arc<Telemetry>,
     intakes: Vec<Box<dyn Intake>>,
-    fetchers: Vec<JoinHandle<()>>,
-    /// Of the collector's own events.
-    internal: Option<JoinHandle<()>>,
+    /// None where there is nothing to fetch.
+    fetchers: Crew,
+    /// Of the collector's own events, where they are wanted.
+    internal: Crew,
+    /// Kept until the end: senders end when nobody can give them anything any more.
+    outputs: Option<Outputs>,
     pool: Pool,
     ledger: Ledger,
     http: Http,
@@ -84,16 +90,18 @@ pub struct Pulse {
 pub struct Ending {
     /// Messages that failed for good (when draining).
     pub undelivered: usize,
-    /// Messages that were still in work and went back to their queues; objects of a backfill.
-    pub given_back: usize,
+    /// Messages that went back to their queues because of the stop.
+    pub given_back: u64,
+    /// A drain or a backfill was stopped before its end.
+    pub interrupted: bool,
     /// Why a drain or a backfill was given up, if it was.
     pub gave_up: Option<String>,
 }
 
 impl Ending {
-    /// Everything that was received has been delivered, or has gone back because of a stop.
+    /// The job was done: a run ended by a stop, a drain or a backfill by delivering everything.
     pub fn is_clean(&self) -> bool {
-        self.undelivered == 0 && self.gave_up.is_none()
+        self.undelivered == 0 && self.gave_up.is_none() && !self.interrupted
     }
 }
 
@@ -106,7 +114,7 @@ impl Pipeline {
         let (stop, abort) = (Stop::new(), Stop::new());
         let globals = &config.globals;
         let senders = config.outputs.iter().map(Output::connections).sum();
-        let memory = MemoryShares::of(globals.memory_limit, globals.fetchers, globals.workers, senders);
+        let memory = MemoryShares::of(globals.memory_limit, config.fetchers(), globals.workers, senders);
         let http = Http::new(threads_that_call(config))?;
         let counted = |(input, telemetry): (&Input, &Arc<telemetry::Input>)| {
             Client::of_input(&http, input, &abort).counted_in(&telemetry.calls)
@@ -119,7 +127,7 @@ impl Pipeline {
             telemetry: Arc::clone(telemetry),
             abort: abort.clone(),
         };
-        let (pool, outputs) = Pool::start(&config.outputs, &pool_settings)?;
+        let (mut pool, outputs) = Pool::start(&config.outputs, &pool_settings)?;
         if matches!(job, Job::Run) {
             pool.greet(&stop)?;
         }
@@ -135,7 +143,7 @@ impl Pipeline {
             .thread_name(|number| format!("work-{number}"))
             .build()
             .context("cannot start the worker threads")?;
-        let capacity = OBJECTS_WAITING_PER_FETCHER * globals.fetchers;
+        let capacity = OBJECTS_WAITING_PER_FETCHER * config.fetchers();
         let (tasks, waiting): (Vec<_>, Vec<_>) =
             config.inputs.iter().map(|_| crossbeam_channel::bounded(capacity)).unzip();
         // One flat job a payload: nothing inside it may be put on the pool again.
@@ -162,7 +170,7 @@ impl Pipeline {
             stop: stop.clone(),
             abort: abort.clone(),
         };
-        let fetchers = fetch::start(globals.fetchers, &waiting, fetch_settings)
+        let fetchers = fetch::start(config.fetchers(), &waiting, fetch_settings)
             .context("cannot start the fetcher threads")?;
         let start_intake = |index: usize, tasks| -> std::io::Result<Box<dyn Intake>> {
             let (input, telemetry) = (config.inputs[index].clone(), Arc::clone(&telemetry.inputs[index]));
@@ -209,6 +217,7 @@ impl Pipeline {
             intakes,
             fetchers,
             internal,
+            outputs: Some(outputs),
             pool,
             ledger,
             http,
@@ -240,11 +249,20 @@ impl Pipeline {
     pub fn run(self, beat: &mut dyn FnMut(&Pulse)) -> Ending {
         let mut ending = Ending::default();
         let mut vitals = Vitals::new(Instant::now());
-        while !self.stop.wait(STOP_CHECK_INTERVAL) && !self.is_done() {
-            beat(&self.pulse(&mut vitals));
-            ending.gave_up = self.hopeless();
+        loop {
+            // In this order: a thread that ends by a panic shows the panic before its end.
+            let is_done = self.is_done();
+            let pulse = self.pulse(&mut vitals);
+            ending.gave_up = self.hopeless(&pulse);
             if ending.gave_up.is_some() {
                 self.abort.stop();
+            }
+            if is_done || ending.gave_up.is_some() {
+                break;
+            }
+            beat(&pulse);
+            if self.stop.wait(STOP_CHECK_INTERVAL) {
+                ending.interrupted = self.ends;
                 break;
             }
         }
@@ -253,16 +271,27 @@ impl Pipeline {
 
     fn pulse(&self, vitals: &mut Vitals) -> Pulse {
         let trouble = self.troubles().min_by_key(|trouble| trouble.since);
-        let is_whole = self.ends
-            || (self.intakes.iter().all(|intake| intake.is_whole())
-                && !self.fetchers.iter().any(JoinHandle::is_finished)
-                && self.pool.is_whole());
         let signs = Signs {
-            is_whole,
+            lost_thread: self.lost_thread().map(str::to_owned),
             movement: self.telemetry.movement(),
             is_excused: trouble.is_some() || self.is_limited || self.ends,
         };
-        Pulse { life: vitals.check(signs, Instant::now()), trouble }
+        let life = vitals.check(signs, Instant::now());
+        self.telemetry.collector.lives(&life);
+        Pulse { life, trouble }
+    }
+
+    /// A thread that should run and does not.
+    fn lost_thread(&self) -> Option<&str> {
+        let pulling = self.intakes.iter().map(|intake| intake.pulling());
+        // When the job has an end, theirs is no sign of anything.
+        let pulling = pulling.filter_map(|crew| if self.ends { crew.panicked() } else { crew.ended() });
+        let serving = self.intakes.iter().flat_map(|intake| intake.serving());
+        let stages =
+            [&self.fetchers, &self.internal].into_iter().chain(self.pool.crews()).chain(self.ledger.crew());
+        let lost = pulling.chain(serving.chain(stages).filter_map(Crew::ended)).next();
+        // A stop that came meanwhile explains it.
+        lost.filter(|_| !self.stop.is_stopped())
     }
 
     fn troubles(&self) -> impl Iterator<Item = Trouble> {
@@ -275,67 +304,13 @@ impl Pipeline {
     }
 
     /// When the job has an end: why waiting for it any longer is of no use.
-    fn hopeless(&self) -> Option<String> {
+    fn hopeless(&self, pulse: &Pulse) -> Option<String> {
         let now = Instant::now();
         let patience =
             |trouble: &Trouble| if trouble.lasting { DRAIN_PATIENCE_LASTING } else { DRAIN_PATIENCE };
-        let given_up =
-            self.troubles().find(|trouble| now.saturating_duration_since(trouble.since) >= patience(trouble));
-        given_up.filter(|_| self.ends).map(|trouble| trouble.message)
-    }
-
-    fn finish(self, mut ending: Ending, beat: &mut dyn FnMut(&Pulse)) -> Ending {
-        self.stop.stop();
-        self.telemetry.enter(Phase::Stopping);
-        let begun = Instant::now();
-        let deadline = begun + self.shutdown_timeout;
-        let mut is_told = false;
-        while !self.intakes.iter().all(|intake| intake.is_finished()) {
-            // Threads end now, and the deadline bounds it.
-            beat(&Pulse { life: Ok(()), trouble: None });
-            if !is_told && begun.elapsed() >= LONG_POLL_NOTE && self.intakes.iter().any(|i| i.is_asking()) {
-                is_told = true;
-                log::info!(
-                    "a long poll of SQS is still under way, for {} s at the most: broken off, it would be handed messages that nobody sees before their visibility timeout",
-                    self.long_poll.as_secs()
-                );
-            }
-            if Instant::now() >= deadline || self.abort.wait(STOP_CHECK_INTERVAL / 2) {
-                self.abort.stop();
-                break;
-            }
-        }
-        if self.ends && self.abort.is_stopped() {
-            self.await_pollers();
-        }
-        // Before anybody else can have what goes back.
-        self.ledger.save();
-        ending.undelivered = self.intakes.iter().map(|intake| intake.undelivered()).sum();
-        ending.given_back = self.intakes.into_iter().map(|intake| intake.finish()).sum();
-        if self.abort.is_stopped() {
-            // Long polls are broken off; threads that still work are left to the end of the process.
-            self.http.shutdown();
-            return ending;
-        }
-        // With the intakes went the tasks' channel, which ends the fetchers, with whom go the
-        // outputs, which ends the senders.
-        for fetcher in self.fetchers {
-            let _ = fetcher.join();
-        }
-        if let Some(internal) = self.internal {
-            let _ = internal.join();
-        }
-        self.pool.join();
-        self.ledger.close();
-        ending
-    }
-
-    /// A drain's receives are short: what is given back after them does not come to ourselves.
-    fn await_pollers(&self) {
-        let deadline = Instant::now() + 2 * DRAIN_WAIT_TIME;
-        while self.intakes.iter().any(|intake| intake.is_asking()) && Instant::now() < deadline {
-            std::thread::sleep(STOP_CHECK_INTERVAL / 2);
-        }
+        let is_over = |trouble: &Trouble| now.saturating_duration_since(trouble.since) >= patience(trouble);
+        let dead = pulse.life.as_ref().err().map(ToString::to_string);
+        dead.or_else(|| self.troubles().find(is_over).map(|trouble| trouble.message)).filter(|_| self.ends)
     }
 }
 
@@ -349,7 +324,7 @@ pub fn files_needed(config: &Config) -> u64 {
 fn threads_that_call(config: &Config) -> usize {
     let per_input = |input: &Input| input.receivers + 2;
     let queues = config.inputs.iter().map(per_input).sum::<usize>();
-    config.globals.fetchers + queues + config.sources.len()
+    config.fetchers() + queues + config.sources.len()
 }
 
 /// Two handles on each queue: waits of the first end when nothing more is to be received, those of
@@ -398,8 +373,8 @@ fn internal(
     outputs: &Outputs,
     telemetry: &Arc<Telemetry>,
     stop: &Stop,
-) -> std::io::Result<Option<JoinHandle<()>>> {
-    let Some(settings) = config.globals.internal_events.clone() else { return Ok(None) };
+) -> std::io::Result<Crew> {
+    let Some(settings) = config.globals.internal_events.clone() else { return Ok(Crew::new()) };
     let is_meant = |output: &Output| settings.output.as_ref() == Some(&output.name);
     let internal = Internal {
         output: config.outputs.iter().position(is_meant),
@@ -409,7 +384,7 @@ fn internal(
         telemetry: Arc::clone(telemetry),
         stop: stop.clone(),
     };
-    internal.start().map(Some)
+    internal.start()
 }
 
 fn open_ledger(globals: &Globals, telemetry: &Arc<Telemetry>) -> Result<Ledger, OpenError> {

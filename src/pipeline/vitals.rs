@@ -5,10 +5,10 @@ use std::time::Instant;
 use crate::limits::STANDSTILL_MAX;
 
 /// What is looked at.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Signs {
-    /// No thread of any stage has ended.
-    pub is_whole: bool,
+    /// A thread of some stage that has ended and should run.
+    pub lost_thread: Option<String>,
     /// Grows with all that any stage does, empty receives and failed calls included.
     pub movement: u64,
     /// An outage that is being logged, or a limit that is set: standing still is right.
@@ -23,11 +23,13 @@ pub struct Vitals {
 }
 
 /// Why the pipeline is taken for dead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Dead {
-    #[error("a thread has ended that should run; its last words are above")]
-    Thread,
-    #[error("nothing has moved for {} s, in no stage, and no outage explains it", STANDSTILL_MAX.as_secs())]
+    #[error(
+        "the thread {0} has ended that should run: the log says why. Only a restart of the collector helps"
+    )]
+    Thread(String),
+    #[error("nothing has moved for {} s in any stage, and no outage explains it. A restart of the collector may help", STANDSTILL_MAX.as_secs())]
     Standstill,
 }
 
@@ -42,8 +44,8 @@ impl Vitals {
         if signs.is_excused || signs.movement != self.movement {
             (self.movement, self.moved_at) = (signs.movement, now);
         }
-        if !signs.is_whole {
-            return Err(Dead::Thread);
+        if let Some(name) = signs.lost_thread {
+            return Err(Dead::Thread(name));
         }
         if now.saturating_duration_since(self.moved_at) > STANDSTILL_MAX {
             return Err(Dead::Standstill);
@@ -58,7 +60,7 @@ mod tests {
 
     use super::*;
 
-    const SIGNS: Signs = Signs { is_whole: true, movement: 1, is_excused: false };
+    const SIGNS: Signs = Signs { lost_thread: None, movement: 1, is_excused: false };
 
     #[test]
     fn what_stands_still_for_too_long_is_dead() {
@@ -83,6 +85,7 @@ mod tests {
     #[test]
     fn a_thread_that_is_gone_is_death() {
         let now = Instant::now();
-        assert_eq!(Vitals::new(now).check(Signs { is_whole: false, ..SIGNS }, now), Err(Dead::Thread));
+        let signs = Signs { lost_thread: Some("fetch-0".into()), ..SIGNS };
+        assert_eq!(Vitals::new(now).check(signs, now), Err(Dead::Thread("fetch-0".into())));
     }
 }

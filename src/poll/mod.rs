@@ -29,7 +29,6 @@ mod worker;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::JoinHandle;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -37,6 +36,7 @@ use crate::ack::Outcome;
 use crate::aws::{Client, Error, Kind, Pace};
 use crate::budget::Budget;
 use crate::config::{self, Api};
+use crate::crew::Crew;
 use crate::decode::{Bounds, Payload};
 use crate::ledger::{Ledger, Polled};
 use crate::limits::AWS_ANSWER_BYTES_MAX;
@@ -73,7 +73,7 @@ pub struct Settings {
 /// A running source.
 pub struct Poller {
     shared: Arc<Shared>,
-    thread: JoinHandle<()>,
+    worker: Crew,
 }
 
 /// What outlives the thread: pages may be on their way when it has ended.
@@ -109,22 +109,20 @@ impl Poller {
                 checkpoints: BTreeMap::new(),
             }),
         });
-        let thread = {
-            let shared = Arc::clone(&shared);
-            let name = format!("poll-{region}");
-            std::thread::Builder::new().name(name).spawn(move || worker::run(&shared, settings))?
-        };
-        Ok(Poller { shared, thread })
+        let (mut worker, name) = (Crew::new(), format!("poll-{region}"));
+        let own = Arc::clone(&shared);
+        worker.spawn(name, move || worker::run(&own, settings))?;
+        Ok(Poller { shared, worker })
     }
 
     /// Nothing more will be read, and no page is on its way.
     pub fn is_finished(&self) -> bool {
-        self.thread.is_finished() && self.shared.state().delivery.nothing_in_work()
+        self.worker.has_ended() && self.shared.state().delivery.nothing_in_work()
     }
 
-    /// The thread, which should run until it is stopped, still does.
-    pub fn is_whole(&self) -> bool {
-        !self.thread.is_finished()
+    /// The thread that pulls. It ends when a drain is done.
+    pub fn worker(&self) -> &Crew {
+        &self.worker
     }
 }
 

@@ -12,6 +12,7 @@ use tiny_http::{Request, Response, Server};
 use super::*;
 use crate::aws::Http;
 use crate::config::Environment;
+use crate::limits::LEDGER_SAVE_TIMEOUT;
 use crate::telemetry::Telemetry;
 
 const ACCOUNT: &str = "123456789012";
@@ -50,6 +51,14 @@ impl Account {
 
     /// Drains; `decode` says what becomes of each page, by its number.
     fn drain(&self, decode: impl Fn(usize, Payload) + Send + Sync + 'static) -> Ledger {
+        self.drain_watched(move |number, payload, _| decode(number, payload))
+    }
+
+    /// The same, with a look at the source's health.
+    fn drain_watched(
+        &self,
+        decode: impl Fn(usize, Payload, &telemetry::Input) + Send + Sync + 'static,
+    ) -> Ledger {
         let (config, stop) = (self.config(), Stop::new());
         let telemetry = Arc::new(Telemetry::of(&config, Arc::default()));
         let source = config.sources[0].clone();
@@ -57,7 +66,7 @@ impl Account {
         let config::Source { credentials, endpoints, region, .. } = &source;
         let client = Client::new(&http, "test", credentials, endpoints, region, &stop);
         let ledger = Ledger::open(self.directory.path(), &telemetry).unwrap();
-        let number = AtomicUsize::new(0);
+        let (number, seen) = (AtomicUsize::new(0), Arc::clone(&telemetry.inputs[0]));
         let settings = Settings {
             index: 0,
             client,
@@ -66,7 +75,7 @@ impl Account {
             budget: Budget::new(1 << 20),
             bounds: Bounds::default(),
             telemetry: Arc::clone(&telemetry.inputs[0]),
-            decode: Arc::new(move |payload| decode(number.fetch_add(1, Ordering::SeqCst), payload)),
+            decode: Arc::new(move |payload| decode(number.fetch_add(1, Ordering::SeqCst), payload, &seen)),
             drain: true,
             stop,
             abort: Stop::new(),
@@ -82,7 +91,7 @@ impl Account {
             );
             std::thread::sleep(Duration::from_millis(5));
         }
-        ledger.save();
+        ledger.save(LEDGER_SAVE_TIMEOUT);
         ledger
     }
 }
@@ -153,14 +162,29 @@ fn a_panic_begins_again_at_the_checkpoint() {
 }
 
 #[test]
+fn a_source_that_panics_again_and_again_is_in_trouble_until_a_pull_has_ended() {
+    let (account, (texts, delivered)) = (Account::new(), mpsc::channel());
+    let (troubles, seen) = mpsc::channel();
+    account.drain_watched(move |number, payload, input| {
+        troubles.send(input.health.trouble().map(|trouble| trouble.lasting)).unwrap();
+        match number {
+            0 | 1 => panic!("on purpose"),
+            _ => deliver(payload, &texts),
+        }
+    });
+    assert_eq!(seen.iter().collect::<Vec<_>>(), [None, Some(true), Some(true), Some(true)]);
+    assert_eq!(delivered.iter().collect::<String>().lines().count(), 3);
+}
+
+#[test]
 fn what_is_delivered_is_not_sent_again_by_the_next_run() {
     let (account, (texts, delivered)) = (Account::new(), mpsc::channel());
     let (first, second) = (texts.clone(), texts);
-    account.drain(move |_, payload| deliver(payload, &first)).close();
+    account.drain(move |_, payload| deliver(payload, &first)).close(LEDGER_SAVE_TIMEOUT);
     let lookups = account.lookups.load(Ordering::SeqCst);
     // The next slot begins with the last one's last second, once there is another one behind it.
     std::thread::sleep(Duration::from_secs(1));
-    account.drain(move |_, payload| deliver(payload, &second)).close();
+    account.drain(move |_, payload| deliver(payload, &second)).close(LEDGER_SAVE_TIMEOUT);
     assert!(account.lookups.load(Ordering::SeqCst) > lookups, "it has looked again");
     assert_eq!(delivered.iter().collect::<String>().lines().count(), 3);
 }

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -25,8 +26,13 @@ pub fn run(shared: &Arc<Shared>, settings: Settings) {
     let stop = settings.stop.clone();
     let settings = Arc::new(settings);
     let mut backoff = Backoff::new(POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX);
-    while let Err(_panic) = catch_unwind(AssertUnwindSafe(|| Worker::new(shared, &settings).run())) {
-        let message = "its thread panicked; it begins again at the checkpoint".to_owned();
+    let recovers = Arc::new(AtomicBool::new(false));
+    let work = || Worker::new(shared, &settings, &recovers).run();
+    while let Err(_panic) = catch_unwind(AssertUnwindSafe(work)) {
+        recovers.store(true, Ordering::Relaxed);
+        let message =
+            "its thread panicked over what it read, and begins again at the checkpoint; the log says where"
+                .to_owned();
         shared.telemetry.health.failed(message, true);
         if stop.wait(backoff.pause()) {
             return;
@@ -44,6 +50,8 @@ struct Worker {
     /// Places for pages on their way.
     slots: Budget,
     backoff: Backoff,
+    /// It has panicked, and has not finished a pull since: that a call works is no sign of health.
+    recovers: Arc<AtomicBool>,
 }
 
 /// How a pull ended.
@@ -66,7 +74,7 @@ struct Tally {
 }
 
 impl Worker {
-    fn new(shared: &Arc<Shared>, settings: &Arc<Settings>) -> Worker {
+    fn new(shared: &Arc<Shared>, settings: &Arc<Settings>, recovers: &Arc<AtomicBool>) -> Worker {
         Worker {
             shared: Arc::clone(shared),
             client: settings.client.paced_by(&settings.paces),
@@ -75,6 +83,7 @@ impl Worker {
             slots: Budget::new(POLL_PAGES_IN_WORK_MAX),
             backoff: Backoff::new(POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX),
             settings: Arc::clone(settings),
+            recovers: Arc::clone(recovers),
         }
     }
 
@@ -104,7 +113,7 @@ impl Worker {
         let polled = self.settings.ledger.polled(&self.shared.name);
         let polled = polled.map_err(|error| (format!("the ledger cannot be read: {error}"), false))?;
         self.account = self.account().map_err(|error| (error.to_string(), !error.is_temporary()))?;
-        self.shared.telemetry.health.works();
+        self.works();
         self.backoff.reset();
         self.resume(polled);
         Ok(())
@@ -135,6 +144,9 @@ impl Worker {
             let pulled = self.pull(now, &mut tally);
             self.conclude(&tally);
             let wait = period.saturating_sub(started.elapsed());
+            if matches!(pulled, Pulled::CaughtUp) && self.recovers.swap(false, Ordering::Relaxed) {
+                self.works();
+            }
             match pulled {
                 Pulled::Stopped => return,
                 Pulled::CaughtUp if self.settings.drain => {
@@ -228,9 +240,15 @@ impl Worker {
         let unreadable =
             |error| Error::local(request, Kind::BadRequest, format!("unreadable answer: {error}"));
         let page = self.source.read(&answer).map_err(unreadable)?;
-        self.shared.telemetry.health.works();
+        self.works();
         self.backoff.reset();
         Ok(page)
+    }
+
+    fn works(&self) {
+        if !self.recovers.load(Ordering::Relaxed) {
+            self.shared.telemetry.health.works();
+        }
     }
 
     /// Puts what is new of a page on its way.

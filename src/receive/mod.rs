@@ -15,7 +15,6 @@ mod watch;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, unbounded};
@@ -24,6 +23,7 @@ use crate::ack::Outcome;
 use crate::aws::{Attributes, Sqs};
 use crate::budget::Budget;
 use crate::config;
+use crate::crew::Crew;
 use crate::limits::{DRAIN_WAIT_TIME, MESSAGES_IN_WORK_MAX};
 use crate::resolve::Task;
 use crate::stop::Stop;
@@ -56,8 +56,11 @@ pub struct Settings {
 /// A running input.
 pub struct Receiver {
     shared: Arc<Shared>,
-    pollers: Vec<JoinHandle<()>>,
-    others: Vec<JoinHandle<()>>,
+    pollers: Crew,
+    /// They run until everything has ended.
+    others: Crew,
+    /// Nobody waits for it: a call that hangs must not hold up a stop.
+    watch: Crew,
 }
 
 /// What an input's threads share.
@@ -101,32 +104,27 @@ impl Receiver {
             settings,
         });
         let name = |role: &str| format!("{role}-{}", shared.settings.input.key);
-        let spawn = |role: &str, body: Box<dyn FnOnce(&Shared) + Send>| {
+        let spawn = |crew: &mut Crew, role: &str, body: Box<dyn FnOnce(&Shared) + Send>| {
             let shared = Arc::clone(&shared);
-            std::thread::Builder::new().name(name(role)).spawn(move || body(&shared))
+            crew.spawn(name(role), move || body(&shared))
         };
-        let mut others = vec![
-            spawn("keep", Box::new(keeper::run))?,
-            spawn("settle", Box::new(move |shared| settler::run(shared, &ended)))?,
-        ];
+        let (mut pollers, mut others, mut watch) = (Crew::new(), Crew::new(), Crew::new());
+        spawn(&mut others, "keep", Box::new(keeper::run))?;
+        spawn(&mut others, "settle", Box::new(move |shared| settler::run(shared, &ended)))?;
         if shared.settings.input.queue.is_fifo() {
-            others.push(spawn("turns", Box::new(turns::run))?);
+            spawn(&mut others, "turns", Box::new(turns::run))?;
         }
-        let watch = Watch::of(&shared.settings);
-        // Left to itself at the end: a call that hangs must not hold up a stop.
-        drop(std::thread::Builder::new().name(name("watch")).spawn(move || watch.run())?);
-        let poll = |shared: &Shared| {
-            poller::run(shared);
-            shared.polling.fetch_sub(1, Ordering::Release);
-        };
-        let poller = || spawn("receive", Box::new(poll));
-        let pollers = (0..shared.settings.input.receivers).map(|_| poller()).collect::<Result<_, _>>()?;
-        Ok(Receiver { shared, pollers, others })
+        let watcher = Watch::of(&shared.settings);
+        watch.spawn(name("watch"), move || watcher.run())?;
+        for _ in 0..shared.settings.input.receivers {
+            spawn(&mut pollers, "receive", Box::new(poll))?;
+        }
+        Ok(Receiver { shared, pollers, others, watch })
     }
 
     /// No more messages will come, and none is in work.
     pub fn is_finished(&self) -> bool {
-        self.pollers.iter().all(JoinHandle::is_finished) && self.shared.leases().is_empty()
+        self.pollers.has_ended() && self.shared.leases().is_empty()
     }
 
     /// A receive may still be under way: what is given back now might come to ourselves.
@@ -134,9 +132,14 @@ impl Receiver {
         self.shared.is_polling()
     }
 
-    /// No thread has ended.
-    pub fn is_whole(&self) -> bool {
-        !self.pollers.iter().chain(&self.others).any(JoinHandle::is_finished)
+    /// The threads that receive. They end when a drain is done.
+    pub fn pollers(&self) -> &Crew {
+        &self.pollers
+    }
+
+    /// The other threads. They end when they are told to.
+    pub fn others(&self) -> [&Crew; 2] {
+        [&self.others, &self.watch]
     }
 
     /// Messages that a drain could not deliver.
@@ -144,17 +147,41 @@ impl Receiver {
         self.shared.drain().undelivered()
     }
 
-    /// Gives back what is still in work, and ends. Stop the input first. Returns how many messages
-    /// were given back.
-    pub fn finish(self) -> usize {
-        let given_back = settler::give_back_all(&self.shared);
-        self.shared.finished.store(true, Ordering::Release);
-        for thread in self.others {
-            // A panic has been reported by its own thread.
-            let _ = thread.join();
+    /// Tells the input to give back what is still in work and to end. Stop it first; this does not wait.
+    pub fn end(&mut self) {
+        if self.shared.leases().is_empty() {
+            return self.shared.finish();
         }
-        given_back
+        // The calls take time, and other inputs give back meanwhile.
+        let (shared, name) =
+            (Arc::clone(&self.shared), format!("give-back-{}", self.shared.settings.input.key));
+        if self.others.spawn(name, move || give_back(&shared)).is_err() {
+            give_back(&self.shared);
+        }
     }
+
+    /// All that was told to end has ended. A receive that hangs is not waited for.
+    pub fn has_ended(&self) -> bool {
+        self.others.has_ended()
+    }
+}
+
+/// The body of a thread that receives.
+fn poll(shared: &Shared) {
+    /// Counts the thread out even if it panics.
+    struct Polling<'a>(&'a Shared);
+    impl Drop for Polling<'_> {
+        fn drop(&mut self) {
+            self.0.polling.fetch_sub(1, Ordering::Release);
+        }
+    }
+    let _polling = Polling(shared);
+    poller::run(shared);
+}
+
+fn give_back(shared: &Shared) {
+    settler::give_back_all(shared);
+    shared.finish();
 }
 
 impl Shared {
@@ -174,6 +201,11 @@ impl Shared {
     fn poll_time(&self) -> Duration {
         let wait = self.settings.input.wait_time;
         if self.settings.drain { wait.min(DRAIN_WAIT_TIME) } else { wait }
+    }
+
+    /// Lets the threads that are left end.
+    fn finish(&self) {
+        self.finished.store(true, Ordering::Release);
     }
 
     fn is_finished(&self) -> bool {

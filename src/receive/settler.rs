@@ -148,13 +148,12 @@ fn end(shared: &Shared, id: LeaseId) -> Option<Lease> {
 
 /// Gives back everything that is still in work, so that somebody else may do it: at once, unless a receive
 /// of our own is still under way, which would take it from the queue and lose it until its lease ends.
-pub fn give_back_all(shared: &Shared) -> usize {
+pub fn give_back_all(shared: &Shared) {
     let delay = if shared.is_polling() { shared.poll_time() } else { Duration::ZERO };
     let leases = shared.leases().end_all();
     shared.settings.telemetry.settle.in_work.add(-(leases.len() as i64));
     shared.settings.telemetry.settle.released.add(leases.len() as u64);
     release(shared, &leases, |_| delay);
-    leases.len()
 }
 
 fn release(shared: &Shared, leases: &[Lease], delay: impl Fn(&Lease) -> Duration) {

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crossbeam_channel::Sender as Channel;
@@ -16,6 +15,7 @@ use super::tls::{Certificates, TlsFileError};
 use super::{console, greet};
 use crate::ack::{Ack, Outcome};
 use crate::config::{Destination, Output, TlsFiles};
+use crate::crew::Crew;
 use crate::frame::{Batch, Frames, Gzip};
 use crate::limits::BATCHES_WAITING_PER_SENDER;
 use crate::stop::Stop;
@@ -43,7 +43,9 @@ pub enum PoolError {
 /// The running sender threads.
 #[derive(Debug)]
 pub struct Pool {
-    threads: Vec<JoinHandle<()>>,
+    senders: Crew,
+    /// Nobody waits for it.
+    greeter: Crew,
     peers: Vec<(Peer, Arc<telemetry::Output>)>,
     renewal: Renewal,
     telemetry: Arc<Telemetry>,
@@ -170,8 +172,13 @@ impl Pool {
     /// A certificate file that cannot be used, or a thread that cannot be started.
     pub fn start(outputs: &[Output], settings: &PoolSettings) -> Result<(Pool, Outputs), PoolError> {
         let telemetry = Arc::clone(&settings.telemetry);
-        let mut pool =
-            Pool { threads: Vec::new(), peers: Vec::new(), renewal: Renewal::default(), telemetry };
+        let mut pool = Pool {
+            senders: Crew::new(),
+            greeter: Crew::new(),
+            peers: Vec::new(),
+            renewal: Renewal::default(),
+            telemetry,
+        };
         let ways = outputs
             .iter()
             .zip(&settings.telemetry.outputs)
@@ -184,10 +191,9 @@ impl Pool {
     ///
     /// # Errors
     /// When the machine will not start another thread.
-    pub fn greet(&self, stop: &Stop) -> Result<(), PoolError> {
+    pub fn greet(&mut self, stop: &Stop) -> Result<(), PoolError> {
         let (peers, stop) = (self.peers.clone(), stop.clone());
-        let thread = std::thread::Builder::new().name("greet".into());
-        thread.spawn(move || greet::run(&peers, &stop)).map(drop).map_err(PoolError::Thread)
+        self.greeter.spawn("greet", move || greet::run(&peers, &stop)).map_err(PoolError::Thread)
     }
 
     /// The output that has been failing for longest, if one is.
@@ -196,21 +202,18 @@ impl Pool {
         outputs.filter_map(|output| output.health.trouble()).min_by_key(|trouble| trouble.since)
     }
 
-    /// No thread has ended.
-    pub fn is_whole(&self) -> bool {
-        !self.threads.iter().any(JoinHandle::is_finished)
+    /// The threads, which end when all [`Outputs`] are dropped.
+    pub fn crews(&self) -> [&Crew; 2] {
+        [&self.senders, &self.greeter]
+    }
+
+    /// Everything that was to be sent has been, and the senders have ended. Drop all [`Outputs`] first.
+    pub fn has_ended(&self) -> bool {
+        self.senders.has_ended()
     }
 
     pub fn renewal(&self) -> Renewal {
         self.renewal.clone()
-    }
-
-    /// Waits for the threads; drop all [`Outputs`] first.
-    pub fn join(self) {
-        for thread in self.threads {
-            // A panic has been reported by its own thread; its batches count as not delivered.
-            let _ = thread.join();
-        }
     }
 
     fn start_output(
@@ -281,9 +284,7 @@ impl Pool {
     }
 
     fn spawn(&mut self, name: String, body: impl FnOnce() + Send + 'static) -> Result<(), PoolError> {
-        let thread = std::thread::Builder::new().name(name).spawn(body).map_err(PoolError::Thread)?;
-        self.threads.push(thread);
-        Ok(())
+        self.senders.spawn(name, body).map_err(PoolError::Thread)
     }
 }
 

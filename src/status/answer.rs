@@ -30,7 +30,7 @@ impl Site {
             "/" => page(),
             "/status.json" => self.status(),
             "/metrics" => self.metrics(request.header("accept").unwrap_or_default()),
-            "/healthz" => text(200, "alive\n"),
+            "/healthz" => self.liveness(),
             "/readyz" => self.readiness(),
             _ => text(404, "There are / and /status.json, /metrics, /healthz and /readyz.\n"),
         }
@@ -74,6 +74,14 @@ impl Site {
         let form = Form::accepted(accept);
         let body = metrics::text(&self.telemetry.snapshot(Timestamp::now()), form);
         response(200, form.content_type(), body.into_bytes())
+    }
+
+    /// For probes that restart what fails them: an outage is no reason to.
+    fn liveness(&self) -> Response {
+        if self.telemetry.collector.is_dead() {
+            return text(503, "dead: only a restart of the collector helps, see /readyz\n");
+        }
+        text(200, "alive\n")
     }
 
     fn readiness(&self) -> Response {

@@ -27,6 +27,7 @@ mod snapshot;
 mod trouble;
 mod wait;
 
+use std::fmt::Display;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
@@ -62,6 +63,7 @@ pub struct Telemetry {
     pub waits: Arc<Waits>,
     pub ledger: Ledger,
     pub internal: Internal,
+    pub collector: Collector,
     pub notices: Arc<Notices>,
     /// Of the compressed bytes that are held.
     pub compressed: OnceLock<Budget>,
@@ -78,6 +80,32 @@ struct About {
     fetchers: usize,
     /// The process.
     started: Timestamp,
+}
+
+/// The health of the program itself.
+#[derive(Debug)]
+pub struct Collector(Health);
+
+impl Default for Collector {
+    fn default() -> Collector {
+        Collector(Health::new("the collector itself"))
+    }
+}
+
+impl Collector {
+    /// How it is now; an error: only a restart helps.
+    pub fn lives(&self, life: &Result<(), impl Display>) {
+        match life {
+            Err(dead) => self.0.failed(dead.to_string(), true),
+            Ok(()) if self.is_dead() => self.0.works(),
+            Ok(()) => (),
+        }
+    }
+
+    /// Only a restart helps.
+    pub fn is_dead(&self) -> bool {
+        self.0.trouble().is_some()
+    }
 }
 
 /// Where the run is.
@@ -151,7 +179,7 @@ impl Telemetry {
             name: globals.name.clone(),
             memory_limit: globals.memory_limit,
             workers: globals.workers,
-            fetchers: globals.fetchers,
+            fetchers: config.fetchers(),
             started: self.about.started,
         };
         let waits = Arc::new(self.waits.successor());
@@ -180,7 +208,8 @@ impl Telemetry {
     /// All that can fail.
     pub fn healths(&self) -> impl Iterator<Item = &Health> {
         let of_inputs = self.inputs.iter().flat_map(|input| input.healths());
-        of_inputs.chain(self.outputs.iter().map(|output| &output.health))
+        let of_outputs = self.outputs.iter().map(|output| &output.health);
+        of_inputs.chain(of_outputs).chain([&self.collector.0])
     }
 
     /// Grows with all that any stage does. Leases that are extended are not counted: that goes on while

@@ -1,0 +1,109 @@
+//! The end of a pipeline. Everything is told to end before anything is waited for, and every wait has a deadline: what
+//! hangs is named, and left to the end of the process.
+
+use std::time::{Duration, Instant};
+
+use super::{Ending, Pipeline, Pulse};
+use crate::limits::{
+    DRAIN_WAIT_TIME, GIVE_BACK_TIME, LEDGER_SAVE_TIMEOUT, LONG_POLL_NOTE, STOP_CHECK_INTERVAL,
+};
+use crate::telemetry::Phase;
+
+impl Pipeline {
+    /// Ends all stages: waits for work in hand as long as `shutdown_timeout` allows, then gives back the rest.
+    pub(super) fn finish(mut self, mut ending: Ending, beat: &mut dyn FnMut(&Pulse)) -> Ending {
+        let released = self.telemetry.settle().released;
+        self.stop.stop();
+        self.telemetry.enter(Phase::Stopping);
+        let deadline = Instant::now() + self.shutdown_timeout;
+        if !self.await_work(deadline, beat) {
+            self.abort.stop();
+        }
+        let deadline = deadline.max(Instant::now() + GIVE_BACK_TIME);
+        self.end_intakes(deadline, beat);
+        ending.undelivered = self.intakes.iter().map(|intake| intake.undelivered()).sum();
+        ending.given_back = self.telemetry.settle().released.saturating_sub(released);
+        self.end_stages(deadline, beat);
+        ending
+    }
+
+    /// Waits until nothing is in work. False: it was given up.
+    fn await_work(&self, deadline: Instant, beat: &mut dyn FnMut(&Pulse)) -> bool {
+        let (begun, mut is_told) = (Instant::now(), false);
+        await_until(deadline, beat, || {
+            if !is_told && begun.elapsed() >= LONG_POLL_NOTE && self.intakes.iter().any(|i| i.is_asking()) {
+                is_told = true;
+                self.tell_of_long_poll();
+            }
+            self.abort.is_stopped() || self.intakes.iter().all(|intake| intake.is_finished())
+        }) && !self.abort.is_stopped()
+    }
+
+    fn tell_of_long_poll(&self) {
+        log::info!(
+            "a long poll of SQS is still under way, for {} s at the most: broken off, it would be handed messages that nobody sees before their visibility timeout",
+            self.long_poll.as_secs()
+        );
+    }
+
+    /// Tells all inputs to give back what they hold, and waits for them together.
+    fn end_intakes(&mut self, deadline: Instant, beat: &mut dyn FnMut(&Pulse)) {
+        if self.ends && self.abort.is_stopped() {
+            // A drain's receives are short: what is given back after them does not come to ourselves.
+            let end = deadline.min(Instant::now() + 2 * DRAIN_WAIT_TIME);
+            await_until(end, beat, || !self.intakes.iter().any(|intake| intake.is_asking()));
+        }
+        // Before anybody else can have what goes back, and with time left to give it back.
+        self.ledger.save(LEDGER_SAVE_TIMEOUT.min(left(deadline) / 2));
+        self.intakes.iter_mut().for_each(|intake| intake.end());
+        await_until(deadline, beat, || self.intakes.iter().all(|intake| intake.has_ended()));
+    }
+
+    /// Ends the stages behind the inputs, each when the one before it has ended: with the inputs goes the channel of
+    /// the tasks, which ends the fetchers, with whom go the outputs, which ends the senders.
+    fn end_stages(mut self, deadline: Instant, beat: &mut dyn FnMut(&Pulse)) {
+        let crews: Vec<_> = self.intakes.iter().flat_map(|intake| intake.serving()).collect();
+        tell_of_hanging(
+            crews.iter().flat_map(|crew| crew.running()).filter(|name| !name.starts_with("watch-")),
+        );
+        if self.abort.is_stopped() {
+            // Long polls are broken off.
+            self.http.shutdown();
+        } else {
+            self.intakes.clear();
+            self.outputs = None;
+            let has_ended =
+                || self.fetchers.has_ended() && self.internal.has_ended() && self.pool.has_ended();
+            await_until(deadline, beat, has_ended);
+            let stages = [&self.fetchers, &self.internal, self.pool.crews()[0]];
+            tell_of_hanging(stages.into_iter().flat_map(|crew| crew.running()));
+        }
+        self.ledger.close(LEDGER_SAVE_TIMEOUT.min(left(deadline)));
+    }
+}
+
+/// Waits until `holds`, and beats meanwhile. False: the deadline came first.
+fn await_until(deadline: Instant, beat: &mut dyn FnMut(&Pulse), mut holds: impl FnMut() -> bool) -> bool {
+    loop {
+        if holds() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        // Threads end now, and the deadline bounds it.
+        beat(&Pulse { life: Ok(()), trouble: None });
+        std::thread::sleep(left(deadline).min(STOP_CHECK_INTERVAL / 4));
+    }
+}
+
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
+fn tell_of_hanging<'a>(threads: impl Iterator<Item = &'a str>) {
+    let names: Vec<_> = threads.collect();
+    if !names.is_empty() {
+        log::warn!("the stop does not wait any longer for the threads {}", names.join(", "));
+    }
+}
