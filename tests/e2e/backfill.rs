@@ -76,7 +76,9 @@ fn interrupted_and_started_again() {
     collector.signal(Signal::INT);
     let ended = collector.end(PATIENCE);
     assert_eq!(ended.code, Some(1), "log:\n{}", ended.log);
-    assert!(ended.log.contains("the same command goes on"), "log:\n{}", ended.log);
+    let last = ended.log.lines().last().unwrap_or_default();
+    assert!(last.contains("the backfill was stopped before its end"), "the last line: {last}");
+    assert!(last.contains("the same command goes on"), "the last line: {last}");
     complete(&lab, &config, VPC, &[]);
     assert_at_least_once("backfill interrupted", &all_frames(&objects), &lab.sink.received());
 }

@@ -40,6 +40,7 @@ mod faults_s3;
 mod faults_sink;
 mod faults_sqs;
 mod ledger;
+mod life_signs;
 mod memory;
 mod messages;
 mod outages;

@@ -5,10 +5,11 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::fault_proxy::{Fault, FaultProxy};
 use crate::feeds::{self, Object, all_frames};
 use crate::frames::{assert_at_least_once, message_bytes};
 use crate::lab::Lab;
-use crate::process::{PATIENCE, wait_for};
+use crate::process::{PATIENCE, Process, wait_for};
 
 #[test]
 fn under_load() {
@@ -109,6 +110,90 @@ fn while_idle() {
     std::thread::sleep(Duration::from_secs(1));
     collector.signal(Signal::TERM);
     assert_eq!(collector.end(PATIENCE).code, Some(0));
+}
+
+/// Whatever call of AWS hangs, a signal has an effect within `shutdown_timeout` and a few seconds.
+#[test]
+fn whatever_call_hangs() {
+    let actions = [
+        "ReceiveMessage",
+        "GetQueueAttributes",
+        "GetObject",
+        "DeleteMessageBatch",
+        "ChangeMessageVisibilityBatch",
+    ];
+    std::thread::scope(|scope| {
+        for action in actions {
+            scope.spawn(move || stops_although_this_hangs(action));
+        }
+    });
+}
+
+fn stops_although_this_hangs(action: &'static str) {
+    let lab = Lab::new(&format!("stop-hang-{}", action.to_lowercase()));
+    let objects: Vec<_> = (0..5).map(|i| feeds::fdr(&format!("{i:03}"), 50)).collect();
+    lab.put_and_announce(&objects);
+    let proxy = FaultProxy::start(move |call| match call.action == action {
+        true => Fault::Delay(Duration::from_secs(600)),
+        false => Fault::Pass,
+    });
+    let mut config = config(&lab, 2);
+    config["inputs"]["sqs_collector"]["endpoint_url"] = json!(proxy.endpoint());
+    // So that leases are soon to be extended.
+    config["inputs"]["sqs_collector"]["sqs_visibility_timeout"] = json!(10);
+    if action == "ChangeMessageVisibilityBatch" {
+        lab.sink.freeze();
+    }
+    let mut collector = lab.run(&config, &[]);
+    collector.wait_until(&format!("a call of {action}"), || proxy.calls(action) > 0);
+    collector.signal(Signal::TERM);
+    let ended = collector.end(Duration::from_secs(30));
+    assert_eq!(ended.code, Some(0), "{action}, log:\n{}", ended.log);
+    assert!(!ended.log.contains("is cut short"), "{action}, log:\n{}", ended.log);
+}
+
+/// A log that nobody reads holds up every thread that writes to it.
+#[test]
+fn although_nobody_reads_the_log() {
+    let lab = Lab::new("stop-mute");
+    let mut config = config(&lab, 1);
+    config["globals"]["debug"] = json!(true);
+    let file = lab.write_config(&config);
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = std::process::Command::new(crate::collector::program());
+    command.args(["run", "--config", &file]).stdin(std::process::Stdio::null()).stderr(writer);
+    let mut process = Process::spawn(command);
+    // More lines than the pipe holds.
+    lab.announce(
+        (0..600)
+            .map(|n| format!("{n}/{}/_SUCCESS", "long".repeat(60)))
+            .collect::<Vec<_>>()
+            .iter()
+            .map(String::as_str),
+    );
+    std::thread::sleep(Duration::from_secs(3));
+    process.signal(Signal::TERM);
+    process.wait("a collector that cannot log", Duration::from_secs(40));
+    drop(reader);
+}
+
+#[test]
+fn a_drain_that_is_stopped_says_what_is_left() {
+    let lab = Lab::new("stop-drain");
+    let objects = load(&lab);
+    lab.sink.freeze();
+    let mut collector = lab.run(&config(&lab, 1), &["--drain"]);
+    collector.wait_until("messages in flight", || lab.queue.peek().iter().any(|message| !message.visible));
+    collector.signal(Signal::TERM);
+    let ended = collector.end(PATIENCE);
+    assert_eq!(ended.code, Some(1), "log:\n{}", ended.log);
+    let last = ended.log.lines().last().unwrap_or_default();
+    let count = regex::Regex::new(r"stopped before its queues were empty: (\d+) messages").unwrap();
+    let count = count.captures(last).and_then(|found| found[1].parse::<usize>().ok());
+    assert!(count.is_some_and(|count| count > 0 && count <= objects.len()), "the last line: {last}");
+    lab.sink.thaw();
+    lab.drain_all(&config(&lab, 25));
+    assert_at_least_once("a stopped drain", &all_frames(&objects), &lab.sink.received());
 }
 
 /// Every message left is visible, long before its lease would end.

@@ -291,7 +291,7 @@ fn ask(port: u16, head: &str) -> (u16, String) {
     wait_for_value("an answer of the status page", PATIENCE, || try_ask(port, head))
 }
 
-fn try_ask(port: u16, head: &str) -> Option<(u16, String)> {
+pub fn try_ask(port: u16, head: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
     write!(stream, "{head}\r\nConnection: close\r\n\r\n").ok()?;
     let mut answer = String::new();
