@@ -53,7 +53,7 @@ pub const SECTIONS: &[Section] = &[
                 "shutdown_timeout",
                 "seconds, 0 to 3600",
                 "25",
-                "how long work in hand may take to finish at a stop or reload",
+                "how long work in hand may take to finish at a stop or reload; what is left has 4 more seconds to go back to its queues",
             ),
             ("definitions", "file", NONE, "services of your own, for all inputs ([services](services.md))"),
             ("persistence", "mapping", NONE, "the ledger"),
