@@ -340,6 +340,14 @@ pub const LEDGER_BUSY_PATIENCE: Duration = Duration::from_secs(15);
 pub const LEDGER_SAVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a stop looks whether the thread that writes has ended: it does so within a millisecond.
 pub const LEDGER_END_INTERVAL: Duration = Duration::from_millis(2);
+/// A start waits so long for a program that writes to the ledger: `ledger forget` of a million entries takes some ten
+/// seconds.
+pub const LEDGER_BUSY_START: Duration = Duration::from_secs(30);
+/// A start waits so long for the end of the collector before it, which stands at the end of its stop.
+pub const LEDGER_HELD_START: Duration = Duration::from_secs(10);
+/// First and longest wait between a start's tries to open the ledger.
+pub const LEDGER_START_BACKOFF_FIRST: Duration = Duration::from_millis(50);
+pub const LEDGER_START_BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// A file up to this size is checked whole at the start, in about half a second.
 pub const LEDGER_CHECK_BYTES_MAX: u64 = 64 * MIB as u64;
 
@@ -464,6 +472,9 @@ pub const SHUTDOWN_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 /// What is still in work at the end of `shutdown_timeout` has so long to go back to its queues: 400 calls for the 4000
 /// messages that an input may hold, at some milliseconds each. With the default above it stays below 30 s.
 pub const GIVE_BACK_TIME: Duration = Duration::from_secs(4);
+/// First and longest wait before a collector that has run tries to start again, after a reload that failed.
+pub const RESTART_BACKOFF_FIRST: Duration = Duration::from_secs(1);
+pub const RESTART_BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// A stop that outlasts `shutdown_timeout` and the time above by so much hangs somewhere, and is cut short.
 pub const STOP_MARGIN: Duration = Duration::from_secs(5);
 /// A process that ends at once tries for so long to write why.

@@ -8,6 +8,7 @@ use super::check_online;
 use crate::config::problem::Kind;
 use crate::config::{self, Config, Environment, Loaded, Problem, Problems, Severity};
 use crate::ledger::{FILE, OpenError, Store};
+use crate::pipeline;
 use crate::telemetry::one_line;
 
 /// Exit code of a configuration that `run` would refuse.
@@ -54,12 +55,16 @@ pub fn report(
 /// A ledger that is there must be usable. One that is not is made at the first start.
 fn ledger_problem(config: &Config) -> Option<Problem> {
     let globals = &config.globals;
-    let error = match Store::open_existing(&globals.state_directory.join(FILE)) {
-        Ok(_) | Err(OpenError::Absent { .. }) => return None,
+    let path = globals.state_directory.join(FILE);
+    let usable = Store::open_existing(&path)
+        .and_then(|store| store.refuse_other_queues(&path, &pipeline::scope(config)));
+    let error = match usable {
+        Ok(()) | Err(OpenError::Absent { .. }) => return None,
         Err(error) => error,
     };
+    let stops = globals.state_required && !error.is_temporary();
     Some(Problem {
-        severity: if globals.state_required { Severity::Error } else { Severity::Warning },
+        severity: if stops { Severity::Error } else { Severity::Warning },
         kind: Kind::Invalid,
         path: "globals.persistence".to_owned(),
         message: error.to_string(),

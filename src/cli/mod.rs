@@ -37,13 +37,14 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Collects until SIGTERM or SIGINT; a second signal stops at once
+    /// Collects until SIGTERM or SIGINT; a second signal stops at once. Exit code 2: the configuration is wrong; 75:
+    /// something else keeps it from starting (its state directory is in use, its disk is full), so try again later
     Run {
         /// Configuration file, YAML or JSON
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
         /// Ends when the queues are empty and polled sources have caught up: exit code 0, or 1 when something
-        /// could not be delivered
+        /// could not be delivered, or when a signal came before the end
         #[arg(long)]
         drain: bool,
         /// On a terminal: no block of figures below the log

@@ -12,7 +12,9 @@ use super::log::Level;
 use super::notify::ServiceManager;
 use super::reload::Reload;
 use super::signals::Signals;
+use crate::backoff::Backoff;
 use crate::config::{self, Config, Environment, Loaded};
+use crate::limits::{RESTART_BACKOFF_FIRST, RESTART_BACKOFF_MAX};
 use crate::pipeline::{self, Ending, Job, Pipeline};
 use crate::status::Status;
 use crate::stop::Stop;
@@ -22,6 +24,9 @@ use crate::telemetry::{Reporter, Telemetry};
 pub const UNDELIVERED: u8 = 1;
 /// The configuration cannot be used.
 pub const REFUSED: u8 = 2;
+/// Something outside the configuration kept it from starting, and may be gone at the next try: `EX_TEMPFAIL` of
+/// `sysexits.h`.
+pub const TRY_AGAIN: u8 = 75;
 /// How often the statistics lines are logged.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -38,7 +43,8 @@ pub fn run(path: &Path, drain: bool, live: bool) -> ExitCode {
     }
 }
 
-/// One pipeline after the other: a reload that changes more than certificates ends one and starts the next.
+/// One pipeline after the other: a reload that changes more than certificates ends one and starts the next. What has
+/// run once does not end because it cannot start again: it keeps trying.
 fn run_loaded(
     mut loaded: Loaded,
     path: &Path,
@@ -52,22 +58,33 @@ fn run_loaded(
     let signals = listen((!drain).then(|| Box::new(move || hangup.hangup()) as _), manager);
     let mut old: Option<Loaded> = None;
     let mut before: Option<Arc<Telemetry>> = None;
+    let mut backoff = Backoff::new(RESTART_BACKOFF_FIRST, RESTART_BACKOFF_MAX);
+    let mut is_described = false;
     loop {
-        super::log::set_level(level(&loaded.config));
-        for line in loaded.config.describe() {
-            log::info!("{line}");
+        if !std::mem::replace(&mut is_described, true) {
+            describe(&loaded.config);
         }
-        let run = match (start_after(before.as_deref(), &loaded.config, &job), old.take()) {
-            (Ok(run), _) => run,
-            (Err(refused), None) => return Err(refused),
-            (Err(_), Some(old)) => {
-                log::error!("the old configuration runs again");
-                reload.goes_back(old.snapshot.clone());
-                loaded = old;
+        let stop = Stop::new();
+        signals.govern(&stop, loaded.config.globals.shutdown_timeout);
+        let run = match start_after(before.as_deref(), &loaded.config, &job, &stop, manager) {
+            Ok(run) => run,
+            Err(_) if signals.is_stopping() => return Ok(Ending { interrupted: drain, ..Ending::default() }),
+            Err(refused) if before.is_none() => return Err(refused),
+            Err(_) => {
+                if let Some(old) = old.take() {
+                    log::error!("the old configuration runs again");
+                    reload.goes_back(old.snapshot.clone());
+                    (loaded, is_described) = (old, false);
+                } else {
+                    rest(backoff.pause(), &stop, manager);
+                }
+                if let Some(next) = reload.next() {
+                    (old, is_described) = (Some(std::mem::replace(&mut loaded, next)), false);
+                }
                 continue;
             }
         };
-        signals.govern(run.pipeline.stop(), loaded.config.globals.shutdown_timeout);
+        backoff.reset();
         reload.govern(run.pipeline.stop(), run.pipeline.renewal());
         manager.ready();
         let shown = live.show(&loaded.config, run.telemetry());
@@ -78,8 +95,32 @@ fn run_loaded(
             None => return Ok(ending),
             Some(next) => {
                 warn_of_given_back(&ending);
-                old = Some(std::mem::replace(&mut loaded, next));
+                (old, is_described) = (Some(std::mem::replace(&mut loaded, next)), false);
             }
+        }
+    }
+}
+
+fn describe(config: &Config) {
+    super::log::set_level(level(config));
+    for line in config.describe() {
+        log::info!("{line}");
+    }
+}
+
+/// Waits for the next try to start, as somebody who lives.
+fn rest(pause: Duration, stop: &Stop, manager: &ServiceManager) {
+    let text =
+        format!("cannot start again, which is tried every {} s: see the log", RESTART_BACKOFF_MAX.as_secs());
+    log::error!("the configuration that ran before cannot be started again; it is tried until it can");
+    manager.status(&text);
+    let until = Instant::now() + pause;
+    let slice = manager.ping_interval().unwrap_or(pause);
+    loop {
+        manager.ping();
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() || stop.wait(left.min(slice)) {
+            return;
         }
     }
 }
@@ -115,11 +156,17 @@ pub struct Run {
 
 /// Starts a pipeline, or logs why it cannot be.
 pub fn start(config: &Config, job: &Job) -> Result<Run, ExitCode> {
-    start_after(None, config, job)
+    start_after(None, config, job, &Stop::new(), &ServiceManager::of_environment())
 }
 
 /// The same, with counters that go on from those of an earlier pipeline of this process.
-fn start_after(before: Option<&Telemetry>, config: &Config, job: &Job) -> Result<Run, ExitCode> {
+fn start_after(
+    before: Option<&Telemetry>,
+    config: &Config,
+    job: &Job,
+    stop: &Stop,
+    manager: &ServiceManager,
+) -> Result<Run, ExitCode> {
     if let Err(advice) = super::open_files::allow(pipeline::files_needed(config)) {
         log::warn!("{advice}");
     }
@@ -128,11 +175,12 @@ fn start_after(before: Option<&Telemetry>, config: &Config, job: &Job) -> Result
         None => Telemetry::of(config, Arc::clone(super::log::notices())),
     });
     let status = status(config, &telemetry);
-    match Pipeline::start(config, job, &telemetry) {
+    let mut heart = Heart::new(manager, &telemetry);
+    match Pipeline::start_patiently(config, job, &telemetry, stop, &mut |pulse| heart.beat(pulse)) {
         Ok(pipeline) => Ok(Run { pipeline, _status: status }),
         Err(error) => {
             log::error!("cannot start: {error:#}");
-            Err(ExitCode::from(REFUSED))
+            Err(ExitCode::from(if pipeline::is_temporary(&error) { TRY_AGAIN } else { REFUSED }))
         }
     }
 }

@@ -27,6 +27,7 @@ mod tree;
 mod url;
 pub mod vendor;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -293,6 +294,14 @@ impl Queue {
         self.text().ends_with(".fifo")
     }
 
+    /// The same for all ways to write one queue's address: account and name.
+    pub fn identity(&self) -> &str {
+        let text = self.text();
+        let path =
+            text.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or(text, |(_, path)| path);
+        path.trim_matches('/')
+    }
+
     /// As it is written.
     pub fn text(&self) -> &str {
         let (Queue::Url(text) | Queue::Name(text)) = self;
@@ -375,6 +384,18 @@ pub enum Destination {
     Tls { address: String, port: u16, files: TlsFiles },
     Tcp { address: String, port: u16 },
     Console,
+}
+
+/// `host:port`, or `console`.
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Destination::Tls { address, port, .. } | Destination::Tcp { address, port } => {
+                write!(f, "{address}:{port}")
+            }
+            Destination::Console => f.write_str("console"),
+        }
+    }
 }
 
 /// PEM files of a mutual-TLS connection; they exist and parse, and key and certificate match.

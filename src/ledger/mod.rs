@@ -17,8 +17,10 @@
 
 mod entry;
 mod in_work;
+mod lock;
 mod mark;
 mod row;
+mod scope;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -31,8 +33,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Sender, bounded, unbounded};
 
 pub use entry::{Entry, Known};
+pub use lock::Role;
 pub use mark::{Checkpoint, Mark, Polled, Seen, fingerprint};
 pub use row::{Identity, Place, Row};
+pub use scope::Scope;
 pub use store::{Filter, OpenError, Store};
 
 use crate::ack::Share;
@@ -41,6 +45,7 @@ use crate::limits::LEDGER_END_INTERVAL;
 use crate::resolve::Object;
 use crate::telemetry::{Health, Telemetry};
 use in_work::{InWork, Name};
+use lock::Lock;
 use writer::{Command, Writer};
 
 /// The ledger's file in the state directory.
@@ -64,16 +69,23 @@ struct File {
     reading: Health,
     writer: Sender<Command>,
     thread: Crew,
+    /// Of the directory, until the thread has ended.
+    lock: Mutex<Option<Lock>>,
 }
 
 impl Ledger {
-    /// Opens the ledger in `directory` and starts its writer. Both are made if they are not there.
+    /// Opens the ledger in `directory` for what `scope` says, and starts its writer. Both are made if they are not
+    /// there.
     ///
     /// # Errors
     /// [`OpenError`]: what is wrong with the file, and what to do about it.
-    pub fn open(directory: &Path, telemetry: &Arc<Telemetry>) -> Result<Ledger, OpenError> {
+    pub fn open(directory: &Path, scope: &Scope, telemetry: &Arc<Telemetry>) -> Result<Ledger, OpenError> {
         let path = directory.join(FILE);
-        let (store, reader) = (Store::open(&path)?, Store::attach(&path)?);
+        store::make(directory)?;
+        let lock = Lock::take(directory, scope.role)?;
+        let mut store = Store::open(&path)?;
+        store.belong(&path, scope)?;
+        let reader = store.another(&path)?;
         let (writer, commands) = unbounded();
         let in_work = Arc::new(InWork::default());
         let health = |what| Health::new(format!("ledger {}{what}", path.display()));
@@ -86,7 +98,8 @@ impl Ledger {
         };
         let mut thread = Crew::new();
         thread.spawn("ledger", move || own.run()).map_err(OpenError::Thread)?;
-        let file = File { reader: Mutex::new(reader), reading: health(": look-ups"), writer, thread };
+        let (reader, lock) = (Mutex::new(reader), Mutex::new(lock));
+        let file = File { reader, reading: health(": look-ups"), writer, thread, lock };
         Ok(Ledger(Arc::new(Inner { in_work, file: Some(file) })))
     }
 
@@ -141,6 +154,21 @@ impl Ledger {
         self.ask(true, patience);
         while !file.thread.has_ended() && Instant::now() < deadline {
             std::thread::sleep(LEDGER_END_INTERVAL);
+        }
+        if file.thread.has_ended() {
+            // Now another one may have the directory, the next pipeline of this process for instance.
+            drop(file.lock.lock().unwrap_or_else(|e| e.into_inner()).take());
+        }
+    }
+
+    /// Makes what is known of a polled source that of `account`. The account that it is of, if it is another one.
+    ///
+    /// # Errors
+    /// The ledger cannot be used at present.
+    pub fn belongs_to(&self, source: &str, account: &str) -> rusqlite::Result<Option<String>> {
+        match &self.0.file {
+            Some(file) => file.reader.lock().unwrap_or_else(|e| e.into_inner()).belongs_to(source, account),
+            None => Ok(None),
         }
     }
 

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use rusqlite::{
@@ -14,7 +15,10 @@ use rusqlite::{
 
 use super::mark::{Checkpoint, Mark, Polled, Seen};
 use super::row::{Identity, Place, Row};
-use crate::limits::{LEDGER_BUSY_TIMEOUT, LEDGER_CHECK_BYTES_MAX, POLL_SEEN_MAX};
+use super::scope::{Ours, Scope};
+use crate::limits::{
+    LEDGER_BUSY_START, LEDGER_BUSY_TIMEOUT, LEDGER_CHECK_BYTES_MAX, LEDGER_HELD_START, POLL_SEEN_MAX,
+};
 
 /// `PRAGMA user_version` of the schema below.
 const SCHEMA_VERSION: i64 = 3;
@@ -53,6 +57,22 @@ CREATE TABLE terms (
     term      INTEGER NOT NULL   -- how often it was forgotten; no row: never
 ) WITHOUT ROWID;";
 
+/// Whose the entries are. Older programs do not know of it, and write entries of the outputs with the number 0.
+const WHOSE: &str = "
+CREATE TABLE IF NOT EXISTS outputs (
+    id        INTEGER PRIMARY KEY,  -- 0: the first that were used
+    addresses TEXT NOT NULL UNIQUE  -- a line each
+);
+CREATE TABLE IF NOT EXISTS queues (
+    input     TEXT NOT NULL,     -- id of the input
+    queue     TEXT NOT NULL,     -- that it read last
+    PRIMARY KEY (input, queue)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS accounts (
+    source    TEXT PRIMARY KEY,
+    account   TEXT NOT NULL      -- that its checkpoints are of
+) WITHOUT ROWID;";
+
 /// The first version that has all tables of polled sources.
 const WITH_SOURCES: i64 = 3;
 
@@ -89,12 +109,56 @@ pub enum OpenError {
     ReadOnly { path: PathBuf, source: rusqlite::Error },
     #[error("the ledger {} cannot be used: its disk is full ({source}). Make room there", path.display())]
     Full { path: PathBuf, source: rusqlite::Error },
+    #[error(
+        "the ledger {} is being written by another program: {source}. Wait for the end of `ledger forget`, or close sqlite3",
+        path.display()
+    )]
+    Busy { path: PathBuf, source: rusqlite::Error },
+    #[error(
+        "the state directory {} is in use by another collector ({by}): give each collector a directory of its own (globals.persistence.config.directory_name)",
+        directory.display()
+    )]
+    Held {
+        directory: PathBuf,
+        by: String,
+        /// By this process: a pipeline before a reload, which hangs and will end.
+        ours: bool,
+    },
+    #[error(
+        "the ledger {} knows objects as delivered that the queue {known} announced under the input id {input}, and now this id reads the queue {now}: what both announce would be deleted unsent. Give the input another id, or the collector another state directory; or make the ledger forget (`aws-to-devo ledger forget --input {input}`), and what is announced again is sent again",
+        path.display()
+    )]
+    OtherQueue { path: PathBuf, input: String, known: String, now: String },
     #[error("the ledger's thread cannot be started: {0}")]
     Thread(io::Error),
     #[error("there is no ledger {}: nothing has been collected with this configuration", path.display())]
     Absent { path: PathBuf },
     #[error("the ledger {} cannot be used: {source}", path.display())]
     Other { path: PathBuf, source: rusqlite::Error },
+}
+
+impl OpenError {
+    /// Trying again later may well help, without a change of the configuration.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            OpenError::Busy { .. }
+            | OpenError::Held { .. }
+            | OpenError::Full { .. }
+            | OpenError::Thread(_) => true,
+            OpenError::Other { source, .. } => source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure),
+            _ => false,
+        }
+    }
+
+    /// How long a start tries again by itself: what ends by itself ends within that time.
+    pub fn patience(&self) -> Duration {
+        match self {
+            OpenError::Busy { .. } => LEDGER_BUSY_START,
+            OpenError::Held { ours: true, .. } => LEDGER_BUSY_START,
+            OpenError::Held { ours: false, .. } => LEDGER_HELD_START,
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 /// Which entries are meant. Empty texts mean all.
@@ -109,6 +173,7 @@ pub struct Filter {
 #[derive(Debug)]
 pub struct Store {
     connection: Connection,
+    ours: Ours,
 }
 
 impl Store {
@@ -118,8 +183,7 @@ impl Store {
     /// [`OpenError`].
     pub fn open(path: &Path) -> Result<Store, OpenError> {
         let directory = path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(directory)
-            .map_err(|source| OpenError::Directory { path: directory.to_owned(), source })?;
+        make(directory)?;
         let classified = |source| classified(path, source);
         let mut store = Store::connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(classified)?;
         // Write-ahead: readers and the writer do not wait for each other. FULL: what is committed
@@ -156,10 +220,96 @@ impl Store {
         Store::connect(path, OpenFlags::empty()).map_err(|source| classified(path, source))
     }
 
-    /// All that is known of a place.
-    pub fn rows(&self, place: &Place) -> rusqlite::Result<Vec<Row>> {
+    /// From now on entries are written for the outputs of `scope`, and only those count that were delivered to all of
+    /// them. The queues of `scope` are those that its inputs read.
+    ///
+    /// # Errors
+    /// [`OpenError::OtherQueue`], or that the file cannot be used.
+    pub fn belong(&mut self, path: &Path, scope: &Scope) -> Result<(), OpenError> {
+        self.refuse_other_queues(path, scope)?;
+        self.take_over(scope).map_err(|source| classified(path, source))
+    }
+
+    /// Entries that another queue has brought say nothing about this one's objects.
+    ///
+    /// # Errors
+    /// [`OpenError::OtherQueue`], or that the file cannot be read.
+    pub fn refuse_other_queues(&self, path: &Path, scope: &Scope) -> Result<(), OpenError> {
+        for input in scope.inputs() {
+            let known = self.queues(input).map_err(|source| classified(path, source))?;
+            let now = scope.queues_of(input);
+            if !known.is_empty() && !known.iter().any(|queue| now.contains(queue.as_str())) {
+                let now = now.into_iter().collect::<Vec<_>>().join(", ");
+                let (path, input, known) = (path.to_owned(), input.to_owned(), known.join(", "));
+                return Err(OpenError::OtherQueue { path, input, known, now });
+            }
+        }
+        Ok(())
+    }
+
+    /// The queues of an input that has entries.
+    fn queues(&self, input: &str) -> rusqlite::Result<Vec<String>> {
+        if !self.has("queues", "queue")? {
+            return Ok(Vec::new());
+        }
         let sql =
-            format!("SELECT {COLUMNS} FROM objects WHERE input = :input AND bucket = :bucket AND key = :key");
+            "SELECT queue FROM queues WHERE input = ?1 AND EXISTS (SELECT 1 FROM objects WHERE input = ?1)";
+        let mut statement = self.connection.prepare(sql)?;
+        let queues = statement.query_map([input], |row| row.get(0))?;
+        queues.collect()
+    }
+
+    fn take_over(&mut self, scope: &Scope) -> rusqlite::Result<()> {
+        let destinations = scope.destinations();
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for input in scope.inputs() {
+            transaction.execute("DELETE FROM queues WHERE input = ?1", [input])?;
+            for queue in scope.queues_of(input) {
+                transaction.execute("INSERT INTO queues VALUES (?1, ?2)", [input, queue])?;
+            }
+        }
+        let next =
+            "INSERT OR IGNORE INTO outputs VALUES ((SELECT coalesce(max(id) + 1, 0) FROM outputs), ?1)";
+        transaction.execute(next, [&destinations])?;
+        let known = {
+            let mut statement = transaction.prepare("SELECT id, addresses FROM outputs")?;
+            let known = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
+            known.collect::<Result<Vec<(i64, String)>, _>>()?
+        };
+        transaction.commit()?;
+        self.ours = Ours::among(&known, &destinations);
+        Ok(())
+    }
+
+    /// Makes the checkpoints of a source those of `account`. The account that they are of, if it is another one.
+    pub fn belongs_to(&mut self, source: &str, account: &str) -> rusqlite::Result<Option<String>> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let sql = "SELECT account FROM accounts
+                   WHERE source = ?1 AND EXISTS (SELECT 1 FROM checkpoints WHERE source = ?1)";
+        let known: Option<String> = transaction.query_row(sql, [source], |row| row.get(0)).optional()?;
+        if let Some(other) = known.filter(|known| known != account) {
+            return Ok(Some(other));
+        }
+        transaction.execute("INSERT OR REPLACE INTO accounts VALUES (?1, ?2)", [source, account])?;
+        transaction.commit()?;
+        Ok(None)
+    }
+
+    /// One more connection, for which the same entries count.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn another(&self, path: &Path) -> Result<Store, OpenError> {
+        Ok(Store { ours: self.ours.clone(), ..Store::attach(path)? })
+    }
+
+    /// All that is known of a place and counts.
+    pub fn rows(&self, place: &Place) -> rusqlite::Result<Vec<Row>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM objects WHERE input = :input AND bucket = :bucket AND key = :key
+             AND outputs IN ({})",
+            self.ours.believed
+        );
         let place = named_params! {":input": place.input, ":bucket": place.bucket, ":key": place.key};
         self.select(&sql, place)
     }
@@ -180,10 +330,12 @@ impl Store {
                 "DELETE FROM objects WHERE input = ?1 AND bucket = ?2 AND key = ?3 AND etag = ?4 AND version = ?5",
             )?;
             let mut insert = transaction.prepare_cached(&format!(
-                "INSERT INTO objects ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+                "INSERT INTO objects ({COLUMNS}, outputs) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, {})
                  ON CONFLICT (input, bucket, key, etag, version) DO UPDATE SET
-                     records = excluded.records, reader = excluded.reader, at = excluded.at
-                 WHERE NOT delivered",
+                     records = excluded.records, reader = excluded.reader, at = excluded.at,
+                     delivered = excluded.delivered, outputs = excluded.outputs
+                 WHERE NOT delivered OR outputs NOT IN ({})",
+                self.ours.id, self.ours.believed,
             ))?;
             for row in rows {
                 let (place, identity) = (&row.place, &row.identity);
@@ -329,7 +481,7 @@ impl Store {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(LEDGER_BUSY_TIMEOUT)?;
-        Ok(Store { connection })
+        Ok(Store { connection, ours: Ours::default() })
     }
 
     /// A large file is not read whole at each start: what is damaged in its middle is found when it is
@@ -378,8 +530,16 @@ impl Store {
             let schema = SCHEMA.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS");
             transaction.execute_batch(&schema)?;
         }
+        transaction.execute_batch(WHOSE)?;
+        if !has(&transaction, "objects", "outputs")? {
+            transaction.execute_batch("ALTER TABLE objects ADD COLUMN outputs INTEGER NOT NULL DEFAULT 0")?;
+        }
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         transaction.commit()
+    }
+
+    fn has(&self, table: &str, column: &str) -> rusqlite::Result<bool> {
+        has(&self.connection, table, column)
     }
 
     fn select(&self, sql: &str, parameters: impl Params) -> rusqlite::Result<Vec<Row>> {
@@ -387,6 +547,21 @@ impl Store {
         let rows = statement.query_map(parameters, read)?;
         rows.collect()
     }
+}
+
+/// Makes the directory, unless it is there.
+///
+/// # Errors
+/// [`OpenError::Directory`].
+pub fn make(directory: &Path) -> Result<(), OpenError> {
+    std::fs::create_dir_all(directory)
+        .map_err(|source| OpenError::Directory { path: directory.to_owned(), source })
+}
+
+/// Does the table have the column?
+fn has(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT count(*) FROM pragma_table_info(?1) WHERE name = ?2";
+    connection.query_row(sql, [table, column], |row| row.get::<_, i64>(0)).map(|count| count > 0)
 }
 
 fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
@@ -419,6 +594,7 @@ fn classified(path: &Path, source: rusqlite::Error) -> OpenError {
             OpenError::ReadOnly { path, source }
         }
         Some(ErrorCode::DiskFull) => OpenError::Full { path, source },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Busy { path, source },
         // No room for the index of the write-ahead log.
         _ if source.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_IOERR_SHMSIZE) => {
             OpenError::Full { path, source }

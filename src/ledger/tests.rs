@@ -35,7 +35,25 @@ fn message() -> (Share, mpsc::Receiver<Outcome>) {
 }
 
 fn open(directory: &TempDir) -> Ledger {
-    Ledger::open(directory.path(), &Arc::new(Telemetry::default())).unwrap()
+    open_as(Role::Collector, directory)
+}
+
+fn open_as(role: Role, directory: &TempDir) -> Ledger {
+    let scope = Scope { role, ..Scope::default() };
+    Ledger::open(directory.path(), &scope, &Arc::new(Telemetry::default())).unwrap()
+}
+
+#[test]
+fn a_directory_is_free_for_the_next_as_soon_as_a_ledger_is_closed() {
+    let directory = TempDir::new().unwrap();
+    let (scope, telemetry) = (Scope::default(), Arc::new(Telemetry::default()));
+    let first = open(&directory);
+    let refused = Ledger::open(directory.path(), &scope, &telemetry).unwrap_err();
+    assert!(matches!(refused, OpenError::Held { .. }), "{refused}");
+    // Threads that hang may hold it still.
+    first.close(LEDGER_SAVE_TIMEOUT);
+    open(&directory);
+    drop(first);
 }
 
 fn claimed(ledger: &Ledger, object: &Object) -> (Entry, mpsc::Receiver<Outcome>) {
@@ -73,6 +91,8 @@ fn what_was_delivered_is_known_after_a_crash() {
     entry.settle(Outcome::Delivered);
     // As soon as the message learns of it, the ledger knows: no orderly end is needed.
     assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
+    // A process that ends gives the directory's lock back, however it ends.
+    ledger.0.file.as_ref().unwrap().lock.lock().unwrap().take();
     std::mem::forget(ledger);
     let ledger = open(&directory);
     assert!(claimed(&ledger, &object("k", Some("e"))).0.is_delivered());
@@ -224,9 +244,9 @@ fn many_threads_deliver_every_object_once() {
 }
 
 #[test]
-fn two_collectors_may_share_a_file() {
+fn a_collector_and_a_backfill_may_share_a_file() {
     let directory = TempDir::new().unwrap();
-    let ledgers = [open(&directory), open(&directory)];
+    let ledgers = [open(&directory), open_as(Role::Backfill, &directory)];
     std::thread::scope(|scope| {
         for (number, ledger) in ledgers.iter().enumerate() {
             scope.spawn(move || {
@@ -248,7 +268,7 @@ fn two_collectors_may_share_a_file() {
 fn a_file_that_cannot_be_written_does_not_hold_up_delivery() {
     let directory = TempDir::new().unwrap();
     let telemetry = Arc::new(Telemetry::default());
-    let ledger = Ledger::open(directory.path(), &telemetry).unwrap();
+    let ledger = Ledger::open(directory.path(), &Scope::default(), &telemetry).unwrap();
     let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
     deliver(undelivered(entry.identify("e", 1, "lines")), 1);
     let other = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();

@@ -4,6 +4,7 @@
 mod finish;
 mod intake;
 mod internal;
+mod ledger;
 #[cfg(test)]
 mod tests;
 mod vitals;
@@ -18,11 +19,11 @@ use crate::aws::{Client, Http, S3, Sqs};
 use crate::backfill::{self, Backfill, Lister};
 use crate::budget::Budget;
 use crate::buffers::Buffers;
-use crate::config::{Config, Globals, Input, Output, Source};
+use crate::config::{Config, Input, Output, Source};
 use crate::crew::Crew;
 use crate::decode::{Bounds, Payload};
 use crate::fetch;
-use crate::ledger::{Ledger, OpenError};
+use crate::ledger::Ledger;
 use crate::limits::{
     DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, MemoryShares, OBJECTS_WAITING_PER_FETCHER, OTHER_FILES,
     RECORD_BYTES_MAX, STOP_CHECK_INTERVAL,
@@ -37,6 +38,7 @@ use internal::Internal;
 use vitals::{Signs, Vitals};
 use worker::Worker;
 
+pub use ledger::{is_temporary, scope};
 pub use vitals::Dead;
 
 /// All stages, running.
@@ -111,7 +113,22 @@ impl Pipeline {
     /// # Errors
     /// Files, addresses or environment variables that cannot be used; nothing has been received then.
     pub fn start(config: &Config, job: &Job, telemetry: &Arc<Telemetry>) -> anyhow::Result<Pipeline> {
-        let (stop, abort) = (Stop::new(), Stop::new());
+        Pipeline::start_patiently(config, job, telemetry, &Stop::new(), &mut |_| ())
+    }
+
+    /// The same. What keeps it from starting and ends by itself is waited for, unless `stop` comes first; `beat` hears
+    /// of it meanwhile. `stop` is then the pipeline's.
+    ///
+    /// # Errors
+    /// Those of [`Pipeline::start`]; [`is_temporary`] tells which of them are none of the configuration's.
+    pub fn start_patiently(
+        config: &Config,
+        job: &Job,
+        telemetry: &Arc<Telemetry>,
+        stop: &Stop,
+        beat: &mut dyn FnMut(&Pulse),
+    ) -> anyhow::Result<Pipeline> {
+        let (stop, abort) = (stop.clone(), Stop::new());
         let globals = &config.globals;
         let senders = config.outputs.iter().map(Output::connections).sum();
         let memory = MemoryShares::of(globals.memory_limit, config.fetchers(), globals.workers, senders);
@@ -121,7 +138,7 @@ impl Pipeline {
         };
         let clients: Vec<Client> = config.inputs.iter().zip(&telemetry.inputs).map(counted).collect();
         let queues = queues(config, &clients, &stop)?;
-        let ledger = open_ledger(globals, telemetry)?;
+        let ledger = ledger::open(config, job, telemetry, &stop, beat)?;
         let pool_settings = PoolSettings {
             window_bytes: memory.window,
             telemetry: Arc::clone(telemetry),
@@ -385,16 +402,6 @@ fn internal(
         stop: stop.clone(),
     };
     internal.start()
-}
-
-fn open_ledger(globals: &Globals, telemetry: &Arc<Telemetry>) -> Result<Ledger, OpenError> {
-    match Ledger::open(&globals.state_directory, telemetry) {
-        Err(error) if !globals.state_required => {
-            log::error!("{error}. Going on without a ledger, as `persistence.required: false` says");
-            Ok(Ledger::none())
-        }
-        opened => opened,
-    }
 }
 
 fn bounds(memory: &MemoryShares) -> Bounds {

@@ -65,7 +65,8 @@ impl Account {
         let http = Http::new(2).unwrap();
         let config::Source { credentials, endpoints, region, .. } = &source;
         let client = Client::new(&http, "test", credentials, endpoints, region, &stop);
-        let ledger = Ledger::open(self.directory.path(), &telemetry).unwrap();
+        let ledger =
+            Ledger::open(self.directory.path(), &crate::ledger::Scope::default(), &telemetry).unwrap();
         let (number, seen) = (AtomicUsize::new(0), Arc::clone(&telemetry.inputs[0]));
         let settings = Settings {
             index: 0,
@@ -187,6 +188,24 @@ fn what_is_delivered_is_not_sent_again_by_the_next_run() {
     account.drain(move |_, payload| deliver(payload, &second)).close(LEDGER_SAVE_TIMEOUT);
     assert!(account.lookups.load(Ordering::SeqCst) > lookups, "it has looked again");
     assert_eq!(delivered.iter().collect::<String>().lines().count(), 3);
+}
+
+#[test]
+fn the_checkpoint_of_another_account_is_not_gone_on_from() {
+    let (account, (texts, delivered)) = (Account::new(), mpsc::channel());
+    let (first, second) = (texts.clone(), texts);
+    account.drain(move |_, payload| deliver(payload, &first)).close(LEDGER_SAVE_TIMEOUT);
+    let file = account.directory.path().join(crate::ledger::FILE);
+    let ledger = rusqlite::Connection::open(&file).unwrap();
+    ledger.execute("UPDATE accounts SET account = '999999999999'", ()).unwrap();
+    let forget = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(500));
+        crate::ledger::Store::attach(&file).unwrap().forget_sources("1").unwrap()
+    });
+    // It waits until the checkpoint is forgotten, and then reads everything.
+    account.drain(move |_, payload| deliver(payload, &second));
+    assert!(forget.join().unwrap() > 0);
+    assert_eq!(delivered.iter().collect::<String>().lines().count(), 6);
 }
 
 #[test]

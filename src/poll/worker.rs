@@ -113,10 +113,27 @@ impl Worker {
         let polled = self.settings.ledger.polled(&self.shared.name);
         let polled = polled.map_err(|error| (format!("the ledger cannot be read: {error}"), false))?;
         self.account = self.account().map_err(|error| (error.to_string(), !error.is_temporary()))?;
+        self.refuse_others()?;
         self.works();
         self.backoff.reset();
         self.resume(polled);
         Ok(())
+    }
+
+    /// Checkpoints of another account say nothing about this one's events.
+    fn refuse_others(&self) -> Result<(), (String, bool)> {
+        let name = &self.shared.name;
+        let belongs = self.settings.ledger.belongs_to(name, &self.account);
+        match belongs.map_err(|error| (format!("the ledger cannot be used: {error}"), false))? {
+            None => Ok(()),
+            Some(other) => Err((
+                format!(
+                    "the ledger's checkpoint of {name} is of the account {other}, and the credentials are of {}: what this one had before it would be left out. Give the input another id, or make the ledger forget (`aws-to-devo ledger forget --input {name}`)",
+                    self.account
+                ),
+                true,
+            )),
+        }
     }
 
     /// Goes on after what the ledger knows.

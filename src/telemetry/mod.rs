@@ -35,7 +35,7 @@ use jiff::Timestamp;
 
 use crate::ack::Outcome;
 use crate::budget::Budget;
-use crate::config::{self, Config, Destination};
+use crate::config::{self, Config};
 
 pub use counter::{Counter, Gauge, Held};
 pub use groups::*;
@@ -400,13 +400,7 @@ impl Service {
 
 impl Output {
     fn of(output: &config::Output) -> Output {
-        let destination = match &output.destination {
-            Destination::Tls { address, port, .. } | Destination::Tcp { address, port } => {
-                format!("{address}:{port}")
-            }
-            Destination::Console => "console".to_owned(),
-        };
-        Output::new(&output.name, destination)
+        Output::new(&output.name, output.destination.to_string())
     }
 
     pub fn new(name: &str, destination: String) -> Output {

@@ -28,7 +28,7 @@ fn its_disk_is_full() {
     disk.fill();
     lab.announce(feeds.iter().flatten().map(|object| object.key.as_str()));
     let refused = lab.run_under(&disk.wrapper(), &config, &["--drain"]).end(PATIENCE);
-    assert_eq!(refused.code, Some(2), "log:\n{}", refused.log);
+    assert_eq!(refused.code, Some(75), "log:\n{}", refused.log);
     assert!(refused.log.contains("disk is full"), "log:\n{}", refused.log);
     assert!(lab.queue.peek().iter().all(|m| m.receive_count == 0));
     disk.free();

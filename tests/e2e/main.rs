@@ -52,6 +52,7 @@ mod setup;
 mod sharing;
 mod shutdown;
 mod sources;
+mod state_directory;
 mod status;
 mod switches;
 mod trust;

@@ -119,12 +119,12 @@ fn room_is_used_again() {
     let directory = TempDir::new().unwrap();
     let mut store = Store::open(&file(&directory)).unwrap();
     let fill = |store: &mut Store, label: &str| {
-        let rows: Vec<Row> = (0..2000).map(|i| row(&format!("{label}/{i}"), 1, true)).collect();
+        let rows: Vec<Row> = (0..4000).map(|i| row(&format!("{label}/{i}"), 1, true)).collect();
         store.write(&rows).unwrap();
         store.bytes().unwrap()
     };
     let first = fill(&mut store, "a");
-    assert_eq!(store.sweep(0, first - 1, 10_000).unwrap(), 2000);
+    assert_eq!(store.sweep(0, first - 1, 10_000).unwrap(), 4000);
     assert!(store.bytes().unwrap() < first / 4);
     assert!(fill(&mut store, "b") <= first);
 }
@@ -222,15 +222,96 @@ fn a_file_of_the_first_version_is_brought_up_and_keeps_its_objects() {
     Store::open(&file(&directory)).unwrap().write(&[row("a", 3, true)]).unwrap();
     let connection = Connection::open(file(&directory)).unwrap();
     connection
-        .execute_batch("DROP TABLE checkpoints; DROP TABLE seen; DROP TABLE terms; PRAGMA user_version = 1")
+        .execute_batch(
+            "DROP TABLE checkpoints; DROP TABLE seen; DROP TABLE terms; DROP TABLE outputs; DROP TABLE queues;
+             DROP TABLE accounts; ALTER TABLE objects DROP COLUMN outputs; PRAGMA user_version = 1",
+        )
         .unwrap();
     drop(connection);
     let mut old = Store::open_existing(&file(&directory)).unwrap();
     assert_eq!((old.checkpoints("").unwrap().len(), old.forget_sources("").unwrap()), (0, 0));
+    old.refuse_other_queues(&file(&directory), &scope("q1", "a:1")).unwrap();
     drop(old);
-    let store = Store::open(&file(&directory)).unwrap();
+    let mut store = Store::open(&file(&directory)).unwrap();
+    store.belong(&file(&directory), &scope("q1", "a:1")).unwrap();
     assert_eq!(all(&store), ["a"]);
+    assert_eq!(store.rows(&row("a", 3, true).place).unwrap().len(), 1, "it is of the first outputs");
     assert_eq!(store.polled("s").unwrap(), Polled::default());
+}
+
+fn scope(queue: &str, outputs: &str) -> Scope {
+    Scope {
+        queues: vec![("1".to_owned(), queue.to_owned())],
+        outputs: outputs.split(' ').map(str::to_owned).collect(),
+        ..Scope::default()
+    }
+}
+
+fn opened(directory: &TempDir, queue: &str, outputs: &str) -> Result<Store, OpenError> {
+    let mut store = Store::open(&file(directory)).unwrap();
+    store.belong(&file(directory), &scope(queue, outputs)).map(|()| store)
+}
+
+#[test]
+fn what_went_to_other_outputs_is_not_known() {
+    let directory = TempDir::new().unwrap();
+    opened(&directory, "q", "a:1").unwrap().write(&[row("x", 3, true), row("y", 2, false)]).unwrap();
+    let known = |outputs| {
+        let store = opened(&directory, "q", outputs).unwrap();
+        ["x", "y"].map(|key| store.rows(&row(key, 0, false).place).unwrap().len())
+    };
+    assert_eq!(known("a:1"), [1, 1]);
+    assert_eq!(known("b:2"), [0, 0], "nothing of it has reached b");
+    assert_eq!(known("a:1 b:2"), [0, 0], "a half-sent object begins again for both");
+    let both = || opened(&directory, "q", "a:1 b:2").unwrap();
+    both().write(&[row("x", 1, false)]).unwrap();
+    assert_eq!(both().rows(&row("x", 1, false).place).unwrap()[0].records, 1, "how far it is for both");
+    both().write(&[row("x", 3, true)]).unwrap();
+    assert_eq!(known("a:1 b:2"), [1, 0]);
+    assert_eq!(known("b:2"), [1, 0], "what both have, one has");
+    let reader = both().another(&file(&directory)).unwrap();
+    assert_eq!(reader.rows(&row("x", 0, false).place).unwrap().len(), 1);
+}
+
+#[test]
+fn the_entries_of_another_queue_are_refused_until_they_are_forgotten() {
+    let directory = TempDir::new().unwrap();
+    opened(&directory, "mistyped", "a:1").unwrap();
+    opened(&directory, "q1", "a:1").expect("nothing had come from it").write(&[row("x", 3, true)]).unwrap();
+    let error = opened(&directory, "q2", "a:1").unwrap_err();
+    assert!(matches!(error, OpenError::OtherQueue { .. }) && !error.is_temporary(), "{error}");
+    assert!(error.to_string().contains("q1") && error.to_string().contains("q2"), "{error}");
+    opened(&directory, "q1", "b:2").unwrap();
+    let mut store = Store::open_existing(&file(&directory)).unwrap();
+    store.forget(&Filter { input: "1".into(), ..Filter::default() }).unwrap();
+    opened(&directory, "q2", "a:1").unwrap();
+}
+
+#[test]
+fn checkpoints_of_another_account_are_told() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(&file(&directory)).unwrap();
+    let mark = Mark { source: "s".into(), checkpoints: vec![(String::new(), "t".into())], ..Mark::default() };
+    assert_eq!(store.belongs_to("s", "111").unwrap(), None);
+    assert_eq!(store.belongs_to("s", "222").unwrap(), None, "there is no checkpoint yet");
+    store.mark(&[mark], 1).unwrap();
+    assert_eq!(store.belongs_to("s", "222").unwrap(), None);
+    assert_eq!(store.belongs_to("s", "111").unwrap().as_deref(), Some("222"));
+    store.forget_sources("").unwrap();
+    assert_eq!(store.belongs_to("s", "111").unwrap(), None);
+}
+
+#[test]
+fn what_ends_by_itself_is_temporary() {
+    let directory = TempDir::new().unwrap();
+    let path = file(&directory);
+    drop(Store::open(&path).unwrap());
+    let holder = Connection::open(&path).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = Store::open(&path).unwrap_err();
+    assert!(matches!(error, OpenError::Busy { .. }) && error.is_temporary(), "{error}");
+    holder.execute_batch("ROLLBACK").unwrap();
+    Store::open(&path).unwrap();
 }
 
 #[test]
@@ -243,7 +324,7 @@ fn a_place_that_cannot_be_written_is_refused() {
     let directory = TempDir::new().unwrap();
     drop(Store::open(&file(&directory)).unwrap());
     let connection = Connection::open_with_flags(file(&directory), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-    let error = Store { connection }.migrate(&file(&directory)).unwrap_err();
+    let error = Store { connection, ours: Ours::default() }.migrate(&file(&directory)).unwrap_err();
     assert!(matches!(error, OpenError::ReadOnly { .. }), "{error}");
 }
 

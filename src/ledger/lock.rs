@@ -1,0 +1,130 @@
+//! The lock of a state directory: two collectors that share one would take each other's records for their own.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::OpenError;
+
+/// Who opens a ledger.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Role {
+    /// There may be one of a directory.
+    #[default]
+    Collector,
+    /// May run beside a collector, which its configuration names.
+    Backfill,
+}
+
+/// Held until it is dropped, or until the process ends in whatever way: the lock is the kernel's, so none is ever left
+/// behind, and it holds between containers that share a volume of one machine.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Role {
+    fn file(self) -> &'static str {
+        match self {
+            Role::Collector => "collector.lock",
+            Role::Backfill => "backfill.lock",
+        }
+    }
+}
+
+impl Lock {
+    /// Locks the directory. None: there is no lock to be had, and a warning has been logged.
+    ///
+    /// # Errors
+    /// [`OpenError::Held`]: another collector has it.
+    pub fn take(directory: &Path, role: Role) -> Result<Option<Lock>, OpenError> {
+        let path = directory.join(role.file());
+        let mut file = match open(&path) {
+            Ok(file) => file,
+            // The ledger itself lies there, too, and says what is wrong and what to do.
+            Err(error) => {
+                log::warn!(
+                    "{} cannot be made: {error}. Nothing keeps a second collector away",
+                    path.display()
+                );
+                return Ok(None);
+            }
+        };
+        match file.try_lock() {
+            Ok(()) => {
+                // It is for people: a lock that says nothing is a lock all the same.
+                let _ = sign(&mut file);
+                Ok(Some(Lock { _file: file }))
+            }
+            Err(TryLockError::WouldBlock) => match (role, holder(&mut file)) {
+                (Role::Collector, by) => {
+                    let ours = by == own_name();
+                    Err(OpenError::Held { directory: directory.to_owned(), by, ours })
+                }
+                (Role::Backfill, by) => {
+                    log::warn!(
+                        "another backfill ({by}) uses the state directory {}: an object that both list may be sent twice",
+                        directory.display()
+                    );
+                    Ok(None)
+                }
+            },
+            Err(TryLockError::Error(error)) => {
+                log::warn!(
+                    "the state directory {} cannot be locked: {error}. Is it on NFS? See to it that no other collector uses it; a ledger belongs on a local disk",
+                    directory.display()
+                );
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// Writes who holds the lock.
+fn sign(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    writeln!(file, "{}", own_name())
+}
+
+fn own_name() -> String {
+    format!("process {} on {}", std::process::id(), rustix::system::uname().nodename().to_string_lossy())
+}
+
+/// Who holds the lock, as that one has written.
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file.take(200).read_to_string(&mut text);
+    let line = text.lines().next().unwrap_or_default();
+    if read.is_err() || line.is_empty() { "an unknown process".to_owned() } else { line.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_has_one_collector_at_a_time_and_any_backfills() {
+        let directory = tempfile::tempdir().unwrap();
+        let take = |role| Lock::take(directory.path(), role);
+        let first = take(Role::Collector).unwrap().expect("nobody has it");
+        let refused = take(Role::Collector).unwrap_err();
+        let own = format!("process {} on ", std::process::id());
+        assert!(refused.is_temporary() && refused.to_string().contains(&own), "{refused}");
+        let backfill = take(Role::Backfill).unwrap();
+        assert!(backfill.is_some(), "a backfill runs beside a collector");
+        assert!(take(Role::Backfill).unwrap().is_none(), "a second one runs, too, but has no lock");
+        drop(first);
+        assert!(take(Role::Collector).unwrap().is_some());
+    }
+
+    #[test]
+    fn without_a_place_for_the_lock_the_ledger_has_the_word() {
+        let directory = Path::new("/proc/no-such-place");
+        assert!(Lock::take(directory, Role::Collector).unwrap().is_none());
+    }
+}

@@ -1,0 +1,80 @@
+//! The ledger at the start of a pipeline: whose it is, and what is waited for.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Job, Pulse};
+use crate::backoff::Backoff;
+use crate::config::Config;
+use crate::ledger::{Ledger, OpenError, Role, Scope};
+use crate::limits::{LEDGER_START_BACKOFF_FIRST, LEDGER_START_BACKOFF_MAX};
+use crate::stop::Stop;
+use crate::telemetry::Telemetry;
+
+/// A start failed for a reason that may be gone a moment later, and that no change of the configuration cures.
+pub fn is_temporary(error: &anyhow::Error) -> bool {
+    let of_machine = error.root_cause().downcast_ref::<std::io::Error>();
+    let is_short_of_threads = of_machine.is_some_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+    is_short_of_threads || error.downcast_ref::<OpenError>().is_some_and(OpenError::is_temporary)
+}
+
+/// What a collector of this configuration remembers its deliveries for.
+pub fn scope(config: &Config) -> Scope {
+    // What is not remembered belongs to nobody.
+    let remembered = config.inputs.iter().filter(|input| !input.do_not_send && !input.direct_mode);
+    let queue = |input: &crate::config::Input| {
+        (input.id.clone(), format!("{} in {}", input.queue.identity(), input.region))
+    };
+    Scope {
+        role: Role::Collector,
+        queues: remembered.map(queue).collect(),
+        outputs: config.outputs.iter().map(|output| output.destination.to_string()).collect(),
+    }
+}
+
+/// Opens the ledger, or goes on without one if the configuration allows that.
+pub fn open(
+    config: &Config,
+    job: &Job,
+    telemetry: &Arc<Telemetry>,
+    stop: &Stop,
+    beat: &mut dyn FnMut(&Pulse),
+) -> Result<Ledger, OpenError> {
+    let scope = match job {
+        // A listing has no queue.
+        Job::Backfill(_) => Scope { role: Role::Backfill, queues: Vec::new(), ..scope(config) },
+        Job::Run | Job::Drain => scope(config),
+    };
+    let directory = &config.globals.state_directory;
+    match patiently(|| Ledger::open(directory, &scope, telemetry), stop, beat) {
+        Err(error) if !config.globals.state_required => {
+            log::error!("{error}. Going on without a ledger, as `persistence.required: false` says");
+            Ok(Ledger::none())
+        }
+        opened => opened,
+    }
+}
+
+/// Tries again while what keeps it from opening may end by itself.
+fn patiently(
+    mut open: impl FnMut() -> Result<Ledger, OpenError>,
+    stop: &Stop,
+    beat: &mut dyn FnMut(&Pulse),
+) -> Result<Ledger, OpenError> {
+    let (began, mut is_told) = (Instant::now(), false);
+    let mut backoff = Backoff::new(LEDGER_START_BACKOFF_FIRST, LEDGER_START_BACKOFF_MAX);
+    loop {
+        let error = match open() {
+            Ok(ledger) => return Ok(ledger),
+            Err(error) => error,
+        };
+        if began.elapsed() >= error.patience() || stop.is_stopped() {
+            return Err(error);
+        }
+        if !std::mem::replace(&mut is_told, true) {
+            log::warn!("{error}. It is tried again for {} s", error.patience().as_secs());
+        }
+        beat(&Pulse { life: Ok(()), trouble: None });
+        stop.wait(backoff.pause());
+    }
+}
