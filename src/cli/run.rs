@@ -76,7 +76,9 @@ fn run_loaded(
                     reload.goes_back(old.snapshot.clone());
                     (loaded, is_described) = (old, false);
                 } else {
-                    rest(backoff.pause(), &stop, manager);
+                    let rested = Stop::new();
+                    signals.govern(&rested, loaded.config.globals.shutdown_timeout);
+                    rest(backoff.pause(), &rested, manager);
                 }
                 if let Some(next) = reload.next() {
                     (old, is_described) = (Some(std::mem::replace(&mut loaded, next)), false);

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crossbeam_channel::{Sender, bounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator;
 
@@ -36,8 +37,9 @@ impl Default for State {
 }
 
 impl Signals {
-    /// Begins to listen; `manager` is told of a stop. `hangup` is called at each SIGHUP, by the listening thread; without it SIGHUP does
-    /// what it does to any process.
+    /// Begins to listen; `manager` is told of a stop. `hangup` is called after a SIGHUP, by a thread of its own: a file
+    /// that cannot be read must not keep the next signal from being heard. Without it SIGHUP does what it does to any
+    /// process.
     ///
     /// # Errors
     /// When handlers or the thread cannot be made.
@@ -49,13 +51,14 @@ impl Signals {
         if hangup.is_some() {
             received.add_signal(SIGHUP)?;
         }
-        let mut hangup = hangup.unwrap_or_else(|| Box::new(|| ()));
+        let hangups = hangup.map(listen_aside).transpose()?;
         let signals = Signals::default();
         let (own, manager) = (signals.clone(), Arc::clone(manager));
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             for signal in received.forever() {
                 if signal == SIGHUP {
-                    hangup();
+                    // One that waits already will see what this one would.
+                    hangups.as_ref().map(|hangups| hangups.try_send(()));
                 } else {
                     manager.stopping();
                     own.stop();
@@ -94,9 +97,11 @@ impl Signals {
             state.patience
         };
         cut_short_after(patience + GIVE_BACK_TIME + STOP_MARGIN);
-        log::info!(
-            "signal received: nothing more is received, work in hand is finished; a second signal stops at once"
-        );
+        say_aside(|| {
+            log::info!(
+                "signal received: nothing more is received, work in hand is finished; a second signal stops at once"
+            );
+        });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -118,12 +123,25 @@ fn cut_short_after(limit: Duration) {
 
 /// Ends the process, after a word if that can be written.
 fn end(text: &'static str, code: i32) -> ! {
-    drop(std::thread::Builder::new().name("last-words".into()).spawn(move || {
+    say_aside(move || {
         log::error!("{text}");
         std::process::exit(code);
-    }));
+    });
     std::thread::sleep(LAST_WORDS_TIME);
     std::process::exit(code)
+}
+
+/// Writes to the log without being held up by it.
+fn say_aside(say: impl FnOnce() + Send + 'static) {
+    drop(std::thread::Builder::new().name("last-words".into()).spawn(say));
+}
+
+/// Calls `hangup` for what is sent.
+fn listen_aside(mut hangup: Box<dyn FnMut() + Send>) -> io::Result<Sender<()>> {
+    let (hangups, received) = bounded(1);
+    let listen = move || received.iter().for_each(|()| hangup());
+    std::thread::Builder::new().name("reload".into()).spawn(listen)?;
+    Ok(hangups)
 }
 
 #[cfg(test)]

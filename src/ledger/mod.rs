@@ -161,7 +161,7 @@ impl Ledger {
         }
     }
 
-    /// Makes what is known of a polled source that of `account`. The account that it is of, if it is another one.
+    /// Makes what is known of a polled source that of `account`, unless it is of another one, which is returned.
     ///
     /// # Errors
     /// The ledger cannot be used at present.

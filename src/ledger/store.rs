@@ -281,17 +281,19 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the checkpoints of a source those of `account`. The account that they are of, if it is another one.
-    pub fn belongs_to(&mut self, source: &str, account: &str) -> rusqlite::Result<Option<String>> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let sql = "SELECT account FROM accounts
-                   WHERE source = ?1 AND EXISTS (SELECT 1 FROM checkpoints WHERE source = ?1)";
-        let known: Option<String> = transaction.query_row(sql, [source], |row| row.get(0)).optional()?;
-        if let Some(other) = known.filter(|known| known != account) {
-            return Ok(Some(other));
-        }
-        transaction.execute("INSERT OR REPLACE INTO accounts VALUES (?1, ?2)", [source, account])?;
-        transaction.commit()?;
+    /// Makes the checkpoints of a source those of `account`, unless they are of another one, which is returned.
+    pub fn belongs_to(&self, source: &str, account: &str) -> rusqlite::Result<Option<String>> {
+        let sql = "SELECT account, EXISTS (SELECT 1 FROM checkpoints WHERE source = ?1) FROM accounts WHERE source = ?1";
+        let known =
+            self.connection.query_row(sql, [source], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        match known {
+            Some((known, _)) if known == account => return Ok(None),
+            Some((other, true)) => return Ok(Some(other)),
+            // Only now something is written, for which others may have to be waited for.
+            _ => self
+                .connection
+                .execute("INSERT OR REPLACE INTO accounts VALUES (?1, ?2)", [source, account])?,
+        };
         Ok(None)
     }
 

@@ -117,7 +117,7 @@ impl Pipeline {
     }
 
     /// The same. What keeps it from starting and ends by itself is waited for, unless `stop` comes first; `beat` hears
-    /// of it meanwhile. `stop` is then the pipeline's.
+    /// of it meanwhile. `stop` is then the pipeline's; it is raised after an error.
     ///
     /// # Errors
     /// Those of [`Pipeline::start`]; [`is_temporary`] tells which of them are none of the configuration's.
@@ -129,6 +129,7 @@ impl Pipeline {
         beat: &mut dyn FnMut(&Pulse),
     ) -> anyhow::Result<Pipeline> {
         let (stop, abort) = (stop.clone(), Stop::new());
+        let unfinished = Unfinished(Some([stop.clone(), abort.clone()]));
         let globals = &config.globals;
         let senders = config.outputs.iter().map(Output::connections).sum();
         let memory = MemoryShares::of(globals.memory_limit, config.fetchers(), globals.workers, senders);
@@ -229,6 +230,7 @@ impl Pipeline {
         }
         let shutdown_timeout = globals.shutdown_timeout;
         telemetry.enter(Phase::Running);
+        unfinished.finish();
         Ok(Pipeline {
             telemetry: Arc::clone(telemetry),
             intakes,
@@ -328,6 +330,22 @@ impl Pipeline {
         let is_over = |trouble: &Trouble| now.saturating_duration_since(trouble.since) >= patience(trouble);
         let dead = pulse.life.as_ref().err().map(ToString::to_string);
         dead.or_else(|| self.troubles().find(is_over).map(|trouble| trouble.message)).filter(|_| self.ends)
+    }
+}
+
+/// Ends the threads of a start that fails in the middle: a collector that goes on otherwise must not have receivers that
+/// nobody knows of.
+struct Unfinished(Option<[Stop; 2]>);
+
+impl Unfinished {
+    fn finish(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.0.iter().flatten().for_each(Stop::stop);
     }
 }
 

@@ -171,3 +171,61 @@ fn a_stop_does_not_wait_for_what_hangs() {
     pipeline.run(&mut |_| ());
     never.stop();
 }
+
+/// A queue that always has a message.
+fn queue() -> Arc<tiny_http::Server> {
+    let server = Arc::new(tiny_http::Server::http("127.0.0.1:0").unwrap());
+    let serving = Arc::clone(&server);
+    std::thread::spawn(move || {
+        for mut request in serving.incoming_requests() {
+            let mut body = String::new();
+            request.as_reader().read_to_string(&mut body).unwrap();
+            let message = r#"{"Messages": [{"MessageId": "m", "ReceiptHandle": "h", "Body": "log", "Attributes": {}}]}"#;
+            let answer = if body.contains("MaxNumberOfMessages") { message } else { "{}" };
+            // Who asked may be gone.
+            let _ = request.respond(tiny_http::Response::from_string(answer));
+        }
+    });
+    server
+}
+
+/// A configuration that reads it.
+fn reading(queue: &tiny_http::Server, directory: &Path) -> Config {
+    let address = format!("http://{}", queue.server_addr());
+    let text = serde_json::json!({
+        "globals": {"shutdown_timeout": 0},
+        "outputs": {"c": {"type": "console"}},
+        "inputs": {"sqs_collector": {
+            "id": "1", "base_url": format!("{address}/1/q"), "endpoint_url": address, "region": "eu-west-1",
+            "credentials": {"aws_access_key_id": "AKIATESTTESTTEST0001", "aws_secret_access_key": "secret"},
+            "direct_mode": true, "services": {"aws_sqs_vpc": {}}
+        }}
+    });
+    let mut config = config::parse(&text.to_string(), directory, &Environment::here()).unwrap().config;
+    config.globals.state_directory = directory.join("state");
+    config
+}
+
+#[test]
+fn receivers_that_panic_end_no_drain_well_and_let_no_run_look_alive() {
+    let (queue, directory) = (queue(), tempfile::tempdir().unwrap());
+    let config = reading(&queue, directory.path());
+    let mut broken = config.clone();
+    // Whoever receives a message has no service to give it to.
+    broken.inputs[0].services.clear();
+    for job in [Job::Drain, Job::Run] {
+        let telemetry = Arc::new(Telemetry::of(&config, Arc::default()));
+        let pipeline = Pipeline::start(&broken, &job, &telemetry).unwrap();
+        let stop = pipeline.stop().clone();
+        let mut lost = None;
+        let ending = pipeline.run(&mut |pulse| {
+            if let Err(Dead::Thread(name)) = &pulse.life {
+                lost = Some(name.clone());
+                stop.stop();
+            }
+        });
+        let lost = lost.or(ending.gave_up).unwrap_or_default();
+        assert!(lost.contains("receive-sqs_collector"), "{job:?}: {lost:?}");
+    }
+    queue.unblock();
+}

@@ -166,6 +166,13 @@ impl Receiver {
     }
 }
 
+/// Whoever lets go of an input has ended it, or could not start what it needs.
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.shared.finish();
+    }
+}
+
 /// The body of a thread that receives.
 fn poll(shared: &Shared) {
     /// Counts the thread out even if it panics.

@@ -155,26 +155,33 @@ fn stops_although_this_hangs(action: &'static str) {
 /// A log that nobody reads holds up every thread that writes to it.
 #[test]
 fn although_nobody_reads_the_log() {
-    let lab = Lab::new("stop-mute");
+    std::thread::scope(|scope| {
+        scope.spawn(|| stops_although_nobody_reads(1, &[0, 1]));
+        scope.spawn(|| stops_although_nobody_reads(2, &[130]));
+    });
+}
+
+fn stops_although_nobody_reads(signals: usize, codes: &[i32]) {
+    let lab = Lab::new(&format!("stop-mute-{signals}"));
     let mut config = config(&lab, 1);
     config["globals"]["debug"] = json!(true);
     let file = lab.write_config(&config);
-    let (reader, writer) = std::io::pipe().unwrap();
+    let (_reader, writer) = std::io::pipe().unwrap();
     let mut command = std::process::Command::new(crate::collector::program());
     command.args(["run", "--config", &file]).stdin(std::process::Stdio::null()).stderr(writer);
     let mut process = Process::spawn(command);
     // More lines than the pipe holds.
-    lab.announce(
-        (0..600)
-            .map(|n| format!("{n}/{}/_SUCCESS", "long".repeat(60)))
-            .collect::<Vec<_>>()
-            .iter()
-            .map(String::as_str),
-    );
+    let keys: Vec<_> = (0..600).map(|n| format!("{n}/{}/_SUCCESS", "long".repeat(60))).collect();
+    lab.announce(keys.iter().map(String::as_str));
     std::thread::sleep(Duration::from_secs(3));
-    process.signal(Signal::TERM);
-    process.wait("a collector that cannot log", Duration::from_secs(40));
-    drop(reader);
+    for _ in 0..signals {
+        // A reload cannot be told of either, and must not keep the others from being heard.
+        process.signal(Signal::HUP);
+        process.signal(Signal::TERM);
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    let status = process.wait("a collector that cannot log", Duration::from_secs(40));
+    assert!(status.code().is_some_and(|code| codes.contains(&code)), "after {signals} signals: {status:?}");
 }
 
 #[test]
