@@ -189,6 +189,7 @@ pub fn describe_format(format: &Format) -> String {
         }
         Format::SelectedLines { header_lines, .. } => under("some of the lines", *header_lines),
         Format::Csv { header_lines } => under("CSV records", *header_lines),
+        Format::JsonLines => "JSON values".to_owned(),
         Format::Json { path } | Format::ReshapedJson { path, .. } => at("JSON", "values", path),
         Format::WholeJson { path } => at("whole JSON", "documents", path),
         Format::SeparatedJson { .. } => "JSON values between separators".to_owned(),
@@ -210,6 +211,7 @@ pub fn describe_format(format: &Format) -> String {
             format!("JSON, or what it holds in {} or logEvents", detail.join("."))
         }
         Format::Incapsula => "lines under an Imperva header".to_owned(),
+        Format::Or { format, .. } => describe_format(format),
         Format::Latin1(inner) => format!("{}, Latin-1", describe_format(inner)),
     }
 }

@@ -33,6 +33,11 @@ pub enum Error {
     /// A JSON document, counted from 1, is not what its service promises.
     #[error("bad JSON in document {number}: {cause}")]
     BadDocument { number: u64, cause: &'static str },
+    /// Documents are of another kind than the service's.
+    #[error(
+        "{count} of its JSON documents are not what this service reads ({expected}). The first begins with {example}. Is this the log of another service?"
+    )]
+    UnexpectedDocuments { count: u64, expected: String, example: String },
     /// The header of an Imperva log file has a `key:`.
     #[error(
         "the body is encrypted (its header has a \"key:\" line): turn off encryption in the Imperva log settings"

@@ -18,6 +18,8 @@ pub enum Format {
     LinesUnder { prefix: Vec<u8> },
     /// Some of the lines, as they are.
     SelectedLines { header_lines: u32, selection: Arc<Selection> },
+    /// JSON values that mostly fill a line each. A line that is one object costs no more than a line of text.
+    JsonLines,
     /// JSON values. With a `path`, the records are what lies there: the elements of an array, or the
     /// value itself.
     Json { path: Vec<String> },
@@ -51,8 +53,50 @@ pub enum Format {
     Envelopes { detail: Vec<String> },
     /// Imperva's log files: header lines, `|==|`, and a body of lines, compressed or not.
     Incapsula,
+    /// One of the JSON formats above. Documents in which its own way leads nowhere may be something else.
+    Or { format: Box<Format>, others: Arc<Others> },
     /// Latin-1 text that becomes UTF-8 before the format reads it.
     Latin1(Box<Format>),
+}
+
+impl Format {
+    /// Does it look for records in JSON documents, so that there can be others in which there are none?
+    pub fn reads_documents(&self) -> bool {
+        match self {
+            Format::Json { path } | Format::WholeJson { path } | Format::ReshapedJson { path, .. } => {
+                !path.is_empty()
+            }
+            Format::JsonValues { .. }
+            | Format::ExtractedJson { .. }
+            | Format::CloudWatch { .. }
+            | Format::Envelopes { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// What else a document may be in which a format's own way leads nowhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Others {
+    /// The first path that leads somewhere leads to the records: an array's elements, or the value itself.
+    pub paths: Vec<Vec<String>>,
+    /// A CloudWatch Logs envelope, whose messages are the records.
+    pub log_events: bool,
+    /// A record that stands by itself.
+    pub bare: Bare,
+    /// Members any of which says that the document holds no record by its nature.
+    pub empty: Vec<String>,
+}
+
+/// How a record is known that stands by itself, without the document that it usually stands in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Bare {
+    #[default]
+    Unknown,
+    /// It is an object with all members of one of these sets.
+    Members(Vec<Vec<String>>),
+    /// Any document is one. Lines of text are, too.
+    Any,
 }
 
 /// What of a log event is sent.

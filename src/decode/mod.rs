@@ -16,6 +16,7 @@
 //! | `inflate` | compression, told from the bytes |
 //! | `split` | the format's splitter, the byte order mark, Latin-1 |
 //! | `lines`, `csv`, `separated` + `pieces`, `incapsula` | text |
+//! | `json_lines` | JSON values that mostly fill a line each |
 //! | `json` | values one after another, found without a tree; `json::walk`, `json::path`: the inside of one |
 //! | `documents` | records that are made of JSON documents: envelopes, other shapes |
 //! | `magic`, `parquet` | Parquet, told from its first bytes |
@@ -31,6 +32,7 @@ mod forms;
 mod incapsula;
 mod inflate;
 mod json;
+mod json_lines;
 mod latin1;
 mod lines;
 mod magic;
@@ -52,7 +54,7 @@ pub mod text_file;
 
 pub use compression::Compression;
 pub use error::Error;
-pub use format::{EventBody, Format, Shape};
+pub use format::{Bare, EventBody, Format, Others, Shape};
 pub use inflate::Scratch;
 pub use json::path::JsonPath;
 pub use json::spelling::{has_unicode_escape, quoted};
@@ -173,10 +175,9 @@ impl Decoder {
         self.split.taken_bytes()
     }
 
-    /// JSON documents so far that give no record: the format's path leads nowhere in them, or they
-    /// are control messages.
-    pub fn skipped_documents(&self) -> u64 {
-        self.split.skipped_documents()
+    /// JSON documents so far that are known to hold no record: control messages, or a `null` for a list.
+    pub fn empty_documents(&self) -> u64 {
+        self.split.empty_documents()
     }
 
     fn decode(

@@ -1,10 +1,14 @@
 //! Text -> records, by format.
 
+use std::sync::Arc;
+
 use super::csv::Csv;
 use super::detect::{self, Detector};
 use super::documents::{Documents, Each};
+use super::format::{Bare, Others};
 use super::incapsula::Incapsula;
-use super::json::Json;
+use super::json::{self, Json};
+use super::json_lines::JsonLines;
 use super::latin1::Latin1;
 use super::lines::Lines;
 use super::magic::{self, Found, Magic};
@@ -32,6 +36,7 @@ enum Splitter {
     Lines(Lines),
     Csv(Csv),
     Pieces(Box<Pieces>),
+    JsonLines(JsonLines),
     Json(Box<Json>),
     Documents(Box<Documents>),
     Incapsula(Box<Incapsula>),
@@ -40,6 +45,8 @@ enum Splitter {
     Undecided {
         detector: Detector,
         held: Vec<u8>,
+        /// What reads the text if its first line is JSON. None: JSON values, or lines of them.
+        json: Option<Box<Splitter>>,
     },
 }
 
@@ -72,10 +79,9 @@ impl Split {
         }
     }
 
-    pub fn skipped_documents(&self) -> u64 {
+    pub fn empty_documents(&self) -> u64 {
         match &self.splitter {
-            Splitter::Json(json) => json.skipped_documents(),
-            Splitter::Documents(documents) => documents.skipped_documents(),
+            Splitter::Documents(documents) => documents.empty_documents(),
             _ => 0,
         }
     }
@@ -114,7 +120,8 @@ impl Split {
             Splitter::Lines(lines) => lines.finish(sink),
             Splitter::Csv(csv) => csv.finish(sink),
             Splitter::Pieces(pieces) => pieces.finish(sink),
-            Splitter::Json(json) => json.finish(self.offset, sink),
+            Splitter::JsonLines(lines) => lines.finish(self.offset, sink),
+            Splitter::Json(json) => json.finish(self.offset, &mut json::records(sink)),
             Splitter::Documents(documents) => documents.finish(self.offset, sink),
             Splitter::Incapsula(incapsula) => incapsula.finish(sink),
             Splitter::Parquet(_) | Splitter::Undecided { .. } => Ok(()),
@@ -169,7 +176,7 @@ impl Split {
     }
 
     fn split_utf8(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        if let Splitter::Undecided { detector, held } = &mut self.splitter {
+        if let Splitter::Undecided { detector, held, .. } = &mut self.splitter {
             let Some(shape) = detector.push(text) else {
                 held.extend_from_slice(text);
                 return Ok(());
@@ -180,16 +187,26 @@ impl Split {
     }
 
     fn decide(&mut self, shape: detect::Shape, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        let splitter = match shape {
-            detect::Shape::Lines => Splitter::Lines(Lines::new(0, self.bounds.record_bytes_max)),
-            detect::Shape::Json => {
-                Splitter::Json(Box::new(Json::new(Vec::new(), self.bounds.record_bytes_max)))
-            }
+        let undecided = std::mem::replace(
+            &mut self.splitter,
+            Splitter::Lines(Lines::new(0, self.bounds.record_bytes_max)),
+        );
+        let Splitter::Undecided { held, json, .. } = undecided else {
+            self.splitter = undecided;
+            return Ok(());
         };
-        match std::mem::replace(&mut self.splitter, splitter) {
-            Splitter::Undecided { held, .. } => self.feed(&held, sink),
-            _ => Ok(()),
+        let max = self.bounds.record_bytes_max;
+        match (shape, json) {
+            (detect::Shape::Lines, _) => (),
+            (_, Some(json)) => self.splitter = *json,
+            (detect::Shape::JsonLines, None) => {
+                self.splitter = Splitter::JsonLines(JsonLines::among_text(max))
+            }
+            (detect::Shape::Json, None) => {
+                self.splitter = Splitter::Json(Box::new(Json::new(Vec::new(), max)))
+            }
         }
+        self.feed(&held, sink)
     }
 
     fn feed(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
@@ -199,7 +216,8 @@ impl Split {
             Splitter::Lines(lines) => lines.push(text, sink),
             Splitter::Csv(csv) => csv.push(text, sink),
             Splitter::Pieces(pieces) => pieces.push(text, sink),
-            Splitter::Json(json) => json.push(text, offset, sink),
+            Splitter::JsonLines(lines) => lines.push(text, offset, sink),
+            Splitter::Json(json) => json.push(text, offset, &mut json::records(sink)),
             Splitter::Documents(documents) => documents.push(text, offset, sink),
             Splitter::Incapsula(incapsula) => incapsula.push(text, sink),
             Splitter::Parquet(_) | Splitter::Undecided { .. } => Ok(()),
@@ -211,9 +229,6 @@ impl Splitter {
     fn new(format: Format, bounds: Bounds) -> Self {
         let max = bounds.record_bytes_max;
         let pieces = |separator: &[u8], each| Splitter::Pieces(Box::new(Pieces::new(separator, each, max)));
-        let documents = |json, each| Splitter::Documents(Box::new(Documents::new(json, each, max)));
-        // Documents of their own: an outermost array is none.
-        let each_of = |each| documents(Json::new(Vec::new(), max), each);
         match format {
             Format::Lines { header_lines } => Splitter::Lines(Lines::new(header_lines, max)),
             Format::Csv { header_lines } => Splitter::Csv(Csv::new(header_lines, max)),
@@ -224,18 +239,54 @@ impl Splitter {
             Format::SeparatedJson { separator } => pieces(&separator, Piece::Json),
             Format::JsonArrayLines => pieces(b"\n", Piece::Array),
             Format::TextFile(file) => Splitter::Pieces(Box::new(Pieces::text(file, max))),
-            Format::Json { path } => Splitter::Json(Box::new(Json::new(path, max))),
-            Format::WholeJson { path } => Splitter::Json(Box::new(Json::whole(path, max))),
-            Format::ReshapedJson { path, shape } => documents(Json::new(path, max), Each::shape(shape)),
-            Format::JsonValues { paths } => each_of(Each::values(paths)),
-            Format::ExtractedJson { keys } => each_of(Each::extract(keys)),
-            Format::CloudWatch { body } => each_of(Each::events(body)),
-            Format::Envelopes { detail } => each_of(Each::detail(detail)),
+            Format::JsonLines => Splitter::JsonLines(JsonLines::new(max)),
+            Format::Json { path } if path.is_empty() => Splitter::Json(Box::new(Json::new(path, max))),
+            Format::WholeJson { path } if path.is_empty() => Splitter::Json(Box::new(Json::whole(path, max))),
+            Format::Or { format, others } => Splitter::documents(*format, others, bounds),
+            Format::Json { .. }
+            | Format::WholeJson { .. }
+            | Format::ReshapedJson { .. }
+            | Format::JsonValues { .. }
+            | Format::ExtractedJson { .. }
+            | Format::CloudWatch { .. }
+            | Format::Envelopes { .. } => Splitter::documents(format, Arc::default(), bounds),
             Format::Incapsula => Splitter::Incapsula(Box::new(Incapsula::new(bounds))),
             Format::Parquet => Splitter::Parquet(Box::new(Parquet::new(bounds))),
-            Format::Detect => Splitter::Undecided { detector: Detector::new(), held: Vec::new() },
+            Format::Detect => Splitter::undecided(None),
             // Said twice, it is the same text.
             Format::Latin1(inner) => Splitter::new(*inner, bounds),
         }
     }
+
+    /// For the formats that read documents.
+    fn documents(format: Format, others: Arc<Others>, bounds: Bounds) -> Self {
+        let max = bounds.record_bytes_max;
+        let allows_text = others.bare == Bare::Any && matches!(format, Format::CloudWatch { .. });
+        let documents = match format {
+            Format::Json { path } => Documents::new(path, Each::AsItIs, others, max),
+            Format::WholeJson { path } => Documents::whole(path, others, max),
+            Format::ReshapedJson { path, shape } => Documents::new(path, Each::shape(shape), others, max),
+            Format::JsonValues { paths } => Documents::new(Vec::new(), Each::values(paths), others, max),
+            Format::ExtractedJson { keys } => Documents::new(Vec::new(), Each::extract(keys), others, max),
+            Format::CloudWatch { body } => Documents::new(Vec::new(), Each::events(body), others, max),
+            Format::Envelopes { detail } => {
+                Documents::new(Vec::new(), Each::Other, envelopes(detail, &others), max)
+            }
+            other => return Splitter::new(other, bounds),
+        };
+        let documents = Splitter::Documents(Box::new(documents));
+        if allows_text { Splitter::undecided(Some(Box::new(documents))) } else { documents }
+    }
+
+    fn undecided(json: Option<Box<Splitter>>) -> Self {
+        Splitter::Undecided { detector: Detector::new(), held: Vec::new(), json }
+    }
+}
+
+/// Nothing but what stands in an envelope. Where nobody says what else there may be, any other document is a record.
+fn envelopes(detail: Vec<String>, others: &Others) -> Arc<Others> {
+    let others_paths = others.paths.iter().filter(|path| **path != detail).cloned();
+    let paths = std::iter::once(detail.clone()).chain(others_paths).collect();
+    let bare = if *others == Others::default() { Bare::Any } else { others.bare.clone() };
+    Arc::new(Others { paths, log_events: true, bare, empty: others.empty.clone() })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use regex::bytes::RegexSet;
 
-use super::{fields, filters};
+use super::{fields, filters, others};
 use crate::config::node::{Mapping, Node};
 use crate::config::problem::{Kind, suggestion};
 use crate::decode::select::Selection;
@@ -64,8 +64,15 @@ pub fn read(name: &str, file_format: &Mapping<'_>, config: Mapping<'_>) -> Optio
             return None;
         }
     };
+    let reads_documents = format.as_ref().is_some_and(Format::reads_documents);
+    let others = reads_documents.then(|| others::read(&config)).flatten();
     config.finish();
-    format
+    match (format, others) {
+        (Some(format), Some(others)) => {
+            Some(Format::Or { format: Box::new(format), others: Arc::new(others) })
+        }
+        (format, _) => format,
+    }
 }
 
 fn cloudwatch(config: &Mapping<'_>) -> Option<Format> {
@@ -89,8 +96,7 @@ fn kinesis(config: &Mapping<'_>) -> Option<Format> {
 }
 
 fn lines(config: &Mapping<'_>) -> Option<Format> {
-    // Records are not parsed unless a field is asked for, so there is nothing to switch.
-    config.boolean("json", false);
+    let json = config.boolean("json", false);
     let header_lines = header_lines(config);
     let prefix = config.string("header_prefix");
     let selection = selection(config)?;
@@ -99,6 +105,7 @@ fn lines(config: &Mapping<'_>) -> Option<Format> {
         (None, Some(selection)) => {
             Some(Format::SelectedLines { header_lines, selection: Arc::new(selection) })
         }
+        (None, None) if json && header_lines == 0 => Some(Format::JsonLines),
         (None, None) => Some(Format::Lines { header_lines }),
         (Some(prefix), None) if header_lines == 0 => Some(Format::LinesUnder { prefix: prefix.into_bytes() }),
         (Some(_), _) => {
