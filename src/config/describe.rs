@@ -184,6 +184,8 @@ fn count(number: usize, noun: &str) -> String {
 pub fn describe_format(format: &Format) -> String {
     match format {
         Format::Lines { header_lines } => under("lines", *header_lines),
+        Format::LinesWithHeaders { .. } => "lines without header lines".to_owned(),
+        Format::CsvWithHeaders { .. } => "CSV records without header lines".to_owned(),
         Format::LinesUnder { prefix } => {
             format!("lines under those with {}", String::from_utf8_lossy(prefix))
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::header::HeaderNames;
 use super::select::Selection;
 use super::text_file::TextFile;
 
@@ -14,7 +15,10 @@ use super::text_file::TextFile;
 pub enum Format {
     /// LF-separated lines; the first `header_lines` non-empty ones are dropped.
     Lines { header_lines: u32 },
-    /// The same; the first lines are dropped as long as they begin with `prefix` (CloudFront's `#`).
+    /// The same; a line whose first field is one of the names is a header, wherever it stands, and dropped.
+    LinesWithHeaders { names: Arc<HeaderNames> },
+    /// The same; the first lines are dropped as long as they begin with `prefix` (CloudFront's `#`), and so are later
+    /// ones that begin with the same word.
     LinesUnder { prefix: Vec<u8> },
     /// Some of the lines, as they are.
     SelectedLines { header_lines: u32, selection: Arc<Selection> },
@@ -44,6 +48,8 @@ pub enum Format {
     Parquet,
     /// Lines whose double quotes may hold line feeds; the first `header_lines` records are dropped.
     Csv { header_lines: u32 },
+    /// The same; a record whose first field is one of the names is a header, and dropped.
+    CsvWithHeaders { names: Arc<HeaderNames> },
     /// Text between separators of any kind, with or without named fields.
     TextFile(Arc<TextFile>),
     /// CloudWatch Logs subscription envelopes, as Firehose writes them.

@@ -15,6 +15,7 @@
 //! | [`format`] | the formats, as a service names them |
 //! | `inflate` | compression, told from the bytes |
 //! | `split` | the format's splitter, the byte order mark, Latin-1 |
+//! | `header` | header lines, known by what they say |
 //! | `lines`, `csv`, `separated` + `pieces`, `incapsula` | text |
 //! | `json_lines` | JSON values that mostly fill a line each |
 //! | `json` | values one after another, found without a tree; `json::walk`, `json::path`: the inside of one |
@@ -29,6 +30,7 @@ mod error;
 pub mod format;
 #[cfg(test)]
 mod forms;
+mod header;
 mod incapsula;
 mod inflate;
 mod json;
@@ -55,6 +57,7 @@ pub mod text_file;
 pub use compression::Compression;
 pub use error::Error;
 pub use format::{Bare, EventBody, Format, Others, Shape};
+pub use header::HeaderNames;
 pub use inflate::Scratch;
 pub use json::path::JsonPath;
 pub use json::spelling::{has_unicode_escape, quoted};

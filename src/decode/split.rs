@@ -6,6 +6,7 @@ use super::csv::Csv;
 use super::detect::{self, Detector};
 use super::documents::{Documents, Each};
 use super::format::{Bare, Others};
+use super::header::Headers;
 use super::incapsula::Incapsula;
 use super::json::{self, Json};
 use super::json_lines::JsonLines;
@@ -189,7 +190,7 @@ impl Split {
     fn decide(&mut self, shape: detect::Shape, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         let undecided = std::mem::replace(
             &mut self.splitter,
-            Splitter::Lines(Lines::new(0, self.bounds.record_bytes_max)),
+            Splitter::Lines(Lines::new(Headers::first(0), self.bounds.record_bytes_max)),
         );
         let Splitter::Undecided { held, json, .. } = undecided else {
             self.splitter = undecided;
@@ -230,12 +231,16 @@ impl Splitter {
         let max = bounds.record_bytes_max;
         let pieces = |separator: &[u8], each| Splitter::Pieces(Box::new(Pieces::new(separator, each, max)));
         match format {
-            Format::Lines { header_lines } => Splitter::Lines(Lines::new(header_lines, max)),
-            Format::Csv { header_lines } => Splitter::Csv(Csv::new(header_lines, max)),
+            Format::Lines { header_lines } => Splitter::Lines(Lines::new(Headers::first(header_lines), max)),
+            Format::Csv { header_lines } => Splitter::Csv(Csv::new(Headers::first(header_lines), max)),
+            Format::LinesWithHeaders { names } => Splitter::Lines(Lines::new(Headers::named(names), max)),
+            Format::CsvWithHeaders { names } => Splitter::Csv(Csv::new(Headers::named(names), max)),
             Format::SelectedLines { header_lines, selection } => {
                 pieces(b"\n", Piece::Selected { header_lines, selection, position: 0 })
             }
-            Format::LinesUnder { prefix } => pieces(b"\n", Piece::Under { prefix, at_head: true }),
+            Format::LinesUnder { prefix } => {
+                pieces(b"\n", Piece::Under { prefix, at_head: true, seen: Vec::new() })
+            }
             Format::SeparatedJson { separator } => pieces(&separator, Piece::Json),
             Format::JsonArrayLines => pieces(b"\n", Piece::Array),
             Format::TextFile(file) => Splitter::Pieces(Box::new(Pieces::text(file, max))),
