@@ -66,6 +66,24 @@ pub enum Format {
 }
 
 impl Format {
+    /// May a record be text that is not JSON?
+    pub fn may_be_text(&self) -> bool {
+        match self {
+            Format::Lines { .. }
+            | Format::LinesWithHeaders { .. }
+            | Format::LinesUnder { .. }
+            | Format::SelectedLines { .. }
+            | Format::JsonArrayLines
+            | Format::Detect
+            | Format::Csv { .. }
+            | Format::CsvWithHeaders { .. }
+            | Format::TextFile(_) => true,
+            Format::Or { format, others } => others.bare == Bare::Any || format.may_be_text(),
+            Format::Latin1(inner) => inner.may_be_text(),
+            _ => false,
+        }
+    }
+
     /// Does it look for records in JSON documents, so that there can be others in which there are none?
     pub fn reads_documents(&self) -> bool {
         match self {

@@ -15,6 +15,8 @@
 //! | [`format`] | the formats, as a service names them |
 //! | `inflate` | compression, told from the bytes |
 //! | `split` | the format's splitter, the byte order mark, Latin-1 |
+//! | `foreign` | what is refused by its name: other compressions, archives, binary data |
+//! | `utf16` | UTF-16 as UTF-8 |
 //! | `header` | header lines, known by what they say |
 //! | `lines`, `csv`, `separated` + `pieces`, `incapsula` | text |
 //! | `json_lines` | JSON values that mostly fill a line each |
@@ -27,6 +29,7 @@ mod csv;
 mod detect;
 mod documents;
 mod error;
+mod foreign;
 pub mod format;
 #[cfg(test)]
 mod forms;
@@ -53,6 +56,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 pub mod text_file;
+mod utf16;
 
 pub use compression::Compression;
 pub use error::Error;
@@ -201,7 +205,11 @@ impl Decoder {
                 let _ = split.finish(sink);
                 Err(garbage)
             }
-            other => other,
+            Err(error) => {
+                split.give_up(sink);
+                Err(error)
+            }
+            Ok(()) => Ok(()),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::csv::Csv;
 use super::detect::{self, Detector};
 use super::documents::{Documents, Each};
+use super::foreign::{self, Foreign, NoText};
 use super::format::{Bare, Others};
 use super::header::Headers;
 use super::incapsula::Incapsula;
@@ -15,17 +16,21 @@ use super::lines::Lines;
 use super::magic::{self, Found, Magic};
 use super::parquet::Parquet;
 use super::pieces::{Piece, Pieces};
+use super::utf16::{Order, Utf16};
 use super::{Bounds, Error, Format, Record};
+use crate::limits::BINARY_LOOK_BYTES;
 
 /// The splitter of one object's text.
 pub(super) struct Split {
     splitter: Splitter,
     /// Looks for Parquet. None: the text has begun.
     magic: Option<Magic>,
-    /// The text is Latin-1.
-    latin1: Option<Latin1>,
-    /// How much of a byte order mark has been seen. None: the text has begun.
-    mark: Option<usize>,
+    /// How the text becomes UTF-8.
+    charset: Charset,
+    /// What may be the beginning of a byte order mark. None: the text has begun.
+    mark: Option<Vec<u8>>,
+    /// The beginning of the text, until it is long enough to tell whether it is text. None: it is.
+    unchecked: Option<Vec<u8>>,
     /// Bytes given to [`Split::push`].
     taken: u64,
     /// Bytes behind the ones that the splitter has.
@@ -51,21 +56,35 @@ enum Splitter {
     },
 }
 
-/// U+FEFF at the start of a text says that it is UTF-8, and belongs to no record.
-const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+/// Bytes of the longest mark.
+const MARK_BYTES_MAX: usize = 3;
+
+/// How a text is written.
+enum Charset {
+    /// Or bytes of any kind.
+    Utf8,
+    Latin1(Latin1),
+    Utf16(Utf16),
+}
+
+/// U+FEFF at the start of a text says how it is written, and belongs to no record.
+const MARKS: [(&[u8], Option<Order>); 3] =
+    [(&[0xef, 0xbb, 0xbf], None), (&[0xff, 0xfe], Some(Order::Little)), (&[0xfe, 0xff], Some(Order::Big))];
 
 impl Split {
     pub fn new(format: Format, bounds: Bounds) -> Self {
-        let (format, latin1) = match format {
-            Format::Latin1(inner) => (*inner, Some(Latin1::default())),
-            other => (other, None),
+        let (format, charset) = match format {
+            Format::Latin1(inner) => (*inner, Charset::Latin1(Latin1::default())),
+            other => (other, Charset::Utf8),
         };
+        let is_checked = matches!(charset, Charset::Latin1(_)) || !format.may_be_text();
         let magic = (format != Format::Parquet).then(Magic::new);
         Split {
             splitter: Splitter::new(format, bounds),
             magic,
-            latin1,
-            mark: Some(0),
+            charset,
+            mark: Some(Vec::new()),
+            unchecked: (!is_checked).then(Vec::new),
             taken: 0,
             offset: 0,
             bounds,
@@ -113,6 +132,8 @@ impl Split {
             self.text(magic.held(), sink)?;
         }
         self.begin(sink)?;
+        self.end_charset(sink)?;
+        self.check(sink)?;
         if let Splitter::Undecided { detector, .. } = &self.splitter {
             let shape = detector.finish();
             self.decide(shape, sink)?;
@@ -136,44 +157,94 @@ impl Split {
         pushed
     }
 
+    /// After an error: what was held back to be looked at is given as far as it is whole.
+    pub fn give_up(&mut self, sink: &mut dyn FnMut(Record<'_>)) {
+        // The first error is the one that counts.
+        let _ = self.begin(sink).and_then(|()| self.check(sink));
+    }
+
     fn text(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        let rest = self.drop_mark(text, sink)?;
+        let Some(held) = self.mark.take() else { return self.split(text, sink) };
+        if held.is_empty() && text.len() >= MARK_BYTES_MAX {
+            return self.behind_mark(text, sink);
+        }
+        let (head, rest) = text.split_at(text.len().min(MARK_BYTES_MAX - held.len()));
+        let start = [&held, head].concat();
+        if start.len() < MARK_BYTES_MAX {
+            self.mark = Some(start);
+            return Ok(());
+        }
+        self.behind_mark(&start, sink)?;
         self.split(rest, sink)
     }
 
-    fn drop_mark<'t>(
-        &mut self,
-        mut text: &'t [u8],
-        sink: &mut dyn FnMut(Record<'_>),
-    ) -> Result<&'t [u8], Error> {
-        while let Some(seen) = self.mark
-            && let Some((&byte, rest)) = text.split_first()
-        {
-            if byte != BYTE_ORDER_MARK[seen] {
-                self.begin(sink)?;
-                break;
-            }
-            text = rest;
-            self.mark = Some(seen + 1);
-            if seen + 1 == BYTE_ORDER_MARK.len() {
-                self.mark = None;
-                self.offset += BYTE_ORDER_MARK.len() as u64;
-            }
+    /// `start`: the beginning of the text, long enough for any mark if there is so much of it.
+    fn behind_mark(&mut self, start: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        // To a service in Latin-1 the marks of UTF-16 are letters.
+        let is_known = |order: &Option<Order>| order.is_none() || matches!(self.charset, Charset::Utf8);
+        let found = MARKS.iter().find(|(mark, order)| start.starts_with(mark) && is_known(order));
+        let Some((mark, order)) = found else { return self.split(start, sink) };
+        self.offset += mark.len() as u64;
+        if let Some(order) = order {
+            self.charset = Charset::Utf16(Utf16::new(*order));
         }
-        Ok(text)
+        self.split(&start[mark.len()..], sink)
     }
 
-    /// There is no whole mark: what looked like one is text.
+    /// There is no more text that a mark could be waited for in.
     fn begin(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        let seen = self.mark.take().unwrap_or(0);
-        self.split(&BYTE_ORDER_MARK[..seen], sink)
+        match self.mark.take() {
+            Some(start) => self.behind_mark(&start, sink),
+            None => Ok(()),
+        }
     }
 
     fn split(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        let Some(mut latin1) = self.latin1.take() else { return self.split_utf8(text, sink) };
-        let splitted = self.split_utf8(latin1.convert(text), sink);
-        self.latin1 = Some(latin1);
-        splitted
+        match std::mem::replace(&mut self.charset, Charset::Utf8) {
+            Charset::Utf8 => self.look_and_split(text, sink),
+            Charset::Latin1(mut latin1) => {
+                let splitted = self.look_and_split(latin1.convert(text), sink);
+                self.charset = Charset::Latin1(latin1);
+                splitted
+            }
+            Charset::Utf16(mut utf16) => {
+                let splitted = self.look_and_split(utf16.convert(text), sink);
+                self.charset = Charset::Utf16(utf16);
+                splitted
+            }
+        }
+    }
+
+    /// The last of a text that was not UTF-8.
+    fn end_charset(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        match std::mem::replace(&mut self.charset, Charset::Utf8) {
+            Charset::Utf16(mut utf16) => self.look_and_split(utf16.finish(), sink),
+            Charset::Utf8 | Charset::Latin1(_) => Ok(()),
+        }
+    }
+
+    /// Text is looked at before any of it is a record.
+    fn look_and_split(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        let Some(held) = &mut self.unchecked else { return self.split_utf8(text, sink) };
+        if held.is_empty() && text.len() >= BINARY_LOOK_BYTES {
+            self.unchecked = None;
+            check_text(&text[..BINARY_LOOK_BYTES])?;
+            return self.split_utf8(text, sink);
+        }
+        let (start, rest) = text.split_at(text.len().min(BINARY_LOOK_BYTES - held.len()));
+        held.extend_from_slice(start);
+        if held.len() < BINARY_LOOK_BYTES {
+            return Ok(());
+        }
+        self.check(sink)?;
+        self.split_utf8(rest, sink)
+    }
+
+    /// No more of the text is waited for.
+    fn check(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        let Some(held) = self.unchecked.take() else { return Ok(()) };
+        check_text(&held)?;
+        self.split_utf8(&held, sink)
     }
 
     fn split_utf8(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
@@ -285,6 +356,14 @@ impl Splitter {
 
     fn undecided(json: Option<Box<Splitter>>) -> Self {
         Splitter::Undecided { detector: Detector::new(), held: Vec::new(), json }
+    }
+}
+
+fn check_text(start: &[u8]) -> Result<(), Error> {
+    match foreign::no_text(start) {
+        None => Ok(()),
+        Some(NoText::Foreign(Foreign { name, cure })) => Err(Error::Foreign { name, cure }),
+        Some(NoText::Binary) => Err(Error::Binary),
     }
 }
 
