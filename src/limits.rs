@@ -297,6 +297,14 @@ pub const COMPRESSION_LEVELS_MAX: usize = 3;
 pub const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 /// Bytes that are looked at to tell a zlib header from text that begins with the same two letters.
 pub const SNIFF_BYTES: usize = 32;
+/// Bytes of an object that an error shows, so that its reader knows what it is.
+pub const EXAMPLE_BYTES: usize = 80;
+/// Bytes of a text that are looked at to tell it from binary data.
+pub const BINARY_LOOK_BYTES: usize = 64 * KIB;
+/// Binary is what has more than one odd byte (a control character, no UTF-8) in so many.
+pub const BINARY_PART_MAX: usize = 10;
+/// Fewer odd bytes than this never make a text binary.
+pub const ODD_BYTES_MIN: usize = 8;
 /// How far the first line is followed to tell JSON lines from other JSON. A longer one is JSON: cut
 /// at its values, an object on a line of its own is the same record.
 pub const DETECT_BYTES_MAX: usize = MIB;

@@ -8,7 +8,7 @@ use std::io::Write;
 use aws_to_devo::ack::Ack;
 use aws_to_devo::buffers::Buffer;
 use aws_to_devo::config::registry::{self, Row};
-use aws_to_devo::decode::{Bounds, Decoder, Record, Scratch};
+use aws_to_devo::decode::{Bounds, Decoder, Newlines, Record, Scratch};
 use aws_to_devo::frame::Frames;
 use aws_to_devo::services::{Route, Verdict};
 use flate2::Compression;
@@ -28,7 +28,7 @@ fn samples_belong_to_services() {
     for folder in samples::folders(&samples::root()) {
         let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
         assert!(
-            ["aws", "config"].contains(&name.as_str()) || registry::row(&name).is_some(),
+            ["aws", "cases", "config"].contains(&name.as_str()) || registry::row(&name).is_some(),
             "{name} is no service"
         );
     }
@@ -69,6 +69,55 @@ fn every_sample_is_claimed_and_not_skipped() {
             assert!(!row.definition.skips(&key), "{}: {key} is skipped", path.display());
         }
     }
+}
+
+/// Objects in forms that their service's documentation does not show; see `testdata/cases`.
+#[test]
+fn every_case_is_delivered_exactly_or_refused() {
+    let mut wrong = Vec::new();
+    for folder in samples::folders(&samples::root().join("cases")) {
+        let read = |name: &str| std::fs::read(folder.join(name)).unwrap_or_default();
+        let service: serde_json::Value = serde_json::from_slice(&read("service.json")).unwrap();
+        let row = registry::row(service.as_object().unwrap().keys().next().unwrap()).unwrap();
+        let delivers = read("want").starts_with(b"deliver");
+        let mut lines = Vec::new();
+        let objects = (0..).map_while(|number| {
+            let key = std::fs::read_to_string(folder.join(format!("key{number}"))).ok()?;
+            Some((key, read(&format!("object{number}"))))
+        });
+        let mut objects = objects.filter(|(key, _)| !aws_to_devo::resolve::is_marker(key));
+        let result = objects.try_for_each(|(key, object)| tagged(row, &key, &object, &mut lines));
+        let arrived = String::from_utf8_lossy(&lines.concat()).into_owned();
+        let expected = String::from_utf8_lossy(&read("expected")).into_owned();
+        match result {
+            Ok(()) if delivers && arrived == expected => (),
+            Err(_) if !delivers && arrived.is_empty() => (),
+            result => wrong.push(format!(
+                "{}: {result:?}\n  expected {expected:?}\n  found    {arrived:?}",
+                folder.display()
+            )),
+        }
+    }
+    assert!(wrong.is_empty(), "{} cases:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Each record as tag TAB record LF.
+fn tagged(row: &Row, key: &str, object: &[u8], lines: &mut Vec<Vec<u8>>) -> Result<(), String> {
+    let definition = row.definition.of_object(key);
+    let mut decoder = Decoder::new(definition.format.clone(), Bounds::default());
+    let (mut route, mut scratch) = (Route::new(&definition, key), Scratch::new());
+    let mut sink = |record: Record<'_>| {
+        if let Verdict::Send { tag, .. } = route.verdict(record) {
+            let body = match record.newlines {
+                Newlines::Insignificant => {
+                    record.bytes.iter().map(|b| if b"\r\n".contains(b) { b' ' } else { *b }).collect()
+                }
+                _ => record.bytes.to_vec(),
+            };
+            lines.push([tag.as_bytes(), b"\t", &body, b"\n"].concat());
+        }
+    };
+    decoder.push(object, true, &mut scratch, &mut sink).map_err(|error| error.to_string())
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

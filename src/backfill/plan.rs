@@ -120,7 +120,8 @@ mod tests {
         let folder = "AWSLogs/1/vpcflowlogs/us-east-1/".to_owned();
         for (listed, expected) in [
             (Listed { key: waf, ..vpc() }, "other"),
-            (Listed { key: folder, ..vpc() }, "skip"),
+            (Listed { key: folder.clone(), ..vpc() }, "collect"),
+            (Listed { key: folder + "_SUCCESS", ..vpc() }, "skip"),
             (Listed { size: 0, archived: true, ..vpc() }, "skip"),
             (Listed { archived: true, ..vpc() }, "archived"),
             (Listed { key: "elsewhere".to_owned(), ..vpc() }, "other"),

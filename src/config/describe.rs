@@ -184,11 +184,14 @@ fn count(number: usize, noun: &str) -> String {
 pub fn describe_format(format: &Format) -> String {
     match format {
         Format::Lines { header_lines } => under("lines", *header_lines),
+        Format::LinesWithHeaders { .. } => "lines without header lines".to_owned(),
+        Format::CsvWithHeaders { .. } => "CSV records without header lines".to_owned(),
         Format::LinesUnder { prefix } => {
             format!("lines under those with {}", String::from_utf8_lossy(prefix))
         }
         Format::SelectedLines { header_lines, .. } => under("some of the lines", *header_lines),
         Format::Csv { header_lines } => under("CSV records", *header_lines),
+        Format::JsonLines => "JSON values".to_owned(),
         Format::Json { path } | Format::ReshapedJson { path, .. } => at("JSON", "values", path),
         Format::WholeJson { path } => at("whole JSON", "documents", path),
         Format::SeparatedJson { .. } => "JSON values between separators".to_owned(),
@@ -210,6 +213,7 @@ pub fn describe_format(format: &Format) -> String {
             format!("JSON, or what it holds in {} or logEvents", detail.join("."))
         }
         Format::Incapsula => "lines under an Imperva header".to_owned(),
+        Format::Or { format, .. } => describe_format(format),
         Format::Latin1(inner) => format!("{}, Latin-1", describe_format(inner)),
     }
 }

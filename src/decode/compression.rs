@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::foreign::{self, Foreign};
 use crate::limits::SNIFF_BYTES;
 
 /// A compression that is understood.
@@ -41,12 +42,16 @@ impl fmt::Display for Compression {
 pub(super) enum Sniff {
     Plain,
     Packed(Compression),
+    /// A format that is not read.
+    Foreign(Foreign),
     /// More bytes are needed.
     Undecided,
 }
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// RFC 8878, 3.1.2: the magic number of a skippable frame behind its first byte, which is one of sixteen.
+const ZSTD_SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
 /// Deflate with a 32 KiB window, at the four levels of RFC 1950: every second byte that makes the
 /// header a multiple of 31 without a preset dictionary.
 const ZLIB: [[u8; 2]; 4] = [[0x78, 0x01], [0x78, 0x5e], [0x78, 0x9c], [0x78, 0xda]];
@@ -57,14 +62,29 @@ pub(super) fn sniff(start: &[u8], last: bool, inner: bool) -> Sniff {
     if start.starts_with(&GZIP) {
         return Sniff::Packed(Compression::Gzip);
     }
-    if start.starts_with(&ZSTD) {
+    if start.starts_with(&ZSTD) || begins_skippable(start, ZSTD_SKIPPABLE.len()) {
         return Sniff::Packed(Compression::Zstd);
+    }
+    if let Some(foreign) = foreign::told_by_signature(start) {
+        return Sniff::Foreign(foreign);
     }
     if !inner && ZLIB.iter().any(|header| start.starts_with(header)) {
         return sniff_zlib(start, last);
     }
-    let may_become = GZIP.starts_with(start) || ZSTD.starts_with(start) || (!inner && start == [ZLIB[0][0]]);
+    let may_become = GZIP.starts_with(start)
+        || ZSTD.starts_with(start)
+        || begins_skippable(start, start.len().saturating_sub(1))
+        || foreign::may_become_signature(start)
+        || (!inner && start == [ZLIB[0][0]]);
     if may_become && !last { Sniff::Undecided } else { Sniff::Plain }
+}
+
+/// Do the first byte and `length` bytes behind it belong to a skippable frame's magic number?
+fn begins_skippable(start: &[u8], length: usize) -> bool {
+    let rest = start.get(1..1 + length);
+    start.first().is_some_and(|first| first & 0xf0 == 0x50)
+        && length <= ZSTD_SKIPPABLE.len()
+        && rest.is_some_and(|rest| ZSTD_SKIPPABLE.starts_with(rest))
 }
 
 /// `x^` begins a text as well as a zlib stream; a stream soon holds what no text does.
@@ -98,17 +118,21 @@ mod tests {
         assert_eq!(sniff(&gzip, false, false), Sniff::Packed(Compression::Gzip));
         assert_eq!(sniff(&gzip, false, true), Sniff::Packed(Compression::Gzip));
         assert_eq!(sniff(&ZSTD, false, false), Sniff::Packed(Compression::Zstd));
+        assert_eq!(sniff(b"_*M\x18", false, false), Sniff::Packed(Compression::Zstd));
         assert_eq!(sniff(b"{\"a\":1}", false, false), Sniff::Plain);
         assert_eq!(sniff(b"", true, false), Sniff::Plain);
     }
 
     #[test]
     fn parts_of_a_signature_wait_for_the_rest() {
-        for start in [&b""[..], &[0x1f], &[0x28], &[0x28, 0xb5, 0x2f], b"x", b"x^", b"x^2 + y"] {
+        for start in
+            [&b""[..], &[0x1f], &[0x28], b"P", b"P*M", b"BZh9", &[0x28, 0xb5, 0x2f], b"x", b"x^", b"x^2 + y"]
+        {
             assert_eq!(sniff(start, false, false), Sniff::Undecided, "{start:?}");
             assert_eq!(sniff(start, true, false), Sniff::Plain, "{start:?}");
         }
         assert_eq!(sniff(b"x", false, true), Sniff::Plain);
+        assert_eq!(sniff(b"Pa", false, false), Sniff::Plain);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! CSV text -> records that may hold line feeds.
 
+use super::header::Headers;
 use super::lines::Lines;
 use super::{Error, Newlines, Record};
 
@@ -12,7 +13,7 @@ use super::{Error, Newlines, Record};
 /// that owes its size to an open quote ends the reading of quotes: from its first line on, the rest of
 /// the object is lines.
 pub(super) struct Csv {
-    header_lines: u32,
+    headers: Headers,
     /// What earlier chunks had of the record that is being read.
     held: Vec<u8>,
     in_quotes: bool,
@@ -24,10 +25,10 @@ pub(super) struct Csv {
 }
 
 impl Csv {
-    /// `header_lines`: how many non-empty records are dropped at the start.
-    pub fn new(header_lines: u32, record_bytes_max: usize) -> Self {
+    /// `headers`: which of the records that are not empty are dropped.
+    pub fn new(headers: Headers, record_bytes_max: usize) -> Self {
         Csv {
-            header_lines,
+            headers,
             held: Vec::new(),
             in_quotes: false,
             multi_line: false,
@@ -93,7 +94,8 @@ impl Csv {
     /// From the first line of the record that is being read, the text is lines.
     fn distrust(&mut self, rest: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         let held = std::mem::take(&mut self.held);
-        let lines = self.plain.insert(Lines::new(self.header_lines, self.max));
+        let headers = std::mem::replace(&mut self.headers, Headers::first(0));
+        let lines = self.plain.insert(Lines::new(headers, self.max));
         lines.push(&held, sink)?;
         lines.push(rest, sink)
     }
@@ -114,14 +116,9 @@ impl Csv {
 
     fn give(&mut self, record: &[u8], newlines: Newlines, sink: &mut dyn FnMut(Record<'_>)) {
         let bytes = record.strip_suffix(b"\r").unwrap_or(record);
-        if bytes.is_empty() {
-            return;
+        if !bytes.is_empty() && !self.headers.is_header(bytes) {
+            sink(Record::new(bytes, newlines));
         }
-        if self.header_lines > 0 {
-            self.header_lines -= 1;
-            return;
-        }
-        sink(Record::new(bytes, newlines));
     }
 }
 
@@ -138,7 +135,7 @@ mod tests {
     type Records = Vec<(Vec<u8>, Newlines)>;
 
     fn split(text: &[u8], size: usize, header_lines: u32, max: usize) -> (Records, Result<(), Error>) {
-        let mut csv = Csv::new(header_lines, max);
+        let mut csv = Csv::new(Headers::first(header_lines), max);
         let mut records = Vec::new();
         let mut sink = |record: Record<'_>| records.push((record.bytes.to_vec(), record.newlines));
         let result = text.chunks(size).try_for_each(|chunk| csv.push(chunk, &mut sink));
@@ -159,12 +156,11 @@ mod tests {
     /// Byte by byte, without a bound.
     fn naive(text: &[u8], header_lines: usize) -> Vec<Vec<u8>> {
         let line = |record: Vec<u8>| record.strip_suffix(b"\r").map_or(record.clone(), <[u8]>::to_vec);
-        naive_pieces(text)
-            .into_iter()
-            .map(line)
-            .filter(|record| !record.is_empty())
-            .skip(header_lines)
-            .collect()
+        let records = naive_pieces(text).into_iter().map(line);
+        let mut records: Vec<Vec<u8>> = records.filter(|record| !record.is_empty()).collect();
+        let headers: Vec<Vec<u8>> = records.drain(..header_lines.min(records.len())).collect();
+        records.retain(|record| !headers.contains(record));
+        records
     }
 
     fn naive_pieces(text: &[u8]) -> Vec<Vec<u8>> {

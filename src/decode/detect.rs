@@ -1,7 +1,7 @@
 //! Lines or JSON? The first line decides.
 //!
-//! JSON values that fill a line each are lines, the cheapest way to split them. A value that goes
-//! over several lines, or shares its line with others, is not. Whatever else is text: a log line may
+//! An object that fills the first line is taken for the first of JSON lines. A value that goes
+//! over several lines, or shares its line with others, makes the text JSON from its beginning. Whatever else is text: a log line may
 //! well begin with a bracket.
 
 use super::json::scan::Value;
@@ -12,6 +12,8 @@ use crate::limits::DETECT_BYTES_MAX;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     Lines,
+    /// The first line is an object.
+    JsonLines,
     Json,
 }
 
@@ -29,6 +31,7 @@ enum State {
         line_ended: bool,
     },
     Inside {
+        bracket: u8,
         value: Value,
         /// It is an array whose first element is an object: what stands in it are the records.
         array_of_objects: bool,
@@ -36,6 +39,7 @@ enum State {
     /// Behind the first value, on its line.
     After {
         array_of_objects: bool,
+        bracket: u8,
     },
 }
 
@@ -57,7 +61,8 @@ impl Detector {
     pub fn finish(&self) -> Shape {
         match self.state {
             // An open value: the JSON splitter says what is missing.
-            State::Inside { .. } | State::After { array_of_objects: true } => Shape::Json,
+            State::Inside { .. } | State::After { array_of_objects: true, .. } => Shape::Json,
+            State::After { bracket: b'{', .. } => Shape::JsonLines,
             _ => Shape::Lines,
         }
     }
@@ -91,16 +96,17 @@ impl Detector {
                 }
                 _ => Step::Decided(Shape::Lines),
             },
-            State::Inside { value, array_of_objects } => match follow(value, data) {
+            State::Inside { value, array_of_objects, bracket } => match follow(value, data) {
                 Followed::Ended(length) => {
-                    self.state = State::After { array_of_objects: *array_of_objects };
+                    self.state = State::After { array_of_objects: *array_of_objects, bracket: *bracket };
                     Step::On(length)
                 }
                 Followed::Open => Step::On(data.len()),
                 Followed::Decided(shape) => Step::Decided(shape),
             },
-            State::After { array_of_objects } => match data[0] {
+            State::After { array_of_objects, bracket } => match data[0] {
                 b'\n' if *array_of_objects => Step::Decided(Shape::Json),
+                b'\n' if *bracket == b'{' => Step::Decided(Shape::JsonLines),
                 b' ' | b'\t' | b'\r' => Step::On(1),
                 b'{' | b'[' | b',' | RECORD_SEPARATOR => Step::Decided(Shape::Json),
                 _ => Step::Decided(Shape::Lines),
@@ -124,7 +130,7 @@ impl Detector {
         let Ok(mut value) = Value::begin(bracket, 0) else { return Step::Decided(Shape::Lines) };
         // One open bracket does not end a value.
         let _ = value.advance(&[bracket], 0);
-        self.state = State::Inside { value, array_of_objects };
+        self.state = State::Inside { value, array_of_objects, bracket };
         Step::On(0)
     }
 }
@@ -176,10 +182,10 @@ mod tests {
     }
 
     #[test]
-    fn json_lines_are_lines() {
+    fn an_object_on_the_first_line_begins_json_lines() {
         all_are(
-            Shape::Lines,
-            &[b"{\"a\":1}\n{\"a\":2}\n", b" \r\n{\"a\":\"}\\\"\"} \r\n", b"{}", b"[\"a\",\"b\"]\n[\"c\"]\n"],
+            Shape::JsonLines,
+            &[b"{\"a\":1}\n{\"a\":2}\n", b" \r\n{\"a\":\"}\\\"\"} \r\n", b"{}", b"{\"a\"]\n"],
         );
     }
 
@@ -213,7 +219,7 @@ mod tests {
                 b"{ start",
                 b"[\"a] b\n",
                 b"{\"a\":1} and more\n",
-                b"{\"a\"]\n",
+                b"[\"a\",\"b\"]\n[\"c\"]\n",
             ],
         );
     }

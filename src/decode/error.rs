@@ -33,6 +33,19 @@ pub enum Error {
     /// A JSON document, counted from 1, is not what its service promises.
     #[error("bad JSON in document {number}: {cause}")]
     BadDocument { number: u64, cause: &'static str },
+    /// Documents are of another kind than the service's.
+    #[error(
+        "{count} of its JSON documents are not what this service reads ({expected}). The first begins with {example}. Is this the log of another service?"
+    )]
+    UnexpectedDocuments { count: u64, expected: String, example: String },
+    /// It is packed or written in a way that is not read.
+    #[error("the object is {name}, which this version does not read: {cure}")]
+    Foreign { name: &'static str, cure: &'static str },
+    /// What should be text is none.
+    #[error(
+        "the object is binary, not text: more than a tenth of its first bytes are control characters or no UTF-8. If it is text of another character set, set the service's encoding to latin-1; if it is compressed, have its writer use gzip"
+    )]
+    Binary,
     /// The header of an Imperva log file has a `key:`.
     #[error(
         "the body is encrypted (its header has a \"key:\" line): turn off encryption in the Imperva log settings"

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::header::HeaderNames;
 use super::select::Selection;
 use super::text_file::TextFile;
 
@@ -14,10 +15,15 @@ use super::text_file::TextFile;
 pub enum Format {
     /// LF-separated lines; the first `header_lines` non-empty ones are dropped.
     Lines { header_lines: u32 },
-    /// The same; the first lines are dropped as long as they begin with `prefix` (CloudFront's `#`).
+    /// The same; a line whose first field is one of the names is a header, wherever it stands, and dropped.
+    LinesWithHeaders { names: Arc<HeaderNames> },
+    /// The same; the first lines are dropped as long as they begin with `prefix` (CloudFront's `#`), and so are later
+    /// ones that begin with the same word.
     LinesUnder { prefix: Vec<u8> },
     /// Some of the lines, as they are.
     SelectedLines { header_lines: u32, selection: Arc<Selection> },
+    /// JSON values that mostly fill a line each. A line that is one object costs no more than a line of text.
+    JsonLines,
     /// JSON values. With a `path`, the records are what lies there: the elements of an array, or the
     /// value itself.
     Json { path: Vec<String> },
@@ -42,6 +48,8 @@ pub enum Format {
     Parquet,
     /// Lines whose double quotes may hold line feeds; the first `header_lines` records are dropped.
     Csv { header_lines: u32 },
+    /// The same; a record whose first field is one of the names is a header, and dropped.
+    CsvWithHeaders { names: Arc<HeaderNames> },
     /// Text between separators of any kind, with or without named fields.
     TextFile(Arc<TextFile>),
     /// CloudWatch Logs subscription envelopes, as Firehose writes them.
@@ -51,8 +59,68 @@ pub enum Format {
     Envelopes { detail: Vec<String> },
     /// Imperva's log files: header lines, `|==|`, and a body of lines, compressed or not.
     Incapsula,
+    /// One of the JSON formats above. Documents in which its own way leads nowhere may be something else.
+    Or { format: Box<Format>, others: Arc<Others> },
     /// Latin-1 text that becomes UTF-8 before the format reads it.
     Latin1(Box<Format>),
+}
+
+impl Format {
+    /// May a record be text that is not JSON?
+    pub fn may_be_text(&self) -> bool {
+        match self {
+            Format::Lines { .. }
+            | Format::LinesWithHeaders { .. }
+            | Format::LinesUnder { .. }
+            | Format::SelectedLines { .. }
+            | Format::JsonArrayLines
+            | Format::Detect
+            | Format::Csv { .. }
+            | Format::CsvWithHeaders { .. }
+            | Format::TextFile(_) => true,
+            Format::Or { format, others } => others.bare == Bare::Any || format.may_be_text(),
+            Format::Latin1(inner) => inner.may_be_text(),
+            _ => false,
+        }
+    }
+
+    /// Does it look for records in JSON documents, so that there can be others in which there are none?
+    pub fn reads_documents(&self) -> bool {
+        match self {
+            Format::Json { path } | Format::WholeJson { path } | Format::ReshapedJson { path, .. } => {
+                !path.is_empty()
+            }
+            Format::JsonValues { .. }
+            | Format::ExtractedJson { .. }
+            | Format::CloudWatch { .. }
+            | Format::Envelopes { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// What else a document may be in which a format's own way leads nowhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Others {
+    /// The first path that leads somewhere leads to the records: an array's elements, or the value itself.
+    pub paths: Vec<Vec<String>>,
+    /// A CloudWatch Logs envelope, whose messages are the records.
+    pub log_events: bool,
+    /// A record that stands by itself.
+    pub bare: Bare,
+    /// Members any of which says that the document holds no record by its nature.
+    pub empty: Vec<String>,
+}
+
+/// How a record is known that stands by itself, without the document that it usually stands in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Bare {
+    #[default]
+    Unknown,
+    /// It is an object with all members of one of these sets.
+    Members(Vec<Vec<String>>),
+    /// Any document is one. Lines of text are, too.
+    Any,
 }
 
 /// What of a log event is sent.

@@ -7,6 +7,7 @@
 //! CEF:0|Incapsula|…    lines, as they are or zlib-compressed
 //! ```
 
+use super::header::Headers;
 use super::inflate::{Level, Push, Scratch};
 use super::lines::Lines;
 use super::{Bounds, Error, Record};
@@ -38,7 +39,7 @@ impl Incapsula {
     pub fn new(bounds: Bounds) -> Self {
         Incapsula {
             place: Place::Header(Vec::new()),
-            lines: Lines::new(0, bounds.record_bytes_max),
+            lines: Lines::new(Headers::first(0), bounds.record_bytes_max),
             // A body is inflated through windows: the worker's large buffer is in use by the level around it.
             bounds: Bounds { scratch_bytes_max: 0, ..bounds },
         }

@@ -1,19 +1,20 @@
 //! Text -> lines.
 
+use super::header::Headers;
 use super::partial::Partial;
 use super::{Error, Newlines, Record};
 
 /// Splits at LF. A CR before it is not part of the line; empty lines are not records; the last line
 /// needs no LF. Bytes are not interpreted in any other way.
 pub(super) struct Lines {
-    header_lines: u32,
+    headers: Headers,
     partial: Partial,
 }
 
 impl Lines {
-    /// `header_lines`: how many non-empty lines are dropped at the start.
-    pub fn new(header_lines: u32, record_bytes_max: usize) -> Self {
-        Lines { header_lines, partial: Partial::new(record_bytes_max) }
+    /// `headers`: which of the lines that are not empty are dropped.
+    pub fn new(headers: Headers, record_bytes_max: usize) -> Self {
+        Lines { headers, partial: Partial::new(record_bytes_max) }
     }
 
     /// The next bytes of the text.
@@ -33,17 +34,12 @@ impl Lines {
 
     #[inline]
     fn line(&mut self, piece: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        let header_lines = &mut self.header_lines;
+        let headers = &mut self.headers;
         self.partial.complete(piece, |line| {
             let bytes = line.strip_suffix(b"\r").unwrap_or(line);
-            if bytes.is_empty() {
-                return;
+            if !bytes.is_empty() && !headers.is_header(bytes) {
+                sink(Record::new(bytes, Newlines::Absent));
             }
-            if *header_lines > 0 {
-                *header_lines -= 1;
-                return;
-            }
-            sink(Record::new(bytes, Newlines::Absent));
         })
     }
 }
@@ -54,7 +50,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn split(chunks: &[&[u8]], header_lines: u32, max: usize) -> (Vec<Vec<u8>>, Result<(), Error>) {
-        let mut lines = Lines::new(header_lines, max);
+        let mut lines = Lines::new(Headers::first(header_lines), max);
         let mut records = Vec::new();
         let mut sink = |record: Record<'_>| records.push(record.bytes.to_vec());
         let result = chunks.iter().try_for_each(|chunk| lines.push(chunk, &mut sink));
@@ -63,11 +59,11 @@ mod tests {
     }
 
     fn naive(text: &[u8], header_lines: usize) -> Vec<Vec<u8>> {
-        text.split(|&b| b == b'\n')
-            .map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec())
-            .filter(|line| !line.is_empty())
-            .skip(header_lines)
-            .collect()
+        let lines = text.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec());
+        let mut lines: Vec<Vec<u8>> = lines.filter(|line| !line.is_empty()).collect();
+        let headers: Vec<Vec<u8>> = lines.drain(..header_lines.min(lines.len())).collect();
+        lines.retain(|line| !headers.contains(line));
+        lines
     }
 
     #[test]

@@ -15,7 +15,11 @@
 //! | [`format`] | the formats, as a service names them |
 //! | `inflate` | compression, told from the bytes |
 //! | `split` | the format's splitter, the byte order mark, Latin-1 |
+//! | `foreign` | what is refused by its name: other compressions, archives, binary data |
+//! | `utf16` | UTF-16 as UTF-8 |
+//! | `header` | header lines, known by what they say |
 //! | `lines`, `csv`, `separated` + `pieces`, `incapsula` | text |
+//! | `json_lines` | JSON values that mostly fill a line each |
 //! | `json` | values one after another, found without a tree; `json::walk`, `json::path`: the inside of one |
 //! | `documents` | records that are made of JSON documents: envelopes, other shapes |
 //! | `magic`, `parquet` | Parquet, told from its first bytes |
@@ -25,12 +29,15 @@ mod csv;
 mod detect;
 mod documents;
 mod error;
+mod foreign;
 pub mod format;
 #[cfg(test)]
 mod forms;
+mod header;
 mod incapsula;
 mod inflate;
 mod json;
+mod json_lines;
 mod latin1;
 mod lines;
 mod magic;
@@ -49,10 +56,12 @@ mod split;
 #[cfg(test)]
 mod tests;
 pub mod text_file;
+mod utf16;
 
 pub use compression::Compression;
 pub use error::Error;
-pub use format::{EventBody, Format, Shape};
+pub use format::{Bare, EventBody, Format, Others, Shape};
+pub use header::HeaderNames;
 pub use inflate::Scratch;
 pub use json::path::JsonPath;
 pub use json::spelling::{has_unicode_escape, quoted};
@@ -173,10 +182,9 @@ impl Decoder {
         self.split.taken_bytes()
     }
 
-    /// JSON documents so far that give no record: the format's path leads nowhere in them, or they
-    /// are control messages.
-    pub fn skipped_documents(&self) -> u64 {
-        self.split.skipped_documents()
+    /// JSON documents so far that are known to hold no record: control messages, or a `null` for a list.
+    pub fn empty_documents(&self) -> u64 {
+        self.split.empty_documents()
     }
 
     fn decode(
@@ -197,7 +205,11 @@ impl Decoder {
                 let _ = split.finish(sink);
                 Err(garbage)
             }
-            other => other,
+            Err(error) => {
+                split.give_up(sink);
+                Err(error)
+            }
+            Ok(()) => Ok(()),
         }
     }
 }

@@ -39,6 +39,11 @@ impl Partial {
         &self.bytes
     }
 
+    /// Keeps the first `length` bytes of what is held.
+    pub fn truncate(&mut self, length: usize) {
+        self.bytes.truncate(length);
+    }
+
     /// The record ended in what has been held already, at `end`; nothing behind that is kept.
     pub fn complete_at<R>(&mut self, end: usize, whole: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
         if end > self.max {
@@ -71,8 +76,13 @@ impl Partial {
     /// Would a record that has come to the end of `piece` still be within the bound?
     #[inline]
     pub fn check(&self, piece: &[u8]) -> Result<(), Error> {
-        let fits = self.bytes.len() + piece.len() <= self.max;
-        if fits { Ok(()) } else { Err(Error::RecordTooLarge { max: self.max }) }
+        self.check_length(self.bytes.len() + piece.len())
+    }
+
+    /// Is a record of this length within the bound?
+    #[inline]
+    pub fn check_length(&self, length: usize) -> Result<(), Error> {
+        if length <= self.max { Ok(()) } else { Err(Error::RecordTooLarge { max: self.max }) }
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) enum Piece {
     /// See [`Format::SelectedLines`](super::Format::SelectedLines).
     Selected { header_lines: u32, selection: Arc<Selection>, position: u64 },
     /// See [`Format::LinesUnder`](super::Format::LinesUnder).
-    Under { prefix: Vec<u8>, at_head: bool },
+    Under { prefix: Vec<u8>, at_head: bool, seen: Vec<Vec<u8>> },
     /// See [`Format::SeparatedJson`](super::Format::SeparatedJson).
     Json,
     /// See [`Format::JsonArrayLines`](super::Format::JsonArrayLines).
@@ -31,6 +31,8 @@ pub(super) enum Piece {
 pub(super) struct Text {
     file: Arc<TextFile>,
     at_header: bool,
+    /// The header, which may come again.
+    header: Option<Vec<u8>>,
     names: Option<Header>,
     object: Vec<u8>,
 }
@@ -43,7 +45,7 @@ impl Pieces {
     pub fn text(file: Arc<TextFile>, record_bytes_max: usize) -> Self {
         let separator = file.line_separator.clone();
         let names = file.json.as_ref().and_then(|fields| fields.names.given());
-        let text = Text { at_header: file.header, names, object: Vec::new(), file };
+        let text = Text { at_header: file.header, header: None, names, object: Vec::new(), file };
         Pieces::new(&separator, Piece::Text(text), record_bytes_max)
     }
 
@@ -75,9 +77,9 @@ impl Piece {
                     sink(Record::new(line, Newlines::Absent));
                 }
             }
-            Piece::Under { prefix, at_head } => {
+            Piece::Under { prefix, at_head, seen } => {
                 let line = line(piece);
-                if line.is_empty() || (*at_head && line.starts_with(prefix)) {
+                if line.is_empty() || is_under(line, prefix, *at_head, seen) {
                     return Ok(());
                 }
                 *at_head = false;
@@ -98,13 +100,17 @@ impl Piece {
 
 impl Text {
     fn piece(&mut self, piece: &[u8], sink: &mut dyn FnMut(Record<'_>)) {
-        let Text { file, at_header, names, object } = self;
+        let Text { file, at_header, header, names, object } = self;
         let piece = if file.line_separator == b"\n" { line(piece) } else { piece };
         // Between other separators, a line end by itself is what a file ends with.
         if piece.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
             return;
         }
+        if header.as_deref() == Some(piece) {
+            return;
+        }
         if std::mem::take(at_header) {
+            *header = Some(piece.to_vec());
             *names = file.json.as_ref().and_then(|fields| fields.names.read(piece));
             return;
         }
@@ -116,6 +122,20 @@ impl Text {
             _ => sink(Record::new(piece, Newlines::Significant)),
         }
     }
+}
+
+/// Is the line a header? Behind the head, it is one if it begins with the word that one at the head began with.
+fn is_under(line: &[u8], prefix: &[u8], at_head: bool, seen: &mut Vec<Vec<u8>>) -> bool {
+    if !line.starts_with(prefix) {
+        return false;
+    }
+    let end = line[prefix.len()..].iter().position(|byte| matches!(byte, b':' | b' ' | b'\t'));
+    let word = &line[..end.map_or(line.len(), |end| prefix.len() + end)];
+    let is_known = seen.iter().any(|known| known == word);
+    if at_head && !is_known {
+        seen.push(word.to_vec());
+    }
+    at_head || is_known
 }
 
 /// A line feed inside what is no JSON is part of it.

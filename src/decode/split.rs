@@ -1,26 +1,36 @@
 //! Text -> records, by format.
 
+use std::sync::Arc;
+
 use super::csv::Csv;
 use super::detect::{self, Detector};
 use super::documents::{Documents, Each};
+use super::foreign::{self, Foreign, NoText};
+use super::format::{Bare, Others};
+use super::header::Headers;
 use super::incapsula::Incapsula;
-use super::json::Json;
+use super::json::{self, Json};
+use super::json_lines::JsonLines;
 use super::latin1::Latin1;
 use super::lines::Lines;
 use super::magic::{self, Found, Magic};
 use super::parquet::Parquet;
 use super::pieces::{Piece, Pieces};
+use super::utf16::{Order, Utf16};
 use super::{Bounds, Error, Format, Record};
+use crate::limits::BINARY_LOOK_BYTES;
 
 /// The splitter of one object's text.
 pub(super) struct Split {
     splitter: Splitter,
     /// Looks for Parquet. None: the text has begun.
     magic: Option<Magic>,
-    /// The text is Latin-1.
-    latin1: Option<Latin1>,
-    /// How much of a byte order mark has been seen. None: the text has begun.
-    mark: Option<usize>,
+    /// How the text becomes UTF-8.
+    charset: Charset,
+    /// What may be the beginning of a byte order mark. None: the text has begun.
+    mark: Option<Vec<u8>>,
+    /// The beginning of the text, until it is long enough to tell whether it is text. None: it is.
+    unchecked: Option<Vec<u8>>,
     /// Bytes given to [`Split::push`].
     taken: u64,
     /// Bytes behind the ones that the splitter has.
@@ -32,6 +42,7 @@ enum Splitter {
     Lines(Lines),
     Csv(Csv),
     Pieces(Box<Pieces>),
+    JsonLines(JsonLines),
     Json(Box<Json>),
     Documents(Box<Documents>),
     Incapsula(Box<Incapsula>),
@@ -40,24 +51,40 @@ enum Splitter {
     Undecided {
         detector: Detector,
         held: Vec<u8>,
+        /// What reads the text if its first line is JSON. None: JSON values, or lines of them.
+        json: Option<Box<Splitter>>,
     },
 }
 
-/// U+FEFF at the start of a text says that it is UTF-8, and belongs to no record.
-const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+/// Bytes of the longest mark.
+const MARK_BYTES_MAX: usize = 3;
+
+/// How a text is written.
+enum Charset {
+    /// Or bytes of any kind.
+    Utf8,
+    Latin1(Latin1),
+    Utf16(Utf16),
+}
+
+/// U+FEFF at the start of a text says how it is written, and belongs to no record.
+const MARKS: [(&[u8], Option<Order>); 3] =
+    [(&[0xef, 0xbb, 0xbf], None), (&[0xff, 0xfe], Some(Order::Little)), (&[0xfe, 0xff], Some(Order::Big))];
 
 impl Split {
     pub fn new(format: Format, bounds: Bounds) -> Self {
-        let (format, latin1) = match format {
-            Format::Latin1(inner) => (*inner, Some(Latin1::default())),
-            other => (other, None),
+        let (format, charset) = match format {
+            Format::Latin1(inner) => (*inner, Charset::Latin1(Latin1::default())),
+            other => (other, Charset::Utf8),
         };
+        let is_checked = matches!(charset, Charset::Latin1(_)) || !format.may_be_text();
         let magic = (format != Format::Parquet).then(Magic::new);
         Split {
             splitter: Splitter::new(format, bounds),
             magic,
-            latin1,
-            mark: Some(0),
+            charset,
+            mark: Some(Vec::new()),
+            unchecked: (!is_checked).then(Vec::new),
             taken: 0,
             offset: 0,
             bounds,
@@ -72,10 +99,9 @@ impl Split {
         }
     }
 
-    pub fn skipped_documents(&self) -> u64 {
+    pub fn empty_documents(&self) -> u64 {
         match &self.splitter {
-            Splitter::Json(json) => json.skipped_documents(),
-            Splitter::Documents(documents) => documents.skipped_documents(),
+            Splitter::Documents(documents) => documents.empty_documents(),
             _ => 0,
         }
     }
@@ -106,6 +132,8 @@ impl Split {
             self.text(magic.held(), sink)?;
         }
         self.begin(sink)?;
+        self.end_charset(sink)?;
+        self.check(sink)?;
         if let Splitter::Undecided { detector, .. } = &self.splitter {
             let shape = detector.finish();
             self.decide(shape, sink)?;
@@ -114,7 +142,8 @@ impl Split {
             Splitter::Lines(lines) => lines.finish(sink),
             Splitter::Csv(csv) => csv.finish(sink),
             Splitter::Pieces(pieces) => pieces.finish(sink),
-            Splitter::Json(json) => json.finish(self.offset, sink),
+            Splitter::JsonLines(lines) => lines.finish(self.offset, sink),
+            Splitter::Json(json) => json.finish(self.offset, &mut json::records(sink)),
             Splitter::Documents(documents) => documents.finish(self.offset, sink),
             Splitter::Incapsula(incapsula) => incapsula.finish(sink),
             Splitter::Parquet(_) | Splitter::Undecided { .. } => Ok(()),
@@ -128,48 +157,98 @@ impl Split {
         pushed
     }
 
+    /// After an error: what was held back to be looked at is given as far as it is whole.
+    pub fn give_up(&mut self, sink: &mut dyn FnMut(Record<'_>)) {
+        // The first error is the one that counts.
+        let _ = self.begin(sink).and_then(|()| self.check(sink));
+    }
+
     fn text(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        let rest = self.drop_mark(text, sink)?;
+        let Some(held) = self.mark.take() else { return self.split(text, sink) };
+        if held.is_empty() && text.len() >= MARK_BYTES_MAX {
+            return self.behind_mark(text, sink);
+        }
+        let (head, rest) = text.split_at(text.len().min(MARK_BYTES_MAX - held.len()));
+        let start = [&held, head].concat();
+        if start.len() < MARK_BYTES_MAX {
+            self.mark = Some(start);
+            return Ok(());
+        }
+        self.behind_mark(&start, sink)?;
         self.split(rest, sink)
     }
 
-    fn drop_mark<'t>(
-        &mut self,
-        mut text: &'t [u8],
-        sink: &mut dyn FnMut(Record<'_>),
-    ) -> Result<&'t [u8], Error> {
-        while let Some(seen) = self.mark
-            && let Some((&byte, rest)) = text.split_first()
-        {
-            if byte != BYTE_ORDER_MARK[seen] {
-                self.begin(sink)?;
-                break;
-            }
-            text = rest;
-            self.mark = Some(seen + 1);
-            if seen + 1 == BYTE_ORDER_MARK.len() {
-                self.mark = None;
-                self.offset += BYTE_ORDER_MARK.len() as u64;
-            }
+    /// `start`: the beginning of the text, long enough for any mark if there is so much of it.
+    fn behind_mark(&mut self, start: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        // To a service in Latin-1 the marks of UTF-16 are letters.
+        let is_known = |order: &Option<Order>| order.is_none() || matches!(self.charset, Charset::Utf8);
+        let found = MARKS.iter().find(|(mark, order)| start.starts_with(mark) && is_known(order));
+        let Some((mark, order)) = found else { return self.split(start, sink) };
+        self.offset += mark.len() as u64;
+        if let Some(order) = order {
+            self.charset = Charset::Utf16(Utf16::new(*order));
         }
-        Ok(text)
+        self.split(&start[mark.len()..], sink)
     }
 
-    /// There is no whole mark: what looked like one is text.
+    /// There is no more text that a mark could be waited for in.
     fn begin(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        let seen = self.mark.take().unwrap_or(0);
-        self.split(&BYTE_ORDER_MARK[..seen], sink)
+        match self.mark.take() {
+            Some(start) => self.behind_mark(&start, sink),
+            None => Ok(()),
+        }
     }
 
     fn split(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        let Some(mut latin1) = self.latin1.take() else { return self.split_utf8(text, sink) };
-        let splitted = self.split_utf8(latin1.convert(text), sink);
-        self.latin1 = Some(latin1);
-        splitted
+        match std::mem::replace(&mut self.charset, Charset::Utf8) {
+            Charset::Utf8 => self.look_and_split(text, sink),
+            Charset::Latin1(mut latin1) => {
+                let splitted = self.look_and_split(latin1.convert(text), sink);
+                self.charset = Charset::Latin1(latin1);
+                splitted
+            }
+            Charset::Utf16(mut utf16) => {
+                let splitted = self.look_and_split(utf16.convert(text), sink);
+                self.charset = Charset::Utf16(utf16);
+                splitted
+            }
+        }
+    }
+
+    /// The last of a text that was not UTF-8.
+    fn end_charset(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        match std::mem::replace(&mut self.charset, Charset::Utf8) {
+            Charset::Utf16(mut utf16) => self.look_and_split(utf16.finish(), sink),
+            Charset::Utf8 | Charset::Latin1(_) => Ok(()),
+        }
+    }
+
+    /// Text is looked at before any of it is a record.
+    fn look_and_split(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        let Some(held) = &mut self.unchecked else { return self.split_utf8(text, sink) };
+        if held.is_empty() && text.len() >= BINARY_LOOK_BYTES {
+            self.unchecked = None;
+            check_text(&text[..BINARY_LOOK_BYTES])?;
+            return self.split_utf8(text, sink);
+        }
+        let (start, rest) = text.split_at(text.len().min(BINARY_LOOK_BYTES - held.len()));
+        held.extend_from_slice(start);
+        if held.len() < BINARY_LOOK_BYTES {
+            return Ok(());
+        }
+        self.check(sink)?;
+        self.split_utf8(rest, sink)
+    }
+
+    /// No more of the text is waited for.
+    fn check(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        let Some(held) = self.unchecked.take() else { return Ok(()) };
+        check_text(&held)?;
+        self.split_utf8(&held, sink)
     }
 
     fn split_utf8(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        if let Splitter::Undecided { detector, held } = &mut self.splitter {
+        if let Splitter::Undecided { detector, held, .. } = &mut self.splitter {
             let Some(shape) = detector.push(text) else {
                 held.extend_from_slice(text);
                 return Ok(());
@@ -180,16 +259,26 @@ impl Split {
     }
 
     fn decide(&mut self, shape: detect::Shape, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        let splitter = match shape {
-            detect::Shape::Lines => Splitter::Lines(Lines::new(0, self.bounds.record_bytes_max)),
-            detect::Shape::Json => {
-                Splitter::Json(Box::new(Json::new(Vec::new(), self.bounds.record_bytes_max)))
-            }
+        let undecided = std::mem::replace(
+            &mut self.splitter,
+            Splitter::Lines(Lines::new(Headers::first(0), self.bounds.record_bytes_max)),
+        );
+        let Splitter::Undecided { held, json, .. } = undecided else {
+            self.splitter = undecided;
+            return Ok(());
         };
-        match std::mem::replace(&mut self.splitter, splitter) {
-            Splitter::Undecided { held, .. } => self.feed(&held, sink),
-            _ => Ok(()),
+        let max = self.bounds.record_bytes_max;
+        match (shape, json) {
+            (detect::Shape::Lines, _) => (),
+            (_, Some(json)) => self.splitter = *json,
+            (detect::Shape::JsonLines, None) => {
+                self.splitter = Splitter::JsonLines(JsonLines::among_text(max))
+            }
+            (detect::Shape::Json, None) => {
+                self.splitter = Splitter::Json(Box::new(Json::new(Vec::new(), max)))
+            }
         }
+        self.feed(&held, sink)
     }
 
     fn feed(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
@@ -199,7 +288,8 @@ impl Split {
             Splitter::Lines(lines) => lines.push(text, sink),
             Splitter::Csv(csv) => csv.push(text, sink),
             Splitter::Pieces(pieces) => pieces.push(text, sink),
-            Splitter::Json(json) => json.push(text, offset, sink),
+            Splitter::JsonLines(lines) => lines.push(text, offset, sink),
+            Splitter::Json(json) => json.push(text, offset, &mut json::records(sink)),
             Splitter::Documents(documents) => documents.push(text, offset, sink),
             Splitter::Incapsula(incapsula) => incapsula.push(text, sink),
             Splitter::Parquet(_) | Splitter::Undecided { .. } => Ok(()),
@@ -211,31 +301,76 @@ impl Splitter {
     fn new(format: Format, bounds: Bounds) -> Self {
         let max = bounds.record_bytes_max;
         let pieces = |separator: &[u8], each| Splitter::Pieces(Box::new(Pieces::new(separator, each, max)));
-        let documents = |json, each| Splitter::Documents(Box::new(Documents::new(json, each, max)));
-        // Documents of their own: an outermost array is none.
-        let each_of = |each| documents(Json::new(Vec::new(), max), each);
         match format {
-            Format::Lines { header_lines } => Splitter::Lines(Lines::new(header_lines, max)),
-            Format::Csv { header_lines } => Splitter::Csv(Csv::new(header_lines, max)),
+            Format::Lines { header_lines } => Splitter::Lines(Lines::new(Headers::first(header_lines), max)),
+            Format::Csv { header_lines } => Splitter::Csv(Csv::new(Headers::first(header_lines), max)),
+            Format::LinesWithHeaders { names } => Splitter::Lines(Lines::new(Headers::named(names), max)),
+            Format::CsvWithHeaders { names } => Splitter::Csv(Csv::new(Headers::named(names), max)),
             Format::SelectedLines { header_lines, selection } => {
                 pieces(b"\n", Piece::Selected { header_lines, selection, position: 0 })
             }
-            Format::LinesUnder { prefix } => pieces(b"\n", Piece::Under { prefix, at_head: true }),
+            Format::LinesUnder { prefix } => {
+                pieces(b"\n", Piece::Under { prefix, at_head: true, seen: Vec::new() })
+            }
             Format::SeparatedJson { separator } => pieces(&separator, Piece::Json),
             Format::JsonArrayLines => pieces(b"\n", Piece::Array),
             Format::TextFile(file) => Splitter::Pieces(Box::new(Pieces::text(file, max))),
-            Format::Json { path } => Splitter::Json(Box::new(Json::new(path, max))),
-            Format::WholeJson { path } => Splitter::Json(Box::new(Json::whole(path, max))),
-            Format::ReshapedJson { path, shape } => documents(Json::new(path, max), Each::shape(shape)),
-            Format::JsonValues { paths } => each_of(Each::values(paths)),
-            Format::ExtractedJson { keys } => each_of(Each::extract(keys)),
-            Format::CloudWatch { body } => each_of(Each::events(body)),
-            Format::Envelopes { detail } => each_of(Each::detail(detail)),
+            Format::JsonLines => Splitter::JsonLines(JsonLines::new(max)),
+            Format::Json { path } if path.is_empty() => Splitter::Json(Box::new(Json::new(path, max))),
+            Format::WholeJson { path } if path.is_empty() => Splitter::Json(Box::new(Json::whole(path, max))),
+            Format::Or { format, others } => Splitter::documents(*format, others, bounds),
+            Format::Json { .. }
+            | Format::WholeJson { .. }
+            | Format::ReshapedJson { .. }
+            | Format::JsonValues { .. }
+            | Format::ExtractedJson { .. }
+            | Format::CloudWatch { .. }
+            | Format::Envelopes { .. } => Splitter::documents(format, Arc::default(), bounds),
             Format::Incapsula => Splitter::Incapsula(Box::new(Incapsula::new(bounds))),
             Format::Parquet => Splitter::Parquet(Box::new(Parquet::new(bounds))),
-            Format::Detect => Splitter::Undecided { detector: Detector::new(), held: Vec::new() },
+            Format::Detect => Splitter::undecided(None),
             // Said twice, it is the same text.
             Format::Latin1(inner) => Splitter::new(*inner, bounds),
         }
     }
+
+    /// For the formats that read documents.
+    fn documents(format: Format, others: Arc<Others>, bounds: Bounds) -> Self {
+        let max = bounds.record_bytes_max;
+        let allows_text = others.bare == Bare::Any && matches!(format, Format::CloudWatch { .. });
+        let documents = match format {
+            Format::Json { path } => Documents::new(path, Each::AsItIs, others, max),
+            Format::WholeJson { path } => Documents::whole(path, others, max),
+            Format::ReshapedJson { path, shape } => Documents::new(path, Each::shape(shape), others, max),
+            Format::JsonValues { paths } => Documents::new(Vec::new(), Each::values(paths), others, max),
+            Format::ExtractedJson { keys } => Documents::new(Vec::new(), Each::extract(keys), others, max),
+            Format::CloudWatch { body } => Documents::new(Vec::new(), Each::events(body), others, max),
+            Format::Envelopes { detail } => {
+                Documents::new(Vec::new(), Each::Other, envelopes(detail, &others), max)
+            }
+            other => return Splitter::new(other, bounds),
+        };
+        let documents = Splitter::Documents(Box::new(documents));
+        if allows_text { Splitter::undecided(Some(Box::new(documents))) } else { documents }
+    }
+
+    fn undecided(json: Option<Box<Splitter>>) -> Self {
+        Splitter::Undecided { detector: Detector::new(), held: Vec::new(), json }
+    }
+}
+
+fn check_text(start: &[u8]) -> Result<(), Error> {
+    match foreign::no_text(start) {
+        None => Ok(()),
+        Some(NoText::Foreign(Foreign { name, cure })) => Err(Error::Foreign { name, cure }),
+        Some(NoText::Binary) => Err(Error::Binary),
+    }
+}
+
+/// Nothing but what stands in an envelope. Where nobody says what else there may be, any other document is a record.
+fn envelopes(detail: Vec<String>, others: &Others) -> Arc<Others> {
+    let others_paths = others.paths.iter().filter(|path| **path != detail).cloned();
+    let paths = std::iter::once(detail.clone()).chain(others_paths).collect();
+    let bare = if *others == Others::default() { Bare::Any } else { others.bare.clone() };
+    Arc::new(Others { paths, log_events: true, bare, empty: others.empty.clone() })
 }

@@ -76,7 +76,7 @@ impl Worker {
         let mut route = Route::new(service, source.key());
         let outputs = &self.outputs[*input];
         let counts = &telemetry.decode;
-        let (expanded_before, skipped_before) = (decoder.expanded_bytes(), decoder.skipped_documents());
+        let (expanded_before, empty_before) = (decoder.expanded_bytes(), decoder.empty_documents());
         let mut frames = self.frames(chunk.len());
         let held_back_before = progress.held_back();
         let mut marked = Vec::new();
@@ -110,7 +110,7 @@ impl Worker {
         }
         counts.resumed.add(progress.held_back() - held_back_before);
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);
-        counts.recordless.add(decoder.skipped_documents() - skipped_before);
+        counts.recordless.add(decoder.empty_documents() - empty_before);
         result
     }
 

@@ -13,7 +13,7 @@ use crate::aws::{Kind, Message};
 use crate::backoff::Backoff;
 use crate::budget::Permit;
 use crate::limits::{DRAIN_WAIT_TIME, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX, STOP_CHECK_INTERVAL};
-use crate::resolve::{Announcement, Object, PullingId, Source, Task, resolve};
+use crate::resolve::{Announcement, Object, PullingId, Source, Task, is_marker, resolve};
 use crate::services::Definition;
 
 pub fn run(shared: &Shared) {
@@ -156,7 +156,7 @@ fn put_object(shared: &Shared, message_id: &str, object: Object, ways: &Ways<'_>
         );
         return Outcome::Reject;
     };
-    if object.is_marker() || service.skips(&object.key) {
+    if is_marker(&object.key) || service.skips(&object.key) {
         settings.telemetry.receive.skipped.increment();
         log::debug!("{object}: skipped");
         return Outcome::Delivered;

@@ -34,16 +34,14 @@ pub struct Object {
     pub checksum: Option<String>,
 }
 
-impl Object {
-    /// Holds no log by its nature: a folder's placeholder, a job's `_SUCCESS` mark, zero bytes.
-    pub fn is_marker(&self) -> bool {
-        self.size == Some(0) || is_marker(&self.key)
-    }
-}
+impl Object {}
 
-/// Does the key alone say that the object holds no log?
+/// Does the key alone say that the object holds no log? It is the mark that a Hadoop job leaves.
+///
+/// The size in a message does not say it: Ceph, RustFS and relays write 0 for objects that have bytes. Nor does a slash
+/// at the key's end.
 pub fn is_marker(key: &str) -> bool {
-    matches!(key.rsplit('/').next(), None | Some("" | "_SUCCESS"))
+    key.rsplit('/').next() == Some("_SUCCESS")
 }
 
 impl std::fmt::Display for Object {

@@ -4,6 +4,7 @@ mod fields;
 mod filters;
 mod format;
 mod operations;
+mod others;
 mod processors;
 
 use std::sync::Arc;

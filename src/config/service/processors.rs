@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use regex::bytes::RegexSet;
 
-use super::{fields, filters};
+use super::{fields, filters, others};
 use crate::config::node::{Mapping, Node};
 use crate::config::problem::{Kind, suggestion};
 use crate::decode::select::Selection;
-use crate::decode::{EventBody, Format, Shape};
+use crate::decode::{EventBody, Format, HeaderNames, Shape};
 use crate::limits::HEADER_LINES_MAX;
 
 mod text_file;
@@ -44,7 +44,7 @@ pub fn read(name: &str, file_format: &Mapping<'_>, config: Mapping<'_>) -> Optio
     let format = match name {
         "aws_access_logs_processor" => Some(Format::Lines { header_lines: 0 }),
         "cloudwatch_processor" => cloudwatch(&config),
-        "csv_processor" => header_lines(&config).map(|header_lines| Format::Csv { header_lines }),
+        "csv_processor" => csv(&config),
         "guardduty_processor" => Some(Format::Envelopes { detail: vec!["detail".to_owned()] }),
         "incapsula_processor" => Some(Format::Incapsula),
         "json_array_processor" => Some(Format::Json { path: Vec::new() }),
@@ -64,8 +64,15 @@ pub fn read(name: &str, file_format: &Mapping<'_>, config: Mapping<'_>) -> Optio
             return None;
         }
     };
+    let reads_documents = format.as_ref().is_some_and(Format::reads_documents);
+    let others = reads_documents.then(|| others::read(&config)).flatten();
     config.finish();
-    format
+    match (format, others) {
+        (Some(format), Some(others)) => {
+            Some(Format::Or { format: Box::new(format), others: Arc::new(others) })
+        }
+        (format, _) => format,
+    }
 }
 
 fn cloudwatch(config: &Mapping<'_>) -> Option<Format> {
@@ -88,28 +95,47 @@ fn kinesis(config: &Mapping<'_>) -> Option<Format> {
     Some(Format::Envelopes { detail })
 }
 
+fn csv(config: &Mapping<'_>) -> Option<Format> {
+    match (header_lines(config)?, header_names(config)) {
+        (header_lines, None) => Some(Format::Csv { header_lines }),
+        (0, Some(names)) => Some(Format::CsvWithHeaders { names }),
+        (_, Some(_)) => two_kinds_of_headers(config, "header_names"),
+    }
+}
+
+/// Names that a header's first field may have.
+fn header_names(config: &Mapping<'_>) -> Option<Arc<HeaderNames>> {
+    let names: Vec<String> = config.list("header_names").iter().filter_map(text).collect();
+    (!names.is_empty()).then(|| Arc::new(HeaderNames::new(&names)))
+}
+
+fn two_kinds_of_headers(config: &Mapping<'_>, key: &'static str) -> Option<Format> {
+    let message =
+        "is one of several keys that say which lines are headers, or goes with none of the others here";
+    config.report.error(
+        Kind::Invalid,
+        config.path_of(key),
+        message,
+        "keep one of header_lines, header_names, header_prefix and chunks",
+    );
+    None
+}
+
 fn lines(config: &Mapping<'_>) -> Option<Format> {
-    // Records are not parsed unless a field is asked for, so there is nothing to switch.
-    config.boolean("json", false);
+    let json = config.boolean("json", false);
     let header_lines = header_lines(config);
-    let prefix = config.string("header_prefix");
+    let (names, prefix) = (header_names(config), config.string("header_prefix"));
     let selection = selection(config)?;
-    let header_lines = header_lines?;
-    match (prefix, selection) {
-        (None, Some(selection)) => {
+    match (header_lines?, names, prefix, selection) {
+        (0, None, None, None) if json => Some(Format::JsonLines),
+        (header_lines, None, None, None) => Some(Format::Lines { header_lines }),
+        (header_lines, None, None, Some(selection)) => {
             Some(Format::SelectedLines { header_lines, selection: Arc::new(selection) })
         }
-        (None, None) => Some(Format::Lines { header_lines }),
-        (Some(prefix), None) if header_lines == 0 => Some(Format::LinesUnder { prefix: prefix.into_bytes() }),
-        (Some(_), _) => {
-            let path = config.path_of("header_prefix");
-            config.report.error(
-                Kind::Invalid,
-                path,
-                "goes with neither header_lines nor chunks",
-                "keep one of them",
-            );
-            None
+        (0, Some(names), None, None) => Some(Format::LinesWithHeaders { names }),
+        (0, None, Some(prefix), None) => Some(Format::LinesUnder { prefix: prefix.into_bytes() }),
+        (_, names, ..) => {
+            two_kinds_of_headers(config, if names.is_some() { "header_names" } else { "header_prefix" })
         }
     }
 }

@@ -10,11 +10,14 @@ use crate::services::rules::Source;
 use crate::services::{Route, Verdict};
 
 /// The vendor's list, and its newer names.
-const NAMES: [&str; 27] = [
+const NAMES: [&str; 38] = [
     "aws_sqs_alb",
+    "aws_sqs_cato",
     "aws_sqs_cisco_umbrella",
+    "aws_sqs_client_vpn",
     "aws_sqs_cloudflare_audit",
     "aws_sqs_cloudflare_logpush",
+    "aws_sqs_cloudfront",
     "aws_sqs_cloudtrail",
     "aws_sqs_cloudtrail_kinesis",
     "aws_sqs_cloudwatch",
@@ -24,20 +27,28 @@ const NAMES: [&str; 27] = [
     "aws_sqs_elb",
     "aws_sqs_fdr",
     "aws_sqs_fdr_large",
+    "aws_sqs_github_audit",
     "aws_sqs_guard_duty",
     "aws_sqs_guard_duty_kinesis",
     "aws_sqs_incapsula",
     "aws_sqs_jamf",
+    "aws_sqs_jamf_protect",
     "aws_sqs_kubernetes",
     "aws_sqs_lacework",
+    "aws_sqs_netskope",
+    "aws_sqs_network_firewall",
+    "aws_sqs_okta",
     "aws_sqs_os",
     "aws_sqs_palo_alto",
     "aws_sqs_rds",
     "aws_sqs_route53",
     "aws_sqs_s1_funnel",
     "aws_sqs_s3_access",
+    "aws_sqs_security_hub",
+    "aws_sqs_security_lake",
     "aws_sqs_vpc",
     "aws_sqs_waf",
+    "aws_sqs_zscaler",
 ];
 
 fn definition(service: &str) -> &'static Arc<Definition> {
@@ -158,7 +169,7 @@ fn falcon_data_goes_by_folder() {
 }
 
 /// Rows whose objects cannot be told apart by their keys.
-const FIREHOSE: [&str; 7] = [
+const FIREHOSE: [&str; 10] = [
     "aws_sqs_cloudtrail_kinesis",
     "aws_sqs_cloudwatch_vpc",
     "aws_sqs_cloudwatch",
@@ -166,6 +177,9 @@ const FIREHOSE: [&str; 7] = [
     "aws_sqs_rds",
     "aws_sqs_kubernetes",
     "aws_sqs_guard_duty_kinesis",
+    "aws_sqs_client_vpn",
+    "aws_sqs_security_hub",
+    "aws_sqs_okta",
 ];
 
 /// Who claims a key: rows that take any key apart, and those that treat others' objects.

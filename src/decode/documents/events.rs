@@ -20,12 +20,21 @@ pub(in crate::decode) struct Events {
     text: Vec<u8>,
 }
 
+/// What a document is.
+enum Opened<'d> {
+    /// An envelope; its events, an array.
+    Events(&'d [u8]),
+    /// A control message of CloudWatch Logs.
+    Control,
+    Other,
+}
+
 impl Events {
     pub fn new(body: EventBody) -> Self {
         Events { body, head: Vec::new(), object: Vec::new(), text: Vec::new() }
     }
 
-    /// Gives the log events of a document. Control messages and other documents hold none.
+    /// Gives the log events of a document. Control messages hold none.
     pub(super) fn envelope(
         &mut self,
         document: &[u8],
@@ -58,7 +67,11 @@ impl Events {
         document: &[u8],
         mut give: impl FnMut(&mut Self, Option<&[u8]>),
     ) -> Result<Outcome, Fault> {
-        let Some(events) = self.open(document)? else { return Ok(Outcome::Skipped) };
+        let events = match self.open(document)? {
+            Opened::Events(events) => events,
+            Opened::Control => return Ok(Outcome::Empty),
+            Opened::Other => return Ok(Outcome::Other),
+        };
         for event in walk::elements(events).into_iter().flatten() {
             let message = self.read(event?)?;
             give(self, message);
@@ -66,8 +79,8 @@ impl Events {
         Ok(Outcome::Read)
     }
 
-    /// Reads the envelope's own members; Some: its events, an array.
-    fn open<'d>(&mut self, document: &'d [u8]) -> Result<Option<&'d [u8]>, Fault> {
+    /// Reads the envelope's own members.
+    fn open<'d>(&mut self, document: &'d [u8]) -> Result<Opened<'d>, Fault> {
         self.head.clear();
         self.head.push(b'{');
         let (mut events, mut control) = (None, false);
@@ -80,7 +93,11 @@ impl Events {
             control |= member.is("messageType") && member.value == b"\"CONTROL_MESSAGE\"";
             self.push_member(member);
         }
-        Ok(events.filter(|_| !control))
+        Ok(match events {
+            _ if control => Opened::Control,
+            Some(events) => Opened::Events(events),
+            None => Opened::Other,
+        })
     }
 
     fn push_member(&mut self, Member { key, value }: Member<'_>) {

@@ -13,11 +13,15 @@ pub fn records(
     object: &mut Vec<u8>,
     sink: &mut dyn FnMut(Record<'_>),
 ) -> Result<Outcome, Fault> {
-    let mut outcome = Outcome::Skipped;
+    let mut outcome = Outcome::Other;
     for member in walk::members(document).into_iter().flatten() {
         let member = member?;
         let Member { value, .. } = member;
-        let Some(key) = keys.iter().find(|key| member.is(key)).filter(|_| value != b"null") else { continue };
+        let Some(key) = keys.iter().find(|key| member.is(key)) else { continue };
+        if value == b"null" {
+            outcome = if outcome == Outcome::Other { Outcome::Empty } else { outcome };
+            continue;
+        }
         outcome = Outcome::Read;
         match walk::elements(value) {
             Some(elements) => {

@@ -1,11 +1,12 @@
 //! JSON documents -> records that are made of them.
 //!
-//! For the formats whose records are not simply slices of the text. A document is held whole, within
-//! the bound of a record.
+//! A document is held whole, within the bound of a record, unless a path leads to its records. One that is not what
+//! its format expects may be something else ([`others`]); if it is not, the object is refused once all others of its
+//! records have been given.
 
-mod detail;
 mod events;
 mod extracted;
+mod others;
 mod reshape;
 #[cfg(test)]
 mod tests;
@@ -13,18 +14,22 @@ mod values;
 
 use std::sync::Arc;
 
-use super::format::{EventBody, Shape};
-use super::json::Json;
+use super::format::{EventBody, Others, Shape};
 use super::json::scan::Fault;
+use super::json::{Found, Json, Sink};
 use super::{Error, Newlines, Record};
+use crate::limits::EXAMPLE_BYTES;
 use events::Events;
+use others::Alternatives;
 
 /// What becomes of each document.
 pub(super) enum Each {
+    /// See [`Format::Json`](super::Format::Json).
+    AsItIs,
+    /// See [`Format::Envelopes`](super::Format::Envelopes): all that it reads are alternatives.
+    Other,
     /// See [`Format::CloudWatch`](super::Format::CloudWatch).
     Events(Events),
-    /// See [`Format::Envelopes`](super::Format::Envelopes).
-    Detail { path: Vec<String>, events: Events },
     /// See [`Format::JsonValues`](super::Format::JsonValues).
     Values { paths: Vec<Vec<String>>, text: Vec<u8> },
     /// See [`Format::ReshapedJson`](super::Format::ReshapedJson).
@@ -36,10 +41,6 @@ pub(super) enum Each {
 impl Each {
     pub fn events(body: EventBody) -> Each {
         Each::Events(Events::new(body))
-    }
-
-    pub fn detail(path: Vec<String>) -> Each {
-        Each::Detail { path, events: Events::new(EventBody::Message) }
     }
 
     pub fn values(paths: Vec<Vec<String>>) -> Each {
@@ -74,29 +75,69 @@ impl From<Fault> for Failure {
 enum Outcome {
     /// Its records, if it holds any.
     Read,
-    /// It is of a kind that holds none.
-    Skipped,
+    /// It is known to hold none.
+    Empty,
+    /// It is of another kind.
+    Other,
 }
 
 /// The splitter of one object's text.
 pub(super) struct Documents {
     json: Json,
+    reader: Reader,
+}
+
+/// What is done with the documents.
+struct Reader {
+    /// Where the path of `json` leads, for people.
+    path: Vec<String>,
     each: Each,
+    alternatives: Alternatives,
     /// Documents so far.
     number: u64,
-    skipped: u64,
+    empty: u64,
+    unexpected: u64,
+    /// The beginning of the first one that was not expected.
+    example: String,
     record_bytes_max: usize,
+    failed: Option<Error>,
 }
 
 impl Documents {
-    /// `json` finds the documents.
-    pub fn new(json: Json, each: Each, record_bytes_max: usize) -> Self {
-        Documents { json, each, number: 0, skipped: 0, record_bytes_max }
+    /// The documents are found by `path`, and read by `each`, or else by `others`.
+    pub fn new(path: Vec<String>, each: Each, others: Arc<Others>, record_bytes_max: usize) -> Self {
+        Documents::of(Json::new(path.clone(), record_bytes_max), path, each, others, record_bytes_max)
     }
 
-    /// Documents that hold no record.
-    pub fn skipped_documents(&self) -> u64 {
-        self.skipped + self.json.skipped_documents()
+    /// The same, but an array is one document, and not a list of them.
+    pub fn whole(path: Vec<String>, others: Arc<Others>, record_bytes_max: usize) -> Self {
+        Documents::of(
+            Json::whole(path.clone(), record_bytes_max),
+            path,
+            Each::AsItIs,
+            others,
+            record_bytes_max,
+        )
+    }
+
+    fn of(json: Json, path: Vec<String>, each: Each, others: Arc<Others>, record_bytes_max: usize) -> Self {
+        let reader = Reader {
+            path,
+            each,
+            alternatives: Alternatives::new(others),
+            number: 0,
+            empty: 0,
+            unexpected: 0,
+            example: String::new(),
+            record_bytes_max,
+            failed: None,
+        };
+        Documents { json, reader }
+    }
+
+    /// Documents that are known to hold no record.
+    pub fn empty_documents(&self) -> u64 {
+        self.reader.empty + self.json.empty_documents()
     }
 
     /// The next bytes of the text; `offset`: where in the text they stand.
@@ -106,31 +147,89 @@ impl Documents {
 
     /// The text, `length` bytes of it, has ended.
     pub fn finish(&mut self, length: u64, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        self.each(sink, |json, documents| json.finish(length, documents))
+        self.each(sink, |json, documents| json.finish(length, documents))?;
+        self.reader.unexpected()
     }
 
     /// Whatever fails first ends the text.
     fn each(
         &mut self,
         sink: &mut dyn FnMut(Record<'_>),
-        split: impl FnOnce(&mut Json, &mut dyn FnMut(Record<'_>)) -> Result<(), Error>,
+        split: impl FnOnce(&mut Json, &mut Sink<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let Documents { json, each, number, skipped, record_bytes_max } = self;
-        let mut failed = None;
-        let splitted = split(json, &mut |document| {
-            if failed.is_some() {
-                return;
+        let Documents { json, reader } = self;
+        let splitted = split(json, &mut |found| reader.take(found, sink));
+        reader.failed.take().map_or(splitted, Err)
+    }
+}
+
+impl Reader {
+    fn take(&mut self, found: Found<'_>, sink: &mut dyn FnMut(Record<'_>)) {
+        if self.failed.is_some() {
+            return;
+        }
+        self.number += 1;
+        if let Err(failure) = self.read(found, sink) {
+            self.failed = Some(match failure {
+                Failure::Bad(Fault { cause, .. }) => Error::BadDocument { number: self.number, cause },
+                Failure::TooLarge => Error::RecordTooLarge { max: self.record_bytes_max },
+            });
+        }
+    }
+
+    #[inline]
+    fn read(&mut self, found: Found<'_>, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Failure> {
+        let (document, outcome) = match found {
+            Found::Record(Record { bytes, .. }) => {
+                (bytes, self.each.document(bytes, self.record_bytes_max, sink)?)
             }
-            *number += 1;
-            match each.document(document.bytes, *record_bytes_max, sink) {
-                Ok(outcome) => *skipped += u64::from(outcome == Outcome::Skipped),
-                Err(Failure::Bad(Fault { cause, .. })) => {
-                    failed = Some(Error::BadDocument { number: *number, cause });
-                }
-                Err(Failure::TooLarge) => failed = Some(Error::RecordTooLarge { max: *record_bytes_max }),
+            Found::Other(document) => (document, Outcome::Other),
+        };
+        match outcome {
+            Outcome::Read => (),
+            Outcome::Empty => self.empty += 1,
+            Outcome::Other => self.other(document, sink)?,
+        }
+        Ok(())
+    }
+
+    fn other(&mut self, document: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Failure> {
+        let Reader { each, alternatives, record_bytes_max, .. } = self;
+        let mut give = |record: &[u8], sink: &mut dyn FnMut(Record<'_>)| match each.document(
+            record,
+            *record_bytes_max,
+            sink,
+        ) {
+            Ok(Outcome::Other) => {
+                sink(json_record(record));
+                Ok(())
             }
-        });
-        failed.map_or(splitted, Err)
+            read => read.map(drop),
+        };
+        match alternatives.document(document, &mut give, sink)? {
+            Outcome::Read => (),
+            Outcome::Empty => self.empty += 1,
+            Outcome::Other => self.count_unexpected(document),
+        }
+        Ok(())
+    }
+
+    fn count_unexpected(&mut self, document: &[u8]) {
+        if self.unexpected == 0 {
+            let start = &document[..document.len().min(EXAMPLE_BYTES)];
+            self.example = String::from_utf8_lossy(start).escape_debug().to_string();
+        }
+        self.unexpected += 1;
+    }
+
+    fn unexpected(&self) -> Result<(), Error> {
+        if self.unexpected == 0 {
+            return Ok(());
+        }
+        let own = self.each.expected(&self.path);
+        let expected: Vec<String> = own.into_iter().chain(self.alternatives.expected()).collect();
+        let (count, example) = (self.unexpected, self.example.clone());
+        Err(Error::UnexpectedDocuments { count, expected: expected.join(", or "), example })
     }
 }
 
@@ -142,8 +241,12 @@ impl Each {
         sink: &mut dyn FnMut(Record<'_>),
     ) -> Result<Outcome, Failure> {
         match self {
+            Each::AsItIs => {
+                sink(json_record(document));
+                Ok(Outcome::Read)
+            }
+            Each::Other => Ok(Outcome::Other),
             Each::Events(events) => Ok(events.envelope(document, sink)?),
-            Each::Detail { path, events } => Ok(detail::records(document, path, events, sink)?),
             Each::Values { paths, text } => Ok(values::records(document, paths, text, sink)?),
             Each::Shape { shape, object } => {
                 object.clear();
@@ -157,6 +260,23 @@ impl Each {
             Each::Extract { keys, object } => Ok(extracted::records(document, keys, object, sink)?),
         }
     }
+
+    /// What a document must have, for people. Empty: any document will do.
+    fn expected(&self, path: &[String]) -> Vec<String> {
+        match self {
+            Each::Other => Vec::new(),
+            Each::Events(_) => vec!["a CloudWatch Logs envelope with logEvents".to_owned()],
+            Each::Values { paths, .. } => paths.iter().map(|path| under(path)).collect(),
+            Each::Extract { keys, .. } => keys.iter().map(|key| under(std::slice::from_ref(key))).collect(),
+            Each::AsItIs | Each::Shape { .. } if path.is_empty() => Vec::new(),
+            Each::AsItIs | Each::Shape { .. } => vec![under(path)],
+        }
+    }
+}
+
+/// Where records stand, for people.
+fn under(path: &[String]) -> String {
+    format!("records under {}", path.join("."))
 }
 
 /// A JSON value as a record.

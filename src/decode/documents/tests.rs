@@ -8,7 +8,7 @@ use crate::decode::{Bounds, Decoder, Error, EventBody, Format, Newlines, Record,
 #[derive(Debug, PartialEq)]
 struct Decoded {
     records: Vec<(String, Newlines, String)>,
-    skipped: u64,
+    empty: u64,
     result: Result<(), Error>,
 }
 
@@ -25,7 +25,7 @@ fn decode_in(text: &[u8], format: &Format, size: usize, record_bytes_max: usize)
         let last = chunks.peek().is_none();
         let result = decoder.push(chunk, last, &mut scratch, &mut sink);
         if last || result.is_err() {
-            return Decoded { records, skipped: decoder.skipped_documents(), result };
+            return Decoded { records, empty: decoder.empty_documents(), result };
         }
     }
 }
@@ -101,7 +101,7 @@ fn control_messages_are_dropped_and_counted() {
         .replace("DATA_MESSAGE", "CONTROL_MESSAGE");
     for format in [&EVENTS, &MESSAGES] {
         let decoded = decode(&[control.as_str(), "{}", &envelope("")].concat(), format);
-        assert_eq!((decoded.records.len(), decoded.skipped, decoded.result), (0, 2, Ok(())));
+        assert_eq!((decoded.records.len(), decoded.empty, decoded.result), (0, 2, Ok(())));
     }
     let detail = Format::Envelopes { detail: path(&["detail"]) };
     assert!(bodies(&control, &detail).is_empty());
@@ -123,7 +123,6 @@ fn each_document_of_a_stream_is_what_it_is() {
         (r#"{"b":2}"#, json),
         (r#"{"eventSource":"s3","n":1.0}"#, json),
         ("no\njson", Newlines::Significant),
-        (r#"{"detail":null}"#, json),
     ];
     assert_eq!(bodies, expected);
     assert!(decoded.records.iter().all(|(body, _, context)| body == context));
@@ -132,11 +131,11 @@ fn each_document_of_a_stream_is_what_it_is() {
 #[test]
 fn values_and_lines_under_keys() {
     let format = Format::JsonValues { paths: vec![path(&["b"]), path(&["a"])] };
-    let text = r#"{"a":"x\r\n\ny","b":[1,{"c":2},"z\nw"]}{"q":1}{"a":null,"b":true}"#;
+    let text = r#"{"a":"x\r\n\ny","b":[1,{"c":2},"z\nw"]}{"a":null}{"a":null,"b":true}"#;
     let decoded = decode(text, &format);
     let bodies: Vec<&str> = decoded.records.iter().map(|(body, ..)| body.as_str()).collect();
     assert_eq!(bodies, ["1", r#"{"c":2}"#, "z", "w", "x", "y", "true"]);
-    assert_eq!(decoded.skipped, 1);
+    assert_eq!(decoded.empty, 1);
 }
 
 #[test]
@@ -160,7 +159,10 @@ fn whole_documents_keep_their_arrays() {
     assert_eq!(bodies("[1,{}]\n", &whole(&[])), ["[1,{}]"]);
     assert_eq!(bodies(r#"{"a":{"b":[1, 2]},"c":3}"#, &whole(&["a", "b"])), ["[1, 2]"]);
     assert_eq!(bodies(r#"{"a":{"b":{}}}"#, &whole(&["a"])), [r#"{"b":{}}"#]);
-    assert_eq!(decode("[[1]]{}", &whole(&["a"])).skipped, 2);
+    let expected = "records under a".to_owned();
+    let example = "[[1]]".to_owned();
+    let refused = Error::UnexpectedDocuments { count: 1, expected, example };
+    assert_eq!(decode("[[1]]{}", &whole(&["a"])).result, Err(refused));
 }
 
 fn shaped(text: &str, flat: bool, include: &[(&str, &str)], rename: &[(&str, &str)]) -> Vec<String> {
@@ -171,7 +173,7 @@ fn shaped(text: &str, flat: bool, include: &[(&str, &str)], rename: &[(&str, &st
 
 #[test]
 fn other_shapes() {
-    let text = r#"{"a":{"b":1.50,"c":{"d":[{"e":1}],"e":{}}},"f\"":"x\u0041","g":1e400} 5 []"#;
+    let text = r#"{"a":{"b":1.50,"c":{"d":[{"e":1}],"e":{}}},"f\"":"x\u0041","g":1e400} [5] []"#;
     assert_eq!(
         shaped(text, true, &[], &[]),
         [r#"{"a_b":1.50,"a_c_d":[{"e":1}],"a_c_e":{},"f\"":"x\u0041","g":1e400}"#, "5"]

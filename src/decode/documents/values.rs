@@ -12,9 +12,13 @@ pub fn records(
     text: &mut Vec<u8>,
     sink: &mut dyn FnMut(Record<'_>),
 ) -> Result<Outcome, Fault> {
-    let mut outcome = Outcome::Skipped;
+    let mut outcome = Outcome::Other;
     for path in paths {
         let Some(value) = walk::at(document, path)? else { continue };
+        if value == b"null" {
+            outcome = if outcome == Outcome::Other { Outcome::Empty } else { outcome };
+            continue;
+        }
         outcome = Outcome::Read;
         match walk::elements(value) {
             Some(elements) => {

@@ -5,8 +5,7 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 use super::Step;
 use crate::decode::{Compression, Error};
 
-/// Goes through members. Zero bytes between or after them (tapes and block devices pad with them)
-/// are passed over.
+/// Goes through members. Padding between or after them is passed over.
 pub(super) struct Gzip {
     state: State,
     /// Made for the first member that is not inflated in one call.
@@ -71,7 +70,7 @@ impl Gzip {
     }
 
     fn between(&mut self, input: &[u8]) -> Step {
-        let padding = if self.members == 0 { 0 } else { input.iter().take_while(|&&b| b == 0).count() };
+        let padding = if self.members == 0 { 0 } else { super::padding(input) };
         match input.get(padding) {
             None => {}
             Some(&first) if first == MAGIC[0] => {

@@ -14,6 +14,7 @@ mod stream;
 pub use scratch::Scratch;
 
 use super::compression::{Sniff, sniff};
+use super::foreign::Foreign;
 use super::{Bounds, Compression, Error};
 use crate::limits::{COMPRESSION_LEVELS_MAX, EXPANSION_FREE_BYTES, SNIFF_BYTES};
 use gzip::Gzip;
@@ -92,6 +93,7 @@ impl Level {
         self.stage = match sniff(start, last, self.number > 0) {
             Sniff::Undecided => return Ok(false),
             Sniff::Plain => Stage::Plain,
+            Sniff::Foreign(Foreign { name, cure }) => return Err(Error::Foreign { name, cure }),
             Sniff::Packed(_) if self.number == COMPRESSION_LEVELS_MAX => {
                 return Err(Error::TooManyLevels { max: COMPRESSION_LEVELS_MAX });
             }
@@ -238,6 +240,12 @@ impl Step {
     fn failed(consumed: usize, produced: usize, error: Error) -> Self {
         Step { consumed, produced, failed: Some(error) }
     }
+}
+
+/// What stands between two members, streams or frames: line ends that Firehose's record delimiter adds, and the zero
+/// bytes that tapes and block devices pad with.
+fn padding(input: &[u8]) -> usize {
+    input.iter().take_while(|byte| matches!(byte, 0 | b'\r' | b'\n')).count()
 }
 
 enum Codec {

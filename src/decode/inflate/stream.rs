@@ -7,15 +7,22 @@ use super::Step;
 use crate::decode::{Compression, Error};
 use crate::limits::ZSTD_WINDOW_LOG_MAX;
 
-/// One zlib stream; zero bytes behind it are passed over.
+/// zlib streams one after another, with padding between them.
 pub(super) struct Zlib {
     inflate: Box<Decompress>,
     ended: bool,
+    /// Bytes before the stream.
+    stream_start: u64,
+}
+
+/// RFC 1950, 2.2: the low half of a stream's first byte is the method, deflate.
+fn begins_zlib(byte: u8) -> bool {
+    byte & 0x0f == 8 && byte >> 4 <= 7
 }
 
 impl Zlib {
     pub fn new() -> Self {
-        Zlib { inflate: Box::new(Decompress::new(true)), ended: false }
+        Zlib { inflate: Box::new(Decompress::new(true)), ended: false, stream_start: 0 }
     }
 
     /// See [`Step`].
@@ -31,26 +38,40 @@ impl Zlib {
             Ok(Status::Ok | Status::BufError) => Step::on(consumed, produced),
             Ok(Status::StreamEnd) => {
                 self.ended = true;
+                self.stream_start += self.inflate.total_in();
                 if consumed + produced == 0 { self.behind(input) } else { Step::on(consumed, produced) }
             }
             Err(_) => {
                 let cause = "its deflate data or its checksum is invalid";
-                Step::failed(consumed, produced, corrupt(Compression::Zlib, 0, cause))
+                Step::failed(consumed, produced, corrupt(Compression::Zlib, self.stream_start, cause))
             }
         }
     }
 
     /// The input has ended.
     pub fn finish(&self) -> Result<(), Error> {
-        if self.ended { Ok(()) } else { Err(Error::Truncated { compression: Compression::Zlib, offset: 0 }) }
+        let (compression, offset) = (Compression::Zlib, self.stream_start);
+        if self.ended { Ok(()) } else { Err(Error::Truncated { compression, offset }) }
     }
 
-    fn behind(&self, input: &[u8]) -> Step {
-        if input.iter().all(|&b| b == 0) {
-            return Step::on(input.len(), 0);
+    /// Behind a stream: padding, then the next stream.
+    fn behind(&mut self, input: &[u8]) -> Step {
+        let padding = super::padding(input);
+        self.stream_start += padding as u64;
+        match input.get(padding) {
+            None => Step::on(padding, 0),
+            Some(&first) if begins_zlib(first) => {
+                self.inflate.reset(true);
+                self.ended = false;
+                // Without progress the caller would take the stream for stalled.
+                let step = self.step(&input[padding..padding + 1], &mut []);
+                Step { consumed: padding + step.consumed, ..step }
+            }
+            Some(_) => {
+                let offset = self.stream_start;
+                Step::failed(padding, 0, Error::TrailingGarbage { compression: Compression::Zlib, offset })
+            }
         }
-        let offset = self.inflate.total_in();
-        Step::failed(0, 0, Error::TrailingGarbage { compression: Compression::Zlib, offset })
     }
 }
 
@@ -60,6 +81,8 @@ pub(super) struct Zstd {
     state: State,
     consumed: u64,
     frame_start: u64,
+    /// A frame has ended.
+    any: bool,
 }
 
 enum State {
@@ -80,7 +103,7 @@ impl Zstd {
             |error: std::io::Error| Error::SetUp { compression: Compression::Zstd, cause: error.to_string() };
         let mut frames = Frames::new().map_err(set_up)?;
         frames.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX)).map_err(set_up)?;
-        Ok(Zstd { frames, state: BETWEEN, consumed: 0, frame_start: 0 })
+        Ok(Zstd { frames, state: BETWEEN, consumed: 0, frame_start: 0, any: false })
     }
 
     /// See [`Step`].
@@ -107,6 +130,10 @@ impl Zstd {
     fn magic(&mut self, input: &[u8], window: &mut [u8]) -> Step {
         let State::Magic { bytes, filled } = &mut self.state else { return Step::on(0, 0) };
         if *filled == 0 {
+            let padding = if self.any { super::padding(input) } else { 0 };
+            if padding > 0 {
+                return Step::on(padding, 0);
+            }
             self.frame_start = self.consumed;
         }
         let taken = input.len().min(bytes.len() - *filled);
@@ -139,6 +166,7 @@ impl Zstd {
         match self.frames.run(&mut from, &mut to) {
             Ok(wanted) => {
                 let pending = to.pos() == to.capacity();
+                self.any |= wanted == 0;
                 self.state = if wanted == 0 { BETWEEN } else { State::Frame { wanted, pending } };
                 Step::on(from.pos(), to.pos())
             }

@@ -20,7 +20,7 @@ use scan::{Fault, Value};
 /// Splits JSON values that stand one after another, see [`Format::Json`](super::Format::Json).
 ///
 /// Outermost values may be separated by white space, commas, RS (RFC 7464) or nothing.
-/// A `null` where the path leads counts as absent: it is how an empty list is often written.
+/// A `null` where the path leads is an empty list: that is how some writers put it.
 pub(super) struct Json {
     path: Vec<String>,
     /// Arrays are records, not lists of records.
@@ -30,10 +30,33 @@ pub(super) struct Json {
     offset: u64,
     /// Inside an outermost array: its elements are the documents.
     in_array: bool,
-    /// The document's path has been found.
-    found: bool,
-    skipped_documents: u64,
+    /// Where in the chunk the document begins whose path has not been found yet. None: there is no such document.
+    begun: Option<usize>,
+    /// That document, as far as it stands in earlier chunks.
+    document: Partial,
+    empty_documents: u64,
     partial: Partial,
+}
+
+/// Part of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found<'t> {
+    /// A value that the path leads to; without a path, a document.
+    Record(Record<'t>),
+    /// A document in which the path leads nowhere.
+    Other(&'t [u8]),
+}
+
+/// Takes what is found.
+pub(super) type Sink<'s> = dyn FnMut(Found<'_>) + 's;
+
+/// Takes what is found by a splitter without a path, which finds records only.
+pub(super) fn records<'s>(sink: &'s mut dyn FnMut(Record<'_>)) -> impl FnMut(Found<'_>) + 's {
+    |found| {
+        if let Found::Record(record) = found {
+            sink(record);
+        }
+    }
 }
 
 /// What surrounds the next value.
@@ -53,7 +76,17 @@ enum Place {
     Key { level: usize, key: Key },
     Colon { level: usize, wanted: bool },
     Member { level: usize, wanted: bool },
-    Inside { value: Value, record: bool, around: Around },
+    Inside { value: Value, part: Part, around: Around },
+}
+
+/// What a value is to the reader.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Record,
+    /// A document that is no object, although a path leads through objects.
+    Other,
+    /// A member of a document.
+    Member,
 }
 
 impl Json {
@@ -65,8 +98,9 @@ impl Json {
             place: Place::Between(Around::Top),
             offset: 0,
             in_array: false,
-            found: false,
-            skipped_documents: 0,
+            begun: None,
+            document: Partial::new(record_bytes_max),
+            empty_documents: 0,
             partial: Partial::new(record_bytes_max),
         }
     }
@@ -76,29 +110,33 @@ impl Json {
         Json { whole: true, ..Json::new(path, record_bytes_max) }
     }
 
-    /// Documents in which the path leads nowhere.
-    pub fn skipped_documents(&self) -> u64 {
-        self.skipped_documents
+    /// Documents in which the path leads to a `null`.
+    pub fn empty_documents(&self) -> u64 {
+        self.empty_documents
     }
 
     /// The next bytes of the text; `offset`: where in the text they stand.
-    pub fn push(&mut self, data: &[u8], offset: u64, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    pub fn push(&mut self, data: &[u8], offset: u64, sink: &mut Sink<'_>) -> Result<(), Error> {
         self.offset = offset;
+        self.begun = self.begun.map(|_| 0);
         let mut pos = 0;
         while pos < data.len() {
             pos = match &self.place {
-                Place::Between(around) => self.between(*around, data[pos], pos)?,
+                Place::Between(around) => self.between(*around, data, pos, sink)?,
                 Place::Key { .. } => self.key(data, pos),
                 Place::Colon { level, wanted } => self.colon(*level, *wanted, data[pos], pos)?,
                 Place::Member { level, wanted } => self.member(*level, *wanted, data[pos], pos)?,
                 Place::Inside { .. } => self.inside(data, pos, sink)?,
             };
         }
-        Ok(())
+        match self.begun {
+            Some(begun) => self.document.hold(&data[begun..]),
+            None => Ok(()),
+        }
     }
 
     /// The text, `length` bytes of it, has ended.
-    pub fn finish(&mut self, length: u64, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    pub fn finish(&mut self, length: u64, sink: &mut Sink<'_>) -> Result<(), Error> {
         self.offset = length;
         if let Place::Inside { value, around: Around::Top, .. } = &self.place
             && value.is_scalar()
@@ -111,7 +149,14 @@ impl Json {
         }
     }
 
-    fn between(&mut self, around: Around, byte: u8, pos: usize) -> Result<usize, Error> {
+    fn between(
+        &mut self,
+        around: Around,
+        data: &[u8],
+        pos: usize,
+        sink: &mut Sink<'_>,
+    ) -> Result<usize, Error> {
+        let byte = data[pos];
         match (byte, around) {
             (b' ' | b'\n' | b'\r' | b'\t' | b',', _) | (RECORD_SEPARATOR, Around::Top) => return Ok(pos + 1),
             (_, Around::Top) => return self.document(byte, pos),
@@ -119,12 +164,12 @@ impl Json {
                 self.place = Place::Key { level, key: Key::default() };
                 return Ok(pos);
             }
-            (b'}', Around::Object(level)) => self.leave_object(level),
+            (b'}', Around::Object(level)) => self.leave_object(level, &data[..=pos], sink)?,
             (_, Around::Object(_)) => return Err(self.bad(pos, "neither a key nor the object's end")),
             (b']', Around::Elements) => {
                 self.place = Place::Between(Around::Object(self.path.len().saturating_sub(1)));
             }
-            (_, Around::Elements) => return self.enter(byte, pos, true, around),
+            (_, Around::Elements) => return self.enter(byte, pos, Part::Record, around),
         }
         Ok(pos + 1)
     }
@@ -134,27 +179,36 @@ impl Json {
         match byte {
             b'[' if !self.in_array && !self.whole => self.in_array = true,
             b']' if self.in_array => self.in_array = false,
-            _ if self.path.is_empty() => return self.enter(byte, pos, true, Around::Top),
+            _ if is_scalar(byte) && self.path.is_empty() && !self.in_array && !self.whole => {
+                return Err(self.bad(pos, "a number, text or literal that stands by itself is no record"));
+            }
+            _ if self.path.is_empty() => return self.enter(byte, pos, Part::Record, Around::Top),
             b'{' => {
-                self.found = false;
+                self.begun = Some(pos);
                 self.place = Place::Between(Around::Object(0));
             }
-            _ => {
-                let next = self.enter(byte, pos, false, Around::Top)?;
-                self.skipped_documents += 1;
-                return Ok(next);
-            }
+            _ => return self.enter(byte, pos, Part::Other, Around::Top),
         }
         Ok(pos + 1)
     }
 
-    fn leave_object(&mut self, level: usize) {
+    /// `data` ends with the object's last bracket.
+    fn leave_object(&mut self, level: usize, data: &[u8], sink: &mut Sink<'_>) -> Result<(), Error> {
         if level > 0 {
             self.place = Place::Between(Around::Object(level - 1));
-            return;
+            return Ok(());
         }
-        self.skipped_documents += u64::from(!self.found);
         self.place = Place::Between(Around::Top);
+        match self.begun.take() {
+            Some(begun) => self.document.complete(&data[begun..], |document| sink(Found::Other(document))),
+            None => Ok(()),
+        }
+    }
+
+    /// The path leads somewhere in this document: nothing of it needs to be kept.
+    fn path_is_found(&mut self) {
+        self.begun = None;
+        self.document.truncate(0);
     }
 
     fn key(&mut self, data: &[u8], pos: usize) -> usize {
@@ -184,47 +238,56 @@ impl Json {
             b'[' if wanted && last && !self.whole => self.place = Place::Between(Around::Elements),
             b'{' if wanted && !last => self.place = Place::Between(Around::Object(level + 1)),
             _ => {
-                let record = wanted && last && byte != b'n';
-                self.found |= record;
-                return self.enter(byte, pos, record, Around::Object(level));
+                let part = if wanted && last && byte != b'n' { Part::Record } else { Part::Member };
+                let pos = self.enter(byte, pos, part, Around::Object(level))?;
+                if wanted && last {
+                    self.empty_documents += u64::from(part == Part::Member && self.begun.is_some());
+                    self.path_is_found();
+                }
+                return Ok(pos);
             }
         }
-        self.found |= last;
+        if last {
+            self.path_is_found();
+        }
         Ok(pos + 1)
     }
 
-    fn enter(&mut self, first: u8, pos: usize, record: bool, around: Around) -> Result<usize, Error> {
+    fn enter(&mut self, first: u8, pos: usize, part: Part, around: Around) -> Result<usize, Error> {
         let value = Value::begin(first, pos).map_err(|fault| self.fault(fault))?;
-        self.place = Place::Inside { value, record, around };
+        self.place = Place::Inside { value, part, around };
         Ok(pos)
     }
 
-    fn inside(&mut self, data: &[u8], pos: usize, sink: &mut dyn FnMut(Record<'_>)) -> Result<usize, Error> {
-        let Place::Inside { value, record, .. } = &mut self.place else { return Ok(pos) };
-        let record = *record;
+    fn inside(&mut self, data: &[u8], pos: usize, sink: &mut Sink<'_>) -> Result<usize, Error> {
+        let Place::Inside { value, part, .. } = &mut self.place else { return Ok(pos) };
+        let part = *part;
         match value.advance(data, pos) {
             Some(end) => {
                 self.end_value(&data[pos..end], end, sink)?;
                 return Ok(end);
             }
-            None if record => self.partial.hold(&data[pos..])?,
+            None if part != Part::Member => self.partial.hold(&data[pos..])?,
             None => {}
         }
         Ok(data.len())
     }
 
     /// `piece`, which ends at `end`, is the last of the value that is being read.
-    fn end_value(&mut self, piece: &[u8], end: usize, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        let Place::Inside { value, record, around } = &self.place else { return Ok(()) };
-        let (is_scalar, record, around) = (value.is_scalar(), *record, *around);
+    fn end_value(&mut self, piece: &[u8], end: usize, sink: &mut Sink<'_>) -> Result<(), Error> {
+        let Place::Inside { value, part, around } = &self.place else { return Ok(()) };
+        let (is_scalar, part, around) = (value.is_scalar(), *part, *around);
         self.place = Place::Between(around);
-        if !record {
+        if part == Part::Member {
             return Ok(());
         }
         let whole = self.partial.complete(piece, |bytes| {
             let whole = !is_scalar || scan::is_whole_scalar(bytes);
             if whole {
-                sink(Record::new(bytes, Newlines::Insignificant));
+                sink(match part {
+                    Part::Other => Found::Other(bytes),
+                    _ => Found::Record(Record::new(bytes, Newlines::Insignificant)),
+                });
             }
             whole
         })?;
@@ -235,9 +298,19 @@ impl Json {
         self.bad(fault.at, fault.cause)
     }
 
+    /// A document over the bound is that first, however it was cut into chunks.
     fn bad(&self, pos: usize, cause: &'static str) -> Error {
+        let read = self.begun.map_or(0, |begun| self.document.held().len() + pos.saturating_sub(begun));
+        if let Err(error) = self.document.check_length(read) {
+            return error;
+        }
         Error::BadJson { offset: self.offset + pos as u64, cause }
     }
+}
+
+/// A value other than an object or array begins with this byte.
+fn is_scalar(byte: u8) -> bool {
+    matches!(byte, b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')
 }
 
 /// RFC 7464 puts it before every value.

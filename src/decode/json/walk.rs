@@ -40,22 +40,28 @@ pub(in crate::decode) fn elements(value: &[u8]) -> Option<Elements<'_>> {
     Walk::new(value, b'[').map(Elements)
 }
 
-/// The value at a path of keys; the first of several members with the same key. A `null` is none.
+/// The value at a path of keys, `null` included.
 pub(in crate::decode) fn at<'d>(document: &'d [u8], path: &[String]) -> Result<Option<&'d [u8]>, Fault> {
     let mut value = document;
     for wanted in path {
-        let Some(members) = members(value) else { return Ok(None) };
-        let mut found = None;
-        for member in members {
-            let member = member?;
-            if found.is_none() && member.is(wanted) {
-                found = Some(member.value);
-            }
+        match member(value, wanted)? {
+            Some(found) => value = found,
+            None => return Ok(None),
         }
-        let Some(found) = found else { return Ok(None) };
-        value = found;
     }
-    Ok(Some(value).filter(|value| *value != b"null"))
+    Ok(Some(value))
+}
+
+/// The value of a member; the first of several with the same key.
+pub(in crate::decode) fn member<'d>(value: &'d [u8], wanted: &str) -> Result<Option<&'d [u8]>, Fault> {
+    let mut found = None;
+    for member in members(value).into_iter().flatten() {
+        let member = member?;
+        if found.is_none() && member.is(wanted) {
+            found = Some(member.value);
+        }
+    }
+    Ok(found)
 }
 
 /// Is this one JSON value, with nothing but white space around it?
@@ -260,7 +266,8 @@ mod tests {
         let document = br#"{"a":{"b":[1]},"n":null,"\u0063":2}"#;
         assert_eq!(at(document, &path(&["a", "b"])).unwrap(), Some(&b"[1]"[..]));
         assert_eq!(at(document, &path(&["c"])).unwrap(), Some(&b"2"[..]));
-        for nowhere in [&["n"][..], &["a", "x"], &["c", "x"]] {
+        assert_eq!(at(document, &path(&["n"])).unwrap(), Some(&b"null"[..]));
+        for nowhere in [&["x"][..], &["a", "x"], &["c", "x"], &["n", "x"]] {
             assert_eq!(at(document, &path(nowhere)).unwrap(), None);
         }
     }

@@ -1,0 +1,145 @@
+//! Documents that are not what their format expects, and what they may be instead.
+
+use std::sync::Arc;
+
+use super::events::Events;
+use super::{Failure, Outcome, under};
+use crate::decode::Record;
+use crate::decode::format::{Bare, EventBody, Others};
+use crate::decode::json::scan::Fault;
+use crate::decode::json::walk;
+
+/// Gives a record that was found in such a document.
+pub type Give<'g> = dyn FnMut(&[u8], &mut dyn FnMut(Record<'_>)) -> Result<(), Failure> + 'g;
+
+/// Reads such documents.
+pub struct Alternatives {
+    others: Arc<Others>,
+    events: Events,
+}
+
+/// Firehose's own members of what it could not deliver: the record stands in `rawData`, encoded.
+const FAILED_DELIVERY: [&str; 3] = ["attemptsMade", "errorCode", "rawData"];
+
+impl Alternatives {
+    pub fn new(others: Arc<Others>) -> Self {
+        Alternatives { others, events: Events::new(EventBody::Message) }
+    }
+
+    /// Reads a document; `give` gets the JSON records of it.
+    pub fn document(
+        &mut self,
+        document: &[u8],
+        give: &mut Give<'_>,
+        sink: &mut dyn FnMut(Record<'_>),
+    ) -> Result<Outcome, Failure> {
+        if self.others.log_events {
+            match self.events.inner_records(document, sink)? {
+                Outcome::Other => (),
+                read => return Ok(read),
+            }
+        }
+        for path in &self.others.paths {
+            match walk::at(document, path)? {
+                Some(b"null") => return Ok(Outcome::Empty),
+                Some(value) => return self.elements(value, give, sink),
+                None => (),
+            }
+        }
+        if has_any(document, &self.others.empty)? {
+            return Ok(Outcome::Empty);
+        }
+        let is_record = match &self.others.bare {
+            Bare::Unknown => false,
+            Bare::Any => !has_all(document, &FAILED_DELIVERY)?,
+            Bare::Members(sets) => has_one_of(document, sets)?,
+        };
+        if is_record {
+            give(document, sink)?;
+            return Ok(Outcome::Read);
+        }
+        Ok(if is_empty_object(document) { Outcome::Empty } else { Outcome::Other })
+    }
+
+    /// The elements of an array, or the value itself, as far as they look like records.
+    fn elements(
+        &self,
+        value: &[u8],
+        give: &mut Give<'_>,
+        sink: &mut dyn FnMut(Record<'_>),
+    ) -> Result<Outcome, Failure> {
+        let Some(elements) = walk::elements(value) else {
+            if !self.looks_like_record(value)? {
+                return Ok(Outcome::Other);
+            }
+            give(value, sink)?;
+            return Ok(Outcome::Read);
+        };
+        let mut outcome = Outcome::Read;
+        for element in elements {
+            let element = element?;
+            if self.looks_like_record(element)? {
+                give(element, sink)?;
+            } else {
+                outcome = Outcome::Other;
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Where nobody says what a record looks like, anything does.
+    fn looks_like_record(&self, value: &[u8]) -> Result<bool, Fault> {
+        match &self.others.bare {
+            Bare::Members(sets) => has_one_of(value, sets),
+            Bare::Any | Bare::Unknown => Ok(true),
+        }
+    }
+
+    /// What a document must have, for people.
+    pub fn expected(&self) -> Vec<String> {
+        let Others { paths, log_events, bare, .. } = &*self.others;
+        let mut expected: Vec<String> = paths.iter().map(|path| under(path)).collect();
+        if *log_events {
+            expected.push("messages in a CloudWatch Logs envelope".to_owned());
+        }
+        match bare {
+            Bare::Unknown => (),
+            Bare::Any => expected.push("anything but what Firehose failed to deliver".to_owned()),
+            Bare::Members(sets) => {
+                expected.extend(sets.iter().map(|set| format!("a record with {}", set.join(" and "))));
+            }
+        }
+        expected
+    }
+}
+
+fn has_one_of(document: &[u8], sets: &[Vec<String>]) -> Result<bool, Fault> {
+    for set in sets {
+        if has_all(document, set)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn is_empty_object(document: &[u8]) -> bool {
+    document.strip_prefix(b"{").is_some_and(|rest| walk::trim(rest) == b"}")
+}
+
+fn has_all(document: &[u8], names: &[impl AsRef<str>]) -> Result<bool, Fault> {
+    for name in names {
+        if walk::member(document, name.as_ref())?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn has_any(document: &[u8], names: &[String]) -> Result<bool, Fault> {
+    for name in names {
+        if walk::member(document, name)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

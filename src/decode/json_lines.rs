@@ -1,0 +1,335 @@
+//! JSON values, most of which fill a line each.
+//!
+//! Writers of "JSON lines" also put several values on a line, leave out the line feeds, pretty-print, or write one
+//! array. A line that is one object is a record without being scanned bracket by bracket. The first line that is
+//! anything else is handed to the [`Json`] splitter, and so is everything behind it. Where text may stand among the
+//! values, only a value that goes over several lines is.
+
+use super::json::scan::Value;
+use super::json::{self, Json, RECORD_SEPARATOR, is_white, walk};
+use super::partial::Partial;
+use super::{Error, Newlines, Record};
+
+/// The splitter of one object's text.
+pub(super) struct JsonLines {
+    state: State,
+    /// A line that is no JSON is a record as it is.
+    allows_text: bool,
+    record_bytes_max: usize,
+}
+
+enum State {
+    /// Every line so far was one object, or blank.
+    Lines(Partial),
+    Values(Box<Json>),
+}
+
+impl JsonLines {
+    /// `record_bytes_max`: the largest record.
+    pub fn new(record_bytes_max: usize) -> Self {
+        JsonLines {
+            state: State::Lines(Partial::new(record_bytes_max)),
+            allows_text: false,
+            record_bytes_max,
+        }
+    }
+
+    /// The same for a text of which only the first line is known to be JSON.
+    pub fn among_text(record_bytes_max: usize) -> Self {
+        JsonLines { allows_text: true, ..JsonLines::new(record_bytes_max) }
+    }
+
+    /// The next bytes of the text; `offset`: where in the text they stand.
+    pub fn push(&mut self, data: &[u8], offset: u64, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        let partial = match &mut self.state {
+            State::Values(json) => return json.push(data, offset, &mut json::records(sink)),
+            State::Lines(partial) => partial,
+        };
+        let allows_text = self.allows_text;
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', data) {
+            if !whole_line(partial, &data[start..end], allows_text, sink) {
+                return self.read_values(&data[start..], offset + start as u64, sink);
+            }
+            start = end + 1;
+        }
+        let rest = &data[start..];
+        let first = partial.held().first().or(rest.first()).copied();
+        let no_object = first.is_some_and(|first| first != b'{' && !is_white(first));
+        if no_object && !allows_text || !no_object && partial.check(rest).is_err() {
+            return self.read_values(rest, offset + start as u64, sink);
+        }
+        partial.hold(rest)
+    }
+
+    /// The text, `length` bytes of it, has ended.
+    pub fn finish(&mut self, length: u64, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        if let State::Lines(partial) = &mut self.state {
+            if whole_line(partial, b"", self.allows_text, sink) {
+                return Ok(());
+            }
+            self.read_values(b"", length, sink)?;
+        }
+        match &mut self.state {
+            State::Values(json) => json.finish(length, &mut json::records(sink)),
+            State::Lines(_) => Ok(()),
+        }
+    }
+
+    /// From the line on that is not one object. `rest`, which stands at `offset`, follows what is held of the line.
+    fn read_values(
+        &mut self,
+        rest: &[u8],
+        offset: u64,
+        sink: &mut dyn FnMut(Record<'_>),
+    ) -> Result<(), Error> {
+        let json = Box::new(Json::new(Vec::new(), self.record_bytes_max));
+        let State::Lines(partial) = std::mem::replace(&mut self.state, State::Values(json)) else {
+            return Ok(());
+        };
+        let State::Values(json) = &mut self.state else { return Ok(()) };
+        let mut records = json::records(sink);
+        json.push(partial.held(), offset - partial.held().len() as u64, &mut records)?;
+        json.push(rest, offset, &mut records)
+    }
+}
+
+/// Gives the line that ends with `piece`. False: it is neither one object nor blank, or too large to tell, and is
+/// held as before.
+#[inline]
+fn whole_line(
+    partial: &mut Partial,
+    piece: &[u8],
+    allows_text: bool,
+    sink: &mut dyn FnMut(Record<'_>),
+) -> bool {
+    if partial.held().is_empty() {
+        return line(piece, allows_text, sink);
+    }
+    let held = partial.held().len();
+    if partial.hold(piece).is_err() {
+        return false;
+    }
+    let is_whole = line(partial.held(), allows_text, sink);
+    partial.truncate(if is_whole { 0 } else { held });
+    is_whole
+}
+
+#[inline]
+fn line(line: &[u8], allows_text: bool, sink: &mut dyn FnMut(Record<'_>)) -> bool {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if is_one_object(line) {
+        sink(Record::new(line, Newlines::Absent));
+        return true;
+    }
+    walk::trim(line).is_empty() || allows_text && values_or_text(line, sink)
+}
+
+/// Gives the values of a line, or the line as it is. False: it begins with an object that goes on in the next line.
+fn values_or_text(line: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> bool {
+    match values(line) {
+        Some(values) => values.into_iter().for_each(|value| sink(Record::new(value, Newlines::Absent))),
+        None if is_open_object(line) => return false,
+        None => sink(Record::new(line, Newlines::Absent)),
+    }
+    true
+}
+
+/// The objects and arrays that stand one after another on a line. None: something else does.
+fn values(line: &[u8]) -> Option<Vec<&[u8]>> {
+    let (mut values, mut pos) = (Vec::new(), 0);
+    while pos < line.len() {
+        match line[pos] {
+            b',' | RECORD_SEPARATOR => pos += 1,
+            white if is_white(white) => pos += 1,
+            first @ (b'{' | b'[') => {
+                let end = Value::begin(first, pos).ok()?.advance(line, pos)?;
+                values.push(&line[pos..end]);
+                pos = end;
+            }
+            _ => return None,
+        }
+    }
+    Some(values)
+}
+
+/// No string of JSON goes over a line's end.
+fn is_open_object(line: &[u8]) -> bool {
+    let mut value = match line {
+        [b'{', rest @ ..] if matches!(walk::trim(rest).first(), None | Some(b'"')) => Value::begin(b'{', 0),
+        _ => return false,
+    };
+    value.as_mut().is_ok_and(|value| value.advance(line, 0).is_none() && !value.in_string())
+}
+
+/// Is the line an object and nothing else?
+///
+/// Most closing braces say by the byte behind them that they are inside another value: only where one does not is
+/// the line scanned.
+#[inline]
+fn is_one_object(line: &[u8]) -> bool {
+    if line.first() != Some(&b'{') {
+        return false;
+    }
+    for at in memchr::memchr_iter(b'}', line) {
+        match &line[at + 1..] {
+            [] => return true,
+            // Another bracket closes, or a key follows.
+            [b'}' | b']', ..] | [b',', b'"', ..] => (),
+            _ => return walk::is_value(line),
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Splitted = (Vec<String>, Result<(), Error>);
+
+    fn split_in(text: &[u8], size: usize, max: usize) -> Splitted {
+        split_by(JsonLines::new(max), text, size)
+    }
+
+    fn split_by(mut lines: JsonLines, text: &[u8], size: usize) -> Splitted {
+        let mut records = Vec::new();
+        let mut sink = |record: Record<'_>| records.push(String::from_utf8_lossy(record.bytes).into_owned());
+        let mut offset = 0;
+        let pushed = text.chunks(size.max(1)).try_for_each(|chunk| {
+            offset += chunk.len();
+            lines.push(chunk, (offset - chunk.len()) as u64, &mut sink)
+        });
+        let result = pushed.and_then(|()| lines.finish(text.len() as u64, &mut sink));
+        (records, result)
+    }
+
+    /// The same in any chunks.
+    fn split(text: &str) -> Splitted {
+        let whole = split_in(text.as_bytes(), text.len(), 1 << 20);
+        for size in 1..text.len() {
+            assert_eq!(split_in(text.as_bytes(), size, 1 << 20), whole, "{size} bytes at a time of {text:?}");
+        }
+        whole
+    }
+
+    #[test]
+    fn every_way_to_write_values() {
+        let one = r#"{"a":[{"b":"}{"},{"c":1}],"d":{"e":{}},"f":"\"}"}"#;
+        let values = [one, "{}", one];
+        for text in [
+            values.join("\n"),
+            values.join("\r\n\r\n") + "\n",
+            values.concat(),
+            values.join(" "),
+            values.join(","),
+            format!("[{}]", values.join(",")),
+            format!(" \n[\n{}\n]\n", values.join(",\n")),
+            format!("{one}\n[{{}},{one}]"),
+            format!("{one}\n{{}}{one}\n"),
+            format!("\u{1e}{}\n", values.join("\n\u{1e}")),
+        ] {
+            assert_eq!(split(&text), (values.map(str::to_owned).to_vec(), Ok(())), "{text:?}");
+        }
+        assert_eq!(
+            split("{\n \"a\": {\n }\n}\n{}\n"),
+            (vec!["{\n \"a\": {\n }\n}".into(), "{}".into()], Ok(()))
+        );
+        for text in ["", "\n\n", " ", "[]\n"] {
+            assert_eq!(split(text), (vec![], Ok(())), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn text_may_stand_among_the_values() {
+        let lines = [
+            "{\"a\":1}",
+            "{\"b\":[{},{}]}",
+            "[1]",
+            "{text} ",
+            "[INFO] {",
+            "{\"a\": \"",
+            "42",
+            "{\"a\":\n{\n\n \"b\": 2\n}\n}",
+        ];
+        let text = lines.join("\n").replace("\n[1]", "[1]");
+        for size in 1..=text.len() {
+            let (records, result) = split_by(JsonLines::among_text(1 << 20), text.as_bytes(), size);
+            assert_eq!(
+                (records, result),
+                (lines.map(str::to_owned).to_vec(), Ok(())),
+                "{size} bytes at a time"
+            );
+        }
+    }
+
+    #[test]
+    fn text_is_refused_behind_the_records_before_it() {
+        for (text, offset) in [
+            ("{}\nplain text\n{}", 3),
+            ("time=1 {}", 0),
+            ("{}\n  42\n", 5),
+            ("{}\n\"text\"\n", 3),
+            ("{} null", 3),
+            ("{} {}\n{\"a\":1", 12),
+        ] {
+            let (records, result) = split(text);
+            let Err(Error::BadJson { offset: found, .. }) = result else { panic!("{text:?}: {result:?}") };
+            assert_eq!(found, offset, "{text:?}: {records:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_many_values_may_be_longer_than_a_record() {
+        let text = "{\"a\":1}".repeat(100);
+        for size in [1, 7, 63, text.len()] {
+            let (records, result) = split_in(text.as_bytes(), size, 64);
+            assert_eq!((records.len(), result), (100, Ok(())), "{size} bytes at a time");
+        }
+        let large = format!("{{}}\n{{\"a\":\"{}\"}}", "x".repeat(100));
+        for size in [1, 7, 63, large.len()] {
+            let (records, result) = split_in(large.as_bytes(), size, 64);
+            assert_eq!((records.len(), result), (1, Err(Error::RecordTooLarge { max: 64 })), "{size}");
+        }
+    }
+
+    fn value() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<i32>().prop_map(Into::into),
+            "[a{}\\[\\]\", \\\\\n]{0,8}".prop_map(Into::into),
+        ];
+        leaf.prop_recursive(3, 12, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Into::into),
+                prop::collection::btree_map("[a}{]{0,2}", inner, 0..3)
+                    .prop_map(|members| members.into_iter().collect::<serde_json::Map<_, _>>().into()),
+            ]
+        })
+    }
+
+    proptest! {
+        /// Against a parser that builds trees.
+        #[test]
+        fn any_objects_written_in_any_way(
+            inner in prop::collection::vec((value(), any::<bool>(), prop::sample::select(vec!["", "\n", "\r\n", " ", ",", "\n\n"])), 0..6),
+            size in 1usize..50,
+        ) {
+            let mut text = String::new();
+            let mut expected = Vec::new();
+            for (value, pretty, between) in inner {
+                let object = serde_json::json!({ "k": value });
+                text += &if pretty { serde_json::to_string_pretty(&object).unwrap() } else { object.to_string() };
+                text += between;
+                expected.push(object);
+            }
+            let (records, result) = split_in(text.as_bytes(), size, 1 << 20);
+            prop_assert_eq!(result, Ok(()));
+            let found: Vec<serde_json::Value> =
+                records.iter().map(|record| serde_json::from_str(record).unwrap()).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}
