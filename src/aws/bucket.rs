@@ -38,7 +38,7 @@ impl S3 {
     /// was found before, else in `region_hint`, else in the client's region, then where S3 points to.
     ///
     /// Errors: [`Kind::Changed`] when `if_match` does not hold, [`Kind::InvalidRange`] when the range begins
-    /// behind the end (an empty object read from 0 is no error), [`Kind::NotFound`], [`Kind::Denied`], …
+    /// behind the end (an empty object read from 0 is no error), [`Kind::NoSuchObject`], [`Kind::Denied`], …
     pub fn get(
         &self,
         object: &GetObject<'_>,
@@ -52,7 +52,10 @@ impl S3 {
         }
         match outcome {
             // Any object with a first byte has the range from 0.
-            Err(error) if matches!(error.kind(), Kind::InvalidRange { .. }) && object.start == 0 => {
+            Err(error)
+                if matches!(error.kind(), Kind::InvalidRange { total: None | Some(0) })
+                    && object.start == 0 =>
+            {
                 Ok(Part { total: 0, etag: String::new(), whole: true })
             }
             outcome => outcome,
@@ -102,6 +105,10 @@ impl S3 {
         self.client.call(&request, |answer| {
             // An earlier try may have left some bytes.
             into.truncate(before);
+            if s3::is_foreign_page(&answer.headers) {
+                let message = format!("HTTP {} brings an HTML page that is not of S3", answer.status);
+                return Err(Fault { kind: Kind::Foreign, message });
+            }
             let head = s3::head(object, answer.status, &answer.headers).map_err(Fault::transient)?;
             same_object(object, &head)?;
             read_body(&head, object.len, answer, into)
@@ -248,6 +255,30 @@ mod tests {
         let (part, into, _) = get(vec![empty], &object);
         assert_eq!(part.unwrap(), Part { total: 0, etag: String::new(), whole: true });
         assert_eq!(into, b"old");
+    }
+
+    /// A portal's page with status 200 would be delivered as the object, and an empty 416 as an empty one.
+    #[test]
+    fn an_answer_that_is_not_s3_s_is_no_object() {
+        let object = GetObject { start: 0, len: 100, ..OBJECT };
+        let page = |status, headers: &str| answer(status, headers, "<html>welcome</html>");
+        let html = "content-type: text/html\r\n";
+        let ranged = "content-range: bytes */0\r\n";
+        let pages = [
+            page(200, html),
+            page(206, "content-type: text/html\r\ncontent-range: bytes 0-19/20\r\n"),
+            page(404, html),
+            page(416, ranged),
+        ];
+        for page in pages {
+            let (part, into, _) = get(vec![page], &object);
+            let error = part.unwrap_err();
+            assert_eq!((error.kind(), into.as_slice()), (&Kind::Foreign, b"old".as_slice()), "{error}");
+            assert!(error.to_string().contains("right endpoint"), "{error}");
+        }
+        let body = "<Error><Code>InvalidRange</Code><ActualObjectSize>7</ActualObjectSize></Error>";
+        let (part, ..) = get(vec![answer(416, "", body)], &object);
+        assert_eq!(part.unwrap_err().kind(), &Kind::InvalidRange { total: Some(7) });
     }
 
     #[test]

@@ -77,6 +77,15 @@ pub struct Head {
     pub body: Option<u64>,
 }
 
+/// Is this successful answer the page of a proxy or portal? It says that it is HTML, and has neither an ETag nor a
+/// header of Amazon's, which S3 never leaves out.
+pub fn is_foreign_page(headers: &HeaderMap) -> bool {
+    let content_type = headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_html = content_type.to_ascii_lowercase().contains("html");
+    let is_of_s3 = headers.keys().any(|name| name == "etag" || name.as_str().starts_with("x-amz-"));
+    is_html && !is_of_s3
+}
+
 /// Reads the head of an answer to `get`. The error says what does not fit; the answer must not be used.
 pub fn head(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> Result<Head, String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());

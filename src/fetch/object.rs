@@ -77,16 +77,34 @@ impl Fetcher {
     pub(super) fn give_up(&self, work: Box<Work>, error: &Error) {
         let InputSettings { telemetry, missing_object, .. } = &self.settings.inputs[work.input];
         let (telemetry, missing_object) = (&telemetry.fetch, *missing_object);
-        if *error.kind() == Kind::NotFound && missing_object == MissingObject::Skip {
-            telemetry.missing.increment();
-            log::warn!("{}: is not there, skipped: {error}", work.source);
-            return work.ack.close(Outcome::Delivered);
-        }
-        if *error.kind() != Kind::Stopped {
-            telemetry.failed.increment();
-            log::warn!("{}: cannot be fetched; it is not acknowledged and comes again: {error}", work.source);
-        }
-        work.ack.close(Outcome::Retry);
+        let outcome = match error.kind() {
+            Kind::NoSuchObject if missing_object == MissingObject::Skip => {
+                telemetry.missing.increment();
+                log::warn!("{}: is not there, skipped: {error}", work.source);
+                if let Some(turn) = &work.turn {
+                    turn.finished();
+                }
+                Outcome::Delivered
+            }
+            Kind::Withheld => {
+                telemetry.failed.increment();
+                log::warn!(
+                    "{}: cannot be read; it is left to the queue's redrive policy: {error}",
+                    work.source
+                );
+                Outcome::Reject
+            }
+            Kind::Stopped => Outcome::Retry,
+            _ => {
+                telemetry.failed.increment();
+                log::warn!(
+                    "{}: cannot be fetched; it is not acknowledged and comes again: {error}",
+                    work.source
+                );
+                Outcome::Retry
+            }
+        };
+        work.ack.close(outcome);
     }
 
     /// Reads the first part, and the rest too if the whole may be held. Tries again where that may help.

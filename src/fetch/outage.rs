@@ -35,9 +35,10 @@ impl<'a> Attempts<'a> {
     /// After a failure: waits before the next attempt. False: there is none.
     pub fn wait(&mut self, error: &Error, stop: &Stop) -> bool {
         match error.kind() {
-            Kind::Stopped => false,
+            // Only somebody else can help, and other objects have nothing to do with it.
+            Kind::Stopped | Kind::Withheld => false,
             // The object is not there yet, or is being replaced.
-            Kind::NotFound | Kind::Changed => {
+            Kind::NoSuchObject | Kind::Changed => {
                 self.own += 1;
                 self.own < OBJECT_ATTEMPTS && !stop.wait(OBJECT_RETRY_DELAY)
             }
@@ -93,7 +94,7 @@ mod tests {
         let (health, stop) = (Health::new("b"), Stop::new());
         let mut attempts = Attempts::new(&health);
         for attempt in 1..=OBJECT_ATTEMPTS {
-            assert_eq!(attempts.wait(&error(Kind::NotFound), &stop), attempt < OBJECT_ATTEMPTS);
+            assert_eq!(attempts.wait(&error(Kind::NoSuchObject), &stop), attempt < OBJECT_ATTEMPTS);
         }
         assert!(health.trouble().is_none());
     }

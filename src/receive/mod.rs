@@ -21,7 +21,7 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, unbounded};
 
 use crate::ack::Outcome;
-use crate::aws::{Attributes, Sqs};
+use crate::aws::{Attributes, Kind, Sqs};
 use crate::budget::Budget;
 use crate::config;
 use crate::limits::{DRAIN_WAIT_TIME, MESSAGES_IN_WORK_MAX};
@@ -206,7 +206,7 @@ impl Shared {
             Err(error) => {
                 log::debug!("inputs.{}: {error}", self.settings.input.key);
                 // Messages may be in flight that nothing else shows: ask again.
-                if error.is_temporary() {
+                if error.is_temporary() || *error.kind() == Kind::Foreign {
                     return false;
                 }
                 // Without the permission only the empty receives can tell.
