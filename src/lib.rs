@@ -48,6 +48,7 @@
 //! | [`telemetry`] | counters by stage, what is wrong at present, and the snapshot that all tell of: log lines, metrics, page, live view, own events | log |
 //! | [`status`] | the status page, `/metrics`, `/healthz`, `/readyz`; [`http`] is the small server below it | sockets |
 //! | [`setup`] | what AWS must have and allow for a configuration: policy and CloudFormation template | no |
+//! | [`naming`] | what names from messages and answers must look like before they become part of an address | no |
 //! | [`stop`], [`backoff`], [`budget`], [`buffers`] | ending, waiting, sharing a bounded amount, using memory again | threads |
 //! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` and `bench`, and the objects to measure with | sockets |
 //!
@@ -68,6 +69,7 @@ pub mod frame;
 pub mod http;
 pub mod ledger;
 pub mod limits;
+pub mod naming;
 pub mod pipeline;
 pub mod poll;
 pub mod receive;

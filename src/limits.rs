@@ -83,6 +83,12 @@ pub const S3_LIST_KEYS: u32 = 1000;
 /// Redirects to a bucket's region that one call follows: the answer's, and one more if the bucket moved.
 pub const S3_REDIRECTS_MAX: u32 = 2;
 
+/// Buckets of which is remembered in which region they are: a message can name any number.
+pub const BUCKETS_KNOWN_MAX: usize = 1000;
+/// Objects of a bucket whose versions were denied are read by their key for so long; then a version is tried
+/// again, so that a permission that was given meanwhile is noticed. One call in ten minutes costs nothing.
+pub const VERSIONS_DENIED_TIME: Duration = Duration::from_secs(600);
+
 // ---- objects ------------------------------------------------------------------------------------
 
 /// One range GET. Large enough that its latency is lost in its transfer, small enough that a retry
@@ -111,6 +117,8 @@ pub const OUTAGE_PATIENCE: Duration = Duration::from_secs(3600);
 /// SQS hands out no more than 120,000 messages of a queue at a time: close to it, empty receives are
 /// no proof of an empty queue.
 pub const IN_FLIGHT_ALARM: u64 = 115_000;
+/// Characters of an impossible name that a log line shows: most buckets with most of a key.
+pub const NAMED_CHARS_MAX: usize = 200;
 /// How often a queue is asked for its depth: SQS counts a call like any other, and its figures lag by
 /// up to a minute themselves.
 pub const DEPTH_INTERVAL: Duration = Duration::from_secs(30);

@@ -138,6 +138,13 @@ impl Error {
         self.0.retry_after
     }
 
+    /// The same refusal, where it concerns one object alone: `why` says what was found out about it.
+    pub(super) fn withheld(mut self, why: &str) -> Self {
+        self.0.kind = Kind::Withheld;
+        self.0.message = format!("{} ({why})", self.0.message);
+        self
+    }
+
     pub(super) fn with_key(mut self, key_id: &str) -> Self {
         self.0.key_id = Some(shown_key_id(key_id));
         self
@@ -237,6 +244,10 @@ impl Error {
             Kind::Redirect { region: Some(region) } => Some(format!("The bucket lives in {region}")),
             Kind::Transient if self.0.status == 0 && !endpoint.is_empty() => Some(format!(
                 "Is {endpoint} right, and reachable from here (DNS, firewall, proxy, certificates)?"
+            )),
+            Kind::Withheld if *action == "s3:GetObjectVersion" => Some(format!(
+                "Allow s3:GetObjectVersion on {}: what was announced can be read in no other way any more",
+                self.arn()
             )),
             Kind::Foreign => Some(format!(
                 "This answer has no error code of AWS, so something else gave it: is {endpoint} the right endpoint, \

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::endpoint;
 use super::error::Kind;
+use crate::naming::is_scope;
 
 /// An unsuccessful answer, read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl Refusal {
         Self {
             status,
             code: code.to_owned(),
-            region: region.filter(|region| is_region_name(region)).map(str::to_owned),
+            region: region.filter(|region| is_scope(region)).map(str::to_owned),
             message: document.message.unwrap_or_default(),
             server_time: server_time.or_else(|| text("date").and_then(http_time)),
             retry_after: text("retry-after").and_then(|v| v.trim().parse().ok()).map(Duration::from_secs),
@@ -249,11 +250,6 @@ impl Document {
         let code = first(&["__type", "code", "Code"]);
         Self { code, message: first(&["message", "Message"]), ..Self::default() }
     }
-}
-
-/// What S3 names as a region ends in a host name and in a signature: nothing but letters, digits and `-`.
-fn is_region_name(region: &str) -> bool {
-    !region.is_empty() && region.len() <= 40 && region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 /// `bytes */1234` or `bytes 0-9/1234` -> 1234.

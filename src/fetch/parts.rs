@@ -104,6 +104,8 @@ impl Target {
             bucket: &object.bucket,
             key: &object.key,
             version_id: object.version_id.as_deref(),
+            etag: object.etag.as_deref(),
+            by_key: false,
             start: range.start,
             len: range.len,
             if_match: (!self.etag.is_empty()).then_some(self.etag.as_str()),
