@@ -21,11 +21,13 @@ use crate::decode::{Bounds, Payload};
 use crate::fetch;
 use crate::ledger::{Ledger, OpenError};
 use crate::limits::{
-    DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, DRAIN_WAIT_TIME, LONG_POLL_NOTE, MemoryShares,
-    OBJECTS_WAITING_PER_FETCHER, OTHER_FILES, RECORD_BYTES_MAX, STOP_CHECK_INTERVAL,
+    DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, DRAIN_WAIT_TIME, LONG_POLL_NOTE, MESSAGES_WAITING_PER_FETCHER,
+    MemoryShares, OBJECTS_WAITING_MAX, OBJECTS_WAITING_PER_INPUT_MIN, OTHER_FILES, RECORD_BYTES_MAX,
+    STOP_CHECK_INTERVAL,
 };
 use crate::poll::{self, Paces, Poller};
 use crate::receive::{self, Receiver};
+use crate::schedule;
 use crate::send::{Outputs, Pool, PoolSettings, Rates, Renewal};
 use crate::stop::Stop;
 use crate::telemetry::{self, Health, Phase, Telemetry, Trouble};
@@ -135,9 +137,7 @@ impl Pipeline {
             .thread_name(|number| format!("work-{number}"))
             .build()
             .context("cannot start the worker threads")?;
-        let capacity = OBJECTS_WAITING_PER_FETCHER * globals.fetchers;
-        let (tasks, waiting): (Vec<_>, Vec<_>) =
-            config.inputs.iter().map(|_| crossbeam_channel::bounded(capacity)).unzip();
+        let (lanes, schedule) = schedule::new(config.inputs.len(), lane_bounds(config));
         // One flat job a payload: nothing inside it may be put on the pool again.
         let decode: Arc<dyn Fn(Payload) + Send + Sync> = Arc::new(move |payload| {
             let worker = Arc::clone(&worker);
@@ -162,7 +162,7 @@ impl Pipeline {
             stop: stop.clone(),
             abort: abort.clone(),
         };
-        let fetchers = fetch::start(globals.fetchers, &waiting, fetch_settings)
+        let fetchers = fetch::start(globals.fetchers, &schedule, fetch_settings)
             .context("cannot start the fetcher threads")?;
         let start_intake = |index: usize, tasks| -> std::io::Result<Box<dyn Intake>> {
             let (input, telemetry) = (config.inputs[index].clone(), Arc::clone(&telemetry.inputs[index]));
@@ -178,7 +178,7 @@ impl Pipeline {
                 receive::Settings { index, input, receiving, settling, tasks, telemetry, drain, stop, abort };
             Ok(Box::new(Receiver::start(settings)?))
         };
-        let intakes = tasks.into_iter().enumerate().map(|(index, tasks)| start_intake(index, tasks));
+        let intakes = lanes.into_iter().enumerate().map(|(index, tasks)| start_intake(index, tasks));
         let mut intakes: Vec<Box<dyn Intake>> =
             intakes.collect::<Result<_, _>>().context("cannot start the threads of an input")?;
         // A backfill has a listing for its only input.
@@ -384,7 +384,8 @@ fn fetch_side(
     ledger: &Ledger,
 ) -> fetch::InputSettings {
     fetch::InputSettings {
-        s3: S3::new(client.clone()),
+        // What has to be tried again waits in another place.
+        s3: S3::new(client.without_waits()),
         id: input.id.clone(),
         // What was not sent must not be remembered as delivered.
         ledger: if input.do_not_send { Ledger::none() } else { ledger.clone() },
@@ -420,6 +421,13 @@ fn open_ledger(globals: &Globals, telemetry: &Arc<Telemetry>) -> Result<Ledger, 
         }
         opened => opened,
     }
+}
+
+/// Objects that wait take memory that no budget knows: the inputs share what there may be.
+fn lane_bounds(config: &Config) -> schedule::Bounds {
+    let fetchers = MESSAGES_WAITING_PER_FETCHER * config.globals.fetchers;
+    let share = OBJECTS_WAITING_MAX / config.inputs.len().max(1);
+    schedule::Bounds { messages: fetchers, tasks: share.max(fetchers).max(OBJECTS_WAITING_PER_INPUT_MIN) }
 }
 
 fn bounds(memory: &MemoryShares) -> Bounds {

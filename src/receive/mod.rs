@@ -26,6 +26,7 @@ use crate::budget::Budget;
 use crate::config;
 use crate::limits::{DRAIN_WAIT_TIME, MESSAGES_IN_WORK_MAX};
 use crate::resolve::Task;
+use crate::schedule::Lane;
 use crate::stop::Stop;
 use crate::telemetry;
 use drain::Drain;
@@ -43,7 +44,7 @@ pub struct Settings {
     /// For everything else: its waits end with `abort`.
     pub settling: Sqs,
     /// To the fetchers.
-    pub tasks: Sender<Task>,
+    pub tasks: Lane<Task>,
     pub telemetry: Arc<telemetry::Input>,
     /// Ends when the queue is empty.
     pub drain: bool,
