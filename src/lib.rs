@@ -11,7 +11,8 @@
 //!
 //! | from → to | what crosses | how | bound |
 //! |---|---|---|---|
-//! | receive, backfill → fetch | [`resolve::Task`], an object of a message or of a listing | channel | tasks per fetcher |
+//! | receive, backfill → fetch | [`resolve::Task`], an object of a message or of a listing | [`schedule`], a lane for each input | messages per fetcher, tasks per input |
+//! | fetch → fetch, later | an object that S3 did not give | a thread that waits for all | tasks per input |
 //! | fetch → decode | [`decode::Payload`], compressed bytes in order | a job on the rayon pool | bytes: [`budget::Budget`] |
 //! | poll → decode | [`decode::Payload`], a page of an API's answer | the same | pages in work, and bytes |
 //! | frame → send | [`frame::Batch`], whole frames | straight onto a connection that is free, else a channel per output | unconfirmed bytes per connection, batches per sender |
@@ -37,6 +38,7 @@
 //! | [`receive`] | SQS polling, leases (visibility), settling (delete, extend, release) | sockets |
 //! | [`backfill`] | an S3 listing instead of a queue: what nobody announced | sockets |
 //! | [`resolve`] | message body -> objects | no |
+//! | [`schedule`] | whose turn it is among inputs and messages | no |
 //! | [`fetch`] | object -> payload: ranged GETs | sockets |
 //! | [`decode`] | payload -> records: inflate, JSON, lines | no |
 //! | [`frame`] | record -> syslog frame in a batch | no |
@@ -48,6 +50,7 @@
 //! | [`telemetry`] | counters by stage, what is wrong at present, and the snapshot that all tell of: log lines, metrics, page, live view, own events | log |
 //! | [`status`] | the status page, `/metrics`, `/healthz`, `/readyz`; [`http`] is the small server below it | sockets |
 //! | [`setup`] | what AWS must have and allow for a configuration: policy and CloudFormation template | no |
+//! | [`naming`] | what names from messages and answers must look like before they become part of an address | no |
 //! | [`stop`], [`crew`], [`backoff`], [`budget`], [`buffers`] | ending, watching threads, waiting, sharing a bounded amount, using memory again | threads |
 //! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` and `bench`, and the objects to measure with | sockets |
 //!
@@ -69,10 +72,12 @@ pub mod frame;
 pub mod http;
 pub mod ledger;
 pub mod limits;
+pub mod naming;
 pub mod pipeline;
 pub mod poll;
 pub mod receive;
 pub mod resolve;
+pub mod schedule;
 pub mod send;
 pub mod services;
 pub mod setup;

@@ -30,6 +30,9 @@ pub const AWS_IDLE_AGE: Duration = Duration::from_secs(45);
 pub const AWS_ANSWER_BYTES_MAX: usize = 32 * MIB;
 /// Tries of one call before it is given up to the caller.
 pub const AWS_ATTEMPTS: u32 = 5;
+/// A call that fails sooner than this, without an answer, is tried once more at once: a connection from the pool
+/// that the server had closed fails so.
+pub const AWS_RETRY_AT_ONCE: Duration = Duration::from_secs(2);
 /// First wait between tries; doubled each time, jittered over its whole length.
 pub const AWS_BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait between tries.
@@ -83,6 +86,12 @@ pub const S3_LIST_KEYS: u32 = 1000;
 /// Redirects to a bucket's region that one call follows: the answer's, and one more if the bucket moved.
 pub const S3_REDIRECTS_MAX: u32 = 2;
 
+/// Buckets of which is remembered in which region they are: a message can name any number.
+pub const BUCKETS_KNOWN_MAX: usize = 1000;
+/// Objects of a bucket whose versions were denied are read by their key for so long; then a version is tried
+/// again, so that a permission that was given meanwhile is noticed. One call in ten minutes costs nothing.
+pub const VERSIONS_DENIED_TIME: Duration = Duration::from_secs(600);
+
 // ---- objects ------------------------------------------------------------------------------------
 
 /// One range GET. Large enough that its latency is lost in its transfer, small enough that a retry
@@ -97,11 +106,28 @@ pub const READ_BYTES: usize = 15 * KIB;
 pub const WHOLE_OBJECT_BYTES_MAX: usize = 64 * MIB;
 /// The least that an object counts in the budget: its bookkeeping.
 pub const OBJECT_BYTES_MIN: usize = 4 * KIB;
-/// Objects that wait for a fetcher, for each fetcher.
-pub const OBJECTS_WAITING_PER_FETCHER: usize = 4;
-/// Tries of an object that is not there (yet), and of one that is replaced while it is read.
+/// Messages of one input whose objects wait for a fetcher, for each fetcher.
+pub const MESSAGES_WAITING_PER_FETCHER: usize = 4;
+/// Objects of all inputs together that wait for a fetcher or for another try. Each takes about a kilobyte, and a
+/// message may name thousands.
+pub const OBJECTS_WAITING_MAX: usize = 20_000;
+/// However many inputs there are, this many objects of each may wait: the messages of one call of each receiver,
+/// many times over.
+pub const OBJECTS_WAITING_PER_INPUT_MIN: usize = 250;
+/// Tries of an object that is not there (yet), of one that is replaced while it is read, and of one that alone is
+/// refused.
 pub const OBJECT_ATTEMPTS: u32 = 3;
-/// Wait between these tries.
+/// Tries of an object that alone fails for a reason that may pass: one to four minutes, in which nobody waits for it.
+pub const OBJECT_ATTEMPTS_TEMPORARY: u32 = 8;
+/// How often a thread that has nothing to do looks whether that is still so; whatever there is wakes it.
+pub const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(3600);
+/// How often what is delayed is looked through: below the shortest delay.
+pub const DELAY_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// A task of a bucket that fails waits so long for its turn when enough fetchers are busy with such buckets.
+pub const DOUBTFUL_DELAY: Duration = Duration::from_secs(1);
+/// Buckets of one input that are remembered as failing: a message can name any number.
+pub const BUCKETS_DOUBTED_MAX: usize = 1000;
+/// Wait between the tries of an object that is not there.
 pub const OBJECT_RETRY_DELAY: Duration = Duration::from_millis(400);
 /// First and longest wait between tries while no object of an input can be read.
 pub const OUTAGE_BACKOFF_FIRST: Duration = Duration::from_millis(500);
@@ -111,6 +137,8 @@ pub const OUTAGE_PATIENCE: Duration = Duration::from_secs(3600);
 /// SQS hands out no more than 120,000 messages of a queue at a time: close to it, empty receives are
 /// no proof of an empty queue.
 pub const IN_FLIGHT_ALARM: u64 = 115_000;
+/// Characters of an impossible name that a log line shows: most buckets with most of a key.
+pub const NAMED_CHARS_MAX: usize = 200;
 /// How often a queue is asked for its depth: SQS counts a call like any other, and its figures lag by
 /// up to a minute themselves.
 pub const DEPTH_INTERVAL: Duration = Duration::from_secs(30);

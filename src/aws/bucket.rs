@@ -1,21 +1,24 @@
 //! S3 objects, in ranges; and their listing.
 
-use std::collections::HashMap;
 use std::io::{self, Read};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+use std::time::Instant;
 
 use super::client::Client;
+use super::endpoint;
 use super::error::{Error, Kind};
 use super::http::{Answer, Fault};
+use super::known::Known;
 use super::listing::{self, ListObjects, Page};
 use super::s3::{self, GetObject, Head};
 use crate::limits::{READ_BYTES, S3_REDIRECTS_MAX};
+use crate::naming::is_scope;
 
-/// Reads objects of any bucket; remembers in which region a bucket turned out to be. Clones share that.
+/// Reads objects of any bucket; remembers what it learns about buckets. Clones share that.
 #[derive(Clone)]
 pub struct S3 {
     client: Client,
-    regions: Arc<RwLock<HashMap<String, String>>>,
+    known: Arc<Known>,
 }
 
 /// What a range turned out to be; its bytes are in the caller's buffer.
@@ -31,14 +34,17 @@ pub struct Part {
 
 impl S3 {
     pub fn new(client: Client) -> Self {
-        Self { client, regions: Arc::default() }
+        Self { client, known: Arc::default() }
     }
 
     /// Appends the range to `into`; on an error `into` is as long as before. The bucket is looked for where it
-    /// was found before, else in `region_hint`, else in the client's region, then where S3 points to.
+    /// was found before, else in `region_hint` if that can be a region of the client's partition, else in the
+    /// client's region, then where S3 points to.
+    ///
+    /// A version that must not be read is read by its key, if that is still the same object.
     ///
     /// Errors: [`Kind::Changed`] when `if_match` does not hold, [`Kind::InvalidRange`] when the range begins
-    /// behind the end (an empty object read from 0 is no error), [`Kind::NotFound`], [`Kind::Denied`], …
+    /// behind the end (an empty object read from 0 is no error), [`Kind::NoSuchObject`], [`Kind::Denied`], …
     pub fn get(
         &self,
         object: &GetObject<'_>,
@@ -46,13 +52,18 @@ impl S3 {
         into: &mut Vec<u8>,
     ) -> Result<Part, Error> {
         let before = into.len();
-        let outcome = self.anywhere(object.bucket, region_hint, |region| self.get_in(object, region, into));
+        let outcome = self.by_version_or_key(object, |object| {
+            self.anywhere(object.bucket, region_hint, |region| self.get_in(object, region, into))
+        });
         if outcome.is_err() {
             into.truncate(before);
         }
         match outcome {
             // Any object with a first byte has the range from 0.
-            Err(error) if matches!(error.kind(), Kind::InvalidRange { .. }) && object.start == 0 => {
+            Err(error)
+                if matches!(error.kind(), Kind::InvalidRange { total: None | Some(0) })
+                    && object.start == 0 =>
+            {
                 Ok(Part { total: 0, etag: String::new(), whole: true })
             }
             outcome => outcome,
@@ -63,8 +74,62 @@ impl S3 {
     pub fn list(&self, list: &ListObjects<'_>) -> Result<Page, Error> {
         self.anywhere(list.bucket, None, |region| {
             let request = listing::request(list, region, self.client.endpoints().s3.as_deref());
+            let request = request.map_err(|nowhere| {
+                Error::setup("s3:ListBucket", list.bucket, Kind::Withheld, nowhere.to_string())
+            })?;
             self.client.call_and_parse(&request, |body| listing::read(list, body))
         })
+    }
+
+    /// Reading a version needs `s3:GetObjectVersion`, which many policies do not allow. Where it is denied, the
+    /// object is read by its key alone, and the answer shows whether that is what was announced.
+    fn by_version_or_key(
+        &self,
+        object: &GetObject<'_>,
+        mut call: impl FnMut(&GetObject<'_>) -> Result<Part, Error>,
+    ) -> Result<Part, Error> {
+        if object.version_id.is_none() {
+            return call(object);
+        }
+        let by_key = GetObject { by_key: true, ..*object };
+        if self.known.reads_by_key(object.bucket, Instant::now()) {
+            let of_key = match call(&by_key) {
+                Err(error) if is_denied(&error) || is_another(&error) => error,
+                outcome => return outcome,
+            };
+            return match call(object) {
+                Ok(part) => Ok(self.version_read(object, part)),
+                Err(of_version) => Err(what_to_say(of_version, of_key)),
+            };
+        }
+        match call(object) {
+            Ok(part) => Ok(self.version_read(object, part)),
+            Err(of_version) if is_denied(&of_version) => match call(&by_key) {
+                Ok(part) => Ok(self.key_read(object, part)),
+                Err(of_key) => Err(what_to_say(of_version, of_key)),
+            },
+            failed => failed,
+        }
+    }
+
+    fn version_read(&self, object: &GetObject<'_>, part: Part) -> Part {
+        if self.known.versions_allowed(object.bucket) {
+            log::info!("bucket {}: versions of objects may be read now", object.bucket);
+        }
+        part
+    }
+
+    fn key_read(&self, object: &GetObject<'_>, part: Part) -> Part {
+        let bucket = object.bucket;
+        if self.known.versions_denied(bucket, Instant::now()) {
+            let partition = endpoint::partition(self.client.region());
+            log::warn!(
+                "bucket {bucket}: versions of objects must not be read, so objects are read by their keys. That \
+                 fails for an object that is replaced before it was read: allow s3:GetObjectVersion on \
+                 arn:{partition}:s3:::{bucket}/*"
+            );
+        }
+        part
     }
 
     /// Makes the call in the bucket's region, wherever that turns out to be.
@@ -74,48 +139,138 @@ impl S3 {
         region_hint: Option<&str>,
         mut call: impl FnMut(&str) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let hint = region_hint.filter(|hint| !hint.is_empty()).map(str::to_owned);
-        let mut region = self.remembered(bucket).or(hint).unwrap_or_else(|| self.client.region().to_owned());
+        let remembered = self.known.region(bucket);
+        let hint = region_hint.filter(|hint| self.may_be_asked(hint)).map(str::to_owned);
+        let own = self.client.region().to_owned();
+        let mut last = None;
+        let mut regions: Vec<_> = [remembered, hint, Some(own)].into_iter().flatten().collect();
+        regions.dedup();
+        for region in regions {
+            match self.from(bucket, &region, &mut call) {
+                Err(error) if is_of_object(&error) => return Err(error),
+                Err(error) => {
+                    self.known.lost(bucket);
+                    let goes_on = leads_elsewhere(&error) && region != self.client.region();
+                    last = Some(error);
+                    if !goes_on {
+                        break;
+                    }
+                }
+                found => return found,
+            }
+        }
+        // There was at least the client's own region.
+        Err(last.unwrap_or_else(|| Error::setup("s3", bucket, Kind::Stopped, "no region")))
+    }
+
+    /// Makes the call in `region`, and where S3 points to from there. Only a success is remembered.
+    fn from<T>(
+        &self,
+        bucket: &str,
+        region: &str,
+        call: &mut impl FnMut(&str) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut region = region.to_owned();
         let mut redirects = 0;
         loop {
             let error = match call(&region) {
-                Ok(found) => return Ok(found),
+                Ok(found) => {
+                    if self.known.found_in(bucket, &region) && region != self.client.region() {
+                        log::info!("bucket {bucket} is in {region}");
+                    }
+                    return Ok(found);
+                }
                 Err(error) => error,
             };
             match error.kind() {
                 Kind::Redirect { region: Some(other) }
-                    if *other != region && redirects < S3_REDIRECTS_MAX =>
+                    if *other != region && redirects < S3_REDIRECTS_MAX && self.may_be_asked(other) =>
                 {
-                    log::info!("bucket {bucket} is in {other}, not in {region}");
                     region.clone_from(other);
                     redirects += 1;
-                    self.remember(bucket, other);
                 }
                 _ => return Err(error),
             }
         }
     }
 
+    /// With a custom endpoint a region is only part of the signature; servers there have names of their own.
+    fn may_be_asked(&self, region: &str) -> bool {
+        match self.client.endpoints().s3 {
+            Some(_) => is_scope(region),
+            None => endpoint::is_region_beside(region, self.client.region()),
+        }
+    }
+
     fn get_in(&self, object: &GetObject<'_>, region: &str, into: &mut Vec<u8>) -> Result<Part, Error> {
         let request = s3::request(object, region, self.client.endpoints().s3.as_deref());
+        let request = request
+            .map_err(|why| Error::setup(s3::action(object), &s3::resource(object), Kind::Withheld, why))?;
         let before = into.len();
         self.client.call(&request, |answer| {
             // An earlier try may have left some bytes.
             into.truncate(before);
+            if s3::is_foreign_page(&answer.headers) {
+                let message = format!("HTTP {} brings an HTML page that is not of S3", answer.status);
+                return Err(Fault { kind: Kind::Foreign, message });
+            }
             let head = s3::head(object, answer.status, &answer.headers).map_err(Fault::transient)?;
+            as_announced(object, &head)?;
             same_object(object, &head)?;
             read_body(&head, object.len, answer, into)
         })
     }
+}
 
-    fn remembered(&self, bucket: &str) -> Option<String> {
-        self.regions.read().unwrap_or_else(PoisonError::into_inner).get(bucket).cloned()
-    }
+/// The permission is missing; a wrong key or signature is another matter.
+fn is_denied(error: &Error) -> bool {
+    *error.kind() == Kind::Denied && error.code() == "AccessDenied"
+}
 
-    fn remember(&self, bucket: &str, region: &str) {
-        let mut regions = self.regions.write().unwrap_or_else(PoisonError::into_inner);
-        regions.insert(bucket.to_owned(), region.to_owned());
+/// The key has nothing, or something else than was announced.
+fn is_another(error: &Error) -> bool {
+    matches!(error.kind(), Kind::NoSuchObject | Kind::Withheld | Kind::InvalidRange { .. })
+}
+
+/// The bucket was found; what is wrong is the object's own matter.
+fn is_of_object(error: &Error) -> bool {
+    use Kind::{Changed, InvalidRange, NoSuchObject, Stopped, Withheld};
+    matches!(error.kind(), NoSuchObject | Changed | InvalidRange { .. } | Withheld | Stopped)
+}
+
+/// The bucket may be in another region: S3 gave no answer here, or one that says nothing about the bucket.
+fn leads_elsewhere(error: &Error) -> bool {
+    match error.kind() {
+        Kind::Throttled | Kind::Skewed => false,
+        Kind::Transient => error.status().is_none(),
+        Kind::Denied => error.code() != "AccessDenied",
+        _ => true,
     }
+}
+
+/// One error for an object that could be read neither by its version nor by its key. That the key has nothing
+/// does not make the version missing.
+fn what_to_say(of_version: Error, of_key: Error) -> Error {
+    match of_key.kind() {
+        _ if !is_denied(&of_version) => of_version,
+        Kind::NoSuchObject => of_version.withheld("the object was deleted after it was announced"),
+        Kind::Withheld | Kind::InvalidRange { .. } => {
+            of_version.withheld("the object was replaced after it was announced")
+        }
+        _ => of_key,
+    }
+}
+
+/// What is read by its key must be what was announced: another version has a message of its own.
+fn as_announced(object: &GetObject<'_>, head: &Head) -> Result<(), Fault> {
+    let Some(version) = object.version_id.filter(|_| object.by_key) else { return Ok(()) };
+    let etag = object.etag.map(|etag| etag.trim_matches('"')).filter(|etag| !etag.is_empty());
+    let is_same = version == head.version_id || etag == Some(head.etag.trim_matches('"'));
+    if is_same {
+        return Ok(());
+    }
+    let message = format!("version {version} was announced, the key has another object now");
+    Err(Fault { kind: Kind::Withheld, message })
 }
 
 /// Not every server that speaks S3 knows `If-Match`: what comes must be of the object that was begun.
@@ -178,8 +333,16 @@ mod tests {
     use crate::aws::testing::{Server, Step, answer, cut_short};
     use crate::stop::Stop;
 
-    const OBJECT: GetObject<'_> =
-        GetObject { bucket: "logs", key: "a/b.gz", version_id: None, start: 2, len: 4, if_match: None };
+    const OBJECT: GetObject<'_> = GetObject {
+        bucket: "logs",
+        key: "a/b.gz",
+        version_id: None,
+        etag: None,
+        by_key: false,
+        start: 2,
+        len: 4,
+        if_match: None,
+    };
 
     fn part(range: &str) -> String {
         format!("content-range: bytes {range}\r\netag: \"e\"\r\n")
@@ -250,6 +413,30 @@ mod tests {
         assert_eq!(into, b"old");
     }
 
+    /// A portal's page with status 200 would be delivered as the object, and an empty 416 as an empty one.
+    #[test]
+    fn an_answer_that_is_not_s3_s_is_no_object() {
+        let object = GetObject { start: 0, len: 100, ..OBJECT };
+        let page = |status, headers: &str| answer(status, headers, "<html>welcome</html>");
+        let html = "content-type: text/html\r\n";
+        let ranged = "content-range: bytes */0\r\n";
+        let pages = [
+            page(200, html),
+            page(206, "content-type: text/html\r\ncontent-range: bytes 0-19/20\r\n"),
+            page(404, html),
+            page(416, ranged),
+        ];
+        for page in pages {
+            let (part, into, _) = get(vec![page], &object);
+            let error = part.unwrap_err();
+            assert_eq!((error.kind(), into.as_slice()), (&Kind::Foreign, b"old".as_slice()), "{error}");
+            assert!(error.to_string().contains("right endpoint"), "{error}");
+        }
+        let body = "<Error><Code>InvalidRange</Code><ActualObjectSize>7</ActualObjectSize></Error>";
+        let (part, ..) = get(vec![answer(416, "", body)], &object);
+        assert_eq!(part.unwrap_err().kind(), &Kind::InvalidRange { total: Some(7) });
+    }
+
     #[test]
     fn a_range_behind_the_end_and_a_replaced_object() {
         let behind = answer(416, "content-range: bytes */2\r\n", "<Error><Code>InvalidRange</Code></Error>");
@@ -288,6 +475,167 @@ mod tests {
         let regions = ["us-east-1", "eu-west-1", "eu-west-1"];
         for (seen, region) in server.seen().iter().zip(regions) {
             assert!(seen.head.contains(&format!("/{region}/s3/aws4_request")), "{region}: {}", seen.head);
+        }
+    }
+
+    const DENIED: &str = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>";
+
+    fn denied() -> Step {
+        answer(403, "", DENIED)
+    }
+
+    fn versioned(range: &str, etag: &str, version: &str) -> Step {
+        let headers =
+            format!("content-range: bytes {range}\r\netag: \"{etag}\"\r\nx-amz-version-id: {version}\r\n");
+        answer(206, &headers, "cdef")
+    }
+
+    const VERSION: GetObject<'_> = GetObject { version_id: Some("v1"), etag: Some("e"), ..OBJECT };
+
+    /// Reads an object as often as the script says; what is returned is each outcome and each path asked for.
+    fn reads(script: Vec<Step>, objects: &[GetObject<'_>]) -> (Vec<Result<Part, Error>>, Vec<String>) {
+        let server = Server::play(script);
+        let s3 = S3::new(server.client(&Stop::new()));
+        let outcomes = objects.iter().map(|object| s3.get(object, None, &mut Vec::new())).collect();
+        let path = |head: &str| head.split(' ').nth(1).unwrap_or_default().to_owned();
+        (outcomes, server.seen().iter().map(|seen| path(&seen.head)).collect())
+    }
+
+    const BY_VERSION: &str = "/logs/a/b.gz?versionId=v1";
+    const BY_KEY: &str = "/logs/a/b.gz";
+
+    #[test]
+    fn a_version_that_must_not_be_read_is_read_by_its_key() {
+        let script = vec![denied(), versioned("2-5/10", "e", "v1"), versioned("2-5/10", "e", "v1")];
+        let (outcomes, asked) = reads(script, &[VERSION, VERSION]);
+        assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+        assert_eq!(asked, [BY_VERSION, BY_KEY, BY_KEY], "remembered for the bucket");
+    }
+
+    /// Its version id or its ETag shows that it is the same; without either it is not believed.
+    #[test]
+    fn what_is_read_by_its_key_must_be_what_was_announced() {
+        let without_etag = GetObject { etag: None, ..VERSION };
+        let none = |range: &str| answer(206, &format!("content-range: bytes {range}\r\n"), "cdef");
+        let rows = [
+            (VERSION, versioned("2-5/10", "e", "v1"), true),
+            (VERSION, versioned("2-5/10", "e", "v2"), true),
+            (VERSION, versioned("2-5/10", "other", "v2"), false),
+            (without_etag, versioned("2-5/10", "other", "v1"), true),
+            (without_etag, versioned("2-5/10", "e", "v2"), false),
+            (without_etag, none("2-5/10"), false),
+            (VERSION, none("2-5/10"), false),
+            (VERSION, answer(404, "", "<Error><Code>NoSuchKey</Code></Error>"), false),
+            (VERSION, answer(416, "", "<Error><Code>InvalidRange</Code></Error>"), false),
+        ];
+        for (object, of_key, is_read) in rows {
+            let (outcomes, _) = reads(vec![denied(), of_key], &[object]);
+            let Err(error) = &outcomes[0] else {
+                assert!(is_read);
+                continue;
+            };
+            assert_eq!((error.kind(), is_read), (&Kind::Withheld, false), "{error}");
+            assert!(error.to_string().contains("Allow s3:GetObjectVersion"), "{error}");
+        }
+        // An empty object under the key is not what was announced either.
+        let from_the_start = GetObject { start: 0, ..VERSION };
+        let empty = answer(416, "", "<Error><Code>InvalidRange</Code></Error>");
+        let (outcomes, _) = reads(vec![denied(), empty], &[from_the_start]);
+        assert_eq!(outcomes[0].as_ref().unwrap_err().kind(), &Kind::Withheld);
+    }
+
+    #[test]
+    fn a_403_that_has_nothing_to_do_with_versions_is_reported_as_it_is() {
+        let of_kms = "<Error><Code>AccessDenied</Code><Message>not authorized to perform: kms:Decrypt</Message></Error>";
+        let (outcomes, asked) = reads(vec![denied(), answer(403, "", of_kms)], &[VERSION]);
+        let text = outcomes[0].as_ref().unwrap_err().to_string();
+        assert!(
+            text.contains("s3:GetObject s3://") && text.contains("not authorized to perform: kms"),
+            "{text}"
+        );
+        assert_eq!(asked, [BY_VERSION, BY_KEY]);
+        for code in ["InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidObjectState", "AllAccessDisabled"]
+        {
+            let refused = answer(403, "", format!("<Error><Code>{code}</Code></Error>"));
+            let (outcomes, asked) = reads(vec![refused], &[VERSION]);
+            assert_eq!((outcomes[0].as_ref().unwrap_err().code(), asked.len()), (code, 1));
+        }
+    }
+
+    /// What is remembered of a bucket does not outlast its truth.
+    #[test]
+    fn a_version_is_asked_for_again_where_the_key_does_not_have_it() {
+        let no_version = answer(404, "", "<Error><Code>NoSuchVersion</Code></Error>");
+        let script = vec![
+            denied(),
+            versioned("2-5/10", "e", "v1"),
+            // Replaced, and versions may be read meanwhile.
+            versioned("2-5/10", "other", "v2"),
+            versioned("2-5/10", "e", "v1"),
+            no_version,
+        ];
+        let (outcomes, asked) = reads(script, &[VERSION, VERSION, VERSION]);
+        assert!(outcomes[0].is_ok() && outcomes[1].is_ok());
+        assert_eq!(
+            outcomes[2].as_ref().unwrap_err().kind(),
+            &Kind::NoSuchObject,
+            "S3 says it of the version"
+        );
+        assert_eq!(asked, [BY_VERSION, BY_KEY, BY_KEY, BY_VERSION, BY_VERSION]);
+    }
+
+    #[test]
+    fn a_region_that_failed_is_forgotten() {
+        let to = |region: &str| answer(301, &format!("x-amz-bucket-region: {region}\r\n"), "");
+        let script = vec![
+            to("eu-west-1"),
+            answer(206, &part("2-5/10"), "cdef"),
+            // The bucket has moved.
+            answer(404, "", "<Error><Code>NoSuchBucket</Code></Error>"),
+            answer(206, &part("2-5/10"), "cdef"),
+            answer(206, &part("2-5/10"), "cdef"),
+        ];
+        let server = Server::play(script);
+        let s3 = S3::new(server.client(&Stop::new()));
+        for _ in 0..3 {
+            s3.get(&OBJECT, None, &mut Vec::new()).unwrap();
+        }
+        let regions = ["us-east-1", "eu-west-1", "eu-west-1", "us-east-1", "us-east-1"];
+        for (seen, region) in server.seen().iter().zip(regions) {
+            assert!(seen.head.contains(&format!("/{region}/s3/aws4_request")), "{region}: {}", seen.head);
+        }
+    }
+
+    #[test]
+    fn a_redirect_that_leads_to_a_failure_is_not_remembered() {
+        let to = |region: &str| answer(301, &format!("x-amz-bucket-region: {region}\r\n"), "");
+        let script = vec![to("eu-west-1"), denied(), answer(206, &part("2-5/10"), "cdef")];
+        let server = Server::play(script);
+        let s3 = S3::new(server.client(&Stop::new()));
+        assert_eq!(s3.get(&OBJECT, None, &mut Vec::new()).unwrap_err().kind(), &Kind::Denied);
+        s3.get(&OBJECT, None, &mut Vec::new()).unwrap();
+        assert!(server.seen()[2].head.contains("/us-east-1/s3/aws4_request"));
+    }
+
+    #[test]
+    fn only_a_region_of_the_client_s_partition_is_asked() {
+        let provider = crate::aws::Provider::fixed(crate::aws::testing::key("AKIATESTTESTTEST0001"));
+        let http = crate::aws::Http::with(1, crate::aws::proxy::Proxies::default(), None).unwrap();
+        let client =
+            Client::with(&http, provider, "us-east-1", crate::config::Endpoints::default(), &Stop::new());
+        let s3 = S3::new(client);
+        assert!(s3.may_be_asked("eu-west-1"));
+        for region in [
+            "attacker.example/",
+            "cn-north-1",
+            "us-gov-west-1",
+            "",
+            "us-east-1.evil",
+            "eu-west-1?",
+            "localhost",
+            "a b",
+        ] {
+            assert!(!s3.may_be_asked(region), "{region:?}");
         }
     }
 

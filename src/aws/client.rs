@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::credentials::Credentials;
 use super::endpoint::{self, Service};
@@ -17,6 +17,7 @@ use crate::backoff::Backoff;
 use crate::config;
 use crate::limits::{
     AWS_ANSWER_BYTES_MAX, AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX, AWS_REFUSAL_BYTES_MAX,
+    AWS_RETRY_AT_ONCE,
 };
 use crate::stop::Stop;
 use crate::telemetry::Calls;
@@ -33,6 +34,8 @@ pub struct Client {
     calls: Arc<Calls>,
     /// All that its calls have to keep to.
     paces: Arc<[Pace]>,
+    /// A failed call waits here for its next try; else its caller has a better place to wait.
+    waits: bool,
 }
 
 /// AWS's clock: this machine's, corrected when AWS has complained. Clones share the correction.
@@ -107,6 +110,7 @@ impl Client {
             stop: stop.clone(),
             calls: Arc::default(),
             paces: Arc::default(),
+            waits: true,
         }
     }
 
@@ -118,6 +122,11 @@ impl Client {
     /// The same identity with another stop flag: for work that goes on while the rest stops.
     pub fn stopped_by(&self, stop: &Stop) -> Self {
         Self { stop: stop.clone(), ..self.clone() }
+    }
+
+    /// The same for a caller that must not be held up: a call that fails is not tried again after a wait.
+    pub fn without_waits(&self) -> Self {
+        Self { waits: false, ..self.clone() }
     }
 
     /// The same, whose calls each wait for their turn, further tries included.
@@ -231,7 +240,10 @@ impl Client {
         let goes_on = match error.kind() {
             Kind::Skewed => !std::mem::replace(&mut tries.clock_set, true) && self.correct_clock(&error),
             Kind::Expired => !std::mem::replace(&mut tries.renewed, true) && self.renew(used),
-            Kind::Throttled | Kind::Transient => tries.made < AWS_ATTEMPTS && self.back_off(tries, &error),
+            Kind::Throttled | Kind::Transient if self.waits => {
+                tries.made < AWS_ATTEMPTS && self.back_off(tries, &error)
+            }
+            Kind::Transient => tries.may_be_repeated_at_once(&error),
             _ => false,
         };
         if goes_on { Ok(()) } else { Err(error.after(tries.made)) }
@@ -274,6 +286,7 @@ impl Client {
 #[derive(Debug)]
 struct Tries {
     made: u32,
+    began: Instant,
     clock_set: bool,
     renewed: bool,
     backoff: Backoff,
@@ -282,14 +295,16 @@ struct Tries {
 impl Tries {
     fn new() -> Tries {
         let backoff = Backoff::new(AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX);
-        Tries { made: 0, clock_set: false, renewed: false, backoff }
+        Tries { made: 0, began: Instant::now(), clock_set: false, renewed: false, backoff }
+    }
+
+    fn may_be_repeated_at_once(&self, error: &Error) -> bool {
+        self.made == 1 && error.status().is_none() && self.began.elapsed() < AWS_RETRY_AT_ONCE
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
     use crate::aws::testing::{Server, Step, answer};
     use crate::aws::{Sqs, Sts};
@@ -347,6 +362,24 @@ mod tests {
         let server = Server::play(vec![fails("Throttling", 400, "retry-after: 20\r\n")]);
         let error = Sts::new(server.client(&stop)).caller_identity().unwrap_err();
         assert_eq!((error.kind(), server.seen().len()), (&Kind::Throttled, 1));
+    }
+
+    /// `retry-after` would hold the caller for 20 s.
+    #[test]
+    fn a_client_without_waits_waits_for_nothing() {
+        let busy = || fails("Throttling", 503, "retry-after: 20\r\n");
+        let server = Server::play(vec![busy()]);
+        let error = Sts::new(server.client(&Stop::new()).without_waits()).caller_identity().unwrap_err();
+        assert_eq!((error.kind(), server.seen().len()), (&Kind::Throttled, 1));
+        let server = Server::play(vec![fails("InternalFailure", 500, "")]);
+        let error = Sts::new(server.client(&Stop::new()).without_waits()).caller_identity().unwrap_err();
+        assert_eq!((error.kind(), server.seen().len()), (&Kind::Transient, 1));
+        // A connection that was closed in the pool.
+        let server = Server::play(vec![Step::Reset, answer(200, "", NOBODY)]);
+        assert!(Sts::new(server.client(&Stop::new()).without_waits()).caller_identity().is_ok());
+        let server = Server::play(vec![Step::Reset, Step::Reset]);
+        let error = Sts::new(server.client(&Stop::new()).without_waits()).caller_identity().unwrap_err();
+        assert_eq!((error.kind(), server.seen().len()), (&Kind::Transient, 2));
     }
 
     #[test]

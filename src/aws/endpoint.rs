@@ -1,6 +1,7 @@
 //! Where a service is: region -> partition -> DNS suffix, unless an override says otherwise.
 
 use crate::config::Endpoints;
+use crate::naming::{is_bucket, is_region};
 
 /// The services that are called; each has an override of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,9 +65,16 @@ pub fn resolve(written: &Endpoints, env: impl Fn(&str) -> Option<String>) -> End
     Endpoints::each(pick)
 }
 
-/// `https://sqs.<region>.<suffix>`.
+/// `https://sqs.<region>.<suffix>`. What is no region leads to a host that does not exist.
 pub fn regional(service: Service, region: &str) -> String {
+    let region = if is_region(region) { region } else { "invalid" };
     format!("https://{}.{region}.{}", service.name(), dns_suffix(region))
+}
+
+/// May a region that a message or an answer names become part of an address, for a client of the region `own`?
+/// Only a region of the same partition may: the client's keys are good for no other.
+pub fn is_region_beside(region: &str, own: &str) -> bool {
+    is_region(region) && partition(region) == partition(own)
 }
 
 /// The partition's name in ARNs: `aws`, `aws-cn`, `aws-us-gov`, `aws-iso`, …
@@ -79,15 +87,31 @@ pub fn dns_suffix(region: &str) -> &'static str {
     partition_row(region).2
 }
 
+/// The bucket, or the region, is none: no address can be made of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Nowhere {
+    #[error("no bucket can have this name")]
+    Bucket,
+    #[error("{0:?} is not a region")]
+    Region(String),
+}
+
 /// Endpoint and path prefix of a bucket: virtual-hosted on AWS, path style for custom endpoints and for
 /// names that a wildcard certificate does not cover.
-pub fn bucket(region: &str, bucket: &str, over: Option<&str>) -> (String, String) {
+///
+/// # Errors
+/// What is not a bucket's or a region's name must not become part of a host or a path.
+pub fn bucket(region: &str, bucket: &str, over: Option<&str>) -> Result<(String, String), Nowhere> {
+    if !is_bucket(bucket) {
+        return Err(Nowhere::Bucket);
+    }
     match over {
-        Some(endpoint) => (endpoint.to_owned(), format!("/{bucket}")),
+        Some(endpoint) => Ok((endpoint.to_owned(), format!("/{bucket}"))),
+        None if !is_region(region) => Err(Nowhere::Region(region.to_owned())),
         None if is_host_label(bucket) => {
-            (format!("https://{bucket}.s3.{region}.{}", dns_suffix(region)), String::new())
+            Ok((format!("https://{bucket}.s3.{region}.{}", dns_suffix(region)), String::new()))
         }
-        None => (regional(Service::S3, region), format!("/{bucket}")),
+        None => Ok((regional(Service::S3, region), format!("/{bucket}"))),
     }
 }
 
@@ -103,12 +127,18 @@ pub fn origin(url: &str) -> Option<&str> {
     valid.then(|| without_default_port(&url[..scheme.len() + 3 + host.len()]))
 }
 
+/// Is this origin one of AWS's own in the partition of `region`: https, the usual port, AWS's domain?
+pub fn is_of_aws(origin: &str, region: &str) -> bool {
+    let host = origin.strip_prefix("https://").unwrap_or_default();
+    host.strip_suffix(dns_suffix(region)).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+}
+
 /// The region that an address of AWS names, for advice: `sqs.eu-west-1.amazonaws.com`,
 /// `bucket.s3.eu-west-1.amazonaws.com`, `eu-west-1.queue.amazonaws.com`.
 pub fn region_of(address: &str) -> Option<&str> {
     let host = address.split_once("://").map_or(address, |(_, rest)| rest).split(['/', ':']).next()?;
     let domain = host.find(".amazonaws.com")?;
-    host[..domain].split('.').rev().find(|label| looks_like_region(label))
+    host[..domain].split('.').rev().find(|label| is_region(label))
 }
 
 /// The signature leaves a default port out, so the Host header must.
@@ -144,14 +174,6 @@ fn is_host_label(name: &str) -> bool {
         && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
 }
 
-fn looks_like_region(label: &str) -> bool {
-    let parts = label.split('-').collect::<Vec<_>>();
-    parts.len() >= 3
-        && parts[parts.len() - 1].bytes().all(|b| b.is_ascii_digit())
-        && parts[..parts.len() - 1].iter().all(|part| part.bytes().all(|b| b.is_ascii_lowercase()))
-        && parts.iter().all(|part| !part.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,7 +195,7 @@ mod tests {
 
     #[test]
     fn buckets_are_virtual_hosted_only_where_the_certificate_covers_them() {
-        let at = |name, over| bucket("eu-west-1", name, over);
+        let at = |name, over| bucket("eu-west-1", name, over).unwrap();
         assert_eq!(at("logs-s3alias", None).0, "https://logs-s3alias.s3.eu-west-1.amazonaws.com");
         let path_style = ("https://s3.eu-west-1.amazonaws.com".to_owned(), "/my.logs".to_owned());
         assert_eq!(at("my.logs", None), path_style);

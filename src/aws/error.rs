@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use super::endpoint;
-use super::failure::Refusal;
+use super::failure::{self, Refusal};
 use super::request::Request;
 
 /// What callers decide by, so that nobody compares strings.
@@ -20,8 +20,15 @@ pub enum Kind {
     Expired,
     /// Wrong key, missing permission, or no credentials at all.
     Denied,
-    /// No such object, bucket or queue.
+    /// S3 says that there is no such object, or no such version of it: `NoSuchKey`, `NoSuchVersion`, nothing else.
+    NoSuchObject,
+    /// No such bucket, queue or log group.
     NotFound,
+    /// S3 does not hand this one object out before somebody changes something about it: it is archived, its
+    /// version must not be read, or no object can have its name.
+    Withheld,
+    /// The answer bears no error code of AWS: a proxy, a portal or another server gave it. Nothing follows from it.
+    Foreign,
     /// The object was replaced since its first range was read (412).
     Changed,
     /// The bucket lives elsewhere.
@@ -131,6 +138,13 @@ impl Error {
         self.0.retry_after
     }
 
+    /// The same refusal, where it concerns one object alone: `why` says what was found out about it.
+    pub(super) fn withheld(mut self, why: &str) -> Self {
+        self.0.kind = Kind::Withheld;
+        self.0.message = format!("{} ({why})", self.0.message);
+        self
+    }
+
     pub(super) fn with_key(mut self, key_id: &str) -> Self {
         self.0.key_id = Some(shown_key_id(key_id));
         self
@@ -181,17 +195,34 @@ impl Error {
 
     /// The likely cause and what to do; None when the message says it all.
     fn advice(&self) -> Option<String> {
-        match self.0.code.strip_suffix("Exception").unwrap_or(&self.0.code) {
+        let code = failure::essence(&self.0.code);
+        self.advice_by_code(&code)
+            .or_else(|| fixed_advice(&code).map(str::to_owned))
+            .or_else(|| self.advice_by_kind())
+    }
+
+    /// What depends on more than the code.
+    fn advice_by_code(&self, code: &str) -> Option<String> {
+        match code {
             "SignatureDoesNotMatch" | "InvalidSignature" if self.0.kind == Kind::Denied => {
                 Some(self.or_wrong_region("The secret access key does not belong to this access key id"))
             }
-            "InvalidAccessKeyId" | "InvalidClientTokenId" | "UnrecognizedClient" | "InvalidToken" => {
+            "InvalidAccessKeyId" | "InvalidClientTokenId" | "UnrecognizedClient" | "InvalidToken"
+                if self.0.kind == Kind::Denied =>
+            {
                 Some(self.or_wrong_region(
                     "The access key id is unknown here: mistyped, deleted, disabled, of another partition, \
                      or a temporary key without its session token",
                 ))
             }
-            _ => self.advice_by_kind(),
+            "ExpiredToken" | "InvalidIdentityToken" | "IDPRejectedClaim" => self.web_identity_advice(),
+            "InvalidArgument" if self.0.kind == Kind::Withheld => {
+                Some("The version id that the message names is none of S3's".to_owned())
+            }
+            "InvalidRequest" if self.0.kind == Kind::Withheld => {
+                Some("What is encrypted with its writer's own key (SSE-C) cannot be read".to_owned())
+            }
+            _ => None,
         }
     }
 
@@ -214,8 +245,26 @@ impl Error {
             Kind::Transient if self.0.status == 0 && !endpoint.is_empty() => Some(format!(
                 "Is {endpoint} right, and reachable from here (DNS, firewall, proxy, certificates)?"
             )),
+            Kind::Withheld if *action == "s3:GetObjectVersion" => Some(format!(
+                "Allow s3:GetObjectVersion on {}: what was announced can be read in no other way any more",
+                self.arn()
+            )),
+            Kind::Foreign => Some(format!(
+                "This answer has no error code of AWS, so something else gave it: is {endpoint} the right endpoint, \
+                 and does a proxy or firewall answer in its place?"
+            )),
             _ => None,
         }
+    }
+
+    fn web_identity_advice(&self) -> Option<String> {
+        let Details { action, resource, .. } = &*self.0;
+        (*action == "sts:AssumeRoleWithWebIdentity").then(|| {
+            format!(
+                "Does {resource} exist, does its trust policy name the token's provider, audience and subject, and \
+                 is the token's file renewed?"
+            )
+        })
     }
 
     fn permission_advice(&self) -> String {
@@ -230,10 +279,7 @@ impl Error {
             "sts:AssumeRole" => format!(
                 "Does {resource} exist, does its trust policy name this identity, and is the external id right?"
             ),
-            "sts:AssumeRoleWithWebIdentity" => format!(
-                "Does {resource} exist, does its trust policy name the token's provider, audience and subject, and \
-                 is the token's file renewed?"
-            ),
+            "sts:AssumeRoleWithWebIdentity" => self.web_identity_advice().unwrap_or_default(),
             _ => format!("{who}: {action} on {}", self.arn()),
         }
     }
@@ -284,6 +330,55 @@ pub fn shown_key_id(key_id: &str) -> String {
     head.iter().chain(&['…']).chain(tail).collect()
 }
 
+/// What to do about codes that mean the same for every call.
+fn fixed_advice(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "InvalidObjectState" => {
+            "The object is archived (S3 Glacier or an archive tier of Intelligent-Tiering): restore it, or skip it by \
+             `filename_filter_rules`"
+        }
+        "NoSuchKey" | "NoSuchVersion" => {
+            "It was deleted before it was read, or its message names what was never written. Is a lifecycle rule too \
+             quick? `missing_object: skip` counts such objects as done"
+        }
+        "NoSuchBucket" => "Is the bucket's name right, was the bucket deleted, and is this its endpoint?",
+        "InvalidBucketName" | "InvalidURI" | "KeyTooLongError" => {
+            "No object can have this name: whoever sent the message named it wrongly"
+        }
+        "KmsAccessDenied" => {
+            "Allow kms:Decrypt on the KMS key, in the identity's policy and in the key's own (another account's key \
+             needs both)"
+        }
+        "KmsDisabled" => "The KMS key is disabled: enable it",
+        "KmsInvalidState" => {
+            "The KMS key cannot be used in its state: is it disabled, waiting for its deletion, or without key material?"
+        }
+        "KmsNotFound" => {
+            "The KMS key does not exist any more, or not in this region: what it encrypted cannot be read"
+        }
+        "KmsInvalidKeyUsage" => {
+            "The KMS key is not one to encrypt with (its KeyUsage must be ENCRYPT_DECRYPT)"
+        }
+        "KmsOptInRequired" => "The account has no access to KMS in this region: enable it",
+        "AllAccessDisabled" | "AccountProblem" => {
+            "AWS has closed the bucket or its account, unpaid bills are a common cause: its owner must ask AWS support"
+        }
+        "RegionDisabled" => {
+            "STS is switched off in this region: activate it in the account settings of IAM, or set another region"
+        }
+        "OptInRequired" => {
+            "The account has not enabled this region or this service: enable it, or set another region"
+        }
+        "IncompleteSignature" | "MissingAuthenticationToken" => {
+            "The request arrived without its whole signature: does a proxy remove headers?"
+        }
+        "OverLimit" => {
+            "120,000 messages of the queue are in flight, as many as SQS allows: are other collectors stuck?"
+        }
+        _ => return None,
+    })
+}
+
 fn some_text(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
@@ -329,6 +424,65 @@ mod tests {
         assert!(text.contains("arn:aws:sqs:eu-west-1:123456789012:logs"), "{text}");
         let text = refused("sts:AssumeRole", "arn:aws:iam::1:role/r", 403, "AccessDenied");
         assert!(text.contains("external id"), "{text}");
+    }
+
+    /// Every code that AWS documents for these calls and that users meet, with a word of the cure that it must have.
+    #[test]
+    fn each_code_gets_its_own_advice() {
+        const GET: (&str, &str) = ("s3:GetObject", "s3://logs/a.gz");
+        const RECEIVE: (&str, &str) = ("sqs:ReceiveMessage", "https://h/123456789012/logs");
+        const ROLE: (&str, &str) = ("sts:AssumeRole", "arn:aws:iam::1:role/r");
+        const TOKEN: (&str, &str) = ("sts:AssumeRoleWithWebIdentity", "arn:aws:iam::1:role/r");
+        let rows = [
+            (GET, 403, "AccessDenied", "s3:GetObject on arn:aws:s3:::logs/a.gz"),
+            (GET, 403, "AllAccessDisabled", "AWS support"),
+            (GET, 403, "AccountProblem", "AWS support"),
+            (GET, 403, "InvalidObjectState", "restore it, or skip it by `filename_filter_rules`"),
+            (GET, 403, "InvalidAccessKeyId", "access key id is unknown"),
+            (GET, 403, "SignatureDoesNotMatch", "secret access key"),
+            (GET, 403, "RequestTimeTooSkewed", "NTP"),
+            (GET, 400, "ExpiredToken", "session token has expired"),
+            (GET, 400, "InvalidToken", "session token"),
+            (GET, 404, "NoSuchKey", "`missing_object: skip`"),
+            (GET, 404, "NoSuchVersion", "`missing_object: skip`"),
+            (GET, 404, "NoSuchBucket", "bucket's name"),
+            (GET, 400, "InvalidBucketName", "No object can have this name"),
+            (GET, 400, "KeyTooLongError", "No object can have this name"),
+            (GET, 400, "KMS.DisabledException", "enable it"),
+            (GET, 400, "KMS.KMSInvalidStateException", "waiting for its deletion"),
+            (GET, 400, "KMS.NotFoundException", "does not exist any more"),
+            (GET, 400, "KMS.InvalidKeyUsageException", "KeyUsage"),
+            (GET, 400, "KMS.AccessDeniedException", "kms:Decrypt"),
+            (GET, 404, "", "right endpoint"),
+            (GET, 403, "", "right endpoint"),
+            (RECEIVE, 400, "QueueDoesNotExist", "spelt right"),
+            (RECEIVE, 400, "AWS.SimpleQueueService.NonExistentQueue", "spelt right"),
+            (RECEIVE, 400, "AccessDeniedException", "arn:aws:sqs:eu-west-1:123456789012:logs"),
+            (RECEIVE, 400, "KmsAccessDenied", "kms:Decrypt"),
+            (RECEIVE, 400, "KmsDisabled", "enable it"),
+            (RECEIVE, 400, "KmsInvalidState", "waiting for its deletion"),
+            (RECEIVE, 400, "KmsNotFound", "does not exist any more"),
+            (RECEIVE, 400, "KmsOptInRequired", "enable it"),
+            (RECEIVE, 403, "OverLimit", "in flight"),
+            (RECEIVE, 403, "InvalidClientTokenId", "access key id is unknown"),
+            (RECEIVE, 403, "UnrecognizedClientException", "access key id is unknown"),
+            (RECEIVE, 403, "OptInRequired", "enable it"),
+            (RECEIVE, 403, "MissingAuthenticationToken", "proxy"),
+            (RECEIVE, 400, "IncompleteSignature", "proxy"),
+            (ROLE, 403, "AccessDenied", "external id"),
+            (ROLE, 403, "RegionDisabledException", "activate it"),
+            (TOKEN, 403, "AccessDenied", "token's provider"),
+            (TOKEN, 400, "ExpiredTokenException", "token's file renewed"),
+            (TOKEN, 400, "InvalidIdentityToken", "token's provider"),
+            (TOKEN, 403, "IDPRejectedClaim", "token's provider"),
+        ];
+        for ((action, resource), status, code, cure) in rows {
+            let text = refused(action, resource, status, code);
+            assert!(text.contains(cure) && text.contains(code), "{code} should say {cure:?}: {text}");
+            let of_denied = "Allow it in the identity's policy";
+            let is_denied = code.starts_with("AccessDenied") && action != ROLE.0 && action != TOKEN.0;
+            assert_eq!(text.contains(of_denied), is_denied, "{text}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Formats: "Error responses" of the S3 API reference, "Common errors" of the STS reference, and the AWS
 //! JSON 1.0 protocol (`__type`, with or without its namespace).
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
@@ -10,12 +11,14 @@ use serde::Deserialize;
 
 use super::endpoint;
 use super::error::Kind;
+use crate::naming::is_scope;
 
 /// An unsuccessful answer, read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Refusal {
     pub status: u16,
-    /// `AccessDenied`, without namespace; empty when the answer has none.
+    /// The code as AWS names it, such as `AccessDenied` or `KMS.DisabledException`, without a namespace and a URL;
+    /// empty when the answer has none, which means that it does not come from AWS.
     pub code: String,
     pub message: String,
     /// Where a bucket lives, when the answer says.
@@ -23,8 +26,10 @@ pub struct Refusal {
     /// The server's clock.
     pub server_time: Option<SystemTime>,
     pub retry_after: Option<Duration>,
-    /// The object's size, from a 416's `Content-Range: bytes */size`.
+    /// The object's size, from a 416's `ActualObjectSize` or `Content-Range: bytes */size`.
     pub total: Option<u64>,
+    /// What was asked for is a delete marker (`x-amz-delete-marker`).
+    pub delete_marker: bool,
 }
 
 impl Refusal {
@@ -34,7 +39,7 @@ impl Refusal {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let from_header = text("x-amzn-query-error").and_then(|value| value.split(';').next());
         let from_header = from_header.or_else(|| text("x-amzn-errortype"));
-        let code = document.code.as_deref().or(from_header).map(bare_code).unwrap_or_default();
+        let code = document.code.as_deref().or(from_header).map(without_namespace).unwrap_or_default();
         let region = document.region.as_deref().or(text("x-amz-bucket-region"));
         let address = document.endpoint.as_deref().or(text("location"));
         let region = region.or_else(|| address.and_then(endpoint::region_of));
@@ -42,11 +47,12 @@ impl Refusal {
         Self {
             status,
             code: code.to_owned(),
-            region: region.filter(|region| is_region_name(region)).map(str::to_owned),
+            region: region.filter(|region| is_scope(region)).map(str::to_owned),
             message: document.message.unwrap_or_default(),
             server_time: server_time.or_else(|| text("date").and_then(http_time)),
             retry_after: text("retry-after").and_then(|v| v.trim().parse().ok()).map(Duration::from_secs),
-            total: text("content-range").and_then(total_of),
+            total: document.size.or_else(|| text("content-range").and_then(total_of)),
+            delete_marker: text("x-amz-delete-marker") == Some("true"),
         }
     }
 
@@ -57,23 +63,31 @@ impl Refusal {
             .unwrap_or_else(|| self.by_status())
     }
 
+    /// A code is believed as far as the rest of the answer agrees with it.
     fn completed(&self, kind: Kind) -> Kind {
         match kind {
             Kind::Redirect { .. } => Kind::Redirect { region: self.region.clone() },
             Kind::InvalidRange { .. } => Kind::InvalidRange { total: self.total },
+            Kind::NoSuchObject if self.status != 404 => self.by_status(),
             other => other,
         }
     }
 
+    /// The status decides little without a code of AWS's: a proxy or a wrong endpoint answers with any status.
     fn by_status(&self) -> Kind {
+        let is_foreign = self.code.is_empty();
         match self.status {
-            301 | 302 | 307 | 308 => self.completed(Kind::Redirect { region: None }),
-            401 | 403 | 407 => Kind::Denied,
-            404 | 410 => Kind::NotFound,
-            412 => Kind::Changed,
-            416 => self.completed(Kind::InvalidRange { total: None }),
+            301 | 302 | 307 | 308 if self.region.is_some() || !is_foreign => {
+                Kind::Redirect { region: self.region.clone() }
+            }
             429 => Kind::Throttled,
             408 | 500.. => Kind::Transient,
+            _ if is_foreign => Kind::Foreign,
+            401 | 403 | 407 => Kind::Denied,
+            404 | 410 => Kind::NotFound,
+            // The version that was asked for deletes the object.
+            405 if self.delete_marker => Kind::NoSuchObject,
+            412 => Kind::Changed,
             _ => Kind::BadRequest,
         }
     }
@@ -82,10 +96,8 @@ impl Refusal {
 /// The kind that a code alone decides; None: the status decides. `message` tells apart what AWS files
 /// under one code. Also used for the entries of a batch, which have no status.
 pub fn by_code(code: &str, message: &str) -> Option<Kind> {
-    let code = bare_code(code);
-    let code = code.strip_suffix("Exception").unwrap_or(code);
     let clock = message.contains("Signature expired") || message.contains("Signature not yet current");
-    Some(match code {
+    Some(match &*essence(code) {
         "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => Kind::Skewed,
         "SignatureDoesNotMatch" | "InvalidSignature" if clock => Kind::Skewed,
         "ExpiredToken" | "TokenRefreshRequired" => Kind::Expired,
@@ -93,7 +105,12 @@ pub fn by_code(code: &str, message: &str) -> Option<Kind> {
         code if THROTTLED.contains(&code) => Kind::Throttled,
         code if TRANSIENT.contains(&code) => Kind::Transient,
         code if DENIED.contains(&code) => Kind::Denied,
-        "ResourceNotFound" | "NoSuchKey" | "NoSuchVersion" | "NoSuchBucket" => Kind::NotFound,
+        code if WITHHELD.contains(&code) => Kind::Withheld,
+        "InvalidArgument" if message.contains("version id") => Kind::Withheld,
+        // It is encrypted with a key that its writer keeps (SSE-C).
+        "InvalidRequest" if message.contains("Server Side Encryption") => Kind::Withheld,
+        "NoSuchKey" | "NoSuchVersion" => Kind::NoSuchObject,
+        "NoSuchBucket" | "ResourceNotFound" => Kind::NotFound,
         "QueueDoesNotExist" | "NonExistentQueue" | "QueueDeletedRecently" => Kind::NotFound,
         "PreconditionFailed" => Kind::Changed,
         "InvalidRange" => Kind::InvalidRange { total: None },
@@ -108,6 +125,7 @@ const THROTTLED: &[&str] = &[
     "BandwidthLimitExceeded",
     "EC2Throttled",
     "KmsThrottled",
+    "KmsThrottling",
     "LimitExceeded",
     "OverLimit",
     "PriorRequestNotComplete",
@@ -126,12 +144,16 @@ const TRANSIENT: &[&str] = &[
     "InternalFailure",
     "InternalServerError",
     "IDPCommunicationError",
+    "KmsDependencyTimeout",
+    "KmsInternal",
+    "KmsKeyUnavailable",
     "RequestTimeout",
     "ServiceUnavailable",
 ];
 
 const DENIED: &[&str] = &[
     "AccessDenied",
+    "AccountProblem",
     "AllAccessDisabled",
     "AuthFailure",
     "IDPRejectedClaim",
@@ -143,6 +165,11 @@ const DENIED: &[&str] = &[
     "InvalidSignature",
     "InvalidToken",
     "KmsAccessDenied",
+    "KmsDisabled",
+    "KmsInvalidKeyUsage",
+    "KmsInvalidState",
+    "KmsNotFound",
+    "KmsOptInRequired",
     "MissingAuthenticationToken",
     "NotAuthorized",
     "OptInRequired",
@@ -152,24 +179,39 @@ const DENIED: &[&str] = &[
     "UnrecognizedClient",
 ];
 
+/// The object's own state or name is in the way.
+const WITHHELD: &[&str] = &["InvalidBucketName", "InvalidObjectState", "InvalidURI", "KeyTooLongError"];
+
 const ELSEWHERE: &[&str] =
     &["AuthorizationHeaderMalformed", "IllegalLocationConstraint", "PermanentRedirect", "TemporaryRedirect"];
 
-/// `com.amazonaws.sqs#QueueDoesNotExist`, `AWS.SimpleQueueService.NonExistentQueue` -> the last word.
-/// A URL may follow a colon (`Code:http://…`).
-fn bare_code(code: &str) -> &str {
-    let code = code.split_once('#').map_or(code, |(_, bare)| bare);
-    let code = code.split_once(':').map_or(code, |(bare, _)| bare);
-    code.rsplit('.').next().unwrap_or(code).trim()
+/// `com.amazonaws.sqs#QueueDoesNotExist` -> `QueueDoesNotExist`. A URL may follow a colon (`Code:http://…`).
+/// Dots belong to the code: `KMS.DisabledException`.
+fn without_namespace(code: &str) -> &str {
+    let code = code.split_once(':').map_or(code, |(code, _url)| code);
+    code.split_once('#').map_or(code, |(_namespace, code)| code).trim()
 }
 
-/// What the three forms have in common.
+/// One spelling for what services and protocols spell differently: `AWS.SimpleQueueService.NonExistentQueue` ->
+/// `NonExistentQueue`, `AccessDeniedException` -> `AccessDenied`; errors of KMS, which S3 and SQS pass on as
+/// `KMS.DisabledException`, `KMS.KMSInvalidStateException` or `KmsDisabled`, begin with `Kms`.
+pub fn essence(code: &str) -> Cow<'_, str> {
+    let code = without_namespace(code);
+    let code = code.strip_suffix("Exception").unwrap_or(code);
+    let bare = |code| ["KMS.", "KMS", "Kms"].iter().find_map(|prefix| str::strip_prefix(code, prefix));
+    match bare(code) {
+        Some(of_kms) => Cow::Owned(format!("Kms{}", bare(of_kms).unwrap_or(of_kms))),
+        None => Cow::Borrowed(code.rsplit('.').next().unwrap_or(code)),
+    }
+}
+
+/// What the forms have in common.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Document {
-    #[serde(rename = "Code", alias = "__type")]
+    #[serde(rename = "Code")]
     code: Option<String>,
-    #[serde(rename = "Message", alias = "message")]
+    #[serde(rename = "Message")]
     message: Option<String>,
     #[serde(rename = "Region")]
     region: Option<String>,
@@ -177,6 +219,8 @@ struct Document {
     endpoint: Option<String>,
     #[serde(rename = "ServerTime")]
     server_time: Option<String>,
+    #[serde(rename = "ActualObjectSize")]
+    size: Option<u64>,
     /// STS wraps it: `<ErrorResponse><Error>…`.
     #[serde(rename = "Error")]
     inner: Option<Box<Document>>,
@@ -186,18 +230,26 @@ impl Document {
     fn read(body: &[u8]) -> Self {
         let text = String::from_utf8_lossy(body);
         let text = text.trim_start_matches('\u{feff}').trim_start();
-        let whole: Self = match text.as_bytes().first() {
-            Some(b'<') => quick_xml::de::from_str(text).unwrap_or_default(),
-            Some(b'{') => serde_json::from_str(text).unwrap_or_default(),
+        match text.as_bytes().first() {
+            Some(b'<') => Self::of_xml(text),
+            Some(b'{') => Self::of_json(text),
             _ => Self::default(),
-        };
+        }
+    }
+
+    fn of_xml(text: &str) -> Self {
+        let whole: Self = quick_xml::de::from_str(text).unwrap_or_default();
         whole.inner.map_or(Self { inner: None, ..whole }, |inner| *inner)
     }
-}
 
-/// What S3 names as a region ends in a host name and in a signature: nothing but letters, digits and `-`.
-fn is_region_name(region: &str) -> bool {
-    !region.is_empty() && region.len() <= 40 && region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    /// A member may be there in several spellings at once; what is no text is nobody's error code.
+    fn of_json(text: &str) -> Self {
+        let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+        let first =
+            |names: &[&str]| names.iter().find_map(|name| value.get(name)?.as_str().map(str::to_owned));
+        let code = first(&["__type", "code", "Code"]);
+        Self { code, message: first(&["message", "Message"]), ..Self::default() }
+    }
 }
 
 /// `bytes */1234` or `bytes 0-9/1234` -> 1234.
@@ -257,8 +309,10 @@ mod tests {
 
     #[test]
     fn a_region_that_could_lead_away_is_dropped() {
-        let refusal = read(301, &[("x-amz-bucket-region", "evil.example/")], "");
-        assert_eq!(refusal.kind(), Kind::Redirect { region: None });
+        let evil = [("x-amz-bucket-region", "evil.example/")];
+        assert_eq!(read(301, &evil, "").kind(), Kind::Foreign);
+        let body = "<Error><Code>PermanentRedirect</Code></Error>";
+        assert_eq!(read(301, &evil, body).kind(), Kind::Redirect { region: None });
     }
 
     #[test]
@@ -283,7 +337,8 @@ mod tests {
         }
         let refusal =
             read(400, &[("x-amzn-query-error", "AWS.SimpleQueueService.NonExistentQueue;Sender")], "");
-        assert_eq!((refusal.code.as_str(), refusal.kind()), ("NonExistentQueue", Kind::NotFound));
+        let code = "AWS.SimpleQueueService.NonExistentQueue";
+        assert_eq!((refusal.code.as_str(), refusal.kind()), (code, Kind::NotFound));
     }
 
     #[test]
@@ -309,24 +364,95 @@ mod tests {
         assert_eq!(by_code("InvalidParameterValue", "MaxNumberOfMessages"), None);
     }
 
+    /// A proxy's page, an empty body, another server's JSON: only what asks for another try is believed.
     #[test]
-    fn status_decides_when_there_is_no_code() {
-        let rows = [
-            (412, Kind::Changed),
-            (404, Kind::NotFound),
-            (403, Kind::Denied),
-            (429, Kind::Throttled),
-            (500, Kind::Transient),
-            (304, Kind::BadRequest),
-            (418, Kind::BadRequest),
-        ];
-        for (status, kind) in rows {
-            assert_eq!(read(status, &[], "<html>oops").kind(), kind, "{status}");
+    fn a_status_without_a_code_of_aws_decides_nothing_for_good() {
+        let pages = ["", "<html>oops", "<html><body>404 page not found</body></html>", "404 page not found"];
+        let json = [r#"{"message":"Not Found"}"#, r#"{"code":404,"message":"no route"}"#, "[]", "{"];
+        for body in pages.iter().chain(&json) {
+            for status in (300..500).filter(|status| ![408, 429].contains(status)) {
+                assert_eq!(read(status, &[], body).kind(), Kind::Foreign, "{status} {body}");
+            }
+            assert_eq!(read(408, &[], body).kind(), Kind::Transient);
+            assert_eq!(read(429, &[], body).kind(), Kind::Throttled);
+            assert_eq!(read(502, &[], body).kind(), Kind::Transient);
         }
         let range = read(416, &[("content-range", "bytes */0")], "");
-        assert_eq!(range.kind(), Kind::InvalidRange { total: Some(0) });
+        assert_eq!(range.kind(), Kind::Foreign);
         let busy = read(503, &[("retry-after", "7")], "<Error><Code>SlowDown</Code></Error>");
         assert_eq!((busy.kind(), busy.retry_after), (Kind::Throttled, Some(Duration::from_secs(7))));
+    }
+
+    #[test]
+    fn only_s3_s_own_word_makes_an_object_missing() {
+        let of = |status, code: &str| {
+            read(status, &[], &format!("<Error><Code>{code}</Code><Message>m</Message></Error>")).kind()
+        };
+        assert_eq!(of(404, "NoSuchKey"), Kind::NoSuchObject);
+        assert_eq!(of(404, "NoSuchVersion"), Kind::NoSuchObject);
+        assert_eq!(of(404, "NoSuchBucket"), Kind::NotFound);
+        for other in ["NotFound", "NoSuchUpload", "NoSuchAccessPoint", "nosuchkey"] {
+            assert_eq!(of(404, other), Kind::NotFound, "{other}");
+        }
+        assert_eq!(of(503, "NoSuchKey"), Kind::Transient, "the rest of the answer says otherwise");
+        // A delete marker: its key alone is missing, and so is the version that it is.
+        let marker = [("x-amz-delete-marker", "true")];
+        let body = |code| format!("<Error><Code>{code}</Code></Error>");
+        assert_eq!(read(404, &marker, &body("NoSuchKey")).kind(), Kind::NoSuchObject);
+        assert_eq!(read(405, &marker, &body("MethodNotAllowed")).kind(), Kind::NoSuchObject);
+        assert_eq!(read(405, &[], &body("MethodNotAllowed")).kind(), Kind::BadRequest);
+        assert_eq!(read(404, &marker, "").kind(), Kind::Foreign);
+    }
+
+    #[test]
+    fn a_range_behind_the_end_says_the_size() {
+        let body = "<Error><Code>InvalidRange</Code><ActualObjectSize>7</ActualObjectSize></Error>";
+        assert_eq!(read(416, &[], body).kind(), Kind::InvalidRange { total: Some(7) });
+        let header = [("content-range", "bytes */0")];
+        let range = read(416, &header, "<Error><Code>InvalidRange</Code></Error>");
+        assert_eq!(range.kind(), Kind::InvalidRange { total: Some(0) });
+    }
+
+    /// Each code in every form in which services write it: nothing of it is lost, and its meaning stays.
+    #[test]
+    fn a_code_is_whole_in_every_form() {
+        let rows = [
+            ("KMS.DisabledException", "KmsDisabled", Some(Kind::Denied)),
+            ("KMS.KMSInvalidStateException", "KmsInvalidState", Some(Kind::Denied)),
+            ("KMSInvalidStateException", "KmsInvalidState", Some(Kind::Denied)),
+            ("KMS.NotFoundException", "KmsNotFound", Some(Kind::Denied)),
+            ("KMS.InvalidKeyUsageException", "KmsInvalidKeyUsage", Some(Kind::Denied)),
+            ("KMS.AccessDeniedException", "KmsAccessDenied", Some(Kind::Denied)),
+            ("KmsOptInRequired", "KmsOptInRequired", Some(Kind::Denied)),
+            ("KMS.ThrottlingException", "KmsThrottling", Some(Kind::Throttled)),
+            ("KmsThrottled", "KmsThrottled", Some(Kind::Throttled)),
+            ("KMSInternalException", "KmsInternal", Some(Kind::Transient)),
+            ("AWS.SimpleQueueService.NonExistentQueue", "NonExistentQueue", Some(Kind::NotFound)),
+            ("AWS.SimpleQueueService.MessageNotInflight", "MessageNotInflight", Some(Kind::ReceiptHandle)),
+            ("ThrottlingException", "Throttling", Some(Kind::Throttled)),
+            ("ExpiredTokenException", "ExpiredToken", Some(Kind::Expired)),
+            ("InvalidObjectState", "InvalidObjectState", Some(Kind::Withheld)),
+            ("InvalidAction", "InvalidAction", None),
+        ];
+        for (code, short, kind) in rows {
+            assert_eq!(essence(code), short);
+            assert_eq!(by_code(code, ""), kind, "{code}");
+            let xml = format!("<Error><Code>{code}</Code></Error>");
+            let namespaced =
+                format!(r#"{{"__type":"com.amazonaws.sqs#{code}","Message":"a","message":"b"}}"#);
+            let with_url = format!(r#"{{"__type":"{code}:http://internal.amazonaws.com/coral/x#y"}}"#);
+            for body in [xml, namespaced, with_url] {
+                let refusal = read(400, &[], &body);
+                assert_eq!(refusal.code, code, "{body}");
+                assert_eq!(refusal.kind(), kind.clone().unwrap_or(Kind::BadRequest), "{body}");
+            }
+            for (name, value) in [
+                ("x-amzn-errortype", format!("{code}:http://x/")),
+                ("x-amzn-query-error", format!("{code};Sender")),
+            ] {
+                assert_eq!(read(400, &[(name, &value)], "").code, code, "{name}");
+            }
+        }
     }
 
     proptest::proptest! {
@@ -338,7 +464,7 @@ mod tests {
         }
 
         #[test]
-        fn code_and_message_survive_any_wrapping(code in "[A-Za-z]{1,30}", message in "[ -~]{0,40}") {
+        fn code_and_message_survive_any_wrapping(code in "[A-Za-z.]{1,30}", message in "[ -~]{0,40}") {
             let escaped = quick_xml::escape::escape(message.as_str());
             let xml = format!("<Error><Code>{code}</Code><Message>{escaped}</Message></Error>");
             let json = serde_json::json!({"__type": format!("a.b#{code}"), "message": message}).to_string();

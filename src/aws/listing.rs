@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
-use super::endpoint;
+use super::endpoint::{self, Nowhere};
 use super::request::Request;
 use super::s3::encoded;
 use crate::limits::{AWS_RESPONSE_TIMEOUT, S3_LIST_KEYS};
@@ -46,8 +46,11 @@ pub struct Listed {
 }
 
 /// The request for a page, in `region`; `over`: the custom endpoint, if there is one.
-pub fn request(list: &ListObjects<'_>, region: &str, over: Option<&str>) -> Request {
-    let (endpoint, path) = endpoint::bucket(region, list.bucket, over);
+///
+/// # Errors
+/// The bucket or the region is none.
+pub fn request(list: &ListObjects<'_>, region: &str, over: Option<&str>) -> Result<Request, Nowhere> {
+    let (endpoint, path) = endpoint::bucket(region, list.bucket, over)?;
     let mut query = format!("encoding-type=url&list-type=2&max-keys={S3_LIST_KEYS}");
     // In the order of their names, as the signature wants them.
     for (name, value) in [("prefix", list.prefix), ("start-after", list.start_after)] {
@@ -55,7 +58,7 @@ pub fn request(list: &ListObjects<'_>, region: &str, over: Option<&str>) -> Requ
             query.push_str(&format!("&{name}={}", encoded(value)));
         }
     }
-    Request {
+    Ok(Request {
         action: "s3:ListBucket",
         resource: format!("s3://{}", list.bucket),
         service: "s3",
@@ -67,7 +70,7 @@ pub fn request(list: &ListObjects<'_>, region: &str, over: Option<&str>) -> Requ
         headers: vec![("x-amz-optional-object-attributes", "RestoreStatus".to_owned())],
         body: Vec::new(),
         response_timeout: AWS_RESPONSE_TIMEOUT,
-    }
+    })
 }
 
 /// Reads an answer to `list`. The error says what does not fit: a page that does not lead behind
@@ -154,14 +157,14 @@ mod tests {
     #[test]
     fn the_request() {
         let list = ListObjects { prefix: "a b/2026", start_after: "a b/2026/11+é", ..ALL };
-        let request = request(&list, "eu-west-1", None);
+        let request = request(&list, "eu-west-1", None).unwrap();
         assert_eq!(
             request.url(),
             "https://logs.s3.eu-west-1.amazonaws.com/?encoding-type=url&list-type=2&max-keys=1000\
              &prefix=a%20b%2F2026&start-after=a%20b%2F2026%2F11%2B%C3%A9"
         );
         assert_eq!(request.action, "s3:ListBucket");
-        let custom = super::request(&ALL, "eu-west-1", Some("http://h:9"));
+        let custom = super::request(&ALL, "eu-west-1", Some("http://h:9")).unwrap();
         assert_eq!(custom.url(), "http://h:9/logs?encoding-type=url&list-type=2&max-keys=1000");
     }
 

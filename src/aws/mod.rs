@@ -10,6 +10,7 @@
 //! | `error`, `failure` | what went wrong, for operators and for callers; its forms on the wire | no |
 //! | `proxy` | which proxy, if any, leads to a host | no |
 //! | `http`, `names` | the agent: pool, time-outs, certificates; addresses | sockets |
+//! | `known` | what calls have shown about buckets | no |
 //! | `client` | sign, send, classify, try again | sockets, clock |
 //! | `provider` | keys and roles, refreshed before they expire | sockets, clock |
 //! | `chain` | where keys come from that the file does not give | sockets, files, processes |
@@ -27,6 +28,7 @@ pub mod failure;
 pub mod guardduty;
 pub mod http;
 pub mod identity;
+mod known;
 pub mod listing;
 pub mod logs;
 mod names;

@@ -397,6 +397,8 @@ mod tests {
                 bucket: "b",
                 key: "k",
                 version_id: None,
+                etag: None,
+                by_key: false,
                 start,
                 len: 4,
                 if_match: etag,

@@ -85,6 +85,10 @@ impl Sqs {
     pub fn dead_letters(&self, redrive: &Redrive) -> Option<Self> {
         let mut arn = redrive.dead_letter_arn.rsplit(':');
         let (name, account) = (arn.next()?, arn.next()?);
+        let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        if !plain(name) || !plain(account) {
+            return None;
+        }
         let mut url = self.address().ok()?.resource.trim_end_matches('/').rsplitn(3, '/');
         let host = url.nth(2).filter(|host| host.contains("://"))?;
         let beside = config::Queue::Url(format!("{host}/{account}/{name}"));
@@ -101,7 +105,7 @@ impl Sqs {
             Some(place) => place,
             None => {
                 let url = Self::queue_url(&self.client, self.queue.text())?;
-                let place = place_of(&self.client, &url)?;
+                let place = place_of_answer(&self.client, url);
                 self.place.get_or_init(|| place)
             }
         };
@@ -130,6 +134,14 @@ fn place_of(client: &Client, url: &str) -> Result<Place, Error> {
     Ok(Place { endpoint: endpoint.ok_or_else(no_url)?, url: url.to_owned() })
 }
 
+/// A URL that SQS has answered leads to a host of AWS's partition, or else back to where it came from.
+fn place_of_answer(client: &Client, url: String) -> Place {
+    let over = client.endpoints().sqs.clone();
+    let of_aws = |origin: &&str| endpoint::is_of_aws(origin, client.region());
+    let endpoint = over.or_else(|| endpoint::origin(&url).filter(of_aws).map(str::to_owned));
+    Place { endpoint: endpoint.unwrap_or_else(|| client.endpoint(Service::Sqs)), url }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,8 +165,48 @@ mod tests {
             url_of("http://localhost:4566/queue/eu/1/logs", arn),
             beside("http://localhost:4566/queue/eu")
         );
+        for arn in [
+            "arn:aws:sqs:eu-west-1:1@evil:q",
+            "arn:aws:sqs:eu-west-1:1:q/../x",
+            "arn:aws:sqs:eu-west-1:1:q?a=b",
+        ] {
+            assert_eq!(url_of(&format!("{aws}/111122223333/logs"), arn), None, "{arn}");
+        }
         for (url, arn) in [("https://host", arn), ("https://host/1/q", "dead"), ("https://host/q", arn)] {
             assert_eq!(url_of(url, arn), None, "{url} {arn}");
+        }
+    }
+
+    #[test]
+    fn a_queue_s_url_in_an_answer_leads_to_no_other_host() {
+        let server = Server::play(vec![]);
+        let client = server.client(&Stop::new());
+        let http = crate::aws::Http::with(1, crate::aws::proxy::Proxies::default(), None).unwrap();
+        let aws = Client::with(
+            &http,
+            client.provider().clone(),
+            "us-east-1",
+            config::Endpoints::default(),
+            &Stop::new(),
+        );
+        let asked = "https://sqs.us-east-1.amazonaws.com";
+        for (url, endpoint) in [
+            ("https://sqs.us-east-1.amazonaws.com/1/q", asked),
+            ("https://us-east-1.queue.amazonaws.com/1/q", "https://us-east-1.queue.amazonaws.com"),
+            ("https://evil.example/1/q", asked),
+            ("https://amazonaws.com.evil.example/1/q", asked),
+            ("https://evilamazonaws.com/1/q", asked),
+            ("http://sqs.us-east-1.amazonaws.com/1/q", asked),
+            ("https://sqs.us-east-1.amazonaws.com:8443/1/q", asked),
+            ("https://u@evil.example/.amazonaws.com/q", asked),
+            ("", asked),
+        ] {
+            assert_eq!(place_of_answer(&aws, url.to_owned()).endpoint, endpoint, "{url}");
+            assert_eq!(
+                place_of_answer(&client, url.to_owned()).endpoint,
+                server.endpoint,
+                "the override wins"
+            );
         }
     }
 }

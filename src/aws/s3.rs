@@ -8,6 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::endpoint;
 use super::request::Request;
 use crate::limits::AWS_RESPONSE_TIMEOUT;
+use crate::naming::is_key;
 
 /// What to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,10 @@ pub struct GetObject<'a> {
     /// As it is named, not encoded.
     pub key: &'a str,
     pub version_id: Option<&'a str>,
+    /// The ETag that its notification names, without quotes.
+    pub etag: Option<&'a str>,
+    /// Ask for the key alone; the answer must then be the version that was announced, by its version id or ETag.
+    pub by_key: bool,
     /// First byte.
     pub start: u64,
     /// Bytes wanted, at least 1; the object may end before.
@@ -24,27 +29,52 @@ pub struct GetObject<'a> {
     pub if_match: Option<&'a str>,
 }
 
+impl<'a> GetObject<'a> {
+    /// The version to ask for.
+    fn asked_version(&self) -> Option<&'a str> {
+        self.version_id.filter(|_| !self.by_key)
+    }
+}
+
 /// The request for `get` in `region`; `over`: the custom endpoint, if there is one.
-pub fn request(get: &GetObject<'_>, region: &str, over: Option<&str>) -> Request {
-    let (endpoint, prefix) = endpoint::bucket(region, get.bucket, over);
+///
+/// # Errors
+/// The bucket or the region is none, or no object can have the key.
+pub fn request(get: &GetObject<'_>, region: &str, over: Option<&str>) -> Result<Request, String> {
+    let (endpoint, prefix) =
+        endpoint::bucket(region, get.bucket, over).map_err(|nowhere| nowhere.to_string())?;
+    if !is_key(get.key) {
+        return Err("no object can have this key".to_owned());
+    }
     let last = get.start.saturating_add(get.len.saturating_sub(1));
     let mut headers = vec![("range", format!("bytes={}-{last}", get.start))];
     // A server without ETags leaves nothing to compare.
     let if_match = get.if_match.filter(|etag| !etag.is_empty());
     headers.extend(if_match.map(|etag| ("if-match", etag.to_owned())));
-    Request {
-        action: if get.version_id.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" },
-        resource: format!("s3://{}/{}", get.bucket, get.key),
+    let version = get.asked_version();
+    Ok(Request {
+        action: action(get),
+        resource: resource(get),
         service: "s3",
         region: region.to_owned(),
         method: "GET",
         endpoint,
         path: format!("{prefix}/{}", encoded_key(get.key)),
-        query: get.version_id.map(|id| format!("versionId={}", encoded(id))).unwrap_or_default(),
+        query: version.map(|id| format!("versionId={}", encoded(id))).unwrap_or_default(),
         headers,
         body: Vec::new(),
         response_timeout: AWS_RESPONSE_TIMEOUT,
-    }
+    })
+}
+
+/// The call as a policy names it.
+pub fn action(get: &GetObject<'_>) -> &'static str {
+    if get.asked_version().is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" }
+}
+
+/// What is read, for people.
+pub fn resource(get: &GetObject<'_>) -> String {
+    format!("s3://{}/{}", get.bucket, get.key)
 }
 
 /// Each byte but the unreserved ones and `/` as `%XX`: nothing is normalised, so `..`, `//` and a leading
@@ -67,6 +97,8 @@ const KEY: AsciiSet = UNRESERVED.remove(b'/');
 pub struct Head {
     /// With its quotes; empty when the server gives none.
     pub etag: String,
+    /// Empty where the bucket has no versions.
+    pub version_id: String,
     /// The whole object's size; None when the server ignores ranges and does not announce a length.
     pub total: Option<u64>,
     /// Bytes of the body before the first that was asked for: not 0 only when the server ignored the range.
@@ -77,10 +109,20 @@ pub struct Head {
     pub body: Option<u64>,
 }
 
+/// Is this successful answer the page of a proxy or portal? It says that it is HTML, and has neither an ETag nor a
+/// header of Amazon's, which S3 never leaves out.
+pub fn is_foreign_page(headers: &HeaderMap) -> bool {
+    let content_type = headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_html = content_type.to_ascii_lowercase().contains("html");
+    let is_of_s3 = headers.keys().any(|name| name == "etag" || name.as_str().starts_with("x-amz-"));
+    is_html && !is_of_s3
+}
+
 /// Reads the head of an answer to `get`. The error says what does not fit; the answer must not be used.
 pub fn head(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> Result<Head, String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let etag = text("etag").unwrap_or_default().to_owned();
+    let version_id = text("x-amz-version-id").unwrap_or_default().to_owned();
     let body = text("content-length").and_then(|length| length.trim().parse::<u64>().ok());
     match status {
         206 => {
@@ -93,11 +135,18 @@ pub fn head(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> Result<Hea
             if !fits || ends_early {
                 return Err(format!("{} bytes from {} were asked for, {said:?} came", get.len, get.start));
             }
-            Ok(Head { etag, total: Some(total), skip: 0, take: Some(length), body: Some(length) })
+            Ok(Head { etag, version_id, total: Some(total), skip: 0, take: Some(length), body: Some(length) })
         }
         200 => {
             let left = body.map(|total| total.saturating_sub(get.start));
-            Ok(Head { etag, total: body, skip: get.start, take: left.map(|left| left.min(get.len)), body })
+            Ok(Head {
+                etag,
+                version_id,
+                total: body,
+                skip: get.start,
+                take: left.map(|left| left.min(get.len)),
+                body,
+            })
         }
         other => Err(format!("a range was asked for, status {other} came")),
     }
@@ -116,8 +165,16 @@ fn content_range(text: &str) -> Option<(u64, u64, u64)> {
 mod tests {
     use super::*;
 
-    const GET: GetObject<'_> =
-        GetObject { bucket: "logs", key: "a b.gz", version_id: None, start: 10, len: 20, if_match: None };
+    const GET: GetObject<'_> = GetObject {
+        bucket: "logs",
+        key: "a b.gz",
+        version_id: None,
+        etag: None,
+        by_key: false,
+        start: 10,
+        len: 20,
+        if_match: None,
+    };
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
@@ -126,11 +183,11 @@ mod tests {
     #[test]
     fn the_request() {
         let get = GetObject { version_id: Some("v/1+"), if_match: Some("\"e\""), ..GET };
-        let request = request(&get, "eu-west-1", None);
+        let request = request(&get, "eu-west-1", None).unwrap();
         assert_eq!(request.url(), "https://logs.s3.eu-west-1.amazonaws.com/a%20b.gz?versionId=v%2F1%2B");
         assert_eq!(request.headers, [("range", "bytes=10-29".to_owned()), ("if-match", "\"e\"".to_owned())]);
         assert_eq!(request.action, "s3:GetObjectVersion");
-        let custom = super::request(&GET, "eu-west-1", Some("http://h:9"));
+        let custom = super::request(&GET, "eu-west-1", Some("http://h:9")).unwrap();
         assert_eq!(custom.url(), "http://h:9/logs/a%20b.gz");
     }
 

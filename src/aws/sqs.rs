@@ -41,6 +41,12 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// The answer names the entry neither as done nor as failed: nothing is known of it.
+    fn unanswered(id: &str) -> Failure {
+        let message = "SQS's answer does not name this entry".to_owned();
+        Failure { id: id.to_owned(), code: String::new(), message, sender_fault: false }
+    }
+
     /// What callers decide by.
     pub fn kind(&self) -> Kind {
         let otherwise = if self.sender_fault { Kind::BadRequest } else { Kind::Transient };
@@ -123,7 +129,21 @@ pub fn read_receive(body: &[u8]) -> serde_json::Result<Vec<Message>> {
 /// Reads a batch's answer; `ids` are the caller's, by position.
 pub fn read_batch(body: &[u8], ids: &[&str]) -> serde_json::Result<Vec<Failure>> {
     let answer = serde_json::from_slice::<BatchAnswer>(body)?;
-    Ok(answer.failed.unwrap_or_default().into_iter().map(|entry| entry.named(ids)).collect())
+    let names_failures = answer.failed.is_some();
+    let mut failures: Vec<Failure> =
+        answer.failed.unwrap_or_default().into_iter().map(|entry| entry.named(ids)).collect();
+    // Some emulators name the failed ones only. An answer that names nothing is not one of SQS.
+    let is_done = |at: usize| match &answer.successful {
+        Some(done) => done.iter().any(|entry| entry.id.parse() == Ok(at)),
+        None => names_failures,
+    };
+    let unnamed = ids.iter().enumerate().filter(|(at, _)| !is_done(*at)).map(|(_, id)| *id);
+    for id in unnamed {
+        if !failures.iter().any(|failure| failure.id == id) {
+            failures.push(Failure::unanswered(id));
+        }
+    }
+    Ok(failures)
 }
 
 /// Reads GetQueueUrl's answer.
@@ -201,8 +221,16 @@ impl From<RawMessage> for Message {
 
 #[derive(Deserialize)]
 struct BatchAnswer {
+    #[serde(rename = "Successful", default)]
+    successful: Option<Vec<Done>>,
     #[serde(rename = "Failed", default)]
     failed: Option<Vec<RawFailure>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Done {
+    id: String,
 }
 
 #[derive(Deserialize)]
@@ -280,6 +308,12 @@ mod tests {
         assert_eq!((failed[0].id.as_str(), failed[0].kind()), ("second", Kind::ReceiptHandle));
         assert_eq!((failed[1].id.as_str(), failed[1].kind()), ("9", Kind::Transient));
         assert!(read_batch(br#"{"Successful":[]}"#, &[]).unwrap().is_empty());
+        let of_neither = read_batch(br#"{"Successful":[{"Id":"1"}]}"#, &["first", "second"]).unwrap();
+        assert_eq!(
+            (of_neither.len(), of_neither[0].id.as_str(), of_neither[0].kind()),
+            (1, "first", Kind::Transient)
+        );
+        assert_eq!(read_batch(br#"{"status":"ok"}"#, &["first"]).unwrap().len(), 1, "not SQS's answer");
         let request = change_visibility(&QUEUE, &[("h", 0)]);
         assert_eq!(
             input(&request)["Entries"][0],

@@ -10,7 +10,6 @@ mod tally;
 
 use std::sync::Arc;
 
-use crossbeam_channel::{SendTimeoutError, Sender};
 use jiff::Timestamp;
 
 pub use listing::Listing;
@@ -23,10 +22,9 @@ use crate::backoff::Backoff;
 use crate::budget::Budget;
 use crate::config::Input;
 use crate::crew::Crew;
-use crate::limits::{
-    ARCHIVED_NAMED_MAX, OBJECTS_IN_WORK_MAX, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX, STOP_CHECK_INTERVAL,
-};
+use crate::limits::{ARCHIVED_NAMED_MAX, OBJECTS_IN_WORK_MAX, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX};
 use crate::resolve::{Object, Source, Task};
+use crate::schedule::Lane;
 use crate::services::Definition;
 use crate::stop::Stop;
 use crate::telemetry;
@@ -47,7 +45,7 @@ pub struct Settings {
     /// Its waits end with `stop`.
     pub s3: S3,
     /// To the fetchers.
-    pub tasks: Sender<Task>,
+    pub tasks: Lane<Task>,
     pub telemetry: Arc<telemetry::Input>,
     /// Begin no more objects.
     pub stop: Stop,
@@ -160,7 +158,7 @@ fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>) -> bool {
         }
     };
     let ack = Ack::open(settle);
-    let mut task = Task {
+    let task = Task {
         source: Source::S3(object),
         service,
         input: *index,
@@ -169,17 +167,12 @@ fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>) -> bool {
         pulled: None,
     };
     ack.close(Outcome::Delivered);
-    while !stop.is_stopped() {
-        match tasks.send_timeout(task, STOP_CHECK_INTERVAL) {
-            Ok(()) => {
-                telemetry.fetch.waiting.add(1);
-                return true;
-            }
-            Err(SendTimeoutError::Disconnected(_)) => return false,
-            Err(SendTimeoutError::Timeout(back)) => task = back,
-        }
+    telemetry.fetch.waiting.add(1);
+    let is_up = tasks.put(vec![task], stop);
+    if !is_up {
+        telemetry.fetch.waiting.add(-1);
     }
-    false
+    is_up
 }
 
 /// As an announcement would name it, so that the ledger recognises it without a GET.

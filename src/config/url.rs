@@ -2,6 +2,8 @@
 
 use http::Uri;
 
+pub use crate::naming::is_region;
+
 /// Why a URL cannot be used.
 pub type Refusal = &'static str;
 
@@ -34,21 +36,6 @@ pub fn region(host: &str) -> Option<String> {
         _ => None,
     });
     neighbours.map(str::to_owned)
-}
-
-/// `us-west-1`, `us-gov-east-1`, `eusc-de-east-1`.
-pub fn is_region(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let letters = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
-    match parts.split_last() {
-        Some((number, names)) => {
-            names.len() >= 2
-                && names.iter().all(letters)
-                && !number.is_empty()
-                && number.bytes().all(|b| b.is_ascii_digit())
-        }
-        None => false,
-    }
 }
 
 fn absolute(text: &str) -> Result<Uri, Refusal> {

@@ -4,7 +4,12 @@
 //! object's size: what fits goes on whole, so that it can be inflated in one call; what does not goes
 //! on as a [`stream`] of parts. The parts of a stream are put up for all threads; a thread that waits for
 //! its own parts works on those that are up, so that there is always someone to do them.
+//!
+//! None of them waits for an object to get better: what is to be tried again later waits in [`delay`], in one
+//! thread for all, and only a share of the fetchers is ever busy with buckets that fail ([`outage`]).
 
+mod delay;
+mod job;
 mod object;
 mod outage;
 mod parts;
@@ -12,7 +17,7 @@ mod stream;
 
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Select, TryRecvError};
+use crossbeam_channel::{Receiver, never, select};
 
 use crate::ack::{Ack, Outcome, Progress};
 use crate::aws::S3;
@@ -22,11 +27,15 @@ use crate::config::MissingObject;
 use crate::crew::Crew;
 use crate::decode::{Bounds, Decoder, Payload, Work};
 use crate::ledger::Ledger;
-use crate::limits::OBJECT_BYTES_MIN;
+use crate::limits::{IDLE_CHECK_INTERVAL, OBJECT_BYTES_MIN, STOP_CHECK_INTERVAL};
 use crate::resolve::{Source, Task};
+use crate::schedule::Schedule;
 use crate::stop::Stop;
 use crate::telemetry::{self, Waits};
-use parts::Parts;
+use delay::Delays;
+use job::Job;
+use outage::{Attempts, Doubts};
+use parts::{PartJob, Parts};
 
 /// What the threads share.
 pub struct Settings {
@@ -59,20 +68,31 @@ pub struct InputSettings {
     pub telemetry: Arc<telemetry::Input>,
 }
 
-/// Starts `threads` threads. `tasks` are the inputs' channels; the threads end when all are closed and
-/// empty.
+/// Starts `threads` fetchers, and the thread in which objects wait for another try. The fetchers end when all lanes
+/// are closed and nothing waits, the other thread at a stop.
 ///
 /// # Errors
 /// When the machine will not start another thread.
-pub fn start(threads: usize, tasks: &[Receiver<Task>], settings: Settings) -> std::io::Result<Crew> {
+pub fn start(threads: usize, schedule: &Schedule<Task>, settings: Settings) -> std::io::Result<Crew> {
     let settings = Arc::new(settings);
-    let parts = Parts::new();
+    let parts = Parts::new(schedule);
+    let doubts = Doubts::new(settings.inputs.len(), threads);
+    let fetcher = || Fetcher {
+        schedule: schedule.clone(),
+        parts: parts.clone(),
+        doubts: doubts.clone(),
+        settings: Arc::clone(&settings),
+    };
     let mut crew = Crew::new();
+    if threads == 0 {
+        return Ok(crew);
+    }
     for number in 0..threads {
-        let fetcher =
-            Fetcher { tasks: tasks.to_vec(), parts: parts.clone(), settings: Arc::clone(&settings) };
+        let fetcher = fetcher();
         crew.spawn(format!("fetch-{number}"), move || fetcher.run())?;
     }
+    let waiter = fetcher();
+    crew.spawn("delay", move || waiter.wait_for_all())?;
     Ok(crew)
 }
 
@@ -84,72 +104,98 @@ impl Settings {
 }
 
 struct Fetcher {
-    /// One for each input that is still open.
-    tasks: Vec<Receiver<Task>>,
+    schedule: Schedule<Task>,
     parts: Parts,
+    doubts: Doubts,
     settings: Arc<Settings>,
 }
 
+/// What a fetcher does next.
+enum Next {
+    Part(PartJob),
+    Begin(Task),
+    TryAgain(Box<Job>),
+    /// Look again.
+    Nothing,
+    /// No more tasks will come.
+    Closed,
+}
+
 impl Fetcher {
-    fn run(mut self) {
-        while !self.tasks.is_empty() {
-            if let Ok(part) = self.parts.waiting.try_recv() {
-                part.fetch(&self.settings);
-            } else if let Some(task) = self.next_task() {
-                self.collect(task);
+    fn run(self) {
+        let mut tickets = self.schedule.tickets.clone();
+        let mut is_closed = false;
+        while !(is_closed && self.delays().is_empty()) {
+            match self.next(&tickets, is_closed) {
+                Next::Part(part) => part.fetch(&self.settings, self.delays()),
+                Next::Begin(task) => self.collect(task),
+                Next::TryAgain(job) => self.attempt(job),
+                Next::Nothing => (),
+                Next::Closed => (tickets, is_closed) = (never(), true),
             }
         }
     }
 
-    /// Waits for a task or a part. Among inputs that have tasks the choice is random, so that a flood on
-    /// one does not starve the others. None: look again.
-    fn next_task(&mut self) -> Option<Task> {
-        let ready = {
-            let mut select = Select::new();
-            for tasks in &self.tasks {
-                select.recv(tasks);
+    fn delays(&self) -> &Delays {
+        &self.parts.delays
+    }
+
+    /// Waits for something to do. Parts go first: others wait for them. Between new tasks and those that are to be
+    /// tried again the choice is random; who is next among the new ones is the schedule's to say.
+    fn next(&self, tickets: &Receiver<()>, is_closed: bool) -> Next {
+        if let Ok(part) = self.parts.waiting.try_recv() {
+            return Next::Part(part);
+        }
+        let patience = if is_closed { STOP_CHECK_INTERVAL } else { IDLE_CHECK_INTERVAL };
+        self.settings.waits.fetch_objects.time(|| {
+            select! {
+                recv(self.parts.waiting) -> part => part.map_or(Next::Nothing, Next::Part),
+                recv(self.delays().due_jobs) -> job => {
+                    job.ok().and_then(|job| job.take()).map_or(Next::Nothing, Next::TryAgain)
+                }
+                recv(tickets) -> ticket => match ticket {
+                    Ok(()) => self.schedule.take().map_or(Next::Nothing, Next::Begin),
+                    Err(_) => Next::Closed,
+                },
+                default(patience) => Next::Nothing,
             }
-            select.recv(&self.parts.waiting);
-            self.settings.waits.fetch_objects.time(|| select.ready())
-        };
-        match self.tasks.get(ready)?.try_recv() {
-            Ok(task) => {
-                self.settings.inputs[task.input].telemetry.fetch.waiting.add(-1);
-                Some(task)
-            }
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => {
-                self.tasks.swap_remove(ready);
-                None
-            }
+        })
+    }
+
+    /// The thread that waits for what is delayed. At a stop it gives back everything that has not been begun.
+    fn wait_for_all(&self) {
+        self.delays().run(&self.settings.stop);
+        for task in self.schedule.clear() {
+            self.settings.inputs[task.input].telemetry.fetch.waiting.add(-1);
         }
     }
 
     fn collect(&self, task: Task) {
+        self.settings.inputs[task.input].telemetry.fetch.waiting.add(-1);
         if self.settings.stop.is_stopped() {
             // Dropped without a word: its message goes back.
             return;
         }
         let Task { source, service, input, share, turn, pulled } = task;
-        let _active = self.settings.inputs[input].telemetry.fetch.active.hold();
-        let decoder = Decoder::new(service.format.clone(), self.settings.bounds);
-        let progress = Progress::default();
-        let work =
-            |source, ack| Box::new(Work { source, service, input, ack, decoder, progress, turn, pulled });
         match source {
             Source::S3(object) => {
-                let InputSettings { ledger, id, .. } = &self.settings.inputs[input];
+                let InputSettings { ledger, id, telemetry, .. } = &self.settings.inputs[input];
                 // None: the object is in work, and its end answers for this message too.
                 let Some(entry) = ledger.claim(id, &object, share).map(Arc::new) else { return };
                 let settled = Arc::clone(&entry);
                 let ack = Ack::open(move |outcome| settled.settle(outcome));
-                self.collect_object(work(Source::S3(object.clone()), ack), &object, &entry);
+                let attempts = Attempts::new(&telemetry.buckets);
+                self.attempt(Box::new(Job { object, service, input, entry, ack, turn, pulled, attempts }));
             }
             // Pages come with their bytes; none is ever put up for fetching.
             Source::Page { .. } => (),
             Source::Body { message_id, bytes } => {
+                let source = Source::Body { message_id, bytes: Vec::new() };
                 let ack = Ack::open(move |outcome: Outcome| share.resolve(outcome));
-                self.hand_over_body(work(Source::Body { message_id, bytes: Vec::new() }, ack), bytes);
+                let decoder = Decoder::new(service.format.clone(), self.settings.bounds);
+                let progress = Progress::default();
+                let work = Work { source, service, input, ack, decoder, progress, turn, pulled };
+                self.hand_over_body(Box::new(work), bytes);
             }
         }
     }
@@ -161,3 +207,6 @@ impl Fetcher {
         (self.settings.decode)(Payload { work, chunk: chunk.into(), last: true, permit, next: None });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::outage::Attempts;
+use super::job::Job;
 use super::parts::{Range, Target};
 use super::{Fetcher, InputSettings};
 use crate::ack::{Outcome, Progress};
@@ -11,9 +11,8 @@ use crate::budget::Permit;
 use crate::buffers::Buffer;
 use crate::config::MissingObject;
 use crate::decode::{Payload, Work};
-use crate::ledger::{Entry, Known};
-use crate::limits::{OBJECT_BYTES_MIN, PART_BYTES};
-use crate::resolve::Object;
+use crate::ledger::Known;
+use crate::limits::{DOUBTFUL_DELAY, OBJECT_BYTES_MIN, PART_BYTES};
 
 /// An object that has been begun.
 pub(super) struct Begun {
@@ -35,26 +34,62 @@ enum Failure {
     Aws(Error),
 }
 
-/// Says what an object is, by its ETag and its size in bytes.
-type Identify<'a> = dyn Fn(&str, u64) -> Known + 'a;
-
 impl Fetcher {
-    pub(super) fn collect_object(&self, mut work: Box<Work>, object: &Object, entry: &Entry) {
-        if entry.is_delivered() {
-            self.settings.inputs[work.input].telemetry.fetch.known_unread.increment();
-            return self.skip_delivered(*work);
+    /// One attempt: what the object needs then is done here, or later.
+    pub(super) fn attempt(&self, job: Box<Job>) {
+        let InputSettings { telemetry, .. } = &self.settings.inputs[job.input];
+        if self.settings.stop.is_stopped() {
+            // Dropped without a word: its message goes back.
+            return;
         }
-        let reader = format!("{:?}", work.service.format);
-        match self.begin(object, work.input, &|etag, total| entry.identify(etag, total, &reader)) {
-            Ok(mut begun) => {
-                work.progress = std::mem::take(&mut begun.progress);
-                let whole = begun.bytes.len() as u64 >= begun.total;
-                if whole { self.hand_over(work, begun) } else { self.stream(work, begun) }
+        if job.entry.is_delivered() {
+            telemetry.fetch.known_unread.increment();
+            return self.skip_delivered(*job);
+        }
+        let Some(admission) = self.doubts.admit(job.input, &job.object.bucket) else {
+            return self.delays().put(job, telemetry, DOUBTFUL_DELAY);
+        };
+        let active = telemetry.fetch.active.hold();
+        match self.begin(&job) {
+            Ok(begun) => {
+                self.bucket_works(&job);
+                drop(admission);
+                self.go_on(job, begun);
             }
-            Err(Failure::Delivered) => self.skip_delivered(*work),
-            // Dropping the work counts as not delivered.
+            Err(Failure::Delivered) => {
+                self.bucket_works(&job);
+                self.skip_delivered(*job);
+            }
+            // Dropping the job counts as not delivered.
             Err(Failure::Stopped) => (),
-            Err(Failure::Aws(error)) => self.give_up(work, &error),
+            Err(Failure::Aws(error)) => {
+                drop((admission, active));
+                self.try_later(job, &error);
+            }
+        }
+    }
+
+    fn bucket_works(&self, job: &Job) {
+        self.settings.inputs[job.input].telemetry.buckets.works();
+        self.doubts.works(job.input, &job.object.bucket);
+    }
+
+    fn go_on(&self, job: Box<Job>, mut begun: Begun) {
+        let work = job.into_work(self.settings.bounds, std::mem::take(&mut begun.progress));
+        let whole = begun.bytes.len() as u64 >= begun.total;
+        if whole { self.hand_over(work, begun) } else { self.stream(work, begun) }
+    }
+
+    /// Puts the object where it waits for its next attempt, or gives it up.
+    fn try_later(&self, mut job: Box<Job>, error: &Error) {
+        let telemetry = &self.settings.inputs[job.input].telemetry;
+        let next = job.attempts.next(error, &telemetry.buckets);
+        if is_of_bucket(error) {
+            self.doubts.failed(job.input, &job.object.bucket);
+        }
+        match next {
+            Some(wait) => self.delays().put(job, telemetry, wait),
+            None => self.give_up(job.into_work(self.settings.bounds, Progress::default()), error),
         }
     }
 
@@ -65,57 +100,62 @@ impl Fetcher {
         (self.settings.decode)(Payload { work, chunk: bytes, last: true, permit, next: None });
     }
 
-    fn skip_delivered(&self, work: Work) {
-        self.settings.inputs[work.input].telemetry.fetch.known.increment();
-        log::debug!("{}: was delivered before, nothing of it is sent again", work.source);
-        if let Some(turn) = &work.turn {
+    fn skip_delivered(&self, job: Job) {
+        self.settings.inputs[job.input].telemetry.fetch.known.increment();
+        log::debug!("{}: was delivered before, nothing of it is sent again", job.object);
+        if let Some(turn) = &job.turn {
             turn.finished();
         }
-        work.ack.close(Outcome::Delivered);
+        job.ack.close(Outcome::Delivered);
     }
 
     pub(super) fn give_up(&self, work: Box<Work>, error: &Error) {
         let InputSettings { telemetry, missing_object, .. } = &self.settings.inputs[work.input];
         let (telemetry, missing_object) = (&telemetry.fetch, *missing_object);
-        if *error.kind() == Kind::NotFound && missing_object == MissingObject::Skip {
-            telemetry.missing.increment();
-            log::warn!("{}: is not there, skipped: {error}", work.source);
-            return work.ack.close(Outcome::Delivered);
-        }
-        if *error.kind() != Kind::Stopped {
-            telemetry.failed.increment();
-            log::warn!("{}: cannot be fetched; it is not acknowledged and comes again: {error}", work.source);
-        }
-        work.ack.close(Outcome::Retry);
-    }
-
-    /// Reads the first part, and the rest too if the whole may be held. Tries again where that may help.
-    fn begin(&self, object: &Object, input: usize, identify: &Identify<'_>) -> Result<Begun, Failure> {
-        let health = &self.settings.inputs[input].telemetry.buckets;
-        let mut attempts = Attempts::new(health);
-        loop {
-            match self.begin_once(object, input, identify) {
-                Err(Failure::Aws(error)) if attempts.wait(&error, &self.settings.stop) => (),
-                read @ (Ok(_) | Err(Failure::Delivered)) => {
-                    health.works();
-                    return read;
+        let outcome = match error.kind() {
+            Kind::NoSuchObject if missing_object == MissingObject::Skip => {
+                telemetry.missing.increment();
+                log::warn!("{}: is not there, skipped: {error}", work.source);
+                if let Some(turn) = &work.turn {
+                    turn.finished();
                 }
-                failed => return failed,
+                Outcome::Delivered
             }
-        }
+            Kind::Withheld => {
+                telemetry.failed.increment();
+                log::warn!(
+                    "{}: cannot be read; it is left to the queue's redrive policy: {error}",
+                    work.source
+                );
+                Outcome::Reject
+            }
+            Kind::Stopped => Outcome::Retry,
+            _ => {
+                telemetry.failed.increment();
+                log::warn!(
+                    "{}: cannot be fetched; it is not acknowledged and comes again: {error}",
+                    work.source
+                );
+                Outcome::Retry
+            }
+        };
+        work.ack.close(outcome);
     }
 
-    fn begin_once(&self, object: &Object, input: usize, identify: &Identify<'_>) -> Result<Begun, Failure> {
+    /// Reads the first part, and the rest too if the whole may be held.
+    fn begin(&self, job: &Job) -> Result<Begun, Failure> {
+        let Job { object, input, entry, service, .. } = job;
         let settings = &self.settings;
         let whole_max = settings.whole_object_bytes_max;
         let announced = object.size.map_or(PART_BYTES, |size| usize::try_from(size).unwrap_or(usize::MAX));
         let reserve = if announced <= whole_max { announced.max(OBJECT_BYTES_MIN) } else { PART_BYTES };
         let mut permit = settings.reserve(reserve).ok_or(Failure::Stopped)?;
-        let mut target = Target { object: object.clone(), input, etag: String::new() };
+        let mut target = Target { object: object.clone(), input: *input, etag: String::new() };
         let mut bytes = settings.buffers.take(reserve);
         let first = Range { start: 0, len: reserve.min(PART_BYTES) as u64 };
         let part = target.get(first, settings, &mut bytes).map_err(Failure::Aws)?;
-        let Known::Undelivered(progress) = identify(&part.etag, part.total) else {
+        let reader = format!("{:?}", service.format);
+        let Known::Undelivered(progress) = entry.identify(&part.etag, part.total, &reader) else {
             return Err(Failure::Delivered);
         };
         target.etag = part.etag;
@@ -136,4 +176,9 @@ impl Fetcher {
         }
         Ok(())
     }
+}
+
+/// The failure may be one of all objects of the bucket.
+fn is_of_bucket(error: &Error) -> bool {
+    !matches!(error.kind(), Kind::NoSuchObject | Kind::Changed | Kind::Withheld | Kind::Stopped)
 }

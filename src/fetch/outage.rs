@@ -2,22 +2,23 @@
 //!
 //! When S3 is away, or a policy has been broken, every object fails. Giving their messages back would
 //! use up the receives that the queue's redrive policy allows, and a whole queue of good logs would end
-//! in the dead-letter queue. So a fetcher gives an object up only when others can be read meanwhile;
-//! while none can, it keeps the object (its message's lease is extended) and tries again.
+//! in the dead-letter queue. So an object is given up only when others can be read meanwhile; while none
+//! can, it is kept (its message's lease is extended) and tried again later ([`super::delay`]).
 
-use std::time::Instant;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::aws::{Error, Kind};
 use crate::backoff::Backoff;
 use crate::limits::{
-    OBJECT_ATTEMPTS, OBJECT_RETRY_DELAY, OUTAGE_BACKOFF_FIRST, OUTAGE_BACKOFF_MAX, OUTAGE_PATIENCE,
+    BUCKETS_DOUBTED_MAX, OBJECT_ATTEMPTS, OBJECT_ATTEMPTS_TEMPORARY, OBJECT_RETRY_DELAY,
+    OUTAGE_BACKOFF_FIRST, OUTAGE_BACKOFF_MAX, OUTAGE_PATIENCE,
 };
-use crate::stop::Stop;
 use crate::telemetry::Health;
 
 /// The failures of one object so far.
-pub struct Attempts<'a> {
-    health: &'a Health,
+pub struct Attempts {
     began: Instant,
     backoff: Backoff,
     /// Failures that are the object's own.
@@ -26,36 +27,109 @@ pub struct Attempts<'a> {
     successes: u64,
 }
 
-impl<'a> Attempts<'a> {
-    pub fn new(health: &'a Health) -> Attempts<'a> {
+impl Attempts {
+    pub fn new(health: &Health) -> Attempts {
         let backoff = Backoff::new(OUTAGE_BACKOFF_FIRST, OUTAGE_BACKOFF_MAX);
-        Attempts { health, began: Instant::now(), backoff, own: 0, successes: health.successes() }
+        Attempts { began: Instant::now(), backoff, own: 0, successes: health.successes() }
     }
 
-    /// After a failure: waits before the next attempt. False: there is none.
-    pub fn wait(&mut self, error: &Error, stop: &Stop) -> bool {
+    /// After a failure: how long to wait before the next attempt. None: there is none.
+    pub fn next(&mut self, error: &Error, health: &Health) -> Option<Duration> {
         match error.kind() {
-            Kind::Stopped => false,
+            // Only somebody else can help, and other objects have nothing to do with it.
+            Kind::Stopped | Kind::Withheld => None,
             // The object is not there yet, or is being replaced.
-            Kind::NotFound | Kind::Changed => {
+            Kind::NoSuchObject | Kind::Changed => {
                 self.own += 1;
-                self.own < OBJECT_ATTEMPTS && !stop.wait(OBJECT_RETRY_DELAY)
+                (self.own < OBJECT_ATTEMPTS).then_some(OBJECT_RETRY_DELAY)
             }
             kind => {
-                let lasting = !matches!(kind, Kind::Transient | Kind::Throttled);
-                self.health.failed(error.to_string(), lasting);
-                self.others_work();
-                let goes_on = self.own < OBJECT_ATTEMPTS && self.began.elapsed() < OUTAGE_PATIENCE;
-                goes_on && !stop.wait(self.backoff.pause())
+                let is_temporary = matches!(kind, Kind::Transient | Kind::Throttled);
+                health.failed(error.to_string(), !is_temporary);
+                self.others_work(health);
+                let most = if is_temporary { OBJECT_ATTEMPTS_TEMPORARY } else { OBJECT_ATTEMPTS };
+                let goes_on = self.own < most && self.began.elapsed() < OUTAGE_PATIENCE;
+                goes_on.then(|| self.pause(error))
             }
         }
     }
 
-    fn others_work(&mut self) {
-        let successes = self.health.successes();
+    fn pause(&mut self, error: &Error) -> Duration {
+        let asked_for = error.retry_after().unwrap_or_default().min(OUTAGE_BACKOFF_MAX);
+        self.backoff.pause().max(asked_for)
+    }
+
+    fn others_work(&mut self, health: &Health) {
+        let successes = health.successes();
         if successes != self.successes {
             self.own += 1;
             self.successes = successes;
+        }
+    }
+}
+
+/// The buckets that could not be read at the last try. A call there may take as long as its time-outs, so only
+/// a share of the fetchers may be busy with them at a time: the others always try something else. Cheap to clone.
+#[derive(Clone)]
+pub struct Doubts(Arc<Inner>);
+
+struct Inner {
+    /// Most fetchers that may be busy with these buckets.
+    share: usize,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// By the index of the input.
+    buckets: Vec<HashSet<String>>,
+    busy: usize,
+}
+
+/// The right to make a call.
+pub struct Admission(Option<Doubts>);
+
+impl Doubts {
+    pub fn new(inputs: usize, fetchers: usize) -> Doubts {
+        let state = State { buckets: vec![HashSet::new(); inputs], busy: 0 };
+        Doubts(Arc::new(Inner { share: (fetchers / 2).max(1), state: Mutex::new(state) }))
+    }
+
+    /// None: the bucket is doubtful, and enough fetchers are busy with such ones.
+    pub fn admit(&self, input: usize, bucket: &str) -> Option<Admission> {
+        let mut state = self.lock();
+        if !state.buckets[input].contains(bucket) {
+            return Some(Admission(None));
+        }
+        if state.busy >= self.0.share {
+            return None;
+        }
+        state.busy += 1;
+        Some(Admission(Some(self.clone())))
+    }
+
+    pub fn works(&self, input: usize, bucket: &str) {
+        self.lock().buckets[input].remove(bucket);
+    }
+
+    pub fn failed(&self, input: usize, bucket: &str) {
+        let buckets = &mut self.lock().buckets[input];
+        if buckets.len() >= BUCKETS_DOUBTED_MAX {
+            buckets.clear();
+        }
+        if !buckets.contains(bucket) {
+            buckets.insert(bucket.to_owned());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        if let Some(doubts) = &self.0 {
+            doubts.lock().busy -= 1;
         }
     }
 }
@@ -70,38 +144,72 @@ mod tests {
 
     #[test]
     fn an_object_that_alone_fails_is_given_up() {
-        let (health, stop) = (Health::new("b"), Stop::new());
-        let mut attempts = Attempts::new(&health);
-        for attempt in 1..=OBJECT_ATTEMPTS {
-            health.works();
-            assert_eq!(attempts.wait(&error(Kind::Transient), &stop), attempt < OBJECT_ATTEMPTS);
+        let rows = [(Kind::Denied, OBJECT_ATTEMPTS), (Kind::Transient, OBJECT_ATTEMPTS_TEMPORARY)];
+        for (kind, most) in rows {
+            let health = Health::new("b");
+            let mut attempts = Attempts::new(&health);
+            for attempt in 1..=most {
+                health.works();
+                assert_eq!(attempts.next(&error(kind.clone()), &health).is_some(), attempt < most);
+            }
         }
     }
 
     #[test]
     fn while_nothing_can_be_read_an_object_is_kept() {
-        let (health, stop) = (Health::new("b"), Stop::new());
+        let health = Health::new("b");
         let mut attempts = Attempts::new(&health);
-        assert!(attempts.wait(&error(Kind::Transient), &stop));
-        assert!(attempts.wait(&error(Kind::Denied), &stop));
+        for kind in [Kind::Transient, Kind::Denied, Kind::NotFound, Kind::Foreign, Kind::BadRequest] {
+            assert!(attempts.next(&error(kind), &health).is_some());
+        }
         assert_eq!(attempts.own, 0);
         assert!(health.trouble().is_some_and(|trouble| trouble.lasting));
     }
 
     #[test]
     fn a_missing_object_is_nobody_elses_fault() {
-        let (health, stop) = (Health::new("b"), Stop::new());
+        let health = Health::new("b");
         let mut attempts = Attempts::new(&health);
         for attempt in 1..=OBJECT_ATTEMPTS {
-            assert_eq!(attempts.wait(&error(Kind::NotFound), &stop), attempt < OBJECT_ATTEMPTS);
+            assert_eq!(
+                attempts.next(&error(Kind::NoSuchObject), &health).is_some(),
+                attempt < OBJECT_ATTEMPTS
+            );
         }
         assert!(health.trouble().is_none());
     }
 
     #[test]
-    fn a_stop_ends_it() {
-        let (health, stop) = (Health::new("b"), Stop::new());
-        stop.stop();
-        assert!(!Attempts::new(&health).wait(&error(Kind::Transient), &stop));
+    fn what_nobody_but_its_owner_can_help_is_not_tried_again() {
+        let health = Health::new("b");
+        assert_eq!(Attempts::new(&health).next(&error(Kind::Withheld), &health), None);
+        assert_eq!(Attempts::new(&health).next(&error(Kind::Stopped), &health), None);
+        assert!(health.trouble().is_none());
+    }
+
+    #[test]
+    fn a_share_of_the_fetchers_is_never_busy_with_a_bucket_that_fails() {
+        let doubts = Doubts::new(2, 8);
+        let sound: Vec<_> = (0..8).map(|_| doubts.admit(0, "bad")).collect();
+        assert!(sound.iter().all(Option::is_some), "nothing is known yet");
+        doubts.failed(0, "bad");
+        let busy: Vec<_> = (0..8).filter_map(|_| doubts.admit(0, "bad")).collect();
+        assert_eq!(busy.len(), 4);
+        doubts.failed(1, "worse");
+        assert!(doubts.admit(1, "worse").is_none(), "all such buckets share it");
+        assert!(doubts.admit(0, "good").is_some() && doubts.admit(1, "bad").is_some());
+        drop(busy);
+        assert!(doubts.admit(1, "worse").is_some());
+        doubts.works(0, "bad");
+        let free: Vec<_> = (0..8).filter_map(|_| doubts.admit(0, "bad")).collect();
+        assert_eq!(free.len(), 8);
+        assert!(Doubts::new(1, 1).admit(0, "b").is_some());
+    }
+
+    #[test]
+    fn any_number_of_buckets_takes_bounded_memory() {
+        let doubts = Doubts::new(1, 8);
+        (0..3 * BUCKETS_DOUBTED_MAX).for_each(|number| doubts.failed(0, &format!("b{number}")));
+        assert!(doubts.lock().buckets[0].len() <= BUCKETS_DOUBTED_MAX);
     }
 }

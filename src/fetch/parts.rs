@@ -5,17 +5,23 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, select_biased, unbounded};
 
+use super::delay::Delays;
 use super::{InputSettings, Settings};
 use crate::aws::{Error, GetObject, Kind, Part};
+use crate::backoff::Backoff;
 use crate::budget::Permit;
 use crate::buffers::Buffer;
-use crate::resolve::Object;
+use crate::limits::{AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX};
+use crate::resolve::{Object, Task};
+use crate::schedule::Schedule;
 
 /// The parts that wait for a fetcher. Not bounded by itself: every part holds its share of the budget.
 #[derive(Clone)]
 pub struct Parts {
     up: Sender<PartJob>,
     pub waiting: Receiver<PartJob>,
+    /// Where a part waits that is to be tried again, as objects do.
+    pub delays: Delays,
 }
 
 /// One range of an object that has been begun.
@@ -25,6 +31,9 @@ pub struct PartJob {
     len: u64,
     permit: Permit,
     done: Sender<Result<Fetched, Error>>,
+    /// Failures so far.
+    failures: u32,
+    backoff: Backoff,
 }
 
 /// An object as it was when its first part was read.
@@ -45,16 +54,18 @@ pub struct Fetched {
 pub struct Pending(Receiver<Result<Fetched, Error>>);
 
 impl Parts {
-    pub fn new() -> Parts {
+    pub fn new(schedule: &Schedule<Task>) -> Parts {
         let (up, waiting) = unbounded();
-        Parts { up, waiting }
+        let delays = Delays::new(up.clone(), schedule.clone());
+        Parts { up, waiting, delays }
     }
 
     /// Puts a part up.
     pub fn put_up(&self, target: &Arc<Target>, start: u64, len: u64, permit: Permit) -> Pending {
         let (done, arrived) = crossbeam_channel::bounded(1);
+        let (target, backoff) = (Arc::clone(target), Backoff::new(AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX));
         // The channel cannot be closed: we hold its other end.
-        let _ = self.up.send(PartJob { target: Arc::clone(target), start, len, permit, done });
+        let _ = self.up.send(PartJob { target, start, len, permit, done, failures: 0, backoff });
         Pending(arrived)
     }
 
@@ -68,7 +79,7 @@ impl Parts {
             };
             settings.waits.fetch_s3.add(waited.elapsed());
             match next {
-                Ok(job) => job.into_iter().for_each(|job| job.fetch(settings)),
+                Ok(job) => job.into_iter().for_each(|job| job.fetch(settings, &self.delays)),
                 Err(Ok(part)) => return part,
                 // The thread that had it panicked.
                 Err(Err(_)) => {
@@ -80,12 +91,25 @@ impl Parts {
 }
 
 impl PartJob {
-    pub fn fetch(self, settings: &Settings) {
+    /// Fetches it, or lets it wait for another try.
+    pub fn fetch(mut self, settings: &Settings, delays: &Delays) {
         let range = Range { start: self.start, len: self.len };
         let mut bytes = settings.buffers.take(usize::try_from(self.len).unwrap_or(0));
-        let part = self.target.get(range, settings, &mut bytes);
-        // Nobody waits any more when another part of the object has failed.
-        let _ = self.done.send(part.map(|_| Fetched { bytes, permit: self.permit }));
+        match self.target.get(range, settings, &mut bytes) {
+            Err(error) if self.may_be_tried_again(&error) => {
+                let wait = self.backoff.pause();
+                if let Some(part) = delays.put_part(self, wait) {
+                    let _ = part.done.send(Err(error));
+                }
+            }
+            // Nobody waits any more when another part of the object has failed.
+            part => drop(self.done.send(part.map(|_| Fetched { bytes, permit: self.permit }))),
+        }
+    }
+
+    fn may_be_tried_again(&mut self, error: &Error) -> bool {
+        self.failures += 1;
+        matches!(error.kind(), Kind::Transient | Kind::Throttled) && self.failures < AWS_ATTEMPTS
     }
 }
 
@@ -104,6 +128,8 @@ impl Target {
             bucket: &object.bucket,
             key: &object.key,
             version_id: object.version_id.as_deref(),
+            etag: object.etag.as_deref(),
+            by_key: false,
             start: range.start,
             len: range.len,
             if_match: (!self.etag.is_empty()).then_some(self.etag.as_str()),

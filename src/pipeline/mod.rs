@@ -25,11 +25,12 @@ use crate::decode::{Bounds, Payload};
 use crate::fetch;
 use crate::ledger::Ledger;
 use crate::limits::{
-    DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, MemoryShares, OBJECTS_WAITING_PER_FETCHER, OTHER_FILES,
-    RECORD_BYTES_MAX, STOP_CHECK_INTERVAL,
+    DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, MESSAGES_WAITING_PER_FETCHER, MemoryShares, OBJECTS_WAITING_MAX,
+    OBJECTS_WAITING_PER_INPUT_MIN, OTHER_FILES, RECORD_BYTES_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::poll::{self, Paces, Poller};
 use crate::receive::{self, Receiver};
+use crate::schedule;
 use crate::send::{Outputs, Pool, PoolSettings, Rates, Renewal};
 use crate::stop::Stop;
 use crate::telemetry::{self, Health, Phase, Telemetry, Trouble};
@@ -161,9 +162,7 @@ impl Pipeline {
             .thread_name(|number| format!("work-{number}"))
             .build()
             .context("cannot start the worker threads")?;
-        let capacity = OBJECTS_WAITING_PER_FETCHER * config.fetchers();
-        let (tasks, waiting): (Vec<_>, Vec<_>) =
-            config.inputs.iter().map(|_| crossbeam_channel::bounded(capacity)).unzip();
+        let (lanes, schedule) = schedule::new(config.inputs.len(), lane_bounds(config));
         // One flat job a payload: nothing inside it may be put on the pool again.
         let decode: Arc<dyn Fn(Payload) + Send + Sync> = Arc::new(move |payload| {
             let worker = Arc::clone(&worker);
@@ -188,7 +187,7 @@ impl Pipeline {
             stop: stop.clone(),
             abort: abort.clone(),
         };
-        let fetchers = fetch::start(config.fetchers(), &waiting, fetch_settings)
+        let fetchers = fetch::start(config.fetchers(), &schedule, fetch_settings)
             .context("cannot start the fetcher threads")?;
         let start_intake = |index: usize, tasks| -> std::io::Result<Box<dyn Intake>> {
             let (input, telemetry) = (config.inputs[index].clone(), Arc::clone(&telemetry.inputs[index]));
@@ -204,7 +203,7 @@ impl Pipeline {
                 receive::Settings { index, input, receiving, settling, tasks, telemetry, drain, stop, abort };
             Ok(Box::new(Receiver::start(settings)?))
         };
-        let intakes = tasks.into_iter().enumerate().map(|(index, tasks)| start_intake(index, tasks));
+        let intakes = lanes.into_iter().enumerate().map(|(index, tasks)| start_intake(index, tasks));
         let mut intakes: Vec<Box<dyn Intake>> =
             intakes.collect::<Result<_, _>>().context("cannot start the threads of an input")?;
         // A backfill has a listing for its only input.
@@ -394,7 +393,8 @@ fn fetch_side(
     ledger: &Ledger,
 ) -> fetch::InputSettings {
     fetch::InputSettings {
-        s3: S3::new(client.clone()),
+        // What has to be tried again waits in another place.
+        s3: S3::new(client.without_waits()),
         id: input.id.clone(),
         // What was not sent must not be remembered as delivered.
         ledger: if input.do_not_send { Ledger::none() } else { ledger.clone() },
@@ -420,6 +420,13 @@ fn internal(
         stop: stop.clone(),
     };
     internal.start()
+}
+
+/// Objects that wait take memory that no budget knows: the inputs share what there may be.
+fn lane_bounds(config: &Config) -> schedule::Bounds {
+    let fetchers = MESSAGES_WAITING_PER_FETCHER * config.globals.fetchers;
+    let share = OBJECTS_WAITING_MAX / config.inputs.len().max(1);
+    schedule::Bounds { messages: fetchers, tasks: share.max(fetchers).max(OBJECTS_WAITING_PER_INPUT_MIN) }
 }
 
 fn bounds(memory: &MemoryShares) -> Bounds {

@@ -20,12 +20,13 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, unbounded};
 
 use crate::ack::Outcome;
-use crate::aws::{Attributes, Sqs};
+use crate::aws::{Attributes, Kind, Sqs};
 use crate::budget::Budget;
 use crate::config;
 use crate::crew::Crew;
 use crate::limits::{DRAIN_WAIT_TIME, MESSAGES_IN_WORK_MAX};
 use crate::resolve::Task;
+use crate::schedule::Lane;
 use crate::stop::Stop;
 use crate::telemetry;
 use drain::Drain;
@@ -43,7 +44,7 @@ pub struct Settings {
     /// For everything else: its waits end with `abort`.
     pub settling: Sqs,
     /// To the fetchers.
-    pub tasks: Sender<Task>,
+    pub tasks: Lane<Task>,
     pub telemetry: Arc<telemetry::Input>,
     /// Ends when the queue is empty.
     pub drain: bool,
@@ -245,7 +246,7 @@ impl Shared {
             Err(error) => {
                 log::debug!("inputs.{}: {error}", self.settings.input.key);
                 // Messages may be in flight that nothing else shows: ask again.
-                if error.is_temporary() {
+                if error.is_temporary() || *error.kind() == Kind::Foreign {
                     return false;
                 }
                 // Without the permission only the empty receives can tell.

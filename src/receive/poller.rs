@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::SendTimeoutError;
 use jiff::Timestamp;
 
 use super::turns::Waiting;
@@ -12,7 +11,7 @@ use crate::ack::{Ack, Outcome, Share, Turn};
 use crate::aws::{Kind, Message};
 use crate::backoff::Backoff;
 use crate::budget::Permit;
-use crate::limits::{DRAIN_WAIT_TIME, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX, STOP_CHECK_INTERVAL};
+use crate::limits::{DRAIN_WAIT_TIME, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX};
 use crate::resolve::{Announcement, Object, PullingId, Source, Task, is_marker, resolve};
 use crate::services::Definition;
 
@@ -121,7 +120,7 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: String, ways: &Ways<'
     if settings.input.direct_mode {
         let service = &settings.input.services[0];
         let source = Source::Body { message_id: message_id.to_owned(), bytes: body.into_bytes() };
-        send(shared, source, &service.of_object(""), ways);
+        put_up(shared, vec![task(shared, source, &service.of_object(""), ways)]);
         return Outcome::Delivered;
     }
     match resolve(&body) {
@@ -129,11 +128,12 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: String, ways: &Ways<'
             settings.telemetry.receive.ignored.add(ignored as u64);
             let time = written.or(ways.time);
             let ways = &Ways { ack: ways.ack, turn: ways.turn, time, pulled: ways.pulled.clone() };
-            objects
-                .into_iter()
-                .map(|object| put_object(shared, message_id, object, ways))
-                .max()
-                .unwrap_or(Outcome::Delivered)
+            let mut tasks = Vec::new();
+            let outcomes =
+                objects.into_iter().map(|object| add_object(shared, message_id, object, ways, &mut tasks));
+            let outcome = outcomes.max().unwrap_or(Outcome::Delivered);
+            put_up(shared, tasks);
+            outcome
         }
         Err(error) => {
             settings.telemetry.receive.unreadable.increment();
@@ -146,7 +146,14 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: String, ways: &Ways<'
     }
 }
 
-fn put_object(shared: &Shared, message_id: &str, object: Object, ways: &Ways<'_>) -> Outcome {
+/// Adds the object's task, if it has one. What is returned is the outcome apart from that.
+fn add_object(
+    shared: &Shared,
+    message_id: &str,
+    object: Object,
+    ways: &Ways<'_>,
+    tasks: &mut Vec<Task>,
+) -> Outcome {
     let settings = &shared.settings;
     let Some(service) = settings.input.service_of(&object.key) else {
         settings.telemetry.receive.unreadable.increment();
@@ -163,30 +170,29 @@ fn put_object(shared: &Shared, message_id: &str, object: Object, ways: &Ways<'_>
     }
     settings.telemetry.receive.objects.increment();
     let service = service.of_object(&object.key);
-    send(shared, Source::S3(object), &service, ways);
+    tasks.push(task(shared, Source::S3(object), &service, ways));
     Outcome::Delivered
 }
 
-/// Waits for room among the tasks. Once stopped, what has not been begun is dropped, which gives it back.
-fn send(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways<'_>) {
-    let settings = &shared.settings;
-    let mut task = Task {
+fn task(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways<'_>) -> Task {
+    Task {
         source,
         service: Arc::clone(service),
-        input: settings.index,
+        input: shared.settings.index,
         share: counted(shared, service, ways),
         turn: ways.turn.map(Turn::of_object),
         pulled: ways.pulled.clone(),
-    };
-    while !settings.stop.is_stopped() {
-        let offered = Instant::now();
-        let sent = settings.tasks.send_timeout(task, STOP_CHECK_INTERVAL);
-        settings.telemetry.waits.receive_fetchers.add(offered.elapsed());
-        match sent {
-            Ok(()) => return settings.telemetry.fetch.waiting.add(1),
-            Err(SendTimeoutError::Disconnected(_)) => return,
-            Err(SendTimeoutError::Timeout(back)) => task = back,
-        }
+    }
+}
+
+/// Waits for room among the tasks. Once stopped, what has not been begun is dropped, which gives it back.
+fn put_up(shared: &Shared, tasks: Vec<Task>) {
+    let settings = &shared.settings;
+    let count = tasks.len() as i64;
+    settings.telemetry.fetch.waiting.add(count);
+    let is_up = settings.telemetry.waits.receive_fetchers.time(|| settings.tasks.put(tasks, &settings.stop));
+    if !is_up {
+        settings.telemetry.fetch.waiting.add(-count);
     }
 }
 

@@ -15,6 +15,9 @@ mod task;
 
 use jiff::Timestamp;
 
+use crate::limits::NAMED_CHARS_MAX;
+use crate::naming;
+
 pub use pulled::PullingId;
 pub use task::{Source, Task};
 
@@ -34,7 +37,12 @@ pub struct Object {
     pub checksum: Option<String>,
 }
 
-impl Object {}
+impl Object {
+    /// Can there be a bucket and an object of these names?
+    fn is_possible(&self) -> bool {
+        naming::is_bucket(&self.bucket) && naming::is_key(&self.key)
+    }
+}
 
 /// Does the key alone say that the object holds no log? It is the mark that a Hadoop job leaves.
 ///
@@ -73,15 +81,32 @@ pub enum Unreadable {
     UnknownShape,
     #[error("the message body is {shape} but lacks {what}")]
     Incomplete { shape: &'static str, what: &'static str },
+    #[error(
+        "the message names an object that cannot exist, {0}: the name of its bucket or its key is not possible"
+    )]
+    Impossible(String),
 }
 
 /// Reads a message body.
 ///
 /// # Errors
 /// [`Unreadable`] when the body is of no known shape or lacks what its shape needs. Nothing is known
-/// of such a message, so it must not be deleted.
+/// of such a message, so it must not be deleted. So is a message with a name that must not become part of an
+/// address.
 pub fn resolve(body: &str) -> Result<Announcement, Unreadable> {
-    shapes::read(body, shapes::ENVELOPES_MAX)
+    let found = shapes::read(body, shapes::ENVELOPES_MAX)?;
+    match found.objects.iter().find(|object| !object.is_possible()) {
+        Some(object) => Err(Unreadable::Impossible(shortened(&object.to_string()))),
+        None => Ok(found),
+    }
+}
+
+/// Names are chosen by others; a log line shows as much of one as helps to find it.
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(NAMED_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -122,6 +122,8 @@ group! {
         waiting: Gauge = "objects_waiting",
         /// Objects that a fetcher has in hand.
         active: Gauge = "objects_in_fetch",
+        /// Objects that wait for another try, because S3 did not give them.
+        delayed: Gauge = "objects_delayed",
         /// Objects fetched.
         objects: Counter = "objects_fetched_total",
         /// Bytes fetched, compressed as they are.

@@ -111,6 +111,13 @@ pub fn put_object(bucket: &str, key: &str, bytes: &[u8]) {
     put(&format!("/{bucket}/{}", encode(key, "/")), bytes);
 }
 
+/// The ETag of an object, without quotes.
+pub fn etag(bucket: &str, key: &str) -> String {
+    let url = format!("{}/{bucket}/{}", emulator::endpoint(), encode(key, "/"));
+    let answer = ureq::get(url).header("Authorization", root("s3")).call().unwrap();
+    answer.headers()["etag"].to_str().unwrap().trim_matches('"').to_owned()
+}
+
 /// S3 itself announces the bucket's new objects; beginning with its `s3:TestEvent`.
 pub fn notify(bucket: &str, queue: &Queue) {
     let xml = format!(

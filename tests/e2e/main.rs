@@ -28,6 +28,7 @@ mod small_disk;
 mod syslogng;
 
 // The cases.
+mod answers;
 mod api_sources;
 mod apparatus;
 mod backfill;

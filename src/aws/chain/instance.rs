@@ -63,7 +63,8 @@ impl Service {
     fn role(&self, token: &str) -> Result<String, Fault> {
         let answer = self.get(ROLES, token).map_err(Fault::Broken)?;
         match (answer.status, text(&answer)) {
-            (200, Some(role)) => Ok(role),
+            (200, Some(role)) if is_role(&role) => Ok(role),
+            (200, Some(_)) => Err(Fault::Broken(format!("{}: the role's name is not one", self.endpoint))),
             (404, _) | (200, None) => {
                 Err(Fault::Nothing(format!("{}: the instance has no role", self.endpoint)))
             }
@@ -76,6 +77,12 @@ impl Service {
         let answer = self.caller.call("GET", &url, &[("x-aws-ec2-metadata-token", token)]);
         answer.map_err(|Silence(why)| format!("{}: no answer: {why}", self.endpoint))
     }
+}
+
+/// The name becomes part of a path. IAM user guide, "IAM and AWS STS quotas": letters, digits and `+=,.@_-`.
+fn is_role(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte))
+        && !name.contains("..")
 }
 
 /// One line of plain characters, which may stand in a header and in a path.
@@ -138,6 +145,10 @@ mod tests {
         assert!(nothing(vec![answer(200, "", "T"), answer(404, "", "")]).contains("no role"));
         let script = vec![answer(200, "", "T"), answer(200, "", "r"), answer(404, "", "")];
         assert!(matches!(play(script).0, Err(Fault::Broken(why)) if why.contains("role r: HTTP 404")));
+        for odd in ["../../../user-data", "r?x=y", "a/b", "r#x", "..", "%2e"] {
+            let script = vec![answer(200, "", "T"), answer(200, "", odd)];
+            assert!(matches!(play(script).0, Err(Fault::Broken(why)) if why.contains("not one")), "{odd}");
+        }
         let off = load(&variables(&[("AWS_EC2_METADATA_DISABLED", "TRUE")]));
         assert!(matches!(off, Err(Fault::Nothing(why)) if why.contains("DISABLED")));
     }

@@ -1,0 +1,121 @@
+//! What calls have shown about buckets: where a bucket is, and whether versions of its objects may be read.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
+
+use crate::limits::{BUCKETS_KNOWN_MAX, VERSIONS_DENIED_TIME};
+
+/// Facts about a limited number of buckets. Each was learnt from a call that succeeded, and a call that fails
+/// makes it be forgotten.
+#[derive(Debug, Default)]
+pub struct Known(RwLock<HashMap<String, Facts>>);
+
+#[derive(Debug, Default)]
+struct Facts {
+    region: Option<String>,
+    /// Objects are read by their key alone until then.
+    by_key_until: Option<Instant>,
+    /// An operator has been told that objects are read by their key.
+    is_told: bool,
+}
+
+impl Known {
+    /// The region where the bucket was read last.
+    pub fn region(&self, bucket: &str) -> Option<String> {
+        self.read().get(bucket)?.region.clone()
+    }
+
+    /// A call in `region` has succeeded. True: that is news.
+    pub fn found_in(&self, bucket: &str, region: &str) -> bool {
+        if self.read().get(bucket).is_some_and(|facts| facts.region.as_deref() == Some(region)) {
+            return false;
+        }
+        self.change(bucket, |facts| facts.region = Some(region.to_owned()));
+        true
+    }
+
+    /// A call has failed where the bucket was read last.
+    pub fn lost(&self, bucket: &str) {
+        if let Some(facts) = self.write().get_mut(bucket) {
+            facts.region = None;
+        }
+    }
+
+    /// Are the bucket's objects to be read by their key first, because their versions were denied lately?
+    pub fn reads_by_key(&self, bucket: &str, now: Instant) -> bool {
+        self.read().get(bucket).and_then(|facts| facts.by_key_until).is_some_and(|until| now < until)
+    }
+
+    /// A version was denied, and the same object could be read by its key. True: an operator should be told.
+    pub fn versions_denied(&self, bucket: &str, now: Instant) -> bool {
+        self.change(bucket, |facts| {
+            facts.by_key_until = Some(now + VERSIONS_DENIED_TIME);
+            !std::mem::replace(&mut facts.is_told, true)
+        })
+    }
+
+    /// A version could be read. True: that was not so before.
+    pub fn versions_allowed(&self, bucket: &str) -> bool {
+        if self.read().get(bucket).is_none_or(|facts| !facts.is_told) {
+            return false;
+        }
+        self.change(bucket, |facts| {
+            facts.by_key_until = None;
+            std::mem::take(&mut facts.is_told)
+        })
+    }
+
+    fn change<T>(&self, bucket: &str, change: impl FnOnce(&mut Facts) -> T) -> T {
+        let mut buckets = self.write();
+        if buckets.len() >= BUCKETS_KNOWN_MAX && !buckets.contains_key(bucket) {
+            buckets.clear();
+        }
+        change(buckets.entry(bucket.to_owned()).or_default())
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, Facts>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, Facts>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_is_known_until_a_call_fails_there() {
+        let known = Known::default();
+        assert!(known.found_in("b", "eu-west-1"));
+        assert!(!known.found_in("b", "eu-west-1"), "no news");
+        assert_eq!(known.region("b").as_deref(), Some("eu-west-1"));
+        known.lost("b");
+        assert_eq!(known.region("b"), None);
+    }
+
+    #[test]
+    fn denied_versions_are_told_once_and_tried_again_later() {
+        let (known, now) = (Known::default(), Instant::now());
+        assert!(!known.reads_by_key("b", now));
+        assert!(known.versions_denied("b", now));
+        assert!(!known.versions_denied("b", now), "told already");
+        assert!(known.reads_by_key("b", now));
+        assert!(!known.reads_by_key("b", now + VERSIONS_DENIED_TIME), "it is not believed for ever");
+        assert!(known.versions_allowed("b") && !known.versions_allowed("b"));
+        assert!(!known.reads_by_key("b", now));
+    }
+
+    #[test]
+    fn any_number_of_buckets_takes_bounded_memory() {
+        let known = Known::default();
+        for number in 0..3 * BUCKETS_KNOWN_MAX {
+            known.found_in(&format!("bucket-{number}"), "eu-west-1");
+            known.versions_denied(&format!("bucket-{number}"), Instant::now());
+            assert!(known.read().len() <= BUCKETS_KNOWN_MAX);
+        }
+    }
+}
