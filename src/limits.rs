@@ -26,6 +26,11 @@ pub const AWS_LONG_POLL_MARGIN: Duration = Duration::from_secs(10);
 pub const AWS_BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Idle connections are kept longer than a 20 s long poll and shorter than S3's own limit.
 pub const AWS_IDLE_AGE: Duration = Duration::from_secs(45);
+/// What one connection reads ahead: a long way below a part, several times what a system call costs.
+pub const AWS_INPUT_BYTES: usize = 64 * KIB;
+/// What one connection gathers before it writes: ten deletions with their receipt handles, or a request's head
+/// with a session token.
+pub const AWS_OUTPUT_BYTES: usize = 32 * KIB;
 /// An answer of SQS or STS: ten messages of 1 MiB, base64 and JSON escapes included.
 pub const AWS_ANSWER_BYTES_MAX: usize = 32 * MIB;
 /// Tries of one call before it is given up to the caller.
@@ -230,10 +235,60 @@ pub const BUFFER_SIZES_PER_DOUBLING: usize = 16;
 /// Frame buffers kept for the next use: what the senders let go of in one burst.
 pub const FRAME_BYTES_KEPT_MAX: usize = 16 * MIB;
 
-/// How `memory_limit` is divided. A third each for compressed bytes, expanded bytes and frames, so
-/// that no stage can take what a later one needs to go on.
+/// What a thread takes that has nothing in hand: the used part of its stack, its heap, its share of the
+/// allocator's tables. Measured: 60 to 90 KiB.
+pub const THREAD_BYTES: usize = 96 * KIB;
+/// A connection with AWS: `AWS_INPUT_BYTES` and `AWS_OUTPUT_BYTES`, and the state of TLS.
+pub const AWS_CONNECTION_BYTES: usize = AWS_INPUT_BYTES + AWS_OUTPUT_BYTES + 48 * KIB;
+/// An output's connection: the state of TLS, and a batch's ciphertext that the socket does not take.
+pub const SENDER_BYTES: usize = BATCH_BYTES + 64 * KIB;
+/// A worker: the tables of its decompressor and compressor, and a window for each level of a stream.
+pub const WORKER_BYTES: usize = 512 * KIB + COMPRESSION_LEVELS_MAX * INFLATE_WINDOW_BYTES;
+/// The least that the shares of the limit need together to be of use: two parts of compressed bytes, and as
+/// much again for records and frames.
+pub const SHARES_BYTES_MIN: usize = 4 * PART_BYTES;
+/// A message in work: its lease with the receipt handle, its objects' names, and what is known of their delivery.
+pub const MESSAGE_BYTES: usize = 4 * KIB;
+/// Messages in work of all inputs together: more would only wait.
+pub const MESSAGES_BYTES_MAX: usize = 64 * MIB;
+
+/// The threads and connections of a configuration, which take memory before there is anything to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Crew {
+    /// Threads beside those below.
+    pub others: usize,
+    /// Threads beside the fetchers that call AWS.
+    pub callers: usize,
+    pub fetchers: usize,
+    pub workers: usize,
+    /// Of all outputs together.
+    pub senders: usize,
+}
+
+impl Crew {
+    /// What it takes when it has nothing to do.
+    pub fn bytes(&self) -> usize {
+        let Crew { others, callers, fetchers, workers, senders } = *self;
+        BASE_BYTES
+            + (others + callers + fetchers + workers + senders) * THREAD_BYTES
+            + (callers + fetchers) * AWS_CONNECTION_BYTES
+            + workers * WORKER_BYTES
+            + senders * SENDER_BYTES
+    }
+
+    /// The least `memory_limit` with which it is of use.
+    pub fn memory_limit_min(&self) -> u64 {
+        let scratch = self.workers * SCRATCH_BYTES_MIN;
+        ((self.bytes() + SHARES_BYTES_MIN.max(3 * scratch)) as u64).max(MEMORY_LIMIT_MIN_BYTES)
+    }
+}
+
+/// How `memory_limit` is divided: what the threads take comes first. Of the rest an eighth is for messages, and a third
+/// each for compressed bytes, expanded bytes and frames, so that no stage can take what a later one needs to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryShares {
+    /// Messages in work, and bodies that are logs themselves.
+    pub messages: usize,
     /// Compressed bytes held, all objects together.
     pub compressed: usize,
     /// Memory of compressed bytes that is kept for the next ones.
@@ -242,6 +297,8 @@ pub struct MemoryShares {
     pub whole_object: usize,
     /// Expanded bytes held by one worker.
     pub scratch: usize,
+    /// Frames that are not confirmed, those on their way to a sender included.
+    pub frames: usize,
     /// Unconfirmed bytes held by one sender.
     pub window: usize,
     /// Memory of frames that is kept for the next ones.
@@ -249,22 +306,25 @@ pub struct MemoryShares {
 }
 
 impl MemoryShares {
-    /// `senders`: of all outputs together. No share is made larger than is of use.
-    pub fn of(memory_limit: u64, fetchers: usize, workers: usize, senders: usize) -> MemoryShares {
+    /// No share is made larger than is of use, nor so small that nothing would move: `crew` must fit the limit (see
+    /// [`Crew::memory_limit_min`]).
+    pub fn of(memory_limit: u64, crew: &Crew) -> MemoryShares {
         let limit = usize::try_from(memory_limit).unwrap_or(usize::MAX);
-        let third = limit.saturating_sub(BASE_BYTES) / 3;
-        let waiting = BATCHES_WAITING_PER_SENDER * BATCH_BYTES;
-        let ahead = fetchers * AHEAD_BYTES_PER_FETCHER + workers * AHEAD_BYTES_PER_WORKER;
+        let rest = limit.saturating_sub(crew.bytes()).max(SHARES_BYTES_MIN);
+        let messages = (rest / 8).min(MESSAGES_BYTES_MAX);
+        let third = (rest - messages) / 3;
+        let ahead = crew.fetchers * AHEAD_BYTES_PER_FETCHER + crew.workers * AHEAD_BYTES_PER_WORKER;
         let compressed = (third - third / 4).min(ahead).max(PART_BYTES);
         let frames_kept = (third / 8).min(FRAME_BYTES_KEPT_MAX);
+        let frames = third - frames_kept;
         MemoryShares {
+            messages,
             compressed,
             compressed_kept: (third / 4).min(compressed / 2),
             whole_object: (third / 4).min(compressed / 2).min(WHOLE_OBJECT_BYTES_MAX),
-            scratch: (third / workers.max(1)).clamp(MIB, SCRATCH_BYTES_MAX),
-            window: ((third - frames_kept) / senders.max(1))
-                .saturating_sub(waiting)
-                .clamp(MIB, SEND_WINDOW_BYTES),
+            scratch: (third / crew.workers.max(1)).clamp(SCRATCH_BYTES_MIN, SCRATCH_BYTES_MAX),
+            frames,
+            window: (frames / crew.senders.max(1)).clamp(BATCH_BYTES, SEND_WINDOW_BYTES),
             frames_kept,
         }
     }
@@ -275,6 +335,8 @@ impl MemoryShares {
 /// The largest gzip member that is inflated in one call, into a buffer that one worker reuses. An
 /// object of CrowdStrike FDR of 20 MB inflates to 120 MB; anything larger goes through windows.
 pub const SCRATCH_BYTES_MAX: usize = 256 * MIB;
+/// The least that a worker inflates into: four windows.
+pub const SCRATCH_BYTES_MIN: usize = MIB;
 /// One window of a stream that is being inflated: with the decoder's own 32 KiB history it stays in
 /// a core's second-level cache while it is split and framed.
 pub const INFLATE_WINDOW_BYTES: usize = 256 * KIB;

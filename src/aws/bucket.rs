@@ -9,6 +9,7 @@ use super::error::{Error, Kind};
 use super::http::{Answer, Fault};
 use super::listing::{self, ListObjects, Page};
 use super::s3::{self, GetObject, Head};
+use crate::buffers::Buffer;
 use crate::limits::{READ_BYTES, S3_REDIRECTS_MAX};
 
 /// Reads objects of any bucket; remembers in which region a bucket turned out to be. Clones share that.
@@ -43,7 +44,7 @@ impl S3 {
         &self,
         object: &GetObject<'_>,
         region_hint: Option<&str>,
-        into: &mut Vec<u8>,
+        into: &mut Buffer,
     ) -> Result<Part, Error> {
         let before = into.len();
         let outcome = self.anywhere(object.bucket, region_hint, |region| self.get_in(object, region, into));
@@ -96,7 +97,7 @@ impl S3 {
         }
     }
 
-    fn get_in(&self, object: &GetObject<'_>, region: &str, into: &mut Vec<u8>) -> Result<Part, Error> {
+    fn get_in(&self, object: &GetObject<'_>, region: &str, into: &mut Buffer) -> Result<Part, Error> {
         let request = s3::request(object, region, self.client.endpoints().s3.as_deref());
         let before = into.len();
         self.client.call(&request, |answer| {
@@ -130,11 +131,11 @@ fn same_object(object: &GetObject<'_>, head: &Head) -> Result<(), Fault> {
 }
 
 /// Appends what was asked for. A body shorter than announced is a fault.
-fn read_body(head: &Head, len_max: u64, answer: &mut Answer, into: &mut Vec<u8>) -> Result<Part, Fault> {
+fn read_body(head: &Head, len_max: u64, answer: &mut Answer, into: &mut Buffer) -> Result<Part, Fault> {
     let mut reader = answer.reader();
     let skipped = io::copy(&mut reader.by_ref().take(head.skip), &mut io::sink())?;
     let wanted = head.take.unwrap_or(len_max);
-    let taken = append(&mut reader, wanted, into)?;
+    let taken = append(&mut reader, wanted, head.take.is_some(), into)?;
     // Reading up to the end gives the connection back to the pool; what lies behind a range that the server
     // ignored is only counted when nothing else tells the size.
     let rest = match head.body {
@@ -149,15 +150,23 @@ fn read_body(head: &Head, len_max: u64, answer: &mut Answer, into: &mut Vec<u8>)
     Ok(Part { total, etag: head.etag.clone(), whole: taken == total })
 }
 
-/// Appends up to `wanted` bytes, straight from the connection's buffer; says how many came.
-fn append(reader: &mut impl Read, wanted: u64, into: &mut Vec<u8>) -> Result<u64, Fault> {
+/// Appends up to `wanted` bytes, straight from the connection's buffer; says how many came. `is_announced`: as
+/// many will come. Otherwise memory is taken as they come.
+fn append(reader: &mut impl Read, wanted: u64, is_announced: bool, into: &mut Buffer) -> Result<u64, Fault> {
     let before = into.len();
     let room = usize::try_from(wanted).map_err(|_| Fault::transient("a range larger than the memory"))?;
-    into.try_reserve_exact(room).map_err(|error| Fault::transient(error.to_string()))?;
-    let (mut filled, end) = (before, before + room);
+    if is_announced {
+        into.make_room(room);
+    }
+    let (mut filled, end) = (before, before.saturating_add(room));
     while filled < end {
         // In pieces: what is cleared is overwritten while it is in the cache.
-        into.resize(end.min(filled + READ_BYTES), 0);
+        let next = end.min(filled + READ_BYTES);
+        if next > into.capacity() {
+            let length = into.len();
+            into.make_room(end.min(next + filled) - length);
+        }
+        into.resize(next, 0);
         match reader.read(&mut into[filled..]) {
             Ok(0) => break,
             Ok(count) => filled += count,
@@ -188,9 +197,9 @@ mod tests {
     fn get(script: Vec<Step>, object: &GetObject<'_>) -> (Result<Part, Error>, Vec<u8>, Vec<String>) {
         let server = Server::play(script);
         let s3 = S3::new(server.client(&Stop::new()));
-        let mut into = b"old".to_vec();
+        let mut into = Buffer::from(b"old".to_vec());
         let outcome = s3.get(object, None, &mut into);
-        (outcome, into, server.seen().into_iter().map(|seen| seen.head).collect())
+        (outcome, into.to_vec(), server.seen().into_iter().map(|seen| seen.head).collect())
     }
 
     #[test]
@@ -282,7 +291,7 @@ mod tests {
             answer(206, &part("2-5/10"), "cdef"),
         ]);
         let s3 = S3::new(server.client(&Stop::new()));
-        let mut into = Vec::new();
+        let mut into = Buffer::default();
         s3.get(&OBJECT, None, &mut into).unwrap();
         s3.get(&OBJECT, Some("us-east-2"), &mut into).unwrap();
         let regions = ["us-east-1", "eu-west-1", "eu-west-1"];

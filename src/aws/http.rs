@@ -15,7 +15,10 @@ use super::error::{Error, Kind};
 use super::names::Names;
 use super::proxy::Proxies;
 use super::request::Request;
-use crate::limits::{AWS_BODY_TIMEOUT, AWS_CONNECT_TIMEOUT, AWS_IDLE_AGE, AWS_RESPONSE_TIMEOUT};
+use crate::limits::{
+    AWS_BODY_TIMEOUT, AWS_CONNECT_TIMEOUT, AWS_IDLE_AGE, AWS_INPUT_BYTES, AWS_OUTPUT_BYTES,
+    AWS_RESPONSE_TIMEOUT,
+};
 
 /// Sends requests over pooled connections. Clones share the pool.
 #[derive(Clone)]
@@ -209,6 +212,8 @@ fn agent(threads: usize, tls: &TlsConfig, proxy: Option<Proxy>) -> Agent {
         .max_idle_connections(idle)
         .max_idle_connections_per_host(idle)
         .max_idle_age(AWS_IDLE_AGE)
+        .input_buffer_size(AWS_INPUT_BYTES)
+        .output_buffer_size(AWS_OUTPUT_BYTES)
         .user_agent(concat!("aws-to-devo/", env!("CARGO_PKG_VERSION")))
         // Objects arrive as they are stored.
         .accept_encoding("identity")

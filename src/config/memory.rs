@@ -1,4 +1,7 @@
-//! Sizes as people write them: `256MiB`, `2GB`, or bytes.
+//! `memory_limit`: sizes as people write them, and what fits into one.
+
+use super::{Config, Input, Output};
+use crate::limits::Crew;
 
 /// Bytes of a written size. Decimal units are powers of 1000, binary ones of 1024.
 pub fn parse_size(text: &str) -> Option<u64> {
@@ -27,6 +30,26 @@ pub fn format_size(bytes: u64) -> String {
         // Tenths by integers: no rounding up to the next unit.
         Some((unit, size)) => format!("{}.{} {unit}", bytes / size, bytes % size * 10 / size),
         None => format!("{bytes} bytes"),
+    }
+}
+
+/// Threads of a queue beside its receivers: leases, settling, depth, and turns of a FIFO queue.
+const THREADS_PER_QUEUE: usize = 4;
+/// Threads of the program whatever it is to do: main, signals, ledger, statistics, status page, own events, live view,
+/// and the first connections of the status page.
+const THREADS_ALWAYS: usize = 12;
+
+impl Config {
+    /// The threads and connections that it asks for.
+    pub fn crew(&self) -> Crew {
+        let per_queue = |input: &Input| input.receivers + 1;
+        Crew {
+            others: THREADS_ALWAYS + (THREADS_PER_QUEUE - 1) * self.inputs.len(),
+            callers: self.inputs.iter().map(per_queue).sum::<usize>() + self.sources.len(),
+            fetchers: self.globals.fetchers,
+            workers: self.globals.workers,
+            senders: self.outputs.iter().map(Output::connections).sum(),
+        }
     }
 }
 

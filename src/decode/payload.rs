@@ -6,7 +6,6 @@ use crossbeam_channel::Sender;
 
 use super::Decoder;
 use crate::ack::{Ack, Progress, Turn};
-use crate::budget::Permit;
 use crate::buffers::Buffer;
 use crate::resolve::{PullingId, Source};
 use crate::services::Definition;
@@ -29,11 +28,10 @@ pub struct Work {
 /// Compressed bytes of an object, in order: all of it, or the next chunk of it.
 pub struct Payload {
     pub work: Box<Work>,
+    /// It carries its share of the memory, which goes back when the chunk has been decoded.
     pub chunk: Buffer,
     /// There are no more chunks.
     pub last: bool,
-    /// The chunk's share of the memory; goes back when the chunk has been decoded.
-    pub permit: Permit,
     /// Where the work waits for its next chunk. Dropped when there is none, or when decoding failed.
     pub next: Option<Sender<Box<Work>>>,
 }

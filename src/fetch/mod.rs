@@ -18,7 +18,7 @@ use crossbeam_channel::{Receiver, Select, TryRecvError};
 use crate::ack::{Ack, Outcome, Progress};
 use crate::aws::S3;
 use crate::budget::{Budget, Permit};
-use crate::buffers::Buffers;
+use crate::buffers::{Buffer, Buffers};
 use crate::config::MissingObject;
 use crate::decode::{Bounds, Decoder, Payload, Work};
 use crate::ledger::Ledger;
@@ -159,8 +159,9 @@ impl Fetcher {
 
     /// `direct_mode`: the bytes are here already.
     fn hand_over_body(&self, work: Box<Work>, chunk: Vec<u8>) {
-        let amount = chunk.len().max(OBJECT_BYTES_MIN);
+        let amount = chunk.capacity().max(OBJECT_BYTES_MIN);
         let Some(permit) = self.settings.reserve(amount) else { return };
-        (self.settings.decode)(Payload { work, chunk: chunk.into(), last: true, permit, next: None });
+        let chunk = Buffer::holding(chunk, permit);
+        (self.settings.decode)(Payload { work, chunk, last: true, next: None });
     }
 }

@@ -24,7 +24,7 @@ pub struct PartJob {
     start: u64,
     len: u64,
     permit: Permit,
-    done: Sender<Result<Fetched, Error>>,
+    done: Sender<Result<Buffer, Error>>,
 }
 
 /// An object as it was when its first part was read.
@@ -35,14 +35,8 @@ pub struct Target {
     pub etag: String,
 }
 
-/// A part that has arrived.
-pub struct Fetched {
-    pub bytes: Buffer,
-    pub permit: Permit,
-}
-
 /// A part that is on its way.
-pub struct Pending(Receiver<Result<Fetched, Error>>);
+pub struct Pending(Receiver<Result<Buffer, Error>>);
 
 impl Parts {
     pub fn new() -> Parts {
@@ -59,7 +53,7 @@ impl Parts {
     }
 
     /// Waits for a part, working on whatever parts are up meanwhile.
-    pub fn wait(&self, pending: &Pending, settings: &Settings) -> Result<Fetched, Error> {
+    pub fn wait(&self, pending: &Pending, settings: &Settings) -> Result<Buffer, Error> {
         loop {
             let waited = Instant::now();
             let next = select_biased! {
@@ -82,10 +76,10 @@ impl Parts {
 impl PartJob {
     pub fn fetch(self, settings: &Settings) {
         let range = Range { start: self.start, len: self.len };
-        let mut bytes = settings.buffers.take(usize::try_from(self.len).unwrap_or(0));
+        let mut bytes = settings.buffers.charged(self.permit);
         let part = self.target.get(range, settings, &mut bytes);
         // Nobody waits any more when another part of the object has failed.
-        let _ = self.done.send(part.map(|_| Fetched { bytes, permit: self.permit }));
+        let _ = self.done.send(part.map(|_| bytes));
     }
 }
 
@@ -98,7 +92,7 @@ pub struct Range {
 
 impl Target {
     /// Reads a range, appending it to `into`.
-    pub fn get(&self, range: Range, settings: &Settings, into: &mut Vec<u8>) -> Result<Part, Error> {
+    pub fn get(&self, range: Range, settings: &Settings, into: &mut Buffer) -> Result<Part, Error> {
         let object = &self.object;
         let get = GetObject {
             bucket: &object.bucket,

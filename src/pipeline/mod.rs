@@ -105,8 +105,7 @@ impl Pipeline {
     pub fn start(config: &Config, job: &Job, telemetry: &Arc<Telemetry>) -> anyhow::Result<Pipeline> {
         let (stop, abort) = (Stop::new(), Stop::new());
         let globals = &config.globals;
-        let senders = config.outputs.iter().map(Output::connections).sum();
-        let memory = MemoryShares::of(globals.memory_limit, globals.fetchers, globals.workers, senders);
+        let memory = MemoryShares::of(globals.memory_limit, &config.crew());
         let http = Http::new(threads_that_call(config))?;
         let counted = |(input, telemetry): (&Input, &Arc<telemetry::Input>)| {
             Client::of_input(&http, input, &abort).counted_in(&telemetry.calls)
@@ -128,6 +127,8 @@ impl Pipeline {
             outputs: outputs_by_index(config, &outputs),
             host: globals.host.clone(),
             buffers: Buffers::new(memory.frames_kept),
+            budget: Budget::new(memory.frames),
+            abort: abort.clone(),
             telemetry: Arc::clone(telemetry),
         });
         let workers = rayon::ThreadPoolBuilder::new()
