@@ -1,7 +1,8 @@
 //! Buffers whose memory is charged to a budget, and large ones that are used again.
 //!
-//! A [`Buffer`] owns its memory and its share of a [`Budget`](crate::budget::Budget) together. The share always
-//! covers the buffer's capacity, not its length, so that nobody can hold more than is charged.
+//! A [`Buffer`] owns its memory and its share of a [`Budget`](crate::budget::Budget) together. The share covers the
+//! buffer's capacity, not its length. It grows by [`Buffer::make_room`]; what it may have grown otherwise is charged by
+//! [`Buffer::fit`], which it passes before it is handed on.
 //!
 //! A fresh page costs more than what is written into it: the kernel clears it, and looks for it while
 //! other threads wait. So what a stage lets go of is kept for the stage that needs the next one, up to a
@@ -117,6 +118,13 @@ impl Buffer {
         let mut buffer = Buffer { bytes, home: None, charge: Some(charge) };
         buffer.fit();
         buffer
+    }
+
+    /// The same bytes, charged to another budget: the old share goes back.
+    pub fn charged_to(mut self, charge: Permit) -> Buffer {
+        self.charge = Some(charge);
+        self.settle();
+        self
     }
 
     /// Sees to room for so many more bytes, and charges exactly the memory that is there then. The caller has

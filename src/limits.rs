@@ -33,6 +33,13 @@ pub const AWS_INPUT_BYTES: usize = 64 * KIB;
 pub const AWS_OUTPUT_BYTES: usize = 32 * KIB;
 /// An answer of SQS or STS: ten messages of 1 MiB, base64 and JSON escapes included.
 pub const AWS_ANSWER_BYTES_MAX: usize = 32 * MIB;
+/// Answers that are being read, all together, beside those that are small: whoever reads one is done with it within
+/// milliseconds, so that few are there at a time. A larger one is read alone.
+pub const ANSWERS_BYTES: usize = 4 * MIB;
+/// An answer up to this size does not ask for room: it is part of what its thread takes.
+pub const ANSWER_BYTES_FREE: usize = 32 * KIB;
+/// What an answer that does not say its length asks for at first (S3's listings: 1,000 keys are about as much).
+pub const ANSWER_BYTES_UNKNOWN: usize = 256 * KIB;
 /// Tries of one call before it is given up to the caller.
 pub const AWS_ATTEMPTS: u32 = 5;
 /// First wait between tries; doubled each time, jittered over its whole length.
@@ -44,7 +51,7 @@ pub const CREDENTIALS_REFRESH_EARLY: Duration = Duration::from_secs(300);
 
 // ---- messages -----------------------------------------------------------------------------------
 
-/// Messages of one input that may be in work: enough that a second of settling (see `SETTLE_TIME`)
+/// Messages of one input that may be in work, where memory allows: enough that a second of settling (see `SETTLE_TIME`)
 /// does not hold up small objects, far below the 120,000 that SQS allows.
 pub const MESSAGES_IN_WORK_MAX: usize = 4000;
 /// SQS ends a lease for good after 12 hours; an extension past that is refused.
@@ -102,7 +109,7 @@ pub const READ_BYTES: usize = 15 * KIB;
 pub const WHOLE_OBJECT_BYTES_MAX: usize = 64 * MIB;
 /// The least that an object counts in the budget: its bookkeeping.
 pub const OBJECT_BYTES_MIN: usize = 4 * KIB;
-/// Objects that wait for a fetcher, for each fetcher.
+/// Objects that wait for a fetcher, for each fetcher; each input may have so many in any case.
 pub const OBJECTS_WAITING_PER_FETCHER: usize = 4;
 /// Tries of an object that is not there (yet), and of one that is replaced while it is read.
 pub const OBJECT_ATTEMPTS: u32 = 3;
@@ -244,17 +251,26 @@ pub const AWS_CONNECTION_BYTES: usize = AWS_INPUT_BYTES + AWS_OUTPUT_BYTES + 48 
 pub const SENDER_BYTES: usize = BATCH_BYTES + 64 * KIB;
 /// A worker: the tables of its decompressor and compressor, and a window for each level of a stream.
 pub const WORKER_BYTES: usize = 512 * KIB + COMPRESSION_LEVELS_MAX * INFLATE_WINDOW_BYTES;
-/// The least that the shares of the limit need together to be of use: two parts of compressed bytes, and as
-/// much again for records and frames.
-pub const SHARES_BYTES_MIN: usize = 4 * PART_BYTES;
+/// The least that the shares of the limit need together to be of use: a third of seven eighths of it holds a part
+/// of an object.
+pub const SHARES_BYTES_MIN: usize = PART_BYTES * 7 / 2;
 /// A message in work: its lease with the receipt handle, its objects' names, and what is known of their delivery.
 pub const MESSAGE_BYTES: usize = 4 * KIB;
-/// Messages in work of all inputs together: more would only wait.
-pub const MESSAGES_BYTES_MAX: usize = 64 * MIB;
+/// Bodies of messages that wait for their turn or a fetcher: more would only wait longer.
+pub const BODIES_BYTES_MAX: usize = 32 * MIB;
+/// What a notification is taken for before a queue's first message has come.
+pub const BODY_BYTES_USUAL: usize = 4 * KIB;
+/// What one receive brings of them: a receiver that only waits for notifications does not wait for room.
+pub const BODIES_RECEIVED_BYTES: usize = SQS_BATCH * BODY_BYTES_USUAL;
+/// The messages of one receive.
+pub const MESSAGES_RECEIVED_BYTES: usize = SQS_BATCH * MESSAGE_BYTES;
+/// Receives of large bodies that may be under way at the same time, unless a single body takes more room than that.
+pub const LARGE_RECEIVES_AT_ONCE: usize = 8;
 
 /// The threads and connections of a configuration, which take memory before there is anything to do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Crew {
+    pub queues: usize,
     /// Threads beside those below.
     pub others: usize,
     /// Threads beside the fetchers that call AWS.
@@ -268,18 +284,20 @@ pub struct Crew {
 impl Crew {
     /// What it takes when it has nothing to do.
     pub fn bytes(&self) -> usize {
-        let Crew { others, callers, fetchers, workers, senders } = *self;
+        let Crew { queues: _, others, callers, fetchers, workers, senders } = *self;
         BASE_BYTES
             + (others + callers + fetchers + workers + senders) * THREAD_BYTES
             + (callers + fetchers) * AWS_CONNECTION_BYTES
+            + callers * (BODIES_RECEIVED_BYTES + MESSAGES_RECEIVED_BYTES)
             + workers * WORKER_BYTES
             + senders * SENDER_BYTES
     }
 
     /// The least `memory_limit` with which it is of use.
     pub fn memory_limit_min(&self) -> u64 {
-        let scratch = self.workers * SCRATCH_BYTES_MIN;
-        ((self.bytes() + SHARES_BYTES_MIN.max(3 * scratch)) as u64).max(MEMORY_LIMIT_MIN_BYTES)
+        // A worker's scratch comes out of a third of seven eighths.
+        let scratch = self.workers * SCRATCH_BYTES_MIN * 4;
+        ((self.bytes() + SHARES_BYTES_MIN.max(scratch)) as u64).max(MEMORY_LIMIT_MIN_BYTES)
     }
 }
 
@@ -287,8 +305,12 @@ impl Crew {
 /// each for compressed bytes, expanded bytes and frames, so that no stage can take what a later one needs to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryShares {
-    /// Messages in work, and bodies that are logs themselves.
+    /// Messages of one queue that may be in work, beside [`MESSAGES_RECEIVED_BYTES`] for each receiver.
     pub messages: usize,
+    /// Bodies of one queue's messages that wait, beside [`BODIES_RECEIVED_BYTES`] for each receiver.
+    pub bodies: usize,
+    /// Bodies that are too large for that, of all queues together.
+    pub bodies_large: usize,
     /// Compressed bytes held, all objects together.
     pub compressed: usize,
     /// Memory of compressed bytes that is kept for the next ones.
@@ -311,16 +333,19 @@ impl MemoryShares {
     pub fn of(memory_limit: u64, crew: &Crew) -> MemoryShares {
         let limit = usize::try_from(memory_limit).unwrap_or(usize::MAX);
         let rest = limit.saturating_sub(crew.bytes()).max(SHARES_BYTES_MIN);
-        let messages = (rest / 8).min(MESSAGES_BYTES_MAX);
-        let third = (rest - messages) / 3;
+        let bodies = (rest / 32).min(BODIES_BYTES_MAX);
+        let messages = (rest / 16 / MESSAGE_BYTES / crew.queues.max(1)).min(MESSAGES_IN_WORK_MAX);
+        let third = (rest - rest / 8) / 3;
         let ahead = crew.fetchers * AHEAD_BYTES_PER_FETCHER + crew.workers * AHEAD_BYTES_PER_WORKER;
         let compressed = (third - third / 4).min(ahead).max(PART_BYTES);
         let frames_kept = (third / 8).min(FRAME_BYTES_KEPT_MAX);
         let frames = third - frames_kept;
         MemoryShares {
             messages,
+            bodies: bodies / crew.queues.max(1),
+            bodies_large: bodies,
             compressed,
-            compressed_kept: (third / 4).min(compressed / 2),
+            compressed_kept: (third - compressed.min(third)).min(third / 4).min(compressed / 2),
             whole_object: (third / 4).min(compressed / 2).min(WHOLE_OBJECT_BYTES_MAX),
             scratch: (third / crew.workers.max(1)).clamp(SCRATCH_BYTES_MIN, SCRATCH_BYTES_MAX),
             frames,
@@ -392,6 +417,9 @@ pub const LEDGER_PROGRESS_BATCHES: u64 = 8;
 pub const LEDGER_SWEEP_ROWS: usize = 500;
 /// How long SQLite itself waits for a lock.
 pub const LEDGER_BUSY_TIMEOUT: Duration = Duration::from_millis(500);
+/// A look-up that failed is not tried again for so long. On a file system without working locks (NFS) each one blocks
+/// for ten seconds, and all fetchers would wait behind it.
+pub const LEDGER_LOOKUP_PAUSE: Duration = Duration::from_secs(60);
 /// First and longest wait between attempts to write while somebody else holds the file.
 pub const LEDGER_BUSY_BACKOFF_FIRST: Duration = Duration::from_millis(20);
 pub const LEDGER_BUSY_BACKOFF_MAX: Duration = Duration::from_secs(1);
@@ -495,7 +523,7 @@ pub const PARQUET_DEPTH_MAX: usize = 64;
 
 // ---- configuration ------------------------------------------------------------------------------
 
-/// Below this, one worker's scratch and one part per fetcher do not fit side by side.
+/// Below this there is no room for the program itself and [`SHARES_BYTES_MIN`].
 pub const MEMORY_LIMIT_MIN_BYTES: u64 = 64 * 1024 * 1024;
 /// Default bound on memory: a quarter of the machine's, but no more than this; more buys no speed.
 pub const MEMORY_LIMIT_DEFAULT_MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
@@ -548,3 +576,36 @@ const _: () = {
     assert!(INFLATE_WINDOW_BYTES < SCRATCH_BYTES_MAX);
     assert!(DETECT_BYTES_MAX <= RECORD_BYTES_MAX, "what is held to decide must fit one record");
 };
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever a configuration asks for, if it fits at all, its threads and shares fit together.
+        #[test]
+        fn the_shares_are_the_limit(
+            (queues, receivers) in (0..300usize, 1..64usize),
+            (fetchers, workers, senders) in (1..4097usize, 1..4097usize, 1..600usize),
+            spare in 0..8u64 << 30,
+        ) {
+            let callers = queues * (receivers + 1);
+            let crew = Crew { queues, others: 12 + 3 * queues, callers, fetchers, workers, senders };
+            let limit = crew.memory_limit_min() + spare;
+            let shares = MemoryShares::of(limit, &crew);
+            let held = crew.bytes()
+                + queues * (shares.messages * MESSAGE_BYTES + shares.bodies)
+                + shares.bodies_large
+                + shares.compressed
+                + shares.compressed_kept
+                + workers * shares.scratch
+                + shares.frames
+                + shares.frames_kept;
+            prop_assert!(held as u64 <= limit, "{held} of {limit}: {shares:?}");
+            prop_assert!(shares.compressed >= PART_BYTES && shares.frames >= 2 * BATCH_BYTES);
+            prop_assert!(shares.whole_object <= shares.compressed);
+        }
+    }
+}

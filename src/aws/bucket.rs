@@ -6,11 +6,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::client::Client;
 use super::error::{Error, Kind};
-use super::http::{Answer, Fault};
+use super::http::{Answer, Fault, append};
 use super::listing::{self, ListObjects, Page};
 use super::s3::{self, GetObject, Head};
 use crate::buffers::Buffer;
-use crate::limits::{READ_BYTES, S3_REDIRECTS_MAX};
+use crate::limits::S3_REDIRECTS_MAX;
 
 /// Reads objects of any bucket; remembers in which region a bucket turned out to be. Clones share that.
 #[derive(Clone)]
@@ -148,37 +148,6 @@ fn read_body(head: &Head, len_max: u64, answer: &mut Answer, into: &mut Buffer) 
         return Err(Fault::transient(format!("the body ended after {taken} of {expected} bytes")));
     }
     Ok(Part { total, etag: head.etag.clone(), whole: taken == total })
-}
-
-/// Appends up to `wanted` bytes, straight from the connection's buffer; says how many came. `is_announced`: as
-/// many will come. Otherwise memory is taken as they come.
-fn append(reader: &mut impl Read, wanted: u64, is_announced: bool, into: &mut Buffer) -> Result<u64, Fault> {
-    let before = into.len();
-    let room = usize::try_from(wanted).map_err(|_| Fault::transient("a range larger than the memory"))?;
-    if is_announced {
-        into.make_room(room);
-    }
-    let (mut filled, end) = (before, before.saturating_add(room));
-    while filled < end {
-        // In pieces: what is cleared is overwritten while it is in the cache.
-        let next = end.min(filled + READ_BYTES);
-        if next > into.capacity() {
-            let length = into.len();
-            into.make_room(end.min(next + filled) - length);
-        }
-        into.resize(next, 0);
-        match reader.read(&mut into[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                into.truncate(filled);
-                return Err(Fault::from(error));
-            }
-        }
-    }
-    into.truncate(filled);
-    Ok((filled - before) as u64)
 }
 
 #[cfg(test)]

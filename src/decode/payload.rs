@@ -35,3 +35,15 @@ pub struct Payload {
     /// Where the work waits for its next chunk. Dropped when there is none, or when decoding failed.
     pub next: Option<Sender<Box<Work>>>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::OBJECT_BYTES_MIN;
+
+    #[test]
+    fn what_waits_with_a_chunk_is_covered_by_the_least_that_it_is_charged() {
+        // Its key and other names come on top: 1 KiB at most, and as much for all that they are kept in.
+        assert!(size_of::<Work>() + size_of::<Payload>() + 2048 <= OBJECT_BYTES_MIN, "{}", size_of::<Work>());
+    }
+}

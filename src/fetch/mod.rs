@@ -152,16 +152,15 @@ impl Fetcher {
             Source::Page { .. } => (),
             Source::Body { message_id, bytes } => {
                 let ack = Ack::open(move |outcome: Outcome| share.resolve(outcome));
-                self.hand_over_body(work(Source::Body { message_id, bytes: Vec::new() }, ack), bytes);
+                self.hand_over_body(work(Source::Body { message_id, bytes: Buffer::default() }, ack), bytes);
             }
         }
     }
 
     /// `direct_mode`: the bytes are here already.
-    fn hand_over_body(&self, work: Box<Work>, chunk: Vec<u8>) {
-        let amount = chunk.capacity().max(OBJECT_BYTES_MIN);
-        let Some(permit) = self.settings.reserve(amount) else { return };
-        let chunk = Buffer::holding(chunk, permit);
+    fn hand_over_body(&self, work: Box<Work>, bytes: Buffer) {
+        let Some(permit) = self.settings.reserve(bytes.held_bytes().max(OBJECT_BYTES_MIN)) else { return };
+        let chunk = bytes.charged_to(permit);
         (self.settings.decode)(Payload { work, chunk, last: true, next: None });
     }
 }

@@ -136,7 +136,9 @@ impl Pipeline {
             .thread_name(|number| format!("work-{number}"))
             .build()
             .context("cannot start the worker threads")?;
-        let capacity = OBJECTS_WAITING_PER_FETCHER * globals.fetchers;
+        let each_fetcher = OBJECTS_WAITING_PER_FETCHER;
+        let capacity =
+            (each_fetcher * globals.fetchers).div_ceil(config.inputs.len().max(1)).max(each_fetcher);
         let (tasks, waiting): (Vec<_>, Vec<_>) =
             config.inputs.iter().map(|_| crossbeam_channel::bounded(capacity)).unzip();
         // One flat job a payload: nothing inside it may be put on the pool again.
@@ -165,6 +167,7 @@ impl Pipeline {
         };
         let fetchers = fetch::start(globals.fetchers, &waiting, fetch_settings)
             .context("cannot start the fetcher threads")?;
+        let bodies_large = Budget::new(memory.bodies_large);
         let start_intake = |index: usize, tasks| -> std::io::Result<Box<dyn Intake>> {
             let (input, telemetry) = (config.inputs[index].clone(), Arc::clone(&telemetry.inputs[index]));
             let (stop, abort) = (stop.clone(), abort.clone());
@@ -175,8 +178,22 @@ impl Pipeline {
             }
             let (receiving, settling) = queues[index].clone();
             let drain = matches!(job, Job::Drain);
-            let settings =
-                receive::Settings { index, input, receiving, settling, tasks, telemetry, drain, stop, abort };
+            let (messages_max, bodies_bytes, bodies_large) =
+                (memory.messages, memory.bodies, bodies_large.clone());
+            let settings = receive::Settings {
+                index,
+                input,
+                receiving,
+                settling,
+                tasks,
+                telemetry,
+                messages_max,
+                bodies_bytes,
+                bodies_large,
+                drain,
+                stop,
+                abort,
+            };
             Ok(Box::new(Receiver::start(settings)?))
         };
         let intakes = tasks.into_iter().enumerate().map(|(index, tasks)| start_intake(index, tasks));
