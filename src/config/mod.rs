@@ -360,6 +360,16 @@ impl Output {
     pub fn connections(&self) -> usize {
         self.senders + usize::from(self.gzip_level.is_some())
     }
+
+    /// Its name and where it writes: another address under the same name is another output.
+    pub fn label(&self) -> String {
+        match &self.destination {
+            Destination::Tls { address, port, .. } | Destination::Tcp { address, port } => {
+                format!("{} {address}:{port}", self.name)
+            }
+            Destination::Console => self.name.clone(),
+        }
+    }
 }
 
 /// Where an output writes.

@@ -56,6 +56,8 @@ pub struct InputSettings {
     /// What it has delivered before.
     pub ledger: Ledger,
     pub missing_object: MissingObject,
+    /// Who gets its events, by name and address.
+    pub outputs: Vec<String>,
     pub telemetry: Arc<telemetry::Input>,
 }
 

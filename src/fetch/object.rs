@@ -43,7 +43,8 @@ impl Fetcher {
             return self.skip_delivered(*work);
         }
         let reader = format!("{:?}", work.service.format);
-        match self.begin(object, work.input, &|etag, total| entry.identify(etag, total, &reader)) {
+        let outputs = &self.settings.inputs[work.input].outputs;
+        match self.begin(object, work.input, &|etag, total| entry.identify(etag, total, &reader, outputs)) {
             Ok(mut begun) => {
                 work.progress = std::mem::take(&mut begun.progress);
                 let whole = begun.bytes.len() as u64 >= begun.total;

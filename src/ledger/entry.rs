@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Ledger;
 use super::in_work::{Name, Tracked};
+use super::reader::Reader;
 use super::row::Row;
 use super::writer::{Command, Finish};
 use crate::ack::{Outcome, Progress};
@@ -37,22 +38,23 @@ impl Entry {
     }
 
     /// A GET has said what it is. `reader` names the way in which its records are counted; `size` is
-    /// in bytes.
-    pub fn identify(&self, etag: &str, size: u64, reader: &str) -> Known {
+    /// in bytes. `outputs` are those that get the object: one that did not get its beginning makes it begin again.
+    pub fn identify(&self, etag: &str, size: u64, reader: &str, outputs: &[String]) -> Known {
         let identity = self.name.announced.read(etag);
         // A checksum alone would be the message's word, not S3's.
         if self.ledger.0.file.is_none() || (identity.etag.is_empty() && identity.version.is_empty()) {
             return Known::Undelivered(Progress::default());
         }
-        let reader = format!("{} {reader}", env!("CARGO_PKG_VERSION"));
+        let reader = Reader::new(reader, outputs);
         let rows: Vec<Row> = self.rows().into_iter().filter(|row| row.was_read_as(&identity)).collect();
         if rows.iter().any(|row| row.delivered) {
             return Known::Delivered;
         }
-        let saved = rows.iter().filter(|row| row.reader == reader).map(|row| row.records).max();
+        let saved = rows.iter().filter(|row| reader.goes_on_after(&row.reader)).map(|row| row.records).max();
         let progress = Progress::resume(saved.unwrap_or(0));
         let place = self.name.place.clone();
-        let row = Row { place, identity, size, records: 0, delivered: false, reader, at: 0 };
+        let row =
+            Row { place, identity, size, records: 0, delivered: false, reader: reader.into_text(), at: 0 };
         let tracked = Tracked { row, confirmed: progress.confirmed(), saved: saved.unwrap_or(0) };
         self.ledger.0.in_work.track(&self.name, tracked);
         Known::Undelivered(progress)

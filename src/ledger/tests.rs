@@ -68,7 +68,7 @@ fn what_was_delivered_is_known_after_a_crash() {
     let ledger = open(&directory);
     let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
     assert!(!entry.is_delivered());
-    deliver(undelivered(entry.identify("\"e\"", 10, "lines")), 3);
+    deliver(undelivered(entry.identify("\"e\"", 10, "lines", &[])), 3);
     entry.settle(Outcome::Delivered);
     // As soon as the message learns of it, the ledger knows: no orderly end is needed.
     assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
@@ -77,8 +77,8 @@ fn what_was_delivered_is_known_after_a_crash() {
     assert!(claimed(&ledger, &object("k", Some("e"))).0.is_delivered());
     let (unnamed, _) = claimed(&ledger, &object("k", None));
     assert!(!unnamed.is_delivered(), "nothing is known of it yet");
-    assert!(matches!(unnamed.identify("\"e\"", 10, "lines"), Known::Delivered));
-    assert!(matches!(unnamed.identify("\"f\"", 10, "lines"), Known::Undelivered(_)), "replaced");
+    assert!(matches!(unnamed.identify("\"e\"", 10, "lines", &[]), Known::Delivered));
+    assert!(matches!(unnamed.identify("\"f\"", 10, "lines", &[]), Known::Undelivered(_)), "replaced");
     let (share, _outcome) = message();
     let other_input = ledger.claim("2", &object("k", Some("e")), share).unwrap();
     assert!(!other_input.is_delivered());
@@ -90,7 +90,7 @@ fn a_failed_object_goes_on_after_what_was_confirmed() {
     let ledger = open(&directory);
     for (outcome, before) in [(Outcome::Reject, 0), (Outcome::Retry, 5), (Outcome::Reject, 10)] {
         let (entry, settled) = claimed(&ledger, &object("k", Some("e")));
-        let mut progress = undelivered(entry.identify("e", 10, "lines"));
+        let mut progress = undelivered(entry.identify("e", 10, "lines", &[]));
         assert_eq!(progress.confirmed().so_far().0, before);
         for _ in 0..before {
             assert!(!progress.admit_next());
@@ -100,8 +100,24 @@ fn a_failed_object_goes_on_after_what_was_confirmed() {
         assert_eq!(settled.recv_timeout(PATIENCE), Ok(outcome));
     }
     let (entry, _outcome) = claimed(&ledger, &object("k", Some("e")));
-    let other_format = undelivered(entry.identify("e", 10, "JSON"));
+    let other_format = undelivered(entry.identify("e", 10, "JSON", &[]));
     assert_eq!(other_format.confirmed().so_far().0, 0, "its records are others");
+}
+
+#[test]
+fn a_half_sent_object_begins_again_for_an_output_that_has_none_of_it() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&directory);
+    let outputs = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    for (now, before) in [(&["a"][..], 0), (&["a"], 5), (&["a", "b"], 0), (&["b"], 5), (&["b", "a"], 0)] {
+        let (entry, settled) = claimed(&ledger, &object("k", Some("e")));
+        let mut progress = undelivered(entry.identify("e", 10, "lines", &outputs(now)));
+        assert_eq!(progress.confirmed().so_far().0, before, "{now:?}");
+        (0..before).for_each(|_| assert!(!progress.admit_next()));
+        confirm(&mut progress, 5);
+        entry.settle(Outcome::Retry);
+        assert_eq!(settled.recv_timeout(PATIENCE), Ok(Outcome::Retry));
+    }
 }
 
 #[test]
@@ -109,7 +125,7 @@ fn saving_records_what_is_in_work() {
     let directory = TempDir::new().unwrap();
     let ledger = open(&directory);
     let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
-    confirm(&mut undelivered(entry.identify("e", 10, "lines")), 4);
+    confirm(&mut undelivered(entry.identify("e", 10, "lines", &[])), 4);
     ledger.save();
     assert!(outcome.try_recv().is_err(), "it is still in work");
     let (other, filter) = (Store::open_existing(&directory.path().join(FILE)).unwrap(), Filter::default());
@@ -123,8 +139,8 @@ fn big_objects_are_recorded_from_time_to_time() {
     let ledger = open(&directory);
     let (big, _big) = claimed(&ledger, &object("big", Some("e")));
     let (small, _small) = claimed(&ledger, &object("small", Some("e")));
-    confirm(&mut undelivered(big.identify("e", 10, "lines")), 20);
-    confirm(&mut undelivered(small.identify("e", 10, "lines")), 2);
+    confirm(&mut undelivered(big.identify("e", 10, "lines", &[])), 20);
+    confirm(&mut undelivered(small.identify("e", 10, "lines", &[])), 2);
     let store = Store::open_existing(&directory.path().join(FILE)).unwrap();
     let began = std::time::Instant::now();
     let rows = loop {
@@ -147,7 +163,7 @@ fn the_same_object_twice_at_once_is_collected_once() {
             let (entry, first) = claimed(&ledger, &object);
             let (share, second) = message();
             assert!(ledger.claim("1", &object, share).is_none(), "it is in work");
-            deliver(undelivered(entry.identify("e", 10, "lines")), 0);
+            deliver(undelivered(entry.identify("e", 10, "lines", &[])), 0);
             assert!(second.try_recv().is_err());
             entry.settle(outcome);
             assert_eq!(first.recv_timeout(PATIENCE), Ok(outcome));
@@ -163,7 +179,7 @@ fn without_an_identity_the_second_must_look_for_itself() {
     let (entry, first) = claimed(&ledger, &object("k", None));
     let (share, second) = message();
     assert!(ledger.claim("1", &object("k", None), share).is_none());
-    deliver(undelivered(entry.identify("e", 10, "lines")), 1);
+    deliver(undelivered(entry.identify("e", 10, "lines", &[])), 1);
     entry.settle(Outcome::Delivered);
     assert_eq!(first.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
     assert_eq!(second.recv_timeout(PATIENCE), Ok(Outcome::Retry), "it may be another content by now");
@@ -174,13 +190,13 @@ fn what_merely_counts_as_done_is_not_remembered_as_delivered() {
     let directory = TempDir::new().unwrap();
     let ledger = open(&directory);
     let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
-    confirm(&mut undelivered(entry.identify("e", 10, "lines")), 3);
+    confirm(&mut undelivered(entry.identify("e", 10, "lines", &[])), 3);
     // Its next part is gone, and `missing_object: skip` says that this is no fault.
     entry.settle(Outcome::Delivered);
     assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
     let (entry, _outcome) = claimed(&ledger, &object("k", Some("e")));
     assert!(!entry.is_delivered());
-    assert_eq!(undelivered(entry.identify("e", 10, "lines")).confirmed().so_far().0, 3);
+    assert_eq!(undelivered(entry.identify("e", 10, "lines", &[])).confirmed().so_far().0, 3);
 }
 
 #[test]
@@ -189,7 +205,7 @@ fn an_object_that_nothing_identifies_is_not_remembered() {
     let ledger = open(&directory);
     for _ in 0..2 {
         let (entry, outcome) = claimed(&ledger, &object("k", None));
-        deliver(undelivered(entry.identify("", 10, "lines")), 1);
+        deliver(undelivered(entry.identify("", 10, "lines", &[])), 1);
         entry.settle(Outcome::Delivered);
         assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
     }
@@ -208,7 +224,7 @@ fn many_threads_deliver_every_object_once() {
                     let (share, outcome) = message();
                     if let Some(entry) = ledger.claim("1", &object, share) {
                         if !entry.is_delivered() {
-                            deliver(undelivered(entry.identify("e", 1, "lines")), 1);
+                            deliver(undelivered(entry.identify("e", 1, "lines", &[])), 1);
                             sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                         }
                         entry.settle(Outcome::Delivered);
@@ -231,7 +247,7 @@ fn two_collectors_may_share_a_file() {
             scope.spawn(move || {
                 for object in (0..20).map(|i| object(&format!("{number}/{i}"), Some("e"))) {
                     let (entry, outcome) = claimed(ledger, &object);
-                    deliver(undelivered(entry.identify("e", 1, "lines")), 1);
+                    deliver(undelivered(entry.identify("e", 1, "lines", &[])), 1);
                     entry.settle(Outcome::Delivered);
                     assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
                 }
@@ -249,7 +265,7 @@ fn a_file_that_cannot_be_written_does_not_hold_up_delivery() {
     let telemetry = Arc::new(Telemetry::default());
     let ledger = Ledger::open(directory.path(), &telemetry).unwrap();
     let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
-    deliver(undelivered(entry.identify("e", 1, "lines")), 1);
+    deliver(undelivered(entry.identify("e", 1, "lines", &[])), 1);
     let other = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
     other.execute_batch("DROP TABLE objects").unwrap();
     entry.settle(Outcome::Delivered);
@@ -263,7 +279,7 @@ fn a_file_that_is_held_for_a_moment_is_waited_for() {
     let directory = TempDir::new().unwrap();
     let ledger = open(&directory);
     let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
-    deliver(undelivered(entry.identify("e", 1, "lines")), 1);
+    deliver(undelivered(entry.identify("e", 1, "lines", &[])), 1);
     let other = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     entry.settle(Outcome::Delivered);
@@ -279,7 +295,7 @@ fn a_closed_ledger_still_lets_messages_end() {
     let ledger = open(&directory);
     ledger.close();
     let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
-    deliver(undelivered(entry.identify("e", 1, "lines")), 1);
+    deliver(undelivered(entry.identify("e", 1, "lines", &[])), 1);
     entry.settle(Outcome::Delivered);
     assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
 }

@@ -154,7 +154,9 @@ impl Pipeline {
                 .iter()
                 .zip(&clients)
                 .zip(&telemetry.inputs)
-                .map(|((input, client), telemetry)| fetch_side(input, client, telemetry, &ledger))
+                .map(|((input, client), telemetry)| {
+                    fetch_side(input, &config.outputs, client, telemetry, &ledger)
+                })
                 .collect(),
             budget: budget.clone(),
             buffers: Buffers::new(memory.compressed_kept),
@@ -397,6 +399,7 @@ fn outputs_of(input: &Input, outputs: &Outputs) -> Outputs {
 
 fn fetch_side(
     input: &Input,
+    outputs: &[Output],
     client: &Client,
     telemetry: &Arc<telemetry::Input>,
     ledger: &Ledger,
@@ -407,6 +410,7 @@ fn fetch_side(
         // What was not sent must not be remembered as delivered.
         ledger: if input.do_not_send { Ledger::none() } else { ledger.clone() },
         missing_object: input.missing_object,
+        outputs: outputs.iter().map(Output::label).collect(),
         telemetry: Arc::clone(telemetry),
     }
 }
