@@ -153,6 +153,7 @@ fn read_root(root: Mapping<'_>, base: &Path, environment: &Environment) -> Optio
     let first_id = of_queue.or_else(|| sources.first().map(|source| source.input.as_str()));
     let is_limit_written = globals_map.as_ref().is_some_and(|globals| globals.has("memory_limit"));
     let globals = globals::read(globals_map, overrides, first_id, &outputs, context);
+    outputs::check_with(&inputs, &outputs, root.report);
     let mut config = Config { globals, inputs, sources, listings, outputs };
     config.fit_memory(is_limit_written, environment.memory, root.report);
     root.finish();
