@@ -19,7 +19,8 @@ struct Inner {
 
 #[derive(Debug)]
 struct State {
-    free: usize,
+    /// Below zero: so much has been taken beyond the total (see [`Permit::set`]).
+    free: isize,
     /// Tickets of those who wait, in order.
     waiting: VecDeque<u64>,
     next_ticket: u64,
@@ -34,7 +35,7 @@ pub struct Permit {
 
 impl Budget {
     pub fn new(total: usize) -> Budget {
-        let state = State { free: total, waiting: VecDeque::new(), next_ticket: 0 };
+        let state = State { free: signed(total), waiting: VecDeque::new(), next_ticket: 0 };
         Budget(Arc::new(Inner { total, state: Mutex::new(state), changed: Condvar::new() }))
     }
 
@@ -44,7 +45,7 @@ impl Budget {
 
     /// What is not taken at the moment.
     pub fn free(&self) -> usize {
-        self.state().free
+        usize::try_from(self.state().free).unwrap_or(0)
     }
 
     /// Takes `amount`, at most all there is, and waits for it if need be. None when stopped.
@@ -54,7 +55,7 @@ impl Budget {
         let ticket = state.next_ticket;
         state.next_ticket += 1;
         state.waiting.push_back(ticket);
-        while state.waiting.front() != Some(&ticket) || state.free < amount {
+        while state.waiting.front() != Some(&ticket) || state.free < signed(amount) {
             if stop.is_stopped() {
                 state.waiting.retain(|other| *other != ticket);
                 self.0.changed.notify_all();
@@ -65,7 +66,7 @@ impl Budget {
             state = self.0.changed.wait_timeout(state, slice).unwrap_or_else(|e| e.into_inner()).0;
         }
         state.waiting.pop_front();
-        state.free -= amount;
+        state.free -= signed(amount);
         self.0.changed.notify_all();
         Some(Permit { budget: self.clone(), amount })
     }
@@ -73,10 +74,10 @@ impl Budget {
     /// Takes `amount` if it is free and nobody waits for it.
     pub fn try_acquire(&self, amount: usize) -> Option<Permit> {
         let mut state = self.state();
-        if !state.waiting.is_empty() || state.free < amount {
+        if !state.waiting.is_empty() || state.free < signed(amount) {
             return None;
         }
-        state.free -= amount;
+        state.free -= signed(amount);
         Some(Permit { budget: self.clone(), amount })
     }
 
@@ -95,6 +96,24 @@ impl Permit {
         let amount = amount.min(self.amount);
         self.amount -= amount;
         Permit { budget: self.budget.clone(), amount }
+    }
+
+    /// Makes the share exactly this large, without waiting: what is missing is taken whether or not it is free,
+    /// and those who acquire later wait until it has been paid back. This is for memory that is there already;
+    /// ask for memory that is yet to come with [`Budget::acquire`] or [`Permit::try_grow_to`].
+    pub fn set(&mut self, amount: usize) {
+        if amount <= self.amount {
+            return self.shrink_to(amount);
+        }
+        self.budget.state().free -= signed(amount - self.amount);
+        self.amount = amount;
+    }
+
+    /// A share of the same budget, taken on credit as by [`Permit::set`].
+    pub fn beside(&self, amount: usize) -> Permit {
+        let mut permit = Permit { budget: self.budget.clone(), amount: 0 };
+        permit.set(amount);
+        permit
     }
 
     /// Gives back what is over `amount`.
@@ -120,9 +139,14 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.budget.state().free += self.amount;
+        self.budget.state().free += signed(self.amount);
         self.budget.0.changed.notify_all();
     }
+}
+
+/// No amount of memory or messages is near the bound.
+fn signed(amount: usize) -> isize {
+    isize::try_from(amount).unwrap_or(isize::MAX)
 }
 
 #[cfg(test)]
@@ -159,6 +183,21 @@ mod tests {
         budget.state().waiting.push_back(7);
         assert!(permit.try_grow_to(9), "it has that already, whoever waits");
         assert!(!permit.try_grow_to(10));
+        drop(permit);
+        assert_eq!(budget.free(), 10);
+    }
+
+    #[test]
+    fn what_is_taken_beyond_the_total_is_paid_back_before_others_get_any() {
+        let budget = Budget::new(10);
+        let mut permit = budget.try_acquire(6).unwrap();
+        permit.set(14);
+        assert_eq!((permit.amount(), budget.free()), (14, 0));
+        let other = budget.try_acquire(0);
+        assert!(other.is_none(), "the budget is overdrawn");
+        permit.set(9);
+        assert!(budget.try_acquire(2).is_none());
+        assert_eq!(budget.try_acquire(1).unwrap().amount(), 1);
         drop(permit);
         assert_eq!(budget.free(), 10);
     }

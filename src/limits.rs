@@ -26,8 +26,20 @@ pub const AWS_LONG_POLL_MARGIN: Duration = Duration::from_secs(10);
 pub const AWS_BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Idle connections are kept longer than a 20 s long poll and shorter than S3's own limit.
 pub const AWS_IDLE_AGE: Duration = Duration::from_secs(45);
+/// What one connection reads ahead: a long way below a part, several times what a system call costs.
+pub const AWS_INPUT_BYTES: usize = 64 * KIB;
+/// What one connection gathers before it writes: ten deletions with their receipt handles, or a request's head
+/// with a session token.
+pub const AWS_OUTPUT_BYTES: usize = 32 * KIB;
 /// An answer of SQS or STS: ten messages of 1 MiB, base64 and JSON escapes included.
 pub const AWS_ANSWER_BYTES_MAX: usize = 32 * MIB;
+/// Answers that are being read, all together, beside those that are small: whoever reads one is done with it within
+/// milliseconds, so that few are there at a time. A larger one is read alone.
+pub const ANSWERS_BYTES: usize = 4 * MIB;
+/// An answer up to this size does not ask for room: it is part of what its thread takes.
+pub const ANSWER_BYTES_FREE: usize = 32 * KIB;
+/// What an answer that does not say its length asks for at first (S3's listings: 1,000 keys are about as much).
+pub const ANSWER_BYTES_UNKNOWN: usize = 256 * KIB;
 /// Tries of one call before it is given up to the caller.
 pub const AWS_ATTEMPTS: u32 = 5;
 /// A call that fails sooner than this, without an answer, is tried once more at once: a connection from the pool
@@ -42,7 +54,7 @@ pub const CREDENTIALS_REFRESH_EARLY: Duration = Duration::from_secs(300);
 
 // ---- messages -----------------------------------------------------------------------------------
 
-/// Messages of one input that may be in work: enough that a second of settling (see `SETTLE_TIME`)
+/// Messages of one input that may be in work, where memory allows: enough that a second of settling (see `SETTLE_TIME`)
 /// does not hold up small objects, far below the 120,000 that SQS allows.
 pub const MESSAGES_IN_WORK_MAX: usize = 4000;
 /// SQS ends a lease for good after 12 hours; an extension past that is refused.
@@ -258,10 +270,75 @@ pub const BUFFER_SIZES_PER_DOUBLING: usize = 16;
 /// Frame buffers kept for the next use: what the senders let go of in one burst.
 pub const FRAME_BYTES_KEPT_MAX: usize = 16 * MIB;
 
-/// How `memory_limit` is divided. A third each for compressed bytes, expanded bytes and frames, so
-/// that no stage can take what a later one needs to go on.
+/// What a thread takes that has nothing in hand: the used part of its stack, its heap, its share of the
+/// allocator's tables. Measured: 60 to 90 KiB.
+pub const THREAD_BYTES: usize = 96 * KIB;
+/// A connection with AWS: `AWS_INPUT_BYTES` and `AWS_OUTPUT_BYTES`, and the state of TLS.
+pub const AWS_CONNECTION_BYTES: usize = AWS_INPUT_BYTES + AWS_OUTPUT_BYTES + 48 * KIB;
+/// An output's connection: the state of TLS, and a batch's ciphertext that the socket does not take.
+pub const SENDER_BYTES: usize = BATCH_BYTES + 64 * KIB;
+/// A worker: the tables of its decompressor and compressor, and a window for each level of a stream.
+pub const WORKER_BYTES: usize = 512 * KIB + COMPRESSION_LEVELS_MAX * INFLATE_WINDOW_BYTES;
+/// The least that the shares of the limit need together to be of use: a third of seven eighths of it holds a part
+/// of an object.
+pub const SHARES_BYTES_MIN: usize = PART_BYTES * 7 / 2;
+/// A message in work: its lease with the receipt handle, its objects' names, and what is known of their delivery.
+pub const MESSAGE_BYTES: usize = 4 * KIB;
+/// Bodies of messages that wait for their turn or a fetcher: more would only wait longer.
+pub const BODIES_BYTES_MAX: usize = 32 * MIB;
+/// What a notification is taken for before a queue's first message has come.
+pub const BODY_BYTES_USUAL: usize = 4 * KIB;
+/// What one receive brings of them: a receiver that only waits for notifications does not wait for room.
+pub const BODIES_RECEIVED_BYTES: usize = SQS_BATCH * BODY_BYTES_USUAL;
+/// The messages of one receive.
+pub const MESSAGES_RECEIVED_BYTES: usize = SQS_BATCH * MESSAGE_BYTES;
+/// Receives of large bodies that may be under way at the same time, unless a single body takes more room than that.
+pub const LARGE_RECEIVES_AT_ONCE: usize = 8;
+
+/// The threads and connections of a configuration, which take memory before there is anything to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Crew {
+    pub queues: usize,
+    /// Threads beside those below.
+    pub others: usize,
+    /// Threads beside the fetchers that call AWS.
+    pub callers: usize,
+    pub fetchers: usize,
+    pub workers: usize,
+    /// Of all outputs together.
+    pub senders: usize,
+}
+
+impl Crew {
+    /// What it takes when it has nothing to do.
+    pub fn bytes(&self) -> usize {
+        let Crew { queues: _, others, callers, fetchers, workers, senders } = *self;
+        BASE_BYTES
+            + (others + callers + fetchers + workers + senders) * THREAD_BYTES
+            + (callers + fetchers) * AWS_CONNECTION_BYTES
+            + callers * (BODIES_RECEIVED_BYTES + MESSAGES_RECEIVED_BYTES)
+            + workers * WORKER_BYTES
+            + senders * SENDER_BYTES
+    }
+
+    /// The least `memory_limit` with which it is of use.
+    pub fn memory_limit_min(&self) -> u64 {
+        // A worker's scratch comes out of a third of seven eighths.
+        let scratch = self.workers * SCRATCH_BYTES_MIN * 4;
+        ((self.bytes() + SHARES_BYTES_MIN.max(scratch)) as u64).max(MEMORY_LIMIT_MIN_BYTES)
+    }
+}
+
+/// How `memory_limit` is divided: what the threads take comes first. Of the rest an eighth is for messages, and a third
+/// each for compressed bytes, expanded bytes and frames, so that no stage can take what a later one needs to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryShares {
+    /// Messages of one queue that may be in work, beside [`MESSAGES_RECEIVED_BYTES`] for each receiver.
+    pub messages: usize,
+    /// Bodies of one queue's messages that wait, beside [`BODIES_RECEIVED_BYTES`] for each receiver.
+    pub bodies: usize,
+    /// Bodies that are too large for that, of all queues together.
+    pub bodies_large: usize,
     /// Compressed bytes held, all objects together.
     pub compressed: usize,
     /// Memory of compressed bytes that is kept for the next ones.
@@ -270,6 +347,8 @@ pub struct MemoryShares {
     pub whole_object: usize,
     /// Expanded bytes held by one worker.
     pub scratch: usize,
+    /// Frames that are not confirmed, those on their way to a sender included.
+    pub frames: usize,
     /// Unconfirmed bytes held by one sender.
     pub window: usize,
     /// Memory of frames that is kept for the next ones.
@@ -277,22 +356,28 @@ pub struct MemoryShares {
 }
 
 impl MemoryShares {
-    /// `senders`: of all outputs together. No share is made larger than is of use.
-    pub fn of(memory_limit: u64, fetchers: usize, workers: usize, senders: usize) -> MemoryShares {
+    /// No share is made larger than is of use, nor so small that nothing would move: `crew` must fit the limit (see
+    /// [`Crew::memory_limit_min`]).
+    pub fn of(memory_limit: u64, crew: &Crew) -> MemoryShares {
         let limit = usize::try_from(memory_limit).unwrap_or(usize::MAX);
-        let third = limit.saturating_sub(BASE_BYTES) / 3;
-        let waiting = BATCHES_WAITING_PER_SENDER * BATCH_BYTES;
-        let ahead = fetchers * AHEAD_BYTES_PER_FETCHER + workers * AHEAD_BYTES_PER_WORKER;
+        let rest = limit.saturating_sub(crew.bytes()).max(SHARES_BYTES_MIN);
+        let bodies = (rest / 32).min(BODIES_BYTES_MAX);
+        let messages = (rest / 16 / MESSAGE_BYTES / crew.queues.max(1)).min(MESSAGES_IN_WORK_MAX);
+        let third = (rest - rest / 8) / 3;
+        let ahead = crew.fetchers * AHEAD_BYTES_PER_FETCHER + crew.workers * AHEAD_BYTES_PER_WORKER;
         let compressed = (third - third / 4).min(ahead).max(PART_BYTES);
         let frames_kept = (third / 8).min(FRAME_BYTES_KEPT_MAX);
+        let frames = third - frames_kept;
         MemoryShares {
+            messages,
+            bodies: bodies / crew.queues.max(1),
+            bodies_large: bodies,
             compressed,
-            compressed_kept: (third / 4).min(compressed / 2),
+            compressed_kept: (third - compressed.min(third)).min(third / 4).min(compressed / 2),
             whole_object: (third / 4).min(compressed / 2).min(WHOLE_OBJECT_BYTES_MAX),
-            scratch: (third / workers.max(1)).clamp(MIB, SCRATCH_BYTES_MAX),
-            window: ((third - frames_kept) / senders.max(1))
-                .saturating_sub(waiting)
-                .clamp(MIB, SEND_WINDOW_BYTES),
+            scratch: (third / crew.workers.max(1)).clamp(SCRATCH_BYTES_MIN, SCRATCH_BYTES_MAX),
+            frames,
+            window: (frames / crew.senders.max(1)).clamp(BATCH_BYTES, SEND_WINDOW_BYTES),
             frames_kept,
         }
     }
@@ -303,6 +388,8 @@ impl MemoryShares {
 /// The largest gzip member that is inflated in one call, into a buffer that one worker reuses. An
 /// object of CrowdStrike FDR of 20 MB inflates to 120 MB; anything larger goes through windows.
 pub const SCRATCH_BYTES_MAX: usize = 256 * MIB;
+/// The least that a worker inflates into: four windows.
+pub const SCRATCH_BYTES_MIN: usize = MIB;
 /// One window of a stream that is being inflated: with the decoder's own 32 KiB history it stays in
 /// a core's second-level cache while it is split and framed.
 pub const INFLATE_WINDOW_BYTES: usize = 256 * KIB;
@@ -366,6 +453,9 @@ pub const LEDGER_PROGRESS_BATCHES: u64 = 8;
 pub const LEDGER_SWEEP_ROWS: usize = 500;
 /// How long SQLite itself waits for a lock.
 pub const LEDGER_BUSY_TIMEOUT: Duration = Duration::from_millis(500);
+/// A look-up that failed is not tried again for so long. On a file system without working locks (NFS) each one blocks
+/// for ten seconds, and all fetchers would wait behind it.
+pub const LEDGER_LOOKUP_PAUSE: Duration = Duration::from_secs(60);
 /// First and longest wait between attempts to write while somebody else holds the file.
 pub const LEDGER_BUSY_BACKOFF_FIRST: Duration = Duration::from_millis(20);
 pub const LEDGER_BUSY_BACKOFF_MAX: Duration = Duration::from_secs(1);
@@ -479,7 +569,7 @@ pub const PARQUET_DEPTH_MAX: usize = 64;
 
 // ---- configuration ------------------------------------------------------------------------------
 
-/// Below this, one worker's scratch and one part per fetcher do not fit side by side.
+/// Below this there is no room for the program itself and [`SHARES_BYTES_MIN`].
 pub const MEMORY_LIMIT_MIN_BYTES: u64 = 64 * 1024 * 1024;
 /// Default bound on memory: a quarter of the machine's, but no more than this; more buys no speed.
 pub const MEMORY_LIMIT_DEFAULT_MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
@@ -542,3 +632,36 @@ const _: () = {
     assert!(INFLATE_WINDOW_BYTES < SCRATCH_BYTES_MAX);
     assert!(DETECT_BYTES_MAX <= RECORD_BYTES_MAX, "what is held to decide must fit one record");
 };
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever a configuration asks for, if it fits at all, its threads and shares fit together.
+        #[test]
+        fn the_shares_are_the_limit(
+            (queues, receivers) in (0..300usize, 1..64usize),
+            (fetchers, workers, senders) in (1..4097usize, 1..4097usize, 1..600usize),
+            spare in 0..8u64 << 30,
+        ) {
+            let callers = queues * (receivers + 1);
+            let crew = Crew { queues, others: 12 + 3 * queues, callers, fetchers, workers, senders };
+            let limit = crew.memory_limit_min() + spare;
+            let shares = MemoryShares::of(limit, &crew);
+            let held = crew.bytes()
+                + queues * (shares.messages * MESSAGE_BYTES + shares.bodies)
+                + shares.bodies_large
+                + shares.compressed
+                + shares.compressed_kept
+                + workers * shares.scratch
+                + shares.frames
+                + shares.frames_kept;
+            prop_assert!(held as u64 <= limit, "{held} of {limit}: {shares:?}");
+            prop_assert!(shares.compressed >= PART_BYTES && shares.frames >= 2 * BATCH_BYTES);
+            prop_assert!(shares.whole_object <= shares.compressed);
+        }
+    }
+}

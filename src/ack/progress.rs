@@ -68,7 +68,16 @@ impl Progress {
     /// A batch of `object` that ends with the record decoded last. Once it is delivered, with all its
     /// shares, it counts as confirmed.
     pub fn batch(&self, object: &Ack) -> Ack {
-        let (share, confirmed, end) = (object.share(), self.confirmed.clone(), self.decoded);
+        self.batch_to(object, self.decoded)
+    }
+
+    /// A batch that ends with the record before that one.
+    pub fn batch_before_last(&self, object: &Ack) -> Ack {
+        self.batch_to(object, self.decoded.saturating_sub(1))
+    }
+
+    fn batch_to(&self, object: &Ack, end: u64) -> Ack {
+        let (share, confirmed) = (object.share(), self.confirmed.clone());
         let number = confirmed.lock().open();
         Ack::open(move |outcome| {
             if outcome == Outcome::Delivered {
@@ -106,6 +115,17 @@ mod tests {
         assert_eq!(progress.confirmed().so_far(), (0, 0));
         other.resolve(Outcome::Delivered);
         assert_eq!(progress.confirmed().so_far(), (1, 1));
+    }
+
+    #[test]
+    fn a_batch_can_end_before_the_record_in_hand() {
+        let object = Ack::open(|_| ());
+        let mut progress = Progress::default();
+        (0..3).for_each(|_| assert!(progress.admit_next()));
+        progress.batch_before_last(&object).close(Outcome::Delivered);
+        assert_eq!(progress.confirmed().so_far(), (2, 1));
+        progress.batch(&object).close(Outcome::Delivered);
+        assert_eq!(progress.confirmed().so_far(), (3, 2));
     }
 
     #[test]

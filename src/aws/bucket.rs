@@ -7,11 +7,12 @@ use std::time::Instant;
 use super::client::Client;
 use super::endpoint;
 use super::error::{Error, Kind};
-use super::http::{Answer, Fault};
+use super::http::{Answer, Fault, append};
 use super::known::Known;
 use super::listing::{self, ListObjects, Page};
 use super::s3::{self, GetObject, Head};
-use crate::limits::{READ_BYTES, S3_REDIRECTS_MAX};
+use crate::buffers::Buffer;
+use crate::limits::S3_REDIRECTS_MAX;
 use crate::naming::is_scope;
 
 /// Reads objects of any bucket; remembers what it learns about buckets. Clones share that.
@@ -49,7 +50,7 @@ impl S3 {
         &self,
         object: &GetObject<'_>,
         region_hint: Option<&str>,
-        into: &mut Vec<u8>,
+        into: &mut Buffer,
     ) -> Result<Part, Error> {
         let before = into.len();
         let outcome = self.by_version_or_key(object, |object| {
@@ -202,7 +203,7 @@ impl S3 {
         }
     }
 
-    fn get_in(&self, object: &GetObject<'_>, region: &str, into: &mut Vec<u8>) -> Result<Part, Error> {
+    fn get_in(&self, object: &GetObject<'_>, region: &str, into: &mut Buffer) -> Result<Part, Error> {
         let request = s3::request(object, region, self.client.endpoints().s3.as_deref());
         let request = request
             .map_err(|why| Error::setup(s3::action(object), &s3::resource(object), Kind::Withheld, why))?;
@@ -285,11 +286,11 @@ fn same_object(object: &GetObject<'_>, head: &Head) -> Result<(), Fault> {
 }
 
 /// Appends what was asked for. A body shorter than announced is a fault.
-fn read_body(head: &Head, len_max: u64, answer: &mut Answer, into: &mut Vec<u8>) -> Result<Part, Fault> {
+fn read_body(head: &Head, len_max: u64, answer: &mut Answer, into: &mut Buffer) -> Result<Part, Fault> {
     let mut reader = answer.reader();
     let skipped = io::copy(&mut reader.by_ref().take(head.skip), &mut io::sink())?;
     let wanted = head.take.unwrap_or(len_max);
-    let taken = append(&mut reader, wanted, into)?;
+    let taken = append(&mut reader, wanted, head.take.is_some(), into)?;
     // Reading up to the end gives the connection back to the pool; what lies behind a range that the server
     // ignored is only counted when nothing else tells the size.
     let rest = match head.body {
@@ -302,29 +303,6 @@ fn read_body(head: &Head, len_max: u64, answer: &mut Answer, into: &mut Vec<u8>)
         return Err(Fault::transient(format!("the body ended after {taken} of {expected} bytes")));
     }
     Ok(Part { total, etag: head.etag.clone(), whole: taken == total })
-}
-
-/// Appends up to `wanted` bytes, straight from the connection's buffer; says how many came.
-fn append(reader: &mut impl Read, wanted: u64, into: &mut Vec<u8>) -> Result<u64, Fault> {
-    let before = into.len();
-    let room = usize::try_from(wanted).map_err(|_| Fault::transient("a range larger than the memory"))?;
-    into.try_reserve_exact(room).map_err(|error| Fault::transient(error.to_string()))?;
-    let (mut filled, end) = (before, before + room);
-    while filled < end {
-        // In pieces: what is cleared is overwritten while it is in the cache.
-        into.resize(end.min(filled + READ_BYTES), 0);
-        match reader.read(&mut into[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                into.truncate(filled);
-                return Err(Fault::from(error));
-            }
-        }
-    }
-    into.truncate(filled);
-    Ok((filled - before) as u64)
 }
 
 #[cfg(test)]
@@ -351,9 +329,9 @@ mod tests {
     fn get(script: Vec<Step>, object: &GetObject<'_>) -> (Result<Part, Error>, Vec<u8>, Vec<String>) {
         let server = Server::play(script);
         let s3 = S3::new(server.client(&Stop::new()));
-        let mut into = b"old".to_vec();
+        let mut into = Buffer::from(b"old".to_vec());
         let outcome = s3.get(object, None, &mut into);
-        (outcome, into, server.seen().into_iter().map(|seen| seen.head).collect())
+        (outcome, into.to_vec(), server.seen().into_iter().map(|seen| seen.head).collect())
     }
 
     #[test]
@@ -469,7 +447,7 @@ mod tests {
             answer(206, &part("2-5/10"), "cdef"),
         ]);
         let s3 = S3::new(server.client(&Stop::new()));
-        let mut into = Vec::new();
+        let mut into = Buffer::default();
         s3.get(&OBJECT, None, &mut into).unwrap();
         s3.get(&OBJECT, Some("us-east-2"), &mut into).unwrap();
         let regions = ["us-east-1", "eu-west-1", "eu-west-1"];
@@ -496,7 +474,7 @@ mod tests {
     fn reads(script: Vec<Step>, objects: &[GetObject<'_>]) -> (Vec<Result<Part, Error>>, Vec<String>) {
         let server = Server::play(script);
         let s3 = S3::new(server.client(&Stop::new()));
-        let outcomes = objects.iter().map(|object| s3.get(object, None, &mut Vec::new())).collect();
+        let outcomes = objects.iter().map(|object| s3.get(object, None, &mut Buffer::default())).collect();
         let path = |head: &str| head.split(' ').nth(1).unwrap_or_default().to_owned();
         (outcomes, server.seen().iter().map(|seen| path(&seen.head)).collect())
     }
@@ -598,7 +576,7 @@ mod tests {
         let server = Server::play(script);
         let s3 = S3::new(server.client(&Stop::new()));
         for _ in 0..3 {
-            s3.get(&OBJECT, None, &mut Vec::new()).unwrap();
+            s3.get(&OBJECT, None, &mut Buffer::default()).unwrap();
         }
         let regions = ["us-east-1", "eu-west-1", "eu-west-1", "us-east-1", "us-east-1"];
         for (seen, region) in server.seen().iter().zip(regions) {
@@ -612,8 +590,8 @@ mod tests {
         let script = vec![to("eu-west-1"), denied(), answer(206, &part("2-5/10"), "cdef")];
         let server = Server::play(script);
         let s3 = S3::new(server.client(&Stop::new()));
-        assert_eq!(s3.get(&OBJECT, None, &mut Vec::new()).unwrap_err().kind(), &Kind::Denied);
-        s3.get(&OBJECT, None, &mut Vec::new()).unwrap();
+        assert_eq!(s3.get(&OBJECT, None, &mut Buffer::default()).unwrap_err().kind(), &Kind::Denied);
+        s3.get(&OBJECT, None, &mut Buffer::default()).unwrap();
         assert!(server.seen()[2].head.contains("/us-east-1/s3/aws4_request"));
     }
 

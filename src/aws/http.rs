@@ -1,9 +1,8 @@
 //! The HTTP agent: one connection pool for all threads, every default of `ureq` set on purpose.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderMap;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
@@ -15,7 +14,13 @@ use super::error::{Error, Kind};
 use super::names::Names;
 use super::proxy::Proxies;
 use super::request::Request;
-use crate::limits::{AWS_BODY_TIMEOUT, AWS_CONNECT_TIMEOUT, AWS_IDLE_AGE, AWS_RESPONSE_TIMEOUT};
+use crate::budget::Budget;
+use crate::buffers::{Buffer, Buffers};
+use crate::limits::{
+    ANSWER_BYTES_FREE, ANSWER_BYTES_UNKNOWN, ANSWERS_BYTES, AWS_BODY_TIMEOUT, AWS_CONNECT_TIMEOUT,
+    AWS_IDLE_AGE, AWS_INPUT_BYTES, AWS_OUTPUT_BYTES, AWS_RESPONSE_TIMEOUT, READ_BYTES,
+};
+use crate::stop::Stop;
 
 /// Sends requests over pooled connections. Clones share the pool.
 #[derive(Clone)]
@@ -30,7 +35,7 @@ struct Shared {
     by_https_proxy: Option<Agent>,
     /// For http addresses.
     by_http_proxy: Option<Agent>,
-    is_shut: AtomicBool,
+    room: Room,
 }
 
 /// An answer whose head has arrived.
@@ -39,6 +44,15 @@ pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     body: Body,
+    room: Room,
+}
+
+/// The memory of answers that are read as a whole, until they have been looked through.
+#[derive(Debug, Clone)]
+struct Room {
+    budget: Budget,
+    buffers: Buffers,
+    is_shut: Stop,
 }
 
 /// Why there is no answer, or not all of it.
@@ -70,7 +84,7 @@ impl Http {
             by_https_proxy: proxy("HTTPS_PROXY", proxies.https.as_deref())?.map(by),
             by_http_proxy: proxy("HTTP_PROXY", proxies.http.as_deref())?.map(by),
             proxies,
-            is_shut: AtomicBool::new(false),
+            room: Room::new(),
         })))
     }
 
@@ -87,12 +101,12 @@ impl Http {
             self.run(builder.body(request.body.as_slice()).map_err(unsendable)?, request)
         };
         let (head, body) = outcome.map_err(|error| self.fault(error))?.into_parts();
-        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body, room: self.0.room.clone() })
     }
 
     /// Breaks off every call in flight, long polls among them, and refuses new ones. For the end only.
     pub fn shutdown(&self) {
-        self.0.is_shut.store(true, Ordering::Release);
+        self.0.room.is_shut.stop();
         let by_proxy = [&self.0.by_https_proxy, &self.0.by_http_proxy].into_iter().flatten();
         by_proxy.chain([&self.0.direct]).for_each(|agent| agent.clone().shutdown());
     }
@@ -120,10 +134,28 @@ impl Http {
     }
 
     fn fault(&self, error: ureq::Error) -> Fault {
-        if self.0.is_shut.load(Ordering::Acquire) {
+        if self.0.room.is_shut.is_stopped() {
             return Fault { kind: Kind::Stopped, message: "stopped".to_owned() };
         }
         Fault::from(error)
+    }
+}
+
+impl Room {
+    fn new() -> Room {
+        Room { budget: Budget::new(ANSWERS_BYTES), buffers: Buffers::new(0), is_shut: Stop::new() }
+    }
+
+    /// A buffer for an answer of that length. Whoever has one reads and looks through it, and waits for nothing but the
+    /// network, so that this wait is short.
+    fn take(&self, length: usize) -> Result<Buffer, Fault> {
+        if length <= ANSWER_BYTES_FREE {
+            return Ok(self.buffers.take(0));
+        }
+        match self.budget.acquire(length, &self.is_shut) {
+            Some(permit) => Ok(self.buffers.charged(permit)),
+            None => Err(Fault { kind: Kind::Stopped, message: "stopped".to_owned() }),
+        }
     }
 }
 
@@ -132,9 +164,24 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    /// The whole body, if it is no longer than `bytes_max`.
-    pub fn read_all(&mut self, bytes_max: usize) -> Result<Vec<u8>, Fault> {
-        Ok(self.body.with_config().limit(bytes_max as u64).read_to_vec()?)
+    /// The whole body, if it is no longer than `bytes_max`. A large one waits until there is room for it among the
+    /// answers that are being read; it should be dropped as soon as it has been looked through.
+    pub fn read_all(&mut self, bytes_max: usize) -> Result<Buffer, Fault> {
+        let length = self.headers.get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
+        let length: Option<usize> = length.filter(|length| *length <= bytes_max);
+        let mut body = self.room.take(length.unwrap_or(ANSWER_BYTES_UNKNOWN))?;
+        // One byte more than allowed, so that the limit's own error comes up.
+        let wanted = length.unwrap_or(bytes_max.saturating_add(1)) as u64;
+        let mut reader = self.body.with_config().limit(bytes_max as u64).reader();
+        let taken = append(&mut reader, wanted, length.is_some(), &mut body)?;
+        // The end, seen, gives the connection back to the pool.
+        std::io::copy(&mut reader, &mut std::io::sink())?;
+        match length {
+            Some(length) if taken < length as u64 => {
+                Err(Fault::transient(format!("the answer ended after {taken} of {length} bytes")))
+            }
+            _ => Ok(body),
+        }
     }
 
     /// Up to `bytes_max` of the body, without an error if there is more or if it breaks off.
@@ -148,6 +195,42 @@ impl Answer {
     pub fn reader(&mut self) -> impl Read + '_ {
         self.body.as_reader()
     }
+}
+
+/// Appends up to `wanted` bytes, straight from the connection's buffer; says how many came. `is_announced`: as
+/// many will come. Otherwise memory is taken as they come.
+pub(super) fn append(
+    reader: &mut impl Read,
+    wanted: u64,
+    is_announced: bool,
+    into: &mut Buffer,
+) -> Result<u64, Fault> {
+    let before = into.len();
+    let room = usize::try_from(wanted).map_err(|_| Fault::transient("an answer larger than the memory"))?;
+    if is_announced {
+        into.make_room(room);
+    }
+    let (mut filled, end) = (before, before.saturating_add(room));
+    while filled < end {
+        // In pieces: what is cleared is overwritten while it is in the cache.
+        let next = end.min(filled + READ_BYTES);
+        if next > into.capacity() {
+            let length = into.len();
+            into.make_room(end.min(next + filled) - length);
+        }
+        into.resize(next, 0);
+        match reader.read(&mut into[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => {
+                into.truncate(filled);
+                return Err(Fault::from(error));
+            }
+        }
+    }
+    into.truncate(filled);
+    Ok((filled - before) as u64)
 }
 
 impl Fault {
@@ -209,6 +292,8 @@ fn agent(threads: usize, tls: &TlsConfig, proxy: Option<Proxy>) -> Agent {
         .max_idle_connections(idle)
         .max_idle_connections_per_host(idle)
         .max_idle_age(AWS_IDLE_AGE)
+        .input_buffer_size(AWS_INPUT_BYTES)
+        .output_buffer_size(AWS_OUTPUT_BYTES)
         .user_agent(concat!("aws-to-devo/", env!("CARGO_PKG_VERSION")))
         // Objects arrive as they are stored.
         .accept_encoding("identity")
@@ -267,7 +352,7 @@ mod tests {
 
     use super::*;
     use crate::aws::request::Address;
-    use crate::aws::testing::{Server, answer};
+    use crate::aws::testing::{Server, Step, answer};
 
     fn request(endpoint: &str) -> Request {
         Request::post("sqs:Test", "sqs", &Address { endpoint, region: "r", resource: "q" }, b"{}".to_vec())
@@ -298,7 +383,7 @@ mod tests {
         for seconds in [30, 7, 30] {
             let mut request = request(&endpoint);
             request.response_timeout = std::time::Duration::from_secs(seconds);
-            assert_eq!(http.send(&request, &[]).unwrap().read_all(10).unwrap(), b"ok");
+            assert_eq!(http.send(&request, &[]).unwrap().read_all(10).unwrap().as_slice(), b"ok");
         }
         server.join().unwrap();
     }
@@ -313,7 +398,26 @@ mod tests {
         assert!(fault.message.contains("proxy"), "{}", fault.message);
         assert!(proxy.seen()[0].head.starts_with("CONNECT aws.example:80 HTTP/1.1"));
         let here = Server::play(vec![answer(200, "", "ok")]);
-        assert_eq!(http.send(&request(&here.endpoint), &[]).unwrap().read_all(10).unwrap(), b"ok");
+        assert_eq!(http.send(&request(&here.endpoint), &[]).unwrap().read_all(10).unwrap().as_slice(), b"ok");
+    }
+
+    #[test]
+    fn an_answer_that_is_being_read_is_charged_whether_or_not_it_says_its_length() {
+        let long = "x".repeat(3 * ANSWER_BYTES_UNKNOWN);
+        let chunked = format!(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{long}\r\n0\r\n\r\n",
+            long.len()
+        );
+        for step in [answer(200, "", long.clone()), Step::Answer(chunked.into_bytes())] {
+            let server = Server::play(vec![step]);
+            let http = Http::with(1, Proxies::default(), None).unwrap();
+            let budget = http.0.room.budget.clone();
+            let body = http.send(&request(&server.endpoint), &[]).unwrap().read_all(1 << 20).unwrap();
+            assert_eq!(body.len(), long.len());
+            assert_eq!(budget.total() - budget.free(), body.held_bytes());
+            drop(body);
+            assert_eq!(budget.free(), budget.total());
+        }
     }
 
     #[test]
@@ -358,7 +462,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(pem.as_bytes()).unwrap();
         let http = Http::with(1, Proxies::default(), Some(file.path())).unwrap();
-        assert_eq!(http.send(&request(&endpoint), &[]).unwrap().read_all(10).unwrap(), b"ok");
+        assert_eq!(http.send(&request(&endpoint), &[]).unwrap().read_all(10).unwrap().as_slice(), b"ok");
         thread.join().unwrap();
 
         let (endpoint, _, thread) = tls_server();

@@ -4,7 +4,7 @@
 //! a thread for each question, because it has a time-out: for an object of 2 KB that costs more than the GET.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use http::Uri;
@@ -16,12 +16,17 @@ use ureq::unversioned::transport::NextTimeout;
 
 use crate::limits::{NAME_LIFETIME, NAMES_MAX};
 
-/// Asks the system, and not again for the next [`NAME_LIFETIME`].
+/// Asks the system, and not again for the next [`NAME_LIFETIME`]. Whoever wants a name that is being asked for waits for
+/// that answer: hundreds of threads would start as many others every few seconds.
 #[derive(Debug, Default)]
 pub(super) struct Names<R = DefaultResolver> {
     system: R,
     known: Mutex<HashMap<String, Known>>,
+    asked: Mutex<HashMap<String, Arc<Question>>>,
 }
+
+/// A name that is being asked for. Who asks holds the lock; None in it: there is no answer.
+type Question = Mutex<Option<ResolvedSocketAddrs>>;
 
 #[derive(Debug)]
 struct Known {
@@ -40,20 +45,49 @@ impl<R: Resolver> Resolver for Names<R> {
         if let Some(known) = self.known().get(&name).filter(|known| known.since.elapsed() < NAME_LIFETIME) {
             return Ok(known.addresses.clone());
         }
-        let addresses = self.system.resolve(uri, config, timeout)?;
+        let question = Arc::new(Question::default());
+        let mut answer = lock(&question);
+        let asked_by_others = {
+            let mut asked = lock(&self.asked);
+            let others = asked.get(&name).cloned();
+            others.is_none().then(|| asked.insert(name.clone(), Arc::clone(&question)));
+            others
+        };
+        if let Some(others) = asked_by_others {
+            // Their failure is ours, too: one after the other would each wait for its own time-out.
+            let answer = lock(&others).clone();
+            if others.is_poisoned() {
+                // Who asked has panicked, and has not cleared up.
+                lock(&self.asked).remove(&name);
+            }
+            return answer.ok_or(Error::HostNotFound);
+        }
+        let resolved = self.system.resolve(uri, config, timeout);
+        if let Ok(addresses) = &resolved {
+            *answer = Some(addresses.clone());
+            self.remember(name.clone(), addresses);
+        }
+        lock(&self.asked).remove(&name);
+        resolved
+    }
+}
+
+impl<R> Names<R> {
+    fn remember(&self, name: String, addresses: &ResolvedSocketAddrs) {
         let mut known = self.known();
         if known.len() >= NAMES_MAX {
             known.clear();
         }
         known.insert(name, Known { since: Instant::now(), addresses: addresses.clone() });
-        Ok(addresses)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        lock(&self.known)
     }
 }
 
-impl<R> Names<R> {
-    fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The port is part of an address.
@@ -86,7 +120,7 @@ mod tests {
         }
     }
 
-    fn ask(names: &Names<Counted>, uri: &str) -> Option<u16> {
+    fn ask<R: Resolver>(names: &Names<R>, uri: &str) -> Option<u16> {
         let config = Config::builder().build();
         let timeout = NextTimeout {
             after: Duration::from_secs(1).into(),
@@ -107,6 +141,44 @@ mod tests {
             known.since -= NAME_LIFETIME;
         }
         assert_eq!([ask(&names, "https://a/"), ask(&names, "https://a/")], [Some(3), Some(3)]);
+    }
+
+    /// Waits until it is told to answer.
+    #[derive(Debug)]
+    struct Slow {
+        answer: Mutex<std::sync::mpsc::Receiver<()>>,
+        asked: Counted,
+    }
+
+    impl Resolver for Slow {
+        fn resolve(
+            &self,
+            uri: &Uri,
+            config: &Config,
+            timeout: NextTimeout,
+        ) -> Result<ResolvedSocketAddrs, Error> {
+            lock(&self.answer).recv().unwrap();
+            self.asked.resolve(uri, config, timeout)
+        }
+    }
+
+    #[test]
+    fn many_threads_ask_once_and_share_the_answer() {
+        for (uri, expected) in [("https://a/", Some(0)), ("https://nowhere/", None)] {
+            let (tell, answer) = std::sync::mpsc::channel();
+            let system = Slow { answer: Mutex::new(answer), asked: Counted::default() };
+            let names = Names { system, known: Mutex::default(), asked: Mutex::default() };
+            std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| ask(&names, uri))).collect();
+                // The map has it, who asks, and all who wait.
+                while lock(&names.asked).values().next().is_none_or(|it| Arc::strong_count(it) < 2 + 7) {
+                    std::thread::yield_now();
+                }
+                tell.send(()).unwrap();
+                threads.into_iter().for_each(|thread| assert_eq!(thread.join().unwrap(), expected));
+            });
+            assert!(lock(&names.asked).is_empty());
+        }
     }
 
     #[test]

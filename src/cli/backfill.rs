@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::log::Level;
 use super::run::{self, REFUSED, UNDELIVERED};
 use crate::aws::{Client, Http, Listed, S3};
 use crate::backfill::{Backfill, Listing, Plan, Tally, Verdict};
@@ -63,6 +64,10 @@ struct Place {
 /// Exit code 0 when every object is delivered; 1 when something is not, also because of a signal; 2 when
 /// nothing was begun.
 pub fn run(options: &Options) -> ExitCode {
+    if let Err(problem) = options.check_times(SystemTime::now()) {
+        super::log::start(Level::Info);
+        return refuse(&problem);
+    }
     let screen = Progress::new(io::stderr().is_terminal() && !options.dry_run);
     let Some(Loaded { mut config, .. }) = run::load_around(&options.config, screen.writer()) else {
         return ExitCode::from(REFUSED);
@@ -97,6 +102,21 @@ pub fn run(options: &Options) -> ExitCode {
 }
 
 impl Options {
+    /// A time span in which nothing can lie is a mistake.
+    fn check_times(&self, now: SystemTime) -> Result<(), String> {
+        match (self.from, self.to) {
+            (Some(from), Some(to)) if from >= to => Err("--from is not before --to: no object can lie \
+                between them, so nothing was listed. Exchange the two, or leave one out"
+                .to_owned()),
+            (Some(from), _) if from > now => {
+                Err("--from is in the future: no object has been written since \
+                then, so nothing was listed. Times go by LastModified, in UTC"
+                    .to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// `service`: of the input that was chosen.
     fn plan(&self, service: String) -> Plan {
         let Place { bucket, prefix } = self.place.clone();
@@ -218,6 +238,36 @@ mod tests {
         assert_eq!(s3_url("s3://logs").unwrap().prefix, "");
         for bad in ["logs/a", "s3://", "s3:///a", "s3://a b/c", "https://logs/a"] {
             assert!(s3_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn spans_in_which_nothing_lies_are_refused() {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            options: Options,
+        }
+        let now = time("2026-11-28T12:00:00Z").unwrap();
+        let check = |arguments: &[&str]| {
+            let fixed = ["backfill", "s3://b/p", "--config", "c", "--service", "s"];
+            let all = fixed.into_iter().chain(arguments.iter().copied());
+            <Command as clap::Parser>::parse_from(all).options.check_times(now)
+        };
+        for good in [
+            &[][..],
+            &["--from", "2026-11-01"],
+            &["--to", "2027-01-01"],
+            &["--from", "2026-11-01", "--to", "2026-11-02"],
+        ] {
+            assert_eq!(check(good), Ok(()), "{good:?}");
+        }
+        for (bad, word) in [
+            (&["--from", "2026-11-02", "--to", "2026-11-01"][..], "before --to"),
+            (&["--from", "2026-11-02", "--to", "2026-11-02"], "before --to"),
+            (&["--from", "2026-11-29"], "future"),
+        ] {
+            assert!(check(bad).unwrap_err().contains(word), "{bad:?}");
         }
     }
 

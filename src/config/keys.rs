@@ -39,8 +39,8 @@ pub const SECTIONS: &[Section] = &[
             (
                 "memory_limit",
                 "size, at least `64MiB`",
-                "a quarter of the memory, at most `4GiB`",
-                "bound on all that is held",
+                "a quarter of the memory, at most `4GiB`, or more if the inputs need it",
+                "bound on all that is held: [what it covers](delivery.md#memory)",
             ),
             ("workers", "1 to 4096", "the machine's cores", "threads that inflate and split"),
             (
@@ -145,10 +145,15 @@ pub const SECTIONS: &[Section] = &[
             ("cert", "PEM file", "required for Devo", "client certificate"),
             ("key", "PEM file", "required for Devo", "its private key, not encrypted"),
             ("senders", "1 to 256", "2", "connections, each with a thread"),
-            ("compression", "`gzip`, `none`", "`none`", "send compressed"),
+            ("compression", "`gzip`, `none`", "`none`", "send compressed; what FIFO queues bring is not"),
             ("compression_level", "1 to 12", "1", "with `gzip`"),
-            ("max_events_per_second", "from 1", "no limit", "of the whole output"),
-            ("max_bytes_per_second", "from 1", "no limit", "of the whole output"),
+            (
+                "max_events_per_second",
+                "from 1",
+                "no limit",
+                "of the whole output, on the average: batches go as a whole",
+            ),
+            ("max_bytes_per_second", "from 1", "no limit", "the same; a batch has 262144"),
         ],
     },
     Section {

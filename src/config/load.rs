@@ -151,7 +151,11 @@ fn read_root(root: Mapping<'_>, base: &Path, environment: &Environment) -> Optio
     let aws::Read { queues: inputs, sources, listings } = inputs;
     let of_queue = inputs.first().map(|input| input.id.split('/').next().unwrap_or_default());
     let first_id = of_queue.or_else(|| sources.first().map(|source| source.input.as_str()));
+    let is_limit_written = globals_map.as_ref().is_some_and(|globals| globals.has("memory_limit"));
     let globals = globals::read(globals_map, overrides, first_id, &outputs, context);
+    outputs::check_with(&inputs, &outputs, root.report);
+    let mut config = Config { globals, inputs, sources, listings, outputs };
+    config.fit_memory(is_limit_written, environment.memory, root.report);
     root.finish();
-    Some(Config { globals, inputs, sources, listings, outputs })
+    Some(config)
 }

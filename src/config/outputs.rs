@@ -1,9 +1,10 @@
 //! `outputs`: where every event goes.
 
 use super::load::Context;
+use super::memory::format_size;
 use super::node::{Mapping, Node, means_off};
-use super::problem::{Kind, suggestion};
-use super::{Destination, Output, ignored, tls};
+use super::problem::{Kind, Report, suggestion};
+use super::{Destination, Input, Output, ignored, tls};
 use crate::limits;
 use crate::send::Rates;
 
@@ -64,6 +65,7 @@ fn read_output(name: &str, node: &Node<'_>, keys: Mapping<'_>, context: &Context
         events_per_second: rate(&config, "max_events_per_second"),
         bytes_per_second: rate(&config, "max_bytes_per_second"),
     };
+    warn_of_rates_below_a_batch(&config, &rates);
     let gzip_level = gzip_level(&config, &kind);
     config.ignore(ignored::OUTPUT);
     config.finish();
@@ -109,6 +111,34 @@ fn relay(config: &Mapping<'_>, context: &Context<'_>) -> Option<Destination> {
 /// Absent: no limit.
 fn rate(config: &Mapping<'_>, key: &'static str) -> Option<u64> {
     config.integer_if_set(key, 1..=i64::MAX).and_then(|rate| u64::try_from(rate).ok())
+}
+
+/// A batch goes as a whole, and what it took too much is waited for afterwards.
+fn warn_of_rates_below_a_batch(config: &Mapping<'_>, rates: &Rates) {
+    let batch = limits::BATCH_BYTES as u64;
+    if let Some(rate) = rates.bytes_per_second.filter(|rate| *rate < batch) {
+        let message = format!(
+            "is less than one batch ({}): a batch is sent at once, and then nothing for up to {} s",
+            format_size(batch),
+            batch.div_ceil(rate)
+        );
+        let advice = format!("the average is kept; for an even flow allow {batch} or more");
+        config.report.warning(Kind::Doubtful, config.path_of("max_bytes_per_second"), message, advice);
+    }
+}
+
+/// What the outputs mean together with the inputs.
+pub(super) fn check_with(inputs: &[Input], outputs: &[Output], report: &Report) {
+    let Some(fifo) = inputs.iter().find(|input| input.queue.is_fifo()) else { return };
+    for output in outputs.iter().filter(|output| output.gzip_level.is_some()) {
+        let path = format!("outputs.{}.config.compression", output.name);
+        let message = format!(
+            "does not apply to inputs.{}: what a FIFO queue brings must stay in order and is sent uncompressed, over one connection",
+            fifo.key
+        );
+        let advice = "leave \"compression\" out if this is the only input, or use a standard queue";
+        report.warning(Kind::Doubtful, path, message, advice);
+    }
 }
 
 #[derive(PartialEq)]

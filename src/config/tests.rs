@@ -533,3 +533,23 @@ mod any_tree {
         }
     }
 }
+
+#[test]
+fn what_a_fifo_queue_or_a_low_rate_makes_of_an_output_is_said() {
+    let warnings = |queue: &str, config: &str| {
+        let text = format!(
+            r#"
+            outputs: {{relay: {{type: relay, config: {{address: h, port: 1, type: TCP, {config}}}}}}}
+            inputs: {{sqs_collector: {{id: "1", base_url: "https://sqs.us-east-1.amazonaws.com/1/{queue}", services: {{aws_sqs_vpc: {{}}}}}}}}"#
+        );
+        let loaded = parse(&text, Path::new(""), &Environment::here()).unwrap();
+        loaded.warnings.into_iter().map(|problem| problem.to_string()).collect::<Vec<_>>().join("\n")
+    };
+    assert!(
+        warnings("q.fifo", "compression: gzip")
+            .contains("outputs.relay.config.compression: does not apply to inputs.sqs_collector")
+    );
+    assert!(!warnings("q", "compression: gzip").contains("compression"));
+    assert!(warnings("q", "max_bytes_per_second: 1000").contains("nothing for up to 263 s"));
+    assert!(!warnings("q", "max_bytes_per_second: 1000000").contains("per_second"));
+}

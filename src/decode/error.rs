@@ -1,6 +1,7 @@
 //! Why an object could not be decoded to its end.
 
 use super::compression::Compression;
+use crate::limits::RECORD_BYTES_MAX;
 
 /// What is wrong with an object. Each is one line for an operator; the records that were whole
 /// before it have been delivered.
@@ -25,7 +26,7 @@ pub enum Error {
     #[error("expansion bomb: {compressed} bytes have become {expanded}, more than {ratio_max} for one")]
     Bomb { compressed: u64, expanded: u64, ratio_max: u64 },
     /// One record exceeds the bound.
-    #[error("a record is larger than the limit of {max} bytes")]
+    #[error("a record is larger than the limit of {max} bytes{}", cure(*max))]
     RecordTooLarge { max: usize },
     /// The text is not the JSON that its service promises.
     #[error("bad JSON at byte {offset}: {cause}")]
@@ -71,4 +72,25 @@ pub enum Error {
     /// Bytes were given to a decoder that had already failed or seen its last byte.
     #[error("the decoder was used after its end")]
     Spent,
+}
+
+/// The limit on a record is fixed, unless memory is so short that a worker's share is less.
+fn cure(max: usize) -> &'static str {
+    if max < RECORD_BYTES_MAX {
+        ", which is a worker's share of memory_limit: raise memory_limit, or lower workers"
+    } else {
+        ""
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_is_refused_for_want_of_memory_says_so() {
+        let said = |max| Error::RecordTooLarge { max }.to_string();
+        assert!(said(RECORD_BYTES_MAX - 1).contains("raise memory_limit"));
+        assert!(!said(RECORD_BYTES_MAX).contains("memory_limit"));
+    }
 }

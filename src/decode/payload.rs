@@ -6,7 +6,6 @@ use crossbeam_channel::Sender;
 
 use super::Decoder;
 use crate::ack::{Ack, Progress, Turn};
-use crate::budget::Permit;
 use crate::buffers::Buffer;
 use crate::resolve::{PullingId, Source};
 use crate::services::Definition;
@@ -29,11 +28,22 @@ pub struct Work {
 /// Compressed bytes of an object, in order: all of it, or the next chunk of it.
 pub struct Payload {
     pub work: Box<Work>,
+    /// It carries its share of the memory, which goes back when the chunk has been decoded.
     pub chunk: Buffer,
     /// There are no more chunks.
     pub last: bool,
-    /// The chunk's share of the memory; goes back when the chunk has been decoded.
-    pub permit: Permit,
     /// Where the work waits for its next chunk. Dropped when there is none, or when decoding failed.
     pub next: Option<Sender<Box<Work>>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::OBJECT_BYTES_MIN;
+
+    #[test]
+    fn what_waits_with_a_chunk_is_covered_by_the_least_that_it_is_charged() {
+        // Its key and other names come on top: 1 KiB at most, and as much for all that they are kept in.
+        assert!(size_of::<Work>() + size_of::<Payload>() + 2048 <= OBJECT_BYTES_MIN, "{}", size_of::<Work>());
+    }
 }

@@ -22,7 +22,7 @@ use crossbeam_channel::{Receiver, never, select};
 use crate::ack::{Ack, Outcome, Progress};
 use crate::aws::S3;
 use crate::budget::{Budget, Permit};
-use crate::buffers::Buffers;
+use crate::buffers::{Buffer, Buffers};
 use crate::config::MissingObject;
 use crate::crew::Crew;
 use crate::decode::{Bounds, Decoder, Payload, Work};
@@ -190,7 +190,7 @@ impl Fetcher {
             // Pages come with their bytes; none is ever put up for fetching.
             Source::Page { .. } => (),
             Source::Body { message_id, bytes } => {
-                let source = Source::Body { message_id, bytes: Vec::new() };
+                let source = Source::Body { message_id, bytes: Buffer::default() };
                 let ack = Ack::open(move |outcome: Outcome| share.resolve(outcome));
                 let decoder = Decoder::new(service.format.clone(), self.settings.bounds);
                 let progress = Progress::default();
@@ -201,10 +201,10 @@ impl Fetcher {
     }
 
     /// `direct_mode`: the bytes are here already.
-    fn hand_over_body(&self, work: Box<Work>, chunk: Vec<u8>) {
-        let amount = chunk.len().max(OBJECT_BYTES_MIN);
-        let Some(permit) = self.settings.reserve(amount) else { return };
-        (self.settings.decode)(Payload { work, chunk: chunk.into(), last: true, permit, next: None });
+    fn hand_over_body(&self, work: Box<Work>, bytes: Buffer) {
+        let Some(permit) = self.settings.reserve(bytes.held_bytes().max(OBJECT_BYTES_MIN)) else { return };
+        let chunk = bytes.charged_to(permit);
+        (self.settings.decode)(Payload { work, chunk, last: true, next: None });
     }
 }
 

@@ -7,7 +7,6 @@ use super::parts::{Range, Target};
 use super::{Fetcher, InputSettings};
 use crate::ack::{Outcome, Progress};
 use crate::aws::{Error, Kind};
-use crate::budget::Permit;
 use crate::buffers::Buffer;
 use crate::config::MissingObject;
 use crate::decode::{Payload, Work};
@@ -21,7 +20,6 @@ pub(super) struct Begun {
     pub total: u64,
     /// From its first byte on.
     pub bytes: Buffer,
-    pub permit: Permit,
     /// What of it is not to be sent again.
     progress: Progress,
 }
@@ -95,9 +93,9 @@ impl Fetcher {
 
     fn hand_over(&self, work: Box<Work>, begun: Begun) {
         self.settings.inputs[work.input].telemetry.fetch.objects.increment();
-        let Begun { bytes, mut permit, .. } = begun;
-        permit.shrink_to(bytes.len().max(OBJECT_BYTES_MIN));
-        (self.settings.decode)(Payload { work, chunk: bytes, last: true, permit, next: None });
+        let mut chunk = begun.bytes;
+        chunk.fit();
+        (self.settings.decode)(Payload { work, chunk, last: true, next: None });
     }
 
     fn skip_delivered(&self, job: Job) {
@@ -149,9 +147,12 @@ impl Fetcher {
         let whole_max = settings.whole_object_bytes_max;
         let announced = object.size.map_or(PART_BYTES, |size| usize::try_from(size).unwrap_or(usize::MAX));
         let reserve = if announced <= whole_max { announced.max(OBJECT_BYTES_MIN) } else { PART_BYTES };
-        let mut permit = settings.reserve(reserve).ok_or(Failure::Stopped)?;
+        let permit = settings.reserve(reserve).ok_or(Failure::Stopped)?;
         let mut target = Target { object: object.clone(), input: *input, etag: String::new() };
-        let mut bytes = settings.buffers.take(reserve);
+        let mut bytes = settings.buffers.charged(permit);
+        if reserve > PART_BYTES {
+            bytes.make_room(reserve);
+        }
         let first = Range { start: 0, len: reserve.min(PART_BYTES) as u64 };
         let part = target.get(first, settings, &mut bytes).map_err(Failure::Aws)?;
         let reader = format!("{:?}", service.format);
@@ -161,15 +162,15 @@ impl Fetcher {
         target.etag = part.etag;
         let target = Arc::new(target);
         let total = usize::try_from(part.total).unwrap_or(usize::MAX);
-        if bytes.len() < total && total <= whole_max && permit.try_grow_to(total) {
+        if bytes.len() < total && total <= whole_max && bytes.try_make_room(total - bytes.len()) {
             self.read_rest(&target, total, &mut bytes).map_err(Failure::Aws)?;
         }
-        Ok(Begun { target, total: part.total, bytes, permit, progress })
+        Ok(Begun { target, total: part.total, bytes, progress })
     }
 
     /// Reads what is missing, part after part into the one buffer; the caller has the memory for it. Other
     /// objects keep the other fetchers busy, and nothing has to be put together from pieces.
-    fn read_rest(&self, target: &Target, total: usize, bytes: &mut Vec<u8>) -> Result<(), Error> {
+    fn read_rest(&self, target: &Target, total: usize, bytes: &mut Buffer) -> Result<(), Error> {
         while bytes.len() < total {
             let len = PART_BYTES.min(total - bytes.len()) as u64;
             target.get(Range { start: bytes.len() as u64, len }, &self.settings, bytes)?;

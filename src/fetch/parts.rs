@@ -9,7 +9,6 @@ use super::delay::Delays;
 use super::{InputSettings, Settings};
 use crate::aws::{Error, GetObject, Kind, Part};
 use crate::backoff::Backoff;
-use crate::budget::Permit;
 use crate::buffers::Buffer;
 use crate::limits::{AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX};
 use crate::resolve::{Object, Task};
@@ -29,8 +28,9 @@ pub struct PartJob {
     target: Arc<Target>,
     start: u64,
     len: u64,
-    permit: Permit,
-    done: Sender<Result<Fetched, Error>>,
+    /// Its memory, which is taken at the first try.
+    bytes: Buffer,
+    done: Sender<Result<Buffer, Error>>,
     /// Failures so far.
     failures: u32,
     backoff: Backoff,
@@ -44,14 +44,8 @@ pub struct Target {
     pub etag: String,
 }
 
-/// A part that has arrived.
-pub struct Fetched {
-    pub bytes: Buffer,
-    pub permit: Permit,
-}
-
 /// A part that is on its way.
-pub struct Pending(Receiver<Result<Fetched, Error>>);
+pub struct Pending(Receiver<Result<Buffer, Error>>);
 
 impl Parts {
     pub fn new(schedule: &Schedule<Task>) -> Parts {
@@ -61,16 +55,16 @@ impl Parts {
     }
 
     /// Puts a part up.
-    pub fn put_up(&self, target: &Arc<Target>, start: u64, len: u64, permit: Permit) -> Pending {
+    pub fn put_up(&self, target: &Arc<Target>, start: u64, len: u64, bytes: Buffer) -> Pending {
         let (done, arrived) = crossbeam_channel::bounded(1);
         let (target, backoff) = (Arc::clone(target), Backoff::new(AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX));
         // The channel cannot be closed: we hold its other end.
-        let _ = self.up.send(PartJob { target, start, len, permit, done, failures: 0, backoff });
+        let _ = self.up.send(PartJob { target, start, len, bytes, done, failures: 0, backoff });
         Pending(arrived)
     }
 
     /// Waits for a part, working on whatever parts are up meanwhile.
-    pub fn wait(&self, pending: &Pending, settings: &Settings) -> Result<Fetched, Error> {
+    pub fn wait(&self, pending: &Pending, settings: &Settings) -> Result<Buffer, Error> {
         loop {
             let waited = Instant::now();
             let next = select_biased! {
@@ -94,8 +88,7 @@ impl PartJob {
     /// Fetches it, or lets it wait for another try.
     pub fn fetch(mut self, settings: &Settings, delays: &Delays) {
         let range = Range { start: self.start, len: self.len };
-        let mut bytes = settings.buffers.take(usize::try_from(self.len).unwrap_or(0));
-        match self.target.get(range, settings, &mut bytes) {
+        match self.target.get(range, settings, &mut self.bytes) {
             Err(error) if self.may_be_tried_again(&error) => {
                 let wait = self.backoff.pause();
                 if let Some(part) = delays.put_part(self, wait) {
@@ -103,7 +96,7 @@ impl PartJob {
                 }
             }
             // Nobody waits any more when another part of the object has failed.
-            part => drop(self.done.send(part.map(|_| Fetched { bytes, permit: self.permit }))),
+            part => drop(self.done.send(part.map(|_| self.bytes))),
         }
     }
 
@@ -122,7 +115,7 @@ pub struct Range {
 
 impl Target {
     /// Reads a range, appending it to `into`.
-    pub fn get(&self, range: Range, settings: &Settings, into: &mut Vec<u8>) -> Result<Part, Error> {
+    pub fn get(&self, range: Range, settings: &Settings, into: &mut Buffer) -> Result<Part, Error> {
         let object = &self.object;
         let get = GetObject {
             bucket: &object.bucket,

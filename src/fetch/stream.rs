@@ -26,41 +26,40 @@ impl Fetcher {
     /// and whole objects can share a small budget without waiting for each other in a circle.
     pub(super) fn stream(&self, work: Box<Work>, mut begun: Begun) {
         log::debug!("{}: {} bytes, collected as a stream", work.source, begun.total);
-        let (bytes, permit) = (std::mem::take(&mut begun.bytes), begun.permit.split(usize::MAX));
+        let bytes = std::mem::take(&mut begun.bytes);
         let next_start = bytes.len() as u64;
         let mut rest = Rest { begun, pending: VecDeque::new(), next_start };
         self.look_ahead(&mut rest);
-        let mut back = self.feed(work, bytes, permit, false);
+        let mut back = self.feed(work, bytes, false);
         while let Some(part) = self.next_part(&mut rest) {
             // The worker is done with the part before this one, or has failed and said so.
             let worker = &self.settings.waits.fetch_workers;
             let Ok(work) = worker.time(|| back.recv()) else { return };
             let last = rest.is_finished();
             match part {
-                Ok((bytes, permit)) => back = self.feed(work, bytes, permit, last),
+                Ok(bytes) => back = self.feed(work, bytes, last),
                 Err(error) => return self.give_up(work, &error),
             }
             self.look_ahead(&mut rest);
         }
     }
 
-    fn feed(&self, work: Box<Work>, chunk: Buffer, permit: Permit, last: bool) -> Receiver<Box<Work>> {
+    fn feed(&self, work: Box<Work>, chunk: Buffer, last: bool) -> Receiver<Box<Work>> {
         let (next, back) = bounded(1);
         if last {
             self.settings.inputs[work.input].telemetry.fetch.objects.increment();
         }
-        (self.settings.decode)(Payload { work, chunk, last, permit, next: (!last).then_some(next) });
+        (self.settings.decode)(Payload { work, chunk, last, next: (!last).then_some(next) });
         back
     }
 
     /// The next part in order; None when there is none, or when stopped.
-    fn next_part(&self, rest: &mut Rest) -> Option<Result<(Buffer, Permit), Error>> {
+    fn next_part(&self, rest: &mut Rest) -> Option<Result<Buffer, Error>> {
         if rest.pending.is_empty() && !rest.all_put_up() {
             let permit = self.settings.reserve(PART_BYTES)?;
             self.put_up(rest, permit);
         }
-        let part = self.parts.wait(&rest.pending.pop_front()?, &self.settings);
-        Some(part.map(|part| (part.bytes, part.permit)))
+        Some(self.parts.wait(&rest.pending.pop_front()?, &self.settings))
     }
 
     /// Puts up more parts as far as memory is free.
@@ -75,7 +74,12 @@ impl Fetcher {
 
     fn put_up(&self, rest: &mut Rest, permit: Permit) {
         let len = (PART_BYTES as u64).min(rest.begun.total - rest.next_start);
-        let part = self.parts.put_up(&rest.begun.target, rest.next_start, len, permit);
+        let part = self.parts.put_up(
+            &rest.begun.target,
+            rest.next_start,
+            len,
+            self.settings.buffers.charged(permit),
+        );
         rest.pending.push_back(part);
         rest.next_start += len;
     }

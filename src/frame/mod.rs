@@ -18,12 +18,17 @@ use jiff::tz::TimeZone;
 use crate::ack::Share;
 use crate::buffers::Buffer;
 use crate::decode::{Newlines, Record};
+use crate::limits::BATCH_BYTES;
 
 pub use gzip::Gzip;
 pub use pulling_id::mark;
 
 /// `<14>`: facility user, severity info, as the vendor's SDK sends.
 const PRIORITY: &str = "<14>";
+
+/// What a frame has beside its date, host, tag and record: the digits of its length with a space, `: ` and the
+/// line feed.
+const FRAME_MARKS: usize = 24;
 
 /// Frames that travel and are acknowledged together.
 #[derive(Debug)]
@@ -65,6 +70,11 @@ impl Frames {
         }
     }
 
+    /// Goes on in that buffer, which is empty as these frames are.
+    pub fn write_into(&mut self, buffer: Buffer) {
+        self.bytes = buffer;
+    }
+
     /// Appends a record under a tag.
     pub fn push(&mut self, tag: &str, record: Record<'_>) {
         match record.newlines {
@@ -85,6 +95,18 @@ impl Frames {
                 self.counted = true;
             }
         }
+    }
+
+    /// The most that a record of so many bytes takes under a tag.
+    pub fn room_for(&self, tag: &str, record_bytes: usize) -> usize {
+        self.prefix.len() + tag.len() + record_bytes + FRAME_MARKS
+    }
+
+    /// Sees to room for so many more bytes if memory is free now. False: send these frames first.
+    pub fn try_make_room(&mut self, bytes: usize) -> bool {
+        // Doubling, as long as that is no more than a batch should have.
+        let doubled = self.bytes.len().min(BATCH_BYTES.saturating_sub(self.bytes.len()));
+        self.bytes.len() + bytes <= self.bytes.capacity() || self.bytes.try_make_room(bytes.max(doubled))
     }
 
     fn push_plain(&mut self, tag: &str, body: &[u8]) {
@@ -128,7 +150,8 @@ impl Frames {
     }
 
     /// The frames as a batch that is `share` of its object.
-    pub fn into_batch(self, share: Share, lane: Option<u64>) -> Batch {
+    pub fn into_batch(mut self, share: Share, lane: Option<u64>) -> Batch {
+        self.bytes.fit();
         Batch { bytes: Arc::new(self.bytes), events: self.events, share, lane }
     }
 }

@@ -13,7 +13,7 @@ pub enum Role {
     /// There may be one of a directory.
     #[default]
     Collector,
-    /// May run beside a collector, which its configuration names.
+    /// There may be one of a directory, beside a collector, which its configuration names.
     Backfill,
 }
 
@@ -37,7 +37,7 @@ impl Lock {
     /// Locks the directory. None: there is no lock to be had, and a warning has been logged.
     ///
     /// # Errors
-    /// [`OpenError::Held`]: another collector has it.
+    /// [`OpenError::Held`] or [`OpenError::SecondBackfill`]: another one of the same role has it.
     pub fn take(directory: &Path, role: Role) -> Result<Option<Lock>, OpenError> {
         let path = directory.join(role.file());
         let mut file = match open(&path) {
@@ -62,12 +62,9 @@ impl Lock {
                     let ours = by == own_name();
                     Err(OpenError::Held { directory: directory.to_owned(), by, ours })
                 }
+                // Both would list the same objects before either has recorded them, and send them twice.
                 (Role::Backfill, by) => {
-                    log::warn!(
-                        "another backfill ({by}) uses the state directory {}: an object that both list may be sent twice",
-                        directory.display()
-                    );
-                    Ok(None)
+                    Err(OpenError::SecondBackfill { directory: directory.to_owned(), by })
                 }
             },
             Err(TryLockError::Error(error)) => {
@@ -108,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_has_one_collector_at_a_time_and_any_backfills() {
+    fn a_directory_has_one_collector_and_one_backfill_at_a_time() {
         let directory = tempfile::tempdir().unwrap();
         let take = |role| Lock::take(directory.path(), role);
         let first = take(Role::Collector).unwrap().expect("nobody has it");
@@ -117,7 +114,8 @@ mod tests {
         assert!(refused.is_temporary() && refused.to_string().contains(&own), "{refused}");
         let backfill = take(Role::Backfill).unwrap();
         assert!(backfill.is_some(), "a backfill runs beside a collector");
-        assert!(take(Role::Backfill).unwrap().is_none(), "a second one runs, too, but has no lock");
+        let refused = take(Role::Backfill).unwrap_err();
+        assert!(!refused.is_temporary() && refused.to_string().contains("another backfill"), "{refused}");
         drop(first);
         assert!(take(Role::Collector).unwrap().is_some());
     }

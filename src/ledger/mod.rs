@@ -19,6 +19,7 @@ mod entry;
 mod in_work;
 mod lock;
 mod mark;
+mod pause;
 mod row;
 mod scope;
 mod store;
@@ -41,11 +42,12 @@ pub use store::{Filter, OpenError, Store};
 
 use crate::ack::Share;
 use crate::crew::Crew;
-use crate::limits::LEDGER_END_INTERVAL;
+use crate::limits::{LEDGER_END_INTERVAL, LEDGER_LOOKUP_PAUSE};
 use crate::resolve::Object;
 use crate::telemetry::{Health, Telemetry};
 use in_work::{InWork, Name};
 use lock::Lock;
+use pause::Pause;
 use writer::{Command, Writer};
 
 /// The ledger's file in the state directory.
@@ -65,12 +67,35 @@ struct Inner {
 #[derive(Debug)]
 struct File {
     /// For look-ups: they do not wait for the writer.
-    reader: Mutex<Store>,
+    reader: Mutex<Reader>,
     reading: Health,
     writer: Sender<Command>,
     thread: Crew,
     /// Of the directory, until the thread has ended.
     lock: Mutex<Option<Lock>>,
+}
+
+/// The connection for look-ups.
+#[derive(Debug)]
+struct Reader {
+    store: Store,
+    pause: Pause,
+}
+
+impl Reader {
+    /// None: one that failed a moment ago is not tried again yet.
+    fn look_up<T>(
+        &mut self,
+        look: impl FnOnce(&Store) -> rusqlite::Result<T>,
+    ) -> Option<rusqlite::Result<T>> {
+        if self.pause.lasts(Instant::now()) {
+            return None;
+        }
+        let found = look(&self.store);
+        // After the look-up, which may have taken long.
+        self.pause.note(found.is_ok(), Instant::now());
+        Some(found)
+    }
 }
 
 impl Ledger {
@@ -98,8 +123,8 @@ impl Ledger {
         };
         let mut thread = Crew::new();
         thread.spawn("ledger", move || own.run()).map_err(OpenError::Thread)?;
-        let (reader, lock) = (Mutex::new(reader), Mutex::new(lock));
-        let file = File { reader, reading: health(": look-ups"), writer, thread, lock };
+        let reader = Mutex::new(Reader { store: reader, pause: Pause::default() });
+        let file = File { reader, reading: health(": look-ups"), writer, thread, lock: Mutex::new(lock) };
         Ok(Ledger(Arc::new(Inner { in_work, file: Some(file) })))
     }
 
@@ -129,7 +154,7 @@ impl Ledger {
     /// The ledger cannot be read. Nobody should begin anew because of that.
     pub fn polled(&self, source: &str) -> rusqlite::Result<Polled> {
         match &self.0.file {
-            Some(file) => file.reader.lock().unwrap_or_else(|e| e.into_inner()).polled(source),
+            Some(file) => file.reader.lock().unwrap_or_else(|e| e.into_inner()).store.polled(source),
             None => Ok(Polled::default()),
         }
     }
@@ -138,8 +163,9 @@ impl Ledger {
     /// will be asked again.
     pub fn has_forgotten(&self, source: &str, term: i64) -> bool {
         let Some(file) = &self.0.file else { return false };
-        let now_in = file.reader.lock().unwrap_or_else(|e| e.into_inner()).term(source);
-        now_in.is_ok_and(|now_in| now_in != term)
+        let now_in =
+            file.reader.lock().unwrap_or_else(|e| e.into_inner()).look_up(|store| store.term(source));
+        now_in.is_some_and(|now_in| now_in.is_ok_and(|now_in| now_in != term))
     }
 
     /// Records how far everything in work is confirmed, and waits for that as long as `patience` says.
@@ -167,7 +193,9 @@ impl Ledger {
     /// The ledger cannot be used at present.
     pub fn belongs_to(&self, source: &str, account: &str) -> rusqlite::Result<Option<String>> {
         match &self.0.file {
-            Some(file) => file.reader.lock().unwrap_or_else(|e| e.into_inner()).belongs_to(source, account),
+            Some(file) => {
+                file.reader.lock().unwrap_or_else(|e| e.into_inner()).store.belongs_to(source, account)
+            }
             None => Ok(None),
         }
     }
@@ -189,16 +217,20 @@ impl Ledger {
     /// What is known of a place. A ledger that cannot be read knows nothing, which costs repeats only.
     fn rows(&self, place: &Place) -> Vec<Row> {
         let Some(file) = &self.0.file else { return Vec::new() };
-        let rows = file.reader.lock().unwrap_or_else(|e| e.into_inner()).rows(place);
+        let rows = file.reader.lock().unwrap_or_else(|e| e.into_inner()).look_up(|store| store.rows(place));
         match rows {
-            Ok(rows) => {
+            None => Vec::new(),
+            Some(Ok(rows)) => {
                 if file.reading.trouble().is_some() {
                     file.reading.works();
                 }
                 rows
             }
-            Err(error) => {
-                let message = format!("{error}. Objects that were delivered before may be sent again");
+            Some(Err(error)) => {
+                let message = format!(
+                    "{error}. Objects that were delivered before may be sent again; the next look-up is made in {} s",
+                    LEDGER_LOOKUP_PAUSE.as_secs()
+                );
                 file.reading.failed(message, false);
                 Vec::new()
             }

@@ -125,6 +125,11 @@ pub enum OpenError {
         ours: bool,
     },
     #[error(
+        "another backfill is under way with the state directory {} ({by}): wait for its end, or give this one a configuration with another directory (globals.persistence) if it sends other objects",
+        directory.display()
+    )]
+    SecondBackfill { directory: PathBuf, by: String },
+    #[error(
         "the ledger {} knows objects as delivered that the queue {known} announced under the input id {input}, and now this id reads the queue {now}: what both announce would be deleted unsent. Give the input another id, or the collector another state directory; or make the ledger forget (`aws-to-devo ledger forget --input {input}`), and what is announced again is sent again",
         path.display()
     )]

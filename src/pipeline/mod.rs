@@ -132,8 +132,7 @@ impl Pipeline {
         let (stop, abort) = (stop.clone(), Stop::new());
         let unfinished = Unfinished(Some([stop.clone(), abort.clone()]));
         let globals = &config.globals;
-        let senders = config.outputs.iter().map(Output::connections).sum();
-        let memory = MemoryShares::of(globals.memory_limit, config.fetchers(), globals.workers, senders);
+        let memory = MemoryShares::of(globals.memory_limit, &config.crew());
         let http = Http::new(threads_that_call(config))?;
         let counted = |(input, telemetry): (&Input, &Arc<telemetry::Input>)| {
             Client::of_input(&http, input, &abort).counted_in(&telemetry.calls)
@@ -155,6 +154,8 @@ impl Pipeline {
             outputs: outputs_by_index(config, &outputs),
             host: globals.host.clone(),
             buffers: Buffers::new(memory.frames_kept),
+            budget: Budget::new(memory.frames),
+            abort: abort.clone(),
             telemetry: Arc::clone(telemetry),
         });
         let workers = rayon::ThreadPoolBuilder::new()
@@ -189,6 +190,7 @@ impl Pipeline {
         };
         let fetchers = fetch::start(config.fetchers(), &schedule, fetch_settings)
             .context("cannot start the fetcher threads")?;
+        let bodies_large = Budget::new(memory.bodies_large);
         let start_intake = |index: usize, tasks| -> std::io::Result<Box<dyn Intake>> {
             let (input, telemetry) = (config.inputs[index].clone(), Arc::clone(&telemetry.inputs[index]));
             let (stop, abort) = (stop.clone(), abort.clone());
@@ -199,8 +201,22 @@ impl Pipeline {
             }
             let (receiving, settling) = queues[index].clone();
             let drain = matches!(job, Job::Drain);
-            let settings =
-                receive::Settings { index, input, receiving, settling, tasks, telemetry, drain, stop, abort };
+            let (messages_max, bodies_bytes, bodies_large) =
+                (memory.messages, memory.bodies, bodies_large.clone());
+            let settings = receive::Settings {
+                index,
+                input,
+                receiving,
+                settling,
+                tasks,
+                telemetry,
+                messages_max,
+                bodies_bytes,
+                bodies_large,
+                drain,
+                stop,
+                abort,
+            };
             Ok(Box::new(Receiver::start(settings)?))
         };
         let intakes = lanes.into_iter().enumerate().map(|(index, tasks)| start_intake(index, tasks));

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::ack::{Ack, Outcome, Turn};
-use crate::buffers::Buffers;
+use crate::budget::Budget;
+use crate::buffers::{Buffer, Buffers};
 use crate::decode::{Error, Payload, Record, Scratch, Work};
 use crate::frame::{self, Frames};
 use crate::limits::BATCH_BYTES;
 use crate::send::Outputs;
 use crate::services::{Route, Verdict};
+use crate::stop::Stop;
 use crate::telemetry::{Service, Telemetry};
 
 /// What all workers share.
@@ -23,6 +25,10 @@ pub struct Worker {
     pub host: String,
     /// Where the frames are written.
     pub buffers: Buffers,
+    /// Bytes of frames that may be held until they are confirmed.
+    pub budget: Budget,
+    /// Ends waits for it.
+    pub abort: Stop,
     pub telemetry: Arc<Telemetry>,
 }
 
@@ -38,14 +44,13 @@ impl Worker {
     }
 
     fn process_payload(&self, payload: Payload) {
-        let Payload { mut work, chunk, last, permit, next } = payload;
+        let Payload { mut work, chunk, last, next } = payload;
         self.telemetry.work.waiting.add(-1);
         let _busy = self.telemetry.work.busy.hold();
         let counts = &self.service(&work).decode;
         counts.compressed.add(chunk.len() as u64);
         let outcome = catch_unwind(AssertUnwindSafe(|| self.decode(&mut work, &chunk, last)));
         drop(chunk);
-        drop(permit);
         match outcome {
             Ok(Ok(())) => match next {
                 // A fetcher that has gone away leaves the work here: dropped, it counts as not delivered.
@@ -77,9 +82,11 @@ impl Worker {
         let outputs = &self.outputs[*input];
         let counts = &telemetry.decode;
         let (expanded_before, empty_before) = (decoder.expanded_bytes(), decoder.empty_documents());
-        let mut frames = self.frames(chunk.len());
+        let mut frames: Option<Frames> = None;
         let held_back_before = progress.held_back();
         let mut marked = Vec::new();
+        // What so many compressed bytes usually become.
+        let mut usual_room = chunk.len().saturating_mul(8).min(BATCH_BYTES);
         let mut sink = |record: Record<'_>| {
             if !progress.admit_next() {
                 return;
@@ -91,22 +98,27 @@ impl Worker {
             if missing_field {
                 counts.unrouted.increment();
             }
-            match pulled {
-                Some(id) if frame::mark(record.bytes, id, &mut marked) => {
-                    frames.push(tag, Record { bytes: &marked, ..record });
-                }
-                _ => frames.push(tag, record),
+            let record = match pulled {
+                Some(id) if frame::mark(record.bytes, id, &mut marked) => Record { bytes: &marked, ..record },
+                _ => record,
+            };
+            let room = |frames: &Frames| frames.room_for(tag, record.bytes.len());
+            if let Some(full) = frames.take_if(|frames| !frames.try_make_room(room(frames))) {
+                // The record in hand goes with the next batch: nothing is held while that one's memory is waited for.
+                send(full, outputs, lane, progress.batch_before_last(ack), &telemetry);
             }
-            if frames.len() >= BATCH_BYTES {
-                let full = std::mem::replace(&mut frames, self.frames(BATCH_BYTES));
-                counts.events.add(full.events().into());
+            let filling = frames.get_or_insert_with(|| self.frames(usual_room, tag, record.bytes.len()));
+            filling.push(tag, record);
+            if filling.len() >= BATCH_BYTES
+                && let Some(full) = frames.take()
+            {
+                usual_room = BATCH_BYTES;
                 send(full, outputs, lane, progress.batch(ack), &telemetry);
             }
         };
         let result = SCRATCH.with(|scratch| decoder.push(chunk, last, &mut scratch.borrow_mut(), &mut sink));
-        if !frames.is_empty() {
-            counts.events.add(frames.events().into());
-            send(frames, outputs, lane, progress.batch(ack), &telemetry);
+        if let Some(rest) = frames {
+            send(rest, outputs, lane, progress.batch(ack), &telemetry);
         }
         counts.resumed.add(progress.held_back() - held_back_before);
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);
@@ -118,10 +130,20 @@ impl Worker {
         self.telemetry.inputs[work.input].service(&work.service.name)
     }
 
-    /// Room for what so many compressed bytes usually become, for a batch at the most.
-    fn frames(&self, compressed_bytes: usize) -> Frames {
-        let capacity = compressed_bytes.saturating_mul(8).min(BATCH_BYTES + BATCH_BYTES / 16);
-        Frames::new(&self.host, Timestamp::now(), self.buffers.take(capacity))
+    /// No frames yet, with room for so many bytes, or for one record if that takes more. Waits for the memory.
+    fn frames(&self, usual_room: usize, tag: &str, record_bytes: usize) -> Frames {
+        let mut frames = Frames::new(&self.host, Timestamp::now(), Buffer::default());
+        let room = usual_room.max(frames.room_for(tag, record_bytes));
+        // A batch ends with the record that makes it long enough.
+        let room = if room >= BATCH_BYTES { room + BATCH_BYTES / 16 } else { room };
+        let waits = &self.telemetry.waits.work_senders;
+        if let Some(permit) = waits.time(|| self.budget.acquire(room, &self.abort)) {
+            let mut buffer = self.buffers.charged(permit);
+            buffer.make_room(room);
+            frames.write_into(buffer);
+        }
+        // Without a permit everything ends, and no output will take these.
+        frames
     }
 
     /// What was whole has been sent. A message is not ours to delete.
@@ -138,6 +160,7 @@ impl Worker {
 /// Sends a batch, and counts it once every output has it.
 fn send(frames: Frames, outputs: &Outputs, lane: Option<u64>, batch: Ack, service: &Arc<Service>) {
     let (events, bytes, share) = (frames.events(), frames.len(), batch.share());
+    service.decode.events.add(events.into());
     let service = Arc::clone(service);
     let counted = Ack::open(move |outcome| {
         if outcome == Outcome::Delivered {

@@ -13,6 +13,7 @@ use crate::ack::{self, Ack, Outcome};
 use crate::aws::{Client, Error, Kind, Request, Sts};
 use crate::backoff::Backoff;
 use crate::budget::Budget;
+use crate::buffers::Buffer;
 use crate::decode::{Decoder, Payload, Work};
 use crate::ledger::Polled;
 use crate::limits::{
@@ -289,7 +290,7 @@ impl Worker {
 
     /// A page without events only moves the checkpoint, in its turn.
     fn send(&self, text: Vec<u8>, seen: Vec<crate::ledger::Seen>, progress: Progress, id: &PullingId) {
-        let amount = text.len().max(OBJECT_BYTES_MIN);
+        let amount = text.capacity().max(OBJECT_BYTES_MIN);
         let slot = self.slots.acquire(1, &self.settings.abort);
         let permit = self.settings.budget.acquire(amount, &self.settings.abort);
         let page = self.shared.state().delivery.begin(progress, seen);
@@ -306,7 +307,12 @@ impl Worker {
             return ack.close(Outcome::Delivered);
         }
         let work = Box::new(self.work(ack, id));
-        (self.settings.decode)(Payload { work, chunk: text.into(), last: true, permit, next: None });
+        (self.settings.decode)(Payload {
+            work,
+            chunk: Buffer::holding(text, permit),
+            last: true,
+            next: None,
+        });
     }
 
     fn work(&self, ack: Ack, id: &PullingId) -> Work {

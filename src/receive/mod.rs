@@ -24,7 +24,9 @@ use crate::aws::{Attributes, Kind, Sqs};
 use crate::budget::Budget;
 use crate::config;
 use crate::crew::Crew;
-use crate::limits::{DRAIN_WAIT_TIME, MESSAGES_IN_WORK_MAX};
+use crate::limits::{
+    BODIES_RECEIVED_BYTES, BODY_BYTES_USUAL, DRAIN_WAIT_TIME, LARGE_RECEIVES_AT_ONCE, SQS_BATCH,
+};
 use crate::resolve::Task;
 use crate::schedule::Lane;
 use crate::stop::Stop;
@@ -46,6 +48,12 @@ pub struct Settings {
     /// To the fetchers.
     pub tasks: Lane<Task>,
     pub telemetry: Arc<telemetry::Input>,
+    /// Messages that may be in work, beside those of a receive.
+    pub messages_max: usize,
+    /// Bytes of its bodies that may wait, beside those of a usual receive.
+    pub bodies_bytes: usize,
+    /// Bytes of bodies that are too large for that, of all queues together.
+    pub bodies_large: Budget,
     /// Ends when the queue is empty.
     pub drain: bool,
     /// Receive no more.
@@ -70,6 +78,11 @@ struct Shared {
     leases: Mutex<Leases>,
     /// Free places among the messages in work.
     slots: Budget,
+    /// Room for bodies that wait for their turn or a fetcher. It is this queue's own, so that one that stands still
+    /// does not keep the others from receiving.
+    bodies: Budget,
+    /// What the largest body took of late.
+    largest_body: AtomicUsize,
     settled: Sender<Settled>,
     /// Of the groups of a FIFO queue.
     turns: Turns,
@@ -94,9 +107,17 @@ impl Receiver {
     pub fn start(settings: Settings) -> std::io::Result<Receiver> {
         let (settled, ended) = unbounded();
         let input = &settings.input;
+        let bodies = Budget::new(settings.bodies_bytes + input.receivers * BODIES_RECEIVED_BYTES);
         let shared = Arc::new(Shared {
             leases: Mutex::new(Leases::new(input.visibility_timeout)),
-            slots: Budget::new(MESSAGES_IN_WORK_MAX),
+            slots: Budget::new(settings.messages_max + input.receivers * SQS_BATCH),
+            // A log may be large: the first is received alone.
+            largest_body: AtomicUsize::new(if input.direct_mode {
+                bodies.total() / input.receivers
+            } else {
+                BODY_BYTES_USUAL
+            }),
+            bodies,
             settled,
             turns: Turns::new(),
             drain: Mutex::new(Drain::default()),
@@ -203,6 +224,21 @@ impl Shared {
 
     fn is_polling(&self) -> bool {
         self.polling.load(Ordering::Acquire) > 0
+    }
+
+    /// Where bodies of about this size find room, and how much of it one receive may take.
+    fn room_for(&self, body_bytes: usize) -> (&Budget, usize) {
+        let (share, large) = (self.own_share(), &self.settings.bodies_large);
+        if body_bytes <= share {
+            (&self.bodies, share)
+        } else {
+            (large, large.total() / LARGE_RECEIVES_AT_ONCE)
+        }
+    }
+
+    /// What one receiver has of the queue's own room without ever waiting for another queue.
+    fn own_share(&self) -> usize {
+        self.bodies.total() / self.settings.input.receivers
     }
 
     /// How long a receive waits for messages.

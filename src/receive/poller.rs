@@ -1,17 +1,19 @@
 //! A thread that long-polls the queue and puts the announced objects on their way.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::turns::Waiting;
+use super::turns::{Body, Waiting};
 use super::{Settled, Shared};
 use crate::ack::{Ack, Outcome, Share, Turn};
 use crate::aws::{Kind, Message};
 use crate::backoff::Backoff;
 use crate::budget::Permit;
-use crate::limits::{DRAIN_WAIT_TIME, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX};
+use crate::buffers::Buffer;
+use crate::limits::{BODY_BYTES_USUAL, DRAIN_WAIT_TIME, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX};
 use crate::resolve::{Announcement, Object, PullingId, Source, Task, is_marker, resolve};
 use crate::services::Definition;
 
@@ -34,13 +36,40 @@ pub fn run(shared: &Shared) {
     }
 }
 
+/// Waits for room for the next bodies; says for how many messages it is, and gives their share.
+fn room_for_bodies(shared: &Shared) -> Option<(u32, Permit)> {
+    let each = shared.largest_body.load(Ordering::Relaxed);
+    let (bodies, share) = shared.room_for(each);
+    let most = u32::try_from(share / each).unwrap_or(u32::MAX).max(1);
+    let max = shared.settings.input.messages_per_receive.min(most);
+    Some((max, bodies.acquire(max as usize * each, &shared.settings.stop)?))
+}
+
+/// Learns from what has come how much room the next receive needs.
+fn learn_body(shared: &Shared, messages: &[Message]) {
+    let before = shared.largest_body.load(Ordering::Relaxed);
+    let largest = messages.iter().map(|message| message.body.capacity()).max();
+    shared.largest_body.store(expected_body(before, largest, shared.own_share()), Ordering::Relaxed);
+}
+
+/// `before`: what was expected of a body; `largest`: what has come; `own_share`: for what no other queue has to wait.
+fn expected_body(before: usize, largest: Option<usize>, own_share: usize) -> usize {
+    match largest {
+        Some(largest) => largest.max(before / 2).max(BODY_BYTES_USUAL),
+        // A long poll of an idle queue must not hold room that others wait for.
+        None => before.min(own_share),
+    }
+}
+
 /// One receive, for no more messages than there are free places.
 fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
     let (settings, input) = (&shared.settings, &shared.settings.input);
-    let max = input.messages_per_receive;
     let waits = &settings.telemetry.waits;
-    let place = || shared.slots.acquire(max as usize, &settings.stop);
-    let Some(mut slots) = waits.receive_place.time(place) else { return Ok(()) };
+    let place = || {
+        let slots = shared.slots.acquire(input.messages_per_receive as usize, &settings.stop)?;
+        Some((slots, room_for_bodies(shared)?))
+    };
+    let Some((mut slots, (max, mut room))) = waits.receive_place.time(place) else { return Ok(()) };
     let wait = shared.poll_time();
     let asked = Instant::now();
     let receive = || settings.receiving.receive(max, wait, input.visibility_timeout);
@@ -50,9 +79,18 @@ fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
         settings.telemetry.receive.empty.increment();
         pause_after_nothing(shared, wait, asked);
     }
+    learn_body(shared, &messages);
     let pulled = input.pulling_id.then(|| PullingId::of(Timestamp::now()));
-    for message in messages {
-        accept(shared, message, slots.split(1), asked, pulled.clone());
+    let charged = |message: Message| {
+        let mut charge = room.split(message.body.capacity());
+        charge.set(message.body.capacity());
+        (message, charge)
+    };
+    // All are charged before the first has to wait for a fetcher, and what was reserved beyond that goes back.
+    let messages: Vec<_> = messages.into_iter().map(charged).collect();
+    drop(room);
+    for (message, charge) in messages {
+        accept(shared, message, charge, slots.split(1), asked, pulled.clone());
     }
     Ok(())
 }
@@ -66,7 +104,14 @@ fn pause_after_nothing(shared: &Shared, wait: Duration, asked: Instant) {
     shared.settings.stop.wait(least.saturating_sub(asked.elapsed()));
 }
 
-fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant, pulled: Option<PullingId>) {
+fn accept(
+    shared: &Shared,
+    message: Message,
+    charge: Permit,
+    slot: Permit,
+    asked: Instant,
+    pulled: Option<PullingId>,
+) {
     let telemetry = &shared.settings.telemetry;
     telemetry.receive.messages.increment();
     telemetry.settle.in_work.add(1);
@@ -85,6 +130,7 @@ fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant, pulle
     let settled = shared.settled.clone();
     // The receiving end lives as long as the input; if it is gone, so is the need to settle.
     let ack = Ack::open(move |outcome| drop(settled.send(Settled { lease, outcome })));
+    let body = Body { text: body, charge };
     let waiting = Waiting { message_id: id, body, sent_at, ack, pulled };
     match group {
         None => begin(shared, waiting, None),
@@ -115,15 +161,16 @@ struct Ways<'a> {
 
 /// Sends a task for every object that the message announces. What is returned is the outcome of the
 /// message apart from these.
-fn put_on_the_way(shared: &Shared, message_id: &str, body: String, ways: &Ways<'_>) -> Outcome {
+fn put_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: &Ways<'_>) -> Outcome {
     let settings = &shared.settings;
     if settings.input.direct_mode {
         let service = &settings.input.services[0];
-        let source = Source::Body { message_id: message_id.to_owned(), bytes: body.into_bytes() };
+        let bytes = Buffer::holding(body.text.into_bytes(), body.charge);
+        let source = Source::Body { message_id: message_id.to_owned(), bytes };
         put_up(shared, vec![task(shared, source, &service.of_object(""), ways)]);
         return Outcome::Delivered;
     }
-    match resolve(&body) {
+    match resolve(&body.text) {
         Ok(Announcement { objects, ignored, written }) => {
             settings.telemetry.receive.ignored.add(ignored as u64);
             let time = written.or(ways.time);
@@ -208,4 +255,20 @@ fn counted(shared: &Shared, service: &Definition, ways: &Ways<'_>) -> Share {
     let share = object.share();
     object.close(Outcome::Delivered);
     share
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::MIB;
+
+    #[test]
+    fn the_room_for_a_receive_follows_what_the_queue_brings() {
+        let share = 100_000;
+        assert_eq!(expected_body(BODY_BYTES_USUAL, Some(MIB), share), MIB, "large ones are there");
+        assert_eq!(expected_body(MIB, Some(10), share), MIB / 2, "they may come again");
+        assert_eq!(expected_body(MIB, None, share), share, "an idle queue keeps nobody from receiving");
+        assert_eq!(expected_body(BODY_BYTES_USUAL, None, share), BODY_BYTES_USUAL);
+        assert_eq!(expected_body(6000, Some(10), share), BODY_BYTES_USUAL);
+    }
 }

@@ -13,12 +13,19 @@ use jiff::Timestamp;
 
 use super::{Shared, poller};
 use crate::ack::{Ack, Turn};
+use crate::budget::Permit;
 use crate::resolve::PullingId;
+
+/// What a message says, with its share of the memory for bodies.
+pub struct Body {
+    pub text: String,
+    pub charge: Permit,
+}
 
 /// A received message that waits for its turn.
 pub struct Waiting {
     pub message_id: String,
-    pub body: String,
+    pub body: Body,
     pub sent_at: Option<Timestamp>,
     pub ack: Ack,
     /// The pull that brought it, where events are to name it.
@@ -95,7 +102,9 @@ mod tests {
 
     fn message(id: &str) -> Waiting {
         let (message_id, ack) = (id.to_owned(), Ack::open(|_| ()));
-        Waiting { message_id, body: String::new(), sent_at: None, ack, pulled: None }
+        let charge = crate::budget::Budget::new(1).try_acquire(1).unwrap();
+        let body = Body { text: String::new(), charge };
+        Waiting { message_id, body, sent_at: None, ack, pulled: None }
     }
 
     /// Ends the group's turn and says who is next.

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::{Object, PullingId};
 use crate::ack::{Share, Turn};
+use crate::buffers::Buffer;
 use crate::services::Definition;
 
 /// Something to collect, on its way from `receive` to `fetch`.
@@ -26,7 +27,7 @@ pub enum Source {
     /// In the message itself (`direct_mode`).
     Body {
         message_id: String,
-        bytes: Vec<u8>,
+        bytes: Buffer,
     },
     /// A page of an API's answer.
     Page {

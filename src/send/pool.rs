@@ -104,7 +104,8 @@ impl Way {
     fn choose(&self, batch: Batch, counted: bool) -> (&Senders, Batch) {
         match self {
             Way::Gzip { gzip, compressed, .. } if !counted && batch.lane.is_none() => {
-                (compressed, Batch { bytes: Arc::new(gzip.member(&batch.bytes).into()), ..batch })
+                let member = batch.bytes.beside(gzip.member(&batch.bytes));
+                (compressed, Batch { bytes: Arc::new(member), ..batch })
             }
             Way::Plain(senders) | Way::Gzip { plain: senders, .. } => (senders, batch),
         }

@@ -43,7 +43,17 @@ impl Shared {
 
     /// A batch has been taken.
     pub fn pay_for(&self, batch: &Batch) {
-        self.throttle().take(batch.events.into(), batch.bytes.len() as u64, Instant::now());
+        let (now, mut throttle) = (Instant::now(), self.throttle());
+        throttle.take(batch.events.into(), batch.bytes.len() as u64, now);
+        if let Some(pause) = throttle.long_pause(now) {
+            log::warn!(
+                "outputs.{}: a batch of {} events and {} bytes is far more than the output may send in a second; nothing is sent for the next {} s. The average is what max_events_per_second and max_bytes_per_second say; raise them for an even flow",
+                self.telemetry.name,
+                batch.events,
+                batch.bytes.len(),
+                pause.as_secs()
+            );
+        }
     }
 
     fn throttle(&self) -> MutexGuard<'_, Throttle> {

@@ -12,18 +12,27 @@ pub struct Rates {
     pub bytes_per_second: Option<u64>,
 }
 
+/// A pause that is worth a line in the log: the far end may take the silence for a fault.
+const LONG_PAUSE: Duration = Duration::from_secs(30);
+
 /// Decides when the next batch may go. A batch goes as a whole, so the rate is kept on the average:
 /// what a batch took too much is waited for afterwards.
 #[derive(Debug)]
 pub struct Throttle {
     events: Option<Bucket>,
     bytes: Option<Bucket>,
+    /// A long pause has been told of.
+    told: bool,
 }
 
 impl Throttle {
     pub fn new(rates: Rates, now: Instant) -> Throttle {
         let bucket = |rate: u64| Bucket { rate: rate.max(1) as f64, paid_until: now };
-        Throttle { events: rates.events_per_second.map(bucket), bytes: rates.bytes_per_second.map(bucket) }
+        Throttle {
+            events: rates.events_per_second.map(bucket),
+            bytes: rates.bytes_per_second.map(bucket),
+            told: false,
+        }
     }
 
     /// May a batch be taken now?
@@ -38,6 +47,14 @@ impl Throttle {
                 bucket.take(amount, now);
             }
         }
+    }
+
+    /// How long the rates keep the next batch back, if that is long and has not been told of before.
+    pub fn long_pause(&mut self, now: Instant) -> Option<Duration> {
+        let until = self.buckets().map(|bucket| bucket.paid_until).max()?;
+        let pause = until.saturating_duration_since(now);
+        let is_news = pause >= LONG_PAUSE && !std::mem::replace(&mut self.told, true);
+        is_news.then_some(pause)
     }
 
     fn buckets(&self) -> impl Iterator<Item = &Bucket> {
@@ -85,6 +102,17 @@ mod tests {
         throttle.take(50, 0, now);
         assert!(!throttle.is_open(now + Duration::from_millis(4999)));
         assert!(throttle.is_open(now + Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn a_batch_far_beyond_the_rate_is_told_of_once() {
+        let now = Instant::now();
+        let mut throttle = events(10, now);
+        throttle.take(50, 0, now);
+        assert_eq!(throttle.long_pause(now), None);
+        throttle.take(5000, 0, now);
+        assert!(throttle.long_pause(now).is_some_and(|pause| pause >= Duration::from_secs(500)));
+        assert_eq!(throttle.long_pause(now), None);
     }
 
     #[test]

@@ -44,6 +44,31 @@ fn every_object_under_a_prefix_once_over_several_pages() {
 }
 
 #[test]
+fn a_second_backfill_and_a_span_of_no_time_are_refused() {
+    let lab = Lab::new("backfill-alone");
+    let objects = many(300);
+    lab.put(&objects);
+    let config = lab.config(json!({"aws_sqs_vpc": {}}));
+    let mut first = start(&lab, &slowly(&config, &objects), VPC, &[]);
+    first.wait_until("the first objects", || lab.sink.received_bytes() > 0);
+    let second = run(&lab, &config, VPC, &[]);
+    assert_eq!(second.code, Some(2), "log:\n{}", second.log);
+    assert!(second.log.contains("another backfill is under way"), "log:\n{}", second.log);
+    first.signal(Signal::KILL);
+    first.end(PATIENCE);
+    for (span, word) in [
+        (&["--from", "2026-11-02", "--to", "2026-11-01"][..], "--from is not before --to"),
+        (&["--from", "2126-11-01"], "--from is in the future"),
+    ] {
+        let refused = run(&lab, &config, VPC, span);
+        assert_eq!(refused.code, Some(2), "log:\n{}", refused.log);
+        assert!(refused.log.contains(word), "log:\n{}", refused.log);
+    }
+    // A lock does not outlive its process.
+    complete(&lab, &config, VPC, &[]);
+}
+
+#[test]
 fn killed_and_started_again() {
     let lab = Lab::new("backfill-killed");
     let objects = many(MORE_THAN_A_PAGE);

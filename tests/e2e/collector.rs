@@ -83,6 +83,12 @@ impl Collector {
         self.process.ended().is_some()
     }
 
+    /// Peak resident memory so far, in bytes.
+    pub fn peak_rss(&mut self) -> u64 {
+        self.process.ended();
+        self.process.peak_rss()
+    }
+
     /// Waits for its end.
     pub fn end(mut self, limit: Duration) -> Ended {
         let status = self.process.wait("aws-to-devo", limit);

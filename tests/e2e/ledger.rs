@@ -10,6 +10,7 @@ use crate::frames::{assert_at_least_once, assert_exactly, compare};
 use crate::lab::Lab;
 use crate::notices;
 use crate::process::PATIENCE;
+use crate::relay::Relay;
 
 #[test]
 fn a_delivered_object_is_known_without_a_get() {
@@ -100,6 +101,30 @@ fn terminated_in_mid_object() {
         collector.signal(Signal::TERM);
         assert_eq!(collector.end(PATIENCE).code, Some(0));
     });
+}
+
+#[test]
+fn an_output_added_in_mid_object_gets_all_of_it() {
+    let lab = Lab::new("ledger-output");
+    let object = feeds::fdr("large", 30_000);
+    lab.put_and_announce(std::slice::from_ref(&object));
+    let mut config = lab.config(json!({"aws_sqs_fdr": {}}));
+    config["globals"]["shutdown_timeout"] = json!(1);
+    config["inputs"]["sqs_collector"]["sqs_visibility_timeout"] = json!(10);
+    let mut slow = config.clone();
+    slow["outputs"]["devo_1"]["config"]["max_bytes_per_second"] = json!(4_000_000);
+    let mut collector = lab.run(&slow, &[]);
+    let confirmed = || confirmed_records(&ledger(&lab, &slow, &["show", "--match", &object.key]));
+    collector.wait_until("a third of the object", || confirmed() > object.frames.len() / 3);
+    assert_eq!(collector.stop().code, Some(0));
+    let added = Relay::start();
+    config["outputs"]["added"] =
+        json!({"type": "relay", "config": {"address": "127.0.0.1", "port": added.port, "type": "TCP"}});
+    lab.drain_all(&config);
+    assert_at_least_once("output added", &object.frames, &lab.sink.received());
+    let received: usize =
+        added.received().iter().map(|bytes| bytes.split(|byte| *byte == b'\n').count() - 1).sum();
+    assert_eq!(received, object.frames.len(), "the new output has all records");
 }
 
 /// One large object, sent slowly; the collector is stopped when the ledger knows of a third of it.

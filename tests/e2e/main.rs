@@ -24,6 +24,7 @@ mod process;
 mod relay;
 #[path = "../samples/mod.rs"]
 mod samples;
+mod slow_line;
 mod small_disk;
 mod syslogng;
 
