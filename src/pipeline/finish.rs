@@ -63,9 +63,7 @@ impl Pipeline {
     /// the tasks, which ends the fetchers, with whom go the outputs, which ends the senders.
     fn end_stages(mut self, deadline: Instant, beat: &mut dyn FnMut(&Pulse)) {
         let crews: Vec<_> = self.intakes.iter().flat_map(|intake| intake.serving()).collect();
-        tell_of_hanging(
-            crews.iter().flat_map(|crew| crew.running()).filter(|name| !name.starts_with("watch-")),
-        );
+        tell_of_hanging(crews.iter().flat_map(|crew| crew.running()));
         if self.abort.is_stopped() {
             // Long polls are broken off.
             self.http.shutdown();

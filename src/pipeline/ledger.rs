@@ -8,13 +8,16 @@ use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::ledger::{Ledger, OpenError, Role, Scope};
 use crate::limits::{LEDGER_START_BACKOFF_FIRST, LEDGER_START_BACKOFF_MAX};
+use crate::send::PoolError;
 use crate::stop::Stop;
 use crate::telemetry::Telemetry;
 
 /// A start failed for a reason that may be gone a moment later, and that no change of the configuration cures.
 pub fn is_temporary(error: &anyhow::Error) -> bool {
     let of_machine = error.root_cause().downcast_ref::<std::io::Error>();
-    let is_short_of_threads = of_machine.is_some_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+    let is_short_of_threads = of_machine.is_some_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+        || error.is::<rayon::ThreadPoolBuildError>()
+        || matches!(error.downcast_ref(), Some(PoolError::Thread(_)));
     is_short_of_threads || error.downcast_ref::<OpenError>().is_some_and(OpenError::is_temporary)
 }
 

@@ -284,10 +284,11 @@ impl Pipeline {
         let mut ending = Ending::default();
         let mut vitals = Vitals::new(Instant::now());
         loop {
-            // In this order: a thread that ends by a panic shows the panic before its end.
-            let is_done = self.is_done();
+            // In this order: a thread that ends by a panic shows the panic before its end, and one that ends because
+            // of a stop has not come to the end of its job.
+            let is_done = self.is_done() && !self.stop.is_stopped();
             let pulse = self.pulse(&mut vitals);
-            ending.gave_up = self.hopeless(&pulse);
+            ending.gave_up = self.hopeless(&pulse, is_done);
             if ending.gave_up.is_some() {
                 self.abort.stop();
             }
@@ -337,14 +338,15 @@ impl Pipeline {
         self.ends && self.intakes.iter().all(|intake| intake.is_finished())
     }
 
-    /// When the job has an end: why waiting for it any longer is of no use.
-    fn hopeless(&self, pulse: &Pulse) -> Option<String> {
+    /// When the job has an end: why it has not come to it well, or why waiting for it any longer is of no use.
+    fn hopeless(&self, pulse: &Pulse, is_done: bool) -> Option<String> {
         let now = Instant::now();
         let patience =
             |trouble: &Trouble| if trouble.lasting { DRAIN_PATIENCE_LASTING } else { DRAIN_PATIENCE };
         let is_over = |trouble: &Trouble| now.saturating_duration_since(trouble.since) >= patience(trouble);
         let dead = pulse.life.as_ref().err().map(ToString::to_string);
-        dead.or_else(|| self.troubles().find(is_over).map(|trouble| trouble.message)).filter(|_| self.ends)
+        let trouble = || self.troubles().filter(|_| !is_done).find(is_over).map(|trouble| trouble.message);
+        dead.or_else(trouble).filter(|_| self.ends)
     }
 }
 

@@ -136,10 +136,17 @@ fn a_drain_ends_well_only_if_its_threads_did() {
 
 #[test]
 fn a_drain_that_is_stopped_before_its_end_has_not_ended_well() {
-    let (drain, _directory) = pipeline(&Job::Drain, 0);
-    drain.stop.stop();
-    let ending = with(drain, Fate::Runs, Fate::Runs).run(&mut |_| ());
-    assert!(ending.interrupted && !ending.is_clean(), "{ending:?}");
+    // Whether its threads have ended because of the stop or go on.
+    for fate in [Fate::Runs, Fate::Ends] {
+        let (mut drain, _directory) = pipeline(&Job::Drain, 0);
+        let never = Stop::new();
+        let (pulling, serving) = (crew(fate, &never), crew(Fate::Runs, &never));
+        drain.intakes.push(Box::new(Fake { pulling, serving, ..Fake::default() }));
+        drain.stop.stop();
+        let ending = drain.run(&mut |_| ());
+        assert!(ending.interrupted && !ending.is_clean(), "{fate:?}: {ending:?}");
+        never.stop();
+    }
     let (run, _directory) = pipeline(&Job::Run, 0);
     run.stop.stop();
     assert!(with(run, Fate::Runs, Fate::Runs).run(&mut |_| ()).is_clean());
@@ -228,4 +235,23 @@ fn receivers_that_panic_end_no_drain_well_and_let_no_run_look_alive() {
         assert!(lost.contains("receive-sqs_collector"), "{job:?}: {lost:?}");
     }
     queue.unblock();
+}
+
+#[test]
+fn a_lack_of_threads_or_of_room_is_none_of_the_configurations_faults() {
+    use crate::ledger::OpenError;
+    use anyhow::anyhow;
+    let io = |code| std::io::Error::from_raw_os_error(code);
+    let path = || std::path::PathBuf::from("state");
+    let (again, denied) = (11, 13);
+    for (error, temporary) in [
+        (anyhow!(io(again)).context("cannot start a thread"), true),
+        (anyhow!(crate::send::PoolError::Thread(io(again))), true),
+        (anyhow!(OpenError::Thread(io(again))), true),
+        (anyhow!(OpenError::Held { directory: path(), by: "process 1".into(), ours: false }), true),
+        (anyhow!(OpenError::Directory { path: path(), source: io(denied) }), false),
+        (anyhow!("QueueUrl is no URL"), false),
+    ] {
+        assert_eq!(is_temporary(&error), temporary, "{error:#}");
+    }
 }
