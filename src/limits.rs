@@ -403,6 +403,21 @@ pub const STATUS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// One line: S3 keys end at 1 KiB, AWS's messages far below; a proxy's error page must not fill the disk.
 pub const LOG_LINE_BYTES_MAX: usize = 8 * KIB;
+/// What goes on is logged again so often, with a count.
+pub const LOG_REMINDER: Duration = Duration::from_secs(60);
+/// Different lines of one kind that are written within a [`LOG_REMINDER`]: enough to see what damaged objects
+/// have in common.
+pub const LOG_EXAMPLES_MAX: usize = 5;
+/// Causes that are told apart at one place of the program and of the configuration; more have no pattern.
+pub const LOG_CAUSES_MAX: usize = 8;
+/// Kinds of lines that are known at a time, an example of up to [`LOG_LINE_BYTES_MAX`] each: those of a hundred
+/// inputs that are all in trouble.
+pub const LOG_KINDS_MAX: usize = 500;
+/// A failure that was not seen for so long is new when it comes again: longer than any wait between tries, which
+/// is [`RETRY_DELAY_MAX`] for a message that comes back.
+pub const LOG_TROUBLE_FORGOTTEN: Duration = Duration::from_secs(1800);
+/// How often the log looks for counts that are due.
+pub const LOG_TICK: Duration = Duration::from_secs(2);
 
 // ---- telling ---------------------------------------------------------------------------------------
 

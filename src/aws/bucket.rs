@@ -86,7 +86,7 @@ impl S3 {
                 Kind::Redirect { region: Some(other) }
                     if *other != region && redirects < S3_REDIRECTS_MAX =>
                 {
-                    log::info!("bucket {bucket} is in {other}, not in {region}");
+                    log::info!(cause = bucket; "bucket {bucket} is in {other}, not in {region}");
                     region.clone_from(other);
                     redirects += 1;
                     self.remember(bucket, other);

@@ -118,7 +118,7 @@ impl Provider {
         let mut state = self.lock();
         let is_current = |held: &Held| held.credentials.access_key_id == access_key_id;
         if state.current.as_ref().is_some_and(is_current) {
-            log::info!("{}: credentials expired before their time; asking for new ones", state.owner);
+            log::info!(place = state.owner.as_str(); "{}: credentials expired before their time; asking for new ones", state.owner);
             state.current = None;
         }
     }
@@ -219,7 +219,7 @@ impl State {
     /// Says where credentials come from, at first and when that has changed.
     fn tell(&mut self, origin: String) {
         if !origin.is_empty() && origin != self.origin {
-            log::info!("{}: credentials: {origin}", self.owner);
+            log::info!(place = self.owner.as_str(); "{}: credentials: {origin}", self.owner);
         }
         self.origin = origin;
     }
@@ -230,6 +230,7 @@ impl State {
         match &mut self.current {
             Some(held) if held.is_valid(now) => {
                 log::warn!(
+                    place = self.owner.as_str(), cause = error.cause().as_str();
                     "{}: credentials not refreshed, the old ones are still valid: {error}",
                     self.owner
                 );

@@ -161,6 +161,7 @@ fn line(plan: &Plan, listed: &Listed) -> String {
 }
 
 fn report(tally: &Tally, figures: &Snapshot, ending: &Ending) -> ExitCode {
+    super::log::settle();
     log::info!("{}", tally.listing());
     log::info!(
         "{} objects delivered ({} of them before this run), {} events sent; {} objects not delivered",

@@ -79,12 +79,18 @@ impl Fetcher {
         let (telemetry, missing_object) = (&telemetry.fetch, *missing_object);
         if *error.kind() == Kind::NotFound && missing_object == MissingObject::Skip {
             telemetry.missing.increment();
-            log::warn!("{}: is not there, skipped: {error}", work.source);
+            log::warn!(
+                place = work.service.name.as_str(), cause = error.cause().as_str();
+                "{}: is not there, skipped: {error}", work.source
+            );
             return work.ack.close(Outcome::Delivered);
         }
         if *error.kind() != Kind::Stopped {
             telemetry.failed.increment();
-            log::warn!("{}: cannot be fetched; it is not acknowledged and comes again: {error}", work.source);
+            log::warn!(
+                place = work.service.name.as_str(), cause = error.cause().as_str();
+                "{}: cannot be fetched; it is not acknowledged and comes again: {error}", work.source
+            );
         }
         work.ack.close(Outcome::Retry);
     }

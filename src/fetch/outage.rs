@@ -43,7 +43,7 @@ impl<'a> Attempts<'a> {
             }
             kind => {
                 let lasting = !matches!(kind, Kind::Transient | Kind::Throttled);
-                self.health.failed(error.to_string(), lasting);
+                self.health.failed(error, lasting);
                 self.others_work();
                 let goes_on = self.own < OBJECT_ATTEMPTS && self.began.elapsed() < OUTAGE_PATIENCE;
                 goes_on && !stop.wait(self.backoff.pause())

@@ -13,7 +13,7 @@ use crate::frame::{self, Frames};
 use crate::limits::BATCH_BYTES;
 use crate::send::Outputs;
 use crate::services::{Route, Verdict};
-use crate::telemetry::{Service, Telemetry};
+use crate::telemetry::{Service, Telemetry, variant};
 
 /// What all workers share.
 pub struct Worker {
@@ -64,7 +64,7 @@ impl Worker {
                 SCRATCH.with(|scratch| scratch.replace(Scratch::new()));
                 counts.failed.increment();
                 let source = &work.source;
-                log::error!("{source}: a worker panicked over it; it is not acknowledged and comes again");
+                log::error!(place = work.service.name.as_str(); "{source}: a worker panicked over it; it is not acknowledged and comes again");
             }
         }
     }
@@ -128,6 +128,7 @@ impl Worker {
     fn refuse(&self, work: Work, error: &Error) {
         self.service(&work).decode.failed.increment();
         log::error!(
+            place = work.service.name.as_str(), cause = variant(error).as_str();
             "{}: {error}. The records before the damage were sent; a message that names it is left to the queue's redrive policy",
             work.source
         );

@@ -32,6 +32,7 @@ fn extend_due(shared: &Shared) {
             Ok(failures) => failures,
             Err(error) => {
                 log::warn!(
+                    place = shared.settings.input.key.as_str(), cause = error.cause().as_str();
                     "inputs.{}: {} leases could not be extended: {error}",
                     shared.settings.input.key,
                     batch.len()
@@ -58,6 +59,7 @@ fn lost(shared: &Shared, id: super::LeaseId) {
     if shared.leases().lose(id) {
         shared.settings.telemetry.settle.lost.increment();
         log::warn!(
+            place = shared.settings.input.key.as_str();
             "inputs.{}: a lease ended before its work did; that message will come a second time",
             shared.settings.input.key
         );

@@ -15,6 +15,7 @@ use crate::budget::Permit;
 use crate::limits::{DRAIN_WAIT_TIME, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX, STOP_CHECK_INTERVAL};
 use crate::resolve::{Announcement, Object, PullingId, Source, Task, resolve};
 use crate::services::Definition;
+use crate::telemetry::variant;
 
 pub fn run(shared: &Shared) {
     let settings = &shared.settings;
@@ -28,7 +29,7 @@ pub fn run(shared: &Shared) {
             Err(error) if *error.kind() == Kind::Stopped => return,
             Err(error) => {
                 settings.telemetry.receive.failed_calls.increment();
-                settings.telemetry.health.failed(error.to_string(), !error.is_temporary());
+                settings.telemetry.health.failed(&error, !error.is_temporary());
                 settings.stop.wait(backoff.pause());
             }
         }
@@ -74,6 +75,7 @@ fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant, pulle
     if message.receive_count > 1 {
         telemetry.receive.returned.increment();
         log::info!(
+            place = shared.settings.input.key.as_str();
             "inputs.{}: message {} is received for the {}. time",
             shared.settings.input.key,
             message.id,
@@ -138,6 +140,7 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: String, ways: &Ways<'
         Err(error) => {
             settings.telemetry.receive.unreadable.increment();
             log::warn!(
+                place = settings.input.key.as_str(), cause = variant(&error).as_str();
                 "inputs.{}: message {message_id}: {error}; it is left to the queue's redrive policy",
                 settings.input.key
             );
@@ -151,6 +154,7 @@ fn put_object(shared: &Shared, message_id: &str, object: Object, ways: &Ways<'_>
     let Some(service) = settings.input.service_of(&object.key) else {
         settings.telemetry.receive.unreadable.increment();
         log::warn!(
+            place = settings.input.key.as_str();
             "inputs.{}: message {message_id}: {object} belongs to none of the input's services; it is left to the queue's redrive policy. Add its service, or one without `object_keys`",
             settings.input.key
         );

@@ -69,7 +69,7 @@ impl Watch {
         let empty = self.telemetry.receive.empty.value();
         let came_back_empty = std::mem::replace(&mut self.empty_receives, empty) != empty;
         if let Some(warning) = inspect::depth_warning(queue).filter(|_| came_back_empty) {
-            log::warn!("inputs.{}: {warning}", self.telemetry.name);
+            log::warn!(place = self.telemetry.name.as_str(); "inputs.{}: {warning}", self.telemetry.name);
         }
     }
 
@@ -83,6 +83,7 @@ impl Watch {
             Ok(queue) => Some(queue.available + queue.in_flight),
             Err(error) if matches!(error.kind(), Kind::Denied | Kind::NotFound) => {
                 log::info!(
+                    place = self.telemetry.name.as_str();
                     "inputs.{}: how many dead letters there are stays unknown: {error}",
                     self.telemetry.name
                 );

@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(ask(&site, "GET", "/readyz", &[]), (503, "outputs.devo_1: has not answered yet\n".into()));
         output.health.works();
         assert_eq!(ask(&site, "GET", "/readyz", &[]), (200, "ready\n".into()));
-        input.buckets.failed("HTTP 403\nforged: ready".into(), true);
+        input.buckets.failed("HTTP 403\nforged: ready", true);
         assert_eq!(
             ask(&site, "GET", "/readyz", &[]),
             (503, "inputs.sqs_collector: objects: HTTP 403\\nforged: ready\n".into())

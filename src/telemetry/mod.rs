@@ -21,6 +21,7 @@ pub mod metrics;
 mod notices;
 mod process;
 mod queue;
+mod repeats;
 mod report;
 mod sender;
 mod snapshot;
@@ -39,14 +40,15 @@ use crate::config::{self, Config, Destination};
 pub use counter::{Counter, Gauge, Held};
 pub use groups::*;
 pub use lag::Lag;
-pub use line::one_line;
+pub use line::{one_line, span, variant};
 pub use notices::{Notice, Notices};
 pub(crate) use process::{cpu, cpu_seconds, resident_bytes, thread_cpu};
 pub use queue::{Depth, Queue};
+pub use repeats::{Line, Repeats, Said, Turn};
 pub use report::{Reporter, size};
 pub use sender::{Activity, Sender};
 pub use snapshot::{InputSnapshot, OutputSnapshot, Part, SenderSnapshot, ServiceSnapshot, Snapshot};
-pub use trouble::{Health, Trouble};
+pub use trouble::{Failure, Health, Trouble};
 pub use wait::Stopwatch;
 
 /// Everything of a run, shared by all its threads.

@@ -1,15 +1,11 @@
-//! What is wrong with a thing at present: logged once, and again from time to time, not at every
-//! attempt.
+//! What is wrong with a thing at present.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::line::one_line;
+use super::line::{one_line, span};
 use super::snapshot::{Part, TroubleSnapshot};
-
-/// A trouble that goes on is logged again so often.
-const REMINDER: Duration = Duration::from_secs(60);
 
 /// The state of something that can fail: an output, a queue.
 #[derive(Debug)]
@@ -31,7 +27,28 @@ pub struct Trouble {
     /// Trying again will not help: a certificate or a secret is wrong.
     pub lasting: bool,
     attempts: u32,
-    logged: Instant,
+}
+
+/// Why something failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What failed and how, in few words that are the same each time: by these the log tells troubles apart.
+    pub cause: String,
+    /// Cause and advice for people.
+    pub message: String,
+}
+
+impl From<String> for Failure {
+    /// The only way in which its thing fails.
+    fn from(message: String) -> Failure {
+        Failure { cause: String::new(), message }
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(message: &str) -> Failure {
+        Failure::from(message.to_owned())
+    }
 }
 
 impl Health {
@@ -65,33 +82,30 @@ impl Health {
         Part { name: self.name.clone(), awaited, trouble }
     }
 
-    /// It failed.
-    pub fn failed(&self, message: String, lasting: bool) {
-        let now = Instant::now();
+    /// It failed. The log takes care that it is told of once, and again from time to time, not at every attempt.
+    pub fn failed(&self, failure: impl Into<Failure>, lasting: bool) {
+        let Failure { cause, message } = failure.into();
+        log::error!(place = self.name.as_str(), cause = cause.as_str(), turn = "fails"; "{}: {message}", self.name);
         let mut current = self.lock();
-        let first = current.is_none();
         let trouble = current.get_or_insert_with(|| Trouble {
-            since: now,
+            since: Instant::now(),
             message: String::new(),
             lasting,
             attempts: 0,
-            logged: now,
         });
         trouble.attempts += 1;
-        trouble.lasting = lasting;
-        if first || now - trouble.logged >= REMINDER || trouble.message != message {
-            let times = if trouble.attempts == 1 { "once" } else { &format!("{} times", trouble.attempts) };
-            log::error!("{}: {message} (failed {times})", self.name);
-            (trouble.message, trouble.logged) = (message, now);
-        }
+        (trouble.lasting, trouble.message) = (lasting, message);
     }
 
     /// It works.
     pub fn works(&self) {
         self.successes.fetch_add(1, Ordering::Relaxed);
-        if let Some(trouble) = self.lock().take() {
-            log::info!("{}: works again after {} failures", self.name, trouble.attempts);
-        }
+        let Some(trouble) = self.lock().take() else { return };
+        let failures = if trouble.attempts == 1 { "failure" } else { "failures" };
+        log::info!(
+            place = self.name.as_str(), turn = "works";
+            "{}: works again after {} {failures} in {}", self.name, trouble.attempts, span(trouble.since.elapsed())
+        );
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Trouble>> {
@@ -107,9 +121,9 @@ mod tests {
     fn a_trouble_lasts_until_it_works_again() {
         let health = Health::new("outputs.devo_1");
         assert!(health.trouble().is_none());
-        health.failed("refused".into(), false);
+        health.failed("refused", false);
         let since = health.trouble().unwrap().since;
-        health.failed("expired".into(), true);
+        health.failed("expired", true);
         let trouble = health.trouble().unwrap();
         assert_eq!((trouble.since, trouble.message.as_str(), trouble.lasting), (since, "expired", true));
         health.works();
