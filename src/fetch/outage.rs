@@ -15,6 +15,9 @@ use crate::limits::{
 use crate::stop::Stop;
 use crate::telemetry::Health;
 
+/// AWS's code for a bucket that was deleted, or whose name is wrong.
+const NO_BUCKET: &str = "NoSuchBucket";
+
 /// The failures of one object so far.
 pub struct Attempts<'a> {
     health: &'a Health,
@@ -36,8 +39,8 @@ impl<'a> Attempts<'a> {
     pub fn wait(&mut self, error: &Error, stop: &Stop) -> bool {
         match error.kind() {
             Kind::Stopped => false,
-            // The object is not there yet, or is being replaced.
-            Kind::NotFound | Kind::Changed => {
+            // The object is not there yet, or is being replaced. A bucket that is not there is no object's own.
+            Kind::NotFound | Kind::Changed if error.code() != NO_BUCKET => {
                 self.own += 1;
                 self.own < OBJECT_ATTEMPTS && !stop.wait(OBJECT_RETRY_DELAY)
             }
