@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::credentials::Credentials;
 use super::endpoint::{self, Service};
@@ -16,10 +16,11 @@ use super::sign::sign;
 use crate::backoff::Backoff;
 use crate::config;
 use crate::limits::{
-    AWS_ANSWER_BYTES_MAX, AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX, AWS_REFUSAL_BYTES_MAX,
+    ANSWER_PATIENCE_MIN, AWS_ANSWER_BYTES_MAX, AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX,
+    AWS_BODY_TIMEOUT, AWS_LONG_POLL_MARGIN, AWS_REFUSAL_BYTES_MAX, CREDENTIALS_PATIENCE,
 };
 use crate::stop::Stop;
-use crate::telemetry::Calls;
+use crate::telemetry::{self, Calls, Health};
 
 /// Calls AWS as one identity, from one region. Clones share connections, credentials and clock.
 #[derive(Clone)]
@@ -31,6 +32,8 @@ pub struct Client {
     clock: Clock,
     stop: Stop,
     calls: Arc<Calls>,
+    /// Who is told that answers are overdue.
+    answers: Arc<Health>,
     /// All that its calls have to keep to.
     paces: Arc<[Pace]>,
 }
@@ -106,6 +109,7 @@ impl Client {
             clock: Clock::default(),
             stop: stop.clone(),
             calls: Arc::default(),
+            answers: Arc::new(Health::new("")),
             paces: Arc::default(),
         }
     }
@@ -125,9 +129,10 @@ impl Client {
         Self { paces: paces.into(), ..self.clone() }
     }
 
-    /// The same, whose calls are counted there.
-    pub fn counted_in(&self, calls: &Arc<Calls>) -> Self {
-        Self { calls: Arc::clone(calls), ..self.clone() }
+    /// The same, whose calls are counted there, and whose answers are waited for in its sight.
+    pub fn counted_in(&self, input: &telemetry::Input) -> Self {
+        input.adopt(self.provider.health());
+        Self { calls: Arc::clone(&input.calls), answers: Arc::clone(&input.answers), ..self.clone() }
     }
 
     pub fn region(&self) -> &str {
@@ -165,13 +170,25 @@ impl Client {
         mut read: impl FnMut(&mut Answer) -> Result<T, Fault>,
     ) -> Result<T, Error> {
         let mut tries = Tries::new();
+        let mut waiting = None;
         loop {
-            let credentials = self.provider.credentials()?;
+            let credentials = self.credentials(request)?;
             self.await_turn(request)?;
             self.calls.tries.increment();
-            match self.once(request, &credentials, &mut read) {
+            let waiting =
+                waiting.get_or_insert_with(|| self.answers.asks(question(request), patience(request)));
+            let read = &mut |answer: &mut Answer| {
+                waiting.begins(2 * AWS_BODY_TIMEOUT);
+                read(answer)
+            };
+            match self.once(request, &credentials, read) {
                 Ok(value) => return Ok(value),
-                Err(error) => self.prepare_retry(&mut tries, &credentials, error)?,
+                Err(error) => {
+                    if *error.kind() == Kind::Throttled {
+                        waiting.restarts(Instant::now());
+                    }
+                    self.prepare_retry(&mut tries, &credentials, error)?;
+                }
             }
         }
     }
@@ -188,6 +205,12 @@ impl Client {
                 |error| Fault { kind: Kind::BadRequest, message: format!("unreadable answer: {error}") };
             parse(&body).map_err(unreadable)
         })
+    }
+
+    fn credentials(&self, request: &Request) -> Result<Arc<Credentials>, Error> {
+        let what = format!("the question for credentials, which {} needs", request.action);
+        let _waiting = self.answers.asks(what, CREDENTIALS_PATIENCE);
+        self.provider.credentials()
     }
 
     fn await_turn(&self, request: &Request) -> Result<(), Error> {
@@ -270,6 +293,16 @@ impl Client {
     }
 }
 
+/// A call for people.
+fn question(request: &Request) -> String {
+    format!("{} {} (endpoint {})", request.action, request.resource, request.endpoint)
+}
+
+/// No answer for so long is a trouble: twice what a long poll takes, or what any other call may take.
+fn patience(request: &Request) -> Duration {
+    (2 * request.response_timeout.saturating_sub(AWS_LONG_POLL_MARGIN)).max(ANSWER_PATIENCE_MIN)
+}
+
 /// What has been tried for one call.
 #[derive(Debug)]
 struct Tries {
@@ -288,8 +321,6 @@ impl Tries {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
     use crate::aws::testing::{Server, Step, answer};
     use crate::aws::{Sqs, Sts};

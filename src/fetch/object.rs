@@ -98,12 +98,12 @@ impl Fetcher {
     /// Reads the first part, and the rest too if the whole may be held. Tries again where that may help.
     fn begin(&self, object: &Object, input: usize, identify: &Identify<'_>) -> Result<Begun, Failure> {
         let health = &self.settings.inputs[input].telemetry.buckets;
-        let mut attempts = Attempts::new(health);
+        let mut attempts = Attempts::new(health, &object.bucket);
         loop {
             match self.begin_once(object, input, identify) {
                 Err(Failure::Aws(error)) if attempts.wait(&error, &self.settings.stop) => (),
                 read @ (Ok(_) | Err(Failure::Delivered)) => {
-                    health.works();
+                    health.works_at(&object.bucket);
                     return read;
                 }
                 failed => return failed,

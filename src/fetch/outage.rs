@@ -21,6 +21,7 @@ const NO_BUCKET: &str = "NoSuchBucket";
 /// The failures of one object so far.
 pub struct Attempts<'a> {
     health: &'a Health,
+    bucket: &'a str,
     began: Instant,
     backoff: Backoff,
     /// Failures that are the object's own.
@@ -30,9 +31,9 @@ pub struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
-    pub fn new(health: &'a Health) -> Attempts<'a> {
+    pub fn new(health: &'a Health, bucket: &'a str) -> Attempts<'a> {
         let backoff = Backoff::new(OUTAGE_BACKOFF_FIRST, OUTAGE_BACKOFF_MAX);
-        Attempts { health, began: Instant::now(), backoff, own: 0, successes: health.successes() }
+        Attempts { health, bucket, began: Instant::now(), backoff, own: 0, successes: health.successes() }
     }
 
     /// After a failure: waits before the next attempt. False: there is none.
@@ -46,7 +47,7 @@ impl<'a> Attempts<'a> {
             }
             kind => {
                 let lasting = !matches!(kind, Kind::Transient | Kind::Throttled);
-                self.health.failed(error, lasting);
+                self.health.failed_at(self.bucket, error, lasting);
                 self.others_work();
                 let goes_on = self.own < OBJECT_ATTEMPTS && self.began.elapsed() < OUTAGE_PATIENCE;
                 goes_on && !stop.wait(self.backoff.pause())
@@ -71,12 +72,25 @@ mod tests {
         Error::setup("s3:GetObject", "s3://b/k", kind, "")
     }
 
+    fn refused(code: &str) -> Error {
+        let get = crate::aws::GetObject {
+            bucket: "b",
+            key: "k",
+            version_id: None,
+            start: 0,
+            len: 1,
+            if_match: None,
+        };
+        let refusal = crate::aws::failure::Refusal { status: 404, code: code.into(), ..Default::default() };
+        Error::refused(&crate::aws::s3::request(&get, "eu-west-1", None), "", refusal)
+    }
+
     #[test]
     fn an_object_that_alone_fails_is_given_up() {
         let (health, stop) = (Health::new("b"), Stop::new());
-        let mut attempts = Attempts::new(&health);
+        let mut attempts = Attempts::new(&health, "b");
         for attempt in 1..=OBJECT_ATTEMPTS {
-            health.works();
+            health.works_at("other");
             assert_eq!(attempts.wait(&error(Kind::Transient), &stop), attempt < OBJECT_ATTEMPTS);
         }
     }
@@ -84,7 +98,7 @@ mod tests {
     #[test]
     fn while_nothing_can_be_read_an_object_is_kept() {
         let (health, stop) = (Health::new("b"), Stop::new());
-        let mut attempts = Attempts::new(&health);
+        let mut attempts = Attempts::new(&health, "b");
         assert!(attempts.wait(&error(Kind::Transient), &stop));
         assert!(attempts.wait(&error(Kind::Denied), &stop));
         assert_eq!(attempts.own, 0);
@@ -94,7 +108,7 @@ mod tests {
     #[test]
     fn a_missing_object_is_nobody_elses_fault() {
         let (health, stop) = (Health::new("b"), Stop::new());
-        let mut attempts = Attempts::new(&health);
+        let mut attempts = Attempts::new(&health, "b");
         for attempt in 1..=OBJECT_ATTEMPTS {
             assert_eq!(attempts.wait(&error(Kind::NotFound), &stop), attempt < OBJECT_ATTEMPTS);
         }
@@ -105,6 +119,15 @@ mod tests {
     fn a_stop_ends_it() {
         let (health, stop) = (Health::new("b"), Stop::new());
         stop.stop();
-        assert!(!Attempts::new(&health).wait(&error(Kind::Transient), &stop));
+        assert!(!Attempts::new(&health, "b").wait(&error(Kind::Transient), &stop));
+    }
+
+    #[test]
+    fn a_bucket_that_is_not_there_is_a_trouble_and_its_objects_are_kept() {
+        let (health, stop) = (Health::new("b"), Stop::new());
+        let mut attempts = Attempts::new(&health, "b");
+        assert!(attempts.wait(&refused("NoSuchBucket"), &stop));
+        assert_eq!(attempts.own, 0);
+        assert!(health.trouble().is_some_and(|trouble| trouble.lasting));
     }
 }

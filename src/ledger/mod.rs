@@ -60,7 +60,7 @@ struct Inner {
 struct File {
     /// For look-ups: they do not wait for the writer.
     reader: Mutex<Store>,
-    reading: Health,
+    reading: Arc<Health>,
     writer: Sender<Command>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -75,7 +75,11 @@ impl Ledger {
         let (store, reader) = (Store::open(&path)?, Store::attach(&path)?);
         let (writer, commands) = unbounded();
         let in_work = Arc::new(InWork::default());
-        let health = |what| Health::new(format!("ledger {}{what}", path.display()));
+        let health = |what| {
+            let health = Arc::new(Health::dispensable(format!("ledger {}{what}", path.display())));
+            telemetry.adopt(&health);
+            health
+        };
         let thread = Writer {
             store,
             in_work: Arc::clone(&in_work),

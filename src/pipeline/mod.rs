@@ -109,7 +109,7 @@ impl Pipeline {
         let memory = MemoryShares::of(globals.memory_limit, globals.fetchers, globals.workers, senders);
         let http = Http::new(threads_that_call(config))?;
         let counted = |(input, telemetry): (&Input, &Arc<telemetry::Input>)| {
-            Client::of_input(&http, input, &abort).counted_in(&telemetry.calls)
+            Client::of_input(&http, input, &abort).counted_in(telemetry)
         };
         let clients: Vec<Client> = config.inputs.iter().zip(&telemetry.inputs).map(counted).collect();
         let queues = queues(config, &clients, &stop)?;
@@ -189,7 +189,7 @@ impl Pipeline {
             let settings = poll::Settings {
                 index,
                 source: source.clone(),
-                client: source_client(&http, source, &stop).counted_in(&telemetry.inputs[index].calls),
+                client: source_client(&http, source, &stop).counted_in(&telemetry.inputs[index]),
                 paces: paces.of(source),
                 ledger: ledger.clone(),
                 budget: budget.clone(),

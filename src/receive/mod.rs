@@ -5,6 +5,7 @@
 //! looks at the queue's depth ([`watch`]). All but the last share [`Shared`].
 
 mod drain;
+mod growth;
 pub mod inspect;
 mod keeper;
 mod leases;

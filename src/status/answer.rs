@@ -79,7 +79,8 @@ impl Site {
     fn readiness(&self) -> Response {
         let snapshot = self.telemetry.snapshot(Timestamp::now());
         if snapshot.ready {
-            return text(200, "ready\n");
+            let warnings = snapshot.warnings.iter().map(|warning| format!("warning: {warning}\n"));
+            return text(200, &std::iter::once("ready\n".to_owned()).chain(warnings).collect::<String>());
         }
         let body: String = snapshot.reasons.iter().map(|reason| format!("{reason}\n")).collect();
         text(503, &body)
