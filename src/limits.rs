@@ -438,7 +438,10 @@ pub const LOG_TICK: Duration = Duration::from_secs(2);
 
 /// Connections with the status page: some browsers, a scraper, some probes.
 pub const STATUS_CONNECTIONS_MAX: usize = 32;
-/// One wait for a byte of a request, or for room for one of the answer; also how long a connection may idle.
+/// The head of a request for the page: a browser's, with cookies of other pages of the same host.
+pub const STATUS_HEAD_BYTES_MAX: usize = 16 * KIB;
+/// From the answer before to the end of the next request, and for the whole of an answer: also how long a
+/// connection may idle.
 pub const STATUS_PATIENCE: Duration = Duration::from_secs(15);
 /// The port is taken: how long before the next try.
 pub const STATUS_RETRY: Duration = Duration::from_secs(15);

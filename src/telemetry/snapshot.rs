@@ -150,8 +150,7 @@ impl Telemetry {
     pub fn snapshot(&self, now: Timestamp) -> Snapshot {
         let about = &self.about;
         let parts = self.parts(Instant::now());
-        let reasons = self.reasons(&parts);
-        let warnings = parts.iter().filter_map(Part::warning).collect();
+        let (reasons, warnings) = (self.reasons(&parts), parts.iter().filter_map(Part::warning).collect());
         Snapshot {
             version: env!("CARGO_PKG_VERSION"),
             id: about.id.clone(),
@@ -175,6 +174,12 @@ impl Telemetry {
             process: process::read(),
             notices: self.notices.latest(),
         }
+    }
+
+    /// Why the collector is not ready, and what is wrong all the same; cheap, for those who ask often.
+    pub fn readiness(&self) -> (Vec<String>, Vec<String>) {
+        let parts = self.parts(Instant::now());
+        (self.reasons(&parts), parts.iter().filter_map(Part::warning).collect())
     }
 
     fn reasons(&self, parts: &[Part]) -> Vec<String> {
