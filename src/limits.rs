@@ -399,8 +399,6 @@ pub const STALE_METADATA_EXTENSION: Duration = Duration::from_secs(600);
 /// AWS's own bounds on an assumed role's session.
 pub const ROLE_SESSION_MIN: Duration = Duration::from_secs(900);
 pub const ROLE_SESSION_MAX: Duration = Duration::from_secs(43_200);
-/// What is shown of a `credential_process`'s complaint.
-pub const COMPLAINT_CHARS_MAX: usize = 400;
 
 // ---- life signs -----------------------------------------------------------------------------------
 
@@ -419,6 +417,9 @@ pub const LOG_REMINDER: Duration = Duration::from_secs(60);
 /// Different lines of one kind that are written within a [`LOG_REMINDER`]: enough to see what damaged objects
 /// have in common.
 pub const LOG_EXAMPLES_MAX: usize = 5;
+/// How often within a [`LOG_REMINDER`] a place that fails, works and fails again is told of at once: more than that
+/// it flaps.
+pub const LOG_TURNS_MAX: usize = 3;
 /// Causes that are told apart at one place of the program and of the configuration; more have no pattern.
 pub const LOG_CAUSES_MAX: usize = 8;
 /// Kinds of lines that are known at a time, an example of up to [`LOG_LINE_BYTES_MAX`] each: those of a hundred

@@ -23,6 +23,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use rustix::fs::Mode;
+use rustix::process::DumpableBehavior;
 
 /// Moves AWS-side logs (S3 announced through SQS) to Devo.
 #[derive(Debug, Parser)]
@@ -108,6 +110,7 @@ enum Command {
 
 /// Parses the arguments and runs one command.
 pub fn main() -> ExitCode {
+    keep_secrets();
     let Arguments { log_format, command } = Arguments::parse();
     log::choose(log_format);
     match command {
@@ -122,4 +125,12 @@ pub fn main() -> ExitCode {
         Command::Services { config, json } => services::run(json, config.as_deref()),
         Command::Testbed { part } => testbed::run(&part),
     }
+}
+
+/// Keys and records are in this process's memory: no core file and no process of the same user may have them, and
+/// what it writes is its user's alone. Root can still attach a debugger.
+fn keep_secrets() {
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    // Where the kernel does not know it there is nothing else to do.
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }

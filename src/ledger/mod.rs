@@ -18,6 +18,7 @@
 mod entry;
 mod in_work;
 mod mark;
+mod private;
 mod row;
 mod store;
 #[cfg(test)]

@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 use log::Level;
 
 use super::line::{one_line, span};
-use crate::limits::{LOG_CAUSES_MAX, LOG_EXAMPLES_MAX, LOG_KINDS_MAX, LOG_REMINDER, LOG_TROUBLE_FORGOTTEN};
+use crate::limits::{
+    LOG_CAUSES_MAX, LOG_EXAMPLES_MAX, LOG_KINDS_MAX, LOG_REMINDER, LOG_TROUBLE_FORGOTTEN, LOG_TURNS_MAX,
+};
 
 /// Every thing that has been logged lately, with how often it was.
 #[derive(Debug, Default)]
@@ -86,6 +88,8 @@ struct Seen {
     latest: String,
     /// Lines have been left out since it began.
     has_gathered: bool,
+    /// Of a place that fails: it has worked since the last line, so the next one is news.
+    has_ended: bool,
 }
 
 impl Repeats {
@@ -116,7 +120,7 @@ impl Repeats {
     /// Their count is told by the line that says that the place works again.
     fn end_failures(&mut self, place: &str) {
         let failing = |(kind, seen): &(&Kind, &mut Seen)| seen.turn == Turn::Fails && kind.place == place;
-        self.kinds.iter_mut().filter(failing).for_each(|(_, seen)| seen.left_out = 0);
+        self.kinds.iter_mut().filter(failing).for_each(|(_, seen)| seen.end());
     }
 
     /// The kind that a line counts for. Causes may be chosen by others, so there is a bound on those of a place;
@@ -154,7 +158,12 @@ impl Seen {
             left_out: 0,
             latest: String::new(),
             has_gathered: false,
+            has_ended: false,
         }
+    }
+
+    fn end(&mut self) {
+        (self.left_out, self.has_ended) = (0, true);
     }
 
     /// The line that is to be written now. None: it is counted only.
@@ -165,9 +174,11 @@ impl Seen {
         if self.minute_is_over(now) {
             let (times, since) = (self.left_out + 1, self.minute);
             self.begin_minute(now, hash);
+            self.has_ended = false;
             return Some(self.line(kind.subject(), counted(text, times, now - since), times));
         }
-        if self.written.len() < examples(self.turn) && !self.written.contains(&hash) {
+        if self.is_news(hash) {
+            self.has_ended = false;
             self.written.push(hash);
             // Examples are of interest beside each other; states of a place are not.
             let subject = if self.turn == Turn::Event { text.clone() } else { kind.subject() };
@@ -177,6 +188,14 @@ impl Seen {
         self.has_gathered = true;
         self.latest = text;
         None
+    }
+
+    fn is_news(&self, hash: u64) -> bool {
+        match self.turn {
+            Turn::Event => self.written.len() < LOG_EXAMPLES_MAX && !self.written.contains(&hash),
+            Turn::Fails => self.written.is_empty() || (self.has_ended && self.written.len() < LOG_TURNS_MAX),
+            Turn::Works => self.written.len() < LOG_TURNS_MAX,
+        }
     }
 
     fn minute_is_over(&self, now: Instant) -> bool {
@@ -237,14 +256,6 @@ fn counted(text: String, times: u64, within: Duration) -> String {
     }
 }
 
-/// How many different lines of one kind are written in a minute.
-fn examples(turn: Turn) -> usize {
-    match turn {
-        Turn::Event => LOG_EXAMPLES_MAX,
-        Turn::Fails | Turn::Works => 1,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,7 +310,13 @@ mod tests {
             _ => (s, "works", Turn::Works, "works again".to_owned()),
         });
         let log = log_of(&turns.collect::<Vec<_>>(), 400);
-        assert!(log.len() <= 8, "{log:?}");
+        assert!(log.len() <= 3 * 2 * (LOG_TURNS_MAX + 1), "{log:?}");
+        let first: Vec<_> = log.iter().take(4).map(|line| (line.0, line.1.as_str())).collect();
+        assert_eq!(
+            first,
+            [(0, "fails"), (1, "works again"), (2, "fails"), (3, "works again")],
+            "a second outage is news"
+        );
         assert_eq!(log.last().map(|line| line.1.contains("works again")), Some(true), "{log:?}");
     }
 
