@@ -127,10 +127,28 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Keys and records are in this process's memory: no core file and no process of the same user may have them, and
-/// what it writes is its user's alone. Root can still attach a debugger.
+/// What the collector writes is its user's alone, and so is what it holds in memory.
 fn keep_secrets() {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    forbid_dumps();
+}
+
+/// Keys and records are in this process's memory: no core file and no other process of the same user may have them.
+/// Root can still attach a debugger.
+fn forbid_dumps() {
     // Where the kernel does not know it there is nothing else to do.
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_is_not_dumped_and_still_knows_its_own_figures() {
+        forbid_dumps();
+        assert_eq!(rustix::process::dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+        let figures = crate::telemetry::testing::telemetry().snapshot(jiff::Timestamp::now()).process;
+        assert!(figures.open_files.is_some() && figures.resident.is_some() && figures.cpu_seconds.is_some());
+    }
 }

@@ -126,7 +126,7 @@ impl Watch {
             );
             health.failed(message, true);
         } else if self.grown == 0 && before > 0 {
-            health.works();
+            health.calms_down();
         }
     }
 }

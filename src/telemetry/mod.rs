@@ -543,6 +543,24 @@ mod tests {
     }
 
     #[test]
+    fn an_acknowledgement_that_is_owed_for_long_is_a_trouble() {
+        let (output, now) = (Output::new("devo_1", "localhost:443".into()), Instant::now());
+        output.health.works();
+        let sender = output.add_sender("send-devo_1-0");
+        let open = sender.during(Activity::Connected);
+        sender.set_owed_since(Some(now));
+        assert!(output.part(now + SEND_OWED_MAX / 2).trouble.is_none());
+        let trouble = output.part(now + SEND_OWED_MAX).trouble.unwrap();
+        assert!(
+            trouble.message.contains("localhost:443 has not acknowledged a byte for 30 s"),
+            "{trouble:?}"
+        );
+        assert!(!trouble.warning);
+        drop(open);
+        assert!(output.part(now + SEND_OWED_MAX).trouble.is_none(), "a connection that is gone owes nothing");
+    }
+
+    #[test]
     fn counters_of_what_is_still_there_go_on_and_levels_begin_anew() {
         let first = Telemetry::of(&config("\"aws_sqs_vpc\": {}, \"aws_sqs_elb\": {}"), Arc::default());
         let (input, output) = (&first.inputs[0], &first.outputs[0]);

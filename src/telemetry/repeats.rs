@@ -112,9 +112,10 @@ impl Repeats {
         due
     }
 
-    /// The program ends. Returned is what was counted and not written yet.
+    /// The program ends. Returned is what was counted of events and not written yet; that a place fails has been said.
     pub fn settle(&mut self, now: Instant) -> Vec<Line> {
-        self.kinds.iter_mut().filter_map(|(kind, seen)| seen.gather(kind, now)).collect()
+        let events = self.kinds.iter_mut().filter(|(_, seen)| seen.turn == Turn::Event);
+        events.filter_map(|(kind, seen)| seen.gather(kind, now)).collect()
     }
 
     /// Their count is told by the line that says that the place works again.

@@ -161,18 +161,24 @@ impl Health {
     /// A member of it works.
     pub fn works_at(&self, member: &str) {
         self.successes.fetch_add(1, Ordering::Relaxed);
-        let mut troubles = self.lock();
-        if troubles.is_empty() {
-            return;
-        }
-        let ended = troubles.remove(member).or_else(|| troubles.remove(""));
-        drop(troubles);
-        let Some(trouble) = ended else { return };
+        let Some(trouble) = self.end(member) else { return };
         let failures = if trouble.attempts == 1 { "failure" } else { "failures" };
         log::info!(
             place = self.name.as_str(), turn = "works";
             "{}: works again after {} {failures} in {}", self.name, trouble.attempts, span(trouble.since.elapsed())
         );
+    }
+
+    /// What was worth a warning has not happened for a while.
+    pub fn calms_down(&self) {
+        let Some(trouble) = self.end("") else { return };
+        let lasted = span(trouble.since.elapsed());
+        log::info!(place = self.name.as_str(), turn = "works"; "{}: no more of it; it began {lasted} ago", self.name);
+    }
+
+    fn end(&self, member: &str) -> Option<Trouble> {
+        let mut troubles = self.lock();
+        troubles.remove(member).or_else(|| troubles.remove(""))
     }
 
     /// An answer to `what` should come within `patience`: longer than that is a trouble.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -69,13 +69,16 @@ fn hundreds_of_damaged_objects_and_unknown_messages() {
     };
     lab.put_and_announce(&(0..200).map(damaged).collect::<Vec<_>>());
     lab.queue.send(&(0..200).map(|i| format!("not JSON at all, number {i}")).collect::<Vec<_>>());
+    let began = Instant::now();
     let log = lab.drain_but(400, &lab.config(json!({"aws_sqs_vpc": {}}))).log;
+    // On a slow machine.
+    let minutes = 1 + began.elapsed().as_secs() as usize / 60;
     let of = |words: &str| log.lines().filter(|line| line.contains(words)).count();
     for words in ["truncated gzip", "is not JSON", "is received for the 2. time"] {
-        assert!((1..=7).contains(&of(words)), "{words}: {} lines; log:\n{log}", of(words));
+        assert!((1..=7 * minutes).contains(&of(words)), "{words}: {} lines; log:\n{log}", of(words));
     }
     assert!(log.contains("times in ") && log.contains(&lab.bucket), "log:\n{log}");
-    is_short_of(&log, 20);
+    is_short_of(&log, 20 * minutes);
 }
 
 /// All `calls` fail for a while; 120 objects wait.

@@ -139,6 +139,28 @@ fn what_does_not_answer_is_not_healthy() {
     assert_exactly(&object.frames, &lab.sink.received());
 }
 
+/// Long before its connection is given up.
+#[test]
+fn a_sink_that_takes_nothing_is_not_healthy() {
+    let lab = Lab::new("no-acknowledgement");
+    let objects: Vec<_> = (0..30).map(|i| feeds::fdr(&format!("f{i}"), 2500)).collect();
+    let (config, port) = with_page(lab.config(json!({"aws_sqs_fdr": {}})));
+    lab.put_and_announce(&objects);
+    let mut collector = lab.run(&config, &[]);
+    collector.wait_until("the stream's beginning", || lab.sink.received_bytes() > 0);
+    lab.sink.freeze();
+    let silent = format!("outputs.devo_1: localhost:{} has not acknowledged a byte for ", lab.sink.port);
+    await_readiness(&mut collector, port, 503, &silent);
+    let owed = value_of(&get(port, "/metrics").1, "output_unacknowledged_seconds", "{output=\"devo_1\"}");
+    assert!(owed.is_some_and(|seconds| seconds >= 30.0), "{owed:?}");
+    lab.sink.thaw();
+    await_readiness(&mut collector, port, 200, "ready");
+    collector.wait_until("the queue's end", || lab.queue.is_empty());
+    assert_eq!(collector.stop().code, Some(0));
+    lab.sink_is_quiet();
+    assert_at_least_once("sink frozen for half a minute", &all_frames(&objects), &lab.sink.received());
+}
+
 #[test]
 fn a_port_that_is_taken_keeps_nobody_from_collecting() {
     let lab = Lab::new("port-taken");
