@@ -20,25 +20,49 @@ const LINES_MAX: usize = 8;
 #[test]
 fn an_outage_of_s3_with_many_objects() {
     let is_get = |call: &Call| call.action == "GetObject";
-    outage("flood-s3", is_get, || refuse_xml(503, "SlowDown"), "s3:GetObject");
+    outage(
+        "flood-s3",
+        "S3 says 503 SlowDown for 6 s, 120 objects",
+        is_get,
+        || refuse_xml(503, "SlowDown"),
+        "s3:GetObject",
+    );
 }
 
 #[test]
 fn a_deleted_bucket_with_many_objects() {
     let is_get = |call: &Call| call.action == "GetObject";
-    outage("flood-bucket", is_get, || refuse_xml(404, "NoSuchBucket"), "NoSuchBucket");
+    outage(
+        "flood-bucket",
+        "S3 says 404 NoSuchBucket for 6 s",
+        is_get,
+        || refuse_xml(404, "NoSuchBucket"),
+        "NoSuchBucket",
+    );
 }
 
 #[test]
 fn an_outage_of_sqs() {
     let is_sqs = |call: &Call| call.action.contains("Message") || call.action == "GetQueueAttributes";
-    outage("flood-sqs", is_sqs, || refuse_json(403, "AccessDenied"), "sqs:ReceiveMessage");
+    outage(
+        "flood-sqs",
+        "SQS says 403 AccessDenied for 6 s",
+        is_sqs,
+        || refuse_json(403, "AccessDenied"),
+        "sqs:ReceiveMessage",
+    );
 }
 
 #[test]
 fn an_outage_of_sts() {
     let is_sts = |call: &Call| call.action == "AssumeRole";
-    outage("flood-sts", is_sts, || refuse_xml(403, "AccessDenied"), "sts:AssumeRole");
+    outage(
+        "flood-sts",
+        "STS says 403 AccessDenied for 6 s",
+        is_sts,
+        || refuse_xml(403, "AccessDenied"),
+        "sts:AssumeRole",
+    );
 }
 
 #[test]
@@ -84,6 +108,7 @@ fn hundreds_of_damaged_objects_and_unknown_messages() {
 /// All `calls` fail for a while; 120 objects wait.
 fn outage(
     name: &str,
+    case: &str,
     calls: impl Fn(&Call) -> bool + Send + 'static,
     fault: impl Fn() -> Fault + Send + 'static,
     named: &str,
@@ -110,7 +135,7 @@ fn outage(
     assert!(end.is_match(&ended.log), "log:\n{}", ended.log);
     is_short(&ended.log);
     lab.sink_is_quiet();
-    assert_at_least_once(name, &all_frames(&objects), &lab.sink.received());
+    assert_at_least_once(case, &all_frames(&objects), &lab.sink.received());
 }
 
 fn is_short(log: &str) {
