@@ -24,6 +24,10 @@ pub const AWS_RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 pub const AWS_LONG_POLL_MARGIN: Duration = Duration::from_secs(10);
 /// The whole body of one answer; a part of [`PART_BYTES`] at 150 KiB/s still makes it.
 pub const AWS_BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// No answer to a call is a trouble after this at the earliest: healthy ones come within a second …
+pub const ANSWER_PATIENCE_MIN: Duration = Duration::from_secs(20);
+/// … and to a question for credentials after this: twice what STS and half of what a process may take.
+pub const CREDENTIALS_PATIENCE: Duration = Duration::from_secs(60);
 /// Idle connections are kept longer than a 20 s long poll and shorter than S3's own limit.
 pub const AWS_IDLE_AGE: Duration = Duration::from_secs(45);
 /// What one connection reads ahead: a long way below a part, several times what a system call costs.
@@ -155,6 +159,11 @@ pub const NAMED_CHARS_MAX: usize = 200;
 /// up to a minute themselves.
 pub const DEPTH_INTERVAL: Duration = Duration::from_secs(30);
 
+/// Figures of a queue that are older are not shown as present: two looks, or two long polls, have brought nothing.
+pub const FIGURES_AGE_MAX: Duration = Duration::from_secs(60);
+/// Dead letters that have become more are a warning for so long, as in the alert on them.
+pub const DEAD_LETTERS_NEWS: Duration = Duration::from_secs(1800);
+
 // ---- backfill -----------------------------------------------------------------------------------
 
 /// Listed objects that may be in work, those among them that wait for confirmation (see `SETTLE_TIME`):
@@ -217,6 +226,8 @@ pub const SEND_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const SEND_VERDICT_TIMEOUT: Duration = Duration::from_millis(300);
 /// A peer that neither takes a byte nor acknowledges one for so long is given up.
 pub const SEND_STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// A peer that owes an acknowledgement for so long is in trouble: half of the time after which it is given up.
+pub const SEND_OWED_MAX: Duration = Duration::from_secs(30);
 /// How long one wait for the socket may last before other duties are looked after.
 pub const SEND_WAIT_SLICE: Duration = Duration::from_millis(250);
 /// How often a connection with unconfirmed bytes is looked at when there is nothing to write.
@@ -524,8 +535,6 @@ pub const STALE_METADATA_EXTENSION: Duration = Duration::from_secs(600);
 /// AWS's own bounds on an assumed role's session.
 pub const ROLE_SESSION_MIN: Duration = Duration::from_secs(900);
 pub const ROLE_SESSION_MAX: Duration = Duration::from_secs(43_200);
-/// What is shown of a `credential_process`'s complaint.
-pub const COMPLAINT_CHARS_MAX: usize = 400;
 
 // ---- life signs -----------------------------------------------------------------------------------
 
@@ -539,12 +548,37 @@ pub const STATUS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// One line: S3 keys end at 1 KiB, AWS's messages far below; a proxy's error page must not fill the disk.
 pub const LOG_LINE_BYTES_MAX: usize = 8 * KIB;
+/// What goes on is logged again so often, with a count.
+pub const LOG_REMINDER: Duration = Duration::from_secs(60);
+/// Different lines of one kind that are written within a [`LOG_REMINDER`]: enough to see what damaged objects
+/// have in common.
+pub const LOG_EXAMPLES_MAX: usize = 5;
+/// How often within a [`LOG_REMINDER`] a place that fails, works and fails again is told of at once: more than that
+/// it flaps.
+pub const LOG_TURNS_MAX: usize = 3;
+/// Causes that are told apart at one place of the program and of the configuration; more have no pattern.
+pub const LOG_CAUSES_MAX: usize = 8;
+/// Kinds of lines that are known at a time, an example of up to [`LOG_LINE_BYTES_MAX`] each: those of a hundred
+/// inputs that are all in trouble.
+pub const LOG_KINDS_MAX: usize = 500;
+/// A failure that was not seen for so long is new when it comes again: longer than any wait between tries, which
+/// is [`RETRY_DELAY_MAX`] for a message that comes back.
+pub const LOG_TROUBLE_FORGOTTEN: Duration = Duration::from_secs(1800);
+/// Members of one thing whose troubles are told apart (buckets of an input): names that others choose.
+pub const TROUBLES_MAX: usize = 16;
+/// How often it is looked whether answers are overdue.
+pub const OVERDUE_LOOK: Duration = Duration::from_secs(5);
+/// How often the log looks for counts that are due.
+pub const LOG_TICK: Duration = Duration::from_secs(2);
 
 // ---- telling ---------------------------------------------------------------------------------------
 
 /// Connections with the status page: some browsers, a scraper, some probes.
 pub const STATUS_CONNECTIONS_MAX: usize = 32;
-/// One wait for a byte of a request, or for room for one of the answer; also how long a connection may idle.
+/// The head of a request for the page: a browser's, with cookies of other pages of the same host.
+pub const STATUS_HEAD_BYTES_MAX: usize = 16 * KIB;
+/// From the answer before to the end of the next request, and for the whole of an answer: also how long a
+/// connection may idle.
 pub const STATUS_PATIENCE: Duration = Duration::from_secs(15);
 /// The port is taken: how long before the next try.
 pub const STATUS_RETRY: Duration = Duration::from_secs(15);
@@ -627,6 +661,7 @@ pub const OTHER_FILES: usize = 24;
 const _: () = {
     assert!(SEND_WINDOW_BYTES > SETTLE_BYTES + BATCH_BYTES, "or only time could ever settle a full window");
     assert!(POLL_REST_MAX.as_secs() < STANDSTILL_MAX.as_secs(), "a source that rests is not dead");
+    assert!(FIGURES_AGE_MAX.as_secs() >= 2 * DEPTH_INTERVAL.as_secs(), "a figure lives for two looks");
     assert!(AWS_BACKOFF_FIRST.as_millis() < AWS_BACKOFF_MAX.as_millis());
     assert!(AWS_IDLE_AGE.as_secs() > 20, "a long poll must not outlive its connection's idle age");
     assert!(INFLATE_WINDOW_BYTES < SCRATCH_BYTES_MAX);

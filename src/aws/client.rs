@@ -16,11 +16,11 @@ use super::sign::sign;
 use crate::backoff::Backoff;
 use crate::config;
 use crate::limits::{
-    AWS_ANSWER_BYTES_MAX, AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX, AWS_REFUSAL_BYTES_MAX,
-    AWS_RETRY_AT_ONCE,
+    ANSWER_PATIENCE_MIN, AWS_ANSWER_BYTES_MAX, AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX,
+    AWS_BODY_TIMEOUT, AWS_LONG_POLL_MARGIN, AWS_REFUSAL_BYTES_MAX, AWS_RETRY_AT_ONCE, CREDENTIALS_PATIENCE,
 };
 use crate::stop::Stop;
-use crate::telemetry::Calls;
+use crate::telemetry::{self, Calls, Health};
 
 /// Calls AWS as one identity, from one region. Clones share connections, credentials and clock.
 #[derive(Clone)]
@@ -32,6 +32,8 @@ pub struct Client {
     clock: Clock,
     stop: Stop,
     calls: Arc<Calls>,
+    /// Who is told that answers are overdue.
+    answers: Arc<Health>,
     /// All that its calls have to keep to.
     paces: Arc<[Pace]>,
     /// A failed call waits here for its next try; else its caller has a better place to wait.
@@ -109,6 +111,7 @@ impl Client {
             clock: Clock::default(),
             stop: stop.clone(),
             calls: Arc::default(),
+            answers: Arc::new(Health::new("")),
             paces: Arc::default(),
             waits: true,
         }
@@ -134,9 +137,10 @@ impl Client {
         Self { paces: paces.into(), ..self.clone() }
     }
 
-    /// The same, whose calls are counted there.
-    pub fn counted_in(&self, calls: &Arc<Calls>) -> Self {
-        Self { calls: Arc::clone(calls), ..self.clone() }
+    /// The same, whose calls are counted there, and whose answers are waited for in its sight.
+    pub fn counted_in(&self, input: &telemetry::Input) -> Self {
+        input.adopt(self.provider.health());
+        Self { calls: Arc::clone(&input.calls), answers: Arc::clone(&input.answers), ..self.clone() }
     }
 
     pub fn region(&self) -> &str {
@@ -174,13 +178,25 @@ impl Client {
         mut read: impl FnMut(&mut Answer) -> Result<T, Fault>,
     ) -> Result<T, Error> {
         let mut tries = Tries::new();
+        let mut waiting = None;
         loop {
-            let credentials = self.provider.credentials()?;
+            let credentials = self.credentials(request)?;
             self.await_turn(request)?;
             self.calls.tries.increment();
-            match self.once(request, &credentials, &mut read) {
+            let waiting =
+                waiting.get_or_insert_with(|| self.answers.asks(question(request), patience(request)));
+            let read = &mut |answer: &mut Answer| {
+                waiting.begins(2 * AWS_BODY_TIMEOUT);
+                read(answer)
+            };
+            match self.once(request, &credentials, read) {
                 Ok(value) => return Ok(value),
-                Err(error) => self.prepare_retry(&mut tries, &credentials, error)?,
+                Err(error) => {
+                    if *error.kind() == Kind::Throttled {
+                        waiting.restarts(Instant::now());
+                    }
+                    self.prepare_retry(&mut tries, &credentials, error)?;
+                }
             }
         }
     }
@@ -197,6 +213,12 @@ impl Client {
                 |error| Fault { kind: Kind::BadRequest, message: format!("unreadable answer: {error}") };
             parse(&body).map_err(unreadable)
         })
+    }
+
+    fn credentials(&self, request: &Request) -> Result<Arc<Credentials>, Error> {
+        let what = format!("the question for credentials, which {} needs", request.action);
+        let _waiting = self.answers.asks(what, CREDENTIALS_PATIENCE);
+        self.provider.credentials()
     }
 
     fn await_turn(&self, request: &Request) -> Result<(), Error> {
@@ -280,6 +302,16 @@ impl Client {
         log::debug!("try {} of {AWS_ATTEMPTS} failed, next in {wait:?}: {error}", tries.made);
         !self.stop.wait(wait)
     }
+}
+
+/// A call for people.
+fn question(request: &Request) -> String {
+    format!("{} {} (endpoint {})", request.action, request.resource, request.endpoint)
+}
+
+/// No answer for so long is a trouble: twice what a long poll takes, or what any other call may take.
+fn patience(request: &Request) -> Duration {
+    (2 * request.response_timeout.saturating_sub(AWS_LONG_POLL_MARGIN)).max(ANSWER_PATIENCE_MIN)
 }
 
 /// What has been tried for one call.

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::endpoint;
 use super::failure::{self, Refusal};
 use super::request::Request;
+use crate::telemetry::{Failure, variant};
 
 /// What callers decide by, so that nobody compares strings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,6 +146,18 @@ impl Error {
         self
     }
 
+    /// What failed and how, in words that are the same for every key and message: the call, the bucket or queue, and
+    /// the answer.
+    pub fn cause(&self) -> String {
+        let Details { kind, action, resource, status, code, .. } = &*self.0;
+        let place = match resource.strip_prefix("s3://") {
+            Some(path) => path.split('/').next().unwrap_or_default(),
+            None => resource,
+        };
+        let how = if code.is_empty() { variant(kind) } else { code.clone() };
+        format!("{action} {place} {status} {how}")
+    }
+
     pub(super) fn with_key(mut self, key_id: &str) -> Self {
         self.0.key_id = Some(shown_key_id(key_id));
         self
@@ -153,6 +166,12 @@ impl Error {
     pub(super) fn after(mut self, attempts: u32) -> Self {
         self.0.attempts = attempts;
         self
+    }
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Failure {
+        Failure { cause: error.cause(), message: error.to_string() }
     }
 }
 
@@ -497,6 +516,20 @@ mod tests {
         let request = request("sqs:ReceiveMessage", "q");
         let text = Error::local(&request, Kind::Transient, "connection refused").after(5).to_string();
         assert!(text.contains("https://sqs.eu-west-1.amazonaws.com") && text.contains("5 tries"), "{text}");
+    }
+
+    #[test]
+    fn a_cause_is_the_same_for_every_key() {
+        let cause = |key: &str, status, code: &str| {
+            let refusal =
+                Refusal { status, code: code.to_owned(), message: key.to_owned(), ..Refusal::default() };
+            Error::refused(&request("s3:GetObject", &format!("s3://logs/{key}")), "AKIA", refusal).cause()
+        };
+        assert_eq!(cause("a/b.gz", 503, "SlowDown"), cause("c", 503, "SlowDown"));
+        assert_ne!(cause("a", 503, "SlowDown"), cause("a", 403, "AccessDenied"));
+        let local =
+            |why: &str| Error::local(&request("sqs:ReceiveMessage", "q"), Kind::Transient, why).cause();
+        assert_eq!(local("refused (1)"), local("refused (2)"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::credentials::Credentials;
 use super::error::{Error, shown_key_id};
 use crate::config;
 use crate::limits::{CREDENTIALS_REFRESH_EARLY, CREDENTIALS_RETRY};
+use crate::telemetry::{Failure, Health};
 
 /// Gives credentials to many threads. Clones share them.
 #[derive(Clone)]
@@ -19,6 +20,8 @@ struct Shared {
     source: Source,
     state: Mutex<State>,
     changed: Condvar,
+    /// Of the refresh, while the old ones are still valid.
+    health: Arc<Health>,
 }
 
 enum Source {
@@ -118,7 +121,7 @@ impl Provider {
         let mut state = self.lock();
         let is_current = |held: &Held| held.credentials.access_key_id == access_key_id;
         if state.current.as_ref().is_some_and(is_current) {
-            log::info!("{}: credentials expired before their time; asking for new ones", state.owner);
+            log::info!(place = state.owner.as_str(); "{}: credentials expired before their time; asking for new ones", state.owner);
             state.current = None;
         }
     }
@@ -128,9 +131,15 @@ impl Provider {
         self.lock().current.as_ref()?.credentials.expires_at
     }
 
+    /// What is wrong with their refresh. While there are no valid ones, the calls that need them say so.
+    pub fn health(&self) -> &Arc<Health> {
+        &self.0.health
+    }
+
     fn of(owner: &str, source: Source) -> Self {
         let state = Mutex::new(State { owner: owner.to_owned(), ..State::default() });
-        Self(Arc::new(Shared { source, state, changed: Condvar::new() }))
+        let health = Arc::new(Health::dispensable(format!("{owner}: credentials")));
+        Self(Arc::new(Shared { source, state, changed: Condvar::new(), health }))
     }
 
     fn now(&self) -> SystemTime {
@@ -156,8 +165,11 @@ impl Provider {
         let loaded = self.0.load();
         let now = self.now();
         let outcome = match loaded {
-            Ok(found) => Ok(self.lock().accept(found, now)),
-            Err(error) => self.lock().keep_old(error, now),
+            Ok(found) => {
+                self.0.health.works();
+                Ok(self.lock().accept(found, now))
+            }
+            Err(error) => self.lock().keep_old(error, &self.0.health, now),
         };
         drop(guard);
         outcome
@@ -219,20 +231,24 @@ impl State {
     /// Says where credentials come from, at first and when that has changed.
     fn tell(&mut self, origin: String) {
         if !origin.is_empty() && origin != self.origin {
-            log::info!("{}: credentials: {origin}", self.owner);
+            log::info!(place = self.owner.as_str(); "{}: credentials: {origin}", self.owner);
         }
         self.origin = origin;
     }
 
     /// A failed refresh is no reason to stop while the old credentials are valid.
-    fn keep_old(&mut self, error: Error, now: SystemTime) -> Result<Arc<Credentials>, Error> {
+    fn keep_old(
+        &mut self,
+        error: Error,
+        health: &Health,
+        now: SystemTime,
+    ) -> Result<Arc<Credentials>, Error> {
         self.last_failure = Some(error.clone());
         match &mut self.current {
             Some(held) if held.is_valid(now) => {
-                log::warn!(
-                    "{}: credentials not refreshed, the old ones are still valid: {error}",
-                    self.owner
-                );
+                let Failure { cause, message } = Failure::from(&error);
+                let message = format!("not refreshed, the old ones are still valid: {message}");
+                health.failed(Failure { cause, message }, !error.is_temporary());
                 held.refresh_at = Some(now + CREDENTIALS_RETRY);
                 Ok(held.credentials.clone())
             }

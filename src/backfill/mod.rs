@@ -109,7 +109,7 @@ fn run(shared: &Shared) {
             Err(error) if *error.kind() == Kind::Stopped => return,
             Err(error) => {
                 shared.settings.telemetry.receive.failed_calls.increment();
-                shared.settings.telemetry.health.failed(error.to_string(), !error.is_temporary());
+                shared.settings.telemetry.health.failed(&error, !error.is_temporary());
                 stop.wait(backoff.pause());
             }
         }

@@ -181,6 +181,7 @@ fn line(plan: &Plan, listed: &Listed) -> String {
 }
 
 fn report(tally: &Tally, figures: &Snapshot, ending: &Ending) -> ExitCode {
+    super::log::settle();
     log::info!("{}", tally.listing());
     let undelivered =
         (tally.to_send.value() + tally.archived.value()).saturating_sub(tally.delivered.value());

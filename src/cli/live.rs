@@ -148,7 +148,7 @@ mod tests {
         telemetry.outputs[0].send.events.add(250);
         telemetry.inputs[0].fetch.bytes.add(10 << 20);
         telemetry.inputs[0].services[0].delivered.events.add(250);
-        telemetry.outputs[0].health.failed("refused".into(), false);
+        telemetry.outputs[0].health.failed("refused", false);
         let lines = block(&telemetry.snapshot(testing::now()), &old, 5.0);
         let text = lines.join("\n");
         for part in

@@ -1,17 +1,24 @@
 //! Log lines on standard error.
+//!
+//! Whatever the stages of the collector log passes [`Repeats`], so that no outage and no input can flood the log. A
+//! statement may say what it is about: `log::warn!(place = …, cause = …; "…")`, as [`Said`] explains; without that
+//! it counts by itself. Lines of commands, which an operator has asked for, and lines for debugging are all written.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, Write};
 use std::panic::PanicHookInfo;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock};
+use std::time::Instant;
 
 use env_logger::{Builder, Env, Target, WriteStyle};
 use jiff::Timestamp;
-use log::{LevelFilter, Record};
+use log::kv::Key;
+use log::{LevelFilter, Log, Metadata, Record};
 use serde_json::json;
 
 use crate::config::{Problem, Severity};
-use crate::telemetry::{Notices, one_line};
+use crate::limits::LOG_TICK;
+use crate::telemetry::{Line, Notices, Repeats, Said, Turn, one_line};
 
 /// How much is logged, unless `RUST_LOG` says otherwise.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +44,10 @@ pub enum Format {
 /// There is one log in a process, and so one of each of these.
 static FORMAT: OnceLock<Format> = OnceLock::new();
 static NOTICES: LazyLock<Arc<Notices>> = LazyLock::new(Arc::default);
+static LOGGER: OnceLock<Logger> = OnceLock::new();
+
+/// Modules whose lines are of a known number, and belong together: commands, and the statistics.
+const UNLIMITED: [&str; 2] = ["aws_to_devo::cli", "aws_to_devo::telemetry::report"];
 
 /// Before [`start`]; the first choice holds.
 pub fn choose(format: Format) {
@@ -64,25 +75,126 @@ pub fn start_with(level: Level, writer: Option<Box<dyn Write + Send>>) {
     if writer.is_some() && std::env::var_os("NO_COLOR").is_none() {
         builder.write_style(WriteStyle::Always);
     }
-    let logger = builder
-        .format(|out, record| {
-            if record.level() <= log::Level::Warn {
-                NOTICES.add(record.level(), &record.args().to_string(), Timestamp::now());
-            }
-            if format() == Format::Json {
-                return write_json(out, &format!("{:.3}", Timestamp::now()), record);
-            }
-            let style = out.default_level_style(record.level());
-            let (time, level) = (out.timestamp_millis(), record.level());
-            write_line(out, format_args!("[{time} {style}{level:<5}{style:#}]"), record)
-        })
-        .target(writer.map_or(Target::Stderr, Target::Pipe))
-        .try_init();
-    // Only a second start fails, and then the first one's settings hold.
-    if logger.is_ok() {
+    builder.format(write).target(writer.map_or(Target::Stderr, Target::Pipe));
+    let mut is_first = false;
+    let logger = LOGGER.get_or_init(|| {
+        is_first = true;
+        Logger::new(builder.build(), Arc::clone(&NOTICES))
+    });
+    // In a second start the first one's settings hold.
+    if is_first && log::set_logger(logger).is_ok() {
+        log::set_max_level(logger.out.filter());
         set_level(level);
+        // Without the thread, counts are written with the next line of their kind.
+        let _ = std::thread::Builder::new().name("log".into()).spawn(|| logger.tick_for_ever());
     }
     std::panic::set_hook(Box::new(log_panic));
+}
+
+/// Writes what has been counted and not told yet, before the last words of a run.
+pub fn settle() {
+    if let Some(logger) = LOGGER.get() {
+        let lines = logger.repeats().settle(Instant::now());
+        lines.iter().for_each(|line| logger.write(line));
+    }
+}
+
+/// Writes lines, but no floods of them.
+struct Logger {
+    out: env_logger::Logger,
+    repeats: Mutex<Repeats>,
+    notices: Arc<Notices>,
+}
+
+impl Logger {
+    fn new(out: env_logger::Logger, notices: Arc<Notices>) -> Logger {
+        Logger { out, repeats: Mutex::default(), notices }
+    }
+
+    fn tick_for_ever(&self) {
+        loop {
+            std::thread::sleep(LOG_TICK);
+            self.tick(Instant::now());
+        }
+    }
+
+    fn tick(&self, now: Instant) {
+        let lines = self.repeats().tick(now);
+        lines.iter().for_each(|line| self.write(line));
+    }
+
+    /// Writes a line, and keeps it for the status page if something is wrong.
+    fn write(&self, line: &Line) {
+        let Line { level, target, text, subject, times } = line;
+        if *level <= log::Level::Warn {
+            self.notices.add_of(subject, *level, text, *times, Timestamp::now());
+        }
+        self.out.log(&Record::builder().level(*level).target(target).args(format_args!("{text}")).build());
+    }
+
+    fn repeats(&self) -> MutexGuard<'_, Repeats> {
+        self.repeats.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.out.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.out.matches(record) {
+            return;
+        }
+        let text = record.args().to_string();
+        if is_unlimited(record) {
+            let (level, target) = (record.level(), record.target().to_owned());
+            return self.write(&Line { level, target, subject: text.clone(), text, times: 1 });
+        }
+        let about = |key| record.key_values().get(Key::from(key)).map(|value| value.to_string());
+        let (place, cause) = (about("place").unwrap_or_default(), about("cause").unwrap_or_default());
+        let said = Said {
+            level: record.level(),
+            target: record.target(),
+            site: (record.module_path().unwrap_or_default(), record.line().unwrap_or_default()),
+            place: &place,
+            cause: &cause,
+            turn: turn(about("turn").as_deref()),
+            text: &text,
+        };
+        // The lock is free again before anything is written: a full pipe holds up nobody else.
+        let line = self.repeats().hear(&said, Instant::now());
+        line.iter().for_each(|line| self.write(line));
+    }
+
+    fn flush(&self) {
+        self.out.flush();
+    }
+}
+
+fn is_unlimited(record: &Record<'_>) -> bool {
+    let module = record.module_path().unwrap_or_default();
+    let of_command =
+        UNLIMITED.iter().any(|name| module.starts_with(name)) && record.key_values().count() == 0;
+    of_command || record.level() > log::Level::Info
+}
+
+fn turn(name: Option<&str>) -> Turn {
+    match name {
+        Some("fails") => Turn::Fails,
+        Some("works") => Turn::Works,
+        _ => Turn::Event,
+    }
+}
+
+/// A line in the form that was chosen.
+fn write(out: &mut env_logger::fmt::Formatter, record: &Record<'_>) -> io::Result<()> {
+    if format() == Format::Json {
+        return write_json(out, &format!("{:.3}", Timestamp::now()), record);
+    }
+    let style = out.default_level_style(record.level());
+    let (time, level) = (out.timestamp_millis(), record.level());
+    write_line(out, format_args!("[{time} {style}{level:<5}{style:#}]"), record)
 }
 
 /// From now on so much is logged, unless `RUST_LOG` says how much.
@@ -130,7 +242,8 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     let message = panic.payload_as_str().unwrap_or("(no message)");
-    log::error!("thread {} panicked at {place}: {message}", thread.name().unwrap_or("(unnamed)"));
+    let name = thread.name().unwrap_or("(unnamed)");
+    log::error!(cause = place.as_str(); "thread {name} panicked at {place}: {message}");
     let backtrace = Backtrace::capture();
     if backtrace.status() == BacktraceStatus::Captured {
         eprintln!("{backtrace}");
@@ -152,6 +265,61 @@ mod tests {
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(text.ends_with("cannot be fetched\n"), "{text}");
         assert!(!text.trim_end_matches('\n').contains(char::is_control), "{text}");
+    }
+
+    /// Everything that a logger writes.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn stages_cannot_flood_the_log_and_commands_say_everything() {
+        let written = Written::default();
+        let out = Builder::new()
+            .filter_level(LevelFilter::Debug)
+            .format(write)
+            .target(Target::Pipe(Box::new(written.clone())))
+            .build();
+        let logger = Logger::new(out, Arc::default());
+        let log = |module, level, number: usize| {
+            let text = format!("line {number} of {module}");
+            let arguments = format_args!("{text}");
+            let line = &mut Record::builder();
+            logger.log(
+                &line
+                    .module_path(Some(module))
+                    .target(module)
+                    .line(Some(7))
+                    .level(level)
+                    .args(arguments)
+                    .build(),
+            );
+        };
+        for number in 0..200 {
+            log("aws_to_devo::fetch::object", log::Level::Warn, number);
+            log("ureq::pool", log::Level::Warn, number);
+            log("aws_to_devo::cli::reload", log::Level::Info, number);
+            log("aws_to_devo::decode", log::Level::Debug, number);
+        }
+        logger.tick(Instant::now() + 2 * crate::limits::LOG_REMINDER);
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let of = |module: &str| text.lines().filter(|line| line.contains(&format!("of {module}"))).count();
+        for module in ["aws_to_devo::fetch::object", "ureq::pool"] {
+            assert_eq!(of(module), crate::limits::LOG_EXAMPLES_MAX + 1, "{text}");
+        }
+        assert_eq!((of("aws_to_devo::cli::reload"), of("aws_to_devo::decode")), (200, 200));
+        assert!(text.contains("(195 times in "), "{text}");
+        let latest = logger.notices.latest();
+        assert_eq!(latest.iter().map(|notice| notice.times).sum::<u64>(), 400, "{latest:?}");
     }
 
     #[test]

@@ -23,6 +23,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use rustix::fs::Mode;
+use rustix::process::DumpableBehavior;
 
 /// Moves AWS-side logs (S3 announced through SQS) to Devo.
 #[derive(Debug, Parser)]
@@ -109,6 +111,7 @@ enum Command {
 
 /// Parses the arguments and runs one command.
 pub fn main() -> ExitCode {
+    keep_secrets();
     let Arguments { log_format, command } = Arguments::parse();
     log::choose(log_format);
     match command {
@@ -122,5 +125,31 @@ pub fn main() -> ExitCode {
         Command::Ledger(command) => ledger::run(&command),
         Command::Services { config, json } => services::run(json, config.as_deref()),
         Command::Testbed { part } => testbed::run(&part),
+    }
+}
+
+/// What the collector writes is its user's alone, and so is what it holds in memory.
+fn keep_secrets() {
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    forbid_dumps();
+}
+
+/// Keys and records are in this process's memory: no core file and no other process of the same user may have them.
+/// Root can still attach a debugger.
+fn forbid_dumps() {
+    // Where the kernel does not know it there is nothing else to do.
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_is_not_dumped_and_still_knows_its_own_figures() {
+        forbid_dumps();
+        assert_eq!(rustix::process::dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+        let figures = crate::telemetry::testing::telemetry().snapshot(jiff::Timestamp::now()).process;
+        assert!(figures.open_files.is_some() && figures.resident.is_some() && figures.cpu_seconds.is_some());
     }
 }

@@ -252,11 +252,15 @@ fn warn_of_given_back(ending: &Ending) {
 }
 
 fn report(ending: &Ending) -> ExitCode {
+    super::log::settle();
     if let Some(reason) = &ending.gave_up {
         log::error!("the drain was given up: {reason}");
     }
     if ending.undelivered > 0 {
-        log::error!("{} messages could not be delivered; see above for each", ending.undelivered);
+        log::error!(
+            "{} messages could not be delivered; the log above names them, or examples of them",
+            ending.undelivered
+        );
     }
     if ending.interrupted {
         log::error!(

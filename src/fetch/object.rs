@@ -68,7 +68,7 @@ impl Fetcher {
     }
 
     fn bucket_works(&self, job: &Job) {
-        self.settings.inputs[job.input].telemetry.buckets.works();
+        self.settings.inputs[job.input].telemetry.buckets.works_at(&job.object.bucket);
         self.doubts.works(job.input, &job.object.bucket);
     }
 
@@ -81,7 +81,7 @@ impl Fetcher {
     /// Puts the object where it waits for its next attempt, or gives it up.
     fn try_later(&self, mut job: Box<Job>, error: &Error) {
         let telemetry = &self.settings.inputs[job.input].telemetry;
-        let next = job.attempts.next(error, &telemetry.buckets);
+        let next = job.attempts.next(error, &telemetry.buckets, &job.object.bucket);
         if is_of_bucket(error) {
             self.doubts.failed(job.input, &job.object.bucket);
         }
@@ -110,10 +110,12 @@ impl Fetcher {
     pub(super) fn give_up(&self, work: Box<Work>, error: &Error) {
         let InputSettings { telemetry, missing_object, .. } = &self.settings.inputs[work.input];
         let (telemetry, missing_object) = (&telemetry.fetch, *missing_object);
+        let (place, cause) = (work.service.name.as_str(), error.cause());
+        let cause = cause.as_str();
         let outcome = match error.kind() {
             Kind::NoSuchObject if missing_object == MissingObject::Skip => {
                 telemetry.missing.increment();
-                log::warn!("{}: is not there, skipped: {error}", work.source);
+                log::warn!(place = place, cause = cause; "{}: is not there, skipped: {error}", work.source);
                 if let Some(turn) = &work.turn {
                     turn.finished();
                 }
@@ -122,6 +124,7 @@ impl Fetcher {
             Kind::Withheld => {
                 telemetry.failed.increment();
                 log::warn!(
+                    place = place, cause = cause;
                     "{}: cannot be read; it is left to the queue's redrive policy: {error}",
                     work.source
                 );
@@ -131,6 +134,7 @@ impl Fetcher {
             _ => {
                 telemetry.failed.increment();
                 log::warn!(
+                    place = place, cause = cause;
                     "{}: cannot be fetched; it is not acknowledged and comes again: {error}",
                     work.source
                 );

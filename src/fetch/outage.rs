@@ -34,7 +34,7 @@ impl Attempts {
     }
 
     /// After a failure: how long to wait before the next attempt. None: there is none.
-    pub fn next(&mut self, error: &Error, health: &Health) -> Option<Duration> {
+    pub fn next(&mut self, error: &Error, health: &Health, bucket: &str) -> Option<Duration> {
         match error.kind() {
             // Only somebody else can help, and other objects have nothing to do with it.
             Kind::Stopped | Kind::Withheld => None,
@@ -45,7 +45,7 @@ impl Attempts {
             }
             kind => {
                 let is_temporary = matches!(kind, Kind::Transient | Kind::Throttled);
-                health.failed(error.to_string(), !is_temporary);
+                health.failed_at(bucket, error, !is_temporary);
                 self.others_work(health);
                 let most = if is_temporary { OBJECT_ATTEMPTS_TEMPORARY } else { OBJECT_ATTEMPTS };
                 let goes_on = self.own < most && self.began.elapsed() < OUTAGE_PATIENCE;
@@ -150,7 +150,7 @@ mod tests {
             let mut attempts = Attempts::new(&health);
             for attempt in 1..=most {
                 health.works();
-                assert_eq!(attempts.next(&error(kind.clone()), &health).is_some(), attempt < most);
+                assert_eq!(attempts.next(&error(kind.clone()), &health, "b").is_some(), attempt < most);
             }
         }
     }
@@ -160,7 +160,7 @@ mod tests {
         let health = Health::new("b");
         let mut attempts = Attempts::new(&health);
         for kind in [Kind::Transient, Kind::Denied, Kind::NotFound, Kind::Foreign, Kind::BadRequest] {
-            assert!(attempts.next(&error(kind), &health).is_some());
+            assert!(attempts.next(&error(kind), &health, "b").is_some());
         }
         assert_eq!(attempts.own, 0);
         assert!(health.trouble().is_some_and(|trouble| trouble.lasting));
@@ -172,7 +172,7 @@ mod tests {
         let mut attempts = Attempts::new(&health);
         for attempt in 1..=OBJECT_ATTEMPTS {
             assert_eq!(
-                attempts.next(&error(Kind::NoSuchObject), &health).is_some(),
+                attempts.next(&error(Kind::NoSuchObject), &health, "b").is_some(),
                 attempt < OBJECT_ATTEMPTS
             );
         }
@@ -182,8 +182,8 @@ mod tests {
     #[test]
     fn what_nobody_but_its_owner_can_help_is_not_tried_again() {
         let health = Health::new("b");
-        assert_eq!(Attempts::new(&health).next(&error(Kind::Withheld), &health), None);
-        assert_eq!(Attempts::new(&health).next(&error(Kind::Stopped), &health), None);
+        assert_eq!(Attempts::new(&health).next(&error(Kind::Withheld), &health, "b"), None);
+        assert_eq!(Attempts::new(&health).next(&error(Kind::Stopped), &health, "b"), None);
         assert!(health.trouble().is_none());
     }
 

@@ -10,16 +10,40 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::limits::{KIB, MIB};
 
-pub use server::Server;
+pub use server::{Activity, Server};
 
 /// Requests are signed: their headers may be long, but not this long.
 const HEAD_BYTES_MAX: usize = 64 * KIB;
 /// A batch of ten SQS entries is far below it.
 const BODY_BYTES_MAX: usize = 4 * MIB;
 const HEADERS_MAX: usize = 64;
+
+/// What a client may take of a connection's time and memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    pub head_bytes_max: usize,
+    pub body_bytes_max: usize,
+    /// From the end of the answer before to the end of a request; None: for ever.
+    pub request_time: Option<Duration>,
+    /// For the whole of an answer to be taken.
+    pub answer_time: Option<Duration>,
+}
+
+impl Default for Bounds {
+    /// For clients that are our own.
+    fn default() -> Bounds {
+        Bounds {
+            head_bytes_max: HEAD_BYTES_MAX,
+            body_bytes_max: BODY_BYTES_MAX,
+            request_time: None,
+            answer_time: None,
+        }
+    }
+}
 const READ_BYTES: usize = 16 * KIB;
 
 /// A whole request.
@@ -65,16 +89,90 @@ impl Body {
 }
 
 /// Answers requests on one connection until either side closes it.
-pub fn serve(mut stream: TcpStream, answer: impl Fn(&Request) -> Response) -> io::Result<()> {
+pub fn serve(stream: TcpStream, answer: impl Fn(&Request) -> Response) -> io::Result<()> {
+    serve_bounded(&stream, &Bounds::default(), &Activity::default(), answer)
+}
+
+/// The same within bounds; `activity` hears what the connection does. What is no request, or too much of one, is
+/// refused, and is the connection's last.
+pub fn serve_bounded(
+    stream: &TcpStream,
+    bounds: &Bounds,
+    activity: &Activity,
+    answer: impl Fn(&Request) -> Response,
+) -> io::Result<()> {
     let mut buffer = Vec::new();
-    while let Some(request) = read_request(&mut stream, &mut buffer)? {
-        let close = request.header("connection").is_some_and(|c| c.eq_ignore_ascii_case("close"));
-        write_response(&mut stream, &answer(&request), close)?;
+    loop {
+        activity.waits();
+        let request = read_bounded(&mut Timed::new(stream, bounds.request_time), &mut buffer, bounds);
+        activity.works();
+        let (response, close) = match &request {
+            Ok(None) => return Ok(()),
+            Ok(Some(request)) => {
+                let close = request.header("connection").is_some_and(|c| c.eq_ignore_ascii_case("close"));
+                (answer(request), close)
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => (refusal(error), true),
+            Err(error) => return Err(error.kind().into()),
+        };
+        activity.waits();
+        write_response(&mut Timed::new(stream, bounds.answer_time), &response, close)?;
         if close {
-            break;
+            return Ok(());
         }
     }
-    Ok(())
+}
+
+fn refusal(error: &io::Error) -> Response {
+    let headers = vec![("content-type", "text/plain; charset=utf-8".to_owned())];
+    Response { status: 400, headers, body: Body::Owned(format!("{error}\n").into_bytes()) }
+}
+
+/// A stream whose reads and writes, all together, must be done by a time.
+struct Timed<'a> {
+    stream: &'a TcpStream,
+    until: Option<Instant>,
+}
+
+impl<'a> Timed<'a> {
+    fn new(stream: &'a TcpStream, time: Option<Duration>) -> Timed<'a> {
+        Timed { stream, until: time.map(|time| Instant::now() + time) }
+    }
+
+    /// What is left of the time; None: there is no bound.
+    fn left(&self) -> io::Result<Option<Duration>> {
+        let left = |until: Instant| until.saturating_duration_since(Instant::now());
+        match self.until.map(left) {
+            Some(Duration::ZERO) => Err(io::ErrorKind::TimedOut.into()),
+            left => Ok(left),
+        }
+    }
+}
+
+impl Read for Timed<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let left = self.left()?;
+        self.stream.set_read_timeout(left)?;
+        self.stream.read(into)
+    }
+}
+
+impl Write for Timed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.left()?;
+        self.stream.set_write_timeout(left)?;
+        self.stream.write(bytes)
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let left = self.left()?;
+        self.stream.set_write_timeout(left)?;
+        self.stream.write_vectored(parts)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads one request; what follows it stays in `buffer`. None: the peer closed between requests.
@@ -82,11 +180,19 @@ pub fn serve(mut stream: TcpStream, answer: impl Fn(&Request) -> Response) -> io
 /// # Errors
 /// What is no HTTP, too long, or cut off.
 pub fn read_request(stream: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<Option<Request>> {
+    read_bounded(stream, buffer, &Bounds::default())
+}
+
+fn read_bounded(
+    stream: &mut impl Read,
+    buffer: &mut Vec<u8>,
+    bounds: &Bounds,
+) -> io::Result<Option<Request>> {
     let (mut request, head_bytes, body_bytes) = loop {
-        if let Some(head) = parse_head(buffer)? {
+        if let Some(head) = parse_head(buffer, bounds.body_bytes_max)? {
             break head;
         }
-        if buffer.len() > HEAD_BYTES_MAX {
+        if buffer.len() > bounds.head_bytes_max {
             return Err(invalid("the request's head is too long"));
         }
         if read_more(stream, buffer)? == 0 {
@@ -112,7 +218,7 @@ fn read_more(stream: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<usize> 
 }
 
 /// (request without body, bytes of the head, bytes of the body). None: the head is not whole yet.
-fn parse_head(buffer: &[u8]) -> io::Result<Option<(Request, usize, usize)>> {
+fn parse_head(buffer: &[u8], body_bytes_max: usize) -> io::Result<Option<(Request, usize, usize)>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut headers);
     let head_bytes = match parsed.parse(buffer).map_err(|error| invalid(&error.to_string()))? {
@@ -126,16 +232,24 @@ fn parse_head(buffer: &[u8]) -> io::Result<Option<(Request, usize, usize)>> {
         headers: parsed.headers.iter().map(|h| (h.name.to_ascii_lowercase(), text(h.value))).collect(),
         body: Vec::new(),
     };
-    let body_bytes = body_length(&request)?;
+    let body_bytes = body_length(&request, body_bytes_max)?;
     Ok(Some((request, head_bytes, body_bytes)))
 }
 
-fn body_length(request: &Request) -> io::Result<usize> {
+fn body_length(request: &Request, bytes_max: usize) -> io::Result<usize> {
     if request.header("transfer-encoding").is_some() {
         return Err(invalid("chunked requests are not supported"));
     }
     let length = request.header("content-length").unwrap_or("0").parse();
-    length.ok().filter(|n| *n <= BODY_BYTES_MAX).ok_or_else(|| invalid("bad content-length"))
+    let length: usize = length.map_err(|_| invalid("the content-length is no number"))?;
+    if length > bytes_max {
+        return Err(invalid(if bytes_max == 0 {
+            "requests have no body here"
+        } else {
+            "the body is too long"
+        }));
+    }
+    Ok(length)
 }
 
 fn write_response(stream: &mut impl Write, response: &Response, close: bool) -> io::Result<()> {
@@ -237,6 +351,36 @@ mod tests {
         fn any_bytes_are_survived(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
             let _ = read_request(&mut bytes.as_slice(), &mut Vec::new());
         }
+    }
+
+    #[test]
+    fn a_body_where_none_is_wanted_is_refused_and_not_read() {
+        let bounds = Bounds { body_bytes_max: 0, ..Bounds::default() };
+        for body in ["content-length: 1", "content-length: 99999999999", "transfer-encoding: chunked"] {
+            let request = format!("POST / HTTP/1.1\r\n{body}\r\n\r\n");
+            let read = read_bounded(&mut request.as_bytes(), &mut Vec::new(), &bounds);
+            assert_eq!(read.unwrap_err().kind(), io::ErrorKind::InvalidData, "{body}");
+        }
+        let get = b"GET / HTTP/1.1\r\ncontent-length: 0\r\n\r\n";
+        assert!(read_bounded(&mut get.as_slice(), &mut Vec::new(), &bounds).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_head_that_trickles_has_one_deadline_for_all_of_it() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let server = listener.accept().unwrap().0;
+        // A byte every few milliseconds, for as long as somebody listens.
+        let trickle = std::thread::spawn(move || {
+            while (&client).write_all(b"G").is_ok() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let bounds = Bounds { request_time: Some(Duration::from_millis(100)), ..Bounds::default() };
+        let served = serve_bounded(&server, &bounds, &Activity::default(), |_| unreachable!());
+        assert!(served.is_err(), "it ends although each byte is in time");
+        drop(server);
+        trickle.join().unwrap();
     }
 
     #[test]

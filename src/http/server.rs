@@ -6,6 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 /// The listener. Dropping it closes all connections and joins all threads.
 pub struct Server {
@@ -17,13 +18,51 @@ pub struct Server {
 #[derive(Default)]
 struct Shared {
     stopping: AtomicBool,
-    /// A second handle on every open connection, to end a thread that blocks in a read.
-    open: Mutex<HashMap<u64, TcpStream>>,
+    open: Mutex<HashMap<u64, Open>>,
+}
+
+/// An open connection.
+struct Open {
+    /// A second handle, to end a thread that blocks in a read.
+    stream: TcpStream,
+    activity: Activity,
+}
+
+/// Whether a connection waits for its client, and since when. Clones tell of the same connection.
+#[derive(Debug, Clone, Default)]
+pub struct Activity(Arc<Mutex<Option<Instant>>>);
+
+impl Activity {
+    /// From now on it waits for its client: for a request, or to take an answer.
+    pub fn waits(&self) {
+        *lock(&self.0) = Some(Instant::now());
+    }
+
+    /// It has a request in hand.
+    pub fn works(&self) {
+        *lock(&self.0) = None;
+    }
+
+    fn waiting_since(&self) -> Option<Instant> {
+        *lock(&self.0)
+    }
+}
+
+impl Shared {
+    /// Ends the connection that has waited longest for its client. False: none waits.
+    fn drop_idlest(&self) -> bool {
+        let mut open = lock(&self.open);
+        let waiting = open.iter().filter_map(|(id, one)| Some((one.activity.waiting_since()?, *id)));
+        let Some((_, id)) = waiting.min() else { return false };
+        // Its thread ends with the next look at the stream.
+        open.remove(&id).is_some_and(|one| one.stream.shutdown(Shutdown::Both).is_ok())
+    }
 }
 
 impl Server {
-    /// Listens (port 0: on a free one) and runs `serve` on a thread of its own for every connection. Those
-    /// over `connections_max` at a time are closed at once.
+    /// Listens (port 0: on a free one) and runs `serve` on a thread of its own for every connection. When there are
+    /// `connections_max`, the one that has waited longest for its client makes room for a new one; if none says that
+    /// it waits, the new one is closed at once.
     ///
     /// # Errors
     /// The address cannot be had, or a thread.
@@ -31,7 +70,7 @@ impl Server {
         name: &'static str,
         address: SocketAddr,
         connections_max: usize,
-        serve: impl Fn(TcpStream) + Send + Sync + 'static,
+        serve: impl Fn(TcpStream, &Activity) + Send + Sync + 'static,
     ) -> io::Result<Server> {
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
@@ -49,9 +88,9 @@ impl Server {
 
     /// Cuts every open connection; new ones are served.
     pub fn cut_connections(&self) {
-        for stream in lock(&self.shared.open).values() {
+        for open in lock(&self.shared.open).values() {
             // An error means that it has ended already.
-            let _ = stream.shutdown(Shutdown::Both);
+            let _ = open.stream.shutdown(Shutdown::Both);
         }
     }
 }
@@ -68,7 +107,7 @@ impl Drop for Server {
     }
 }
 
-fn accept_all<F: Fn(TcpStream) + Send + Sync + 'static>(
+fn accept_all<F: Fn(TcpStream, &Activity) + Send + Sync + 'static>(
     listener: &TcpListener,
     (name, connections_max): (&str, usize),
     shared: &Arc<Shared>,
@@ -77,45 +116,46 @@ fn accept_all<F: Fn(TcpStream) + Send + Sync + 'static>(
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
     for (id, stream) in (0u64..).zip(listener.incoming()) {
         // Registered before the look at `stopping`: none can slip past the cut in `drop`.
-        let stream = stream.ok().filter(|s| register(shared, id, s));
+        let stream = stream.ok().and_then(|stream| Some((register(shared, id, &stream)?, stream)));
         if shared.stopping.load(Ordering::SeqCst) {
             break;
         }
-        let Some(stream) = stream else { continue };
+        let Some((activity, stream)) = stream else { continue };
         threads.retain(|thread| !thread.is_finished());
-        if threads.len() < connections_max {
-            threads.extend(spawn_connection(name, id, stream, shared, serve));
+        if lock(&shared.open).len() <= connections_max || shared.drop_idlest() {
+            threads.extend(spawn_connection((name, id), (stream, activity), shared, serve));
         } else {
             lock(&shared.open).remove(&id);
         }
     }
-    for stream in lock(&shared.open).values() {
-        let _ = stream.shutdown(Shutdown::Both);
+    for open in lock(&shared.open).values() {
+        let _ = open.stream.shutdown(Shutdown::Both);
     }
     threads.into_iter().for_each(|thread| {
         let _ = thread.join();
     });
 }
 
-/// False: the connection is unusable.
-fn register(shared: &Shared, id: u64, stream: &TcpStream) -> bool {
+/// None: the connection is unusable.
+fn register(shared: &Shared, id: u64, stream: &TcpStream) -> Option<Activity> {
     // Answers are small and waited for: Nagle's algorithm would add 40 ms to each.
-    let second = stream.set_nodelay(true).and_then(|()| stream.try_clone());
-    second.map(|second| lock(&shared.open).insert(id, second)).is_ok()
+    let second = stream.set_nodelay(true).and_then(|()| stream.try_clone()).ok()?;
+    let activity = Activity::default();
+    lock(&shared.open).insert(id, Open { stream: second, activity: activity.clone() });
+    Some(activity)
 }
 
 /// None: no thread is to be had; the connection is closed.
-fn spawn_connection<F: Fn(TcpStream) + Send + Sync + 'static>(
-    name: &str,
-    id: u64,
-    stream: TcpStream,
+fn spawn_connection<F: Fn(TcpStream, &Activity) + Send + Sync + 'static>(
+    (name, id): (&str, u64),
+    (stream, activity): (TcpStream, Activity),
     shared: &Arc<Shared>,
     serve: &Arc<F>,
 ) -> Option<JoinHandle<()>> {
     let (serve, for_thread) = (Arc::clone(serve), Arc::clone(shared));
     let spawned = thread::Builder::new().name(format!("{name}-{id}")).spawn(move || {
         let _registration = Registration { shared: for_thread, id };
-        serve(stream);
+        serve(stream, &activity);
     });
     if spawned.is_err() {
         lock(&shared.open).remove(&id);
@@ -148,7 +188,7 @@ mod tests {
     use super::*;
 
     fn echo() -> Server {
-        let serve = |mut stream: TcpStream| {
+        let serve = |mut stream: TcpStream, _: &Activity| {
             let mut byte = [0];
             while stream.read_exact(&mut byte).is_ok() && stream.write_all(&byte).is_ok() {}
         };
@@ -170,6 +210,37 @@ mod tests {
             assert_eq!(ask(stream).unwrap(), b'x');
         }
         assert!(ask(&mut TcpStream::connect(server.address()).unwrap()).is_err(), "one too many");
+    }
+
+    #[test]
+    fn the_idlest_connection_makes_room_for_a_new_one_and_working_ones_stay() {
+        let serve = |mut stream: TcpStream, activity: &Activity| {
+            let mut byte = [0];
+            activity.waits();
+            while stream.read_exact(&mut byte).is_ok() {
+                if byte[0] == b'w' {
+                    activity.works()
+                } else {
+                    activity.waits()
+                }
+                if stream.write_all(&byte).is_err() {
+                    return;
+                }
+            }
+        };
+        let server = Server::start("idle", (Ipv4Addr::LOCALHOST, 0).into(), 3, serve).unwrap();
+        let connect = || TcpStream::connect(server.address()).unwrap();
+        let says = |stream: &mut TcpStream, byte: u8| {
+            let mut back = [0];
+            stream.write_all(&[byte]).and_then(|()| stream.read_exact(&mut back)).is_ok()
+        };
+        let (mut working, mut idle, mut lately) = (connect(), connect(), connect());
+        assert!(says(&mut working, b'w') && says(&mut idle, b'x') && says(&mut lately, b'x'));
+        let mut new = connect();
+        assert!(says(&mut new, b'w'), "there is room for a new one");
+        assert!(!says(&mut idle, b'x'), "the idlest went");
+        assert!(says(&mut working, b'w') && says(&mut lately, b'w'));
+        assert!(!says(&mut connect(), b'x'), "all three work: one too many");
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod in_work;
 mod lock;
 mod mark;
 mod pause;
+mod private;
 mod row;
 mod scope;
 mod store;
@@ -68,7 +69,7 @@ struct Inner {
 struct File {
     /// For look-ups: they do not wait for the writer.
     reader: Mutex<Reader>,
-    reading: Health,
+    reading: Arc<Health>,
     writer: Sender<Command>,
     thread: Crew,
     /// Of the directory, until the thread has ended.
@@ -106,14 +107,18 @@ impl Ledger {
     /// [`OpenError`]: what is wrong with the file, and what to do about it.
     pub fn open(directory: &Path, scope: &Scope, telemetry: &Arc<Telemetry>) -> Result<Ledger, OpenError> {
         let path = directory.join(FILE);
-        store::make(directory)?;
+        private::prepare(&path)?;
         let lock = Lock::take(directory, scope.role)?;
         let mut store = Store::open(&path)?;
         store.belong(&path, scope)?;
         let reader = store.another(&path)?;
         let (writer, commands) = unbounded();
         let in_work = Arc::new(InWork::default());
-        let health = |what| Health::new(format!("ledger {}{what}", path.display()));
+        let health = |what| {
+            let health = Arc::new(Health::dispensable(format!("ledger {}{what}", path.display())));
+            telemetry.adopt(&health);
+            health
+        };
         let own = Writer {
             store,
             in_work: Arc::clone(&in_work),

@@ -14,6 +14,7 @@ use rusqlite::{
 };
 
 use super::mark::{Checkpoint, Mark, Polled, Seen};
+use super::private;
 use super::row::{Identity, Place, Row};
 use super::scope::{Ours, Scope};
 use crate::limits::{
@@ -90,6 +91,13 @@ const SOURCES: &str = "(?1 = '' OR source = ?1 OR instr(source, ?1 || '/') = 1)"
 pub enum OpenError {
     #[error("the ledger's directory {} cannot be created: {source}", path.display())]
     Directory { path: PathBuf, source: io::Error },
+    #[error(
+        "{} can be written by other users (mode {mode:o}), who could make this collector lose logs: chmod go-rwx it, or name a directory below it, which is made as it should be",
+        path.display()
+    )]
+    Open { path: PathBuf, mode: u32 },
+    #[error("{} is a symbolic link, which is not followed: name the place that it leads to", path.display())]
+    Link { path: PathBuf },
     #[error(
         "the ledger {} is damaged: {source}. Move it away, with its -wal and -shm files, to begin a new one: only what is announced again is sent again",
         path.display()
@@ -187,14 +195,14 @@ impl Store {
     /// # Errors
     /// [`OpenError`].
     pub fn open(path: &Path) -> Result<Store, OpenError> {
-        let directory = path.parent().unwrap_or(Path::new("."));
-        make(directory)?;
+        private::prepare(path)?;
         let classified = |source| classified(path, source);
         let mut store = Store::connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(classified)?;
         // Write-ahead: readers and the writer do not wait for each other. FULL: what is committed
         // outlives a power failure; commits are grouped, so this is a few syncs a second at most.
         let prepare = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
         store.connection.execute_batch(prepare).map_err(classified)?;
+        private::close_files(path);
         store.check(path)?;
         store.migrate(path)?;
         Ok(store)
@@ -208,6 +216,7 @@ impl Store {
         if !path.exists() {
             return Err(OpenError::Absent { path: path.to_owned() });
         }
+        private::examine(path)?;
         let store = Store::attach(path)?;
         store.check(path)?;
         match store.version(path)? {
@@ -554,15 +563,6 @@ impl Store {
         let rows = statement.query_map(parameters, read)?;
         rows.collect()
     }
-}
-
-/// Makes the directory, unless it is there.
-///
-/// # Errors
-/// [`OpenError::Directory`].
-pub fn make(directory: &Path) -> Result<(), OpenError> {
-    std::fs::create_dir_all(directory)
-        .map_err(|source| OpenError::Directory { path: directory.to_owned(), source })
 }
 
 /// Does the table have the column?

@@ -48,7 +48,7 @@ pub struct Writer {
     pub store: Store,
     pub in_work: Arc<InWork>,
     pub commands: Receiver<Command>,
-    pub health: Health,
+    pub health: Arc<Health>,
     pub telemetry: Arc<Telemetry>,
 }
 
@@ -177,6 +177,10 @@ impl Group {
 
 /// Tries again while somebody else holds the file, unless that has been so for long.
 fn patiently(health: &Health, mut write: impl FnMut() -> rusqlite::Result<()>) -> rusqlite::Result<()> {
+    let _waiting = health.asks(
+        "a write, by the disk or by another program that holds the file".to_owned(),
+        2 * LEDGER_BUSY_PATIENCE,
+    );
     let began = Instant::now();
     let mut backoff = Backoff::new(LEDGER_BUSY_BACKOFF_FIRST, LEDGER_BUSY_BACKOFF_MAX);
     loop {

@@ -135,7 +135,7 @@ impl Pipeline {
         let memory = MemoryShares::of(globals.memory_limit, &config.crew());
         let http = Http::new(threads_that_call(config))?;
         let counted = |(input, telemetry): (&Input, &Arc<telemetry::Input>)| {
-            Client::of_input(&http, input, &abort).counted_in(&telemetry.calls)
+            Client::of_input(&http, input, &abort).counted_in(telemetry)
         };
         let clients: Vec<Client> = config.inputs.iter().zip(&telemetry.inputs).map(counted).collect();
         let queues = queues(config, &clients, &stop)?;
@@ -230,7 +230,7 @@ impl Pipeline {
             let settings = poll::Settings {
                 index,
                 source: source.clone(),
-                client: source_client(&http, source, &stop).counted_in(&telemetry.inputs[index].calls),
+                client: source_client(&http, source, &stop).counted_in(&telemetry.inputs[index]),
                 paces: paces.of(source),
                 ledger: ledger.clone(),
                 budget: budget.clone(),

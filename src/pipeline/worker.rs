@@ -15,7 +15,7 @@ use crate::limits::BATCH_BYTES;
 use crate::send::Outputs;
 use crate::services::{Route, Verdict};
 use crate::stop::Stop;
-use crate::telemetry::{Service, Telemetry};
+use crate::telemetry::{Service, Telemetry, variant};
 
 /// What all workers share.
 pub struct Worker {
@@ -69,7 +69,7 @@ impl Worker {
                 SCRATCH.with(|scratch| scratch.replace(Scratch::new()));
                 counts.failed.increment();
                 let source = &work.source;
-                log::error!("{source}: a worker panicked over it; it is not acknowledged and comes again");
+                log::error!(place = work.service.name.as_str(); "{source}: a worker panicked over it; it is not acknowledged and comes again");
             }
         }
     }
@@ -150,6 +150,7 @@ impl Worker {
     fn refuse(&self, work: Work, error: &Error) {
         self.service(&work).decode.failed.increment();
         log::error!(
+            place = work.service.name.as_str(), cause = variant(error).as_str();
             "{}: {error}. The records before the damage were sent; a message that names it is left to the queue's redrive policy",
             work.source
         );

@@ -219,7 +219,9 @@ impl Worker {
                 continue;
             }
             let next = self.source.next(now);
-            self.source.notes().iter().for_each(|note| self.say(format_args!("{note}")));
+            for note in self.source.notes() {
+                log::info!(place = self.shared.name.as_str(); "{}: {note}", self.shared.name);
+            }
             let request = match next {
                 Next::CaughtUp => return Pulled::CaughtUp,
                 Next::Mark(progress) => {
@@ -239,10 +241,13 @@ impl Worker {
                     tries += 1;
                     self.settings.telemetry.poll.failed_calls.increment();
                     if self.source.refused(&error) && tries <= self.settings.source.retries {
-                        log::info!("{}: {error}; the listing begins anew", self.shared.name);
+                        log::info!(
+                            place = self.shared.name.as_str(), cause = error.cause().as_str();
+                            "{}: {error}; the listing begins anew", self.shared.name
+                        );
                         continue;
                     }
-                    self.shared.telemetry.health.failed(error.to_string(), !error.is_temporary());
+                    self.shared.telemetry.health.failed(&error, !error.is_temporary());
                     if tries > self.settings.source.retries {
                         return Pulled::GaveUp;
                     }
@@ -338,6 +343,7 @@ impl Worker {
         self.source.resume(&state.checkpoints);
         drop(state);
         log::warn!(
+            place = self.shared.name.as_str();
             "{}: a page could not be delivered; reading begins again at the checkpoint",
             self.shared.name
         );
@@ -396,7 +402,7 @@ impl Worker {
     }
 
     fn say(&self, what: std::fmt::Arguments<'_>) {
-        log::info!("{}: {what}", self.shared.name);
+        log::info!(place = self.shared.name.as_str(); "{}: {what}", self.shared.name);
     }
 }
 

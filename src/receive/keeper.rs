@@ -29,13 +29,12 @@ fn extend_due(shared: &Shared) {
         let entries: Vec<_> =
             ids.iter().zip(batch).map(|(id, (_, handle))| (id.as_str(), handle.as_str(), seconds)).collect();
         let failures = match shared.settings.settling.change_visibility(&entries) {
-            Ok(failures) => failures,
+            Ok(failures) => {
+                shared.settings.telemetry.leases.works();
+                failures
+            }
             Err(error) => {
-                log::warn!(
-                    "inputs.{}: {} leases could not be extended: {error}",
-                    shared.settings.input.key,
-                    batch.len()
-                );
+                shared.settings.telemetry.leases.failed(&error, !error.is_temporary());
                 continue;
             }
         };
@@ -58,6 +57,7 @@ fn lost(shared: &Shared, id: super::LeaseId) {
     if shared.leases().lose(id) {
         shared.settings.telemetry.settle.lost.increment();
         log::warn!(
+            place = shared.settings.input.key.as_str();
             "inputs.{}: a lease ended before its work did; that message will come a second time",
             shared.settings.input.key
         );

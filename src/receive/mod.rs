@@ -5,6 +5,7 @@
 //! looks at the queue's depth ([`watch`]). All but the last share [`Shared`].
 
 mod drain;
+mod growth;
 pub mod inspect;
 mod keeper;
 mod leases;
@@ -263,15 +264,19 @@ impl Shared {
             Ok(queue) => {
                 let (waiting, in_flight) = (queue.available, queue.in_flight);
                 log::info!(
+                    place = input.key.as_str();
                     "inputs.{}: {waiting} messages wait in the queue, {in_flight} are in flight",
                     input.key
                 );
                 for warning in inspect::warnings(&queue, input) {
-                    log::warn!("inputs.{}: {warning}", input.key);
+                    log::warn!(place = input.key.as_str(); "inputs.{}: {warning}", input.key);
                 }
                 self.drain().learn(&queue);
             }
-            Err(error) => log::warn!("inputs.{}: the queue's settings cannot be read: {error}", input.key),
+            Err(error) => log::warn!(
+                place = input.key.as_str();
+                "inputs.{}: the queue's settings cannot be read: {error}", input.key
+            ),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::buffers::Buffer;
 use crate::limits::{BODY_BYTES_USUAL, DRAIN_WAIT_TIME, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX};
 use crate::resolve::{Announcement, Object, PullingId, Source, Task, is_marker, resolve};
 use crate::services::Definition;
+use crate::telemetry::variant;
 
 pub fn run(shared: &Shared) {
     let settings = &shared.settings;
@@ -29,7 +30,7 @@ pub fn run(shared: &Shared) {
             Err(error) if *error.kind() == Kind::Stopped => return,
             Err(error) => {
                 settings.telemetry.receive.failed_calls.increment();
-                settings.telemetry.health.failed(error.to_string(), !error.is_temporary());
+                settings.telemetry.health.failed(&error, !error.is_temporary());
                 settings.stop.wait(backoff.pause());
             }
         }
@@ -118,6 +119,7 @@ fn accept(
     if message.receive_count > 1 {
         telemetry.receive.returned.increment();
         log::info!(
+            place = shared.settings.input.key.as_str();
             "inputs.{}: message {} is received for the {}. time",
             shared.settings.input.key,
             message.id,
@@ -185,6 +187,7 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: &Ways<'_>
         Err(error) => {
             settings.telemetry.receive.unreadable.increment();
             log::warn!(
+                place = settings.input.key.as_str(), cause = variant(&error).as_str();
                 "inputs.{}: message {message_id}: {error}; it is left to the queue's redrive policy",
                 settings.input.key
             );
@@ -205,6 +208,7 @@ fn add_object(
     let Some(service) = settings.input.service_of(&object.key) else {
         settings.telemetry.receive.unreadable.increment();
         log::warn!(
+            place = settings.input.key.as_str();
             "inputs.{}: message {message_id}: {object} belongs to none of the input's services; it is left to the queue's redrive policy. Add its service, or one without `object_keys`",
             settings.input.key
         );

@@ -15,6 +15,8 @@ use crate::limits::{
     RETRY_DELAY_MAX, SETTLE_GATHER_TIME, SQS_BATCH,
 };
 
+use crate::telemetry::{Failure, variant};
+
 /// Longest wait between attempts to delete: the lease is extended all the while.
 const DELETE_BACKOFF_MAX: Duration = Duration::from_secs(10);
 
@@ -68,7 +70,7 @@ fn delete(shared: &Shared, delivered: &mut Vec<LeaseId>) -> bool {
         let failures = match shared.settings.settling.delete(&entries) {
             Ok(failures) => failures,
             Err(error) => {
-                cannot_delete(shared, &error, !error.is_temporary());
+                cannot_delete(shared, (&error.cause(), &error), !error.is_temporary());
                 return false;
             }
         };
@@ -80,6 +82,7 @@ fn delete(shared: &Shared, delivered: &mut Vec<LeaseId>) -> bool {
                 Some(Kind::ReceiptHandle) => {
                     shared.settings.telemetry.settle.lost.increment();
                     log::warn!(
+                        place = shared.settings.input.key.as_str();
                         "inputs.{}: a delivered message was no longer ours to delete; it may come a second time",
                         shared.settings.input.key
                     );
@@ -87,7 +90,8 @@ fn delete(shared: &Shared, delivered: &mut Vec<LeaseId>) -> bool {
                 }
                 Some(kind) => {
                     let lasting = !matches!(kind, Kind::Throttled | Kind::Transient);
-                    cannot_delete(shared, &failed.map_or("", |failure| &failure.message), lasting);
+                    let why = &failed.map_or("", |failure| &failure.message);
+                    cannot_delete(shared, (&variant(&kind), why), lasting);
                     again.push(id);
                 }
             }
@@ -102,9 +106,9 @@ fn delete(shared: &Shared, delivered: &mut Vec<LeaseId>) -> bool {
 }
 
 /// They stay leased to us, and come again should we end: a trouble like any other, although nothing is lost.
-fn cannot_delete(shared: &Shared, why: &dyn Display, lasting: bool) {
+fn cannot_delete(shared: &Shared, (cause, why): (&str, &dyn Display), lasting: bool) {
     let message = format!("messages that were delivered cannot be deleted: {why}");
-    shared.settings.telemetry.settling.failed(message, lasting);
+    shared.settings.telemetry.settling.failed(Failure { cause: cause.to_owned(), message }, lasting);
 }
 
 fn deleted(shared: &Shared, id: LeaseId) {
@@ -128,7 +132,10 @@ fn end_undeleted(shared: &Shared, id: LeaseId, outcome: Outcome) {
     }
     let settings = &shared.settings;
     if settings.drain && shared.drain().give_up(&lease.message_id, outcome) {
-        log::error!("inputs.{}: message {} could not be delivered", settings.input.key, lease.message_id);
+        log::error!(
+            place = settings.input.key.as_str();
+            "inputs.{}: message {} could not be delivered", settings.input.key, lease.message_id
+        );
         return;
     }
     release(shared, &[lease], |lease| {
@@ -170,6 +177,7 @@ fn release(shared: &Shared, leases: &[Lease], delay: impl Fn(&Lease) -> Duration
         Ok(failures) => {
             for failure in failures.iter().filter(|failure| failure.kind() != Kind::ReceiptHandle) {
                 log::warn!(
+                    place = shared.settings.input.key.as_str(), cause = variant(&failure.kind()).as_str();
                     "inputs.{}: message {}: {}",
                     shared.settings.input.key,
                     failure.id,
@@ -178,7 +186,10 @@ fn release(shared: &Shared, leases: &[Lease], delay: impl Fn(&Lease) -> Duration
             }
         }
         // It comes back by itself when its time is over.
-        Err(error) => log::warn!("inputs.{}: {error}", shared.settings.input.key),
+        Err(error) => log::warn!(
+            place = shared.settings.input.key.as_str(), cause = error.cause().as_str();
+            "inputs.{}: {error}", shared.settings.input.key
+        ),
     }
 }
 

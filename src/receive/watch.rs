@@ -1,11 +1,13 @@
 //! The thread that looks at the queue from time to time: its depth, its dead letters.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 
+use super::growth::Growth;
 use super::{Settings, inspect};
-use crate::aws::{Attributes, Kind, Sqs};
+use crate::aws::{Attributes, Error, Kind, Sqs};
 use crate::limits::DEPTH_INTERVAL;
 use crate::stop::Stop;
 use crate::telemetry::{self, Depth};
@@ -14,6 +16,9 @@ use crate::telemetry::{self, Depth};
 pub struct Watch {
     queue: Sqs,
     dead_letters: DeadLetters,
+    growth: Growth,
+    /// By how much the dead letters had grown at the last look.
+    grown: u64,
     /// Receives that had brought nothing at the last look.
     empty_receives: u64,
     telemetry: Arc<telemetry::Input>,
@@ -33,6 +38,8 @@ impl Watch {
         Watch {
             queue: settings.receiving.clone(),
             dead_letters: DeadLetters::Unknown,
+            growth: Growth::default(),
+            grown: 0,
             empty_receives: 0,
             telemetry: Arc::clone(&settings.telemetry),
             stop: settings.stop.clone(),
@@ -50,18 +57,28 @@ impl Watch {
     }
 
     fn look(&mut self) {
+        let expiry = self.queue.credentials_expire_at();
+        self.telemetry.set_credentials_expire_at(expiry.and_then(|time| Timestamp::try_from(time).ok()));
         match self.queue.attributes() {
             Ok(queue) => {
                 let Attributes { available, in_flight, delayed, .. } = queue;
-                self.telemetry.queue.set_depth(Depth { available, in_flight, delayed });
+                self.telemetry.queue.set_depth(Depth { available, in_flight, delayed }, Instant::now());
+                self.telemetry.looks.works();
                 self.warn_of_depth(&queue);
                 self.look_at_dead_letters(&queue);
             }
-            // Not fit to make noise: if the queue is away, the receives say so.
-            Err(error) => log::debug!("inputs.{}: {error}", self.telemetry.name),
+            Err(error) => self.cannot_look(&error),
         }
-        let expiry = self.queue.credentials_expire_at();
-        self.telemetry.set_credentials_expire_at(expiry.and_then(|time| Timestamp::try_from(time).ok()));
+    }
+
+    /// Who may not look at the queue does without its figures; who could before has a trouble.
+    fn cannot_look(&mut self, error: &Error) {
+        let is_refused = matches!(error.kind(), Kind::Denied | Kind::NotFound);
+        if *error.kind() == Kind::Stopped || (is_refused && self.telemetry.looks.successes() == 0) {
+            log::debug!("inputs.{}: {error}", self.telemetry.name);
+            return;
+        }
+        self.telemetry.looks.failed(error, !error.is_temporary());
     }
 
     /// Have receives come back empty although the queue is not?
@@ -69,7 +86,7 @@ impl Watch {
         let empty = self.telemetry.receive.empty.value();
         let came_back_empty = std::mem::replace(&mut self.empty_receives, empty) != empty;
         if let Some(warning) = inspect::depth_warning(queue).filter(|_| came_back_empty) {
-            log::warn!("inputs.{}: {warning}", self.telemetry.name);
+            log::warn!(place = self.telemetry.name.as_str(); "inputs.{}: {warning}", self.telemetry.name);
         }
     }
 
@@ -83,14 +100,33 @@ impl Watch {
             Ok(queue) => Some(queue.available + queue.in_flight),
             Err(error) if matches!(error.kind(), Kind::Denied | Kind::NotFound) => {
                 log::info!(
+                    place = self.telemetry.name.as_str();
                     "inputs.{}: how many dead letters there are stays unknown: {error}",
                     self.telemetry.name
                 );
                 self.dead_letters = DeadLetters::Away;
                 None
             }
-            Err(_) => return,
+            Err(error) => return self.cannot_look(&error),
         };
-        self.telemetry.queue.set_dead_letters(count);
+        self.telemetry.queue.set_dead_letters(count, Instant::now());
+        self.tell_growth(count);
+    }
+
+    /// Dead letters that become more are a warning: logs are collected, and some are left behind.
+    fn tell_growth(&mut self, count: Option<u64>) {
+        let (health, count) = (&self.telemetry.dead_letters, count.unwrap_or(0));
+        let before = std::mem::take(&mut self.grown);
+        self.grown = self.growth.look(count, Instant::now());
+        if self.grown > before {
+            let message = format!(
+                "{} messages have been given up lately, {count} lie in the dead-letter queue. The log says what is wrong \
+                 with them; mend it and redrive them",
+                self.grown
+            );
+            health.failed(message, true);
+        } else if self.grown == 0 && before > 0 {
+            health.calms_down();
+        }
     }
 }

@@ -4,6 +4,8 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError};
 
+use crate::telemetry::{Failure, variant};
+
 /// A connection could not be made, or broke. Nothing is lost: what was not confirmed is sent again.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -27,6 +29,16 @@ impl Error {
         matches!(self, Error::Tls { .. })
     }
 
+    fn cause(&self) -> String {
+        match self {
+            Error::Tls { source, .. } => format!("TLS: {source}"),
+            Error::Resolve { source, .. } | Error::Connect { source, .. } | Error::Broken { source, .. } => {
+                format!("{}: {}", variant(self), source.kind())
+            }
+            other => variant(other),
+        }
+    }
+
     pub(super) fn tls(peer: &str, source: rustls::Error) -> Error {
         let advice = advice(&source);
         Error::Tls { peer: peer.to_owned(), source, advice }
@@ -38,6 +50,12 @@ impl Error {
             Some(tls) => Error::tls(peer, tls.clone()),
             None => Error::Broken { peer: peer.to_owned(), source },
         }
+    }
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Failure {
+        Failure { cause: error.cause(), message: error.to_string() }
     }
 }
 

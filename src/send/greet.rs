@@ -29,7 +29,7 @@ pub fn run(outputs: &[(Peer, Arc<telemetry::Output>)], stop: &Stop) {
                 Ok(()) => output.health.works(),
                 Err(error) => {
                     output.send.failed_connections.increment();
-                    output.health.failed(error.to_string(), error.is_lasting());
+                    output.health.failed(&error, error.is_lasting());
                 }
             }
         }

@@ -44,7 +44,7 @@ impl Sender {
             let Err(error) = self.session(&mut backoff) else { continue };
             let telemetry = &self.shared.telemetry;
             telemetry.send.failed_connections.increment();
-            telemetry.health.failed(error.to_string(), error.is_lasting());
+            telemetry.health.failed(&error, error.is_lasting());
             let _backing_off = self.telemetry.during(Activity::BackingOff);
             self.shared.abort.wait(backoff.pause());
         }

@@ -197,6 +197,8 @@ impl Session {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
+        // A flush may wait for as long as a peer is given.
+        self.telemetry.set_owed_since(self.owed_since());
         let flushed = self.connection.flush(&shared.abort);
         shared.telemetry.waits.send_socket.add(self.connection.take_waited());
         flushed?;
@@ -206,6 +208,7 @@ impl Session {
         let now = Instant::now();
         self.connection.read()?;
         let confirmed = self.confirm(shared, now)?;
+        self.telemetry.set_owed_since(self.owed_since());
         let aborted = shared.abort.is_stopped();
         let idle = self.window.is_empty() && now - self.last_work >= SEND_IDLE_TIMEOUT;
         self.closing |= idle || now - self.opened >= SEND_RENEWAL || aborted;
@@ -238,6 +241,12 @@ impl Session {
     fn finished(&mut self) {
         let (end, now) = (self.connection.written(), Instant::now());
         self.unfinished.drain(..).for_each(|batch| self.window.push(batch, end, now));
+    }
+
+    /// Since when the peer has neither taken nor acknowledged what it should.
+    fn owed_since(&self) -> Option<Instant> {
+        let unfinished = || (!self.unfinished.is_empty()).then_some(self.last_work);
+        self.window.waiting_since().or_else(unfinished)
     }
 
     /// How many batches have been confirmed. The connection is known to have been alive at `now`.

@@ -46,8 +46,10 @@ impl Site {
             );
             return Some(text(403, &body));
         }
-        let origin = request.header("origin").and_then(|origin| origin.split_once("://"));
-        if origin.is_some_and(|(_, authority)| Some(authority) != host) {
+        // `null` is a page whose origin is hidden: a file, a sandbox.
+        let is_foreign =
+            |origin: &str| origin.split_once("://").is_none_or(|(_, authority)| Some(authority) != host);
+        if request.header("origin").is_some_and(is_foreign) {
             return Some(text(403, "Pages of other sites get no answer.\n"));
         }
         (request.method != "GET").then(|| {
@@ -85,11 +87,12 @@ impl Site {
     }
 
     fn readiness(&self) -> Response {
-        let snapshot = self.telemetry.snapshot(Timestamp::now());
-        if snapshot.ready {
-            return text(200, "ready\n");
+        let (reasons, warnings) = self.telemetry.readiness();
+        if reasons.is_empty() {
+            let warnings = warnings.iter().map(|warning| format!("warning: {warning}\n"));
+            return text(200, &std::iter::once("ready\n".to_owned()).chain(warnings).collect::<String>());
         }
-        let body: String = snapshot.reasons.iter().map(|reason| format!("{reason}\n")).collect();
+        let body: String = reasons.iter().map(|reason| format!("{reason}\n")).collect();
         text(503, &body)
     }
 }
@@ -181,9 +184,18 @@ mod tests {
         let from =
             |origin| ask(&site(), "GET", "/status.json", &[("host", "localhost:9600"), ("origin", origin)]).0;
         assert_eq!(from("http://localhost:9600"), 200);
-        for origin in ["http://evil.example", "http://localhost:9601", "https://127.0.0.1:9600"] {
+        for origin in [
+            "http://evil.example",
+            "http://localhost:9601",
+            "https://127.0.0.1:9600",
+            "null",
+            "",
+            "file://",
+            "localhost:9600",
+        ] {
             assert_eq!(from(origin), 403, "{origin}");
         }
+        assert_eq!(ask(&site(), "GET", "/status.json", &[("origin", "null")]).0, 403, "without a name");
     }
 
     #[test]
@@ -205,7 +217,7 @@ mod tests {
         assert_eq!(ask(&site, "GET", "/readyz", &[]), (503, "outputs.devo_1: has not answered yet\n".into()));
         output.health.works();
         assert_eq!(ask(&site, "GET", "/readyz", &[]), (200, "ready\n".into()));
-        input.buckets.failed("HTTP 403\nforged: ready".into(), true);
+        input.buckets.failed("HTTP 403\nforged: ready", true);
         assert_eq!(
             ask(&site, "GET", "/readyz", &[]),
             (503, "inputs.sqs_collector: objects: HTTP 403\\nforged: ready\n".into())

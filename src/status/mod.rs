@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crate::config;
-use crate::http::{self, Server};
-use crate::limits::{STATUS_CONNECTIONS_MAX, STATUS_PATIENCE, STATUS_RETRY};
+use crate::http::{self, Activity, Bounds, Server};
+use crate::limits::{STATUS_CONNECTIONS_MAX, STATUS_HEAD_BYTES_MAX, STATUS_PATIENCE, STATUS_RETRY};
 use crate::stop::Stop;
 use crate::telemetry::{Health, Telemetry};
 use answer::Site;
@@ -36,7 +36,7 @@ impl Status {
             let health = Health::new(format!("the status page at http://{address}/"));
             while !for_thread.is_stopped() {
                 let site = Arc::clone(&site);
-                let serve = move |stream| serve(stream, &site);
+                let serve = move |stream, activity: &Activity| serve(&stream, activity, &site);
                 match Server::start("status", address, STATUS_CONNECTIONS_MAX, serve) {
                     Ok(_server) => {
                         health.works();
@@ -64,13 +64,17 @@ impl Drop for Status {
     }
 }
 
-fn serve(stream: TcpStream, site: &Site) {
-    let patience = Some(STATUS_PATIENCE);
-    let bound = stream.set_read_timeout(patience).and_then(|()| stream.set_write_timeout(patience));
-    if bound.is_ok() {
-        // An error is the client's: it went away, or does not speak HTTP.
-        let _ = http::serve(stream, |request| site.answer(request));
-    }
+/// Anybody may connect: nobody may take much.
+const BOUNDS: Bounds = Bounds {
+    head_bytes_max: STATUS_HEAD_BYTES_MAX,
+    body_bytes_max: 0,
+    request_time: Some(STATUS_PATIENCE),
+    answer_time: Some(STATUS_PATIENCE),
+};
+
+fn serve(stream: &TcpStream, activity: &Activity, site: &Site) {
+    // An error is the client's: it went away, was too slow, or does not speak HTTP.
+    let _ = http::serve_bounded(stream, &BOUNDS, activity, |request| site.answer(request));
 }
 
 fn taken(error: &std::io::Error) -> String {
@@ -118,6 +122,56 @@ mod tests {
         assert!(get(port, "DELETE / HTTP/1.1\r\nHost: localhost").unwrap().starts_with("HTTP/1.1 405 "));
         drop(status);
         assert!(get(port, "GET /healthz HTTP/1.1\r\nHost: localhost").is_none());
+    }
+
+    /// A page's socket that is served.
+    fn await_page(port: u16) {
+        while get(port, "GET /healthz HTTP/1.1\r\nHost: localhost").is_none() {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_probe_is_answered_whatever_others_do() {
+        let port = free_port();
+        let _status = page(port);
+        await_page(port);
+        let probe = || get(port, "GET /healthz HTTP/1.1\r\nHost: localhost").unwrap_or_default();
+        // Heads that never end, connections that say nothing, and bodies.
+        let slow: Vec<TcpStream> = (0..STATUS_CONNECTIONS_MAX + 8)
+            .map(|number| {
+                let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+                let head = [
+                    "GET / HTTP/1.1\r\nHost: local",
+                    "",
+                    "POST / HTTP/1.1\r\ncontent-length: 9999999\r\n\r\nabc",
+                ];
+                let _ = stream.write_all(head[number % 3].as_bytes());
+                stream
+            })
+            .collect();
+        for _ in 0..42 {
+            assert!(probe().ends_with("alive\n"));
+        }
+        let crowd: Vec<_> = (0..8)
+            .map(|_| {
+                std::thread::spawn(move || {
+                    (0..25).filter_map(|_| get(port, "GET /readyz HTTP/1.1\r\nHost: localhost")).count()
+                })
+            })
+            .collect();
+        let answered: usize = crowd.into_iter().map(|probes| probes.join().unwrap()).sum();
+        assert_eq!(answered, 200);
+        drop(slow);
+    }
+
+    #[test]
+    fn a_body_is_refused() {
+        let port = free_port();
+        let _status = page(port);
+        await_page(port);
+        let answer = get(port, "POST / HTTP/1.1\r\nHost: localhost\r\ncontent-length: 9999999").unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("no body"), "{answer}");
     }
 
     #[test]

@@ -34,6 +34,7 @@ fn of_collector(snapshot: &Snapshot) -> Value {
         "uptime_seconds": snapshot.uptime_seconds,
         "ready": snapshot.ready,
         "reasons": snapshot.reasons,
+        "warnings": snapshot.warnings,
         "lag_seconds": snapshot.lag_seconds(),
         "events_delivered": snapshot.delivered().events,
         "work": snapshot.work,

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use std::time::Duration;
+
 use crate::limits::LOG_LINE_BYTES_MAX;
 
 /// `text` without line ends, terminal codes and characters that turn the direction of writing, each shown as
@@ -19,6 +21,28 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
         if is_unfit(c) { line.extend(c.escape_default()) } else { line.push(c) }
     }
     Cow::Owned(line)
+}
+
+/// The name of an enum's variant, which is the same whatever the variant holds: a cause for the log.
+pub fn variant(value: &impl std::fmt::Debug) -> String {
+    let debug = format!("{value:?}");
+    let end = debug.find(|c: char| !c.is_alphanumeric()).unwrap_or(debug.len());
+    debug[..end].to_owned()
+}
+
+/// A duration in words of at most two units: `2 m 13 s`.
+pub fn span(duration: Duration) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
+    let seconds = duration.as_secs();
+    let Some(first) = UNITS.iter().position(|(unit, _)| seconds >= *unit) else {
+        return format!("{} ms", duration.as_millis());
+    };
+    let (unit, name) = UNITS[first];
+    let (whole, rest) = (seconds / unit, seconds % unit);
+    match UNITS.get(first + 1).map(|(next, name)| (rest / next, name)) {
+        Some((second, second_name)) if second > 0 => format!("{whole} {name} {second} {second_name}"),
+        _ => format!("{whole} {name}"),
+    }
 }
 
 fn is_unfit(c: char) -> bool {
@@ -41,6 +65,23 @@ mod tests {
             "logs/a\\nERROR forged\\r\\u{1b}[2J\\u{9b}31m\\u{202e}gz.\\u{2028}é\\t\\u{7f}\\u{0}"
         );
         assert!(matches!(one_line("s3://b/plain key é"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn durations_in_words() {
+        for (seconds, words) in [
+            (1, "1 s"),
+            (59, "59 s"),
+            (60, "1 m"),
+            (133, "2 m 13 s"),
+            (3600, "1 h"),
+            (3661, "1 h 1 m"),
+            (90_000, "1 d 1 h"),
+            (8 * 86_400, "8 d"),
+        ] {
+            assert_eq!(span(Duration::from_secs(seconds)), words);
+        }
+        assert_eq!(span(Duration::from_millis(250)), "250 ms");
     }
 
     #[test]

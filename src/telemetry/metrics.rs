@@ -113,6 +113,12 @@ const INPUT: &[Metric<InputSnapshot>] = &[
         i.queue.delayed.map(|n| n as f64)
     }),
     gauge(
+        "queue_depth_age_seconds",
+        "How long ago SQS told the depth of the queue. The depth itself is absent when that is over a minute.",
+        |i| i.queue.depth_age_seconds,
+    ),
+    gauge("receive_age_seconds", "How long ago SQS answered a receive.", |i| i.queue.receive_age_seconds),
+    gauge(
         "queue_oldest_message_seconds",
         "Age of the oldest message of the latest receive; 0 if that brought nothing.",
         |i| i.queue.oldest_seconds,
@@ -120,6 +126,11 @@ const INPUT: &[Metric<InputSnapshot>] = &[
     gauge("dead_letter_messages", "Messages in the queue's dead-letter queue, as SQS estimates it.", |i| {
         i.queue.dead_letters.map(|n| n as f64)
     }),
+    gauge(
+        "dead_letter_age_seconds",
+        "How long ago SQS told the number of dead letters, which is absent when that is over a minute.",
+        |i| i.queue.dead_letters_age_seconds,
+    ),
     gauge(
         "credentials_expiry_timestamp_seconds",
         "When the credentials in use expire, in seconds since 1970; absent if never.",
@@ -158,6 +169,11 @@ const OUTPUT: &[Metric<OutputSnapshot>] = &[
         "When the output's client certificate expires, in seconds since 1970; absent if it has none.",
         |o| o.certificate_expires_at,
     ),
+    gauge(
+        "output_unacknowledged_seconds",
+        "For how long the peer has owed an acknowledgement, on the connection that is worst; absent if none is owed.",
+        |o| o.unacknowledged_seconds,
+    ),
     gauge("output_unconfirmed_bytes", "Bytes written that the peer has not confirmed.", |o| {
         Some(o.unconfirmed() as f64)
     }),
@@ -177,9 +193,14 @@ const SENDER_STATE: &[Metric<bool>] =
         Some(f64::from(u8::from(*is_in)))
     })];
 
-const PART: &[Metric<Part>] = &[gauge("trouble", "1 if this part does not work at present.", |p| {
-    Some(f64::from(u8::from(p.trouble.is_some())))
-})];
+const PART: &[Metric<Part>] = &[
+    gauge("trouble", "1 if this part does not work, or does not answer, at present.", |p| {
+        Some(f64::from(u8::from(p.trouble.as_ref().is_some_and(|trouble| !trouble.warning))))
+    }),
+    gauge("warning", "1 if something is wrong with this part although logs are collected.", |p| {
+        Some(f64::from(u8::from(p.trouble.as_ref().is_some_and(|trouble| trouble.warning))))
+    }),
+];
 
 const BUILD: &[Metric<Snapshot>] = &[gauge("build_info", "1; the version is the label.", |_| Some(1.0))];
 

@@ -12,6 +12,7 @@
 //!            statistics lines · /metrics · /status.json and the page · live view · internal events
 //! ```
 
+mod answers;
 mod counter;
 pub mod events;
 mod groups;
@@ -21,6 +22,7 @@ pub mod metrics;
 mod notices;
 mod process;
 mod queue;
+mod repeats;
 mod report;
 mod sender;
 mod snapshot;
@@ -30,24 +32,29 @@ mod wait;
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use crate::ack::Outcome;
 use crate::budget::Budget;
 use crate::config::{self, Config};
+use crate::limits::SEND_OWED_MAX;
+use snapshot::TroubleSnapshot;
 
+pub use answers::Waiting;
 pub use counter::{Counter, Gauge, Held};
 pub use groups::*;
 pub use lag::Lag;
-pub use line::one_line;
+pub use line::{one_line, span, variant};
 pub use notices::{Notice, Notices};
 pub(crate) use process::{cpu, cpu_seconds, resident_bytes, thread_cpu};
 pub use queue::{Depth, Queue};
+pub use repeats::{Line, Repeats, Said, Turn};
 pub use report::{Reporter, size};
 pub use sender::{Activity, Sender};
 pub use snapshot::{InputSnapshot, OutputSnapshot, Part, SenderSnapshot, ServiceSnapshot, Snapshot};
-pub use trouble::{Health, Trouble};
+pub use trouble::{Failure, Health, Trouble};
 pub use wait::Stopwatch;
 
 /// Everything of a run, shared by all its threads.
@@ -68,6 +75,8 @@ pub struct Telemetry {
     /// Of the compressed bytes that are held.
     pub compressed: OnceLock<Budget>,
     phase: AtomicU8,
+    /// Of parts that belong to no input and no output.
+    adopted: Mutex<Vec<Arc<Health>>>,
 }
 
 /// What does not change.
@@ -135,6 +144,16 @@ pub struct Input {
     pub buckets: Health,
     /// Of deletions.
     pub settling: Health,
+    /// Of the extension of leases.
+    pub leases: Health,
+    /// Of looks at the queue: its depth, its dead letters.
+    pub looks: Health,
+    /// They become more.
+    pub dead_letters: Health,
+    /// Of all calls to AWS: that they are answered.
+    pub answers: Arc<Health>,
+    /// Of its credentials, which are refreshed elsewhere.
+    adopted: Mutex<Vec<Arc<Health>>>,
     /// At least one: those of the configuration, and those that they delegate to.
     pub services: Vec<Arc<Service>>,
     credentials_expire_at: Mutex<Option<Timestamp>>,
@@ -205,11 +224,24 @@ impl Telemetry {
         }
     }
 
-    /// All that can fail.
-    pub fn healths(&self) -> impl Iterator<Item = &Health> {
-        let of_inputs = self.inputs.iter().flat_map(|input| input.healths());
-        let of_outputs = self.outputs.iter().map(|output| &output.health);
-        of_inputs.chain(of_outputs).chain([&self.collector.0])
+    /// From now on this is told of with the rest.
+    pub fn adopt(&self, health: &Arc<Health>) {
+        adopt(&self.adopted, health);
+    }
+
+    /// All that can fail, and how it does.
+    pub fn parts(&self, now: Instant) -> Vec<Part> {
+        let inputs = self.inputs.iter().flat_map(|input| input.parts(now));
+        let outputs = self.outputs.iter().map(|output| output.part(now));
+        let others = lock(&self.adopted);
+        let own = [self.collector.0.part(now)];
+        inputs.chain(outputs).chain(others.iter().map(|health| health.part(now))).chain(own).collect()
+    }
+
+    /// Tells the log of answers that are overdue; called from time to time.
+    pub fn look(&self, now: Instant) {
+        self.inputs.iter().for_each(|input| input.answers.look(now));
+        lock(&self.adopted).iter().for_each(|health| health.look(now));
     }
 
     /// Grows with all that any stage does. Leases that are extended are not counted: that goes on while
@@ -280,9 +312,20 @@ impl Phase {
 }
 
 impl Input {
-    /// Its parts that can fail.
-    pub fn healths(&self) -> [&Health; 3] {
-        [&self.health, &self.buckets, &self.settling]
+    /// Its parts that can keep logs from being collected.
+    pub fn healths(&self) -> [&Health; 4] {
+        [&self.health, &self.buckets, &self.settling, &self.leases]
+    }
+
+    /// From now on this is told of with the rest.
+    pub fn adopt(&self, health: &Arc<Health>) {
+        adopt(&self.adopted, health);
+    }
+
+    fn parts(&self, now: Instant) -> Vec<Part> {
+        let others = lock(&self.adopted);
+        let own = self.healths().into_iter().chain([&*self.answers, &self.looks, &self.dead_letters]);
+        own.chain(others.iter().map(|health| &**health)).map(|health| health.part(now)).collect()
     }
 
     fn of(input: &config::Input) -> Input {
@@ -334,6 +377,11 @@ impl Input {
             health: Health::required(format!("inputs.{name}")),
             buckets: Health::new(format!("inputs.{name}: objects")),
             settling: Health::new(format!("inputs.{name}: deletions")),
+            leases: Health::new(format!("inputs.{name}: leases")),
+            looks: Health::dispensable(format!("inputs.{name}: queue figures")),
+            dead_letters: Health::dispensable(format!("inputs.{name}: dead letters")),
+            answers: Arc::new(Health::new(format!("inputs.{name}: answers of AWS"))),
+            adopted: Mutex::default(),
             services: services.iter().map(|name| Arc::new(Service::new(name))).collect(),
             credentials_expire_at: Mutex::default(),
             name: name.to_owned(),
@@ -438,6 +486,31 @@ impl Output {
         at.map(snapshot::seconds)
     }
 
+    fn part(&self, now: Instant) -> Part {
+        let part = self.health.part(now);
+        match self.owed_for(now).filter(|owed| part.trouble.is_none() && *owed >= SEND_OWED_MAX) {
+            None => part,
+            Some(owed) => {
+                let message = format!(
+                    "{} has not acknowledged a byte for {}. Is it stopped, or does something between swallow bytes?",
+                    self.destination,
+                    span(owed)
+                );
+                let seconds = owed.as_secs_f64();
+                let trouble =
+                    TroubleSnapshot { seconds, message, lasting: false, attempts: 0, warning: false };
+                Part { trouble: Some(trouble), ..part }
+            }
+        }
+    }
+
+    /// For how long one of its peers has owed an acknowledgement; None: none is owed.
+    fn owed_for(&self, now: Instant) -> Option<Duration> {
+        let senders = self.senders();
+        let oldest = senders.iter().filter_map(|sender| sender.owed_since()).min();
+        oldest.map(|since| now.saturating_duration_since(since))
+    }
+
     /// Bytes written, on all connections, that the peer has not confirmed.
     pub fn unconfirmed(&self) -> i64 {
         self.senders().iter().map(|sender| sender.unconfirmed.value()).sum()
@@ -446,6 +519,16 @@ impl Output {
     fn senders(&self) -> MutexGuard<'_, Vec<Arc<Sender>>> {
         self.senders.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn adopt(adopted: &Mutex<Vec<Arc<Health>>>, health: &Arc<Health>) {
+    let mut adopted = lock(adopted);
+    adopted.retain(|other| !Arc::ptr_eq(other, health));
+    adopted.push(Arc::clone(health));
 }
 
 #[cfg(test)]
@@ -480,6 +563,24 @@ mod tests {
              \"base_url\": \"https://sqs.eu-west-1.amazonaws.com/1/q\", \"services\": {{{services}}}}}}}}}"
         );
         config::parse(&text, std::path::Path::new(""), &config::Environment::here()).unwrap().config
+    }
+
+    #[test]
+    fn an_acknowledgement_that_is_owed_for_long_is_a_trouble() {
+        let (output, now) = (Output::new("devo_1", "localhost:443".into()), Instant::now());
+        output.health.works();
+        let sender = output.add_sender("send-devo_1-0");
+        let open = sender.during(Activity::Connected);
+        sender.set_owed_since(Some(now));
+        assert!(output.part(now + SEND_OWED_MAX / 2).trouble.is_none());
+        let trouble = output.part(now + SEND_OWED_MAX).trouble.unwrap();
+        assert!(
+            trouble.message.contains("localhost:443 has not acknowledged a byte for 30 s"),
+            "{trouble:?}"
+        );
+        assert!(!trouble.warning);
+        drop(open);
+        assert!(output.part(now + SEND_OWED_MAX).trouble.is_none(), "a connection that is gone owes nothing");
     }
 
     #[test]

@@ -30,24 +30,37 @@ pub struct Notice {
     pub level: &'static str,
     /// In one line, cause and advice included.
     pub message: String,
-    /// How often it was logged with the same words in a row.
+    /// How often it has happened.
     pub times: u64,
+    /// A later notice of the same subject takes this one's place.
+    #[serde(skip)]
+    subject: String,
 }
 
 impl Notices {
+    /// Adds a notice whose words tell it from others.
     pub fn add(&self, level: log::Level, message: &str, now: Timestamp) {
+        self.add_of(message, level, message, 1, now);
+    }
+
+    /// Adds a notice that takes the place of an earlier one of the same `subject`, and moves to the end: one loud
+    /// thing must not push out all others. `times`: how often it has happened since that one.
+    pub fn add_of(&self, subject: &str, level: log::Level, message: &str, times: u64, now: Timestamp) {
         let mut state = self.lock();
         state.count += 1;
-        let (number, time, message) = (state.count, format!("{now:.3}"), one_line(message));
-        // A repeat moves to the end, so that one loud thing does not push out all others.
-        let earlier = state.last.iter().position(|n| n.message == message && n.level == level.as_str());
-        let notice = match earlier.and_then(|at| state.last.remove(at)) {
-            Some(notice) => Notice { number, time, times: notice.times + 1, ..notice },
-            None => Notice { number, time, level: level.as_str(), message: message.into_owned(), times: 1 },
-        };
+        let is_same = |n: &Notice| n.subject == subject && n.level == level.as_str();
+        let earlier = state.last.iter().position(is_same).and_then(|at| state.last.remove(at));
         if state.last.len() >= NOTICES_MAX {
             state.last.pop_front();
         }
+        let notice = Notice {
+            number: state.count,
+            time: format!("{now:.3}"),
+            level: level.as_str(),
+            message: one_line(message).into_owned(),
+            times: times + earlier.map_or(0, |notice| notice.times),
+            subject: subject.to_owned(),
+        };
         state.last.push_back(notice);
     }
 
@@ -91,6 +104,16 @@ mod tests {
         let (news, count) = notices.since(2);
         assert_eq!((news.len(), count), (2, 4));
         assert_eq!(news[0].time, "2027-01-15T08:00:00.000Z");
+    }
+
+    #[test]
+    fn a_trouble_is_one_notice_whatever_its_words() {
+        let notices = Notices::default();
+        notices.add_of("s3 503", Level::Error, "key a", 1, now());
+        notices.add_of("sqs 403", Level::Error, "queue", 1, now());
+        notices.add_of("s3 503", Level::Error, "key b", 240, now());
+        let seen: Vec<_> = notices.latest().into_iter().map(|n| (n.message, n.times)).collect();
+        assert_eq!(seen, [("key b".to_owned(), 241), ("queue".to_owned(), 1)]);
     }
 
     #[test]

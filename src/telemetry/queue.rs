@@ -1,13 +1,14 @@
 //! What is known of a queue.
 
 use std::sync::{Mutex, MutexGuard};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use jiff::Timestamp;
 
 use super::snapshot::QueueSnapshot;
+use crate::limits::FIGURES_AGE_MAX;
 
-/// Asked from time to time, so always a little old.
+/// Asked from time to time, so always a little old. What is too old is not told any more, but for its age.
 #[derive(Debug)]
 pub struct Queue {
     name: String,
@@ -16,9 +17,11 @@ pub struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    depth: Option<Depth>,
-    dead_letters: Option<u64>,
+    depth: Option<(Depth, Instant)>,
+    dead_letters: Option<(u64, Instant)>,
     latest: Latest,
+    /// The latest answer to a receive.
+    received: Option<Instant>,
 }
 
 /// How many messages SQS thinks that it has.
@@ -46,17 +49,22 @@ impl Queue {
         Queue { name: name.to_owned(), state: Mutex::default() }
     }
 
-    pub fn set_depth(&self, depth: Depth) {
-        self.lock().depth = Some(depth);
+    /// SQS says so at this moment.
+    pub fn set_depth(&self, depth: Depth, now: Instant) {
+        self.lock().depth = Some((depth, now));
     }
 
-    /// None: there is no dead-letter queue, or it may not be looked at.
-    pub fn set_dead_letters(&self, count: Option<u64>) {
-        self.lock().dead_letters = count;
+    /// SQS says so at this moment. None: there is no dead-letter queue, or it may not be looked at.
+    pub fn set_dead_letters(&self, count: Option<u64>, now: Instant) {
+        self.lock().dead_letters = count.map(|count| (count, now));
     }
 
     /// A receive brought messages that were sent at these times.
     pub fn received(&self, sent: impl Iterator<Item = Option<SystemTime>>) {
+        self.received_at(sent, Instant::now());
+    }
+
+    fn received_at(&self, sent: impl Iterator<Item = Option<SystemTime>>, now: Instant) {
         let mut latest = Latest::Nothing;
         for time in sent {
             let time = time.and_then(|time| Timestamp::try_from(time).ok());
@@ -67,20 +75,28 @@ impl Queue {
                 (_, None) => Latest::Unknown,
             };
         }
-        self.lock().latest = latest;
+        let mut state = self.lock();
+        (state.latest, state.received) = (latest, Some(now));
     }
 
-    pub fn snapshot(&self, now: Timestamp) -> QueueSnapshot {
+    pub fn snapshot(&self, now: Timestamp, instant: Instant) -> QueueSnapshot {
         let state = self.lock();
+        let age = |at: Instant| instant.saturating_duration_since(at);
+        let is_fresh = |at: Instant| age(at) < FIGURES_AGE_MAX;
+        let depth = state.depth.filter(|(_, at)| is_fresh(*at)).map(|(depth, _)| depth);
         QueueSnapshot {
             name: self.name.clone(),
-            available: state.depth.map(|depth| depth.available),
-            in_flight: state.depth.map(|depth| depth.in_flight),
-            delayed: state.depth.map(|depth| depth.delayed),
-            dead_letters: state.dead_letters,
+            available: depth.map(|depth| depth.available),
+            in_flight: depth.map(|depth| depth.in_flight),
+            delayed: depth.map(|depth| depth.delayed),
+            depth_age_seconds: state.depth.map(|(_, at)| age(at).as_secs_f64()),
+            dead_letters: state.dead_letters.filter(|(_, at)| is_fresh(*at)).map(|(count, _)| count),
+            dead_letters_age_seconds: state.dead_letters.map(|(_, at)| age(at).as_secs_f64()),
+            receive_age_seconds: state.received.map(|at| age(at).as_secs_f64()),
             oldest_seconds: match state.latest {
                 Latest::Unknown => None,
-                Latest::Nothing => Some(0.0),
+                // That nothing waited then says nothing of now.
+                Latest::Nothing => state.received.filter(|at| is_fresh(*at)).map(|_| 0.0),
                 Latest::Oldest(time) => Some(now.duration_since(time).as_secs_f64().max(0.0)),
             },
         }
@@ -102,16 +118,39 @@ mod tests {
         let queue = Queue::new("https://sqs.eu-west-1.amazonaws.com/111/logs.fifo");
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let sent = |ago| Some(SystemTime::from(now) - Duration::from_secs(ago));
-        assert_eq!(queue.snapshot(now).oldest_seconds, None);
+        let snapshot = || queue.snapshot(now, Instant::now());
+        assert_eq!(snapshot().oldest_seconds, None);
         queue.received([sent(5), None, sent(9), sent(7)].into_iter());
-        assert_eq!(queue.snapshot(now).oldest_seconds, Some(9.0));
+        assert_eq!(snapshot().oldest_seconds, Some(9.0));
         queue.received([None].into_iter());
-        assert_eq!(queue.snapshot(now).oldest_seconds, None);
+        assert_eq!(snapshot().oldest_seconds, None);
         queue.received(std::iter::empty());
-        let snapshot = queue.snapshot(now);
+        let snapshot = snapshot();
         assert_eq!(
             (snapshot.oldest_seconds, snapshot.name.as_str(), snapshot.available),
             (Some(0.0), "logs.fifo", None)
         );
+    }
+
+    #[test]
+    fn figures_that_are_too_old_are_not_told_and_their_age_is() {
+        let (queue, start) = (Queue::new("https://sqs.eu-west-1.amazonaws.com/1/q"), Instant::now());
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        queue.set_depth(Depth { available: 7, in_flight: 1, delayed: 0 }, start);
+        queue.set_dead_letters(Some(3), start);
+        queue.received_at(std::iter::empty(), start);
+        let fresh = queue.snapshot(now, start + FIGURES_AGE_MAX / 2);
+        assert_eq!(
+            (fresh.available, fresh.dead_letters, fresh.oldest_seconds),
+            (Some(7), Some(3), Some(0.0))
+        );
+        let stale = queue.snapshot(now, start + Duration::from_secs(143));
+        assert_eq!((stale.available, stale.in_flight, stale.delayed), (None, None, None));
+        assert_eq!((stale.dead_letters, stale.oldest_seconds), (None, None));
+        for age in [stale.depth_age_seconds, stale.dead_letters_age_seconds, stale.receive_age_seconds] {
+            assert_eq!(age, Some(143.0));
+        }
+        queue.set_dead_letters(None, start);
+        assert_eq!(queue.snapshot(now, start).dead_letters_age_seconds, None);
     }
 }

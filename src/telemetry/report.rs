@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::snapshot::seconds;
 use super::{Activity, OutputSnapshot, Snapshot, Telemetry};
-use crate::limits::{CERTIFICATE_EXPIRY_WARNING, CERTIFICATE_WARNING_INTERVAL};
+use crate::limits::{CERTIFICATE_EXPIRY_WARNING, CERTIFICATE_WARNING_INTERVAL, OVERDUE_LOOK};
 use crate::stop::Stop;
 
 /// Writes the lines at a fixed interval.
@@ -28,7 +28,11 @@ impl Reporter {
     /// ago.
     pub fn run(mut self, every: Duration, stop: &Stop) {
         let mut warned = self.last_at;
-        while !stop.wait(every) {
+        while !stop.wait(OVERDUE_LOOK) {
+            self.telemetry.look(Instant::now());
+            if self.last_at.elapsed() < every {
+                continue;
+            }
             for line in self.lines(Instant::now()) {
                 log::info!("{line}");
             }

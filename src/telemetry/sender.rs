@@ -13,6 +13,8 @@ pub struct Sender {
     name: String,
     /// Bytes of frames written that the peer has not confirmed.
     pub unconfirmed: Gauge,
+    /// Since when the peer has owed an acknowledgement.
+    owed_since: Mutex<Option<Instant>>,
     activity: Mutex<(Activity, Instant)>,
 }
 
@@ -50,13 +52,27 @@ pub struct During<'s>(&'s Sender);
 impl Sender {
     pub fn new(name: &str) -> Sender {
         let activity = Mutex::new((Activity::Idle, Instant::now()));
-        Sender { name: name.to_owned(), unconfirmed: Gauge::default(), activity }
+        Sender {
+            name: name.to_owned(),
+            unconfirmed: Gauge::default(),
+            owed_since: Mutex::default(),
+            activity,
+        }
     }
 
     /// It does this from now on.
     pub fn during(&self, activity: Activity) -> During<'_> {
         self.enter(activity);
         During(self)
+    }
+
+    /// Since when the peer owes an acknowledgement; None: it owes none.
+    pub fn set_owed_since(&self, since: Option<Instant>) {
+        *self.owed_since.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = since;
+    }
+
+    pub fn owed_since(&self) -> Option<Instant> {
+        *self.owed_since.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     pub fn snapshot(&self, now: Instant) -> SenderSnapshot {
@@ -80,6 +96,8 @@ impl Sender {
 
 impl Drop for During<'_> {
     fn drop(&mut self) {
+        // Whatever it did: a connection that is gone owes nothing.
+        self.0.set_owed_since(None);
         self.0.enter(Activity::Idle);
     }
 }

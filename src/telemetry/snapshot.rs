@@ -27,6 +27,8 @@ pub struct Snapshot {
     pub ready: bool,
     /// Why not.
     pub reasons: Vec<String>,
+    /// What is wrong although logs are collected.
+    pub warnings: Vec<String>,
     pub parts: Vec<Part>,
     pub inputs: Vec<InputSnapshot>,
     pub workers: usize,
@@ -59,7 +61,10 @@ pub struct TroubleSnapshot {
     pub message: String,
     /// Trying again will not help.
     pub lasting: bool,
+    /// 0: nothing has failed yet, an answer is overdue.
     pub attempts: u32,
+    /// Logs are collected all the same.
+    pub warning: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -77,7 +82,7 @@ pub struct InputSnapshot {
     pub services: Vec<ServiceSnapshot>,
 }
 
-/// Counts as SQS estimates them, some seconds ago; None: not known.
+/// Counts as SQS estimates them. None: not known, or not known any more.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct QueueSnapshot {
     /// Empty: a source behind an API, which has none.
@@ -85,9 +90,15 @@ pub struct QueueSnapshot {
     pub available: Option<u64>,
     pub in_flight: Option<u64>,
     pub delayed: Option<u64>,
+    /// How long ago SQS told these, also if that is too long ago for them to be shown.
+    pub depth_age_seconds: Option<f64>,
     pub dead_letters: Option<u64>,
+    /// The same of the dead letters.
+    pub dead_letters_age_seconds: Option<f64>,
     /// Age of the oldest message of the latest receive.
     pub oldest_seconds: Option<f64>,
+    /// How long ago SQS answered a receive.
+    pub receive_age_seconds: Option<f64>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -107,6 +118,8 @@ pub struct OutputSnapshot {
     pub destination: String,
     /// Of the client certificate, in seconds since 1970.
     pub certificate_expires_at: Option<f64>,
+    /// For how long the peer has owed an acknowledgement.
+    pub unacknowledged_seconds: Option<f64>,
     /// Empty: the console.
     pub senders: Vec<SenderSnapshot>,
     pub send: SendTotals,
@@ -136,8 +149,8 @@ impl Telemetry {
     /// All figures now.
     pub fn snapshot(&self, now: Timestamp) -> Snapshot {
         let about = &self.about;
-        let parts: Vec<Part> = self.healths().map(|health| health.part()).collect();
-        let reasons = self.reasons(&parts);
+        let parts = self.parts(Instant::now());
+        let (reasons, warnings) = (self.reasons(&parts), parts.iter().filter_map(Part::warning).collect());
         Snapshot {
             version: env!("CARGO_PKG_VERSION"),
             id: about.id.clone(),
@@ -147,6 +160,7 @@ impl Telemetry {
             uptime_seconds: (seconds(now) - seconds(about.started)).max(0.0),
             ready: reasons.is_empty(),
             reasons,
+            warnings,
             parts,
             inputs: self.inputs.iter().map(|input| input.snapshot(now)).collect(),
             workers: about.workers,
@@ -160,6 +174,12 @@ impl Telemetry {
             process: process::read(),
             notices: self.notices.latest(),
         }
+    }
+
+    /// Why the collector is not ready, and what is wrong all the same; cheap, for those who ask often.
+    pub fn readiness(&self) -> (Vec<String>, Vec<String>) {
+        let parts = self.parts(Instant::now());
+        (self.reasons(&parts), parts.iter().filter_map(Part::warning).collect())
     }
 
     fn reasons(&self, parts: &[Part]) -> Vec<String> {
@@ -234,12 +254,18 @@ impl Snapshot {
 }
 
 impl Part {
+    /// What is wrong with it although the collector is ready.
+    fn warning(&self) -> Option<String> {
+        let trouble = self.trouble.as_ref().filter(|trouble| trouble.warning)?;
+        Some(format!("{}: {}", self.name, trouble.message))
+    }
+
     /// Why the collector is not ready because of it.
     fn reason(&self) -> Option<String> {
         match &self.trouble {
-            Some(trouble) => Some(format!("{}: {}", self.name, trouble.message)),
-            None if self.awaited => Some(format!("{}: has not answered yet", self.name)),
-            None => None,
+            Some(trouble) if !trouble.warning => Some(format!("{}: {}", self.name, trouble.message)),
+            _ if self.awaited => Some(format!("{}: has not answered yet", self.name)),
+            _ => None,
         }
     }
 }
@@ -260,7 +286,7 @@ impl Input {
     fn snapshot(&self, now: Timestamp) -> InputSnapshot {
         InputSnapshot {
             name: self.name.clone(),
-            queue: self.queue.snapshot(now),
+            queue: self.queue.snapshot(now, Instant::now()),
             credentials_expire_at: self.credentials_expire_at(),
             receive: self.receive.totals(),
             poll: self.poll.totals(),
@@ -291,6 +317,7 @@ impl Output {
             name: self.name.clone(),
             destination: self.destination.clone(),
             certificate_expires_at: self.certificate_expires_at(),
+            unacknowledged_seconds: self.owed_for(Instant::now()).map(|owed| owed.as_secs_f64()),
             senders: self.senders().iter().map(|sender| sender.snapshot(Instant::now())).collect(),
             send: self.send.totals(),
         }

@@ -1,26 +1,29 @@
-//! What is wrong with a thing at present: logged once, and again from time to time, not at every
-//! attempt.
+//! What is wrong with a thing at present.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::line::one_line;
+use super::answers::{Answers, News, Waiting};
+use super::line::{one_line, span};
 use super::snapshot::{Part, TroubleSnapshot};
+use crate::limits::{LOG_REMINDER, LOG_TROUBLE_FORGOTTEN, TROUBLES_MAX};
 
-/// A trouble that goes on is logged again so often.
-const REMINDER: Duration = Duration::from_secs(60);
-
-/// The state of something that can fail: an output, a queue.
+/// The state of something that can fail: an output, a queue, an input's buckets.
 #[derive(Debug)]
 pub struct Health {
     /// Its path in the configuration.
     name: String,
     /// The collector is not ready before it has worked once.
     required: bool,
-    trouble: Mutex<Option<Trouble>>,
+    /// The collector is ready although it fails.
+    dispensable: bool,
+    /// By the member of the thing that fails, such as a bucket; empty: the thing itself.
+    troubles: Mutex<BTreeMap<String, Trouble>>,
     /// How often it has worked.
     successes: AtomicU64,
+    answers: Answers,
 }
 
 /// It does not work at present.
@@ -31,12 +34,43 @@ pub struct Trouble {
     /// Trying again will not help: a certificate or a secret is wrong.
     pub lasting: bool,
     attempts: u32,
-    logged: Instant,
+    latest: Instant,
+    /// How often the whole thing had worked when this began.
+    successes: u64,
+}
+
+/// Why something failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What failed and how, in few words that are the same each time: by these the log tells troubles apart.
+    pub cause: String,
+    /// Cause and advice for people.
+    pub message: String,
+}
+
+impl From<String> for Failure {
+    /// The only way in which its thing fails.
+    fn from(message: String) -> Failure {
+        Failure { cause: String::new(), message }
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(message: &str) -> Failure {
+        Failure::from(message.to_owned())
+    }
 }
 
 impl Health {
     pub fn new(name: impl Into<String>) -> Health {
-        Health { name: name.into(), required: false, trouble: Mutex::new(None), successes: AtomicU64::new(0) }
+        Health {
+            name: name.into(),
+            required: false,
+            dispensable: false,
+            troubles: Mutex::default(),
+            successes: AtomicU64::new(0),
+            answers: Answers::default(),
+        }
     }
 
     /// Of something that must have worked once before the collector is ready.
@@ -44,8 +78,16 @@ impl Health {
         Health { required: true, ..Health::new(name) }
     }
 
+    /// Of something without which logs are collected all the same: its failures are warnings.
+    pub fn dispensable(name: impl Into<String>) -> Health {
+        Health { dispensable: true, ..Health::new(name) }
+    }
+
+    /// What keeps the thing from working. Members that fail while others work are no such trouble.
     pub fn trouble(&self) -> Option<Trouble> {
-        self.lock().clone()
+        let troubles = self.lock();
+        let whole = troubles.iter().filter(|(member, trouble)| !self.is_partial(member, trouble));
+        whole.map(|(_, trouble)| trouble).min_by_key(|trouble| trouble.since).cloned()
     }
 
     /// Grows with every success: unchanged between two failures, it was not just the one who asks.
@@ -54,49 +96,129 @@ impl Health {
     }
 
     /// What a snapshot tells of it.
-    pub fn part(&self) -> Part {
-        let trouble = self.trouble().map(|trouble| TroubleSnapshot {
-            seconds: trouble.since.elapsed().as_secs_f64(),
-            message: one_line(&trouble.message).into_owned(),
-            lasting: trouble.lasting,
-            attempts: trouble.attempts,
-        });
+    pub fn part(&self, now: Instant) -> Part {
+        self.forget(now);
         let awaited = self.required && self.successes() == 0;
+        let trouble = self.told(now);
+        let trouble =
+            trouble.map(|told| TroubleSnapshot { message: one_line(&told.message).into_owned(), ..told });
         Part { name: self.name.clone(), awaited, trouble }
     }
 
-    /// It failed.
-    pub fn failed(&self, message: String, lasting: bool) {
-        let now = Instant::now();
-        let mut current = self.lock();
-        let first = current.is_none();
-        let trouble = current.get_or_insert_with(|| Trouble {
-            since: now,
-            message: String::new(),
-            lasting,
-            attempts: 0,
-            logged: now,
-        });
-        trouble.attempts += 1;
-        trouble.lasting = lasting;
-        if first || now - trouble.logged >= REMINDER || trouble.message != message {
-            let times = if trouble.attempts == 1 { "once" } else { &format!("{} times", trouble.attempts) };
-            log::error!("{}: {message} (failed {times})", self.name);
-            (trouble.message, trouble.logged) = (message, now);
+    /// The worst first: the whole does not work, does not answer, a member does not work.
+    fn told(&self, now: Instant) -> Option<TroubleSnapshot> {
+        let told = |trouble: &Trouble, warning| TroubleSnapshot {
+            seconds: now.saturating_duration_since(trouble.since).as_secs_f64(),
+            message: trouble.message.clone(),
+            lasting: trouble.lasting,
+            attempts: trouble.attempts,
+            warning,
+        };
+        if let Some(whole) = self.trouble() {
+            return Some(told(&whole, self.dispensable));
         }
+        if let Some(overdue) = self.answers.overdue(now) {
+            let waited = now.saturating_duration_since(overdue.asked);
+            let message = no_answer(&overdue.what, waited);
+            let seconds = waited.as_secs_f64();
+            return Some(TroubleSnapshot { seconds, message, lasting: false, attempts: 0, warning: false });
+        }
+        let troubles = self.lock();
+        troubles.values().min_by_key(|trouble| trouble.since).map(|trouble| told(trouble, true))
+    }
+
+    /// It failed. The log takes care that it is told of once, and again from time to time, not at every attempt.
+    pub fn failed(&self, failure: impl Into<Failure>, lasting: bool) {
+        self.failed_at("", failure, lasting);
+    }
+
+    /// A member of it failed: a bucket of an input.
+    pub fn failed_at(&self, member: &str, failure: impl Into<Failure>, lasting: bool) {
+        let Failure { cause, message } = failure.into();
+        log::error!(place = self.name.as_str(), cause = cause.as_str(), turn = "fails"; "{}: {message}", self.name);
+        let now = Instant::now();
+        let mut troubles = self.lock();
+        // Names of members may be chosen by others.
+        let is_known = troubles.contains_key(member) || troubles.len() < TROUBLES_MAX;
+        let trouble =
+            troubles.entry(if is_known { member } else { "" }.to_owned()).or_insert_with(|| Trouble {
+                since: now,
+                message: String::new(),
+                lasting,
+                attempts: 0,
+                latest: now,
+                successes: self.successes(),
+            });
+        trouble.attempts += 1;
+        (trouble.lasting, trouble.message, trouble.latest) = (lasting, message, now);
     }
 
     /// It works.
     pub fn works(&self) {
+        self.works_at("");
+    }
+
+    /// A member of it works.
+    pub fn works_at(&self, member: &str) {
         self.successes.fetch_add(1, Ordering::Relaxed);
-        if let Some(trouble) = self.lock().take() {
-            log::info!("{}: works again after {} failures", self.name, trouble.attempts);
+        let Some(trouble) = self.end(member) else { return };
+        let failures = if trouble.attempts == 1 { "failure" } else { "failures" };
+        log::info!(
+            place = self.name.as_str(), turn = "works";
+            "{}: works again after {} {failures} in {}", self.name, trouble.attempts, span(trouble.since.elapsed())
+        );
+    }
+
+    /// What was worth a warning has not happened for a while.
+    pub fn calms_down(&self) {
+        let Some(trouble) = self.end("") else { return };
+        let lasted = span(trouble.since.elapsed());
+        log::info!(place = self.name.as_str(), turn = "works"; "{}: no more of it; it began {lasted} ago", self.name);
+    }
+
+    fn end(&self, member: &str) -> Option<Trouble> {
+        let mut troubles = self.lock();
+        troubles.remove(member).or_else(|| troubles.remove(""))
+    }
+
+    /// An answer to `what` should come within `patience`: longer than that is a trouble.
+    pub fn asks(&self, what: String, patience: Duration) -> Waiting<'_> {
+        self.answers.ask(what, patience, Instant::now())
+    }
+
+    /// Tells the log of answers that are overdue; called from time to time.
+    pub fn look(&self, now: Instant) {
+        match self.answers.news(LOG_REMINDER, now) {
+            Some(News::Overdue(overdue)) => {
+                let message = no_answer(&overdue.what, now.saturating_duration_since(overdue.asked));
+                log::error!(place = self.name.as_str(), cause = "no answer", turn = "fails"; "{}: {message}", self.name);
+            }
+            Some(News::Over(lasted)) => log::info!(
+                place = self.name.as_str(), turn = "works"; "{}: nothing is overdue any more, after {}", self.name, span(lasted)
+            ),
+            None => (),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Trouble>> {
-        self.trouble.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    /// A member's trouble is forgotten when nobody has asked for it for long: it may be gone for good.
+    fn forget(&self, now: Instant) {
+        let is_recent =
+            |trouble: &Trouble| now.saturating_duration_since(trouble.latest) < LOG_TROUBLE_FORGOTTEN;
+        self.lock().retain(|member, trouble| member.is_empty() || is_recent(trouble));
     }
+
+    /// Other members have worked since this one's trouble began.
+    fn is_partial(&self, member: &str, trouble: &Trouble) -> bool {
+        !member.is_empty() && self.successes() != trouble.successes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Trouble>> {
+        self.troubles.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+fn no_answer(what: &str, waited: Duration) -> String {
+    format!("no answer for {} to {what}. It is waited for, and asked again when it times out", span(waited))
 }
 
 #[cfg(test)]
@@ -107,12 +229,64 @@ mod tests {
     fn a_trouble_lasts_until_it_works_again() {
         let health = Health::new("outputs.devo_1");
         assert!(health.trouble().is_none());
-        health.failed("refused".into(), false);
+        health.failed("refused", false);
         let since = health.trouble().unwrap().since;
-        health.failed("expired".into(), true);
+        health.failed("expired", true);
         let trouble = health.trouble().unwrap();
         assert_eq!((trouble.since, trouble.message.as_str(), trouble.lasting), (since, "expired", true));
         health.works();
         assert!(health.trouble().is_none());
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn part(health: &Health, now: Instant) -> Option<(String, bool)> {
+        health.part(now).trouble.map(|trouble| (trouble.message, trouble.warning))
+    }
+
+    #[test]
+    fn a_member_that_fails_while_others_work_is_a_warning_and_alone_it_is_a_trouble() {
+        let (health, now) = (Health::new("inputs.a: objects"), Instant::now());
+        health.works_at("good");
+        health.failed_at("bad", "deleted", true);
+        assert!(health.trouble().is_some());
+        assert_eq!(part(&health, now), Some(("deleted".into(), false)));
+        health.works_at("good");
+        assert!(health.trouble().is_none(), "others can be read");
+        assert_eq!(part(&health, now), Some(("deleted".into(), true)), "it stays to be seen");
+        health.works_at("bad");
+        assert_eq!(part(&health, now), None);
+    }
+
+    #[test]
+    fn a_member_that_nobody_asks_for_is_forgotten_and_members_are_bounded() {
+        let (health, now) = (Health::new("inputs.a: objects"), Instant::now());
+        for number in 0..10 * TROUBLES_MAX {
+            health.failed_at(&format!("bucket {number}"), "deleted", true);
+        }
+        assert!(health.lock().len() <= TROUBLES_MAX + 1);
+        health.works();
+        assert!(part(&health, now).is_some());
+        assert_eq!(part(&health, now + LOG_TROUBLE_FORGOTTEN + SECOND), None);
+    }
+
+    #[test]
+    fn what_does_not_answer_is_a_trouble() {
+        let health = Health::new("inputs.a");
+        let waiting = health.asks("sqs:ReceiveMessage".into(), 40 * SECOND);
+        let now = Instant::now();
+        assert_eq!(part(&health, now), None);
+        let (message, warning) = part(&health, now + 143 * SECOND).unwrap();
+        assert!(message.starts_with("no answer for 2 m 23 s to sqs:ReceiveMessage"), "{message}");
+        assert!(!warning && health.trouble().is_none(), "no call has failed yet");
+        drop(waiting);
+        assert_eq!(part(&health, now + 143 * SECOND), None);
+    }
+
+    #[test]
+    fn what_can_be_done_without_is_a_warning() {
+        let health = Health::dispensable("inputs.a: dead letters");
+        health.failed("2 more", false);
+        assert_eq!(part(&health, Instant::now()), Some(("2 more".into(), true)));
     }
 }

@@ -74,7 +74,7 @@ impl Sink {
             bytes: AtomicU64::new(0),
         });
         let for_server = Arc::clone(&state);
-        let server = Server::start("testbed-sink", local(port), CONNECTIONS_MAX, move |stream| {
+        let server = Server::start("testbed-sink", local(port), CONNECTIONS_MAX, move |stream, _| {
             for_server.serve(stream);
         })?;
         Ok(Sink { state, server })

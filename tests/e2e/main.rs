@@ -17,6 +17,7 @@ mod fault_proxy;
 mod feeds;
 mod frames;
 mod lab;
+mod log_flood;
 mod lookups;
 mod notices;
 mod pki;

@@ -19,7 +19,8 @@ impl SmallDisk {
     /// Room for `mebibytes` in `directory`, which is made; it must not be there yet.
     pub fn mount(directory: &Path, mebibytes: u32) -> SmallDisk {
         fs::create_dir(directory).unwrap();
-        let script = format!(r#"mount -t tmpfs -o size={mebibytes}m small "$0" && exec sleep infinity"#);
+        let script =
+            format!(r#"mount -t tmpfs -o size={mebibytes}m,mode=700 small "$0" && exec sleep infinity"#);
         let arguments = ["--mount", "sh", "-c", &script, directory.to_str().unwrap()];
         let keeper =
             Process::start("unshare".as_ref(), &arguments, "/dev/null".as_ref(), "/dev/stderr".as_ref());

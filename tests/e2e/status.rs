@@ -3,12 +3,16 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use regex::Regex;
 use serde_json::{Value, json};
 
 use crate::collector::{self, Collector};
+use crate::fault_proxy::{Fault, FaultProxy, refuse_xml};
 use crate::feeds::{self, all_frames};
 use crate::frames::{assert_at_least_once, assert_exactly, message_bytes};
 use crate::lab::Lab;
@@ -88,6 +92,73 @@ fn readiness_follows_an_outage_of_the_sink() {
     assert_eq!(collector.stop().code, Some(0));
     lab.sink_is_quiet();
     assert_at_least_once("after the outage", &object.frames, &lab.sink.received());
+}
+
+/// A queue that says nothing and a bucket that is gone are no calm, and dead letters are no secret.
+#[test]
+fn what_does_not_answer_is_not_healthy() {
+    let lab = Lab::new("no-answer");
+    let (hangs, gone) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (hang, no_bucket) = (Arc::clone(&hangs), Arc::clone(&gone));
+    let proxy = FaultProxy::start(move |call| match call.action.as_str() {
+        "ReceiveMessage" if hang.load(Ordering::Relaxed) => Fault::Delay(Duration::from_secs(25)),
+        "GetObject" if no_bucket.load(Ordering::Relaxed) => refuse_xml(404, "NoSuchBucket"),
+        _ => Fault::Pass,
+    });
+    let (mut config, port) = with_page(lab.config(json!({"aws_sqs_vpc": {}})));
+    config["inputs"]["sqs_collector"]["endpoint_url"] = json!(proxy.endpoint());
+    let mut collector = lab.run(&config, &[]);
+    await_readiness(&mut collector, port, 200, "ready");
+    let value = |name, labels| value_of(&get(port, "/metrics").1, name, labels);
+    let input = "{input=\"sqs_collector\"}";
+    collector.wait_until("a look at the queues", || value("dead_letter_messages", input) == Some(0.0));
+    assert!(value("queue_depth_age_seconds", input).is_some_and(|age| age < 60.0));
+    assert!(value("receive_age_seconds", input).is_some_and(|age| age < 60.0));
+    // For the next look, half a minute later.
+    lab.dead_letters.send(&["given up".into()]);
+
+    gone.store(true, Ordering::Relaxed);
+    let object = feeds::vpc("g1", 10);
+    lab.put_and_announce(std::slice::from_ref(&object));
+    await_readiness(&mut collector, port, 503, "inputs.sqs_collector: objects: s3:GetObject");
+    assert_eq!(value("trouble", "{part=\"inputs.sqs_collector: objects\"}"), Some(1.0));
+    gone.store(false, Ordering::Relaxed);
+    await_readiness(&mut collector, port, 200, "ready");
+
+    hangs.store(true, Ordering::Relaxed);
+    await_readiness(&mut collector, port, 503, "inputs.sqs_collector: answers of AWS: no answer for ");
+    assert_eq!(value("trouble", "{part=\"inputs.sqs_collector: answers of AWS\"}"), Some(1.0));
+    collector.wait_for_log("no answer for .*sqs:ReceiveMessage");
+    hangs.store(false, Ordering::Relaxed);
+    await_readiness(&mut collector, port, 200, "ready\nwarning: inputs.sqs_collector: dead letters: 1 ");
+    assert_eq!(value("warning", "{part=\"inputs.sqs_collector: dead letters\"}"), Some(1.0));
+    assert_eq!(value("trouble", "{part=\"inputs.sqs_collector: dead letters\"}"), Some(0.0));
+    collector.wait_until("the queue's end", || lab.queue.is_empty());
+    assert_eq!(collector.stop().code, Some(0));
+    lab.sink_is_quiet();
+    assert_exactly(&object.frames, &lab.sink.received());
+}
+
+/// Long before its connection is given up.
+#[test]
+fn a_sink_that_takes_nothing_is_not_healthy() {
+    let lab = Lab::new("no-acknowledgement");
+    let objects: Vec<_> = (0..30).map(|i| feeds::fdr(&format!("f{i}"), 2500)).collect();
+    let (config, port) = with_page(lab.config(json!({"aws_sqs_fdr": {}})));
+    lab.put_and_announce(&objects);
+    let mut collector = lab.run(&config, &[]);
+    collector.wait_until("the stream's beginning", || lab.sink.received_bytes() > 0);
+    lab.sink.freeze();
+    let silent = format!("outputs.devo_1: localhost:{} has not acknowledged a byte for ", lab.sink.port);
+    await_readiness(&mut collector, port, 503, &silent);
+    let owed = value_of(&get(port, "/metrics").1, "output_unacknowledged_seconds", "{output=\"devo_1\"}");
+    assert!(owed.is_some_and(|seconds| seconds >= 30.0), "{owed:?}");
+    lab.sink.thaw();
+    await_readiness(&mut collector, port, 200, "ready");
+    collector.wait_until("the queue's end", || lab.queue.is_empty());
+    assert_eq!(collector.stop().code, Some(0));
+    lab.sink_is_quiet();
+    assert_at_least_once("sink frozen for half a minute", &all_frames(&objects), &lab.sink.received());
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn shared_file(env: &Variables, variable: &str, name: &str) -> Result<(String, V
 fn warn_if_open(path: &str, sections: &[Section]) {
     let mut keys = sections.iter().flat_map(|section| &section.entries).map(|(key, _)| key);
     if keys.any(|key| key == "aws_secret_access_key") && permissions::is_open(Path::new(path)) {
-        log::warn!("{path} holds a secret and can be read by other users: chmod 600 {path}");
+        log::warn!(place = path; "{path} holds a secret and can be read by other users: chmod 600 {path}");
     }
 }
 

@@ -1,0 +1,161 @@
+//! The ledger's directory and files are this user's alone.
+//!
+//! Whoever else may write there could delete entries, which repeats logs, add some, which loses logs, or put a
+//! link in a file's place and have another file overwritten. So that is refused. What others may only read is
+//! closed to them.
+
+use std::fs::{self, DirBuilder, Metadata, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::process::geteuid;
+
+use super::store::OpenError;
+
+/// What SQLite adds to the name of the file for its companions; first the file itself.
+const COMPANIONS: [&str; 4] = ["", "-wal", "-shm", "-journal"];
+
+const OF_DIRECTORY: u32 = 0o700;
+const OF_FILE: u32 = 0o600;
+/// Group and others may write.
+const WRITABLE: u32 = 0o022;
+const ANYTHING: u32 = 0o077;
+
+/// Makes the directory if it is not there, refuses what is not safe, and takes read permissions from others.
+///
+/// # Errors
+/// [`OpenError::Directory`], [`OpenError::Open`] or [`OpenError::Link`].
+pub fn prepare(path: &Path) -> Result<(), OpenError> {
+    let directory = directory_of(path);
+    let make = || DirBuilder::new().recursive(true).mode(OF_DIRECTORY).create(directory);
+    make().map_err(|source| OpenError::Directory { path: directory.to_owned(), source })?;
+    examine(path)?;
+    close(directory, OF_DIRECTORY);
+    close_files(path);
+    Ok(())
+}
+
+/// Refuses what is not safe.
+///
+/// # Errors
+/// [`OpenError::Open`] or [`OpenError::Link`].
+pub fn examine(path: &Path) -> Result<(), OpenError> {
+    examine_one(directory_of(path))?;
+    files(path).try_for_each(|file| examine_one(&file))
+}
+
+/// Takes read permissions on the files from others.
+pub fn close_files(path: &Path) {
+    files(path).for_each(|file| close(&file, OF_FILE));
+}
+
+fn examine_one(path: &Path) -> Result<(), OpenError> {
+    // What is not there, or cannot be looked at, is the opening's own trouble.
+    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
+    if metadata.is_symlink() {
+        return Err(OpenError::Link { path: path.to_owned() });
+    }
+    if metadata.mode() & WRITABLE != 0 {
+        return Err(OpenError::Open { path: path.to_owned(), mode: metadata.mode() & 0o7777 });
+    }
+    Ok(())
+}
+
+/// Only what is our own can be closed; what is somebody else's is not ours to judge.
+fn close(path: &Path, mode: u32) {
+    let is_open = |metadata: &Metadata| {
+        metadata.mode() & ANYTHING != 0 && metadata.uid() == geteuid().as_raw() && !metadata.is_symlink()
+    };
+    if fs::symlink_metadata(path).is_ok_and(|metadata| is_open(&metadata)) {
+        // On a file system without permissions there is nothing to close.
+        let _: io::Result<()> = fs::set_permissions(path, Permissions::from_mode(mode));
+    }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(directory) if directory != Path::new("") => directory,
+        _ => Path::new("."),
+    }
+}
+
+fn files(path: &Path) -> impl Iterator<Item = PathBuf> {
+    COMPANIONS.into_iter().map(move |companion| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(companion);
+        PathBuf::from(name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Store;
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().mode() & 0o777
+    }
+
+    fn set(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn directory_and_files_are_closed_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state/ledger.sqlite3");
+        let store = Store::open(&path).unwrap();
+        let all = |path: &Path| {
+            files(path).filter(|file| file.exists()).map(|file| mode(&file)).collect::<Vec<_>>()
+        };
+        assert_eq!((mode(directory_of(&path)), all(&path)), (0o700, vec![0o600; 3]));
+        // As an earlier version left them.
+        set(directory_of(&path), 0o755);
+        files(&path).filter(|file| file.exists()).for_each(|file| set(&file, 0o644));
+        drop(store);
+        let _store = Store::open(&path).unwrap();
+        assert_eq!((mode(directory_of(&path)), all(&path)), (0o700, vec![0o600; 3]));
+    }
+
+    #[test]
+    fn what_others_may_write_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state/ledger.sqlite3");
+        drop(Store::open(&path).unwrap());
+        for (place, bad, good) in
+            [(directory_of(&path), 0o777, 0o700), (directory_of(&path), 0o720, 0o700), (&path, 0o602, 0o600)]
+        {
+            set(place, bad);
+            for opened in [Store::open(&path).map(drop), Store::open_existing(&path).map(drop)] {
+                let error = opened.unwrap_err().to_string();
+                assert!(error.contains("chmod") && error.contains(&format!("{bad:o}")), "{error}");
+            }
+            assert_eq!(mode(place), bad, "it is left as it was found");
+            set(place, good);
+        }
+        assert!(Store::open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let victim = folder.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        for companion in COMPANIONS {
+            let path = folder.path().join(format!("state{companion}/ledger.sqlite3"));
+            fs::create_dir(directory_of(&path)).unwrap();
+            let link = folder.path().join(format!("state{companion}/ledger.sqlite3{companion}"));
+            set(directory_of(&path), 0o700);
+            std::os::unix::fs::symlink(&victim, link).unwrap();
+            let error = Store::open(&path).unwrap_err().to_string();
+            assert!(error.contains("symbolic link"), "{error}");
+        }
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        assert!(Store::open(&link.join("ledger.sqlite3")).is_err());
+        assert_eq!(fs::read_to_string(victim).unwrap(), "precious");
+        assert_eq!(fs::read_dir(real).unwrap().count(), 0);
+    }
+}
