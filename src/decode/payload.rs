@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 use super::Decoder;
-use crate::ack::{Ack, Progress, Turn};
+use crate::ack::{Ack, Progress};
 use crate::budget::Permit;
 use crate::buffers::Buffer;
 use crate::resolve::{PullingId, Source};
@@ -20,8 +20,6 @@ pub struct Work {
     pub ack: Ack,
     pub decoder: Decoder,
     pub progress: Progress,
-    /// Its message's turn, where order matters (FIFO queues).
-    pub turn: Option<Turn>,
     /// The pull that brought it, where events are to name it.
     pub pulled: Option<PullingId>,
 }

@@ -137,21 +137,21 @@ impl Fetcher {
         let _active = self.settings.inputs[input].telemetry.fetch.active.hold();
         let decoder = Decoder::new(service.format.clone(), self.settings.bounds);
         let progress = Progress::default();
-        let work =
-            |source, ack| Box::new(Work { source, service, input, ack, decoder, progress, turn, pulled });
+        let work = |source, ack| Box::new(Work { source, service, input, ack, decoder, progress, pulled });
         match source {
             Source::S3(object) => {
                 let InputSettings { ledger, id, .. } = &self.settings.inputs[input];
                 // None: the object is in work, and its end answers for this message too.
-                let Some(entry) = ledger.claim(id, &object, share).map(Arc::new) else { return };
+                let claimed = ledger.claim(id, &object, share, turn.as_ref());
+                let Some(entry) = claimed.map(Arc::new) else { return };
                 let settled = Arc::clone(&entry);
-                let ack = Ack::open(move |outcome| settled.settle(outcome));
+                let ack = Ack::open(move |outcome| settled.settle(outcome)).in_turn(turn);
                 self.collect_object(work(Source::S3(object.clone()), ack), &object, &entry);
             }
             // Pages come with their bytes; none is ever put up for fetching.
             Source::Page { .. } => (),
             Source::Body { message_id, bytes } => {
-                let ack = Ack::open(move |outcome: Outcome| share.resolve(outcome));
+                let ack = Ack::open(move |outcome: Outcome| share.resolve(outcome)).in_turn(turn);
                 self.hand_over_body(work(Source::Body { message_id, bytes: Vec::new() }, ack), bytes);
             }
         }

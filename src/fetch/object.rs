@@ -68,9 +68,6 @@ impl Fetcher {
     fn skip_delivered(&self, work: Work) {
         self.settings.inputs[work.input].telemetry.fetch.known.increment();
         log::debug!("{}: was delivered before, nothing of it is sent again", work.source);
-        if let Some(turn) = &work.turn {
-            turn.finished();
-        }
         work.ack.close(Outcome::Delivered);
     }
 

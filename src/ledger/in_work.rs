@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry as Slot;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::row::{Identity, Place, Row};
-use crate::ack::{Confirmed, Outcome, Share};
+use crate::ack::{Confirmed, Outcome, Share, Turn};
 
 /// An object as it was announced.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -21,12 +21,20 @@ pub struct InWork(Mutex<HashMap<Arc<Name>, Object>>);
 
 #[derive(Debug)]
 struct Object {
-    /// Of the message that came first.
+    /// The share of the message that came first.
     share: Share,
-    /// Of those that came meanwhile.
-    waiting: Vec<Share>,
+    /// Messages that came meanwhile.
+    waiting: Vec<Waiting>,
     /// Once a GET has said what it is.
     tracked: Option<Tracked>,
+}
+
+/// A message's part in an object that another message has brought into work.
+#[derive(Debug)]
+struct Waiting {
+    share: Share,
+    /// The message's turn, where order matters.
+    turn: Option<Turn>,
 }
 
 /// An object whose records are counted.
@@ -39,11 +47,11 @@ pub struct Tracked {
 }
 
 impl InWork {
-    /// Takes an object into work. False: it is there already, and `share` waits for its end.
-    pub fn take(&self, name: &Arc<Name>, share: Share) -> bool {
+    /// Takes an object into work. False: it is there already, and `share` and `turn` wait for its end.
+    pub fn take(&self, name: &Arc<Name>, share: Share, turn: Option<&Turn>) -> bool {
         match self.lock().entry(Arc::clone(name)) {
             Slot::Occupied(mut object) => {
-                object.get_mut().waiting.push(share);
+                object.get_mut().waiting.push(Waiting { share, turn: turn.cloned() });
                 false
             }
             Slot::Vacant(slot) => {
@@ -79,11 +87,20 @@ impl InWork {
         // Without an identity the next one may well be another object under the same key.
         let unknown = name.announced.is_unknown();
         let of_waiting = if unknown && outcome == Outcome::Delivered { Outcome::Retry } else { outcome };
-        object.waiting.into_iter().for_each(|share| share.resolve(of_waiting));
+        object.waiting.into_iter().for_each(|waiting| waiting.end(of_waiting));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<Name>, Object>> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Waiting {
+    fn end(self, outcome: Outcome) {
+        if let Some(turn) = &self.turn {
+            turn.end(outcome);
+        }
+        self.share.resolve(outcome);
     }
 }
 

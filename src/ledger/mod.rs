@@ -35,7 +35,7 @@ pub use mark::{Checkpoint, Mark, Polled, Seen, fingerprint};
 pub use row::{Identity, Place, Row};
 pub use store::{Filter, OpenError, Store};
 
-use crate::ack::Share;
+use crate::ack::{Share, Turn};
 use crate::limits::LEDGER_SAVE_TIMEOUT;
 use crate::resolve::Object;
 use crate::telemetry::{Health, Telemetry};
@@ -102,10 +102,11 @@ impl Ledger {
     }
 
     /// Takes an object into work for the input with this id. `share` is resolved when that has ended
-    /// and is recorded. None: the object is in work already, and the share waits for its end.
-    pub fn claim(&self, input: &str, object: &Object, share: Share) -> Option<Entry> {
+    /// and is recorded. None: the object is in work already; the share, and `turn` where order matters, wait
+    /// for its end.
+    pub fn claim(&self, input: &str, object: &Object, share: Share, turn: Option<&Turn>) -> Option<Entry> {
         let name = Arc::new(Name { place: Place::of(input, object), announced: Identity::announced(object) });
-        self.0.in_work.take(&name, share).then(|| Entry::new(self.clone(), name))
+        self.0.in_work.take(&name, share, turn).then(|| Entry::new(self.clone(), name))
     }
 
     /// Records a step of a polled source, soon and in order.

@@ -39,7 +39,7 @@ fn open(directory: &TempDir) -> Ledger {
 
 fn claimed(ledger: &Ledger, object: &Object) -> (Entry, mpsc::Receiver<Outcome>) {
     let (share, outcome) = message();
-    (ledger.claim("1", object, share).expect("nobody has it"), outcome)
+    (ledger.claim("1", object, share, None).expect("nobody has it"), outcome)
 }
 
 fn undelivered(known: Known) -> Progress {
@@ -80,7 +80,7 @@ fn what_was_delivered_is_known_after_a_crash() {
     assert!(matches!(unnamed.identify("\"e\"", 10, "lines"), Known::Delivered));
     assert!(matches!(unnamed.identify("\"f\"", 10, "lines"), Known::Undelivered(_)), "replaced");
     let (share, _outcome) = message();
-    let other_input = ledger.claim("2", &object("k", Some("e")), share).unwrap();
+    let other_input = ledger.claim("2", &object("k", Some("e")), share, None).unwrap();
     assert!(!other_input.is_delivered());
 }
 
@@ -146,7 +146,7 @@ fn the_same_object_twice_at_once_is_collected_once() {
         for outcome in [Outcome::Retry, Outcome::Delivered] {
             let (entry, first) = claimed(&ledger, &object);
             let (share, second) = message();
-            assert!(ledger.claim("1", &object, share).is_none(), "it is in work");
+            assert!(ledger.claim("1", &object, share, None).is_none(), "it is in work");
             deliver(undelivered(entry.identify("e", 10, "lines")), 0);
             assert!(second.try_recv().is_err());
             entry.settle(outcome);
@@ -157,12 +157,27 @@ fn the_same_object_twice_at_once_is_collected_once() {
 }
 
 #[test]
+fn a_message_that_waits_for_an_object_in_work_ends_its_turn_with_the_object() {
+    for (outcome, whole) in [(Outcome::Delivered, true), (Outcome::Reject, true), (Outcome::Retry, false)] {
+        let (ledger, object) = (Ledger::none(), object("k", Some("e")));
+        let (entry, _first) = claimed(&ledger, &object);
+        let (over, is_over) = mpsc::channel();
+        let turn = Turn::new(1, move |whole| over.send(whole).unwrap());
+        assert!(ledger.claim("1", &object, message().0, Some(&turn)).is_none());
+        drop(turn);
+        assert!(is_over.try_recv().is_err(), "the object is still in work");
+        entry.settle(outcome);
+        assert_eq!(is_over.try_recv(), Ok(whole), "{outcome:?}");
+    }
+}
+
+#[test]
 fn without_an_identity_the_second_must_look_for_itself() {
     let directory = TempDir::new().unwrap();
     let ledger = open(&directory);
     let (entry, first) = claimed(&ledger, &object("k", None));
     let (share, second) = message();
-    assert!(ledger.claim("1", &object("k", None), share).is_none());
+    assert!(ledger.claim("1", &object("k", None), share, None).is_none());
     deliver(undelivered(entry.identify("e", 10, "lines")), 1);
     entry.settle(Outcome::Delivered);
     assert_eq!(first.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
@@ -206,7 +221,7 @@ fn many_threads_deliver_every_object_once() {
                 for number in 0..100 {
                     let object = object(&format!("k{number}"), Some("e"));
                     let (share, outcome) = message();
-                    if let Some(entry) = ledger.claim("1", &object, share) {
+                    if let Some(entry) = ledger.claim("1", &object, share, None) {
                         if !entry.is_delivered() {
                             deliver(undelivered(entry.identify("e", 1, "lines")), 1);
                             sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

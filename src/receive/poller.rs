@@ -87,7 +87,8 @@ fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant, pulle
     // The receiving end lives as long as the input; if it is gone, so is the need to settle.
     let ack = Ack::open(move |outcome| drop(settled.send(Settled { lease, outcome })));
     let waiting = Waiting { message_id: id, body, sent_at, ack, pulled };
-    match group {
+    // A standard queue's messages may bear a group, too (fair queues): that promises no order.
+    match group.filter(|_| shared.settings.input.queue.is_fifo()) {
         None => begin(shared, waiting, None),
         Some(group) => {
             if let Some((waiting, turn)) = shared.turns.take(&group, waiting) {
@@ -100,6 +101,7 @@ fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant, pulle
 /// Puts a message's objects on their way.
 pub fn begin(shared: &Shared, waiting: Waiting, turn: Option<Turn>) {
     let Waiting { message_id, body, sent_at, ack, pulled } = waiting;
+    let ack = ack.in_turn(turn.clone());
     let ways = Ways { ack: &ack, turn: turn.as_ref(), time: sent_at, pulled };
     let outcome = put_on_the_way(shared, &message_id, body, &ways);
     ack.close(outcome);
