@@ -19,7 +19,8 @@ struct Inner {
 
 #[derive(Debug)]
 struct State {
-    free: usize,
+    /// Below zero after [`Budget::charge`].
+    free: isize,
     /// Tickets of those who wait, in order.
     waiting: VecDeque<u64>,
     next_ticket: u64,
@@ -34,7 +35,7 @@ pub struct Permit {
 
 impl Budget {
     pub fn new(total: usize) -> Budget {
-        let state = State { free: total, waiting: VecDeque::new(), next_ticket: 0 };
+        let state = State { free: signed(total), waiting: VecDeque::new(), next_ticket: 0 };
         Budget(Arc::new(Inner { total, state: Mutex::new(state), changed: Condvar::new() }))
     }
 
@@ -44,7 +45,7 @@ impl Budget {
 
     /// What is not taken at the moment.
     pub fn free(&self) -> usize {
-        self.state().free
+        usize::try_from(self.state().free).unwrap_or(0)
     }
 
     /// Takes `amount`, at most all there is, and waits for it if need be. None when stopped.
@@ -54,7 +55,7 @@ impl Budget {
         let ticket = state.next_ticket;
         state.next_ticket += 1;
         state.waiting.push_back(ticket);
-        while state.waiting.front() != Some(&ticket) || state.free < amount {
+        while state.waiting.front() != Some(&ticket) || state.free < signed(amount) {
             if stop.is_stopped() {
                 state.waiting.retain(|other| *other != ticket);
                 self.0.changed.notify_all();
@@ -65,18 +66,24 @@ impl Budget {
             state = self.0.changed.wait_timeout(state, slice).unwrap_or_else(|e| e.into_inner()).0;
         }
         state.waiting.pop_front();
-        state.free -= amount;
+        state.free -= signed(amount);
         self.0.changed.notify_all();
         Some(Permit { budget: self.clone(), amount })
+    }
+
+    /// Takes `amount` at once, even if it is not there: for what is held already. Others wait until it is back.
+    pub fn charge(&self, amount: usize) -> Permit {
+        self.state().free -= signed(amount);
+        Permit { budget: self.clone(), amount }
     }
 
     /// Takes `amount` if it is free and nobody waits for it.
     pub fn try_acquire(&self, amount: usize) -> Option<Permit> {
         let mut state = self.state();
-        if !state.waiting.is_empty() || state.free < amount {
+        if !state.waiting.is_empty() || state.free < signed(amount) {
             return None;
         }
-        state.free -= amount;
+        state.free -= signed(amount);
         Some(Permit { budget: self.clone(), amount })
     }
 
@@ -118,9 +125,14 @@ impl Permit {
     }
 }
 
+/// No machine has half of its address space to give away.
+fn signed(amount: usize) -> isize {
+    isize::try_from(amount).unwrap_or(isize::MAX)
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.budget.state().free += self.amount;
+        self.budget.state().free += signed(self.amount);
         self.budget.0.changed.notify_all();
     }
 }
@@ -145,6 +157,17 @@ mod tests {
     fn a_request_over_the_total_takes_all() {
         let budget = Budget::new(10);
         assert_eq!(budget.acquire(99, &Stop::new()).unwrap().amount(), 10);
+    }
+
+    #[test]
+    fn what_is_held_already_is_charged_and_others_wait_for_it() {
+        let (budget, stop) = (Budget::new(10), Stop::new());
+        let (one, other) = (budget.charge(8), budget.charge(8));
+        assert_eq!(budget.free(), 0);
+        drop(one);
+        assert!(budget.try_acquire(3).is_none(), "two are left");
+        drop(other);
+        assert_eq!(budget.acquire(10, &stop).unwrap().amount(), 10);
     }
 
     #[test]

@@ -227,6 +227,8 @@ pub const BUFFER_ROOM_MAX: (usize, usize) = (5, 4);
 /// Sizes that buffers are rounded up to, between one power of two and the next. What is over is not
 /// touched, so it is not there.
 pub const BUFFER_SIZES_PER_DOUBLING: usize = 16;
+/// Bodies of messages that wait: 64 of the largest that SQS takes, far more than fetchers have use for.
+pub const BODIES_BYTES_MAX: usize = 64 * MIB;
 /// Frame buffers kept for the next use: what the senders let go of in one burst.
 pub const FRAME_BYTES_KEPT_MAX: usize = 16 * MIB;
 
@@ -238,6 +240,8 @@ pub struct MemoryShares {
     pub compressed: usize,
     /// Memory of compressed bytes that is kept for the next ones.
     pub compressed_kept: usize,
+    /// Bodies of messages that wait for a fetcher, or for their turn in the group of a FIFO queue.
+    pub bodies: usize,
     /// Largest object that is held whole, compressed.
     pub whole_object: usize,
     /// Expanded bytes held by one worker.
@@ -259,7 +263,8 @@ impl MemoryShares {
         let frames_kept = (third / 8).min(FRAME_BYTES_KEPT_MAX);
         MemoryShares {
             compressed,
-            compressed_kept: (third / 4).min(compressed / 2),
+            compressed_kept: (third / 8).min(compressed / 2),
+            bodies: (third / 8).min(BODIES_BYTES_MAX),
             whole_object: (third / 4).min(compressed / 2).min(WHOLE_OBJECT_BYTES_MAX),
             scratch: (third / workers.max(1)).clamp(MIB, SCRATCH_BYTES_MAX),
             window: ((third - frames_kept) / senders.max(1))

@@ -161,6 +161,7 @@ fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>) -> bool {
         share: ack.share(),
         turn: None,
         pulled: None,
+        body: None,
     };
     ack.close(Outcome::Delivered);
     while !stop.is_stopped() {

@@ -22,8 +22,7 @@ use crate::buffers::Buffers;
 use crate::config::MissingObject;
 use crate::decode::{Bounds, Decoder, Payload, Work};
 use crate::ledger::Ledger;
-use crate::limits::OBJECT_BYTES_MIN;
-use crate::resolve::{Source, Task};
+use crate::resolve::{Body, Source, Task};
 use crate::stop::Stop;
 use crate::telemetry::{self, Waits};
 use parts::Parts;
@@ -133,7 +132,7 @@ impl Fetcher {
             // Dropped without a word: its message goes back.
             return;
         }
-        let Task { source, service, input, share, turn, pulled } = task;
+        let Task { source, service, input, share, turn, pulled, body } = task;
         let _active = self.settings.inputs[input].telemetry.fetch.active.hold();
         let decoder = Decoder::new(service.format.clone(), self.settings.bounds);
         let progress = Progress::default();
@@ -150,17 +149,12 @@ impl Fetcher {
             }
             // Pages come with their bytes; none is ever put up for fetching.
             Source::Page { .. } => (),
-            Source::Body { message_id, bytes } => {
+            Source::Body { .. } => {
+                let Some(Body { bytes, permit }) = body else { return };
                 let ack = Ack::open(move |outcome: Outcome| share.resolve(outcome)).in_turn(turn);
-                self.hand_over_body(work(Source::Body { message_id, bytes: Vec::new() }, ack), bytes);
+                let (work, chunk) = (work(source, ack), bytes.into());
+                (self.settings.decode)(Payload { work, chunk, last: true, permit, next: None });
             }
         }
-    }
-
-    /// `direct_mode`: the bytes are here already.
-    fn hand_over_body(&self, work: Box<Work>, chunk: Vec<u8>) {
-        let amount = chunk.len().max(OBJECT_BYTES_MIN);
-        let Some(permit) = self.settings.reserve(amount) else { return };
-        (self.settings.decode)(Payload { work, chunk: chunk.into(), last: true, permit, next: None });
     }
 }

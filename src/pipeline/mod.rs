@@ -173,9 +173,21 @@ impl Pipeline {
                 return Ok(Box::new(Lister::start(settings)?));
             }
             let (receiving, settling) = queues[index].clone();
+            // Each input has its own share: bodies that wait on one queue must not hold up another.
+            let body_bytes = memory.bodies / config.inputs.len();
             let drain = matches!(job, Job::Drain);
-            let settings =
-                receive::Settings { index, input, receiving, settling, tasks, telemetry, drain, stop, abort };
+            let settings = receive::Settings {
+                index,
+                input,
+                receiving,
+                settling,
+                tasks,
+                body_bytes,
+                telemetry,
+                drain,
+                stop,
+                abort,
+            };
             Ok(Box::new(Receiver::start(settings)?))
         };
         let intakes = tasks.into_iter().enumerate().map(|(index, tasks)| start_intake(index, tasks));

@@ -4,6 +4,7 @@
 //! what is in work ([`keeper`]), one that deletes or gives back what has ended ([`settler`]) and one that
 //! looks at the queue's depth ([`watch`]). All but the last share [`Shared`].
 
+mod bodies;
 mod drain;
 pub mod inspect;
 mod keeper;
@@ -28,6 +29,7 @@ use crate::limits::{DRAIN_WAIT_TIME, MESSAGES_IN_WORK_MAX};
 use crate::resolve::Task;
 use crate::stop::Stop;
 use crate::telemetry;
+use bodies::Bodies;
 use drain::Drain;
 use leases::{LeaseId, Leases};
 use turns::Turns;
@@ -44,6 +46,8 @@ pub struct Settings {
     pub settling: Sqs,
     /// To the fetchers.
     pub tasks: Sender<Task>,
+    /// What the bodies of waiting messages may take, in bytes.
+    pub body_bytes: usize,
     pub telemetry: Arc<telemetry::Input>,
     /// Ends when the queue is empty.
     pub drain: bool,
@@ -66,6 +70,8 @@ struct Shared {
     leases: Mutex<Leases>,
     /// Free places among the messages in work.
     slots: Budget,
+    /// Room for the messages' bodies.
+    bodies: Bodies,
     settled: Sender<Settled>,
     /// Of the groups of a FIFO queue.
     turns: Turns,
@@ -93,6 +99,7 @@ impl Receiver {
         let shared = Arc::new(Shared {
             leases: Mutex::new(Leases::new(input.visibility_timeout)),
             slots: Budget::new(MESSAGES_IN_WORK_MAX),
+            bodies: Bodies::new(settings.body_bytes),
             settled,
             turns: Turns::new(),
             drain: Mutex::new(Drain::default()),

@@ -13,7 +13,7 @@ use crate::aws::{Kind, Message};
 use crate::backoff::Backoff;
 use crate::budget::Permit;
 use crate::limits::{DRAIN_WAIT_TIME, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX, STOP_CHECK_INTERVAL};
-use crate::resolve::{Announcement, Object, PullingId, Source, Task, resolve};
+use crate::resolve::{Announcement, Body, Object, PullingId, Source, Task, resolve};
 use crate::services::Definition;
 
 pub fn run(shared: &Shared) {
@@ -35,26 +35,32 @@ pub fn run(shared: &Shared) {
     }
 }
 
-/// One receive, for no more messages than there are free places.
+/// One receive, for no more messages than there are free places and than there is room for.
 fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
     let (settings, input) = (&shared.settings, &shared.settings.input);
     let max = input.messages_per_receive;
     let waits = &settings.telemetry.waits;
-    let place = || shared.slots.acquire(max as usize, &settings.stop);
-    let Some(mut slots) = waits.receive_place.time(place) else { return Ok(()) };
+    let places = || {
+        let slots = shared.slots.acquire(max as usize, &settings.stop)?;
+        Some((slots, shared.bodies.await_room(max as usize, &settings.stop)?))
+    };
+    let Some((mut slots, room)) = waits.receive_place.time(places) else { return Ok(()) };
     let wait = shared.poll_time();
     let asked = Instant::now();
     let receive = || settings.receiving.receive(max, wait, input.visibility_timeout);
     let messages = waits.receive_sqs.time(receive)?;
+    let rooms = shared.bodies.charge(messages.iter().map(|message| &message.body));
+    drop(room);
     settings.telemetry.queue.received(messages.iter().map(|message| message.sent_at));
     if messages.is_empty() {
         settings.telemetry.receive.empty.increment();
         pause_after_nothing(shared, wait, asked);
     }
     let pulled = input.pulling_id.then(|| PullingId::of(Timestamp::now()));
-    for message in messages {
-        accept(shared, message, slots.split(1), asked, pulled.clone());
-    }
+    let accept = |(message, room)| accept(shared, message, room, slots.split(1), asked, pulled.clone());
+    // All have a lease before the first of them waits for a fetcher.
+    let accepted: Vec<_> = messages.into_iter().zip(rooms).map(accept).collect();
+    accepted.into_iter().for_each(|(waiting, group)| start(shared, waiting, group));
     Ok(())
 }
 
@@ -67,7 +73,15 @@ fn pause_after_nothing(shared: &Shared, wait: Duration, asked: Instant) {
     shared.settings.stop.wait(least.saturating_sub(asked.elapsed()));
 }
 
-fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant, pulled: Option<PullingId>) {
+/// Takes a message into work, with a lease. Returns it with its group, if it has one.
+fn accept(
+    shared: &Shared,
+    message: Message,
+    room: Permit,
+    slot: Permit,
+    asked: Instant,
+    pulled: Option<PullingId>,
+) -> (Waiting, Option<String>) {
     let telemetry = &shared.settings.telemetry;
     telemetry.receive.messages.increment();
     telemetry.settle.in_work.add(1);
@@ -86,7 +100,11 @@ fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant, pulle
     let settled = shared.settled.clone();
     // The receiving end lives as long as the input; if it is gone, so is the need to settle.
     let ack = Ack::open(move |outcome| drop(settled.send(Settled { lease, outcome })));
-    let waiting = Waiting { message_id: id, body, sent_at, ack, pulled };
+    (Waiting { message_id: id, body, room, sent_at, ack, pulled }, group)
+}
+
+/// Begins a message, or has it wait for its turn.
+fn start(shared: &Shared, waiting: Waiting, group: Option<String>) {
     // A standard queue's messages may bear a group, too (fair queues): that promises no order.
     match group.filter(|_| shared.settings.input.queue.is_fifo()) {
         None => begin(shared, waiting, None),
@@ -100,10 +118,15 @@ fn accept(shared: &Shared, message: Message, slot: Permit, asked: Instant, pulle
 
 /// Puts a message's objects on their way.
 pub fn begin(shared: &Shared, waiting: Waiting, turn: Option<Turn>) {
-    let Waiting { message_id, body, sent_at, ack, pulled } = waiting;
+    let Waiting { message_id, body, room, sent_at, ack, pulled } = waiting;
     let ack = ack.in_turn(turn.clone());
     let ways = Ways { ack: &ack, turn: turn.as_ref(), time: sent_at, pulled };
-    let outcome = put_on_the_way(shared, &message_id, body, &ways);
+    let outcome = if shared.settings.input.direct_mode {
+        put_body(shared, message_id, Body { bytes: body.into_bytes(), permit: room }, &ways)
+    } else {
+        // The room is kept while the objects wait for fetchers: they take about as much as the body.
+        put_objects(shared, &message_id, &body, &ways)
+    };
     ack.close(outcome);
 }
 
@@ -116,17 +139,18 @@ struct Ways<'a> {
     pulled: Option<PullingId>,
 }
 
+/// Sends the message itself as a task (`direct_mode`).
+fn put_body(shared: &Shared, message_id: String, body: Body, ways: &Ways<'_>) -> Outcome {
+    let service = shared.settings.input.services[0].of_object("");
+    send(shared, Source::Body { message_id }, Some(body), &service, ways);
+    Outcome::Delivered
+}
+
 /// Sends a task for every object that the message announces. What is returned is the outcome of the
 /// message apart from these.
-fn put_on_the_way(shared: &Shared, message_id: &str, body: String, ways: &Ways<'_>) -> Outcome {
+fn put_objects(shared: &Shared, message_id: &str, body: &str, ways: &Ways<'_>) -> Outcome {
     let settings = &shared.settings;
-    if settings.input.direct_mode {
-        let service = &settings.input.services[0];
-        let source = Source::Body { message_id: message_id.to_owned(), bytes: body.into_bytes() };
-        send(shared, source, &service.of_object(""), ways);
-        return Outcome::Delivered;
-    }
-    match resolve(&body) {
+    match resolve(body) {
         Ok(Announcement { objects, ignored, written }) => {
             settings.telemetry.receive.ignored.add(ignored as u64);
             let time = written.or(ways.time);
@@ -165,12 +189,12 @@ fn put_object(shared: &Shared, message_id: &str, object: Object, ways: &Ways<'_>
     }
     settings.telemetry.receive.objects.increment();
     let service = service.of_object(&object.key);
-    send(shared, Source::S3(object), &service, ways);
+    send(shared, Source::S3(object), None, &service, ways);
     Outcome::Delivered
 }
 
 /// Waits for room among the tasks. Once stopped, what has not been begun is dropped, which gives it back.
-fn send(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways<'_>) {
+fn send(shared: &Shared, source: Source, body: Option<Body>, service: &Arc<Definition>, ways: &Ways<'_>) {
     let settings = &shared.settings;
     let mut task = Task {
         source,
@@ -179,6 +203,7 @@ fn send(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways<
         share: counted(shared, service, ways),
         turn: ways.turn.map(Turn::of_object),
         pulled: ways.pulled.clone(),
+        body,
     };
     while !settings.stop.is_stopped() {
         let offered = Instant::now();

@@ -13,12 +13,15 @@ use jiff::Timestamp;
 
 use super::{Shared, poller};
 use crate::ack::{Ack, Turn};
+use crate::budget::Permit;
 use crate::resolve::PullingId;
 
 /// A received message that waits for its turn.
 pub struct Waiting {
     pub message_id: String,
     pub body: String,
+    /// The body's share of the memory.
+    pub room: Permit,
     pub sent_at: Option<Timestamp>,
     pub ack: Ack,
     /// The pull that brought it, where events are to name it.
@@ -93,10 +96,12 @@ pub fn run(shared: &Shared) {
 mod tests {
     use super::*;
     use crate::ack::Outcome;
+    use crate::budget::Budget;
 
     fn message(id: &str) -> Waiting {
         let (message_id, ack) = (id.to_owned(), Ack::open(|_| ()));
-        Waiting { message_id, body: String::new(), sent_at: None, ack, pulled: None }
+        let (body, room) = (String::new(), Budget::new(0).charge(0));
+        Waiting { message_id, body, room, sent_at: None, ack, pulled: None }
     }
 
     /// Ends the group's turn and says who is next.

@@ -16,7 +16,7 @@ mod task;
 use jiff::Timestamp;
 
 pub use pulled::PullingId;
-pub use task::{Source, Task};
+pub use task::{Body, Source, Task};
 
 /// An S3 object that a message names. The key is as S3 has it: decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]

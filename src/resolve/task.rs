@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::{Object, PullingId};
 use crate::ack::{Share, Turn};
+use crate::budget::Permit;
 use crate::services::Definition;
 
 /// Something to collect, on its way from `receive` to `fetch`.
@@ -17,6 +18,16 @@ pub struct Task {
     pub turn: Option<Turn>,
     /// The pull that brought it, where events are to name it.
     pub pulled: Option<PullingId>,
+    /// The bytes, where they are here already.
+    pub body: Option<Body>,
+}
+
+/// The body of a message.
+#[derive(Debug)]
+pub struct Body {
+    pub bytes: Vec<u8>,
+    /// Its share of the memory.
+    pub permit: Permit,
 }
 
 /// Where the bytes are.
@@ -26,7 +37,6 @@ pub enum Source {
     /// In the message itself (`direct_mode`).
     Body {
         message_id: String,
-        bytes: Vec<u8>,
     },
     /// A page of an API's answer.
     Page {
@@ -53,7 +63,7 @@ impl std::fmt::Display for Source {
         match self {
             Source::S3(object) => object.fmt(f),
             Source::Page { source, .. } => write!(f, "a page of {source}"),
-            Source::Body { message_id, .. } => write!(f, "the body of message {message_id}"),
+            Source::Body { message_id } => write!(f, "the body of message {message_id}"),
         }
     }
 }
