@@ -33,6 +33,8 @@ pub struct Client {
     calls: Arc<Calls>,
     /// All that its calls have to keep to.
     paces: Arc<[Pace]>,
+    /// Tries of one call.
+    attempts: u32,
 }
 
 /// AWS's clock: this machine's, corrected when AWS has complained. Clones share the correction.
@@ -107,6 +109,7 @@ impl Client {
             stop: stop.clone(),
             calls: Arc::default(),
             paces: Arc::default(),
+            attempts: AWS_ATTEMPTS,
         }
     }
 
@@ -123,6 +126,11 @@ impl Client {
     /// The same, whose calls each wait for their turn, further tries included.
     pub fn paced_by(&self, paces: &[Pace]) -> Self {
         Self { paces: paces.into(), ..self.clone() }
+    }
+
+    /// The same, whose calls are not repeated: for a caller that repeats them itself.
+    pub fn tried_once(&self) -> Self {
+        Self { attempts: 1, ..self.clone() }
     }
 
     /// The same, whose calls are counted there.
@@ -158,7 +166,7 @@ impl Client {
     }
 
     /// Makes the call and reads a successful answer with `read`, which may run again after a [`Fault`] of
-    /// kind [`Kind::Transient`]. Up to [`AWS_ATTEMPTS`] tries.
+    /// kind [`Kind::Transient`]. Up to [`AWS_ATTEMPTS`] tries, unless it is [`Client::tried_once`].
     pub fn call<T>(
         &self,
         request: &Request,
@@ -231,7 +239,7 @@ impl Client {
         let goes_on = match error.kind() {
             Kind::Skewed => !std::mem::replace(&mut tries.clock_set, true) && self.correct_clock(&error),
             Kind::Expired => !std::mem::replace(&mut tries.renewed, true) && self.renew(used),
-            Kind::Throttled | Kind::Transient => tries.made < AWS_ATTEMPTS && self.back_off(tries, &error),
+            Kind::Throttled | Kind::Transient => tries.made < self.attempts && self.back_off(tries, &error),
             _ => false,
         };
         if goes_on { Ok(()) } else { Err(error.after(tries.made)) }

@@ -44,6 +44,7 @@ pub fn request(get: &GetObject<'_>, region: &str, over: Option<&str>) -> Request
         headers,
         body: Vec::new(),
         response_timeout: AWS_RESPONSE_TIMEOUT,
+        time_limit: None,
     }
 }
 
