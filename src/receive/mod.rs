@@ -1,14 +1,17 @@
 //! SQS polling, leases, and settling.
 //!
-//! Each input has `receivers` threads that long-poll ([`poller`]), one that extends the leases of
-//! what is in work ([`keeper`]), one that deletes or gives back what has ended ([`settler`]) and one that
-//! looks at the queue's depth ([`watch`]). All but the last share [`Shared`].
+//! Each input has `receivers` threads that long-poll ([`poller`]), one that sees to the leases of what is in
+//! work ([`keeper`]), one that takes in what has ended ([`settler`]), one that begins the next messages of FIFO
+//! groups ([`turns`]) and one that looks at the queue's settings and depth ([`watch`]). All but the last share
+//! [`Shared`]. Those that must not be late make no calls themselves: [`callers`] extend, delete and give back.
 
 mod bodies;
+mod callers;
 mod drain;
 pub mod inspect;
 mod keeper;
 mod leases;
+mod outbox;
 mod poller;
 mod settler;
 mod turns;
@@ -17,7 +20,7 @@ mod watch;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, unbounded};
 
@@ -30,8 +33,9 @@ use crate::resolve::Task;
 use crate::stop::Stop;
 use crate::telemetry;
 use bodies::Bodies;
-use drain::Drain;
+use drain::{Drain, Ours};
 use leases::{LeaseId, Leases};
+use settler::Settler;
 use turns::Turns;
 use watch::Watch;
 
@@ -67,7 +71,7 @@ pub struct Receiver {
 /// What an input's threads share.
 struct Shared {
     settings: Settings,
-    leases: Mutex<Leases>,
+    leases: Arc<Mutex<Leases>>,
     /// Free places among the messages in work.
     slots: Budget,
     /// Room for the messages' bodies.
@@ -75,7 +79,8 @@ struct Shared {
     settled: Sender<Settled>,
     /// Of the groups of a FIFO queue.
     turns: Turns,
-    drain: Mutex<Drain>,
+    drain: Arc<Mutex<Drain>>,
+    settler: Arc<Settler>,
     /// Pollers that still receive.
     polling: AtomicUsize,
     /// Everything has ended; the remaining threads may end too.
@@ -96,13 +101,16 @@ impl Receiver {
     pub fn start(settings: Settings) -> std::io::Result<Receiver> {
         let (settled, ended) = unbounded();
         let input = &settings.input;
+        let leases = Arc::new(Mutex::new(Leases::new(input.visibility_timeout)));
+        let drain = Arc::new(Mutex::new(Drain::default()));
         let shared = Arc::new(Shared {
-            leases: Mutex::new(Leases::new(input.visibility_timeout)),
+            settler: Settler::new(&settings, &leases, &drain),
+            leases,
             slots: Budget::new(MESSAGES_IN_WORK_MAX),
             bodies: Bodies::new(settings.body_bytes),
             settled,
             turns: Turns::new(),
-            drain: Mutex::new(Drain::default()),
+            drain,
             polling: AtomicUsize::new(input.receivers),
             finished: AtomicBool::new(false),
             settings,
@@ -119,7 +127,7 @@ impl Receiver {
         if shared.settings.input.queue.is_fifo() {
             others.push(spawn("turns", Box::new(turns::run))?);
         }
-        let watch = Watch::of(&shared.settings);
+        let watch = Watch::of(&shared.settings, &shared.drain);
         // Left to itself at the end: a call that hangs must not hold up a stop.
         drop(std::thread::Builder::new().name(name("watch")).spawn(move || watch.run())?);
         let poll = |shared: &Shared| {
@@ -187,25 +195,6 @@ impl Shared {
         self.finished.load(Ordering::Acquire)
     }
 
-    /// Tells what the queue's settings mean, and learns its redrive policy.
-    fn inspect_queue(&self) {
-        let input = &self.settings.input;
-        match self.settings.settling.attributes() {
-            Ok(queue) => {
-                let (waiting, in_flight) = (queue.available, queue.in_flight);
-                log::info!(
-                    "inputs.{}: {waiting} messages wait in the queue, {in_flight} are in flight",
-                    input.key
-                );
-                for warning in inspect::warnings(&queue, input) {
-                    log::warn!("inputs.{}: {warning}", input.key);
-                }
-                self.drain().learn(&queue);
-            }
-            Err(error) => log::warn!("inputs.{}: the queue's settings cannot be read: {error}", input.key),
-        }
-    }
-
     /// Is there nothing more to receive? Asked after a receive that brought nothing.
     fn queue_is_drained(&self) -> bool {
         let attributes = match self.settings.settling.attributes() {
@@ -220,7 +209,23 @@ impl Shared {
                 Attributes::default()
             }
         };
-        let nothing_in_work = self.leases().is_empty();
-        self.drain().looks_empty(&attributes, nothing_in_work)
+        let ours = self.ours();
+        let is_drained = self.drain().looks_empty(&attributes, ours);
+        if is_drained && attributes.available > 0 {
+            log::warn!(
+                "inputs.{}: {} messages stay in the queue unread: they are in FIFO groups whose first messages were \
+                 left there ({} of them), and SQS hands out what comes behind only when those are gone",
+                self.settings.input.key,
+                attributes.available,
+                ours.parked
+            );
+        }
+        is_drained
+    }
+
+    fn ours(&self) -> Ours {
+        let leases = self.leases();
+        let is_fifo = self.settings.input.queue.is_fifo();
+        Ours { nothing_in_work: leases.is_empty(), parked: leases.parked(Instant::now()), is_fifo }
     }
 }

@@ -1,149 +1,103 @@
-//! The thread that deletes what is delivered and gives back what is not.
+//! Deletes what is delivered and gives back what is not.
+//!
+//! The thread takes in what has ended; [`Callers`] tell SQS, a few side by side. A message that cannot be deleted is
+//! tried again by itself, and a call that hangs holds up only its own messages.
 
-use std::fmt::Display;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-use super::leases::{Lease, LeaseId};
-use super::{Settled, Shared};
+use super::callers::Callers;
+use super::drain::Drain;
+use super::keeper::is_spoilt;
+use super::leases::{Lease, LeaseId, Leases};
+use super::outbox::{Entry, Outbox};
+use super::{Settings, Settled, Shared};
 use crate::ack::Outcome;
-use crate::aws::Kind;
-use crate::backoff::Backoff;
+use crate::aws::{Error, Failure, Kind, Sqs};
 use crate::limits::{
-    DRAIN_RETRY_DELAY_FIRST, DRAIN_RETRY_DELAY_MAX, RECEIVE_BACKOFF_FIRST, RETRY_DELAY_FIRST,
-    RETRY_DELAY_MAX, SETTLE_GATHER_TIME, SQS_BATCH,
+    DRAIN_RETRY_DELAY_FIRST, DRAIN_RETRY_DELAY_MAX, RELEASE_ATTEMPTS, RETRY_DELAY_FIRST, RETRY_DELAY_MAX,
+    SETTLE_CALL_TIMEOUT, SETTLE_CALLERS_MAX, SETTLE_GATHER_TIME,
 };
+use crate::stop::Stop;
+use crate::telemetry;
 
-/// Longest wait between attempts to delete: the lease is extended all the while.
-const DELETE_BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// What SQS is still to be told, and what the calls need. It keeps nothing alive that the end of the input waits for.
+pub struct Settler {
+    leases: Arc<Mutex<Leases>>,
+    drain: Arc<Mutex<Drain>>,
+    deletions: Mutex<Outbox<LeaseId>>,
+    releases: Mutex<Outbox<Release>>,
+    queue: Sqs,
+    telemetry: Arc<telemetry::Input>,
+    abort: Stop,
+}
 
+/// A message that goes back to the queue.
+struct Release {
+    lease: Lease,
+    /// How long nobody is to see it.
+    delay: Duration,
+}
+
+/// Takes in what has ended.
 pub fn run(shared: &Shared, ended: &Receiver<Settled>) {
-    let mut delivered: Vec<LeaseId> = Vec::new();
+    let settler = &shared.settler;
+    let (deleters, releasers) = settler.callers();
     let mut held_back: Vec<(LeaseId, Outcome)> = Vec::new();
-    let mut backoff = Backoff::new(RECEIVE_BACKOFF_FIRST, DELETE_BACKOFF_MAX);
-    loop {
+    // A thread that has panicked ends this one, too: that is noticed.
+    while deleters.is_whole() && releasers.is_whole() {
         if !shared.is_polling() {
             held_back.drain(..).for_each(|(lease, outcome)| end_undeleted(shared, lease, outcome));
         }
         match ended.recv_timeout(SETTLE_GATHER_TIME) {
             Ok(Settled { lease, outcome: Outcome::Delivered }) if shared.settings.input.ack_messages => {
-                delivered.push(lease);
-                if delivered.len() < SQS_BATCH {
-                    continue;
-                }
+                settler.deletions().push(lease, Instant::now());
             }
             // Given back at once, it would come to a receive of our own that is still under way, and use
             // up one of the receives that the queue's redrive policy allows.
             Ok(Settled { lease, outcome }) if shared.settings.stop.is_stopped() && shared.is_polling() => {
                 held_back.push((lease, outcome));
-                continue;
             }
-            Ok(Settled { lease, outcome }) => {
-                end_undeleted(shared, lease, outcome);
-                continue;
-            }
-            Err(RecvTimeoutError::Timeout) if shared.is_finished() && delivered.is_empty() => return,
+            Ok(Settled { lease, outcome }) => end_undeleted(shared, lease, outcome),
+            Err(RecvTimeoutError::Timeout) if shared.is_finished() && settler.is_done() => return,
             Err(RecvTimeoutError::Timeout) => (),
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        if delete(shared, &mut delivered) {
-            backoff.reset();
-        } else if shared.settings.abort.wait(backoff.pause()) {
-            return;
+        if settler.deletions().is_due(Instant::now()) {
+            deleters.begin();
         }
-    }
-}
-
-/// Deletes; what could not be deleted stays in the list and keeps its lease. False after an error.
-fn delete(shared: &Shared, delivered: &mut Vec<LeaseId>) -> bool {
-    while !delivered.is_empty() {
-        let count = delivered.len().min(SQS_BATCH);
-        let handles: Vec<(String, String)> = {
-            let leases = shared.leases();
-            let handle = |id: &LeaseId| leases.receipt_handle(*id).unwrap_or_default().to_owned();
-            delivered[..count].iter().map(|id| (id.to_string(), handle(id))).collect()
-        };
-        let entries: Vec<_> = handles.iter().map(|(id, handle)| (id.as_str(), handle.as_str())).collect();
-        let failures = match shared.settings.settling.delete(&entries) {
-            Ok(failures) => failures,
-            Err(error) => {
-                cannot_delete(shared, &error, !error.is_temporary());
-                return false;
-            }
-        };
-        let mut again = Vec::new();
-        for id in delivered.drain(..count) {
-            let failed = failures.iter().find(|failure| failure.id == id.to_string());
-            match failed.map(|failure| failure.kind()) {
-                None => deleted(shared, id),
-                Some(Kind::ReceiptHandle) => {
-                    shared.settings.telemetry.settle.lost.increment();
-                    log::warn!(
-                        "inputs.{}: a delivered message was no longer ours to delete; it may come a second time",
-                        shared.settings.input.key
-                    );
-                    end(shared, id);
-                }
-                Some(kind) => {
-                    let lasting = !matches!(kind, Kind::Throttled | Kind::Transient);
-                    cannot_delete(shared, &failed.map_or("", |failure| &failure.message), lasting);
-                    again.push(id);
-                }
-            }
+        if settler.releases().is_due(Instant::now()) {
+            releasers.begin();
         }
-        if !again.is_empty() {
-            delivered.append(&mut again);
-            return false;
-        }
-        shared.settings.telemetry.settling.works();
-    }
-    true
-}
-
-/// They stay leased to us, and come again should we end: a trouble like any other, although nothing is lost.
-fn cannot_delete(shared: &Shared, why: &dyn Display, lasting: bool) {
-    let message = format!("messages that were delivered cannot be deleted: {why}");
-    shared.settings.telemetry.settling.failed(message, lasting);
-}
-
-fn deleted(shared: &Shared, id: LeaseId) {
-    shared.settings.telemetry.settle.deleted.increment();
-    if let Some(lease) = end(shared, id) {
-        shared.drain().delivered(&lease.message_id);
     }
 }
 
 /// A message that is not to be deleted: not delivered, or kept on purpose.
 fn end_undeleted(shared: &Shared, id: LeaseId, outcome: Outcome) {
-    let Some(lease) = end(shared, id) else { return };
-    let telemetry = &shared.settings.telemetry.settle;
+    let (settler, settings) = (&shared.settler, &shared.settings);
+    let telemetry = &settings.telemetry.settle;
+    // Where there is no lease any more, the message has been given back already.
+    let Some(message_id) = settler.leases().message_id(id).map(str::to_owned) else { return };
     if outcome == Outcome::Delivered {
         telemetry.kept.increment();
-        return shared.drain().park();
+        return if settings.drain { settler.park(id) } else { drop(settler.end(id)) };
     }
     telemetry.released.increment();
     if outcome == Outcome::Reject {
         telemetry.rejected.increment();
     }
-    let settings = &shared.settings;
-    if settings.drain && shared.drain().give_up(&lease.message_id, outcome) {
-        log::error!("inputs.{}: message {} could not be delivered", settings.input.key, lease.message_id);
-        return;
+    if settings.drain && settler.drain().give_up(&message_id, outcome) {
+        log::error!("inputs.{}: message {message_id} could not be delivered", settings.input.key);
+        return settler.park(id);
     }
-    release(shared, &[lease], |lease| {
-        if settings.stop.is_stopped() {
-            Duration::ZERO
-        } else {
-            retry_delay(lease.receive_count, settings.drain)
-        }
-    });
-}
-
-fn end(shared: &Shared, id: LeaseId) -> Option<Lease> {
-    let lease = shared.leases().end(id)?;
-    shared.settings.telemetry.settle.in_work.add(-1);
-    Some(lease)
+    let Some(lease) = settler.end(id) else { return };
+    let delay = match settings.stop.is_stopped() {
+        true => Duration::ZERO,
+        false => retry_delay(lease.receive_count, settings.drain),
+    };
+    settler.release(lease, delay);
 }
 
 /// Gives back everything that is still in work, so that somebody else may do it: at once, unless a receive
@@ -151,36 +105,202 @@ fn end(shared: &Shared, id: LeaseId) -> Option<Lease> {
 pub fn give_back_all(shared: &Shared) -> usize {
     let delay = if shared.is_polling() { shared.poll_time() } else { Duration::ZERO };
     let leases = shared.leases().end_all();
-    shared.settings.telemetry.settle.in_work.add(-(leases.len() as i64));
-    shared.settings.telemetry.settle.released.add(leases.len() as u64);
-    release(shared, &leases, |_| delay);
-    leases.len()
+    let count = leases.len();
+    shared.settings.telemetry.settle.in_work.add(-(count as i64));
+    shared.settings.telemetry.settle.released.add(count as u64);
+    leases.into_iter().for_each(|lease| shared.settler.release(lease, delay));
+    count
 }
 
-fn release(shared: &Shared, leases: &[Lease], delay: impl Fn(&Lease) -> Duration) {
-    let entries: Vec<_> = leases
-        .iter()
-        .map(|lease| {
-            (lease.message_id.as_str(), lease.receipt_handle.as_str(), delay(lease).as_secs() as u32)
+impl Settler {
+    pub fn new(settings: &Settings, leases: &Arc<Mutex<Leases>>, drain: &Arc<Mutex<Drain>>) -> Arc<Settler> {
+        Arc::new(Settler {
+            leases: Arc::clone(leases),
+            drain: Arc::clone(drain),
+            deletions: Mutex::new(Outbox::new()),
+            releases: Mutex::new(Outbox::new()),
+            queue: settings.settling.within(SETTLE_CALL_TIMEOUT),
+            telemetry: Arc::clone(&settings.telemetry),
+            abort: settings.abort.clone(),
         })
-        .collect();
-    if entries.is_empty() {
-        return;
     }
-    match shared.settings.settling.change_visibility(&entries) {
-        Ok(failures) => {
-            for failure in failures.iter().filter(|failure| failure.kind() != Kind::ReceiptHandle) {
-                log::warn!(
-                    "inputs.{}: message {}: {}",
-                    shared.settings.input.key,
-                    failure.id,
-                    failure.message
-                );
+
+    /// Those who delete and those who give back: neither wait for the other.
+    fn callers(self: &Arc<Settler>) -> (Callers, Callers) {
+        let callers = |call: fn(&Settler) -> bool| {
+            let (settler, name) = (Arc::clone(self), format!("settle-{}", self.telemetry.name));
+            Callers::new(name, SETTLE_CALLERS_MAX, move || call(&settler))
+        };
+        (callers(Settler::delete_some), callers(Settler::release_some))
+    }
+
+    /// SQS has been told everything.
+    fn is_done(&self) -> bool {
+        self.deletions().is_empty() && self.releases().is_empty()
+    }
+
+    /// One call. False: there is nothing to delete for now.
+    fn delete_some(&self) -> bool {
+        let entries = self.deletions().take(Instant::now());
+        if entries.is_empty() {
+            return false;
+        }
+        // Where a lease has gone, all has been given back.
+        let handle = |entry: &Entry<LeaseId>| self.leases().receipt_handle(entry.what).map(str::to_owned);
+        let (entries, gone): (Vec<_>, Vec<_>) = entries
+            .into_iter()
+            .map(|entry| (handle(&entry), entry))
+            .partition(|(handle, _)| handle.is_some());
+        gone.iter().for_each(|(_, entry)| self.deletions().end(entry));
+        let (handles, entries): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
+        match self.delete(&entries, &handles.into_iter().flatten().collect::<Vec<_>>()) {
+            Ok(failures) => self.take_in(entries, &failures),
+            Err(error) => self.refused(entries, &error),
+        }
+        true
+    }
+
+    fn delete(&self, entries: &[Entry<LeaseId>], handles: &[String]) -> Result<Vec<Failure>, Error> {
+        let ids: Vec<String> = entries.iter().map(|entry| entry.what.to_string()).collect();
+        let messages: Vec<_> =
+            ids.iter().map(String::as_str).zip(handles.iter().map(String::as_str)).collect();
+        self.queue.delete(&messages)
+    }
+
+    fn take_in(&self, entries: Vec<Entry<LeaseId>>, failures: &[Failure]) {
+        for entry in entries {
+            let failed = failures.iter().find(|failure| failure.id == entry.what.to_string());
+            match failed.map(|failure| (failure.kind(), &failure.message)) {
+                None => self.deleted(&entry),
+                Some((Kind::ReceiptHandle, _)) => self.lost(&entry),
+                Some(_) if self.leases().is_lost(entry.what, Instant::now()) => self.lost(&entry),
+                Some((kind, message)) => {
+                    let lasting = !matches!(kind, Kind::Throttled | Kind::Transient);
+                    let id = self.leases().message_id(entry.what).unwrap_or_default().to_owned();
+                    self.cannot_delete(&format!("message {id}: {message}"), lasting);
+                    self.deletions().retry(entry, false, Instant::now());
+                }
             }
         }
-        // It comes back by itself when its time is over.
-        Err(error) => log::warn!("inputs.{}: {error}", shared.settings.input.key),
+        if !self.deletions().is_failing() {
+            self.telemetry.settling.works();
+        }
     }
+
+    /// The call has failed as a whole. What may be one message's fault must not be the others'.
+    fn refused(&self, entries: Vec<Entry<LeaseId>>, error: &Error) {
+        if let ([entry], Kind::ReceiptHandle) = (&*entries, error.kind()) {
+            return self.lost(entry);
+        }
+        self.cannot_delete(&error.to_string(), !error.is_temporary());
+        let (spoilt, now) = (is_spoilt(error.kind()), Instant::now());
+        entries.into_iter().for_each(|entry| self.deletions().retry(entry, spoilt, now));
+    }
+
+    /// They stay leased to us, and come again should we end: a trouble like any other, although nothing is lost.
+    fn cannot_delete(&self, why: &str, lasting: bool) {
+        let message = format!("messages that were delivered cannot be deleted: {why}");
+        self.telemetry.settling.failed(message, lasting);
+    }
+
+    fn deleted(&self, entry: &Entry<LeaseId>) {
+        self.deletions().end(entry);
+        self.telemetry.settle.deleted.increment();
+        if let Some(lease) = self.end(entry.what) {
+            self.drain().delivered(&lease.message_id);
+        }
+    }
+
+    fn lost(&self, entry: &Entry<LeaseId>) {
+        self.deletions().end(entry);
+        self.telemetry.settle.lost.increment();
+        log::warn!(
+            "inputs.{}: a delivered message was no longer ours to delete; it may come a second time",
+            self.telemetry.name
+        );
+        self.end(entry.what);
+    }
+
+    /// A drain leaves the message in the queue, and keeps it leased, so that it does not come again before the end.
+    fn park(&self, id: LeaseId) {
+        if self.leases().park(id) {
+            self.telemetry.settle.in_work.add(-1);
+        }
+    }
+
+    fn end(&self, id: LeaseId) -> Option<Lease> {
+        let lease = self.leases().end(id)?;
+        self.telemetry.settle.in_work.add(-1);
+        Some(lease)
+    }
+
+    fn release(&self, lease: Lease, delay: Duration) {
+        self.releases().push(Release { lease, delay }, Instant::now());
+    }
+
+    /// One call. False: there is nothing to give back for now.
+    fn release_some(&self) -> bool {
+        let entries = self.releases().take(Instant::now());
+        if entries.is_empty() {
+            return false;
+        }
+        let message = |Release { lease, delay }: &Release| {
+            (lease.message_id.clone(), lease.receipt_handle.clone(), delay.as_secs() as u32)
+        };
+        let messages: Vec<_> = entries.iter().map(|entry| message(&entry.what)).collect();
+        let messages: Vec<_> =
+            messages.iter().map(|(id, handle, delay)| (&**id, &**handle, *delay)).collect();
+        match self.queue.change_visibility(&messages) {
+            Ok(failures) => entries.into_iter().for_each(|entry| {
+                let failed = failures.iter().find(|failure| failure.id == entry.what.lease.message_id);
+                match failed.filter(|failure| failure.kind() != Kind::ReceiptHandle) {
+                    None => self.releases().end(&entry),
+                    Some(failure) => self.not_released(entry, &failure.message, false),
+                }
+            }),
+            Err(error) => {
+                let (why, spoilt) = (error.to_string(), is_spoilt(error.kind()));
+                entries.into_iter().for_each(|entry| self.not_released(entry, &why, spoilt));
+            }
+        }
+        true
+    }
+
+    /// It comes back by itself when its time is over, so it is not tried for long.
+    fn not_released(&self, entry: Entry<Release>, why: &str, alone: bool) {
+        let now = Instant::now();
+        let Release { lease, .. } = &entry.what;
+        if self.abort.is_stopped() || entry.failures + 1 >= RELEASE_ATTEMPTS || lease.expires <= now {
+            log::warn!(
+                "inputs.{}: message {} could not be given back and comes again when its visibility timeout is \
+                 over: {why}",
+                self.telemetry.name,
+                lease.message_id
+            );
+            return self.releases().end(&entry);
+        }
+        self.releases().retry(entry, alone, now);
+    }
+
+    fn leases(&self) -> MutexGuard<'_, Leases> {
+        lock(&self.leases)
+    }
+
+    fn drain(&self) -> MutexGuard<'_, Drain> {
+        lock(&self.drain)
+    }
+
+    fn deletions(&self) -> MutexGuard<'_, Outbox<LeaseId>> {
+        lock(&self.deletions)
+    }
+
+    fn releases(&self) -> MutexGuard<'_, Outbox<Release>> {
+        lock(&self.releases)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// How long a failed message stays invisible: longer each time it has come back.

@@ -1,11 +1,13 @@
-//! The thread that looks at the queue from time to time: its depth, its dead letters.
+//! The thread that looks at the queue from time to time: its settings, its depth, its dead letters.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 
+use super::drain::Drain;
 use super::{Settings, inspect};
 use crate::aws::{Attributes, Kind, Sqs};
+use crate::config;
 use crate::limits::DEPTH_INTERVAL;
 use crate::stop::Stop;
 use crate::telemetry::{self, Depth};
@@ -13,6 +15,13 @@ use crate::telemetry::{self, Depth};
 /// Holds nothing that the end of the input waits for.
 pub struct Watch {
     queue: Sqs,
+    input: config::Input,
+    /// Learns the queue's redrive policy.
+    drain: Arc<Mutex<Drain>>,
+    /// The settings have been looked at.
+    inspected: bool,
+    /// The first look has failed, and the log says so.
+    warned: bool,
     dead_letters: DeadLetters,
     /// Receives that had brought nothing at the last look.
     empty_receives: u64,
@@ -29,9 +38,13 @@ enum DeadLetters {
 }
 
 impl Watch {
-    pub fn of(settings: &Settings) -> Watch {
+    pub fn of(settings: &Settings, drain: &Arc<Mutex<Drain>>) -> Watch {
         Watch {
             queue: settings.receiving.clone(),
+            input: settings.input.clone(),
+            drain: Arc::clone(drain),
+            inspected: false,
+            warned: false,
             dead_letters: DeadLetters::Unknown,
             empty_receives: 0,
             telemetry: Arc::clone(&settings.telemetry),
@@ -52,16 +65,33 @@ impl Watch {
     fn look(&mut self) {
         match self.queue.attributes() {
             Ok(queue) => {
+                if !std::mem::replace(&mut self.inspected, true) {
+                    self.inspect(&queue);
+                }
                 let Attributes { available, in_flight, delayed, .. } = queue;
                 self.telemetry.queue.set_depth(Depth { available, in_flight, delayed });
                 self.warn_of_depth(&queue);
                 self.look_at_dead_letters(&queue);
+            }
+            Err(error) if !self.inspected && !self.warned && *error.kind() != Kind::Stopped => {
+                self.warned = true;
+                log::warn!("inputs.{}: the queue's settings cannot be read: {error}", self.telemetry.name);
             }
             // Not fit to make noise: if the queue is away, the receives say so.
             Err(error) => log::debug!("inputs.{}: {error}", self.telemetry.name),
         }
         let expiry = self.queue.credentials_expire_at();
         self.telemetry.set_credentials_expire_at(expiry.and_then(|time| Timestamp::try_from(time).ok()));
+    }
+
+    /// Tells what the queue's settings mean.
+    fn inspect(&self, queue: &Attributes) {
+        let (name, Attributes { available, in_flight, .. }) = (&self.telemetry.name, queue);
+        log::info!("inputs.{name}: {available} messages wait in the queue, {in_flight} are in flight");
+        for warning in inspect::warnings(queue, &self.input) {
+            log::warn!("inputs.{name}: {warning}");
+        }
+        self.drain.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).learn(queue);
     }
 
     /// Have receives come back empty although the queue is not?

@@ -39,6 +39,8 @@ mod faults_ledger;
 mod faults_s3;
 mod faults_sink;
 mod faults_sqs;
+mod groups;
+mod leases;
 mod ledger;
 mod memory;
 mod messages;
