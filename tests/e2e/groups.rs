@@ -80,7 +80,7 @@ fn a_fifo_message_ends_its_turn_however_it_ends() {
                 {"source": "record", "key": "event_simpleName", "type": "match", "value": "Noise"}
             ]],
             "record_field_mapping": {"event_simpleName": {"keys": ["event_simpleName"]}}
-        }}),
+        }, "aws_sqs_vpc": {"object_keys": "^flows/"}}),
     );
     config["inputs"]["sqs_collector"]["missing_object"] = json!("skip");
     let ended = lab.drain(&config);
