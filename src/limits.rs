@@ -61,7 +61,7 @@ pub const LEASE_CALLERS_MAX: usize = 8;
 pub const SETTLE_CALLERS_MAX: usize = 4;
 /// A call that deletes messages or gives them back, and hangs, is broken off: the messages stay leased meanwhile.
 pub const SETTLE_CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest wait between attempts to tell SQS of a message. The first is [`RECEIVE_BACKOFF_FIRST`].
+/// Longest wait between attempts to tell SQS of a message. The first is [`AWS_BACKOFF_FIRST`].
 pub const SETTLE_BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// Tries to give a message back; it comes back by itself when its lease ends.
 pub const RELEASE_ATTEMPTS: u32 = 5;
@@ -250,6 +250,8 @@ pub const BUFFER_ROOM_MAX: (usize, usize) = (5, 4);
 pub const BUFFER_SIZES_PER_DOUBLING: usize = 16;
 /// Bodies of messages that wait: 64 of the largest that SQS takes, far more than fetchers have use for.
 pub const BODIES_BYTES_MAX: usize = 64 * MIB;
+/// The share of one of many inputs: a hundred notifications. It is exceeded only by what one receive may bring.
+pub const BODIES_BYTES_MIN: usize = 256 * KIB;
 /// Frame buffers kept for the next use: what the senders let go of in one burst.
 pub const FRAME_BYTES_KEPT_MAX: usize = 16 * MIB;
 

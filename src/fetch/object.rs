@@ -30,8 +30,10 @@ pub(super) struct Begun {
 /// Why an object was not begun.
 enum Failure {
     Stopped,
-    /// There is no need to.
+    /// It was delivered before.
     Delivered,
+    /// It is in work for another message.
+    InWork,
     Aws(Error),
 }
 
@@ -52,6 +54,8 @@ impl Fetcher {
                 if whole { self.hand_over(work, begun) } else { self.stream(work, begun) }
             }
             Err(Failure::Delivered) => self.skip_delivered(*work),
+            // The ledger has taken this message's part over, and nothing is left to drop.
+            Err(Failure::InWork) => (),
             // Dropping the work counts as not delivered.
             Err(Failure::Stopped) => (),
             Err(Failure::Aws(error)) => self.give_up(work, &error),
@@ -93,7 +97,7 @@ impl Fetcher {
         loop {
             match self.begin_once(object, input, identify) {
                 Err(Failure::Aws(error)) if attempts.wait(&error, &self.settings.stop) => (),
-                read @ (Ok(_) | Err(Failure::Delivered)) => {
+                read @ (Ok(_) | Err(Failure::Delivered | Failure::InWork)) => {
                     health.works();
                     return read;
                 }
@@ -112,8 +116,10 @@ impl Fetcher {
         let mut bytes = settings.buffers.take(reserve);
         let first = Range { start: 0, len: reserve.min(PART_BYTES) as u64 };
         let part = target.get(first, settings, &mut bytes).map_err(Failure::Aws)?;
-        let Known::Undelivered(progress) = identify(&part.etag, part.total) else {
-            return Err(Failure::Delivered);
+        let progress = match identify(&part.etag, part.total) {
+            Known::Undelivered(progress) => progress,
+            Known::Delivered => return Err(Failure::Delivered),
+            Known::InWork => return Err(Failure::InWork),
         };
         target.etag = part.etag;
         let target = Arc::new(target);

@@ -39,7 +39,7 @@ use crate::ack::{Share, Turn};
 use crate::limits::LEDGER_SAVE_TIMEOUT;
 use crate::resolve::Object;
 use crate::telemetry::{Health, Telemetry};
-use in_work::{InWork, Name};
+use in_work::InWork;
 use writer::{Command, Writer};
 
 /// The ledger's file in the state directory.
@@ -105,7 +105,7 @@ impl Ledger {
     /// and is recorded. None: the object is in work already; the share, and `turn` where order matters, wait
     /// for its end.
     pub fn claim(&self, input: &str, object: &Object, share: Share, turn: Option<&Turn>) -> Option<Entry> {
-        let name = Arc::new(Name { place: Place::of(input, object), announced: Identity::announced(object) });
+        let name = self.0.in_work.name(Place::of(input, object), Identity::announced(object));
         self.0.in_work.take(&name, share, turn).then(|| Entry::new(self.clone(), name))
     }
 

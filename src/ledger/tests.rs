@@ -171,17 +171,39 @@ fn a_message_that_waits_for_an_object_in_work_ends_its_turn_with_the_object() {
     }
 }
 
+/// A message may name an object twice, or two may name it at once, without a word on its content: the GETs tell.
 #[test]
-fn without_an_identity_the_second_must_look_for_itself() {
+fn without_an_identity_a_get_tells_whether_the_same_content_is_in_work() {
     let directory = TempDir::new().unwrap();
-    let ledger = open(&directory);
-    let (entry, first) = claimed(&ledger, &object("k", None));
-    let (share, second) = message();
-    assert!(ledger.claim("1", &object("k", None), share, None).is_none());
-    deliver(undelivered(entry.identify("e", 10, "lines")), 1);
-    entry.settle(Outcome::Delivered);
-    assert_eq!(first.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
-    assert_eq!(second.recv_timeout(PATIENCE), Ok(Outcome::Retry), "it may be another content by now");
+    for ledger in [open(&directory), Ledger::none()] {
+        let unnamed = object("k", None);
+        let (entry, first) = claimed(&ledger, &unnamed);
+        let (same, second) = claimed(&ledger, &unnamed);
+        let (over, is_over) = mpsc::channel();
+        let turn = Turn::new(1, move |whole| over.send(whole).unwrap());
+        turn.end(Outcome::Delivered);
+        let (share, third) = message();
+        let third_entry = ledger.claim("1", &unnamed, share, Some(&turn.of_object())).unwrap();
+        let (replaced, fourth) = claimed(&ledger, &unnamed);
+        let progress = undelivered(entry.identify("\"e\"", 10, "lines"));
+        for entry in [&same, &third_entry] {
+            assert!(matches!(entry.identify("e", 10, "lines"), Known::InWork));
+            // As the fetcher drops its work.
+            entry.settle(Outcome::Retry);
+        }
+        drop(undelivered(replaced.identify("f", 10, "lines")));
+        drop(turn);
+        assert!(second.try_recv().is_err() && is_over.try_recv().is_err(), "they wait");
+        deliver(progress, 1);
+        entry.settle(Outcome::Delivered);
+        for outcome in [first, second, third] {
+            assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
+        }
+        assert_eq!(is_over.recv_timeout(PATIENCE), Ok(true));
+        assert!(fourth.try_recv().is_err(), "its content is another one");
+        replaced.settle(Outcome::Retry);
+        assert_eq!(fourth.recv_timeout(PATIENCE), Ok(Outcome::Retry));
+    }
 }
 
 #[test]

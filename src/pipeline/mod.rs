@@ -21,7 +21,7 @@ use crate::decode::{Bounds, Payload};
 use crate::fetch;
 use crate::ledger::{Ledger, OpenError};
 use crate::limits::{
-    DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, DRAIN_WAIT_TIME, LONG_POLL_NOTE, MemoryShares,
+    BODIES_BYTES_MIN, DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, DRAIN_WAIT_TIME, LONG_POLL_NOTE, MemoryShares,
     OBJECTS_WAITING_PER_FETCHER, OTHER_FILES, RECORD_BYTES_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::poll::{self, Paces, Poller};
@@ -174,7 +174,7 @@ impl Pipeline {
             }
             let (receiving, settling) = queues[index].clone();
             // Each input has its own share: bodies that wait on one queue must not hold up another.
-            let body_bytes = memory.bodies / config.inputs.len();
+            let body_bytes = (memory.bodies / config.inputs.len()).max(BODIES_BYTES_MIN);
             let drain = matches!(job, Job::Drain);
             let settings = receive::Settings {
                 index,

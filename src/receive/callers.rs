@@ -21,6 +21,8 @@ struct Inner {
     woken: Receiver<()>,
     running: AtomicUsize,
     has_panicked: AtomicBool,
+    /// The log says that no thread could be started.
+    is_told: AtomicBool,
 }
 
 impl Callers {
@@ -35,6 +37,7 @@ impl Callers {
             woken,
             running: AtomicUsize::new(0),
             has_panicked: AtomicBool::new(false),
+            is_told: AtomicBool::new(false),
         }))
     }
 
@@ -47,7 +50,20 @@ impl Callers {
         let running = Running::one_more(&self.0);
         let thread = std::thread::Builder::new().name(self.0.name.clone());
         if let Err(error) = thread.spawn(move || running.run()) {
-            log::warn!("{}: the machine will not start another thread: {error}", self.0.name);
+            self.call_without(&error);
+        }
+    }
+
+    /// Better late than never: the owner makes the call, which may hang.
+    fn call_without(&self, error: &std::io::Error) {
+        if !self.0.is_told.swap(true, Ordering::Relaxed) {
+            log::warn!(
+                "{}: the machine will not start another thread ({error}); calls are made one by one",
+                self.0.name
+            );
+        }
+        if self.0.running.load(Ordering::Acquire) == 0 {
+            (self.0.call)();
         }
     }
 

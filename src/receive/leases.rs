@@ -136,8 +136,11 @@ impl Leases {
         self.held.get(&id).is_none_or(|lease| lease.lost || now >= lease.received + LEASE_AGE_MAX)
     }
 
+    /// Ends a lease, whose place is free from then on.
     pub fn end(&mut self, id: LeaseId) -> Option<Lease> {
-        self.held.remove(&id)
+        let mut lease = self.held.remove(&id)?;
+        lease.slot = None;
+        Some(lease)
     }
 
     /// The message is done, but stays in the queue, where nobody is to see it before a drain has ended. It keeps
@@ -321,8 +324,8 @@ mod tests {
         let mut leases = Leases::new(VISIBILITY);
         let id = leases.add(("m".into(), "h".into(), 1), slots.try_acquire(1).unwrap(), Instant::now());
         assert_eq!(slots.free(), 0);
-        assert_eq!(leases.end(id).unwrap().message_id, "m");
-        assert_eq!(slots.free(), 1);
+        let lease = leases.end(id).unwrap();
+        assert_eq!((slots.free(), lease.message_id.as_str()), (1, "m"));
         assert!(leases.end(id).is_none());
         assert!(leases.is_empty());
     }

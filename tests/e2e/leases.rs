@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::collector::Collector;
 use crate::fault_proxy::{Call, Fault, FaultProxy};
 use crate::feeds::{self, Object, all_frames};
-use crate::frames::assert_exactly;
+use crate::frames::{assert_at_least_once, assert_exactly};
 use crate::lab::Lab;
 use crate::notices;
 use crate::process::PATIENCE;
@@ -49,7 +49,9 @@ fn leases_are_extended_while_other_calls_and_some_of_their_own_hang() {
     assert!(proxy.calls("ChangeMessageVisibilityBatch") > 3, "leases were extended");
     assert!(!log.contains("is received for the"), "a lease has ended; log:\n{log}");
     lab.sink_is_quiet();
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    let case = "GetQueueAttributes hangs, and a third of the calls that extend leases";
+    let repeats = assert_at_least_once(case, &all_frames(&objects), &lab.sink.received());
+    assert_eq!(repeats, 0);
 }
 
 /// The first batch's call hangs; one message of it can never be deleted.
