@@ -55,8 +55,8 @@ pub const LEASE_CALLS: u32 = 10;
 pub const LEASE_CALL_TIMEOUT_MIN: Duration = Duration::from_millis(500);
 pub const LEASE_CALL_TIMEOUT_MAX: Duration = Duration::from_secs(10);
 /// Calls side by side that extend leases of one input: at 50 ms a call, the leases of all messages that may be in
-/// work are extended within 3 s, also while some calls hang.
-pub const LEASE_CALLERS_MAX: usize = 8;
+/// work are extended within 2 s, and those of a thousand within 5 s while every third call hangs.
+pub const LEASE_CALLERS_MAX: usize = 16;
 /// Calls side by side that delete messages of one input, and as many that give messages back.
 pub const SETTLE_CALLERS_MAX: usize = 4;
 /// A call that deletes messages or gives them back, and hangs, is broken off: the messages stay leased meanwhile.

@@ -176,9 +176,13 @@ impl Leases {
         self.held.drain().map(|(_, lease)| lease).filter(|lease| lease.slot.is_some()).collect()
     }
 
-    /// Nothing is in work.
+    /// Messages in work.
+    pub fn in_work(&self) -> usize {
+        self.held.len() - self.parked.len()
+    }
+
     pub fn is_empty(&self) -> bool {
-        self.held.len() == self.parked.len()
+        self.in_work() == 0
     }
 }
 
@@ -207,6 +211,7 @@ fn pause(visibility: Duration) -> Duration {
 mod tests {
     use super::*;
     use crate::budget::Budget;
+    use crate::limits::LEASE_CALLERS_MAX;
 
     const VISIBILITY: Duration = Duration::from_secs(100);
 
@@ -273,6 +278,50 @@ mod tests {
             assert!(leases.is_due(now));
             assert!(start + visibility > now + Duration::from_millis(100), "{seconds} s");
         }
+    }
+
+    /// Calls take 50 ms, but for every third, which hangs. Callers are as the keeper has them: one more at each look.
+    #[test]
+    fn a_thousand_leases_are_kept_although_every_third_call_hangs() {
+        for seconds in [10, 30] {
+            let (start, visibility) = (Instant::now(), Duration::from_secs(seconds));
+            let mut leases = Leases::new(visibility);
+            for number in 0..1000 {
+                add(&mut leases, &number.to_string(), start);
+            }
+            let (mut callers, mut calls, mut now, mut looked) = (Vec::new(), 0, start, start);
+            while now < start + 2 * visibility {
+                now += STEP;
+                if now - looked >= leases.check_interval() && callers.len() < LEASE_CALLERS_MAX {
+                    callers.push(None);
+                    looked = now;
+                }
+                callers.iter_mut().for_each(|caller| step(caller, &mut leases, &mut calls, now));
+                assert!(leases.held.values().all(|lease| lease.expires > now), "{seconds} s");
+            }
+        }
+    }
+
+    const STEP: Duration = Duration::from_millis(50);
+
+    /// Ends a caller's call, if it is over, and begins the next.
+    fn step(call: &mut Option<(Instant, Due, bool)>, leases: &mut Leases, calls: &mut u32, now: Instant) {
+        match call {
+            Some((asked, due, hangs)) if now >= *asked + if *hangs { due.time_limit } else { STEP } => {
+                for (id, _) in &due.leases {
+                    if *hangs { leases.not_extended(*id, false, now) } else { leases.extended(*id, *asked) }
+                }
+                *call = None;
+            }
+            Some(_) => return,
+            None => (),
+        }
+        *call = leases.take_due(now).map(|due| {
+            *calls += 1;
+            // No call hangs for the same leases again and again.
+            let is_first = due.time_limit == call_time(leases.visibility, false);
+            (now, due, is_first && calls.is_multiple_of(3))
+        });
     }
 
     #[test]

@@ -68,14 +68,17 @@ impl<T> Outbox<T> {
         self.failing -= usize::from(entry.failures > 0);
     }
 
-    /// It is to be told again, after a pause; `alone`: in a call of its own.
-    pub fn retry(&mut self, mut entry: Entry<T>, alone: bool, now: Instant) {
-        self.in_hand -= 1;
-        self.failing += usize::from(entry.failures == 0);
-        entry.failures += 1;
-        entry.due = now + entry.backoff.pause();
-        entry.alone |= alone;
-        self.waiting.push(entry);
+    /// The entries of a call are to be told again, after a pause; `alone`: each in a call of its own.
+    pub fn retry(&mut self, mut entries: Vec<Entry<T>>, alone: bool, now: Instant) {
+        let pause = entries.iter_mut().map(|entry| entry.backoff.pause()).max().unwrap_or_default();
+        for mut entry in entries {
+            self.in_hand -= 1;
+            self.failing += usize::from(entry.failures == 0);
+            entry.failures += 1;
+            entry.due = now + pause;
+            entry.alone |= alone;
+            self.waiting.push(entry);
+        }
     }
 
     /// Nothing is left to tell.
@@ -83,9 +86,9 @@ impl<T> Outbox<T> {
         self.waiting.is_empty() && self.in_hand == 0
     }
 
-    /// Something could not be told so far.
-    pub fn is_failing(&self) -> bool {
-        self.failing > 0
+    /// Entries that could not be told so far.
+    pub fn failing(&self) -> usize {
+        self.failing
     }
 }
 
@@ -136,7 +139,7 @@ mod tests {
                 match entry.what {
                     0 => {
                         told += 1;
-                        outbox.retry(entry, false, now);
+                        outbox.retry(vec![entry], false, now);
                     }
                     _ => outbox.end(&entry),
                 }
@@ -145,16 +148,25 @@ mod tests {
         }
         // In 100 s: a tenth of a second, doubled up to ten, each of it and its half.
         assert!((12..=35).contains(&told), "{told}");
-        assert!(outbox.is_failing());
+        assert_eq!(outbox.failing(), 1);
+    }
+
+    #[test]
+    fn what_failed_together_is_told_together_again() {
+        let now = Instant::now();
+        let mut outbox = filled(10, now);
+        let taken = outbox.take(now);
+        outbox.retry(taken, false, now);
+        let again = (1..).map(|ms| outbox.take(now + ms * SHORTLY)).find(|taken| !taken.is_empty());
+        assert_eq!(again.map(|taken| taken.len()), Some(10));
     }
 
     #[test]
     fn what_was_refused_together_is_told_one_by_one_so_that_the_culprit_stands_alone() {
         let start = Instant::now();
         let mut outbox = filled(10, start);
-        for entry in outbox.take(start) {
-            outbox.retry(entry, true, start);
-        }
+        let taken = outbox.take(start);
+        outbox.retry(taken, true, start);
         assert!(outbox.take(start + SHORTLY).is_empty(), "they pause");
         let later = start + SETTLE_BACKOFF_MAX;
         outbox.push(99, later);
@@ -164,7 +176,7 @@ mod tests {
             outbox.end(entry);
         }
         assert_eq!(singles, (0..10).collect::<Vec<_>>());
-        assert!(!outbox.is_failing());
+        assert_eq!(outbox.failing(), 0);
         assert_eq!(numbers(&outbox.take(later + SETTLE_GATHER_TIME)), [99]);
     }
 

@@ -18,7 +18,7 @@ use crate::ack::Outcome;
 use crate::aws::{Error, Failure, Kind, Sqs};
 use crate::limits::{
     DRAIN_RETRY_DELAY_FIRST, DRAIN_RETRY_DELAY_MAX, RELEASE_ATTEMPTS, RETRY_DELAY_FIRST, RETRY_DELAY_MAX,
-    SETTLE_CALL_TIMEOUT, SETTLE_CALLERS_MAX, SETTLE_GATHER_TIME,
+    SETTLE_CALL_TIMEOUT, SETTLE_CALLERS_MAX, SETTLE_GATHER_TIME, SQS_BATCH,
 };
 use crate::stop::Stop;
 use crate::telemetry;
@@ -27,11 +27,21 @@ use crate::telemetry;
 pub struct Settler {
     leases: Arc<Mutex<Leases>>,
     drain: Arc<Mutex<Drain>>,
-    deletions: Mutex<Outbox<LeaseId>>,
+    deletions: Mutex<Outbox<Deletion>>,
     releases: Mutex<Outbox<Release>>,
     queue: Sqs,
     telemetry: Arc<telemetry::Input>,
+    is_draining: bool,
     abort: Stop,
+}
+
+/// A message that is to be deleted.
+struct Deletion {
+    lease: LeaseId,
+    /// How often deletions had worked when that of this message failed last.
+    successes: u64,
+    /// The log says that it cannot be deleted.
+    is_told: bool,
 }
 
 /// A message that goes back to the queue.
@@ -53,7 +63,7 @@ pub fn run(shared: &Shared, ended: &Receiver<Settled>) {
         }
         match ended.recv_timeout(SETTLE_GATHER_TIME) {
             Ok(Settled { lease, outcome: Outcome::Delivered }) if shared.settings.input.ack_messages => {
-                settler.deletions().push(lease, Instant::now());
+                settler.deletions().push(Deletion { lease, successes: 0, is_told: false }, Instant::now());
             }
             // Given back at once, it would come to a receive of our own that is still under way, and use
             // up one of the receives that the queue's redrive policy allows.
@@ -121,6 +131,7 @@ impl Settler {
             releases: Mutex::new(Outbox::new()),
             queue: settings.settling.within(SETTLE_CALL_TIMEOUT),
             telemetry: Arc::clone(&settings.telemetry),
+            is_draining: settings.drain,
             abort: settings.abort.clone(),
         })
     }
@@ -146,7 +157,8 @@ impl Settler {
             return false;
         }
         // Where a lease has gone, all has been given back.
-        let handle = |entry: &Entry<LeaseId>| self.leases().receipt_handle(entry.what).map(str::to_owned);
+        let handle =
+            |entry: &Entry<Deletion>| self.leases().receipt_handle(entry.what.lease).map(str::to_owned);
         let (entries, gone): (Vec<_>, Vec<_>) = entries
             .into_iter()
             .map(|entry| (handle(&entry), entry))
@@ -160,65 +172,91 @@ impl Settler {
         true
     }
 
-    fn delete(&self, entries: &[Entry<LeaseId>], handles: &[String]) -> Result<Vec<Failure>, Error> {
-        let ids: Vec<String> = entries.iter().map(|entry| entry.what.to_string()).collect();
+    fn delete(&self, entries: &[Entry<Deletion>], handles: &[String]) -> Result<Vec<Failure>, Error> {
+        let ids: Vec<String> = entries.iter().map(|entry| entry.what.lease.to_string()).collect();
         let messages: Vec<_> =
             ids.iter().map(String::as_str).zip(handles.iter().map(String::as_str)).collect();
         self.queue.delete(&messages)
     }
 
-    fn take_in(&self, entries: Vec<Entry<LeaseId>>, failures: &[Failure]) {
+    fn take_in(&self, entries: Vec<Entry<Deletion>>, failures: &[Failure]) {
+        if failures.len() < entries.len() {
+            self.telemetry.settling.works();
+        }
         for entry in entries {
-            let failed = failures.iter().find(|failure| failure.id == entry.what.to_string());
+            let failed = failures.iter().find(|failure| failure.id == entry.what.lease.to_string());
             match failed.map(|failure| (failure.kind(), &failure.message)) {
                 None => self.deleted(&entry),
                 Some((Kind::ReceiptHandle, _)) => self.lost(&entry),
-                Some(_) if self.leases().is_lost(entry.what, Instant::now()) => self.lost(&entry),
                 Some((kind, message)) => {
                     let lasting = !matches!(kind, Kind::Throttled | Kind::Transient);
-                    let id = self.leases().message_id(entry.what).unwrap_or_default().to_owned();
-                    self.cannot_delete(&format!("message {id}: {message}"), lasting);
-                    self.deletions().retry(entry, false, Instant::now());
+                    self.cannot_delete_one(entry, message, lasting, false);
                 }
             }
-        }
-        if !self.deletions().is_failing() {
-            self.telemetry.settling.works();
         }
     }
 
     /// The call has failed as a whole. What may be one message's fault must not be the others'.
-    fn refused(&self, entries: Vec<Entry<LeaseId>>, error: &Error) {
-        if let ([entry], Kind::ReceiptHandle) = (&*entries, error.kind()) {
-            return self.lost(entry);
+    fn refused(&self, mut entries: Vec<Entry<Deletion>>, error: &Error) {
+        let (kind, spoilt, now) = (error.kind(), is_spoilt(error.kind()), Instant::now());
+        if spoilt
+            && entries.len() == 1
+            && let Some(entry) = entries.pop()
+        {
+            return match kind {
+                Kind::ReceiptHandle => self.lost(&entry),
+                _ => self.cannot_delete_one(entry, &error.to_string(), true, true),
+            };
         }
-        self.cannot_delete(&error.to_string(), !error.is_temporary());
-        let (spoilt, now) = (is_spoilt(error.kind()), Instant::now());
-        entries.into_iter().for_each(|entry| self.deletions().retry(entry, spoilt, now));
+        self.trouble(&error.to_string(), !error.is_temporary());
+        self.deletions().retry(entries, spoilt, now);
+    }
+
+    /// One message cannot be deleted: that is worth a warning, and a trouble only where it is more than that.
+    fn cannot_delete_one(&self, mut entry: Entry<Deletion>, why: &str, lasting: bool, alone: bool) {
+        let (lease, now) = (entry.what.lease, Instant::now());
+        if self.leases().is_lost(lease, now) {
+            return self.lost(&entry);
+        }
+        let message_id = self.leases().message_id(lease).unwrap_or_default().to_owned();
+        if !std::mem::replace(&mut entry.what.is_told, true) {
+            log::warn!(
+                "inputs.{}: message {message_id} was delivered and cannot be deleted; it is tried again: {why}",
+                self.telemetry.name
+            );
+        }
+        let successes = self.telemetry.settling.successes();
+        let nothing_else_is_deleted = entry.failures > 0 && entry.what.successes == successes;
+        entry.what.successes = successes;
+        self.deletions().retry(vec![entry], alone, now);
+        let (failing, in_work) = (self.deletions().failing(), self.leases().in_work());
+        if nothing_else_is_deleted && is_trouble(failing, in_work, self.is_draining) {
+            self.trouble(&format!("message {message_id}: {why}"), lasting);
+        }
     }
 
     /// They stay leased to us, and come again should we end: a trouble like any other, although nothing is lost.
-    fn cannot_delete(&self, why: &str, lasting: bool) {
+    fn trouble(&self, why: &str, lasting: bool) {
         let message = format!("messages that were delivered cannot be deleted: {why}");
         self.telemetry.settling.failed(message, lasting);
     }
 
-    fn deleted(&self, entry: &Entry<LeaseId>) {
+    fn deleted(&self, entry: &Entry<Deletion>) {
         self.deletions().end(entry);
         self.telemetry.settle.deleted.increment();
-        if let Some(lease) = self.end(entry.what) {
+        if let Some(lease) = self.end(entry.what.lease) {
             self.drain().delivered(&lease.message_id);
         }
     }
 
-    fn lost(&self, entry: &Entry<LeaseId>) {
+    fn lost(&self, entry: &Entry<Deletion>) {
         self.deletions().end(entry);
         self.telemetry.settle.lost.increment();
         log::warn!(
             "inputs.{}: a delivered message was no longer ours to delete; it may come a second time",
             self.telemetry.name
         );
-        self.end(entry.what);
+        self.end(entry.what.lease);
     }
 
     /// A drain leaves the message in the queue, and keeps it leased, so that it does not come again before the end.
@@ -251,35 +289,39 @@ impl Settler {
         let messages: Vec<_> =
             messages.iter().map(|(id, handle, delay)| (&**id, &**handle, *delay)).collect();
         match self.queue.change_visibility(&messages) {
-            Ok(failures) => entries.into_iter().for_each(|entry| {
-                let failed = failures.iter().find(|failure| failure.id == entry.what.lease.message_id);
-                match failed.filter(|failure| failure.kind() != Kind::ReceiptHandle) {
-                    None => self.releases().end(&entry),
-                    Some(failure) => self.not_released(entry, &failure.message, false),
-                }
-            }),
-            Err(error) => {
-                let (why, spoilt) = (error.to_string(), is_spoilt(error.kind()));
-                entries.into_iter().for_each(|entry| self.not_released(entry, &why, spoilt));
+            Ok(failures) => {
+                let failed = |entry: &Entry<Release>| {
+                    let failed = failures.iter().find(|failure| failure.id == entry.what.lease.message_id);
+                    failed.is_some_and(|failure| failure.kind() != Kind::ReceiptHandle)
+                };
+                let (failed, released): (Vec<_>, Vec<_>) = entries.into_iter().partition(failed);
+                released.iter().for_each(|entry| self.releases().end(entry));
+                let why = failures.first().map_or("", |failure| &failure.message);
+                self.not_released(failed, why, false);
             }
+            Err(error) => self.not_released(entries, &error.to_string(), is_spoilt(error.kind())),
         }
         true
     }
 
-    /// It comes back by itself when its time is over, so it is not tried for long.
-    fn not_released(&self, entry: Entry<Release>, why: &str, alone: bool) {
+    /// They come back by themselves when their time is over, so it is not tried for long.
+    fn not_released(&self, entries: Vec<Entry<Release>>, why: &str, alone: bool) {
         let now = Instant::now();
-        let Release { lease, .. } = &entry.what;
-        if self.abort.is_stopped() || entry.failures + 1 >= RELEASE_ATTEMPTS || lease.expires <= now {
+        let is_over = |entry: &Entry<Release>| {
+            let is_late = entry.what.lease.expires <= now;
+            self.abort.is_stopped() || entry.failures + 1 >= RELEASE_ATTEMPTS || is_late
+        };
+        let (over, again): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_over);
+        for entry in &over {
             log::warn!(
                 "inputs.{}: message {} could not be given back and comes again when its visibility timeout is \
                  over: {why}",
                 self.telemetry.name,
-                lease.message_id
+                entry.what.lease.message_id
             );
-            return self.releases().end(&entry);
+            self.releases().end(entry);
         }
-        self.releases().retry(entry, alone, now);
+        self.releases().retry(again, alone, now);
     }
 
     fn leases(&self) -> MutexGuard<'_, Leases> {
@@ -290,7 +332,7 @@ impl Settler {
         lock(&self.drain)
     }
 
-    fn deletions(&self) -> MutexGuard<'_, Outbox<LeaseId>> {
+    fn deletions(&self) -> MutexGuard<'_, Outbox<Deletion>> {
         lock(&self.deletions)
     }
 
@@ -301,6 +343,12 @@ impl Settler {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Some messages cannot be deleted, and no others have been meanwhile. Is that more than their own misfortune? A drain
+/// has nothing else to wait for when they are all that is left.
+fn is_trouble(failing: usize, in_work: usize, is_draining: bool) -> bool {
+    failing >= SQS_BATCH || (is_draining && failing >= in_work)
 }
 
 /// How long a failed message stays invisible: longer each time it has come back.
@@ -315,6 +363,20 @@ fn retry_delay(receive_count: u32, drain: bool) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_few_messages_that_cannot_be_deleted_are_a_trouble_only_when_a_drain_has_nothing_else_to_do() {
+        for ((failing, in_work, is_draining), expected) in [
+            ((1, 1, false), false),
+            ((1, 2, true), false),
+            ((1, 1, true), true),
+            ((SQS_BATCH, 4000, false), true),
+            ((SQS_BATCH, 4000, true), true),
+        ] {
+            let found = is_trouble(failing, in_work, is_draining);
+            assert_eq!(found, expected, "{failing} of {in_work}, draining: {is_draining}");
+        }
+    }
 
     #[test]
     fn failed_messages_stay_away_longer_each_time() {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use crate::collector::Collector;
-use crate::fault_proxy::{Call, Fault, FaultProxy};
+use crate::fault_proxy::{Call, Fault, FaultProxy, refuse_json};
 use crate::feeds::{self, Object, all_frames};
 use crate::frames::{assert_at_least_once, assert_exactly};
 use crate::lab::Lab;
@@ -75,6 +75,36 @@ fn one_message_that_cannot_be_deleted_does_not_slow_the_others() {
     collector.wait_until("the deletion of all", || lab.queue.is_empty());
     assert!(proxy.faults() > 1);
     collector.kill();
+}
+
+/// SQS refuses every call that names one of the messages.
+#[test]
+fn one_message_that_spoils_its_calls_does_not_keep_the_others_from_being_deleted() {
+    let lab = Lab::new("spoilt-batch");
+    let object = feeds::fdr("spoilt", 5);
+    lab.put(std::slice::from_ref(&object));
+    let body = notices::s3_created(&lab.bucket, &[&object.key]);
+    lab.queue.send(&vec![body; 50]);
+    let mut victim: Option<Value> = None;
+    let proxy = FaultProxy::start(move |call| {
+        if call.action != "DeleteMessageBatch" {
+            return Fault::Pass;
+        }
+        let request: Value = serde_json::from_str(&call.body).unwrap();
+        let handles = || request["Entries"].as_array().unwrap().iter().map(|entry| &entry["ReceiptHandle"]);
+        let victim = victim.get_or_insert_with(|| handles().next().unwrap().clone());
+        if handles().any(|handle| handle == victim) {
+            refuse_json(400, "InvalidParameterValue")
+        } else {
+            Fault::Pass
+        }
+    });
+    let mut config = lab.config(json!({"aws_sqs_fdr": {}}));
+    config["inputs"]["sqs_collector"]["endpoint_url"] = json!(proxy.endpoint());
+    let ended = lab.drain(&config);
+    assert_eq!(ended.code, Some(1), "one cannot be deleted; log:\n{}", ended.log);
+    assert_eq!(lab.queue.peek().len(), 1, "log:\n{}", ended.log);
+    assert!(ended.log.contains("was delivered and cannot be deleted"), "log:\n{}", ended.log);
 }
 
 /// Says of the first receipt handle that was ever to be deleted that it could not be.
