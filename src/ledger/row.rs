@@ -66,9 +66,7 @@ impl Identity {
     pub fn is_unknown(&self) -> bool {
         self.version.is_empty() && self.etag.is_empty() && self.checksum.is_empty()
     }
-}
 
-impl Identity {
     /// Do both GETs show the same content?
     pub fn is_content_of(&self, other: &Identity) -> bool {
         let versions_differ =

@@ -197,6 +197,9 @@ impl Shared {
 
     /// Is there nothing more to receive? Asked after a receive that brought nothing.
     fn queue_is_drained(&self) -> bool {
+        if self.drain().is_done() {
+            return true;
+        }
         let attributes = match self.settings.settling.attributes() {
             Ok(attributes) => attributes,
             Err(error) => {
