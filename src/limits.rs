@@ -63,9 +63,30 @@ pub const CREDENTIALS_REFRESH_EARLY: Duration = Duration::from_secs(300);
 pub const MESSAGES_IN_WORK_MAX: usize = 4000;
 /// SQS ends a lease for good after 12 hours; an extension past that is refused.
 pub const LEASE_AGE_MAX: Duration = Duration::from_secs(12 * 3600 - 300);
-/// How often leases are looked through. Half of the smallest timeout allowed is far longer.
-pub const LEASE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// Deletions wait so long for others to share their call.
+/// Leases are looked through so often in a visibility timeout, but not more often than needed. Half of the timeout is
+/// left when a lease is first extended.
+pub const LEASE_CHECKS: u32 = 40;
+pub const LEASE_CHECK_INTERVAL_MIN: Duration = Duration::from_millis(100);
+pub const LEASE_CHECK_INTERVAL_MAX: Duration = Duration::from_secs(1);
+/// A call that extends leases may take this part of the visibility timeout at first, and twice as much after a
+/// failure: with the pauses between them, two such calls and most of a third fit into the half that is left.
+pub const LEASE_CALLS: u32 = 10;
+pub const LEASE_CALL_TIMEOUT_MIN: Duration = Duration::from_millis(500);
+pub const LEASE_CALL_TIMEOUT_MAX: Duration = Duration::from_secs(10);
+/// Calls side by side that extend leases of one input: at 50 ms a call, the leases of all messages that may be in
+/// work are extended within 2 s, and those of a thousand within 5 s while every third call hangs.
+pub const LEASE_CALLERS_MAX: usize = 16;
+/// Calls side by side that delete messages of one input, and as many that give messages back.
+pub const SETTLE_CALLERS_MAX: usize = 4;
+/// A call that deletes messages or gives them back, and hangs, is broken off: the messages stay leased meanwhile.
+pub const SETTLE_CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait between attempts to tell SQS of a message. The first is [`AWS_BACKOFF_FIRST`].
+pub const SETTLE_BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// Tries to give a message back; it comes back by itself when its lease ends.
+pub const RELEASE_ATTEMPTS: u32 = 5;
+/// A thread for such calls ends when it has had nothing to do for so long.
+pub const CALLER_REST: Duration = Duration::from_secs(5);
+/// Deletions and messages that go back wait so long for others to share their call.
 pub const SETTLE_GATHER_TIME: Duration = Duration::from_millis(50);
 /// A message that failed stays invisible for so long the first time, doubled each time it comes back.
 pub const RETRY_DELAY_FIRST: Duration = Duration::from_secs(30);

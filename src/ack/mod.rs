@@ -47,30 +47,45 @@ impl Outcome {
 /// The right to open shares of one piece of work; itself counts as a share until it is dropped, so
 /// that the work cannot settle while shares are still being handed out.
 #[derive(Debug)]
-pub struct Ack(Share);
+pub struct Ack {
+    share: Share,
+    /// Where order matters: ends with the `Ack`.
+    turn: Option<Turn>,
+}
 
 impl Ack {
     /// Opens a piece of work. `settle` runs exactly once, on the thread that ends the last share.
     pub fn open(settle: impl FnOnce(Outcome) + Send + 'static) -> Ack {
-        Ack(Share {
-            inner: Arc::new(Inner {
-                open: AtomicUsize::new(1),
-                worst: AtomicU8::new(Outcome::Delivered as u8),
-                settle: Mutex::new(Some(Box::new(settle))),
-            }),
-            outcome: Outcome::Retry,
-        })
+        let inner = Arc::new(Inner {
+            open: AtomicUsize::new(1),
+            worst: AtomicU8::new(Outcome::Delivered as u8),
+            settle: Mutex::new(Some(Box::new(settle))),
+        });
+        Ack { share: Share { inner, outcome: Outcome::Retry }, turn: None }
+    }
+
+    /// Gives the work a turn: the turn ends when the `Ack` is closed or dropped, so no way to end work can forget it.
+    pub fn in_turn(self, turn: Option<Turn>) -> Ack {
+        Ack { turn, ..self }
+    }
+
+    /// The lane that keeps the order of what is sent, where order matters.
+    pub fn lane(&self) -> Option<u64> {
+        self.turn.as_ref().map(Turn::lane)
     }
 
     /// One more part that must be delivered.
     pub fn share(&self) -> Share {
-        self.0.inner.open.fetch_add(1, Ordering::Relaxed);
-        Share { inner: Arc::clone(&self.0.inner), outcome: Outcome::Retry }
+        self.share.inner.open.fetch_add(1, Ordering::Relaxed);
+        Share { inner: Arc::clone(&self.share.inner), outcome: Outcome::Retry }
     }
 
     /// All shares have been handed out; `outcome` is what is known of the work apart from them.
     pub fn close(self, outcome: Outcome) {
-        self.0.resolve(outcome);
+        if let Some(turn) = &self.turn {
+            turn.end(outcome);
+        }
+        self.share.resolve(outcome);
     }
 }
 

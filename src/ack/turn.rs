@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// One message's turn in its group: the next message of the group is begun when it is over. Cloned for
-/// every object of the message.
+use super::Outcome;
+
+/// One message's turn in its group: the next message of the group is begun when it is over. It is cloned for
+/// every object of the message, and given to each one's [`Ack`](super::Ack), which ends it however the object ends.
 #[derive(Debug, Clone)]
 pub struct Turn(Arc<Inner>);
 
 struct Inner {
     lane: u64,
-    /// Objects that have not been handed to the senders as a whole.
+    /// Parts (the message itself, its objects) that have not ended for good.
     unfinished: AtomicUsize,
     over: Box<dyn Fn(bool) + Send + Sync>,
 }
@@ -22,10 +24,10 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Turn {
-    /// `lane` is the same for all messages of a group. `over` is told, once, whether everything of the
-    /// message has been handed to the senders.
+    /// The turn of a message. `lane` is the same for all messages of a group. `over` is told, once, whether the
+    /// next message may begin: every part has been handed to the senders as a whole, or will never be.
     pub fn new(lane: u64, over: impl Fn(bool) + Send + Sync + 'static) -> Turn {
-        Turn(Arc::new(Inner { lane, unfinished: AtomicUsize::new(0), over: Box::new(over) }))
+        Turn(Arc::new(Inner { lane, unfinished: AtomicUsize::new(1), over: Box::new(over) }))
     }
 
     /// The turn of one more object.
@@ -34,12 +36,14 @@ impl Turn {
         self.clone()
     }
 
-    /// This object has been handed to the senders as a whole.
-    pub fn finished(&self) {
-        self.0.unfinished.fetch_sub(1, Ordering::AcqRel);
+    /// This part has ended. One that is to be retried stays unfinished: what comes behind it must not overtake it.
+    pub fn end(&self, outcome: Outcome) {
+        if outcome != Outcome::Retry {
+            self.0.unfinished.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 
-    /// What is handed over under the same lane is sent in the order in which it came.
+    /// Batches of the same lane are sent in the order in which they were handed over.
     pub fn lane(&self) -> u64 {
         self.0.lane
     }
@@ -55,19 +59,32 @@ impl Drop for Inner {
 mod tests {
     use std::sync::mpsc;
 
+    use super::super::Ack;
     use super::*;
 
+    /// Every way in which a part can end; None: it is dropped without a word.
+    const ENDS: [Option<Outcome>; 4] =
+        [Some(Outcome::Delivered), Some(Outcome::Reject), Some(Outcome::Retry), None];
+
+    fn end(ack: Ack, outcome: Option<Outcome>) {
+        match outcome {
+            Some(outcome) => ack.close(outcome),
+            None => drop(ack),
+        }
+    }
+
     #[test]
-    fn a_turn_is_over_when_all_objects_are_gone_and_knows_whether_they_were_finished() {
-        for finished in [2, 1] {
+    fn a_turn_is_over_when_all_parts_are_gone_and_is_whole_unless_one_must_come_again() {
+        for (of_message, of_object) in ENDS.into_iter().flat_map(|one| ENDS.map(|other| (one, other))) {
             let (tx, rx) = mpsc::channel();
             let turn = Turn::new(7, move |whole| tx.send(whole).unwrap());
-            let objects = [turn.of_object(), turn.of_object()];
-            drop(turn);
-            objects.iter().take(finished).for_each(Turn::finished);
-            assert!(rx.try_recv().is_err(), "the objects still hold it");
-            drop(objects);
-            assert_eq!(rx.try_recv(), Ok(finished == 2));
+            let object = Ack::open(|_| ()).in_turn(Some(turn.of_object()));
+            end(Ack::open(|_| ()).in_turn(Some(turn)), of_message);
+            assert!(rx.try_recv().is_err(), "the object still holds it");
+            end(object, of_object);
+            let is_final = |outcome| matches!(outcome, Some(Outcome::Delivered | Outcome::Reject));
+            let whole = is_final(of_message) && is_final(of_object);
+            assert_eq!(rx.try_recv(), Ok(whole), "{of_message:?} {of_object:?}");
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct Client {
     paces: Arc<[Pace]>,
     /// A failed call waits here for its next try; else its caller has a better place to wait.
     waits: bool,
+    /// Tries of one call.
+    attempts: u32,
 }
 
 /// AWS's clock: this machine's, corrected when AWS has complained. Clones share the correction.
@@ -114,6 +116,7 @@ impl Client {
             answers: Arc::new(Health::new("")),
             paces: Arc::default(),
             waits: true,
+            attempts: AWS_ATTEMPTS,
         }
     }
 
@@ -135,6 +138,11 @@ impl Client {
     /// The same, whose calls each wait for their turn, further tries included.
     pub fn paced_by(&self, paces: &[Pace]) -> Self {
         Self { paces: paces.into(), ..self.clone() }
+    }
+
+    /// The same, whose calls are not repeated: for a caller that repeats them itself.
+    pub fn tried_once(&self) -> Self {
+        Self { attempts: 1, ..self.clone() }
     }
 
     /// The same, whose calls are counted there, and whose answers are waited for in its sight.
@@ -171,7 +179,7 @@ impl Client {
     }
 
     /// Makes the call and reads a successful answer with `read`, which may run again after a [`Fault`] of
-    /// kind [`Kind::Transient`]. Up to [`AWS_ATTEMPTS`] tries.
+    /// kind [`Kind::Transient`]. Up to [`AWS_ATTEMPTS`] tries, unless it is [`Client::tried_once`].
     pub fn call<T>(
         &self,
         request: &Request,
@@ -263,7 +271,7 @@ impl Client {
             Kind::Skewed => !std::mem::replace(&mut tries.clock_set, true) && self.correct_clock(&error),
             Kind::Expired => !std::mem::replace(&mut tries.renewed, true) && self.renew(used),
             Kind::Throttled | Kind::Transient if self.waits => {
-                tries.made < AWS_ATTEMPTS && self.back_off(tries, &error)
+                tries.made < self.attempts && self.back_off(tries, &error)
             }
             Kind::Transient => tries.may_be_repeated_at_once(&error),
             _ => false,

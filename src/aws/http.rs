@@ -117,10 +117,10 @@ impl Http {
         request: &Request,
     ) -> Result<http::Response<Body>, ureq::Error> {
         let agent = self.agent_for(message.uri());
-        if request.response_timeout == AWS_RESPONSE_TIMEOUT {
+        if request.response_timeout == AWS_RESPONSE_TIMEOUT && request.time_limit.is_none() {
             return agent.run(message);
         }
-        let message = agent.configure_request(message);
+        let message = agent.configure_request(message).timeout_global(request.time_limit);
         agent.run(message.timeout_recv_response(Some(request.response_timeout)).build())
     }
 

@@ -70,6 +70,7 @@ pub fn request(list: &ListObjects<'_>, region: &str, over: Option<&str>) -> Resu
         headers: vec![("x-amz-optional-object-attributes", "RestoreStatus".to_owned())],
         body: Vec::new(),
         response_timeout: AWS_RESPONSE_TIMEOUT,
+        time_limit: None,
     })
 }
 

@@ -17,6 +17,8 @@ pub struct Sqs {
     client: Client,
     queue: config::Queue,
     place: Arc<OnceLock<Place>>,
+    /// See [`Sqs::within`].
+    time_limit: Option<Duration>,
 }
 
 /// Where a queue is.
@@ -36,7 +38,13 @@ impl Sqs {
         if let config::Queue::Url(url) = queue {
             let _ = place.set(place_of(&client, url)?);
         }
-        Ok(Self { client, queue: queue.clone(), place: Arc::new(place) })
+        Ok(Self { client, queue: queue.clone(), place: Arc::new(place), time_limit: None })
+    }
+
+    /// The same queue, whose calls end within `time_limit` each and are not repeated: for a caller that must know
+    /// soon, and repeats them itself.
+    pub fn within(&self, time_limit: Duration) -> Self {
+        Self { client: self.client.tried_once(), time_limit: Some(time_limit), ..self.clone() }
     }
 
     /// The URL of the queue `name` in the client's account and region.
@@ -50,7 +58,7 @@ impl Sqs {
     /// Blocks until SQS answers, or [`super::Http::shutdown`] ([`Kind::Stopped`]).
     pub fn receive(&self, max: u32, wait: Duration, visibility: Duration) -> Result<Vec<Message>, Error> {
         let request = sqs::receive(&self.address()?, max, wait, visibility);
-        self.client.call_and_parse(&request, sqs::read_receive)
+        self.call(request, sqs::read_receive)
     }
 
     /// Deletes messages, given as (id for the report, receipt handle), in batches of ten. Returns those that
@@ -77,7 +85,7 @@ impl Sqs {
 
     /// Settings and depth.
     pub fn attributes(&self) -> Result<Attributes, Error> {
-        self.client.call_and_parse(&sqs::attributes(&self.address()?), sqs::read_attributes)
+        self.call(sqs::attributes(&self.address()?), sqs::read_attributes)
     }
 
     /// The queue that takes this one's dead letters, by SQS's rule of the same account and region as this
@@ -112,6 +120,15 @@ impl Sqs {
         Ok(Address { endpoint: &place.endpoint, region: self.client.region(), resource: &place.url })
     }
 
+    fn call<T, E: std::fmt::Display>(
+        &self,
+        mut request: Request,
+        parse: impl Fn(&[u8]) -> Result<T, E>,
+    ) -> Result<T, Error> {
+        request.time_limit = self.time_limit;
+        self.client.call_and_parse(&request, parse)
+    }
+
     fn in_batches<'a, M>(
         &self,
         messages: &'a [M],
@@ -121,7 +138,7 @@ impl Sqs {
         let mut failed = Vec::new();
         for batch in messages.chunks(SQS_BATCH) {
             let ids = batch.iter().map(&id).collect::<Vec<_>>();
-            failed.extend(self.client.call_and_parse(&request(batch), |body| sqs::read_batch(body, &ids))?);
+            failed.extend(self.call(request(batch), |body| sqs::read_batch(body, &ids))?);
         }
         Ok(failed)
     }
@@ -144,9 +161,25 @@ fn place_of_answer(client: &Client, url: String) -> Place {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
+    use crate::aws::Provider;
+    use crate::aws::proxy::Proxies;
     use crate::aws::testing::Server;
     use crate::stop::Stop;
+
+    #[test]
+    fn a_call_within_a_time_limit_is_broken_off_wherever_it_hangs_and_made_once() {
+        let (endpoint, calls) = crate::aws::testing::slow_answers();
+        let http = crate::aws::Http::with(2, Proxies::default(), None).unwrap();
+        let endpoints = config::Endpoints::each(|_| Some(endpoint.clone()));
+        let client = Client::with(&http, Provider::anonymous(), "us-east-1", endpoints, &Stop::new());
+        let queue = Sqs::new(client, &config::Queue::Url("http://q/1/n".to_owned())).unwrap();
+        let error = queue.within(Duration::from_millis(300)).attributes().unwrap_err();
+        assert_eq!(error.kind(), &Kind::Transient);
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
+    }
 
     #[test]
     fn dead_letters_lie_beside_their_queue() {

@@ -29,6 +29,8 @@ pub struct Request {
     pub body: Vec<u8>,
     /// From the request's last byte to the answer's head.
     pub response_timeout: Duration,
+    /// The whole call, from the look-up of the host's name to the answer's last byte.
+    pub time_limit: Option<Duration>,
 }
 
 impl Request {
@@ -52,6 +54,7 @@ impl Request {
             headers: Vec::new(),
             body,
             response_timeout: AWS_RESPONSE_TIMEOUT,
+            time_limit: None,
         }
     }
 }

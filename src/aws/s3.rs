@@ -64,6 +64,7 @@ pub fn request(get: &GetObject<'_>, region: &str, over: Option<&str>) -> Result<
         headers,
         body: Vec::new(),
         response_timeout: AWS_RESPONSE_TIMEOUT,
+        time_limit: None,
     })
 }
 

@@ -94,6 +94,7 @@ mod tests {
             headers: Vec::new(),
             body: Vec::new(),
             response_timeout: AWS_RESPONSE_TIMEOUT,
+            time_limit: None,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -62,6 +64,28 @@ impl Server {
     pub fn endpoints(&self) -> Endpoints {
         Endpoints::each(|_| Some(self.endpoint.clone()))
     }
+}
+
+/// A server whose answers never end: their heads come at once, their bodies a byte at a time. Returns its endpoint,
+/// and how many calls it has seen.
+pub fn slow_answers() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            counted.fetch_add(1, Ordering::Relaxed);
+            std::thread::spawn(move || {
+                read_request(&stream);
+                let _ = stream.write_all(b"HTTP/1.1 200 X\r\ncontent-length: 1000000\r\n\r\n");
+                while stream.write_all(b" ").is_ok() {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            });
+        }
+    });
+    (endpoint, calls)
 }
 
 pub fn key(id: &str) -> Credentials {

@@ -289,9 +289,11 @@ impl Credentials {
 }
 
 impl Queue {
-    /// SQS demands that their names end like this.
+    /// SQS demands that the names of FIFO queues, and no others, end like this. It reads the name from the end of
+    /// the URL's path, whatever host or endpoint the URL has.
     pub fn is_fifo(&self) -> bool {
-        self.text().ends_with(".fifo")
+        let path = self.text().split(['?', '#']).next().unwrap_or_default();
+        path.trim_end_matches('/').ends_with(".fifo")
     }
 
     /// The same for all ways to write one queue's address: account and name.

@@ -553,3 +553,21 @@ fn what_a_fifo_queue_or_a_low_rate_makes_of_an_output_is_said() {
     assert!(warnings("q", "max_bytes_per_second: 1000").contains("nothing for up to 263 s"));
     assert!(!warnings("q", "max_bytes_per_second: 1000000").contains("per_second"));
 }
+
+#[test]
+fn a_fifo_queue_is_known_by_its_name_whatever_its_address_looks_like() {
+    for (url, is_fifo) in [
+        ("https://sqs.us-east-1.amazonaws.com/111122223333/logs.fifo", true),
+        ("https://sqs.us-east-1.amazonaws.com/111122223333/logs.fifo/", true),
+        ("http://127.0.0.1:4566/000000000000/logs.fifo", true),
+        ("http://127.0.0.1:4566/000000000000/logs.fifo?x=y", true),
+        ("https://vpce-1.sqs.us-east-1.vpce.amazonaws.com/111122223333/logs.fifo", true),
+        ("https://sqs.us-east-1.amazonaws.com/111122223333/logs", false),
+        ("https://my.fifo/111122223333/logs", false),
+        ("https://sqs.us-east-1.amazonaws.com/111122223333/fifo", false),
+        ("https://sqs.us-east-1.amazonaws.com/111122223333/logs.fifo-copy", false),
+    ] {
+        assert_eq!(Queue::Url(url.into()).is_fifo(), is_fifo, "{url}");
+    }
+    assert!(Queue::Name("logs.fifo".into()).is_fifo() && !Queue::Name("logs".into()).is_fifo());
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 use super::Decoder;
-use crate::ack::{Ack, Progress, Turn};
+use crate::ack::{Ack, Progress};
 use crate::buffers::Buffer;
 use crate::resolve::{PullingId, Source};
 use crate::services::Definition;
@@ -19,8 +19,6 @@ pub struct Work {
     pub ack: Ack,
     pub decoder: Decoder,
     pub progress: Progress,
-    /// Its message's turn, where order matters (FIFO queues).
-    pub turn: Option<Turn>,
     /// The pull that brought it, where events are to name it.
     pub pulled: Option<PullingId>,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::outage::Attempts;
-use crate::ack::{Ack, Progress, Turn};
+use crate::ack::{Ack, Progress};
 use crate::decode::{Bounds, Decoder, Work};
 use crate::ledger::Entry;
 use crate::resolve::{Object, PullingId, Source};
@@ -18,15 +18,14 @@ pub struct Job {
     pub input: usize,
     pub entry: Arc<Entry>,
     pub ack: Ack,
-    pub turn: Option<Turn>,
     pub pulled: Option<PullingId>,
     pub attempts: Attempts,
 }
 
 impl Job {
     pub fn into_work(self, bounds: Bounds, progress: Progress) -> Box<Work> {
-        let Job { object, service, input, ack, turn, pulled, .. } = self;
+        let Job { object, service, input, ack, pulled, .. } = self;
         let decoder = Decoder::new(service.format.clone(), bounds);
-        Box::new(Work { source: Source::S3(object), service, input, ack, decoder, progress, turn, pulled })
+        Box::new(Work { source: Source::S3(object), service, input, ack, decoder, progress, pulled })
     }
 }

@@ -181,20 +181,21 @@ impl Fetcher {
             Source::S3(object) => {
                 let InputSettings { ledger, id, telemetry, .. } = &self.settings.inputs[input];
                 // None: the object is in work, and its end answers for this message too.
-                let Some(entry) = ledger.claim(id, &object, share).map(Arc::new) else { return };
+                let claimed = ledger.claim(id, &object, share, turn.as_ref());
+                let Some(entry) = claimed.map(Arc::new) else { return };
                 let settled = Arc::clone(&entry);
-                let ack = Ack::open(move |outcome| settled.settle(outcome));
+                let ack = Ack::open(move |outcome| settled.settle(outcome)).in_turn(turn);
                 let attempts = Attempts::new(&telemetry.buckets);
-                self.attempt(Box::new(Job { object, service, input, entry, ack, turn, pulled, attempts }));
+                self.attempt(Box::new(Job { object, service, input, entry, ack, pulled, attempts }));
             }
             // Pages come with their bytes; none is ever put up for fetching.
             Source::Page { .. } => (),
             Source::Body { message_id, bytes } => {
                 let source = Source::Body { message_id, bytes: Buffer::default() };
-                let ack = Ack::open(move |outcome: Outcome| share.resolve(outcome));
+                let ack = Ack::open(move |outcome: Outcome| share.resolve(outcome)).in_turn(turn);
                 let decoder = Decoder::new(service.format.clone(), self.settings.bounds);
                 let progress = Progress::default();
-                let work = Work { source, service, input, ack, decoder, progress, turn, pulled };
+                let work = Work { source, service, input, ack, decoder, progress, pulled };
                 self.hand_over_body(Box::new(work), bytes);
             }
         }

@@ -27,8 +27,10 @@ pub(super) struct Begun {
 /// Why an object was not begun.
 enum Failure {
     Stopped,
-    /// There is no need to.
+    /// It was delivered before.
     Delivered,
+    /// It is in work for another message.
+    InWork,
     Aws(Error),
 }
 
@@ -58,6 +60,8 @@ impl Fetcher {
                 self.bucket_works(&job);
                 self.skip_delivered(*job);
             }
+            // The ledger has taken this message's part over, and nothing is left to drop.
+            Err(Failure::InWork) => self.bucket_works(&job),
             // Dropping the job counts as not delivered.
             Err(Failure::Stopped) => (),
             Err(Failure::Aws(error)) => {
@@ -101,9 +105,6 @@ impl Fetcher {
     fn skip_delivered(&self, job: Job) {
         self.settings.inputs[job.input].telemetry.fetch.known.increment();
         log::debug!("{}: was delivered before, nothing of it is sent again", job.object);
-        if let Some(turn) = &job.turn {
-            turn.finished();
-        }
         job.ack.close(Outcome::Delivered);
     }
 
@@ -116,9 +117,6 @@ impl Fetcher {
             Kind::NoSuchObject if missing_object == MissingObject::Skip => {
                 telemetry.missing.increment();
                 log::warn!(place = place, cause = cause; "{}: is not there, skipped: {error}", work.source);
-                if let Some(turn) = &work.turn {
-                    turn.finished();
-                }
                 Outcome::Delivered
             }
             Kind::Withheld => {
@@ -160,8 +158,10 @@ impl Fetcher {
         let first = Range { start: 0, len: reserve.min(PART_BYTES) as u64 };
         let part = target.get(first, settings, &mut bytes).map_err(Failure::Aws)?;
         let reader = format!("{:?}", service.format);
-        let Known::Undelivered(progress) = entry.identify(&part.etag, part.total, &reader) else {
-            return Err(Failure::Delivered);
+        let progress = match entry.identify(&part.etag, part.total, &reader) {
+            Known::Undelivered(progress) => progress,
+            Known::Delivered => return Err(Failure::Delivered),
+            Known::InWork => return Err(Failure::InWork),
         };
         target.etag = part.etag;
         let target = Arc::new(target);

@@ -20,6 +20,8 @@ pub struct Entry {
 pub enum Known {
     /// It was delivered before.
     Delivered,
+    /// It is in work for another message, whose outcome answers for this one, too.
+    InWork,
     /// It is to be sent, but for what was confirmed before.
     Undelivered(Progress),
 }
@@ -40,6 +42,9 @@ impl Entry {
     /// in bytes.
     pub fn identify(&self, etag: &str, size: u64, reader: &str) -> Known {
         let identity = self.name.announced.read(etag);
+        if self.ledger.0.in_work.is_another(&self.name, &identity) {
+            return Known::InWork;
+        }
         // A checksum alone would be the message's word, not S3's.
         if self.ledger.0.file.is_none() || (identity.etag.is_empty() && identity.version.is_empty()) {
             return Known::Undelivered(Progress::default());

@@ -2,31 +2,49 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::row::{Identity, Place, Row};
-use crate::ack::{Confirmed, Outcome, Share};
+use crate::ack::{Confirmed, Outcome, Share, Turn};
 
 /// An object as it was announced.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Name {
     pub place: Place,
     pub announced: Identity,
+    /// Tells announcements apart that do not say which content they mean: a GET has to.
+    number: Option<u64>,
 }
 
 /// By name. A standard queue may hand out a message twice at once, and a lease may end before its work
 /// does: the object is collected once, and its outcome answers for all messages that name it.
 #[derive(Debug, Default)]
-pub struct InWork(Mutex<HashMap<Arc<Name>, Object>>);
+pub struct InWork {
+    objects: Mutex<HashMap<Arc<Name>, Object>>,
+    unknown: AtomicU64,
+}
 
 #[derive(Debug)]
 struct Object {
-    /// Of the message that came first.
+    /// The share of the message that came first.
     share: Share,
-    /// Of those that came meanwhile.
-    waiting: Vec<Share>,
+    /// Messages that came meanwhile.
+    waiting: Vec<Waiting>,
+    /// The turn of that message, where order matters.
+    turn: Option<Turn>,
+    /// What a GET has said that it is.
+    read: Option<Identity>,
     /// Once a GET has said what it is.
     tracked: Option<Tracked>,
+}
+
+/// A message's part in an object that another message has brought into work.
+#[derive(Debug)]
+struct Waiting {
+    share: Share,
+    /// The message's turn, where order matters.
+    turn: Option<Turn>,
 }
 
 /// An object whose records are counted.
@@ -39,15 +57,49 @@ pub struct Tracked {
 }
 
 impl InWork {
-    /// Takes an object into work. False: it is there already, and `share` waits for its end.
-    pub fn take(&self, name: &Arc<Name>, share: Share) -> bool {
+    /// The name of an announced object.
+    pub fn name(&self, place: Place, announced: Identity) -> Arc<Name> {
+        let number = announced.is_unknown().then(|| self.unknown.fetch_add(1, Ordering::Relaxed));
+        Arc::new(Name { place, announced, number })
+    }
+
+    /// Takes an object into work. False: it is there already, and `share` and `turn` wait for its end.
+    pub fn take(&self, name: &Arc<Name>, share: Share, turn: Option<&Turn>) -> bool {
         match self.lock().entry(Arc::clone(name)) {
             Slot::Occupied(mut object) => {
-                object.get_mut().waiting.push(share);
+                object.get_mut().waiting.push(Waiting { share, turn: turn.cloned() });
                 false
             }
             Slot::Vacant(slot) => {
-                slot.insert(Object { share, waiting: Vec::new(), tracked: None });
+                let (turn, waiting) = (turn.cloned(), Vec::new());
+                slot.insert(Object { share, waiting, turn, read: None, tracked: None });
+                true
+            }
+        }
+    }
+
+    /// A GET has said what the object is. True: the same content is in work under another name, whose end answers for
+    /// this message, too. Only an announcement that does not say what it means is compared with others.
+    pub fn is_another(&self, name: &Name, read: &Identity) -> bool {
+        let mut objects = self.lock();
+        let is_same = |other: &Name, object: &Object| {
+            other != name
+                && other.place == name.place
+                && object.read.as_ref().is_some_and(|other| other.is_content_of(read))
+        };
+        let found = name.number.and_then(|_| objects.iter().find(|(other, object)| is_same(other, object)));
+        match found.map(|(other, _)| Arc::clone(other)) {
+            None => {
+                if let Some(object) = objects.get_mut(name) {
+                    object.read = Some(read.clone());
+                }
+                false
+            }
+            Some(other) => {
+                let own = objects.remove(name).map(Object::into_waiting).unwrap_or_default();
+                if let Some(other) = objects.get_mut(&other) {
+                    other.waiting.extend(own);
+                }
                 true
             }
         }
@@ -76,14 +128,29 @@ impl InWork {
     pub fn finish(&self, name: &Name, outcome: Outcome) {
         let Some(object) = self.lock().remove(name) else { return };
         object.share.resolve(outcome);
-        // Without an identity the next one may well be another object under the same key.
-        let unknown = name.announced.is_unknown();
-        let of_waiting = if unknown && outcome == Outcome::Delivered { Outcome::Retry } else { outcome };
-        object.waiting.into_iter().for_each(|share| share.resolve(of_waiting));
+        object.waiting.into_iter().for_each(|waiting| waiting.end(outcome));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<Name>, Object>> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.objects.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Object {
+    /// Its message, and those that wait already.
+    fn into_waiting(self) -> Vec<Waiting> {
+        let Object { share, turn, mut waiting, .. } = self;
+        waiting.push(Waiting { share, turn });
+        waiting
+    }
+}
+
+impl Waiting {
+    fn end(self, outcome: Outcome) {
+        if let Some(turn) = &self.turn {
+            turn.end(outcome);
+        }
+        self.share.resolve(outcome);
     }
 }
 

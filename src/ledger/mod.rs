@@ -41,12 +41,12 @@ pub use row::{Identity, Place, Row};
 pub use scope::Scope;
 pub use store::{Filter, OpenError, Store};
 
-use crate::ack::Share;
+use crate::ack::{Share, Turn};
 use crate::crew::Crew;
 use crate::limits::{LEDGER_END_INTERVAL, LEDGER_LOOKUP_PAUSE};
 use crate::resolve::Object;
 use crate::telemetry::{Health, Telemetry};
-use in_work::{InWork, Name};
+use in_work::InWork;
 use lock::Lock;
 use pause::Pause;
 use writer::{Command, Writer};
@@ -139,10 +139,11 @@ impl Ledger {
     }
 
     /// Takes an object into work for the input with this id. `share` is resolved when that has ended
-    /// and is recorded. None: the object is in work already, and the share waits for its end.
-    pub fn claim(&self, input: &str, object: &Object, share: Share) -> Option<Entry> {
-        let name = Arc::new(Name { place: Place::of(input, object), announced: Identity::announced(object) });
-        self.0.in_work.take(&name, share).then(|| Entry::new(self.clone(), name))
+    /// and is recorded. None: the object is in work already; the share, and `turn` where order matters, wait
+    /// for its end.
+    pub fn claim(&self, input: &str, object: &Object, share: Share, turn: Option<&Turn>) -> Option<Entry> {
+        let name = self.0.in_work.name(Place::of(input, object), Identity::announced(object));
+        self.0.in_work.take(&name, share, turn).then(|| Entry::new(self.clone(), name))
     }
 
     /// Records a step of a polled source, soon and in order.

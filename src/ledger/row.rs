@@ -66,6 +66,13 @@ impl Identity {
     pub fn is_unknown(&self) -> bool {
         self.version.is_empty() && self.etag.is_empty() && self.checksum.is_empty()
     }
+
+    /// Do both GETs show the same content?
+    pub fn is_content_of(&self, other: &Identity) -> bool {
+        let versions_differ =
+            !self.version.is_empty() && !other.version.is_empty() && self.version != other.version;
+        !versions_differ && (same(&self.etag, &other.etag) || same(&self.version, &other.version))
+    }
 }
 
 impl Row {
@@ -81,10 +88,7 @@ impl Row {
 
     /// Is it what a GET has brought?
     pub fn was_read_as(&self, read: &Identity) -> bool {
-        let own = &self.identity;
-        let versions_differ =
-            !own.version.is_empty() && !read.version.is_empty() && own.version != read.version;
-        !versions_differ && (same(&own.etag, &read.etag) || same(&own.version, &read.version))
+        self.identity.is_content_of(read)
     }
 }
 

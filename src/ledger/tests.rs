@@ -58,7 +58,7 @@ fn a_directory_is_free_for_the_next_as_soon_as_a_ledger_is_closed() {
 
 fn claimed(ledger: &Ledger, object: &Object) -> (Entry, mpsc::Receiver<Outcome>) {
     let (share, outcome) = message();
-    (ledger.claim("1", object, share).expect("nobody has it"), outcome)
+    (ledger.claim("1", object, share, None).expect("nobody has it"), outcome)
 }
 
 fn undelivered(known: Known) -> Progress {
@@ -101,7 +101,7 @@ fn what_was_delivered_is_known_after_a_crash() {
     assert!(matches!(unnamed.identify("\"e\"", 10, "lines"), Known::Delivered));
     assert!(matches!(unnamed.identify("\"f\"", 10, "lines"), Known::Undelivered(_)), "replaced");
     let (share, _outcome) = message();
-    let other_input = ledger.claim("2", &object("k", Some("e")), share).unwrap();
+    let other_input = ledger.claim("2", &object("k", Some("e")), share, None).unwrap();
     assert!(!other_input.is_delivered());
 }
 
@@ -167,7 +167,7 @@ fn the_same_object_twice_at_once_is_collected_once() {
         for outcome in [Outcome::Retry, Outcome::Delivered] {
             let (entry, first) = claimed(&ledger, &object);
             let (share, second) = message();
-            assert!(ledger.claim("1", &object, share).is_none(), "it is in work");
+            assert!(ledger.claim("1", &object, share, None).is_none(), "it is in work");
             deliver(undelivered(entry.identify("e", 10, "lines")), 0);
             assert!(second.try_recv().is_err());
             entry.settle(outcome);
@@ -178,16 +178,53 @@ fn the_same_object_twice_at_once_is_collected_once() {
 }
 
 #[test]
-fn without_an_identity_the_second_must_look_for_itself() {
+fn a_message_that_waits_for_an_object_in_work_ends_its_turn_with_the_object() {
+    for (outcome, whole) in [(Outcome::Delivered, true), (Outcome::Reject, true), (Outcome::Retry, false)] {
+        let (ledger, object) = (Ledger::none(), object("k", Some("e")));
+        let (entry, _first) = claimed(&ledger, &object);
+        let (over, is_over) = mpsc::channel();
+        let turn = Turn::new(1, move |whole| over.send(whole).unwrap());
+        assert!(ledger.claim("1", &object, message().0, Some(&turn)).is_none());
+        drop(turn);
+        assert!(is_over.try_recv().is_err(), "the object is still in work");
+        entry.settle(outcome);
+        assert_eq!(is_over.try_recv(), Ok(whole), "{outcome:?}");
+    }
+}
+
+/// A message may name an object twice, or two may name it at once, without a word on its content: the GETs tell.
+#[test]
+fn without_an_identity_a_get_tells_whether_the_same_content_is_in_work() {
     let directory = TempDir::new().unwrap();
-    let ledger = open(&directory);
-    let (entry, first) = claimed(&ledger, &object("k", None));
-    let (share, second) = message();
-    assert!(ledger.claim("1", &object("k", None), share).is_none());
-    deliver(undelivered(entry.identify("e", 10, "lines")), 1);
-    entry.settle(Outcome::Delivered);
-    assert_eq!(first.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
-    assert_eq!(second.recv_timeout(PATIENCE), Ok(Outcome::Retry), "it may be another content by now");
+    for ledger in [open(&directory), Ledger::none()] {
+        let unnamed = object("k", None);
+        let (entry, first) = claimed(&ledger, &unnamed);
+        let (same, second) = claimed(&ledger, &unnamed);
+        let (over, is_over) = mpsc::channel();
+        let turn = Turn::new(1, move |whole| over.send(whole).unwrap());
+        turn.end(Outcome::Delivered);
+        let (share, third) = message();
+        let third_entry = ledger.claim("1", &unnamed, share, Some(&turn.of_object())).unwrap();
+        let (replaced, fourth) = claimed(&ledger, &unnamed);
+        let progress = undelivered(entry.identify("\"e\"", 10, "lines"));
+        for entry in [&same, &third_entry] {
+            assert!(matches!(entry.identify("e", 10, "lines"), Known::InWork));
+            // As the fetcher drops its work.
+            entry.settle(Outcome::Retry);
+        }
+        drop(undelivered(replaced.identify("f", 10, "lines")));
+        drop(turn);
+        assert!(second.try_recv().is_err() && is_over.try_recv().is_err(), "they wait");
+        deliver(progress, 1);
+        entry.settle(Outcome::Delivered);
+        for outcome in [first, second, third] {
+            assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
+        }
+        assert_eq!(is_over.recv_timeout(PATIENCE), Ok(true));
+        assert!(fourth.try_recv().is_err(), "its content is another one");
+        replaced.settle(Outcome::Retry);
+        assert_eq!(fourth.recv_timeout(PATIENCE), Ok(Outcome::Retry));
+    }
 }
 
 #[test]
@@ -227,7 +264,7 @@ fn many_threads_deliver_every_object_once() {
                 for number in 0..100 {
                     let object = object(&format!("k{number}"), Some("e"));
                     let (share, outcome) = message();
-                    if let Some(entry) = ledger.claim("1", &object, share) {
+                    if let Some(entry) = ledger.claim("1", &object, share, None) {
                         if !entry.is_delivered() {
                             deliver(undelivered(entry.identify("e", 1, "lines")), 1);
                             sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

@@ -374,7 +374,8 @@ pub fn files_needed(config: &Config) -> u64 {
 }
 
 fn threads_that_call(config: &Config) -> usize {
-    let per_input = |input: &Input| input.receivers + 2;
+    // Leases, deletions and what goes back usually need a thread each, and so does the look at the queue.
+    let per_input = |input: &Input| input.receivers + 4;
     let queues = config.inputs.iter().map(per_input).sum::<usize>();
     config.fetchers() + queues + config.sources.len()
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::ack::{Ack, Outcome, Turn};
+use crate::ack::{Ack, Outcome};
 use crate::budget::Budget;
 use crate::buffers::{Buffer, Buffers};
 use crate::decode::{Error, Payload, Record, Scratch, Work};
@@ -58,9 +58,6 @@ impl Worker {
                 None => {
                     counts.objects.increment();
                     work.progress.complete();
-                    if let Some(turn) = &work.turn {
-                        turn.finished();
-                    }
                     work.ack.close(Outcome::Delivered);
                 }
             },
@@ -76,8 +73,8 @@ impl Worker {
 
     fn decode(&self, work: &mut Work, chunk: &[u8], last: bool) -> Result<(), Error> {
         let telemetry = Arc::clone(self.service(work));
-        let Work { source, service, input, ack, decoder, turn, progress, pulled } = work;
-        let lane = turn.as_ref().map(Turn::lane);
+        let Work { source, service, input, ack, decoder, progress, pulled } = work;
+        let lane = ack.lane();
         let mut route = Route::new(service, source.key());
         let outputs = &self.outputs[*input];
         let counts = &telemetry.decode;

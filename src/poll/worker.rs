@@ -330,7 +330,6 @@ impl Worker {
             ack,
             decoder: Decoder::new(service.format.clone(), self.settings.bounds),
             progress: ack::Progress::default(),
-            turn: None,
             pulled: Some(id.clone()),
         }
     }

@@ -18,18 +18,27 @@ pub struct Drain {
     looks: u32,
     /// Messages that failed and were not delivered since, with the number of failures.
     failed: HashMap<String, u32>,
-    /// Messages that we left in the queue and that stay invisible for the time being.
-    parked: u64,
     /// The queue's redrive policy takes failing messages away after so many receives.
     redrive_receives: Option<u32>,
 }
 
+/// What the queue does not know of its messages, and we do.
+#[derive(Debug, Clone, Copy)]
+pub struct Ours {
+    pub nothing_in_work: bool,
+    /// Messages that we left in the queue, and that are invisible because of us.
+    pub parked: u64,
+    pub is_fifo: bool,
+}
+
 impl Drain {
-    /// What the queue said of itself, after a receive that brought nothing.
-    pub fn looks_empty(&mut self, queue: &Attributes, nothing_in_work: bool) -> bool {
+    /// Takes in what the queue said of itself after a receive that brought nothing. True: the queue is drained.
+    pub fn looks_empty(&mut self, queue: &Attributes, ours: Ours) -> bool {
         self.learn(queue);
-        let empty =
-            nothing_in_work && queue.available == 0 && queue.delayed == 0 && queue.in_flight <= self.parked;
+        let others_hold = queue.in_flight > ours.parked;
+        // SQS hands out nothing of a FIFO group while one of its messages is in flight.
+        let is_handed_out = queue.available > 0 && !(ours.is_fifo && ours.parked > 0);
+        let empty = ours.nothing_in_work && !is_handed_out && queue.delayed == 0 && !others_hold;
         self.looks = if empty { self.looks + 1 } else { 0 };
         self.is_done()
     }
@@ -48,22 +57,13 @@ impl Drain {
         self.failed.remove(message_id);
     }
 
-    /// A message was done but stays in the queue on purpose.
-    pub fn park(&mut self) {
-        self.parked += 1;
-    }
-
     /// A message failed. True: leave it, it has been tried often enough.
     pub fn give_up(&mut self, message_id: &str, outcome: Outcome) -> bool {
         let failures = self.failed.entry(message_id.to_owned()).or_default();
         *failures += 1;
         let redriven = self.redrive_receives.is_some_and(|receives| receives <= REDRIVE_RECEIVES_MAX);
         let most = if outcome == Outcome::Reject { DRAIN_REJECTS_MAX } else { DRAIN_RETRIES_MAX };
-        let give_up = !redriven && *failures >= most;
-        if give_up {
-            self.parked += 1;
-        }
-        give_up
+        !redriven && *failures >= most
     }
 
     /// Messages that failed and never were delivered.
@@ -77,6 +77,8 @@ mod tests {
     use super::*;
     use crate::aws::Redrive;
 
+    const IDLE: Ours = Ours { nothing_in_work: true, parked: 0, is_fifo: false };
+
     fn depth(available: u64, in_flight: u64) -> Attributes {
         Attributes { available, in_flight, ..Attributes::default() }
     }
@@ -84,22 +86,35 @@ mod tests {
     #[test]
     fn a_queue_is_drained_when_it_looks_empty_twice_in_a_row() {
         let mut drain = Drain::default();
-        assert!(!drain.looks_empty(&depth(0, 0), true));
-        assert!(!drain.looks_empty(&depth(0, 1), true), "another collector holds one");
-        assert!(!drain.looks_empty(&depth(0, 0), true));
-        assert!(!drain.looks_empty(&depth(0, 0), false), "we hold one");
-        assert!(!drain.looks_empty(&depth(1, 0), true));
-        assert!(!drain.looks_empty(&depth(0, 0), true));
-        assert!(drain.looks_empty(&depth(0, 0), true));
+        assert!(!drain.looks_empty(&depth(0, 0), IDLE));
+        assert!(!drain.looks_empty(&depth(0, 1), IDLE), "another collector holds one");
+        assert!(!drain.looks_empty(&depth(0, 0), IDLE));
+        assert!(!drain.looks_empty(&depth(0, 0), Ours { nothing_in_work: false, ..IDLE }), "we hold one");
+        assert!(!drain.looks_empty(&depth(1, 0), IDLE));
+        assert!(!drain.looks_empty(&depth(0, 0), IDLE));
+        assert!(drain.looks_empty(&depth(0, 0), IDLE));
         assert!(drain.is_done());
     }
 
+    /// (available, in flight, parked, FIFO) -> is it drained?
     #[test]
-    fn parked_messages_are_not_waited_for() {
-        let mut drain = Drain::default();
-        drain.park();
-        assert!(!drain.looks_empty(&depth(0, 1), true));
-        assert!(drain.looks_empty(&depth(0, 1), true));
+    fn parked_messages_are_not_waited_for_and_others_are() {
+        for ((available, in_flight, parked, is_fifo), drained) in [
+            ((0, 5, 5, false), true),
+            ((0, 6, 5, false), false),
+            ((0, 5, 0, false), false),
+            ((0, 3, 5, false), true),
+            ((1, 5, 5, false), false),
+            // The rest of the groups whose heads are parked.
+            ((9, 5, 5, true), true),
+            ((9, 6, 5, true), false),
+            ((9, 0, 0, true), false),
+        ] {
+            let (mut drain, ours) = (Drain::default(), Ours { parked, is_fifo, ..IDLE });
+            drain.looks_empty(&depth(available, in_flight), ours);
+            let case = (available, in_flight, parked, is_fifo);
+            assert_eq!(drain.looks_empty(&depth(available, in_flight), ours), drained, "{case:?}");
+        }
     }
 
     #[test]
@@ -116,7 +131,7 @@ mod tests {
     fn a_redrive_policy_decides_for_itself() {
         let mut drain = Drain::default();
         let redrive = Redrive { max_receive_count: 5, dead_letter_arn: "arn".into() };
-        drain.looks_empty(&Attributes { redrive: Some(redrive), ..depth(3, 0) }, true);
+        drain.looks_empty(&Attributes { redrive: Some(redrive), ..depth(3, 0) }, IDLE);
         assert!((0..50).all(|_| !drain.give_up("m", Outcome::Reject)));
         drain.delivered("m");
         assert_eq!(drain.undelivered(), 0);

@@ -1,14 +1,17 @@
 //! SQS polling, leases, and settling.
 //!
-//! Each input has `receivers` threads that long-poll ([`poller`]), one that extends the leases of
-//! what is in work ([`keeper`]), one that deletes or gives back what has ended ([`settler`]) and one that
-//! looks at the queue's depth ([`watch`]). All but the last share [`Shared`].
+//! Each input has `receivers` threads that long-poll ([`poller`]), one that sees to the leases of what is in
+//! work ([`keeper`]), one that takes in what has ended ([`settler`]), one that begins the next messages of FIFO
+//! groups ([`turns`]) and one that looks at the queue's settings and depth ([`watch`]). All but the last share
+//! [`Shared`]. Those that must not be late make no calls themselves: [`callers`] extend, delete and give back.
 
+mod callers;
 mod drain;
 mod growth;
 pub mod inspect;
 mod keeper;
 mod leases;
+mod outbox;
 mod poller;
 mod settler;
 mod turns;
@@ -16,7 +19,7 @@ mod watch;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, unbounded};
 
@@ -32,8 +35,9 @@ use crate::resolve::Task;
 use crate::schedule::Lane;
 use crate::stop::Stop;
 use crate::telemetry;
-use drain::Drain;
+use drain::{Drain, Ours};
 use leases::{LeaseId, Leases};
+use settler::Settler;
 use turns::Turns;
 use watch::Watch;
 
@@ -76,7 +80,7 @@ pub struct Receiver {
 /// What an input's threads share.
 struct Shared {
     settings: Settings,
-    leases: Mutex<Leases>,
+    leases: Arc<Mutex<Leases>>,
     /// Free places among the messages in work.
     slots: Budget,
     /// Room for bodies that wait for their turn or a fetcher. It is this queue's own, so that one that stands still
@@ -87,7 +91,8 @@ struct Shared {
     settled: Sender<Settled>,
     /// Of the groups of a FIFO queue.
     turns: Turns,
-    drain: Mutex<Drain>,
+    drain: Arc<Mutex<Drain>>,
+    settler: Arc<Settler>,
     /// Pollers that still receive.
     polling: AtomicUsize,
     /// Everything has ended; the remaining threads may end too.
@@ -109,8 +114,11 @@ impl Receiver {
         let (settled, ended) = unbounded();
         let input = &settings.input;
         let bodies = Budget::new(settings.bodies_bytes + input.receivers * BODIES_RECEIVED_BYTES);
+        let leases = Arc::new(Mutex::new(Leases::new(input.visibility_timeout)));
+        let drain = Arc::new(Mutex::new(Drain::default()));
         let shared = Arc::new(Shared {
-            leases: Mutex::new(Leases::new(input.visibility_timeout)),
+            settler: Settler::new(&settings, &leases, &drain),
+            leases,
             slots: Budget::new(settings.messages_max + input.receivers * SQS_BATCH),
             // A log may be large: the first is received alone.
             largest_body: AtomicUsize::new(if input.direct_mode {
@@ -121,7 +129,7 @@ impl Receiver {
             bodies,
             settled,
             turns: Turns::new(),
-            drain: Mutex::new(Drain::default()),
+            drain,
             polling: AtomicUsize::new(input.receivers),
             finished: AtomicBool::new(false),
             settings,
@@ -137,7 +145,7 @@ impl Receiver {
         if shared.settings.input.queue.is_fifo() {
             spawn(&mut others, "turns", Box::new(turns::run))?;
         }
-        let watcher = Watch::of(&shared.settings);
+        let watcher = Watch::of(&shared.settings, &shared.drain);
         watch.spawn(name("watch"), move || watcher.run())?;
         for _ in 0..shared.settings.input.receivers {
             spawn(&mut pollers, "receive", Box::new(poll))?;
@@ -172,15 +180,8 @@ impl Receiver {
 
     /// Tells the input to give back what is still in work and to end. Stop it first; this does not wait.
     pub fn end(&mut self) {
-        if self.shared.leases().is_empty() {
-            return self.shared.finish();
-        }
-        // The calls take time, and other inputs give back meanwhile.
-        let (shared, name) =
-            (Arc::clone(&self.shared), format!("give-back-{}", self.shared.settings.input.key));
-        if self.others.spawn(name, move || give_back(&shared)).is_err() {
-            give_back(&self.shared);
-        }
+        settler::give_back_all(&self.shared);
+        self.shared.finish();
     }
 
     /// All that was told to end has ended. A receive that hangs is not waited for.
@@ -207,11 +208,6 @@ fn poll(shared: &Shared) {
     }
     let _polling = Polling(shared);
     poller::run(shared);
-}
-
-fn give_back(shared: &Shared) {
-    settler::give_back_all(shared);
-    shared.finish();
 }
 
 impl Shared {
@@ -257,31 +253,11 @@ impl Shared {
         self.finished.load(Ordering::Acquire)
     }
 
-    /// Tells what the queue's settings mean, and learns its redrive policy.
-    fn inspect_queue(&self) {
-        let input = &self.settings.input;
-        match self.settings.settling.attributes() {
-            Ok(queue) => {
-                let (waiting, in_flight) = (queue.available, queue.in_flight);
-                log::info!(
-                    place = input.key.as_str();
-                    "inputs.{}: {waiting} messages wait in the queue, {in_flight} are in flight",
-                    input.key
-                );
-                for warning in inspect::warnings(&queue, input) {
-                    log::warn!(place = input.key.as_str(); "inputs.{}: {warning}", input.key);
-                }
-                self.drain().learn(&queue);
-            }
-            Err(error) => log::warn!(
-                place = input.key.as_str();
-                "inputs.{}: the queue's settings cannot be read: {error}", input.key
-            ),
-        }
-    }
-
     /// Is there nothing more to receive? Asked after a receive that brought nothing.
     fn queue_is_drained(&self) -> bool {
+        if self.drain().is_done() {
+            return true;
+        }
         let attributes = match self.settings.settling.attributes() {
             Ok(attributes) => attributes,
             Err(error) => {
@@ -294,7 +270,23 @@ impl Shared {
                 Attributes::default()
             }
         };
-        let nothing_in_work = self.leases().is_empty();
-        self.drain().looks_empty(&attributes, nothing_in_work)
+        let ours = self.ours();
+        let is_drained = self.drain().looks_empty(&attributes, ours);
+        if is_drained && attributes.available > 0 {
+            log::warn!(
+                "inputs.{}: {} messages stay in the queue unread: they are in FIFO groups whose first messages were \
+                 left there ({} of them), and SQS hands out what comes behind only when those are gone",
+                self.settings.input.key,
+                attributes.available,
+                ours.parked
+            );
+        }
+        is_drained
+    }
+
+    fn ours(&self) -> Ours {
+        let leases = self.leases();
+        let is_fifo = self.settings.input.queue.is_fifo();
+        Ours { nothing_in_work: leases.is_empty(), parked: leases.parked(Instant::now()), is_fifo }
     }
 }

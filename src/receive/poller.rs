@@ -62,7 +62,7 @@ fn expected_body(before: usize, largest: Option<usize>, own_share: usize) -> usi
     }
 }
 
-/// One receive, for no more messages than there are free places.
+/// One receive, for no more messages than there are free places and than there is room for.
 fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
     let (settings, input) = (&shared.settings, &shared.settings.input);
     let waits = &settings.telemetry.waits;
@@ -90,9 +90,10 @@ fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
     // All are charged before the first has to wait for a fetcher, and what was reserved beyond that goes back.
     let messages: Vec<_> = messages.into_iter().map(charged).collect();
     drop(room);
-    for (message, charge) in messages {
-        accept(shared, message, charge, slots.split(1), asked, pulled.clone());
-    }
+    let accept = |(message, charge)| accept(shared, message, charge, slots.split(1), asked, pulled.clone());
+    // All have a lease before the first of them waits for a fetcher.
+    let accepted: Vec<_> = messages.into_iter().map(accept).collect();
+    accepted.into_iter().for_each(|(waiting, group)| start(shared, waiting, group));
     Ok(())
 }
 
@@ -105,6 +106,7 @@ fn pause_after_nothing(shared: &Shared, wait: Duration, asked: Instant) {
     shared.settings.stop.wait(least.saturating_sub(asked.elapsed()));
 }
 
+/// Takes a message into work, with a lease. Returns it with its group, if it has one.
 fn accept(
     shared: &Shared,
     message: Message,
@@ -112,7 +114,7 @@ fn accept(
     slot: Permit,
     asked: Instant,
     pulled: Option<PullingId>,
-) {
+) -> (Waiting, Option<String>) {
     let telemetry = &shared.settings.telemetry;
     telemetry.receive.messages.increment();
     telemetry.settle.in_work.add(1);
@@ -133,8 +135,13 @@ fn accept(
     // The receiving end lives as long as the input; if it is gone, so is the need to settle.
     let ack = Ack::open(move |outcome| drop(settled.send(Settled { lease, outcome })));
     let body = Body { text: body, charge };
-    let waiting = Waiting { message_id: id, body, sent_at, ack, pulled };
-    match group {
+    (Waiting { message_id: id, body, sent_at, ack, pulled }, group)
+}
+
+/// Begins a message, or has it wait for its turn.
+fn start(shared: &Shared, waiting: Waiting, group: Option<String>) {
+    // A standard queue's messages may bear a group, too (fair queues): that promises no order.
+    match group.filter(|_| shared.settings.input.queue.is_fifo()) {
         None => begin(shared, waiting, None),
         Some(group) => {
             if let Some((waiting, turn)) = shared.turns.take(&group, waiting) {
@@ -147,6 +154,7 @@ fn accept(
 /// Puts a message's objects on their way.
 pub fn begin(shared: &Shared, waiting: Waiting, turn: Option<Turn>) {
     let Waiting { message_id, body, sent_at, ack, pulled } = waiting;
+    let ack = ack.in_turn(turn.clone());
     let ways = Ways { ack: &ack, turn: turn.as_ref(), time: sent_at, pulled };
     let outcome = put_on_the_way(shared, &message_id, body, &ways);
     ack.close(outcome);

@@ -1,156 +1,116 @@
-//! The thread that deletes what is delivered and gives back what is not.
+//! Deletes what is delivered and gives back what is not.
+//!
+//! The thread takes in what has ended; [`Callers`] tell SQS, a few side by side. A message that cannot be deleted is
+//! tried again by itself, and a call that hangs holds up only its own messages.
 
-use std::fmt::Display;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-use super::leases::{Lease, LeaseId};
-use super::{Settled, Shared};
+use super::callers::Callers;
+use super::drain::Drain;
+use super::keeper::is_spoilt;
+use super::leases::{Lease, LeaseId, Leases};
+use super::outbox::{Entry, Outbox};
+use super::{Settings, Settled, Shared};
 use crate::ack::Outcome;
-use crate::aws::Kind;
-use crate::backoff::Backoff;
+use crate::aws::{Error, Failure, Kind, Sqs};
 use crate::limits::{
-    DRAIN_RETRY_DELAY_FIRST, DRAIN_RETRY_DELAY_MAX, RECEIVE_BACKOFF_FIRST, RETRY_DELAY_FIRST,
-    RETRY_DELAY_MAX, SETTLE_GATHER_TIME, SQS_BATCH,
+    DRAIN_RETRY_DELAY_FIRST, DRAIN_RETRY_DELAY_MAX, RELEASE_ATTEMPTS, RETRY_DELAY_FIRST, RETRY_DELAY_MAX,
+    SETTLE_CALL_TIMEOUT, SETTLE_CALLERS_MAX, SETTLE_GATHER_TIME, SQS_BATCH,
 };
+use crate::stop::Stop;
+use crate::telemetry;
 
-use crate::telemetry::{Failure, variant};
+/// What SQS is still to be told, and what the calls need. It keeps nothing alive that the end of the input waits for.
+pub struct Settler {
+    leases: Arc<Mutex<Leases>>,
+    drain: Arc<Mutex<Drain>>,
+    deletions: Mutex<Outbox<Deletion>>,
+    releases: Mutex<Outbox<Release>>,
+    queue: Sqs,
+    telemetry: Arc<telemetry::Input>,
+    is_draining: bool,
+    abort: Stop,
+}
 
-/// Longest wait between attempts to delete: the lease is extended all the while.
-const DELETE_BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// A message that is to be deleted.
+struct Deletion {
+    lease: LeaseId,
+    /// How often deletions had worked when that of this message failed last.
+    successes: u64,
+    /// The log says that it cannot be deleted.
+    is_told: bool,
+}
 
+/// A message that goes back to the queue.
+struct Release {
+    lease: Lease,
+    /// How long nobody is to see it.
+    delay: Duration,
+}
+
+/// Takes in what has ended.
 pub fn run(shared: &Shared, ended: &Receiver<Settled>) {
-    let mut delivered: Vec<LeaseId> = Vec::new();
+    let settler = &shared.settler;
+    let (deleters, releasers) = settler.callers();
     let mut held_back: Vec<(LeaseId, Outcome)> = Vec::new();
-    let mut backoff = Backoff::new(RECEIVE_BACKOFF_FIRST, DELETE_BACKOFF_MAX);
-    loop {
+    // A thread that has panicked ends this one, too: that is noticed.
+    while deleters.is_whole() && releasers.is_whole() {
         if !shared.is_polling() {
             held_back.drain(..).for_each(|(lease, outcome)| end_undeleted(shared, lease, outcome));
         }
         match ended.recv_timeout(SETTLE_GATHER_TIME) {
             Ok(Settled { lease, outcome: Outcome::Delivered }) if shared.settings.input.ack_messages => {
-                delivered.push(lease);
-                if delivered.len() < SQS_BATCH {
-                    continue;
-                }
+                settler.deletions().push(Deletion { lease, successes: 0, is_told: false }, Instant::now());
             }
             // Given back at once, it would come to a receive of our own that is still under way, and use
             // up one of the receives that the queue's redrive policy allows.
             Ok(Settled { lease, outcome }) if shared.settings.stop.is_stopped() && shared.is_polling() => {
                 held_back.push((lease, outcome));
-                continue;
             }
-            Ok(Settled { lease, outcome }) => {
-                end_undeleted(shared, lease, outcome);
-                continue;
-            }
-            Err(RecvTimeoutError::Timeout) if shared.is_finished() && delivered.is_empty() => return,
+            Ok(Settled { lease, outcome }) => end_undeleted(shared, lease, outcome),
+            Err(RecvTimeoutError::Timeout) if shared.is_finished() && settler.is_done() => return,
             Err(RecvTimeoutError::Timeout) => (),
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        if delete(shared, &mut delivered) {
-            backoff.reset();
-        } else if shared.settings.abort.wait(backoff.pause()) {
-            return;
+        if settler.deletions().is_due(Instant::now()) {
+            deleters.begin();
         }
-    }
-}
-
-/// Deletes; what could not be deleted stays in the list and keeps its lease. False after an error.
-fn delete(shared: &Shared, delivered: &mut Vec<LeaseId>) -> bool {
-    while !delivered.is_empty() {
-        let count = delivered.len().min(SQS_BATCH);
-        let handles: Vec<(String, String)> = {
-            let leases = shared.leases();
-            let handle = |id: &LeaseId| leases.receipt_handle(*id).unwrap_or_default().to_owned();
-            delivered[..count].iter().map(|id| (id.to_string(), handle(id))).collect()
-        };
-        let entries: Vec<_> = handles.iter().map(|(id, handle)| (id.as_str(), handle.as_str())).collect();
-        let failures = match shared.settings.settling.delete(&entries) {
-            Ok(failures) => failures,
-            Err(error) => {
-                cannot_delete(shared, (&error.cause(), &error), !error.is_temporary());
-                return false;
-            }
-        };
-        let mut again = Vec::new();
-        for id in delivered.drain(..count) {
-            let failed = failures.iter().find(|failure| failure.id == id.to_string());
-            match failed.map(|failure| failure.kind()) {
-                None => deleted(shared, id),
-                Some(Kind::ReceiptHandle) => {
-                    shared.settings.telemetry.settle.lost.increment();
-                    log::warn!(
-                        place = shared.settings.input.key.as_str();
-                        "inputs.{}: a delivered message was no longer ours to delete; it may come a second time",
-                        shared.settings.input.key
-                    );
-                    end(shared, id);
-                }
-                Some(kind) => {
-                    let lasting = !matches!(kind, Kind::Throttled | Kind::Transient);
-                    let why = &failed.map_or("", |failure| &failure.message);
-                    cannot_delete(shared, (&variant(&kind), why), lasting);
-                    again.push(id);
-                }
-            }
+        if settler.releases().is_due(Instant::now()) {
+            releasers.begin();
         }
-        if !again.is_empty() {
-            delivered.append(&mut again);
-            return false;
-        }
-        shared.settings.telemetry.settling.works();
-    }
-    true
-}
-
-/// They stay leased to us, and come again should we end: a trouble like any other, although nothing is lost.
-fn cannot_delete(shared: &Shared, (cause, why): (&str, &dyn Display), lasting: bool) {
-    let message = format!("messages that were delivered cannot be deleted: {why}");
-    shared.settings.telemetry.settling.failed(Failure { cause: cause.to_owned(), message }, lasting);
-}
-
-fn deleted(shared: &Shared, id: LeaseId) {
-    shared.settings.telemetry.settle.deleted.increment();
-    if let Some(lease) = end(shared, id) {
-        shared.drain().delivered(&lease.message_id);
     }
 }
 
 /// A message that is not to be deleted: not delivered, or kept on purpose.
 fn end_undeleted(shared: &Shared, id: LeaseId, outcome: Outcome) {
-    let Some(lease) = end(shared, id) else { return };
-    let telemetry = &shared.settings.telemetry.settle;
+    let (settler, settings) = (&shared.settler, &shared.settings);
+    let telemetry = &settings.telemetry.settle;
+    // Where there is no lease any more, the message has been given back already.
+    let Some(message_id) = settler.leases().message_id(id).map(str::to_owned) else { return };
     if outcome == Outcome::Delivered {
         telemetry.kept.increment();
-        return shared.drain().park();
+        return if settings.drain { settler.park(id) } else { drop(settler.end(id)) };
     }
     telemetry.released.increment();
     if outcome == Outcome::Reject {
         telemetry.rejected.increment();
     }
-    let settings = &shared.settings;
-    if settings.drain && shared.drain().give_up(&lease.message_id, outcome) {
+    if settings.drain && settler.drain().give_up(&message_id, outcome) {
         log::error!(
             place = settings.input.key.as_str();
-            "inputs.{}: message {} could not be delivered", settings.input.key, lease.message_id
+            "inputs.{}: message {message_id} could not be delivered", settings.input.key
         );
-        return;
+        return settler.park(id);
     }
-    release(shared, &[lease], |lease| {
-        if settings.stop.is_stopped() {
-            Duration::ZERO
-        } else {
-            retry_delay(lease.receive_count, settings.drain)
-        }
-    });
-}
-
-fn end(shared: &Shared, id: LeaseId) -> Option<Lease> {
-    let lease = shared.leases().end(id)?;
-    shared.settings.telemetry.settle.in_work.add(-1);
-    Some(lease)
+    let Some(lease) = settler.end(id) else { return };
+    let delay = match settings.stop.is_stopped() {
+        true => Duration::ZERO,
+        false => retry_delay(lease.receive_count, settings.drain),
+    };
+    settler.release(lease, delay);
 }
 
 /// Gives back everything that is still in work, so that somebody else may do it: at once, unless a receive
@@ -158,39 +118,242 @@ fn end(shared: &Shared, id: LeaseId) -> Option<Lease> {
 pub fn give_back_all(shared: &Shared) {
     let delay = if shared.is_polling() { shared.poll_time() } else { Duration::ZERO };
     let leases = shared.leases().end_all();
-    shared.settings.telemetry.settle.in_work.add(-(leases.len() as i64));
-    shared.settings.telemetry.settle.released.add(leases.len() as u64);
-    release(shared, &leases, |_| delay);
+    let count = leases.len();
+    shared.settings.telemetry.settle.in_work.add(-(count as i64));
+    shared.settings.telemetry.settle.released.add(count as u64);
+    leases.into_iter().for_each(|lease| shared.settler.release(lease, delay));
 }
 
-fn release(shared: &Shared, leases: &[Lease], delay: impl Fn(&Lease) -> Duration) {
-    let entries: Vec<_> = leases
-        .iter()
-        .map(|lease| {
-            (lease.message_id.as_str(), lease.receipt_handle.as_str(), delay(lease).as_secs() as u32)
+impl Settler {
+    pub fn new(settings: &Settings, leases: &Arc<Mutex<Leases>>, drain: &Arc<Mutex<Drain>>) -> Arc<Settler> {
+        Arc::new(Settler {
+            leases: Arc::clone(leases),
+            drain: Arc::clone(drain),
+            deletions: Mutex::new(Outbox::new()),
+            releases: Mutex::new(Outbox::new()),
+            queue: settings.settling.within(SETTLE_CALL_TIMEOUT),
+            telemetry: Arc::clone(&settings.telemetry),
+            is_draining: settings.drain,
+            abort: settings.abort.clone(),
         })
-        .collect();
-    if entries.is_empty() {
-        return;
     }
-    match shared.settings.settling.change_visibility(&entries) {
-        Ok(failures) => {
-            for failure in failures.iter().filter(|failure| failure.kind() != Kind::ReceiptHandle) {
-                log::warn!(
-                    place = shared.settings.input.key.as_str(), cause = variant(&failure.kind()).as_str();
-                    "inputs.{}: message {}: {}",
-                    shared.settings.input.key,
-                    failure.id,
-                    failure.message
-                );
+
+    /// Those who delete and those who give back: neither wait for the other.
+    fn callers(self: &Arc<Settler>) -> (Callers, Callers) {
+        let callers = |call: fn(&Settler) -> bool| {
+            let (settler, name) = (Arc::clone(self), format!("settle-{}", self.telemetry.name));
+            Callers::new(name, SETTLE_CALLERS_MAX, move || call(&settler))
+        };
+        (callers(Settler::delete_some), callers(Settler::release_some))
+    }
+
+    /// SQS has been told everything.
+    fn is_done(&self) -> bool {
+        self.deletions().is_empty() && self.releases().is_empty()
+    }
+
+    /// One call. False: there is nothing to delete for now.
+    fn delete_some(&self) -> bool {
+        let entries = self.deletions().take(Instant::now());
+        if entries.is_empty() {
+            return false;
+        }
+        // Where a lease has gone, all has been given back.
+        let handle =
+            |entry: &Entry<Deletion>| self.leases().receipt_handle(entry.what.lease).map(str::to_owned);
+        let (entries, gone): (Vec<_>, Vec<_>) = entries
+            .into_iter()
+            .map(|entry| (handle(&entry), entry))
+            .partition(|(handle, _)| handle.is_some());
+        gone.iter().for_each(|(_, entry)| self.deletions().end(entry));
+        let (handles, entries): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
+        match self.delete(&entries, &handles.into_iter().flatten().collect::<Vec<_>>()) {
+            Ok(failures) => self.take_in(entries, &failures),
+            Err(error) => self.refused(entries, &error),
+        }
+        true
+    }
+
+    fn delete(&self, entries: &[Entry<Deletion>], handles: &[String]) -> Result<Vec<Failure>, Error> {
+        let ids: Vec<String> = entries.iter().map(|entry| entry.what.lease.to_string()).collect();
+        let messages: Vec<_> =
+            ids.iter().map(String::as_str).zip(handles.iter().map(String::as_str)).collect();
+        self.queue.delete(&messages)
+    }
+
+    fn take_in(&self, entries: Vec<Entry<Deletion>>, failures: &[Failure]) {
+        if failures.len() < entries.len() {
+            self.telemetry.settling.works();
+        }
+        for entry in entries {
+            let failed = failures.iter().find(|failure| failure.id == entry.what.lease.to_string());
+            match failed.map(|failure| (failure.kind(), &failure.message)) {
+                None => self.deleted(&entry),
+                Some((Kind::ReceiptHandle, _)) => self.lost(&entry),
+                Some((kind, message)) => {
+                    let lasting = !matches!(kind, Kind::Throttled | Kind::Transient);
+                    self.cannot_delete_one(entry, message, lasting, false);
+                }
             }
         }
-        // It comes back by itself when its time is over.
-        Err(error) => log::warn!(
-            place = shared.settings.input.key.as_str(), cause = error.cause().as_str();
-            "inputs.{}: {error}", shared.settings.input.key
-        ),
     }
+
+    /// The call has failed as a whole. What may be one message's fault must not be the others'.
+    fn refused(&self, mut entries: Vec<Entry<Deletion>>, error: &Error) {
+        let (kind, spoilt, now) = (error.kind(), is_spoilt(error.kind()), Instant::now());
+        if spoilt
+            && entries.len() == 1
+            && let Some(entry) = entries.pop()
+        {
+            return match kind {
+                Kind::ReceiptHandle => self.lost(&entry),
+                _ => self.cannot_delete_one(entry, &error.to_string(), true, true),
+            };
+        }
+        self.trouble(&error.to_string(), !error.is_temporary());
+        self.deletions().retry(entries, spoilt, now);
+    }
+
+    /// One message cannot be deleted: that is worth a warning, and a trouble only where it is more than that.
+    fn cannot_delete_one(&self, mut entry: Entry<Deletion>, why: &str, lasting: bool, alone: bool) {
+        let (lease, now) = (entry.what.lease, Instant::now());
+        if self.leases().is_lost(lease, now) {
+            return self.lost(&entry);
+        }
+        let message_id = self.leases().message_id(lease).unwrap_or_default().to_owned();
+        if !std::mem::replace(&mut entry.what.is_told, true) {
+            log::warn!(
+                place = self.telemetry.name.as_str();
+                "inputs.{}: message {message_id} was delivered and cannot be deleted; it is tried again: {why}",
+                self.telemetry.name
+            );
+        }
+        let successes = self.telemetry.settling.successes();
+        let nothing_else_is_deleted = entry.failures > 0 && entry.what.successes == successes;
+        entry.what.successes = successes;
+        self.deletions().retry(vec![entry], alone, now);
+        let (failing, in_work) = (self.deletions().failing(), self.leases().in_work());
+        if nothing_else_is_deleted && is_trouble(failing, in_work, self.is_draining) {
+            self.trouble(&format!("message {message_id}: {why}"), lasting);
+        }
+    }
+
+    /// They stay leased to us, and come again should we end: a trouble like any other, although nothing is lost.
+    fn trouble(&self, why: &str, lasting: bool) {
+        let message = format!("messages that were delivered cannot be deleted: {why}");
+        self.telemetry.settling.failed(message, lasting);
+    }
+
+    fn deleted(&self, entry: &Entry<Deletion>) {
+        self.deletions().end(entry);
+        self.telemetry.settle.deleted.increment();
+        if let Some(lease) = self.end(entry.what.lease) {
+            self.drain().delivered(&lease.message_id);
+        }
+    }
+
+    fn lost(&self, entry: &Entry<Deletion>) {
+        self.deletions().end(entry);
+        self.telemetry.settle.lost.increment();
+        log::warn!(
+            place = self.telemetry.name.as_str();
+            "inputs.{}: a delivered message was no longer ours to delete; it may come a second time",
+            self.telemetry.name
+        );
+        self.end(entry.what.lease);
+    }
+
+    /// A drain leaves the message in the queue, and keeps it leased, so that it does not come again before the end.
+    fn park(&self, id: LeaseId) {
+        if self.leases().park(id) {
+            self.telemetry.settle.in_work.add(-1);
+        }
+    }
+
+    fn end(&self, id: LeaseId) -> Option<Lease> {
+        let lease = self.leases().end(id)?;
+        self.telemetry.settle.in_work.add(-1);
+        Some(lease)
+    }
+
+    fn release(&self, lease: Lease, delay: Duration) {
+        self.releases().push(Release { lease, delay }, Instant::now());
+    }
+
+    /// One call. False: there is nothing to give back for now.
+    fn release_some(&self) -> bool {
+        let entries = self.releases().take(Instant::now());
+        if entries.is_empty() {
+            return false;
+        }
+        let message = |Release { lease, delay }: &Release| {
+            (lease.message_id.clone(), lease.receipt_handle.clone(), delay.as_secs() as u32)
+        };
+        let messages: Vec<_> = entries.iter().map(|entry| message(&entry.what)).collect();
+        let messages: Vec<_> =
+            messages.iter().map(|(id, handle, delay)| (&**id, &**handle, *delay)).collect();
+        match self.queue.change_visibility(&messages) {
+            Ok(failures) => {
+                let failed = |entry: &Entry<Release>| {
+                    let failed = failures.iter().find(|failure| failure.id == entry.what.lease.message_id);
+                    failed.is_some_and(|failure| failure.kind() != Kind::ReceiptHandle)
+                };
+                let (failed, released): (Vec<_>, Vec<_>) = entries.into_iter().partition(failed);
+                released.iter().for_each(|entry| self.releases().end(entry));
+                let why = failures.first().map_or("", |failure| &failure.message);
+                self.not_released(failed, why, false);
+            }
+            Err(error) => self.not_released(entries, &error.to_string(), is_spoilt(error.kind())),
+        }
+        true
+    }
+
+    /// They come back by themselves when their time is over, so it is not tried for long.
+    fn not_released(&self, entries: Vec<Entry<Release>>, why: &str, alone: bool) {
+        let now = Instant::now();
+        let is_over = |entry: &Entry<Release>| {
+            let is_late = entry.what.lease.expires <= now;
+            self.abort.is_stopped() || entry.failures + 1 >= RELEASE_ATTEMPTS || is_late
+        };
+        let (over, again): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_over);
+        for entry in &over {
+            log::warn!(
+                place = self.telemetry.name.as_str();
+                "inputs.{}: message {} could not be given back and comes again when its visibility timeout is \
+                 over: {why}",
+                self.telemetry.name,
+                entry.what.lease.message_id
+            );
+            self.releases().end(entry);
+        }
+        self.releases().retry(again, alone, now);
+    }
+
+    fn leases(&self) -> MutexGuard<'_, Leases> {
+        lock(&self.leases)
+    }
+
+    fn drain(&self) -> MutexGuard<'_, Drain> {
+        lock(&self.drain)
+    }
+
+    fn deletions(&self) -> MutexGuard<'_, Outbox<Deletion>> {
+        lock(&self.deletions)
+    }
+
+    fn releases(&self) -> MutexGuard<'_, Outbox<Release>> {
+        lock(&self.releases)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Some messages cannot be deleted, and no others have been meanwhile. Is that more than their own misfortune? A drain
+/// has nothing else to wait for when they are all that is left.
+fn is_trouble(failing: usize, in_work: usize, is_draining: bool) -> bool {
+    failing >= SQS_BATCH || (is_draining && failing >= in_work)
 }
 
 /// How long a failed message stays invisible: longer each time it has come back.
@@ -205,6 +368,20 @@ fn retry_delay(receive_count: u32, drain: bool) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_few_messages_that_cannot_be_deleted_are_a_trouble_only_when_a_drain_has_nothing_else_to_do() {
+        for ((failing, in_work, is_draining), expected) in [
+            ((1, 1, false), false),
+            ((1, 2, true), false),
+            ((1, 1, true), true),
+            ((SQS_BATCH, 4000, false), true),
+            ((SQS_BATCH, 4000, true), true),
+        ] {
+            let found = is_trouble(failing, in_work, is_draining);
+            assert_eq!(found, expected, "{failing} of {in_work}, draining: {is_draining}");
+        }
+    }
 
     #[test]
     fn failed_messages_stay_away_longer_each_time() {

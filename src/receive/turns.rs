@@ -99,6 +99,7 @@ pub fn run(shared: &Shared) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ack::Outcome;
 
     fn message(id: &str) -> Waiting {
         let (message_id, ack) = (id.to_owned(), Ack::open(|_| ()));
@@ -120,6 +121,7 @@ mod tests {
         assert!(turns.take("a", message("2")).is_none());
         assert!(turns.take("b", message("3")).is_some());
         assert_eq!(next(&turns), None, "the other group has nobody waiting");
+        first.end(Outcome::Delivered);
         drop(first);
         assert_eq!(next(&turns).as_deref(), Some("2"));
         drop(turns.turn("a"));
@@ -133,7 +135,8 @@ mod tests {
         let (_, first) = turns.take("a", message("1")).unwrap();
         turns.take("a", message("2"));
         turns.take("a", message("3"));
-        drop(first.of_object());
+        first.of_object().end(Outcome::Retry);
+        first.end(Outcome::Delivered);
         drop(first);
         assert_eq!(next(&turns), None);
         assert!(turns.take("a", message("1")).is_some(), "it comes again, first");

@@ -1,13 +1,15 @@
-//! The thread that looks at the queue from time to time: its depth, its dead letters.
+//! The thread that looks at the queue from time to time: its settings, its depth, its dead letters.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use jiff::Timestamp;
 
+use super::drain::Drain;
 use super::growth::Growth;
 use super::{Settings, inspect};
 use crate::aws::{Attributes, Error, Kind, Sqs};
+use crate::config;
 use crate::limits::DEPTH_INTERVAL;
 use crate::stop::Stop;
 use crate::telemetry::{self, Depth};
@@ -15,6 +17,13 @@ use crate::telemetry::{self, Depth};
 /// Holds nothing that the end of the input waits for.
 pub struct Watch {
     queue: Sqs,
+    input: config::Input,
+    /// Learns the queue's redrive policy.
+    drain: Arc<Mutex<Drain>>,
+    /// The settings have been looked at.
+    inspected: bool,
+    /// The first look has failed, and the log says so.
+    warned: bool,
     dead_letters: DeadLetters,
     growth: Growth,
     /// By how much the dead letters had grown at the last look.
@@ -34,9 +43,13 @@ enum DeadLetters {
 }
 
 impl Watch {
-    pub fn of(settings: &Settings) -> Watch {
+    pub fn of(settings: &Settings, drain: &Arc<Mutex<Drain>>) -> Watch {
         Watch {
             queue: settings.receiving.clone(),
+            input: settings.input.clone(),
+            drain: Arc::clone(drain),
+            inspected: false,
+            warned: false,
             dead_letters: DeadLetters::Unknown,
             growth: Growth::default(),
             grown: 0,
@@ -61,6 +74,9 @@ impl Watch {
         self.telemetry.set_credentials_expire_at(expiry.and_then(|time| Timestamp::try_from(time).ok()));
         match self.queue.attributes() {
             Ok(queue) => {
+                if !std::mem::replace(&mut self.inspected, true) {
+                    self.inspect(&queue);
+                }
                 let Attributes { available, in_flight, delayed, .. } = queue;
                 self.telemetry.queue.set_depth(Depth { available, in_flight, delayed }, Instant::now());
                 self.telemetry.looks.works();
@@ -74,11 +90,29 @@ impl Watch {
     /// Who may not look at the queue does without its figures; who could before has a trouble.
     fn cannot_look(&mut self, error: &Error) {
         let is_refused = matches!(error.kind(), Kind::Denied | Kind::NotFound);
-        if *error.kind() == Kind::Stopped || (is_refused && self.telemetry.looks.successes() == 0) {
-            log::debug!("inputs.{}: {error}", self.telemetry.name);
+        if *error.kind() == Kind::Stopped {
+            return;
+        }
+        if is_refused && self.telemetry.looks.successes() == 0 {
+            if !std::mem::replace(&mut self.warned, true) {
+                log::warn!(
+                    place = self.telemetry.name.as_str();
+                    "inputs.{}: the queue's settings cannot be read: {error}", self.telemetry.name
+                );
+            }
             return;
         }
         self.telemetry.looks.failed(error, !error.is_temporary());
+    }
+
+    /// Tells what the queue's settings mean.
+    fn inspect(&self, queue: &Attributes) {
+        let (name, Attributes { available, in_flight, .. }) = (&self.telemetry.name, queue);
+        log::info!(place = name.as_str(); "inputs.{name}: {available} messages wait in the queue, {in_flight} are in flight");
+        for warning in inspect::warnings(queue, &self.input) {
+            log::warn!(place = name.as_str(); "inputs.{name}: {warning}");
+        }
+        self.drain.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).learn(queue);
     }
 
     /// Have receives come back empty although the queue is not?

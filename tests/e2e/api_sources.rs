@@ -196,7 +196,7 @@ fn events_of_a_fifo_queue_that_is_given_by_its_name() {
         json!({"version": "0", "id": n.to_string(), "source": source, "account": "123456789012", "detail": {"n": n}}).to_string()
     };
     let events: Vec<_> = (0..30).map(|n| event(n, ["aws.ssm", "aws.s3", "my.shop"][n % 3])).collect();
-    events.iter().for_each(|event| queue.send_in_group("devo-collector", event));
+    events.iter().for_each(|event| drop(queue.send_in_group("devo-collector", event)));
     let service = json!({
         "cloudwatch_sqs_queue_name": queue.name, "auto_event_type": true, "regions": [aws::REGION],
         "event_type_processor_mapping": {"my.shop": {"tagging": "my.app.shop"}}

@@ -58,8 +58,10 @@ impl Queue {
         Queue { name: name.into(), url: answer["QueueUrl"].as_str().unwrap().into() }
     }
 
-    pub fn send_in_group(&self, group: &str, body: &str) {
-        sqs("SendMessage", json!({"QueueUrl": self.url, "MessageBody": body, "MessageGroupId": group}));
+    /// Sends a message of a group; returns the message's id.
+    pub fn send_in_group(&self, group: &str, body: &str) -> String {
+        let message = json!({"QueueUrl": self.url, "MessageBody": body, "MessageGroupId": group});
+        sqs("SendMessage", message)["MessageId"].as_str().unwrap().to_owned()
     }
 
     pub fn arn(&self) -> String {

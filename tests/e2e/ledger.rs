@@ -61,6 +61,17 @@ fn the_state_is_its_users_alone() {
 }
 
 #[test]
+fn a_message_that_names_an_object_twice_without_an_etag_is_settled_at_once() {
+    let lab = Lab::new("ledger-twice");
+    let object = feeds::cloudtrail("twice", 20);
+    lab.put(std::slice::from_ref(&object));
+    lab.queue.send(&[notices::cloudtrail_delivery(&lab.bucket, &[&object.key, &object.key])]);
+    let ended = lab.drain_all(&lab.config(json!({"aws_sqs_cloudtrail": {}})));
+    assert!(!ended.log.contains("is received for the 2. time"), "log:\n{}", ended.log);
+    assert_exactly(&object.frames, &lab.sink.received());
+}
+
+#[test]
 fn without_an_etag_the_get_decides() {
     let lab = Lab::new("ledger-get");
     let mut objects: Vec<_> = (0..2).map(|i| feeds::cloudtrail(&format!("g{i}"), 20)).collect();

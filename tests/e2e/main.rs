@@ -42,6 +42,8 @@ mod faults_ledger;
 mod faults_s3;
 mod faults_sink;
 mod faults_sqs;
+mod groups;
+mod leases;
 mod ledger;
 mod life_signs;
 mod memory;
