@@ -180,7 +180,8 @@ fn serve(asked: &Arc<Mutex<Vec<String>>>, release: &Stop) -> Server {
     };
     let answer = Arc::new(answer);
     let address: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    Server::start("test-s3", address, 100, move |stream, _: &http::Activity| {
+    Server::start("test-s3", address, 100, move |stream, activity: &http::Activity| {
+        activity.works();
         let _ = http::serve(stream, |request| answer(request));
     })
     .unwrap()

@@ -61,8 +61,8 @@ impl Shared {
 
 impl Server {
     /// Listens (port 0: on a free one) and runs `serve` on a thread of its own for every connection. When there are
-    /// `connections_max`, the one that has waited longest for its client makes room for a new one; if none says that
-    /// it waits, the new one is closed at once.
+    /// `connections_max`, the one that has waited longest for its client makes room for a new one; if all of them
+    /// work, the new one is closed at once. A connection waits until `serve` says otherwise.
     ///
     /// # Errors
     /// The address cannot be had, or a thread.
@@ -141,6 +141,8 @@ fn register(shared: &Shared, id: u64, stream: &TcpStream) -> Option<Activity> {
     // Answers are small and waited for: Nagle's algorithm would add 40 ms to each.
     let second = stream.set_nodelay(true).and_then(|()| stream.try_clone()).ok()?;
     let activity = Activity::default();
+    // Before its thread has begun, too: a crowd that comes at once would find nobody idle.
+    activity.waits();
     lock(&shared.open).insert(id, Open { stream: second, activity: activity.clone() });
     Some(activity)
 }
@@ -188,7 +190,8 @@ mod tests {
     use super::*;
 
     fn echo() -> Server {
-        let serve = |mut stream: TcpStream, _: &Activity| {
+        let serve = |mut stream: TcpStream, activity: &Activity| {
+            activity.works();
             let mut byte = [0];
             while stream.read_exact(&mut byte).is_ok() && stream.write_all(&byte).is_ok() {}
         };

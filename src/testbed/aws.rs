@@ -52,7 +52,8 @@ impl Aws {
             clock: Clock::start(),
         });
         let for_server = Arc::clone(&shared);
-        let server = Server::start("testbed-aws", local(0), CONNECTIONS_MAX, move |stream, _| {
+        let server = Server::start("testbed-aws", local(0), CONNECTIONS_MAX, move |stream, activity| {
+            activity.works();
             // An error is the client's: it went away, or does not speak HTTP.
             let _ = http::serve(stream, |request| for_server.answer(request));
         })?;

@@ -74,7 +74,8 @@ impl Sink {
             bytes: AtomicU64::new(0),
         });
         let for_server = Arc::clone(&state);
-        let server = Server::start("testbed-sink", local(port), CONNECTIONS_MAX, move |stream, _| {
+        let server = Server::start("testbed-sink", local(port), CONNECTIONS_MAX, move |stream, activity| {
+            activity.works();
             for_server.serve(stream);
         })?;
         Ok(Sink { state, server })
