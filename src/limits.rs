@@ -34,6 +34,13 @@ pub const AWS_ATTEMPTS: u32 = 5;
 pub const AWS_BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait between tries.
 pub const AWS_BACKOFF_MAX: Duration = Duration::from_secs(20);
+/// The `Date` of an answer has whole seconds: AWS's clock is known no better than this.
+pub const CLOCK_RESOLUTION: Duration = Duration::from_secs(1);
+/// A machine's clock that differs from AWS's by this much is worth a line in the log: AWS refuses signatures from five
+/// minutes on, and an answer's way takes up to a few seconds.
+pub const CLOCK_SKEW_NOTED: Duration = Duration::from_secs(10);
+/// Shortest time between two such lines.
+pub const CLOCK_NOTE_INTERVAL: Duration = Duration::from_secs(60);
 /// Credentials are refreshed this long before they expire; less when they live shorter.
 pub const CREDENTIALS_REFRESH_EARLY: Duration = Duration::from_secs(300);
 

@@ -10,6 +10,7 @@
 //! | `error`, `failure` | what went wrong, for operators and for callers; its forms on the wire | no |
 //! | `proxy` | which proxy, if any, leads to a host | no |
 //! | `http`, `names` | the agent: pool, time-outs, certificates; addresses | sockets |
+//! | `clock` | AWS's time, learnt from its answers | clock |
 //! | `client` | sign, send, classify, try again | sockets, clock |
 //! | `provider` | keys and roles, refreshed before they expire | sockets, clock |
 //! | `chain` | where keys come from that the file does not give | sockets, files, processes |
@@ -18,6 +19,7 @@
 pub mod bucket;
 pub mod chain;
 pub mod client;
+pub mod clock;
 pub mod cloudtrail;
 pub mod cloudwatch;
 pub mod credentials;
@@ -44,7 +46,8 @@ pub mod sts;
 mod testing;
 
 pub use self::bucket::{Part, S3};
-pub use self::client::{Client, Clock};
+pub use self::client::Client;
+pub use self::clock::Clock;
 pub use self::credentials::Credentials;
 pub use self::error::{Error, Kind};
 pub use self::http::Http;

@@ -15,11 +15,14 @@ use crate::budget::Budget;
 use crate::decode::{Decoder, Payload, Work};
 use crate::ledger::Polled;
 use crate::limits::{
-    AWS_ANSWER_BYTES_MAX, OBJECT_BYTES_MIN, POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX, POLL_PAGES_IN_WORK_MAX,
-    POLL_REST_MAX, STOP_CHECK_INTERVAL,
+    AWS_ANSWER_BYTES_MAX, CLOCK_RESOLUTION, OBJECT_BYTES_MIN, POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX,
+    POLL_PAGES_IN_WORK_MAX, POLL_REST_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::resolve::{self, PullingId};
 use crate::services::Definition;
+
+/// So many misdated answers in a row are no step of a clock any more.
+const MISDATED_IN_ROW: u32 = 3;
 
 pub fn run(shared: &Arc<Shared>, settings: Settings) {
     let stop = settings.stop.clone();
@@ -44,6 +47,8 @@ struct Worker {
     /// Places for pages on their way.
     slots: Budget,
     backoff: Backoff,
+    /// How often in a row an answer showed that its question had been asked at a wrong time.
+    misdated: u32,
 }
 
 /// How a pull ended.
@@ -51,6 +56,8 @@ enum Pulled {
     CaughtUp,
     /// After as many tries as are allowed: the next pull goes on there.
     GaveUp,
+    /// The time of its beginning was wrong: the next pull begins at once, at the checkpoint.
+    Misdated,
     Stopped,
 }
 
@@ -74,6 +81,7 @@ impl Worker {
             account: String::new(),
             slots: Budget::new(POLL_PAGES_IN_WORK_MAX),
             backoff: Backoff::new(POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX),
+            misdated: 0,
             settings: Arc::clone(settings),
         }
     }
@@ -118,11 +126,12 @@ impl Worker {
         state.checkpoints = polled.checkpoints;
     }
 
-    /// The role's ARN says it, else STS does.
+    /// The role's ARN says it, else STS does, whose answer also tells AWS's time: a source that begins now must not
+    /// take the time from a machine whose clock is wrong.
     fn account(&self) -> Result<String, Error> {
         match self.settings.source.credentials.role_account() {
-            Some(account) => Ok(account.to_owned()),
-            None => Ok(Sts::new(self.settings.client.clone()).caller_identity()?.account),
+            Some(account) if self.client.clock().is_known() => Ok(account.to_owned()),
+            _ => Ok(Sts::new(self.settings.client.clone()).caller_identity()?.account),
         }
     }
 
@@ -137,6 +146,7 @@ impl Worker {
             let wait = period.saturating_sub(started.elapsed());
             match pulled {
                 Pulled::Stopped => return,
+                Pulled::Misdated => continue,
                 Pulled::CaughtUp if self.settings.drain => {
                     if self.is_delivered() {
                         return;
@@ -198,8 +208,12 @@ impl Worker {
                 }
                 Next::Call(request) => request,
             };
-            match self.call(&request) {
-                Ok(page) => {
+            match self.call(&request, now) {
+                Ok(None) => {
+                    self.ask_anew();
+                    return Pulled::Misdated;
+                }
+                Ok(Some(page)) => {
                     tries = 0;
                     tally.responses += 1;
                     self.hand_over(page, &id, tally);
@@ -222,15 +236,37 @@ impl Worker {
         }
     }
 
-    fn call(&mut self, request: &Request) -> Result<Page, Error> {
+    /// None: AWS's clock has not reached `now`, so that the answer cannot hold everything up to it.
+    fn call(&mut self, request: &Request, now: Timestamp) -> Result<Option<Page>, Error> {
         self.settings.telemetry.poll.calls.increment();
         let answer = self.client.call(request, |answer| answer.read_all(AWS_ANSWER_BYTES_MAX))?;
+        if self.shared.now() < now {
+            return Ok(None);
+        }
+        self.misdated = 0;
         let unreadable =
             |error| Error::local(request, Kind::BadRequest, format!("unreadable answer: {error}"));
         let page = self.source.read(&answer).map_err(unreadable)?;
         self.shared.telemetry.health.works();
         self.backoff.reset();
-        Ok(page)
+        Ok(Some(page))
+    }
+
+    /// After an answer that was asked for at a wrong time: what it holds may be incomplete, so it counts for nothing.
+    fn ask_anew(&mut self) {
+        self.await_pages();
+        self.source.resume(&self.shared.state().checkpoints);
+        self.misdated += 1;
+        let message = "an answer is discarded: AWS's clock is behind the time that it was asked for. Reading begins again \
+                       at the checkpoint";
+        if self.misdated < MISDATED_IN_ROW {
+            log::warn!("{}: {message}", self.shared.name);
+        } else {
+            let message =
+                format!("{message}; this was so {} times in a row: whose `Date` is wrong?", self.misdated);
+            self.shared.telemetry.health.failed(message, false);
+        }
+        self.settings.stop.wait(self.backoff.pause());
     }
 
     /// Puts what is new of a page on its way.
@@ -337,9 +373,13 @@ impl Worker {
         }
     }
 
-    /// AWS's time.
+    /// A moment that AWS's clock has reached, though it is known by whole seconds only.
     fn now(&self) -> Timestamp {
-        Timestamp::try_from(self.settings.client.clock().now()).unwrap_or(Timestamp::MAX)
+        let now = self.shared.now();
+        if !self.client.clock().is_known() {
+            return now;
+        }
+        now.saturating_sub(CLOCK_RESOLUTION).unwrap_or(now)
     }
 
     fn conclude(&self, tally: &Tally) {
