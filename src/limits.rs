@@ -369,6 +369,8 @@ pub const POLL_BACKOFF_FIRST: Duration = Duration::from_secs(1);
 pub const POLL_BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// A source that waits for its next pull shows so often that it lives.
 pub const POLL_REST_MAX: Duration = Duration::from_secs(60);
+/// Items of a source (log groups, metrics) that cannot be read and are named in the log in one round; all are counted.
+pub const UNREADABLE_NAMED_MAX: usize = 20;
 /// Longest `request_period_in_seconds`: a day.
 pub const POLL_PERIOD_MAX: Duration = Duration::from_secs(24 * 3600);
 

@@ -25,6 +25,7 @@ mod paging;
 pub mod source;
 #[cfg(test)]
 mod testing;
+mod unreadable;
 mod worker;
 
 use std::collections::BTreeMap;

@@ -207,7 +207,7 @@ fn no_checkpoint_lies_beyond_what_aws_could_have_had() {
                 .parse()
                 .unwrap();
         let minutes_ago =
-            |seconds: i64, minutes| Timestamp::now() + SignedDuration::from_secs(seconds - 60 * minutes);
+            |seconds: i64, minutes: i64| Timestamp::now() + SignedDuration::from_secs(seconds - 60 * minutes);
         let truth = minutes_ago(first.min(then), 16)..=minutes_ago(then, 15);
         assert!(truth.contains(&reached), "{first} {then}: {reached}");
     }

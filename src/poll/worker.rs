@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::source::{Next, Page, Progress, Source};
+use super::source::{self, LeftOut, Next, Page, Progress, Reaction, Source};
+use super::unreadable::Unreadable;
 use super::{Delivery, Settings, Shared, source_of};
 use crate::ack::{self, Ack, Outcome};
 use crate::aws::{Client, Error, Kind, Request, Sts};
@@ -49,6 +50,7 @@ struct Worker {
     backoff: Backoff,
     /// How often in a row an answer showed that its question had been asked at a wrong time.
     misdated: u32,
+    unreadable: Unreadable,
 }
 
 /// How a pull ended.
@@ -82,6 +84,7 @@ impl Worker {
             slots: Budget::new(POLL_PAGES_IN_WORK_MAX),
             backoff: Backoff::new(POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX),
             misdated: 0,
+            unreadable: Unreadable::default(),
             settings: Arc::clone(settings),
         }
     }
@@ -201,7 +204,10 @@ impl Worker {
             let next = self.source.next(now);
             self.source.notes().iter().for_each(|note| self.say(format_args!("{note}")));
             let request = match next {
-                Next::CaughtUp => return Pulled::CaughtUp,
+                Next::CaughtUp => {
+                    self.end_round();
+                    return Pulled::CaughtUp;
+                }
                 Next::Mark(progress) => {
                     self.hand_over(Page { progress, ..Page::default() }, &id, tally);
                     continue;
@@ -222,18 +228,47 @@ impl Worker {
                 Err(error) => {
                     tries += 1;
                     self.settings.telemetry.poll.failed_calls.increment();
-                    if self.source.refused(&error) && tries <= self.settings.source.retries {
-                        log::info!("{}: {error}; the listing begins anew", self.shared.name);
-                        continue;
+                    let exhausted = tries > self.settings.source.retries;
+                    match source::after(&mut *self.source, &error, exhausted) {
+                        Reaction::AskAnew => {
+                            log::info!("{}: {error}; it is asked for anew", self.shared.name)
+                        }
+                        Reaction::LeaveOut(left_out) => {
+                            tries = 0;
+                            self.pass_over(left_out);
+                        }
+                        Reaction::TryAgain => {
+                            self.shared.telemetry.health.failed(error.to_string(), !error.is_temporary());
+                            if exhausted {
+                                return Pulled::GaveUp;
+                            }
+                            self.settings.stop.wait(self.backoff.pause());
+                        }
                     }
-                    self.shared.telemetry.health.failed(error.to_string(), !error.is_temporary());
-                    if tries > self.settings.source.retries {
-                        return Pulled::GaveUp;
-                    }
-                    self.settings.stop.wait(self.backoff.pause());
                 }
             }
         }
+    }
+
+    fn pass_over(&mut self, left_out: LeftOut) {
+        let counts = &self.settings.telemetry.poll;
+        counts.left_out.increment();
+        let before = self.unreadable.len();
+        let line = self.unreadable.add(left_out);
+        counts.unreadable.add((self.unreadable.len() - before) as i64);
+        if let Some(line) = line {
+            log::warn!("{}: {line}", self.shared.name);
+        }
+    }
+
+    /// All items have had their turn.
+    fn end_round(&mut self) {
+        if let Some(trouble) = self.unreadable.trouble() {
+            self.shared.telemetry.health.failed(trouble, true);
+        }
+        let before = self.unreadable.len();
+        self.unreadable.end_round().iter().for_each(|line| self.say(format_args!("{line}")));
+        self.settings.telemetry.poll.unreadable.add(self.unreadable.len() as i64 - before as i64);
     }
 
     /// None: AWS's clock has not reached `now`, so that the answer cannot hold everything up to it.
@@ -244,10 +279,17 @@ impl Worker {
             return Ok(None);
         }
         self.misdated = 0;
+        let reads_items = self.source.reads_items();
         let unreadable =
             |error| Error::local(request, Kind::BadRequest, format!("unreadable answer: {error}"));
         let page = self.source.read(&answer).map_err(unreadable)?;
-        self.shared.telemetry.health.works();
+        if reads_items {
+            self.unreadable.has_read();
+        }
+        // That the items can be listed does not mean that they can be read.
+        if reads_items || self.unreadable.len() == 0 {
+            self.shared.telemetry.health.works();
+        }
         self.backoff.reset();
         Ok(Some(page))
     }
@@ -271,7 +313,8 @@ impl Worker {
 
     /// Puts what is new of a page on its way.
     fn hand_over(&mut self, page: Page, id: &PullingId, tally: &mut Tally) {
-        let Page { events, dropped, other_region, progress } = page;
+        let Page { events, dropped, other_region, left_out, progress } = page;
+        left_out.into_iter().for_each(|left_out| self.pass_over(left_out));
         let total = events.len() as u64;
         let (mut text, mut seen, mut generated) = (Vec::new(), Vec::new(), 0);
         let mut state = self.shared.state();
@@ -396,6 +439,12 @@ impl Worker {
 
     fn say(&self, what: std::fmt::Arguments<'_>) {
         log::info!("{}: {what}", self.shared.name);
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.settings.telemetry.poll.unreadable.add(-(self.unreadable.len() as i64));
     }
 }
 
