@@ -146,6 +146,9 @@ pub const METRIC_DATA_POINTS: usize = 100_800;
 pub const METRIC_DELAY: Duration = Duration::from_secs(120);
 /// Values that are published so much later are still found.
 pub const METRIC_LATENESS: Duration = Duration::from_secs(15 * 60);
+/// Metrics that CloudWatch does not give, and whose data are asked for again from where they are missing: a call for each
+/// in every round. With more, the round waits.
+pub const METRICS_BEHIND_MAX: usize = 500;
 /// Periods of one round of a backlog: three hours by the minute, so that hundreds of metrics still fit a call's
 /// values in a few calls.
 pub const METRIC_ROUND_PERIODS: i64 = 180;
@@ -155,9 +158,6 @@ pub const LOG_LATENESS: Duration = Duration::from_secs(300);
 pub const LOG_SLICE_FIRST: Duration = Duration::from_secs(15 * 60);
 /// … and events that a slice should have: what is remembered of it stays below [`POLL_SEEN_MAX`].
 pub const LOG_SLICE_EVENTS: usize = 80_000;
-/// Streams of one group, with events in the last hour, that are told from each other in its first retrieval: some 20
-/// bytes each. More would be read again, which costs calls, and repeats beyond [`POLL_SEEN_MAX`].
-pub const LOG_STREAMS_FRONT_MAX: usize = 1_000_000;
 /// Streams that one FilterLogEvents may name: CloudWatch Logs' own limit.
 pub const LOG_STREAMS_PER_CALL: usize = 100;
 /// Shortest slice.

@@ -136,12 +136,6 @@ impl<S: Source> Bench<S> {
         }
     }
 
-    /// As if so much had come since that nothing is remembered.
-    pub fn forget_events(&mut self) {
-        self.seen.clear();
-        self.told.clear();
-    }
-
     /// Events that may be told as repeats.
     pub fn remembered(&self) -> usize {
         self.seen.len()
