@@ -50,6 +50,7 @@ mod services;
 mod setup;
 mod sharing;
 mod shutdown;
+mod source_faults;
 mod sources;
 mod status;
 mod switches;
