@@ -53,6 +53,13 @@ pub const AWS_RETRY_AT_ONCE: Duration = Duration::from_secs(2);
 pub const AWS_BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait between tries.
 pub const AWS_BACKOFF_MAX: Duration = Duration::from_secs(20);
+/// The `Date` of an answer has whole seconds: AWS's clock is known no better than this.
+pub const CLOCK_RESOLUTION: Duration = Duration::from_secs(1);
+/// A machine's clock that differs from AWS's by this much is worth a line in the log: AWS refuses signatures from five
+/// minutes on, and an answer's way takes up to a few seconds.
+pub const CLOCK_SKEW_NOTED: Duration = Duration::from_secs(10);
+/// Shortest time between two such lines.
+pub const CLOCK_NOTE_INTERVAL: Duration = Duration::from_secs(60);
 /// Credentials are refreshed this long before they expire; less when they live shorter.
 pub const CREDENTIALS_REFRESH_EARLY: Duration = Duration::from_secs(300);
 
@@ -209,6 +216,9 @@ pub const METRIC_DATA_POINTS: usize = 100_800;
 pub const METRIC_DELAY: Duration = Duration::from_secs(120);
 /// Values that are published so much later are still found.
 pub const METRIC_LATENESS: Duration = Duration::from_secs(15 * 60);
+/// Metrics that CloudWatch does not give, and whose data are asked for again from where they are missing: a call for each
+/// in every round. With more, the round waits.
+pub const METRICS_BEHIND_MAX: usize = 500;
 /// Periods of one round of a backlog: three hours by the minute, so that hundreds of metrics still fit a call's
 /// values in a few calls.
 pub const METRIC_ROUND_PERIODS: i64 = 180;
@@ -218,9 +228,6 @@ pub const LOG_LATENESS: Duration = Duration::from_secs(300);
 pub const LOG_SLICE_FIRST: Duration = Duration::from_secs(15 * 60);
 /// … and events that a slice should have: what is remembered of it stays below [`POLL_SEEN_MAX`].
 pub const LOG_SLICE_EVENTS: usize = 80_000;
-/// Streams of one group, with events in the last hour, that are told from each other in its first retrieval: some 20
-/// bytes each. More would be read again, which costs calls, and repeats beyond [`POLL_SEEN_MAX`].
-pub const LOG_STREAMS_FRONT_MAX: usize = 1_000_000;
 /// Streams that one FilterLogEvents may name: CloudWatch Logs' own limit.
 pub const LOG_STREAMS_PER_CALL: usize = 100;
 /// Shortest slice.
@@ -530,6 +537,8 @@ pub const POLL_BACKOFF_FIRST: Duration = Duration::from_secs(1);
 pub const POLL_BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// A source that waits for its next pull shows so often that it lives.
 pub const POLL_REST_MAX: Duration = Duration::from_secs(60);
+/// Items of a source (log groups, metrics) that cannot be read and are named in the log in one round; all are counted.
+pub const UNREADABLE_NAMED_MAX: usize = 20;
 /// Longest `request_period_in_seconds`: a day.
 pub const POLL_PERIOD_MAX: Duration = Duration::from_secs(24 * 3600);
 

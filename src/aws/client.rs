@@ -1,9 +1,9 @@
 //! One call to AWS: sign, send, classify, try again where that helps.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use super::clock::Clock;
 use super::credentials::Credentials;
 use super::endpoint::{self, Service};
 use super::error::{Error, Kind};
@@ -40,37 +40,6 @@ pub struct Client {
     waits: bool,
     /// Tries of one call.
     attempts: u32,
-}
-
-/// AWS's clock: this machine's, corrected when AWS has complained. Clones share the correction.
-#[derive(Debug, Clone, Default)]
-pub struct Clock(Arc<AtomicI64>);
-
-impl Clock {
-    /// What AWS's clock shows now.
-    pub fn now(&self) -> SystemTime {
-        let now = SystemTime::now();
-        let skew_ms = self.skew_ms();
-        let skew = Duration::from_millis(skew_ms.unsigned_abs());
-        let corrected = if skew_ms < 0 { now.checked_sub(skew) } else { now.checked_add(skew) };
-        corrected.unwrap_or(now)
-    }
-
-    /// Corrects the clock: AWS's shows `server` at this moment.
-    pub fn set(&self, server: SystemTime) {
-        let now = SystemTime::now();
-        let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-        let skew_ms = match server.duration_since(now) {
-            Ok(ahead) => millis(ahead),
-            Err(behind) => -millis(behind.duration()),
-        };
-        self.0.store(skew_ms, Ordering::Relaxed);
-    }
-
-    /// AWS's clock minus this machine's, in milliseconds.
-    pub fn skew_ms(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 impl Client {
@@ -243,7 +212,11 @@ impl Client {
         let key_id = &credentials.access_key_id;
         let failed = |fault: Fault| Error::local(request, fault.kind, fault.message).with_key(key_id);
         let signed = self.signed(request, credentials)?;
+        let sent = Instant::now();
         let mut answer = self.http.send(request, &signed).map_err(failed)?;
+        if let Some(date) = answer.date() {
+            self.clock.learn(date, sent, Instant::now());
+        }
         if answer.is_success() {
             return read(&mut answer).map_err(failed);
         }
@@ -290,11 +263,8 @@ impl Client {
 
     fn correct_clock(&self, error: &Error) -> bool {
         let Some(server_time) = error.server_time() else { return false };
-        self.clock.set(server_time);
-        log::warn!(
-            "this machine's clock differs from AWS's by {} s; corrected for signing",
-            self.clock.skew_ms() / 1000
-        );
+        let now = Instant::now();
+        self.clock.learn(server_time, now, now);
         true
     }
 
@@ -345,6 +315,8 @@ impl Tries {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
     use crate::aws::testing::{Server, Step, answer};
     use crate::aws::{Sqs, Sts};
@@ -370,6 +342,30 @@ mod tests {
         let server = Server::play(script);
         let error = Sts::new(server.client(&Stop::new())).caller_identity().unwrap_err();
         assert_eq!((error.kind(), server.seen().len()), (&Kind::Skewed, 2));
+    }
+
+    #[test]
+    fn every_answer_tells_the_time_unless_it_comes_from_a_cache() {
+        let date = |minute: u32| format!("date: Sat, 03 Feb 2024 04:{minute:02}:06 GMT\r\n");
+        let cached = format!("{}age: 600\r\n", date(30));
+        let server = Server::play(vec![
+            answer(200, &date(5), NOBODY),
+            answer(200, &cached, NOBODY),
+            fails("AccessDenied", 403, &date(10)),
+        ]);
+        let client = server.client(&Stop::new());
+        let sts = Sts::new(client.clone());
+        let minute = || {
+            let now = client.clock().now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+            now.as_secs() / 60 % 60
+        };
+        sts.caller_identity().unwrap();
+        assert_eq!(minute(), 5);
+        sts.caller_identity().unwrap();
+        assert_eq!(minute(), 5);
+        sts.caller_identity().unwrap_err();
+        assert_eq!(minute(), 10, "a refusal, too");
+        server.seen();
     }
 
     #[test]

@@ -74,6 +74,8 @@ pub struct Query<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Data {
     pub points: Vec<Point>,
+    /// What CloudWatch says of each series: metric, statistic, and a status such as `Complete` or `PartialData`.
+    pub statuses: Vec<(usize, usize, String)>,
     /// None: this is the last page.
     pub token: Option<String>,
 }
@@ -149,7 +151,7 @@ pub fn read_list_metrics(body: &[u8]) -> serde_json::Result<Listed> {
 /// Reads GetMetricData's answer.
 ///
 /// # Errors
-/// It is not what AWS documents, or CloudWatch says that it could not work a value out.
+/// It is not what AWS documents.
 pub fn read_metric_data(body: &[u8]) -> serde_json::Result<Data> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -160,11 +162,11 @@ pub fn read_metric_data(body: &[u8]) -> serde_json::Result<Data> {
         next_token: Option<String>,
     }
     let answer = serde_json::from_slice::<Answer>(body)?;
-    let mut points = Vec::new();
+    let mut data = Data { points: Vec::new(), statuses: Vec::new(), token: page_token(answer.next_token) };
     for series in answer.metric_data_results.unwrap_or_default() {
-        series.read_into(&mut points)?;
+        series.read_into(&mut data)?;
     }
-    Ok(Data { points, token: page_token(answer.next_token) })
+    Ok(data)
 }
 
 #[derive(Deserialize)]
@@ -180,19 +182,17 @@ struct Series {
 }
 
 impl Series {
-    fn read_into(self, points: &mut Vec<Point>) -> serde_json::Result<()> {
+    fn read_into(self, data: &mut Data) -> serde_json::Result<()> {
         let Some((metric, statistic)) = indices(&self.id) else {
             return Err(serde_json::Error::custom(format!("{:?} was not asked for", self.id)));
         };
-        if self.status_code.as_deref() == Some("InternalError") {
-            return Err(serde_json::Error::custom("CloudWatch had an internal error with a metric"));
-        }
+        data.statuses.extend(self.status_code.map(|status| (metric, statistic, status)));
         let (times, values) = (self.timestamps.unwrap_or_default(), self.values.unwrap_or_default());
         if times.len() != values.len() {
             return Err(serde_json::Error::custom("there are not as many values as timestamps"));
         }
         let point = |(time, value): (f64, Number)| Point { metric, statistic, time: time as i64, value };
-        points.extend(times.into_iter().zip(values).map(point));
+        data.points.extend(times.into_iter().zip(values).map(point));
         Ok(())
     }
 }
@@ -271,7 +271,6 @@ mod tests {
     #[test]
     fn what_was_not_worked_out_is_no_silence() {
         for body in [
-            r#"{"MetricDataResults":[{"Id":"m0_0","StatusCode":"InternalError"}]}"#,
             r#"{"MetricDataResults":[{"Id":"x","StatusCode":"Complete"}]}"#,
             r#"{"MetricDataResults":[{"Id":"m0_5","StatusCode":"Complete"}]}"#,
             r#"{"MetricDataResults":[{"Id":"m0_0","Timestamps":[1],"Values":[]}]}"#,
@@ -285,7 +284,7 @@ mod tests {
         for body in ["{}", r#"{"Metrics":[]}"#, r#"{"Metrics":null,"NextToken":""}"#] {
             assert_eq!(read_list_metrics(body.as_bytes()).unwrap(), Listed { metrics: vec![], token: None });
         }
-        assert_eq!(read_metric_data(b"{}").unwrap(), Data { points: vec![], token: None });
+        assert_eq!(read_metric_data(b"{}").unwrap(), Data { points: vec![], statuses: vec![], token: None });
     }
 
     proptest::proptest! {

@@ -114,6 +114,31 @@ impl Error {
         matches!(self.0.kind, Kind::Throttled | Kind::Transient | Kind::Skewed | Kind::Expired)
     }
 
+    /// True for a refusal that may concern nothing but the thing that was asked for; false for one that every call
+    /// would meet: credentials, a wrong clock, throttling, the network, a stop.
+    pub fn may_be_of_item(&self) -> bool {
+        const OF_THE_THING: &[&str] = &[
+            "AccessDenied",
+            "AllAccessDisabled",
+            "KmsAccessDenied",
+            "NotAuthorized",
+            "UnauthorizedOperation",
+        ];
+        let code = self.0.code.strip_suffix("Exception").unwrap_or(&self.0.code);
+        match self.0.kind {
+            // Without a status it is an answer that cannot be read.
+            Kind::BadRequest => self.is_answered_by_aws() || self.0.status == 0,
+            Kind::Denied => OF_THE_THING.contains(&code),
+            Kind::NotFound | Kind::Changed | Kind::Redirect { .. } => self.is_answered_by_aws(),
+            _ => false,
+        }
+    }
+
+    /// AWS itself has answered: a proxy's page of its own has no code.
+    pub fn is_answered_by_aws(&self) -> bool {
+        self.0.status != 0 && !self.0.code.is_empty()
+    }
+
     /// The call as an IAM policy spells it: `s3:GetObject`.
     pub fn action(&self) -> &'static str {
         self.0.action

@@ -263,7 +263,7 @@ fn iso_time(text: &str) -> Option<SystemTime> {
 }
 
 /// RFC 9110's preferred form, as the `Date` header.
-fn http_time(text: &str) -> Option<SystemTime> {
+pub(super) fn http_time(text: &str) -> Option<SystemTime> {
     let zoned = jiff::fmt::rfc2822::parse(text.trim()).ok()?;
     Some(SystemTime::from(zoned.timestamp()))
 }

@@ -25,8 +25,8 @@ pub struct Ids {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     pub id: String,
-    /// `updatedAt`, milliseconds since 1970.
-    pub updated: i64,
+    /// `updatedAt`, milliseconds since 1970. None: it has none that can be read.
+    pub updated: Option<i64>,
     /// As GuardDuty wrote it.
     pub json: String,
 }
@@ -86,7 +86,7 @@ pub fn read_findings(body: &[u8]) -> serde_json::Result<Ids> {
 /// Reads GetFindings' answer.
 ///
 /// # Errors
-/// It is not what AWS documents: a finding without id or time could not be told from another.
+/// It is not what AWS documents.
 pub fn read_details(body: &[u8]) -> serde_json::Result<Vec<Finding>> {
     let refused = |error: sonic_rs::Error| serde_json::Error::custom(error.to_string());
     let text = std::str::from_utf8(body).map_err(serde_json::Error::custom)?;
@@ -94,17 +94,18 @@ pub fn read_details(body: &[u8]) -> serde_json::Result<Vec<Finding>> {
     let Some(findings) = findings.into_array_iter() else {
         return Err(serde_json::Error::custom("findings is no array"));
     };
-    findings.map(|finding| read_finding(finding.map_err(refused)?.as_raw_str())).collect()
+    findings.map(|finding| Ok(read_finding(finding.map_err(refused)?.as_raw_str()))).collect()
 }
 
-fn read_finding(json: &str) -> serde_json::Result<Finding> {
+/// A finding without an id or a time is read all the same: one odd finding must not hold up the others.
+fn read_finding(json: &str) -> Finding {
     let text = |name: &'static str| {
-        let value = sonic_rs::get(json, [name]).ok();
-        let value = value.and_then(|value| value.as_str().map(str::to_owned));
-        value.ok_or_else(|| serde_json::Error::custom(format!("a finding has no {name}")))
+        let value = sonic_rs::get(json, [name]).ok()?;
+        value.as_str().map(str::to_owned)
     };
-    let updated = text("updatedAt")?.parse::<Timestamp>().map_err(serde_json::Error::custom)?;
-    Ok(Finding { id: text("id")?, updated: updated.as_millisecond(), json: json.to_owned() })
+    let updated =
+        text("updatedAt").and_then(|at| at.parse::<Timestamp>().ok()).map(Timestamp::as_millisecond);
+    Finding { id: text("id").unwrap_or_default(), updated, json: json.to_owned() }
 }
 
 fn read_ids(body: &[u8]) -> serde_json::Result<Ids> {
@@ -172,7 +173,7 @@ mod tests {
         assert_eq!((page.ids.len(), page.token.as_deref()), (2, Some("bmV4dA")));
         let found = read_details(include_bytes!("../../testdata/aws/guardduty/details.json")).unwrap();
         assert_eq!((found.len(), found[0].id.as_str()), (2, "aec1a5b1"));
-        assert_eq!(found[0].updated, 1_795_271_400_123);
+        assert_eq!(found[0].updated, Some(1_795_271_400_123));
         assert!(found[0].json.contains(r#""severity": 8.0"#), "as it was written: {}", found[0].json);
     }
 
@@ -181,14 +182,13 @@ mod tests {
         assert_eq!(read_detectors(b"{}").unwrap(), Ids { ids: vec![], token: None });
         assert_eq!(read_findings(br#"{"findingIds":[],"nextToken":""}"#).unwrap().token, None);
         assert_eq!(read_details(br#"{"findings":[]}"#).unwrap(), []);
-        for bad in [
-            "{}",
-            r#"{"findings":{}}"#,
-            r#"{"findings":[{"id":"f"}]}"#,
-            r#"{"findings":[{"updatedAt":"2026-11-21T00:00:00Z"}]}"#,
-        ] {
+        for bad in ["{}", r#"{"findings":{}}"#] {
             assert!(read_details(bad.as_bytes()).is_err(), "{bad}");
         }
+        let odd =
+            r#"{"findings":[{"id":"f"},{"updatedAt":"2026-11-21T00:00:00Z"},{"id":"g","updatedAt":"soon"}]}"#;
+        let odd = read_details(odd.as_bytes()).unwrap();
+        assert_eq!((odd.len(), odd[0].updated, odd[2].id.as_str()), (3, None, "g"));
     }
 
     proptest::proptest! {

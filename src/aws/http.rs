@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::HeaderMap;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
@@ -11,6 +12,7 @@ use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Proxy};
 
 use super::error::{Error, Kind};
+use super::failure::http_time;
 use super::names::Names;
 use super::proxy::Proxies;
 use super::request::Request;
@@ -162,6 +164,12 @@ impl Room {
 impl Answer {
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
+    }
+
+    /// The server's time. None: it says nothing, or the answer comes from a cache and says when it was made.
+    pub fn date(&self) -> Option<SystemTime> {
+        let text = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
+        text("date").filter(|_| text("age").is_none()).and_then(http_time)
     }
 
     /// The whole body, if it is no longer than `bytes_max`. A large one waits until there is room for it among the

@@ -26,6 +26,15 @@ pub struct Named {
     /// Of a stream: time of its last event, as far as CloudWatch knows (up to an hour late). None: it has none,
     /// or is a group.
     pub last_event: Option<i64>,
+    /// Of a group: what it is made for, if that is not the usual.
+    pub class: Option<String>,
+}
+
+impl Named {
+    /// Groups of these classes refuse FilterLogEvents.
+    pub fn cannot_be_filtered(&self) -> bool {
+        matches!(self.class.as_deref(), Some("INFREQUENT_ACCESS" | "DELIVERY"))
+    }
 }
 
 /// Which events are read.
@@ -69,12 +78,11 @@ pub fn groups(address: &Address<'_>, token: Option<&str>) -> Request {
     call("logs:DescribeLogGroups", address, input, token)
 }
 
-/// DescribeLogStreams: the streams of a group, the one with the latest event first.
+/// DescribeLogStreams: the streams of a group, by name.
 pub fn streams(address: &Address<'_>, group: &str, token: Option<&str>) -> Request {
     let input = json!({
         "logGroupName": group,
-        "orderBy": "LastEventTime",
-        "descending": true,
+        "orderBy": "LogStreamName",
         "limit": LOG_NAMES_PER_PAGE,
     });
     call("logs:DescribeLogStreams", address, input, token)
@@ -103,6 +111,7 @@ pub fn read_groups(body: &[u8]) -> serde_json::Result<Names> {
     #[serde(rename_all = "camelCase")]
     struct Group {
         log_group_name: String,
+        log_group_class: Option<String>,
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -113,7 +122,8 @@ pub fn read_groups(body: &[u8]) -> serde_json::Result<Names> {
         next_token: Option<String>,
     }
     let answer = serde_json::from_slice::<Answer>(body)?;
-    let named = |group: Group| Named { name: group.log_group_name, last_event: None };
+    let named =
+        |group: Group| Named { name: group.log_group_name, last_event: None, class: group.log_group_class };
     let names = answer.log_groups.unwrap_or_default().into_iter().map(named).collect();
     Ok(Names { names, token: page_token(answer.next_token) })
 }
@@ -138,8 +148,10 @@ pub fn read_streams(body: &[u8]) -> serde_json::Result<Names> {
         next_token: Option<String>,
     }
     let answer = serde_json::from_slice::<Answer>(body)?;
-    let named =
-        |stream: Stream| Named { name: stream.log_stream_name, last_event: stream.last_event_timestamp };
+    let named = |stream: Stream| {
+        let Stream { log_stream_name, last_event_timestamp } = stream;
+        Named { name: log_stream_name, last_event: last_event_timestamp, class: None }
+    };
     let names = answer.log_streams.unwrap_or_default().into_iter().map(named).collect();
     Ok(Names { names, token: page_token(answer.next_token) })
 }
@@ -185,7 +197,7 @@ mod tests {
         assert!(request.headers.contains(&("x-amz-target", "Logs_20140328.DescribeLogGroups".to_owned())));
         assert_eq!(
             text(&streams(&ADDRESS, "/g", None)),
-            r#"{"logGroupName":"/g","orderBy":"LastEventTime","descending":true,"limit":50}"#
+            r#"{"logGroupName":"/g","orderBy":"LogStreamName","limit":50}"#
         );
         let names = ["a".to_owned()];
         let filter = Filter { group: "/g", streams: &[], from: -5, to: 9, token: None };

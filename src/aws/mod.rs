@@ -11,6 +11,7 @@
 //! | `proxy` | which proxy, if any, leads to a host | no |
 //! | `http`, `names` | the agent: pool, time-outs, certificates; addresses | sockets |
 //! | `known` | what calls have shown about buckets | no |
+//! | `clock` | AWS's time, learnt from its answers | clock |
 //! | `client` | sign, send, classify, try again | sockets, clock |
 //! | `provider` | keys and roles, refreshed before they expire | sockets, clock |
 //! | `chain` | where keys come from that the file does not give | sockets, files, processes |
@@ -19,6 +20,7 @@
 pub mod bucket;
 pub mod chain;
 pub mod client;
+pub mod clock;
 pub mod cloudtrail;
 pub mod cloudwatch;
 pub mod credentials;
@@ -46,7 +48,8 @@ pub mod sts;
 mod testing;
 
 pub use self::bucket::{Part, S3};
-pub use self::client::{Client, Clock};
+pub use self::client::Client;
+pub use self::clock::Clock;
 pub use self::credentials::Credentials;
 pub use self::error::{Error, Kind};
 pub use self::http::Http;

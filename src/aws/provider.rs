@@ -5,7 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::chain::{self, Chain, Found, Role, Variables};
-use super::client::{Client, Clock};
+use super::client::Client;
+use super::clock::Clock;
 use super::credentials::Credentials;
 use super::error::{Error, shown_key_id};
 use crate::config;

@@ -3,12 +3,18 @@
 //! Everything up to `now - gap` is read in slots of at most `time_slot_in_hours`, the oldest first. Neighbouring
 //! slots share a second, because both ends of a lookup are included: what is read twice is told by its EventId.
 //! All times are UTC.
+//!
+//! A busy slot has thousands of pages, the latest event first. Each page that is delivered is a checkpoint inside the
+//! slot: the token of the next page, and, should AWS not take the token any more, how far down in time everything
+//! has been read. So a collector that is restarted again and again still gets through.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
+use super::paging::{begin_anew, follow};
 use super::source::{Event, Next, Page, Progress, Source};
 use crate::aws::cloudtrail::{self, Lookup};
 use crate::aws::request::Address;
@@ -35,14 +41,34 @@ pub struct CloudTrail {
     notes: Vec<String>,
 }
 
-#[derive(Debug)]
+/// A part of time that is being read. Its text is the checkpoint inside the slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Slot {
+    #[serde(with = "seconds")]
     from: Timestamp,
+    #[serde(with = "seconds")]
     to: Timestamp,
-    /// Index in `settings.sources`.
+    /// Index in `sources`.
     source: usize,
+    /// Those of the settings when the slot began: with others it has to be read anew.
+    sources: Vec<String>,
+    /// The end that is asked for, the same for all pages of a listing.
+    #[serde(with = "seconds")]
+    end: Timestamp,
+    /// Everything later has been read.
+    #[serde(with = "seconds")]
+    read_down_to: Timestamp,
+    /// Whether events come in the documented order, the latest first, so that `read_down_to` says the truth. None:
+    /// that has not shown yet.
+    is_ordered: Option<bool>,
     token: Option<String>,
+    /// Page tokens that were refused.
+    #[serde(skip)]
+    restarts: u32,
 }
+
+/// The checkpoint's part for what lies inside a slot.
+const SLOT: &str = "slot";
 
 impl CloudTrail {
     /// `endpoint`: of CloudTrail in the region.
@@ -69,12 +95,21 @@ impl CloudTrail {
             self.notes.push(format!("Number of processed time slots so far: {}", self.slots));
         }
         let to = end.min(later(from, self.settings.time_slot));
-        Some(Slot { from, to, source: 0, token: None })
+        Some(Slot::new(from, to, &self.settings.sources))
+    }
+
+    /// A checkpoint that AWS's clock has not reached is wrong, and waiting for that time would leave events out.
+    fn not_in_the_future(&mut self, from: Timestamp, end: Timestamp, now: Timestamp) -> Timestamp {
+        if from <= now {
+            return from;
+        }
+        self.notes.push(format!("the checkpoint {from} lies in the future; reading goes on at {end}"));
+        *self.from.insert(end)
     }
 
     /// LookupEvents knows nothing older.
     fn within_reach(&mut self, from: Timestamp, now: Timestamp) -> Timestamp {
-        let oldest = whole_second(earlier(now, LOOKUP_EVENTS_AGE_MAX));
+        let oldest = oldest(now);
         if from < oldest {
             self.notes.push(format!(
                 "events from {from} to {oldest} cannot be read: CloudTrail looks up the last 90 days only. Older ones are \
@@ -100,26 +135,28 @@ impl CloudTrail {
         let address = Address { endpoint: &self.endpoint, region: &self.region, resource: &resource };
         let lookup = Lookup {
             from: slot.from,
-            to: slot.to,
-            source: self.settings.sources.get(slot.source).map(String::as_str),
+            to: slot.end,
+            source: slot.sources.get(slot.source).map(String::as_str),
             token: slot.token.as_deref(),
         };
         Next::Call(Box::new(cloudtrail::lookup(&address, &lookup)))
     }
 
     /// The page has been read: what comes after it, and what is known once it is delivered.
-    fn advance(&mut self, token: Option<String>) -> Progress {
-        let Some(slot) = &mut self.slot else { return Progress::default() };
+    fn advance(&mut self, times: &[i64], token: Option<String>) -> Progress {
+        let Some(mut slot) = self.slot.take() else { return Progress::default() };
+        slot.narrow(times);
         slot.token = token;
         if slot.token.is_none() {
-            slot.source += 1;
+            slot.next_source();
         }
-        if slot.token.is_some() || slot.source < self.settings.sources.len() {
-            return Progress::default();
+        if slot.source == 0 || slot.source < slot.sources.len() {
+            let checkpoints = slot.text().map(|text| (SLOT.to_owned(), text)).into_iter().collect();
+            self.slot = Some(slot);
+            return Progress { checkpoints, ..Progress::default() };
         }
-        let to = slot.to;
-        (self.slot, self.from) = (None, Some(to));
-        Progress { forget_before: Some(to.as_second()), ..all_before(to) }
+        self.from = Some(slot.to);
+        Progress { forget_before: Some(slot.to.as_second()), ..all_before(slot.to) }
     }
 
     fn take(&self, page: &mut Page, event: cloudtrail::Event) {
@@ -141,22 +178,79 @@ impl CloudTrail {
     }
 }
 
+impl Slot {
+    fn new(from: Timestamp, to: Timestamp, sources: &[String]) -> Slot {
+        let (sources, is_ordered, token) = (sources.to_vec(), None, None);
+        Slot { from, to, source: 0, sources, end: to, read_down_to: to, is_ordered, token, restarts: 0 }
+    }
+
+    /// The one that a checkpoint tells of, if it is still the one to be read.
+    fn resumed(text: &str, from: Timestamp, sources: &[String]) -> Option<Slot> {
+        let slot: Slot = serde_json::from_str(text).ok()?;
+        (slot.from >= from && slot.to > from && slot.sources == sources).then_some(slot)
+    }
+
+    fn text(&self) -> Option<String> {
+        serde_json::to_string(self).ok()
+    }
+
+    /// A page with events of these times has been read.
+    fn narrow(&mut self, times: &[i64]) {
+        let (Some(first), Some(last)) = (times.first(), times.last()) else { return };
+        if *first > self.read_down_to.as_second() || !times.is_sorted_by(|a, b| a >= b) {
+            (self.is_ordered, self.read_down_to) = (Some(false), self.to);
+        } else if first > last {
+            self.is_ordered = self.is_ordered.or(Some(true));
+        }
+        if self.is_ordered == Some(true) {
+            self.read_down_to = Timestamp::from_second(*last).unwrap_or(self.to).max(self.from);
+        }
+    }
+
+    fn next_source(&mut self) {
+        self.source += 1;
+        (self.end, self.read_down_to, self.is_ordered) = (self.to, self.to, None);
+    }
+
+    /// The token is no longer good: goes on with what has not been read.
+    fn drop_token(&mut self) -> bool {
+        self.end = self.read_down_to;
+        begin_anew(self.token.take(), &mut self.restarts)
+    }
+
+    /// A slot that an earlier process began may reach further back than CloudTrail does now, or into the future, if
+    /// the clock was wrong. False: nothing is left of it.
+    fn cut(&mut self, oldest: Timestamp, latest: Timestamp) -> bool {
+        if self.to > latest {
+            *self = Slot::new(self.from, latest, &self.sources);
+        }
+        if self.from < oldest {
+            (self.from, self.end, self.token) = (oldest, self.read_down_to, None);
+        }
+        self.from <= self.end && self.from < self.to
+    }
+}
+
 impl Source for CloudTrail {
     fn resume(&mut self, checkpoints: &BTreeMap<String, String>) {
         self.from = checkpoints.get("").and_then(|value| value.parse().ok());
-        (self.slot, self.slots) = (None, 0);
+        let inside = self.from.zip(checkpoints.get(SLOT));
+        self.slot = inside.and_then(|(from, text)| Slot::resumed(text, from, &self.settings.sources));
+        self.slots = 0;
     }
 
     fn next(&mut self, now: Timestamp) -> Next {
+        let (oldest, end) = (oldest(now), whole_second(earlier(now, self.settings.gap)));
+        self.slot.take_if(|slot| !slot.cut(oldest, end));
         if let Some(slot) = &self.slot {
             return self.request(slot);
         }
-        let end = whole_second(earlier(now, self.settings.gap));
         let Some(from) = self.from else {
             // Recorded at once: what happens before the first page is delivered must not be left out if the
             // program ends.
             return Next::Mark(all_before(self.first(end)));
         };
+        let from = self.not_in_the_future(from, end, now);
         self.slot = self.begin_slot(from, end, now);
         match &self.slot {
             Some(slot) => self.request(slot),
@@ -169,16 +263,19 @@ impl Source for CloudTrail {
 
     fn read(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
         let cloudtrail::Page { events, token } = cloudtrail::read_lookup(answer)?;
+        let mut next = self.slot.as_ref().and_then(|slot| slot.token.clone());
+        follow(&mut next, token)?;
         let mut page = Page::default();
+        let times: Vec<i64> = events.iter().filter_map(|event| event.time).collect();
         events.into_iter().for_each(|event| self.take(&mut page, event));
-        page.progress = self.advance(token);
+        page.progress = self.advance(&times, next);
         Ok(page)
     }
 
     /// A token does not live long, and it holds for the same request only.
     fn refused(&mut self, error: &Error) -> bool {
         let Some(slot) = &mut self.slot else { return false };
-        *error.kind() == Kind::BadRequest && slot.token.take().is_some()
+        *error.kind() == Kind::BadRequest && slot.drop_token()
     }
 
     fn notes(&mut self) -> Vec<String> {
@@ -198,6 +295,10 @@ fn later(time: Timestamp, by: Duration) -> Timestamp {
     time.saturating_add(signed(by)).unwrap_or(Timestamp::MAX)
 }
 
+fn oldest(now: Timestamp) -> Timestamp {
+    whole_second(earlier(now, LOOKUP_EVENTS_AGE_MAX))
+}
+
 fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
@@ -205,6 +306,19 @@ fn signed(duration: Duration) -> SignedDuration {
 /// Lookups are in whole seconds.
 fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+/// Times in a checkpoint: whole seconds since 1970.
+mod seconds {
+    use super::{Deserialize, Timestamp};
+
+    pub fn serialize<S: serde::Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(time.as_second())
+    }
+
+    pub fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        Timestamp::from_second(i64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
 }
 
 #[cfg(test)]

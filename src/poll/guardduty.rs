@@ -3,19 +3,25 @@
 //! In rounds: the region's detectors are listed; of each, the findings that were updated since the checkpoint, the
 //! oldest update first, and their details in fifties. A finding that is updated again is sent again. All times are
 //! milliseconds since 1970.
+//!
+//! Findings change while they are read: one that is updated moves to the end of the list, and those behind it move up,
+//! past the page that is asked for next. So after each page the findings are listed anew from the latest update on
+//! that has been read; page tokens are followed only among findings with the very same time and in the last minutes,
+//! which the next round reads again. And what the details say of a finding that was updated after it had been listed
+//! tells nothing of how far the list has been read.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 
-use super::paging::{begin_anew, edge, follow};
+use super::paging::{begin_anew, follow};
 use super::source::{Event, Next, Page, Progress, Source, from_millis};
 use crate::aws::guardduty;
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind};
 use crate::config;
 use crate::ledger::{Seen, fingerprint};
-use crate::limits::FINDING_LATENESS;
+use crate::limits::{FINDING_LATENESS, FINDINGS_PER_CALL, POLL_RESTARTS_MAX};
 
 /// One region's findings.
 #[derive(Debug)]
@@ -25,10 +31,18 @@ pub struct GuardDuty {
     region: String,
     /// By detector: where its next reading begins.
     next: BTreeMap<String, i64>,
+    /// By detector: findings that could not be read, and are asked for again in every round.
+    refused: BTreeMap<String, Vec<String>>,
     round: Option<Round>,
+    /// What is known since something was passed over.
+    mark: Option<Progress>,
     /// The round has ended, and nobody was told yet.
     caught_up: bool,
+    notes: Vec<String>,
 }
+
+/// The checkpoint's part for a detector's findings that could not be read: its id with this behind it.
+const REFUSED: &str = " (refused)";
 
 #[derive(Debug)]
 struct Round {
@@ -43,20 +57,54 @@ struct Round {
 }
 
 /// A detector that is being read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Reading {
     detector: String,
+    /// All findings with earlier updates have been read: the listing begins here.
     from: i64,
     token: Option<String>,
+    /// Pages of this listing.
+    pages: u32,
+    /// The last page has been listed.
     listed: bool,
-    /// Findings of the page that was listed last, whose details are to be read.
+    /// Findings of the page that was listed last, whose details are asked for next …
     ids: Vec<String>,
+    /// … and after that, because not all of them could be had with one call.
+    waiting: Vec<String>,
+    /// The latest update on this page that the listing has surely shown.
+    latest: Option<i64>,
+    /// Times of the findings that were read since `from` has changed.
+    read: BTreeMap<String, i64>,
+    /// How often the same has been listed.
+    passes: u32,
+    /// This pass has shown a finding at its beginning that the one before it did not, or one has gone.
+    has_news: bool,
+}
+
+/// What comes after a page.
+enum After {
+    MorePages,
+    /// Everything up to the present has been read.
+    Done,
+    /// The list changes too fast: the next round goes on here.
+    Unfinished,
 }
 
 impl GuardDuty {
     /// `endpoint`: of GuardDuty in the region.
     pub fn new(settings: config::GuardDuty, endpoint: String, region: String) -> GuardDuty {
-        GuardDuty { settings, endpoint, region, next: BTreeMap::new(), round: None, caught_up: false }
+        let (next, refused, notes) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        GuardDuty {
+            settings,
+            endpoint,
+            region,
+            next,
+            refused,
+            round: None,
+            mark: None,
+            caught_up: false,
+            notes,
+        }
     }
 
     /// Without a start time, everything that GuardDuty has: findings of 90 days.
@@ -68,10 +116,18 @@ impl GuardDuty {
     fn begin_reading(&mut self) {
         let Some(round) = self.round.as_mut().filter(|round| round.reading.is_none()) else { return };
         let Some(detector) = round.detectors.pop_front() else { return };
-        let from = self.from(&detector);
-        let reading = Reading { detector, from, token: None, listed: false, ids: Vec::new() };
+        let to = round.to;
+        let mut from = self.from(&detector);
+        if from > to && self.next.contains_key(&detector) {
+            self.notes.push(format!(
+                "the checkpoint of detector {detector} lies in the future; reading goes on now"
+            ));
+            from = to - lateness();
+        }
+        // What could not be read comes first.
+        let ids = self.refused.get(&detector).cloned().unwrap_or_default();
         if let Some(round) = &mut self.round {
-            round.reading = Some(reading);
+            round.reading = Some(Reading { detector, from, ids, ..Reading::default() });
         }
     }
 
@@ -96,64 +152,164 @@ impl GuardDuty {
             follow(&mut round.token, page.token)?;
             round.listed = round.token.is_none();
             round.detectors.extend(page.ids);
+            // The one that is furthest behind comes first, also if the program ends again and again.
+            let next = &self.next;
+            round.detectors.make_contiguous().sort_by_key(|detector| next.get(detector).copied());
         }
         Ok(Page { progress: self.end_if_done(Progress::default()), ..Page::default() })
     }
 
     fn read_findings(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
         let page = guardduty::read_findings(answer)?;
+        let to = self.round.as_ref().map_or(0, |round| round.to);
         if let Some(reading) = self.round.as_mut().and_then(|round| round.reading.as_mut()) {
             follow(&mut reading.token, page.token)?;
-            reading.listed = reading.token.is_none();
-            reading.ids = page.ids;
+            reading.take(page.ids, to);
         }
-        Ok(Page { progress: self.end_reading_if_done(), ..Page::default() })
+        Ok(Page { progress: self.go_on(), ..Page::default() })
     }
 
     fn read_details(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
         let findings = guardduty::read_details(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
         let Some(reading) = &mut round.reading else { return Ok(Page::default()) };
-        reading.ids.clear();
-        let latest = findings.iter().map(|finding| finding.updated).max().unwrap_or(reading.from);
-        let next = edge(latest, round.to, lateness()).max(reading.from);
-        let checkpoints = vec![(reading.detector.clone(), next.to_string())];
-        let progress = Progress { checkpoints, ..Progress::default() };
-        self.next.insert(reading.detector.clone(), next);
-        let events = findings.into_iter().map(event).collect();
-        let ended = self.end_reading_if_done();
-        let progress = if ended == Progress::default() { progress } else { ended };
-        Ok(Page { events, progress, ..Page::default() })
+        let ids = std::mem::take(&mut reading.ids);
+        if reading.pages > 0 {
+            reading.judge(&findings, ids.len(), round.to);
+        }
+        let refused = self.refused.get_mut(&reading.detector);
+        refused.into_iter().for_each(|refused| refused.retain(|id| !ids.contains(id)));
+        let to = round.to;
+        let events = findings.into_iter().map(|finding| event(finding, to)).collect();
+        Ok(Page { events, progress: self.go_on(), ..Page::default() })
     }
 
-    /// At the end of a detector's findings: reading goes on some time before the present.
-    fn end_reading_if_done(&mut self) -> Progress {
+    /// After a page, or a part of it: what is asked for next, and what is known once it is delivered.
+    fn go_on(&mut self) -> Progress {
         let Some(round) = &mut self.round else { return Progress::default() };
-        let ended = |reading: &mut Reading| reading.listed && reading.ids.is_empty();
-        let Some(reading) = round.reading.take_if(ended) else { return Progress::default() };
-        let next = (round.to - lateness()).max(reading.from);
-        self.next.insert(reading.detector.clone(), next);
-        let checkpoints = vec![(reading.detector, next.to_string())];
-        self.end_if_done(Progress { checkpoints, ..Progress::default() })
+        let Some(mut reading) = round.reading.take() else { return Progress::default() };
+        if reading.ids.is_empty() {
+            reading.ids = std::mem::take(&mut reading.waiting);
+        }
+        let is_whole_page = reading.ids.is_empty() && reading.pages > 0;
+        let after = if is_whole_page { reading.end_page(round.to) } else { After::MorePages };
+        let next = match after {
+            After::Done => (round.to - lateness()).max(reading.from),
+            After::MorePages | After::Unfinished => reading.from,
+        };
+        let progress = self.progress(&reading.detector, next);
+        if !matches!(after, After::MorePages) {
+            return self.end_if_done(progress);
+        }
+        if let Some(round) = &mut self.round {
+            round.reading = Some(reading);
+        }
+        progress
+    }
+
+    fn progress(&mut self, detector: &str, next: i64) -> Progress {
+        let mut checkpoints = Vec::new();
+        if self.next.insert(detector.to_owned(), next) != Some(next) {
+            checkpoints.push((detector.to_owned(), next.to_string()));
+        }
+        if let Some(refused) = self.refused.get(detector) {
+            checkpoints.push((format!("{detector}{REFUSED}"), refused.join(" ")));
+        }
+        self.refused.retain(|_, refused| !refused.is_empty());
+        Progress { checkpoints, ..Progress::default() }
     }
 
     fn end_if_done(&mut self, progress: Progress) -> Progress {
         let ended = |round: &mut Round| round.listed && round.detectors.is_empty() && round.reading.is_none();
         let Some(round) = self.round.take_if(ended) else { return progress };
         self.caught_up = true;
-        let forget_before = self.next.values().min().copied();
+        let forget_before = Some(round.to - lateness());
         Progress { forget_before, reached: from_millis(round.to), ..progress }
+    }
+}
+
+impl Reading {
+    /// A page has been listed. Those that were read in an earlier pass need not be read again.
+    fn take(&mut self, ids: Vec<String>, to: i64) {
+        self.pages += 1;
+        self.listed = self.token.is_none();
+        let read = ids.iter().filter_map(|id| self.read.get(id).copied());
+        self.latest = read.filter(|updated| *updated < to - lateness()).max();
+        self.ids = ids.into_iter().filter(|id| !self.read.contains_key(id)).collect();
+    }
+
+    /// How far the list has been read, by the details. A finding that was updated after it had been listed shows a
+    /// later time than the list did: only times that were long over when it was listed are its own. Fewer than `asked`:
+    /// some have gone.
+    fn judge(&mut self, findings: &[guardduty::Finding], asked: usize, to: i64) {
+        self.has_news |= findings.len() < asked;
+        for finding in findings {
+            let updated = finding.updated.unwrap_or(to);
+            self.has_news |= updated <= self.from;
+            self.read.insert(finding.id.clone(), updated);
+            if updated < to - lateness() {
+                self.latest = self.latest.max(Some(updated));
+            }
+        }
+    }
+
+    /// A page has been read.
+    fn end_page(&mut self, to: i64) -> After {
+        let latest = self.latest.take().filter(|latest| *latest > self.from);
+        if latest.is_none() && !self.listed {
+            return After::MorePages;
+        }
+        // One that was updated meanwhile may have pulled another past a token: all is listed again until that shows
+        // nothing new. What is as new as that is read again by the next round anyway.
+        let may_miss = (self.passes == 0 || self.has_news) && self.pages > 1 && self.from < to - lateness();
+        match latest {
+            _ if may_miss && self.passes >= POLL_RESTARTS_MAX => return After::Unfinished,
+            _ if may_miss => {
+                self.passes += 1;
+                self.list_again();
+            }
+            _ if self.listed => return After::Done,
+            Some(latest) => {
+                (self.from, self.passes) = (latest, 0);
+                self.read.clear();
+                self.list_again();
+            }
+            None => (),
+        }
+        After::MorePages
+    }
+
+    fn list_again(&mut self) {
+        (self.token, self.pages, self.listed, self.has_news) = (None, 0, false, false);
+    }
+
+    /// Fewer findings at once. False: it is only one.
+    fn split(&mut self) -> bool {
+        let half = self.ids.len() / 2;
+        if half > 0 {
+            self.waiting.extend(self.ids.drain(half..));
+        }
+        half > 0
     }
 }
 
 impl Source for GuardDuty {
     fn resume(&mut self, checkpoints: &BTreeMap<String, String>) {
         let detector = |(detector, value): (&String, &String)| Some((detector.clone(), value.parse().ok()?));
-        self.next = checkpoints.iter().filter_map(detector).collect();
-        (self.round, self.caught_up) = (None, false);
+        let times = checkpoints.iter().filter(|(part, _)| !part.ends_with(REFUSED));
+        self.next = times.filter_map(detector).collect();
+        let refused = |(part, value): (&String, &String)| {
+            let ids: Vec<String> = value.split_whitespace().map(str::to_owned).collect();
+            Some((part.strip_suffix(REFUSED)?.to_owned(), ids)).filter(|(_, ids)| !ids.is_empty())
+        };
+        self.refused = checkpoints.iter().filter_map(refused).collect();
+        (self.round, self.caught_up, self.mark) = (None, false, None);
     }
 
     fn next(&mut self, now: Timestamp) -> Next {
+        if let Some(progress) = self.mark.take() {
+            return Next::Mark(progress);
+        }
         if std::mem::take(&mut self.caught_up) {
             return Next::CaughtUp;
         }
@@ -177,27 +333,60 @@ impl Source for GuardDuty {
         }
     }
 
-    /// A page token that is no longer good: the findings are listed from what is delivered on.
+    /// A page token that is no longer good: the findings are listed from what has been read on. Details that are
+    /// refused: fewer of them.
     fn refused(&mut self, error: &Error) -> bool {
-        let Some(round) = self.round.as_mut().filter(|_| *error.kind() == Kind::BadRequest) else {
-            return false;
-        };
-        let token = match &mut round.reading {
-            None => round.token.take(),
-            // The details, not the list, were refused.
-            Some(reading) if !reading.ids.is_empty() => None,
+        let is_wrong = matches!(error.kind(), Kind::BadRequest | Kind::NotFound);
+        let Some(round) = self.round.as_mut().filter(|_| is_wrong) else { return false };
+        match &mut round.reading {
+            Some(reading) if !reading.ids.is_empty() => reading.split(),
             Some(reading) => {
-                reading.from = self.next.get(&reading.detector).copied().unwrap_or(reading.from);
-                reading.token.take()
+                let token = reading.token.take();
+                reading.list_again();
+                begin_anew(token, &mut round.restarts)
             }
+            None => begin_anew(round.token.take(), &mut round.restarts),
+        }
+    }
+
+    fn reads_items(&self) -> bool {
+        self.round.as_ref().is_some_and(|round| round.reading.is_some())
+    }
+
+    /// One finding that is wrong, else the detector. What cannot be read of a detector does not grow without bounds:
+    /// beyond that its checkpoint stays.
+    fn leave_out(&mut self, error: &Error) -> Option<String> {
+        let round = self.round.as_mut()?;
+        let mut reading = round.reading.take()?;
+        let refused = self.refused.entry(reading.detector.clone()).or_default();
+        let is_wrong = matches!(error.kind(), Kind::BadRequest | Kind::NotFound);
+        let finding = reading.ids.pop().filter(|_| is_wrong && reading.ids.is_empty());
+        let Some(finding) = finding.filter(|id| refused.contains(id) || refused.len() < FINDINGS_PER_CALL)
+        else {
+            self.refused.retain(|_, refused| !refused.is_empty());
+            self.mark = Some(self.end_if_done(Progress::default()));
+            return Some(format!("detector {} in {}", reading.detector, self.region));
         };
-        begin_anew(token, &mut round.restarts)
+        if !refused.contains(&finding) {
+            refused.push(finding.clone());
+        }
+        let name = format!("finding {finding} of detector {} in {}", reading.detector, self.region);
+        round.reading = Some(reading);
+        self.mark = Some(self.go_on());
+        Some(name)
+    }
+
+    fn notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
     }
 }
 
-fn event(finding: guardduty::Finding) -> Event {
+fn event(finding: guardduty::Finding, present: i64) -> Event {
     let guardduty::Finding { id, updated, json } = finding;
-    let key = Seen { id: fingerprint(&format!("{id}\0{updated}")), time: updated };
+    let key = match updated {
+        Some(updated) => Seen { id: fingerprint(&format!("{id}\0{updated}")), time: updated },
+        None => Seen { id: fingerprint(&json), time: present },
+    };
     Event { key: Some(key), body: json.into_bytes() }
 }
 

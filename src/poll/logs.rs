@@ -4,24 +4,27 @@
 //! that new streams are found and their number costs no memory. Events may come late: a group's next reading begins
 //! some minutes before the end of the last one, and what is read twice is told by its eventId. A backlog is read in
 //! slices of time, each a checkpoint: large where there is little, small where there is much, so that what is
-//! remembered of one slice is bounded. All times are milliseconds since 1970.
+//! remembered of one slice is bounded. Inside a slice, and inside the list of groups, page tokens are checkpoints. All
+//! times are milliseconds since 1970.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+mod place;
+mod streams;
+
+use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::paging::{begin_anew, follow};
-use super::source::{Event, Next, Page, Progress, Source, from_millis};
-use crate::aws::logs::{self, Filter, Named};
+use super::source::{Event, LeftOut, Next, Page, Progress, Source, from_millis};
+use crate::aws::logs::{self, Filter};
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind};
 use crate::config;
 use crate::ledger::{Seen, fingerprint};
-use crate::limits::{
-    LOG_LATENESS, LOG_NAMES_PER_PAGE, LOG_SLICE_EVENTS, LOG_SLICE_FIRST, LOG_SLICE_MIN,
-    LOG_STREAMS_FRONT_MAX, LOG_STREAMS_LAG, LOG_STREAMS_PER_CALL, POLL_SEEN_MAX,
-};
+use crate::limits::{LOG_LATENESS, LOG_SLICE_EVENTS, LOG_SLICE_FIRST, LOG_SLICE_MIN, POLL_SEEN_MAX};
+use place::{LIST, ListPlace, Place};
+use streams::Streams;
 
 /// One region's log groups.
 #[derive(Debug)]
@@ -33,9 +36,13 @@ pub struct Logs {
     began: Option<i64>,
     /// By group: where its next reading begins.
     next: BTreeMap<String, i64>,
-    /// By group: a first retrieval by streams that has not come to its end.
-    begun: BTreeMap<String, Begun>,
+    /// By group: where an earlier process was inside a slice.
+    places: BTreeMap<String, Place>,
+    /// Where an earlier process was in the list of groups.
+    list: Option<ListPlace>,
     round: Option<Round>,
+    /// What is known since something was passed over.
+    mark: Option<Progress>,
     /// The round has ended, and nobody was told yet.
     caught_up: bool,
     /// Since the last start: what was remembered of a slice before that is needed until its group has had its turn.
@@ -53,22 +60,18 @@ struct Round {
     to: i64,
     /// Groups of the page that was listed last, still to be read.
     groups: VecDeque<String>,
+    /// The page of the list that they are on.
+    page: Option<String>,
+    /// The next page.
     token: Option<String>,
     listed: bool,
+    /// The groups up to this one were read by an earlier process.
+    after: Option<String>,
     reading: Option<Reading>,
     /// Events that may be read again.
     keyed: usize,
     /// Page tokens that were refused.
     restarts: u32,
-}
-
-/// How far a first retrieval by streams is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Begun {
-    /// It reads up to there.
-    to: i64,
-    /// Streams with a later last event have been read, but for those that may have got it since.
-    read_down_to: i64,
 }
 
 /// A group that is being read.
@@ -78,34 +81,18 @@ struct Reading {
     /// Both ends of the slice that is being read.
     from: i64,
     to: i64,
+    /// When the slice was begun.
+    present: i64,
     /// Pages and events of the slice so far.
     pages: i64,
     events: usize,
     token: Option<String>,
     /// The first retrieval, by streams.
     streams: Option<Streams>,
-}
-
-/// Those that hold something, the one with the latest event first. A stream that gets an event while they are listed
-/// moves to the front, past the page that is asked for next: so the front is listed again, until nothing new is there.
-#[derive(Debug, Default)]
-struct Streams {
-    /// Listed, and not read yet.
-    names: Vec<String>,
-    token: Option<String>,
-    listed: bool,
-    /// Of the first on the page that was listed last: its last event.
-    down_to: i64,
-    /// What an earlier process has read.
-    begun: Option<Begun>,
-    /// Pages of this listing.
-    pages: u32,
-    /// This listing is of the front only …
-    again: bool,
-    /// … and has found some that had been missed.
-    missed: bool,
-    /// Those at the front, by their names' fingerprints: they need not be read again.
-    front: HashSet<u64>,
+    /// Where an earlier process was, as long as it is not known whether that is still good.
+    place: Option<Place>,
+    /// A checkpoint tells of a place inside the slice.
+    has_place: bool,
 }
 
 /// What is sent. The names are those of CloudWatch's subscriptions.
@@ -131,8 +118,10 @@ impl Logs {
             region,
             began: None,
             next: BTreeMap::new(),
-            begun: BTreeMap::new(),
+            places: BTreeMap::new(),
+            list: None,
             round: None,
+            mark: None,
             caught_up: false,
             first_round: true,
             late: lateness(),
@@ -141,13 +130,16 @@ impl Logs {
         }
     }
 
-    fn begin_round(&self, now: Timestamp) -> Round {
+    fn begin_round(&mut self, now: Timestamp) -> Round {
         let only = self.settings.group.clone();
+        let ListPlace { token, after } = self.list.take().unwrap_or_default();
         Round {
             to: now.as_millisecond(),
             listed: only.is_some(),
             groups: only.into_iter().collect(),
-            token: None,
+            page: token.clone(),
+            token,
+            after: Some(after),
             reading: None,
             keyed: 0,
             restarts: 0,
@@ -158,20 +150,28 @@ impl Logs {
     fn begin_reading(&mut self) {
         let Some(round) = self.round.as_mut().filter(|round| round.reading.is_none()) else { return };
         let Some(group) = round.groups.pop_front() else { return };
-        let known = self.next.get(&group).copied();
-        let from = known.or(self.began).unwrap_or(round.to).min(round.to);
-        let by_streams = known.is_none() && self.settings.first_by_streams;
-        if by_streams {
-            self.notes.push(format!("Optimized first retrieval of {group}: only streams with events"));
+        let to = round.to;
+        if let Some(next) = self.next.get_mut(&group).filter(|next| **next > to) {
+            self.notes.push(format!("the checkpoint of {group} lies in the future; reading goes on now"));
+            *next = to - self.late;
         }
-        let begun = self.begun.get(&group).copied();
-        // Where all have been read, some may have moved to the front since.
-        let again = begun.is_some_and(|begun| begun.read_down_to == 0);
-        let streams = by_streams.then(|| Streams { begun, again, ..Streams::default() });
-        // Streams cannot be cut by time: that would list them for each slice anew.
-        let by_streams_to = begun.map_or(round.to, |begun| begun.to);
-        let to = if by_streams { by_streams_to } else { round.to.min(from + first_slice()) };
-        round.reading = Some(Reading { group, from, to, pages: 0, events: 0, token: None, streams });
+        let known = self.next.get(&group).copied();
+        let from = known.or(self.began).unwrap_or(to).min(to);
+        let by_streams = known.is_none() && self.settings.first_by_streams;
+        let is_good =
+            |place: &Place| place.from == from && place.to <= to && (by_streams || place.streams.is_none());
+        let reading = match self.places.remove(&group).filter(is_good) {
+            Some(place) => Reading::at(group, place),
+            None if by_streams => {
+                self.notes.push(format!("Optimized first retrieval of {group}: only streams with events"));
+                // Streams are not cut by time: that would list them for each slice anew.
+                Reading::new(group, from, to, to, Some(Streams::default()))
+            }
+            None => Reading::new(group, from, to.min(from + first_slice()), to, None),
+        };
+        if let Some(round) = &mut self.round {
+            round.reading = Some(reading);
+        }
     }
 
     fn request(&self, round: &Round) -> Next {
@@ -192,24 +192,43 @@ impl Logs {
 
     fn read_groups(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
         let page = logs::read_groups(answer)?;
-        if let Some(round) = &mut self.round {
-            follow(&mut round.token, page.token)?;
-            round.listed = round.token.is_none();
-            round.groups.extend(page.names.into_iter().map(|group| group.name));
-        }
-        self.end_if_done();
-        Ok(Page::default())
+        let Some(round) = &mut self.round else { return Ok(Page::default()) };
+        let this_page = round.token.clone();
+        follow(&mut round.token, page.token)?;
+        round.page = this_page;
+        round.listed = round.token.is_none();
+        let after = round.after.take().unwrap_or_default();
+        let begin = page.names.iter().position(|group| group.name == after).map_or(0, |at| at + 1);
+        let (refusing, groups): (Vec<_>, Vec<_>) =
+            page.names.into_iter().skip(begin).partition(logs::Named::cannot_be_filtered);
+        round.groups.extend(groups.into_iter().map(|group| group.name));
+        let left_out = refusing.into_iter().map(|group| LeftOut {
+            why: format!(
+                "FilterLogEvents does not read groups of the class {}",
+                group.class.unwrap_or_default()
+            ),
+            item: format!("log group {}", group.name),
+        });
+        Ok(Page {
+            left_out: left_out.collect(),
+            progress: self.end_if_done(Progress::default()),
+            ..Page::default()
+        })
     }
 
     fn read_streams(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
         let page = logs::read_streams(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
-        let Some(Reading { from, to, streams: Some(streams), .. }) = &mut round.reading else {
-            return Ok(Page::default());
-        };
+        let Some(reading) = &mut round.reading else { return Ok(Page::default()) };
+        let Some(streams) = &mut reading.streams else { return Ok(Page::default()) };
         follow(&mut streams.token, page.token)?;
-        streams.take(page.names, *from, *to);
-        let progress = if streams.names.is_empty() { self.end_slice() } else { Progress::default() };
+        streams.take(page.names, reading.from);
+        if streams.want_more() {
+            return Ok(Page::default());
+        }
+        reading.find_place();
+        let is_empty = reading.streams.as_ref().is_some_and(|streams| streams.names.is_empty());
+        let progress = if is_empty { self.end_slice() } else { Progress::default() };
         Ok(Page { progress, ..Page::default() })
     }
 
@@ -220,14 +239,14 @@ impl Logs {
         follow(&mut reading.token, page.token)?;
         reading.events += page.events.len();
         // From there on the next reading begins.
-        let edge = reading.streams.as_ref().map_or(round.to, |_| reading.to) - self.late;
+        let edge = reading.edge(self.late);
         let of_slice = of_slice(round.to, reading.pages);
         reading.pages += 1;
         let time = |at: i64| if at >= edge { at } else { of_slice };
         let events = page.events.iter().map(|event| line(&reading.group, event, time(event.timestamp)));
         let events = events.collect::<Result<Vec<_>, _>>()?;
         round.keyed += page.events.iter().filter(|event| event.timestamp >= edge).count();
-        let progress = if reading.token.is_none() { self.end_slice() } else { Progress::default() };
+        let progress = if reading.token.is_some() { reading.progress() } else { self.end_slice() };
         Ok(Page { events, progress, ..Page::default() })
     }
 
@@ -236,42 +255,46 @@ impl Logs {
         let Some(round) = &mut self.round else { return Progress::default() };
         let Some(mut reading) = round.reading.take() else { return Progress::default() };
         if reading.streams.as_mut().is_some_and(Streams::go_on) {
-            let progress = reading.progress_by_streams();
+            let progress = reading.progress();
             round.reading = Some(reading);
             return progress;
         }
         let began = self.next.get(&reading.group).copied().or(self.began).unwrap_or(reading.from);
-        let (present, edge) = (round.to, round.to - self.late);
-        // By streams it may have taken long: what came late may be missing from its end on.
+        let (present, edge) = (round.to, reading.edge(self.late));
         let by_streams = reading.streams.take().is_some();
-        let behind = if by_streams { reading.to - self.late } else { reading.to + 1 };
-        let next = edge.min(behind).max(began);
+        let next = edge.min(reading.to + 1).max(began);
         self.next.insert(reading.group.clone(), next);
         let mut checkpoints = vec![(reading.group.clone(), next.to_string())];
-        if by_streams {
-            self.begun.remove(&reading.group);
-            checkpoints.push((streams_of(&reading.group), "read".to_owned()));
+        if reading.has_place {
+            checkpoints.push((place::part(&reading.group), String::new()));
         }
         if reading.to < present && by_streams {
             round.groups.push_front(reading.group);
         } else if reading.to < present {
-            reading.begin_slice(present);
+            // What came late to a slice that was begun long ago is read with the next one.
+            let from = if reading.present < present { next } else { reading.to + 1 };
+            reading.begin_slice(from, present);
             round.reading = Some(reading);
+        } else {
+            checkpoints.extend(round.place_after(reading.group));
         }
         let oldest = self.next.values().min().copied();
         // In the first round there may be groups that are not known yet.
         self.reached = oldest.filter(|_| !self.first_round || self.settings.group.is_some());
-        self.end_if_done();
         let forget_before = if self.first_round { Some(of_slice(present, i64::MAX) + 1) } else { oldest };
-        Progress { checkpoints, forget_before, ..Progress::default() }
+        self.end_if_done(Progress { checkpoints, forget_before, ..Progress::default() })
     }
 
-    fn end_if_done(&mut self) {
+    fn end_if_done(&mut self, mut progress: Progress) -> Progress {
         let ended = |round: &mut Round| round.listed && round.groups.is_empty() && round.reading.is_none();
         if let Some(round) = self.round.take_if(ended) {
             (self.caught_up, self.first_round, self.reached) = (true, false, Some(round.to));
             self.adapt(round.keyed);
+            if self.settings.group.is_none() {
+                progress.checkpoints.push((LIST.to_owned(), String::new()));
+            }
         }
+        progress
     }
 
     /// No more is read again than repeats can be told of.
@@ -283,14 +306,19 @@ impl Logs {
         }
     }
 
-    /// The group that is being read cannot be: the others go on.
-    fn leave_out(&mut self, error: &Error) -> bool {
-        let Some(reading) = self.round.as_mut().and_then(|round| round.reading.take()) else { return false };
-        if *error.kind() == Kind::NotFound {
-            self.next.remove(&reading.group);
-        }
-        self.notes.push(format!("the log group {} is left out this time: {error}", reading.group));
-        self.end_if_done();
+    /// Searches all streams of the group instead of naming them, so that none of them holds up the group.
+    fn read_without_streams(&mut self) -> bool {
+        let Some(round) = &mut self.round else { return false };
+        let to = round.to;
+        let Some(reading) = round.reading.as_mut().filter(|reading| reading.streams.is_some()) else {
+            return false;
+        };
+        self.notes.push(format!(
+            "{}: its streams cannot be read by their names, so all of them are searched",
+            reading.group
+        ));
+        let (group, from) = (std::mem::take(&mut reading.group), reading.from);
+        *reading = Reading::new(group, from, to.min(from + first_slice()), to, None);
         true
     }
 }
@@ -300,14 +328,17 @@ impl Source for Logs {
         let time = |value: &String| value.parse::<i64>().ok();
         self.began = checkpoints.get("").and_then(time);
         let groups = checkpoints.iter().filter(|(part, _)| !part.is_empty());
-        self.next = groups.clone().filter_map(|(group, value)| Some((group.clone(), time(value)?))).collect();
-        self.begun =
-            groups.filter_map(|(part, value)| Some((group_of(part)?, Begun::read(value)?))).collect();
-        (self.round, self.caught_up, self.first_round) = (None, false, true);
+        self.next = groups.filter_map(|(group, value)| Some((group.clone(), time(value)?))).collect();
+        self.places = place::places(checkpoints);
+        self.list = checkpoints.get(LIST).and_then(|value| place::read(value));
+        (self.round, self.mark, self.caught_up, self.first_round) = (None, None, false, true);
         self.reached = self.next.values().min().copied().or(self.began);
     }
 
     fn next(&mut self, now: Timestamp) -> Next {
+        if let Some(progress) = self.mark.take() {
+            return Next::Mark(progress);
+        }
         if std::mem::take(&mut self.caught_up) {
             return Next::CaughtUp;
         }
@@ -317,7 +348,11 @@ impl Source for Logs {
             return Next::Mark(Progress { reached: from_millis(began), ..Progress::up_to(began) });
         }
         if self.began.is_some_and(|began| began > now.as_millisecond()) {
-            return Next::CaughtUp;
+            if self.settings.start_time.is_some_and(|start| start > now) {
+                return Next::CaughtUp;
+            }
+            // The clock was wrong when it was recorded.
+            self.began = Some(now.as_millisecond() - self.late);
         }
         if self.round.is_none() {
             self.round = Some(self.begin_round(now));
@@ -336,14 +371,33 @@ impl Source for Logs {
         Ok(page)
     }
 
-    /// A page token that is no longer good: its list, or its slice, begins anew. A group that has gone, or that is not allowed, does not keep the others.
+    /// A page token that is no longer good: its list, or its slice, begins anew. Streams that are refused (one of them
+    /// may have gone): all streams of the group are searched, without naming them.
     fn refused(&mut self, error: &Error) -> bool {
-        let one_of_all = self.settings.group.is_none();
-        match error.kind() {
-            Kind::NotFound | Kind::Denied if one_of_all => self.leave_out(error),
-            Kind::BadRequest => self.round.as_mut().is_some_and(Round::drop_token),
-            _ => false,
+        let may_be_the_token = *error.kind() == Kind::BadRequest;
+        match self.round.as_mut().filter(|round| may_be_the_token && round.has_token()) {
+            Some(round) => round.drop_token(),
+            None => error.may_be_of_item() && self.read_without_streams(),
         }
+    }
+
+    fn reads_items(&self) -> bool {
+        self.round.as_ref().is_some_and(|round| round.reading.is_some())
+    }
+
+    /// The group, unless it is the only one.
+    fn leave_out(&mut self, error: &Error) -> Option<String> {
+        let one_of_all = self.settings.group.is_none();
+        let round = self.round.as_mut()?;
+        let reading = round.reading.take_if(|_| one_of_all)?;
+        if *error.kind() == Kind::NotFound {
+            self.next.remove(&reading.group);
+        } else {
+            self.places.insert(reading.group.clone(), reading.place());
+        }
+        let checkpoints = round.place_after(reading.group.clone()).into_iter().collect();
+        self.mark = Some(self.end_if_done(Progress { checkpoints, ..Progress::default() }));
+        Some(format!("log group {}", reading.group))
     }
 
     fn notes(&mut self) -> Vec<String> {
@@ -352,119 +406,94 @@ impl Source for Logs {
 }
 
 impl Reading {
-    /// Which streams have been read, as far as it is worth being known.
-    fn progress_by_streams(&self) -> Progress {
-        let Some(streams) = &self.streams else { return Progress::default() };
-        let read_down_to = if streams.again { 0 } else { streams.down_to };
-        if streams.begun.is_some_and(|begun| begun.read_down_to <= read_down_to) {
-            return Progress::default();
-        }
-        let value = format!("{} {read_down_to}", self.to);
-        Progress { checkpoints: vec![(streams_of(&self.group), value)], ..Progress::default() }
+    fn new(group: String, from: i64, to: i64, present: i64, streams: Option<Streams>) -> Reading {
+        let (pages, events, token, place, has_place) = (0, 0, None, None, false);
+        Reading { group, from, to, present, pages, events, token, streams, place, has_place }
+    }
+
+    /// Goes on where an earlier process was.
+    fn at(group: String, place: Place) -> Reading {
+        let streams = place.streams.as_ref().map(Streams::at);
+        let token = place.token.clone().filter(|_| streams.is_none());
+        let begun = Reading::new(group, place.from, place.to, place.present, streams);
+        Reading { token, place: Some(place), has_place: true, ..begun }
+    }
+
+    /// What is written before this time was there when the reading began. By streams it may take long: what came late
+    /// may be missing from its end on.
+    fn edge(&self, late: i64) -> i64 {
+        self.streams.as_ref().map_or(self.present, |_| self.to) - late
+    }
+
+    /// The streams that are read first are known now: are they those that an earlier process was reading?
+    fn find_place(&mut self) {
+        let Some((place, streams)) = self.place.take().zip(self.streams.as_ref()) else { return };
+        let is_the_same = place.streams.is_some_and(|place| place.names == streams.mark());
+        self.token = place.token.filter(|_| is_the_same);
+    }
+
+    /// A checkpoint inside the slice.
+    fn progress(&mut self) -> Progress {
+        self.has_place = true;
+        let checkpoints = vec![(place::part(&self.group), place::text(&self.place()))];
+        Progress { checkpoints, ..Progress::default() }
+    }
+
+    fn place(&self) -> Place {
+        let streams = self.streams.as_ref().map(Streams::place);
+        Place { from: self.from, to: self.to, present: self.present, token: self.token.clone(), streams }
     }
 
     /// Goes on behind the slice, with one for as many events as are wanted, judging by this one. Pages tell nothing:
     /// of a group with very many streams CloudWatch gives thousands of empty ones, however short the slice.
-    fn begin_slice(&mut self, to: i64) {
+    fn begin_slice(&mut self, from: i64, to: i64) {
         let span = (self.to - self.from + 1).max(1);
         let events = i64::try_from(self.events.max(1)).unwrap_or(i64::MAX);
         let wanted = span.saturating_mul(LOG_SLICE_EVENTS as i64) / events;
-        self.from = self.to + 1;
-        self.to = to.min(self.from + wanted.clamp(LOG_SLICE_MIN.as_millis() as i64, 4 * span));
-        (self.pages, self.events) = (0, 0);
-    }
-}
-
-impl Streams {
-    /// Takes a page of them: those that may hold something from `from` on. `present`: when the round began.
-    fn take(&mut self, page: Vec<Named>, from: i64, present: i64) {
-        // What CloudWatch says of a stream's last event may be late by so much.
-        let lag = LOG_STREAMS_LAG.as_millis() as i64;
-        let (oldest, front) = (from.saturating_sub(lag), present.saturating_sub(lag));
-        let oldest = if self.again { oldest.max(front) } else { oldest };
-        let is_from = |time: i64| move |stream: &Named| stream.last_event.is_some_and(|last| last >= time);
-        self.pages += 1;
-        self.listed = self.token.is_none() || !page.iter().all(is_from(oldest));
-        self.down_to = page.first().and_then(|stream| stream.last_event).unwrap_or(self.down_to);
-        let is_read = |stream: &Named| {
-            let begun = self.begun.filter(|_| !is_from(front)(stream));
-            begun.is_some_and(|begun| stream.last_event.is_some_and(|last| last > begun.read_down_to))
-        };
-        let wanted: Vec<Named> =
-            page.into_iter().filter(|stream| is_from(oldest)(stream) && !is_read(stream)).collect();
-        for stream in wanted {
-            let mark = mark_of(&stream.name);
-            if self.front.contains(&mark) {
-                continue;
-            }
-            // Those that cannot be told from each other are read with each listing, and are no reason for another.
-            let is_told = self.front.len() < LOG_STREAMS_FRONT_MAX;
-            self.missed |= self.again && is_told;
-            if is_told && is_from(front)(&stream) {
-                self.front.insert(mark);
-            }
-            self.names.push(stream.name);
-        }
+        (self.from, self.present) = (from, to);
+        self.to = to.min(self.from + wanted.clamp(slice_min(), 4 * span));
+        (self.pages, self.events, self.has_place) = (0, 0, false);
     }
 
-    /// Those at hand have been read. False: and so have all others.
-    fn go_on(&mut self) -> bool {
-        self.names.clear();
-        if !self.listed {
-            return true;
-        }
-        // On a single page they were all where they were.
-        let may_have_moved = self.pages > 1 && (!self.again || self.missed);
-        (self.listed, self.again, self.missed, self.pages) = (!may_have_moved, true, false, 0);
-        may_have_moved
-    }
-
-    /// The listing begins anew, and with it those at hand.
+    /// The slice, or the streams at hand, are read from the beginning. A shorter slice gets further with one process.
     fn drop_token(&mut self) -> Option<String> {
-        for name in self.names.drain(..) {
-            self.front.remove(&mark_of(&name));
+        let token = self.token.take();
+        if token.is_some() && self.streams.is_none() {
+            self.to = self.from + ((self.to - self.from) / 4).max(slice_min()).min(self.to - self.from);
         }
-        self.pages = 0;
-        self.token.take()
-    }
-
-    /// One more page of them can be read with the same call.
-    fn want_more(&self) -> bool {
-        !self.listed && self.names.len() + LOG_NAMES_PER_PAGE as usize <= LOG_STREAMS_PER_CALL
+        token
     }
 }
 
 impl Round {
+    /// All groups up to this one have been read. Nothing, if it is not one of a list.
+    fn place_after(&self, group: String) -> Option<(String, String)> {
+        let is_listed = self.after.is_none();
+        is_listed
+            .then(|| (LIST.to_owned(), place::text(&ListPlace { token: self.page.clone(), after: group })))
+    }
+
+    fn has_token(&self) -> bool {
+        match &self.reading {
+            None => self.token.is_some(),
+            Some(reading) => match &reading.streams {
+                Some(streams) if streams.want_more() => streams.token.is_some(),
+                _ => reading.token.is_some(),
+            },
+        }
+    }
+
     /// Drops the token of the list that is being read.
     fn drop_token(&mut self) -> bool {
         let token = match &mut self.reading {
             None => self.token.take(),
-            Some(Reading { streams: Some(streams), .. }) if streams.want_more() => streams.drop_token(),
-            Some(reading) => reading.token.take(),
+            Some(reading) => match &mut reading.streams {
+                Some(streams) if streams.want_more() => streams.drop_token(),
+                _ => reading.drop_token(),
+            },
         };
         begin_anew(token, &mut self.restarts)
     }
-}
-
-impl Begun {
-    /// As [`Reading::progress_by_streams`] writes it.
-    fn read(value: &str) -> Option<Begun> {
-        let (to, read_down_to) = value.split_once(' ')?;
-        Some(Begun { to: to.parse().ok()?, read_down_to: read_down_to.parse().ok()? })
-    }
-}
-
-/// The checkpoint's part of a group that is read by streams. A group's name has no blank.
-fn streams_of(group: &str) -> String {
-    format!("{group} (streams)")
-}
-
-fn group_of(part: &str) -> Option<String> {
-    part.strip_suffix(" (streams)").map(str::to_owned)
-}
-
-fn mark_of(stream: &str) -> u64 {
-    fingerprint(stream) as u64
 }
 
 /// The event as it is sent, and how long it is to be remembered (see [`of_slice`]).
@@ -487,6 +516,10 @@ fn line(group: &str, event: &logs::Event, time: i64) -> Result<Event, serde_json
 fn of_slice(round: i64, page: i64) -> i64 {
     const PAGES: i64 = 1 << 20;
     (PAGES - 1).min(page) - round.saturating_add(1).saturating_mul(PAGES)
+}
+
+fn slice_min() -> i64 {
+    LOG_SLICE_MIN.as_millis() as i64
 }
 
 fn first_slice() -> i64 {

@@ -4,6 +4,11 @@
 //! read before the next is asked for, so that memory does not grow with the number of metrics, and a metric that
 //! appears is found in the next round. Data may come late: a round begins some periods before the end of the last
 //! one, and what is read twice is told by metric and time. All times are seconds since 1970.
+//!
+//! Each call's metrics are a checkpoint inside the round. A metric that CloudWatch does not give is passed over, and its
+//! data are asked for at the end of each round from where they are missing, until they can be had.
+
+mod place;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -13,7 +18,7 @@ use serde::Serialize;
 use serde_json::Number;
 
 use super::paging::{begin_anew, follow};
-use super::source::{Event, Next, Page, Progress, Source};
+use super::source::{Event, LeftOut, Next, Page, Progress, Source};
 use crate::aws::cloudwatch::{self, Dimension, List, Metric, Point, Query, STATISTICS};
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind};
@@ -21,8 +26,9 @@ use crate::config;
 use crate::ledger::{Seen, fingerprint};
 use crate::limits::{
     METRIC_DATA_POINTS, METRIC_DATA_QUERIES, METRIC_DELAY, METRIC_LATENESS, METRIC_ROUND_PERIODS,
-    POLL_SEEN_MAX,
+    METRICS_BEHIND_MAX, POLL_SEEN_MAX,
 };
+use place::{PLACE, Place};
 
 /// ListMetrics' `RecentlyActive` goes back three hours; a round that begins later than this is well within.
 const RECENTLY: i64 = 2 * 3600;
@@ -39,7 +45,13 @@ pub struct Metrics {
     from: Option<i64>,
     /// Nothing older is sent.
     first: i64,
+    /// By metric, as JSON: from when on its data are missing.
+    behind: BTreeMap<String, i64>,
+    /// Where an earlier process was.
+    place: Option<Place>,
     round: Option<Round>,
+    /// What is known since something was passed over.
+    mark: Option<Progress>,
     /// Metrics of the last round.
     metrics: usize,
     notes: Vec<String>,
@@ -47,12 +59,8 @@ pub struct Metrics {
 
 #[derive(Debug)]
 struct Round {
-    /// Whole periods; `to` is not included.
-    from: i64,
-    to: i64,
-    recently_active: bool,
-    /// Index in the namespaces.
-    namespace: usize,
+    /// The ends are whole periods; `to` is not included. The token is that of the page that is being read.
+    place: Place,
     /// Of the next page of the listing.
     token: Option<String>,
     /// All pages of this namespace have been listed.
@@ -60,7 +68,8 @@ struct Round {
     /// Listed, and not read yet.
     waiting: VecDeque<Metric>,
     reading: Option<Reading>,
-    metrics: usize,
+    /// Those whose data are missing, to be asked for after all others. None: it is not their turn yet.
+    behind: Option<VecDeque<String>>,
     /// Page tokens that were refused.
     restarts: u32,
 }
@@ -68,7 +77,13 @@ struct Round {
 /// The data of some metrics, as far as they have been read.
 #[derive(Debug, Default)]
 struct Reading {
+    /// Whole periods; `to` is not included.
+    from: i64,
+    to: i64,
     metrics: Vec<Metric>,
+    pages: u32,
+    /// By metric and statistic: what CloudWatch said of it last.
+    statuses: BTreeMap<(usize, usize), String>,
     token: Option<String>,
     /// By metric and time.
     values: BTreeMap<(usize, i64), [Option<Number>; STATISTICS.len()]>,
@@ -92,8 +107,20 @@ impl Metrics {
     pub fn new(settings: config::Metrics, period: Duration, endpoint: String, region: String) -> Metrics {
         let period = i64::try_from(period.as_secs()).unwrap_or(60).max(1);
         let first = settings.start_time.map_or(i64::MIN, Timestamp::as_second);
-        let (from, round, notes) = (None, None, Vec::new());
-        Metrics { settings, period, endpoint, region, from, first, round, metrics: 0, notes }
+        Metrics {
+            settings,
+            period,
+            endpoint,
+            region,
+            from: None,
+            first,
+            behind: BTreeMap::new(),
+            place: None,
+            round: None,
+            mark: None,
+            metrics: 0,
+            notes: Vec::new(),
+        }
     }
 
     /// The next span of whole periods that are over, if there is one.
@@ -102,21 +129,42 @@ impl Metrics {
         if end <= from {
             return None;
         }
+        let since = from;
         let to = end.min(from + METRIC_ROUND_PERIODS * self.period);
         let from = (from - self.lateness()).max(self.first);
-        let recently_active = from >= now.as_second() - RECENTLY;
-        Some(Round {
+        let new = Place {
+            since,
             from,
             to,
-            recently_active,
-            namespace: 0,
-            token: None,
+            period: self.period,
+            recently_active: from >= now.as_second() - RECENTLY,
+            namespaces: self.settings.namespaces.clone(),
+            ..Place::default()
+        };
+        let place = self.place.take().filter(|place| place.is_of(&new, end)).unwrap_or(new);
+        Some(Round {
+            token: place.token.clone(),
+            place,
             listed: false,
             waiting: VecDeque::new(),
             reading: None,
-            metrics: 0,
+            behind: None,
             restarts: 0,
         })
+    }
+
+    /// A checkpoint that AWS's clock has not reached is wrong, and waiting for that time would leave data out.
+    fn not_in_the_future(&mut self, from: i64, end: i64, now: Timestamp) -> i64 {
+        let start = self.settings.start_time.map_or(i64::MIN, |start| self.align(start.as_second()));
+        if from <= now.as_second().max(start) {
+            return from;
+        }
+        self.notes.push(format!(
+            "the checkpoint {} lies in the future; reading goes on at {}",
+            shown(from),
+            shown(end)
+        ));
+        *self.from.insert(end)
     }
 
     /// CloudWatch forgets short periods sooner than long ones.
@@ -144,77 +192,150 @@ impl Metrics {
     }
 
     fn request(&self, round: &Round) -> Next {
-        let namespace = self.settings.namespaces.get(round.namespace).map(String::as_str);
+        let namespace = self.settings.namespaces.get(round.place.namespace).map(String::as_str);
         let resource = format!("{} in {}", namespace.unwrap_or("all namespaces"), self.region);
         let address = Address { endpoint: &self.endpoint, region: &self.region, resource: &resource };
         Next::Call(Box::new(match &round.reading {
             None => {
                 let token = round.token.as_deref();
-                let list = List { namespace, recently_active: round.recently_active, token };
+                let list = List { namespace, recently_active: round.place.recently_active, token };
                 cloudwatch::list_metrics(&address, &list)
             }
             Some(reading) => {
                 let period = u32::try_from(self.period).unwrap_or(u32::MAX);
                 let (metrics, token) = (&reading.metrics, reading.token.as_deref());
-                let query = Query { metrics, period, from: round.from, to: round.to, token };
+                let query = Query { metrics, period, from: reading.from, to: reading.to, token };
                 cloudwatch::metric_data(&address, &query)
             }
         }))
     }
 
-    /// After a page: what is asked for next. At the round's end: what is known once it is delivered.
+    /// After a page: what is asked for next, and what is known once it is delivered.
     fn advance(&mut self) -> Progress {
         let Some(mut round) = self.round.take() else { return Progress::default() };
-        if round.reading.is_none() && !round.waiting.is_empty() {
-            round.reading = Some(Reading { metrics: round.next_metrics(self.period), ..Reading::default() });
-        } else if round.reading.is_none() && round.listed {
-            round.namespace += 1;
-            round.listed = false;
-            if round.namespace >= self.settings.namespaces.len() {
+        if round.reading.is_none() {
+            round.begin_reading(self.period);
+        }
+        if round.reading.is_none() && round.is_listed(self.settings.namespaces.len().max(1)) {
+            round.behind.get_or_insert_with(|| self.behind.keys().cloned().collect());
+            self.begin_behind(&mut round);
+            if round.reading.is_none() {
                 return self.end(&round);
             }
         }
+        let checkpoints = vec![(PLACE.to_owned(), round.place.text())];
         self.round = Some(round);
-        Progress::default()
+        Progress { checkpoints, ..Progress::default() }
+    }
+
+    /// The next metric whose data are missing.
+    fn begin_behind(&mut self, round: &mut Round) {
+        let oldest = round.place.to - retention(self.period);
+        while let Some(name) = round.behind.as_mut().and_then(VecDeque::pop_front) {
+            let missing = self.behind.get(&name).zip(serde_json::from_str(&name).ok());
+            let Some((from, metric)) = missing else { continue };
+            let from = self.align((*from).max(oldest));
+            let to = round.place.to.min(from + METRIC_ROUND_PERIODS * self.period);
+            round.reading = Some(Reading { from, to, metrics: vec![metric], ..Reading::default() });
+            return;
+        }
     }
 
     fn end(&mut self, round: &Round) -> Progress {
-        (self.from, self.metrics) = (Some(round.to), round.metrics);
-        self.notes.push(format!(
-            "Time range: \"{}\" > \"{}\", {} metrics",
-            shown(round.from),
-            shown(round.to),
-            round.metrics
-        ));
-        let forget_before = Some(round.to - self.lateness());
-        Progress { forget_before, ..all_before(round.to) }
+        let Place { from, to, metrics, .. } = round.place;
+        (self.from, self.metrics) = (Some(to), metrics);
+        self.notes.push(format!("Time range: \"{}\" > \"{}\", {metrics} metrics", shown(from), shown(to)));
+        let forget_before = Some(to - self.lateness());
+        Progress { forget_before, ..all_before(to) }
     }
 
     fn read_list(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
         let listed = cloudwatch::read_list_metrics(answer)?;
-        if let Some(round) = &mut self.round {
-            follow(&mut round.token, listed.token)?;
-            round.listed = round.token.is_none();
-            round.metrics += listed.metrics.len();
-            round.waiting.extend(listed.metrics);
+        let Some(round) = &mut self.round else { return Ok(Page::default()) };
+        let this_page = round.token.clone();
+        follow(&mut round.token, listed.token)?;
+        (round.place.token, round.listed) = (this_page, round.token.is_none());
+        let after = round.place.after;
+        let begin =
+            listed.metrics.iter().position(|metric| Some(mark_of(metric)) == after).map_or(0, |at| at + 1);
+        if after.is_none() {
+            round.place.metrics += listed.metrics.len();
         }
+        let behind = &self.behind;
+        let wanted =
+            listed.metrics.into_iter().skip(begin).filter(|metric| !behind.contains_key(&name_of(metric)));
+        round.waiting.extend(wanted);
         Ok(Page { progress: self.advance(), ..Page::default() })
     }
 
     fn read_data(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
         let data = cloudwatch::read_metric_data(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
-        let span = round.from..round.to;
         let Some(reading) = &mut round.reading else { return Ok(Page::default()) };
         follow(&mut reading.token, data.token)?;
+        reading.pages += 1;
+        let span = reading.from..reading.to;
         let asked_for = data.points.into_iter().filter(|point| span.contains(&point.time));
         asked_for.for_each(|point| reading.take(point));
+        reading.statuses.extend(
+            data.statuses.into_iter().map(|(metric, statistic, status)| ((metric, statistic), status)),
+        );
         if reading.token.is_some() {
-            return Ok(Page::default());
+            // Should the program end before the last page, it asks for fewer at once.
+            let fewer = reading.metrics.len() / 2;
+            let place = Place { batch_max: Some(fewer.max(1)), ..round.place.clone() };
+            let checkpoints = (fewer > 0).then(|| (PLACE.to_owned(), place.text())).into_iter().collect();
+            return Ok(Page { progress: Progress { checkpoints, ..Progress::default() }, ..Page::default() });
         }
         let events = reading.events(self.period)?;
-        round.reading = None;
-        Ok(Page { events, progress: self.advance(), ..Page::default() })
+        let (left_out, mut checkpoints) = self.end_reading();
+        let mut progress = self.advance();
+        progress.checkpoints.append(&mut checkpoints);
+        Ok(Page { events, left_out, progress, ..Page::default() })
+    }
+
+    /// The data of some metrics have been read: which of them CloudWatch has not given, and from when on they are
+    /// missing.
+    fn end_reading(&mut self) -> (Vec<LeftOut>, Vec<(String, String)>) {
+        let (mut left_out, mut checkpoints) = (Vec::new(), Vec::new());
+        let Some(round) = &mut self.round else { return (left_out, checkpoints) };
+        let Some(reading) = round.reading.take() else { return (left_out, checkpoints) };
+        let (is_behind, end) = (round.behind.is_some(), round.place.to);
+        if !is_behind {
+            round.place.after = reading.metrics.last().map(mark_of);
+        }
+        for (at, metric) in reading.metrics.iter().enumerate() {
+            let failure = reading.failure(at);
+            if let Some(status) = failure {
+                let why = format!("CloudWatch says StatusCode {status}");
+                left_out.push(LeftOut { item: for_people(metric), why });
+                checkpoints.extend(self.fall_behind(name_of(metric), reading.from));
+            } else if is_behind {
+                checkpoints.push(self.catch_up(name_of(metric), reading.to, end));
+            }
+        }
+        (left_out, checkpoints)
+    }
+
+    /// A metric's missing data have been read up to a time.
+    fn catch_up(&mut self, name: String, to: i64, end: i64) -> (String, String) {
+        let part = behind_part(&name);
+        if to < end {
+            self.behind.insert(name, to);
+            return (part, to.to_string());
+        }
+        self.behind.remove(&name);
+        (part, String::new())
+    }
+
+    /// A metric's data are missing from a time on. Where there are too many, only what the next rounds read again
+    /// anyway is asked for again.
+    fn fall_behind(&mut self, name: String, from: i64) -> Option<(String, String)> {
+        if self.behind.contains_key(&name) || self.behind.len() >= METRICS_BEHIND_MAX {
+            return None;
+        }
+        self.behind.insert(name.clone(), from);
+        Some((behind_part(&name), from.to_string()))
     }
 }
 
@@ -223,10 +344,18 @@ impl Source for Metrics {
         let time = checkpoints.get("").and_then(|value| value.parse::<Timestamp>().ok());
         // Another period may have been set since.
         self.from = time.map(|time| self.align(time.as_second()));
-        self.round = None;
+        let behind = |(part, value): (&String, &String)| {
+            Some((part.strip_prefix(BEHIND)?.to_owned(), value.parse().ok()?))
+        };
+        self.behind = checkpoints.iter().filter_map(behind).collect();
+        self.place = checkpoints.get(PLACE).and_then(|value| Place::read(value));
+        (self.round, self.mark) = (None, None);
     }
 
     fn next(&mut self, now: Timestamp) -> Next {
+        if let Some(progress) = self.mark.take() {
+            return Next::Mark(progress);
+        }
         if let Some(round) = &self.round {
             return self.request(round);
         }
@@ -238,6 +367,7 @@ impl Source for Metrics {
             // Recorded at once, as for every source.
             return Next::Mark(all_before(first));
         };
+        let from = self.not_in_the_future(from, end, now);
         self.round = self.begin_round(from, end, now);
         self.round.as_ref().map_or(Next::CaughtUp, |round| self.request(round))
     }
@@ -247,19 +377,50 @@ impl Source for Metrics {
         if reads_data { self.read_data(answer) } else { self.read_list(answer) }
     }
 
-    /// A page token that is no longer good: its list begins anew.
+    /// A page token that is no longer good: its list begins anew. Metrics that are refused: fewer of them.
     fn refused(&mut self, error: &Error) -> bool {
-        let Some(round) = self.round.as_mut().filter(|_| *error.kind() == Kind::BadRequest) else {
-            return false;
-        };
+        let is_wrong = matches!(error.kind(), Kind::BadRequest | Kind::NotFound);
+        let Some(round) = self.round.as_mut().filter(|_| is_wrong) else { return false };
         let token = match &mut round.reading {
-            Some(reading) => {
-                reading.values.clear();
-                reading.token.take()
-            }
+            Some(reading) => reading.drop_token(),
             None => round.token.take(),
         };
-        begin_anew(token, &mut round.restarts)
+        if token.is_some() {
+            return begin_anew(token, &mut round.restarts);
+        }
+        round.split()
+    }
+
+    fn reads_items(&self) -> bool {
+        self.round.as_ref().is_some_and(|round| round.reading.is_some())
+    }
+
+    /// The metrics that are asked for, as far as it can be remembered from when on their data are missing. Without the
+    /// permission no metric can be read at all.
+    fn leave_out(&mut self, error: &Error) -> Option<String> {
+        let reading = self.round.as_ref()?.reading.as_ref().filter(|_| *error.kind() != Kind::Denied)?;
+        let names: Vec<String> = reading.metrics.iter().map(name_of).collect();
+        let new = names.iter().filter(|name| !self.behind.contains_key(*name)).count();
+        if self.behind.len() + new > METRICS_BEHIND_MAX {
+            return None;
+        }
+        let item = match &reading.metrics[..] {
+            [metric] => for_people(metric),
+            metrics => format!("{} metrics", metrics.len()),
+        };
+        let (from, last) = (reading.from, reading.metrics.last().map(mark_of));
+        let mut checkpoints: Vec<_> =
+            names.into_iter().filter_map(|name| self.fall_behind(name, from)).collect();
+        if let Some(round) = &mut self.round {
+            round.reading = None;
+            if round.behind.is_none() {
+                round.place.after = last;
+            }
+        }
+        let mut progress = self.advance();
+        progress.checkpoints.append(&mut checkpoints);
+        self.mark = Some(progress);
+        Some(item)
     }
 
     fn notes(&mut self) -> Vec<String> {
@@ -267,17 +428,73 @@ impl Source for Metrics {
     }
 }
 
+impl Place {
+    /// It is a place inside a new round, or would be if that had been begun when this one was.
+    fn is_of(&self, new: &Place, end: i64) -> bool {
+        self.since == new.since
+            && self.to <= end
+            && self.period == new.period
+            && self.recently_active == new.recently_active
+            && self.namespaces == new.namespaces
+    }
+}
+
 impl Round {
+    /// The next metrics of the page, or the next page.
+    fn begin_reading(&mut self, period: i64) {
+        if self.waiting.is_empty() {
+            (self.place.token, self.place.after) = (self.token.clone(), None);
+            return;
+        }
+        let metrics = self.next_metrics(period);
+        self.reading =
+            Some(Reading { from: self.place.from, to: self.place.to, metrics, ..Reading::default() });
+    }
+
+    /// All namespaces have been listed; else the next one is.
+    fn is_listed(&mut self, namespaces: usize) -> bool {
+        if self.listed {
+            (self.place.namespace, self.listed) = (self.place.namespace + 1, false);
+        }
+        self.place.namespace >= namespaces
+    }
+
     /// As many as one call may ask for: by its number of queries, and by the data that may come.
     fn next_metrics(&mut self, period: i64) -> Vec<Metric> {
-        let points = usize::try_from((self.to - self.from) / period).unwrap_or(usize::MAX).max(1);
+        let span = self.place.to - self.place.from;
+        let points = usize::try_from(span / period).unwrap_or(usize::MAX).max(1);
         let most = (METRIC_DATA_POINTS / points).min(METRIC_DATA_QUERIES) / STATISTICS.len();
+        let most = most.min(self.place.batch_max.unwrap_or(most));
         let count = most.clamp(1, self.waiting.len().max(1));
         self.waiting.drain(..count.min(self.waiting.len())).collect()
+    }
+
+    /// Fewer metrics with one call. False: it is only one.
+    fn split(&mut self) -> bool {
+        let Some(reading) = &mut self.reading else { return false };
+        let half = reading.metrics.len() / 2;
+        if half > 0 {
+            reading.metrics.drain(half..).rev().for_each(|metric| self.waiting.push_front(metric));
+        }
+        half > 0
     }
 }
 
 impl Reading {
+    /// The listing of the data begins anew.
+    fn drop_token(&mut self) -> Option<String> {
+        self.pages = 0;
+        self.values.clear();
+        self.statuses.clear();
+        self.token.take()
+    }
+
+    /// What CloudWatch says of a metric that it has not given whole.
+    fn failure(&self, metric: usize) -> Option<&str> {
+        let statuses = self.statuses.range((metric, 0)..(metric + 1, 0));
+        statuses.map(|(_, status)| status.as_str()).find(|status| *status != "Complete")
+    }
+
     fn take(&mut self, point: Point) {
         let Point { metric, statistic, time, value } = point;
         if metric < self.metrics.len() {
@@ -286,7 +503,11 @@ impl Reading {
     }
 
     fn events(&mut self, period: i64) -> Result<Vec<Event>, serde_json::Error> {
-        let values = std::mem::take(&mut self.values);
+        let mut values = std::mem::take(&mut self.values);
+        // Incomplete ones are sent when they can be had whole: the next round finds what has come up between two pages.
+        values.retain(|(metric, _), values| {
+            self.failure(*metric).is_none() && (self.pages < 2 || values.iter().all(Option::is_some))
+        });
         let event = |((metric, time), values): ((usize, i64), [Option<Number>; STATISTICS.len()])| {
             let metric = &self.metrics[metric];
             let named = STATISTICS.iter().zip(values);
@@ -304,6 +525,26 @@ impl Reading {
         };
         values.into_iter().map(event).collect()
     }
+}
+
+/// The checkpoint's part for a metric whose data are missing: this, and the metric as JSON.
+const BEHIND: &str = "behind ";
+
+fn behind_part(name: &str) -> String {
+    format!("{BEHIND}{name}")
+}
+
+fn name_of(metric: &Metric) -> String {
+    serde_json::to_string(metric).unwrap_or_default()
+}
+
+fn mark_of(metric: &Metric) -> u64 {
+    fingerprint(&name_of(metric)) as u64
+}
+
+fn for_people(metric: &Metric) -> String {
+    let dimensions = metric.dimensions.iter().map(|Dimension { name, value }| format!(" {name}={value}"));
+    format!("metric {} {}{}", metric.namespace, metric.name, dimensions.collect::<String>())
 }
 
 /// By which a datapoint is told from all others.

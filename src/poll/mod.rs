@@ -25,6 +25,7 @@ mod paging;
 pub mod source;
 #[cfg(test)]
 mod testing;
+mod unreadable;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -33,7 +34,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::ack::Outcome;
-use crate::aws::{Client, Error, Kind, Pace};
+use crate::aws::{Client, Clock, Error, Kind, Pace};
 use crate::budget::Budget;
 use crate::config::{self, Api};
 use crate::crew::Crew;
@@ -83,6 +84,8 @@ struct Shared {
     telemetry: Arc<telemetry::Input>,
     service: Arc<telemetry::Service>,
     ledger: Ledger,
+    /// AWS's.
+    clock: Clock,
     state: Mutex<State>,
 }
 
@@ -104,6 +107,7 @@ impl Poller {
             telemetry: Arc::clone(&settings.telemetry),
             service: Arc::clone(settings.telemetry.service(&service.name)),
             ledger: settings.ledger.clone(),
+            clock: settings.client.clock().clone(),
             state: Mutex::new(State {
                 delivery: Delivery::new(name.clone(), &Polled::default()),
                 checkpoints: BTreeMap::new(),
@@ -131,6 +135,11 @@ impl Shared {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// AWS's time.
+    fn now(&self) -> Timestamp {
+        Timestamp::try_from(self.clock.now()).unwrap_or(Timestamp::MAX)
+    }
+
     /// A page has ended. Marks go to the ledger under the lock, which keeps them in order.
     fn end(&self, page: u64, outcome: Outcome) {
         let mut state = self.state();
@@ -139,7 +148,7 @@ impl Shared {
             self.ledger.mark(mark);
         }
         if let Some(time) = state.delivery.reached() {
-            self.service.lag.reached(time, Timestamp::now());
+            self.service.lag.reached(time, self.now());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Page tokens, and how far a page's events let a checkpoint move. What the sources have in common.
+//! Page tokens: what the sources have in common.
 
 use serde::de::Error as _;
 
@@ -23,12 +23,6 @@ pub fn begin_anew(token: Option<String>, restarts: &mut u32) -> bool {
     token.is_some() && *restarts <= POLL_RESTARTS_MAX
 }
 
-/// Where reading goes on once events up to `latest` are delivered, of a span that ends at `to` and for whose
-/// last `late` milliseconds more may come. Events from there on are read again, and need a key.
-pub fn edge(latest: i64, to: i64, late: i64) -> i64 {
-    latest.min(to - late)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,11 +44,5 @@ mod tests {
         assert!(!begin_anew(None, &mut restarts), "there was no token to blame");
         let anew = (0..10).filter(|_| begin_anew(Some("t".into()), &mut restarts)).count();
         assert_eq!(anew, POLL_RESTARTS_MAX as usize);
-    }
-
-    #[test]
-    fn a_backlog_goes_on_at_its_last_event_and_the_present_some_time_before() {
-        assert_eq!(edge(500, 10_000, 1000), 500);
-        assert_eq!(edge(9500, 10_000, 1000), 9000);
     }
 }

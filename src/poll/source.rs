@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::aws::{Error, Request};
+use crate::aws::{Error, Kind, Request};
 use crate::ledger::Seen;
 
 /// A source of events behind an API of AWS.
@@ -27,9 +27,21 @@ pub trait Source: Send {
     /// The answer is not what AWS documents.
     fn read(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error>;
 
-    /// The request that `next` gave was refused. True: the source begins its listing anew (its page token is
-    /// no longer good, a group has gone), so that `next` gives another request.
+    /// The request that `next` gave was refused. True: the source asks in another way (without a page token that is
+    /// no longer good, for fewer items at once), so that `next` gives another request.
     fn refused(&mut self, error: &Error) -> bool;
+
+    /// Whether `next` asks for what items (log groups, detectors, metrics) hold, and not just for a list of them.
+    fn reads_items(&self) -> bool {
+        false
+    }
+
+    /// The request that `next` gave was refused for good. Passes over the one item that it asks for until the next
+    /// round, and names it. Its checkpoint stays, so that nothing of it is lost if it can be read later. None: the
+    /// refusal concerns more than one item.
+    fn leave_out(&mut self, _error: &Error) -> Option<String> {
+        None
+    }
 
     /// What an operator may want to know since the last call, one line each.
     fn notes(&mut self) -> Vec<String> {
@@ -56,7 +68,43 @@ pub struct Page {
     pub dropped: u64,
     /// Events that another region's thread sends.
     pub other_region: u64,
+    /// Items that the answer says cannot be read.
+    pub left_out: Vec<LeftOut>,
     pub progress: Progress,
+}
+
+/// An item that is passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    pub item: String,
+    pub why: String,
+}
+
+/// How reading goes on after a call that failed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reaction {
+    /// With the same request, after a wait.
+    TryAgain,
+    /// With another request, at once.
+    AskAnew,
+    /// With the next item: this one is passed over.
+    LeaveOut(LeftOut),
+}
+
+/// Decides how to go on after a call that failed. `exhausted`: it has been tried as often as is allowed.
+///
+/// One item that AWS refuses for good must not hold up the others. A refusal that every call would meet
+/// (credentials, throttling, the network) is no reason to pass over anything.
+pub fn after(source: &mut (impl Source + ?Sized), error: &Error, exhausted: bool) -> Reaction {
+    if !exhausted && source.refused(error) {
+        return Reaction::AskAnew;
+    }
+    let is_of_item = error.may_be_of_item()
+        || (exhausted && error.is_answered_by_aws() && *error.kind() == Kind::Transient);
+    match is_of_item.then(|| source.leave_out(error)).flatten() {
+        None => Reaction::TryAgain,
+        Some(item) => Reaction::LeaveOut(LeftOut { item, why: error.to_string() }),
+    }
 }
 
 /// One event.

@@ -1,11 +1,16 @@
 //! What the loop does with a source, without threads: for the sources' own tests.
+//!
+//! [`Bench`] makes single pulls. [`storm`] drives a source through failing calls, restarts and an account that changes
+//! between calls, and checks that nothing is lost; [`restarts_until_done`] restarts it every few answers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 use serde_json::Value;
 
-use super::source::{Next, Page, Source};
+use super::source::{self, LeftOut, Next, Page, Progress, Reaction, Source};
 use crate::aws::failure::Refusal;
 use crate::aws::{Error, Request};
 
@@ -17,11 +22,28 @@ pub const CLOCK_CHANGES: [&str; 4] =
 pub struct Bench<S> {
     pub source: S,
     pub checkpoints: BTreeMap<String, String>,
+    /// Events that the ledger knows.
     seen: HashMap<u128, i64>,
+    /// The same and those on their way.
+    told: HashMap<u128, i64>,
+    /// Pages on their way, as many as `hold` at the most.
+    pending: VecDeque<Pending>,
+    pub hold: usize,
     /// Bodies, in the order in which they were delivered.
     pub delivered: Vec<String>,
     /// Up to when everything is delivered.
     pub reached: Option<Timestamp>,
+    /// Items that were passed over.
+    pub left_out: Vec<LeftOut>,
+    /// Failed calls in a row.
+    failures: u32,
+}
+
+#[derive(Default)]
+struct Pending {
+    bodies: Vec<String>,
+    seen: Vec<(u128, i64)>,
+    progress: Progress,
 }
 
 /// How a pull ended.
@@ -34,13 +56,30 @@ pub enum Pulled {
 
 impl<S: Source> Bench<S> {
     pub fn new(source: S) -> Bench<S> {
-        let (checkpoints, seen) = (BTreeMap::new(), HashMap::new());
-        Bench { source, checkpoints, seen, delivered: Vec::new(), reached: None }
+        Bench {
+            source,
+            checkpoints: BTreeMap::new(),
+            seen: HashMap::new(),
+            told: HashMap::new(),
+            pending: VecDeque::new(),
+            hold: 0,
+            delivered: Vec::new(),
+            reached: None,
+            left_out: Vec::new(),
+            failures: 0,
+        }
     }
 
     /// Another process goes on with what the ledger knows.
     pub fn restart(&mut self, source: S) {
         self.source = source;
+        self.go_back();
+    }
+
+    /// A page could not be delivered: reading goes on with what the ledger knows.
+    fn go_back(&mut self) {
+        self.pending.clear();
+        self.told.clone_from(&self.seen);
         self.source.resume(&self.checkpoints);
     }
 
@@ -49,31 +88,52 @@ impl<S: Source> Bench<S> {
     pub fn pull(
         &mut self,
         now: Timestamp,
-        mut calls: usize,
+        calls: usize,
         mut answer: impl FnMut(&Request) -> Result<Value, &'static str>,
     ) -> Pulled {
+        for _ in 0..calls {
+            if !self.step(now, &mut answer) {
+                return Pulled::CaughtUp;
+            }
+        }
+        let Some(_) = self.request(now) else { return Pulled::CaughtUp };
+        Pulled::CutOff
+    }
+
+    /// Makes one call. False: there is nothing more.
+    fn step(
+        &mut self,
+        now: Timestamp,
+        answer: &mut impl FnMut(&Request) -> Result<Value, &'static str>,
+    ) -> bool {
+        let Some(request) = self.request(now) else { return false };
+        match answer(&request) {
+            Ok(body) => {
+                let page = self.source.read(body.to_string().as_bytes()).unwrap();
+                self.failures = 0;
+                self.put_on_the_way(page);
+            }
+            Err(code) => self.react(&refused(&request, code)),
+        }
+        true
+    }
+
+    fn request(&mut self, now: Timestamp) -> Option<Request> {
         loop {
             match self.source.next(now) {
-                Next::CaughtUp => return Pulled::CaughtUp,
-                Next::Mark(progress) => self.deliver(Page { progress, ..Page::default() }),
-                Next::Call(_) if calls == 0 => return Pulled::CutOff,
-                Next::Call(request) => {
-                    calls -= 1;
-                    match answer(&request) {
-                        Ok(body) => {
-                            let page = self.source.read(body.to_string().as_bytes()).unwrap();
-                            self.deliver(page);
-                        }
-                        Err(code) => drop(self.source.refused(&refused(&request, code))),
-                    }
-                }
+                Next::CaughtUp => return None,
+                Next::Mark(progress) => self.put_on_the_way(Page { progress, ..Page::default() }),
+                Next::Call(request) => return Some(*request),
             }
         }
     }
 
-    /// As if so much had come since that nothing is remembered.
-    pub fn forget_events(&mut self) {
-        self.seen.clear();
+    fn react(&mut self, error: &Error) {
+        self.failures += 1;
+        if let Reaction::LeaveOut(left_out) = source::after(&mut self.source, error, self.failures > 3) {
+            self.failures = 0;
+            self.left_out.push(left_out);
+        }
     }
 
     /// Events that may be told as repeats.
@@ -85,19 +145,150 @@ impl<S: Source> Bench<S> {
         self.source.notes()
     }
 
-    fn deliver(&mut self, page: Page) {
+    fn put_on_the_way(&mut self, page: Page) {
+        let mut pending = Pending { progress: page.progress, ..Pending::default() };
         for event in page.events {
-            let is_new = event.key.is_none_or(|key| self.seen.insert(key.id, key.time).is_none());
-            if is_new {
-                self.delivered.push(String::from_utf8(event.body).unwrap());
+            if event.key.is_none_or(|key| self.told.insert(key.id, key.time).is_none()) {
+                pending.seen.extend(event.key.map(|key| (key.id, key.time)));
+                pending.bodies.push(String::from_utf8(event.body).unwrap());
             }
         }
-        self.reached = self.reached.max(page.progress.reached);
-        self.checkpoints.extend(page.progress.checkpoints);
-        if let Some(oldest) = page.progress.forget_before {
-            self.seen.retain(|_, time| *time >= oldest);
+        self.left_out.extend(page.left_out);
+        self.pending.push_back(pending);
+        while self.pending.len() > self.hold {
+            self.deliver();
         }
     }
+
+    fn deliver(&mut self) {
+        let Some(Pending { bodies, seen, progress }) = self.pending.pop_front() else { return };
+        self.delivered.extend(bodies);
+        self.seen.extend(seen);
+        self.reached = self.reached.max(progress.reached);
+        self.checkpoints.extend(progress.checkpoints);
+        if let Some(oldest) = progress.forget_before {
+            self.seen.retain(|_, time| *time >= oldest);
+            self.told.retain(|_, time| *time >= oldest);
+        }
+    }
+}
+
+/// An account that changes while it is read.
+pub trait Model {
+    type Source: Source;
+
+    /// The source as a new process makes it.
+    fn source(&self) -> Self::Source;
+
+    /// The answer, or the code of the refusal, at this time.
+    fn answer(&mut self, request: &Request, now: Timestamp) -> Result<Value, &'static str>;
+
+    /// Something comes up, changes, or goes away.
+    fn change(&mut self, seed: u32, now: Timestamp);
+
+    /// All that has to be delivered, as `shown` shows it.
+    fn expected(&self) -> BTreeSet<String>;
+
+    fn shown(body: &str) -> String;
+
+    /// Nothing is refused any more.
+    fn calm(&mut self) {}
+}
+
+/// What happens next to a source.
+#[derive(Debug, Clone)]
+pub enum Turn {
+    /// A call is answered.
+    Answer,
+    /// A call is refused with this code.
+    Refuse(&'static str),
+    Change(u32),
+    /// So many seconds pass.
+    Wait(u32),
+    /// So many pages may be on their way from now on.
+    Hold(usize),
+    /// A page could not be delivered.
+    GoBack,
+    /// The process is killed, and with it what was on its way; another one goes on.
+    Restart,
+}
+
+/// Any order of turns, most of them answers.
+pub fn turns() -> impl Strategy<Value = Vec<Turn>> {
+    let codes = prop::sample::select(vec![
+        "ThrottlingException",
+        "ServiceUnavailable",
+        "InvalidNextTokenException",
+        "InvalidOperationException",
+        "AccessDeniedException",
+        "ResourceNotFoundException",
+        "ExpiredTokenException",
+    ]);
+    let turn = prop_oneof![
+        10 => Just(Turn::Answer),
+        3 => codes.prop_map(Turn::Refuse),
+        4 => any::<u32>().prop_map(Turn::Change),
+        2 => (1u32..900).prop_map(Turn::Wait),
+        1 => (0usize..4).prop_map(Turn::Hold),
+        1 => Just(Turn::GoBack),
+        2 => Just(Turn::Restart),
+    ];
+    prop::collection::vec(turn, 0..80)
+}
+
+/// Drives a source through the turns, then lets it catch up: everything must have been delivered, whatever has failed
+/// and whenever the program has ended.
+pub fn storm<M: Model>(mut model: M, turns: Vec<Turn>, mut now: Timestamp) -> Result<(), TestCaseError> {
+    let mut bench = Bench::new(model.source());
+    bench.source.resume(&BTreeMap::new());
+    // The beginning of the pull, the same until it has caught up.
+    let mut began = now;
+    for turn in turns {
+        match turn {
+            Turn::Answer => {
+                if !bench.step(began, &mut |request: &Request| model.answer(request, now)) {
+                    began = now;
+                }
+            }
+            Turn::Refuse(code) => drop(bench.step(began, &mut |_: &Request| Err(code))),
+            Turn::Change(seed) => model.change(seed, now),
+            Turn::Wait(seconds) => now += SignedDuration::from_secs(seconds.into()),
+            Turn::Hold(pages) => bench.hold = pages,
+            Turn::GoBack => bench.go_back(),
+            Turn::Restart => {
+                bench.restart(model.source());
+                began = now;
+            }
+        }
+    }
+    model.calm();
+    bench.hold = 0;
+    // Longer than anything may be late.
+    for _ in 0..6 {
+        now += SignedDuration::from_mins(10);
+        let pulled = bench.pull(began, 10_000, |request| model.answer(request, now));
+        prop_assert_eq!(pulled, Pulled::CaughtUp);
+        began = now;
+    }
+    let delivered: BTreeSet<String> = bench.delivered.iter().map(|body| M::shown(body)).collect();
+    let missing: Vec<_> = model.expected().difference(&delivered).cloned().collect();
+    prop_assert!(missing.is_empty(), "missing {:?}", missing);
+    Ok(())
+}
+
+/// Restarts a source after every `answers` answers, and says how often until it has caught up.
+pub fn restarts_until_done<M: Model>(mut model: M, answers: usize, now: Timestamp) -> usize {
+    let mut bench = Bench::new(model.source());
+    bench.source.resume(&BTreeMap::new());
+    let most = 10_000;
+    let restarts = (0..most).find(|_| {
+        let pulled = bench.pull(now, answers, |request| model.answer(request, now));
+        bench.restart(model.source());
+        pulled == Pulled::CaughtUp
+    });
+    let delivered: BTreeSet<String> = bench.delivered.iter().map(|body| M::shown(body)).collect();
+    assert_eq!(model.expected().difference(&delivered).next(), None, "something is missing");
+    restarts.expect("it never gets through")
 }
 
 /// The input of a request of the JSON protocols.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tempfile::TempDir;
-use tiny_http::{Request, Response, Server};
+use tiny_http::{Header, Request, Response, Server};
 
 use super::*;
 use crate::aws::Http;
@@ -28,10 +28,17 @@ struct Account {
 
 impl Account {
     fn new() -> Account {
+        Account::with_clock(|_| 0)
+    }
+
+    /// `ahead`: by how many seconds the clock of an answer is wrong, by the number of lookups before it.
+    fn with_clock(ahead: impl Fn(usize) -> i64 + Send + 'static) -> Account {
         let server = Arc::new(Server::http("127.0.0.1:0").unwrap());
         let lookups = Arc::new(AtomicUsize::new(0));
         let (serving, count) = (Arc::clone(&server), Arc::clone(&lookups));
-        std::thread::spawn(move || serving.incoming_requests().for_each(|request| answer(request, &count)));
+        std::thread::spawn(move || {
+            serving.incoming_requests().for_each(|request| answer(request, &count, &ahead));
+        });
         Account { directory: TempDir::new().unwrap(), server, lookups }
     }
 
@@ -103,7 +110,10 @@ impl Drop for Account {
     }
 }
 
-fn answer(mut request: Request, lookups: &AtomicUsize) {
+fn answer(mut request: Request, lookups: &AtomicUsize, ahead: &impl Fn(usize) -> i64) {
+    let time = Timestamp::now() + SignedDuration::from_secs(ahead(lookups.load(Ordering::SeqCst)));
+    let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time).unwrap();
+    let date = Header::from_bytes("Date", date).unwrap();
     let mut body = String::new();
     request.as_reader().read_to_string(&mut body).unwrap();
     if body.contains("GetCallerIdentity") {
@@ -111,7 +121,7 @@ fn answer(mut request: Request, lookups: &AtomicUsize) {
             "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::{ACCOUNT}:user/u</Arn>\
              <UserId>U</UserId><Account>{ACCOUNT}</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
         );
-        request.respond(Response::from_string(identity)).unwrap();
+        request.respond(Response::from_string(identity).with_header(date)).unwrap();
         return;
     }
     lookups.fetch_add(1, Ordering::SeqCst);
@@ -122,7 +132,7 @@ fn answer(mut request: Request, lookups: &AtomicUsize) {
     } else {
         json!({"Events": [event(1), event(2)], "NextToken": "t"})
     };
-    request.respond(Response::from_string(answer.to_string())).unwrap();
+    request.respond(Response::from_string(answer.to_string()).with_header(date)).unwrap();
 }
 
 /// Takes note of a page's text and delivers it.
@@ -227,6 +237,23 @@ fn a_source_that_is_forgotten_while_it_runs_begins_anew() {
     assert_eq!(delivered[..2], ["{\"n\":1}", "{\"n\":1}"], "what had been delivered comes again");
     delivered.dedup();
     assert_eq!(delivered.len(), 3);
+}
+
+/// As if this machine's clock had been fast: what was asked for lay in AWS's future.
+#[test]
+fn no_checkpoint_lies_beyond_what_aws_could_have_had() {
+    for (first, then) in [(3600, 0), (7200, -3600), (0, -7200), (-3600, 0)] {
+        let account = Account::with_clock(move |lookups| if lookups == 0 { first } else { then });
+        let ledger = account.drain(|_, payload| payload.work.ack.close(Outcome::Delivered));
+        let reached: Timestamp =
+            ledger.polled("1/audit-events-all/audits_api/us-east-1").unwrap().checkpoints[""]
+                .parse()
+                .unwrap();
+        let minutes_ago =
+            |seconds: i64, minutes: i64| Timestamp::now() + SignedDuration::from_secs(seconds - 60 * minutes);
+        let truth = minutes_ago(first.min(then), 16)..=minutes_ago(then, 15);
+        assert!(truth.contains(&reached), "{first} {then}: {reached}");
+    }
 }
 
 #[test]

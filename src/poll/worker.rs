@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::source::{Next, Page, Progress, Source};
+use super::source::{self, LeftOut, Next, Page, Progress, Reaction, Source};
+use super::unreadable::Unreadable;
 use super::{Delivery, Settings, Shared, source_of};
 use crate::ack::{self, Ack, Outcome};
 use crate::aws::{Client, Error, Kind, Request, Sts};
@@ -17,11 +18,14 @@ use crate::buffers::Buffer;
 use crate::decode::{Decoder, Payload, Work};
 use crate::ledger::Polled;
 use crate::limits::{
-    AWS_ANSWER_BYTES_MAX, OBJECT_BYTES_MIN, POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX, POLL_PAGES_IN_WORK_MAX,
-    POLL_REST_MAX, STOP_CHECK_INTERVAL,
+    AWS_ANSWER_BYTES_MAX, CLOCK_RESOLUTION, OBJECT_BYTES_MIN, POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX,
+    POLL_PAGES_IN_WORK_MAX, POLL_REST_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::resolve::{self, PullingId};
 use crate::services::Definition;
+
+/// So many misdated answers in a row are no step of a clock any more.
+const MISDATED_IN_ROW: u32 = 3;
 
 pub fn run(shared: &Arc<Shared>, settings: Settings) {
     let stop = settings.stop.clone();
@@ -53,6 +57,9 @@ struct Worker {
     backoff: Backoff,
     /// It has panicked, and has not finished a pull since: that a call works is no sign of health.
     recovers: Arc<AtomicBool>,
+    /// How often in a row an answer showed that its question had been asked at a wrong time.
+    misdated: u32,
+    unreadable: Unreadable,
 }
 
 /// How a pull ended.
@@ -60,6 +67,8 @@ enum Pulled {
     CaughtUp,
     /// After as many tries as are allowed: the next pull goes on there.
     GaveUp,
+    /// The time of its beginning was wrong: the next pull begins at once, at the checkpoint.
+    Misdated,
     Stopped,
 }
 
@@ -83,6 +92,8 @@ impl Worker {
             account: String::new(),
             slots: Budget::new(POLL_PAGES_IN_WORK_MAX),
             backoff: Backoff::new(POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX),
+            misdated: 0,
+            unreadable: Unreadable::default(),
             settings: Arc::clone(settings),
             recovers: Arc::clone(recovers),
         }
@@ -145,11 +156,12 @@ impl Worker {
         state.checkpoints = polled.checkpoints;
     }
 
-    /// The role's ARN says it, else STS does.
+    /// The role's ARN says it, else STS does, whose answer also tells AWS's time: a source that begins now must not
+    /// take the time from a machine whose clock is wrong.
     fn account(&self) -> Result<String, Error> {
         match self.settings.source.credentials.role_account() {
-            Some(account) => Ok(account.to_owned()),
-            None => Ok(Sts::new(self.settings.client.clone()).caller_identity()?.account),
+            Some(account) if self.client.clock().is_known() => Ok(account.to_owned()),
+            _ => Ok(Sts::new(self.settings.client.clone()).caller_identity()?.account),
         }
     }
 
@@ -167,6 +179,7 @@ impl Worker {
             }
             match pulled {
                 Pulled::Stopped => return,
+                Pulled::Misdated => continue,
                 Pulled::CaughtUp if self.settings.drain => {
                     if self.is_delivered() {
                         return;
@@ -223,15 +236,22 @@ impl Worker {
                 log::info!(place = self.shared.name.as_str(); "{}: {note}", self.shared.name);
             }
             let request = match next {
-                Next::CaughtUp => return Pulled::CaughtUp,
+                Next::CaughtUp => {
+                    self.end_round();
+                    return Pulled::CaughtUp;
+                }
                 Next::Mark(progress) => {
                     self.hand_over(Page { progress, ..Page::default() }, &id, tally);
                     continue;
                 }
                 Next::Call(request) => request,
             };
-            match self.call(&request) {
-                Ok(page) => {
+            match self.call(&request, now) {
+                Ok(None) => {
+                    self.ask_anew();
+                    return Pulled::Misdated;
+                }
+                Ok(Some(page)) => {
                     tries = 0;
                     tally.responses += 1;
                     self.hand_over(page, &id, tally);
@@ -240,32 +260,88 @@ impl Worker {
                 Err(error) => {
                     tries += 1;
                     self.settings.telemetry.poll.failed_calls.increment();
-                    if self.source.refused(&error) && tries <= self.settings.source.retries {
-                        log::info!(
+                    let exhausted = tries > self.settings.source.retries;
+                    match source::after(&mut *self.source, &error, exhausted) {
+                        Reaction::AskAnew => log::info!(
                             place = self.shared.name.as_str(), cause = error.cause().as_str();
-                            "{}: {error}; the listing begins anew", self.shared.name
-                        );
-                        continue;
+                            "{}: {error}; it is asked for anew", self.shared.name
+                        ),
+                        Reaction::LeaveOut(left_out) => {
+                            tries = 0;
+                            self.pass_over(left_out);
+                        }
+                        Reaction::TryAgain => {
+                            self.shared.telemetry.health.failed(&error, !error.is_temporary());
+                            if exhausted {
+                                return Pulled::GaveUp;
+                            }
+                            self.settings.stop.wait(self.backoff.pause());
+                        }
                     }
-                    self.shared.telemetry.health.failed(&error, !error.is_temporary());
-                    if tries > self.settings.source.retries {
-                        return Pulled::GaveUp;
-                    }
-                    self.settings.stop.wait(self.backoff.pause());
                 }
             }
         }
     }
 
-    fn call(&mut self, request: &Request) -> Result<Page, Error> {
+    fn pass_over(&mut self, left_out: LeftOut) {
+        let counts = &self.settings.telemetry.poll;
+        counts.left_out.increment();
+        let before = self.unreadable.len();
+        let line = self.unreadable.add(left_out);
+        counts.unreadable.add((self.unreadable.len() - before) as i64);
+        if let Some(line) = line {
+            log::warn!(place = self.shared.name.as_str(); "{}: {line}", self.shared.name);
+        }
+    }
+
+    /// All items have had their turn.
+    fn end_round(&mut self) {
+        if let Some(trouble) = self.unreadable.trouble() {
+            self.shared.telemetry.health.failed(trouble, true);
+        }
+        let before = self.unreadable.len();
+        self.unreadable.end_round().iter().for_each(|line| self.say(format_args!("{line}")));
+        self.settings.telemetry.poll.unreadable.add(self.unreadable.len() as i64 - before as i64);
+    }
+
+    /// None: AWS's clock has not reached `now`, so that the answer cannot hold everything up to it.
+    fn call(&mut self, request: &Request, now: Timestamp) -> Result<Option<Page>, Error> {
         self.settings.telemetry.poll.calls.increment();
         let answer = self.client.call(request, |answer| answer.read_all(AWS_ANSWER_BYTES_MAX))?;
+        if self.shared.now() < now {
+            return Ok(None);
+        }
+        self.misdated = 0;
+        let reads_items = self.source.reads_items();
         let unreadable =
             |error| Error::local(request, Kind::BadRequest, format!("unreadable answer: {error}"));
         let page = self.source.read(&answer).map_err(unreadable)?;
-        self.works();
+        if reads_items {
+            self.unreadable.has_read();
+        }
+        // That the items can be listed does not mean that they can be read.
+        if reads_items || self.unreadable.len() == 0 {
+            self.works();
+        }
         self.backoff.reset();
-        Ok(page)
+        Ok(Some(page))
+    }
+
+    /// After an answer that was asked for at a wrong time: what it holds may be incomplete, so it counts for nothing.
+    fn ask_anew(&mut self) {
+        self.await_pages();
+        self.source.resume(&self.shared.state().checkpoints);
+        self.misdated += 1;
+        let message = "an answer is discarded: AWS's clock is behind the time that it was asked for. Reading begins again \
+                       at the checkpoint";
+        if self.misdated < MISDATED_IN_ROW {
+            log::warn!(place = self.shared.name.as_str(); "{}: {message}", self.shared.name);
+        } else {
+            let message =
+                format!("{message}; this was so {} times in a row: whose `Date` is wrong?", self.misdated);
+            self.shared.telemetry.health.failed(message, false);
+        }
+        self.settings.stop.wait(self.backoff.pause());
     }
 
     fn works(&self) {
@@ -276,7 +352,8 @@ impl Worker {
 
     /// Puts what is new of a page on its way.
     fn hand_over(&mut self, page: Page, id: &PullingId, tally: &mut Tally) {
-        let Page { events, dropped, other_region, progress } = page;
+        let Page { events, dropped, other_region, left_out, progress } = page;
+        left_out.into_iter().for_each(|left_out| self.pass_over(left_out));
         let total = events.len() as u64;
         let (mut text, mut seen, mut generated) = (Vec::new(), Vec::new(), 0);
         let mut state = self.shared.state();
@@ -383,9 +460,13 @@ impl Worker {
         }
     }
 
-    /// AWS's time.
+    /// A moment that AWS's clock has reached, though it is known by whole seconds only.
     fn now(&self) -> Timestamp {
-        Timestamp::try_from(self.settings.client.clock().now()).unwrap_or(Timestamp::MAX)
+        let now = self.shared.now();
+        if !self.client.clock().is_known() {
+            return now;
+        }
+        now.saturating_sub(CLOCK_RESOLUTION).unwrap_or(now)
     }
 
     fn conclude(&self, tally: &Tally) {
@@ -402,6 +483,12 @@ impl Worker {
 
     fn say(&self, what: std::fmt::Arguments<'_>) {
         log::info!(place = self.shared.name.as_str(); "{}: {what}", self.shared.name);
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.settings.telemetry.poll.unreadable.add(-(self.unreadable.len() as i64));
     }
 }
 

@@ -90,6 +90,10 @@ group! {
         rests: Counter = "poll_rests_total",
         /// Pages that could not be had.
         failed_calls: Counter = "poll_failures_total",
+        /// Times that an item (a log group, a stream, a detector, a metric) was passed over because it cannot be read.
+        left_out: Counter = "polled_items_passed_over_total",
+        /// Items that cannot be read at present.
+        unreadable: Gauge = "polled_items_unreadable",
         /// Events that went on their way.
         events: Counter = "polled_events_total",
         /// Events that the configuration leaves out.

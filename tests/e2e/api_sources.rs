@@ -325,7 +325,7 @@ fn a_queue_that_is_not_there_is_named() {
 }
 
 /// Records an event for each time; the frames that they should become.
-fn record(trail: &Trail, times: impl Iterator<Item = i64>) -> Vec<Frame> {
+pub fn record(trail: &Trail, times: impl Iterator<Item = i64>) -> Vec<Frame> {
     let tag = format!("cloud.aws.cloudtrail.events.{}.us-east-1.1", aws::ACCOUNT);
     let one = |(n, at): (usize, i64)| {
         let json = format!(
@@ -338,7 +338,7 @@ fn record(trail: &Trail, times: impl Iterator<Item = i64>) -> Vec<Frame> {
 }
 
 /// Lookups from `start` to an hour ago, with `more` keys.
-fn config(lab: &Lab, trail: &Trail, start: i64, mut more: Value) -> Value {
+pub fn config(lab: &Lab, trail: &Trail, start: i64, mut more: Value) -> Value {
     more["start_time"] = time(start).into();
     more["gap_until_now_in_minutes"] = 0.into();
     config_at(lab, &trail.endpoint, more)

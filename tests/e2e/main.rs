@@ -56,6 +56,7 @@ mod services;
 mod setup;
 mod sharing;
 mod shutdown;
+mod source_faults;
 mod sources;
 mod state_directory;
 mod status;

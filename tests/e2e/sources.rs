@@ -15,9 +15,9 @@ use crate::frames::{Frame, assert_at_least_once, assert_exactly, compare, frame,
 use crate::lab::Lab;
 use crate::process::PATIENCE;
 
-const MINUTE: i64 = 60;
+pub const MINUTE: i64 = 60;
 /// Of findings and log events.
-const MILLIS: i64 = 1000;
+pub const MILLIS: i64 = 1000;
 
 #[test]
 fn metrics_of_the_emulator() {
@@ -320,7 +320,7 @@ fn accounts_with_nothing_in_them() {
 }
 
 /// The `aws` input alone, with endpoints of some services elsewhere.
-fn config(lab: &Lab, endpoints: &[(&str, &str)], services: Value) -> Value {
+pub fn config(lab: &Lab, endpoints: &[(&str, &str)], services: Value) -> Value {
     let mut config = lab.config(json!({}));
     let user = aws::user();
     let mut input = json!({
@@ -355,7 +355,7 @@ fn faults(
 }
 
 /// One value for every query, if its time is asked for; in two pages.
-fn metric_data(asked: &Asked, at: i64) -> Value {
+pub fn metric_data(asked: &Asked, at: i64) -> Value {
     let span = asked.input["StartTime"].as_i64().unwrap()..asked.input["EndTime"].as_i64().unwrap();
     let (times, values) = if span.contains(&at) { (vec![at], vec![1.5]) } else { (vec![], vec![]) };
     let series = |query: &Value| json!({"Id": query["Id"], "StatusCode": "Complete", "Timestamps": times, "Values": values});
@@ -364,7 +364,7 @@ fn metric_data(asked: &Asked, at: i64) -> Value {
     json!({"MetricDataResults": page, "NextToken": token})
 }
 
-fn log_events(asked: &Asked, all: &[Value], size: usize) -> Value {
+pub fn log_events(asked: &Asked, all: &[Value], size: usize) -> Value {
     let time = |name: &str| asked.input[name].as_i64().unwrap();
     let is_asked = |event: &&Value| {
         (time("startTime")..=time("endTime")).contains(&event["timestamp"].as_i64().unwrap())
@@ -379,7 +379,7 @@ fn event((number, (at, message)): (usize, &(i64, String))) -> Value {
 }
 
 /// One detector; `updates`: of findings by number.
-fn findings(asked: &Asked, updates: &BTreeMap<i64, i64>) -> Value {
+pub fn findings(asked: &Asked, updates: &BTreeMap<i64, i64>) -> Value {
     if asked.path.starts_with("/detector?") {
         return json!({"detectorIds": ["d0"]});
     }
@@ -405,7 +405,7 @@ fn finding(number: i64, at: i64) -> Value {
     json!({"schemaVersion": "2.0", "id": format!("f{number}"), "severity": 8.0, "title": "é \"x\"", "updatedAt": at.to_string()})
 }
 
-fn found(number: i64, at: i64) -> Frame {
+pub fn found(number: i64, at: i64) -> Frame {
     frame(&tag("guardduty.findings"), finding(number, at).to_string())
 }
 
@@ -433,14 +433,14 @@ fn datapoint(
 }
 
 /// Puts events; the frames that they should become, without ids.
-fn put_events(group: &str, stream: &str, region: &str, lines: &[(i64, String)]) -> Vec<Frame> {
+pub fn put_events(group: &str, stream: &str, region: &str, lines: &[(i64, String)]) -> Vec<Frame> {
     aws::put_log_events(group, stream, region, lines);
     let tag = format!("cloud.aws.cloudwatch.logs.{}.{region}.1", aws::ACCOUNT);
     let one = |(at, line): &(i64, String)| frame(&tag, body(group, stream, *at, line));
     lines.iter().map(one).collect()
 }
 
-fn log_line(group: &str, stream: &str, at: i64, line: &str) -> Frame {
+pub fn log_line(group: &str, stream: &str, at: i64, line: &str) -> Frame {
     frame(&tag("cloudwatch.logs"), body(group, stream, at, line))
 }
 
@@ -449,7 +449,7 @@ fn body(group: &str, stream: &str, at: i64, line: &str) -> String {
 }
 
 /// What arrived, without what CloudWatch chose for each event, and without the pulls' ids.
-fn without_ids(lab: &Lab) -> Vec<Vec<u8>> {
+pub fn without_ids(lab: &Lab) -> Vec<Vec<u8>> {
     let chosen = regex::bytes::Regex::new(r#""id":"[^"]+",|"ingestionTime":\d+,"#).unwrap();
     unmarked(lab).iter().map(|bytes| chosen.replace_all(bytes, &b""[..]).into_owned()).collect()
 }
@@ -458,10 +458,10 @@ fn tag(table: &str) -> String {
     format!("cloud.aws.{table}.{}.{}.1", aws::ACCOUNT, aws::REGION)
 }
 
-fn now() -> i64 {
+pub fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
-fn time(seconds: i64) -> String {
+pub fn time(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds).unwrap().to_string()
 }

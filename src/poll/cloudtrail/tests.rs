@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::super::testing::{Bench, Model, Pulled, restarts_until_done, storm, turns};
 use super::*;
 use crate::aws::Request;
 use crate::aws::failure::Refusal;
@@ -150,13 +151,13 @@ fn long_backlogs_are_told_every_hundred_slots() {
 }
 
 #[test]
-fn pages_of_a_slot_follow_their_tokens_and_only_the_last_moves_the_checkpoint() {
+fn pages_of_a_slot_follow_their_tokens_and_the_last_moves_the_checkpoint() {
     let mut source = from("2026-05-01T10:00:00Z");
     let now = "2026-05-01T10:30:00Z";
     let first = request(&mut source, now).unwrap();
     assert_eq!(input(&first)["NextToken"], Value::Null);
     let page = source.read(&answer(&[], Some("t1"))).unwrap();
-    assert_eq!(page.progress, Progress::default());
+    assert!(page.progress.reached.is_none() && page.progress.checkpoints[0].0 == SLOT, "{:?}", page.progress);
     let second = request(&mut source, now).unwrap();
     assert_eq!(input(&second)["NextToken"], "t1");
     assert_eq!(
@@ -226,7 +227,178 @@ fn an_unreadable_answer_changes_nothing() {
     assert_eq!(request(&mut source, "2026-05-01T10:30:00Z").unwrap().body, asked.body);
 }
 
+/// An account's events: id, time, and from when on they are looked up.
+#[derive(Debug, Clone)]
+struct Account {
+    events: Vec<(u32, i64, i64)>,
+    page: usize,
+    sources: Vec<String>,
+}
+
+const START: &str = "2026-05-01T10:00:00Z";
+
+impl Account {
+    fn seconds(from: &str, seconds: impl IntoIterator<Item = i64>, page: usize) -> Account {
+        let from = time(from).as_second();
+        let events = (0..).zip(seconds).map(|(id, second)| (id, from + second, 0)).collect();
+        Account { events, page, sources: vec![] }
+    }
+}
+
+impl Model for Account {
+    type Source = CloudTrail;
+
+    fn source(&self) -> CloudTrail {
+        let sources = self.sources.clone();
+        CloudTrail::new(
+            config::CloudTrail { start_time: Some(time(START)), sources, ..settings() },
+            "http://e".into(),
+            "us-east-1".into(),
+        )
+    }
+
+    fn answer(&mut self, request: &Request, now: Timestamp) -> Result<Value, &'static str> {
+        let input = input(request);
+        let (from, to) = ends(request);
+        assert!(from <= to && to <= now, "{input}");
+        let of_source = |id: u32| match input["LookupAttributes"][0]["AttributeValue"].as_str() {
+            Some(name) => {
+                self.sources.iter().position(|source| source == name)
+                    == Some(id as usize % self.sources.len())
+            }
+            None => true,
+        };
+        let inside = |(id, at, visible): &&(u32, i64, i64)| {
+            (from.as_second()..=to.as_second()).contains(at) && *visible <= now.as_second() && of_source(*id)
+        };
+        let mut found: Vec<_> = self.events.iter().filter(inside).collect();
+        found.sort_by_key(|(id, at, _)| (-at, *id));
+        // It holds for the same request only.
+        let place = format!("{from} {to} ");
+        let begin: usize = match input["NextToken"].as_str() {
+            Some(token) => token.strip_prefix(&place).ok_or("InvalidNextTokenException")?.parse().unwrap(),
+            None => 0,
+        };
+        let end = (begin + self.page).min(found.len());
+        let page: Vec<Value> = found[begin.min(end)..end]
+            .iter()
+            .map(|(id, at, _)| event(&id.to_string(), &id.to_string(), *at, "us-east-1"))
+            .collect();
+        Ok(json!({"Events": page, "NextToken": (end < found.len()).then(|| format!("{place}{end}"))}))
+    }
+
+    fn change(&mut self, seed: u32, now: Timestamp) {
+        let age = i64::from(seed % 900);
+        let (at, late) = (now.as_second() - age, i64::from(seed / 900 % 900));
+        let visible = now.as_second().max(at + late);
+        self.events.push((self.events.len() as u32, at, visible));
+    }
+
+    fn expected(&self) -> BTreeSet<String> {
+        self.events.iter().map(|(id, ..)| id.to_string()).collect()
+    }
+
+    fn shown(body: &str) -> String {
+        serde_json::from_str::<Value>(body).unwrap()["eventName"].as_str().unwrap().to_owned()
+    }
+}
+
+#[test]
+fn a_busy_slot_is_read_though_the_program_ends_every_few_pages() {
+    // 2,000 events in one slot, 40 pages; 300 of them in one second.
+    let seconds = (0..1700).chain(std::iter::repeat_n(900, 300));
+    let account = Account::seconds(START, seconds, 50);
+    for answers in [1, 2, 3] {
+        let restarts = restarts_until_done(account.clone(), answers, time("2026-05-01T10:50:00Z"));
+        assert!(restarts <= 42 / answers, "{restarts} restarts after every {answers} answers");
+    }
+    let sources = vec!["iam.amazonaws.com".to_owned(), "s3.amazonaws.com".to_owned()];
+    let restarts = restarts_until_done(Account { sources, ..account }, 2, time("2026-05-01T10:50:00Z"));
+    assert!(restarts <= 25, "{restarts} restarts");
+}
+
+#[test]
+fn a_busy_slot_is_read_though_no_token_outlives_the_program() {
+    let mut account = Account::seconds(START, (0..2000).chain(std::iter::repeat_n(900, 100)), 50);
+    let now = time("2026-05-01T10:50:00Z");
+    let mut bench = Bench::new(account.source());
+    bench.source.resume(&BTreeMap::new());
+    let mut restarts = 0;
+    loop {
+        // Tokens of the process before are refused.
+        let mut good = BTreeSet::new();
+        let pulled = bench.pull(now, 5, |request| {
+            if input(request)["NextToken"].as_str().is_some_and(|token| !good.contains(token)) {
+                return Err("InvalidNextTokenException");
+            }
+            let answer = account.answer(request, now)?;
+            good.extend(answer["NextToken"].as_str().map(str::to_owned));
+            Ok(answer)
+        });
+        if pulled == Pulled::CaughtUp {
+            break;
+        }
+        restarts += 1;
+        assert!(restarts < 30, "it never gets through");
+        bench.restart(account.source());
+    }
+    assert_eq!(bench.delivered.len(), 2100, "each once");
+}
+
+#[test]
+fn events_in_another_order_than_documented_are_not_lost() {
+    let mut source = from(START);
+    let now = "2026-05-01T10:30:00Z";
+    let first = request(&mut source, now).unwrap();
+    let page = |times: &[i64], token| {
+        let base = time(START).as_second();
+        let events: Vec<_> =
+            times.iter().map(|at| event(&at.to_string(), "E", base + at, "us-east-1")).collect();
+        answer(&events, token)
+    };
+    source.read(&page(&[9, 5], Some("t1"))).unwrap();
+    source.read(&page(&[7, 3], Some("t2"))).unwrap();
+    source.read(&page(&[3, 1], Some("t3"))).unwrap();
+    assert!(source.refused(&super::super::testing::refused(&first, "InvalidNextTokenException")));
+    assert_eq!(input(&request(&mut source, now).unwrap()), input(&first), "the slot begins anew");
+}
+
+#[test]
+fn a_checkpoint_in_the_future_does_not_leave_out_what_comes_until_then() {
+    let mut source = from(START);
+    source.resume(&BTreeMap::from([(String::new(), "2026-05-01T18:00:00Z".to_owned())]));
+    assert!(request(&mut source, "2026-05-01T12:00:00Z").is_none());
+    assert!(source.notes()[0].contains("lies in the future"));
+    let slots = slots(&mut source, "2026-05-01T12:10:00Z");
+    assert_eq!(pairs(&slots), [("2026-05-01T11:45:00Z", "2026-05-01T11:55:00Z")]);
+}
+
+#[test]
+fn a_slot_that_is_older_than_what_can_be_looked_up_is_cut() {
+    let mut source = from(START);
+    let slot = Slot { token: Some("t".into()), ..Slot::new(time(START), time("2026-05-01T11:00:00Z"), &[]) };
+    let checkpoints = [(String::new(), START.to_owned()), (SLOT.to_owned(), slot.text().unwrap())];
+    source.resume(&checkpoints.clone().into());
+    let request_now = request(&mut source, "2026-07-30T10:20:00Z").unwrap();
+    assert_eq!(
+        (ends(&request_now).0, input(&request_now)["NextToken"].clone()),
+        (time("2026-05-01T10:20:00Z"), Value::Null)
+    );
+    source.resume(&checkpoints.into());
+    let request_now = request(&mut source, "2026-07-30T12:00:00Z").unwrap();
+    assert_eq!(ends(&request_now).0, time("2026-05-01T12:00:00Z"));
+}
+
 proptest! {
+    #[test]
+    fn nothing_is_lost_whatever_happens(seconds in prop::collection::vec(0i64..5000, 0..60), page in 1usize..6, two: bool, turns in turns()) {
+        let mut account = Account::seconds(START, seconds, page);
+        if two {
+            account.sources = vec!["iam.amazonaws.com".to_owned(), "s3.amazonaws.com".to_owned()];
+        }
+        storm(account, turns, time("2026-05-01T11:00:00Z"))?;
+    }
+
     /// Whatever the clock does, every second from the start to the last end has been looked up, and slots are never
     /// longer than they may be.
     #[test]

@@ -3,7 +3,9 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::testing::{Bench, CLOCK_CHANGES, Pulled, input, time};
+use super::super::testing::{
+    Bench, CLOCK_CHANGES, Model, Pulled, input, restarts_until_done, storm, time, turns,
+};
 use super::*;
 use crate::aws::Request;
 
@@ -54,8 +56,7 @@ impl Account {
                 last.entry(stream).and_modify(|last| *last = (*at).max(*last)).or_insert(*at);
             }
         }
-        let mut streams: Vec<_> = last.into_iter().collect();
-        streams.sort_by_key(|(_, last)| -last);
+        let streams: Vec<_> = last.into_iter().collect();
         let stream = |(name, last)| json!({"logStreamName": name, "lastEventTimestamp": last});
         let mut streams: Vec<Value> = streams.into_iter().map(stream).collect();
         streams.push(json!({"logStreamName": "empty"}));
@@ -168,7 +169,7 @@ fn a_group_that_has_gone_does_not_keep_the_others() {
     account.groups.remove(0);
     assert_eq!(bench.pull(time(NOW), 9, |request| account.answer(request)), Pulled::CaughtUp);
     assert_eq!(numbers(&bench), [1]);
-    assert!(bench.notes().iter().any(|note| note.contains("log group a is left out")));
+    assert_eq!(bench.left_out[0].item, "log group a");
 }
 
 #[test]
@@ -195,7 +196,7 @@ fn the_first_retrieval_asks_only_streams_with_events() {
         }
         account.answer(request)
     });
-    assert_eq!(asked.len(), 5, "{asked:?}");
+    assert_eq!(asked.len(), 6, "{asked:?}");
     assert_eq!(numbers(&bench).into_iter().collect::<BTreeSet<_>>(), (100..105).collect());
     // Then all streams together.
     bench.pull(time("2026-11-21T12:01:00Z"), 99, |request| {
@@ -222,80 +223,9 @@ fn a_call_names_a_hundred_streams_and_each_once_though_a_token_fails() {
         }
         account.answer(request)
     });
-    // The fourth page was refused, and they are listed from the first on again; those that were read are not read again.
-    assert_eq!(sizes, [100, 100, 40]);
+    // The fourth page was refused, and they are listed from the first on again.
+    assert_eq!(sizes, [100, 100, 100, 41]);
     assert_eq!(numbers(&bench).len(), 240);
-}
-
-#[test]
-fn a_stream_that_moves_to_the_front_while_they_are_listed_is_not_missed() {
-    let entries: Vec<Entry> = (0..10).map(|i| ("/g", format!("s-{i}"), at(-10 - 20 * i as i64), i)).collect();
-    // Two pages, and the streams of the second are asked for while the account changes.
-    for moves in 1..5 {
-        let mut account = Account { page: 2, ..account(&["/g"], entries.clone()) };
-        let mut bench = Bench::new(source(Some("/g"), Some("2026-11-21T08:00:00Z"), true));
-        let mut lists = 0;
-        let pulled = bench.pull(time(NOW), 999, |request| {
-            let answer = account.answer(request);
-            if request.action == "logs:DescribeLogStreams" {
-                lists += 1;
-                if lists <= moves {
-                    account.entries.push(("/g", format!("s-{}", 10 - lists), at(1), 100 + lists));
-                }
-            }
-            answer
-        });
-        assert_eq!(pulled, Pulled::CaughtUp);
-        let mut found = numbers(&bench);
-        found.sort_unstable();
-        assert_eq!(found, (0..10).collect::<Vec<_>>(), "{moves} moves");
-    }
-}
-
-/// Though it remembers no event; but those with events in the last hour.
-#[test]
-fn a_first_retrieval_that_is_killed_goes_on_and_does_not_begin_anew() {
-    let stream = |i: usize| ("/g", format!("s-{i:03}"), at(if i < 20 { -5 } else { -90 - i as i64 }), i);
-    let mut account = Account { page: 50, ..account(&["/g"], (0..600).map(stream).collect()) };
-    let new = || source(Some("/g"), Some("2026-11-20T12:00:00Z"), true);
-    let mut bench = Bench::new(new());
-    let mut now = time(NOW);
-    for (number, calls) in (600..).zip([14, 14, 14, 4]) {
-        bench.pull(now, calls, |request| account.answer(request));
-        // Behind the present that the first process knew: in streams that have been read, and in those that have not.
-        account.entries.push((
-            "/g",
-            format!("s-{:03}", (number - 600) * 199),
-            now.as_millisecond() + 1000,
-            number,
-        ));
-        bench.restart(new());
-        bench.forget_events();
-        now += jiff::SignedDuration::from_mins(20);
-    }
-    assert_eq!(bench.pull(now, 999, |request| account.answer(request)), Pulled::CaughtUp);
-    let found = numbers(&bench);
-    assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), 604);
-    assert!(found.len() < 604 + 4 * (24 + 100), "{} events", found.len());
-}
-
-#[test]
-fn the_front_is_listed_only_once_more_where_its_streams_are_too_many_to_be_told() {
-    let streams = |page: usize| -> Vec<Named> {
-        (0..50).map(|i| Named { name: format!("{page}-{i}"), last_event: Some(at(-1)) }).collect()
-    };
-    let mut all = Streams { front: (0..LOG_STREAMS_FRONT_MAX as u64).collect(), ..Streams::default() };
-    let mut listings = 0;
-    for page in 0..1000 {
-        all.token = (page % 3 < 2).then(|| "t".to_owned());
-        all.take(streams(page % 3), at(-60), at(0));
-        assert_eq!(all.names.len(), 50);
-        listings += usize::from(all.listed);
-        if !all.go_on() {
-            break;
-        }
-    }
-    assert_eq!(listings, 2);
 }
 
 /// Of a group with very many streams CloudWatch gives pages without events, as many for a minute as for a day.
@@ -343,7 +273,7 @@ fn an_account_without_log_groups() {
 fn a_group_without_streams_is_read_at_once() {
     let account = account(&["/g"], vec![]);
     let mut bench = Bench::new(source(Some("/g"), Some("2026-11-21T11:00:00Z"), true));
-    assert_eq!(bench.pull(time(NOW), 1, |request| account.answer(request)), Pulled::CaughtUp);
+    assert_eq!(bench.pull(time(NOW), 2, |request| account.answer(request)), Pulled::CaughtUp);
     assert!(bench.checkpoints.contains_key("/g"));
 }
 
@@ -408,7 +338,322 @@ fn a_page_token_that_fails_costs_nothing() {
     }
 }
 
+/// An event of a region whose groups and streams come and go.
+#[derive(Debug, Clone)]
+struct Written {
+    group: String,
+    stream: String,
+    at: i64,
+    appears: i64,
+    number: usize,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Region {
+    events: Vec<Written>,
+    groups: BTreeSet<String>,
+    infrequent: BTreeSet<String>,
+    refused: BTreeSet<String>,
+    gone: BTreeSet<(String, String)>,
+    page: usize,
+    by_streams: bool,
+    /// What CloudWatch says of a stream's last event is an hour late.
+    knows_late: bool,
+}
+
+impl Region {
+    fn new(groups: usize, events: impl IntoIterator<Item = (usize, usize, i64)>, page: usize) -> Region {
+        let mut region = Region { page, groups: (0..groups).map(name).collect(), ..Region::default() };
+        for (group, stream, seconds) in events {
+            region.write(name(group), format!("s-{stream:04}"), at(0) + 1000 * seconds, i64::MIN);
+        }
+        region
+    }
+
+    fn write(&mut self, group: String, stream: String, at: i64, appears: i64) {
+        self.events.push(Written { group, stream, at, appears, number: self.events.len() });
+    }
+
+    fn is_there(&self, event: &Written) -> bool {
+        self.groups.contains(&event.group)
+            && !self.gone.contains(&(event.group.clone(), event.stream.clone()))
+    }
+
+    fn of_group(&self, input: &Value, now: i64) -> Vec<&Written> {
+        let of_group = |event: &&Written| input["logGroupName"] == *event.group && event.appears <= now;
+        self.events.iter().filter(of_group).filter(|event| self.is_there(event)).collect()
+    }
+
+    fn list_groups(&self, input: &Value) -> Value {
+        let group = |name: &String| {
+            let class = if self.infrequent.contains(name) { "INFREQUENT_ACCESS" } else { "STANDARD" };
+            json!({"logGroupName": name, "logGroupClass": class})
+        };
+        let after = input["nextToken"].as_str().unwrap_or("");
+        let names: Vec<&String> = self.groups.iter().filter(|name| name.as_str() > after).collect();
+        let page = &names[..names.len().min(self.page)];
+        let token = page.last().filter(|_| page.len() < names.len());
+        json!({"logGroups": page.iter().map(|name| group(name)).collect::<Vec<_>>(), "nextToken": token})
+    }
+
+    fn list_streams(&self, input: &Value, now: i64) -> Value {
+        let mut last: BTreeMap<&str, Option<i64>> = BTreeMap::new();
+        for event in self.of_group(input, now) {
+            let known = (!self.knows_late || event.appears < now - 60 * MINUTE).then_some(event.at);
+            let last = last.entry(&event.stream).or_default();
+            *last = (*last).max(known);
+        }
+        let after = input["nextToken"].as_str().unwrap_or("");
+        let streams: Vec<_> = last.into_iter().filter(|(name, _)| *name > after).collect();
+        let page = &streams[..streams.len().min(self.page)];
+        let token = page.last().filter(|_| page.len() < streams.len()).map(|(name, _)| *name);
+        let stream =
+            |(name, last): &(&str, Option<i64>)| json!({"logStreamName": name, "lastEventTimestamp": last});
+        json!({"logStreams": page.iter().map(stream).collect::<Vec<_>>(), "nextToken": token})
+    }
+
+    fn filter(&self, input: &Value, now: i64) -> Result<Value, &'static str> {
+        let mut events = self.of_group(input, now);
+        let between = input["startTime"].as_i64().unwrap()..=input["endTime"].as_i64().unwrap();
+        if let Some(names) = input["logStreamNames"].as_array() {
+            assert!(names.len() <= 100);
+            let group = input["logGroupName"].as_str().unwrap().to_owned();
+            if names
+                .iter()
+                .any(|name| self.gone.contains(&(group.clone(), name.as_str().unwrap().to_owned())))
+            {
+                return Err("ResourceNotFoundException");
+            }
+            events.retain(|event| names.iter().any(|name| *name == *event.stream));
+        }
+        events.retain(|event| between.contains(&event.at));
+        events.sort_by_key(|event| (event.at, event.number));
+        // It holds for the same request only.
+        let place = format!("{between:?} {} ", input["logStreamNames"]);
+        if let Some(token) = input["nextToken"].as_str() {
+            let token = token.strip_prefix(&place).ok_or("InvalidParameterException")?;
+            let (at, number) = token.split_once(' ').unwrap();
+            let after: (i64, usize) = (at.parse().unwrap(), number.parse().unwrap());
+            events.retain(|event| (event.at, event.number) > after);
+        }
+        let page = &events[..events.len().min(self.page)];
+        let token = page.last().filter(|_| page.len() < events.len());
+        let token = token.map(|event| format!("{place}{} {}", event.at, event.number));
+        let event = |event: &&Written| {
+            let Written { stream, at, number, .. } = event;
+            json!({"eventId": number.to_string(), "logStreamName": stream, "timestamp": at, "message": number.to_string()})
+        };
+        Ok(json!({"events": page.iter().map(event).collect::<Vec<_>>(), "nextToken": token}))
+    }
+}
+
+fn name(group: usize) -> String {
+    format!("/g-{group:03}")
+}
+
+impl Model for Region {
+    type Source = Logs;
+
+    fn source(&self) -> Logs {
+        let settings = config::Logs {
+            group: None,
+            start_time: Some(time("2026-11-20T12:00:00Z")),
+            first_by_streams: self.by_streams,
+        };
+        Logs::new(settings, "http://e".into(), "us-east-1".into())
+    }
+
+    fn answer(&mut self, request: &Request, now: Timestamp) -> Result<Value, &'static str> {
+        let (input, now) = (input(request), now.as_millisecond());
+        let group = input["logGroupName"].as_str().unwrap_or_default();
+        match request.action {
+            "logs:DescribeLogGroups" => Ok(self.list_groups(&input)),
+            _ if !self.groups.contains(group) => Err("ResourceNotFoundException"),
+            _ if self.refused.contains(group) || self.infrequent.contains(group) => {
+                Err("InvalidOperationException")
+            }
+            "logs:DescribeLogStreams" => Ok(self.list_streams(&input, now)),
+            _ => self.filter(&input, now),
+        }
+    }
+
+    /// Mostly an event, which appears up to five minutes late.
+    fn change(&mut self, seed: u32, now: Timestamp) {
+        let (kind, seed) = (seed % 9, seed as usize / 9);
+        let now = now.as_millisecond();
+        let group =
+            self.groups.iter().nth(seed % self.groups.len().max(1)).cloned().unwrap_or_else(|| name(0));
+        match kind {
+            0 => drop(self.groups.insert(name(seed % 40))),
+            1 => drop(self.refused.insert(group)),
+            2 => self.refused.clear(),
+            3 => drop(self.infrequent.insert(format!("/infrequent-{seed}"))),
+            4 => drop(self.gone.insert((group, format!("s-{:04}", seed % 5)))),
+            5 if self.groups.len() > 2 => drop(self.groups.remove(&group)),
+            _ => self.write(group, format!("s-{:04}", seed % 7), now - (seed as i64 % 300) * 1000, now),
+        }
+        self.groups.extend(self.infrequent.iter().cloned());
+    }
+
+    fn expected(&self) -> BTreeSet<String> {
+        let expected = self
+            .events
+            .iter()
+            .filter(|event| self.is_there(event) && !self.infrequent.contains(&event.group));
+        expected.map(|event| event.number.to_string()).collect()
+    }
+
+    fn shown(body: &str) -> String {
+        serde_json::from_str::<Value>(body).unwrap()["message"].as_str().unwrap().to_owned()
+    }
+
+    fn calm(&mut self) {
+        self.refused.clear();
+    }
+}
+
+#[test]
+fn everything_is_read_though_the_program_ends_every_few_pages() {
+    // Many groups; one slice with many pages; many streams.
+    let groups = Region::new(40, (0..400).map(|i| (i % 40, i % 3, -60 - i as i64)), 50);
+    let slice = Region::new(1, (0..3000).map(|i| (0, i % 3, -60 - i as i64 / 10)), 50);
+    let streams = Region {
+        by_streams: true,
+        ..Region::new(2, (0..3000).map(|i| (i % 2, i / 2 % 700, -60 - i as i64)), 50)
+    };
+    for (name, region) in [("groups", groups), ("slice", slice), ("streams", streams)] {
+        let mut undisturbed = 0;
+        let mut calm = region.clone();
+        let mut bench = Bench::new(calm.source());
+        bench.source.resume(&BTreeMap::new());
+        bench.pull(time(NOW), 100_000, |request| {
+            undisturbed += 1;
+            calm.answer(request, time(NOW))
+        });
+        // With three a restart lists the groups and two pages of streams, and has one page of events.
+        for answers in [4, 7] {
+            let restarts = restarts_until_done(region.clone(), answers, time(NOW));
+            assert!(restarts <= undisturbed, "{name}: {restarts} restarts after every {answers} answers");
+        }
+    }
+}
+
+#[test]
+fn a_group_that_refuses_holds_nobody_up_and_is_read_when_it_does_no_longer() {
+    for code in
+        ["InvalidOperationException", "InvalidParameterException", "AccessDeniedException", "InternalFailure"]
+    {
+        let mut region = Region::new(5, (0..100).map(|i| (i % 5, 0, -60 - i as i64)), 50);
+        region.infrequent.insert(name(4));
+        let mut bench = Bench::new(region.source());
+        bench.source.resume(&BTreeMap::new());
+        let mut now = time(NOW);
+        let mut pull = |bench: &mut Bench<Logs>, refuses: bool| {
+            now += jiff::SignedDuration::from_mins(30);
+            let pulled = bench.pull(now, 999, |request| {
+                assert_ne!(input(request)["logGroupName"], name(4), "its class says that it cannot be read");
+                if refuses && input(request)["logGroupName"] == name(1) {
+                    Err(code)
+                } else {
+                    region.answer(request, now)
+                }
+            });
+            assert_eq!(pulled, Pulled::CaughtUp);
+        };
+        pull(&mut bench, true);
+        assert_eq!(bench.delivered.len(), 60, "{code}");
+        let named: BTreeSet<_> = bench.left_out.iter().map(|left_out| left_out.item.as_str()).collect();
+        assert_eq!(named, ["log group /g-001", "log group /g-004"].into(), "{code}");
+        pull(&mut bench, true);
+        pull(&mut bench, false);
+        assert_eq!(bench.delivered.len(), 80, "{code}");
+    }
+}
+
+#[test]
+fn throttling_and_wrong_credentials_pass_over_nothing() {
+    for code in ["ThrottlingException", "UnrecognizedClientException", "ExpiredTokenException"] {
+        let mut region = Region::new(2, [(0, 0, -60), (1, 0, -60)], 50);
+        let mut bench = Bench::new(region.source());
+        bench.source.resume(&BTreeMap::new());
+        let pulled = bench.pull(time(NOW), 50, |request| match request.action {
+            "logs:FilterLogEvents" => Err(code),
+            _ => region.answer(request, time(NOW)),
+        });
+        assert_eq!((pulled, bench.left_out.len()), (Pulled::CutOff, 0), "{code}");
+    }
+}
+
+#[test]
+fn streams_without_a_last_event_are_read_and_those_that_go_hold_up_nothing() {
+    let mut region = Region::new(1, (0..120).map(|i| (0, i, -1200 - i as i64)), 50);
+    (region.by_streams, region.knows_late) = (true, true);
+    region.events.iter_mut().for_each(|event| event.appears = event.at);
+    for gone in [&[] as &[&str], &["s-0007", "s-0063"]] {
+        let mut bench = Bench::new(region.source());
+        bench.source.resume(&BTreeMap::new());
+        let pulled = bench.pull(time(NOW), 999, |request| {
+            // They go after they have been listed.
+            if request.action == "logs:FilterLogEvents" {
+                region.gone = gone.iter().map(|stream| (name(0), (*stream).to_owned())).collect();
+            }
+            region.answer(request, time(NOW))
+        });
+        assert_eq!(
+            (pulled, bench.delivered.len(), bench.left_out.len()),
+            (Pulled::CaughtUp, 120 - gone.len(), 0)
+        );
+    }
+}
+
+#[test]
+fn streams_that_may_not_be_listed_or_named_are_read_all_the_same() {
+    let mut region = Region { by_streams: true, ..Region::new(1, (0..50).map(|i| (0, i, -1200)), 50) };
+    let refusals = [
+        ("logs:DescribeLogStreams", "AccessDeniedException"),
+        ("logs:FilterLogEvents", "InvalidParameterException"),
+    ];
+    for (action, code) in refusals {
+        let mut bench = Bench::new(region.source());
+        bench.source.resume(&BTreeMap::new());
+        let pulled = bench.pull(time(NOW), 999, |request| {
+            let is_by_streams =
+                action == "logs:DescribeLogStreams" || !input(request)["logStreamNames"].is_null();
+            if request.action == action && is_by_streams {
+                Err(code)
+            } else {
+                region.answer(request, time(NOW))
+            }
+        });
+        assert_eq!((pulled, bench.delivered.len(), bench.left_out.len()), (Pulled::CaughtUp, 50, 0));
+    }
+}
+
+#[test]
+fn a_checkpoint_in_the_future_does_not_leave_out_what_comes_until_then() {
+    let mut region = Region::new(1, [(0, 0, -60), (0, 0, 60)], 50);
+    let mut bench = Bench::new(region.source());
+    bench.checkpoints = [("".into(), "0".into()), (name(0), at(600).to_string())].into();
+    bench.restart(region.source());
+    for now in [time(NOW), time("2026-11-21T12:05:00Z")] {
+        assert_eq!(bench.pull(now, 99, |request| region.answer(request, now)), Pulled::CaughtUp);
+    }
+    assert_eq!(bench.delivered.len(), 2);
+}
+
 proptest! {
+    #[test]
+    fn nothing_is_lost_whatever_happens(
+        events in prop::collection::vec((0usize..4, 0usize..5, -4000i64..0), 0..50),
+        page in 1usize..8,
+        by_streams: bool,
+        knows_late: bool,
+        turns in turns(),
+    ) {
+        let region = Region { by_streams, knows_late, ..Region::new(4, events, page) };
+        storm(region, turns, time(NOW))?;
+    }
+
     /// However events are spread and paged, and wherever the process is killed: every event once.
     #[test]
     fn every_event_is_delivered_once(

@@ -3,7 +3,9 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::testing::{Bench, CLOCK_CHANGES, Pulled, input, time};
+use super::super::testing::{
+    Bench, CLOCK_CHANGES, Model, Pulled, input, restarts_until_done, storm, time, turns,
+};
 use super::*;
 use crate::aws::Request;
 
@@ -238,7 +240,209 @@ fn rounds_are_made_of_whole_periods() {
     }
 }
 
+/// A region's metrics: by name, the beginnings of their periods and when the values appear.
+#[derive(Debug, Clone, Default)]
+struct Region {
+    metrics: BTreeMap<String, BTreeMap<i64, i64>>,
+    /// What CloudWatch says instead of a value, and which metrics it refuses.
+    statuses: BTreeMap<String, &'static str>,
+    refused: BTreeSet<String>,
+    page: usize,
+    /// Series of a page of data.
+    series: usize,
+    /// None: all.
+    namespaces: Vec<String>,
+}
+
+const START: &str = "2026-11-21T11:00:00Z";
+
+impl Region {
+    fn new(
+        metrics: usize,
+        minutes: impl IntoIterator<Item = (usize, i64)>,
+        page: usize,
+        series: usize,
+    ) -> Region {
+        let mut region = Region { page, series, ..Region::default() };
+        region.metrics.extend((0..metrics).map(|i| (format!("m{i:03}"), BTreeMap::new())));
+        for (metric, minute) in minutes {
+            region.metrics.entry(format!("m{metric:03}")).or_default().insert(minute_of(minute), i64::MIN);
+        }
+        region
+    }
+
+    fn list(&self, input: &Value) -> Value {
+        let after =
+            input["NextToken"].as_str().unwrap_or(if input["Namespace"] == "Empty" { "~" } else { "" });
+        let names: Vec<&String> = self.metrics.keys().filter(|name| name.as_str() > after).collect();
+        let page = &names[..names.len().min(self.page)];
+        let token = page.last().filter(|_| page.len() < names.len());
+        let metric = |name: &&String| json!({"Namespace": "AWS/EC2", "MetricName": name});
+        json!({"Metrics": page.iter().map(metric).collect::<Vec<_>>(), "NextToken": token})
+    }
+
+    fn data(&self, input: &Value, now: i64) -> Result<Value, &'static str> {
+        let (from, to) = (input["StartTime"].as_i64().unwrap(), input["EndTime"].as_i64().unwrap());
+        assert!(from < to && to <= now, "{from} {to} {now}");
+        let name = |query: &Value| query["MetricStat"]["Metric"]["MetricName"].as_str().unwrap().to_owned();
+        let queries = input["MetricDataQueries"].as_array().unwrap();
+        if queries.iter().any(|query| self.refused.contains(&name(query))) {
+            return Err("ValidationError");
+        }
+        let series = |query: &Value| {
+            let values = self.metrics[&name(query)].range(from..to);
+            let mut times: Vec<i64> =
+                values.filter(|(_, appears)| **appears <= now).map(|(at, _)| *at).collect();
+            let status = self.statuses.get(&name(query)).copied().unwrap_or("Complete");
+            // Some come all the same.
+            times.truncate(if status == "Complete" { usize::MAX } else { 1 });
+            json!({"Id": query["Id"], "StatusCode": status, "Timestamps": times, "Values": vec![1.5; times.len()]})
+        };
+        let results: Vec<Value> = queries.iter().map(series).collect();
+        let (page, token) = paged(&results, self.series, input);
+        Ok(json!({"MetricDataResults": page, "NextToken": token}))
+    }
+}
+
+fn minute_of(minute: i64) -> i64 {
+    time(NOW).as_second() - 30 + minute * MINUTE
+}
+
+impl Model for Region {
+    type Source = Metrics;
+
+    fn source(&self) -> Metrics {
+        let settings = config::Metrics { namespaces: self.namespaces.clone(), start_time: Some(time(START)) };
+        Metrics::new(settings, Duration::from_secs(60), "http://e".into(), "us-east-1".into())
+    }
+
+    fn answer(&mut self, request: &Request, now: Timestamp) -> Result<Value, &'static str> {
+        match request.action {
+            "cloudwatch:ListMetrics" => Ok(self.list(&input(request))),
+            _ => self.data(&input(request), now.as_second()),
+        }
+    }
+
+    /// Mostly a value, which appears up to a quarter of an hour late.
+    fn change(&mut self, seed: u32, now: Timestamp) {
+        let (kind, seed) = (seed % 8, seed as usize / 8);
+        let metric = self.metrics.keys().nth(seed % self.metrics.len().max(1)).cloned();
+        let metric = metric.unwrap_or_else(|| "m000".to_owned());
+        match kind {
+            0 => drop(self.metrics.insert(format!("m{:03}", seed % 500), BTreeMap::new())),
+            1 => drop(self.refused.insert(metric)),
+            2 => drop(self.statuses.insert(metric, ["Forbidden", "InternalError", "PartialData"][seed % 3])),
+            3 => self.calm(),
+            _ => {
+                let at = now.as_second() - 60 - seed as i64 % 840;
+                let at = at - at.rem_euclid(MINUTE);
+                self.metrics.entry(metric).or_default().entry(at).or_insert(now.as_second());
+            }
+        }
+    }
+
+    fn expected(&self) -> BTreeSet<String> {
+        let points = self
+            .metrics
+            .iter()
+            .flat_map(|(name, values)| values.keys().map(move |at| format!("{name} {}", shown(*at))));
+        points.collect()
+    }
+
+    fn shown(body: &str) -> String {
+        let body: Value = serde_json::from_str(body).unwrap();
+        assert_eq!((&body["Sum"], &body["Average"]), (&json!(1.5), &json!(1.5)), "whole");
+        format!("{} {}", body["MetricName"].as_str().unwrap(), body["Timestamp"].as_str().unwrap())
+    }
+
+    fn calm(&mut self) {
+        self.refused.clear();
+        self.statuses.clear();
+    }
+}
+
+#[test]
+fn a_round_is_read_though_the_program_ends_every_few_pages() {
+    let minutes: Vec<(usize, i64)> = (0..700).map(|i| (i, -30 - i as i64 % 25)).collect();
+    // By pages of the listing and calls; and with calls whose data need many pages.
+    for (page, series, answers) in [(100, 500, 2), (100, 500, 3), (40, 50, 4)] {
+        let region = Region::new(700, minutes.clone(), page, series);
+        let restarts = restarts_until_done(region, answers, time(NOW));
+        assert!(restarts < 300, "{restarts} restarts after every {answers} answers");
+    }
+}
+
+#[test]
+fn a_metric_that_cannot_be_had_is_named_and_asked_for_again_from_where_it_is_missing() {
+    let minutes = || (0..5).flat_map(|metric| (-50..-20).map(move |minute| (metric, minute)));
+    for code in ["Forbidden", "InternalError", "PartialData", "ValidationError", "InternalFailure"] {
+        let mut region = Region::new(5, minutes(), 50, 500);
+        let mut bench = Bench::new(region.source());
+        bench.source.resume(&BTreeMap::new());
+        let mut now = time(NOW);
+        let mut pull = |bench: &mut Bench<Metrics>, fails: bool| {
+            region.calm();
+            if fails && code == "ValidationError" {
+                region.refused.insert("m002".into());
+            } else if fails {
+                region.statuses.insert("m002".into(), code);
+            }
+            let pulled = bench.pull(now, 999, |request| region.answer(request, now));
+            assert_eq!(pulled, Pulled::CaughtUp);
+            now += jiff::SignedDuration::from_mins(80);
+        };
+        pull(&mut bench, true);
+        assert_eq!(bench.delivered.len(), 120, "{code}");
+        let items: BTreeSet<_> = bench.left_out.iter().map(|left_out| left_out.item.as_str()).collect();
+        assert_eq!(items, ["metric AWS/EC2 m002"].into(), "{code}");
+        pull(&mut bench, true);
+        bench.restart(Region::default().source());
+        pull(&mut bench, false);
+        assert_eq!(bench.delivered.len(), 150, "{code}");
+        pull(&mut bench, false);
+        assert!(bench.source.behind.is_empty(), "{code}");
+    }
+}
+
+#[test]
+fn a_permission_that_is_missing_passes_over_no_metric() {
+    let mut region = Region::new(5, (0..5).map(|metric| (metric, -30)), 50, 500);
+    let mut bench = Bench::new(region.source());
+    bench.source.resume(&BTreeMap::new());
+    let pulled = bench.pull(time(NOW), 20, |request| match request.action {
+        "cloudwatch:GetMetricData" => Err("AccessDeniedException"),
+        _ => region.answer(request, time(NOW)),
+    });
+    assert_eq!((pulled, bench.left_out.len()), (Pulled::CutOff, 0));
+    bench.pull(time(NOW), 20, |request| region.answer(request, time(NOW)));
+    assert_eq!(bench.delivered.len(), 5);
+}
+
+#[test]
+fn a_checkpoint_in_the_future_does_not_leave_out_what_comes_until_then() {
+    let mut region = Region::new(1, [(0, -1), (0, 1)], 50, 500);
+    let mut bench = Bench::new(region.source());
+    bench.checkpoints = [("".into(), "2026-11-21T18:00:00Z".into())].into();
+    bench.restart(region.source());
+    for now in [time(NOW), time("2026-11-21T12:05:00Z")] {
+        assert_eq!(bench.pull(now, 99, |request| region.answer(request, now)), Pulled::CaughtUp);
+    }
+    assert_eq!(bench.delivered.len(), 2);
+}
+
 proptest! {
+    #[test]
+    fn nothing_is_lost_whatever_happens(
+        minutes in prop::collection::vec((0usize..9, -60i64..-1), 0..40),
+        page in 1usize..6,
+        series in 1usize..60,
+        named: bool,
+        turns in turns(),
+    ) {
+        let namespaces = if named { vec!["Empty".into(), "AWS/EC2".into()] } else { vec![] };
+        storm(Region { namespaces, ..Region::new(9, minutes, page, series) }, turns, time(NOW))?;
+    }
+
     /// However data are spread and paged, and wherever the process is killed: every value once.
     #[test]
     fn every_value_is_delivered_once(

@@ -1,0 +1,70 @@
+//! How far a log group is read inside a slice, and a region inside its list of groups: checkpoints for a collector
+//! that is restarted again and again. CloudWatch takes a page token for 24 hours, from another process, too.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// A place inside a slice of a group, or in its first retrieval by streams.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Both ends of the slice.
+    pub from: i64,
+    pub to: i64,
+    /// When its reading began: what was late then has to be looked for again.
+    pub present: i64,
+    /// The next page of events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streams: Option<StreamsPlace>,
+}
+
+/// Which streams are being read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamsPlace {
+    /// The page of the list that they begin on. None: the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
+    /// By their names' fingerprint: the token of the events holds for the same streams only.
+    #[serde(default)]
+    pub names: u64,
+}
+
+/// A place in the list of groups.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListPlace {
+    /// The page of the list. None: the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// The groups up to this one have been read in this round.
+    pub after: String,
+}
+
+/// The checkpoint's part for the list of groups. A group's name has no blank.
+pub const LIST: &str = " (list)";
+
+/// The checkpoint's part for what lies inside a slice of a group.
+pub fn part(group: &str) -> String {
+    format!("{group}{IN_SLICE}")
+}
+
+const IN_SLICE: &str = " (slice)";
+
+/// By group: the places that checkpoints tell of.
+pub fn places(checkpoints: &BTreeMap<String, String>) -> BTreeMap<String, Place> {
+    let place =
+        |(part, value): (&String, &String)| Some((part.strip_suffix(IN_SLICE)?.to_owned(), read(value)?));
+    checkpoints.iter().filter_map(place).collect()
+}
+
+/// A place as a checkpoint says it. None: there is none any more.
+pub fn read<T: DeserializeOwned>(value: &str) -> Option<T> {
+    serde_json::from_str(value).ok()
+}
+
+/// A place as a checkpoint says it.
+pub fn text(place: &impl Serialize) -> String {
+    serde_json::to_string(place).unwrap_or_default()
+}

@@ -1,0 +1,39 @@
+//! How far a round over the metrics is, for a collector that is restarted again and again.
+
+use serde::{Deserialize, Serialize};
+
+/// A place inside a round. A round with other ends, namespaces or periods begins anew.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The checkpoint that the round follows.
+    pub since: i64,
+    /// Both ends of the round.
+    pub from: i64,
+    pub to: i64,
+    pub period: i64,
+    pub recently_active: bool,
+    pub namespaces: Vec<String>,
+    /// Index in the namespaces.
+    pub namespace: usize,
+    /// The page of the listing. None: the first.
+    pub token: Option<String>,
+    /// The last metric of the page that has been read, by its fingerprint.
+    pub after: Option<u64>,
+    /// So many metrics with one call: with more, the answer did not fit one page.
+    pub batch_max: Option<usize>,
+    /// Metrics that have been listed.
+    pub metrics: usize,
+}
+
+/// The checkpoint's part.
+pub const PLACE: &str = "place";
+
+impl Place {
+    pub fn read(value: &str) -> Option<Place> {
+        serde_json::from_str(value).ok()
+    }
+
+    pub fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
