@@ -428,6 +428,9 @@ pub const PARQUET_BATCH_BYTES: usize = MIB;
 pub const PARQUET_ROW_VALUES_MAX: usize = 16 * 1024 * 1024;
 /// Elements of a schema: AWS's widest tables have some hundred columns.
 pub const PARQUET_COLUMNS_MAX: usize = 20_000;
+/// Memory of one column while its row group is read: buffers for runs of levels and of dictionary
+/// indices.
+pub const PARQUET_COLUMN_BYTES: usize = 12 * KIB;
 /// Groups inside groups; the reader goes down by recursion.
 pub const PARQUET_DEPTH_MAX: usize = 64;
 

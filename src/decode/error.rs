@@ -44,9 +44,14 @@ pub enum Error {
     /// Parquet can only be read when all of it is there.
     #[error("the Parquet object is larger than the {max} bytes that may be held of one: raise memory_limit")]
     ObjectTooLarge { max: usize },
-    /// The pages of all columns that are read at a time.
+    /// The footer becomes structures of the library that reads it.
     #[error(
-        "the Parquet object's pages need more than the {max} bytes that may be held of one: raise memory_limit"
+        "the Parquet object's footer needs more than the {max} bytes that are left to it: raise memory_limit"
+    )]
+    FooterTooLarge { max: usize },
+    /// The object itself, and the pages of all columns that are read at a time.
+    #[error(
+        "the Parquet object and its pages need more than the {max} bytes that may be held of one: raise memory_limit"
     )]
     PagesTooLarge { max: usize },
     /// The cargo feature `parquet` is off.

@@ -13,21 +13,28 @@
 //! | module | what |
 //! |---|---|
 //! | [`footer`] | refuses what would end the process instead of failing |
-//! | [`pages`] | pages, decompressed within bounds |
+//! | [`pages`], [`header`], [`codec`] | pages, read and decompressed within bounds |
+//! | [`claims`], [`delta`] | what a page claims, compared with what its bytes can hold |
+//! | [`thrift`] | the encoding of the footer and of the headers |
 //! | [`column`] | one column: levels and values of a batch of rows |
 //! | [`tree`] | the schema, and a row put together by it |
 //! | [`value`] | one value as JSON text |
 //!
 //! Each row's object has all columns in the order of the schema; what is null has its key and `null`.
 
+mod claims;
+mod codec;
 mod column;
+mod delta;
 mod footer;
+mod header;
 mod pages;
 mod rows;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod tests;
+mod thrift;
 mod tree;
 mod value;
 
@@ -59,13 +66,14 @@ impl Parquet {
     pub fn push(&mut self, data: &[u8]) -> Result<(), Error> {
         let max = self.bounds.held_bytes_max;
         let length = self.object.len() + data.len();
-        if length > max {
-            self.object = Vec::new();
-            return Err(Error::ObjectTooLarge { max });
-        }
         if length > self.object.capacity() {
-            // Doubles like any `Vec`, but never beyond the bound.
-            let capacity = length.max((2 * self.object.capacity()).min(max));
+            // Doubles like any `Vec`, but what there was and what there will be must fit together.
+            let room = max - self.object.capacity().min(max);
+            if length > room {
+                self.object = Vec::new();
+                return Err(Error::ObjectTooLarge { max });
+            }
+            let capacity = length.max((2 * self.object.capacity()).min(room));
             self.object.reserve_exact(capacity - self.object.len());
         }
         self.object.extend_from_slice(data);
@@ -86,8 +94,8 @@ impl Parquet {
             Ok(())
         };
         // The library's decoders index and unwrap by what a damaged page says: a panic of theirs is
-        // damage like any other, and nothing they had is used behind it. (What would abort the
-        // process instead, `footer` has refused.)
+        // damage like any other, and nothing they had is used after it. (What would abort the
+        // process instead, `footer` and `claims` have refused.)
         let read = catch_unwind(AssertUnwindSafe(|| rows::read(object, &self.bounds, &mut record)));
         read.unwrap_or_else(|_| Err(bad("a value cannot be what it says it is")))
     }

@@ -10,20 +10,21 @@ use super::pages::{Pages, Room};
 use super::tree::Tree;
 use super::{bad, footer};
 use crate::decode::{Bounds, Error};
-use crate::limits::{PARQUET_BATCH_BYTES, PARQUET_BATCH_ROWS, PARQUET_ROW_VALUES_MAX};
+use crate::limits::{PARQUET_BATCH_BYTES, PARQUET_BATCH_ROWS, PARQUET_COLUMN_BYTES, PARQUET_ROW_VALUES_MAX};
 
 /// Takes the JSON text of one row.
 pub(super) type Rows<'a> = dyn FnMut(&[u8]) -> Result<(), Error> + 'a;
 
 /// Reads the whole object.
 pub(super) fn read(object: Bytes, bounds: &Bounds, rows: &mut Rows<'_>) -> Result<(), Error> {
-    footer::check(&object)?;
+    let footer = footer::check(&object, bounds.held_bytes_max.saturating_sub(object.len()))?;
+    let held = object.len() + footer;
     let metadata = ParquetMetaDataReader::new().parse_and_finish(&object)?;
     let schema = metadata.file_metadata().schema_descr();
     let tree = Tree::new(schema, bounds.record_bytes_max)?;
     let object = Arc::new(object);
     for group in metadata.row_groups() {
-        Group::open(&object, group, bounds)?.read(&tree, rows)?;
+        Group::open(&object, group, held, bounds)?.read(&tree, rows)?;
     }
     Ok(())
 }
@@ -37,8 +38,14 @@ struct Group {
 }
 
 impl Group {
-    fn open(object: &Arc<Bytes>, group: &RowGroupMetaData, bounds: &Bounds) -> Result<Self, Error> {
-        let room = Arc::new(Room::new(object.len() as u64, bounds));
+    fn open(
+        object: &Arc<Bytes>,
+        group: &RowGroupMetaData,
+        held: usize,
+        bounds: &Bounds,
+    ) -> Result<Self, Error> {
+        let room = Arc::new(Room::new(object.len() as u64, held, bounds));
+        room.take(group.columns().len().saturating_mul(PARQUET_COLUMN_BYTES))?;
         let column = |chunk| {
             let pages = Pages::new(Arc::clone(object), chunk, Arc::clone(&room))?;
             Ok(Column::new(chunk.column_descr_ptr(), pages))

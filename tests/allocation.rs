@@ -1,0 +1,139 @@
+//! What hostile input makes the decoders allocate.
+//!
+//! A failed allocation ends the process, and nothing can catch that; so this binary counts every one.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::Write;
+
+use aws_to_devo::decode::{Bounds, Decoder, Error, Format, Scratch};
+
+#[path = "../src/decode/parquet/raw.rs"]
+mod raw;
+
+/// The system's allocator, which counts what each thread holds.
+struct Counting;
+
+thread_local! {
+    /// Bytes that are held, the most that were, and the largest single request.
+    static HELD: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+    static LARGEST: Cell<usize> = const { Cell::new(0) };
+}
+
+fn count(bytes: isize) {
+    // A thread that ends has no counters any more.
+    let _ = HELD.try_with(|held| {
+        held.set(held.get() + bytes);
+        PEAK.with(|peak| peak.set(peak.get().max(held.get())));
+        LARGEST.with(|largest| largest.set(largest.get().max(bytes.max(0) as usize)));
+    });
+}
+
+// SAFETY: every call is handed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: the caller's promises are those that `System` asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // The old and the new memory may be held at the same time.
+        count(size as isize);
+        count(-(layout.size() as isize));
+        // SAFETY: as above.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const MIB: usize = 1 << 20;
+/// What one object may use in these tests …
+const HELD_MAX: usize = 8 * MIB;
+/// … and what the decoder has beside it: windows of streams, the library's small things, an output
+/// buffer.
+const BESIDE: usize = 4 * MIB;
+
+fn bounds() -> Bounds {
+    Bounds { scratch_bytes_max: MIB, record_bytes_max: MIB, held_bytes_max: HELD_MAX, ..Bounds::default() }
+}
+
+/// The peak and the largest request while an object is decoded, without the object itself.
+fn decode(object: &[u8], format: Format) -> (Result<(), Error>, usize, usize) {
+    let mut decoder = Decoder::new(format, bounds());
+    let mut scratch = Scratch::new();
+    // The library panics over some of it, which is caught; a backtrace would allocate.
+    std::panic::set_hook(Box::new(|_| ()));
+    let before = HELD.get();
+    PEAK.set(before);
+    LARGEST.set(0);
+    let result = decoder.push(object, true, &mut scratch, &mut |_| ());
+    (result, (PEAK.get() - before) as usize, LARGEST.get())
+}
+
+fn assert_within(peak: usize, what: &str) {
+    // Not `assert!`: its message would be lost in the hook.
+    if peak > HELD_MAX + BESIDE {
+        let _ = std::panic::take_hook();
+        panic!("{peak} bytes at once: {what}");
+    }
+}
+
+fn assert_bounded(what: &str, object: &[u8], format: Format) -> Result<(), Error> {
+    let (result, peak, largest) = decode(object, format);
+    let told = format!("{what}: {} bytes, peak {peak}, largest {largest}: {result:?}", object.len());
+    println!("{told}");
+    assert_within(peak, &told);
+    result
+}
+
+#[test]
+fn no_claim_in_parquet_allocates_beyond_the_bound() {
+    for (what, object) in raw::liars() {
+        let result = assert_bounded(what, &object, Format::Parquet);
+        assert!(result.is_err(), "{what}");
+        let packed = gzip(&object);
+        assert_bounded(&format!("{what}, in gzip"), &packed, Format::Detect).unwrap_err();
+    }
+}
+
+/// Every byte and every number of small objects is changed in turn.
+#[test]
+fn no_mutation_of_parquet_allocates_beyond_the_bound() {
+    let sample =
+        std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/aws_sqs_vpc/parquet/object")).unwrap();
+    let mut objects = vec![sample];
+    objects.extend(raw::liars().into_iter().map(|(_, object)| object).filter(|object| object.len() < 400));
+    // A number that is large, as Thrift writes it and as it is written plainly.
+    let large: &[&[u8]] = &[&[0xfe, 0xff, 0xff, 0xff, 0x0f], &[0xff, 0xff, 0xff, 0x7f], &[0]];
+    for object in objects {
+        for at in 0..object.len() {
+            for change in large {
+                let end = (at + change.len()).min(object.len());
+                let mut changed = object.clone();
+                changed[at..end].copy_from_slice(&change[..end - at]);
+                let (result, peak, _) = decode(&changed, Format::Parquet);
+                assert_within(peak, &format!("{change:?} at {at}: {result:?}"));
+                // The same, in place of one byte: what follows moves.
+                let moved = [&object[..at], change, &object[at + 1..]].concat();
+                let (result, peak, _) = decode(&moved, Format::Parquet);
+                assert_within(peak, &format!("{change:?} for the byte at {at}: {result:?}"));
+            }
+        }
+    }
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
