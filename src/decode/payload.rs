@@ -8,6 +8,7 @@ use super::Decoder;
 use crate::ack::{Ack, Progress, Turn};
 use crate::budget::Permit;
 use crate::buffers::Buffer;
+use crate::ledger::Case;
 use crate::resolve::{PullingId, Source};
 use crate::services::Definition;
 
@@ -24,6 +25,8 @@ pub struct Work {
     pub turn: Option<Turn>,
     /// The pull that brought it, where events are to name it.
     pub pulled: Option<PullingId>,
+    /// Whether the process died over it before. None: it is not asked for by name.
+    pub case: Option<Case>,
 }
 
 /// Compressed bytes of an object, in order: all of it, or the next chunk of it.

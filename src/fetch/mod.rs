@@ -21,7 +21,7 @@ use crate::budget::{Budget, Permit};
 use crate::buffers::Buffers;
 use crate::config::MissingObject;
 use crate::decode::{Bounds, Decoder, Payload, Work};
-use crate::ledger::Ledger;
+use crate::ledger::{Case, Identity, Ledger, Place, Standing};
 use crate::limits::OBJECT_BYTES_MIN;
 use crate::resolve::{Source, Task};
 use crate::stop::Stop;
@@ -39,6 +39,8 @@ pub struct Settings {
     /// Largest object that is held whole, in bytes.
     pub whole_object_bytes_max: usize,
     pub bounds: Bounds,
+    /// Knows the objects over which the process died before.
+    pub ledger: Ledger,
     pub waits: Arc<Waits>,
     /// Takes a payload over. May wait, but only for what lies downstream.
     pub decode: Arc<dyn Fn(Payload) + Send + Sync>,
@@ -137,8 +139,14 @@ impl Fetcher {
         let _active = self.settings.inputs[input].telemetry.fetch.active.hold();
         let decoder = Decoder::new(service.format.clone(), self.settings.bounds);
         let progress = Progress::default();
-        let work =
-            |source, ack| Box::new(Work { source, service, input, ack, decoder, progress, turn, pulled });
+        let case = self.case(&source, input);
+        if let Some(case) = case.as_ref().filter(|case| case.standing == Standing::Refused) {
+            self.refuse(&source, case, &service.name, input);
+            return share.resolve(Outcome::Reject);
+        }
+        let work = |source, ack| {
+            Box::new(Work { source, service, input, ack, decoder, progress, turn, pulled, case })
+        };
         match source {
             Source::S3(object) => {
                 let InputSettings { ledger, id, .. } = &self.settings.inputs[input];
@@ -155,6 +163,31 @@ impl Fetcher {
                 self.hand_over_body(work(Source::Body { message_id, bytes: Vec::new() }, ack), bytes);
             }
         }
+    }
+
+    /// None: it has no name.
+    fn case(&self, source: &Source, input: usize) -> Option<Case> {
+        let id = &self.settings.inputs[input].id;
+        let (place, announced) = match source {
+            Source::S3(object) => (Place::of(id, object), Identity::announced(object)),
+            Source::Body { message_id, .. } => {
+                let place = Place { input: id.clone(), bucket: String::new(), key: message_id.clone() };
+                (place, Identity::default())
+            }
+            Source::Page { .. } => return None,
+        };
+        Some(self.settings.ledger.case(place, announced))
+    }
+
+    fn refuse(&self, source: &Source, case: &Case, service: &str, input: usize) {
+        let InputSettings { telemetry, id, .. } = &self.settings.inputs[input];
+        telemetry.service(service).decode.failed.increment();
+        log::error!(
+            "{source}: is refused, because the collector died {} times while it decoded it. Its message is left to \
+             the queue's redrive policy. To try it again: aws-to-devo ledger forget --input {id} --match {}",
+            case.deaths(),
+            case.key().escape_debug()
+        );
     }
 
     /// `direct_mode`: the bytes are here already.

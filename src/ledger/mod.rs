@@ -20,6 +20,7 @@ mod in_work;
 mod mark;
 mod row;
 mod store;
+mod suspects;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -34,6 +35,7 @@ pub use entry::{Entry, Known};
 pub use mark::{Checkpoint, Mark, Polled, Seen, fingerprint};
 pub use row::{Identity, Place, Row};
 pub use store::{Filter, OpenError, Store};
+pub use suspects::{Case, Decoding, Standing, Suspect, Suspects};
 
 use crate::ack::Share;
 use crate::limits::LEDGER_SAVE_TIMEOUT;
@@ -52,6 +54,7 @@ pub struct Ledger(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     in_work: Arc<InWork>,
+    suspects: Suspects,
     /// None: nothing is remembered.
     file: Option<File>,
 }
@@ -72,8 +75,9 @@ impl Ledger {
     /// [`OpenError`]: what is wrong with the file, and what to do about it.
     pub fn open(directory: &Path, telemetry: &Arc<Telemetry>) -> Result<Ledger, OpenError> {
         let path = directory.join(FILE);
-        let (store, reader) = (Store::open(&path)?, Store::attach(&path)?);
+        let (mut store, reader) = (Store::open(&path)?, Store::attach(&path)?);
         let (writer, commands) = unbounded();
+        let suspects = Suspects::open(directory, &mut store, writer.clone());
         let in_work = Arc::new(InWork::default());
         let health = |what| Health::new(format!("ledger {}{what}", path.display()));
         let thread = Writer {
@@ -93,12 +97,12 @@ impl Ledger {
             writer,
             thread: Mutex::new(Some(thread)),
         };
-        Ok(Ledger(Arc::new(Inner { in_work, file: Some(file) })))
+        Ok(Ledger(Arc::new(Inner { in_work, suspects, file: Some(file) })))
     }
 
     /// One that remembers nothing. An object that is announced twice at once is still collected once.
     pub fn none() -> Ledger {
-        Ledger(Arc::new(Inner { in_work: Arc::new(InWork::default()), file: None }))
+        Ledger(Arc::new(Inner { in_work: Arc::default(), suspects: Suspects::none(), file: None }))
     }
 
     /// Takes an object into work for the input with this id. `share` is resolved when that has ended
@@ -106,6 +110,23 @@ impl Ledger {
     pub fn claim(&self, input: &str, object: &Object, share: Share) -> Option<Entry> {
         let name = Arc::new(Name { place: Place::of(input, object), announced: Identity::announced(object) });
         self.0.in_work.take(&name, share).then(|| Entry::new(self.clone(), name))
+    }
+
+    /// What was being decoded when the process died before.
+    pub fn suspects(&self) -> &Suspects {
+        &self.0.suspects
+    }
+
+    /// The case of an object of the input with this id, or with an empty bucket of the body of the
+    /// message that is named by the key.
+    pub fn case(&self, place: Place, announced: Identity) -> Case {
+        let case = self.0.suspects.case(place, announced);
+        if case.standing == Standing::Unsuspected {
+            return case;
+        }
+        let Some(file) = &self.0.file else { return case };
+        let known = file.reader.lock().unwrap_or_else(|e| e.into_inner()).is_suspect(&case.name().place);
+        if known.is_ok_and(|known| !known) { case.forgotten() } else { case }
     }
 
     /// Records a step of a polled source, soon and in order.

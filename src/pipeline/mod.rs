@@ -128,6 +128,7 @@ impl Pipeline {
             outputs: outputs_by_index(config, &outputs),
             host: globals.host.clone(),
             buffers: Buffers::new(memory.frames_kept),
+            suspects: ledger.suspects().clone(),
             telemetry: Arc::clone(telemetry),
         });
         let workers = rayon::ThreadPoolBuilder::new()
@@ -157,6 +158,7 @@ impl Pipeline {
             buffers: Buffers::new(memory.compressed_kept),
             whole_object_bytes_max: memory.whole_object,
             bounds: bounds(&memory),
+            ledger: ledger.clone(),
             waits: Arc::clone(&telemetry.waits),
             decode: Arc::clone(&decode),
             stop: stop.clone(),
@@ -313,6 +315,8 @@ impl Pipeline {
         ending.undelivered = self.intakes.iter().map(|intake| intake.undelivered()).sum();
         ending.given_back = self.intakes.into_iter().map(|intake| intake.finish()).sum();
         if self.abort.is_stopped() {
+            // Threads that still decode say nothing about what they decode.
+            self.ledger.suspects().end();
             // Long polls are broken off; threads that still work are left to the end of the process.
             self.http.shutdown();
             return ending;
@@ -326,6 +330,7 @@ impl Pipeline {
             let _ = internal.join();
         }
         self.pool.join();
+        self.ledger.suspects().end();
         self.ledger.close();
         ending
     }

@@ -10,6 +10,7 @@ use crate::ack::{Ack, Outcome, Turn};
 use crate::buffers::Buffers;
 use crate::decode::{Error, Payload, Record, Scratch, Work};
 use crate::frame::{self, Frames};
+use crate::ledger::Suspects;
 use crate::limits::BATCH_BYTES;
 use crate::send::Outputs;
 use crate::services::{Route, Verdict};
@@ -23,6 +24,8 @@ pub struct Worker {
     pub host: String,
     /// Where the frames are written.
     pub buffers: Buffers,
+    /// Where each worker notes what it decodes.
+    pub suspects: Suspects,
     pub telemetry: Arc<Telemetry>,
 }
 
@@ -51,6 +54,7 @@ impl Worker {
                 // A fetcher that has gone away leaves the work here: dropped, it counts as not delivered.
                 Some(next) => drop(next.send(work)),
                 None => {
+                    survived(&work);
                     counts.objects.increment();
                     work.progress.complete();
                     if let Some(turn) = &work.turn {
@@ -71,7 +75,9 @@ impl Worker {
 
     fn decode(&self, work: &mut Work, chunk: &[u8], last: bool) -> Result<(), Error> {
         let telemetry = Arc::clone(self.service(work));
-        let Work { source, service, input, ack, decoder, turn, progress, pulled } = work;
+        let Work { source, service, input, ack, decoder, turn, progress, pulled, case } = work;
+        let number = rayon::current_thread_index().unwrap_or(0);
+        let decoding = self.suspects.begin(number, case.as_ref());
         let lane = turn.as_ref().map(Turn::lane);
         let mut route = Route::new(service, source.key());
         let outputs = &self.outputs[*input];
@@ -100,13 +106,13 @@ impl Worker {
             if frames.len() >= BATCH_BYTES {
                 let full = std::mem::replace(&mut frames, self.frames(BATCH_BYTES));
                 counts.events.add(full.events().into());
-                send(full, outputs, lane, progress.batch(ack), &telemetry);
+                decoding.pause(|| send(full, outputs, lane, progress.batch(ack), &telemetry));
             }
         };
         let result = SCRATCH.with(|scratch| decoder.push(chunk, last, &mut scratch.borrow_mut(), &mut sink));
         if !frames.is_empty() {
             counts.events.add(frames.events().into());
-            send(frames, outputs, lane, progress.batch(ack), &telemetry);
+            decoding.pause(|| send(frames, outputs, lane, progress.batch(ack), &telemetry));
         }
         counts.resumed.add(progress.held_back() - held_back_before);
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);
@@ -126,12 +132,20 @@ impl Worker {
 
     /// What was whole has been sent. A message is not ours to delete.
     fn refuse(&self, work: Work, error: &Error) {
+        survived(&work);
         self.service(&work).decode.failed.increment();
         log::error!(
             "{}: {error}. The records before the damage were sent; a message that names it is left to the queue's redrive policy",
             work.source
         );
         work.ack.close(Outcome::Reject);
+    }
+}
+
+/// It was decoded, or was refused with a cause: whatever ended the process before, this did not.
+fn survived(work: &Work) {
+    if let Some(case) = &work.case {
+        case.survived();
     }
 }
 

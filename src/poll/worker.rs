@@ -286,6 +286,7 @@ impl Worker {
             progress: ack::Progress::default(),
             turn: None,
             pulled: Some(id.clone()),
+            case: None,
         }
     }
 

@@ -33,6 +33,7 @@ mod apparatus;
 mod backfill;
 mod commands;
 mod credentials;
+mod deaths;
 mod faults_aws;
 mod faults_host;
 mod faults_ledger;
