@@ -6,7 +6,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::Write;
 
-use aws_to_devo::decode::{Bounds, Decoder, Error, Format, Scratch};
+use aws_to_devo::budget::Budget;
+use aws_to_devo::decode::{Account, Bounds, Decoder, Error, Format, Scratch};
 
 #[path = "../src/decode/parquet/raw.rs"]
 mod raw;
@@ -60,8 +61,8 @@ const MIB: usize = 1 << 20;
 /// What one object may use in these tests …
 const HELD_MAX: usize = 8 * MIB;
 /// … and what the decoder has beside it: windows of streams, the library's small things, an output
-/// buffer.
-const BESIDE: usize = 4 * MIB;
+/// buffer, and room that is reserved for the object and never touched.
+const BESIDE: usize = 12 * MIB;
 
 fn bounds() -> Bounds {
     Bounds { scratch_bytes_max: MIB, record_bytes_max: MIB, held_bytes_max: HELD_MAX, ..Bounds::default() }
@@ -69,7 +70,8 @@ fn bounds() -> Bounds {
 
 /// The peak and the largest request while an object is decoded, without the object itself.
 fn decode(object: &[u8], format: Format) -> (Result<(), Error>, usize, usize) {
-    let mut decoder = Decoder::new(format, bounds());
+    let account = Account::within(&Budget::new(HELD_MAX));
+    let mut decoder = Decoder::within(format, bounds(), account);
     let mut scratch = Scratch::new();
     // The library panics over some of it, which is caught; a backtrace would allocate.
     std::panic::set_hook(Box::new(|_| ()));
@@ -136,4 +138,33 @@ fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(content).unwrap();
     encoder.finish().unwrap()
+}
+
+/// The window of a zstd frame, the length of a record, the depth of compression: what is claimed is compared with what
+/// may be held before it is allocated.
+#[test]
+fn no_claim_of_a_stream_allocates_beyond_the_bound() {
+    // A frame that says it reaches back 128 MiB, and one that is longer than any.
+    for window in [17 << 3, 21 << 3 | 7] {
+        let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, window];
+        // Blocks of one repeated byte.
+        (0..100).for_each(|_| frame.extend([0x02, 0x00, 0x10, b'a']));
+        let told = assert_bounded("a zstd window", &frame, Format::Lines { header_lines: 0 }).unwrap_err();
+        assert!(matches!(told, Error::MemoryTooSmall { .. } | Error::WindowTooLarge { .. }), "{told:?}");
+    }
+    for (bytes, lines) in [(2 * MIB, 1), (40 * MIB, 1), (40 * MIB, 40 * MIB)] {
+        let mut text = vec![b'a'; bytes];
+        text.iter_mut().step_by(bytes / lines).for_each(|byte| *byte = b'\n');
+        let zstd = zstd::bulk::compress(&text, 3).unwrap();
+        for packed in [gzip(&text), gzip(&gzip(&text)), zstd] {
+            for format in [Format::Lines { header_lines: 0 }, Format::Csv { header_lines: 0 }, Format::Detect]
+            {
+                let _ = assert_bounded("a long record", &packed, format);
+            }
+        }
+    }
+    let lying = [&gzip(b"abc")[..gzip(b"abc").len() - 4], &u32::MAX.to_le_bytes()].concat();
+    assert_bounded("a gzip length", &lying, Format::Detect).unwrap_err();
+    let deep = "[".repeat(3 * MIB);
+    assert_bounded("deep JSON", deep.as_bytes(), Format::Json { path: vec![] }).unwrap_err();
 }

@@ -1,6 +1,6 @@
 //! Text -> lines.
 
-use super::partial::Partial;
+use super::partial::{Limit, Partial};
 use super::{Error, Newlines, Record};
 
 /// Splits at LF. A CR before it is not part of the line; empty lines are not records; the last line
@@ -12,8 +12,8 @@ pub(super) struct Lines {
 
 impl Lines {
     /// `header_lines`: how many non-empty lines are dropped at the start.
-    pub fn new(header_lines: u32, record_bytes_max: usize) -> Self {
-        Lines { header_lines, partial: Partial::new(record_bytes_max) }
+    pub fn new(header_lines: u32, limit: impl Into<Limit>) -> Self {
+        Lines { header_lines, partial: Partial::new(limit) }
     }
 
     /// The next bytes of the text.

@@ -39,4 +39,9 @@ pub struct Payload {
     pub permit: Permit,
     /// Where the work waits for its next chunk. Dropped when there is none, or when decoding failed.
     pub next: Option<Sender<Box<Work>>>,
+    /// Takes the work back when others hold the memory that it needs. None: it counts as not delivered.
+    pub again: Option<Again>,
 }
+
+/// Begins an object again, from its beginning and with all the memory that it needs.
+pub type Again = Box<dyn FnOnce(Box<Work>) + Send>;

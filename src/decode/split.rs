@@ -9,8 +9,10 @@ use super::latin1::Latin1;
 use super::lines::Lines;
 use super::magic::{self, Found, Magic};
 use super::parquet::Parquet;
+use super::partial::Limit;
 use super::pieces::{Piece, Pieces};
-use super::{Bounds, Error, Format, Record};
+use super::{Account, Bounds, Error, Format, Record};
+use crate::limits::INFLATE_WINDOW_BYTES;
 
 /// The splitter of one object's text.
 pub(super) struct Split {
@@ -26,6 +28,7 @@ pub(super) struct Split {
     /// Bytes behind the ones that the splitter has.
     offset: u64,
     bounds: Bounds,
+    account: Account,
 }
 
 enum Splitter {
@@ -47,20 +50,21 @@ enum Splitter {
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 impl Split {
-    pub fn new(format: Format, bounds: Bounds) -> Self {
+    pub fn new(format: Format, bounds: Bounds, account: Account) -> Self {
         let (format, latin1) = match format {
             Format::Latin1(inner) => (*inner, Some(Latin1::default())),
             other => (other, None),
         };
         let magic = (format != Format::Parquet).then(Magic::new);
         Split {
-            splitter: Splitter::new(format, bounds),
+            splitter: Splitter::new(format, bounds, &account),
             magic,
             latin1,
             mark: Some(0),
             taken: 0,
             offset: 0,
             bounds,
+            account,
         }
     }
 
@@ -122,7 +126,7 @@ impl Split {
     }
 
     fn become_parquet(&mut self, rest: &[u8]) -> Result<(), Error> {
-        let mut parquet = Box::new(Parquet::new(self.bounds));
+        let mut parquet = Box::new(Parquet::new(self.bounds, self.account.clone()));
         let pushed = parquet.push(magic::PARQUET).and_then(|()| parquet.push(rest));
         self.splitter = Splitter::Parquet(parquet);
         pushed
@@ -163,7 +167,9 @@ impl Split {
 
     fn split(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         let Some(mut latin1) = self.latin1.take() else { return self.split_utf8(text, sink) };
-        let splitted = self.split_utf8(latin1.convert(text), sink);
+        // In pieces, so that what is converted stays small.
+        let mut pieces = text.chunks(INFLATE_WINDOW_BYTES);
+        let splitted = pieces.try_for_each(|piece| self.split_utf8(latin1.convert(piece), sink));
         self.latin1 = Some(latin1);
         splitted
     }
@@ -181,15 +187,17 @@ impl Split {
 
     fn decide(&mut self, shape: detect::Shape, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         let splitter = match shape {
-            detect::Shape::Lines => Splitter::Lines(Lines::new(0, self.bounds.record_bytes_max)),
-            detect::Shape::Json => {
-                Splitter::Json(Box::new(Json::new(Vec::new(), self.bounds.record_bytes_max)))
-            }
+            detect::Shape::Lines => Splitter::Lines(Lines::new(0, self.limit())),
+            detect::Shape::Json => Splitter::Json(Box::new(Json::new(Vec::new(), self.limit()))),
         };
         match std::mem::replace(&mut self.splitter, splitter) {
             Splitter::Undecided { held, .. } => self.feed(&held, sink),
             _ => Ok(()),
         }
+    }
+
+    fn limit(&self) -> Limit {
+        Limit { max: self.bounds.record_bytes_max, account: self.account.clone() }
     }
 
     fn feed(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
@@ -208,34 +216,35 @@ impl Split {
 }
 
 impl Splitter {
-    fn new(format: Format, bounds: Bounds) -> Self {
-        let max = bounds.record_bytes_max;
-        let pieces = |separator: &[u8], each| Splitter::Pieces(Box::new(Pieces::new(separator, each, max)));
-        let documents = |json, each| Splitter::Documents(Box::new(Documents::new(json, each, max)));
+    fn new(format: Format, bounds: Bounds, account: &Account) -> Self {
+        let limit = Limit { max: bounds.record_bytes_max, account: account.clone() };
+        let max = || limit.clone();
+        let pieces = |separator: &[u8], each| Splitter::Pieces(Box::new(Pieces::new(separator, each, max())));
+        let documents = |json, each| Splitter::Documents(Box::new(Documents::new(json, each, max())));
         // Documents of their own: an outermost array is none.
-        let each_of = |each| documents(Json::new(Vec::new(), max), each);
+        let each_of = |each| documents(Json::new(Vec::new(), max()), each);
         match format {
-            Format::Lines { header_lines } => Splitter::Lines(Lines::new(header_lines, max)),
-            Format::Csv { header_lines } => Splitter::Csv(Csv::new(header_lines, max)),
+            Format::Lines { header_lines } => Splitter::Lines(Lines::new(header_lines, max())),
+            Format::Csv { header_lines } => Splitter::Csv(Csv::new(header_lines, max())),
             Format::SelectedLines { header_lines, selection } => {
                 pieces(b"\n", Piece::Selected { header_lines, selection, position: 0 })
             }
             Format::LinesUnder { prefix } => pieces(b"\n", Piece::Under { prefix, at_head: true }),
             Format::SeparatedJson { separator } => pieces(&separator, Piece::Json),
             Format::JsonArrayLines => pieces(b"\n", Piece::Array),
-            Format::TextFile(file) => Splitter::Pieces(Box::new(Pieces::text(file, max))),
-            Format::Json { path } => Splitter::Json(Box::new(Json::new(path, max))),
-            Format::WholeJson { path } => Splitter::Json(Box::new(Json::whole(path, max))),
-            Format::ReshapedJson { path, shape } => documents(Json::new(path, max), Each::shape(shape)),
+            Format::TextFile(file) => Splitter::Pieces(Box::new(Pieces::text(file, max()))),
+            Format::Json { path } => Splitter::Json(Box::new(Json::new(path, max()))),
+            Format::WholeJson { path } => Splitter::Json(Box::new(Json::whole(path, max()))),
+            Format::ReshapedJson { path, shape } => documents(Json::new(path, max()), Each::shape(shape)),
             Format::JsonValues { paths } => each_of(Each::values(paths)),
             Format::ExtractedJson { keys } => each_of(Each::extract(keys)),
             Format::CloudWatch { body } => each_of(Each::events(body)),
             Format::Envelopes { detail } => each_of(Each::detail(detail)),
-            Format::Incapsula => Splitter::Incapsula(Box::new(Incapsula::new(bounds))),
-            Format::Parquet => Splitter::Parquet(Box::new(Parquet::new(bounds))),
+            Format::Incapsula => Splitter::Incapsula(Box::new(Incapsula::new(bounds, max()))),
+            Format::Parquet => Splitter::Parquet(Box::new(Parquet::new(bounds, account.clone()))),
             Format::Detect => Splitter::Undecided { detector: Detector::new(), held: Vec::new() },
             // Said twice, it is the same text.
-            Format::Latin1(inner) => Splitter::new(*inner, bounds),
+            Format::Latin1(inner) => Splitter::new(*inner, bounds, account),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! on as a [`stream`] of parts. The parts of a stream are put up for all threads; a thread that waits for
 //! its own parts works on those that are up, so that there is always someone to do them.
 
+mod large;
 mod object;
 mod outage;
 mod parts;
@@ -13,19 +14,20 @@ mod stream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Select, TryRecvError};
+use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, unbounded};
 
 use crate::ack::{Ack, Outcome, Progress};
 use crate::aws::S3;
 use crate::budget::{Budget, Permit};
 use crate::buffers::Buffers;
 use crate::config::MissingObject;
-use crate::decode::{Bounds, Decoder, Payload, Work};
+use crate::decode::{Account, Bounds, Decoder, Payload, Work};
 use crate::ledger::{Case, Identity, Ledger, Place, Standing};
 use crate::limits::OBJECT_BYTES_MIN;
 use crate::resolve::{Source, Task};
 use crate::stop::Stop;
 use crate::telemetry::{self, Waits};
+use large::Large;
 use parts::Parts;
 
 /// What the threads share.
@@ -39,6 +41,8 @@ pub struct Settings {
     /// Largest object that is held whole, in bytes.
     pub whole_object_bytes_max: usize,
     pub bounds: Bounds,
+    /// What all decoders together may hold.
+    pub decoders: Budget,
     /// Knows the objects over which the process died before.
     pub ledger: Ledger,
     pub waits: Arc<Waits>,
@@ -73,12 +77,22 @@ pub fn start(
 ) -> std::io::Result<Vec<JoinHandle<()>>> {
     let settings = Arc::new(settings);
     let parts = Parts::new();
+    let (large, begun_again) = unbounded();
     let start = |number| {
-        let fetcher =
-            Fetcher { tasks: tasks.to_vec(), parts: parts.clone(), settings: Arc::clone(&settings) };
+        let fetcher = Fetcher {
+            tasks: tasks.to_vec(),
+            parts: parts.clone(),
+            large: Some(large.clone()),
+            settings: Arc::clone(&settings),
+        };
         std::thread::Builder::new().name(format!("fetch-{number}")).spawn(move || fetcher.run())
     };
-    (0..threads).map(start).collect()
+    let mut started: Vec<JoinHandle<()>> = (0..threads).map(start).collect::<std::io::Result<_>>()?;
+    let of_large =
+        Fetcher { tasks: Vec::new(), parts: parts.clone(), large: None, settings: Arc::clone(&settings) };
+    let run = move || of_large.begin_again(&begun_again);
+    started.push(std::thread::Builder::new().name("fetch-large".into()).spawn(run)?);
+    Ok(started)
 }
 
 impl Settings {
@@ -92,6 +106,8 @@ struct Fetcher {
     /// One for each input that is still open.
     tasks: Vec<Receiver<Task>>,
     parts: Parts,
+    /// Where objects go that are to be begun again. None: this is where they go.
+    large: Option<Sender<Large>>,
     settings: Arc<Settings>,
 }
 
@@ -137,7 +153,8 @@ impl Fetcher {
         }
         let Task { source, service, input, share, turn, pulled } = task;
         let _active = self.settings.inputs[input].telemetry.fetch.active.hold();
-        let decoder = Decoder::new(service.format.clone(), self.settings.bounds);
+        let account = Account::within(&self.settings.decoders);
+        let decoder = Decoder::within(service.format.clone(), self.settings.bounds, account);
         let progress = Progress::default();
         let case = self.case(&source, input);
         if let Some(case) = case.as_ref().filter(|case| case.standing == Standing::Refused) {
@@ -194,6 +211,13 @@ impl Fetcher {
     fn hand_over_body(&self, work: Box<Work>, chunk: Vec<u8>) {
         let amount = chunk.len().max(OBJECT_BYTES_MIN);
         let Some(permit) = self.settings.reserve(amount) else { return };
-        (self.settings.decode)(Payload { work, chunk: chunk.into(), last: true, permit, next: None });
+        (self.settings.decode)(Payload {
+            work,
+            chunk: chunk.into(),
+            last: true,
+            permit,
+            next: None,
+            again: None,
+        });
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct Begun {
     pub bytes: Buffer,
     pub permit: Permit,
     /// What of it is not to be sent again.
-    progress: Progress,
+    pub progress: Progress,
 }
 
 /// Why an object was not begun.
@@ -58,11 +58,12 @@ impl Fetcher {
         }
     }
 
-    fn hand_over(&self, work: Box<Work>, begun: Begun) {
+    pub(super) fn hand_over(&self, work: Box<Work>, begun: Begun) {
         self.settings.inputs[work.input].telemetry.fetch.objects.increment();
-        let Begun { bytes, mut permit, .. } = begun;
+        let Begun { target, bytes, mut permit, .. } = begun;
         permit.shrink_to(bytes.len().max(OBJECT_BYTES_MIN));
-        (self.settings.decode)(Payload { work, chunk: bytes, last: true, permit, next: None });
+        let again = self.again(&target, bytes.len() as u64);
+        (self.settings.decode)(Payload { work, chunk: bytes, last: true, permit, next: None, again });
     }
 
     fn skip_delivered(&self, work: Work) {
@@ -129,7 +130,7 @@ impl Fetcher {
 
     /// Reads what is missing, part after part into the one buffer; the caller has the memory for it. Other
     /// objects keep the other fetchers busy, and nothing has to be put together from pieces.
-    fn read_rest(&self, target: &Target, total: usize, bytes: &mut Vec<u8>) -> Result<(), Error> {
+    pub(super) fn read_rest(&self, target: &Target, total: usize, bytes: &mut Vec<u8>) -> Result<(), Error> {
         while bytes.len() < total {
             let len = PART_BYTES.min(total - bytes.len()) as u64;
             target.get(Range { start: bytes.len() as u64, len }, &self.settings, bytes)?;

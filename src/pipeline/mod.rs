@@ -21,8 +21,9 @@ use crate::decode::{Bounds, Payload};
 use crate::fetch;
 use crate::ledger::{Ledger, OpenError};
 use crate::limits::{
-    DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, DRAIN_WAIT_TIME, LONG_POLL_NOTE, MemoryShares,
-    OBJECTS_WAITING_PER_FETCHER, OTHER_FILES, RECORD_BYTES_MAX, STOP_CHECK_INTERVAL,
+    DECODERS_BYTES_PER_WORKER, DECODERS_BYTES_USUAL, DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, DRAIN_WAIT_TIME,
+    LONG_POLL_NOTE, MemoryShares, OBJECTS_WAITING_PER_FETCHER, OTHER_FILES, RECORD_BYTES_MAX,
+    STOP_CHECK_INTERVAL,
 };
 use crate::poll::{self, Paces, Poller};
 use crate::receive::{self, Receiver};
@@ -157,7 +158,8 @@ impl Pipeline {
             budget: budget.clone(),
             buffers: Buffers::new(memory.compressed_kept),
             whole_object_bytes_max: memory.whole_object,
-            bounds: bounds(&memory),
+            bounds: bounds(&memory, globals.workers),
+            decoders: Budget::new(decoders_bytes(&memory, globals.workers)),
             ledger: ledger.clone(),
             waits: Arc::clone(&telemetry.waits),
             decode: Arc::clone(&decode),
@@ -195,7 +197,7 @@ impl Pipeline {
                 paces: paces.of(source),
                 ledger: ledger.clone(),
                 budget: budget.clone(),
-                bounds: bounds(&memory),
+                bounds: bounds(&memory, globals.workers),
                 telemetry: Arc::clone(&telemetry.inputs[index]),
                 decode: Arc::clone(&decode),
                 drain: matches!(job, Job::Drain),
@@ -427,11 +429,19 @@ fn open_ledger(globals: &Globals, telemetry: &Arc<Telemetry>) -> Result<Ledger, 
     }
 }
 
-fn bounds(memory: &MemoryShares) -> Bounds {
+/// What the workers may hold of expanded bytes is for two things: the output of one gzip member, of which each has
+/// its own, and what decoders carry on, which all share.
+fn decoders_bytes(memory: &MemoryShares, workers: usize) -> usize {
+    let all = memory.scratch * workers;
+    (all / 2).min(DECODERS_BYTES_USUAL.max(DECODERS_BYTES_PER_WORKER * workers))
+}
+
+fn bounds(memory: &MemoryShares, workers: usize) -> Bounds {
+    let decoders = decoders_bytes(memory, workers);
     Bounds {
-        scratch_bytes_max: memory.scratch,
-        record_bytes_max: RECORD_BYTES_MAX.min(memory.scratch),
-        held_bytes_max: memory.scratch,
+        scratch_bytes_max: memory.scratch - decoders / workers,
+        record_bytes_max: RECORD_BYTES_MAX.min(memory.scratch).min(decoders),
+        held_bytes_max: decoders,
         ..Bounds::default()
     }
 }

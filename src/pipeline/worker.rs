@@ -41,7 +41,7 @@ impl Worker {
     }
 
     fn process_payload(&self, payload: Payload) {
-        let Payload { mut work, chunk, last, permit, next } = payload;
+        let Payload { mut work, chunk, last, permit, next, again } = payload;
         self.telemetry.work.waiting.add(-1);
         let _busy = self.telemetry.work.busy.hold();
         let counts = &self.service(&work).decode;
@@ -62,6 +62,13 @@ impl Worker {
                     }
                     work.ack.close(Outcome::Delivered);
                 }
+            },
+            Ok(Err(Error::MemoryBusy)) => match again {
+                Some(again) => again(work),
+                None => log::warn!(
+                    "{}: other objects hold the memory that it needs; it is not acknowledged and comes again",
+                    work.source
+                ),
             },
             Ok(Err(error)) => self.refuse(*work, &error),
             Err(_) => {

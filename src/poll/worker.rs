@@ -271,7 +271,14 @@ impl Worker {
             return ack.close(Outcome::Delivered);
         }
         let work = Box::new(self.work(ack, id));
-        (self.settings.decode)(Payload { work, chunk: text.into(), last: true, permit, next: None });
+        (self.settings.decode)(Payload {
+            work,
+            chunk: text.into(),
+            last: true,
+            permit,
+            next: None,
+            again: None,
+        });
     }
 
     fn work(&self, ack: Ack, id: &PullingId) -> Work {

@@ -16,7 +16,10 @@ use std::sync::Arc;
 use super::format::{EventBody, Shape};
 use super::json::Json;
 use super::json::scan::Fault;
+use super::memory::Charge;
+use super::partial::Limit;
 use super::{Error, Newlines, Record};
+use crate::limits::MIB;
 use events::Events;
 
 /// What becomes of each document.
@@ -86,12 +89,16 @@ pub(super) struct Documents {
     number: u64,
     skipped: u64,
     record_bytes_max: usize,
+    /// What a large document becomes.
+    charge: Charge,
 }
 
 impl Documents {
     /// `json` finds the documents.
-    pub fn new(json: Json, each: Each, record_bytes_max: usize) -> Self {
-        Documents { json, each, number: 0, skipped: 0, record_bytes_max }
+    pub fn new(json: Json, each: Each, limit: impl Into<Limit>) -> Self {
+        let limit = limit.into();
+        let charge = limit.account.charge();
+        Documents { json, each, number: 0, skipped: 0, record_bytes_max: limit.max, charge }
     }
 
     /// Documents that hold no record.
@@ -115,19 +122,28 @@ impl Documents {
         sink: &mut dyn FnMut(Record<'_>),
         split: impl FnOnce(&mut Json, &mut dyn FnMut(Record<'_>)) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let Documents { json, each, number, skipped, record_bytes_max } = self;
+        let Documents { json, each, number, skipped, record_bytes_max, charge } = self;
         let mut failed = None;
         let splitted = split(json, &mut |document| {
             if failed.is_some() {
                 return;
             }
             *number += 1;
-            match each.document(document.bytes, *record_bytes_max, sink) {
+            let max = (each.growth_max() * document.bytes.len() + MIB).min(*record_bytes_max);
+            if let Err(error) = charge.set(if max > 2 * MIB { max } else { 0 }) {
+                failed = Some(error);
+                return;
+            }
+            match each.document(document.bytes, max, sink) {
                 Ok(outcome) => *skipped += u64::from(outcome == Outcome::Skipped),
                 Err(Failure::Bad(Fault { cause, .. })) => {
                     failed = Some(Error::BadDocument { number: *number, cause });
                 }
-                Err(Failure::TooLarge) => failed = Some(Error::RecordTooLarge { max: *record_bytes_max }),
+                Err(Failure::TooLarge) => failed = Some(Error::RecordTooLarge { max }),
+            }
+            if max > 2 * MIB {
+                each.forget();
+                let _ = charge.set(0);
             }
         });
         failed.map_or(splitted, Err)
@@ -135,6 +151,22 @@ impl Documents {
 }
 
 impl Each {
+    /// How many times as large as a document what it becomes may be, over a mebibyte. Keys that are written
+    /// again and again make an object larger, but not that of any log so much.
+    fn growth_max(&self) -> usize {
+        if matches!(self, Each::Shape { .. }) { 8 } else { 2 }
+    }
+
+    /// Gives back the memory of a large document.
+    fn forget(&mut self) {
+        match self {
+            Each::Events(events) | Each::Detail { events, .. } => events.forget(),
+            Each::Values { text: buffer, .. }
+            | Each::Shape { object: buffer, .. }
+            | Each::Extract { object: buffer, .. } => *buffer = Vec::new(),
+        }
+    }
+
     fn document(
         &mut self,
         document: &[u8],

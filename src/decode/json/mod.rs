@@ -12,7 +12,7 @@ pub(super) mod spelling;
 mod tests;
 pub(super) mod walk;
 
-use super::partial::Partial;
+use super::partial::{Limit, Partial};
 use super::{Error, Newlines, Record};
 use key::Key;
 use scan::{Fault, Value};
@@ -57,8 +57,8 @@ enum Place {
 }
 
 impl Json {
-    /// `record_bytes_max`: the largest record.
-    pub fn new(path: Vec<String>, record_bytes_max: usize) -> Self {
+    /// `limit`: of the largest record.
+    pub fn new(path: Vec<String>, limit: impl Into<Limit>) -> Self {
         Json {
             path,
             whole: false,
@@ -67,13 +67,13 @@ impl Json {
             in_array: false,
             found: false,
             skipped_documents: 0,
-            partial: Partial::new(record_bytes_max),
+            partial: Partial::new(limit),
         }
     }
 
     /// The same, but each document, or the value at the path, is one record even if it is an array.
-    pub fn whole(path: Vec<String>, record_bytes_max: usize) -> Self {
-        Json { whole: true, ..Json::new(path, record_bytes_max) }
+    pub fn whole(path: Vec<String>, limit: impl Into<Limit>) -> Self {
+        Json { whole: true, ..Json::new(path, limit) }
     }
 
     /// Documents in which the path leads nowhere.

@@ -10,7 +10,7 @@ use parquet::schema::types::ColumnDescPtr;
 use super::bad;
 use super::pages::Pages;
 use crate::decode::Error;
-use crate::limits::PARQUET_BATCH_ROWS;
+use crate::limits::{KIB, PARQUET_BATCH_ROWS};
 
 /// A column of the row group that is being read.
 pub(super) struct Column {
@@ -51,6 +51,28 @@ pub(super) enum Stored<'a> {
     Float(f32),
     Double(f64),
     Bytes(&'a [u8]),
+}
+
+impl Stored<'_> {
+    /// Bytes of the value as JSON, roughly; exact where they are many, since escapes and base64 can make
+    /// them six times as many.
+    pub fn written_bytes(&self) -> usize {
+        match self {
+            Stored::Bytes(bytes) if bytes.len() < KIB => bytes.len(),
+            Stored::Bytes(bytes) if std::str::from_utf8(bytes).is_err() => bytes.len().div_ceil(3) * 4,
+            Stored::Bytes(bytes) => bytes.iter().map(|&byte| escaped_bytes(byte)).sum(),
+            _ => 0,
+        }
+    }
+}
+
+/// Bytes of one byte of a string in JSON.
+fn escaped_bytes(byte: u8) -> usize {
+    match byte {
+        b'\n' | b'\r' | b'\t' | 8 | 12 | b'"' | b'\\' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    }
 }
 
 impl Column {

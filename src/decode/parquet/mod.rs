@@ -43,18 +43,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bytes::Bytes;
 use parquet::errors::ParquetError;
 
-use super::{Bounds, Error, Newlines, Record};
+use super::partial::{Held, Limit};
+use super::{Account, Bounds, Error, Newlines, Record};
 
 /// Collects an object, and reads it when it is all there.
 pub(super) struct Parquet {
     bounds: Bounds,
-    object: Vec<u8>,
+    account: Account,
+    object: Held,
     json_bytes: u64,
 }
 
 impl Parquet {
-    pub fn new(bounds: Bounds) -> Self {
-        Parquet { bounds, object: Vec::new(), json_bytes: 0 }
+    pub fn new(bounds: Bounds, account: Account) -> Self {
+        let object = Held::new(&Limit { max: bounds.held_bytes_max, account: account.clone() });
+        Parquet { bounds, account, object, json_bytes: 0 }
     }
 
     /// Bytes of records so far.
@@ -65,24 +68,16 @@ impl Parquet {
     /// The next bytes of the object.
     pub fn push(&mut self, data: &[u8]) -> Result<(), Error> {
         let max = self.bounds.held_bytes_max;
-        let length = self.object.len() + data.len();
-        if length > self.object.capacity() {
-            // Doubles like any `Vec`, but what there was and what there will be must fit together.
-            let room = max - self.object.capacity().min(max);
-            if length > room {
-                self.object = Vec::new();
-                return Err(Error::ObjectTooLarge { max });
-            }
-            let capacity = length.max((2 * self.object.capacity()).min(room));
-            self.object.reserve_exact(capacity - self.object.len());
+        if self.object.len() + data.len() > max {
+            self.object.clear();
+            return Err(Error::ObjectTooLarge { max });
         }
-        self.object.extend_from_slice(data);
-        Ok(())
+        self.object.extend(data)
     }
 
     /// The object has ended: reads it. All rows before the first damage are given to `sink`.
     pub fn finish(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        let object = Bytes::from(std::mem::take(&mut self.object));
+        let object = Bytes::from(self.object.take());
         if object.is_empty() {
             return Ok(());
         }
@@ -96,7 +91,8 @@ impl Parquet {
         // The library's decoders index and unwrap by what a damaged page says: a panic of theirs is
         // damage like any other, and nothing they had is used after it. (What would abort the
         // process instead, `footer` and `claims` have refused.)
-        let read = catch_unwind(AssertUnwindSafe(|| rows::read(object, &self.bounds, &mut record)));
+        let read =
+            catch_unwind(AssertUnwindSafe(|| rows::read(object, &self.bounds, &self.account, &mut record)));
         read.unwrap_or_else(|_| Err(bad("a value cannot be what it says it is")))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
 use parquet::basic::Encoding;
@@ -13,7 +14,8 @@ use super::claims::Claims;
 use super::codec::Codec;
 use super::header::{self, Header, Kind};
 use crate::decode::inflate::check_expansion;
-use crate::decode::{Bounds, Error};
+use crate::decode::memory::Charge;
+use crate::decode::{Account, Bounds, Error};
 use crate::limits::PARQUET_ROW_VALUES_MAX;
 
 /// What the columns of a row group share: how much memory they may use.
@@ -22,7 +24,9 @@ pub(super) struct Room {
     open_bytes_max: usize,
     expansion_ratio_max: u64,
     /// Bytes of pages that may still be referred to, and what the library makes of them.
-    open: AtomicUsize,
+    charge: Mutex<Charge>,
+    /// Bytes that were held before.
+    held: usize,
     /// Bytes of all pages so far.
     expanded: AtomicU64,
     /// The number of the batch of rows.
@@ -31,12 +35,13 @@ pub(super) struct Room {
 
 impl Room {
     /// `held`: bytes that the object takes already.
-    pub fn new(object_bytes: u64, held: usize, bounds: &Bounds) -> Self {
+    pub fn new(object_bytes: u64, held: usize, bounds: &Bounds, account: &Account) -> Self {
         Room {
             object_bytes,
             open_bytes_max: bounds.held_bytes_max,
             expansion_ratio_max: bounds.expansion_ratio_max,
-            open: AtomicUsize::new(held),
+            charge: Mutex::new(account.charge()),
+            held,
             expanded: AtomicU64::new(0),
             batch: AtomicUsize::new(0),
         }
@@ -55,16 +60,22 @@ impl Room {
 
     /// Takes memory, before it is allocated.
     pub fn take(&self, bytes: usize) -> std::result::Result<(), Error> {
-        let open = self.open.load(Relaxed).saturating_add(bytes);
-        if open > self.open_bytes_max {
+        let mut charge = self.charge();
+        if charge.bytes().saturating_add(self.held).saturating_add(bytes) > self.open_bytes_max {
             return Err(Error::PagesTooLarge { max: self.open_bytes_max });
         }
-        self.open.store(open, Relaxed);
-        Ok(())
+        charge.add(bytes)
     }
 
     fn give_back(&self, bytes: usize) {
-        self.open.fetch_sub(bytes, Relaxed);
+        let mut charge = self.charge();
+        let left = charge.bytes().saturating_sub(bytes);
+        // Less is always possible.
+        let _ = charge.set(left);
+    }
+
+    fn charge(&self) -> MutexGuard<'_, Charge> {
+        self.charge.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
