@@ -316,6 +316,16 @@ pub const INCAPSULA_HEADER_BYTES_MAX: usize = 16 * KIB;
 /// what lies deeper stays an object.
 pub const FLAT_DEPTH_MAX: usize = 32;
 
+// ---- tags ---------------------------------------------------------------------------------------
+
+/// One value in a tag. The longest level of a tag that AWS or CrowdStrike give a name to has some 60 characters; a
+/// value that is longer is no name of a table.
+pub const TAG_VALUE_BYTES_MAX: usize = 128;
+/// A whole tag: eight levels of that.
+pub const TAG_BYTES_MAX: usize = 1024;
+/// A longer value does not come again, so that it is not kept.
+pub const KNOWN_VALUE_BYTES_MAX: usize = 256;
+
 // ---- ledger -------------------------------------------------------------------------------------
 
 /// Entries are kept as long as SQS keeps a message: a later repeat cannot come from the queue.

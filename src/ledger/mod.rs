@@ -35,7 +35,7 @@ pub use entry::{Entry, Known};
 pub use mark::{Checkpoint, Mark, Polled, Seen, fingerprint};
 pub use row::{Identity, Place, Row};
 pub use store::{Filter, OpenError, Store};
-pub use suspects::{Case, Decoding, Standing, Suspect, Suspects};
+pub use suspects::{Case, Decoding, Standing, Suspect, Suspects, left_in};
 
 use crate::ack::Share;
 use crate::limits::LEDGER_SAVE_TIMEOUT;

@@ -25,6 +25,7 @@ use super::row::{Identity, Place};
 use super::store::Store;
 use super::writer::Command;
 use notes::Notes;
+pub use notes::left_in;
 
 /// The file with the notes, beside the ledger.
 pub const NOTES: &str = "decoding";

@@ -97,12 +97,15 @@ impl Worker {
             if !progress.admit_next() {
                 return;
             }
-            let Verdict::Send { tag, missing_field } = route.verdict(record) else {
+            let Verdict::Send { tag, filled } = route.verdict(record) else {
                 counts.filtered.increment();
                 return;
             };
-            if missing_field {
+            if filled.missing {
                 counts.unrouted.increment();
+            }
+            if filled.cut {
+                counts.cut.increment();
             }
             match pulled {
                 Some(id) if frame::mark(record.bytes, id, &mut marked) => {

@@ -5,7 +5,7 @@
 //! for the disk. A power failure may leave notes that are some seconds old.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -20,6 +20,9 @@ const SLOT_BYTES: usize = 2048;
 const HEADER_BYTES: usize = 3;
 /// The first slot names the run that the notes are of.
 const FIRST: usize = 1;
+
+/// Far more than there can be workers.
+const BYTES_MAX: u64 = 64 << 20;
 
 const IN_USE: u8 = 1;
 const FREE: u8 = 0;
@@ -47,7 +50,9 @@ pub fn take_over(
 ) -> io::Result<(Notes, usize)> {
     let file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    let kept = keep(read(&file)?).map_err(io::Error::other)?;
+    let mut bytes = Vec::new();
+    (&file).take(BYTES_MAX).read_to_end(&mut bytes)?;
+    let kept = keep(left_in(&bytes)).map_err(io::Error::other)?;
     file.set_len(0)?;
     let run = format!("{} {}", Timestamp::now(), std::process::id());
     let mut first = vec![FREE];
@@ -103,23 +108,20 @@ fn append(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-fn read(file: &File) -> io::Result<Left> {
+/// Reads what a file says.
+pub fn left_in(bytes: &[u8]) -> Left {
     let mut left = Left::default();
-    let slots = usize::try_from(file.metadata()?.len()).unwrap_or(0).div_ceil(SLOT_BYTES);
-    for slot in 0..slots {
-        let mut bytes = [0; SLOT_BYTES];
-        let length = file.read_at(&mut bytes, (slot * SLOT_BYTES) as u64)?;
-        let bytes = &bytes[..length];
-        if slot < FIRST {
-            left.run = bytes.get(1..).and_then(|mut rest| text(&mut rest)).unwrap_or_default();
-        } else if bytes.first() == Some(&IN_USE) {
-            left.names.extend(name(bytes));
+    for (number, slot) in bytes.chunks(SLOT_BYTES).enumerate() {
+        if number < FIRST {
+            left.run = slot.get(1..).and_then(|mut rest| text(&mut rest)).unwrap_or_default();
+        } else if slot.first() == Some(&IN_USE) {
+            left.names.extend(name(slot));
         }
     }
     // The same object in several hands would look like several objects.
     left.names.sort_by(|a, b| (&a.place.bucket, &a.place.key).cmp(&(&b.place.bucket, &b.place.key)));
     left.names.dedup();
-    Ok(left)
+    left
 }
 
 fn name(slot: &[u8]) -> Option<Name> {
