@@ -44,6 +44,11 @@ pub const CREDENTIALS_REFRESH_EARLY: Duration = Duration::from_secs(300);
 pub const MESSAGES_IN_WORK_MAX: usize = 4000;
 /// SQS ends a lease for good after 12 hours; an extension past that is refused.
 pub const LEASE_AGE_MAX: Duration = Duration::from_secs(12 * 3600 - 300);
+/// Values of one message: a mebibyte of CrowdStrike's file lists has some 40,000. Each takes fifty times its bytes
+/// while the message is read.
+pub const MESSAGE_VALUES_MAX: usize = 100_000;
+/// Messages beyond this are read one at a time, for what that takes.
+pub const MESSAGE_BYTES_USUAL: usize = 64 * KIB;
 /// How often leases are looked through. Half of the smallest timeout allowed is far longer.
 pub const LEASE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Deletions wait so long for others to share their call.

@@ -168,3 +168,56 @@ fn no_claim_of_a_stream_allocates_beyond_the_bound() {
     let deep = "[".repeat(3 * MIB);
     assert_bounded("deep JSON", deep.as_bytes(), Format::Json { path: vec![] }).unwrap_err();
 }
+
+/// Messages and answers: a mebibyte is what SQS takes.
+#[test]
+fn no_message_and_no_answer_allocates_out_of_proportion_or_exhausts_the_stack() {
+    let of = |start: &str, one: &str, end: &str| format!("{start}{}{end}", one.repeat(MIB / one.len()));
+    let nested = |open: &str, close: &str| {
+        let depth = MIB / (open.len() + close.len());
+        format!("{}1{}", open.repeat(depth), close.repeat(depth))
+    };
+    let texts = [
+        nested("[", "]"),
+        nested(r#"{"a":"#, "}"),
+        nested("<a>", "</a>"),
+        "[".repeat(MIB),
+        r#"{"Message":"#.repeat(MIB / 11),
+        of(r#"{"Records":["#, "{},", "{}]}"),
+        of(r#"{"Records":["#, r#"{"s3":{}},"#, "{}]}"),
+        of(
+            r#"{"cid":"c","timestamp":1,"bucket":"bucket","pathPrefix":"p","files":["#,
+            r#"{"path":"k"},"#,
+            r#"{"path":"k"}]}"#,
+        ),
+        of(r#"{"s3Bucket":"bucket","s3ObjectKey":["#, r#""k","#, r#""k"]}"#),
+        of("<Error>", "<Code>a</Code>", "</Error>"),
+        of("{\"Messages\":[", "{},", "{}]}"),
+        of("{\"events\":[", "{},", "{}]}"),
+    ];
+    for text in &texts {
+        let peak_of = |read: &dyn Fn()| {
+            let before = HELD.get();
+            PEAK.set(before);
+            read();
+            (PEAK.get() - before) as usize
+        };
+        let shown = &text[..20];
+        let peak = peak_of(&|| drop(aws_to_devo::resolve::resolve(text)));
+        println!("{shown}: a message takes {peak} bytes");
+        assert!(peak <= 24 * MIB, "{shown}: {peak}");
+        let peak = peak_of(&|| {
+            let bytes = text.as_bytes();
+            let headers = Default::default();
+            drop(aws_to_devo::aws::failure::Refusal::read(500, &headers, bytes));
+            drop((aws_to_devo::aws::sqs::read_receive(bytes), aws_to_devo::aws::sqs::read_attributes(bytes)));
+            drop((
+                aws_to_devo::aws::sts::read_assume_role(bytes),
+                aws_to_devo::aws::logs::read_events(bytes),
+            ));
+            drop(aws_to_devo::aws::chain::document::of_instance(bytes));
+        });
+        println!("{shown}: an answer takes {peak} bytes");
+        assert!(peak <= 8 * MIB, "{shown}: {peak}");
+    }
+}

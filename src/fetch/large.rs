@@ -28,7 +28,10 @@ impl Fetcher {
     /// What the worker is to do with an object that it has no memory for.
     pub(super) fn again(&self, target: &Arc<Target>, total: u64) -> Option<Again> {
         let (large, target) = (self.large.clone()?, Arc::clone(target));
-        Some(Box::new(move |work| {
+        let bounds = self.settings.bounds;
+        Some(Box::new(move |mut work| {
+            // What the old one holds is what others wait for.
+            work.decoder = Decoder::new(work.service.format.clone(), bounds);
             log::debug!("{}: waits for the memory that its decoding needs", work.source);
             // Dropped with the channel, it counts as not delivered.
             let _ = large.send(Large { work, target, total });

@@ -13,7 +13,11 @@ mod pulled;
 mod shapes;
 mod task;
 
+use std::sync::Mutex;
+
 use jiff::Timestamp;
+
+use crate::limits::MESSAGE_BYTES_USUAL;
 
 pub use pulled::PullingId;
 pub use task::{Source, Task};
@@ -75,7 +79,12 @@ pub enum Unreadable {
     UnknownShape,
     #[error("the message body is {shape} but lacks {what}")]
     Incomplete { shape: &'static str, what: &'static str },
+    #[error("the message body has more than {max} values, which no announcement has")]
+    TooManyValues { max: usize },
 }
+
+/// Held while a large message is read, which takes fifty times its size.
+static LARGE: Mutex<()> = Mutex::new(());
 
 /// Reads a message body.
 ///
@@ -83,6 +92,7 @@ pub enum Unreadable {
 /// [`Unreadable`] when the body is of no known shape or lacks what its shape needs. Nothing is known
 /// of such a message, so it must not be deleted.
 pub fn resolve(body: &str) -> Result<Announcement, Unreadable> {
+    let _alone = (body.len() > MESSAGE_BYTES_USUAL).then(|| LARGE.lock());
     shapes::read(body, shapes::ENVELOPES_MAX)
 }
 

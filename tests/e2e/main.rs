@@ -21,6 +21,8 @@ mod lookups;
 mod notices;
 mod pki;
 mod process;
+#[path = "../../src/decode/parquet/raw.rs"]
+mod raw;
 mod relay;
 #[path = "../samples/mod.rs"]
 mod samples;
@@ -40,6 +42,7 @@ mod faults_ledger;
 mod faults_s3;
 mod faults_sink;
 mod faults_sqs;
+mod hostile;
 mod ledger;
 mod memory;
 mod messages;
