@@ -298,10 +298,10 @@ pub const EXPANSION_FREE_BYTES: u64 = 64 * MIB as u64;
 /// What a decoder holds beyond this is charged to what all decoders share: a window's rest, a zstd stream's
 /// small tables.
 pub const DECODER_BYTES_FREE: usize = 512 * KIB;
-/// The share of one worker in what all decoders may hold, and the least that this is where memory allows: the
-/// largest record, twice. Parquet objects of logs have some ten megabytes with their pages.
+/// The share of one worker in what all decoders may hold (Parquet objects of logs have some ten megabytes with their
+/// pages), and what this is at the least where memory allows: the largest Parquet objects that Security Lake writes.
 pub const DECODERS_BYTES_PER_WORKER: usize = 24 * MIB;
-pub const DECODERS_BYTES_USUAL: usize = 128 * MIB;
+pub const DECODERS_BYTES_USUAL: usize = 256 * MIB;
 /// Compression inside compression: Firehose and CloudWatch make two levels.
 pub const COMPRESSION_LEVELS_MAX: usize = 3;
 /// log2 of the largest zstd window that is accepted: what the `zstd` tool accepts without a switch

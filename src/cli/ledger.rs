@@ -128,13 +128,7 @@ fn refused_table(refused: &[Suspect]) -> String {
     table.set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["when", "input", "refused object", "the collector died over it"]);
     for Suspect { name, deaths, at } in refused {
-        let (bucket, key) = (name.place.bucket.escape_debug(), name.place.key.escape_debug());
-        let object = if name.place.bucket.is_empty() {
-            format!("message {key}")
-        } else {
-            format!("s3://{bucket}/{key}")
-        };
-        table.add_row([when(*at), name.place.input.clone(), object, format!("{deaths} times")]);
+        table.add_row([when(*at), name.place.input.clone(), name.to_string(), format!("{deaths} times")]);
     }
     table.trim_fmt()
 }

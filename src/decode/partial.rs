@@ -39,10 +39,19 @@ impl Held {
         self.charge.set(length)?;
         if length > self.bytes.capacity() {
             let capacity = if length <= MIB { 2 * self.bytes.capacity() } else { usize::MAX };
-            self.bytes.reserve_exact(length.max(capacity.min(self.max)) - self.bytes.len());
+            self.reserve(length.max(capacity.min(self.max)), length)?;
         }
         self.bytes.extend_from_slice(piece);
         Ok(())
+    }
+
+    /// Room for `wished` bytes, or where the system does not promise that for `needed`.
+    fn reserve(&mut self, wished: usize, needed: usize) -> Result<(), Error> {
+        let held = self.bytes.len();
+        let reserved = self.bytes.try_reserve_exact(wished - held);
+        reserved
+            .or_else(|_| self.bytes.try_reserve_exact(needed - held))
+            .map_err(|_| Error::MemoryTooSmall { max: self.bytes.capacity() })
     }
 
     pub fn as_slice(&self) -> &[u8] {

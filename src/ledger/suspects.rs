@@ -27,8 +27,8 @@ use super::writer::Command;
 use notes::Notes;
 pub use notes::left_in;
 
-/// The file with the notes, beside the ledger.
-pub const NOTES: &str = "decoding";
+/// Suspects that are named in the log; there are as many as workers at the most.
+const SUSPECTS_NAMED_MAX: usize = 20;
 
 /// Deaths after which an object is refused.
 pub const DEATHS_MAX: u32 = 2;
@@ -86,25 +86,21 @@ impl Suspects {
     /// Reads the notes of the process before this one into the ledger, and begins new ones. A file that
     /// cannot be used costs this protection only.
     pub(super) fn open(directory: &Path, store: &mut Store, writer: Sender<Command>) -> Suspects {
-        let path = directory.join(NOTES);
-        let opened = notes::take_over(&path, |left| {
-            let now = Timestamp::now().as_second();
-            store.suspect(&left.names, &left.run, now)?;
-            Ok(left.names.len())
-        });
+        let now = Timestamp::now().as_second();
+        let opened = notes::take_over(directory, |left| store.suspect(&left.names, &left.run, now));
         let notes = match opened {
-            Ok((notes, left)) => {
-                if left > 0 {
+            Ok((notes, names)) => {
+                for name in names.iter().take(SUSPECTS_NAMED_MAX) {
                     log::warn!(
-                        "the process before this one died while it decoded {left} objects; each is decoded alone when it comes again"
+                        "{name}: was being decoded when a process died; it is decoded alone when it comes again"
                     );
                 }
                 Some(notes)
             }
             Err(error) => {
                 log::warn!(
-                    "{}: {error}. If an object ends the process, it will not be recognized",
-                    path.display()
+                    "{}: notes of what is being decoded cannot be kept: {error}. If an object ends the process, it will not be recognized",
+                    directory.display()
                 );
                 None
             }
@@ -173,11 +169,7 @@ impl Suspects {
     fn acquit(&self, name: &Name) {
         let removed = self.known().remove(&name.place);
         if let (Some(suspect), Some(writer)) = (removed, &self.0.writer) {
-            log::info!(
-                "s3://{}/{}: was decoded, and is not suspected any more",
-                name.place.bucket.escape_debug(),
-                name.place.key.escape_debug()
-            );
+            log::info!("{name}: was decoded, and is not suspected any more");
             // A writer that is gone has said why.
             let _ = writer.send(Command::Acquit(Box::new(suspect.name)));
         }

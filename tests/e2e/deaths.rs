@@ -24,7 +24,7 @@ fn an_object_that_ends_the_process_twice_is_refused_until_it_is_forgotten() {
         die_over(&lab, &config, &slow);
     }
     let mut collector = lab.run(&config, &[]);
-    collector.wait_for_log("died while it decoded 1 objects");
+    collector.wait_for_log("was being decoded when a process died");
     lab.announce([&*slow.key, &good.key]);
     collector.wait_for_log("is refused, because the collector died 2 times while it decoded it");
     collector.wait_until("the good object", || lab.sink.received_bytes() > 0);
@@ -52,7 +52,7 @@ fn a_kill_convicts_no_innocent_object() {
     let config = lab.config(json!({"aws_sqs_fdr": {}}));
     die_over(&lab, &config, &slow);
     let mut collector = lab.run(&config, &[]);
-    collector.wait_for_log("died while it decoded");
+    collector.wait_for_log("was being decoded when a process died");
     lab.announce([&*slow.key]);
     collector.wait_for_log("was decoded, and is not suspected any more");
     collector.wait_until("the object", || lab.sink.received_bytes() > 0);
@@ -75,7 +75,7 @@ fn a_stop_makes_nothing_suspect() {
     let mut collector = lab.run(&config, &[]);
     collector.wait_for_log("messages wait in the queue");
     let ended = collector.stop();
-    assert!(!ended.log.contains("died while it decoded"), "log:\n{}", ended.log);
+    assert!(!ended.log.contains("when a process died"), "log:\n{}", ended.log);
 }
 
 /// Announces the object, and kills the collector in the middle of its decoding.

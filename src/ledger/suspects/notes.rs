@@ -4,7 +4,7 @@
 //! has been written is in the kernel's cache and so outlives the process, however it ends; nothing waits
 //! for the disk. A power failure may leave notes that are some seconds old.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
@@ -20,6 +20,11 @@ const SLOT_BYTES: usize = 2048;
 const HEADER_BYTES: usize = 3;
 /// The first slot names the run that the notes are of.
 const FIRST: usize = 1;
+
+/// The first of the files.
+const NOTES: &str = "decoding";
+/// Processes that use one directory at the same time: a collector and some backfills.
+const FILES_MAX: usize = 16;
 
 /// Far more than there can be workers.
 const BYTES_MAX: u64 = 64 << 20;
@@ -42,23 +47,47 @@ pub struct Left {
     pub names: Vec<Name>,
 }
 
-/// Opens the file, hands on what is left in it, and empties it if that succeeds. Also returns what `keep`
-/// returned.
+/// Hands on what processes that have died left in the directory's files, and begins a file of this process. Also
+/// returns the names that were handed on.
+///
+/// Each process holds a lock on its file, which the kernel lets go of when the process ends, however that is: a
+/// backfill beside a collector takes the next file.
 pub fn take_over(
-    path: &Path,
-    keep: impl FnOnce(Left) -> rusqlite::Result<usize>,
-) -> io::Result<(Notes, usize)> {
-    let file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    let mut bytes = Vec::new();
-    (&file).take(BYTES_MAX).read_to_end(&mut bytes)?;
-    let kept = keep(left_in(&bytes)).map_err(io::Error::other)?;
-    file.set_len(0)?;
+    directory: &Path,
+    mut keep: impl FnMut(&Left) -> rusqlite::Result<()>,
+) -> io::Result<(Notes, Vec<Name>)> {
+    let (mut own, mut names) = (None, Vec::new());
+    for number in 0..FILES_MAX {
+        let path = directory.join(if number == 0 { NOTES.to_owned() } else { format!("{NOTES}.{number}") });
+        if own.is_some() && !path.exists() {
+            break;
+        }
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        match file.try_lock() {
+            Ok(()) => (),
+            Err(TryLockError::WouldBlock) => continue,
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        names.extend(hand_on(&file, &mut keep)?);
+        own = own.or(Some(file));
+    }
+    let file = own.ok_or_else(|| io::Error::other("too many processes use this directory"))?;
     let run = format!("{} {}", Timestamp::now(), std::process::id());
     let mut first = vec![FREE];
     append(&mut first, run.as_bytes());
     file.write_all_at(&first, 0)?;
-    Ok((Notes { file, ended: AtomicBool::new(false) }, kept))
+    Ok((Notes { file, ended: AtomicBool::new(false) }, names))
+}
+
+/// Empties a file when what is left in it has been kept.
+fn hand_on(file: &File, keep: &mut impl FnMut(&Left) -> rusqlite::Result<()>) -> io::Result<Vec<Name>> {
+    let mut bytes = Vec::new();
+    file.take(BYTES_MAX).read_to_end(&mut bytes)?;
+    let left = left_in(&bytes);
+    keep(&left).map_err(io::Error::other)?;
+    file.set_len(0)?;
+    Ok(left.names)
 }
 
 impl Notes {
@@ -70,7 +99,7 @@ impl Notes {
 
     /// Whether the worker is decoding what it has noted last.
     pub fn set(&self, worker: usize, in_use: bool) {
-        if !in_use || !self.ended.load(Relaxed) {
+        if !self.ended.load(Relaxed) {
             self.write(worker, &[if in_use { IN_USE } else { FREE }]);
         }
     }
@@ -78,6 +107,7 @@ impl Notes {
     pub fn end(&self) {
         self.ended.store(true, Relaxed);
         let _ = self.file.set_len(0);
+        let _ = self.file.unlock();
     }
 
     /// A note that cannot be written (a full disk) is only missing after a crash.
@@ -148,11 +178,12 @@ mod tests {
         Name { place, announced: Identity { etag: "e".into(), ..Identity::default() } }
     }
 
-    fn reopen(path: &Path) -> Left {
+    fn reopen(directory: &Path) -> Left {
         let mut left = Left::default();
-        take_over(path, |found| {
-            left = found;
-            Ok(0)
+        take_over(directory, |found| {
+            left.run = found.run.clone();
+            left.names.extend(found.names.iter().cloned());
+            Ok(())
         })
         .unwrap();
         left
@@ -161,52 +192,65 @@ mod tests {
     #[test]
     fn what_is_in_use_is_left_and_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("notes");
-        let (notes, _) = take_over(&path, |_| Ok(0)).unwrap();
+        let (notes, _) = take_over(directory.path(), |_| Ok(())).unwrap();
         (0..4).for_each(|worker| notes.begin(worker, &named(&format!("k{worker}"))));
         notes.set(1, false);
         notes.set(2, false);
         notes.set(2, true);
         notes.begin(3, &named(&"k".repeat(SLOT_BYTES)));
-        let left = reopen(&path);
+        drop(notes);
+        let left = reopen(directory.path());
         assert_eq!(
             left.names,
             ["k0", "k2", "k3"].map(named),
             "one that does not fit leaves the slot as it is"
         );
         assert!(!left.run.is_empty());
-        assert_eq!(reopen(&path).names, [], "they are taken over once");
+        assert_eq!(reopen(directory.path()).names, [], "they are taken over once");
+    }
+
+    #[test]
+    fn a_process_that_lives_keeps_its_notes() {
+        let directory = tempfile::tempdir().unwrap();
+        let (collector, _) = take_over(directory.path(), |_| Ok(())).unwrap();
+        collector.begin(0, &named("of the collector"));
+        let (backfill, _) = take_over(directory.path(), |_| Ok(())).unwrap();
+        backfill.begin(0, &named("of the backfill"));
+        assert_eq!(reopen(directory.path()).names, []);
+        drop(backfill);
+        assert_eq!(reopen(directory.path()).names, [named("of the backfill")]);
+        drop(collector);
+        assert_eq!(reopen(directory.path()).names, [named("of the collector")]);
     }
 
     #[test]
     fn an_orderly_end_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("notes");
-        let (notes, _) = take_over(&path, |_| Ok(0)).unwrap();
+        let (notes, _) = take_over(directory.path(), |_| Ok(())).unwrap();
         notes.begin(0, &named("k"));
         notes.end();
         notes.begin(1, &named("l"));
-        notes.set(0, false);
-        assert_eq!(reopen(&path).names, []);
+        notes.set(0, true);
+        assert_eq!(reopen(directory.path()).names, []);
     }
 
     #[test]
     fn notes_stay_when_they_cannot_be_kept() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("notes");
-        let (notes, _) = take_over(&path, |_| Ok(0)).unwrap();
+        let (notes, _) = take_over(directory.path(), |_| Ok(())).unwrap();
         notes.begin(0, &named("k"));
-        assert!(take_over(&path, |_| Err(rusqlite::Error::InvalidQuery)).is_err());
-        assert_eq!(reopen(&path).names, [named("k")]);
+        drop(notes);
+        assert!(take_over(directory.path(), |_| Err(rusqlite::Error::InvalidQuery)).is_err());
+        assert_eq!(reopen(directory.path()).names, [named("k")]);
     }
 
     #[test]
     fn any_bytes_are_notes_or_not() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("notes");
+        let path = directory.path().join(NOTES);
         for bytes in [vec![1; 10], vec![1; 5000], vec![0xff; 3 * SLOT_BYTES], b"\x01\0\0".repeat(2000)] {
             std::fs::write(&path, bytes).unwrap();
-            reopen(&path);
+            reopen(directory.path());
         }
     }
 }

@@ -40,7 +40,7 @@ impl Lab {
         let cases: Vec<_> = keys.iter().map(|key| suspects.case(place(key), identity("e"))).collect();
         let decoding: Vec<_> =
             cases.iter().enumerate().map(|(worker, case)| suspects.begin(worker, Some(case))).collect();
-        // What a process holds when it dies is not dropped.
+        // What a process holds when it dies is not dropped; its locks go.
         decoding.into_iter().for_each(std::mem::forget);
     }
 }
@@ -87,8 +87,12 @@ fn what_waits_or_ends_in_order_is_not_suspected() {
     let suspects = lab.start();
     let case = suspects.case(place("a"), identity("e"));
     let decoding = suspects.begin(0, Some(&case));
-    decoding.pause(|| assert_eq!(lab.standing("a"), Standing::Unsuspected));
+    let noted = || left_in(&std::fs::read(lab.0.path().join("decoding")).unwrap()).names.len();
+    assert_eq!(decoding.pause(noted), 0);
+    assert_eq!(noted(), 1);
     drop(decoding);
+    assert_eq!(noted(), 0);
+    drop(suspects);
     let suspects = lab.start();
     std::mem::forget(suspects.begin(0, Some(&case)));
     suspects.end();
