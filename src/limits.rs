@@ -70,6 +70,11 @@ pub const CREDENTIALS_REFRESH_EARLY: Duration = Duration::from_secs(300);
 pub const MESSAGES_IN_WORK_MAX: usize = 4000;
 /// SQS ends a lease for good after 12 hours; an extension past that is refused.
 pub const LEASE_AGE_MAX: Duration = Duration::from_secs(12 * 3600 - 300);
+/// Values of one message: a mebibyte of CrowdStrike's file lists has some 40,000. Each takes fifty times its bytes
+/// while the message is read.
+pub const MESSAGE_VALUES_MAX: usize = 100_000;
+/// Messages beyond this are read one at a time, for what that takes.
+pub const MESSAGE_BYTES_USUAL: usize = 64 * KIB;
 /// Leases are looked through so often in a visibility timeout, but not more often than needed. Half of the timeout is
 /// left when a lease is first extended.
 pub const LEASE_CHECKS: u32 = 40;
@@ -444,6 +449,13 @@ pub const EXPANSION_RATIO_MAX: u64 = 500;
 /// No object is refused for its ratio before it has inflated to this much: a few kilobytes of equal
 /// lines are harmless.
 pub const EXPANSION_FREE_BYTES: u64 = 64 * MIB as u64;
+/// What a decoder holds beyond this is charged to what all decoders share: a window's rest, a zstd stream's
+/// small tables.
+pub const DECODER_BYTES_FREE: usize = 512 * KIB;
+/// The share of one worker in what all decoders may hold (Parquet objects of logs have some ten megabytes with their
+/// pages), and what this is at the least where memory allows: the largest Parquet objects that Security Lake writes.
+pub const DECODERS_BYTES_PER_WORKER: usize = 24 * MIB;
+pub const DECODERS_BYTES_USUAL: usize = 256 * MIB;
 /// Compression inside compression: Firehose and CloudWatch make two levels.
 pub const COMPRESSION_LEVELS_MAX: usize = 3;
 /// log2 of the largest zstd window that is accepted: what the `zstd` tool accepts without a switch
@@ -470,6 +482,16 @@ pub const INCAPSULA_HEADER_BYTES_MAX: usize = 16 * KIB;
 /// Objects inside objects that `flat` brings up. Each level is read once more, and its keys get longer;
 /// what lies deeper stays an object.
 pub const FLAT_DEPTH_MAX: usize = 32;
+
+// ---- tags ---------------------------------------------------------------------------------------
+
+/// One value in a tag. The longest level of a tag that AWS or CrowdStrike give a name to has some 60 characters; a
+/// value that is longer is no name of a table.
+pub const TAG_VALUE_BYTES_MAX: usize = 128;
+/// A whole tag: eight levels of that.
+pub const TAG_BYTES_MAX: usize = 1024;
+/// A longer value does not come again, so that it is not kept.
+pub const KNOWN_VALUE_BYTES_MAX: usize = 256;
 
 // ---- ledger -------------------------------------------------------------------------------------
 
@@ -628,6 +650,9 @@ pub const PARQUET_BATCH_BYTES: usize = MIB;
 pub const PARQUET_ROW_VALUES_MAX: usize = 16 * 1024 * 1024;
 /// Elements of a schema: AWS's widest tables have some hundred columns.
 pub const PARQUET_COLUMNS_MAX: usize = 20_000;
+/// Memory of one column while its row group is read: buffers for runs of levels and of dictionary
+/// indices.
+pub const PARQUET_COLUMN_BYTES: usize = 12 * KIB;
 /// Groups inside groups; the reader goes down by recursion.
 pub const PARQUET_DEPTH_MAX: usize = 64;
 

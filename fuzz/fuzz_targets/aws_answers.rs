@@ -1,6 +1,10 @@
 #![no_main]
 
-use aws_to_devo::aws::{ListObjects, cloudwatch, guardduty, listing, logs};
+use std::time::Duration;
+
+use aws_to_devo::aws::failure::Refusal;
+use aws_to_devo::aws::{GetObject, ListObjects, cloudwatch, guardduty, listing, logs, s3, sqs, sts};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 
 // Answers of AWS's APIs, whoever wrote them: read, or refused.
@@ -20,4 +24,36 @@ fuzz_target!(|input: &[u8]| {
     let _ = cloudwatch::read_list_metrics(input);
     let _ = (guardduty::read_detectors(input), guardduty::read_findings(input));
     let _ = (logs::read_groups(input), logs::read_streams(input), logs::read_events(input));
+    let _ = (sqs::read_receive(input), sqs::read_queue_url(input), sqs::read_attributes(input));
+    let _ = (sts::read_assume_role(input), sts::read_caller_identity(input));
+    if let Ok(failures) = sqs::read_batch(input, &["a", "b"]) {
+        assert!(failures.iter().all(|failure| ["a", "b"].contains(&&*failure.id)));
+    }
+    heads(input);
 });
+
+/// Lines of `name: value` are the headers, what follows an empty line is the body; the first two bytes are the status.
+fn heads(input: &[u8]) {
+    let Some((status, rest)) = input.split_first_chunk::<2>() else { return };
+    let status = u16::from_be_bytes(*status);
+    let end = rest.windows(2).position(|two| two == b"\n\n").unwrap_or(rest.len());
+    let mut headers = HeaderMap::new();
+    for line in rest[..end].split(|byte| *byte == b'\n') {
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        let (name, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            headers.insert(name, value);
+        }
+    }
+    let refusal = Refusal::read(status, &headers, rest.get(end + 2..).unwrap_or_default());
+    let _ = refusal.kind();
+    assert!(refusal.retry_after.is_none_or(|after| after <= Duration::MAX));
+    for (start, len) in [(0, 10), (10, 20), (u64::MAX - 5, 5)] {
+        let get = GetObject { bucket: "b", key: "k", version_id: None, start, len, if_match: None };
+        for status in [200, 206, status] {
+            if let Ok(head) = s3::head(&get, status, &headers) {
+                assert!(head.take.is_none_or(|take| take <= len), "{head:?}");
+            }
+        }
+    }
+}

@@ -43,6 +43,12 @@ impl Progress {
         Progress { confirmed, resumed: records, decoded: 0 }
     }
 
+    /// The object is decoded again from its beginning: what has been sent of it is not sent again.
+    pub fn rewind(&mut self) {
+        self.resumed = self.resumed.max(self.decoded);
+        self.decoded = 0;
+    }
+
     /// What the confirmations of this object's batches add up to.
     pub fn confirmed(&self) -> Confirmed {
         self.confirmed.clone()
@@ -101,6 +107,17 @@ mod tests {
         );
         assert_eq!(progress.held_back(), 2);
         assert_eq!(progress.confirmed().so_far(), (2, 0));
+    }
+
+    #[test]
+    fn what_was_sent_before_a_second_decoding_is_held_back() {
+        let mut progress = Progress::resume(1);
+        assert_eq!((0..3).filter(|_| progress.admit_next()).count(), 2);
+        progress.rewind();
+        assert_eq!((0..5).filter(|_| progress.admit_next()).count(), 2);
+        progress.rewind();
+        progress.rewind();
+        assert_eq!((0..6).filter(|_| progress.admit_next()).count(), 1);
     }
 
     #[test]

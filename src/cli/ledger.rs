@@ -9,7 +9,7 @@ use comfy_table::{ContentArrangement, Table};
 use jiff::Timestamp;
 
 use crate::config::{self, Environment};
-use crate::ledger::{Checkpoint, FILE, Filter, Row, Store};
+use crate::ledger::{Checkpoint, FILE, Filter, Row, Store, Suspect};
 
 /// The configuration or the ledger cannot be used.
 const REFUSED: u8 = 2;
@@ -71,7 +71,11 @@ pub fn run(command: &Command) -> ExitCode {
 fn show(choice: &Choice, limit: usize) -> Result<String, String> {
     let (store, filter) = (open(&choice.config)?, choice.filter());
     let rows = store.list(&filter, limit).map_err(|error| error.to_string())?;
-    let objects = table(&rows);
+    let mut objects = table(&rows);
+    let refused = store.refused(&filter).map_err(|error| error.to_string())?;
+    if !refused.is_empty() {
+        objects.push_str(&format!("\n{}", refused_table(&refused)));
+    }
     // A part of an object's name means objects only.
     if !filter.part.is_empty() {
         return Ok(objects);
@@ -85,6 +89,10 @@ fn forget(choice: &Choice) -> Result<String, String> {
     let forgotten = store.forget(&filter).map_err(|error| error.to_string())?;
     let objects = if forgotten == 1 { "object was" } else { "objects were" };
     let mut text = format!("{forgotten} {objects} forgotten.");
+    let refused = store.forget_suspects(&filter).map_err(|error| error.to_string())?;
+    if refused > 0 {
+        text.push_str(&format!(" {refused} more were refused until now: they are tried again."));
+    }
     if filter.part.is_empty() {
         let sources = store.forget_sources(&filter.input).map_err(|error| error.to_string())?;
         if sources > 0 {
@@ -110,6 +118,17 @@ fn table(rows: &[Row]) -> String {
     table.set_header(["when", "input", "object", "identity", "confirmed"]);
     for row in rows {
         table.add_row([when(row.at), row.place.input.clone(), object(row), identity(row), confirmed(row)]);
+    }
+    table.trim_fmt()
+}
+
+fn refused_table(refused: &[Suspect]) -> String {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["when", "input", "refused object", "the collector died over it"]);
+    for Suspect { name, deaths, at } in refused {
+        table.add_row([when(*at), name.place.input.clone(), name.to_string(), format!("{deaths} times")]);
     }
     table.trim_fmt()
 }

@@ -2,6 +2,7 @@
 
 use super::header::Headers;
 use super::lines::Lines;
+use super::partial::{Held, Limit};
 use super::{Error, Newlines, Record};
 
 /// Splits at the LFs that stand outside double quotes. Every quote changes sides, wherever it stands:
@@ -15,26 +16,20 @@ use super::{Error, Newlines, Record};
 pub(super) struct Csv {
     headers: Headers,
     /// What earlier chunks had of the record that is being read.
-    held: Vec<u8>,
+    held: Held,
     in_quotes: bool,
     /// The record that is being read has had a line feed.
     multi_line: bool,
     /// Quotes cannot be trusted any more.
     plain: Option<Lines>,
-    max: usize,
+    limit: Limit,
 }
 
 impl Csv {
     /// `headers`: which of the records that are not empty are dropped.
-    pub fn new(headers: Headers, record_bytes_max: usize) -> Self {
-        Csv {
-            headers,
-            held: Vec::new(),
-            in_quotes: false,
-            multi_line: false,
-            plain: None,
-            max: record_bytes_max,
-        }
+    pub fn new(headers: Headers, limit: impl Into<Limit>) -> Self {
+        let limit = limit.into();
+        Csv { headers, held: Held::new(&limit), in_quotes: false, multi_line: false, plain: None, limit }
     }
 
     /// The next bytes of the text.
@@ -53,15 +48,14 @@ impl Csv {
             if !self.fits(&data[start..end])? {
                 return self.distrust(&data[start..], sink);
             }
-            self.complete(&data[start..end], sink);
+            self.complete(&data[start..end], sink)?;
             start = line;
         }
         self.in_quotes ^= odd_quotes(&data[line..]);
         if !self.fits(&data[start..])? {
             return self.distrust(&data[start..], sink);
         }
-        self.held.extend_from_slice(&data[start..]);
-        Ok(())
+        self.held.extend(&data[start..])
     }
 
     /// The text has ended.
@@ -70,55 +64,54 @@ impl Csv {
             return lines.finish(sink);
         }
         if std::mem::take(&mut self.in_quotes)
-            && let Some(end) = memchr::memchr(b'\n', &self.held)
+            && let Some(end) = memchr::memchr(b'\n', self.held.as_slice())
         {
             // This line has an odd number of quotes, and so has all that is held: what follows has an
             // even number, and this happens once.
-            let rest = self.held.split_off(end + 1);
-            self.held.truncate(end);
+            let held = std::mem::replace(&mut self.held, Held::new(&self.limit));
             self.multi_line = false;
-            self.complete(b"", sink);
-            self.push(&rest, sink)?;
+            self.complete(&held.as_slice()[..end], sink)?;
+            self.push(&held.as_slice()[end + 1..], sink)?;
         }
-        self.complete(b"", sink);
-        Ok(())
+        self.complete(b"", sink)
     }
 
     /// Is the record within the bound when it has come to the end of `piece`? False: it is not, and
     /// its quotes are to blame.
     fn fits(&self, piece: &[u8]) -> Result<bool, Error> {
-        let fits = piece.len() <= self.max.saturating_sub(self.held.len());
-        if fits || self.multi_line { Ok(fits) } else { Err(Error::RecordTooLarge { max: self.max }) }
+        let max = self.limit.max;
+        let fits = piece.len() <= max.saturating_sub(self.held.len());
+        if fits || self.multi_line { Ok(fits) } else { Err(Error::RecordTooLarge { max }) }
     }
 
     /// From the first line of the record that is being read, the text is lines.
     fn distrust(&mut self, rest: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        let held = std::mem::take(&mut self.held);
+        let held = std::mem::replace(&mut self.held, Held::new(&self.limit));
         let headers = std::mem::replace(&mut self.headers, Headers::first(0));
-        let lines = self.plain.insert(Lines::new(headers, self.max));
-        lines.push(&held, sink)?;
+        let lines = self.plain.insert(Lines::new(headers, self.limit.clone()));
+        lines.push(held.as_slice(), sink)?;
         lines.push(rest, sink)
     }
 
     /// The record ends with `piece`.
-    fn complete(&mut self, piece: &[u8], sink: &mut dyn FnMut(Record<'_>)) {
+    fn complete(&mut self, piece: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         let newlines = if self.multi_line { Newlines::Significant } else { Newlines::Absent };
         self.multi_line = false;
         if self.held.is_empty() {
-            return self.give(piece, newlines, sink);
+            give(&mut self.headers, piece, newlines, sink);
+            return Ok(());
         }
-        let mut record = std::mem::take(&mut self.held);
-        record.extend_from_slice(piece);
-        self.give(&record, newlines, sink);
-        record.clear();
-        self.held = record;
+        self.held.extend(piece)?;
+        give(&mut self.headers, self.held.as_slice(), newlines, sink);
+        self.held.clear();
+        Ok(())
     }
+}
 
-    fn give(&mut self, record: &[u8], newlines: Newlines, sink: &mut dyn FnMut(Record<'_>)) {
-        let bytes = record.strip_suffix(b"\r").unwrap_or(record);
-        if !bytes.is_empty() && !self.headers.is_header(bytes) {
-            sink(Record::new(bytes, newlines));
-        }
+fn give(headers: &mut Headers, record: &[u8], newlines: Newlines, sink: &mut dyn FnMut(Record<'_>)) {
+    let bytes = record.strip_suffix(b"\r").unwrap_or(record);
+    if !bytes.is_empty() && !headers.is_header(bytes) {
+        sink(Record::new(bytes, newlines));
     }
 }
 

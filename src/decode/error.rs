@@ -58,11 +58,30 @@ pub enum Error {
     /// Parquet can only be read when all of it is there.
     #[error("the Parquet object is larger than the {max} bytes that may be held of one: raise memory_limit")]
     ObjectTooLarge { max: usize },
-    /// The pages of all columns that are read at a time.
+    /// The footer becomes structures of the library that reads it.
     #[error(
-        "the Parquet object's pages need more than the {max} bytes that may be held of one: raise memory_limit"
+        "the Parquet object's footer needs more than the {max} bytes that are left to it: raise memory_limit"
+    )]
+    FooterTooLarge { max: usize },
+    /// The object itself, and the pages of all columns that are read at a time.
+    #[error(
+        "the Parquet object and its pages need more than the {max} bytes that may be held of one: raise memory_limit"
     )]
     PagesTooLarge { max: usize },
+    /// Other objects hold the memory that this one needs. It is not the object's fault: it is to be
+    /// decoded again when the memory is free.
+    #[error("other objects hold the memory that it needs")]
+    MemoryBusy,
+    /// It would not fit even alone.
+    #[error(
+        "decoding it needs more than the {max} bytes that all objects together may hold: raise memory_limit"
+    )]
+    MemoryTooSmall { max: usize },
+    /// The window of a zstd frame.
+    #[error(
+        "the zstd frame at byte {offset} needs a window of {window} bytes, more than the {max} that are accepted"
+    )]
+    WindowTooLarge { offset: u64, window: u64, max: u64 },
     /// The cargo feature `parquet` is off.
     #[error("the object is Parquet, and this binary was built without Parquet")]
     WithoutParquet,

@@ -10,7 +10,8 @@
 use super::header::Headers;
 use super::inflate::{Level, Push, Scratch};
 use super::lines::Lines;
-use super::{Bounds, Error, Record};
+use super::partial::Limit;
+use super::{Account, Bounds, Error, Record};
 use crate::limits::INCAPSULA_HEADER_BYTES_MAX;
 
 /// Splits one file. A text without a header is lines.
@@ -18,6 +19,7 @@ pub(super) struct Incapsula {
     place: Place,
     lines: Lines,
     bounds: Bounds,
+    account: Account,
 }
 
 enum Place {
@@ -36,10 +38,11 @@ struct Body {
 }
 
 impl Incapsula {
-    pub fn new(bounds: Bounds) -> Self {
+    pub fn new(bounds: Bounds, limit: Limit) -> Self {
         Incapsula {
             place: Place::Header(Vec::new()),
-            lines: Lines::new(Headers::first(0), bounds.record_bytes_max),
+            account: limit.account.clone(),
+            lines: Lines::new(Headers::first(0), limit),
             // A body is inflated through windows: the worker's large buffer is in use by the level around it.
             bounds: Bounds { scratch_bytes_max: 0, ..bounds },
         }
@@ -83,7 +86,8 @@ impl Incapsula {
         held.extend_from_slice(start);
         let held = std::mem::take(held);
         if let Some(end) = self.end_of_header(&held)? {
-            let body = Body { level: Level::outermost(), scratch: Scratch::new(), taken: 0 };
+            let level = Level::outermost(self.account.clone());
+            let body = Body { level, scratch: Scratch::new(), taken: 0 };
             self.place = Place::Body(Box::new(body));
             self.body(&held[end..], false, sink)?;
             return self.body(rest, false, sink);

@@ -7,7 +7,7 @@
 
 use super::json::scan::Value;
 use super::json::{self, Json, RECORD_SEPARATOR, is_white, walk};
-use super::partial::Partial;
+use super::partial::{Limit, Partial};
 use super::{Error, Newlines, Record};
 
 /// The splitter of one object's text.
@@ -15,7 +15,7 @@ pub(super) struct JsonLines {
     state: State,
     /// A line that is no JSON is a record as it is.
     allows_text: bool,
-    record_bytes_max: usize,
+    limit: Limit,
 }
 
 enum State {
@@ -25,18 +25,15 @@ enum State {
 }
 
 impl JsonLines {
-    /// `record_bytes_max`: the largest record.
-    pub fn new(record_bytes_max: usize) -> Self {
-        JsonLines {
-            state: State::Lines(Partial::new(record_bytes_max)),
-            allows_text: false,
-            record_bytes_max,
-        }
+    /// `limit`: of the largest record.
+    pub fn new(limit: impl Into<Limit>) -> Self {
+        let limit = limit.into();
+        JsonLines { state: State::Lines(Partial::new(limit.clone())), allows_text: false, limit }
     }
 
     /// The same for a text of which only the first line is known to be JSON.
-    pub fn among_text(record_bytes_max: usize) -> Self {
-        JsonLines { allows_text: true, ..JsonLines::new(record_bytes_max) }
+    pub fn among_text(limit: impl Into<Limit>) -> Self {
+        JsonLines { allows_text: true, ..JsonLines::new(limit) }
     }
 
     /// The next bytes of the text; `offset`: where in the text they stand.
@@ -83,7 +80,7 @@ impl JsonLines {
         offset: u64,
         sink: &mut dyn FnMut(Record<'_>),
     ) -> Result<(), Error> {
-        let json = Box::new(Json::new(Vec::new(), self.record_bytes_max));
+        let json = Box::new(Json::new(Vec::new(), self.limit.clone()));
         let State::Lines(partial) = std::mem::replace(&mut self.state, State::Values(json)) else {
             return Ok(());
         };

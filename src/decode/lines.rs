@@ -1,7 +1,7 @@
 //! Text -> lines.
 
 use super::header::Headers;
-use super::partial::Partial;
+use super::partial::{Limit, Partial};
 use super::{Error, Newlines, Record};
 
 /// Splits at LF. A CR before it is not part of the line; empty lines are not records; the last line
@@ -13,8 +13,8 @@ pub(super) struct Lines {
 
 impl Lines {
     /// `headers`: which of the lines that are not empty are dropped.
-    pub fn new(headers: Headers, record_bytes_max: usize) -> Self {
-        Lines { headers, partial: Partial::new(record_bytes_max) }
+    pub fn new(headers: Headers, limit: impl Into<Limit>) -> Self {
+        Lines { headers, partial: Partial::new(limit) }
     }
 
     /// The next bytes of the text.

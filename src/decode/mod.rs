@@ -41,6 +41,7 @@ mod json_lines;
 mod latin1;
 mod lines;
 mod magic;
+mod memory;
 #[cfg(not(feature = "parquet"))]
 #[path = "no_parquet.rs"]
 mod parquet;
@@ -65,7 +66,8 @@ pub use header::HeaderNames;
 pub use inflate::Scratch;
 pub use json::path::JsonPath;
 pub use json::spelling::{has_unicode_escape, quoted};
-pub use payload::{Payload, Work};
+pub use memory::Account;
+pub use payload::{Again, Payload, Work};
 
 use crate::limits::{EXPANSION_RATIO_MAX, RECORD_BYTES_MAX, SCRATCH_BYTES_MAX};
 use inflate::{Level, Push};
@@ -141,12 +143,17 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// For one object.
+    /// For one object, with bounds of its own only.
     pub fn new(format: Format, bounds: Bounds) -> Decoder {
+        Decoder::within(format, bounds, Account::default())
+    }
+
+    /// For one object, with an account of what it holds.
+    pub fn within(format: Format, bounds: Bounds, account: Account) -> Decoder {
         Decoder {
             bounds,
-            outermost: Level::outermost(),
-            split: Split::new(format, bounds),
+            outermost: Level::outermost(account.clone()),
+            split: Split::new(format, bounds, account),
             compressed: 0,
             spent: false,
         }

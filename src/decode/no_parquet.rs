@@ -1,12 +1,12 @@
 //! In place of `parquet`, in a binary that was built without it.
 
-use super::{Bounds, Error, Record};
+use super::{Account, Bounds, Error, Record};
 
 /// Knows Parquet, and refuses it.
 pub(super) struct Parquet;
 
 impl Parquet {
-    pub fn new(_bounds: Bounds) -> Self {
+    pub fn new(_bounds: Bounds, _account: Account) -> Self {
         Parquet
     }
 

@@ -1,47 +1,135 @@
 //! The record that is being read: the part of it that came with earlier chunks.
 
-use super::Error;
+use super::memory::Charge;
+use super::{Account, Error};
+use crate::limits::MIB;
+
+/// The bound of a record, and the account to which what is held of it is charged.
+#[derive(Debug, Clone)]
+pub(super) struct Limit {
+    pub max: usize,
+    pub account: Account,
+}
+
+impl From<usize> for Limit {
+    fn from(max: usize) -> Limit {
+        Limit { max, account: Account::default() }
+    }
+}
+
+/// Bytes that grow up to a bound.
+///
+/// Beyond a mebibyte there is room for all that the bound allows at once: what is not touched is not
+/// there, and nothing has to be copied from an old place to a new one while both are there.
+#[derive(Debug)]
+pub(super) struct Held {
+    bytes: Vec<u8>,
+    max: usize,
+    charge: Charge,
+}
+
+impl Held {
+    pub fn new(limit: &Limit) -> Held {
+        Held { bytes: Vec::new(), max: limit.max, charge: limit.account.charge() }
+    }
+
+    /// The caller has compared the length with the bound.
+    pub fn extend(&mut self, piece: &[u8]) -> Result<(), Error> {
+        let length = self.bytes.len() + piece.len();
+        self.charge.set(length)?;
+        if length > self.bytes.capacity() {
+            let capacity = if length <= MIB { 2 * self.bytes.capacity() } else { usize::MAX };
+            self.reserve(length.max(capacity.min(self.max)), length)?;
+        }
+        self.bytes.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// Room for `wished` bytes, or where the system does not promise that for `needed`.
+    fn reserve(&mut self, wished: usize, needed: usize) -> Result<(), Error> {
+        let held = self.bytes.len();
+        let reserved = self.bytes.try_reserve_exact(wished - held);
+        reserved
+            .or_else(|_| self.bytes.try_reserve_exact(needed - held))
+            .map_err(|_| Error::MemoryTooSmall { max: self.bytes.capacity() })
+    }
+
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Keeps the first `length` bytes.
+    pub fn truncate(&mut self, length: usize) {
+        match length {
+            0 => self.clear(),
+            _ => self.bytes.truncate(length),
+        }
+    }
+
+    /// Memory that only a large record needs is given back.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        if self.bytes.capacity() > MIB {
+            self.bytes = Vec::new();
+        }
+        // Less is always possible.
+        let _ = self.charge.set(0);
+    }
+
+    /// The bytes; they stay charged.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+}
 
 /// Holds the beginning of a record between two chunks, so that no byte is looked at twice.
 pub(super) struct Partial {
-    bytes: Vec<u8>,
+    held: Held,
     max: usize,
 }
 
 impl Partial {
-    /// `max`: bytes of the largest record.
-    pub fn new(max: usize) -> Self {
-        Partial { bytes: Vec::new(), max }
+    /// `limit`: of the largest record.
+    pub fn new(limit: impl Into<Limit>) -> Self {
+        let limit = limit.into();
+        Partial { held: Held::new(&limit), max: limit.max }
     }
 
     /// The record goes on after `piece`.
     pub fn hold(&mut self, piece: &[u8]) -> Result<(), Error> {
         self.check(piece)?;
-        self.append(piece);
-        Ok(())
+        self.held.extend(piece)
     }
 
     /// The record ends with `piece`. Without an earlier part, `piece` itself is given to `whole`.
     #[inline]
     pub fn complete<R>(&mut self, piece: &[u8], whole: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
         self.check(piece)?;
-        if self.bytes.is_empty() {
+        if self.held.is_empty() {
             return Ok(whole(piece));
         }
-        self.append(piece);
-        let answer = whole(&self.bytes);
-        self.bytes.clear();
+        self.held.extend(piece)?;
+        let answer = whole(self.held.as_slice());
+        self.held.clear();
         Ok(answer)
     }
 
     /// What has been held.
     pub fn held(&self) -> &[u8] {
-        &self.bytes
+        self.held.as_slice()
     }
 
     /// Keeps the first `length` bytes of what is held.
     pub fn truncate(&mut self, length: usize) {
-        self.bytes.truncate(length);
+        self.held.truncate(length);
     }
 
     /// The record ended in what has been held already, at `end`; nothing behind that is kept.
@@ -49,34 +137,23 @@ impl Partial {
         if end > self.max {
             return Err(Error::RecordTooLarge { max: self.max });
         }
-        let answer = whole(&self.bytes[..end]);
-        self.bytes.clear();
+        let answer = whole(&self.held.as_slice()[..end]);
+        self.held.clear();
         Ok(answer)
     }
 
     /// As [`Partial::hold`]; the last `beside` bytes may turn out not to belong to the record.
     pub fn hold_beside(&mut self, piece: &[u8], beside: usize) -> Result<(), Error> {
-        if self.bytes.len() + piece.len() > self.max.saturating_add(beside) {
+        if self.held.len() + piece.len() > self.max.saturating_add(beside) {
             return Err(Error::RecordTooLarge { max: self.max });
         }
-        self.append(piece);
-        Ok(())
-    }
-
-    /// Doubles like any `Vec`, but never beyond the largest record. `piece` has been checked.
-    fn append(&mut self, piece: &[u8]) {
-        let length = self.bytes.len() + piece.len();
-        if length > self.bytes.capacity() {
-            let capacity = length.max((2 * self.bytes.capacity()).min(self.max));
-            self.bytes.reserve_exact(capacity - self.bytes.len());
-        }
-        self.bytes.extend_from_slice(piece);
+        self.held.extend(piece)
     }
 
     /// Would a record that has come to the end of `piece` still be within the bound?
     #[inline]
     pub fn check(&self, piece: &[u8]) -> Result<(), Error> {
-        self.check_length(self.bytes.len() + piece.len())
+        self.check_length(self.held.len() + piece.len())
     }
 
     /// Is a record of this length within the bound?
@@ -103,7 +180,19 @@ mod tests {
     fn memory_is_bounded_as_the_record_is() {
         let mut partial = Partial::new(1000);
         (0..100).for_each(|_| partial.hold(b"0123456789").unwrap());
-        assert!(partial.bytes.capacity() <= 1000);
+        assert!(partial.held.bytes.capacity() <= 1000);
+    }
+
+    #[test]
+    fn a_large_record_moves_once_and_leaves_nothing() {
+        let mut partial = Partial::new(9 * MIB);
+        partial.hold(&[0; MIB]).unwrap();
+        partial.hold(&[0; 1]).unwrap();
+        let place = partial.held().as_ptr();
+        partial.hold(&[0; 7 * MIB]).unwrap();
+        assert_eq!(partial.held().as_ptr(), place);
+        partial.complete(b"", |_| ()).unwrap();
+        assert_eq!(partial.held.bytes.capacity(), 0);
     }
 
     #[test]

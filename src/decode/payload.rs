@@ -7,6 +7,7 @@ use crossbeam_channel::Sender;
 use super::Decoder;
 use crate::ack::{Ack, Progress};
 use crate::buffers::Buffer;
+use crate::ledger::Case;
 use crate::resolve::{PullingId, Source};
 use crate::services::Definition;
 
@@ -21,6 +22,8 @@ pub struct Work {
     pub progress: Progress,
     /// The pull that brought it, where events are to name it.
     pub pulled: Option<PullingId>,
+    /// Whether the process died over it before. None: it is not asked for by name.
+    pub case: Option<Case>,
 }
 
 /// Compressed bytes of an object, in order: all of it, or the next chunk of it.
@@ -32,7 +35,12 @@ pub struct Payload {
     pub last: bool,
     /// Where the work waits for its next chunk. Dropped when there is none, or when decoding failed.
     pub next: Option<Sender<Box<Work>>>,
+    /// Takes the work back when others hold the memory that it needs. None: it counts as not delivered.
+    pub again: Option<Again>,
 }
+
+/// Begins an object again, from its beginning and with all the memory that it needs.
+pub type Again = Box<dyn FnOnce(Box<Work>) + Send>;
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::json::walk;
+use super::partial::Limit;
 use super::select::Selection;
 use super::separated::Separated;
 use super::text_file::{Header, TextFile};
@@ -38,15 +39,15 @@ pub(super) struct Text {
 }
 
 impl Pieces {
-    pub fn new(separator: &[u8], each: Piece, record_bytes_max: usize) -> Self {
-        Pieces { separated: Separated::new(separator, record_bytes_max), each }
+    pub fn new(separator: &[u8], each: Piece, limit: impl Into<Limit>) -> Self {
+        Pieces { separated: Separated::new(separator, limit), each }
     }
 
-    pub fn text(file: Arc<TextFile>, record_bytes_max: usize) -> Self {
+    pub fn text(file: Arc<TextFile>, limit: impl Into<Limit>) -> Self {
         let separator = file.line_separator.clone();
         let names = file.json.as_ref().and_then(|fields| fields.names.given());
         let text = Text { at_header: file.header, header: None, names, object: Vec::new(), file };
-        Pieces::new(&separator, Piece::Text(text), record_bytes_max)
+        Pieces::new(&separator, Piece::Text(text), limit)
     }
 
     /// The next bytes of the text.

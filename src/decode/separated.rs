@@ -3,7 +3,7 @@
 use memchr::memmem::Finder;
 
 use super::Error;
-use super::partial::Partial;
+use super::partial::{Limit, Partial};
 
 /// Splits at a separator, which may be cut by a chunk's end. Empty pieces count; behind the last
 /// separator there is one more piece, possibly empty.
@@ -14,8 +14,8 @@ pub(super) struct Separated {
 
 impl Separated {
     /// `separator`: not empty, or there is only one piece.
-    pub fn new(separator: &[u8], record_bytes_max: usize) -> Self {
-        Separated { separator: Finder::new(separator).into_owned(), partial: Partial::new(record_bytes_max) }
+    pub fn new(separator: &[u8], limit: impl Into<Limit>) -> Self {
+        Separated { separator: Finder::new(separator).into_owned(), partial: Partial::new(limit) }
     }
 
     /// The next bytes of the text. A piece that is whole is given to `piece`.

@@ -15,10 +15,11 @@ use super::latin1::Latin1;
 use super::lines::Lines;
 use super::magic::{self, Found, Magic};
 use super::parquet::Parquet;
+use super::partial::Limit;
 use super::pieces::{Piece, Pieces};
 use super::utf16::{Order, Utf16};
-use super::{Bounds, Error, Format, Record};
-use crate::limits::BINARY_LOOK_BYTES;
+use super::{Account, Bounds, Error, Format, Record};
+use crate::limits::{BINARY_LOOK_BYTES, INFLATE_WINDOW_BYTES};
 
 /// The splitter of one object's text.
 pub(super) struct Split {
@@ -36,6 +37,7 @@ pub(super) struct Split {
     /// Bytes behind the ones that the splitter has.
     offset: u64,
     bounds: Bounds,
+    account: Account,
 }
 
 enum Splitter {
@@ -72,7 +74,7 @@ const MARKS: [(&[u8], Option<Order>); 3] =
     [(&[0xef, 0xbb, 0xbf], None), (&[0xff, 0xfe], Some(Order::Little)), (&[0xfe, 0xff], Some(Order::Big))];
 
 impl Split {
-    pub fn new(format: Format, bounds: Bounds) -> Self {
+    pub fn new(format: Format, bounds: Bounds, account: Account) -> Self {
         let (format, charset) = match format {
             Format::Latin1(inner) => (*inner, Charset::Latin1(Latin1::default())),
             other => (other, Charset::Utf8),
@@ -80,7 +82,7 @@ impl Split {
         let is_checked = matches!(charset, Charset::Latin1(_)) || !format.may_be_text();
         let magic = (format != Format::Parquet).then(Magic::new);
         Split {
-            splitter: Splitter::new(format, bounds),
+            splitter: Splitter::new(format, bounds, &account),
             magic,
             charset,
             mark: Some(Vec::new()),
@@ -88,6 +90,7 @@ impl Split {
             taken: 0,
             offset: 0,
             bounds,
+            account,
         }
     }
 
@@ -151,7 +154,7 @@ impl Split {
     }
 
     fn become_parquet(&mut self, rest: &[u8]) -> Result<(), Error> {
-        let mut parquet = Box::new(Parquet::new(self.bounds));
+        let mut parquet = Box::new(Parquet::new(self.bounds, self.account.clone()));
         let pushed = parquet.push(magic::PARQUET).and_then(|()| parquet.push(rest));
         self.splitter = Splitter::Parquet(parquet);
         pushed
@@ -203,12 +206,15 @@ impl Split {
         match std::mem::replace(&mut self.charset, Charset::Utf8) {
             Charset::Utf8 => self.look_and_split(text, sink),
             Charset::Latin1(mut latin1) => {
-                let splitted = self.look_and_split(latin1.convert(text), sink);
+                // In pieces, so that what is converted stays small.
+                let mut pieces = text.chunks(INFLATE_WINDOW_BYTES);
+                let splitted = pieces.try_for_each(|piece| self.look_and_split(latin1.convert(piece), sink));
                 self.charset = Charset::Latin1(latin1);
                 splitted
             }
             Charset::Utf16(mut utf16) => {
-                let splitted = self.look_and_split(utf16.convert(text), sink);
+                let mut pieces = text.chunks(INFLATE_WINDOW_BYTES);
+                let splitted = pieces.try_for_each(|piece| self.look_and_split(utf16.convert(piece), sink));
                 self.charset = Charset::Utf16(utf16);
                 splitted
             }
@@ -259,15 +265,13 @@ impl Split {
     }
 
     fn decide(&mut self, shape: detect::Shape, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        let undecided = std::mem::replace(
-            &mut self.splitter,
-            Splitter::Lines(Lines::new(Headers::first(0), self.bounds.record_bytes_max)),
-        );
+        let lines = Splitter::Lines(Lines::new(Headers::first(0), self.limit()));
+        let undecided = std::mem::replace(&mut self.splitter, lines);
         let Splitter::Undecided { held, json, .. } = undecided else {
             self.splitter = undecided;
             return Ok(());
         };
-        let max = self.bounds.record_bytes_max;
+        let max = self.limit();
         match (shape, json) {
             (detect::Shape::Lines, _) => (),
             (_, Some(json)) => self.splitter = *json,
@@ -279,6 +283,10 @@ impl Split {
             }
         }
         self.feed(&held, sink)
+    }
+
+    fn limit(&self) -> Limit {
+        Limit { max: self.bounds.record_bytes_max, account: self.account.clone() }
     }
 
     fn feed(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
@@ -298,14 +306,17 @@ impl Split {
 }
 
 impl Splitter {
-    fn new(format: Format, bounds: Bounds) -> Self {
-        let max = bounds.record_bytes_max;
-        let pieces = |separator: &[u8], each| Splitter::Pieces(Box::new(Pieces::new(separator, each, max)));
+    fn new(format: Format, bounds: Bounds, account: &Account) -> Self {
+        let limit = Limit { max: bounds.record_bytes_max, account: account.clone() };
+        let max = || limit.clone();
+        let pieces = |separator: &[u8], each| Splitter::Pieces(Box::new(Pieces::new(separator, each, max())));
         match format {
-            Format::Lines { header_lines } => Splitter::Lines(Lines::new(Headers::first(header_lines), max)),
-            Format::Csv { header_lines } => Splitter::Csv(Csv::new(Headers::first(header_lines), max)),
-            Format::LinesWithHeaders { names } => Splitter::Lines(Lines::new(Headers::named(names), max)),
-            Format::CsvWithHeaders { names } => Splitter::Csv(Csv::new(Headers::named(names), max)),
+            Format::Lines { header_lines } => {
+                Splitter::Lines(Lines::new(Headers::first(header_lines), max()))
+            }
+            Format::Csv { header_lines } => Splitter::Csv(Csv::new(Headers::first(header_lines), max())),
+            Format::LinesWithHeaders { names } => Splitter::Lines(Lines::new(Headers::named(names), max())),
+            Format::CsvWithHeaders { names } => Splitter::Csv(Csv::new(Headers::named(names), max())),
             Format::SelectedLines { header_lines, selection } => {
                 pieces(b"\n", Piece::Selected { header_lines, selection, position: 0 })
             }
@@ -314,29 +325,31 @@ impl Splitter {
             }
             Format::SeparatedJson { separator } => pieces(&separator, Piece::Json),
             Format::JsonArrayLines => pieces(b"\n", Piece::Array),
-            Format::TextFile(file) => Splitter::Pieces(Box::new(Pieces::text(file, max))),
-            Format::JsonLines => Splitter::JsonLines(JsonLines::new(max)),
-            Format::Json { path } if path.is_empty() => Splitter::Json(Box::new(Json::new(path, max))),
-            Format::WholeJson { path } if path.is_empty() => Splitter::Json(Box::new(Json::whole(path, max))),
-            Format::Or { format, others } => Splitter::documents(*format, others, bounds),
+            Format::TextFile(file) => Splitter::Pieces(Box::new(Pieces::text(file, max()))),
+            Format::JsonLines => Splitter::JsonLines(JsonLines::new(max())),
+            Format::Json { path } if path.is_empty() => Splitter::Json(Box::new(Json::new(path, max()))),
+            Format::WholeJson { path } if path.is_empty() => {
+                Splitter::Json(Box::new(Json::whole(path, max())))
+            }
+            Format::Or { format, others } => Splitter::documents(*format, others, bounds, account),
             Format::Json { .. }
             | Format::WholeJson { .. }
             | Format::ReshapedJson { .. }
             | Format::JsonValues { .. }
             | Format::ExtractedJson { .. }
             | Format::CloudWatch { .. }
-            | Format::Envelopes { .. } => Splitter::documents(format, Arc::default(), bounds),
-            Format::Incapsula => Splitter::Incapsula(Box::new(Incapsula::new(bounds))),
-            Format::Parquet => Splitter::Parquet(Box::new(Parquet::new(bounds))),
+            | Format::Envelopes { .. } => Splitter::documents(format, Arc::default(), bounds, account),
+            Format::Incapsula => Splitter::Incapsula(Box::new(Incapsula::new(bounds, max()))),
+            Format::Parquet => Splitter::Parquet(Box::new(Parquet::new(bounds, account.clone()))),
             Format::Detect => Splitter::undecided(None),
             // Said twice, it is the same text.
-            Format::Latin1(inner) => Splitter::new(*inner, bounds),
+            Format::Latin1(inner) => Splitter::new(*inner, bounds, account),
         }
     }
 
     /// For the formats that read documents.
-    fn documents(format: Format, others: Arc<Others>, bounds: Bounds) -> Self {
-        let max = bounds.record_bytes_max;
+    fn documents(format: Format, others: Arc<Others>, bounds: Bounds, account: &Account) -> Self {
+        let max = Limit { max: bounds.record_bytes_max, account: account.clone() };
         let allows_text = others.bare == Bare::Any && matches!(format, Format::CloudWatch { .. });
         let documents = match format {
             Format::Json { path } => Documents::new(path, Each::AsItIs, others, max),
@@ -348,7 +361,7 @@ impl Splitter {
             Format::Envelopes { detail } => {
                 Documents::new(Vec::new(), Each::Other, envelopes(detail, &others), max)
             }
-            other => return Splitter::new(other, bounds),
+            other => return Splitter::new(other, bounds, account),
         };
         let documents = Splitter::Documents(Box::new(documents));
         if allows_text { Splitter::undecided(Some(Box::new(documents))) } else { documents }

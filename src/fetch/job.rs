@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::Settings;
 use super::outage::Attempts;
 use crate::ack::{Ack, Progress};
-use crate::decode::{Bounds, Decoder, Work};
-use crate::ledger::Entry;
+use crate::decode::{Account, Decoder, Work};
+use crate::ledger::{Case, Entry};
 use crate::resolve::{Object, PullingId, Source};
 use crate::services::Definition;
 
@@ -19,13 +20,15 @@ pub struct Job {
     pub entry: Arc<Entry>,
     pub ack: Ack,
     pub pulled: Option<PullingId>,
+    pub case: Option<Case>,
     pub attempts: Attempts,
 }
 
 impl Job {
-    pub fn into_work(self, bounds: Bounds, progress: Progress) -> Box<Work> {
-        let Job { object, service, input, ack, pulled, .. } = self;
-        let decoder = Decoder::new(service.format.clone(), bounds);
-        Box::new(Work { source: Source::S3(object), service, input, ack, decoder, progress, pulled })
+    pub fn into_work(self, settings: &Settings, progress: Progress) -> Box<Work> {
+        let Job { object, service, input, ack, pulled, case, .. } = self;
+        let account = Account::within(&settings.decoders);
+        let decoder = Decoder::within(service.format.clone(), settings.bounds, account);
+        Box::new(Work { source: Source::S3(object), service, input, ack, decoder, progress, pulled, case })
     }
 }

@@ -10,6 +10,7 @@
 
 mod delay;
 mod job;
+mod large;
 mod object;
 mod outage;
 mod parts;
@@ -17,7 +18,7 @@ mod stream;
 
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, never, select};
+use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
 
 use crate::ack::{Ack, Outcome, Progress};
 use crate::aws::S3;
@@ -25,8 +26,8 @@ use crate::budget::{Budget, Permit};
 use crate::buffers::{Buffer, Buffers};
 use crate::config::MissingObject;
 use crate::crew::Crew;
-use crate::decode::{Bounds, Decoder, Payload, Work};
-use crate::ledger::Ledger;
+use crate::decode::{Account, Bounds, Decoder, Payload, Work};
+use crate::ledger::{Case, Identity, Ledger, Place, Standing};
 use crate::limits::{IDLE_CHECK_INTERVAL, OBJECT_BYTES_MIN, STOP_CHECK_INTERVAL};
 use crate::resolve::{Source, Task};
 use crate::schedule::Schedule;
@@ -34,6 +35,7 @@ use crate::stop::Stop;
 use crate::telemetry::{self, Waits};
 use delay::Delays;
 use job::Job;
+use large::Large;
 use outage::{Attempts, Doubts};
 use parts::{PartJob, Parts};
 
@@ -48,6 +50,10 @@ pub struct Settings {
     /// Largest object that is held whole, in bytes.
     pub whole_object_bytes_max: usize,
     pub bounds: Bounds,
+    /// What all decoders together may hold.
+    pub decoders: Budget,
+    /// Knows the objects over which the process died before.
+    pub ledger: Ledger,
     pub waits: Arc<Waits>,
     /// Takes a payload over. May wait, but only for what lies downstream.
     pub decode: Arc<dyn Fn(Payload) + Send + Sync>,
@@ -77,10 +83,12 @@ pub fn start(threads: usize, schedule: &Schedule<Task>, settings: Settings) -> s
     let settings = Arc::new(settings);
     let parts = Parts::new(schedule);
     let doubts = Doubts::new(settings.inputs.len(), threads);
-    let fetcher = || Fetcher {
+    let (large, begun_again) = unbounded();
+    let fetcher = |large| Fetcher {
         schedule: schedule.clone(),
         parts: parts.clone(),
         doubts: doubts.clone(),
+        large,
         settings: Arc::clone(&settings),
     };
     let mut crew = Crew::new();
@@ -88,11 +96,12 @@ pub fn start(threads: usize, schedule: &Schedule<Task>, settings: Settings) -> s
         return Ok(crew);
     }
     for number in 0..threads {
-        let fetcher = fetcher();
+        let fetcher = fetcher(Some(large.clone()));
         crew.spawn(format!("fetch-{number}"), move || fetcher.run())?;
     }
-    let waiter = fetcher();
+    let (waiter, of_large) = (fetcher(None), fetcher(None));
     crew.spawn("delay", move || waiter.wait_for_all())?;
+    crew.spawn("fetch-large", move || of_large.begin_again(&begun_again))?;
     Ok(crew)
 }
 
@@ -107,6 +116,8 @@ struct Fetcher {
     schedule: Schedule<Task>,
     parts: Parts,
     doubts: Doubts,
+    /// Where objects go that are to be begun again. None: this is where they go.
+    large: Option<Sender<Large>>,
     settings: Arc<Settings>,
 }
 
@@ -177,6 +188,13 @@ impl Fetcher {
             return;
         }
         let Task { source, service, input, share, turn, pulled } = task;
+        let case = self.case(&source, input);
+        if let Some(case) = case.as_ref().filter(|case| case.standing == Standing::Refused) {
+            self.refuse(&source, case, &service.name, input);
+            return Ack::open(move |outcome: Outcome| share.resolve(outcome))
+                .in_turn(turn)
+                .close(Outcome::Reject);
+        }
         match source {
             Source::S3(object) => {
                 let InputSettings { ledger, id, telemetry, .. } = &self.settings.inputs[input];
@@ -186,26 +204,53 @@ impl Fetcher {
                 let settled = Arc::clone(&entry);
                 let ack = Ack::open(move |outcome| settled.settle(outcome)).in_turn(turn);
                 let attempts = Attempts::new(&telemetry.buckets);
-                self.attempt(Box::new(Job { object, service, input, entry, ack, pulled, attempts }));
+                self.attempt(Box::new(Job { object, service, input, entry, ack, pulled, case, attempts }));
             }
             // Pages come with their bytes; none is ever put up for fetching.
             Source::Page { .. } => (),
             Source::Body { message_id, bytes } => {
                 let source = Source::Body { message_id, bytes: Buffer::default() };
                 let ack = Ack::open(move |outcome: Outcome| share.resolve(outcome)).in_turn(turn);
-                let decoder = Decoder::new(service.format.clone(), self.settings.bounds);
+                let account = Account::within(&self.settings.decoders);
+                let decoder = Decoder::within(service.format.clone(), self.settings.bounds, account);
                 let progress = Progress::default();
-                let work = Work { source, service, input, ack, decoder, progress, pulled };
+                let work = Work { source, service, input, ack, decoder, progress, pulled, case };
                 self.hand_over_body(Box::new(work), bytes);
             }
         }
+    }
+
+    /// None: it has no name.
+    fn case(&self, source: &Source, input: usize) -> Option<Case> {
+        let id = &self.settings.inputs[input].id;
+        let (place, announced) = match source {
+            Source::S3(object) => (Place::of(id, object), Identity::announced(object)),
+            Source::Body { message_id, .. } => {
+                let place = Place { input: id.clone(), bucket: String::new(), key: message_id.clone() };
+                (place, Identity::default())
+            }
+            Source::Page { .. } => return None,
+        };
+        Some(self.settings.ledger.case(place, announced))
+    }
+
+    fn refuse(&self, source: &Source, case: &Case, service: &str, input: usize) {
+        let InputSettings { telemetry, id, .. } = &self.settings.inputs[input];
+        telemetry.service(service).decode.failed.increment();
+        log::error!(
+            place = service;
+            "{source}: is refused, because the collector died {} times while it decoded it. Its message is left to \
+             the queue's redrive policy. To try it again: aws-to-devo ledger forget --input {id} --match {}",
+            case.deaths(),
+            case.key().escape_debug()
+        );
     }
 
     /// `direct_mode`: the bytes are here already.
     fn hand_over_body(&self, work: Box<Work>, bytes: Buffer) {
         let Some(permit) = self.settings.reserve(bytes.held_bytes().max(OBJECT_BYTES_MIN)) else { return };
         let chunk = bytes.charged_to(permit);
-        (self.settings.decode)(Payload { work, chunk, last: true, next: None });
+        (self.settings.decode)(Payload { work, chunk, last: true, next: None, again: None });
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) struct Begun {
     /// From its first byte on.
     pub bytes: Buffer,
     /// What of it is not to be sent again.
-    progress: Progress,
+    pub progress: Progress,
 }
 
 /// Why an object was not begun.
@@ -77,7 +77,7 @@ impl Fetcher {
     }
 
     fn go_on(&self, job: Box<Job>, mut begun: Begun) {
-        let work = job.into_work(self.settings.bounds, std::mem::take(&mut begun.progress));
+        let work = job.into_work(&self.settings, std::mem::take(&mut begun.progress));
         let whole = begun.bytes.len() as u64 >= begun.total;
         if whole { self.hand_over(work, begun) } else { self.stream(work, begun) }
     }
@@ -91,15 +91,16 @@ impl Fetcher {
         }
         match next {
             Some(wait) => self.delays().put(job, telemetry, wait),
-            None => self.give_up(job.into_work(self.settings.bounds, Progress::default()), error),
+            None => self.give_up(job.into_work(&self.settings, Progress::default()), error),
         }
     }
 
-    fn hand_over(&self, work: Box<Work>, begun: Begun) {
+    pub(super) fn hand_over(&self, work: Box<Work>, begun: Begun) {
         self.settings.inputs[work.input].telemetry.fetch.objects.increment();
-        let mut chunk = begun.bytes;
+        let Begun { target, bytes: mut chunk, .. } = begun;
         chunk.fit();
-        (self.settings.decode)(Payload { work, chunk, last: true, next: None });
+        let again = self.again(&target, chunk.len() as u64);
+        (self.settings.decode)(Payload { work, chunk, last: true, next: None, again });
     }
 
     fn skip_delivered(&self, job: Job) {
@@ -174,7 +175,7 @@ impl Fetcher {
 
     /// Reads what is missing, part after part into the one buffer; the caller has the memory for it. Other
     /// objects keep the other fetchers busy, and nothing has to be put together from pieces.
-    fn read_rest(&self, target: &Target, total: usize, bytes: &mut Buffer) -> Result<(), Error> {
+    pub(super) fn read_rest(&self, target: &Target, total: usize, bytes: &mut Buffer) -> Result<(), Error> {
         while bytes.len() < total {
             let len = PART_BYTES.min(total - bytes.len()) as u64;
             target.get(Range { start: bytes.len() as u64, len }, &self.settings, bytes)?;

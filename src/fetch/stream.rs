@@ -30,26 +30,27 @@ impl Fetcher {
         let next_start = bytes.len() as u64;
         let mut rest = Rest { begun, pending: VecDeque::new(), next_start };
         self.look_ahead(&mut rest);
-        let mut back = self.feed(work, bytes, false);
+        let mut back = self.feed(work, &rest.begun, bytes, false);
         while let Some(part) = self.next_part(&mut rest) {
             // The worker is done with the part before this one, or has failed and said so.
             let worker = &self.settings.waits.fetch_workers;
             let Ok(work) = worker.time(|| back.recv()) else { return };
             let last = rest.is_finished();
             match part {
-                Ok(bytes) => back = self.feed(work, bytes, last),
+                Ok(bytes) => back = self.feed(work, &rest.begun, bytes, last),
                 Err(error) => return self.give_up(work, &error),
             }
             self.look_ahead(&mut rest);
         }
     }
 
-    fn feed(&self, work: Box<Work>, chunk: Buffer, last: bool) -> Receiver<Box<Work>> {
+    fn feed(&self, work: Box<Work>, begun: &Begun, chunk: Buffer, last: bool) -> Receiver<Box<Work>> {
         let (next, back) = bounded(1);
         if last {
             self.settings.inputs[work.input].telemetry.fetch.objects.increment();
         }
-        (self.settings.decode)(Payload { work, chunk, last, next: (!last).then_some(next) });
+        let again = self.again(&begun.target, begun.total);
+        (self.settings.decode)(Payload { work, chunk, last, next: (!last).then_some(next), again });
         back
     }
 

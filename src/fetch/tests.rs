@@ -69,6 +69,8 @@ impl Lab {
         let settings = Settings {
             inputs: telemetry.inputs.iter().map(side).collect(),
             budget: Budget::new(1 << 20),
+            decoders: Budget::new(1 << 20),
+            ledger: Ledger::none(),
             buffers: Buffers::new(0),
             whole_object_bytes_max: 1 << 20,
             bounds: Bounds::default(),

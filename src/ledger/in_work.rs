@@ -17,6 +17,24 @@ pub struct Name {
     number: Option<u64>,
 }
 
+impl Name {
+    /// The name alone, whichever announcement it comes from.
+    pub fn new(place: Place, announced: Identity) -> Name {
+        Name { place, announced, number: None }
+    }
+}
+
+impl std::fmt::Display for Name {
+    /// Control characters are escaped: keys are chosen by others.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Place { bucket, key, .. } = &self.place;
+        match bucket.is_empty() {
+            true => write!(f, "the body of message {}", key.escape_debug()),
+            false => write!(f, "s3://{}/{}", bucket.escape_debug(), key.escape_debug()),
+        }
+    }
+}
+
 /// By name. A standard queue may hand out a message twice at once, and a lease may end before its work
 /// does: the object is collected once, and its outcome answers for all messages that name it.
 #[derive(Debug, Default)]

@@ -24,6 +24,7 @@ mod private;
 mod row;
 mod scope;
 mod store;
+mod suspects;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -40,6 +41,7 @@ pub use mark::{Checkpoint, Mark, Polled, Seen, fingerprint};
 pub use row::{Identity, Place, Row};
 pub use scope::Scope;
 pub use store::{Filter, OpenError, Store};
+pub use suspects::{Case, Decoding, Standing, Suspect, Suspects, left_in};
 
 use crate::ack::{Share, Turn};
 use crate::crew::Crew;
@@ -61,6 +63,7 @@ pub struct Ledger(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     in_work: Arc<InWork>,
+    suspects: Suspects,
     /// None: nothing is remembered.
     file: Option<File>,
 }
@@ -113,6 +116,7 @@ impl Ledger {
         store.belong(&path, scope)?;
         let reader = store.another(&path)?;
         let (writer, commands) = unbounded();
+        let suspects = Suspects::open(directory, &mut store, writer.clone());
         let in_work = Arc::new(InWork::default());
         let health = |what| {
             let health = Arc::new(Health::dispensable(format!("ledger {}{what}", path.display())));
@@ -130,12 +134,12 @@ impl Ledger {
         thread.spawn("ledger", move || own.run()).map_err(OpenError::Thread)?;
         let reader = Mutex::new(Reader { store: reader, pause: Pause::default() });
         let file = File { reader, reading: health(": look-ups"), writer, thread, lock: Mutex::new(lock) };
-        Ok(Ledger(Arc::new(Inner { in_work, file: Some(file) })))
+        Ok(Ledger(Arc::new(Inner { in_work, suspects, file: Some(file) })))
     }
 
     /// One that remembers nothing. An object that is announced twice at once is still collected once.
     pub fn none() -> Ledger {
-        Ledger(Arc::new(Inner { in_work: Arc::new(InWork::default()), file: None }))
+        Ledger(Arc::new(Inner { in_work: Arc::default(), suspects: Suspects::none(), file: None }))
     }
 
     /// Takes an object into work for the input with this id. `share` is resolved when that has ended
@@ -144,6 +148,24 @@ impl Ledger {
     pub fn claim(&self, input: &str, object: &Object, share: Share, turn: Option<&Turn>) -> Option<Entry> {
         let name = self.0.in_work.name(Place::of(input, object), Identity::announced(object));
         self.0.in_work.take(&name, share, turn).then(|| Entry::new(self.clone(), name))
+    }
+
+    /// What was being decoded when the process died before.
+    pub fn suspects(&self) -> &Suspects {
+        &self.0.suspects
+    }
+
+    /// The case of an object of the input with this id, or with an empty bucket of the body of the
+    /// message that is named by the key.
+    pub fn case(&self, place: Place, announced: Identity) -> Case {
+        let case = self.0.suspects.case(place, announced);
+        if case.standing == Standing::Unsuspected {
+            return case;
+        }
+        let Some(file) = &self.0.file else { return case };
+        let mut reader = file.reader.lock().unwrap_or_else(|e| e.into_inner());
+        let known = reader.look_up(|store| store.is_suspect(&case.name().place));
+        if known.is_some_and(|known| known.is_ok_and(|known| !known)) { case.forgotten() } else { case }
     }
 
     /// Records a step of a polled source, soon and in order.

@@ -380,6 +380,7 @@ impl Store {
     /// Forgets, of the `rows_max` oldest entries, those from before `oldest`; all of them while the
     /// file holds more than `bytes_max`. Returns how many.
     pub fn sweep(&mut self, oldest: i64, bytes_max: u64, rows_max: usize) -> rusqlite::Result<usize> {
+        self.sweep_suspects(oldest)?;
         let too_large = self.bytes()? > bytes_max;
         let sql = "DELETE FROM objects WHERE (:all OR at < :oldest)
                    AND id IN (SELECT id FROM objects ORDER BY id LIMIT :rows)";
@@ -550,6 +551,7 @@ impl Store {
         if !has(&transaction, "objects", "outputs")? {
             transaction.execute_batch("ALTER TABLE objects ADD COLUMN outputs INTEGER NOT NULL DEFAULT 0")?;
         }
+        transaction.execute_batch(suspects::TABLE)?;
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         transaction.commit()
     }
@@ -610,5 +612,6 @@ fn classified(path: &Path, source: rusqlite::Error) -> OpenError {
     }
 }
 
+mod suspects;
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,8 @@ pub enum Command {
     Record { row: Box<Row>, then: Finish },
     /// Record how far a polled source is delivered.
     Mark(Box<Mark>),
+    /// A suspect was decoded after all.
+    Acquit(Box<Name>),
     /// Record how far everything in work is confirmed, and all that was asked for before; then answer.
     Save { end: bool, done: Sender<()> },
 }
@@ -57,6 +59,7 @@ pub struct Writer {
 struct Group {
     rows: Vec<Row>,
     marks: Vec<Mark>,
+    acquitted: Vec<Name>,
     then: Vec<Finish>,
     save: Option<(bool, Sender<()>)>,
 }
@@ -105,6 +108,7 @@ impl Writer {
         }
         self.record(&group.rows);
         self.mark(&group.marks);
+        self.acquit(&group.acquitted);
         drop(group.then);
         let Some((end, done)) = group.save else { return false };
         // Whoever asked may have lost patience.
@@ -132,6 +136,14 @@ impl Writer {
         let now = Timestamp::now().as_second();
         let written = patiently(&self.health, || self.store.mark(marks, now));
         self.report(written, marks.len());
+    }
+
+    fn acquit(&mut self, names: &[Name]) {
+        for name in names {
+            if let Err(error) = patiently(&self.health, || self.store.acquit(&name.place)) {
+                log::debug!("ledger: a suspect cannot be acquitted: {error}");
+            }
+        }
     }
 
     fn report(&self, written: rusqlite::Result<()>, entries: usize) {
@@ -170,6 +182,7 @@ impl Group {
                 self.then.push(then);
             }
             Command::Mark(mark) => self.marks.push(*mark),
+            Command::Acquit(name) => self.acquitted.push(*name),
             Command::Save { end, done } => self.save = Some((end, done)),
         }
     }

@@ -76,6 +76,8 @@ impl Pipeline {
             let stages = [&self.fetchers, &self.internal, self.pool.crews()[0]];
             tell_of_hanging(stages.into_iter().flat_map(|crew| crew.running()));
         }
+        // Threads that still decode say nothing about what they decode.
+        self.ledger.suspects().end();
         self.ledger.close(LEDGER_SAVE_TIMEOUT.min(left(deadline)));
     }
 }

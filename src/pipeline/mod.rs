@@ -25,8 +25,9 @@ use crate::decode::{Bounds, Payload};
 use crate::fetch;
 use crate::ledger::Ledger;
 use crate::limits::{
-    DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING, MESSAGES_WAITING_PER_FETCHER, MemoryShares, OBJECTS_WAITING_MAX,
-    OBJECTS_WAITING_PER_INPUT_MIN, OTHER_FILES, RECORD_BYTES_MAX, STOP_CHECK_INTERVAL,
+    DECODERS_BYTES_PER_WORKER, DECODERS_BYTES_USUAL, DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING,
+    MESSAGES_WAITING_PER_FETCHER, MemoryShares, OBJECTS_WAITING_MAX, OBJECTS_WAITING_PER_INPUT_MIN,
+    OTHER_FILES, RECORD_BYTES_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::poll::{self, Paces, Poller};
 use crate::receive::{self, Receiver};
@@ -156,6 +157,7 @@ impl Pipeline {
             buffers: Buffers::new(memory.frames_kept),
             budget: Budget::new(memory.frames),
             abort: abort.clone(),
+            suspects: ledger.suspects().clone(),
             telemetry: Arc::clone(telemetry),
         });
         let workers = rayon::ThreadPoolBuilder::new()
@@ -182,7 +184,9 @@ impl Pipeline {
             budget: budget.clone(),
             buffers: Buffers::new(memory.compressed_kept),
             whole_object_bytes_max: memory.whole_object,
-            bounds: bounds(&memory),
+            bounds: bounds(&memory, globals.workers),
+            decoders: Budget::new(decoders_bytes(&memory, globals.workers)),
+            ledger: ledger.clone(),
             waits: Arc::clone(&telemetry.waits),
             decode: Arc::clone(&decode),
             stop: stop.clone(),
@@ -234,7 +238,7 @@ impl Pipeline {
                 paces: paces.of(source),
                 ledger: ledger.clone(),
                 budget: budget.clone(),
-                bounds: bounds(&memory),
+                bounds: bounds(&memory, globals.workers),
                 telemetry: Arc::clone(&telemetry.inputs[index]),
                 decode: Arc::clone(&decode),
                 drain: matches!(job, Job::Drain),
@@ -448,11 +452,19 @@ fn lane_bounds(config: &Config) -> schedule::Bounds {
     schedule::Bounds { messages: fetchers, tasks: share.max(fetchers).max(OBJECTS_WAITING_PER_INPUT_MIN) }
 }
 
-fn bounds(memory: &MemoryShares) -> Bounds {
+/// What the workers may hold of expanded bytes is for two things: the output of one gzip member, of which each has
+/// its own, and what decoders carry on, which all share.
+fn decoders_bytes(memory: &MemoryShares, workers: usize) -> usize {
+    let all = memory.scratch * workers;
+    (all / 2).min(DECODERS_BYTES_USUAL.max(DECODERS_BYTES_PER_WORKER * workers))
+}
+
+fn bounds(memory: &MemoryShares, workers: usize) -> Bounds {
+    let decoders = decoders_bytes(memory, workers);
     Bounds {
-        scratch_bytes_max: memory.scratch,
-        record_bytes_max: RECORD_BYTES_MAX.min(memory.scratch),
-        held_bytes_max: memory.scratch,
+        scratch_bytes_max: memory.scratch - decoders / workers,
+        record_bytes_max: RECORD_BYTES_MAX.min(memory.scratch).min(decoders),
+        held_bytes_max: decoders,
         ..Bounds::default()
     }
 }

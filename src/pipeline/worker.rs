@@ -11,6 +11,7 @@ use crate::budget::Budget;
 use crate::buffers::{Buffer, Buffers};
 use crate::decode::{Error, Payload, Record, Scratch, Work};
 use crate::frame::{self, Frames};
+use crate::ledger::Suspects;
 use crate::limits::BATCH_BYTES;
 use crate::send::Outputs;
 use crate::services::{Route, Verdict};
@@ -29,6 +30,8 @@ pub struct Worker {
     pub budget: Budget,
     /// Ends waits for it.
     pub abort: Stop,
+    /// Where each worker notes what it decodes.
+    pub suspects: Suspects,
     pub telemetry: Arc<Telemetry>,
 }
 
@@ -44,7 +47,7 @@ impl Worker {
     }
 
     fn process_payload(&self, payload: Payload) {
-        let Payload { mut work, chunk, last, next } = payload;
+        let Payload { mut work, chunk, last, next, again } = payload;
         self.telemetry.work.waiting.add(-1);
         let _busy = self.telemetry.work.busy.hold();
         let counts = &self.service(&work).decode;
@@ -56,10 +59,18 @@ impl Worker {
                 // A fetcher that has gone away leaves the work here: dropped, it counts as not delivered.
                 Some(next) => drop(next.send(work)),
                 None => {
+                    survived(&work);
                     counts.objects.increment();
                     work.progress.complete();
                     work.ack.close(Outcome::Delivered);
                 }
+            },
+            Ok(Err(Error::MemoryBusy)) => match again {
+                Some(again) => again(work),
+                None => log::warn!(
+                    "{}: other objects hold the memory that it needs; it is not acknowledged and comes again",
+                    work.source
+                ),
             },
             Ok(Err(error)) => self.refuse(*work, &error),
             Err(_) => {
@@ -73,7 +84,9 @@ impl Worker {
 
     fn decode(&self, work: &mut Work, chunk: &[u8], last: bool) -> Result<(), Error> {
         let telemetry = Arc::clone(self.service(work));
-        let Work { source, service, input, ack, decoder, progress, pulled } = work;
+        let Work { source, service, input, ack, decoder, progress, pulled, case } = work;
+        let number = rayon::current_thread_index().unwrap_or(0);
+        let decoding = self.suspects.begin(number, case.as_ref());
         let lane = ack.lane();
         let mut route = Route::new(service, source.key());
         let outputs = &self.outputs[*input];
@@ -88,12 +101,15 @@ impl Worker {
             if !progress.admit_next() {
                 return;
             }
-            let Verdict::Send { tag, missing_field } = route.verdict(record) else {
+            let Verdict::Send { tag, filled } = route.verdict(record) else {
                 counts.filtered.increment();
                 return;
             };
-            if missing_field {
+            if filled.missing {
                 counts.unrouted.increment();
+            }
+            if filled.cut {
+                counts.cut.increment();
             }
             let record = match pulled {
                 Some(id) if frame::mark(record.bytes, id, &mut marked) => Record { bytes: &marked, ..record },
@@ -102,20 +118,21 @@ impl Worker {
             let room = |frames: &Frames| frames.room_for(tag, record.bytes.len());
             if let Some(full) = frames.take_if(|frames| !frames.try_make_room(room(frames))) {
                 // The record in hand goes with the next batch: nothing is held while that one's memory is waited for.
-                send(full, outputs, lane, progress.batch_before_last(ack), &telemetry);
+                decoding.pause(|| send(full, outputs, lane, progress.batch_before_last(ack), &telemetry));
             }
-            let filling = frames.get_or_insert_with(|| self.frames(usual_room, tag, record.bytes.len()));
+            let filling = frames
+                .get_or_insert_with(|| decoding.pause(|| self.frames(usual_room, tag, record.bytes.len())));
             filling.push(tag, record);
             if filling.len() >= BATCH_BYTES
                 && let Some(full) = frames.take()
             {
                 usual_room = BATCH_BYTES;
-                send(full, outputs, lane, progress.batch(ack), &telemetry);
+                decoding.pause(|| send(full, outputs, lane, progress.batch(ack), &telemetry));
             }
         };
         let result = SCRATCH.with(|scratch| decoder.push(chunk, last, &mut scratch.borrow_mut(), &mut sink));
         if let Some(rest) = frames {
-            send(rest, outputs, lane, progress.batch(ack), &telemetry);
+            decoding.pause(|| send(rest, outputs, lane, progress.batch(ack), &telemetry));
         }
         counts.resumed.add(progress.held_back() - held_back_before);
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);
@@ -145,6 +162,7 @@ impl Worker {
 
     /// What was whole has been sent. A message is not ours to delete.
     fn refuse(&self, work: Work, error: &Error) {
+        survived(&work);
         self.service(&work).decode.failed.increment();
         log::error!(
             place = work.service.name.as_str(), cause = variant(error).as_str();
@@ -152,6 +170,13 @@ impl Worker {
             work.source
         );
         work.ack.close(Outcome::Reject);
+    }
+}
+
+/// It was decoded, or was refused with a cause: whatever ended the process before, this did not.
+fn survived(work: &Work) {
+    if let Some(case) = &work.case {
+        case.survived();
     }
 }
 

@@ -394,6 +394,7 @@ impl Worker {
             chunk: Buffer::holding(text, permit),
             last: true,
             next: None,
+            again: None,
         });
     }
 
@@ -408,6 +409,7 @@ impl Worker {
             decoder: Decoder::new(service.format.clone(), self.settings.bounds),
             progress: ack::Progress::default(),
             pulled: Some(id.clone()),
+            case: None,
         }
     }
 

@@ -13,9 +13,11 @@ mod pulled;
 mod shapes;
 mod task;
 
+use std::sync::Mutex;
+
 use jiff::Timestamp;
 
-use crate::limits::NAMED_CHARS_MAX;
+use crate::limits::{MESSAGE_BYTES_USUAL, NAMED_CHARS_MAX};
 use crate::naming;
 
 pub use pulled::PullingId;
@@ -85,7 +87,12 @@ pub enum Unreadable {
         "the message names an object that cannot exist, {0}: the name of its bucket or its key is not possible"
     )]
     Impossible(String),
+    #[error("the message body has more than {max} values, which no announcement has")]
+    TooManyValues { max: usize },
 }
+
+/// Held while a large message is read, which takes fifty times its size.
+static LARGE: Mutex<()> = Mutex::new(());
 
 /// Reads a message body.
 ///
@@ -94,6 +101,7 @@ pub enum Unreadable {
 /// of such a message, so it must not be deleted. So is a message with a name that must not become part of an
 /// address.
 pub fn resolve(body: &str) -> Result<Announcement, Unreadable> {
+    let _alone = (body.len() > MESSAGE_BYTES_USUAL).then(|| LARGE.lock());
     let found = shapes::read(body, shapes::ENVELOPES_MAX)?;
     match found.objects.iter().find(|object| !object.is_possible()) {
         Some(object) => Err(Unreadable::Impossible(shortened(&object.to_string()))),

@@ -6,6 +6,7 @@ use simd_json::BorrowedValue;
 use simd_json::prelude::*;
 
 use super::{Announcement, Object, Unreadable};
+use crate::limits::MESSAGE_VALUES_MAX;
 
 /// SNS in SNS is met where topics are chained; deeper than this is not.
 pub const ENVELOPES_MAX: u32 = 3;
@@ -22,6 +23,9 @@ pub fn read(body: &str, envelopes: u32) -> Result<Announcement> {
     if body.trim() == CLOUDTRAIL_VALIDATION {
         return Ok(ignored());
     }
+    if values(body) > MESSAGE_VALUES_MAX {
+        return Err(Unreadable::TooManyValues { max: MESSAGE_VALUES_MAX });
+    }
     let mut bytes = body.as_bytes().to_vec();
     let value = simd_json::to_borrowed_value(&mut bytes).map_err(|e| Unreadable::NotJson(e.to_string()))?;
     let object = |name| value.get(name).is_some_and(|v| v.is_object());
@@ -35,6 +39,14 @@ pub fn read(body: &str, envelopes: u32) -> Result<Announcement> {
         _ if value.contains_key("s3Bucket") && value.contains_key("s3ObjectKey") => delivery_notice(&value),
         _ if value.get_str("messageType").is_some_and(is_config_message) => Ok(ignored()),
         _ => Err(Unreadable::UnknownShape),
+    }
+}
+
+/// How many values a text may have as JSON, at the most.
+fn values(body: &str) -> usize {
+    match body.len() > MESSAGE_VALUES_MAX {
+        true => body.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count(),
+        false => 0,
     }
 }
 

@@ -9,18 +9,19 @@ use std::rc::Rc;
 use super::definition::Definition;
 use super::field::{Field, Place};
 use super::rules::{LineRule, Rules, Source};
-use super::template::Template;
+use super::template::{Filled, Template};
 use crate::decode::{Newlines, Record};
+use crate::limits::KNOWN_VALUE_BYTES_MAX;
 
 /// A definition applied to one object: what depends on the object's key alone is decided already.
 #[derive(Debug)]
 pub struct Route<'d> {
     definition: &'d Definition,
     values: Values<'d>,
-    /// Nothing looks into the records: `tag` and `missing_field` hold for all of them.
+    /// Nothing looks into the records: `tag` and `filled` hold for all of them.
     fixed: bool,
     tag: String,
-    missing_field: bool,
+    filled: Filled,
 }
 
 /// What becomes of a record.
@@ -28,8 +29,8 @@ pub struct Route<'d> {
 pub enum Verdict<'r> {
     /// A filter rule names it.
     Drop,
-    /// `missing_field`: at least one level of the tag is `unknown` because its value is not there.
-    Send { tag: &'r str, missing_field: bool },
+    /// With what became of the values in its tag.
+    Send { tag: &'r str, filled: Filled },
 }
 
 /// What stands for a record where none is looked at.
@@ -38,7 +39,8 @@ const NOTHING: Record<'_> = Record { bytes: b"", newlines: Newlines::Absent, con
 impl<'d> Route<'d> {
     pub fn new(definition: &'d Definition, key: &str) -> Route<'d> {
         let values = Values::of_object(definition, key);
-        let mut route = Route { definition, values, fixed: false, tag: String::new(), missing_field: false };
+        let mut route =
+            Route { definition, values, fixed: false, tag: String::new(), filled: Filled::default() };
         if !definition.reads_records() {
             route.fill_tag(NOTHING);
             route.fixed = true;
@@ -55,20 +57,19 @@ impl<'d> Route<'d> {
                     return Verdict::Drop;
                 }
                 self.tag = self.definition.template.unknown();
-                self.missing_field = false;
+                self.filled = Filled::default();
             } else {
                 self.fill_tag(record);
             }
         }
-        Verdict::Send { tag: &self.tag, missing_field: self.missing_field }
+        Verdict::Send { tag: &self.tag, filled: self.filled }
     }
 
     fn fill_tag(&mut self, record: Record<'_>) {
         let values = &self.values;
         let template = values.template(self.definition, record);
         self.tag.clear();
-        self.missing_field =
-            template.fill(&mut self.tag, |source, index| values.value(source, index, record));
+        self.filled = template.fill(&mut self.tag, |source, index| values.value(source, index, record));
     }
 }
 
@@ -95,7 +96,7 @@ enum Found {
     Text(Rc<str>),
 }
 
-/// What a field's operations make of a raw value: the same few values come again and again.
+/// What a field's operations make of a raw value: the same few short values come again and again.
 #[derive(Debug, Default)]
 struct Known(HashMap<String, Option<Rc<str>>>);
 
@@ -165,10 +166,13 @@ impl Known {
         if let Some(value) = self.0.get(raw) {
             return value.clone();
         }
+        let value: Option<Rc<str>> = field.value(raw).map(Rc::from);
+        if raw.len().max(value.as_ref().map_or(0, |value| value.len())) > KNOWN_VALUE_BYTES_MAX {
+            return value;
+        }
         if self.0.len() >= KNOWN_MAX {
             self.0.clear();
         }
-        let value = field.value(raw).map(Rc::from);
         self.0.insert(raw.to_owned(), value.clone());
         value
     }
@@ -232,7 +236,7 @@ mod tests {
     fn tag(definition: &Definition, text: &str) -> Option<(String, bool)> {
         match Route::new(definition, "dns/x.gz").verdict(record(text)) {
             Verdict::Drop => None,
-            Verdict::Send { tag, missing_field } => Some((tag.to_owned(), missing_field)),
+            Verdict::Send { tag, filled } => Some((tag.to_owned(), filled.missing)),
         }
     }
 
@@ -255,14 +259,34 @@ mod tests {
     }
 
     #[test]
+    fn only_short_values_are_kept() {
+        let mut known = Known::default();
+        let lower = field("f", Place::Key, vec![Operation::Lowercase]);
+        let repeat = Operation::Replace { to_replace: "A".into(), replace_with: "b".repeat(1000) };
+        let longer = field("f", Place::Key, vec![repeat]);
+        for number in 0..3000 {
+            let value = format!("{number}{}", "A".repeat(number));
+            assert_eq!(known.value(&lower, &value).as_deref(), Some(&*value.to_lowercase()));
+            known.value(&longer, &value);
+        }
+        let kept: usize = known
+            .0
+            .iter()
+            .map(|(raw, value)| raw.len() + value.as_ref().map_or(0, |value| value.len()))
+            .sum();
+        assert!(kept <= 2 * KNOWN_MAX * KNOWN_VALUE_BYTES_MAX, "{kept}");
+    }
+
+    #[test]
     fn values_do_not_leak_into_the_next_record() {
         let by_event = definition("a.[record-event]");
         let mut route = Route::new(&by_event, "k");
         assert_eq!(
             route.verdict(record(r#"{"detail":{"type":"x"}}"#)),
-            Verdict::Send { tag: "a.x", missing_field: false }
+            Verdict::Send { tag: "a.x", filled: Filled::default() }
         );
-        assert_eq!(route.verdict(record("{}")), Verdict::Send { tag: "a.unknown", missing_field: true });
+        let filled = Filled { missing: true, cut: false };
+        assert_eq!(route.verdict(record("{}")), Verdict::Send { tag: "a.unknown", filled });
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::field::Field;
 use super::rules::Source;
+use crate::limits::{TAG_BYTES_MAX, TAG_VALUE_BYTES_MAX};
 
 /// What a missing field becomes, so that its records land in a table of their own.
 pub const UNKNOWN: &str = "unknown";
@@ -20,6 +21,15 @@ enum Piece {
     Literal(String),
     /// The first of these fields that has a value: `[file-type|record-type]`.
     Hole(Vec<(Source, usize)>),
+}
+
+/// What became of the values in a tag.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Filled {
+    /// At least one is not there.
+    pub missing: bool,
+    /// At least one was too long.
+    pub cut: bool,
 }
 
 /// Why a template cannot be used.
@@ -68,36 +78,36 @@ impl Template {
         self.pieces.iter().any(|piece| matches!(piece, Piece::Hole(fields) if fields.iter().any(of_record)))
     }
 
-    /// Writes the tag. A missing or empty value becomes [`UNKNOWN`]; returns true if any was missing.
+    /// Writes the tag. A missing or empty value becomes [`UNKNOWN`]; one that is too long is cut.
     pub fn fill<'v>(
         &self,
         tag: &mut String,
         mut value: impl FnMut(Source, usize) -> Option<&'v str>,
-    ) -> bool {
-        let mut missing = false;
+    ) -> Filled {
+        let mut filled = Filled::default();
         for piece in &self.pieces {
             match piece {
                 Piece::Literal(text) => tag.push_str(text),
                 Piece::Hole(fields) => {
                     let mut values = fields.iter().filter_map(|(source, index)| value(*source, *index));
                     match values.find(|value| !value.is_empty()) {
-                        Some(value) => push_tag_value(tag, value),
+                        Some(value) => filled.cut |= push_tag_value(tag, value),
                         None => {
-                            missing = true;
+                            filled.missing = true;
                             tag.push_str(UNKNOWN);
                         }
                     }
                 }
             }
         }
-        missing
+        filled
     }
 
     /// The tag of records that were filtered out but must be kept: every field is [`UNKNOWN`], or, in
     /// a template without fields, one more level is.
     pub fn unknown(&self) -> String {
         let mut tag = String::new();
-        if !self.fill(&mut tag, |_, _| None::<&str>) {
+        if !self.fill(&mut tag, |_, _| None::<&str>).missing {
             tag.push('.');
             tag.push_str(UNKNOWN);
         }
@@ -113,7 +123,16 @@ impl fmt::Display for Template {
 
 /// A value in a tag keeps `[A-Za-z0-9_-]`, anything else becomes `_`: no value can add a level, end
 /// the header or start a new frame.
-fn push_tag_value(tag: &mut String, value: &str) {
+///
+/// True: the value was too long, and was cut.
+fn push_tag_value(tag: &mut String, value: &str) -> bool {
+    let room = TAG_VALUE_BYTES_MAX.min(TAG_BYTES_MAX.saturating_sub(tag.len()));
+    let cut = value.char_indices().nth(room).map_or(value, |(end, _)| &value[..end]);
+    push_allowed(tag, cut);
+    cut.len() < value.len()
+}
+
+fn push_allowed(tag: &mut String, value: &str) {
     let kept = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if value.bytes().all(kept) {
         return tag.push_str(value);
@@ -163,8 +182,8 @@ mod tests {
     fn fill(template: &str, value: Option<&str>) -> (String, bool) {
         let template = Template::parse(template, &[field("log_type")], &[field("event")]).unwrap();
         let mut tag = String::new();
-        let missing = template.fill(&mut tag, |_, _| value);
-        (tag, missing)
+        let filled = template.fill(&mut tag, |_, _| value);
+        (tag, filled.missing)
     }
 
     #[test]
@@ -186,9 +205,9 @@ mod tests {
                 .unwrap();
         let fill = |file: Option<&'static str>, record: Option<&'static str>| {
             let mut tag = String::new();
-            let missing =
+            let filled =
                 template.fill(&mut tag, |source, _| if source == Source::File { file } else { record });
-            (tag, missing)
+            (tag, filled.missing)
         };
         assert_eq!(fill(Some("x"), Some("y")), ("a.x".into(), false));
         assert_eq!(fill(None, Some("y")), ("a.y".into(), false));
@@ -200,6 +219,24 @@ mod tests {
     #[test]
     fn a_value_cannot_leave_its_level() {
         assert_eq!(fill("a.[record-event]", Some("x.y: \n<14>é")).0, "a.x_y____14__");
+    }
+
+    #[test]
+    fn a_value_is_cut_at_the_length_of_a_level_and_a_tag_at_that_of_a_tag() {
+        let hole = "[record-event]";
+        let template =
+            |holes: usize| Template::parse(&vec![hole; holes].join("."), &[], &[field("event")]).unwrap();
+        for value in ["a".repeat(1 << 20), "é".repeat(1 << 20)] {
+            for (holes, length) in [(1, TAG_VALUE_BYTES_MAX), (100, TAG_BYTES_MAX + 100)] {
+                let mut tag = String::new();
+                assert!(template(holes).fill(&mut tag, |_, _| Some(&value)).cut);
+                assert!(tag.len() <= length && tag.len() >= TAG_VALUE_BYTES_MAX, "{}", tag.len());
+            }
+        }
+        let whole = "a".repeat(TAG_VALUE_BYTES_MAX);
+        let mut tag = String::new();
+        assert_eq!(template(1).fill(&mut tag, |_, _| Some(&whole)), Filled::default());
+        assert_eq!(tag, whole);
     }
 
     #[test]

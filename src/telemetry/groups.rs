@@ -158,6 +158,8 @@ group! {
         filtered: Counter = "events_filtered_total",
         /// Records sent to an unknown level of their tag because a field was missing.
         unrouted: Counter = "events_unrouted_total",
+        /// Records whose tag was cut because a value in it is too long for a level.
+        cut: Counter = "event_tags_cut_total",
         /// Records that had been confirmed in an earlier attempt and were not sent again.
         resumed: Counter = "events_resumed_total",
         /// JSON documents without a record (no value at the format's path, control messages).

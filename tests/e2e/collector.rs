@@ -112,7 +112,8 @@ impl Collector {
         drop(self);
     }
 
-    fn log(&self) -> String {
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.stderr).unwrap_or_default()).into_owned()
     }
 }

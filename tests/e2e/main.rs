@@ -22,6 +22,8 @@ mod lookups;
 mod notices;
 mod pki;
 mod process;
+#[path = "../../src/decode/parquet/raw.rs"]
+mod raw;
 mod relay;
 #[path = "../samples/mod.rs"]
 mod samples;
@@ -36,6 +38,7 @@ mod apparatus;
 mod backfill;
 mod commands;
 mod credentials;
+mod deaths;
 mod faults_aws;
 mod faults_host;
 mod faults_ledger;
@@ -43,6 +46,7 @@ mod faults_s3;
 mod faults_sink;
 mod faults_sqs;
 mod groups;
+mod hostile;
 mod leases;
 mod ledger;
 mod life_signs;

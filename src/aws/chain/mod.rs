@@ -14,7 +14,7 @@
 //! is set up but does not work ends the search: going on would act as somebody else.
 
 pub mod container;
-mod document;
+pub mod document;
 mod files;
 pub mod ini;
 pub mod instance;

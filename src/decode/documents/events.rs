@@ -34,6 +34,11 @@ impl Events {
         Events { body, head: Vec::new(), object: Vec::new(), text: Vec::new() }
     }
 
+    /// Gives back the memory of a large envelope.
+    pub(super) fn forget(&mut self) {
+        (self.head, self.object, self.text) = Default::default();
+    }
+
     /// Gives the log events of a document. Control messages hold none.
     pub(super) fn envelope(
         &mut self,

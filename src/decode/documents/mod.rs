@@ -17,8 +17,10 @@ use std::sync::Arc;
 use super::format::{EventBody, Others, Shape};
 use super::json::scan::Fault;
 use super::json::{Found, Json, Sink};
+use super::memory::Charge;
+use super::partial::Limit;
 use super::{Error, Newlines, Record};
-use crate::limits::EXAMPLE_BYTES;
+use crate::limits::{EXAMPLE_BYTES, MIB};
 use events::Events;
 use others::Alternatives;
 
@@ -62,6 +64,8 @@ pub(super) enum Failure {
     Bad(Fault),
     /// What becomes of it is over the bound.
     TooLarge,
+    /// There is no memory for what becomes of it.
+    Memory(Error),
 }
 
 impl From<Fault> for Failure {
@@ -100,27 +104,23 @@ struct Reader {
     /// The beginning of the first one that was not expected.
     example: String,
     record_bytes_max: usize,
+    /// For what a large document becomes.
+    charge: Charge,
     failed: Option<Error>,
 }
 
 impl Documents {
     /// The documents are found by `path`, and read by `each`, or else by `others`.
-    pub fn new(path: Vec<String>, each: Each, others: Arc<Others>, record_bytes_max: usize) -> Self {
-        Documents::of(Json::new(path.clone(), record_bytes_max), path, each, others, record_bytes_max)
+    pub fn new(path: Vec<String>, each: Each, others: Arc<Others>, limit: Limit) -> Self {
+        Documents::of(Json::new(path.clone(), limit.clone()), path, each, others, limit)
     }
 
     /// The same, but an array is one document, and not a list of them.
-    pub fn whole(path: Vec<String>, others: Arc<Others>, record_bytes_max: usize) -> Self {
-        Documents::of(
-            Json::whole(path.clone(), record_bytes_max),
-            path,
-            Each::AsItIs,
-            others,
-            record_bytes_max,
-        )
+    pub fn whole(path: Vec<String>, others: Arc<Others>, limit: Limit) -> Self {
+        Documents::of(Json::whole(path.clone(), limit.clone()), path, Each::AsItIs, others, limit)
     }
 
-    fn of(json: Json, path: Vec<String>, each: Each, others: Arc<Others>, record_bytes_max: usize) -> Self {
+    fn of(json: Json, path: Vec<String>, each: Each, others: Arc<Others>, limit: Limit) -> Self {
         let reader = Reader {
             path,
             each,
@@ -129,7 +129,8 @@ impl Documents {
             empty: 0,
             unexpected: 0,
             example: String::new(),
-            record_bytes_max,
+            record_bytes_max: limit.max,
+            charge: limit.account.charge(),
             failed: None,
         };
         Documents { json, reader }
@@ -173,39 +174,66 @@ impl Reader {
             self.failed = Some(match failure {
                 Failure::Bad(Fault { cause, .. }) => Error::BadDocument { number: self.number, cause },
                 Failure::TooLarge => Error::RecordTooLarge { max: self.record_bytes_max },
+                Failure::Memory(error) => error,
             });
         }
     }
 
     #[inline]
     fn read(&mut self, found: Found<'_>, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Failure> {
-        let (document, outcome) = match found {
-            Found::Record(Record { bytes, .. }) => {
-                (bytes, self.each.document(bytes, self.record_bytes_max, sink)?)
-            }
-            Found::Other(document) => (document, Outcome::Other),
+        let document = match found {
+            Found::Record(Record { bytes, .. }) | Found::Other(bytes) => bytes,
+        };
+        let max = self.reserve(document.len())?;
+        let outcome = match found {
+            Found::Record(_) => self.each.document(document, max, sink)?,
+            Found::Other(_) => Outcome::Other,
         };
         match outcome {
             Outcome::Read => (),
             Outcome::Empty => self.empty += 1,
-            Outcome::Other => self.other(document, sink)?,
+            Outcome::Other => self.other(document, max, sink)?,
         }
+        self.release();
         Ok(())
     }
 
-    fn other(&mut self, document: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Failure> {
-        let Reader { each, alternatives, record_bytes_max, .. } = self;
-        let mut give = |record: &[u8], sink: &mut dyn FnMut(Record<'_>)| match each.document(
-            record,
-            *record_bytes_max,
-            sink,
-        ) {
-            Ok(Outcome::Other) => {
-                sink(json_record(record));
-                Ok(())
-            }
-            read => read.map(drop),
-        };
+    /// Charges what a document of this length may become, if that is large; the most that it may become.
+    #[inline]
+    fn reserve(&mut self, length: usize) -> Result<usize, Failure> {
+        let max = (self.each.growth_max() * length + MIB).min(self.record_bytes_max);
+        if max > 2 * MIB {
+            self.charge.set(max).map_err(Failure::Memory)?;
+        }
+        Ok(max)
+    }
+
+    /// Gives back the memory of a large document.
+    #[inline]
+    fn release(&mut self) {
+        if self.charge.bytes() > 0 {
+            self.each.forget();
+            self.alternatives.forget();
+            // Less is always possible.
+            let _ = self.charge.set(0);
+        }
+    }
+
+    fn other(
+        &mut self,
+        document: &[u8],
+        max: usize,
+        sink: &mut dyn FnMut(Record<'_>),
+    ) -> Result<(), Failure> {
+        let Reader { each, alternatives, .. } = self;
+        let mut give =
+            |record: &[u8], sink: &mut dyn FnMut(Record<'_>)| match each.document(record, max, sink) {
+                Ok(Outcome::Other) => {
+                    sink(json_record(record));
+                    Ok(())
+                }
+                read => read.map(drop),
+            };
         match alternatives.document(document, &mut give, sink)? {
             Outcome::Read => (),
             Outcome::Empty => self.empty += 1,
@@ -234,6 +262,23 @@ impl Reader {
 }
 
 impl Each {
+    /// How many times as large as a document what it becomes may be, over a mebibyte. Keys that are written
+    /// again and again make an object larger, but not that of any log so much.
+    fn growth_max(&self) -> usize {
+        if matches!(self, Each::Shape { .. }) { 8 } else { 2 }
+    }
+
+    /// Gives back the memory of a large document.
+    fn forget(&mut self) {
+        match self {
+            Each::AsItIs | Each::Other => (),
+            Each::Events(events) => events.forget(),
+            Each::Values { text: buffer, .. }
+            | Each::Shape { object: buffer, .. }
+            | Each::Extract { object: buffer, .. } => *buffer = Vec::new(),
+        }
+    }
+
     fn document(
         &mut self,
         document: &[u8],

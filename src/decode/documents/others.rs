@@ -26,6 +26,11 @@ impl Alternatives {
         Alternatives { others, events: Events::new(EventBody::Message) }
     }
 
+    /// Gives back the memory of a large envelope.
+    pub fn forget(&mut self) {
+        self.events.forget();
+    }
+
     /// Reads a document; `give` gets the JSON records of it.
     pub fn document(
         &mut self,

@@ -10,12 +10,13 @@ mod libdeflate;
 pub(super) mod samples;
 mod scratch;
 mod stream;
+mod zstd_header;
 
 pub use scratch::Scratch;
 
 use super::compression::{Sniff, sniff};
 use super::foreign::Foreign;
-use super::{Bounds, Compression, Error};
+use super::{Account, Bounds, Compression, Error};
 use crate::limits::{COMPRESSION_LEVELS_MAX, EXPANSION_FREE_BYTES, SNIFF_BYTES};
 use gzip::Gzip;
 use stream::{Zlib, Zstd};
@@ -36,6 +37,7 @@ pub(super) struct Level {
     number: usize,
     stage: Stage,
     produced: u64,
+    account: Account,
 }
 
 enum Stage {
@@ -50,12 +52,12 @@ enum Stage {
 
 impl Level {
     /// The object's own bytes.
-    pub fn outermost() -> Self {
-        Level::new(0)
+    pub fn outermost(account: Account) -> Self {
+        Level::new(0, account)
     }
 
-    fn new(number: usize) -> Self {
-        Level { number, stage: Stage::Sniffing(Vec::new()), produced: 0 }
+    fn new(number: usize, account: Account) -> Self {
+        Level { number, stage: Stage::Sniffing(Vec::new()), produced: 0, account }
     }
 
     /// The next bytes; with `last` there are no more.
@@ -98,8 +100,8 @@ impl Level {
                 return Err(Error::TooManyLevels { max: COMPRESSION_LEVELS_MAX });
             }
             Sniff::Packed(compression) => Stage::Packed {
-                codec: Codec::new(compression)?,
-                below: Box::new(Level::new(self.number + 1)),
+                codec: Codec::new(compression, &self.account)?,
+                below: Box::new(Level::new(self.number + 1, self.account.clone())),
             },
         };
         Ok(true)
@@ -255,11 +257,11 @@ enum Codec {
 }
 
 impl Codec {
-    fn new(compression: Compression) -> Result<Self, Error> {
+    fn new(compression: Compression, account: &Account) -> Result<Self, Error> {
         Ok(match compression {
             Compression::Gzip => Codec::Gzip(Box::new(Gzip::new())),
             Compression::Zlib => Codec::Zlib(Zlib::new()),
-            Compression::Zstd => Codec::Zstd(Zstd::new()?),
+            Compression::Zstd => Codec::Zstd(Zstd::new(account)?),
         })
     }
 

@@ -3,9 +3,11 @@
 use flate2::{Decompress, FlushDecompress, Status};
 use zstd::stream::raw::{DParameter, Decoder as Frames, InBuffer, Operation, OutBuffer};
 
-use super::Step;
-use crate::decode::{Compression, Error};
-use crate::limits::ZSTD_WINDOW_LOG_MAX;
+use super::zstd_header::Header;
+use super::{Step, zstd_header};
+use crate::decode::memory::Charge;
+use crate::decode::{Account, Compression, Error};
+use crate::limits::{KIB, ZSTD_WINDOW_LOG_MAX};
 
 /// zlib streams one after another, with padding between them.
 pub(super) struct Zlib {
@@ -83,33 +85,37 @@ pub(super) struct Zstd {
     frame_start: u64,
     /// A frame has ended.
     any: bool,
+    /// The largest window so far: the library keeps it from frame to frame.
+    window: Charge,
 }
 
 enum State {
-    /// Between frames; so much of the next one's magic number is there.
-    Magic { bytes: [u8; 4], filled: usize },
+    /// Between frames; so much of the next one's header is there.
+    Header { bytes: [u8; zstd_header::BYTES_MAX], filled: usize },
     /// `wanted`: the input that the library would like next. `pending`: it has more output than the
     /// window took.
     Frame { wanted: usize, pending: bool },
 }
 
+/// What the library holds beside a window: three blocks.
+const ZSTD_BLOCKS_BYTES: usize = 3 * 128 * KIB;
 /// RFC 8878, 3.1.1.2: bytes of a block's header.
 const BLOCK_HEADER: usize = 3;
-const BETWEEN: State = State::Magic { bytes: [0; 4], filled: 0 };
+const BETWEEN: State = State::Header { bytes: [0; zstd_header::BYTES_MAX], filled: 0 };
 
 impl Zstd {
-    pub fn new() -> Result<Self, Error> {
+    pub fn new(account: &Account) -> Result<Self, Error> {
         let set_up =
             |error: std::io::Error| Error::SetUp { compression: Compression::Zstd, cause: error.to_string() };
         let mut frames = Frames::new().map_err(set_up)?;
         frames.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX)).map_err(set_up)?;
-        Ok(Zstd { frames, state: BETWEEN, consumed: 0, frame_start: 0, any: false })
+        Ok(Zstd { frames, state: BETWEEN, consumed: 0, frame_start: 0, any: false, window: account.charge() })
     }
 
     /// See [`Step`].
     pub fn step(&mut self, input: &[u8], window: &mut [u8]) -> Step {
         let step = match self.state {
-            State::Magic { .. } => self.magic(input, window),
+            State::Header { .. } => self.header(input, window),
             State::Frame { wanted, pending } => self.frame(input, wanted, pending, window),
         };
         self.consumed += step.consumed as u64;
@@ -119,16 +125,22 @@ impl Zstd {
     /// The input has ended.
     pub fn finish(&self) -> Result<(), Error> {
         match self.state {
-            State::Magic { filled: 0, .. } => Ok(()),
-            State::Magic { .. } => Err(self.garbage()),
+            State::Header { filled: 0, .. } => Ok(()),
+            State::Header { bytes, filled }
+                if zstd_header::may_begin(&bytes[..filled.min(4)]) && filled >= 4 =>
+            {
+                Err(Error::Truncated { compression: Compression::Zstd, offset: self.frame_start })
+            }
+            State::Header { .. } => Err(self.garbage()),
             State::Frame { .. } => {
                 Err(Error::Truncated { compression: Compression::Zstd, offset: self.frame_start })
             }
         }
     }
 
-    fn magic(&mut self, input: &[u8], window: &mut [u8]) -> Step {
-        let State::Magic { bytes, filled } = &mut self.state else { return Step::on(0, 0) };
+    /// Collects the header of the next frame, and goes on when it is whole.
+    fn header(&mut self, input: &[u8], window: &mut [u8]) -> Step {
+        let State::Header { bytes, filled } = &mut self.state else { return Step::on(0, 0) };
         if *filled == 0 {
             let padding = if self.any { super::padding(input) } else { 0 };
             if padding > 0 {
@@ -136,18 +148,33 @@ impl Zstd {
             }
             self.frame_start = self.consumed;
         }
-        let taken = input.len().min(bytes.len() - *filled);
-        bytes[*filled..*filled + taken].copy_from_slice(&input[..taken]);
-        *filled += taken;
-        if *filled < bytes.len() {
-            return Step::on(taken, 0);
+        let mut taken = 0;
+        let header = loop {
+            match zstd_header::read(&bytes[..*filled]) {
+                Header::Needs(length) if *filled < length => {
+                    let Some(&byte) = input.get(taken) else { return Step::on(taken, 0) };
+                    bytes[*filled] = byte;
+                    (*filled, taken) = (*filled + 1, taken + 1);
+                }
+                header => break header,
+            }
+        };
+        let (bytes, filled) = (*bytes, *filled);
+        match self.admit(header) {
+            Ok(()) => Step { consumed: taken, ..self.run(&bytes[..filled], window) },
+            Err(error) => Step::failed(taken, 0, error),
         }
-        let magic = *bytes;
-        if !is_frame(magic) {
-            return Step::failed(taken, 0, self.garbage());
+    }
+
+    /// Charges what the library will hold for the frame.
+    fn admit(&mut self, header: Header) -> Result<(), Error> {
+        let Header::Window(window) = header else { return Err(self.garbage()) };
+        let max = 1 << ZSTD_WINDOW_LOG_MAX;
+        if window > max {
+            return Err(Error::WindowTooLarge { offset: self.frame_start, window, max });
         }
-        let step = self.run(&magic, window);
-        Step { consumed: taken, ..step }
+        let held = usize::try_from(window).unwrap_or(usize::MAX).saturating_add(ZSTD_BLOCKS_BYTES);
+        if held > self.window.bytes() { self.window.set(held) } else { Ok(()) }
     }
 
     fn frame(&mut self, input: &[u8], wanted: usize, pending: bool, window: &mut [u8]) -> Step {
@@ -180,12 +207,6 @@ impl Zstd {
     fn garbage(&self) -> Error {
         Error::TrailingGarbage { compression: Compression::Zstd, offset: self.frame_start }
     }
-}
-
-/// The magic number of a frame, or one of the sixteen of skippable frames.
-fn is_frame(magic: [u8; 4]) -> bool {
-    let magic = u32::from_le_bytes(magic);
-    magic == 0xfd2f_b528 || magic & 0xffff_fff0 == 0x184d_2a50
 }
 
 fn corrupt(compression: Compression, offset: u64, cause: impl ToString) -> Error {

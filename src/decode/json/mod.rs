@@ -12,7 +12,7 @@ pub(super) mod spelling;
 mod tests;
 pub(super) mod walk;
 
-use super::partial::Partial;
+use super::partial::{Limit, Partial};
 use super::{Error, Newlines, Record};
 use key::Key;
 use scan::{Fault, Value};
@@ -90,8 +90,9 @@ enum Part {
 }
 
 impl Json {
-    /// `record_bytes_max`: the largest record.
-    pub fn new(path: Vec<String>, record_bytes_max: usize) -> Self {
+    /// `limit`: of the largest record.
+    pub fn new(path: Vec<String>, limit: impl Into<Limit>) -> Self {
+        let limit = limit.into();
         Json {
             path,
             whole: false,
@@ -99,15 +100,15 @@ impl Json {
             offset: 0,
             in_array: false,
             begun: None,
-            document: Partial::new(record_bytes_max),
+            document: Partial::new(limit.clone()),
             empty_documents: 0,
-            partial: Partial::new(record_bytes_max),
+            partial: Partial::new(limit),
         }
     }
 
     /// The same, but each document, or the value at the path, is one record even if it is an array.
-    pub fn whole(path: Vec<String>, record_bytes_max: usize) -> Self {
-        Json { whole: true, ..Json::new(path, record_bytes_max) }
+    pub fn whole(path: Vec<String>, limit: impl Into<Limit>) -> Self {
+        Json { whole: true, ..Json::new(path, limit) }
     }
 
     /// Documents in which the path leads to a `null`.

@@ -10,6 +10,7 @@ use parquet::schema::types::ColumnDescPtr;
 use super::bad;
 use super::pages::Pages;
 use crate::decode::Error;
+use crate::limits::{KIB, PARQUET_BATCH_ROWS};
 
 /// A column of the row group that is being read.
 pub(super) struct Column {
@@ -52,6 +53,28 @@ pub(super) enum Stored<'a> {
     Bytes(&'a [u8]),
 }
 
+impl Stored<'_> {
+    /// Bytes of the value as JSON, roughly; exact where they are many, since escapes and base64 can make
+    /// them six times as many.
+    pub fn written_bytes(&self) -> usize {
+        match self {
+            Stored::Bytes(bytes) if bytes.len() < KIB => bytes.len(),
+            Stored::Bytes(bytes) if std::str::from_utf8(bytes).is_err() => bytes.len().div_ceil(3) * 4,
+            Stored::Bytes(bytes) => bytes.iter().map(|&byte| escaped_bytes(byte)).sum(),
+            _ => 0,
+        }
+    }
+}
+
+/// Bytes of one byte of a string in JSON.
+fn escaped_bytes(byte: u8) -> usize {
+    match byte {
+        b'\n' | b'\r' | b'\t' | 8 | 12 | b'"' | b'\\' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    }
+}
+
 impl Column {
     pub fn new(description: ColumnDescPtr, pages: Pages) -> Self {
         let reader = get_column_reader(description.clone(), Box::new(pages));
@@ -74,8 +97,8 @@ impl Column {
         if self.level != self.levels {
             return Err(disagreement());
         }
-        self.definitions.clear();
-        self.repetitions.clear();
+        clear(&mut self.definitions);
+        clear(&mut self.repetitions);
         self.values.clear();
         (self.level, self.value) = (0, 0);
         let (read, levels) = self.read(rows)?;
@@ -162,14 +185,14 @@ impl Values {
 
     fn clear(&mut self) {
         match self {
-            Values::Bool(values) => values.clear(),
-            Values::Int32(values) => values.clear(),
-            Values::Int64(values) => values.clear(),
-            Values::Int96(values) => values.clear(),
-            Values::Float(values) => values.clear(),
-            Values::Double(values) => values.clear(),
-            Values::Bytes(values) => values.clear(),
-            Values::Fixed(values) => values.clear(),
+            Values::Bool(values) => clear(values),
+            Values::Int32(values) => clear(values),
+            Values::Int64(values) => clear(values),
+            Values::Int96(values) => clear(values),
+            Values::Float(values) => clear(values),
+            Values::Double(values) => clear(values),
+            Values::Bytes(values) => clear(values),
+            Values::Fixed(values) => clear(values),
         }
     }
 
@@ -184,6 +207,15 @@ impl Values {
             Values::Bytes(values) => Stored::Bytes(values.get(index)?.data()),
             Values::Fixed(values) => Stored::Bytes(values.get(index)?.data()),
         })
+    }
+}
+
+/// Empties a buffer for the next batch. What only an unusual batch needed is given back: it was charged
+/// to the pages of that batch.
+fn clear<T>(buffer: &mut Vec<T>) {
+    match buffer.capacity() > 4 * PARQUET_BATCH_ROWS {
+        true => *buffer = Vec::new(),
+        false => buffer.clear(),
     }
 }
 

@@ -1,14 +1,16 @@
 //! A look at the footer before the library reads it.
 //!
-//! The library follows the nesting of the schema by recursion, and makes room for as many children
-//! as a group says it has. A hostile footer could so end the process, which no caller can catch; it is
-//! refused here. Everything else that is wrong with a footer the library says itself.
+//! The library follows the nesting of the schema by recursion, makes room for as many children as a
+//! group says it has, and turns a few bytes of the footer into a structure of hundreds of bytes. A
+//! hostile footer could so end the process, which no caller can catch. This walk knows every field that
+//! the library reads, adds up what the library will make of it, and refuses the object if that does not
+//! fit. Everything else that is wrong with a footer the library reports itself.
 //!
-//! The footer is Thrift's compact protocol
-//! (<https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>); the fields
-//! are those of `parquet.thrift`.
+//! The fields are those of
+//! [`parquet.thrift`](https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift).
 
 use super::bad;
+use super::thrift::{BINARY, Cursor, FALSE, I16, I32, I64, LIST, STRUCT, TRUE};
 use crate::decode::Error;
 use crate::limits::{PARQUET_COLUMNS_MAX, PARQUET_DEPTH_MAX};
 
@@ -16,34 +18,123 @@ const MAGIC: &[u8] = b"PAR1";
 /// The magic at the start; the footer's length and the magic at the end.
 const LENGTH_MIN: usize = 12;
 
-/// Fields of `FileMetaData` and `SchemaElement`, and the types of those by their numbers: the library
-/// does not ask whether a field has the type that it expects.
-const SCHEMA: i16 = 2;
+/// What a field holds. The library does not check that a field has the type that it expects, so this
+/// walk does.
+enum Field {
+    /// The library passes over it, whatever it is.
+    Skipped,
+    Number(u8),
+    Bool,
+    Binary,
+    Structure(&'static [Field]),
+    /// A list, the type of its elements, and the bytes that the library keeps for one of them.
+    List(u8, usize, &'static [Field]),
+    Schema,
+}
+
+use Field::{Binary, Bool, List, Number, Schema, Skipped, Structure};
+
+/// `FileMetaData`. Field ids begin with 1.
+const FILE: &[Field] = &[
+    Skipped,
+    Number(I32),
+    Schema,
+    Number(I64),
+    List(STRUCT, ROW_GROUP_BYTES, ROW_GROUP),
+    List(STRUCT, SMALL_BYTES, KEY_VALUE),
+    Binary,
+    List(STRUCT, SMALL_BYTES, &[]),
+];
+const KEY_VALUE: &[Field] = &[Skipped, Binary, Binary];
+const ROW_GROUP: &[Field] = &[
+    Skipped,
+    List(STRUCT, COLUMN_BYTES, COLUMN),
+    Number(I64),
+    Number(I64),
+    List(STRUCT, SMALL_BYTES, SORTING),
+    Number(I64),
+    Number(I64),
+    Number(I16),
+];
+const SORTING: &[Field] = &[Skipped, Number(I32), Bool, Bool];
+/// `ColumnChunk`; encryption is not supported.
+const COLUMN: &[Field] = &[
+    Skipped,
+    Binary,
+    Number(I64),
+    Structure(COLUMN_DATA),
+    Number(I64),
+    Number(I32),
+    Number(I64),
+    Number(I32),
+];
+/// `ColumnMetaData`.
+const COLUMN_DATA: &[Field] = &[
+    Skipped,
+    Number(I32),
+    List(I32, SMALL_BYTES, &[]),
+    List(BINARY, SMALL_BYTES, &[]),
+    Number(I32),
+    Number(I64),
+    Number(I64),
+    Number(I64),
+    List(STRUCT, SMALL_BYTES, KEY_VALUE),
+    Number(I64),
+    Number(I64),
+    Number(I64),
+    Structure(STATISTICS),
+    List(STRUCT, SMALL_BYTES, ENCODING_STATISTICS),
+    Number(I64),
+    Number(I32),
+    Structure(SIZE_STATISTICS),
+    Structure(GEO_STATISTICS),
+];
+const STATISTICS: &[Field] =
+    &[Skipped, Binary, Binary, Number(I64), Number(I64), Binary, Binary, Bool, Bool, Number(I64)];
+const ENCODING_STATISTICS: &[Field] = &[Skipped, Number(I32), Number(I32), Number(I32)];
+const SIZE_STATISTICS: &[Field] =
+    &[Skipped, Number(I64), List(I64, SMALL_BYTES, &[]), List(I64, SMALL_BYTES, &[])];
+const GEO_STATISTICS: &[Field] = &[Skipped, Structure(&[]), List(I32, SMALL_BYTES, &[])];
+/// `SchemaElement`.
+const ELEMENT: &[Field] = &[
+    Skipped,
+    Number(I32),
+    Number(I32),
+    Number(I32),
+    Binary,
+    Number(I32),
+    Number(I32),
+    Number(I32),
+    Number(I32),
+    Number(I32),
+    Structure(&[]),
+];
+const NAME: i16 = 4;
 const CHILDREN: i16 = 5;
-const OF_FILE: [u8; 8] = [STOP, I32, LIST, I64, LIST, LIST, BINARY, LIST];
-const OF_ELEMENT: [u8; 11] = [STOP, I32, I32, I32, BINARY, I32, I32, I32, I32, I32, STRUCT];
 
-/// Types of the compact protocol.
-const STOP: u8 = 0;
-const TRUE: u8 = 1;
-const FALSE: u8 = 2;
-const BYTE: u8 = 3;
-const I16: u8 = 4;
-const I32: u8 = 5;
-const I64: u8 = 6;
-const DOUBLE: u8 = 7;
-const BINARY: u8 = 8;
-const LIST: u8 = 9;
-const SET: u8 = 10;
-const MAP: u8 = 11;
-const STRUCT: u8 = 12;
-const UUID: u8 = 13;
+/// What the library keeps for an element of a list: `SMALL_BYTES` is more than any of them but these
+/// two, which a test compares with the library's types.
+const SMALL_BYTES: usize = 64;
+pub(super) const ROW_GROUP_BYTES: usize = 512;
+pub(super) const COLUMN_BYTES: usize = 1536;
+/// An element of the schema: as it is read, as a type, as a column's description, and as a part of
+/// [`Tree`](super::tree::Tree).
+const ELEMENT_BYTES: usize = 1024;
+/// Copies of an element's name: the type's, and the JSON key, which escapes can make six times as long.
+const NAME_COPIES: usize = 8;
 
-/// Structures inside structures; statistics and logical types make four.
-const NESTING_MAX: u32 = 16;
+/// Why the walk ended early.
+enum Fault {
+    Damaged,
+    TooLarge,
+    Refused(Error),
+}
 
-/// Is the object whole, and its schema one that can be read?
-pub(super) fn check(object: &[u8]) -> Result<(), Error> {
+type Walked<T> = Result<T, Fault>;
+
+/// Checks that the object is whole and that its footer can be read. Returns the bytes that the library
+/// needs for the footer, which are `bytes_max` at the most.
+pub(super) fn check(object: &[u8], bytes_max: usize) -> Result<usize, Error> {
     if !object.starts_with(MAGIC) {
         return Err(bad("the object does not begin with PAR1"));
     }
@@ -55,157 +146,138 @@ pub(super) fn check(object: &[u8]) -> Result<(), Error> {
     let start = body.len().checked_sub(length as usize).filter(|&start| start >= MAGIC.len());
     let footer =
         start.map(|start| &body[start..]).ok_or_else(|| bad("the footer is longer than the object"))?;
-    Walk { rest: footer }.file().ok_or_else(|| bad("the footer is damaged"))?
+    let mut walk = Walk { cursor: Cursor::new(footer), bytes: 0, bytes_max };
+    match walk.structure(FILE) {
+        Ok(()) => Ok(walk.bytes),
+        Err(Fault::Damaged) => Err(bad("the footer is damaged")),
+        Err(Fault::TooLarge) => Err(Error::FooterTooLarge { max: bytes_max }),
+        Err(Fault::Refused(error)) => Err(error),
+    }
 }
 
 struct Walk<'a> {
-    rest: &'a [u8],
+    cursor: Cursor<'a>,
+    /// Bytes that the library will need so far.
+    bytes: usize,
+    bytes_max: usize,
 }
 
-/// None: the bytes end, or are no Thrift.
 impl Walk<'_> {
-    fn file(&mut self) -> Option<Result<(), Error>> {
-        let (mut id, mut schema) = (0, None);
-        while let Some(kind) = self.field(&mut id, &OF_FILE)? {
-            match id {
-                SCHEMA => schema = Some(self.schema()?),
-                _ => self.skip(kind, 0)?,
-            }
-            if matches!(schema, Some(Err(_))) {
-                break;
-            }
+    fn charge(&mut self, bytes: usize) -> Walked<()> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > self.bytes_max { Err(Fault::TooLarge) } else { Ok(()) }
+    }
+
+    fn structure(&mut self, fields: &'static [Field]) -> Walked<()> {
+        let mut id = 0;
+        while let Some(kind) = whole(self.cursor.field(&mut id))? {
+            let field = usize::try_from(id).ok().and_then(|id| fields.get(id));
+            self.value(field.unwrap_or(&Skipped), kind)?;
         }
-        schema
+        Ok(())
+    }
+
+    fn value(&mut self, field: &Field, kind: u8) -> Walked<()> {
+        match field {
+            Skipped => {
+                let before = self.cursor.rest.len();
+                whole(self.cursor.skip(kind))?;
+                // The names in a logical type are kept, and the rest is small.
+                self.charge(before - self.cursor.rest.len())
+            }
+            Number(expected) if kind == *expected => whole(self.cursor.skip(kind)),
+            Bool if matches!(kind, TRUE | FALSE) => Ok(()),
+            Binary if kind == BINARY => self.binary().map(drop),
+            Structure(fields) if kind == STRUCT => self.structure(fields),
+            List(element, bytes, fields) if kind == LIST => self.list(*element, *bytes, fields),
+            Schema if kind == LIST => self.schema(),
+            _ => Err(Fault::Damaged),
+        }
+    }
+
+    fn binary(&mut self) -> Walked<usize> {
+        let length = whole(self.cursor.binary())?.len();
+        self.charge(length)?;
+        Ok(length)
+    }
+
+    fn list(&mut self, element: u8, bytes: usize, fields: &'static [Field]) -> Walked<()> {
+        let (count, kind) = whole(self.cursor.list())?;
+        if kind != element && count > 0 {
+            return Err(Fault::Damaged);
+        }
+        self.charge(count.saturating_mul(bytes))?;
+        (0..count).try_for_each(|_| match kind {
+            STRUCT => self.structure(fields),
+            BINARY => self.binary().map(drop),
+            _ => whole(self.cursor.skip(kind)),
+        })
     }
 
     /// Elements are in depth-first order, each with the number of its children.
-    fn schema(&mut self) -> Option<Result<(), Error>> {
-        let (count, kind) = self.list()?;
+    fn schema(&mut self) -> Walked<()> {
+        let (count, kind) = whole(self.cursor.list())?;
         if kind != STRUCT || count > PARQUET_COLUMNS_MAX {
-            return Some(Err(bad(format!("a schema of {count} elements"))));
+            return Err(refused(format!("a schema of {count} elements")));
         }
-        // Elements that are still to come at each depth.
-        let mut open = vec![1u64];
+        // For each depth: elements that are still to come, and the length of the path to them.
+        let mut open = vec![(1u64, 0)];
         for _ in 0..count {
-            let children = self.element()?;
-            while open.last() == Some(&0) {
+            let (name, children) = self.element()?;
+            while open.last().is_some_and(|(left, _)| *left == 0) {
                 open.pop();
             }
-            *open.last_mut()? -= 1;
+            let (left, path) = open.last_mut().ok_or(Fault::Damaged)?;
+            *left -= 1;
+            let path = *path + name;
             if children > count as u64 || open.len() > PARQUET_DEPTH_MAX {
-                return Some(Err(bad("the schema is nested too deeply, or has more columns than it says")));
+                return Err(refused("the schema is nested too deeply, or has more columns than it says"));
             }
-            open.push(children);
+            // Every column keeps the names of all the groups that it is in.
+            self.charge(ELEMENT_BYTES + NAME_COPIES * name + path)?;
+            open.push((children, path));
         }
-        Some(Ok(()))
+        Ok(())
     }
 
-    fn element(&mut self) -> Option<u64> {
-        let (mut id, mut children) = (0, 0);
-        while let Some(kind) = self.field(&mut id, &OF_ELEMENT)? {
-            match id {
-                CHILDREN => children = u64::try_from(self.zigzag()?).ok()?,
-                _ => self.skip(kind, 0)?,
-            }
-        }
-        Some(children)
-    }
-
-    /// The type of the next field; `id` is that of the one before, and becomes its own.
-    fn field(&mut self, id: &mut i16, kinds: &[u8]) -> Option<Option<u8>> {
-        let header = self.byte()?;
-        if header & 0x0f == STOP {
-            return Some(None);
-        }
-        *id = match header >> 4 {
-            0 => i16::try_from(self.zigzag()?).ok()?,
-            delta => id.checked_add(i16::from(delta))?,
-        };
-        let kind = header & 0x0f;
-        let expected = usize::try_from(*id).ok().and_then(|id| kinds.get(id));
-        expected.is_none_or(|&expected| expected == kind).then_some(Some(kind))
-    }
-
-    /// Number and type of a list's elements.
-    fn list(&mut self) -> Option<(usize, u8)> {
-        let header = self.byte()?;
-        let count = match header >> 4 {
-            15 => usize::try_from(self.varint()?).ok()?,
-            count => usize::from(count),
-        };
-        Some((count, header & 0x0f))
-    }
-
-    fn skip(&mut self, kind: u8, nesting: u32) -> Option<()> {
-        if nesting > NESTING_MAX {
-            return None;
-        }
-        match kind {
-            TRUE | FALSE => Some(()),
-            BYTE => self.bytes(1),
-            I16 | I32 | I64 => self.varint().map(drop),
-            DOUBLE => self.bytes(8),
-            UUID => self.bytes(16),
-            BINARY => {
-                let length = self.varint()?;
-                self.bytes(usize::try_from(length).ok()?)
-            }
-            LIST | SET => {
-                let (count, kind) = self.list()?;
-                (0..count).try_for_each(|_| self.skip_element(kind, nesting))
-            }
-            MAP => {
-                let count = self.varint()?;
-                let kinds = if count == 0 { 0 } else { self.byte()? };
-                (0..count).try_for_each(|_| {
-                    self.skip_element(kinds >> 4, nesting)?;
-                    self.skip_element(kinds & 0x0f, nesting)
-                })
-            }
-            STRUCT => {
-                let mut id = 0;
-                while let Some(kind) = self.field(&mut id, &[])? {
-                    self.skip(kind, nesting + 1)?;
+    /// The length of the element's name, and how many children it has.
+    fn element(&mut self) -> Walked<(usize, u64)> {
+        let (mut id, mut name, mut children) = (0, 0, 0);
+        while let Some(kind) = whole(self.cursor.field(&mut id))? {
+            match (id, kind) {
+                (CHILDREN, I32) => {
+                    children = whole(self.cursor.zigzag().and_then(|count| count.try_into().ok()))?;
                 }
-                Some(())
-            }
-            _ => None,
-        }
-    }
-
-    /// Lists of booleans occur in no footer, and the library passes over them in another way.
-    fn skip_element(&mut self, kind: u8, nesting: u32) -> Option<()> {
-        match kind {
-            TRUE | FALSE => None,
-            _ => self.skip(kind, nesting + 1),
-        }
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        let (&byte, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(byte)
-    }
-
-    fn bytes(&mut self, count: usize) -> Option<()> {
-        self.rest = self.rest.get(count..)?;
-        Some(())
-    }
-
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(value);
+                (NAME, BINARY) => name = self.binary()?,
+                _ => {
+                    let field = usize::try_from(id).ok().and_then(|id| ELEMENT.get(id));
+                    self.value(field.unwrap_or(&Skipped), kind)?;
+                }
             }
         }
-        None
+        Ok((name, children))
     }
+}
 
-    fn zigzag(&mut self) -> Option<i64> {
-        let value = self.varint()?;
-        Some((value >> 1) as i64 ^ -((value & 1) as i64))
+fn whole<T>(read: Option<T>) -> Walked<T> {
+    read.ok_or(Fault::Damaged)
+}
+
+fn refused(cause: impl ToString) -> Fault {
+    Fault::Refused(bad(cause))
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::file::metadata::{ColumnChunkMetaData, KeyValue, RowGroupMetaData, SortingColumn};
+
+    use super::*;
+
+    #[test]
+    fn the_librarys_types_are_not_larger_than_they_are_charged() {
+        assert!(size_of::<ColumnChunkMetaData>() <= COLUMN_BYTES);
+        assert!(size_of::<RowGroupMetaData>() <= ROW_GROUP_BYTES);
+        assert!(size_of::<KeyValue>() <= SMALL_BYTES);
+        assert!(size_of::<SortingColumn>() <= SMALL_BYTES);
     }
 }

@@ -13,21 +13,28 @@
 //! | module | what |
 //! |---|---|
 //! | [`footer`] | refuses what would end the process instead of failing |
-//! | [`pages`] | pages, decompressed within bounds |
+//! | [`pages`], [`header`], [`codec`] | pages, read and decompressed within bounds |
+//! | [`claims`], [`delta`] | what a page claims, compared with what its bytes can hold |
+//! | [`thrift`] | the encoding of the footer and of the headers |
 //! | [`column`] | one column: levels and values of a batch of rows |
 //! | [`tree`] | the schema, and a row put together by it |
 //! | [`value`] | one value as JSON text |
 //!
 //! Each row's object has all columns in the order of the schema; what is null has its key and `null`.
 
+mod claims;
+mod codec;
 mod column;
+mod delta;
 mod footer;
+mod header;
 mod pages;
 mod rows;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod tests;
+mod thrift;
 mod tree;
 mod value;
 
@@ -36,18 +43,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bytes::Bytes;
 use parquet::errors::ParquetError;
 
-use super::{Bounds, Error, Newlines, Record};
+use super::partial::{Held, Limit};
+use super::{Account, Bounds, Error, Newlines, Record};
 
 /// Collects an object, and reads it when it is all there.
 pub(super) struct Parquet {
     bounds: Bounds,
-    object: Vec<u8>,
+    account: Account,
+    object: Held,
     json_bytes: u64,
 }
 
 impl Parquet {
-    pub fn new(bounds: Bounds) -> Self {
-        Parquet { bounds, object: Vec::new(), json_bytes: 0 }
+    pub fn new(bounds: Bounds, account: Account) -> Self {
+        let object = Held::new(&Limit { max: bounds.held_bytes_max, account: account.clone() });
+        Parquet { bounds, account, object, json_bytes: 0 }
     }
 
     /// Bytes of records so far.
@@ -58,23 +68,16 @@ impl Parquet {
     /// The next bytes of the object.
     pub fn push(&mut self, data: &[u8]) -> Result<(), Error> {
         let max = self.bounds.held_bytes_max;
-        let length = self.object.len() + data.len();
-        if length > max {
-            self.object = Vec::new();
+        if self.object.len() + data.len() > max {
+            self.object.clear();
             return Err(Error::ObjectTooLarge { max });
         }
-        if length > self.object.capacity() {
-            // Doubles like any `Vec`, but never beyond the bound.
-            let capacity = length.max((2 * self.object.capacity()).min(max));
-            self.object.reserve_exact(capacity - self.object.len());
-        }
-        self.object.extend_from_slice(data);
-        Ok(())
+        self.object.extend(data)
     }
 
     /// The object has ended: reads it. All rows before the first damage are given to `sink`.
     pub fn finish(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        let object = Bytes::from(std::mem::take(&mut self.object));
+        let object = Bytes::from(self.object.take());
         if object.is_empty() {
             return Ok(());
         }
@@ -86,9 +89,10 @@ impl Parquet {
             Ok(())
         };
         // The library's decoders index and unwrap by what a damaged page says: a panic of theirs is
-        // damage like any other, and nothing they had is used behind it. (What would abort the
-        // process instead, `footer` has refused.)
-        let read = catch_unwind(AssertUnwindSafe(|| rows::read(object, &self.bounds, &mut record)));
+        // damage like any other, and nothing they had is used after it. (What would abort the
+        // process instead, `footer` and `claims` have refused.)
+        let read =
+            catch_unwind(AssertUnwindSafe(|| rows::read(object, &self.bounds, &self.account, &mut record)));
         read.unwrap_or_else(|_| Err(bad("a value cannot be what it says it is")))
     }
 }

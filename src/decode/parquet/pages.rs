@@ -1,27 +1,32 @@
-//! The pages of one column, decompressed here: the library would decompress without a bound.
+//! The pages of one column: read and decompressed here, within bounds, before the library decodes them.
 
-use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
-use parquet::basic::Compression;
+use parquet::basic::Encoding;
 use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::ColumnChunkMetaData;
-use parquet::file::reader::SerializedPageReader;
 
+use super::claims::Claims;
+use super::codec::Codec;
+use super::header::{self, Header, Kind};
 use crate::decode::inflate::check_expansion;
-use crate::decode::{Bounds, Error};
+use crate::decode::memory::Charge;
+use crate::decode::{Account, Bounds, Error};
 use crate::limits::PARQUET_ROW_VALUES_MAX;
 
-/// What the columns of a row group share: how much of their pages may be held.
+/// What the columns of a row group share: how much memory they may use.
 pub(super) struct Room {
     object_bytes: u64,
     open_bytes_max: usize,
     expansion_ratio_max: u64,
-    /// Bytes of pages that may still be referred to.
-    open: AtomicUsize,
+    /// Bytes of pages that may still be referred to, and what the library makes of them.
+    charge: Mutex<Charge>,
+    /// Bytes that were held before.
+    held: usize,
     /// Bytes of all pages so far.
     expanded: AtomicU64,
     /// The number of the batch of rows.
@@ -29,12 +34,14 @@ pub(super) struct Room {
 }
 
 impl Room {
-    pub fn new(object_bytes: u64, bounds: &Bounds) -> Self {
+    /// `held`: bytes that the object takes already.
+    pub fn new(object_bytes: u64, held: usize, bounds: &Bounds, account: &Account) -> Self {
         Room {
             object_bytes,
             open_bytes_max: bounds.held_bytes_max,
             expansion_ratio_max: bounds.expansion_ratio_max,
-            open: AtomicUsize::new(0),
+            charge: Mutex::new(account.charge()),
+            held,
             expanded: AtomicU64::new(0),
             batch: AtomicUsize::new(0),
         }
@@ -45,33 +52,44 @@ impl Room {
         self.batch.fetch_add(1, Relaxed);
     }
 
-    fn left(&self) -> usize {
-        self.open_bytes_max.saturating_sub(self.open.load(Relaxed))
-    }
-
-    fn take(&self, bytes: usize) -> std::result::Result<(), Error> {
+    /// Counts bytes that are made of the object's.
+    fn expand(&self, bytes: usize) -> std::result::Result<(), Error> {
         let expanded = self.expanded.fetch_add(bytes as u64, Relaxed) + bytes as u64;
-        check_expansion(self.object_bytes, expanded, self.expansion_ratio_max)?;
-        if bytes > self.left() {
-            return Err(self.full());
-        }
-        self.open.fetch_add(bytes, Relaxed);
-        Ok(())
+        check_expansion(self.object_bytes, expanded, self.expansion_ratio_max)
     }
 
-    fn full(&self) -> Error {
-        Error::PagesTooLarge { max: self.open_bytes_max }
+    /// Takes memory, before it is allocated.
+    pub fn take(&self, bytes: usize) -> std::result::Result<(), Error> {
+        let mut charge = self.charge();
+        if charge.bytes().saturating_add(self.held).saturating_add(bytes) > self.open_bytes_max {
+            return Err(Error::PagesTooLarge { max: self.open_bytes_max });
+        }
+        charge.add(bytes)
+    }
+
+    fn give_back(&self, bytes: usize) {
+        let mut charge = self.charge();
+        let left = charge.bytes().saturating_sub(bytes);
+        // Less is always possible.
+        let _ = charge.set(left);
+    }
+
+    fn charge(&self) -> MutexGuard<'_, Charge> {
+        self.charge.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
 /// Reads one column's pages in order.
 pub(super) struct Pages {
-    inner: SerializedPageReader<Bytes>,
+    object: Arc<Bytes>,
+    /// Bytes of the column that have not been read.
+    offset: usize,
+    end: usize,
+    claims: Claims,
     codec: Codec,
     room: Arc<Room>,
     /// A page that was read before its time.
     ahead: Option<Page>,
-    repeated: bool,
     batch: usize,
     /// Bytes of pages of the current batch, and of the last of them.
     open: usize,
@@ -87,64 +105,146 @@ impl Pages {
         room: Arc<Room>,
     ) -> std::result::Result<Self, Error> {
         let start = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
-        if start < 0 || chunk.compressed_size() < 0 {
+        let (Ok(offset), Ok(length)) = (usize::try_from(start), usize::try_from(chunk.compressed_size()))
+        else {
             return Err(super::bad("a column stands at a negative offset"));
+        };
+        let end = offset.saturating_add(length);
+        if end > object.len() {
+            return Err(super::bad("a column reaches beyond the end of the object"));
         }
         let codec = Codec::of(chunk.compression())?;
-        // As if it were not compressed: the pages come as they are.
-        let builder = chunk.clone().into_builder();
-        let chunk = builder.set_compression(Compression::UNCOMPRESSED).build()?;
-        let repeated = chunk.column_descr().max_rep_level() > 0;
-        let inner = SerializedPageReader::new(object, &chunk, 0, None)?;
-        Ok(Pages { inner, codec, room, ahead: None, repeated, batch: 0, open: 0, last: 0, values: 0 })
+        let claims = Claims::of(chunk.column_descr())?;
+        let (batch, open, last, values) = (0, 0, 0, 0);
+        Ok(Pages { object, offset, end, claims, codec, room, ahead: None, batch, open, last, values })
     }
 
-    fn read(&mut self) -> Result<Option<Page>> {
-        let Some(page) = self.inner.get_next_page()? else { return Ok(None) };
+    fn read(&mut self) -> std::result::Result<Option<Page>, Error> {
+        let Some((header, stored)) = self.next()? else { return Ok(None) };
         self.forget_earlier_pages();
-        let page = self.decompress(page).map_err(external)?;
-        let bytes = page.buffer().len();
-        self.room.take(bytes).map_err(external)?;
+        let made = self.codec.bytes_made(&header);
+        self.room.expand(header.expanded)?;
+        self.room.take(made)?;
+        let page = self.page(&header, &stored)?;
+        let needed = self.claims.bytes_needed(&page)?;
+        self.room.take(needed)?;
         if page.is_data_page() {
-            self.open += bytes;
-            self.last = bytes;
+            self.open += made + needed;
+            self.last = made + needed;
             self.count_values(page.num_values() as usize)?;
         }
         Ok(Some(page))
     }
 
+    /// The next page's header, and its bytes as they are stored.
+    fn next(&mut self) -> std::result::Result<Option<(Header, Bytes)>, Error> {
+        while self.offset < self.end {
+            let (header, length) =
+                header::read(&self.object[self.offset..self.end]).ok_or_else(bad_header)?;
+            let start = self.offset + length;
+            if header.stored > self.end - start {
+                return Err(super::bad("a page is longer than its column"));
+            }
+            self.offset = start + header.stored;
+            if header.kind != Kind::Index {
+                let stored = self.object.slice(start..self.offset);
+                check_crc(&header, &stored)?;
+                return Ok(Some((header, stored)));
+            }
+        }
+        Ok(None)
+    }
+
     fn forget_earlier_pages(&mut self) {
         let batch = self.room.batch.load(Relaxed);
         if std::mem::replace(&mut self.batch, batch) != batch {
-            self.room.open.fetch_sub(self.open - self.last, Relaxed);
+            self.room.give_back(self.open - self.last);
             self.open = self.last;
             self.values = 0;
         }
     }
 
     /// A row of lists may go on from page to page, and some bytes can stand for millions of elements.
-    fn count_values(&mut self, values: usize) -> Result<()> {
+    fn count_values(&mut self, values: usize) -> std::result::Result<(), Error> {
         self.values = self.values.saturating_add(values);
-        if self.repeated && self.values > PARQUET_ROW_VALUES_MAX {
-            return Err(external(super::bad("a page holds too many values")));
+        if self.claims.is_repeated() && self.values > PARQUET_ROW_VALUES_MAX {
+            return Err(super::bad("a page holds too many values"));
         }
         Ok(())
     }
 
-    fn decompress(&self, mut page: Page) -> std::result::Result<Page, Error> {
-        let unpack = |buf: &Bytes, plain| self.codec.decompress(buf, plain, self.room.left(), &self.room);
-        match &mut page {
-            Page::DataPage { buf, .. } | Page::DictionaryPage { buf, .. } => *buf = unpack(buf, 0)?,
-            Page::DataPageV2 { buf, def_levels_byte_len, rep_levels_byte_len, is_compressed, .. } => {
+    /// The page as the library takes it.
+    fn page(&self, header: &Header, stored: &Bytes) -> std::result::Result<Page, Error> {
+        let fields = &header.fields;
+        let count = |id| fields.count(id).ok_or_else(bad_header);
+        let encoding = |id| fields.get(id).and_then(encoding).ok_or_else(bad_header);
+        Ok(match header.kind {
+            Kind::Index => return Err(bad_header()),
+            Kind::Dictionary => Page::DictionaryPage {
+                num_values: count(1)?,
+                encoding: encoding(2)?,
+                is_sorted: fields.get(3) == Some(1),
+                buf: self.codec.expand(stored, 0, header.expanded)?,
+            },
+            Kind::Data => Page::DataPage {
+                num_values: count(1)?,
+                encoding: encoding(2)?,
+                def_level_encoding: encoding(3)?,
+                rep_level_encoding: encoding(4)?,
+                buf: self.codec.expand(stored, 0, header.expanded)?,
+                statistics: None,
+            },
+            Kind::DataV2 => {
+                let (def_levels_byte_len, rep_levels_byte_len) = (count(5)?, count(6)?);
                 // The levels are not compressed in this version.
-                let levels = *def_levels_byte_len as usize + *rep_levels_byte_len as usize;
-                if std::mem::take(is_compressed) {
-                    *buf = unpack(buf, levels)?;
+                let levels = (def_levels_byte_len as usize).saturating_add(rep_levels_byte_len as usize);
+                let buf = match fields.get(7) {
+                    Some(0) => stored.clone(),
+                    _ => self.codec.expand(stored, levels, header.expanded)?,
+                };
+                Page::DataPageV2 {
+                    num_values: count(1)?,
+                    num_nulls: count(2)?,
+                    num_rows: count(3)?,
+                    encoding: encoding(4)?,
+                    def_levels_byte_len,
+                    rep_levels_byte_len,
+                    is_compressed: false,
+                    buf,
+                    statistics: None,
                 }
             }
-        }
-        Ok(page)
+        })
     }
+}
+
+fn check_crc(header: &Header, stored: &[u8]) -> std::result::Result<(), Error> {
+    let Some(expected) = header.crc else { return Ok(()) };
+    let mut crc = flate2::Crc::new();
+    crc.update(stored);
+    if crc.sum() == expected { Ok(()) } else { Err(super::bad("a page's checksum is wrong")) }
+}
+
+fn bad_header() -> Error {
+    super::bad("the header of a page is damaged")
+}
+
+/// `Encoding` of `parquet.thrift`.
+fn encoding(number: i32) -> Option<Encoding> {
+    Some(match number {
+        0 => Encoding::PLAIN,
+        2 => Encoding::PLAIN_DICTIONARY,
+        3 => Encoding::RLE,
+        #[expect(deprecated, reason = "old objects have it")]
+        4 => Encoding::BIT_PACKED,
+        5 => Encoding::DELTA_BINARY_PACKED,
+        6 => Encoding::DELTA_LENGTH_BYTE_ARRAY,
+        7 => Encoding::DELTA_BYTE_ARRAY,
+        8 => Encoding::RLE_DICTIONARY,
+        9 => Encoding::BYTE_STREAM_SPLIT,
+        10 => Encoding::ALP,
+        _ => return None,
+    })
 }
 
 fn external(error: Error) -> ParquetError {
@@ -163,13 +263,13 @@ impl PageReader for Pages {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
         match self.ahead.take() {
             Some(page) => Ok(Some(page)),
-            None => self.read(),
+            None => self.read().map_err(external),
         }
     }
 
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
         if self.ahead.is_none() {
-            self.ahead = self.read()?;
+            self.ahead = self.read().map_err(external)?;
         }
         Ok(self.ahead.as_ref().map(|page| PageMetadata {
             num_rows: match page {
@@ -183,113 +283,5 @@ impl PageReader for Pages {
 
     fn skip_next_page(&mut self) -> Result<()> {
         self.get_next_page().map(drop)
-    }
-}
-
-/// How the pages of a column are compressed.
-#[derive(Clone, Copy)]
-pub(super) enum Codec {
-    Plain,
-    Snappy,
-    Gzip,
-    Zstd,
-    Lz4,
-}
-
-impl Codec {
-    /// brotli, LZO and the two meanings of the deprecated `LZ4` occur in no log that AWS or its
-    /// neighbours write.
-    pub fn of(compression: Compression) -> std::result::Result<Self, Error> {
-        Ok(match compression {
-            Compression::UNCOMPRESSED => Codec::Plain,
-            Compression::SNAPPY => Codec::Snappy,
-            Compression::GZIP(_) => Codec::Gzip,
-            Compression::ZSTD(_) => Codec::Zstd,
-            Compression::LZ4_RAW => Codec::Lz4,
-            other => return Err(super::bad(format!("{other} compression is not supported"))),
-        })
-    }
-
-    /// The first `plain` bytes are as they are. No more than `max` bytes are made.
-    fn decompress(
-        self,
-        packed: &Bytes,
-        plain: usize,
-        max: usize,
-        room: &Room,
-    ) -> std::result::Result<Bytes, Error> {
-        if matches!(self, Codec::Plain) {
-            return Ok(packed.clone());
-        }
-        let Some((levels, values)) = packed.split_at_checked(plain) else {
-            return Err(super::bad("a page's levels are longer than the page"));
-        };
-        let mut output = levels.to_vec();
-        if !values.is_empty() {
-            self.append(values, &mut output, max, room)?;
-        }
-        Ok(Bytes::from(output))
-    }
-
-    fn append(
-        self,
-        values: &[u8],
-        output: &mut Vec<u8>,
-        max: usize,
-        room: &Room,
-    ) -> std::result::Result<(), Error> {
-        match self {
-            Codec::Plain => output.extend_from_slice(values),
-            Codec::Snappy => snappy(values, output, max, room)?,
-            Codec::Gzip => read_bounded(flate2::read::MultiGzDecoder::new(values), output, max, room)?,
-            Codec::Zstd => {
-                let decoder = zstd::stream::read::Decoder::with_buffer(values).map_err(super::bad)?;
-                read_bounded(decoder, output, max, room)?;
-            }
-            Codec::Lz4 => lz4(values, output, max, room)?,
-        }
-        Ok(())
-    }
-}
-
-fn snappy(values: &[u8], output: &mut Vec<u8>, max: usize, room: &Room) -> std::result::Result<(), Error> {
-    let length = snap::raw::decompress_len(values).map_err(super::bad)?;
-    if length > max {
-        return Err(room.full());
-    }
-    let start = output.len();
-    output.resize(start + length, 0);
-    snap::raw::Decoder::new().decompress(values, &mut output[start..]).map_err(super::bad)?;
-    Ok(())
-}
-
-fn read_bounded(
-    decoder: impl Read,
-    output: &mut Vec<u8>,
-    max: usize,
-    room: &Room,
-) -> std::result::Result<(), Error> {
-    let taken = decoder.take(max as u64 + 1).read_to_end(output).map_err(super::bad)?;
-    if taken > max { Err(room.full()) } else { Ok(()) }
-}
-
-/// A raw block does not say how long it will be: the room grows until it is enough.
-fn lz4(values: &[u8], output: &mut Vec<u8>, max: usize, room: &Room) -> std::result::Result<(), Error> {
-    use lz4_flex::block::{DecompressError, decompress_into};
-    let start = output.len();
-    let mut length = values.len().saturating_mul(4).min(max);
-    loop {
-        output.resize(start + length, 0);
-        match decompress_into(values, &mut output[start..]) {
-            Ok(written) => {
-                output.truncate(start + written);
-                return Ok(());
-            }
-            Err(DecompressError::OutputTooSmall { .. }) if length < max => {
-                length = length.saturating_mul(4).min(max);
-            }
-            Err(DecompressError::OutputTooSmall { .. }) => return Err(room.full()),
-            Err(other) => return Err(super::bad(other)),
-        }
     }
 }

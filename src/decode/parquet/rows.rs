@@ -9,21 +9,30 @@ use super::column::Column;
 use super::pages::{Pages, Room};
 use super::tree::Tree;
 use super::{bad, footer};
-use crate::decode::{Bounds, Error};
-use crate::limits::{PARQUET_BATCH_BYTES, PARQUET_BATCH_ROWS, PARQUET_ROW_VALUES_MAX};
+use crate::decode::memory::Charge;
+use crate::decode::{Account, Bounds, Error};
+use crate::limits::{PARQUET_BATCH_BYTES, PARQUET_BATCH_ROWS, PARQUET_COLUMN_BYTES, PARQUET_ROW_VALUES_MAX};
 
 /// Takes the JSON text of one row.
 pub(super) type Rows<'a> = dyn FnMut(&[u8]) -> Result<(), Error> + 'a;
 
 /// Reads the whole object.
-pub(super) fn read(object: Bytes, bounds: &Bounds, rows: &mut Rows<'_>) -> Result<(), Error> {
-    footer::check(&object)?;
+pub(super) fn read(
+    object: Bytes,
+    bounds: &Bounds,
+    account: &Account,
+    rows: &mut Rows<'_>,
+) -> Result<(), Error> {
+    let footer = footer::check(&object, bounds.held_bytes_max.saturating_sub(object.len()))?;
+    let mut charge = account.charge();
+    charge.set(footer)?;
+    let held = object.len() + footer;
     let metadata = ParquetMetaDataReader::new().parse_and_finish(&object)?;
     let schema = metadata.file_metadata().schema_descr();
     let tree = Tree::new(schema, bounds.record_bytes_max)?;
     let object = Arc::new(object);
     for group in metadata.row_groups() {
-        Group::open(&object, group, bounds)?.read(&tree, rows)?;
+        Group::open(&object, group, held, bounds, account)?.read(&tree, rows)?;
     }
     Ok(())
 }
@@ -34,18 +43,33 @@ struct Group {
     room: Arc<Room>,
     rows_left: usize,
     batch_rows: usize,
+    /// A row that is large.
+    row: Charge,
 }
 
 impl Group {
-    fn open(object: &Arc<Bytes>, group: &RowGroupMetaData, bounds: &Bounds) -> Result<Self, Error> {
-        let room = Arc::new(Room::new(object.len() as u64, bounds));
+    fn open(
+        object: &Arc<Bytes>,
+        group: &RowGroupMetaData,
+        held: usize,
+        bounds: &Bounds,
+        account: &Account,
+    ) -> Result<Self, Error> {
+        let room = Arc::new(Room::new(object.len() as u64, held, bounds, account));
+        room.take(group.columns().len().saturating_mul(PARQUET_COLUMN_BYTES))?;
         let column = |chunk| {
             let pages = Pages::new(Arc::clone(object), chunk, Arc::clone(&room))?;
             Ok(Column::new(chunk.column_descr_ptr(), pages))
         };
         let columns = group.columns().iter().map(column).collect::<Result<_, Error>>()?;
         let rows_left = usize::try_from(group.num_rows()).map_err(|_| bad("a negative number of rows"))?;
-        Ok(Group { columns, room, rows_left, batch_rows: batch_rows(group, rows_left) })
+        Ok(Group {
+            columns,
+            room,
+            rows_left,
+            batch_rows: batch_rows(group, rows_left),
+            row: account.charge(),
+        })
     }
 
     fn read(&mut self, tree: &Tree, rows: &mut Rows<'_>) -> Result<(), Error> {
@@ -56,7 +80,14 @@ impl Group {
             for _ in 0..count {
                 row.clear();
                 tree.row(&mut self.columns, &mut row)?;
+                if row.len() > PARQUET_BATCH_BYTES {
+                    self.row.set(row.len())?;
+                }
                 rows(&row)?;
+                if row.capacity() > PARQUET_BATCH_BYTES {
+                    row = Vec::new();
+                    self.row.set(0)?;
+                }
             }
             self.rows_left -= count;
         }

@@ -277,8 +277,10 @@ fn what_must_be_held_is_bounded() {
     let bounds = |held_bytes_max| Bounds { held_bytes_max, ..Bounds::default() };
     let decode = |max, size| decode_in(&object, Format::Detect, bounds(max), size).1;
     assert_eq!(decode(object.len() - 1, 100), Err(Error::ObjectTooLarge { max: object.len() - 1 }));
-    let error = decode(object.len(), usize::MAX).unwrap_err();
-    assert_eq!(error, Error::PagesTooLarge { max: object.len() });
+    assert_eq!(decode(object.len() + 9, usize::MAX), Err(Error::FooterTooLarge { max: 9 }));
+    let max = object.len() + (50 << 10);
+    let error = decode(max, usize::MAX).unwrap_err();
+    assert_eq!(error, Error::PagesTooLarge { max });
     assert!(error.to_string().contains("memory_limit"));
     assert_eq!(decode(1 << 20, 1000), Ok(()));
 }
@@ -286,9 +288,10 @@ fn what_must_be_held_is_bounded() {
 #[test]
 fn pages_are_only_held_while_they_are_needed() {
     let rows = sample(20_000);
-    let style = Style { page_rows: 50, dictionary: true, ..PLAIN };
+    let style = Style { page_rows: 50, compression: Compression::SNAPPY, ..PLAIN };
     let object = object(SCHEMA, &[group(&rows)], style);
-    let bounds = Bounds { held_bytes_max: object.len(), ..Bounds::default() };
+    // All pages together take more than this.
+    let bounds = Bounds { held_bytes_max: object.len() + (100 << 10), ..Bounds::default() };
     let (decoded, result) = decode_in(&object, Format::Parquet, bounds, usize::MAX);
     assert_eq!((decoded.len(), result), (rows.len(), Ok(())));
 }
@@ -309,7 +312,7 @@ fn bombs_and_large_rows_are_refused() {
 
 #[test]
 fn unsupported_compression_is_named() {
-    use super::pages::Codec;
+    use super::codec::Codec;
     let error = Codec::of(Compression::LZO).err().unwrap();
     assert_eq!(error.to_string(), "bad Parquet: LZO compression is not supported");
 }

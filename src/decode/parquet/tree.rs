@@ -9,7 +9,7 @@ use super::bad;
 use super::column::Column;
 use super::value::Kind;
 use crate::decode::Error;
-use crate::limits::PARQUET_DEPTH_MAX;
+use crate::limits::{MIB, PARQUET_DEPTH_MAX};
 
 /// Writes rows of one schema.
 pub(super) struct Tree {
@@ -62,7 +62,9 @@ impl Tree {
     fn write(&self, node: &Node, columns: &mut [Column], out: &mut Vec<u8>) -> Result<(), Error> {
         match &node.shape {
             Shape::Value(kind) => {
-                kind.write(columns[node.columns.start].take()?, out);
+                let stored = columns[node.columns.start].take()?;
+                self.make_room(stored.written_bytes(), out)?;
+                kind.write(stored, out);
                 self.check(out)
             }
             Shape::Object(fields) => self.object(fields, columns, out),
@@ -144,6 +146,18 @@ impl Tree {
     fn check(&self, row: &[u8]) -> Result<(), Error> {
         let max = self.record_bytes_max;
         if row.len() > max { Err(Error::RecordTooLarge { max }) } else { Ok(()) }
+    }
+
+    /// A row that becomes large gets all the room that it may need at once: what is not touched is not there.
+    fn make_room(&self, bytes: usize, row: &mut Vec<u8>) -> Result<(), Error> {
+        let (length, max) = (row.len().saturating_add(bytes), self.record_bytes_max);
+        if length > max {
+            return Err(Error::RecordTooLarge { max });
+        }
+        if length > MIB && row.capacity() < max {
+            row.reserve_exact(max - row.len());
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,27 @@
+#![no_main]
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use aws_to_devo::config::{self, Environment};
+use libfuzzer_sys::fuzz_target;
+
+// Any text is a configuration, or what is wrong with it is said. `${A}` is the second string, `${B}` refers to itself.
+fuzz_target!(|input: (&str, String)| {
+    let (text, value) = input;
+    let environment = Environment {
+        host_name: "h".to_owned(),
+        cores: 2,
+        memory: 8 << 30,
+        now: SystemTime::UNIX_EPOCH,
+        variable: Box::new(move |name| match name {
+            "A" => Some(value.clone()),
+            "B" => Some("${B}${A}".to_owned()),
+            _ => None,
+        }),
+    };
+    match config::parse(text, Path::new("/nonexistent"), &environment) {
+        Ok(loaded) => drop(loaded.config.describe()),
+        Err(problems) => assert!(!problems.0.is_empty()),
+    }
+});

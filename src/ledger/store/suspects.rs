@@ -1,0 +1,124 @@
+//! Objects over which the process died (see [`crate::ledger::Suspects`]).
+
+use rusqlite::{TransactionBehavior, named_params};
+
+use super::{FILTER, Filter, Store};
+use crate::ledger::in_work::Name;
+use crate::ledger::row::{Identity, Place};
+use crate::ledger::suspects::{DEATHS_MAX, Suspect};
+
+/// A ledger of an older version gets the table when it is opened; that version passes over it.
+pub(super) const TABLE: &str = "
+CREATE TABLE IF NOT EXISTS suspects (
+    input     TEXT NOT NULL,
+    bucket    TEXT NOT NULL,     -- empty: the key is the id of a message
+    key       TEXT NOT NULL,
+    etag      TEXT NOT NULL,     -- these three as announced
+    version   TEXT NOT NULL,
+    checksum  TEXT NOT NULL,
+    deaths    INTEGER NOT NULL,  -- how often the process died while it decoded the object
+    run       TEXT NOT NULL,     -- which process that was, the last time
+    at        INTEGER NOT NULL,  -- seconds since 1970
+    PRIMARY KEY (input, bucket, key)
+) WITHOUT ROWID;";
+
+impl Store {
+    /// A process died while it decoded these. Suspects are decoded alone: where there are several, none
+    /// of them has died a second time.
+    pub fn suspect(&mut self, names: &[Name], run: &str, now: i64) -> rusqlite::Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut insert = transaction.prepare_cached(
+                "INSERT INTO suspects VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?8)
+                 ON CONFLICT (input, bucket, key) DO UPDATE SET
+                     deaths = CASE
+                         WHEN etag <> excluded.etag OR version <> excluded.version THEN 1
+                         WHEN run = excluded.run OR NOT ?9 THEN deaths
+                         ELSE deaths + 1 END,
+                     etag = excluded.etag, version = excluded.version, checksum = excluded.checksum,
+                     run = excluded.run, at = excluded.at",
+            )?;
+            for Name { place, announced, .. } in names {
+                insert.execute((
+                    &place.input,
+                    &place.bucket,
+                    &place.key,
+                    &announced.etag,
+                    &announced.version,
+                    &announced.checksum,
+                    run,
+                    now,
+                    names.len() == 1,
+                ))?;
+            }
+        }
+        transaction.commit()
+    }
+
+    pub fn suspects(&self) -> rusqlite::Result<Vec<Suspect>> {
+        self.suspects_that("1", named_params! {})
+    }
+
+    /// Those that are refused.
+    pub fn refused(&self, filter: &Filter) -> rusqlite::Result<Vec<Suspect>> {
+        if !self.has_suspects()? {
+            return Ok(Vec::new());
+        }
+        let refused = format!("deaths >= {DEATHS_MAX} AND {FILTER}");
+        self.suspects_that(&refused, named_params! {":input": filter.input, ":part": filter.part})
+    }
+
+    /// Is it still known? `ledger forget` may have been there.
+    pub fn is_suspect(&self, place: &Place) -> rusqlite::Result<bool> {
+        let sql = "SELECT count(*) FROM suspects WHERE input = ?1 AND bucket = ?2 AND key = ?3";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let count: i64 = statement.query_row((&place.input, &place.bucket, &place.key), |row| row.get(0))?;
+        Ok(count > 0)
+    }
+
+    pub fn acquit(&mut self, place: &Place) -> rusqlite::Result<()> {
+        let sql = "DELETE FROM suspects WHERE input = ?1 AND bucket = ?2 AND key = ?3";
+        self.connection.execute(sql, (&place.input, &place.bucket, &place.key)).map(drop)
+    }
+
+    /// Suspects that fit the filter are as any other object again. Returns how many were refused.
+    pub fn forget_suspects(&mut self, filter: &Filter) -> rusqlite::Result<usize> {
+        let refused = self.refused(filter)?.len();
+        if self.has_suspects()? {
+            let sql = format!("DELETE FROM suspects WHERE {FILTER}");
+            self.connection.execute(&sql, named_params! {":input": filter.input, ":part": filter.part})?;
+        }
+        Ok(refused)
+    }
+
+    /// A message does not come again after so long.
+    pub(super) fn sweep_suspects(&self, oldest: i64) -> rusqlite::Result<usize> {
+        self.connection.prepare_cached("DELETE FROM suspects WHERE at < ?1")?.execute([oldest])
+    }
+
+    fn suspects_that(
+        &self,
+        condition: &str,
+        parameters: impl rusqlite::Params,
+    ) -> rusqlite::Result<Vec<Suspect>> {
+        let sql = format!(
+            "SELECT input, bucket, key, etag, version, checksum, deaths, at FROM suspects WHERE {condition} ORDER BY at DESC"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let suspects = statement.query_map(parameters, |row| {
+            let place = Place { input: row.get(0)?, bucket: row.get(1)?, key: row.get(2)? };
+            let announced = Identity { etag: row.get(3)?, version: row.get(4)?, checksum: row.get(5)? };
+            Ok(Suspect { name: Name::new(place, announced), deaths: row.get(6)?, at: row.get(7)? })
+        })?;
+        suspects.collect()
+    }
+
+    /// The ledger may be of an older version that nobody has opened since.
+    fn has_suspects(&self) -> rusqlite::Result<bool> {
+        let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'suspects'";
+        self.connection.query_row(sql, (), |row| row.get::<_, i64>(0)).map(|count| count > 0)
+    }
+}

@@ -1,0 +1,245 @@
+//! Objects that were being decoded when the process died.
+//!
+//! A failed allocation, an exhausted stack and the kernel's out-of-memory killer end the process, and no
+//! caller can catch that. The message of the object that caused it comes back, and would end the next
+//! process too. So each worker notes what it decodes in a file that outlives the process
+//! ([`notes`]), and the next start reads it:
+//!
+//! 1. Everything that was being decoded is a *suspect*, which the ledger remembers.
+//! 2. A suspect is decoded alone, while no other worker decodes anything. If it gets through, it is
+//!    acquitted: a kill or a power failure makes suspects of innocent objects, and of several at a time.
+//! 3. A suspect that was decoded alone when the process died again is refused by name, without a GET,
+//!    until somebody makes the ledger forget it.
+
+mod notes;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crossbeam_channel::Sender;
+use jiff::Timestamp;
+
+use super::in_work::Name;
+use super::row::{Identity, Place};
+use super::store::Store;
+use super::writer::Command;
+use notes::Notes;
+pub use notes::left_in;
+
+/// Suspects that are named in the log; there are as many as workers at the most.
+const SUSPECTS_NAMED_MAX: usize = 20;
+
+/// Deaths after which an object is refused.
+pub const DEATHS_MAX: u32 = 2;
+
+/// An object over which the process died.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspect {
+    pub name: Name,
+    /// How often.
+    pub deaths: u32,
+    /// Seconds since 1970.
+    pub at: i64,
+}
+
+/// The suspects, and the notes of what is being decoded. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Suspects(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// None: nothing is noted.
+    notes: Option<Notes>,
+    known: Mutex<HashMap<Place, Suspect>>,
+    writer: Option<Sender<Command>>,
+    /// Held by whoever decodes; a suspect excludes all others.
+    decoding: RwLock<()>,
+}
+
+/// What is known of an object before it is decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Unsuspected,
+    /// It is to be decoded alone.
+    Suspected,
+    /// It is not to be decoded any more.
+    Refused,
+}
+
+/// An object's way through the decoders.
+#[derive(Debug, Clone)]
+pub struct Case {
+    suspects: Suspects,
+    name: Arc<Name>,
+    pub standing: Standing,
+}
+
+/// A piece of an object is being decoded, until dropped.
+pub struct Decoding<'s> {
+    note: Option<(&'s Notes, usize)>,
+    _together: Option<RwLockReadGuard<'s, ()>>,
+    _alone: Option<RwLockWriteGuard<'s, ()>>,
+}
+
+impl Suspects {
+    /// Reads the notes of the process before this one into the ledger, and begins new ones. A file that
+    /// cannot be used costs this protection only.
+    pub(super) fn open(directory: &Path, store: &mut Store, writer: Sender<Command>) -> Suspects {
+        let now = Timestamp::now().as_second();
+        let opened = notes::take_over(directory, |left| store.suspect(&left.names, &left.run, now));
+        let notes = match opened {
+            Ok((notes, names)) => {
+                for name in names.iter().take(SUSPECTS_NAMED_MAX) {
+                    log::warn!(
+                        "{name}: was being decoded when a process died; it is decoded alone when it comes again"
+                    );
+                }
+                Some(notes)
+            }
+            Err(error) => {
+                log::warn!(
+                    "{}: notes of what is being decoded cannot be kept: {error}. If an object ends the process, it will not be recognized",
+                    directory.display()
+                );
+                None
+            }
+        };
+        let known = store.suspects().unwrap_or_else(|error| {
+            log::warn!("the ledger does not tell which objects ended the process before: {error}");
+            Vec::new()
+        });
+        let known = known.into_iter().map(|suspect| (suspect.name.place.clone(), suspect)).collect();
+        Suspects(Arc::new(Inner {
+            notes,
+            known: Mutex::new(known),
+            writer: Some(writer),
+            decoding: RwLock::default(),
+        }))
+    }
+
+    /// Nothing is noted, and nothing suspected.
+    pub(super) fn none() -> Suspects {
+        Suspects(Arc::new(Inner {
+            notes: None,
+            known: Mutex::default(),
+            writer: None,
+            decoding: RwLock::default(),
+        }))
+    }
+
+    /// The case of an object, or of a message's body.
+    pub fn case(&self, place: Place, announced: Identity) -> Case {
+        let name = Name::new(place, announced);
+        let standing = self.standing(&name);
+        Case { suspects: self.clone(), name: Arc::new(name), standing }
+    }
+
+    fn standing(&self, name: &Name) -> Standing {
+        let known = self.known();
+        match known.get(&name.place).filter(|suspect| suspect.is(name)) {
+            None => Standing::Unsuspected,
+            Some(suspect) if suspect.deaths < DEATHS_MAX => Standing::Suspected,
+            Some(_) => Standing::Refused,
+        }
+    }
+
+    /// A worker begins to decode a piece of an object, or with None of something that is not noted.
+    pub fn begin(&self, worker: usize, case: Option<&Case>) -> Decoding<'_> {
+        let inner = &self.0;
+        let suspected = case.is_some_and(|case| case.standing == Standing::Suspected);
+        let (together, alone) = match suspected {
+            true => (None, Some(inner.decoding.write().unwrap_or_else(|e| e.into_inner()))),
+            false => (Some(inner.decoding.read().unwrap_or_else(|e| e.into_inner())), None),
+        };
+        let note = inner.notes.as_ref().zip(case).map(|(notes, case)| {
+            notes.begin(worker, &case.name);
+            (notes, worker)
+        });
+        Decoding { note, _together: together, _alone: alone }
+    }
+
+    /// The process ends in order: what is still being decoded does not count.
+    pub fn end(&self) {
+        if let Some(notes) = &self.0.notes {
+            notes.end();
+        }
+    }
+
+    fn acquit(&self, name: &Name) {
+        let removed = self.known().remove(&name.place);
+        if let (Some(suspect), Some(writer)) = (removed, &self.0.writer) {
+            log::info!("{name}: was decoded, and is not suspected any more");
+            // A writer that is gone has said why.
+            let _ = writer.send(Command::Acquit(Box::new(suspect.name)));
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Place, Suspect>> {
+        self.0.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Suspect {
+    /// Is it this object? What is not known of one of them does not tell them apart.
+    fn is(&self, name: &Name) -> bool {
+        let (own, asked) = (&self.name.announced, &name.announced);
+        let differs = |one: &str, other: &str| !one.is_empty() && !other.is_empty() && one != other;
+        self.name.place == name.place
+            && !differs(&own.version, &asked.version)
+            && !differs(&own.etag, &asked.etag)
+            && !differs(&own.checksum, &asked.checksum)
+    }
+}
+
+impl Case {
+    /// It has been decoded to its end, or to an error that was reported.
+    pub fn survived(&self) {
+        if self.standing == Standing::Suspected {
+            self.suspects.acquit(&self.name);
+        }
+    }
+
+    /// The ledger may have been told to forget it since the start.
+    pub(super) fn forgotten(mut self) -> Case {
+        self.suspects.known().remove(&self.name.place);
+        self.standing = Standing::Unsuspected;
+        self
+    }
+
+    pub(super) fn name(&self) -> &Name {
+        &self.name
+    }
+
+    pub fn key(&self) -> &str {
+        &self.name.place.key
+    }
+
+    /// How often the process died over it.
+    pub fn deaths(&self) -> u32 {
+        self.suspects.known().get(&self.name.place).map_or(0, |suspect| suspect.deaths)
+    }
+}
+
+impl Decoding<'_> {
+    /// Runs something that is no decoding, such as a wait for an output: a death in the middle of it
+    /// says nothing about the object.
+    pub fn pause<T>(&self, other: impl FnOnce() -> T) -> T {
+        let Some((notes, worker)) = self.note else { return other() };
+        notes.set(worker, false);
+        let done = other();
+        notes.set(worker, true);
+        done
+    }
+}
+
+impl Drop for Decoding<'_> {
+    fn drop(&mut self) {
+        if let Some((notes, worker)) = self.note {
+            notes.set(worker, false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
