@@ -125,6 +125,7 @@ const TRANSIENT: &[&str] = &[
     "InternalError",
     "InternalFailure",
     "InternalServerError",
+    "InternalServiceFault",
     "IDPCommunicationError",
     "RequestTimeout",
     "ServiceUnavailable",

@@ -231,7 +231,7 @@ impl Worker {
                     let exhausted = tries > self.settings.source.retries;
                     match source::after(&mut *self.source, &error, exhausted) {
                         Reaction::AskAnew => {
-                            log::info!("{}: {error}; it is asked for anew", self.shared.name)
+                            log::info!("{}: {error}; the listing begins anew", self.shared.name)
                         }
                         Reaction::LeaveOut(left_out) => {
                             tries = 0;
