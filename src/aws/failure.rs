@@ -143,6 +143,7 @@ const TRANSIENT: &[&str] = &[
     "InternalError",
     "InternalFailure",
     "InternalServerError",
+    "InternalServiceFault",
     "IDPCommunicationError",
     "KmsDependencyTimeout",
     "KmsInternal",

@@ -18,7 +18,8 @@ pub struct Mark {
     pub source: String,
     /// [`Polled::term`] of what it follows from: a mark from before its source was forgotten counts for nothing.
     pub term: i64,
-    /// (part, how far): a source with several streams has a part for each. New values replace old ones.
+    /// (part, how far): a source with several streams has a part for each. New values replace old ones, and an
+    /// empty one ends its part.
     pub checkpoints: Vec<(String, String)>,
     /// Events of the page.
     pub seen: Vec<Seen>,

@@ -425,6 +425,8 @@ impl Store {
         {
             let mut reach =
                 transaction.prepare_cached("INSERT OR REPLACE INTO checkpoints VALUES (?1, ?2, ?3, ?4)")?;
+            let mut end =
+                transaction.prepare_cached("DELETE FROM checkpoints WHERE source = ?1 AND part = ?2")?;
             let mut see = transaction.prepare_cached("INSERT OR REPLACE INTO seen VALUES (?1, ?2, ?3)")?;
             let mut forget =
                 transaction.prepare_cached("DELETE FROM seen WHERE source = ?1 AND time < ?2")?;
@@ -435,7 +437,10 @@ impl Store {
                     continue;
                 }
                 for (part, value) in checkpoints {
-                    reach.execute((source, part, value, now))?;
+                    match value.as_str() {
+                        "" => end.execute((source, part))?,
+                        value => reach.execute((source, part, value, now))?,
+                    };
                 }
                 for Seen { id, time } in seen {
                     see.execute((source, id.to_be_bytes(), time))?;

@@ -144,7 +144,12 @@ impl Shared {
     fn end(&self, page: u64, outcome: Outcome) {
         let mut state = self.state();
         for mark in state.delivery.end(page, outcome) {
-            state.checkpoints.extend(mark.checkpoints.iter().cloned());
+            for (part, value) in &mark.checkpoints {
+                match value.is_empty() {
+                    true => state.checkpoints.remove(part),
+                    false => state.checkpoints.insert(part.clone(), value.clone()),
+                };
+            }
             self.ledger.mark(mark);
         }
         if let Some(time) = state.delivery.reached() {

@@ -166,6 +166,7 @@ impl<S: Source> Bench<S> {
         self.seen.extend(seen);
         self.reached = self.reached.max(progress.reached);
         self.checkpoints.extend(progress.checkpoints);
+        self.checkpoints.retain(|_, value| !value.is_empty());
         if let Some(oldest) = progress.forget_before {
             self.seen.retain(|_, time| *time >= oldest);
             self.told.retain(|_, time| *time >= oldest);

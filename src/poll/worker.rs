@@ -264,7 +264,7 @@ impl Worker {
                     match source::after(&mut *self.source, &error, exhausted) {
                         Reaction::AskAnew => log::info!(
                             place = self.shared.name.as_str(), cause = error.cause().as_str();
-                            "{}: {error}; it is asked for anew", self.shared.name
+                            "{}: {error}; the listing begins anew", self.shared.name
                         ),
                         Reaction::LeaveOut(left_out) => {
                             tries = 0;

@@ -212,7 +212,10 @@ fn marks_of_a_source_are_there_after_a_restart_and_others_are_not() {
     assert_eq!(store.polled("1/audit/us-east-2").unwrap(), Polled::default());
     assert_eq!(store.checkpoints("2").unwrap(), []);
     assert_eq!(store.checkpoints("1").unwrap().len(), 2);
-    assert_eq!(store.forget_sources("").unwrap(), 2);
+    let ended = Mark { checkpoints: vec![("group".into(), String::new())], ..mark("", &[], None) };
+    store.mark(&[ended], 101).unwrap();
+    assert_eq!(store.checkpoints("1").unwrap().len(), 1, "an empty value ends its part");
+    assert_eq!(store.forget_sources("").unwrap(), 1);
     assert_eq!(store.polled("1/audit/us-east-1").unwrap(), Polled { term: 1, ..Polled::default() });
 }
 
