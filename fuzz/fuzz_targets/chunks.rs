@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use aws_to_devo::decode::{Bounds, Decoder, Error, Format, Newlines, Record, Scratch};
+use aws_to_devo::budget::Budget;
+use aws_to_devo::decode::{Account, Bounds, Decoder, Error, Format, Newlines, Record, Scratch};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -13,6 +14,9 @@ const BOUNDS: Bounds = Bounds {
     expansion_ratio_max: 500,
     held_bytes_max: 4 << 20,
 };
+
+/// What a decoder may hold between its pushes.
+const POOL_BYTES: usize = 16 << 20;
 
 /// The first byte chooses the compression and the format's variant, the second one the chunks; the
 /// rest is the object, or what is compressed to become it.
@@ -28,11 +32,18 @@ pub fn check(input: &[u8], format: impl Fn(u8) -> Format) {
     };
     let whole = decode(object, format(*variant), BOUNDS, object.len());
     let parts = decode(object, format(*variant), BOUNDS, usize::from(*size) + 1);
-    assert_eq!(whole, parts);
+    assert_same(&whole, &parts);
     let small = Bounds { scratch_bytes_max: 0, record_bytes_max: 16, ..BOUNDS };
     let whole = decode(object, format(*variant), small, object.len());
     let parts = decode(object, format(*variant), small, usize::from(*size) + 1);
-    assert_eq!(whole, parts);
+    assert_same(&whole, &parts);
+}
+
+/// What is cut in more pieces may have to be held, which a window may leave no memory for.
+fn assert_same(whole: &Decoded, parts: &Decoded) {
+    if !matches!(parts.1, Err(Error::MemoryTooSmall { .. })) {
+        assert_eq!(whole, parts);
+    }
 }
 
 fn gzip(content: &[u8]) -> Vec<u8> {
@@ -43,9 +54,11 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 
 /// A record's bytes, what its line feeds mean, and its context.
 type Owned = (Vec<u8>, Newlines, Vec<u8>);
+type Decoded = (Vec<Owned>, Result<(), Error>);
 
-fn decode(object: &[u8], format: Format, bounds: Bounds, size: usize) -> (Vec<Owned>, Result<(), Error>) {
-    let (mut decoder, mut scratch) = (Decoder::new(format, bounds), Scratch::new());
+fn decode(object: &[u8], format: Format, bounds: Bounds, size: usize) -> Decoded {
+    let account = Account::within(&Budget::new(POOL_BYTES));
+    let (mut decoder, mut scratch) = (Decoder::within(format, bounds, account), Scratch::new());
     let mut records = Vec::new();
     let mut keep = |record: Record<'_>| {
         records.push((record.bytes.to_vec(), record.newlines, record.context.to_vec()));
