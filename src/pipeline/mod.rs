@@ -3,6 +3,7 @@
 
 mod intake;
 mod internal;
+mod refused;
 mod vitals;
 mod worker;
 
@@ -128,6 +129,7 @@ impl Pipeline {
             outputs: outputs_by_index(config, &outputs),
             host: globals.host.clone(),
             buffers: Buffers::new(memory.frames_kept),
+            refused: Arc::default(),
             telemetry: Arc::clone(telemetry),
         });
         let workers = rayon::ThreadPoolBuilder::new()

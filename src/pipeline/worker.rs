@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::ack::{Ack, Outcome, Turn};
+use super::refused::Refused;
+use crate::ack::{Ack, Outcome, Progress, Turn};
 use crate::buffers::Buffers;
 use crate::decode::{Error, Payload, Record, Scratch, Work};
-use crate::frame::{self, Frames};
+use crate::frame::{self, Frames, Subject};
 use crate::limits::BATCH_BYTES;
+use crate::resolve::Source;
 use crate::send::Outputs;
 use crate::services::{Route, Verdict};
 use crate::telemetry::{Service, Telemetry};
@@ -23,6 +25,8 @@ pub struct Worker {
     pub host: String,
     /// Where the frames are written.
     pub buffers: Buffers,
+    /// Objects with records that an output refuses.
+    pub refused: Arc<Refused>,
     pub telemetry: Arc<Telemetry>,
 }
 
@@ -43,6 +47,9 @@ impl Worker {
         let _busy = self.telemetry.work.busy.hold();
         let counts = &self.service(&work).decode;
         counts.compressed.add(chunk.len() as u64);
+        if work.progress.decoded() == 0 && self.refused.is_settled(|| subject(&work.source).id) {
+            return self.refuse_again(*work);
+        }
         let outcome = catch_unwind(AssertUnwindSafe(|| self.decode(&mut work, &chunk, last)));
         drop(chunk);
         drop(permit);
@@ -72,20 +79,28 @@ impl Worker {
     fn decode(&self, work: &mut Work, chunk: &[u8], last: bool) -> Result<(), Error> {
         let telemetry = Arc::clone(self.service(work));
         let Work { source, service, input, ack, decoder, turn, progress, pulled } = work;
-        let lane = turn.as_ref().map(Turn::lane);
         let mut route = Route::new(service, source.key());
-        let outputs = &self.outputs[*input];
+        let sending = Sending {
+            outputs: &self.outputs[*input],
+            lane: turn.as_ref().map(Turn::lane),
+            subject: Arc::new(subject(source)),
+            service: &telemetry,
+            refused: &self.refused,
+        };
         let counts = &telemetry.decode;
         let (expanded_before, skipped_before) = (decoder.expanded_bytes(), decoder.skipped_documents());
+        let mut first_record = progress.decoded() + 1;
         let mut frames = self.frames(chunk.len());
         let held_back_before = progress.held_back();
         let mut marked = Vec::new();
         let mut sink = |record: Record<'_>| {
             if !progress.admit_next() {
+                frames.leave_out();
                 return;
             }
             let Verdict::Send { tag, missing_field } = route.verdict(record) else {
                 counts.filtered.increment();
+                frames.leave_out();
                 return;
             };
             if missing_field {
@@ -99,14 +114,13 @@ impl Worker {
             }
             if frames.len() >= BATCH_BYTES {
                 let full = std::mem::replace(&mut frames, self.frames(BATCH_BYTES));
-                counts.events.add(full.events().into());
-                send(full, outputs, lane, progress.batch(ack), &telemetry);
+                sending.send(full, first_record, progress, ack);
+                first_record = progress.decoded() + 1;
             }
         };
         let result = SCRATCH.with(|scratch| decoder.push(chunk, last, &mut scratch.borrow_mut(), &mut sink));
         if !frames.is_empty() {
-            counts.events.add(frames.events().into());
-            send(frames, outputs, lane, progress.batch(ack), &telemetry);
+            sending.send(frames, first_record, progress, ack);
         }
         counts.resumed.add(progress.held_back() - held_back_before);
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);
@@ -124,6 +138,15 @@ impl Worker {
         Frames::new(&self.host, Timestamp::now(), self.buffers.take(capacity))
     }
 
+    /// An output refuses a record of it, and everything else of it has been delivered.
+    fn refuse_again(&self, work: Work) {
+        log::debug!("{}: an output refuses a record of it; nothing else of it is left to send", work.source);
+        if let Some(turn) = &work.turn {
+            turn.finished();
+        }
+        work.ack.close(Outcome::Reject);
+    }
+
     /// What was whole has been sent. A message is not ours to delete.
     fn refuse(&self, work: Work, error: &Error) {
         self.service(&work).decode.failed.increment();
@@ -135,18 +158,47 @@ impl Worker {
     }
 }
 
-/// Sends a batch, and counts it once every output has it.
-fn send(frames: Frames, outputs: &Outputs, lane: Option<u64>, batch: Ack, service: &Arc<Service>) {
-    let (events, bytes, share) = (frames.events(), frames.len(), batch.share());
-    let service = Arc::clone(service);
-    let counted = Ack::open(move |outcome| {
-        if outcome == Outcome::Delivered {
-            service.delivered.events.add(events.into());
-            service.delivered.bytes.add(bytes as u64);
-        }
-        share.resolve(outcome);
-    });
-    batch.close(Outcome::Delivered);
-    outputs.send(frames, &counted, lane);
-    counted.close(Outcome::Delivered);
+/// Where a payload's batches go, and what they are counted for.
+struct Sending<'a> {
+    outputs: &'a Outputs,
+    lane: Option<u64>,
+    subject: Arc<Subject>,
+    service: &'a Arc<Service>,
+    refused: &'a Arc<Refused>,
+}
+
+impl Sending<'_> {
+    /// Sends a batch that begins with record number `first_record`, and counts it once every output has it.
+    fn send(&self, frames: Frames, first_record: u64, progress: &Progress, object: &Ack) {
+        let (events, bytes, batch) = (frames.events(), frames.len(), progress.batch(object));
+        self.service.decode.events.add(events.into());
+        let (share, confirmed) = (batch.share(), progress.confirmed());
+        let (service, subject) = (Arc::clone(self.service), Arc::clone(&self.subject));
+        let refused = Arc::clone(self.refused);
+        let counted = Ack::open(move |outcome| {
+            match outcome {
+                Outcome::Delivered => {
+                    service.delivered.events.add(events.into());
+                    service.delivered.bytes.add(bytes as u64);
+                }
+                Outcome::Reject => refused.add(&subject.id, &confirmed),
+                Outcome::Retry => (),
+            }
+            share.resolve(outcome);
+        });
+        batch.close(Outcome::Delivered);
+        self.outputs
+            .send(frames.into_batch_of(&self.subject, first_record, counted.share(), self.lane), &counted);
+        counted.close(Outcome::Delivered);
+    }
+}
+
+/// How the log names the object, and how its content is told from another under the same name.
+fn subject(source: &Source) -> Subject {
+    let (name, returns) = (source.to_string(), !matches!(source, Source::Page { .. }));
+    let id = match source {
+        Source::S3(object) => format!("{name} {:?} {:?}", object.version_id, object.etag),
+        Source::Body { .. } | Source::Page { .. } => name.clone(),
+    };
+    Subject { name, id, returns }
 }

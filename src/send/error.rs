@@ -19,12 +19,34 @@ pub enum Error {
     Stalled { peer: String, seconds: u64 },
     #[error("the connection with {peer} broke: {source}")]
     Broken { peer: String, source: io::Error },
+    #[error(
+        "{peer} did not end the connection within {seconds} s after we did; its program may not be reading. What is not confirmed is sent again"
+    )]
+    Unanswered { peer: String, seconds: u64 },
+    #[error("TLS with {peer} dropped bytes that were written; they are sent again on a new connection")]
+    Dropped { peer: String },
+    #[error(
+        "{peer} closed the connection each time that {batch} was sent alone ({times} times so far): {cause}"
+    )]
+    Killed { peer: String, batch: String, times: u32, cause: String },
+    #[error("the collector is being stopped")]
+    Stopped,
 }
 
 impl Error {
     /// Trying again will not help: a certificate is wrong on one of the two sides.
     pub fn is_lasting(&self) -> bool {
         matches!(self, Error::Tls { .. })
+    }
+
+    /// The peer has ended a connection that was complete. It may have done so because of what was sent.
+    pub fn is_end(&self) -> bool {
+        match self {
+            Error::Closed { .. } | Error::Broken { .. } => true,
+            // A complaint about our certificate concerns the connection, not what was sent on it.
+            Error::Tls { source: rustls::Error::AlertReceived(alert), .. } => !is_about_identity(*alert),
+            _ => false,
+        }
     }
 
     pub(super) fn tls(peer: &str, source: rustls::Error) -> Error {
@@ -39,6 +61,23 @@ impl Error {
             None => Error::Broken { peer: peer.to_owned(), source },
         }
     }
+}
+
+fn is_about_identity(alert: AlertDescription) -> bool {
+    use AlertDescription as Alert;
+    matches!(
+        alert,
+        Alert::CertificateExpired
+            | Alert::CertificateRequired
+            | Alert::HandshakeFailure
+            | Alert::UnknownCA
+            | Alert::BadCertificate
+            | Alert::CertificateUnknown
+            | Alert::DecryptError
+            | Alert::AccessDenied
+            | Alert::CertificateRevoked
+            | Alert::UnsupportedCertificate
+    )
 }
 
 fn advice(error: &rustls::Error) -> &'static str {

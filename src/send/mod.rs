@@ -4,16 +4,23 @@
 //! [`window`] of batches that are not confirmed on it, both in a `session`, where workers write
 //! straight away while it is free. A broken connection's batches go back to the pool and are sent again.
 
+mod caution;
 pub mod connection;
 mod console;
 mod error;
 mod greet;
 mod outq;
 mod pool;
+mod question;
 mod sender;
 mod session;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod throttle;
 pub mod tls;
+mod trial;
 pub mod window;
 
 pub use error::Error;
