@@ -225,6 +225,8 @@ pub const SUSPECTS_TOGETHER: [usize; 2] = [16, 4];
 pub const REFUSE_KILLS: u32 = 6;
 /// A frame that was confirmed is kept for that purpose if it is no longer than this.
 pub const PROBE_BYTES_MAX: usize = 16 * KIB;
+/// Batches that are looked at for such a frame.
+pub const PROBE_LOOKS_MAX: u32 = 1000;
 /// After a connection was ended on which a batch was alone, one without data must live at least so long before
 /// the batch is blamed, and twice as long as the one that was ended …
 pub const IDLE_TRIAL_MIN: Duration = Duration::from_secs(1);
@@ -252,6 +254,11 @@ pub const SETTLE_TIME: Duration = Duration::from_secs(1);
 pub const SETTLE_TIME_SLOW: Duration = Duration::from_secs(5);
 /// Unconfirmed bytes that one connection may have: room to go on while the oldest settle.
 pub const SEND_WINDOW_BYTES: usize = SETTLE_BYTES + SETTLE_BYTES / 2;
+
+/// Standard output that takes nothing for so long is a trouble: a reader that works takes something every second.
+pub const CONSOLE_PATIENCE: Duration = Duration::from_secs(10);
+/// What a pipe with room takes at once without blocking (`PIPE_BUF`, pipe(7)).
+pub const PIPE_BYTES_ATOMIC: usize = 4 * KIB;
 
 // ---- memory -------------------------------------------------------------------------------------
 

@@ -87,7 +87,7 @@ pub struct Ending {
     pub undelivered: usize,
     /// Messages that were still in work and went back to their queues; objects of a backfill.
     pub given_back: usize,
-    /// Why a drain or a backfill was given up, if it was.
+    /// Why the run was given up, if it was.
     pub gave_up: Option<String>,
 }
 
@@ -276,8 +276,11 @@ impl Pipeline {
         self.ends && self.intakes.iter().all(|intake| intake.is_finished())
     }
 
-    /// When the job has an end: why waiting for it any longer is of no use.
+    /// Why going on is of no use: an output has gone for good or, if the job has an end, a trouble lasts too long.
     fn hopeless(&self) -> Option<String> {
+        if let Some(closed) = self.pool.closed() {
+            return Some(closed.clone());
+        }
         let now = Instant::now();
         let patience =
             |trouble: &Trouble| if trouble.lasting { DRAIN_PATIENCE_LASTING } else { DRAIN_PATIENCE };

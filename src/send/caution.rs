@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use crate::frame::{Batch, Trial};
 use crate::limits::{
-    SEND_BARREN_CONNECTIONS, SEND_CAREFUL_BATCHES_MAX, SEND_LIFETIME_RETRY, SUSPECT_STRIKES,
+    PROBE_LOOKS_MAX, SEND_BARREN_CONNECTIONS, SEND_CAREFUL_BATCHES_MAX, SEND_LIFETIME_RETRY, SUSPECT_STRIKES,
     SUSPECTS_TOGETHER,
 };
 
@@ -30,8 +30,12 @@ pub struct Caution {
     ends: u64,
     /// How many of these there were when the latest of the confirmed batches was written.
     proven: u64,
+    /// The peer has accepted us and taken something.
+    has_confirmed: bool,
     /// A frame that was confirmed.
     probe: Option<Arc<[u8]>>,
+    /// Batches that were looked at for one.
+    looked_at: u32,
     /// Batches to be sent alone, in any order.
     suspects: VecDeque<Batch>,
 }
@@ -100,7 +104,7 @@ impl Caution {
     }
 
     fn confirmed(&mut self, ends: u64) {
-        self.barren = 0;
+        (self.barren, self.has_confirmed) = (0, true);
         self.proven = self.proven.max(ends);
     }
 
@@ -109,11 +113,17 @@ impl Caution {
         self.probe.clone()
     }
 
-    /// Takes the first frame for that if it has none yet.
+    /// Takes a frame for that if it has none yet. It gives up where frames are too long for it.
     pub fn keep_probe(&mut self, frame: impl FnOnce() -> Option<Vec<u8>>) {
-        if self.probe.is_none() {
+        if self.probe.is_none() && self.looked_at < PROBE_LOOKS_MAX {
+            self.looked_at += 1;
             self.probe = frame().map(Arc::from);
         }
+    }
+
+    /// The peer does not take it any more. Another one takes its place when something is confirmed.
+    pub fn drop_probe(&mut self) {
+        (self.probe, self.looked_at) = (None, 0);
     }
 
     /// A batch was unconfirmed on the connection that the peer has ended last.
@@ -177,7 +187,7 @@ impl Caution {
 
     /// The peer has accepted us on an earlier connection.
     pub fn has_confirmed(&self) -> bool {
-        self.probe.is_some()
+        self.has_confirmed
     }
 }
 

@@ -36,7 +36,7 @@ pub enum Error {
 impl Error {
     /// Trying again will not help: a certificate is wrong on one of the two sides.
     pub fn is_lasting(&self) -> bool {
-        matches!(self, Error::Tls { .. })
+        matches!(self, Error::Tls { .. }) && !self.is_end()
     }
 
     /// The peer has ended a connection that was complete. It may have done so because of what was sent.
@@ -114,5 +114,26 @@ fn advice(error: &rustls::Error) -> &'static str {
             " The peer's certificate is not valid yet: check this host's clock"
         }
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alert(alert: AlertDescription) -> Error {
+        Error::tls("localhost:1", rustls::Error::AlertReceived(alert))
+    }
+
+    #[test]
+    fn a_complaint_about_the_certificate_lasts_and_another_alert_may_be_about_what_was_sent() {
+        for ours in [AlertDescription::UnknownCA, AlertDescription::CertificateExpired] {
+            assert!(alert(ours).is_lasting() && !alert(ours).is_end());
+        }
+        for other in [AlertDescription::RecordOverflow, AlertDescription::InternalError] {
+            assert!(!alert(other).is_lasting() && alert(other).is_end());
+        }
+        let invalid = rustls::Error::InvalidCertificate(CertificateError::Expired);
+        assert!(Error::tls("localhost:1", invalid).is_lasting());
     }
 }

@@ -2,18 +2,19 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crossbeam_channel::Sender as Channel;
 
 use super::connection::Peer;
+use super::console::Console;
+use super::greet;
 use super::sender::Sender;
 use super::session::{Desk, Shared};
 use super::throttle::Throttle;
 use super::tls::{Certificates, TlsFileError};
-use super::{console, greet};
 use crate::ack::{Ack, Outcome};
 use crate::config::{Destination, Output, TlsFiles};
 use crate::frame::{Batch, Frames, Gzip};
@@ -46,6 +47,8 @@ pub struct Pool {
     threads: Vec<JoinHandle<()>>,
     peers: Vec<(Peer, Arc<telemetry::Output>)>,
     renewal: Renewal,
+    /// Why standard output takes no more.
+    closed: Arc<OnceLock<String>>,
     telemetry: Arc<Telemetry>,
 }
 
@@ -170,8 +173,13 @@ impl Pool {
     /// A certificate file that cannot be used, or a thread that cannot be started.
     pub fn start(outputs: &[Output], settings: &PoolSettings) -> Result<(Pool, Outputs), PoolError> {
         let telemetry = Arc::clone(&settings.telemetry);
-        let mut pool =
-            Pool { threads: Vec::new(), peers: Vec::new(), renewal: Renewal::default(), telemetry };
+        let mut pool = Pool {
+            threads: Vec::new(),
+            peers: Vec::new(),
+            renewal: Renewal::default(),
+            closed: Arc::default(),
+            telemetry,
+        };
         let ways = outputs
             .iter()
             .zip(&settings.telemetry.outputs)
@@ -194,6 +202,11 @@ impl Pool {
     pub fn trouble(&self) -> Option<Trouble> {
         let outputs = self.telemetry.outputs.iter();
         outputs.filter_map(|output| output.health.trouble()).min_by_key(|trouble| trouble.since)
+    }
+
+    /// Why an output can take nothing any more, ever: the run is to end.
+    pub fn closed(&self) -> Option<&String> {
+        self.closed.get()
     }
 
     /// No thread has ended.
@@ -219,7 +232,7 @@ impl Pool {
         telemetry: &Arc<telemetry::Output>,
         settings: &PoolSettings,
     ) -> Result<Way, PoolError> {
-        let Some(peer) = peer(output)? else { return self.start_console(output, telemetry) };
+        let Some(peer) = peer(output)? else { return self.start_console(output, telemetry, settings) };
         self.peers.push((peer.clone(), Arc::clone(telemetry)));
         if let (Destination::Tls { files, .. }, Some(certificates)) = (&output.destination, &peer.tls) {
             telemetry.set_certificate_expires_at(certificates.expires_at());
@@ -250,12 +263,16 @@ impl Pool {
         &mut self,
         output: &Output,
         telemetry: &Arc<telemetry::Output>,
+        settings: &PoolSettings,
     ) -> Result<Way, PoolError> {
-        let (any, waiting) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * output.senders);
-        let own = Arc::clone(telemetry);
-        // There is nothing to wait for.
-        own.health.works();
-        self.spawn(format!("send-{}", output.name), move || console::run(&waiting, &own))?;
+        let (any, batches) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * output.senders);
+        let console = Console {
+            batches,
+            telemetry: Arc::clone(telemetry),
+            abort: settings.abort.clone(),
+            closed: Arc::clone(&self.closed),
+        };
+        self.spawn(format!("send-{}", output.name), move || console.run())?;
         let (desks, lanes, turn) = (Vec::new(), Vec::new(), AtomicUsize::default());
         Ok(Way::Plain(Senders { telemetry: Arc::clone(telemetry), desks, turn, any, lanes }))
     }

@@ -125,7 +125,11 @@ impl Sender {
         self.shared.telemetry.send.repeated.add(1);
         match trial::send_apart(std::iter::once(frame), &self.shared) {
             Ok(()) => self.shared.caution().outlived(ends, true),
-            Err(Failure::Outage(error) | Failure::Ended(error, _)) => return Err(error),
+            Err(Failure::Outage(error)) => return Err(error),
+            Err(Failure::Ended(error, _)) => {
+                self.shared.caution().drop_probe();
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -160,7 +164,7 @@ impl Sender {
 
     /// It is a trouble where nothing tells yet whether the peer takes anything.
     fn note_end(&self, batch: &Batch, error: &Error) -> Result<(), Error> {
-        if batch.events <= 1 && !self.shared.caution().has_confirmed() {
+        if batch.events <= 1 && self.shared.caution().probe().is_none() {
             return Err(self.accusation(batch, error));
         }
         let (output, what) = (&self.shared.telemetry.name, batch.describe(self.shared.gzip.as_deref()));
