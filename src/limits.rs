@@ -276,6 +276,51 @@ pub const SEND_IDLE_TIMEOUT: Duration = Duration::from_secs(25);
 pub const SEND_RENEWAL: Duration = Duration::from_secs(3600);
 /// How long the peer may take to close after we did.
 pub const SEND_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same where its close is the only proof that it has accepted us and read everything: it may be asking a
+/// slow directory or an OCSP responder about our certificate.
+pub const SEND_PROOF_TIMEOUT: Duration = Duration::from_secs(30);
+/// TLS records on one connection before it is renewed. A TLS 1.2 key may encrypt 2^24 records with AES-GCM, after
+/// which rustls drops what is written. A quarter of that is 64 GiB of full records.
+pub const SEND_RECORDS_MAX: u64 = 1 << 22;
+/// Connections of an output that the peer ends in a row, without any confirmation between them, before the next
+/// connections carry little.
+pub const SEND_BARREN_CONNECTIONS: u32 = 3;
+/// Such connections carry one batch at first, and twice as many each time that works. From here on connections are
+/// ordinary ones again.
+pub const SEND_CAREFUL_BATCHES_MAX: u32 = 64;
+/// Such a connection is closed when nothing has come for so long.
+pub const SEND_CAREFUL_PAUSE: Duration = Duration::from_millis(50);
+/// How long a connection without data must live to show that the peer's connections outlive the settling time.
+pub const SEND_LIFETIME_MIN: Duration = Duration::from_secs(2);
+/// How often that is tried again while they do not.
+pub const SEND_LIFETIME_RETRY: Duration = Duration::from_secs(60);
+/// If they do not, they must outlive the acknowledgement by this before they are closed and the peer's orderly end
+/// confirms them: a peer that is about to close because of what it has read does so sooner.
+pub const SETTLE_TIME_HASTY: Duration = Duration::from_millis(100);
+/// Connections that the peer ends while a batch is unconfirmed on them before the batch goes over connections of
+/// its own, apart from what is new. So a frame that makes the peer close costs at most so many windows of repeats.
+pub const SUSPECT_STRIKES: u32 = 3;
+/// Batches of one such connection, then of one after that has been ended as well. After these, a batch is alone.
+pub const SUSPECTS_TOGETHER: [usize; 2] = [16, 4];
+/// Connections that the peer ends while a single record is alone on them before the record is refused. After each of
+/// them a record that was confirmed before must get through. Where connections are cut at random every two seconds,
+/// a connection is as likely to be cut as not, and six of each in turn happen once in four thousand times, after five
+/// cuts in a row.
+pub const REFUSE_KILLS: u32 = 6;
+/// A frame that was confirmed is kept for that purpose if it is no longer than this.
+pub const PROBE_BYTES_MAX: usize = 16 * KIB;
+/// Batches that are looked at for such a frame.
+pub const PROBE_LOOKS_MAX: u32 = 1000;
+/// After a connection was ended on which a batch was alone, one without data must live at least so long before
+/// the batch is blamed, and twice as long as the one that was ended …
+pub const IDLE_TRIAL_MIN: Duration = Duration::from_secs(1);
+/// … up to this.
+pub const IDLE_TRIAL_MAX: Duration = Duration::from_secs(10);
+/// Batches that must stay in order and wait in a sender behind one that is under suspicion. More are left in the
+/// sender's channel.
+pub const BATCHES_HELD_MAX: usize = 64;
+/// Objects with refused records that are remembered, some hundred bytes each.
+pub const REFUSED_OBJECTS_MAX: usize = 1000;
 /// How often an output that nobody has work for is tried while it has not worked yet, or not lately.
 pub const GREET_INTERVAL: Duration = Duration::from_secs(5);
 /// First and longest wait between attempts to connect.
@@ -293,6 +338,11 @@ pub const SETTLE_TIME: Duration = Duration::from_secs(1);
 pub const SETTLE_TIME_SLOW: Duration = Duration::from_secs(5);
 /// Unconfirmed bytes that one connection may have: room to go on while the oldest settle.
 pub const SEND_WINDOW_BYTES: usize = SETTLE_BYTES + SETTLE_BYTES / 2;
+
+/// Standard output that takes nothing for so long is a trouble: a reader that works takes something every second.
+pub const CONSOLE_PATIENCE: Duration = Duration::from_secs(10);
+/// What a pipe with room takes at once without blocking (`PIPE_BUF`, pipe(7)).
+pub const PIPE_BYTES_ATOMIC: usize = 4 * KIB;
 
 // ---- memory -------------------------------------------------------------------------------------
 
@@ -714,6 +764,8 @@ pub const CONFIGURATION_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub const OTHER_FILES: usize = 24;
 
 const _: () = {
+    assert!(SEND_RECORDS_MAX <= (1 << 24) / 4, "one write of the largest record must still fit the key");
+    assert!(SETTLE_TIME.as_millis() < SEND_LIFETIME_MIN.as_millis());
     assert!(SEND_WINDOW_BYTES > SETTLE_BYTES + BATCH_BYTES, "or only time could ever settle a full window");
     assert!(POLL_REST_MAX.as_secs() < STANDSTILL_MAX.as_secs(), "a source that rests is not dead");
     assert!(FIGURES_AGE_MAX.as_secs() >= 2 * DEPTH_INTERVAL.as_secs(), "a figure lives for two looks");

@@ -146,7 +146,7 @@ fn frames(row: &Row, key: &str, object: &[u8], size: usize) -> Result<Vec<u8>, S
             break;
         }
     }
-    let batch = frames.into_batch(Ack::open(|_| ()).share(), None);
+    let batch = frames.into_batch(Ack::open(|_| ()).share());
     Ok(batch.bytes.to_vec())
 }
 

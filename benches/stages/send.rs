@@ -43,16 +43,15 @@ fn fdr_batch() -> Arc<Buffer> {
         frames.push("edr.crowdstrike.cannon", Record::new(line, Newlines::Absent));
     }
     let ack = Ack::open(|_| ());
-    frames.into_batch(ack.share(), None).bytes
+    frames.into_batch(ack.share()).bytes
 }
 
 pub fn window(c: &mut Criterion) {
     let now = Instant::now();
     let batches = || -> Vec<Batch> {
         let ack = Ack::open(|_| ());
-        let made = (0..BATCHES).map(|_| {
-            Frames::new(HOST, Timestamp::UNIX_EPOCH, Buffer::default()).into_batch(ack.share(), None)
-        });
+        let made = (0..BATCHES)
+            .map(|_| Frames::new(HOST, Timestamp::UNIX_EPOCH, Buffer::default()).into_batch(ack.share()));
         let made = made.collect();
         ack.close(Outcome::Delivered);
         made
@@ -66,7 +65,7 @@ pub fn window(c: &mut Criterion) {
                     end += BATCH_BYTES as u64;
                     window.push(batch, end, now);
                     window.acknowledge(end, now);
-                    settled += usize::from(window.pop_settled(now, SETTLE_TIME).is_some());
+                    settled += usize::from(window.pop_settled(now, Some(SETTLE_TIME)).is_some());
                 }
                 assert_eq!(settled, BATCHES - SETTLE_BYTES / BATCH_BYTES);
                 window

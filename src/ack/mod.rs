@@ -76,8 +76,7 @@ impl Ack {
 
     /// One more part that must be delivered.
     pub fn share(&self) -> Share {
-        self.share.inner.open.fetch_add(1, Ordering::Relaxed);
-        Share { inner: Arc::clone(&self.share.inner), outcome: Outcome::Retry }
+        self.share.fork()
     }
 
     /// All shares have been handed out; `outcome` is what is known of the work apart from them.
@@ -96,6 +95,13 @@ pub struct Share {
 }
 
 impl Share {
+    /// Splits the part in two: another share of the same work.
+    pub fn fork(&self) -> Share {
+        // This share is open, so the work cannot have settled.
+        self.inner.open.fetch_add(1, Ordering::Relaxed);
+        Share { inner: Arc::clone(&self.inner), outcome: Outcome::Retry }
+    }
+
     /// Says how this part ended.
     pub fn resolve(mut self, outcome: Outcome) {
         self.outcome = outcome;
@@ -167,6 +173,18 @@ mod tests {
             ack.close(Outcome::Delivered);
             assert_eq!(settled.try_recv(), Ok(worst));
         }
+    }
+
+    #[test]
+    fn a_fork_is_a_part_of_its_own() {
+        let (ack, settled) = opened();
+        let share = ack.share();
+        let fork = share.fork();
+        ack.close(Outcome::Delivered);
+        share.resolve(Outcome::Delivered);
+        assert!(settled.try_recv().is_err(), "the fork is still open");
+        fork.resolve(Outcome::Reject);
+        assert_eq!(settled.try_recv(), Ok(Outcome::Reject));
     }
 
     #[test]

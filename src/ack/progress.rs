@@ -31,6 +31,11 @@ impl Confirmed {
         self.lock().is_whole()
     }
 
+    /// The object was decoded to its end, and what is not confirmed of it was refused.
+    pub fn is_settled(&self) -> bool {
+        self.lock().is_settled()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Watermark> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -61,6 +66,11 @@ impl Progress {
         self.decoded > self.resumed
     }
 
+    /// Records decoded so far.
+    pub fn decoded(&self) -> u64 {
+        self.decoded
+    }
+
     /// Records held back so far.
     pub fn held_back(&self) -> u64 {
         self.decoded.min(self.resumed)
@@ -86,8 +96,10 @@ impl Progress {
         let (share, confirmed) = (object.share(), self.confirmed.clone());
         let number = confirmed.lock().open();
         Ack::open(move |outcome| {
-            if outcome == Outcome::Delivered {
-                confirmed.lock().confirm(number, end);
+            match outcome {
+                Outcome::Delivered => confirmed.lock().confirm(number, end),
+                Outcome::Reject => confirmed.lock().refuse(),
+                Outcome::Retry => (),
             }
             share.resolve(outcome);
         })
@@ -143,6 +155,22 @@ mod tests {
         assert_eq!(progress.confirmed().so_far(), (2, 1));
         progress.batch(&object).close(Outcome::Delivered);
         assert_eq!(progress.confirmed().so_far(), (3, 2));
+    }
+
+    #[test]
+    fn a_refused_batch_stays_a_gap_but_settles_its_object() {
+        let object = Ack::open(|_| ());
+        let mut progress = Progress::default();
+        progress.admit_next();
+        let refused = progress.batch(&object);
+        progress.admit_next();
+        let good = progress.batch(&object);
+        progress.complete();
+        refused.close(Outcome::Reject);
+        assert!(!progress.confirmed().is_settled(), "the other batch is on its way");
+        good.close(Outcome::Delivered);
+        assert!(progress.confirmed().is_settled() && !progress.confirmed().is_whole());
+        assert_eq!(progress.confirmed().so_far(), (0, 0), "a restart must not take it for delivered");
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct Watermark {
     opened: u64,
     /// Confirmed beyond the first gap: the batch's number, and the records up to its end.
     early: BTreeMap<u64, u64>,
+    /// Batches that can never be confirmed.
+    refused: u64,
     /// No more batches will be opened: the object has been decoded to its end.
     complete: bool,
 }
@@ -41,6 +43,11 @@ impl Watermark {
         }
     }
 
+    /// One batch can never be confirmed.
+    pub fn refuse(&mut self) {
+        self.refused += 1;
+    }
+
     /// The object has been decoded to its end.
     pub fn complete(&mut self) {
         self.complete = true;
@@ -49,6 +56,11 @@ impl Watermark {
     /// Everything that the object holds is confirmed.
     pub fn is_whole(&self) -> bool {
         self.complete && self.batches == self.opened
+    }
+
+    /// Everything that the object holds is confirmed or refused.
+    pub fn is_settled(&self) -> bool {
+        self.complete && self.batches + self.early.len() as u64 + self.refused == self.opened
     }
 
     /// Records, counted from the object's beginning, that are confirmed without a gap.

@@ -254,7 +254,7 @@ fn warn_of_given_back(ending: &Ending) {
 fn report(ending: &Ending) -> ExitCode {
     super::log::settle();
     if let Some(reason) = &ending.gave_up {
-        log::error!("the drain was given up: {reason}");
+        log::error!("the run was given up: {reason}");
     }
     if ending.undelivered > 0 {
         log::error!(

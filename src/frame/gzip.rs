@@ -4,8 +4,10 @@
 //! counting inside: [`Frames::is_counted`](super::Frames::is_counted) tells which frames must go plain.
 
 use std::fmt;
+use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 
+use flate2::read::MultiGzDecoder;
 use libdeflater::{CompressionLvl, Compressor};
 
 /// Compresses batches at one level, on any number of threads.
@@ -35,6 +37,14 @@ impl Gzip {
         member
     }
 
+    /// The bytes of members that were made here.
+    pub fn frames(&self, members: &[u8]) -> Vec<u8> {
+        let mut frames = Vec::new();
+        // Memory cannot fail, and members of our own are whole.
+        let _ = MultiGzDecoder::new(members).read_to_end(&mut frames);
+        frames
+    }
+
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Compressor>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -48,8 +58,6 @@ impl fmt::Debug for Gzip {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
     use proptest::prelude::*;
 
     use super::*;

@@ -7,7 +7,9 @@
 //! 61 <14>Nov 21 11:04:05 HOST TAG: LINE1\nLINE2\n     octet-counted (RFC 6587), header and last LF included
 //! ```
 
+mod batch;
 mod gzip;
+mod parts;
 mod pulling_id;
 
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use crate::buffers::Buffer;
 use crate::decode::{Newlines, Record};
 use crate::limits::BATCH_BYTES;
 
+pub use batch::{Batch, Origin, Subject, Trial};
 pub use gzip::Gzip;
 pub use pulling_id::mark;
 
@@ -29,19 +32,6 @@ const PRIORITY: &str = "<14>";
 /// What a frame has beside its date, host, tag and record: the digits of its length with a space, `: ` and the
 /// line feed.
 const FRAME_MARKS: usize = 24;
-
-/// Frames that travel and are acknowledged together.
-#[derive(Debug)]
-pub struct Batch {
-    /// Whole frames, or a gzip member of them. Shared where an event goes to several outputs.
-    pub bytes: Arc<Buffer>,
-    /// Number of frames.
-    pub events: u32,
-    /// The batch's part in its object.
-    pub share: Share,
-    /// Batches of one lane are sent in the order in which they came; None: in any order.
-    pub lane: Option<u64>,
-}
 
 /// Writes frames one after another into a buffer.
 #[derive(Debug)]
@@ -54,6 +44,8 @@ pub struct Frames {
     bytes: Buffer,
     events: u32,
     counted: bool,
+    /// See [`Origin::left_out`].
+    left_out: Vec<(u32, u64)>,
 }
 
 impl Frames {
@@ -67,6 +59,7 @@ impl Frames {
             bytes: buffer,
             events: 0,
             counted: false,
+            left_out: Vec::new(),
         }
     }
 
@@ -149,10 +142,32 @@ impl Frames {
         self.counted
     }
 
+    /// A record of the object is not sent.
+    pub fn leave_out(&mut self) {
+        match self.left_out.last_mut().filter(|(frames, _)| *frames == self.events) {
+            Some((_, records)) => *records += 1,
+            None => self.left_out.push((self.events, 1)),
+        }
+    }
+
     /// The frames as a batch that is `share` of its object.
-    pub fn into_batch(mut self, share: Share, lane: Option<u64>) -> Batch {
+    pub fn into_batch(mut self, share: Share) -> Batch {
         self.bytes.fit();
-        Batch { bytes: Arc::new(self.bytes), events: self.events, share, lane }
+        Batch { counted: self.counted, ..Batch::new(Arc::new(self.bytes), self.events, share) }
+    }
+
+    /// The same for an object's records from number `first_record` on, those left out included. Batches of one lane
+    /// stay in order.
+    pub fn into_batch_of(
+        mut self,
+        object: &Arc<Subject>,
+        first_record: u64,
+        share: Share,
+        lane: Option<u64>,
+    ) -> Batch {
+        let left_out = std::mem::take(&mut self.left_out);
+        let origin = Origin { object: Arc::clone(object), first_record, left_out };
+        Batch { origin: Some(Arc::new(origin)), lane, ..self.into_batch(share) }
     }
 }
 

@@ -5,6 +5,7 @@ mod finish;
 mod intake;
 mod internal;
 mod ledger;
+mod refused;
 #[cfg(test)]
 mod tests;
 mod vitals;
@@ -98,7 +99,7 @@ pub struct Ending {
     pub given_back: u64,
     /// A drain or a backfill was stopped before its end.
     pub interrupted: bool,
-    /// Why a drain or a backfill was given up, if it was.
+    /// Why the run was given up, if it was.
     pub gave_up: Option<String>,
 }
 
@@ -158,6 +159,7 @@ impl Pipeline {
             budget: Budget::new(memory.frames),
             abort: abort.clone(),
             suspects: ledger.suspects().clone(),
+            refused: Arc::default(),
             telemetry: Arc::clone(telemetry),
         });
         let workers = rayon::ThreadPoolBuilder::new()
@@ -342,8 +344,12 @@ impl Pipeline {
         self.ends && self.intakes.iter().all(|intake| intake.is_finished())
     }
 
-    /// When the job has an end: why it has not come to it well, or why waiting for it any longer is of no use.
+    /// Why going on is of no use: an output has gone for good or, if the job has an end, it has not come to it well or a
+    /// trouble lasts too long.
     fn hopeless(&self, pulse: &Pulse, is_done: bool) -> Option<String> {
+        if let Some(closed) = self.pool.closed() {
+            return Some(closed.clone());
+        }
         let now = Instant::now();
         let patience =
             |trouble: &Trouble| if trouble.lasting { DRAIN_PATIENCE_LASTING } else { DRAIN_PATIENCE };

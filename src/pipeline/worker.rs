@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::ack::{Ack, Outcome};
+use super::refused::Refused;
+use crate::ack::{Ack, Outcome, Progress};
 use crate::budget::Budget;
 use crate::buffers::{Buffer, Buffers};
 use crate::decode::{Error, Payload, Record, Scratch, Work};
-use crate::frame::{self, Frames};
+use crate::frame::{self, Frames, Subject};
 use crate::ledger::Suspects;
 use crate::limits::BATCH_BYTES;
+use crate::resolve::Source;
 use crate::send::Outputs;
 use crate::services::{Route, Verdict};
 use crate::stop::Stop;
@@ -32,6 +34,8 @@ pub struct Worker {
     pub abort: Stop,
     /// Where each worker notes what it decodes.
     pub suspects: Suspects,
+    /// Objects with records that an output refuses.
+    pub refused: Arc<Refused>,
     pub telemetry: Arc<Telemetry>,
 }
 
@@ -52,6 +56,9 @@ impl Worker {
         let _busy = self.telemetry.work.busy.hold();
         let counts = &self.service(&work).decode;
         counts.compressed.add(chunk.len() as u64);
+        if work.progress.decoded() == 0 && self.refused.is_settled(|| subject(&work.source).id) {
+            return self.refuse_again(*work);
+        }
         let outcome = catch_unwind(AssertUnwindSafe(|| self.decode(&mut work, &chunk, last)));
         drop(chunk);
         match outcome {
@@ -87,22 +94,35 @@ impl Worker {
         let Work { source, service, input, ack, decoder, progress, pulled, case } = work;
         let number = rayon::current_thread_index().unwrap_or(0);
         let decoding = self.suspects.begin(number, case.as_ref());
-        let lane = ack.lane();
         let mut route = Route::new(service, source.key());
-        let outputs = &self.outputs[*input];
+        let sending = Sending {
+            outputs: &self.outputs[*input],
+            lane: ack.lane(),
+            subject: Arc::new(subject(source)),
+            service: &telemetry,
+            refused: &self.refused,
+        };
         let counts = &telemetry.decode;
         let (expanded_before, empty_before) = (decoder.expanded_bytes(), decoder.empty_documents());
+        // With the number of the first record that they may come from.
         let mut frames: Option<Frames> = None;
+        let mut first_record = 0;
         let held_back_before = progress.held_back();
         let mut marked = Vec::new();
         // What so many compressed bytes usually become.
         let mut usual_room = chunk.len().saturating_mul(8).min(BATCH_BYTES);
         let mut sink = |record: Record<'_>| {
             if !progress.admit_next() {
+                if let Some(frames) = &mut frames {
+                    frames.leave_out();
+                }
                 return;
             }
             let Verdict::Send { tag, filled } = route.verdict(record) else {
                 counts.filtered.increment();
+                if let Some(frames) = &mut frames {
+                    frames.leave_out();
+                }
                 return;
             };
             if filled.missing {
@@ -118,21 +138,24 @@ impl Worker {
             let room = |frames: &Frames| frames.room_for(tag, record.bytes.len());
             if let Some(full) = frames.take_if(|frames| !frames.try_make_room(room(frames))) {
                 // The record in hand goes with the next batch: nothing is held while that one's memory is waited for.
-                decoding.pause(|| send(full, outputs, lane, progress.batch_before_last(ack), &telemetry));
+                let batch = progress.batch_before_last(ack);
+                decoding.pause(|| sending.send(full, first_record, progress, batch));
             }
-            let filling = frames
-                .get_or_insert_with(|| decoding.pause(|| self.frames(usual_room, tag, record.bytes.len())));
+            let filling = frames.get_or_insert_with(|| {
+                first_record = progress.decoded();
+                decoding.pause(|| self.frames(usual_room, tag, record.bytes.len()))
+            });
             filling.push(tag, record);
             if filling.len() >= BATCH_BYTES
                 && let Some(full) = frames.take()
             {
                 usual_room = BATCH_BYTES;
-                decoding.pause(|| send(full, outputs, lane, progress.batch(ack), &telemetry));
+                decoding.pause(|| sending.send(full, first_record, progress, progress.batch(ack)));
             }
         };
         let result = SCRATCH.with(|scratch| decoder.push(chunk, last, &mut scratch.borrow_mut(), &mut sink));
         if let Some(rest) = frames {
-            decoding.pause(|| send(rest, outputs, lane, progress.batch(ack), &telemetry));
+            decoding.pause(|| sending.send(rest, first_record, progress, progress.batch(ack)));
         }
         counts.resumed.add(progress.held_back() - held_back_before);
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);
@@ -160,6 +183,12 @@ impl Worker {
         frames
     }
 
+    /// An output refuses a record of it, and everything else of it has been delivered.
+    fn refuse_again(&self, work: Work) {
+        log::debug!("{}: an output refuses a record of it; nothing else of it is left to send", work.source);
+        work.ack.close(Outcome::Reject);
+    }
+
     /// What was whole has been sent. A message is not ours to delete.
     fn refuse(&self, work: Work, error: &Error) {
         survived(&work);
@@ -180,19 +209,47 @@ fn survived(work: &Work) {
     }
 }
 
-/// Sends a batch, and counts it once every output has it.
-fn send(frames: Frames, outputs: &Outputs, lane: Option<u64>, batch: Ack, service: &Arc<Service>) {
-    let (events, bytes, share) = (frames.events(), frames.len(), batch.share());
-    service.decode.events.add(events.into());
-    let service = Arc::clone(service);
-    let counted = Ack::open(move |outcome| {
-        if outcome == Outcome::Delivered {
-            service.delivered.events.add(events.into());
-            service.delivered.bytes.add(bytes as u64);
-        }
-        share.resolve(outcome);
-    });
-    batch.close(Outcome::Delivered);
-    outputs.send(frames, &counted, lane);
-    counted.close(Outcome::Delivered);
+/// Where a payload's batches go, and what they are counted for.
+struct Sending<'a> {
+    outputs: &'a Outputs,
+    lane: Option<u64>,
+    subject: Arc<Subject>,
+    service: &'a Arc<Service>,
+    refused: &'a Arc<Refused>,
+}
+
+impl Sending<'_> {
+    /// Sends a batch that begins with record number `first_record`, and counts it once every output has it.
+    fn send(&self, frames: Frames, first_record: u64, progress: &Progress, batch: Ack) {
+        let (events, bytes) = (frames.events(), frames.len());
+        self.service.decode.events.add(events.into());
+        let (share, confirmed) = (batch.share(), progress.confirmed());
+        let (service, subject) = (Arc::clone(self.service), Arc::clone(&self.subject));
+        let refused = Arc::clone(self.refused);
+        let counted = Ack::open(move |outcome| {
+            match outcome {
+                Outcome::Delivered => {
+                    service.delivered.events.add(events.into());
+                    service.delivered.bytes.add(bytes as u64);
+                }
+                Outcome::Reject => refused.add(&subject.id, &confirmed),
+                Outcome::Retry => (),
+            }
+            share.resolve(outcome);
+        });
+        batch.close(Outcome::Delivered);
+        self.outputs
+            .send(frames.into_batch_of(&self.subject, first_record, counted.share(), self.lane), &counted);
+        counted.close(Outcome::Delivered);
+    }
+}
+
+/// How the log names the object, and how its content is told from another under the same name.
+fn subject(source: &Source) -> Subject {
+    let (name, returns) = (source.to_string(), !matches!(source, Source::Page { .. }));
+    let id = match source {
+        Source::S3(object) => format!("{name} {:?} {:?}", object.version_id, object.etag),
+        Source::Body { .. } | Source::Page { .. } => name.clone(),
+    };
+    Subject { name, id, returns }
 }

@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion};
 use socket2::{SockRef, TcpKeepalive};
 
 use super::error::Error;
 use super::outq;
 use super::tls::Certificates;
 use crate::limits::{
-    SEND_CLOSE_TIMEOUT, SEND_CONNECT_TIMEOUT, SEND_STALL_TIMEOUT, SEND_VERDICT_TIMEOUT, SEND_WAIT_SLICE,
-    SETTLE_TIME, SETTLE_TIME_SLOW,
+    SEND_CLOSE_TIMEOUT, SEND_CONNECT_TIMEOUT, SEND_PROOF_TIMEOUT, SEND_ROOM_INTERVAL, SEND_STALL_TIMEOUT,
+    SEND_VERDICT_TIMEOUT, SEND_WAIT_SLICE, SETTLE_BYTES, SETTLE_TIME, SETTLE_TIME_SLOW, TLS_RECORD_BYTES,
 };
 use crate::stop::Stop;
 
@@ -44,10 +44,28 @@ pub struct Connection {
     config: Option<Arc<ClientConfig>>,
     /// Bytes given to the socket so far; with TLS, of ciphertext.
     written: u64,
+    /// Highest offset that the peer's TCP was seen to have acknowledged.
+    acknowledged: u64,
+    /// What was handed over since everything was last on the socket, and `written` at that time.
+    account: (u64, u64),
+    /// TLS records that were needed for what was handed over.
+    records: u64,
+    /// What the peer has said.
+    heard: Heard,
     /// Time spent waiting for room in the socket.
     waited: Duration,
     /// When the socket last did not take all.
     last_wait: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    /// Data of its program.
+    data: bool,
+    /// TLS: no more data will come.
+    goodbye: bool,
+    /// The end of its stream.
+    end: bool,
 }
 
 impl Connection {
@@ -66,6 +84,10 @@ impl Connection {
             tls: None,
             config: config.clone(),
             written: 0,
+            acknowledged: 0,
+            account: (0, 0),
+            records: 0,
+            heard: Heard::default(),
             waited: Duration::ZERO,
             last_wait: None,
         };
@@ -93,6 +115,8 @@ impl Connection {
 
     /// Hands bytes over to be sent. Call [`Connection::push`] or [`Connection::flush`] to have them on the socket.
     pub fn write(&mut self, bytes: &[u8], abort: &Stop) -> Result<(), Error> {
+        self.account.0 += bytes.len() as u64;
+        self.records += bytes.len().div_ceil(RECORD_PLAINTEXT) as u64;
         match &mut self.tls {
             Some(tls) => tls.writer().write_all(bytes).map_err(|e| Error::broken(&self.peer, e)),
             None => self.drain(bytes, abort),
@@ -133,12 +157,42 @@ impl Connection {
         Ok(true)
     }
 
+    /// To be asked when everything is on the socket: is there at least as much as was handed over?
+    ///
+    /// # Errors
+    /// TLS has dropped something without a word, as rustls does with what is written after a key is used up.
+    pub fn balance(&mut self) -> Result<(), Error> {
+        let (handed_over, before) = std::mem::replace(&mut self.account, (0, self.written));
+        if self.written - before < handed_over {
+            return Err(Error::Dropped { peer: self.peer.clone() });
+        }
+        Ok(())
+    }
+
+    /// So many TLS records have been written that it should be renewed.
+    pub fn is_worn(&self, records_max: u64) -> bool {
+        self.tls.is_some() && self.records >= records_max
+    }
+
+    /// The peer's program is known to have accepted the connection and us: from then on acknowledgements mean
+    /// something. With TLS 1.3 our handshake ends before the peer has looked at our certificate. With plain TCP the
+    /// kernel accepts and acknowledges whatever the program does.
+    pub fn is_proven(&self) -> bool {
+        let has_read = self.acknowledged >= SETTLE_BYTES as u64;
+        has_read || self.tls.as_ref().is_some_and(|tls| self.heard.data || is_accepted(tls))
+    }
+
+    /// If the peer ends it, that is no late refusal of our certificate.
+    pub fn is_complete(&self) -> bool {
+        self.tls.is_none() || self.is_proven()
+    }
+
     /// Takes in what the peer says: tickets, key updates, alerts, its end of the connection.
     ///
     /// # Errors
     /// An alert, a reset, or the end: a peer that collects logs has no other reason to speak.
     pub fn read(&mut self) -> Result<(), Error> {
-        if self.read_until_idle()? { Err(self.closed("")) } else { Ok(()) }
+        if self.hears_end()? { Err(self.closed("")) } else { Ok(()) }
     }
 
     /// Offset of the last byte given to the socket, plus one.
@@ -160,27 +214,59 @@ impl Connection {
     }
 
     /// Offset below which the peer's TCP has acknowledged everything.
-    pub fn acknowledged(&self) -> Result<u64, Error> {
+    pub fn acknowledged(&mut self) -> Result<u64, Error> {
         let waiting = outq::unacknowledged_bytes(&self.socket).map_err(|e| self.broken(e))?;
-        Ok(self.written.saturating_sub(waiting))
+        self.acknowledged = self.acknowledged.max(self.written.saturating_sub(waiting));
+        Ok(self.acknowledged)
     }
 
     /// Says goodbye and waits for the peer's end, as the vendor's SDK does "to avoid losing events".
-    /// Ok when the peer closed in good order: its program has then read every byte.
-    pub fn close(mut self, abort: &Stop) -> Result<(), Error> {
+    /// Ok when the peer closed in good order after that: its program has then read every byte.
+    ///
+    /// # Errors
+    /// The peer ended the connection before, or with bytes unread, or did not answer in time.
+    pub fn close(&mut self, abort: &Stop) -> Result<(), Error> {
+        self.read()?;
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();
         }
         self.flush(abort)?;
+        self.balance()?;
         self.socket.shutdown(Shutdown::Write).map_err(|e| self.broken(e))?;
-        let deadline = Instant::now() + SEND_CLOSE_TIMEOUT;
-        while !self.read_until_idle()? {
-            if Instant::now() >= deadline || abort.is_stopped() {
-                return Err(Error::Stalled { peer: self.peer, seconds: SEND_CLOSE_TIMEOUT.as_secs() });
+        let timeout = if self.is_proven() { SEND_CLOSE_TIMEOUT } else { SEND_PROOF_TIMEOUT };
+        let deadline = Instant::now() + timeout;
+        while !self.has_answered()? {
+            if abort.is_stopped() {
+                return Err(Error::Stopped);
             }
-            self.poll(PollFlags::IN, SEND_WAIT_SLICE)?;
+            if Instant::now() >= deadline {
+                return Err(Error::Unanswered { peer: self.peer.clone(), seconds: timeout.as_secs() });
+            }
+            self.await_answer(abort)?;
         }
         Ok(())
+    }
+
+    /// After our end: the peer's has come, and its TCP has acknowledged ours. A program that closes with something
+    /// unread makes its kernel send a reset instead.
+    fn has_answered(&mut self) -> Result<bool, Error> {
+        self.hears_end()?;
+        if !self.heard.end {
+            return Ok(false);
+        }
+        if let Some(error) = self.socket.take_error().map_err(|e| self.broken(e))? {
+            return Err(self.broken(error));
+        }
+        Ok(outq::unacknowledged_bytes(&self.socket).map_err(|e| self.broken(e))? == 0)
+    }
+
+    fn await_answer(&self, abort: &Stop) -> Result<(), Error> {
+        if self.heard.end {
+            // The socket stays readable from now on.
+            abort.wait(SEND_ROOM_INTERVAL);
+            return Ok(());
+        }
+        self.poll(PollFlags::IN, SEND_WAIT_SLICE)
     }
 
     fn shake_hands(&mut self, config: &Arc<ClientConfig>, address: &str) -> Result<(), Error> {
@@ -216,7 +302,7 @@ impl Connection {
                 break;
             }
             self.poll(PollFlags::IN, left)?;
-            if self.read_until_idle()? {
+            if self.hears_end()? {
                 return Err(
                     self.closed(" right after the TLS handshake; it may have refused our client certificate")
                 );
@@ -226,34 +312,36 @@ impl Connection {
     }
 
     fn verdict_is_out(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| {
-            tls.protocol_version() == Some(ProtocolVersion::TLSv1_3) && tls.tls13_tickets_received() == 0
-        })
+        self.tls.as_ref().is_some_and(|tls| !is_accepted(tls))
     }
 
-    /// True at the peer's end of the connection.
-    fn read_until_idle(&mut self) -> Result<bool, Error> {
+    /// Reads all that is there. True: the peer will say no more.
+    fn hears_end(&mut self) -> Result<bool, Error> {
         let mut scrap = [0; 1024];
-        loop {
+        while !self.heard.end {
             let n = match &mut self.tls {
-                None => self.socket.read(&mut scrap),
-                Some(tls) => tls.read_tls(&mut self.socket),
+                // After a goodbye TLS reads no more; what follows is the end of the stream, or a reset.
+                Some(tls) if !self.heard.goodbye => tls.read_tls(&mut self.socket),
+                _ => self.socket.read(&mut scrap),
             };
             match n {
-                Ok(0) => return Ok(true),
+                Ok(0) => self.heard.end = true,
                 Ok(_) => self.digest(&mut scrap)?,
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                 Err(e) if e.kind() == ErrorKind::Interrupted => (),
                 Err(e) => return Err(self.broken(e)),
             }
         }
+        Ok(self.heard.goodbye || self.heard.end)
     }
 
     /// Lets TLS look at what was read; answers of the peer's program are read and forgotten.
     fn digest(&mut self, scrap: &mut [u8]) -> Result<(), Error> {
-        let Some(tls) = &mut self.tls else { return Ok(()) };
+        let Some(tls) = self.tls.as_mut().filter(|_| !self.heard.goodbye) else { return Ok(()) };
         let state = tls.process_new_packets().map_err(|e| Error::tls(&self.peer, e))?;
+        self.heard.goodbye = state.peer_has_closed();
         let mut plain = state.plaintext_bytes_to_read();
+        self.heard.data |= plain > 0;
         while plain > 0 {
             match tls.reader().read(scrap) {
                 Ok(n) if n > 0 => plain = plain.saturating_sub(n),
@@ -285,7 +373,10 @@ impl Connection {
     fn await_writable(&mut self, deadline: Instant, abort: &Stop) -> Result<(), Error> {
         let asked = Instant::now();
         self.last_wait = Some(asked);
-        if asked >= deadline || abort.is_stopped() {
+        if abort.is_stopped() {
+            return Err(Error::Stopped);
+        }
+        if asked >= deadline {
             return Err(self.stalled());
         }
         let polled = self.poll(PollFlags::OUT, SEND_WAIT_SLICE);
@@ -313,6 +404,17 @@ impl Connection {
     fn broken(&self, source: io::Error) -> Error {
         Error::Broken { peer: self.peer.clone(), source }
     }
+}
+
+/// What one TLS record holds: its header is five bytes.
+const RECORD_PLAINTEXT: usize = TLS_RECORD_BYTES - 5;
+
+/// The peer has looked at our certificate. With TLS 1.2 its part of the handshake ends after that; with TLS 1.3 it
+/// sends its tickets then, and a resumed session was accepted when it began.
+fn is_accepted(tls: &ClientConnection) -> bool {
+    tls.protocol_version() != Some(ProtocolVersion::TLSv1_3)
+        || tls.tls13_tickets_received() > 0
+        || tls.handshake_kind() == Some(HandshakeKind::Resumed)
 }
 
 /// Tries each of the name's addresses.

@@ -21,12 +21,34 @@ pub enum Error {
     Stalled { peer: String, seconds: u64 },
     #[error("the connection with {peer} broke: {source}")]
     Broken { peer: String, source: io::Error },
+    #[error(
+        "{peer} did not end the connection within {seconds} s after we did; its program may not be reading. What is not confirmed is sent again"
+    )]
+    Unanswered { peer: String, seconds: u64 },
+    #[error("TLS with {peer} dropped bytes that were written; they are sent again on a new connection")]
+    Dropped { peer: String },
+    #[error(
+        "{peer} closed the connection each time that {batch} was sent alone ({times} times so far): {cause}"
+    )]
+    Killed { peer: String, batch: String, times: u32, cause: String },
+    #[error("the collector is being stopped")]
+    Stopped,
 }
 
 impl Error {
     /// Trying again will not help: a certificate is wrong on one of the two sides.
     pub fn is_lasting(&self) -> bool {
-        matches!(self, Error::Tls { .. })
+        matches!(self, Error::Tls { .. }) && !self.is_end()
+    }
+
+    /// The peer has ended a connection that was complete. It may have done so because of what was sent.
+    pub fn is_end(&self) -> bool {
+        match self {
+            Error::Closed { .. } | Error::Broken { .. } => true,
+            // A complaint about our certificate concerns the connection, not what was sent on it.
+            Error::Tls { source: rustls::Error::AlertReceived(alert), .. } => !is_about_identity(*alert),
+            _ => false,
+        }
     }
 
     fn cause(&self) -> String {
@@ -57,6 +79,23 @@ impl From<&Error> for Failure {
     fn from(error: &Error) -> Failure {
         Failure { cause: error.cause(), message: error.to_string() }
     }
+}
+
+fn is_about_identity(alert: AlertDescription) -> bool {
+    use AlertDescription as Alert;
+    matches!(
+        alert,
+        Alert::CertificateExpired
+            | Alert::CertificateRequired
+            | Alert::HandshakeFailure
+            | Alert::UnknownCA
+            | Alert::BadCertificate
+            | Alert::CertificateUnknown
+            | Alert::DecryptError
+            | Alert::AccessDenied
+            | Alert::CertificateRevoked
+            | Alert::UnsupportedCertificate
+    )
 }
 
 fn advice(error: &rustls::Error) -> &'static str {
@@ -93,5 +132,26 @@ fn advice(error: &rustls::Error) -> &'static str {
             " The peer's certificate is not valid yet: check this host's clock"
         }
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alert(alert: AlertDescription) -> Error {
+        Error::tls("localhost:1", rustls::Error::AlertReceived(alert))
+    }
+
+    #[test]
+    fn a_complaint_about_the_certificate_lasts_and_another_alert_may_be_about_what_was_sent() {
+        for ours in [AlertDescription::UnknownCA, AlertDescription::CertificateExpired] {
+            assert!(alert(ours).is_lasting() && !alert(ours).is_end());
+        }
+        for other in [AlertDescription::RecordOverflow, AlertDescription::InternalError] {
+            assert!(!alert(other).is_lasting() && alert(other).is_end());
+        }
+        let invalid = rustls::Error::InvalidCertificate(CertificateError::Expired);
+        assert!(Error::tls("localhost:1", invalid).is_lasting());
     }
 }

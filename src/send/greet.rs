@@ -14,9 +14,10 @@ use crate::telemetry;
 /// # Errors
 /// Why it cannot be made.
 pub fn greet(peer: &Peer) -> Result<(), Error> {
-    match Connection::open(peer)?.close(&Stop::new()) {
-        // A relay may well keep its end open; a refused certificate is another matter.
-        Err(error) if error.is_lasting() => Err(error),
+    let mut connection = Connection::open(peer)?;
+    match connection.close(&Stop::new()) {
+        // Over plain TCP nothing but the peer's end shows that there is a program which reads.
+        Err(error) if error.is_lasting() || peer.tls.is_none() => Err(error),
         _ => Ok(()),
     }
 }

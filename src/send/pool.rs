@@ -2,22 +2,23 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use crossbeam_channel::Sender as Channel;
 
 use super::connection::Peer;
+use super::console::Console;
+use super::greet;
 use super::sender::Sender;
 use super::session::{Desk, Shared};
 use super::throttle::Throttle;
 use super::tls::{Certificates, TlsFileError};
-use super::{console, greet};
 use crate::ack::{Ack, Outcome};
 use crate::config::{Destination, Output, TlsFiles};
 use crate::crew::Crew;
 use crate::frame::{Batch, Frames, Gzip};
-use crate::limits::BATCHES_WAITING_PER_SENDER;
+use crate::limits::{BATCHES_WAITING_PER_SENDER, SEND_RECORDS_MAX};
 use crate::stop::Stop;
 use crate::telemetry::{self, Telemetry, Trouble};
 
@@ -48,6 +49,8 @@ pub struct Pool {
     greeter: Crew,
     peers: Vec<(Peer, Arc<telemetry::Output>)>,
     renewal: Renewal,
+    /// Why standard output takes no more.
+    closed: Arc<OnceLock<String>>,
     telemetry: Arc<Telemetry>,
 }
 
@@ -81,7 +84,7 @@ enum Way {
     Plain(Senders),
     /// Compressed sending, with senders of their own for what cannot go compressed.
     Gzip {
-        gzip: Gzip,
+        gzip: Arc<Gzip>,
         compressed: Senders,
         plain: Senders,
     },
@@ -90,20 +93,20 @@ enum Way {
 impl Way {
     /// Octet-counted frames go plain, over a connection of their own: inside gzip nobody counts. So does
     /// what must stay in order, or such frames would leave it.
-    fn send(&self, batch: Batch, counted: bool) {
-        let (senders, batch) = self.choose(batch, counted);
+    fn send(&self, batch: Batch) {
+        let (senders, batch) = self.choose(batch);
         senders.send(batch);
     }
 
     /// Without waiting: what is not taken at once is dropped.
-    fn offer(&self, batch: Batch, counted: bool) {
-        let (senders, batch) = self.choose(batch, counted);
+    fn offer(&self, batch: Batch) {
+        let (senders, batch) = self.choose(batch);
         senders.offer(batch);
     }
 
-    fn choose(&self, batch: Batch, counted: bool) -> (&Senders, Batch) {
+    fn choose(&self, batch: Batch) -> (&Senders, Batch) {
         match self {
-            Way::Gzip { gzip, compressed, .. } if !counted && batch.lane.is_none() => {
+            Way::Gzip { gzip, compressed, .. } if !batch.counted && batch.lane.is_none() => {
                 let member = batch.bytes.beside(gzip.member(&batch.bytes));
                 (compressed, Batch { bytes: Arc::new(member), ..batch })
             }
@@ -178,6 +181,7 @@ impl Pool {
             greeter: Crew::new(),
             peers: Vec::new(),
             renewal: Renewal::default(),
+            closed: Arc::default(),
             telemetry,
         };
         let ways = outputs
@@ -203,6 +207,11 @@ impl Pool {
         outputs.filter_map(|output| output.health.trouble()).min_by_key(|trouble| trouble.since)
     }
 
+    /// Why an output can take nothing any more, ever: the run is to end.
+    pub fn closed(&self) -> Option<&String> {
+        self.closed.get()
+    }
+
     /// The threads, which end when all [`Outputs`] are dropped.
     pub fn crews(&self) -> [&Crew; 2] {
         [&self.senders, &self.greeter]
@@ -223,7 +232,7 @@ impl Pool {
         telemetry: &Arc<telemetry::Output>,
         settings: &PoolSettings,
     ) -> Result<Way, PoolError> {
-        let Some(peer) = peer(output)? else { return self.start_console(output, telemetry) };
+        let Some(peer) = peer(output)? else { return self.start_console(output, telemetry, settings) };
         self.peers.push((peer.clone(), Arc::clone(telemetry)));
         if let (Destination::Tls { files, .. }, Some(certificates)) = (&output.destination, &peer.tls) {
             telemetry.set_certificate_expires_at(certificates.expires_at());
@@ -233,26 +242,37 @@ impl Pool {
             peer,
             throttle: Arc::new(Mutex::new(Throttle::new(output.rates, Instant::now()))),
             window_bytes: settings.window_bytes,
+            records_max: SEND_RECORDS_MAX,
+            gzip: None,
+            caution: Arc::default(),
             telemetry: Arc::clone(telemetry),
             abort: settings.abort.clone(),
         };
         let name = format!("send-{}", output.name);
-        let senders = self.start_senders(&name, output.senders, &shared)?;
-        let Some(level) = output.gzip_level else { return Ok(Way::Plain(senders)) };
+        let gzip = output.gzip_level.map(|level| Arc::new(Gzip::new(level)));
+        let compressed = Shared { gzip: gzip.clone(), ..shared.clone() };
+        let senders = self.start_senders(&name, output.senders, &compressed)?;
+        let Some(gzip) = gzip else { return Ok(Way::Plain(senders)) };
+        // What one kind of sender is suspicious of is of no use to the other.
+        let shared = Shared { caution: Arc::default(), ..shared };
         let plain = self.start_senders(&format!("{name}-plain"), 1, &shared)?;
-        Ok(Way::Gzip { gzip: Gzip::new(level), compressed: senders, plain })
+        Ok(Way::Gzip { gzip, compressed: senders, plain })
     }
 
     fn start_console(
         &mut self,
         output: &Output,
         telemetry: &Arc<telemetry::Output>,
+        settings: &PoolSettings,
     ) -> Result<Way, PoolError> {
-        let (any, waiting) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * output.senders);
-        let own = Arc::clone(telemetry);
-        // There is nothing to wait for.
-        own.health.works();
-        self.spawn(format!("send-{}", output.name), move || console::run(&waiting, &own))?;
+        let (any, batches) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * output.senders);
+        let console = Console {
+            batches,
+            telemetry: Arc::clone(telemetry),
+            abort: settings.abort.clone(),
+            closed: Arc::clone(&self.closed),
+        };
+        self.spawn(format!("send-{}", output.name), move || console.run())?;
         let (desks, lanes, turn) = (Vec::new(), Vec::new(), AtomicUsize::default());
         Ok(Way::Plain(Senders { telemetry: Arc::clone(telemetry), desks, turn, any, lanes }))
     }
@@ -311,28 +331,23 @@ fn peer(output: &Output) -> Result<Option<Peer>, PoolError> {
 }
 
 impl Outputs {
-    /// Gives the frames, as one batch, to every output. Waits while an output's senders are busy.
-    pub fn send(&self, frames: Frames, object: &Ack, lane: Option<u64>) {
-        let counted = frames.is_counted();
-        let batch = frames.into_batch(object.share(), lane);
+    /// Gives the batch to every output; `whole` is what it is a share of. Waits while an output's senders are busy.
+    pub fn send(&self, batch: Batch, whole: &Ack) {
         let Some((last, others)) = self.0.split_last() else {
             return batch.share.resolve(Outcome::Delivered);
         };
         for output in others {
-            let bytes = Arc::clone(&batch.bytes);
-            output.send(Batch { bytes, events: batch.events, share: object.share(), lane }, counted);
+            output.send(batch.copy(whole.share()));
         }
-        last.send(batch, counted);
+        last.send(batch);
     }
 
     /// Offers the frames, as one batch, to every output, or to that one only. An output whose senders are busy
     /// does not get them: its share then counts as not delivered.
     pub fn offer(&self, frames: Frames, whole: &Ack, only: Option<usize>) {
-        let counted = frames.is_counted();
-        let batch = frames.into_batch(whole.share(), None);
+        let batch = frames.into_batch(whole.share());
         for (_, output) in self.0.iter().enumerate().filter(|(index, _)| only.is_none_or(|o| o == *index)) {
-            let bytes = Arc::clone(&batch.bytes);
-            output.offer(Batch { bytes, events: batch.events, share: whole.share(), lane: None }, counted);
+            output.offer(batch.copy(whole.share()));
         }
         batch.share.resolve(Outcome::Delivered);
     }

@@ -6,14 +6,17 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, select_biased};
 
+use super::caution::{Caution, is_due};
 use super::connection::Connection;
 use super::error::Error;
 use super::session::{Desk, Next, Session, Shared};
+use super::trial;
 use super::window::Window;
 use crate::backoff::Backoff;
 use crate::frame::Batch;
 use crate::limits::{
-    BATCH_BYTES, SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX, SEND_CONFIRM_INTERVAL, SEND_WAIT_SLICE,
+    BATCH_BYTES, BATCHES_HELD_MAX, SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX, SEND_CONFIRM_INTERVAL,
+    SEND_LIFETIME_MIN, SEND_WAIT_SLICE,
 };
 use crate::telemetry::{self, Activity};
 
@@ -36,12 +39,27 @@ pub struct Sender {
     pub returned: (Channel<Batch>, Receiver<Batch>),
 }
 
+/// What a sender does next.
+enum Work {
+    /// There is a batch to send.
+    Session,
+    /// Batches are to go over a connection of their own.
+    Suspects(Vec<Batch>),
+}
+
 impl Sender {
     /// Runs until the channel of batches is closed and everything is confirmed, or until aborted.
     pub fn run(mut self) {
         let mut backoff = Backoff::new(SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX);
-        while self.wait_for_work() {
-            let Err(error) = self.session(&mut backoff) else { continue };
+        while let Some(work) = self.wait_for_work() {
+            let end = match work {
+                Work::Session => self.session(&mut backoff),
+                Work::Suspects(suspects) => self.question(suspects, &mut backoff),
+            };
+            let Err(error) = end else { continue };
+            if matches!(error, Error::Stopped) {
+                break;
+            }
             let telemetry = &self.shared.telemetry;
             telemetry.send.failed_connections.increment();
             telemetry.health.failed(&error, error.is_lasting());
@@ -52,56 +70,92 @@ impl Sender {
 
     /// The life of one connection.
     fn session(&mut self, backoff: &mut Backoff) -> Result<(), Error> {
+        self.try_lifetime()?;
         let own = Arc::clone(&self.telemetry);
         let connecting = own.during(Activity::Connecting);
         let connection = Connection::open(&self.shared.peer)?;
         drop(connecting);
         self.shared.telemetry.send.connected.increment();
         let open = own.during(Activity::Connected);
-        self.desk.open(Session::new(connection, Arc::clone(&own)));
-        let end = self.converse(backoff);
-        let Some((connection, window)) = self.desk.close().map(Session::into_parts) else { return end };
-        if end.is_ok() {
-            self.say_goodbye(connection);
-        }
+        let session = Session::new(connection, Arc::clone(&own), &self.shared.caution());
+        self.desk.open(session);
+        let conversed = self.converse(backoff);
+        let Some(mut session) = self.desk.close() else { return conversed };
+        let end = conversed.and_then(|()| self.say_goodbye(&mut session, backoff));
         drop(open);
-        self.give_back(window);
+        let ended_by_peer = end.as_ref().is_err_and(|error| session.was_ended_by(error, &self.shared));
+        let barren = session.is_barren();
+        let window = session.into_window();
+        let strikes = ended_by_peer && !window.is_empty();
+        if strikes {
+            self.shared.caution().ended(barren);
+        }
+        self.give_back(window, strikes);
         end
     }
 
-    /// Waits until there is a batch to send, without taking it for good: true, unless all is done.
-    fn wait_for_work(&mut self) -> bool {
+    /// After some connections that were of no use: do those without data live longer?
+    pub(super) fn try_lifetime(&self) -> Result<(), Error> {
+        if !self.shared.caution().wants_trial(Instant::now()) {
+            return Ok(());
+        }
+        match trial::idle_lives(SEND_LIFETIME_MIN, &self.shared) {
+            Ok(()) => self.shared.caution().tried(true, Instant::now()),
+            Err(error) if error.is_end() => self.shared.caution().tried(false, Instant::now()),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Waits until there is something to do. None: all is done.
+    fn wait_for_work(&mut self) -> Option<Work> {
         while !self.shared.abort.is_stopped() {
+            let suspects = self.due_suspects();
+            if !suspects.is_empty() {
+                self.shared.telemetry.send.waiting.add(-(suspects.len() as i64));
+                return Some(Work::Suspects(suspects));
+            }
             match self.take(SEND_WAIT_SLICE) {
                 Ok(batch) => {
                     self.put_back(batch);
-                    return true;
+                    return Some(Work::Session);
                 }
                 Err(RecvTimeoutError::Timeout) => (),
-                Err(RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Disconnected) if self.has_suspects() => {
+                    self.shared.abort.wait(SEND_WAIT_SLICE);
+                }
+                Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
-        false
+        None
     }
 
     /// A batch, those that came back first.
     fn take(&mut self, timeout: Duration) -> Result<Batch, RecvTimeoutError> {
-        if let Some(batch) = self.kept.pop_front() {
+        if let Some(batch) = self.next_kept() {
             return Ok(batch);
         }
         let waited = Instant::now();
         let taken = self.wait_for_batch(timeout);
         self.shared.telemetry.waits.send_batches.add(waited.elapsed());
-        taken
+        match taken {
+            Ok(batch) if self.must_stay_behind(&batch) => {
+                self.kept.push_back(batch);
+                Err(RecvTimeoutError::Timeout)
+            }
+            taken => taken,
+        }
     }
 
     fn wait_for_batch(&self, timeout: Duration) -> Result<Batch, RecvTimeoutError> {
         // Both channels of new work are closed together, when the last worker has gone.
         let last = |channel: &Receiver<Batch>| channel.try_recv().map_err(|_| RecvTimeoutError::Disconnected);
+        let nothing = crossbeam_channel::never();
+        let lane = if self.kept.len() < BATCHES_HELD_MAX { &self.lane } else { &nothing };
         select_biased! {
             recv(self.woken) -> _ => Err(RecvTimeoutError::Timeout),
             recv(self.returned.1) -> batch => batch.map_err(|_| RecvTimeoutError::Disconnected),
-            recv(self.lane) -> batch => batch.or_else(|_| last(&self.batches)),
+            recv(lane) -> batch => batch.or_else(|_| last(&self.batches)),
             recv(self.batches) -> batch => batch.or_else(|_| last(&self.lane)),
             default(timeout) => Err(RecvTimeoutError::Timeout),
         }
@@ -114,9 +168,63 @@ impl Sender {
         }
     }
 
-    /// Sends and confirms. Ok when the connection is to be closed and everything on it is confirmed.
+    /// The first kept batch that may be sent with others: nothing of its lane comes before it.
+    fn next_kept(&mut self) -> Option<Batch> {
+        let mut blocked = Vec::new();
+        let at = self.kept.iter().position(|batch| {
+            let is_free = !blocked.contains(&batch.lane) && !Caution::is_suspect(&batch.trial);
+            blocked.push(batch.lane);
+            is_free
+        });
+        self.kept.remove(at?)
+    }
+
+    /// Something of its lane waits, so it may not overtake.
+    fn must_stay_behind(&self, batch: &Batch) -> bool {
+        batch.lane.is_some() && self.kept.iter().any(|kept| kept.lane == batch.lane)
+    }
+
+    /// Batches that are to go over a connection of their own now, those that this sender keeps in order first.
+    fn due_suspects(&mut self) -> Vec<Batch> {
+        let now = Instant::now();
+        let mut taken: Vec<Batch> = Vec::new();
+        let mut room = usize::MAX;
+        while let Some(at) = self.position_of_due(now).filter(|_| taken.len() < room) {
+            room = room.min(Caution::together(&self.kept[at].trial));
+            if taken.len() >= room {
+                break;
+            }
+            taken.extend(self.kept.remove(at));
+        }
+        if taken.is_empty() { self.shared.caution().take_due(now) } else { taken }
+    }
+
+    fn has_due_suspect(&self) -> bool {
+        let now = Instant::now();
+        self.shared.caution().has_due(now) || self.position_of_due(now).is_some()
+    }
+
+    fn has_suspects(&self) -> bool {
+        !self.kept.is_empty() || self.shared.caution().has_suspects()
+    }
+
+    /// Where the first suspect is that is kept in order, if it is to be sent now and is the first of its lane.
+    fn position_of_due(&self, now: Instant) -> Option<usize> {
+        let mut blocked = Vec::new();
+        self.kept.iter().position(|batch| {
+            let is_first = !blocked.contains(&batch.lane);
+            blocked.push(batch.lane);
+            is_first && Caution::is_suspect(&batch.trial) && is_due(&batch.trial, now)
+        })
+    }
+
+    /// Sends and confirms. Ok when the connection is to be closed: everything on it is confirmed, or will be by its
+    /// orderly end.
     fn converse(&mut self, backoff: &mut Backoff) -> Result<(), Error> {
         loop {
+            if self.has_due_suspect() {
+                self.desk.with(Session::close);
+            }
             let (abort, waits) = (&self.shared.abort, &self.shared.telemetry.waits);
             match self.attend(backoff)? {
                 Next::Batch(patience) => match self.take(patience) {
@@ -135,19 +243,24 @@ impl Sender {
         let attended = self.desk.with(|session| session.attend(&self.shared));
         let Some((next, confirmed)) = attended.transpose()? else { return Ok(Next::Close) };
         if confirmed > 0 {
-            backoff.reset();
-            self.shared.telemetry.health.works();
+            self.works(backoff);
         }
         Ok(next)
+    }
+
+    pub(super) fn works(&self, backoff: &mut Backoff) {
+        backoff.reset();
+        self.shared.telemetry.health.works();
     }
 
     /// Writes a batch, and as many more as are waiting, up to one batch's size: small ones share a
     /// system call.
     fn send(&self, first: Batch) {
         let mut bytes = first.bytes.len();
+        let allowed = self.desk.with(|session| session.allowed()).unwrap_or(1) as usize;
         self.shared.pay_for(&first);
         let mut group = vec![first];
-        while bytes < BATCH_BYTES && self.shared.may_send() {
+        while bytes < BATCH_BYTES && group.len() < allowed && self.shared.may_send() {
             let Ok(batch) = self.batches.try_recv() else { break };
             bytes += batch.bytes.len();
             self.shared.pay_for(&batch);
@@ -157,22 +270,34 @@ impl Sender {
         self.desk.with(|session| session.write(group, &self.shared));
     }
 
-    fn say_goodbye(&self, connection: Connection) {
-        if let Err(error) = connection.close(&self.shared.abort) {
-            log::debug!("{}: closing: {error}", self.shared.peer);
+    /// Closes the connection; what is unconfirmed on it is confirmed by the peer's orderly end.
+    fn say_goodbye(&self, session: &mut Session, backoff: &mut Backoff) -> Result<(), Error> {
+        if self.shared.abort.is_stopped() {
+            return Err(Error::Stopped);
         }
+        let was_empty = session.is_empty();
+        session.end(&self.shared)?;
+        if !was_empty {
+            self.works(backoff);
+        }
+        Ok(())
     }
 
-    /// What is not confirmed is sent again: by whichever sender is free, or here if it must stay in order.
-    fn give_back(&mut self, mut window: Window) {
+    /// What is not confirmed is sent again: by whichever sender is free, or here if it must stay in order. `strike`:
+    /// the peer has ended the connection, perhaps because of one of them.
+    fn give_back(&mut self, mut window: Window, strike: bool) {
         let mut in_order = VecDeque::new();
-        while let Some(batch) = window.pop() {
+        while let Some(mut batch) = window.pop() {
             let telemetry = &self.shared.telemetry.send;
             telemetry.waiting.add(1);
             self.telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
             telemetry.repeated.add(batch.events.into());
+            if strike {
+                self.shared.caution().strike(&mut batch.trial);
+            }
             match batch.lane {
                 Some(_) => in_order.push_back(batch),
+                None if Caution::is_suspect(&batch.trial) => self.shared.caution().put(batch),
                 None => drop(self.returned.0.send(batch)),
             }
         }

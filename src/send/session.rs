@@ -10,15 +10,16 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender as Channel;
 
+use super::caution::Caution;
 use super::connection::{Connection, Peer};
 use super::error::Error;
 use super::throttle::Throttle;
 use super::window::Window;
 use crate::ack::Outcome;
-use crate::frame::Batch;
+use crate::frame::{Batch, Gzip};
 use crate::limits::{
-    SEND_CONFIRM_INTERVAL, SEND_IDLE_TIMEOUT, SEND_RENEWAL, SEND_ROOM_INTERVAL, SEND_STALL_TIMEOUT,
-    SEND_WAIT_SLICE,
+    PROBE_BYTES_MAX, SEND_CAREFUL_PAUSE, SEND_CONFIRM_INTERVAL, SEND_IDLE_TIMEOUT, SEND_RENEWAL,
+    SEND_ROOM_INTERVAL, SEND_STALL_TIMEOUT, SEND_WAIT_SLICE, SETTLE_TIME, SETTLE_TIME_HASTY,
 };
 use crate::stop::Stop;
 use crate::telemetry;
@@ -31,6 +32,12 @@ pub struct Shared {
     pub throttle: Arc<Mutex<Throttle>>,
     /// Unconfirmed bytes that one connection may have.
     pub window_bytes: usize,
+    /// TLS records on one connection before it is renewed.
+    pub records_max: u64,
+    /// What made the batches' bytes, where they are compressed.
+    pub gzip: Option<Arc<Gzip>>,
+    /// What the senders know together of a peer that ends connections.
+    pub caution: Arc<Mutex<Caution>>,
     pub telemetry: Arc<telemetry::Output>,
     /// Ends everything at once; what is not confirmed then counts as not delivered.
     pub abort: Stop,
@@ -54,6 +61,19 @@ impl Shared {
                 pause.as_secs()
             );
         }
+    }
+
+    pub fn caution(&self) -> MutexGuard<'_, Caution> {
+        self.caution.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A batch has reached the peer.
+    pub fn confirm(&self, batch: Batch) {
+        self.caution().keep_probe(|| batch.first_frame(self.gzip.as_deref(), PROBE_BYTES_MAX));
+        let telemetry = &self.telemetry.send;
+        telemetry.events.add(batch.events.into());
+        telemetry.bytes.add(batch.bytes.len() as u64);
+        batch.share.resolve(Outcome::Delivered);
     }
 
     fn throttle(&self) -> MutexGuard<'_, Throttle> {
@@ -128,6 +148,16 @@ pub struct Session {
     opened: Instant,
     last_work: Instant,
     closing: bool,
+    /// Batches that it may carry; None: any number.
+    allowance: Option<u32>,
+    /// The peer's connections do not live for the settling time.
+    hasty: bool,
+    /// Batches that were written.
+    carried: u32,
+    /// Batches that were confirmed.
+    confirmed: u32,
+    /// See [`Caution::ends`]; as of the sender's last look.
+    ends: u64,
 }
 
 /// What its sender should do next.
@@ -144,7 +174,7 @@ pub enum Next {
 }
 
 impl Session {
-    pub fn new(connection: Connection, telemetry: Arc<telemetry::Sender>) -> Session {
+    pub fn new(connection: Connection, telemetry: Arc<telemetry::Sender>, caution: &Caution) -> Session {
         let now = Instant::now();
         Session {
             telemetry,
@@ -155,6 +185,11 @@ impl Session {
             opened: now,
             last_work: now,
             closing: false,
+            allowance: caution.allowance(),
+            hasty: caution.is_hasty(),
+            carried: 0,
+            confirmed: 0,
+            ends: caution.ends(),
         }
     }
 
@@ -163,28 +198,76 @@ impl Session {
         self.closing = true;
     }
 
-    /// The connection, and the batches that are not confirmed, oldest first.
-    pub fn into_parts(mut self) -> (Connection, Window) {
-        self.finished();
-        (self.connection, self.window)
+    /// Batches that it may still carry.
+    pub fn allowed(&self) -> u32 {
+        self.allowance.map_or(u32::MAX, |allowance| allowance.saturating_sub(self.carried))
+    }
+
+    /// To be called last, when its sender has nothing more to do on it: says goodbye, and takes the peer's orderly
+    /// end as the confirmation of all that is left.
+    ///
+    /// # Errors
+    /// The peer did not end the connection in good order. What is not confirmed comes out of
+    /// [`Session::into_window`].
+    pub fn end(&mut self, shared: &Shared) -> Result<(), Error> {
+        let closed = self.connection.close(&shared.abort);
+        match &closed {
+            Ok(()) => {
+                let ends = self.window.written_after();
+                while let Some(batch) = self.window.pop() {
+                    self.confirm_one(batch, shared);
+                }
+                shared.caution().ended_well(self.carried, ends);
+            }
+            Err(Error::Unanswered { .. }) => drop(self.confirm(shared, Instant::now())?),
+            Err(_) => (),
+        }
+        closed
+    }
+
+    /// The peer has ended it for a reason that may be what was sent.
+    pub fn was_ended_by(&self, error: &Error, shared: &Shared) -> bool {
+        let complete = self.connection.is_complete() || shared.caution().has_confirmed();
+        error.is_end() && complete
+    }
+
+    /// Everything that was written has been confirmed.
+    pub fn is_empty(&self) -> bool {
+        self.window.is_empty() && self.unfinished.is_empty()
+    }
+
+    /// Nothing that was written has been confirmed.
+    pub fn is_barren(&self) -> bool {
+        self.confirmed == 0
+    }
+
+    /// The batches that are not confirmed, oldest first.
+    pub fn into_window(mut self) -> Window {
+        self.move_to_window();
+        self.window
     }
 
     /// Encrypts the batches, and writes what the socket takes at once; the rest is for [`Session::attend`], and
     /// so is an error.
-    pub fn write(&mut self, group: Vec<Batch>, shared: &Shared) {
-        for batch in &group {
+    pub fn write(&mut self, mut group: Vec<Batch>, shared: &Shared) {
+        for batch in &mut group {
             shared.telemetry.send.events_written.add(batch.events.into());
             self.telemetry.unconfirmed.add(batch.bytes.len() as i64);
+            batch.trial.written_after = self.ends;
         }
         let connection = &mut self.connection;
         let written = group.iter().try_for_each(|batch| connection.write(&batch.bytes, &shared.abort));
+        self.carried = self.carried.saturating_add(group.len() as u32);
         // Whatever came of it: they are unconfirmed, and go back when the connection has failed.
         self.unfinished.extend(group);
         self.last_work = Instant::now();
-        match written.and_then(|()| connection.push()) {
+        let finished = match written.and_then(|()| connection.push()) {
             Ok(true) => self.finished(),
-            Ok(false) => (),
-            Err(error) => self.failure = Some(error),
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = finished {
+            self.failure = Some(error);
         }
     }
 
@@ -192,8 +275,8 @@ impl Session {
     /// how many batches have been confirmed.
     ///
     /// # Errors
-    /// The connection is of no more use; what was written comes out of [`Session::into_parts`].
-    pub fn attend(&mut self, shared: &Shared) -> Result<(Next, usize), Error> {
+    /// The connection is of no more use; what was written comes out of [`Session::into_window`].
+    pub fn attend(&mut self, shared: &Shared) -> Result<(Next, u32), Error> {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
@@ -202,19 +285,18 @@ impl Session {
         let flushed = self.connection.flush(&shared.abort);
         shared.telemetry.waits.send_socket.add(self.connection.take_waited());
         flushed?;
-        self.finished();
+        self.finished()?;
         // Before the look: a thread that is kept from running between the two must not believe that the
         // connection has lived on meanwhile.
         let now = Instant::now();
         self.connection.read()?;
         let confirmed = self.confirm(shared, now)?;
         self.telemetry.set_owed_since(self.owed_since());
+        self.ends = shared.caution().ends();
         let aborted = shared.abort.is_stopped();
-        let idle = self.window.is_empty() && now - self.last_work >= SEND_IDLE_TIMEOUT;
-        self.closing |= idle || now - self.opened >= SEND_RENEWAL || aborted;
-        self.closing |= !self.connection.is_current(&shared.peer);
+        self.closing |= aborted || self.is_over(shared, now);
         let next = match self.closing {
-            true if self.window.is_empty() || aborted => Next::Close,
+            true if aborted || self.may_end(now) => Next::Close,
             true => Next::Confirmation(SEND_CONFIRM_INTERVAL),
             false if self.window.bytes() >= shared.window_bytes => Next::Confirmation(SEND_ROOM_INTERVAL),
             false if !shared.may_send() => Next::Rate,
@@ -224,12 +306,45 @@ impl Session {
         Ok((next, confirmed))
     }
 
+    /// What is on it is confirmed by its orderly end alone.
+    fn needs_its_end(&self) -> bool {
+        self.hasty || !self.connection.is_proven()
+    }
+
+    /// There is nothing left to wait for before it is closed. A peer that closes because of what it has read must
+    /// have done so by then: after our end, its own would look like an orderly one.
+    fn may_end(&self, now: Instant) -> bool {
+        let time = if self.hasty { SETTLE_TIME_HASTY } else { self.connection.settle_time(now) };
+        self.window.is_empty() || (self.needs_its_end() && self.window.is_outlived(now, time))
+    }
+
+    /// It is to be closed, so that another one takes its place when there is something to send.
+    fn is_over(&self, shared: &Shared, now: Instant) -> bool {
+        let idle = now.saturating_duration_since(self.last_work);
+        (self.window.is_empty() && idle >= SEND_IDLE_TIMEOUT)
+            || now.saturating_duration_since(self.opened) >= SEND_RENEWAL
+            || !self.connection.is_current(&shared.peer)
+            || self.connection.is_worn(shared.records_max)
+            || (self.allowance.is_some() && (self.allowed() == 0 || idle >= SEND_CAREFUL_PAUSE))
+            || (self.needs_its_end() && self.has_enough(shared, now))
+    }
+
+    /// What was written has no room for more, or would have settled elsewhere by now.
+    fn has_enough(&self, shared: &Shared, now: Instant) -> bool {
+        let time = if self.hasty { SETTLE_TIME_HASTY } else { SETTLE_TIME };
+        let since = self.window.acknowledged_since();
+        self.window.bytes() >= shared.window_bytes
+            || since.is_some_and(|since| now.saturating_duration_since(since) >= time)
+    }
+
     /// A worker may write: it will not have to wait.
     fn is_free(&self, shared: &Shared) -> bool {
         self.connection.is_buffered()
             && !self.closing
             && !self.needs_its_sender()
             && self.window.bytes() < shared.window_bytes
+            && self.allowed() > 0
+            && !self.connection.is_worn(shared.records_max)
             && shared.may_send()
     }
 
@@ -237,8 +352,14 @@ impl Session {
         self.failure.is_some() || !self.unfinished.is_empty()
     }
 
-    /// What was begun is in the window now, whether the socket has all of it or the connection has failed.
-    fn finished(&mut self) {
+    /// The socket has all that was begun.
+    fn finished(&mut self) -> Result<(), Error> {
+        self.connection.balance()?;
+        self.move_to_window();
+        Ok(())
+    }
+
+    fn move_to_window(&mut self) {
         let (end, now) = (self.connection.written(), Instant::now());
         self.unfinished.drain(..).for_each(|batch| self.window.push(batch, end, now));
     }
@@ -250,24 +371,32 @@ impl Session {
     }
 
     /// How many batches have been confirmed. The connection is known to have been alive at `now`.
-    fn confirm(&mut self, shared: &Shared, now: Instant) -> Result<usize, Error> {
-        let mut confirmed = 0;
+    fn confirm(&mut self, shared: &Shared, now: Instant) -> Result<u32, Error> {
+        let (mut confirmed, mut ends) = (0, 0);
         if self.window.is_empty() {
             return Ok(confirmed);
         }
         self.window.acknowledge(self.connection.acknowledged()?, Instant::now());
-        while let Some(batch) = self.window.pop_settled(now, self.connection.settle_time(now)) {
-            let telemetry = &shared.telemetry.send;
-            self.telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
-            telemetry.events.add(batch.events.into());
-            telemetry.bytes.add(batch.bytes.len() as u64);
-            batch.share.resolve(Outcome::Delivered);
+        let settle_time = self.connection.is_proven().then(|| self.connection.settle_time(now));
+        while let Some(batch) = self.window.pop_settled(now, settle_time) {
+            ends = batch.trial.written_after;
+            self.confirm_one(batch, shared);
             confirmed += 1;
+        }
+        if confirmed > 0 {
+            let limited = self.allowance.is_some();
+            shared.caution().outlived(ends, limited);
         }
         match self.window.waiting_since() {
             Some(since) if since.elapsed() >= SEND_STALL_TIMEOUT => Err(self.connection.stalled()),
             _ => Ok(confirmed),
         }
+    }
+
+    fn confirm_one(&mut self, batch: Batch, shared: &Shared) {
+        self.telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
+        self.confirmed += 1;
+        shared.confirm(batch);
     }
 }
 

@@ -62,6 +62,12 @@ impl Certificates {
         self.lock().expires_at
     }
 
+    /// Connections are made so, whatever the files say.
+    #[cfg(test)]
+    pub fn set(&self, config: ClientConfig) {
+        self.lock().config = Arc::new(config);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Current> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,7 +114,7 @@ fn provider() -> CryptoProvider {
     provider
 }
 
-fn roots(chain: Option<&Path>) -> Result<RootCertStore, TlsFileError> {
+pub(super) fn roots(chain: Option<&Path>) -> Result<RootCertStore, TlsFileError> {
     let mut roots = RootCertStore::empty();
     match chain {
         Some(path) => {

@@ -61,10 +61,12 @@ impl Window {
 
     /// Takes the oldest batch if it has settled; `settle_time` is
     /// [`SETTLE_TIME`](crate::limits::SETTLE_TIME), or
-    /// [`SETTLE_TIME_SLOW`](crate::limits::SETTLE_TIME_SLOW) if the peer is slow.
-    pub fn pop_settled(&mut self, now: Instant, settle_time: Duration) -> Option<Batch> {
+    /// [`SETTLE_TIME_SLOW`](crate::limits::SETTLE_TIME_SLOW) if the peer is slow, or None if no time is enough,
+    /// because the peer's program has not shown yet that it is there and accepts us.
+    pub fn pop_settled(&mut self, now: Instant, settle_time: Option<Duration>) -> Option<Batch> {
         let oldest = self.sent.front()?;
-        let outlived = now.saturating_duration_since(oldest.acknowledged_at?) >= settle_time;
+        let lived = now.saturating_duration_since(oldest.acknowledged_at?);
+        let outlived = settle_time.is_some_and(|time| lived >= time);
         if outlived || self.acknowledged >= oldest.end + SETTLE_BYTES as u64 { self.pop() } else { None }
     }
 
@@ -79,6 +81,22 @@ impl Window {
     /// Bytes that would have to be sent again if the connection broke now.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// See [`Trial::written_after`](crate::frame::Trial::written_after); of the batch that was written last.
+    pub fn written_after(&self) -> Option<u64> {
+        Some(self.sent.back()?.batch.trial.written_after)
+    }
+
+    /// Since when the oldest batch is acknowledged, if it is.
+    pub fn acknowledged_since(&self) -> Option<Instant> {
+        self.sent.front()?.acknowledged_at
+    }
+
+    /// The connection has outlived the acknowledgement of everything by so long.
+    pub fn is_outlived(&self, now: Instant, time: Duration) -> bool {
+        let lived = |at: Instant| now.saturating_duration_since(at) >= time;
+        self.sent.back().is_none_or(|last| last.acknowledged_at.is_some_and(lived))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -106,7 +124,7 @@ mod tests {
         let ack = Ack::open(|_| ());
         let share = ack.share();
         ack.close(Outcome::Delivered);
-        Batch { bytes: Arc::new(vec![0; length].into()), events: 1, share, lane: None }
+        Batch::new(Arc::new(vec![0; length].into()), 1, share)
     }
 
     #[test]
@@ -114,15 +132,18 @@ mod tests {
         let (mut window, start) = (Window::default(), Instant::now());
         window.push(batch(10), 15, start);
         window.acknowledge(14, start);
-        assert!(window.pop_settled(start + SETTLE_TIME * 9, SETTLE_TIME).is_none(), "one byte is missing");
+        assert!(
+            window.pop_settled(start + SETTLE_TIME * 9, Some(SETTLE_TIME)).is_none(),
+            "one byte is missing"
+        );
         let acknowledged_at = start + Duration::from_secs(5);
         window.acknowledge(15, acknowledged_at);
         assert!(
             window
-                .pop_settled(acknowledged_at + SETTLE_TIME - Duration::from_nanos(1), SETTLE_TIME)
+                .pop_settled(acknowledged_at + SETTLE_TIME - Duration::from_nanos(1), Some(SETTLE_TIME))
                 .is_none()
         );
-        assert!(window.pop_settled(acknowledged_at + SETTLE_TIME, SETTLE_TIME).is_some());
+        assert!(window.pop_settled(acknowledged_at + SETTLE_TIME, Some(SETTLE_TIME)).is_some());
         assert!(window.is_empty());
         assert_eq!(window.bytes(), 0);
     }
@@ -134,10 +155,22 @@ mod tests {
         window.push(batch(10), 10, now);
         window.push(batch(10), 10 + margin, now);
         window.acknowledge(9 + margin, now);
-        assert!(window.pop_settled(now, SETTLE_TIME).is_none());
+        assert!(window.pop_settled(now, Some(SETTLE_TIME)).is_none());
         window.acknowledge(10 + margin, now);
-        assert!(window.pop_settled(now, SETTLE_TIME).is_some());
-        assert!(window.pop_settled(now, SETTLE_TIME).is_none());
+        assert!(window.pop_settled(now, Some(SETTLE_TIME)).is_some());
+        assert!(window.pop_settled(now, Some(SETTLE_TIME)).is_none());
+    }
+
+    #[test]
+    fn no_time_settles_what_a_peer_has_that_has_not_shown_itself() {
+        let (mut window, start) = (Window::default(), Instant::now());
+        let margin = SETTLE_BYTES as u64;
+        window.push(batch(10), 10, start);
+        window.push(batch(10), 10 + margin, start);
+        window.acknowledge(10, start);
+        assert!(window.pop_settled(start + SETTLE_TIME * 3600, None).is_none());
+        window.acknowledge(10 + margin, start);
+        assert!(window.pop_settled(start, None).is_some(), "its program has read more than buffers hold");
     }
 
     #[test]
@@ -171,7 +204,7 @@ mod tests {
                     }
                     _ => now += Duration::from_micros(amount as u64),
                 }
-                while window.pop_settled(now, SETTLE_TIME).is_some() {
+                while window.pop_settled(now, Some(SETTLE_TIME)).is_some() {
                     let (end, at) = open.pop_front().unwrap();
                     let at = at.expect("acknowledged before it settles");
                     prop_assert!(now - at >= SETTLE_TIME || acknowledged >= end + SETTLE_BYTES as u64);

@@ -202,6 +202,8 @@ group! {
         bytes: Counter = "output_bytes_total",
         /// Events that had to be sent again because their connection broke.
         repeated: Counter = "output_events_repeated_total",
+        /// Records refused: the peer ends every connection on which they are sent alone.
+        refused: Counter = "output_events_refused_total",
         /// Connections that could not be made, or broke.
         failed_connections: Counter = "output_connection_failures_total",
     }

@@ -9,8 +9,9 @@ use rcgen::{
     KeyPair, KeyUsagePurpose,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 /// Why certificates could not be made or written.
 #[derive(Debug, thiserror::Error)]
@@ -76,16 +77,28 @@ impl Pki {
 
     /// TLS 1.2 and 1.3; a client without a certificate of this CA is refused.
     pub fn server_config(&self) -> Result<Arc<ServerConfig>, PkiError> {
+        self.server_config_of(rustls::DEFAULT_VERSIONS, self.verifier()?).map(Arc::new)
+    }
+
+    /// The same with some protocol versions only, and a verifier of clients that may be another one.
+    pub fn server_config_of(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        verifier: Arc<dyn ClientCertVerifier>,
+    ) -> Result<ServerConfig, PkiError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        Ok(ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(vec![self.server.der()], self.server.key_der())?)
+    }
+
+    /// Accepts certificates of this CA.
+    pub fn verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, PkiError> {
         let mut roots = RootCertStore::empty();
         roots.add(self.ca.der().clone())?;
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(vec![self.server.der()], self.server.key_der())?;
-        Ok(Arc::new(config))
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        Ok(WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?)
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::feeds::{self, Object, gzip};
-use crate::frames::{assert_exactly, frame, message_bytes};
+use crate::frames::{assert_exactly, compare, frame, message_bytes};
 use crate::lab::Lab;
 use crate::process::{PATIENCE, wait_for};
 use crate::relay::Relay;
@@ -42,6 +43,27 @@ fn the_console_gets_the_frames_and_the_log_goes_elsewhere() {
     let ended = lab.drain_all(&with_outputs(&lab, json!({"aws_sqs_vpc": {}}), outputs));
     assert_exactly(&object.frames, &[ended.stdout]);
     assert!(!ended.log.is_empty());
+}
+
+#[test]
+fn a_console_whose_reader_has_gone_ends_the_run() {
+    let lab = Lab::new("console-closed");
+    let objects: Vec<_> = (0..10).map(|number| feeds::fdr(&format!("cc{number}"), 500)).collect();
+    lab.put_and_announce(&objects);
+    let devo = json!({"type": "devo_platform", "config": lab.devo("client")});
+    let outputs = json!({"console_1": {"type": "console"}, "devo_1": devo});
+    let config = with_outputs(&lab, json!({"aws_sqs_fdr": {}}), outputs);
+    let wrapper = ["bash", "-c", "exec \"$@\" > >(head -1)", "bash"];
+    let ended = lab.run_under(&wrapper, &config, &[]).end(Duration::from_secs(60));
+    assert_eq!(ended.code, Some(1), "log:\n{}", ended.log);
+    assert!(
+        ended.log.contains("the run was given up: outputs.console_1: standard output is closed"),
+        "{}",
+        ended.log
+    );
+    lab.sink_is_quiet();
+    let sent = compare(&crate::feeds::all_frames(&objects), &lab.sink.received());
+    assert_eq!(sent.repeats, 0, "the other output must not get anything twice");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::feeds::{self, Object};
 use crate::frames::{assert_at_least_once, assert_exactly, compare};
 use crate::lab::Lab;
 use crate::notices;
+use crate::relay::Relay;
 
 #[test]
 fn unknown_bodies() {
@@ -48,6 +49,31 @@ fn a_wrong_checksum_is_noticed() {
     lab.put_and_announce(&[copy(&bad)]);
     let ended = lab.drain_but(1, &lab.config(json!({"aws_sqs_fdr": {}})));
     assert!(ended.log.contains(&bad.key), "log:\n{}", ended.log);
+}
+
+#[test]
+fn a_record_that_ends_connections_is_named_and_the_rest_arrives() {
+    let lab = Lab::with_few_receives("record-ends-connections");
+    let relay = Relay::that_dislikes(Some("\"id\":\"bad-137\""));
+    let mut objects: Vec<_> = (0..5).map(|number| feeds::fdr(&format!("good{number}"), 400)).collect();
+    objects.push(feeds::fdr("bad", 400));
+    lab.put_and_announce(&objects);
+    let mut config = lab.config(json!({"aws_sqs_fdr": {}}));
+    config["outputs"] = json!({"relay_1": {
+        "type": "syslog", "config": {"address": "127.0.0.1", "port": relay.port, "type": "TCP"}
+    }});
+    let ended = lab.drain_but(1, &config);
+    let bad = &objects[5].key;
+    let name = format!("record 138 of s3://{}/{bad}", lab.bucket);
+    assert!(ended.log.contains(&name) && ended.log.contains("is refused"), "log:\n{}", ended.log);
+    let mut expected = feeds::all_frames(&objects);
+    expected.remove(5 * 400 + 137);
+    let received = relay.received();
+    assert_at_least_once("one record makes the sink close", &expected, &received);
+    // Three times in company, twice with few others, then by halves.
+    let lines =
+        received.iter().flat_map(|bytes| bytes.split(|byte| *byte == b'\n')).filter(|line| !line.is_empty());
+    assert!(lines.count() < 7 * expected.len(), "repeats are not bounded");
 }
 
 #[test]

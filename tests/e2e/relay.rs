@@ -12,6 +12,11 @@ pub struct Relay {
 
 impl Relay {
     pub fn start() -> Relay {
+        Relay::that_dislikes(None)
+    }
+
+    /// Closes a connection as soon as these bytes come.
+    pub fn that_dislikes(bytes: Option<&'static str>) -> Relay {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let received = Arc::new(Mutex::new(Vec::new()));
@@ -19,7 +24,7 @@ impl Relay {
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 let shared = Arc::clone(&shared);
-                std::thread::spawn(move || record(connection, &shared));
+                std::thread::spawn(move || record(connection, &shared, bytes));
             }
         });
         Relay { port, received }
@@ -31,7 +36,7 @@ impl Relay {
     }
 }
 
-fn record(mut connection: TcpStream, received: &Mutex<Vec<Vec<u8>>>) {
+fn record(mut connection: TcpStream, received: &Mutex<Vec<Vec<u8>>>, dislikes: Option<&str>) {
     let index = {
         let mut all = received.lock().unwrap();
         all.push(Vec::new());
@@ -42,6 +47,15 @@ fn record(mut connection: TcpStream, received: &Mutex<Vec<Vec<u8>>>) {
         if n == 0 {
             return;
         }
-        received.lock().unwrap()[index].extend_from_slice(&buffer[..n]);
+        let mut all = received.lock().unwrap();
+        let own = &mut all[index];
+        own.extend_from_slice(&buffer[..n]);
+        let disliked = dislikes.and_then(|bytes| memchr::memmem::find(own, bytes.as_bytes()));
+        if let Some(at) = disliked {
+            // What came before it is taken as far as it is whole.
+            let whole = own[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            own.truncate(whole);
+            return;
+        }
     }
 }

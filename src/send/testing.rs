@@ -1,0 +1,252 @@
+//! A peer that can be told how to misbehave, for tests.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use flate2::write::MultiGzDecoder;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, ServerConnection,
+    SignatureScheme,
+};
+
+use crate::stop::Stop;
+
+/// How connections end that the sender would have gone on with.
+#[derive(Debug, Clone, Default)]
+pub struct Habits {
+    /// When a frame holds these bytes; it is not taken.
+    pub dislikes: Option<&'static str>,
+    /// When anything comes.
+    pub takes_nothing: bool,
+    /// After so long.
+    pub lifetime: Option<Duration>,
+    /// After so many bytes of frames.
+    pub bytes: Option<usize>,
+    /// As soon as it is made.
+    pub refuses: bool,
+}
+
+/// Listens until dropped.
+pub struct Peer {
+    pub address: SocketAddr,
+    state: Arc<State>,
+}
+
+struct State {
+    tls: Option<Arc<ServerConfig>>,
+    habits: Mutex<Habits>,
+    /// Every whole frame, in the order in which they were taken.
+    frames: Mutex<Vec<String>>,
+    connections: AtomicUsize,
+    stop: Stop,
+}
+
+impl Peer {
+    pub fn start(tls: Option<ServerConfig>, habits: Habits) -> Peer {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(State {
+            tls: tls.map(Arc::new),
+            habits: Mutex::new(habits),
+            frames: Mutex::default(),
+            connections: AtomicUsize::new(0),
+            stop: Stop::new(),
+        });
+        let own = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for socket in listener.incoming().flatten() {
+                if own.stop.is_stopped() {
+                    return;
+                }
+                own.connections.fetch_add(1, Ordering::Relaxed);
+                let own = Arc::clone(&own);
+                std::thread::spawn(move || drop(own.serve(socket)));
+            }
+        });
+        Peer { address, state }
+    }
+
+    pub fn set(&self, habits: Habits) {
+        *self.state.habits.lock().unwrap() = habits;
+    }
+
+    pub fn frames(&self) -> Vec<String> {
+        self.state.frames.lock().unwrap().clone()
+    }
+
+    pub fn connections(&self) -> usize {
+        self.state.connections.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.state.stop.stop();
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+impl State {
+    fn serve(&self, mut socket: TcpStream) -> std::io::Result<()> {
+        let opened = Instant::now();
+        let mut tls = self.tls.clone().map(|config| ServerConnection::new(config).unwrap());
+        let (mut stream, mut taken, mut wire) = (Stream::default(), 0, vec![0; 1 << 16]);
+        if self.habits.lock().unwrap().refuses {
+            return Ok(());
+        }
+        socket.set_read_timeout(Some(Duration::from_millis(5)))?;
+        while !self.stop.is_stopped() {
+            let lifetime = self.habits.lock().unwrap().lifetime;
+            if lifetime.is_some_and(|lifetime| opened.elapsed() >= lifetime) {
+                break;
+            }
+            let read = match socket.read(&mut wire) {
+                Ok(0) => break,
+                Ok(read) => &wire[..read],
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => continue,
+                Err(e) => return Err(e),
+            };
+            let (plain, end) = match &mut tls {
+                None => (read.to_vec(), false),
+                Some(tls) => decrypt(tls, &mut socket, read)?,
+            };
+            taken += plain.len();
+            let habits = self.habits.lock().unwrap().clone();
+            if (habits.takes_nothing || habits.refuses) && !plain.is_empty() {
+                return Ok(());
+            }
+            for frame in stream.push(&plain) {
+                if habits.dislikes.is_some_and(|bytes| frame.contains(bytes)) {
+                    return Ok(());
+                }
+                self.frames.lock().unwrap().push(frame);
+            }
+            if end || habits.bytes.is_some_and(|bytes| taken >= bytes) {
+                break;
+            }
+        }
+        if let Some(tls) = &mut tls {
+            tls.send_close_notify();
+            flush(tls, &mut socket)?;
+        }
+        socket.shutdown(Shutdown::Write)
+    }
+}
+
+/// What the peer has sent, and whether it will send no more.
+fn decrypt(
+    tls: &mut ServerConnection,
+    socket: &mut TcpStream,
+    mut wire: &[u8],
+) -> std::io::Result<(Vec<u8>, bool)> {
+    let (mut plain, mut end) = (Vec::new(), false);
+    while !wire.is_empty() && !end {
+        tls.read_tls(&mut wire)?;
+        let processed = tls.process_new_packets();
+        flush(tls, socket)?;
+        end = processed.map_err(std::io::Error::other)?.peer_has_closed();
+        let _ = tls.reader().read_to_end(&mut plain);
+    }
+    Ok((plain, end))
+}
+
+fn flush(tls: &mut ServerConnection, socket: &mut TcpStream) -> std::io::Result<()> {
+    while tls.wants_write() {
+        tls.write_tls(socket)?;
+    }
+    Ok(())
+}
+
+/// Frames, or gzip members of frames.
+#[derive(Default)]
+struct Stream {
+    gzip: Option<MultiGzDecoder<Vec<u8>>>,
+    rest: Vec<u8>,
+}
+
+impl Stream {
+    fn push(&mut self, bytes: &[u8]) -> Vec<String> {
+        if self.gzip.is_none() && bytes.starts_with(b"\x1f\x8b") {
+            self.gzip = Some(MultiGzDecoder::new(Vec::new()));
+        }
+        match &mut self.gzip {
+            None => self.rest.extend_from_slice(bytes),
+            Some(gzip) => {
+                gzip.write_all(bytes).unwrap();
+                gzip.flush().unwrap();
+                self.rest.append(gzip.get_mut());
+            }
+        }
+        let mut frames = Vec::new();
+        while let Some(length) = whole(&self.rest) {
+            frames.push(String::from_utf8(self.rest.drain(..length).collect()).unwrap());
+        }
+        frames
+    }
+}
+
+/// Length of the first frame, if all of it is there.
+fn whole(bytes: &[u8]) -> Option<usize> {
+    let find = |byte: u8| bytes.iter().position(|b| *b == byte);
+    if !bytes.first()?.is_ascii_digit() {
+        return find(b'\n').map(|at| at + 1);
+    }
+    let digits = find(b' ')?;
+    let length: usize = std::str::from_utf8(&bytes[..digits]).unwrap().parse().unwrap();
+    Some(digits + 1 + length).filter(|length| *length <= bytes.len())
+}
+
+/// Looks at a client's certificate for a while.
+#[derive(Debug)]
+pub struct SlowVerifier {
+    pub verifier: Arc<dyn ClientCertVerifier>,
+    pub time: Duration,
+    pub refuses: bool,
+}
+
+impl ClientCertVerifier for SlowVerifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.verifier.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        std::thread::sleep(self.time);
+        if self.refuses {
+            return Err(CertificateError::Revoked.into());
+        }
+        self.verifier.verify_client_cert(certificate, intermediates, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}
