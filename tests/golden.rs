@@ -3,6 +3,7 @@
 
 mod samples;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use aws_to_devo::ack::Ack;
@@ -68,6 +69,16 @@ fn every_sample_is_claimed_and_not_skipped() {
             assert!(unusual || row.definition.claims(&key), "{}: {key} is not claimed", path.display());
             assert!(!row.definition.skips(&key), "{}: {key} is skipped", path.display());
         }
+    }
+}
+
+/// The end-to-end test of all services puts them into one bucket per service, where the second of a name replaces the first.
+#[test]
+fn no_two_samples_of_a_service_have_the_same_key() {
+    for row in registry::rows() {
+        let samples = samples::of(&row.name);
+        let keys: BTreeSet<&str> = samples.iter().map(|sample| sample.key.as_str()).collect();
+        assert_eq!(keys.len(), samples.len(), "{}", row.name);
     }
 }
 

@@ -10,7 +10,10 @@ use crate::ledger::{Ledger, OpenError, Role, Scope};
 use crate::limits::{LEDGER_START_BACKOFF_FIRST, LEDGER_START_BACKOFF_MAX};
 use crate::send::PoolError;
 use crate::stop::Stop;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Telemetry, span};
+
+/// The place of its lines in the log: a wait ends when the ledger is open, and the next one is told of again.
+const LEDGER: &str = "ledger";
 
 /// A start failed for a reason that may be gone a moment later, and that no change of the configuration cures.
 pub fn is_temporary(error: &anyhow::Error) -> bool {
@@ -68,14 +71,19 @@ fn patiently(
     let mut backoff = Backoff::new(LEDGER_START_BACKOFF_FIRST, LEDGER_START_BACKOFF_MAX);
     loop {
         let error = match open() {
-            Ok(ledger) => return Ok(ledger),
+            Ok(ledger) => {
+                if is_told {
+                    log::info!(place = LEDGER, turn = "works"; "the ledger is open, after {}", span(began.elapsed()));
+                }
+                return Ok(ledger);
+            }
             Err(error) => error,
         };
         if began.elapsed() >= error.patience() || stop.is_stopped() {
             return Err(error);
         }
         if !std::mem::replace(&mut is_told, true) {
-            log::warn!("{error}. It is tried again for {} s", error.patience().as_secs());
+            log::warn!(place = LEDGER, turn = "fails"; "{error}. It is tried again for {} s", error.patience().as_secs());
         }
         beat(&Pulse { life: Ok(()), trouble: None });
         stop.wait(backoff.pause());

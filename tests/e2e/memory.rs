@@ -91,7 +91,7 @@ fn huge() -> (Vec<u8>, u64) {
 /// 2 MiB that would inflate to 2 GiB, 1000 times as much.
 fn bomb() -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    let line = "a".repeat((1 << 18) - 1) + "\n";
+    let line = format!("{{\"a\":\"{}\"}}\n", "a".repeat((1 << 18) - 9));
     let block = line.repeat(4);
     for _ in 0..2048 {
         encoder.write_all(block.as_bytes()).unwrap();

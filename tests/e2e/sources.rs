@@ -83,7 +83,7 @@ fn metrics_in_pages_with_throttling_and_tokens_that_fail() {
         datapoint("AWS/EC2", metric["MetricName"].as_str().unwrap(), &json!([]), (base, 60), &[1.5; 5])
     };
     assert_exactly(&metrics.iter().map(point).collect::<Vec<_>>(), &unmarked(&lab));
-    assert_eq!(ended.log.matches("the listing begins anew").count(), 2, "log:\n{}", ended.log);
+    assert_eq!(asked_anew(&ended.log, "InvalidNextToken"), 2, "log:\n{}", ended.log);
     let queries = |asked: &Asked| asked.input["MetricDataQueries"].as_array().map_or(0, Vec::len);
     assert_eq!(server.asked().iter().map(queries).max(), Some(500));
 }
@@ -271,7 +271,12 @@ fn log_groups_in_pages_with_throttling_and_expired_credentials() {
     });
     let ended = lab.drain_all(&config(&lab, &[("logs", &server.endpoint)], json!({"cwl_1": service})));
     assert_exactly(&frames, &without_ids(&lab));
-    assert_eq!(ended.log.matches("the listing begins anew").count(), 2, "log:\n{}", ended.log);
+    assert_eq!(asked_anew(&ended.log, "InvalidParameterException"), 2, "log:\n{}", ended.log);
+}
+
+/// How often a list or a slice began anew after this refusal.
+fn asked_anew(log: &str, refusal: &str) -> usize {
+    log.lines().filter(|line| line.contains(refusal) && line.contains("it is asked for anew")).count()
 }
 
 #[test]

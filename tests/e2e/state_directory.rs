@@ -103,7 +103,7 @@ fn a_start_and_a_reload_wait_for_whoever_writes_to_the_ledger() {
     let mut collector = lab.run(&config, &[]);
     collector.wait_for_log("is being written by another program: .* It is tried again");
     release();
-    collector.wait_for_log("messages wait in the queue");
+    collector.wait_for_log("(?s)the ledger is open, after .*messages wait in the queue");
     config["globals"]["workers"] = 3.into();
     lab.write_config(&config);
     hold();
@@ -112,7 +112,7 @@ fn a_start_and_a_reload_wait_for_whoever_writes_to_the_ledger() {
         "(?s)changed: globals.workers.*is being written by another program: .* It is tried again",
     );
     release();
-    collector.wait_for_log("(?s)changed: globals.workers.*messages wait in the queue");
+    collector.wait_for_log("(?s)changed: globals.workers.*the ledger is open, after");
     // A signal is heard while a start waits.
     config["globals"]["workers"] = 2.into();
     lab.write_config(&config);
