@@ -194,6 +194,12 @@ impl Decoder {
         self.split.empty_documents()
     }
 
+    /// The first bytes of the inflated object, up to [`EXAMPLE_BYTES`](crate::limits::EXAMPLE_BYTES), for an operator
+    /// who wants to know what it is.
+    pub fn beginning(&self) -> &[u8] {
+        self.split.beginning()
+    }
+
     fn decode(
         &mut self,
         chunk: &[u8],

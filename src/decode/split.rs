@@ -19,7 +19,7 @@ use super::partial::Limit;
 use super::pieces::{Piece, Pieces};
 use super::utf16::{Order, Utf16};
 use super::{Account, Bounds, Error, Format, Record};
-use crate::limits::{BINARY_LOOK_BYTES, INFLATE_WINDOW_BYTES};
+use crate::limits::{BINARY_LOOK_BYTES, EXAMPLE_BYTES, INFLATE_WINDOW_BYTES};
 
 /// The splitter of one object's text.
 pub(super) struct Split {
@@ -32,6 +32,8 @@ pub(super) struct Split {
     mark: Option<Vec<u8>>,
     /// The beginning of the text, until it is long enough to tell whether it is text. None: it is.
     unchecked: Option<Vec<u8>>,
+    /// The first bytes of the text, for people.
+    beginning: Vec<u8>,
     /// Bytes given to [`Split::push`].
     taken: u64,
     /// Bytes behind the ones that the splitter has.
@@ -87,6 +89,7 @@ impl Split {
             charset,
             mark: Some(Vec::new()),
             unchecked: (!is_checked).then(Vec::new),
+            beginning: Vec::new(),
             taken: 0,
             offset: 0,
             bounds,
@@ -109,9 +112,18 @@ impl Split {
         }
     }
 
+    /// The first bytes of the text.
+    pub fn beginning(&self) -> &[u8] {
+        &self.beginning
+    }
+
     /// The next bytes of the text.
     pub fn push(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         self.taken += text.len() as u64;
+        if self.beginning.len() < EXAMPLE_BYTES {
+            let missing = EXAMPLE_BYTES - self.beginning.len();
+            self.beginning.extend_from_slice(&text[..text.len().min(missing)]);
+        }
         if let Splitter::Parquet(parquet) = &mut self.splitter {
             return parquet.push(text);
         }

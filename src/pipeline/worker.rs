@@ -193,10 +193,12 @@ impl Worker {
     fn refuse(&self, work: Work, error: &Error) {
         survived(&work);
         self.service(&work).decode.failed.increment();
+        let beginning = String::from_utf8_lossy(work.decoder.beginning());
         log::error!(
             place = work.service.name.as_str(), cause = variant(error).as_str();
-            "{}: {error}. The records before the damage were sent; a message that names it is left to the queue's redrive policy",
-            work.source
+            "{}: {error}. The records before the damage were sent; a message that names it is left to the queue's redrive policy. It begins with \"{}\"",
+            work.source,
+            beginning.escape_debug()
         );
         work.ack.close(Outcome::Reject);
     }
