@@ -4,10 +4,12 @@
 //! JSON 1.0 protocol (`__type`, with or without its namespace).
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::endpoint;
 use super::error::Kind;
@@ -245,11 +247,76 @@ impl Document {
 
     /// A member may be there in several spellings at once; what is no text is nobody's error code.
     fn of_json(text: &str) -> Self {
-        let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-        let first =
-            |names: &[&str]| names.iter().find_map(|name| value.get(name)?.as_str().map(str::to_owned));
-        let code = first(&["__type", "code", "Code"]);
-        Self { code, message: first(&["message", "Message"]), ..Self::default() }
+        let found: Spellings = serde_json::from_str(text).unwrap_or_default();
+        let first = |texts: &[&Text]| texts.iter().find_map(|text| text.0.clone());
+        let code = first(&[&found.kind, &found.code, &found.code_upper]);
+        Self { code, message: first(&[&found.message, &found.message_upper]), ..Self::default() }
+    }
+}
+
+/// The members of a JSON refusal; nothing else of it is kept.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Spellings {
+    #[serde(rename = "__type")]
+    kind: Text,
+    code: Text,
+    #[serde(rename = "Code")]
+    code_upper: Text,
+    message: Text,
+    #[serde(rename = "Message")]
+    message_upper: Text,
+}
+
+/// A text; None for any other value.
+#[derive(Default)]
+struct Text(Option<String>);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Text, E> {
+        Ok(Text(Some(text.to_owned())))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Text, E> {
+        Ok(Text(None))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Text, E> {
+        Ok(Text(None))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Text, E> {
+        Ok(Text(None))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Text, E> {
+        Ok(Text(None))
+    }
+
+    fn visit_unit<E>(self) -> Result<Text, E> {
+        Ok(Text(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Text, A::Error> {
+        IgnoredAny.visit_seq(seq).map(|_| Text(None))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Text, A::Error> {
+        IgnoredAny.visit_map(map).map(|_| Text(None))
     }
 }
 
