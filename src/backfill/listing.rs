@@ -51,6 +51,18 @@ impl Listing {
         }
     }
 
+    /// Goes on behind this key, whatever was read so far.
+    pub fn resume_after(&mut self, key: &str) {
+        (self.ahead, self.ended) = (None, false);
+        key.clone_into(&mut self.start_after);
+    }
+
+    /// Where a later run goes on if everything up to the page that was given last is delivered: behind this key.
+    /// Empty: that page was the last one, and a later run lists everything again.
+    pub fn checkpoint(&self) -> String {
+        if self.ended { String::new() } else { self.start_after.clone() }
+    }
+
     fn read_page(&mut self, s3: &S3) -> Result<Vec<Listed>, Error> {
         let Plan { bucket, prefix, .. } = &*self.plan;
         let page = s3.list(&ListObjects { bucket, prefix, start_after: &self.start_after })?;

@@ -2,26 +2,34 @@
 //!
 //! A thread lists a bucket and puts tasks on the way to the fetchers, no faster than they are delivered, so
 //! that memory does not grow with the number of keys. Each object has an [`Ack`] of its own. What the ledger
-//! knows to be delivered is not sent again: that is also how a backfill that was stopped goes on.
+//! knows to be delivered is not sent again: that is also how a backfill that was stopped goes on. So that its
+//! listing goes on too, each page has an [`Ack`] of its objects, and the ledger remembers up to which key all
+//! pages are delivered.
 
+mod checkpoint;
 mod listing;
+mod pages;
 mod plan;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
+use checkpoint::Checkpoint;
 use jiff::Timestamp;
 
 pub use listing::Listing;
 pub use plan::{Plan, Verdict};
 pub use tally::Tally;
 
-use crate::ack::{Ack, Outcome};
+use crate::ack::{Ack, Outcome, Share};
 use crate::aws::{Kind, Listed, S3};
 use crate::backoff::Backoff;
 use crate::budget::Budget;
 use crate::config::Input;
 use crate::crew::Crew;
+use crate::ledger::Ledger;
 use crate::limits::{ARCHIVED_NAMED_MAX, OBJECTS_IN_WORK_MAX, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX};
 use crate::resolve::{Object, Source, Task};
 use crate::schedule::Lane;
@@ -46,6 +54,8 @@ pub struct Settings {
     pub s3: S3,
     /// To the fetchers.
     pub tasks: Lane<Task>,
+    /// Remembers how far the listing is.
+    pub ledger: Ledger,
     pub telemetry: Arc<telemetry::Input>,
     /// Begin no more objects.
     pub stop: Stop,
@@ -59,17 +69,23 @@ pub struct Lister {
 
 struct Shared {
     settings: Settings,
+    checkpoint: Checkpoint,
     /// Free places among the objects in work.
     slots: Budget,
 }
 
 impl Lister {
-    /// Starts the thread.
+    /// Starts the thread, which goes on where an earlier run of the same backfill ended.
     ///
     /// # Errors
     /// When the machine will not start another thread.
-    pub fn start(settings: Settings) -> std::io::Result<Lister> {
-        let shared = Arc::new(Shared { settings, slots: Budget::new(OBJECTS_IN_WORK_MAX) });
+    pub fn start(mut settings: Settings) -> std::io::Result<Lister> {
+        let Settings { backfill: Backfill { listing, tally }, input, ledger, .. } = &mut settings;
+        let (checkpoint, resumed_after) = Checkpoint::resume(listing, input, ledger.clone());
+        if let Some(key) = resumed_after {
+            tally.resumed_after(key);
+        }
+        let shared = Arc::new(Shared { settings, checkpoint, slots: Budget::new(OBJECTS_IN_WORK_MAX) });
         let own = Arc::clone(&shared);
         let mut lister = Crew::new();
         lister.spawn("list", move || run(&own))?;
@@ -101,9 +117,11 @@ fn run(shared: &Shared) {
             Ok(Some(page)) => {
                 backoff.reset();
                 shared.settings.telemetry.health.works();
-                if !page.into_iter().all(|listed| put_on_the_way(shared, listed)) {
+                let ack = shared.checkpoint.page(listing.checkpoint());
+                if !page.into_iter().all(|listed| put_on_the_way(shared, listed, &ack)) {
                     return;
                 }
+                ack.close(Outcome::Delivered);
             }
             Ok(None) => return backfill.tally.listed_all(),
             Err(error) if *error.kind() == Kind::Stopped => return,
@@ -116,17 +134,19 @@ fn run(shared: &Shared) {
     }
 }
 
-/// False: stopped.
-fn put_on_the_way(shared: &Shared, listed: Listed) -> bool {
+/// `page` is delivered when its objects are. False: stopped.
+fn put_on_the_way(shared: &Shared, listed: Listed, page: &Ack) -> bool {
     let Settings { input, backfill, telemetry, .. } = &shared.settings;
     let verdict = backfill.listing.plan().verdict(&listed, input);
     backfill.tally.listed(&verdict, &listed);
     match verdict {
         Verdict::Collect(service) => {
             telemetry.receive.objects.increment();
-            collect(shared, listed, service)
+            collect(shared, listed, service, page.share())
         }
         Verdict::Archived => {
+            // The next run tries it again, so it must list it again.
+            page.share().resolve(Outcome::Reject);
             if backfill.tally.archived.value() <= ARCHIVED_NAMED_MAX {
                 let object = object_of(&backfill.listing.plan().bucket, listed);
                 log::warn!("{object} lies in an archive: restore it and run the backfill again");
@@ -138,7 +158,7 @@ fn put_on_the_way(shared: &Shared, listed: Listed) -> bool {
 }
 
 /// Waits for a free place and for room among the tasks. False: stopped.
-fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>) -> bool {
+fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>, of_page: Share) -> bool {
     let Settings { index, backfill, stop, tasks, telemetry, .. } = &shared.settings;
     let Some(slot) = shared.slots.acquire(1, stop) else { return false };
     let size = listed.size;
@@ -154,6 +174,8 @@ fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>) -> bool {
                 log::error!("{name}: could not be delivered; the next backfill tries it again");
             }
             tally.ended(outcome, size);
+            of_page.resolve(outcome);
+            // Last: without objects in work, the ledger may be closed.
             drop(slot);
         }
     };

@@ -1,5 +1,6 @@
 //! How far a backfill is.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Verdict;
@@ -22,6 +23,8 @@ pub struct Tally {
     pub undelivered: Counter,
     pub bytes_ended: Counter,
     listed_all: AtomicBool,
+    /// What an earlier run has delivered ends with this key, and is not counted.
+    resumed_after: OnceLock<String>,
 }
 
 impl Tally {
@@ -39,6 +42,17 @@ impl Tally {
             Verdict::Archived => &self.archived,
         };
         counter.increment();
+    }
+
+    /// The listing goes on behind this key.
+    pub fn resumed_after(&self, key: String) {
+        // It is said once.
+        let _ = self.resumed_after.set(key);
+    }
+
+    /// The key behind which the listing went on, unless it began at the first one.
+    pub fn begins_after(&self) -> Option<&str> {
+        self.resumed_after.get().map(String::as_str)
     }
 
     /// The listing has come to its end.
@@ -71,6 +85,11 @@ impl Tally {
         let mut text = format!("{} objects listed, {} to send", self.listed.value(), self.to_send.value());
         for (counter, what) in parts.iter().filter(|(counter, _)| counter.value() > 0) {
             text.push_str(&format!(", {} {what}", counter.value()));
+        }
+        if let Some(key) = self.begins_after() {
+            text.push_str(&format!(
+                ", all of them behind {key:?}, up to which an earlier run delivered everything"
+            ));
         }
         text
     }

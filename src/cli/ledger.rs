@@ -25,7 +25,7 @@ pub enum Command {
         limit: usize,
     },
     /// Forgets objects: they are sent again when a message announces them again. Without --match also how far
-    /// polled sources are: they begin anew. Takes effect at once, also for a collector that runs
+    /// polled sources and backfills are: they begin anew. Takes effect at once, also for a collector that runs
     Forget {
         #[command(flatten)]
         choice: Choice,
@@ -41,7 +41,7 @@ pub struct Choice {
     #[arg(short, long, value_name = "FILE")]
     config: PathBuf,
     /// Only of the input with this id; of an aws input also one service or region, as `show` writes it:
-    /// 1023001/metrics-all/us-east-1
+    /// 1023001/metrics-all/us-east-1; only how far its backfills are: 1023001/backfill
     #[arg(long, value_name = "ID")]
     input: Option<String>,
     /// Only objects whose s3://bucket/key contains this
@@ -97,8 +97,8 @@ fn forget(choice: &Choice) -> Result<String, String> {
         let sources = store.forget_sources(&filter.input).map_err(|error| error.to_string())?;
         if sources > 0 {
             text.push_str(&format!(
-                " {sources} checkpoints of polled sources were forgotten: they begin anew, those of a running \
-                 collector with their next call."
+                " {sources} checkpoints of polled sources and backfills were forgotten: they begin anew, sources \
+                 of a running collector with their next call."
             ));
         }
     }

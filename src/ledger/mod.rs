@@ -74,6 +74,8 @@ struct File {
     reader: Mutex<Reader>,
     reading: Arc<Health>,
     writer: Sender<Command>,
+    /// See [`Scope::destinations`].
+    destinations: String,
     thread: Crew,
     /// Of the directory, until the thread has ended.
     lock: Mutex<Option<Lock>>,
@@ -133,13 +135,25 @@ impl Ledger {
         let mut thread = Crew::new();
         thread.spawn("ledger", move || own.run()).map_err(OpenError::Thread)?;
         let reader = Mutex::new(Reader { store: reader, pause: Pause::default() });
-        let file = File { reader, reading: health(": look-ups"), writer, thread, lock: Mutex::new(lock) };
+        let file = File {
+            reader,
+            reading: health(": look-ups"),
+            writer,
+            destinations: scope.destinations(),
+            thread,
+            lock: Mutex::new(lock),
+        };
         Ok(Ledger(Arc::new(Inner { in_work, suspects, file: Some(file) })))
     }
 
     /// One that remembers nothing. An object that is announced twice at once is still collected once.
     pub fn none() -> Ledger {
         Ledger(Arc::new(Inner { in_work: Arc::default(), suspects: Suspects::none(), file: None }))
+    }
+
+    /// All outputs to which what is recorded now was delivered, as one text. Empty: nothing is remembered.
+    pub fn destinations(&self) -> &str {
+        self.0.file.as_ref().map_or("", |file| &file.destinations)
     }
 
     /// Takes an object into work for the input with this id. `share` is resolved when that has ended

@@ -202,7 +202,9 @@ impl Pipeline {
             let (stop, abort) = (stop.clone(), abort.clone());
             if let Job::Backfill(backfill) = job {
                 let (backfill, s3) = (backfill.clone(), S3::new(clients[index].stopped_by(&stop)));
-                let settings = backfill::Settings { index, input, backfill, s3, tasks, telemetry, stop };
+                let ledger = remembering(&input, &ledger);
+                let settings =
+                    backfill::Settings { index, input, backfill, s3, tasks, ledger, telemetry, stop };
                 return Ok(Box::new(Lister::start(settings)?));
             }
             let (receiving, settling) = queues[index].clone();
@@ -425,11 +427,15 @@ fn fetch_side(
         // What has to be tried again waits in another place.
         s3: S3::new(client.without_waits()),
         id: input.id.clone(),
-        // What was not sent must not be remembered as delivered.
-        ledger: if input.do_not_send { Ledger::none() } else { ledger.clone() },
+        ledger: remembering(input, ledger),
         missing_object: input.missing_object,
         telemetry: Arc::clone(telemetry),
     }
+}
+
+/// What was not sent must not be remembered as delivered.
+fn remembering(input: &Input, ledger: &Ledger) -> Ledger {
+    if input.do_not_send { Ledger::none() } else { ledger.clone() }
 }
 
 fn internal(

@@ -197,18 +197,25 @@ fn the_trail_of_a_source_that_is_polled() {
 #[test]
 fn a_corrupt_object_does_not_keep_the_others() {
     let lab = Lab::new("backfill-corrupt");
-    let mut objects = many(20);
-    let whole = std::mem::take(&mut objects[7].bytes);
-    objects[7].bytes = whole[..whole.len() / 2].to_vec();
+    // It is on the second page.
+    let (mut objects, corrupt) = (many(1020), 1007);
+    let whole = std::mem::take(&mut objects[corrupt].bytes);
+    objects[corrupt].bytes = whole[..whole.len() / 2].to_vec();
     lab.put(&objects);
     let config = lab.config(json!({"aws_sqs_vpc": {}}));
     let ended = run(&lab, &config, VPC, &[]);
     assert_eq!(ended.code, Some(1), "log:\n{}", ended.log);
-    assert!(ended.log.contains("19 objects delivered"), "log:\n{}", ended.log);
-    assert!(ended.log.contains(&format!("{}: could not be delivered", objects[7].key)), "{}", ended.log);
-    objects[7].bytes = whole;
-    lab.put(&objects[7..8]);
+    assert!(ended.log.contains("1019 objects delivered"), "log:\n{}", ended.log);
+    assert!(
+        ended.log.contains(&format!("{}: could not be delivered", objects[corrupt].key)),
+        "{}",
+        ended.log
+    );
+    objects[corrupt].bytes = whole;
+    lab.put(&objects[corrupt..=corrupt]);
     let ended = complete(&lab, &config, VPC, &[]);
+    assert!(ended.log.contains("goes on behind \"AWSLogs/"), "log:\n{}", ended.log);
+    assert!(ended.log.contains("20 objects listed"), "the first page is delivered. Log:\n{}", ended.log);
     assert!(ended.log.contains("(19 of them before this run)"), "log:\n{}", ended.log);
     assert_at_least_once("backfill corrupt", &all_frames(&objects), &lab.sink.received());
 }

@@ -59,7 +59,10 @@ fn draw(bar: &ProgressBar, backfill: &Backfill, total_bytes: &AtomicU64, stop: &
 /// Counts on a thread of its own, which nobody waits for. 0: not known yet.
 fn count(backfill: &Backfill, s3: S3, input: Input, stop: &Stop) -> Arc<AtomicU64> {
     let total = Arc::new(AtomicU64::new(0));
-    let (counted, listing, stop) = (Arc::clone(&total), backfill.listing.clone(), stop.clone());
+    let (counted, mut listing, stop) = (Arc::clone(&total), backfill.listing.clone(), stop.clone());
+    if let Some(key) = backfill.tally.begins_after() {
+        listing.resume_after(key);
+    }
     std::thread::spawn(move || {
         let bytes = bytes_to_send(listing, &s3, &input, &stop);
         counted.store(bytes.unwrap_or(0), Ordering::Relaxed);
