@@ -82,7 +82,7 @@ fn throttling_refused_tokens_and_broken_answers_lose_and_repeat_nothing() {
     ]);
     let ended = lab.drain_all(&config(&lab, &trail, start, json!({})));
     assert_exactly(&frames, &unmarked(&lab));
-    assert!(ended.log.contains("it is asked for anew"), "log:\n{}", ended.log);
+    assert!(ended.log.contains("begins anew"), "log:\n{}", ended.log);
 }
 
 #[test]
