@@ -303,7 +303,7 @@ fn a_running_source_that_is_forgotten_begins_anew() {
     let forgotten = Collector::start(lab.directory(), &forget).end(PATIENCE);
     assert_eq!(forgotten.code, Some(0), "log:\n{}", forgotten.log);
     let said = String::from_utf8_lossy(&forgotten.stdout).into_owned();
-    assert!(said.contains("they begin anew, those of a running collector"), "{said}");
+    assert!(said.contains("they begin anew, sources of a running collector"), "{said}");
     collector.wait_until("all events again", || arrived(2));
     let ended = collector.stop();
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
