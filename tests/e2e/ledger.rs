@@ -146,16 +146,7 @@ fn terminated_in_mid_object() {
 #[test]
 fn an_output_added_in_mid_object_gets_all_of_it() {
     let lab = Lab::new("ledger-output");
-    let object = feeds::fdr("large", 30_000);
-    lab.put_and_announce(std::slice::from_ref(&object));
-    let mut config = lab.config(json!({"aws_sqs_fdr": {}}));
-    config["globals"]["shutdown_timeout"] = json!(1);
-    config["inputs"]["sqs_collector"]["sqs_visibility_timeout"] = json!(10);
-    let mut slow = config.clone();
-    slow["outputs"]["devo_1"]["config"]["max_bytes_per_second"] = json!(4_000_000);
-    let mut collector = lab.run(&slow, &[]);
-    let confirmed = || confirmed_records(&ledger(&lab, &slow, &["show", "--match", &object.key]));
-    collector.wait_until("a third of the object", || confirmed() > object.frames.len() / 3);
+    let InMidObject { object, mut config, collector } = in_mid_object(&lab, 30_000);
     assert_eq!(collector.stop().code, Some(0));
     let added = Relay::start();
     config["outputs"]["added"] =
@@ -167,10 +158,17 @@ fn an_output_added_in_mid_object_gets_all_of_it() {
     assert_eq!(received, object.frames.len(), "the new output has all records");
 }
 
-/// One large object, sent slowly; the collector is stopped when the ledger knows of a third of it.
-fn stopped_in_mid_object(name: &str, stop: impl FnOnce(Collector)) {
-    let lab = Lab::new(name);
-    let object = feeds::fdr("large", 60_000);
+/// One large object, a third of which the ledger knows as delivered.
+struct InMidObject {
+    object: Object,
+    /// It sends at full speed.
+    config: Value,
+    /// It sends slowly.
+    collector: Collector,
+}
+
+fn in_mid_object(lab: &Lab, events: usize) -> InMidObject {
+    let object = feeds::fdr("large", events);
     lab.put_and_announce(std::slice::from_ref(&object));
     let mut config = lab.config(json!({"aws_sqs_fdr": {}}));
     config["globals"]["shutdown_timeout"] = json!(1);
@@ -178,11 +176,23 @@ fn stopped_in_mid_object(name: &str, stop: impl FnOnce(Collector)) {
     let mut slow = config.clone();
     slow["outputs"]["devo_1"]["config"]["max_bytes_per_second"] = json!(4_000_000);
     let mut collector = lab.run(&slow, &[]);
-    let confirmed = || confirmed_records(&ledger(&lab, &slow, &["show", "--match", &object.key]));
-    collector.wait_until("a third of the object", || confirmed() > object.frames.len() / 3);
+    collector
+        .wait_until("a third of the object", || confirmed(lab, &slow, &object) > object.frames.len() / 3);
+    InMidObject { object, config, collector }
+}
+
+/// How many records of the object the ledger knows as delivered.
+fn confirmed(lab: &Lab, config: &Value, object: &Object) -> usize {
+    confirmed_records(&ledger(lab, config, &["show", "--match", &object.key]))
+}
+
+/// Stops a collector in the middle of a large object: the rest is sent by the next one, and little of it twice.
+fn stopped_in_mid_object(name: &str, stop: impl FnOnce(Collector)) {
+    let lab = Lab::new(name);
+    let InMidObject { object, config, collector } = in_mid_object(&lab, 60_000);
     stop(collector);
     lab.sink_is_quiet();
-    let saved = confirmed();
+    let saved = confirmed(&lab, &config, &object);
     let sent = object.frames.len() - compare(&object.frames, &lab.sink.received()).missing.len();
     assert!(sent < object.frames.len(), "it was stopped in the middle");
     let ended = lab.drain_all(&config);
