@@ -67,6 +67,11 @@ impl Shared {
         self.caution.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The peer has ended the connection for a reason that may be what was sent, not for our certificate.
+    pub fn is_end_of(&self, connection: &Connection, error: &Error) -> bool {
+        error.is_end() && (connection.is_complete() || self.caution().has_confirmed())
+    }
+
     /// A batch has reached the peer.
     pub fn confirm(&self, batch: Batch) {
         self.caution().keep_probe(|| batch.first_frame(self.gzip.as_deref(), PROBE_BYTES_MAX));
@@ -227,8 +232,7 @@ impl Session {
 
     /// The peer has ended it for a reason that may be what was sent.
     pub fn was_ended_by(&self, error: &Error, shared: &Shared) -> bool {
-        let complete = self.connection.is_complete() || shared.caution().has_confirmed();
-        error.is_end() && complete
+        shared.is_end_of(&self.connection, error)
     }
 
     /// Everything that was written has been confirmed.

@@ -26,9 +26,7 @@ pub fn send_apart<'b>(frames: impl Iterator<Item = &'b [u8]>, shared: &Shared) -
     let mut connection = Connection::open(&shared.peer).map_err(Failure::Outage)?;
     shared.telemetry.send.connected.increment();
     let opened = Instant::now();
-    let sent = deliver(&mut connection, frames, shared);
-    let complete = connection.is_complete() || shared.caution().has_confirmed();
-    sent.map_err(|error| match error.is_end() && complete {
+    deliver(&mut connection, frames, shared).map_err(|error| match shared.is_end_of(&connection, &error) {
         true => Failure::Ended(error, opened.elapsed()),
         false => Failure::Outage(error),
     })
