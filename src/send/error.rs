@@ -46,7 +46,9 @@ impl Error {
         match self {
             Error::Closed { .. } | Error::Broken { .. } => true,
             // A complaint about our certificate concerns the connection, not what was sent on it.
-            Error::Tls { source: rustls::Error::AlertReceived(alert), .. } => !is_about_identity(*alert),
+            Error::Tls { source: rustls::Error::AlertReceived(alert), .. } => {
+                identity_advice(*alert).is_none()
+            }
             _ => false,
         }
     }
@@ -81,44 +83,33 @@ impl From<&Error> for Failure {
     }
 }
 
-fn is_about_identity(alert: AlertDescription) -> bool {
-    use AlertDescription as Alert;
-    matches!(
-        alert,
-        Alert::CertificateExpired
-            | Alert::CertificateRequired
-            | Alert::HandshakeFailure
-            | Alert::UnknownCA
-            | Alert::BadCertificate
-            | Alert::CertificateUnknown
-            | Alert::DecryptError
-            | Alert::AccessDenied
-            | Alert::CertificateRevoked
-            | Alert::UnsupportedCertificate
-    )
+/// Advice for an alert with which the peer complains about our certificate. None: the alert is about something else.
+fn identity_advice(alert: AlertDescription) -> Option<&'static str> {
+    let advice = match alert {
+        AlertDescription::CertificateExpired => {
+            " The peer says that our client certificate (`cert`) has expired: get a new one from the domain"
+        }
+        AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => {
+            " The peer wants a client certificate: set `cert` and `key` of the output"
+        }
+        AlertDescription::UnknownCA
+        | AlertDescription::BadCertificate
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::DecryptError
+        | AlertDescription::AccessDenied
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::UnsupportedCertificate => {
+            " The peer refused our client certificate (`cert`): is it the one of this domain, and of the authority that the peer trusts?"
+        }
+        _ => return None,
+    };
+    Some(advice)
 }
 
 fn advice(error: &rustls::Error) -> &'static str {
     use rustls::Error::{AlertReceived, InvalidCertificate};
     match error {
-        AlertReceived(alert) => match alert {
-            AlertDescription::CertificateExpired => {
-                " The peer says that our client certificate (`cert`) has expired: get a new one from the domain"
-            }
-            AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => {
-                " The peer wants a client certificate: set `cert` and `key` of the output"
-            }
-            AlertDescription::UnknownCA
-            | AlertDescription::BadCertificate
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::DecryptError
-            | AlertDescription::AccessDenied
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::UnsupportedCertificate => {
-                " The peer refused our client certificate (`cert`): is it the one of this domain, and of the authority that the peer trusts?"
-            }
-            _ => "",
-        },
+        AlertReceived(alert) => identity_advice(*alert).unwrap_or_default(),
         InvalidCertificate(CertificateError::UnknownIssuer) => {
             " The peer's certificate is not signed by the authority in `chain`: is it the right file for this address?"
         }
