@@ -170,13 +170,8 @@ impl Sender {
 
     /// The first kept batch that may be sent with others: nothing of its lane comes before it.
     fn next_kept(&mut self) -> Option<Batch> {
-        let mut blocked = Vec::new();
-        let at = self.kept.iter().position(|batch| {
-            let is_free = !blocked.contains(&batch.lane) && !Caution::is_suspect(&batch.trial);
-            blocked.push(batch.lane);
-            is_free
-        });
-        self.kept.remove(at?)
+        let at = self.position_in_turn(|batch| !Caution::is_suspect(&batch.trial))?;
+        self.kept.remove(at)
     }
 
     /// Something of its lane waits, so it may not overtake.
@@ -189,7 +184,7 @@ impl Sender {
         let now = Instant::now();
         let mut taken: Vec<Batch> = Vec::new();
         let mut room = usize::MAX;
-        while let Some(at) = self.position_of_due(now).filter(|_| taken.len() < room) {
+        while let Some(at) = self.position_of_due(now) {
             room = room.min(Caution::together(&self.kept[at].trial));
             if taken.len() >= room {
                 break;
@@ -210,11 +205,16 @@ impl Sender {
 
     /// Where the first suspect is that is kept in order, if it is to be sent now and is the first of its lane.
     fn position_of_due(&self, now: Instant) -> Option<usize> {
+        self.position_in_turn(|batch| Caution::is_suspect(&batch.trial) && is_due(&batch.trial, now))
+    }
+
+    /// The place of the first kept batch that is `wanted` and is the first of its lane.
+    fn position_in_turn(&self, wanted: impl Fn(&Batch) -> bool) -> Option<usize> {
         let mut blocked = Vec::new();
         self.kept.iter().position(|batch| {
             let is_first = !blocked.contains(&batch.lane);
             blocked.push(batch.lane);
-            is_first && Caution::is_suspect(&batch.trial) && is_due(&batch.trial, now)
+            is_first && wanted(batch)
         })
     }
 
