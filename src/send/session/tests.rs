@@ -1,5 +1,5 @@
 use std::io::Read;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc;
 use std::thread::{JoinHandle, spawn};
 
@@ -53,12 +53,17 @@ fn session_of(tls: bool, window_bytes: usize, key_records: Option<u64>) -> (Sess
         }
         bytes
     });
-    let shared = Shared {
-        peer: super::Peer {
-            address: address.ip().to_string(),
-            port: address.port(),
-            tls: tls.then(|| Certificates::read(&files).unwrap()),
-        },
+    let shared = shared(address, tls.then(|| Certificates::read(&files).unwrap()), window_bytes);
+    if let (Some(records), Some(certificates)) = (key_records, &shared.peer.tls) {
+        certificates.set(short_lived(&certificates.current(), &files, records));
+    }
+    (open(&shared), shared, Peer { read, thread })
+}
+
+/// The settings of an output whose peer is at this address.
+fn shared(address: SocketAddr, tls: Option<Certificates>, window_bytes: usize) -> Shared {
+    Shared {
+        peer: super::Peer { address: address.ip().to_string(), port: address.port(), tls },
         throttle: Arc::new(Mutex::new(Throttle::new(crate::send::Rates::default(), Instant::now()))),
         window_bytes,
         records_max: crate::limits::SEND_RECORDS_MAX,
@@ -66,13 +71,12 @@ fn session_of(tls: bool, window_bytes: usize, key_records: Option<u64>) -> (Sess
         caution: Arc::default(),
         telemetry: Arc::new(telemetry::Output::new("devo_1", address.to_string())),
         abort: Stop::new(),
-    };
-    if let (Some(records), Some(certificates)) = (key_records, &shared.peer.tls) {
-        certificates.set(short_lived(&certificates.current(), &files, records));
     }
+}
+
+fn open(shared: &Shared) -> Session {
     let connection = Connection::open(&shared.peer).unwrap();
-    let session = Session::new(connection, shared.telemetry.add_sender("send-devo_1-0"), &shared.caution());
-    (session, shared, Peer { read, thread })
+    Session::new(connection, shared.telemetry.add_sender("send-devo_1-0"), &shared.caution())
 }
 
 fn short_lived(config: &ClientConfig, files: &TlsFiles, records: u64) -> ClientConfig {
@@ -293,19 +297,6 @@ fn a_stop_is_no_stall() {
 }
 
 fn plain_session(listener: &TcpListener) -> (Session, Shared) {
-    let address = listener.local_addr().unwrap();
-    let telemetry = Arc::new(telemetry::Output::new("devo_1", address.to_string()));
-    let shared = Shared {
-        peer: super::Peer { address: address.ip().to_string(), port: address.port(), tls: None },
-        throttle: Arc::new(Mutex::new(Throttle::new(crate::send::Rates::default(), Instant::now()))),
-        window_bytes: usize::MAX,
-        records_max: u64::MAX,
-        gzip: None,
-        caution: Arc::default(),
-        telemetry: Arc::clone(&telemetry),
-        abort: Stop::new(),
-    };
-    let connection = Connection::open(&shared.peer).unwrap();
-    let session = Session::new(connection, telemetry.add_sender("send-devo_1-0"), &shared.caution());
-    (session, shared)
+    let shared = shared(listener.local_addr().unwrap(), None, usize::MAX);
+    (open(&shared), shared)
 }
