@@ -144,14 +144,13 @@ impl Buffer {
 
     /// Sees to room for so many more bytes if the budget has it now. False: it has not, and nothing is changed.
     pub fn try_make_room(&mut self, more: usize) -> bool {
-        let room = rounded(self.bytes.len().saturating_add(more));
+        let room = self.bytes.len().saturating_add(more);
         if room <= self.bytes.capacity() {
             return true;
         }
-        let may = self.charge.as_mut().is_none_or(|charge| charge.try_grow_to(room));
+        let may = self.charge.as_mut().is_none_or(|charge| charge.try_grow_to(rounded(room)));
         if may {
             self.make_room(more);
-            self.settle();
         }
         may
     }
