@@ -70,11 +70,9 @@ impl Pipeline {
         } else {
             self.intakes.clear();
             self.outputs = None;
-            let has_ended =
-                || self.fetchers.has_ended() && self.internal.has_ended() && self.pool.has_ended();
-            await_until(deadline, beat, has_ended);
-            let stages = [&self.fetchers, &self.internal, self.pool.crews()[0]];
-            tell_of_hanging(stages.into_iter().flat_map(|crew| crew.running()));
+            let stages = [&self.fetchers, &self.internal, self.pool.senders()];
+            await_until(deadline, beat, || stages.iter().all(|crew| crew.has_ended()));
+            tell_of_hanging(stages.iter().flat_map(|crew| crew.running()));
         }
         // Threads that still decode say nothing about what they decode.
         self.ledger.suspects().end();

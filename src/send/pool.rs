@@ -217,9 +217,9 @@ impl Pool {
         [&self.senders, &self.greeter]
     }
 
-    /// Everything that was to be sent has been, and the senders have ended. Drop all [`Outputs`] first.
-    pub fn has_ended(&self) -> bool {
-        self.senders.has_ended()
+    /// The senders. When they have ended, everything that was to be sent has been; drop all [`Outputs`] first.
+    pub fn senders(&self) -> &Crew {
+        &self.senders
     }
 
     pub fn renewal(&self) -> Renewal {

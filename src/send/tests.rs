@@ -126,7 +126,7 @@ impl Drop for Lab {
         self.abort.stop();
         drop(self.outputs.take());
         if let Some(pool) = self.pool.take() {
-            while !pool.has_ended() {
+            while !pool.senders().has_ended() {
                 std::thread::yield_now();
             }
         }
