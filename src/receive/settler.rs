@@ -286,19 +286,21 @@ impl Settler {
         if entries.is_empty() {
             return false;
         }
-        let message = |Release { lease, delay }: &Release| {
-            (lease.message_id.clone(), lease.receipt_handle.clone(), delay.as_secs() as u32)
-        };
-        let messages: Vec<_> = entries.iter().map(|entry| message(&entry.what)).collect();
-        let messages: Vec<_> =
-            messages.iter().map(|(id, handle, delay)| (&**id, &**handle, *delay)).collect();
+        let what = entries.iter().map(|entry| &entry.what);
+        let messages: Vec<_> = what
+            .map(|Release { lease, delay }| {
+                (lease.message_id.as_str(), lease.receipt_handle.as_str(), delay.as_secs() as u32)
+            })
+            .collect();
         match self.queue.change_visibility(&messages) {
             Ok(failures) => {
-                let failed = |entry: &Entry<Release>| {
-                    let failed = failures.iter().find(|failure| failure.id == entry.what.lease.message_id);
-                    failed.is_some_and(|failure| failure.kind() != Kind::ReceiptHandle)
+                // A message that is no longer ours need not be given back.
+                let of_ours = |failure: &&Failure| failure.kind() != Kind::ReceiptHandle;
+                let failures: Vec<_> = failures.iter().filter(of_ours).collect();
+                let has_failed = |entry: &Entry<Release>| {
+                    failures.iter().any(|failure| failure.id == entry.what.lease.message_id)
                 };
-                let (failed, released): (Vec<_>, Vec<_>) = entries.into_iter().partition(failed);
+                let (failed, released): (Vec<_>, Vec<_>) = entries.into_iter().partition(has_failed);
                 released.iter().for_each(|entry| self.releases().end(entry));
                 let why = failures.first().map_or("", |failure| &failure.message);
                 self.not_released(failed, why, false);
