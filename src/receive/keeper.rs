@@ -6,9 +6,9 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use super::Shared;
 use super::callers::Callers;
 use super::leases::{Due, LeaseId, Leases};
+use super::{Shared, lock};
 use crate::aws::{Error, Failure, Kind, Sqs};
 use crate::limits::LEASE_CALLERS_MAX;
 use crate::telemetry;
@@ -111,6 +111,6 @@ impl Keeper {
     }
 
     fn leases(&self) -> MutexGuard<'_, Leases> {
-        self.leases.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.leases)
     }
 }

@@ -212,11 +212,11 @@ fn poll(shared: &Shared) {
 
 impl Shared {
     fn leases(&self) -> MutexGuard<'_, Leases> {
-        self.leases.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.leases)
     }
 
     fn drain(&self) -> MutexGuard<'_, Drain> {
-        self.drain.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.drain)
     }
 
     fn is_polling(&self) -> bool {
@@ -289,4 +289,8 @@ impl Shared {
         let is_fifo = self.settings.input.queue.is_fifo();
         Ours { nothing_in_work: leases.is_empty(), parked: leases.parked(Instant::now()), is_fifo }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

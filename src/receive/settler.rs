@@ -13,7 +13,7 @@ use super::drain::Drain;
 use super::keeper::is_spoilt;
 use super::leases::{Lease, LeaseId, Leases};
 use super::outbox::{Entry, Outbox};
-use super::{Settings, Settled, Shared};
+use super::{Settings, Settled, Shared, lock};
 use crate::ack::Outcome;
 use crate::aws::{Error, Failure, Kind, Sqs};
 use crate::limits::{
@@ -348,12 +348,8 @@ impl Settler {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-/// Some messages cannot be deleted, and no others have been meanwhile. Is that more than their own misfortune? A drain
-/// has nothing else to wait for when they are all that is left.
+/// Says whether messages that cannot be deleted, while no others have been either, are a trouble of the whole input. A
+/// drain has nothing else to wait for when they are all that is left.
 fn is_trouble(failing: usize, in_work: usize, is_draining: bool) -> bool {
     failing >= SQS_BATCH || (is_draining && failing >= in_work)
 }

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use jiff::Timestamp;
 
-use super::{Shared, poller};
+use super::{Shared, lock, poller};
 use crate::ack::{Ack, Turn};
 use crate::budget::Permit;
 use crate::resolve::PullingId;
@@ -82,7 +82,7 @@ impl Turns {
     }
 
     fn groups(&self) -> MutexGuard<'_, HashMap<String, VecDeque<Waiting>>> {
-        self.groups.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.groups)
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::drain::Drain;
 use super::growth::Growth;
-use super::{Settings, inspect};
+use super::{Settings, inspect, lock};
 use crate::aws::{Attributes, Error, Kind, Sqs};
 use crate::config;
 use crate::limits::DEPTH_INTERVAL;
@@ -112,7 +112,7 @@ impl Watch {
         for warning in inspect::warnings(queue, &self.input) {
             log::warn!(place = name.as_str(); "inputs.{name}: {warning}");
         }
-        self.drain.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).learn(queue);
+        lock(&self.drain).learn(queue);
     }
 
     /// Have receives come back empty although the queue is not?
