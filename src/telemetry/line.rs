@@ -1,7 +1,6 @@
 //! Text that others have chosen, made fit for one line of a log or a terminal.
 
 use std::borrow::Cow;
-
 use std::time::Duration;
 
 use crate::limits::LOG_LINE_BYTES_MAX;

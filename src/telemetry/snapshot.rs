@@ -150,7 +150,7 @@ impl Telemetry {
     pub fn snapshot(&self, now: Timestamp) -> Snapshot {
         let about = &self.about;
         let parts = self.parts(Instant::now());
-        let (reasons, warnings) = (self.reasons(&parts), parts.iter().filter_map(Part::warning).collect());
+        let (reasons, warnings) = self.readiness_of(&parts);
         Snapshot {
             version: env!("CARGO_PKG_VERSION"),
             id: about.id.clone(),
@@ -178,13 +178,13 @@ impl Telemetry {
 
     /// Why the collector is not ready, and what is wrong all the same; cheap, for those who ask often.
     pub fn readiness(&self) -> (Vec<String>, Vec<String>) {
-        let parts = self.parts(Instant::now());
-        (self.reasons(&parts), parts.iter().filter_map(Part::warning).collect())
+        self.readiness_of(&self.parts(Instant::now()))
     }
 
-    fn reasons(&self, parts: &[Part]) -> Vec<String> {
+    fn readiness_of(&self, parts: &[Part]) -> (Vec<String>, Vec<String>) {
         let phase = self.phase().reason().map(str::to_owned);
-        phase.into_iter().chain(parts.iter().filter_map(Part::reason)).collect()
+        let reasons = phase.into_iter().chain(parts.iter().filter_map(Part::reason)).collect();
+        (reasons, parts.iter().filter_map(Part::warning).collect())
     }
 
     fn memory(&self) -> Memory {
