@@ -352,13 +352,17 @@ impl Pipeline {
         if let Some(closed) = self.pool.closed() {
             return Some(closed.clone());
         }
+        if !self.ends {
+            return None;
+        }
+        if let Err(dead) = &pulse.life {
+            return Some(dead.to_string());
+        }
         let now = Instant::now();
         let patience =
             |trouble: &Trouble| if trouble.lasting { DRAIN_PATIENCE_LASTING } else { DRAIN_PATIENCE };
         let is_over = |trouble: &Trouble| now.saturating_duration_since(trouble.since) >= patience(trouble);
-        let dead = pulse.life.as_ref().err().map(ToString::to_string);
-        let trouble = || self.troubles().filter(|_| !is_done).find(is_over).map(|trouble| trouble.message);
-        dead.or_else(trouble).filter(|_| self.ends)
+        self.troubles().filter(|_| !is_done).find(is_over).map(|trouble| trouble.message)
     }
 }
 
