@@ -24,15 +24,15 @@ pub const AWS_RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 pub const AWS_LONG_POLL_MARGIN: Duration = Duration::from_secs(10);
 /// The whole body of one answer; a part of [`PART_BYTES`] at 150 KiB/s still makes it.
 pub const AWS_BODY_TIMEOUT: Duration = Duration::from_secs(60);
-/// No answer to a call is a trouble after this at the earliest: healthy ones come within a second …
+/// A call without an answer is a trouble after this at the earliest: healthy answers come within a second …
 pub const ANSWER_PATIENCE_MIN: Duration = Duration::from_secs(20);
 /// … and to a question for credentials after this: twice what STS and half of what a process may take.
 pub const CREDENTIALS_PATIENCE: Duration = Duration::from_secs(60);
 /// Idle connections are kept longer than a 20 s long poll and shorter than S3's own limit.
 pub const AWS_IDLE_AGE: Duration = Duration::from_secs(45);
-/// What one connection reads ahead: a long way below a part, several times what a system call costs.
+/// Bytes that one connection reads ahead: a long way below a part, several times what a system call costs.
 pub const AWS_INPUT_BYTES: usize = 64 * KIB;
-/// What one connection gathers before it writes: ten deletions with their receipt handles, or a request's head
+/// Bytes that one connection gathers before it writes: ten deletions with their receipt handles, or a request's head
 /// with a session token.
 pub const AWS_OUTPUT_BYTES: usize = 32 * KIB;
 /// An answer of SQS or STS: ten messages of 1 MiB, base64 and JSON escapes included.
@@ -42,7 +42,7 @@ pub const AWS_ANSWER_BYTES_MAX: usize = 32 * MIB;
 pub const ANSWERS_BYTES: usize = 4 * MIB;
 /// An answer up to this size does not ask for room: it is part of what its thread takes.
 pub const ANSWER_BYTES_FREE: usize = 32 * KIB;
-/// What an answer that does not say its length asks for at first (S3's listings: 1,000 keys are about as much).
+/// Room that an answer that does not say its length asks for at first (S3's listings: 1,000 keys are about as much).
 pub const ANSWER_BYTES_UNKNOWN: usize = 256 * KIB;
 /// Tries of one call before it is given up to the caller.
 pub const AWS_ATTEMPTS: u32 = 5;
@@ -135,7 +135,7 @@ pub const S3_LIST_KEYS: u32 = 1000;
 /// Redirects to a bucket's region that one call follows: the answer's, and one more if the bucket moved.
 pub const S3_REDIRECTS_MAX: u32 = 2;
 
-/// Buckets of which is remembered in which region they are: a message can name any number.
+/// Buckets whose region is remembered: a message can name any number.
 pub const BUCKETS_KNOWN_MAX: usize = 1000;
 /// Objects of a bucket whose versions were denied are read by their key for so long; then a version is tried
 /// again, so that a permission that was given meanwhile is noticed. One call in ten minutes costs nothing.
@@ -341,7 +341,7 @@ pub const SEND_WINDOW_BYTES: usize = SETTLE_BYTES + SETTLE_BYTES / 2;
 
 /// Standard output that takes nothing for so long is a trouble: a reader that works takes something every second.
 pub const CONSOLE_PATIENCE: Duration = Duration::from_secs(10);
-/// What a pipe with room takes at once without blocking (`PIPE_BUF`, pipe(7)).
+/// Bytes that a pipe with room takes at once without blocking (`PIPE_BUF`, pipe(7)).
 pub const PIPE_BYTES_ATOMIC: usize = 4 * KIB;
 
 // ---- memory -------------------------------------------------------------------------------------
@@ -364,25 +364,26 @@ pub const BUFFER_SIZES_PER_DOUBLING: usize = 16;
 /// Frame buffers kept for the next use: what the senders let go of in one burst.
 pub const FRAME_BYTES_KEPT_MAX: usize = 16 * MIB;
 
-/// What a thread takes that has nothing in hand: the used part of its stack, its heap, its share of the
+/// Memory of a thread that has nothing in hand: the used part of its stack, its heap, its share of the
 /// allocator's tables. Measured: 60 to 90 KiB.
 pub const THREAD_BYTES: usize = 96 * KIB;
-/// A connection with AWS: `AWS_INPUT_BYTES` and `AWS_OUTPUT_BYTES`, and the state of TLS.
+/// Memory of a connection with AWS: `AWS_INPUT_BYTES` and `AWS_OUTPUT_BYTES`, and the state of TLS.
 pub const AWS_CONNECTION_BYTES: usize = AWS_INPUT_BYTES + AWS_OUTPUT_BYTES + 48 * KIB;
-/// An output's connection: the state of TLS, and a batch's ciphertext that the socket does not take.
+/// Memory of an output's connection: the state of TLS, and a batch's ciphertext that the socket does not take.
 pub const SENDER_BYTES: usize = BATCH_BYTES + 64 * KIB;
-/// A worker: the tables of its decompressor and compressor, and a window for each level of a stream.
+/// Memory of a worker: the tables of its decompressor and compressor, and a window for each level of a stream.
 pub const WORKER_BYTES: usize = 512 * KIB + COMPRESSION_LEVELS_MAX * INFLATE_WINDOW_BYTES;
 /// The least that the shares of the limit need together to be of use: a third of seven eighths of it holds a part
 /// of an object.
 pub const SHARES_BYTES_MIN: usize = PART_BYTES * 7 / 2;
-/// A message in work: its lease with the receipt handle, its objects' names, and what is known of their delivery.
+/// Memory of a message in work: its lease with the receipt handle, its objects' names, and what is known of their
+/// delivery.
 pub const MESSAGE_BYTES: usize = 4 * KIB;
 /// Bodies of messages that wait for their turn or a fetcher: more would only wait longer.
 pub const BODIES_BYTES_MAX: usize = 32 * MIB;
-/// What a notification is taken for before a queue's first message has come.
+/// The size that a notification is expected to have before a queue's first message has come.
 pub const BODY_BYTES_USUAL: usize = 4 * KIB;
-/// What one receive brings of them: a receiver that only waits for notifications does not wait for room.
+/// Bodies of one receive of notifications: a receiver that only waits for these does not wait for room.
 pub const BODIES_RECEIVED_BYTES: usize = SQS_BATCH * BODY_BYTES_USUAL;
 /// The messages of one receive.
 pub const MESSAGES_RECEIVED_BYTES: usize = SQS_BATCH * MESSAGE_BYTES;
@@ -399,12 +400,12 @@ pub struct Crew {
     pub callers: usize,
     pub fetchers: usize,
     pub workers: usize,
-    /// Of all outputs together.
+    /// The senders of all outputs together.
     pub senders: usize,
 }
 
 impl Crew {
-    /// What it takes when it has nothing to do.
+    /// The memory that it takes when it has nothing to do.
     pub fn bytes(&self) -> usize {
         let Crew { queues: _, others, callers, fetchers, workers, senders } = *self;
         BASE_BYTES
@@ -499,7 +500,7 @@ pub const EXPANSION_RATIO_MAX: u64 = 500;
 /// No object is refused for its ratio before it has inflated to this much: a few kilobytes of equal
 /// lines are harmless.
 pub const EXPANSION_FREE_BYTES: u64 = 64 * MIB as u64;
-/// What a decoder holds beyond this is charged to what all decoders share: a window's rest, a zstd stream's
+/// Memory of a decoder beyond this is charged to what all decoders share: a window's rest, a zstd stream's
 /// small tables.
 pub const DECODER_BYTES_FREE: usize = 512 * KIB;
 /// The share of one worker in what all decoders may hold (Parquet objects of logs have some ten megabytes with their
@@ -650,7 +651,7 @@ pub const STATUS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// One line: S3 keys end at 1 KiB, AWS's messages far below; a proxy's error page must not fill the disk.
 pub const LOG_LINE_BYTES_MAX: usize = 8 * KIB;
-/// What goes on is logged again so often, with a count.
+/// A trouble that goes on is logged again so often, with a count.
 pub const LOG_REMINDER: Duration = Duration::from_secs(60);
 /// Different lines of one kind that are written within a [`LOG_REMINDER`]: enough to see what damaged objects
 /// have in common.
@@ -734,8 +735,8 @@ pub const FETCHERS_MIN: usize = 8;
 pub const SHUTDOWN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(25);
 /// Nobody waits longer than an hour for a stop.
 pub const SHUTDOWN_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
-/// What is still in work at the end of `shutdown_timeout` has so long to go back to its queues: 400 calls for the 4000
-/// messages that an input may hold, at some milliseconds each. With the default above it stays below 30 s.
+/// Messages that are still in work at the end of `shutdown_timeout` have so long to go back to their queues: 400 calls
+/// for the 4000 messages that an input may hold, at some milliseconds each. With the default above it stays below 30 s.
 pub const GIVE_BACK_TIME: Duration = Duration::from_secs(4);
 /// First and longest wait before a collector that has run tries to start again, after a reload that failed.
 pub const RESTART_BACKOFF_FIRST: Duration = Duration::from_secs(1);

@@ -13,7 +13,7 @@ const BUCKET_BYTES_MAX: usize = 255;
 /// Longest key, in bytes.
 const KEY_BYTES_MAX: usize = 1024;
 
-/// Does the text look like a region: `us-west-1`, `us-gov-east-1`, `eusc-de-east-1`?
+/// Says whether the text looks like a region: `us-west-1`, `us-gov-east-1`, `eusc-de-east-1`.
 pub fn is_region(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let letters = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
@@ -24,13 +24,14 @@ pub fn is_region(text: &str) -> bool {
             .is_some_and(|(last, names)| names.len() >= 2 && names.iter().all(letters) && number(last))
 }
 
-/// Can the text be a region's name in a signature? Servers other than AWS's have names such as `RegionOne`.
+/// Says whether the text can be a region's name in a signature. Servers other than AWS's have names such as
+/// `RegionOne`.
 pub fn is_scope(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     (1..=REGION_BYTES_MAX).contains(&text.len()) && text.bytes().all(plain)
 }
 
-/// Can a bucket have this name, in AWS or on a server that speaks S3?
+/// Says whether a bucket can have this name, in AWS or on a server that speaks S3.
 pub fn is_bucket(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
     name.len() <= BUCKET_BYTES_MAX
@@ -40,8 +41,8 @@ pub fn is_bucket(name: &str) -> bool {
         && !name.contains("..")
 }
 
-/// Can an object have this key? S3 refuses keys whose `..` lead out of their bucket, and so must we: a proxy
-/// before an S3 server may follow them.
+/// Says whether an object can have this key. S3 refuses keys whose `..` lead out of their bucket, and so must we: a
+/// proxy before an S3 server may follow them.
 pub fn is_key(key: &str) -> bool {
     let mut depth = 0i32;
     let stays_inside = key.split('/').all(|segment| {

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use crate::limits::STOP_CHECK_INTERVAL;
 use crate::stop::Stop;
 
-/// What one lane may hold.
+/// The bounds of what one lane may hold.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     /// Messages that wait for their first or next turn.
@@ -51,7 +51,7 @@ struct State<T> {
     turn: usize,
 }
 
-/// What waits in a lane.
+/// The tasks that wait in a lane.
 #[derive(Debug)]
 struct Waiting<T> {
     messages: VecDeque<VecDeque<T>>,
@@ -102,7 +102,7 @@ impl<T> Lane<T> {
 }
 
 impl<T> Schedule<T> {
-    /// The next task. To be called with a ticket; None: everything was taken away at a stop.
+    /// The next task; the caller must have a ticket for it. None: everything was taken away at a stop.
     pub fn take(&self) -> Option<T> {
         let mut state = self.shared.state();
         let lanes = state.lanes.len();

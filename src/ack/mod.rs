@@ -49,7 +49,7 @@ impl Outcome {
 #[derive(Debug)]
 pub struct Ack {
     share: Share,
-    /// Where order matters: ends with the `Ack`.
+    /// The turn of the work, where order matters. It ends with the `Ack`.
     turn: Option<Turn>,
 }
 

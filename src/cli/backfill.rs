@@ -102,7 +102,7 @@ pub fn run(options: &Options) -> ExitCode {
 }
 
 impl Options {
-    /// A time span in which nothing can lie is a mistake.
+    /// Refuses a time span in which no object can lie.
     fn check_times(&self, now: SystemTime) -> Result<(), String> {
         match (self.from, self.to) {
             (Some(from), Some(to)) if from >= to => Err("--from is not before --to: no object can lie \

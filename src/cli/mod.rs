@@ -128,7 +128,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// What the collector writes is its user's alone, and so is what it holds in memory.
+/// Keeps what the collector writes, and what it holds in memory, for its user alone.
 fn keep_secrets() {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     forbid_dumps();

@@ -113,7 +113,7 @@ fn describe(config: &Config) {
 /// Waits for the next try to start, as somebody who lives.
 fn rest(pause: Duration, stop: &Stop, manager: &ServiceManager) {
     let text =
-        format!("cannot start again, which is tried every {} s: see the log", RESTART_BACKOFF_MAX.as_secs());
+        format!("cannot start again, and tries every {} s: see the log", RESTART_BACKOFF_MAX.as_secs());
     log::error!("the configuration that ran before cannot be started again; it is tried until it can");
     manager.status(&text);
     let until = Instant::now() + pause;

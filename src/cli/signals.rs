@@ -25,7 +25,7 @@ pub struct Signals(Arc<Mutex<State>>);
 struct State {
     /// Of the pipeline that runs now.
     stop: Stop,
-    /// How long it may take to stop.
+    /// The time that its stop may take.
     patience: Duration,
     is_stopping: bool,
 }
@@ -109,8 +109,8 @@ impl Signals {
     }
 }
 
-/// Every wait of a stop has a deadline of its own. This one is for what nobody thought of: a disk or a terminal that
-/// does not answer holds whichever thread touches it.
+/// Ends the process when its stop takes longer than `limit`. Every wait of a stop has a deadline of its own. This one
+/// is for what nobody thought of: a disk or a terminal that does not answer holds whichever thread touches it.
 fn cut_short_after(limit: Duration) {
     let watch = move || {
         std::thread::sleep(limit);

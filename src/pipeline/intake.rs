@@ -32,7 +32,7 @@ pub trait Intake {
     /// Gives up what is still in work. Does not wait for anything.
     fn end(&mut self) {}
 
-    /// What was told to end has ended.
+    /// Everything that was told to end has ended.
     fn has_ended(&self) -> bool {
         true
     }
@@ -68,7 +68,8 @@ impl Intake for Receiver {
     }
 }
 
-/// What is listed again finds the ledger, and the backfill's own tally counts.
+/// A listing gives nothing back: objects that are listed again are found in the ledger. The backfill's own tally counts
+/// what is not delivered.
 impl Intake for Lister {
     fn is_finished(&self) -> bool {
         Lister::is_finished(self)
@@ -79,8 +80,8 @@ impl Intake for Lister {
     }
 }
 
-/// Nothing goes back anywhere: a page that was not delivered has moved no checkpoint. A drain goes on until all is
-/// delivered, or is given up as a whole.
+/// A polled source gives nothing back: a page that was not delivered has moved no checkpoint. A drain goes on until
+/// everything is delivered, or is given up as a whole.
 impl Intake for Poller {
     fn is_finished(&self) -> bool {
         Poller::is_finished(self)

@@ -24,7 +24,7 @@ pub fn is_temporary(error: &anyhow::Error) -> bool {
     is_short_of_threads || error.downcast_ref::<OpenError>().is_some_and(OpenError::is_temporary)
 }
 
-/// What a collector of this configuration remembers its deliveries for.
+/// The queues and outputs for which a collector of this configuration remembers its deliveries.
 pub fn scope(config: &Config) -> Scope {
     // What is not remembered belongs to nobody.
     let remembered = config.inputs.iter().filter(|input| !input.do_not_send && !input.direct_mode);

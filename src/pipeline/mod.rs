@@ -48,9 +48,9 @@ pub use vitals::Dead;
 pub struct Pipeline {
     telemetry: Arc<Telemetry>,
     intakes: Vec<Box<dyn Intake>>,
-    /// None where there is nothing to fetch.
+    /// The fetcher threads; there are none where there is nothing to fetch.
     fetchers: Crew,
-    /// Of the collector's own events, where they are wanted.
+    /// The thread of the collector's own events, where they are wanted.
     internal: Crew,
     /// Kept until the end: senders end when nobody can give them anything any more.
     outputs: Option<Outputs>,
@@ -99,7 +99,7 @@ pub struct Ending {
     pub given_back: u64,
     /// A drain or a backfill was stopped before its end.
     pub interrupted: bool,
-    /// Why the run was given up, if it was.
+    /// The reason why the run was given up, if it was.
     pub gave_up: Option<String>,
 }
 
@@ -119,8 +119,8 @@ impl Pipeline {
         Pipeline::start_patiently(config, job, telemetry, &Stop::new(), &mut |_| ())
     }
 
-    /// The same. What keeps it from starting and ends by itself is waited for, unless `stop` comes first; `beat` hears
-    /// of it meanwhile. `stop` is then the pipeline's; it is raised after an error.
+    /// Does the same, but waits for obstacles that go away by themselves, unless `stop` comes first; `beat` is called
+    /// meanwhile. `stop` becomes the pipeline's own; it is raised after an error.
     ///
     /// # Errors
     /// Those of [`Pipeline::start`]; [`is_temporary`] tells which of them are none of the configuration's.
@@ -346,8 +346,8 @@ impl Pipeline {
         self.ends && self.intakes.iter().all(|intake| intake.is_finished())
     }
 
-    /// Why going on is of no use: an output has gone for good or, if the job has an end, it has not come to it well or a
-    /// trouble lasts too long.
+    /// The reason why going on is of no use: an output has gone for good or, if the job has an end, it did not end well
+    /// or a trouble lasts too long.
     fn hopeless(&self, pulse: &Pulse, is_done: bool) -> Option<String> {
         if let Some(closed) = self.pool.closed() {
             return Some(closed.clone());
@@ -437,7 +437,7 @@ fn fetch_side(
     }
 }
 
-/// What was not sent must not be remembered as delivered.
+/// The ledger of an input: what is not sent must not be remembered as delivered.
 fn remembering(input: &Input, ledger: &Ledger) -> Ledger {
     if input.do_not_send { Ledger::none() } else { ledger.clone() }
 }
@@ -461,15 +461,16 @@ fn internal(
     internal.start()
 }
 
-/// Objects that wait take memory that no budget knows: the inputs share what there may be.
+/// The bounds of each input's lane. Objects that wait take memory that no budget knows, so the inputs share what there
+/// may be.
 fn lane_bounds(config: &Config) -> schedule::Bounds {
     let fetchers = MESSAGES_WAITING_PER_FETCHER * config.globals.fetchers;
     let share = OBJECTS_WAITING_MAX / config.inputs.len().max(1);
     schedule::Bounds { messages: fetchers, tasks: share.max(fetchers).max(OBJECTS_WAITING_PER_INPUT_MIN) }
 }
 
-/// What the workers may hold of expanded bytes is for two things: the output of one gzip member, of which each has
-/// its own, and what decoders carry on, which all share.
+/// Bytes that all decoders together may hold. The expanded bytes of the workers are for two things: the output of one
+/// gzip member, of which each worker has its own, and what decoders keep from one chunk to the next, which all share.
 fn decoders_bytes(memory: &MemoryShares, workers: usize) -> usize {
     let all = memory.scratch * workers;
     (all / 2).min(DECODERS_BYTES_USUAL.max(DECODERS_BYTES_PER_WORKER * workers))

@@ -1,4 +1,4 @@
-//! What is taken for life, for death and for the end of a job, with inputs made for the purpose.
+//! Tests of what is taken for life, for death and for the end of a job, with inputs made for the purpose.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ struct Fake {
     told: Arc<AtomicUsize>,
 }
 
-/// What becomes of a thread.
+/// The fate of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Runs,

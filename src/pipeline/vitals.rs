@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::limits::STANDSTILL_MAX;
 
-/// What is looked at.
+/// The signs of life that are looked at.
 #[derive(Debug, Clone)]
 pub struct Signs {
     /// A thread of some stage that has ended and should run.

@@ -204,14 +204,14 @@ impl Worker {
     }
 }
 
-/// It was decoded, or was refused with a cause: whatever ended the process before, this did not.
+/// Notes that the object was decoded, or refused with a cause: whatever ended the process before, this did not.
 fn survived(work: &Work) {
     if let Some(case) = &work.case {
         case.survived();
     }
 }
 
-/// Where a payload's batches go, and what they are counted for.
+/// The destination of a payload's batches, and the counters that tell of them.
 struct Sending<'a> {
     outputs: &'a Outputs,
     lane: Option<u64>,
@@ -246,7 +246,7 @@ impl Sending<'_> {
     }
 }
 
-/// How the log names the object, and how its content is told from another under the same name.
+/// The object's name in the log, and the identity that tells its content from another under the same name.
 fn subject(source: &Source) -> Subject {
     let (name, returns) = (source.to_string(), !matches!(source, Source::Page { .. }));
     let id = match source {

@@ -26,7 +26,8 @@ struct Inner {
 }
 
 impl Callers {
-    /// Up to `max` threads, none of which runs yet. Each makes calls until `call` says that there is none to make.
+    /// Makes a group of up to `max` threads, none of which runs yet. Each makes calls until `call` says that there is
+    /// none to make.
     pub fn new(name: String, max: usize, call: impl Fn() -> bool + Send + Sync + 'static) -> Callers {
         let (wake, woken) = bounded(0);
         Callers(Arc::new(Inner {

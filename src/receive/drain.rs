@@ -22,7 +22,7 @@ pub struct Drain {
     redrive_receives: Option<u32>,
 }
 
-/// What the queue does not know of its messages, and we do.
+/// Facts about the messages that the queue does not know, and we do.
 #[derive(Debug, Clone, Copy)]
 pub struct Ours {
     pub nothing_in_work: bool,

@@ -1,10 +1,10 @@
-//! Have a queue's dead letters become more? Pure.
+//! The growth of a queue's dead letters. The code is pure: time is an argument.
 
 use std::time::Instant;
 
 use crate::limits::DEAD_LETTERS_NEWS;
 
-/// What is known of a count that SQS estimates: it may be a little off, and be right again at the next look.
+/// The history of a count that SQS estimates: it may be a little off, and be right again at the next look.
 #[derive(Debug, Default)]
 pub struct Growth {
     /// The count that growth is measured by.
@@ -16,7 +16,7 @@ pub struct Growth {
 }
 
 impl Growth {
-    /// Takes in a count. Returned is by how much it has grown lately: 0 when that is no news any more.
+    /// Takes in a count. Returns by how much it has grown lately: 0 when that is no news any more.
     pub fn look(&mut self, count: u64, now: Instant) -> u64 {
         let level = self.level.unwrap_or(count);
         if count > level {
@@ -46,7 +46,7 @@ mod tests {
 
     use super::*;
 
-    /// What is told at each of these looks, half a minute apart.
+    /// The growth that is told at each of these looks, half a minute apart.
     fn told(counts: &[u64]) -> Vec<u64> {
         let (mut growth, start) = (Growth::default(), Instant::now());
         let looks = (0u32..).zip(counts);

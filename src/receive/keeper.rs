@@ -1,4 +1,4 @@
-//! Extends the leases of what is in work.
+//! The extension of the leases of what is in work.
 //!
 //! The thread does nothing else, and makes no call itself: [`Callers`] do, a few side by side, so that a call that
 //! hangs, or many that are slow, do not let the leases of other messages end.
@@ -13,12 +13,12 @@ use crate::aws::{Error, Failure, Kind, Sqs};
 use crate::limits::LEASE_CALLERS_MAX;
 use crate::telemetry;
 
-/// May it be a single entry's fault that a call for several was refused as a whole?
+/// Says whether it may be a single entry's fault that a call for several was refused as a whole.
 pub fn is_spoilt(why: &Kind) -> bool {
     matches!(why, Kind::BadRequest | Kind::ReceiptHandle)
 }
 
-/// What the calls need. It keeps nothing alive that the end of the input waits for.
+/// Everything that the calls need. It keeps nothing alive that the end of the input waits for.
 struct Keeper {
     leases: Arc<Mutex<Leases>>,
     queue: Sqs,

@@ -39,7 +39,7 @@ pub struct Lease {
 /// Leases that are to be extended in one call.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Due {
-    /// With their receipt handles.
+    /// The leases with their receipt handles.
     pub leases: Vec<(LeaseId, String)>,
     /// How long the call may take.
     pub time_limit: Duration,
@@ -61,7 +61,7 @@ impl Leases {
         Leases { visibility, next: 0, held: HashMap::new(), parked: HashMap::new() }
     }
 
-    /// How often to look for leases that are due.
+    /// The interval at which to look for leases that are due.
     pub fn check_interval(&self) -> Duration {
         (self.visibility / LEASE_CHECKS).clamp(LEASE_CHECK_INTERVAL_MIN, LEASE_CHECK_INTERVAL_MAX)
     }
@@ -90,7 +90,7 @@ impl Leases {
         self.next
     }
 
-    /// Is there a lease to extend?
+    /// Says whether there is a lease to extend.
     pub fn is_due(&self, now: Instant) -> bool {
         self.held.values().any(|lease| lease.is_due(now, self.visibility))
     }
@@ -131,7 +131,7 @@ impl Leases {
         self.held.get_mut(&id).is_some_and(|lease| !std::mem::replace(&mut lease.lost, true))
     }
 
-    /// SQS has taken it back, or does not extend it any further and will.
+    /// SQS has taken it back, or will do so because it does not extend it any further.
     pub fn is_lost(&self, id: LeaseId, now: Instant) -> bool {
         self.held.get(&id).is_none_or(|lease| lease.lost || now >= lease.received + LEASE_AGE_MAX)
     }
@@ -187,7 +187,7 @@ impl Leases {
 }
 
 impl Lease {
-    /// Is it past half of its time? One that SQS would not extend any further is not due.
+    /// Says whether it is past half of its time. One that SQS would not extend any further is not due.
     fn is_due(&self, now: Instant, visibility: Duration) -> bool {
         !self.lost
             && self.expires <= now + visibility / 2
@@ -196,13 +196,13 @@ impl Lease {
     }
 }
 
-/// How long a call that extends leases may take.
+/// The time that a call that extends leases may take.
 fn call_time(visibility: Duration, has_failed: bool) -> Duration {
     let part = visibility / LEASE_CALLS * if has_failed { 2 } else { 1 };
     part.clamp(LEASE_CALL_TIMEOUT_MIN, LEASE_CALL_TIMEOUT_MAX)
 }
 
-/// Between a call that has failed and the next.
+/// The pause between a call that has failed and the next one.
 fn pause(visibility: Duration) -> Duration {
     call_time(visibility, false) / 4
 }

@@ -71,7 +71,7 @@ pub struct Settings {
 pub struct Receiver {
     shared: Arc<Shared>,
     pollers: Crew,
-    /// They run until everything has ended.
+    /// The other threads, which run until everything has ended.
     others: Crew,
     /// Nobody waits for it: a call that hangs must not hold up a stop.
     watch: Crew,
@@ -86,7 +86,7 @@ struct Shared {
     /// Room for bodies that wait for their turn or a fetcher. It is this queue's own, so that one that stands still
     /// does not keep the others from receiving.
     bodies: Budget,
-    /// What the largest body took of late.
+    /// Bytes that the largest of the latest bodies took.
     largest_body: AtomicUsize,
     settled: Sender<Settled>,
     /// Of the groups of a FIFO queue.
@@ -190,7 +190,7 @@ impl Receiver {
     }
 }
 
-/// Whoever lets go of an input has ended it, or could not start what it needs.
+/// An input is dropped when it has been ended, or when something that it needs could not be started.
 impl Drop for Receiver {
     fn drop(&mut self) {
         self.shared.finish();
@@ -223,7 +223,7 @@ impl Shared {
         self.polling.load(Ordering::Acquire) > 0
     }
 
-    /// Where bodies of about this size find room, and how much of it one receive may take.
+    /// The budget in which bodies of about this size find room, and how much of it one receive may take.
     fn room_for(&self, body_bytes: usize) -> (&Budget, usize) {
         let (share, large) = (self.own_share(), &self.settings.bodies_large);
         if body_bytes <= share {
@@ -233,7 +233,7 @@ impl Shared {
         }
     }
 
-    /// What one receiver has of the queue's own room without ever waiting for another queue.
+    /// The part of the queue's own room that one receiver has without ever waiting for another queue.
     fn own_share(&self) -> usize {
         self.bodies.total() / self.settings.input.receivers
     }

@@ -1,4 +1,4 @@
-//! What SQS is still to be told, in calls of ten. Pure: time is an argument.
+//! Messages to SQS that wait to be sent in calls of ten. The code is pure: time is an argument.
 
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ pub struct Outbox<T> {
 #[derive(Debug)]
 pub struct Entry<T> {
     pub what: T,
-    /// From then on it waits for no others to share its call.
+    /// The time from which on it waits for no others to share its call.
     due: Instant,
     pub failures: u32,
     backoff: Backoff,
@@ -39,7 +39,7 @@ impl<T> Outbox<T> {
         self.waiting.push(Entry { what, due, failures: 0, backoff, alone: false });
     }
 
-    /// Is there a call to make?
+    /// Says whether there is a call to make.
     pub fn is_due(&self, now: Instant) -> bool {
         let ripe = self.waiting.iter().filter(|entry| entry.is_ripe(now));
         ripe.clone().any(|entry| entry.due <= now) || ripe.count() >= SQS_BATCH
@@ -93,7 +93,7 @@ impl<T> Outbox<T> {
 }
 
 impl<T> Entry<T> {
-    /// May it go with a call that is made now?
+    /// Says whether it may go with a call that is made now.
     fn is_ripe(&self, now: Instant) -> bool {
         self.failures == 0 || self.due <= now
     }

@@ -37,7 +37,7 @@ pub fn run(shared: &Shared) {
     }
 }
 
-/// Waits for room for the next bodies; says for how many messages it is, and gives their share.
+/// Waits for room for the next bodies. Returns for how many messages that is, and their share.
 fn room_for_bodies(shared: &Shared) -> Option<(u32, Permit)> {
     let each = shared.largest_body.load(Ordering::Relaxed);
     let (bodies, share) = shared.room_for(each);
@@ -204,7 +204,7 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: &Ways<'_>
     }
 }
 
-/// Adds the object's task, if it has one. What is returned is the outcome apart from that.
+/// Adds the object's task, if it has one. Returns the outcome apart from that.
 fn add_object(
     shared: &Shared,
     message_id: &str,

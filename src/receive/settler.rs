@@ -1,4 +1,4 @@
-//! Deletes what is delivered and gives back what is not.
+//! The deletion of what is delivered, and the return of what is not.
 //!
 //! The thread takes in what has ended; [`Callers`] tell SQS, a few side by side. A message that cannot be deleted is
 //! tried again by itself, and a call that hangs holds up only its own messages.
@@ -23,7 +23,8 @@ use crate::limits::{
 use crate::stop::Stop;
 use crate::telemetry;
 
-/// What SQS is still to be told, and what the calls need. It keeps nothing alive that the end of the input waits for.
+/// Everything that SQS still has to be told, and everything that the calls need. It keeps nothing alive that the end
+/// of the input waits for.
 pub struct Settler {
     leases: Arc<Mutex<Leases>>,
     drain: Arc<Mutex<Drain>>,
@@ -238,7 +239,8 @@ impl Settler {
         }
     }
 
-    /// They stay leased to us, and come again should we end: a trouble like any other, although nothing is lost.
+    /// Tells of delivered messages that cannot be deleted. They stay leased to us, and come again if we end: that is a
+    /// trouble like any other, although nothing is lost.
     fn trouble(&self, why: &str, lasting: bool) {
         let message = format!("messages that were delivered cannot be deleted: {why}");
         self.telemetry.settling.failed(message, lasting);
@@ -310,7 +312,8 @@ impl Settler {
         true
     }
 
-    /// They come back by themselves when their time is over, so it is not tried for long.
+    /// Takes in that messages could not be given back. They come back by themselves when their time is over, so this is
+    /// not tried for long.
     fn not_released(&self, entries: Vec<Entry<Release>>, why: &str, alone: bool) {
         let now = Instant::now();
         let is_over = |entry: &Entry<Release>| {

@@ -16,7 +16,7 @@ use crate::ack::{Ack, Turn};
 use crate::budget::Permit;
 use crate::resolve::PullingId;
 
-/// What a message says, with its share of the memory for bodies.
+/// A message's text, with its share of the memory for bodies.
 pub struct Body {
     pub text: String,
     pub charge: Permit,

@@ -87,7 +87,8 @@ impl Watch {
         }
     }
 
-    /// Who may not look at the queue does without its figures; who could before has a trouble.
+    /// Takes in that a look has failed. A collector that may not look at the queue does without its figures; for one
+    /// that could before, it is a trouble.
     fn cannot_look(&mut self, error: &Error) {
         let is_refused = matches!(error.kind(), Kind::Denied | Kind::NotFound);
         if *error.kind() == Kind::Stopped {
@@ -154,8 +155,8 @@ impl Watch {
         self.grown = self.growth.look(count, Instant::now());
         if self.grown > before {
             let message = format!(
-                "{} messages have been given up lately, {count} lie in the dead-letter queue. The log says what is wrong \
-                 with them; mend it and redrive them",
+                "{} messages have been given up lately, and {count} are in the dead-letter queue. The log says what is wrong \
+                 with them; fix that and redrive them",
                 self.grown
             );
             health.failed(message, true);

@@ -1,11 +1,10 @@
-//! What an output's senders know together of a peer that ends connections.
-//!
-//! Pure: times are arguments.
+//! The shared knowledge of an output's senders about a peer that ends connections. The code is pure: times are
+//! arguments.
 //!
 //! Two things end connections that are otherwise in order: something that is sent, and the peer's own habits (it
-//! restarts, or closes after so many bytes or milliseconds). Both leave everything unconfirmed, and to send it
-//! again in the same way would lead to the same end. So connections carry less after some that were of no use, and
-//! a batch that was on several of them is sent alone.
+//! restarts, or closes after so many bytes or milliseconds). Both leave everything unconfirmed, and sending it
+//! again in the same way would lead to the same end. So connections carry less after some that confirmed nothing,
+//! and a batch that was on several of them is sent alone.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -62,8 +61,8 @@ impl Caution {
         }
     }
 
-    /// Is it to be tried whether a connection without data lives? Such a trial tells a peer that closes everything
-    /// early from one that closes because of what it gets.
+    /// Says whether it should be tried if a connection without data lives. Such a trial tells a peer that closes
+    /// everything early from one that closes because of what it gets.
     pub fn wants_trial(&self, now: Instant) -> bool {
         self.allowance.is_some()
             && self.hasty.is_none_or(|(hasty, at)| hasty && now >= at + SEND_LIFETIME_RETRY)
@@ -141,12 +140,12 @@ impl Caution {
         witnessed
     }
 
-    /// Must such a batch go over a connection apart from what is new?
+    /// Says whether such a batch must go over a connection apart from what is new.
     pub fn is_suspect(trial: &Trial) -> bool {
         trial.strikes >= SUSPECT_STRIKES
     }
 
-    /// Suspects that may share such a connection, if one of them has fared like this.
+    /// The number of suspects that may share such a connection, if one of them has this history.
     pub fn together(trial: &Trial) -> usize {
         if trial.suspected.is_some() {
             return 1;

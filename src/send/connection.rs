@@ -46,11 +46,11 @@ pub struct Connection {
     written: u64,
     /// Highest offset that the peer's TCP was seen to have acknowledged.
     acknowledged: u64,
-    /// What was handed over since everything was last on the socket, and `written` at that time.
+    /// Bytes handed over since everything was last on the socket, and `written` at that time.
     account: (u64, u64),
     /// TLS records that were needed for what was handed over.
     records: u64,
-    /// What the peer has said.
+    /// The signs that the peer has given.
     heard: Heard,
     /// Time spent waiting for room in the socket.
     waited: Duration,
@@ -157,7 +157,7 @@ impl Connection {
         Ok(true)
     }
 
-    /// To be asked when everything is on the socket: is there at least as much as was handed over?
+    /// Checks, when everything is on the socket, that this is at least as much as was handed over.
     ///
     /// # Errors
     /// TLS has dropped something without a word, as rustls does with what is written after a key is used up.
@@ -406,7 +406,7 @@ impl Connection {
     }
 }
 
-/// What one TLS record holds: its header is five bytes.
+/// Bytes that one TLS record holds: its header takes five.
 const RECORD_PLAINTEXT: usize = TLS_RECORD_BYTES - 5;
 
 /// The peer has looked at our certificate. With TLS 1.2 its part of the handshake ends after that; with TLS 1.3 it

@@ -33,11 +33,11 @@ pub struct Console {
     pub batches: Receiver<Batch>,
     pub telemetry: Arc<Output>,
     pub abort: Stop,
-    /// Why nobody will read any more; the run is to end then.
+    /// The reason why nobody will read any more, for which the run must end.
     pub closed: Arc<OnceLock<String>>,
 }
 
-/// Why a batch was not written.
+/// The reason why a batch was not written.
 enum Failure {
     Stopped,
     /// Nobody reads any more.
@@ -110,7 +110,7 @@ impl Console {
                 }
                 Err(error) => {
                     let message = format!(
-                        "cannot write to standard output: {error}. Is the disk full? It is tried again"
+                        "cannot write to standard output: {error}. Is the disk full? The write is tried again"
                     );
                     self.telemetry.health.failed(message, false);
                     let stopped = self.abort.wait(pause);

@@ -49,7 +49,7 @@ pub struct Pool {
     greeter: Crew,
     peers: Vec<(Peer, Arc<telemetry::Output>)>,
     renewal: Renewal,
-    /// Why standard output takes no more.
+    /// The reason why standard output takes no more.
     closed: Arc<OnceLock<String>>,
     telemetry: Arc<Telemetry>,
 }
@@ -207,7 +207,7 @@ impl Pool {
         outputs.filter_map(|output| output.health.trouble()).min_by_key(|trouble| trouble.since)
     }
 
-    /// Why an output can take nothing any more, ever: the run is to end.
+    /// The reason why an output can take nothing any more, ever, for which the run must end.
     pub fn closed(&self) -> Option<&String> {
         self.closed.get()
     }
@@ -253,7 +253,7 @@ impl Pool {
         let compressed = Shared { gzip: gzip.clone(), ..shared.clone() };
         let senders = self.start_senders(&name, output.senders, &compressed)?;
         let Some(gzip) = gzip else { return Ok(Way::Plain(senders)) };
-        // What one kind of sender is suspicious of is of no use to the other.
+        // What one kind of sender suspects is of no use to the other.
         let shared = Shared { caution: Arc::default(), ..shared };
         let plain = self.start_senders(&format!("{name}-plain"), 1, &shared)?;
         Ok(Way::Gzip { gzip, compressed: senders, plain })

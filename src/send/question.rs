@@ -1,4 +1,5 @@
-//! A batch that was on several connections which the peer ended: sent alone, halved, and at last refused.
+//! The questioning of a batch that was on several connections which the peer ended: it is sent alone, halved, and at
+//! last refused.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +16,8 @@ use crate::limits::{
 use crate::telemetry::Activity;
 
 impl Sender {
-    /// One step with batches under suspicion. Afterwards they are confirmed, refused, or wait for their next step.
+    /// Takes one step with batches under suspicion. Afterwards they are confirmed, refused, or wait for their next
+    /// step.
     ///
     /// # Errors
     /// The peer is not there, or ends connections whatever is on them.
@@ -66,8 +68,8 @@ impl Sender {
         Ok(())
     }
 
-    /// The peer has ended the connection on which the batch was alone. It is halved if something else got through
-    /// meanwhile; otherwise, and before a record is blamed, another connection is to be seen to live.
+    /// Accuses a batch that was alone on a connection which the peer has ended. It is halved if something else got
+    /// through meanwhile; otherwise, and before a record is blamed, another connection must be seen to live.
     fn accuse(
         &mut self,
         mut batch: Batch,
@@ -145,7 +147,7 @@ impl Sender {
         }
     }
 
-    /// They wait for their next step, before all else where they stay in order.
+    /// Has suspects wait for their next step, before all else where they stay in order.
     fn wait_with(&mut self, suspects: Vec<Batch>) {
         self.shared.telemetry.send.waiting.add(suspects.len() as i64);
         for batch in suspects.into_iter().rev() {
@@ -162,7 +164,8 @@ impl Sender {
         self.shared.abort.wait(backoff.pause());
     }
 
-    /// It is a trouble where nothing tells yet whether the peer takes anything.
+    /// Notes that the peer has ended the connection of a lone batch. That is a trouble where nothing shows yet whether
+    /// the peer takes anything.
     fn note_end(&self, batch: &Batch, error: &Error) -> Result<(), Error> {
         if batch.events <= 1 && self.shared.caution().probe().is_none() {
             return Err(self.accusation(batch, error));
@@ -172,7 +175,7 @@ impl Sender {
         let level = if is_first { log::Level::Warn } else { log::Level::Debug };
         log::log!(
             level,
-            "outputs.{output}: {error}, and nothing but {what} was on it. It is looked through for a record that the peer does not take"
+            "outputs.{output}: {error}, and nothing but {what} was on the connection. The batch is now searched for a record that the peer does not take"
         );
         Ok(())
     }
@@ -186,8 +189,8 @@ impl Sender {
         }
     }
 
-    /// A queue's redrive policy takes care of the object. An API's page has none, and would hold its source up for
-    /// ever.
+    /// Refuses the batch's only record. A queue's redrive policy takes care of the object. An API's page has none, and
+    /// would hold up its source for ever.
     fn refuse(&self, batch: Batch) {
         let shared = &self.shared;
         let returns = batch.origin.as_ref().is_some_and(|origin| origin.object.returns);

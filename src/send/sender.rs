@@ -39,7 +39,7 @@ pub struct Sender {
     pub returned: (Channel<Batch>, Receiver<Batch>),
 }
 
-/// What a sender does next.
+/// The next thing that a sender has to do.
 enum Work {
     /// There is a batch to send.
     Session,
@@ -94,7 +94,7 @@ impl Sender {
         end
     }
 
-    /// After some connections that were of no use: do those without data live longer?
+    /// Tries, after some connections that confirmed nothing, whether those without data live longer.
     pub(super) fn try_lifetime(&self) -> Result<(), Error> {
         if !self.shared.caution().wants_trial(Instant::now()) {
             return Ok(());
@@ -203,7 +203,7 @@ impl Sender {
         !self.kept.is_empty() || self.shared.caution().has_suspects()
     }
 
-    /// Where the first suspect is that is kept in order, if it is to be sent now and is the first of its lane.
+    /// The place of the first kept suspect that is to be sent now and is the first of its lane.
     fn position_of_due(&self, now: Instant) -> Option<usize> {
         self.position_in_turn(|batch| Caution::is_suspect(&batch.trial) && is_due(&batch.trial, now))
     }
@@ -283,8 +283,8 @@ impl Sender {
         Ok(())
     }
 
-    /// What is not confirmed is sent again: by whichever sender is free, or here if it must stay in order. `strike`:
-    /// the peer has ended the connection, perhaps because of one of them.
+    /// Gives batches that are not confirmed back to be sent again: by whichever sender is free, or here if they must
+    /// stay in order. `strike`: the peer has ended the connection, perhaps because of one of them.
     fn give_back(&mut self, mut window: Window, strike: bool) {
         let mut in_order = VecDeque::new();
         while let Some(mut batch) = window.pop() {

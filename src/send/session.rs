@@ -34,9 +34,9 @@ pub struct Shared {
     pub window_bytes: usize,
     /// TLS records on one connection before it is renewed.
     pub records_max: u64,
-    /// What made the batches' bytes, where they are compressed.
+    /// The compressor that made the batches' bytes, where they are compressed.
     pub gzip: Option<Arc<Gzip>>,
-    /// What the senders know together of a peer that ends connections.
+    /// The senders' shared knowledge about a peer that ends connections.
     pub caution: Arc<Mutex<Caution>>,
     pub telemetry: Arc<telemetry::Output>,
     /// Ends everything at once; what is not confirmed then counts as not delivered.
@@ -161,7 +161,7 @@ pub struct Session {
     carried: u32,
     /// Batches that were confirmed.
     confirmed: u32,
-    /// See [`Caution::ends`]; as of the sender's last look.
+    /// The value of [`Caution::ends`] at the sender's last look.
     ends: u64,
 }
 
@@ -208,8 +208,8 @@ impl Session {
         self.allowance.map_or(u32::MAX, |allowance| allowance.saturating_sub(self.carried))
     }
 
-    /// To be called last, when its sender has nothing more to do on it: says goodbye, and takes the peer's orderly
-    /// end as the confirmation of all that is left.
+    /// Says goodbye when its sender has nothing more to do on it, and takes the peer's orderly end as the confirmation
+    /// of all that is left. Nothing but [`Session::into_window`] may follow.
     ///
     /// # Errors
     /// The peer did not end the connection in good order. What is not confirmed comes out of
@@ -310,7 +310,7 @@ impl Session {
         Ok((next, confirmed))
     }
 
-    /// What is on it is confirmed by its orderly end alone.
+    /// Its orderly end alone confirms what is on it.
     fn needs_its_end(&self) -> bool {
         self.hasty || !self.connection.is_proven()
     }
@@ -333,7 +333,7 @@ impl Session {
             || (self.needs_its_end() && self.has_enough(shared, now))
     }
 
-    /// What was written has no room for more, or would have settled elsewhere by now.
+    /// The window has no room for more, or what is in it would have settled elsewhere by now.
     fn has_enough(&self, shared: &Shared, now: Instant) -> bool {
         let time = if self.hasty { SETTLE_TIME_HASTY } else { SETTLE_TIME };
         let since = self.window.acknowledged_since();

@@ -17,18 +17,18 @@ use rustls::{
 
 use crate::stop::Stop;
 
-/// How connections end that the sender would have gone on with.
+/// The reasons for which the peer ends connections that the sender would have gone on with.
 #[derive(Debug, Clone, Default)]
 pub struct Habits {
-    /// When a frame holds these bytes; it is not taken.
+    /// A frame holds these bytes; it is not taken.
     pub dislikes: Option<&'static str>,
-    /// When anything comes.
+    /// Anything has come.
     pub takes_nothing: bool,
-    /// After so long.
+    /// They have lived for so long.
     pub lifetime: Option<Duration>,
-    /// After so many bytes of frames.
+    /// So many bytes of frames have come.
     pub bytes: Option<usize>,
-    /// As soon as it is made.
+    /// They have been made: each ends at once.
     pub refuses: bool,
 }
 
@@ -139,7 +139,7 @@ impl State {
     }
 }
 
-/// What the peer has sent, and whether it will send no more.
+/// Decrypts what the client has sent, and says whether it will send no more.
 fn decrypt(
     tls: &mut ServerConnection,
     socket: &mut TcpStream,

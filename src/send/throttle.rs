@@ -49,7 +49,7 @@ impl Throttle {
         }
     }
 
-    /// How long the rates keep the next batch back, if that is long and has not been told of before.
+    /// The time for which the rates keep the next batch back, if that is long and has not been told of before.
     pub fn long_pause(&mut self, now: Instant) -> Option<Duration> {
         let until = self.buckets().map(|bucket| bucket.paid_until).max()?;
         let pause = until.saturating_duration_since(now);

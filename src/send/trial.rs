@@ -1,5 +1,5 @@
-//! Batches on a connection of their own, and a connection with nothing on it: what ends a connection, a batch or
-//! the peer?
+//! Trials that show what ends connections, a batch or the peer: batches go over a connection of their own, and a
+//! connection is opened with nothing on it.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use super::error::Error;
 use super::session::Shared;
 use crate::limits::{SEND_CONFIRM_INTERVAL, SEND_STALL_TIMEOUT, SETTLE_TIME_HASTY};
 
-/// Why batches were not confirmed.
+/// The reason why batches were not confirmed.
 #[derive(Debug)]
 pub enum Failure {
     /// They have nothing to do with it.
@@ -72,7 +72,7 @@ fn outlive(connection: &mut Connection, hasty: bool, shared: &Shared) -> Result<
     }
 }
 
-/// Does a connection without data live for so long?
+/// Opens a connection without data, to see whether it lives for so long.
 ///
 /// # Errors
 /// It does not, or cannot be made: the peer ends connections whatever is on them.

@@ -83,7 +83,7 @@ impl Window {
         self.bytes
     }
 
-    /// See [`Trial::written_after`](crate::frame::Trial::written_after); of the batch that was written last.
+    /// The [`written_after`](crate::frame::Trial::written_after) of the batch that was written last.
     pub fn written_after(&self) -> Option<u64> {
         Some(self.sent.back()?.batch.trial.written_after)
     }

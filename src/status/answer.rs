@@ -78,7 +78,7 @@ impl Site {
         response(200, form.content_type(), body.into_bytes())
     }
 
-    /// For probes that restart what fails them: an outage is no reason to.
+    /// The answer for probes that restart the collector when it fails them: an outage is no reason for that.
     fn liveness(&self) -> Response {
         if self.telemetry.collector.is_dead() {
             return text(503, "dead: only a restart of the collector helps, see /readyz\n");

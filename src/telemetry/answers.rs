@@ -1,7 +1,6 @@
 //! Questions that wait for an answer. A peer that neither answers nor refuses is a trouble long before the call
 //! that asks it gives up.
-//!
-//! Time is an argument.
+//! Time is an argument of everything here.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -40,7 +39,7 @@ pub struct Overdue {
     pub asked: Instant,
 }
 
-/// What the log should be told of answers.
+/// News about answers for the log.
 #[derive(Debug, PartialEq, Eq)]
 pub enum News {
     Overdue(Overdue),
@@ -63,7 +62,7 @@ impl Answers {
         self.lock().overdue(now)
     }
 
-    /// What is new for the log since the last call; what goes on is told again after `reminder`.
+    /// The news for the log since the last call; what goes on is told again after `reminder`.
     pub fn news(&self, reminder: Duration, now: Instant) -> Option<News> {
         let mut state = self.lock();
         match (state.overdue(now), state.told) {

@@ -75,7 +75,7 @@ pub struct Telemetry {
     /// Of the compressed bytes that are held.
     pub compressed: OnceLock<Budget>,
     phase: AtomicU8,
-    /// Of parts that belong to no input and no output.
+    /// The health of parts that belong to no input and no output.
     adopted: Mutex<Vec<Arc<Health>>>,
 }
 
@@ -102,7 +102,7 @@ impl Default for Collector {
 }
 
 impl Collector {
-    /// How it is now; an error: only a restart helps.
+    /// Takes in how it is now. An error says that only a restart helps.
     pub fn lives(&self, life: &Result<(), impl Display>) {
         match life {
             Err(dead) => self.0.failed(dead.to_string(), true),
@@ -138,21 +138,21 @@ pub struct Input {
     pub calls: Arc<Calls>,
     pub waits: Arc<Waits>,
     pub queue: Queue,
-    /// Of the queue, or of the API.
+    /// The health of the queue, or of the API.
     pub health: Health,
-    /// Of the buckets.
+    /// The health of the buckets.
     pub buckets: Health,
-    /// Of deletions.
+    /// The health of deletions.
     pub settling: Health,
-    /// Of the extension of leases.
+    /// The health of the extension of leases.
     pub leases: Health,
-    /// Of looks at the queue: its depth, its dead letters.
+    /// The health of looks at the queue: its depth, its dead letters.
     pub looks: Health,
-    /// They become more.
+    /// The health of the dead-letter queue, which is a warning while dead letters become more.
     pub dead_letters: Health,
-    /// Of all calls to AWS: that they are answered.
+    /// The health of all calls to AWS, which must be answered in time.
     pub answers: Arc<Health>,
-    /// Of its credentials, which are refreshed elsewhere.
+    /// The health of its credentials, which are refreshed elsewhere.
     adopted: Mutex<Vec<Arc<Health>>>,
     /// At least one: those of the configuration, and those that they delegate to.
     pub services: Vec<Arc<Service>>,
@@ -224,7 +224,7 @@ impl Telemetry {
         }
     }
 
-    /// From now on this is told of with the rest.
+    /// Adds a part that is told of with the rest from now on.
     pub fn adopt(&self, health: &Arc<Health>) {
         adopt(&self.adopted, health);
     }
@@ -317,7 +317,7 @@ impl Input {
         [&self.health, &self.buckets, &self.settling, &self.leases]
     }
 
-    /// From now on this is told of with the rest.
+    /// Adds a part that is told of with the rest from now on.
     pub fn adopt(&self, health: &Arc<Health>) {
         adopt(&self.adopted, health);
     }
@@ -504,7 +504,7 @@ impl Output {
         }
     }
 
-    /// For how long one of its peers has owed an acknowledgement; None: none is owed.
+    /// The time for which one of its peers has owed an acknowledgement; None: none is owed.
     fn owed_for(&self, now: Instant) -> Option<Duration> {
         let senders = self.senders();
         let oldest = senders.iter().filter_map(|sender| sender.owed_since()).min();

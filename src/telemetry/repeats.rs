@@ -35,13 +35,13 @@ pub struct Said<'a> {
     pub site: (&'a str, u32),
     /// The part of the configuration that it is about: an input, an output. Empty: the collector.
     pub place: &'a str,
-    /// What failed and how, in few words that are always the same.
+    /// The failure in few words that are always the same: what failed, and how.
     pub cause: &'a str,
     pub turn: Turn,
     pub text: &'a str,
 }
 
-/// How a line relates to the lines before it.
+/// The relation of a line to the lines before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     /// It stands for itself. Such lines are over when none has come for a minute.
@@ -71,7 +71,7 @@ struct Kind {
     cause: String,
 }
 
-/// What is known of a kind since it began.
+/// The history of a kind since it began.
 #[derive(Debug)]
 struct Seen {
     level: Level,
@@ -88,13 +88,12 @@ struct Seen {
     latest: String,
     /// Lines have been left out since it began.
     has_gathered: bool,
-    /// Of a place that fails: it has worked since the last line, so the next one is news.
+    /// The place has worked since its last failure, so the next failure is news.
     has_ended: bool,
 }
 
 impl Repeats {
-    /// The program logs a line. Returned is what is to be written now: that line, perhaps with a count, or
-    /// nothing.
+    /// Takes in a line that the program logs. Returns the line to write now: that one, perhaps with a count, or none.
     pub fn hear(&mut self, said: &Said<'_>, now: Instant) -> Option<Line> {
         if said.turn == Turn::Works {
             self.end_failures(said.place);
@@ -105,14 +104,15 @@ impl Repeats {
         seen.hear(&kind, said, hash, now)
     }
 
-    /// Time has passed. Returned is what is due: counts of the minute before, and ends.
+    /// Returns the lines that have become due with time: counts of the minute before, and ends.
     pub fn tick(&mut self, now: Instant) -> Vec<Line> {
         let due = self.kinds.iter_mut().filter_map(|(kind, seen)| seen.due(kind, now)).collect();
         self.kinds.retain(|_, seen| !seen.is_over(now));
         due
     }
 
-    /// The program ends. Returned is what was counted of events and not written yet; that a place fails has been said.
+    /// Returns, at the end of the program, what was counted of events and not written yet; that a place fails has been
+    /// said.
     pub fn settle(&mut self, now: Instant) -> Vec<Line> {
         let events = self.kinds.iter_mut().filter(|(_, seen)| seen.turn == Turn::Event);
         events.filter_map(|(kind, seen)| seen.gather(kind, now)).collect()
@@ -268,8 +268,8 @@ mod tests {
         Said { level, target, site: ("aws_to_devo::fetch", 7), place: "inputs.a", cause, turn, text }
     }
 
-    /// What `lines` (seconds from the start, cause, turn, text) make the log say, looked at every second until
-    /// `end`, with the seconds.
+    /// The lines, each with its second, that the log has after `lines` (seconds from the start, cause, turn, text),
+    /// when time passes second by second until `end`.
     fn log_of(lines: &[(u64, &str, Turn, String)], end: u64) -> Vec<(u64, String)> {
         let (start, mut repeats, mut log) = (Instant::now(), Repeats::default(), Vec::new());
         for second in 0..=end {

@@ -25,9 +25,9 @@ pub struct Snapshot {
     pub uptime_seconds: f64,
     /// Logs are being collected, or could be.
     pub ready: bool,
-    /// Why not.
+    /// The reasons why it is not ready.
     pub reasons: Vec<String>,
-    /// What is wrong although logs are collected.
+    /// Things that are wrong although logs are collected.
     pub warnings: Vec<String>,
     pub parts: Vec<Part>,
     pub inputs: Vec<InputSnapshot>,
@@ -176,7 +176,7 @@ impl Telemetry {
         }
     }
 
-    /// Why the collector is not ready, and what is wrong all the same; cheap, for those who ask often.
+    /// The reasons why the collector is not ready, and the warnings. This is cheap enough to be asked often.
     pub fn readiness(&self) -> (Vec<String>, Vec<String>) {
         self.readiness_of(&self.parts(Instant::now()))
     }
@@ -254,13 +254,13 @@ impl Snapshot {
 }
 
 impl Part {
-    /// What is wrong with it although the collector is ready.
+    /// The warning about it that does not keep the collector from being ready.
     fn warning(&self) -> Option<String> {
         let trouble = self.trouble.as_ref().filter(|trouble| trouble.warning)?;
         Some(format!("{}: {}", self.name, trouble.message))
     }
 
-    /// Why the collector is not ready because of it.
+    /// The reason why the collector is not ready because of it.
     fn reason(&self) -> Option<String> {
         match &self.trouble {
             Some(trouble) if !trouble.warning => Some(format!("{}: {}", self.name, trouble.message)),

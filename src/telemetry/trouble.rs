@@ -1,4 +1,4 @@
-//! What is wrong with a thing at present.
+//! The state of things that can fail: whatever is wrong with them at present.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,7 @@ pub struct Health {
     required: bool,
     /// The collector is ready although it fails.
     dispensable: bool,
-    /// By the member of the thing that fails, such as a bucket; empty: the thing itself.
+    /// Its troubles, by the member that fails, such as a bucket; empty: the thing itself.
     troubles: Mutex<BTreeMap<String, Trouble>>,
     /// How often it has worked.
     successes: AtomicU64,
@@ -39,17 +39,18 @@ pub struct Trouble {
     successes: u64,
 }
 
-/// Why something failed.
+/// The reason why something failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What failed and how, in few words that are the same each time: by these the log tells troubles apart.
+    /// The failure in few words that are the same each time (what failed, and how): by these the log tells troubles
+    /// apart.
     pub cause: String,
     /// Cause and advice for people.
     pub message: String,
 }
 
 impl From<String> for Failure {
-    /// The only way in which its thing fails.
+    /// A failure of something that fails in one way only.
     fn from(message: String) -> Failure {
         Failure { cause: String::new(), message }
     }
@@ -73,17 +74,17 @@ impl Health {
         }
     }
 
-    /// Of something that must have worked once before the collector is ready.
+    /// The health of something that must have worked once before the collector is ready.
     pub fn required(name: impl Into<String>) -> Health {
         Health { required: true, ..Health::new(name) }
     }
 
-    /// Of something without which logs are collected all the same: its failures are warnings.
+    /// The health of something without which logs are collected all the same: its failures are warnings.
     pub fn dispensable(name: impl Into<String>) -> Health {
         Health { dispensable: true, ..Health::new(name) }
     }
 
-    /// What keeps the thing from working. Members that fail while others work are no such trouble.
+    /// The trouble that keeps the thing from working. Members that fail while others work are no such trouble.
     pub fn trouble(&self) -> Option<Trouble> {
         let troubles = self.lock();
         let whole = troubles.iter().filter(|(member, trouble)| !self.is_partial(member, trouble));
@@ -169,7 +170,7 @@ impl Health {
         );
     }
 
-    /// What was worth a warning has not happened for a while.
+    /// The warning ends: what it is about has not happened for a while.
     pub fn calms_down(&self) {
         let Some(trouble) = self.end("") else { return };
         let lasted = span(trouble.since.elapsed());
