@@ -111,11 +111,16 @@ fn open(config: &Path) -> Result<Store, String> {
     Store::open_existing(&path).map_err(|error| error.to_string())
 }
 
-fn table(rows: &[Row]) -> String {
+fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["when", "input", "object", "identity", "confirmed"]);
+    table.set_header(header);
+    table
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut table = new_table(&["when", "input", "object", "identity", "confirmed"]);
     for row in rows {
         table.add_row([when(row.at), row.place.input.clone(), object(row), identity(row), confirmed(row)]);
     }
@@ -123,10 +128,7 @@ fn table(rows: &[Row]) -> String {
 }
 
 fn refused_table(refused: &[Suspect]) -> String {
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["when", "input", "refused object", "the collector died over it"]);
+    let mut table = new_table(&["when", "input", "refused object", "the collector died over it"]);
     for Suspect { name, deaths, at } in refused {
         table.add_row([when(*at), name.place.input.clone(), name.to_string(), format!("{deaths} times")]);
     }
@@ -134,10 +136,7 @@ fn refused_table(refused: &[Suspect]) -> String {
 }
 
 fn source_table(sources: &[Checkpoint]) -> String {
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["when", "source", "part", "delivered up to"]);
+    let mut table = new_table(&["when", "source", "part", "delivered up to"]);
     for Checkpoint { source, part, value, at } in sources {
         let shown = [source, part, value].map(|text| text.escape_debug().to_string());
         table.add_row([vec![when(*at)], shown.to_vec()].concat());

@@ -215,9 +215,13 @@ impl Connection {
 
     /// Offset below which the peer's TCP has acknowledged everything.
     pub fn acknowledged(&mut self) -> Result<u64, Error> {
-        let waiting = outq::unacknowledged_bytes(&self.socket).map_err(|e| self.broken(e))?;
-        self.acknowledged = self.acknowledged.max(self.written.saturating_sub(waiting));
+        self.acknowledged = self.acknowledged.max(self.written.saturating_sub(self.unacknowledged()?));
         Ok(self.acknowledged)
+    }
+
+    /// Bytes given to the socket that the peer's TCP has not acknowledged.
+    fn unacknowledged(&self) -> Result<u64, Error> {
+        outq::unacknowledged_bytes(&self.socket).map_err(|e| self.broken(e))
     }
 
     /// Says goodbye and waits for the peer's end, as the vendor's SDK does "to avoid losing events".
@@ -257,7 +261,7 @@ impl Connection {
         if let Some(error) = self.socket.take_error().map_err(|e| self.broken(e))? {
             return Err(self.broken(error));
         }
-        Ok(outq::unacknowledged_bytes(&self.socket).map_err(|e| self.broken(e))? == 0)
+        Ok(self.unacknowledged()? == 0)
     }
 
     fn await_answer(&self, abort: &Stop) -> Result<(), Error> {
