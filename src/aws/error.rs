@@ -124,11 +124,10 @@ impl Error {
             "NotAuthorized",
             "UnauthorizedOperation",
         ];
-        let code = self.0.code.strip_suffix("Exception").unwrap_or(&self.0.code);
         match self.0.kind {
             // Without a status it is an answer that cannot be read.
             Kind::BadRequest => self.is_answered_by_aws() || self.0.status == 0,
-            Kind::Denied => OF_THE_THING.contains(&code),
+            Kind::Denied => OF_THE_THING.contains(&&*failure::essence(&self.0.code)),
             Kind::NotFound | Kind::Changed | Kind::Redirect { .. } => self.is_answered_by_aws(),
             _ => false,
         }
@@ -259,7 +258,11 @@ impl Error {
                      or a temporary key without its session token",
                 ))
             }
-            "ExpiredToken" | "InvalidIdentityToken" | "IDPRejectedClaim" => self.web_identity_advice(),
+            "ExpiredToken" | "InvalidIdentityToken" | "IDPRejectedClaim"
+                if self.0.action == "sts:AssumeRoleWithWebIdentity" =>
+            {
+                Some(self.web_identity_advice())
+            }
             "InvalidArgument" if self.0.kind == Kind::Withheld => {
                 Some("The version id that the message names is none of S3's".to_owned())
             }
@@ -301,14 +304,12 @@ impl Error {
         }
     }
 
-    fn web_identity_advice(&self) -> Option<String> {
-        let Details { action, resource, .. } = &*self.0;
-        (*action == "sts:AssumeRoleWithWebIdentity").then(|| {
-            format!(
-                "Does {resource} exist, does its trust policy name the token's provider, audience and subject, and \
-                 is the token's file renewed?"
-            )
-        })
+    fn web_identity_advice(&self) -> String {
+        format!(
+            "Does {} exist, does its trust policy name the token's provider, audience and subject, and is the \
+             token's file renewed?",
+            self.0.resource
+        )
     }
 
     fn permission_advice(&self) -> String {
@@ -323,7 +324,7 @@ impl Error {
             "sts:AssumeRole" => format!(
                 "Does {resource} exist, does its trust policy name this identity, and is the external id right?"
             ),
-            "sts:AssumeRoleWithWebIdentity" => self.web_identity_advice().unwrap_or_default(),
+            "sts:AssumeRoleWithWebIdentity" => self.web_identity_advice(),
             _ => format!("{who}: {action} on {}", self.arn()),
         }
     }
@@ -541,6 +542,21 @@ mod tests {
         let request = request("sqs:ReceiveMessage", "q");
         let text = Error::local(&request, Kind::Transient, "connection refused").after(5).to_string();
         assert!(text.contains("https://sqs.eu-west-1.amazonaws.com") && text.contains("5 tries"), "{text}");
+    }
+
+    #[test]
+    fn a_denial_of_one_thing_is_known_in_every_spelling_of_its_code() {
+        let may_be_of_item = |code: &str| {
+            let refusal = Refusal { status: 400, code: code.to_owned(), ..Refusal::default() };
+            Error::refused(&request("logs:FilterLogEvents", "g"), "AKIA", refusal).may_be_of_item()
+        };
+        for code in ["AccessDenied", "AccessDeniedException", "KMS.AccessDeniedException", "KmsAccessDenied"]
+        {
+            assert!(may_be_of_item(code), "{code}");
+        }
+        for code in ["UnrecognizedClientException", "InvalidClientTokenId", "ThrottlingException", ""] {
+            assert!(!may_be_of_item(code), "{code}");
+        }
     }
 
     #[test]
