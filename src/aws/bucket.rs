@@ -98,30 +98,26 @@ impl S3 {
                 Err(error) if is_denied(&error) || is_another(&error) => error,
                 outcome => return outcome,
             };
-            return match call(object) {
-                Ok(part) => Ok(self.version_read(object, part)),
-                Err(of_version) => Err(what_to_say(of_version, of_key)),
-            };
+            return call(object)
+                .inspect(|_| self.version_was_read(object.bucket))
+                .map_err(|of_version| what_to_say(of_version, of_key));
         }
         match call(object) {
-            Ok(part) => Ok(self.version_read(object, part)),
-            Err(of_version) if is_denied(&of_version) => match call(&by_key) {
-                Ok(part) => Ok(self.key_read(object, part)),
-                Err(of_key) => Err(what_to_say(of_version, of_key)),
-            },
-            failed => failed,
+            Err(of_version) if is_denied(&of_version) => call(&by_key)
+                .inspect(|_| self.key_was_read(object.bucket))
+                .map_err(|of_key| what_to_say(of_version, of_key)),
+            outcome => outcome.inspect(|_| self.version_was_read(object.bucket)),
         }
     }
 
-    fn version_read(&self, object: &GetObject<'_>, part: Part) -> Part {
-        if self.known.versions_allowed(object.bucket) {
-            log::info!("bucket {}: versions of objects may be read now", object.bucket);
+    fn version_was_read(&self, bucket: &str) {
+        if self.known.versions_allowed(bucket) {
+            log::info!("bucket {bucket}: versions of objects may be read now");
         }
-        part
     }
 
-    fn key_read(&self, object: &GetObject<'_>, part: Part) -> Part {
-        let bucket = object.bucket;
+    /// The key was read because the version was denied.
+    fn key_was_read(&self, bucket: &str) {
         if self.known.versions_denied(bucket, Instant::now()) {
             let partition = endpoint::partition(self.client.region());
             log::warn!(
@@ -130,7 +126,6 @@ impl S3 {
                  arn:{partition}:s3:::{bucket}/*"
             );
         }
-        part
     }
 
     /// Makes the call in the bucket's region, wherever that turns out to be.
@@ -140,31 +135,21 @@ impl S3 {
         region_hint: Option<&str>,
         mut call: impl FnMut(&str) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        let own = self.client.region();
         let remembered = self.known.region(bucket);
-        let hint = region_hint.filter(|hint| self.may_be_asked(hint)).map(str::to_owned);
-        let own = self.client.region().to_owned();
-        let mut last = None;
-        let mut regions: Vec<_> = [remembered, hint, Some(own)].into_iter().flatten().collect();
-        regions.dedup();
-        for region in regions {
-            match self.from(bucket, &region, &mut call) {
-                Err(error) if is_of_object(&error) => return Err(error),
-                Err(error) => {
-                    self.known.lost(bucket);
-                    let goes_on = leads_elsewhere(&error) && region != self.client.region();
-                    last = Some(error);
-                    if !goes_on {
-                        break;
-                    }
-                }
-                found => return found,
+        let hint = region_hint.filter(|hint| self.may_be_asked(hint) && remembered.as_deref() != Some(hint));
+        // Behind the client's own region none is tried.
+        for region in remembered.as_deref().into_iter().chain(hint).take_while(|region| *region != own) {
+            match self.from(bucket, region, &mut call) {
+                Err(error) if leads_elsewhere(&error) => {}
+                outcome => return outcome,
             }
         }
-        // There was at least the client's own region.
-        Err(last.unwrap_or_else(|| Error::setup("s3", bucket, Kind::Stopped, "no region")))
+        self.from(bucket, own, &mut call)
     }
 
-    /// Makes the call in `region`, and where S3 points to from there. Only a success is remembered.
+    /// Makes the call in `region`, and where S3 points to from there. Only a success is remembered; a failure that
+    /// is not the object's own makes the bucket's region be forgotten.
     fn from<T>(
         &self,
         bucket: &str,
@@ -190,7 +175,12 @@ impl S3 {
                     region.clone_from(other);
                     redirects += 1;
                 }
-                _ => return Err(error),
+                _ => {
+                    if !is_of_object(&error) {
+                        self.known.lost(bucket);
+                    }
+                    return Err(error);
+                }
             }
         }
     }
@@ -245,7 +235,7 @@ fn leads_elsewhere(error: &Error) -> bool {
         Kind::Throttled | Kind::Skewed => false,
         Kind::Transient => error.status().is_none(),
         Kind::Denied => error.code() != "AccessDenied",
-        _ => true,
+        _ => !is_of_object(error),
     }
 }
 
