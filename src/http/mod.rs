@@ -21,6 +21,7 @@ const HEAD_BYTES_MAX: usize = 64 * KIB;
 /// A batch of ten SQS entries is far below it.
 const BODY_BYTES_MAX: usize = 4 * MIB;
 const HEADERS_MAX: usize = 64;
+const READ_BYTES: usize = 16 * KIB;
 
 /// What a client may take of a connection's time and memory.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +45,6 @@ impl Default for Bounds {
         }
     }
 }
-const READ_BYTES: usize = 16 * KIB;
 
 /// A whole request.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -49,13 +49,18 @@ impl Activity {
 }
 
 impl Shared {
-    /// Ends the connection that has waited longest for its client. False: none waits.
-    fn drop_idlest(&self) -> bool {
+    /// Ends the connection that has waited longest for its client, for `newcomer` to have its place. False: all
+    /// others work.
+    fn make_room_for(&self, newcomer: u64) -> bool {
         let mut open = lock(&self.open);
-        let waiting = open.iter().filter_map(|(id, one)| Some((one.activity.waiting_since()?, *id)));
+        let others = open.iter().filter(|(id, _)| **id != newcomer);
+        let waiting = others.filter_map(|(id, other)| Some((other.activity.waiting_since()?, *id)));
         let Some((_, id)) = waiting.min() else { return false };
-        // Its thread ends with the next look at the stream.
-        open.remove(&id).is_some_and(|one| one.stream.shutdown(Shutdown::Both).is_ok())
+        if let Some(idlest) = open.remove(&id) {
+            // Its thread ends with the next look at the stream. An error means that it has ended already.
+            let _ = idlest.stream.shutdown(Shutdown::Both);
+        }
+        true
     }
 }
 
@@ -122,7 +127,7 @@ fn accept_all<F: Fn(TcpStream, &Activity) + Send + Sync + 'static>(
         }
         let Some((activity, stream)) = stream else { continue };
         threads.retain(|thread| !thread.is_finished());
-        if lock(&shared.open).len() <= connections_max || shared.drop_idlest() {
+        if lock(&shared.open).len() <= connections_max || shared.make_room_for(id) {
             threads.extend(spawn_connection((name, id), (stream, activity), shared, serve));
         } else {
             lock(&shared.open).remove(&id);
