@@ -30,7 +30,7 @@ mod tests;
 mod writer;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded, unbounded};
@@ -86,6 +86,12 @@ struct File {
 struct Reader {
     store: Store,
     pause: Pause,
+}
+
+impl File {
+    fn reader(&self) -> MutexGuard<'_, Reader> {
+        self.reader.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
 }
 
 impl Reader {
@@ -177,8 +183,7 @@ impl Ledger {
             return case;
         }
         let Some(file) = &self.0.file else { return case };
-        let mut reader = file.reader.lock().unwrap_or_else(|e| e.into_inner());
-        let known = reader.look_up(|store| store.is_suspect(&case.name().place));
+        let known = file.reader().look_up(|store| store.is_suspect(&case.name().place));
         if known.is_some_and(|known| known.is_ok_and(|known| !known)) { case.forgotten() } else { case }
     }
 
@@ -196,7 +201,7 @@ impl Ledger {
     /// The ledger cannot be read. Nobody should begin anew because of that.
     pub fn polled(&self, source: &str) -> rusqlite::Result<Polled> {
         match &self.0.file {
-            Some(file) => file.reader.lock().unwrap_or_else(|e| e.into_inner()).store.polled(source),
+            Some(file) => file.reader().store.polled(source),
             None => Ok(Polled::default()),
         }
     }
@@ -205,8 +210,7 @@ impl Ledger {
     /// will be asked again.
     pub fn has_forgotten(&self, source: &str, term: i64) -> bool {
         let Some(file) = &self.0.file else { return false };
-        let now_in =
-            file.reader.lock().unwrap_or_else(|e| e.into_inner()).look_up(|store| store.term(source));
+        let now_in = file.reader().look_up(|store| store.term(source));
         now_in.is_some_and(|now_in| now_in.is_ok_and(|now_in| now_in != term))
     }
 
@@ -235,9 +239,7 @@ impl Ledger {
     /// The ledger cannot be used at present.
     pub fn belongs_to(&self, source: &str, account: &str) -> rusqlite::Result<Option<String>> {
         match &self.0.file {
-            Some(file) => {
-                file.reader.lock().unwrap_or_else(|e| e.into_inner()).store.belongs_to(source, account)
-            }
+            Some(file) => file.reader().store.belongs_to(source, account),
             None => Ok(None),
         }
     }
@@ -259,7 +261,7 @@ impl Ledger {
     /// What is known of a place. A ledger that cannot be read knows nothing, which costs repeats only.
     fn rows(&self, place: &Place) -> Vec<Row> {
         let Some(file) = &self.0.file else { return Vec::new() };
-        let rows = file.reader.lock().unwrap_or_else(|e| e.into_inner()).look_up(|store| store.rows(place));
+        let rows = file.reader().look_up(|store| store.rows(place));
         match rows {
             None => Vec::new(),
             Some(Ok(rows)) => {

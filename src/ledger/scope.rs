@@ -32,13 +32,6 @@ impl Scope {
     }
 }
 
-impl Default for Ours {
-    /// The first outputs that were ever used.
-    fn default() -> Ours {
-        Ours { id: 0, believed: "0".to_owned() }
-    }
-}
-
 /// Which entries count: those that were delivered at least to all of today's outputs.
 #[derive(Debug, Clone)]
 pub struct Ours {
@@ -46,6 +39,13 @@ pub struct Ours {
     pub id: i64,
     /// The numbers of all outputs whose entries count, for SQL.
     pub believed: String,
+}
+
+impl Default for Ours {
+    /// The first outputs that were ever used.
+    fn default() -> Ours {
+        Ours { id: 0, believed: "0".to_owned() }
+    }
 }
 
 impl Ours {

@@ -166,8 +166,7 @@ impl OpenError {
     /// How long a start tries again by itself: what ends by itself ends within that time.
     pub fn patience(&self) -> Duration {
         match self {
-            OpenError::Busy { .. } => LEDGER_BUSY_START,
-            OpenError::Held { ours: true, .. } => LEDGER_BUSY_START,
+            OpenError::Busy { .. } | OpenError::Held { ours: true, .. } => LEDGER_BUSY_START,
             OpenError::Held { ours: false, .. } => LEDGER_HELD_START,
             _ => Duration::ZERO,
         }
@@ -301,14 +300,14 @@ impl Store {
         let known =
             self.connection.query_row(sql, [source], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         match known {
-            Some((known, _)) if known == account => return Ok(None),
-            Some((other, true)) => return Ok(Some(other)),
-            // Only now something is written, for which others may have to be waited for.
-            _ => self
-                .connection
-                .execute("INSERT OR REPLACE INTO accounts VALUES (?1, ?2)", [source, account])?,
-        };
-        Ok(None)
+            Some((known, _)) if known == account => Ok(None),
+            Some((other, true)) => Ok(Some(other)),
+            _ => {
+                // Only now something is written, which may have to wait for others.
+                let own = "INSERT OR REPLACE INTO accounts VALUES (?1, ?2)";
+                self.connection.execute(own, [source, account]).map(|_| None)
+            }
+        }
     }
 
     /// One more connection, for which the same entries count.

@@ -118,7 +118,6 @@ impl Store {
 
     /// The ledger may be of an older version that nobody has opened since.
     fn has_suspects(&self) -> rusqlite::Result<bool> {
-        let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'suspects'";
-        self.connection.query_row(sql, (), |row| row.get::<_, i64>(0)).map(|count| count > 0)
+        self.has("suspects", "deaths")
     }
 }
