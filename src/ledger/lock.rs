@@ -1,13 +1,10 @@
 //! The lock of a state directory: two collectors that share one would take each other's records for their own.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rustix::fs::OFlags;
-
-use super::OpenError;
+use super::{OpenError, private};
 
 /// Who opens a ledger.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,7 +39,7 @@ impl Lock {
     /// [`OpenError::Held`] or [`OpenError::SecondBackfill`]: another one of the same role has it.
     pub fn take(directory: &Path, role: Role) -> Result<Option<Lock>, OpenError> {
         let path = directory.join(role.file());
-        let mut file = match open(&path) {
+        let mut file = match private::open(&path) {
             Ok(file) => file,
             // The ledger itself lies there, too, and says what is wrong and what to do.
             Err(error) => {
@@ -78,19 +75,6 @@ impl Lock {
             }
         }
     }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    // A link there could have another file overwritten.
-    let no_link = OFlags::NOFOLLOW.bits().cast_signed();
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(no_link)
-        .open(path)
 }
 
 /// Writes who holds the lock.

@@ -4,11 +4,12 @@
 //! link in a file's place and have another file overwritten. So that is refused. What others may only read is
 //! closed to them.
 
-use std::fs::{self, DirBuilder, Metadata, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
 use super::store::OpenError;
@@ -48,6 +49,17 @@ pub fn examine(path: &Path) -> Result<(), OpenError> {
 /// Takes read permissions on the files from others.
 pub fn close_files(path: &Path) {
     files(path).for_each(|file| close(&file, OF_FILE));
+}
+
+/// Opens a file beside the ledger's to read and write it, and makes it if it is not there.
+///
+/// # Errors
+/// It cannot be opened, or is a symbolic link.
+pub fn open(path: &Path) -> io::Result<File> {
+    let no_link = OFlags::NOFOLLOW.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    options.mode(OF_FILE).custom_flags(no_link).open(path)
 }
 
 fn examine_one(path: &Path) -> Result<(), OpenError> {
@@ -155,6 +167,8 @@ mod tests {
         fs::create_dir(&real).unwrap();
         std::os::unix::fs::symlink(&real, &link).unwrap();
         assert!(Store::open(&link.join("ledger.sqlite3")).is_err());
+        std::os::unix::fs::symlink(&victim, folder.path().join("note")).unwrap();
+        assert!(open(&folder.path().join("note")).is_err());
         assert_eq!(fs::read_to_string(victim).unwrap(), "precious");
         assert_eq!(fs::read_dir(real).unwrap().count(), 0);
     }

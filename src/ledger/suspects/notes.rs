@@ -4,15 +4,16 @@
 //! has been written is in the kernel's cache and so outlives the process, however it ends; nothing waits
 //! for the disk. A power failure may leave notes that are some seconds old.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use jiff::Timestamp;
 
 use crate::ledger::in_work::Name;
+use crate::ledger::private;
 use crate::ledger::row::{Identity, Place};
 
 /// A slot: whether it is in use, the length of the note, the note. Keys end at 1 KiB.
@@ -62,8 +63,7 @@ pub fn take_over(
         if own.is_some() && !path.exists() {
             break;
         }
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let file = private::open(&path)?;
         match file.try_lock() {
             Ok(()) => (),
             Err(TryLockError::WouldBlock) => continue,
