@@ -14,7 +14,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::paging::{begin_anew, follow};
+use super::paging::{begin_anew, follow, place_text, read_place};
 use super::source::{Event, Next, Page, Progress, Source};
 use crate::aws::cloudtrail::{self, Lookup};
 use crate::aws::request::Address;
@@ -151,7 +151,7 @@ impl CloudTrail {
             slot.next_source();
         }
         if slot.source == 0 || slot.source < slot.sources.len() {
-            let checkpoints = slot.text().map(|text| (SLOT.to_owned(), text)).into_iter().collect();
+            let checkpoints = vec![(SLOT.to_owned(), place_text(&slot))];
             self.slot = Some(slot);
             return Progress { checkpoints, ..Progress::default() };
         }
@@ -186,12 +186,8 @@ impl Slot {
 
     /// The one that a checkpoint tells of, if it is still the one to be read.
     fn resumed(text: &str, from: Timestamp, sources: &[String]) -> Option<Slot> {
-        let slot: Slot = serde_json::from_str(text).ok()?;
+        let slot: Slot = read_place(text)?;
         (slot.from >= from && slot.to > from && slot.sources == sources).then_some(slot)
-    }
-
-    fn text(&self) -> Option<String> {
-        serde_json::to_string(self).ok()
     }
 
     /// A page with events of these times has been read.

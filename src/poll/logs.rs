@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::paging::{begin_anew, follow};
+use super::paging::{begin_anew, follow, place_text, read_place};
 use super::source::{Event, LeftOut, Next, Page, Progress, Source, from_millis};
 use crate::aws::logs::{self, Filter};
 use crate::aws::request::Address;
@@ -330,7 +330,7 @@ impl Source for Logs {
         let groups = checkpoints.iter().filter(|(part, _)| !part.is_empty());
         self.next = groups.filter_map(|(group, value)| Some((group.clone(), time(value)?))).collect();
         self.places = place::places(checkpoints);
-        self.list = checkpoints.get(LIST).and_then(|value| place::read(value));
+        self.list = checkpoints.get(LIST).and_then(|value| read_place(value));
         (self.round, self.mark, self.caught_up, self.first_round) = (None, None, false, true);
         self.reached = self.next.values().min().copied().or(self.began);
     }
@@ -435,7 +435,7 @@ impl Reading {
     /// A checkpoint inside the slice.
     fn progress(&mut self) -> Progress {
         self.has_place = true;
-        let checkpoints = vec![(place::part(&self.group), place::text(&self.place()))];
+        let checkpoints = vec![(place::part(&self.group), place_text(&self.place()))];
         Progress { checkpoints, ..Progress::default() }
     }
 
@@ -470,7 +470,7 @@ impl Round {
     fn place_after(&self, group: String) -> Option<(String, String)> {
         let is_listed = self.after.is_none();
         is_listed
-            .then(|| (LIST.to_owned(), place::text(&ListPlace { token: self.page.clone(), after: group })))
+            .then(|| (LIST.to_owned(), place_text(&ListPlace { token: self.page.clone(), after: group })))
     }
 
     fn has_token(&self) -> bool {

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Number;
 
-use super::paging::{begin_anew, follow};
+use super::paging::{begin_anew, follow, place_text, read_place};
 use super::source::{Event, LeftOut, Next, Page, Progress, Source};
 use crate::aws::cloudwatch::{self, Dimension, List, Metric, Point, Query, STATISTICS};
 use crate::aws::request::Address;
@@ -223,13 +223,13 @@ impl Metrics {
                 return self.end(&round);
             }
         }
-        let checkpoints = vec![(PLACE.to_owned(), round.place.text())];
+        let checkpoints = vec![(PLACE.to_owned(), place_text(&round.place))];
         self.round = Some(round);
         Progress { checkpoints, ..Progress::default() }
     }
 
     /// The next metric whose data are missing.
-    fn begin_behind(&mut self, round: &mut Round) {
+    fn begin_behind(&self, round: &mut Round) {
         let oldest = round.place.to - retention(self.period);
         while let Some(name) = round.behind.as_mut().and_then(VecDeque::pop_front) {
             let missing = self.behind.get(&name).zip(serde_json::from_str(&name).ok());
@@ -284,7 +284,8 @@ impl Metrics {
             // Should the program end before the last page, it asks for fewer at once.
             let fewer = reading.metrics.len() / 2;
             let place = Place { batch_max: Some(fewer.max(1)), ..round.place.clone() };
-            let checkpoints = (fewer > 0).then(|| (PLACE.to_owned(), place.text())).into_iter().collect();
+            let checkpoints =
+                (fewer > 0).then(|| (PLACE.to_owned(), place_text(&place))).into_iter().collect();
             return Ok(Page { progress: Progress { checkpoints, ..Progress::default() }, ..Page::default() });
         }
         let events = reading.events(self.period)?;
@@ -305,8 +306,7 @@ impl Metrics {
             round.place.after = reading.metrics.last().map(mark_of);
         }
         for (at, metric) in reading.metrics.iter().enumerate() {
-            let failure = reading.failure(at);
-            if let Some(status) = failure {
+            if let Some(status) = reading.failure(at) {
                 let why = format!("CloudWatch says StatusCode {status}");
                 left_out.push(LeftOut { item: for_people(metric), why });
                 checkpoints.extend(self.fall_behind(name_of(metric), reading.from));
@@ -348,7 +348,7 @@ impl Source for Metrics {
             Some((part.strip_prefix(BEHIND)?.to_owned(), value.parse().ok()?))
         };
         self.behind = checkpoints.iter().filter_map(behind).collect();
-        self.place = checkpoints.get(PLACE).and_then(|value| Place::read(value));
+        self.place = checkpoints.get(PLACE).and_then(|value| read_place(value));
         (self.round, self.mark) = (None, None);
     }
 
@@ -425,17 +425,6 @@ impl Source for Metrics {
 
     fn notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
-    }
-}
-
-impl Place {
-    /// It is a place inside a new round, or would be if that had been begun when this one was.
-    fn is_of(&self, new: &Place, end: i64) -> bool {
-        self.since == new.since
-            && self.to <= end
-            && self.period == new.period
-            && self.recently_active == new.recently_active
-            && self.namespaces == new.namespaces
     }
 }
 

@@ -1,6 +1,7 @@
-//! Page tokens: what the sources have in common.
+//! Page tokens, and checkpoints inside a listing: what the sources have in common.
 
-use serde::de::Error as _;
+use serde::Serialize;
+use serde::de::{DeserializeOwned, Error as _};
 
 use crate::limits::POLL_RESTARTS_MAX;
 
@@ -21,6 +22,16 @@ pub fn follow(token: &mut Option<String>, next: Option<String>) -> Result<(), se
 pub fn begin_anew(token: Option<String>, restarts: &mut u32) -> bool {
     *restarts += u32::from(token.is_some());
     token.is_some() && *restarts <= POLL_RESTARTS_MAX
+}
+
+/// A place inside a listing, as the text of a checkpoint.
+pub fn place_text(place: &impl Serialize) -> String {
+    serde_json::to_string(place).unwrap_or_default()
+}
+
+/// Reads what [`place_text`] wrote. None: the checkpoint has no such place.
+pub fn read_place<T: DeserializeOwned>(text: &str) -> Option<T> {
+    serde_json::from_str(text).ok()
 }
 
 #[cfg(test)]

@@ -377,7 +377,7 @@ fn a_checkpoint_in_the_future_does_not_leave_out_what_comes_until_then() {
 fn a_slot_that_is_older_than_what_can_be_looked_up_is_cut() {
     let mut source = from(START);
     let slot = Slot { token: Some("t".into()), ..Slot::new(time(START), time("2026-05-01T11:00:00Z"), &[]) };
-    let checkpoints = [(String::new(), START.to_owned()), (SLOT.to_owned(), slot.text().unwrap())];
+    let checkpoints = [(String::new(), START.to_owned()), (SLOT.to_owned(), place_text(&slot))];
     source.resume(&checkpoints.clone().into());
     let request_now = request(&mut source, "2026-07-30T10:20:00Z").unwrap();
     assert_eq!(

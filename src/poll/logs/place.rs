@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use super::super::paging::read_place;
 
 /// A place inside a slice of a group, or in its first retrieval by streams.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,17 +55,8 @@ const IN_SLICE: &str = " (slice)";
 
 /// By group: the places that checkpoints tell of.
 pub fn places(checkpoints: &BTreeMap<String, String>) -> BTreeMap<String, Place> {
-    let place =
-        |(part, value): (&String, &String)| Some((part.strip_suffix(IN_SLICE)?.to_owned(), read(value)?));
+    let place = |(part, value): (&String, &String)| {
+        Some((part.strip_suffix(IN_SLICE)?.to_owned(), read_place(value)?))
+    };
     checkpoints.iter().filter_map(place).collect()
-}
-
-/// A place as a checkpoint says it. None: there is none any more.
-pub fn read<T: DeserializeOwned>(value: &str) -> Option<T> {
-    serde_json::from_str(value).ok()
-}
-
-/// A place as a checkpoint says it.
-pub fn text(place: &impl Serialize) -> String {
-    serde_json::to_string(place).unwrap_or_default()
 }

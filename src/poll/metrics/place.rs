@@ -29,11 +29,12 @@ pub struct Place {
 pub const PLACE: &str = "place";
 
 impl Place {
-    pub fn read(value: &str) -> Option<Place> {
-        serde_json::from_str(value).ok()
-    }
-
-    pub fn text(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+    /// It is a place inside a new round, or would be if that had been begun when this one was.
+    pub fn is_of(&self, new: &Place, end: i64) -> bool {
+        self.since == new.since
+            && self.to <= end
+            && self.period == new.period
+            && self.recently_active == new.recently_active
+            && self.namespaces == new.namespaces
     }
 }
