@@ -42,7 +42,7 @@ impl Entry {
     /// in bytes.
     pub fn identify(&self, etag: &str, size: u64, reader: &str) -> Known {
         let identity = self.name.announced.read(etag);
-        if self.ledger.0.in_work.is_another(&self.name, &identity) {
+        if self.ledger.0.in_work.joins_another(&self.name, &identity) {
             return Known::InWork;
         }
         // A checksum alone would be the message's word, not S3's.

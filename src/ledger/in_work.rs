@@ -45,21 +45,19 @@ pub struct InWork {
 
 #[derive(Debug)]
 struct Object {
-    /// The share of the message that came first.
-    share: Share,
+    /// The message that came first, and brought it into work.
+    first: Claim,
     /// Messages that came meanwhile.
-    waiting: Vec<Waiting>,
-    /// The turn of that message, where order matters.
-    turn: Option<Turn>,
+    waiting: Vec<Claim>,
     /// What a GET has said that it is.
     read: Option<Identity>,
     /// Once a GET has said what it is.
     tracked: Option<Tracked>,
 }
 
-/// A message's part in an object that another message has brought into work.
+/// A message's part in an object.
 #[derive(Debug)]
-struct Waiting {
+struct Claim {
     share: Share,
     /// The message's turn, where order matters.
     turn: Option<Turn>,
@@ -83,22 +81,23 @@ impl InWork {
 
     /// Takes an object into work. False: it is there already, and `share` and `turn` wait for its end.
     pub fn take(&self, name: &Arc<Name>, share: Share, turn: Option<&Turn>) -> bool {
+        let claim = Claim { share, turn: turn.cloned() };
         match self.lock().entry(Arc::clone(name)) {
             Slot::Occupied(mut object) => {
-                object.get_mut().waiting.push(Waiting { share, turn: turn.cloned() });
+                object.get_mut().waiting.push(claim);
                 false
             }
             Slot::Vacant(slot) => {
-                let (turn, waiting) = (turn.cloned(), Vec::new());
-                slot.insert(Object { share, waiting, turn, read: None, tracked: None });
+                slot.insert(Object { first: claim, waiting: Vec::new(), read: None, tracked: None });
                 true
             }
         }
     }
 
-    /// A GET has said what the object is. True: the same content is in work under another name, whose end answers for
-    /// this message, too. Only an announcement that does not say what it means is compared with others.
-    pub fn is_another(&self, name: &Name, read: &Identity) -> bool {
+    /// A GET has said what the object is. True: the same content is in work under another name, which this one's
+    /// messages have joined: they wait for its end. Only an announcement that does not say what it means is compared
+    /// with others.
+    pub fn joins_another(&self, name: &Name, read: &Identity) -> bool {
         let mut objects = self.lock();
         let is_same = |other: &Name, object: &Object| {
             other != name
@@ -114,7 +113,7 @@ impl InWork {
                 false
             }
             Some(other) => {
-                let own = objects.remove(name).map(Object::into_waiting).unwrap_or_default();
+                let own = objects.remove(name).map(Object::into_claims).unwrap_or_default();
                 if let Some(other) = objects.get_mut(&other) {
                     other.waiting.extend(own);
                 }
@@ -145,8 +144,8 @@ impl InWork {
     /// The object is done. Its messages learn of it outside the lock.
     pub fn finish(&self, name: &Name, outcome: Outcome) {
         let Some(object) = self.lock().remove(name) else { return };
-        object.share.resolve(outcome);
-        object.waiting.into_iter().for_each(|waiting| waiting.end(outcome));
+        object.first.share.resolve(outcome);
+        object.waiting.into_iter().for_each(|claim| claim.end(outcome));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<Name>, Object>> {
@@ -155,15 +154,16 @@ impl InWork {
 }
 
 impl Object {
-    /// Its message, and those that wait already.
-    fn into_waiting(self) -> Vec<Waiting> {
-        let Object { share, turn, mut waiting, .. } = self;
-        waiting.push(Waiting { share, turn });
+    /// Its message's claim, and those that wait already.
+    fn into_claims(self) -> Vec<Claim> {
+        let Object { first, mut waiting, .. } = self;
+        waiting.push(first);
         waiting
     }
 }
 
-impl Waiting {
+impl Claim {
+    /// The object that it waited for has ended.
     fn end(self, outcome: Outcome) {
         if let Some(turn) = &self.turn {
             turn.end(outcome);
