@@ -148,8 +148,8 @@ impl S3 {
         self.from(bucket, own, &mut call)
     }
 
-    /// Makes the call in `region`, and where S3 points to from there. Only a success is remembered; a failure that
-    /// is not the object's own makes the bucket's region be forgotten.
+    /// Makes the call in `region`, and where S3 points to from there. Only a success is remembered; after a failure
+    /// that is not the object's own, the bucket's region is forgotten.
     fn from<T>(
         &self,
         bucket: &str,
@@ -252,7 +252,7 @@ fn what_to_say(of_version: Error, of_key: Error) -> Error {
     }
 }
 
-/// What is read by its key must be what was announced: another version has a message of its own.
+/// Checks that an object read by its key is the one that was announced: another version has a message of its own.
 fn as_announced(object: &GetObject<'_>, head: &Head) -> Result<(), Fault> {
     let Some(version) = object.version_id.filter(|_| object.by_key) else { return Ok(()) };
     let etag = object.etag.map(|etag| etag.trim_matches('"')).filter(|etag| !etag.is_empty());
@@ -530,7 +530,7 @@ mod tests {
         }
     }
 
-    /// What is remembered of a bucket does not outlast its truth.
+    /// Nothing is remembered of a bucket for longer than it is true.
     #[test]
     fn a_version_is_asked_for_again_where_the_key_does_not_have_it() {
         let no_version = answer(404, "", "<Error><Code>NoSuchVersion</Code></Error>");

@@ -32,7 +32,7 @@ pub struct Client {
     clock: Clock,
     stop: Stop,
     calls: Arc<Calls>,
-    /// Who is told that answers are overdue.
+    /// Told of answers that are overdue.
     answers: Arc<Health>,
     /// All that its calls have to keep to.
     paces: Arc<[Pace]>,
@@ -99,7 +99,7 @@ impl Client {
         Self { stop: stop.clone(), ..self.clone() }
     }
 
-    /// The same for a caller that must not be held up: a call that fails is not tried again after a wait.
+    /// A copy for a caller that must not be held up: a call that fails is not tried again after a wait.
     pub fn without_waits(&self) -> Self {
         Self { waits: false, ..self.clone() }
     }
@@ -109,12 +109,12 @@ impl Client {
         Self { paces: paces.into(), ..self.clone() }
     }
 
-    /// The same, whose calls are not repeated: for a caller that repeats them itself.
+    /// A copy for a caller that repeats calls itself: each is made once.
     pub fn tried_once(&self) -> Self {
         Self { attempts: 1, ..self.clone() }
     }
 
-    /// The same, whose calls are counted there, and whose answers are waited for in its sight.
+    /// A copy whose calls are counted for `input`, which also learns of answers that are overdue.
     pub fn counted_in(&self, input: &telemetry::Input) -> Self {
         input.adopt(self.provider.health());
         Self { calls: Arc::clone(&input.calls), answers: Arc::clone(&input.answers), ..self.clone() }
@@ -282,12 +282,12 @@ impl Client {
     }
 }
 
-/// A call for people.
+/// The call, in words for people.
 fn question(request: &Request) -> String {
     format!("{} {} (endpoint {})", request.action, request.resource, request.endpoint)
 }
 
-/// No answer for so long is a trouble: twice what a long poll takes, or what any other call may take.
+/// How long an answer may be missing before that is a trouble: twice what a long poll or any other call may take.
 fn patience(request: &Request) -> Duration {
     (2 * request.response_timeout.saturating_sub(AWS_LONG_POLL_MARGIN)).max(ANSWER_PATIENCE_MIN)
 }

@@ -33,7 +33,7 @@ struct Note {
 }
 
 impl Clock {
-    /// The time that AWS's clock shows at least.
+    /// The earliest time that AWS's clock can show now.
     pub fn now(&self) -> SystemTime {
         let known = self.lock().known;
         known
@@ -101,7 +101,7 @@ impl Bounds {
         Bounds { at: received, earliest, latest: earliest + under_way.as_nanos() as i128 }
     }
 
-    /// The same bounds at another moment.
+    /// These bounds at another moment.
     fn moved_to(self, at: Instant) -> Bounds {
         let after = at.saturating_duration_since(self.at).as_nanos() as i128;
         let before = self.at.saturating_duration_since(at).as_nanos() as i128;
@@ -109,7 +109,7 @@ impl Bounds {
         Bounds { at, earliest: self.earliest + shift, latest: self.latest + shift }
     }
 
-    /// What both allow, at the same moment. None: they contradict each other.
+    /// The bounds that both allow at the same moment. None: they contradict each other.
     fn and(self, other: Bounds) -> Option<Bounds> {
         let (earliest, latest) = (self.earliest.max(other.earliest), self.latest.min(other.latest));
         (earliest <= latest).then_some(Bounds { at: other.at, earliest, latest })

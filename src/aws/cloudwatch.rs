@@ -74,7 +74,7 @@ pub struct Query<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Data {
     pub points: Vec<Point>,
-    /// What CloudWatch says of each series: metric, statistic, and a status such as `Complete` or `PartialData`.
+    /// The status of each series, by metric and statistic: `Complete`, `PartialData`, …
     pub statuses: Vec<(usize, usize, String)>,
     /// None: this is the last page.
     pub token: Option<String>,

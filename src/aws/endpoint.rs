@@ -65,7 +65,7 @@ pub fn resolve(written: &Endpoints, env: impl Fn(&str) -> Option<String>) -> End
     Endpoints::each(pick)
 }
 
-/// `https://sqs.<region>.<suffix>`. What is no region leads to a host that does not exist.
+/// `https://sqs.<region>.<suffix>`. A text that is not a region leads to a host that does not exist.
 pub fn regional(service: Service, region: &str) -> String {
     let region = if is_region(region) { region } else { "invalid" };
     format!("https://{}.{region}.{}", service.name(), dns_suffix(region))
@@ -87,7 +87,7 @@ pub fn dns_suffix(region: &str) -> &'static str {
     partition_row(region).2
 }
 
-/// The bucket, or the region, is none: no address can be made of it.
+/// Why no address can be made: a bucket or a region cannot have this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Nowhere {
     #[error("no bucket can have this name")]
@@ -100,7 +100,7 @@ pub enum Nowhere {
 /// names that a wildcard certificate does not cover.
 ///
 /// # Errors
-/// What is not a bucket's or a region's name must not become part of a host or a path.
+/// A bucket or a region cannot have this name, so it must not become part of a host or a path.
 pub fn bucket(region: &str, bucket: &str, over: Option<&str>) -> Result<(String, String), Nowhere> {
     if !is_bucket(bucket) {
         return Err(Nowhere::Bucket);

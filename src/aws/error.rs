@@ -163,15 +163,14 @@ impl Error {
         self.0.retry_after
     }
 
-    /// The same refusal, where it concerns one object alone: `why` says what was found out about it.
+    /// This refusal, where it concerns one object alone: `why` says what was found out about it.
     pub(super) fn withheld(mut self, why: &str) -> Self {
         self.0.kind = Kind::Withheld;
         self.0.message = format!("{} ({why})", self.0.message);
         self
     }
 
-    /// What failed and how, in words that are the same for every key and message: the call, the bucket or queue, and
-    /// the answer.
+    /// The cause in words that are the same for every key and message: the call, the bucket or queue, and the answer.
     pub fn cause(&self) -> String {
         let Details { kind, action, resource, status, code, .. } = &*self.0;
         let place = match resource.strip_prefix("s3://") {
@@ -244,7 +243,7 @@ impl Error {
             .or_else(|| self.advice_by_kind())
     }
 
-    /// What depends on more than the code.
+    /// The advice that depends on more than the code.
     fn advice_by_code(&self, code: &str) -> Option<String> {
         match code {
             "SignatureDoesNotMatch" | "InvalidSignature" if self.0.kind == Kind::Denied => {
@@ -375,7 +374,7 @@ pub fn shown_key_id(key_id: &str) -> String {
     head.iter().chain(&['…']).chain(tail).collect()
 }
 
-/// What to do about codes that mean the same for every call.
+/// The advice about codes that mean the same for every call.
 fn fixed_advice(code: &str) -> Option<&'static str> {
     Some(match code {
         "InvalidObjectState" => {

@@ -30,7 +30,7 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
     /// The object's size, from a 416's `ActualObjectSize` or `Content-Range: bytes */size`.
     pub total: Option<u64>,
-    /// What was asked for is a delete marker (`x-amz-delete-marker`).
+    /// The version that was asked for is a delete marker (`x-amz-delete-marker`).
     pub delete_marker: bool,
 }
 
@@ -208,7 +208,7 @@ pub fn essence(code: &str) -> Cow<'_, str> {
     }
 }
 
-/// What the forms have in common.
+/// The members that the forms have in common.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Document {
@@ -245,7 +245,7 @@ impl Document {
         whole.inner.map_or(Self { inner: None, ..whole }, |inner| *inner)
     }
 
-    /// A member may be there in several spellings at once; what is no text is nobody's error code.
+    /// A member may come in several spellings at once; a value that is not text is no error code.
     fn of_json(text: &str) -> Self {
         let found: Spellings = serde_json::from_str(text).unwrap_or_default();
         let first = |texts: &[&Text]| texts.iter().find_map(|text| text.0.clone());

@@ -182,7 +182,7 @@ impl Answer {
         let wanted = length.unwrap_or(bytes_max.saturating_add(1)) as u64;
         let mut reader = self.body.with_config().limit(bytes_max as u64).reader();
         let taken = append(&mut reader, wanted, length.is_some(), &mut body)?;
-        // The end, seen, gives the connection back to the pool.
+        // Reading up to the end gives the connection back to the pool.
         std::io::copy(&mut reader, &mut std::io::sink())?;
         match length {
             Some(length) if taken < length as u64 => {
@@ -205,8 +205,8 @@ impl Answer {
     }
 }
 
-/// Appends up to `wanted` bytes, straight from the connection's buffer; says how many came. `is_announced`: as
-/// many will come. Otherwise memory is taken as they come.
+/// Appends up to `wanted` bytes, straight from the connection's buffer; says how many came. `is_announced` means that
+/// so many will come; without it, memory is taken as they come.
 pub(super) fn append(
     reader: &mut impl Read,
     wanted: u64,

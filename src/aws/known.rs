@@ -1,4 +1,4 @@
-//! What calls have shown about buckets: where a bucket is, and whether versions of its objects may be read.
+//! Facts that calls have shown about buckets: where a bucket is, and whether versions of its objects may be read.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use crate::limits::{BUCKETS_KNOWN_MAX, VERSIONS_DENIED_TIME};
 
-/// Facts about a limited number of buckets. Each was learnt from a call that succeeded, and a call that fails
-/// makes it be forgotten.
+/// Facts about a limited number of buckets. Each was learnt from a call that succeeded, and is forgotten when it no
+/// longer holds.
 #[derive(Debug, Default)]
 pub struct Known(RwLock<HashMap<String, Facts>>);
 

@@ -48,7 +48,7 @@ pub struct Listed {
 /// The request for a page, in `region`; `over`: the custom endpoint, if there is one.
 ///
 /// # Errors
-/// The bucket or the region is none.
+/// A bucket or a region cannot have this name.
 pub fn request(list: &ListObjects<'_>, region: &str, over: Option<&str>) -> Result<Request, Nowhere> {
     let (endpoint, path) = endpoint::bucket(region, list.bucket, over)?;
     let mut query = format!("encoding-type=url&list-type=2&max-keys={S3_LIST_KEYS}");

@@ -26,7 +26,7 @@ pub struct Named {
     /// Of a stream: time of its last event, as far as CloudWatch knows (up to an hour late). None: it has none,
     /// or is a group.
     pub last_event: Option<i64>,
-    /// Of a group: what it is made for, if that is not the usual.
+    /// The class of a group, which says what it is made for. None: the usual class, or a stream.
     pub class: Option<String>,
 }
 

@@ -16,8 +16,8 @@ use ureq::unversioned::transport::NextTimeout;
 
 use crate::limits::{NAME_LIFETIME, NAMES_MAX};
 
-/// Asks the system, and not again for the next [`NAME_LIFETIME`]. Whoever wants a name that is being asked for waits for
-/// that answer: hundreds of threads would start as many others every few seconds.
+/// Asks the system, and not again for the next [`NAME_LIFETIME`]. A thread that wants a name for which another thread
+/// is asking waits for that answer: otherwise hundreds of threads would start as many others every few seconds.
 #[derive(Debug, Default)]
 pub(super) struct Names<R = DefaultResolver> {
     system: R,
@@ -25,7 +25,7 @@ pub(super) struct Names<R = DefaultResolver> {
     asked: Mutex<HashMap<String, Arc<Question>>>,
 }
 
-/// A name that is being asked for. Who asks holds the lock; None in it: there is no answer.
+/// A name that is being asked for. The thread that asks holds the lock; None in it means that there is no answer.
 type Question = Mutex<Option<ResolvedSocketAddrs>>;
 
 #[derive(Debug)]
@@ -54,10 +54,10 @@ impl<R: Resolver> Resolver for Names<R> {
             others
         };
         if let Some(others) = asked_by_others {
-            // Their failure is ours, too: one after the other would each wait for its own time-out.
+            // Their failure is ours, too: otherwise each thread in turn would wait for a time-out of its own.
             let answer = lock(&others).clone();
             if others.is_poisoned() {
-                // Who asked has panicked, and has not cleared up.
+                // The thread that asked has panicked, and has left its question behind.
                 lock(&self.asked).remove(&name);
             }
             return answer.ok_or(Error::HostNotFound);

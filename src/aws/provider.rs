@@ -21,7 +21,7 @@ struct Shared {
     source: Source,
     state: Mutex<State>,
     changed: Condvar,
-    /// Of the refresh, while the old ones are still valid.
+    /// The health of the refresh while the old credentials are still valid.
     health: Arc<Health>,
 }
 
@@ -132,7 +132,7 @@ impl Provider {
         self.lock().current.as_ref()?.credentials.expires_at
     }
 
-    /// What is wrong with their refresh. While there are no valid ones, the calls that need them say so.
+    /// The health of their refresh. While there are no valid credentials, the calls that need them say so.
     pub fn health(&self) -> &Arc<Health> {
         &self.0.health
     }

@@ -41,7 +41,7 @@ impl Sqs {
         Ok(Self { client, queue: queue.clone(), place: Arc::new(place), time_limit: None })
     }
 
-    /// The same queue, whose calls end within `time_limit` each and are not repeated: for a caller that must know
+    /// This queue, but with calls that end within `time_limit` each and are not repeated: for a caller that must know
     /// soon, and repeats them itself.
     pub fn within(&self, time_limit: Duration) -> Self {
         Self { client: self.client.tried_once(), time_limit: Some(time_limit), ..self.clone() }

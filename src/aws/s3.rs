@@ -39,7 +39,7 @@ impl<'a> GetObject<'a> {
 /// The request for `get` in `region`; `over`: the custom endpoint, if there is one.
 ///
 /// # Errors
-/// The bucket or the region is none, or no object can have the key.
+/// A bucket, a region or an object cannot have this name.
 pub fn request(get: &GetObject<'_>, region: &str, over: Option<&str>) -> Result<Request, String> {
     let (endpoint, prefix) =
         endpoint::bucket(region, get.bucket, over).map_err(|nowhere| nowhere.to_string())?;
@@ -73,7 +73,7 @@ pub fn action(get: &GetObject<'_>) -> &'static str {
     if get.asked_version().is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" }
 }
 
-/// What is read, for people.
+/// The object, in words for people.
 pub fn resource(get: &GetObject<'_>) -> String {
     format!("s3://{}/{}", get.bucket, get.key)
 }

@@ -41,7 +41,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// The answer names the entry neither as done nor as failed: nothing is known of it.
+    /// The failure of an entry that the answer names neither as done nor as failed, so that nothing is known of it.
     fn unanswered(id: &str) -> Failure {
         let message = "SQS's answer does not name this entry".to_owned();
         Failure { id: id.to_owned(), code: String::new(), message, sender_fault: false }

@@ -42,7 +42,7 @@ impl Checkpoint {
             listing.resume_after(key);
             log::info!(
                 "the listing of {} goes on behind {key:?}: an earlier run of this backfill delivered everything up \
-                 to there. Objects that were written before that key since are not listed; to list from the first \
+                 to there. Objects with earlier keys that were written since are not listed; to list from the first \
                  key again, run `aws-to-devo ledger forget --input {}/backfill`, which keeps what is known of \
                  objects",
                 listing.plan().bucket,

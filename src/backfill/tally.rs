@@ -23,7 +23,7 @@ pub struct Tally {
     pub undelivered: Counter,
     pub bytes_ended: Counter,
     listed_all: AtomicBool,
-    /// What an earlier run has delivered ends with this key, and is not counted.
+    /// The key up to which an earlier run has delivered everything; those objects are not counted.
     resumed_after: OnceLock<String>,
 }
 

@@ -46,7 +46,7 @@ impl Config {
         self.crew_of(usize::MAX)
     }
 
-    /// The same with at most so many threads of each kind, but one for each queue and output.
+    /// The crew with at most so many threads of each kind, but at least one for each queue and output.
     fn crew_of(&self, each_max: usize) -> Crew {
         let (receivers_max, senders_max) = self.shares_of(each_max);
         let per_queue = |input: &Input| input.receivers.min(receivers_max) + 1;

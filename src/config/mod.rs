@@ -296,7 +296,7 @@ impl Queue {
         path.trim_end_matches('/').ends_with(".fifo")
     }
 
-    /// The same for all ways to write one queue's address: account and name.
+    /// Account and name, which are the same however the queue's address is written.
     pub fn identity(&self) -> &str {
         let text = self.text();
         let path =

@@ -113,7 +113,7 @@ fn rate(config: &Mapping<'_>, key: &'static str) -> Option<u64> {
     config.integer_if_set(key, 1..=i64::MAX).and_then(|rate| u64::try_from(rate).ok())
 }
 
-/// A batch goes as a whole, and what it took too much is waited for afterwards.
+/// A batch goes as a whole, however low the rate is; afterwards nothing goes until the average is kept again.
 fn warn_of_rates_below_a_batch(config: &Mapping<'_>, rates: &Rates) {
     let batch = limits::BATCH_BYTES as u64;
     if let Some(rate) = rates.bytes_per_second.filter(|rate| *rate < batch) {
@@ -127,7 +127,7 @@ fn warn_of_rates_below_a_batch(config: &Mapping<'_>, rates: &Rates) {
     }
 }
 
-/// What the outputs mean together with the inputs.
+/// Warns of outputs that do not go well with the inputs.
 pub(super) fn check_with(inputs: &[Input], outputs: &[Output], report: &Report) {
     let Some(fifo) = inputs.iter().find(|input| input.queue.is_fifo()) else { return };
     for output in outputs.iter().filter(|output| output.gzip_level.is_some()) {

@@ -23,14 +23,14 @@ const BODY_BYTES_MAX: usize = 4 * MIB;
 const HEADERS_MAX: usize = 64;
 const READ_BYTES: usize = 16 * KIB;
 
-/// What a client may take of a connection's time and memory.
+/// Bounds on the time and memory that a client may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     pub head_bytes_max: usize,
     pub body_bytes_max: usize,
-    /// From the end of the answer before to the end of a request; None: for ever.
+    /// From the end of the answer before to the end of a request. None: no bound.
     pub request_time: Option<Duration>,
-    /// For the whole of an answer to be taken.
+    /// For the client to take a whole answer. None: no bound.
     pub answer_time: Option<Duration>,
 }
 
@@ -93,8 +93,8 @@ pub fn serve(stream: TcpStream, answer: impl Fn(&Request) -> Response) -> io::Re
     serve_bounded(&stream, &Bounds::default(), &Activity::default(), answer)
 }
 
-/// The same within bounds; `activity` hears what the connection does. What is no request, or too much of one, is
-/// refused, and is the connection's last.
+/// Answers requests on one connection within bounds; `activity` hears what the connection does. Bytes that are no
+/// request, or are too many for one, are refused, and the connection ends.
 pub fn serve_bounded(
     stream: &TcpStream,
     bounds: &Bounds,
@@ -139,7 +139,7 @@ impl<'a> Timed<'a> {
         Timed { stream, until: time.map(|time| Instant::now() + time) }
     }
 
-    /// What is left of the time; None: there is no bound.
+    /// The time that is left. None: there is no bound.
     fn left(&self) -> io::Result<Option<Duration>> {
         let left = |until: Instant| until.saturating_duration_since(Instant::now());
         match self.until.map(left) {

@@ -49,7 +49,7 @@ struct Object {
     first: Claim,
     /// Messages that came meanwhile.
     waiting: Vec<Claim>,
-    /// What a GET has said that it is.
+    /// The identity that a GET has shown.
     read: Option<Identity>,
     /// Once a GET has said what it is.
     tracked: Option<Tracked>,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{OpenError, private};
 
-/// Who opens a ledger.
+/// The kind of process that opens a ledger.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Role {
     /// There may be one of a directory.
@@ -87,7 +87,7 @@ fn own_name() -> String {
     format!("process {} on {}", std::process::id(), rustix::system::uname().nodename().to_string_lossy())
 }
 
-/// Who holds the lock, as that one has written.
+/// The holder of the lock, by what it has written.
 fn holder(file: &mut File) -> String {
     let mut text = String::new();
     let read = file.take(200).read_to_string(&mut text);

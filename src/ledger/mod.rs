@@ -77,7 +77,7 @@ struct File {
     /// See [`Scope::destinations`].
     destinations: String,
     thread: Crew,
-    /// Of the directory, until the thread has ended.
+    /// The directory's lock, until the thread has ended.
     lock: Mutex<Option<Lock>>,
 }
 
@@ -170,7 +170,7 @@ impl Ledger {
         self.0.in_work.take(&name, share, turn).then(|| Entry::new(self.clone(), name))
     }
 
-    /// What was being decoded when the process died before.
+    /// The objects that were being decoded when the process died before.
     pub fn suspects(&self) -> &Suspects {
         &self.0.suspects
     }

@@ -1,4 +1,4 @@
-//! When look-ups are left out after one that failed. Pure.
+//! The pause that look-ups make after one that failed. Pure.
 
 use std::time::Instant;
 

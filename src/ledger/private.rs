@@ -14,7 +14,7 @@ use rustix::process::geteuid;
 
 use super::store::OpenError;
 
-/// What SQLite adds to the name of the file for its companions; first the file itself.
+/// Endings that SQLite adds to the file's name for its companions; the first is the file itself.
 const COMPANIONS: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
 const OF_DIRECTORY: u32 = 0o700;

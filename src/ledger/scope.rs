@@ -1,10 +1,10 @@
-//! Whose entries a ledger holds: an object is known as delivered by an input, from a queue, to some outputs.
+//! The scope of a ledger's entries: an object is known as delivered by an input, from a queue, to some outputs.
 
 use std::collections::BTreeSet;
 
 use super::lock::Role;
 
-/// What a collector reads and to where it sends.
+/// The queues that a collector reads, and the outputs to which it sends.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
     pub role: Role,

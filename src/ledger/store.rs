@@ -58,7 +58,8 @@ CREATE TABLE terms (
     term      INTEGER NOT NULL   -- how often it was forgotten; no row: never
 ) WITHOUT ROWID;";
 
-/// Whose the entries are. Older programs do not know of it, and write entries of the outputs with the number 0.
+/// Tables that say whose the entries are. Older programs do not know of them, and write entries of the outputs with
+/// the number 0.
 const WHOSE: &str = "
 CREATE TABLE IF NOT EXISTS outputs (
     id        INTEGER PRIMARY KEY,  -- 0: the first that were used

@@ -57,7 +57,7 @@ struct Inner {
     decoding: RwLock<()>,
 }
 
-/// What is known of an object before it is decoded.
+/// An object's standing before it is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     Unsuspected,

@@ -50,7 +50,7 @@ struct Slot {
     to: Timestamp,
     /// Index in `sources`.
     source: usize,
-    /// Those of the settings when the slot began: with others it has to be read anew.
+    /// The settings' sources when the slot began: with others it has to be read anew.
     sources: Vec<String>,
     /// The end that is asked for, the same for all pages of a listing.
     #[serde(with = "seconds")]

@@ -34,7 +34,7 @@ pub struct GuardDuty {
     /// By detector: findings that could not be read, and are asked for again in every round.
     refused: BTreeMap<String, Vec<String>>,
     round: Option<Round>,
-    /// What is known since something was passed over.
+    /// The progress that passing over an item has made, to be recorded next.
     mark: Option<Progress>,
     /// The round has ended, and nobody was told yet.
     caught_up: bool,
@@ -81,7 +81,7 @@ struct Reading {
     has_news: bool,
 }
 
-/// What comes after a page.
+/// The step that comes after a page.
 enum After {
     MorePages,
     /// Everything up to the present has been read.

@@ -41,7 +41,7 @@ pub struct Logs {
     /// Where an earlier process was in the list of groups.
     list: Option<ListPlace>,
     round: Option<Round>,
-    /// What is known since something was passed over.
+    /// The progress that passing over an item has made, to be recorded next.
     mark: Option<Progress>,
     /// The round has ended, and nobody was told yet.
     caught_up: bool,
@@ -419,7 +419,7 @@ impl Reading {
         Reading { token, place: Some(place), has_place: true, ..begun }
     }
 
-    /// What is written before this time was there when the reading began. By streams it may take long: what came late
+    /// The time up to which all events were there when the reading began. By streams it may take long: late events
     /// may be missing from its end on.
     fn edge(&self, late: i64) -> i64 {
         self.streams.as_ref().map_or(self.present, |_| self.to) - late

@@ -50,7 +50,7 @@ pub struct Metrics {
     /// Where an earlier process was.
     place: Option<Place>,
     round: Option<Round>,
-    /// What is known since something was passed over.
+    /// The progress that passing over an item has made, to be recorded next.
     mark: Option<Progress>,
     /// Metrics of the last round.
     metrics: usize,
@@ -68,7 +68,7 @@ struct Round {
     /// Listed, and not read yet.
     waiting: VecDeque<Metric>,
     reading: Option<Reading>,
-    /// Those whose data are missing, to be asked for after all others. None: it is not their turn yet.
+    /// The metrics whose data are missing, to be asked for after all others. None: it is not their turn yet.
     behind: Option<VecDeque<String>>,
     /// Page tokens that were refused.
     restarts: u32,
@@ -478,7 +478,7 @@ impl Reading {
         self.token.take()
     }
 
-    /// What CloudWatch says of a metric that it has not given whole.
+    /// The status of a metric that CloudWatch has not given whole.
     fn failure(&self, metric: usize) -> Option<&str> {
         let statuses = self.statuses.range((metric, 0)..(metric + 1, 0));
         statuses.map(|(_, status)| status.as_str()).find(|status| *status != "Complete")

@@ -24,7 +24,7 @@ pub struct Bench<S> {
     pub checkpoints: BTreeMap<String, String>,
     /// Events that the ledger knows.
     seen: HashMap<u128, i64>,
-    /// The same and those on their way.
+    /// Events that the ledger knows, and those on their way.
     told: HashMap<u128, i64>,
     /// Pages on their way, as many as `hold` at the most.
     pending: VecDeque<Pending>,
@@ -196,7 +196,7 @@ pub trait Model {
     fn calm(&mut self) {}
 }
 
-/// What happens next to a source.
+/// The next thing that happens to a source.
 #[derive(Debug, Clone)]
 pub enum Turn {
     /// A call is answered.

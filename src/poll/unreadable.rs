@@ -62,7 +62,7 @@ impl Unreadable {
         lines
     }
 
-    /// What is wrong if no item at all could be read in the round that ends; to be asked before it ends.
+    /// The trouble, if no item at all could be read in the round that ends; to be asked before it ends.
     pub fn trouble(&mut self) -> Option<String> {
         let has_read = std::mem::take(&mut self.has_read);
         let LeftOut { item, why } = self.last.take().filter(|_| !has_read)?;

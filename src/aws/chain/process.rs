@@ -13,7 +13,7 @@ use crate::limits::{CREDENTIAL_PROCESS_TIMEOUT, CREDENTIALS_DOCUMENT_BYTES_MAX, 
 /// Runs `command` by `sh -c`, as AWS's tools do.
 ///
 /// # Errors
-/// What went wrong; never the command's arguments, nor what it wrote, which may hold a secret.
+/// The reason of the failure; never the command's arguments, nor what it wrote, which may hold a secret.
 pub fn run(command: &str) -> Result<Credentials, String> {
     run_for(command, CREDENTIAL_PROCESS_TIMEOUT)
 }

@@ -110,12 +110,10 @@ fn header_names(config: &Mapping<'_>) -> Option<Arc<HeaderNames>> {
 }
 
 fn two_kinds_of_headers(config: &Mapping<'_>, key: &'static str) -> Option<Format> {
-    let message =
-        "is one of several keys that say which lines are headers, or goes with none of the others here";
     config.report.error(
         Kind::Invalid,
         config.path_of(key),
-        message,
+        "cannot stand beside another key that says which lines are headers, nor beside chunks",
         "keep one of header_lines, header_names, header_prefix and chunks",
     );
     None

@@ -62,7 +62,7 @@ impl Store {
         self.suspects_that("1", named_params! {})
     }
 
-    /// Those that are refused.
+    /// The suspects that are refused.
     pub fn refused(&self, filter: &Filter) -> rusqlite::Result<Vec<Suspect>> {
         if !self.has_suspects()? {
             return Ok(Vec::new());

@@ -40,7 +40,7 @@ pub struct Notes {
     ended: AtomicBool,
 }
 
-/// What the process before this one was decoding when it died.
+/// The objects that the process before this one was decoding when it died.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Left {
     /// Names the process, so that one death is not counted twice.

@@ -42,7 +42,7 @@ impl Streams {
         self.listed = self.token.is_none();
     }
 
-    /// Those at hand have been read. False: and so have all others.
+    /// The streams at hand have been read. False: and so have all others.
     pub fn go_on(&mut self) -> bool {
         self.names.clear();
         self.begun.clone_from(&self.token);
