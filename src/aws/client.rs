@@ -193,6 +193,10 @@ impl Client {
     }
 
     fn credentials(&self, request: &Request) -> Result<Arc<Credentials>, Error> {
+        // Nearly always: only a wait is worth being announced.
+        if let Some(credentials) = self.provider.in_hand() {
+            return Ok(credentials);
+        }
         let what = format!("the question for credentials, which {} needs", request.action);
         let _waiting = self.answers.asks(what, CREDENTIALS_PATIENCE);
         self.provider.credentials()

@@ -93,16 +93,18 @@ impl Provider {
         Self::fixed(Credentials::anonymous())
     }
 
+    /// Credentials that can be had without a wait: those in hand, unless this thread should load new ones.
+    pub fn in_hand(&self) -> Option<Arc<Credentials>> {
+        self.lock().in_hand(self.now())
+    }
+
     /// Valid credentials, loaded or refreshed if need be. While one thread refreshes, the others go on with
     /// the old ones as long as those are valid.
     pub fn credentials(&self) -> Result<Arc<Credentials>, Error> {
         let mut state = self.lock();
         loop {
-            let now = self.now();
-            if let Some(held) = &state.current
-                && (!held.is_due(now) || (state.is_loading && held.is_valid(now)))
-            {
-                return Ok(held.credentials.clone());
+            if let Some(credentials) = state.in_hand(self.now()) {
+                return Ok(credentials);
             }
             if !state.is_loading {
                 state.is_loading = true;
@@ -220,6 +222,11 @@ impl Settings {
 }
 
 impl State {
+    fn in_hand(&self, now: SystemTime) -> Option<Arc<Credentials>> {
+        let is_usable = |held: &&Held| !held.is_due(now) || (self.is_loading && held.is_valid(now));
+        self.current.as_ref().filter(is_usable).map(|held| held.credentials.clone())
+    }
+
     fn accept(&mut self, found: Found, now: SystemTime) -> Arc<Credentials> {
         self.tell(found.origin);
         let refresh_at = found.credentials.expires_at.map(|expiry| refresh_at(now, expiry));
