@@ -38,7 +38,7 @@ impl Refusal {
     /// Reads an answer whose status is not a success. Never fails: what cannot be read is left empty.
     pub fn read(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let document = Document::read(body);
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let text = |name: &str| header(headers, name);
         let from_header = text("x-amzn-query-error").and_then(|value| value.split(';').next());
         let from_header = from_header.or_else(|| text("x-amzn-errortype"));
         let code = document.code.as_deref().or(from_header).map(without_namespace).unwrap_or_default();
@@ -318,6 +318,11 @@ impl<'de> Visitor<'de> for TextVisitor {
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Text, A::Error> {
         IgnoredAny.visit_map(map).map(|_| Text(None))
     }
+}
+
+/// The text of a header. None: it is not there, or is no text.
+pub(super) fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
 }
 
 /// `bytes */1234` or `bytes 0-9/1234` -> 1234.

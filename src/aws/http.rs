@@ -12,7 +12,7 @@ use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Proxy};
 
 use super::error::{Error, Kind};
-use super::failure::http_time;
+use super::failure::{header, http_time};
 use super::names::Names;
 use super::proxy::Proxies;
 use super::request::Request;
@@ -168,14 +168,13 @@ impl Answer {
 
     /// The server's time. None: it says nothing, or the answer comes from a cache and says when it was made.
     pub fn date(&self) -> Option<SystemTime> {
-        let text = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
-        text("date").filter(|_| text("age").is_none()).and_then(http_time)
+        header(&self.headers, "date").filter(|_| header(&self.headers, "age").is_none()).and_then(http_time)
     }
 
     /// The whole body, if it is no longer than `bytes_max`. A large one waits until there is room for it among the
     /// answers that are being read; it should be dropped as soon as it has been looked through.
     pub fn read_all(&mut self, bytes_max: usize) -> Result<Buffer, Fault> {
-        let length = self.headers.get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
+        let length = header(&self.headers, "content-length").and_then(|length| length.parse().ok());
         let length: Option<usize> = length.filter(|length| *length <= bytes_max);
         let mut body = self.room.take(length.unwrap_or(ANSWER_BYTES_UNKNOWN))?;
         // One byte more than allowed, so that the limit's own error comes up.

@@ -6,6 +6,7 @@ use http::HeaderMap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::endpoint;
+use super::failure::header;
 use super::request::Request;
 use crate::limits::AWS_RESPONSE_TIMEOUT;
 use crate::naming::is_key;
@@ -113,7 +114,7 @@ pub struct Head {
 /// Is this successful answer the page of a proxy or portal? It says that it is HTML, and has neither an ETag nor a
 /// header of Amazon's, which S3 never leaves out.
 pub fn is_foreign_page(headers: &HeaderMap) -> bool {
-    let content_type = headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = header(headers, "content-type").unwrap_or_default();
     let is_html = content_type.to_ascii_lowercase().contains("html");
     let is_of_s3 = headers.keys().any(|name| name == "etag" || name.as_str().starts_with("x-amz-"));
     is_html && !is_of_s3
@@ -121,7 +122,7 @@ pub fn is_foreign_page(headers: &HeaderMap) -> bool {
 
 /// Reads the head of an answer to `get`. The error says what does not fit; the answer must not be used.
 pub fn head(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> Result<Head, String> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let text = |name: &str| header(headers, name);
     let etag = text("etag").unwrap_or_default().to_owned();
     let version_id = text("x-amz-version-id").unwrap_or_default().to_owned();
     let body = text("content-length").and_then(|length| length.trim().parse::<u64>().ok());
