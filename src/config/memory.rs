@@ -68,8 +68,8 @@ impl Config {
         (share(self.inputs.len()), share(self.outputs.len()))
     }
 
-    /// Lowers the numbers of threads, the largest first, until they fit `memory_limit` with room to work in. One that
-    /// the file does not name is raised before that, as far as the machine's memory goes.
+    /// Lowers the numbers of threads, the largest first, until they fit `memory_limit` with room to work in. A limit
+    /// that the file does not name is raised before that, as far as the machine's memory goes.
     pub(super) fn fit_memory(&mut self, is_limit_written: bool, memory: u64, report: &Report) {
         let needed = self.crew().memory_limit_min();
         if !is_limit_written {
