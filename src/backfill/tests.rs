@@ -1,8 +1,7 @@
 //! A listing that is stopped again and again.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -12,8 +11,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::aws::provider::Provider;
 use crate::aws::proxy::Proxies;
-use crate::aws::{Client, Credentials, Http};
+use crate::aws::{Client, Http};
 use crate::config::{self, Endpoints, Environment};
+use crate::http::{self, Body, Request, Response, Server};
 use crate::ledger::{Role, Scope};
 use crate::schedule::{self, Bounds};
 use crate::telemetry::Telemetry;
@@ -34,18 +34,19 @@ fn name(number: usize) -> String {
 
 /// A bucket whose listings have short pages; it remembers behind which key each call listed.
 struct Bucket {
-    endpoint: String,
+    server: Server,
     calls: Arc<Mutex<Vec<String>>>,
 }
 
 impl Bucket {
     fn serve() -> Bucket {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let calls = Arc::<Mutex<Vec<String>>>::default();
         let own = Arc::clone(&calls);
-        std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| answer(stream, &own)));
-        Bucket { endpoint, calls }
+        let server = Server::start("bucket", (Ipv4Addr::LOCALHOST, 0).into(), 8, move |stream, _| {
+            // An error is the client's: it went away.
+            let _ = http::serve(stream, |request| answer(request, &own));
+        });
+        Bucket { server: server.unwrap(), calls }
     }
 
     fn calls(&self) -> Vec<String> {
@@ -54,21 +55,13 @@ impl Bucket {
 
     fn s3(&self, stop: &Stop) -> S3 {
         let http = Http::with(2, Proxies::default(), None).unwrap();
-        let endpoints = Endpoints::each(|_| Some(self.endpoint.clone()));
-        let key = Credentials {
-            access_key_id: "AKIATESTTESTTEST0001".to_owned(),
-            secret_access_key: "secret".to_owned(),
-            session_token: None,
-            expires_at: None,
-        };
-        S3::new(Client::with(&http, Provider::fixed(key), "us-east-1", endpoints, stop))
+        let endpoints = Endpoints::each(|_| Some(format!("http://{}", self.server.address())));
+        S3::new(Client::with(&http, Provider::anonymous(), "us-east-1", endpoints, stop))
     }
 }
 
-fn answer(mut stream: TcpStream, calls: &Mutex<Vec<String>>) {
-    let lines = BufReader::new(&stream).lines().map(Result::unwrap);
-    let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-    let after = head[0].split("start-after=").nth(1).map_or("", |rest| rest.split(' ').next().unwrap());
+fn answer(request: &Request, calls: &Mutex<Vec<String>>) -> Response {
+    let after = request.target.split("start-after=").nth(1).unwrap_or("");
     calls.lock().unwrap().push(after.to_owned());
     let mut left = (0..KEYS).map(name).filter(|key| key.as_str() > after);
     let page: String = left.by_ref().take(KEYS_PER_PAGE).map(|key| format!(
@@ -76,8 +69,7 @@ fn answer(mut stream: TcpStream, calls: &Mutex<Vec<String>>) {
     )).collect();
     let truncated = left.next().is_some();
     let body = format!("<ListBucketResult><IsTruncated>{truncated}</IsTruncated>{page}</ListBucketResult>");
-    let length = body.len();
-    write!(stream, "HTTP/1.1 200 X\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+    Response { status: 200, headers: Vec::new(), body: Body::Owned(body.into_bytes()) }
 }
 
 /// One run, which is stopped after so many objects. Returns what was delivered, and whether that was everything.
