@@ -9,7 +9,7 @@ use std::io::Write;
 use aws_to_devo::budget::Budget;
 use aws_to_devo::decode::{Account, Bounds, Decoder, Error, Format, Scratch};
 
-#[path = "../src/decode/parquet/raw.rs"]
+#[path = "raw_parquet/mod.rs"]
 mod raw;
 
 /// The system's allocator, which counts what each thread holds.
@@ -75,11 +75,17 @@ fn decode(object: &[u8], format: Format) -> (Result<(), Error>, usize, usize) {
     let mut scratch = Scratch::new();
     // The library panics over some of it, which is caught; a backtrace would allocate.
     std::panic::set_hook(Box::new(|_| ()));
+    LARGEST.set(0);
+    let (result, peak) = peak_of(|| decoder.push(object, true, &mut scratch, &mut |_| ()));
+    (result, peak, LARGEST.get())
+}
+
+/// The most bytes that are held at once beyond those that are held already.
+fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = HELD.get();
     PEAK.set(before);
-    LARGEST.set(0);
-    let result = decoder.push(object, true, &mut scratch, &mut |_| ());
-    (result, (PEAK.get() - before) as usize, LARGEST.get())
+    let done = work();
+    (done, (PEAK.get() - before) as usize)
 }
 
 fn assert_within(peak: usize, what: &str) {
@@ -196,17 +202,11 @@ fn no_message_and_no_answer_allocates_out_of_proportion_or_exhausts_the_stack() 
         of("{\"events\":[", "{},", "{}]}"),
     ];
     for text in &texts {
-        let peak_of = |read: &dyn Fn()| {
-            let before = HELD.get();
-            PEAK.set(before);
-            read();
-            (PEAK.get() - before) as usize
-        };
         let shown = &text[..20];
-        let peak = peak_of(&|| drop(aws_to_devo::resolve::resolve(text)));
+        let ((), peak) = peak_of(|| drop(aws_to_devo::resolve::resolve(text)));
         println!("{shown}: a message takes {peak} bytes");
         assert!(peak <= 24 * MIB, "{shown}: {peak}");
-        let peak = peak_of(&|| {
+        let ((), peak) = peak_of(|| {
             let bytes = text.as_bytes();
             let headers = Default::default();
             drop(aws_to_devo::aws::failure::Refusal::read(500, &headers, bytes));

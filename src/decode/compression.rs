@@ -62,7 +62,7 @@ pub(super) fn sniff(start: &[u8], last: bool, inner: bool) -> Sniff {
     if start.starts_with(&GZIP) {
         return Sniff::Packed(Compression::Gzip);
     }
-    if start.starts_with(&ZSTD) || begins_skippable(start, ZSTD_SKIPPABLE.len()) {
+    if start.starts_with(&ZSTD) || is_skippable(start) {
         return Sniff::Packed(Compression::Zstd);
     }
     if let Some(foreign) = foreign::told_by_signature(start) {
@@ -73,18 +73,18 @@ pub(super) fn sniff(start: &[u8], last: bool, inner: bool) -> Sniff {
     }
     let may_become = GZIP.starts_with(start)
         || ZSTD.starts_with(start)
-        || begins_skippable(start, start.len().saturating_sub(1))
+        || may_become_skippable(start)
         || foreign::may_become_signature(start)
         || (!inner && start == [ZLIB[0][0]]);
     if may_become && !last { Sniff::Undecided } else { Sniff::Plain }
 }
 
-/// Do the first byte and `length` bytes behind it belong to a skippable frame's magic number?
-fn begins_skippable(start: &[u8], length: usize) -> bool {
-    let rest = start.get(1..1 + length);
-    start.first().is_some_and(|first| first & 0xf0 == 0x50)
-        && length <= ZSTD_SKIPPABLE.len()
-        && rest.is_some_and(|rest| ZSTD_SKIPPABLE.starts_with(rest))
+fn is_skippable(start: &[u8]) -> bool {
+    matches!(start, [0x50..=0x5f, rest @ ..] if rest.starts_with(&ZSTD_SKIPPABLE))
+}
+
+fn may_become_skippable(start: &[u8]) -> bool {
+    matches!(start, [0x50..=0x5f, rest @ ..] if ZSTD_SKIPPABLE.starts_with(rest))
 }
 
 /// `x^` begins a text as well as a zlib stream; a stream soon holds what no text does.

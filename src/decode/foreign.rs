@@ -20,8 +20,6 @@ const DECRYPT: &str = "turn off encryption by the writer, and use the bucket's o
 
 /// Signatures at the beginning of the data. None of them begins a text.
 const SIGNATURES: &[(&[u8], Foreign)] = &[
-    (b"BZh\x31\x41\x59\x26\x53\x59", Foreign { name: "bzip2", cure: REPACK }),
-    // The level of compression stands before the block's signature.
     (b"\xfd7zXZ\0", Foreign { name: "xz", cure: REPACK }),
     (b"\x5d\0\0\x80\0", Foreign { name: "lzma", cure: REPACK }),
     (b"LZIP\x01", Foreign { name: "lzip", cure: REPACK }),
@@ -48,9 +46,10 @@ const BEFORE_BINARY: &[(&[u8], Foreign)] = &[
     (b"PARE", Foreign { name: "encrypted Parquet", cure: DECRYPT }),
 ];
 
-/// bzip2's signature has the level, a digit, as its fourth byte.
-const BZIP2: [&[u8]; 2] = [b"\x31\x41\x59\x26\x53\x59", b"\x17\x72\x45\x38\x50\x90"];
-const BZIP2_FOREIGN: Foreign = Foreign { name: "bzip2", cure: REPACK };
+/// bzip2 begins with `BZh`, the level of compression, which is a digit, and one of these: the signature of a block,
+/// or of the end of a stream without blocks.
+const BZIP2_BLOCKS: [&[u8]; 2] = [b"\x31\x41\x59\x26\x53\x59", b"\x17\x72\x45\x38\x50\x90"];
+const BZIP2: Foreign = Foreign { name: "bzip2", cure: REPACK };
 
 /// Where a tar header says what it is (POSIX.1-1988, ustar).
 const TAR_MAGIC: (usize, &[u8]) = (257, b"ustar");
@@ -66,7 +65,7 @@ pub(super) fn told_by_signature(start: &[u8]) -> Option<Foreign> {
     };
     match signature.or_else(binary) {
         Some((_, foreign)) => Some(*foreign),
-        None => is_bzip2(start).then_some(BZIP2_FOREIGN),
+        None => is_bzip2(start).then_some(BZIP2),
     }
 }
 
@@ -78,19 +77,20 @@ pub(super) fn may_become_signature(start: &[u8]) -> bool {
 }
 
 fn is_bzip2(start: &[u8]) -> bool {
-    start.starts_with(b"BZh")
-        && start.get(3).is_some_and(u8::is_ascii_digit)
-        && BZIP2.iter().any(|block| start[4..].starts_with(block))
+    match start {
+        [b'B', b'Z', b'h', b'0'..=b'9', rest @ ..] => {
+            BZIP2_BLOCKS.iter().any(|block| rest.starts_with(block))
+        }
+        _ => false,
+    }
 }
 
 fn may_become_bzip2(start: &[u8]) -> bool {
-    match start.len() {
-        0..=3 => b"BZh".starts_with(start),
-        _ => {
-            start.starts_with(b"BZh")
-                && start[3].is_ascii_digit()
-                && BZIP2.iter().any(|block| block.starts_with(&start[4..]))
+    match start {
+        [b'B', b'Z', b'h', b'0'..=b'9', rest @ ..] => {
+            BZIP2_BLOCKS.iter().any(|block| block.starts_with(rest))
         }
+        _ => b"BZh".starts_with(start),
     }
 }
 
@@ -133,7 +133,7 @@ mod tests {
     fn signatures_are_known_and_waited_for() {
         let all = SIGNATURES.iter().map(|(signature, foreign)| (signature.to_vec(), *foreign));
         let binary = BEFORE_BINARY.iter().map(|(word, foreign)| ([*word, b"\x01"].concat(), *foreign));
-        let bzip2 = BZIP2.iter().map(|block| ([b"BZh1", *block].concat(), BZIP2_FOREIGN));
+        let bzip2 = BZIP2_BLOCKS.iter().map(|block| ([b"BZh1", *block].concat(), BZIP2));
         for (signature, foreign) in all.chain(binary).chain(bzip2) {
             assert_eq!(told_by_signature(&signature), Some(foreign), "{signature:?}");
             for length in 0..signature.len() {

@@ -1,6 +1,8 @@
 //! Header lines: known by what they say, so that a file without one loses no record, and files that were put together
 //! leave none among the records.
 
+use std::sync::Arc;
+
 /// The names that begin a header line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderNames {
@@ -38,7 +40,7 @@ pub(super) struct Headers {
     left: u32,
     /// Those that were dropped.
     seen: Vec<Vec<u8>>,
-    names: Option<std::sync::Arc<HeaderNames>>,
+    names: Option<Arc<HeaderNames>>,
 }
 
 impl Headers {
@@ -48,7 +50,7 @@ impl Headers {
     }
 
     /// Every line that begins as a header does.
-    pub fn named(names: std::sync::Arc<HeaderNames>) -> Self {
+    pub fn named(names: Arc<HeaderNames>) -> Self {
         Headers { left: 0, seen: Vec::new(), names: Some(names) }
     }
 

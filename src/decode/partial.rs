@@ -93,14 +93,12 @@ impl Held {
 /// Holds the beginning of a record between two chunks, so that no byte is looked at twice.
 pub(super) struct Partial {
     held: Held,
-    max: usize,
 }
 
 impl Partial {
     /// `limit`: of the largest record.
     pub fn new(limit: impl Into<Limit>) -> Self {
-        let limit = limit.into();
-        Partial { held: Held::new(&limit), max: limit.max }
+        Partial { held: Held::new(&limit.into()) }
     }
 
     /// The record goes on after `piece`.
@@ -134,9 +132,7 @@ impl Partial {
 
     /// The record ended in what has been held already, at `end`; nothing behind that is kept.
     pub fn complete_at<R>(&mut self, end: usize, whole: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
-        if end > self.max {
-            return Err(Error::RecordTooLarge { max: self.max });
-        }
+        self.check_length(end)?;
         let answer = whole(&self.held.as_slice()[..end]);
         self.held.clear();
         Ok(answer)
@@ -144,9 +140,7 @@ impl Partial {
 
     /// As [`Partial::hold`]; the last `beside` bytes may turn out not to belong to the record.
     pub fn hold_beside(&mut self, piece: &[u8], beside: usize) -> Result<(), Error> {
-        if self.held.len() + piece.len() > self.max.saturating_add(beside) {
-            return Err(Error::RecordTooLarge { max: self.max });
-        }
+        self.check_length((self.held.len() + piece.len()).saturating_sub(beside))?;
         self.held.extend(piece)
     }
 
@@ -159,7 +153,8 @@ impl Partial {
     /// Is a record of this length within the bound?
     #[inline]
     pub fn check_length(&self, length: usize) -> Result<(), Error> {
-        if length <= self.max { Ok(()) } else { Err(Error::RecordTooLarge { max: self.max }) }
+        let max = self.held.max;
+        if length <= max { Ok(()) } else { Err(Error::RecordTooLarge { max }) }
     }
 }
 

@@ -71,6 +71,17 @@ enum Charset {
     Utf16(Utf16),
 }
 
+impl Charset {
+    /// The next bytes of the text in UTF-8.
+    fn convert<'t>(&'t mut self, piece: &'t [u8]) -> &'t [u8] {
+        match self {
+            Charset::Utf8 => piece,
+            Charset::Latin1(latin1) => latin1.convert(piece),
+            Charset::Utf16(utf16) => utf16.convert(piece),
+        }
+    }
+}
+
 /// U+FEFF at the start of a text says how it is written, and belongs to no record.
 const MARKS: [(&[u8], Option<Order>); 3] =
     [(&[0xef, 0xbb, 0xbf], None), (&[0xff, 0xfe], Some(Order::Little)), (&[0xfe, 0xff], Some(Order::Big))];
@@ -215,22 +226,15 @@ impl Split {
     }
 
     fn split(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        match std::mem::replace(&mut self.charset, Charset::Utf8) {
-            Charset::Utf8 => self.look_and_split(text, sink),
-            Charset::Latin1(mut latin1) => {
-                // In pieces, so that what is converted stays small.
-                let mut pieces = text.chunks(INFLATE_WINDOW_BYTES);
-                let splitted = pieces.try_for_each(|piece| self.look_and_split(latin1.convert(piece), sink));
-                self.charset = Charset::Latin1(latin1);
-                splitted
-            }
-            Charset::Utf16(mut utf16) => {
-                let mut pieces = text.chunks(INFLATE_WINDOW_BYTES);
-                let splitted = pieces.try_for_each(|piece| self.look_and_split(utf16.convert(piece), sink));
-                self.charset = Charset::Utf16(utf16);
-                splitted
-            }
+        if let Charset::Utf8 = self.charset {
+            return self.look_and_split(text, sink);
         }
+        let mut charset = std::mem::replace(&mut self.charset, Charset::Utf8);
+        // In pieces, so that what is converted stays small.
+        let mut pieces = text.chunks(INFLATE_WINDOW_BYTES);
+        let splitted = pieces.try_for_each(|piece| self.look_and_split(charset.convert(piece), sink));
+        self.charset = charset;
+        splitted
     }
 
     /// The last of a text that was not UTF-8.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Settings;
 use super::outage::Attempts;
 use crate::ack::{Ack, Progress};
-use crate::decode::{Account, Decoder, Work};
+use crate::decode::{Account, Work};
 use crate::ledger::{Case, Entry};
 use crate::resolve::{Object, PullingId, Source};
 use crate::services::Definition;
@@ -27,8 +27,7 @@ pub struct Job {
 impl Job {
     pub fn into_work(self, settings: &Settings, progress: Progress) -> Box<Work> {
         let Job { object, service, input, ack, pulled, case, .. } = self;
-        let account = Account::within(&settings.decoders);
-        let decoder = Decoder::within(service.format.clone(), settings.bounds, account);
+        let decoder = settings.decoder(&service, Account::within(&settings.decoders));
         Box::new(Work { source: Source::S3(object), service, input, ack, decoder, progress, pulled, case })
     }
 }

@@ -49,10 +49,9 @@ impl Fetcher {
             let Large { mut work, target, total } = large;
             work.progress.rewind();
             let account = Account::reserved(decoders, permit);
-            work.decoder = Decoder::within(work.service.format.clone(), self.settings.bounds, account);
+            work.decoder = self.settings.decoder(&work.service, account);
             match self.read_again(&target, total) {
-                Ok(Some(begun)) if begun.bytes.len() as u64 >= total => self.hand_over(work, begun),
-                Ok(Some(begun)) => self.stream(work, begun),
+                Ok(Some(begun)) => self.hand_over(work, begun),
                 Ok(None) => (),
                 Err(error) => self.give_up(work, &error),
             }

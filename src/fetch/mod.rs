@@ -31,6 +31,7 @@ use crate::ledger::{Case, Identity, Ledger, Place, Standing};
 use crate::limits::{IDLE_CHECK_INTERVAL, OBJECT_BYTES_MIN, STOP_CHECK_INTERVAL};
 use crate::resolve::{Source, Task};
 use crate::schedule::Schedule;
+use crate::services::Definition;
 use crate::stop::Stop;
 use crate::telemetry::{self, Waits};
 use delay::Delays;
@@ -109,6 +110,11 @@ impl Settings {
     /// Waits for room in the memory budget. None when aborted.
     fn reserve(&self, amount: usize) -> Option<Permit> {
         self.waits.fetch_memory.time(|| self.budget.acquire(amount, &self.abort))
+    }
+
+    /// The decoder of an object of this service.
+    fn decoder(&self, service: &Definition, account: Account) -> Decoder {
+        Decoder::within(service.format.clone(), self.bounds, account)
     }
 }
 
@@ -211,8 +217,7 @@ impl Fetcher {
             Source::Body { message_id, bytes } => {
                 let source = Source::Body { message_id, bytes: Buffer::default() };
                 let ack = Ack::open(move |outcome: Outcome| share.resolve(outcome)).in_turn(turn);
-                let account = Account::within(&self.settings.decoders);
-                let decoder = Decoder::within(service.format.clone(), self.settings.bounds, account);
+                let decoder = self.settings.decoder(&service, Account::within(&self.settings.decoders));
                 let progress = Progress::default();
                 let work = Work { source, service, input, ack, decoder, progress, pulled, case };
                 self.hand_over_body(Box::new(work), bytes);

@@ -78,8 +78,13 @@ impl Fetcher {
 
     fn go_on(&self, job: Box<Job>, mut begun: Begun) {
         let work = job.into_work(&self.settings, std::mem::take(&mut begun.progress));
+        self.hand_over(work, begun);
+    }
+
+    /// Gives the workers what has been read, and the rest as it comes.
+    pub(super) fn hand_over(&self, work: Box<Work>, begun: Begun) {
         let whole = begun.bytes.len() as u64 >= begun.total;
-        if whole { self.hand_over(work, begun) } else { self.stream(work, begun) }
+        if whole { self.hand_over_whole(work, begun) } else { self.stream(work, begun) }
     }
 
     /// Puts the object where it waits for its next attempt, or gives it up.
@@ -95,7 +100,7 @@ impl Fetcher {
         }
     }
 
-    pub(super) fn hand_over(&self, work: Box<Work>, begun: Begun) {
+    fn hand_over_whole(&self, work: Box<Work>, begun: Begun) {
         self.settings.inputs[work.input].telemetry.fetch.objects.increment();
         let Begun { target, bytes: mut chunk, .. } = begun;
         chunk.fit();
@@ -112,34 +117,26 @@ impl Fetcher {
     pub(super) fn give_up(&self, work: Box<Work>, error: &Error) {
         let InputSettings { telemetry, missing_object, .. } = &self.settings.inputs[work.input];
         let (telemetry, missing_object) = (&telemetry.fetch, *missing_object);
-        let (place, cause) = (work.service.name.as_str(), error.cause());
-        let cause = cause.as_str();
-        let outcome = match error.kind() {
+        let (counter, what, outcome) = match error.kind() {
+            Kind::Stopped => return work.ack.close(Outcome::Retry),
             Kind::NoSuchObject if missing_object == MissingObject::Skip => {
-                telemetry.missing.increment();
-                log::warn!(place = place, cause = cause; "{}: is not there, skipped: {error}", work.source);
-                Outcome::Delivered
+                (&telemetry.missing, "is not there, skipped", Outcome::Delivered)
             }
             Kind::Withheld => {
-                telemetry.failed.increment();
-                log::warn!(
-                    place = place, cause = cause;
-                    "{}: cannot be read; it is left to the queue's redrive policy: {error}",
-                    work.source
-                );
-                Outcome::Reject
+                let what = "cannot be read; it is left to the queue's redrive policy";
+                (&telemetry.failed, what, Outcome::Reject)
             }
-            Kind::Stopped => Outcome::Retry,
             _ => {
-                telemetry.failed.increment();
-                log::warn!(
-                    place = place, cause = cause;
-                    "{}: cannot be fetched; it is not acknowledged and comes again: {error}",
-                    work.source
-                );
-                Outcome::Retry
+                let what = "cannot be fetched; it is not acknowledged and comes again";
+                (&telemetry.failed, what, Outcome::Retry)
             }
         };
+        counter.increment();
+        log::warn!(
+            place = work.service.name.as_str(), cause = error.cause().as_str();
+            "{}: {what}: {error}",
+            work.source
+        );
         work.ack.close(outcome);
     }
 

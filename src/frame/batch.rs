@@ -1,5 +1,6 @@
 //! Frames that travel together, and where they come from.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -101,11 +102,7 @@ impl Batch {
     /// # Errors
     /// The batch itself: it is a single frame, or its bytes are no frames.
     pub fn halve(self, gzip: Option<&Gzip>) -> Result<[Batch; 2], Batch> {
-        let plain = gzip.map(|gzip| gzip.frames(&self.bytes));
-        let frames: &[u8] = plain.as_deref().unwrap_or(&self.bytes);
-        let Some((at, before)) = middle(frames) else { return Err(self) };
-        let pack = |frames: &[u8]| gzip.map_or_else(|| frames.to_vec(), |gzip| gzip.member(frames));
-        let (left, right) = (pack(&frames[..at]), pack(&frames[at..]));
+        let Some((before, left, right)) = self.halves(gzip) else { return Err(self) };
         let (events, share, origin) =
             (self.events.saturating_sub(before), self.share.fork(), self.origin.clone());
         let trial = Trial { kills: 0, ..self.trial };
@@ -115,21 +112,31 @@ impl Batch {
         Ok([first, second])
     }
 
-    /// The bytes of the first frame alone; `gzip` as for [`Batch::halve`]. None: it is longer than `most`.
-    pub fn first_frame(&self, gzip: Option<&Gzip>, most: usize) -> Option<Vec<u8>> {
-        let plain = gzip.map(|gzip| gzip.frames(&self.bytes));
-        let first =
-            parts(plain.as_deref().unwrap_or(&self.bytes)).next().filter(|frame| frame.len() <= most)?;
-        Some(gzip.map_or_else(|| first.to_vec(), |gzip| gzip.member(first)))
+    /// How many frames the first half has, and the bytes of both halves. None: there are fewer than two frames.
+    fn halves(&self, gzip: Option<&Gzip>) -> Option<(u32, Vec<u8>, Vec<u8>)> {
+        let frames = self.frames(gzip);
+        let (at, before) = middle(&frames)?;
+        Some((before, packed(&frames[..at], gzip), packed(&frames[at..], gzip)))
     }
 
-    /// What a log line calls the batch's only frame; `gzip` as for [`Batch::halve`].
+    /// The frames as they are without compression.
+    fn frames(&self, gzip: Option<&Gzip>) -> Cow<'_, [u8]> {
+        gzip.map_or(Cow::Borrowed(self.bytes.as_slice()), |gzip| Cow::Owned(gzip.frames(&self.bytes)))
+    }
+
+    /// The bytes of the first frame alone; `gzip` as for [`Batch::halve`]. None: it is longer than `most`.
+    pub fn first_frame(&self, gzip: Option<&Gzip>, most: usize) -> Option<Vec<u8>> {
+        let frames = self.frames(gzip);
+        let first = parts(&frames).next().filter(|frame| frame.len() <= most)?;
+        Some(packed(first, gzip))
+    }
+
+    /// What a log line calls the batch's frames; `gzip` as for [`Batch::halve`].
     pub fn describe(&self, gzip: Option<&Gzip>) -> String {
-        let plain = gzip.map(|gzip| gzip.frames(&self.bytes));
-        let bytes = plain.as_deref().unwrap_or(&self.bytes);
-        let size = bytes.len();
+        let frames = self.frames(gzip);
+        let size = frames.len();
         match &self.origin {
-            Some(origin) if parts(bytes).nth(1).is_none() => {
+            Some(origin) if parts(&frames).nth(1).is_none() => {
                 let record = origin.record(self.first_frame);
                 format!("record {record} of {} ({size} bytes as a frame)", origin.object.name)
             }
@@ -141,6 +148,10 @@ impl Batch {
             None => format!("{} of the collector's own events ({size} bytes)", self.events),
         }
     }
+}
+
+fn packed(frames: &[u8], gzip: Option<&Gzip>) -> Vec<u8> {
+    gzip.map_or_else(|| frames.to_vec(), |gzip| gzip.member(frames))
 }
 
 #[cfg(test)]

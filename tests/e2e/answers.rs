@@ -25,7 +25,7 @@ fn a_404_that_is_not_s3_s_word_skips_nothing() {
         1 => Fault::Answer { status: 404, body: String::new() },
         _ => refuse_xml(404, "NoSuchBucket"),
     });
-    let mut config = at(&lab, &proxy, "aws_sqs_vpc");
+    let mut config = lab.config_through(&proxy, "aws_sqs_vpc");
     config["inputs"]["sqs_collector"]["missing_object"] = json!("skip");
     let ended = lab.drain(&config);
     assert_eq!(ended.code, Some(1), "log:\n{}", ended.log);
@@ -53,7 +53,7 @@ fn versions_that_must_not_be_read_are_read_by_their_keys() {
         true => refuse_xml(403, "AccessDenied"),
         false => Fault::Pass,
     });
-    let ended = lab.drain_but(1, &at(&lab, &proxy, "aws_sqs_vpc"));
+    let ended = lab.drain_but(1, &lab.config_through(&proxy, "aws_sqs_vpc"));
     assert_exactly(&all_frames(&objects), &lab.sink.received());
     assert_eq!(ended.log.matches("versions of objects must not be read").count(), 1, "log:\n{}", ended.log);
     assert!(ended.log.contains("was replaced after it was announced"), "log:\n{}", ended.log);
@@ -72,7 +72,7 @@ fn an_archived_object_says_what_helps() {
         true => refuse_xml(403, "InvalidObjectState"),
         false => Fault::Pass,
     });
-    let ended = lab.drain_but(1, &at(&lab, &proxy, "aws_sqs_vpc"));
+    let ended = lab.drain_but(1, &lab.config_through(&proxy, "aws_sqs_vpc"));
     assert_exactly(&objects[0].frames, &lab.sink.received());
     assert!(ended.log.contains("restore it, or skip it by `filename_filter_rules`"), "log:\n{}", ended.log);
     assert!(!ended.log.contains("Allow it in the identity's policy"), "log:\n{}", ended.log);
@@ -88,7 +88,7 @@ fn forbidden_objects_hold_nobody_up() {
         true if call.action == "GetObject" => refuse_xml(403, "AccessDenied"),
         _ => Fault::Pass,
     });
-    let mut config = at(&lab, &proxy, "aws_sqs_vpc");
+    let mut config = lab.config_through(&proxy, "aws_sqs_vpc");
     config["globals"]["fetchers"] = json!(2);
     let mut collector = lab.run(&config, &[]);
     collector.wait_until("each of the forbidden objects to be asked for", || proxy.faults() >= 16);
@@ -129,7 +129,7 @@ fn messages_take_turns() {
         seen.push(is_good);
         if is_good { Fault::Pass } else { refuse_xml(404, "NoSuchKey") }
     });
-    let mut config = at(&lab, &proxy, "aws_sqs_fdr");
+    let mut config = lab.config_through(&proxy, "aws_sqs_fdr");
     config["globals"]["fetchers"] = json!(2);
     let input = &mut config["inputs"]["sqs_collector"];
     (input["missing_object"], input["receivers"]) = (json!("skip"), json!(1));
@@ -199,10 +199,4 @@ fn versioned(lab: &Lab, key: &str, etag: &str) -> String {
     event["Records"][0]["s3"]["object"]["versionId"] = json!("3HL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY");
     event["Records"][0]["s3"]["object"]["eTag"] = json!(etag);
     event.to_string()
-}
-
-fn at(lab: &Lab, proxy: &FaultProxy, service: &str) -> Value {
-    let mut config = lab.config(json!({service: {}}));
-    config["inputs"]["sqs_collector"]["endpoint_url"] = json!(proxy.endpoint());
-    config
 }

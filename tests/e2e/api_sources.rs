@@ -6,11 +6,9 @@ use regex::bytes::Regex;
 use serde_json::{Value, json};
 
 use crate::aws::{self, Queue};
-use crate::collector::Collector;
 use crate::frames::{Frame, assert_at_least_once, assert_exactly, frame};
 use crate::lab::Lab;
 use crate::lookups::Trail;
-use crate::process::PATIENCE;
 use crate::status::{try_status, with_page};
 use crate::{emulator, feeds};
 
@@ -105,8 +103,8 @@ fn a_missing_permission_ends_a_drain_with_its_name() {
 #[test]
 fn check_makes_each_source_s_first_call() {
     let (lab, trail) = (Lab::new("lookup-check"), Trail::start());
-    let file = lab.write_config(&config(&lab, &trail, now() - HOUR, json!({})));
-    let check = || Collector::start(lab.directory(), &["check", "--online", "--config", &file]).end(PATIENCE);
+    let config = config(&lab, &trail, now() - HOUR, json!({}));
+    let check = || lab.command(&config, &["check", "--online"]);
     assert_eq!(check().code, Some(0));
     assert_eq!(trail.requests().len(), 1);
     trail.fail(&[(400, "AccessDeniedException")]);
@@ -298,9 +296,7 @@ fn a_running_source_that_is_forgotten_begins_anew() {
         text.matches("\"n\":").count() >= times * frames.len()
     };
     collector.wait_until("all events", || arrived(1));
-    let file = lab.write_config(&config);
-    let forget = ["ledger", "forget", "--input", "1", "--config", &file];
-    let forgotten = Collector::start(lab.directory(), &forget).end(PATIENCE);
+    let forgotten = lab.command(&config, &["ledger", "forget", "--input", "1"]);
     assert_eq!(forgotten.code, Some(0), "log:\n{}", forgotten.log);
     let said = String::from_utf8_lossy(&forgotten.stdout).into_owned();
     assert!(said.contains("they begin anew, sources of a running collector"), "{said}");

@@ -5,10 +5,10 @@ use std::os::unix::fs::FileExt;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::collector::Collector;
 use crate::feeds::{self, Object};
 use crate::frames::{assert_at_least_once, assert_exactly};
 use crate::lab::Lab;
+use crate::ledger::{ledger, text};
 use crate::process::PATIENCE;
 
 /// As in `src/ledger/suspects/notes.rs`.
@@ -18,7 +18,8 @@ const SLOT_BYTES: usize = 2048;
 fn an_object_that_ends_the_process_twice_is_refused_until_it_is_forgotten() {
     let lab = Lab::new("deaths-twice");
     let (slow, good) = (slow("twice"), feeds::fdr("good", 20));
-    lab.put(&[copy(&slow), copy(&good)]);
+    lab.put(std::slice::from_ref(&slow));
+    lab.put(std::slice::from_ref(&good));
     let config = lab.config(json!({"aws_sqs_fdr": {}}));
     for _ in 0..2 {
         die_over(&lab, &config, &slow);
@@ -31,9 +32,9 @@ fn an_object_that_ends_the_process_twice_is_refused_until_it_is_forgotten() {
     collector.stop();
     lab.sink_is_quiet();
     assert_exactly(&good.frames, &lab.sink.received());
-    let shown = ledger(&lab, &config, &["show"]);
+    let shown = text(&ledger(&lab, &config, &["show"]));
     assert!(shown.contains(&slow.key) && shown.contains("2 times"), "{shown}");
-    let forgotten = ledger(&lab, &config, &["forget", "--match", &slow.key]);
+    let forgotten = text(&ledger(&lab, &config, &["forget", "--match", &slow.key]));
     assert!(forgotten.contains("1 more were refused"), "{forgotten}");
     let before = lab.sink.received_bytes();
     let mut collector = lab.run(&config, &[]);
@@ -48,7 +49,7 @@ fn an_object_that_ends_the_process_twice_is_refused_until_it_is_forgotten() {
 fn a_kill_convicts_no_innocent_object() {
     let lab = Lab::new("deaths-once");
     let slow = slow("once");
-    lab.put(&[copy(&slow)]);
+    lab.put(std::slice::from_ref(&slow));
     let config = lab.config(json!({"aws_sqs_fdr": {}}));
     die_over(&lab, &config, &slow);
     let mut collector = lab.run(&config, &[]);
@@ -120,16 +121,4 @@ fn slow(label: &str) -> Object {
         bytes: feeds::gzip(&text),
         frames: feeds::frames("edr.crowdstrike.cannon", &[first, last]),
     }
-}
-
-fn copy(object: &Object) -> Object {
-    Object { key: object.key.clone(), bytes: object.bytes.clone(), frames: vec![] }
-}
-
-fn ledger(lab: &Lab, config: &Value, arguments: &[&str]) -> String {
-    let file = lab.write_config(config);
-    let arguments = [&["ledger", arguments[0], "--config", &file], &arguments[1..]].concat();
-    let ended = Collector::start(lab.directory(), &arguments).end(PATIENCE);
-    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
-    String::from_utf8(ended.stdout).unwrap()
 }

@@ -53,7 +53,7 @@ fn an_object_that_comes_much_later() {
     let objects = small_objects();
     lab.put_and_announce(&objects);
     let proxy = FaultProxy::start(for_each_key(4, || refuse_xml(404, "NoSuchKey")));
-    let config = with_proxy(&lab, &proxy, "aws_sqs_vpc");
+    let config = lab.config_through(&proxy, "aws_sqs_vpc");
     let ended = lab.drain_all(&config);
     assert!(ended.log.contains("it is not acknowledged and comes again"), "log:\n{}", ended.log);
     assert_at_least_once(
@@ -72,7 +72,7 @@ fn a_drain_says_that_nothing_may_be_read() {
         "GetObject" => refuse_xml(403, "AccessDenied"),
         _ => Fault::Pass,
     });
-    let ended = lab.drain(&with_proxy(&lab, &proxy, "aws_sqs_vpc"));
+    let ended = lab.drain(&lab.config_through(&proxy, "aws_sqs_vpc"));
     assert_eq!(ended.code, Some(1), "log:\n{}", ended.log);
     assert!(ended.log.contains("s3:GetObject") && ended.log.contains("AccessDenied"), "log:\n{}", ended.log);
     assert!(lab.dead_letters.is_empty(), "log:\n{}", ended.log);
@@ -89,7 +89,7 @@ fn an_object_is_replaced_between_two_ranges() {
     let lab = Lab::new("s3-replaced");
     let new = large("new");
     let (proxy, bytes) = replacing(&lab, &new);
-    lab.drain_all(&with_proxy(&lab, &proxy, "aws_sqs_fdr"));
+    lab.drain_all(&lab.config_through(&proxy, "aws_sqs_fdr"));
     assert!(bytes > 8 << 20, "the object has several ranges");
     // Held whole: nothing of the old one was on its way yet.
     assert_exactly(&new.frames, &lab.sink.received());
@@ -101,7 +101,7 @@ fn an_object_is_replaced_while_it_streams() {
     let lab = Lab::new("s3-replaced-stream");
     let new = large("new");
     let (proxy, _) = replacing(&lab, &new);
-    let mut config = with_proxy(&lab, &proxy, "aws_sqs_fdr");
+    let mut config = lab.config_through(&proxy, "aws_sqs_fdr");
     config["globals"]["memory_limit"] = json!(64 << 20);
     lab.drain_all(&config);
     let without_old: Vec<_> = lab.sink.received().iter().map(|file| without(file, "\"id\":\"old-")).collect();
@@ -144,7 +144,7 @@ fn outage(name: &str, case: &str, fault: impl Fn() -> Fault + Send + 'static) {
         let first = *first.get_or_insert_with(Instant::now);
         if call.action == "GetObject" && first.elapsed() < OUTAGE { fault() } else { Fault::Pass }
     });
-    let mut collector = lab.run(&with_proxy(&lab, &proxy, "aws_sqs_vpc"), &[]);
+    let mut collector = lab.run(&lab.config_through(&proxy, "aws_sqs_vpc"), &[]);
     collector.wait_until("the queue's end", || lab.queue.is_empty());
     let ended = collector.stop();
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
@@ -161,7 +161,7 @@ fn first_calls(name: &str, case: &str, failing: u32, fault: impl Fn() -> Fault +
     let objects = small_objects();
     lab.put_and_announce(&objects);
     let proxy = FaultProxy::start(for_each_key(failing, fault));
-    let ended = lab.drain_all(&with_proxy(&lab, &proxy, "aws_sqs_vpc"));
+    let ended = lab.drain_all(&lab.config_through(&proxy, "aws_sqs_vpc"));
     assert_eq!(proxy.faults(), failing * objects.len() as u32, "log:\n{}", ended.log);
     assert!(!ended.log.contains("it is not acknowledged and comes again"), "log:\n{}", ended.log);
     assert_at_least_once(case, &all_frames(&objects), &lab.sink.received());
@@ -184,12 +184,6 @@ fn for_each_key(
 
 fn small_objects() -> Vec<Object> {
     (0..30).map(|i| feeds::vpc(&format!("s{i}"), 200)).collect()
-}
-
-fn with_proxy(lab: &Lab, proxy: &FaultProxy, service: &str) -> Value {
-    let mut config = lab.config(json!({service: {}}));
-    config["inputs"]["sqs_collector"]["endpoint_url"] = json!(proxy.endpoint());
-    config
 }
 
 fn without(file: &[u8], mark: &str) -> Vec<u8> {

@@ -22,7 +22,7 @@ fn throttled() {
         (true, _) => Fault::Delay(Duration::from_millis(200)),
         _ => Fault::Pass,
     });
-    let ended = lab.drain_all(&with_proxy(&lab, &proxy));
+    let ended = lab.drain_all(&lab.config_through(&proxy, "aws_sqs_fdr"));
     assert!(proxy.faults() > 10, "log:\n{}", ended.log);
     assert_at_least_once("SQS throttles three calls in four", &all_frames(&objects), &lab.sink.received());
 }
@@ -31,7 +31,7 @@ fn throttled() {
 fn down_for_seventy_seconds() {
     let lab = Lab::new("sqs-down");
     let (objects, switch, proxy) = with_switch(&lab);
-    let mut collector = lab.run(&with_proxy(&lab, &proxy), &[]);
+    let mut collector = lab.run(&lab.config_through(&proxy, "aws_sqs_fdr"), &[]);
     down(&lab, &mut collector, &switch);
     collector.wait_until("the queue's end", || lab.queue.is_empty());
     assert_eq!(collector.stop().code, Some(0));
@@ -45,7 +45,7 @@ fn down_for_seventy_seconds() {
 fn down_for_seventy_seconds_in_a_drain() {
     let lab = Lab::new("sqs-down-drain");
     let (objects, switch, proxy) = with_switch(&lab);
-    let mut collector = lab.run(&with_proxy(&lab, &proxy), &["--drain"]);
+    let mut collector = lab.run(&lab.config_through(&proxy, "aws_sqs_fdr"), &["--drain"]);
     down(&lab, &mut collector, &switch);
     let ended = collector.end(crate::process::PATIENCE);
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
@@ -86,7 +86,7 @@ fn receipt_handles_expire() {
         "ChangeMessageVisibilityBatch" => granted(&call.body),
         _ => Fault::Pass,
     });
-    let mut config = with_proxy(&lab, &proxy);
+    let mut config = lab.config_through(&proxy, "aws_sqs_fdr");
     config["inputs"]["sqs_collector"]["sqs_visibility_timeout"] = json!(6);
     lab.sink.freeze();
     let mut collector = lab.run(&config, &[]);
@@ -111,7 +111,7 @@ fn a_drain_that_may_not_delete_ends_and_says_so() {
         "DeleteMessageBatch" => refuse_json(403, "AccessDenied"),
         _ => Fault::Pass,
     });
-    let ended = lab.drain(&with_proxy(&lab, &proxy));
+    let ended = lab.drain(&lab.config_through(&proxy, "aws_sqs_fdr"));
     assert_eq!(ended.code, Some(1), "log:\n{}", ended.log);
     assert!(
         ended.log.contains("inputs.sqs_collector: deletions: messages that were delivered cannot be deleted")
@@ -143,7 +143,7 @@ fn a_message_is_delivered_twice_at_once() {
             _ => Fault::Pass,
         }
     });
-    let ended = lab.drain_all(&with_proxy(&lab, &proxy));
+    let ended = lab.drain_all(&lab.config_through(&proxy, "aws_sqs_fdr"));
     assert!(proxy.calls("DeleteMessageBatch") < 200, "log:\n{}", ended.log);
     let repeats =
         assert_at_least_once("SQS delivers twice at once", &all_frames(&objects), &lab.sink.received());
@@ -192,11 +192,4 @@ fn granted(request: &str) -> Fault {
 
 fn objects(count: usize) -> Vec<Object> {
     (0..count).map(|i| feeds::fdr(&format!("q{i:03}"), 200)).collect()
-}
-
-/// Short leases, so that what was lost in the outage comes back soon.
-fn with_proxy(lab: &Lab, proxy: &FaultProxy) -> Value {
-    let mut config = lab.config(json!({"aws_sqs_fdr": {}}));
-    config["inputs"]["sqs_collector"]["endpoint_url"] = json!(proxy.endpoint());
-    config
 }

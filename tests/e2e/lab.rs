@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::aws::{self, Queue, User};
 use crate::collector::{Collector, Ended};
+use crate::fault_proxy::FaultProxy;
 use crate::feeds::Object;
 use crate::notices;
 use crate::process::PATIENCE;
@@ -90,6 +91,13 @@ impl Lab {
         })
     }
 
+    /// The same for one service, with the calls to AWS going through a proxy.
+    pub fn config_through(&self, proxy: &FaultProxy, service: &str) -> Value {
+        let mut config = self.config(json!({service: {}}));
+        config["inputs"]["sqs_collector"]["endpoint_url"] = json!(proxy.endpoint());
+        config
+    }
+
     /// The address of the sink, with the client certificate `client` of `pki.sh`.
     pub fn devo(&self, client: &str) -> Value {
         json!({
@@ -142,6 +150,13 @@ impl Lab {
         let file = self.write_config(config);
         let arguments = [&["run", "--config", &file], more].concat();
         Collector::start_with(wrapper, &[], self.directory(), &arguments)
+    }
+
+    /// Another command of `aws-to-devo` with this configuration, to its end.
+    pub fn command(&self, config: &Value, arguments: &[&str]) -> Ended {
+        let file = self.write_config(config);
+        let arguments = [arguments, &["--config", &file]].concat();
+        Collector::start(self.directory(), &arguments).end(PATIENCE)
     }
 
     /// `aws-to-devo run --drain` to its end.

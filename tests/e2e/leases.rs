@@ -14,8 +14,7 @@ use crate::process::PATIENCE;
 
 /// An output so slow that leases must be extended, with room for few messages, so that receivers wait.
 fn slow(lab: &Lab, proxy: &FaultProxy, events_per_second: u64) -> Value {
-    let mut config = lab.config(json!({"aws_sqs_fdr": {}}));
-    config["inputs"]["sqs_collector"]["endpoint_url"] = json!(proxy.endpoint());
+    let mut config = lab.config_through(proxy, "aws_sqs_fdr");
     config["inputs"]["sqs_collector"]["sqs_visibility_timeout"] = json!(12);
     config["outputs"]["devo_1"]["config"]["max_events_per_second"] = json!(events_per_second);
     config["globals"]["fetchers"] = json!(2);
@@ -68,8 +67,7 @@ fn one_message_that_cannot_be_deleted_does_not_slow_the_others() {
         ("DeleteMessageBatch", _) => refuse_one(call, &mut victim.lock().unwrap()),
         _ => Fault::Pass,
     });
-    let mut config = lab.config(json!({"aws_sqs_fdr": {}}));
-    config["inputs"]["sqs_collector"]["endpoint_url"] = json!(proxy.endpoint());
+    let config = lab.config_through(&proxy, "aws_sqs_fdr");
     let mut collector = lab.run(&config, &[]);
     // The emulator deletes the victim, too, but the collector does not know.
     collector.wait_until("the deletion of all", || lab.queue.is_empty());
@@ -99,8 +97,7 @@ fn one_message_that_spoils_its_calls_does_not_keep_the_others_from_being_deleted
             Fault::Pass
         }
     });
-    let mut config = lab.config(json!({"aws_sqs_fdr": {}}));
-    config["inputs"]["sqs_collector"]["endpoint_url"] = json!(proxy.endpoint());
+    let config = lab.config_through(&proxy, "aws_sqs_fdr");
     let ended = lab.drain(&config);
     assert_eq!(ended.code, Some(1), "one cannot be deleted; log:\n{}", ended.log);
     assert_eq!(lab.queue.peek().len(), 1, "log:\n{}", ended.log);

@@ -247,17 +247,14 @@ fn a_damaged_ledger_stops_the_start_unless_told_otherwise() {
 }
 
 fn check(lab: &Lab, config: &Value) -> Ended {
-    let file = lab.write_config(config);
-    Collector::start(lab.directory(), &["check", "--config", &file]).end(PATIENCE)
+    lab.command(config, &["check"])
 }
 
-fn ledger(lab: &Lab, config: &Value, arguments: &[&str]) -> Ended {
-    let file = lab.write_config(config);
-    let arguments = [&["ledger", arguments[0], "--config", &file], &arguments[1..]].concat();
-    Collector::start(lab.directory(), &arguments).end(PATIENCE)
+pub fn ledger(lab: &Lab, config: &Value, arguments: &[&str]) -> Ended {
+    lab.command(config, &[&["ledger"], arguments].concat())
 }
 
-fn text(ended: &Ended) -> String {
+pub fn text(ended: &Ended) -> String {
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
     String::from_utf8(ended.stdout.clone()).unwrap()
 }

@@ -150,8 +150,7 @@ fn is_short_of(log: &str, most: usize) {
 
 /// With a role, so that STS is asked.
 fn with_proxy(lab: &Lab, proxy: &FaultProxy) -> Value {
-    let mut config = lab.config(json!({"aws_sqs_vpc": {}}));
-    config["inputs"]["sqs_collector"]["endpoint_url"] = json!(proxy.endpoint());
+    let mut config = lab.config_through(proxy, "aws_sqs_vpc");
     let principal = format!("arn:aws:iam::{}:user/{}", aws::ACCOUNT, aws::user().name);
     let role = aws::create_role(&format!("{}-role", lab.queue.name), "*", &principal, None);
     config["inputs"]["sqs_collector"]["credentials"]["aws_base_account_role"] = json!(role);

@@ -22,7 +22,7 @@ mod lookups;
 mod notices;
 mod pki;
 mod process;
-#[path = "../../src/decode/parquet/raw.rs"]
+#[path = "../raw_parquet/mod.rs"]
 mod raw;
 mod relay;
 #[path = "../samples/mod.rs"]

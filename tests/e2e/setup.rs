@@ -6,11 +6,10 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::aws::{self, ACCOUNT, Queue, User};
-use crate::collector::{Collector, Ended};
+use crate::collector::Ended;
 use crate::feeds;
 use crate::frames::assert_exactly;
 use crate::lab::{self, Lab};
-use crate::process::PATIENCE;
 
 #[test]
 fn a_user_with_exactly_the_printed_policy_drains_the_queue() {
@@ -165,9 +164,8 @@ fn certificates_may_come_later_but_queues_may_not() {
     config["outputs"]["devo_1"]["config"]["cert"] = "not-yet.crt".into();
     printed(&lab, &["iam-policy"], &config);
     config["inputs"]["sqs_collector"]["base_url"] = "no queue".into();
-    let file = lab.write_config(&config);
     for command in ["iam-policy", "cloudformation"] {
-        let ended = Collector::start(lab.directory(), &[command, "--config", &file]).end(PATIENCE);
+        let ended = lab.command(&config, &[command]);
         assert_eq!(ended.code, Some(2));
         assert!(ended.log.contains("inputs.sqs_collector.base_url"), "{}", ended.log);
         assert!(ended.stdout.is_empty());
@@ -191,9 +189,7 @@ fn in_the_emulator_s_words(document: &Value) -> String {
 
 /// What a command prints for a configuration: one JSON document, its notes apart.
 fn printed(lab: &Lab, arguments: &[&str], config: &Value) -> Value {
-    let file = lab.write_config(config);
-    let arguments = [arguments, &["--config", &file]].concat();
-    let Ended { code, stdout, log, .. } = Collector::start(lab.directory(), &arguments).end(PATIENCE);
+    let Ended { code, stdout, log, .. } = lab.command(config, arguments);
     assert_eq!(code, Some(0), "{log}");
     serde_json::from_slice(&stdout).unwrap()
 }

@@ -369,7 +369,7 @@ pub fn metric_data(asked: &Asked, at: i64) -> Value {
     json!({"MetricDataResults": page, "NextToken": token})
 }
 
-pub fn log_events(asked: &Asked, all: &[Value], size: usize) -> Value {
+fn log_events(asked: &Asked, all: &[Value], size: usize) -> Value {
     let time = |name: &str| asked.input[name].as_i64().unwrap();
     let is_asked = |event: &&Value| {
         (time("startTime")..=time("endTime")).contains(&event["timestamp"].as_i64().unwrap())

@@ -5,12 +5,11 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::aws::Queue;
-use crate::collector::{Collector, Ended};
+use crate::collector::Ended;
 use crate::feeds::{self, all_frames};
 use crate::frames::{assert_at_least_once, assert_exactly};
 use crate::lab::Lab;
 use crate::notices;
-use crate::process::PATIENCE;
 use crate::syslogng::SyslogNg;
 
 /// The start failed for a reason outside the configuration.
@@ -25,10 +24,7 @@ fn a_second_collector_is_refused_and_other_commands_are_not() {
     lab.announce(objects[..3].iter().map(|object| object.key.as_str()));
     let mut first = lab.run(&config, &[]);
     first.wait_until("the queue's end", || lab.queue.is_empty());
-    let file = lab.write_config(&config);
-    let command = |arguments: &[&str]| {
-        Collector::start(lab.directory(), &[arguments, &["--config", &file]].concat()).end(PATIENCE)
-    };
+    let command = |arguments: &[&str]| lab.command(&config, arguments);
     let second = command(&["run"]);
     assert_eq!(second.code, TRY_AGAIN, "log:\n{}", second.log);
     assert!(second.log.contains("is in use by another collector (process "), "log:\n{}", second.log);
@@ -62,10 +58,7 @@ fn entries_of_another_queue_are_not_taken_for_this_ones() {
     assert_eq!(refused.code, Some(2), "log:\n{}", refused.log);
     assert!(refused.log.contains("Give the input another id"), "log:\n{}", refused.log);
     assert_eq!(other.peek().len(), 1, "nothing was received");
-    let file = lab.write_config(&config);
-    let command = |arguments: &[&str]| {
-        Collector::start(lab.directory(), &[arguments, &["--config", &file]].concat()).end(PATIENCE)
-    };
+    let command = |arguments: &[&str]| lab.command(&config, arguments);
     let check = command(&["check"]);
     assert_eq!((check.code, said(&check).contains("Give the input another id")), (Some(2), true));
     assert_eq!(command(&["ledger", "forget", "--input", "1"]).code, Some(0));

@@ -105,8 +105,7 @@ fn what_does_not_answer_is_not_healthy() {
         "GetObject" if no_bucket.load(Ordering::Relaxed) => refuse_xml(404, "NoSuchBucket"),
         _ => Fault::Pass,
     });
-    let (mut config, port) = with_page(lab.config(json!({"aws_sqs_vpc": {}})));
-    config["inputs"]["sqs_collector"]["endpoint_url"] = json!(proxy.endpoint());
+    let (config, port) = with_page(lab.config_through(&proxy, "aws_sqs_vpc"));
     let mut collector = lab.run(&config, &[]);
     await_readiness(&mut collector, port, 200, "ready");
     let value = |name, labels| value_of(&get(port, "/metrics").1, name, labels);

@@ -19,7 +19,9 @@ pub fn records(
         let Member { value, .. } = member;
         let Some(key) = keys.iter().find(|key| member.is(key)) else { continue };
         if value == b"null" {
-            outcome = if outcome == Outcome::Other { Outcome::Empty } else { outcome };
+            if outcome == Outcome::Other {
+                outcome = Outcome::Empty;
+            }
             continue;
         }
         outcome = Outcome::Read;

@@ -16,7 +16,9 @@ pub fn records(
     for path in paths {
         let Some(value) = walk::at(document, path)? else { continue };
         if value == b"null" {
-            outcome = if outcome == Outcome::Other { Outcome::Empty } else { outcome };
+            if outcome == Outcome::Other {
+                outcome = Outcome::Empty;
+            }
             continue;
         }
         outcome = Outcome::Read;

@@ -126,13 +126,9 @@ impl Zstd {
     pub fn finish(&self) -> Result<(), Error> {
         match self.state {
             State::Header { filled: 0, .. } => Ok(()),
-            State::Header { bytes, filled }
-                if zstd_header::may_begin(&bytes[..filled.min(4)]) && filled >= 4 =>
-            {
-                Err(Error::Truncated { compression: Compression::Zstd, offset: self.frame_start })
-            }
-            State::Header { .. } => Err(self.garbage()),
-            State::Frame { .. } => {
+            // Nothing behind a magic number that is none is waited for: a whole one is that of a frame.
+            State::Header { filled, .. } if filled < zstd_header::MAGIC_BYTES => Err(self.garbage()),
+            State::Header { .. } | State::Frame { .. } => {
                 Err(Error::Truncated { compression: Compression::Zstd, offset: self.frame_start })
             }
         }

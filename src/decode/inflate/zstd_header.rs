@@ -2,6 +2,8 @@
 
 /// Bytes of the longest header.
 pub const BYTES_MAX: usize = 18;
+/// Bytes of the magic number at its beginning.
+pub const MAGIC_BYTES: usize = 4;
 
 const MAGIC: u32 = 0xfd2f_b528;
 /// One of sixteen magic numbers of frames that are passed over.
@@ -10,7 +12,7 @@ const SKIPPABLE: u32 = 0x184d_2a50;
 /// What the first bytes of a frame say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Header {
-    /// Nothing before there are so many.
+    /// Nothing yet: so many bytes are needed.
     Needs(usize),
     /// This is no frame.
     Foreign,
@@ -18,13 +20,11 @@ pub enum Header {
     Window(u64),
 }
 
-/// Could these be the beginning of a frame's magic number?
-pub fn may_begin(bytes: &[u8]) -> bool {
-    bytes.len() < 4 || read(bytes) != Header::Foreign
-}
-
+/// Reads as much of a header as there is.
 pub fn read(bytes: &[u8]) -> Header {
-    let Some((magic, rest)) = bytes.split_first_chunk::<4>() else { return Header::Needs(4) };
+    let Some((magic, rest)) = bytes.split_first_chunk::<MAGIC_BYTES>() else {
+        return Header::Needs(MAGIC_BYTES);
+    };
     match u32::from_le_bytes(*magic) {
         MAGIC => (),
         magic if magic & 0xffff_fff0 == SKIPPABLE => return Header::Window(0),
