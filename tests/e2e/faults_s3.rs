@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::aws;
 use crate::fault_proxy::{Call, Fault, FaultProxy, refuse_xml};

@@ -146,7 +146,7 @@ fn terminated_in_mid_object() {
 #[test]
 fn an_output_added_in_mid_object_gets_all_of_it() {
     let lab = Lab::new("ledger-output");
-    let InMidObject { object, mut config, collector } = in_mid_object(&lab, 30_000);
+    let InMidObject { object, mut config, collector } = in_mid_object(&lab);
     assert_eq!(collector.stop().code, Some(0));
     let added = Relay::start();
     config["outputs"]["added"] =
@@ -167,14 +167,14 @@ struct InMidObject {
     collector: Collector,
 }
 
-fn in_mid_object(lab: &Lab, events: usize) -> InMidObject {
-    let object = feeds::fdr("large", events);
+fn in_mid_object(lab: &Lab) -> InMidObject {
+    let object = feeds::fdr("large", 60_000);
     lab.put_and_announce(std::slice::from_ref(&object));
     let mut config = lab.config(json!({"aws_sqs_fdr": {}}));
     config["globals"]["shutdown_timeout"] = json!(1);
     config["inputs"]["sqs_collector"]["sqs_visibility_timeout"] = json!(10);
     let mut slow = config.clone();
-    slow["outputs"]["devo_1"]["config"]["max_bytes_per_second"] = json!(4_000_000);
+    slow["outputs"]["devo_1"]["config"]["max_bytes_per_second"] = json!(2_500_000);
     let mut collector = lab.run(&slow, &[]);
     collector
         .wait_until("a third of the object", || confirmed(lab, &slow, &object) > object.frames.len() / 3);
@@ -189,7 +189,7 @@ fn confirmed(lab: &Lab, config: &Value, object: &Object) -> usize {
 /// Stops a collector in the middle of a large object: the rest is sent by the next one, and little of it twice.
 fn stopped_in_mid_object(name: &str, stop: impl FnOnce(Collector)) {
     let lab = Lab::new(name);
-    let InMidObject { object, config, collector } = in_mid_object(&lab, 60_000);
+    let InMidObject { object, config, collector } = in_mid_object(&lab);
     stop(collector);
     lab.sink_is_quiet();
     let saved = confirmed(&lab, &config, &object);

@@ -116,7 +116,7 @@ fn a_slow_object_holds_nobody_up() {
                 if call.path.ends_with(&key) { Fault::Delay(2 * PATIENCE) } else { Fault::Pass }
             },
         );
-    let mut config = lab.config_through(&proxy, "aws_sqs_waf");
+    let config = lab.config_through(&proxy, "aws_sqs_waf");
     let mut collector = lab.run(&config, &[]);
     collector.wait_until("all other messages' deletion", || lab.queue.peek().len() == 1);
     assert!(proxy.faults() > 0, "the slow object is waited for");
