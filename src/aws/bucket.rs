@@ -10,6 +10,7 @@ use super::error::{Error, Kind};
 use super::http::{Answer, Fault, append};
 use super::known::Known;
 use super::listing::{self, ListObjects, Page};
+use super::request::Request;
 use super::s3::{self, GetObject, Head};
 use crate::buffers::Buffer;
 use crate::limits::S3_REDIRECTS_MAX;
@@ -20,6 +21,8 @@ use crate::naming::is_scope;
 pub struct S3 {
     client: Client,
     known: Arc<Known>,
+    /// Requests are paid for by whoever makes them, which buckets that demand it want to be told.
+    request_payer: bool,
 }
 
 /// What a range turned out to be; its bytes are in the caller's buffer.
@@ -35,7 +38,20 @@ pub struct Part {
 
 impl S3 {
     pub fn new(client: Client) -> Self {
-        Self { client, known: Arc::default() }
+        Self { client, known: Arc::default(), request_payer: false }
+    }
+
+    /// Says whether the caller pays for its requests (`request_payer`).
+    pub fn paid_by_caller(self, request_payer: bool) -> Self {
+        Self { request_payer, ..self }
+    }
+
+    /// The request as it is to be signed.
+    fn paid(&self, mut request: Request) -> Request {
+        if self.request_payer {
+            request.headers.push(("x-amz-request-payer", "requester".to_owned()));
+        }
+        request
     }
 
     /// Appends the range to `into`; on an error `into` is as long as before. The bucket is looked for where it
@@ -78,7 +94,7 @@ impl S3 {
             let request = request.map_err(|nowhere| {
                 Error::setup("s3:ListBucket", list.bucket, Kind::Withheld, nowhere.to_string())
             })?;
-            self.client.call_and_parse(&request, |body| listing::read(list, body))
+            self.client.call_and_parse(&self.paid(request), |body| listing::read(list, body))
         })
     }
 
@@ -198,7 +214,7 @@ impl S3 {
         let request = request
             .map_err(|why| Error::setup(s3::action(object), &s3::resource(object), Kind::Withheld, why))?;
         let before = into.len();
-        self.client.call(&request, |answer| {
+        self.client.call(&self.paid(request), |answer| {
             // An earlier try may have left some bytes.
             into.truncate(before);
             if s3::is_foreign_page(&answer.headers) {
@@ -333,6 +349,23 @@ mod tests {
         assert!(seen[0].starts_with("GET /logs/a/b.gz HTTP/1.1\r\n"), "{}", seen[0]);
         for header in ["range: bytes=2-5\r\n", "if-match: \"e\"\r\n", "x-amz-content-sha256: e3b0c442"] {
             assert!(seen[0].contains(header), "{header} in {}", seen[0]);
+        }
+    }
+
+    #[test]
+    fn the_caller_pays_where_it_is_told_to() {
+        for pays in [true, false] {
+            let server = Server::play(vec![
+                answer(206, &part("2-5/10"), "cdef"),
+                answer(200, "", "<ListBucketResult></ListBucketResult>"),
+            ]);
+            let s3 = S3::new(server.client(&Stop::new())).paid_by_caller(pays);
+            s3.get(&OBJECT, None, &mut Buffer::default()).unwrap();
+            s3.list(&ListObjects { bucket: "logs", prefix: "", start_after: "" }).unwrap();
+            for seen in server.seen() {
+                assert_eq!(seen.head.contains("x-amz-request-payer: requester\r\n"), pays, "{}", seen.head);
+                assert_eq!(seen.head.contains(";x-amz-request-payer"), pays, "it is signed: {}", seen.head);
+            }
         }
     }
 

@@ -199,13 +199,6 @@ fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>, of_page: S
 
 /// As an announcement would name it, so that the ledger recognises it without a GET.
 fn object_of(bucket: &str, listed: Listed) -> Object {
-    Object {
-        bucket: bucket.to_owned(),
-        key: listed.key,
-        region: None,
-        size: Some(listed.size),
-        version_id: None,
-        etag: Some(listed.etag).filter(|etag| !etag.is_empty()),
-        checksum: None,
-    }
+    let etag = Some(listed.etag).filter(|etag| !etag.is_empty());
+    Object { size: Some(listed.size), etag, ..Object::named(bucket, &listed.key) }
 }

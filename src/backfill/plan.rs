@@ -47,10 +47,13 @@ impl Plan {
         if too_early || too_late {
             return Verdict::OutsideTime;
         }
+        if crate::resolve::is_marker(key) {
+            return Verdict::Skip;
+        }
         let own = input.service_of(key).filter(|service| service.name == self.service);
         let Some(service) = own else { return Verdict::OtherService };
         match () {
-            () if listed.size == 0 || crate::resolve::is_marker(key) || service.skips(key) => Verdict::Skip,
+            () if listed.size == 0 || service.skips(key) => Verdict::Skip,
             () if listed.archived => Verdict::Archived,
             () => Verdict::Collect(service.of_object(key)),
         }
@@ -122,6 +125,7 @@ mod tests {
             (Listed { key: waf, ..vpc() }, "other"),
             (Listed { key: folder.clone(), ..vpc() }, "collect"),
             (Listed { key: folder + "_SUCCESS", ..vpc() }, "skip"),
+            (Listed { key: "aws-logs-write-test".to_owned(), ..vpc() }, "skip"),
             (Listed { size: 0, archived: true, ..vpc() }, "skip"),
             (Listed { archived: true, ..vpc() }, "archived"),
             (Listed { key: "elsewhere".to_owned(), ..vpc() }, "other"),

@@ -190,6 +190,12 @@ pub const SECTIONS: &[Section] = &[
                 "what becomes of a message whose object is not there",
             ),
             (
+                "request_payer",
+                "true, false",
+                "false",
+                "the caller pays for its requests to S3 (requester-pays buckets)",
+            ),
+            (
                 "endpoint_url",
                 "URL without path",
                 "`AWS_ENDPOINT_URL`, else AWS's own",
@@ -258,6 +264,7 @@ pub const SECTIONS: &[Section] = &[
             ("credentials", "mapping", "the standard AWS chain", "who calls AWS"),
             ("environment", "letters, digits, _ and -", NONE, "the last level of tags"),
             ("requests_per_second", "a number above 0", "no limit", "of all its polled sources together"),
+            ("request_payer", "true, false", "false", "as for an `sqs_collector`"),
             ("services", "mapping", NEEDED, "names to services"),
             (
                 "endpoint_url",

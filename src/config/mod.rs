@@ -139,6 +139,8 @@ pub struct Input {
     /// Threads that long-poll this queue.
     pub receivers: usize,
     pub missing_object: MissingObject,
+    /// `request_payer`: S3's requests are paid for by the caller.
+    pub request_payer: bool,
     /// At least one, in the order of the file.
     pub services: Vec<Arc<Definition>>,
 }

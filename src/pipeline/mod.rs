@@ -201,7 +201,8 @@ impl Pipeline {
             let (input, telemetry) = (config.inputs[index].clone(), Arc::clone(&telemetry.inputs[index]));
             let (stop, abort) = (stop.clone(), abort.clone());
             if let Job::Backfill(backfill) = job {
-                let (backfill, s3) = (backfill.clone(), S3::new(clients[index].stopped_by(&stop)));
+                let s3 = S3::new(clients[index].stopped_by(&stop)).paid_by_caller(input.request_payer);
+                let backfill = backfill.clone();
                 let ledger = remembering(&input, &ledger);
                 let settings =
                     backfill::Settings { index, input, backfill, s3, tasks, ledger, telemetry, stop };
@@ -429,7 +430,7 @@ fn fetch_side(
 ) -> fetch::InputSettings {
     fetch::InputSettings {
         // What has to be tried again waits in another place.
-        s3: S3::new(client.without_waits()),
+        s3: S3::new(client.without_waits()).paid_by_caller(input.request_payer),
         id: input.id.clone(),
         ledger: remembering(input, ledger),
         missing_object: input.missing_object,

@@ -41,6 +41,7 @@ struct Common<'a> {
     endpoints: Endpoints,
     environment: Option<String>,
     requests_per_second: Option<f64>,
+    request_payer: bool,
     catalog: &'a Catalog,
     now: Timestamp,
 }
@@ -65,6 +66,7 @@ pub(super) fn read(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Read 
         endpoints: endpoints::read(&keys, context, &Service::ALL),
         environment: environment(&keys),
         requests_per_second: settings::requests_per_second(&keys),
+        request_payer: keys.boolean("request_payer", false),
         catalog: context.catalog,
         now: Timestamp::try_from(context.environment.now).unwrap_or(Timestamp::MAX),
     };
@@ -249,6 +251,7 @@ fn queue_input(
         messages_per_receive: limits::SQS_MESSAGES_MAX,
         receivers: inputs::RECEIVERS_DEFAULT,
         missing_object: MissingObject::Retry,
+        request_payer: common.request_payer,
         services: vec![definition],
     }
 }
