@@ -41,6 +41,105 @@ pub fn is_bucket(name: &str) -> bool {
         && !name.contains("..")
 }
 
+/// What stands in a bucket's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// A bucket, or the alias of an access point, which is used as a bucket's name.
+    Bucket(&'a str),
+    AccessPoint(AccessPoint<'a>),
+}
+
+/// An access point, as its ARN names it: `arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccessPoint<'a> {
+    pub name: &'a str,
+    pub account: &'a str,
+    pub region: &'a str,
+}
+
+/// Why a name leads to no bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoPlace {
+    #[error("no bucket can have this name")]
+    Impossible,
+    /// It is something that objects are in, and that is not read.
+    #[error("it is {what}: {cure}")]
+    Unsupported { what: &'static str, cure: &'static str },
+}
+
+const MULTI_REGION: NoPlace = NoPlace::Unsupported {
+    what: "a Multi-Region Access Point",
+    cure: "its requests have signatures of their own, which are not made. Name one of its buckets",
+};
+const OBJECT_LAMBDA: NoPlace = NoPlace::Unsupported {
+    what: "an S3 Object Lambda access point",
+    cure: "it answers with what a function makes of an object. Name the bucket, or the access point behind it",
+};
+const OUTPOSTS: NoPlace = NoPlace::Unsupported {
+    what: "a bucket of S3 on Outposts",
+    cure: "its endpoints and signatures are others. Replicate the objects to a bucket of a region, and name that",
+};
+const DIRECTORY: NoPlace = NoPlace::Unsupported {
+    what: "a directory bucket (S3 Express One Zone)",
+    cure: "it is read in sessions, which are not made. Let the objects be written to a general purpose bucket",
+};
+
+/// Reads a bucket's name, or the ARN of an access point.
+///
+/// # Errors
+/// [`NoPlace`]: the name cannot be, or is one of something that is not read.
+pub fn place(name: &str) -> Result<Place<'_>, NoPlace> {
+    if let Some(arn) = name.strip_prefix("arn:") {
+        return of_arn(arn);
+    }
+    match () {
+        () if !is_bucket(name) => Err(NoPlace::Impossible),
+        // S3 lets no bucket have a name that ends so.
+        () if name.ends_with(".mrap") => Err(MULTI_REGION),
+        () if name.ends_with("--op-s3") => Err(OUTPOSTS),
+        () if name.ends_with("--x-s3") => Err(DIRECTORY),
+        () => Ok(Place::Bucket(name)),
+    }
+}
+
+/// `PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`.
+fn of_arn(arn: &str) -> Result<Place<'_>, NoPlace> {
+    let mut parts = arn.splitn(5, ':');
+    let mut next = || parts.next().unwrap_or_default();
+    let (_partition, service, region, account, resource) = (next(), next(), next(), next(), next());
+    let name = resource.strip_prefix("accesspoint").and_then(|rest| rest.strip_prefix(['/', ':']));
+    match service {
+        "s3-object-lambda" => Err(OBJECT_LAMBDA),
+        "s3-outposts" => Err(OUTPOSTS),
+        "s3express" => Err(DIRECTORY),
+        "s3" if region.is_empty() && name.is_some() => Err(MULTI_REGION),
+        "s3" => {
+            let name = name.filter(|name| is_access_point(name)).ok_or(NoPlace::Impossible)?;
+            let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+            let is_sound = is_account && is_region(region);
+            is_sound
+                .then_some(Place::AccessPoint(AccessPoint { name, account, region }))
+                .ok_or(NoPlace::Impossible)
+        }
+        _ => Err(NoPlace::Impossible),
+    }
+}
+
+/// Says whether an access point can have this name, which becomes part of one label of a host's name.
+fn is_access_point(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=50).contains(&name.len())
+        && name.bytes().all(inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
+/// The name of the bucket whose ARN (`arn:aws:s3:::NAME`) this is; any other text as it is.
+pub fn without_arn(bucket: &str) -> &str {
+    let name = bucket.strip_prefix("arn:").and_then(|rest| rest.split_once(":s3:::"));
+    name.map_or(bucket, |(_, name)| name)
+}
+
 /// Says whether an object can have this key. S3 refuses keys whose `..` lead out of their bucket, and so must we: a
 /// proxy before an S3 server may follow them.
 pub fn is_key(key: &str) -> bool {
@@ -98,6 +197,42 @@ mod tests {
         {
             assert!(!is_bucket(bad), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn places() {
+        let point = |region| {
+            let name = "my-point";
+            Ok(Place::AccessPoint(AccessPoint { name, account: "123456789012", region }))
+        };
+        for (text, expected) in [
+            ("logs", Ok(Place::Bucket("logs"))),
+            ("my-point-abc123-s3alias", Ok(Place::Bucket("my-point-abc123-s3alias"))),
+            ("fn-abc--ol-s3", Ok(Place::Bucket("fn-abc--ol-s3"))),
+            ("arn:aws:s3:eu-west-1:123456789012:accesspoint/my-point", point("eu-west-1")),
+            ("arn:aws-cn:s3:cn-north-1:123456789012:accesspoint:my-point", point("cn-north-1")),
+            ("arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap", Err(MULTI_REGION)),
+            ("mfzwi23gnjvgw.mrap", Err(MULTI_REGION)),
+            ("arn:aws:s3-object-lambda:eu-west-1:123456789012:accesspoint/my-point", Err(OBJECT_LAMBDA)),
+            ("arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-1/accesspoint/p", Err(OUTPOSTS)),
+            ("p-abc--op-s3", Err(OUTPOSTS)),
+            ("arn:aws:s3express:us-west-2:123456789012:bucket/b--usw2-az1--x-s3", Err(DIRECTORY)),
+            ("b--usw2-az1--x-s3", Err(DIRECTORY)),
+            ("a b", Err(NoPlace::Impossible)),
+            ("arn:", Err(NoPlace::Impossible)),
+            ("arn:aws:sqs:eu-west-1:123456789012:q", Err(NoPlace::Impossible)),
+            ("arn:aws:s3:eu-west-1:123456789012:accesspoint/a.evil", Err(NoPlace::Impossible)),
+            ("arn:aws:s3:eu-west-1:123456789012:accesspoint/p/object/k", Err(NoPlace::Impossible)),
+            ("arn:aws:s3:evil.example/:123456789012:accesspoint/p", Err(NoPlace::Impossible)),
+            ("arn:aws:s3:eu-west-1:12:accesspoint/p", Err(NoPlace::Impossible)),
+        ] {
+            assert_eq!(place(text), expected, "{text}");
+        }
+        assert_eq!(without_arn("arn:aws-cn:s3:::my.logs"), "my.logs");
+        assert_eq!(
+            without_arn("arn:aws:s3:eu-west-1:1:accesspoint/p"),
+            "arn:aws:s3:eu-west-1:1:accesspoint/p"
+        );
     }
 
     #[test]

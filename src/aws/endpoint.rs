@@ -1,7 +1,7 @@
 //! Where a service is: region -> partition -> DNS suffix, unless an override says otherwise.
 
 use crate::config::Endpoints;
-use crate::naming::{is_bucket, is_region};
+use crate::naming::{self, AccessPoint, NoPlace, Place, is_region};
 
 /// The services that are called; each has an override of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,29 +90,72 @@ pub fn dns_suffix(region: &str) -> &'static str {
 /// Why no address can be made: a bucket or a region cannot have this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Nowhere {
-    #[error("no bucket can have this name")]
-    Bucket,
+    #[error(transparent)]
+    Place(#[from] NoPlace),
     #[error("{0:?} is not a region")]
     Region(String),
+    #[error("the access point is in {0}, which is another partition of AWS than {1}")]
+    Partition(String, String),
+    #[error(
+        "access points are AWS's own: the endpoint {0} has no domain's name that theirs could stand before. Name the \
+         bucket"
+    )]
+    Endpoint(String),
 }
 
-/// Endpoint and path prefix of a bucket: virtual-hosted on AWS, path style for custom endpoints and for
-/// names that a wildcard certificate does not cover.
+/// Where a bucket is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// `scheme://host[:port]`.
+    pub endpoint: String,
+    /// Stands before `/` and the key.
+    pub path: String,
+    /// The region that the signature's scope carries.
+    pub region: String,
+}
+
+/// Where a bucket of the region is: virtual-hosted on AWS, path style for custom endpoints and for names that a wildcard
+/// certificate does not cover. An access point that is named by its ARN has a host and a region of its own.
 ///
 /// # Errors
 /// A bucket or a region cannot have this name, so it must not become part of a host or a path.
-pub fn bucket(region: &str, bucket: &str, over: Option<&str>) -> Result<(String, String), Nowhere> {
-    if !is_bucket(bucket) {
-        return Err(Nowhere::Bucket);
-    }
+pub fn bucket(region: &str, bucket: &str, over: Option<&str>) -> Result<Located, Nowhere> {
+    let name = match naming::place(bucket)? {
+        Place::Bucket(name) => name,
+        Place::AccessPoint(point) => return access_point(region, &point, over),
+    };
+    let at = |endpoint, path| Ok(Located { endpoint, path, region: region.to_owned() });
     match over {
-        Some(endpoint) => Ok((endpoint.to_owned(), format!("/{bucket}"))),
+        Some(endpoint) => at(endpoint.to_owned(), format!("/{name}")),
         None if !is_region(region) => Err(Nowhere::Region(region.to_owned())),
-        None if is_host_label(bucket) => {
-            Ok((format!("https://{bucket}.s3.{region}.{}", dns_suffix(region)), String::new()))
+        None if is_host_label(name) => {
+            at(format!("https://{name}.s3.{region}.{}", dns_suffix(region)), String::new())
         }
-        None => Ok((regional(Service::S3, region), format!("/{bucket}"))),
+        None => at(regional(Service::S3, region), format!("/{name}")),
     }
+}
+
+/// Source: "Referencing access points" in the S3 user guide; for a custom endpoint, such as that of a VPC, the rules of
+/// the SDKs.
+fn access_point(own: &str, point: &AccessPoint<'_>, over: Option<&str>) -> Result<Located, Nowhere> {
+    let AccessPoint { name, account, region } = point;
+    let endpoint = match over {
+        Some(endpoint) => before_host(endpoint, &format!("{name}-{account}"))?,
+        None if !is_region_beside(region, own) => {
+            return Err(Nowhere::Partition((*region).to_owned(), own.to_owned()));
+        }
+        None => format!("https://{name}-{account}.s3-accesspoint.{region}.{}", dns_suffix(region)),
+    };
+    Ok(Located { endpoint, path: String::new(), region: (*region).to_owned() })
+}
+
+fn before_host(endpoint: &str, label: &str) -> Result<String, Nowhere> {
+    let nowhere = || Nowhere::Endpoint(endpoint.to_owned());
+    let (scheme, authority) = endpoint.split_once("://").ok_or_else(nowhere)?;
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    let is_domain =
+        host.contains('.') && host.parse::<std::net::Ipv4Addr>().is_err() && !host.starts_with('[');
+    is_domain.then(|| format!("{scheme}://{label}.{authority}")).ok_or_else(nowhere)
 }
 
 /// `scheme://host[:port]` of a URL such as a queue's; None when it has no http(s) scheme or no host.
@@ -196,12 +239,37 @@ mod tests {
     #[test]
     fn buckets_are_virtual_hosted_only_where_the_certificate_covers_them() {
         let at = |name, over| bucket("eu-west-1", name, over).unwrap();
-        assert_eq!(at("logs-s3alias", None).0, "https://logs-s3alias.s3.eu-west-1.amazonaws.com");
-        let path_style = ("https://s3.eu-west-1.amazonaws.com".to_owned(), "/my.logs".to_owned());
-        assert_eq!(at("my.logs", None), path_style);
-        assert_eq!(at("Upper_Case", None).1, "/Upper_Case");
-        let over = Some("http://127.0.0.1:9000");
-        assert_eq!(at("logs", over), ("http://127.0.0.1:9000".to_owned(), "/logs".to_owned()));
+        let (endpoint, path) = ("https://s3.eu-west-1.amazonaws.com", "/my.logs");
+        assert_eq!(at("logs-s3alias", None).endpoint, "https://logs-s3alias.s3.eu-west-1.amazonaws.com");
+        assert_eq!(
+            (at("my.logs", None).endpoint.as_str(), at("my.logs", None).path.as_str()),
+            (endpoint, path)
+        );
+        assert_eq!(at("Upper_Case", None).path, "/Upper_Case");
+        let custom = at("logs", Some("http://127.0.0.1:9000"));
+        assert_eq!((custom.endpoint.as_str(), custom.path.as_str()), ("http://127.0.0.1:9000", "/logs"));
+    }
+
+    #[test]
+    fn an_access_point_has_a_host_and_a_region_of_its_own() {
+        let arn = |partition, region| format!("arn:{partition}:s3:{region}:123456789012:accesspoint/point");
+        let at = |own, arn: String, over| {
+            bucket(own, &arn, over).map(|found| (found.endpoint, found.path, found.region))
+        };
+        let located =
+            |endpoint: &str, region: &str| Ok((endpoint.to_owned(), String::new(), region.to_owned()));
+        let (here, china) = (arn("aws", "us-west-2"), arn("aws-cn", "cn-north-1"));
+        let host = "https://point-123456789012.s3-accesspoint.us-west-2.amazonaws.com";
+        assert_eq!(at("eu-west-1", here.clone(), None), located(host, "us-west-2"));
+        let host = "https://point-123456789012.s3-accesspoint.cn-north-1.amazonaws.com.cn";
+        assert_eq!(at("cn-northwest-1", china.clone(), None), located(host, "cn-north-1"));
+        assert!(matches!(at("eu-west-1", china, None), Err(Nowhere::Partition(..))));
+        let vpc = "https://accesspoint.vpce-1a2b.s3.us-west-2.vpce.amazonaws.com";
+        let host = "https://point-123456789012.accesspoint.vpce-1a2b.s3.us-west-2.vpce.amazonaws.com";
+        assert_eq!(at("us-west-2", here.clone(), Some(vpc)), located(host, "us-west-2"));
+        for over in ["http://127.0.0.1:9000", "http://[::1]:9000", "http://localhost:4566", "http://minio"] {
+            assert_eq!(at("us-west-2", here.clone(), Some(over)), Err(Nowhere::Endpoint(over.to_owned())));
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
-use super::endpoint::{self, Nowhere};
+use super::endpoint::{self, Located, Nowhere};
 use super::request::Request;
 use super::s3::encoded;
 use crate::limits::{AWS_RESPONSE_TIMEOUT, S3_LIST_KEYS};
@@ -50,7 +50,7 @@ pub struct Listed {
 /// # Errors
 /// A bucket or a region cannot have this name.
 pub fn request(list: &ListObjects<'_>, region: &str, over: Option<&str>) -> Result<Request, Nowhere> {
-    let (endpoint, path) = endpoint::bucket(region, list.bucket, over)?;
+    let Located { endpoint, path, region } = endpoint::bucket(region, list.bucket, over)?;
     let mut query = format!("encoding-type=url&list-type=2&max-keys={S3_LIST_KEYS}");
     // In the order of their names, as the signature wants them.
     for (name, value) in [("prefix", list.prefix), ("start-after", list.start_after)] {
@@ -62,7 +62,7 @@ pub fn request(list: &ListObjects<'_>, region: &str, over: Option<&str>) -> Resu
         action: "s3:ListBucket",
         resource: format!("s3://{}", list.bucket),
         service: "s3",
-        region: region.to_owned(),
+        region,
         method: "GET",
         endpoint,
         path: if path.is_empty() { "/".to_owned() } else { path },

@@ -5,7 +5,7 @@
 use http::HeaderMap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::endpoint;
+use super::endpoint::{self, Located};
 use super::failure::header;
 use super::request::Request;
 use crate::limits::AWS_RESPONSE_TIMEOUT;
@@ -42,7 +42,7 @@ impl<'a> GetObject<'a> {
 /// # Errors
 /// A bucket, a region or an object cannot have this name.
 pub fn request(get: &GetObject<'_>, region: &str, over: Option<&str>) -> Result<Request, String> {
-    let (endpoint, prefix) =
+    let Located { endpoint, path, region } =
         endpoint::bucket(region, get.bucket, over).map_err(|nowhere| nowhere.to_string())?;
     if !is_key(get.key) {
         return Err("no object can have this key".to_owned());
@@ -57,10 +57,10 @@ pub fn request(get: &GetObject<'_>, region: &str, over: Option<&str>) -> Result<
         action: action(get),
         resource: resource(get),
         service: "s3",
-        region: region.to_owned(),
+        region,
         method: "GET",
         endpoint,
-        path: format!("{prefix}/{}", encoded_key(get.key)),
+        path: format!("{path}/{}", encoded_key(get.key)),
         query: version.map(|id| format!("versionId={}", encoded(id))).unwrap_or_default(),
         headers,
         body: Vec::new(),

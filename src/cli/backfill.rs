@@ -19,6 +19,7 @@ use super::run::{self, REFUSED, UNDELIVERED};
 use crate::aws::{Client, Http, Listed, S3};
 use crate::backfill::{Backfill, Listing, Plan, Tally, Verdict};
 use crate::config::{Input, Loaded};
+use crate::naming;
 use crate::pipeline::{Ending, Job};
 use crate::stop::Stop;
 use crate::telemetry::{Snapshot, size};
@@ -131,7 +132,7 @@ fn refuse(problem: &str) -> ExitCode {
 
 fn s3(input: &Input) -> Result<S3, String> {
     let http = Http::new(1).map_err(|error| error.to_string())?;
-    Ok(S3::new(Client::of_input(&http, input, &Stop::new())))
+    Ok(S3::new(Client::of_input(&http, input, &Stop::new())).paid_by_caller(input.request_payer))
 }
 
 /// A listing that fails, or that names nothing, is a mistake that is better known at once.
@@ -210,11 +211,13 @@ fn report(tally: &Tally, figures: &Snapshot, ending: &Ending) -> ExitCode {
 
 fn s3_url(text: &str) -> Result<Place, String> {
     let rest = text.strip_prefix("s3://").ok_or("it must begin with s3://")?;
-    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
-    if bucket.is_empty() || !bucket.chars().all(plain) {
-        return Err(format!("{bucket:?} is no bucket's name"));
-    }
+    // The ARN of an access point has a slash of its own.
+    const OWN_SLASH: &str = ":accesspoint/";
+    let own = rest.find(OWN_SLASH).filter(|_| rest.starts_with("arn:")).map_or(0, |at| at + OWN_SLASH.len());
+    let end = rest[own..].find('/').map_or(rest.len(), |at| own + at);
+    let (bucket, prefix) =
+        (naming::without_arn(&rest[..end]), rest[end..].strip_prefix('/').unwrap_or_default());
+    naming::place(bucket).map_err(|no_place| format!("{bucket:?}: {no_place}"))?;
     Ok(Place { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
 }
 
@@ -237,9 +240,24 @@ mod tests {
         let place = s3_url("s3://logs/AWSLogs/a b%20").unwrap();
         assert_eq!((place.bucket.as_str(), place.prefix.as_str()), ("logs", "AWSLogs/a b%20"));
         assert_eq!(s3_url("s3://logs").unwrap().prefix, "");
-        for bad in ["logs/a", "s3://", "s3:///a", "s3://a b/c", "https://logs/a"] {
+        let place = s3_url("s3://arn:aws:s3:::logs/a/b").unwrap();
+        assert_eq!((place.bucket.as_str(), place.prefix.as_str()), ("logs", "a/b"));
+        let point = "arn:aws:s3:us-west-2:123456789012:accesspoint/point";
+        for (prefix, expected) in [("", ""), ("/", ""), ("/AWSLogs/1", "AWSLogs/1")] {
+            let place = s3_url(&format!("s3://{point}{prefix}")).unwrap();
+            assert_eq!((place.bucket.as_str(), place.prefix.as_str()), (point, expected));
+        }
+        for bad in [
+            "logs/a",
+            "s3://",
+            "s3:///a",
+            "s3://a b/c",
+            "https://logs/a",
+            "s3://arn:aws:s3:r:1:accesspoint/p",
+        ] {
             assert!(s3_url(bad).is_err(), "{bad}");
         }
+        assert!(s3_url("s3://b--usw2-az1--x-s3/p").unwrap_err().contains("Express"));
     }
 
     #[test]
