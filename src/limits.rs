@@ -75,6 +75,13 @@ pub const LEASE_AGE_MAX: Duration = Duration::from_secs(12 * 3600 - 300);
 pub const MESSAGE_VALUES_MAX: usize = 100_000;
 /// Messages beyond this are read one at a time, for what that takes.
 pub const MESSAGE_BYTES_USUAL: usize = 64 * KIB;
+/// Envelopes around an announcement. The longest known way (S3, SNS, Lambda, its destination, SNS, a queue, Lambda, a
+/// queue) has ten, with the lists and texts in between.
+pub const MESSAGE_ENVELOPES_MAX: u32 = 16;
+/// Bytes that a packed message may unpack to. It is read without waiting for others, as messages of this size are.
+pub const MESSAGE_UNPACKED_BYTES_MAX: usize = MESSAGE_BYTES_USUAL;
+/// Members that a log line names of a message of unknown shape: enough to recognise its sender by.
+pub const MESSAGE_MEMBERS_NAMED_MAX: usize = 8;
 /// Leases are looked through so often in a visibility timeout, but not more often than needed. Half of the timeout is
 /// left when a lease is first extended.
 pub const LEASE_CHECKS: u32 = 40;

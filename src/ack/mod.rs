@@ -74,6 +74,11 @@ impl Ack {
         self.turn.as_ref().map(Turn::lane)
     }
 
+    /// A turn for more of the same work, where order matters.
+    pub fn another_turn(&self) -> Option<Turn> {
+        self.turn.as_ref().map(Turn::of_object)
+    }
+
     /// One more part that must be delivered.
     pub fn share(&self) -> Share {
         self.share.fork()

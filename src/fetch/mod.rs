@@ -145,7 +145,10 @@ impl Fetcher {
         while !(is_closed && self.delays().is_empty()) {
             match self.next(&tickets, is_closed) {
                 Next::Part(part) => part.fetch(&self.settings, self.delays()),
-                Next::Begin(task) => self.collect(task),
+                Next::Begin(task) => {
+                    self.settings.inputs[task.input].telemetry.fetch.waiting.add(-1);
+                    self.collect(task);
+                }
                 Next::TryAgain(job) => self.attempt(job),
                 Next::Nothing => (),
                 Next::Closed => (tickets, is_closed) = (never(), true),
@@ -188,7 +191,6 @@ impl Fetcher {
     }
 
     fn collect(&self, task: Task) {
-        self.settings.inputs[task.input].telemetry.fetch.waiting.add(-1);
         if self.settings.stop.is_stopped() {
             // Dropped without a word: its message goes back.
             return;

@@ -12,6 +12,7 @@ use crate::config::MissingObject;
 use crate::decode::{Payload, Work};
 use crate::ledger::Known;
 use crate::limits::{DOUBTFUL_DELAY, OBJECT_BYTES_MIN, PART_BYTES};
+use crate::resolve::{Object, Source, Task};
 
 /// An object that has been begun.
 pub(super) struct Begun {
@@ -65,10 +66,40 @@ impl Fetcher {
             // Dropping the job counts as not delivered.
             Err(Failure::Stopped) => (),
             Err(Failure::Aws(error)) => {
+                let other = self.under_other_key(&job, &error);
                 drop((admission, active));
-                self.try_later(job, &error);
+                match other {
+                    Some(other) => self.collect_instead(*job, other),
+                    None => self.try_later(job, &error),
+                }
             }
         }
+    }
+
+    /// The object under the other spelling of its key, if S3 has it only there. Who may not list a bucket is denied
+    /// what it does not have.
+    fn under_other_key(&self, job: &Job, error: &Error) -> Option<Object> {
+        if !matches!(error.kind(), Kind::NoSuchObject | Kind::Denied) {
+            return None;
+        }
+        let key = job.object.other_key.clone()?;
+        let other = Object { key, other_key: None, ..job.object.clone() };
+        let target = Target { object: other, input: job.input, etag: String::new() };
+        let is_there = target.get(Range { start: 0, len: 1 }, &self.settings, &mut Buffer::default()).is_ok();
+        is_there.then_some(target.object)
+    }
+
+    /// Collects an object in another's place.
+    fn collect_instead(&self, job: Job, object: Object) {
+        let Job { object: named, service, input, ack, pulled, .. } = job;
+        log::info!(
+            place = service.name.as_str(), cause = "key not encoded";
+            "{named}: is not there, but {object} is, which is read instead: its message was not written by S3, and its \
+             key is not encoded as S3 does it"
+        );
+        let (share, turn) = (ack.share(), ack.another_turn());
+        self.collect(Task { source: Source::S3(object), service, input, share, turn, pulled });
+        ack.close(Outcome::Delivered);
     }
 
     fn bucket_works(&self, job: &Job) {

@@ -108,15 +108,7 @@ impl Lab {
             let ack = Ack::open(move |outcome| end.send((name, outcome)).unwrap());
             let share = ack.share();
             ack.close(Outcome::Delivered);
-            let object = Object {
-                bucket: bucket.to_owned(),
-                key: (*key).to_owned(),
-                region: None,
-                size: Some(10),
-                version_id: None,
-                etag: None,
-                checksum: None,
-            };
+            let object = Object { size: Some(10), ..Object::named(bucket, key) };
             let service = self.inputs[input].services[0].of_object(key);
             Task { source: Source::S3(object), service, input, share, turn: None, pulled: None }
         };

@@ -146,15 +146,8 @@ mod tests {
 
     #[test]
     fn quotes_and_null_versions_say_nothing() {
-        let object = Object {
-            bucket: "b".into(),
-            key: "k".into(),
-            region: None,
-            size: None,
-            version_id: Some("null".into()),
-            etag: Some("e".into()),
-            checksum: None,
-        };
+        let (version_id, etag) = (Some("null".into()), Some("e".into()));
+        let object = Object { version_id, etag, ..Object::named("b", "k") };
         let announced = Identity::announced(&object);
         assert_eq!(announced, identity("", "e", ""));
         assert_eq!(announced.read("\"f\""), identity("", "f", ""));

@@ -12,15 +12,7 @@ use crate::limits::LEDGER_SAVE_TIMEOUT;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn object(key: &str, etag: Option<&str>) -> Object {
-    Object {
-        bucket: "b".into(),
-        key: key.into(),
-        region: None,
-        size: None,
-        version_id: None,
-        etag: etag.map(str::to_owned),
-        checksum: None,
-    }
+    Object { etag: etag.map(str::to_owned), ..Object::named("b", key) }
 }
 
 /// A message with one object: its share, and its outcome once that is known.

@@ -14,9 +14,10 @@ use crate::backoff::Backoff;
 use crate::budget::Permit;
 use crate::buffers::Buffer;
 use crate::limits::{BODY_BYTES_USUAL, DRAIN_WAIT_TIME, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX};
-use crate::resolve::{Announcement, Object, PullingId, Source, Task, is_marker, resolve};
+use crate::resolve::{
+    Announcement, Object, PullingId, Source, Task, Unreadable, body_elsewhere, is_marker, resolve,
+};
 use crate::services::Definition;
-use crate::telemetry::variant;
 
 pub fn run(shared: &Shared) {
     let settings = &shared.settings;
@@ -174,15 +175,18 @@ struct Ways<'a> {
 fn put_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: &Ways<'_>) -> Outcome {
     let settings = &shared.settings;
     if settings.input.direct_mode {
-        let service = &settings.input.services[0];
-        let bytes = Buffer::holding(body.text.into_bytes(), body.charge);
-        let source = Source::Body { message_id: message_id.to_owned(), bytes };
-        put_up(shared, vec![task(shared, source, &service.of_object(""), ways)]);
-        return Outcome::Delivered;
+        return put_body_on_the_way(shared, message_id, body, ways);
     }
     match resolve(&body.text) {
         Ok(Announcement { objects, ignored, written }) => {
-            settings.telemetry.receive.ignored.add(ignored as u64);
+            for (what, count) in ignored {
+                settings.telemetry.receive.ignored.add(count as u64);
+                log::info!(
+                    place = settings.input.key.as_str(), cause = what;
+                    "inputs.{}: message {message_id}: {count} x {what}, which names no object to collect: acknowledged",
+                    settings.input.key
+                );
+            }
             let time = written.or(ways.time);
             let ways = &Ways { ack: ways.ack, turn: ways.turn, time, pulled: ways.pulled.clone() };
             let mut tasks = Vec::new();
@@ -192,16 +196,34 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: &Ways<'_>
             put_up(shared, tasks);
             outcome
         }
-        Err(error) => {
-            settings.telemetry.receive.unreadable.increment();
-            log::warn!(
-                place = settings.input.key.as_str(), cause = variant(&error).as_str();
-                "inputs.{}: message {message_id}: {error}; it is left to the queue's redrive policy",
-                settings.input.key
-            );
-            Outcome::Reject
-        }
+        Err(error) => refuse(shared, message_id, &error),
     }
+}
+
+/// The log is the body, wherever that lies.
+fn put_body_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: &Ways<'_>) -> Outcome {
+    let source = match body_elsewhere(&body.text) {
+        Some(Ok(object)) => Source::S3(object),
+        Some(Err(error)) => return refuse(shared, message_id, &error),
+        None => {
+            let bytes = Buffer::holding(body.text.into_bytes(), body.charge);
+            Source::Body { message_id: message_id.to_owned(), bytes }
+        }
+    };
+    let service = &shared.settings.input.services[0];
+    put_up(shared, vec![task(shared, source, &service.of_object(""), ways)]);
+    Outcome::Delivered
+}
+
+fn refuse(shared: &Shared, message_id: &str, error: &Unreadable) -> Outcome {
+    let settings = &shared.settings;
+    settings.telemetry.receive.unreadable.increment();
+    log::warn!(
+        place = settings.input.key.as_str(), cause = error.cause();
+        "inputs.{}: message {message_id}: {error}; it is left to the queue's redrive policy",
+        settings.input.key
+    );
+    Outcome::Reject
 }
 
 /// Adds the object's task, if it has one. Returns the outcome apart from that.
@@ -213,6 +235,15 @@ fn add_object(
     tasks: &mut Vec<Task>,
 ) -> Outcome {
     let settings = &shared.settings;
+    let skip = || {
+        settings.telemetry.receive.skipped.increment();
+        log::debug!("{object}: skipped");
+        Outcome::Delivered
+    };
+    // Whose it is need not be known of what is nobody's log.
+    if is_marker(&object.key) {
+        return skip();
+    }
     let Some(service) = settings.input.service_of(&object.key) else {
         settings.telemetry.receive.unreadable.increment();
         log::warn!(
@@ -222,10 +253,8 @@ fn add_object(
         );
         return Outcome::Reject;
     };
-    if is_marker(&object.key) || service.skips(&object.key) {
-        settings.telemetry.receive.skipped.increment();
-        log::debug!("{object}: skipped");
-        return Outcome::Delivered;
+    if service.skips(&object.key) {
+        return skip();
     }
     settings.telemetry.receive.objects.increment();
     let service = service.of_object(&object.key);

@@ -1,148 +1,224 @@
-//! One function a shape.
+//! The announcements themselves: one function a shape.
 
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use simd_json::BorrowedValue;
 use simd_json::prelude::*;
 
-use super::{Announcement, Object, Unreadable};
-use crate::limits::MESSAGE_VALUES_MAX;
+use super::{Announcement, Object, Result, Unreadable};
 
-/// SNS in SNS is met where topics are chained; deeper than this is not.
-pub const ENVELOPES_MAX: u32 = 3;
+/// Names of S3's events that tell of an object's content: `s3:` may stand before them, and a colon with the kind of
+/// call behind them. `ObjectSynced` is Ceph's, of an object that came from another zone; the others are what EventBridge
+/// and CloudTrail call it, for messages that were made from theirs.
+const CREATIONS: [&str; 8] = [
+    "ObjectCreated",
+    "ObjectSynced",
+    "Object Created",
+    "PutObject",
+    "CopyObject",
+    "CompleteMultipartUpload",
+    "PostObject",
+    "POST Object",
+];
 
-/// What CloudTrail sends, as plain text, to a topic that is given to a trail.
-const CLOUDTRAIL_VALIDATION: &str = "CloudTrail validation message.";
+/// Names of S3's other events, in the same form. From `ObjectAccessed` on they are MinIO's and Ceph's.
+const OTHERS: [&str; 17] = [
+    "DeleteObject",
+    "DeleteObjects",
+    "Lifecycle Expiration",
+    "ObjectRemoved",
+    "ObjectRestore",
+    "ObjectTagging",
+    "ObjectAcl",
+    "LifecycleExpiration",
+    "LifecycleTransition",
+    "IntelligentTiering",
+    "Replication",
+    "ReducedRedundancyLostObject",
+    "ObjectAccessed",
+    "ObjectReplication",
+    "ObjectTransition",
+    "ObjectLifecycle",
+    "ObjectManyVersions",
+];
 
-/// EventBridge types that name an object which was written: `detail.eventName` of S3's data events.
-const WRITING_CALLS: [&str; 4] = ["PutObject", "CopyObject", "CompleteMultipartUpload", "PostObject"];
+/// Members for a bucket and a key side by side, as input transformers and functions write them.
+const PAIRS: [(&str, &str); 8] = [
+    ("bucket", "key"),
+    ("Bucket", "Key"),
+    ("bucket", "object_key"),
+    ("bucketName", "key"),
+    ("bucketName", "objectKey"),
+    ("bucket_name", "object_key"),
+    ("s3Bucket", "s3Key"),
+    ("s3BucketName", "s3Key"),
+];
 
-type Result<T> = std::result::Result<T, Unreadable>;
+const NOT_CREATED: &str = "an S3 event of another kind than a new object";
+const DIRECT: &str = "it holds logs and names no object. If the messages are the logs, set `direct_mode: true` for the \
+                      input; else take this sender off the queue";
 
-pub fn read(body: &str, envelopes: u32) -> Result<Announcement> {
-    if body.trim() == CLOUDTRAIL_VALIDATION {
-        return Ok(ignored());
-    }
-    if values(body) > MESSAGE_VALUES_MAX {
-        return Err(Unreadable::TooManyValues { max: MESSAGE_VALUES_MAX });
-    }
-    let mut bytes = body.as_bytes().to_vec();
-    let value = simd_json::to_borrowed_value(&mut bytes).map_err(|e| Unreadable::NotJson(e.to_string()))?;
-    let object = |name| value.get(name).is_some_and(|v| v.is_object());
-    let array = |name| value.get(name).is_some_and(|v| v.is_array());
-    match () {
-        _ if array("Records") => s3_event(&value),
-        _ if value.get_str("Event") == Some("s3:TestEvent") => Ok(ignored()),
-        _ if value.get_str("Type") == Some("Notification") => sns(&value, envelopes),
-        _ if object("detail") && is_event_bridge(&value) => event_bridge(&value),
-        _ if array("files") && value.contains_key("bucket") => crowdstrike(&value),
-        _ if value.contains_key("s3Bucket") && value.contains_key("s3ObjectKey") => delivery_notice(&value),
-        _ if value.get_str("messageType").is_some_and(is_config_message) => Ok(ignored()),
-        _ => Err(Unreadable::UnknownShape),
-    }
+/// What an object turns out to be.
+pub enum Shape<'a> {
+    /// An announcement, as far as it could be read.
+    Read(Result<Announcement>),
+    /// A list of announcements.
+    Records(&'a [BorrowedValue<'a>]),
+    /// An EventBridge event that is not S3's: its `detail` may be any message.
+    Event(String),
 }
 
-/// How many values a text may have as JSON, at the most.
-fn values(body: &str) -> usize {
-    // A shorter text cannot have more, and need not be searched.
-    if body.len() <= MESSAGE_VALUES_MAX {
-        return body.len();
-    }
-    body.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count()
+/// The shape of an object. None: none that is known, but it may be an envelope.
+pub fn of<'a>(value: &'a BorrowedValue<'a>) -> Option<Shape<'a>> {
+    let has = |name| value.contains_key(name);
+    let is_object = |name| value.get(name).is_some_and(|v| v.is_object());
+    let is_array = |name| value.get(name).is_some_and(|v| v.is_array());
+    let text = |name| value.get_str(name);
+    let read = match () {
+        () if is_array("Records") => {
+            return value.get_array("Records").map(|records| Shape::Records(records.as_slice()));
+        }
+        () if is_event(value) && text("source") != Some("aws.s3") => return of_other_event(value),
+        () if is_event(value) => event_of_s3(value),
+        () if text("Event") == Some("s3:TestEvent") => {
+            Ok(Announcement::nothing("S3's test of a notification"))
+        }
+        () if matches!(text("Type"), Some("SubscriptionConfirmation" | "UnsubscribeConfirmation")) => {
+            Err(confirmation(value))
+        }
+        () if value.get("s3").is_some_and(|s3| s3.is_object()) => s3_record(value),
+        () if is_array("files") && has("bucket") => crowdstrike(value),
+        () if has("s3Bucket") && has("s3ObjectKey") => delivery_notice(value),
+        () if text("messageType").is_some_and(is_config_message) => config_message(value),
+        () if has("invocationSchemaVersion") && is_array("tasks") => batch_operation(value),
+        () if is_object("bucket") && is_object("object") => detail_of_s3(value, Object::named_or_encoded),
+        () if is_object("requestParameters") && text("eventSource") == Some("s3.amazonaws.com") => {
+            call_to_s3(value)
+        }
+        () if is_object("awslogs") || is_array("logEvents") => {
+            Err(Unreadable::refused("an envelope of CloudWatch Logs", "", DIRECT))
+        }
+        () if text("eventSource").is_some_and(|source| source == "aws:ses") => Err(Unreadable::refused(
+            "an SES event",
+            "",
+            "SES announces no objects to a queue. Let S3 announce them",
+        )),
+        () => pair(value)?,
+    };
+    Some(Shape::Read(read))
 }
 
-/// `{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {…}}]}`; several
-/// records may stand in one event. Keys are form-url-encoded.
-fn s3_event(value: &BorrowedValue) -> Result<Announcement> {
+/// One element of `{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {…}}]}`. Keys are
+/// form-url-encoded. Other servers and input transformers write another source, or leave it and the name out.
+fn s3_record(record: &BorrowedValue) -> Result<Announcement> {
     const SHAPE: &str = "an S3 event";
-    let mut found = Announcement::default();
-    for record in value.get_array("Records").into_iter().flatten() {
-        if !record.get_str("eventSource").is_some_and(|source| source.ends_with(":s3")) {
-            return Err(Unreadable::UnknownShape);
-        }
-        let name = record.get_str("eventName").ok_or(lacks(SHAPE, "eventName"))?;
-        if !name.trim_start_matches("s3:").starts_with("ObjectCreated:") {
-            found.ignored += 1;
-            continue;
-        }
-        let written = record.get_str("eventTime").and_then(|time| time.parse().ok());
-        found.written = [found.written, written].into_iter().flatten().min();
-        let s3 = record.get("s3").ok_or(lacks(SHAPE, "s3"))?;
-        let object = s3.get("object").ok_or(lacks(SHAPE, "s3.object"))?;
-        let bucket =
-            s3.get("bucket").and_then(|b| b.get_str("name")).ok_or(lacks(SHAPE, "s3.bucket.name"))?;
-        let key = object.get_str("key").ok_or(lacks(SHAPE, "s3.object.key"))?;
-        found.objects.push(Object {
-            bucket: bucket.to_owned(),
-            key: form_decoded(key),
-            region: record.get_str("awsRegion").filter(|r| !r.is_empty()).map(str::to_owned),
-            size: object.get_u64("size"),
-            version_id: text(object, "versionId"),
-            etag: text(object, "eTag"),
-            checksum: None,
-        });
+    let name = record.get_str("eventName").unwrap_or("ObjectCreated");
+    if !is_creation(SHAPE, name)? {
+        return Ok(Announcement::nothing(NOT_CREATED));
     }
-    Ok(found)
+    let s3 = record.get("s3").ok_or(lacks(SHAPE, "s3"))?;
+    let object = s3.get("object").ok_or(lacks(SHAPE, "s3.object"))?;
+    let bucket = s3.get("bucket").and_then(bucket_name).ok_or(lacks(SHAPE, "s3.bucket.name"))?;
+    let key = object.get_str("key").ok_or(lacks(SHAPE, "s3.object.key"))?;
+    let object = Object {
+        region: text(record, "awsRegion"),
+        size: object.get_u64("size"),
+        version_id: text(object, "versionId"),
+        etag: text(object, "eTag"),
+        ..Object::encoded(bucket, key)
+    };
+    Ok(Announcement::of(object).written(time(record, "eventTime")))
 }
 
-/// `{"Type": "Notification", "Message": "<the message as text>"}`. Raw delivery has no envelope.
-fn sns(value: &BorrowedValue, envelopes: u32) -> Result<Announcement> {
-    let message = value.get_str("Message").ok_or(lacks("an SNS notification", "Message"))?;
-    if envelopes == 0 {
-        return Err(Unreadable::UnknownShape);
+/// Does an event of this name tell of a new object? One of a name that nobody knows may.
+fn is_creation(shape: &'static str, name: &str) -> Result<bool> {
+    let kind = name.strip_prefix("s3:").unwrap_or(name).split(':').next().unwrap_or_default();
+    match () {
+        () if CREATIONS.contains(&kind) => Ok(true),
+        () if OTHERS.contains(&kind) || kind.starts_with("Object ") || kind.starts_with("Bucket") => {
+            Ok(false)
+        }
+        () => {
+            let cure = "nobody can tell whether it announces an object. Restrict the notification to s3:ObjectCreated:*";
+            Err(Unreadable::refused(shape, name, cure))
+        }
     }
-    read(message, envelopes - 1)
 }
 
 /// Security Lake's queues get EventBridge events of S3 that have lost their type: all tell of new objects.
-fn is_event_bridge(value: &BorrowedValue) -> bool {
-    value.contains_key("detail-type") || value.get_str("source") == Some("aws.s3")
+fn is_event(value: &BorrowedValue) -> bool {
+    value.get("detail").is_some_and(|detail| detail.is_object())
+        && (value.contains_key("detail-type") || value.get_str("source") == Some("aws.s3"))
 }
 
-/// EventBridge: keys are not encoded. All but writes are acknowledged: the rule's owner asked for
-/// more than objects.
-fn event_bridge(value: &BorrowedValue) -> Result<Announcement> {
-    const SHAPE: &str = "an EventBridge event";
-    let detail = value.get("detail").ok_or(lacks(SHAPE, "detail"))?;
-    let from_s3 = value.get_str("source") == Some("aws.s3");
-    let region = text(value, "region");
-    let object = match value.get_str("detail-type") {
-        Some("Object Created") | None if from_s3 => {
-            let object = detail.get("object").ok_or(lacks(SHAPE, "detail.object"))?;
-            Object {
-                bucket: detail
-                    .get("bucket")
-                    .and_then(|b| text(b, "name"))
-                    .ok_or(lacks(SHAPE, "detail.bucket.name"))?,
-                key: text(object, "key").ok_or(lacks(SHAPE, "detail.object.key"))?,
-                region,
-                size: object.get_u64("size"),
-                version_id: text(object, "version-id"),
-                etag: text(object, "etag"),
-                checksum: None,
-            }
-        }
-        Some("AWS API Call via CloudTrail") if from_s3 && is_write(detail) => {
-            let call = detail.get("requestParameters").ok_or(lacks(SHAPE, "detail.requestParameters"))?;
-            Object {
-                bucket: text(call, "bucketName").ok_or(lacks(SHAPE, "requestParameters.bucketName"))?,
-                key: text(call, "key").ok_or(lacks(SHAPE, "requestParameters.key"))?,
-                region,
-                size: None,
-                version_id: None,
-                etag: None,
-                checksum: None,
-            }
-        }
-        _ => return Ok(ignored()),
+/// EventBridge: keys are not encoded. All but writes are acknowledged: the rule's owner asked for more than objects.
+fn event_of_s3(value: &BorrowedValue) -> Result<Announcement> {
+    let detail = value.get("detail").ok_or(lacks("an EventBridge event", "detail"))?;
+    let (region, written) = (text(value, "region"), time(value, "time"));
+    let found = match value.get_str("detail-type") {
+        Some("Object Created") | None => detail_of_s3(detail, Object::named),
+        Some("AWS API Call via CloudTrail") => call_to_s3(detail),
+        Some(_) => Ok(Announcement::nothing(NOT_CREATED)),
     };
-    let written = value.get_str("time").and_then(|time| time.parse().ok());
-    Ok(Announcement { objects: vec![object], ignored: 0, written })
+    Ok(found?.in_region(region.as_deref()).written(written))
 }
 
-fn is_write(detail: &BorrowedValue) -> bool {
-    detail.get_str("eventName").is_some_and(|name| WRITING_CALLS.contains(&name))
-        && detail.get_str("errorCode").is_none()
+/// An event of another source may hold any message; a schedule's holds nothing.
+fn of_other_event(value: &BorrowedValue) -> Option<Shape<'static>> {
+    let (source, kind) =
+        (value.get_str("source").unwrap_or("?"), value.get_str("detail-type").unwrap_or("?"));
+    if kind == "Scheduled Event" && source == "aws.events" {
+        return Some(Shape::Read(Ok(Announcement::nothing("a scheduled event"))));
+    }
+    Some(Shape::Event(format!("{kind} of {source}")))
+}
+
+/// The error for an EventBridge event that holds no announcement.
+pub fn refused_event(named: &str) -> Unreadable {
+    Unreadable::refused(
+        "an EventBridge event",
+        named,
+        "it names no object. If the events are the logs, set `direct_mode: true` for the input; else narrow the rule to \
+         source aws.s3, detail-type Object Created",
+    )
+}
+
+/// `detail` of an EventBridge event of S3, or that alone. Other events than those of new objects name what was done.
+fn detail_of_s3(detail: &BorrowedValue, name: fn(&str, &str) -> Object) -> Result<Announcement> {
+    const SHAPE: &str = "an EventBridge event of S3";
+    const OF_OTHERS: [&str; 5] = [
+        "deletion-type",
+        "restore-expiry-time",
+        "source-storage-class",
+        "destination-storage-class",
+        "destination-access-tier",
+    ];
+    if OF_OTHERS.iter().any(|member| detail.contains_key(*member)) {
+        return Ok(Announcement::nothing(NOT_CREATED));
+    }
+    let object = detail.get("object").ok_or(lacks(SHAPE, "detail.object"))?;
+    let bucket = detail.get("bucket").and_then(bucket_name).ok_or(lacks(SHAPE, "detail.bucket.name"))?;
+    let key = text(object, "key").ok_or(lacks(SHAPE, "detail.object.key"))?;
+    Ok(Announcement::of(Object {
+        size: object.get_u64("size"),
+        version_id: text(object, "version-id").or_else(|| text(object, "versionId")),
+        etag: text(object, "etag").or_else(|| text(object, "eTag")),
+        ..name(bucket, &key)
+    }))
+}
+
+/// A call to S3 as CloudTrail reports it.
+fn call_to_s3(call: &BorrowedValue) -> Result<Announcement> {
+    const SHAPE: &str = "CloudTrail's report of a call to S3";
+    let is_write = call.get_str("eventName").is_some_and(|name| CREATIONS.contains(&name));
+    if !is_write || call.get_str("errorCode").is_some() {
+        return Ok(Announcement::nothing("a call to S3 that wrote no object"));
+    }
+    let parameters = call.get("requestParameters").ok_or(lacks(SHAPE, "requestParameters"))?;
+    let bucket = text(parameters, "bucketName").ok_or(lacks(SHAPE, "requestParameters.bucketName"))?;
+    let key = text(parameters, "key").ok_or(lacks(SHAPE, "requestParameters.key"))?;
+    let region = text(call, "awsRegion");
+    Ok(Announcement::of(Object { region, ..Object::named(&bucket, &key) }).written(time(call, "eventTime")))
 }
 
 /// CrowdStrike's own message: `{"bucket": …, "files": [{"path": …, "size": …}]}`. Paths are keys as
@@ -151,19 +227,16 @@ fn crowdstrike(value: &BorrowedValue) -> Result<Announcement> {
     const SHAPE: &str = "a CrowdStrike FDR message";
     let bucket = text(value, "bucket").ok_or(lacks(SHAPE, "bucket"))?;
     let written = value.get_i64("timestamp").and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    let mut found = Announcement { written, ..Announcement::default() };
-    for file in value.get_array("files").into_iter().flatten() {
-        found.objects.push(Object {
-            bucket: bucket.clone(),
-            key: text(file, "path").ok_or(lacks(SHAPE, "a file's path"))?,
-            region: None,
-            size: file.get_u64("size").filter(|size| *size > 0),
-            version_id: None,
-            etag: None,
-            checksum: text(file, "checksum"),
-        });
-    }
-    Ok(found)
+    let file = |file: &BorrowedValue| {
+        let path = text(file, "path").ok_or(lacks(SHAPE, "a file's path"))?;
+        let size = file.get_u64("size").filter(|size| *size > 0);
+        Ok(Object { size, checksum: text(file, "checksum"), ..Object::named(&bucket, &path) })
+    };
+    all(
+        value.get_array("files").into_iter().flatten().map(file),
+        "a CrowdStrike FDR message without files",
+        written,
+    )
 }
 
 /// What CloudTrail (a list of keys) and Config (one key) tell their topics after a delivery.
@@ -171,33 +244,101 @@ fn delivery_notice(value: &BorrowedValue) -> Result<Announcement> {
     const SHAPE: &str = "a CloudTrail or Config notification";
     let bucket = text(value, "s3Bucket").ok_or(lacks(SHAPE, "s3Bucket"))?;
     let keys = value.get("s3ObjectKey").ok_or(lacks(SHAPE, "s3ObjectKey"))?;
-    let keys: Vec<&str> = match keys.as_array() {
-        Some(list) => list.iter().map(|k| k.as_str().ok_or(lacks(SHAPE, "a key"))).collect::<Result<_>>()?,
-        None => vec![keys.as_str().ok_or(lacks(SHAPE, "s3ObjectKey"))?],
+    let key = |key: &BorrowedValue| {
+        let key = key.as_str().filter(|key| !key.is_empty()).ok_or(lacks(SHAPE, "a key"))?;
+        Ok(Object::named(&bucket, key))
     };
-    let object = |key: &&str| Object {
-        bucket: bucket.clone(),
-        key: (*key).to_owned(),
-        region: None,
-        size: None,
-        version_id: None,
-        etag: None,
-        checksum: None,
-    };
-    Ok(Announcement { objects: keys.iter().map(object).collect(), ..Announcement::default() })
+    let keys = keys.as_array().map_or(std::slice::from_ref(keys), |list| list.as_slice());
+    all(keys.iter().map(key), "a CloudTrail notification without keys", None)
 }
 
-/// Config's other messages (changes, compliance, snapshot started) name no object.
 fn is_config_message(message_type: &str) -> bool {
     ["Config", "Compliance", "OversizedConfig"].iter().any(|prefix| message_type.starts_with(prefix))
 }
 
-fn ignored() -> Announcement {
-    Announcement { ignored: 1, ..Announcement::default() }
+/// Config's other messages name no object, but for those of a change that is too large for a message.
+fn config_message(value: &BorrowedValue) -> Result<Announcement> {
+    const SHAPE: &str = "Config's notification of an oversized change";
+    if value.get_str("messageType") != Some("OversizedConfigurationItemChangeNotification") {
+        return Ok(Announcement::nothing(
+            "a message of Config's whose content comes with the configuration history",
+        ));
+    }
+    let summary = value.get("s3DeliverySummary").ok_or(lacks(SHAPE, "s3DeliverySummary"))?;
+    if let Some(code) = text(summary, "errorCode") {
+        let cure = "Config could not write the change to its bucket. Repair its delivery channel";
+        return Err(Unreadable::refused(SHAPE, &code, cure));
+    }
+    let place =
+        text(summary, "s3BucketLocation").ok_or(lacks(SHAPE, "s3DeliverySummary.s3BucketLocation"))?;
+    let place = place.strip_prefix("s3://").unwrap_or(&place);
+    let (bucket, key) = place.split_once('/').ok_or(lacks(SHAPE, "a key in s3BucketLocation"))?;
+    Ok(Announcement::of(Object::named(bucket, key)).written(time(value, "notificationCreationTime")))
+}
+
+/// What S3 Batch Operations tells a function: `{"tasks": [{"s3BucketArn": …, "s3Key": …}]}`, the keys url-encoded.
+fn batch_operation(value: &BorrowedValue) -> Result<Announcement> {
+    const SHAPE: &str = "a message of S3 Batch Operations";
+    let task = |task: &BorrowedValue| {
+        let bucket = text(task, "s3BucketArn").or_else(|| text(task, "s3Bucket"));
+        let bucket = bucket.ok_or(lacks(SHAPE, "a task's s3BucketArn"))?;
+        let key = text(task, "s3Key").ok_or(lacks(SHAPE, "a task's s3Key"))?;
+        Ok(Object { version_id: text(task, "s3VersionId"), ..Object::encoded(&bucket, &key) })
+    };
+    all(value.get_array("tasks").into_iter().flatten().map(task), "a message without tasks", None)
+}
+
+/// A bucket and a key side by side. Nobody says whether the key is encoded.
+fn pair(value: &BorrowedValue) -> Option<Result<Announcement>> {
+    let (bucket, key) =
+        PAIRS.iter().find_map(|(bucket, key)| Some((text(value, bucket)?, text(value, key)?)))?;
+    Some(Ok(Announcement::of(Object::named_or_encoded(&bucket, &key))))
+}
+
+/// SNS asks before it sends anything. The token that answers it stands in the message and not in the log.
+fn confirmation(value: &BorrowedValue) -> Unreadable {
+    let topic = text(value, "TopicArn").unwrap_or_else(|| "a topic without a name".to_owned());
+    match value.get_str("Type") {
+        Some("SubscriptionConfirmation") => Unreadable::refused(
+            "an SNS SubscriptionConfirmation",
+            &topic,
+            "the topic waits for its confirmation, and sends nothing to this queue before that. Confirm it with `aws sns \
+             confirm-subscription --topic-arn … --token …` and the Token of this message, or subscribe the queue anew as \
+             the owner of the queue, which needs none",
+        ),
+        _ => Unreadable::refused(
+            "an SNS UnsubscribeConfirmation",
+            &topic,
+            "the queue is no longer subscribed, and the topic sends nothing more. Subscribe it again, if that was not \
+             intended",
+        ),
+    }
+}
+
+fn all(
+    objects: impl Iterator<Item = Result<Object>>,
+    none: &'static str,
+    written: Option<Timestamp>,
+) -> Result<Announcement> {
+    let objects = objects.collect::<Result<Vec<_>>>()?;
+    if objects.is_empty() {
+        return Ok(Announcement::nothing(none).written(written));
+    }
+    Ok(Announcement { objects, ..Announcement::default() }.written(written))
+}
+
+/// A bucket's name, of an object that has it, or its ARN.
+fn bucket_name<'a>(bucket: &'a BorrowedValue) -> Option<&'a str> {
+    let filled = |name: &str| bucket.get_str(name).filter(|text| !text.is_empty());
+    filled("name").or_else(|| filled("arn"))
 }
 
 fn lacks(shape: &'static str, what: &'static str) -> Unreadable {
     Unreadable::Incomplete { shape, what }
+}
+
+fn time(value: &BorrowedValue, name: &str) -> Option<Timestamp> {
+    value.get_str(name)?.parse().ok()
 }
 
 fn text(value: &BorrowedValue, name: &str) -> Option<String> {
@@ -206,6 +347,6 @@ fn text(value: &BorrowedValue, name: &str) -> Option<String> {
 
 /// `application/x-www-form-urlencoded`: `+` is a space, then percent-decoding. Bytes that are no
 /// UTF-8 cannot stand in an S3 key; they are replaced, and S3 will answer that there is no such key.
-fn form_decoded(key: &str) -> String {
+pub fn form_decoded(key: &str) -> String {
     percent_decode_str(&key.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
