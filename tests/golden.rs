@@ -96,8 +96,11 @@ fn every_case_is_delivered_exactly_or_refused() {
             let key = std::fs::read_to_string(folder.join(format!("key{number}"))).ok()?;
             Some((key, read(&format!("object{number}"))))
         });
-        let mut objects = objects.filter(|(key, _)| !aws_to_devo::resolve::is_marker(key));
-        let result = objects.try_for_each(|(key, object)| tagged(row, &key, &object, &mut lines));
+        let objects: Vec<_> = objects.filter(|(key, _)| !aws_to_devo::resolve::is_marker(key)).collect();
+        if let Err(error) = announces(&read("notification.json"), &objects) {
+            wrong.push(format!("{}: {error}", folder.display()));
+        }
+        let result = objects.iter().try_for_each(|(key, object)| tagged(row, key, object, &mut lines));
         let arrived = String::from_utf8_lossy(&lines.concat()).into_owned();
         let expected = String::from_utf8_lossy(&read("expected")).into_owned();
         match result {
@@ -110,6 +113,19 @@ fn every_case_is_delivered_exactly_or_refused() {
         }
     }
     assert!(wrong.is_empty(), "{} cases:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Does the message name these objects, as S3 would be asked for them first?
+fn announces(notification: &[u8], objects: &[(String, Vec<u8>)]) -> Result<(), String> {
+    if notification.is_empty() {
+        return Ok(());
+    }
+    let body = String::from_utf8_lossy(notification).replace("BUCKET", "bucket");
+    let found = aws_to_devo::resolve::resolve(&body).map_err(|error| error.to_string())?;
+    let found: Vec<_> =
+        found.objects.iter().map(|object| (object.bucket.as_str(), object.key.as_str())).collect();
+    let expected: Vec<_> = objects.iter().map(|(key, _)| ("bucket", key.as_str())).collect();
+    if found == expected { Ok(()) } else { Err(format!("{found:?} is announced, not {expected:?}")) }
 }
 
 /// Each record as tag TAB record LF.

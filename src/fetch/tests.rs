@@ -103,16 +103,20 @@ impl Lab {
 
     /// Puts up a message that names these objects of a bucket.
     fn message(&self, input: usize, bucket: &str, keys: &[&str]) {
-        let task = |key: &&str| {
-            let (end, name) = (self.end.clone(), (*key).to_owned());
+        let objects = keys.iter().map(|key| Object { size: Some(10), ..Object::named(bucket, key) });
+        self.announce(input, objects.collect());
+    }
+
+    fn announce(&self, input: usize, objects: Vec<Object>) {
+        let task = |object: Object| {
+            let (end, name) = (self.end.clone(), object.key.clone());
             let ack = Ack::open(move |outcome| end.send((name, outcome)).unwrap());
             let share = ack.share();
             ack.close(Outcome::Delivered);
-            let object = Object { size: Some(10), ..Object::named(bucket, key) };
-            let service = self.inputs[input].services[0].of_object(key);
+            let service = self.inputs[input].services[0].of_object(&object.key);
             Task { source: Source::S3(object), service, input, share, turn: None, pulled: None }
         };
-        assert!(self.lanes[input].put(keys.iter().map(task).collect(), &self.stop));
+        assert!(self.lanes[input].put(objects.into_iter().map(task).collect(), &self.stop));
     }
 
     fn decoded(&self) -> String {
@@ -155,6 +159,9 @@ fn serve(asked: &Arc<Mutex<Vec<String>>>, release: &Stop) -> Server {
         match path.split('/').nth(1) {
             Some("forbidden") => refuse(403, "AccessDenied"),
             Some("missing") => refuse(404, "NoSuchKey"),
+            // These have a plus in their key, and no blank.
+            Some("plus") if !path.contains("%2B") => refuse(404, "NoSuchKey"),
+            Some("plus-unlisted") if !path.contains("%2B") => refuse(403, "AccessDenied"),
             Some("broken") => {
                 let mut response = refuse(503, "SlowDown");
                 response.headers.push(("retry-after", "20".to_owned()));
@@ -166,9 +173,11 @@ fn serve(asked: &Arc<Mutex<Vec<String>>>, release: &Stop) -> Server {
                 refuse(503, "SlowDown")
             }
             _ => {
-                let headers =
-                    vec![("etag", "\"e\"".to_owned()), ("content-range", "bytes 0-9/10".to_owned())];
-                Response { status: 206, headers, body: Body::Owned(b"0123456789".to_vec()) }
+                let object = b"0123456789";
+                let len = if request.header("range") == Some("bytes=0-0") { 1 } else { object.len() };
+                let range = format!("bytes 0-{}/10", len - 1);
+                let headers = vec![("etag", "\"e\"".to_owned()), ("content-range", range)];
+                Response { status: 206, headers, body: Body::Owned(object[..len].to_vec()) }
             }
         }
     };
@@ -237,6 +246,33 @@ fn a_missing_object_is_tried_again_and_then_skipped() {
     let (key, outcome) = lab.ended.recv_timeout(PATIENCE).unwrap();
     assert_eq!((key.as_str(), outcome), ("gone", Outcome::Delivered), "skipped, as the input wishes");
     assert_eq!(lab.asked_for("missing"), crate::limits::OBJECT_ATTEMPTS as usize);
+    lab.end();
+}
+
+/// Not every sender encodes keys as S3 does. An object in whose place another spelling of its key is read is that object
+/// in everything: in its tag's fields, in the ledger, and in how its message ends.
+#[test]
+fn an_object_that_is_not_there_is_read_under_the_other_spelling_of_its_key() {
+    let lab = Lab::start(2);
+    let named = |bucket, key: &str, other: &str| {
+        let other_key = Some(other.to_owned());
+        Object { other_key, ..Object::named(bucket, key) }
+    };
+    for bucket in ["plus", "plus-unlisted"] {
+        lab.announce(0, vec![named(bucket, "a b", "a+b")]);
+        assert_eq!(lab.decoded(), "a+b", "{bucket}");
+        let ended = lab.ended.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(ended, ("a b".to_owned(), Outcome::Delivered), "{bucket}");
+        assert_eq!(lab.asked_for(bucket), 3, "once by each spelling, and once for its bytes");
+    }
+    // The spelling that S3's own events have goes first.
+    lab.announce(0, vec![named("good", "a b", "a+b")]);
+    assert_eq!(lab.decoded(), "a b");
+    lab.ended.recv_timeout(PATIENCE).unwrap();
+    // Neither is there: it ends as any missing object does, under the name that was announced.
+    lab.announce(0, vec![named("missing", "a b", "a+b")]);
+    assert_eq!(lab.ended.recv_timeout(PATIENCE).unwrap(), ("a b".to_owned(), Outcome::Delivered));
+    assert_eq!(lab.asked_for("missing"), 2 * crate::limits::OBJECT_ATTEMPTS as usize);
     lab.end();
 }
 

@@ -14,10 +14,11 @@ use crate::limits::{
 
 /// Members that hold another message. If an object has several, the first that announces an object counts: what a
 /// function answered goes before what it was asked.
-const ENVELOPES: [&str; 18] = [
-    // SNS; Lambda's form of it
+const ENVELOPES: [&str; 19] = [
+    // SNS; Lambda's form of it; what a publisher may give it for all protocols
     "Message",
     "Sns",
+    "default",
     // A queue's message as Lambda, pipes and SQS's API have it
     "body",
     "Body",
@@ -44,6 +45,8 @@ const ENVELOPES: [&str; 18] = [
 /// CloudTrail sends this text to a topic that is given to a trail.
 const CLOUDTRAIL_VALIDATION: &str = "CloudTrail validation message.";
 
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// Reads one message.
 pub struct Reader {
     /// How many bytes what is packed in it may still unpack to.
@@ -59,7 +62,7 @@ impl Reader {
 
     /// Reads a text that may be a message.
     pub fn text(&mut self, text: &str) -> Result<Announcement> {
-        let text = text.trim_start_matches('\u{feff}').trim();
+        let text = text.trim_matches(|c: char| c.is_whitespace() || c == BYTE_ORDER_MARK);
         if text == CLOUDTRAIL_VALIDATION {
             return Ok(Announcement::nothing("CloudTrail's test of a topic"));
         }

@@ -1,6 +1,7 @@
 //! Every shape of message is understood, and none is deleted that was not.
 
-use serde_json::json;
+use base64::Engine;
+use serde_json::{Value, json};
 
 use crate::feeds::{self, Object, all_frames};
 use crate::frames::{assert_exactly, frame};
@@ -79,6 +80,81 @@ fn odd_keys_are_decoded_as_s3_encodes_them() {
     assert_exactly(&all_frames(&objects), &lab.sink.received());
 }
 
+/// As queues, functions, pipes and relays between S3 and the queue hand a message on.
+#[test]
+fn whatever_is_wrapped_around_a_message_it_is_read() {
+    let lab = Lab::new("wrapped");
+    let objects: Vec<_> = (0..9).map(|i| feeds::vpc(&format!("w{i}"), 10)).collect();
+    lab.put(&objects);
+    let event = |i: usize| notices::s3_created(&lab.bucket, &[&objects[i].key]);
+    let value = |i: usize| serde_json::from_str::<Value>(&event(i)).unwrap();
+    let string = |text: &str| Value::from(text).to_string();
+    let sns =
+        |message: &str| json!({"Type": "Notification", "TopicArn": "t", "Message": message}).to_string();
+    let bridge: Value =
+        serde_json::from_str(&notices::eventbridge("Object Created", &lab.bucket, &objects[6].key)).unwrap();
+    lab.queue.send(&[
+        string(&string(&event(0))),
+        sns(&sns(&string(&event(1)))),
+        json!({"Records": [{"messageId": "m", "body": event(2), "eventSource": "aws:sqs"}]}).to_string(),
+        json!([{"messageId": "m", "body": sns(&event(3))}]).to_string(),
+        json!({"requestContext": {"condition": "Success"}, "requestPayload": value(4), "responsePayload": null}).to_string(),
+        base64::prelude::BASE64_STANDARD.encode(feeds::gzip(event(5).as_bytes())),
+        bridge["detail"].to_string(),
+        json!({"bucket": lab.bucket, "key": objects[7].key}).to_string(),
+        sns(&notices::config_oversized(&lab.bucket, &objects[8].key)),
+    ]);
+    lab.drain_all(&lab.config(json!({"aws_sqs_vpc": {}})));
+    assert_exactly(&all_frames(&objects), &lab.sink.received());
+}
+
+/// EventBridge's input transformer copies the key, and S3 would have encoded it. What is read so is known when it is
+/// announced again in another way.
+#[test]
+fn keys_that_are_not_encoded_are_read_as_they_are() {
+    let lab = Lab::new("keys-not-encoded");
+    let keys = ["a b+c", "a+b", "100%25", "plain"].map(|key| format!("AWSLogs/1/vpcflowlogs/{key}"));
+    let objects: Vec<_> = keys
+        .iter()
+        .map(|key| Object { key: key.clone(), ..feeds::vpc(key.rsplit('/').next().unwrap_or_default(), 10) })
+        .collect();
+    lab.put(&objects);
+    let transformed = |key: &String| {
+        let s3 = json!({"bucket": {"name": lab.bucket}, "object": {"key": key}});
+        json!({"Records": [{"eventName": "ObjectCreated:Put", "s3": s3}]}).to_string()
+    };
+    let config = lab.config(json!({"aws_sqs_vpc": {}}));
+    lab.queue.send(&keys.iter().map(transformed).collect::<Vec<_>>());
+    lab.drain_all(&config);
+    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    let bridged: Vec<_> =
+        keys.iter().map(|key| notices::eventbridge("Object Created", &lab.bucket, key)).collect();
+    lab.queue.send(&bridged);
+    lab.drain_all(&config);
+    assert_exactly(&all_frames(&objects), &lab.sink.received());
+}
+
+/// The log is in the message, and the message is in S3.
+#[test]
+fn a_log_that_the_sqs_extended_client_put_into_s3_is_read_from_there() {
+    let lab = Lab::new("extended-client");
+    let log = Object {
+        key: "25fcd5c9-1b6c-4c0a-9ab3-2a1de0e6d3a1".into(),
+        bytes: b"one\ntwo\n".to_vec(),
+        frames: ["one", "two"].map(|line| frame("my.app.direct", line)).to_vec(),
+    };
+    lab.put(std::slice::from_ref(&log));
+    let pointer = json!(["software.amazon.payloadoffloading.PayloadS3Pointer",
+                         {"s3BucketName": lab.bucket, "s3Key": log.key}]);
+    lab.queue.send(&[pointer.to_string()]);
+    let service =
+        json!({"file_format": {"type": "line_split_processor"}, "routing_template": "my.app.direct"});
+    let mut config = lab.config(json!({"custom_service": service}));
+    config["inputs"]["sqs_collector"]["direct_mode"] = json!(true);
+    lab.drain_all(&config);
+    assert_exactly(&log.frames, &lab.sink.received());
+}
+
 #[test]
 fn several_objects_in_one_message() {
     let lab = Lab::new("several");
@@ -102,11 +178,14 @@ fn what_needs_no_fetching_is_acknowledged() {
     let bodies: Vec<_> = removed.iter().map(|name| notices::s3_event(name, &lab.bucket, &["gone"])).collect();
     lab.queue.send(&bodies);
     lab.queue.send(&[notices::s3_test_event(&lab.bucket)]);
-    // None of these is there: a GET would be a 404, and end as a dead letter.
-    lab.announce(["AWSLogs/1/CloudTrail-Digest/x.json.gz"]);
-    let ended = lab.drain_all(&lab.config(json!({"aws_sqs_cloudtrail": {}})));
+    // None of these is there: a GET would be a 404, and end as a dead letter. The mark belongs to no service.
+    lab.announce(["AWSLogs/1/CloudTrail-Digest/x.json.gz", "AWSLogs/1/aws-logs-write-test"]);
+    let ended = lab.drain_all(&lab.config(json!({"aws_sqs_cloudtrail": {}, "aws_sqs_vpc": {}})));
     assert_exactly(&[], &lab.sink.received());
     assert!(!ended.log.contains("NoSuchKey"), "nothing was fetched; log:\n{}", ended.log);
+    for why in ["S3's test of a notification", "another kind than a new object"] {
+        assert!(ended.log.contains(why), "{why} is not told; log:\n{}", ended.log);
+    }
 }
 
 #[test]

@@ -59,6 +59,14 @@ pub fn config_delivery(bucket: &str, key: &str) -> String {
     .to_string()
 }
 
+/// AWS Config's message of a change that is too large for one.
+pub fn config_oversized(bucket: &str, key: &str) -> String {
+    json!({"configurationItemSummary": {"resourceId": "i-1"}, "messageType": "OversizedConfigurationItemChangeNotification",
+           "s3DeliverySummary": {"s3BucketLocation": format!("{bucket}/{key}"), "errorCode": null, "errorMessage": null},
+           "notificationCreationTime": "2026-11-21T10:00:00.000Z", "recordVersion": "1.0"})
+    .to_string()
+}
+
 fn s3_record(name: &str, bucket: &str, key: &str) -> Value {
     let encoded = aws::encode(key, "/").replace("%20", "+");
     let mut object = json!({"key": encoded, "sequencer": "0055AED6DCD90281E5"});

@@ -24,6 +24,37 @@ fn unknown_bodies() {
 }
 
 #[test]
+fn known_messages_that_cannot_be_read_are_named_with_their_cure() {
+    let lab = Lab::with_few_receives("known-messages");
+    let messages = [
+        (
+            json!({"Type": "SubscriptionConfirmation", "TopicArn": "arn:aws:sns:us-east-1:1:trail", "Token": "never-shown",
+                   "Message": "You have chosen to subscribe", "SubscribeURL": "https://sns.example/?Token=never-shown"}),
+            ["arn:aws:sns:us-east-1:1:trail", "the topic waits for its confirmation"],
+        ),
+        (
+            json!({"source": "aws.guardduty", "detail-type": "GuardDuty Finding", "detail": {"schemaVersion": "2.0"}}),
+            ["GuardDuty Finding of aws.guardduty", "direct_mode"],
+        ),
+        (
+            json!(["com.amazon.sqs.javamessaging.MessageS3Pointer", {"s3BucketName": lab.bucket, "s3Key": "k"}]),
+            ["SQS extended client", "Let its sender put it into the message itself"],
+        ),
+        (
+            json!({"bucket": "arn:aws:s3::123456789012:accesspoint/m.mrap", "files": [{"path": "k"}]}),
+            ["Multi-Region Access Point", "Name one of its buckets"],
+        ),
+    ];
+    lab.queue.send(&messages.iter().map(|(message, _)| message.to_string()).collect::<Vec<_>>());
+    let ended = lab.drain_but(messages.len(), &lab.config(json!({"aws_sqs_vpc": {}})));
+    assert_exactly(&[], &lab.sink.received());
+    for words in messages.iter().flat_map(|(_, words)| words) {
+        assert!(ended.log.contains(words), "{words} is not told; log:\n{}", ended.log);
+    }
+    assert!(!ended.log.contains("never-shown"), "log:\n{}", ended.log);
+}
+
+#[test]
 fn a_truncated_object_delivers_what_is_whole() {
     let lab = Lab::with_few_receives("truncated");
     let good = feeds::fdr("good", 300);

@@ -115,6 +115,7 @@ fn of_k() -> Vec<(&'static str, String)> {
         ("SNS around a JSON string", sns(&string(&text(&event)))),
         ("SNS around base64", sns(&base64(&gzip(&text(&event))))),
         ("SNS with an object", text(&json!({"Type": "Notification", "Message": event.clone()}))),
+        ("a message for several protocols", text(&json!({"default": text(&event)}))),
         ("SNS's Message alone", text(&json!({"Message": text(&event)}))),
         ("SNS through Lambda", text(&json!({"Records": [{"EventSource": "aws:sns", "Sns": notification}]}))),
         ("SQS through Lambda", text(&json!({"Records": [queued(&event)]}))),
@@ -500,8 +501,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         let members = proptest::collection::vec((word.clone(), inner.clone()), 0..6);
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            members
-                .prop_map(|members| Value::from_iter(members.into_iter().map(|(name, value)| (name, value)))),
+            members.prop_map(|members| Value::from_iter(members)),
             inner.prop_map(|value| Value::from(value.to_string())),
         ]
     })
