@@ -1,11 +1,14 @@
 //! Every shape of message is understood, and none is deleted that was not.
 
+use std::time::Duration;
+
 use base64::Engine;
 use serde_json::{Value, json};
 
 use crate::feeds::{self, Object, all_frames};
 use crate::frames::{assert_exactly, frame};
 use crate::lab::Lab;
+use crate::process::wait_for;
 use crate::{aws, notices};
 
 #[test]
@@ -14,7 +17,8 @@ fn s3s_own_notifications_with_their_test_event() {
     aws::notify(&lab.bucket, &lab.queue);
     let objects: Vec<_> = (0..5).map(|i| feeds::vpc(&format!("n{i}"), 10)).collect();
     lab.put(&objects);
-    assert_eq!(lab.queue.peek().len(), 6, "five objects and the test event");
+    // The emulator may be a moment behind.
+    wait_for("five objects and the test event", Duration::from_secs(60), || lab.queue.peek().len() == 6);
     lab.drain_all(&lab.config(json!({"aws_sqs_vpc": {}})));
     assert_exactly(&all_frames(&objects), &lab.sink.received());
 }
