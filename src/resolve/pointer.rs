@@ -12,13 +12,9 @@ const CLASSES: [&str; 2] =
 
 /// The object in which the body of a message lies, if the text is a pointer.
 pub fn of_body(body: &str) -> Option<Result<Object>> {
-    let begins = body.trim_start().strip_prefix('[')?;
-    if !CLASSES
-        .iter()
-        .any(|class| begins.trim_start().strip_prefix('"').is_some_and(|text| text.starts_with(class)))
-    {
-        return None;
-    }
+    // Most logs are told from a pointer by their first bytes.
+    let first = body.trim_start().strip_prefix('[')?.trim_start().strip_prefix('"')?;
+    CLASSES.iter().find(|class| first.starts_with(**class))?;
     let mut bytes = body.as_bytes().to_vec();
     let object = read(&simd_json::to_borrowed_value(&mut bytes).ok()?)?;
     Some(object.check().map(|()| object))

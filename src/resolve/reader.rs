@@ -25,8 +25,8 @@ const ENVELOPES: [&str; 19] = [
     "MessageBody",
     "Messages",
     // Lambda destinations
-    "responsePayload",
-    "requestPayload",
+    ANSWER,
+    QUESTION,
     // What a Step Function or a schedule passes on
     "Payload",
     "payload",
@@ -41,6 +41,9 @@ const ENVELOPES: [&str; 19] = [
     "kinesis",
     "data",
 ];
+
+const ANSWER: &str = "responsePayload";
+const QUESTION: &str = "requestPayload";
 
 /// CloudTrail sends this text to a topic that is given to a trail.
 const CLOUDTRAIL_VALIDATION: &str = "CloudTrail validation message.";
@@ -124,19 +127,21 @@ impl Reader {
         }
     }
 
-    /// Reads what an envelope's members hold.
+    /// Reads what an envelope's members hold. One that cannot be read must not be lost because another names nothing.
     fn unwrapped(&mut self, value: &BorrowedValue) -> Result<Announcement> {
-        let mut outcome = Err(unknown(value));
+        let mut nothing = Err(unknown(value));
+        let mut failure = None;
         for member in ENVELOPES {
             let Some(inner) = value.get(member).filter(|inner| may_be_message(inner)) else { continue };
             match self.inside(|reader| reader.value(inner)) {
                 Ok(found) if !found.objects.is_empty() => return Ok(found),
-                Ok(nothing) => outcome = Ok(nothing),
-                Err(error) if outcome.is_err() => outcome = Err(error.inside(member, || described(value))),
-                Err(_) => (),
+                Ok(found) => nothing = Ok(found),
+                // A function may answer what it likes.
+                Err(_) if member == ANSWER && value.contains_key(QUESTION) => (),
+                Err(error) => failure = failure.or_else(|| Some(error.inside(member, || described(value)))),
             }
         }
-        outcome
+        failure.map_or(nothing, Err)
     }
 }
 

@@ -327,10 +327,11 @@ fn all(
     Ok(Announcement { objects, ..Announcement::default() }.written(written))
 }
 
-/// A bucket's name, of an object that has it, or its ARN.
+/// A bucket's name, of an object that has it, or its ARN. A bucket on an Outpost has a name that could be another's.
 fn bucket_name<'a>(bucket: &'a BorrowedValue) -> Option<&'a str> {
     let filled = |name: &str| bucket.get_str(name).filter(|text| !text.is_empty());
-    filled("name").or_else(|| filled("arn"))
+    let arn = filled("arn");
+    arn.filter(|arn| arn.contains(":s3-outposts:")).or_else(|| filled("name")).or(arn)
 }
 
 fn lacks(shape: &'static str, what: &'static str) -> Unreadable {

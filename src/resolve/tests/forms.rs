@@ -312,12 +312,36 @@ fn what_is_refused_is_named_and_its_cure_is_told() {
             text(event_in("arn:aws:s3-outposts:us-east-1:123456789012:outpost/op-1/accesspoint/f")),
             vec!["Outposts"],
         ),
+        (
+            text(
+                json!({"Records": [{"eventSource": "aws:s3", "s3": {"object": {"key": "k"}, "bucket": {"name": "b",
+                "arn": "arn:aws:s3-outposts:us-east-1:123456789012:outpost/op-1/bucket/b"}}}]}),
+            ),
+            vec!["Outposts"],
+        ),
         (text(event_in("b--use1-az4--x-s3")), vec!["Express One Zone"]),
     ] {
         let End::Refused(said) = end(&body) else { panic!("{body}: {:?}", end(&body)) };
         assert!(words.iter().all(|word| said.contains(word)), "{body}: {said}");
         assert!(said.chars().count() < 900 && !said.contains("secret-token"), "{said}");
         assert!(!resolve(&body).unwrap_err().cause().is_empty());
+    }
+}
+
+/// A part that names nothing does not stand for one that nobody can read.
+#[test]
+fn an_envelope_with_something_unreadable_in_it_is_not_deleted() {
+    let (test, unknown) = (json!({"Event": "s3:TestEvent"}), json!({"a": 1}));
+    for (envelope, is_known) in [
+        (json!({"requestPayload": test, "responsePayload": unknown}), true),
+        (json!({"requestPayload": test, "responsePayload": "done"}), true),
+        (json!({"requestPayload": unknown, "responsePayload": test}), false),
+        (json!({"requestPayload": unknown, "responsePayload": {"Records": []}}), false),
+        (json!({"responsePayload": unknown}), false),
+        (json!({"detail": test, "message": "a log line"}), false),
+        (json!({"Message": test, "body": unknown}), false),
+    ] {
+        assert_eq!(resolve(&envelope.to_string()).is_ok(), is_known, "{envelope}");
     }
 }
 
