@@ -92,13 +92,12 @@ pub fn of<'a>(value: &'a BorrowedValue<'a>) -> Option<Shape<'a>> {
         () if text("messageType").is_some_and(is_config_message) => config_message(value),
         () if has("invocationSchemaVersion") && is_array("tasks") => batch_operation(value),
         () if is_object("bucket") && is_object("object") => detail_of_s3(value, Object::named_or_encoded),
-        () if is_object("requestParameters") && text("eventSource") == Some("s3.amazonaws.com") => {
-            call_to_s3(value)
-        }
+        // Other calls may stand in a log.
+        () if text("eventSource") == Some("s3.amazonaws.com") && is_write(value) => call_to_s3(value),
         () if is_object("awslogs") || is_array("logEvents") => {
             Err(Unreadable::refused("an envelope of CloudWatch Logs", "", DIRECT))
         }
-        () if text("eventSource").is_some_and(|source| source == "aws:ses") => Err(Unreadable::refused(
+        () if text("eventSource") == Some("aws:ses") => Err(Unreadable::refused(
             "an SES event",
             "",
             "SES announces no objects to a queue. Let S3 announce them",
@@ -210,8 +209,7 @@ fn detail_of_s3(detail: &BorrowedValue, name: fn(&str, &str) -> Object) -> Resul
 /// A call to S3 as CloudTrail reports it.
 fn call_to_s3(call: &BorrowedValue) -> Result<Announcement> {
     const SHAPE: &str = "CloudTrail's report of a call to S3";
-    let is_write = call.get_str("eventName").is_some_and(|name| CREATIONS.contains(&name));
-    if !is_write || call.get_str("errorCode").is_some() {
+    if !is_write(call) || call.get_str("errorCode").is_some() {
         return Ok(Announcement::nothing("a call to S3 that wrote no object"));
     }
     let parameters = call.get("requestParameters").ok_or(lacks(SHAPE, "requestParameters"))?;
@@ -219,6 +217,10 @@ fn call_to_s3(call: &BorrowedValue) -> Result<Announcement> {
     let key = text(parameters, "key").ok_or(lacks(SHAPE, "requestParameters.key"))?;
     let region = text(call, "awsRegion");
     Ok(Announcement::of(Object { region, ..Object::named(&bucket, &key) }).written(time(call, "eventTime")))
+}
+
+fn is_write(call: &BorrowedValue) -> bool {
+    call.get_str("eventName").is_some_and(|name| CREATIONS.contains(&name))
 }
 
 /// CrowdStrike's own message: `{"bucket": …, "files": [{"path": …, "size": …}]}`. Paths are keys as

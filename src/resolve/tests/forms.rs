@@ -207,6 +207,10 @@ fn what_is_known_to_name_no_object_says_why() {
                "requestParameters": {"bucketName": "b", "key": "k"}})
         .to_string()
     };
+    let in_event = |call: &str| {
+        let call: Value = serde_json::from_str(call).unwrap();
+        json!({"source": "aws.s3", "detail-type": "AWS API Call via CloudTrail", "detail": call}).to_string()
+    };
     for (body, why) in [
         (
             r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}"#.to_owned(),
@@ -227,7 +231,7 @@ fn what_is_known_to_name_no_object_says_why() {
         (bridge("Object Tags Added"), "another kind"),
         (detail("deletion-type"), "another kind"),
         (detail("restore-expiry-time"), "another kind"),
-        (call("GetObject", json!(null)), "wrote no object"),
+        (in_event(&call("GetObject", json!(null))), "wrote no object"),
         (call("PutObject", json!("AccessDenied")), "wrote no object"),
         (r#"{"source":"aws.events","detail-type":"Scheduled Event","detail":{}}"#.to_owned(), "scheduled"),
         (r#"{"messageType":"ConfigRulesEvaluationStarted"}"#.to_owned(), "Config's"),
@@ -290,6 +294,11 @@ fn what_is_refused_is_named_and_its_cure_is_told() {
                 json!({"Records": [{"eventVersion": "1.08", "eventSource": "iam.amazonaws.com", "eventName": "GetUser"}]}),
             ),
             vec!["no known shape", "\"eventVersion\"", "direct_mode"],
+        ),
+        (
+            text(json!({"eventVersion": "1.08", "eventSource": "s3.amazonaws.com", "eventName": "GetObject",
+                        "requestParameters": {"bucketName": "b", "key": "k"}})),
+            vec!["no known shape", "direct_mode"],
         ),
         ("hello".to_owned(), vec!["not JSON", "direct_mode"]),
         ("[]".to_owned(), vec!["an empty list"]),
@@ -525,7 +534,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         let members = proptest::collection::vec((word.clone(), inner.clone()), 0..6);
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            members.prop_map(|members| Value::from_iter(members)),
+            members.prop_map(Value::from_iter),
             inner.prop_map(|value| Value::from(value.to_string())),
         ]
     })
