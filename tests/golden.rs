@@ -115,7 +115,7 @@ fn every_case_is_delivered_exactly_or_refused() {
     assert!(wrong.is_empty(), "{} cases:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// Does the message name these objects, as S3 would be asked for them first?
+/// Checks that the message names these objects, with the keys that S3 is asked for first.
 fn announces(notification: &[u8], objects: &[(String, Vec<u8>)]) -> Result<(), String> {
     if notification.is_empty() {
         return Ok(());

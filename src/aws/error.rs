@@ -316,10 +316,16 @@ impl Error {
         let who = "Allow it in the identity's policy and in the resource's own";
         match *action {
             "s3:GetObject" | "s3:GetObjectVersion" => format!(
-                "{who}: {action} on {}; or is kms:Decrypt on the bucket's key missing? Without s3:ListBucket a \
-                 missing object is reported like this, too",
+                "{who}: {action} on {}; or is kms:Decrypt on the bucket's key missing, or `request_payer: true` for a \
+                 requester-pays bucket? Without s3:ListBucket a missing object is reported like this, too",
                 self.arn()
             ),
+            "s3:ListBucket" => {
+                format!(
+                    "{who}: {action} on {}; a requester-pays bucket wants `request_payer: true`",
+                    self.arn()
+                )
+            }
             "sts:AssumeRole" => format!(
                 "Does {resource} exist, does its trust policy name this identity, and is the external id right?"
             ),
@@ -333,6 +339,7 @@ impl Error {
         let resource = &self.0.resource;
         let partition = endpoint::partition(&self.0.region);
         match resource.strip_prefix("s3://") {
+            Some(path) if path.starts_with("arn:") => of_access_point(path),
             Some(path) => format!("arn:{partition}:s3:::{path}"),
             None => self.queue_arn().unwrap_or_else(|| resource.clone()),
         }
@@ -427,6 +434,15 @@ fn some_text(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
+/// An access point's ARN, and perhaps a key behind it, as a policy names that object.
+fn of_access_point(path: &str) -> String {
+    let parts: Vec<&str> = path.splitn(3, '/').collect();
+    match parts.as_slice() {
+        [point, name, key] => format!("{point}/{name}/object/{key}"),
+        _ => path.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -463,7 +479,12 @@ mod tests {
     fn denied_names_the_permission() {
         let text = refused("s3:GetObject", "s3://logs/a/b.gz", 403, "AccessDenied");
         assert!(text.contains("s3:GetObject on arn:aws:s3:::logs/a/b.gz"), "{text}");
-        assert!(text.contains("kms:Decrypt"), "{text}");
+        assert!(text.contains("kms:Decrypt") && text.contains("request_payer"), "{text}");
+        let point = "arn:aws:s3:us-west-2:123456789012:accesspoint/point";
+        let text = refused("s3:GetObject", &format!("s3://{point}/a/b.gz"), 403, "AccessDenied");
+        assert!(text.contains(&format!("s3:GetObject on {point}/object/a/b.gz;")), "{text}");
+        let text = refused("s3:ListBucket", &format!("s3://{point}"), 403, "AccessDenied");
+        assert!(text.contains(&format!("s3:ListBucket on {point};")), "{text}");
         let text = refused("sqs:DeleteMessage", "https://h/123456789012/logs", 403, "AccessDenied");
         assert!(text.contains("arn:aws:sqs:eu-west-1:123456789012:logs"), "{text}");
         let text = refused("sts:AssumeRole", "arn:aws:iam::1:role/r", 403, "AccessDenied");

@@ -76,8 +76,8 @@ impl Fetcher {
         }
     }
 
-    /// The object under the other spelling of its key, if S3 has it only there. Who may not list a bucket is denied
-    /// what it does not have.
+    /// Looks for the object under the other spelling of its key. An identity that may not list a bucket is denied what
+    /// the bucket does not have.
     fn under_other_key(&self, job: &Job, error: &Error) -> Option<Object> {
         if !matches!(error.kind(), Kind::NoSuchObject | Kind::Denied) {
             return None;

@@ -103,8 +103,8 @@ impl Object {
     }
 }
 
-/// Does the key alone say that the object holds no log? It is the mark that a Hadoop job leaves, or the one by which
-/// AWS tries whether it may deliver logs to a bucket.
+/// Says whether the key alone shows that the object holds no log: it is the mark that a Hadoop job leaves, or the object
+/// by which AWS tries whether it may deliver logs to a bucket.
 ///
 /// The size in a message does not say it: Ceph, RustFS and relays write 0 for objects that have bytes. Nor does a slash
 /// at the key's end.
@@ -137,24 +137,25 @@ impl Announcement {
         Announcement { objects: vec![object], ..Announcement::default() }
     }
 
-    /// Nothing to collect, because the message is this.
+    /// The announcement of a message that names nothing to collect; `what` says what it is.
     fn nothing(what: &'static str) -> Announcement {
         Announcement { ignored: BTreeMap::from([(what, 1)]), ..Announcement::default() }
     }
 
-    /// Both together.
+    /// Adds what another part of the same message says.
     fn and(mut self, other: Announcement) -> Announcement {
         self.objects.extend(other.objects);
         other.ignored.into_iter().for_each(|(what, count)| *self.ignored.entry(what).or_default() += count);
         self.written(other.written)
     }
 
+    /// Sets when its objects were written, unless one was written earlier.
     fn written(self, written: Option<Timestamp>) -> Announcement {
         let written = [self.written, written].into_iter().flatten().min();
         Announcement { written: written.filter(|_| !self.objects.is_empty()), ..self }
     }
 
-    /// The region, for the objects whose own is not known.
+    /// Sets the region of the objects whose own is not known.
     fn in_region(mut self, region: Option<&str>) -> Announcement {
         for object in self.objects.iter_mut().filter(|object| object.region.is_none()) {
             object.region = region.map(str::to_owned);
@@ -217,7 +218,7 @@ impl Unreadable {
         }
     }
 
-    /// Is more known of the message than that it is no announcement?
+    /// Says whether more is known of the message than that it is no announcement.
     fn is_of_known_shape(&self) -> bool {
         !matches!(self, Unreadable::NotJson(_) | Unreadable::UnknownShape(_))
     }

@@ -129,7 +129,7 @@ fn s3_record(record: &BorrowedValue) -> Result<Announcement> {
     Ok(Announcement::of(object).written(time(record, "eventTime")))
 }
 
-/// Does an event of this name tell of a new object? One of a name that nobody knows may.
+/// Says whether an event of this name tells of a new object. One whose name is not known may, and is refused.
 fn is_creation(shape: &'static str, name: &str) -> Result<bool> {
     let kind = name.strip_prefix("s3:").unwrap_or(name).split(':').next().unwrap_or_default();
     match () {
