@@ -279,6 +279,11 @@ pub const SEND_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same where its close is the only proof that it has accepted us and read everything: it may be asking a
 /// slow directory or an OCSP responder about our certificate.
 pub const SEND_PROOF_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections of one sender that are left to their peer at the same time, which reads them to their end, with
+/// `confirmation: close`.
+pub const SEND_ENDINGS_MAX: usize = 3;
+/// A peer that has not ended a connection after so many of ours, nor ever before, is taken for one that never does.
+pub const SEND_UNANSWERED_MAX: u32 = 3;
 /// TLS records on one connection before it is renewed. A TLS 1.2 key may encrypt 2^24 records with AES-GCM, after
 /// which rustls drops what is written. A quarter of that is 64 GiB of full records.
 pub const SEND_RECORDS_MAX: u64 = 1 << 22;

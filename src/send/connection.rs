@@ -74,6 +74,16 @@ impl Connection {
     /// # Errors
     /// What [`Error`] lists; nothing of the caller's has been sent yet.
     pub fn open(peer: &Peer) -> Result<Connection, Error> {
+        let mut connection = Connection::open_unheard(peer)?;
+        connection.await_verdict()?;
+        Ok(connection)
+    }
+
+    /// Connects and shakes hands. A late refusal is heard when the connection is next read.
+    ///
+    /// # Errors
+    /// The same as those of [`Connection::open`].
+    pub fn open_unheard(peer: &Peer) -> Result<Connection, Error> {
         let name = peer.to_string();
         let socket = connect(peer, &name)?;
         tune(&socket).map_err(|source| Error::Connect { peer: name.clone(), source })?;
@@ -95,7 +105,6 @@ impl Connection {
             connection.shake_hands(config, &peer.address)?;
         }
         connection.socket.set_nonblocking(true).map_err(|e| connection.broken(e))?;
-        connection.await_verdict()?;
         Ok(connection)
     }
 
@@ -229,7 +238,27 @@ impl Connection {
     ///
     /// # Errors
     /// The peer ended the connection before, or with bytes unread, or did not answer in time.
-    pub fn close(&mut self, abort: &Stop) -> Result<(), Error> {
+    pub fn close(&mut self, patience: Duration, abort: &Stop) -> Result<(), Error> {
+        let deadline = self.say_goodbye(patience, abort)?;
+        while !self.is_answered(patience, deadline)? {
+            if abort.is_stopped() {
+                return Err(Error::Stopped);
+            }
+            self.await_answer(abort)?;
+        }
+        Ok(())
+    }
+
+    /// How long the peer may take to end the connection after we did.
+    pub fn patience(&self) -> Duration {
+        if self.is_proven() { SEND_CLOSE_TIMEOUT } else { SEND_PROOF_TIMEOUT }
+    }
+
+    /// Says goodbye: nothing more can be written. Returns when the peer's end is due.
+    ///
+    /// # Errors
+    /// The peer has ended the connection already, or it breaks or stalls.
+    pub fn say_goodbye(&mut self, patience: Duration, abort: &Stop) -> Result<Instant, Error> {
         self.read()?;
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();
@@ -237,18 +266,31 @@ impl Connection {
         self.flush(abort)?;
         self.balance()?;
         self.socket.shutdown(Shutdown::Write).map_err(|e| self.broken(e))?;
-        let timeout = if self.is_proven() { SEND_CLOSE_TIMEOUT } else { SEND_PROOF_TIMEOUT };
-        let deadline = Instant::now() + timeout;
-        while !self.has_answered()? {
-            if abort.is_stopped() {
-                return Err(Error::Stopped);
-            }
-            if Instant::now() >= deadline {
-                return Err(Error::Unanswered { peer: self.peer.clone(), seconds: timeout.as_secs() });
-            }
-            self.await_answer(abort)?;
+        Ok(Instant::now() + patience)
+    }
+
+    /// After our goodbye: whether the peer has ended the connection in good order. It does not wait.
+    ///
+    /// # Errors
+    /// The peer has not read everything, or the deadline has passed without an answer.
+    pub fn is_answered(&mut self, patience: Duration, deadline: Instant) -> Result<bool, Error> {
+        if self.has_answered()? {
+            return Ok(true);
         }
-        Ok(())
+        if Instant::now() >= deadline {
+            return Err(Error::Unanswered { peer: self.peer.clone(), seconds: patience.as_secs() });
+        }
+        Ok(false)
+    }
+
+    /// Whether the peer has said goodbye over TLS, which no balancer in between can say for it.
+    pub fn has_heard_goodbye(&self) -> bool {
+        self.heard.goodbye
+    }
+
+    /// Whether it is a TLS connection, on which a goodbye can be heard.
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// After our end: the peer's has come, and its TCP has acknowledged ours. A program that closes with something
@@ -399,6 +441,10 @@ impl Connection {
 
     pub(super) fn stalled(&self) -> Error {
         Error::Stalled { peer: self.peer.clone(), seconds: SEND_STALL_TIMEOUT.as_secs() }
+    }
+
+    pub(super) fn cut(&self) -> Error {
+        Error::Cut { peer: self.peer.clone() }
     }
 
     fn closed(&self, when: &'static str) -> Error {

@@ -25,6 +25,10 @@ pub enum Error {
         "{peer} did not end the connection within {seconds} s after we did; its program may not be reading. What is not confirmed is sent again"
     )]
     Unanswered { peer: String, seconds: u64 },
+    #[error(
+        "the connection with {peer} ended after our goodbye, but without the peer's own, which it says otherwise; something in between may have failed. What is not confirmed is sent again"
+    )]
+    Cut { peer: String },
     #[error("TLS with {peer} dropped bytes that were written; they are sent again on a new connection")]
     Dropped { peer: String },
     #[error(

@@ -30,6 +30,8 @@ pub struct Habits {
     pub bytes: Option<usize>,
     /// They have been made: each ends at once.
     pub refuses: bool,
+    /// Its program has stopped to read, and dies after so long.
+    pub dies: Option<Duration>,
 }
 
 /// Listens until dropped.
@@ -118,6 +120,10 @@ impl State {
             };
             taken += plain.len();
             let habits = self.habits.lock().unwrap().clone();
+            if let Some(time) = habits.dies.filter(|_| !plain.is_empty()) {
+                std::thread::sleep(time);
+                return Ok(());
+            }
             if (habits.takes_nothing || habits.refuses) && !plain.is_empty() {
                 return Ok(());
             }
