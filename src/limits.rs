@@ -252,8 +252,10 @@ pub const BATCH_BYTES: usize = 256 * KIB;
 pub const GZIP_LEVEL_DEFAULT: u8 = 1;
 /// Batches that wait for a sender, for each sender.
 pub const BATCHES_WAITING_PER_SENDER: usize = 4;
-/// TCP connect, and each wait inside the TLS handshake.
+/// TCP connect.
 pub const SEND_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The whole TLS handshake. A peer may ask a slow directory or an OCSP responder about our certificate meanwhile.
+pub const SEND_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 /// With TLS 1.3 a refused client certificate is reported after the handshake; a peer that accepts
 /// usually sends a session ticket. This is how long a new connection waits for either.
 pub const SEND_VERDICT_TIMEOUT: Duration = Duration::from_millis(300);
@@ -765,7 +767,7 @@ pub const CONFIGURATION_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 // ---- files ----------------------------------------------------------------------------------------
 
-/// Open files beside the connections: standard streams, signals, certificates, the ledger and its
+/// Open files beside the connections with AWS and outputs, and those of the status page: standard streams, signals, certificates, the ledger and its
 /// journal, name resolution.
 pub const OTHER_FILES: usize = 24;
 

@@ -14,8 +14,9 @@ use super::error::Error;
 use super::outq;
 use super::tls::Certificates;
 use crate::limits::{
-    SEND_CLOSE_TIMEOUT, SEND_CONNECT_TIMEOUT, SEND_PROOF_TIMEOUT, SEND_ROOM_INTERVAL, SEND_STALL_TIMEOUT,
-    SEND_VERDICT_TIMEOUT, SEND_WAIT_SLICE, SETTLE_BYTES, SETTLE_TIME, SETTLE_TIME_SLOW, TLS_RECORD_BYTES,
+    SEND_CLOSE_TIMEOUT, SEND_CONNECT_TIMEOUT, SEND_HANDSHAKE_TIMEOUT, SEND_PROOF_TIMEOUT, SEND_ROOM_INTERVAL,
+    SEND_STALL_TIMEOUT, SEND_VERDICT_TIMEOUT, SEND_WAIT_SLICE, SETTLE_BYTES, SETTLE_TIME, SETTLE_TIME_SLOW,
+    TLS_RECORD_BYTES,
 };
 use crate::stop::Stop;
 
@@ -101,10 +102,10 @@ impl Connection {
             waited: Duration::ZERO,
             last_wait: None,
         };
+        connection.socket.set_nonblocking(true).map_err(|e| connection.broken(e))?;
         if let Some(config) = &config {
             connection.shake_hands(config, &peer.address)?;
         }
-        connection.socket.set_nonblocking(true).map_err(|e| connection.broken(e))?;
         Ok(connection)
     }
 
@@ -321,13 +322,11 @@ impl Connection {
         let mut tls =
             ClientConnection::new(Arc::clone(config), name).map_err(|e| Error::tls(&self.peer, e))?;
         tls.set_buffer_limit(None);
-        let timeout = Some(SEND_CONNECT_TIMEOUT);
-        let bound =
-            self.socket.set_read_timeout(timeout).and_then(|()| self.socket.set_write_timeout(timeout));
-        bound.map_err(|e| self.broken(e))?;
+        let deadline = Instant::now() + SEND_HANDSHAKE_TIMEOUT;
         while tls.is_handshaking() {
             match tls.complete_io(&mut self.socket) {
                 Ok(_) => (),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => self.await_handshake(&tls, deadline)?,
                 Err(e) if e.kind() == ErrorKind::UnexpectedEof => {
                     return Err(self.closed(" during the TLS handshake; does this port speak TLS?"));
                 }
@@ -336,6 +335,18 @@ impl Connection {
         }
         self.tls = Some(tls);
         Ok(())
+    }
+
+    /// Waits for the peer's next part. The deadline is that of the whole handshake: a peer that sends a byte now and
+    /// then must not hold a sender for ever.
+    fn await_handshake(&self, tls: &ClientConnection, deadline: Instant) -> Result<(), Error> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let seconds = SEND_HANDSHAKE_TIMEOUT.as_secs();
+            return Err(Error::Handshake { peer: self.peer.clone(), seconds });
+        }
+        let writes = if tls.wants_write() { PollFlags::OUT } else { PollFlags::empty() };
+        self.poll(PollFlags::IN | writes, left)
     }
 
     /// TLS 1.3 ends our handshake before the peer has looked at our certificate: wait for its ticket,

@@ -15,6 +15,10 @@ pub enum Error {
     Connect { peer: String, source: io::Error },
     #[error("TLS with {peer} failed: {source}.{advice}")]
     Tls { peer: String, source: rustls::Error, advice: &'static str },
+    #[error(
+        "{peer} did not complete the TLS handshake within {seconds} s. Does this port speak TLS, and is the peer overloaded?"
+    )]
+    Handshake { peer: String, seconds: u64 },
     #[error("{peer} closed the connection{when}")]
     Closed { peer: String, when: &'static str },
     #[error("{peer} has neither taken nor acknowledged a byte for {seconds} s")]
@@ -93,8 +97,11 @@ fn identity_advice(alert: AlertDescription) -> Option<&'static str> {
         AlertDescription::CertificateExpired => {
             " The peer says that our client certificate (`cert`) has expired: get a new one from the domain"
         }
-        AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => {
+        AlertDescription::CertificateRequired => {
             " The peer wants a client certificate: set `cert` and `key` of the output"
+        }
+        AlertDescription::HandshakeFailure => {
+            " The peer and we have no protocol, cipher or kind of certificate in common. It may want a client certificate (`cert` and `key` of the output), or one with another kind of key; its own log says which"
         }
         AlertDescription::UnknownCA
         | AlertDescription::BadCertificate

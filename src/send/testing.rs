@@ -30,6 +30,8 @@ pub struct Habits {
     pub bytes: Option<usize>,
     /// They have been made: each ends at once.
     pub refuses: bool,
+    /// Somebody connects: it sends a byte of a handshake now and then, never all of it.
+    pub drips: bool,
     /// Its program has stopped to read, and dies after so long.
     pub dies: Option<Duration>,
 }
@@ -100,6 +102,15 @@ impl State {
         let mut tls = self.tls.clone().map(|config| ServerConnection::new(config).unwrap());
         let (mut stream, mut taken, mut wire) = (Stream::default(), 0, vec![0; 1 << 16]);
         if self.habits.lock().unwrap().refuses {
+            return Ok(());
+        }
+        if self.habits.lock().unwrap().drips {
+            // A record of a handshake that claims 16 KiB.
+            socket.write_all(&[0x16, 3, 3, 0x40, 0])?;
+            while !self.stop.is_stopped() {
+                socket.write_all(&[0])?;
+                std::thread::sleep(Duration::from_secs(1));
+            }
             return Ok(());
         }
         socket.set_read_timeout(Some(Duration::from_millis(5)))?;

@@ -428,3 +428,18 @@ fn the_order_of_a_lane_outlasts_the_ends_of_connections() {
     assert!(first.is_sorted(), "{first:?}");
     assert_eq!(first.len(), 300);
 }
+
+#[test]
+fn a_handshake_that_drips_is_given_up() {
+    let lab = Lab::tls(pki_tls(), Habits { drips: true, ..Habits::default() }, Options { senders: 1, ..TWO });
+    lab.send("o", &records("o", 10), None);
+    let trouble = || lab.telemetry.outputs[0].health.trouble().map(|trouble| trouble.message);
+    let told = || trouble().is_some_and(|message| message.contains("did not complete the TLS handshake"));
+    let begun = std::time::Instant::now();
+    while !told() {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", trouble());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    lab.peer.set(Habits::default());
+    assert_eq!(lab.settle(1), delivered(&["o"]));
+}
