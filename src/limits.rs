@@ -259,8 +259,10 @@ pub const BATCH_BYTES: usize = 256 * KIB;
 pub const GZIP_LEVEL_DEFAULT: u8 = 1;
 /// Batches that wait for a sender, for each sender.
 pub const BATCHES_WAITING_PER_SENDER: usize = 4;
-/// TCP connect, and each wait inside the TLS handshake.
+/// TCP connect.
 pub const SEND_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The whole TLS handshake. A peer may ask a slow directory or an OCSP responder about our certificate meanwhile.
+pub const SEND_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 /// With TLS 1.3 a refused client certificate is reported after the handshake; a peer that accepts
 /// usually sends a session ticket. This is how long a new connection waits for either.
 pub const SEND_VERDICT_TIMEOUT: Duration = Duration::from_millis(300);
@@ -286,6 +288,11 @@ pub const SEND_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same where its close is the only proof that it has accepted us and read everything: it may be asking a
 /// slow directory or an OCSP responder about our certificate.
 pub const SEND_PROOF_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections of one sender that are left to their peer at the same time, which reads them to their end, with
+/// `confirmation: close`.
+pub const SEND_ENDINGS_MAX: usize = 3;
+/// A peer that has not ended a connection after so many of ours, nor ever before, is taken for one that never does.
+pub const SEND_UNANSWERED_MAX: u32 = 3;
 /// TLS records on one connection before it is renewed. A TLS 1.2 key may encrypt 2^24 records with AES-GCM, after
 /// which rustls drops what is written. A quarter of that is 64 GiB of full records.
 pub const SEND_RECORDS_MAX: u64 = 1 << 22;
@@ -767,7 +774,7 @@ pub const CONFIGURATION_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 // ---- files ----------------------------------------------------------------------------------------
 
-/// Open files beside the connections: standard streams, signals, certificates, the ledger and its
+/// Open files beside the connections with AWS and outputs, and those of the status page: standard streams, signals, certificates, the ledger and its
 /// journal, name resolution.
 pub const OTHER_FILES: usize = 24;
 

@@ -78,6 +78,9 @@ fn run_loaded(
                 } else {
                     let rested = Stop::new();
                     signals.govern(&rested, loaded.config.globals.shutdown_timeout);
+                    // The process lives, and says so to those who ask.
+                    let resting = before.as_ref().map(|before| Arc::new(before.successor(&loaded.config)));
+                    let _status = resting.as_ref().and_then(|telemetry| status(&loaded.config, telemetry));
                     rest(backoff.pause(), &rested, manager);
                 }
                 if let Some(next) = reload.next() {
@@ -247,7 +250,10 @@ fn listen(hangup: Option<Box<dyn FnMut() + Send>>, manager: &Arc<ServiceManager>
 
 fn warn_of_given_back(ending: &Ending) {
     if ending.given_back > 0 {
-        log::warn!("{} messages went back to their queues because of the stop", ending.given_back);
+        log::warn!(
+            "{} messages were not finished because of the stop; they come again, at the latest when their visibility timeout is over",
+            ending.given_back
+        );
     }
 }
 
@@ -264,7 +270,7 @@ fn report(ending: &Ending) -> ExitCode {
     }
     if ending.interrupted {
         log::error!(
-            "the drain was stopped before its queues were empty: {} messages were not delivered and went back",
+            "the drain was stopped before its queues were empty: {} messages were not delivered and come again, at the latest when their visibility timeout is over",
             ending.given_back
         );
     } else {

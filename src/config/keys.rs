@@ -148,6 +148,12 @@ pub const SECTIONS: &[Section] = &[
             ("compression", "`gzip`, `none`", "`none`", "send compressed; what FIFO queues bring is not"),
             ("compression_level", "1 to 12", "1", "with `gzip`"),
             (
+                "confirmation",
+                "`acknowledgement`, `close`",
+                "`acknowledgement`",
+                "what proves that the peer has an event: [two ways](delivery.md#what-a-peer-must-show)",
+            ),
+            (
                 "max_events_per_second",
                 "from 1",
                 "no limit",

@@ -50,8 +50,7 @@ impl Config {
     fn crew_of(&self, each_max: usize) -> Crew {
         let (receivers_max, senders_max) = self.shares_of(each_max);
         let per_queue = |input: &Input| input.receivers.min(receivers_max) + 1;
-        let senders =
-            |output: &Output| output.senders.min(senders_max) + output.connections() - output.senders;
+        let senders = |output: &Output| output.connections_of(output.senders.min(senders_max));
         Crew {
             queues: self.inputs.len(),
             others: THREADS_ALWAYS + (THREADS_PER_QUEUE - 1) * self.inputs.len(),

@@ -38,7 +38,7 @@ use jiff::Timestamp;
 use crate::aws::endpoint::Service;
 use crate::aws::error::shown_key_id;
 use crate::limits::LOOKUP_EVENTS_INTERVAL;
-use crate::send::Rates;
+use crate::send::{Confirmation, Rates};
 use crate::services::Definition;
 
 pub use describe::describe_format;
@@ -371,14 +371,26 @@ pub struct Output {
     pub senders: usize,
     /// `compression: gzip`, `compression_level`: libdeflate's, 1 to 12. None: frames go as they are.
     pub gzip_level: Option<u8>,
+    /// `confirmation`; not for the console.
+    pub confirmation: Confirmation,
     /// `max_events_per_second`, `max_bytes_per_second`; not for the console.
     pub rates: Rates,
 }
 
 impl Output {
-    /// Connections that it may have at a time, and threads: what cannot go compressed has one of its own.
+    /// Connections that it may have at a time, each of which counts as a thread.
     pub fn connections(&self) -> usize {
-        self.senders + usize::from(self.gzip_level.is_some())
+        self.connections_of(self.senders)
+    }
+
+    /// The same with so many senders. What cannot go compressed has a sender of its own, and with `confirmation: close`
+    /// each sender may have earlier connections that are ending.
+    pub fn connections_of(&self, senders: usize) -> usize {
+        let senders = senders + usize::from(self.gzip_level.is_some());
+        match self.confirmation {
+            Confirmation::Acknowledgement => senders,
+            Confirmation::Close => senders * (1 + crate::limits::SEND_ENDINGS_MAX),
+        }
     }
 }
 

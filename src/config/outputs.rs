@@ -6,7 +6,7 @@ use super::node::{Mapping, Node, means_off};
 use super::problem::{Kind, Report, suggestion};
 use super::{Destination, Input, Output, ignored, tls};
 use crate::limits;
-use crate::send::Rates;
+use crate::send::{Confirmation, Rates};
 
 const DEVO_PORT: u16 = 443;
 const SENDERS_DEFAULT: i64 = 2;
@@ -67,6 +67,7 @@ fn read_output(name: &str, node: &Node<'_>, keys: Mapping<'_>, context: &Context
     };
     warn_of_rates_below_a_batch(&config, &rates);
     let gzip_level = gzip_level(&config, &kind);
+    let confirmation = confirmation(&config, &destination);
     config.ignore(ignored::OUTPUT);
     config.finish();
     Some(Output {
@@ -74,6 +75,7 @@ fn read_output(name: &str, node: &Node<'_>, keys: Mapping<'_>, context: &Context
         destination: destination?,
         senders: usize::try_from(senders).ok()?,
         gzip_level,
+        confirmation,
         rates,
     })
 }
@@ -183,6 +185,25 @@ fn port(config: &Mapping<'_>, default: Option<u16>) -> Option<u16> {
         config.report.error(Kind::Missing, config.path_of("port"), "is missing", advice);
     }
     default
+}
+
+/// The console has no peer.
+fn confirmation(config: &Mapping<'_>, destination: &Option<Destination>) -> Confirmation {
+    const KEY: &str = "confirmation";
+    if matches!(destination, Some(Destination::Console)) {
+        config.without_effect(&[KEY], "remove it: the console counts as confirmed what the kernel has taken");
+        return Confirmation::default();
+    }
+    match config.string(KEY).as_deref() {
+        None | Some("acknowledgement") => Confirmation::Acknowledgement,
+        Some("close") => Confirmation::Close,
+        Some(other) => {
+            let message = format!("{other:?} is not a known way to confirm");
+            let advice = suggestion(other, &["acknowledgement", "close"]);
+            config.report.error(Kind::Invalid, config.path_of(KEY), message, advice);
+            Confirmation::default()
+        }
+    }
 }
 
 /// Compressed sending, if it is wished. The vendor's threshold, above which its sender compresses at times,

@@ -4,7 +4,7 @@
 //! link in a file's place and have another file overwritten. So that is refused. What others may only read is
 //! closed to them.
 
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, FileType, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -26,12 +26,14 @@ const ANYTHING: u32 = 0o077;
 /// Makes the directory if it is not there, refuses what is not safe, and takes read permissions from others.
 ///
 /// # Errors
-/// [`OpenError::Directory`], [`OpenError::Open`] or [`OpenError::Link`].
+/// [`OpenError::Directory`], [`OpenError::Kind`], [`OpenError::Open`] or [`OpenError::Link`].
 pub fn prepare(path: &Path) -> Result<(), OpenError> {
     let directory = directory_of(path);
     let make = || DirBuilder::new().recursive(true).mode(OF_DIRECTORY).create(directory);
-    make().map_err(|source| OpenError::Directory { path: directory.to_owned(), source })?;
-    examine(path)?;
+    let made = make().map_err(|source| OpenError::Directory { path: directory.to_owned(), source });
+    // Something else may stand in its place.
+    examine(path).and(made)?;
+    warn_of_other_owners(path);
     close(directory, OF_DIRECTORY);
     close_files(path);
     Ok(())
@@ -40,10 +42,10 @@ pub fn prepare(path: &Path) -> Result<(), OpenError> {
 /// Refuses what is not safe.
 ///
 /// # Errors
-/// [`OpenError::Open`] or [`OpenError::Link`].
+/// [`OpenError::Kind`], [`OpenError::Open`] or [`OpenError::Link`].
 pub fn examine(path: &Path) -> Result<(), OpenError> {
-    examine_one(directory_of(path))?;
-    files(path).try_for_each(|file| examine_one(&file))
+    examine_one(directory_of(path), FileType::is_dir, "a directory")?;
+    files(path).try_for_each(|file| examine_one(&file, FileType::is_file, "a file"))
 }
 
 /// Takes read permissions on the files from others.
@@ -54,19 +56,44 @@ pub fn close_files(path: &Path) {
 /// Opens a file beside the ledger's to read and write it, and makes it if it is not there.
 ///
 /// # Errors
-/// It cannot be opened, or is a symbolic link.
+/// It cannot be opened, is a symbolic link, or is no file.
 pub fn open(path: &Path) -> io::Result<File> {
-    let no_link = OFlags::NOFOLLOW.bits().cast_signed();
+    // A FIFO would be waited for.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    options.mode(OF_FILE).custom_flags(no_link).open(path)
+    let file = options.mode(OF_FILE).custom_flags(flags.bits().cast_signed()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a file: move it away"));
+    }
+    Ok(file)
 }
 
-fn examine_one(path: &Path) -> Result<(), OpenError> {
+/// Warns of a directory or files that belong to a user who is neither we nor root: such a user can change what is in
+/// them. In a container that is common, and no mistake.
+fn warn_of_other_owners(path: &Path) {
+    let own = [0, geteuid().as_raw()];
+    let directory = std::iter::once(directory_of(path).to_owned());
+    let owner = |path: PathBuf| Some((fs::symlink_metadata(&path).ok()?.uid(), path));
+    if let Some((owner, path)) =
+        directory.chain(files(path)).filter_map(owner).find(|(uid, _)| !own.contains(uid))
+    {
+        log::warn!(
+            "{} belongs to user {owner}, who can change what the ledger says; this process runs as user {}. Run the collector as that user, or change the owner (chown -R)",
+            path.display(),
+            own[1]
+        );
+    }
+}
+
+fn examine_one(path: &Path, is_wanted: fn(&FileType) -> bool, wanted: &'static str) -> Result<(), OpenError> {
     // What is not there, or cannot be looked at, is the opening's own trouble.
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
     if metadata.is_symlink() {
         return Err(OpenError::Link { path: path.to_owned() });
+    }
+    if !is_wanted(&metadata.file_type()) {
+        return Err(OpenError::Kind { path: path.to_owned(), wanted });
     }
     if metadata.mode() & WRITABLE != 0 {
         return Err(OpenError::Open { path: path.to_owned(), mode: metadata.mode() & 0o7777 });
@@ -171,5 +198,20 @@ mod tests {
         assert!(open(&folder.path().join("note")).is_err());
         assert_eq!(fs::read_to_string(victim).unwrap(), "precious");
         assert_eq!(fs::read_dir(real).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_no_directory_or_no_file_is_refused_without_waiting_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, b"x").unwrap();
+        let is_refused = |result| matches!(result, Err(OpenError::Kind { .. }));
+        assert!(is_refused(prepare(&file.join("ledger.sqlite3"))));
+        assert!(is_refused(examine(&file.join("ledger.sqlite3"))));
+        let fifo = directory.path().join("fifo");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert!(is_refused(examine(&fifo)));
+        assert!(open(&fifo).is_err());
     }
 }

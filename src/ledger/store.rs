@@ -99,6 +99,8 @@ pub enum OpenError {
     Open { path: PathBuf, mode: u32 },
     #[error("{} is a symbolic link, which is not followed: name the place that it leads to", path.display())]
     Link { path: PathBuf },
+    #[error("{} is not {wanted}: move it away, or name another directory", path.display())]
+    Kind { path: PathBuf, wanted: &'static str },
     #[error(
         "the ledger {} is damaged: {source}. Move it away, with its -wal and -shm files, to begin a new one: only what is announced again is sent again",
         path.display()
@@ -213,10 +215,10 @@ impl Store {
     /// # Errors
     /// [`OpenError`].
     pub fn open_existing(path: &Path) -> Result<Store, OpenError> {
+        private::examine(path)?;
         if !path.exists() {
             return Err(OpenError::Absent { path: path.to_owned() });
         }
-        private::examine(path)?;
         let store = Store::attach(path)?;
         store.check(path)?;
         match store.version(path)? {

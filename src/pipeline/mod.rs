@@ -28,7 +28,7 @@ use crate::ledger::Ledger;
 use crate::limits::{
     DECODERS_BYTES_PER_WORKER, DECODERS_BYTES_USUAL, DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING,
     MESSAGES_WAITING_PER_FETCHER, MemoryShares, OBJECTS_WAITING_MAX, OBJECTS_WAITING_PER_INPUT_MIN,
-    OTHER_FILES, RECORD_BYTES_MAX, STOP_CHECK_INTERVAL,
+    OTHER_FILES, RECORD_BYTES_MAX, STATUS_CONNECTIONS_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::poll::{self, Paces, Poller};
 use crate::receive::{self, Receiver};
@@ -95,7 +95,7 @@ pub struct Pulse {
 pub struct Ending {
     /// Messages that failed for good (when draining).
     pub undelivered: usize,
-    /// Messages that went back to their queues because of the stop.
+    /// Messages that were not finished because of the stop, and come again.
     pub given_back: u64,
     /// A drain or a backfill was stopped before its end.
     pub interrupted: bool,
@@ -387,7 +387,9 @@ impl Drop for Unfinished {
 /// for everything else.
 pub fn files_needed(config: &Config) -> u64 {
     let senders: usize = config.outputs.iter().map(Output::connections).sum();
-    (threads_that_call(config) + senders + OTHER_FILES) as u64
+    // Each connection of the status page has two handles.
+    let status = if config.globals.status.is_some() { 2 * STATUS_CONNECTIONS_MAX } else { 0 };
+    (threads_that_call(config) + senders + status + OTHER_FILES) as u64
 }
 
 fn threads_that_call(config: &Config) -> usize {

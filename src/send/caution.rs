@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use crate::frame::{Batch, Trial};
 use crate::limits::{
-    PROBE_LOOKS_MAX, SEND_BARREN_CONNECTIONS, SEND_CAREFUL_BATCHES_MAX, SEND_LIFETIME_RETRY, SUSPECT_STRIKES,
-    SUSPECTS_TOGETHER,
+    PROBE_LOOKS_MAX, SEND_BARREN_CONNECTIONS, SEND_CAREFUL_BATCHES_MAX, SEND_LIFETIME_RETRY,
+    SEND_UNANSWERED_MAX, SUSPECT_STRIKES, SUSPECTS_TOGETHER,
 };
 
 /// The state that an output's senders share.
@@ -31,6 +31,12 @@ pub struct Caution {
     proven: u64,
     /// The peer has accepted us and taken something.
     has_confirmed: bool,
+    /// The peer has said goodbye over TLS before it ended a connection.
+    says_goodbye: bool,
+    /// The peer has ended a connection after we had.
+    answers: bool,
+    /// Connections that it did not end then.
+    unanswered: u32,
     /// A frame that was confirmed.
     probe: Option<Arc<[u8]>>,
     /// Batches that were looked at for one.
@@ -105,6 +111,25 @@ impl Caution {
     fn confirmed(&mut self, ends: u64) {
         (self.barren, self.has_confirmed) = (0, true);
         self.proven = self.proven.max(ends);
+    }
+
+    /// Whether the peer's end of a connection can confirm what is on it. Some peers never end one.
+    pub fn expects_answers(&self) -> bool {
+        self.answers || self.unanswered < SEND_UNANSWERED_MAX
+    }
+
+    /// The peer did not end a connection after we had. True: from now on no answers are expected.
+    pub fn unanswered(&mut self) -> bool {
+        self.unanswered += 1;
+        !self.answers && self.unanswered == SEND_UNANSWERED_MAX
+    }
+
+    /// The peer has ended a connection after we had; `goodbye`: it said so over TLS. False: it usually does, but did
+    /// not this time, so that the end may be that of a balancer.
+    pub fn answered(&mut self, goodbye: bool) -> bool {
+        self.answers = true;
+        self.says_goodbye |= goodbye;
+        goodbye || !self.says_goodbye
     }
 
     /// A frame that the peer has once taken, to see whether it still takes anything.
@@ -282,6 +307,22 @@ mod tests {
         assert_eq!(caution.allowance(), Some(SEND_CAREFUL_BATCHES_MAX));
         caution.outlived(0, false);
         assert!(!caution.is_hasty() && caution.allowance().is_none(), "a long connection has been of use");
+    }
+
+    #[test]
+    fn a_peer_that_never_ends_a_connection_is_not_waited_for() {
+        let mut caution = Caution::default();
+        let gives_up = (0..SEND_UNANSWERED_MAX).map(|_| caution.unanswered()).collect::<Vec<_>>();
+        assert_eq!(gives_up, [false, false, true]);
+        assert!(!caution.expects_answers() && !caution.unanswered(), "it is said once");
+        assert!(caution.answered(false) && caution.expects_answers(), "it does after all");
+    }
+
+    #[test]
+    fn a_peer_that_has_said_goodbye_is_expected_to_say_it_again() {
+        let mut caution = Caution::default();
+        assert!(caution.answered(false) && caution.answered(true));
+        assert!(!caution.answered(false), "the end is not the peer's own");
     }
 
     #[test]

@@ -14,8 +14,9 @@ use super::error::Error;
 use super::outq;
 use super::tls::Certificates;
 use crate::limits::{
-    SEND_CLOSE_TIMEOUT, SEND_CONNECT_TIMEOUT, SEND_PROOF_TIMEOUT, SEND_ROOM_INTERVAL, SEND_STALL_TIMEOUT,
-    SEND_VERDICT_TIMEOUT, SEND_WAIT_SLICE, SETTLE_BYTES, SETTLE_TIME, SETTLE_TIME_SLOW, TLS_RECORD_BYTES,
+    SEND_CLOSE_TIMEOUT, SEND_CONNECT_TIMEOUT, SEND_HANDSHAKE_TIMEOUT, SEND_PROOF_TIMEOUT, SEND_ROOM_INTERVAL,
+    SEND_STALL_TIMEOUT, SEND_VERDICT_TIMEOUT, SEND_WAIT_SLICE, SETTLE_BYTES, SETTLE_TIME, SETTLE_TIME_SLOW,
+    TLS_RECORD_BYTES,
 };
 use crate::stop::Stop;
 
@@ -74,6 +75,16 @@ impl Connection {
     /// # Errors
     /// What [`Error`] lists; nothing of the caller's has been sent yet.
     pub fn open(peer: &Peer) -> Result<Connection, Error> {
+        let mut connection = Connection::open_unheard(peer)?;
+        connection.await_verdict()?;
+        Ok(connection)
+    }
+
+    /// Connects and shakes hands. A late refusal is heard when the connection is next read.
+    ///
+    /// # Errors
+    /// The same as those of [`Connection::open`].
+    pub fn open_unheard(peer: &Peer) -> Result<Connection, Error> {
         let name = peer.to_string();
         let socket = connect(peer, &name)?;
         tune(&socket).map_err(|source| Error::Connect { peer: name.clone(), source })?;
@@ -91,11 +102,10 @@ impl Connection {
             waited: Duration::ZERO,
             last_wait: None,
         };
+        connection.socket.set_nonblocking(true).map_err(|e| connection.broken(e))?;
         if let Some(config) = &config {
             connection.shake_hands(config, &peer.address)?;
         }
-        connection.socket.set_nonblocking(true).map_err(|e| connection.broken(e))?;
-        connection.await_verdict()?;
         Ok(connection)
     }
 
@@ -229,7 +239,27 @@ impl Connection {
     ///
     /// # Errors
     /// The peer ended the connection before, or with bytes unread, or did not answer in time.
-    pub fn close(&mut self, abort: &Stop) -> Result<(), Error> {
+    pub fn close(&mut self, patience: Duration, abort: &Stop) -> Result<(), Error> {
+        let deadline = self.say_goodbye(patience, abort)?;
+        while !self.is_answered(patience, deadline)? {
+            if abort.is_stopped() {
+                return Err(Error::Stopped);
+            }
+            self.await_answer(abort)?;
+        }
+        Ok(())
+    }
+
+    /// How long the peer may take to end the connection after we did.
+    pub fn patience(&self) -> Duration {
+        if self.is_proven() { SEND_CLOSE_TIMEOUT } else { SEND_PROOF_TIMEOUT }
+    }
+
+    /// Says goodbye: nothing more can be written. Returns when the peer's end is due.
+    ///
+    /// # Errors
+    /// The peer has ended the connection already, or it breaks or stalls.
+    pub fn say_goodbye(&mut self, patience: Duration, abort: &Stop) -> Result<Instant, Error> {
         self.read()?;
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();
@@ -237,18 +267,31 @@ impl Connection {
         self.flush(abort)?;
         self.balance()?;
         self.socket.shutdown(Shutdown::Write).map_err(|e| self.broken(e))?;
-        let timeout = if self.is_proven() { SEND_CLOSE_TIMEOUT } else { SEND_PROOF_TIMEOUT };
-        let deadline = Instant::now() + timeout;
-        while !self.has_answered()? {
-            if abort.is_stopped() {
-                return Err(Error::Stopped);
-            }
-            if Instant::now() >= deadline {
-                return Err(Error::Unanswered { peer: self.peer.clone(), seconds: timeout.as_secs() });
-            }
-            self.await_answer(abort)?;
+        Ok(Instant::now() + patience)
+    }
+
+    /// After our goodbye: whether the peer has ended the connection in good order. It does not wait.
+    ///
+    /// # Errors
+    /// The peer has not read everything, or the deadline has passed without an answer.
+    pub fn is_answered(&mut self, patience: Duration, deadline: Instant) -> Result<bool, Error> {
+        if self.has_answered()? {
+            return Ok(true);
         }
-        Ok(())
+        if Instant::now() >= deadline {
+            return Err(Error::Unanswered { peer: self.peer.clone(), seconds: patience.as_secs() });
+        }
+        Ok(false)
+    }
+
+    /// Whether the peer has said goodbye over TLS, which no balancer in between can say for it.
+    pub fn has_heard_goodbye(&self) -> bool {
+        self.heard.goodbye
+    }
+
+    /// Whether it is a TLS connection, on which a goodbye can be heard.
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// After our end: the peer's has come, and its TCP has acknowledged ours. A program that closes with something
@@ -279,13 +322,11 @@ impl Connection {
         let mut tls =
             ClientConnection::new(Arc::clone(config), name).map_err(|e| Error::tls(&self.peer, e))?;
         tls.set_buffer_limit(None);
-        let timeout = Some(SEND_CONNECT_TIMEOUT);
-        let bound =
-            self.socket.set_read_timeout(timeout).and_then(|()| self.socket.set_write_timeout(timeout));
-        bound.map_err(|e| self.broken(e))?;
+        let deadline = Instant::now() + SEND_HANDSHAKE_TIMEOUT;
         while tls.is_handshaking() {
             match tls.complete_io(&mut self.socket) {
                 Ok(_) => (),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => self.await_handshake(&tls, deadline)?,
                 Err(e) if e.kind() == ErrorKind::UnexpectedEof => {
                     return Err(self.closed(" during the TLS handshake; does this port speak TLS?"));
                 }
@@ -294,6 +335,18 @@ impl Connection {
         }
         self.tls = Some(tls);
         Ok(())
+    }
+
+    /// Waits for the peer's next part. The deadline is that of the whole handshake: a peer that sends a byte now and
+    /// then must not hold a sender for ever.
+    fn await_handshake(&self, tls: &ClientConnection, deadline: Instant) -> Result<(), Error> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let seconds = SEND_HANDSHAKE_TIMEOUT.as_secs();
+            return Err(Error::Handshake { peer: self.peer.clone(), seconds });
+        }
+        let writes = if tls.wants_write() { PollFlags::OUT } else { PollFlags::empty() };
+        self.poll(PollFlags::IN | writes, left)
     }
 
     /// TLS 1.3 ends our handshake before the peer has looked at our certificate: wait for its ticket,
@@ -399,6 +452,10 @@ impl Connection {
 
     pub(super) fn stalled(&self) -> Error {
         Error::Stalled { peer: self.peer.clone(), seconds: SEND_STALL_TIMEOUT.as_secs() }
+    }
+
+    pub(super) fn cut(&self) -> Error {
+        Error::Cut { peer: self.peer.clone() }
     }
 
     fn closed(&self, when: &'static str) -> Error {

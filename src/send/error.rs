@@ -15,6 +15,10 @@ pub enum Error {
     Connect { peer: String, source: io::Error },
     #[error("TLS with {peer} failed: {source}.{advice}")]
     Tls { peer: String, source: rustls::Error, advice: &'static str },
+    #[error(
+        "{peer} did not complete the TLS handshake within {seconds} s. Does this port speak TLS, and is the peer overloaded?"
+    )]
+    Handshake { peer: String, seconds: u64 },
     #[error("{peer} closed the connection{when}")]
     Closed { peer: String, when: &'static str },
     #[error("{peer} has neither taken nor acknowledged a byte for {seconds} s")]
@@ -25,6 +29,10 @@ pub enum Error {
         "{peer} did not end the connection within {seconds} s after we did; its program may not be reading. What is not confirmed is sent again"
     )]
     Unanswered { peer: String, seconds: u64 },
+    #[error(
+        "the connection with {peer} ended after our goodbye, but without the peer's own, which it says otherwise; something in between may have failed. What is not confirmed is sent again"
+    )]
+    Cut { peer: String },
     #[error("TLS with {peer} dropped bytes that were written; they are sent again on a new connection")]
     Dropped { peer: String },
     #[error(
@@ -89,8 +97,11 @@ fn identity_advice(alert: AlertDescription) -> Option<&'static str> {
         AlertDescription::CertificateExpired => {
             " The peer says that our client certificate (`cert`) has expired: get a new one from the domain"
         }
-        AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => {
+        AlertDescription::CertificateRequired => {
             " The peer wants a client certificate: set `cert` and `key` of the output"
+        }
+        AlertDescription::HandshakeFailure => {
+            " The peer and we have no protocol, cipher or kind of certificate in common. It may want a client certificate (`cert` and `key` of the output), or one with another kind of key; its own log says which"
         }
         AlertDescription::UnknownCA
         | AlertDescription::BadCertificate

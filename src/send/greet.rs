@@ -15,7 +15,7 @@ use crate::telemetry;
 /// Why it cannot be made.
 pub fn greet(peer: &Peer) -> Result<(), Error> {
     let mut connection = Connection::open(peer)?;
-    match connection.close(&Stop::new()) {
+    match connection.close(connection.patience(), &Stop::new()) {
         // Over plain TCP nothing but the peer's end shows that there is a program which reads.
         Err(error) if error.is_lasting() || peer.tls.is_none() => Err(error),
         _ => Ok(()),

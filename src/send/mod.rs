@@ -2,13 +2,16 @@
 //!
 //! Every output has a fixed pool of sender threads; each has one [`connection`] and the
 //! [`window`] of batches that are not confirmed on it, both in a `session`, where workers write
-//! straight away while it is free. A broken connection's batches go back to the pool and are sent again. What the
+//! straight away while it is free. With [`Confirmation::Close`] a connection that has had enough is left to its
+//! peer as an [`ending`], while its sender goes on with the next one. A broken connection's batches go back to the pool
+//! and are sent again. What the
 //! senders know of a peer that ends connections is in `caution`; a batch that was on several of them is put to
 //! the test in `question`, by means of `trial`.
 
 mod caution;
 pub mod connection;
 mod console;
+mod ending;
 mod error;
 mod greet;
 mod outq;
@@ -28,3 +31,13 @@ pub mod window;
 pub use error::Error;
 pub use pool::{Outputs, Pool, PoolError, PoolSettings, Renewal, probe};
 pub use throttle::Rates;
+
+/// The sign by which an output knows that its peer has a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Confirmation {
+    /// The peer's TCP has acknowledged it, and the connection has outlived that by the settling margin.
+    #[default]
+    Acknowledgement,
+    /// The peer's program has read the connection to its end, and has ended it in good order after we did.
+    Close,
+}

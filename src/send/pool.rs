@@ -241,6 +241,7 @@ impl Pool {
         let shared = Shared {
             peer,
             throttle: Arc::new(Mutex::new(Throttle::new(output.rates, Instant::now()))),
+            confirmation: output.confirmation,
             window_bytes: settings.window_bytes,
             records_max: SEND_RECORDS_MAX,
             gzip: None,
@@ -296,6 +297,8 @@ impl Pool {
                 batches: batches.clone(),
                 lane: in_order,
                 kept: VecDeque::new(),
+                endings: VecDeque::new(),
+                wary: false,
                 returned: returned.clone(),
             };
             self.spawn(name, move || sender.run())?;

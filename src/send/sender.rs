@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, select_biased};
 
+use super::Confirmation;
 use super::caution::{Caution, is_due};
 use super::connection::Connection;
+use super::ending::Ending;
 use super::error::Error;
 use super::session::{Desk, Next, Session, Shared};
 use super::trial;
@@ -16,7 +18,7 @@ use crate::backoff::Backoff;
 use crate::frame::Batch;
 use crate::limits::{
     BATCH_BYTES, BATCHES_HELD_MAX, SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX, SEND_CONFIRM_INTERVAL,
-    SEND_LIFETIME_MIN, SEND_WAIT_SLICE,
+    SEND_ENDINGS_MAX, SEND_LIFETIME_MIN, SEND_ROOM_INTERVAL, SEND_WAIT_SLICE,
 };
 use crate::telemetry::{self, Activity};
 
@@ -35,6 +37,10 @@ pub struct Sender {
     pub lane: Receiver<Batch>,
     /// Such work that was on a broken connection: it may not overtake, nor be overtaken.
     pub kept: VecDeque<Batch>,
+    /// Connections that are left to their peers, oldest first.
+    pub endings: VecDeque<Ending>,
+    /// The latest of them did not end well: connections are not left until one has.
+    pub wary: bool,
     /// Other work that was on a broken connection, shared as well, and done first.
     pub returned: (Channel<Batch>, Receiver<Batch>),
 }
@@ -47,11 +53,19 @@ enum Work {
     Suspects(Vec<Batch>),
 }
 
+/// The way in which a sender parts with a connection.
+enum Farewell {
+    /// It waits for the connection's end.
+    Close,
+    /// It goes on with another connection meanwhile.
+    Leave,
+}
+
 impl Sender {
     /// Runs until the channel of batches is closed and everything is confirmed, or until aborted.
     pub fn run(mut self) {
         let mut backoff = Backoff::new(SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX);
-        while let Some(work) = self.wait_for_work() {
+        while let Some(work) = self.wait_for_work(&mut backoff) {
             let end = match work {
                 Work::Session => self.session(&mut backoff),
                 Work::Suspects(suspects) => self.question(suspects, &mut backoff),
@@ -60,29 +74,58 @@ impl Sender {
             if matches!(error, Error::Stopped) {
                 break;
             }
-            let telemetry = &self.shared.telemetry;
-            telemetry.send.failed_connections.increment();
-            telemetry.health.failed(&error, error.is_lasting());
+            self.has_failed(&error);
             let _backing_off = self.telemetry.during(Activity::BackingOff);
             self.shared.abort.wait(backoff.pause());
         }
+        for ending in std::mem::take(&mut self.endings) {
+            // What is not confirmed counts as not delivered, which is all that is left to be done.
+            let _ = self.dissolve(ending.into_session(), Err(Error::Stopped));
+        }
     }
 
-    /// The life of one connection.
+    fn has_failed(&self, error: &Error) {
+        let telemetry = &self.shared.telemetry;
+        telemetry.send.failed_connections.increment();
+        telemetry.health.failed(error, error.is_lasting());
+    }
+
+    /// The life of one connection, or the part of it in which something is written to it.
     fn session(&mut self, backoff: &mut Backoff) -> Result<(), Error> {
         self.try_lifetime()?;
         let own = Arc::clone(&self.telemetry);
         let connecting = own.during(Activity::Connecting);
-        let connection = Connection::open(&self.shared.peer)?;
+        let connection = self.connect()?;
         drop(connecting);
         self.shared.telemetry.send.connected.increment();
         let open = own.during(Activity::Connected);
-        let session = Session::new(connection, Arc::clone(&own), &self.shared.caution());
+        let session = Session::new(connection, Arc::clone(&own), &self.shared);
         self.desk.open(session);
         let conversed = self.converse(backoff);
-        let Some(mut session) = self.desk.close() else { return conversed };
-        let end = conversed.and_then(|()| self.say_goodbye(&mut session, backoff));
+        let Some(mut session) = self.desk.close() else { return conversed.map(drop) };
+        let end = match conversed {
+            Ok(Farewell::Leave) => {
+                self.endings.push_back(Ending::new(session));
+                return Ok(());
+            }
+            Ok(Farewell::Close) => self.say_goodbye(&mut session, backoff),
+            Err(error) => Err(error),
+        };
         drop(open);
+        self.dissolve(session, end)
+    }
+
+    /// A late refusal of our certificate need not be waited for where an earlier connection has been confirmed and
+    /// this one will be by its end.
+    fn connect(&self) -> Result<Connection, Error> {
+        let is_known =
+            self.shared.confirmation == Confirmation::Close && self.shared.caution().has_confirmed();
+        let open = if is_known { Connection::open_unheard } else { Connection::open };
+        open(&self.shared.peer)
+    }
+
+    /// Gives back what was not confirmed on a connection that has ended in this way.
+    fn dissolve(&mut self, session: Session, end: Result<(), Error>) -> Result<(), Error> {
         let ended_by_peer = end.as_ref().is_err_and(|error| session.was_ended_by(error, &self.shared));
         let barren = session.is_barren();
         let window = session.into_window();
@@ -107,22 +150,50 @@ impl Sender {
         Ok(())
     }
 
+    /// Looks after the connections that are left to their peers.
+    fn attend_endings(&mut self, backoff: &mut Backoff) {
+        for _ in 0..self.endings.len() {
+            let Some(mut ending) = self.endings.pop_front() else { break };
+            let end = match ending.step(&self.shared) {
+                Ok(false) => {
+                    self.endings.push_back(ending);
+                    continue;
+                }
+                Ok(true) => {
+                    self.works(backoff);
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = self.dissolve(ending.into_session(), end) {
+                self.wary = true;
+                self.has_failed(&error);
+            }
+        }
+    }
+
+    /// How long to wait for work before other duties are looked after.
+    fn slice(&self) -> Duration {
+        if self.endings.is_empty() { SEND_WAIT_SLICE } else { SEND_CONFIRM_INTERVAL }
+    }
+
     /// Waits until there is something to do. None: all is done.
-    fn wait_for_work(&mut self) -> Option<Work> {
+    fn wait_for_work(&mut self, backoff: &mut Backoff) -> Option<Work> {
         while !self.shared.abort.is_stopped() {
+            self.attend_endings(backoff);
             let suspects = self.due_suspects();
             if !suspects.is_empty() {
                 self.shared.telemetry.send.waiting.add(-(suspects.len() as i64));
                 return Some(Work::Suspects(suspects));
             }
-            match self.take(SEND_WAIT_SLICE) {
+            match self.take(self.slice()) {
                 Ok(batch) => {
                     self.put_back(batch);
                     return Some(Work::Session);
                 }
                 Err(RecvTimeoutError::Timeout) => (),
-                Err(RecvTimeoutError::Disconnected) if self.has_suspects() => {
-                    self.shared.abort.wait(SEND_WAIT_SLICE);
+                Err(RecvTimeoutError::Disconnected) if self.has_suspects() || !self.endings.is_empty() => {
+                    self.shared.abort.wait(self.slice());
                 }
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
@@ -218,10 +289,11 @@ impl Sender {
         })
     }
 
-    /// Sends and confirms. Ok when the connection is to be closed: everything on it is confirmed, or will be by its
-    /// orderly end.
-    fn converse(&mut self, backoff: &mut Backoff) -> Result<(), Error> {
+    /// Sends and confirms, until nothing more is to be written: everything is confirmed, or will be by the orderly end
+    /// of the connection.
+    fn converse(&mut self, backoff: &mut Backoff) -> Result<Farewell, Error> {
         loop {
+            self.attend_endings(backoff);
             if self.has_due_suspect() {
                 self.desk.with(Session::close);
             }
@@ -234,7 +306,11 @@ impl Sender {
                 },
                 Next::Confirmation(interval) => drop(waits.send_confirmation.time(|| abort.wait(interval))),
                 Next::Rate => drop(waits.send_rate.time(|| abort.wait(SEND_CONFIRM_INTERVAL))),
-                Next::Close => return Ok(()),
+                Next::Leave if !self.wary && self.endings.len() < SEND_ENDINGS_MAX => {
+                    return Ok(Farewell::Leave);
+                }
+                Next::Leave => drop(waits.send_confirmation.time(|| abort.wait(SEND_ROOM_INTERVAL))),
+                Next::Close => return Ok(Farewell::Close),
             }
         }
     }
@@ -271,12 +347,13 @@ impl Sender {
     }
 
     /// Closes the connection; what is unconfirmed on it is confirmed by the peer's orderly end.
-    fn say_goodbye(&self, session: &mut Session, backoff: &mut Backoff) -> Result<(), Error> {
+    fn say_goodbye(&mut self, session: &mut Session, backoff: &mut Backoff) -> Result<(), Error> {
         if self.shared.abort.is_stopped() {
             return Err(Error::Stopped);
         }
         let was_empty = session.is_empty();
         session.end(&self.shared)?;
+        self.wary = false;
         if !was_empty {
             self.works(backoff);
         }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender as Channel;
 
+use super::Confirmation;
 use super::caution::Caution;
 use super::connection::{Connection, Peer};
 use super::error::Error;
@@ -18,8 +19,8 @@ use super::window::Window;
 use crate::ack::Outcome;
 use crate::frame::{Batch, Gzip};
 use crate::limits::{
-    PROBE_BYTES_MAX, SEND_CAREFUL_PAUSE, SEND_CONFIRM_INTERVAL, SEND_IDLE_TIMEOUT, SEND_RENEWAL,
-    SEND_ROOM_INTERVAL, SEND_STALL_TIMEOUT, SEND_WAIT_SLICE, SETTLE_TIME, SETTLE_TIME_HASTY,
+    PROBE_BYTES_MAX, SEND_CAREFUL_PAUSE, SEND_CONFIRM_INTERVAL, SEND_IDLE_TIMEOUT, SEND_PROOF_TIMEOUT,
+    SEND_RENEWAL, SEND_ROOM_INTERVAL, SEND_STALL_TIMEOUT, SEND_WAIT_SLICE, SETTLE_TIME, SETTLE_TIME_HASTY,
 };
 use crate::stop::Stop;
 use crate::telemetry;
@@ -30,6 +31,7 @@ pub struct Shared {
     pub peer: Peer,
     /// The output's limits.
     pub throttle: Arc<Mutex<Throttle>>,
+    pub confirmation: Confirmation,
     /// Unconfirmed bytes that one connection may have.
     pub window_bytes: usize,
     /// TLS records on one connection before it is renewed.
@@ -79,6 +81,14 @@ impl Shared {
         telemetry.events.add(batch.events.into());
         telemetry.bytes.add(batch.bytes.len() as u64);
         batch.share.resolve(Outcome::Delivered);
+    }
+
+    fn warn_of_no_answers(&self) {
+        log::warn!(
+            "outputs.{}: {} does not end connections after the collector has, which \"confirmation\": \"close\" needs; from now on its TCP's acknowledgements confirm what is sent. Use a relay that closes its connections, or write \"confirmation\": \"acknowledgement\"",
+            self.telemetry.name,
+            self.peer
+        );
     }
 
     fn throttle(&self) -> MutexGuard<'_, Throttle> {
@@ -157,6 +167,8 @@ pub struct Session {
     allowance: Option<u32>,
     /// The peer's connections do not live for the settling time.
     hasty: bool,
+    /// See [`Confirmation::Close`].
+    by_its_end: bool,
     /// Batches that were written.
     carried: u32,
     /// Batches that were confirmed.
@@ -174,13 +186,15 @@ pub enum Next {
     Confirmation(Duration),
     /// Wait: the output's rates allow no more for now.
     Rate,
-    /// Close the connection: nothing is unconfirmed.
+    /// Nothing: the connection may be left to its peer, which reads it to its end.
+    Leave,
+    /// Close the connection: nothing is unconfirmed, or its end confirms the rest.
     Close,
 }
 
 impl Session {
-    pub fn new(connection: Connection, telemetry: Arc<telemetry::Sender>, caution: &Caution) -> Session {
-        let now = Instant::now();
+    pub fn new(connection: Connection, telemetry: Arc<telemetry::Sender>, shared: &Shared) -> Session {
+        let (now, caution) = (Instant::now(), shared.caution());
         Session {
             telemetry,
             connection,
@@ -192,6 +206,7 @@ impl Session {
             closing: false,
             allowance: caution.allowance(),
             hasty: caution.is_hasty(),
+            by_its_end: shared.confirmation == Confirmation::Close && caution.expects_answers(),
             carried: 0,
             confirmed: 0,
             ends: caution.ends(),
@@ -215,7 +230,37 @@ impl Session {
     /// The peer did not end the connection in good order. What is not confirmed comes out of
     /// [`Session::into_window`].
     pub fn end(&mut self, shared: &Shared) -> Result<(), Error> {
-        let closed = self.connection.close(&shared.abort);
+        let closed = self.connection.close(self.patience(), &shared.abort);
+        self.has_ended(closed, shared)
+    }
+
+    /// The same without waiting: says goodbye, and returns when the peer's end is due.
+    ///
+    /// # Errors
+    /// The connection is of no more use.
+    pub fn begin_end(&mut self, shared: &Shared) -> Result<Instant, Error> {
+        self.connection.say_goodbye(self.patience(), &shared.abort)
+    }
+
+    /// Whether the end that was begun has come; then all that was left is confirmed.
+    ///
+    /// # Errors
+    /// The same as those of [`Session::end`].
+    pub fn try_end(&mut self, deadline: Instant, shared: &Shared) -> Result<bool, Error> {
+        match self.connection.is_answered(self.patience(), deadline) {
+            Ok(false) => Ok(false),
+            Ok(true) => self.has_ended(Ok(()), shared).map(|()| true),
+            Err(error) => self.has_ended(Err(error), shared).map(|()| false),
+        }
+    }
+
+    /// How long the peer may take to end the connection after we did.
+    fn patience(&self) -> Duration {
+        if self.by_its_end { SEND_PROOF_TIMEOUT } else { self.connection.patience() }
+    }
+
+    fn has_ended(&mut self, closed: Result<(), Error>, shared: &Shared) -> Result<(), Error> {
+        let closed = closed.and_then(|()| self.check_goodbye(shared));
         match &closed {
             Ok(()) => {
                 let ends = self.window.written_after();
@@ -224,10 +269,21 @@ impl Session {
                 }
                 shared.caution().ended_well(self.carried, ends);
             }
-            Err(Error::Unanswered { .. }) => drop(self.confirm(shared, Instant::now())?),
+            Err(Error::Unanswered { .. }) => {
+                if self.by_its_end && shared.caution().unanswered() {
+                    shared.warn_of_no_answers();
+                }
+                self.confirm(shared, Instant::now())?;
+            }
             Err(_) => (),
         }
         closed
+    }
+
+    fn check_goodbye(&self, shared: &Shared) -> Result<(), Error> {
+        let said = self.connection.has_heard_goodbye();
+        let as_usual = shared.caution().answered(said) || !self.connection.is_tls();
+        if as_usual || !self.by_its_end { Ok(()) } else { Err(self.connection.cut()) }
     }
 
     /// The peer has ended it for a reason that may be what was sent.
@@ -301,6 +357,7 @@ impl Session {
         self.closing |= aborted || self.is_over(shared, now);
         let next = match self.closing {
             true if aborted || self.may_end(now) => Next::Close,
+            true if self.may_be_left() => Next::Leave,
             true => Next::Confirmation(SEND_CONFIRM_INTERVAL),
             false if self.window.bytes() >= shared.window_bytes => Next::Confirmation(SEND_ROOM_INTERVAL),
             false if !shared.may_send() => Next::Rate,
@@ -312,13 +369,20 @@ impl Session {
 
     /// Its orderly end alone confirms what is on it.
     fn needs_its_end(&self) -> bool {
-        self.hasty || !self.connection.is_proven()
+        self.hasty || self.by_its_end || !self.connection.is_proven()
+    }
+
+    /// Nobody needs to wait for its end: the order of what comes next does not depend on it, and the peer is not
+    /// suspected of ending connections.
+    fn may_be_left(&self) -> bool {
+        self.by_its_end && !self.hasty && self.allowance.is_none() && !self.window.has_lanes()
     }
 
     /// There is nothing left to wait for before it is closed. A peer that closes because of what it has read must
     /// have done so by then: after our end, its own would look like an orderly one.
     fn may_end(&self, now: Instant) -> bool {
-        let time = if self.hasty { SETTLE_TIME_HASTY } else { self.connection.settle_time(now) };
+        let hasty = self.hasty || self.by_its_end;
+        let time = if hasty { SETTLE_TIME_HASTY } else { self.connection.settle_time(now) };
         self.window.is_empty() || (self.needs_its_end() && self.window.is_outlived(now, time))
     }
 
@@ -381,6 +445,9 @@ impl Session {
             return Ok(confirmed);
         }
         self.window.acknowledge(self.connection.acknowledged()?, Instant::now());
+        if self.by_its_end {
+            return self.check_progress();
+        }
         let settle_time = self.connection.is_proven().then(|| self.connection.settle_time(now));
         while let Some(batch) = self.window.pop_settled(now, settle_time) {
             ends = batch.trial.written_after;
@@ -391,9 +458,14 @@ impl Session {
             let limited = self.allowance.is_some();
             shared.caution().outlived(ends, limited);
         }
+        self.check_progress().map(|_| confirmed)
+    }
+
+    /// The peer acknowledges what it should; nothing is confirmed by that.
+    fn check_progress(&self) -> Result<u32, Error> {
         match self.window.waiting_since() {
             Some(since) if since.elapsed() >= SEND_STALL_TIMEOUT => Err(self.connection.stalled()),
-            _ => Ok(confirmed),
+            _ => Ok(0),
         }
     }
 

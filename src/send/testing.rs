@@ -30,6 +30,10 @@ pub struct Habits {
     pub bytes: Option<usize>,
     /// They have been made: each ends at once.
     pub refuses: bool,
+    /// Somebody connects: it sends a byte of a handshake now and then, never all of it.
+    pub drips: bool,
+    /// Its program has stopped to read, and dies after so long.
+    pub dies: Option<Duration>,
 }
 
 /// Listens until dropped.
@@ -100,6 +104,15 @@ impl State {
         if self.habits.lock().unwrap().refuses {
             return Ok(());
         }
+        if self.habits.lock().unwrap().drips {
+            // A record of a handshake that claims 16 KiB.
+            socket.write_all(&[0x16, 3, 3, 0x40, 0])?;
+            while !self.stop.is_stopped() {
+                socket.write_all(&[0])?;
+                std::thread::sleep(Duration::from_secs(1));
+            }
+            return Ok(());
+        }
         socket.set_read_timeout(Some(Duration::from_millis(5)))?;
         while !self.stop.is_stopped() {
             let lifetime = self.habits.lock().unwrap().lifetime;
@@ -118,6 +131,10 @@ impl State {
             };
             taken += plain.len();
             let habits = self.habits.lock().unwrap().clone();
+            if let Some(time) = habits.dies.filter(|_| !plain.is_empty()) {
+                std::thread::sleep(time);
+                return Ok(());
+            }
             if (habits.takes_nothing || habits.refuses) && !plain.is_empty() {
                 return Ok(());
             }

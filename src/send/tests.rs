@@ -14,7 +14,7 @@ use crate::buffers::Buffer;
 use crate::config::{self, Destination, Identity, TlsFiles};
 use crate::decode::{Newlines, Record};
 use crate::frame::{Frames, Subject};
-use crate::limits::{REFUSE_KILLS, SEND_WINDOW_BYTES, SUSPECT_STRIKES, SUSPECTS_TOGETHER};
+use crate::limits::{REFUSE_KILLS, SEND_WINDOW_BYTES, SETTLE_TIME, SUSPECT_STRIKES, SUSPECTS_TOGETHER};
 use crate::stop::Stop;
 use crate::telemetry::{self, Telemetry};
 use crate::testbed::pki::Pki;
@@ -40,9 +40,11 @@ struct Lab {
 struct Options {
     senders: usize,
     gzip: bool,
+    confirmation: Confirmation,
 }
 
-const TWO: Options = Options { senders: 2, gzip: false };
+const CLOSE: Options = Options { confirmation: Confirmation::Close, ..TWO };
+const TWO: Options = Options { senders: 2, gzip: false, confirmation: Confirmation::Acknowledgement };
 
 fn pki_tls() -> (Pki, ServerConfig) {
     let pki = Pki::generate().unwrap();
@@ -73,6 +75,7 @@ impl Lab {
             destination,
             senders: options.senders,
             gzip_level: options.gzip.then_some(1),
+            confirmation: options.confirmation,
             rates: Rates::default(),
         };
         let of_output = Arc::new(telemetry::Output::new("devo_1", peer.address.to_string()));
@@ -196,8 +199,13 @@ fn over_tls_as_well() {
 }
 
 #[test]
+fn where_the_end_of_a_connection_confirms_as_well() {
+    one_record_is_refused(&Lab::tls(pki_tls(), dislikes(), CLOSE), |records| records);
+}
+
+#[test]
 fn among_octet_counted_ones_as_well() {
-    one_record_is_refused(&Lab::plain(dislikes(), Options { senders: 1, gzip: false }), counted);
+    one_record_is_refused(&Lab::plain(dislikes(), Options { senders: 1, ..TWO }), counted);
 }
 
 #[test]
@@ -225,7 +233,7 @@ fn several_such_records_are_refused_wherever_they_are() {
 
 #[test]
 fn the_rest_of_a_lane_stays_in_order() {
-    let lab = Lab::plain(dislikes(), Options { senders: 1, gzip: false });
+    let lab = Lab::plain(dislikes(), Options { senders: 1, ..TWO });
     let groups = [1, 2];
     for batch in 0..12 {
         for group in groups {
@@ -322,7 +330,8 @@ fn connections_may_take_a_few_bytes_only() {
     // A batch has some 8 kB.
     let habits = Habits { bytes: Some(20_000), ..Habits::default() };
     is_served(&Lab::tls(pki_tls(), habits.clone(), TWO), 12);
-    is_served(&Lab::plain(habits, TWO), 12);
+    is_served(&Lab::plain(habits.clone(), TWO), 12);
+    is_served(&Lab::tls(pki_tls(), habits, CLOSE), 12);
 }
 
 fn tls13(
@@ -366,4 +375,71 @@ fn a_peer_that_sends_no_tickets_confirms_by_its_orderly_end() {
     assert!(lab.peer.connections() >= 3, "each was confirmed by a connection's end");
     assert!(lab.telemetry.outputs[0].health.trouble().is_none());
     assert_eq!(lab.sent().repeated, 0);
+}
+
+/// Its kernel acknowledges what comes, but its program reads nothing of it, and dies. Whatever has been confirmed by then is
+/// lost.
+fn a_dying_program_costs_nothing(lab: &Lab) {
+    let objects: Vec<_> = (0..20).map(|number| records(&format!("o{number:02}"), 100)).collect();
+    for (number, records) in objects.iter().enumerate() {
+        lab.send(&format!("o{number:02}"), records, None);
+    }
+    lab.settles_nothing_for(2 * SETTLE_TIME);
+    lab.peer.set(Habits::default());
+    assert!(lab.settle(20).iter().all(|(_, outcome)| *outcome == Outcome::Delivered));
+    assert_taken(&lab.peer, &objects);
+    assert_eq!(lab.sent().refused, 0);
+}
+
+#[test]
+fn what_a_program_has_not_read_is_not_confirmed_by_its_kernel() {
+    let dies = Habits { dies: Some(3 * SETTLE_TIME), ..Habits::default() };
+    a_dying_program_costs_nothing(&Lab::tls(pki_tls(), dies.clone(), CLOSE));
+    a_dying_program_costs_nothing(&Lab::plain(dies, CLOSE));
+}
+
+#[test]
+fn connections_overlap_while_their_ends_are_waited_for() {
+    let lab = Lab::tls(pki_tls(), Habits::default(), Options { senders: 1, ..CLOSE });
+    for number in 0..40 {
+        let name = format!("o{number:02}");
+        lab.send(&name, &records(&name, 100), None);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(lab.settle(40).iter().all(|(_, outcome)| *outcome == Outcome::Delivered));
+    assert!(lab.peer.connections() >= 3);
+    assert_eq!(lab.sent().repeated, 0);
+}
+
+#[test]
+fn the_order_of_a_lane_outlasts_the_ends_of_connections() {
+    let lab = Lab::plain(Habits { bytes: Some(4_000), ..Habits::default() }, Options { senders: 1, ..CLOSE });
+    for batch in 0..30 {
+        lab.send(&format!("b{batch:02}"), &records(&format!("b{batch:02}"), 10), Some(1));
+    }
+    assert_eq!(lab.settle(30).len(), 30);
+    let mut first: Vec<String> = Vec::new();
+    for frame in lab.peer.frames() {
+        let name = frame.split_once(" t: ").unwrap().1.split_once('.').unwrap().0.to_owned();
+        if !first.contains(&name) {
+            first.push(name);
+        }
+    }
+    assert!(first.is_sorted(), "{first:?}");
+    assert_eq!(first.len(), 300);
+}
+
+#[test]
+fn a_handshake_that_drips_is_given_up() {
+    let lab = Lab::tls(pki_tls(), Habits { drips: true, ..Habits::default() }, Options { senders: 1, ..TWO });
+    lab.send("o", &records("o", 10), None);
+    let trouble = || lab.telemetry.outputs[0].health.trouble().map(|trouble| trouble.message);
+    let told = || trouble().is_some_and(|message| message.contains("did not complete the TLS handshake"));
+    let begun = std::time::Instant::now();
+    while !told() {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", trouble());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    lab.peer.set(Habits::default());
+    assert_eq!(lab.settle(1), delivered(&["o"]));
 }

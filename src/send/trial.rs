@@ -44,7 +44,7 @@ fn deliver<'b>(
     connection.balance()?;
     let hasty = shared.caution().is_hasty();
     outlive(connection, hasty, shared)?;
-    match connection.close(&shared.abort) {
+    match connection.close(connection.patience(), &shared.abort) {
         Err(_) if connection.is_proven() && !hasty => Ok(()),
         closed => closed,
     }
@@ -87,6 +87,6 @@ pub fn idle_lives(time: Duration, shared: &Shared) -> Result<(), Error> {
     }
     connection.read()?;
     // It has lived; how it ends is another matter.
-    let _ = connection.close(&shared.abort);
+    let _ = connection.close(connection.patience(), &shared.abort);
     Ok(())
 }

@@ -99,6 +99,11 @@ impl Window {
         self.sent.back().is_none_or(|last| last.acknowledged_at.is_some_and(lived))
     }
 
+    /// Something in it must stay in order with what is sent next.
+    pub fn has_lanes(&self) -> bool {
+        self.sent.iter().any(|sent| sent.batch.lane.is_some())
+    }
+
     pub fn is_empty(&self) -> bool {
         self.sent.is_empty()
     }

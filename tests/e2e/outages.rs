@@ -32,6 +32,7 @@ fn a_balancer_cuts_live_connections() {
     let objects = load(&lab);
     let mut config = config(&lab);
     config["outputs"]["devo_1"]["config"]["port"] = json!(balancer.sink_port);
+    config["outputs"]["devo_1"]["config"]["confirmation"] = json!("close");
     let mut collector = lab.run(&config, &["--drain"]);
     for number in 1..=OUTAGES {
         collector.wait_until("part of the stream", || is_received(&lab, &objects, number));

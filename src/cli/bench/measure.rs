@@ -342,6 +342,7 @@ fn configuration(options: &Options, outside: &Outside) -> String {
         let _ = writeln!(text, "  {key}: {value}");
     }
     let mut sending = number(options.senders).map_or_else(String::new, |count| format!(", senders: {count}"));
+    let _ = write!(sending, ", confirmation: {}", options.confirmation);
     if options.compression != "none" {
         let _ = write!(sending, ", compression: {}", options.compression);
         let level = options.compression_level.map(|level| format!(", compression_level: {level}"));

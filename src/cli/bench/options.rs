@@ -44,6 +44,9 @@ pub struct Options {
     /// 1 (fast) to 12 (small), with --compression gzip
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=12))]
     pub compression_level: Option<u8>,
+    /// What proves that the sink has an event, as the setting of an output does
+    #[arg(long, default_value = "acknowledgement", value_parser = ["acknowledgement", "close"])]
+    pub confirmation: String,
     /// Goes on for so long, announcing objects as they are collected
     #[arg(long, conflicts_with = "objects")]
     seconds: Option<u64>,
@@ -96,6 +99,7 @@ impl Options {
         add("--fetchers", self.fetchers.map(|count| count.to_string()));
         add("--memory-limit", self.memory_limit.clone());
         add("--compression", Some(self.compression.clone()));
+        add("--confirmation", Some(self.confirmation.clone()));
         add("--compression-level", self.compression_level.map(|level| level.to_string()));
         add("--seconds", number(self.seconds));
         arguments

@@ -78,6 +78,7 @@ impl<'a> Report<'a> {
             "peak_rss_bytes": run.peak_rss_bytes,
             "rss": run.rss.iter().map(|rss| json!([rss.after.as_secs_f64(), rss.bytes])).collect::<Vec<_>>(),
             "compression": self.options.compression,
+            "confirmation": self.options.confirmation,
             "memory_limit_bytes": globals.memory_limit,
             "cores": self.cores,
             "cores_busy": run.cores_busy,

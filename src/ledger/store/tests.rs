@@ -322,7 +322,7 @@ fn a_place_that_cannot_be_written_is_refused() {
     // Not a permission: they do not hold for root.
     let file_in_the_way = tempfile::NamedTempFile::new().unwrap();
     let error = Store::open(&file_in_the_way.path().join("ledger.sqlite3")).unwrap_err();
-    assert!(matches!(error, OpenError::Directory { .. }), "{error}");
+    assert!(matches!(error, OpenError::Kind { .. }), "{error}");
 
     let directory = TempDir::new().unwrap();
     drop(Store::open(&file(&directory)).unwrap());

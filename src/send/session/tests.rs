@@ -65,6 +65,7 @@ fn shared(address: SocketAddr, tls: Option<Certificates>, window_bytes: usize) -
     Shared {
         peer: super::Peer { address: address.ip().to_string(), port: address.port(), tls },
         throttle: Arc::new(Mutex::new(Throttle::new(crate::send::Rates::default(), Instant::now()))),
+        confirmation: Confirmation::default(),
         window_bytes,
         records_max: crate::limits::SEND_RECORDS_MAX,
         gzip: None,
@@ -76,7 +77,7 @@ fn shared(address: SocketAddr, tls: Option<Certificates>, window_bytes: usize) -
 
 fn open(shared: &Shared) -> Session {
     let connection = Connection::open(&shared.peer).unwrap();
-    Session::new(connection, shared.telemetry.add_sender("send-devo_1-0"), &shared.caution())
+    Session::new(connection, shared.telemetry.add_sender("send-devo_1-0"), shared)
 }
 
 fn short_lived(config: &ClientConfig, files: &TlsFiles, records: u64) -> ClientConfig {
@@ -179,7 +180,7 @@ fn what_the_socket_did_not_take_is_finished_by_the_sender_and_nothing_is_written
     let kept = std::iter::from_fn(|| window.pop()).map(|batch| batch.bytes.to_vec()).collect::<Vec<_>>();
     let all: Vec<Vec<u8>> = (0..=written).map(content).collect();
     assert!(kept == all, "{} batches are kept of {}", kept.len(), all.len());
-    connection.close(&shared.abort).unwrap();
+    connection.close(connection.patience(), &shared.abort).unwrap();
     assert!(peer.thread.join().unwrap() == all.concat());
 }
 
@@ -206,7 +207,7 @@ fn write_until_closed(session: &mut Session, shared: &Shared, ack: &Ack) -> Resu
         match session.attend(shared)?.0 {
             Next::Close => return Ok(written),
             Next::Batch(_) => session.write(vec![batch(ack, written)], shared),
-            Next::Confirmation(_) | Next::Rate => continue,
+            Next::Confirmation(_) | Next::Rate | Next::Leave => continue,
         }
         written += 1;
     }

@@ -1,0 +1,44 @@
+//! Connections to which nothing more is written, while their peers read them to the end.
+//!
+//! With [`Confirmation::Close`](super::Confirmation::Close) each of a sender's connections carries a bounded amount. Its
+//! peer then has to read all of that before it can end the connection, and the sender would wait for it. So the
+//! sender leaves the connection as it is, opens the next one, and looks after the earlier ones in between.
+
+use std::time::Instant;
+
+use super::error::Error;
+use super::session::{Next, Session, Shared};
+
+/// One such connection.
+#[derive(Debug)]
+pub struct Ending {
+    session: Session,
+    /// When the peer's end is due; None: the connection has not lived long enough since its last bytes for our
+    /// goodbye.
+    due: Option<Instant>,
+}
+
+impl Ending {
+    pub fn new(session: Session) -> Ending {
+        Ending { session, due: None }
+    }
+
+    /// Does what can be done without waiting. True: the connection has ended, and all on it is confirmed.
+    ///
+    /// # Errors
+    /// It has ended otherwise. What is not confirmed comes out of [`Ending::into_session`].
+    pub fn step(&mut self, shared: &Shared) -> Result<bool, Error> {
+        match self.due {
+            Some(due) => self.session.try_end(due, shared),
+            None if self.session.attend(shared)?.0 == Next::Close => {
+                self.due = Some(self.session.begin_end(shared)?);
+                Ok(false)
+            }
+            None => Ok(false),
+        }
+    }
+
+    pub fn into_session(self) -> Session {
+        self.session
+    }
+}
