@@ -212,6 +212,7 @@ pub fn describe_format(format: &Format) -> String {
         Format::Envelopes { detail } => {
             format!("JSON, or what it holds in {} or logEvents", detail.join("."))
         }
+        Format::SnappyBlocks => "JSON values, plain or in snappy blocks".to_owned(),
         Format::Incapsula => "lines under an Imperva header".to_owned(),
         Format::Or { format, .. } => describe_format(format),
         Format::Latin1(inner) => format!("{}, Latin-1", describe_format(inner)),

@@ -68,6 +68,9 @@ pub enum Error {
         "the Parquet object and its pages need more than the {max} bytes that may be held of one: raise memory_limit"
     )]
     PagesTooLarge { max: usize },
+    /// A block of raw snappy, or the line of metadata before it.
+    #[error("bad snappy: the block at byte {offset}: {cause}")]
+    BadBlock { offset: u64, cause: String },
     /// Other objects hold the memory that this one needs. It is not the object's fault: it is to be
     /// decoded again when the memory is free.
     #[error("other objects hold the memory that it needs")]

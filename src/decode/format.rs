@@ -59,6 +59,9 @@ pub enum Format {
     Envelopes { detail: Vec<String> },
     /// Imperva's log files: header lines, `|==|`, and a body of lines, compressed or not.
     Incapsula,
+    /// Blocks of raw snappy, each under a line of JSON that says how long it is; inside, and beside them, JSON values
+    /// that mostly fill a line each (Palo Alto's Strata Logging Service).
+    SnappyBlocks,
     /// One of the JSON formats above. Documents in which its own way leads nowhere may be something else.
     Or { format: Box<Format>, others: Arc<Others> },
     /// Latin-1 text that becomes UTF-8 before the format reads it.

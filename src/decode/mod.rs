@@ -19,6 +19,7 @@
 //! | `utf16` | UTF-16 as UTF-8 |
 //! | `header` | header lines, known by what they say |
 //! | `lines`, `csv`, `separated` + `pieces`, `incapsula` | text |
+//! | `snappy_blocks` | JSON in blocks of raw snappy, each under a line of metadata |
 //! | `json_lines` | JSON values that mostly fill a line each |
 //! | `json` | values one after another, found without a tree; `json::walk`, `json::path`: the inside of one |
 //! | `documents` | records that are made of JSON documents: envelopes, other shapes |
@@ -53,6 +54,7 @@ mod pieces;
 pub mod select;
 mod separated;
 mod simd;
+mod snappy_blocks;
 mod split;
 #[cfg(test)]
 mod tests;

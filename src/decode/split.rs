@@ -17,6 +17,7 @@ use super::magic::{self, Found, Magic};
 use super::parquet::Parquet;
 use super::partial::Limit;
 use super::pieces::{Piece, Pieces};
+use super::snappy_blocks::SnappyBlocks;
 use super::utf16::{Order, Utf16};
 use super::{Account, Bounds, Error, Format, Record};
 use crate::limits::{BINARY_LOOK_BYTES, EXAMPLE_BYTES, INFLATE_WINDOW_BYTES};
@@ -50,6 +51,7 @@ enum Splitter {
     Json(Box<Json>),
     Documents(Box<Documents>),
     Incapsula(Box<Incapsula>),
+    SnappyBlocks(Box<SnappyBlocks>),
     Parquet(Box<Parquet>),
     /// What came so far does not tell yet.
     Undecided {
@@ -112,6 +114,7 @@ impl Split {
     pub fn taken_bytes(&self) -> u64 {
         match &self.splitter {
             Splitter::Parquet(parquet) => parquet.json_bytes(),
+            Splitter::SnappyBlocks(blocks) => blocks.text_bytes(),
             _ => self.taken,
         }
     }
@@ -172,6 +175,7 @@ impl Split {
             Splitter::Json(json) => json.finish(self.offset, &mut json::records(sink)),
             Splitter::Documents(documents) => documents.finish(self.offset, sink),
             Splitter::Incapsula(incapsula) => incapsula.finish(sink),
+            Splitter::SnappyBlocks(blocks) => blocks.finish(sink),
             Splitter::Parquet(_) | Splitter::Undecided { .. } => Ok(()),
         }
     }
@@ -316,6 +320,7 @@ impl Split {
             Splitter::Json(json) => json.push(text, offset, &mut json::records(sink)),
             Splitter::Documents(documents) => documents.push(text, offset, sink),
             Splitter::Incapsula(incapsula) => incapsula.push(text, sink),
+            Splitter::SnappyBlocks(blocks) => blocks.push(text, sink),
             Splitter::Parquet(_) | Splitter::Undecided { .. } => Ok(()),
         }
     }
@@ -356,6 +361,7 @@ impl Splitter {
             | Format::CloudWatch { .. }
             | Format::Envelopes { .. } => Splitter::documents(format, Arc::default(), bounds, account),
             Format::Incapsula => Splitter::Incapsula(Box::new(Incapsula::new(bounds, max()))),
+            Format::SnappyBlocks => Splitter::SnappyBlocks(Box::new(SnappyBlocks::new(bounds, max()))),
             Format::Parquet => Splitter::Parquet(Box::new(Parquet::new(bounds, account.clone()))),
             Format::Detect => Splitter::undecided(None),
             // Said twice, it is the same text.

@@ -15,7 +15,7 @@ use crate::limits::HEADER_LINES_MAX;
 
 mod text_file;
 
-/// The vendor's processors, and four more.
+/// The vendor's processors, and five more.
 pub const SUPPORTED: &[&str] = &[
     "aws_access_logs_processor",
     "cloudwatch_processor",
@@ -30,6 +30,7 @@ pub const SUPPORTED: &[&str] = &[
     "parquet_processor",
     "separated_json_processor",
     "single_json_object_processor",
+    "snappy_blocks_processor",
     "split_or_unseparated_processor",
     "text_file_processor",
     "unseparated_json_processor",
@@ -55,6 +56,7 @@ pub fn read(name: &str, file_format: &Mapping<'_>, config: Mapping<'_>) -> Optio
         "parquet_processor" => Some(Format::Parquet),
         "separated_json_processor" => separated_json(&config),
         "single_json_object_processor" => path(&config, "key").map(|path| Format::WholeJson { path }),
+        "snappy_blocks_processor" => Some(Format::SnappyBlocks),
         "split_or_unseparated_processor" => Some(Format::Detect),
         "text_file_processor" => text_file::read(&config),
         "unseparated_json_processor" => json(&config),
