@@ -39,6 +39,11 @@ pub enum Error {
         "{count} of its JSON documents are not what this service reads ({expected}). The first begins with {example}. Is this the log of another service?"
     )]
     UnexpectedDocuments { count: u64, expected: String, example: String },
+    /// Its beginning bears the signs of another log than the service's.
+    #[error(
+        "the object is {log}, which this service does not read. It begins with {example}. Give its queue or its keys to the service that does"
+    )]
+    AnotherLog { log: String, example: String },
     /// It is packed or written in a way that is not read.
     #[error("the object is {name}, which this version does not read: {cure}")]
     Foreign { name: &'static str, cure: &'static str },

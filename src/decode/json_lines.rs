@@ -80,7 +80,10 @@ impl JsonLines {
         offset: u64,
         sink: &mut dyn FnMut(Record<'_>),
     ) -> Result<(), Error> {
-        let json = Box::new(Json::new(Vec::new(), self.limit.clone()));
+        let json = Box::new(match self.allows_text {
+            true => Json::new(Vec::new(), self.limit.clone()),
+            false => Json::objects(self.limit.clone()),
+        });
         let State::Lines(partial) = std::mem::replace(&mut self.state, State::Values(json)) else {
             return Ok(());
         };

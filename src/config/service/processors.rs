@@ -125,8 +125,8 @@ fn lines(config: &Mapping<'_>) -> Option<Format> {
     let json = config.boolean("json", false);
     let header_lines = header_lines(config);
     let (names, prefix) = (header_names(config), config.string("header_prefix"));
-    let selection = selection(config)?;
-    match (header_lines?, names, prefix, selection) {
+    let (selection, or_json) = (selection(config)?, config.boolean("or_json", false));
+    let format = match (header_lines?, names, prefix, selection) {
         (0, None, None, None) if json => Some(Format::JsonLines),
         (header_lines, None, None, None) => Some(Format::Lines { header_lines }),
         (header_lines, None, None, Some(selection)) => {
@@ -137,6 +137,19 @@ fn lines(config: &Mapping<'_>) -> Option<Format> {
         (_, names, ..) => {
             two_kinds_of_headers(config, if names.is_some() { "header_names" } else { "header_prefix" })
         }
+    };
+    match format? {
+        Format::JsonLines if or_json => {
+            config.report.error(
+                Kind::Invalid,
+                config.path_of("or_json"),
+                "stands beside json",
+                "keep one of them",
+            );
+            None
+        }
+        text if or_json => Some(Format::OrJson(Box::new(text))),
+        format => Some(format),
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Json {
     path: Vec<String>,
     /// Arrays are records, not lists of records.
     whole: bool,
+    /// Nothing but an object is a record.
+    objects_only: bool,
     place: Place,
     /// Where in the text the current chunk stands.
     offset: u64,
@@ -96,6 +98,7 @@ impl Json {
         Json {
             path,
             whole: false,
+            objects_only: false,
             place: Place::Between(Around::Top),
             offset: 0,
             in_array: false,
@@ -109,6 +112,11 @@ impl Json {
     /// The same, but each document, or the value at the path, is one record even if it is an array.
     pub fn whole(path: Vec<String>, limit: impl Into<Limit>) -> Self {
         Json { whole: true, ..Json::new(path, limit) }
+    }
+
+    /// Without a path; each document must be an object.
+    pub fn objects(limit: impl Into<Limit>) -> Self {
+        Json { objects_only: true, ..Json::new(Vec::new(), limit) }
     }
 
     /// Documents in which the path leads to a `null`.
@@ -182,6 +190,10 @@ impl Json {
             b']' if self.in_array => self.in_array = false,
             _ if is_scalar(byte) && self.path.is_empty() && !self.in_array && !self.whole => {
                 return Err(self.bad(pos, "a number, text or literal that stands by itself is no record"));
+            }
+            b'[' if self.objects_only => return Err(self.bad(pos, "an array inside an array is no record")),
+            _ if self.objects_only && is_scalar(byte) => {
+                return Err(self.bad(pos, "a number, text or literal in an array is no record"));
             }
             _ if self.path.is_empty() => return self.enter(byte, pos, Part::Record, Around::Top),
             b'{' => {
