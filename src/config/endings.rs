@@ -62,7 +62,16 @@ fn of_format(format: &Format, empty: &mut Vec<String>, refused: &mut Vec<String>
             if signs.text_only {
                 refused.push("JSON".to_owned());
             }
-            refused.push("what bears the signs of another service's log".to_owned());
+            if !signs.must_have.is_empty() {
+                let sets: Vec<String> =
+                    signs.must_have.iter().map(|set| format!("`{}`", set.join("` with `"))).collect();
+                refused.push(format!("JSON whose first document has none of {}", sets.join(", ")));
+            }
+            let of_others = match signs.only_parquet {
+                true => "Parquet with the signs of another service's log",
+                false => "what begins with the signs of another service's log",
+            };
+            refused.push(of_others.to_owned());
         }
         Format::Latin1(inner) | Format::OrJson(inner) => of_format(inner, empty, refused),
         Format::Or { format, others } => {

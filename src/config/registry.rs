@@ -66,7 +66,7 @@ static SIGNS: LazyLock<Vec<(String, Sign)>> = LazyLock::new(|| {
     let Some(rows) = Node::new("", &tree, &report).mapping() else { return Vec::new() };
     let signs = rows
         .entries()
-        .filter_map(|(name, row)| Some((name.to_owned(), service::signs::read(&row.mapping()?)?)));
+        .filter_map(|(name, row)| Some((name.to_owned(), service::signs::read(&row.mapping()?)?.sign)));
     signs.filter(|(_, sign)| *sign != Sign::default()).collect()
 });
 

@@ -168,7 +168,7 @@ fn is_open_object(line: &[u8]) -> bool {
 /// the line scanned.
 #[inline]
 fn is_one_object(line: &[u8]) -> bool {
-    if line.first() != Some(&b'{') {
+    if line.first() != Some(&b'{') || !json::begins_object(line) {
         return false;
     }
     for at in memchr::memchr_iter(b'}', line) {

@@ -26,8 +26,12 @@ pub struct Signs {
     pub own: Sign,
     /// Those of other logs, each with its name for people.
     pub others: Vec<(String, Sign)>,
+    /// The first JSON document has all top-level members of one of these sets. Empty: nobody says what it has.
+    pub must_have: Vec<Vec<String>>,
     /// JSON is another service's, whatever it is.
     pub text_only: bool,
+    /// The format itself says which documents it reads: only the rows of Parquet are looked at.
+    pub only_parquet: bool,
 }
 
 impl PartialEq for Sign {
@@ -46,19 +50,42 @@ impl Signs {
     ///
     /// They bear the signs of another log.
     pub(super) fn check(&self, start: &[u8]) -> Result<(), Error> {
+        if self.only_parquet {
+            return Ok(());
+        }
         match Beginning::of(start) {
             Beginning::Nothing => Ok(()),
-            Beginning::Document(keys) => self.compare(start, |sign| sign.has_members(&keys), self.text_only),
-            Beginning::Line(line) => self.compare(start, |sign| sign.begins(line), false),
+            Beginning::Document(keys) => {
+                let lacks = !self.must_have.is_empty() && !has_one_of(&keys, &self.must_have);
+                let is_other = if lacks { Some(UNKNOWN) } else { self.text_only.then_some("JSON") };
+                self.compare(start, |sign| has_one_of(&keys, &sign.members), is_other)
+            }
+            Beginning::Line(line) => self.compare(start, |sign| sign.begins(line), None),
         }
     }
 
-    fn compare(&self, start: &[u8], bears: impl Fn(&Sign) -> bool, is_other: bool) -> Result<(), Error> {
+    /// Looks at the first row of a Parquet object, written as JSON.
+    ///
+    /// # Errors
+    ///
+    /// It bears the signs of another log.
+    pub(super) fn check_row(&self, row: &[u8]) -> Result<(), Error> {
+        let keys = keys(row);
+        self.compare(row, |sign| has_one_of(&keys, &sign.members), self.text_only.then_some("Parquet"))
+    }
+
+    /// `is_other`: what it is called if it bears no signs at all, and is not the service's.
+    fn compare(
+        &self,
+        start: &[u8],
+        bears: impl Fn(&Sign) -> bool,
+        is_other: Option<&str>,
+    ) -> Result<(), Error> {
         if bears(&self.own) {
             return Ok(());
         }
         let other = self.others.iter().find(|(_, sign)| bears(sign)).map(|(name, _)| name.clone());
-        match other.or_else(|| is_other.then(|| "JSON".to_owned())) {
+        match other.or_else(|| is_other.map(str::to_owned)) {
             None => Ok(()),
             Some(log) => {
                 let example = &start[..start.len().min(EXAMPLE_BYTES)];
@@ -69,12 +96,15 @@ impl Signs {
     }
 }
 
-impl Sign {
-    fn has_members(&self, keys: &[&[u8]]) -> bool {
-        let has = |name: &String| keys.contains(&name.as_bytes());
-        self.members.iter().any(|set| set.iter().all(has))
-    }
+/// What is known by nothing but that it is not the service's.
+const UNKNOWN: &str = "some other log";
 
+fn has_one_of(keys: &[&[u8]], sets: &[Vec<String>]) -> bool {
+    let has = |name: &String| keys.contains(&name.as_bytes());
+    sets.iter().any(|set| set.iter().all(has))
+}
+
+impl Sign {
     fn begins(&self, line: &[u8]) -> bool {
         self.line.as_ref().is_some_and(|pattern| pattern.is_match(line))
     }
@@ -151,7 +181,7 @@ mod tests {
     fn signs(text_only: bool) -> Signs {
         let others =
             vec![("the other log".to_owned(), sign(&[&["a", "b"], &["Records"]], Some("^other \\d")))];
-        Signs { own: sign(&[&["own"]], Some("^own")), others, text_only }
+        Signs { own: sign(&[&["own"]], Some("^own")), others, text_only, ..Signs::default() }
     }
 
     fn refused(start: &str, text_only: bool) -> Option<String> {
@@ -194,6 +224,20 @@ mod tests {
             "{\"a",
         ] {
             assert_eq!(refused(start, false), None, "{start}");
+        }
+    }
+
+    #[test]
+    fn what_a_document_must_have_is_looked_for_in_the_first_one() {
+        let signs = Signs {
+            must_have: vec![vec!["a".to_owned()], vec!["b".to_owned(), "c".to_owned()]],
+            ..signs(false)
+        };
+        for start in [r#"{"a":1}"#, r#"[{"c":1,"b":2}"#, r#"{"a":1} {"x":1}"#, "text", r#"{"own":1}"#, ""] {
+            assert_eq!(signs.check(start.as_bytes()), Ok(()), "{start}");
+        }
+        for start in [r#"{"b":1}"#, r#"[{"x":{"a":1}}"#] {
+            assert!(signs.check(start.as_bytes()).is_err(), "{start}");
         }
     }
 

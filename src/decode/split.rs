@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::csv::Csv;
 use super::detect::{self, Detector};
 use super::documents::{Documents, Each};
-use super::foreign::{self, Foreign, NoText};
+use super::foreign;
 use super::format::{Bare, Others};
 use super::header::Headers;
 use super::incapsula::Incapsula;
@@ -118,8 +118,14 @@ impl Split {
         let look = Look { binary, line_ends: format.has_line_ends(), signs };
         let is_looked_at = look.binary || look.line_ends || look.signs.is_some();
         let magic = (format != Format::Parquet).then(Magic::new);
+        let splitter = match (format, &look.signs) {
+            (Format::Parquet, signs) => {
+                Splitter::Parquet(Box::new(Parquet::new(bounds, account.clone(), signs.clone())))
+            }
+            (format, _) => Splitter::new(format, bounds, &account),
+        };
         Split {
-            splitter: Splitter::new(format, bounds, &account),
+            splitter,
             magic,
             charset,
             mark: Some(Vec::new()),
@@ -205,7 +211,7 @@ impl Split {
     }
 
     fn become_parquet(&mut self, rest: &[u8]) -> Result<(), Error> {
-        let mut parquet = Box::new(Parquet::new(self.bounds, self.account.clone()));
+        let mut parquet = Box::new(Parquet::new(self.bounds, self.account.clone(), self.look.signs.clone()));
         let pushed = parquet.push(magic::PARQUET).and_then(|()| parquet.push(rest));
         self.splitter = Splitter::Parquet(parquet);
         pushed
@@ -299,10 +305,10 @@ impl Split {
 
     fn look_at(&mut self, start: &[u8]) -> Result<(), Error> {
         if self.look.binary {
-            check_text(start)?;
+            foreign::check_text(start)?;
         }
         self.ends_with_cr = self.look.line_ends && has_lone_cr_only(start);
-        self.look.signs.take().map_or(Ok(()), |signs| signs.check(start))
+        self.look.signs.as_ref().map_or(Ok(()), |signs| signs.check(start))
     }
 
     fn split_utf8(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
@@ -404,7 +410,7 @@ impl Splitter {
             | Format::Envelopes { .. } => Splitter::documents(format, Arc::default(), bounds, account),
             Format::Incapsula => Splitter::Incapsula(Box::new(Incapsula::new(bounds, max()))),
             Format::SnappyBlocks => Splitter::SnappyBlocks(Box::new(SnappyBlocks::new(bounds, max()))),
-            Format::Parquet => Splitter::Parquet(Box::new(Parquet::new(bounds, account.clone()))),
+            Format::Parquet => Splitter::Parquet(Box::new(Parquet::new(bounds, account.clone(), None))),
             Format::Detect => Splitter::undecided(None, Splitter::lines(max())),
             Format::OrJson(text) => Splitter::undecided(None, Splitter::new(*text, bounds, account)),
             // Said twice, or not outermost, it says nothing more about the text.
@@ -453,14 +459,6 @@ fn has_lone_cr_only(start: &[u8]) -> bool {
     let behind = memchr::memchr(b'\r', start).map(|at| &start[at..]);
     behind.is_some_and(|rest| rest.iter().any(|byte| !matches!(byte, b'\r' | b' ' | b'\t')))
         && memchr::memchr(b'\n', start).is_none()
-}
-
-fn check_text(start: &[u8]) -> Result<(), Error> {
-    match foreign::no_text(start) {
-        None => Ok(()),
-        Some(NoText::Foreign(Foreign { name, cure })) => Err(Error::Foreign { name, cure }),
-        Some(NoText::Binary) => Err(Error::Binary),
-    }
 }
 
 /// Nothing but what stands in an envelope. Where nobody says what else there may be, any other document is a record.

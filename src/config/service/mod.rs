@@ -53,7 +53,7 @@ pub fn read(name: &str, node: &Node<'_>, catalog: &Catalog) -> Option<Arc<Defini
 /// Reads a definition from a service's keys, its own and the row's together.
 pub(super) fn definition(name: &str, keys: &Mapping<'_>, catalog: &Catalog) -> Option<Definition> {
     let mut fields = Fields::read(keys);
-    let (format, sign) = (format::read(keys), signs::read(keys));
+    let (format, known_by) = (format::read(keys), signs::read(keys));
     let skip_objects = filters::file_rules(keys.list("filename_filter_rules"));
     let drop_records = filters::line_rules(keys.list("line_filter_rules"), &mut fields);
     let cases: Vec<Option<Case>> =
@@ -67,8 +67,8 @@ pub(super) fn definition(name: &str, keys: &Mapping<'_>, catalog: &Catalog) -> O
     Some(Definition {
         name: name.to_owned(),
         object_keys: object_keys.flatten(),
-        format: match sign {
-            Some(sign) => signs::told_apart(format?, sign),
+        format: match known_by {
+            Some(known_by) => signs::told_apart(format?, known_by),
             None => format?,
         },
         skip_objects,

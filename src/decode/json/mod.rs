@@ -295,7 +295,10 @@ impl Json {
             return Ok(());
         }
         let whole = self.partial.complete(piece, |bytes| {
-            let whole = !is_scalar || scan::is_whole_scalar(bytes);
+            let whole = match is_scalar {
+                true => scan::is_whole_scalar(bytes),
+                false => !self.objects_only || begins_object(bytes),
+            };
             if whole {
                 sink(match part {
                     Part::Other => Found::Other(bytes),
@@ -304,7 +307,11 @@ impl Json {
             }
             whole
         })?;
-        if whole { Ok(()) } else { Err(self.bad(end, "neither a number nor true, false or null")) }
+        match is_scalar {
+            _ if whole => Ok(()),
+            true => Err(self.bad(end, "neither a number nor true, false or null")),
+            false => Err(self.bad(end, "an object whose first key is not in double quotes")),
+        }
     }
 
     fn fault(&self, fault: Fault) -> Error {
@@ -324,6 +331,13 @@ impl Json {
 /// A value other than an object or array begins with this byte.
 fn is_scalar(byte: u8) -> bool {
     matches!(byte, b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')
+}
+
+/// A key or the end stands behind the first bracket, which is not looked at.
+#[inline]
+pub(super) fn begins_object(value: &[u8]) -> bool {
+    let inside = value[1..].iter().find(|byte| !is_white(**byte));
+    matches!(inside, Some(b'"' | b'}'))
 }
 
 /// RFC 7464 puts it before every value.
