@@ -103,6 +103,7 @@ fn cases() -> Vec<Case> {
         let kind = kind(&row.definition.of_object(&sample.key).format);
         let expected = ending(row, &sample.key, &sample.object);
         assert!(!matches!(expected, Refused(_)), "{}", sample.path.display());
+        assert_eq!(sample.expected.is_empty(), expected == Empty, "{}", sample.path.display());
         Case { row, kind, sample, expected }
     };
     cases.map(case).collect()
@@ -395,6 +396,56 @@ fn are_relatives(one: &str, other: &str) -> bool {
     one == other || FAMILIES.iter().any(|family| family.contains(&one) && family.contains(&other))
 }
 
+#[test]
+fn header_lines_are_dropped_wherever_they_stand() {
+    let headers = [
+        ("aws_sqs_vpc", "version account-id interface-id srcaddr dstaddr srcport dstport"),
+        ("aws_sqs_cisco_umbrella", "timestamp,\"policy identity\",\"identities\""),
+        ("aws_sqs_cisco_umbrella", "\"Timestamp\",\"Most Granular Identity\""),
+        ("aws_sqs_cloudfront", "#Version: 1.0\n#Fields: date time x-edge-location"),
+        ("aws_sqs_control_tower", "#Version: 1.0\n#Fields: date time x-edge-location"),
+    ];
+    let is_own = |case: &Case| case.row.definition.of_object(&case.sample.key).name == case.row.name;
+    let of = |name| cases().into_iter().filter(move |case| case.row.name == name && is_own(case));
+    for (name, header) in headers {
+        for case in
+            of(name).filter(|case| case.is_plain() && case.documents().is_empty() && case.kind != Kind::Json)
+        {
+            let text = std::str::from_utf8(&case.sample.object).unwrap().trim_end();
+            let Delivered(records) = &case.expected else { continue };
+            let twice = Delivered([&records[..], records].concat());
+            assert_eq!(
+                case.ending(format!("{header}\n{text}\n{header}\n{text}\n").as_bytes()),
+                twice,
+                "{name}"
+            );
+            assert_eq!(case.ending(header.as_bytes()), Empty, "{name}: {header}");
+        }
+    }
+}
+
+#[test]
+fn lists_of_nothing_are_empty_for_their_own_service_and_nobodys_else() {
+    let empty = [
+        ("aws_sqs_cloudtrail", r#"{"Records":[]}"#),
+        ("aws_sqs_cloudtrail", r#"{"Records":null}"#),
+        ("aws_sqs_cloudtrail", r#"{"digestS3Bucket":"b","digestS3Object":"k","logFiles":[]}"#),
+        ("aws_sqs_config", r#"{"fileVersion":"1.0","configurationItems":[]}"#),
+        ("aws_sqs_config", r#"{"fileVersion":"1.0","configurationItems":null}"#),
+    ];
+    for case in cases().iter().filter(|case| !TAKE_ANYTHING.contains(&case.row.name.as_str())) {
+        for (owner, text) in empty {
+            let reads = case.row.definition.of_object(&case.sample.key).name.clone();
+            let expected = if are_relatives(&reads, owner) && reads != "aws_sqs_control_tower" {
+                Empty
+            } else {
+                Refused(0)
+            };
+            assert_eq!(case.ending(text.as_bytes()), expected, "{}: {text}", case.sample.path.display());
+        }
+    }
+}
+
 /// Does the object bear the signs by which its service's log is known?
 fn bears_signs(case: &Case) -> bool {
     let Format::Known { signs, .. } = &case.row.definition.format else { return false };
@@ -457,7 +508,8 @@ fn most_services_are_known_by_signs_which_their_samples_bear() {
     for row in registry::rows() {
         let Format::Known { signs, .. } = &row.definition.format else { continue };
         // Samples of services that read documents have envelopes around their records.
-        let has_signs = !row.definition.format.reads_documents() && (!signs.own.members.is_empty() || signs.own.line.is_some());
+        let has_signs = !row.definition.format.reads_documents()
+            && (!signs.own.members.is_empty() || signs.own.line.is_some());
         let of_row = |case: &&Case| {
             case.row.name == row.name && case.row.definition.of_object(&case.sample.key).name == row.name
         };

@@ -142,6 +142,7 @@ fn values(line: &[u8]) -> Option<Vec<&[u8]>> {
         match line[pos] {
             b',' | RECORD_SEPARATOR => pos += 1,
             white if is_white(white) => pos += 1,
+            b'{' if !json::begins_object(&line[pos..]) => return None,
             first @ (b'{' | b'[') => {
                 let end = Value::begin(first, pos).ok()?.advance(line, pos)?;
                 values.push(&line[pos..end]);

@@ -85,11 +85,13 @@ impl Events {
             Opened::Control => return Ok(Outcome::Empty),
             Opened::Other => return Ok(Outcome::Other),
         };
+        let mut outcome = Outcome::Empty;
         for event in walk::elements(events).into_iter().flatten() {
             let message = self.read(event?)?;
             give(self, message);
+            outcome = Outcome::Read;
         }
-        Ok(Outcome::Read)
+        Ok(outcome)
     }
 
     /// Reads the envelope's own members.

@@ -96,14 +96,14 @@ impl Alternatives {
             give(value, sink)?;
             return Ok(Outcome::Read);
         };
-        let mut outcome = Outcome::Read;
+        let mut outcome = Outcome::Empty;
         for element in elements {
             let element = element?;
-            if looks_like_record(&self.others, element)? {
+            let is_record = looks_like_record(&self.others, element)?;
+            if is_record {
                 give(element, sink)?;
-            } else {
-                outcome = Outcome::Other;
             }
+            outcome = if is_record && outcome != Outcome::Other { Outcome::Read } else { Outcome::Other };
         }
         Ok(outcome)
     }

@@ -36,6 +36,8 @@ pub(super) struct Json {
     begun: Option<usize>,
     /// That document, as far as it stands in earlier chunks.
     document: Partial,
+    /// The list at the path has an element.
+    has_elements: bool,
     empty_documents: u64,
     partial: Partial,
 }
@@ -104,6 +106,7 @@ impl Json {
             in_array: false,
             begun: None,
             document: Partial::new(limit.clone()),
+            has_elements: false,
             empty_documents: 0,
             partial: Partial::new(limit),
         }
@@ -119,7 +122,7 @@ impl Json {
         Json { objects_only: true, ..Json::new(Vec::new(), limit) }
     }
 
-    /// Documents in which the path leads to a `null`.
+    /// Documents in which the path leads to a `null` or to an empty list.
     pub fn empty_documents(&self) -> u64 {
         self.empty_documents
     }
@@ -176,9 +179,13 @@ impl Json {
             (b'}', Around::Object(level)) => self.leave_object(level, &data[..=pos], sink)?,
             (_, Around::Object(_)) => return Err(self.bad(pos, "neither a key nor the object's end")),
             (b']', Around::Elements) => {
+                self.empty_documents += u64::from(!self.has_elements);
                 self.place = Place::Between(Around::Object(self.path.len().saturating_sub(1)));
             }
-            (_, Around::Elements) => return self.enter(byte, pos, Part::Record, around),
+            (_, Around::Elements) => {
+                self.has_elements = true;
+                return self.enter(byte, pos, Part::Record, around);
+            }
         }
         Ok(pos + 1)
     }
@@ -248,7 +255,10 @@ impl Json {
         let last = level + 1 == self.path.len();
         match byte {
             _ if is_white(byte) => return Ok(pos + 1),
-            b'[' if wanted && last && !self.whole => self.place = Place::Between(Around::Elements),
+            b'[' if wanted && last && !self.whole => {
+                self.has_elements = false;
+                self.place = Place::Between(Around::Elements);
+            }
             b'{' if wanted && !last => self.place = Place::Between(Around::Object(level + 1)),
             _ => {
                 let part = if wanted && last && byte != b'n' { Part::Record } else { Part::Member };
