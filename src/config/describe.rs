@@ -215,7 +215,7 @@ pub fn describe_format(format: &Format) -> String {
         Format::SnappyBlocks => "JSON values, plain or in snappy blocks".to_owned(),
         Format::Incapsula => "lines under an Imperva header".to_owned(),
         Format::Or { format, .. } | Format::Known { format, .. } => describe_format(format),
-        Format::OrJson(text) => format!("JSON values, or {}", describe_format(text)),
+        Format::OrJson(text) => format!("{}, or JSON values", describe_format(text)),
         Format::Latin1(inner) => format!("{}, Latin-1", describe_format(inner)),
     }
 }
