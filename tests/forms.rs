@@ -397,6 +397,16 @@ fn are_relatives(one: &str, other: &str) -> bool {
 }
 
 #[test]
+fn blocks_of_snappy_are_no_palo_alto_lines() {
+    let palo_alto = registry::row("aws_sqs_palo_alto").unwrap();
+    for sample in
+        samples::of("aws_sqs_prisma_access").iter().filter(|sample| sample.object.starts_with(b"{\"num_"))
+    {
+        assert_eq!(ending(palo_alto, "pan/x", &sample.object), Refused(0));
+    }
+}
+
+#[test]
 fn header_lines_are_dropped_wherever_they_stand() {
     let headers = [
         ("aws_sqs_vpc", "version account-id interface-id srcaddr dstaddr srcport dstport"),

@@ -41,9 +41,9 @@ pub enum Error {
     UnexpectedDocuments { count: u64, expected: String, example: String },
     /// Its beginning bears the signs of another log than the service's.
     #[error(
-        "the object is {log}, which this service does not read. It begins with {example}. Give its queue or its keys to the service that does"
+        "the object is {log}, which this service does not read: give its queue, or keys like its own, to a service that does"
     )]
-    AnotherLog { log: String, example: String },
+    AnotherLog { log: String },
     /// It is packed or written in a way that is not read.
     #[error("the object is {name}, which this version does not read: {cure}")]
     Foreign { name: &'static str, cure: &'static str },

@@ -8,7 +8,6 @@ use regex::bytes::Regex;
 
 use super::Error;
 use super::json::{RECORD_SEPARATOR, is_white};
-use crate::limits::EXAMPLE_BYTES;
 
 /// What a log is known by.
 #[derive(Debug, Clone, Default)]
@@ -58,9 +57,9 @@ impl Signs {
             Beginning::Document(keys) => {
                 let lacks = !self.must_have.is_empty() && !has_one_of(&keys, &self.must_have);
                 let is_other = if lacks { Some(UNKNOWN) } else { self.text_only.then_some("JSON") };
-                self.compare(start, |sign| has_one_of(&keys, &sign.members), is_other)
+                self.compare(|sign| has_one_of(&keys, &sign.members), is_other)
             }
-            Beginning::Line(line) => self.compare(start, |sign| sign.begins(line), None),
+            Beginning::Line(line) => self.compare(|sign| sign.begins(line), None),
         }
     }
 
@@ -71,28 +70,16 @@ impl Signs {
     /// It bears the signs of another log.
     pub(super) fn check_row(&self, row: &[u8]) -> Result<(), Error> {
         let keys = keys(row);
-        self.compare(row, |sign| has_one_of(&keys, &sign.members), self.text_only.then_some("Parquet"))
+        self.compare(|sign| has_one_of(&keys, &sign.members), self.text_only.then_some("Parquet"))
     }
 
     /// `is_other`: what it is called if it bears no signs at all, and is not the service's.
-    fn compare(
-        &self,
-        start: &[u8],
-        bears: impl Fn(&Sign) -> bool,
-        is_other: Option<&str>,
-    ) -> Result<(), Error> {
+    fn compare(&self, bears: impl Fn(&Sign) -> bool, is_other: Option<&str>) -> Result<(), Error> {
         if bears(&self.own) {
             return Ok(());
         }
         let other = self.others.iter().find(|(_, sign)| bears(sign)).map(|(name, _)| name.clone());
-        match other.or_else(|| is_other.map(str::to_owned)) {
-            None => Ok(()),
-            Some(log) => {
-                let example = &start[..start.len().min(EXAMPLE_BYTES)];
-                let example = String::from_utf8_lossy(example).escape_debug().to_string();
-                Err(Error::AnotherLog { log, example })
-            }
-        }
+        other.or_else(|| is_other.map(str::to_owned)).map_or(Ok(()), |log| Err(Error::AnotherLog { log }))
     }
 }
 

@@ -132,6 +132,10 @@ fn merged(row: &Map<String, Value>, overrides: &Map<String, Value>) -> Map<Strin
         // Who writes a template of their own wants all records there.
         keys.shift_remove("routing_cases");
     }
+    if overrides.contains_key("file_format") {
+        // Who says what stands in the objects knows whose log it is.
+        keys.shift_remove("known_by");
+    }
     for (key, value) in overrides {
         match (keys.get_mut(key), value) {
             (Some(Value::Object(old)), Value::Object(new)) if MERGED_BY_NAME.contains(&key.as_str()) => {
