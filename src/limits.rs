@@ -536,6 +536,8 @@ pub const BINARY_LOOK_BYTES: usize = 64 * KIB;
 pub const BINARY_PART_MAX: usize = 10;
 /// Fewer odd bytes than this never make a text binary.
 pub const ODD_BYTES_MIN: usize = 8;
+/// A line of metadata before a block of snappy. Those that are met have some hundred bytes.
+pub const SNAPPY_METADATA_BYTES_MAX: usize = 64 * KIB;
 /// How far the first line is followed to tell JSON lines from other JSON. A longer one is JSON: cut
 /// at its values, an object on a line of its own is the same record.
 pub const DETECT_BYTES_MAX: usize = MIB;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use aws_to_devo::config::{self, ignored, keys, registry, vendor};
+use aws_to_devo::config::{self, endings, ignored, keys, registry, vendor};
 use aws_to_devo::setup;
 use aws_to_devo::telemetry::{Snapshot, metrics};
 
@@ -17,6 +17,7 @@ fn generated_parts_are_up_to_date() {
     is_generated("configuration.md", "keys", &keys::markdown());
     is_generated("configuration.md", "ignored", &ignored::markdown());
     is_generated("monitoring.md", "metrics", &metrics::table());
+    is_generated("services.md", "endings", &endings::markdown());
 }
 
 #[test]

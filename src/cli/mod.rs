@@ -94,6 +94,8 @@ enum Command {
     Ledger(ledger::Command),
     /// Lists the services: name, Devo table, format, object keys; as JSON with the key patterns
     Services {
+        /// One service, with what becomes of its objects: what is a record, what holds none, what is refused
+        name: Option<String>,
         /// A configuration, whose own services (`globals.definitions`) are listed too
         #[arg(short, long, value_name = "FILE")]
         config: Option<PathBuf>,
@@ -123,7 +125,7 @@ pub fn main() -> ExitCode {
         Command::Cloudformation { options } => setup::cloudformation(&options),
         Command::Bench(options) => bench::command(&options),
         Command::Ledger(command) => ledger::run(&command),
-        Command::Services { config, json } => services::run(json, config.as_deref()),
+        Command::Services { name, config, json } => services::run(name.as_deref(), json, config.as_deref()),
         Command::Testbed { part } => testbed::run(&part),
     }
 }

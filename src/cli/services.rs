@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 use crate::config::aws::rows::{self as aws, ANY_NAME};
 use crate::config::describe_format;
+use crate::config::endings::Endings;
+use crate::config::problem::closest;
 use crate::config::registry::{Catalog, Row};
 
 /// Fits a terminal of 100 columns.
@@ -18,8 +20,8 @@ const WIDTH: u16 = 100;
 const REFUSED: u8 = 2;
 
 /// Prints all services of both kinds of input: the pre-built ones and, with a configuration, those of its
-/// definitions file. As tables, or as a JSON array of objects.
-pub fn run(json: bool, configuration: Option<&Path>) -> ExitCode {
+/// definitions file. As tables, or as a JSON array of objects. With a name, only that one, at more length.
+pub fn run(name: Option<&str>, json: bool, configuration: Option<&Path>) -> ExitCode {
     let catalog = match configuration {
         None => Ok(Cow::Borrowed(Catalog::built_in())),
         Some(path) => Catalog::of_configuration(path).map(Cow::Owned),
@@ -31,11 +33,47 @@ pub fn run(json: bool, configuration: Option<&Path>) -> ExitCode {
             return ExitCode::from(REFUSED);
         }
     };
-    let text = if json { as_json(catalog.rows()) } else { as_tables(catalog.rows()) };
+    let text = match name {
+        None if json => as_json(catalog.rows()),
+        None => as_tables(catalog.rows()),
+        Some(name) => {
+            let Some(row) = catalog.row(name) else {
+                eprintln!("{}", unknown(name, &catalog));
+                return ExitCode::from(REFUSED);
+            };
+            if json { format!("{:#}", row_as_json(row)) } else { as_text(row) }
+        }
+    };
     match writeln!(io::stdout(), "{text}") {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+fn unknown(name: &str, catalog: &Catalog) -> String {
+    let names = catalog.rows().iter().map(|row| row.name.as_str());
+    let advice = closest(name, names).map(|meant| format!(": did you mean {meant}?"));
+    format!("{name:?} is no service of an sqs_collector input{}", advice.unwrap_or_default())
+}
+
+/// One service at more length.
+fn as_text(row: &Row) -> String {
+    let Endings { record, empty, refused } = Endings::of(&row.definition);
+    let keys = object_keys(row);
+    let lines = [
+        ("Devo table", row.table.clone()),
+        ("reads", row.reads.clone()),
+        ("object keys", if keys.is_empty() { "any".to_owned() } else { keys.to_owned() }),
+        ("a record is", record),
+        ("holds none", listed(&empty)),
+        ("refused", listed(&refused)),
+    ];
+    let lines = lines.map(|(name, text)| format!("{name:<12} {}", text.replace('\n', "\n             ")));
+    format!("{}\n\n{}", row.name, lines.join("\n"))
+}
+
+fn listed(items: &[String]) -> String {
+    if items.is_empty() { "-".to_owned() } else { items.join("\n") }
 }
 
 fn as_tables(rows: &[Row]) -> String {
@@ -94,6 +132,7 @@ fn as_json(rows: &[Row]) -> String {
 }
 
 fn row_as_json(row: &Row) -> Value {
+    let endings = Endings::of(&row.definition);
     json!({
         "input": "sqs_collector",
         "name": row.name,
@@ -101,6 +140,9 @@ fn row_as_json(row: &Row) -> Value {
         "reads": row.reads,
         "object_keys": object_keys(row),
         "format": describe_format(&row.definition.format),
+        "record": endings.record,
+        "empty": endings.empty,
+        "refused": endings.refused,
     })
 }
 
@@ -141,14 +183,33 @@ mod tests {
     }
 
     #[test]
+    fn one_service_says_what_becomes_of_its_objects() {
+        let text = as_text(Catalog::built_in().row("aws_sqs_bedrock").unwrap());
+        for part in ["my.app.bedrock.invocations", "data/", "what is not JSON", "JSON values"] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(unknown("aws_sqs_bedrok", Catalog::built_in()).contains("aws_sqs_bedrock?"));
+    }
+
+    #[test]
     fn the_json_has_the_promised_keys() {
         let Ok(Value::Array(services)) = serde_json::from_str(&as_json(rows())) else { panic!("no array") };
         assert_eq!(services.len(), rows().len() + aws::rows().len());
         for service in services {
             let keys: Vec<&String> = service.as_object().unwrap().keys().collect();
             let expected = match service["input"].as_str() {
-                Some("aws") => ["input", "name", "type", "table", "reads", "queue"],
-                _ => ["input", "name", "table", "reads", "object_keys", "format"],
+                Some("aws") => &["input", "name", "type", "table", "reads", "queue"][..],
+                _ => &[
+                    "input",
+                    "name",
+                    "table",
+                    "reads",
+                    "object_keys",
+                    "format",
+                    "record",
+                    "empty",
+                    "refused",
+                ],
             };
             assert_eq!(keys, expected);
         }

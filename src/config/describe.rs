@@ -212,8 +212,10 @@ pub fn describe_format(format: &Format) -> String {
         Format::Envelopes { detail } => {
             format!("JSON, or what it holds in {} or logEvents", detail.join("."))
         }
+        Format::SnappyBlocks => "JSON values, plain or in snappy blocks".to_owned(),
         Format::Incapsula => "lines under an Imperva header".to_owned(),
-        Format::Or { format, .. } => describe_format(format),
+        Format::Or { format, .. } | Format::Known { format, .. } => describe_format(format),
+        Format::OrJson(text) => format!("{}, or JSON values", describe_format(text)),
         Format::Latin1(inner) => format!("{}, Latin-1", describe_format(inner)),
     }
 }

@@ -234,6 +234,7 @@ pub const SECTIONS: &[Section] = &[
         keys: &[
             ("enabled", "true, false", "true", NONE),
             ("object_keys", "regular expression", "any key", "which objects are the service's"),
+            ("known_by", "mapping", "no object is compared", "signs that tell its log from others"),
             ("filename_filter_rules", "list of lists", NONE, "objects that are not read"),
             ("encoding", "`gzip`, `none`, `latin-1`, `parquet`", "seen from the bytes", NONE),
             (

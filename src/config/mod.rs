@@ -3,6 +3,7 @@
 pub mod aws;
 mod credentials;
 mod describe;
+pub mod endings;
 mod endpoints;
 mod environment;
 mod globals;

@@ -9,6 +9,7 @@ use super::load::read_text;
 use super::node::Node;
 use super::problem::{Kind, Problems, Report};
 use super::{service, tree};
+use crate::decode::Sign;
 use crate::services::{Definition, REGISTRY};
 
 /// What problems with the registry call it.
@@ -52,6 +53,22 @@ pub fn row(name: &str) -> Option<&'static Row> {
 
 /// The text is compiled in: a row that cannot be read is missing, and a test fails.
 static BUILT_IN_ROWS: LazyLock<Catalog> = LazyLock::new(|| Catalog::read(REGISTRY, &Report::default()));
+
+/// What the logs of the pre-built services are known by, with the services' names.
+pub(super) fn signs() -> &'static [(String, Sign)] {
+    &SIGNS
+}
+
+/// Read by themselves: a row is told apart from those below it, too.
+static SIGNS: LazyLock<Vec<(String, Sign)>> = LazyLock::new(|| {
+    let report = Report::default();
+    let Some(tree) = tree::read(REGISTRY, &report) else { return Vec::new() };
+    let Some(rows) = Node::new("", &tree, &report).mapping() else { return Vec::new() };
+    let signs = rows
+        .entries()
+        .filter_map(|(name, row)| Some((name.to_owned(), service::signs::read(&row.mapping()?)?.sign)));
+    signs.filter(|(_, sign)| *sign != Sign::default()).collect()
+});
 
 impl Catalog {
     /// The pre-built services.

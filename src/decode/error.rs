@@ -39,6 +39,11 @@ pub enum Error {
         "{count} of its JSON documents are not what this service reads ({expected}). The first begins with {example}. Is this the log of another service?"
     )]
     UnexpectedDocuments { count: u64, expected: String, example: String },
+    /// Its beginning bears the signs of another log than the service's.
+    #[error(
+        "the object is {log}, which this service does not read: give its queue, or keys like its own, to a service that does"
+    )]
+    AnotherLog { log: String },
     /// It is packed or written in a way that is not read.
     #[error("the object is {name}, which this version does not read: {cure}")]
     Foreign { name: &'static str, cure: &'static str },
@@ -68,6 +73,9 @@ pub enum Error {
         "the Parquet object and its pages need more than the {max} bytes that may be held of one: raise memory_limit"
     )]
     PagesTooLarge { max: usize },
+    /// A block of raw snappy, or the line of metadata before it.
+    #[error("bad snappy: the block at byte {offset}: {cause}")]
+    BadBlock { offset: u64, cause: String },
     /// Other objects hold the memory that this one needs. It is not the object's fault: it is to be
     /// decoded again when the memory is free.
     #[error("other objects hold the memory that it needs")]

@@ -2,6 +2,7 @@
 //!
 //! Each is refused by its name: sent as it is, its bytes would stand in the table as records.
 
+use super::Error;
 use crate::limits::{BINARY_PART_MAX, ODD_BYTES_MIN};
 
 /// A format that is not read.
@@ -95,13 +96,22 @@ fn may_become_bzip2(start: &[u8]) -> bool {
 }
 
 /// Why the first bytes of what should be text are none.
-pub(super) enum NoText {
+enum NoText {
     Foreign(Foreign),
     Binary,
 }
 
+/// Refuses what should be text and is none, by its first bytes.
+pub(super) fn check_text(start: &[u8]) -> Result<(), Error> {
+    match no_text(start) {
+        None => Ok(()),
+        Some(NoText::Foreign(Foreign { name, cure })) => Err(Error::Foreign { name, cure }),
+        Some(NoText::Binary) => Err(Error::Binary),
+    }
+}
+
 /// Looks at the first bytes of what should be text. Single odd bytes do not make it binary.
-pub(super) fn no_text(start: &[u8]) -> Option<NoText> {
+fn no_text(start: &[u8]) -> Option<NoText> {
     let (at, magic) = TAR_MAGIC;
     if start.get(at..at + magic.len()) == Some(magic) {
         return Some(NoText::Foreign(TAR));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::header::HeaderNames;
 use super::select::Selection;
+use super::signs::Signs;
 use super::text_file::TextFile;
 
 /// What stands in an object once it is decompressed.
@@ -59,8 +60,15 @@ pub enum Format {
     Envelopes { detail: Vec<String> },
     /// Imperva's log files: header lines, `|==|`, and a body of lines, compressed or not.
     Incapsula,
+    /// Blocks of raw snappy, each under a line of JSON that says how long it is; inside, and beside them, JSON values
+    /// that mostly fill a line each (Palo Alto's Strata Logging Service).
+    SnappyBlocks,
     /// One of the JSON formats above. Documents in which its own way leads nowhere may be something else.
     Or { format: Box<Format>, others: Arc<Others> },
+    /// The first bytes decide: JSON values, or this format, which is one of text.
+    OrJson(Box<Format>),
+    /// The same format, for objects that do not bear the signs of another log. It is outermost.
+    Known { format: Box<Format>, signs: Arc<Signs> },
     /// Latin-1 text that becomes UTF-8 before the format reads it.
     Latin1(Box<Format>),
 }
@@ -77,11 +85,33 @@ impl Format {
             | Format::Detect
             | Format::Csv { .. }
             | Format::CsvWithHeaders { .. }
+            | Format::OrJson(_)
             | Format::TextFile(_) => true,
             Format::Or { format, others } => others.bare == Bare::Any || format.may_be_text(),
-            Format::Latin1(inner) => inner.may_be_text(),
+            Format::Latin1(inner) | Format::Known { format: inner, .. } => inner.may_be_text(),
             _ => false,
         }
+    }
+
+    /// May a record be JSON? False: the format is one of text only.
+    pub fn may_be_json(&self) -> bool {
+        match self {
+            Format::Lines { .. }
+            | Format::LinesWithHeaders { .. }
+            | Format::LinesUnder { .. }
+            | Format::SelectedLines { .. }
+            | Format::Csv { .. }
+            | Format::CsvWithHeaders { .. }
+            | Format::TextFile(_)
+            | Format::Incapsula => false,
+            Format::Latin1(inner) | Format::Known { format: inner, .. } => inner.may_be_json(),
+            _ => true,
+        }
+    }
+
+    /// Does a line end with a line feed, so that a lone CR can stand for one?
+    pub(super) fn has_line_ends(&self) -> bool {
+        !matches!(self, Format::TextFile(_)) && self.may_be_text()
     }
 
     /// Does it look for records in JSON documents, so that there can be others in which there are none?
@@ -93,7 +123,9 @@ impl Format {
             Format::JsonValues { .. }
             | Format::ExtractedJson { .. }
             | Format::CloudWatch { .. }
-            | Format::Envelopes { .. } => true,
+            | Format::Envelopes { .. }
+            | Format::Or { .. } => true,
+            Format::Latin1(inner) | Format::Known { format: inner, .. } => inner.reads_documents(),
             _ => false,
         }
     }
@@ -110,6 +142,29 @@ pub struct Others {
     pub bare: Bare,
     /// Members any of which says that the document holds no record by its nature.
     pub empty: Vec<String>,
+}
+
+impl Others {
+    /// What a document must have, for people.
+    pub fn expected(&self) -> Vec<String> {
+        let mut expected: Vec<String> = self.paths.iter().map(|path| under(path)).collect();
+        if self.log_events {
+            expected.push("messages in a CloudWatch Logs envelope".to_owned());
+        }
+        match &self.bare {
+            Bare::Unknown => (),
+            Bare::Any => expected.push("anything but what Firehose failed to deliver".to_owned()),
+            Bare::Members(sets) => {
+                expected.extend(sets.iter().map(|set| format!("a record with {}", set.join(" and "))));
+            }
+        }
+        expected
+    }
+}
+
+/// Where records stand, for people.
+pub(super) fn under(path: &[String]) -> String {
+    format!("records under {}", path.join("."))
 }
 
 /// How a record is known that stands by itself, without the document that it usually stands in.

@@ -56,6 +56,23 @@ fn selected(indices: Vec<u64>, substrings: &[&str], patterns: &[&str]) -> Format
     Format::SelectedLines { header_lines: 1, selection: Arc::new(selection) }
 }
 
+/// With the signs of other logs.
+fn known(format: Format) -> Format {
+    let sign = |name: &str, line| Sign {
+        members: vec![vec![name.to_owned()]],
+        line: Some(regex::bytes::Regex::new(line).unwrap()),
+    };
+    let others =
+        vec![("another".to_owned(), sign("a", "^,")), ("a third".to_owned(), sign("logEvents", "^b"))];
+    let signs = Signs { own: sign("b", "^1"), others, text_only: !format.may_be_json(), ..Signs::default() };
+    Format::Known { format: Box::new(format), signs: Arc::new(signs) }
+}
+
+fn or(format: Format, bare: Bare) -> Format {
+    let others = Others { paths: vec![vec!["b".into()]], log_events: true, bare, empty: vec!["1".into()] };
+    Format::Or { format: Box::new(format), others: Arc::new(others) }
+}
+
 /// Every format once or twice.
 fn formats() -> Vec<Format> {
     let names = |names| Some(Fields { separator: b",".to_vec(), names });
@@ -83,6 +100,14 @@ fn formats() -> Vec<Format> {
         Format::CloudWatch { body: EventBody::Message },
         Format::Envelopes { detail: vec!["detail".into()] },
         Format::Incapsula,
+        Format::JsonLines,
+        Format::SnappyBlocks,
+        Format::OrJson(Box::new(Format::LinesUnder { prefix: b"a".to_vec() })),
+        known(LINES),
+        known(Format::JsonLines),
+        or(json(&["a"]), Bare::Members(vec![vec!["b".into()]])),
+        or(Format::Envelopes { detail: vec!["a".into()] }, Bare::Members(vec![vec!["b".into()]])),
+        or(Format::CloudWatch { body: EventBody::Message }, Bare::Any),
         Format::Latin1(Box::new(LINES)),
         Format::Latin1(Box::new(json(&["a"]))),
     ]
@@ -250,7 +275,7 @@ proptest! {
     #[test]
     fn any_object_gives_the_same_in_any_chunks(
         text in r#"([ab,:"{}\[\]\r\n1 é\\]|\|==\||"a":|\n\n|"logEvents":\[){0,40}"#,
-        which in 0..24usize, size in 1..30usize, packed in any::<bool>(), max in 4..60usize,
+        which in 0..32usize, size in 1..30usize, packed in any::<bool>(), max in 4..60usize,
     ) {
         let format = &formats()[which];
         let object = if packed { gzip(text.as_bytes()) } else { text.into_bytes() };

@@ -7,6 +7,7 @@
 //! CEF:0|Incapsula|…    lines, as they are or zlib-compressed
 //! ```
 
+use super::foreign;
 use super::header::Headers;
 use super::inflate::{Level, Push, Scratch};
 use super::lines::Lines;
@@ -64,6 +65,7 @@ impl Incapsula {
                 let held = std::mem::take(held);
                 // The header's last line needs no line end: then the body is empty.
                 if self.end_of_header(&[&held[..], b"\n"].concat())?.is_none() {
+                    foreign::check_text(&held)?;
                     self.lines.push(&held, sink)?;
                 }
             }
@@ -96,6 +98,7 @@ impl Incapsula {
             self.place = Place::Header(held);
             return Ok(());
         }
+        foreign::check_text(&held)?;
         self.place = Place::Lines;
         self.lines.push(&held, sink)?;
         self.lines.push(rest, sink)

@@ -80,7 +80,10 @@ impl JsonLines {
         offset: u64,
         sink: &mut dyn FnMut(Record<'_>),
     ) -> Result<(), Error> {
-        let json = Box::new(Json::new(Vec::new(), self.limit.clone()));
+        let json = Box::new(match self.allows_text {
+            true => Json::new(Vec::new(), self.limit.clone()),
+            false => Json::objects(self.limit.clone()),
+        });
         let State::Lines(partial) = std::mem::replace(&mut self.state, State::Values(json)) else {
             return Ok(());
         };
@@ -139,6 +142,7 @@ fn values(line: &[u8]) -> Option<Vec<&[u8]>> {
         match line[pos] {
             b',' | RECORD_SEPARATOR => pos += 1,
             white if is_white(white) => pos += 1,
+            b'{' if !json::begins_object(&line[pos..]) => return None,
             first @ (b'{' | b'[') => {
                 let end = Value::begin(first, pos).ok()?.advance(line, pos)?;
                 values.push(&line[pos..end]);
@@ -165,7 +169,7 @@ fn is_open_object(line: &[u8]) -> bool {
 /// the line scanned.
 #[inline]
 fn is_one_object(line: &[u8]) -> bool {
-    if line.first() != Some(&b'{') {
+    if line.first() != Some(&b'{') || !json::begins_object(line) {
         return false;
     }
     for at in memchr::memchr_iter(b'}', line) {

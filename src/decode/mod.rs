@@ -16,9 +16,11 @@
 //! | `inflate` | compression, told from the bytes |
 //! | `split` | the format's splitter, the byte order mark, Latin-1 |
 //! | `foreign` | what is refused by its name: other compressions, archives, binary data |
+//! | `signs` | what the logs of others are known by, so that they are refused by name |
 //! | `utf16` | UTF-16 as UTF-8 |
 //! | `header` | header lines, known by what they say |
 //! | `lines`, `csv`, `separated` + `pieces`, `incapsula` | text |
+//! | `snappy_blocks` | JSON in blocks of raw snappy, each under a line of metadata |
 //! | `json_lines` | JSON values that mostly fill a line each |
 //! | `json` | values one after another, found without a tree; `json::walk`, `json::path`: the inside of one |
 //! | `documents` | records that are made of JSON documents: envelopes, other shapes |
@@ -52,7 +54,9 @@ mod payload;
 mod pieces;
 pub mod select;
 mod separated;
+mod signs;
 mod simd;
+mod snappy_blocks;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -68,6 +72,7 @@ pub use json::path::JsonPath;
 pub use json::spelling::{has_unicode_escape, quoted};
 pub use memory::Account;
 pub use payload::{Again, Payload, Work};
+pub use signs::{Sign, Signs};
 
 use crate::limits::{EXPANSION_RATIO_MAX, RECORD_BYTES_MAX, SCRATCH_BYTES_MAX};
 use inflate::{Level, Push};

@@ -1,12 +1,14 @@
 //! In place of `parquet`, in a binary that was built without it.
 
-use super::{Account, Bounds, Error, Record};
+use std::sync::Arc;
+
+use super::{Account, Bounds, Error, Record, Signs};
 
 /// Knows Parquet, and refuses it.
 pub(super) struct Parquet;
 
 impl Parquet {
-    pub fn new(_bounds: Bounds, _account: Account) -> Self {
+    pub fn new(_bounds: Bounds, _account: Account, _signs: Option<Arc<Signs>>) -> Self {
         Parquet
     }
 

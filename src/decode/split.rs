@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::csv::Csv;
 use super::detect::{self, Detector};
 use super::documents::{Documents, Each};
-use super::foreign::{self, Foreign, NoText};
+use super::foreign;
 use super::format::{Bare, Others};
 use super::header::Headers;
 use super::incapsula::Incapsula;
@@ -17,6 +17,8 @@ use super::magic::{self, Found, Magic};
 use super::parquet::Parquet;
 use super::partial::Limit;
 use super::pieces::{Piece, Pieces};
+use super::signs::Signs;
+use super::snappy_blocks::SnappyBlocks;
 use super::utf16::{Order, Utf16};
 use super::{Account, Bounds, Error, Format, Record};
 use crate::limits::{BINARY_LOOK_BYTES, EXAMPLE_BYTES, INFLATE_WINDOW_BYTES};
@@ -30,8 +32,11 @@ pub(super) struct Split {
     charset: Charset,
     /// What may be the beginning of a byte order mark. None: the text has begun.
     mark: Option<Vec<u8>>,
-    /// The beginning of the text, until it is long enough to tell whether it is text. None: it is.
+    /// The beginning of the text, until it is long enough to be looked at. None: that has been done.
     unchecked: Option<Vec<u8>>,
+    look: Look,
+    /// Lines end with a lone CR.
+    ends_with_cr: bool,
     /// The first bytes of the text, for people.
     beginning: Vec<u8>,
     /// Bytes given to [`Split::push`].
@@ -50,6 +55,7 @@ enum Splitter {
     Json(Box<Json>),
     Documents(Box<Documents>),
     Incapsula(Box<Incapsula>),
+    SnappyBlocks(Box<SnappyBlocks>),
     Parquet(Box<Parquet>),
     /// What came so far does not tell yet.
     Undecided {
@@ -57,7 +63,19 @@ enum Splitter {
         held: Vec<u8>,
         /// What reads the text if its first line is JSON. None: JSON values, or lines of them.
         json: Option<Box<Splitter>>,
+        /// What reads it if it is not.
+        text: Box<Splitter>,
     },
+}
+
+/// What the beginning of a text is looked at for.
+struct Look {
+    /// Is it binary?
+    binary: bool,
+    /// Does it end its lines with a lone CR?
+    line_ends: bool,
+    /// Is it the log of another service?
+    signs: Option<Arc<Signs>>,
 }
 
 /// Bytes of the longest mark.
@@ -88,18 +106,32 @@ const MARKS: [(&[u8], Option<Order>); 3] =
 
 impl Split {
     pub fn new(format: Format, bounds: Bounds, account: Account) -> Self {
+        let (format, signs) = match format {
+            Format::Known { format, signs } => (*format, Some(signs)),
+            other => (other, None),
+        };
         let (format, charset) = match format {
             Format::Latin1(inner) => (*inner, Charset::Latin1(Latin1::default())),
             other => (other, Charset::Utf8),
         };
-        let is_checked = matches!(charset, Charset::Latin1(_)) || !format.may_be_text();
+        let binary = matches!(charset, Charset::Utf8) && format.may_be_text();
+        let look = Look { binary, line_ends: format.has_line_ends(), signs };
+        let is_looked_at = look.binary || look.line_ends || look.signs.is_some();
         let magic = (format != Format::Parquet).then(Magic::new);
+        let splitter = match (format, &look.signs) {
+            (Format::Parquet, signs) => {
+                Splitter::Parquet(Box::new(Parquet::new(bounds, account.clone(), signs.clone())))
+            }
+            (format, _) => Splitter::new(format, bounds, &account),
+        };
         Split {
-            splitter: Splitter::new(format, bounds, &account),
+            splitter,
             magic,
             charset,
             mark: Some(Vec::new()),
-            unchecked: (!is_checked).then(Vec::new),
+            unchecked: is_looked_at.then(Vec::new),
+            look,
+            ends_with_cr: false,
             beginning: Vec::new(),
             taken: 0,
             offset: 0,
@@ -112,6 +144,7 @@ impl Split {
     pub fn taken_bytes(&self) -> u64 {
         match &self.splitter {
             Splitter::Parquet(parquet) => parquet.json_bytes(),
+            Splitter::SnappyBlocks(blocks) => blocks.text_bytes(),
             _ => self.taken,
         }
     }
@@ -172,12 +205,13 @@ impl Split {
             Splitter::Json(json) => json.finish(self.offset, &mut json::records(sink)),
             Splitter::Documents(documents) => documents.finish(self.offset, sink),
             Splitter::Incapsula(incapsula) => incapsula.finish(sink),
+            Splitter::SnappyBlocks(blocks) => blocks.finish(sink),
             Splitter::Parquet(_) | Splitter::Undecided { .. } => Ok(()),
         }
     }
 
     fn become_parquet(&mut self, rest: &[u8]) -> Result<(), Error> {
-        let mut parquet = Box::new(Parquet::new(self.bounds, self.account.clone()));
+        let mut parquet = Box::new(Parquet::new(self.bounds, self.account.clone(), self.look.signs.clone()));
         let pushed = parquet.push(magic::PARQUET).and_then(|()| parquet.push(rest));
         self.splitter = Splitter::Parquet(parquet);
         pushed
@@ -250,7 +284,7 @@ impl Split {
         let Some(held) = &mut self.unchecked else { return self.split_utf8(text, sink) };
         if held.is_empty() && text.len() >= BINARY_LOOK_BYTES {
             self.unchecked = None;
-            check_text(&text[..BINARY_LOOK_BYTES])?;
+            self.look_at(&text[..BINARY_LOOK_BYTES])?;
             return self.split_utf8(text, sink);
         }
         let (start, rest) = text.split_at(text.len().min(BINARY_LOOK_BYTES - held.len()));
@@ -265,11 +299,29 @@ impl Split {
     /// No more of the text is waited for.
     fn check(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         let Some(held) = self.unchecked.take() else { return Ok(()) };
-        check_text(&held)?;
+        self.look_at(&held)?;
         self.split_utf8(&held, sink)
     }
 
+    fn look_at(&mut self, start: &[u8]) -> Result<(), Error> {
+        if self.look.binary {
+            foreign::check_text(start)?;
+        }
+        self.ends_with_cr = self.look.line_ends && has_lone_cr_only(start);
+        self.look.signs.as_ref().map_or(Ok(()), |signs| signs.check(start))
+    }
+
     fn split_utf8(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        if !self.ends_with_cr {
+            return self.split_lines(text, sink);
+        }
+        let line_feeds = |piece: &[u8]| -> Vec<u8> {
+            piece.iter().map(|byte| if *byte == b'\r' { b'\n' } else { *byte }).collect()
+        };
+        text.chunks(INFLATE_WINDOW_BYTES).try_for_each(|piece| self.split_lines(&line_feeds(piece), sink))
+    }
+
+    fn split_lines(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         if let Splitter::Undecided { detector, held, .. } = &mut self.splitter {
             let Some(shape) = detector.push(text) else {
                 held.extend_from_slice(text);
@@ -281,15 +333,15 @@ impl Split {
     }
 
     fn decide(&mut self, shape: detect::Shape, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        let lines = Splitter::Lines(Lines::new(Headers::first(0), self.limit()));
+        let lines = Splitter::lines(self.limit());
         let undecided = std::mem::replace(&mut self.splitter, lines);
-        let Splitter::Undecided { held, json, .. } = undecided else {
+        let Splitter::Undecided { held, json, text, .. } = undecided else {
             self.splitter = undecided;
             return Ok(());
         };
         let max = self.limit();
         match (shape, json) {
-            (detect::Shape::Lines, _) => (),
+            (detect::Shape::Lines, _) => self.splitter = *text,
             (_, Some(json)) => self.splitter = *json,
             (detect::Shape::JsonLines, None) => {
                 self.splitter = Splitter::JsonLines(JsonLines::among_text(max))
@@ -316,6 +368,7 @@ impl Split {
             Splitter::Json(json) => json.push(text, offset, &mut json::records(sink)),
             Splitter::Documents(documents) => documents.push(text, offset, sink),
             Splitter::Incapsula(incapsula) => incapsula.push(text, sink),
+            Splitter::SnappyBlocks(blocks) => blocks.push(text, sink),
             Splitter::Parquet(_) | Splitter::Undecided { .. } => Ok(()),
         }
     }
@@ -356,16 +409,21 @@ impl Splitter {
             | Format::CloudWatch { .. }
             | Format::Envelopes { .. } => Splitter::documents(format, Arc::default(), bounds, account),
             Format::Incapsula => Splitter::Incapsula(Box::new(Incapsula::new(bounds, max()))),
-            Format::Parquet => Splitter::Parquet(Box::new(Parquet::new(bounds, account.clone()))),
-            Format::Detect => Splitter::undecided(None),
-            // Said twice, it is the same text.
-            Format::Latin1(inner) => Splitter::new(*inner, bounds, account),
+            Format::SnappyBlocks => Splitter::SnappyBlocks(Box::new(SnappyBlocks::new(bounds, max()))),
+            Format::Parquet => Splitter::Parquet(Box::new(Parquet::new(bounds, account.clone(), None))),
+            Format::Detect => Splitter::undecided(None, Splitter::lines(max())),
+            Format::OrJson(text) => Splitter::undecided(None, Splitter::new(*text, bounds, account)),
+            // Said twice, or not outermost, it says nothing more about the text.
+            Format::Latin1(inner) | Format::Known { format: inner, .. } => {
+                Splitter::new(*inner, bounds, account)
+            }
         }
     }
 
     /// For the formats that read documents.
     fn documents(format: Format, others: Arc<Others>, bounds: Bounds, account: &Account) -> Self {
         let max = Limit { max: bounds.record_bytes_max, account: account.clone() };
+        let lines = max.clone();
         let allows_text = others.bare == Bare::Any && matches!(format, Format::CloudWatch { .. });
         let documents = match format {
             Format::Json { path } => Documents::new(path, Each::AsItIs, others, max),
@@ -380,20 +438,27 @@ impl Splitter {
             other => return Splitter::new(other, bounds, account),
         };
         let documents = Splitter::Documents(Box::new(documents));
-        if allows_text { Splitter::undecided(Some(Box::new(documents))) } else { documents }
+        if allows_text {
+            Splitter::undecided(Some(Box::new(documents)), Splitter::lines(lines))
+        } else {
+            documents
+        }
     }
 
-    fn undecided(json: Option<Box<Splitter>>) -> Self {
-        Splitter::Undecided { detector: Detector::new(), held: Vec::new(), json }
+    fn undecided(json: Option<Box<Splitter>>, text: Splitter) -> Self {
+        Splitter::Undecided { detector: Detector::new(), held: Vec::new(), json, text: Box::new(text) }
+    }
+
+    fn lines(limit: Limit) -> Self {
+        Splitter::Lines(Lines::new(Headers::first(0), limit))
     }
 }
 
-fn check_text(start: &[u8]) -> Result<(), Error> {
-    match foreign::no_text(start) {
-        None => Ok(()),
-        Some(NoText::Foreign(Foreign { name, cure })) => Err(Error::Foreign { name, cure }),
-        Some(NoText::Binary) => Err(Error::Binary),
-    }
+/// Does something stand behind a CR, and is there no line feed?
+fn has_lone_cr_only(start: &[u8]) -> bool {
+    let behind = memchr::memchr(b'\r', start).map(|at| &start[at..]);
+    behind.is_some_and(|rest| rest.iter().any(|byte| !matches!(byte, b'\r' | b' ' | b'\t')))
+        && memchr::memchr(b'\n', start).is_none()
 }
 
 /// Nothing but what stands in an envelope. Where nobody says what else there may be, any other document is a record.

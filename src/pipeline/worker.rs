@@ -68,6 +68,10 @@ impl Worker {
                 None => {
                     survived(&work);
                     counts.objects.increment();
+                    if work.progress.decoded() == 0 {
+                        counts.empty.increment();
+                        log::debug!(place = work.service.name.as_str(); "{}: it holds no record", work.source);
+                    }
                     work.progress.complete();
                     work.ack.close(Outcome::Delivered);
                 }

@@ -162,8 +162,10 @@ group! {
         cut: Counter = "event_tags_cut_total",
         /// Records that had been confirmed in an earlier attempt and were not sent again.
         resumed: Counter = "events_resumed_total",
-        /// JSON documents without a record (no value at the format's path, control messages).
+        /// JSON documents that are known to hold no record (empty lists, control messages).
         recordless: Counter = "documents_without_records_total",
+        /// Of the objects decoded to their end, those that held no record (empty, headers only, empty lists).
+        empty: Counter = "objects_without_records_total",
         /// Corrupt objects.
         failed: Counter = "objects_corrupt_total",
     }

@@ -79,7 +79,7 @@ fn lines(new: &Snapshot, old: &Snapshot, elapsed: Duration) -> Vec<String> {
             f.known_unread
         ),
         format!(
-            "decode: {} events, {} of logs ({} new events, {}/s), {} filtered out, {} unrouted, {} documents without records, {} not sent again, {} corrupt objects",
+            "decode: {} events, {} of logs ({} new events, {}/s), {} filtered out, {} unrouted, {} documents and {} objects without records, {} not sent again, {} corrupt objects",
             d.events,
             size(d.bytes),
             d.events - old.decode().events,
@@ -87,6 +87,7 @@ fn lines(new: &Snapshot, old: &Snapshot, elapsed: Duration) -> Vec<String> {
             d.filtered,
             d.unrouted,
             d.recordless,
+            d.empty,
             d.resumed,
             d.failed
         ),

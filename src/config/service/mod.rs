@@ -6,6 +6,7 @@ mod format;
 mod operations;
 mod others;
 mod processors;
+pub(super) mod signs;
 
 use std::sync::Arc;
 
@@ -52,7 +53,7 @@ pub fn read(name: &str, node: &Node<'_>, catalog: &Catalog) -> Option<Arc<Defini
 /// Reads a definition from a service's keys, its own and the row's together.
 pub(super) fn definition(name: &str, keys: &Mapping<'_>, catalog: &Catalog) -> Option<Definition> {
     let mut fields = Fields::read(keys);
-    let format = format::read(keys);
+    let (format, known_by) = (format::read(keys), signs::read(keys));
     let skip_objects = filters::file_rules(keys.list("filename_filter_rules"));
     let drop_records = filters::line_rules(keys.list("line_filter_rules"), &mut fields);
     let cases: Vec<Option<Case>> =
@@ -66,7 +67,10 @@ pub(super) fn definition(name: &str, keys: &Mapping<'_>, catalog: &Catalog) -> O
     Some(Definition {
         name: name.to_owned(),
         object_keys: object_keys.flatten(),
-        format: format?,
+        format: match known_by {
+            Some(known_by) => signs::told_apart(format?, known_by),
+            None => format?,
+        },
         skip_objects,
         file_fields: fields.file,
         record_fields: fields.record,
@@ -127,6 +131,10 @@ fn merged(row: &Map<String, Value>, overrides: &Map<String, Value>) -> Map<Strin
     if overrides.contains_key("routing_template") {
         // Who writes a template of their own wants all records there.
         keys.shift_remove("routing_cases");
+    }
+    if overrides.contains_key("file_format") {
+        // Who says what stands in the objects knows whose log it is.
+        keys.shift_remove("known_by");
     }
     for (key, value) in overrides {
         match (keys.get_mut(key), value) {

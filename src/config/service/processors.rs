@@ -15,7 +15,7 @@ use crate::limits::HEADER_LINES_MAX;
 
 mod text_file;
 
-/// The vendor's processors, and four more.
+/// The vendor's processors, and five more.
 pub const SUPPORTED: &[&str] = &[
     "aws_access_logs_processor",
     "cloudwatch_processor",
@@ -30,6 +30,7 @@ pub const SUPPORTED: &[&str] = &[
     "parquet_processor",
     "separated_json_processor",
     "single_json_object_processor",
+    "snappy_blocks_processor",
     "split_or_unseparated_processor",
     "text_file_processor",
     "unseparated_json_processor",
@@ -55,6 +56,7 @@ pub fn read(name: &str, file_format: &Mapping<'_>, config: Mapping<'_>) -> Optio
         "parquet_processor" => Some(Format::Parquet),
         "separated_json_processor" => separated_json(&config),
         "single_json_object_processor" => path(&config, "key").map(|path| Format::WholeJson { path }),
+        "snappy_blocks_processor" => Some(Format::SnappyBlocks),
         "split_or_unseparated_processor" => Some(Format::Detect),
         "text_file_processor" => text_file::read(&config),
         "unseparated_json_processor" => json(&config),
@@ -123,8 +125,8 @@ fn lines(config: &Mapping<'_>) -> Option<Format> {
     let json = config.boolean("json", false);
     let header_lines = header_lines(config);
     let (names, prefix) = (header_names(config), config.string("header_prefix"));
-    let selection = selection(config)?;
-    match (header_lines?, names, prefix, selection) {
+    let (selection, or_json) = (selection(config)?, config.boolean("or_json", false));
+    let format = match (header_lines?, names, prefix, selection) {
         (0, None, None, None) if json => Some(Format::JsonLines),
         (header_lines, None, None, None) => Some(Format::Lines { header_lines }),
         (header_lines, None, None, Some(selection)) => {
@@ -135,6 +137,19 @@ fn lines(config: &Mapping<'_>) -> Option<Format> {
         (_, names, ..) => {
             two_kinds_of_headers(config, if names.is_some() { "header_names" } else { "header_prefix" })
         }
+    };
+    match format? {
+        Format::JsonLines if or_json => {
+            config.report.error(
+                Kind::Invalid,
+                config.path_of("or_json"),
+                "stands beside json",
+                "keep one of them",
+            );
+            None
+        }
+        text if or_json => Some(Format::OrJson(Box::new(text))),
+        format => Some(format),
     }
 }
 

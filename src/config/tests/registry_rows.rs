@@ -10,8 +10,9 @@ use crate::services::rules::Source;
 use crate::services::{Route, Verdict};
 
 /// The vendor's list, and its newer names.
-const NAMES: [&str; 38] = [
+const NAMES: [&str; 41] = [
     "aws_sqs_alb",
+    "aws_sqs_bedrock",
     "aws_sqs_cato",
     "aws_sqs_cisco_umbrella",
     "aws_sqs_client_vpn",
@@ -40,8 +41,10 @@ const NAMES: [&str; 38] = [
     "aws_sqs_okta",
     "aws_sqs_os",
     "aws_sqs_palo_alto",
+    "aws_sqs_prisma_access",
     "aws_sqs_rds",
     "aws_sqs_route53",
+    "aws_sqs_route53_public",
     "aws_sqs_s1_funnel",
     "aws_sqs_s3_access",
     "aws_sqs_security_hub",
@@ -117,6 +120,16 @@ fn every_row_can_be_overridden() {
     }
 }
 
+/// Who writes a format of their own knows what stands in the objects.
+#[test]
+fn a_format_of_ones_own_is_not_compared_with_other_logs() {
+    let format = serde_json::json!({"type": "single_json_object_processor"});
+    let waf = overridden("aws_sqs_waf", serde_json::json!({"file_format": format}));
+    assert_eq!(waf.format, crate::decode::Format::WholeJson { path: vec![] });
+    let encoded = overridden("aws_sqs_waf", serde_json::json!({"encoding": "latin-1"}));
+    assert!(matches!(encoded.format, crate::decode::Format::Known { .. }));
+}
+
 /// A pre-built service with some of its keys overridden.
 fn overridden(service: &str, keys: serde_json::Value) -> Definition {
     let report = Report::default();
@@ -169,7 +182,7 @@ fn falcon_data_goes_by_folder() {
 }
 
 /// Rows whose objects cannot be told apart by their keys.
-const FIREHOSE: [&str; 10] = [
+const FIREHOSE: [&str; 11] = [
     "aws_sqs_cloudtrail_kinesis",
     "aws_sqs_cloudwatch_vpc",
     "aws_sqs_cloudwatch",
@@ -180,6 +193,7 @@ const FIREHOSE: [&str; 10] = [
     "aws_sqs_client_vpn",
     "aws_sqs_security_hub",
     "aws_sqs_okta",
+    "aws_sqs_route53_public",
 ];
 
 /// Who claims a key: rows that take any key apart, and those that treat others' objects.
@@ -241,6 +255,12 @@ fn keys_belong_to_one_service() {
         ("cloudflare_logpush", "http_requests/20230710/20230710T120000Z_20230710T120100Z_5c8e0f1a.log.gz"),
         ("cloudflare_logpush", "http_requests/ownership-challenge-52b7.txt"),
         ("incapsula", "imperva/12345_67890.log"),
+        ("cisco_umbrella", "acme/ztnalogs/2023-07-10/2023-07-10-12-00.csv.gz"),
+        ("s3_access", "p/123456789012/us-east-1/b/2023/07/10/2023-07-10-00-00-00-9F8E7D6C5B4A3210"),
+        (
+            "bedrock",
+            "AWSLogs/1/BedrockModelInvocationLogs/us-east-1/2023/07/10/12/20230710T120000Z_1a2b.json.gz",
+        ),
         ("lacework", "l/DNS_QUERY_V/2023/x.json.gz"),
     ];
     for (service, key) in keys {
@@ -264,6 +284,8 @@ fn objects_without_logs_are_skipped() {
     let skipped = [
         ("cloudtrail", "AWSLogs/1/CloudTrail-Digest/us-east-1/2023/07/10/x.json.gz"),
         ("config", "AWSLogs/1/Config/ConfigWritabilityCheckFile"),
+        ("bedrock", "AWSLogs/1/BedrockModelInvocationLogs/us-east-1/2023/07/10/12/data/304a_input.json.gz"),
+        ("bedrock", "AWSLogs/1/BedrockModelInvocationLogs/amazon-bedrock-logs-permission-check"),
         ("control_tower", "o-1/AWSLogs/o-1/1/CloudTrail-Digest/us-east-1/2023/07/10/x.json.gz"),
         ("control_tower", "o-1/AWSLogs/o-1/1/Config/ConfigWritabilityCheckFile"),
         ("elb", "AWSLogs/1/ELBAccessLogTestFile"),

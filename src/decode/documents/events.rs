@@ -48,22 +48,30 @@ impl Events {
         self.each(document, |events, message| events.give(message, sink))
     }
 
-    /// The same for messages that are JSON records themselves.
+    /// The same for messages that are JSON records themselves, as far as they look like them.
     pub(super) fn inner_records(
         &mut self,
         document: &[u8],
+        is_record: impl Fn(&[u8]) -> bool,
         sink: &mut dyn FnMut(Record<'_>),
     ) -> Result<Outcome, Fault> {
-        self.each(document, |events, message| match message {
-            Some(message) if events.unescape(message) => {
-                let newlines = match walk::is_value(&events.text) {
-                    true => Newlines::Insignificant,
-                    false => Newlines::Significant,
-                };
-                give_unless_empty(Record::new(&events.text, newlines), sink);
+        let mut all_are = true;
+        let outcome = self.each(document, |events, message| {
+            match message {
+                Some(message) => drop(events.unescape(message)),
+                None => events.text.clone_from(&events.object),
             }
-            message => events.give(message, sink),
-        })
+            if !events.text.is_empty() && !is_record(&events.text) {
+                all_are = false;
+                return;
+            }
+            let newlines = match walk::is_value(&events.text) {
+                true => Newlines::Insignificant,
+                false => Newlines::Significant,
+            };
+            give_unless_empty(Record::new(&events.text, newlines), sink);
+        })?;
+        Ok(if all_are { outcome } else { Outcome::Other })
     }
 
     /// Reads the events one by one; `give` gets each one's message.
@@ -77,11 +85,13 @@ impl Events {
             Opened::Control => return Ok(Outcome::Empty),
             Opened::Other => return Ok(Outcome::Other),
         };
+        let mut outcome = Outcome::Empty;
         for event in walk::elements(events).into_iter().flatten() {
             let message = self.read(event?)?;
             give(self, message);
+            outcome = Outcome::Read;
         }
-        Ok(Outcome::Read)
+        Ok(outcome)
     }
 
     /// Reads the envelope's own members.

@@ -18,20 +18,23 @@ pub fn records(
         let member = member?;
         let Member { value, .. } = member;
         let Some(key) = keys.iter().find(|key| member.is(key)) else { continue };
+        if outcome == Outcome::Other {
+            outcome = Outcome::Empty;
+        }
         if value == b"null" {
-            if outcome == Outcome::Other {
-                outcome = Outcome::Empty;
-            }
             continue;
         }
-        outcome = Outcome::Read;
         match walk::elements(value) {
             Some(elements) => {
                 for element in elements {
+                    outcome = Outcome::Read;
                     give(element?, key, object, sink);
                 }
             }
-            None => give(value, key, object, sink),
+            None => {
+                outcome = Outcome::Read;
+                give(value, key, object, sink);
+            }
         }
     }
     Ok(outcome)

@@ -14,7 +14,7 @@ mod values;
 
 use std::sync::Arc;
 
-use super::format::{EventBody, Others, Shape};
+use super::format::{EventBody, Others, Shape, under};
 use super::json::scan::Fault;
 use super::json::{Found, Json, Sink};
 use super::memory::Charge;
@@ -123,8 +123,7 @@ impl Documents {
     fn of(json: Json, path: Vec<String>, each: Each, others: Arc<Others>, limit: Limit) -> Self {
         let reader = Reader {
             path,
-            each,
-            alternatives: Alternatives::new(others),
+            alternatives: Alternatives::new(others, matches!(each, Each::Events(_))),
             number: 0,
             empty: 0,
             unexpected: 0,
@@ -132,6 +131,7 @@ impl Documents {
             record_bytes_max: limit.max,
             charge: limit.account.charge(),
             failed: None,
+            each,
         };
         Documents { json, reader }
     }
@@ -186,6 +186,7 @@ impl Reader {
         };
         let max = self.reserve(document.len())?;
         let outcome = match found {
+            Found::Record(_) if !self.alternatives.may_be_record(document) => Outcome::Other,
             Found::Record(_) => self.each.document(document, max, sink)?,
             Found::Other(_) => Outcome::Other,
         };
@@ -255,7 +256,7 @@ impl Reader {
             return Ok(());
         }
         let own = self.each.expected(&self.path);
-        let expected: Vec<String> = own.into_iter().chain(self.alternatives.expected()).collect();
+        let expected: Vec<String> = own.into_iter().chain(self.alternatives.others().expected()).collect();
         let (count, example) = (self.unexpected, self.example.clone());
         Err(Error::UnexpectedDocuments { count, expected: expected.join(", or "), example })
     }
@@ -317,11 +318,6 @@ impl Each {
             Each::AsItIs | Each::Shape { .. } => vec![under(path)],
         }
     }
-}
-
-/// Where records stand, for people.
-fn under(path: &[String]) -> String {
-    format!("records under {}", path.join("."))
 }
 
 /// A JSON value as a record.

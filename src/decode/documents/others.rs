@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::events::Events;
-use super::{Failure, Outcome, under};
+use super::{Failure, Outcome};
 use crate::decode::Record;
 use crate::decode::format::{Bare, EventBody, Others};
 use crate::decode::json::scan::Fault;
@@ -15,6 +15,8 @@ pub type Give<'g> = dyn FnMut(&[u8], &mut dyn FnMut(Record<'_>)) -> Result<(), F
 /// Reads such documents.
 pub struct Alternatives {
     others: Arc<Others>,
+    /// Where the records are texts of any kind, a JSON value of any kind may be one.
+    of_texts: bool,
     events: Events,
 }
 
@@ -22,8 +24,18 @@ pub struct Alternatives {
 const FAILED_DELIVERY: [&str; 3] = ["attemptsMade", "errorCode", "rawData"];
 
 impl Alternatives {
-    pub fn new(others: Arc<Others>) -> Self {
-        Alternatives { others, events: Events::new(EventBody::Message) }
+    pub fn new(others: Arc<Others>, of_texts: bool) -> Self {
+        Alternatives { others, of_texts, events: Events::new(EventBody::Message) }
+    }
+
+    pub fn others(&self) -> &Others {
+        &self.others
+    }
+
+    /// May this be a record, where a path has led to it? What must have members is an object.
+    #[inline]
+    pub fn may_be_record(&self, value: &[u8]) -> bool {
+        value.starts_with(b"{") || !matches!(self.others.bare, Bare::Members(_))
     }
 
     /// Gives back the memory of a large envelope.
@@ -39,7 +51,10 @@ impl Alternatives {
         sink: &mut dyn FnMut(Record<'_>),
     ) -> Result<Outcome, Failure> {
         if self.others.log_events {
-            match self.events.inner_records(document, sink)? {
+            let others = &self.others;
+            // What is no JSON at all has no members.
+            let is_record = |text: &[u8]| looks_like_record(others, text).unwrap_or(false);
+            match self.events.inner_records(document, is_record, sink)? {
                 Outcome::Other => (),
                 read => return Ok(read),
             }
@@ -56,7 +71,8 @@ impl Alternatives {
         }
         let is_record = match &self.others.bare {
             Bare::Unknown => false,
-            Bare::Any => !has_all(document, &FAILED_DELIVERY)?,
+            Bare::Any if self.of_texts => !has_all(document, &FAILED_DELIVERY)?,
+            Bare::Any => document.starts_with(b"{") && !has_all(document, &FAILED_DELIVERY)?,
             Bare::Members(sets) => has_one_of(document, sets)?,
         };
         if is_record {
@@ -74,47 +90,30 @@ impl Alternatives {
         sink: &mut dyn FnMut(Record<'_>),
     ) -> Result<Outcome, Failure> {
         let Some(elements) = walk::elements(value) else {
-            if !self.looks_like_record(value)? {
+            if !looks_like_record(&self.others, value)? {
                 return Ok(Outcome::Other);
             }
             give(value, sink)?;
             return Ok(Outcome::Read);
         };
-        let mut outcome = Outcome::Read;
+        let mut outcome = Outcome::Empty;
         for element in elements {
             let element = element?;
-            if self.looks_like_record(element)? {
+            let is_record = looks_like_record(&self.others, element)?;
+            if is_record {
                 give(element, sink)?;
-            } else {
-                outcome = Outcome::Other;
             }
+            outcome = if is_record && outcome != Outcome::Other { Outcome::Read } else { Outcome::Other };
         }
         Ok(outcome)
     }
+}
 
-    /// Where nobody says what a record looks like, anything does.
-    fn looks_like_record(&self, value: &[u8]) -> Result<bool, Fault> {
-        match &self.others.bare {
-            Bare::Members(sets) => has_one_of(value, sets),
-            Bare::Any | Bare::Unknown => Ok(true),
-        }
-    }
-
-    /// What a document must have, for people.
-    pub fn expected(&self) -> Vec<String> {
-        let Others { paths, log_events, bare, .. } = &*self.others;
-        let mut expected: Vec<String> = paths.iter().map(|path| under(path)).collect();
-        if *log_events {
-            expected.push("messages in a CloudWatch Logs envelope".to_owned());
-        }
-        match bare {
-            Bare::Unknown => (),
-            Bare::Any => expected.push("anything but what Firehose failed to deliver".to_owned()),
-            Bare::Members(sets) => {
-                expected.extend(sets.iter().map(|set| format!("a record with {}", set.join(" and "))));
-            }
-        }
-        expected
+/// Where nobody says what a record looks like, anything does.
+fn looks_like_record(others: &Others, value: &[u8]) -> Result<bool, Fault> {
+    match &others.bare {
+        Bare::Members(sets) => has_one_of(value, sets),
+        Bare::Any | Bare::Unknown => Ok(true),
     }
 }
 

@@ -101,7 +101,7 @@ fn control_messages_are_dropped_and_counted() {
         .replace("DATA_MESSAGE", "CONTROL_MESSAGE");
     for format in [&EVENTS, &MESSAGES] {
         let decoded = decode(&[control.as_str(), "{}", &envelope("")].concat(), format);
-        assert_eq!((decoded.records.len(), decoded.empty, decoded.result), (0, 2, Ok(())));
+        assert_eq!((decoded.records.len(), decoded.empty, decoded.result), (0, 3, Ok(())));
     }
     let detail = Format::Envelopes { detail: path(&["detail"]) };
     assert!(bodies(&control, &detail).is_empty());

@@ -15,20 +15,23 @@ pub fn records(
     let mut outcome = Outcome::Other;
     for path in paths {
         let Some(value) = walk::at(document, path)? else { continue };
+        if outcome == Outcome::Other {
+            outcome = Outcome::Empty;
+        }
         if value == b"null" {
-            if outcome == Outcome::Other {
-                outcome = Outcome::Empty;
-            }
             continue;
         }
-        outcome = Outcome::Read;
         match walk::elements(value) {
             Some(elements) => {
                 for element in elements {
+                    outcome = Outcome::Read;
                     give(element?, text, sink);
                 }
             }
-            None => give(value, text, sink),
+            None => {
+                outcome = Outcome::Read;
+                give(value, text, sink);
+            }
         }
     }
     Ok(outcome)

@@ -25,6 +25,8 @@ pub(super) struct Json {
     path: Vec<String>,
     /// Arrays are records, not lists of records.
     whole: bool,
+    /// Nothing but an object is a record.
+    objects_only: bool,
     place: Place,
     /// Where in the text the current chunk stands.
     offset: u64,
@@ -34,6 +36,8 @@ pub(super) struct Json {
     begun: Option<usize>,
     /// That document, as far as it stands in earlier chunks.
     document: Partial,
+    /// The list at the path has an element.
+    has_elements: bool,
     empty_documents: u64,
     partial: Partial,
 }
@@ -96,11 +100,13 @@ impl Json {
         Json {
             path,
             whole: false,
+            objects_only: false,
             place: Place::Between(Around::Top),
             offset: 0,
             in_array: false,
             begun: None,
             document: Partial::new(limit.clone()),
+            has_elements: false,
             empty_documents: 0,
             partial: Partial::new(limit),
         }
@@ -111,7 +117,12 @@ impl Json {
         Json { whole: true, ..Json::new(path, limit) }
     }
 
-    /// Documents in which the path leads to a `null`.
+    /// Without a path; each document must be an object.
+    pub fn objects(limit: impl Into<Limit>) -> Self {
+        Json { objects_only: true, ..Json::new(Vec::new(), limit) }
+    }
+
+    /// Documents in which the path leads to a `null` or to an empty list.
     pub fn empty_documents(&self) -> u64 {
         self.empty_documents
     }
@@ -168,9 +179,13 @@ impl Json {
             (b'}', Around::Object(level)) => self.leave_object(level, &data[..=pos], sink)?,
             (_, Around::Object(_)) => return Err(self.bad(pos, "neither a key nor the object's end")),
             (b']', Around::Elements) => {
+                self.empty_documents += u64::from(!self.has_elements);
                 self.place = Place::Between(Around::Object(self.path.len().saturating_sub(1)));
             }
-            (_, Around::Elements) => return self.enter(byte, pos, Part::Record, around),
+            (_, Around::Elements) => {
+                self.has_elements = true;
+                return self.enter(byte, pos, Part::Record, around);
+            }
         }
         Ok(pos + 1)
     }
@@ -182,6 +197,10 @@ impl Json {
             b']' if self.in_array => self.in_array = false,
             _ if is_scalar(byte) && self.path.is_empty() && !self.in_array && !self.whole => {
                 return Err(self.bad(pos, "a number, text or literal that stands by itself is no record"));
+            }
+            b'[' if self.objects_only => return Err(self.bad(pos, "an array inside an array is no record")),
+            _ if self.objects_only && is_scalar(byte) => {
+                return Err(self.bad(pos, "a number, text or literal in an array is no record"));
             }
             _ if self.path.is_empty() => return self.enter(byte, pos, Part::Record, Around::Top),
             b'{' => {
@@ -236,7 +255,10 @@ impl Json {
         let last = level + 1 == self.path.len();
         match byte {
             _ if is_white(byte) => return Ok(pos + 1),
-            b'[' if wanted && last && !self.whole => self.place = Place::Between(Around::Elements),
+            b'[' if wanted && last && !self.whole => {
+                self.has_elements = false;
+                self.place = Place::Between(Around::Elements);
+            }
             b'{' if wanted && !last => self.place = Place::Between(Around::Object(level + 1)),
             _ => {
                 let part = if wanted && last && byte != b'n' { Part::Record } else { Part::Member };
@@ -283,7 +305,10 @@ impl Json {
             return Ok(());
         }
         let whole = self.partial.complete(piece, |bytes| {
-            let whole = !is_scalar || scan::is_whole_scalar(bytes);
+            let whole = match is_scalar {
+                true => scan::is_whole_scalar(bytes),
+                false => !self.objects_only || begins_object(bytes),
+            };
             if whole {
                 sink(match part {
                     Part::Other => Found::Other(bytes),
@@ -292,7 +317,11 @@ impl Json {
             }
             whole
         })?;
-        if whole { Ok(()) } else { Err(self.bad(end, "neither a number nor true, false or null")) }
+        match is_scalar {
+            _ if whole => Ok(()),
+            true => Err(self.bad(end, "neither a number nor true, false or null")),
+            false => Err(self.bad(end, "an object whose first key is not in double quotes")),
+        }
     }
 
     fn fault(&self, fault: Fault) -> Error {
@@ -312,6 +341,13 @@ impl Json {
 /// A value other than an object or array begins with this byte.
 fn is_scalar(byte: u8) -> bool {
     matches!(byte, b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')
+}
+
+/// A key or the end stands behind the first bracket, which is not looked at.
+#[inline]
+pub(super) fn begins_object(value: &[u8]) -> bool {
+    let inside = value[1..].iter().find(|byte| !is_white(**byte));
+    matches!(inside, Some(b'"' | b'}'))
 }
 
 /// RFC 7464 puts it before every value.

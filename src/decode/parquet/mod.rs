@@ -39,25 +39,28 @@ mod tree;
 mod value;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use parquet::errors::ParquetError;
 
 use super::partial::{Held, Limit};
-use super::{Account, Bounds, Error, Newlines, Record};
+use super::{Account, Bounds, Error, Newlines, Record, Signs};
 
 /// Collects an object, and reads it when it is all there.
 pub(super) struct Parquet {
     bounds: Bounds,
     account: Account,
     object: Held,
+    /// What the first row is compared with.
+    signs: Option<Arc<Signs>>,
     json_bytes: u64,
 }
 
 impl Parquet {
-    pub fn new(bounds: Bounds, account: Account) -> Self {
+    pub fn new(bounds: Bounds, account: Account, signs: Option<Arc<Signs>>) -> Self {
         let object = Held::new(&Limit { max: bounds.held_bytes_max, account: account.clone() });
-        Parquet { bounds, account, object, json_bytes: 0 }
+        Parquet { bounds, account, object, signs, json_bytes: 0 }
     }
 
     /// Bytes of records so far.
@@ -82,7 +85,9 @@ impl Parquet {
             return Ok(());
         }
         let compressed = object.len() as u64;
+        let mut unseen = self.signs.take();
         let mut record = |bytes: &[u8]| {
+            unseen.take().map_or(Ok(()), |signs| signs.check_row(bytes))?;
             self.json_bytes += bytes.len() as u64;
             super::inflate::check_expansion(compressed, self.json_bytes, self.bounds.expansion_ratio_max)?;
             sink(Record::new(bytes, Newlines::Absent));

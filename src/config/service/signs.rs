@@ -1,0 +1,74 @@
+//! `known_by`: what a service's log is known by, and what the logs of others are.
+
+use std::sync::Arc;
+
+use regex::bytes::Regex;
+
+use super::{fields, filters};
+use crate::config::node::Mapping;
+use crate::config::registry;
+use crate::decode::{Bare, Format, Sign, Signs};
+
+/// What the key says.
+pub struct KnownBy {
+    pub sign: Sign,
+    /// Members one set of which the first JSON document must have.
+    must_have: Vec<Vec<String>>,
+}
+
+/// Reads the key.
+pub fn read(keys: &Mapping<'_>) -> Option<KnownBy> {
+    let keys = keys.mapping("known_by")?;
+    let sets = |key| keys.list(key).iter().filter_map(fields::path).collect();
+    let (members, must_have) = (sets("members"), sets("must_have"));
+    let line = keys.node("line").and_then(|node| filters::pattern(&node));
+    keys.finish();
+    // What is a pattern for text is one for bytes.
+    let line = line.and_then(|line| Regex::new(line.as_str()).ok());
+    Some(KnownBy { sign: Sign { members, line }, must_have })
+}
+
+/// The format of a service whose own log is known by these signs.
+pub fn told_apart(format: Format, known_by: KnownBy) -> Format {
+    let KnownBy { sign: own, must_have } = known_by;
+    let takes_any = matches!(&format, Format::Or { others, .. } if others.bare == Bare::Any);
+    let only_parquet = format.reads_documents() && !takes_any;
+    let of_rows = registry::signs().iter().filter(|(_, sign)| *sign != own);
+    let of_rows = of_rows.map(|(name, sign)| (format!("the log of {name}"), sign.clone()));
+    let envelopes = ENVELOPES.iter().filter(|_| !format.reads_documents());
+    let others = FOREIGN.iter().chain(envelopes).map(|known| known.sign()).chain(of_rows).collect();
+    let signs = Signs { own, others, must_have, text_only: !format.may_be_json(), only_parquet };
+    Format::Known { format: Box::new(format), signs: Arc::new(signs) }
+}
+
+/// What is no service's log.
+struct Known {
+    name: &'static str,
+    members: &'static [&'static str],
+    line: Option<&'static str>,
+}
+
+const FOREIGN: [Known; 3] = [
+    Known {
+        name: "what Firehose failed to process, whose records stand encoded in rawData",
+        members: &["attemptsMade", "errorCode", "rawData"],
+        line: None,
+    },
+    Known { name: "an EventBridge event", members: &["detail-type", "source", "detail"], line: None },
+    Known { name: "an XML or HTML page", members: &[], line: Some(r"(?i)^<(\?xml|!doctype|html|error)\b") },
+];
+
+/// What other services find their records in.
+const ENVELOPES: [Known; 1] = [Known {
+    name: "a CloudWatch Logs envelope",
+    members: &["messageType", "logGroup", "logEvents"],
+    line: None,
+}];
+
+impl Known {
+    fn sign(&self) -> (String, Sign) {
+        let members = self.members.iter().map(|name| (*name).to_owned()).collect::<Vec<String>>();
+        let members = if members.is_empty() { Vec::new() } else { vec![members] };
+        (self.name.to_owned(), Sign { members, line: self.line.and_then(|line| Regex::new(line).ok()) })
+    }
+}
