@@ -25,7 +25,8 @@ pub(super) fn read(
         keys.finish();
     }
     if let Some(keys) = overrides {
-        read.debug = keys.boolean_if_set("debug").unwrap_or(read.debug);
+        let debug = keys.boolean_if_set("debug").or(keys.boolean_if_set("debug_status"));
+        read.debug = debug.unwrap_or(read.debug);
         keys.ignore(ignored::GLOBALS);
         keys.finish();
     }
@@ -66,7 +67,8 @@ fn read_keys(globals: &mut Globals, keys: &Mapping<'_>, outputs: &[Output], cont
     }
     // Read before the inputs, which name its services.
     keys.node("definitions");
-    globals.debug = keys.boolean("debug", false);
+    // The vendor's pages call the key by either name.
+    globals.debug = keys.boolean("debug", false) || keys.boolean("debug_status", false);
     globals.memory_limit = memory_limit(keys, globals.memory_limit, context);
     globals.workers = count(keys, "workers", globals.workers);
     globals.fetchers = count(keys, "fetchers", globals.fetchers);
