@@ -530,6 +530,9 @@ pub const DETECT_BYTES_MAX: usize = MIB;
 
 /// How far the header of an Imperva log file is looked for; real ones have ten short lines.
 pub const INCAPSULA_HEADER_BYTES_MAX: usize = 16 * KIB;
+/// A header that is added to each record of a text file. Without a bound, a long first line before many short ones
+/// would multiply the object's size.
+pub const ADDED_HEADER_BYTES_MAX: usize = 64 * KIB;
 /// Objects inside objects that `flat` brings up. Each level is read once more, and its keys get longer;
 /// what lies deeper stays an object.
 pub const FLAT_DEPTH_MAX: usize = 32;

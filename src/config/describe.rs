@@ -203,9 +203,10 @@ pub fn describe_format(format: &Format) -> String {
         Format::ExtractedJson { keys } => format!("JSON under {}", keys.join(", ")),
         Format::Parquet => "Parquet".to_owned(),
         Format::Detect => "lines or JSON values".to_owned(),
-        Format::TextFile(file) => match file.json {
-            Some(_) => "text whose fields become JSON".to_owned(),
-            None => "text between separators".to_owned(),
+        Format::TextFile(file) => match (&file.json, file.header) {
+            (Some(_), _) => "text whose fields become JSON".to_owned(),
+            (None, true) => "text between separators, each with the header before it".to_owned(),
+            (None, false) => "text between separators".to_owned(),
         },
         Format::CloudWatch { body: EventBody::Event } => "CloudWatch log events".to_owned(),
         Format::CloudWatch { body: EventBody::Message } => "messages of CloudWatch log events".to_owned(),

@@ -64,7 +64,7 @@ pub use error::Error;
 pub use format::{Bare, EventBody, Format, Others, Shape};
 pub use header::HeaderNames;
 pub use inflate::Scratch;
-pub use json::path::JsonPath;
+pub use json::path::{JsonPath, Step};
 pub use json::spelling::{has_unicode_escape, quoted};
 pub use memory::Account;
 pub use payload::{Again, Payload, Work};

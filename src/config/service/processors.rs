@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use regex::bytes::RegexSet;
+use serde_json::Value;
 
 use super::{fields, filters, others};
 use crate::config::node::{Mapping, Node};
@@ -248,6 +249,11 @@ fn path(config: &Mapping<'_>, key: &'static str) -> Option<Vec<String>> {
     let Some(node) = config.node(key) else { return Some(Vec::new()) };
     if node.value.as_str() == Some("") {
         return Some(Vec::new());
+    }
+    if node.value.as_array().is_some_and(|keys| keys.iter().any(Value::is_number)) {
+        let advice = "write keys only: of an array all elements are taken; a key of digits stands in quotes";
+        node.error(Kind::Unsupported, "has an index, which is not supported here", advice);
+        return None;
     }
     fields::path(&node)
 }
