@@ -79,7 +79,12 @@ pub const SECTIONS: &[Section] = &[
     Section {
         place: "globals.persistence.config",
         about: "",
-        keys: &[("directory_name", "folder", "`state`", "where the ledger lies; one for each collector")],
+        keys: &[(
+            "directory_name",
+            "folder",
+            "`state`",
+            "where the ledger lies, in the file's folder, or beside it if there is such a folder; one for each collector",
+        )],
     },
     Section {
         place: "globals.status",
@@ -130,7 +135,7 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         place: "outputs.NAME.config",
-        about: "Paths are relative to the file's folder.",
+        about: "Paths are relative to the file's folder; certificates are also looked for in a folder `certs` in it or beside it.",
         keys: &[
             ("address", "host name or IP address", NEEDED, "`collector-us.devo.io`, or -eu, -ca, -ap"),
             ("port", "1 to 65535", "443 for Devo, else required", NONE),

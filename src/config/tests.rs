@@ -252,6 +252,41 @@ fn paths_are_relative_to_the_files_folder() {
     assert_eq!(files.chain.as_deref(), Some(folder.path().join("chain.crt").as_path()));
 }
 
+/// The vendor's container has `config`, `certs` and `state` beside each other. What lies in the file's own folder wins.
+#[test]
+fn certificates_and_state_are_found_where_the_vendor_has_them() {
+    let root = tempfile::tempdir().unwrap();
+    let files = certificates(-1, 300);
+    let copy = |to: &str| {
+        std::fs::create_dir_all(root.path().join(to)).unwrap();
+        for name in ["chain.crt", "domain.crt", "domain.key"] {
+            std::fs::copy(files.path().join(name), root.path().join(to).join(name)).unwrap();
+        }
+    };
+    let read = || {
+        std::fs::create_dir_all(root.path().join("config")).unwrap();
+        let path = root.path().join("config/config.json");
+        std::fs::copy(testdata("valid/vendor.json"), &path).unwrap();
+        let config = load(&path, &environment())?.config;
+        let Destination::Tls { files, .. } = &config.outputs[0].destination else { panic!() };
+        let key = files.identity.as_ref().unwrap().key.clone();
+        let within = |path: &Path| path.strip_prefix(root.path()).unwrap().display().to_string();
+        Ok::<_, Problems>((within(&key), within(&config.globals.state_directory)))
+    };
+    let missing = read().unwrap_err().to_string();
+    assert!(missing.contains("config/chain.crt") && missing.contains("a folder certs"), "{missing}");
+    let found = |key: &str, state: &str| assert_eq!(read().unwrap(), (key.to_owned(), state.to_owned()));
+    copy("certs");
+    found("certs/domain.key", "config/state");
+    std::fs::create_dir(root.path().join("state")).unwrap();
+    found("certs/domain.key", "state");
+    copy("config/certs");
+    std::fs::create_dir(root.path().join("config/state")).unwrap();
+    found("config/certs/domain.key", "config/state");
+    copy("config");
+    found("config/domain.key", "config/state");
+}
+
 /// A configuration with the given credentials, in a file of the given mode; problems and key.
 fn with_credentials(credentials: &str, mode: u32) -> (Vec<String>, Option<AccessKey>) {
     use std::os::unix::fs::PermissionsExt;
