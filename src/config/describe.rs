@@ -116,7 +116,14 @@ fn describe_cloudtrail(settings: &CloudTrail) -> String {
 fn describe_endpoints(endpoints: &Endpoints, services: &[Service]) -> Option<String> {
     let at =
         |service: &Service| Some(format!("{} at {}", service.name().to_uppercase(), endpoints.of(*service)?));
-    let set: Vec<String> = services.iter().filter_map(at).collect();
+    let variant = match (endpoints.variant.fips, endpoints.variant.dual_stack) {
+        (true, true) => Some("AWS at its FIPS and dual-stack endpoints"),
+        (true, false) => Some("AWS at its FIPS endpoints"),
+        (false, true) => Some("AWS at its dual-stack endpoints"),
+        (false, false) => None,
+    };
+    let variant = variant.map(str::to_owned);
+    let set: Vec<String> = services.iter().filter_map(at).chain(variant).collect();
     (!set.is_empty()).then(|| format!("  {}", set.join(", ")))
 }
 

@@ -68,13 +68,16 @@ fn read_input(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Option<Inp
     let services = services(&keys, context.catalog);
     check_services(&keys, &services, direct_mode);
     keys.ignore(ignored::INPUT);
+    let credentials = credentials::read(&keys, context);
+    let endpoints = endpoints::read(&keys, context, &endpoints::QUEUE_SERVICES, &credentials);
+    endpoints::check_region(&endpoints, region.as_deref().unwrap_or_default(), &keys);
     let input = Input {
         key: key.to_owned(),
         id: id(key, &keys),
         queue: Queue::Url(queue_url.unwrap_or_default()),
         region: region.unwrap_or_default(),
-        credentials: credentials::read(&keys, context),
-        endpoints: endpoints::read(&keys, context, &endpoints::QUEUE_SERVICES),
+        credentials,
+        endpoints,
         ack_messages: ack_messages(&keys, do_not_send),
         direct_mode,
         pulling_id: false,

@@ -58,11 +58,12 @@ struct Entry<'a> {
 
 /// Reads one `aws…` entry.
 pub(super) fn read(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Read {
+    let credentials = credentials::read_collectors(&keys, context);
     let common = Common {
         key,
         id: inputs::id(key, &keys),
-        credentials: credentials::read_collectors(&keys, context),
-        endpoints: endpoints::read(&keys, context, &Service::ALL),
+        endpoints: endpoints::read(&keys, context, &Service::ALL, &credentials),
+        credentials,
         environment: environment(&keys),
         requests_per_second: settings::requests_per_second(&keys),
         catalog: context.catalog,
@@ -103,6 +104,7 @@ fn read_service(read: &mut Read, name: &str, node: &Node<'_>, common: &Common<'_
     let entry = Entry { name, node, keys: &keys, period, retries, now: common.now };
     let Some(rows) = types(&entry) else { return };
     for region in regions(&keys) {
+        endpoints::check_region(&common.endpoints, &region, &keys);
         rows.iter().for_each(|row| read_row(read, row, &region, &entry, common));
     }
     if rows.iter().all(|row| row.api.is_none()) {
