@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use aws_to_devo::aws::endpoint::is_region_beside;
 use aws_to_devo::aws::{GetObject, s3};
+use aws_to_devo::config::Endpoints;
 use aws_to_devo::resolve::{Object, resolve};
 use percent_encoding::percent_decode_str;
 use proptest::prelude::*;
@@ -61,7 +62,8 @@ fn check_in(object: &Object, region: &str, over: Option<&str>) -> Result<(), Tes
         len: 8,
         if_match: None,
     };
-    let Ok(request) = s3::request(&get, region, over) else {
+    let endpoints = Endpoints::each(|_| over.map(str::to_owned));
+    let Ok(request) = s3::request(&get, region, &endpoints) else {
         prop_assert!(region != OWN_REGION, "resolve lets nothing pass that has no address");
         return Ok(());
     };

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use regex::bytes::RegexSet;
 
 use super::inflate::samples::{gzip, gzip_small, zlib, zstd};
 use super::select::Selection;
@@ -52,7 +51,8 @@ fn text_file(separator: &str, header: bool, json: Option<Fields>) -> Format {
 
 fn selected(indices: Vec<u64>, substrings: &[&str], patterns: &[&str]) -> Format {
     let substrings: Vec<String> = substrings.iter().map(|text| text.to_string()).collect();
-    let selection = Selection::new(indices, &substrings, RegexSet::new(patterns).unwrap());
+    let patterns = patterns.iter().map(|text| Pattern::new(text).unwrap()).collect();
+    let selection = Selection::new(indices, &substrings, patterns).unwrap();
     Format::SelectedLines { header_lines: 1, selection: Arc::new(selection) }
 }
 

@@ -48,6 +48,7 @@ mod parquet;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod partial;
+mod pattern;
 mod payload;
 mod pieces;
 pub mod select;
@@ -67,6 +68,7 @@ pub use inflate::Scratch;
 pub use json::path::{JsonPath, Step};
 pub use json::spelling::{has_unicode_escape, quoted};
 pub use memory::Account;
+pub use pattern::Pattern;
 pub use payload::{Again, Payload, Work};
 
 use crate::limits::{EXPANSION_RATIO_MAX, RECORD_BYTES_MAX, SCRATCH_BYTES_MAX};

@@ -18,6 +18,7 @@ use super::registry::Catalog;
 use crate::services::template::Template;
 use crate::services::{Case, Definition};
 use fields::Fields;
+pub use filters::pattern;
 
 /// Mappings whose entries are overridden one by one, so that the row's template keeps its fields.
 const MERGED_BY_NAME: &[&str] = &["file_field_definitions", "record_field_mapping"];
