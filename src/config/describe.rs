@@ -2,6 +2,7 @@
 
 use super::endpoints::QUEUE_SERVICES;
 use super::memory::format_size;
+use super::registry;
 use super::{
     Api, CloudTrail, Config, Credentials, Destination, Endpoints, Globals, GuardDuty, Input, InternalEvents,
     Logs, Metrics, Output, Source,
@@ -25,7 +26,10 @@ impl Config {
             vec![counted.chain([count(self.outputs.len(), "output")]).collect::<Vec<_>>().join(", ")];
         for input in &self.inputs {
             lines.extend(describe_input(input));
-            lines.extend(input.services.iter().map(|service| describe_service(service)));
+            for service in &input.services {
+                lines.push(describe_service(service));
+                lines.extend(note(service).map(|note| format!("    {note}")));
+            }
         }
         lines.extend(self.sources.iter().flat_map(describe_source));
         lines.extend(self.outputs.iter().map(describe_output));
@@ -148,6 +152,13 @@ fn describe_service(service: &Definition) -> String {
         text.push_str(&format!(", or as {}", delegate.name));
     }
     text
+}
+
+/// What its row says of the service, where it sends to the row's own table.
+fn note(service: &Definition) -> Option<&'static str> {
+    let row = registry::row(&service.name)?;
+    let is_usual = row.definition.template == service.template && !row.note.is_empty();
+    is_usual.then_some(row.note.as_str())
 }
 
 fn describe_output(output: &Output) -> String {

@@ -420,8 +420,12 @@ mod documented_examples {
         let (_, example) = page.split_once(&format!("```json\n\"{name}\": ")).unwrap();
         let (example, _) = example.split_once("```").unwrap();
         let (keys, report) = (serde_json::from_str(example).unwrap(), Report::default());
-        let definition =
-            service::read(name, &node::Node::new("s", &keys, &report), registry::Catalog::built_in());
+        let definition = service::read(
+            name,
+            &node::Node::new("s", &keys, &report),
+            "us-east-1",
+            registry::Catalog::built_in(),
+        );
         assert_eq!(report.into_problems(), []);
         Arc::unwrap_or_clone(definition.unwrap())
     }

@@ -144,6 +144,7 @@ pub fn processor_mapping(keys: &Mapping<'_>, values: &tag::Values<'_>, own: &mut
         let Some(tagging) = tagging(&node) else { continue };
         let values = tag::Values { event_type, ..*values };
         let Some(template) = tag::fill(&tagging, event_type, &mapping, &values) else { continue };
+        service::warn_of_table(&template, &mapping.path_of(event_type), keys.report);
         let when = json!([[{"source": "record", "key": "event_type", "type": "match", "value": event_type}]]);
         cases.push(json!({"when": when, "template": template}));
     }
