@@ -406,6 +406,7 @@ fn secrets_that_others_can_read_are_warned_about() {
 mod definitions;
 mod documented_keys;
 mod registry_rows;
+mod vendor_keys;
 mod vendor_rows;
 
 /// `docs/custom_service.md` promises what its examples send.
