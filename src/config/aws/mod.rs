@@ -148,19 +148,30 @@ fn rows_of(entry: &Entry<'_>) -> Option<Vec<&'static Row>> {
     if !of_service.is_empty() {
         return Some(of_service);
     }
-    // The vendor's own examples call a service of a log group cwl_1.
-    if entry.keys.has("types") || entry.keys.has("log_group") || entry.name.starts_with("cwl_") {
-        return Some(of_name(ANY_NAME));
-    }
     let mut names: Vec<&str> = rows().iter().map(|row| row.service.as_str()).collect();
     names.dedup();
     names.retain(|name| *name != ANY_NAME);
+    // The vendor's own examples call a service of a log group cwl_1.
+    if entry.keys.has("types") || entry.keys.has("log_group") || entry.name.starts_with("cwl_") {
+        warn_of_a_slip(entry, &names);
+        return Some(of_name(ANY_NAME));
+    }
     let advice = format!(
         "{} (a service for a log group has a name of your own and a \"log_group\")",
         suggestion(entry.name, &names)
     );
     entry.node.error(Kind::UnknownKey, "is not a known service", advice);
     None
+}
+
+/// A name of the user's that differs from the program's by a letter or two.
+fn warn_of_a_slip(entry: &Entry<'_>, names: &[&str]) {
+    let likeness = |name: &str| strsim::normalized_damerau_levenshtein(entry.name, name);
+    if let Some(meant) = names.iter().find(|name| likeness(name) > 0.8) {
+        let message = "is a service of your own by this name";
+        let advice = format!("did you mean {meant:?}?");
+        entry.keys.report.warning(Kind::Doubtful, entry.node.path.as_str(), message, advice);
+    }
 }
 
 /// What one word of `types` means. A word for several rows means those whose queues are written.
@@ -308,9 +319,9 @@ fn queue_name(
     const ADVICE: &str = "write the queue's name, without its URL; it is looked up in each region";
     let keys = entry.keys;
     let others = other_queue_keys(row, entry);
-    if let [_, (key, _), ..] = others[..] {
+    if let Some((second, _)) = others.get(usize::from(!keys.is_written(key))) {
         let advice = "keep one of them: the service reads one queue";
-        keys.report.error(Kind::Invalid, keys.path_of(key), "names a second queue", advice);
+        keys.report.error(Kind::Invalid, keys.path_of(second), "names a second queue", advice);
     }
     let other = others.first().filter(|_| !keys.is_written(key));
     let (key, name) = match other {

@@ -223,8 +223,22 @@ fn a_queue_is_named_by_any_key_of_its_kind_or_by_the_vendor_s_default() {
     };
     let two = refused("cisco-umbrella", json!({"a_sqs_queue_name": "q", "b_sqs_queue_name": "p"}));
     assert!(two.contains("services.cisco-umbrella.b_sqs_queue_name: names a second queue"), "{two}");
+    let two =
+        refused("cisco-umbrella", json!({"cisco_umbrella_sqs_queue_name": "q", "b_sqs_queue_name": "p"}));
+    assert!(two.contains("services.cisco-umbrella.b_sqs_queue_name: names a second queue"), "{two}");
     let unclear = refused("non-cloudwatch-logs", json!({"types": ["logs"], "sqs_queue_name": "q"}));
     assert!(unclear.contains("sqs_queue_name: is not a known key"), "{unclear}");
     let unclear = refused("audit-events-all", json!({"audit_sqs_queue_name": "q"}));
     assert!(unclear.contains("services.audit-events-all.types: is missing"), "{unclear}");
+}
+
+#[test]
+fn a_slip_in_a_service_s_name_is_warned_of() {
+    let text = "{outputs: {c: {type: console}}, inputs: {aws: {id: 7, services: {\
+        audit-event-all: {types: [audits_api], sources: [iam], regions: [us-east-1]}, \
+        cwl_1: {log_group: /a, regions: [us-east-1]}}}}}";
+    let warnings = parse(text, Path::new(""), &environment()).unwrap().warnings;
+    let said: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("did you mean \"audit-events-all\"?"), "{said:?}");
 }
