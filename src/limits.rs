@@ -546,6 +546,15 @@ pub const DETECT_BYTES_MAX: usize = MIB;
 
 /// How far the header of an Imperva log file is looked for; real ones have ten short lines.
 pub const INCAPSULA_HEADER_BYTES_MAX: usize = 16 * KIB;
+/// A header that is added to each record of a text file. Without a bound, a long first line before many short ones
+/// would multiply the object's size.
+pub const ADDED_HEADER_BYTES_MAX: usize = 64 * KIB;
+/// Steps back that a pattern with look-around may take for one answer: some 10 ms. Without a bound, one text could
+/// keep a worker for ever.
+pub const PATTERN_STEPS_MAX: usize = 250_000;
+/// The longest text for such a pattern. Look-ahead can read all of the text from each of its positions, which the steps
+/// do not count: half a second for this length, in the worst case.
+pub const PATTERN_TEXT_BYTES_MAX: usize = 32 * KIB;
 /// Objects inside objects that `flat` brings up. Each level is read once more, and its keys get longer;
 /// what lies deeper stays an object.
 pub const FLAT_DEPTH_MAX: usize = 32;

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use aws_to_devo::aws::endpoint::is_region_beside;
 use aws_to_devo::aws::{GetObject, s3};
 use aws_to_devo::naming::{self, AccessPoint, Place};
+use aws_to_devo::config::Endpoints;
 use aws_to_devo::resolve::{Object, resolve};
 use percent_encoding::percent_decode_str;
 use proptest::prelude::*;
@@ -68,11 +69,12 @@ fn check_in(object: &Object, region: &str, over: Option<&str>) -> Result<(), Tes
         len: 8,
         if_match: None,
     };
+    let endpoints = Endpoints::each(|_| over.map(str::to_owned));
     let point = match naming::place(&object.bucket) {
         Ok(Place::AccessPoint(point)) => Some(point),
         _ => None,
     };
-    let Ok(request) = s3::request(&get, region, over) else {
+    let Ok(request) = s3::request(&get, region, &endpoints) else {
         let may_have_none = region != OWN_REGION || point.is_some();
         prop_assert!(may_have_none, "resolve lets nothing pass that has no address");
         return Ok(());

@@ -90,7 +90,7 @@ impl S3 {
     /// A page of keys, looked for as [`S3::get`] does.
     pub fn list(&self, list: &ListObjects<'_>) -> Result<Page, Error> {
         self.anywhere(list.bucket, None, |region| {
-            let request = listing::request(list, region, self.client.endpoints().s3.as_deref());
+            let request = listing::request(list, region, self.client.endpoints());
             let request = request.map_err(|nowhere| {
                 Error::setup("s3:ListBucket", list.bucket, Kind::Withheld, nowhere.to_string())
             })?;
@@ -210,7 +210,7 @@ impl S3 {
     }
 
     fn get_in(&self, object: &GetObject<'_>, region: &str, into: &mut Buffer) -> Result<Part, Error> {
-        let request = s3::request(object, region, self.client.endpoints().s3.as_deref());
+        let request = s3::request(object, region, self.client.endpoints());
         let request = request
             .map_err(|why| Error::setup(s3::action(object), &s3::resource(object), Kind::Withheld, why))?;
         let before = into.len();

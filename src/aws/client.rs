@@ -132,7 +132,7 @@ impl Client {
     /// Where a service is, overrides included.
     pub fn endpoint(&self, service: Service) -> String {
         let over = self.endpoints.of(service).cloned();
-        over.unwrap_or_else(|| endpoint::regional(service, &self.region))
+        over.unwrap_or_else(|| endpoint::regional(service, &self.region, self.endpoints.variant))
     }
 
     pub fn clock(&self) -> &Clock {

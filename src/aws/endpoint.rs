@@ -53,6 +53,15 @@ impl Service {
     }
 }
 
+/// Which of a service's addresses is called, where no override says another one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Variant {
+    /// `AWS_USE_FIPS_ENDPOINT`: cryptography that is validated by FIPS 140.
+    pub fips: bool,
+    /// `AWS_USE_DUALSTACK_ENDPOINT`: IPv6 beside IPv4.
+    pub dual_stack: bool,
+}
+
 /// Overrides of one input. The file's setting wins over `AWS_ENDPOINT_URL_SQS` (`_S3`, …), which wins over
 /// `AWS_ENDPOINT_URL`. `env` reads the environment; empty values count as absent.
 pub fn resolve(written: &Endpoints, env: impl Fn(&str) -> Option<String>) -> Endpoints {
@@ -62,13 +71,61 @@ pub fn resolve(written: &Endpoints, env: impl Fn(&str) -> Option<String>) -> End
         let found = own.or_else(|| from_env(service.variable())).or_else(|| from_env("AWS_ENDPOINT_URL"));
         found.map(|url| without_default_port(url.trim().trim_end_matches('/')).to_owned())
     };
-    Endpoints::each(pick)
+    Endpoints { variant: written.variant, ..Endpoints::each(pick) }
 }
 
-/// `https://sqs.<region>.<suffix>`. A text that is not a region leads to a host that does not exist.
-pub fn regional(service: Service, region: &str) -> String {
-    let region = if is_region(region) { region } else { "invalid" };
-    format!("https://{}.{region}.{}", service.name(), dns_suffix(region))
+/// `https://sqs.<region>.<suffix>`, or the variant of it. A text that is not a region leads to a host that does not
+/// exist.
+pub fn regional(service: Service, region: &str, variant: Variant) -> String {
+    format!("https://{}", host(service, if is_region(region) { region } else { "invalid" }, variant))
+}
+
+/// The forms are those of the endpoint rules that AWS publishes for each service.
+fn host(service: Service, region: &str, variant: Variant) -> String {
+    let Partition { name: partition, suffix, dual_stack_suffix, .. } = partition_row(region);
+    let name = service.name();
+    if service == Service::S3 {
+        return s3_host(name, region, suffix, variant);
+    }
+    // In GovCloud the usual endpoints are validated.
+    let is_usual_validated =
+        *partition == "aws-us-gov" && (!variant.dual_stack || service == Service::CloudWatch);
+    let fips = if variant.fips && !is_usual_validated { "-fips" } else { "" };
+    let suffix = if variant.dual_stack { dual_stack_suffix } else { suffix };
+    format!("{name}{fips}.{region}.{suffix}")
+}
+
+fn s3_host(name: &str, region: &str, suffix: &str, variant: Variant) -> String {
+    let fips = if variant.fips { "-fips" } else { "" };
+    let dual_stack = if variant.dual_stack { ".dualstack" } else { "" };
+    format!("{name}{fips}{dual_stack}.{region}.{suffix}")
+}
+
+/// The address to call for a queue with this URL. None: it has no `http(s)://host`.
+///
+/// Hosts of VPC endpoints and emulators, and those of a variant that is written out, are called as they are written.
+/// SQS's usual hosts and its old ones, which some networks do not reach, become the region's own in the variant.
+pub fn queue(url: &str, variant: Variant) -> Option<String> {
+    let origin = origin(url)?;
+    let region = origin.strip_prefix("https://").and_then(usual_queue_region);
+    Some(region.map_or_else(|| origin.to_owned(), |region| regional(Service::Sqs, region, variant)))
+}
+
+/// The region of a host of SQS that is neither a VPC endpoint's nor a variant's: `sqs.<region>.<suffix>`, or one of the
+/// old forms `<region>.queue.<suffix>` and `queue.<suffix>`.
+pub fn usual_queue_region(host: &str) -> Option<&str> {
+    match host {
+        "queue.amazonaws.com" => return Some("us-east-1"),
+        "queue.amazonaws.com.cn" => return Some("cn-north-1"),
+        _ => {}
+    }
+    let (first, rest) = host.split_once('.')?;
+    let (second, suffix) = rest.split_once('.')?;
+    let region = match (first, second) {
+        ("sqs", region) | (region, "queue") => region,
+        _ => return None,
+    };
+    (is_region(region) && suffix == dns_suffix(region)).then_some(region)
 }
 
 /// May a region that a message or an answer names become part of an address, for a client of the region `own`?
@@ -79,12 +136,17 @@ pub fn is_region_beside(region: &str, own: &str) -> bool {
 
 /// The partition's name in ARNs: `aws`, `aws-cn`, `aws-us-gov`, `aws-iso`, …
 pub fn partition(region: &str) -> &'static str {
-    partition_row(region).1
+    partition_row(region).name
 }
 
 /// The partition's domain: `amazonaws.com`, `amazonaws.com.cn`, …
 pub fn dns_suffix(region: &str) -> &'static str {
-    partition_row(region).2
+    partition_row(region).suffix
+}
+
+/// Does S3 have FIPS endpoints there?
+pub fn has_fips(region: &str) -> bool {
+    partition(region) != "aws-cn"
 }
 
 /// Why no address can be made: a bucket or a region cannot have this name.
@@ -119,32 +181,35 @@ pub struct Located {
 ///
 /// # Errors
 /// A bucket or a region cannot have this name, so it must not become part of a host or a path.
-pub fn bucket(region: &str, bucket: &str, over: Option<&str>) -> Result<Located, Nowhere> {
+pub fn bucket(region: &str, bucket: &str, endpoints: &Endpoints) -> Result<Located, Nowhere> {
     let name = match naming::place(bucket)? {
         Place::Bucket(name) => name,
-        Place::AccessPoint(point) => return access_point(region, &point, over),
+        Place::AccessPoint(point) => return access_point(region, &point, endpoints),
     };
     let at = |endpoint, path| Ok(Located { endpoint, path, region: region.to_owned() });
-    match over {
+    match &endpoints.s3 {
         Some(endpoint) => at(endpoint.to_owned(), format!("/{name}")),
         None if !is_region(region) => Err(Nowhere::Region(region.to_owned())),
         None if is_host_label(name) => {
-            at(format!("https://{name}.s3.{region}.{}", dns_suffix(region)), String::new())
+            at(format!("https://{name}.{}", host(Service::S3, region, endpoints.variant)), String::new())
         }
-        None => at(regional(Service::S3, region), format!("/{name}")),
+        None => at(regional(Service::S3, region, endpoints.variant), format!("/{name}")),
     }
 }
 
 /// Source: "Referencing access points" in the S3 user guide; for a custom endpoint, such as that of a VPC, the rules of
 /// the SDKs.
-fn access_point(own: &str, point: &AccessPoint<'_>, over: Option<&str>) -> Result<Located, Nowhere> {
+fn access_point(own: &str, point: &AccessPoint<'_>, endpoints: &Endpoints) -> Result<Located, Nowhere> {
     let AccessPoint { name, account, region } = point;
-    let endpoint = match over {
+    let endpoint = match &endpoints.s3 {
         Some(endpoint) => before_host(endpoint, &format!("{name}-{account}"))?,
         None if !is_region_beside(region, own) => {
             return Err(Nowhere::Partition((*region).to_owned(), own.to_owned()));
         }
-        None => format!("https://{name}-{account}.s3-accesspoint.{region}.{}", dns_suffix(region)),
+        None => {
+            let host = s3_host("s3-accesspoint", region, dns_suffix(region), endpoints.variant);
+            format!("https://{name}-{account}.{host}")
+        }
     };
     Ok(Located { endpoint, path: String::new(), region: (*region).to_owned() })
 }
@@ -173,15 +238,19 @@ pub fn origin(url: &str) -> Option<&str> {
 /// Is this origin one of AWS's own in the partition of `region`: https, the usual port, AWS's domain?
 pub fn is_of_aws(origin: &str, region: &str) -> bool {
     let host = origin.strip_prefix("https://").unwrap_or_default();
-    host.strip_suffix(dns_suffix(region)).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+    partition_row(region).domains().any(|domain| is_below(host, domain))
+}
+
+fn is_below(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
 }
 
 /// The region that an address of AWS names, for advice: `sqs.eu-west-1.amazonaws.com`,
 /// `bucket.s3.eu-west-1.amazonaws.com`, `eu-west-1.queue.amazonaws.com`.
 pub fn region_of(address: &str) -> Option<&str> {
     let host = address.split_once("://").map_or(address, |(_, rest)| rest).split(['/', ':']).next()?;
-    let domain = host.find(".amazonaws.com")?;
-    host[..domain].split('.').rev().find(|label| is_region(label))
+    let is_of_aws = PARTITIONS.iter().flat_map(Partition::domains).any(|domain| is_below(host, domain));
+    host.split('.').rev().find(|label| is_of_aws && is_region(label))
 }
 
 /// The signature leaves a default port out, so the Host header must.
@@ -190,21 +259,46 @@ fn without_default_port(origin: &str) -> &str {
     origin.strip_suffix(port).unwrap_or(origin)
 }
 
-/// Prefix of the region's name, partition, domain. The first row that fits; the last fits all.
-const PARTITIONS: &[(&str, &str, &str)] = &[
-    ("cn-", "aws-cn", "amazonaws.com.cn"),
-    ("us-gov-", "aws-us-gov", "amazonaws.com"),
-    ("us-isob-", "aws-iso-b", "sc2s.sgov.gov"),
-    ("us-isof-", "aws-iso-f", "csp.hci.ic.gov"),
-    ("eu-isoe-", "aws-iso-e", "cloud.adc-e.uk"),
-    ("us-iso-", "aws-iso", "c2s.ic.gov"),
-    ("eusc-", "aws-eusc", "amazonaws.eu"),
-    ("", "aws", "amazonaws.com"),
+/// A part of AWS that has nothing to do with the others.
+struct Partition {
+    /// What the names of its regions begin with.
+    regions: &'static str,
+    name: &'static str,
+    suffix: &'static str,
+    dual_stack_suffix: &'static str,
+}
+
+impl Partition {
+    const fn new(
+        regions: &'static str,
+        name: &'static str,
+        suffix: &'static str,
+        dual_stack_suffix: &'static str,
+    ) -> Self {
+        Self { regions, name, suffix, dual_stack_suffix }
+    }
+
+    fn domains(&self) -> impl Iterator<Item = &'static str> + use<> {
+        [self.suffix, self.dual_stack_suffix].into_iter()
+    }
+}
+
+const COMMERCIAL: Partition = Partition::new("", "aws", "amazonaws.com", "api.aws");
+
+/// The first that fits; the last fits all.
+const PARTITIONS: &[Partition] = &[
+    Partition::new("cn-", "aws-cn", "amazonaws.com.cn", "api.amazonwebservices.com.cn"),
+    Partition::new("us-gov-", "aws-us-gov", "amazonaws.com", "api.aws"),
+    Partition::new("us-isob-", "aws-iso-b", "sc2s.sgov.gov", "api.aws.scloud"),
+    Partition::new("us-isof-", "aws-iso-f", "csp.hci.ic.gov", "api.aws.hci.ic.gov"),
+    Partition::new("eu-isoe-", "aws-iso-e", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk"),
+    Partition::new("us-iso-", "aws-iso", "c2s.ic.gov", "api.aws.ic.gov"),
+    Partition::new("eusc-", "aws-eusc", "amazonaws.eu", "api.amazonwebservices.eu"),
+    COMMERCIAL,
 ];
 
-fn partition_row(region: &str) -> (&'static str, &'static str, &'static str) {
-    let fits = |row: &&(&str, &str, &str)| region.starts_with(row.0);
-    PARTITIONS.iter().find(fits).copied().unwrap_or(("", "aws", "amazonaws.com"))
+fn partition_row(region: &str) -> &'static Partition {
+    PARTITIONS.iter().find(|row| region.starts_with(row.regions)).unwrap_or(&COMMERCIAL)
 }
 
 /// One DNS label, so `*.s3.<region>.<suffix>` covers it.
@@ -232,13 +326,16 @@ mod tests {
         ];
         for (region, name, endpoint) in rows {
             assert_eq!(partition(region), name);
-            assert_eq!(regional(Service::Sqs, region), endpoint);
+            assert_eq!(regional(Service::Sqs, region, Variant::default()), endpoint);
         }
     }
 
     #[test]
     fn buckets_are_virtual_hosted_only_where_the_certificate_covers_them() {
-        let at = |name, over| bucket("eu-west-1", name, over).unwrap();
+        let at = |name, over: Option<&str>| {
+            let endpoints = Endpoints { s3: over.map(str::to_owned), ..Endpoints::default() };
+            bucket("eu-west-1", name, &endpoints).unwrap()
+        };
         let (endpoint, path) = ("https://s3.eu-west-1.amazonaws.com", "/my.logs");
         assert_eq!(at("logs-s3alias", None).endpoint, "https://logs-s3alias.s3.eu-west-1.amazonaws.com");
         assert_eq!(
@@ -253,14 +350,19 @@ mod tests {
     #[test]
     fn an_access_point_has_a_host_and_a_region_of_its_own() {
         let arn = |partition, region| format!("arn:{partition}:s3:{region}:123456789012:accesspoint/point");
-        let at = |own, arn: String, over| {
-            bucket(own, &arn, over).map(|found| (found.endpoint, found.path, found.region))
+        let at = |own, arn: String, over: Option<&str>| {
+            let endpoints = Endpoints { s3: over.map(str::to_owned), ..Endpoints::default() };
+            bucket(own, &arn, &endpoints).map(|found| (found.endpoint, found.path, found.region))
         };
         let located =
             |endpoint: &str, region: &str| Ok((endpoint.to_owned(), String::new(), region.to_owned()));
         let (here, china) = (arn("aws", "us-west-2"), arn("aws-cn", "cn-north-1"));
         let host = "https://point-123456789012.s3-accesspoint.us-west-2.amazonaws.com";
         assert_eq!(at("eu-west-1", here.clone(), None), located(host, "us-west-2"));
+        let variant = Variant { fips: true, dual_stack: true };
+        let endpoints = Endpoints { variant, ..Endpoints::default() };
+        let host = "https://point-123456789012.s3-accesspoint-fips.dualstack.us-west-2.amazonaws.com";
+        assert_eq!(bucket("us-west-2", &here, &endpoints).unwrap().endpoint, host);
         let host = "https://point-123456789012.s3-accesspoint.cn-north-1.amazonaws.com.cn";
         assert_eq!(at("cn-northwest-1", china.clone(), None), located(host, "cn-north-1"));
         assert!(matches!(at("eu-west-1", china, None), Err(Nowhere::Partition(..))));
@@ -286,6 +388,76 @@ mod tests {
         assert_eq!(found.s3.as_deref(), Some("http://s3:2"));
         assert_eq!(found.sts.as_deref(), Some("http://all:1"));
         assert_eq!(resolve(&Endpoints::default(), |_| None), Endpoints::default());
+    }
+
+    /// Against the endpoint rules that AWS publishes: service, region, FIPS, dual stack, address.
+    #[test]
+    fn every_address_is_that_of_aws_s_endpoint_rules() {
+        let mut compared = 0;
+        for line in
+            include_str!("../../testdata/aws/endpoints.txt").lines().filter(|line| !line.starts_with('#'))
+        {
+            let words: Vec<&str> = line.split(' ').collect();
+            let [name, region, fips, dual_stack, expected] = words[..] else { panic!("{line}") };
+            let service = *Service::ALL.iter().find(|service| service.name() == name).unwrap();
+            let endpoints = Endpoints {
+                variant: Variant { fips: fips == "1", dual_stack: dual_stack == "1" },
+                ..Endpoints::default()
+            };
+            let address = match service {
+                Service::S3 => bucket(region, "logs-1", &endpoints).unwrap().endpoint,
+                _ => regional(service, region, endpoints.variant),
+            };
+            match expected {
+                "-" => assert!(!has_fips(region), "{line}"),
+                _ => assert_eq!(address, expected, "{line}"),
+            }
+            assert!(is_of_aws(&address, region), "{line}");
+            assert_eq!(region_of(&address), Some(region), "{line}");
+            compared += 1;
+        }
+        assert_eq!(compared, 7 * 11 * 4);
+        let names = |bucket_name| {
+            let variant = Variant { fips: true, dual_stack: true };
+            let found = bucket("us-east-1", bucket_name, &Endpoints { variant, ..Endpoints::default() }).unwrap();
+            (found.endpoint, found.path)
+        };
+        assert_eq!(
+            names("my.logs"),
+            ("https://s3-fips.dualstack.us-east-1.amazonaws.com".to_owned(), "/my.logs".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_queue_is_called_at_its_region_s_address_or_where_its_url_says_otherwise() {
+        let usual = Variant::default();
+        let both = Variant { fips: true, dual_stack: true };
+        for (host, region) in [
+            ("sqs.us-west-1.amazonaws.com", "us-west-1"),
+            ("us-west-1.queue.amazonaws.com", "us-west-1"),
+            ("queue.amazonaws.com", "us-east-1"),
+            ("cn-northwest-1.queue.amazonaws.com.cn", "cn-northwest-1"),
+            ("queue.amazonaws.com.cn", "cn-north-1"),
+            ("sqs.us-iso-east-1.c2s.ic.gov", "us-iso-east-1"),
+        ] {
+            let url = format!("https://{host}/123456789012/q");
+            assert_eq!(queue(&url, usual), Some(regional(Service::Sqs, region, usual)), "{host}");
+            assert_eq!(queue(&url, both), Some(regional(Service::Sqs, region, both)), "{host}");
+        }
+        for origin in [
+            "https://sqs-fips.us-east-1.amazonaws.com",
+            "https://sqs.us-east-1.api.aws",
+            "https://vpce-0a1-b2.sqs.eu-west-3.vpce.amazonaws.com",
+            "http://sqs.us-east-1.amazonaws.com",
+            "https://sqs.us-east-1.amazonaws.com:8443",
+            "https://sqs.cn-north-1.amazonaws.com",
+            "https://sqs.us-east-1.localhost",
+            "https://queue.evilamazonaws.com",
+            "http://127.0.0.1:4566",
+        ] {
+            assert_eq!(queue(&format!("{origin}/1/q"), both).as_deref(), Some(origin));
+        }
+        assert_eq!(queue("q", both), None);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::endpoint::{self, Located, Nowhere};
 use super::request::Request;
 use super::s3::encoded;
+use crate::config::Endpoints;
 use crate::limits::{AWS_RESPONSE_TIMEOUT, S3_LIST_KEYS};
 
 /// What to list.
@@ -45,12 +46,12 @@ pub struct Listed {
     pub archived: bool,
 }
 
-/// The request for a page, in `region`; `over`: the custom endpoint, if there is one.
+/// The request for a page, in `region`.
 ///
 /// # Errors
 /// A bucket or a region cannot have this name.
-pub fn request(list: &ListObjects<'_>, region: &str, over: Option<&str>) -> Result<Request, Nowhere> {
-    let Located { endpoint, path, region } = endpoint::bucket(region, list.bucket, over)?;
+pub fn request(list: &ListObjects<'_>, region: &str, endpoints: &Endpoints) -> Result<Request, Nowhere> {
+    let Located { endpoint, path, region } = endpoint::bucket(region, list.bucket, endpoints)?;
     let mut query = format!("encoding-type=url&list-type=2&max-keys={S3_LIST_KEYS}");
     // In the order of their names, as the signature wants them.
     for (name, value) in [("prefix", list.prefix), ("start-after", list.start_after)] {
@@ -158,14 +159,15 @@ mod tests {
     #[test]
     fn the_request() {
         let list = ListObjects { prefix: "a b/2026", start_after: "a b/2026/11+é", ..ALL };
-        let request = request(&list, "eu-west-1", None).unwrap();
+        let request = request(&list, "eu-west-1", &Endpoints::default()).unwrap();
         assert_eq!(
             request.url(),
             "https://logs.s3.eu-west-1.amazonaws.com/?encoding-type=url&list-type=2&max-keys=1000\
              &prefix=a%20b%2F2026&start-after=a%20b%2F2026%2F11%2B%C3%A9"
         );
         assert_eq!(request.action, "s3:ListBucket");
-        let custom = super::request(&ALL, "eu-west-1", Some("http://h:9")).unwrap();
+        let custom =
+            super::request(&ALL, "eu-west-1", &Endpoints::each(|_| Some("http://h:9".to_owned()))).unwrap();
         assert_eq!(custom.url(), "http://h:9/logs?encoding-type=url&list-type=2&max-keys=1000");
     }
 

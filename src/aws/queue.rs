@@ -146,7 +146,7 @@ impl Sqs {
 
 fn place_of(client: &Client, url: &str) -> Result<Place, Error> {
     let over = client.endpoints().sqs.clone();
-    let endpoint = over.or_else(|| endpoint::origin(url).map(str::to_owned));
+    let endpoint = over.or_else(|| endpoint::queue(url, client.endpoints().variant));
     let no_url = || Error::setup("sqs", url, Kind::BadRequest, "not a queue's URL: it needs https://host/…");
     Ok(Place { endpoint: endpoint.ok_or_else(no_url)?, url: url.to_owned() })
 }
@@ -154,8 +154,8 @@ fn place_of(client: &Client, url: &str) -> Result<Place, Error> {
 /// A URL that SQS has answered leads to a host of AWS's partition, or else back to where it came from.
 fn place_of_answer(client: &Client, url: String) -> Place {
     let over = client.endpoints().sqs.clone();
-    let of_aws = |origin: &&str| endpoint::is_of_aws(origin, client.region());
-    let endpoint = over.or_else(|| endpoint::origin(&url).filter(of_aws).map(str::to_owned));
+    let of_aws = |endpoint: &String| endpoint::is_of_aws(endpoint, client.region());
+    let endpoint = over.or_else(|| endpoint::queue(&url, client.endpoints().variant).filter(of_aws));
     Place { endpoint: endpoint.unwrap_or_else(|| client.endpoint(Service::Sqs)), url }
 }
 
@@ -225,7 +225,9 @@ mod tests {
         let asked = "https://sqs.us-east-1.amazonaws.com";
         for (url, endpoint) in [
             ("https://sqs.us-east-1.amazonaws.com/1/q", asked),
-            ("https://us-east-1.queue.amazonaws.com/1/q", "https://us-east-1.queue.amazonaws.com"),
+            ("https://us-east-1.queue.amazonaws.com/1/q", asked),
+            ("https://queue.amazonaws.com/1/q", asked),
+            ("https://sqs.us-east-1.api.aws/1/q", "https://sqs.us-east-1.api.aws"),
             ("https://evil.example/1/q", asked),
             ("https://amazonaws.com.evil.example/1/q", asked),
             ("https://evilamazonaws.com/1/q", asked),

@@ -8,6 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::endpoint::{self, Located};
 use super::failure::header;
 use super::request::Request;
+use crate::config::Endpoints;
 use crate::limits::AWS_RESPONSE_TIMEOUT;
 use crate::naming::is_key;
 
@@ -37,13 +38,13 @@ impl<'a> GetObject<'a> {
     }
 }
 
-/// The request for `get` in `region`; `over`: the custom endpoint, if there is one.
+/// The request for `get` in `region`.
 ///
 /// # Errors
 /// A bucket, a region or an object cannot have this name.
-pub fn request(get: &GetObject<'_>, region: &str, over: Option<&str>) -> Result<Request, String> {
+pub fn request(get: &GetObject<'_>, region: &str, endpoints: &Endpoints) -> Result<Request, String> {
     let Located { endpoint, path, region } =
-        endpoint::bucket(region, get.bucket, over).map_err(|nowhere| nowhere.to_string())?;
+        endpoint::bucket(region, get.bucket, endpoints).map_err(|nowhere| nowhere.to_string())?;
     if !is_key(get.key) {
         return Err("no object can have this key".to_owned());
     }
@@ -185,11 +186,12 @@ mod tests {
     #[test]
     fn the_request() {
         let get = GetObject { version_id: Some("v/1+"), if_match: Some("\"e\""), ..GET };
-        let request = request(&get, "eu-west-1", None).unwrap();
+        let request = request(&get, "eu-west-1", &Endpoints::default()).unwrap();
         assert_eq!(request.url(), "https://logs.s3.eu-west-1.amazonaws.com/a%20b.gz?versionId=v%2F1%2B");
         assert_eq!(request.headers, [("range", "bytes=10-29".to_owned()), ("if-match", "\"e\"".to_owned())]);
         assert_eq!(request.action, "s3:GetObjectVersion");
-        let custom = super::request(&GET, "eu-west-1", Some("http://h:9")).unwrap();
+        let custom =
+            super::request(&GET, "eu-west-1", &Endpoints::each(|_| Some("http://h:9".to_owned()))).unwrap();
         assert_eq!(custom.url(), "http://h:9/logs/a%20b.gz");
     }
 

@@ -2,6 +2,7 @@
 
 use super::endpoints::QUEUE_SERVICES;
 use super::memory::format_size;
+use super::registry;
 use super::{
     Api, CloudTrail, Config, Credentials, Destination, Endpoints, Globals, GuardDuty, Input, InternalEvents,
     Logs, Metrics, Output, Source,
@@ -25,7 +26,10 @@ impl Config {
             vec![counted.chain([count(self.outputs.len(), "output")]).collect::<Vec<_>>().join(", ")];
         for input in &self.inputs {
             lines.extend(describe_input(input));
-            lines.extend(input.services.iter().map(|service| describe_service(service)));
+            for service in &input.services {
+                lines.push(describe_service(service));
+                lines.extend(note(service).map(|note| format!("    {note}")));
+            }
         }
         lines.extend(self.sources.iter().flat_map(describe_source));
         lines.extend(self.outputs.iter().map(describe_output));
@@ -116,7 +120,14 @@ fn describe_cloudtrail(settings: &CloudTrail) -> String {
 fn describe_endpoints(endpoints: &Endpoints, services: &[Service]) -> Option<String> {
     let at =
         |service: &Service| Some(format!("{} at {}", service.name().to_uppercase(), endpoints.of(*service)?));
-    let set: Vec<String> = services.iter().filter_map(at).collect();
+    let variant = match (endpoints.variant.fips, endpoints.variant.dual_stack) {
+        (true, true) => Some("AWS at its FIPS and dual-stack endpoints"),
+        (true, false) => Some("AWS at its FIPS endpoints"),
+        (false, true) => Some("AWS at its dual-stack endpoints"),
+        (false, false) => None,
+    };
+    let variant = variant.map(str::to_owned);
+    let set: Vec<String> = services.iter().filter_map(at).chain(variant).collect();
     (!set.is_empty()).then(|| format!("  {}", set.join(", ")))
 }
 
@@ -141,6 +152,13 @@ fn describe_service(service: &Definition) -> String {
         text.push_str(&format!(", or as {}", delegate.name));
     }
     text
+}
+
+/// What its row says of the service, where it sends to the row's own table.
+fn note(service: &Definition) -> Option<&'static str> {
+    let row = registry::row(&service.name)?;
+    let is_usual = row.definition.template == service.template && !row.note.is_empty();
+    is_usual.then_some(row.note.as_str())
 }
 
 fn describe_output(output: &Output) -> String {
@@ -203,9 +221,10 @@ pub fn describe_format(format: &Format) -> String {
         Format::ExtractedJson { keys } => format!("JSON under {}", keys.join(", ")),
         Format::Parquet => "Parquet".to_owned(),
         Format::Detect => "lines or JSON values".to_owned(),
-        Format::TextFile(file) => match file.json {
-            Some(_) => "text whose fields become JSON".to_owned(),
-            None => "text between separators".to_owned(),
+        Format::TextFile(file) => match (&file.json, file.header) {
+            (Some(_), _) => "text whose fields become JSON".to_owned(),
+            (None, true) => "text between separators, each with the header before it".to_owned(),
+            (None, false) => "text between separators".to_owned(),
         },
         Format::CloudWatch { body: EventBody::Event } => "CloudWatch log events".to_owned(),
         Format::CloudWatch { body: EventBody::Message } => "messages of CloudWatch log events".to_owned(),

@@ -50,7 +50,7 @@ fn skipped(definition: &Definition) -> Vec<String> {
     let rules =
         delegates.chain([definition]).flat_map(|definition| definition.skip_objects.0.iter().flatten());
     let rules = rules.filter(|rule| !rule.negated);
-    rules.map(|rule| format!("objects named `{}`", rule.pattern)).collect()
+    rules.map(|rule| format!("objects named `{}`", rule.pattern.as_str())).collect()
 }
 
 fn of_format(format: &Format, empty: &mut Vec<String>, refused: &mut Vec<String>) {

@@ -1,11 +1,12 @@
 //! Where AWS is, for emulators and VPC endpoints: the input's keys, else the standard variables.
 
-use super::Endpoints;
 use super::load::Context;
 use super::node::Mapping;
 use super::problem::Kind;
 use super::url;
-use crate::aws::endpoint::Service;
+use super::{Credentials, Endpoints};
+use crate::aws::chain;
+use crate::aws::endpoint::{Service, Variant, has_fips};
 
 const ADVICE: &str = "write scheme, host and port only: http://127.0.0.1:4566";
 
@@ -13,9 +14,15 @@ const ADVICE: &str = "write scheme, host and port only: http://127.0.0.1:4566";
 pub(super) const QUEUE_SERVICES: [Service; 3] = [Service::Sqs, Service::S3, Service::Sts];
 
 /// Those of `services`. The file before the environment, a service's own endpoint before the common one.
-pub(super) fn read(keys: &Mapping<'_>, context: &Context<'_>, services: &[Service]) -> Endpoints {
+/// `credentials` name the profile that can choose a variant.
+pub(super) fn read(
+    keys: &Mapping<'_>,
+    context: &Context<'_>,
+    services: &[Service],
+    credentials: &Credentials,
+) -> Endpoints {
     let common = written(keys, "endpoint_url");
-    Endpoints::each(|service| {
+    let of_service = |service| {
         if !services.contains(&service) {
             return None;
         }
@@ -23,7 +30,53 @@ pub(super) fn read(keys: &Mapping<'_>, context: &Context<'_>, services: &[Servic
             .or_else(|| common.clone())
             .or_else(|| from_environment(service.variable(), keys, context))
             .or_else(|| from_environment("AWS_ENDPOINT_URL", keys, context))
-    })
+    };
+    let switch = |names| is_on(names, keys, context, credentials.profile.as_deref());
+    let variant = Variant { fips: switch(FIPS), dual_stack: switch(DUAL_STACK) };
+    Endpoints { variant, ..Endpoints::each(of_service) }
+}
+
+/// The environment's name of a switch, and that of a profile.
+type Names = (&'static str, &'static str);
+
+const FIPS: Names = ("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint");
+const DUAL_STACK: Names = ("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint");
+
+/// As AWS's own tools have it: the environment before the profile.
+fn is_on(names: Names, keys: &Mapping<'_>, context: &Context<'_>, profile: Option<&str>) -> bool {
+    let (variable, setting) = names;
+    let in_environment = (context.environment.variable)(variable).filter(|value| !value.trim().is_empty());
+    let (text, place) = match in_environment {
+        Some(text) => (text, format!("environment variable {variable}")),
+        None => match chain::setting(profile, setting, &*context.environment.variable) {
+            Ok(Some(text)) => (text, format!("{setting} of the profile")),
+            Ok(None) => return false,
+            Err(why) => {
+                let message = format!("{setting} of the profile is not known: {why}");
+                let advice = format!("repair the file, or set {variable} to true or false");
+                keys.report.warning(Kind::Doubtful, keys.path.as_str(), message, advice);
+                return false;
+            }
+        },
+    };
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" => true,
+        "false" => false,
+        _ => {
+            let path = format!("{} ({place})", keys.path);
+            keys.report.error(Kind::Invalid, path, format!("{text:?} is not allowed"), "write true or false");
+            false
+        }
+    }
+}
+
+/// Refuses a region without the endpoints that are wanted.
+pub(super) fn check_region(endpoints: &Endpoints, region: &str, keys: &Mapping<'_>) {
+    if endpoints.variant.fips && endpoints.s3.is_none() && !has_fips(region) {
+        let message = format!("AWS has no FIPS endpoints in {region}");
+        let advice = format!("unset {} for this collector, and {} in its profile", FIPS.0, FIPS.1);
+        keys.report.error(Kind::Invalid, keys.path.as_str(), message, advice);
+    }
 }
 
 fn key(service: Service) -> &'static str {

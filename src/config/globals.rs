@@ -1,5 +1,6 @@
 //! `globals` and `global_overrides`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::load::Context;
@@ -10,6 +11,9 @@ use super::{Globals, Output, ignored, internal_events, status};
 use crate::limits;
 
 const SIZE_ADVICE: &str = "write a whole number of bytes or with a unit: 256MiB, 4GiB, 2GB";
+
+/// The folder of the ledger, where none is written.
+const STATE: &str = "state";
 
 /// Reads both; either may be missing. `first_id` is that of the first input.
 pub(super) fn read(
@@ -25,7 +29,8 @@ pub(super) fn read(
         keys.finish();
     }
     if let Some(keys) = overrides {
-        read.debug = keys.boolean_if_set("debug").unwrap_or(read.debug);
+        let debug = keys.boolean_if_set("debug").or(keys.boolean_if_set("debug_status"));
+        read.debug = debug.unwrap_or(read.debug);
         keys.ignore(ignored::GLOBALS);
         keys.finish();
     }
@@ -44,7 +49,7 @@ fn defaults(first_id: Option<&str>, context: &Context<'_>) -> Globals {
         workers: environment.cores,
         fetchers: (environment.cores * limits::FETCHERS_PER_CORE).max(limits::FETCHERS_MIN),
         shutdown_timeout: limits::SHUTDOWN_TIMEOUT_DEFAULT,
-        state_directory: context.base.join("state"),
+        state_directory: context.find(STATE, &[], Path::is_dir),
         state_required: true,
         status: Some(status::default(context)),
         internal_events: None,
@@ -66,7 +71,8 @@ fn read_keys(globals: &mut Globals, keys: &Mapping<'_>, outputs: &[Output], cont
     }
     // Read before the inputs, which name its services.
     keys.node("definitions");
-    globals.debug = keys.boolean("debug", false);
+    // The vendor's pages call the key by either name.
+    globals.debug = keys.boolean("debug", false) || keys.boolean("debug_status", false);
     globals.memory_limit = memory_limit(keys, globals.memory_limit, context);
     globals.workers = count(keys, "workers", globals.workers);
     globals.fetchers = count(keys, "fetchers", globals.fetchers);
@@ -140,7 +146,7 @@ fn persistence(globals: &mut Globals, keys: &Mapping<'_>, context: &Context<'_>)
     globals.state_required = keys.boolean("required", true);
     if let Some(config) = keys.mapping("config") {
         if let Some(directory) = config.string("directory_name") {
-            globals.state_directory = context.base.join(directory);
+            globals.state_directory = context.find(&directory, &[], Path::is_dir);
         }
         config.finish();
     }

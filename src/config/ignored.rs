@@ -4,8 +4,19 @@
 /// A key, and why it has no meaning here.
 pub type Ignored = (&'static str, &'static str);
 
+/// For trying out the vendor's program. Its pages do not tie them to one place, so they are taken wherever the vendor
+/// has settings of its own.
+const TRIAL: [Ignored; 3] = [
+    ("debug_md5", "no checksums of records are logged"),
+    ("debug_mode", "\"globals\": {\"debug\": true} logs more"),
+    ("run_for_in_secs", "the collector runs until it is stopped; run --drain ends with an empty queue"),
+];
+
 /// Of `globals` and `global_overrides`.
 pub const GLOBALS: &[Ignored] = &[
+    TRIAL[0],
+    TRIAL[1],
+    TRIAL[2],
     ("generate_collector_details", "the log and the status page tell what runs"),
     ("multiprocessing", "there is one process, with threads"),
     ("queue_generate_metrics", "there are metrics always"),
@@ -29,12 +40,18 @@ pub const OUTPUT: &[Ignored] = &[
 
 /// Of an input.
 pub const INPUT: &[Ignored] = &[
+    TRIAL[0],
+    TRIAL[1],
+    TRIAL[2],
     ("autoconfig", "the services are those that are written"),
     ("compressed_events", "the bytes themselves say whether and how they are compressed"),
 ];
 
 /// Of a service that reads a queue.
 pub const SERVICE: &[Ignored] = &[
+    TRIAL[0],
+    TRIAL[1],
+    TRIAL[2],
     (
         "pull_retries",
         "a call that fails is repeated until it works, and the queue keeps what was not delivered",
@@ -44,7 +61,10 @@ pub const SERVICE: &[Ignored] = &[
 
 /// Of a service of an `aws` input that reads a queue.
 pub const QUEUE_SERVICE: &[Ignored] =
-    &[SERVICE[0], SERVICE[1], ("start_time", "a queue holds what was announced since it was made")];
+    &[SERVICE[3], SERVICE[4], ("start_time", "a queue holds what was announced since it was made")];
+
+/// Of every service of an `aws` input.
+pub const AWS_SERVICE: &[Ignored] = &TRIAL;
 
 /// Of an entry of `event_type_processor_mapping`.
 pub const EVENT_TYPE: &[Ignored] =
@@ -56,6 +76,7 @@ pub const PLACES: &[(&str, &[Ignored])] = &[
     ("outputs.NAME.config", OUTPUT),
     ("inputs.NAME", INPUT),
     ("inputs.sqs_collector….services.NAME", SERVICE),
+    ("inputs.aws….services.NAME", AWS_SERVICE),
     ("inputs.aws….services.NAME, if it reads a queue", QUEUE_SERVICE),
     ("inputs.aws….services.NAME.event_type_processor_mapping.NAME", EVENT_TYPE),
 ];

@@ -10,6 +10,7 @@ use super::registry::Catalog;
 use super::{Input, MissingObject, Queue, Source, aws, credentials, endpoints, ignored, service, url};
 use crate::limits;
 use crate::services::Definition;
+use crate::services::template::UNKNOWN;
 
 const KIND: &str = "sqs_collector";
 const AWS: &str = "aws";
@@ -65,16 +66,19 @@ fn read_input(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Option<Inp
     let region = region(&keys, queue_url.as_deref());
     let direct_mode = keys.boolean("direct_mode", false);
     let do_not_send = keys.boolean("do_not_send", false);
-    let services = services(&keys, context.catalog);
+    let services = services(&keys, region.as_deref().unwrap_or(UNKNOWN), context.catalog);
     check_services(&keys, &services, direct_mode);
     keys.ignore(ignored::INPUT);
+    let credentials = credentials::read(&keys, context);
+    let endpoints = endpoints::read(&keys, context, &endpoints::QUEUE_SERVICES, &credentials);
+    endpoints::check_region(&endpoints, region.as_deref().unwrap_or_default(), &keys);
     let input = Input {
         key: key.to_owned(),
         id: id(key, &keys),
         queue: Queue::Url(queue_url.unwrap_or_default()),
         region: region.unwrap_or_default(),
-        credentials: credentials::read(&keys, context),
-        endpoints: endpoints::read(&keys, context, &endpoints::QUEUE_SERVICES),
+        credentials,
+        endpoints,
         ack_messages: ack_messages(&keys, do_not_send),
         direct_mode,
         pulling_id: false,
@@ -134,7 +138,7 @@ fn region(keys: &Mapping<'_>, queue_url: Option<&str>) -> Option<String> {
     Some(written)
 }
 
-fn services(keys: &Mapping<'_>, catalog: &Catalog) -> Vec<Arc<Definition>> {
+fn services(keys: &Mapping<'_>, region: &str, catalog: &Catalog) -> Vec<Arc<Definition>> {
     let entries = keys.mapping("services").map(|services| services.entries().collect::<Vec<_>>());
     let mut entries = entries.unwrap_or_default();
     entries.retain(|(_, node)| service::is_enabled(node));
@@ -142,7 +146,7 @@ fn services(keys: &Mapping<'_>, catalog: &Catalog) -> Vec<Arc<Definition>> {
         let advice = "write at least one, such as \"services\": {\"aws_sqs_vpc\": {}}";
         keys.report.error(Kind::Missing, keys.path_of("services"), "no service is enabled", advice);
     }
-    entries.iter().filter_map(|(name, node)| service::read(name, node, catalog)).collect()
+    entries.iter().filter_map(|(name, node)| service::read(name, node, region, catalog)).collect()
 }
 
 /// What the services of one queue mean together.

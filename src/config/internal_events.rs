@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::node::Mapping;
 use super::problem::{Kind, suggestion};
-use super::{InternalEvents, Output};
+use super::{InternalEvents, Output, service};
 use crate::limits::INTERNAL_EVENTS_PERIOD;
 
 /// None: there are to be none, or what is written cannot be used.
@@ -28,6 +28,8 @@ fn is_tag(keys: &Mapping<'_>, tag: &str) -> bool {
     if !good {
         let advice = "levels of letters, digits, _ and -, with dots between them: my.app.collector.stats";
         keys.report.error(Kind::Invalid, keys.path_of("tag"), format!("{tag:?} is not a tag"), advice);
+    } else {
+        service::warn_of_table(tag, &keys.path_of("tag"), keys.report);
     }
     good
 }

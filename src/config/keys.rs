@@ -36,6 +36,7 @@ pub const SECTIONS: &[Section] = &[
             ("name", "text", "the id", "for people"),
             ("host", "text without white space", "`collector-<id>-<machine's name>`", "the syslog HOST"),
             ("debug", "true, false", "false", "log more; SIGHUP switches it without a new start"),
+            ("debug_status", "true, false", "false", "the same, as one of the vendor's pages calls it"),
             (
                 "memory_limit",
                 "size, at least `64MiB`",
@@ -78,7 +79,12 @@ pub const SECTIONS: &[Section] = &[
     Section {
         place: "globals.persistence.config",
         about: "",
-        keys: &[("directory_name", "folder", "`state`", "where the ledger lies; one for each collector")],
+        keys: &[(
+            "directory_name",
+            "folder",
+            "`state`",
+            "where the ledger lies, in the file's folder, or beside it if there is such a folder; one for each collector",
+        )],
     },
     Section {
         place: "globals.status",
@@ -108,7 +114,10 @@ pub const SECTIONS: &[Section] = &[
     Section {
         place: "global_overrides",
         about: "",
-        keys: &[("debug", "true, false", "that of `globals`", "log more")],
+        keys: &[
+            ("debug", "true, false", "that of `globals`", "log more"),
+            ("debug_status", "true, false", "that of `globals`", "the same"),
+        ],
     },
     Section {
         place: "outputs.NAME",
@@ -126,7 +135,7 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         place: "outputs.NAME.config",
-        about: "Paths are relative to the file's folder.",
+        about: "Paths are relative to the file's folder; certificates are also looked for in a folder `certs` in it or beside it.",
         keys: &[
             ("address", "host name or IP address", NEEDED, "`collector-us.devo.io`, or -eu, -ca, -ap"),
             ("port", "1 to 65535", "443 for Devo, else required", NONE),
@@ -302,7 +311,7 @@ pub const SECTIONS: &[Section] = &[
         about: "Which of them a service has is told in [api_sources](api_sources.md).",
         keys: &[
             ("enabled", "true, false", "true", NONE),
-            ("types", "list", "required where a service has several", "which of its feeds"),
+            ("types", "list", "those that the service usually has", "which of its feeds"),
             ("regions", "list", NEEDED, "each is read by itself"),
             ("tag", "text", "the service's table", "with placeholders in braces"),
             (
@@ -316,7 +325,12 @@ pub const SECTIONS: &[Section] = &[
             ("auto_event_type", "true, false", "false", "the event's own type stands in the tag"),
             ("event_type_processor_mapping", "mapping", NONE, "tags for some types of events"),
             ("event_type_file_regex_patterns", "mapping", NONE, "types by the objects' keys"),
-            ("cloudwatch_sqs_queue_name", "text", "required by its services", "the queue's name"),
+            (
+                "cloudwatch_sqs_queue_name",
+                "text",
+                "`service-events-all`: `dc-aws-cloudwatch-<id>.fifo`, else required by its services",
+                "the queue's name; any other key that ends with `sqs_queue_name` names a service's queue, too",
+            ),
             ("audit_sqs_queue_name", "text", "required by its service", "the queue's name"),
             ("vpcflowlogs_sqs_queue_name", "text", "required by its service", "the queue's name"),
             ("cloudfrontlogs_sqs_queue_name", "text", "required by its service", "the queue's name"),

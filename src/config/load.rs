@@ -29,6 +29,20 @@ pub(super) struct Context<'a> {
     pub catalog: &'a Catalog,
 }
 
+impl Context<'_> {
+    /// Where a name in the file leads: into the file's folder, else into one of `folders` that is there or beside it.
+    /// The vendor's container has the folders `config`, `certs` and `state` beside each other.
+    pub fn find(&self, name: &str, folders: &[&str], is_it: fn(&Path) -> bool) -> PathBuf {
+        let places = std::iter::once(self.base).chain(self.base.parent());
+        let in_place = |place: &Path| {
+            let within = folders.iter().map(move |folder| place.join(folder));
+            std::iter::once(place.to_owned()).chain(within).collect::<Vec<_>>()
+        };
+        let mut paths = places.flat_map(in_place).map(|folder| folder.join(name));
+        paths.find(|path| is_it(path)).unwrap_or_else(|| self.base.join(name))
+    }
+}
+
 /// Reads a file: YAML or JSON. Reads the certificate files that it names, too.
 ///
 /// # Errors

@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::aws::endpoint::Service;
+use crate::aws::endpoint::{Service, Variant};
 use crate::aws::error::shown_key_id;
 use crate::limits::LOOKUP_EVENTS_INTERVAL;
 use crate::send::{Confirmation, Rates};
@@ -323,7 +323,7 @@ pub struct AccessKey {
 }
 
 /// Where AWS is, if it is not AWS: `scheme://host[:port]`, without a final slash.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Endpoints {
     pub sqs: Option<String>,
     pub s3: Option<String>,
@@ -332,6 +332,8 @@ pub struct Endpoints {
     pub cloudwatch: Option<String>,
     pub logs: Option<String>,
     pub guardduty: Option<String>,
+    /// Which of AWS's own addresses are called for the others.
+    pub variant: Variant,
 }
 
 impl Endpoints {
@@ -345,6 +347,7 @@ impl Endpoints {
             cloudwatch: url(Service::CloudWatch),
             logs: url(Service::Logs),
             guardduty: url(Service::GuardDuty),
+            variant: Variant::default(),
         }
     }
 
@@ -437,6 +440,25 @@ impl Input {
             [only] => Some(only),
             several => several.iter().find(|service| service.claims(key)),
         }
+    }
+}
+
+/// The variant shows only where there is one: backfills are remembered by these words.
+impl std::fmt::Debug for Endpoints {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut fields = f.debug_struct("Endpoints");
+        fields
+            .field("sqs", &self.sqs)
+            .field("s3", &self.s3)
+            .field("sts", &self.sts)
+            .field("cloudtrail", &self.cloudtrail)
+            .field("cloudwatch", &self.cloudwatch)
+            .field("logs", &self.logs)
+            .field("guardduty", &self.guardduty);
+        if self.variant != Variant::default() {
+            fields.field("variant", &self.variant);
+        }
+        fields.finish()
     }
 }
 

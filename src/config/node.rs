@@ -23,7 +23,7 @@ pub struct Mapping<'a> {
     entries: &'a Map<String, Value>,
     known: RefCell<Vec<&'static str>>,
     /// Known, too, but not worth suggesting.
-    ignored: RefCell<Vec<&'static str>>,
+    ignored: RefCell<Vec<String>>,
 }
 
 impl<'a> Node<'a> {
@@ -138,6 +138,14 @@ impl<'a> Mapping<'a> {
         self.entries.clone()
     }
 
+    /// The entries whose keys `is_meant` picks, where the user may choose the key. They count as known from now on.
+    pub fn picked(&self, is_meant: impl Fn(&str) -> bool) -> Vec<(&'a str, Node<'a>)> {
+        let picked: Vec<_> =
+            self.entries().filter(|(key, _)| is_meant(key) && self.is_written(key)).collect();
+        self.ignored.borrow_mut().extend(picked.iter().map(|(key, _)| (*key).to_owned()));
+        picked
+    }
+
     pub fn mapping(&self, key: &'static str) -> Option<Mapping<'a>> {
         self.node(key)?.mapping()
     }
@@ -202,7 +210,7 @@ impl<'a> Mapping<'a> {
     /// The same with a reason for each key, and a warning for each that is set to anything but "off".
     pub fn ignore(&self, keys: &[Ignored]) {
         for (key, why) in keys {
-            self.ignored.borrow_mut().push(key);
+            self.ignored.borrow_mut().push((*key).to_owned());
             if self.entries.get(*key).is_some_and(|value| !means_off(value)) {
                 let message = "has no effect here";
                 self.report.warning(Kind::Doubtful, self.path_of(key), message, format!("remove it: {why}"));
@@ -214,10 +222,15 @@ impl<'a> Mapping<'a> {
         self.entries.get(key).is_some_and(|value| !value.is_null())
     }
 
+    /// Is it there with a value? Blank text is none.
+    pub fn is_written(&self, key: &str) -> bool {
+        self.entries.get(key).is_some_and(|value| !value.is_null() && !is_blank(value))
+    }
+
     /// Reports every key that was not asked for. A key without effect would be a trap.
     pub fn finish(self) {
         let (known, ignored) = (self.known.borrow(), self.ignored.borrow());
-        let is_unknown = |key: &&String| !known.contains(&key.as_str()) && !ignored.contains(&key.as_str());
+        let is_unknown = |key: &&String| !known.contains(&key.as_str()) && !ignored.contains(key);
         for key in self.entries.keys().filter(is_unknown) {
             self.report.error(
                 Kind::UnknownKey,

@@ -16,7 +16,7 @@ use crate::services::{Definition, REGISTRY};
 const BUILT_IN: &str = "the pre-built services";
 
 /// Keys that a listing shows; a user's entry does not have them.
-const FOR_PEOPLE: [&str; 3] = ["table", "reads", "named"];
+const FOR_PEOPLE: [&str; 4] = ["table", "reads", "named", "note"];
 
 /// A service that can be named in a configuration.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub struct Row {
     pub reads: String,
     /// What their keys look like, for people.
     pub named: String,
+    /// What `check` says of the service as it is.
+    pub note: String,
     pub definition: Arc<Definition>,
     /// What a user's entry overrides.
     pub(super) keys: Map<String, Value>,
@@ -140,10 +142,22 @@ impl Catalog {
         let table = keys.string("table").unwrap_or(template);
         let reads = keys.string("reads").unwrap_or_default();
         let named = keys.string("named").unwrap_or_default();
+        let note = keys.string("note").unwrap_or_default();
         let definition = service::definition(name, &keys, self);
         keys.finish();
+        if let Some(definition) = &definition {
+            service::warn_of_tables(definition, name, node.report);
+        }
         let mut keys = node.value.as_object()?.clone();
         keys.retain(|key, _| !FOR_PEOPLE.contains(&key.as_str()));
-        Some(Row { name: name.to_owned(), table, reads, named, definition: Arc::new(definition?), keys })
+        Some(Row {
+            name: name.to_owned(),
+            table,
+            reads,
+            named,
+            note,
+            definition: Arc::new(definition?),
+            keys,
+        })
     }
 }

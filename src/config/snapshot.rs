@@ -31,7 +31,10 @@ pub struct Changes {
 impl Changes {
     /// How much is logged, and no more than that.
     pub fn is_only_of_debug(&self) -> bool {
-        let is_debug = |key: &String| matches!(key.as_str(), "globals.debug" | "global_overrides.debug");
+        let is_debug = |key: &String| {
+            let (place, key) = key.split_once('.').unwrap_or_default();
+            matches!(place, "globals" | "global_overrides") && matches!(key, "debug" | "debug_status")
+        };
         self.certificates.is_empty() && !self.keys.is_empty() && self.keys.iter().all(is_debug)
     }
 }

@@ -252,6 +252,88 @@ fn paths_are_relative_to_the_files_folder() {
     assert_eq!(files.chain.as_deref(), Some(folder.path().join("chain.crt").as_path()));
 }
 
+/// FIPS and dual stack by the environment, else by the profile, which is the input's own, that of `AWS_PROFILE`, or the
+/// default one.
+#[test]
+fn variants_of_addresses_come_from_the_environment_or_the_profile() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("config");
+    let profiles = "[default]\nuse_fips_endpoint = True\n[profile other]\nuse_dualstack_endpoint=true\n\
+                    [profile odd]\nuse_fips_endpoint = perhaps\n";
+    std::fs::write(&file, profiles).unwrap();
+    let read = |region: &str, credentials: &str, variables: &[(&str, &str)]| {
+        let mut variables: Vec<(String, String)> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        variables.push(("AWS_CONFIG_FILE".to_owned(), file.display().to_string()));
+        let value = move |name: &str| {
+            variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+        };
+        let environment = Environment { variable: Box::new(value), ..environment() };
+        let text = format!(
+            "outputs: {{c: {{type: console}}}}\ninputs:\n  sqs_collector: {{id: 1, base_url: 'https://sqs.{region}.amazonaws.com/1/q', \
+             credentials: {{{credentials}}}, services: {{aws_sqs_vpc: {{}}}}}}\n  aws: {{id: 2, credentials: {{{credentials}}}, \
+             services: {{metrics-all: {{regions: [{region}]}}}}}}\n"
+        );
+        let config = parse(&text, Path::new(""), &environment)?.config;
+        let variants = [config.inputs[0].endpoints.variant, config.sources[0].endpoints.variant];
+        assert_eq!(variants[0], variants[1]);
+        Ok::<_, Problems>((variants[0].fips, variants[0].dual_stack))
+    };
+    let (fips, dual_stack) = ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT");
+    let variant =
+        |credentials, variables: &[(&str, &str)]| read("us-east-1", credentials, variables).unwrap();
+    assert_eq!(variant("", &[]), (true, false));
+    assert_eq!(variant("", &[(fips, "false"), (dual_stack, "TRUE")]), (false, true));
+    assert_eq!(variant("", &[(fips, " ")]), (true, false), "blank counts as absent");
+    assert_eq!(variant("", &[("AWS_PROFILE", "other")]), (false, true));
+    assert_eq!(variant("profile: other", &[("AWS_PROFILE", "default")]), (false, true));
+    assert_eq!(variant("profile: nobody", &[]), (false, false));
+    let refused = |region, credentials, variables: &[(&str, &str)]| {
+        read(region, credentials, variables).unwrap_err().to_string()
+    };
+    let odd = refused("us-east-1", "profile: odd", &[]);
+    assert!(odd.contains("inputs.sqs_collector (use_fips_endpoint of the profile): \"perhaps\""), "{odd}");
+    let odd = refused("us-east-1", "", &[(dual_stack, "1")]);
+    assert!(odd.contains("(environment variable AWS_USE_DUALSTACK_ENDPOINT)"), "{odd}");
+    let china = refused("cn-north-1", "", &[]);
+    assert!(china.contains("AWS has no FIPS endpoints in cn-north-1"), "{china}");
+}
+
+/// The vendor's container has `config`, `certs` and `state` beside each other. What lies in the file's own folder wins.
+#[test]
+fn certificates_and_state_are_found_where_the_vendor_has_them() {
+    let root = tempfile::tempdir().unwrap();
+    let files = certificates(-1, 300);
+    let copy = |to: &str| {
+        std::fs::create_dir_all(root.path().join(to)).unwrap();
+        for name in ["chain.crt", "domain.crt", "domain.key"] {
+            std::fs::copy(files.path().join(name), root.path().join(to).join(name)).unwrap();
+        }
+    };
+    let read = || {
+        std::fs::create_dir_all(root.path().join("config")).unwrap();
+        let path = root.path().join("config/config.json");
+        std::fs::copy(testdata("valid/vendor.json"), &path).unwrap();
+        let config = load(&path, &environment())?.config;
+        let Destination::Tls { files, .. } = &config.outputs[0].destination else { panic!() };
+        let key = files.identity.as_ref().unwrap().key.clone();
+        let within = |path: &Path| path.strip_prefix(root.path()).unwrap().display().to_string();
+        Ok::<_, Problems>((within(&key), within(&config.globals.state_directory)))
+    };
+    let missing = read().unwrap_err().to_string();
+    assert!(missing.contains("config/chain.crt") && missing.contains("a folder certs"), "{missing}");
+    let found = |key: &str, state: &str| assert_eq!(read().unwrap(), (key.to_owned(), state.to_owned()));
+    copy("certs");
+    found("certs/domain.key", "config/state");
+    std::fs::create_dir(root.path().join("state")).unwrap();
+    found("certs/domain.key", "state");
+    copy("config/certs");
+    std::fs::create_dir(root.path().join("config/state")).unwrap();
+    found("config/certs/domain.key", "config/state");
+    copy("config");
+    found("config/domain.key", "config/state");
+}
+
 /// A configuration with the given credentials, in a file of the given mode; problems and key.
 fn with_credentials(credentials: &str, mode: u32) -> (Vec<String>, Option<AccessKey>) {
     use std::os::unix::fs::PermissionsExt;
@@ -324,6 +406,7 @@ fn secrets_that_others_can_read_are_warned_about() {
 mod definitions;
 mod documented_keys;
 mod registry_rows;
+mod vendor_keys;
 mod vendor_rows;
 
 /// `docs/custom_service.md` promises what its examples send.
@@ -338,8 +421,12 @@ mod documented_examples {
         let (_, example) = page.split_once(&format!("```json\n\"{name}\": ")).unwrap();
         let (example, _) = example.split_once("```").unwrap();
         let (keys, report) = (serde_json::from_str(example).unwrap(), Report::default());
-        let definition =
-            service::read(name, &node::Node::new("s", &keys, &report), registry::Catalog::built_in());
+        let definition = service::read(
+            name,
+            &node::Node::new("s", &keys, &report),
+            "us-east-1",
+            registry::Catalog::built_in(),
+        );
         assert_eq!(report.into_problems(), []);
         Arc::unwrap_or_clone(definition.unwrap())
     }

@@ -1,6 +1,6 @@
 //! An output's certificate files: they are read and judged here, so that a connection need not fail on them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -67,11 +67,12 @@ fn file(config: &Mapping<'_>, key: &'static str, needs: Needs, context: &Context
         Needs::Everything => config.required(key, ADVICE)?,
         Needs::Nothing => config.string(key)?,
     };
-    let path = context.base.join(name);
+    let path = context.find(&name, &["certs"], Path::is_file);
     match read_file(&path) {
         Ok(bytes) => Some(Pem { path, bytes }),
         Err(message) => {
-            let advice = "paths are relative to the configuration file's folder";
+            let advice = "paths are relative to the configuration file's folder; a folder certs in it or beside it is \
+                          looked in, too";
             config.report.error(Kind::TlsFile, config.path_of(key), message, advice);
             None
         }

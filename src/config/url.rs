@@ -2,6 +2,7 @@
 
 use http::Uri;
 
+use crate::aws::endpoint::usual_queue_region;
 pub use crate::naming::is_region;
 
 /// Why a URL cannot be used.
@@ -25,12 +26,13 @@ pub fn endpoint(text: &str) -> Result<String, Refusal> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
-/// The region in a queue's host name: the label after `sqs`, or before `queue` in the legacy form.
+/// The region in a queue's host name: the label after `sqs`, or before `queue` in the legacy form, whose shortest hosts
+/// mean the first region of their partition.
 pub fn region(host: &str) -> Option<String> {
-    let labels: Vec<&str> = host.split('.').collect();
-    if labels[0] == "queue" && host.ends_with("amazonaws.com") {
-        return Some("us-east-1".to_owned());
+    if let Some(region) = usual_queue_region(host) {
+        return Some(region.to_owned());
     }
+    let labels: Vec<&str> = host.split('.').collect();
     let neighbours = labels.windows(2).find_map(|pair| match pair {
         ["sqs" | "sqs-fips", region] | [region, "queue"] if is_region(region) => Some(*region),
         _ => None,
@@ -70,9 +72,20 @@ mod tests {
         assert_eq!(of("sqs.eu-west-3.api.aws"), "eu-west-3");
         assert_eq!(of("eu-central-1.queue.amazonaws.com"), "eu-central-1");
         assert_eq!(of("queue.amazonaws.com"), "us-east-1");
+        assert_eq!(of("cn-north-1.queue.amazonaws.com.cn"), "cn-north-1");
+        assert_eq!(of("queue.amazonaws.com.cn"), "cn-north-1");
         assert_eq!(of("sqs.us-east-1.localhost"), "us-east-1");
         assert_eq!(of("sqs.us-east-1.localhost.localstack.cloud"), "us-east-1");
-        for none in ["localhost", "127.0.0.1", "sqs.local", "sqs.example.com", "queue.local", "sqs", ""] {
+        for none in [
+            "localhost",
+            "127.0.0.1",
+            "sqs.local",
+            "sqs.example.com",
+            "queue.local",
+            "queue.evilamazonaws.com",
+            "sqs",
+            "",
+        ] {
             assert_eq!(region(none), None, "{none}");
         }
     }

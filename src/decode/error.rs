@@ -28,6 +28,11 @@ pub enum Error {
     /// One record exceeds the bound.
     #[error("a record is larger than the limit of {max} bytes{}", cure(*max))]
     RecordTooLarge { max: usize },
+    /// The header of a text file, which would stand before each of its records.
+    #[error(
+        "the header has more than {max} bytes, which would be added to each record: set \"use_json\": true, or \"header\": false if the first line is a record"
+    )]
+    HeaderTooLarge { max: usize },
     /// The text is not the JSON that its service promises.
     #[error("bad JSON at byte {offset}: {cause}")]
     BadJson { offset: u64, cause: &'static str },

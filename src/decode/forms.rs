@@ -4,13 +4,12 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use regex::bytes::RegexSet;
 
 use super::inflate::samples::{gzip, gzip_small, zlib, zstd};
 use super::select::Selection;
 use super::text_file::{Fields, Names, TextFile};
 use super::*;
-use crate::limits::MIB;
+use crate::limits::{ADDED_HEADER_BYTES_MAX, MIB};
 
 type Decoded = (Vec<(Vec<u8>, Newlines)>, Result<(), Error>);
 
@@ -52,7 +51,8 @@ fn text_file(separator: &str, header: bool, json: Option<Fields>) -> Format {
 
 fn selected(indices: Vec<u64>, substrings: &[&str], patterns: &[&str]) -> Format {
     let substrings: Vec<String> = substrings.iter().map(|text| text.to_string()).collect();
-    let selection = Selection::new(indices, &substrings, RegexSet::new(patterns).unwrap());
+    let patterns = patterns.iter().map(|text| Pattern::new(text).unwrap()).collect();
+    let selection = Selection::new(indices, &substrings, patterns).unwrap();
     Format::SelectedLines { header_lines: 1, selection: Arc::new(selection) }
 }
 
@@ -151,6 +151,27 @@ fn byte_order_marks_line_ends_and_blank_lines() {
         bodies(b"\xef\xbb\xbf{\"a\":1}", &Format::SeparatedJson { separator: b"\n".to_vec() }).len(),
         1
     );
+}
+
+#[test]
+fn a_header_without_json_stands_before_each_record() {
+    let text = b"\xef\xbb\xbfday,who\r\n\n1,ada\r\nday,who\r\n2,\"b\"";
+    let format = text_file("\n", true, None);
+    assert_eq!(bodies(text, &format), ["day,who\n1,ada", "day,who\n2,\"b\""]);
+    let (records, _) = decode_in(text, &format, 7);
+    assert!(records.iter().all(|(_, newlines)| *newlines == Newlines::Significant));
+    assert_eq!(bodies(b"h||1||2\n||\n", &text_file("||", true, None)), ["h||1", "h||2\n"]);
+    let long = format!("{}\n1\n2\n", "h".repeat(ADDED_HEADER_BYTES_MAX + 1));
+    let refused = Err(Error::HeaderTooLarge { max: ADDED_HEADER_BYTES_MAX });
+    assert_eq!(decode_in(long.as_bytes(), &format, long.len()), (vec![], refused));
+    assert_eq!(bodies(&long.as_bytes()[1..], &format).len(), 2);
+}
+
+#[test]
+fn fields_without_names_are_numbered() {
+    let fields = Fields { separator: b"|".to_vec(), names: Names::Given(vec![]) };
+    let records = bodies(b"a|\"b|c\"\n\xe9\n", &text_file("\n", false, Some(fields)));
+    assert_eq!(records, [r#"{"field_1":"a","field_2":"b|c"}"#, r#"{"field_1":"é"}"#]);
 }
 
 #[test]

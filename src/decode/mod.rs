@@ -50,6 +50,7 @@ mod parquet;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod partial;
+mod pattern;
 mod payload;
 mod pieces;
 pub mod select;
@@ -68,9 +69,10 @@ pub use error::Error;
 pub use format::{Bare, EventBody, Format, Others, Shape};
 pub use header::HeaderNames;
 pub use inflate::Scratch;
-pub use json::path::JsonPath;
+pub use json::path::{JsonPath, Step};
 pub use json::spelling::{has_unicode_escape, quoted};
 pub use memory::Account;
+pub use pattern::Pattern;
 pub use payload::{Again, Payload, Work};
 pub use signs::{Sign, Signs};
 

@@ -8,6 +8,7 @@ use super::select::Selection;
 use super::separated::Separated;
 use super::text_file::{Header, TextFile};
 use super::{Error, Newlines, Record};
+use crate::limits::ADDED_HEADER_BYTES_MAX;
 
 /// The splitter of one object's text.
 pub(super) struct Pieces {
@@ -35,7 +36,8 @@ pub(super) struct Text {
     /// The header, which may come again.
     header: Option<Vec<u8>>,
     names: Option<Header>,
-    object: Vec<u8>,
+    /// What is sent of a piece, where that is not the piece itself.
+    record: Vec<u8>,
 }
 
 impl Pieces {
@@ -46,7 +48,7 @@ impl Pieces {
     pub fn text(file: Arc<TextFile>, limit: impl Into<Limit>) -> Self {
         let separator = file.line_separator.clone();
         let names = file.json.as_ref().and_then(|fields| fields.names.given());
-        let text = Text { at_header: file.header, header: None, names, object: Vec::new(), file };
+        let text = Text { at_header: file.header, header: None, names, record: Vec::new(), file };
         Pieces::new(&separator, Piece::Text(text), limit)
     }
 
@@ -93,35 +95,47 @@ impl Piece {
                 }
             }
             Piece::Array => array(line(piece), sink),
-            Piece::Text(text) => text.piece(piece, sink),
+            Piece::Text(text) => return text.piece(piece, sink),
         }
         Ok(())
     }
 }
 
 impl Text {
-    fn piece(&mut self, piece: &[u8], sink: &mut dyn FnMut(Record<'_>)) {
-        let Text { file, at_header, header, names, object } = self;
+    fn piece(&mut self, piece: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        let Text { file, at_header, header, names, record } = self;
         let piece = if file.line_separator == b"\n" { line(piece) } else { piece };
         // Between other separators, a line end by itself is what a file ends with.
         if piece.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
-            return;
+            return Ok(());
         }
         if header.as_deref() == Some(piece) {
-            return;
+            return Ok(());
         }
         if std::mem::take(at_header) {
+            if file.json.is_none() && piece.len() > ADDED_HEADER_BYTES_MAX {
+                return Err(Error::HeaderTooLarge { max: ADDED_HEADER_BYTES_MAX });
+            }
             *header = Some(piece.to_vec());
             *names = file.json.as_ref().and_then(|fields| fields.names.read(piece));
-            return;
+            return Ok(());
         }
-        match (&file.json, names) {
-            (Some(fields), Some(names)) => {
-                names.write(piece, &fields.separator, object);
-                sink(Record::new(object, Newlines::Absent));
+        record.clear();
+        match (&file.json, names, header) {
+            (Some(fields), Some(names), _) => {
+                names.write(piece, &fields.separator, record);
+                sink(Record::new(record, Newlines::Absent));
+            }
+            (None, _, Some(header)) => {
+                [header.as_slice(), &file.line_separator, piece]
+                    .into_iter()
+                    .for_each(|part| record.extend_from_slice(part));
+                // Fields are looked for in what follows the header.
+                sink(Record { bytes: record, newlines: Newlines::Significant, context: piece });
             }
             _ => sink(Record::new(piece, Newlines::Significant)),
         }
+        Ok(())
     }
 }
 

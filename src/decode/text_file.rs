@@ -7,7 +7,8 @@ use super::latin1;
 pub struct TextFile {
     /// Between records; not empty.
     pub line_separator: Vec<u8>,
-    /// The first non-empty line is no record.
+    /// The first non-empty line is no record. Without `json` it stands before each record, with the line separator
+    /// between them.
     pub header: bool,
     /// Records become JSON objects.
     pub json: Option<Fields>,

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use regex::Regex;
-
 use super::field::Field;
 use super::rules::{FileRule, LineRule, Rules, Source};
 use super::template::Template;
-use crate::decode::Format;
+use crate::decode::{Format, Pattern};
 
 /// A service, pre-built or the user's own.
 #[derive(Debug, Clone)]
@@ -15,7 +13,7 @@ pub struct Definition {
     /// Name in the configuration: `aws_sqs_vpc`.
     pub name: String,
     /// Which object keys belong to it, where several services share a queue. None: any.
-    pub object_keys: Option<Regex>,
+    pub object_keys: Option<Pattern>,
     pub format: Format,
     /// Objects that are acknowledged without being fetched (`filename_filter_rules`).
     pub skip_objects: Rules<FileRule>,
@@ -71,6 +69,8 @@ impl Definition {
 
     /// May an object with this key be of this service? Used only where services share a queue.
     pub fn claims(&self, key: &str) -> bool {
-        self.object_keys.as_ref().is_none_or(|pattern| pattern.is_match(key)) || self.delegate(key).is_some()
+        // A pattern that gives no answer claims nothing: an object that nobody claims stays in the queue.
+        let fits = |pattern: &Pattern| pattern.is_match(key).unwrap_or(false);
+        self.object_keys.as_ref().is_none_or(fits) || self.delegate(key).is_some()
     }
 }

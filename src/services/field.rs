@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use regex::Regex;
-
-use crate::decode::{JsonPath, Record};
+use crate::decode::{JsonPath, Pattern, Record};
 
 /// A named value: where it lies, and what is done to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,18 +84,6 @@ pub enum Operation {
     Set { value: String },
 }
 
-/// A regular expression that is compared by its text.
-#[derive(Debug, Clone)]
-pub struct Pattern(pub Regex);
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.as_str() == other.0.as_str()
-    }
-}
-
-impl Eq for Pattern {}
-
 impl Operation {
     fn apply<'v>(&self, value: &'v str) -> Option<Cow<'v, str>> {
         match self {
@@ -108,12 +94,7 @@ impl Operation {
             Operation::Replace { to_replace, replace_with } => {
                 Some(Cow::Owned(value.replace(to_replace, replace_with)))
             }
-            Operation::Regex { pattern, element: 0 } => {
-                pattern.0.find(value).map(|found| Cow::Borrowed(found.as_str()))
-            }
-            Operation::Regex { pattern, element } => {
-                pattern.0.captures(value)?.get(*element).map(|group| Cow::Borrowed(group.as_str()))
-            }
+            Operation::Regex { pattern, element } => pattern.group(value, *element).map(Cow::Borrowed),
             Operation::Lowercase => Some(Cow::Owned(value.to_ascii_lowercase())),
             Operation::Map { values } => match values.iter().find(|(from, _)| from == value) {
                 Some((_, to)) => Some(Cow::Owned(to.clone())),
@@ -193,7 +174,7 @@ mod tests {
     #[test]
     fn a_regex_operation_takes_one_group() {
         let regex = |element| Operation::Regex {
-            pattern: Pattern(Regex::new("(?:^|/)(dns|ip)(x)?logs/").unwrap()),
+            pattern: Pattern::new("(?:^|/)(dns|ip)(x)?logs/").unwrap(),
             element,
         };
         assert_eq!(regex(1).apply("a/dnslogs/b").as_deref(), Some("dns"));

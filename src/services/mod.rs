@@ -6,6 +6,7 @@ pub mod definition;
 pub mod field;
 pub mod route;
 pub mod rules;
+pub mod tables;
 pub mod template;
 
 pub use definition::{Case, Definition};

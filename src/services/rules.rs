@@ -1,9 +1,8 @@
 //! Filter rules: what is *not* sent. The outer list is OR, the inner list AND (devo-facts, section 2).
 
 use memchr::memmem::Finder;
-use regex::Regex;
 
-use crate::decode::{has_unicode_escape, quoted};
+use crate::decode::{Pattern, has_unicode_escape, quoted};
 
 /// Alternatives of conditions that must all hold.
 #[derive(Debug, Clone)]
@@ -30,14 +29,15 @@ impl<T> Rules<T> {
 #[derive(Debug, Clone)]
 pub struct FileRule {
     /// Searched for anywhere in the key.
-    pub pattern: Regex,
+    pub pattern: Pattern,
     /// `doesnotmatch` instead of `match`.
     pub negated: bool,
 }
 
 impl FileRule {
+    /// A pattern that gives no answer holds in neither way: the object is read.
     pub fn holds(&self, key: &str) -> bool {
-        self.pattern.is_match(key) != self.negated
+        self.pattern.is_match(key).is_some_and(|found| found != self.negated)
     }
 }
 
@@ -95,13 +95,22 @@ mod tests {
 
     #[test]
     fn outer_list_is_or_inner_list_is_and() {
-        let rule = |pattern: &str, negated| FileRule { pattern: Regex::new(pattern).unwrap(), negated };
+        let rule = |pattern: &str, negated| FileRule { pattern: Pattern::new(pattern).unwrap(), negated };
         let rules = Rules(vec![vec![rule("Digest", false)], vec![rule("Config", false), rule("prod", true)]]);
         let holds = |key: &str| rules.any(|r| r.holds(key));
         assert!(holds("AWSLogs/1/CloudTrail-Digest/x"));
         assert!(holds("test/Config/x"));
         assert!(!holds("prod/Config/x"));
         assert!(!holds("other"));
+    }
+
+    #[test]
+    fn a_pattern_without_an_answer_leaves_no_object_out() {
+        for negated in [false, true] {
+            let rule = FileRule { pattern: Pattern::new(r"((?=x)x+)+y").unwrap(), negated };
+            assert!(!rule.holds(&"x".repeat(40)), "{negated}");
+            assert_eq!(rule.holds("xxy"), !negated);
+        }
     }
 
     #[test]

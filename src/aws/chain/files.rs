@@ -3,7 +3,6 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::Variables;
 use super::ini::{self, Section};
 use super::profile::Profiles;
 use crate::config::permissions;
@@ -18,10 +17,19 @@ pub struct SharedFiles {
 }
 
 impl SharedFiles {
-    /// Errors name the file, and the line where one is wrong.
-    pub fn read(env: &Variables) -> Result<Self, String> {
-        let (config, config_sections) = shared_file(env, "AWS_CONFIG_FILE", "config")?;
-        let (credentials, sections) = shared_file(env, "AWS_SHARED_CREDENTIALS_FILE", "credentials")?;
+    /// For their credentials. Errors name the file, and the line where one is wrong.
+    pub fn read(env: &dyn Fn(&str) -> Option<String>) -> Result<Self, String> {
+        Self::read_with(env, warn_if_open)
+    }
+
+    /// For their settings: who may read the files does not matter.
+    pub fn read_settings(env: &dyn Fn(&str) -> Option<String>) -> Result<Self, String> {
+        Self::read_with(env, |_, _| ())
+    }
+
+    fn read_with(env: &dyn Fn(&str) -> Option<String>, judge: fn(&str, &[Section])) -> Result<Self, String> {
+        let (config, config_sections) = shared_file(env, "AWS_CONFIG_FILE", "config", judge)?;
+        let (credentials, sections) = shared_file(env, "AWS_SHARED_CREDENTIALS_FILE", "credentials", judge)?;
         Ok(Self { profiles: Profiles::join(config_sections, sections), config, credentials })
     }
 
@@ -37,7 +45,12 @@ impl SharedFiles {
 }
 
 /// The file's name and its sections; a file that is not there has none.
-fn shared_file(env: &Variables, variable: &str, name: &str) -> Result<(String, Vec<Section>), String> {
+fn shared_file(
+    env: &dyn Fn(&str) -> Option<String>,
+    variable: &str,
+    name: &str,
+    judge: fn(&str, &[Section]),
+) -> Result<(String, Vec<Section>), String> {
     let path = match (env(variable), env("HOME")) {
         (Some(path), home) => match (path.strip_prefix("~/"), home) {
             (Some(rest), Some(home)) => format!("{home}/{rest}"),
@@ -49,7 +62,7 @@ fn shared_file(env: &Variables, variable: &str, name: &str) -> Result<(String, V
     match read_text(&path, SHARED_FILE_BYTES_MAX) {
         Ok(text) => {
             let sections = ini::parse(&text).map_err(|fault| format!("{path}: {fault}"))?;
-            warn_if_open(&path, &sections);
+            judge(&path, &sections);
             Ok((path, sections))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -47,6 +47,22 @@ pub struct Chain {
     profile: Option<String>,
 }
 
+/// A setting of a profile of the shared files: that of `profile`, else of the one that `AWS_PROFILE` names, else of the
+/// default one. None: it is not written there.
+///
+/// # Errors
+/// A file that is there cannot be read.
+pub fn setting(
+    profile: Option<&str>,
+    key: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<String>, String> {
+    let env = |name: &str| env(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    let named = profile.map(str::to_owned).or_else(|| env("AWS_PROFILE"));
+    let files = SharedFiles::read_settings(&env)?;
+    Ok(files.profiles.value(named.as_deref().unwrap_or(profile::DEFAULT), key).map(str::to_owned))
+}
+
 /// Credentials, and where they were found.
 pub struct Found {
     pub credentials: Credentials,
@@ -166,7 +182,7 @@ impl<'a> Search<'a> {
     }
 
     fn profile(&self, name: &str) -> Result<Found, Miss> {
-        let files = SharedFiles::read(self.env).map_err(|why| Miss::denied("(shared files)", why))?;
+        let files = SharedFiles::read(&**self.env).map_err(|why| Miss::denied("(shared files)", why))?;
         if !files.profiles.has(name) {
             return Err(Miss::Nothing(format!("profile {name}: {}", files.without(name))));
         }

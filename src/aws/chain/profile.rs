@@ -110,6 +110,11 @@ impl Profiles {
         profiles
     }
 
+    /// A key of a profile, which is given in lower case.
+    pub fn value(&self, name: &str, key: &str) -> Option<&str> {
+        self.0.get(name)?.get(key).map(String::as_str)
+    }
+
     pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
@@ -158,7 +163,8 @@ impl Profiles {
     }
 }
 
-const DEFAULT: &str = "default";
+/// The profile of whoever names none.
+pub const DEFAULT: &str = "default";
 
 /// The name in a config file's `[profile name]`; sections of other kinds are not our business.
 fn profile_of(title: &str) -> Option<String> {

@@ -59,11 +59,12 @@ struct Entry<'a> {
 
 /// Reads one `aws…` entry.
 pub(super) fn read(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Read {
+    let credentials = credentials::read_collectors(&keys, context);
     let common = Common {
         key,
         id: inputs::id(key, &keys),
-        credentials: credentials::read_collectors(&keys, context),
-        endpoints: endpoints::read(&keys, context, &Service::ALL),
+        endpoints: endpoints::read(&keys, context, &Service::ALL, &credentials),
+        credentials,
         environment: environment(&keys),
         requests_per_second: settings::requests_per_second(&keys),
         request_payer: keys.boolean("request_payer", false),
@@ -100,57 +101,139 @@ fn environment(keys: &Mapping<'_>) -> Option<String> {
 fn read_service(read: &mut Read, name: &str, node: &Node<'_>, common: &Common<'_>) {
     let Some(keys) = node.mapping() else { return };
     keys.node("enabled");
+    keys.ignore(ignored::AWS_SERVICE);
     let (period, retries) = (settings::period(&keys), settings::retries(&keys));
     let entry = Entry { name, node, keys: &keys, period, retries, now: common.now };
     let Some(rows) = types(&entry) else { return };
     for region in regions(&keys) {
+        endpoints::check_region(&common.endpoints, &region, &keys);
         rows.iter().for_each(|row| read_row(read, row, &region, &entry, common));
     }
     if rows.iter().all(|row| row.api.is_none()) {
         keys.ignore(ignored::QUEUE_SERVICE);
     }
+    warn_of_unread_queues(&rows, &entry);
     keys.finish();
 }
 
-/// The rows that `types` names; all of a service whose rows have no type. None: that has been reported, and nobody
-/// can tell which keys the service has.
+/// The rows that `types` names; without it the usual ones, or all of a service whose rows have no type. None: that
+/// has been reported, and nobody can tell which keys the service has.
 fn types(entry: &Entry<'_>) -> Option<Vec<&'static Row>> {
-    let of_name = |name| rows().iter().filter(|row| row.service == name).collect::<Vec<&Row>>();
-    let mut of_service = of_name(entry.name);
-    if of_service.is_empty() && entry.keys.has("types") {
-        of_service = of_name(ANY_NAME);
-    }
-    let kinds: Vec<&str> = of_service.iter().filter_map(|row| row.kind.as_deref()).collect();
-    if of_service.is_empty() {
-        let mut names: Vec<&str> = rows().iter().map(|row| row.service.as_str()).collect();
-        names.dedup();
-        names.retain(|name| *name != ANY_NAME);
-        let advice = format!(
-            "{} (a service for a log group has a name of your own and \"types\": [\"logs\"])",
-            suggestion(entry.name, &names)
-        );
-        entry.node.error(Kind::UnknownKey, "is not a known service", advice);
-        return None;
-    }
-    if kinds.is_empty() {
-        return Some(of_service);
-    }
+    let of_service = rows_of(entry)?;
     let written = entry.keys.list("types");
-    if written.is_empty() {
+    if !written.is_empty() {
+        let of_word = written.iter().map(|node| rows_of_type(node, &of_service, entry));
+        let mut named: Vec<&Row> = Vec::new();
+        for row in of_word.collect::<Option<Vec<_>>>()?.concat() {
+            if !named.iter().any(|known| std::ptr::eq(*known, row)) {
+                named.push(row);
+            }
+        }
+        return Some(named);
+    }
+    let is_read = |row: &&&Row| row.kind.is_none() || row.usual;
+    let usual = with_queues(of_service.iter().filter(is_read).copied().collect(), entry);
+    let is_of_another = |row: &&Row| row.kind.is_some() && !row.usual && writes_queue(row, entry);
+    if usual.is_empty() || of_service.iter().any(is_of_another) {
+        let kinds: Vec<&str> = of_service.iter().filter_map(|row| row.kind.as_deref()).collect();
         let advice = format!("write \"types\" with at least one of {}", kinds.join(", "));
         entry.keys.report.error(Kind::Missing, entry.keys.path_of("types"), "is missing", advice);
         return None;
     }
-    let row = |node: &Node<'_>| {
-        let kind = node.text()?;
-        let row = of_service.iter().find(|row| row.kind.as_deref() == Some(kind.as_str()));
-        if row.is_none() {
-            let message = format!("{kind:?} is not a type of this service");
-            node.error(Kind::Invalid, message, suggestion(&kind, &kinds));
-        }
-        row.copied()
+    Some(usual)
+}
+
+/// The rows of the service's name, or those of any name.
+fn rows_of(entry: &Entry<'_>) -> Option<Vec<&'static Row>> {
+    let of_name = |name| rows().iter().filter(|row| row.service == name).collect::<Vec<&Row>>();
+    let of_service = of_name(entry.name);
+    if !of_service.is_empty() {
+        return Some(of_service);
+    }
+    let mut names: Vec<&str> = rows().iter().map(|row| row.service.as_str()).collect();
+    names.dedup();
+    names.retain(|name| *name != ANY_NAME);
+    // The vendor's own examples call a service of a log group cwl_1.
+    if entry.keys.has("types") || entry.keys.has("log_group") || entry.name.starts_with("cwl_") {
+        warn_of_a_slip(entry, &names);
+        return Some(of_name(ANY_NAME));
+    }
+    let advice = format!(
+        "{} (a service for a log group has a name of your own and a \"log_group\")",
+        suggestion(entry.name, &names)
+    );
+    entry.node.error(Kind::UnknownKey, "is not a known service", advice);
+    None
+}
+
+/// A name of the user's that differs from the program's by a letter or two.
+fn warn_of_a_slip(entry: &Entry<'_>, names: &[&str]) {
+    let likeness = |name: &str| strsim::normalized_damerau_levenshtein(entry.name, name);
+    if let Some(meant) = names.iter().find(|name| likeness(name) > 0.8) {
+        let message = "is a service of your own by this name";
+        let advice = format!("did you mean {meant:?}?");
+        entry.keys.report.warning(Kind::Doubtful, entry.node.path.as_str(), message, advice);
+    }
+}
+
+/// What one word of `types` means. A word for several rows means those whose queues are written.
+fn rows_of_type(node: &Node<'_>, rows: &[&'static Row], entry: &Entry<'_>) -> Option<Vec<&'static Row>> {
+    let word = node.text()?;
+    let meant: Vec<&Row> = rows.iter().filter(|row| row.is_of_type(&word)).copied().collect();
+    if meant.is_empty() {
+        let known = |row: &&'static Row| row.kind.iter().chain(&row.types).map(String::as_str);
+        let known: Vec<&str> = rows.iter().flat_map(known).collect();
+        let message = format!("{word:?} is not a type of this service");
+        node.error(Kind::Invalid, message, suggestion(&word, &known));
+        return None;
+    }
+    Some(with_queues(meant, entry))
+}
+
+/// Of several rows with queues those whose queues are written; all, if none is.
+fn with_queues(rows: Vec<&'static Row>, entry: &Entry<'_>) -> Vec<&'static Row> {
+    let written: Vec<&Row> = rows.iter().filter(|row| writes_queue(row, entry)).copied().collect();
+    if rows.len() < 2 || written.is_empty() { rows } else { written }
+}
+
+fn writes_queue(row: &Row, entry: &Entry<'_>) -> bool {
+    row.queue
+        .as_ref()
+        .is_some_and(|key| entry.keys.is_written(key) || !other_queue_keys(row, entry).is_empty())
+}
+
+/// Keys that name the row's queue in another way than its own key does: the vendor's definitions can call the key as
+/// they like. Where a service has several queues, a word in the key tells which one is meant.
+fn other_queue_keys<'a>(row: &Row, entry: &Entry<'a>) -> Vec<(&'a str, Node<'a>)> {
+    let is_queue = |other: &&Row| other.service == row.service && other.queue.is_some();
+    let of_queues: Vec<&Row> = rows().iter().filter(is_queue).collect();
+    let is_for = |row: &Row, key: &str| row.queue_words.iter().any(|word| key.contains(word.as_str()));
+    let is_only_type = match entry.keys.list("types")[..] {
+        [ref only] => only.value.as_str() == row.kind.as_deref(),
+        _ => false,
     };
-    written.iter().map(row).collect()
+    entry.keys.picked(|key| {
+        let is_own_key = of_queues.iter().any(|other| other.queue.as_deref() == Some(key));
+        let is_for_none = !of_queues.iter().any(|other| is_for(other, key));
+        key.ends_with("sqs_queue_name")
+            && !is_own_key
+            && (row.queue_words.is_empty() || is_for(row, key) || (is_only_type && is_for_none))
+    })
+}
+
+/// Queues of types that are not read.
+fn warn_of_unread_queues(read: &[&Row], entry: &Entry<'_>) {
+    let is_beside =
+        |row: &&Row| row.service == read[0].service && !read.iter().any(|it| std::ptr::eq(*it, *row));
+    for row in rows().iter().filter(is_beside).filter(|row| writes_queue(row, entry)) {
+        let own = row.queue.iter().filter_map(|key| entry.keys.node(key)).map(|node| node.path);
+        let others = other_queue_keys(row, entry).into_iter().map(|(_, node)| node.path);
+        let kind = row.kind.as_deref().unwrap_or_default();
+        for path in own.chain(others) {
+            let advice = format!("add {kind} to \"types\" to read this queue, or remove it");
+            entry.keys.report.warning(Kind::Doubtful, path, "has no effect here", advice);
+        }
+    }
 }
 
 fn regions(keys: &Mapping<'_>) -> Vec<String> {
@@ -186,13 +269,13 @@ fn read_row(read: &mut Read, row: &'static Row, region: &str, entry: &Entry<'_>,
     let definition = definition(row, region, entry, common);
     match (&row.queue, row.api) {
         (Some(key), _) => {
-            let queue = queue_name(row, key, entry.keys);
+            let queue = queue_name(row, key, entry, common);
             if let (Some(queue), Some(definition)) = (queue, definition) {
                 read.queues.push(queue_input(row, queue, region, definition, common));
             }
         }
         (None, Some(api)) => {
-            let api = api_settings(api, entry);
+            let api = api_settings(row, api, entry);
             if let (Some(api), Some(definition)) = (api, definition) {
                 read.sources.push(source(row, api, region, definition, entry, common));
                 read.listings.extend(listing(row, region, entry, common));
@@ -202,11 +285,26 @@ fn read_row(read: &mut Read, row: &'static Row, region: &str, entry: &Entry<'_>,
     }
 }
 
-fn api_settings(api: Polled, entry: &Entry<'_>) -> Option<Api> {
+/// The vendor's service for one AWS service, such as ec2, reads what that one has.
+fn warn_of_everything(row: &Row, key: &'static str, entry: &Entry<'_>) {
+    if row.service == ANY_NAME && !entry.keys.is_written(key) {
+        let message = format!("{} has no {key}: those of all AWS services are read", entry.name);
+        let advice = format!("write \"{key}\" to read those of some AWS services only");
+        entry.keys.report.warning(Kind::Doubtful, entry.keys.path_of(key), message, advice);
+    }
+}
+
+fn api_settings(row: &Row, api: Polled, entry: &Entry<'_>) -> Option<Api> {
     let keys = entry.keys;
     match api {
-        Polled::CloudTrail => settings::cloudtrail(keys, entry.now).map(Api::CloudTrail),
-        Polled::Metrics => settings::metrics(keys, entry.period, entry.now).map(Api::Metrics),
+        Polled::CloudTrail => {
+            warn_of_everything(row, "sources", entry);
+            settings::cloudtrail(keys, entry.now).map(Api::CloudTrail)
+        }
+        Polled::Metrics => {
+            warn_of_everything(row, "metric_namespaces", entry);
+            settings::metrics(keys, entry.period, entry.now).map(Api::Metrics)
+        }
         Polled::Logs => settings::logs(keys, entry.now).map(Api::Logs),
         Polled::GuardDuty => {
             Some(Api::GuardDuty(GuardDuty { start_time: settings::start_time(keys, entry.now) }))
@@ -214,9 +312,24 @@ fn api_settings(api: Polled, entry: &Entry<'_>) -> Option<Api> {
     }
 }
 
-fn queue_name(row: &Row, key: &'static str, keys: &Mapping<'_>) -> Option<String> {
-    let name =
-        keys.required(key, "write the queue's name, without its URL; it is looked up in each region")?;
+fn queue_name(
+    row: &'static Row,
+    key: &'static str,
+    entry: &Entry<'_>,
+    common: &Common<'_>,
+) -> Option<String> {
+    const ADVICE: &str = "write the queue's name, without its URL; it is looked up in each region";
+    let keys = entry.keys;
+    let others = other_queue_keys(row, entry);
+    if let Some((second, _)) = others.get(usize::from(!keys.is_written(key))) {
+        let advice = "keep one of them: the service reads one queue";
+        keys.report.error(Kind::Invalid, keys.path_of(second), "names a second queue", advice);
+    }
+    let other = others.first().filter(|_| !keys.is_written(key));
+    let (key, name) = match other {
+        Some((key, node)) => (*key, node.text()?.trim().to_owned()),
+        None => (key, own_queue_name(row, key, keys, common).or_else(|| keys.required(key, ADVICE))?),
+    };
     let stem = name.strip_suffix(".fifo").unwrap_or(&name);
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if stem.is_empty() || name.len() > 80 || !stem.chars().all(allowed) {
@@ -225,6 +338,17 @@ fn queue_name(row: &Row, key: &'static str, keys: &Mapping<'_>) -> Option<String
         keys.report.error(Kind::Invalid, keys.path_of(key), message, advice);
         return None;
     }
+    Some(name)
+}
+
+/// The name under the row's own key, or the vendor's default.
+fn own_queue_name(row: &Row, key: &'static str, keys: &Mapping<'_>, common: &Common<'_>) -> Option<String> {
+    let default = row.queue_default.as_ref().filter(|_| !keys.is_written(key));
+    let Some(default) = default else { return keys.string(key) };
+    let name = default.replace("{input_id}", &common.id);
+    let message = format!("is missing; the queue {name} is read");
+    let advice = "write the queue's name if it has another one";
+    keys.report.warning(Kind::Doubtful, keys.path_of(key), message, advice);
     Some(name)
 }
 

@@ -14,9 +14,16 @@ pub struct Row {
     pub service: String,
     #[serde(rename = "type")]
     pub kind: Option<String>,
+    #[serde(default)]
+    pub types: Vec<String>,
+    #[serde(default)]
+    pub usual: bool,
     pub reads: String,
     pub api: Option<Polled>,
     pub queue: Option<String>,
+    #[serde(default)]
+    pub queue_words: Vec<String>,
+    pub queue_default: Option<String>,
     #[serde(default)]
     pub bodies: bool,
     pub like: Option<String>,
@@ -33,6 +40,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// Is the row read where `types` has this word?
+    pub fn is_of_type(&self, word: &str) -> bool {
+        self.kind.as_deref() == Some(word) || self.types.iter().any(|other| other == word)
+    }
+
     /// The Devo tables, for people: first the one without `auto_event_type`, if there is one.
     pub fn tables(&self) -> Vec<String> {
         let table = |event_type: &str| self.tag.replace("{event_type}", event_type);

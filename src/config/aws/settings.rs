@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::tag;
 use crate::config::node::{Mapping, Node};
 use crate::config::problem::Kind;
-use crate::config::{CloudTrail, Logs, Metrics, ignored};
+use crate::config::{CloudTrail, Logs, Metrics, ignored, service};
 use crate::limits;
 
 /// The vendor's defaults.
@@ -131,14 +131,7 @@ fn sources(keys: &Mapping<'_>) -> Vec<String> {
 pub fn file_patterns(keys: &Mapping<'_>) -> Vec<(String, String)> {
     let Some(patterns) = keys.mapping("event_type_file_regex_patterns") else { return Vec::new() };
     let pattern = |(name, node): (&str, Node<'_>)| {
-        let text = node.text()?;
-        if let Err(error) = regex::Regex::new(&text) {
-            let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or_default();
-            node.error(Kind::Invalid, format!("is not a regular expression: {reason}"), "");
-            return None;
-        }
-        Some((name.to_owned(), text))
+        Some((name.to_owned(), service::pattern(&node)?.as_str().to_owned()))
     };
     patterns.entries().filter_map(pattern).collect()
 }
@@ -151,6 +144,7 @@ pub fn processor_mapping(keys: &Mapping<'_>, values: &tag::Values<'_>, own: &mut
         let Some(tagging) = tagging(&node) else { continue };
         let values = tag::Values { event_type, ..*values };
         let Some(template) = tag::fill(&tagging, event_type, &mapping, &values) else { continue };
+        service::warn_of_table(&template, &mapping.path_of(event_type), keys.report);
         let when = json!([[{"source": "record", "key": "event_type", "type": "match", "value": event_type}]]);
         cases.push(json!({"when": when, "template": template}));
     }

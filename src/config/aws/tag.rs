@@ -3,6 +3,7 @@
 use super::rows::Row;
 use crate::config::node::Mapping;
 use crate::config::problem::{Kind, closest};
+use crate::config::service;
 
 /// The version of the tags' form.
 const FORMAT_VERSION: &str = "1";
@@ -25,7 +26,8 @@ pub struct Values<'a> {
 /// The template as it is written, or the row's. None: it has been reported.
 pub fn template(keys: &Mapping<'_>, row: &Row, values: &Values<'_>) -> Option<String> {
     match keys.string("tag") {
-        Some(tag) => fill(&tag, "tag", keys, values),
+        Some(tag) => fill(&tag, "tag", keys, values)
+            .inspect(|filled| service::warn_of_table(filled, &keys.path_of("tag"), keys.report)),
         None => fill(&usual(row, values), "tag", keys, values),
     }
 }

@@ -163,3 +163,82 @@ fn each_region_is_on_its_own() {
     let ids: std::collections::BTreeSet<_> = config.inputs.iter().map(|input| &input.id).collect();
     assert_eq!(ids.len(), 2);
 }
+
+/// Queues and sources of a service, by what they read.
+fn read_by(service: &str, keys: Value) -> Vec<String> {
+    let config = config(json!({service: keys}), json!({}));
+    let queues =
+        config.inputs.iter().map(|input| format!("{} {}", input.services[0].name, input.queue.text()));
+    let sources =
+        config.sources.iter().map(|source| format!("{} {}", source.service.name, source.api.name()));
+    queues.chain(sources).collect()
+}
+
+#[test]
+fn types_are_the_vendor_s_words_on_every_service_or_none() {
+    for (service, types) in [
+        ("service-events-all", json!(["events"])),
+        ("metrics-all", json!(["metrics"])),
+        ("aws-guardduty", json!(["findings"])),
+    ] {
+        assert_eq!(read_by(service, json!({"types": types})), read_by(service, json!({})), "{service}");
+    }
+    for types in
+        [json!(["audits"]), json!(["audit_apis"]), json!(["audits_api"]), json!(["audits", "audits_api"])]
+    {
+        assert_eq!(
+            read_by("audit-events-all", json!({"types": types})),
+            ["audit-events-all/audits_api CloudTrail"]
+        );
+    }
+    assert_eq!(read_by("audit-events-all", json!({})), ["audit-events-all/audits_api CloudTrail"]);
+    for types in [json!(["logs"]), json!([])] {
+        let read = |queue: &str| read_by("non-cloudwatch-logs", json!({"types": types, queue: "q"}));
+        assert_eq!(read("vpcflowlogs_sqs_queue_name"), ["non-cloudwatch-logs/flowlogs q"]);
+        assert_eq!(read("cloudfront_sqs_queue_name"), ["non-cloudwatch-logs/cloudfrontlogs q"]);
+    }
+    assert_eq!(read_by("cwl_x", json!({"log_group": "/a"})), ["cwl_x/logs CloudWatch Logs"]);
+    assert_eq!(read_by("orders", json!({"log_group": "/a"})), ["orders/logs CloudWatch Logs"]);
+    let types = json!({"types": ["events", "audits", "metrics"], "cloudwatch_sqs_queue_name": "q"});
+    assert_eq!(
+        read_by("ec2", types),
+        ["ec2/events q", "ec2/audits_api CloudTrail", "ec2/metrics CloudWatch"]
+    );
+}
+
+#[test]
+fn a_queue_is_named_by_any_key_of_its_kind_or_by_the_vendor_s_default() {
+    assert_eq!(read_by("service-events-all", json!({})), ["service-events-all dc-aws-cloudwatch-7.fifo"]);
+    for key in ["cloudwatch_sqs_queue_name", "events_sqs_queue_name", "sqs_queue_name"] {
+        assert_eq!(read_by("service-events-all", json!({key: "q"})), ["service-events-all q"]);
+        assert_eq!(read_by("cisco-umbrella", json!({key: "q"})), ["cisco-umbrella q"]);
+        let keys = json!({"types": ["flowlogs"], key: "q"});
+        assert_eq!(read_by("non-cloudwatch-logs", keys), ["non-cloudwatch-logs/flowlogs q"]);
+    }
+    let refused = |service: &str, mut keys: Value| {
+        keys["regions"] = json!(["us-east-2"]);
+        let input = json!({"id": "7", "services": {service: keys}});
+        let text = json!({"outputs": {"c": {"type": "console"}}, "inputs": {"aws": input}}).to_string();
+        parse(&text, Path::new(""), &environment()).unwrap_err().to_string()
+    };
+    let two = refused("cisco-umbrella", json!({"a_sqs_queue_name": "q", "b_sqs_queue_name": "p"}));
+    assert!(two.contains("services.cisco-umbrella.b_sqs_queue_name: names a second queue"), "{two}");
+    let two =
+        refused("cisco-umbrella", json!({"cisco_umbrella_sqs_queue_name": "q", "b_sqs_queue_name": "p"}));
+    assert!(two.contains("services.cisco-umbrella.b_sqs_queue_name: names a second queue"), "{two}");
+    let unclear = refused("non-cloudwatch-logs", json!({"types": ["logs"], "sqs_queue_name": "q"}));
+    assert!(unclear.contains("sqs_queue_name: is not a known key"), "{unclear}");
+    let unclear = refused("audit-events-all", json!({"audit_sqs_queue_name": "q"}));
+    assert!(unclear.contains("services.audit-events-all.types: is missing"), "{unclear}");
+}
+
+#[test]
+fn a_slip_in_a_service_s_name_is_warned_of() {
+    let text = "{outputs: {c: {type: console}}, inputs: {aws: {id: 7, services: {\
+        audit-event-all: {types: [audits_api], sources: [iam], regions: [us-east-1]}, \
+        cwl_1: {log_group: /a, regions: [us-east-1]}}}}}";
+    let warnings = parse(text, Path::new(""), &environment()).unwrap().warnings;
+    let said: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("did you mean \"audit-events-all\"?"), "{said:?}");
+}

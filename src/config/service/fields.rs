@@ -2,6 +2,7 @@
 
 use crate::config::node::{Mapping, Node};
 use crate::config::problem::Kind;
+use crate::decode::Step;
 use crate::limits;
 use crate::services::field::{Field, Place};
 use crate::services::rules::Source;
@@ -59,10 +60,10 @@ fn record_field(name: &str, node: &Node<'_>) -> Option<Field> {
 
 /// `keys` or `column`.
 fn place(keys: &Mapping<'_>) -> Option<Place> {
-    let json = keys.node("keys").and_then(|node| path(&node)).filter(|path| !path.is_empty());
+    let json = keys.node("keys").and_then(|node| steps(&node)).filter(|steps| !steps.is_empty());
     let column = keys.integer_if_set("column", 0..=limits::CSV_COLUMN_MAX);
     let places = [
-        json.map(|path| Place::Json(path.into())),
+        json.map(|steps| Place::Json(steps.into_iter().collect())),
         column.and_then(|column| usize::try_from(column).ok()).map(Place::Column),
     ];
     let mut places = places.into_iter().flatten();
@@ -80,6 +81,18 @@ fn place(keys: &Mapping<'_>) -> Option<Place> {
             None
         }
     }
+}
+
+/// The way to a record's value: keys, and whole numbers for the elements of arrays.
+fn steps(node: &Node<'_>) -> Option<Vec<Step>> {
+    let step = |node: &Node<'_>| match node.value.as_i64() {
+        Some(number) => Some(Step::Element(number)),
+        None => node.text().map(Step::Key),
+    };
+    if node.value.is_array() {
+        return node.list()?.iter().map(step).collect();
+    }
+    step(node).filter(|step| *step != Step::Key(String::new())).map(|step| vec![step])
 }
 
 /// Keys into a JSON document: a list, or one key by itself.

@@ -1,10 +1,9 @@
 //! `filename_filter_rules`, `line_filter_rules` and the conditions of `routing_cases`.
 
-use regex::Regex;
-
 use super::fields::Fields;
 use crate::config::node::{Mapping, Node};
 use crate::config::problem::{Kind, suggestion};
+use crate::decode::Pattern;
 use crate::services::rules::{FileRule, LineRule, Rules, Source};
 
 /// Rules on an object's key.
@@ -34,17 +33,15 @@ pub fn line_rules(alternatives: Vec<Node<'_>>, fields: &mut Fields) -> Rules<Lin
 }
 
 /// A regular expression, searched for anywhere.
-pub fn pattern(node: &Node<'_>) -> Option<Regex> {
+pub fn pattern(node: &Node<'_>) -> Option<Pattern> {
     let text = node.text()?;
-    Regex::new(&text)
-        .map_err(|error| {
-            let cause = error.to_string();
-            let cause = cause.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    Pattern::new(&text)
+        .map_err(|cause| {
             let message = format!("{text:?} is not a regular expression: {cause}");
             node.error(
                 Kind::Invalid,
                 message,
-                "the pattern is searched for anywhere; look-around and back references are not supported",
+                "the pattern is one of Python's, and is searched for anywhere",
             );
         })
         .ok()

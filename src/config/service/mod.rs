@@ -14,11 +14,13 @@ use serde_json::{Map, Value};
 
 use super::ignored;
 use super::node::{Mapping, Node};
-use super::problem::{Kind, closest};
+use super::problem::{Kind, Report, closest};
 use super::registry::Catalog;
+use crate::services::tables::{self, Known};
 use crate::services::template::Template;
 use crate::services::{Case, Definition};
 use fields::Fields;
+pub use filters::pattern;
 
 /// Mappings whose entries are overridden one by one, so that the row's template keeps its fields.
 const MERGED_BY_NAME: &[&str] = &["file_field_definitions", "record_field_mapping"];
@@ -34,20 +36,38 @@ pub fn is_enabled(node: &Node<'_>) -> bool {
 }
 
 /// Reads one entry of `services`. None: it has problems.
-pub fn read(name: &str, node: &Node<'_>, catalog: &Catalog) -> Option<Arc<Definition>> {
-    let own = match node.value {
+/// `region` is that of the queue.
+pub fn read(name: &str, node: &Node<'_>, region: &str, catalog: &Catalog) -> Option<Arc<Definition>> {
+    let mut own = match node.value {
         Value::Null => Map::new(),
         Value::Object(own) => own.clone(),
         _ => return node.mapping().and(None),
     };
-    match catalog.row(name) {
-        Some(row) if own.is_empty() => Some(Arc::clone(&row.definition)),
+    fill_in_region(&mut own, region);
+    let definition = match catalog.row(name) {
+        Some(row) if own.is_empty() => return Some(Arc::clone(&row.definition)),
         Some(row) => read_merged(name, node, merged(&row.keys, &own), catalog),
         // It has been reported where it is defined.
         None if catalog.is_refused(name) => None,
         None if is_users(name, node, catalog) => read_merged(name, node, own, catalog),
         None => None,
-    }
+    }?;
+    warn_of_tables(&definition, &node.path, node.report);
+    Some(definition)
+}
+
+/// What stands in a template for the queue's region.
+const REGION: &str = "[input-region]";
+
+fn fill_in_region(own: &mut Map<String, Value>, region: &str) {
+    let fill = |template: Option<&mut Value>| {
+        if let Some(Value::String(text)) = template {
+            *text = text.replace(REGION, region);
+        }
+    };
+    fill(own.get_mut("routing_template"));
+    let cases = own.get_mut("routing_cases").and_then(Value::as_array_mut);
+    cases.into_iter().flatten().for_each(|case| fill(case.get_mut("template")));
 }
 
 /// Reads a definition from a service's keys, its own and the row's together.
@@ -123,6 +143,32 @@ fn read_merged(
     let definition = definition(name, &keys, catalog);
     keys.finish();
     definition.map(Arc::new)
+}
+
+/// Warns of tags whose table Devo does not know.
+pub(super) fn warn_of_tables(definition: &Definition, path: &str, report: &Report) {
+    let of_cases = definition.cases.iter().enumerate();
+    let of_cases = of_cases.map(|(i, case)| (format!("routing_cases[{i}].template"), &case.template));
+    for (key, template) in
+        std::iter::once(("routing_template".to_owned(), &definition.template)).chain(of_cases)
+    {
+        warn_of_table(&template.to_string(), &format!("{path}.{key}"), report);
+    }
+}
+
+/// The same of one template at its place.
+pub(super) fn warn_of_table(template: &str, path: &str, report: &Report) {
+    let Known::No(meant) = tables::judge(template) else { return };
+    let advice = match meant {
+        Some(meant) => format!("did you mean {meant:?}?"),
+        None => "look the table up in Devo: a tag without one lands where nobody looks; tables of your own are below my.app".to_owned(),
+    };
+    report.warning(
+        Kind::Doubtful,
+        path,
+        format!("{template} is no table of Devo's that is known here"),
+        advice,
+    );
 }
 
 /// The row's keys, each replaced by the user's where there is one.

@@ -3,7 +3,7 @@
 use super::filters;
 use crate::config::node::{Mapping, Node};
 use crate::config::problem::{Kind, suggestion};
-use crate::services::field::{Operation, Pattern};
+use crate::services::field::Operation;
 
 /// The vendor's are split and replace.
 const OPERATORS: &[&str] = &["split", "replace", "regex", "lowercase", "map", "set"];
@@ -63,7 +63,7 @@ fn regex(keys: &Mapping<'_>) -> Option<Operation> {
     let groups = pattern.as_ref().map_or(usize::MAX, |pattern| pattern.captures_len() - 1);
     let last = i64::try_from(groups).unwrap_or(i64::MAX);
     let element = keys.integer("element", 0..=last, last.min(1));
-    Some(Operation::Regex { pattern: Pattern(pattern?), element: usize::try_from(element).ok()? })
+    Some(Operation::Regex { pattern: pattern?, element: usize::try_from(element).ok()? })
 }
 
 fn map(keys: &Mapping<'_>) -> Option<Operation> {

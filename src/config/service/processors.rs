@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use regex::bytes::RegexSet;
+use serde_json::Value;
 
 use super::{fields, filters, others};
 use crate::config::node::{Mapping, Node};
 use crate::config::problem::{Kind, suggestion};
 use crate::decode::select::Selection;
-use crate::decode::{EventBody, Format, HeaderNames, Shape};
+use crate::decode::{EventBody, Format, HeaderNames, Pattern, Shape};
 use crate::limits::HEADER_LINES_MAX;
 
 mod text_file;
@@ -159,8 +159,7 @@ fn selection(config: &Mapping<'_>) -> Option<Option<Selection>> {
     let whole = |node: &Node<'_>| node.integer(0..=i64::MAX).and_then(|index| u64::try_from(index).ok());
     let indices: Vec<Option<u64>> = config.list("indices").iter().map(whole).collect();
     let substrings: Vec<Option<String>> = config.list("substrings").iter().map(text).collect();
-    let pattern = |node: &Node<'_>| filters::pattern(node).map(|pattern| pattern.as_str().to_owned());
-    let patterns: Vec<Option<String>> = config.list("regex").iter().map(pattern).collect();
+    let patterns: Vec<Option<Pattern>> = config.list("regex").iter().map(filters::pattern).collect();
     let any = !(indices.is_empty() && substrings.is_empty() && patterns.is_empty());
     match (on, any) {
         (false, false) => return Some(None),
@@ -180,9 +179,9 @@ fn selection(config: &Mapping<'_>) -> Option<Option<Selection>> {
     }
     let indices = indices.into_iter().collect::<Option<Vec<u64>>>();
     let substrings = substrings.into_iter().collect::<Option<Vec<String>>>();
-    let set = RegexSet::new(patterns.into_iter().collect::<Option<Vec<String>>>()?);
-    match set {
-        Ok(set) => Some(Some(Selection::new(indices?, &substrings?, set))),
+    let patterns = patterns.into_iter().collect::<Option<Vec<Pattern>>>();
+    match Selection::new(indices?, &substrings?, patterns?) {
+        Ok(selection) => Some(Some(selection)),
         Err(error) => {
             let message = format!("the patterns cannot be used together: {error}");
             config.report.error(
@@ -263,6 +262,11 @@ fn path(config: &Mapping<'_>, key: &'static str) -> Option<Vec<String>> {
     let Some(node) = config.node(key) else { return Some(Vec::new()) };
     if node.value.as_str() == Some("") {
         return Some(Vec::new());
+    }
+    if node.value.as_array().is_some_and(|keys| keys.iter().any(Value::is_number)) {
+        let advice = "write keys only: of an array all elements are taken; a key of digits stands in quotes";
+        node.error(Kind::Unsupported, "has an index, which is not supported here", advice);
+        return None;
     }
     fields::path(&node)
 }

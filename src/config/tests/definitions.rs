@@ -88,7 +88,7 @@ fn problems_name_the_file() {
 shop_all:
   file_format: {type: line_split_processor}
   record_field_mapping: {a: {}, b: {column: 1, keys: x}, c: {keys: x, operations: [{operator: map}, {operator: set}]}}
-  routing_template: a.b
+  routing_template: my.app.b
 ",
     );
     insta::assert_snapshot!(text, @r#"

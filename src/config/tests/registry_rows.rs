@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::registry::Catalog;
-use crate::decode::{Newlines, Record};
+use crate::decode::{Bounds, Decoder, Newlines, Record, Scratch};
 use crate::services::field::Place;
 use crate::services::rules::Source;
 use crate::services::{Route, Verdict};
@@ -112,7 +112,7 @@ fn every_row_can_be_overridden() {
         let report = Report::default();
         let value = serde_json::json!({"encoding": "none", "object_keys": "^x"});
         let node = node::Node::new("s", &value, &report);
-        let definition = service::read(&row.name, &node, Catalog::built_in()).unwrap();
+        let definition = service::read(&row.name, &node, "us-east-1", Catalog::built_in()).unwrap();
         assert_eq!(report.into_problems(), []);
         assert!(definition.claims("xy") && !definition.claims("yx"));
         assert_eq!(definition.template, row.definition.template);
@@ -133,7 +133,8 @@ fn a_format_of_ones_own_is_not_compared_with_other_logs() {
 /// A pre-built service with some of its keys overridden.
 fn overridden(service: &str, keys: serde_json::Value) -> Definition {
     let report = Report::default();
-    let definition = service::read(service, &node::Node::new("s", &keys, &report), Catalog::built_in());
+    let definition =
+        service::read(service, &node::Node::new("s", &keys, &report), "us-east-1", Catalog::built_in());
     assert_eq!(report.into_problems(), []);
     Arc::unwrap_or_clone(definition.unwrap())
 }
@@ -401,4 +402,55 @@ fn any_key() -> impl Strategy<Value = String> {
         any::<String>(),
     ];
     proptest::collection::vec(part, 0..8).prop_map(|parts| parts.concat())
+}
+
+#[test]
+fn region_and_account_are_filled_in_when_told_to() {
+    let keys =
+        serde_json::json!({"routing_template": "cloud.aws.rds.audit.[input-region].[record-account_id]"});
+    let report = Report::default();
+    let node = node::Node::new("s", &keys, &report);
+    let definition = service::read("aws_sqs_rds", &node, "eu-west-3", Catalog::built_in()).unwrap();
+    assert_eq!(report.into_problems(), []);
+    assert_eq!(definition.template.to_string(), "cloud.aws.rds.audit.eu-west-3.[record-account_id]");
+    let envelope = br#"{"messageType":"DATA_MESSAGE","owner":"123456789012","logEvents":[{"id":"1","timestamp":1,"message":"a"}]}"#;
+    let mut route = Route::new(&definition, "k");
+    let mut tags = Vec::new();
+    let mut sink = |record: Record<'_>| {
+        if let Verdict::Send { tag, .. } = route.verdict(record) {
+            tags.push(tag.to_owned());
+        }
+    };
+    let mut decoder = Decoder::new(definition.format.clone(), Bounds::default());
+    decoder.push(envelope, true, &mut Scratch::new(), &mut sink).unwrap();
+    assert_eq!(tags, ["cloud.aws.rds.audit.eu-west-3.123456789012"]);
+}
+
+/// A definition of the user's, whose tags are warned of at their places.
+#[test]
+fn a_tag_without_a_table_is_warned_of_where_it_is_written() {
+    let text = "{outputs: {c: {type: console}}, globals: {internal_events: {tag: my.ap.stats}}, inputs: {\
+        sqs_collector: {id: 1, base_url: 'https://sqs.us-west-1.amazonaws.com/1/q', services: {\
+            aws_sqs_fdr: {routing_template: edr.crowdstike.cannon}, \
+            custom_a: {object_keys: a, file_format: {type: line_split_processor}, routing_template: my.app.a, \
+                routing_cases: [{when: [[{source: record, key: x, type: match, value: y}]], template: cloud.aws.vcp.flow}]}}}, \
+        aws: {id: 2, services: {metrics-all: {regions: [us-east-1, us-east-2], tag: 'cloud.aws.cloudwatch.metric.{account_id}'}}}}}";
+    let warnings = parse(text, Path::new(""), &environment()).unwrap().warnings;
+    let said: Vec<(&str, &str)> =
+        warnings.iter().map(|warning| (warning.path.as_str(), warning.advice.as_str())).collect();
+    assert_eq!(
+        said,
+        [
+            (
+                "inputs.sqs_collector.services.aws_sqs_fdr.routing_template",
+                "did you mean \"edr.crowdstrike.cannon\"?"
+            ),
+            (
+                "inputs.sqs_collector.services.custom_a.routing_cases[0].template",
+                "did you mean \"cloud.aws.vpc.flow\"?"
+            ),
+            ("inputs.aws.services.metrics-all.tag", "did you mean \"cloud.aws.cloudwatch.metrics\"?"),
+            ("globals.internal_events.tag", "did you mean \"my.app\"?"),
+        ]
+    );
 }

@@ -17,9 +17,18 @@ use super::walk;
 #[derive(Debug, Clone)]
 pub struct JsonPath(Vec<Key>);
 
+/// One step of the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    Key(String),
+    /// An element of an array; -1 is the last one. In an object it is the key that is spelled like the number.
+    Element(i64),
+}
+
 #[derive(Debug, Clone)]
 struct Key {
     name: String,
+    element: Option<i64>,
     /// Finds the key with its quotes. None: JSON can write it in more ways than with `\u`.
     quoted: Option<Finder<'static>>,
 }
@@ -28,7 +37,10 @@ impl JsonPath {
     /// The value's own bytes, those of a string with its quotes. The first of several members with the
     /// same key counts, and a `null` is none. What stands behind the value is not looked at.
     pub fn find<'j>(&self, json: &'j [u8]) -> Option<&'j [u8]> {
-        let value = self.0.iter().try_fold(skip_white(json), |value, key| self.member(value, key));
+        let value = self.0.iter().try_fold(skip_white(json), |value, key| match key.element {
+            Some(element) if value.first() == Some(&b'[') => element_at(value, element),
+            _ => self.member(value, key),
+        });
         value.filter(|value| *value != b"null")
     }
 
@@ -59,9 +71,9 @@ impl JsonPath {
 }
 
 impl Key {
-    fn new(name: String) -> Key {
+    fn new(name: String, element: Option<i64>) -> Key {
         let quoted = quoted(&name).map(|quoted| Finder::new(&quoted).into_owned());
-        Key { name, quoted }
+        Key { name, element, quoted }
     }
 
     /// Where the key stands among the members of `object`, and its value.
@@ -85,10 +97,24 @@ impl Key {
 
 /// None: what stands before was no key, or its value is no value.
 fn value_behind(key: &[u8]) -> Option<&[u8]> {
-    let text = skip_white(skip_white(key).strip_prefix(b":")?);
+    value_at(skip_white(skip_white(key).strip_prefix(b":")?))
+}
+
+/// The value at the text's start.
+fn value_at(text: &[u8]) -> Option<&[u8]> {
     let mut value = Value::begin(*text.first()?, 0).ok()?;
     let found = &text[..value.advance(text, 0)?];
     (!value.is_scalar() || scan::is_whole_scalar(found)).then_some(found)
+}
+
+/// As Python's index into a list.
+fn element_at(array: &[u8], number: i64) -> Option<&[u8]> {
+    let elements = || Some(walk::elements(value_at(array)?)?.map_while(Result::ok));
+    let from_start = match usize::try_from(number) {
+        Ok(number) => number,
+        Err(_) => elements()?.count().checked_sub(usize::try_from(number.unsigned_abs()).ok()?)?,
+    };
+    elements()?.nth(from_start)
 }
 
 fn skip_white(text: &[u8]) -> &[u8] {
@@ -98,13 +124,25 @@ fn skip_white(text: &[u8]) -> &[u8] {
 
 impl From<Vec<String>> for JsonPath {
     fn from(keys: Vec<String>) -> JsonPath {
-        JsonPath(keys.into_iter().map(Key::new).collect())
+        keys.into_iter().map(Step::Key).collect()
+    }
+}
+
+impl FromIterator<Step> for JsonPath {
+    fn from_iter<I: IntoIterator<Item = Step>>(steps: I) -> JsonPath {
+        let key = |step| match step {
+            Step::Key(name) => Key::new(name, None),
+            Step::Element(number) => Key::new(number.to_string(), Some(number)),
+        };
+        JsonPath(steps.into_iter().map(key).collect())
     }
 }
 
 impl PartialEq for JsonPath {
     fn eq(&self, other: &Self) -> bool {
-        self.0.iter().map(|key| &key.name).eq(other.0.iter().map(|key| &key.name))
+        let steps =
+            |path: &Self| path.0.iter().map(|key| (key.name.clone(), key.element)).collect::<Vec<_>>();
+        steps(self) == steps(other)
     }
 }
 
@@ -134,6 +172,28 @@ mod tests {
         for nowhere in [&["b"][..], &["s", "a"], &["y", "a"], &["x", "b"], &["a", "a"]] {
             assert_eq!(text(nowhere, json), None, "{nowhere:?}");
         }
+    }
+
+    #[test]
+    fn elements_are_python_s() {
+        let at = |steps: &[Step], json: &str| {
+            let path: JsonPath = steps.iter().cloned().collect();
+            path.text(json.as_bytes()).map(Cow::into_owned)
+        };
+        let key = |name: &str| Step::Key(name.to_owned());
+        let json = r#" {"a":[{"b":1}, [2,"3"], null],"0":"zero"} trailing"#;
+        assert_eq!(at(&[key("a"), Step::Element(0), key("b")], json).as_deref(), Some("1"));
+        assert_eq!(at(&[key("a"), Step::Element(1), Step::Element(-1)], json).as_deref(), Some("3"));
+        assert_eq!(at(&[key("a"), Step::Element(-3), key("b")], json).as_deref(), Some("1"));
+        assert_eq!(at(&[Step::Element(0)], json).as_deref(), Some("zero"), "in an object it is a key");
+        assert_eq!(at(&[Step::Element(-1)], r#"[1,"x"] [2]"#).as_deref(), Some("x"));
+        for number in [2, 3, -4, i64::MAX, i64::MIN] {
+            assert_eq!(at(&[key("a"), Step::Element(number)], json), None, "{number}");
+        }
+        for json in ["[]", "[1", "7", "[", "[,]", ""] {
+            assert_eq!(at(&[Step::Element(1)], json), None, "{json}");
+        }
+        assert_eq!(at(&[key("0")], r#"[["x"]]"#), None, "text is no number");
     }
 
     #[test]

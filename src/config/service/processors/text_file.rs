@@ -35,7 +35,7 @@ pub fn read(config: &Mapping<'_>) -> Option<Format> {
     let json = if keys.json {
         Some(fields(config, keys)?)
     } else {
-        let why = "records stay as they are; set \"use_json\": true to make their fields JSON";
+        let why = "records stay text; set \"use_json\": true to make their fields JSON";
         config.without_effect(&["header_field_separator", "field_names", "field_separator"], why);
         None
     };
@@ -65,8 +65,10 @@ fn fields(config: &Mapping<'_>, keys: Keys) -> Option<Fields> {
         }
         (false, _) => Names::Given(given),
         (true, true) => Names::InHeader(in_header),
+        (true, false) if config.has("field_separator") => Names::Given(given),
         (true, false) => {
-            let advice = "write the fields' names, or \"header\": true if the first line has them";
+            let advice =
+                "write field_separator, the fields' names, or \"header\": true if the first line has them";
             return error(Kind::Missing, "field_names", "is missing", advice);
         }
     };
