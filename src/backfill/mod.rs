@@ -23,8 +23,8 @@ pub use listing::Listing;
 pub use plan::{Plan, Verdict};
 pub use tally::Tally;
 
-use crate::ack::{Ack, Outcome, Share};
-use crate::aws::{Kind, Listed, S3};
+use crate::ack::{Ack, Fate, Outcome, Share};
+use crate::aws::{AccountId, Kind, Listed, S3};
 use crate::backoff::Backoff;
 use crate::budget::Budget;
 use crate::config::Input;
@@ -49,6 +49,8 @@ pub struct Settings {
     /// The input's place in the configuration.
     pub index: usize,
     pub input: Input,
+    /// That of its credentials, which some tags need.
+    pub account: AccountId,
     pub backfill: Backfill,
     /// Its waits end with `stop`.
     pub s3: S3,
@@ -109,10 +111,10 @@ impl Lister {
 }
 
 fn run(shared: &Shared) {
-    let Settings { s3, stop, backfill, .. } = &shared.settings;
+    let Settings { s3, stop, backfill, account, telemetry, .. } = &shared.settings;
     let mut listing = backfill.listing.clone();
     let mut backoff = Backoff::new(RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX);
-    while !stop.is_stopped() {
+    while account.learn(&telemetry.health, stop) && !stop.is_stopped() {
         match listing.next_page(s3) {
             Ok(Some(page)) => {
                 backoff.reset();
@@ -163,13 +165,15 @@ fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>, of_page: S
     let Some(slot) = shared.slots.acquire(1, stop) else { return false };
     let size = listed.size;
     let object = object_of(&backfill.listing.plan().bucket, listed);
+    let fate = Fate::default();
     let settle = {
+        let fate = fate.clone();
         let (tally, name, stop) = (Arc::clone(&backfill.tally), object.to_string(), stop.clone());
         let of_service = Arc::clone(telemetry.service(&service.name));
         // Its age is what a backfill is for, and no lag.
         of_service.begin(None);
         move |outcome| {
-            of_service.end(None, outcome, Timestamp::now());
+            of_service.end(None, &fate, outcome, Timestamp::now());
             if outcome != Outcome::Delivered && !stop.is_stopped() {
                 log::error!("{name}: could not be delivered; the next backfill tries it again");
             }
@@ -185,6 +189,7 @@ fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>, of_page: S
         service,
         input: *index,
         share: ack.share(),
+        fate,
         turn: None,
         pulled: None,
     };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Settings;
 use super::outage::Attempts;
-use crate::ack::{Ack, Progress};
+use crate::ack::{Ack, Fate, Progress};
 use crate::decode::{Account, Work};
 use crate::ledger::{Case, Entry};
 use crate::resolve::{Object, PullingId, Source};
@@ -19,6 +19,7 @@ pub struct Job {
     pub input: usize,
     pub entry: Arc<Entry>,
     pub ack: Ack,
+    pub fate: Fate,
     pub pulled: Option<PullingId>,
     pub case: Option<Case>,
     pub attempts: Attempts,
@@ -26,8 +27,8 @@ pub struct Job {
 
 impl Job {
     pub fn into_work(self, settings: &Settings, progress: Progress) -> Box<Work> {
-        let Job { object, service, input, ack, pulled, case, .. } = self;
+        let Job { object, service, input, ack, fate, pulled, case, .. } = self;
         let decoder = settings.decoder(&service, Account::within(&settings.decoders));
-        Box::new(Work { source: Source::S3(object), service, input, ack, decoder, progress, pulled, case })
+        Box::new(Work { source: Source::S3(object), service, input, ack, fate, decoder, progress, pulled, case })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::job::Job;
 use super::parts::{Range, Target};
 use super::{Fetcher, InputSettings};
-use crate::ack::{Outcome, Progress};
+use crate::ack::{Ending, Outcome, Progress};
 use crate::aws::{Error, Kind};
 use crate::buffers::Buffer;
 use crate::config::MissingObject;
@@ -111,26 +111,29 @@ impl Fetcher {
     fn skip_delivered(&self, job: Job) {
         self.settings.inputs[job.input].telemetry.fetch.known.increment();
         log::debug!("{}: was delivered before, nothing of it is sent again", job.object);
+        job.fate.note(Ending::Known);
         job.ack.close(Outcome::Delivered);
     }
 
     pub(super) fn give_up(&self, work: Box<Work>, error: &Error) {
         let InputSettings { telemetry, missing_object, .. } = &self.settings.inputs[work.input];
         let (telemetry, missing_object) = (&telemetry.fetch, *missing_object);
-        let (counter, what, outcome) = match error.kind() {
+        let (counter, what, ending) = match error.kind() {
             Kind::Stopped => return work.ack.close(Outcome::Retry),
             Kind::NoSuchObject if missing_object == MissingObject::Skip => {
-                (&telemetry.missing, "is not there, skipped", Outcome::Delivered)
+                (&telemetry.missing, "is not there, skipped", Some(Ending::Missing))
             }
             Kind::Withheld => {
                 let what = "cannot be read; it is left to the queue's redrive policy";
-                (&telemetry.failed, what, Outcome::Reject)
+                (&telemetry.failed, what, Some(Ending::Withheld))
             }
             _ => {
                 let what = "cannot be fetched; it is not acknowledged and comes again";
-                (&telemetry.failed, what, Outcome::Retry)
+                (&telemetry.failed, what, None)
             }
         };
+        let outcome = ending.map_or(Outcome::Retry, Ending::outcome);
+        ending.into_iter().for_each(|ending| work.fate.note(ending));
         counter.increment();
         log::warn!(
             place = work.service.name.as_str(), cause = error.cause().as_str();
@@ -156,7 +159,13 @@ impl Fetcher {
         let first = Range { start: 0, len: reserve.min(PART_BYTES) as u64 };
         let part = target.get(first, settings, &mut bytes).map_err(Failure::Aws)?;
         let reader = format!("{:?}", service.format);
-        let progress = match entry.identify(&part.etag, part.total, &reader) {
+        // Another message's work on the same content answers for this one, perhaps at once.
+        job.fate.note(Ending::SharedDelivery);
+        let known = entry.identify(&part.etag, part.total, &reader);
+        if !matches!(known, Known::InWork) {
+            job.fate.forget();
+        }
+        let progress = match known {
             Known::Undelivered(progress) => progress,
             Known::Delivered => return Err(Failure::Delivered),
             Known::InWork => return Err(Failure::InWork),

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::source::{self, LeftOut, Next, Page, Progress, Reaction, Source};
 use super::unreadable::Unreadable;
 use super::{Delivery, Settings, Shared, source_of};
-use crate::ack::{self, Ack, Outcome};
+use crate::ack::{self, Ack, Ending, Fate, Outcome};
 use crate::aws::{Client, Error, Kind, Request, Sts};
 use crate::backoff::Backoff;
 use crate::budget::Budget;
@@ -378,17 +378,20 @@ impl Worker {
         let page = self.shared.state().delivery.begin(progress, seen);
         let shared = Arc::clone(&self.shared);
         shared.service.begin(None);
+        let fate = Fate::default();
+        let noted = fate.clone();
         let ack = Ack::open(move |outcome| {
-            shared.service.end(None, outcome, Timestamp::now());
+            shared.service.end(None, &noted, outcome, Timestamp::now());
             shared.end(page, outcome);
             drop(slot);
         });
         // None: everything is to end, and the page counts as not delivered.
         let Some(permit) = permit else { return };
         if text.is_empty() {
+            fate.note(Ending::NoRecord);
             return ack.close(Outcome::Delivered);
         }
-        let work = Box::new(self.work(ack, id));
+        let work = Box::new(self.work(ack, fate, id));
         (self.settings.decode)(Payload {
             work,
             chunk: Buffer::holding(text, permit),
@@ -398,7 +401,7 @@ impl Worker {
         });
     }
 
-    fn work(&self, ack: Ack, id: &PullingId) -> Work {
+    fn work(&self, ack: Ack, fate: Fate, id: &PullingId) -> Work {
         let service = &self.settings.source.service;
         let key = format!("{}/{}", self.account, self.settings.source.region);
         Work {
@@ -406,6 +409,7 @@ impl Worker {
             service: Arc::<Definition>::clone(service),
             input: self.settings.index,
             ack,
+            fate,
             decoder: Decoder::new(service.format.clone(), self.settings.bounds),
             progress: ack::Progress::default(),
             pulled: Some(id.clone()),

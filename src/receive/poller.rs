@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::turns::{Body, Waiting};
 use super::{Settled, Shared};
-use crate::ack::{Ack, Outcome, Share, Turn};
+use crate::ack::{Ack, Ending, Fate, Outcome, Share, Turn};
 use crate::aws::{Kind, Message};
 use crate::backoff::Backoff;
 use crate::budget::Permit;
@@ -22,6 +22,9 @@ pub fn run(shared: &Shared) {
     let settings = &shared.settings;
     let mut backoff = Backoff::new(RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX);
     while !settings.stop.is_stopped() && !shared.drain().is_done() {
+        if !settings.account.learn(&settings.telemetry.health, &settings.stop) {
+            return;
+        }
         match receive(shared) {
             Ok(()) => {
                 backoff.reset();
@@ -194,6 +197,7 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: &Ways<'_>
         }
         Err(error) => {
             settings.telemetry.receive.unreadable.increment();
+            settings.telemetry.endings.add(Ending::Message);
             log::warn!(
                 place = settings.input.key.as_str(), cause = variant(&error).as_str();
                 "inputs.{}: message {message_id}: {error}; it is left to the queue's redrive policy",
@@ -215,6 +219,7 @@ fn add_object(
     let settings = &shared.settings;
     let Some(service) = settings.input.service_of(&object.key) else {
         settings.telemetry.receive.unreadable.increment();
+        settings.telemetry.endings.add(Ending::NoService);
         log::warn!(
             place = settings.input.key.as_str();
             "inputs.{}: message {message_id}: {object} belongs to none of the input's services; it is left to the queue's redrive policy. Add its service, or one without `object_keys`",
@@ -222,9 +227,16 @@ fn add_object(
         );
         return Outcome::Reject;
     };
-    if is_marker(&object.key) || service.skips(&object.key) {
+    let skipped = match () {
+        () if is_marker(&object.key) => Some(Ending::Marker),
+        () if service.skips(&object.key) => Some(Ending::SkipRule),
+        () => None,
+    };
+    if let Some(ending) = skipped {
         settings.telemetry.receive.skipped.increment();
-        log::debug!("{object}: skipped");
+        let endings = &settings.telemetry.service(&service.name).endings;
+        endings.add(ending);
+        endings.tell(&service.name, &object, ending);
         return Outcome::Delivered;
     }
     settings.telemetry.receive.objects.increment();
@@ -234,11 +246,14 @@ fn add_object(
 }
 
 fn task(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways<'_>) -> Task {
+    let fate = Fate::default();
+    let share = counted(shared, &source, service, &fate, ways);
     Task {
         source,
         service: Arc::clone(service),
         input: shared.settings.index,
-        share: counted(shared, service, ways),
+        share,
+        fate,
         turn: ways.turn.map(Turn::of_object),
         pulled: ways.pulled.clone(),
     }
@@ -256,12 +271,24 @@ fn put_up(shared: &Shared, tasks: Vec<Task>) {
 }
 
 /// A part of the message that is counted with its service until it ends.
-fn counted(shared: &Shared, service: &Definition, ways: &Ways<'_>) -> Share {
+fn counted(
+    shared: &Shared,
+    source: &Source,
+    service: &Definition,
+    fate: &Fate,
+    ways: &Ways<'_>,
+) -> Share {
     let (of_message, time) = (ways.ack.share(), ways.time);
     let service = Arc::clone(shared.settings.telemetry.service(&service.name));
     service.begin(time);
+    let fate = fate.clone();
+    // Thousands may be in work: a name is kept only for a log that shows it.
+    let name = log::log_enabled!(log::Level::Debug).then(|| source.to_string());
     let object = Ack::open(move |outcome| {
-        service.end(time, outcome, Timestamp::now());
+        let ending = service.end(time, &fate, outcome, Timestamp::now());
+        if let (Some(name), Some(ending)) = (name, ending) {
+            log::debug!("{name}: {} ({})", ending.name(), ending.reason());
+        }
         of_message.resolve(outcome);
     });
     let share = object.share();

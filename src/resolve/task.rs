@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::{Object, PullingId};
-use crate::ack::{Share, Turn};
+use crate::ack::{Fate, Share, Turn};
 use crate::buffers::Buffer;
 use crate::services::Definition;
 
@@ -14,6 +14,8 @@ pub struct Task {
     pub input: usize,
     /// Its part in the message.
     pub share: Share,
+    /// The reason why it ends as it does.
+    pub fate: Fate,
     /// Its message's turn, where order matters (FIFO queues).
     pub turn: Option<Turn>,
     /// The pull that brought it, where events are to name it.

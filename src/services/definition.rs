@@ -69,6 +69,13 @@ impl Definition {
                 .any(|case| case.template.reads_records() || case.when.0.iter().flatten().any(of_record))
     }
 
+    /// Does a tag of it need the account of the input's credentials, whatever the object and the record say?
+    pub fn needs_account(&self) -> bool {
+        let templates = self.cases.iter().map(|case| &case.template).chain([&self.template]);
+        templates.into_iter().any(Template::needs_account)
+            || self.delegates.iter().any(|delegate| delegate.needs_account())
+    }
+
     /// May an object with this key be of this service? Used only where services share a queue.
     pub fn claims(&self, key: &str) -> bool {
         self.object_keys.as_ref().is_none_or(|pattern| pattern.is_match(key)) || self.delegate(key).is_some()

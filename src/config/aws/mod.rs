@@ -21,6 +21,7 @@ use super::{ignored, inputs, service, url};
 use crate::aws::endpoint::Service;
 use crate::limits;
 use crate::services::Definition;
+use crate::services::template::INPUT_ACCOUNT;
 use rows::{ANY_NAME, Polled, Row, rows};
 
 /// What an entry of `inputs` is made of.
@@ -293,10 +294,10 @@ fn remembered_as(definition: &Definition, region: &str, common: &Common<'_>) -> 
 fn definition(row: &Row, region: &str, entry: &Entry<'_>, common: &Common<'_>) -> Option<Arc<Definition>> {
     let mut own = Map::new();
     let event_type = event_type(row, entry, &mut own);
-    let role_account = common.credentials.role_account();
+    let account_id = account_id(row, common.credentials.role_account());
     let values = tag::Values {
         event_type: &event_type,
-        account_id: row.account_id.as_deref().or(role_account).unwrap_or(crate::services::template::UNKNOWN),
+        account_id: &account_id,
         region,
         environment: common.environment.as_deref(),
         service: entry.name,
@@ -311,6 +312,17 @@ fn definition(row: &Row, region: &str, entry: &Entry<'_>, common: &Common<'_>) -
     let kind = row.kind.as_ref().map(|kind| format!("/{kind}")).unwrap_or_default();
     let name = format!("{}{kind}", entry.name);
     service::read_layers(&name, entry.node, &layers, common.catalog)
+}
+
+/// What {account_id} is: a page's source knows it; else what the object or the record says, and where neither does, the
+/// account that the credentials belong to.
+fn account_id(row: &Row, role_account: Option<&str>) -> String {
+    match (&row.account_id, role_account) {
+        (Some(field), _) if row.api.is_some() => field.clone(),
+        (Some(field), _) => format!("{}|{INPUT_ACCOUNT}]", field.trim_end_matches(']')),
+        (None, Some(account)) => account.to_owned(),
+        (None, None) => format!("[{INPUT_ACCOUNT}]"),
+    }
 }
 
 /// `auto_event_type`, `event_type_file_regex_patterns`: what stands for {event_type}.
