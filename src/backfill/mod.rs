@@ -192,6 +192,8 @@ fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>, of_page: S
         fate,
         turn: None,
         pulled: None,
+        // The backfill's own --from and --to say what is read.
+        not_before: None,
     };
     ack.close(Outcome::Delivered);
     telemetry.fetch.waiting.add(1);

@@ -42,9 +42,8 @@ pub const SERVICE: &[Ignored] = &[
     ("request_period_in_seconds", "a queue is read as soon as something is in it"),
 ];
 
-/// Of a service of an `aws` input that reads a queue.
-pub const QUEUE_SERVICE: &[Ignored] =
-    &[SERVICE[0], SERVICE[1], ("start_time", "a queue holds what was announced since it was made")];
+/// Of a service of an `aws` input whose messages are the logs themselves.
+pub const BODIES_SERVICE: &[Ignored] = &[("start_time", "a queue holds what was sent since it was made")];
 
 /// Of an entry of `event_type_processor_mapping`.
 pub const EVENT_TYPE: &[Ignored] =
@@ -56,7 +55,8 @@ pub const PLACES: &[(&str, &[Ignored])] = &[
     ("outputs.NAME.config", OUTPUT),
     ("inputs.NAME", INPUT),
     ("inputs.sqs_collector….services.NAME", SERVICE),
-    ("inputs.aws….services.NAME, if it reads a queue", QUEUE_SERVICE),
+    ("inputs.aws….services.NAME, if it reads a queue", SERVICE),
+    ("inputs.aws….services.NAME, if its messages are the logs", BODIES_SERVICE),
     ("inputs.aws….services.NAME.event_type_processor_mapping.NAME", EVENT_TYPE),
 ];
 

@@ -84,6 +84,7 @@ fn read_input(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Option<Inp
         messages_per_receive: small(&keys, "sqs_max_messages", limits::SQS_MESSAGES_MAX, 10),
         receivers: small(&keys, "receivers", limits::RECEIVERS_MAX as u32, RECEIVERS_DEFAULT as u32) as usize,
         missing_object: missing_object(&keys),
+        start_time: None,
         services,
     };
     keys.finish();

@@ -139,6 +139,8 @@ pub struct Input {
     /// Threads that long-poll this queue.
     pub receivers: usize,
     pub missing_object: MissingObject,
+    /// `start_time`: objects that were written before are acknowledged and left out.
+    pub start_time: Option<Timestamp>,
     /// At least one, in the order of the file.
     pub services: Vec<Arc<Definition>>,
 }
@@ -207,6 +209,8 @@ pub struct Metrics {
     pub namespaces: Vec<String>,
     /// Nothing older is read. None: from the first start on.
     pub start_time: Option<Timestamp>,
+    /// `metric_units`: each datapoint says its `Unit`.
+    pub units: bool,
 }
 
 /// `types: [logs]`.

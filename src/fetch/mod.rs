@@ -193,7 +193,7 @@ impl Fetcher {
             // Dropped without a word: its message goes back.
             return;
         }
-        let Task { source, service, input, share, fate, turn, pulled } = task;
+        let Task { source, service, input, share, fate, turn, pulled, not_before } = task;
         let case = self.case(&source, input);
         if let Some(case) = case.as_ref().filter(|case| case.standing == Standing::Refused) {
             self.refuse(&source, case, &service.name, input);
@@ -213,7 +213,18 @@ impl Fetcher {
                 let settled = Arc::clone(&entry);
                 let ack = Ack::open(move |outcome| settled.settle(outcome)).in_turn(turn);
                 let attempts = Attempts::new(&telemetry.buckets);
-                self.attempt(Box::new(Job { object, service, input, entry, ack, fate, pulled, case, attempts }));
+                self.attempt(Box::new(Job {
+                    object,
+                    service,
+                    input,
+                    entry,
+                    ack,
+                    fate,
+                    pulled,
+                    case,
+                    attempts,
+                    not_before,
+                }));
             }
             // Pages come with their bytes; none is ever put up for fetching.
             Source::Page { .. } => (),

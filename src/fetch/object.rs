@@ -31,6 +31,8 @@ enum Failure {
     Delivered,
     /// It is in work for another message.
     InWork,
+    /// It was written before the time from which on objects are read.
+    TooOld,
     Aws(Error),
 }
 
@@ -59,6 +61,10 @@ impl Fetcher {
             Err(Failure::Delivered) => {
                 self.bucket_works(&job);
                 self.skip_delivered(*job);
+            }
+            Err(Failure::TooOld) => {
+                self.bucket_works(&job);
+                self.leave_out(*job);
             }
             // The ledger has taken this message's part over, and nothing is left to drop.
             Err(Failure::InWork) => self.bucket_works(&job),
@@ -115,6 +121,14 @@ impl Fetcher {
         job.ack.close(Outcome::Delivered);
     }
 
+    fn leave_out(&self, job: Job) {
+        let telemetry = &self.settings.inputs[job.input].telemetry;
+        let ending = Ending::StartTime;
+        telemetry.service(&job.service.name).endings.tell(&job.service.name, &job.object, ending);
+        job.fate.note(ending);
+        job.ack.close(Outcome::Delivered);
+    }
+
     pub(super) fn give_up(&self, work: Box<Work>, error: &Error) {
         let InputSettings { telemetry, missing_object, .. } = &self.settings.inputs[work.input];
         let (telemetry, missing_object) = (&telemetry.fetch, *missing_object);
@@ -159,6 +173,9 @@ impl Fetcher {
         let first = Range { start: 0, len: reserve.min(PART_BYTES) as u64 };
         let part = target.get(first, settings, &mut bytes).map_err(Failure::Aws)?;
         let reader = format!("{:?}", service.format);
+        if job.is_too_old(part.modified) {
+            return Err(Failure::TooOld);
+        }
         // Another message's work on the same content answers for this one, perhaps at once.
         job.fate.note(Ending::SharedDelivery);
         let known = entry.identify(&part.etag, part.total, &reader);

@@ -118,7 +118,16 @@ impl Lab {
                 checksum: None,
             };
             let service = self.inputs[input].services[0].of_object(key);
-            Task { source: Source::S3(object), service, input, share, fate: crate::ack::Fate::default(), turn: None, pulled: None }
+            Task {
+                source: Source::S3(object),
+                service,
+                input,
+                share,
+                fate: crate::ack::Fate::default(),
+                turn: None,
+                pulled: None,
+                not_before: None,
+            }
         };
         assert!(self.lanes[input].put(keys.iter().map(task).collect(), &self.stop));
     }

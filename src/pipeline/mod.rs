@@ -207,8 +207,17 @@ impl Pipeline {
             if let Job::Backfill(backfill) = job {
                 let (backfill, s3) = (backfill.clone(), S3::new(clients[index].stopped_by(&stop)));
                 let ledger = remembering(&input, &ledger);
-                let settings =
-                    backfill::Settings { index, input, account, backfill, s3, tasks, ledger, telemetry, stop };
+                let settings = backfill::Settings {
+                    index,
+                    input,
+                    account,
+                    backfill,
+                    s3,
+                    tasks,
+                    ledger,
+                    telemetry,
+                    stop,
+                };
                 return Ok(Box::new(Lister::start(settings)?));
             }
             let (receiving, settling) = queues[index].clone();

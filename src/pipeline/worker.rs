@@ -1,6 +1,7 @@
 //! The middle of the way, on the rayon workers: payload -> records -> frames -> batches.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use crate::buffers::{Buffer, Buffers};
 use crate::decode::{Error, Payload, Record, Scratch, Work};
 use crate::frame::{self, Frames, Subject};
 use crate::ledger::Suspects;
-use crate::limits::BATCH_BYTES;
+use crate::limits::{BATCH_BYTES, EVENT_TYPES_SHOWN_MAX};
 use crate::resolve::Source;
 use crate::send::Outputs;
 use crate::services::{Route, Verdict};
@@ -110,6 +111,7 @@ impl Worker {
         let account = self.accounts.get(*input).and_then(AccountId::known);
         let mut route = Route::of_account(account, service, source.key());
         let mut lacks_account = false;
+        let mut types = EventTypes::if_shown();
         let sending = Sending {
             outputs: &self.outputs[*input],
             lane: ack.lane(),
@@ -148,6 +150,7 @@ impl Worker {
                 lacks_account = true;
                 return;
             }
+            types.see(tag);
             if filled.missing {
                 counts.unrouted.increment();
             }
@@ -184,6 +187,9 @@ impl Worker {
         counts.resumed.add(progress.held_back() - held_back_before);
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);
         counts.recordless.add(decoder.empty_documents() - empty_before);
+        if !matches!(source, Source::Page { .. }) {
+            types.show(&self.telemetry.inputs[*input].name, source);
+        }
         if lacks_account { Ok(Decoded::LacksAccount) } else { result.map(|()| Decoded::Whole) }
     }
 
@@ -281,6 +287,34 @@ fn ending_of(error: &Error) -> Ending {
 fn survived(work: &Work) {
     if let Some(case) = &work.case {
         case.survived();
+    }
+}
+
+/// The event types of some records, as the vendor's collector logs them. They are gathered for a log that shows them
+/// only.
+struct EventTypes(Option<(u64, BTreeSet<String>)>);
+
+impl EventTypes {
+    fn if_shown() -> EventTypes {
+        EventTypes(log::log_enabled!(log::Level::Debug).then(Default::default))
+    }
+
+    /// The type is the fourth level of a tag.
+    fn see(&mut self, tag: &str) {
+        let Some((events, types)) = &mut self.0 else { return };
+        *events += 1;
+        let found = tag.split('.').nth(3).unwrap_or_default();
+        if types.len() < EVENT_TYPES_SHOWN_MAX && !types.contains(found) {
+            types.insert(found.to_owned());
+        }
+    }
+
+    fn show(&self, input: &str, source: &Source) {
+        if let Some((events, types)) = &self.0 {
+            log::debug!(
+                "inputs.{input}: received 1 message(s), generated {events} message(s), detected_event_types: {types:?} ({source})"
+            );
+        }
     }
 }
 

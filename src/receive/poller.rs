@@ -76,6 +76,12 @@ fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
     let Some((mut slots, (max, mut room))) = waits.receive_place.time(place) else { return Ok(()) };
     let wait = shared.poll_time();
     let asked = Instant::now();
+    log::debug!(
+        "inputs.{}: Starting a new pulling from \"{}\" queue at \"{}\"",
+        input.key,
+        input.queue.text(),
+        Timestamp::now()
+    );
     let receive = || settings.receiving.receive(max, wait, input.visibility_timeout);
     let messages = waits.receive_sqs.time(receive)?;
     settings.telemetry.queue.received(messages.iter().map(|message| message.sent_at));
@@ -96,7 +102,13 @@ fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
     let accept = |(message, charge)| accept(shared, message, charge, slots.split(1), asked, pulled.clone());
     // All have a lease before the first of them waits for a fetcher.
     let accepted: Vec<_> = messages.into_iter().map(accept).collect();
+    let count = accepted.len();
     accepted.into_iter().for_each(|(waiting, group)| start(shared, waiting, group));
+    log::debug!(
+        "inputs.{}: Received 1 response(s), received {count} message(s). Data collection completed. Elapsed time: {:.3} seconds. Waiting for 0.000 second(s) until the next one",
+        input.key,
+        asked.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 
@@ -158,7 +170,7 @@ fn start(shared: &Shared, waiting: Waiting, group: Option<String>) {
 pub fn begin(shared: &Shared, waiting: Waiting, turn: Option<Turn>) {
     let Waiting { message_id, body, sent_at, ack, pulled } = waiting;
     let ack = ack.in_turn(turn.clone());
-    let ways = Ways { ack: &ack, turn: turn.as_ref(), time: sent_at, pulled };
+    let ways = Ways { ack: &ack, turn: turn.as_ref(), time: sent_at, pulled, age: Age::Young };
     let outcome = put_on_the_way(shared, &message_id, body, &ways);
     ack.close(outcome);
 }
@@ -170,6 +182,30 @@ struct Ways<'a> {
     /// When the objects were written, as their notification says; else when the message was sent.
     time: Option<Timestamp>,
     pulled: Option<PullingId>,
+    age: Age,
+}
+
+/// What a service's `start_time` means for the objects of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Age {
+    /// They are read.
+    Young,
+    /// They are left out.
+    Old,
+    /// S3 has to say when each was written: the message does not, or only for the first of several.
+    Unknown(Timestamp),
+}
+
+impl Age {
+    /// `written`: the first of `objects` objects, as the message says.
+    fn of(start: Option<Timestamp>, written: Option<Timestamp>, objects: usize) -> Age {
+        match (start, written) {
+            (None, _) => Age::Young,
+            (Some(start), Some(written)) if written >= start => Age::Young,
+            (Some(_), Some(_)) if objects == 1 => Age::Old,
+            (Some(start), _) => Age::Unknown(start),
+        }
+    }
 }
 
 /// Sends a task for every object that the message announces. What is returned is the outcome of the
@@ -187,7 +223,8 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: &Ways<'_>
         Ok(Announcement { objects, ignored, written }) => {
             settings.telemetry.receive.ignored.add(ignored as u64);
             let time = written.or(ways.time);
-            let ways = &Ways { ack: ways.ack, turn: ways.turn, time, pulled: ways.pulled.clone() };
+            let age = Age::of(settings.input.start_time, written, objects.len());
+            let ways = &Ways { ack: ways.ack, turn: ways.turn, time, pulled: ways.pulled.clone(), age };
             let mut tasks = Vec::new();
             let outcomes =
                 objects.into_iter().map(|object| add_object(shared, message_id, object, ways, &mut tasks));
@@ -230,6 +267,7 @@ fn add_object(
     let skipped = match () {
         () if is_marker(&object.key) => Some(Ending::Marker),
         () if service.skips(&object.key) => Some(Ending::SkipRule),
+        () if ways.age == Age::Old => Some(Ending::StartTime),
         () => None,
     };
     if let Some(ending) = skipped {
@@ -256,6 +294,10 @@ fn task(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways<
         fate,
         turn: ways.turn.map(Turn::of_object),
         pulled: ways.pulled.clone(),
+        not_before: match ways.age {
+            Age::Unknown(start) => Some(start),
+            Age::Young | Age::Old => None,
+        },
     }
 }
 
@@ -271,13 +313,7 @@ fn put_up(shared: &Shared, tasks: Vec<Task>) {
 }
 
 /// A part of the message that is counted with its service until it ends.
-fn counted(
-    shared: &Shared,
-    source: &Source,
-    service: &Definition,
-    fate: &Fate,
-    ways: &Ways<'_>,
-) -> Share {
+fn counted(shared: &Shared, source: &Source, service: &Definition, fate: &Fate, ways: &Ways<'_>) -> Share {
     let (of_message, time) = (ways.ack.share(), ways.time);
     let service = Arc::clone(shared.settings.telemetry.service(&service.name));
     service.begin(time);
@@ -300,6 +336,22 @@ fn counted(
 mod tests {
     use super::*;
     use crate::limits::MIB;
+
+    #[test]
+    fn start_time_leaves_out_what_is_known_to_be_older() {
+        let time = |second| Timestamp::from_second(second).unwrap();
+        for (start, written, objects, expected) in [
+            (None, Some(1), 1, Age::Young),
+            (Some(2), Some(1), 1, Age::Old),
+            (Some(2), Some(2), 1, Age::Young),
+            (Some(2), Some(3), 5, Age::Young),
+            (Some(2), Some(1), 2, Age::Unknown(time(2))),
+            (Some(2), None, 1, Age::Unknown(time(2))),
+        ] {
+            let age = Age::of(start.map(time), written.map(time), objects);
+            assert_eq!(age, expected, "{start:?} {written:?} {objects}");
+        }
+    }
 
     #[test]
     fn the_room_for_a_receive_follows_what_the_queue_brings() {

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::{Object, PullingId};
 use crate::ack::{Fate, Share, Turn};
 use crate::buffers::Buffer;
@@ -20,6 +22,8 @@ pub struct Task {
     pub turn: Option<Turn>,
     /// The pull that brought it, where events are to name it.
     pub pulled: Option<PullingId>,
+    /// It is left out if S3 says that it was written before: its message does not say when it was.
+    pub not_before: Option<Timestamp>,
 }
 
 /// Where the bytes are.

@@ -69,6 +69,15 @@ impl Definition {
                 .any(|case| case.template.reads_records() || case.when.0.iter().flatten().any(of_record))
     }
 
+    /// The template as it is for an object with this key: the values that the key says stand in it.
+    pub fn shown_template(&self, key: &str) -> String {
+        let values: Vec<_> = self.file_fields.iter().map(|field| field.of_key(key)).collect();
+        self.template.shown(|source, index| match source {
+            Source::File => values[index].as_deref(),
+            Source::Record => None,
+        })
+    }
+
     /// Does a tag of it need the account of the input's credentials, whatever the object and the record say?
     pub fn needs_account(&self) -> bool {
         let templates = self.cases.iter().map(|case| &case.template).chain([&self.template]);

@@ -114,11 +114,7 @@ impl Template {
     }
 
     /// Writes the tag. A missing or empty value becomes [`UNKNOWN`]; one that is too long is cut.
-    pub fn fill<'v>(
-        &self,
-        tag: &mut String,
-        value: impl FnMut(Source, usize) -> Option<&'v str>,
-    ) -> Filled {
+    pub fn fill<'v>(&self, tag: &mut String, value: impl FnMut(Source, usize) -> Option<&'v str>) -> Filled {
         self.fill_for(None, tag, value)
     }
 
@@ -200,11 +196,7 @@ fn push_literal(pieces: &mut Vec<Piece>, text: &str) -> Result<(), TemplateError
     Ok(())
 }
 
-fn field(
-    inner: &str,
-    file_fields: &[Field],
-    record_fields: &[Field],
-) -> Result<Value, TemplateError> {
+fn field(inner: &str, file_fields: &[Field], record_fields: &[Field]) -> Result<Value, TemplateError> {
     if inner == INPUT_ACCOUNT {
         return Ok(Value::Account);
     }

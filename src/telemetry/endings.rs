@@ -109,7 +109,9 @@ mod tests {
     #[test]
     fn endings_are_counted_by_their_reasons() {
         let endings = Endings::default();
-        [Ending::Damaged, Ending::Damaged, Ending::NoRecord].into_iter().for_each(|ending| endings.add(ending));
+        [Ending::Damaged, Ending::Damaged, Ending::NoRecord]
+            .into_iter()
+            .for_each(|ending| endings.add(ending));
         let totals = endings.successor().totals();
         assert_eq!(["delivered", "empty", "refused"].map(|name| totals.of(name)), [0, 1, 2]);
         assert_eq!(

@@ -72,7 +72,7 @@ group! {
         unreadable: Counter = "messages_unreadable_total",
         /// Things announced that are no new object (removals, test events).
         ignored: Counter = "announcements_ignored_total",
-        /// Objects acknowledged without a GET (skip rules, markers, empty).
+        /// Objects acknowledged without a GET (skip rules, marks of a writer, start_time).
         skipped: Counter = "objects_skipped_total",
         /// Objects to collect.
         objects: Counter = "objects_announced_total",
@@ -162,7 +162,7 @@ group! {
         cut: Counter = "event_tags_cut_total",
         /// Records that had been confirmed in an earlier attempt and were not sent again.
         resumed: Counter = "events_resumed_total",
-        /// JSON documents without a record (no value at the format's path, control messages).
+        /// JSON documents that are known to hold no record (control messages, empty lists).
         recordless: Counter = "documents_without_records_total",
         /// Corrupt objects.
         failed: Counter = "objects_corrupt_total",

@@ -106,7 +106,10 @@ fn read_service(read: &mut Read, name: &str, node: &Node<'_>, common: &Common<'_
         rows.iter().for_each(|row| read_row(read, row, &region, &entry, common));
     }
     if rows.iter().all(|row| row.api.is_none()) {
-        keys.ignore(ignored::QUEUE_SERVICE);
+        keys.ignore(ignored::SERVICE);
+    }
+    if rows.iter().all(|row| row.bodies) {
+        keys.ignore(ignored::BODIES_SERVICE);
     }
     keys.finish();
 }
@@ -187,7 +190,8 @@ fn read_row(read: &mut Read, row: &'static Row, region: &str, entry: &Entry<'_>,
         (Some(key), _) => {
             let queue = queue_name(row, key, entry.keys);
             if let (Some(queue), Some(definition)) = (queue, definition) {
-                read.queues.push(queue_input(row, queue, region, definition, common));
+                let start_time = start_time(row, entry);
+                read.queues.push(Input { start_time, ..queue_input(row, queue, region, definition, common) });
             }
         }
         (None, Some(api)) => {
@@ -211,6 +215,11 @@ fn api_settings(api: Polled, entry: &Entry<'_>) -> Option<Api> {
             Some(Api::GuardDuty(GuardDuty { start_time: settings::start_time(keys, entry.now) }))
         }
     }
+}
+
+/// Messages that are logs themselves have no time of their own that all of them name.
+fn start_time(row: &Row, entry: &Entry<'_>) -> Option<Timestamp> {
+    if row.bodies { None } else { settings::start_time(entry.keys, entry.now) }
 }
 
 fn queue_name(row: &Row, key: &'static str, keys: &Mapping<'_>) -> Option<String> {
@@ -250,6 +259,7 @@ fn queue_input(
         messages_per_receive: limits::SQS_MESSAGES_MAX,
         receivers: inputs::RECEIVERS_DEFAULT,
         missing_object: MissingObject::Retry,
+        start_time: None,
         services: vec![definition],
     }
 }
