@@ -77,6 +77,15 @@ impl AccountId {
         self.0.wanted.store(true, Ordering::Relaxed);
     }
 
+    /// Asks STS unless the account is known, and does without an answer.
+    pub fn ask(&self) {
+        let Some(sts) = self.0.sts.as_ref().filter(|_| self.known().is_none()) else { return };
+        match sts.caller_identity() {
+            Ok(identity) => drop(self.0.known.set(identity.account)),
+            Err(error) => log::debug!("the account of the credentials is not known: {error}"),
+        }
+    }
+
     /// Waits until the account is known, if something needs it. While STS does not say it, that is a trouble of
     /// `health`. False: stopped.
     pub fn learn(&self, health: &Health, stop: &Stop) -> bool {

@@ -112,6 +112,8 @@ impl Lister {
 
 fn run(shared: &Shared) {
     let Settings { s3, stop, backfill, account, telemetry, .. } = &shared.settings;
+    // What lacks it would fail, and not come again by itself.
+    account.ask();
     let mut listing = backfill.listing.clone();
     let mut backoff = Backoff::new(RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX);
     while account.learn(&telemetry.health, stop) && !stop.is_stopped() {

@@ -256,7 +256,7 @@ impl Fetcher {
     fn refuse(&self, source: &Source, case: &Case, service: &str, input: usize) {
         let InputSettings { telemetry, id, .. } = &self.settings.inputs[input];
         telemetry.service(service).decode.failed.increment();
-        log::error!(
+        log::warn!(
             place = service;
             "{source}: is refused, because the collector died {} times while it decoded it. Its message is left to \
              the queue's redrive policy. To try it again: aws-to-devo ledger forget --input {id} --match {}",

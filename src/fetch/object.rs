@@ -138,7 +138,7 @@ impl Fetcher {
                 (&telemetry.missing, "is not there, skipped", Some(Ending::Missing))
             }
             Kind::Withheld => {
-                let what = "cannot be read; it is left to the queue's redrive policy";
+                let what = "refused: cannot be read; it is left to the queue's redrive policy";
                 (&telemetry.failed, what, Some(Ending::Withheld))
             }
             _ => {

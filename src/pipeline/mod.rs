@@ -422,6 +422,9 @@ fn queues(config: &Config, clients: &[Client], stop: &Stop) -> anyhow::Result<Ve
 
 /// The account for the tags of an input: a role's ARN says it, else STS does.
 fn account(input: &Input, client: &Client, stop: &Stop) -> AccountId {
+    if !input.services.iter().any(|service| service.uses_account()) {
+        return AccountId::default();
+    }
     let is_needed = input.services.iter().any(|service| service.needs_account());
     AccountId::new(input.credentials.role_account(), is_needed, Sts::new(client.stopped_by(stop)))
 }

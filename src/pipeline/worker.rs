@@ -299,11 +299,11 @@ impl EventTypes {
         EventTypes(log::log_enabled!(log::Level::Debug).then(Default::default))
     }
 
-    /// The type is the fourth level of a tag.
+    /// The type is the fourth level of a tag, or the last of a shorter one.
     fn see(&mut self, tag: &str) {
         let Some((events, types)) = &mut self.0 else { return };
         *events += 1;
-        let found = tag.split('.').nth(3).unwrap_or_default();
+        let found = tag.split('.').take(4).last().unwrap_or_default();
         if types.len() < EVENT_TYPES_SHOWN_MAX && !types.contains(found) {
             types.insert(found.to_owned());
         }
@@ -311,6 +311,7 @@ impl EventTypes {
 
     fn show(&self, input: &str, source: &Source) {
         if let Some((events, types)) = &self.0 {
+            let types: Vec<_> = types.iter().collect();
             log::debug!(
                 "inputs.{input}: received 1 message(s), generated {events} message(s), detected_event_types: {types:?} ({source})"
             );

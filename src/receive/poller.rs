@@ -237,7 +237,7 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: &Ways<'_>
             settings.telemetry.endings.add(Ending::Message);
             log::warn!(
                 place = settings.input.key.as_str(), cause = variant(&error).as_str();
-                "inputs.{}: message {message_id}: {error}; it is left to the queue's redrive policy",
+                "inputs.{}: message {message_id}: refused: {error}; it is left to the queue's redrive policy",
                 settings.input.key
             );
             Outcome::Reject
@@ -259,7 +259,7 @@ fn add_object(
         settings.telemetry.endings.add(Ending::NoService);
         log::warn!(
             place = settings.input.key.as_str();
-            "inputs.{}: message {message_id}: {object} belongs to none of the input's services; it is left to the queue's redrive policy. Add its service, or one without `object_keys`",
+            "inputs.{}: message {message_id}: {object}: refused: it belongs to none of the input's services; it is left to the queue's redrive policy. Add its service, or one without `object_keys`",
             settings.input.key
         );
         return Outcome::Reject;

@@ -80,9 +80,17 @@ impl Definition {
 
     /// Does a tag of it need the account of the input's credentials, whatever the object and the record say?
     pub fn needs_account(&self) -> bool {
-        let templates = self.cases.iter().map(|case| &case.template).chain([&self.template]);
-        templates.into_iter().any(Template::needs_account)
-            || self.delegates.iter().any(|delegate| delegate.needs_account())
+        self.any_template(Template::needs_account)
+    }
+
+    /// May a tag of it need the account of the input's credentials?
+    pub fn uses_account(&self) -> bool {
+        self.any_template(Template::uses_account)
+    }
+
+    fn any_template(&self, holds: fn(&Template) -> bool) -> bool {
+        let mut templates = self.cases.iter().map(|case| &case.template).chain([&self.template]);
+        templates.any(holds) || self.delegates.iter().any(|delegate| delegate.any_template(holds))
     }
 
     /// May an object with this key be of this service? Used only where services share a queue.

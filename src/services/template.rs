@@ -91,6 +91,13 @@ impl Template {
         self.pieces.iter().any(|piece| matches!(piece, Piece::Hole(values) if values.iter().any(of_record)))
     }
 
+    /// May the account of the input's credentials fill a hole?
+    pub fn uses_account(&self) -> bool {
+        self.pieces
+            .iter()
+            .any(|piece| matches!(piece, Piece::Hole(values) if values.contains(&Value::Account)))
+    }
+
     /// Does a hole have nothing but the account of the input's credentials to fill it?
     pub fn needs_account(&self) -> bool {
         self.pieces.iter().any(|piece| matches!(piece, Piece::Hole(values) if **values == [Value::Account]))
@@ -275,6 +282,8 @@ mod tests {
         assert_eq!(fill("a.[file-account|input-account_id]", None, Some("1")), ("a.1".into(), false));
         assert!(parse("a.[input-account_id].1").needs_account());
         assert!(!parse("a.[file-account|input-account_id]").needs_account());
+        assert!(parse("a.[file-account|input-account_id]").uses_account());
+        assert!(!parse("a.[file-account]").uses_account());
         assert!(!parse("a.[input-account_id]").reads_records());
     }
 

@@ -86,6 +86,15 @@ impl std::iter::Sum for EndingTotals {
     }
 }
 
+/// All endings as a Markdown table, for the documentation.
+pub fn table() -> String {
+    let mut table = "| ending | reason | what it means |\n|---|---|---|\n".to_owned();
+    for ending in Ending::ALL {
+        table += &format!("| `{}` | `{}` | {} |\n", ending.name(), ending.reason(), ending.what());
+    }
+    table
+}
+
 /// `{"refused": {"damaged": 1}}`: what has not happened is left out, but for the endings' own names.
 impl Serialize for EndingTotals {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -14,7 +14,7 @@
 
 mod answers;
 mod counter;
-mod endings;
+pub mod endings;
 pub mod events;
 mod groups;
 mod lag;
