@@ -23,7 +23,7 @@ pub use listing::Listing;
 pub use plan::{Plan, Verdict};
 pub use tally::Tally;
 
-use crate::ack::{Ack, Fate, Outcome, Share};
+use crate::ack::{Ack, Ending, Fate, Outcome, Share};
 use crate::aws::{AccountId, Kind, Listed, S3};
 use crate::backoff::Backoff;
 use crate::budget::Budget;
@@ -31,7 +31,7 @@ use crate::config::Input;
 use crate::crew::Crew;
 use crate::ledger::Ledger;
 use crate::limits::{ARCHIVED_NAMED_MAX, OBJECTS_IN_WORK_MAX, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX};
-use crate::resolve::{Object, Source, Task};
+use crate::resolve::{Object, Source, Task, is_marker};
 use crate::schedule::Lane;
 use crate::services::Definition;
 use crate::stop::Stop;
@@ -147,6 +147,15 @@ fn put_on_the_way(shared: &Shared, listed: Listed, page: &Ack) -> bool {
         Verdict::Collect(service) => {
             telemetry.receive.objects.increment();
             collect(shared, listed, service, page.share())
+        }
+        Verdict::Skip => {
+            let ending = match () {
+                () if listed.size == 0 => Ending::NoBytes,
+                () if is_marker(&listed.key) => Ending::Marker,
+                () => Ending::SkipRule,
+            };
+            telemetry.service(&backfill.listing.plan().service).endings.add(ending);
+            true
         }
         Verdict::Archived => {
             // The next run tries it again, so it must list it again.

@@ -205,7 +205,7 @@ const PART: &[Metric<Part>] = &[
 
 const ENDING: &[Metric<u64>] = &[Metric {
     name: "objects_ended_total",
-    help: "Objects (also bodies of messages, and pages of APIs' answers) that do not come again, by how they ended and why. Without a service: messages that nobody can read, and objects of no service.",
+    help: "Objects (also bodies of messages, and pages of APIs' answers) by how they ended and why; a refused one counts each time that its message comes back. Without a service: messages that nobody can read, and objects of no service.",
     kind: Kind::Counter,
     value: |count| Some(*count as f64),
 }];

@@ -56,6 +56,7 @@ impl Reporter {
 
 fn lines(new: &Snapshot, old: &Snapshot, elapsed: Duration) -> Vec<String> {
     let (r, f, d, s, a) = (new.receive(), new.fetch(), new.decode(), new.send(), new.settle());
+    let e = new.endings();
     let (fetched, logs) = (f.bytes - old.fetch().bytes, d.bytes - old.decode().bytes);
     let lines = [
         format!(
@@ -89,6 +90,13 @@ fn lines(new: &Snapshot, old: &Snapshot, elapsed: Duration) -> Vec<String> {
             d.recordless,
             d.resumed,
             d.failed
+        ),
+        format!(
+            "objects: {} delivered, {} empty, {} left out, {} refused",
+            e.of("delivered"),
+            e.of("empty"),
+            e.of("left_out"),
+            e.of("refused")
         ),
         format!(
             "send: total number of events sent: {}, sent since the last line: {} (elapsed {} s), {} repeated, {} unconfirmed, connections open: {}",
