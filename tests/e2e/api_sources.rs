@@ -332,6 +332,24 @@ fn nothing_is_received_for_a_wrong_table_while_sts_refuses() {
     assert_exactly(&expected, &lab.sink.received());
 }
 
+/// STS is asked once something needs it: the event comes back once, and with it nothing that was sent.
+#[test]
+fn an_event_that_does_not_say_its_account_gets_that_of_the_credentials() {
+    let lab = Lab::new("account-event");
+    let queue = Queue::create("account-event-queue", None);
+    let event = |n: usize| json!({"source": "aws.ssm", "n": n}).to_string();
+    let whole = json!({"source": "aws.ssm", "account": "123456789012"}).to_string();
+    queue.send(&[whole.clone(), event(1), event(2)]);
+    let service = json!({"cloudwatch_sqs_queue_name": queue.name, "regions": [aws::REGION]});
+    let ended = lab.drain_all(&services(&lab, emulator::endpoint(), json!({"service-events-all": service})));
+    assert!(ended.log.contains("says its account, which is a level of the tag"), "log:\n{}", ended.log);
+    assert!(queue.is_empty());
+    let tag = |account: &str| format!("cloud.aws.cloudwatch.events.{account}.{}.1", aws::REGION);
+    let mut expected = vec![frame(&tag("123456789012"), whole)];
+    expected.extend([1, 2].map(|n| frame(&tag(aws::ACCOUNT), event(n))));
+    assert_exactly(&expected, &unmarked(&lab));
+}
+
 #[test]
 fn objects_from_before_start_time_are_left_out() {
     let lab = Lab::new("start-time");
