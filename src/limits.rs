@@ -231,6 +231,15 @@ pub const METRIC_LATENESS: Duration = Duration::from_secs(15 * 60);
 /// Metrics that CloudWatch does not give, and whose data are asked for again from where they are missing: a call for each
 /// in every round. With more, the round waits.
 pub const METRICS_BEHIND_MAX: usize = 500;
+/// Event types that one debug line names: AWS has a few hundred services, and a line is to be read.
+pub const EVENT_TYPES_SHOWN_MAX: usize = 64;
+/// Metrics whose unit is remembered, in 64 bytes each. What is beyond is sent without a unit: forgetting some would ask
+/// for them again and again.
+pub const METRIC_UNITS_MAX: usize = 50_000;
+/// Bytes of a unit's name; CloudWatch's longest is `Terabytes/Second`.
+pub const METRIC_UNIT_BYTES_MAX: usize = 32;
+/// Metrics whose unit a checkpoint remembers: 20 bytes each, written anew with each unit that is learnt.
+pub const METRIC_UNITS_SAVED_MAX: usize = 5_000;
 /// Periods of one round of a backlog: three hours by the minute, so that hundreds of metrics still fit a call's
 /// values in a few calls.
 pub const METRIC_ROUND_PERIODS: i64 = 180;

@@ -15,6 +15,7 @@ fn generated_parts_are_up_to_date() {
     is_generated("troubleshooting.md", "errors", &vendor::markdown());
     is_generated("troubleshooting.md", "never", &vendor::never_markdown());
     is_generated("configuration.md", "keys", &keys::markdown());
+    is_generated("monitoring.md", "endings", &aws_to_devo::telemetry::endings::table());
     is_generated("configuration.md", "ignored", &ignored::markdown());
     is_generated("monitoring.md", "metrics", &metrics::table());
     is_generated("services.md", "endings", &endings::markdown());

@@ -9,6 +9,7 @@
 //!
 //! Pure: no sockets, no clocks. What settling means is the closure given to [`Ack::open`].
 
+mod ending;
 mod progress;
 mod turn;
 mod watermark;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
+pub use ending::{Ending, Fate};
 pub use progress::{Confirmed, Progress};
 pub use turn::Turn;
 pub use watermark::Watermark;

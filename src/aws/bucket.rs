@@ -2,11 +2,12 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::client::Client;
 use super::endpoint;
 use super::error::{Error, Kind};
+use super::failure::{header, http_time};
 use super::http::{Answer, Fault, append};
 use super::known::Known;
 use super::listing::{self, ListObjects, Page};
@@ -34,6 +35,8 @@ pub struct Part {
     pub etag: String,
     /// The range was the object, first byte to last.
     pub whole: bool,
+    /// When the object was written (`Last-Modified`), if the server says so.
+    pub modified: Option<SystemTime>,
 }
 
 impl S3 {
@@ -81,7 +84,7 @@ impl S3 {
                 if matches!(error.kind(), Kind::InvalidRange { total: None | Some(0) })
                     && object.start == 0 =>
             {
-                Ok(Part { total: 0, etag: String::new(), whole: true })
+                Ok(Part { total: 0, etag: String::new(), whole: true, modified: None })
             }
             outcome => outcome,
         }
@@ -224,7 +227,8 @@ impl S3 {
             let head = s3::head(object, answer.status, &answer.headers).map_err(Fault::transient)?;
             as_announced(object, &head)?;
             same_object(object, &head)?;
-            read_body(&head, object.len, answer, into)
+            let modified = header(&answer.headers, "last-modified").and_then(http_time);
+            read_body(&head, object.len, answer, into).map(|part| Part { modified, ..part })
         })
     }
 }
@@ -308,7 +312,7 @@ fn read_body(head: &Head, len_max: u64, answer: &mut Answer, into: &mut Buffer) 
     if taken != expected {
         return Err(Fault::transient(format!("the body ended after {taken} of {expected} bytes")));
     }
-    Ok(Part { total, etag: head.etag.clone(), whole: taken == total })
+    Ok(Part { total, etag: head.etag.clone(), whole: taken == total, modified: None })
 }
 
 #[cfg(test)]
@@ -344,7 +348,7 @@ mod tests {
     fn a_range_is_appended() {
         let object = GetObject { if_match: Some("\"e\""), ..OBJECT };
         let (part, into, seen) = get(vec![answer(206, &part("2-5/10"), "cdef")], &object);
-        assert_eq!(part.unwrap(), Part { total: 10, etag: "\"e\"".into(), whole: false });
+        assert_eq!(part.unwrap(), Part { total: 10, etag: "\"e\"".into(), whole: false, modified: None });
         assert_eq!(into, b"oldcdef");
         assert!(seen[0].starts_with("GET /logs/a/b.gz HTTP/1.1\r\n"), "{}", seen[0]);
         for header in ["range: bytes=2-5\r\n", "if-match: \"e\"\r\n", "x-amz-content-sha256: e3b0c442"] {
@@ -394,7 +398,7 @@ mod tests {
     #[test]
     fn a_server_without_ranges_gives_the_same_bytes() {
         let (part, into, _) = get(vec![answer(200, "etag: \"e\"\r\n", "abcdefghij")], &OBJECT);
-        assert_eq!(part.unwrap(), Part { total: 10, etag: "\"e\"".into(), whole: false });
+        assert_eq!(part.unwrap(), Part { total: 10, etag: "\"e\"".into(), whole: false, modified: None });
         assert_eq!(into, b"oldcdef");
         let chunked =
             b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabcde\r\n5\r\nfghij\r\n0\r\n\r\n";
@@ -406,11 +410,11 @@ mod tests {
     fn a_whole_object_in_one_range() {
         let object = GetObject { start: 0, len: 100, ..OBJECT };
         let (part, into, _) = get(vec![answer(206, "content-range: bytes 0-2/3\r\n", "abc")], &object);
-        assert_eq!(part.unwrap(), Part { total: 3, etag: String::new(), whole: true });
+        assert_eq!(part.unwrap(), Part { total: 3, etag: String::new(), whole: true, modified: None });
         assert_eq!(into, b"oldabc");
         let empty = answer(416, "content-range: bytes */0\r\n", "<Error><Code>InvalidRange</Code></Error>");
         let (part, into, _) = get(vec![empty], &object);
-        assert_eq!(part.unwrap(), Part { total: 0, etag: String::new(), whole: true });
+        assert_eq!(part.unwrap(), Part { total: 0, etag: String::new(), whole: true, modified: None });
         assert_eq!(into, b"old");
     }
 

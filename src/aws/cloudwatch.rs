@@ -1,4 +1,4 @@
-//! CloudWatch metrics over the AWS JSON 1.0 protocol: ListMetrics, GetMetricData. Pure.
+//! CloudWatch metrics over the AWS JSON 1.0 protocol: ListMetrics, GetMetricData, GetMetricStatistics. Pure.
 //!
 //! Format: the Amazon CloudWatch API reference; the protocol's target prefix is in AWS's published service
 //! model (`GraniteServiceVersion20100801`). Times are seconds since 1970.
@@ -129,6 +129,44 @@ pub fn metric_data(address: &Address<'_>, query: &Query<'_>) -> Request {
         input["NextToken"] = token.into();
     }
     CLOUDWATCH.call("cloudwatch:GetMetricData", address, &input)
+}
+
+/// GetMetricStatistics of one datapoint, for its unit. The address's resource is for people.
+pub fn metric_unit(address: &Address<'_>, metric: &Metric, period: u32, time: i64) -> Request {
+    let input = json!({
+        "Namespace": metric.namespace,
+        "MetricName": metric.name,
+        "Dimensions": metric.dimensions,
+        "StartTime": time,
+        "EndTime": time.saturating_add(i64::from(period)),
+        "Period": period,
+        "Statistics": ["SampleCount"],
+    });
+    CLOUDWATCH.call("cloudwatch:GetMetricStatistics", address, &input)
+}
+
+/// Reads the unit in GetMetricStatistics' answer. None: there is no datapoint, or they have several units.
+///
+/// # Errors
+/// It is not what AWS documents.
+pub fn read_metric_unit(body: &[u8]) -> serde_json::Result<Option<String>> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Answer {
+        #[serde(default)]
+        datapoints: Option<Vec<Datapoint>>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Datapoint {
+        #[serde(default)]
+        unit: Option<String>,
+    }
+    let answer = serde_json::from_slice::<Answer>(body)?;
+    let mut units: Vec<_> =
+        answer.datapoints.unwrap_or_default().into_iter().map(|point| point.unit).collect();
+    units.dedup();
+    Ok(if units.len() == 1 { units.remove(0) } else { None })
 }
 
 /// Reads ListMetrics' answer.
@@ -280,6 +318,22 @@ mod tests {
     }
 
     #[test]
+    fn the_unit_of_a_datapoint() {
+        let request = metric_unit(&ADDRESS, &cpu(), 60, 600);
+        assert_eq!(
+            text(&request),
+            r#"{"Namespace":"AWS/EC2","MetricName":"CPUUtilization","Dimensions":[{"Name":"InstanceId","Value":"i-1"}],"StartTime":600,"EndTime":660,"Period":60,"Statistics":["SampleCount"]}"#
+        );
+        let read = |body: &str| read_metric_unit(body.as_bytes()).unwrap();
+        let point = |unit: &str| format!(r#"{{"Timestamp":600.0,"SampleCount":5.0,"Unit":"{unit}"}}"#);
+        let answer = |points: &[String]| format!(r#"{{"Datapoints":[{}],"Label":"x"}}"#, points.join(","));
+        assert_eq!(read(&answer(&[point("Percent")])).as_deref(), Some("Percent"));
+        assert_eq!(read(&answer(&[point("Percent"), point("Bytes")])), None);
+        assert_eq!(read(&answer(&[])), None);
+        assert_eq!(read("{}"), None);
+    }
+
+    #[test]
     fn an_account_without_metrics() {
         for body in ["{}", r#"{"Metrics":[]}"#, r#"{"Metrics":null,"NextToken":""}"#] {
             assert_eq!(read_list_metrics(body.as_bytes()).unwrap(), Listed { metrics: vec![], token: None });
@@ -290,7 +344,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(body in proptest::collection::vec(0u8.., 0..200)) {
-            let _ = (read_list_metrics(&body), read_metric_data(&body));
+            let _ = (read_list_metrics(&body), read_metric_data(&body), read_metric_unit(&body));
         }
 
         /// Ids lead back to their metric and statistic.

@@ -419,7 +419,8 @@ mod tests {
         assert_eq!(compared, 7 * 11 * 4);
         let names = |bucket_name| {
             let variant = Variant { fips: true, dual_stack: true };
-            let found = bucket("us-east-1", bucket_name, &Endpoints { variant, ..Endpoints::default() }).unwrap();
+            let found =
+                bucket("us-east-1", bucket_name, &Endpoints { variant, ..Endpoints::default() }).unwrap();
             (found.endpoint, found.path)
         };
         assert_eq!(

@@ -1,10 +1,17 @@
 //! STS: roles, and who we are.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
 use super::client::Client;
 use super::credentials::Credentials;
 use super::endpoint::Service;
 use super::error::Error;
 use super::sts::{self, AssumeRole, AssumeRoleWithWebIdentity, CallerIdentity};
+use crate::backoff::Backoff;
+use crate::limits::{RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX};
+use crate::stop::Stop;
+use crate::telemetry::{Failure, Health};
 
 /// Calls STS in the client's region.
 #[derive(Clone)]
@@ -39,4 +46,74 @@ impl Sts {
         let request = sts::caller_identity(&self.endpoint, self.client.region());
         self.client.call_and_parse(&request, sts::read_caller_identity)
     }
+}
+
+/// The account that an input's credentials belong to, for tags that need it. STS is asked once something does. Clones
+/// share it.
+#[derive(Clone, Default)]
+pub struct AccountId(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    known: OnceLock<String>,
+    wanted: AtomicBool,
+    sts: Option<Sts>,
+}
+
+impl AccountId {
+    /// `known`: as the configuration says. `wanted`: nothing can be tagged without it.
+    pub fn new(known: Option<&str>, wanted: bool, sts: Sts) -> AccountId {
+        let known = known.map_or_else(OnceLock::new, |account| OnceLock::from(account.to_owned()));
+        AccountId(Arc::new(State { known, wanted: wanted.into(), sts: Some(sts) }))
+    }
+
+    /// The account, if it is known.
+    pub fn known(&self) -> Option<&str> {
+        self.0.known.get().map(String::as_str)
+    }
+
+    /// Something has come that cannot be tagged without it.
+    pub fn want(&self) {
+        self.0.wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks STS unless the account is known, and does without an answer.
+    pub fn ask(&self) {
+        let Some(sts) = self.0.sts.as_ref().filter(|_| self.known().is_none()) else { return };
+        match sts.caller_identity() {
+            Ok(identity) => drop(self.0.known.set(identity.account)),
+            Err(error) => log::debug!("the account of the credentials is not known: {error}"),
+        }
+    }
+
+    /// Waits until the account is known, if something needs it. While STS does not say it, that is a trouble of
+    /// `health`. False: stopped.
+    pub fn learn(&self, health: &Health, stop: &Stop) -> bool {
+        let mut backoff = Backoff::new(RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX);
+        while self.0.wanted.load(Ordering::Relaxed) && self.known().is_none() {
+            if stop.is_stopped() {
+                return false;
+            }
+            let Some(sts) = &self.0.sts else { return true };
+            match sts.caller_identity() {
+                // Another thread may have been told the same.
+                Ok(identity) => drop(self.0.known.set(identity.account)),
+                Err(_) if stop.is_stopped() => return false,
+                Err(error) => {
+                    health.failed(unknown(&error), !error.is_temporary());
+                    stop.wait(backoff.pause());
+                }
+            }
+        }
+        true
+    }
+}
+
+fn unknown(error: &Error) -> Failure {
+    let message = format!(
+        "the account, which is a level of its tags, is not known: {error}. Nothing is received until STS has told it, \
+         so that nothing is sent to a wrong table. Without STS: write the account into the service's \"tag\" in place of \
+         {{account_id}}"
+    );
+    Failure { cause: error.cause(), message }
 }

@@ -53,7 +53,7 @@ pub use self::clock::Clock;
 pub use self::credentials::Credentials;
 pub use self::error::{Error, Kind};
 pub use self::http::Http;
-pub use self::identity::Sts;
+pub use self::identity::{AccountId, Sts};
 pub use self::listing::{ListObjects, Listed, Page};
 pub use self::pace::Pace;
 pub use self::provider::Provider;

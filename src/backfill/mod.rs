@@ -23,15 +23,15 @@ pub use listing::Listing;
 pub use plan::{Plan, Verdict};
 pub use tally::Tally;
 
-use crate::ack::{Ack, Outcome, Share};
-use crate::aws::{Kind, Listed, S3};
+use crate::ack::{Ack, Ending, Fate, Outcome, Share};
+use crate::aws::{AccountId, Kind, Listed, S3};
 use crate::backoff::Backoff;
 use crate::budget::Budget;
 use crate::config::Input;
 use crate::crew::Crew;
 use crate::ledger::Ledger;
 use crate::limits::{ARCHIVED_NAMED_MAX, OBJECTS_IN_WORK_MAX, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX};
-use crate::resolve::{Object, Source, Task};
+use crate::resolve::{Object, Source, Task, is_marker};
 use crate::schedule::Lane;
 use crate::services::Definition;
 use crate::stop::Stop;
@@ -49,6 +49,8 @@ pub struct Settings {
     /// The input's place in the configuration.
     pub index: usize,
     pub input: Input,
+    /// That of its credentials, which some tags need.
+    pub account: AccountId,
     pub backfill: Backfill,
     /// Its waits end with `stop`.
     pub s3: S3,
@@ -109,10 +111,12 @@ impl Lister {
 }
 
 fn run(shared: &Shared) {
-    let Settings { s3, stop, backfill, .. } = &shared.settings;
+    let Settings { s3, stop, backfill, account, telemetry, .. } = &shared.settings;
+    // What lacks it would fail, and not come again by itself.
+    account.ask();
     let mut listing = backfill.listing.clone();
     let mut backoff = Backoff::new(RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX);
-    while !stop.is_stopped() {
+    while account.learn(&telemetry.health, stop) && !stop.is_stopped() {
         match listing.next_page(s3) {
             Ok(Some(page)) => {
                 backoff.reset();
@@ -144,6 +148,15 @@ fn put_on_the_way(shared: &Shared, listed: Listed, page: &Ack) -> bool {
             telemetry.receive.objects.increment();
             collect(shared, listed, service, page.share())
         }
+        Verdict::Skip => {
+            let ending = match () {
+                () if listed.size == 0 => Ending::NoBytes,
+                () if is_marker(&listed.key) => Ending::Marker,
+                () => Ending::SkipRule,
+            };
+            telemetry.service(&backfill.listing.plan().service).endings.add(ending);
+            true
+        }
         Verdict::Archived => {
             // The next run tries it again, so it must list it again.
             page.share().resolve(Outcome::Reject);
@@ -163,13 +176,15 @@ fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>, of_page: S
     let Some(slot) = shared.slots.acquire(1, stop) else { return false };
     let size = listed.size;
     let object = object_of(&backfill.listing.plan().bucket, listed);
+    let fate = Fate::default();
     let settle = {
+        let fate = fate.clone();
         let (tally, name, stop) = (Arc::clone(&backfill.tally), object.to_string(), stop.clone());
         let of_service = Arc::clone(telemetry.service(&service.name));
         // Its age is what a backfill is for, and no lag.
         of_service.begin(None);
         move |outcome| {
-            of_service.end(None, outcome, Timestamp::now());
+            of_service.end(None, &fate, outcome, Timestamp::now());
             if outcome != Outcome::Delivered && !stop.is_stopped() {
                 log::error!("{name}: could not be delivered; the next backfill tries it again");
             }
@@ -185,8 +200,11 @@ fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>, of_page: S
         service,
         input: *index,
         share: ack.share(),
+        fate,
         turn: None,
         pulled: None,
+        // The backfill's own --from and --to say what is read.
+        not_before: None,
     };
     ack.close(Outcome::Delivered);
     telemetry.fetch.waiting.add(1);

@@ -99,6 +99,7 @@ fn run(
     let settings = Settings {
         index: 0,
         input: config.inputs[0].clone(),
+        account: AccountId::default(),
         backfill: backfill.clone(),
         s3,
         tasks: lanes.remove(0),

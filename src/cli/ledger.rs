@@ -111,6 +111,9 @@ fn open(config: &Path) -> Result<Store, String> {
     Store::open_existing(&path).map_err(|error| error.to_string())
 }
 
+/// Characters of a checkpoint's part or value that are shown.
+const CHECKPOINT_CHARS_MAX: usize = 300;
+
 fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
@@ -138,10 +141,18 @@ fn refused_table(refused: &[Suspect]) -> String {
 fn source_table(sources: &[Checkpoint]) -> String {
     let mut table = new_table(&["when", "source", "part", "delivered up to"]);
     for Checkpoint { source, part, value, at } in sources {
-        let shown = [source, part, value].map(|text| text.escape_debug().to_string());
+        let shown = [source, part, value].map(|text| shortened(text));
         table.add_row([vec![when(*at)], shown.to_vec()].concat());
     }
     table.trim_fmt()
+}
+
+/// A checkpoint may hold a whole list.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(CHECKPOINT_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", text[..end].escape_debug()),
+        None => text.escape_debug().to_string(),
+    }
 }
 
 fn when(at: i64) -> String {

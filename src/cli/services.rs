@@ -79,7 +79,9 @@ fn listed(items: &[String]) -> String {
 fn as_tables(rows: &[Row]) -> String {
     format!(
         "Services of an sqs_collector input: objects that a queue announces\n\n{}\n\n\
-         Services of an aws input: APIs that are polled, and queues that are given by their names\n\n{}",
+         Services of an aws input: APIs that are polled, and queues that are given by their names\n\n{}\n\n\
+         Every object ends as delivered, empty, left_out or refused, for a reason: the metric\n\
+         objects_ended_total counts them, the log names them, and docs/monitoring.md lists the reasons.",
         sqs_table(rows),
         aws_table(aws::rows())
     )

@@ -59,6 +59,7 @@ fn describe_input(input: &Input) -> Vec<String> {
         (input.ack_messages && input.do_not_send, "messages are deleted unsent"),
     ];
     lines.extend(peculiarities.iter().filter(|(holds, _)| *holds).map(|(_, text)| format!("  {text}")));
+    lines.extend(input.start_time.map(|time| format!("  objects written before {time} are left out")));
     lines
 }
 
@@ -83,9 +84,10 @@ fn describe_source(source: &Source) -> Vec<String> {
 fn describe_api(api: &Api) -> String {
     match api {
         Api::CloudTrail(cloudtrail) => describe_cloudtrail(cloudtrail),
-        Api::Metrics(Metrics { namespaces, start_time }) => {
+        Api::Metrics(Metrics { namespaces, start_time, units }) => {
             let of = if namespaces.is_empty() { "all namespaces".to_owned() } else { namespaces.join(", ") };
-            format!("metrics of {of} from {}", describe_start(*start_time))
+            let units = if *units { "" } else { ", without units" };
+            format!("metrics of {of} from {}{units}", describe_start(*start_time))
         }
         Api::Logs(Logs { group, start_time, first_by_streams }) => {
             let by_streams = if *first_by_streams { ", the first time by streams with events" } else { "" };

@@ -59,9 +59,11 @@ pub const SERVICE: &[Ignored] = &[
     ("request_period_in_seconds", "a queue is read as soon as something is in it"),
 ];
 
+/// Of a service of an `aws` input whose messages are the logs themselves.
+pub const BODIES_SERVICE: &[Ignored] = &[("start_time", "a queue holds what was sent since it was made")];
+
 /// Of a service of an `aws` input that reads a queue.
-pub const QUEUE_SERVICE: &[Ignored] =
-    &[SERVICE[3], SERVICE[4], ("start_time", "a queue holds what was announced since it was made")];
+pub const QUEUE_SERVICE: &[Ignored] = &[SERVICE[3], SERVICE[4]];
 
 /// Of every service of an `aws` input.
 pub const AWS_SERVICE: &[Ignored] = &TRIAL;
@@ -78,6 +80,7 @@ pub const PLACES: &[(&str, &[Ignored])] = &[
     ("inputs.sqs_collector….services.NAME", SERVICE),
     ("inputs.aws….services.NAME", AWS_SERVICE),
     ("inputs.aws….services.NAME, if it reads a queue", QUEUE_SERVICE),
+    ("inputs.aws….services.NAME, if its messages are the logs", BODIES_SERVICE),
     ("inputs.aws….services.NAME.event_type_processor_mapping.NAME", EVENT_TYPE),
 ];
 

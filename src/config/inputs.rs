@@ -89,6 +89,7 @@ fn read_input(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Option<Inp
         receivers: small(&keys, "receivers", limits::RECEIVERS_MAX as u32, RECEIVERS_DEFAULT as u32) as usize,
         missing_object: missing_object(&keys),
         request_payer: keys.boolean("request_payer", false),
+        start_time: None,
         services,
     };
     keys.finish();

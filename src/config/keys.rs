@@ -321,7 +321,12 @@ pub const SECTIONS: &[Section] = &[
                 "from the beginning of one pull to the next",
             ),
             ("pull_retries", "0 to 1000", "3", "further tries of a call in one pull"),
-            ("start_time", "UTC time", NONE, "nothing older is read"),
+            (
+                "start_time",
+                "UTC time",
+                NONE,
+                "nothing older is read; older objects that a queue announces are acknowledged and left out",
+            ),
             ("auto_event_type", "true, false", "false", "the event's own type stands in the tag"),
             ("event_type_processor_mapping", "mapping", NONE, "tags for some types of events"),
             ("event_type_file_regex_patterns", "mapping", NONE, "types by the objects' keys"),
@@ -340,6 +345,12 @@ pub const SECTIONS: &[Section] = &[
             ("sources", "text or list", "`all_sources`", "only these event sources"),
             ("drop_event_names", "list", NONE, "events that are not sent"),
             ("metric_namespaces", "list", "all", "only these namespaces"),
+            (
+                "metric_units",
+                "true, false",
+                "true",
+                "each datapoint says its `Unit`, learnt by one call for each metric",
+            ),
             ("log_group", "text", "required by a service of the type `logs`", "`/`: all groups"),
             (
                 "use_first_optimized_retrieval",

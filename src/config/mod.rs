@@ -142,6 +142,8 @@ pub struct Input {
     pub missing_object: MissingObject,
     /// `request_payer`: S3's requests are paid for by the caller.
     pub request_payer: bool,
+    /// `start_time`: objects that were written before are acknowledged and left out.
+    pub start_time: Option<Timestamp>,
     /// At least one, in the order of the file.
     pub services: Vec<Arc<Definition>>,
 }
@@ -210,6 +212,8 @@ pub struct Metrics {
     pub namespaces: Vec<String>,
     /// Nothing older is read. None: from the first start on.
     pub start_time: Option<Timestamp>,
+    /// `metric_units`: each datapoint says its `Unit`.
+    pub units: bool,
 }
 
 /// `types: [logs]`.

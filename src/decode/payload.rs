@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 use super::Decoder;
-use crate::ack::{Ack, Progress};
+use crate::ack::{Ack, Fate, Progress};
 use crate::buffers::Buffer;
 use crate::ledger::Case;
 use crate::resolve::{PullingId, Source};
@@ -18,6 +18,8 @@ pub struct Work {
     /// Index of the input in the configuration.
     pub input: usize,
     pub ack: Ack,
+    /// The reason why it ends as it does.
+    pub fate: Fate,
     pub decoder: Decoder,
     pub progress: Progress,
     /// The pull that brought it, where events are to name it.

@@ -1,10 +1,13 @@
 //! An object that is to be fetched, however many tries that takes.
 
 use std::sync::Arc;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
 
 use super::Settings;
 use super::outage::Attempts;
-use crate::ack::{Ack, Progress};
+use crate::ack::{Ack, Fate, Progress};
 use crate::decode::{Account, Work};
 use crate::ledger::{Case, Entry};
 use crate::resolve::{Object, PullingId, Source};
@@ -19,15 +22,33 @@ pub struct Job {
     pub input: usize,
     pub entry: Arc<Entry>,
     pub ack: Ack,
+    pub fate: Fate,
     pub pulled: Option<PullingId>,
     pub case: Option<Case>,
     pub attempts: Attempts,
+    /// It is left out if it was written before.
+    pub not_before: Option<Timestamp>,
 }
 
 impl Job {
+    /// Was it written before the time from which on objects are read? `modified`: as S3 says.
+    pub fn is_too_old(&self, modified: Option<SystemTime>) -> bool {
+        self.not_before.zip(modified).is_some_and(|(start, modified)| modified < SystemTime::from(start))
+    }
+
     pub fn into_work(self, settings: &Settings, progress: Progress) -> Box<Work> {
-        let Job { object, service, input, ack, pulled, case, .. } = self;
+        let Job { object, service, input, ack, fate, pulled, case, .. } = self;
         let decoder = settings.decoder(&service, Account::within(&settings.decoders));
-        Box::new(Work { source: Source::S3(object), service, input, ack, decoder, progress, pulled, case })
+        Box::new(Work {
+            source: Source::S3(object),
+            service,
+            input,
+            ack,
+            fate,
+            decoder,
+            progress,
+            pulled,
+            case,
+        })
     }
 }

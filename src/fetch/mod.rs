@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
 
-use crate::ack::{Ack, Outcome, Progress};
+use crate::ack::{Ack, Ending, Outcome, Progress};
 use crate::aws::S3;
 use crate::budget::{Budget, Permit};
 use crate::buffers::{Buffer, Buffers};
@@ -195,10 +195,11 @@ impl Fetcher {
             // Dropped without a word: its message goes back.
             return;
         }
-        let Task { source, service, input, share, turn, pulled } = task;
+        let Task { source, service, input, share, fate, turn, pulled, not_before } = task;
         let case = self.case(&source, input);
         if let Some(case) = case.as_ref().filter(|case| case.standing == Standing::Refused) {
             self.refuse(&source, case, &service.name, input);
+            fate.note(Ending::Deaths);
             return Ack::open(move |outcome: Outcome| share.resolve(outcome))
                 .in_turn(turn)
                 .close(Outcome::Reject);
@@ -206,13 +207,26 @@ impl Fetcher {
         match source {
             Source::S3(object) => {
                 let InputSettings { ledger, id, telemetry, .. } = &self.settings.inputs[input];
-                // None: the object is in work, and its end answers for this message too.
+                // None: the object is in work, and its end answers for this message too; it may come at once.
+                fate.note(Ending::SharedDelivery);
                 let claimed = ledger.claim(id, &object, share, turn.as_ref());
                 let Some(entry) = claimed.map(Arc::new) else { return };
+                fate.forget();
                 let settled = Arc::clone(&entry);
                 let ack = Ack::open(move |outcome| settled.settle(outcome)).in_turn(turn);
                 let attempts = Attempts::new(&telemetry.buckets);
-                self.attempt(Box::new(Job { object, service, input, entry, ack, pulled, case, attempts }));
+                self.attempt(Box::new(Job {
+                    object,
+                    service,
+                    input,
+                    entry,
+                    ack,
+                    fate,
+                    pulled,
+                    case,
+                    attempts,
+                    not_before,
+                }));
             }
             // Pages come with their bytes; none is ever put up for fetching.
             Source::Page { .. } => (),
@@ -221,7 +235,7 @@ impl Fetcher {
                 let ack = Ack::open(move |outcome: Outcome| share.resolve(outcome)).in_turn(turn);
                 let decoder = self.settings.decoder(&service, Account::within(&self.settings.decoders));
                 let progress = Progress::default();
-                let work = Work { source, service, input, ack, decoder, progress, pulled, case };
+                let work = Work { source, service, input, ack, fate, decoder, progress, pulled, case };
                 self.hand_over_body(Box::new(work), bytes);
             }
         }
@@ -244,7 +258,7 @@ impl Fetcher {
     fn refuse(&self, source: &Source, case: &Case, service: &str, input: usize) {
         let InputSettings { telemetry, id, .. } = &self.settings.inputs[input];
         telemetry.service(service).decode.failed.increment();
-        log::error!(
+        log::warn!(
             place = service;
             "{source}: is refused, because the collector died {} times while it decoded it. Its message is left to \
              the queue's redrive policy. To try it again: aws-to-devo ledger forget --input {id} --match {}",

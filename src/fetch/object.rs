@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::job::Job;
 use super::parts::{Range, Target};
 use super::{Fetcher, InputSettings};
-use crate::ack::{Outcome, Progress};
+use crate::ack::{Ending, Outcome, Progress};
 use crate::aws::{Error, Kind};
 use crate::buffers::Buffer;
 use crate::config::MissingObject;
@@ -32,6 +32,8 @@ enum Failure {
     Delivered,
     /// It is in work for another message.
     InWork,
+    /// It was written before the time from which on objects are read.
+    TooOld,
     Aws(Error),
 }
 
@@ -60,6 +62,10 @@ impl Fetcher {
             Err(Failure::Delivered) => {
                 self.bucket_works(&job);
                 self.skip_delivered(*job);
+            }
+            Err(Failure::TooOld) => {
+                self.bucket_works(&job);
+                self.leave_out(*job);
             }
             // The ledger has taken this message's part over, and nothing is left to drop.
             Err(Failure::InWork) => self.bucket_works(&job),
@@ -91,14 +97,15 @@ impl Fetcher {
 
     /// Collects an object in another's place.
     fn collect_instead(&self, job: Job, object: Object) {
-        let Job { object: named, service, input, ack, pulled, .. } = job;
+        let Job { object: named, service, input, ack, pulled, fate, not_before, .. } = job;
         log::info!(
             place = service.name.as_str(), cause = "key not encoded";
             "{named}: is not there, but {object} is, which is read instead: its message was not written by S3, and its \
              key is not encoded as S3 does it"
         );
         let (share, turn) = (ack.share(), ack.another_turn());
-        self.collect(Task { source: Source::S3(object), service, input, share, turn, pulled });
+        let source = Source::S3(object);
+        self.collect(Task { source, service, input, share, fate, turn, pulled, not_before });
         ack.close(Outcome::Delivered);
     }
 
@@ -142,26 +149,37 @@ impl Fetcher {
     fn skip_delivered(&self, job: Job) {
         self.settings.inputs[job.input].telemetry.fetch.known.increment();
         log::debug!("{}: was delivered before, nothing of it is sent again", job.object);
+        job.fate.note(Ending::Known);
+        job.ack.close(Outcome::Delivered);
+    }
+
+    fn leave_out(&self, job: Job) {
+        let telemetry = &self.settings.inputs[job.input].telemetry;
+        let ending = Ending::StartTime;
+        telemetry.service(&job.service.name).endings.tell(&job.service.name, &job.object, ending);
+        job.fate.note(ending);
         job.ack.close(Outcome::Delivered);
     }
 
     pub(super) fn give_up(&self, work: Box<Work>, error: &Error) {
         let InputSettings { telemetry, missing_object, .. } = &self.settings.inputs[work.input];
         let (telemetry, missing_object) = (&telemetry.fetch, *missing_object);
-        let (counter, what, outcome) = match error.kind() {
+        let (counter, what, ending) = match error.kind() {
             Kind::Stopped => return work.ack.close(Outcome::Retry),
             Kind::NoSuchObject if missing_object == MissingObject::Skip => {
-                (&telemetry.missing, "is not there, skipped", Outcome::Delivered)
+                (&telemetry.missing, "is not there, skipped", Some(Ending::Missing))
             }
             Kind::Withheld => {
-                let what = "cannot be read; it is left to the queue's redrive policy";
-                (&telemetry.failed, what, Outcome::Reject)
+                let what = "refused: cannot be read; it is left to the queue's redrive policy";
+                (&telemetry.failed, what, Some(Ending::Withheld))
             }
             _ => {
                 let what = "cannot be fetched; it is not acknowledged and comes again";
-                (&telemetry.failed, what, Outcome::Retry)
+                (&telemetry.failed, what, None)
             }
         };
+        let outcome = ending.map_or(Outcome::Retry, Ending::outcome);
+        ending.into_iter().for_each(|ending| work.fate.note(ending));
         counter.increment();
         log::warn!(
             place = work.service.name.as_str(), cause = error.cause().as_str();
@@ -187,7 +205,16 @@ impl Fetcher {
         let first = Range { start: 0, len: reserve.min(PART_BYTES) as u64 };
         let part = target.get(first, settings, &mut bytes).map_err(Failure::Aws)?;
         let reader = format!("{:?}", service.format);
-        let progress = match entry.identify(&part.etag, part.total, &reader) {
+        if job.is_too_old(part.modified) {
+            return Err(Failure::TooOld);
+        }
+        // Another message's work on the same content answers for this one, perhaps at once.
+        job.fate.note(Ending::SharedDelivery);
+        let known = entry.identify(&part.etag, part.total, &reader);
+        if !matches!(known, Known::InWork) {
+            job.fate.forget();
+        }
+        let progress = match known {
             Known::Undelivered(progress) => progress,
             Known::Delivered => return Err(Failure::Delivered),
             Known::InWork => return Err(Failure::InWork),

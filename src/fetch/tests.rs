@@ -114,7 +114,16 @@ impl Lab {
             let share = ack.share();
             ack.close(Outcome::Delivered);
             let service = self.inputs[input].services[0].of_object(&object.key);
-            Task { source: Source::S3(object), service, input, share, turn: None, pulled: None }
+            Task {
+                source: Source::S3(object),
+                service,
+                input,
+                share,
+                fate: crate::ack::Fate::default(),
+                turn: None,
+                pulled: None,
+                not_before: None,
+            }
         };
         assert!(self.lanes[input].put(objects.into_iter().map(task).collect(), &self.stop));
     }

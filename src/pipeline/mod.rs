@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use crate::aws::{Client, Http, S3, Sqs};
+use crate::aws::{AccountId, Client, Http, S3, Sqs, Sts};
 use crate::backfill::{self, Backfill, Lister};
 use crate::budget::Budget;
 use crate::buffers::Buffers;
@@ -141,6 +141,8 @@ impl Pipeline {
         };
         let clients: Vec<Client> = config.inputs.iter().zip(&telemetry.inputs).map(counted).collect();
         let queues = queues(config, &clients, &stop)?;
+        let accounts: Vec<AccountId> =
+            config.inputs.iter().zip(&clients).map(|(input, client)| account(input, client, &stop)).collect();
         let ledger = ledger::open(config, job, telemetry, &stop, beat)?;
         let pool_settings = PoolSettings {
             window_bytes: memory.window,
@@ -161,6 +163,7 @@ impl Pipeline {
             suspects: ledger.suspects().clone(),
             refused: Arc::default(),
             telemetry: Arc::clone(telemetry),
+            accounts: accounts.clone(),
         });
         let workers = rayon::ThreadPoolBuilder::new()
             .num_threads(globals.workers)
@@ -200,12 +203,22 @@ impl Pipeline {
         let start_intake = |index: usize, tasks| -> std::io::Result<Box<dyn Intake>> {
             let (input, telemetry) = (config.inputs[index].clone(), Arc::clone(&telemetry.inputs[index]));
             let (stop, abort) = (stop.clone(), abort.clone());
+            let account = accounts[index].clone();
             if let Job::Backfill(backfill) = job {
                 let s3 = S3::new(clients[index].stopped_by(&stop)).paid_by_caller(input.request_payer);
                 let backfill = backfill.clone();
                 let ledger = remembering(&input, &ledger);
-                let settings =
-                    backfill::Settings { index, input, backfill, s3, tasks, ledger, telemetry, stop };
+                let settings = backfill::Settings {
+                    index,
+                    input,
+                    account,
+                    backfill,
+                    s3,
+                    tasks,
+                    ledger,
+                    telemetry,
+                    stop,
+                };
                 return Ok(Box::new(Lister::start(settings)?));
             }
             let (receiving, settling) = queues[index].clone();
@@ -215,6 +228,7 @@ impl Pipeline {
             let settings = receive::Settings {
                 index,
                 input,
+                account,
                 receiving,
                 settling,
                 tasks,
@@ -407,6 +421,15 @@ fn queues(config: &Config, clients: &[Client], stop: &Stop) -> anyhow::Result<Ve
         Ok((receiving, Sqs::new(client.clone(), &input.queue)?))
     };
     config.inputs.iter().zip(clients).map(queue).collect()
+}
+
+/// The account for the tags of an input: a role's ARN says it, else STS does.
+fn account(input: &Input, client: &Client, stop: &Stop) -> AccountId {
+    if !input.services.iter().any(|service| service.uses_account()) {
+        return AccountId::default();
+    }
+    let is_needed = input.services.iter().any(|service| service.needs_account());
+    AccountId::new(input.credentials.role_account(), is_needed, Sts::new(client.stopped_by(stop)))
 }
 
 fn source_client(http: &Http, source: &Source, stop: &Stop) -> Client {

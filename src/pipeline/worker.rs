@@ -1,19 +1,21 @@
 //! The middle of the way, on the rayon workers: payload -> records -> frames -> batches.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::refused::Refused;
-use crate::ack::{Ack, Outcome, Progress};
+use crate::ack::{Ack, Ending, Fate, Outcome, Progress};
+use crate::aws::AccountId;
 use crate::budget::Budget;
 use crate::buffers::{Buffer, Buffers};
 use crate::decode::{Error, Payload, Record, Scratch, Work};
 use crate::frame::{self, Frames, Subject};
 use crate::ledger::Suspects;
-use crate::limits::BATCH_BYTES;
+use crate::limits::{BATCH_BYTES, EVENT_TYPES_SHOWN_MAX};
 use crate::resolve::Source;
 use crate::send::Outputs;
 use crate::services::{Route, Verdict};
@@ -37,6 +39,16 @@ pub struct Worker {
     /// Objects with records that an output refuses.
     pub refused: Arc<Refused>,
     pub telemetry: Arc<Telemetry>,
+    /// By the index of the input, for tags that need it. Pages of sources know theirs.
+    pub accounts: Vec<AccountId>,
+}
+
+/// What decoding has come to.
+enum Decoded {
+    Whole,
+    /// A record's tag needs the account of the input's credentials, which is not known. Nothing from that record on
+    /// was sent.
+    LacksAccount,
 }
 
 thread_local! {
@@ -62,16 +74,14 @@ impl Worker {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.decode(&mut work, &chunk, last)));
         drop(chunk);
         match outcome {
-            Ok(Ok(())) => match next {
+            Ok(Ok(Decoded::LacksAccount)) => self.lacks_account(*work),
+            Ok(Ok(Decoded::Whole)) => match next {
                 // A fetcher that has gone away leaves the work here: dropped, it counts as not delivered.
                 Some(next) => drop(next.send(work)),
                 None => {
                     survived(&work);
                     counts.objects.increment();
-                    if work.progress.decoded() == 0 {
-                        counts.empty.increment();
-                        log::debug!(place = work.service.name.as_str(); "{}: it holds no record", work.source);
-                    }
+                    self.note_without_records(&work);
                     work.progress.complete();
                     work.ack.close(Outcome::Delivered);
                 }
@@ -93,18 +103,22 @@ impl Worker {
         }
     }
 
-    fn decode(&self, work: &mut Work, chunk: &[u8], last: bool) -> Result<(), Error> {
+    fn decode(&self, work: &mut Work, chunk: &[u8], last: bool) -> Result<Decoded, Error> {
         let telemetry = Arc::clone(self.service(work));
-        let Work { source, service, input, ack, decoder, progress, pulled, case } = work;
+        let Work { source, service, input, ack, fate, decoder, progress, pulled, case } = work;
         let number = rayon::current_thread_index().unwrap_or(0);
         let decoding = self.suspects.begin(number, case.as_ref());
-        let mut route = Route::new(service, source.key());
+        let account = self.accounts.get(*input).and_then(AccountId::known);
+        let mut route = Route::of_account(account, service, source.key());
+        let mut lacks_account = false;
+        let mut types = EventTypes::if_shown();
         let sending = Sending {
             outputs: &self.outputs[*input],
             lane: ack.lane(),
             subject: Arc::new(subject(source)),
             service: &telemetry,
             refused: &self.refused,
+            fate,
         };
         let counts = &telemetry.decode;
         let (expanded_before, empty_before) = (decoder.expanded_bytes(), decoder.empty_documents());
@@ -116,6 +130,9 @@ impl Worker {
         // What so many compressed bytes usually become.
         let mut usual_room = chunk.len().saturating_mul(8).min(BATCH_BYTES);
         let mut sink = |record: Record<'_>| {
+            if lacks_account {
+                return;
+            }
             if !progress.admit_next() {
                 if let Some(frames) = &mut frames {
                     frames.leave_out();
@@ -129,6 +146,11 @@ impl Worker {
                 }
                 return;
             };
+            if filled.lacks_account {
+                lacks_account = true;
+                return;
+            }
+            types.see(tag);
             if filled.missing {
                 counts.unrouted.increment();
             }
@@ -158,13 +180,17 @@ impl Worker {
             }
         };
         let result = SCRATCH.with(|scratch| decoder.push(chunk, last, &mut scratch.borrow_mut(), &mut sink));
-        if let Some(rest) = frames {
+        // What is not sent now comes with the record that cannot be tagged yet.
+        if let Some(rest) = frames.filter(|_| !lacks_account) {
             decoding.pause(|| sending.send(rest, first_record, progress, progress.batch(ack)));
         }
         counts.resumed.add(progress.held_back() - held_back_before);
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);
         counts.recordless.add(decoder.empty_documents() - empty_before);
-        result
+        if !matches!(source, Source::Page { .. }) {
+            types.show(&self.telemetry.inputs[*input].name, source);
+        }
+        if lacks_account { Ok(Decoded::LacksAccount) } else { result.map(|()| Decoded::Whole) }
     }
 
     fn service(&self, work: &Work) -> &Arc<Service> {
@@ -187,10 +213,36 @@ impl Worker {
         frames
     }
 
+    /// Gives the object back until the account is known. The input asks for it before it receives anything more.
+    fn lacks_account(&self, work: Work) {
+        survived(&work);
+        if let Some(account) = self.accounts.get(work.input) {
+            account.want();
+        }
+        log::warn!(
+            place = work.service.name.as_str(), cause = "account";
+            "{}: neither the object nor a record of it says its account, which is a level of the tag, and STS has not been asked yet for that of the credentials. It is not acknowledged and comes again",
+            work.source
+        );
+    }
+
     /// An output refuses a record of it, and everything else of it has been delivered.
     fn refuse_again(&self, work: Work) {
         log::debug!("{}: an output refuses a record of it; nothing else of it is left to send", work.source);
+        work.fate.note(Ending::Output);
         work.ack.close(Outcome::Reject);
+    }
+
+    /// Notes why nothing of an object that has been decoded to its end was sent.
+    fn note_without_records(&self, work: &Work) {
+        let ending = match &work.progress {
+            progress if progress.held_back() > 0 || work.fate.noted().is_some() => return,
+            progress if progress.decoded() > 0 => Ending::FilterRules,
+            _ if work.decoder.expanded_bytes() == 0 => Ending::NoBytes,
+            _ => Ending::NoRecord,
+        };
+        work.fate.note(ending);
+        self.service(work).endings.tell(&work.service.name, &work.source, ending);
     }
 
     /// What was whole has been sent. A message is not ours to delete.
@@ -198,13 +250,40 @@ impl Worker {
         survived(&work);
         self.service(&work).decode.failed.increment();
         let beginning = String::from_utf8_lossy(work.decoder.beginning());
-        log::error!(
+        work.fate.note(ending_of(error));
+        log::warn!(
             place = work.service.name.as_str(), cause = variant(error).as_str();
-            "{}: {error}. The records before the damage were sent; a message that names it is left to the queue's redrive policy. It begins with \"{}\"",
+            "{}: refused: {error}. The records before the damage were sent; a message that names it is left to the queue's redrive policy. It begins with \"{}\"",
             work.source,
             beginning.escape_debug()
         );
         work.ack.close(Outcome::Reject);
+    }
+}
+
+/// The ending of an object that cannot be decoded.
+fn ending_of(error: &Error) -> Ending {
+    match error {
+        Error::Corrupt { .. }
+        | Error::Truncated { .. }
+        | Error::TrailingGarbage { .. }
+        | Error::BadBlock { .. } => Ending::Damaged,
+        Error::TooManyLevels { .. }
+        | Error::Foreign { .. }
+        | Error::Binary
+        | Error::Encrypted
+        | Error::WithoutParquet => Ending::Unsupported,
+        Error::BadJson { .. } | Error::BadDocument { .. } | Error::BadParquet { .. } => Ending::BadContent,
+        Error::UnexpectedDocuments { .. } | Error::AnotherLog { .. } => Ending::OtherService,
+        Error::Bomb { .. }
+        | Error::HeaderTooLarge { .. }
+        | Error::RecordTooLarge { .. }
+        | Error::ObjectTooLarge { .. }
+        | Error::FooterTooLarge { .. }
+        | Error::PagesTooLarge { .. }
+        | Error::MemoryTooSmall { .. }
+        | Error::WindowTooLarge { .. } => Ending::TooLarge,
+        Error::MemoryBusy | Error::SetUp { .. } | Error::Spent => Ending::Other,
     }
 }
 
@@ -215,6 +294,35 @@ fn survived(work: &Work) {
     }
 }
 
+/// The event types of some records, as the vendor's collector logs them. They are gathered for a log that shows them
+/// only.
+struct EventTypes(Option<(u64, BTreeSet<String>)>);
+
+impl EventTypes {
+    fn if_shown() -> EventTypes {
+        EventTypes(log::log_enabled!(log::Level::Debug).then(Default::default))
+    }
+
+    /// The type is the fourth level of a tag, or the last of a shorter one.
+    fn see(&mut self, tag: &str) {
+        let Some((events, types)) = &mut self.0 else { return };
+        *events += 1;
+        let found = tag.split('.').take(4).last().unwrap_or_default();
+        if types.len() < EVENT_TYPES_SHOWN_MAX && !types.contains(found) {
+            types.insert(found.to_owned());
+        }
+    }
+
+    fn show(&self, input: &str, source: &Source) {
+        if let Some((events, types)) = &self.0 {
+            let types: Vec<_> = types.iter().collect();
+            log::debug!(
+                "inputs.{input}: received 1 message(s), generated {events} message(s), detected_event_types: {types:?} ({source})"
+            );
+        }
+    }
+}
+
 /// The destination of a payload's batches, and the counters that tell of them.
 struct Sending<'a> {
     outputs: &'a Outputs,
@@ -222,6 +330,7 @@ struct Sending<'a> {
     subject: Arc<Subject>,
     service: &'a Arc<Service>,
     refused: &'a Arc<Refused>,
+    fate: &'a Fate,
 }
 
 impl Sending<'_> {
@@ -231,14 +340,18 @@ impl Sending<'_> {
         self.service.decode.events.add(events.into());
         let (share, confirmed) = (batch.share(), progress.confirmed());
         let (service, subject) = (Arc::clone(self.service), Arc::clone(&self.subject));
-        let refused = Arc::clone(self.refused);
+        let (refused, fate) = (Arc::clone(self.refused), self.fate.clone());
+        fate.note_first(Ending::Sent);
         let counted = Ack::open(move |outcome| {
             match outcome {
                 Outcome::Delivered => {
                     service.delivered.events.add(events.into());
                     service.delivered.bytes.add(bytes as u64);
                 }
-                Outcome::Reject => refused.add(&subject.id, &confirmed),
+                Outcome::Reject => {
+                    fate.note(Ending::Output);
+                    refused.add(&subject.id, &confirmed);
+                }
                 Outcome::Retry => (),
             }
             share.resolve(outcome);

@@ -9,8 +9,9 @@
 //! data are asked for at the end of each round from where they are missing, until they can be had.
 
 mod place;
+mod units;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -29,6 +30,7 @@ use crate::limits::{
     METRICS_BEHIND_MAX, POLL_SEEN_MAX,
 };
 use place::{PLACE, Place};
+use units::{UNITS, Units};
 
 /// ListMetrics' `RecentlyActive` goes back three hours; a round that begins later than this is well within.
 const RECENTLY: i64 = 2 * 3600;
@@ -52,6 +54,9 @@ pub struct Metrics {
     round: Option<Round>,
     /// The progress that passing over an item has made, to be recorded next.
     mark: Option<Progress>,
+    /// What has been read and needs no further call.
+    page: Option<Page>,
+    units: Units,
     /// Metrics of the last round.
     metrics: usize,
     notes: Vec<String>,
@@ -87,6 +92,8 @@ struct Reading {
     token: Option<String>,
     /// By metric and time.
     values: BTreeMap<(usize, i64), [Option<Number>; STATISTICS.len()]>,
+    /// All data have been read; these metrics' units are asked for, each at a time that has data.
+    units_wanted: VecDeque<(usize, i64)>,
 }
 
 /// What is sent: one for each metric and time. The names are CloudWatch's own.
@@ -98,6 +105,8 @@ struct Datapoint<'a> {
     dimensions: &'a [Dimension],
     timestamp: String,
     period: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<&'a str>,
     #[serde(flatten)]
     statistics: serde_json::Map<String, serde_json::Value>,
 }
@@ -108,6 +117,7 @@ impl Metrics {
         let period = i64::try_from(period.as_secs()).unwrap_or(60).max(1);
         let first = settings.start_time.map_or(i64::MIN, Timestamp::as_second);
         Metrics {
+            units: Units::new(settings.units),
             settings,
             period,
             endpoint,
@@ -118,6 +128,7 @@ impl Metrics {
             place: None,
             round: None,
             mark: None,
+            page: None,
             metrics: 0,
             notes: Vec::new(),
         }
@@ -203,6 +214,10 @@ impl Metrics {
             }
             Some(reading) => {
                 let period = u32::try_from(self.period).unwrap_or(u32::MAX);
+                if let Some((metric, time)) = reading.units_wanted.front() {
+                    let request = cloudwatch::metric_unit(&address, &reading.metrics[*metric], period, *time);
+                    return Next::Call(Box::new(request));
+                }
                 let (metrics, token) = (&reading.metrics, reading.token.as_deref());
                 let query = Query { metrics, period, from: reading.from, to: reading.to, token };
                 cloudwatch::metric_data(&address, &query)
@@ -288,11 +303,50 @@ impl Metrics {
                 (fewer > 0).then(|| (PLACE.to_owned(), place_text(&place))).into_iter().collect();
             return Ok(Page { progress: Progress { checkpoints, ..Progress::default() }, ..Page::default() });
         }
-        let events = reading.events(self.period)?;
+        if !std::mem::take(&mut round.place.without_units) {
+            reading.want_units(&self.units);
+        }
+        if reading.units_wanted.is_empty() {
+            return self.finish_reading();
+        }
+        // Should the program end before the last answer, the next one does not ask: datapoints must get through.
+        let place = Place { without_units: true, ..round.place.clone() };
+        let checkpoints = vec![(PLACE.to_owned(), place_text(&place))];
+        Ok(Page { progress: Progress { checkpoints, ..Progress::default() }, ..Page::default() })
+    }
+
+    /// Reads the unit that was asked for.
+    fn read_unit(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+        let unit = cloudwatch::read_metric_unit(answer)?;
+        let Some(reading) = self.round.as_mut().and_then(|round| round.reading.as_mut()) else {
+            return Ok(Page::default());
+        };
+        if let Some((metric, _)) = reading.units_wanted.pop_front() {
+            self.units.learn(&reading.metrics[metric], unit);
+        }
+        if reading.units_wanted.is_empty() {
+            return self.finish_reading();
+        }
+        let checkpoints = self.units.checkpoint().into_iter().collect();
+        Ok(Page { progress: Progress { checkpoints, ..Progress::default() }, ..Page::default() })
+    }
+
+    /// Everything is there that the events of the metrics need.
+    fn finish_reading(&mut self) -> Result<Page, serde_json::Error> {
+        let Some(reading) = self.round.as_mut().and_then(|round| round.reading.as_mut()) else {
+            return Ok(Page::default());
+        };
+        let events = reading.events(self.period, &self.units)?;
         let (left_out, mut checkpoints) = self.end_reading();
         let mut progress = self.advance();
         progress.checkpoints.append(&mut checkpoints);
+        progress.checkpoints.extend(self.units.checkpoint());
         Ok(Page { events, left_out, progress, ..Page::default() })
+    }
+
+    fn asks_for_unit(&self) -> bool {
+        let reading = self.round.as_ref().and_then(|round| round.reading.as_ref());
+        reading.is_some_and(|reading| !reading.units_wanted.is_empty())
     }
 
     /// The data of some metrics have been read: which of them CloudWatch has not given, and from when on they are
@@ -349,10 +403,14 @@ impl Source for Metrics {
         };
         self.behind = checkpoints.iter().filter_map(behind).collect();
         self.place = checkpoints.get(PLACE).and_then(|value| read_place(value));
-        (self.round, self.mark) = (None, None);
+        self.units.resume(checkpoints.get(UNITS));
+        (self.round, self.mark, self.page) = (None, None, None);
     }
 
     fn next(&mut self, now: Timestamp) -> Next {
+        if let Some(page) = self.page.take() {
+            return Next::Give(page);
+        }
         if let Some(progress) = self.mark.take() {
             return Next::Mark(progress);
         }
@@ -373,13 +431,16 @@ impl Source for Metrics {
     }
 
     fn read(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+        if self.asks_for_unit() {
+            return self.read_unit(answer);
+        }
         let reads_data = self.round.as_ref().is_some_and(|round| round.reading.is_some());
         if reads_data { self.read_data(answer) } else { self.read_list(answer) }
     }
 
     /// A page token that is no longer good: its list begins anew. Metrics that are refused: fewer of them.
     fn refused(&mut self, error: &Error) -> bool {
-        let is_wrong = matches!(error.kind(), Kind::BadRequest | Kind::NotFound);
+        let is_wrong = matches!(error.kind(), Kind::BadRequest | Kind::NotFound) && !self.asks_for_unit();
         let Some(round) = self.round.as_mut().filter(|_| is_wrong) else { return false };
         let token = match &mut round.reading {
             Some(reading) => reading.drop_token(),
@@ -421,6 +482,25 @@ impl Source for Metrics {
         progress.checkpoints.append(&mut checkpoints);
         self.mark = Some(progress);
         Some(item)
+    }
+
+    /// Datapoints are worth more than their units.
+    fn forgo(&mut self, error: &Error) -> Option<&'static str> {
+        if !self.asks_for_unit() {
+            return None;
+        }
+        let reading = self.round.as_mut().and_then(|round| round.reading.as_mut());
+        reading.into_iter().for_each(|reading| reading.units_wanted.clear());
+        // An event that cannot be written is one that cannot be read: the round asks for it again.
+        self.page = Some(self.finish_reading().unwrap_or_default());
+        if *error.kind() != Kind::Denied {
+            return Some("these datapoints are sent without their Unit");
+        }
+        self.units.stop_asking();
+        Some(
+            "metrics are sent without the Unit that is not known yet, until the collector starts again. Allow \
+             cloudwatch:GetMetricStatistics, or write \"metric_units\": false",
+        )
     }
 
     fn notes(&mut self) -> Vec<String> {
@@ -491,7 +571,18 @@ impl Reading {
         }
     }
 
-    fn events(&mut self, period: i64) -> Result<Vec<Event>, serde_json::Error> {
+    /// One question for each metric that has data and whose unit is not known; metrics with the same unit share it.
+    fn want_units(&mut self, units: &Units) {
+        let mut asked = BTreeSet::new();
+        for (metric, time) in self.values.keys() {
+            let one = &self.metrics[*metric];
+            if units.wants(one) && asked.insert(units::key(one)) {
+                self.units_wanted.push_back((*metric, *time));
+            }
+        }
+    }
+
+    fn events(&mut self, period: i64, units: &Units) -> Result<Vec<Event>, serde_json::Error> {
         let mut values = std::mem::take(&mut self.values);
         // Incomplete ones are sent when they can be had whole: the next round finds what has come up between two pages.
         values.retain(|(metric, _), values| {
@@ -508,6 +599,7 @@ impl Reading {
                 dimensions: &metric.dimensions,
                 timestamp: shown(time),
                 period,
+                unit: units.of(metric),
                 statistics: statistics.collect(),
             })?;
             Ok(Event { key: Some(Seen { id: fingerprint(&identity(metric, time, period)), time }), body })

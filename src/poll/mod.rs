@@ -175,7 +175,9 @@ pub fn probe(source: &config::Source, client: &Client) -> Result<(), Error> {
                 return probed.read(&answer).map(drop).map_err(unreadable);
             }
             // Nothing to read yet: a while later there would be.
-            Next::Mark(_) | Next::CaughtUp => now = now.saturating_add(PROBE_STEP).unwrap_or(now),
+            Next::Give(_) | Next::Mark(_) | Next::CaughtUp => {
+                now = now.saturating_add(PROBE_STEP).unwrap_or(now)
+            }
         }
     }
     Ok(())

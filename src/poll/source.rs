@@ -43,6 +43,12 @@ pub trait Source: Send {
         None
     }
 
+    /// The request that `next` gave asks for something that can be done without, and was refused for good or as often
+    /// as is allowed. Goes on without it, and says what that means. None: it cannot be done without.
+    fn forgo(&mut self, _error: &Error) -> Option<&'static str> {
+        None
+    }
+
     /// What an operator may want to know since the last call, one line each.
     fn notes(&mut self) -> Vec<String> {
         Vec::new()
@@ -53,6 +59,8 @@ pub trait Source: Send {
 #[derive(Debug)]
 pub enum Next {
     Call(Box<Request>),
+    /// No call: this is what calls before have brought.
+    Give(Page),
     /// No call: these checkpoints hold once everything before them is delivered.
     Mark(Progress),
     /// There is nothing more for now.
@@ -87,6 +95,8 @@ pub enum Reaction {
     TryAgain,
     /// With another request, at once.
     AskAnew,
+    /// Without what was asked for; the words say what that means.
+    GoWithout(&'static str),
     /// With the next item: this one is passed over.
     LeaveOut(LeftOut),
 }
@@ -96,6 +106,11 @@ pub enum Reaction {
 /// One item that AWS refuses for good must not hold up the others. A refusal that every call would meet
 /// (credentials, throttling, the network) is no reason to pass over anything.
 pub fn after(source: &mut (impl Source + ?Sized), error: &Error, exhausted: bool) -> Reaction {
+    if (exhausted || !error.is_temporary())
+        && let Some(without) = source.forgo(error)
+    {
+        return Reaction::GoWithout(without);
+    }
     if !exhausted && source.refused(error) {
         return Reaction::AskAnew;
     }

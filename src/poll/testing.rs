@@ -122,6 +122,7 @@ impl<S: Source> Bench<S> {
         loop {
             match self.source.next(now) {
                 Next::CaughtUp => return None,
+                Next::Give(page) => self.put_on_the_way(page),
                 Next::Mark(progress) => self.put_on_the_way(Page { progress, ..Page::default() }),
                 Next::Call(request) => return Some(*request),
             }
@@ -130,9 +131,13 @@ impl<S: Source> Bench<S> {
 
     fn react(&mut self, error: &Error) {
         self.failures += 1;
-        if let Reaction::LeaveOut(left_out) = source::after(&mut self.source, error, self.failures > 3) {
-            self.failures = 0;
-            self.left_out.push(left_out);
+        match source::after(&mut self.source, error, self.failures > 3) {
+            Reaction::LeaveOut(left_out) => {
+                self.failures = 0;
+                self.left_out.push(left_out);
+            }
+            Reaction::GoWithout(_) => self.failures = 0,
+            Reaction::TryAgain | Reaction::AskAnew => (),
         }
     }
 

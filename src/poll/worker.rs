@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::source::{self, LeftOut, Next, Page, Progress, Reaction, Source};
 use super::unreadable::Unreadable;
 use super::{Delivery, Settings, Shared, source_of};
-use crate::ack::{self, Ack, Outcome};
+use crate::ack::{self, Ack, Ending, Fate, Outcome};
 use crate::aws::{Client, Error, Kind, Request, Sts};
 use crate::backoff::Backoff;
 use crate::budget::Budget;
@@ -171,8 +171,13 @@ impl Worker {
         loop {
             let (started, now) = (Instant::now(), self.now());
             let mut tally = Tally::default();
+            log::debug!(
+                "{}: Starting a new pulling from \"{}\" source at \"{now}\"",
+                self.shared.name,
+                self.settings.source.api.name()
+            );
             let pulled = self.pull(now, &mut tally);
-            self.conclude(&tally);
+            self.conclude(&tally, &PullingId::of(now));
             let wait = period.saturating_sub(started.elapsed());
             if matches!(pulled, Pulled::CaughtUp) && self.recovers.swap(false, Ordering::Relaxed) {
                 self.works();
@@ -240,6 +245,10 @@ impl Worker {
                     self.end_round();
                     return Pulled::CaughtUp;
                 }
+                Next::Give(page) => {
+                    self.hand_over(page, &id, tally);
+                    continue;
+                }
                 Next::Mark(progress) => {
                     self.hand_over(Page { progress, ..Page::default() }, &id, tally);
                     continue;
@@ -266,6 +275,13 @@ impl Worker {
                             place = self.shared.name.as_str(), cause = error.cause().as_str();
                             "{}: {error}; the listing begins anew", self.shared.name
                         ),
+                        Reaction::GoWithout(without) => {
+                            tries = 0;
+                            log::warn!(
+                                place = self.shared.name.as_str(), cause = error.cause().as_str();
+                                "{}: {error}; {without}", self.shared.name
+                            );
+                        }
                         Reaction::LeaveOut(left_out) => {
                             tries = 0;
                             self.pass_over(left_out);
@@ -378,17 +394,20 @@ impl Worker {
         let page = self.shared.state().delivery.begin(progress, seen);
         let shared = Arc::clone(&self.shared);
         shared.service.begin(None);
+        let fate = Fate::default();
+        let noted = fate.clone();
         let ack = Ack::open(move |outcome| {
-            shared.service.end(None, outcome, Timestamp::now());
+            shared.service.end(None, &noted, outcome, Timestamp::now());
             shared.end(page, outcome);
             drop(slot);
         });
         // None: everything is to end, and the page counts as not delivered.
         let Some(permit) = permit else { return };
         if text.is_empty() {
+            fate.note(Ending::NoRecord);
             return ack.close(Outcome::Delivered);
         }
-        let work = Box::new(self.work(ack, id));
+        let work = Box::new(self.work(ack, fate, id));
         (self.settings.decode)(Payload {
             work,
             chunk: Buffer::holding(text, permit),
@@ -398,19 +417,24 @@ impl Worker {
         });
     }
 
-    fn work(&self, ack: Ack, id: &PullingId) -> Work {
+    fn work(&self, ack: Ack, fate: Fate, id: &PullingId) -> Work {
         let service = &self.settings.source.service;
-        let key = format!("{}/{}", self.account, self.settings.source.region);
         Work {
-            source: resolve::Source::Page { source: self.shared.name.clone(), key },
+            source: resolve::Source::Page { source: self.shared.name.clone(), key: self.key() },
             service: Arc::<Definition>::clone(service),
             input: self.settings.index,
             ack,
+            fate,
             decoder: Decoder::new(service.format.clone(), self.settings.bounds),
             progress: ack::Progress::default(),
             pulled: Some(id.clone()),
             case: None,
         }
+    }
+
+    /// The key of a page, from which fields take the account.
+    fn key(&self) -> String {
+        format!("{}/{}", self.account, self.settings.source.region)
     }
 
     /// After a page that could not be delivered: to the last checkpoint, when nothing is on its way any more.
@@ -471,7 +495,7 @@ impl Worker {
         now.saturating_sub(CLOCK_RESOLUTION).unwrap_or(now)
     }
 
-    fn conclude(&self, tally: &Tally) {
+    fn conclude(&self, tally: &Tally, id: &PullingId) {
         if tally.responses == 0 {
             return;
         }
@@ -479,8 +503,15 @@ impl Worker {
         self.say(format_args!(
             "Received {responses} response(s), messages (total/dropped/other_region/duplicated/generated): \
              {total}/{dropped}/{other_region}/{duplicated}/{generated}, tag template used: \"{}\"",
-            self.settings.source.service.template
+            self.settings.source.service.shown_template(&self.key())
         ));
+        log::debug!("{}: Total event received: {total}, and sent: {generated}", self.shared.name);
+        log::debug!(
+            "{}: Statistics for this pull cycle (@devo_pulling_id={id}): Number of requests performed: {responses}; \
+             Number of events received: {total}; Number of duplicated events filtered out: {duplicated}; \
+             Number of events generated and sent: {generated}",
+            self.shared.name
+        );
     }
 
     fn say(&self, what: std::fmt::Arguments<'_>) {

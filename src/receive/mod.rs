@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Sender, unbounded};
 
 use crate::ack::Outcome;
-use crate::aws::{Attributes, Kind, Sqs};
+use crate::aws::{AccountId, Attributes, Kind, Sqs};
 use crate::budget::Budget;
 use crate::config;
 use crate::crew::Crew;
@@ -46,6 +46,8 @@ pub struct Settings {
     /// The input's place in the configuration.
     pub index: usize,
     pub input: config::Input,
+    /// That of its credentials, which some tags need.
+    pub account: AccountId,
     /// For receives: its waits end with `stop`.
     pub receiving: Sqs,
     /// For everything else: its waits end with `abort`.

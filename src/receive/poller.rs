@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::turns::{Body, Waiting};
 use super::{Settled, Shared};
-use crate::ack::{Ack, Outcome, Share, Turn};
+use crate::ack::{Ack, Ending, Fate, Outcome, Share, Turn};
 use crate::aws::{Kind, Message};
 use crate::backoff::Backoff;
 use crate::budget::Permit;
@@ -18,11 +18,15 @@ use crate::resolve::{
     Announcement, Object, PullingId, Source, Task, Unreadable, body_elsewhere, is_marker, resolve,
 };
 use crate::services::Definition;
+use crate::telemetry::Endings;
 
 pub fn run(shared: &Shared) {
     let settings = &shared.settings;
     let mut backoff = Backoff::new(RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX);
     while !settings.stop.is_stopped() && !shared.drain().is_done() {
+        if !settings.account.learn(&settings.telemetry.health, &settings.stop) {
+            return;
+        }
         match receive(shared) {
             Ok(()) => {
                 backoff.reset();
@@ -74,6 +78,12 @@ fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
     let Some((mut slots, (max, mut room))) = waits.receive_place.time(place) else { return Ok(()) };
     let wait = shared.poll_time();
     let asked = Instant::now();
+    log::debug!(
+        "inputs.{}: Starting a new pulling from \"{}\" queue at \"{}\"",
+        input.key,
+        input.queue.text(),
+        Timestamp::now()
+    );
     let receive = || settings.receiving.receive(max, wait, input.visibility_timeout);
     let messages = waits.receive_sqs.time(receive)?;
     settings.telemetry.queue.received(messages.iter().map(|message| message.sent_at));
@@ -94,7 +104,13 @@ fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
     let accept = |(message, charge)| accept(shared, message, charge, slots.split(1), asked, pulled.clone());
     // All have a lease before the first of them waits for a fetcher.
     let accepted: Vec<_> = messages.into_iter().map(accept).collect();
+    let count = accepted.len();
     accepted.into_iter().for_each(|(waiting, group)| start(shared, waiting, group));
+    log::debug!(
+        "inputs.{}: Received 1 response(s), received {count} message(s). Data collection completed. Elapsed time: {:.3} seconds. Waiting for 0.000 second(s) until the next one",
+        input.key,
+        asked.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 
@@ -156,7 +172,7 @@ fn start(shared: &Shared, waiting: Waiting, group: Option<String>) {
 pub fn begin(shared: &Shared, waiting: Waiting, turn: Option<Turn>) {
     let Waiting { message_id, body, sent_at, ack, pulled } = waiting;
     let ack = ack.in_turn(turn.clone());
-    let ways = Ways { ack: &ack, turn: turn.as_ref(), time: sent_at, pulled };
+    let ways = Ways { ack: &ack, turn: turn.as_ref(), time: sent_at, pulled, age: Age::Young };
     let outcome = put_on_the_way(shared, &message_id, body, &ways);
     ack.close(outcome);
 }
@@ -168,6 +184,30 @@ struct Ways<'a> {
     /// When the objects were written, as their notification says; else when the message was sent.
     time: Option<Timestamp>,
     pulled: Option<PullingId>,
+    age: Age,
+}
+
+/// What a service's `start_time` means for the objects of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Age {
+    /// They are read.
+    Young,
+    /// They are left out.
+    Old,
+    /// S3 has to say when each was written: the message does not, or only for the first of several.
+    Unknown(Timestamp),
+}
+
+impl Age {
+    /// `written`: the first of `objects` objects, as the message says.
+    fn of(start: Option<Timestamp>, written: Option<Timestamp>, objects: usize) -> Age {
+        match (start, written) {
+            (None, _) => Age::Young,
+            (Some(start), Some(written)) if written >= start => Age::Young,
+            (Some(_), Some(_)) if objects == 1 => Age::Old,
+            (Some(start), _) => Age::Unknown(start),
+        }
+    }
 }
 
 /// Sends a task for every object that the message announces. What is returned is the outcome of the
@@ -188,7 +228,8 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: &Ways<'_>
                 );
             }
             let time = written.or(ways.time);
-            let ways = &Ways { ack: ways.ack, turn: ways.turn, time, pulled: ways.pulled.clone() };
+            let age = Age::of(settings.input.start_time, written, objects.len());
+            let ways = &Ways { ack: ways.ack, turn: ways.turn, time, pulled: ways.pulled.clone(), age };
             let mut tasks = Vec::new();
             let outcomes =
                 objects.into_iter().map(|object| add_object(shared, message_id, object, ways, &mut tasks));
@@ -218,9 +259,10 @@ fn put_body_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: &Way
 fn refuse(shared: &Shared, message_id: &str, error: &Unreadable) -> Outcome {
     let settings = &shared.settings;
     settings.telemetry.receive.unreadable.increment();
+    settings.telemetry.endings.add(Ending::Message);
     log::warn!(
         place = settings.input.key.as_str(), cause = error.cause();
-        "inputs.{}: message {message_id}: {error}; it is left to the queue's redrive policy",
+        "inputs.{}: message {message_id}: refused: {error}; it is left to the queue's redrive policy",
         settings.input.key
     );
     Outcome::Reject
@@ -235,26 +277,29 @@ fn add_object(
     tasks: &mut Vec<Task>,
 ) -> Outcome {
     let settings = &shared.settings;
-    let skip = || {
+    let skip = |endings: &Endings, place: &str, ending: Ending| {
         settings.telemetry.receive.skipped.increment();
-        log::debug!("{object}: skipped");
+        endings.add(ending);
+        endings.tell(place, &object, ending);
         Outcome::Delivered
     };
     // Whose it is need not be known of what is nobody's log.
     if is_marker(&object.key) {
-        return skip();
+        return skip(&settings.telemetry.endings, &settings.input.key, Ending::Marker);
     }
     let Some(service) = settings.input.service_of(&object.key) else {
         settings.telemetry.receive.unreadable.increment();
+        settings.telemetry.endings.add(Ending::NoService);
         log::warn!(
             place = settings.input.key.as_str();
-            "inputs.{}: message {message_id}: {object} belongs to none of the input's services; it is left to the queue's redrive policy. Add its service, or one without `object_keys`",
+            "inputs.{}: message {message_id}: {object}: refused: it belongs to none of the input's services; it is left to the queue's redrive policy. Add its service, or one without `object_keys`",
             settings.input.key
         );
         return Outcome::Reject;
     };
-    if service.skips(&object.key) {
-        return skip();
+    if service.skips(&object.key) || ways.age == Age::Old {
+        let ending = if service.skips(&object.key) { Ending::SkipRule } else { Ending::StartTime };
+        return skip(&settings.telemetry.service(&service.name).endings, &service.name, ending);
     }
     settings.telemetry.receive.objects.increment();
     let service = service.of_object(&object.key);
@@ -263,13 +308,20 @@ fn add_object(
 }
 
 fn task(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways<'_>) -> Task {
+    let fate = Fate::default();
+    let share = counted(shared, &source, service, &fate, ways);
     Task {
         source,
         service: Arc::clone(service),
         input: shared.settings.index,
-        share: counted(shared, service, ways),
+        share,
+        fate,
         turn: ways.turn.map(Turn::of_object),
         pulled: ways.pulled.clone(),
+        not_before: match ways.age {
+            Age::Unknown(start) => Some(start),
+            Age::Young | Age::Old => None,
+        },
     }
 }
 
@@ -285,12 +337,18 @@ fn put_up(shared: &Shared, tasks: Vec<Task>) {
 }
 
 /// A part of the message that is counted with its service until it ends.
-fn counted(shared: &Shared, service: &Definition, ways: &Ways<'_>) -> Share {
+fn counted(shared: &Shared, source: &Source, service: &Definition, fate: &Fate, ways: &Ways<'_>) -> Share {
     let (of_message, time) = (ways.ack.share(), ways.time);
     let service = Arc::clone(shared.settings.telemetry.service(&service.name));
     service.begin(time);
+    let fate = fate.clone();
+    // Thousands may be in work: a name is kept only for a log that shows it.
+    let name = log::log_enabled!(log::Level::Debug).then(|| source.to_string());
     let object = Ack::open(move |outcome| {
-        service.end(time, outcome, Timestamp::now());
+        let ending = service.end(time, &fate, outcome, Timestamp::now());
+        if let (Some(name), Some(ending)) = (name, ending) {
+            log::debug!("{name}: {} ({})", ending.name(), ending.reason());
+        }
         of_message.resolve(outcome);
     });
     let share = object.share();
@@ -302,6 +360,22 @@ fn counted(shared: &Shared, service: &Definition, ways: &Ways<'_>) -> Share {
 mod tests {
     use super::*;
     use crate::limits::MIB;
+
+    #[test]
+    fn start_time_leaves_out_what_is_known_to_be_older() {
+        let time = |second| Timestamp::from_second(second).unwrap();
+        for (start, written, objects, expected) in [
+            (None, Some(1), 1, Age::Young),
+            (Some(2), Some(1), 1, Age::Old),
+            (Some(2), Some(2), 1, Age::Young),
+            (Some(2), Some(3), 5, Age::Young),
+            (Some(2), Some(1), 2, Age::Unknown(time(2))),
+            (Some(2), None, 1, Age::Unknown(time(2))),
+        ] {
+            let age = Age::of(start.map(time), written.map(time), objects);
+            assert_eq!(age, expected, "{start:?} {written:?} {objects}");
+        }
+    }
 
     #[test]
     fn the_room_for_a_receive_follows_what_the_queue_brings() {

@@ -250,6 +250,12 @@ impl Settler {
         self.deletions().end(entry);
         self.telemetry.settle.deleted.increment();
         if let Some(lease) = self.end(entry.what.lease) {
+            log::debug!(
+                "inputs.{}: Acked message receiptHandle: {} (message {})",
+                self.telemetry.name,
+                lease.receipt_handle,
+                lease.message_id
+            );
             self.drain().delivered(&lease.message_id);
         }
     }

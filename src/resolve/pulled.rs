@@ -6,6 +6,12 @@ use jiff::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PullingId(Arc<str>);
 
+impl std::fmt::Display for PullingId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl PullingId {
     /// Of a pull that begins now: seconds since 1970, to the microsecond.
     pub fn of(now: Timestamp) -> PullingId {

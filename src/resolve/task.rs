@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::{Object, PullingId};
-use crate::ack::{Share, Turn};
+use crate::ack::{Fate, Share, Turn};
 use crate::buffers::Buffer;
 use crate::services::Definition;
 
@@ -14,10 +16,14 @@ pub struct Task {
     pub input: usize,
     /// Its part in the message.
     pub share: Share,
+    /// The reason why it ends as it does.
+    pub fate: Fate,
     /// Its message's turn, where order matters (FIFO queues).
     pub turn: Option<Turn>,
     /// The pull that brought it, where events are to name it.
     pub pulled: Option<PullingId>,
+    /// It is left out if S3 says that it was written before: its message does not say when it was.
+    pub not_before: Option<Timestamp>,
 }
 
 /// Where the bytes are.

@@ -67,6 +67,30 @@ impl Definition {
                 .any(|case| case.template.reads_records() || case.when.0.iter().flatten().any(of_record))
     }
 
+    /// The template as it is for an object with this key: the values that the key says stand in it.
+    pub fn shown_template(&self, key: &str) -> String {
+        let values: Vec<_> = self.file_fields.iter().map(|field| field.of_key(key)).collect();
+        self.template.shown(|source, index| match source {
+            Source::File => values[index].as_deref(),
+            Source::Record => None,
+        })
+    }
+
+    /// Does a tag of it need the account of the input's credentials, whatever the object and the record say?
+    pub fn needs_account(&self) -> bool {
+        self.any_template(Template::needs_account)
+    }
+
+    /// May a tag of it need the account of the input's credentials?
+    pub fn uses_account(&self) -> bool {
+        self.any_template(Template::uses_account)
+    }
+
+    fn any_template(&self, holds: fn(&Template) -> bool) -> bool {
+        let mut templates = self.cases.iter().map(|case| &case.template).chain([&self.template]);
+        templates.any(holds) || self.delegates.iter().any(|delegate| delegate.any_template(holds))
+    }
+
     /// May an object with this key be of this service? Used only where services share a queue.
     pub fn claims(&self, key: &str) -> bool {
         // A pattern that gives no answer claims nothing: an object that nobody claims stays in the queue.

@@ -22,6 +22,8 @@ pub struct Route<'d> {
     fixed: bool,
     tag: String,
     filled: Filled,
+    /// The account of the input's credentials, if it is known.
+    account: Option<&'d str>,
 }
 
 /// What becomes of a record.
@@ -38,9 +40,14 @@ const NOTHING: Record<'_> = Record { bytes: b"", newlines: Newlines::Absent, con
 
 impl<'d> Route<'d> {
     pub fn new(definition: &'d Definition, key: &str) -> Route<'d> {
+        Route::of_account(None, definition, key)
+    }
+
+    /// For an object that is read with credentials of `account`. None: it is not known.
+    pub fn of_account(account: Option<&'d str>, definition: &'d Definition, key: &str) -> Route<'d> {
         let values = Values::of_object(definition, key);
-        let mut route =
-            Route { definition, values, fixed: false, tag: String::new(), filled: Filled::default() };
+        let (tag, filled) = (String::new(), Filled::default());
+        let mut route = Route { definition, values, fixed: false, tag, filled, account };
         if !definition.reads_records() {
             route.fill_tag(NOTHING);
             route.fixed = true;
@@ -69,7 +76,8 @@ impl<'d> Route<'d> {
         let values = &self.values;
         let template = values.template(self.definition, record);
         self.tag.clear();
-        self.filled = template.fill(&mut self.tag, |source, index| values.value(source, index, record));
+        let value = |source, index| values.value(source, index, record);
+        self.filled = template.fill_for(self.account, &mut self.tag, value);
     }
 }
 
@@ -285,7 +293,7 @@ mod tests {
             route.verdict(record(r#"{"detail":{"type":"x"}}"#)),
             Verdict::Send { tag: "a.x", filled: Filled::default() }
         );
-        let filled = Filled { missing: true, cut: false };
+        let filled = Filled { missing: true, ..Filled::default() };
         assert_eq!(route.verdict(record("{}")), Verdict::Send { tag: "a.unknown", filled });
     }
 

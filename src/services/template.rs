@@ -19,9 +19,20 @@ pub struct Template {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
     Literal(String),
-    /// The first of these fields that has a value: `[file-type|record-type]`.
-    Hole(Vec<(Source, usize)>),
+    /// The first of these that has a value: `[file-type|record-type]`.
+    Hole(Vec<Value>),
 }
+
+/// Where the value of a hole comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Value {
+    Field(Source, usize),
+    /// The account that the input's credentials belong to.
+    Account,
+}
+
+/// The hole that [`Value::Account`] fills.
+pub const INPUT_ACCOUNT: &str = "input-account_id";
 
 /// What became of the values in a tag.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,6 +41,8 @@ pub struct Filled {
     pub missing: bool,
     /// At least one was too long.
     pub cut: bool,
+    /// The account of the input's credentials would have filled a hole, and is not known.
+    pub lacks_account: bool,
 }
 
 /// Why a template cannot be used.
@@ -39,7 +52,7 @@ pub enum TemplateError {
     Empty,
     #[error("has an opening bracket without a closing one")]
     Unclosed,
-    #[error("[{0}] must begin with record- or file-")]
+    #[error("[{0}] must begin with record- or file-, or be input-account_id")]
     BadSource(String),
     #[error("[{field}] names no field: define {name:?} in {table}")]
     NoSuchField { field: String, name: String, table: &'static str },
@@ -74,13 +87,48 @@ impl Template {
 
     /// Does the tag depend on the record?
     pub fn reads_records(&self) -> bool {
-        let of_record = |(source, _): &(Source, usize)| *source == Source::Record;
-        self.pieces.iter().any(|piece| matches!(piece, Piece::Hole(fields) if fields.iter().any(of_record)))
+        let of_record = |value: &Value| matches!(value, Value::Field(Source::Record, _));
+        self.pieces.iter().any(|piece| matches!(piece, Piece::Hole(values) if values.iter().any(of_record)))
+    }
+
+    /// May the account of the input's credentials fill a hole?
+    pub fn uses_account(&self) -> bool {
+        self.pieces
+            .iter()
+            .any(|piece| matches!(piece, Piece::Hole(values) if values.contains(&Value::Account)))
+    }
+
+    /// Does a hole have nothing but the account of the input's credentials to fill it?
+    pub fn needs_account(&self) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::Hole(values) if **values == [Value::Account]))
+    }
+
+    /// The template for people, with the values that are known. Other holes stay.
+    pub fn shown<'v>(&self, value: impl Fn(Source, usize) -> Option<&'v str>) -> String {
+        let mut holes = self.text.split('[').skip(1).filter_map(|rest| rest.split(']').next());
+        let shown = |piece: &Piece| match piece {
+            Piece::Literal(text) => text.clone(),
+            Piece::Hole(values) => {
+                let hole = holes.next().unwrap_or_default();
+                let known = values.first().and_then(|first| match first {
+                    Value::Field(source, index) => value(*source, *index),
+                    Value::Account => None,
+                });
+                known.map_or_else(|| format!("[{hole}]"), str::to_owned)
+            }
+        };
+        self.pieces.iter().map(shown).collect()
     }
 
     /// Writes the tag. A missing or empty value becomes [`UNKNOWN`]; one that is too long is cut.
-    pub fn fill<'v>(
+    pub fn fill<'v>(&self, tag: &mut String, value: impl FnMut(Source, usize) -> Option<&'v str>) -> Filled {
+        self.fill_for(None, tag, value)
+    }
+
+    /// Writes the tag for an input whose credentials belong to `account`.
+    pub fn fill_for<'v>(
         &self,
+        account: Option<&'v str>,
         tag: &mut String,
         mut value: impl FnMut(Source, usize) -> Option<&'v str>,
     ) -> Filled {
@@ -88,12 +136,16 @@ impl Template {
         for piece in &self.pieces {
             match piece {
                 Piece::Literal(text) => tag.push_str(text),
-                Piece::Hole(fields) => {
-                    let mut values = fields.iter().filter_map(|(source, index)| value(*source, *index));
-                    match values.find(|value| !value.is_empty()) {
+                Piece::Hole(values) => {
+                    let mut found = values.iter().filter_map(|from| match from {
+                        Value::Field(source, index) => value(*source, *index),
+                        Value::Account => account,
+                    });
+                    match found.find(|value| !value.is_empty()) {
                         Some(value) => filled.cut |= push_tag_value(tag, value),
                         None => {
                             filled.missing = true;
+                            filled.lacks_account |= values.contains(&Value::Account);
                             tag.push_str(UNKNOWN);
                         }
                     }
@@ -151,11 +203,10 @@ fn push_literal(pieces: &mut Vec<Piece>, text: &str) -> Result<(), TemplateError
     Ok(())
 }
 
-fn field(
-    inner: &str,
-    file_fields: &[Field],
-    record_fields: &[Field],
-) -> Result<(Source, usize), TemplateError> {
+fn field(inner: &str, file_fields: &[Field], record_fields: &[Field]) -> Result<Value, TemplateError> {
+    if inner == INPUT_ACCOUNT {
+        return Ok(Value::Account);
+    }
     let (source, name, fields, table) = if let Some(name) = inner.strip_prefix("record-") {
         (Source::Record, name, record_fields, "record_field_mapping")
     } else if let Some(name) = inner.strip_prefix("file-") {
@@ -164,7 +215,7 @@ fn field(
         return Err(TemplateError::BadSource(inner.to_owned()));
     };
     match fields.iter().position(|f| f.name == name) {
-        Some(index) => Ok((source, index)),
+        Some(index) => Ok(Value::Field(source, index)),
         None => Err(TemplateError::NoSuchField { field: inner.to_owned(), name: name.to_owned(), table }),
     }
 }
@@ -214,6 +265,34 @@ mod tests {
         assert_eq!(fill(Some(""), Some("y")), ("a.y".into(), false));
         assert_eq!(fill(None, None), ("a.unknown".into(), true));
         assert!(template.reads_records());
+    }
+
+    #[test]
+    fn the_account_of_the_input_fills_what_nothing_else_fills() {
+        let parse = |text: &str| Template::parse(text, &[field("account")], &[field("account")]).unwrap();
+        let fill = |text: &str, account, value: Option<&'static str>| {
+            let mut tag = String::new();
+            let filled = parse(text).fill_for(account, &mut tag, |_, _| value);
+            (tag, filled.lacks_account)
+        };
+        for text in ["a.[input-account_id]", "a.[record-account|input-account_id]"] {
+            assert_eq!(fill(text, Some("123456789012"), None), ("a.123456789012".into(), false));
+            assert_eq!(fill(text, None, None), ("a.unknown".into(), true));
+        }
+        assert_eq!(fill("a.[file-account|input-account_id]", None, Some("1")), ("a.1".into(), false));
+        assert!(parse("a.[input-account_id].1").needs_account());
+        assert!(!parse("a.[file-account|input-account_id]").needs_account());
+        assert!(parse("a.[file-account|input-account_id]").uses_account());
+        assert!(!parse("a.[file-account]").uses_account());
+        assert!(!parse("a.[input-account_id]").reads_records());
+    }
+
+    #[test]
+    fn a_template_for_people_shows_what_is_known() {
+        let text = "a.[record-type].[file-account].b.[file-other|record-type]";
+        let template = Template::parse(text, &[field("account"), field("other")], &[field("type")]).unwrap();
+        let known = |source, index| (source == Source::File && index == 0).then_some("123456789012");
+        assert_eq!(template.shown(known), "a.[record-type].123456789012.b.[file-other|record-type]");
     }
 
     #[test]

@@ -125,9 +125,11 @@ fn rights(source: &Source) -> Vec<Rights> {
     let place = |service| format!("arn:{}:{service}:{}:{account}", partition(&source.region), source.region);
     match &source.api {
         Api::CloudTrail(_) => vec![on("LookUpEvents", &["cloudtrail:LookupEvents"], anywhere())],
-        Api::Metrics(_) => {
-            let actions = &["cloudwatch:ListMetrics", "cloudwatch:GetMetricData"];
-            vec![on("ReadMetrics", actions, anywhere())]
+        Api::Metrics(metrics) => {
+            let actions: &[_] =
+                &["cloudwatch:ListMetrics", "cloudwatch:GetMetricData", "cloudwatch:GetMetricStatistics"];
+            let count = if metrics.units { actions.len() } else { actions.len() - 1 };
+            vec![on("ReadMetrics", &actions[..count], anywhere())]
         }
         Api::Logs(logs) => {
             let group = logs.group.as_deref().unwrap_or("*");

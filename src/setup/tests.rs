@@ -51,7 +51,10 @@ fn answer(action: &str) -> Value {
         "cloudwatch:ListMetrics" => {
             json!({"Metrics": [{"Namespace": "n", "MetricName": "m", "Dimensions": []}]})
         }
-        "cloudwatch:GetMetricData" => json!({"MetricDataResults": []}),
+        "cloudwatch:GetMetricData" => {
+            json!({"MetricDataResults": [{"Id": "m0_0", "Timestamps": [time(NOW).as_second() / 60 * 60 - 300], "Values": [1.0], "StatusCode": "Complete"}]})
+        }
+        "cloudwatch:GetMetricStatistics" => json!({"Datapoints": [{"Unit": "Count"}]}),
         "logs:DescribeLogGroups" => json!({"logGroups": [{"logGroupName": "/g"}]}),
         "logs:DescribeLogStreams" => {
             let last = time(NOW).as_millisecond();
@@ -72,7 +75,7 @@ fn actions_of(source: &mut dyn Source) -> BTreeSet<String> {
     for _ in 0..1000 {
         match source.next(time(NOW)) {
             Next::CaughtUp => return actions,
-            Next::Mark(_) => {}
+            Next::Give(_) | Next::Mark(_) => {}
             Next::Call(request) => {
                 source.read(answer(request.action).to_string().as_bytes()).unwrap();
                 actions.insert(request.action.to_owned());

@@ -72,7 +72,7 @@ group! {
         unreadable: Counter = "messages_unreadable_total",
         /// Things announced that are no new object (removals, test events).
         ignored: Counter = "announcements_ignored_total",
-        /// Objects acknowledged without a GET (skip rules, markers, empty).
+        /// Objects acknowledged without a GET (skip rules, marks of a writer, start_time).
         skipped: Counter = "objects_skipped_total",
         /// Objects to collect.
         objects: Counter = "objects_announced_total",
@@ -164,8 +164,6 @@ group! {
         resumed: Counter = "events_resumed_total",
         /// JSON documents that are known to hold no record (empty lists, control messages).
         recordless: Counter = "documents_without_records_total",
-        /// Of the objects decoded to their end, those that held no record (empty, headers only, empty lists).
-        empty: Counter = "objects_without_records_total",
         /// Corrupt objects.
         failed: Counter = "objects_corrupt_total",
     }

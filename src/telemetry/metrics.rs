@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::endings::EndingTotals;
 use super::groups::*;
 use super::sender::Activity;
 use super::snapshot::{InputSnapshot, OutputSnapshot, Part, SenderSnapshot, ServiceSnapshot, Snapshot};
@@ -202,6 +203,13 @@ const PART: &[Metric<Part>] = &[
     }),
 ];
 
+const ENDING: &[Metric<u64>] = &[Metric {
+    name: "objects_ended_total",
+    help: "Objects (also bodies of messages, and pages of APIs' answers) by how they ended and why; a refused one counts each time that its message comes back. Without a service: messages that nobody can read, and objects of no service.",
+    kind: Kind::Counter,
+    value: |count| Some(*count as f64),
+}];
+
 const BUILD: &[Metric<Snapshot>] = &[gauge("build_info", "1; the version is the label.", |_| Some(1.0))];
 
 const fn gauge<T>(name: &'static str, help: &'static str, value: fn(&T) -> Option<f64>) -> Metric<T> {
@@ -229,10 +237,12 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
         Activity::ALL.map(|state| [labels.as_slice(), &[state.name().to_owned()]].concat())
     });
     let of_state = of_state.collect();
+    let (of_ending, ended) = endings(s);
     let parts = s.parts.iter().map(|p| vec![p.name.clone()]).collect();
     const NONE: &[&str] = &[];
     const IN: &[&str] = &["input"];
     const SERVED: &[&str] = &["input", "service"];
+    const ENDED: &[&str] = &["input", "service", "ending", "reason"];
     const OUT: &[&str] = &["output"];
     const SENDING: &[&str] = &["output", "sender"];
     const STATED: &[&str] = &["output", "sender", "state"];
@@ -241,6 +251,7 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
         of(COLLECTOR, NONE, none(), vec![s]),
         of(PART, &["part"], parts, s.parts.iter().collect()),
         of(DeliveredTotals::METRICS, SERVED, of_service(), services.iter().map(|v| &v.delivered).collect()),
+        of(ENDING, ENDED, of_ending, ended.iter().collect()),
         of(SERVICE, SERVED, of_service(), services.clone()),
         of(INPUT, IN, inputs(), s.inputs.iter().collect()),
         of(ReceiveTotals::METRICS, IN, inputs(), s.inputs.iter().map(|i| &i.receive).collect()),
@@ -261,6 +272,24 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// The labels and counts of all endings.
+fn endings(s: &Snapshot) -> (Vec<Vec<String>>, Vec<u64>) {
+    let mut all = Vec::new();
+    let mut add = |input: &str, service: &str, totals: &EndingTotals, only_some: bool| {
+        // What is no service's has few endings; the others stay away.
+        let shown = totals.iter().filter(|(ending, count)| *count > 0 || ending.is_of_service() != only_some);
+        all.extend(shown.map(|(ending, count)| {
+            let labels = [input, service, ending.name(), ending.reason()].map(str::to_owned);
+            (labels.to_vec(), count)
+        }));
+    };
+    for input in &s.inputs {
+        add(&input.name, "", &input.endings, true);
+        input.services.iter().for_each(|service| add(&input.name, &service.name, &service.endings, false));
+    }
+    all.into_iter().unzip()
 }
 
 /// The metrics of several things, whose labels stand beside them.

@@ -14,6 +14,7 @@
 
 mod answers;
 mod counter;
+pub mod endings;
 pub mod events;
 mod groups;
 mod lag;
@@ -36,7 +37,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::ack::Outcome;
+use crate::ack::{Ending, Fate, Outcome};
 use crate::budget::Budget;
 use crate::config::{self, Config};
 use crate::limits::SEND_OWED_MAX;
@@ -44,6 +45,7 @@ use snapshot::TroubleSnapshot;
 
 pub use answers::Waiting;
 pub use counter::{Counter, Gauge, Held};
+pub use endings::{EndingTotals, Endings};
 pub use groups::*;
 pub use lag::Lag;
 pub use line::{one_line, span, variant};
@@ -135,6 +137,8 @@ pub struct Input {
     pub poll: Poll,
     pub fetch: Fetch,
     pub settle: Settle,
+    /// How those ended of which no service is known: messages that nobody can read, objects of no service.
+    pub endings: Endings,
     pub calls: Arc<Calls>,
     pub waits: Arc<Waits>,
     pub queue: Queue,
@@ -165,6 +169,7 @@ pub struct Service {
     pub name: String,
     pub decode: Decode,
     pub delivered: Delivered,
+    pub endings: Endings,
     pub lag: Lag,
 }
 
@@ -358,6 +363,7 @@ impl Input {
             poll: before.poll.successor(),
             fetch: before.fetch.successor(),
             settle: before.settle.successor(),
+            endings: before.endings.successor(),
             calls: Arc::new(before.calls.successor()),
             services: self.services.into_iter().map(service).collect(),
             ..self
@@ -371,6 +377,7 @@ impl Input {
             poll: Poll::default(),
             fetch: Fetch::default(),
             settle: Settle::default(),
+            endings: Endings::default(),
             calls: Arc::default(),
             waits: Arc::default(),
             queue: Queue::new(queue_url),
@@ -410,6 +417,7 @@ impl Service {
             name: name.to_owned(),
             decode: Decode::default(),
             delivered: Delivered::default(),
+            endings: Endings::default(),
             lag: Lag::default(),
         }
     }
@@ -418,6 +426,7 @@ impl Service {
         Service {
             decode: self.decode.successor(),
             delivered: self.delivered.successor(),
+            endings: self.endings.successor(),
             lag: self.lag.successor(),
             ..Service::new(&self.name)
         }
@@ -431,8 +440,14 @@ impl Service {
         }
     }
 
-    /// The same object's work has ended.
-    pub fn end(&self, time: Option<Timestamp>, outcome: Outcome, now: Timestamp) {
+    /// The same object's work has ended. Returns its ending; None: it comes again.
+    pub fn end(
+        &self,
+        time: Option<Timestamp>,
+        fate: &Fate,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> Option<Ending> {
         self.delivered.in_work.add(-1);
         let count = match outcome {
             Outcome::Delivered => &self.delivered.objects,
@@ -443,6 +458,9 @@ impl Service {
         if let Some(time) = time {
             self.lag.end(time, (outcome == Outcome::Delivered).then_some(now));
         }
+        let ending = fate.ending(outcome);
+        ending.into_iter().for_each(|ending| self.endings.add(ending));
+        ending
     }
 }
 

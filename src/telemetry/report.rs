@@ -56,6 +56,7 @@ impl Reporter {
 
 fn lines(new: &Snapshot, old: &Snapshot, elapsed: Duration) -> Vec<String> {
     let (r, f, d, s, a) = (new.receive(), new.fetch(), new.decode(), new.send(), new.settle());
+    let e = new.endings();
     let (fetched, logs) = (f.bytes - old.fetch().bytes, d.bytes - old.decode().bytes);
     let lines = [
         format!(
@@ -79,7 +80,7 @@ fn lines(new: &Snapshot, old: &Snapshot, elapsed: Duration) -> Vec<String> {
             f.known_unread
         ),
         format!(
-            "decode: {} events, {} of logs ({} new events, {}/s), {} filtered out, {} unrouted, {} documents and {} objects without records, {} not sent again, {} corrupt objects",
+            "decode: {} events, {} of logs ({} new events, {}/s), {} filtered out, {} unrouted, {} documents without records, {} not sent again, {} corrupt objects",
             d.events,
             size(d.bytes),
             d.events - old.decode().events,
@@ -87,9 +88,15 @@ fn lines(new: &Snapshot, old: &Snapshot, elapsed: Duration) -> Vec<String> {
             d.filtered,
             d.unrouted,
             d.recordless,
-            d.empty,
             d.resumed,
             d.failed
+        ),
+        format!(
+            "objects: {} delivered, {} empty, {} left out, {} refused",
+            e.of("delivered"),
+            e.of("empty"),
+            e.of("left_out"),
+            e.of("refused")
         ),
         format!(
             "send: total number of events sent: {}, sent since the last line: {} (elapsed {} s), {} repeated, {} unconfirmed, connections open: {}",

@@ -6,6 +6,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::endings::EndingTotals;
 use super::groups::*;
 use super::notices::Notice;
 use super::process::{self, Process};
@@ -78,6 +79,8 @@ pub struct InputSnapshot {
     pub poll: PollTotals,
     pub fetch: FetchTotals,
     pub settle: SettleTotals,
+    /// Of what is no service's.
+    pub endings: EndingTotals,
     pub calls: CallTotals,
     pub services: Vec<ServiceSnapshot>,
 }
@@ -108,6 +111,7 @@ pub struct ServiceSnapshot {
     pub last_lag_seconds: Option<f64>,
     pub decode: DecodeTotals,
     pub delivered: DeliveredTotals,
+    pub endings: EndingTotals,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -223,6 +227,12 @@ impl Snapshot {
         self.services().map(|service| service.delivered).sum()
     }
 
+    /// How objects ended, and messages that nobody can read.
+    pub fn endings(&self) -> EndingTotals {
+        let of_inputs = self.inputs.iter().map(|input| input.endings);
+        of_inputs.chain(self.services().map(|service| service.endings)).sum()
+    }
+
     /// All outputs together: an event that goes to two of them counts twice.
     pub fn send(&self) -> SendTotals {
         self.outputs.iter().map(|output| output.send).sum()
@@ -292,6 +302,7 @@ impl Input {
             poll: self.poll.totals(),
             fetch: self.fetch.totals(),
             settle: self.settle.totals(),
+            endings: self.endings.totals(),
             calls: self.calls.totals(),
             services: self.services.iter().map(|service| service.snapshot(now)).collect(),
         }
@@ -307,6 +318,7 @@ impl Service {
             last_lag_seconds: last,
             decode: self.decode.totals(),
             delivered: self.delivered.totals(),
+            endings: self.endings.totals(),
         }
     }
 }

@@ -1,11 +1,14 @@
 //! The AWS collector's services: what is polled, and queues that are given by their names.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use regex::bytes::Regex;
 use serde_json::{Value, json};
 
 use crate::aws::{self, Queue};
+use crate::fault_proxy::{Fault, FaultProxy, refuse_xml};
 use crate::frames::{Frame, assert_at_least_once, assert_exactly, frame};
 use crate::lab::Lab;
 use crate::lookups::Trail;
@@ -264,7 +267,7 @@ fn umbrella_and_cloudfront_objects_of_named_queues() {
         // Named by the user's pattern.
         feeds::umbrella("resolverlogs", "dns"),
     ];
-    let access = feeds::cloudfront("cloud.aws.cloudfront.web_1.unknown.us-east-1.1.prod");
+    let access = feeds::cloudfront(&format!("cloud.aws.cloudfront.web_1.{}.us-east-1.1.prod", aws::ACCOUNT));
     for (queue, objects) in [(&umbrella, objects.as_slice()), (&cloudfront, std::slice::from_ref(&access))] {
         lab.put(objects);
         let notice = |object: &feeds::Object| crate::notices::s3_created(&lab.bucket, &[&object.key]);
@@ -282,6 +285,107 @@ fn umbrella_and_cloudfront_objects_of_named_queues() {
     let expected = [feeds::all_frames(&objects), access.frames].concat();
     assert_exactly(&expected, &lab.sink.received());
     assert!(umbrella.is_empty() && cloudfront.is_empty());
+}
+
+/// A flow log of an account that its key says.
+fn flow_log(name: &str) -> feeds::Object {
+    let lines: Vec<_> = (0..10).map(|i| format!("2 123456789012 eni-{name}-{i} ACCEPT OK")).collect();
+    feeds::Object {
+        key: format!("AWSLogs/123456789012/vpcflowlogs/us-east-1/2026/11/21/{name}.log.gz"),
+        bytes: feeds::gzip((lines.join("\n") + "\n").as_bytes()),
+        frames: feeds::frames("cloud.aws.vpc.unknown.123456789012.us-east-1.1", &lines),
+    }
+}
+
+/// The account of CloudFront's tag is known from STS alone.
+#[test]
+fn nothing_is_received_for_a_wrong_table_while_sts_refuses() {
+    let lab = Lab::new("account-sts");
+    let (front, flows) = (Queue::create("account-front", None), Queue::create("account-flows", None));
+    let access = feeds::cloudfront(&format!("cloud.aws.cloudfront.unknown.{}.us-east-1.1", aws::ACCOUNT));
+    let flow = flow_log("flow");
+    front.send(&[crate::notices::s3_created(&lab.bucket, &[&access.key])]);
+    flows.send(&[crate::notices::s3_created(&lab.bucket, &[&flow.key])]);
+    let expected = [flow.frames.clone(), access.frames.clone()].concat();
+    lab.put(&[access, flow]);
+    let refuses = Arc::new(AtomicBool::new(true));
+    let shared = Arc::clone(&refuses);
+    let proxy = FaultProxy::start(move |call| match call.action.as_str() {
+        "GetCallerIdentity" if shared.load(Ordering::SeqCst) => refuse_xml(403, "AccessDenied"),
+        _ => Fault::Pass,
+    });
+    let both = json!({"non-cloudwatch-logs": {
+        "types": ["cloudfrontlogs", "flowlogs"], "regions": [aws::REGION],
+        "cloudfrontlogs_sqs_queue_name": front.name, "vpcflowlogs_sqs_queue_name": flows.name
+    }});
+    let mut config = services(&lab, emulator::endpoint(), both);
+    config["inputs"]["aws"]["sts_endpoint_url"] = proxy.endpoint().into();
+    let mut collector = lab.run(&config, &[]);
+    collector.wait_for_log("the account, which is a level of its tags, is not known");
+    collector.wait_until("the flow logs, whose key says the account", || flows.is_empty());
+    assert!(front.peek().iter().all(|message| message.receive_count == 0));
+    refuses.store(false, Ordering::SeqCst);
+    collector.wait_until("CloudFront's lines", || front.is_empty());
+    let ended = collector.stop();
+    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    lab.sink_is_quiet();
+    assert_exactly(&expected, &lab.sink.received());
+}
+
+/// STS is asked once something needs it: the event comes back once, and with it nothing that was sent.
+#[test]
+fn an_event_that_does_not_say_its_account_gets_that_of_the_credentials() {
+    let lab = Lab::new("account-event");
+    let queue = Queue::create("account-event-queue", None);
+    let event = |n: usize| json!({"source": "aws.ssm", "n": n}).to_string();
+    let whole = json!({"source": "aws.ssm", "account": "123456789012"}).to_string();
+    queue.send(&[whole.clone(), event(1), event(2)]);
+    let service = json!({"cloudwatch_sqs_queue_name": queue.name, "regions": [aws::REGION]});
+    let ended = lab.drain_all(&services(&lab, emulator::endpoint(), json!({"service-events-all": service})));
+    assert!(ended.log.contains("says its account, which is a level of the tag"), "log:\n{}", ended.log);
+    assert!(queue.is_empty());
+    let tag = |account: &str| format!("cloud.aws.cloudwatch.events.{account}.{}.1", aws::REGION);
+    let mut expected = vec![frame(&tag("123456789012"), whole)];
+    expected.extend([1, 2].map(|n| frame(&tag(aws::ACCOUNT), event(n))));
+    assert_exactly(&expected, &unmarked(&lab));
+}
+
+#[test]
+fn objects_from_before_start_time_are_left_out() {
+    let lab = Lab::new("start-time");
+    let queue = Queue::create("start-time-queue", None);
+    let [old, new, unknown] = ["old", "new", "unknown"].map(flow_log);
+    let keys = [&old, &new, &unknown].map(|object| object.key.clone());
+    let expected = [new.frames.clone(), unknown.frames.clone()].concat();
+    lab.put(&[old, new, unknown]);
+    // S3's events are of 2026-11-21, at ten o'clock; CloudTrail's own notifications say no time.
+    let at = |time: &str, key: &str| {
+        crate::notices::s3_created(&lab.bucket, &[key]).replace("2026-11-21T10:00:00.000Z", time)
+    };
+    queue.send(&[
+        at("2020-01-30T23:59:59.999Z", &keys[0]),
+        at("2020-01-31T00:00:00.000Z", &keys[1]),
+        crate::notices::cloudtrail_delivery(&lab.bucket, &[&keys[2]]),
+    ]);
+    let from = |start: &str| {
+        let service = json!({"types": ["flowlogs"], "vpcflowlogs_sqs_queue_name": queue.name,
+                             "regions": [aws::REGION], "start_time": start});
+        services(&lab, emulator::endpoint(), json!({"non-cloudwatch-logs": service}))
+    };
+    let ended = lab.drain_all(&from("2020-01-31T00:00:00Z"));
+    assert!(queue.is_empty());
+    let said = ended.log.matches("it was written before the service's start_time").count();
+    assert_eq!(said, 1, "log:\n{}", ended.log);
+    let line = format!("{}: skipped, left_out (start_time)", keys[0]);
+    assert!(ended.log.contains(&line), "log:\n{}", ended.log);
+    lab.sink_is_quiet();
+    assert_exactly(&expected, &lab.sink.received());
+    // What S3 says counts where the message says nothing: the object was written before tomorrow.
+    queue.send(&[crate::notices::cloudtrail_delivery(&lab.bucket, &[&keys[0]])]);
+    let ended = lab.drain_all(&from(&time(now() + 86_400)));
+    assert!(ended.log.contains(&line), "log:\n{}", ended.log);
+    lab.sink_is_quiet();
+    assert_exactly(&expected, &lab.sink.received());
 }
 
 #[test]

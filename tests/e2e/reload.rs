@@ -203,6 +203,9 @@ fn debugging_is_switched_under_the_running_collector() {
     let mut config = lab.config(json!({"aws_sqs_vpc": {}}));
     let mut collector = lab.run(&config, &[]);
     collector.wait_for_log("output devo_1");
+    // The first of its kind is told in any case.
+    lab.announce(["first/_SUCCESS"]);
+    collector.wait_until("the marker's message to be deleted", || lab.queue.is_empty());
     for (debug, said) in [(true, "logged"), (false, "not logged")] {
         config["globals"]["debug"] = debug.into();
         lab.write_config(&config);

@@ -61,7 +61,8 @@ fn fdr_and_its_side_sets() {
 fn the_log_of_another_service_is_refused_by_name() {
     let lab = Lab::new("another-log");
     let failed = br#"{"attemptsMade":4,"errorCode":"Lambda.FunctionError","rawData":"eyJhIjoxfQ=="}"#;
-    let failed = Object { key: "processing-failed/2026/11/21/x".into(), bytes: failed.to_vec(), frames: vec![] };
+    let failed =
+        Object { key: "processing-failed/2026/11/21/x".into(), bytes: failed.to_vec(), frames: vec![] };
     let own = feeds::s3_access("own", 20);
     let others = [feeds::vpc("other", 20), feeds::waf("other", 20), failed];
     lab.put_and_announce(&others);

@@ -176,7 +176,7 @@ fn a_metric_that_cloudwatch_does_not_give_is_named_and_asked_for_again() {
         }
         (200, answer.to_string())
     });
-    let service = json!({"start_time": time(base), "regions": [aws::REGION], "request_period_in_seconds": 1});
+    let service = json!({"start_time": time(base), "regions": [aws::REGION], "request_period_in_seconds": 1, "metric_units": false});
     let config = config(&lab, &[("cloudwatch", &server.endpoint)], json!({"metrics-all": service}));
     let ended = lab.drain_all(&config);
     let sent = |name: &str| {

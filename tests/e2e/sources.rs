@@ -29,11 +29,12 @@ fn metrics_of_the_emulator() {
         [("Orders", base, [1.0, 4.0]), ("Orders", base + 60, [2.0, 2.0]), ("Errors", base, [0.0, 1.0])]
     {
         values.iter().for_each(|value| aws::put_metric("Shop", name, ("Site", "a b"), at, *value));
-        frames.push(datapoint("Shop", name, &site, (at, 1), &statistics(&values)));
+        frames.push(datapoint("Shop", name, &site, (at, 1), None, &statistics(&values)));
     }
     aws::put_metric("Elsewhere", "Orders", ("Site", "a b"), base, 1.0);
     let service = json!({
-        "metric_namespaces": ["Shop"], "start_time": time(base), "request_period_in_seconds": 1, "regions": [aws::REGION]
+        "metric_namespaces": ["Shop"], "start_time": time(base), "request_period_in_seconds": 1, "regions": [aws::REGION],
+        "metric_units": false
     });
     let config = config(&lab, &[], json!({"metrics-all": service}));
     lab.drain_all(&config);
@@ -41,7 +42,7 @@ fn metrics_of_the_emulator() {
     // What comes late, also of a metric that is new, is sent, and nothing a second time.
     for name in ["Orders", "New"] {
         aws::put_metric("Shop", name, ("Site", "a b"), base + 90, 7.0);
-        frames.push(datapoint("Shop", name, &site, (base + 90, 1), &statistics(&[7.0])));
+        frames.push(datapoint("Shop", name, &site, (base + 90, 1), None, &statistics(&[7.0])));
     }
     std::thread::sleep(Duration::from_millis(1100));
     lab.drain_all(&config);
@@ -72,6 +73,9 @@ fn metrics_in_pages_with_throttling_and_tokens_that_fail() {
                 let (page, token) = page_of(&listed, 100, &asked.input["NextToken"]);
                 json!({"Metrics": page, "NextToken": token})
             }
+            "GetMetricStatistics" => {
+                json!({"Label": "m", "Datapoints": [{"SampleCount": 1.5, "Unit": "Percent"}]})
+            }
             _ => metric_data(asked, base),
         };
         (200, answer.to_string())
@@ -80,12 +84,21 @@ fn metrics_in_pages_with_throttling_and_tokens_that_fail() {
     let ended =
         lab.drain_all(&config(&lab, &[("cloudwatch", &server.endpoint)], json!({"metrics-all": service})));
     let point = |metric: &Value| {
-        datapoint("AWS/EC2", metric["MetricName"].as_str().unwrap(), &json!([]), (base, 60), &[1.5; 5])
+        datapoint(
+            "AWS/EC2",
+            metric["MetricName"].as_str().unwrap(),
+            &json!([]),
+            (base, 60),
+            Some("Percent"),
+            &[1.5; 5],
+        )
     };
     assert_exactly(&metrics.iter().map(point).collect::<Vec<_>>(), &unmarked(&lab));
     assert_eq!(asked_anew(&ended.log, "InvalidNextToken"), 2, "log:\n{}", ended.log);
     let queries = |asked: &Asked| asked.input["MetricDataQueries"].as_array().map_or(0, Vec::len);
     assert_eq!(server.asked().iter().map(queries).max(), Some(500));
+    let units = server.asked().iter().filter(|asked| asked.target == "GetMetricStatistics").count();
+    assert_eq!(units, metrics.len(), "one for each");
 }
 
 #[test]
@@ -427,12 +440,16 @@ fn datapoint(
     name: &str,
     dimensions: &Value,
     (at, period): (i64, u64),
+    unit: Option<&str>,
     statistics: &[f64],
 ) -> Frame {
     let names = ["Average", "Maximum", "Minimum", "Sum", "SampleCount"];
     let mut body = json!({
         "Namespace": namespace, "MetricName": name, "Dimensions": dimensions, "Timestamp": time(at), "Period": period
     });
+    if let Some(unit) = unit {
+        body["Unit"] = unit.into();
+    }
     names.iter().zip(statistics).for_each(|(name, value)| body[*name] = json!(value));
     frame(&tag("cloudwatch.metrics"), body.to_string())
 }

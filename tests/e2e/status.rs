@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::collector::{self, Collector};
 use crate::fault_proxy::{Fault, FaultProxy, refuse_xml};
-use crate::feeds::{self, all_frames};
+use crate::feeds::{self, Object, all_frames};
 use crate::frames::{assert_at_least_once, assert_exactly, message_bytes};
 use crate::lab::Lab;
 use crate::notices;
@@ -69,6 +69,74 @@ fn metrics_tell_what_was_delivered() {
     assert_eq!(ended.code, Some(0), "{}", ended.log);
     lab.sink_is_quiet();
     assert_exactly(&frames, &lab.sink.received());
+}
+
+/// Delivered, empty or refused: a metric and a log line tell the endings of objects apart.
+#[test]
+fn the_endings_of_objects_are_told_apart() {
+    let lab = Lab::new("endings");
+    let object = |key: &str, bytes: &[u8]| Object { key: key.into(), bytes: bytes.into(), frames: vec![] };
+    let mut damaged = feeds::fdr("damaged", 300);
+    damaged.bytes.truncate(damaged.bytes.len() / 2);
+    let noise = feeds::gzip(b"{\"event_simpleName\":\"Noise\"}\n");
+    let whole = feeds::fdr("whole", 10);
+    let whole_key = regex::escape(&whole.key);
+    let objects = [
+        object("data/empty/0.gz", b""),
+        object("data/blank/0.gz", &feeds::gzip(b"\n\n")),
+        object("data/zip/0.gz", b"PK\x03\x04 and so on"),
+        object("data/noise/0.gz", &noise),
+        damaged,
+        whole,
+    ];
+    lab.put(&objects);
+    let keys = objects.iter().map(|object| object.key.as_str());
+    lab.announce(keys.chain(["data/job/_SUCCESS", "elsewhere/0.gz", "data/not-this-one/0.gz"]));
+    lab.queue.send(&["not JSON at all".to_owned()]);
+    let (mut config, port) = with_page(lab.config(json!({"aws_sqs_fdr": {
+        "object_keys": "^data/",
+        "filename_filter_rules": [[{"type": "match", "pattern": "not-this-one"}]],
+        "line_filter_rules": [[{"source": "record", "key": "event_simpleName", "type": "match", "value": "Noise"}]],
+        "record_field_mapping": {"event_simpleName": {"keys": ["event_simpleName"]}}
+    }, "aws_sqs_vpc": {"object_keys": "^flows/"}})));
+    config["globals"]["debug"] = true.into();
+    let mut collector = lab.run(&config, &[]);
+    let endings = [
+        ("aws_sqs_fdr", "delivered", "sent"),
+        ("aws_sqs_fdr", "empty", "no_bytes"),
+        ("aws_sqs_fdr", "empty", "no_record"),
+        ("aws_sqs_fdr", "empty", "marker"),
+        ("aws_sqs_fdr", "empty", "skip_rule"),
+        ("aws_sqs_fdr", "left_out", "filter_rules"),
+        ("aws_sqs_fdr", "refused", "unsupported"),
+        ("aws_sqs_fdr", "refused", "damaged"),
+        ("", "refused", "no_service"),
+        ("", "refused", "message"),
+    ];
+    for (service, ending, reason) in endings {
+        let labels = format!(
+            "{{input=\"sqs_collector\",service=\"{service}\",ending=\"{ending}\",reason=\"{reason}\"}}"
+        );
+        collector.wait_until(&labels, || {
+            value_of(&get(port, "/metrics").1, "objects_ended_total", &labels)
+                .is_some_and(|count| count >= 1.0)
+        });
+    }
+    let of_fdr = status(port)["inputs"][0]["services"][0]["endings"].clone();
+    assert_eq!(of_fdr["delivered"]["sent"], 1, "{of_fdr}");
+    assert_eq!(of_fdr["empty"], json!({"no_bytes": 1, "no_record": 1, "marker": 1, "skip_rule": 1}));
+    let ended = collector.stop();
+    for line in [
+        "INFO.*data/empty/0.gz: skipped, empty \\(no_bytes\\)".to_owned(),
+        "INFO.*data/noise/0.gz: skipped, left_out \\(filter_rules\\)".to_owned(),
+        "WARN.*data/zip/0.gz: refused: the object is a zip archive".to_owned(),
+        format!("DEBUG.*{whole_key}: delivered \\(sent\\)"),
+        "DEBUG.*Acked message receiptHandle: .+".to_owned(),
+        "DEBUG.*generated 10 message\\(s\\), detected_event_types: \\[".to_owned(),
+        "DEBUG.*Data collection completed. Elapsed time: .* seconds".to_owned(),
+    ] {
+        assert!(regex::Regex::new(&line).unwrap().is_match(&ended.log), "{line}; log:\n{}", ended.log);
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ use super::{ignored, inputs, service, url};
 use crate::aws::endpoint::Service;
 use crate::limits;
 use crate::services::Definition;
+use crate::services::template::INPUT_ACCOUNT;
 use rows::{ANY_NAME, Polled, Row, rows};
 
 /// What an entry of `inputs` is made of.
@@ -110,7 +111,10 @@ fn read_service(read: &mut Read, name: &str, node: &Node<'_>, common: &Common<'_
         rows.iter().for_each(|row| read_row(read, row, &region, &entry, common));
     }
     if rows.iter().all(|row| row.api.is_none()) {
-        keys.ignore(ignored::QUEUE_SERVICE);
+        keys.ignore(ignored::SERVICE);
+    }
+    if rows.iter().all(|row| row.bodies) {
+        keys.ignore(ignored::BODIES_SERVICE);
     }
     warn_of_unread_queues(&rows, &entry);
     keys.finish();
@@ -271,7 +275,8 @@ fn read_row(read: &mut Read, row: &'static Row, region: &str, entry: &Entry<'_>,
         (Some(key), _) => {
             let queue = queue_name(row, key, entry, common);
             if let (Some(queue), Some(definition)) = (queue, definition) {
-                read.queues.push(queue_input(row, queue, region, definition, common));
+                let start_time = start_time(row, entry);
+                read.queues.push(Input { start_time, ..queue_input(row, queue, region, definition, common) });
             }
         }
         (None, Some(api)) => {
@@ -310,6 +315,11 @@ fn api_settings(row: &Row, api: Polled, entry: &Entry<'_>) -> Option<Api> {
             Some(Api::GuardDuty(GuardDuty { start_time: settings::start_time(keys, entry.now) }))
         }
     }
+}
+
+/// Messages that are logs themselves have no time of their own that all of them name.
+fn start_time(row: &Row, entry: &Entry<'_>) -> Option<Timestamp> {
+    if row.bodies { None } else { settings::start_time(entry.keys, entry.now) }
 }
 
 fn queue_name(
@@ -376,6 +386,7 @@ fn queue_input(
         receivers: inputs::RECEIVERS_DEFAULT,
         missing_object: MissingObject::Retry,
         request_payer: common.request_payer,
+        start_time: None,
         services: vec![definition],
     }
 }
@@ -420,10 +431,10 @@ fn remembered_as(definition: &Definition, region: &str, common: &Common<'_>) -> 
 fn definition(row: &Row, region: &str, entry: &Entry<'_>, common: &Common<'_>) -> Option<Arc<Definition>> {
     let mut own = Map::new();
     let event_type = event_type(row, entry, &mut own);
-    let role_account = common.credentials.role_account();
+    let account_id = account_id(row, common.credentials.role_account());
     let values = tag::Values {
         event_type: &event_type,
-        account_id: row.account_id.as_deref().or(role_account).unwrap_or(crate::services::template::UNKNOWN),
+        account_id: &account_id,
         region,
         environment: common.environment.as_deref(),
         service: entry.name,
@@ -438,6 +449,17 @@ fn definition(row: &Row, region: &str, entry: &Entry<'_>, common: &Common<'_>) -
     let kind = row.kind.as_ref().map(|kind| format!("/{kind}")).unwrap_or_default();
     let name = format!("{}{kind}", entry.name);
     service::read_layers(&name, entry.node, &layers, common.catalog)
+}
+
+/// What {account_id} is: a page's source knows it; else what the object or the record says, and where neither does, the
+/// account that the credentials belong to.
+fn account_id(row: &Row, role_account: Option<&str>) -> String {
+    match (&row.account_id, role_account) {
+        (Some(field), _) if row.api.is_some() => field.clone(),
+        (Some(field), _) => format!("{}|{INPUT_ACCOUNT}]", field.trim_end_matches(']')),
+        (None, Some(account)) => account.to_owned(),
+        (None, None) => format!("[{INPUT_ACCOUNT}]"),
+    }
 }
 
 /// `auto_event_type`, `event_type_file_regex_patterns`: what stands for {event_type}.

@@ -69,7 +69,7 @@ pub fn metrics(keys: &Mapping<'_>, period: Duration, now: Timestamp) -> Option<M
         keys.report.error(Kind::Invalid, keys.path_of("request_period_in_seconds"), message, advice);
         return None;
     }
-    Some(Metrics { namespaces, start_time })
+    Some(Metrics { namespaces, start_time, units: keys.boolean("metric_units", true) })
 }
 
 /// `types: [logs]`.
@@ -88,7 +88,7 @@ pub fn start_time(keys: &Mapping<'_>, now: Timestamp) -> Option<Timestamp> {
     match text.parse() {
         Ok(time) => {
             if time > now {
-                let advice = "nothing is read until then; leave it out to begin now";
+                let advice = "what is written before it is left out; leave out the key to begin now";
                 keys.report.warning(Kind::Doubtful, keys.path_of("start_time"), "lies in the future", advice);
             }
             Some(time)

@@ -93,6 +93,13 @@ fn flow_logs_know_their_account_by_their_key() {
     }
     let definition = of_queue("non-cloudwatch-logs", keys(false), json!({}));
     assert_eq!(tags(&definition, "elsewhere", object), ["cloud.aws.vpc.unknown.unknown.us-east-2.1"]);
+    let mut route = Route::of_account(Some("210987654321"), &definition, "elsewhere");
+    let Verdict::Send { tag, filled } = route.verdict(Record::new(b"2", crate::decode::Newlines::Absent))
+    else {
+        panic!("dropped")
+    };
+    assert_eq!((tag, filled.missing), ("cloud.aws.vpc.unknown.210987654321.us-east-2.1", false));
+    assert!(!definition.needs_account(), "most keys say it");
 }
 
 #[test]
@@ -107,6 +114,41 @@ fn cloudfront_lines_stand_under_two_comments_and_belong_to_the_role_s_account() 
         found,
         [("cloud.aws.cloudfront.web_1.210987654321.us-east-2.1".into(), "2026-01-31\tx".into())]
     );
+}
+
+#[test]
+fn cloudfront_lines_belong_to_the_account_of_the_credentials() {
+    let keys = json!({"types": ["cloudfrontlogs"], "cloudfrontlogs_sqs_queue_name": "q"});
+    let definition = of_queue("non-cloudwatch-logs", keys, json!({}));
+    assert!(definition.needs_account());
+    let record = Record::new(b"x", crate::decode::Newlines::Absent);
+    for (account, expected) in [(Some("123456789012"), "123456789012"), (None, "unknown")] {
+        let mut route = Route::of_account(account, &definition, "E1.2026-01-31-10.0a1b2c3d.gz");
+        let Verdict::Send { tag, filled } = route.verdict(record) else { panic!("dropped") };
+        assert_eq!(tag, format!("cloud.aws.cloudfront.unknown.{expected}.us-east-2.1"));
+        assert_eq!(filled.lacks_account, account.is_none());
+    }
+}
+
+#[test]
+fn the_start_time_of_a_queue_s_objects_is_the_input_s() {
+    let of =
+        |service: &str, keys: Value| config(json!({service: keys}), json!({})).inputs.remove(0).start_time;
+    let start = json!("2026-01-31T00:00:00Z");
+    let keys = json!({"types": ["audits_s3"], "audit_sqs_queue_name": "q", "start_time": start});
+    assert_eq!(of("audit-events-all", keys), Some("2026-01-31T00:00:00Z".parse().unwrap()));
+    let keys = json!({"cisco_umbrella_sqs_queue_name": "q"});
+    assert_eq!(of("cisco-umbrella", keys), None);
+    let keys = json!({"cloudwatch_sqs_queue_name": "q", "start_time": start});
+    assert_eq!(of("service-events-all", keys), None, "the messages are the logs");
+}
+
+#[test]
+fn the_template_for_people_shows_a_page_s_account() {
+    let keys = json!({"types": ["audits_api"], "auto_event_type": true});
+    let source = config(json!({"audit-events-all": keys}), json!({})).sources.remove(0);
+    let shown = source.service.shown_template("123456789012/us-east-2");
+    assert_eq!(shown, "cloud.aws.cloudtrail.[record-event_source].123456789012.us-east-2.1");
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn request(source: &mut CloudTrail, now: &str) -> Option<Request> {
     loop {
         match source.next(time(now)) {
             Next::Call(request) => return Some(*request),
-            Next::Mark(_) => (),
+            Next::Give(_) | Next::Mark(_) => (),
             Next::CaughtUp => return None,
         }
     }

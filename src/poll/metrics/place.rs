@@ -21,6 +21,9 @@ pub struct Place {
     pub after: Option<u64>,
     /// So many metrics with one call: with more, the answer did not fit one page.
     pub batch_max: Option<usize>,
+    /// A process ended while it asked for the units of the metrics that are next: they go without.
+    #[serde(default)]
+    pub without_units: bool,
     /// Metrics that have been listed.
     pub metrics: usize,
 }

@@ -78,6 +78,7 @@ fn source(start: Option<&str>, namespaces: &[&str]) -> Metrics {
     let settings = config::Metrics {
         namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
         start_time: start.map(time),
+        units: false,
     };
     let mut source = Metrics::new(settings, Duration::from_secs(60), "http://e".into(), "us-east-1".into());
     source.resume(&BTreeMap::new());
@@ -233,7 +234,7 @@ fn rounds_are_made_of_whole_periods() {
         (86_400, "2026-11-22T00:01:59Z", "2026-11-21T00:00:00Z"),
         (86_400, "2026-11-22T00:02:00Z", "2026-11-22T00:00:00Z"),
     ] {
-        let settings = config::Metrics { namespaces: vec![], start_time: None };
+        let settings = config::Metrics { namespaces: vec![], start_time: None, units: false };
         let mut source = Metrics::new(settings, Duration::from_secs(period), "http://e".into(), "r".into());
         let Next::Mark(progress) = source.next(time(now)) else { panic!("a mark") };
         assert_eq!(progress, all_before(time(to).as_second()), "{period} {now}");
@@ -312,13 +313,18 @@ impl Model for Region {
     type Source = Metrics;
 
     fn source(&self) -> Metrics {
-        let settings = config::Metrics { namespaces: self.namespaces.clone(), start_time: Some(time(START)) };
+        let (namespaces, start_time) = (self.namespaces.clone(), Some(time(START)));
+        let settings = config::Metrics { namespaces, start_time, units: true };
         Metrics::new(settings, Duration::from_secs(60), "http://e".into(), "us-east-1".into())
     }
 
     fn answer(&mut self, request: &Request, now: Timestamp) -> Result<Value, &'static str> {
         match request.action {
             "cloudwatch:ListMetrics" => Ok(self.list(&input(request))),
+            "cloudwatch:GetMetricStatistics" if input(request)["MetricName"].to_string().contains('7') => {
+                Err("InternalServiceFault")
+            }
+            "cloudwatch:GetMetricStatistics" => Ok(json!({"Datapoints": [{"Unit": "Count"}]})),
             _ => self.data(&input(request), now.as_second()),
         }
     }
@@ -401,6 +407,68 @@ fn a_metric_that_cannot_be_had_is_named_and_asked_for_again_from_where_it_is_mis
         assert_eq!(bench.delivered.len(), 150, "{code}");
         pull(&mut bench, false);
         assert!(bench.source.behind.is_empty(), "{code}");
+    }
+}
+
+/// A source that asks for units, and what each datapoint says of its unit.
+fn with_units() -> Metrics {
+    let start_time = Some(time("2026-11-21T11:50:00Z"));
+    let settings = config::Metrics { namespaces: vec![], start_time, units: true };
+    Metrics::new(settings, Duration::from_secs(60), "http://e".into(), "us-east-1".into())
+}
+
+fn units(bench: &Bench<Metrics>) -> Vec<Option<String>> {
+    let unit = |body: &String| {
+        let body: Value = serde_json::from_str(body).unwrap();
+        body.get("Unit").map(|unit| unit.as_str().unwrap().to_owned())
+    };
+    bench.delivered.iter().map(unit).collect()
+}
+
+#[test]
+fn a_unit_is_learnt_once_for_each_metric_and_remembered_across_restarts() {
+    let (account, asked) = (account(3, &[-6, -5, -4]), std::cell::RefCell::new(Vec::new()));
+    let answer = |request: &Request| match request.action {
+        "cloudwatch:GetMetricStatistics" => {
+            asked.borrow_mut().push(input(request)["MetricName"].as_str().unwrap().to_owned());
+            Ok(
+                json!({"Label": "x", "Datapoints": [{"Timestamp": 1.0, "SampleCount": 1.0, "Unit": "Percent"}]}),
+            )
+        }
+        _ => account.answer(request),
+    };
+    let mut bench = Bench::new(with_units());
+    bench.restart(with_units());
+    assert_eq!(bench.pull(time("2026-11-21T11:57:30Z"), 99, answer), Pulled::CaughtUp);
+    assert_eq!(units(&bench), vec![Some("Percent".to_owned()); 3], "one minute");
+    for _ in 0..2 {
+        assert_eq!(bench.pull(time(NOW), 99, answer), Pulled::CaughtUp);
+        bench.restart(with_units());
+    }
+    assert_eq!(units(&bench), vec![Some("Percent".to_owned()); 9]);
+    assert_eq!(*asked.borrow(), ["m000", "m001", "m002"]);
+}
+
+#[test]
+fn datapoints_go_without_units_that_cannot_be_had() {
+    for (code, asked_max) in
+        [("AccessDeniedException", 1), ("ValidationError", 2), ("InternalServiceFault", 9)]
+    {
+        let (account, asked) = (account(3, &[-5]), std::cell::Cell::new(0));
+        let answer = |request: &Request| match request.action {
+            "cloudwatch:GetMetricStatistics" => {
+                asked.set(asked.get() + 1);
+                Err(code)
+            }
+            _ => account.answer(request),
+        };
+        let mut bench = Bench::new(with_units());
+        bench.restart(with_units());
+        for _ in 0..2 {
+            assert_eq!(bench.pull(time(NOW), 99, answer), Pulled::CaughtUp, "{code}");
+        }
+        assert_eq!((units(&bench), bench.left_out.len()), (vec![None; 3], 0), "{code}");
+        assert!((1..=asked_max).contains(&asked.get()), "{code}: asked {} times", asked.get());
     }
 }
 

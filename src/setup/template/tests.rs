@@ -145,6 +145,7 @@ fn every_api_has_its_rights() {
         r#"["arn:aws:guardduty:eu-west-1:*:detector/*","arn:aws-cn:guardduty:cn-north-1:*:detector/*"]"#,
         r#"["arn:aws:logs:eu-west-1:*:log-group:/aws/a:*","arn:aws:logs:eu-west-1:*:log-group:*:*"]"#,
         "cloudwatch:GetMetricData",
+        "cloudwatch:GetMetricStatistics",
     ] {
         assert!(all.contains(part), "{part}: {all}");
     }

@@ -1,0 +1,155 @@
+//! How an object ended, and why.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::Outcome;
+
+/// Makes the list of endings: a variant, its ending and its reason as metrics and the status page name them, and what
+/// it means.
+macro_rules! endings {
+    ($( $variant:ident = $ending:literal, $reason:literal, $outcome:ident, $what:literal; )+) => {
+        /// The end of an object (or of a message's body, or of a page of an API's answer) that does not come again,
+        /// with its reason.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Ending {
+            $( #[doc = $what] $variant, )+
+        }
+
+        impl Ending {
+            /// All endings, each at the place of its number.
+            pub const ALL: &'static [Ending] = &[$( Ending::$variant, )+];
+
+            /// The ending: `delivered`, `empty`, `left_out` or `refused`.
+            pub fn name(self) -> &'static str {
+                match self { $( Ending::$variant => $ending, )+ }
+            }
+
+            /// The reason, in a word.
+            pub fn reason(self) -> &'static str {
+                match self { $( Ending::$variant => $reason, )+ }
+            }
+
+            /// The reason, for people.
+            pub fn what(self) -> &'static str {
+                match self { $( Ending::$variant => $what, )+ }
+            }
+
+            /// The outcome that such an object has.
+            pub fn outcome(self) -> Outcome {
+                match self { $( Ending::$variant => Outcome::$outcome, )+ }
+            }
+        }
+    };
+}
+
+endings! {
+    Sent = "delivered", "sent", Delivered, "every record of it is acknowledged";
+    Known = "delivered", "known", Delivered, "it was delivered before, and nothing of it is sent again";
+    SharedDelivery = "delivered", "shared", Delivered, "the same object was in work for another message and was delivered";
+    NoBytes = "empty", "no_bytes", Delivered, "it has no bytes";
+    NoRecord = "empty", "no_record", Delivered, "it holds only what its service knows to be no record, such as a header, an empty list or a control message";
+    SkipRule = "empty", "skip_rule", Delivered, "its key is one that the service skips";
+    Marker = "empty", "marker", Delivered, "its key is that of a mark which a writer leaves (_SUCCESS)";
+    FilterRules = "left_out", "filter_rules", Delivered, "the service's line_filter_rules drop every record of it";
+    StartTime = "left_out", "start_time", Delivered, "it was written before the service's start_time";
+    Missing = "left_out", "missing", Delivered, "it is not there any more, and missing_object is skip";
+    Damaged = "refused", "damaged", Reject, "it is cut off or damaged";
+    Unsupported = "refused", "unsupported", Reject, "it is binary, encrypted, or packed in a way that is not read";
+    BadContent = "refused", "bad_content", Reject, "its content is not in the format that its service reads";
+    OtherService = "refused", "other_service", Reject, "its records are not those of its service";
+    TooLarge = "refused", "too_large", Reject, "it, or a record of it, is larger than a limit";
+    Withheld = "refused", "withheld", Reject, "S3 does not give it out: it lies in an archive or is encrypted with a key of its owner";
+    Deaths = "refused", "deaths", Reject, "the collector died more than once while it decoded the object";
+    Output = "refused", "output", Reject, "an output does not take one of its records";
+    NoService = "refused", "no_service", Reject, "it belongs to none of the input's services";
+    Message = "refused", "message", Reject, "its message is of no shape that is known";
+    SharedRefusal = "refused", "shared", Reject, "the same object was in work for another message and was refused";
+    Other = "refused", "other", Reject, "the log names the reason";
+}
+
+impl Ending {
+    /// Is a service known whose object it was?
+    pub fn is_of_service(self) -> bool {
+        !matches!(self, Ending::NoService | Ending::Message)
+    }
+}
+
+/// The ending that an object will have, noted by those who work on it. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Fate(Arc<AtomicU8>);
+
+impl Fate {
+    /// Notes the reason. The last one that fits the outcome is the reason that counts.
+    pub fn note(&self, ending: Ending) {
+        // Zero: nothing is noted.
+        self.0.store(ending as u8 + 1, Ordering::Release);
+    }
+
+    /// Notes the reason unless there is one already.
+    pub fn note_first(&self, ending: Ending) {
+        // That there is one is no failure.
+        let _ = self.0.compare_exchange(0, ending as u8 + 1, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Takes the note back.
+    pub fn forget(&self) {
+        self.0.store(0, Ordering::Release);
+    }
+
+    /// The ending that has been noted.
+    pub fn noted(&self) -> Option<Ending> {
+        let number = usize::from(self.0.load(Ordering::Acquire));
+        Ending::ALL.get(number.checked_sub(1)?).copied()
+    }
+
+    /// The ending of an object with this outcome. None: it has not ended, and comes again.
+    pub fn ending(&self, outcome: Outcome) -> Option<Ending> {
+        let usual = match outcome {
+            Outcome::Delivered => Ending::Sent,
+            Outcome::Reject => Ending::Other,
+            Outcome::Retry => return None,
+        };
+        Some(match self.noted() {
+            // How that end comes out is not known when it is noted.
+            Some(Ending::SharedDelivery) if outcome == Outcome::Reject => Ending::SharedRefusal,
+            Some(noted) if noted.outcome() == outcome => noted,
+            _ => usual,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_noted_reason_counts_if_it_fits_the_outcome() {
+        let fate = Fate::default();
+        assert_eq!(fate.ending(Outcome::Delivered), Some(Ending::Sent));
+        assert_eq!(fate.ending(Outcome::Reject), Some(Ending::Other));
+        for ending in Ending::ALL {
+            fate.clone().note(*ending);
+            assert_eq!(fate.noted(), Some(*ending));
+            assert_eq!(fate.ending(ending.outcome()), Some(*ending));
+            assert_eq!(fate.ending(Outcome::Retry), None, "it comes again");
+        }
+        fate.note(Ending::SharedDelivery);
+        assert_eq!(fate.ending(Outcome::Reject), Some(Ending::SharedRefusal));
+        fate.note(Ending::NoRecord);
+        assert_eq!(fate.ending(Outcome::Reject), Some(Ending::Other), "a reason for something else");
+    }
+
+    #[test]
+    fn endings_have_names_of_their_own() {
+        let mut names: Vec<_> = Ending::ALL.iter().map(|ending| (ending.name(), ending.reason())).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Ending::ALL.len());
+        for ending in Ending::ALL {
+            let refused = ending.outcome() == Outcome::Reject;
+            assert_eq!(refused, ending.name() == "refused", "{ending:?}");
+        }
+    }
+}
