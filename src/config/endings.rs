@@ -26,7 +26,7 @@ impl Endings {
         if let Some(others) = others(format) {
             record = [record].into_iter().chain(others.expected()).collect::<Vec<_>>().join("; ");
         }
-        for delegate in &definition.delegates {
+        for delegate in definition.delegates.iter().rev() {
             record = format!("as {}; {record}", delegate.name);
         }
         Endings { record, empty, refused }

@@ -68,6 +68,7 @@ impl Signs {
     /// # Errors
     ///
     /// It bears the signs of another log.
+    #[cfg(feature = "parquet")]
     pub(super) fn check_row(&self, row: &[u8]) -> Result<(), Error> {
         let keys = keys(row);
         self.compare(|sign| has_one_of(&keys, &sign.members), self.text_only.then_some("Parquet"))

@@ -56,7 +56,7 @@ fn fdr_and_its_side_sets() {
     }
 }
 
-/// Nothing of it is sent, the log names the service that it belongs to, and its message becomes a dead letter.
+/// Nothing of it is sent, the log names the service that it belongs to, and the exit code says so.
 #[test]
 fn the_log_of_another_service_is_refused_by_name() {
     let lab = Lab::new("another-log");
@@ -67,7 +67,9 @@ fn the_log_of_another_service_is_refused_by_name() {
     let others = [feeds::vpc("other", 20), feeds::waf("other", 20), failed];
     lab.put_and_announce(&others);
     lab.put_and_announce(std::slice::from_ref(&own));
-    let ended = lab.drain_but(others.len(), &lab.config(json!({"aws_sqs_s3_access": {}})));
+    let ended = lab.drain(&lab.config(json!({"aws_sqs_s3_access": {}})));
+    assert_eq!(ended.code, Some(1), "log:\n{}", ended.log);
+    lab.sink_is_quiet();
     assert_exactly(&own.frames, &lab.sink.received());
     for log in ["the log of aws_sqs_vpc", "the object is JSON", "what Firehose failed to process"] {
         assert!(ended.log.contains(log), "{log}; log:\n{}", ended.log);
