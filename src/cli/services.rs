@@ -27,7 +27,7 @@ pub fn run(json: bool, configuration: Option<&Path>) -> ExitCode {
     let catalog = match catalog {
         Ok(catalog) => catalog,
         Err(problems) => {
-            eprintln!("{problems}");
+            let _ = writeln!(io::stderr(), "{problems}");
             return ExitCode::from(REFUSED);
         }
     };

@@ -53,7 +53,7 @@ fn values(body: &str) -> usize {
 
 /// `{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {…}}]}`; several
 /// records may stand in one event. Keys are form-url-encoded.
-fn s3_event(value: &BorrowedValue) -> Result<Announcement> {
+fn s3_event(value: &BorrowedValue<'_>) -> Result<Announcement> {
     const SHAPE: &str = "an S3 event";
     let mut found = Announcement::default();
     for record in value.get_array("Records").into_iter().flatten() {
@@ -86,7 +86,7 @@ fn s3_event(value: &BorrowedValue) -> Result<Announcement> {
 }
 
 /// `{"Type": "Notification", "Message": "<the message as text>"}`. Raw delivery has no envelope.
-fn sns(value: &BorrowedValue, envelopes: u32) -> Result<Announcement> {
+fn sns(value: &BorrowedValue<'_>, envelopes: u32) -> Result<Announcement> {
     let message = value.get_str("Message").ok_or(lacks("an SNS notification", "Message"))?;
     if envelopes == 0 {
         return Err(Unreadable::UnknownShape);
@@ -95,13 +95,13 @@ fn sns(value: &BorrowedValue, envelopes: u32) -> Result<Announcement> {
 }
 
 /// Security Lake's queues get EventBridge events of S3 that have lost their type: all tell of new objects.
-fn is_event_bridge(value: &BorrowedValue) -> bool {
+fn is_event_bridge(value: &BorrowedValue<'_>) -> bool {
     value.contains_key("detail-type") || value.get_str("source") == Some("aws.s3")
 }
 
 /// EventBridge: keys are not encoded. All but writes are acknowledged: the rule's owner asked for
 /// more than objects.
-fn event_bridge(value: &BorrowedValue) -> Result<Announcement> {
+fn event_bridge(value: &BorrowedValue<'_>) -> Result<Announcement> {
     const SHAPE: &str = "an EventBridge event";
     let detail = value.get("detail").ok_or(lacks(SHAPE, "detail"))?;
     let from_s3 = value.get_str("source") == Some("aws.s3");
@@ -140,14 +140,14 @@ fn event_bridge(value: &BorrowedValue) -> Result<Announcement> {
     Ok(Announcement { objects: vec![object], ignored: 0, written })
 }
 
-fn is_write(detail: &BorrowedValue) -> bool {
+fn is_write(detail: &BorrowedValue<'_>) -> bool {
     detail.get_str("eventName").is_some_and(|name| WRITING_CALLS.contains(&name))
         && detail.get_str("errorCode").is_none()
 }
 
 /// CrowdStrike's own message: `{"bucket": …, "files": [{"path": …, "size": …}]}`. Paths are keys as
 /// they are, `timestamp` is in milliseconds. A size of 0 is not believed: the files are worth a GET.
-fn crowdstrike(value: &BorrowedValue) -> Result<Announcement> {
+fn crowdstrike(value: &BorrowedValue<'_>) -> Result<Announcement> {
     const SHAPE: &str = "a CrowdStrike FDR message";
     let bucket = text(value, "bucket").ok_or(lacks(SHAPE, "bucket"))?;
     let written = value.get_i64("timestamp").and_then(|ms| Timestamp::from_millisecond(ms).ok());
@@ -167,7 +167,7 @@ fn crowdstrike(value: &BorrowedValue) -> Result<Announcement> {
 }
 
 /// What CloudTrail (a list of keys) and Config (one key) tell their topics after a delivery.
-fn delivery_notice(value: &BorrowedValue) -> Result<Announcement> {
+fn delivery_notice(value: &BorrowedValue<'_>) -> Result<Announcement> {
     const SHAPE: &str = "a CloudTrail or Config notification";
     let bucket = text(value, "s3Bucket").ok_or(lacks(SHAPE, "s3Bucket"))?;
     let keys = value.get("s3ObjectKey").ok_or(lacks(SHAPE, "s3ObjectKey"))?;
@@ -200,7 +200,7 @@ fn lacks(shape: &'static str, what: &'static str) -> Unreadable {
     Unreadable::Incomplete { shape, what }
 }
 
-fn text(value: &BorrowedValue, name: &str) -> Option<String> {
+fn text(value: &BorrowedValue<'_>, name: &str) -> Option<String> {
     value.get_str(name).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 

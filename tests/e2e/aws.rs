@@ -336,7 +336,7 @@ fn root(service: &str) -> String {
     )
 }
 
-fn call(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> String {
+fn call(answer: Result<http::Response<ureq::Body>, ureq::Error>) -> String {
     let mut answer = answer.unwrap_or_else(|e| panic!("the emulator refused a call of the test itself: {e}"));
     let body = answer.body_mut().with_config().limit(1 << 30).read_to_string();
     body.unwrap_or_else(|e| panic!("no answer from the emulator within {:?}: {e}", Duration::ZERO))

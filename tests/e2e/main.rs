@@ -5,6 +5,14 @@
 //! What must arrive is worked out in [`feeds`], apart from the program's own code; what did arrive is
 //! compared byte for byte in [`frames`].
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test stops at the first thing that is not as it should be"
+)]
+
 // The apparatus.
 mod answerer;
 mod aws;

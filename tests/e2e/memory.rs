@@ -45,7 +45,7 @@ fn a_huge_object_many_medium_ones_and_a_bomb() {
         "address": "127.0.0.1", "port": sink.address().port(), "type": "SSL",
         "chain": files.chain, "cert": files.cert, "key": files.key
     });
-    let ended = lab.run(&config, &["--drain"]).end(std::time::Duration::from_secs(600));
+    let ended = lab.run(&config, &["--drain"]).end(Duration::from_secs(600));
     assert_eq!(ended.code, Some(1), "the bomb cannot be delivered; log:\n{}", ended.log);
     assert!(lab.queue.is_empty() && lab.dead_letters.peek().len() == 1, "log:\n{}", ended.log);
     let refusal = ended.log.lines().find(|line| line.contains("data/bomb/part-00000.gz"));

@@ -62,7 +62,7 @@ fn a_console_whose_reader_has_gone_ends_the_run() {
         ended.log
     );
     lab.sink_is_quiet();
-    let sent = compare(&crate::feeds::all_frames(&objects), &lab.sink.received());
+    let sent = compare(&feeds::all_frames(&objects), &lab.sink.received());
     assert_eq!(sent.repeats, 0, "the other output must not get anything twice");
 }
 
