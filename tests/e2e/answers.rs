@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use crate::aws;
 use crate::fault_proxy::{Call, Fault, FaultProxy, refuse_xml};
 use crate::feeds::{self, all_frames};
-use crate::frames::assert_exactly;
 use crate::lab::Lab;
 use crate::notices;
 
@@ -35,7 +34,7 @@ fn a_404_that_is_not_s3_s_word_skips_nothing() {
     assert!(!ended.log.contains("skipped:"), "log:\n{}", ended.log);
     assert_eq!((lab.queue.peek().len(), lab.dead_letters.peek().len()), (12, 0), "log:\n{}", ended.log);
     lab.drain_all(&lab.config(json!({"aws_sqs_vpc": {}})));
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
 }
 
 #[test]
@@ -55,7 +54,7 @@ fn versions_that_must_not_be_read_are_read_by_their_keys() {
         false => Fault::Pass,
     });
     let ended = lab.drain_but(1, &lab.config_through(&proxy, "aws_sqs_vpc"));
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
     assert_eq!(ended.log.matches("versions of objects must not be read").count(), 1, "log:\n{}", ended.log);
     assert!(ended.log.contains("was replaced after it was announced"), "log:\n{}", ended.log);
     assert!(ended.log.contains("s3:GetObjectVersion on arn:aws:s3:::"), "log:\n{}", ended.log);
@@ -74,7 +73,7 @@ fn an_archived_object_says_what_helps() {
         false => Fault::Pass,
     });
     let ended = lab.drain_but(1, &lab.config_through(&proxy, "aws_sqs_vpc"));
-    assert_exactly(&objects[0].frames, &lab.sink.received());
+    lab.expect_delivered(&objects[0].frames);
     assert!(ended.log.contains("restore it, or skip it by `filename_filter_rules`"), "log:\n{}", ended.log);
     assert!(!ended.log.contains("Allow it in the identity's policy"), "log:\n{}", ended.log);
 }
@@ -100,8 +99,7 @@ fn forbidden_objects_hold_nobody_up() {
     collector.wait_until("the good ones", || lab.sink.received().iter().map(lines).sum::<usize>() >= frames);
     let ended = collector.stop();
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
-    lab.sink_is_quiet();
-    assert_exactly(&all_frames(&good), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&good));
     assert_eq!(lab.queue.peek().len(), bad.len(), "what waited went back; log:\n{}", ended.log);
 }
 
@@ -136,7 +134,7 @@ fn messages_take_turns() {
     let input = &mut config["inputs"]["sqs_collector"];
     (input["missing_object"], input["receivers"]) = (json!("skip"), json!(1));
     let ended = lab.drain_all(&config);
-    assert_exactly(&good.frames, &lab.sink.received());
+    lab.expect_delivered(&good.frames);
     let order = order.lock().unwrap();
     assert_eq!(order.len(), 3 * FILES + 1, "log:\n{}", ended.log);
     let place = order.iter().position(|is_good| *is_good).unwrap();

@@ -87,7 +87,7 @@ fn throttling_refused_tokens_and_broken_answers_lose_and_repeat_nothing() {
 fn an_account_without_events_is_drained() {
     let (lab, trail) = (Lab::new("lookup-empty"), Trail::start());
     lab.drain_all(&config(&lab, &trail, now() - HOUR - HOUR / 2, json!({})));
-    assert_exactly(&[], &lab.sink.received());
+    lab.expect_delivered(&[]);
     assert_eq!(trail.requests().len(), 2, "one for each slot");
 }
 
@@ -280,7 +280,7 @@ fn umbrella_and_cloudfront_objects_of_named_queues() {
     config["inputs"]["aws"]["environment"] = "prod".into();
     lab.drain_all(&config);
     let expected = [feeds::all_frames(&objects), access.frames].concat();
-    assert_exactly(&expected, &lab.sink.received());
+    lab.expect_delivered(&expected);
     assert!(umbrella.is_empty() && cloudfront.is_empty());
 }
 

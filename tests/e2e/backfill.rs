@@ -9,7 +9,7 @@ use crate::answerer::Answerer;
 use crate::aws;
 use crate::collector::{Collector, Ended};
 use crate::feeds::{self, Object, all_frames};
-use crate::frames::{Frame, assert_at_least_once, assert_exactly, compare, frame, message_bytes};
+use crate::frames::{Frame, assert_exactly, compare, frame, message_bytes};
 use crate::lab::{Lab, credentials};
 use crate::process::PATIENCE;
 
@@ -33,11 +33,11 @@ fn every_object_under_a_prefix_once_over_several_pages() {
     assert_eq!(lab.sink.received_bytes(), 0, "a dry run sends nothing");
 
     let ended = complete(&lab, &config, VPC, &[]);
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
     assert!(ended.log.contains("1500 objects delivered (0 of them before"), "log:\n{}", ended.log);
 
     let again = complete(&lab, &config, VPC, &[]);
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
     assert!(again.log.contains("1500 objects delivered (1500 of them before"), "log:\n{}", again.log);
     assert!(again.log.contains("(1500 of them without a GET)"), "log:\n{}", again.log);
     assert!(lab.queue.is_empty(), "the queue is not touched");
@@ -84,7 +84,7 @@ fn killed_and_started_again() {
     let sent = frames.len() - compare(&frames, &lab.sink.received()).missing.len();
     assert!(sent < frames.len(), "it was killed in the middle");
     complete(&lab, &config, VPC, &[]);
-    let repeats = assert_at_least_once("backfill killed", &frames, &lab.sink.received());
+    let repeats = lab.expect_delivered_at_least_once("backfill killed", &frames);
     // What was sent within the settling time and the ledger's.
     assert!(repeats < sent / 2, "{repeats} repeats of {sent} sent");
 }
@@ -105,7 +105,7 @@ fn interrupted_and_started_again() {
     assert!(last.contains("the backfill was stopped before its end"), "the last line: {last}");
     assert!(last.contains("the same command goes on"), "the last line: {last}");
     complete(&lab, &config, VPC, &[]);
-    assert_at_least_once("backfill interrupted", &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once("backfill interrupted", &all_frames(&objects));
 }
 
 /// 180 MB of keys, of objects that hold nothing.
@@ -138,7 +138,7 @@ fn only_what_was_written_between_two_times() {
     lab.put(&[young]);
     let config = lab.config(json!({"aws_sqs_vpc": {}}));
     let ended = complete(&lab, &config, "", &["--from", &from, "--to", &to]);
-    assert_exactly(&frames, &lab.sink.received());
+    lab.expect_delivered(&frames);
     assert!(ended.log.contains("2 outside --from and --to"), "log:\n{}", ended.log);
 }
 
@@ -150,15 +150,14 @@ fn of_several_services_only_the_one_that_is_named() {
     lab.put(&[vpc, waf]);
     let config = lab.config(json!({"aws_sqs_vpc": {}, "aws_sqs_waf": {}}));
     let ended = complete(&lab, &config, "AWSLogs/", &[]);
-    assert_exactly(&vpc_frames, &lab.sink.received());
+    lab.expect_delivered(&vpc_frames);
     assert!(ended.log.contains("1 of other services"), "log:\n{}", ended.log);
     // One that the input does not have is taken from the registry.
     let config = lab.config(json!({"aws_sqs_vpc": {}}));
     let prefix = "AWSLogs/123456789012/WAFLogs/";
     let ended = start_as(&lab, &config, "aws_sqs_waf", prefix, &[]).end(PATIENCE);
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
-    lab.sink_is_quiet();
-    assert_exactly(&[vpc_frames, waf_frames].concat(), &lab.sink.received());
+    lab.expect_delivered(&[vpc_frames, waf_frames].concat());
 }
 
 /// CloudTrail's API reaches back 90 days: what is older is in the trail's bucket, and gets the same tags.
@@ -217,7 +216,7 @@ fn a_corrupt_object_does_not_keep_the_others() {
     assert!(ended.log.contains("goes on behind \"AWSLogs/"), "log:\n{}", ended.log);
     assert!(ended.log.contains("20 objects listed"), "the first page is delivered. Log:\n{}", ended.log);
     assert!(ended.log.contains("(19 of them before this run)"), "log:\n{}", ended.log);
-    assert_at_least_once("backfill corrupt", &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once("backfill corrupt", &all_frames(&objects));
 }
 
 #[test]

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use crate::collector::{Collector, Ended};
 use crate::feeds;
-use crate::frames::assert_exactly;
 use crate::lab::Lab;
 use crate::process::PATIENCE;
 use crate::{aws, pki};
@@ -19,7 +18,7 @@ fn check_accepts_a_good_file_and_pulls_nothing() {
         assert_eq!(ended.code, Some(0), "{arguments:?}: {}", all_of(&ended));
     }
     assert_eq!(lab.queue.peek()[0].receive_count, 0);
-    assert_exactly(&[], &lab.sink.received());
+    lab.expect_delivered(&[]);
 }
 
 #[test]
@@ -139,8 +138,7 @@ fn the_configuration_may_be_yaml() {
     std::fs::write(&file, yaml).unwrap();
     let ended = command(&lab, &["run", "--drain", "--config", file.to_str().unwrap()]);
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
-    lab.sink_is_quiet();
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 }
 
 fn command(lab: &Lab, arguments: &[&str]) -> Ended {

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use crate::aws::{self, ACCOUNT, REGION, User};
 use crate::collector::{Collector, Ended};
 use crate::feeds;
-use crate::frames::assert_exactly;
 use crate::lab::{self, Lab};
 
 #[test]
@@ -32,7 +31,7 @@ fn a_wrong_secret_is_refused_and_loses_nothing() {
     );
     assert!(!ended.log.contains(&wrong.secret), "the secret is in the log");
     lab.drain_all(&lab.config(json!({"aws_sqs_vpc": {}})));
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 }
 
 #[test]
@@ -46,8 +45,7 @@ fn keys_from_the_environment_need_none_in_the_file() {
     let environment = [("AWS_ACCESS_KEY_ID", user.key_id.as_str()), ("AWS_SECRET_ACCESS_KEY", &user.secret)];
     let ended = lab.run_with(&environment, &config, &["--drain"]).end(crate::process::PATIENCE);
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
-    lab.sink_is_quiet();
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 }
 
 #[test]
@@ -59,7 +57,7 @@ fn a_role_of_the_own_account() {
     let role = aws::create_role("own-role", "*", &arn(&user), None);
     let config = with_roles(&lab, &user, json!({"aws_base_account_role": role}));
     lab.drain_all(&config);
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 }
 
 #[test]
@@ -83,7 +81,7 @@ fn a_role_of_another_account_needs_its_external_id() {
     let mut roles = roles;
     roles["aws_external_id"] = json!("the-right-id");
     lab.drain_all(&with_roles(&lab, &user, roles));
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 }
 
 #[test]
@@ -112,7 +110,7 @@ fn a_profile_s_role_is_assumed_with_its_source_profile() {
     assert!(ended.log.contains("inputs.sqs_collector: credentials: profile prod ("), "log:\n{}", ended.log);
     assert!(ended.log.contains(&format!("then role {role}")), "log:\n{}", ended.log);
     assert!(!ended.log.contains(&user.secret), "the secret is in the log");
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 }
 
 #[test]
@@ -132,7 +130,7 @@ fn a_credential_process_is_run() {
         ("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials"),
     ];
     drained(&lab, &files, &without_credentials(&lab));
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 
     // The same command failing: how it ended is shown, what it said is not.
     lab.put_and_announce(&[feeds::vpc("p3", 1)]);
@@ -167,7 +165,7 @@ fn a_container_s_endpoint_is_asked_with_its_token() {
         ended.log
     );
     assert!(agent.was_asked());
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 }
 
 #[test]
@@ -192,7 +190,7 @@ fn a_web_identity_s_token_is_exchanged_for_a_role() {
     assert!(ended.log.contains("AssumeRoleWithWebIdentity") && ended.log.contains(&role));
     std::fs::write(&token, web_token("https://oidc.example")).unwrap();
     drained(&lab, &environment, &config);
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 }
 
 #[test]
@@ -208,7 +206,7 @@ fn secrets_come_from_a_file_and_from_a_variable() {
     let ended = drained(&lab, &[("A2D_KEY_ID", &user.key_id)], &config);
     assert!(ended.log.contains("secret can be read by other users"), "log:\n{}", ended.log);
     assert!(!ended.log.contains(&user.secret), "the secret is in the log");
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 }
 
 #[test]

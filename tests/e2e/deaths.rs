@@ -6,7 +6,6 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::feeds::{self, Object};
-use crate::frames::{assert_at_least_once, assert_exactly};
 use crate::lab::Lab;
 use crate::ledger::{ledger, text};
 use crate::process::PATIENCE;
@@ -30,8 +29,7 @@ fn an_object_that_ends_the_process_twice_is_refused_until_it_is_forgotten() {
     collector.wait_for_log("is refused, because the collector died 2 times while it decoded it");
     collector.wait_until("the good object", || lab.sink.received_bytes() > 0);
     collector.stop();
-    lab.sink_is_quiet();
-    assert_exactly(&good.frames, &lab.sink.received());
+    lab.expect_delivered(&good.frames);
     let shown = text(&ledger(&lab, &config, &["show"]));
     assert!(shown.contains(&slow.key) && shown.contains("2 times"), "{shown}");
     let forgotten = text(&ledger(&lab, &config, &["forget", "--match", &slow.key]));
@@ -41,8 +39,7 @@ fn an_object_that_ends_the_process_twice_is_refused_until_it_is_forgotten() {
     lab.announce([&*slow.key]);
     collector.wait_until("the object", || lab.sink.received_bytes() > before);
     collector.stop();
-    lab.sink_is_quiet();
-    assert_at_least_once("deaths", &[good.frames, slow.frames].concat(), &lab.sink.received());
+    lab.expect_delivered_at_least_once("deaths", &[good.frames, slow.frames].concat());
 }
 
 #[test]
@@ -58,8 +55,7 @@ fn a_kill_convicts_no_innocent_object() {
     collector.wait_for_log("was decoded, and is not suspected any more");
     collector.wait_until("the object", || lab.sink.received_bytes() > 0);
     collector.stop();
-    lab.sink_is_quiet();
-    assert_at_least_once("deaths", &slow.frames, &lab.sink.received());
+    lab.expect_delivered_at_least_once("deaths", &slow.frames);
 }
 
 #[test]

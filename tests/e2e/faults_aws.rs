@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use crate::aws::{self, ACCOUNT};
 use crate::fault_proxy::{Call, Fault, FaultProxy, refuse_xml};
 use crate::feeds::{self, Object, all_frames};
-use crate::frames::assert_at_least_once;
 use crate::lab::{self, Lab};
 use crate::process::PATIENCE;
 
@@ -29,8 +28,7 @@ fn sts_refuses_at_first() {
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
     assert!(ended.log.contains("sts:AssumeRole"), "log:\n{}", ended.log);
     assert!(lab.dead_letters.is_empty());
-    lab.sink_is_quiet();
-    assert_at_least_once("STS refuses for 15 s at the start", &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once("STS refuses for 15 s at the start", &all_frames(&objects));
 }
 
 #[test]
@@ -58,12 +56,7 @@ fn sts_refuses_while_sessions_run_out() {
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
     assert!(lab.dead_letters.is_empty(), "log:\n{}", ended.log);
     assert!(proxy.calls("AssumeRole") > 4, "log:\n{}", ended.log);
-    lab.sink_is_quiet();
-    assert_at_least_once(
-        "STS refuses for 15 s while sessions run out",
-        &all_frames(&all),
-        &lab.sink.received(),
-    );
+    lab.expect_delivered_at_least_once("STS refuses for 15 s while sessions run out", &all_frames(&all));
 }
 
 #[test]
@@ -114,7 +107,7 @@ fn session_ends(name: &str, case: &str, memory_limit: &str) {
     starts.sort_unstable();
     starts.dedup();
     assert_eq!((starts.len(), starts[0]), (reads, 0), "log:\n{log}");
-    assert_eq!(assert_at_least_once(case, &object.frames, &lab.sink.received()), 0);
+    assert_eq!(lab.expect_delivered_at_least_once(case, &object.frames), 0);
 }
 
 #[test]
@@ -142,8 +135,7 @@ fn clock(name: &str, case: &str, offset: &str) {
     assert!((1..100).contains(&corrections), "is libfaketime installed? log:\n{}", ended.log);
     assert!(proxy.calls("GetObject") < 3 * objects.len() as u32, "log:\n{}", ended.log);
     assert!(lab.queue.is_empty() && lab.dead_letters.is_empty(), "log:\n{}", ended.log);
-    lab.sink_is_quiet();
-    assert_at_least_once(case, &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once(case, &all_frames(&objects));
 }
 
 fn refuse_sts(call: &Call) -> Fault {

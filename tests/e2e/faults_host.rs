@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::feeds::{self, Object, all_frames};
-use crate::frames::assert_at_least_once;
 use crate::lab::Lab;
 use crate::process::PATIENCE;
 
@@ -15,7 +14,7 @@ const FILES: &[&str] = &["prlimit", "--nofile=64"];
 #[test]
 fn killed_at_random_moments_fifty_times() {
     let lab = Lab::new("killed-50");
-    let mut config = config(&lab);
+    let mut config = lab.config(json!({"aws_sqs_fdr": {}}));
     config["inputs"]["sqs_collector"]["sqs_visibility_timeout"] = json!(5);
     let mut all = Vec::new();
     for kill in 0..KILLS {
@@ -28,7 +27,7 @@ fn killed_at_random_moments_fifty_times() {
     }
     assert!(lab.sink.received_bytes() > 0, "some came before a kill");
     lab.drain_all(&config);
-    assert_at_least_once("SIGKILL at 50 random moments", &all_frames(&all), &lab.sink.received());
+    lab.expect_delivered_at_least_once("SIGKILL at 50 random moments", &all_frames(&all));
 }
 
 #[test]
@@ -54,8 +53,7 @@ fn sixty_four_open_files_for_a_hundred_fetchers() {
 
 fn arrived(lab: &Lab, case: &str, objects: &[Object]) {
     assert!(lab.queue.is_empty() && lab.dead_letters.is_empty());
-    lab.sink_is_quiet();
-    assert_at_least_once(case, &all_frames(objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once(case, &all_frames(objects));
 }
 
 fn load(lab: &Lab) -> Vec<Object> {
@@ -65,6 +63,5 @@ fn load(lab: &Lab) -> Vec<Object> {
 }
 
 fn config(lab: &Lab) -> Value {
-    let service = if lab.bucket.contains("killed") { "aws_sqs_fdr" } else { "aws_sqs_vpc" };
-    lab.config(json!({service: {}}))
+    lab.config(json!({"aws_sqs_vpc": {}}))
 }

@@ -6,7 +6,6 @@ use serde_json::json;
 use crate::collector::{Collector, Ended};
 use crate::fault_island::is_root;
 use crate::feeds::{self, Object, all_frames};
-use crate::frames::{assert_at_least_once, assert_exactly};
 use crate::lab::Lab;
 use crate::process::PATIENCE;
 use crate::small_disk::SmallDisk;
@@ -84,7 +83,7 @@ fn all_came_once(lab: &Lab, collector: Collector, case: &str, feeds: &[Vec<Objec
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
     lab.sink_is_quiet();
     let frames: Vec<_> = feeds.iter().flat_map(|objects| all_frames(objects)).collect();
-    assert_eq!(assert_at_least_once(case, &frames, &lab.sink.received()), 0);
+    assert_eq!(lab.expect_delivered_at_least_once(case, &frames), 0);
     ended
 }
 
@@ -98,5 +97,5 @@ fn only_the_unrecorded_come_again(lab: &Lab, again: &Ended, first: &Ended, feeds
     assert!(again.log.contains(&known), "log:\n{}", again.log);
     lab.sink_is_quiet();
     let all = [before, during, during, after].map(|objects| all_frames(objects)).concat();
-    assert_exactly(&all, &lab.sink.received());
+    lab.expect_delivered(&all);
 }

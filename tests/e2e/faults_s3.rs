@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::aws;
 use crate::fault_proxy::{Call, Fault, FaultProxy, refuse_xml};
 use crate::feeds::{self, Object, all_frames};
-use crate::frames::{assert_at_least_once, assert_exactly};
+use crate::frames::assert_at_least_once;
 use crate::lab::Lab;
 
 const OUTAGE: Duration = Duration::from_secs(15);
@@ -56,11 +56,7 @@ fn an_object_that_comes_much_later() {
     let config = lab.config_through(&proxy, "aws_sqs_vpc");
     let ended = lab.drain_all(&config);
     assert!(ended.log.contains("it is not acknowledged and comes again"), "log:\n{}", ended.log);
-    assert_at_least_once(
-        "S3 says 404, four times for each object",
-        &all_frames(&objects),
-        &lab.sink.received(),
-    );
+    lab.expect_delivered_at_least_once("S3 says 404, four times for each object", &all_frames(&objects));
 }
 
 #[test]
@@ -81,7 +77,7 @@ fn a_drain_says_that_nothing_may_be_read() {
         (left.iter().filter(|m| m.visible).count(), left.iter().map(|m| m.receive_count).max());
     assert_eq!((left.len(), visible, most), (objects.len(), objects.len(), Some(1)), "log:\n{}", ended.log);
     lab.drain_all(&lab.config(json!({"aws_sqs_vpc": {}})));
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
 }
 
 #[test]
@@ -92,8 +88,8 @@ fn an_object_is_replaced_between_two_ranges() {
     lab.drain_all(&lab.config_through(&proxy, "aws_sqs_fdr"));
     assert!(bytes > 8 << 20, "the object has several ranges");
     // Held whole: nothing of the old one was on its way yet.
-    assert_exactly(&new.frames, &lab.sink.received());
-    assert_at_least_once("S3 object replaced between two ranges", &new.frames, &lab.sink.received());
+    lab.expect_delivered(&new.frames);
+    lab.expect_delivered_at_least_once("S3 object replaced between two ranges", &new.frames);
 }
 
 #[test]
@@ -151,8 +147,7 @@ fn outage(name: &str, case: &str, fault: impl Fn() -> Fault + Send + 'static) {
     assert!(lab.dead_letters.is_empty(), "there are dead letters; log:\n{}", ended.log);
     assert!(ended.log.contains("works again"), "log:\n{}", ended.log);
     assert!(proxy.faults() > 0 && proxy.faults() < 1000, "{} calls failed", proxy.faults());
-    lab.sink_is_quiet();
-    assert_at_least_once(case, &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once(case, &all_frames(&objects));
 }
 
 /// The first calls for each object fail: nothing goes back to the queue for that.
@@ -164,7 +159,7 @@ fn first_calls(name: &str, case: &str, failing: u32, fault: impl Fn() -> Fault +
     let ended = lab.drain_all(&lab.config_through(&proxy, "aws_sqs_vpc"));
     assert_eq!(proxy.faults(), failing * objects.len() as u32, "log:\n{}", ended.log);
     assert!(!ended.log.contains("it is not acknowledged and comes again"), "log:\n{}", ended.log);
-    assert_at_least_once(case, &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once(case, &all_frames(&objects));
 }
 
 fn for_each_key(

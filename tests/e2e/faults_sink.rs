@@ -8,7 +8,6 @@ use crate::collector::Collector;
 use crate::fault_island::{Island, is_root};
 use crate::fault_line::FaultLine;
 use crate::feeds::{self, Object, all_frames};
-use crate::frames::assert_at_least_once;
 use crate::lab::Lab;
 use crate::process::PATIENCE;
 
@@ -23,7 +22,7 @@ fn resets_in_the_middle_of_a_record() {
     config["outputs"]["devo_1"]["config"]["port"] = json!(line.port);
     lab.drain_all(&config);
     assert_eq!(line.resets() as usize, limits.len(), "connections reset");
-    assert_at_least_once("sink resets in mid-record, 8 times", &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once("sink resets in mid-record, 8 times", &all_frames(&objects));
 }
 
 #[test]
@@ -99,8 +98,7 @@ fn ends_well(lab: &Lab, mut collector: Collector, case: &str, objects: &[Object]
     let ended = collector.stop();
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
     crate::process::wait_for("no dead letters", PATIENCE, || lab.dead_letters.is_empty());
-    lab.sink_is_quiet();
-    assert_at_least_once(case, &all_frames(objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once(case, &all_frames(objects));
 }
 
 /// About 40 MB of records in 40 objects.

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use crate::fault_proxy::{Call, Fault, FaultProxy, refuse_json};
 use crate::feeds::{self, Object, all_frames};
-use crate::frames::{assert_at_least_once, assert_exactly};
 use crate::lab::Lab;
 
 #[test]
@@ -24,7 +23,7 @@ fn throttled() {
     });
     let ended = lab.drain_all(&lab.config_through(&proxy, "aws_sqs_fdr"));
     assert!(proxy.faults() > 10, "log:\n{}", ended.log);
-    assert_at_least_once("SQS throttles three calls in four", &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once("SQS throttles three calls in four", &all_frames(&objects));
 }
 
 #[test]
@@ -38,7 +37,7 @@ fn down_for_seventy_seconds() {
     lab.sink_is_quiet();
     assert!(lab.dead_letters.is_empty());
     assert!(proxy.faults() < 2000, "{} calls failed", proxy.faults());
-    assert_at_least_once("SQS down for 70 s", &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once("SQS down for 70 s", &all_frames(&objects));
 }
 
 #[test]
@@ -51,7 +50,7 @@ fn down_for_seventy_seconds_in_a_drain() {
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
     lab.sink_is_quiet();
     assert!(lab.queue.is_empty() && lab.dead_letters.is_empty());
-    assert_at_least_once("SQS down for 70 s, draining", &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once("SQS down for 70 s, draining", &all_frames(&objects));
 }
 
 #[test]
@@ -73,7 +72,7 @@ fn a_drain_that_may_not_look_at_the_depth_for_a_while() {
     config["inputs"]["sqs_collector"]["endpoint_url"] = json!(proxy.endpoint());
     lab.drain_all(&config);
     let case = "GetQueueAttributes throttled, draining after a kill";
-    assert_at_least_once(case, &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once(case, &all_frames(&objects));
 }
 
 #[test]
@@ -98,8 +97,7 @@ fn receipt_handles_expire() {
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
     assert!(ended.log.contains("no longer ours to delete"), "log:\n{}", ended.log);
     assert!(proxy.calls("DeleteMessageBatch") < 100, "{} deletions", proxy.calls("DeleteMessageBatch"));
-    lab.sink_is_quiet();
-    assert_at_least_once("SQS receipt handles expired", &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once("SQS receipt handles expired", &all_frames(&objects));
 }
 
 #[test]
@@ -116,10 +114,10 @@ fn a_drain_that_may_not_delete_ends_and_says_so() {
     assert!(
         ended.log.contains("inputs.sqs_collector: deletions: messages that were delivered cannot be deleted")
     );
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
     // With the permission they go, without being sent again.
     lab.drain_all(&lab.config(json!({"aws_sqs_fdr": {}})));
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
 }
 
 #[test]
@@ -145,8 +143,7 @@ fn a_message_is_delivered_twice_at_once() {
     });
     let ended = lab.drain_all(&lab.config_through(&proxy, "aws_sqs_fdr"));
     assert!(proxy.calls("DeleteMessageBatch") < 200, "log:\n{}", ended.log);
-    let repeats =
-        assert_at_least_once("SQS delivers twice at once", &all_frames(&objects), &lab.sink.received());
+    let repeats = lab.expect_delivered_at_least_once("SQS delivers twice at once", &all_frames(&objects));
     assert!(repeats <= all_frames(&objects).len(), "no more than twice");
 }
 

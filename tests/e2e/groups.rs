@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::aws::Queue;
 use crate::feeds::{self, Object, all_frames};
-use crate::frames::{assert_exactly, compare};
+use crate::frames::compare;
 use crate::lab::Lab;
 use crate::notices;
 use crate::process::PATIENCE;
@@ -29,7 +29,7 @@ fn a_group_on_a_standard_queue_is_read_in_parallel() {
         lab.queue.send_in_group("tenant", &notices::s3_created(&lab.bucket, &[&object.key]));
     }
     lab.drain_all(&lab.config(json!({"aws_sqs_fdr": {}})));
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
 }
 
 /// However a message ends for good, the one behind it goes on at once, with its first receive.
@@ -112,8 +112,7 @@ fn a_drain_that_leaves_the_messages_of_a_fifo_group_ends() {
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
     assert!(ended.log.contains("2 messages stay in the queue unread"), "log:\n{}", ended.log);
     assert_eq!(queue.peek().len(), 12);
-    lab.sink_is_quiet();
-    assert_exactly(&all_frames(&objects[..10]), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects[..10]));
 }
 
 /// Nothing can be sent, so all that is received stays. The bodies alone would be far more than is allowed.

@@ -13,6 +13,7 @@ use crate::aws::{self, Queue, User};
 use crate::collector::{Collector, Ended};
 use crate::fault_proxy::FaultProxy;
 use crate::feeds::Object;
+use crate::frames::{self, Frame};
 use crate::notices;
 use crate::process::PATIENCE;
 use crate::syslogng::SyslogNg;
@@ -182,6 +183,19 @@ impl Lab {
         assert_eq!(self.dead_letters.peek().len(), dead, "dead letters; log:\n{}", ended.log);
         self.sink_is_quiet();
         ended
+    }
+
+    /// Insists that every frame has arrived at the sink exactly once, and nothing else, once nothing more comes.
+    pub fn expect_delivered(&self, expected: &[Frame]) {
+        self.sink_is_quiet();
+        frames::assert_exactly(expected, &self.sink.received());
+    }
+
+    /// Insists that every frame has arrived, and nothing else, but allows repeats: a fault called `case` was survived.
+    /// Returns how many frames were repeated, and prints a line of the table of faults.
+    pub fn expect_delivered_at_least_once(&self, case: &str, expected: &[Frame]) -> usize {
+        self.sink_is_quiet();
+        frames::assert_at_least_once(case, expected, &self.sink.received())
     }
 
     /// The sink may be a moment behind the sender: waits until it gets no more.

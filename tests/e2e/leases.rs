@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use crate::collector::Collector;
 use crate::fault_proxy::{Call, Fault, FaultProxy, refuse_json};
 use crate::feeds::{self, Object, all_frames};
-use crate::frames::{assert_at_least_once, assert_exactly};
 use crate::lab::Lab;
 use crate::notices;
 use crate::process::PATIENCE;
@@ -49,7 +48,7 @@ fn leases_are_extended_while_other_calls_and_some_of_their_own_hang() {
     assert!(!log.contains("is received for the"), "a lease has ended; log:\n{log}");
     lab.sink_is_quiet();
     let case = "GetQueueAttributes hangs, and a third of the calls that extend leases";
-    let repeats = assert_at_least_once(case, &all_frames(&objects), &lab.sink.received());
+    let repeats = lab.expect_delivered_at_least_once(case, &all_frames(&objects));
     assert_eq!(repeats, 0);
 }
 
@@ -137,6 +136,5 @@ fn a_drain_that_keeps_the_messages_reads_each_once_and_ends() {
     let messages = lab.queue.peek();
     assert_eq!(messages.len(), 40, "all are still there");
     assert!(messages.iter().all(|message| message.receive_count == 1), "log:\n{}", ended.log);
-    lab.sink_is_quiet();
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::aws::{self, Queue};
 use crate::collector::{Collector, Ended};
 use crate::feeds::{self, Object, all_frames};
-use crate::frames::{assert_at_least_once, assert_exactly, compare};
+use crate::frames::compare;
 use crate::lab::Lab;
 use crate::notices;
 use crate::process::PATIENCE;
@@ -26,7 +26,7 @@ fn a_delivered_object_is_known_without_a_get() {
     // The same objects, announced again with their own ETags.
     lab.put(&objects);
     let ended = lab.drain_all(&config);
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
     assert!(ended.log.contains("total fetch: 0 objects, 0 B"), "log:\n{}", ended.log);
     assert!(ended.log.contains("3 known as delivered (3 of them without a GET)"), "log:\n{}", ended.log);
 }
@@ -56,8 +56,7 @@ fn the_state_is_its_users_alone() {
     std::fs::set_permissions(&state, Permissions::from_mode(0o755)).unwrap();
     assert_eq!(drain().code, Some(0));
     assert_eq!(mode(&state), 0o700, "it is closed again");
-    lab.sink_is_quiet();
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
 }
 
 #[test]
@@ -68,7 +67,7 @@ fn a_message_that_names_an_object_twice_without_an_etag_is_settled_at_once() {
     lab.queue.send(&[notices::cloudtrail_delivery(&lab.bucket, &[&object.key, &object.key])]);
     let ended = lab.drain_all(&lab.config(json!({"aws_sqs_cloudtrail": {}})));
     assert!(!ended.log.contains("is received for the 2. time"), "log:\n{}", ended.log);
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 }
 
 #[test]
@@ -91,7 +90,7 @@ fn without_an_etag_the_get_decides() {
     let ended = lab.drain_all(&config);
     objects[0].bytes = first;
     let expected = [all_frames(&objects), replaced.frames].concat();
-    assert_exactly(&expected, &lab.sink.received());
+    lab.expect_delivered(&expected);
     assert!(ended.log.contains("1 known as delivered (0 of them without a GET)"), "log:\n{}", ended.log);
 }
 
@@ -104,7 +103,7 @@ fn one_object_announced_many_times_at_once() {
         lab.announce(objects.iter().map(|o| o.key.as_str()));
     }
     lab.drain_all(&lab.config(json!({"aws_sqs_fdr": {}})));
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
 }
 
 #[test]
@@ -152,7 +151,7 @@ fn an_output_added_in_mid_object_gets_all_of_it() {
     config["outputs"]["added"] =
         json!({"type": "relay", "config": {"address": "127.0.0.1", "port": added.port, "type": "TCP"}});
     lab.drain_all(&config);
-    assert_at_least_once("output added", &object.frames, &lab.sink.received());
+    lab.expect_delivered_at_least_once("output added", &object.frames);
     let received: usize =
         added.received().iter().map(|bytes| bytes.split(|byte| *byte == b'\n').count() - 1).sum();
     assert_eq!(received, object.frames.len(), "the new output has all records");
@@ -196,7 +195,7 @@ fn stopped_in_mid_object(name: &str, stop: impl FnOnce(Collector)) {
     let sent = object.frames.len() - compare(&object.frames, &lab.sink.received()).missing.len();
     assert!(sent < object.frames.len(), "it was stopped in the middle");
     let ended = lab.drain_all(&config);
-    let repeats = assert_at_least_once(name, &object.frames, &lab.sink.received());
+    let repeats = lab.expect_delivered_at_least_once(name, &object.frames);
     println!("{name}: {sent} records sent before, {saved} of them recorded");
     assert!(repeats <= sent - saved, "{repeats} repeats of {sent} sent, {saved} recorded");
     assert!(ended.log.contains(&format!("{saved} not sent again")), "log:\n{}", ended.log);
@@ -218,7 +217,7 @@ fn what_is_forgotten_is_sent_again() {
     lab.announce(objects.iter().map(|o| o.key.as_str()));
     lab.drain_all(&config);
     let expected = [all_frames(&objects), objects[0].frames.clone()].concat();
-    assert_exactly(&expected, &lab.sink.received());
+    lab.expect_delivered(&expected);
     assert_ne!(ledger(&lab, &config, &["forget"]).code, Some(0), "nothing is chosen");
     let all = text(&ledger(&lab, &config, &["forget", "--all"]));
     assert!(all.contains("2 objects were forgotten"), "{all}");
@@ -243,7 +242,7 @@ fn a_damaged_ledger_stops_the_start_unless_told_otherwise() {
     assert_eq!(check(&lab, &config).code, Some(0));
     let ended = lab.drain_all(&config);
     assert!(ended.log.contains("without a ledger"), "log:\n{}", ended.log);
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 }
 
 fn check(lab: &Lab, config: &Value) -> Ended {

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use crate::aws;
 use crate::fault_proxy::{Call, Fault, FaultProxy, refuse_json, refuse_xml};
 use crate::feeds::{self, all_frames};
-use crate::frames::assert_at_least_once;
 use crate::lab::Lab;
 
 /// Long enough for hundreds of failures.
@@ -134,8 +133,7 @@ fn outage(
     let end = regex::Regex::new(r"works again after \d+ failures? in (\d+ m )?\d+ s").unwrap();
     assert!(end.is_match(&ended.log), "log:\n{}", ended.log);
     is_short(&ended.log);
-    lab.sink_is_quiet();
-    assert_at_least_once(case, &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once(case, &all_frames(&objects));
 }
 
 fn is_short(log: &str) {

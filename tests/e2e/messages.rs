@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::feeds::{self, Object, all_frames};
-use crate::frames::{assert_exactly, frame};
+use crate::frames::frame;
 use crate::lab::Lab;
 use crate::{aws, notices};
 
@@ -15,7 +15,7 @@ fn s3s_own_notifications_with_their_test_event() {
     lab.put(&objects);
     assert_eq!(lab.queue.peek().len(), 6, "five objects and the test event");
     lab.drain_all(&lab.config(json!({"aws_sqs_vpc": {}})));
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn through_a_topic_wrapped_and_raw() {
             aws::publish(&topic, &notices::s3_created(&lab.bucket, &[&object.key]));
         }
         lab.drain_all(&lab.config(json!({"aws_sqs_vpc": {}})));
-        assert_exactly(&all_frames(&objects), &lab.sink.received());
+        lab.expect_delivered(&all_frames(&objects));
     }
 }
 
@@ -46,7 +46,7 @@ fn eventbridge_keys_are_taken_as_they_are() {
     lab.queue.send(&bodies);
     lab.queue.send(&[notices::eventbridge("Object Deleted", &lab.bucket, "gone")]);
     lab.drain_all(&lab.config(json!({"aws_sqs_vpc": {}})));
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn cloudtrails_and_configs_own_messages() {
     lab.queue.send(&[notices::cloudtrail_delivery(&lab.bucket, &keys[2..3])]);
     aws::publish(&topic, &notices::config_delivery(&lab.bucket, keys[3]));
     lab.drain_all(&lab.config(json!({"aws_sqs_cloudtrail": {}})));
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn odd_keys_are_decoded_as_s3_encodes_them() {
     lab.put_and_announce(&objects);
     let service = json!({"file_format": {"type": "line_split_processor"}, "routing_template": "my.app.odd"});
     lab.drain_all(&lab.config(json!({"custom_service": service})));
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn several_objects_in_one_message() {
     let keys: Vec<_> = objects.iter().map(|o| o.key.as_str()).collect();
     lab.queue.send(&[notices::s3_created(&lab.bucket, &keys)]);
     lab.drain_all(&lab.config(json!({"aws_sqs_vpc": {}})));
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn what_needs_no_fetching_is_acknowledged() {
     // None of these is there: a GET would be a 404, and end as a dead letter.
     lab.announce(["AWSLogs/1/CloudTrail-Digest/x.json.gz"]);
     let ended = lab.drain_all(&lab.config(json!({"aws_sqs_cloudtrail": {}})));
-    assert_exactly(&[], &lab.sink.received());
+    lab.expect_delivered(&[]);
     assert!(!ended.log.contains("NoSuchKey"), "nothing was fetched; log:\n{}", ended.log);
 }
 
@@ -115,5 +115,5 @@ fn empty_objects_are_acknowledged() {
     let empty = |key: &str| Object { key: key.into(), bytes: vec![], frames: vec![] };
     lab.put_and_announce(&[empty("data/part-00000.gz"), empty("data/_SUCCESS"), empty("data/folder/")]);
     lab.drain_all(&lab.config(json!({"aws_sqs_fdr": {}})));
-    assert_exactly(&[], &lab.sink.received());
+    lab.expect_delivered(&[]);
 }

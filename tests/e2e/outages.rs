@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::balancer::Balancer;
 use crate::feeds::{self, Object, all_frames};
-use crate::frames::{assert_at_least_once, message_bytes};
+use crate::frames::message_bytes;
 use crate::lab::Lab;
 use crate::process::{PATIENCE, wait_for};
 
@@ -40,8 +40,7 @@ fn a_balancer_cuts_live_connections() {
     let ended = collector.end(PATIENCE);
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
     assert!(lab.queue.is_empty() && lab.dead_letters.is_empty());
-    lab.sink_is_quiet();
-    assert_at_least_once("connections cut five times", &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once("connections cut five times", &all_frames(&objects));
 }
 
 #[test]
@@ -54,7 +53,7 @@ fn aws_has_bad_moments() {
     let endpoint = format!("http://127.0.0.1:{}", balancer.faulty_aws_port);
     config["inputs"]["sqs_collector"]["endpoint_url"] = json!(endpoint);
     lab.drain_all(&config);
-    assert_at_least_once("503 and dropped calls", &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once("503 and dropped calls", &all_frames(&objects));
 }
 
 #[test]
@@ -70,7 +69,7 @@ fn the_collector_is_killed_in_mid_stream() {
         assert!(!lab.queue.is_empty(), "the stream is still under way at outage {outage}");
     }
     lab.drain_all(&config);
-    assert_at_least_once("collector killed five times", &frames, &lab.sink.received());
+    lab.expect_delivered_at_least_once("collector killed five times", &frames);
 }
 
 #[test]
@@ -83,7 +82,7 @@ fn a_drain_waits_for_what_another_collector_held() {
     collector.kill();
     assert!(lab.queue.peek().iter().any(|m| !m.visible), "messages are in flight");
     lab.drain_all(&config);
-    assert_at_least_once("drained after a kill", &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once("drained after a kill", &all_frames(&objects));
 }
 
 #[test]
@@ -103,8 +102,7 @@ fn leases_are_extended_while_the_sink_does_not_read() {
     lab.sink.thaw();
     collector.wait_until("the queue's end", || lab.queue.is_empty());
     assert_eq!(collector.stop().code, Some(0));
-    lab.sink_is_quiet();
-    assert_at_least_once("sink frozen", &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once("sink frozen", &all_frames(&objects));
 }
 
 fn sink_outages(name: &str, mut outage: impl FnMut(&mut Lab, &mut crate::collector::Collector)) {
@@ -119,8 +117,7 @@ fn sink_outages(name: &str, mut outage: impl FnMut(&mut Lab, &mut crate::collect
     collector.signal(Signal::TERM);
     assert_eq!(collector.end(PATIENCE).code, Some(0));
     wait_for("no dead letters", PATIENCE, || lab.dead_letters.is_empty());
-    lab.sink_is_quiet();
-    assert_at_least_once(&format!("{name}, five times"), &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once(&format!("{name}, five times"), &all_frames(&objects));
 }
 
 /// About 80 MB of records in 40 objects.

@@ -75,7 +75,7 @@ fn every_event_goes_to_every_output() {
     let devo = json!({"type": "devo_platform", "config": lab.devo("client")});
     let outputs = json!({"devo_1": devo, "relay_1": to_relay(&relay)});
     lab.drain_all(&with_outputs(&lab, json!({"aws_sqs_vpc": {}}), outputs));
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
     arrive_at(&relay, &object);
 }
 
@@ -165,7 +165,7 @@ fn a_peer_that_speaks_tls_1_2_only() {
     let object = feeds::vpc("tls12", 500);
     lab.put_and_announce(std::slice::from_ref(&object));
     lab.drain_all(&lab.config(json!({"aws_sqs_vpc": {}})));
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 
     // There a refusal comes within the handshake.
     lab.put_and_announce(&[feeds::vpc("tls12-refused", 5)]);

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::aws::Queue;
 use crate::feeds::{self, Object};
-use crate::frames::{assert_at_least_once, assert_exactly, compare};
+use crate::frames::{assert_at_least_once, compare};
 use crate::lab::Lab;
 use crate::notices;
 use crate::relay::Relay;
@@ -17,7 +17,7 @@ fn unknown_bodies() {
     lab.queue.send(&[r#"{"hello":"world"}"#.into(), "not JSON at all".into(), "[]".into()]);
     lab.put_and_announce(std::slice::from_ref(&good));
     let ended = lab.drain_but(3, &lab.config(json!({"aws_sqs_vpc": {}})));
-    assert_exactly(&good.frames, &lab.sink.received());
+    lab.expect_delivered(&good.frames);
     for message in lab.dead_letters.peek() {
         assert!(ended.log.contains(&message.id), "{} is not named; log:\n{}", message.id, ended.log);
     }
@@ -83,7 +83,7 @@ fn a_missing_object_is_tried_again_then_left() {
     lab.put_and_announce(std::slice::from_ref(&good));
     lab.announce(["AWSLogs/1/vpcflowlogs/never-there.log.gz"]);
     let ended = lab.drain_but(1, &lab.config(json!({"aws_sqs_vpc": {}})));
-    assert_exactly(&good.frames, &lab.sink.received());
+    lab.expect_delivered(&good.frames);
     assert!(ended.log.contains("never-there.log.gz"), "log:\n{}", ended.log);
 }
 
@@ -125,8 +125,7 @@ fn draining_says_that_something_stays() {
     let ended = lab.drain(&config);
     assert_eq!(ended.code, Some(1), "log:\n{}", ended.log);
     assert_eq!(queue.peek().len(), 1, "the unreadable message is still there");
-    lab.sink_is_quiet();
-    assert_exactly(&good.frames, &lab.sink.received());
+    lab.expect_delivered(&good.frames);
 }
 
 fn copy(object: &Object) -> Object {

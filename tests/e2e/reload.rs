@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::collector::Collector;
 use crate::feeds::{self, Object, all_frames};
-use crate::frames::{assert_at_least_once, assert_exactly, frame, message_bytes};
+use crate::frames::{frame, message_bytes};
 use crate::lab::Lab;
 use crate::pki;
 use crate::process::PATIENCE;
@@ -29,7 +29,7 @@ fn new_certificates_are_used_without_a_restart() {
     let ended = collector.stop();
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
     assert!(!ended.log.contains("the new configuration runs"), "log:\n{}", ended.log);
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 }
 
 #[test]
@@ -45,8 +45,7 @@ fn certificates_are_rotated_under_load() {
     }
     collector.wait_until("the queue is empty", || lab.queue.is_empty());
     assert_eq!(collector.stop().code, Some(0));
-    lab.sink_is_quiet();
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
 }
 
 #[test]
@@ -77,7 +76,7 @@ fn a_client_certificate_that_expires_while_it_runs_is_renewed() {
     assert!(certificate_left().is_some_and(|left| left > 3600.0), "the new one's end is shown");
     let ended = collector.stop();
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
-    assert_exactly(&[first.frames, second.frames].concat(), &lab.sink.received());
+    lab.expect_delivered(&[first.frames, second.frames].concat());
 }
 
 #[test]
@@ -97,7 +96,7 @@ fn a_changed_tag_holds_for_what_comes_after() {
     }
     arrives(&lab, &mut collector, &[&old, &new]);
     assert_eq!(collector.stop().code, Some(0));
-    assert_exactly(&[old.frames, new.frames].concat(), &lab.sink.received());
+    lab.expect_delivered(&[old.frames, new.frames].concat());
 }
 
 #[test]
@@ -121,7 +120,7 @@ fn reloads_under_load_lose_nothing() {
     lab.sink_is_quiet();
     assert!(lab.dead_letters.is_empty());
     let repeats =
-        assert_at_least_once("reloaded three times under load", &all_frames(&objects), &lab.sink.received());
+        lab.expect_delivered_at_least_once("reloaded three times under load", &all_frames(&objects));
     assert_eq!(repeats, 0, "work in hand is finished, and what is given back was not begun");
 }
 
@@ -149,7 +148,7 @@ fn a_bad_configuration_is_refused_and_the_old_one_goes_on() {
     collector.signal(Signal::HUP);
     collector.wait_for_log("nothing has changed");
     assert_eq!(collector.stop().code, Some(0));
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 }
 
 #[test]
@@ -168,7 +167,7 @@ fn a_stop_during_a_reload_is_a_stop() {
     assert!(lab.queue.peek().iter().all(|message| message.visible), "all is given back");
     config["globals"].as_object_mut().unwrap().remove("host");
     lab.drain_all(&config);
-    assert_at_least_once("stopped during a reload", &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once("stopped during a reload", &all_frames(&objects));
 }
 
 #[test]

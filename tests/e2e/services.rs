@@ -52,7 +52,7 @@ fn fdr_and_its_side_sets() {
         let files: Vec<_> = objects.iter().map(|o| (o.key.as_str(), o.bytes.len())).collect();
         lab.queue.send(&[notices::fdr(&lab.bucket, "data/0f", &files)]);
         lab.drain_all(&lab.config(json!({ service: {} })));
-        assert_exactly(&all_frames(&objects), &lab.sink.received());
+        lab.expect_delivered(&all_frames(&objects));
     }
 }
 
@@ -188,7 +188,7 @@ fn arrives(name: &str, services: Value, objects: Vec<Object>) {
     let lab = Lab::new(name);
     lab.put_and_announce(&objects);
     lab.drain_all(&lab.config(services));
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
 }
 
 fn side_set(key: &str, tag: &str) -> Object {

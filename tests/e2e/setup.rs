@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use crate::aws::{self, ACCOUNT, Queue, User};
 use crate::collector::Ended;
 use crate::feeds;
-use crate::frames::assert_exactly;
 use crate::lab::{self, Lab};
 
 #[test]
@@ -22,7 +21,7 @@ fn a_user_with_exactly_the_printed_policy_drains_the_queue() {
     lab.put_and_announce(std::slice::from_ref(&object));
     let ended = lab.drain_all(&as_user(&config, &user));
     assert!(!ended.log.contains("AccessDenied"), "log:\n{}", ended.log);
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 
     // Each of its statements is needed.
     for (number, gone) in ["sqs:ReceiveMessage", "s3:GetObject"].into_iter().enumerate() {
@@ -51,7 +50,7 @@ fn a_role_s_chain_has_a_policy_for_each_identity() {
     aws::create_role_by(&role("chain-base"), &policy("base-role"), &user_arn);
     aws::create_role_by(&role("chain-reader"), &policy("reader"), &role("chain-base"));
     lab.drain_all(&as_user(&config, &user));
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 }
 
 #[test]
@@ -76,8 +75,7 @@ fn a_stack_of_the_template_delivers_what_is_put_into_its_bucket() {
     assert!(!ended.log.contains("AccessDenied"), "log:\n{}", ended.log);
     let queue = Queue { name: "stack-made".into(), url: outputs["SqsCollectorQueueUrl"].clone() };
     assert!(queue.is_empty());
-    lab.sink_is_quiet();
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::aws::Queue;
 use crate::fault_proxy::{Fault, FaultProxy};
 use crate::feeds::{self, Object, all_frames};
-use crate::frames::{assert_at_least_once, assert_exactly, message_bytes};
+use crate::frames::message_bytes;
 use crate::lab::Lab;
 use crate::notices;
 use crate::process::PATIENCE;
@@ -48,7 +48,7 @@ fn a_fifo_group_keeps_its_order() {
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
     lab.sink_is_quiet();
     let expected: Vec<_> = objects.iter().flat_map(|(_, object)| object.frames.clone()).collect();
-    assert_exactly(&expected, &lab.sink.received());
+    lab.expect_delivered(&expected);
     for group in ["red", "blue"] {
         let order = order(&lab.sink.received_text(), group);
         assert!(order.is_sorted(), "{group}: {order:?}");
@@ -65,7 +65,7 @@ fn an_output_with_a_limit_gets_everything() {
     config["outputs"]["devo_1"]["config"]["max_bytes_per_second"] = json!(rate);
     config["outputs"]["devo_1"]["config"]["max_events_per_second"] = json!(4000);
     lab.drain_all(&config);
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
 }
 
 #[test]
@@ -121,8 +121,7 @@ fn a_slow_object_holds_nobody_up() {
     collector.wait_until("all other messages' deletion", || lab.queue.peek().len() == 1);
     assert!(proxy.faults() > 0, "the slow object is waited for");
     collector.kill();
-    lab.sink_is_quiet();
-    assert_exactly(&all_frames(&others), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&others));
 }
 
 #[test]
@@ -157,6 +156,5 @@ fn two_collectors_share_a_queue_and_one_survives_the_other() {
     let ended = second.end(Duration::from_secs(300));
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
     assert!(lab.queue.is_empty());
-    lab.sink_is_quiet();
-    assert_at_least_once("one of two collectors killed", &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once("one of two collectors killed", &all_frames(&objects));
 }

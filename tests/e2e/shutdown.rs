@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::fault_proxy::{Fault, FaultProxy};
 use crate::feeds::{self, Object, all_frames};
-use crate::frames::{assert_at_least_once, message_bytes};
+use crate::frames::message_bytes;
 use crate::lab::Lab;
 use crate::process::{PATIENCE, Process, wait_for};
 
@@ -22,7 +22,7 @@ fn under_load() {
         assert_eq!(collector.end(PATIENCE).code, Some(0));
         all_is_given_back(&lab);
         lab.drain_all(&config(&lab, 25));
-        assert_at_least_once("stopped under load", &all_frames(&objects), &lab.sink.received());
+        lab.expect_delivered_at_least_once("stopped under load", &all_frames(&objects));
     }
 }
 
@@ -39,7 +39,7 @@ fn with_a_sink_that_does_not_read() {
     all_is_given_back(&lab);
     lab.sink.thaw();
     lab.drain_all(&config(&lab, 25));
-    assert_at_least_once("stopped with a frozen sink", &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once("stopped with a frozen sink", &all_frames(&objects));
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn the_second_signal_stops_at_once() {
     lab.sink.thaw();
     // What was held is not given back by one that stops at once: its lease runs out.
     lab.drain_all(&config(&lab, 25));
-    assert_at_least_once("stopped at once", &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once("stopped at once", &all_frames(&objects));
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn sooner_than_a_long_poll_ends() {
     assert_eq!(most, Some(1), "taken from the queue by a receive that nobody waits for");
     lab.sink.thaw();
     lab.drain_all(&config);
-    assert_at_least_once("stopped sooner than a long poll ends", &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once("stopped sooner than a long poll ends", &all_frames(&objects));
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn a_drain_that_is_stopped_says_what_is_left() {
     assert!(count.is_some_and(|count| count > 0 && count <= objects.len()), "the last line: {last}");
     lab.sink.thaw();
     lab.drain_all(&config(&lab, 25));
-    assert_at_least_once("a stopped drain", &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once("a stopped drain", &all_frames(&objects));
 }
 
 /// Every message left is visible, long before its lease would end.

@@ -321,7 +321,7 @@ fn accounts_with_nothing_in_them() {
         "aws-guardduty": {"regions": [aws::REGION]}
     });
     lab.drain_all(&config(&lab, &[("cloudwatch", at), ("logs", at), ("guardduty", at)], services));
-    assert_exactly(&[], &lab.sink.received());
+    lab.expect_delivered(&[]);
 }
 
 /// The `aws` input alone, with endpoints of some services elsewhere.

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::aws::Queue;
 use crate::collector::Ended;
 use crate::feeds::{self, all_frames};
-use crate::frames::{assert_at_least_once, assert_exactly};
+use crate::frames::assert_at_least_once;
 use crate::lab::Lab;
 use crate::notices;
 use crate::syslogng::SyslogNg;
@@ -35,8 +35,7 @@ fn a_second_collector_is_refused_and_other_commands_are_not() {
     assert_eq!(backfill.code, Some(0), "log:\n{}", backfill.log);
     assert!(said(&command(&["ledger", "forget", "--all"])).contains("6 objects were forgotten"));
     assert_eq!(first.stop().code, Some(0));
-    lab.sink_is_quiet();
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
     // A lock is not left behind, not by a killed one either.
     let mut killed = lab.run(&config, &[]);
     killed.wait_for_log("messages wait in the queue");
@@ -64,8 +63,7 @@ fn entries_of_another_queue_are_not_taken_for_this_ones() {
     assert_eq!(command(&["ledger", "forget", "--input", "1"]).code, Some(0));
     assert_eq!(lab.drain(&config).code, Some(0));
     assert!(other.is_empty());
-    lab.sink_is_quiet();
-    assert_exactly(&[object.frames.clone(), object.frames].concat(), &lab.sink.received());
+    lab.expect_delivered(&[object.frames.clone(), object.frames].concat());
 }
 
 #[test]
@@ -81,7 +79,7 @@ fn what_one_output_has_is_sent_to_another() {
     lab.announce(objects.iter().map(|object| object.key.as_str()));
     lab.drain_all(&config);
     assert_at_least_once("another output on the same ledger", &all_frames(&objects), &other.received());
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
 }
 
 #[test]
@@ -139,8 +137,7 @@ fn what_has_run_keeps_trying_to_run_again() {
     collector.wait_until("the queue's end", || lab.queue.is_empty());
     let ended = collector.stop();
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
-    lab.sink_is_quiet();
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 }
 
 /// A pipeline that is aborted leaves threads behind, and the ledger's may be one of them.
@@ -168,8 +165,7 @@ fn a_reload_after_an_abort_waits_for_the_ledger_before_it() {
     collector.wait_until("the queue's end", || lab.queue.is_empty());
     let ended = collector.stop();
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
-    lab.sink_is_quiet();
-    assert_at_least_once("reloaded after an abort", &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once("reloaded after an abort", &all_frames(&objects));
 }
 
 fn said(ended: &Ended) -> String {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::collector::{self, Collector};
 use crate::fault_proxy::{Fault, FaultProxy, refuse_xml};
 use crate::feeds::{self, all_frames};
-use crate::frames::{assert_at_least_once, assert_exactly, message_bytes};
+use crate::frames::message_bytes;
 use crate::lab::Lab;
 use crate::notices;
 use crate::process::{self, PATIENCE, Process, free_port, wait_for_value};
@@ -67,8 +67,7 @@ fn metrics_tell_what_was_delivered() {
     }
     let ended = collector.stop();
     assert_eq!(ended.code, Some(0), "{}", ended.log);
-    lab.sink_is_quiet();
-    assert_exactly(&frames, &lab.sink.received());
+    lab.expect_delivered(&frames);
 }
 
 #[test]
@@ -90,8 +89,7 @@ fn readiness_follows_an_outage_of_the_sink() {
     await_readiness(&mut collector, port, 200, "ready");
     collector.wait_until("the queue's end", || lab.queue.is_empty());
     assert_eq!(collector.stop().code, Some(0));
-    lab.sink_is_quiet();
-    assert_at_least_once("after the outage", &object.frames, &lab.sink.received());
+    lab.expect_delivered_at_least_once("after the outage", &object.frames);
 }
 
 /// A queue that says nothing and a bucket that is gone are no calm, and dead letters are no secret.
@@ -134,8 +132,7 @@ fn what_does_not_answer_is_not_healthy() {
     assert_eq!(value("trouble", "{part=\"inputs.sqs_collector: dead letters\"}"), Some(0.0));
     collector.wait_until("the queue's end", || lab.queue.is_empty());
     assert_eq!(collector.stop().code, Some(0));
-    lab.sink_is_quiet();
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 }
 
 /// Long before its connection is given up.
@@ -156,8 +153,7 @@ fn a_sink_that_takes_nothing_is_not_healthy() {
     await_readiness(&mut collector, port, 200, "ready");
     collector.wait_until("the queue's end", || lab.queue.is_empty());
     assert_eq!(collector.stop().code, Some(0));
-    lab.sink_is_quiet();
-    assert_at_least_once("sink frozen for half a minute", &all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered_at_least_once("sink frozen for half a minute", &all_frames(&objects));
 }
 
 #[test]
@@ -175,7 +171,7 @@ fn a_port_that_is_taken_keeps_nobody_from_collecting() {
         "{}",
         ended.log
     );
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 }
 
 #[test]

@@ -4,7 +4,6 @@ use serde_json::json;
 
 use crate::aws::Queue;
 use crate::feeds;
-use crate::frames::{assert_at_least_once, assert_exactly};
 use crate::lab::Lab;
 use crate::notices;
 
@@ -20,7 +19,7 @@ fn without_acknowledgement_messages_stay() {
     lab.sink_is_quiet();
     assert_eq!(collector.stop().code, Some(0));
     assert_eq!(lab.queue.peek().len(), 1, "the message is still in the queue");
-    assert_at_least_once("ack_messages: false", &object.frames, &lab.sink.received());
+    lab.expect_delivered_at_least_once("ack_messages: false", &object.frames);
 }
 
 #[test]
@@ -33,7 +32,7 @@ fn without_sending_nothing_is_sent_and_messages_stay() {
     collector.wait_until("the message's receipt", || lab.queue.peek()[0].receive_count > 0);
     std::thread::sleep(std::time::Duration::from_secs(2));
     assert_eq!(collector.stop().code, Some(0));
-    assert_exactly(&[], &lab.sink.received());
+    lab.expect_delivered(&[]);
     assert_eq!(lab.queue.peek().len(), 1, "the message is still in the queue");
 }
 
@@ -53,7 +52,7 @@ fn several_inputs_of_a_kind() {
     config["inputs"]["sqs_collector_fdr"] = input;
     lab.drain_all(&config);
     assert!(second.is_empty());
-    assert_exactly(&[vpc.frames, fdr.frames].concat(), &lab.sink.received());
+    lab.expect_delivered(&[vpc.frames, fdr.frames].concat());
 }
 
 fn clone(object: &feeds::Object) -> feeds::Object {

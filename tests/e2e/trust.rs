@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use crate::feeds;
-use crate::frames::assert_exactly;
 use crate::lab::Lab;
 use crate::pki;
 
@@ -72,7 +71,7 @@ fn no_client_certificate() {
 fn fails_then_arrives(lab: &Lab, output: Value, why: &str) {
     let object = fails(lab, output, why);
     lab.drain_all(&lab.config(json!({"aws_sqs_vpc": {}})));
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
 }
 
 fn fails(lab: &Lab, output: Value, why: &str) -> feeds::Object {
@@ -84,7 +83,7 @@ fn fails(lab: &Lab, output: Value, why: &str) -> feeds::Object {
     collector.wait_for_log(&why);
     let ended = collector.stop();
     println!("{}", ended.log.lines().find(|l| regex::Regex::new(&why).unwrap().is_match(l)).unwrap());
-    assert_exactly(&[], &lab.sink.received());
+    lab.expect_delivered(&[]);
     assert_eq!(lab.queue.peek().len(), 1, "the message is still in the queue");
     assert!(lab.dead_letters.is_empty());
     object

@@ -6,7 +6,7 @@ use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
 
 use crate::feeds::{self, Object, all_frames};
-use crate::frames::{assert_exactly, frame};
+use crate::frames::frame;
 use crate::lab::Lab;
 use crate::notices;
 
@@ -21,7 +21,7 @@ fn a_thousand_small_objects() {
     lab.put_and_announce(&objects);
     let ended = lab.drain_all(&lab.config(json!({"aws_sqs_waf": {}})));
     println!("1,000 small objects: peak memory {} MiB", ended.peak_rss / MIB);
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn one_object_of_two_hundred_megabytes() {
     let ended = lab.drain_all(&config);
     let peak = ended.peak_rss;
     println!("one object of 200 MB: peak memory {} MiB with a limit of {} MiB", peak / MIB, limit / MIB);
-    assert_exactly(&object.frames, &lab.sink.received());
+    lab.expect_delivered(&object.frames);
     assert!(peak < limit + MEMORY_BESIDE, "peak memory {} MiB, limit {} MiB", peak / MIB, limit / MIB);
 }
 
@@ -51,7 +51,7 @@ fn forty_files_in_one_message() {
     lab.queue.send(&[notices::fdr(&lab.bucket, "data/f0714ca5", &files)]);
     let ended = lab.drain_all(&lab.config(json!({"aws_sqs_fdr": {}})));
     println!("40 files in one message: peak memory {} MiB", ended.peak_rss / MIB);
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
 }
 
 /// An FDR object of so many bytes of records, made without holding its text.
