@@ -66,8 +66,13 @@ impl Drop for Process {
 pub fn command(program: &Path, arguments: &[&str], stdout: &Path, stderr: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(arguments).stdin(Stdio::null());
-    command.stdout(File::create(stdout).unwrap()).stderr(File::create(stderr).unwrap());
+    command.stdout(output(stdout)).stderr(output(stderr));
     command
+}
+
+/// A new file, or the tests' own standard error: opened anew, that would lose what a log file already holds.
+fn output(path: &Path) -> Stdio {
+    if path == Path::new("/dev/stderr") { Stdio::inherit() } else { File::create(path).unwrap().into() }
 }
 
 /// A port of 127.0.0.1 that nobody listens on.
