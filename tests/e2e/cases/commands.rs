@@ -1,8 +1,10 @@
 //! The other commands and their exit codes.
 
+use std::process::{Command, Stdio};
+
 use serde_json::{Value, json};
 
-use crate::rig::collector::{Collector, Ended};
+use crate::rig::collector::{self, Collector, Ended};
 use crate::rig::feeds;
 use crate::rig::lab::Lab;
 use crate::rig::process::PATIENCE;
@@ -148,4 +150,21 @@ fn command(lab: &Lab, arguments: &[&str]) -> Ended {
 /// What it said, wherever.
 fn all_of(ended: &Ended) -> String {
     format!("{}{}", String::from_utf8_lossy(&ended.stdout), ended.log)
+}
+
+#[test]
+fn a_reader_of_errors_that_has_gone_changes_no_exit_code() {
+    let commands: [&[&str]; 5] =
+        [&["check"], &["cloudformation"], &["iam-policy"], &["ledger", "show"], &["services"]];
+    for command in commands {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let status = Command::new(collector::program())
+            .args(command)
+            .args(["--config", "/there/is/no/such/file"])
+            .stdout(Stdio::null())
+            .stderr(writer)
+            .status();
+        assert_eq!(status.unwrap().code(), Some(2), "{command:?}");
+    }
 }
