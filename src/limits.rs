@@ -288,7 +288,7 @@ pub const SEND_ROOM_INTERVAL: Duration = Duration::from_millis(2);
 /// The largest TLS record, its header included. The plaintext is then 5 bytes short of 16 KiB, the size
 /// from which glibc copies with `rep movsb`, which is slow on some processors (`docs/tuning.md`).
 pub const TLS_RECORD_BYTES: usize = 16 * KIB;
-/// Devo's balancer closes a connection that was idle for 30 s (devo-facts, section 1): we are first.
+/// Devo's balancer closes a connection that was idle for 30 s (`docs/devo-wire.md#connections`): we are first.
 pub const SEND_IDLE_TIMEOUT: Duration = Duration::from_secs(25);
 /// A connection is renewed after an hour, as the vendor's SDK does, so that load spreads again.
 pub const SEND_RENEWAL: Duration = Duration::from_secs(3600);

@@ -1,6 +1,13 @@
 //! Whatever a message says: where the collector then goes is a bucket of AWS, and what it asks for is exactly the
 //! object that was named.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first thing that is not as it should be"
+)]
+
 use std::sync::LazyLock;
 
 use aws_to_devo::aws::endpoint::is_region_beside;

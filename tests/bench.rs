@@ -1,5 +1,12 @@
 //! `bench` on a small scale: the figures are there and the counts are right. No word about speed.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first thing that is not as it should be"
+)]
+
 use std::process::{Command, Output};
 
 use serde_json::Value;

@@ -1,5 +1,12 @@
 //! The rules of direction between modules (see `src/lib.rs`), read off the sources themselves.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first thing that is not as it should be"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

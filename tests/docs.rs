@@ -1,7 +1,14 @@
 //! The documentation names what there is.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first thing that is not as it should be"
+)]
+
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aws_to_devo::config::{self, endings, ignored, keys, registry, vendor};
 use aws_to_devo::setup;
@@ -138,15 +145,43 @@ fn is_generated(page: &str, name: &str, expected: &str) {
 #[test]
 fn links_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut pages: Vec<_> = fs::read_dir(docs()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut pages = files_below(&docs());
+    pages.extend(fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()));
     pages.retain(|page| page.extension().is_some_and(|extension| extension == "md"));
-    pages.extend([root.join("README.md"), root.join("CHANGELOG.md")]);
     for page in pages {
         let text = fs::read_to_string(&page).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             assert!(leads_somewhere(&page, link), "{}: {link}", page.display());
         }
     }
+}
+
+/// Comments and messages name pages, and their sections as `docs/PAGE.md#SECTION`.
+#[test]
+fn pages_that_are_cited_in_the_code_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let citations = regex::Regex::new("docs/[a-z_/-]+[.](?:md|svg)(?:#[a-z0-9-]+)?").unwrap();
+    let mut cited = 0;
+    for folder in ["src", "tests", "benches", "fuzz/fuzz_targets", "scripts", "deploy"] {
+        for file in files_below(&root.join(folder)) {
+            let Ok(text) = fs::read_to_string(&file) else { continue };
+            for citation in citations.find_iter(&text) {
+                assert!(
+                    leads_somewhere(&root.join("any"), citation.as_str()),
+                    "{}: {}",
+                    file.display(),
+                    citation.as_str()
+                );
+                cited += 1;
+            }
+        }
+    }
+    assert!(cited > 10, "{cited} citations");
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
 #[test]
@@ -186,6 +221,6 @@ fn anchor(heading: &str) -> String {
     kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
-fn docs() -> std::path::PathBuf {
+fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
 }

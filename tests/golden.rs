@@ -1,6 +1,13 @@
 //! Every service of the registry on the samples of `testdata`: exactly the expected frames, however the
 //! object's bytes come. A service without a sample fails.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first thing that is not as it should be"
+)]
+
 mod samples;
 
 use std::collections::BTreeSet;

@@ -2,6 +2,14 @@
 //!
 //! What is measured is CPU time. One program for all: linking is what takes the time. `cargo bench --bench stages -- route` runs a part.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a benchmark stops at the first thing that is not as it should be"
+)]
+
 mod aws;
 mod clock;
 mod decode;

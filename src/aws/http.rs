@@ -382,7 +382,7 @@ mod tests {
                     reader.read_line(&mut line).unwrap();
                     body_follows(&line)
                 } {}
-                std::io::Read::read_exact(&mut reader, &mut [0; 2]).unwrap();
+                Read::read_exact(&mut reader, &mut [0; 2]).unwrap();
                 (&stream).write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
             }
         });

@@ -392,7 +392,7 @@ mod tests {
         ];
         let server = Server::play(script);
         let client = server.client_as(provider(&server, &file(Some("arn:base"), None)), &Stop::new());
-        crate::aws::Sqs::new(client, &crate::config::Queue::Url("http://q/1/n".to_owned()))
+        crate::aws::Sqs::new(client, &config::Queue::Url("http://q/1/n".to_owned()))
             .unwrap()
             .attributes()
             .unwrap();

@@ -214,7 +214,7 @@ mod tests {
     fn a_queue_s_url_in_an_answer_leads_to_no_other_host() {
         let server = Server::play(vec![]);
         let client = server.client(&Stop::new());
-        let http = crate::aws::Http::with(1, crate::aws::proxy::Proxies::default(), None).unwrap();
+        let http = crate::aws::Http::with(1, Proxies::default(), None).unwrap();
         let aws = Client::with(
             &http,
             client.provider().clone(),

@@ -11,6 +11,7 @@ mod sweep;
 mod usage;
 mod verdict;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -52,10 +53,8 @@ fn run(options: &Options) -> anyhow::Result<bool> {
     // After the run: what it holds must not count as the collector's.
     let floor = options.floor.then(|| floor::measure(&outside, directory.path())).transpose()?;
     let report = Report::new(options, &run, floor);
-    if options.json {
-        println!("{}", report.json());
-    } else {
-        println!("{}", report.text());
-    }
+    let text = if options.json { report.json().to_string() } else { report.text() };
+    // A reader that has gone away changes nothing about the result.
+    let _ = writeln!(io::stdout(), "{text}");
     Ok(run.is_complete())
 }

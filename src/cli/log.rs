@@ -246,7 +246,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     log::error!(cause = place.as_str(); "thread {name} panicked at {place}: {message}");
     let backtrace = Backtrace::capture();
     if backtrace.status() == BacktraceStatus::Captured {
-        eprintln!("{backtrace}");
+        let _ = writeln!(io::stderr(), "{backtrace}");
     }
 }
 

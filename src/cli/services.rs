@@ -29,7 +29,7 @@ pub fn run(name: Option<&str>, json: bool, configuration: Option<&Path>) -> Exit
     let catalog = match catalog {
         Ok(catalog) => catalog,
         Err(problems) => {
-            eprintln!("{problems}");
+            let _ = writeln!(io::stderr(), "{problems}");
             return ExitCode::from(REFUSED);
         }
     };

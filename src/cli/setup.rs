@@ -97,7 +97,7 @@ fn print(document: Result<Document, String>) -> ExitCode {
     match document {
         Ok(Document { json, notes }) => {
             for note in notes {
-                eprintln!("note: {note}");
+                let _ = writeln!(io::stderr(), "note: {note}");
             }
             match writeln!(io::stdout(), "{json:#}") {
                 Ok(()) => ExitCode::SUCCESS,
@@ -105,7 +105,7 @@ fn print(document: Result<Document, String>) -> ExitCode {
             }
         }
         Err(message) => {
-            eprintln!("{message}");
+            let _ = writeln!(io::stderr(), "{message}");
             ExitCode::from(REFUSED)
         }
     }

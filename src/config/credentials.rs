@@ -1,4 +1,5 @@
-//! `credentials` of an input (devo-facts, section 3). Messages here never show a value that may be secret.
+//! Reads the `credentials` of an input (`docs/devo-wire.md#credentials`). Messages here never show a value
+//! that may be secret.
 
 use super::load::{Context, read_file};
 use super::node::Mapping;

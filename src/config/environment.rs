@@ -34,8 +34,7 @@ impl Environment {
 
 fn machine_memory() -> u64 {
     let info = rustix::system::sysinfo();
-    // Both fields have the width of the machine's words.
-    #[allow(clippy::useless_conversion)]
+    #[allow(clippy::useless_conversion, reason = "both fields have the width of the machine's words")]
     u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit))
 }
 

@@ -243,7 +243,7 @@ pub enum MissingObject {
     Skip,
 }
 
-/// Who calls AWS (devo-facts, section 3).
+/// Who calls AWS (`docs/devo-wire.md#credentials`).
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Credentials {
     /// From the file, or from files that it names.
@@ -448,8 +448,8 @@ impl Input {
 }
 
 /// The variant shows only where there is one: backfills are remembered by these words.
-impl std::fmt::Debug for Endpoints {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Endpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut fields = f.debug_struct("Endpoints");
         fields
             .field("sqs", &self.sqs)
@@ -466,8 +466,8 @@ impl std::fmt::Debug for Endpoints {
     }
 }
 
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials")
             .field("key", &self.key)
             .field("profile", &self.profile)
@@ -478,8 +478,8 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-impl std::fmt::Debug for AccessKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessKey").field("id", &shown_key_id(&self.id)).finish_non_exhaustive()
     }
 }

@@ -106,6 +106,7 @@ impl Charge {
         Ok(())
     }
 
+    #[cfg(any(test, feature = "parquet"))]
     pub fn add(&mut self, bytes: usize) -> Result<(), Error> {
         self.set(self.bytes.saturating_add(bytes))
     }

@@ -85,6 +85,7 @@ impl Held {
     }
 
     /// The bytes; they stay charged.
+    #[cfg(feature = "parquet")]
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
     }

@@ -344,10 +344,10 @@ impl Split {
             (detect::Shape::Lines, _) => self.splitter = *text,
             (_, Some(json)) => self.splitter = *json,
             (detect::Shape::JsonLines, None) => {
-                self.splitter = Splitter::JsonLines(JsonLines::among_text(max))
+                self.splitter = Splitter::JsonLines(JsonLines::among_text(max));
             }
             (detect::Shape::Json, None) => {
-                self.splitter = Splitter::Json(Box::new(Json::new(Vec::new(), max)))
+                self.splitter = Splitter::Json(Box::new(Json::new(Vec::new(), max)));
             }
         }
         self.feed(&held, sink)

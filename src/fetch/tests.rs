@@ -83,7 +83,7 @@ impl Lab {
             abort: Stop::new(),
         };
         let (lanes, schedule) = schedule::new(2, LaneBounds { messages: 9999, tasks: 9999 });
-        let fetchers = super::start(fetchers, &schedule, settings).unwrap();
+        let fetchers = start(fetchers, &schedule, settings).unwrap();
         let (end, ended) = unbounded();
         let inputs = loaded.config.inputs;
         Lab {

@@ -1,4 +1,4 @@
-//! Frames -> a gzip member, for compressed sending (devo-facts, section 1: the SDK's zip mode).
+//! Compresses frames into a gzip member (`docs/devo-wire.md#compressed-sending`).
 //!
 //! One complete member a batch, members after one another on the stream, no length prefix, and no octet
 //! counting inside: [`Frames::is_counted`](super::Frames::is_counted) tells which frames must go plain.
@@ -31,7 +31,7 @@ impl Gzip {
         let mut member = vec![0; compressor.gzip_compress_bound(bytes.len())];
         let length = compressor.gzip_compress(bytes, &mut member);
         self.idle().push(compressor);
-        // The bound is libdeflate's own promise that it fits.
+        #[expect(clippy::expect_used, reason = "the bound is libdeflate's own promise that the member fits")]
         member.truncate(length.expect("a member fits its bound"));
         member.shrink_to_fit();
         member
@@ -64,7 +64,7 @@ mod tests {
 
     fn inflate(stream: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        flate2::read::MultiGzDecoder::new(stream).read_to_end(&mut bytes).unwrap();
+        MultiGzDecoder::new(stream).read_to_end(&mut bytes).unwrap();
         bytes
     }
 

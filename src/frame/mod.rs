@@ -1,10 +1,10 @@
 //! record -> syslog frame in a batch.
 //!
-//! Pure: the time is an argument. The bytes are those of devo-facts, section 1:
+//! Pure: the time is an argument. The bytes are those of `docs/devo-wire.md#frames`:
 //!
 //! ```text
 //! <14>Nov 21 11:04:05 HOST TAG: MESSAGE\n             a record without a line feed
-//! 61 <14>Nov 21 11:04:05 HOST TAG: LINE1\nLINE2\n     octet-counted (RFC 6587), header and last LF included
+//! 42 <14>Nov 21 11:04:05 HOST TAG: LINE1\nLINE2\n     octet-counted (RFC 6587), header and last LF included
 //! ```
 
 mod batch;

@@ -227,9 +227,9 @@ mod tests {
             activity.waits();
             while stream.read_exact(&mut byte).is_ok() {
                 if byte[0] == b'w' {
-                    activity.works()
+                    activity.works();
                 } else {
-                    activity.waits()
+                    activity.waits();
                 }
                 if stream.write_all(&byte).is_err() {
                     return;

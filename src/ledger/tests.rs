@@ -85,6 +85,7 @@ fn what_was_delivered_is_known_after_a_crash() {
     assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
     // A process that ends gives the directory's lock back, however it ends.
     ledger.0.file.as_ref().unwrap().lock.lock().unwrap().take();
+    #[expect(clippy::mem_forget, reason = "as if the process had ended here")]
     std::mem::forget(ledger);
     let ledger = open(&directory);
     assert!(claimed(&ledger, &object("k", Some("e"))).0.is_delivered());
@@ -139,7 +140,7 @@ fn big_objects_are_recorded_from_time_to_time() {
     confirm(&mut undelivered(big.identify("e", 10, "lines")), 20);
     confirm(&mut undelivered(small.identify("e", 10, "lines")), 2);
     let store = Store::open_existing(&directory.path().join(FILE)).unwrap();
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let rows = loop {
         let rows = store.list(&Filter::default(), 9).unwrap();
         if !rows.is_empty() {

@@ -225,7 +225,7 @@ fn is_write(call: &BorrowedValue) -> bool {
 
 /// CrowdStrike's own message: `{"bucket": …, "files": [{"path": …, "size": …}]}`. Paths are keys as
 /// they are, `timestamp` is in milliseconds. A size of 0 is not believed: the files are worth a GET.
-fn crowdstrike(value: &BorrowedValue) -> Result<Announcement> {
+fn crowdstrike(value: &BorrowedValue<'_>) -> Result<Announcement> {
     const SHAPE: &str = "a CrowdStrike FDR message";
     let bucket = text(value, "bucket").ok_or(lacks(SHAPE, "bucket"))?;
     let written = value.get_i64("timestamp").and_then(|ms| Timestamp::from_millisecond(ms).ok());
@@ -242,7 +242,7 @@ fn crowdstrike(value: &BorrowedValue) -> Result<Announcement> {
 }
 
 /// What CloudTrail (a list of keys) and Config (one key) tell their topics after a delivery.
-fn delivery_notice(value: &BorrowedValue) -> Result<Announcement> {
+fn delivery_notice(value: &BorrowedValue<'_>) -> Result<Announcement> {
     const SHAPE: &str = "a CloudTrail or Config notification";
     let bucket = text(value, "s3Bucket").ok_or(lacks(SHAPE, "s3Bucket"))?;
     let keys = value.get("s3ObjectKey").ok_or(lacks(SHAPE, "s3ObjectKey"))?;

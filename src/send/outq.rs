@@ -12,7 +12,9 @@ const SIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
 pub fn unacknowledged_bytes(socket: &TcpStream) -> io::Result<u64> {
     // SAFETY: SIOCOUTQ writes one int to the address that it is given, and nothing else; the getter
     // owns such an int.
-    let queued = unsafe { rustix::ioctl::ioctl(socket, rustix::ioctl::Getter::<SIOCOUTQ, i32>::new()) }?;
+    let getter = unsafe { rustix::ioctl::Getter::<SIOCOUTQ, i32>::new() };
+    // SAFETY: the getter's opcode and type belong together, as said above.
+    let queued = unsafe { rustix::ioctl::ioctl(socket, getter) }?;
     Ok(u64::try_from(queued).unwrap_or(0))
 }
 

@@ -1,4 +1,4 @@
-//! Filter rules: what is *not* sent. The outer list is OR, the inner list AND (devo-facts, section 2).
+//! Filter rules: what is *not* sent. The outer list is OR, the inner list AND (`docs/devo-wire.md#filter-rules`).
 
 use memchr::memmem::Finder;
 

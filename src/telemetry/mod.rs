@@ -611,7 +611,7 @@ mod tests {
         input.service("aws_sqs_elb").delivered.events.add(50);
         output.send.events.add(90);
         output.health.works();
-        first.waits.fetch_s3.add(std::time::Duration::from_secs(1));
+        first.waits.fetch_s3.add(Duration::from_secs(1));
         let second = first.successor(&config("\"aws_sqs_waf\": {}, \"aws_sqs_vpc\": {}"));
         let delivered: Vec<_> =
             second.inputs[0].services.iter().map(|service| service.delivered.events.value()).collect();

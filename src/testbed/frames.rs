@@ -1,6 +1,5 @@
-//! Bytes of a connection -> syslog frames (devo-facts, section 1): `<PRI>DATE HOST TAG: BODY` LF, and
-//! the same with an octet count in front (RFC 6587, section 3.4.1; the count covers header, body and
-//! the final LF), mixed on one connection.
+//! Splits the bytes of a connection into syslog frames (`docs/devo-wire.md#frames`): `<PRI>DATE HOST TAG: BODY` LF,
+//! and the same with an octet count in front (`docs/devo-wire.md#octet-counting`), mixed on one connection.
 //!
 //! Pure and strict: what a lenient receiver would put into the wrong table is an error here.
 

@@ -37,18 +37,18 @@ fn zigzag(value: i64, out: &mut Vec<u8>) {
 impl Value {
     fn kind(&self) -> u8 {
         match self {
-            Value::I32(_) => I32_KIND,
-            Value::I64(_) => 6,
-            Value::Binary(_) => BINARY_KIND,
+            I32(_) => I32_KIND,
+            I64(_) => 6,
+            Binary(_) => BINARY_KIND,
             Value::List(..) => 9,
-            Value::Structure(_) => STRUCTURE_KIND,
+            Structure(_) => STRUCTURE_KIND,
         }
     }
 
     fn write(&self, out: &mut Vec<u8>) {
         match self {
-            Value::I32(value) | Value::I64(value) => zigzag(*value, out),
-            Value::Binary(bytes) => {
+            I32(value) | I64(value) => zigzag(*value, out),
+            Binary(bytes) => {
                 varint(bytes.len() as u64, out);
                 out.extend_from_slice(bytes);
             }
@@ -57,7 +57,7 @@ impl Value {
                 varint(*count, out);
                 elements.iter().for_each(|element| element.write(out));
             }
-            Value::Structure(fields) => {
+            Structure(fields) => {
                 for (id, value) in fields {
                     out.push(value.kind());
                     zigzag(i64::from(*id), out);

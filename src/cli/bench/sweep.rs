@@ -1,5 +1,6 @@
 //! `--sweep`: the same run with other numbers of threads, each in a process of its own.
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -32,14 +33,18 @@ pub fn run(options: &Options, file: &Path) -> anyhow::Result<bool> {
     for workers in worker_counts(cores) {
         for senders in SENDERS {
             let point = measure(options, workers, senders)?;
-            eprintln!("{workers} workers, {senders} senders: {:.1} MB/s of log", point.log_mb_per_second);
+            let _ = writeln!(
+                io::stderr(),
+                "{workers} workers, {senders} senders: {:.1} MB/s of log",
+                point.log_mb_per_second
+            );
             points.push(point);
         }
     }
-    println!("{}", table(&points));
+    let _ = writeln!(io::stdout(), "{}", table(&points));
     let chart = chart::draw(&points, &options.service).context("cannot draw the chart")?;
     std::fs::write(file, chart).with_context(|| format!("cannot write {}", file.display()))?;
-    println!("chart: {}", file.display());
+    let _ = writeln!(io::stdout(), "chart: {}", file.display());
     Ok(points.iter().all(|point| point.complete))
 }
 

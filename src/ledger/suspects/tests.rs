@@ -92,6 +92,7 @@ fn what_waits_or_ends_in_order_is_not_suspected() {
     assert_eq!(noted(), 0);
     drop(suspects);
     let suspects = lab.start();
+    #[expect(clippy::mem_forget, reason = "as if the process had ended here")]
     std::mem::forget(suspects.begin(0, Some(&case)));
     suspects.end();
     assert_eq!(lab.standing("a"), Standing::Unsuspected);

@@ -1,0 +1,30 @@
+# What people do here most. Needs `just` (https://just.systems); each recipe is one command that can be typed as well.
+
+[private]
+default:
+    @just --list --unsorted
+
+# The program against stand-ins for AWS and Devo
+demo:
+    cargo run --locked --release -- demo
+
+# Unit tests whose names contain FILTER
+test FILTER="":
+    cargo test --locked --lib -- {{ FILTER }}
+
+# End-to-end tests whose names contain FILTER
+e2e FILTER:
+    scripts/test e2e {{ FILTER }}
+
+# Format, then check formatting, lints and dependencies
+lint:
+    cargo fmt
+    scripts/test style
+
+# Make the tables of docs/ that come from the code
+docs:
+    UPDATE_DOCS=1 cargo test --locked --test docs
+
+# All that must pass before a release
+all:
+    scripts/test

@@ -1,0 +1,39 @@
+//! The cases, by what they are about. A case makes a lab of its own, so that it runs beside all others, and ends with
+//! [`Lab::expect_delivered`](crate::rig::lab::Lab::expect_delivered) or its sibling that allows repeats.
+
+mod answers;
+mod api_sources;
+mod apparatus;
+mod backfill;
+mod commands;
+mod credentials;
+mod deaths;
+mod faults_aws;
+mod faults_host;
+mod faults_ledger;
+mod faults_s3;
+mod faults_sink;
+mod faults_sqs;
+mod groups;
+mod hostile;
+mod leases;
+mod ledger;
+mod life_signs;
+mod log_flood;
+mod memory;
+mod messages;
+mod outages;
+mod outputs;
+mod poison;
+mod reload;
+mod services;
+mod setup;
+mod sharing;
+mod shutdown;
+mod source_faults;
+mod sources;
+mod state_directory;
+mod status;
+mod switches;
+mod trust;
+mod volume;
