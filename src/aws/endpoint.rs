@@ -121,10 +121,7 @@ pub fn usual_queue_region(host: &str) -> Option<&str> {
     }
     let (first, rest) = host.split_once('.')?;
     let (second, suffix) = rest.split_once('.')?;
-    let region = match (first, second) {
-        ("sqs", region) | (region, "queue") => region,
-        _ => return None,
-    };
+    let (("sqs", region) | (region, "queue")) = (first, second) else { return None };
     (is_region(region) && suffix == dns_suffix(region)).then_some(region)
 }
 

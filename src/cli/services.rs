@@ -38,7 +38,7 @@ pub fn run(name: Option<&str>, json: bool, configuration: Option<&Path>) -> Exit
         None => as_tables(catalog.rows()),
         Some(name) => {
             let Some(row) = catalog.row(name) else {
-                eprintln!("{}", unknown(name, &catalog));
+                let _ = writeln!(io::stderr(), "{}", unknown(name, &catalog));
                 return ExitCode::from(REFUSED);
             };
             if json { format!("{:#}", row_as_json(row)) } else { as_text(row) }

@@ -176,7 +176,7 @@ pub fn probe(source: &config::Source, client: &Client) -> Result<(), Error> {
             }
             // Nothing to read yet: a while later there would be.
             Next::Give(_) | Next::Mark(_) | Next::CaughtUp => {
-                now = now.saturating_add(PROBE_STEP).unwrap_or(now)
+                now = now.saturating_add(PROBE_STEP).unwrap_or(now);
             }
         }
     }

@@ -21,7 +21,7 @@ pub fn of_body(body: &str) -> Option<Result<Object>> {
 }
 
 /// The object that a pointer names.
-pub fn read(value: &BorrowedValue) -> Option<Object> {
+pub fn read(value: &BorrowedValue<'_>) -> Option<Object> {
     let [class, place] = value.as_array()?.as_slice() else { return None };
     let is_pointer = class.as_str().is_some_and(|class| CLASSES.contains(&class));
     is_pointer.then(|| Some(Object::named(place.get_str("s3BucketName")?, place.get_str("s3Key")?)))?

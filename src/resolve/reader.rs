@@ -91,7 +91,7 @@ impl Reader {
         outcome
     }
 
-    fn value(&mut self, value: &BorrowedValue) -> Result<Announcement> {
+    fn value(&mut self, value: &BorrowedValue<'_>) -> Result<Announcement> {
         match value {
             BorrowedValue::String(text) => self.inside(|reader| reader.text(text)),
             BorrowedValue::Array(list) => self.list(value, list),
@@ -101,7 +101,7 @@ impl Reader {
     }
 
     /// Each element is a message. One that nobody can read makes the whole unreadable.
-    fn list(&mut self, value: &BorrowedValue, list: &[BorrowedValue]) -> Result<Announcement> {
+    fn list(&mut self, value: &BorrowedValue<'_>, list: &[BorrowedValue<'_>]) -> Result<Announcement> {
         if let Some(object) = pointer::read(value) {
             return Err(pointer::refused(&object));
         }
@@ -111,11 +111,11 @@ impl Reader {
         self.inside(|reader| reader.all(list))
     }
 
-    fn all(&mut self, list: &[BorrowedValue]) -> Result<Announcement> {
+    fn all(&mut self, list: &[BorrowedValue<'_>]) -> Result<Announcement> {
         list.iter().try_fold(Announcement::default(), |found, each| Ok(found.and(self.value(each)?)))
     }
 
-    fn object(&mut self, value: &BorrowedValue) -> Result<Announcement> {
+    fn object(&mut self, value: &BorrowedValue<'_>) -> Result<Announcement> {
         match shapes::of(value) {
             Some(Shape::Read(announcement)) => announcement,
             Some(Shape::Records([])) => Ok(Announcement::nothing("an S3 event without records")),
@@ -128,7 +128,7 @@ impl Reader {
     }
 
     /// Reads what an envelope's members hold. One that cannot be read must not be lost because another names nothing.
-    fn unwrapped(&mut self, value: &BorrowedValue) -> Result<Announcement> {
+    fn unwrapped(&mut self, value: &BorrowedValue<'_>) -> Result<Announcement> {
         let mut nothing = Err(unknown(value));
         let mut failure = None;
         for member in ENVELOPES {
@@ -154,17 +154,17 @@ fn values(text: &str) -> usize {
     text.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count()
 }
 
-fn may_be_message(value: &BorrowedValue) -> bool {
+fn may_be_message(value: &BorrowedValue<'_>) -> bool {
     value.is_object() || value.is_array() || value.is_str()
 }
 
 /// The error for a value that nothing is known of.
-fn unknown(value: &BorrowedValue) -> Unreadable {
+fn unknown(value: &BorrowedValue<'_>) -> Unreadable {
     Unreadable::UnknownShape(super::shortened(&described(value)))
 }
 
 /// What a value is, in words: an object by its first members.
-fn described(value: &BorrowedValue) -> String {
+fn described(value: &BorrowedValue<'_>) -> String {
     match value {
         BorrowedValue::Object(object) if object.is_empty() => "an empty object".to_owned(),
         BorrowedValue::Object(object) => {

@@ -109,7 +109,7 @@ pub fn of<'a>(value: &'a BorrowedValue<'a>) -> Option<Shape<'a>> {
 
 /// One element of `{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {…}}]}`. Keys are
 /// form-url-encoded. Other servers and input transformers write another source, or leave it and the name out.
-fn s3_record(record: &BorrowedValue) -> Result<Announcement> {
+fn s3_record(record: &BorrowedValue<'_>) -> Result<Announcement> {
     const SHAPE: &str = "an S3 event";
     let name = record.get_str("eventName").unwrap_or("ObjectCreated");
     if !is_creation(SHAPE, name)? {
@@ -145,13 +145,13 @@ fn is_creation(shape: &'static str, name: &str) -> Result<bool> {
 }
 
 /// Security Lake's queues get EventBridge events of S3 that have lost their type: all tell of new objects.
-fn is_event(value: &BorrowedValue) -> bool {
+fn is_event(value: &BorrowedValue<'_>) -> bool {
     value.get("detail").is_some_and(|detail| detail.is_object())
         && (value.contains_key("detail-type") || value.get_str("source") == Some("aws.s3"))
 }
 
 /// EventBridge: keys are not encoded. All but writes are acknowledged: the rule's owner asked for more than objects.
-fn event_of_s3(value: &BorrowedValue) -> Result<Announcement> {
+fn event_of_s3(value: &BorrowedValue<'_>) -> Result<Announcement> {
     let detail = value.get("detail").ok_or(lacks("an EventBridge event", "detail"))?;
     let (region, written) = (text(value, "region"), time(value, "time"));
     let found = match value.get_str("detail-type") {
@@ -163,7 +163,7 @@ fn event_of_s3(value: &BorrowedValue) -> Result<Announcement> {
 }
 
 /// An event of another source may hold any message; a schedule's holds nothing.
-fn of_other_event(value: &BorrowedValue) -> Option<Shape<'static>> {
+fn of_other_event(value: &BorrowedValue<'_>) -> Option<Shape<'static>> {
     let (source, kind) =
         (value.get_str("source").unwrap_or("?"), value.get_str("detail-type").unwrap_or("?"));
     if kind == "Scheduled Event" && source == "aws.events" {
@@ -183,7 +183,7 @@ pub fn refused_event(named: &str) -> Unreadable {
 }
 
 /// `detail` of an EventBridge event of S3, or that alone. Other events than those of new objects name what was done.
-fn detail_of_s3(detail: &BorrowedValue, name: fn(&str, &str) -> Object) -> Result<Announcement> {
+fn detail_of_s3(detail: &BorrowedValue<'_>, name: fn(&str, &str) -> Object) -> Result<Announcement> {
     const SHAPE: &str = "an EventBridge event of S3";
     const OF_OTHERS: [&str; 5] = [
         "deletion-type",
@@ -207,7 +207,7 @@ fn detail_of_s3(detail: &BorrowedValue, name: fn(&str, &str) -> Object) -> Resul
 }
 
 /// A call to S3 as CloudTrail reports it.
-fn call_to_s3(call: &BorrowedValue) -> Result<Announcement> {
+fn call_to_s3(call: &BorrowedValue<'_>) -> Result<Announcement> {
     const SHAPE: &str = "CloudTrail's report of a call to S3";
     if !is_write(call) || call.get_str("errorCode").is_some() {
         return Ok(Announcement::nothing("a call to S3 that wrote no object"));
@@ -219,7 +219,7 @@ fn call_to_s3(call: &BorrowedValue) -> Result<Announcement> {
     Ok(Announcement::of(Object { region, ..Object::named(&bucket, &key) }).written(time(call, "eventTime")))
 }
 
-fn is_write(call: &BorrowedValue) -> bool {
+fn is_write(call: &BorrowedValue<'_>) -> bool {
     call.get_str("eventName").is_some_and(|name| CREATIONS.contains(&name))
 }
 
@@ -229,7 +229,7 @@ fn crowdstrike(value: &BorrowedValue<'_>) -> Result<Announcement> {
     const SHAPE: &str = "a CrowdStrike FDR message";
     let bucket = text(value, "bucket").ok_or(lacks(SHAPE, "bucket"))?;
     let written = value.get_i64("timestamp").and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    let file = |file: &BorrowedValue| {
+    let file = |file: &BorrowedValue<'_>| {
         let path = text(file, "path").ok_or(lacks(SHAPE, "a file's path"))?;
         let size = file.get_u64("size").filter(|size| *size > 0);
         Ok(Object { size, checksum: text(file, "checksum"), ..Object::named(&bucket, &path) })
@@ -246,7 +246,7 @@ fn delivery_notice(value: &BorrowedValue<'_>) -> Result<Announcement> {
     const SHAPE: &str = "a CloudTrail or Config notification";
     let bucket = text(value, "s3Bucket").ok_or(lacks(SHAPE, "s3Bucket"))?;
     let keys = value.get("s3ObjectKey").ok_or(lacks(SHAPE, "s3ObjectKey"))?;
-    let key = |key: &BorrowedValue| {
+    let key = |key: &BorrowedValue<'_>| {
         let key = key.as_str().filter(|key| !key.is_empty()).ok_or(lacks(SHAPE, "a key"))?;
         Ok(Object::named(&bucket, key))
     };
@@ -259,7 +259,7 @@ fn is_config_message(message_type: &str) -> bool {
 }
 
 /// Config's other messages name no object, but for those of a change that is too large for a message.
-fn config_message(value: &BorrowedValue) -> Result<Announcement> {
+fn config_message(value: &BorrowedValue<'_>) -> Result<Announcement> {
     const SHAPE: &str = "Config's notification of an oversized change";
     if value.get_str("messageType") != Some("OversizedConfigurationItemChangeNotification") {
         return Ok(Announcement::nothing(
@@ -279,9 +279,9 @@ fn config_message(value: &BorrowedValue) -> Result<Announcement> {
 }
 
 /// What S3 Batch Operations tells a function: `{"tasks": [{"s3BucketArn": …, "s3Key": …}]}`, the keys url-encoded.
-fn batch_operation(value: &BorrowedValue) -> Result<Announcement> {
+fn batch_operation(value: &BorrowedValue<'_>) -> Result<Announcement> {
     const SHAPE: &str = "a message of S3 Batch Operations";
-    let task = |task: &BorrowedValue| {
+    let task = |task: &BorrowedValue<'_>| {
         let bucket = text(task, "s3BucketArn").or_else(|| text(task, "s3Bucket"));
         let bucket = bucket.ok_or(lacks(SHAPE, "a task's s3BucketArn"))?;
         let key = text(task, "s3Key").ok_or(lacks(SHAPE, "a task's s3Key"))?;
@@ -291,14 +291,14 @@ fn batch_operation(value: &BorrowedValue) -> Result<Announcement> {
 }
 
 /// A bucket and a key side by side. Nobody says whether the key is encoded.
-fn pair(value: &BorrowedValue) -> Option<Result<Announcement>> {
+fn pair(value: &BorrowedValue<'_>) -> Option<Result<Announcement>> {
     let (bucket, key) =
         PAIRS.iter().find_map(|(bucket, key)| Some((text(value, bucket)?, text(value, key)?)))?;
     Some(Ok(Announcement::of(Object::named_or_encoded(&bucket, &key))))
 }
 
 /// SNS asks before it sends anything. The token that answers it stands in the message and not in the log.
-fn confirmation(value: &BorrowedValue) -> Unreadable {
+fn confirmation(value: &BorrowedValue<'_>) -> Unreadable {
     let topic = text(value, "TopicArn").unwrap_or_else(|| "a topic without a name".to_owned());
     match value.get_str("Type") {
         Some("SubscriptionConfirmation") => Unreadable::refused(
@@ -330,7 +330,7 @@ fn all(
 }
 
 /// A bucket's name, of an object that has it, or its ARN. A bucket on an Outpost has a name that could be another's.
-fn bucket_name<'a>(bucket: &'a BorrowedValue) -> Option<&'a str> {
+fn bucket_name<'a>(bucket: &'a BorrowedValue<'_>) -> Option<&'a str> {
     let filled = |name: &str| bucket.get_str(name).filter(|text| !text.is_empty());
     let arn = filled("arn");
     arn.filter(|arn| arn.contains(":s3-outposts:")).or_else(|| filled("name")).or(arn)
@@ -340,11 +340,11 @@ fn lacks(shape: &'static str, what: &'static str) -> Unreadable {
     Unreadable::Incomplete { shape, what }
 }
 
-fn time(value: &BorrowedValue, name: &str) -> Option<Timestamp> {
+fn time(value: &BorrowedValue<'_>, name: &str) -> Option<Timestamp> {
     value.get_str(name)?.parse().ok()
 }
 
-fn text(value: &BorrowedValue, name: &str) -> Option<String> {
+fn text(value: &BorrowedValue<'_>, name: &str) -> Option<String> {
     value.get_str(name).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 

@@ -81,7 +81,7 @@ pub(super) fn definition(name: &str, keys: &Mapping<'_>, catalog: &Catalog) -> O
     let template = keys
         .required("routing_template", "write the Devo tag of the records, such as \"my.app.source.type\"")
         .and_then(|text| template(&text, &keys.node("routing_template")?, &fields));
-    let object_keys = keys.node("object_keys").map(|node| filters::pattern(&node));
+    let object_keys = keys.node("object_keys").map(|node| pattern(&node));
     let delegates = delegates(keys, catalog);
     let send_dropped_to_unknown = keys.boolean("send_filtered_out_to_unknown", false);
     Some(Definition {

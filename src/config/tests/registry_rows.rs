@@ -125,9 +125,9 @@ fn every_row_can_be_overridden() {
 fn a_format_of_ones_own_is_not_compared_with_other_logs() {
     let format = serde_json::json!({"type": "single_json_object_processor"});
     let waf = overridden("aws_sqs_waf", serde_json::json!({"file_format": format}));
-    assert_eq!(waf.format, crate::decode::Format::WholeJson { path: vec![] });
+    assert_eq!(waf.format, Format::WholeJson { path: vec![] });
     let encoded = overridden("aws_sqs_waf", serde_json::json!({"encoding": "latin-1"}));
-    assert!(matches!(encoded.format, crate::decode::Format::Known { .. }));
+    assert!(matches!(encoded.format, Format::Known { .. }));
 }
 
 /// A pre-built service with some of its keys overridden.
