@@ -1,4 +1,10 @@
 //! The addresses that the command calls, as a proxy sees them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first thing that is not as it should be"
+)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;

@@ -1,5 +1,11 @@
 //! Every service of the registry on every form that an object may come in: its records arrive, all of them and nothing
 //! else, or it is known to hold none, or it is refused. No form delivers rubbish, and none vanishes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first thing that is not as it should be"
+)]
 
 mod samples;
 

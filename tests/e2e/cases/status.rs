@@ -134,7 +134,7 @@ fn the_endings_of_objects_are_told_apart() {
         "DEBUG.*generated 10 message\\(s\\), detected_event_types: \\[".to_owned(),
         "DEBUG.*Data collection completed. Elapsed time: .* seconds".to_owned(),
     ] {
-        assert!(regex::Regex::new(&line).unwrap().is_match(&ended.log), "{line}; log:\n{}", ended.log);
+        assert!(Regex::new(&line).unwrap().is_match(&ended.log), "{line}; log:\n{}", ended.log);
     }
 }
 
