@@ -632,6 +632,8 @@ pub const CREDENTIALS_DOCUMENT_BYTES_MAX: usize = 256 * KIB;
 pub const SHARED_FILE_BYTES_MAX: usize = 4 * MIB;
 /// A `credential_process` may ask a remote vault; AWS's own tools allow it a minute, too.
 pub const CREDENTIAL_PROCESS_TIMEOUT: Duration = Duration::from_secs(60);
+/// A parser's words about an answer that cannot be read quote a part of it: so many characters of them are shown.
+pub const MISREAD_SHOWN_CHARS: usize = 200;
 /// Keys that the instance's metadata hold past their time (an outage of the service behind them) are used
 /// for this long before the next look: AWS accepts them longer than they say.
 pub const STALE_METADATA_EXTENSION: Duration = Duration::from_secs(600);

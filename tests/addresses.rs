@@ -60,6 +60,7 @@ fn check_in(object: &Object, region: &str, over: Option<&str>) -> Result<(), Tes
         start: 0,
         len: 8,
         if_match: None,
+        size: object.size,
     };
     let Ok(request) = s3::request(&get, region, over) else {
         prop_assert!(region != OWN_REGION, "resolve lets nothing pass that has no address");

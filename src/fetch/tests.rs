@@ -174,8 +174,11 @@ fn serve(asked: &Arc<Mutex<Vec<String>>>, release: &Stop) -> Server {
                 refuse(503, "SlowDown")
             }
             _ => {
-                let headers =
-                    vec![("etag", "\"e\"".to_owned()), ("content-range", "bytes 0-9/10".to_owned())];
+                let headers = vec![
+                    ("etag", "\"e\"".to_owned()),
+                    ("content-range", "bytes 0-9/10".to_owned()),
+                    ("x-amz-request-id", "r".to_owned()),
+                ];
                 Response { status: 206, headers, body: Body::Owned(b"0123456789".to_vec()) }
             }
         }

@@ -263,7 +263,7 @@ impl Shared {
             Err(error) => {
                 log::debug!("inputs.{}: {error}", self.settings.input.key);
                 // Messages may be in flight that nothing else shows: ask again.
-                if error.is_temporary() || *error.kind() == Kind::Foreign {
+                if *error.kind() != Kind::Denied {
                     return false;
                 }
                 // Without the permission only the empty receives can tell.
