@@ -123,6 +123,7 @@ fn cut_short_after(limit: Duration) {
 
 /// Ends the process, after a word if that can be written.
 fn end(text: &'static str, code: i32) -> ! {
+    crate::aws::chain::process::end_all();
     say_aside(move || {
         log::error!("{text}");
         std::process::exit(code);
