@@ -128,7 +128,10 @@ pub const SQS_BATCH: usize = 10;
 pub const AWS_REFUSAL_BYTES_MAX: usize = 256 * KIB;
 /// How long an assumed role's keys live: what AWS allows when one role assumes the next.
 pub const ROLE_SESSION: Duration = Duration::from_secs(3600);
-/// After a failed refresh the old credentials are used for this long before the next try.
+/// Credentials that live shorter than this when they come count as expired: they would be asked for with every request.
+pub const CREDENTIALS_LIFE_MIN: Duration = Duration::from_secs(5);
+/// After a failed refresh the old credentials are used for this long before the next try, and so are those that had
+/// expired when they came.
 pub const CREDENTIALS_RETRY: Duration = Duration::from_secs(30);
 /// Keys of one page of a listing: S3's own limit.
 pub const S3_LIST_KEYS: u32 = 1000;
