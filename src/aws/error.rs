@@ -296,6 +296,9 @@ impl Error {
                 "Allow s3:GetObjectVersion on {}: what was announced can be read in no other way any more",
                 self.arn()
             )),
+            Kind::InvalidRange { total: None } => Some(
+                "The refusal does not say the object's size, so it is not believed that there is nothing to read".to_owned(),
+            ),
             Kind::Foreign if self.0.status == 0 => Some(format!(
                 "Something else than AWS gave this answer: is {endpoint} the right endpoint, and does a proxy, a portal \
                  or a firewall answer in its place? Nothing is deleted or passed over because of it"

@@ -78,7 +78,7 @@ fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
     settings.telemetry.queue.received(messages.iter().map(|message| message.sent_at));
     if messages.is_empty() {
         settings.telemetry.receive.empty.increment();
-        pause_after_nothing(shared, wait, asked);
+        pause_after_nothing(shared, wait, asked)?;
     }
     learn_body(shared, &messages);
     let pulled = input.pulling_id.then(|| PullingId::of(Timestamp::now()));
@@ -98,12 +98,13 @@ fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
 }
 
 /// A drain asks whether that was all; an answer that came at once must not make the loop spin.
-fn pause_after_nothing(shared: &Shared, wait: Duration, asked: Instant) {
-    if shared.settings.drain && shared.queue_is_drained() {
-        return;
+fn pause_after_nothing(shared: &Shared, wait: Duration, asked: Instant) -> Result<(), crate::aws::Error> {
+    if shared.settings.drain && shared.queue_is_drained()? {
+        return Ok(());
     }
     let least = wait.max(DRAIN_WAIT_TIME);
     shared.settings.stop.wait(least.saturating_sub(asked.elapsed()));
+    Ok(())
 }
 
 /// Takes a message into work, with a lease. Returns it with its group, if it has one.
