@@ -135,7 +135,10 @@ pub const SQS_BATCH: usize = 10;
 pub const AWS_REFUSAL_BYTES_MAX: usize = 256 * KIB;
 /// How long an assumed role's keys live: what AWS allows when one role assumes the next.
 pub const ROLE_SESSION: Duration = Duration::from_secs(3600);
-/// After a failed refresh the old credentials are used for this long before the next try.
+/// Credentials that live shorter than this when they come count as expired: they would be asked for with every request.
+pub const CREDENTIALS_LIFE_MIN: Duration = Duration::from_secs(5);
+/// After a failed refresh the old credentials are used for this long before the next try, and so are those that had
+/// expired when they came.
 pub const CREDENTIALS_RETRY: Duration = Duration::from_secs(30);
 /// Keys of one page of a listing: S3's own limit.
 pub const S3_LIST_KEYS: u32 = 1000;
@@ -666,6 +669,8 @@ pub const CREDENTIALS_DOCUMENT_BYTES_MAX: usize = 256 * KIB;
 pub const SHARED_FILE_BYTES_MAX: usize = 4 * MIB;
 /// A `credential_process` may ask a remote vault; AWS's own tools allow it a minute, too.
 pub const CREDENTIAL_PROCESS_TIMEOUT: Duration = Duration::from_secs(60);
+/// A parser's words about an answer that cannot be read quote a part of it: so many characters of them are shown.
+pub const MISREAD_SHOWN_CHARS: usize = 200;
 /// Keys that the instance's metadata hold past their time (an outage of the service behind them) are used
 /// for this long before the next look: AWS accepts them longer than they say.
 pub const STALE_METADATA_EXTENSION: Duration = Duration::from_secs(600);

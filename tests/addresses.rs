@@ -75,6 +75,7 @@ fn check_in(object: &Object, region: &str, over: Option<&str>) -> Result<(), Tes
         start: 0,
         len: 8,
         if_match: None,
+        size: object.size,
     };
     let endpoints = Endpoints::each(|_| over.map(str::to_owned));
     let point = match naming::place(&object.bucket) {

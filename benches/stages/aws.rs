@@ -32,6 +32,7 @@ pub fn signature(c: &mut Criterion) {
         start: 0,
         len: 8 << 20,
         if_match: Some("\"e\""),
+        size: None,
     };
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_773_480_416);
     let endpoints = Endpoints::default();

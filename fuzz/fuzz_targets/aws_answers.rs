@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_to_devo::aws::failure::Refusal;
-use aws_to_devo::aws::{GetObject, ListObjects, cloudwatch, guardduty, listing, logs, s3, sqs, sts};
+use aws_to_devo::aws::{GetObject, ListObjects, cloudwatch, guardduty, listing, logs, s3, sqs, sts, success};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 
@@ -26,6 +26,12 @@ fuzz_target!(|input: &[u8]| {
     let _ = (logs::read_groups(input), logs::read_streams(input), logs::read_events(input));
     let _ = (sqs::read_receive(input), sqs::read_queue_url(input), sqs::read_attributes(input));
     let _ = (sts::read_assume_role(input), sts::read_caller_identity(input));
+    // One text in two forms: whatever is mended is text, and what was JSON before still is.
+    let text = success::mended(input);
+    if serde_json::from_slice::<serde_json::Value>(input).is_ok() {
+        assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{text}");
+    }
+    let _ = success::is_credible(&HeaderMap::new(), input);
     if let Ok(failures) = sqs::read_batch(input, &["a", "b"]) {
         assert!(failures.iter().all(|failure| ["a", "b"].contains(&&*failure.id)));
     }
@@ -50,11 +56,13 @@ fn heads(input: &[u8]) {
     assert!(refusal.retry_after.is_none_or(|after| after <= Duration::MAX));
     for (start, len, by_key) in [(0, 10, false), (10, 20, true), (u64::MAX - 5, 5, false)] {
         let etag = by_key.then_some("d41d8cd98f00b204e9800998ecf8427e");
-        let get =
-            GetObject { bucket: "b", key: "k", version_id: None, etag, by_key, start, len, if_match: None };
+        let (version_id, if_match, size) = (None, None, by_key.then_some(10));
+        let get = GetObject { bucket: "b", key: "k", version_id, etag, by_key, start, len, if_match, size };
         for status in [200, 206, status] {
             if let Ok(head) = s3::head(&get, status, &headers) {
                 assert!(head.take.is_none_or(|take| take <= len), "{head:?}");
+                assert!(!head.etag.is_empty(), "S3 says an object's ETag");
+                let _ = s3::is_as_known(&get, &head.etag, head.total.unwrap_or_default());
             }
         }
     }

@@ -13,6 +13,7 @@ use super::known::Known;
 use super::listing::{self, ListObjects, Page};
 use super::request::Request;
 use super::s3::{self, GetObject, Head};
+use super::success::Unusable;
 use crate::buffers::Buffer;
 use crate::limits::S3_REDIRECTS_MAX;
 use crate::naming::is_scope;
@@ -72,18 +73,22 @@ impl S3 {
         into: &mut Buffer,
     ) -> Result<Part, Error> {
         let before = into.len();
-        let outcome = self.by_version_or_key(object, |object| {
-            self.anywhere(object.bucket, region_hint, |region| self.get_in(object, region, into))
-        });
-        if outcome.is_err() {
-            into.truncate(before);
+        let mut ask = |object: &GetObject<'_>| {
+            let outcome = self.by_version_or_key(object, |object| {
+                self.anywhere(object.bucket, region_hint, |region| self.get_in(object, region, into))
+            });
+            if outcome.is_err() {
+                into.truncate(before);
+            }
+            outcome
+        };
+        let mut outcome = ask(object);
+        if outcome.as_ref().is_err_and(|error| may_be_empty(object, error.kind())) {
+            outcome = ask(&GetObject { len: u64::MAX, ..*object });
         }
         match outcome {
             // Any object with a first byte has the range from 0.
-            Err(error)
-                if matches!(error.kind(), Kind::InvalidRange { total: None | Some(0) })
-                    && object.start == 0 =>
-            {
+            Err(error) if is_empty(object, error.kind()) => {
                 Ok(Part { total: 0, etag: String::new(), whole: true, modified: None })
             }
             outcome => outcome,
@@ -97,7 +102,7 @@ impl S3 {
             let request = request.map_err(|nowhere| {
                 Error::setup("s3:ListBucket", list.bucket, Kind::Withheld, nowhere.to_string())
             })?;
-            self.client.call_and_parse(&self.paid(request), |body| listing::read(list, body))
+            self.client.call_and_read(&self.paid(request), |body| listing::read(list, body))
         })
     }
 
@@ -220,17 +225,39 @@ impl S3 {
         self.client.call(&self.paid(request), |answer| {
             // An earlier try may have left some bytes.
             into.truncate(before);
-            if s3::is_foreign_page(&answer.headers) {
-                let message = format!("HTTP {} brings an HTML page that is not of S3", answer.status);
-                return Err(Fault { kind: Kind::Foreign, message });
+            let head =
+                s3::head(object, answer.status, &answer.headers).map_err(|unusable| match unusable {
+                    Unusable::Odd(why) => Fault::transient(why),
+                    foreign => Fault::from(foreign),
+                })?;
+            if object.is_unranged() && head.total != Some(0) {
+                return Err(Unusable::foreign("the object has bytes, and its first one was refused").into());
             }
-            let head = s3::head(object, answer.status, &answer.headers).map_err(Fault::transient)?;
             as_announced(object, &head)?;
             same_object(object, &head)?;
             let modified = header(&answer.headers, "last-modified").and_then(http_time);
-            read_body(&head, object.len, answer, into).map(|part| Part { modified, ..part })
+            let part = read_body(&head, object.len, answer, into)?;
+            s3::is_as_known(object, &part.etag, part.total)?;
+            Ok(Part { modified, ..part })
         })
     }
+}
+
+/// Does this refusal of a range say that the object is empty? One that does not say the size is not believed of an object
+/// that was announced with bytes.
+fn is_empty(object: &GetObject<'_>, kind: &Kind) -> bool {
+    let is_announced_empty = object.size.unwrap_or_default() == 0;
+    match kind {
+        Kind::InvalidRange { total: Some(total) } => *total == 0 && object.start == 0,
+        Kind::InvalidRange { total: None } => is_announced_empty && object.start == 0,
+        _ => false,
+    }
+}
+
+/// Has a server refused the first byte of an object that was announced with bytes, without saying that it is empty? Then
+/// the object's own head has to say it.
+fn may_be_empty(object: &GetObject<'_>, kind: &Kind) -> bool {
+    object.start == 0 && *kind == Kind::InvalidRange { total: None } && !is_empty(object, kind)
 }
 
 /// The permission is missing; a wrong key or signature is another matter.
@@ -330,10 +357,11 @@ mod tests {
         start: 2,
         len: 4,
         if_match: None,
+        size: None,
     };
 
     fn part(range: &str) -> String {
-        format!("content-range: bytes {range}\r\netag: \"e\"\r\n")
+        format!("content-range: bytes {range}\r\netag: \"e\"\r\nx-amz-request-id: r\r\n")
     }
 
     fn get(script: Vec<Step>, object: &GetObject<'_>) -> (Result<Part, Error>, Vec<u8>, Vec<String>) {
@@ -361,7 +389,7 @@ mod tests {
         for pays in [true, false] {
             let server = Server::play(vec![
                 answer(206, &part("2-5/10"), "cdef"),
-                answer(200, "", "<ListBucketResult></ListBucketResult>"),
+                answer(200, "", "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"),
             ]);
             let s3 = S3::new(server.client(&Stop::new())).paid_by_caller(pays);
             s3.get(&OBJECT, None, &mut Buffer::default()).unwrap();
@@ -397,11 +425,12 @@ mod tests {
 
     #[test]
     fn a_server_without_ranges_gives_the_same_bytes() {
-        let (part, into, _) = get(vec![answer(200, "etag: \"e\"\r\n", "abcdefghij")], &OBJECT);
+        let (part, into, _) =
+            get(vec![answer(200, "etag: \"e\"\r\nx-amz-request-id: r\r\n", "abcdefghij")], &OBJECT);
         assert_eq!(part.unwrap(), Part { total: 10, etag: "\"e\"".into(), whole: false, modified: None });
         assert_eq!(into, b"oldcdef");
         let chunked =
-            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabcde\r\n5\r\nfghij\r\n0\r\n\r\n";
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\netag: e\r\nx-amz-id-2: i\r\n\r\n5\r\nabcde\r\n5\r\nfghij\r\n0\r\n\r\n";
         let (part, into, _) = get(vec![Step::Answer(chunked.to_vec())], &OBJECT);
         assert_eq!((part.unwrap().total, into.as_slice()), (10, b"oldcdef".as_slice()));
     }
@@ -409,8 +438,11 @@ mod tests {
     #[test]
     fn a_whole_object_in_one_range() {
         let object = GetObject { start: 0, len: 100, ..OBJECT };
-        let (part, into, _) = get(vec![answer(206, "content-range: bytes 0-2/3\r\n", "abc")], &object);
-        assert_eq!(part.unwrap(), Part { total: 3, etag: String::new(), whole: true, modified: None });
+        let (part, into, _) = get(
+            vec![answer(206, "content-range: bytes 0-2/3\r\netag: \"e\"\r\nx-amz-id-2: i\r\n", "abc")],
+            &object,
+        );
+        assert_eq!(part.unwrap(), Part { total: 3, etag: "\"e\"".into(), whole: true, modified: None });
         assert_eq!(into, b"oldabc");
         let empty = answer(416, "content-range: bytes */0\r\n", "<Error><Code>InvalidRange</Code></Error>");
         let (part, into, _) = get(vec![empty], &object);
@@ -442,6 +474,59 @@ mod tests {
         assert_eq!(part.unwrap_err().kind(), &Kind::InvalidRange { total: Some(7) });
     }
 
+    /// Some messages invent a size, and some servers do not say in a refusal of the first byte that there is none.
+    #[test]
+    fn an_object_without_bytes_is_empty_whatever_was_announced() {
+        let nothing = Some("d41d8cd98f00b204e9800998ecf8427e");
+        let object = GetObject { start: 0, len: 100, size: Some(1024), etag: nothing, ..OBJECT };
+        let refused = || answer(416, "", "<Error><Code>InvalidRange</Code></Error>");
+        let head = "etag: \"d41d8cd98f00b204e9800998ecf8427e\"\r\nx-amz-request-id: r\r\n";
+        let (part, into, _) = get(vec![refused(), answer(200, head, "")], &object);
+        assert_eq!((part.unwrap().total, into.as_slice()), (0, b"old".as_slice()));
+        let (part, into, _) = get(vec![answer(200, head, "")], &object);
+        assert_eq!((part.unwrap().total, into.as_slice()), (0, b"old".as_slice()));
+        for answers in [vec![refused(), answer(200, head, "abc")], vec![answer(200, head, "abc")]] {
+            let (part, into, _) = get(answers, &object);
+            assert_eq!((part.unwrap_err().kind(), into.as_slice()), (&Kind::Foreign, b"old".as_slice()));
+        }
+    }
+
+    /// The notification says ETag `e` and 10 bytes. Each answer brings less of it, or other bytes, as a success.
+    #[test]
+    fn an_answer_that_contradicts_what_is_known_is_no_object() {
+        let object = GetObject { start: 0, len: 100, etag: Some("e"), size: Some(10), ..OBJECT };
+        let whole = "etag: \"e\"\r\nx-amz-request-id: r\r\n";
+        let chunked =
+            format!("HTTP/1.1 200 OK\r\n{whole}transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+        let endless = format!("HTTP/1.1 200 OK\r\n{whole}connection: close\r\n\r\nabc");
+        let unmarked = "etag: \"web\"\r\n";
+        let wrong = [
+            answer(206, &part("0-4/5"), "abcde"),
+            answer(200, whole, "abcde"),
+            answer(200, whole, ""),
+            answer(200, "content-type: application/octet-stream\r\n", ""),
+            answer(200, "content-type: application/json\r\n", "{\"status\":\"ok\"}\n"),
+            answer(200, unmarked, "abcdefghij"),
+            Step::Answer(chunked.into_bytes()),
+            Step::Answer(endless.into_bytes()),
+        ];
+        for (at, wrong) in wrong.into_iter().enumerate() {
+            let (outcome, into, _) = get(vec![wrong], &object);
+            let error = outcome.expect_err(&at.to_string());
+            assert_eq!((error.kind(), into.as_slice()), (&Kind::Foreign, b"old".as_slice()), "{at}: {error}");
+        }
+        let unsaid = answer(416, "", "<Error><Code>InvalidRange</Code></Error>");
+        assert!(get(vec![unsaid], &object).0.is_err(), "it was announced with bytes");
+        let said = "<Error><Code>InvalidRange</Code><ActualObjectSize>0</ActualObjectSize></Error>";
+        assert_eq!(get(vec![answer(416, "", said)], &object).0.unwrap().total, 0, "it was replaced");
+        // A further range of an object that has been begun.
+        let begun = GetObject { start: 5, if_match: Some("\"e\""), ..object };
+        let (outcome, ..) = get(vec![answer(206, &part("5-6/7"), "fg")], &begun);
+        assert_eq!(outcome.unwrap_err().kind(), &Kind::Foreign);
+        let (outcome, ..) = get(vec![answer(206, &part("5-9/10"), "fghij")], &begun);
+        assert!(outcome.is_ok());
+    }
+
     #[test]
     fn a_range_behind_the_end_and_a_replaced_object() {
         let behind = answer(416, "content-range: bytes */2\r\n", "<Error><Code>InvalidRange</Code></Error>");
@@ -459,10 +544,10 @@ mod tests {
         let error = outcome.unwrap_err();
         assert_eq!((error.kind(), into.as_slice(), seen.len()), (&Kind::Changed, b"old".as_slice(), 1));
         assert!(error.to_string().contains("\"old\"") && error.to_string().contains("\"e\""), "{error}");
-        let nothing_to_compare = [("\"old\"", "content-range: bytes 2-5/10\r\n"), ("", &part("2-5/10"))];
-        for (etag, head) in nothing_to_compare {
-            assert!(get(vec![answer(206, head, "cdef")], &begun_as(etag)).0.is_ok());
-        }
+        assert!(
+            get(vec![answer(206, &part("2-5/10"), "cdef")], &begun_as("")).0.is_ok(),
+            "nothing to compare"
+        );
     }
 
     #[test]
@@ -521,15 +606,12 @@ mod tests {
     #[test]
     fn what_is_read_by_its_key_must_be_what_was_announced() {
         let without_etag = GetObject { etag: None, ..VERSION };
-        let none = |range: &str| answer(206, &format!("content-range: bytes {range}\r\n"), "cdef");
         let rows = [
             (VERSION, versioned("2-5/10", "e", "v1"), true),
             (VERSION, versioned("2-5/10", "e", "v2"), true),
             (VERSION, versioned("2-5/10", "other", "v2"), false),
             (without_etag, versioned("2-5/10", "other", "v1"), true),
             (without_etag, versioned("2-5/10", "e", "v2"), false),
-            (without_etag, none("2-5/10"), false),
-            (VERSION, none("2-5/10"), false),
             (VERSION, answer(404, "", "<Error><Code>NoSuchKey</Code></Error>"), false),
             (VERSION, answer(416, "", "<Error><Code>InvalidRange</Code></Error>"), false),
         ];

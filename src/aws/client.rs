@@ -13,6 +13,7 @@ use super::pace::Pace;
 use super::provider::Provider;
 use super::request::Request;
 use super::sign::sign;
+use super::success::{self, Unusable};
 use crate::backoff::Backoff;
 use crate::config;
 use crate::limits::{
@@ -149,7 +150,7 @@ impl Client {
 
     /// Makes the call and reads a successful answer with `read`, which may run again after a [`Fault`] of
     /// kind [`Kind::Transient`]. Up to [`AWS_ATTEMPTS`] tries, unless it is [`Client::tried_once`].
-    pub fn call<T>(
+    pub(super) fn call<T>(
         &self,
         request: &Request,
         mut read: impl FnMut(&mut Answer) -> Result<T, Fault>,
@@ -178,17 +179,17 @@ impl Client {
         }
     }
 
-    /// Makes the call and parses the whole body of a successful answer.
-    pub fn call_and_parse<T, E: std::fmt::Display>(
+    /// Makes the call and reads the whole body of a successful answer with `read`, once. This is the one way to an
+    /// answer that is not an object: what AWS cannot have sent becomes [`Kind::Foreign`] here.
+    pub fn call_and_read<T>(
         &self,
         request: &Request,
-        parse: impl Fn(&[u8]) -> Result<T, E>,
+        mut read: impl FnMut(&[u8]) -> Result<T, Unusable>,
     ) -> Result<T, Error> {
         self.call(request, |answer| {
             let body = answer.read_all(AWS_ANSWER_BYTES_MAX)?;
-            let unreadable =
-                |error| Fault { kind: Kind::BadRequest, message: format!("unreadable answer: {error}") };
-            parse(&body).map_err(unreadable)
+            success::is_credible(&answer.headers, &body)?;
+            Ok(read(&body)?)
         })
     }
 

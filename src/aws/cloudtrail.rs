@@ -4,9 +4,11 @@
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::request::{Address, JsonService, Request, page_token};
+use super::success::{self, Unusable};
 use crate::limits::LOOKUP_EVENTS_MAX;
 
 const CLOUDTRAIL: JsonService = JsonService {
@@ -62,19 +64,18 @@ pub fn lookup(address: &Address<'_>, lookup: &Lookup<'_>) -> Request {
 }
 
 /// Reads LookupEvents' answer.
-pub fn read_lookup(body: &[u8]) -> serde_json::Result<Page> {
+///
+/// # Errors
+/// It is not what AWS documents.
+pub fn read_lookup(body: &[u8]) -> Result<Page, Unusable> {
     #[derive(Deserialize)]
-    struct Answer {
-        #[serde(rename = "Events", default)]
-        events: Option<Vec<Value>>,
-        #[serde(rename = "NextToken", default)]
-        token: Option<String>,
+    #[serde(rename_all = "PascalCase")]
+    struct Answer<T> {
+        events: Vec<T>,
+        next_token: Option<String>,
     }
-    let answer = serde_json::from_slice::<Answer>(body)?;
-    Ok(Page {
-        events: answer.events.unwrap_or_default().into_iter().map(event).collect(),
-        token: page_token(answer.token),
-    })
+    let answer = success::json::<Answer<Value>, Answer<IgnoredAny>>(body)?;
+    Ok(Page { events: answer.events.into_iter().map(event).collect(), token: page_token(answer.next_token) })
 }
 
 fn event(mut envelope: Value) -> Event {
@@ -122,7 +123,9 @@ mod tests {
 
     #[test]
     fn an_account_without_events_has_an_empty_page() {
-        for body in [r#"{"Events":[]}"#, "{}", r#"{"Events":null,"NextToken":null}"#, r#"{"NextToken":""}"#] {
+        for body in
+            [r#"{"Events":[]}"#, r#"{"Events":[],"NextToken":null}"#, r#"{"Events":[],"NextToken":""}"#]
+        {
             assert_eq!(read_lookup(body.as_bytes()).unwrap(), Page { events: vec![], token: None });
         }
     }

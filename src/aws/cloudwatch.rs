@@ -3,11 +3,12 @@
 //! Format: the Amazon CloudWatch API reference; the protocol's target prefix is in AWS's published service
 //! model (`GraniteServiceVersion20100801`). Times are seconds since 1970.
 
-use serde::de::Error as _;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value, json};
 
 use super::request::{Address, JsonService, Request, page_token};
+use super::success::{self, Unusable};
 
 const CLOUDWATCH: JsonService = JsonService {
     scope: "monitoring",
@@ -149,12 +150,13 @@ pub fn metric_unit(address: &Address<'_>, metric: &Metric, period: u32, time: i6
 ///
 /// # Errors
 /// It is not what AWS documents.
-pub fn read_metric_unit(body: &[u8]) -> serde_json::Result<Option<String>> {
+pub fn read_metric_unit(body: &[u8]) -> Result<Option<String>, Unusable> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Answer {
-        #[serde(default)]
-        datapoints: Option<Vec<Datapoint>>,
+    struct Answer<P> {
+        // An answer without them costs a unit, and no datapoint.
+        #[serde(default = "Vec::new")]
+        datapoints: Vec<P>,
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -162,9 +164,8 @@ pub fn read_metric_unit(body: &[u8]) -> serde_json::Result<Option<String>> {
         #[serde(default)]
         unit: Option<String>,
     }
-    let answer = serde_json::from_slice::<Answer>(body)?;
-    let mut units: Vec<_> =
-        answer.datapoints.unwrap_or_default().into_iter().map(|point| point.unit).collect();
+    let answer = success::json::<Answer<Datapoint>, Answer<IgnoredAny>>(body)?;
+    let mut units: Vec<_> = answer.datapoints.into_iter().map(|point| point.unit).collect();
     units.dedup();
     Ok(if units.len() == 1 { units.remove(0) } else { None })
 }
@@ -172,36 +173,35 @@ pub fn read_metric_unit(body: &[u8]) -> serde_json::Result<Option<String>> {
 /// Reads ListMetrics' answer.
 ///
 /// # Errors
-/// It is not what AWS documents.
-pub fn read_list_metrics(body: &[u8]) -> serde_json::Result<Listed> {
+/// It is not what AWS documents. An answer without any member says that there are no metrics.
+pub fn read_list_metrics(body: &[u8]) -> Result<Listed, Unusable> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Answer {
-        #[serde(default)]
-        metrics: Option<Vec<Metric>>,
-        #[serde(default)]
+    struct Answer<T> {
+        metrics: Vec<T>,
         next_token: Option<String>,
     }
-    let answer = serde_json::from_slice::<Answer>(body)?;
-    Ok(Listed { metrics: answer.metrics.unwrap_or_default(), token: page_token(answer.next_token) })
+    if success::is_bare(body) {
+        return Ok(Listed { metrics: Vec::new(), token: None });
+    }
+    let answer = success::json::<Answer<Metric>, Answer<IgnoredAny>>(body)?;
+    Ok(Listed { metrics: answer.metrics, token: page_token(answer.next_token) })
 }
 
 /// Reads GetMetricData's answer.
 ///
 /// # Errors
 /// It is not what AWS documents.
-pub fn read_metric_data(body: &[u8]) -> serde_json::Result<Data> {
+pub fn read_metric_data(body: &[u8]) -> Result<Data, Unusable> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Answer {
-        #[serde(default)]
-        metric_data_results: Option<Vec<Series>>,
-        #[serde(default)]
+    struct Answer<T> {
+        metric_data_results: Vec<T>,
         next_token: Option<String>,
     }
-    let answer = serde_json::from_slice::<Answer>(body)?;
+    let answer = success::json::<Answer<Series>, Answer<IgnoredAny>>(body)?;
     let mut data = Data { points: Vec::new(), statuses: Vec::new(), token: page_token(answer.next_token) };
-    for series in answer.metric_data_results.unwrap_or_default() {
+    for series in answer.metric_data_results {
         series.read_into(&mut data)?;
     }
     Ok(data)
@@ -220,14 +220,14 @@ struct Series {
 }
 
 impl Series {
-    fn read_into(self, data: &mut Data) -> serde_json::Result<()> {
+    fn read_into(self, data: &mut Data) -> Result<(), Unusable> {
         let Some((metric, statistic)) = indices(&self.id) else {
-            return Err(serde_json::Error::custom(format!("{:?} was not asked for", self.id)));
+            return Err(Unusable::odd(format!("{:?} was not asked for", self.id)));
         };
         data.statuses.extend(self.status_code.map(|status| (metric, statistic, status)));
         let (times, values) = (self.timestamps.unwrap_or_default(), self.values.unwrap_or_default());
         if times.len() != values.len() {
-            return Err(serde_json::Error::custom("there are not as many values as timestamps"));
+            return Err(Unusable::odd("there are not as many values as timestamps"));
         }
         let point = |(time, value): (f64, Number)| Point { metric, statistic, time: time as i64, value };
         data.points.extend(times.into_iter().zip(values).map(point));
@@ -335,10 +335,11 @@ mod tests {
 
     #[test]
     fn an_account_without_metrics() {
-        for body in ["{}", r#"{"Metrics":[]}"#, r#"{"Metrics":null,"NextToken":""}"#] {
+        for body in ["{}", r#"{"Metrics":[]}"#, r#"{"Metrics":[],"NextToken":""}"#] {
             assert_eq!(read_list_metrics(body.as_bytes()).unwrap(), Listed { metrics: vec![], token: None });
         }
-        assert_eq!(read_metric_data(b"{}").unwrap(), Data { points: vec![], statuses: vec![], token: None });
+        let nothing = read_metric_data(br#"{"MetricDataResults":[]}"#).unwrap();
+        assert_eq!(nothing, Data { points: vec![], statuses: vec![], token: None });
     }
 
     proptest::proptest! {

@@ -51,6 +51,17 @@ impl Credentials {
     }
 }
 
+/// When credentials expire: ISO 8601 with a zone. The last days of the year 9999, by which some helpers say "never", lie
+/// beyond what a timestamp can hold, and stand for its end. None: it is no time.
+pub fn expiry(text: &str) -> Option<SystemTime> {
+    let text = text.trim();
+    let last = |text: &str| {
+        let local = text.strip_suffix(['Z', 'z']).unwrap_or(text).parse::<jiff::civil::DateTime>();
+        local.ok().filter(|time| time.year() == 9999).map(|_| jiff::Timestamp::MAX)
+    };
+    text.parse().ok().or_else(|| last(text)).map(SystemTime::from)
+}
+
 fn missing(name: &str) -> Error {
     let message = format!("{name} is not set: an access key has two parts");
     Error::setup("credentials", "(environment)", Kind::Denied, message)
@@ -80,6 +91,21 @@ mod tests {
         let error = Credentials::from_environment(|name| (name == "AWS_ACCESS_KEY_ID").then(|| "A".into()))
             .unwrap_err();
         assert!(error.to_string().contains("AWS_SECRET_ACCESS_KEY"), "{error}");
+    }
+
+    #[test]
+    fn an_expiry_at_the_end_of_all_time_is_one() {
+        let end = SystemTime::from(jiff::Timestamp::MAX);
+        for text in
+            ["9999-12-31T23:59:59Z", " 9999-12-31T23:59:59.999999999+00:00", "9999-12-31T23:59:59-14:00"]
+        {
+            assert_eq!(expiry(text), Some(end), "{text}");
+        }
+        let usual = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_706_933_106);
+        assert_eq!(expiry("2024-02-03T05:05:06+01:00"), Some(usual));
+        for text in ["", "never", "2024-02-03T04:05:06", "9999-13-31T23:59:59Z", "1706933106"] {
+            assert_eq!(expiry(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -28,7 +28,8 @@ pub enum Kind {
     /// S3 does not hand this one object out before somebody changes something about it: it is archived, its
     /// version must not be read, or no object can have its name.
     Withheld,
-    /// The answer bears no error code of AWS: a proxy, a portal or another server gave it. Nothing follows from it.
+    /// The answer is not AWS's: a refusal without an error code of AWS, or a success without what AWS always sends. A
+    /// proxy, a portal or another server gave it, and nothing follows from it.
     Foreign,
     /// The object was replaced since its first range was read (412).
     Changed,
@@ -294,6 +295,13 @@ impl Error {
             Kind::Withheld if *action == "s3:GetObjectVersion" => Some(format!(
                 "Allow s3:GetObjectVersion on {}: what was announced can be read in no other way any more",
                 self.arn()
+            )),
+            Kind::InvalidRange { total: None } => Some(
+                "The refusal does not say the object's size, so it is not believed that there is nothing to read".to_owned(),
+            ),
+            Kind::Foreign if self.0.status == 0 => Some(format!(
+                "Something else than AWS gave this answer: is {endpoint} the right endpoint, and does a proxy, a portal \
+                 or a firewall answer in its place? Nothing is deleted or passed over because of it"
             )),
             Kind::Foreign => Some(format!(
                 "This answer has no error code of AWS, so something else gave it: is {endpoint} the right endpoint, \

@@ -6,11 +6,12 @@
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use serde::de::Error as _;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use sonic_rs::JsonValueTrait;
 
 use super::request::{Address, Request, page_token};
+use super::success::{self, Unusable};
 use crate::limits::FINDINGS_PER_CALL;
 
 /// A page of ids: of detectors, or of findings.
@@ -71,30 +72,43 @@ pub fn details(address: &Address<'_>, detector: &str, ids: &[String]) -> Request
 ///
 /// # Errors
 /// It is not what AWS documents.
-pub fn read_detectors(body: &[u8]) -> serde_json::Result<Ids> {
-    read_ids(body)
+pub fn read_detectors(body: &[u8]) -> Result<Ids, Unusable> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Answer<T> {
+        detector_ids: Vec<T>,
+        next_token: Option<String>,
+    }
+    let answer = success::json::<Answer<String>, Answer<IgnoredAny>>(body)?;
+    Ok(Ids { ids: answer.detector_ids, token: page_token(answer.next_token) })
 }
 
 /// Reads ListFindings' answer.
 ///
 /// # Errors
 /// It is not what AWS documents.
-pub fn read_findings(body: &[u8]) -> serde_json::Result<Ids> {
-    read_ids(body)
+pub fn read_findings(body: &[u8]) -> Result<Ids, Unusable> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Answer<T> {
+        finding_ids: Vec<T>,
+        next_token: Option<String>,
+    }
+    let answer = success::json::<Answer<String>, Answer<IgnoredAny>>(body)?;
+    Ok(Ids { ids: answer.finding_ids, token: page_token(answer.next_token) })
 }
 
 /// Reads GetFindings' answer.
 ///
 /// # Errors
 /// It is not what AWS documents.
-pub fn read_details(body: &[u8]) -> serde_json::Result<Vec<Finding>> {
-    let refused = |error: sonic_rs::Error| serde_json::Error::custom(error.to_string());
-    let text = std::str::from_utf8(body).map_err(serde_json::Error::custom)?;
-    let findings = sonic_rs::get(text, ["findings"]).map_err(refused)?;
+pub fn read_details(body: &[u8]) -> Result<Vec<Finding>, Unusable> {
+    let text = success::mended(body);
+    let findings = sonic_rs::get(&*text, ["findings"]).map_err(Unusable::foreign)?;
     let Some(findings) = findings.into_array_iter() else {
-        return Err(serde_json::Error::custom("findings is no array"));
+        return Err(Unusable::foreign("findings is no array"));
     };
-    findings.map(|finding| Ok(read_finding(finding.map_err(refused)?.as_raw_str()))).collect()
+    findings.map(|finding| Ok(read_finding(finding.map_err(Unusable::foreign)?.as_raw_str()))).collect()
 }
 
 /// A finding without an id or a time is read all the same: one odd finding must not hold up the others.
@@ -106,20 +120,6 @@ fn read_finding(json: &str) -> Finding {
     let updated =
         text("updatedAt").and_then(|at| at.parse::<Timestamp>().ok()).map(Timestamp::as_millisecond);
     Finding { id: text("id").unwrap_or_default(), updated, json: json.to_owned() }
-}
-
-fn read_ids(body: &[u8]) -> serde_json::Result<Ids> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Answer {
-        #[serde(default, alias = "findingIds")]
-        detector_ids: Option<Vec<String>>,
-        #[serde(default)]
-        next_token: Option<String>,
-    }
-    let answer = serde_json::from_slice::<Answer>(body)?;
-    let token = page_token(answer.next_token);
-    Ok(Ids { ids: answer.detector_ids.unwrap_or_default(), token })
 }
 
 fn body(input: &Value) -> Vec<u8> {
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn nothing_there() {
-        assert_eq!(read_detectors(b"{}").unwrap(), Ids { ids: vec![], token: None });
+        assert_eq!(read_detectors(br#"{"detectorIds":[]}"#).unwrap(), Ids { ids: vec![], token: None });
         assert_eq!(read_findings(br#"{"findingIds":[],"nextToken":""}"#).unwrap().token, None);
         assert_eq!(read_details(br#"{"findings":[]}"#).unwrap(), []);
         for bad in ["{}", r#"{"findings":{}}"#] {

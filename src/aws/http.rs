@@ -16,6 +16,7 @@ use super::failure::{header, http_time};
 use super::names::Names;
 use super::proxy::Proxies;
 use super::request::Request;
+use super::success::Unusable;
 use crate::budget::Budget;
 use crate::buffers::{Buffer, Buffers};
 use crate::limits::{
@@ -243,6 +244,16 @@ pub(super) fn append(
 impl Fault {
     pub fn transient(message: impl Into<String>) -> Self {
         Self { kind: Kind::Transient, message: message.into() }
+    }
+}
+
+impl From<Unusable> for Fault {
+    fn from(unusable: Unusable) -> Self {
+        let kind = match &unusable {
+            Unusable::Foreign(_) => Kind::Foreign,
+            Unusable::Odd(_) => Kind::BadRequest,
+        };
+        Self { kind, message: unusable.to_string() }
     }
 }
 

@@ -29,7 +29,7 @@ impl Sts {
     /// The role's temporary credentials.
     pub fn assume_role(&self, role: &AssumeRole<'_>) -> Result<Credentials, Error> {
         let request = sts::assume_role(role, &self.endpoint, self.client.region());
-        self.client.call_and_parse(&request, sts::read_assume_role)
+        self.client.call_and_read(&request, sts::read_assume_role)
     }
 
     /// The role's temporary credentials for a token; the client's own credentials should be anonymous.
@@ -38,13 +38,13 @@ impl Sts {
         role: &AssumeRoleWithWebIdentity<'_>,
     ) -> Result<Credentials, Error> {
         let request = sts::assume_role_with_web_identity(role, &self.endpoint, self.client.region());
-        self.client.call_and_parse(&request, sts::read_assume_role)
+        self.client.call_and_read(&request, sts::read_assume_role)
     }
 
     /// Account and ARN that the client's credentials belong to. Needs no permission, so it proves the key.
     pub fn caller_identity(&self) -> Result<CallerIdentity, Error> {
         let request = sts::caller_identity(&self.endpoint, self.client.region());
-        self.client.call_and_parse(&request, sts::read_caller_identity)
+        self.client.call_and_read(&request, sts::read_caller_identity)
     }
 }
 

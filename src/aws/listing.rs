@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::endpoint::{self, Located, Nowhere};
 use super::request::Request;
 use super::s3::encoded;
+use super::success::Unusable;
 use crate::config::Endpoints;
 use crate::limits::{AWS_RESPONSE_TIMEOUT, S3_LIST_KEYS};
 
@@ -75,26 +76,39 @@ pub fn request(list: &ListObjects<'_>, region: &str, endpoints: &Endpoints) -> R
     })
 }
 
-/// Reads an answer to `list`. The error says what does not fit: a page that does not lead behind
-/// `start_after` would be listed for ever.
-pub fn read(list: &ListObjects<'_>, body: &[u8]) -> Result<Page, String> {
-    let text = std::str::from_utf8(body).map_err(|_| "the answer is not UTF-8".to_owned())?;
-    let answer = quick_xml::de::from_str::<Answer>(text).map_err(|error| error.to_string())?;
+/// Reads an answer to `list`.
+///
+/// # Errors
+/// It is not S3's answer to this question. A page that does not lead behind `start_after` would be listed for ever, and
+/// one that ends too early would end a backfill with keys left.
+pub fn read(list: &ListObjects<'_>, body: &[u8]) -> Result<Page, Unusable> {
+    let text = std::str::from_utf8(body).map_err(|_| Unusable::foreign("it is not UTF-8"))?;
+    let Document::ListBucketResult(answer) = quick_xml::de::from_str(text).map_err(Unusable::foreign)?;
     let encoded = answer.encoding.as_deref() == Some("url");
     let objects = answer.contents.into_iter().map(|raw| raw.listed(encoded));
-    let objects = objects.collect::<Result<Vec<_>, String>>()?;
+    let objects = objects.collect::<Result<Vec<_>, String>>().map_err(Unusable::odd)?;
     let keys = std::iter::once(list.start_after).chain(objects.iter().map(|object| object.key.as_str()));
     if !keys.is_sorted_by(|earlier, later| earlier.is_empty() || earlier < later) {
-        return Err("the keys are not in order: only general-purpose buckets can be listed".to_owned());
+        return Err(Unusable::odd("the keys are not in order: only general-purpose buckets can be listed"));
     }
-    let truncated = answer.truncated && !objects.is_empty();
-    Ok(Page { objects, truncated })
+    if let Some(other) = objects.iter().find(|object| !object.key.starts_with(list.prefix)) {
+        return Err(Unusable::foreign(format!("the key {:?} does not begin with the prefix", other.key)));
+    }
+    if answer.truncated && objects.is_empty() {
+        return Err(Unusable::foreign("it names no key and says that there are more"));
+    }
+    Ok(Page { objects, truncated: answer.truncated })
+}
+
+/// The root element decides: an error that comes as a success has another.
+#[derive(Deserialize)]
+enum Document {
+    ListBucketResult(Answer),
 }
 
 #[derive(Deserialize)]
-#[serde(rename = "ListBucketResult")]
 struct Answer {
-    #[serde(rename = "IsTruncated", default)]
+    #[serde(rename = "IsTruncated")]
     truncated: bool,
     #[serde(rename = "EncodingType")]
     encoding: Option<String>,
@@ -151,7 +165,7 @@ mod tests {
 
     const ALL: ListObjects<'_> = ListObjects { bucket: "logs", prefix: "", start_after: "" };
 
-    fn read_golden(name: &str, list: &ListObjects<'_>) -> Result<Page, String> {
+    fn read_golden(name: &str, list: &ListObjects<'_>) -> Result<Page, Unusable> {
         let path = format!("{}/testdata/aws/{name}", env!("CARGO_MANIFEST_DIR"));
         read(list, &std::fs::read(path).unwrap())
     }
@@ -187,15 +201,34 @@ mod tests {
 
     #[test]
     fn an_empty_page() {
-        let body = b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>";
-        assert_eq!(read(&ALL, body).unwrap(), Page { objects: Vec::new(), truncated: false });
-        assert!(read(&ALL, b"<html>").is_err());
+        for name in ["ListBucketResult", "s3:ListBucketResult"] {
+            let body = format!(
+                "<?xml version=\"1.0\"?><{name}><KeyCount>0</KeyCount><IsTruncated>false</IsTruncated></{name}>"
+            );
+            assert_eq!(read(&ALL, body.as_bytes()).unwrap(), Page { objects: Vec::new(), truncated: false });
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_listing_is_no_end_of_one() {
+        let more = "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>";
+        let error = "<Error><Code>InternalError</Code><IsTruncated>false</IsTruncated></Error>";
+        let page = "<html><head></head><body>log in</body></html>";
+        let unsaid = "<ListBucketResult><Name>b</Name></ListBucketResult>";
+        let cut = "<ListBucketResult><IsTruncated>false</IsTruncated>";
+        for body in
+            [more, error, page, unsaid, cut, "", "{}", "<?xml version=\"1.0\"?>", "<Status>ok</Status>"]
+        {
+            assert!(matches!(read(&ALL, body.as_bytes()), Err(Unusable::Foreign(_))), "{body}");
+        }
+        let elsewhere = ListObjects { prefix: "other/", ..ALL };
+        assert!(matches!(read_golden("list_objects.xml", &elsewhere), Err(Unusable::Foreign(_))));
     }
 
     #[test]
     fn a_page_that_leads_nowhere_is_refused() {
         let again = ListObjects { start_after: "restored.gz", ..ALL };
-        assert!(read_golden("list_objects.xml", &again).unwrap_err().contains("order"));
+        assert!(read_golden("list_objects.xml", &again).unwrap_err().to_string().contains("order"));
         let same = ListObjects { start_after: "archived.gz", ..ALL };
         assert!(read_golden("list_objects.xml", &same).is_err());
     }
@@ -214,7 +247,7 @@ mod tests {
                 "<Contents><Key>{}</Key><LastModified>2026-10-12T17:50:30.000Z</LastModified></Contents>",
                 encode(key)
             )).collect();
-            let body = format!("<ListBucketResult><EncodingType>url</EncodingType>{contents}</ListBucketResult>");
+            let body = format!("<ListBucketResult><IsTruncated>false</IsTruncated><EncodingType>url</EncodingType>{contents}</ListBucketResult>");
             let page = read(&ALL, body.as_bytes()).unwrap();
             let found: Vec<_> = page.objects.into_iter().map(|object| object.key).collect();
             proptest::prop_assert_eq!(found, keys.into_iter().collect::<Vec<_>>());

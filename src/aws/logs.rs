@@ -2,10 +2,12 @@
 //!
 //! Format: the Amazon CloudWatch Logs API reference. Times are milliseconds since 1970.
 
-use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::request::{Address, JsonService, Request, page_token};
+use super::success::{self, Unusable};
 use crate::limits::{LOG_EVENTS_PER_PAGE, LOG_NAMES_PER_PAGE};
 
 const LOGS: JsonService =
@@ -66,7 +68,9 @@ pub struct Event {
     pub id: Option<String>,
     #[serde(rename = "logStreamName", default)]
     pub stream: String,
-    pub timestamp: i64,
+    /// None: it cannot be read.
+    #[serde(deserialize_with = "some_time")]
+    pub timestamp: Option<i64>,
     pub ingestion_time: Option<i64>,
     #[serde(default)]
     pub message: String,
@@ -106,7 +110,7 @@ pub fn events(address: &Address<'_>, filter: &Filter<'_>) -> Request {
 ///
 /// # Errors
 /// It is not what AWS documents.
-pub fn read_groups(body: &[u8]) -> serde_json::Result<Names> {
+pub fn read_groups(body: &[u8]) -> Result<Names, Unusable> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Group {
@@ -115,16 +119,14 @@ pub fn read_groups(body: &[u8]) -> serde_json::Result<Names> {
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Answer {
-        #[serde(default)]
-        log_groups: Option<Vec<Group>>,
-        #[serde(default)]
+    struct Answer<T> {
+        log_groups: Vec<T>,
         next_token: Option<String>,
     }
-    let answer = serde_json::from_slice::<Answer>(body)?;
+    let answer = success::json::<Answer<Group>, Answer<IgnoredAny>>(body)?;
     let named =
         |group: Group| Named { name: group.log_group_name, last_event: None, class: group.log_group_class };
-    let names = answer.log_groups.unwrap_or_default().into_iter().map(named).collect();
+    let names = answer.log_groups.into_iter().map(named).collect();
     Ok(Names { names, token: page_token(answer.next_token) })
 }
 
@@ -132,7 +134,7 @@ pub fn read_groups(body: &[u8]) -> serde_json::Result<Names> {
 ///
 /// # Errors
 /// It is not what AWS documents.
-pub fn read_streams(body: &[u8]) -> serde_json::Result<Names> {
+pub fn read_streams(body: &[u8]) -> Result<Names, Unusable> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Stream {
@@ -141,36 +143,76 @@ pub fn read_streams(body: &[u8]) -> serde_json::Result<Names> {
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Answer {
-        #[serde(default)]
-        log_streams: Option<Vec<Stream>>,
-        #[serde(default)]
+    struct Answer<T> {
+        log_streams: Vec<T>,
         next_token: Option<String>,
     }
-    let answer = serde_json::from_slice::<Answer>(body)?;
+    let answer = success::json::<Answer<Stream>, Answer<IgnoredAny>>(body)?;
     let named = |stream: Stream| {
         let Stream { log_stream_name, last_event_timestamp } = stream;
         Named { name: log_stream_name, last_event: last_event_timestamp, class: None }
     };
-    let names = answer.log_streams.unwrap_or_default().into_iter().map(named).collect();
+    let names = answer.log_streams.into_iter().map(named).collect();
     Ok(Names { names, token: page_token(answer.next_token) })
 }
 
-/// Reads FilterLogEvents' answer.
+/// Reads FilterLogEvents' answer. One odd event does not hold up the others: it is read as far as it can be.
 ///
 /// # Errors
 /// It is not what AWS documents.
-pub fn read_events(body: &[u8]) -> serde_json::Result<Events> {
+pub fn read_events(body: &[u8]) -> Result<Events, Unusable> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Answer {
-        #[serde(default)]
-        events: Option<Vec<Event>>,
-        #[serde(default)]
+    struct Answer<T> {
+        events: Vec<T>,
         next_token: Option<String>,
     }
-    let answer = serde_json::from_slice::<Answer>(body)?;
-    Ok(Events { events: answer.events.unwrap_or_default(), token: page_token(answer.next_token) })
+    match success::json::<Answer<Event>, Answer<IgnoredAny>>(body) {
+        Ok(answer) => Ok(Events { events: answer.events, token: page_token(answer.next_token) }),
+        Err(Unusable::Odd(_)) => {
+            let text = success::mended(body);
+            let answer = serde_json::from_str::<Answer<IgnoredAny>>(&text).map_err(Unusable::foreign)?;
+            Ok(Events { events: one_by_one(&text)?, token: page_token(answer.next_token) })
+        }
+        Err(foreign) => Err(foreign),
+    }
+}
+
+/// The events of a page on which at least one is odd.
+fn one_by_one(text: &str) -> Result<Vec<Event>, Unusable> {
+    let events = sonic_rs::get(text, ["events"]).map_err(Unusable::foreign)?;
+    let events = events.into_array_iter().ok_or_else(|| Unusable::foreign("events is no array"))?;
+    events.map(|event| Event::read(event.map_err(Unusable::odd)?.as_raw_str())).collect()
+}
+
+impl Event {
+    /// Reads an event member by member, each as far as it can be read. What has neither a time nor a message is none.
+    fn read(json: &str) -> Result<Event, Unusable> {
+        let event = serde_json::from_str::<Value>(json).map_err(Unusable::odd)?;
+        let text = |name: &str| event.get(name).and_then(Value::as_str).map(str::to_owned);
+        let time = |name: &str| event.get(name).and_then(millis);
+        let (timestamp, message) = (time("timestamp"), text("message"));
+        if timestamp.is_none() && message.is_none() {
+            return Err(Unusable::odd("an event has neither a timestamp nor a message"));
+        }
+        Ok(Event {
+            id: text("eventId"),
+            stream: text("logStreamName").unwrap_or_default(),
+            timestamp,
+            ingestion_time: time("ingestionTime"),
+            message: message.unwrap_or_default(),
+        })
+    }
+}
+
+/// A time that is there and whole, as nearly always.
+fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    i64::deserialize(deserializer).map(Some)
+}
+
+/// A number, however it is written.
+fn millis(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_f64().map(|millis| millis as i64))
 }
 
 fn call(action: &'static str, address: &Address<'_>, mut input: Value, token: Option<&str>) -> Request {
@@ -223,17 +265,50 @@ mod tests {
         let page = read_events(include_bytes!("../../testdata/aws/logs/events.json")).unwrap();
         let event = &page.events[0];
         assert_eq!(event.message, "two\nlines, \"quoted\" and é\t");
-        assert_eq!((event.timestamp, event.ingestion_time), (1_795_271_400_123, Some(1_795_271_402_000)));
+        assert_eq!(
+            (event.timestamp, event.ingestion_time),
+            (Some(1_795_271_400_123), Some(1_795_271_402_000))
+        );
         assert_eq!((page.events.len(), page.token.as_deref()), (2, Some("more")));
     }
 
     #[test]
     fn nothing_there() {
-        for body in ["{}", r#"{"events":[],"nextToken":""}"#, r#"{"events":null,"searchedLogStreams":[]}"#] {
+        for body in [r#"{"events":[],"nextToken":""}"#, r#"{"events":[],"searchedLogStreams":[]}"#] {
             assert_eq!(read_events(body.as_bytes()).unwrap(), Events { events: vec![], token: None });
         }
-        assert_eq!(read_groups(b"{}").unwrap(), Names { names: vec![], token: None });
-        assert_eq!(read_streams(b"{}").unwrap(), Names { names: vec![], token: None });
+        assert_eq!(read_groups(br#"{"logGroups":[]}"#).unwrap(), Names { names: vec![], token: None });
+        assert_eq!(read_streams(br#"{"logStreams":[]}"#).unwrap(), Names { names: vec![], token: None });
+    }
+
+    /// Each odd event stands between two good ones, and all three are read.
+    #[test]
+    fn an_odd_event_holds_nobody_up() {
+        let good = r#"{"eventId":"g","logStreamName":"s","timestamp":1,"message":"m"}"#;
+        let rows = [
+            (r#"{"eventId":"o","timestamp":2,"message":"a \ud800 b"}"#, Some(2), "a \u{fffd} b"),
+            (r#"{"eventId":"o","timestamp":2.0,"message":"m"}"#, Some(2), "m"),
+            (r#"{"eventId":"o","eventId":"p","timestamp":2,"message":"m"}"#, Some(2), "m"),
+            (r#"{"timestamp":2,"message":null}"#, Some(2), ""),
+            (r#"{"timestamp":2,"message":7,"logStreamName":[]}"#, Some(2), ""),
+            (r#"{"timestamp":"soon","message":"m"}"#, None, "m"),
+            (r#"{"message":"m","ingestionTime":{}}"#, None, "m"),
+        ];
+        for (odd, timestamp, message) in rows {
+            let body = format!(r#"{{"events":[{good},{odd},{good}],"nextToken":"t"}}"#);
+            let page = read_events(body.as_bytes()).unwrap();
+            assert_eq!((page.events.len(), page.token.as_deref()), (3, Some("t")), "{odd}");
+            assert_eq!(page.events[0], page.events[2]);
+            assert_eq!(
+                (page.events[1].timestamp, page.events[1].message.as_str()),
+                (timestamp, message),
+                "{odd}"
+            );
+        }
+        for none in ["null", "{}", "7"] {
+            let body = format!(r#"{{"events":[{good},{none}]}}"#);
+            assert!(matches!(read_events(body.as_bytes()), Err(Unusable::Odd(_))), "{none}");
+        }
     }
 
     proptest::proptest! {
@@ -246,7 +321,7 @@ mod tests {
         fn messages_survive(message in "\\PC{0,60}", timestamp in 0i64..) {
             let body = json!({"events": [{"message": message, "timestamp": timestamp}]}).to_string();
             let page = read_events(body.as_bytes()).unwrap();
-            proptest::prop_assert_eq!((&page.events[0].message, page.events[0].timestamp), (&message, timestamp));
+            proptest::prop_assert_eq!((&page.events[0].message, page.events[0].timestamp), (&message, Some(timestamp)));
         }
     }
 }

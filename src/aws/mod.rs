@@ -8,6 +8,7 @@
 //! | `sign` | SigV4, by `aws-sigv4` | no |
 //! | `s3`, `listing`, `sqs`, `sts`, `cloudtrail`, `cloudwatch`, `logs`, `guardduty` | requests to bytes, answers to types | no |
 //! | `error`, `failure` | what went wrong, for operators and for callers; its forms on the wire | no |
+//! | `success` | why an answer that says success is not used | no |
 //! | `proxy` | which proxy, if any, leads to a host | no |
 //! | `http`, `names` | the agent: pool, time-outs, certificates; addresses | sockets |
 //! | `known` | what calls have shown about buckets | no |
@@ -43,9 +44,12 @@ pub mod s3;
 pub mod sign;
 pub mod sqs;
 pub mod sts;
+pub mod success;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use self::bucket::{Part, S3};
 pub use self::client::Client;
@@ -62,3 +66,4 @@ pub use self::request::Request;
 pub use self::s3::GetObject;
 pub use self::sqs::{Attributes, Failure, Message, Redrive};
 pub use self::sts::{AssumeRole, CallerIdentity};
+pub use self::success::Unusable;

@@ -10,7 +10,7 @@ use super::clock::Clock;
 use super::credentials::Credentials;
 use super::error::{Error, shown_key_id};
 use crate::config;
-use crate::limits::{CREDENTIALS_REFRESH_EARLY, CREDENTIALS_RETRY};
+use crate::limits::{CREDENTIALS_LIFE_MIN, CREDENTIALS_REFRESH_EARLY, CREDENTIALS_RETRY};
 use crate::telemetry::{Failure, Health};
 
 /// Gives credentials to many threads. Clones share them.
@@ -63,6 +63,8 @@ struct Held {
     credentials: Arc<Credentials>,
     /// From then on a refresh is due; None: never.
     refresh_at: Option<SystemTime>,
+    /// They had expired when they came.
+    came_expired: bool,
 }
 
 impl Provider {
@@ -122,7 +124,8 @@ impl Provider {
     /// AWS says that the credentials with this key id have expired: the next call loads new ones.
     pub fn invalidate(&self, access_key_id: &str) {
         let mut state = self.lock();
-        let is_current = |held: &Held| held.credentials.access_key_id == access_key_id;
+        // What came expired is asked for again in its time: at once, the same would come.
+        let is_current = |held: &Held| held.credentials.access_key_id == access_key_id && !held.came_expired;
         if state.current.as_ref().is_some_and(is_current) {
             log::info!(place = state.owner.as_str(); "{}: credentials expired before their time; asking for new ones", state.owner);
             state.current = None;
@@ -169,7 +172,10 @@ impl Provider {
         let now = self.now();
         let outcome = match loaded {
             Ok(found) => {
-                self.0.health.works();
+                match came_expired(&found, now) {
+                    Some(trouble) => self.0.health.failed(trouble, true),
+                    None => self.0.health.works(),
+                }
                 Ok(self.lock().accept(found, now))
             }
             Err(error) => self.lock().keep_old(error, &self.0.health, now),
@@ -227,11 +233,17 @@ impl State {
         self.current.as_ref().filter(is_usable).map(|held| held.credentials.clone())
     }
 
-    fn accept(&mut self, found: Found, now: SystemTime) -> Arc<Credentials> {
+    /// Credentials that came expired are used for a while, as if they had not: AWS decides, and its clock may differ from
+    /// that of what gave them. Without that, every request would ask for others.
+    fn accept(&mut self, mut found: Found, now: SystemTime) -> Arc<Credentials> {
+        let came_expired = came_expired(&found, now).is_some();
         self.tell(found.origin);
+        if came_expired {
+            found.credentials.expires_at = Some(now + CREDENTIALS_RETRY);
+        }
         let refresh_at = found.credentials.expires_at.map(|expiry| refresh_at(now, expiry));
         let credentials = Arc::new(found.credentials);
-        self.current = Some(Held { credentials: credentials.clone(), refresh_at });
+        self.current = Some(Held { credentials: credentials.clone(), refresh_at, came_expired });
         self.last_failure = None;
         credentials
     }
@@ -276,6 +288,18 @@ impl Held {
     fn is_valid(&self, now: SystemTime) -> bool {
         self.credentials.expires_at.is_none_or(|expiry| now < expiry)
     }
+}
+
+/// The trouble with credentials that have expired when they come, or will within [`CREDENTIALS_LIFE_MIN`].
+fn came_expired(found: &Found, now: SystemTime) -> Option<String> {
+    let expiry = found.credentials.expires_at.filter(|expiry| *expiry < now + CREDENTIALS_LIFE_MIN)?;
+    let expiry = jiff::Timestamp::try_from(expiry).unwrap_or(jiff::Timestamp::MIN);
+    Some(format!(
+        "the credentials had expired when they came (at {expiry}; {}). They are used all the same, and asked for again \
+         every {} s: does what gives them renew them, and is its clock right?",
+        found.origin,
+        CREDENTIALS_RETRY.as_secs()
+    ))
 }
 
 /// [`CREDENTIALS_REFRESH_EARLY`] before they expire, or when a third of a shorter life is left.
@@ -380,6 +404,26 @@ mod tests {
         assert_eq!(server.seen().len(), 2);
     }
 
+    /// One call for credentials, not one for each request, whether or not AWS refuses them.
+    #[test]
+    fn credentials_that_come_expired_are_asked_for_once_in_a_while() {
+        let past = SystemTime::now() - Duration::from_secs(3600);
+        for expires in [past, SystemTime::now(), in_seconds(1)] {
+            let server = Server::play(vec![session("ASIA1", expires)]);
+            let provider = provider(&server, &file(Some("arn:base"), None));
+            for _ in 0..5 {
+                assert_eq!(provider.credentials().unwrap().access_key_id, "ASIA1");
+                provider.invalidate("ASIA1");
+            }
+            let trouble = provider.health().trouble().unwrap().message;
+            assert!(
+                trouble.contains("had expired when they came") && trouble.contains("arn:base"),
+                "{trouble}"
+            );
+            assert_eq!(server.seen().len(), 1);
+        }
+    }
+
     #[test]
     fn an_expired_token_in_a_call_leads_to_new_credentials() {
         let expired =
@@ -388,7 +432,11 @@ mod tests {
             session("ASIA1", in_seconds(3600)),
             expired,
             session("ASIA2", in_seconds(3600)),
-            answer(200, "", "{}"),
+            answer(
+                200,
+                "",
+                r#"{"Attributes":{"ApproximateNumberOfMessages":"0","ApproximateNumberOfMessagesNotVisible":"0"}}"#,
+            ),
         ];
         let server = Server::play(script);
         let client = server.client_as(provider(&server, &file(Some("arn:base"), None)), &Stop::new());
@@ -402,7 +450,7 @@ mod tests {
     #[test]
     fn an_expired_token_in_the_middle_of_an_object_is_renewed_and_the_object_goes_on() {
         let part = |range: &str, body: &str| {
-            answer(206, &format!("content-range: bytes {range}/8\r\netag: \"e\"\r\n"), body)
+            answer(206, &format!("content-range: bytes {range}/8\r\netag: \"e\"\r\nx-amz-id-2: i\r\n"), body)
         };
         let expired = answer(400, "", "<Error><Code>ExpiredToken</Code><Message>m</Message></Error>");
         let script = vec![
@@ -426,6 +474,7 @@ mod tests {
                 start,
                 len: 4,
                 if_match: etag,
+                size: None,
             };
             s3.get(&get, None, &mut object).unwrap();
         }
@@ -472,7 +521,8 @@ mod tests {
         let provider = provider(&server, &file(Some("arn:base"), None));
         let old = Credentials { expires_at: Some(in_seconds(600)), ..key("ASIAOLD") };
         let due = SystemTime::now() - Duration::from_secs(1);
-        provider.lock().current = Some(Held { credentials: Arc::new(old), refresh_at: Some(due) });
+        provider.lock().current =
+            Some(Held { credentials: Arc::new(old), refresh_at: Some(due), came_expired: false });
         assert_eq!(provider.credentials().unwrap().access_key_id, "ASIAOLD");
         assert_eq!(provider.credentials().unwrap().access_key_id, "ASIAOLD", "no second try at once");
         assert_eq!(server.seen().len(), 1);

@@ -8,6 +8,7 @@ use super::endpoint::{self, Service};
 use super::error::{Error, Kind};
 use super::request::{Address, Request};
 use super::sqs::{self, Attributes, Failure, Message, Redrive};
+use super::success::Unusable;
 use crate::config;
 use crate::limits::SQS_BATCH;
 
@@ -51,7 +52,7 @@ impl Sqs {
     pub fn queue_url(client: &Client, name: &str) -> Result<String, Error> {
         let endpoint = client.endpoint(Service::Sqs);
         let address = Address { endpoint: &endpoint, region: client.region(), resource: name };
-        client.call_and_parse(&sqs::queue_url(&address), sqs::read_queue_url)
+        client.call_and_read(&sqs::queue_url(&address), sqs::read_queue_url)
     }
 
     /// Up to `max` (1 to 10) messages, waiting for the first up to `wait` (20 s), hidden for `visibility`.
@@ -120,13 +121,9 @@ impl Sqs {
         Ok(Address { endpoint: &place.endpoint, region: self.client.region(), resource: &place.url })
     }
 
-    fn call<T, E: std::fmt::Display>(
-        &self,
-        mut request: Request,
-        parse: impl Fn(&[u8]) -> Result<T, E>,
-    ) -> Result<T, Error> {
+    fn call<T>(&self, mut request: Request, read: impl Fn(&[u8]) -> Result<T, Unusable>) -> Result<T, Error> {
         request.time_limit = self.time_limit;
-        self.client.call_and_parse(&request, parse)
+        self.client.call_and_read(&request, read)
     }
 
     fn in_batches<'a, M>(

@@ -8,6 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::endpoint::{self, Located};
 use super::failure::header;
 use super::request::Request;
+use super::success::{Unusable, bears_mark};
 use crate::config::Endpoints;
 use crate::limits::AWS_RESPONSE_TIMEOUT;
 use crate::naming::is_key;
@@ -29,12 +30,25 @@ pub struct GetObject<'a> {
     pub len: u64,
     /// The ETag of an earlier range, with its quotes: fail if the object has been replaced.
     pub if_match: Option<&'a str>,
+    /// The size of the object with the ETag that is known, by its notification or by an earlier range. 0 says nothing.
+    pub size: Option<u64>,
 }
 
 impl<'a> GetObject<'a> {
     /// The version to ask for.
     fn asked_version(&self) -> Option<&'a str> {
         self.version_id.filter(|_| !self.by_key)
+    }
+
+    /// The whole object, without asking for a range.
+    pub(super) fn is_unranged(&self) -> bool {
+        self.start == 0 && self.len == u64::MAX
+    }
+
+    /// The ETag that is known of it, without quotes.
+    fn known_etag(&self) -> Option<&'a str> {
+        let etag = self.if_match.filter(|etag| !etag.is_empty()).or(self.etag)?.trim_matches('"');
+        (!etag.is_empty()).then_some(etag)
     }
 }
 
@@ -49,7 +63,8 @@ pub fn request(get: &GetObject<'_>, region: &str, endpoints: &Endpoints) -> Resu
         return Err("no object can have this key".to_owned());
     }
     let last = get.start.saturating_add(get.len.saturating_sub(1));
-    let mut headers = vec![("range", format!("bytes={}-{last}", get.start))];
+    let range = (!get.is_unranged()).then(|| ("range", format!("bytes={}-{last}", get.start)));
+    let mut headers: Vec<_> = range.into_iter().collect();
     // A server without ETags leaves nothing to compare.
     let if_match = get.if_match.filter(|etag| !etag.is_empty());
     headers.extend(if_match.map(|etag| ("if-match", etag.to_owned())));
@@ -98,7 +113,7 @@ const KEY: AsciiSet = UNRESERVED.remove(b'/');
 /// The head of a successful answer (200 or 206), checked against the question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// With its quotes; empty when the server gives none.
+    /// With its quotes.
     pub etag: String,
     /// Empty where the bucket has no versions.
     pub version_id: String,
@@ -112,17 +127,67 @@ pub struct Head {
     pub body: Option<u64>,
 }
 
-/// Is this successful answer the page of a proxy or portal? It says that it is HTML, and has neither an ETag nor a
-/// header of Amazon's, which S3 never leaves out.
-pub fn is_foreign_page(headers: &HeaderMap) -> bool {
-    let content_type = header(headers, "content-type").unwrap_or_default();
-    let is_html = content_type.to_ascii_lowercase().contains("html");
-    let is_of_s3 = headers.keys().any(|name| name == "etag" || name.as_str().starts_with("x-amz-"));
-    is_html && !is_of_s3
+/// Checks that a success is S3's. S3, and every server that stands in for it, says the object's ETag; a web server may
+/// do so too, for a page of its own, but then it has no header of Amazon's, and not the ETag that is known.
+fn is_of_s3(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> Result<(), Unusable> {
+    let etag = header(headers, "etag").map(|etag| etag.trim_matches('"')).filter(|etag| !etag.is_empty());
+    let is_known = etag.is_some() && etag == get.known_etag();
+    let why = match etag {
+        None => "it has no ETag",
+        Some(_) if !is_known && !bears_mark(headers) => {
+            "it has neither a header of Amazon's nor the object's ETag"
+        }
+        Some(_) if status == 200 && !says_its_end(headers) => "it does not say where it ends",
+        Some(_) => return Ok(()),
+    };
+    Err(Unusable::foreign(format!("HTTP {status}: {why}")))
 }
 
-/// Reads the head of an answer to `get`. The error says what does not fit; the answer must not be used.
-pub fn head(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> Result<Head, String> {
+/// A body that ends with its connection may have been cut off anywhere.
+fn says_its_end(headers: &HeaderMap) -> bool {
+    let is_chunked = |coding: &str| coding.to_ascii_lowercase().contains("chunked");
+    header(headers, "content-length").is_some()
+        || header(headers, "transfer-encoding").is_some_and(is_chunked)
+}
+
+/// The ETag of every object without bytes that S3 does not encrypt with a key of its own: the MD5 of nothing.
+const ETAG_OF_NOTHING: &str = "d41d8cd98f00b204e9800998ecf8427e";
+
+/// Checks that what has been read contradicts nothing that is known of the object: where the ETag is the same, so is
+/// the size. What some message invents of an object without bytes is no knowledge.
+pub fn is_as_known(get: &GetObject<'_>, etag: &str, total: u64) -> Result<(), Unusable> {
+    let etag = etag.trim_matches('"');
+    let size = match etag {
+        ETAG_OF_NOTHING => Some(0),
+        _ => get.size.filter(|size| *size > 0 && get.known_etag() == Some(etag)),
+    };
+    match size {
+        Some(size) if size != total => Err(Unusable::foreign(format!(
+            "it is of {total} bytes, and the object with this ETag has {size}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Reads the head of an answer to `get`.
+///
+/// # Errors
+/// It is not S3's, or it does not fit the question; the answer must not be used.
+pub fn head(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> Result<Head, Unusable> {
+    if matches!(status, 200 | 206) {
+        is_of_s3(get, status, headers)?;
+    }
+    let head = fitting(get, status, headers).map_err(Unusable::odd)?;
+    match get.asked_version() {
+        Some(asked) if !head.version_id.is_empty() && head.version_id != asked => {
+            Err(Unusable::foreign(format!("version {asked} was asked for, version {} came", head.version_id)))
+        }
+        _ => Ok(head),
+    }
+}
+
+/// The head of an answer that fits the question.
+fn fitting(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> Result<Head, String> {
     let text = |name: &str| header(headers, name);
     let etag = text("etag").unwrap_or_default().to_owned();
     let version_id = text("x-amz-version-id").unwrap_or_default().to_owned();
@@ -177,7 +242,10 @@ mod tests {
         start: 10,
         len: 20,
         if_match: None,
+        size: None,
     };
+
+    const MARK: (&str, &str) = ("x-amz-request-id", "r");
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
@@ -215,7 +283,7 @@ mod tests {
             head(
                 &GET,
                 206,
-                &headers(&[("content-range", range), ("content-length", length), ("etag", "\"e\"")]),
+                &headers(&[("content-range", range), ("content-length", length), ("etag", "\"e\""), MARK]),
             )
         };
         let found = read("bytes 10-29/100", "20").unwrap();
@@ -232,18 +300,65 @@ mod tests {
         ] {
             assert!(read(range, length).is_err(), "{range} {length}");
         }
-        assert!(head(&GET, 206, &headers(&[])).is_err());
+        assert!(head(&GET, 206, &headers(&[("etag", "e"), MARK])).is_err());
     }
 
     #[test]
     fn a_200_is_the_whole_object() {
-        let found = head(&GET, 200, &headers(&[("content-length", "15")])).unwrap();
+        let read = |more| head(&GET, 200, &headers(&[("etag", "\"e\""), MARK, more]));
+        let found = read(("content-length", "15")).unwrap();
         assert_eq!((found.total, found.skip, found.take), (Some(15), 10, Some(5)));
-        let found = head(&GET, 200, &headers(&[("content-length", "5")])).unwrap();
+        let found = read(("content-length", "5")).unwrap();
         assert_eq!(found.take, Some(0));
-        let found = head(&GET, 200, &headers(&[])).unwrap();
+        let found = read(("transfer-encoding", "chunked")).unwrap();
         assert_eq!((found.total, found.take, found.body), (None, None, None));
-        assert!(head(&GET, 204, &headers(&[])).is_err());
+        assert!(matches!(read(("connection", "close")), Err(Unusable::Foreign(_))), "where does it end?");
+        assert!(head(&GET, 204, &headers(&[("etag", "\"e\""), MARK])).is_err());
+    }
+
+    /// (headers beside a length, is it S3's?): the object's notification says ETag `e`.
+    #[test]
+    fn an_answer_of_s3_has_an_etag_and_a_header_of_amazon_s() {
+        let announced = GetObject { etag: Some("e"), ..GET };
+        let begun = GetObject { etag: None, if_match: Some("\"e\""), ..GET };
+        for (etag, mark, of_s3) in [
+            (Some("\"e\""), None, true),
+            (Some("\"e\""), Some(MARK), true),
+            (Some("\"other\""), Some(("x-amz-id-2", "i")), true),
+            (Some("\"other\""), None, false),
+            (Some("\"\""), Some(MARK), false),
+            (None, Some(MARK), false),
+            (None, Some(("content-type", "text/html")), false),
+            (None, Some(("content-type", "application/json")), false),
+        ] {
+            let all: Vec<_> =
+                [("content-length", "15")].into_iter().chain(etag.map(|e| ("etag", e))).chain(mark).collect();
+            for get in [announced, begun] {
+                let read = head(&get, 200, &headers(&all));
+                assert_eq!(read.is_ok(), of_s3, "{all:?}");
+                assert!(of_s3 || matches!(read, Err(Unusable::Foreign(_))), "{all:?}");
+            }
+        }
+        let other = [("etag", "e"), ("content-length", "15"), ("x-amz-version-id", "v2")];
+        let version = GetObject { version_id: Some("v1"), ..GET };
+        assert!(matches!(head(&version, 200, &headers(&other)), Err(Unusable::Foreign(_))));
+        assert!(head(&GetObject { by_key: true, ..version }, 200, &headers(&other)).is_ok());
+    }
+
+    #[test]
+    fn the_same_etag_means_the_same_size() {
+        let announced = GetObject { etag: Some("e"), size: Some(100), ..GET };
+        for (etag, total, fits) in
+            [("\"e\"", 100, true), ("\"e\"", 99, false), ("\"e\"", 0, false), ("\"f\"", 99, true)]
+        {
+            assert_eq!(is_as_known(&announced, etag, total).is_ok(), fits, "{etag} {total}");
+        }
+        for unknown in [None, Some(0)] {
+            assert!(is_as_known(&GetObject { size: unknown, ..announced }, "\"e\"", 99).is_ok());
+        }
+        assert!(is_as_known(&GetObject { etag: None, ..announced }, "\"e\"", 99).is_ok());
+        let begun = GetObject { etag: Some("old"), if_match: Some("\"e\""), ..announced };
+        assert!(is_as_known(&begun, "\"e\"", 99).is_err());
     }
 
     proptest::proptest! {

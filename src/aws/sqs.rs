@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::error::Kind;
 use super::failure;
 use super::request::{Address, JsonService, Request};
+use super::success::{self, Unusable};
 use crate::limits::{AWS_LONG_POLL_MARGIN, SQS_BATCH};
 
 const SQS: JsonService =
@@ -120,22 +122,37 @@ pub fn attributes(queue: &Address<'_>) -> Request {
     SQS.call("sqs:GetQueueAttributes", queue, &json!({"QueueUrl": queue.resource, "AttributeNames": ["All"]}))
 }
 
-/// Reads ReceiveMessage's answer.
-pub fn read_receive(body: &[u8]) -> serde_json::Result<Vec<Message>> {
-    let answer = serde_json::from_slice::<Received>(body)?;
-    Ok(answer.messages.unwrap_or_default().into_iter().map(Message::from).collect())
+/// Reads ReceiveMessage's answer. SQS leaves the list out when there is no message.
+///
+/// # Errors
+/// It is not what AWS documents.
+pub fn read_receive(body: &[u8]) -> Result<Vec<Message>, Unusable> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Answer<T> {
+        messages: Vec<T>,
+    }
+    if success::is_bare(body) {
+        return Ok(Vec::new());
+    }
+    let answer = success::json::<Answer<RawMessage>, Answer<IgnoredAny>>(body)?;
+    Ok(answer.messages.into_iter().map(Message::from).collect())
 }
 
 /// Reads a batch's answer; `ids` are the caller's, by position.
-pub fn read_batch(body: &[u8], ids: &[&str]) -> serde_json::Result<Vec<Failure>> {
-    let answer = serde_json::from_slice::<BatchAnswer>(body)?;
-    let names_failures = answer.failed.is_some();
+///
+/// # Errors
+/// It is not what AWS documents.
+pub fn read_batch(body: &[u8], ids: &[&str]) -> Result<Vec<Failure>, Unusable> {
+    let answer = success::json::<BatchAnswer, BatchAnswer>(body)?;
+    if answer.successful.is_none() && answer.failed.is_none() {
+        return Err(Unusable::foreign("it has neither Successful nor Failed"));
+    }
     let mut failures: Vec<Failure> =
         answer.failed.unwrap_or_default().into_iter().map(|entry| entry.named(ids)).collect();
-    // Some emulators name the failed ones only. An answer that names nothing is not one of SQS.
-    let is_done = |at: usize| match &answer.successful {
-        Some(done) => done.iter().any(|entry| entry.id.parse() == Ok(at)),
-        None => names_failures,
+    // Some emulators name the failed ones only.
+    let is_done = |at: usize| {
+        answer.successful.as_ref().is_none_or(|done| done.iter().any(|entry| entry.id.parse() == Ok(at)))
     };
     let unnamed = ids.iter().enumerate().filter(|(at, _)| !is_done(*at)).map(|(_, id)| *id);
     for id in unnamed {
@@ -147,31 +164,39 @@ pub fn read_batch(body: &[u8], ids: &[&str]) -> serde_json::Result<Vec<Failure>>
 }
 
 /// Reads GetQueueUrl's answer.
-pub fn read_queue_url(body: &[u8]) -> serde_json::Result<String> {
+///
+/// # Errors
+/// It is not what AWS documents.
+pub fn read_queue_url(body: &[u8]) -> Result<String, Unusable> {
     #[derive(Deserialize)]
     struct Answer {
         #[serde(rename = "QueueUrl")]
         url: String,
     }
-    serde_json::from_slice::<Answer>(body).map(|answer| answer.url)
+    success::json::<Answer, Answer>(body).map(|answer| answer.url)
 }
 
-/// Reads GetQueueAttributes' answer. What is missing or no number is left out.
-pub fn read_attributes(body: &[u8]) -> serde_json::Result<Attributes> {
+/// Reads GetQueueAttributes' answer. The queue's depth is there, since by it a drain ends; what else is missing or no
+/// number is left out.
+///
+/// # Errors
+/// It is not what AWS documents.
+pub fn read_attributes(body: &[u8]) -> Result<Attributes, Unusable> {
     #[derive(Deserialize)]
     struct Answer {
-        #[serde(rename = "Attributes", default)]
-        all: Option<BTreeMap<String, String>>,
+        #[serde(rename = "Attributes")]
+        all: BTreeMap<String, String>,
     }
-    let all = serde_json::from_slice::<Answer>(body)?.all.unwrap_or_default();
+    let all = success::json::<Answer, Answer>(body)?.all;
     let number = |name: &str| all.get(name).and_then(|text| text.parse::<u64>().ok());
+    let depth = |name: &str| number(name).ok_or_else(|| Unusable::foreign(format!("{name} is missing")));
     Ok(Attributes {
         arn: all.get("QueueArn").cloned(),
         visibility_timeout: number("VisibilityTimeout").map(Duration::from_secs),
         retention: number("MessageRetentionPeriod").map(Duration::from_secs),
         redrive: all.get("RedrivePolicy").and_then(|text| redrive(text)),
-        available: number("ApproximateNumberOfMessages").unwrap_or(0),
-        in_flight: number("ApproximateNumberOfMessagesNotVisible").unwrap_or(0),
+        available: depth("ApproximateNumberOfMessages")?,
+        in_flight: depth("ApproximateNumberOfMessagesNotVisible")?,
         delayed: number("ApproximateNumberOfMessagesDelayed").unwrap_or(0),
     })
 }
@@ -183,12 +208,6 @@ fn redrive(text: &str) -> Option<Redrive> {
     let count = count.as_u64().or_else(|| count.as_str()?.parse().ok())?;
     let dead_letter_arn = policy.get("deadLetterTargetArn")?.as_str()?.to_owned();
     Some(Redrive { max_receive_count: u32::try_from(count).unwrap_or(u32::MAX), dead_letter_arn })
-}
-
-#[derive(Deserialize)]
-struct Received {
-    #[serde(rename = "Messages", default)]
-    messages: Option<Vec<RawMessage>>,
 }
 
 #[derive(Deserialize)]
@@ -313,7 +332,7 @@ mod tests {
             (of_neither.len(), of_neither[0].id.as_str(), of_neither[0].kind()),
             (1, "first", Kind::Transient)
         );
-        assert_eq!(read_batch(br#"{"status":"ok"}"#, &["first"]).unwrap().len(), 1, "not SQS's answer");
+        assert!(read_batch(br#"{"Failed":[]}"#, &["first"]).unwrap().is_empty(), "an emulator's");
         let request = change_visibility(&QUEUE, &[("h", 0)]);
         assert_eq!(
             input(&request)["Entries"][0],
@@ -330,7 +349,10 @@ mod tests {
         assert_eq!((found.available, found.in_flight, found.delayed), (7, 2, 0));
         assert_eq!(found.redrive, Some(Redrive { max_receive_count: 5, dead_letter_arn: "arn:d".into() }));
         assert_eq!(redrive(r#"{"maxReceiveCount":3}"#), None);
-        assert_eq!(read_attributes(b"{}").unwrap(), Attributes::default());
+        for missing in ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"] {
+            let without = String::from_utf8_lossy(body).replace(&format!("\"{missing}\""), "\"Other\"");
+            assert!(read_attributes(without.as_bytes()).is_err(), "{missing}");
+        }
     }
 
     proptest::proptest! {

@@ -2,13 +2,14 @@
 //!
 //! Format: the AWS Security Token Service API reference, version 2011-06-15.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::credentials::Credentials;
+use super::credentials::{Credentials, expiry};
 use super::request::{Address, Request};
+use super::success::Unusable;
 
 /// A role to assume.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,29 +82,31 @@ pub fn caller_identity(endpoint: &str, region: &str) -> Request {
 }
 
 /// Reads the answer of AssumeRole or AssumeRoleWithWebIdentity. The error says what is wrong with it and holds nothing secret.
-pub fn read_assume_role(body: &[u8]) -> Result<Credentials, String> {
-    let text = std::str::from_utf8(body).map_err(|_| "the answer is not UTF-8".to_owned())?;
-    let answer = quick_xml::de::from_str::<AssumeRoleAnswer>(text).map_err(|_| unreadable("AssumeRole"))?;
+pub fn read_assume_role(body: &[u8]) -> Result<Credentials, Unusable> {
+    let text = text(body)?;
+    let answer = quick_xml::de::from_str::<AssumeRoleAnswer>(text).map_err(|_| not_of("AssumeRole"))?;
     let raw = answer.result.credentials;
-    let expires_at = raw.expiration.trim().parse::<jiff::Timestamp>();
-    let expires_at = expires_at.map_err(|_| "the answer's Expiration is no time".to_owned())?;
+    if [&raw.access_key_id, &raw.secret_access_key, &raw.session_token].iter().any(|part| part.is_empty()) {
+        return Err(not_of("AssumeRole"));
+    }
+    let expires_at = expiry(&raw.expiration).ok_or_else(|| Unusable::odd("its Expiration is no time"))?;
     Ok(Credentials {
         access_key_id: raw.access_key_id,
         secret_access_key: raw.secret_access_key,
         session_token: Some(raw.session_token),
-        expires_at: Some(SystemTime::from(expires_at)),
+        expires_at: Some(expires_at),
     })
 }
 
 /// Reads GetCallerIdentity's answer.
-pub fn read_caller_identity(body: &[u8]) -> Result<CallerIdentity, String> {
+pub fn read_caller_identity(body: &[u8]) -> Result<CallerIdentity, Unusable> {
     #[derive(Deserialize)]
     struct Answer {
         #[serde(rename = "GetCallerIdentityResult")]
         result: CallerIdentity,
     }
-    let text = std::str::from_utf8(body).map_err(|_| "the answer is not UTF-8".to_owned())?;
-    let answer = quick_xml::de::from_str::<Answer>(text).map_err(|_| unreadable("GetCallerIdentity"))?;
+    let text = text(body)?;
+    let answer = quick_xml::de::from_str::<Answer>(text).map_err(|_| not_of("GetCallerIdentity"))?;
     Ok(answer.result)
 }
 
@@ -121,8 +124,13 @@ fn call(action: &'static str, address: &Address<'_>, fields: &[(&str, &str)]) ->
 }
 
 /// The parser's own words could quote the secret.
-fn unreadable(action: &str) -> String {
-    format!("the answer is not {action}'s: is the endpoint STS?")
+/// The parser's own words could quote a secret.
+fn not_of(action: &str) -> Unusable {
+    Unusable::foreign(format!("it has not the form of {action}'s"))
+}
+
+fn text(body: &[u8]) -> Result<&str, Unusable> {
+    std::str::from_utf8(body).map_err(|_| Unusable::foreign("it is not UTF-8"))
 }
 
 #[derive(Deserialize)]
@@ -148,6 +156,8 @@ struct RawCredentials {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]
@@ -209,7 +219,7 @@ mod tests {
             b"<AssumeRoleResponse><AssumeRoleResult><Credentials><SecretAccessKey>hush</SecretAccessKey>\
             </Credentials></AssumeRoleResult></AssumeRoleResponse>";
         let error = read_assume_role(body).unwrap_err();
-        assert!(!error.contains("hush"), "{error}");
+        assert!(!error.to_string().contains("hush"), "{error}");
         assert!(read_assume_role(b"\xff").is_err());
     }
 

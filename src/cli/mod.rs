@@ -116,6 +116,12 @@ pub fn main() -> ExitCode {
     keep_secrets();
     let Arguments { log_format, command } = Arguments::parse();
     log::choose(log_format);
+    let code = run_command(command);
+    crate::aws::chain::process::end_all();
+    code
+}
+
+fn run_command(command: Command) -> ExitCode {
     match command {
         Command::Run { config, drain, no_live } => run::run(&config, drain, !no_live),
         Command::Backfill(options) => backfill::run(&options),

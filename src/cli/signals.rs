@@ -124,6 +124,7 @@ fn cut_short_after(limit: Duration) {
 /// Ends the process, after a word if that can be written.
 #[expect(clippy::exit, reason = "an orderly end was tried and hangs, or the user has asked twice")]
 fn end(text: &'static str, code: i32) -> ! {
+    crate::aws::chain::process::end_all();
     say_aside(move || {
         log::error!("{text}");
         std::process::exit(code);

@@ -90,7 +90,8 @@ impl Fetcher {
         }
         let key = job.object.other_key.clone()?;
         let other = Object { key, other_key: None, ..job.object.clone() };
-        let target = Target { object: other, input: job.input, etag: String::new() };
+        let size = other.size;
+        let target = Target { object: other, input: job.input, etag: String::new(), size };
         let is_there = target.get(Range { start: 0, len: 1 }, &self.settings, &mut Buffer::default()).is_ok();
         is_there.then_some(target.object)
     }
@@ -197,7 +198,8 @@ impl Fetcher {
         let announced = object.size.map_or(PART_BYTES, |size| usize::try_from(size).unwrap_or(usize::MAX));
         let reserve = if announced <= whole_max { announced.max(OBJECT_BYTES_MIN) } else { PART_BYTES };
         let permit = settings.reserve(reserve).ok_or(Failure::Stopped)?;
-        let mut target = Target { object: object.clone(), input: *input, etag: String::new() };
+        let mut target =
+            Target { object: object.clone(), input: *input, etag: String::new(), size: object.size };
         let mut bytes = settings.buffers.charged(permit);
         if reserve > PART_BYTES {
             bytes.make_room(reserve);
@@ -219,7 +221,7 @@ impl Fetcher {
             Known::Delivered => return Err(Failure::Delivered),
             Known::InWork => return Err(Failure::InWork),
         };
-        target.etag = part.etag;
+        (target.etag, target.size) = (part.etag, Some(part.total));
         let target = Arc::new(target);
         let total = usize::try_from(part.total).unwrap_or(usize::MAX);
         if bytes.len() < total && total <= whole_max && bytes.try_make_room(total - bytes.len()) {

@@ -40,8 +40,10 @@ pub struct PartJob {
 pub struct Target {
     pub object: Object,
     pub input: usize,
-    /// Empty where the server gives none: then a replaced object cannot be noticed.
+    /// Empty before the first part has been read.
     pub etag: String,
+    /// As it was announced, then as the first part's answer says.
+    pub size: Option<u64>,
 }
 
 /// A part that is on its way.
@@ -126,6 +128,7 @@ impl Target {
             start: range.start,
             len: range.len,
             if_match: (!self.etag.is_empty()).then_some(self.etag.as_str()),
+            size: self.size,
         };
         let before = into.len();
         let InputSettings { s3, telemetry, .. } = &settings.inputs[self.input];

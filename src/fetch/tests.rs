@@ -185,7 +185,11 @@ fn serve(asked: &Arc<Mutex<Vec<String>>>, release: &Stop) -> Server {
                 let object = b"0123456789";
                 let len = if request.header("range") == Some("bytes=0-0") { 1 } else { object.len() };
                 let range = format!("bytes 0-{}/10", len - 1);
-                let headers = vec![("etag", "\"e\"".to_owned()), ("content-range", range)];
+                let headers = vec![
+                    ("etag", "\"e\"".to_owned()),
+                    ("content-range", range),
+                    ("x-amz-request-id", "r".to_owned()),
+                ];
                 Response { status: 206, headers, body: Body::Owned(object[..len].to_vec()) }
             }
         }

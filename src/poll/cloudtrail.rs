@@ -18,7 +18,7 @@ use super::paging::{begin_anew, follow, place_text, read_place};
 use super::source::{Event, Next, Page, Progress, Source};
 use crate::aws::cloudtrail::{self, Lookup};
 use crate::aws::request::Address;
-use crate::aws::{Error, Kind};
+use crate::aws::{Error, Kind, Unusable};
 use crate::config;
 use crate::ledger::{Seen, fingerprint};
 use crate::limits::LOOKUP_EVENTS_AGE_MAX;
@@ -257,7 +257,7 @@ impl Source for CloudTrail {
         }
     }
 
-    fn read(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
         let cloudtrail::Page { events, token } = cloudtrail::read_lookup(answer)?;
         let mut next = self.slot.as_ref().and_then(|slot| slot.token.clone());
         follow(&mut next, token)?;

@@ -18,7 +18,7 @@ use super::paging::{begin_anew, follow};
 use super::source::{Event, Next, Page, Progress, Source, from_millis};
 use crate::aws::guardduty;
 use crate::aws::request::Address;
-use crate::aws::{Error, Kind};
+use crate::aws::{Error, Kind, Unusable};
 use crate::config;
 use crate::ledger::{Seen, fingerprint};
 use crate::limits::{FINDING_LATENESS, FINDINGS_PER_CALL, POLL_RESTARTS_MAX};
@@ -146,7 +146,7 @@ impl GuardDuty {
         }))
     }
 
-    fn read_detectors(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read_detectors(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
         let page = guardduty::read_detectors(answer)?;
         if let Some(round) = &mut self.round {
             follow(&mut round.token, page.token)?;
@@ -159,7 +159,7 @@ impl GuardDuty {
         Ok(Page { progress: self.end_if_done(Progress::default()), ..Page::default() })
     }
 
-    fn read_findings(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read_findings(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
         let page = guardduty::read_findings(answer)?;
         let to = self.round.as_ref().map_or(0, |round| round.to);
         if let Some(reading) = self.round.as_mut().and_then(|round| round.reading.as_mut()) {
@@ -169,7 +169,7 @@ impl GuardDuty {
         Ok(Page { progress: self.go_on(), ..Page::default() })
     }
 
-    fn read_details(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read_details(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
         let findings = guardduty::read_details(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
         let Some(reading) = &mut round.reading else { return Ok(Page::default()) };
@@ -325,7 +325,7 @@ impl Source for GuardDuty {
         self.round.as_ref().map_or(Next::CaughtUp, |round| self.request(round))
     }
 
-    fn read(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
         match self.round.as_ref().and_then(|round| round.reading.as_ref()) {
             None => self.read_detectors(answer),
             Some(reading) if reading.ids.is_empty() => self.read_findings(answer),

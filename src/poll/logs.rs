@@ -19,7 +19,7 @@ use super::paging::{begin_anew, follow, place_text, read_place};
 use super::source::{Event, LeftOut, Next, Page, Progress, Source, from_millis};
 use crate::aws::logs::{self, Filter};
 use crate::aws::request::Address;
-use crate::aws::{Error, Kind};
+use crate::aws::{Error, Kind, Unusable};
 use crate::config;
 use crate::ledger::{Seen, fingerprint};
 use crate::limits::{LOG_LATENESS, LOG_SLICE_EVENTS, LOG_SLICE_FIRST, LOG_SLICE_MIN, POLL_SEEN_MAX};
@@ -103,7 +103,8 @@ struct Line<'a> {
     log_stream: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
-    timestamp: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ingestion_time: Option<i64>,
     message: &'a str,
@@ -190,7 +191,7 @@ impl Logs {
         }))
     }
 
-    fn read_groups(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read_groups(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
         let page = logs::read_groups(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
         let this_page = round.token.clone();
@@ -216,7 +217,7 @@ impl Logs {
         })
     }
 
-    fn read_streams(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read_streams(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
         let page = logs::read_streams(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
         let Some(reading) = &mut round.reading else { return Ok(Page::default()) };
@@ -232,7 +233,7 @@ impl Logs {
         Ok(Page { progress, ..Page::default() })
     }
 
-    fn read_events(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read_events(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
         let page = logs::read_events(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
         let Some(reading) = &mut round.reading else { return Ok(Page::default()) };
@@ -242,10 +243,13 @@ impl Logs {
         let edge = reading.edge(self.late);
         let of_slice = of_slice(round.to, reading.pages);
         reading.pages += 1;
+        // One whose time cannot be read may be read again.
+        let present = round.to;
+        let at = |event: &logs::Event| event.timestamp.unwrap_or(present);
         let time = |at: i64| if at >= edge { at } else { of_slice };
-        let events = page.events.iter().map(|event| line(&reading.group, event, time(event.timestamp)));
+        let events = page.events.iter().map(|event| line(&reading.group, event, time(at(event))));
         let events = events.collect::<Result<Vec<_>, _>>()?;
-        round.keyed += page.events.iter().filter(|event| event.timestamp >= edge).count();
+        round.keyed += page.events.iter().filter(|event| at(event) >= edge).count();
         let progress = if reading.token.is_some() { reading.progress() } else { self.end_slice() };
         Ok(Page { events, progress, ..Page::default() })
     }
@@ -361,7 +365,7 @@ impl Source for Logs {
         self.round.as_ref().map_or(Next::CaughtUp, |round| self.request(round))
     }
 
-    fn read(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
         let mut page = match self.round.as_ref().and_then(|round| round.reading.as_ref()) {
             None => self.read_groups(answer),
             Some(Reading { streams: Some(streams), .. }) if streams.want_more() => self.read_streams(answer),
@@ -497,7 +501,7 @@ impl Round {
 }
 
 /// The event as it is sent, and how long it is to be remembered (see [`of_slice`]).
-fn line(group: &str, event: &logs::Event, time: i64) -> Result<Event, serde_json::Error> {
+fn line(group: &str, event: &logs::Event, time: i64) -> Result<Event, Unusable> {
     let body = serde_json::to_vec(&Line {
         log_group: group,
         log_stream: &event.stream,
@@ -505,7 +509,8 @@ fn line(group: &str, event: &logs::Event, time: i64) -> Result<Event, serde_json
         timestamp: event.timestamp,
         ingestion_time: event.ingestion_time,
         message: &event.message,
-    })?;
+    });
+    let body = body.map_err(Unusable::odd)?;
     let key = event.id.as_ref().map(|id| Seen { id: fingerprint(&format!("{group}\0{id}")), time });
     Ok(Event { key, body })
 }

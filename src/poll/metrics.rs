@@ -22,7 +22,7 @@ use super::paging::{begin_anew, follow, place_text, read_place};
 use super::source::{Event, LeftOut, Next, Page, Progress, Source};
 use crate::aws::cloudwatch::{self, Dimension, List, Metric, Point, Query, STATISTICS};
 use crate::aws::request::Address;
-use crate::aws::{Error, Kind};
+use crate::aws::{Error, Kind, Unusable};
 use crate::config;
 use crate::ledger::{Seen, fingerprint};
 use crate::limits::{
@@ -264,7 +264,7 @@ impl Metrics {
         Progress { forget_before, ..all_before(to) }
     }
 
-    fn read_list(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read_list(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
         let listed = cloudwatch::read_list_metrics(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
         let this_page = round.token.clone();
@@ -283,7 +283,7 @@ impl Metrics {
         Ok(Page { progress: self.advance(), ..Page::default() })
     }
 
-    fn read_data(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read_data(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
         let data = cloudwatch::read_metric_data(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
         let Some(reading) = &mut round.reading else { return Ok(Page::default()) };
@@ -316,7 +316,7 @@ impl Metrics {
     }
 
     /// Reads the unit that was asked for.
-    fn read_unit(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read_unit(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
         let unit = cloudwatch::read_metric_unit(answer)?;
         let Some(reading) = self.round.as_mut().and_then(|round| round.reading.as_mut()) else {
             return Ok(Page::default());
@@ -332,7 +332,7 @@ impl Metrics {
     }
 
     /// Everything is there that the events of the metrics need.
-    fn finish_reading(&mut self) -> Result<Page, serde_json::Error> {
+    fn finish_reading(&mut self) -> Result<Page, Unusable> {
         let Some(reading) = self.round.as_mut().and_then(|round| round.reading.as_mut()) else {
             return Ok(Page::default());
         };
@@ -430,7 +430,7 @@ impl Source for Metrics {
         self.round.as_ref().map_or(Next::CaughtUp, |round| self.request(round))
     }
 
-    fn read(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
         if self.asks_for_unit() {
             return self.read_unit(answer);
         }
@@ -582,7 +582,7 @@ impl Reading {
         }
     }
 
-    fn events(&mut self, period: i64, units: &Units) -> Result<Vec<Event>, serde_json::Error> {
+    fn events(&mut self, period: i64, units: &Units) -> Result<Vec<Event>, Unusable> {
         let mut values = std::mem::take(&mut self.values);
         // Incomplete ones are sent when they can be had whole: the next round finds what has come up between two pages.
         values.retain(|(metric, _), values| {
@@ -601,7 +601,8 @@ impl Reading {
                 period,
                 unit: units.of(metric),
                 statistics: statistics.collect(),
-            })?;
+            });
+            let body = body.map_err(Unusable::odd)?;
             Ok(Event { key: Some(Seen { id: fingerprint(&identity(metric, time, period)), time }), body })
         };
         values.into_iter().map(event).collect()

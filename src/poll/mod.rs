@@ -34,13 +34,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::ack::Outcome;
-use crate::aws::{Client, Clock, Error, Kind, Pace};
+use crate::aws::{Client, Clock, Error, Pace};
 use crate::budget::Budget;
 use crate::config::{self, Api};
 use crate::crew::Crew;
 use crate::decode::{Bounds, Payload};
 use crate::ledger::{Ledger, Polled};
-use crate::limits::AWS_ANSWER_BYTES_MAX;
 use crate::stop::Stop;
 use crate::telemetry;
 use delivery::Delivery;
@@ -169,10 +168,7 @@ pub fn probe(source: &config::Source, client: &Client) -> Result<(), Error> {
     for _ in 0..PROBE_STEPS {
         match probed.next(now) {
             Next::Call(request) => {
-                let answer = client.call(&request, |answer| answer.read_all(AWS_ANSWER_BYTES_MAX))?;
-                let unreadable =
-                    |error| Error::local(&request, Kind::BadRequest, format!("unreadable answer: {error}"));
-                return probed.read(&answer).map(drop).map_err(unreadable);
+                return client.call_and_read(&request, |answer| probed.read(answer).map(drop));
             }
             // Nothing to read yet: a while later there would be.
             Next::Give(_) | Next::Mark(_) | Next::CaughtUp => {

@@ -1,17 +1,18 @@
 //! Page tokens, and checkpoints inside a listing: what the sources have in common.
 
 use serde::Serialize;
-use serde::de::{DeserializeOwned, Error as _};
+use serde::de::DeserializeOwned;
 
+use crate::aws::Unusable;
 use crate::limits::POLL_RESTARTS_MAX;
 
 /// Takes the token of the next page.
 ///
 /// # Errors
 /// It is the one that the page was asked for with: the listing would never end.
-pub fn follow(token: &mut Option<String>, next: Option<String>) -> Result<(), serde_json::Error> {
+pub fn follow(token: &mut Option<String>, next: Option<String>) -> Result<(), Unusable> {
     if next.is_some() && *token == next {
-        return Err(serde_json::Error::custom("the page names itself as the next one"));
+        return Err(Unusable::odd("the page names itself as the next one"));
     }
     *token = next;
     Ok(())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::aws::{Error, Kind, Request};
+use crate::aws::{Error, Kind, Request, Unusable};
 use crate::ledger::Seen;
 
 /// A source of events behind an API of AWS.
@@ -25,7 +25,7 @@ pub trait Source: Send {
     ///
     /// # Errors
     /// The answer is not what AWS documents.
-    fn read(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error>;
+    fn read(&mut self, answer: &[u8]) -> Result<Page, Unusable>;
 
     /// The request that `next` gave was refused. True: the source asks in another way (without a page token that is
     /// no longer good, for fewer items at once), so that `next` gives another request.

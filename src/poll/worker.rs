@@ -18,8 +18,8 @@ use crate::buffers::Buffer;
 use crate::decode::{Decoder, Payload, Work};
 use crate::ledger::Polled;
 use crate::limits::{
-    AWS_ANSWER_BYTES_MAX, CLOCK_RESOLUTION, OBJECT_BYTES_MIN, POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX,
-    POLL_PAGES_IN_WORK_MAX, POLL_REST_MAX, STOP_CHECK_INTERVAL,
+    CLOCK_RESOLUTION, OBJECT_BYTES_MIN, POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX, POLL_PAGES_IN_WORK_MAX,
+    POLL_REST_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::resolve::{self, PullingId};
 use crate::services::Definition;
@@ -323,15 +323,14 @@ impl Worker {
     /// None: AWS's clock has not reached `now`, so that the answer cannot hold everything up to it.
     fn call(&mut self, request: &Request, now: Timestamp) -> Result<Option<Page>, Error> {
         self.settings.telemetry.poll.calls.increment();
-        let answer = self.client.call(request, |answer| answer.read_all(AWS_ANSWER_BYTES_MAX))?;
-        if self.shared.now() < now {
-            return Ok(None);
-        }
-        self.misdated = 0;
         let reads_items = self.source.reads_items();
-        let unreadable =
-            |error| Error::local(request, Kind::BadRequest, format!("unreadable answer: {error}"));
-        let page = self.source.read(&answer).map_err(unreadable)?;
+        let (shared, source) = (&self.shared, &mut self.source);
+        let read = |answer: &[u8]| match shared.now() < now {
+            true => Ok(None),
+            false => source.read(answer).map(Some),
+        };
+        let Some(page) = self.client.call_and_read(request, read)? else { return Ok(None) };
+        self.misdated = 0;
         if reads_items {
             self.unreadable.has_read();
         }

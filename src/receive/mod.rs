@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Sender, unbounded};
 
 use crate::ack::Outcome;
-use crate::aws::{AccountId, Attributes, Kind, Sqs};
+use crate::aws::{AccountId, Attributes, Error, Kind, Sqs};
 use crate::budget::Budget;
 use crate::config;
 use crate::crew::Crew;
@@ -256,21 +256,21 @@ impl Shared {
     }
 
     /// Is there nothing more to receive? Asked after a receive that brought nothing.
-    fn queue_is_drained(&self) -> bool {
+    ///
+    /// # Errors
+    /// The queue's depth is not known: messages may be there that nothing else shows.
+    fn queue_is_drained(&self) -> Result<bool, Error> {
         if self.drain().is_done() {
-            return true;
+            return Ok(true);
         }
         let attributes = match self.settings.settling.attributes() {
             Ok(attributes) => attributes,
-            Err(error) => {
+            // Without the permission only the empty receives can tell.
+            Err(error) if *error.kind() == Kind::Denied => {
                 log::debug!("inputs.{}: {error}", self.settings.input.key);
-                // Messages may be in flight that nothing else shows: ask again.
-                if error.is_temporary() || *error.kind() == Kind::Foreign {
-                    return false;
-                }
-                // Without the permission only the empty receives can tell.
                 Attributes::default()
             }
+            Err(error) => return Err(error),
         };
         let ours = self.ours();
         let is_drained = self.drain().looks_empty(&attributes, ours);
@@ -283,7 +283,7 @@ impl Shared {
                 ours.parked
             );
         }
-        is_drained
+        Ok(is_drained)
     }
 
     fn ours(&self) -> Ours {

@@ -89,7 +89,7 @@ fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
     settings.telemetry.queue.received(messages.iter().map(|message| message.sent_at));
     if messages.is_empty() {
         settings.telemetry.receive.empty.increment();
-        pause_after_nothing(shared, wait, asked);
+        pause_after_nothing(shared, wait, asked)?;
     }
     learn_body(shared, &messages);
     let pulled = input.pulling_id.then(|| PullingId::of(Timestamp::now()));
@@ -115,12 +115,13 @@ fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
 }
 
 /// A drain asks whether that was all; an answer that came at once must not make the loop spin.
-fn pause_after_nothing(shared: &Shared, wait: Duration, asked: Instant) {
-    if shared.settings.drain && shared.queue_is_drained() {
-        return;
+fn pause_after_nothing(shared: &Shared, wait: Duration, asked: Instant) -> Result<(), crate::aws::Error> {
+    if shared.settings.drain && shared.queue_is_drained()? {
+        return Ok(());
     }
     let least = wait.max(DRAIN_WAIT_TIME);
     shared.settings.stop.wait(least.saturating_sub(asked.elapsed()));
+    Ok(())
 }
 
 /// Takes a message into work, with a lease. Returns it with its group, if it has one.
@@ -283,11 +284,17 @@ fn add_object(
         endings.tell(place, &object, ending);
         Outcome::Delivered
     };
-    // Whose it is need not be known of what is nobody's log.
+    let claimed = settings.input.service_of(&object.key);
     if is_marker(&object.key) {
-        return skip(&settings.telemetry.endings, &settings.input.key, Ending::Marker);
+        // Nobody needs to claim what is nobody's log.
+        let telemetry = &settings.telemetry;
+        let (endings, place) = match claimed {
+            Some(service) => (&telemetry.service(&service.name).endings, &service.name),
+            None => (&telemetry.endings, &settings.input.key),
+        };
+        return skip(endings, place, Ending::Marker);
     }
-    let Some(service) = settings.input.service_of(&object.key) else {
+    let Some(service) = claimed else {
         settings.telemetry.receive.unreadable.increment();
         settings.telemetry.endings.add(Ending::NoService);
         log::warn!(

@@ -42,7 +42,7 @@ pub struct Object {
     pub key: String,
     /// The bucket's region, where the message says it.
     pub region: Option<String>,
-    /// Bytes as the message says: a hint only, it may be missing or wrong.
+    /// Bytes as the message says: a hint where no ETag stands beside it. Missing, or 0: nobody knows.
     pub size: Option<u64>,
     pub version_id: Option<String>,
     /// What S3 said that it stored, without quotes.

@@ -66,6 +66,7 @@ impl Object {
     fn part(&self, status: u16, range: Range<usize>) -> Response {
         let mut headers = vec![
             ("etag", self.etag.clone()),
+            ("x-amz-request-id", "TESTBED".to_owned()),
             ("accept-ranges", "bytes".to_owned()),
             ("content-type", "binary/octet-stream".to_owned()),
         ];

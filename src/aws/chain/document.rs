@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use serde::Deserialize;
 
-use crate::aws::credentials::Credentials;
+use crate::aws::credentials::{Credentials, expiry};
 
 /// What a `credential_process` writes to its standard output.
 pub fn of_process(bytes: &[u8]) -> Result<Credentials, String> {
@@ -88,8 +88,7 @@ impl Document {
 
 /// ISO 8601 with a zone: `2024-02-03T04:05:06Z`, `2024-02-03T04:05:06+00:00`.
 fn time(text: &str) -> Result<SystemTime, String> {
-    let time = text.trim().parse::<jiff::Timestamp>().map_err(|_| "its \"Expiration\" is no time")?;
-    Ok(SystemTime::from(time))
+    expiry(text).ok_or_else(|| "its \"Expiration\" is no time".to_owned())
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@ use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::document;
 use crate::aws::credentials::Credentials;
@@ -52,6 +55,21 @@ fn finish(command: &str, timeout: Duration) -> Result<Finished, String> {
     Ok(Finished { status, output, complaint })
 }
 
+/// The process groups that run now.
+static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+/// Ends every command that still runs, with all that it has started: to be called when this process ends, whose threads
+/// then have no time left to do it.
+pub fn end_all() {
+    for group in running().iter() {
+        let _ = kill_process_group(*group, Signal::KILL);
+    }
+}
+
+fn running() -> MutexGuard<'static, Vec<Pid>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A process group of its own: what the shell has started ends with it.
 struct Running(Child);
 
@@ -60,12 +78,26 @@ impl Running {
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", command]).process_group(0);
         shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        shell.spawn().map(Self)
+        let mut groups = running();
+        let shell = shell.spawn()?;
+        groups.push(Pid::from_child(&shell));
+        Ok(Self(shell))
+    }
+
+    /// How it ended, if it has. Its id may belong to another process from then on.
+    fn ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
+        let mut groups = running();
+        let group = Pid::from_child(&self.0);
+        let status = self.0.try_wait()?;
+        if status.is_some() {
+            groups.retain(|other| *other != group);
+        }
+        Ok(status)
     }
 
     fn wait(&mut self, deadline: Instant) -> Option<ExitStatus> {
         loop {
-            if let Some(status) = self.0.try_wait().ok()? {
+            if let Some(status) = self.ended().ok()? {
                 return Some(status);
             }
             if Instant::now() >= deadline {
@@ -79,9 +111,13 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // As long as it has not been waited for, its id cannot belong to another.
-        if let Ok(None) = self.0.try_wait() {
-            let group = rustix::process::Pid::from_child(&self.0);
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        if let Ok(None) = self.ended() {
+            let group = Pid::from_child(&self.0);
+            let mut groups = running();
+            let _ = kill_process_group(group, Signal::KILL);
+            groups.retain(|other| *other != group);
+            // Whoever wants the lock must not wait for a process that cannot end.
+            drop(groups);
             let _ = self.0.wait();
         }
     }
@@ -154,6 +190,19 @@ mod tests {
         assert!(error.contains("AccessKeyId") && !error.contains("hush"), "{error}");
         assert!(failed("/nonexistent/helper --token hush").starts_with("credential_process helper: exit"));
         assert!(failed("TOKEN=hush false").starts_with("credential_process (command): exit"));
+    }
+
+    #[test]
+    fn what_runs_is_known_until_it_has_ended() {
+        let mut shell = Running::start("read line; true").unwrap();
+        let group = Pid::from_child(&shell.0);
+        let status = shell.wait(Instant::now() + Duration::from_secs(60));
+        assert!(status.is_some() && !running().contains(&group));
+        let shell = Running::start("sleep 600").unwrap();
+        let group = Pid::from_child(&shell.0);
+        assert!(running().contains(&group));
+        drop(shell);
+        assert!(!running().contains(&group));
     }
 
     #[test]

@@ -198,5 +198,29 @@ fn versioned(lab: &Lab, key: &str, etag: &str) -> String {
     let mut event: Value = serde_json::from_str(&notices::s3_created(&lab.bucket, &[key])).unwrap();
     event["Records"][0]["s3"]["object"]["versionId"] = json!("3HL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY");
     event["Records"][0]["s3"]["object"]["eTag"] = json!(etag);
+    // The size that goes with an ETag is believed.
+    event["Records"][0]["s3"]["object"]["size"] = Value::Null;
     event.to_string()
+}
+
+/// A portal in front of AWS says "success" to every kind of call, before it lets them through: nothing ends because of it.
+#[test]
+fn a_success_that_is_not_aws_s_ends_nothing() {
+    let lab = Lab::new("foreign-200");
+    let objects: Vec<_> = (0..6).map(|i| feeds::vpc(&format!("s{i}"), 20)).collect();
+    lab.put_and_announce(&objects);
+    let proxy = FaultProxy::start(|call| {
+        let body = match call.number % 2 {
+            1 => "{}",
+            _ => r#"{"status":"ok"}"#,
+        };
+        let is_first = call.number <= 2;
+        if is_first { Fault::Answer { status: 200, body: body.to_owned() } } else { Fault::Pass }
+    });
+    let ended = lab.drain_all(&lab.config_through(&proxy, "aws_sqs_vpc"));
+    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    assert!(ended.log.contains("the answer says success, but is not one of AWS's"), "log:\n{}", ended.log);
+    for call in ["sqs:ReceiveMessage", "s3:GetObject"] {
+        assert!(ended.log.contains(&format!("{call} ")), "{call}; log:\n{}", ended.log);
+    }
 }
