@@ -243,6 +243,9 @@ pub const LOG_STREAMS_LAG: Duration = Duration::from_secs(3600);
 pub const FINDING_LATENESS: Duration = Duration::from_secs(300);
 /// How often a listing begins anew at once in one round because its page token was refused.
 pub const POLL_RESTARTS_MAX: u32 = 3;
+/// Pages of one listing in a row that bring nothing new, after which a pull goes on with the next item, or ends. Of a log
+/// group with very many streams CloudWatch gives thousands of empty pages, so what has been read until then counts.
+pub const POLL_BARREN_PAGES_MAX: u32 = 5000;
 
 // ---- sending ------------------------------------------------------------------------------------
 

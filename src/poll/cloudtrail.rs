@@ -14,8 +14,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::paging::{begin_anew, follow, place_text, read_place};
-use super::source::{Event, Next, Page, Progress, Source};
+use super::paging::{Circle, begin_anew, follow, place_text, read_place};
+use super::source::{BadAnswer, Event, Next, Page, Progress, Source};
 use crate::aws::cloudtrail::{self, Lookup};
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind};
@@ -62,6 +62,8 @@ struct Slot {
     /// that has not shown yet.
     is_ordered: Option<bool>,
     token: Option<String>,
+    #[serde(skip)]
+    circle: Circle,
     /// Page tokens that were refused.
     #[serde(skip)]
     restarts: u32,
@@ -143,10 +145,9 @@ impl CloudTrail {
     }
 
     /// The page has been read: what comes after it, and what is known once it is delivered.
-    fn advance(&mut self, times: &[i64], token: Option<String>) -> Progress {
+    fn advance(&mut self, times: &[i64]) -> Progress {
         let Some(mut slot) = self.slot.take() else { return Progress::default() };
         slot.narrow(times);
-        slot.token = token;
         if slot.token.is_none() {
             slot.next_source();
         }
@@ -180,8 +181,19 @@ impl CloudTrail {
 
 impl Slot {
     fn new(from: Timestamp, to: Timestamp, sources: &[String]) -> Slot {
-        let (sources, is_ordered, token) = (sources.to_vec(), None, None);
-        Slot { from, to, source: 0, sources, end: to, read_down_to: to, is_ordered, token, restarts: 0 }
+        let (sources, is_ordered, token, circle) = (sources.to_vec(), None, None, Circle::default());
+        Slot {
+            from,
+            to,
+            source: 0,
+            sources,
+            end: to,
+            read_down_to: to,
+            is_ordered,
+            token,
+            circle,
+            restarts: 0,
+        }
     }
 
     /// The one that a checkpoint tells of, if it is still the one to be read.
@@ -257,14 +269,16 @@ impl Source for CloudTrail {
         }
     }
 
-    fn read(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let cloudtrail::Page { events, token } = cloudtrail::read_lookup(answer)?;
-        let mut next = self.slot.as_ref().and_then(|slot| slot.token.clone());
-        follow(&mut next, token)?;
-        let mut page = Page::default();
+        if let Some(slot) = &mut self.slot {
+            follow(&mut slot.token, &mut slot.circle, token)?;
+        }
+        let goes_on = self.slot.as_ref().is_some_and(|slot| slot.token.is_some());
+        let mut page = Page { goes_on, ..Page::default() };
         let times: Vec<i64> = events.iter().filter_map(|event| event.time).collect();
         events.into_iter().for_each(|event| self.take(&mut page, event));
-        page.progress = self.advance(&times, next);
+        page.progress = self.advance(&times);
         Ok(page)
     }
 

@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 
-use super::paging::{begin_anew, follow};
-use super::source::{Event, Next, Page, Progress, Source, from_millis};
+use super::paging::{Circle, begin_anew, follow};
+use super::source::{BadAnswer, Event, Next, Page, Progress, Source, from_millis};
 use crate::aws::guardduty;
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind};
@@ -50,6 +50,7 @@ struct Round {
     to: i64,
     detectors: VecDeque<String>,
     token: Option<String>,
+    circle: Circle,
     listed: bool,
     reading: Option<Reading>,
     /// Page tokens that were refused.
@@ -63,6 +64,7 @@ struct Reading {
     /// All findings with earlier updates have been read: the listing begins here.
     from: i64,
     token: Option<String>,
+    circle: Circle,
     /// Pages of this listing.
     pages: u32,
     /// The last page has been listed.
@@ -146,30 +148,35 @@ impl GuardDuty {
         }))
     }
 
-    fn read_detectors(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read_detectors(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let page = guardduty::read_detectors(answer)?;
+        let mut goes_on = false;
         if let Some(round) = &mut self.round {
-            follow(&mut round.token, page.token)?;
+            follow(&mut round.token, &mut round.circle, page.token)?;
+            goes_on = page.ids.is_empty() && round.token.is_some();
             round.listed = round.token.is_none();
             round.detectors.extend(page.ids);
             // The one that is furthest behind comes first, also if the program ends again and again.
             let next = &self.next;
             round.detectors.make_contiguous().sort_by_key(|detector| next.get(detector).copied());
         }
-        Ok(Page { progress: self.end_if_done(Progress::default()), ..Page::default() })
+        Ok(Page { goes_on, progress: self.end_if_done(Progress::default()), ..Page::default() })
     }
 
-    fn read_findings(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read_findings(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let page = guardduty::read_findings(answer)?;
         let to = self.round.as_ref().map_or(0, |round| round.to);
         if let Some(reading) = self.round.as_mut().and_then(|round| round.reading.as_mut()) {
-            follow(&mut reading.token, page.token)?;
+            follow(&mut reading.token, &mut reading.circle, page.token)?;
             reading.take(page.ids, to);
         }
-        Ok(Page { progress: self.go_on(), ..Page::default() })
+        // Findings that were listed before bring nothing new.
+        let reading = self.round.as_ref().and_then(|round| round.reading.as_ref());
+        let goes_on = reading.is_some_and(|reading| reading.ids.is_empty() && reading.token.is_some());
+        Ok(Page { goes_on, progress: self.go_on(), ..Page::default() })
     }
 
-    fn read_details(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read_details(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let findings = guardduty::read_details(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
         let Some(reading) = &mut round.reading else { return Ok(Page::default()) };
@@ -317,6 +324,7 @@ impl Source for GuardDuty {
             to: now.as_millisecond(),
             detectors: VecDeque::new(),
             token: None,
+            circle: Circle::default(),
             listed: false,
             reading: None,
             restarts: 0,
@@ -325,7 +333,7 @@ impl Source for GuardDuty {
         self.round.as_ref().map_or(Next::CaughtUp, |round| self.request(round))
     }
 
-    fn read(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         match self.round.as_ref().and_then(|round| round.reading.as_ref()) {
             None => self.read_detectors(answer),
             Some(reading) if reading.ids.is_empty() => self.read_findings(answer),

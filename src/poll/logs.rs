@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::paging::{begin_anew, follow, place_text, read_place};
-use super::source::{Event, LeftOut, Next, Page, Progress, Source, from_millis};
+use super::paging::{Circle, begin_anew, follow, place_text, read_place};
+use super::source::{BadAnswer, Event, LeftOut, Next, Page, Progress, Source, from_millis};
 use crate::aws::logs::{self, Filter};
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind};
@@ -64,6 +64,7 @@ struct Round {
     page: Option<String>,
     /// The next page.
     token: Option<String>,
+    circle: Circle,
     listed: bool,
     /// The groups up to this one were read by an earlier process.
     after: Option<String>,
@@ -87,6 +88,7 @@ struct Reading {
     pages: i64,
     events: usize,
     token: Option<String>,
+    circle: Circle,
     /// The first retrieval, by streams.
     streams: Option<Streams>,
     /// Where an earlier process was, as long as it is not known whether that is still good.
@@ -139,6 +141,7 @@ impl Logs {
             groups: only.into_iter().collect(),
             page: token.clone(),
             token,
+            circle: Circle::default(),
             after: Some(after),
             reading: None,
             keyed: 0,
@@ -190,13 +193,14 @@ impl Logs {
         }))
     }
 
-    fn read_groups(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read_groups(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let page = logs::read_groups(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
         let this_page = round.token.clone();
-        follow(&mut round.token, page.token)?;
+        follow(&mut round.token, &mut round.circle, page.token)?;
         round.page = this_page;
         round.listed = round.token.is_none();
+        let goes_on = page.names.is_empty() && !round.listed;
         let after = round.after.take().unwrap_or_default();
         let begin = page.names.iter().position(|group| group.name == after).map_or(0, |at| at + 1);
         let (refusing, groups): (Vec<_>, Vec<_>) =
@@ -210,21 +214,23 @@ impl Logs {
             item: format!("log group {}", group.name),
         });
         Ok(Page {
+            goes_on,
             left_out: left_out.collect(),
             progress: self.end_if_done(Progress::default()),
             ..Page::default()
         })
     }
 
-    fn read_streams(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read_streams(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let page = logs::read_streams(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
         let Some(reading) = &mut round.reading else { return Ok(Page::default()) };
         let Some(streams) = &mut reading.streams else { return Ok(Page::default()) };
-        follow(&mut streams.token, page.token)?;
+        follow(&mut streams.token, &mut streams.circle, page.token)?;
+        let goes_on = page.names.is_empty() && streams.token.is_some();
         streams.take(page.names, reading.from);
         if streams.want_more() {
-            return Ok(Page::default());
+            return Ok(Page { goes_on, ..Page::default() });
         }
         reading.find_place();
         let is_empty = reading.streams.as_ref().is_some_and(|streams| streams.names.is_empty());
@@ -232,11 +238,11 @@ impl Logs {
         Ok(Page { progress, ..Page::default() })
     }
 
-    fn read_events(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read_events(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let page = logs::read_events(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
         let Some(reading) = &mut round.reading else { return Ok(Page::default()) };
-        follow(&mut reading.token, page.token)?;
+        follow(&mut reading.token, &mut reading.circle, page.token)?;
         reading.events += page.events.len();
         // From there on the next reading begins.
         let edge = reading.edge(self.late);
@@ -246,8 +252,9 @@ impl Logs {
         let events = page.events.iter().map(|event| line(&reading.group, event, time(event.timestamp)));
         let events = events.collect::<Result<Vec<_>, _>>()?;
         round.keyed += page.events.iter().filter(|event| event.timestamp >= edge).count();
-        let progress = if reading.token.is_some() { reading.progress() } else { self.end_slice() };
-        Ok(Page { events, progress, ..Page::default() })
+        let goes_on = reading.token.is_some();
+        let progress = if goes_on { reading.progress() } else { self.end_slice() };
+        Ok(Page { events, goes_on, progress, ..Page::default() })
     }
 
     /// A slice has been read, or the events of some streams.
@@ -361,7 +368,7 @@ impl Source for Logs {
         self.round.as_ref().map_or(Next::CaughtUp, |round| self.request(round))
     }
 
-    fn read(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let mut page = match self.round.as_ref().and_then(|round| round.reading.as_ref()) {
             None => self.read_groups(answer),
             Some(Reading { streams: Some(streams), .. }) if streams.want_more() => self.read_streams(answer),
@@ -375,6 +382,10 @@ impl Source for Logs {
     /// may have gone): all streams of the group are searched, without naming them.
     fn refused(&mut self, error: &Error) -> bool {
         let may_be_the_token = *error.kind() == Kind::BadRequest;
+        if self.round.is_none() {
+            // It was resumed.
+            self.list = None;
+        }
         match self.round.as_mut().filter(|round| may_be_the_token && round.has_token()) {
             Some(round) => round.drop_token(),
             None => error.may_be_of_item() && self.read_without_streams(),
@@ -407,8 +418,9 @@ impl Source for Logs {
 
 impl Reading {
     fn new(group: String, from: i64, to: i64, present: i64, streams: Option<Streams>) -> Reading {
-        let (pages, events, token, place, has_place) = (0, 0, None, None, false);
-        Reading { group, from, to, present, pages, events, token, streams, place, has_place }
+        let (pages, events, token, circle) = (0, 0, None, Circle::default());
+        let (place, has_place) = (None, false);
+        Reading { group, from, to, present, pages, events, token, circle, streams, place, has_place }
     }
 
     /// Goes on where an earlier process was.

@@ -17,8 +17,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Number;
 
-use super::paging::{begin_anew, follow, place_text, read_place};
-use super::source::{Event, LeftOut, Next, Page, Progress, Source};
+use super::paging::{Circle, begin_anew, follow, place_text, read_place};
+use super::source::{BadAnswer, Event, LeftOut, Next, Page, Progress, Source};
 use crate::aws::cloudwatch::{self, Dimension, List, Metric, Point, Query, STATISTICS};
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind};
@@ -63,6 +63,7 @@ struct Round {
     place: Place,
     /// Of the next page of the listing.
     token: Option<String>,
+    circle: Circle,
     /// All pages of this namespace have been listed.
     listed: bool,
     /// Listed, and not read yet.
@@ -85,6 +86,7 @@ struct Reading {
     /// By metric and statistic: what CloudWatch said of it last.
     statuses: BTreeMap<(usize, usize), String>,
     token: Option<String>,
+    circle: Circle,
     /// By metric and time.
     values: BTreeMap<(usize, i64), [Option<Number>; STATISTICS.len()]>,
 }
@@ -144,6 +146,7 @@ impl Metrics {
         let place = self.place.take().filter(|place| place.is_of(&new, end)).unwrap_or(new);
         Some(Round {
             token: place.token.clone(),
+            circle: Circle::default(),
             place,
             listed: false,
             waiting: VecDeque::new(),
@@ -249,12 +252,13 @@ impl Metrics {
         Progress { forget_before, ..all_before(to) }
     }
 
-    fn read_list(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read_list(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let listed = cloudwatch::read_list_metrics(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
         let this_page = round.token.clone();
-        follow(&mut round.token, listed.token)?;
+        follow(&mut round.token, &mut round.circle, listed.token)?;
         (round.place.token, round.listed) = (this_page, round.token.is_none());
+        let goes_on = listed.metrics.is_empty() && round.token.is_some();
         let after = round.place.after;
         let begin =
             listed.metrics.iter().position(|metric| Some(mark_of(metric)) == after).map_or(0, |at| at + 1);
@@ -265,15 +269,16 @@ impl Metrics {
         let wanted =
             listed.metrics.into_iter().skip(begin).filter(|metric| !behind.contains_key(&name_of(metric)));
         round.waiting.extend(wanted);
-        Ok(Page { progress: self.advance(), ..Page::default() })
+        Ok(Page { goes_on, progress: self.advance(), ..Page::default() })
     }
 
-    fn read_data(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read_data(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let data = cloudwatch::read_metric_data(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
         let Some(reading) = &mut round.reading else { return Ok(Page::default()) };
-        follow(&mut reading.token, data.token)?;
+        follow(&mut reading.token, &mut reading.circle, data.token)?;
         reading.pages += 1;
+        let goes_on = data.points.is_empty() && reading.token.is_some();
         let span = reading.from..reading.to;
         let asked_for = data.points.into_iter().filter(|point| span.contains(&point.time));
         asked_for.for_each(|point| reading.take(point));
@@ -286,7 +291,8 @@ impl Metrics {
             let place = Place { batch_max: Some(fewer.max(1)), ..round.place.clone() };
             let checkpoints =
                 (fewer > 0).then(|| (PLACE.to_owned(), place_text(&place))).into_iter().collect();
-            return Ok(Page { progress: Progress { checkpoints, ..Progress::default() }, ..Page::default() });
+            let progress = Progress { checkpoints, ..Progress::default() };
+            return Ok(Page { goes_on, progress, ..Page::default() });
         }
         let events = reading.events(self.period)?;
         let (left_out, mut checkpoints) = self.end_reading();
@@ -372,7 +378,7 @@ impl Source for Metrics {
         self.round.as_ref().map_or(Next::CaughtUp, |round| self.request(round))
     }
 
-    fn read(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error> {
+    fn read(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let reads_data = self.round.as_ref().is_some_and(|round| round.reading.is_some());
         if reads_data { self.read_data(answer) } else { self.read_list(answer) }
     }
@@ -380,6 +386,10 @@ impl Source for Metrics {
     /// A page token that is no longer good: its list begins anew. Metrics that are refused: fewer of them.
     fn refused(&mut self, error: &Error) -> bool {
         let is_wrong = matches!(error.kind(), Kind::BadRequest | Kind::NotFound);
+        if self.round.is_none() {
+            // It was resumed.
+            self.place = None;
+        }
         let Some(round) = self.round.as_mut().filter(|_| is_wrong) else { return false };
         let token = match &mut round.reading {
             Some(reading) => reading.drop_token(),

@@ -45,7 +45,7 @@ use crate::stop::Stop;
 use crate::telemetry;
 use delivery::Delivery;
 pub use pace::Paces;
-use source::{Next, Source};
+use source::{BadAnswer, Next, Source};
 
 /// What a source needs to run.
 pub struct Settings {
@@ -171,7 +171,7 @@ pub fn probe(source: &config::Source, client: &Client) -> Result<(), Error> {
             Next::Call(request) => {
                 let answer = client.call(&request, |answer| answer.read_all(AWS_ANSWER_BYTES_MAX))?;
                 let unreadable =
-                    |error| Error::local(&request, Kind::BadRequest, format!("unreadable answer: {error}"));
+                    |error: BadAnswer| Error::local(&request, Kind::BadRequest, error.to_string());
                 return probed.read(&answer).map(drop).map_err(unreadable);
             }
             // Nothing to read yet: a while later there would be.

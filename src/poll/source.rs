@@ -25,7 +25,7 @@ pub trait Source: Send {
     ///
     /// # Errors
     /// The answer is not what AWS documents.
-    fn read(&mut self, answer: &[u8]) -> Result<Page, serde_json::Error>;
+    fn read(&mut self, answer: &[u8]) -> Result<Page, BadAnswer>;
 
     /// The request that `next` gave was refused. True: the source asks in another way (without a page token that is
     /// no longer good, for fewer items at once), so that `next` gives another request.
@@ -68,9 +68,20 @@ pub struct Page {
     pub dropped: u64,
     /// Events that another region's thread sends.
     pub other_region: u64,
+    /// Another page of the same listing follows, and this one has not listed any item that is read in between.
+    pub goes_on: bool,
     /// Items that the answer says cannot be read.
     pub left_out: Vec<LeftOut>,
     pub progress: Progress,
+}
+
+/// Why an answer cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BadAnswer {
+    #[error("unreadable answer: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("the listing never ends: its page tokens lead back to a page that was read before")]
+    Circle,
 }
 
 /// An item that is passed over.

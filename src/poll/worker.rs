@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::source::{self, LeftOut, Next, Page, Progress, Reaction, Source};
+use super::source::{self, BadAnswer, LeftOut, Next, Page, Progress, Reaction, Source};
 use super::unreadable::Unreadable;
 use super::{Delivery, Settings, Shared, source_of};
 use crate::ack::{self, Ack, Outcome};
@@ -19,7 +19,7 @@ use crate::decode::{Decoder, Payload, Work};
 use crate::ledger::Polled;
 use crate::limits::{
     AWS_ANSWER_BYTES_MAX, CLOCK_RESOLUTION, OBJECT_BYTES_MIN, POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX,
-    POLL_PAGES_IN_WORK_MAX, POLL_REST_MAX, STOP_CHECK_INTERVAL,
+    POLL_BARREN_PAGES_MAX, POLL_PAGES_IN_WORK_MAX, POLL_REST_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::resolve::{self, PullingId};
 use crate::services::Definition;
@@ -55,10 +55,13 @@ struct Worker {
     /// Places for pages on their way.
     slots: Budget,
     backoff: Backoff,
-    /// It has panicked, and has not finished a pull since: that a call works is no sign of health.
+    /// It has panicked, or a listing never ended, and it has not finished a pull since: that a call works is no sign of
+    /// health.
     recovers: Arc<AtomicBool>,
     /// How often in a row an answer showed that its question had been asked at a wrong time.
     misdated: u32,
+    /// Pages of one listing in a row that brought nothing new.
+    barren: u32,
     unreadable: Unreadable,
 }
 
@@ -70,6 +73,13 @@ enum Pulled {
     /// The time of its beginning was wrong: the next pull begins at once, at the checkpoint.
     Misdated,
     Stopped,
+}
+
+/// Why a call brought no page.
+enum Failed {
+    Call(Error),
+    /// The pages of the listing lead in a circle.
+    Circle(Error),
 }
 
 /// What a pull has brought.
@@ -93,6 +103,7 @@ impl Worker {
             slots: Budget::new(POLL_PAGES_IN_WORK_MAX),
             backoff: Backoff::new(POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX),
             misdated: 0,
+            barren: 0,
             unreadable: Unreadable::default(),
             settings: Arc::clone(settings),
             recovers: Arc::clone(recovers),
@@ -254,10 +265,19 @@ impl Worker {
                 Ok(Some(page)) => {
                     tries = 0;
                     tally.responses += 1;
-                    self.hand_over(page, &id, tally);
+                    let goes_on = page.goes_on;
+                    let is_news = self.hand_over(page, &id, tally);
+                    if self.is_barren(goes_on && !is_news) && self.leave_listing(&barren(&request)) {
+                        return Pulled::GaveUp;
+                    }
                 }
-                Err(error) if *error.kind() == Kind::Stopped => return Pulled::Stopped,
-                Err(error) => {
+                Err(Failed::Circle(error)) => {
+                    if self.leave_circle(&error) {
+                        return Pulled::GaveUp;
+                    }
+                }
+                Err(Failed::Call(error)) if *error.kind() == Kind::Stopped => return Pulled::Stopped,
+                Err(Failed::Call(error)) => {
                     tries += 1;
                     self.settings.telemetry.poll.failed_calls.increment();
                     let exhausted = tries > self.settings.source.retries;
@@ -305,7 +325,7 @@ impl Worker {
     }
 
     /// None: AWS's clock has not reached `now`, so that the answer cannot hold everything up to it.
-    fn call(&mut self, request: &Request, now: Timestamp) -> Result<Option<Page>, Error> {
+    fn call(&mut self, request: &Request, now: Timestamp) -> Result<Option<Page>, Failed> {
         self.settings.telemetry.poll.calls.increment();
         let answer = self.client.call(request, |answer| answer.read_all(AWS_ANSWER_BYTES_MAX))?;
         if self.shared.now() < now {
@@ -313,9 +333,7 @@ impl Worker {
         }
         self.misdated = 0;
         let reads_items = self.source.reads_items();
-        let unreadable =
-            |error| Error::local(request, Kind::BadRequest, format!("unreadable answer: {error}"));
-        let page = self.source.read(&answer).map_err(unreadable)?;
+        let page = self.source.read(&answer).map_err(|error| unreadable(request, &error))?;
         if reads_items {
             self.unreadable.has_read();
         }
@@ -323,8 +341,43 @@ impl Worker {
         if reads_items || self.unreadable.len() == 0 {
             self.works();
         }
-        self.backoff.reset();
+        if !self.recovers.load(Ordering::Relaxed) {
+            self.backoff.reset();
+        }
         Ok(Some(page))
+    }
+
+    /// Counts the pages of a listing that bring nothing new. True: there were so many in a row that others have waited
+    /// long enough.
+    fn is_barren(&mut self, page_is: bool) -> bool {
+        self.barren = if page_is { self.barren + 1 } else { 0 };
+        self.barren >= POLL_BARREN_PAGES_MAX
+    }
+
+    /// Passes over the item whose listing does not end. True: there is none, and the pull is given up.
+    fn leave_listing(&mut self, error: &Error) -> bool {
+        self.barren = 0;
+        if let Some(item) = self.source.leave_out(error) {
+            self.pass_over(LeftOut { item, why: error.to_string() });
+            return false;
+        }
+        self.recovers.store(true, Ordering::Relaxed);
+        self.shared.telemetry.health.failed(error, true);
+        self.settings.stop.wait(self.backoff.pause());
+        true
+    }
+
+    /// After a page whose token leads back: the listing begins anew when the item, or the source, has its next turn.
+    fn leave_circle(&mut self, error: &Error) -> bool {
+        self.source.refused(error);
+        if !self.leave_listing(error) {
+            return false;
+        }
+        self.await_pages();
+        self.source.resume(&self.shared.state().checkpoints);
+        // The checkpoint may name the token, too.
+        self.source.refused(error);
+        true
     }
 
     /// After an answer that was asked for at a wrong time: what it holds may be incomplete, so it counts for nothing.
@@ -351,8 +404,10 @@ impl Worker {
     }
 
     /// Puts what is new of a page on its way.
-    fn hand_over(&mut self, page: Page, id: &PullingId, tally: &mut Tally) {
-        let Page { events, dropped, other_region, left_out, progress } = page;
+    /// True: it holds something new.
+    fn hand_over(&mut self, page: Page, id: &PullingId, tally: &mut Tally) -> bool {
+        let Page { events, dropped, other_region, goes_on: _, left_out, progress } = page;
+        let is_told = dropped + other_region + left_out.len() as u64 > 0;
         left_out.into_iter().for_each(|left_out| self.pass_over(left_out));
         let total = events.len() as u64;
         let (mut text, mut seen, mut generated) = (Vec::new(), Vec::new(), 0);
@@ -368,6 +423,7 @@ impl Worker {
         drop(state);
         tally.add(&self.settings, [total, dropped, other_region, generated]);
         self.send(text, seen, progress, id);
+        is_told || generated > 0
     }
 
     /// A page without events only moves the checkpoint, in its turn.
@@ -486,6 +542,28 @@ impl Worker {
     fn say(&self, what: std::fmt::Arguments<'_>) {
         log::info!(place = self.shared.name.as_str(); "{}: {what}", self.shared.name);
     }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Failed {
+        Failed::Call(error)
+    }
+}
+
+fn unreadable(request: &Request, why: &BadAnswer) -> Failed {
+    let error = Error::local(request, Kind::BadRequest, why.to_string());
+    match why {
+        BadAnswer::Json(_) => Failed::Call(error),
+        BadAnswer::Circle => Failed::Circle(error),
+    }
+}
+
+fn barren(request: &Request) -> Error {
+    let why = format!(
+        "{POLL_BARREN_PAGES_MAX} pages in a row have brought nothing new and lead to another one. Reading goes on there \
+         with the next pull"
+    );
+    Error::local(request, Kind::BadRequest, why)
 }
 
 impl Drop for Worker {
