@@ -241,6 +241,10 @@ pub const LOG_SLICE_MIN: Duration = Duration::from_secs(1);
 pub const LOG_STREAMS_LAG: Duration = Duration::from_secs(3600);
 /// Findings that appear so long after their update are still found.
 pub const FINDING_LATENESS: Duration = Duration::from_secs(300);
+/// Less than that is no step of AWS's clock: its `Date` has whole seconds, and so have checkpoints.
+pub const CLOCK_STEP_MIN: Duration = Duration::from_secs(2);
+/// So long checkpoints of a polled source are in doubt after a step of AWS's clock. Then the clock is taken to be right.
+pub const CLOCK_DOUBT_MAX: Duration = Duration::from_secs(6 * 3600);
 /// How often a listing begins anew at once in one round because its page token was refused.
 pub const POLL_RESTARTS_MAX: u32 = 3;
 /// Pages of one listing in a row that bring nothing new, after which a pull goes on with the next item, or ends. Of a log

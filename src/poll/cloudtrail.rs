@@ -14,6 +14,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::moment::{GoOn, Moment};
 use super::paging::{Circle, begin_anew, follow, place_text, read_place};
 use super::source::{BadAnswer, Event, Next, Page, Progress, Source};
 use crate::aws::cloudtrail::{self, Lookup};
@@ -100,13 +101,17 @@ impl CloudTrail {
         Some(Slot::new(from, to, &self.settings.sources))
     }
 
-    /// A checkpoint that AWS's clock has not reached is wrong, and waiting for that time would leave events out.
-    fn not_in_the_future(&mut self, from: Timestamp, end: Timestamp, now: Timestamp) -> Timestamp {
-        if from <= now {
-            return from;
+    /// Where reading goes on after the checkpoint `from`. None: not yet.
+    fn go_on(&mut self, from: Timestamp, moment: &Moment) -> Option<Timestamp> {
+        match moment.go_on(from, self.settings.start_time, self.settings.gap) {
+            GoOn::There => Some(from),
+            GoOn::Later => None,
+            GoOn::Back(to) => {
+                let to = whole_second(to);
+                self.notes.push(format!("the checkpoint {from} lies in the future; reading goes on at {to}"));
+                Some(*self.from.insert(to))
+            }
         }
-        self.notes.push(format!("the checkpoint {from} lies in the future; reading goes on at {end}"));
-        *self.from.insert(end)
     }
 
     /// LookupEvents knows nothing older.
@@ -247,7 +252,21 @@ impl Source for CloudTrail {
         self.slots = 0;
     }
 
-    fn next(&mut self, now: Timestamp) -> Next {
+    fn rewind(&mut self, moment: &Moment) -> Progress {
+        let latest = whole_second(moment.latest(self.settings.start_time, self.settings.gap));
+        let mut checkpoints = Vec::new();
+        if self.slot.take_if(|slot| slot.to > latest).is_some() {
+            checkpoints.push((SLOT.to_owned(), String::new()));
+        }
+        if let Some(from) = self.from.as_mut().filter(|from| **from > latest) {
+            *from = latest;
+            checkpoints = vec![(String::new(), latest.to_string()), (SLOT.to_owned(), String::new())];
+        }
+        Progress { checkpoints, ..Progress::default() }
+    }
+
+    fn next(&mut self, moment: &Moment) -> Next {
+        let now = moment.now;
         let (oldest, end) = (oldest(now), whole_second(earlier(now, self.settings.gap)));
         self.slot.take_if(|slot| !slot.cut(oldest, end));
         if let Some(slot) = &self.slot {
@@ -258,8 +277,7 @@ impl Source for CloudTrail {
             // program ends.
             return Next::Mark(all_before(self.first(end)));
         };
-        let from = self.not_in_the_future(from, end, now);
-        self.slot = self.begin_slot(from, end, now);
+        self.slot = self.go_on(from, moment).and_then(|from| self.begin_slot(from, end, now));
         match &self.slot {
             Some(slot) => self.request(slot),
             None => {

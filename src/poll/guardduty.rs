@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 
-use super::paging::{Circle, begin_anew, follow};
+use super::moment::{GoOn, Moment};
+use super::paging::{Circle, begin_anew, follow, rewound};
 use super::source::{BadAnswer, Event, Next, Page, Progress, Source, from_millis};
 use crate::aws::guardduty;
 use crate::aws::request::Address;
@@ -46,7 +47,7 @@ const REFUSED: &str = " (refused)";
 
 #[derive(Debug)]
 struct Round {
-    /// The present, when it began.
+    /// The present, when it began. The list itself has no end.
     to: i64,
     detectors: VecDeque<String>,
     token: Option<String>,
@@ -115,16 +116,22 @@ impl GuardDuty {
         self.next.get(detector).copied().unwrap_or(start)
     }
 
-    fn begin_reading(&mut self) {
+    /// The next detector, unless its time has not come yet.
+    fn begin_reading(&mut self, moment: &Moment) {
         let Some(round) = self.round.as_mut().filter(|round| round.reading.is_none()) else { return };
         let Some(detector) = round.detectors.pop_front() else { return };
-        let to = round.to;
         let mut from = self.from(&detector);
-        if from > to && self.next.contains_key(&detector) {
-            self.notes.push(format!(
-                "the checkpoint of detector {detector} lies in the future; reading goes on now"
-            ));
-            from = to - lateness();
+        let position = from_millis(from).unwrap_or(Timestamp::MAX);
+        match moment.go_on(position, self.settings.start_time, FINDING_LATENESS) {
+            GoOn::There => (),
+            GoOn::Later => return self.begin_reading(moment),
+            GoOn::Back(to) => {
+                self.notes.push(format!(
+                    "the checkpoint of detector {detector} lies in the future; reading goes on at {to}"
+                ));
+                from = to.as_millisecond();
+                self.next.insert(detector.clone(), from);
+            }
         }
         // What could not be read comes first.
         let ids = self.refused.get(&detector).cloned().unwrap_or_default();
@@ -227,11 +234,17 @@ impl GuardDuty {
     }
 
     fn end_if_done(&mut self, progress: Progress) -> Progress {
-        let ended = |round: &mut Round| round.listed && round.detectors.is_empty() && round.reading.is_none();
-        let Some(round) = self.round.take_if(ended) else { return progress };
+        let Some(round) = self.round.take_if(|round| round.is_done()) else { return progress };
         self.caught_up = true;
         let forget_before = Some(round.to - lateness());
         Progress { forget_before, reached: from_millis(round.to), ..progress }
+    }
+}
+
+impl Round {
+    /// All detectors have been read.
+    fn is_done(&self) -> bool {
+        self.listed && self.detectors.is_empty() && self.reading.is_none()
     }
 }
 
@@ -313,7 +326,12 @@ impl Source for GuardDuty {
         (self.round, self.caught_up, self.mark) = (None, false, None);
     }
 
-    fn next(&mut self, now: Timestamp) -> Next {
+    fn rewind(&mut self, moment: &Moment) -> Progress {
+        let latest = moment.latest(self.settings.start_time, FINDING_LATENESS).as_millisecond();
+        Progress { checkpoints: rewound(&mut self.next, latest), ..Progress::default() }
+    }
+
+    fn next(&mut self, moment: &Moment) -> Next {
         if let Some(progress) = self.mark.take() {
             return Next::Mark(progress);
         }
@@ -321,7 +339,7 @@ impl Source for GuardDuty {
             return Next::CaughtUp;
         }
         self.round.get_or_insert_with(|| Round {
-            to: now.as_millisecond(),
+            to: moment.settled.as_millisecond(),
             detectors: VecDeque::new(),
             token: None,
             circle: Circle::default(),
@@ -329,7 +347,8 @@ impl Source for GuardDuty {
             reading: None,
             restarts: 0,
         });
-        self.begin_reading();
+        self.begin_reading(moment);
+        self.round.take_if(|round| round.is_done());
         self.round.as_ref().map_or(Next::CaughtUp, |round| self.request(round))
     }
 

@@ -15,7 +15,8 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::paging::{Circle, begin_anew, follow, place_text, read_place};
+use super::moment::{GoOn, Moment};
+use super::paging::{Circle, begin_anew, follow, place_text, read_place, rewound};
 use super::source::{BadAnswer, Event, LeftOut, Next, Page, Progress, Source, from_millis};
 use crate::aws::logs::{self, Filter};
 use crate::aws::request::Address;
@@ -149,14 +150,23 @@ impl Logs {
         }
     }
 
-    /// The next group, if one waits.
-    fn begin_reading(&mut self) {
+    /// The next group, if one waits and its time has come.
+    fn begin_reading(&mut self, moment: &Moment) {
         let Some(round) = self.round.as_mut().filter(|round| round.reading.is_none()) else { return };
         let Some(group) = round.groups.pop_front() else { return };
         let to = round.to;
-        if let Some(next) = self.next.get_mut(&group).filter(|next| **next > to) {
-            self.notes.push(format!("the checkpoint of {group} lies in the future; reading goes on now"));
-            *next = to - self.late;
+        if let Some(next) = self.next.get_mut(&group) {
+            let position = from_millis(*next).unwrap_or(Timestamp::MAX);
+            match moment.go_on(position, self.settings.start_time, LOG_LATENESS) {
+                GoOn::There => (),
+                GoOn::Later => return self.begin_reading(moment),
+                GoOn::Back(to) => {
+                    self.notes.push(format!(
+                        "the checkpoint of {group} lies in the future; reading goes on at {to}"
+                    ));
+                    *next = to.as_millisecond();
+                }
+            }
         }
         let known = self.next.get(&group).copied();
         let from = known.or(self.began).unwrap_or(to).min(to);
@@ -293,8 +303,7 @@ impl Logs {
     }
 
     fn end_if_done(&mut self, mut progress: Progress) -> Progress {
-        let ended = |round: &mut Round| round.listed && round.groups.is_empty() && round.reading.is_none();
-        if let Some(round) = self.round.take_if(ended) {
+        if let Some(round) = self.round.take_if(|round| round.is_done()) {
             (self.caught_up, self.first_round, self.reached) = (true, false, Some(round.to));
             self.adapt(round.keyed);
             if self.settings.group.is_none() {
@@ -342,7 +351,22 @@ impl Source for Logs {
         self.reached = self.next.values().min().copied().or(self.began);
     }
 
-    fn next(&mut self, now: Timestamp) -> Next {
+    fn rewind(&mut self, moment: &Moment) -> Progress {
+        let latest = moment.latest(self.settings.start_time, LOG_LATENESS).as_millisecond();
+        let mut checkpoints = rewound(&mut self.next, latest);
+        let too_far = self.places.extract_if(.., |_, place| place.present > latest);
+        checkpoints.extend(too_far.map(|(group, _)| (place::part(&group), String::new())));
+        if let Some(began) = self.began.as_mut().filter(|began| **began > latest) {
+            *began = latest;
+            checkpoints.push((String::new(), latest.to_string()));
+        }
+        // Groups that were read in this round count as unread.
+        checkpoints.extend(self.list.take().map(|_| (LIST.to_owned(), String::new())));
+        Progress { checkpoints, ..Progress::default() }
+    }
+
+    fn next(&mut self, moment: &Moment) -> Next {
+        let now = moment.now;
         if let Some(progress) = self.mark.take() {
             return Next::Mark(progress);
         }
@@ -354,17 +378,18 @@ impl Source for Logs {
             // Recorded at once, as for every source.
             return Next::Mark(Progress { reached: from_millis(began), ..Progress::up_to(began) });
         }
-        if self.began.is_some_and(|began| began > now.as_millisecond()) {
-            if self.settings.start_time.is_some_and(|start| start > now) {
-                return Next::CaughtUp;
-            }
-            // The clock was wrong when it was recorded.
-            self.began = Some(now.as_millisecond() - self.late);
+        let began = self.began.and_then(from_millis).unwrap_or(now);
+        match moment.go_on(began, self.settings.start_time, LOG_LATENESS) {
+            GoOn::There => (),
+            GoOn::Later => return Next::CaughtUp,
+            GoOn::Back(to) => self.began = Some(to.as_millisecond()),
         }
         if self.round.is_none() {
             self.round = Some(self.begin_round(now));
         }
-        self.begin_reading();
+        self.begin_reading(moment);
+        // Where the time of the last groups has not come.
+        self.round.take_if(|round| round.is_done());
         self.round.as_ref().map_or(Next::CaughtUp, |round| self.request(round))
     }
 
@@ -478,6 +503,11 @@ impl Reading {
 }
 
 impl Round {
+    /// All groups have been read.
+    fn is_done(&self) -> bool {
+        self.listed && self.groups.is_empty() && self.reading.is_none()
+    }
+
     /// All groups up to this one have been read. Nothing, if it is not one of a list.
     fn place_after(&self, group: String) -> Option<(String, String)> {
         let is_listed = self.after.is_none();

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Number;
 
+use super::moment::{GoOn, Moment};
 use super::paging::{Circle, begin_anew, follow, place_text, read_place};
 use super::source::{BadAnswer, Event, LeftOut, Next, Page, Progress, Source};
 use crate::aws::cloudwatch::{self, Dimension, List, Metric, Point, Query, STATISTICS};
@@ -134,6 +135,9 @@ impl Metrics {
         let since = from;
         let to = end.min(from + METRIC_ROUND_PERIODS * self.period);
         let from = (from - self.lateness()).max(self.first);
+        if to <= from {
+            return None;
+        }
         let new = Place {
             since,
             from,
@@ -156,18 +160,20 @@ impl Metrics {
         })
     }
 
-    /// A checkpoint that AWS's clock has not reached is wrong, and waiting for that time would leave data out.
-    fn not_in_the_future(&mut self, from: i64, end: i64, now: Timestamp) -> i64 {
-        let start = self.settings.start_time.map_or(i64::MIN, |start| self.align(start.as_second()));
-        if from <= now.as_second().max(start) {
-            return from;
+    /// Where reading goes on after the checkpoint `from`. None: not yet.
+    fn go_on(&mut self, from: i64, moment: &Moment) -> Option<i64> {
+        let position = Timestamp::from_second(from).unwrap_or(Timestamp::MAX);
+        match moment.go_on(position, self.settings.start_time, METRIC_DELAY) {
+            GoOn::There => Some(from),
+            GoOn::Later => None,
+            GoOn::Back(to) => {
+                let to = self.align(to.as_second());
+                let (from, shown_to) = (shown(from), shown(to));
+                self.notes
+                    .push(format!("the checkpoint {from} lies in the future; reading goes on at {shown_to}"));
+                Some(*self.from.insert(to))
+            }
         }
-        self.notes.push(format!(
-            "the checkpoint {} lies in the future; reading goes on at {}",
-            shown(from),
-            shown(end)
-        ));
-        *self.from.insert(end)
     }
 
     /// CloudWatch forgets short periods sooner than long ones.
@@ -239,6 +245,9 @@ impl Metrics {
             let Some((from, metric)) = missing else { continue };
             let from = self.align((*from).max(oldest));
             let to = round.place.to.min(from + METRIC_ROUND_PERIODS * self.period);
+            if to <= from {
+                continue;
+            }
             round.reading = Some(Reading { from, to, metrics: vec![metric], ..Reading::default() });
             return;
         }
@@ -358,7 +367,25 @@ impl Source for Metrics {
         (self.round, self.mark) = (None, None);
     }
 
-    fn next(&mut self, now: Timestamp) -> Next {
+    fn rewind(&mut self, moment: &Moment) -> Progress {
+        let latest = self.align(moment.latest(self.settings.start_time, METRIC_DELAY).as_second());
+        let mut checkpoints = Vec::new();
+        if self.place.take_if(|place| place.to > latest).is_some() {
+            checkpoints.push((PLACE.to_owned(), String::new()));
+        }
+        if let Some(from) = self.from.as_mut().filter(|from| **from > latest) {
+            *from = latest;
+            checkpoints.push((String::new(), shown(latest)));
+        }
+        for (name, from) in self.behind.iter_mut().filter(|(_, from)| **from > latest) {
+            *from = latest;
+            checkpoints.push((behind_part(name), latest.to_string()));
+        }
+        Progress { checkpoints, ..Progress::default() }
+    }
+
+    fn next(&mut self, moment: &Moment) -> Next {
+        let now = moment.now;
         if let Some(progress) = self.mark.take() {
             return Next::Mark(progress);
         }
@@ -373,8 +400,7 @@ impl Source for Metrics {
             // Recorded at once, as for every source.
             return Next::Mark(all_before(first));
         };
-        let from = self.not_in_the_future(from, end, now);
-        self.round = self.begin_round(from, end, now);
+        self.round = self.go_on(from, moment).and_then(|from| self.begin_round(from, end, now));
         self.round.as_ref().map_or(Next::CaughtUp, |round| self.request(round))
     }
 

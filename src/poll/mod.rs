@@ -20,6 +20,7 @@ mod delivery;
 mod guardduty;
 mod logs;
 mod metrics;
+mod moment;
 mod pace;
 mod paging;
 pub mod source;
@@ -44,6 +45,7 @@ use crate::limits::AWS_ANSWER_BYTES_MAX;
 use crate::stop::Stop;
 use crate::telemetry;
 use delivery::Delivery;
+use moment::Moment;
 pub use pace::Paces;
 use source::{BadAnswer, Next, Source};
 
@@ -167,7 +169,7 @@ pub fn probe(source: &config::Source, client: &Client) -> Result<(), Error> {
     probed.resume(&BTreeMap::new());
     let mut now = Timestamp::try_from(client.clock().now()).unwrap_or(Timestamp::MAX);
     for _ in 0..PROBE_STEPS {
-        match probed.next(now) {
+        match probed.next(&Moment::from(now)) {
             Next::Call(request) => {
                 let answer = client.call(&request, |answer| answer.read_all(AWS_ANSWER_BYTES_MAX))?;
                 let unreadable =

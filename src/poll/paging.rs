@@ -1,5 +1,7 @@
 //! Page tokens, and checkpoints inside a listing: what the sources have in common.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -59,6 +61,16 @@ pub fn follow(
 pub fn begin_anew(token: Option<String>, restarts: &mut u32) -> bool {
     *restarts += u32::from(token.is_some());
     token.is_some() && *restarts <= POLL_RESTARTS_MAX
+}
+
+/// Sets those of the times, by part, back to `latest` that are later, and returns their checkpoints.
+pub fn rewound(times: &mut BTreeMap<String, i64>, latest: i64) -> Vec<(String, String)> {
+    let later = times.iter_mut().filter(|(_, time)| **time > latest);
+    let rewind = |(part, time): (&String, &mut i64)| {
+        *time = latest;
+        (part.clone(), latest.to_string())
+    };
+    later.map(rewind).collect()
 }
 
 /// A place inside a listing, as the text of a checkpoint.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::moment::Moment;
 use crate::aws::{Error, Kind, Request};
 use crate::ledger::Seen;
 
@@ -18,8 +19,12 @@ pub trait Source: Send {
     /// Called at the start, and again when a page could not be delivered.
     fn resume(&mut self, checkpoints: &BTreeMap<String, String>);
 
-    /// What to do at this time (AWS's): that of the pull's beginning, the same until the source has caught up.
-    fn next(&mut self, now: Timestamp) -> Next;
+    /// Checkpoints may lie too far on, because AWS's clock was ahead when they were recorded: those beyond
+    /// [`Moment::latest`] go back to it. Called after `resume`; what has changed is recorded at once.
+    fn rewind(&mut self, moment: &Moment) -> Progress;
+
+    /// What to do at this time: that of the pull's beginning, the same until the source has caught up.
+    fn next(&mut self, moment: &Moment) -> Next;
 
     /// Reads the answer to the request that `next` gave.
     ///

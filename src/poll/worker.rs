@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::moment::{CLOCK, Moment, Times};
 use super::source::{self, BadAnswer, LeftOut, Next, Page, Progress, Reaction, Source};
 use super::unreadable::Unreadable;
 use super::{Delivery, Settings, Shared, source_of};
@@ -58,6 +59,9 @@ struct Worker {
     /// It has panicked, or a listing never ended, and it has not finished a pull since: that a call works is no sign of
     /// health.
     recovers: Arc<AtomicBool>,
+    times: Times,
+    /// The beginning of the last pull.
+    moment: Moment,
     /// How often in a row an answer showed that its question had been asked at a wrong time.
     misdated: u32,
     /// Pages of one listing in a row that brought nothing new.
@@ -102,6 +106,8 @@ impl Worker {
             account: String::new(),
             slots: Budget::new(POLL_PAGES_IN_WORK_MAX),
             backoff: Backoff::new(POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX),
+            times: Times::default(),
+            moment: Moment::from(Timestamp::MIN),
             misdated: 0,
             barren: 0,
             unreadable: Unreadable::default(),
@@ -161,10 +167,51 @@ impl Worker {
 
     /// Goes on after what the ledger knows.
     fn resume(&mut self, polled: Polled) {
-        self.source.resume(&polled.checkpoints);
+        self.times.resume(&polled.checkpoints);
         let mut state = self.shared.state();
         state.delivery = Delivery::new(self.shared.name.clone(), &polled);
         state.checkpoints = polled.checkpoints;
+        drop(state);
+        self.resume_source();
+    }
+
+    /// The source goes on after what is delivered, as far as that is not in doubt.
+    fn resume_source(&mut self) {
+        self.source.resume(&self.shared.state().checkpoints);
+        if self.moment.has_come_back {
+            let progress = self.source.rewind(&self.moment);
+            self.send(Vec::new(), Vec::new(), progress, &PullingId::of(self.moment.now));
+        }
+    }
+
+    /// A pull begins now.
+    fn begin_pull(&mut self) -> PullingId {
+        let now = self.now();
+        let id = PullingId::of(now);
+        let (moment, mark) = self.times.begin(now, Timestamp::now(), Instant::now());
+        self.record(mark, &id);
+        let before = std::mem::replace(&mut self.moment, moment);
+        if moment.has_come_back {
+            log::warn!(
+                place = self.shared.name.as_str();
+                "{}: AWS's clock was ahead for a while and has come back; what lies between is read again",
+                self.shared.name
+            );
+        }
+        if moment.has_come_back || now < before.now {
+            // What was begun would go on up to a time that has not come.
+            self.await_pages();
+            self.resume_source();
+        }
+        id
+    }
+
+    /// Records the times of pulls, in its turn.
+    fn record(&self, times: Option<String>, id: &PullingId) {
+        if let Some(text) = times {
+            let progress = Progress { checkpoints: vec![(CLOCK.to_owned(), text)], ..Progress::default() };
+            self.send(Vec::new(), Vec::new(), progress, id);
+        }
     }
 
     /// The role's ARN says it, else STS does, whose answer also tells AWS's time: a source that begins now must not
@@ -180,9 +227,14 @@ impl Worker {
         let period = self.settings.source.period;
         self.say(format_args!("Starting data collection every {} seconds", period.as_secs()));
         loop {
-            let (started, now) = (Instant::now(), self.now());
+            let started = Instant::now();
             let mut tally = Tally::default();
-            let pulled = self.pull(now, &mut tally);
+            let id = self.begin_pull();
+            let pulled = self.pull(&id, &mut tally);
+            if matches!(pulled, Pulled::CaughtUp) {
+                let times = self.times.caught_up();
+                self.record(times, &id);
+            }
             self.conclude(&tally);
             let wait = period.saturating_sub(started.elapsed());
             if matches!(pulled, Pulled::CaughtUp) && self.recovers.swap(false, Ordering::Relaxed) {
@@ -226,10 +278,10 @@ impl Worker {
         true
     }
 
-    /// Reads until there is nothing more of the time before `now`: what comes up while a long backlog is read is the
+    /// Reads until there is nothing more of the time before its beginning: what comes up while a long backlog is read is the
     /// next pull's.
-    fn pull(&mut self, now: Timestamp, tally: &mut Tally) -> Pulled {
-        let (id, mut tries) = (PullingId::of(now), 0);
+    fn pull(&mut self, id: &PullingId, tally: &mut Tally) -> Pulled {
+        let mut tries = 0;
         loop {
             if self.settings.stop.is_stopped() {
                 return Pulled::Stopped;
@@ -242,7 +294,7 @@ impl Worker {
                 self.begin_anew();
                 continue;
             }
-            let next = self.source.next(now);
+            let next = self.source.next(&self.moment);
             for note in self.source.notes() {
                 log::info!(place = self.shared.name.as_str(); "{}: {note}", self.shared.name);
             }
@@ -252,12 +304,12 @@ impl Worker {
                     return Pulled::CaughtUp;
                 }
                 Next::Mark(progress) => {
-                    self.hand_over(Page { progress, ..Page::default() }, &id, tally);
+                    self.hand_over(Page { progress, ..Page::default() }, id, tally);
                     continue;
                 }
                 Next::Call(request) => request,
             };
-            match self.call(&request, now) {
+            match self.call(&request) {
                 Ok(None) => {
                     self.ask_anew();
                     return Pulled::Misdated;
@@ -266,7 +318,7 @@ impl Worker {
                     tries = 0;
                     tally.responses += 1;
                     let goes_on = page.goes_on;
-                    let is_news = self.hand_over(page, &id, tally);
+                    let is_news = self.hand_over(page, id, tally);
                     if self.is_barren(goes_on && !is_news) && self.leave_listing(&barren(&request)) {
                         return Pulled::GaveUp;
                     }
@@ -324,11 +376,11 @@ impl Worker {
         self.settings.telemetry.poll.unreadable.add(self.unreadable.len() as i64 - before as i64);
     }
 
-    /// None: AWS's clock has not reached `now`, so that the answer cannot hold everything up to it.
-    fn call(&mut self, request: &Request, now: Timestamp) -> Result<Option<Page>, Failed> {
+    /// None: AWS's clock has not reached the pull's beginning, so that the answer cannot hold everything up to it.
+    fn call(&mut self, request: &Request) -> Result<Option<Page>, Failed> {
         self.settings.telemetry.poll.calls.increment();
         let answer = self.client.call(request, |answer| answer.read_all(AWS_ANSWER_BYTES_MAX))?;
-        if self.shared.now() < now {
+        if self.shared.now() < self.moment.now {
             return Ok(None);
         }
         self.misdated = 0;
@@ -374,7 +426,7 @@ impl Worker {
             return false;
         }
         self.await_pages();
-        self.source.resume(&self.shared.state().checkpoints);
+        self.resume_source();
         // The checkpoint may name the token, too.
         self.source.refused(error);
         true
@@ -383,7 +435,7 @@ impl Worker {
     /// After an answer that was asked for at a wrong time: what it holds may be incomplete, so it counts for nothing.
     fn ask_anew(&mut self) {
         self.await_pages();
-        self.source.resume(&self.shared.state().checkpoints);
+        self.resume_source();
         self.misdated += 1;
         let message = "an answer is discarded: AWS's clock is behind the time that it was asked for. Reading begins again \
                        at the checkpoint";
@@ -474,8 +526,8 @@ impl Worker {
         self.await_pages();
         let mut state = self.shared.state();
         state.delivery.start_over();
-        self.source.resume(&state.checkpoints);
         drop(state);
+        self.resume_source();
         log::warn!(
             place = self.shared.name.as_str();
             "{}: a page could not be delivered; reading begins again at the checkpoint",
