@@ -142,6 +142,7 @@ impl Pipeline {
         let clients: Vec<Client> = config.inputs.iter().zip(&telemetry.inputs).map(counted).collect();
         let queues = queues(config, &clients, &stop)?;
         let ledger = ledger::open(config, job, telemetry, &stop, beat)?;
+        clients.iter().for_each(|client| keep_time(&ledger, client));
         let pool_settings = PoolSettings {
             window_bytes: memory.window,
             telemetry: Arc::clone(telemetry),
@@ -235,10 +236,12 @@ impl Pipeline {
         let paces = Paces::default();
         for (number, source) in sources.iter().enumerate() {
             let index = config.inputs.len() + number;
+            let client = source_client(&http, source, &stop).counted_in(&telemetry.inputs[index]);
+            keep_time(&ledger, &client);
             let settings = poll::Settings {
                 index,
                 source: source.clone(),
-                client: source_client(&http, source, &stop).counted_in(&telemetry.inputs[index]),
+                client,
                 paces: paces.of(source),
                 ledger: ledger.clone(),
                 budget: budget.clone(),
@@ -404,6 +407,12 @@ fn queues(config: &Config, clients: &[Client], stop: &Stop) -> anyhow::Result<Ve
         Ok((receiving, Sqs::new(client.clone(), &input.queue)?))
     };
     config.inputs.iter().zip(clients).map(queue).collect()
+}
+
+/// The ledger forgets by AWS's clock.
+fn keep_time(ledger: &Ledger, client: &Client) {
+    let clock = client.clock().clone();
+    ledger.keep_time_by(move || clock.is_known().then(|| clock.now()));
 }
 
 fn source_client(http: &Http, source: &Source, stop: &Stop) -> Client {
