@@ -175,6 +175,16 @@ pub const DELAY_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// A task of a bucket that fails waits so long for its turn when enough fetchers are busy with such buckets.
 pub const DOUBTFUL_DELAY: Duration = Duration::from_secs(1);
 /// Buckets of one input that are remembered as failing: a message can name any number.
+/// A GET of a part that takes longer makes its bucket doubtful, and the spare fetchers begin to work when it is so for a share
+/// of the others.
+pub const FETCH_STALL: Duration = Duration::from_secs(4);
+/// A GET of a part that takes longer is a trouble.
+pub const FETCH_OVERDUE: Duration = Duration::from_secs(20);
+/// One spare fetcher for so many others. Each of them costs no more than a thread as long as nothing stalls.
+pub const FETCHERS_PER_SPARE: usize = 8;
+/// How often a spare fetcher looks whether others stall.
+pub const FETCH_SPARE_INTERVAL: Duration = Duration::from_millis(500);
+/// Buckets that are doubted at once; beyond that all are tried anew.
 pub const BUCKETS_DOUBTED_MAX: usize = 1000;
 /// Wait between the tries of an object that is not there.
 pub const OBJECT_RETRY_DELAY: Duration = Duration::from_millis(400);

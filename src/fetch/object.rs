@@ -148,7 +148,8 @@ impl Fetcher {
         let announced = object.size.map_or(PART_BYTES, |size| usize::try_from(size).unwrap_or(usize::MAX));
         let reserve = if announced <= whole_max { announced.max(OBJECT_BYTES_MIN) } else { PART_BYTES };
         let permit = settings.reserve(reserve).ok_or(Failure::Stopped)?;
-        let mut target = Target { object: object.clone(), input: *input, etag: String::new() };
+        let doubts = self.doubts.clone();
+        let mut target = Target { object: object.clone(), input: *input, etag: String::new(), doubts };
         let mut bytes = settings.buffers.charged(permit);
         if reserve > PART_BYTES {
             bytes.make_room(reserve);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::moment::{CLOCK, Moment, Times};
 use super::source::{self, BadAnswer, LeftOut, Next, Page, Progress, Reaction, Source};
@@ -19,8 +19,8 @@ use crate::buffers::Buffer;
 use crate::decode::{Decoder, Payload, Work};
 use crate::ledger::Polled;
 use crate::limits::{
-    AWS_ANSWER_BYTES_MAX, CLOCK_RESOLUTION, OBJECT_BYTES_MIN, POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX,
-    POLL_BARREN_PAGES_MAX, POLL_PAGES_IN_WORK_MAX, POLL_REST_MAX, STOP_CHECK_INTERVAL,
+    AWS_ANSWER_BYTES_MAX, CLOCK_RESOLUTION, CLOCK_STEP_MIN, OBJECT_BYTES_MIN, POLL_BACKOFF_FIRST,
+    POLL_BACKOFF_MAX, POLL_BARREN_PAGES_MAX, POLL_PAGES_IN_WORK_MAX, POLL_REST_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::resolve::{self, PullingId};
 use crate::services::Definition;
@@ -243,6 +243,7 @@ impl Worker {
             match pulled {
                 Pulled::Stopped => return,
                 Pulled::Misdated => continue,
+                Pulled::CaughtUp if tally.responses == 0 && self.clock_has_changed(started) => continue,
                 Pulled::CaughtUp if self.settings.drain => {
                     if self.is_delivered() {
                         return;
@@ -577,6 +578,16 @@ impl Worker {
             return now;
         }
         now.saturating_sub(CLOCK_RESOLUTION).unwrap_or(now)
+    }
+
+    /// A pull that had nothing to ask for learns nothing of AWS's time, and may wait for a time that has long come: so the
+    /// clock is asked for. True: it has made a step since the pull began.
+    fn clock_has_changed(&self, began: Instant) -> bool {
+        // A call that fails says so when it is needed.
+        let _ = Sts::new(self.settings.client.clone()).caller_identity();
+        let passed = SignedDuration::try_from(began.elapsed()).unwrap_or(SignedDuration::ZERO);
+        let expected = self.moment.now.saturating_add(passed).unwrap_or(Timestamp::MAX);
+        self.now().duration_since(expected).unsigned_abs() > CLOCK_STEP_MIN
     }
 
     fn conclude(&self, tally: &Tally) {
