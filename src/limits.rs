@@ -180,8 +180,9 @@ pub const DOUBTFUL_DELAY: Duration = Duration::from_secs(1);
 pub const FETCH_STALL: Duration = Duration::from_secs(4);
 /// A GET of a part that takes longer is a trouble.
 pub const FETCH_OVERDUE: Duration = Duration::from_secs(20);
-/// One spare fetcher for so many others. Each of them costs no more than a thread as long as nothing stalls.
+/// One spare fetcher for so many others, and no more than so many at all: each costs a thread.
 pub const FETCHERS_PER_SPARE: usize = 8;
+pub const FETCH_SPARES_MAX: usize = 4;
 /// How often a spare fetcher looks whether others stall.
 pub const FETCH_SPARE_INTERVAL: Duration = Duration::from_millis(500);
 /// Buckets that are doubted at once; beyond that all are tried anew.

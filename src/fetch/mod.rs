@@ -30,7 +30,8 @@ use crate::crew::Crew;
 use crate::decode::{Account, Bounds, Decoder, Payload, Work};
 use crate::ledger::{Case, Identity, Ledger, Place, Standing};
 use crate::limits::{
-    FETCH_SPARE_INTERVAL, FETCHERS_PER_SPARE, IDLE_CHECK_INTERVAL, OBJECT_BYTES_MIN, STOP_CHECK_INTERVAL,
+    FETCH_SPARE_INTERVAL, FETCH_SPARES_MAX, FETCHERS_PER_SPARE, IDLE_CHECK_INTERVAL, OBJECT_BYTES_MIN,
+    STOP_CHECK_INTERVAL,
 };
 use crate::resolve::{Source, Task};
 use crate::schedule::Schedule;
@@ -103,7 +104,7 @@ pub fn start(threads: usize, schedule: &Schedule<Task>, settings: Settings) -> s
         let fetcher = fetcher(Some(large.clone()));
         crew.spawn(format!("fetch-{number}"), move || fetcher.run())?;
     }
-    for number in 0..threads.div_ceil(FETCHERS_PER_SPARE) {
+    for number in 0..threads.div_ceil(FETCHERS_PER_SPARE).min(FETCH_SPARES_MAX) {
         let fetcher = fetcher(Some(large.clone()));
         crew.spawn(format!("spare-{number}"), move || fetcher.help_out())?;
     }

@@ -584,7 +584,7 @@ impl Worker {
     /// clock is asked for. True: it has made a step since the pull began.
     fn clock_has_changed(&self, began: Instant) -> bool {
         // A call that fails says so when it is needed.
-        let _ = Sts::new(self.settings.client.clone()).caller_identity();
+        let _ = Sts::new(self.settings.client.tried_once()).caller_identity();
         let passed = SignedDuration::try_from(began.elapsed()).unwrap_or(SignedDuration::ZERO);
         let expected = self.moment.now.saturating_add(passed).unwrap_or(Timestamp::MAX);
         self.now().duration_since(expected).unsigned_abs() > CLOCK_STEP_MIN
