@@ -185,6 +185,17 @@ pub const DELAY_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// A task of a bucket that fails waits so long for its turn when enough fetchers are busy with such buckets.
 pub const DOUBTFUL_DELAY: Duration = Duration::from_secs(1);
 /// Buckets of one input that are remembered as failing: a message can name any number.
+/// A GET of a part that takes longer makes its bucket doubtful, and the spare fetchers begin to work when it is so for a share
+/// of the others.
+pub const FETCH_STALL: Duration = Duration::from_secs(4);
+/// A GET of a part that takes longer is a trouble.
+pub const FETCH_OVERDUE: Duration = Duration::from_secs(20);
+/// One spare fetcher for so many others, and no more than so many at all: each costs a thread.
+pub const FETCHERS_PER_SPARE: usize = 8;
+pub const FETCH_SPARES_MAX: usize = 4;
+/// How often a spare fetcher looks whether others stall.
+pub const FETCH_SPARE_INTERVAL: Duration = Duration::from_millis(500);
+/// Buckets that are doubted at once; beyond that all are tried anew.
 pub const BUCKETS_DOUBTED_MAX: usize = 1000;
 /// Wait between the tries of an object that is not there.
 pub const OBJECT_RETRY_DELAY: Duration = Duration::from_millis(400);
@@ -260,8 +271,15 @@ pub const LOG_SLICE_MIN: Duration = Duration::from_secs(1);
 pub const LOG_STREAMS_LAG: Duration = Duration::from_secs(3600);
 /// Findings that appear so long after their update are still found.
 pub const FINDING_LATENESS: Duration = Duration::from_secs(300);
+/// Less than that is no step of AWS's clock: its `Date` has whole seconds, and so have checkpoints.
+pub const CLOCK_STEP_MIN: Duration = Duration::from_secs(2);
+/// So long checkpoints of a polled source are in doubt after a step of AWS's clock. Then the clock is taken to be right.
+pub const CLOCK_DOUBT_MAX: Duration = Duration::from_secs(6 * 3600);
 /// How often a listing begins anew at once in one round because its page token was refused.
 pub const POLL_RESTARTS_MAX: u32 = 3;
+/// Pages of one listing in a row that bring nothing new, after which a pull goes on with the next item, or ends. Of a log
+/// group with very many streams CloudWatch gives thousands of empty pages, so what has been read until then counts.
+pub const POLL_BARREN_PAGES_MAX: u32 = 5000;
 
 // ---- sending ------------------------------------------------------------------------------------
 

@@ -6,7 +6,8 @@
 //! its own parts works on those that are up, so that there is always someone to do them.
 //!
 //! None of them waits for an object to get better: what is to be tried again later waits in [`delay`], in one
-//! thread for all, and only a share of the fetchers is ever busy with buckets that fail ([`outage`]).
+//! thread for all, and only a share of the fetchers is ever busy with buckets that fail ([`outage`]). While many of them wait
+//! for parts that do not arrive, a few spare ones work.
 
 mod delay;
 mod job;
@@ -28,7 +29,10 @@ use crate::config::MissingObject;
 use crate::crew::Crew;
 use crate::decode::{Account, Bounds, Decoder, Payload, Work};
 use crate::ledger::{Case, Identity, Ledger, Place, Standing};
-use crate::limits::{IDLE_CHECK_INTERVAL, OBJECT_BYTES_MIN, STOP_CHECK_INTERVAL};
+use crate::limits::{
+    FETCH_SPARE_INTERVAL, FETCH_SPARES_MAX, FETCHERS_PER_SPARE, IDLE_CHECK_INTERVAL, OBJECT_BYTES_MIN,
+    STOP_CHECK_INTERVAL,
+};
 use crate::resolve::{Source, Task};
 use crate::schedule::Schedule;
 use crate::services::Definition;
@@ -100,6 +104,10 @@ pub fn start(threads: usize, schedule: &Schedule<Task>, settings: Settings) -> s
         let fetcher = fetcher(Some(large.clone()));
         crew.spawn(format!("fetch-{number}"), move || fetcher.run())?;
     }
+    for number in 0..threads.div_ceil(FETCHERS_PER_SPARE).min(FETCH_SPARES_MAX) {
+        let fetcher = fetcher(Some(large.clone()));
+        crew.spawn(format!("spare-{number}"), move || fetcher.help_out())?;
+    }
     let (waiter, of_large) = (fetcher(None), fetcher(None));
     crew.spawn("delay", move || waiter.wait_for_all())?;
     crew.spawn("fetch-large", move || of_large.begin_again(&begun_again))?;
@@ -140,9 +148,22 @@ enum Next {
 
 impl Fetcher {
     fn run(self) {
+        self.work(|| true);
+    }
+
+    /// The spare fetchers: they work while others wait for what does not arrive.
+    fn help_out(self) {
+        let doubts = self.doubts.clone();
+        self.work(move || doubts.hold_others_up());
+    }
+
+    fn work(self, is_wanted: impl Fn() -> bool) {
         let mut tickets = self.schedule.tickets.clone();
         let mut is_closed = false;
         while !(is_closed && self.delays().is_empty()) {
+            if !is_wanted() && !self.settings.stop.wait(FETCH_SPARE_INTERVAL) {
+                continue;
+            }
             match self.next(&tickets, is_closed) {
                 Next::Part(part) => part.fetch(&self.settings, self.delays()),
                 Next::Begin(task) => {

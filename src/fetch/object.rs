@@ -91,7 +91,13 @@ impl Fetcher {
         let key = job.object.other_key.clone()?;
         let other = Object { key, other_key: None, ..job.object.clone() };
         let size = other.size;
-        let target = Target { object: other, input: job.input, etag: String::new(), size };
+        let target = Target {
+            object: other,
+            input: job.input,
+            etag: String::new(),
+            size,
+            doubts: self.doubts.clone(),
+        };
         let is_there = target.get(Range { start: 0, len: 1 }, &self.settings, &mut Buffer::default()).is_ok();
         is_there.then_some(target.object)
     }
@@ -198,8 +204,9 @@ impl Fetcher {
         let announced = object.size.map_or(PART_BYTES, |size| usize::try_from(size).unwrap_or(usize::MAX));
         let reserve = if announced <= whole_max { announced.max(OBJECT_BYTES_MIN) } else { PART_BYTES };
         let permit = settings.reserve(reserve).ok_or(Failure::Stopped)?;
-        let mut target =
-            Target { object: object.clone(), input: *input, etag: String::new(), size: object.size };
+        let doubts = self.doubts.clone();
+        let size = object.size;
+        let mut target = Target { object: object.clone(), input: *input, etag: String::new(), size, doubts };
         let mut bytes = settings.buffers.charged(permit);
         if reserve > PART_BYTES {
             bytes.make_room(reserve);

@@ -5,14 +5,14 @@
 //! in the dead-letter queue. So an object is given up only when others can be read meanwhile; while none
 //! can, it is kept (its message's lease is extended) and tried again later ([`super::delay`]).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::aws::{Error, Kind};
 use crate::backoff::Backoff;
 use crate::limits::{
-    BUCKETS_DOUBTED_MAX, OBJECT_ATTEMPTS, OBJECT_ATTEMPTS_TEMPORARY, OBJECT_RETRY_DELAY,
+    BUCKETS_DOUBTED_MAX, FETCH_STALL, OBJECT_ATTEMPTS, OBJECT_ATTEMPTS_TEMPORARY, OBJECT_RETRY_DELAY,
     OUTAGE_BACKOFF_FIRST, OUTAGE_BACKOFF_MAX, OUTAGE_PATIENCE,
 };
 use crate::telemetry::Health;
@@ -68,8 +68,9 @@ impl Attempts {
     }
 }
 
-/// The buckets that could not be read at the last try. A call there may take as long as its time-outs, so only
-/// a share of the fetchers may be busy with them at a time: the others always try something else. Cheap to clone.
+/// The buckets that could not be read at the last try, or from which a part does not arrive. A call there may take as long
+/// as its time-outs, so only a share of the fetchers may be busy with them at a time: the others always try something
+/// else. Cheap to clone.
 #[derive(Clone)]
 pub struct Doubts(Arc<Inner>);
 
@@ -79,40 +80,68 @@ struct Inner {
     state: Mutex<State>,
 }
 
+/// A bucket of an input, which is named by its index.
+type Bucket = (usize, String);
+
+#[derive(Default)]
 struct State {
-    /// By the index of the input.
-    buckets: Vec<HashSet<String>>,
-    busy: usize,
+    /// Those that failed, by the index of the input.
+    failed: Vec<HashSet<String>>,
+    /// What each busy fetcher is busy with.
+    busy: HashMap<u64, Bucket>,
+    /// The GETs that have not ended.
+    gets: HashMap<u64, (Bucket, Instant)>,
+    next: u64,
 }
 
-/// The right to make a call.
-pub struct Admission(Option<Doubts>);
+/// The right to make calls for an object.
+pub struct Admission(Doubts, u64);
+
+/// A GET that has not ended.
+pub struct InFlight(Doubts, u64);
 
 impl Doubts {
     pub fn new(inputs: usize, fetchers: usize) -> Doubts {
-        let state = State { buckets: vec![HashSet::new(); inputs], busy: 0 };
+        let state = State { failed: vec![HashSet::new(); inputs], ..State::default() };
         Doubts(Arc::new(Inner { share: (fetchers / 2).max(1), state: Mutex::new(state) }))
     }
 
     /// None: the bucket is doubtful, and enough fetchers are busy with such ones.
     pub fn admit(&self, input: usize, bucket: &str) -> Option<Admission> {
         let mut state = self.lock();
-        if !state.buckets[input].contains(bucket) {
-            return Some(Admission(None));
-        }
-        if state.busy >= self.0.share {
+        let stalled = state.stalled(Instant::now());
+        let bucket = (input, bucket.to_owned());
+        let is_doubtful =
+            |bucket: &Bucket| state.failed[bucket.0].contains(&bucket.1) || stalled.contains(bucket);
+        let is_busy = || state.busy.values().filter(|bucket| is_doubtful(bucket)).count() >= self.0.share;
+        if is_doubtful(&bucket) && is_busy() {
             return None;
         }
-        state.busy += 1;
-        Some(Admission(Some(self.clone())))
+        let number = state.number();
+        state.busy.insert(number, bucket);
+        Some(Admission(self.clone(), number))
+    }
+
+    /// A GET begins.
+    pub fn begin(&self, input: usize, bucket: &str) -> InFlight {
+        let mut state = self.lock();
+        let number = state.number();
+        state.gets.insert(number, ((input, bucket.to_owned()), Instant::now()));
+        InFlight(self.clone(), number)
+    }
+
+    /// So many fetchers wait for parts that do not arrive that others are held up.
+    pub fn hold_others_up(&self) -> bool {
+        let now = Instant::now();
+        self.lock().gets.values().filter(|(_, began)| is_stalled(*began, now)).count() >= self.0.share
     }
 
     pub fn works(&self, input: usize, bucket: &str) {
-        self.lock().buckets[input].remove(bucket);
+        self.lock().failed[input].remove(bucket);
     }
 
     pub fn failed(&self, input: usize, bucket: &str) {
-        let buckets = &mut self.lock().buckets[input];
+        let buckets = &mut self.lock().failed[input];
         if buckets.len() >= BUCKETS_DOUBTED_MAX {
             buckets.clear();
         }
@@ -126,11 +155,31 @@ impl Doubts {
     }
 }
 
+impl State {
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn stalled(&self, now: Instant) -> HashSet<Bucket> {
+        let stalled = self.gets.values().filter(|(_, began)| is_stalled(*began, now));
+        stalled.map(|(bucket, _)| bucket.clone()).collect()
+    }
+}
+
+fn is_stalled(began: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(began) >= FETCH_STALL
+}
+
 impl Drop for Admission {
     fn drop(&mut self) {
-        if let Some(doubts) = &self.0 {
-            doubts.lock().busy -= 1;
-        }
+        self.0.lock().busy.remove(&self.1);
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.lock().gets.remove(&self.1);
     }
 }
 
@@ -193,6 +242,8 @@ mod tests {
         let sound: Vec<_> = (0..8).map(|_| doubts.admit(0, "bad")).collect();
         assert!(sound.iter().all(Option::is_some), "nothing is known yet");
         doubts.failed(0, "bad");
+        assert!(doubts.admit(0, "bad").is_none(), "those that were begun count, too");
+        drop(sound);
         let busy: Vec<_> = (0..8).filter_map(|_| doubts.admit(0, "bad")).collect();
         assert_eq!(busy.len(), 4);
         doubts.failed(1, "worse");
@@ -207,9 +258,24 @@ mod tests {
     }
 
     #[test]
+    fn a_bucket_from_which_nothing_arrives_is_doubtful_before_a_call_has_failed() {
+        let doubts = Doubts::new(2, 8);
+        let _busy: Vec<_> = (0..4).map(|_| doubts.admit(0, "bad").unwrap()).collect();
+        let gets: Vec<_> = (0..4).map(|_| doubts.begin(0, "bad")).collect();
+        assert!(doubts.admit(0, "bad").is_some() && !doubts.hold_others_up(), "they have just begun");
+        for (_, began) in doubts.lock().gets.values_mut() {
+            *began = began.checked_sub(FETCH_STALL).unwrap();
+        }
+        assert!(doubts.admit(0, "bad").is_none() && doubts.hold_others_up());
+        assert!(doubts.admit(0, "good").is_some() && doubts.admit(1, "bad").is_some());
+        drop(gets);
+        assert!(doubts.admit(0, "bad").is_some() && !doubts.hold_others_up());
+    }
+
+    #[test]
     fn any_number_of_buckets_takes_bounded_memory() {
         let doubts = Doubts::new(1, 8);
         (0..3 * BUCKETS_DOUBTED_MAX).for_each(|number| doubts.failed(0, &format!("b{number}")));
-        assert!(doubts.lock().buckets[0].len() <= BUCKETS_DOUBTED_MAX);
+        assert!(doubts.lock().failed[0].len() <= BUCKETS_DOUBTED_MAX);
     }
 }

@@ -6,11 +6,12 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, select_biased, unbounded};
 
 use super::delay::Delays;
+use super::outage::Doubts;
 use super::{InputSettings, Settings};
 use crate::aws::{Error, GetObject, Kind, Part};
 use crate::backoff::Backoff;
 use crate::buffers::Buffer;
-use crate::limits::{AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX};
+use crate::limits::{AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX, FETCH_OVERDUE};
 use crate::resolve::{Object, Task};
 use crate::schedule::Schedule;
 
@@ -44,6 +45,8 @@ pub struct Target {
     pub etag: String,
     /// As it was announced, then as the first part's answer says.
     pub size: Option<u64>,
+    /// Learns of GETs that take long.
+    pub doubts: Doubts,
 }
 
 /// A part that is on its way.
@@ -132,6 +135,8 @@ impl Target {
         };
         let before = into.len();
         let InputSettings { s3, telemetry, .. } = &settings.inputs[self.input];
+        let _in_flight = self.doubts.begin(self.input, &object.bucket);
+        let _overdue = telemetry.buckets.asks(format!("s3:GetObject of {object}"), FETCH_OVERDUE);
         let part = settings.waits.fetch_s3.time(|| s3.get(&get, object.region.as_deref(), into))?;
         telemetry.fetch.bytes.add((into.len() - before) as u64);
         Ok(part)

@@ -253,6 +253,18 @@ fn a_share_of_the_fetchers_always_tries_something_else() {
 }
 
 #[test]
+fn other_buckets_are_read_though_all_fetchers_wait_for_what_does_not_arrive() {
+    let lab = Lab::start(4);
+    lab.message(0, "hanging", &["h1", "h2", "h3", "h4", "h5", "h6"]);
+    lab.wait_until(|lab| lab.asked_for("hanging") == 4);
+    lab.message(1, "good", &["g1", "g2"]);
+    assert_eq!([lab.decoded(), lab.decoded()].iter().filter(|key| key.starts_with('g')).count(), 2);
+    assert!(lab.telemetry.inputs[0].buckets.trouble().is_none(), "no call has failed yet");
+    assert_eq!(lab.asked_for("hanging"), 4, "the spare one does not try the same");
+    lab.end();
+}
+
+#[test]
 fn a_missing_object_is_tried_again_and_then_skipped() {
     let lab = Lab::start(2);
     lab.message(0, "missing", &["gone"]);

@@ -15,6 +15,7 @@
 //! between confirmation and deletion repeats nothing. The reverse does not hold: a ledger that cannot
 //! be written does not stop delivery, it only lets a crash repeat more.
 
+mod clocks;
 mod entry;
 mod in_work;
 mod lock;
@@ -31,7 +32,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Sender, bounded, unbounded};
 
@@ -48,6 +49,7 @@ use crate::crew::Crew;
 use crate::limits::{LEDGER_END_INTERVAL, LEDGER_LOOKUP_PAUSE};
 use crate::resolve::Object;
 use crate::telemetry::{Health, Telemetry};
+use clocks::Clocks;
 use in_work::InWork;
 use lock::Lock;
 use pause::Pause;
@@ -74,6 +76,7 @@ struct File {
     reader: Mutex<Reader>,
     reading: Arc<Health>,
     writer: Sender<Command>,
+    clocks: Clocks,
     /// See [`Scope::destinations`].
     destinations: String,
     thread: Crew,
@@ -126,6 +129,7 @@ impl Ledger {
         let (writer, commands) = unbounded();
         let suspects = Suspects::open(directory, &mut store, writer.clone());
         let in_work = Arc::new(InWork::default());
+        let clocks = Clocks::default();
         let health = |what| {
             let health = Arc::new(Health::dispensable(format!("ledger {}{what}", path.display())));
             telemetry.adopt(&health);
@@ -135,6 +139,7 @@ impl Ledger {
             store,
             in_work: Arc::clone(&in_work),
             commands,
+            clocks: clocks.clone(),
             health: health(""),
             telemetry: Arc::clone(telemetry),
         };
@@ -145,6 +150,7 @@ impl Ledger {
             reader,
             reading: health(": look-ups"),
             writer,
+            clocks,
             destinations: scope.destinations(),
             thread,
             lock: Mutex::new(lock),
@@ -160,6 +166,13 @@ impl Ledger {
     /// All outputs to which what is recorded now was delivered, as one text. Empty: nothing is remembered.
     pub fn destinations(&self) -> &str {
         self.0.file.as_ref().map_or("", |file| &file.destinations)
+    }
+
+    /// Adds a clock by which entries are dated, and forgotten when they are old. It says nothing as long as it is not known.
+    pub fn keep_time_by(&self, clock: impl Fn() -> Option<SystemTime> + Send + 'static) {
+        if let Some(file) = &self.0.file {
+            file.clocks.add(clock);
+        }
     }
 
     /// Takes an object into work for the input with this id. `share` is resolved when that has ended

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use jiff::Timestamp;
 
+use super::clocks::Clocks;
 use super::in_work::{InWork, Name};
 use super::mark::Mark;
 use super::row::Row;
@@ -50,6 +51,7 @@ pub struct Writer {
     pub store: Store,
     pub in_work: Arc<InWork>,
     pub commands: Receiver<Command>,
+    pub clocks: Clocks,
     pub health: Arc<Health>,
     pub telemetry: Arc<Telemetry>,
 }
@@ -122,7 +124,7 @@ impl Writer {
         if rows.is_empty() {
             return;
         }
-        let now = Timestamp::now().as_second();
+        let now = self.clocks.now(machine_time());
         let rows: Vec<Row> = rows.iter().map(|row| Row { at: now, ..row.clone() }).collect();
         let written = patiently(&self.health, || self.store.write(&rows));
         self.report(written, rows.len());
@@ -133,7 +135,7 @@ impl Writer {
         if marks.is_empty() {
             return;
         }
-        let now = Timestamp::now().as_second();
+        let now = self.clocks.now(machine_time());
         let written = patiently(&self.health, || self.store.mark(marks, now));
         self.report(written, marks.len());
     }
@@ -165,7 +167,8 @@ impl Writer {
 
     /// Forgets as many entries as were added, and some more, so that it keeps up in small steps.
     fn sweep(&mut self, added: usize) {
-        let oldest = Timestamp::now().as_second() - seconds(LEDGER_AGE_MAX);
+        let earliest = self.clocks.earliest(machine_time());
+        let oldest = earliest.map_or(i64::MIN, |now| now.saturating_sub(seconds(LEDGER_AGE_MAX)));
         match self.store.sweep(oldest, LEDGER_BYTES_MAX, added + LEDGER_SWEEP_ROWS) {
             Ok(forgotten) => log::trace!("ledger: {forgotten} old entries forgotten"),
             // Left for the next time.
@@ -210,6 +213,77 @@ fn patiently(health: &Health, mut write: impl FnMut() -> rusqlite::Result<()>) -
     }
 }
 
+fn machine_time() -> i64 {
+    Timestamp::now().as_second()
+}
+
 fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use crossbeam_channel::unbounded;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::ledger::row::{Identity, Place};
+
+    /// Days from now.
+    fn day(days: i64) -> i64 {
+        machine_time() + days * 24 * 3600
+    }
+
+    /// Whether an entry of that day is still there after a sweep with these clocks.
+    fn outlives(written: i64, clocks: &[Option<i64>]) -> bool {
+        let directory = TempDir::new().unwrap();
+        let mut writer = Writer {
+            store: Store::open(&directory.path().join("ledger")).unwrap(),
+            in_work: Arc::default(),
+            commands: unbounded().1,
+            clocks: Clocks::default(),
+            health: Arc::new(Health::new("ledger")),
+            telemetry: Arc::default(),
+        };
+        for days in clocks {
+            let time = days.map(|days| SystemTime::from(Timestamp::from_second(day(days)).unwrap()));
+            writer.clocks.add(move || time);
+        }
+        let place = Place { input: "1".into(), bucket: "b".into(), key: "k".into() };
+        let (identity, reader) = (Identity::default(), "r".to_owned());
+        let row = Row {
+            place: place.clone(),
+            identity,
+            size: 1,
+            records: 1,
+            delivered: true,
+            reader,
+            at: day(written),
+        };
+        writer.store.write(&[row]).unwrap();
+        writer.sweep(0);
+        !writer.store.rows(&place).unwrap().is_empty()
+    }
+
+    /// A day that lies behind is what a clock that has jumped on sees.
+    #[test]
+    fn only_what_all_known_clocks_call_old_is_forgotten() {
+        assert!(!outlives(-20, &[Some(0)]), "it is old");
+        assert!(!outlives(-20, &[None, Some(0)]));
+        assert!(outlives(-20, &[Some(-20)]), "this machine's clock alone is ahead");
+        assert!(outlives(-20, &[Some(0), Some(-20)]), "one of AWS's is ahead, and so is this machine's");
+        assert!(outlives(-1, &[Some(20)]), "AWS's alone is ahead");
+        assert!(outlives(-20, &[None]) && outlives(-20, &[]), "no clock is known");
+    }
+
+    #[test]
+    fn entries_are_dated_by_a_clock_that_is_known() {
+        let clocks = Clocks::default();
+        clocks.add(|| None);
+        assert_eq!(clocks.now(5), 5);
+        clocks.add(|| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(7)));
+        assert_eq!((clocks.now(9), clocks.earliest(9)), (7, Some(7)));
+    }
 }

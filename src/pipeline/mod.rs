@@ -144,6 +144,7 @@ impl Pipeline {
         let accounts: Vec<AccountId> =
             config.inputs.iter().zip(&clients).map(|(input, client)| account(input, client, &stop)).collect();
         let ledger = ledger::open(config, job, telemetry, &stop, beat)?;
+        clients.iter().for_each(|client| keep_time(&ledger, client));
         let pool_settings = PoolSettings {
             window_bytes: memory.window,
             telemetry: Arc::clone(telemetry),
@@ -250,10 +251,12 @@ impl Pipeline {
         let paces = Paces::default();
         for (number, source) in sources.iter().enumerate() {
             let index = config.inputs.len() + number;
+            let client = source_client(&http, source, &stop).counted_in(&telemetry.inputs[index]);
+            keep_time(&ledger, &client);
             let settings = poll::Settings {
                 index,
                 source: source.clone(),
-                client: source_client(&http, source, &stop).counted_in(&telemetry.inputs[index]),
+                client,
                 paces: paces.of(source),
                 ledger: ledger.clone(),
                 budget: budget.clone(),
@@ -430,6 +433,12 @@ fn account(input: &Input, client: &Client, stop: &Stop) -> AccountId {
     }
     let is_needed = input.services.iter().any(|service| service.needs_account());
     AccountId::new(input.credentials.role_account(), is_needed, Sts::new(client.stopped_by(stop)))
+}
+
+/// The ledger forgets by AWS's clock.
+fn keep_time(ledger: &Ledger, client: &Client) {
+    let clock = client.clock().clone();
+    ledger.keep_time_by(move || clock.is_known().then(|| clock.now()));
 }
 
 fn source_client(http: &Http, source: &Source, stop: &Stop) -> Client {

@@ -14,11 +14,12 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::paging::{begin_anew, follow, place_text, read_place};
-use super::source::{Event, Next, Page, Progress, Source};
+use super::moment::{GoOn, Moment};
+use super::paging::{Circle, begin_anew, follow, place_text, read_place};
+use super::source::{BadAnswer, Event, Next, Page, Progress, Source};
 use crate::aws::cloudtrail::{self, Lookup};
 use crate::aws::request::Address;
-use crate::aws::{Error, Kind, Unusable};
+use crate::aws::{Error, Kind};
 use crate::config;
 use crate::ledger::{Seen, fingerprint};
 use crate::limits::LOOKUP_EVENTS_AGE_MAX;
@@ -62,6 +63,8 @@ struct Slot {
     /// that has not shown yet.
     is_ordered: Option<bool>,
     token: Option<String>,
+    #[serde(skip)]
+    circle: Circle,
     /// Page tokens that were refused.
     #[serde(skip)]
     restarts: u32,
@@ -98,13 +101,17 @@ impl CloudTrail {
         Some(Slot::new(from, to, &self.settings.sources))
     }
 
-    /// A checkpoint that AWS's clock has not reached is wrong, and waiting for that time would leave events out.
-    fn not_in_the_future(&mut self, from: Timestamp, end: Timestamp, now: Timestamp) -> Timestamp {
-        if from <= now {
-            return from;
+    /// Where reading goes on after the checkpoint `from`. None: not yet.
+    fn go_on(&mut self, from: Timestamp, moment: &Moment) -> Option<Timestamp> {
+        match moment.go_on(from, self.settings.start_time, self.settings.gap) {
+            GoOn::There => Some(from),
+            GoOn::Later => None,
+            GoOn::Back(to) => {
+                let to = whole_second(to);
+                self.notes.push(format!("the checkpoint {from} lies in the future; reading goes on at {to}"));
+                Some(*self.from.insert(to))
+            }
         }
-        self.notes.push(format!("the checkpoint {from} lies in the future; reading goes on at {end}"));
-        *self.from.insert(end)
     }
 
     /// LookupEvents knows nothing older.
@@ -143,10 +150,9 @@ impl CloudTrail {
     }
 
     /// The page has been read: what comes after it, and what is known once it is delivered.
-    fn advance(&mut self, times: &[i64], token: Option<String>) -> Progress {
+    fn advance(&mut self, times: &[i64]) -> Progress {
         let Some(mut slot) = self.slot.take() else { return Progress::default() };
         slot.narrow(times);
-        slot.token = token;
         if slot.token.is_none() {
             slot.next_source();
         }
@@ -180,8 +186,19 @@ impl CloudTrail {
 
 impl Slot {
     fn new(from: Timestamp, to: Timestamp, sources: &[String]) -> Slot {
-        let (sources, is_ordered, token) = (sources.to_vec(), None, None);
-        Slot { from, to, source: 0, sources, end: to, read_down_to: to, is_ordered, token, restarts: 0 }
+        let (sources, is_ordered, token, circle) = (sources.to_vec(), None, None, Circle::default());
+        Slot {
+            from,
+            to,
+            source: 0,
+            sources,
+            end: to,
+            read_down_to: to,
+            is_ordered,
+            token,
+            circle,
+            restarts: 0,
+        }
     }
 
     /// The one that a checkpoint tells of, if it is still the one to be read.
@@ -235,7 +252,21 @@ impl Source for CloudTrail {
         self.slots = 0;
     }
 
-    fn next(&mut self, now: Timestamp) -> Next {
+    fn rewind(&mut self, moment: &Moment) -> Progress {
+        let latest = whole_second(moment.latest(self.settings.start_time, self.settings.gap));
+        let mut checkpoints = Vec::new();
+        if self.slot.take_if(|slot| slot.to > latest).is_some() {
+            checkpoints.push((SLOT.to_owned(), String::new()));
+        }
+        if let Some(from) = self.from.as_mut().filter(|from| **from > latest) {
+            *from = latest;
+            checkpoints = vec![(String::new(), latest.to_string()), (SLOT.to_owned(), String::new())];
+        }
+        Progress { checkpoints, ..Progress::default() }
+    }
+
+    fn next(&mut self, moment: &Moment) -> Next {
+        let now = moment.now;
         let (oldest, end) = (oldest(now), whole_second(earlier(now, self.settings.gap)));
         self.slot.take_if(|slot| !slot.cut(oldest, end));
         if let Some(slot) = &self.slot {
@@ -246,8 +277,7 @@ impl Source for CloudTrail {
             // program ends.
             return Next::Mark(all_before(self.first(end)));
         };
-        let from = self.not_in_the_future(from, end, now);
-        self.slot = self.begin_slot(from, end, now);
+        self.slot = self.go_on(from, moment).and_then(|from| self.begin_slot(from, end, now));
         match &self.slot {
             Some(slot) => self.request(slot),
             None => {
@@ -257,14 +287,16 @@ impl Source for CloudTrail {
         }
     }
 
-    fn read(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
+    fn read(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let cloudtrail::Page { events, token } = cloudtrail::read_lookup(answer)?;
-        let mut next = self.slot.as_ref().and_then(|slot| slot.token.clone());
-        follow(&mut next, token)?;
-        let mut page = Page::default();
+        if let Some(slot) = &mut self.slot {
+            follow(&mut slot.token, &mut slot.circle, token)?;
+        }
+        let goes_on = self.slot.as_ref().is_some_and(|slot| slot.token.is_some());
+        let mut page = Page { goes_on, ..Page::default() };
         let times: Vec<i64> = events.iter().filter_map(|event| event.time).collect();
         events.into_iter().for_each(|event| self.take(&mut page, event));
-        page.progress = self.advance(&times, next);
+        page.progress = self.advance(&times);
         Ok(page)
     }
 

@@ -14,11 +14,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 
-use super::paging::{begin_anew, follow};
-use super::source::{Event, Next, Page, Progress, Source, from_millis};
+use super::moment::{GoOn, Moment};
+use super::paging::{Circle, begin_anew, follow, rewound};
+use super::source::{BadAnswer, Event, Next, Page, Progress, Source, from_millis};
 use crate::aws::guardduty;
 use crate::aws::request::Address;
-use crate::aws::{Error, Kind, Unusable};
+use crate::aws::{Error, Kind};
 use crate::config;
 use crate::ledger::{Seen, fingerprint};
 use crate::limits::{FINDING_LATENESS, FINDINGS_PER_CALL, POLL_RESTARTS_MAX};
@@ -46,10 +47,11 @@ const REFUSED: &str = " (refused)";
 
 #[derive(Debug)]
 struct Round {
-    /// The present, when it began.
+    /// The present, when it began. The list itself has no end.
     to: i64,
     detectors: VecDeque<String>,
     token: Option<String>,
+    circle: Circle,
     listed: bool,
     reading: Option<Reading>,
     /// Page tokens that were refused.
@@ -63,6 +65,7 @@ struct Reading {
     /// All findings with earlier updates have been read: the listing begins here.
     from: i64,
     token: Option<String>,
+    circle: Circle,
     /// Pages of this listing.
     pages: u32,
     /// The last page has been listed.
@@ -113,16 +116,22 @@ impl GuardDuty {
         self.next.get(detector).copied().unwrap_or(start)
     }
 
-    fn begin_reading(&mut self) {
+    /// The next detector, unless its time has not come yet.
+    fn begin_reading(&mut self, moment: &Moment) {
         let Some(round) = self.round.as_mut().filter(|round| round.reading.is_none()) else { return };
         let Some(detector) = round.detectors.pop_front() else { return };
-        let to = round.to;
         let mut from = self.from(&detector);
-        if from > to && self.next.contains_key(&detector) {
-            self.notes.push(format!(
-                "the checkpoint of detector {detector} lies in the future; reading goes on now"
-            ));
-            from = to - lateness();
+        let position = from_millis(from).unwrap_or(Timestamp::MAX);
+        match moment.go_on(position, self.settings.start_time, FINDING_LATENESS) {
+            GoOn::There => (),
+            GoOn::Later => return self.begin_reading(moment),
+            GoOn::Back(to) => {
+                self.notes.push(format!(
+                    "the checkpoint of detector {detector} lies in the future; reading goes on at {to}"
+                ));
+                from = to.as_millisecond();
+                self.next.insert(detector.clone(), from);
+            }
         }
         // What could not be read comes first.
         let ids = self.refused.get(&detector).cloned().unwrap_or_default();
@@ -146,30 +155,35 @@ impl GuardDuty {
         }))
     }
 
-    fn read_detectors(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
+    fn read_detectors(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let page = guardduty::read_detectors(answer)?;
+        let mut goes_on = false;
         if let Some(round) = &mut self.round {
-            follow(&mut round.token, page.token)?;
+            follow(&mut round.token, &mut round.circle, page.token)?;
+            goes_on = page.ids.is_empty() && round.token.is_some();
             round.listed = round.token.is_none();
             round.detectors.extend(page.ids);
             // The one that is furthest behind comes first, also if the program ends again and again.
             let next = &self.next;
             round.detectors.make_contiguous().sort_by_key(|detector| next.get(detector).copied());
         }
-        Ok(Page { progress: self.end_if_done(Progress::default()), ..Page::default() })
+        Ok(Page { goes_on, progress: self.end_if_done(Progress::default()), ..Page::default() })
     }
 
-    fn read_findings(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
+    fn read_findings(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let page = guardduty::read_findings(answer)?;
         let to = self.round.as_ref().map_or(0, |round| round.to);
         if let Some(reading) = self.round.as_mut().and_then(|round| round.reading.as_mut()) {
-            follow(&mut reading.token, page.token)?;
+            follow(&mut reading.token, &mut reading.circle, page.token)?;
             reading.take(page.ids, to);
         }
-        Ok(Page { progress: self.go_on(), ..Page::default() })
+        // Findings that were listed before bring nothing new.
+        let reading = self.round.as_ref().and_then(|round| round.reading.as_ref());
+        let goes_on = reading.is_some_and(|reading| reading.ids.is_empty() && reading.token.is_some());
+        Ok(Page { goes_on, progress: self.go_on(), ..Page::default() })
     }
 
-    fn read_details(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
+    fn read_details(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let findings = guardduty::read_details(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
         let Some(reading) = &mut round.reading else { return Ok(Page::default()) };
@@ -220,11 +234,17 @@ impl GuardDuty {
     }
 
     fn end_if_done(&mut self, progress: Progress) -> Progress {
-        let ended = |round: &mut Round| round.listed && round.detectors.is_empty() && round.reading.is_none();
-        let Some(round) = self.round.take_if(ended) else { return progress };
+        let Some(round) = self.round.take_if(|round| round.is_done()) else { return progress };
         self.caught_up = true;
         let forget_before = Some(round.to - lateness());
         Progress { forget_before, reached: from_millis(round.to), ..progress }
+    }
+}
+
+impl Round {
+    /// All detectors have been read.
+    fn is_done(&self) -> bool {
+        self.listed && self.detectors.is_empty() && self.reading.is_none()
     }
 }
 
@@ -306,7 +326,12 @@ impl Source for GuardDuty {
         (self.round, self.caught_up, self.mark) = (None, false, None);
     }
 
-    fn next(&mut self, now: Timestamp) -> Next {
+    fn rewind(&mut self, moment: &Moment) -> Progress {
+        let latest = moment.latest(self.settings.start_time, FINDING_LATENESS).as_millisecond();
+        Progress { checkpoints: rewound(&mut self.next, latest), ..Progress::default() }
+    }
+
+    fn next(&mut self, moment: &Moment) -> Next {
         if let Some(progress) = self.mark.take() {
             return Next::Mark(progress);
         }
@@ -314,18 +339,20 @@ impl Source for GuardDuty {
             return Next::CaughtUp;
         }
         self.round.get_or_insert_with(|| Round {
-            to: now.as_millisecond(),
+            to: moment.settled.as_millisecond(),
             detectors: VecDeque::new(),
             token: None,
+            circle: Circle::default(),
             listed: false,
             reading: None,
             restarts: 0,
         });
-        self.begin_reading();
+        self.begin_reading(moment);
+        self.round.take_if(|round| round.is_done());
         self.round.as_ref().map_or(Next::CaughtUp, |round| self.request(round))
     }
 
-    fn read(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
+    fn read(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         match self.round.as_ref().and_then(|round| round.reading.as_ref()) {
             None => self.read_detectors(answer),
             Some(reading) if reading.ids.is_empty() => self.read_findings(answer),

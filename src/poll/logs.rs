@@ -15,8 +15,9 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::paging::{begin_anew, follow, place_text, read_place};
-use super::source::{Event, LeftOut, Next, Page, Progress, Source, from_millis};
+use super::moment::{GoOn, Moment};
+use super::paging::{Circle, begin_anew, follow, place_text, read_place, rewound};
+use super::source::{BadAnswer, Event, LeftOut, Next, Page, Progress, Source, from_millis};
 use crate::aws::logs::{self, Filter};
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind, Unusable};
@@ -64,6 +65,7 @@ struct Round {
     page: Option<String>,
     /// The next page.
     token: Option<String>,
+    circle: Circle,
     listed: bool,
     /// The groups up to this one were read by an earlier process.
     after: Option<String>,
@@ -87,6 +89,7 @@ struct Reading {
     pages: i64,
     events: usize,
     token: Option<String>,
+    circle: Circle,
     /// The first retrieval, by streams.
     streams: Option<Streams>,
     /// Where an earlier process was, as long as it is not known whether that is still good.
@@ -140,6 +143,7 @@ impl Logs {
             groups: only.into_iter().collect(),
             page: token.clone(),
             token,
+            circle: Circle::default(),
             after: Some(after),
             reading: None,
             keyed: 0,
@@ -147,14 +151,23 @@ impl Logs {
         }
     }
 
-    /// The next group, if one waits.
-    fn begin_reading(&mut self) {
+    /// The next group, if one waits and its time has come.
+    fn begin_reading(&mut self, moment: &Moment) {
         let Some(round) = self.round.as_mut().filter(|round| round.reading.is_none()) else { return };
         let Some(group) = round.groups.pop_front() else { return };
         let to = round.to;
-        if let Some(next) = self.next.get_mut(&group).filter(|next| **next > to) {
-            self.notes.push(format!("the checkpoint of {group} lies in the future; reading goes on now"));
-            *next = to - self.late;
+        if let Some(next) = self.next.get_mut(&group) {
+            let position = from_millis(*next).unwrap_or(Timestamp::MAX);
+            match moment.go_on(position, self.settings.start_time, LOG_LATENESS) {
+                GoOn::There => (),
+                GoOn::Later => return self.begin_reading(moment),
+                GoOn::Back(to) => {
+                    self.notes.push(format!(
+                        "the checkpoint of {group} lies in the future; reading goes on at {to}"
+                    ));
+                    *next = to.as_millisecond();
+                }
+            }
         }
         let known = self.next.get(&group).copied();
         let from = known.or(self.began).unwrap_or(to).min(to);
@@ -191,13 +204,14 @@ impl Logs {
         }))
     }
 
-    fn read_groups(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
+    fn read_groups(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let page = logs::read_groups(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
         let this_page = round.token.clone();
-        follow(&mut round.token, page.token)?;
+        follow(&mut round.token, &mut round.circle, page.token)?;
         round.page = this_page;
         round.listed = round.token.is_none();
+        let goes_on = page.names.is_empty() && !round.listed;
         let after = round.after.take().unwrap_or_default();
         let begin = page.names.iter().position(|group| group.name == after).map_or(0, |at| at + 1);
         let (refusing, groups): (Vec<_>, Vec<_>) =
@@ -211,21 +225,23 @@ impl Logs {
             item: format!("log group {}", group.name),
         });
         Ok(Page {
+            goes_on,
             left_out: left_out.collect(),
             progress: self.end_if_done(Progress::default()),
             ..Page::default()
         })
     }
 
-    fn read_streams(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
+    fn read_streams(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let page = logs::read_streams(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
         let Some(reading) = &mut round.reading else { return Ok(Page::default()) };
         let Some(streams) = &mut reading.streams else { return Ok(Page::default()) };
-        follow(&mut streams.token, page.token)?;
+        follow(&mut streams.token, &mut streams.circle, page.token)?;
+        let goes_on = page.names.is_empty() && streams.token.is_some();
         streams.take(page.names, reading.from);
         if streams.want_more() {
-            return Ok(Page::default());
+            return Ok(Page { goes_on, ..Page::default() });
         }
         reading.find_place();
         let is_empty = reading.streams.as_ref().is_some_and(|streams| streams.names.is_empty());
@@ -233,11 +249,11 @@ impl Logs {
         Ok(Page { progress, ..Page::default() })
     }
 
-    fn read_events(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
+    fn read_events(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let page = logs::read_events(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
         let Some(reading) = &mut round.reading else { return Ok(Page::default()) };
-        follow(&mut reading.token, page.token)?;
+        follow(&mut reading.token, &mut reading.circle, page.token)?;
         reading.events += page.events.len();
         // From there on the next reading begins.
         let edge = reading.edge(self.late);
@@ -250,8 +266,9 @@ impl Logs {
         let events = page.events.iter().map(|event| line(&reading.group, event, time(at(event))));
         let events = events.collect::<Result<Vec<_>, _>>()?;
         round.keyed += page.events.iter().filter(|event| at(event) >= edge).count();
-        let progress = if reading.token.is_some() { reading.progress() } else { self.end_slice() };
-        Ok(Page { events, progress, ..Page::default() })
+        let goes_on = reading.token.is_some();
+        let progress = if goes_on { reading.progress() } else { self.end_slice() };
+        Ok(Page { events, goes_on, progress, ..Page::default() })
     }
 
     /// A slice has been read, or the events of some streams.
@@ -290,8 +307,7 @@ impl Logs {
     }
 
     fn end_if_done(&mut self, mut progress: Progress) -> Progress {
-        let ended = |round: &mut Round| round.listed && round.groups.is_empty() && round.reading.is_none();
-        if let Some(round) = self.round.take_if(ended) {
+        if let Some(round) = self.round.take_if(|round| round.is_done()) {
             (self.caught_up, self.first_round, self.reached) = (true, false, Some(round.to));
             self.adapt(round.keyed);
             if self.settings.group.is_none() {
@@ -339,7 +355,22 @@ impl Source for Logs {
         self.reached = self.next.values().min().copied().or(self.began);
     }
 
-    fn next(&mut self, now: Timestamp) -> Next {
+    fn rewind(&mut self, moment: &Moment) -> Progress {
+        let latest = moment.latest(self.settings.start_time, LOG_LATENESS).as_millisecond();
+        let mut checkpoints = rewound(&mut self.next, latest);
+        let too_far = self.places.extract_if(.., |_, place| place.present > latest);
+        checkpoints.extend(too_far.map(|(group, _)| (place::part(&group), String::new())));
+        if let Some(began) = self.began.as_mut().filter(|began| **began > latest) {
+            *began = latest;
+            checkpoints.push((String::new(), latest.to_string()));
+        }
+        // Groups that were read in this round count as unread.
+        checkpoints.extend(self.list.take().map(|_| (LIST.to_owned(), String::new())));
+        Progress { checkpoints, ..Progress::default() }
+    }
+
+    fn next(&mut self, moment: &Moment) -> Next {
+        let now = moment.now;
         if let Some(progress) = self.mark.take() {
             return Next::Mark(progress);
         }
@@ -351,21 +382,22 @@ impl Source for Logs {
             // Recorded at once, as for every source.
             return Next::Mark(Progress { reached: from_millis(began), ..Progress::up_to(began) });
         }
-        if self.began.is_some_and(|began| began > now.as_millisecond()) {
-            if self.settings.start_time.is_some_and(|start| start > now) {
-                return Next::CaughtUp;
-            }
-            // The clock was wrong when it was recorded.
-            self.began = Some(now.as_millisecond() - self.late);
+        let began = self.began.and_then(from_millis).unwrap_or(now);
+        match moment.go_on(began, self.settings.start_time, LOG_LATENESS) {
+            GoOn::There => (),
+            GoOn::Later => return Next::CaughtUp,
+            GoOn::Back(to) => self.began = Some(to.as_millisecond()),
         }
         if self.round.is_none() {
             self.round = Some(self.begin_round(now));
         }
-        self.begin_reading();
+        self.begin_reading(moment);
+        // Where the time of the last groups has not come.
+        self.round.take_if(|round| round.is_done());
         self.round.as_ref().map_or(Next::CaughtUp, |round| self.request(round))
     }
 
-    fn read(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
+    fn read(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let mut page = match self.round.as_ref().and_then(|round| round.reading.as_ref()) {
             None => self.read_groups(answer),
             Some(Reading { streams: Some(streams), .. }) if streams.want_more() => self.read_streams(answer),
@@ -379,6 +411,10 @@ impl Source for Logs {
     /// may have gone): all streams of the group are searched, without naming them.
     fn refused(&mut self, error: &Error) -> bool {
         let may_be_the_token = *error.kind() == Kind::BadRequest;
+        if self.round.is_none() {
+            // It was resumed.
+            self.list = None;
+        }
         match self.round.as_mut().filter(|round| may_be_the_token && round.has_token()) {
             Some(round) => round.drop_token(),
             None => error.may_be_of_item() && self.read_without_streams(),
@@ -411,8 +447,9 @@ impl Source for Logs {
 
 impl Reading {
     fn new(group: String, from: i64, to: i64, present: i64, streams: Option<Streams>) -> Reading {
-        let (pages, events, token, place, has_place) = (0, 0, None, None, false);
-        Reading { group, from, to, present, pages, events, token, streams, place, has_place }
+        let (pages, events, token, circle) = (0, 0, None, Circle::default());
+        let (place, has_place) = (None, false);
+        Reading { group, from, to, present, pages, events, token, circle, streams, place, has_place }
     }
 
     /// Goes on where an earlier process was.
@@ -470,6 +507,11 @@ impl Reading {
 }
 
 impl Round {
+    /// All groups have been read.
+    fn is_done(&self) -> bool {
+        self.listed && self.groups.is_empty() && self.reading.is_none()
+    }
+
     /// All groups up to this one have been read. Nothing, if it is not one of a list.
     fn place_after(&self, group: String) -> Option<(String, String)> {
         let is_listed = self.after.is_none();

@@ -18,8 +18,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Number;
 
-use super::paging::{begin_anew, follow, place_text, read_place};
-use super::source::{Event, LeftOut, Next, Page, Progress, Source};
+use super::moment::{GoOn, Moment};
+use super::paging::{Circle, begin_anew, follow, place_text, read_place};
+use super::source::{BadAnswer, Event, LeftOut, Next, Page, Progress, Source};
 use crate::aws::cloudwatch::{self, Dimension, List, Metric, Point, Query, STATISTICS};
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind, Unusable};
@@ -68,6 +69,7 @@ struct Round {
     place: Place,
     /// Of the next page of the listing.
     token: Option<String>,
+    circle: Circle,
     /// All pages of this namespace have been listed.
     listed: bool,
     /// Listed, and not read yet.
@@ -90,6 +92,7 @@ struct Reading {
     /// By metric and statistic: what CloudWatch said of it last.
     statuses: BTreeMap<(usize, usize), String>,
     token: Option<String>,
+    circle: Circle,
     /// By metric and time.
     values: BTreeMap<(usize, i64), [Option<Number>; STATISTICS.len()]>,
     /// All data have been read; these metrics' units are asked for, each at a time that has data.
@@ -143,6 +146,9 @@ impl Metrics {
         let since = from;
         let to = end.min(from + METRIC_ROUND_PERIODS * self.period);
         let from = (from - self.lateness()).max(self.first);
+        if to <= from {
+            return None;
+        }
         let new = Place {
             since,
             from,
@@ -155,6 +161,7 @@ impl Metrics {
         let place = self.place.take().filter(|place| place.is_of(&new, end)).unwrap_or(new);
         Some(Round {
             token: place.token.clone(),
+            circle: Circle::default(),
             place,
             listed: false,
             waiting: VecDeque::new(),
@@ -164,18 +171,20 @@ impl Metrics {
         })
     }
 
-    /// A checkpoint that AWS's clock has not reached is wrong, and waiting for that time would leave data out.
-    fn not_in_the_future(&mut self, from: i64, end: i64, now: Timestamp) -> i64 {
-        let start = self.settings.start_time.map_or(i64::MIN, |start| self.align(start.as_second()));
-        if from <= now.as_second().max(start) {
-            return from;
+    /// Where reading goes on after the checkpoint `from`. None: not yet.
+    fn go_on(&mut self, from: i64, moment: &Moment) -> Option<i64> {
+        let position = Timestamp::from_second(from).unwrap_or(Timestamp::MAX);
+        match moment.go_on(position, self.settings.start_time, METRIC_DELAY) {
+            GoOn::There => Some(from),
+            GoOn::Later => None,
+            GoOn::Back(to) => {
+                let to = self.align(to.as_second());
+                let (from, shown_to) = (shown(from), shown(to));
+                self.notes
+                    .push(format!("the checkpoint {from} lies in the future; reading goes on at {shown_to}"));
+                Some(*self.from.insert(to))
+            }
         }
-        self.notes.push(format!(
-            "the checkpoint {} lies in the future; reading goes on at {}",
-            shown(from),
-            shown(end)
-        ));
-        *self.from.insert(end)
     }
 
     /// CloudWatch forgets short periods sooner than long ones.
@@ -251,6 +260,9 @@ impl Metrics {
             let Some((from, metric)) = missing else { continue };
             let from = self.align((*from).max(oldest));
             let to = round.place.to.min(from + METRIC_ROUND_PERIODS * self.period);
+            if to <= from {
+                continue;
+            }
             round.reading = Some(Reading { from, to, metrics: vec![metric], ..Reading::default() });
             return;
         }
@@ -264,12 +276,13 @@ impl Metrics {
         Progress { forget_before, ..all_before(to) }
     }
 
-    fn read_list(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
+    fn read_list(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let listed = cloudwatch::read_list_metrics(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
         let this_page = round.token.clone();
-        follow(&mut round.token, listed.token)?;
+        follow(&mut round.token, &mut round.circle, listed.token)?;
         (round.place.token, round.listed) = (this_page, round.token.is_none());
+        let goes_on = listed.metrics.is_empty() && round.token.is_some();
         let after = round.place.after;
         let begin =
             listed.metrics.iter().position(|metric| Some(mark_of(metric)) == after).map_or(0, |at| at + 1);
@@ -280,15 +293,16 @@ impl Metrics {
         let wanted =
             listed.metrics.into_iter().skip(begin).filter(|metric| !behind.contains_key(&name_of(metric)));
         round.waiting.extend(wanted);
-        Ok(Page { progress: self.advance(), ..Page::default() })
+        Ok(Page { goes_on, progress: self.advance(), ..Page::default() })
     }
 
-    fn read_data(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
+    fn read_data(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let data = cloudwatch::read_metric_data(answer)?;
         let Some(round) = &mut self.round else { return Ok(Page::default()) };
         let Some(reading) = &mut round.reading else { return Ok(Page::default()) };
-        follow(&mut reading.token, data.token)?;
+        follow(&mut reading.token, &mut reading.circle, data.token)?;
         reading.pages += 1;
+        let goes_on = data.points.is_empty() && reading.token.is_some();
         let span = reading.from..reading.to;
         let asked_for = data.points.into_iter().filter(|point| span.contains(&point.time));
         asked_for.for_each(|point| reading.take(point));
@@ -301,7 +315,8 @@ impl Metrics {
             let place = Place { batch_max: Some(fewer.max(1)), ..round.place.clone() };
             let checkpoints =
                 (fewer > 0).then(|| (PLACE.to_owned(), place_text(&place))).into_iter().collect();
-            return Ok(Page { progress: Progress { checkpoints, ..Progress::default() }, ..Page::default() });
+            let progress = Progress { checkpoints, ..Progress::default() };
+            return Ok(Page { goes_on, progress, ..Page::default() });
         }
         if !std::mem::take(&mut round.place.without_units) {
             reading.want_units(&self.units);
@@ -316,7 +331,7 @@ impl Metrics {
     }
 
     /// Reads the unit that was asked for.
-    fn read_unit(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
+    fn read_unit(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let unit = cloudwatch::read_metric_unit(answer)?;
         let Some(reading) = self.round.as_mut().and_then(|round| round.reading.as_mut()) else {
             return Ok(Page::default());
@@ -332,7 +347,7 @@ impl Metrics {
     }
 
     /// Everything is there that the events of the metrics need.
-    fn finish_reading(&mut self) -> Result<Page, Unusable> {
+    fn finish_reading(&mut self) -> Result<Page, BadAnswer> {
         let Some(reading) = self.round.as_mut().and_then(|round| round.reading.as_mut()) else {
             return Ok(Page::default());
         };
@@ -407,7 +422,25 @@ impl Source for Metrics {
         (self.round, self.mark, self.page) = (None, None, None);
     }
 
-    fn next(&mut self, now: Timestamp) -> Next {
+    fn rewind(&mut self, moment: &Moment) -> Progress {
+        let latest = self.align(moment.latest(self.settings.start_time, METRIC_DELAY).as_second());
+        let mut checkpoints = Vec::new();
+        if self.place.take_if(|place| place.to > latest).is_some() {
+            checkpoints.push((PLACE.to_owned(), String::new()));
+        }
+        if let Some(from) = self.from.as_mut().filter(|from| **from > latest) {
+            *from = latest;
+            checkpoints.push((String::new(), shown(latest)));
+        }
+        for (name, from) in self.behind.iter_mut().filter(|(_, from)| **from > latest) {
+            *from = latest;
+            checkpoints.push((behind_part(name), latest.to_string()));
+        }
+        Progress { checkpoints, ..Progress::default() }
+    }
+
+    fn next(&mut self, moment: &Moment) -> Next {
+        let now = moment.now;
         if let Some(page) = self.page.take() {
             return Next::Give(page);
         }
@@ -425,12 +458,11 @@ impl Source for Metrics {
             // Recorded at once, as for every source.
             return Next::Mark(all_before(first));
         };
-        let from = self.not_in_the_future(from, end, now);
-        self.round = self.begin_round(from, end, now);
+        self.round = self.go_on(from, moment).and_then(|from| self.begin_round(from, end, now));
         self.round.as_ref().map_or(Next::CaughtUp, |round| self.request(round))
     }
 
-    fn read(&mut self, answer: &[u8]) -> Result<Page, Unusable> {
+    fn read(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         if self.asks_for_unit() {
             return self.read_unit(answer);
         }
@@ -441,6 +473,10 @@ impl Source for Metrics {
     /// A page token that is no longer good: its list begins anew. Metrics that are refused: fewer of them.
     fn refused(&mut self, error: &Error) -> bool {
         let is_wrong = matches!(error.kind(), Kind::BadRequest | Kind::NotFound) && !self.asks_for_unit();
+        if self.round.is_none() {
+            // It was resumed.
+            self.place = None;
+        }
         let Some(round) = self.round.as_mut().filter(|_| is_wrong) else { return false };
         let token = match &mut round.reading {
             Some(reading) => reading.drop_token(),

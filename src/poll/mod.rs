@@ -20,6 +20,7 @@ mod delivery;
 mod guardduty;
 mod logs;
 mod metrics;
+mod moment;
 mod pace;
 mod paging;
 pub mod source;
@@ -43,6 +44,7 @@ use crate::ledger::{Ledger, Polled};
 use crate::stop::Stop;
 use crate::telemetry;
 use delivery::Delivery;
+use moment::Moment;
 pub use pace::Paces;
 use source::{Next, Source};
 
@@ -166,9 +168,10 @@ pub fn probe(source: &config::Source, client: &Client) -> Result<(), Error> {
     probed.resume(&BTreeMap::new());
     let mut now = Timestamp::try_from(client.clock().now()).unwrap_or(Timestamp::MAX);
     for _ in 0..PROBE_STEPS {
-        match probed.next(now) {
+        match probed.next(&Moment::from(now)) {
             Next::Call(request) => {
-                return client.call_and_read(&request, |answer| probed.read(answer).map(drop));
+                return client
+                    .call_and_read(&request, |answer| probed.read(answer).map(drop).map_err(Into::into));
             }
             // Nothing to read yet: a while later there would be.
             Next::Give(_) | Next::Mark(_) | Next::CaughtUp => {

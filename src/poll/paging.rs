@@ -1,18 +1,56 @@
 //! Page tokens, and checkpoints inside a listing: what the sources have in common.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::aws::Unusable;
+use super::source::BadAnswer;
+use crate::ledger::fingerprint;
 use crate::limits::POLL_RESTARTS_MAX;
 
-/// Takes the token of the next page.
+/// Notices page tokens that lead in a circle, however long it is, and remembers one of them only (Brent's algorithm): the
+/// token that was met after a power of two of pages is compared with each that follows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Circle {
+    /// The fingerprint of the token that is compared with.
+    landmark: Option<u128>,
+    /// Pages since the landmark.
+    pages: u64,
+    /// So many pages later there will be another landmark.
+    span: u64,
+}
+
+impl Circle {
+    /// True: the token was met before. It changes nothing then, so that the page can be asked for again.
+    fn has_met(&mut self, token: &str) -> bool {
+        let token = Some(fingerprint(token));
+        if self.landmark == token {
+            return true;
+        }
+        self.pages += 1;
+        if self.pages > self.span {
+            (self.landmark, self.pages, self.span) = (token, 0, 2 * self.span + 1);
+        }
+        false
+    }
+}
+
+/// Takes the token of the next page. A listing that begins, without a token, begins another circle.
 ///
 /// # Errors
-/// It is the one that the page was asked for with: the listing would never end.
-pub fn follow(token: &mut Option<String>, next: Option<String>) -> Result<(), Unusable> {
-    if next.is_some() && *token == next {
-        return Err(Unusable::odd("the page names itself as the next one"));
+/// The pages lead in a circle, so that the listing would never end.
+pub fn follow(
+    token: &mut Option<String>,
+    circle: &mut Circle,
+    next: Option<String>,
+) -> Result<(), BadAnswer> {
+    if token.is_none() {
+        *circle = Circle::default();
+    }
+    let leads_back = |next: &String| token.as_ref() == Some(next) || circle.has_met(next);
+    if next.as_ref().is_some_and(leads_back) {
+        return Err(BadAnswer::Circle);
     }
     *token = next;
     Ok(())
@@ -23,6 +61,16 @@ pub fn follow(token: &mut Option<String>, next: Option<String>) -> Result<(), Un
 pub fn begin_anew(token: Option<String>, restarts: &mut u32) -> bool {
     *restarts += u32::from(token.is_some());
     token.is_some() && *restarts <= POLL_RESTARTS_MAX
+}
+
+/// Sets those of the times, by part, back to `latest` that are later, and returns their checkpoints.
+pub fn rewound(times: &mut BTreeMap<String, i64>, latest: i64) -> Vec<(String, String)> {
+    let later = times.iter_mut().filter(|(_, time)| **time > latest);
+    let rewind = |(part, time): (&String, &mut i64)| {
+        *time = latest;
+        (part.clone(), latest.to_string())
+    };
+    later.map(rewind).collect()
 }
 
 /// A place inside a listing, as the text of a checkpoint.
@@ -37,17 +85,48 @@ pub fn read_place<T: DeserializeOwned>(text: &str) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
+    /// Follows tokens until they are refused; how many there were. None: they ended.
+    fn followed(tokens: impl Iterator<Item = u64>) -> Option<u64> {
+        let (mut token, mut circle) = (None, Circle::default());
+        (0..).zip(tokens).find_map(|(at, next)| {
+            follow(&mut token, &mut circle, Some(next.to_string())).is_err().then_some(at)
+        })
+    }
+
     #[test]
-    fn a_token_that_leads_nowhere_is_refused() {
-        let mut token = None;
-        follow(&mut token, Some("a".into())).unwrap();
-        follow(&mut token, Some("b".into())).unwrap();
-        assert!(follow(&mut token, Some("b".into())).is_err());
-        assert_eq!(token.as_deref(), Some("b"), "it is asked for again");
-        follow(&mut token, None).unwrap();
-        follow(&mut token, None).unwrap();
+    fn a_listing_that_begins_again_may_have_the_same_tokens() {
+        let (mut token, mut circle) = (None, Circle::default());
+        for next in [Some("a"), Some("b"), None, Some("a"), Some("b"), None, None] {
+            follow(&mut token, &mut circle, next.map(str::to_owned)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_page_in_a_circle_can_be_asked_for_again() {
+        let (mut token, mut circle) = (None, Circle::default());
+        for next in ["a", "b"] {
+            follow(&mut token, &mut circle, Some(next.into())).unwrap();
+        }
+        for _ in 0..2 {
+            assert!(follow(&mut token, &mut circle, Some("a".into())).is_err());
+            assert_eq!(token.as_deref(), Some("b"));
+        }
+        follow(&mut token, &mut circle, Some("c".into())).unwrap();
+    }
+
+    proptest! {
+        /// Circles of any length are found, after some pages that are not on them, and nothing else is.
+        #[test]
+        fn circles_are_found_soon_and_others_never(before in 0u64..300, length in 1u64..300) {
+            let tokens = (0..).map(|at| if at < before { at } else { before + (at - before) % length });
+            let found = followed(tokens).unwrap();
+            prop_assert!(found >= before + length && found <= 4 * (before + length), "{}", found);
+            prop_assert_eq!(followed(0..before + length), None);
+        }
     }
 
     #[test]

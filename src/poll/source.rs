@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::moment::Moment;
 use crate::aws::{Error, Kind, Request, Unusable};
 use crate::ledger::Seen;
 
@@ -18,14 +19,18 @@ pub trait Source: Send {
     /// Called at the start, and again when a page could not be delivered.
     fn resume(&mut self, checkpoints: &BTreeMap<String, String>);
 
-    /// What to do at this time (AWS's): that of the pull's beginning, the same until the source has caught up.
-    fn next(&mut self, now: Timestamp) -> Next;
+    /// Checkpoints may lie too far on, because AWS's clock was ahead when they were recorded: those beyond
+    /// [`Moment::latest`] go back to it. Called after `resume`; what has changed is recorded at once.
+    fn rewind(&mut self, moment: &Moment) -> Progress;
+
+    /// What to do at this time: that of the pull's beginning, the same until the source has caught up.
+    fn next(&mut self, moment: &Moment) -> Next;
 
     /// Reads the answer to the request that `next` gave.
     ///
     /// # Errors
     /// The answer is not what AWS documents.
-    fn read(&mut self, answer: &[u8]) -> Result<Page, Unusable>;
+    fn read(&mut self, answer: &[u8]) -> Result<Page, BadAnswer>;
 
     /// The request that `next` gave was refused. True: the source asks in another way (without a page token that is
     /// no longer good, for fewer items at once), so that `next` gives another request.
@@ -76,9 +81,29 @@ pub struct Page {
     pub dropped: u64,
     /// Events that another region's thread sends.
     pub other_region: u64,
+    /// Another page of the same listing follows, and this one has not listed any item that is read in between.
+    pub goes_on: bool,
     /// Items that the answer says cannot be read.
     pub left_out: Vec<LeftOut>,
     pub progress: Progress,
+}
+
+/// Why an answer cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BadAnswer {
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
+    #[error("the listing never ends: its page tokens lead back to a page that was read before")]
+    Circle,
+}
+
+impl From<BadAnswer> for Unusable {
+    fn from(why: BadAnswer) -> Unusable {
+        match why {
+            BadAnswer::Unusable(why) => why,
+            BadAnswer::Circle => Unusable::odd(BadAnswer::Circle),
+        }
+    }
 }
 
 /// An item that is passed over.

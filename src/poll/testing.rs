@@ -4,12 +4,14 @@
 //! between calls, and checks that nothing is lost; [`restarts_until_done`] restarts it every few answers.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use serde_json::Value;
 
+use super::moment::{CLOCK, Moment, Times};
 use super::source::{self, LeftOut, Next, Page, Progress, Reaction, Source};
 use crate::aws::failure::Refusal;
 use crate::aws::{Error, Request};
@@ -89,24 +91,33 @@ impl<S: Source> Bench<S> {
         &mut self,
         now: Timestamp,
         calls: usize,
+        answer: impl FnMut(&Request) -> Result<Value, &'static str>,
+    ) -> Pulled {
+        self.pull_at(&Moment::from(now), calls, answer)
+    }
+
+    fn pull_at(
+        &mut self,
+        moment: &Moment,
+        calls: usize,
         mut answer: impl FnMut(&Request) -> Result<Value, &'static str>,
     ) -> Pulled {
         for _ in 0..calls {
-            if !self.step(now, &mut answer) {
+            if !self.step(moment, &mut answer) {
                 return Pulled::CaughtUp;
             }
         }
-        let Some(_) = self.request(now) else { return Pulled::CaughtUp };
+        let Some(_) = self.request(moment) else { return Pulled::CaughtUp };
         Pulled::CutOff
     }
 
     /// Makes one call. False: there is nothing more.
     fn step(
         &mut self,
-        now: Timestamp,
+        moment: &Moment,
         answer: &mut impl FnMut(&Request) -> Result<Value, &'static str>,
     ) -> bool {
-        let Some(request) = self.request(now) else { return false };
+        let Some(request) = self.request(moment) else { return false };
         match answer(&request) {
             Ok(body) => {
                 let page = self.source.read(body.to_string().as_bytes()).unwrap();
@@ -118,9 +129,9 @@ impl<S: Source> Bench<S> {
         true
     }
 
-    fn request(&mut self, now: Timestamp) -> Option<Request> {
+    fn request(&mut self, moment: &Moment) -> Option<Request> {
         loop {
-            match self.source.next(now) {
+            match self.source.next(moment) {
                 Next::CaughtUp => return None,
                 Next::Give(page) => self.put_on_the_way(page),
                 Next::Mark(progress) => self.put_on_the_way(Page { progress, ..Page::default() }),
@@ -211,6 +222,10 @@ pub enum Turn {
     Change(u32),
     /// So many seconds pass.
     Wait(u32),
+    /// AWS's clock, as its answers tell it, is wrong by so many seconds from now on.
+    Clock(i32),
+    /// The pull ends before it has caught up, and another one begins.
+    GiveUp,
     /// So many pages may be on their way from now on.
     Hold(usize),
     /// A page could not be delivered.
@@ -242,44 +257,150 @@ pub fn turns() -> impl Strategy<Value = Vec<Turn>> {
     prop::collection::vec(turn, 0..80)
 }
 
+/// The same, with clocks that are wrong for a while.
+pub fn turns_of_clocks() -> impl Strategy<Value = Vec<Turn>> {
+    let wrong = prop_oneof![Just(0), -900i32..900, -200_000i32..200_000];
+    let turn = prop_oneof![
+        8 => Just(Turn::Answer),
+        3 => any::<u32>().prop_map(Turn::Change),
+        2 => (1u32..900).prop_map(Turn::Wait),
+        2 => wrong.prop_map(Turn::Clock),
+        1 => Just(Turn::GiveUp),
+        1 => Just(Turn::GoBack),
+        1 => Just(Turn::Restart),
+    ];
+    prop::collection::vec(turn, 0..80)
+}
+
 /// Drives a source through the turns, then lets it catch up: everything must have been delivered, whatever has failed
 /// and whenever the program has ended.
-pub fn storm<M: Model>(mut model: M, turns: Vec<Turn>, mut now: Timestamp) -> Result<(), TestCaseError> {
-    let mut bench = Bench::new(model.source());
-    bench.source.resume(&BTreeMap::new());
-    // The beginning of the pull, the same until it has caught up.
-    let mut began = now;
-    for turn in turns {
+pub fn storm<M: Model>(model: M, turns: Vec<Turn>, now: Timestamp) -> Result<(), TestCaseError> {
+    let mut run = Run::new(model, now);
+    turns.into_iter().for_each(|turn| run.take(turn));
+    run.model.calm();
+    (run.bench.hold, run.error) = (0, 0);
+    // Longer than anything may be late.
+    for _ in 0..6 {
+        run.now += SignedDuration::from_mins(10);
+        if run.claimed() < run.moment.now {
+            run.ask_anew();
+        }
+        let (model, now) = (&mut run.model, run.now);
+        let pulled = run.bench.pull_at(&run.moment, 10_000, |request| model.answer(request, now));
+        prop_assert_eq!(pulled, Pulled::CaughtUp);
+        run.end();
+    }
+    let delivered: BTreeSet<String> = run.bench.delivered.iter().map(|body| M::shown(body)).collect();
+    let missing: Vec<_> = run.model.expected().difference(&delivered).cloned().collect();
+    prop_assert!(missing.is_empty(), "missing {:?}", missing);
+    Ok(())
+}
+
+/// A source, its account, and the time.
+struct Run<M: Model> {
+    model: M,
+    bench: Bench<M::Source>,
+    times: Times,
+    moment: Moment,
+    began: (Timestamp, Instant),
+    now: Timestamp,
+    /// Seconds by which AWS's clock is ahead, and for how long it has been wrong.
+    error: i64,
+    wrong_for: u32,
+}
+
+impl<M: Model> Run<M> {
+    fn new(model: M, now: Timestamp) -> Run<M> {
+        let mut bench = Bench::new(model.source());
+        bench.source.resume(&BTreeMap::new());
+        let (times, moment, began) = (Times::default(), Moment::from(Timestamp::MIN), (now, Instant::now()));
+        let mut run = Run { model, bench, times, moment, began, now, error: 0, wrong_for: 0 };
+        run.begin();
+        run
+    }
+
+    fn take(&mut self, turn: Turn) {
         match turn {
+            Turn::Answer if self.claimed() < self.moment.now => self.ask_anew(),
             Turn::Answer => {
-                if !bench.step(began, &mut |request: &Request| model.answer(request, now)) {
-                    began = now;
+                let (model, now) = (&mut self.model, self.now);
+                if !self.bench.step(&self.moment, &mut |request: &Request| model.answer(request, now)) {
+                    self.end();
                 }
             }
-            Turn::Refuse(code) => drop(bench.step(began, &mut |_: &Request| Err(code))),
-            Turn::Change(seed) => model.change(seed, now),
-            Turn::Wait(seconds) => now += SignedDuration::from_secs(seconds.into()),
-            Turn::Hold(pages) => bench.hold = pages,
-            Turn::GoBack => bench.go_back(),
+            Turn::Refuse(code) => drop(self.bench.step(&self.moment, &mut |_: &Request| Err(code))),
+            Turn::Change(seed) => self.model.change(seed, self.now),
+            Turn::Wait(seconds) => self.wait(seconds),
+            Turn::Clock(error) => self.error = if self.wrong_for < 3600 { error.into() } else { 0 },
+            Turn::GiveUp => self.begin(),
+            Turn::Hold(pages) => self.bench.hold = pages,
+            Turn::GoBack => self.go_back(),
             Turn::Restart => {
-                bench.restart(model.source());
-                began = now;
+                self.bench.restart(self.model.source());
+                // As a process begins: nothing is known of the time.
+                self.times = Times::default();
+                self.times.resume(&self.bench.checkpoints);
+                self.moment = Moment::from(Timestamp::MIN);
+                self.begin();
             }
         }
     }
-    model.calm();
-    bench.hold = 0;
-    // Longer than anything may be late.
-    for _ in 0..6 {
-        now += SignedDuration::from_mins(10);
-        let pulled = bench.pull(began, 10_000, |request| model.answer(request, now));
-        prop_assert_eq!(pulled, Pulled::CaughtUp);
-        began = now;
+
+    /// Wrong clocks are taken for right ones after some hours.
+    fn wait(&mut self, seconds: u32) {
+        self.now += SignedDuration::from_secs(seconds.into());
+        if self.error != 0 {
+            self.wrong_for += seconds;
+        }
     }
-    let delivered: BTreeSet<String> = bench.delivered.iter().map(|body| M::shown(body)).collect();
-    let missing: Vec<_> = model.expected().difference(&delivered).cloned().collect();
-    prop_assert!(missing.is_empty(), "missing {:?}", missing);
-    Ok(())
+
+    /// AWS's time, as its answers tell it.
+    fn claimed(&self) -> Timestamp {
+        self.now + SignedDuration::from_secs(self.error)
+    }
+
+    fn begin(&mut self) {
+        let passed = self.now.duration_since(self.began.0).unsigned_abs();
+        let (moment, mark) = self.times.begin(self.claimed(), self.now, self.began.1 + passed);
+        self.record(mark);
+        let before = std::mem::replace(&mut self.moment, moment);
+        if moment.has_come_back || moment.now < before.now {
+            self.resume();
+        }
+    }
+
+    fn end(&mut self) {
+        let mark = self.times.caught_up();
+        self.record(mark);
+        self.begin();
+    }
+
+    fn record(&mut self, times: Option<String>) {
+        let checkpoints = times.into_iter().map(|text| (CLOCK.to_owned(), text)).collect();
+        let progress = Progress { checkpoints, ..Progress::default() };
+        self.bench.put_on_the_way(Page { progress, ..Page::default() });
+    }
+
+    /// An answer was asked for at a wrong time.
+    fn ask_anew(&mut self) {
+        self.resume();
+        self.begin();
+    }
+
+    fn resume(&mut self) {
+        while !self.bench.pending.is_empty() {
+            self.bench.deliver();
+        }
+        self.go_back();
+    }
+
+    fn go_back(&mut self) {
+        self.bench.go_back();
+        if self.moment.has_come_back {
+            let progress = self.bench.source.rewind(&self.moment);
+            self.bench.put_on_the_way(Page { progress, ..Page::default() });
+        }
+    }
 }
 
 /// Restarts a source after every `answers` answers, and says how often until it has caught up.

@@ -68,28 +68,7 @@ impl Account {
     ) -> Ledger {
         let (config, stop) = (self.config(), Stop::new());
         let telemetry = Arc::new(Telemetry::of(&config, Arc::default()));
-        let source = config.sources[0].clone();
-        let http = Http::new(2).unwrap();
-        let config::Source { credentials, endpoints, region, .. } = &source;
-        let client = Client::new(&http, "test", credentials, endpoints, region, &stop);
-        let ledger =
-            Ledger::open(self.directory.path(), &crate::ledger::Scope::default(), &telemetry).unwrap();
-        let (number, seen) = (AtomicUsize::new(0), Arc::clone(&telemetry.inputs[0]));
-        let settings = Settings {
-            index: 0,
-            client,
-            paces: vec![],
-            ledger: ledger.clone(),
-            budget: Budget::new(1 << 20),
-            bounds: Bounds::default(),
-            telemetry: Arc::clone(&telemetry.inputs[0]),
-            decode: Arc::new(move |payload| decode(number.fetch_add(1, Ordering::SeqCst), payload, &seen)),
-            drain: true,
-            stop,
-            abort: Stop::new(),
-            source,
-        };
-        let poller = Poller::start(settings).unwrap();
+        let (poller, ledger) = self.start(&config, &telemetry, &stop, true, decode);
         let started = std::time::Instant::now();
         while !poller.is_finished() {
             assert!(
@@ -101,6 +80,39 @@ impl Account {
         }
         ledger.save(LEDGER_SAVE_TIMEOUT);
         ledger
+    }
+
+    /// Starts the first source.
+    fn start(
+        &self,
+        config: &config::Config,
+        telemetry: &Arc<Telemetry>,
+        stop: &Stop,
+        drain: bool,
+        decode: impl Fn(usize, Payload, &telemetry::Input) + Send + Sync + 'static,
+    ) -> (Poller, Ledger) {
+        let source = config.sources[0].clone();
+        let http = Http::new(2).unwrap();
+        let config::Source { credentials, endpoints, region, .. } = &source;
+        let client = Client::new(&http, "test", credentials, endpoints, region, stop);
+        let ledger =
+            Ledger::open(self.directory.path(), &crate::ledger::Scope::default(), telemetry).unwrap();
+        let (number, seen) = (AtomicUsize::new(0), Arc::clone(&telemetry.inputs[0]));
+        let settings = Settings {
+            index: 0,
+            client,
+            paces: vec![],
+            ledger: ledger.clone(),
+            budget: Budget::new(1 << 20),
+            bounds: Bounds::default(),
+            telemetry: Arc::clone(&telemetry.inputs[0]),
+            decode: Arc::new(move |payload| decode(number.fetch_add(1, Ordering::SeqCst), payload, &seen)),
+            drain,
+            stop: stop.clone(),
+            abort: Stop::new(),
+            source,
+        };
+        (Poller::start(settings).unwrap(), ledger)
     }
 }
 
@@ -264,4 +276,148 @@ fn pages_name_their_account_and_region() {
         payload.work.ack.close(Outcome::Delivered);
     });
     assert_eq!(seen.iter().next().as_deref(), Some("123456789012/us-east-1"));
+}
+
+/// The answers of an account, by the operation (or the path, where there is none) and the request's text.
+type Answers = fn(&str, &str) -> serde_json::Value;
+
+/// Runs a source before such an account until `is_done` says so of its health and of what it has delivered.
+fn run_until(
+    service: serde_json::Value,
+    answers: Answers,
+    is_done: impl Fn(&telemetry::Input, &str) -> bool,
+) {
+    let server = Arc::new(Server::http("127.0.0.1:0").unwrap());
+    let serving = Arc::clone(&server);
+    std::thread::spawn(move || serving.incoming_requests().for_each(|request| serve(request, answers)));
+    let mut account = Account::new();
+    account.server.unblock();
+    account.server = server;
+    let mut config = account.config();
+    let text = json!({"outputs": {"c": {"type": "console"}}, "inputs": {"aws": {
+        "id": "1", "endpoint_url": format!("http://{}", account.server.server_addr()),
+        "credentials": {"access_key": "AKIATESTTESTTEST0001", "access_secret": "secret"},
+        "services": service
+    }}});
+    config.sources =
+        config::parse(&text.to_string(), Path::new(""), &Environment::here()).unwrap().config.sources;
+    let (texts, delivered) = mpsc::channel();
+    let (stop, telemetry) = (Stop::new(), Arc::new(Telemetry::of(&config, Arc::default())));
+    let decode = move |_, payload, _: &_| deliver(payload, &texts);
+    let (poller, _ledger) = account.start(&config, &telemetry, &stop, false, decode);
+    let (started, mut text) = (std::time::Instant::now(), String::new());
+    while !is_done(&telemetry.inputs[0], &text) {
+        assert!(started.elapsed() < Duration::from_secs(60), "{:?}", telemetry.inputs[0].health.trouble());
+        std::thread::sleep(Duration::from_millis(5));
+        text.extend(delivered.try_iter());
+    }
+    stop.stop();
+    while !poller.is_finished() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn serve(mut request: Request, answers: Answers) {
+    let mut body = String::new();
+    request.as_reader().read_to_string(&mut body).unwrap();
+    if body.contains("GetCallerIdentity") {
+        let identity = "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>a</Arn><UserId>u</UserId>\
+                        <Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
+        return request.respond(Response::from_string(identity)).unwrap();
+    }
+    let target = request.headers().iter().find(|header| header.field.equiv("x-amz-target"));
+    let operation = target.map(|header| header.value.as_str().rsplit('.').next().unwrap().to_owned());
+    let operation = operation.unwrap_or_else(|| request.url().to_owned());
+    // The program may have gone.
+    let _ = request.respond(Response::from_string(answers(&operation, &body).to_string()));
+}
+
+/// The token after the one in a request, of a circle of this length.
+fn next_in_circle(request: &str, length: u32) -> String {
+    let at = (0..length).find(|at| request.contains(&format!("token-{at}-")));
+    format!("token-{}-", at.map_or(0, |at| (at + 1) % length))
+}
+
+fn all_sources() -> [serde_json::Value; 4] {
+    let start = (Timestamp::now() - SignedDuration::from_hours(2)).to_string();
+    [
+        json!({"audit-events-all": {"types": ["audits_api"], "regions": ["us-east-1"], "start_time": start}}),
+        json!({"s": {"types": ["logs"], "regions": ["us-east-1"], "start_time": start, "log_group": "/b"}}),
+        json!({"s": {"types": ["metrics"], "regions": ["us-east-1"], "start_time": start, "metric_namespaces": ["N"]}}),
+        json!({"aws-guardduty": {"regions": ["us-east-1"]}}),
+    ]
+}
+
+/// All listings of all sources, each page with the same items or with none.
+#[test]
+fn a_listing_that_leads_in_a_circle_is_told_of_for_every_source() {
+    fn circle<const LENGTH: u32, const ITEMS: bool>(operation: &str, body: &str) -> serde_json::Value {
+        let token = next_in_circle(&format!("{operation}{body}"), LENGTH);
+        let item = |item| if ITEMS { json!([item]) } else { json!([]) };
+        let time = Timestamp::now().as_second() - 3600;
+        let log = json!({"eventId": "1", "logStreamName": "s", "timestamp": time * 1000, "message": "m"});
+        match operation.split('?').next().unwrap() {
+            "/detector" => json!({"detectorIds": ["d"]}),
+            path if path.ends_with("/get") => {
+                json!({"findings": [{"id": "f", "updatedAt": "2026-05-01T00:00:00Z"}]})
+            }
+            path if path.ends_with("/findings") => {
+                json!({"findingIds": item(json!("f")), "nextToken": token})
+            }
+            "LookupEvents" => {
+                json!({"Events": item(json!({"EventId": "1", "EventTime": time, "CloudTrailEvent": "{}"})), "NextToken": token})
+            }
+            "FilterLogEvents" => json!({"events": item(log), "nextToken": token}),
+            "ListMetrics" => {
+                json!({"Metrics": item(json!({"Namespace": "N", "MetricName": "m", "Dimensions": []})), "NextToken": token})
+            }
+            "GetMetricData" => json!({"MetricDataResults": []}),
+            other => panic!("{other}"),
+        }
+    }
+    for (at, source) in all_sources().into_iter().enumerate() {
+        // A detector is passed over; the others have no other item.
+        let is_told = |input: &telemetry::Input, _: &str| {
+            let trouble = input.health.trouble().filter(|trouble| trouble.lasting);
+            trouble.is_some_and(|trouble| trouble.message.contains("never ends"))
+                || (at == 3 && input.poll.unreadable.value() == 1)
+        };
+        run_until(source.clone(), circle::<2, false>, is_told);
+        run_until(source, circle::<7, true>, is_told);
+    }
+}
+
+#[test]
+fn a_log_group_whose_pages_lead_in_a_circle_does_not_hold_up_the_others() {
+    fn groups(operation: &str, body: &str) -> serde_json::Value {
+        let time = (Timestamp::now().as_second() - 3600) * 1000;
+        let log = |id: &str| json!([{"eventId": id, "logStreamName": "s", "timestamp": time, "message": id}]);
+        match operation {
+            "DescribeLogGroups" => {
+                json!({"logGroups": [{"logGroupName": "/a"}, {"logGroupName": "/b"}, {"logGroupName": "/c"}]})
+            }
+            _ if body.contains("\"/b\"") => {
+                json!({"events": log("of b"), "nextToken": next_in_circle(body, 3)})
+            }
+            _ => json!({"events": log(if body.contains("\"/a\"") { "of a" } else { "of c" })}),
+        }
+    }
+    let start = (Timestamp::now() - SignedDuration::from_hours(2)).to_string();
+    let source =
+        json!({"s": {"types": ["logs"], "regions": ["us-east-1"], "start_time": start, "log_group": "/"}});
+    run_until(source, groups, |_, text| ["of a", "of b", "of c"].iter().all(|group| text.contains(group)));
+}
+
+/// Each page has a token that was never there before.
+#[test]
+fn a_listing_that_brings_nothing_and_never_ends_is_told_of() {
+    fn barren(_: &str, body: &str) -> serde_json::Value {
+        let token =
+            body.split("token-").nth(1).map_or(0, |rest| rest.split('-').next().unwrap().parse().unwrap());
+        json!({"Events": [], "NextToken": format!("token-{}-", token + 1)})
+    }
+    let [source, ..] = all_sources();
+    run_until(source, barren, |input, _| {
+        input.health.trouble().is_some_and(|trouble| trouble.message.contains("brought nothing new"))
+    });
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use super::source::{self, LeftOut, Next, Page, Progress, Reaction, Source};
+use super::moment::{CLOCK, Moment, Times};
+use super::source::{self, BadAnswer, LeftOut, Next, Page, Progress, Reaction, Source};
 use super::unreadable::Unreadable;
 use super::{Delivery, Settings, Shared, source_of};
 use crate::ack::{self, Ack, Ending, Fate, Outcome};
@@ -18,8 +19,8 @@ use crate::buffers::Buffer;
 use crate::decode::{Decoder, Payload, Work};
 use crate::ledger::Polled;
 use crate::limits::{
-    CLOCK_RESOLUTION, OBJECT_BYTES_MIN, POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX, POLL_PAGES_IN_WORK_MAX,
-    POLL_REST_MAX, STOP_CHECK_INTERVAL,
+    CLOCK_RESOLUTION, CLOCK_STEP_MIN, OBJECT_BYTES_MIN, POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX,
+    POLL_BARREN_PAGES_MAX, POLL_PAGES_IN_WORK_MAX, POLL_REST_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::resolve::{self, PullingId};
 use crate::services::Definition;
@@ -55,10 +56,16 @@ struct Worker {
     /// Places for pages on their way.
     slots: Budget,
     backoff: Backoff,
-    /// It has panicked, and has not finished a pull since: that a call works is no sign of health.
+    /// It has panicked, or a listing never ended, and it has not finished a pull since: that a call works is no sign of
+    /// health.
     recovers: Arc<AtomicBool>,
+    times: Times,
+    /// The beginning of the last pull.
+    moment: Moment,
     /// How often in a row an answer showed that its question had been asked at a wrong time.
     misdated: u32,
+    /// Pages of one listing in a row that brought nothing new.
+    barren: u32,
     unreadable: Unreadable,
 }
 
@@ -70,6 +77,13 @@ enum Pulled {
     /// The time of its beginning was wrong: the next pull begins at once, at the checkpoint.
     Misdated,
     Stopped,
+}
+
+/// Why a call brought no page.
+enum Failed {
+    Call(Error),
+    /// The pages of the listing lead in a circle.
+    Circle(Error),
 }
 
 /// What a pull has brought.
@@ -92,7 +106,10 @@ impl Worker {
             account: String::new(),
             slots: Budget::new(POLL_PAGES_IN_WORK_MAX),
             backoff: Backoff::new(POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX),
+            times: Times::default(),
+            moment: Moment::from(Timestamp::MIN),
             misdated: 0,
+            barren: 0,
             unreadable: Unreadable::default(),
             settings: Arc::clone(settings),
             recovers: Arc::clone(recovers),
@@ -150,10 +167,51 @@ impl Worker {
 
     /// Goes on after what the ledger knows.
     fn resume(&mut self, polled: Polled) {
-        self.source.resume(&polled.checkpoints);
+        self.times.resume(&polled.checkpoints);
         let mut state = self.shared.state();
         state.delivery = Delivery::new(self.shared.name.clone(), &polled);
         state.checkpoints = polled.checkpoints;
+        drop(state);
+        self.resume_source();
+    }
+
+    /// The source goes on after what is delivered, as far as that is not in doubt.
+    fn resume_source(&mut self) {
+        self.source.resume(&self.shared.state().checkpoints);
+        if self.moment.has_come_back {
+            let progress = self.source.rewind(&self.moment);
+            self.send(Vec::new(), Vec::new(), progress, &PullingId::of(self.moment.now));
+        }
+    }
+
+    /// A pull begins now.
+    fn begin_pull(&mut self) -> PullingId {
+        let now = self.now();
+        let id = PullingId::of(now);
+        let (moment, mark) = self.times.begin(now, Timestamp::now(), Instant::now());
+        self.record(mark, &id);
+        let before = std::mem::replace(&mut self.moment, moment);
+        if moment.has_come_back {
+            log::warn!(
+                place = self.shared.name.as_str();
+                "{}: AWS's clock was ahead for a while and has come back; what lies between is read again",
+                self.shared.name
+            );
+        }
+        if moment.has_come_back || now < before.now {
+            // What was begun would go on up to a time that has not come.
+            self.await_pages();
+            self.resume_source();
+        }
+        id
+    }
+
+    /// Records the times of pulls, in its turn.
+    fn record(&self, times: Option<String>, id: &PullingId) {
+        if let Some(text) = times {
+            let progress = Progress { checkpoints: vec![(CLOCK.to_owned(), text)], ..Progress::default() };
+            self.send(Vec::new(), Vec::new(), progress, id);
+        }
     }
 
     /// The role's ARN says it, else STS does, whose answer also tells AWS's time: a source that begins now must not
@@ -169,15 +227,21 @@ impl Worker {
         let period = self.settings.source.period;
         self.say(format_args!("Starting data collection every {} seconds", period.as_secs()));
         loop {
-            let (started, now) = (Instant::now(), self.now());
+            let started = Instant::now();
             let mut tally = Tally::default();
+            let id = self.begin_pull();
             log::debug!(
-                "{}: Starting a new pulling from \"{}\" source at \"{now}\"",
+                "{}: Starting a new pulling from \"{}\" source at \"{}\"",
                 self.shared.name,
-                self.settings.source.api.name()
+                self.settings.source.api.name(),
+                self.moment.now
             );
-            let pulled = self.pull(now, &mut tally);
-            self.conclude(&tally, &PullingId::of(now));
+            let pulled = self.pull(&id, &mut tally);
+            if matches!(pulled, Pulled::CaughtUp) {
+                let times = self.times.caught_up();
+                self.record(times, &id);
+            }
+            self.conclude(&tally, &id);
             let wait = period.saturating_sub(started.elapsed());
             if matches!(pulled, Pulled::CaughtUp) && self.recovers.swap(false, Ordering::Relaxed) {
                 self.works();
@@ -185,6 +249,7 @@ impl Worker {
             match pulled {
                 Pulled::Stopped => return,
                 Pulled::Misdated => continue,
+                Pulled::CaughtUp if tally.responses == 0 && self.clock_has_changed(started) => continue,
                 Pulled::CaughtUp if self.settings.drain => {
                     if self.is_delivered() {
                         return;
@@ -220,10 +285,10 @@ impl Worker {
         true
     }
 
-    /// Reads until there is nothing more of the time before `now`: what comes up while a long backlog is read is the
+    /// Reads until there is nothing more of the time before its beginning: what comes up while a long backlog is read is the
     /// next pull's.
-    fn pull(&mut self, now: Timestamp, tally: &mut Tally) -> Pulled {
-        let (id, mut tries) = (PullingId::of(now), 0);
+    fn pull(&mut self, id: &PullingId, tally: &mut Tally) -> Pulled {
+        let mut tries = 0;
         loop {
             if self.settings.stop.is_stopped() {
                 return Pulled::Stopped;
@@ -236,7 +301,7 @@ impl Worker {
                 self.begin_anew();
                 continue;
             }
-            let next = self.source.next(now);
+            let next = self.source.next(&self.moment);
             for note in self.source.notes() {
                 log::info!(place = self.shared.name.as_str(); "{}: {note}", self.shared.name);
             }
@@ -246,16 +311,16 @@ impl Worker {
                     return Pulled::CaughtUp;
                 }
                 Next::Give(page) => {
-                    self.hand_over(page, &id, tally);
+                    self.hand_over(page, id, tally);
                     continue;
                 }
                 Next::Mark(progress) => {
-                    self.hand_over(Page { progress, ..Page::default() }, &id, tally);
+                    self.hand_over(Page { progress, ..Page::default() }, id, tally);
                     continue;
                 }
                 Next::Call(request) => request,
             };
-            match self.call(&request, now) {
+            match self.call(&request) {
                 Ok(None) => {
                     self.ask_anew();
                     return Pulled::Misdated;
@@ -263,10 +328,19 @@ impl Worker {
                 Ok(Some(page)) => {
                     tries = 0;
                     tally.responses += 1;
-                    self.hand_over(page, &id, tally);
+                    let goes_on = page.goes_on;
+                    let is_news = self.hand_over(page, id, tally);
+                    if self.is_barren(goes_on && !is_news) && self.leave_listing(&barren(&request)) {
+                        return Pulled::GaveUp;
+                    }
                 }
-                Err(error) if *error.kind() == Kind::Stopped => return Pulled::Stopped,
-                Err(error) => {
+                Err(Failed::Circle(error)) => {
+                    if self.leave_circle(&error) {
+                        return Pulled::GaveUp;
+                    }
+                }
+                Err(Failed::Call(error)) if *error.kind() == Kind::Stopped => return Pulled::Stopped,
+                Err(Failed::Call(error)) => {
                     tries += 1;
                     self.settings.telemetry.poll.failed_calls.increment();
                     let exhausted = tries > self.settings.source.retries;
@@ -320,16 +394,26 @@ impl Worker {
         self.settings.telemetry.poll.unreadable.add(self.unreadable.len() as i64 - before as i64);
     }
 
-    /// None: AWS's clock has not reached `now`, so that the answer cannot hold everything up to it.
-    fn call(&mut self, request: &Request, now: Timestamp) -> Result<Option<Page>, Error> {
+    /// None: AWS's clock has not reached the pull's beginning, so that the answer cannot hold everything up to it.
+    fn call(&mut self, request: &Request) -> Result<Option<Page>, Failed> {
         self.settings.telemetry.poll.calls.increment();
         let reads_items = self.source.reads_items();
-        let (shared, source) = (&self.shared, &mut self.source);
-        let read = |answer: &[u8]| match shared.now() < now {
+        let (shared, source, asked_at) = (&self.shared, &mut self.source, self.moment.now);
+        let mut is_circle = false;
+        let read = |answer: &[u8]| match shared.now() < asked_at {
             true => Ok(None),
-            false => source.read(answer).map(Some),
+            false => source.read(answer).map(Some).map_err(|why| {
+                is_circle = matches!(why, BadAnswer::Circle);
+                why.into()
+            }),
         };
-        let Some(page) = self.client.call_and_read(request, read)? else { return Ok(None) };
+        let Some(page) = self.client.call_and_read(request, read).map_err(|error| match is_circle {
+            true => Failed::Circle(error),
+            false => Failed::Call(error),
+        })?
+        else {
+            return Ok(None);
+        };
         self.misdated = 0;
         if reads_items {
             self.unreadable.has_read();
@@ -338,14 +422,49 @@ impl Worker {
         if reads_items || self.unreadable.len() == 0 {
             self.works();
         }
-        self.backoff.reset();
+        if !self.recovers.load(Ordering::Relaxed) {
+            self.backoff.reset();
+        }
         Ok(Some(page))
+    }
+
+    /// Counts the pages of a listing that bring nothing new. True: there were so many in a row that others have waited
+    /// long enough.
+    fn is_barren(&mut self, page_is: bool) -> bool {
+        self.barren = if page_is { self.barren + 1 } else { 0 };
+        self.barren >= POLL_BARREN_PAGES_MAX
+    }
+
+    /// Passes over the item whose listing does not end. True: there is none, and the pull is given up.
+    fn leave_listing(&mut self, error: &Error) -> bool {
+        self.barren = 0;
+        if let Some(item) = self.source.leave_out(error) {
+            self.pass_over(LeftOut { item, why: error.to_string() });
+            return false;
+        }
+        self.recovers.store(true, Ordering::Relaxed);
+        self.shared.telemetry.health.failed(error, true);
+        self.settings.stop.wait(self.backoff.pause());
+        true
+    }
+
+    /// After a page whose token leads back: the listing begins anew when the item, or the source, has its next turn.
+    fn leave_circle(&mut self, error: &Error) -> bool {
+        self.source.refused(error);
+        if !self.leave_listing(error) {
+            return false;
+        }
+        self.await_pages();
+        self.resume_source();
+        // The checkpoint may name the token, too.
+        self.source.refused(error);
+        true
     }
 
     /// After an answer that was asked for at a wrong time: what it holds may be incomplete, so it counts for nothing.
     fn ask_anew(&mut self) {
         self.await_pages();
-        self.source.resume(&self.shared.state().checkpoints);
+        self.resume_source();
         self.misdated += 1;
         let message = "an answer is discarded: AWS's clock is behind the time that it was asked for. Reading begins again \
                        at the checkpoint";
@@ -366,8 +485,10 @@ impl Worker {
     }
 
     /// Puts what is new of a page on its way.
-    fn hand_over(&mut self, page: Page, id: &PullingId, tally: &mut Tally) {
-        let Page { events, dropped, other_region, left_out, progress } = page;
+    /// True: it holds something new.
+    fn hand_over(&mut self, page: Page, id: &PullingId, tally: &mut Tally) -> bool {
+        let Page { events, dropped, other_region, goes_on: _, left_out, progress } = page;
+        let is_told = dropped + other_region + left_out.len() as u64 > 0;
         left_out.into_iter().for_each(|left_out| self.pass_over(left_out));
         let total = events.len() as u64;
         let (mut text, mut seen, mut generated) = (Vec::new(), Vec::new(), 0);
@@ -383,6 +504,7 @@ impl Worker {
         drop(state);
         tally.add(&self.settings, [total, dropped, other_region, generated]);
         self.send(text, seen, progress, id);
+        is_told || generated > 0
     }
 
     /// A page without events only moves the checkpoint, in its turn.
@@ -441,8 +563,8 @@ impl Worker {
         self.await_pages();
         let mut state = self.shared.state();
         state.delivery.start_over();
-        self.source.resume(&state.checkpoints);
         drop(state);
+        self.resume_source();
         log::warn!(
             place = self.shared.name.as_str();
             "{}: a page could not be delivered; reading begins again at the checkpoint",
@@ -494,6 +616,16 @@ impl Worker {
         now.saturating_sub(CLOCK_RESOLUTION).unwrap_or(now)
     }
 
+    /// A pull that had nothing to ask for learns nothing of AWS's time, and may wait for a time that has long come: so the
+    /// clock is asked for. True: it has made a step since the pull began.
+    fn clock_has_changed(&self, began: Instant) -> bool {
+        // A call that fails says so when it is needed.
+        let _ = Sts::new(self.settings.client.tried_once()).caller_identity();
+        let passed = SignedDuration::try_from(began.elapsed()).unwrap_or(SignedDuration::ZERO);
+        let expected = self.moment.now.saturating_add(passed).unwrap_or(Timestamp::MAX);
+        self.now().duration_since(expected).unsigned_abs() > CLOCK_STEP_MIN
+    }
+
     fn conclude(&self, tally: &Tally, id: &PullingId) {
         if tally.responses == 0 {
             return;
@@ -516,6 +648,20 @@ impl Worker {
     fn say(&self, what: std::fmt::Arguments<'_>) {
         log::info!(place = self.shared.name.as_str(); "{}: {what}", self.shared.name);
     }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Failed {
+        Failed::Call(error)
+    }
+}
+
+fn barren(request: &Request) -> Error {
+    let why = format!(
+        "{POLL_BARREN_PAGES_MAX} pages in a row have brought nothing new and lead to another one. Reading goes on there \
+         with the next pull"
+    );
+    Error::local(request, Kind::BadRequest, why)
 }
 
 impl Drop for Worker {

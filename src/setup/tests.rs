@@ -73,7 +73,7 @@ fn actions_of(source: &mut dyn Source) -> BTreeSet<String> {
     let mut actions = BTreeSet::new();
     source.resume(&BTreeMap::new());
     for _ in 0..1000 {
-        match source.next(time(NOW)) {
+        match source.next(&time(NOW).into()) {
             Next::CaughtUp => return actions,
             Next::Give(_) | Next::Mark(_) => {}
             Next::Call(request) => {

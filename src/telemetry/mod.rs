@@ -245,7 +245,10 @@ impl Telemetry {
 
     /// Tells the log of answers that are overdue; called from time to time.
     pub fn look(&self, now: Instant) {
-        self.inputs.iter().for_each(|input| input.answers.look(now));
+        for input in &self.inputs {
+            input.answers.look(now);
+            input.buckets.look(now);
+        }
         lock(&self.adopted).iter().for_each(|health| health.look(now));
     }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::testing::{
-    Bench, CLOCK_CHANGES, Model, Pulled, input, restarts_until_done, storm, time, turns,
+    Bench, CLOCK_CHANGES, Model, Pulled, input, restarts_until_done, storm, time, turns, turns_of_clocks,
 };
 use super::*;
 use crate::aws::Request;
@@ -371,7 +371,7 @@ fn a_checkpoint_in_the_future_does_not_leave_out_what_comes_until_then() {
 proptest! {
     #[test]
     fn nothing_is_lost_whatever_happens(
-        ages in prop::collection::vec(prop_oneof![0i64..2000, Just(CROWD)], 0..40), page in 1usize..9, two: bool, turns in turns(),
+        ages in prop::collection::vec(prop_oneof![0i64..2000, Just(CROWD)], 0..40), page in 1usize..9, two: bool, turns in prop_oneof![turns(), turns_of_clocks()],
     ) {
         let detectors: &[&str] = if two { &["d", "e"] } else { &["d"] };
         storm(Region::new(detectors, ages, page), turns, time(NOW))?;

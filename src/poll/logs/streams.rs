@@ -1,6 +1,7 @@
 //! The first retrieval of a group by its streams: they are listed by name, an order in which none moves, and only
 //! those are read that may hold something.
 
+use super::super::paging::Circle;
 use super::place::StreamsPlace;
 use crate::aws::logs::Named;
 use crate::ledger::fingerprint;
@@ -15,6 +16,7 @@ pub struct Streams {
     begun: Option<String>,
     /// The next page of the list.
     pub token: Option<String>,
+    pub circle: Circle,
     listed: bool,
 }
 

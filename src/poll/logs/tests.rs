@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::testing::{
-    Bench, CLOCK_CHANGES, Model, Pulled, input, restarts_until_done, storm, time, turns,
+    Bench, CLOCK_CHANGES, Model, Pulled, input, restarts_until_done, storm, time, turns, turns_of_clocks,
 };
 use super::*;
 use crate::aws::Request;
@@ -176,11 +176,11 @@ fn a_group_that_has_gone_does_not_keep_the_others() {
 fn the_only_group_that_is_not_there_is_an_error() {
     let account = account(&[], vec![]);
     let mut source = source(Some("/g"), Some("2026-11-21T11:00:00Z"), false);
-    let Next::Mark(_) = source.next(time(NOW)) else { panic!("a mark") };
-    let Next::Call(request) = source.next(time(NOW)) else { panic!("a call") };
+    let Next::Mark(_) = source.next(&time(NOW).into()) else { panic!("a mark") };
+    let Next::Call(request) = source.next(&time(NOW).into()) else { panic!("a call") };
     let error = super::super::testing::refused(&request, account.answer(&request).unwrap_err());
     assert!(!source.refused(&error));
-    assert!(matches!(source.next(time(NOW)), Next::Call(_)), "it may be made later");
+    assert!(matches!(source.next(&time(NOW).into()), Next::Call(_)), "it may be made later");
 }
 
 #[test]
@@ -648,7 +648,7 @@ proptest! {
         page in 1usize..8,
         by_streams: bool,
         knows_late: bool,
-        turns in turns(),
+        turns in prop_oneof![turns(), turns_of_clocks()],
     ) {
         let region = Region { by_streams, knows_late, ..Region::new(4, events, page) };
         storm(region, turns, time(NOW))?;

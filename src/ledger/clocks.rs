@@ -1,0 +1,48 @@
+//! The time, as the services say that were asked. Entries are forgotten by their age, and this machine's clock alone must
+//! not make them old: after a step by some weeks, everything would be sent again that is announced again.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+
+/// A clock. None: it is not known yet.
+type Clock = Box<dyn Fn() -> Option<SystemTime> + Send>;
+
+/// All clocks that have been set for the ledger. Clones share them.
+#[derive(Clone, Default)]
+pub struct Clocks(Arc<Mutex<Vec<Clock>>>);
+
+impl Clocks {
+    pub fn add(&self, clock: impl Fn() -> Option<SystemTime> + Send + 'static) {
+        self.lock().push(Box::new(clock));
+    }
+
+    /// When an entry is written, in seconds since 1970: the latest time that a known clock shows, else `machine`, this
+    /// machine's.
+    pub fn now(&self, machine: i64) -> i64 {
+        self.known().into_iter().max().unwrap_or(machine)
+    }
+
+    /// The time by which entries are forgotten: the earliest that any clock shows, this machine's too. None: no clock is
+    /// known, so nothing is old for sure.
+    pub fn earliest(&self, machine: i64) -> Option<i64> {
+        Some(self.known().into_iter().min()?.min(machine))
+    }
+
+    fn known(&self) -> Vec<i64> {
+        let second = |time| Timestamp::try_from(time).ok().map(Timestamp::as_second);
+        self.lock().iter().filter_map(|clock| clock().and_then(second)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Clock>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Clocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.known()).finish()
+    }
+}
