@@ -25,6 +25,14 @@ pub enum Error {
     /// It inflates beyond what logs do.
     #[error("expansion bomb: {compressed} bytes have become {expanded}, more than {ratio_max} for one")]
     Bomb { compressed: u64, expanded: u64, ratio_max: u64 },
+    /// What stands in it once would stand in its records too often.
+    #[error(
+        "{read} bytes of it have become records with {copied} bytes more, more than {ratio_max} for one: a member of its envelope, or names in its header, are so long that they cannot be written into each record"
+    )]
+    Copies { read: u64, copied: u64, ratio_max: u64 },
+    /// Names that are to be written into each record.
+    #[error("the header is larger than the limit of {max} bytes, so it is none")]
+    HeaderTooLarge { max: usize },
     /// One record exceeds the bound.
     #[error("a record is larger than the limit of {max} bytes{}", cure(*max))]
     RecordTooLarge { max: usize },

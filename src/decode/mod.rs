@@ -18,6 +18,7 @@
 //! | `foreign` | what is refused by its name: other compressions, archives, binary data |
 //! | `utf16` | UTF-16 as UTF-8 |
 //! | `header` | header lines, known by what they say |
+//! | `copies` | how much of an object may stand in each of its records |
 //! | `lines`, `csv`, `separated` + `pieces`, `incapsula` | text |
 //! | `json_lines` | JSON values that mostly fill a line each |
 //! | `json` | values one after another, found without a tree; `json::walk`, `json::path`: the inside of one |
@@ -25,6 +26,7 @@
 //! | `magic`, `parquet` | Parquet, told from its first bytes |
 
 mod compression;
+mod copies;
 mod csv;
 mod detect;
 mod documents;

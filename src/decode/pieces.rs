@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use super::copies::Copies;
 use super::json::walk;
 use super::partial::Limit;
 use super::select::Selection;
 use super::separated::Separated;
 use super::text_file::{Header, TextFile};
 use super::{Error, Newlines, Record};
+use crate::limits::HEADER_BYTES_MAX;
 
 /// The splitter of one object's text.
 pub(super) struct Pieces {
@@ -36,6 +38,8 @@ pub(super) struct Text {
     header: Option<Vec<u8>>,
     names: Option<Header>,
     object: Vec<u8>,
+    /// Of the names into each record.
+    copies: Copies,
 }
 
 impl Pieces {
@@ -46,7 +50,14 @@ impl Pieces {
     pub fn text(file: Arc<TextFile>, limit: impl Into<Limit>) -> Self {
         let separator = file.line_separator.clone();
         let names = file.json.as_ref().and_then(|fields| fields.names.given());
-        let text = Text { at_header: file.header, header: None, names, object: Vec::new(), file };
+        let text = Text {
+            at_header: file.header,
+            header: None,
+            names,
+            object: Vec::new(),
+            copies: Copies::default(),
+            file,
+        };
         Pieces::new(&separator, Piece::Text(text), limit)
     }
 
@@ -93,35 +104,41 @@ impl Piece {
                 }
             }
             Piece::Array => array(line(piece), sink),
-            Piece::Text(text) => text.piece(piece, sink),
+            Piece::Text(text) => text.piece(piece, sink)?,
         }
         Ok(())
     }
 }
 
 impl Text {
-    fn piece(&mut self, piece: &[u8], sink: &mut dyn FnMut(Record<'_>)) {
-        let Text { file, at_header, header, names, object } = self;
+    fn piece(&mut self, piece: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        let Text { file, at_header, header, names, object, copies } = self;
+        copies.read(piece.len() + file.line_separator.len());
         let piece = if file.line_separator == b"\n" { line(piece) } else { piece };
         // Between other separators, a line end by itself is what a file ends with.
         if piece.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
-            return;
+            return Ok(());
         }
         if header.as_deref() == Some(piece) {
-            return;
+            return Ok(());
         }
         if std::mem::take(at_header) {
+            if piece.len() > HEADER_BYTES_MAX && file.json.is_some() {
+                return Err(Error::HeaderTooLarge { max: HEADER_BYTES_MAX });
+            }
             *header = Some(piece.to_vec());
             *names = file.json.as_ref().and_then(|fields| fields.names.read(piece));
-            return;
+            return Ok(());
         }
         match (&file.json, names) {
             (Some(fields), Some(names)) => {
                 names.write(piece, &fields.separator, object);
+                copies.copy(object.len().saturating_sub(piece.len()))?;
                 sink(Record::new(object, Newlines::Absent));
             }
             _ => sink(Record::new(piece, Newlines::Significant)),
         }
+        Ok(())
     }
 }
 

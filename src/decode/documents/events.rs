@@ -5,7 +5,8 @@
 //!  "logEvents":[{"id":"…","timestamp":1620678200000,"message":"…"},…]}
 //! ```
 
-use super::Outcome;
+use super::{Failure, Outcome};
+use crate::decode::copies::Copies;
 use crate::decode::format::EventBody;
 use crate::decode::json::scan::Fault;
 use crate::decode::json::walk::{self, Member};
@@ -18,6 +19,8 @@ pub(in crate::decode) struct Events {
     head: Vec<u8>,
     object: Vec<u8>,
     text: Vec<u8>,
+    /// Of `head` into each event's object.
+    copies: Copies,
 }
 
 /// What a document is.
@@ -31,7 +34,7 @@ enum Opened<'d> {
 
 impl Events {
     pub fn new(body: EventBody) -> Self {
-        Events { body, head: Vec::new(), object: Vec::new(), text: Vec::new() }
+        Events { body, head: Vec::new(), object: Vec::new(), text: Vec::new(), copies: Copies::default() }
     }
 
     /// Gives back the memory of a large envelope.
@@ -44,7 +47,7 @@ impl Events {
         &mut self,
         document: &[u8],
         sink: &mut dyn FnMut(Record<'_>),
-    ) -> Result<Outcome, Fault> {
+    ) -> Result<Outcome, Failure> {
         self.each(document, |events, message| events.give(message, sink))
     }
 
@@ -53,7 +56,7 @@ impl Events {
         &mut self,
         document: &[u8],
         sink: &mut dyn FnMut(Record<'_>),
-    ) -> Result<Outcome, Fault> {
+    ) -> Result<Outcome, Failure> {
         self.each(document, |events, message| match message {
             Some(message) if events.unescape(message) => {
                 let newlines = match walk::is_value(&events.text) {
@@ -71,14 +74,17 @@ impl Events {
         &mut self,
         document: &[u8],
         mut give: impl FnMut(&mut Self, Option<&[u8]>),
-    ) -> Result<Outcome, Fault> {
+    ) -> Result<Outcome, Failure> {
+        self.copies.read(document.len());
         let events = match self.open(document)? {
             Opened::Events(events) => events,
             Opened::Control => return Ok(Outcome::Empty),
             Opened::Other => return Ok(Outcome::Other),
         };
         for event in walk::elements(events).into_iter().flatten() {
-            let message = self.read(event?)?;
+            let event = event?;
+            self.copies.copy(self.head.len()).map_err(Failure::Copies)?;
+            let message = self.read(event)?;
             give(self, message);
         }
         Ok(Outcome::Read)
