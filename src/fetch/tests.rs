@@ -82,7 +82,7 @@ impl Lab {
             stop: stop.clone(),
             abort: Stop::new(),
         };
-        let (lanes, schedule) = schedule::new(2, LaneBounds { messages: 9999, tasks: 9999 });
+        let (lanes, schedule) = schedule::new(2, LaneBounds { messages: 9999, tasks: 9999, begun: 9999 });
         let fetchers = super::start(fetchers, &schedule, settings).unwrap();
         let (end, ended) = unbounded();
         let inputs = loaded.config.inputs;
@@ -116,7 +116,8 @@ impl Lab {
             let service = self.inputs[input].services[0].of_object(&object.key);
             Task { source: Source::S3(object), service, input, share, turn: None, pulled: None }
         };
-        assert!(self.lanes[input].put(objects.into_iter().map(task).collect(), &self.stop));
+        let tasks: Vec<_> = objects.into_iter().map(task).collect();
+        assert!(self.lanes[input].put(tasks, &self.stop));
     }
 
     fn decoded(&self) -> String {

@@ -83,7 +83,7 @@ struct Shared {
     leases: Arc<Mutex<Leases>>,
     /// Free places among the messages in work.
     slots: Budget,
-    /// Room for bodies that wait for their turn or a fetcher. It is this queue's own, so that one that stands still
+    /// Room for bodies that wait for their turn, and for lists of objects that wait for a fetcher. It is this queue's own, so that one that stands still
     /// does not keep the others from receiving.
     bodies: Budget,
     /// Bytes that the largest of the latest bodies took.
@@ -135,12 +135,12 @@ impl Receiver {
             settings,
         });
         let name = |role: &str| format!("{role}-{}", shared.settings.input.key);
-        let spawn = |crew: &mut Crew, role: &str, body: Box<dyn FnOnce(&Shared) + Send>| {
+        let spawn = |crew: &mut Crew, role: &str, body: Box<dyn FnOnce(&Arc<Shared>) + Send>| {
             let shared = Arc::clone(&shared);
             crew.spawn(name(role), move || body(&shared))
         };
         let (mut pollers, mut others, mut watch) = (Crew::new(), Crew::new(), Crew::new());
-        spawn(&mut others, "keep", Box::new(keeper::run))?;
+        spawn(&mut others, "keep", Box::new(|shared| keeper::run(shared)))?;
         spawn(&mut others, "settle", Box::new(move |shared| settler::run(shared, &ended)))?;
         if shared.settings.input.queue.is_fifo() {
             spawn(&mut others, "turns", Box::new(turns::run))?;
@@ -198,7 +198,7 @@ impl Drop for Receiver {
 }
 
 /// The body of a thread that receives.
-fn poll(shared: &Shared) {
+fn poll(shared: &Arc<Shared>) {
     /// Counts the thread out even if it panics.
     struct Polling<'a>(&'a Shared);
     impl Drop for Polling<'_> {

@@ -15,11 +15,12 @@ use crate::budget::Permit;
 use crate::buffers::Buffer;
 use crate::limits::{BODY_BYTES_USUAL, DRAIN_WAIT_TIME, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX};
 use crate::resolve::{
-    Announcement, Object, PullingId, Source, Task, Unreadable, body_elsewhere, is_marker, resolve,
+    Announcement, IntoIter, Object, Objects, PullingId, Source, Task, Unreadable, body_elsewhere, is_marker,
+    resolve,
 };
 use crate::services::Definition;
 
-pub fn run(shared: &Shared) {
+pub fn run(shared: &Arc<Shared>) {
     let settings = &shared.settings;
     let mut backoff = Backoff::new(RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX);
     while !settings.stop.is_stopped() && !shared.drain().is_done() {
@@ -44,6 +45,8 @@ fn room_for_bodies(shared: &Shared) -> Option<(u32, Permit)> {
     let (bodies, share) = shared.room_for(each);
     let most = u32::try_from(share / each).unwrap_or(u32::MAX).max(1);
     let max = shared.settings.input.messages_per_receive.min(most);
+    // Whatever room others leave it, a queue whose lists of objects fill its own gets no more of them.
+    drop(shared.bodies.acquire(1, &shared.settings.stop)?);
     Some((max, bodies.acquire(max as usize * each, &shared.settings.stop)?))
 }
 
@@ -64,7 +67,7 @@ fn expected_body(before: usize, largest: Option<usize>, own_share: usize) -> usi
 }
 
 /// One receive, for no more messages than there are free places and than there is room for.
-fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
+fn receive(shared: &Arc<Shared>) -> Result<(), crate::aws::Error> {
     let (settings, input) = (&shared.settings, &shared.settings.input);
     let waits = &settings.telemetry.waits;
     let place = || {
@@ -140,7 +143,7 @@ fn accept(
 }
 
 /// Begins a message, or has it wait for its turn.
-fn start(shared: &Shared, waiting: Waiting, group: Option<String>) {
+fn start(shared: &Arc<Shared>, waiting: Waiting, group: Option<String>) {
     // A standard queue's messages may bear a group, too (fair queues): that promises no order.
     match group.filter(|_| shared.settings.input.queue.is_fifo()) {
         None => begin(shared, waiting, None),
@@ -153,31 +156,30 @@ fn start(shared: &Shared, waiting: Waiting, group: Option<String>) {
 }
 
 /// Puts a message's objects on their way.
-pub fn begin(shared: &Shared, waiting: Waiting, turn: Option<Turn>) {
+pub fn begin(shared: &Arc<Shared>, waiting: Waiting, turn: Option<Turn>) {
     let Waiting { message_id, body, sent_at, ack, pulled } = waiting;
-    let ack = ack.in_turn(turn.clone());
-    let ways = Ways { ack: &ack, turn: turn.as_ref(), time: sent_at, pulled };
-    let outcome = put_on_the_way(shared, &message_id, body, &ways);
-    ack.close(outcome);
+    let ways = Ways { ack: ack.in_turn(turn), time: sent_at, pulled };
+    put_on_the_way(shared, &message_id, body, ways);
 }
 
 /// What every task of a message gets a part of.
-struct Ways<'a> {
-    ack: &'a Ack,
-    turn: Option<&'a Turn>,
+struct Ways {
+    ack: Ack,
     /// When the objects were written, as their notification says; else when the message was sent.
     time: Option<Timestamp>,
     pulled: Option<PullingId>,
 }
 
-/// Sends a task for every object that the message announces. What is returned is the outcome of the
-/// message apart from these.
-fn put_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: &Ways<'_>) -> Outcome {
+/// Sends a task for every object that the message announces.
+fn put_on_the_way(shared: &Arc<Shared>, message_id: &str, body: Body, ways: Ways) {
     let settings = &shared.settings;
     if settings.input.direct_mode {
         return put_body_on_the_way(shared, message_id, body, ways);
     }
-    match resolve(&body.text) {
+    let Body { text, charge } = body;
+    let found = resolve(&text);
+    drop(text);
+    match found {
         Ok(Announcement { objects, ignored, written }) => {
             for (what, count) in ignored {
                 settings.telemetry.receive.ignored.add(count as u64);
@@ -187,32 +189,100 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: &Ways<'_>
                     settings.input.key
                 );
             }
-            let time = written.or(ways.time);
-            let ways = &Ways { ack: ways.ack, turn: ways.turn, time, pulled: ways.pulled.clone() };
-            let mut tasks = Vec::new();
-            let outcomes =
-                objects.into_iter().map(|object| add_object(shared, message_id, object, ways, &mut tasks));
+            let ways = Ways { time: written.or(ways.time), ..ways };
+            let mut collected = Objects::default();
+            let outcomes = objects
+                .into_iter()
+                .map(|object| add_object(shared, message_id, &object, &ways, &mut collected));
             let outcome = outcomes.max().unwrap_or(Outcome::Delivered);
-            put_up(shared, tasks);
-            outcome
+            // Only now: what it takes until its last object is begun must not keep other queues from receiving.
+            let charge = charge.exchanged_for(&shared.bodies, collected.memory());
+            put_up(shared, Announced::new(shared, collected, ways, outcome, charge));
         }
-        Err(error) => refuse(shared, message_id, &error),
+        Err(error) => ways.ack.close(refuse(shared, message_id, &error)),
+    }
+}
+
+/// The tasks of a message, each made when its turn has come. Dropping it gives the message back.
+struct Announced {
+    shared: Arc<Shared>,
+    objects: IntoIter,
+    /// The last task takes it along.
+    ways: Option<Ways>,
+    /// That of the message, apart from its tasks.
+    outcome: Outcome,
+    _charge: Permit,
+}
+
+impl Announced {
+    fn new(
+        shared: &Arc<Shared>,
+        objects: Objects,
+        ways: Ways,
+        outcome: Outcome,
+        charge: Permit,
+    ) -> Announced {
+        let mut announced = Announced {
+            shared: Arc::clone(shared),
+            objects: objects.into_iter(),
+            ways: Some(ways),
+            outcome,
+            _charge: charge,
+        };
+        announced.close_if_done();
+        announced
+    }
+
+    fn close_if_done(&mut self) {
+        if self.objects.len() == 0
+            && let Some(ways) = self.ways.take()
+        {
+            ways.ack.close(self.outcome);
+        }
+    }
+}
+
+impl Iterator for Announced {
+    type Item = Task;
+
+    fn next(&mut self) -> Option<Task> {
+        let object = self.objects.next()?;
+        let input = &self.shared.settings.input;
+        let service = input.service_of(&object.key)?.of_object(&object.key);
+        let task = task(&self.shared, Source::S3(object), &service, self.ways.as_ref()?);
+        self.close_if_done();
+        Some(task)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.objects.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Announced {}
+
+impl Drop for Announced {
+    /// What was never begun ends here, and is counted so.
+    fn drop(&mut self) {
+        self.by_ref().for_each(drop);
     }
 }
 
 /// The log is the body, wherever that lies.
-fn put_body_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: &Ways<'_>) -> Outcome {
+fn put_body_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: Ways) {
     let source = match body_elsewhere(&body.text) {
         Some(Ok(object)) => Source::S3(object),
-        Some(Err(error)) => return refuse(shared, message_id, &error),
+        Some(Err(error)) => return ways.ack.close(refuse(shared, message_id, &error)),
         None => {
             let bytes = Buffer::holding(body.text.into_bytes(), body.charge);
             Source::Body { message_id: message_id.to_owned(), bytes }
         }
     };
-    let service = &shared.settings.input.services[0];
-    put_up(shared, vec![task(shared, source, &service.of_object(""), ways)]);
-    Outcome::Delivered
+    let service = shared.settings.input.services[0].of_object("");
+    is_coming(shared, &service, &ways);
+    let task = task(shared, source, &service, &ways);
+    ways.ack.close(Outcome::Delivered);
+    put_up(shared, [task]);
 }
 
 fn refuse(shared: &Shared, message_id: &str, error: &Unreadable) -> Outcome {
@@ -226,13 +296,13 @@ fn refuse(shared: &Shared, message_id: &str, error: &Unreadable) -> Outcome {
     Outcome::Reject
 }
 
-/// Adds the object's task, if it has one. Returns the outcome apart from that.
+/// Adds the object to those that are collected, if it is one. Returns the outcome apart from that.
 fn add_object(
     shared: &Shared,
     message_id: &str,
-    object: Object,
-    ways: &Ways<'_>,
-    tasks: &mut Vec<Task>,
+    object: &Object,
+    ways: &Ways,
+    collected: &mut Objects,
 ) -> Outcome {
     let settings = &shared.settings;
     let skip = || {
@@ -257,25 +327,29 @@ fn add_object(
         return skip();
     }
     settings.telemetry.receive.objects.increment();
-    let service = service.of_object(&object.key);
-    tasks.push(task(shared, Source::S3(object), &service, ways));
+    is_coming(shared, service, ways);
+    collected.push(object);
     Outcome::Delivered
 }
 
-fn task(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways<'_>) -> Task {
+fn task(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways) -> Task {
     Task {
         source,
         service: Arc::clone(service),
         input: shared.settings.index,
         share: counted(shared, service, ways),
-        turn: ways.turn.map(Turn::of_object),
+        turn: ways.ack.another_turn(),
         pulled: ways.pulled.clone(),
     }
 }
 
 /// Waits for room among the tasks. Once stopped, what has not been begun is dropped, which gives it back.
-fn put_up(shared: &Shared, tasks: Vec<Task>) {
+fn put_up(
+    shared: &Shared,
+    tasks: impl IntoIterator<IntoIter: ExactSizeIterator<Item = Task> + Send + 'static>,
+) {
     let settings = &shared.settings;
+    let tasks = tasks.into_iter();
     let count = tasks.len() as i64;
     settings.telemetry.fetch.waiting.add(count);
     let is_up = settings.telemetry.waits.receive_fetchers.time(|| settings.tasks.put(tasks, &settings.stop));
@@ -284,11 +358,15 @@ fn put_up(shared: &Shared, tasks: Vec<Task>) {
     }
 }
 
-/// A part of the message that is counted with its service until it ends.
-fn counted(shared: &Shared, service: &Definition, ways: &Ways<'_>) -> Share {
+/// Counts an object with its service, from before its task is made.
+fn is_coming(shared: &Shared, service: &Definition, ways: &Ways) {
+    shared.settings.telemetry.service(&service.name).begin(ways.time);
+}
+
+/// A part of the message that is counted with its service until it ends (see [`is_coming`]).
+fn counted(shared: &Shared, service: &Definition, ways: &Ways) -> Share {
     let (of_message, time) = (ways.ack.share(), ways.time);
     let service = Arc::clone(shared.settings.telemetry.service(&service.name));
-    service.begin(time);
     let object = Ack::open(move |outcome| {
         service.end(time, outcome, Timestamp::now());
         of_message.resolve(outcome);
