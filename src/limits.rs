@@ -516,7 +516,8 @@ pub const EXPANSION_RATIO_MAX: u64 = 500;
 pub const COPIES_RATIO_MAX: u64 = 64;
 /// No object is refused for its copies before there are so many bytes of them.
 pub const COPIES_FREE_BYTES: u64 = EXPANSION_FREE_BYTES;
-/// Bytes of a header line whose names are written into each record. Tables have some thousand columns at the most.
+/// Bytes of what is written into each record: a header line's names, an envelope's own members. Tables have some
+/// thousand columns at the most, and an envelope's members some hundred bytes.
 pub const HEADER_BYTES_MAX: usize = MIB;
 /// No object is refused for its ratio before it has inflated to this much: a few kilobytes of equal
 /// lines are harmless.

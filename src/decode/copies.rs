@@ -82,7 +82,10 @@ mod tests {
         let rows = format!("{}\n", ",".repeat(4999)).repeat(50);
         assert_eq!(decoded(table(), &format!("{}\n{rows}", names.join(","))).1, Ok(()));
         let endless = format!("{}\nx\n", "n,".repeat(MIB));
-        assert_eq!(decoded(table(), &endless).1, Err(Error::HeaderTooLarge { max: HEADER_BYTES_MAX }));
+        let events = Format::CloudWatch { body: EventBody::Message };
+        for (format, text) in [(table(), endless), (events, envelope(10 * MIB, r#"{"message":"m"}"#, 9))] {
+            assert_eq!(decoded(format, &text), (0, Err(Error::HeaderTooLarge { max: HEADER_BYTES_MAX })));
+        }
     }
 
     #[test]

@@ -30,8 +30,10 @@ pub enum Error {
         "{read} bytes of it have become records with {copied} bytes more, more than {ratio_max} for one: a member of its envelope, or names in its header, are so long that they cannot be written into each record"
     )]
     Copies { read: u64, copied: u64, ratio_max: u64 },
-    /// Names that are to be written into each record.
-    #[error("the header is larger than the limit of {max} bytes, so it is none")]
+    /// Each record would be too large for what stands in the object once.
+    #[error(
+        "what would stand in each of its records, an envelope's own members or a header's names, is larger than the limit of {max} bytes"
+    )]
     HeaderTooLarge { max: usize },
     /// One record exceeds the bound.
     #[error("a record is larger than the limit of {max} bytes{}", cure(*max))]

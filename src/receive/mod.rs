@@ -28,9 +28,7 @@ use crate::aws::{Attributes, Kind, Sqs};
 use crate::budget::Budget;
 use crate::config;
 use crate::crew::Crew;
-use crate::limits::{
-    BODIES_RECEIVED_BYTES, BODY_BYTES_USUAL, DRAIN_WAIT_TIME, LARGE_RECEIVES_AT_ONCE, SQS_BATCH,
-};
+use crate::limits::{BODIES_RECEIVED_BYTES, DRAIN_WAIT_TIME, LARGE_RECEIVES_AT_ONCE, SQS_BATCH};
 use crate::resolve::Task;
 use crate::schedule::Lane;
 use crate::stop::Stop;
@@ -120,12 +118,8 @@ impl Receiver {
             settler: Settler::new(&settings, &leases, &drain),
             leases,
             slots: Budget::new(settings.messages_max + input.receivers * SQS_BATCH),
-            // A log may be large: the first is received alone.
-            largest_body: AtomicUsize::new(if input.direct_mode {
-                bodies.total() / input.receivers
-            } else {
-                BODY_BYTES_USUAL
-            }),
+            // A body may be large: the first is received alone, and then ever more if they are not.
+            largest_body: AtomicUsize::new(bodies.total() / input.receivers),
             bodies,
             settled,
             turns: Turns::new(),

@@ -19,6 +19,7 @@ use crate::resolve::{
     resolve,
 };
 use crate::services::Definition;
+use crate::telemetry;
 
 pub fn run(shared: &Arc<Shared>) {
     let settings = &shared.settings;
@@ -170,6 +171,44 @@ struct Ways {
     pulled: Option<PullingId>,
 }
 
+/// Objects that are counted with their services, from before their tasks are made. What is left of them when this is
+/// dropped was never begun.
+#[derive(Default)]
+struct Coming {
+    /// When they were written.
+    time: Option<Timestamp>,
+    services: Vec<(Arc<telemetry::Service>, usize)>,
+}
+
+impl Coming {
+    fn add(&mut self, service: &Arc<telemetry::Service>) {
+        service.begin(self.time);
+        match self.count_of(service) {
+            Some(count) => *count += 1,
+            None => self.services.push((Arc::clone(service), 1)),
+        }
+    }
+
+    /// One of them is a task now, which counts itself.
+    fn is_here(&mut self, service: &Arc<telemetry::Service>) {
+        if let Some(count) = self.count_of(service) {
+            *count -= 1;
+        }
+    }
+
+    fn count_of(&mut self, service: &Arc<telemetry::Service>) -> Option<&mut usize> {
+        self.services.iter_mut().find(|(known, _)| Arc::ptr_eq(known, service)).map(|(_, count)| count)
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        for (service, count) in &self.services {
+            service.never_begun(self.time, *count);
+        }
+    }
+}
+
 /// Sends a task for every object that the message announces.
 fn put_on_the_way(shared: &Arc<Shared>, message_id: &str, body: Body, ways: Ways) {
     let settings = &shared.settings;
@@ -190,23 +229,31 @@ fn put_on_the_way(shared: &Arc<Shared>, message_id: &str, body: Body, ways: Ways
                 );
             }
             let ways = Ways { time: written.or(ways.time), ..ways };
-            let mut collected = Objects::default();
-            let outcomes = objects
-                .into_iter()
-                .map(|object| add_object(shared, message_id, &object, &ways, &mut collected));
+            let mut collected = Collected::default();
+            collected.coming.time = ways.time;
+            let outcomes =
+                objects.into_iter().map(|object| add_object(shared, message_id, &object, &mut collected));
             let outcome = outcomes.max().unwrap_or(Outcome::Delivered);
-            // Only now: what it takes until its last object is begun must not keep other queues from receiving.
-            let charge = charge.exchanged_for(&shared.bodies, collected.memory());
+            // What it takes until its last object is begun must not keep other queues from receiving.
+            let charge = charge.exchanged_for(&shared.bodies, collected.objects.memory());
             put_up(shared, Announced::new(shared, collected, ways, outcome, charge));
         }
         Err(error) => ways.ack.close(refuse(shared, message_id, &error)),
     }
 }
 
+/// The objects of a message that are to be collected.
+#[derive(Default)]
+struct Collected {
+    objects: Objects,
+    coming: Coming,
+}
+
 /// The tasks of a message, each made when its turn has come. Dropping it gives the message back.
 struct Announced {
     shared: Arc<Shared>,
     objects: IntoIter,
+    coming: Coming,
     /// The last task takes it along.
     ways: Option<Ways>,
     /// That of the message, apart from its tasks.
@@ -217,14 +264,16 @@ struct Announced {
 impl Announced {
     fn new(
         shared: &Arc<Shared>,
-        objects: Objects,
+        collected: Collected,
         ways: Ways,
         outcome: Outcome,
         charge: Permit,
     ) -> Announced {
+        let Collected { objects, coming } = collected;
         let mut announced = Announced {
             shared: Arc::clone(shared),
             objects: objects.into_iter(),
+            coming,
             ways: Some(ways),
             outcome,
             _charge: charge,
@@ -250,6 +299,7 @@ impl Iterator for Announced {
         let input = &self.shared.settings.input;
         let service = input.service_of(&object.key)?.of_object(&object.key);
         let task = task(&self.shared, Source::S3(object), &service, self.ways.as_ref()?);
+        self.coming.is_here(self.shared.settings.telemetry.service(&service.name));
         self.close_if_done();
         Some(task)
     }
@@ -260,13 +310,6 @@ impl Iterator for Announced {
 }
 
 impl ExactSizeIterator for Announced {}
-
-impl Drop for Announced {
-    /// What was never begun ends here, and is counted so.
-    fn drop(&mut self) {
-        self.by_ref().for_each(drop);
-    }
-}
 
 /// The log is the body, wherever that lies.
 fn put_body_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: Ways) {
@@ -279,7 +322,7 @@ fn put_body_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: Ways
         }
     };
     let service = shared.settings.input.services[0].of_object("");
-    is_coming(shared, &service, &ways);
+    shared.settings.telemetry.service(&service.name).begin(ways.time);
     let task = task(shared, source, &service, &ways);
     ways.ack.close(Outcome::Delivered);
     put_up(shared, [task]);
@@ -297,13 +340,7 @@ fn refuse(shared: &Shared, message_id: &str, error: &Unreadable) -> Outcome {
 }
 
 /// Adds the object to those that are collected, if it is one. Returns the outcome apart from that.
-fn add_object(
-    shared: &Shared,
-    message_id: &str,
-    object: &Object,
-    ways: &Ways,
-    collected: &mut Objects,
-) -> Outcome {
+fn add_object(shared: &Shared, message_id: &str, object: &Object, collected: &mut Collected) -> Outcome {
     let settings = &shared.settings;
     let skip = || {
         settings.telemetry.receive.skipped.increment();
@@ -327,8 +364,9 @@ fn add_object(
         return skip();
     }
     settings.telemetry.receive.objects.increment();
-    is_coming(shared, service, ways);
-    collected.push(object);
+    let service = service.of_object(&object.key);
+    collected.coming.add(settings.telemetry.service(&service.name));
+    collected.objects.push(object);
     Outcome::Delivered
 }
 
@@ -358,12 +396,8 @@ fn put_up(
     }
 }
 
-/// Counts an object with its service, from before its task is made.
-fn is_coming(shared: &Shared, service: &Definition, ways: &Ways) {
-    shared.settings.telemetry.service(&service.name).begin(ways.time);
-}
-
-/// A part of the message that is counted with its service until it ends (see [`is_coming`]).
+/// A part of the message that is counted with its service until it ends. It has been counted since before its task was
+/// made (see [`Coming`]).
 fn counted(shared: &Shared, service: &Definition, ways: &Ways) -> Share {
     let (of_message, time) = (ways.ack.share(), ways.time);
     let service = Arc::clone(shared.settings.telemetry.service(&service.name));

@@ -10,7 +10,8 @@ use crate::decode::copies::Copies;
 use crate::decode::format::EventBody;
 use crate::decode::json::scan::Fault;
 use crate::decode::json::walk::{self, Member};
-use crate::decode::{Newlines, Record};
+use crate::decode::{Error, Newlines, Record};
+use crate::limits::HEADER_BYTES_MAX;
 
 /// Buffers that are kept from envelope to envelope.
 pub(in crate::decode) struct Events {
@@ -77,6 +78,9 @@ impl Events {
     ) -> Result<Outcome, Failure> {
         self.copies.read(document.len());
         let events = match self.open(document)? {
+            Opened::Events(_) if self.head.len() > HEADER_BYTES_MAX => {
+                return Err(Failure::Copies(Error::HeaderTooLarge { max: HEADER_BYTES_MAX }));
+            }
             Opened::Events(events) => events,
             Opened::Control => return Ok(Outcome::Empty),
             Opened::Other => return Ok(Outcome::Other),
