@@ -243,7 +243,7 @@ fn the_objects_of_a_message_take_no_more_memory_than_the_message() {
         format!(r#"{{"s3Bucket":"bucket","s3ObjectKey":{keys:?}}}"#),
         format!(
             r#"{{"bucket":"b","files":[{}]}}"#,
-            keys[..25_000].iter().map(file).collect::<Vec<_>>().join(",")
+            keys[..20_000].iter().map(file).collect::<Vec<_>>().join(",")
         ),
         format!(r#"{{"Records":[{}]}}"#, keys[..10_000].iter().map(event).collect::<Vec<_>>().join(",")),
     ];
