@@ -28,7 +28,9 @@ use crate::aws::{Attributes, Kind, Sqs};
 use crate::budget::Budget;
 use crate::config;
 use crate::crew::Crew;
-use crate::limits::{BODIES_RECEIVED_BYTES, DRAIN_WAIT_TIME, LARGE_RECEIVES_AT_ONCE, SQS_BATCH};
+use crate::limits::{
+    BODIES_RECEIVED_BYTES, BODY_BYTES_USUAL, DRAIN_WAIT_TIME, LARGE_RECEIVES_AT_ONCE, SQS_BATCH,
+};
 use crate::resolve::Task;
 use crate::schedule::Lane;
 use crate::stop::Stop;
@@ -97,6 +99,9 @@ struct Shared {
     finished: AtomicBool,
 }
 
+/// What a thread does.
+type Body = Box<dyn FnOnce(&Arc<Shared>) + Send>;
+
 /// A message whose work has ended.
 struct Settled {
     lease: LeaseId,
@@ -118,8 +123,13 @@ impl Receiver {
             settler: Settler::new(&settings, &leases, &drain),
             leases,
             slots: Budget::new(settings.messages_max + input.receivers * SQS_BATCH),
-            // A body may be large: the first is received alone, and then ever more if they are not.
-            largest_body: AtomicUsize::new(bodies.total() / input.receivers),
+            // A body may be large: the first is received alone, and then ever more if they are not. A message of a FIFO
+            // queue that is received alone and stays there keeps those behind it from being received at all.
+            largest_body: AtomicUsize::new(if input.direct_mode || !input.queue.is_fifo() {
+                bodies.total() / input.receivers
+            } else {
+                BODY_BYTES_USUAL
+            }),
             bodies,
             settled,
             turns: Turns::new(),
@@ -129,7 +139,7 @@ impl Receiver {
             settings,
         });
         let name = |role: &str| format!("{role}-{}", shared.settings.input.key);
-        let spawn = |crew: &mut Crew, role: &str, body: Box<dyn FnOnce(&Arc<Shared>) + Send>| {
+        let spawn = |crew: &mut Crew, role: &str, body: Body| {
             let shared = Arc::clone(&shared);
             crew.spawn(name(role), move || body(&shared))
         };
