@@ -217,6 +217,7 @@ impl Pipeline {
                 input,
                 receiving,
                 settling,
+                ledger: ledger.clone(),
                 tasks,
                 telemetry,
                 messages_max,

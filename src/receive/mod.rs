@@ -28,6 +28,7 @@ use crate::aws::{Attributes, Kind, Sqs};
 use crate::budget::Budget;
 use crate::config;
 use crate::crew::Crew;
+use crate::ledger::Ledger;
 use crate::limits::{
     BODIES_RECEIVED_BYTES, BODY_BYTES_USUAL, DRAIN_WAIT_TIME, LARGE_RECEIVES_AT_ONCE, SQS_BATCH,
 };
@@ -50,6 +51,8 @@ pub struct Settings {
     pub receiving: Sqs,
     /// For everything else: its waits end with `abort`.
     pub settling: Sqs,
+    /// Knows the messages over which the process died before.
+    pub ledger: Ledger,
     /// To the fetchers.
     pub tasks: Lane<Task>,
     pub telemetry: Arc<telemetry::Input>,

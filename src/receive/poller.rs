@@ -7,13 +7,16 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::turns::{Body, Waiting};
-use super::{Settled, Shared};
+use super::{Settings, Settled, Shared};
 use crate::ack::{Ack, Outcome, Share, Turn};
 use crate::aws::{Kind, Message};
 use crate::backoff::Backoff;
 use crate::budget::Permit;
 use crate::buffers::Buffer;
-use crate::limits::{BODY_BYTES_USUAL, DRAIN_WAIT_TIME, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX};
+use crate::ledger::{Identity, Place, Standing};
+use crate::limits::{
+    BODY_BYTES_USUAL, DRAIN_WAIT_TIME, MESSAGE_BYTES_USUAL, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX,
+};
 use crate::resolve::{
     Announcement, IntoIter, Object, Objects, PullingId, Source, Task, Unreadable, body_elsewhere, is_marker,
     resolve,
@@ -216,10 +219,10 @@ fn put_on_the_way(shared: &Arc<Shared>, message_id: &str, body: Body, ways: Ways
         return put_body_on_the_way(shared, message_id, body, ways);
     }
     let Body { text, charge } = body;
-    let found = resolve(&text);
+    let found = read(shared, message_id, &text);
     drop(text);
     match found {
-        Ok(Announcement { objects, ignored, written }) => {
+        Some(Ok(Announcement { objects, ignored, written })) => {
             for (what, count) in ignored {
                 settings.telemetry.receive.ignored.add(count as u64);
                 log::info!(
@@ -238,8 +241,33 @@ fn put_on_the_way(shared: &Arc<Shared>, message_id: &str, body: Body, ways: Ways
             let charge = charge.exchanged_for(&shared.bodies, collected.objects.memory());
             put_up(shared, Announced::new(shared, collected, ways, outcome, charge));
         }
-        Err(error) => ways.ack.close(refuse(shared, message_id, &error)),
+        Some(Err(error)) => ways.ack.close(refuse(shared, message_id, &error)),
+        None => ways.ack.close(Outcome::Reject),
     }
+}
+
+/// Reads a message. A large one is noted, in case the process dies over it. None: it died twice, and the message is not
+/// read again.
+fn read(shared: &Shared, message_id: &str, text: &str) -> Option<Result<Announcement, Unreadable>> {
+    let Settings { input, ledger, telemetry, .. } = &shared.settings;
+    if text.len() <= MESSAGE_BYTES_USUAL {
+        return Some(resolve(text));
+    }
+    let place = Place { input: input.id.clone(), bucket: String::new(), key: message_id.to_owned() };
+    let case = ledger.case(place, Identity::default());
+    if case.standing == Standing::Refused {
+        telemetry.receive.unreadable.increment();
+        log::error!(
+            place = input.key.as_str();
+            "inputs.{}: message {message_id} is refused, because the collector died {} times while it read it. It is left \
+             to the queue's redrive policy. To try it again: aws-to-devo ledger forget --input {} --match {message_id}",
+            input.key,
+            case.deaths(),
+            input.id
+        );
+        return None;
+    }
+    Some(ledger.suspects().read_message(&case, || resolve(text)))
 }
 
 /// The objects of a message that are to be collected.
