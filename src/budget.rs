@@ -116,6 +116,13 @@ impl Permit {
         permit
     }
 
+    /// Exchanges it for a share of another budget, taken on credit as by [`Permit::set`].
+    pub fn exchanged_for(self, budget: &Budget, amount: usize) -> Permit {
+        let mut permit = Permit { budget: budget.clone(), amount: 0 };
+        permit.set(amount);
+        permit
+    }
+
     /// Gives back what is over `amount`.
     pub fn shrink_to(&mut self, amount: usize) {
         drop(self.split(self.amount.saturating_sub(amount)));

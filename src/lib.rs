@@ -11,8 +11,8 @@
 //!
 //! | from → to | what crosses | how | bound |
 //! |---|---|---|---|
-//! | receive, backfill → fetch | [`resolve::Task`], an object of a message or of a listing | [`schedule`], a lane for each input | messages per fetcher, tasks per input |
-//! | fetch → fetch, later | an object that S3 did not give | a thread that waits for all | tasks per input |
+//! | receive, backfill → fetch | [`resolve::Task`], an object of a message or of a listing | [`schedule`], a lane for each input | messages per fetcher, and objects of each input that were begun |
+//! | fetch → fetch, later | an object that S3 did not give | a thread that waits for all | objects of each input that were begun |
 //! | fetch → decode | [`decode::Payload`], compressed bytes in order | a job on the rayon pool | bytes: [`budget::Budget`] |
 //! | poll → decode | [`decode::Payload`], a page of an API's answer | the same | pages in work, and bytes |
 //! | frame → send | [`frame::Batch`], whole frames | straight onto a connection that is free, else a channel per output | unconfirmed bytes per connection, batches per sender |

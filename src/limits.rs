@@ -75,6 +75,8 @@ pub const LEASE_AGE_MAX: Duration = Duration::from_secs(12 * 3600 - 300);
 pub const MESSAGE_VALUES_MAX: usize = 100_000;
 /// Messages beyond this are read one at a time, for what that takes.
 pub const MESSAGE_BYTES_USUAL: usize = 64 * KIB;
+/// Bytes of an object's version, ETag or checksum in a message. S3's longest is a version, with up to 1,024.
+pub const IDENTITY_BYTES_MAX: usize = 1024;
 /// Envelopes around an announcement. The longest known way (S3, SNS, Lambda, its destination, SNS, a queue, Lambda, a
 /// queue) has ten, with the lists and texts in between.
 pub const MESSAGE_ENVELOPES_MAX: u32 = 16;
@@ -167,12 +169,14 @@ pub const WHOLE_OBJECT_BYTES_MAX: usize = 64 * MIB;
 pub const OBJECT_BYTES_MIN: usize = 4 * KIB;
 /// Messages of one input whose objects wait for a fetcher, for each fetcher.
 pub const MESSAGES_WAITING_PER_FETCHER: usize = 4;
-/// Objects of all inputs together that wait for a fetcher or for another try. Each takes about a kilobyte, and a
-/// message may name thousands.
-pub const OBJECTS_WAITING_MAX: usize = 20_000;
-/// However many inputs there are, this many objects of each may wait: the messages of one call of each receiver,
+/// Objects of all inputs together that were begun and have not ended: they wait for another try, or for confirmation.
+/// A message may name thousands.
+pub const OBJECTS_BEGUN_MAX: usize = 20_000;
+/// However many inputs there are, this many objects of each may be begun: the messages of one call of each receiver,
 /// many times over.
-pub const OBJECTS_WAITING_PER_INPUT_MIN: usize = 250;
+pub const OBJECTS_BEGUN_PER_INPUT_MIN: usize = 250;
+/// Memory of an object that was begun: its names, as the ledger, the fetcher and the settler have them.
+pub const OBJECT_BYTES: usize = 2 * KIB;
 /// Tries of an object that is not there (yet), of one that is replaced while it is read, and of one that alone is
 /// refused.
 pub const OBJECT_ATTEMPTS: u32 = 3;
@@ -474,6 +478,8 @@ impl Crew {
 pub struct MemoryShares {
     /// Messages of one queue that may be in work, beside [`MESSAGES_RECEIVED_BYTES`] for each receiver.
     pub messages: usize,
+    /// Objects of all queues that were begun and have not ended.
+    pub objects: usize,
     /// Bodies of one queue's messages that wait, beside [`BODIES_RECEIVED_BYTES`] for each receiver.
     pub bodies: usize,
     /// Bodies that are too large for that, of all queues together.
@@ -509,6 +515,7 @@ impl MemoryShares {
         let frames = third - frames_kept;
         MemoryShares {
             messages,
+            objects: (rest / 16 / OBJECT_BYTES).min(OBJECTS_BEGUN_MAX),
             bodies: bodies / crew.queues.max(1),
             bodies_large: bodies,
             compressed,
@@ -541,6 +548,14 @@ pub const SCRATCH_IDLE_OBJECTS: u32 = 16;
 pub const RECORD_BYTES_MAX: usize = 64 * MIB;
 /// Log bytes for one compressed byte. Logs reach 5 to 30; deflate itself ends at 1032.
 pub const EXPANSION_RATIO_MAX: u64 = 500;
+/// Bytes that are copied into records for one byte that is read of their object: an envelope's members, a header's
+/// names. Envelopes reach 3, a table of mostly empty columns 40.
+pub const COPIES_RATIO_MAX: u64 = 64;
+/// No object is refused for its copies before there are so many bytes of them.
+pub const COPIES_FREE_BYTES: u64 = EXPANSION_FREE_BYTES;
+/// Bytes of what is written into each record: a header line's names, an envelope's own members. Tables have some
+/// thousand columns at the most, and an envelope's members some hundred bytes.
+pub const HEADER_BYTES_MAX: usize = MIB;
 /// No object is refused for its ratio before it has inflated to this much: a few kilobytes of equal
 /// lines are harmless.
 pub const EXPANSION_FREE_BYTES: u64 = 64 * MIB as u64;

@@ -89,6 +89,9 @@ const DIRECTORY: NoPlace = NoPlace::Unsupported {
 /// # Errors
 /// [`NoPlace`]: the name cannot be, or is one of something that is not read.
 pub fn place(name: &str) -> Result<Place<'_>, NoPlace> {
+    if name.len() > BUCKET_BYTES_MAX {
+        return Err(NoPlace::Impossible);
+    }
     if let Some(arn) = name.strip_prefix("arn:") {
         return of_arn(arn);
     }

@@ -2,6 +2,10 @@
 //!
 //! Each input has a lane. The lanes take turns, and so do the messages of a lane, so that neither a busy input nor
 //! a message of thousands of objects holds the others up. What a lane may hold is bounded; its input waits for room.
+//!
+//! A message waits as an iterator, which makes each task when a fetcher takes it: what waits costs no more than the
+//! message. What was begun costs more, and is bounded by itself: a lane whose objects do not end, because their bucket
+//! fails or an output is down, gets no turn until some of them have ended.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,9 +20,14 @@ use crate::stop::Stop;
 pub struct Bounds {
     /// Messages that wait for their first or next turn.
     pub messages: usize,
-    /// Tasks that wait for a fetcher or for another try; a message is always taken as a whole.
+    /// Tasks that wait for a fetcher; a message is always taken as a whole.
     pub tasks: usize,
+    /// Tasks that were begun and have not ended.
+    pub begun: usize,
 }
+
+/// The tasks of one message, each made when it is asked for. This happens under the schedule's lock.
+pub type Tasks<T> = Box<dyn ExactSizeIterator<Item = T> + Send>;
 
 /// An input's side: puts tasks up. Dropping it closes the lane.
 #[derive(Debug)]
@@ -32,8 +41,15 @@ pub struct Lane<T> {
 #[derive(Debug)]
 pub struct Schedule<T> {
     shared: Arc<Shared<T>>,
-    /// One ticket for each task that waits. The channel is closed when all lanes are.
+    /// One ticket for each message whose turn may come. The channel is closed when all lanes are, and empty.
     pub tickets: Receiver<()>,
+}
+
+/// A task's place among those of its lane that were begun, until dropped.
+#[derive(Debug)]
+pub struct Begun<T> {
+    lane: usize,
+    shared: Arc<Shared<T>>,
 }
 
 #[derive(Debug)]
@@ -49,21 +65,34 @@ struct State<T> {
     lanes: Vec<Waiting<T>>,
     /// The lane whose turn it is.
     turn: usize,
+    /// Tickets that were taken while no lane could have a turn. They come back when one can.
+    parked: usize,
 }
 
-/// The tasks that wait in a lane.
+/// The tasks that wait in a lane, and how many were begun.
 #[derive(Debug)]
 struct Waiting<T> {
-    messages: VecDeque<VecDeque<T>>,
+    messages: VecDeque<Message<T>>,
     tasks: usize,
-    /// Tasks that were begun and wait for another try.
-    delayed: usize,
+    begun: usize,
+}
+
+/// A message with tasks. It keeps the channel of tickets open.
+struct Message<T> {
+    tasks: Tasks<T>,
+    tickets: Sender<()>,
+}
+
+impl<T> std::fmt::Debug for Message<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Message({} tasks)", self.tasks.len())
+    }
 }
 
 /// Makes so many lanes.
 pub fn new<T>(lanes: usize, bounds: Bounds) -> (Vec<Lane<T>>, Schedule<T>) {
-    let empty = || Waiting { messages: VecDeque::new(), tasks: 0, delayed: 0 };
-    let state = State { lanes: (0..lanes).map(|_| empty()).collect(), turn: 0 };
+    let empty = || Waiting { messages: VecDeque::new(), tasks: 0, begun: 0 };
+    let state = State { lanes: (0..lanes).map(|_| empty()).collect(), turn: 0, parked: 0 };
     let shared = Arc::new(Shared { bounds, state: Mutex::new(state), room: Condvar::new() });
     let (tickets, waiting) = unbounded();
     let lane = |index| Lane { index, shared: Arc::clone(&shared), tickets: tickets.clone() };
@@ -73,8 +102,13 @@ pub fn new<T>(lanes: usize, bounds: Bounds) -> (Vec<Lane<T>>, Schedule<T>) {
 
 impl<T> Lane<T> {
     /// Puts a message's tasks up, and waits for room before that. False: stopped, and they are dropped.
-    pub fn put(&self, tasks: Vec<T>, stop: &Stop) -> bool {
-        let count = tasks.len();
+    pub fn put(
+        &self,
+        tasks: impl IntoIterator<IntoIter: ExactSizeIterator<Item = T> + Send + 'static>,
+        stop: &Stop,
+    ) -> bool {
+        let message = Message { tasks: Box::new(tasks.into_iter()), tickets: self.tickets.clone() };
+        let count = message.tasks.len();
         let mut state = self.shared.state();
         while count > 0 && !state.lanes[self.index].has_room(self.shared.bounds) {
             if stop.is_stopped() {
@@ -90,46 +124,40 @@ impl<T> Lane<T> {
         if count > 0 {
             let lane = &mut state.lanes[self.index];
             lane.tasks += count;
-            lane.messages.push_back(tasks.into());
-        }
-        drop(state);
-        // The receiving end lives as long as the fetchers.
-        for _ in 0..count {
-            let _ = self.tickets.send(());
+            lane.put_back(message);
         }
         true
     }
 }
 
 impl<T> Schedule<T> {
-    /// The next task; the caller must have a ticket for it. None: everything was taken away at a stop.
-    pub fn take(&self) -> Option<T> {
+    /// The next task; the caller must have a ticket for it. None: no lane may have a turn at present, or everything
+    /// was taken away at a stop.
+    pub fn take(&self) -> Option<(T, Begun<T>)> {
+        let Shared { bounds, .. } = &*self.shared;
         let mut state = self.shared.state();
         let lanes = state.lanes.len();
-        let turns = (0..lanes).map(|offset| (state.turn + offset) % lanes);
-        let lane = turns.into_iter().find(|lane| !state.lanes[*lane].messages.is_empty())?;
+        let mut turns = (0..lanes).map(|offset| (state.turn + offset) % lanes);
+        let Some(lane) = turns.find(|lane| state.lanes[*lane].may_have_turn(*bounds)) else {
+            let is_any = state.lanes.iter().any(|lane| !lane.messages.is_empty());
+            state.parked += usize::from(is_any);
+            return None;
+        };
         state.turn = (lane + 1) % lanes;
-        let task = state.lanes[lane].next();
+        let (task, ended) = state.lanes[lane].next()?;
         drop(state);
+        // What a message does when it ends needs no lock.
+        drop(ended);
         self.shared.room.notify_all();
-        task
+        Some((task, Begun { lane, shared: Arc::clone(&self.shared) }))
     }
 
-    /// A task of the lane waits for another try, or does not any more.
-    pub fn delayed(&self, lane: usize, is_delayed: bool) {
+    /// Takes everything away that has not been begun, each message with the number of its lane.
+    pub fn clear(&self) -> Vec<(usize, Tasks<T>)> {
         let mut state = self.shared.state();
-        let delayed = &mut state.lanes[lane].delayed;
-        *delayed = if is_delayed { *delayed + 1 } else { delayed.saturating_sub(1) };
-        drop(state);
-        if !is_delayed {
-            self.shared.room.notify_all();
-        }
-    }
-
-    /// Takes everything away that has not been begun.
-    pub fn clear(&self) -> Vec<T> {
-        let mut state = self.shared.state();
-        let all = state.lanes.iter_mut().flat_map(Waiting::clear).collect();
+        state.parked = 0;
+        let lanes = state.lanes.iter_mut().enumerate();
+        let all = lanes.flat_map(|(index, lane)| lane.clear().map(move |tasks| (index, tasks))).collect();
         drop(state);
         self.shared.room.notify_all();
         all
@@ -142,31 +170,66 @@ impl<T> Clone for Schedule<T> {
     }
 }
 
+impl<T> Drop for Begun<T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        let State { lanes, parked, .. } = &mut *state;
+        let lane = &mut lanes[self.lane];
+        lane.begun -= 1;
+        if lane.may_have_turn(self.shared.bounds) {
+            let back = lane.messages.len().min(*parked);
+            *parked -= back;
+            lane.messages.iter().take(back).for_each(Message::show);
+        }
+        drop(state);
+        self.shared.room.notify_all();
+    }
+}
+
 impl<T> Shared<T> {
     fn state(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl<T> Message<T> {
+    /// Gives the fetchers a ticket for it.
+    fn show(&self) {
+        // The receiving end lives as long as the fetchers.
+        let _ = self.tickets.send(());
+    }
+}
+
 impl<T> Waiting<T> {
     fn has_room(&self, bounds: Bounds) -> bool {
-        self.messages.len() < bounds.messages && self.tasks + self.delayed < bounds.tasks
+        self.messages.len() < bounds.messages && self.tasks < bounds.tasks && self.begun < bounds.begun
     }
 
-    /// A task of the first message, which then goes behind the others.
-    fn next(&mut self) -> Option<T> {
+    fn may_have_turn(&self, bounds: Bounds) -> bool {
+        !self.messages.is_empty() && self.begun < bounds.begun
+    }
+
+    fn put_back(&mut self, message: Message<T>) {
+        message.show();
+        self.messages.push_back(message);
+    }
+
+    /// A task of the first message, which then goes behind the others. Also returns the message if that was its last.
+    fn next(&mut self) -> Option<(T, Option<Message<T>>)> {
         let mut message = self.messages.pop_front()?;
-        let task = message.pop_front();
-        self.tasks -= usize::from(task.is_some());
-        if !message.is_empty() {
-            self.messages.push_back(message);
+        let task = message.tasks.next()?;
+        self.tasks -= 1;
+        self.begun += 1;
+        if message.tasks.len() == 0 {
+            return Some((task, Some(message)));
         }
-        task
+        self.put_back(message);
+        Some((task, None))
     }
 
-    fn clear(&mut self) -> Vec<T> {
+    fn clear(&mut self) -> impl Iterator<Item = Tasks<T>> {
         self.tasks = 0;
-        self.messages.drain(..).flatten().collect()
+        std::mem::take(&mut self.messages).into_iter().map(|message| message.tasks)
     }
 }
 
@@ -174,10 +237,16 @@ impl<T> Waiting<T> {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { messages: 4, tasks: 100 };
+    const BOUNDS: Bounds = Bounds { messages: 4, tasks: 100, begun: 100 };
 
     fn all<T>(schedule: &Schedule<T>) -> Vec<T> {
-        std::iter::from_fn(|| schedule.tickets.try_recv().ok().and_then(|()| schedule.take())).collect()
+        std::iter::from_fn(|| schedule.tickets.try_recv().ok().and_then(|()| schedule.take()))
+            .map(|(task, _)| task)
+            .collect()
+    }
+
+    fn next<T>(schedule: &Schedule<T>) -> Option<T> {
+        schedule.take().map(|(task, _)| task)
     }
 
     #[test]
@@ -191,10 +260,10 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_ticket_for_each_task_and_the_end_is_seen() {
+    fn tickets_lead_to_each_task_and_the_end_is_seen() {
         let (lanes, schedule) = new(1, BOUNDS);
         lanes[0].put(vec![1, 2], &Stop::new());
-        lanes[0].put(vec![], &Stop::new());
+        lanes[0].put(Vec::new(), &Stop::new());
         drop(lanes);
         assert_eq!(all(&schedule), [1, 2]);
         assert_eq!(schedule.tickets.try_recv(), Err(crossbeam_channel::TryRecvError::Disconnected));
@@ -202,39 +271,61 @@ mod tests {
 
     #[test]
     fn a_full_lane_waits_until_something_is_taken_and_the_other_does_not() {
-        let bounds = Bounds { messages: 9, tasks: 2 };
+        let bounds = Bounds { messages: 9, tasks: 2, begun: 9 };
         let (lanes, schedule) = new(2, bounds);
         let stop = Stop::new();
         assert!(lanes[0].put(vec![1, 2, 3], &stop), "a message is taken as a whole");
         assert!(lanes[1].put(vec![9], &stop), "the other lane has room");
         std::thread::scope(|scope| {
             let waiter = scope.spawn(|| lanes[0].put(vec![4], &stop));
-            assert_eq!((schedule.take(), schedule.take()), (Some(1), Some(9)));
+            assert_eq!((next(&schedule), next(&schedule)), (Some(1), Some(9)));
             assert!(!waiter.is_finished());
-            assert_eq!(schedule.take(), Some(2));
+            assert_eq!(next(&schedule), Some(2));
             assert!(waiter.join().unwrap());
         });
     }
 
     #[test]
-    fn what_waits_for_another_try_takes_room() {
-        let (lanes, schedule) = new(1, Bounds { messages: 9, tasks: 1 });
-        let stop = Stop::new();
-        lanes[0].put(vec![1], &stop);
-        assert_eq!(schedule.take(), Some(1));
-        schedule.delayed(0, true);
-        std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| lanes[0].put(vec![2], &stop));
-            assert_eq!(schedule.take(), None);
-            schedule.delayed(0, false);
-            assert!(waiter.join().unwrap());
-        });
-        assert_eq!(schedule.take(), Some(2));
+    fn a_lane_whose_tasks_do_not_end_gets_no_turn_until_one_has() {
+        let (lanes, schedule) = new(2, Bounds { messages: 9, tasks: 99, begun: 2 });
+        lanes[0].put(0..90, &Stop::new());
+        lanes[1].put(90..91, &Stop::new());
+        drop(lanes);
+        let take = || schedule.tickets.try_recv().ok().and_then(|()| schedule.take());
+        let mut begun: VecDeque<_> = std::iter::from_fn(take).collect();
+        assert_eq!(begun.iter().map(|(task, _)| *task).collect::<Vec<_>>(), [0, 90, 1]);
+        assert_eq!(
+            schedule.tickets.try_recv(),
+            Err(crossbeam_channel::TryRecvError::Empty),
+            "it is not over"
+        );
+        let mut taken = Vec::new();
+        while let Some((task, place)) = begun.pop_front() {
+            taken.push(task);
+            drop(place);
+            begun.extend(std::iter::from_fn(take));
+            assert!(begun.len() <= 3);
+        }
+        taken.sort_unstable();
+        assert_eq!(taken, (0..91).collect::<Vec<_>>());
+        assert_eq!(schedule.tickets.try_recv(), Err(crossbeam_channel::TryRecvError::Disconnected));
+    }
+
+    #[test]
+    fn a_task_is_made_when_it_is_taken() {
+        let (lanes, schedule) = new(1, BOUNDS);
+        let made = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = Arc::clone(&made);
+        let make = move |_| count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        lanes[0].put((0..100_000).map(make), &Stop::new());
+        assert_eq!(schedule.tickets.len(), 1, "however many tasks it has");
+        let _begun: Vec<_> = (0..3).map(|_| schedule.take()).collect();
+        assert_eq!(made.load(std::sync::atomic::Ordering::Relaxed), 3);
     }
 
     #[test]
     fn a_stop_ends_the_wait_and_what_waits_is_taken_away() {
-        let (lanes, schedule) = new(1, Bounds { messages: 1, tasks: 9 });
+        let (lanes, schedule) = new(1, Bounds { messages: 1, tasks: 9, begun: 9 });
         let stop = Stop::new();
         lanes[0].put(vec![1, 2], &stop);
         std::thread::scope(|scope| {
@@ -242,7 +333,8 @@ mod tests {
             stop.stop();
             assert!(!waiter.join().unwrap());
         });
-        assert_eq!(schedule.clear(), [1, 2]);
+        let cleared: Vec<i32> = schedule.clear().into_iter().flat_map(|(_, tasks)| tasks).collect();
+        assert_eq!(cleared, [1, 2]);
         assert!(all(&schedule).is_empty());
     }
 
@@ -251,9 +343,9 @@ mod tests {
         /// task of each other message between two of its own.
         #[test]
         fn nothing_is_lost_and_everyone_gets_turns(sizes in proptest::collection::vec((0usize..3, 1usize..6), 1..20)) {
-            let (lanes, schedule) = new(3, Bounds { messages: 99, tasks: 999 });
+            let (lanes, schedule) = new(3, Bounds { messages: 99, tasks: 999, begun: 999 });
             for (message, (lane, size)) in sizes.iter().enumerate() {
-                lanes[*lane].put((0..*size).map(|task| (message, task)).collect(), &Stop::new());
+                lanes[*lane].put((0..*size).map(move |task| (message, task)), &Stop::new());
             }
             let taken = all(&schedule);
             proptest::prop_assert_eq!(taken.len(), sizes.iter().map(|(_, size)| size).sum::<usize>());

@@ -124,7 +124,7 @@ fn all_are_safe(bucket: &str, key: &str, region: &str, version: &str) -> Result<
     for body in bodies(bucket, key, region, version) {
         let Ok(found) = resolve(&body) else { continue };
         for object in &found.objects {
-            check(object)?;
+            check(&object)?;
             if let Some(key) = object.other_key.clone() {
                 check(&Object { key, ..object.clone() })?;
             }

@@ -187,6 +187,11 @@ fn no_claim_of_a_stream_allocates_beyond_the_bound() {
 #[test]
 fn no_message_and_no_answer_allocates_out_of_proportion_or_exhausts_the_stack() {
     let of = |start: &str, one: &str, end: &str| format!("{start}{}{end}", one.repeat(MIB / one.len()));
+    // A name of its half, which all of its other half share.
+    let of_long = |name: &str, list: &str, one: &str| {
+        let (long, list_of) = ("x".repeat(MIB / 2), vec![one; 40_000].join(","));
+        format!(r#"{{"{name}":"{long}","{list}":[{list_of}]}}"#)
+    };
     let nested = |open: &str, close: &str| {
         let depth = MIB / (open.len() + close.len());
         format!("{}1{}", open.repeat(depth), close.repeat(depth))
@@ -205,6 +210,8 @@ fn no_message_and_no_answer_allocates_out_of_proportion_or_exhausts_the_stack() 
             r#"{"path":"k"}]}"#,
         ),
         of(r#"{"s3Bucket":"bucket","s3ObjectKey":["#, r#""k","#, r#""k"]}"#),
+        of_long("s3Bucket", "s3ObjectKey", r#""a""#),
+        of_long("bucket", "files", r#"{"path":"a"}"#),
         of("<Error>", "<Code>a</Code>", "</Error>"),
         of("{\"Messages\":[", "{},", "{}]}"),
         of("{\"events\":[", "{},", "{}]}"),
@@ -227,5 +234,35 @@ fn no_message_and_no_answer_allocates_out_of_proportion_or_exhausts_the_stack() 
         });
         println!("{shown}: an answer takes {peak} bytes");
         assert!(peak <= 8 * MIB, "{shown}: {peak}");
+    }
+}
+
+/// Objects wait until they are begun, thousands of messages of them.
+#[test]
+fn the_objects_of_a_message_take_no_more_memory_than_the_message() {
+    let keys: Vec<String> = (0..90_000).map(|number| format!("{number:x}")).collect();
+    let event = |key: &String| {
+        format!(
+            r#"{{"eventName":"ObjectCreated:Put","awsRegion":"us-east-1","s3":{{"bucket":{{"name":"b"}},"object":{{"key":"{key}","size":1}}}}}}"#
+        )
+    };
+    let file = |key: &String| format!(r#"{{"path":"{key}","size":7,"checksum":"{key}"}}"#);
+    let texts = [
+        format!(r#"{{"s3Bucket":"bucket","s3ObjectKey":{keys:?}}}"#),
+        format!(
+            r#"{{"bucket":"b","files":[{}]}}"#,
+            keys[..20_000].iter().map(file).collect::<Vec<_>>().join(",")
+        ),
+        format!(r#"{{"Records":[{}]}}"#, keys[..10_000].iter().map(event).collect::<Vec<_>>().join(",")),
+    ];
+    for text in &texts {
+        HELD.set(0);
+        let found = aws_to_devo::resolve::resolve(text).unwrap();
+        let held = HELD.get();
+        println!("{}: a message of {} bytes is held in {held}", &text[..20], text.len());
+        assert!(held <= text.len() as isize + 1024, "{}: {held}", &text[..20]);
+        assert!(found.objects.memory() as isize <= held);
+        let (count, peak) = peak_of(|| found.objects.into_iter().count());
+        assert!(count >= 10_000 && peak <= 4096, "one at a time: {peak}");
     }
 }

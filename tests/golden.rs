@@ -129,9 +129,8 @@ fn announces(notification: &[u8], objects: &[(String, Vec<u8>)]) -> Result<(), S
     }
     let body = String::from_utf8_lossy(notification).replace("BUCKET", "bucket");
     let found = aws_to_devo::resolve::resolve(&body).map_err(|error| error.to_string())?;
-    let found: Vec<_> =
-        found.objects.iter().map(|object| (object.bucket.as_str(), object.key.as_str())).collect();
-    let expected: Vec<_> = objects.iter().map(|(key, _)| ("bucket", key.as_str())).collect();
+    let found: Vec<_> = found.objects.iter().map(|object| (object.bucket, object.key)).collect();
+    let expected: Vec<_> = objects.iter().map(|(key, _)| ("bucket".to_owned(), key.clone())).collect();
     if found == expected { Ok(()) } else { Err(format!("{found:?} is announced, not {expected:?}")) }
 }
 

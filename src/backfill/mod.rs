@@ -208,7 +208,7 @@ fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>, of_page: S
     };
     ack.close(Outcome::Delivered);
     telemetry.fetch.waiting.add(1);
-    let is_up = tasks.put(vec![task], stop);
+    let is_up = tasks.put([task], stop);
     if !is_up {
         telemetry.fetch.waiting.add(-1);
     }

@@ -95,7 +95,7 @@ fn run(
     };
     let s3 = bucket.s3(&stop);
     let backfill = Backfill { listing: Listing::begin(plan, &s3).unwrap(), tally: Arc::default() };
-    let (mut lanes, schedule) = schedule::new(1, Bounds { messages: 3, tasks: 3 });
+    let (mut lanes, schedule) = schedule::new(1, Bounds { messages: 3, tasks: 3, begun: 99 });
     let settings = Settings {
         index: 0,
         input: config.inputs[0].clone(),
@@ -111,7 +111,7 @@ fn run(
     let mut delivered = BTreeSet::new();
     let mut taken = 0;
     while !lister.is_finished() {
-        let Some(task) = schedule.take() else {
+        let Some((task, _)) = schedule.take() else {
             std::thread::sleep(Duration::from_millis(1));
             continue;
         };

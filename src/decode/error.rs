@@ -25,14 +25,19 @@ pub enum Error {
     /// It inflates beyond what logs do.
     #[error("expansion bomb: {compressed} bytes have become {expanded}, more than {ratio_max} for one")]
     Bomb { compressed: u64, expanded: u64, ratio_max: u64 },
+    /// What stands in it once would stand in its records too often.
+    #[error(
+        "{read} bytes of it have become records with {copied} bytes more, more than {ratio_max} for one: a member of its envelope, or names in its header, are so long that they cannot be written into each record"
+    )]
+    Copies { read: u64, copied: u64, ratio_max: u64 },
+    /// Each record would be too large for what stands in the object once.
+    #[error(
+        "what would stand in each of its records, an envelope's own members or a text file's header, is larger than the limit of {max} bytes. If the first line of a text file is a record, set \"header\": false"
+    )]
+    HeaderTooLarge { max: usize },
     /// One record exceeds the bound.
     #[error("a record is larger than the limit of {max} bytes{}", cure(*max))]
     RecordTooLarge { max: usize },
-    /// The header of a text file, which would stand before each of its records.
-    #[error(
-        "the header has more than {max} bytes, which would be added to each record: set \"use_json\": true, or \"header\": false if the first line is a record"
-    )]
-    HeaderTooLarge { max: usize },
     /// The text is not the JSON that its service promises.
     #[error("bad JSON at byte {offset}: {cause}")]
     BadJson { offset: u64, cause: &'static str },

@@ -19,6 +19,7 @@
 //! | `signs` | what the logs of others are known by, so that they are refused by name |
 //! | `utf16` | UTF-16 as UTF-8 |
 //! | `header` | header lines, known by what they say |
+//! | `copies` | how much of an object may stand in each of its records |
 //! | `lines`, `csv`, `separated` + `pieces`, `incapsula` | text |
 //! | `snappy_blocks` | JSON in blocks of raw snappy, each under a line of metadata |
 //! | `json_lines` | JSON values that mostly fill a line each |
@@ -27,6 +28,7 @@
 //! | `magic`, `parquet` | Parquet, told from its first bytes |
 
 mod compression;
+mod copies;
 mod csv;
 mod detect;
 mod documents;

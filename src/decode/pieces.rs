@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use super::copies::Copies;
 use super::json::walk;
 use super::partial::Limit;
 use super::select::Selection;
 use super::separated::Separated;
 use super::text_file::{Header, TextFile};
 use super::{Error, Newlines, Record};
-use crate::limits::ADDED_HEADER_BYTES_MAX;
+use crate::limits::{ADDED_HEADER_BYTES_MAX, HEADER_BYTES_MAX};
 
 /// The splitter of one object's text.
 pub(super) struct Pieces {
@@ -38,6 +39,8 @@ pub(super) struct Text {
     names: Option<Header>,
     /// What is sent of a piece, where that is not the piece itself.
     record: Vec<u8>,
+    /// Of the header, or of its names, into each record.
+    copies: Copies,
 }
 
 impl Pieces {
@@ -48,7 +51,14 @@ impl Pieces {
     pub fn text(file: Arc<TextFile>, limit: impl Into<Limit>) -> Self {
         let separator = file.line_separator.clone();
         let names = file.json.as_ref().and_then(|fields| fields.names.given());
-        let text = Text { at_header: file.header, header: None, names, record: Vec::new(), file };
+        let text = Text {
+            at_header: file.header,
+            header: None,
+            names,
+            record: Vec::new(),
+            copies: Copies::default(),
+            file,
+        };
         Pieces::new(&separator, Piece::Text(text), limit)
     }
 
@@ -103,7 +113,8 @@ impl Piece {
 
 impl Text {
     fn piece(&mut self, piece: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        let Text { file, at_header, header, names, record } = self;
+        let Text { file, at_header, header, names, record, copies } = self;
+        copies.read(piece.len() + file.line_separator.len());
         let piece = if file.line_separator == b"\n" { line(piece) } else { piece };
         // Between other separators, a line end by itself is what a file ends with.
         if piece.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
@@ -113,8 +124,9 @@ impl Text {
             return Ok(());
         }
         if std::mem::take(at_header) {
-            if file.json.is_none() && piece.len() > ADDED_HEADER_BYTES_MAX {
-                return Err(Error::HeaderTooLarge { max: ADDED_HEADER_BYTES_MAX });
+            let max = if file.json.is_some() { HEADER_BYTES_MAX } else { ADDED_HEADER_BYTES_MAX };
+            if piece.len() > max {
+                return Err(Error::HeaderTooLarge { max });
             }
             *header = Some(piece.to_vec());
             *names = file.json.as_ref().and_then(|fields| fields.names.read(piece));
@@ -124,9 +136,11 @@ impl Text {
         match (&file.json, names, header) {
             (Some(fields), Some(names), _) => {
                 names.write(piece, &fields.separator, record);
+                copies.copy(record.len().saturating_sub(piece.len()))?;
                 sink(Record::new(record, Newlines::Absent));
             }
             (None, _, Some(header)) => {
+                copies.copy(header.len())?;
                 [header.as_slice(), &file.line_separator, piece]
                     .into_iter()
                     .for_each(|part| record.extend_from_slice(part));

@@ -11,31 +11,25 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use super::job::Job;
 use super::parts::PartJob;
 use crate::limits::DELAY_CHECK_INTERVAL;
-use crate::resolve::Task;
-use crate::schedule::Schedule;
 use crate::stop::Stop;
 use crate::telemetry;
 
-/// Cheap to clone; clones share what waits. Not bounded by itself: objects are bounded by what a lane may hold
+/// Cheap to clone; clones share what waits. Not bounded by itself: a lane bounds the objects that it has begun
 /// ([`crate::schedule`]), and parts hold their share of the memory.
 #[derive(Clone)]
 pub struct Delays {
     waiting: Arc<Mutex<Waiting>>,
     /// Jobs that were put here and have not been taken by a fetcher.
     jobs: Arc<AtomicUsize>,
-    schedule: Schedule<Task>,
     due: Sender<Delayed>,
     pub due_jobs: Receiver<Delayed>,
     due_parts: Sender<PartJob>,
 }
 
-/// A job that waits for another try. It is counted where its lane, its input's figures and the end of the
-/// fetchers look, for as long as it is here, and dropping it gives its message back.
+/// A job that waits for another try. It is counted where its input's figures and the end of the fetchers look, for as long as it is here, and dropping it gives its message back.
 pub struct Delayed {
     job: Option<Box<Job>>,
     jobs: Arc<AtomicUsize>,
-    schedule: Schedule<Task>,
-    input: usize,
     telemetry: Arc<telemetry::Input>,
 }
 
@@ -49,7 +43,6 @@ impl Delayed {
 impl Drop for Delayed {
     fn drop(&mut self) {
         self.jobs.fetch_sub(1, Ordering::AcqRel);
-        self.schedule.delayed(self.input, false);
         self.telemetry.fetch.delayed.add(-1);
     }
 }
@@ -73,19 +66,17 @@ enum What {
 
 impl Delays {
     /// Parts go back to those that wait for a fetcher by `due_parts`.
-    pub fn new(due_parts: Sender<PartJob>, schedule: Schedule<Task>) -> Delays {
+    pub fn new(due_parts: Sender<PartJob>) -> Delays {
         let (due, due_jobs) = unbounded();
-        Delays { waiting: Arc::default(), jobs: Arc::default(), schedule, due, due_jobs, due_parts }
+        Delays { waiting: Arc::default(), jobs: Arc::default(), due, due_jobs, due_parts }
     }
 
     /// Delays a job. After a stop it is dropped, which gives its message back.
     pub fn put(&self, job: Box<Job>, telemetry: &Arc<telemetry::Input>, wait: Duration) {
-        let input = job.input;
         self.jobs.fetch_add(1, Ordering::AcqRel);
-        self.schedule.delayed(input, true);
         telemetry.fetch.delayed.add(1);
-        let (jobs, schedule) = (Arc::clone(&self.jobs), self.schedule.clone());
-        let delayed = Delayed { job: Some(job), jobs, schedule, input, telemetry: Arc::clone(telemetry) };
+        let (jobs, telemetry) = (Arc::clone(&self.jobs), Arc::clone(telemetry));
+        let delayed = Delayed { job: Some(job), jobs, telemetry };
         drop(self.push(What::Job(delayed), wait));
     }
 

@@ -34,7 +34,7 @@ use crate::limits::{
     STOP_CHECK_INTERVAL,
 };
 use crate::resolve::{Source, Task};
-use crate::schedule::Schedule;
+use crate::schedule::{Begun, Schedule};
 use crate::services::Definition;
 use crate::stop::Stop;
 use crate::telemetry::{self, Waits};
@@ -86,7 +86,7 @@ pub struct InputSettings {
 /// When the machine will not start another thread.
 pub fn start(threads: usize, schedule: &Schedule<Task>, settings: Settings) -> std::io::Result<Crew> {
     let settings = Arc::new(settings);
-    let parts = Parts::new(schedule);
+    let parts = Parts::new();
     let doubts = Doubts::new(settings.inputs.len(), threads);
     let (large, begun_again) = unbounded();
     let fetcher = |large| Fetcher {
@@ -146,6 +146,18 @@ enum Next {
     Closed,
 }
 
+/// Holds the task's place in its lane until the object has ended, wherever it waits until then.
+fn until_its_end(task: Task, place: Begun<Task>) -> Task {
+    let of_message = task.share;
+    let object = Ack::open(move |outcome: Outcome| {
+        of_message.resolve(outcome);
+        drop(place);
+    });
+    let share = object.share();
+    object.close(Outcome::Delivered);
+    Task { share, ..task }
+}
+
 impl Fetcher {
     fn run(self) {
         self.work(|| true);
@@ -195,7 +207,9 @@ impl Fetcher {
                     job.ok().and_then(|job| job.take()).map_or(Next::Nothing, Next::TryAgain)
                 }
                 recv(tickets) -> ticket => match ticket {
-                    Ok(()) => self.schedule.take().map_or(Next::Nothing, Next::Begin),
+                    Ok(()) => self.schedule.take().map_or(Next::Nothing, |(task, place)| {
+                        Next::Begin(until_its_end(task, place))
+                    }),
                     Err(_) => Next::Closed,
                 },
                 default(patience) => Next::Nothing,
@@ -206,8 +220,8 @@ impl Fetcher {
     /// The thread that waits for what is delayed. At a stop it gives back everything that has not been begun.
     fn wait_for_all(&self) {
         self.delays().run(&self.settings.stop);
-        for task in self.schedule.clear() {
-            self.settings.inputs[task.input].telemetry.fetch.waiting.add(-1);
+        for (input, tasks) in self.schedule.clear() {
+            self.settings.inputs[input].telemetry.fetch.waiting.add(-(tasks.len() as i64));
         }
     }
 

@@ -12,8 +12,7 @@ use crate::aws::{Error, GetObject, Kind, Part};
 use crate::backoff::Backoff;
 use crate::buffers::Buffer;
 use crate::limits::{AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX, FETCH_OVERDUE};
-use crate::resolve::{Object, Task};
-use crate::schedule::Schedule;
+use crate::resolve::Object;
 
 /// The parts that wait for a fetcher. Not bounded by itself: every part holds its share of the budget.
 #[derive(Clone)]
@@ -53,9 +52,9 @@ pub struct Target {
 pub struct Pending(Receiver<Result<Buffer, Error>>);
 
 impl Parts {
-    pub fn new(schedule: &Schedule<Task>) -> Parts {
+    pub fn new() -> Parts {
         let (up, waiting) = unbounded();
-        let delays = Delays::new(up.clone(), schedule.clone());
+        let delays = Delays::new(up.clone());
         Parts { up, waiting, delays }
     }
 

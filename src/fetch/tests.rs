@@ -82,7 +82,7 @@ impl Lab {
             stop: stop.clone(),
             abort: Stop::new(),
         };
-        let (lanes, schedule) = schedule::new(2, LaneBounds { messages: 9999, tasks: 9999 });
+        let (lanes, schedule) = schedule::new(2, LaneBounds { messages: 9999, tasks: 9999, begun: 9999 });
         let fetchers = start(fetchers, &schedule, settings).unwrap();
         let (end, ended) = unbounded();
         let inputs = loaded.config.inputs;
@@ -125,7 +125,8 @@ impl Lab {
                 not_before: None,
             }
         };
-        assert!(self.lanes[input].put(objects.into_iter().map(task).collect(), &self.stop));
+        let tasks: Vec<_> = objects.into_iter().map(task).collect();
+        assert!(self.lanes[input].put(tasks, &self.stop));
     }
 
     fn decoded(&self) -> String {

@@ -1,4 +1,4 @@
-//! Objects that were being decoded when the process died.
+//! Objects that were being decoded, and messages that were being read, when the process died.
 //!
 //! A failed allocation, an exhausted stack and the kernel's out-of-memory killer end the process, and no
 //! caller can catch that. The message of the object that caused it comes back, and would end the next
@@ -24,11 +24,15 @@ use super::in_work::Name;
 use super::row::{Identity, Place};
 use super::store::Store;
 use super::writer::Command;
+use crate::limits::THREADS_MAX;
 use notes::Notes;
 pub use notes::left_in;
 
 /// Suspects that are named in the log; there are as many as workers at the most.
 const SUSPECTS_NAMED_MAX: usize = 20;
+
+/// The number of a worker that reads messages, which is behind those of all that decode.
+const READER: usize = THREADS_MAX;
 
 /// Deaths after which an object is refused.
 pub const DEATHS_MAX: u32 = 2;
@@ -55,6 +59,8 @@ struct Inner {
     writer: Option<Sender<Command>>,
     /// Held by whoever decodes; a suspect excludes all others.
     decoding: RwLock<()>,
+    /// Held by whoever reads a large message.
+    reading: Mutex<()>,
 }
 
 /// An object's standing before it is decoded.
@@ -115,6 +121,7 @@ impl Suspects {
             known: Mutex::new(known),
             writer: Some(writer),
             decoding: RwLock::default(),
+            reading: Mutex::default(),
         }))
     }
 
@@ -125,6 +132,7 @@ impl Suspects {
             known: Mutex::default(),
             writer: None,
             decoding: RwLock::default(),
+            reading: Mutex::default(),
         }))
     }
 
@@ -157,6 +165,16 @@ impl Suspects {
             (notes, worker)
         });
         Decoding { note, _together: together, _alone: alone }
+    }
+
+    /// Reads a large message, one at a time: its names may take much memory before any of its objects is decoded.
+    pub fn read_message<T>(&self, case: &Case, read: impl FnOnce() -> T) -> T {
+        let _alone = self.0.reading.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let decoding = self.begin(READER, Some(case));
+        let found = read();
+        drop(decoding);
+        case.survived();
+        found
     }
 
     /// The process ends in order: what is still being decoded does not count.

@@ -27,8 +27,8 @@ use crate::fetch;
 use crate::ledger::Ledger;
 use crate::limits::{
     DECODERS_BYTES_PER_WORKER, DECODERS_BYTES_USUAL, DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING,
-    MESSAGES_WAITING_PER_FETCHER, MemoryShares, OBJECTS_WAITING_MAX, OBJECTS_WAITING_PER_INPUT_MIN,
-    OTHER_FILES, RECORD_BYTES_MAX, STATUS_CONNECTIONS_MAX, STOP_CHECK_INTERVAL,
+    MESSAGES_WAITING_PER_FETCHER, MemoryShares, OBJECTS_BEGUN_PER_INPUT_MIN, OTHER_FILES, RECORD_BYTES_MAX,
+    SQS_BATCH, STATUS_CONNECTIONS_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::poll::{self, Paces, Poller};
 use crate::receive::{self, Receiver};
@@ -171,7 +171,7 @@ impl Pipeline {
             .thread_name(|number| format!("work-{number}"))
             .build()
             .context("cannot start the worker threads")?;
-        let (lanes, schedule) = schedule::new(config.inputs.len(), lane_bounds(config));
+        let (lanes, schedule) = schedule::new(config.inputs.len(), lane_bounds(config, &memory));
         // One flat job a payload: nothing inside it may be put on the pool again.
         let decode: Arc<dyn Fn(Payload) + Send + Sync> = Arc::new(move |payload| {
             let worker = Arc::clone(&worker);
@@ -232,6 +232,7 @@ impl Pipeline {
                 account,
                 receiving,
                 settling,
+                ledger: ledger.clone(),
                 tasks,
                 telemetry,
                 messages_max,
@@ -496,12 +497,14 @@ fn internal(
     internal.start()
 }
 
-/// The bounds of each input's lane. Objects that wait take memory that no budget knows, so the inputs share what there
-/// may be.
-fn lane_bounds(config: &Config) -> schedule::Bounds {
-    let fetchers = MESSAGES_WAITING_PER_FETCHER * config.globals.fetchers;
-    let share = OBJECTS_WAITING_MAX / config.inputs.len().max(1);
-    schedule::Bounds { messages: fetchers, tasks: share.max(fetchers).max(OBJECTS_WAITING_PER_INPUT_MIN) }
+/// The bounds of each input's lane. Objects that were begun take memory that no other budget knows, so the inputs share
+/// what there may be. The messages that may be in work do not wait for each other.
+fn lane_bounds(config: &Config, memory: &MemoryShares) -> schedule::Bounds {
+    let messages = MESSAGES_WAITING_PER_FETCHER * config.globals.fetchers;
+    let receivers = config.inputs.iter().map(|input| input.receivers).max().unwrap_or_default();
+    let share = memory.objects / config.inputs.len().max(1);
+    let begun = share.max(memory.messages + receivers * SQS_BATCH).max(messages);
+    schedule::Bounds { messages, tasks: begun, begun: begun.max(OBJECTS_BEGUN_PER_INPUT_MIN) }
 }
 
 /// Bytes that all decoders together may hold. The expanded bytes of the workers are for two things: the output of one

@@ -276,6 +276,7 @@ fn ending_of(error: &Error) -> Ending {
         Error::BadJson { .. } | Error::BadDocument { .. } | Error::BadParquet { .. } => Ending::BadContent,
         Error::UnexpectedDocuments { .. } | Error::AnotherLog { .. } => Ending::OtherService,
         Error::Bomb { .. }
+        | Error::Copies { .. }
         | Error::HeaderTooLarge { .. }
         | Error::RecordTooLarge { .. }
         | Error::ObjectTooLarge { .. }

@@ -28,6 +28,7 @@ use crate::aws::{AccountId, Attributes, Error, Kind, Sqs};
 use crate::budget::Budget;
 use crate::config;
 use crate::crew::Crew;
+use crate::ledger::Ledger;
 use crate::limits::{
     BODIES_RECEIVED_BYTES, BODY_BYTES_USUAL, DRAIN_WAIT_TIME, LARGE_RECEIVES_AT_ONCE, SQS_BATCH,
 };
@@ -52,6 +53,8 @@ pub struct Settings {
     pub receiving: Sqs,
     /// For everything else: its waits end with `abort`.
     pub settling: Sqs,
+    /// Knows the messages over which the process died before.
+    pub ledger: Ledger,
     /// To the fetchers.
     pub tasks: Lane<Task>,
     pub telemetry: Arc<telemetry::Input>,
@@ -85,7 +88,7 @@ struct Shared {
     leases: Arc<Mutex<Leases>>,
     /// Free places among the messages in work.
     slots: Budget,
-    /// Room for bodies that wait for their turn or a fetcher. It is this queue's own, so that one that stands still
+    /// Room for bodies that wait for their turn, and for lists of objects that wait for a fetcher. It is this queue's own, so that one that stands still
     /// does not keep the others from receiving.
     bodies: Budget,
     /// Bytes that the largest of the latest bodies took.
@@ -100,6 +103,9 @@ struct Shared {
     /// Everything has ended; the remaining threads may end too.
     finished: AtomicBool,
 }
+
+/// What a thread does.
+type Body = Box<dyn FnOnce(&Arc<Shared>) + Send>;
 
 /// A message whose work has ended.
 struct Settled {
@@ -122,8 +128,9 @@ impl Receiver {
             settler: Settler::new(&settings, &leases, &drain),
             leases,
             slots: Budget::new(settings.messages_max + input.receivers * SQS_BATCH),
-            // A log may be large: the first is received alone.
-            largest_body: AtomicUsize::new(if input.direct_mode {
+            // A body may be large: the first is received alone, and then ever more if they are not. A message of a FIFO
+            // queue that is received alone and stays there keeps those behind it from being received at all.
+            largest_body: AtomicUsize::new(if input.direct_mode || !input.queue.is_fifo() {
                 bodies.total() / input.receivers
             } else {
                 BODY_BYTES_USUAL
@@ -137,12 +144,12 @@ impl Receiver {
             settings,
         });
         let name = |role: &str| format!("{role}-{}", shared.settings.input.key);
-        let spawn = |crew: &mut Crew, role: &str, body: Box<dyn FnOnce(&Shared) + Send>| {
+        let spawn = |crew: &mut Crew, role: &str, body: Body| {
             let shared = Arc::clone(&shared);
             crew.spawn(name(role), move || body(&shared))
         };
         let (mut pollers, mut others, mut watch) = (Crew::new(), Crew::new(), Crew::new());
-        spawn(&mut others, "keep", Box::new(keeper::run))?;
+        spawn(&mut others, "keep", Box::new(|shared| keeper::run(shared)))?;
         spawn(&mut others, "settle", Box::new(move |shared| settler::run(shared, &ended)))?;
         if shared.settings.input.queue.is_fifo() {
             spawn(&mut others, "turns", Box::new(turns::run))?;
@@ -200,7 +207,7 @@ impl Drop for Receiver {
 }
 
 /// The body of a thread that receives.
-fn poll(shared: &Shared) {
+fn poll(shared: &Arc<Shared>) {
     /// Counts the thread out even if it panics.
     struct Polling<'a>(&'a Shared);
     impl Drop for Polling<'_> {

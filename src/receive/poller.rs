@@ -7,20 +7,24 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::turns::{Body, Waiting};
-use super::{Settled, Shared};
+use super::{Settings, Settled, Shared};
 use crate::ack::{Ack, Ending, Fate, Outcome, Share, Turn};
 use crate::aws::{Kind, Message};
 use crate::backoff::Backoff;
 use crate::budget::Permit;
 use crate::buffers::Buffer;
-use crate::limits::{BODY_BYTES_USUAL, DRAIN_WAIT_TIME, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX};
+use crate::ledger::{Identity, Place, Standing};
+use crate::limits::{
+    BODY_BYTES_USUAL, DRAIN_WAIT_TIME, MESSAGE_BYTES_USUAL, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX,
+};
 use crate::resolve::{
-    Announcement, Object, PullingId, Source, Task, Unreadable, body_elsewhere, is_marker, resolve,
+    Announcement, IntoIter, Object, Objects, PullingId, Source, Task, Unreadable, body_elsewhere, is_marker,
+    resolve,
 };
 use crate::services::Definition;
-use crate::telemetry::Endings;
+use crate::telemetry::{self, Endings};
 
-pub fn run(shared: &Shared) {
+pub fn run(shared: &Arc<Shared>) {
     let settings = &shared.settings;
     let mut backoff = Backoff::new(RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX);
     while !settings.stop.is_stopped() && !shared.drain().is_done() {
@@ -48,6 +52,8 @@ fn room_for_bodies(shared: &Shared) -> Option<(u32, Permit)> {
     let (bodies, share) = shared.room_for(each);
     let most = u32::try_from(share / each).unwrap_or(u32::MAX).max(1);
     let max = shared.settings.input.messages_per_receive.min(most);
+    // Whatever room others leave it, a queue whose lists of objects fill its own gets no more of them.
+    drop(shared.bodies.acquire(1, &shared.settings.stop)?);
     Some((max, bodies.acquire(max as usize * each, &shared.settings.stop)?))
 }
 
@@ -68,7 +74,7 @@ fn expected_body(before: usize, largest: Option<usize>, own_share: usize) -> usi
 }
 
 /// One receive, for no more messages than there are free places and than there is room for.
-fn receive(shared: &Shared) -> Result<(), crate::aws::Error> {
+fn receive(shared: &Arc<Shared>) -> Result<(), crate::aws::Error> {
     let (settings, input) = (&shared.settings, &shared.settings.input);
     let waits = &settings.telemetry.waits;
     let place = || {
@@ -157,7 +163,7 @@ fn accept(
 }
 
 /// Begins a message, or has it wait for its turn.
-fn start(shared: &Shared, waiting: Waiting, group: Option<String>) {
+fn start(shared: &Arc<Shared>, waiting: Waiting, group: Option<String>) {
     // A standard queue's messages may bear a group, too (fair queues): that promises no order.
     match group.filter(|_| shared.settings.input.queue.is_fifo()) {
         None => begin(shared, waiting, None),
@@ -170,18 +176,15 @@ fn start(shared: &Shared, waiting: Waiting, group: Option<String>) {
 }
 
 /// Puts a message's objects on their way.
-pub fn begin(shared: &Shared, waiting: Waiting, turn: Option<Turn>) {
+pub fn begin(shared: &Arc<Shared>, waiting: Waiting, turn: Option<Turn>) {
     let Waiting { message_id, body, sent_at, ack, pulled } = waiting;
-    let ack = ack.in_turn(turn.clone());
-    let ways = Ways { ack: &ack, turn: turn.as_ref(), time: sent_at, pulled, age: Age::Young };
-    let outcome = put_on_the_way(shared, &message_id, body, &ways);
-    ack.close(outcome);
+    let ways = Ways { ack: ack.in_turn(turn), time: sent_at, pulled, age: Age::Young };
+    put_on_the_way(shared, &message_id, body, ways);
 }
 
 /// What every task of a message gets a part of.
-struct Ways<'a> {
-    ack: &'a Ack,
-    turn: Option<&'a Turn>,
+struct Ways {
+    ack: Ack,
     /// When the objects were written, as their notification says; else when the message was sent.
     time: Option<Timestamp>,
     pulled: Option<PullingId>,
@@ -211,15 +214,55 @@ impl Age {
     }
 }
 
-/// Sends a task for every object that the message announces. What is returned is the outcome of the
-/// message apart from these.
-fn put_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: &Ways<'_>) -> Outcome {
+/// Objects that are counted with their services, from before their tasks are made. What is left of them when this is
+/// dropped was never begun.
+#[derive(Default)]
+struct Coming {
+    /// When they were written.
+    time: Option<Timestamp>,
+    services: Vec<(Arc<telemetry::Service>, usize)>,
+}
+
+impl Coming {
+    fn add(&mut self, service: &Arc<telemetry::Service>) {
+        service.begin(self.time);
+        match self.count_of(service) {
+            Some(count) => *count += 1,
+            None => self.services.push((Arc::clone(service), 1)),
+        }
+    }
+
+    /// One of them is a task now, which counts itself.
+    fn is_here(&mut self, service: &Arc<telemetry::Service>) {
+        if let Some(count) = self.count_of(service) {
+            *count -= 1;
+        }
+    }
+
+    fn count_of(&mut self, service: &Arc<telemetry::Service>) -> Option<&mut usize> {
+        self.services.iter_mut().find(|(known, _)| Arc::ptr_eq(known, service)).map(|(_, count)| count)
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        for (service, count) in &self.services {
+            service.never_begun(self.time, *count);
+        }
+    }
+}
+
+/// Sends a task for every object that the message announces.
+fn put_on_the_way(shared: &Arc<Shared>, message_id: &str, body: Body, ways: Ways) {
     let settings = &shared.settings;
     if settings.input.direct_mode {
         return put_body_on_the_way(shared, message_id, body, ways);
     }
-    match resolve(&body.text) {
-        Ok(Announcement { objects, ignored, written }) => {
+    let Body { text, charge } = body;
+    let found = read(shared, message_id, &text);
+    drop(text);
+    match found {
+        Some(Ok(Announcement { objects, ignored, written })) => {
             for (what, count) in ignored {
                 settings.telemetry.receive.ignored.add(count as u64);
                 log::info!(
@@ -228,33 +271,131 @@ fn put_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: &Ways<'_>
                     settings.input.key
                 );
             }
-            let time = written.or(ways.time);
             let age = Age::of(settings.input.start_time, written, objects.len());
-            let ways = &Ways { ack: ways.ack, turn: ways.turn, time, pulled: ways.pulled.clone(), age };
-            let mut tasks = Vec::new();
-            let outcomes =
-                objects.into_iter().map(|object| add_object(shared, message_id, object, ways, &mut tasks));
+            let ways = Ways { time: written.or(ways.time), age, ..ways };
+            let mut collected = Collected::default();
+            collected.coming.time = ways.time;
+            let outcomes = objects
+                .into_iter()
+                .map(|object| add_object(shared, message_id, &object, age, &mut collected));
             let outcome = outcomes.max().unwrap_or(Outcome::Delivered);
-            put_up(shared, tasks);
-            outcome
+            // What it takes until its last object is begun must not keep other queues from receiving.
+            let charge = charge.exchanged_for(&shared.bodies, collected.objects.memory());
+            put_up(shared, Announced::new(shared, collected, ways, outcome, charge));
         }
-        Err(error) => refuse(shared, message_id, &error),
+        Some(Err(error)) => ways.ack.close(refuse(shared, message_id, &error)),
+        None => ways.ack.close(Outcome::Reject),
     }
 }
 
+/// Reads a message. A large one is noted, in case the process dies over it. None: it died twice, and the message is not
+/// read again.
+fn read(shared: &Shared, message_id: &str, text: &str) -> Option<Result<Announcement, Unreadable>> {
+    let Settings { input, ledger, telemetry, .. } = &shared.settings;
+    if text.len() <= MESSAGE_BYTES_USUAL {
+        return Some(resolve(text));
+    }
+    let place = Place { input: input.id.clone(), bucket: String::new(), key: message_id.to_owned() };
+    let case = ledger.case(place, Identity::default());
+    if case.standing == Standing::Refused {
+        telemetry.receive.unreadable.increment();
+        log::error!(
+            place = input.key.as_str();
+            "inputs.{}: message {message_id} is refused, because the collector died {} times while it read it. It is left \
+             to the queue's redrive policy. To try it again: aws-to-devo ledger forget --input {} --match {message_id}",
+            input.key,
+            case.deaths(),
+            input.id
+        );
+        return None;
+    }
+    Some(ledger.suspects().read_message(&case, || resolve(text)))
+}
+
+/// The objects of a message that are to be collected.
+#[derive(Default)]
+struct Collected {
+    objects: Objects,
+    coming: Coming,
+}
+
+/// The tasks of a message, each made when its turn has come. Dropping it gives the message back.
+struct Announced {
+    shared: Arc<Shared>,
+    objects: IntoIter,
+    coming: Coming,
+    /// The last task takes it along.
+    ways: Option<Ways>,
+    /// That of the message, apart from its tasks.
+    outcome: Outcome,
+    _charge: Permit,
+}
+
+impl Announced {
+    fn new(
+        shared: &Arc<Shared>,
+        collected: Collected,
+        ways: Ways,
+        outcome: Outcome,
+        charge: Permit,
+    ) -> Announced {
+        let Collected { objects, coming } = collected;
+        let mut announced = Announced {
+            shared: Arc::clone(shared),
+            objects: objects.into_iter(),
+            coming,
+            ways: Some(ways),
+            outcome,
+            _charge: charge,
+        };
+        announced.close_if_done();
+        announced
+    }
+
+    fn close_if_done(&mut self) {
+        if self.objects.len() == 0
+            && let Some(ways) = self.ways.take()
+        {
+            ways.ack.close(self.outcome);
+        }
+    }
+}
+
+impl Iterator for Announced {
+    type Item = Task;
+
+    fn next(&mut self) -> Option<Task> {
+        let object = self.objects.next()?;
+        let input = &self.shared.settings.input;
+        let service = input.service_of(&object.key)?.of_object(&object.key);
+        let task = task(&self.shared, Source::S3(object), &service, self.ways.as_ref()?);
+        self.coming.is_here(self.shared.settings.telemetry.service(&service.name));
+        self.close_if_done();
+        Some(task)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.objects.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Announced {}
+
 /// The log is the body, wherever that lies.
-fn put_body_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: &Ways<'_>) -> Outcome {
+fn put_body_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: Ways) {
     let source = match body_elsewhere(&body.text) {
         Some(Ok(object)) => Source::S3(object),
-        Some(Err(error)) => return refuse(shared, message_id, &error),
+        Some(Err(error)) => return ways.ack.close(refuse(shared, message_id, &error)),
         None => {
             let bytes = Buffer::holding(body.text.into_bytes(), body.charge);
             Source::Body { message_id: message_id.to_owned(), bytes }
         }
     };
-    let service = &shared.settings.input.services[0];
-    put_up(shared, vec![task(shared, source, &service.of_object(""), ways)]);
-    Outcome::Delivered
+    let service = shared.settings.input.services[0].of_object("");
+    shared.settings.telemetry.service(&service.name).begin(ways.time);
+    let task = task(shared, source, &service, &ways);
+    ways.ack.close(Outcome::Delivered);
+    put_up(shared, [task]);
 }
 
 fn refuse(shared: &Shared, message_id: &str, error: &Unreadable) -> Outcome {
@@ -269,19 +410,19 @@ fn refuse(shared: &Shared, message_id: &str, error: &Unreadable) -> Outcome {
     Outcome::Reject
 }
 
-/// Adds the object's task, if it has one. Returns the outcome apart from that.
+/// Adds the object to those that are collected, if it is one. Returns the outcome apart from that.
 fn add_object(
     shared: &Shared,
     message_id: &str,
-    object: Object,
-    ways: &Ways<'_>,
-    tasks: &mut Vec<Task>,
+    object: &Object,
+    age: Age,
+    collected: &mut Collected,
 ) -> Outcome {
     let settings = &shared.settings;
     let skip = |endings: &Endings, place: &str, ending: Ending| {
         settings.telemetry.receive.skipped.increment();
         endings.add(ending);
-        endings.tell(place, &object, ending);
+        endings.tell(place, object, ending);
         Outcome::Delivered
     };
     let claimed = settings.input.service_of(&object.key);
@@ -304,17 +445,18 @@ fn add_object(
         );
         return Outcome::Reject;
     };
-    if service.skips(&object.key) || ways.age == Age::Old {
+    if service.skips(&object.key) || age == Age::Old {
         let ending = if service.skips(&object.key) { Ending::SkipRule } else { Ending::StartTime };
         return skip(&settings.telemetry.service(&service.name).endings, &service.name, ending);
     }
     settings.telemetry.receive.objects.increment();
     let service = service.of_object(&object.key);
-    tasks.push(task(shared, Source::S3(object), &service, ways));
+    collected.coming.add(settings.telemetry.service(&service.name));
+    collected.objects.push(object);
     Outcome::Delivered
 }
 
-fn task(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways<'_>) -> Task {
+fn task(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways) -> Task {
     let fate = Fate::default();
     let share = counted(shared, &source, service, &fate, ways);
     Task {
@@ -323,7 +465,7 @@ fn task(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways<
         input: shared.settings.index,
         share,
         fate,
-        turn: ways.turn.map(Turn::of_object),
+        turn: ways.ack.another_turn(),
         pulled: ways.pulled.clone(),
         not_before: match ways.age {
             Age::Unknown(start) => Some(start),
@@ -333,8 +475,12 @@ fn task(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways<
 }
 
 /// Waits for room among the tasks. Once stopped, what has not been begun is dropped, which gives it back.
-fn put_up(shared: &Shared, tasks: Vec<Task>) {
+fn put_up(
+    shared: &Shared,
+    tasks: impl IntoIterator<IntoIter: ExactSizeIterator<Item = Task> + Send + 'static>,
+) {
     let settings = &shared.settings;
+    let tasks = tasks.into_iter();
     let count = tasks.len() as i64;
     settings.telemetry.fetch.waiting.add(count);
     let is_up = settings.telemetry.waits.receive_fetchers.time(|| settings.tasks.put(tasks, &settings.stop));
@@ -343,11 +489,11 @@ fn put_up(shared: &Shared, tasks: Vec<Task>) {
     }
 }
 
-/// A part of the message that is counted with its service until it ends.
-fn counted(shared: &Shared, source: &Source, service: &Definition, fate: &Fate, ways: &Ways<'_>) -> Share {
+/// A part of the message that is counted with its service until it ends. It has been counted since before its task was
+/// made (see [`Coming`]).
+fn counted(shared: &Shared, source: &Source, service: &Definition, fate: &Fate, ways: &Ways) -> Share {
     let (of_message, time) = (ways.ack.share(), ways.time);
     let service = Arc::clone(shared.settings.telemetry.service(&service.name));
-    service.begin(time);
     let fate = fate.clone();
     // Thousands may be in work: a name is kept only for a log that shows it.
     let name = log::log_enabled!(log::Level::Debug).then(|| source.to_string());

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use jiff::Timestamp;
@@ -87,7 +87,7 @@ impl Turns {
 }
 
 /// The thread that begins messages when their turn comes.
-pub fn run(shared: &Shared) {
+pub fn run(shared: &Arc<Shared>) {
     while !shared.is_finished() {
         let Ok(over) = shared.turns.ended.recv_timeout(crate::limits::STOP_CHECK_INTERVAL) else { continue };
         if let Some(waiting) = shared.turns.next(&over) {

@@ -12,6 +12,7 @@
 //! guide, the Security Lake user guide ("Managing data access for Security Lake subscribers"),
 //! CrowdStrike's public FDR sample message.
 
+mod objects;
 mod packed;
 mod pointer;
 mod pulled;
@@ -24,11 +25,12 @@ use std::sync::Mutex;
 
 use jiff::Timestamp;
 
-use crate::limits::{MESSAGE_BYTES_USUAL, NAMED_CHARS_MAX};
+use crate::limits::{IDENTITY_BYTES_MAX, MESSAGE_BYTES_USUAL, NAMED_CHARS_MAX};
 use crate::naming::{self, NoPlace};
 use reader::Reader;
 use shapes::form_decoded as decoded;
 
+pub use objects::{IntoIter, Objects};
 pub use pointer::of_body as body_elsewhere;
 pub use pulled::PullingId;
 pub use task::{Source, Task};
@@ -93,8 +95,10 @@ impl Object {
     /// Checks that there can be a bucket and an object of these names, and that such buckets are read.
     fn check(&self) -> Result<()> {
         let name = || shortened(&self.to_string());
+        let mut identity = [&self.version_id, &self.etag, &self.checksum].into_iter().flatten();
+        let is_known = identity.all(|text| text.len() <= IDENTITY_BYTES_MAX);
         match naming::place(&self.bucket) {
-            Ok(_) if naming::is_key(&self.key) => Ok(()),
+            Ok(_) if naming::is_key(&self.key) && is_known => Ok(()),
             Err(NoPlace::Unsupported { what, cure }) => {
                 Err(Unreadable::NotRead { object: name(), what, cure })
             }
@@ -124,7 +128,7 @@ impl std::fmt::Display for Object {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Announcement {
     /// Objects to collect.
-    pub objects: Vec<Object>,
+    pub objects: Objects,
     /// Things named that are no new object (removals, restores, test events, other event types), and how many there
     /// are of each.
     pub ignored: BTreeMap<&'static str, usize>,
@@ -134,7 +138,7 @@ pub struct Announcement {
 
 impl Announcement {
     fn of(object: Object) -> Announcement {
-        Announcement { objects: vec![object], ..Announcement::default() }
+        Announcement { objects: [object].into_iter().collect(), ..Announcement::default() }
     }
 
     /// The announcement of a message that names nothing to collect; `what` says what it is.
@@ -144,7 +148,7 @@ impl Announcement {
 
     /// Adds what another part of the same message says.
     fn and(mut self, other: Announcement) -> Announcement {
-        self.objects.extend(other.objects);
+        self.objects.append(other.objects);
         other.ignored.into_iter().for_each(|(what, count)| *self.ignored.entry(what).or_default() += count);
         self.written(other.written)
     }
@@ -157,8 +161,12 @@ impl Announcement {
 
     /// Sets the region of the objects whose own is not known.
     fn in_region(mut self, region: Option<&str>) -> Announcement {
-        for object in self.objects.iter_mut().filter(|object| object.region.is_none()) {
-            object.region = region.map(str::to_owned);
+        let known = |object: Object| {
+            let region = object.region.or_else(|| region.map(str::to_owned));
+            Object { region, ..object }
+        };
+        if !self.objects.is_refused() {
+            self.objects = self.objects.into_iter().map(known).collect();
         }
         self
     }
@@ -182,7 +190,8 @@ pub enum Unreadable {
     #[error("the message names {object}, whose bucket is not read. It is {what}: {cure}")]
     NotRead { object: String, what: &'static str, cure: &'static str },
     #[error(
-        "the message names an object that cannot exist, {0}: the name of its bucket or its key is not possible"
+        "the message names an object that cannot exist, {0}: the name of its bucket, its key or its version is not \
+         possible"
     )]
     Impossible(String),
     #[error("the message body has more than {max} values, which no announcement has")]
@@ -246,8 +255,7 @@ static LARGE: Mutex<()> = Mutex::new(());
 pub fn resolve(body: &str) -> Result<Announcement> {
     let _alone = (body.len() > MESSAGE_BYTES_USUAL).then(|| LARGE.lock());
     let found = Reader::new().text(body)?;
-    found.objects.iter().try_for_each(Object::check)?;
-    Ok(found)
+    Ok(Announcement { objects: found.objects.checked()?, ..found })
 }
 
 /// Names are chosen by others; a log line shows as much of one as helps to find it.

@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 use simd_json::BorrowedValue;
 use simd_json::prelude::*;
 
-use super::{Announcement, Object, Result, Unreadable};
+use super::{Announcement, Object, Objects, Result, Unreadable};
 
 /// Names of S3's events that tell of an object's content: `s3:` may stand before them, and a colon with the kind of
 /// call behind them. `ObjectSynced` is Ceph's, of an object that came from another zone; the others are what EventBridge
@@ -318,15 +318,21 @@ fn confirmation(value: &BorrowedValue<'_>) -> Unreadable {
 }
 
 fn all(
-    objects: impl Iterator<Item = Result<Object>>,
+    mut objects: impl Iterator<Item = Result<Object>>,
     none: &'static str,
     written: Option<Timestamp>,
 ) -> Result<Announcement> {
-    let objects = objects.collect::<Result<Vec<_>>>()?;
-    if objects.is_empty() {
+    let mut found = Objects::default();
+    // A name that they share may be long, and cannot be then: it is not copied again for each of them.
+    while !found.is_refused()
+        && let Some(object) = objects.next()
+    {
+        found.push(&object?);
+    }
+    if found.is_empty() {
         return Ok(Announcement::nothing(none).written(written));
     }
-    Ok(Announcement { objects, ..Announcement::default() }.written(written))
+    Ok(Announcement { objects: found, ..Announcement::default() }.written(written))
 }
 
 /// A bucket's name, of an object that has it, or its ARN. A bucket on an Outpost has a name that could be another's.

@@ -443,6 +443,15 @@ impl Service {
         }
     }
 
+    /// So many objects that were in work, and written at that time, go back before they were begun.
+    pub fn never_begun(&self, time: Option<Timestamp>, count: usize) {
+        self.delivered.in_work.add(-(count as i64));
+        self.delivered.retried.add(count as u64);
+        if let Some(time) = time {
+            (0..count).for_each(|_| self.lag.end(time, None));
+        }
+    }
+
     /// The same object's work has ended. Returns its ending; None: it comes again.
     pub fn end(
         &self,

@@ -5,11 +5,13 @@
 //!  "logEvents":[{"id":"…","timestamp":1620678200000,"message":"…"},…]}
 //! ```
 
-use super::Outcome;
+use super::{Failure, Outcome};
+use crate::decode::copies::Copies;
 use crate::decode::format::EventBody;
 use crate::decode::json::scan::Fault;
 use crate::decode::json::walk::{self, Member};
-use crate::decode::{Newlines, Record};
+use crate::decode::{Error, Newlines, Record};
+use crate::limits::HEADER_BYTES_MAX;
 
 /// Buffers that are kept from envelope to envelope.
 pub(in crate::decode) struct Events {
@@ -18,6 +20,8 @@ pub(in crate::decode) struct Events {
     head: Vec<u8>,
     object: Vec<u8>,
     text: Vec<u8>,
+    /// Of `head` into each event's object.
+    copies: Copies,
 }
 
 /// What a document is.
@@ -31,7 +35,7 @@ enum Opened<'d> {
 
 impl Events {
     pub fn new(body: EventBody) -> Self {
-        Events { body, head: Vec::new(), object: Vec::new(), text: Vec::new() }
+        Events { body, head: Vec::new(), object: Vec::new(), text: Vec::new(), copies: Copies::default() }
     }
 
     /// Gives back the memory of a large envelope.
@@ -44,7 +48,7 @@ impl Events {
         &mut self,
         document: &[u8],
         sink: &mut dyn FnMut(Record<'_>),
-    ) -> Result<Outcome, Fault> {
+    ) -> Result<Outcome, Failure> {
         self.each(document, |events, message| events.give(message, sink))
     }
 
@@ -54,7 +58,7 @@ impl Events {
         document: &[u8],
         is_record: impl Fn(&[u8]) -> bool,
         sink: &mut dyn FnMut(Record<'_>),
-    ) -> Result<Outcome, Fault> {
+    ) -> Result<Outcome, Failure> {
         let mut all_are = true;
         let outcome = self.each(document, |events, message| {
             match message {
@@ -79,15 +83,21 @@ impl Events {
         &mut self,
         document: &[u8],
         mut give: impl FnMut(&mut Self, Option<&[u8]>),
-    ) -> Result<Outcome, Fault> {
+    ) -> Result<Outcome, Failure> {
+        self.copies.read(document.len());
         let events = match self.open(document)? {
+            Opened::Events(_) if self.head.len() > HEADER_BYTES_MAX => {
+                return Err(Failure::Copies(Error::HeaderTooLarge { max: HEADER_BYTES_MAX }));
+            }
             Opened::Events(events) => events,
             Opened::Control => return Ok(Outcome::Empty),
             Opened::Other => return Ok(Outcome::Other),
         };
         let mut outcome = Outcome::Empty;
         for event in walk::elements(events).into_iter().flatten() {
-            let message = self.read(event?)?;
+            let event = event?;
+            self.copies.copy(self.head.len()).map_err(Failure::Copies)?;
+            let message = self.read(event)?;
             give(self, message);
             outcome = Outcome::Read;
         }

@@ -66,6 +66,8 @@ pub(super) enum Failure {
     TooLarge,
     /// There is no memory for what becomes of it.
     Memory(Error),
+    /// What stands in it once would stand in its records too often.
+    Copies(Error),
 }
 
 impl From<Fault> for Failure {
@@ -174,7 +176,7 @@ impl Reader {
             self.failed = Some(match failure {
                 Failure::Bad(Fault { cause, .. }) => Error::BadDocument { number: self.number, cause },
                 Failure::TooLarge => Error::RecordTooLarge { max: self.record_bytes_max },
-                Failure::Memory(error) => error,
+                Failure::Memory(error) | Failure::Copies(error) => error,
             });
         }
     }
@@ -292,7 +294,7 @@ impl Each {
                 Ok(Outcome::Read)
             }
             Each::Other => Ok(Outcome::Other),
-            Each::Events(events) => Ok(events.envelope(document, sink)?),
+            Each::Events(events) => events.envelope(document, sink),
             Each::Values { paths, text } => Ok(values::records(document, paths, text, sink)?),
             Each::Shape { shape, object } => {
                 object.clear();

@@ -61,6 +61,27 @@ fn an_object_that_was_alone_at_two_deaths_is_refused() {
 }
 
 #[test]
+fn a_message_over_which_the_process_died_twice_is_refused() {
+    let lab = Lab::new();
+    let message = Place { bucket: String::new(), ..place("message") };
+    let case = |suspects: &Suspects| suspects.case(message.clone(), Identity::default());
+    for standing in [Standing::Unsuspected, Standing::Suspected] {
+        let suspects = lab.start();
+        let case = case(&suspects);
+        assert_eq!(case.standing, standing);
+        suspects.read_message(&case, || {
+            // What a process leaves when it dies here.
+            let path = lab.0.path().join("decoding");
+            let notes = std::fs::read(&path).unwrap();
+            std::fs::write(lab.0.path().join("left"), notes).unwrap();
+        });
+        drop(suspects);
+        std::fs::rename(lab.0.path().join("left"), lab.0.path().join("decoding")).unwrap();
+    }
+    assert_eq!(case(&lab.start()).standing, Standing::Refused);
+}
+
+#[test]
 fn many_deaths_in_company_convict_nobody() {
     let lab = Lab::new();
     for _ in 0..5 {

@@ -218,7 +218,7 @@ fn a_success_that_is_not_aws_s_ends_nothing() {
         if is_first { Fault::Answer { status: 200, body: body.to_owned() } } else { Fault::Pass }
     });
     let ended = lab.drain_all(&lab.config_through(&proxy, "aws_sqs_vpc"));
-    assert_exactly(&all_frames(&objects), &lab.sink.received());
+    lab.expect_delivered(&all_frames(&objects));
     assert!(ended.log.contains("the answer says success, but is not one of AWS's"), "log:\n{}", ended.log);
     for call in ["sqs:ReceiveMessage", "s3:GetObject"] {
         assert!(ended.log.contains(&format!("{call} ")), "{call}; log:\n{}", ended.log);

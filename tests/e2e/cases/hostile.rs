@@ -129,6 +129,14 @@ fn streams() -> Vec<Case> {
             delivered: true,
             ..refused("values of 4 MB in a tag", feeds::gzip(&long_values()))
         },
+        Case {
+            service: "aws_sqs_cloudtrail",
+            ..refused("a member of 10 MB around 300,000 events", feeds::gzip(&envelope(10 << 20, 300_000)))
+        },
+        Case {
+            service: "aws_sqs_cloudtrail",
+            ..refused("a member of 500 KB around 300,000 events", feeds::gzip(&envelope(500_000, 300_000)))
+        },
     ]
 }
 
@@ -162,6 +170,13 @@ fn long_values() -> Vec<u8> {
     let event = |n: usize| format!(r#"{{"eventSource":"{n}{}.amazonaws.com"}}"#, block.repeat(2000));
     let events: Vec<_> = (0..30).map(event).collect();
     format!(r#"{{"Records":[{}]}}"#, events.join(",")).into_bytes()
+}
+
+/// An envelope of CloudWatch Logs, whose own members stand in each of its events.
+fn envelope(long: usize, events: usize) -> Vec<u8> {
+    let (group, events) = ("g".repeat(long), vec!["{}"; events].join(","));
+    format!(r#"{{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"{group}","logEvents":[{events}]}}"#)
+        .into_bytes()
 }
 
 /// One JSON record of about this length.

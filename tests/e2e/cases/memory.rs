@@ -15,7 +15,7 @@ use crate::rig::lab::Lab;
 use crate::rig::process;
 use crate::rig::slow_line::SlowLine;
 
-use Messages::{Logs, Sized, Unsized};
+use Messages::{Lists, Logs, Sized, Unsized};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -119,6 +119,8 @@ enum Messages {
     Unsized,
     /// Logs themselves, as large as SQS takes them.
     Logs,
+    /// Notifications that name as many objects as they may, only one of which is there.
+    Lists,
 }
 
 /// What the output does.
@@ -140,6 +142,9 @@ const MESSAGES: usize = 1600;
 const LARGE_EVERY: usize = 20;
 /// The same of logs of 1 MiB.
 const LOGS: usize = 240;
+/// The same of lists, of each queue, and the objects that each names.
+const LISTS: usize = 10;
+const LISTED: usize = 90_000;
 /// The peak is taken when it has not grown for so long, or after that time.
 const STEADY: Duration = Duration::from_secs(3);
 const LONGEST: Duration = Duration::from_secs(12);
@@ -149,7 +154,7 @@ const LONGEST: Duration = Duration::from_secs(12);
 
 #[test]
 fn memory_with_an_output_that_is_up() {
-    let lines = [(1, 500, Unsized, 64), (30, 1, Sized, 256), (200, 64, Unsized, 256)];
+    let lines = [(1, 500, Unsized, 64), (30, 1, Sized, 256), (200, 64, Unsized, 256), (1, 64, Lists, 64)];
     measure(Output::Up, &lines);
 }
 
@@ -157,7 +162,13 @@ fn memory_with_an_output_that_is_up() {
 fn memory_with_an_output_that_is_down() {
     measure(
         Output::Down,
-        &[(1, 64, Sized, 64), (30, 500, Unsized, 256), (200, 1, Sized, 256), (1, 8, Logs, 64)],
+        &[
+            (1, 64, Sized, 64),
+            (30, 500, Unsized, 256),
+            (200, 1, Sized, 256),
+            (1, 8, Logs, 64),
+            (30, 64, Lists, 256),
+        ],
     );
 }
 
@@ -184,6 +195,7 @@ fn measure(output: Output, lines: &[(usize, usize, Messages, u64)]) {
                 Sized => "sizes named",
                 Unsized => "no sizes",
                 Logs => "logs of 1 MiB",
+                Lists => "lists of 90,000",
             },
             match output {
                 Output::Slow(rate) => format!("slow ({} MiB/s)", rate / MIB),
@@ -236,6 +248,16 @@ impl Line {
             let log = "x".repeat(MIB as usize - 1) + "\n";
             let queue = |number: usize| format!("q{}", number % self.queues);
             (0..LOGS).for_each(|number| aws.send(&queue(number), log.as_str()));
+            return aws;
+        }
+        if let Lists = self.messages {
+            let key = |number: usize| format!("log-{number:05}.gz");
+            aws.put("bucket", &key(0), records(40));
+            let keys: Vec<String> =
+                (0..LISTED).map(|n| if n == 0 { key(n) } else { format!("{n:x}") }).collect();
+            let list = json!({"s3Bucket": "bucket", "s3ObjectKey": keys}).to_string();
+            let queue = |number: usize| format!("q{}", number % self.queues);
+            (0..LISTS * self.queues).for_each(|number| aws.send(&queue(number), list.as_str()));
             return aws;
         }
         let (small, large) = (records(40), records(6000));
