@@ -50,7 +50,8 @@ pub fn run(shared: &Arc<Shared>) {
 fn room_for_bodies(shared: &Shared) -> Option<(u32, Permit)> {
     let each = shared.largest_body.load(Ordering::Relaxed);
     let (bodies, share) = shared.room_for(each);
-    let most = u32::try_from(share / each).unwrap_or(u32::MAX).max(1);
+    // Half of it is for messages whose lists of objects are long: the next receive must not wait for their end.
+    let most = u32::try_from(share / 2 / each).unwrap_or(u32::MAX).max(1);
     let max = shared.settings.input.messages_per_receive.min(most);
     // Whatever room others leave it, a queue whose lists of objects fill its own gets no more of them.
     drop(shared.bodies.acquire(1, &shared.settings.stop)?);

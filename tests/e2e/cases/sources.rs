@@ -325,7 +325,9 @@ fn findings_in_fifties_and_their_updates() {
 #[test]
 fn accounts_with_nothing_in_them() {
     let lab = Lab::new("sources-empty");
-    let server = Answerer::start(|_| (200, "{}".to_owned()));
+    let nothing = json!({"Metrics": [], "logGroups": [], "logStreams": [], "events": [], "detectorIds": []})
+        .to_string();
+    let server = Answerer::start(move |_| (200, nothing.clone()));
     let at = server.endpoint.as_str();
     let services = json!({
         "metrics-all": {"regions": [aws::REGION], "start_time": time(now() - 3600)},
