@@ -130,7 +130,10 @@ const FOREIGN: [(&str, &str); 16] = [
 #[test]
 fn no_success_of_something_else_is_believed() {
     for (name, call) in CALLS {
-        for (headers, body) in FOREIGN {
+        // SQS says so when there is nothing, and a proxy may drop its headers.
+        let is_nothing =
+            |body: &str| name == "sqs:ReceiveMessage" && super::success::is_bare(body.as_bytes());
+        for (headers, body) in FOREIGN.into_iter().filter(|(_, body)| !is_nothing(body)) {
             let server = Server::play(vec![answer(200, headers, body)]);
             let error = call(&server.client(&Stop::new())).expect_err(&format!("{name}: {headers}{body}"));
             assert_eq!((error.action(), error.kind()), (name, &Kind::Foreign), "{headers}{body}: {error}");
