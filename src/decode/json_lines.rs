@@ -104,7 +104,7 @@ fn whole_line(
     sink: &mut dyn FnMut(Record<'_>),
 ) -> bool {
     if partial.held().is_empty() {
-        return line(piece, allows_text, sink);
+        return partial.check(piece).is_ok() && line(piece, allows_text, sink);
     }
     let held = partial.held().len();
     if partial.hold(piece).is_err() {
