@@ -32,7 +32,7 @@ pub struct Habits {
     pub refuses: bool,
     /// Somebody connects: it sends a byte of a handshake now and then, never all of it.
     pub drips: bool,
-    /// Its program has stopped to read, and dies after so long.
+    /// Frames have come: its program reads nothing of them, and dies after so long.
     pub dies: Option<Duration>,
 }
 
@@ -115,14 +115,27 @@ impl State {
         }
         socket.set_read_timeout(Some(Duration::from_millis(5)))?;
         while !self.stop.is_stopped() {
-            let lifetime = self.habits.lock().unwrap().lifetime;
+            let Habits { lifetime, dies, .. } = *self.habits.lock().unwrap();
             if lifetime.is_some_and(|lifetime| opened.elapsed() >= lifetime) {
                 break;
             }
-            let read = match socket.read(&mut wire) {
+            let ready = tls.as_ref().is_none_or(|tls| !tls.is_handshaking());
+            if let Some(time) = dies.filter(|_| ready) {
+                match socket.peek(&mut [0]) {
+                    Ok(0) => break,
+                    Ok(_) => std::thread::sleep(time),
+                    Err(e) if is_slow(&e) => continue,
+                    Err(e) => return Err(e),
+                }
+                // What it leaves unread makes its kernel send a reset.
+                return Ok(());
+            }
+            // One byte at a time, so that it has read nothing of the frames when the handshake has ended.
+            let room = if dies.is_some() { 1 } else { wire.len() };
+            let read = match socket.read(&mut wire[..room]) {
                 Ok(0) => break,
                 Ok(read) => &wire[..read],
-                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => continue,
+                Err(e) if is_slow(&e) => continue,
                 Err(e) => return Err(e),
             };
             let (plain, end) = match &mut tls {
@@ -131,10 +144,6 @@ impl State {
             };
             taken += plain.len();
             let habits = self.habits.lock().unwrap().clone();
-            if let Some(time) = habits.dies.filter(|_| !plain.is_empty()) {
-                std::thread::sleep(time);
-                return Ok(());
-            }
             if (habits.takes_nothing || habits.refuses) && !plain.is_empty() {
                 return Ok(());
             }
@@ -154,6 +163,11 @@ impl State {
         }
         socket.shutdown(Shutdown::Write)
     }
+}
+
+/// Nothing has come yet.
+fn is_slow(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// Decrypts what the client has sent, and says whether it will send no more.
