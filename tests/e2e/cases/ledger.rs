@@ -61,7 +61,7 @@ fn the_state_is_its_users_alone() {
 
 #[test]
 fn a_message_that_names_an_object_twice_without_an_etag_is_settled_at_once() {
-    let lab = Lab::new("ledger-twice");
+    let lab = Lab::new("ledger-no-etag");
     let object = feeds::cloudtrail("twice", 20);
     lab.put(std::slice::from_ref(&object));
     lab.queue.send(&[notices::cloudtrail_delivery(&lab.bucket, &[&object.key, &object.key])]);
