@@ -13,7 +13,7 @@
 //! |---|---|---|---|
 //! | receive, backfill → fetch | [`resolve::Task`], an object of a message or of a listing | [`schedule`], a lane for each input | messages per fetcher, and objects of each input that were begun |
 //! | fetch → fetch, later | an object that S3 did not give | a thread that waits for all | objects of each input that were begun |
-//! | fetch → decode | [`decode::Payload`], compressed bytes in order | a job on the rayon pool | bytes: [`budget::Budget`] |
+//! | fetch → decode | [`decode::Payload`], compressed bytes in order | a job on the rayon pool | bytes: [`base::budget::Budget`] |
 //! | poll → decode | [`decode::Payload`], a page of an API's answer | the same | pages in work, and bytes |
 //! | frame → send | [`frame::Batch`], whole frames | straight onto a connection that is free, else a channel per output | unconfirmed bytes per connection, batches per sender |
 //! | send → settle | [`ack::Outcome`], through [`ack::Ack`] | channel per input | messages in work |
@@ -32,7 +32,7 @@
 //! |---|---|---|
 //! | [`cli`] | the commands, one file each, thin | yes |
 //! | [`config`] | the file as written (the vendor's keys) -> [`config::Config`], valid by construction | files |
-//! | [`limits`] | every bound in one place, with its reason | no |
+//! | [`base::limits`] | every bound in one place, with its reason | no |
 //! | [`pipeline`] | makes the channels and threads; the last stage starts first and stops last | threads |
 //! | [`services`] | the registry of services; rules, fields and tag templates | no |
 //! | [`receive`] | SQS polling, leases (visibility), settling (delete, extend, release) | sockets |
@@ -50,8 +50,8 @@
 //! | [`telemetry`] | counters by stage, what is wrong at present, and the snapshot that all tell of: log lines, metrics, page, live view, own events | log |
 //! | [`status`] | the status page, `/metrics`, `/healthz`, `/readyz`; [`http`] is the small server below it | sockets |
 //! | [`setup`] | what AWS must have and allow for a configuration: policy and CloudFormation template | no |
-//! | [`naming`] | what names from messages and answers must look like before they become part of an address | no |
-//! | [`stop`], [`crew`], [`backoff`], [`budget`], [`buffers`] | ending, watching threads, waiting, sharing a bounded amount, using memory again | threads |
+//! | [`base::naming`] | what names from messages and answers must look like before they become part of an address | no |
+//! | [`base`] | ending, watching threads, waiting, sharing a bounded amount, using memory again | threads |
 //! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` and `bench`, and the objects to measure with | sockets |
 //!
 //! `receive`, `fetch` and `send` never import each other, and pure modules use no sockets, files,
@@ -60,19 +60,14 @@
 pub mod ack;
 pub mod aws;
 pub mod backfill;
-pub mod backoff;
-pub mod budget;
-pub mod buffers;
+pub mod base;
 pub mod cli;
 pub mod config;
-pub mod crew;
 pub mod decode;
 pub mod fetch;
 pub mod frame;
 pub mod http;
 pub mod ledger;
-pub mod limits;
-pub mod naming;
 pub mod pipeline;
 pub mod poll;
 pub mod receive;
@@ -82,6 +77,5 @@ pub mod send;
 pub mod services;
 pub mod setup;
 pub mod status;
-pub mod stop;
 pub mod telemetry;
 pub mod testbed;

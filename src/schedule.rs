@@ -12,8 +12,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use crate::limits::STOP_CHECK_INTERVAL;
-use crate::stop::Stop;
+use crate::base::limits::STOP_CHECK_INTERVAL;
+use crate::base::stop::Stop;
 
 /// The bounds of what one lane may hold.
 #[derive(Debug, Clone, Copy)]

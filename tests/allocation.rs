@@ -14,7 +14,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::Write;
 
-use aws_to_devo::budget::Budget;
+use aws_to_devo::base::budget::Budget;
 use aws_to_devo::decode::{Account, Bounds, Decoder, Error, Format, Scratch};
 
 #[path = "raw_parquet/mod.rs"]

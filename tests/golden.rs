@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use aws_to_devo::ack::Ack;
-use aws_to_devo::buffers::Buffer;
+use aws_to_devo::base::buffers::Buffer;
 use aws_to_devo::config::registry::{self, Row};
 use aws_to_devo::decode::{Bounds, Decoder, Newlines, Record, Scratch};
 use aws_to_devo::frame::Frames;

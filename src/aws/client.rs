@@ -14,13 +14,13 @@ use super::provider::Provider;
 use super::request::Request;
 use super::sign::sign;
 use super::success::{self, Unusable};
-use crate::backoff::Backoff;
-use crate::config;
-use crate::limits::{
+use crate::base::backoff::Backoff;
+use crate::base::limits::{
     ANSWER_PATIENCE_MIN, AWS_ANSWER_BYTES_MAX, AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX,
     AWS_BODY_TIMEOUT, AWS_LONG_POLL_MARGIN, AWS_REFUSAL_BYTES_MAX, AWS_RETRY_AT_ONCE, CREDENTIALS_PATIENCE,
 };
-use crate::stop::Stop;
+use crate::base::stop::Stop;
+use crate::config;
 use crate::telemetry::{self, Calls, Health};
 
 /// Calls AWS as one identity, from one region. Clones share connections, credentials and clock.

@@ -1,7 +1,8 @@
 //! Where a service is: region -> partition -> DNS suffix, unless an override says otherwise.
 
+use crate::base::naming;
+use crate::base::naming::{AccessPoint, NoPlace, Place, is_region};
 use crate::config::Endpoints;
-use crate::naming::{self, AccessPoint, NoPlace, Place, is_region};
 
 /// The services that are called; each has an override of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use super::endpoint;
 use super::failure::{self, Refusal};
 use super::request::Request;
-use crate::telemetry::{Failure, variant};
+use crate::base::text::variant;
+use crate::telemetry::Failure;
 
 /// What callers decide by, so that nobody compares strings.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use super::client::Client;
 use super::clock::Clock;
 use super::credentials::Credentials;
 use super::error::{Error, shown_key_id};
+use crate::base::limits::{CREDENTIALS_LIFE_MIN, CREDENTIALS_REFRESH_EARLY, CREDENTIALS_RETRY};
 use crate::config;
-use crate::limits::{CREDENTIALS_LIFE_MIN, CREDENTIALS_REFRESH_EARLY, CREDENTIALS_RETRY};
 use crate::telemetry::{Failure, Health};
 
 /// Gives credentials to many threads. Clones share them.
@@ -329,7 +329,7 @@ mod tests {
     use super::*;
     use crate::aws::Kind;
     use crate::aws::testing::{Server, Step, answer, key};
-    use crate::stop::Stop;
+    use crate::base::stop::Stop;
 
     fn file(base: Option<&str>, cross: Option<&str>) -> config::Credentials {
         let key = config::AccessKey { id: "AKIABASE".into(), secret: "hush".into(), session_token: None };
@@ -463,7 +463,7 @@ mod tests {
         let server = Server::play(script);
         let client = server.client_as(provider(&server, &file(Some("arn:base"), None)), &Stop::new());
         let s3 = crate::aws::S3::new(client);
-        let mut object = crate::buffers::Buffer::default();
+        let mut object = crate::base::buffers::Buffer::default();
         for (start, etag) in [(0, None), (4, Some("\"e\""))] {
             let get = crate::aws::GetObject {
                 bucket: "b",

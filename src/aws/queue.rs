@@ -9,8 +9,8 @@ use super::error::{Error, Kind};
 use super::request::{Address, Request};
 use super::sqs::{self, Attributes, Failure, Message, Redrive};
 use super::success::Unusable;
+use crate::base::limits::SQS_BATCH;
 use crate::config;
-use crate::limits::SQS_BATCH;
 
 /// Calls one queue. Its URL is sent as it is written; requests go to the override, else to the URL's host.
 #[derive(Clone)]
@@ -164,7 +164,7 @@ mod tests {
     use crate::aws::Provider;
     use crate::aws::proxy::Proxies;
     use crate::aws::testing::Server;
-    use crate::stop::Stop;
+    use crate::base::stop::Stop;
 
     #[test]
     fn a_call_within_a_time_limit_is_broken_off_wherever_it_hangs_and_made_once() {

@@ -12,9 +12,9 @@ use super::{
     AssumeRole, Client, Error, GetObject, Kind, ListObjects, Request, S3, Sqs, Sts, Unusable, cloudtrail,
     cloudwatch, logs,
 };
-use crate::buffers::Buffer;
+use crate::base::buffers::Buffer;
+use crate::base::stop::Stop;
 use crate::config::Queue;
-use crate::stop::Stop;
 
 type Call = fn(&Client) -> Result<(), Error>;
 

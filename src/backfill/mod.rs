@@ -25,16 +25,18 @@ pub use tally::Tally;
 
 use crate::ack::{Ack, Ending, Fate, Outcome, Share};
 use crate::aws::{AccountId, Kind, Listed, S3};
-use crate::backoff::Backoff;
-use crate::budget::Budget;
+use crate::base::backoff::Backoff;
+use crate::base::budget::Budget;
+use crate::base::crew::Crew;
+use crate::base::limits::{
+    ARCHIVED_NAMED_MAX, OBJECTS_IN_WORK_MAX, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX,
+};
+use crate::base::stop::Stop;
 use crate::config::Input;
-use crate::crew::Crew;
 use crate::ledger::Ledger;
-use crate::limits::{ARCHIVED_NAMED_MAX, OBJECTS_IN_WORK_MAX, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX};
 use crate::resolve::{Object, Source, Task, is_marker};
 use crate::schedule::Lane;
 use crate::services::Definition;
-use crate::stop::Stop;
 use crate::telemetry;
 
 /// A listing from its first page on, and the counts of how far it is.

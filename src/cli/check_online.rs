@@ -2,13 +2,13 @@
 //! and nothing is sent.
 
 use crate::aws::{Client, Error, Http, Sqs};
+use crate::base::stop::Stop;
 use crate::config::problem::Kind;
 use crate::config::vendor;
 use crate::config::{Config, Input, Output, Problem, Severity, Source};
 use crate::poll;
 use crate::receive::inspect;
 use crate::send;
-use crate::stop::Stop;
 
 /// Tries every input's queue and every source's first call, which need their credentials and roles, and makes one
 /// connection to every output.

@@ -16,9 +16,10 @@ use log::kv::Key;
 use log::{LevelFilter, Log, Metadata, Record};
 use serde_json::json;
 
+use crate::base::limits::LOG_TICK;
+use crate::base::text::one_line;
 use crate::config::{Problem, Severity};
-use crate::limits::LOG_TICK;
-use crate::telemetry::{Line, Notices, Repeats, Said, Turn, one_line};
+use crate::telemetry::{Line, Notices, Repeats, Said, Turn};
 
 /// How much is logged, unless `RUST_LOG` says otherwise.
 #[derive(Debug, Clone, Copy)]
@@ -310,11 +311,11 @@ mod tests {
             log("aws_to_devo::cli::reload", log::Level::Info, number);
             log("aws_to_devo::decode", log::Level::Debug, number);
         }
-        logger.tick(Instant::now() + 2 * crate::limits::LOG_REMINDER);
+        logger.tick(Instant::now() + 2 * crate::base::limits::LOG_REMINDER);
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         let of = |module: &str| text.lines().filter(|line| line.contains(&format!("of {module}"))).count();
         for module in ["aws_to_devo::fetch::object", "ureq::pool"] {
-            assert_eq!(of(module), crate::limits::LOG_EXAMPLES_MAX + 1, "{text}");
+            assert_eq!(of(module), crate::base::limits::LOG_EXAMPLES_MAX + 1, "{text}");
         }
         assert_eq!((of("aws_to_devo::cli::reload"), of("aws_to_devo::decode")), (200, 200));
         assert!(text.contains("(195 times in "), "{text}");

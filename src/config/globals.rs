@@ -8,7 +8,7 @@ use super::memory::{format_size, parse_size};
 use super::node::Mapping;
 use super::problem::{Kind, suggestion};
 use super::{Globals, Output, ignored, internal_events, status};
-use crate::limits;
+use crate::base::limits;
 
 const SIZE_ADVICE: &str = "write a whole number of bytes or with a unit: 256MiB, 4GiB, 2GB";
 

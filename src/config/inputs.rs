@@ -8,7 +8,7 @@ use super::node::{Mapping, Node};
 use super::problem::{Kind, Report, suggestion};
 use super::registry::Catalog;
 use super::{Input, MissingObject, Queue, Source, aws, credentials, endpoints, ignored, service, url};
-use crate::limits;
+use crate::base::limits;
 use crate::services::Definition;
 use crate::services::template::UNKNOWN;
 

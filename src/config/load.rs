@@ -9,7 +9,7 @@ use super::problem::{Kind, Problem, Problems, Report, Severity};
 use super::registry::Catalog;
 use super::snapshot::Snapshot;
 use super::{Config, Environment, aws, globals, inputs, outputs, permissions, secrets, substitute, tree};
-use crate::limits;
+use crate::base::limits;
 
 /// A configuration that can be run, and what is doubtful in it.
 #[derive(Debug)]

@@ -38,7 +38,7 @@ use jiff::Timestamp;
 
 use crate::aws::endpoint::{Service, Variant};
 use crate::aws::error::shown_key_id;
-use crate::limits::LOOKUP_EVENTS_INTERVAL;
+use crate::base::limits::LOOKUP_EVENTS_INTERVAL;
 use crate::send::{Confirmation, Rates};
 use crate::services::Definition;
 
@@ -397,7 +397,7 @@ impl Output {
         let senders = senders + usize::from(self.gzip_level.is_some());
         match self.confirmation {
             Confirmation::Acknowledgement => senders,
-            Confirmation::Close => senders * (1 + crate::limits::SEND_ENDINGS_MAX),
+            Confirmation::Close => senders * (1 + crate::base::limits::SEND_ENDINGS_MAX),
         }
     }
 }

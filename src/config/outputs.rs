@@ -5,7 +5,7 @@ use super::memory::format_size;
 use super::node::{Mapping, Node, means_off};
 use super::problem::{Kind, Report, suggestion};
 use super::{Destination, Input, Output, ignored, tls};
-use crate::limits;
+use crate::base::limits;
 use crate::send::{Confirmation, Rates};
 
 const DEVO_PORT: u16 = 443;

@@ -16,7 +16,7 @@ use super::load::{Context, read_file};
 use super::node::Mapping;
 use super::problem::Kind;
 use super::{Identity, TlsFiles, permissions};
-use crate::limits;
+use crate::base::limits;
 
 const ADVICE: &str = "download the domain's files from Devo: Administration, Credentials, X.509 certificates";
 

@@ -6,7 +6,7 @@ use crossbeam_channel::Sender;
 
 use super::Decoder;
 use crate::ack::{Ack, Fate, Progress};
-use crate::buffers::Buffer;
+use crate::base::buffers::Buffer;
 use crate::ledger::Case;
 use crate::resolve::{PullingId, Source};
 use crate::services::Definition;
@@ -47,7 +47,7 @@ pub type Again = Box<dyn FnOnce(Box<Work>) + Send>;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::OBJECT_BYTES_MIN;
+    use crate::base::limits::OBJECT_BYTES_MIN;
 
     #[test]
     fn what_waits_with_a_chunk_is_covered_by_the_least_that_it_is_charged() {

@@ -10,8 +10,8 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::job::Job;
 use super::parts::PartJob;
-use crate::limits::DELAY_CHECK_INTERVAL;
-use crate::stop::Stop;
+use crate::base::limits::DELAY_CHECK_INTERVAL;
+use crate::base::stop::Stop;
 use crate::telemetry;
 
 /// Cheap to clone; clones share what waits. Not bounded by itself: a lane bounds the objects that it has begun

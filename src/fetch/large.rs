@@ -13,8 +13,8 @@ use super::object::Begun;
 use super::parts::Target;
 use crate::ack::Progress;
 use crate::aws::Error;
+use crate::base::limits::PART_BYTES;
 use crate::decode::{Account, Again, Decoder, Work};
-use crate::limits::PART_BYTES;
 
 /// An object that is to be begun again.
 pub(super) struct Large {

@@ -23,20 +23,20 @@ use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
 
 use crate::ack::{Ack, Ending, Outcome, Progress};
 use crate::aws::S3;
-use crate::budget::{Budget, Permit};
-use crate::buffers::{Buffer, Buffers};
-use crate::config::MissingObject;
-use crate::crew::Crew;
-use crate::decode::{Account, Bounds, Decoder, Payload, Work};
-use crate::ledger::{Case, Identity, Ledger, Place, Standing};
-use crate::limits::{
+use crate::base::budget::{Budget, Permit};
+use crate::base::buffers::{Buffer, Buffers};
+use crate::base::crew::Crew;
+use crate::base::limits::{
     FETCH_SPARE_INTERVAL, FETCH_SPARES_MAX, FETCHERS_PER_SPARE, IDLE_CHECK_INTERVAL, OBJECT_BYTES_MIN,
     STOP_CHECK_INTERVAL,
 };
+use crate::base::stop::Stop;
+use crate::config::MissingObject;
+use crate::decode::{Account, Bounds, Decoder, Payload, Work};
+use crate::ledger::{Case, Identity, Ledger, Place, Standing};
 use crate::resolve::{Source, Task};
 use crate::schedule::{Begun, Schedule};
 use crate::services::Definition;
-use crate::stop::Stop;
 use crate::telemetry::{self, Waits};
 use delay::Delays;
 use job::Job;

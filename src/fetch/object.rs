@@ -7,11 +7,11 @@ use super::parts::{Range, Target};
 use super::{Fetcher, InputSettings};
 use crate::ack::{Ending, Outcome, Progress};
 use crate::aws::{Error, Kind};
-use crate::buffers::Buffer;
+use crate::base::buffers::Buffer;
+use crate::base::limits::{DOUBTFUL_DELAY, OBJECT_BYTES_MIN, PART_BYTES};
 use crate::config::MissingObject;
 use crate::decode::{Payload, Work};
 use crate::ledger::Known;
-use crate::limits::{DOUBTFUL_DELAY, OBJECT_BYTES_MIN, PART_BYTES};
 use crate::resolve::{Object, Source, Task};
 
 /// An object that has been begun.

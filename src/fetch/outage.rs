@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::aws::{Error, Kind};
-use crate::backoff::Backoff;
-use crate::limits::{
+use crate::base::backoff::Backoff;
+use crate::base::limits::{
     BUCKETS_DOUBTED_MAX, FETCH_STALL, OBJECT_ATTEMPTS, OBJECT_ATTEMPTS_TEMPORARY, OBJECT_RETRY_DELAY,
     OUTAGE_BACKOFF_FIRST, OUTAGE_BACKOFF_MAX, OUTAGE_PATIENCE,
 };

@@ -9,9 +9,9 @@ use super::delay::Delays;
 use super::outage::Doubts;
 use super::{InputSettings, Settings};
 use crate::aws::{Error, GetObject, Kind, Part};
-use crate::backoff::Backoff;
-use crate::buffers::Buffer;
-use crate::limits::{AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX, FETCH_OVERDUE};
+use crate::base::backoff::Backoff;
+use crate::base::buffers::Buffer;
+use crate::base::limits::{AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX, FETCH_OVERDUE};
 use crate::resolve::Object;
 
 /// The parts that wait for a fetcher. Not bounded by itself: every part holds its share of the budget.

@@ -8,10 +8,10 @@ use super::Fetcher;
 use super::object::Begun;
 use super::parts::Pending;
 use crate::aws::Error;
-use crate::budget::Permit;
-use crate::buffers::Buffer;
+use crate::base::budget::Permit;
+use crate::base::buffers::Buffer;
+use crate::base::limits::{PART_BYTES, PARTS_AHEAD};
 use crate::decode::{Payload, Work};
-use crate::limits::{PART_BYTES, PARTS_AHEAD};
 
 /// The parts that are still to come, some of them on their way.
 struct Rest {

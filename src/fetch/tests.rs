@@ -271,7 +271,7 @@ fn a_missing_object_is_tried_again_and_then_skipped() {
     lab.message(0, "missing", &["gone"]);
     let (key, outcome) = lab.ended.recv_timeout(PATIENCE).unwrap();
     assert_eq!((key.as_str(), outcome), ("gone", Outcome::Delivered), "skipped, as the input wishes");
-    assert_eq!(lab.asked_for("missing"), crate::limits::OBJECT_ATTEMPTS as usize);
+    assert_eq!(lab.asked_for("missing"), crate::base::limits::OBJECT_ATTEMPTS as usize);
     lab.end();
 }
 
@@ -298,7 +298,7 @@ fn an_object_that_is_not_there_is_read_under_the_other_spelling_of_its_key() {
     // Neither is there: it ends as any missing object does, under the name that was announced.
     lab.announce(0, vec![named("missing", "a b", "a+b")]);
     assert_eq!(lab.ended.recv_timeout(PATIENCE).unwrap(), ("a b".to_owned(), Outcome::Delivered));
-    assert_eq!(lab.asked_for("missing"), 2 * crate::limits::OBJECT_ATTEMPTS as usize);
+    assert_eq!(lab.asked_for("missing"), 2 * crate::base::limits::OBJECT_ATTEMPTS as usize);
     lab.end();
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Gzip;
 use super::parts::{middle, parts};
 use crate::ack::Share;
-use crate::buffers::Buffer;
+use crate::base::buffers::Buffer;
 
 /// Frames that travel and are acknowledged together.
 #[derive(Debug)]

@@ -18,9 +18,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::ack::Share;
-use crate::buffers::Buffer;
+use crate::base::buffers::Buffer;
+use crate::base::limits::BATCH_BYTES;
 use crate::decode::{Newlines, Record};
-use crate::limits::BATCH_BYTES;
 
 pub use batch::{Batch, Origin, Subject, Trial};
 pub use gzip::Gzip;

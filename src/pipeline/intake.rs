@@ -1,7 +1,7 @@
 //! Where tasks and pages come from: queues, polled sources, or the listing of a backfill.
 
 use crate::backfill::Lister;
-use crate::crew::Crew;
+use crate::base::crew::Crew;
 use crate::poll::Poller;
 use crate::receive::Receiver;
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Job, Pulse};
-use crate::backoff::Backoff;
+use crate::base::backoff::Backoff;
+use crate::base::limits::{LEDGER_START_BACKOFF_FIRST, LEDGER_START_BACKOFF_MAX};
+use crate::base::stop::Stop;
+use crate::base::text::span;
 use crate::config::Config;
 use crate::ledger::{Ledger, OpenError, Role, Scope};
-use crate::limits::{LEDGER_START_BACKOFF_FIRST, LEDGER_START_BACKOFF_MAX};
 use crate::send::PoolError;
-use crate::stop::Stop;
-use crate::telemetry::{Telemetry, span};
+use crate::telemetry::Telemetry;
 
 /// The place of its lines in the log: a wait ends when the ledger is open, and the next one is told of again.
 const LEDGER: &str = "ledger";

@@ -20,9 +20,9 @@ use super::source::{BadAnswer, Event, Next, Page, Progress, Source};
 use crate::aws::cloudtrail::{self, Lookup};
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind};
+use crate::base::limits::LOOKUP_EVENTS_AGE_MAX;
 use crate::config;
 use crate::ledger::{Seen, fingerprint};
-use crate::limits::LOOKUP_EVENTS_AGE_MAX;
 
 /// How often the progress of a long backlog is told, in slots.
 const SLOTS_PER_NOTE: u64 = 100;

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::source::Progress;
 use crate::ack::{Outcome, Watermark};
+use crate::base::limits::{POLL_FORGET_MIN, POLL_SEEN_MAX};
 use crate::ledger::{Mark, Polled, Seen};
-use crate::limits::{POLL_FORGET_MIN, POLL_SEEN_MAX};
 
 /// A source's pages on their way, in the order in which they were read. A checkpoint counts when its page and
 /// all before it are delivered.

@@ -20,9 +20,9 @@ use super::source::{BadAnswer, Event, Next, Page, Progress, Source, from_millis}
 use crate::aws::guardduty;
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind};
+use crate::base::limits::{FINDING_LATENESS, FINDINGS_PER_CALL, POLL_RESTARTS_MAX};
 use crate::config;
 use crate::ledger::{Seen, fingerprint};
-use crate::limits::{FINDING_LATENESS, FINDINGS_PER_CALL, POLL_RESTARTS_MAX};
 
 /// One region's findings.
 #[derive(Debug)]

@@ -21,9 +21,9 @@ use super::source::{BadAnswer, Event, LeftOut, Next, Page, Progress, Source, fro
 use crate::aws::logs::{self, Filter};
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind, Unusable};
+use crate::base::limits::{LOG_LATENESS, LOG_SLICE_EVENTS, LOG_SLICE_FIRST, LOG_SLICE_MIN, POLL_SEEN_MAX};
 use crate::config;
 use crate::ledger::{Seen, fingerprint};
-use crate::limits::{LOG_LATENESS, LOG_SLICE_EVENTS, LOG_SLICE_FIRST, LOG_SLICE_MIN, POLL_SEEN_MAX};
 use place::{LIST, ListPlace, Place};
 use streams::Streams;
 

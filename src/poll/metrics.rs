@@ -24,12 +24,12 @@ use super::source::{BadAnswer, Event, LeftOut, Next, Page, Progress, Source};
 use crate::aws::cloudwatch::{self, Dimension, List, Metric, Point, Query, STATISTICS};
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind, Unusable};
-use crate::config;
-use crate::ledger::{Seen, fingerprint};
-use crate::limits::{
+use crate::base::limits::{
     METRIC_DATA_POINTS, METRIC_DATA_QUERIES, METRIC_DELAY, METRIC_LATENESS, METRIC_ROUND_PERIODS,
     METRICS_BEHIND_MAX, POLL_SEEN_MAX,
 };
+use crate::config;
+use crate::ledger::{Seen, fingerprint};
 use place::{PLACE, Place};
 use units::{UNITS, Units};
 

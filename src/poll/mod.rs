@@ -36,12 +36,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::ack::Outcome;
 use crate::aws::{Client, Clock, Error, Pace};
-use crate::budget::Budget;
+use crate::base::budget::Budget;
+use crate::base::crew::Crew;
+use crate::base::stop::Stop;
 use crate::config::{self, Api};
-use crate::crew::Crew;
 use crate::decode::{Bounds, Payload};
 use crate::ledger::{Ledger, Polled};
-use crate::stop::Stop;
 use crate::telemetry;
 use delivery::Delivery;
 use moment::Moment;

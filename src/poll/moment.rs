@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 
 use super::paging::{place_text, read_place};
-use crate::limits::{CLOCK_DOUBT_MAX, CLOCK_STEP_MIN};
+use crate::base::limits::{CLOCK_DOUBT_MAX, CLOCK_STEP_MIN};
 
 /// The checkpoint's part for the anchor. Neither a log group nor a detector has a name with a blank.
 pub const CLOCK: &str = " (clock)";

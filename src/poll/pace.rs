@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::aws::Pace;
+use crate::base::limits::POLL_PERIOD_MAX;
 use crate::config;
-use crate::limits::POLL_PERIOD_MAX;
 
 /// The paces of a run, shared by the sources that they hold for.
 #[derive(Debug, Default)]

@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::source::BadAnswer;
+use crate::base::limits::POLL_RESTARTS_MAX;
 use crate::ledger::fingerprint;
-use crate::limits::POLL_RESTARTS_MAX;
 
 /// Notices page tokens that lead in a circle, however long it is, and remembers one of them only (Brent's algorithm): the
 /// token that was met after a power of two of pages is compared with each that follows.

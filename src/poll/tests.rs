@@ -11,8 +11,8 @@ use tiny_http::{Header, Request, Response, Server};
 
 use super::*;
 use crate::aws::Http;
+use crate::base::limits::LEDGER_SAVE_TIMEOUT;
 use crate::config::Environment;
-use crate::limits::LEDGER_SAVE_TIMEOUT;
 use crate::telemetry::Telemetry;
 
 const ACCOUNT: &str = "123456789012";

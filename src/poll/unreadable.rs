@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::source::LeftOut;
-use crate::limits::UNREADABLE_NAMED_MAX;
+use crate::base::limits::UNREADABLE_NAMED_MAX;
 
 /// The items that were passed over in the last round, and in this one.
 #[derive(Debug, Default)]

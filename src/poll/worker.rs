@@ -13,15 +13,15 @@ use super::unreadable::Unreadable;
 use super::{Delivery, Settings, Shared, source_of};
 use crate::ack::{self, Ack, Ending, Fate, Outcome};
 use crate::aws::{Client, Error, Kind, Request, Sts};
-use crate::backoff::Backoff;
-use crate::budget::Budget;
-use crate::buffers::Buffer;
-use crate::decode::{Decoder, Payload, Work};
-use crate::ledger::Polled;
-use crate::limits::{
+use crate::base::backoff::Backoff;
+use crate::base::budget::Budget;
+use crate::base::buffers::Buffer;
+use crate::base::limits::{
     CLOCK_RESOLUTION, CLOCK_STEP_MIN, OBJECT_BYTES_MIN, POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX,
     POLL_BARREN_PAGES_MAX, POLL_PAGES_IN_WORK_MAX, POLL_REST_MAX, STOP_CHECK_INTERVAL,
 };
+use crate::decode::{Decoder, Payload, Work};
+use crate::ledger::Polled;
 use crate::resolve::{self, PullingId};
 use crate::services::Definition;
 

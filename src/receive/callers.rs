@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::limits::CALLER_REST;
+use crate::base::limits::CALLER_REST;
 
 /// A group of threads for one kind of call. They begin when they are needed, end when they are not, and nobody
 /// waits for their end: what they use must not keep anything else alive.

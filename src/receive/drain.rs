@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::ack::Outcome;
 use crate::aws::Attributes;
-use crate::limits::{DRAIN_REJECTS_MAX, DRAIN_RETRIES_MAX};
+use crate::base::limits::{DRAIN_REJECTS_MAX, DRAIN_RETRIES_MAX};
 
 /// The depth is approximate: it must look empty so often in a row.
 const LOOKS_NEEDED: u32 = 2;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::limits::DEAD_LETTERS_NEWS;
+use crate::base::limits::DEAD_LETTERS_NEWS;
 
 /// The history of a count that SQS estimates: it may be a little off, and be right again at the next look.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use super::callers::Callers;
 use super::leases::{Due, LeaseId, Leases};
 use super::{Shared, lock};
 use crate::aws::{Error, Failure, Kind, Sqs};
-use crate::limits::LEASE_CALLERS_MAX;
+use crate::base::limits::LEASE_CALLERS_MAX;
 use crate::telemetry;
 
 /// Says whether it may be a single entry's fault that a call for several was refused as a whole.

@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::budget::Permit;
-use crate::limits::{
+use crate::base::budget::Permit;
+use crate::base::limits::{
     LEASE_AGE_MAX, LEASE_CALL_TIMEOUT_MAX, LEASE_CALL_TIMEOUT_MIN, LEASE_CALLS, LEASE_CHECK_INTERVAL_MAX,
     LEASE_CHECK_INTERVAL_MIN, LEASE_CHECKS, SQS_BATCH,
 };
@@ -210,8 +210,8 @@ fn pause(visibility: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::Budget;
-    use crate::limits::LEASE_CALLERS_MAX;
+    use crate::base::budget::Budget;
+    use crate::base::limits::LEASE_CALLERS_MAX;
 
     const VISIBILITY: Duration = Duration::from_secs(100);
 

@@ -25,16 +25,16 @@ use crossbeam_channel::{Sender, unbounded};
 
 use crate::ack::Outcome;
 use crate::aws::{AccountId, Attributes, Error, Kind, Sqs};
-use crate::budget::Budget;
-use crate::config;
-use crate::crew::Crew;
-use crate::ledger::Ledger;
-use crate::limits::{
+use crate::base::budget::Budget;
+use crate::base::crew::Crew;
+use crate::base::limits::{
     BODIES_RECEIVED_BYTES, BODY_BYTES_USUAL, DRAIN_WAIT_TIME, LARGE_RECEIVES_AT_ONCE, SQS_BATCH,
 };
+use crate::base::stop::Stop;
+use crate::config;
+use crate::ledger::Ledger;
 use crate::resolve::Task;
 use crate::schedule::Lane;
-use crate::stop::Stop;
 use crate::telemetry;
 use drain::{Drain, Ours};
 use leases::{LeaseId, Leases};

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use crate::backoff::Backoff;
-use crate::limits::{AWS_BACKOFF_FIRST, SETTLE_BACKOFF_MAX, SETTLE_GATHER_TIME, SQS_BATCH};
+use crate::base::backoff::Backoff;
+use crate::base::limits::{AWS_BACKOFF_FIRST, SETTLE_BACKOFF_MAX, SETTLE_GATHER_TIME, SQS_BATCH};
 
 /// Entries that wait for a call. Each that fails is repeated after a pause of its own, so that it holds up no other.
 #[derive(Debug)]

@@ -10,13 +10,13 @@ use super::turns::{Body, Waiting};
 use super::{Settings, Settled, Shared};
 use crate::ack::{Ack, Ending, Fate, Outcome, Share, Turn};
 use crate::aws::{Kind, Message};
-use crate::backoff::Backoff;
-use crate::budget::Permit;
-use crate::buffers::Buffer;
-use crate::ledger::{Identity, Place, Standing};
-use crate::limits::{
+use crate::base::backoff::Backoff;
+use crate::base::budget::Permit;
+use crate::base::buffers::Buffer;
+use crate::base::limits::{
     BODY_BYTES_USUAL, DRAIN_WAIT_TIME, MESSAGE_BYTES_USUAL, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX,
 };
+use crate::ledger::{Identity, Place, Standing};
 use crate::resolve::{
     Announcement, IntoIter, Object, Objects, PullingId, Source, Task, Unreadable, body_elsewhere, is_marker,
     resolve,
@@ -513,7 +513,7 @@ fn counted(shared: &Shared, source: &Source, service: &Definition, fate: &Fate, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::MIB;
+    use crate::base::limits::MIB;
 
     #[test]
     fn start_time_leaves_out_what_is_known_to_be_older() {

@@ -16,11 +16,11 @@ use super::outbox::{Entry, Outbox};
 use super::{Settings, Settled, Shared, lock};
 use crate::ack::Outcome;
 use crate::aws::{Error, Failure, Kind, Sqs};
-use crate::limits::{
+use crate::base::limits::{
     DRAIN_RETRY_DELAY_FIRST, DRAIN_RETRY_DELAY_MAX, RELEASE_ATTEMPTS, RETRY_DELAY_FIRST, RETRY_DELAY_MAX,
     SETTLE_CALL_TIMEOUT, SETTLE_CALLERS_MAX, SETTLE_GATHER_TIME, SQS_BATCH,
 };
-use crate::stop::Stop;
+use crate::base::stop::Stop;
 use crate::telemetry;
 
 /// Everything that SQS still has to be told, and everything that the calls need. It keeps nothing alive that the end

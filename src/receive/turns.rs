@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use super::{Shared, lock, poller};
 use crate::ack::{Ack, Turn};
-use crate::budget::Permit;
+use crate::base::budget::Permit;
 use crate::resolve::PullingId;
 
 /// A message's text, with its share of the memory for bodies.
@@ -89,7 +89,9 @@ impl Turns {
 /// The thread that begins messages when their turn comes.
 pub fn run(shared: &Arc<Shared>) {
     while !shared.is_finished() {
-        let Ok(over) = shared.turns.ended.recv_timeout(crate::limits::STOP_CHECK_INTERVAL) else { continue };
+        let Ok(over) = shared.turns.ended.recv_timeout(crate::base::limits::STOP_CHECK_INTERVAL) else {
+            continue;
+        };
         if let Some(waiting) = shared.turns.next(&over) {
             poller::begin(shared, waiting, Some(shared.turns.turn(&over.group)));
         }
@@ -103,7 +105,7 @@ mod tests {
 
     fn message(id: &str) -> Waiting {
         let (message_id, ack) = (id.to_owned(), Ack::open(|_| ()));
-        let charge = crate::budget::Budget::new(1).try_acquire(1).unwrap();
+        let charge = crate::base::budget::Budget::new(1).try_acquire(1).unwrap();
         let body = Body { text: String::new(), charge };
         Waiting { message_id, body, sent_at: None, ack, pulled: None }
     }

@@ -9,9 +9,9 @@ use super::drain::Drain;
 use super::growth::Growth;
 use super::{Settings, inspect, lock};
 use crate::aws::{Attributes, Error, Kind, Sqs};
+use crate::base::limits::DEPTH_INTERVAL;
+use crate::base::stop::Stop;
 use crate::config;
-use crate::limits::DEPTH_INTERVAL;
-use crate::stop::Stop;
 use crate::telemetry::{self, Depth};
 
 /// Holds nothing that the end of the input waits for.

@@ -25,8 +25,9 @@ use std::sync::Mutex;
 
 use jiff::Timestamp;
 
-use crate::limits::{IDENTITY_BYTES_MAX, MESSAGE_BYTES_USUAL, NAMED_CHARS_MAX};
-use crate::naming::{self, NoPlace};
+use crate::base::limits::{IDENTITY_BYTES_MAX, MESSAGE_BYTES_USUAL, NAMED_CHARS_MAX};
+use crate::base::naming;
+use crate::base::naming::NoPlace;
 use reader::Reader;
 use shapes::form_decoded as decoded;
 

@@ -4,7 +4,7 @@
 //! last of its objects is begun. Packed, they take about as many bytes as in the message.
 
 use super::{Object, Result, Unreadable};
-use crate::naming;
+use crate::base::naming;
 
 /// The objects that a message names, in its order. Each is made when it is asked for.
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use simd_json::prelude::*;
 
 use super::shapes::{self, Shape};
 use super::{Announcement, Result, Unreadable, packed, pointer};
-use crate::limits::{
+use crate::base::limits::{
     MESSAGE_ENVELOPES_MAX, MESSAGE_MEMBERS_NAMED_MAX, MESSAGE_UNPACKED_BYTES_MAX, MESSAGE_VALUES_MAX,
 };
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{Object, PullingId};
 use crate::ack::{Fate, Share, Turn};
-use crate::buffers::Buffer;
+use crate::base::buffers::Buffer;
 use crate::services::Definition;
 
 /// Something to collect, on its way from `receive` to `fetch`.

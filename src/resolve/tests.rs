@@ -3,7 +3,7 @@ mod forms;
 use proptest::prelude::*;
 
 use super::*;
-use crate::limits::MESSAGE_ENVELOPES_MAX;
+use crate::base::limits::MESSAGE_ENVELOPES_MAX;
 
 fn object(bucket: &str, key: &str) -> Object {
     Object::named(bucket, key)

@@ -10,11 +10,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::frame::{Batch, Trial};
-use crate::limits::{
+use crate::base::limits::{
     PROBE_LOOKS_MAX, SEND_BARREN_CONNECTIONS, SEND_CAREFUL_BATCHES_MAX, SEND_LIFETIME_RETRY,
     SEND_UNANSWERED_MAX, SUSPECT_STRIKES, SUSPECTS_TOGETHER,
 };
+use crate::frame::{Batch, Trial};
 
 /// The state that an output's senders share.
 #[derive(Debug, Default)]

@@ -13,12 +13,12 @@ use socket2::{SockRef, TcpKeepalive};
 use super::error::Error;
 use super::outq;
 use super::tls::Certificates;
-use crate::limits::{
+use crate::base::limits::{
     SEND_CLOSE_TIMEOUT, SEND_CONNECT_TIMEOUT, SEND_HANDSHAKE_TIMEOUT, SEND_PROOF_TIMEOUT, SEND_ROOM_INTERVAL,
     SEND_STALL_TIMEOUT, SEND_VERDICT_TIMEOUT, SEND_WAIT_SLICE, SETTLE_BYTES, SETTLE_TIME, SETTLE_TIME_SLOW,
     TLS_RECORD_BYTES,
 };
-use crate::stop::Stop;
+use crate::base::stop::Stop;
 
 /// Where to connect.
 #[derive(Debug, Clone)]

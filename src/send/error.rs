@@ -4,7 +4,8 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError};
 
-use crate::telemetry::{Failure, variant};
+use crate::base::text::variant;
+use crate::telemetry::Failure;
 
 /// A connection could not be made, or broke. Nothing is lost: what was not confirmed is sent again.
 #[derive(Debug, thiserror::Error)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::connection::{Connection, Peer};
 use super::error::Error;
-use crate::limits::GREET_INTERVAL;
-use crate::stop::Stop;
+use crate::base::limits::GREET_INTERVAL;
+use crate::base::stop::Stop;
 use crate::telemetry;
 
 /// Makes a connection and closes it: nothing is sent.

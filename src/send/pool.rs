@@ -15,11 +15,11 @@ use super::session::{Desk, Shared};
 use super::throttle::Throttle;
 use super::tls::{Certificates, TlsFileError};
 use crate::ack::{Ack, Outcome};
+use crate::base::crew::Crew;
+use crate::base::limits::{BATCHES_WAITING_PER_SENDER, SEND_RECORDS_MAX};
+use crate::base::stop::Stop;
 use crate::config::{Destination, Output, TlsFiles};
-use crate::crew::Crew;
 use crate::frame::{Batch, Frames, Gzip};
-use crate::limits::{BATCHES_WAITING_PER_SENDER, SEND_RECORDS_MAX};
-use crate::stop::Stop;
 use crate::telemetry::{self, Telemetry, Trouble};
 
 /// What all senders share.

@@ -8,11 +8,11 @@ use super::error::Error;
 use super::sender::Sender;
 use super::trial::{self, Failure};
 use crate::ack::Outcome;
-use crate::backoff::Backoff;
-use crate::frame::Batch;
-use crate::limits::{
+use crate::base::backoff::Backoff;
+use crate::base::limits::{
     IDLE_TRIAL_MAX, IDLE_TRIAL_MIN, REFUSE_KILLS, SEND_BACKOFF_MAX, SUSPECT_STRIKES, SUSPECTS_TOGETHER,
 };
+use crate::frame::Batch;
 use crate::telemetry::Activity;
 
 impl Sender {

@@ -14,12 +14,12 @@ use super::error::Error;
 use super::session::{Desk, Next, Session, Shared};
 use super::trial;
 use super::window::Window;
-use crate::backoff::Backoff;
-use crate::frame::Batch;
-use crate::limits::{
+use crate::base::backoff::Backoff;
+use crate::base::limits::{
     BATCH_BYTES, BATCHES_HELD_MAX, SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX, SEND_CONFIRM_INTERVAL,
     SEND_ENDINGS_MAX, SEND_LIFETIME_MIN, SEND_ROOM_INTERVAL, SEND_WAIT_SLICE,
 };
+use crate::frame::Batch;
 use crate::telemetry::{self, Activity};
 
 /// One of an output's threads.

@@ -17,12 +17,12 @@ use super::error::Error;
 use super::throttle::Throttle;
 use super::window::Window;
 use crate::ack::Outcome;
-use crate::frame::{Batch, Gzip};
-use crate::limits::{
+use crate::base::limits::{
     PROBE_BYTES_MAX, SEND_CAREFUL_PAUSE, SEND_CONFIRM_INTERVAL, SEND_IDLE_TIMEOUT, SEND_PROOF_TIMEOUT,
     SEND_RENEWAL, SEND_ROOM_INTERVAL, SEND_STALL_TIMEOUT, SEND_WAIT_SLICE, SETTLE_TIME, SETTLE_TIME_HASTY,
 };
-use crate::stop::Stop;
+use crate::base::stop::Stop;
+use crate::frame::{Batch, Gzip};
 use crate::telemetry;
 
 /// What all senders of an output share, and the workers that send to it.

@@ -15,7 +15,7 @@ use rustls::{
     SignatureScheme,
 };
 
-use crate::stop::Stop;
+use crate::base::stop::Stop;
 
 /// The reasons for which the peer ends connections that the sender would have gone on with.
 #[derive(Debug, Clone, Default)]

@@ -10,12 +10,12 @@ use rustls::ServerConfig;
 use super::testing::{Habits, Peer, SlowVerifier};
 use super::*;
 use crate::ack::{Ack, Outcome};
-use crate::buffers::Buffer;
+use crate::base::buffers::Buffer;
+use crate::base::limits::{REFUSE_KILLS, SEND_WINDOW_BYTES, SETTLE_TIME, SUSPECT_STRIKES, SUSPECTS_TOGETHER};
+use crate::base::stop::Stop;
 use crate::config::{self, Destination, Identity, TlsFiles};
 use crate::decode::{Newlines, Record};
 use crate::frame::{Frames, Subject};
-use crate::limits::{REFUSE_KILLS, SEND_WINDOW_BYTES, SETTLE_TIME, SUSPECT_STRIKES, SUSPECTS_TOGETHER};
-use crate::stop::Stop;
 use crate::telemetry::{self, Telemetry};
 use crate::testbed::pki::Pki;
 

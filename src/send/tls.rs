@@ -9,8 +9,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{CipherSuite, ClientConfig, RootCertStore};
 
+use crate::base::limits::TLS_RECORD_BYTES;
 use crate::config::{self, TlsFiles};
-use crate::limits::TLS_RECORD_BYTES;
 
 /// A file that TLS needs cannot be used. `check` says the same before anything runs.
 #[derive(Debug, thiserror::Error)]

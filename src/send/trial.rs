@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::connection::Connection;
 use super::error::Error;
 use super::session::Shared;
-use crate::limits::{SEND_CONFIRM_INTERVAL, SEND_STALL_TIMEOUT, SETTLE_TIME_HASTY};
+use crate::base::limits::{SEND_CONFIRM_INTERVAL, SEND_STALL_TIMEOUT, SETTLE_TIME_HASTY};
 
 /// The reason why batches were not confirmed.
 #[derive(Debug)]

@@ -6,13 +6,13 @@
 //! them unread. So an acknowledged batch is believed only when it has *settled*: either
 //! [`SETTLE_BYTES`] more have been acknowledged after it (more than a receive buffer holds, so that
 //! the program must have read it), or the connection has outlived it by
-//! [`SETTLE_TIME`](crate::limits::SETTLE_TIME), longer if the peer is slow.
+//! [`SETTLE_TIME`](crate::base::limits::SETTLE_TIME), longer if the peer is slow.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::base::limits::SETTLE_BYTES;
 use crate::frame::Batch;
-use crate::limits::SETTLE_BYTES;
 
 /// The batches written to one connection and not yet believed, oldest first.
 #[derive(Debug, Default)]
@@ -60,8 +60,8 @@ impl Window {
     }
 
     /// Takes the oldest batch if it has settled; `settle_time` is
-    /// [`SETTLE_TIME`](crate::limits::SETTLE_TIME), or
-    /// [`SETTLE_TIME_SLOW`](crate::limits::SETTLE_TIME_SLOW) if the peer is slow, or None if no time is enough,
+    /// [`SETTLE_TIME`](crate::base::limits::SETTLE_TIME), or
+    /// [`SETTLE_TIME_SLOW`](crate::base::limits::SETTLE_TIME_SLOW) if the peer is slow, or None if no time is enough,
     /// because the peer's program has not shown yet that it is there and accepts us.
     pub fn pop_settled(&mut self, now: Instant, settle_time: Option<Duration>) -> Option<Batch> {
         let oldest = self.sent.front()?;
@@ -123,7 +123,7 @@ mod tests {
 
     use super::*;
     use crate::ack::{Ack, Outcome};
-    use crate::limits::SETTLE_TIME;
+    use crate::base::limits::SETTLE_TIME;
 
     fn batch(length: usize) -> Batch {
         let ack = Ack::open(|_| ());

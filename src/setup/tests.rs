@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::needs::Needs;
 use super::{Identity, Wishes, policy};
 use crate::aws::{Client, Http};
+use crate::base::stop::Stop;
 use crate::config::{self, Config};
 use crate::poll::source::{Next, Source};
 use crate::poll::source_of;
-use crate::stop::Stop;
 
 const START: &str = "2026-11-21T09:00:00Z";
 const NOW: &str = "2026-11-21T12:00:00Z";

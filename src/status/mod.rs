@@ -8,10 +8,10 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use crate::base::limits::{STATUS_CONNECTIONS_MAX, STATUS_HEAD_BYTES_MAX, STATUS_PATIENCE, STATUS_RETRY};
+use crate::base::stop::Stop;
 use crate::config;
 use crate::http::{self, Activity, Bounds, Server};
-use crate::limits::{STATUS_CONNECTIONS_MAX, STATUS_HEAD_BYTES_MAX, STATUS_PATIENCE, STATUS_RETRY};
-use crate::stop::Stop;
 use crate::telemetry::{Health, Telemetry};
 use answer::Site;
 

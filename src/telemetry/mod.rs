@@ -18,7 +18,6 @@ pub mod endings;
 pub mod events;
 mod groups;
 mod lag;
-mod line;
 pub mod metrics;
 mod notices;
 mod process;
@@ -38,9 +37,10 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::ack::{Ending, Fate, Outcome};
-use crate::budget::Budget;
+use crate::base::budget::Budget;
+use crate::base::limits::SEND_OWED_MAX;
+use crate::base::text::span;
 use crate::config::{self, Config};
-use crate::limits::SEND_OWED_MAX;
 use snapshot::TroubleSnapshot;
 
 pub use answers::Waiting;
@@ -48,7 +48,6 @@ pub use counter::{Counter, Gauge, Held};
 pub use endings::{EndingTotals, Endings};
 pub use groups::*;
 pub use lag::Lag;
-pub use line::{one_line, span, variant};
 pub use notices::{Notice, Notices};
 pub(crate) use process::{cpu, cpu_seconds, resident_bytes, thread_cpu};
 pub use queue::{Depth, Queue};

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-use super::line::{one_line, span};
-use crate::limits::{
+use crate::base::limits::{
     LOG_CAUSES_MAX, LOG_EXAMPLES_MAX, LOG_KINDS_MAX, LOG_REMINDER, LOG_TROUBLE_FORGOTTEN, LOG_TURNS_MAX,
 };
+use crate::base::text::{one_line, span};
 
 /// Every thing that has been logged lately, with how often it was.
 #[derive(Debug, Default)]

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use super::snapshot::seconds;
 use super::{Activity, OutputSnapshot, Snapshot, Telemetry};
-use crate::limits::{CERTIFICATE_EXPIRY_WARNING, CERTIFICATE_WARNING_INTERVAL, OVERDUE_LOOK};
-use crate::stop::Stop;
+use crate::base::limits::{CERTIFICATE_EXPIRY_WARNING, CERTIFICATE_WARNING_INTERVAL, OVERDUE_LOOK};
+use crate::base::stop::Stop;
 
 /// Writes the lines at a fixed interval.
 #[derive(Debug)]

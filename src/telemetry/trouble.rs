@@ -6,9 +6,9 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::answers::{Answers, News, Waiting};
-use super::line::{one_line, span};
 use super::snapshot::{Part, TroubleSnapshot};
-use crate::limits::{LOG_REMINDER, LOG_TROUBLE_FORGOTTEN, TROUBLES_MAX};
+use crate::base::limits::{LOG_REMINDER, LOG_TROUBLE_FORGOTTEN, TROUBLES_MAX};
+use crate::base::text::{one_line, span};
 
 /// The state of something that can fail: an output, a queue, an input's buckets.
 #[derive(Debug)]

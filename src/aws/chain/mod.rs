@@ -34,7 +34,7 @@ use super::error::{Error, Kind, shown_key_id};
 use super::identity::Sts;
 use super::provider::Provider;
 use super::sts::{AssumeRole, AssumeRoleWithWebIdentity};
-use crate::limits::STALE_METADATA_EXTENSION;
+use crate::base::limits::STALE_METADATA_EXTENSION;
 
 /// Values of environment variables, by name.
 pub type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;

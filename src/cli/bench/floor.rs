@@ -13,8 +13,8 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
 use super::outside::Outside;
+use crate::base::limits::{BATCH_BYTES, SCRATCH_BYTES_MAX};
 use crate::config::{Identity, TlsFiles};
-use crate::limits::{BATCH_BYTES, SCRATCH_BYTES_MAX};
 use crate::send::tls::client_config;
 use crate::telemetry;
 

@@ -19,7 +19,7 @@ use super::{
 };
 use super::{ignored, inputs, service, url};
 use crate::aws::endpoint::Service;
-use crate::limits;
+use crate::base::limits;
 use crate::services::Definition;
 use crate::services::template::INPUT_ACCOUNT;
 use rows::{ANY_NAME, Polled, Row, rows};

@@ -4,8 +4,8 @@
 use super::super::paging::Circle;
 use super::place::StreamsPlace;
 use crate::aws::logs::Named;
+use crate::base::limits::{LOG_NAMES_PER_PAGE, LOG_STREAMS_LAG, LOG_STREAMS_PER_CALL};
 use crate::ledger::fingerprint;
-use crate::limits::{LOG_NAMES_PER_PAGE, LOG_STREAMS_LAG, LOG_STREAMS_PER_CALL};
 
 /// Where the list of a group's streams is, and those of it that are read with one call.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::limits::MESSAGE_UNPACKED_BYTES_MAX;
+use crate::base::limits::MESSAGE_UNPACKED_BYTES_MAX;
 
 /// How a message ends.
 #[derive(Debug, PartialEq, Eq)]

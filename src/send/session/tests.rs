@@ -67,7 +67,7 @@ fn shared(address: SocketAddr, tls: Option<Certificates>, window_bytes: usize) -
         throttle: Arc::new(Mutex::new(Throttle::new(crate::send::Rates::default(), Instant::now()))),
         confirmation: Confirmation::default(),
         window_bytes,
-        records_max: crate::limits::SEND_RECORDS_MAX,
+        records_max: crate::base::limits::SEND_RECORDS_MAX,
         gzip: None,
         caution: Arc::default(),
         telemetry: Arc::new(telemetry::Output::new("devo_1", address.to_string())),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use crate::stop::Stop;
+use crate::base::stop::Stop;
 
 /// Cheap to clone; clones share the amount. Requests are served in the order in which they came, so
 /// that a large one is not starved by small ones.
@@ -62,7 +62,7 @@ impl Budget {
                 return None;
             }
             // A stop does not notify this condition, so the wait is cut into slices.
-            let slice = crate::limits::STOP_CHECK_INTERVAL;
+            let slice = crate::base::limits::STOP_CHECK_INTERVAL;
             state = self.0.changed.wait_timeout(state, slice).unwrap_or_else(|e| e.into_inner()).0;
         }
         state.waiting.pop_front();

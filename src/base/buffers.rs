@@ -1,6 +1,6 @@
 //! Buffers whose memory is charged to a budget, and large ones that are used again.
 //!
-//! A [`Buffer`] owns its memory and its share of a [`Budget`](crate::budget::Budget) together. The share covers the
+//! A [`Buffer`] owns its memory and its share of a [`Budget`](crate::base::budget::Budget) together. The share covers the
 //! buffer's capacity, not its length. It grows by [`Buffer::make_room`]; what it may have grown otherwise is charged by
 //! [`Buffer::fit`], which it passes before it is handed on.
 //!
@@ -12,8 +12,10 @@ use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::budget::Permit;
-use crate::limits::{BUFFER_KEPT_BYTES_MIN, BUFFER_ROOM_MAX, BUFFER_SIZES_PER_DOUBLING, OBJECT_BYTES_MIN};
+use crate::base::budget::Permit;
+use crate::base::limits::{
+    BUFFER_KEPT_BYTES_MIN, BUFFER_ROOM_MAX, BUFFER_SIZES_PER_DOUBLING, OBJECT_BYTES_MIN,
+};
 
 /// Keeps buffers between their uses. Cheap to clone; clones share what is kept.
 #[derive(Debug, Clone)]
@@ -226,7 +228,7 @@ impl Drop for Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::Budget;
+    use crate::base::budget::Budget;
 
     const ROOM: usize = BUFFER_KEPT_BYTES_MIN;
 
@@ -321,7 +323,7 @@ mod tests {
         #[test]
         fn nothing_is_held_that_is_not_charged(steps in proptest::collection::vec((0..4usize, 0..4u8, 0..20 * ROOM), 1..40)) {
             let (budget, buffers) = (Budget::new(1000 * ROOM), Buffers::new(16 * ROOM));
-            let charged = || buffers.charged(Budget::acquire(&budget, OBJECT_BYTES_MIN, &crate::stop::Stop::new()).unwrap());
+            let charged = || buffers.charged(Budget::acquire(&budget, OBJECT_BYTES_MIN, &crate::base::stop::Stop::new()).unwrap());
             let mut all: Vec<Buffer> = (0..4).map(|_| charged()).collect();
             for (at, action, bytes) in steps {
                 let buffer = &mut all[at];

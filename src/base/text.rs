@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::limits::LOG_LINE_BYTES_MAX;
+use crate::base::limits::LOG_LINE_BYTES_MAX;
 
 /// `text` without line ends, terminal codes and characters that turn the direction of writing, each shown as
 /// an escape (`\n`, `\u{1b}`); cut at [`LOG_LINE_BYTES_MAX`].

@@ -66,7 +66,7 @@ impl Crew {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stop::Stop;
+    use crate::base::stop::Stop;
 
     fn crew(bodies: Vec<Box<dyn FnOnce() + Send>>) -> Crew {
         let mut crew = Crew::new();

@@ -1,0 +1,10 @@
+//! What everything else stands on: bounds, ending, waiting, memory, names and text. It knows no other module.
+
+pub mod backoff;
+pub mod budget;
+pub mod buffers;
+pub mod crew;
+pub mod limits;
+pub mod naming;
+pub mod stop;
+pub mod text;
