@@ -31,7 +31,7 @@
 //! | module | what | touches the world |
 //! |---|---|---|
 //! | [`cli`] | the commands, one file each, thin | yes |
-//! | [`config`] | the file as written (the vendor's keys) -> [`config::Config`], valid by construction | files |
+//! | [`config`] | the file as written (the vendor's keys) -> [`settings::Config`], valid by construction | files |
 //! | [`base::limits`] | every bound in one place, with its reason | no |
 //! | [`pipeline`] | makes the channels and threads; the last stage starts first and stops last | threads |
 //! | [`services`] | the registry of services; rules, fields and tag templates | no |
@@ -75,6 +75,7 @@ pub mod resolve;
 pub mod schedule;
 pub mod send;
 pub mod services;
+pub mod settings;
 pub mod setup;
 pub mod status;
 pub mod telemetry;

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use aws_to_devo::config::{Identity, TlsFiles};
+use aws_to_devo::settings::{Identity, TlsFiles};
 use aws_to_devo::send::tls;
 use libfuzzer_sys::fuzz_target;
 

@@ -709,7 +709,7 @@ mod tests {
         let provider = crate::aws::Provider::fixed(crate::aws::testing::key("AKIATESTTESTTEST0001"));
         let http = crate::aws::Http::with(1, crate::aws::proxy::Proxies::default(), None).unwrap();
         let client =
-            Client::with(&http, provider, "us-east-1", crate::config::Endpoints::default(), &Stop::new());
+            Client::with(&http, provider, "us-east-1", crate::settings::Endpoints::default(), &Stop::new());
         let s3 = S3::new(client);
         assert!(s3.may_be_asked("eu-west-1"));
         for region in [

@@ -14,7 +14,7 @@ use super::request::Request;
 use super::s3::encoded;
 use super::success::Unusable;
 use crate::base::limits::{AWS_RESPONSE_TIMEOUT, S3_LIST_KEYS};
-use crate::config::Endpoints;
+use crate::settings::Endpoints;
 
 /// What to list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use super::request::Request;
 use super::success::{Unusable, bears_mark};
 use crate::base::limits::AWS_RESPONSE_TIMEOUT;
 use crate::base::naming::is_key;
-use crate::config::Endpoints;
+use crate::settings::Endpoints;
 
 /// What to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

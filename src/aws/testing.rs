@@ -13,7 +13,7 @@ use super::http::Http;
 use super::provider::Provider;
 use super::proxy::Proxies;
 use crate::base::stop::Stop;
-use crate::config::Endpoints;
+use crate::settings::Endpoints;
 
 /// What the server does with one connection, after it has read the request.
 pub enum Step {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::base::buffers::Buffer;
 use crate::base::stop::Stop;
-use crate::config::Queue;
+use crate::settings::Queue;
 
 type Call = fn(&Client) -> Result<(), Error>;
 
@@ -54,7 +54,7 @@ fn ask<T>(
     request: impl Fn(&Address<'_>) -> Request,
     read: fn(&[u8]) -> Result<T, Unusable>,
 ) -> Result<(), Error> {
-    let endpoint = client.endpoint(super::endpoint::Service::Logs);
+    let endpoint = client.endpoint(crate::settings::Service::Logs);
     let address = Address { endpoint: &endpoint, region: "us-east-1", resource: "r" };
     client.call_and_read(&request(&address), read).map(drop)
 }

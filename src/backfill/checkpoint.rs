@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use super::pages::Pages;
 use super::{Listing, Plan};
 use crate::ack::Ack;
-use crate::config::Input;
 use crate::ledger::{Ledger, Mark, fingerprint};
+use crate::settings::Input;
 
 /// The part of the source that has the key behind which the listing goes on.
 const PART: &str = "";

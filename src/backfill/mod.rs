@@ -32,11 +32,11 @@ use crate::base::limits::{
     ARCHIVED_NAMED_MAX, OBJECTS_IN_WORK_MAX, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX,
 };
 use crate::base::stop::Stop;
-use crate::config::Input;
 use crate::ledger::Ledger;
 use crate::resolve::{Object, Source, Task, is_marker};
 use crate::schedule::Lane;
 use crate::services::Definition;
+use crate::settings::Input;
 use crate::telemetry;
 
 /// A listing from its first page on, and the counts of how far it is.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::aws::Listed;
-use crate::config::Input;
 use crate::services::Definition;
+use crate::settings::Input;
 
 /// Which keys are listed, and which of them are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,10 +12,12 @@ use super::*;
 use crate::aws::provider::Provider;
 use crate::aws::proxy::Proxies;
 use crate::aws::{Client, Http};
-use crate::config::{self, Endpoints, Environment};
+use crate::config;
+use crate::config::Environment;
 use crate::http::{self, Body, Request, Response, Server};
 use crate::ledger::{Role, Scope};
 use crate::schedule::{self, Bounds};
+use crate::settings::Endpoints;
 use crate::telemetry::Telemetry;
 
 const KEYS: usize = 24;

@@ -3,8 +3,10 @@
 pub mod backoff;
 pub mod budget;
 pub mod buffers;
+pub mod certificate;
 pub mod crew;
 pub mod limits;
 pub mod naming;
+pub mod permissions;
 pub mod stop;
 pub mod text;

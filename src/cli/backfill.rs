@@ -20,8 +20,9 @@ use crate::aws::{Client, Http, Listed, S3};
 use crate::backfill::{Backfill, Listing, Plan, Tally, Verdict};
 use crate::base::naming;
 use crate::base::stop::Stop;
-use crate::config::{Input, Loaded};
+use crate::config::Loaded;
 use crate::pipeline::{Ending, Job};
+use crate::settings::Input;
 use crate::telemetry::{Snapshot, size};
 use progress::Progress;
 

@@ -5,10 +5,11 @@ use crate::aws::{Client, Error, Http, Sqs};
 use crate::base::stop::Stop;
 use crate::config::problem::Kind;
 use crate::config::vendor;
-use crate::config::{Config, Input, Output, Problem, Severity, Source};
+use crate::config::{Problem, Severity};
 use crate::poll;
 use crate::receive::inspect;
 use crate::send;
+use crate::settings::{Config, Input, Output, Source};
 
 /// Tries every input's queue and every source's first call, which need their credentials and roles, and makes one
 /// connection to every output.

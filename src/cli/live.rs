@@ -11,7 +11,7 @@ use super::log::{self, Format};
 use super::screen::{Screen, Shown};
 use crate::base::stop::Stop;
 use crate::base::text::one_line;
-use crate::config::{Config, Destination};
+use crate::settings::{Config, Destination};
 use crate::telemetry::{Activity, Snapshot, Telemetry, size};
 
 /// How often the figures change.

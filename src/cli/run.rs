@@ -15,8 +15,10 @@ use super::signals::Signals;
 use crate::base::backoff::Backoff;
 use crate::base::limits::{RESTART_BACKOFF_FIRST, RESTART_BACKOFF_MAX};
 use crate::base::stop::Stop;
-use crate::config::{self, Config, Environment, Loaded};
+use crate::config;
+use crate::config::{Environment, Loaded};
 use crate::pipeline::{self, Ending, Job, Pipeline};
+use crate::settings::Config;
 use crate::status::Status;
 use crate::telemetry::{Reporter, Telemetry};
 

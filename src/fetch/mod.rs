@@ -31,12 +31,12 @@ use crate::base::limits::{
     STOP_CHECK_INTERVAL,
 };
 use crate::base::stop::Stop;
-use crate::config::MissingObject;
 use crate::decode::{Account, Bounds, Decoder, Payload, Work};
 use crate::ledger::{Case, Identity, Ledger, Place, Standing};
 use crate::resolve::{Source, Task};
 use crate::schedule::{Begun, Schedule};
 use crate::services::Definition;
+use crate::settings::MissingObject;
 use crate::telemetry::{self, Waits};
 use delay::Delays;
 use job::Job;

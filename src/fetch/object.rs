@@ -9,10 +9,10 @@ use crate::ack::{Ending, Outcome, Progress};
 use crate::aws::{Error, Kind};
 use crate::base::buffers::Buffer;
 use crate::base::limits::{DOUBTFUL_DELAY, OBJECT_BYTES_MIN, PART_BYTES};
-use crate::config::MissingObject;
 use crate::decode::{Payload, Work};
 use crate::ledger::Known;
 use crate::resolve::{Object, Source, Task};
+use crate::settings::MissingObject;
 
 /// An object that has been begun.
 pub(super) struct Begun {

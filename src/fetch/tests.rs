@@ -7,10 +7,13 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::*;
 use crate::aws::{Client, Credentials, Http, Provider};
-use crate::config::{self, Environment, Input};
+use crate::config;
+use crate::config::Environment;
 use crate::http::{self, Body, Request, Response, Server};
 use crate::resolve::Object;
 use crate::schedule::{self, Bounds as LaneBounds, Lane};
+use crate::settings;
+use crate::settings::Input;
 use crate::telemetry::Telemetry;
 
 /// Generous: a test that passes never waits for it.
@@ -56,7 +59,7 @@ impl Lab {
             expires_at: None,
         });
         let http = Http::with(fetchers, crate::aws::proxy::Proxies::default(), None).unwrap();
-        let endpoints = config::Endpoints::each(|_| Some(endpoint.clone()));
+        let endpoints = settings::Endpoints::each(|_| Some(endpoint.clone()));
         let client = Client::with(&http, provider, "us-east-1", endpoints, &stop);
         let side = |telemetry: &Arc<telemetry::Input>| InputSettings {
             s3: S3::new(client.without_waits()),

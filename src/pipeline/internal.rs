@@ -12,10 +12,10 @@ use crate::ack::{Ack, Outcome};
 use crate::base::buffers::Buffer;
 use crate::base::crew::Crew;
 use crate::base::stop::Stop;
-use crate::config::InternalEvents;
 use crate::decode::{Newlines, Record};
 use crate::frame::Frames;
 use crate::send::Outputs;
+use crate::settings::InternalEvents;
 use crate::telemetry::{Telemetry, events};
 
 /// What the thread needs. It holds the outputs: join it before them.

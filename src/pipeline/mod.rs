@@ -27,14 +27,15 @@ use crate::base::limits::{
     SQS_BATCH, STATUS_CONNECTIONS_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::base::stop::Stop;
-use crate::config::{Config, Input, Output, Source};
 use crate::decode::{Bounds, Payload};
 use crate::fetch;
 use crate::ledger::Ledger;
 use crate::poll::{self, Paces, Poller};
 use crate::receive::{self, Receiver};
 use crate::schedule;
-use crate::send::{Outputs, Pool, PoolSettings, Rates, Renewal};
+use crate::send::{Outputs, Pool, PoolSettings, Renewal};
+use crate::settings::Rates;
+use crate::settings::{Config, Input, Output, Source};
 use crate::telemetry::{self, Health, Phase, Telemetry, Trouble};
 use intake::Intake;
 use internal::Internal;

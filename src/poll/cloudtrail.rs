@@ -21,8 +21,8 @@ use crate::aws::cloudtrail::{self, Lookup};
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind};
 use crate::base::limits::LOOKUP_EVENTS_AGE_MAX;
-use crate::config;
 use crate::ledger::{Seen, fingerprint};
+use crate::settings;
 
 /// How often the progress of a long backlog is told, in slots.
 const SLOTS_PER_NOTE: u64 = 100;
@@ -30,7 +30,7 @@ const SLOTS_PER_NOTE: u64 = 100;
 /// One region's events.
 #[derive(Debug)]
 pub struct CloudTrail {
-    settings: config::CloudTrail,
+    settings: settings::CloudTrail,
     endpoint: String,
     region: String,
     /// Everything before is delivered or on its way. None: at the first request.
@@ -75,7 +75,7 @@ const SLOT: &str = "slot";
 
 impl CloudTrail {
     /// `endpoint`: of CloudTrail in the region.
-    pub fn new(settings: config::CloudTrail, endpoint: String, region: String) -> CloudTrail {
+    pub fn new(settings: settings::CloudTrail, endpoint: String, region: String) -> CloudTrail {
         CloudTrail { settings, endpoint, region, from: None, slot: None, slots: 0, notes: Vec::new() }
     }
 

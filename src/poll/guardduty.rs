@@ -21,13 +21,13 @@ use crate::aws::guardduty;
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind};
 use crate::base::limits::{FINDING_LATENESS, FINDINGS_PER_CALL, POLL_RESTARTS_MAX};
-use crate::config;
 use crate::ledger::{Seen, fingerprint};
+use crate::settings;
 
 /// One region's findings.
 #[derive(Debug)]
 pub struct GuardDuty {
-    settings: config::GuardDuty,
+    settings: settings::GuardDuty,
     endpoint: String,
     region: String,
     /// By detector: where its next reading begins.
@@ -95,7 +95,7 @@ enum After {
 
 impl GuardDuty {
     /// `endpoint`: of GuardDuty in the region.
-    pub fn new(settings: config::GuardDuty, endpoint: String, region: String) -> GuardDuty {
+    pub fn new(settings: settings::GuardDuty, endpoint: String, region: String) -> GuardDuty {
         let (next, refused, notes) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         GuardDuty {
             settings,

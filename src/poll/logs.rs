@@ -22,15 +22,15 @@ use crate::aws::logs::{self, Filter};
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind, Unusable};
 use crate::base::limits::{LOG_LATENESS, LOG_SLICE_EVENTS, LOG_SLICE_FIRST, LOG_SLICE_MIN, POLL_SEEN_MAX};
-use crate::config;
 use crate::ledger::{Seen, fingerprint};
+use crate::settings;
 use place::{LIST, ListPlace, Place};
 use streams::Streams;
 
 /// One region's log groups.
 #[derive(Debug)]
 pub struct Logs {
-    settings: config::Logs,
+    settings: settings::Logs,
     endpoint: String,
     region: String,
     /// Where the reading of a group begins that is not known yet. None: at the first request.
@@ -115,7 +115,7 @@ struct Line<'a> {
 
 impl Logs {
     /// `endpoint`: of CloudWatch Logs in the region.
-    pub fn new(settings: config::Logs, endpoint: String, region: String) -> Logs {
+    pub fn new(settings: settings::Logs, endpoint: String, region: String) -> Logs {
         Logs {
             settings,
             endpoint,

@@ -28,8 +28,8 @@ use crate::base::limits::{
     METRIC_DATA_POINTS, METRIC_DATA_QUERIES, METRIC_DELAY, METRIC_LATENESS, METRIC_ROUND_PERIODS,
     METRICS_BEHIND_MAX, POLL_SEEN_MAX,
 };
-use crate::config;
 use crate::ledger::{Seen, fingerprint};
+use crate::settings;
 use place::{PLACE, Place};
 use units::{UNITS, Units};
 
@@ -39,7 +39,7 @@ const RECENTLY: i64 = 2 * 3600;
 /// One region's metrics.
 #[derive(Debug)]
 pub struct Metrics {
-    settings: config::Metrics,
+    settings: settings::Metrics,
     /// Seconds.
     period: i64,
     endpoint: String,
@@ -116,7 +116,7 @@ struct Datapoint<'a> {
 
 impl Metrics {
     /// `endpoint`: of CloudWatch in the region.
-    pub fn new(settings: config::Metrics, period: Duration, endpoint: String, region: String) -> Metrics {
+    pub fn new(settings: settings::Metrics, period: Duration, endpoint: String, region: String) -> Metrics {
         let period = i64::try_from(period.as_secs()).unwrap_or(60).max(1);
         let first = settings.start_time.map_or(i64::MIN, Timestamp::as_second);
         Metrics {

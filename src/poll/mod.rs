@@ -13,7 +13,7 @@
 //! checkpoint are told by their ids. A page that cannot be delivered makes the source go back to its checkpoint, and
 //! `ledger forget` makes it begin anew.
 //!
-//! A new source is a type that implements [`Source`], a variant of [`config::Api`] and a line in [`source_of`].
+//! A new source is a type that implements [`Source`], a variant of [`settings::Api`] and a line in [`source_of`].
 
 mod cloudtrail;
 mod delivery;
@@ -39,9 +39,10 @@ use crate::aws::{Client, Clock, Error, Pace};
 use crate::base::budget::Budget;
 use crate::base::crew::Crew;
 use crate::base::stop::Stop;
-use crate::config::{self, Api};
 use crate::decode::{Bounds, Payload};
 use crate::ledger::{Ledger, Polled};
+use crate::settings;
+use crate::settings::Api;
 use crate::telemetry;
 use delivery::Delivery;
 use moment::Moment;
@@ -52,7 +53,7 @@ use source::{Next, Source};
 pub struct Settings {
     /// Its place among all inputs and sources: whose outputs to use.
     pub index: usize,
-    pub source: config::Source,
+    pub source: settings::Source,
     /// Its waits end with `stop`.
     pub client: Client,
     /// All that its calls have to keep to.
@@ -102,7 +103,7 @@ impl Poller {
     /// # Errors
     /// When the machine will not start another thread.
     pub fn start(settings: Settings) -> std::io::Result<Poller> {
-        let config::Source { name, region, service, .. } = &settings.source;
+        let settings::Source { name, region, service, .. } = &settings.source;
         let shared = Arc::new(Shared {
             name: name.clone(),
             telemetry: Arc::clone(&settings.telemetry),
@@ -163,7 +164,7 @@ impl Shared {
 ///
 /// # Errors
 /// Those of the call, or an answer that cannot be read.
-pub fn probe(source: &config::Source, client: &Client) -> Result<(), Error> {
+pub fn probe(source: &settings::Source, client: &Client) -> Result<(), Error> {
     let mut probed = source_of(source, client);
     probed.resume(&BTreeMap::new());
     let mut now = Timestamp::try_from(client.clock().now()).unwrap_or(Timestamp::MAX);
@@ -187,7 +188,7 @@ const PROBE_STEP: SignedDuration = SignedDuration::from_hours(25);
 const PROBE_STEPS: u32 = 4;
 
 /// The source that a configuration asks for.
-pub fn source_of(source: &config::Source, client: &Client) -> Box<dyn Source> {
+pub fn source_of(source: &settings::Source, client: &Client) -> Box<dyn Source> {
     let (region, endpoint) = (source.region.clone(), client.endpoint(source.api.service()));
     match source.api.clone() {
         Api::CloudTrail(settings) => Box::new(cloudtrail::CloudTrail::new(settings, endpoint, region)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::aws::Pace;
 use crate::base::limits::POLL_PERIOD_MAX;
-use crate::config;
+use crate::settings;
 
 /// The paces of a run, shared by the sources that they hold for.
 #[derive(Debug, Default)]
@@ -14,7 +14,7 @@ pub struct Paces(Mutex<HashMap<String, Pace>>);
 
 impl Paces {
     /// What a source has to keep to: its input's own limit, and AWS's for the account, region and API.
-    pub fn of(&self, source: &config::Source) -> Vec<Pace> {
+    pub fn of(&self, source: &settings::Source) -> Vec<Pace> {
         let own = source.requests_per_second.map(|rate| (format!("input {}", source.input), 1.0 / rate));
         let caller = || format!("{} {:?} in {}", source.api.name(), source.credentials, source.region);
         let of_api = source.api.interval().map(|interval| (caller(), interval.as_secs_f64()));
@@ -31,8 +31,9 @@ impl Paces {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
 
-    fn source(input: &str, region: &str, requests_per_second: Option<f64>) -> config::Source {
+    fn source(input: &str, region: &str, requests_per_second: Option<f64>) -> settings::Source {
         let text = format!(
             "{{\"outputs\": {{\"c\": {{\"type\": \"console\"}}}}, \"inputs\": {{\"aws\": {{\"id\": \"{input}\", \"services\": \
              {{\"audit-events-all\": {{\"types\": [\"audits_api\"], \"regions\": [\"{region}\"]}}}}}}}}}}"
@@ -46,7 +47,7 @@ mod tests {
     #[test]
     fn an_input_s_sources_share_its_limit_and_callers_share_awss() {
         let paces = Paces::default();
-        let shared = |one: &config::Source, other: &config::Source| {
+        let shared = |one: &settings::Source, other: &settings::Source| {
             let (one, other) = (paces.of(one), paces.of(other));
             one.iter().filter(|pace| other.iter().any(|other| pace.is(other))).count()
         };

@@ -12,7 +12,8 @@ use tiny_http::{Header, Request, Response, Server};
 use super::*;
 use crate::aws::Http;
 use crate::base::limits::LEDGER_SAVE_TIMEOUT;
-use crate::config::Environment;
+use crate::config::{self, Environment};
+use crate::settings;
 use crate::telemetry::Telemetry;
 
 const ACCOUNT: &str = "123456789012";
@@ -42,7 +43,7 @@ impl Account {
         Account { directory: TempDir::new().unwrap(), server, lookups }
     }
 
-    fn config(&self) -> config::Config {
+    fn config(&self) -> settings::Config {
         let input = json!({
             "id": "1",
             "endpoint_url": format!("http://{}", self.server.server_addr()),
@@ -85,7 +86,7 @@ impl Account {
     /// Starts the first source.
     fn start(
         &self,
-        config: &config::Config,
+        config: &settings::Config,
         telemetry: &Arc<Telemetry>,
         stop: &Stop,
         drain: bool,
@@ -93,7 +94,7 @@ impl Account {
     ) -> (Poller, Ledger) {
         let source = config.sources[0].clone();
         let http = Http::new(2).unwrap();
-        let config::Source { credentials, endpoints, region, .. } = &source;
+        let settings::Source { credentials, endpoints, region, .. } = &source;
         let client = Client::new(&http, "test", credentials, endpoints, region, stop);
         let ledger =
             Ledger::open(self.directory.path(), &crate::ledger::Scope::default(), telemetry).unwrap();

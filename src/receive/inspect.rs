@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::aws::Attributes;
 use crate::base::limits::IN_FLIGHT_ALARM;
-use crate::config::Input;
+use crate::settings::Input;
 
 /// A message may wait for its object's whole way, several times; a queue that forgets sooner loses logs.
 const RETENTION_ADVISED_MIN: Duration = Duration::from_secs(24 * 3600);

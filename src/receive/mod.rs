@@ -31,10 +31,10 @@ use crate::base::limits::{
     BODIES_RECEIVED_BYTES, BODY_BYTES_USUAL, DRAIN_WAIT_TIME, LARGE_RECEIVES_AT_ONCE, SQS_BATCH,
 };
 use crate::base::stop::Stop;
-use crate::config;
 use crate::ledger::Ledger;
 use crate::resolve::Task;
 use crate::schedule::Lane;
+use crate::settings;
 use crate::telemetry;
 use drain::{Drain, Ours};
 use leases::{LeaseId, Leases};
@@ -46,7 +46,7 @@ use watch::Watch;
 pub struct Settings {
     /// The input's place in the configuration.
     pub index: usize,
-    pub input: config::Input,
+    pub input: settings::Input,
     /// That of its credentials, which some tags need.
     pub account: AccountId,
     /// For receives: its waits end with `stop`.

@@ -11,13 +11,13 @@ use super::{Settings, inspect, lock};
 use crate::aws::{Attributes, Error, Kind, Sqs};
 use crate::base::limits::DEPTH_INTERVAL;
 use crate::base::stop::Stop;
-use crate::config;
+use crate::settings;
 use crate::telemetry::{self, Depth};
 
 /// Holds nothing that the end of the input waits for.
 pub struct Watch {
     queue: Sqs,
-    input: config::Input,
+    input: settings::Input,
     /// Learns the queue's redrive policy.
     drain: Arc<Mutex<Drain>>,
     /// The settings have been looked at.

@@ -30,14 +30,3 @@ pub mod window;
 
 pub use error::Error;
 pub use pool::{Outputs, Pool, PoolError, PoolSettings, Renewal, probe};
-pub use throttle::Rates;
-
-/// The sign by which an output knows that its peer has a batch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Confirmation {
-    /// The peer's TCP has acknowledged it, and the connection has outlived that by the settling margin.
-    #[default]
-    Acknowledgement,
-    /// The peer's program has read the connection to its end, and has ended it in good order after we did.
-    Close,
-}

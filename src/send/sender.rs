@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, select_biased};
 
-use super::Confirmation;
 use super::caution::{Caution, is_due};
 use super::connection::Connection;
 use super::ending::Ending;
@@ -20,6 +19,7 @@ use crate::base::limits::{
     SEND_ENDINGS_MAX, SEND_LIFETIME_MIN, SEND_ROOM_INTERVAL, SEND_WAIT_SLICE,
 };
 use crate::frame::Batch;
+use crate::settings::Confirmation;
 use crate::telemetry::{self, Activity};
 
 /// One of an output's threads.

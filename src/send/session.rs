@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender as Channel;
 
-use super::Confirmation;
 use super::caution::Caution;
 use super::connection::{Connection, Peer};
 use super::error::Error;
@@ -23,6 +22,7 @@ use crate::base::limits::{
 };
 use crate::base::stop::Stop;
 use crate::frame::{Batch, Gzip};
+use crate::settings::Confirmation;
 use crate::telemetry;
 
 /// What all senders of an output share, and the workers that send to it.

@@ -13,9 +13,12 @@ use crate::ack::{Ack, Outcome};
 use crate::base::buffers::Buffer;
 use crate::base::limits::{REFUSE_KILLS, SEND_WINDOW_BYTES, SETTLE_TIME, SUSPECT_STRIKES, SUSPECTS_TOGETHER};
 use crate::base::stop::Stop;
-use crate::config::{self, Destination, Identity, TlsFiles};
 use crate::decode::{Newlines, Record};
 use crate::frame::{Frames, Subject};
+use crate::settings;
+use crate::settings::Confirmation;
+use crate::settings::Rates;
+use crate::settings::{Destination, Identity, TlsFiles};
 use crate::telemetry::{self, Telemetry};
 use crate::testbed::pki::Pki;
 
@@ -70,7 +73,7 @@ impl Lab {
     }
 
     fn start(peer: Peer, destination: Destination, options: Options) -> Lab {
-        let output = config::Output {
+        let output = settings::Output {
             name: "devo_1".into(),
             destination,
             senders: options.senders,

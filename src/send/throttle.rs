@@ -1,16 +1,10 @@
 //! `max_events_per_second` and `max_bytes_per_second` of an output. Pure: time is an argument.
 
+use crate::settings::Rates;
 use std::time::{Duration, Instant};
 
 /// A rate's memory: what was not sent for so long may be sent at once.
 const BURST: Duration = Duration::from_secs(1);
-
-/// The limits of one output, all its connections together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Rates {
-    pub events_per_second: Option<u64>,
-    pub bytes_per_second: Option<u64>,
-}
 
 /// A pause that is worth a line in the log: the far end may take the silence for a fault.
 const LONG_PAUSE: Duration = Duration::from_secs(30);

@@ -9,8 +9,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{CipherSuite, ClientConfig, RootCertStore};
 
+use crate::base::certificate::expiry;
 use crate::base::limits::TLS_RECORD_BYTES;
-use crate::config::{self, TlsFiles};
+use crate::settings::TlsFiles;
 
 /// A file that TLS needs cannot be used. `check` says the same before anything runs.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +92,7 @@ fn read(files: &TlsFiles) -> Result<Current, TlsFileError> {
         None => builder.with_no_client_auth(),
         Some(identity) => {
             let certificates = certificates(&identity.cert)?;
-            expires_at = config::expiry(&certificates[0]);
+            expires_at = expiry(&certificates[0]);
             let key = key(&identity.key)?;
             builder.with_client_auth_cert(certificates, key).map_err(TlsFileError::Identity)?
         }

@@ -40,7 +40,8 @@ use crate::ack::{Ending, Fate, Outcome};
 use crate::base::budget::Budget;
 use crate::base::limits::SEND_OWED_MAX;
 use crate::base::text::span;
-use crate::config::{self, Config};
+use crate::settings;
+use crate::settings::Config;
 use snapshot::TroubleSnapshot;
 
 pub use answers::Waiting;
@@ -335,7 +336,7 @@ impl Input {
         own.chain(others.iter().map(|health| &**health)).map(|health| health.part(now)).collect()
     }
 
-    fn of(input: &config::Input) -> Input {
+    fn of(input: &settings::Input) -> Input {
         let with_delegates =
             input.services.iter().flat_map(|service| std::iter::once(service).chain(&service.delegates));
         let mut names: Vec<&str> = Vec::new();
@@ -347,8 +348,8 @@ impl Input {
         Input::new(&input.key, input.queue.text(), &names)
     }
 
-    fn of_source(source: &config::Source) -> Input {
-        let config::Source { name, path, region, service, .. } = source;
+    fn of_source(source: &settings::Source) -> Input {
+        let settings::Source { name, path, region, service, .. } = source;
         let health = Health::required(format!("{path} in {region}"));
         Input { health, ..Input::new(name, "", &[&service.name]) }
     }
@@ -476,7 +477,7 @@ impl Service {
 }
 
 impl Output {
-    fn of(output: &config::Output) -> Output {
+    fn of(output: &settings::Output) -> Output {
         Output::new(&output.name, output.destination.to_string())
     }
 
@@ -591,7 +592,9 @@ mod tests {
             "{{\"outputs\": {{\"c\": {{\"type\": \"console\"}}}}, \"inputs\": {{\"sqs_collector\": {{\"id\": \"1\", \
              \"base_url\": \"https://sqs.eu-west-1.amazonaws.com/1/q\", \"services\": {{{services}}}}}}}}}"
         );
-        config::parse(&text, std::path::Path::new(""), &config::Environment::here()).unwrap().config
+        crate::config::parse(&text, std::path::Path::new(""), &crate::config::Environment::here())
+            .unwrap()
+            .config
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::aws::S3;
 use crate::backfill::{Backfill, Listing, Verdict};
 use crate::base::stop::Stop;
 use crate::cli::screen::{Screen, Shown, style};
-use crate::config::Input;
+use crate::settings::Input;
 
 /// How often the bar is drawn.
 const INTERVAL: Duration = Duration::from_millis(200);

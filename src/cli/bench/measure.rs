@@ -13,8 +13,10 @@ use super::options::{Amount, Options};
 use super::outside::{Described, Outside, Received};
 use super::usage::{self, Machine, Stage, Threads};
 use crate::base::stop::Stop;
-use crate::config::{self, Config, Environment};
+use crate::config;
+use crate::config::Environment;
 use crate::pipeline::{Job, Pipeline};
+use crate::settings::Config;
 use crate::telemetry::{self, Telemetry, Waits};
 use crate::testbed::aws::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
 

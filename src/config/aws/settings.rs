@@ -9,7 +9,8 @@ use super::tag;
 use crate::base::limits;
 use crate::config::node::{Mapping, Node};
 use crate::config::problem::Kind;
-use crate::config::{CloudTrail, Logs, Metrics, ignored, service};
+use crate::config::{ignored, service};
+use crate::settings::{CloudTrail, Logs, Metrics};
 
 /// The vendor's defaults.
 const PERIOD_DEFAULT: i64 = 60;

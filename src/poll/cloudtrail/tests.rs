@@ -8,11 +8,12 @@ use super::*;
 use crate::aws::Request;
 use crate::aws::failure::Refusal;
 use crate::ledger::Polled;
+use crate::settings;
 
 const HOUR: u64 = 3600;
 
-fn settings() -> config::CloudTrail {
-    config::CloudTrail {
+fn settings() -> settings::CloudTrail {
+    settings::CloudTrail {
         start_time: None,
         gap: Duration::from_secs(15 * 60),
         time_slot: Duration::from_secs(HOUR),
@@ -21,14 +22,14 @@ fn settings() -> config::CloudTrail {
     }
 }
 
-fn source(settings: config::CloudTrail) -> CloudTrail {
+fn source(settings: settings::CloudTrail) -> CloudTrail {
     let mut source = CloudTrail::new(settings, "http://e".into(), "us-east-1".into());
     source.resume(&BTreeMap::new());
     source
 }
 
 fn from(start: &str) -> CloudTrail {
-    source(config::CloudTrail { start_time: Some(time(start)), ..settings() })
+    source(settings::CloudTrail { start_time: Some(time(start)), ..settings() })
 }
 
 fn time(text: &str) -> Timestamp {
@@ -175,7 +176,7 @@ fn pages_of_a_slot_follow_their_tokens_and_the_last_moves_the_checkpoint() {
 fn each_source_is_looked_up_in_each_slot() {
     let sources = vec!["iam.amazonaws.com".to_owned(), "s3.amazonaws.com".to_owned()];
     let start_time = Some(time("2026-05-01T10:00:00Z"));
-    let mut source = source(config::CloudTrail { sources, start_time, ..settings() });
+    let mut source = source(settings::CloudTrail { sources, start_time, ..settings() });
     for name in ["iam.amazonaws.com", "s3.amazonaws.com"] {
         let request = request(&mut source, "2026-05-01T10:30:00Z").unwrap();
         assert_eq!(input(&request)["LookupAttributes"][0]["AttributeValue"], name);
@@ -188,7 +189,7 @@ fn each_source_is_looked_up_in_each_slot() {
 fn events_left_out_are_counted_by_their_reason() {
     let drop_event_names = vec!["Decrypt".to_owned()];
     let start_time = Some(time("2026-05-01T10:00:00Z"));
-    let mut source = source(config::CloudTrail { drop_event_names, start_time, ..settings() });
+    let mut source = source(settings::CloudTrail { drop_event_names, start_time, ..settings() });
     request(&mut source, "2026-05-01T10:30:00Z").unwrap();
     let mut odd = event("5", "List", 7, "us-east-1");
     odd["CloudTrailEvent"] = json!("{\"eventName\":\"List\"}");
@@ -251,7 +252,7 @@ impl Model for Account {
     fn source(&self) -> CloudTrail {
         let sources = self.sources.clone();
         CloudTrail::new(
-            config::CloudTrail { start_time: Some(time(START)), sources, ..settings() },
+            settings::CloudTrail { start_time: Some(time(START)), sources, ..settings() },
             "http://e".into(),
             "us-east-1".into(),
         )
@@ -405,7 +406,7 @@ proptest! {
     fn no_second_is_left_out(steps in prop::collection::vec(0i64..9000, 1..30), slot_hours in 1u64..4) {
         let start = time("2026-03-28T22:17:31Z");
         let time_slot = Duration::from_secs(slot_hours * HOUR);
-        let mut source = source(config::CloudTrail { start_time: Some(start), time_slot, ..settings() });
+        let mut source = source(settings::CloudTrail { start_time: Some(start), time_slot, ..settings() });
         let (mut now, mut reached) = (start, start);
         for step in steps {
             now += SignedDuration::from_secs(step);

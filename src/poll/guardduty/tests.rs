@@ -8,6 +8,7 @@ use super::super::testing::{
 };
 use super::*;
 use crate::aws::Request;
+use crate::settings;
 
 const NOW: &str = "2026-11-21T12:00:00Z";
 
@@ -58,7 +59,7 @@ fn updated(age: i64) -> i64 {
 }
 
 fn source(start: Option<&str>) -> GuardDuty {
-    let settings = config::GuardDuty { start_time: start.map(time) };
+    let settings = settings::GuardDuty { start_time: start.map(time) };
     let mut source = GuardDuty::new(settings, "http://e".into(), "us-east-1".into());
     source.resume(&BTreeMap::new());
     source
@@ -220,7 +221,7 @@ impl Model for Region {
     type Source = GuardDuty;
 
     fn source(&self) -> GuardDuty {
-        GuardDuty::new(config::GuardDuty { start_time: None }, "http://e".into(), "us-east-1".into())
+        GuardDuty::new(settings::GuardDuty { start_time: None }, "http://e".into(), "us-east-1".into())
     }
 
     fn answer(&mut self, request: &Request, now: Timestamp) -> Result<Value, &'static str> {

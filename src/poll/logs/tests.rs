@@ -8,6 +8,7 @@ use super::super::testing::{
 };
 use super::*;
 use crate::aws::Request;
+use crate::settings;
 
 const NOW: &str = "2026-11-21T12:00:00Z";
 const MINUTE: i64 = 60_000;
@@ -95,7 +96,7 @@ impl Account {
 
 fn source(group: Option<&str>, start: Option<&str>, first_by_streams: bool) -> Logs {
     let group = group.map(str::to_owned);
-    let settings = config::Logs { group, start_time: start.map(time), first_by_streams };
+    let settings = settings::Logs { group, start_time: start.map(time), first_by_streams };
     let mut source = Logs::new(settings, "http://e".into(), "us-east-1".into());
     source.resume(&BTreeMap::new());
     source
@@ -455,7 +456,7 @@ impl Model for Region {
     type Source = Logs;
 
     fn source(&self) -> Logs {
-        let settings = config::Logs {
+        let settings = settings::Logs {
             group: None,
             start_time: Some(time("2026-11-20T12:00:00Z")),
             first_by_streams: self.by_streams,

@@ -8,6 +8,7 @@ use super::super::testing::{
 };
 use super::*;
 use crate::aws::Request;
+use crate::settings;
 
 const MINUTE: i64 = 60;
 const NOW: &str = "2026-11-21T12:00:30Z";
@@ -75,7 +76,7 @@ fn paged(all: &[Value], size: usize, input: &Value) -> (Vec<Value>, Option<Strin
 }
 
 fn source(start: Option<&str>, namespaces: &[&str]) -> Metrics {
-    let settings = config::Metrics {
+    let settings = settings::Metrics {
         namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
         start_time: start.map(time),
         units: false,
@@ -234,7 +235,7 @@ fn rounds_are_made_of_whole_periods() {
         (86_400, "2026-11-22T00:01:59Z", "2026-11-21T00:00:00Z"),
         (86_400, "2026-11-22T00:02:00Z", "2026-11-22T00:00:00Z"),
     ] {
-        let settings = config::Metrics { namespaces: vec![], start_time: None, units: false };
+        let settings = settings::Metrics { namespaces: vec![], start_time: None, units: false };
         let mut source = Metrics::new(settings, Duration::from_secs(period), "http://e".into(), "r".into());
         let Next::Mark(progress) = source.next(&time(now).into()) else { panic!("a mark") };
         assert_eq!(progress, all_before(time(to).as_second()), "{period} {now}");
@@ -314,7 +315,7 @@ impl Model for Region {
 
     fn source(&self) -> Metrics {
         let (namespaces, start_time) = (self.namespaces.clone(), Some(time(START)));
-        let settings = config::Metrics { namespaces, start_time, units: true };
+        let settings = settings::Metrics { namespaces, start_time, units: true };
         Metrics::new(settings, Duration::from_secs(60), "http://e".into(), "us-east-1".into())
     }
 
@@ -413,7 +414,7 @@ fn a_metric_that_cannot_be_had_is_named_and_asked_for_again_from_where_it_is_mis
 /// A source that asks for units, and what each datapoint says of its unit.
 fn with_units() -> Metrics {
     let start_time = Some(time("2026-11-21T11:50:00Z"));
-    let settings = config::Metrics { namespaces: vec![], start_time, units: true };
+    let settings = settings::Metrics { namespaces: vec![], start_time, units: true };
     Metrics::new(settings, Duration::from_secs(60), "http://e".into(), "us-east-1".into())
 }
 

@@ -10,8 +10,8 @@ use rustls::{
 
 use super::*;
 use crate::ack::Ack;
-use crate::config::{Identity, TlsFiles};
 use crate::send::tls::Certificates;
+use crate::settings::{Identity, TlsFiles};
 use crate::testbed::pki::Pki;
 
 const BATCH: usize = 256 << 10;
@@ -64,7 +64,7 @@ fn session_of(tls: bool, window_bytes: usize, key_records: Option<u64>) -> (Sess
 fn shared(address: SocketAddr, tls: Option<Certificates>, window_bytes: usize) -> Shared {
     Shared {
         peer: super::Peer { address: address.ip().to_string(), port: address.port(), tls },
-        throttle: Arc::new(Mutex::new(Throttle::new(crate::send::Rates::default(), Instant::now()))),
+        throttle: Arc::new(Mutex::new(Throttle::new(crate::settings::Rates::default(), Instant::now()))),
         confirmation: Confirmation::default(),
         window_bytes,
         records_max: crate::base::limits::SEND_RECORDS_MAX,
