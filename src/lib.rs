@@ -11,11 +11,11 @@
 //!
 //! | from → to | what crosses | how | bound |
 //! |---|---|---|---|
-//! | receive, backfill → fetch | [`resolve::Task`], an object of a message or of a listing | [`schedule`], a lane for each input | messages per fetcher, and objects of each input that were begun |
+//! | receive, backfill → fetch | [`handoff::Task`], an object of a message or of a listing | [`handoff::schedule`], a lane for each input | messages per fetcher, and objects of each input that were begun |
 //! | fetch → fetch, later | an object that S3 did not give | a thread that waits for all | objects of each input that were begun |
-//! | fetch → decode | [`decode::Payload`], compressed bytes in order | a job on the rayon pool | bytes: [`base::budget::Budget`] |
-//! | poll → decode | [`decode::Payload`], a page of an API's answer | the same | pages in work, and bytes |
-//! | frame → send | [`frame::Batch`], whole frames | straight onto a connection that is free, else a channel per output | unconfirmed bytes per connection, batches per sender |
+//! | fetch → decode | [`handoff::Payload`], compressed bytes in order | a job on the rayon pool | bytes: [`base::budget::Budget`] |
+//! | poll → decode | [`handoff::Payload`], a page of an API's answer | the same | pages in work, and bytes |
+//! | frame → send | [`handoff::Batch`], whole frames | straight onto a connection that is free, else a channel per output | unconfirmed bytes per connection, batches per sender |
 //! | send → settle | [`ack::Outcome`], through [`ack::Ack`] | channel per input | messages in work |
 //!
 //! Waits go downstream only: fetch waits for workers, workers for senders, senders for the network.
@@ -38,7 +38,7 @@
 //! | [`receive`] | SQS polling, leases (visibility), settling (delete, extend, release) | sockets |
 //! | [`backfill`] | an S3 listing instead of a queue: what nobody announced | sockets |
 //! | [`resolve`] | message body -> objects | no |
-//! | [`schedule`] | whose turn it is among inputs and messages | no |
+//! | [`handoff::schedule`] | whose turn it is among inputs and messages | no |
 //! | [`fetch`] | object -> payload: ranged GETs | sockets |
 //! | [`decode`] | payload -> records: inflate, JSON, lines | no |
 //! | [`frame`] | record -> syslog frame in a batch | no |
@@ -66,13 +66,13 @@ pub mod config;
 pub mod decode;
 pub mod fetch;
 pub mod frame;
+pub mod handoff;
 pub mod http;
 pub mod ledger;
 pub mod pipeline;
 pub mod poll;
 pub mod receive;
 pub mod resolve;
-pub mod schedule;
 pub mod send;
 pub mod services;
 pub mod settings;

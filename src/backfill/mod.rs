@@ -31,10 +31,12 @@ use crate::base::crew::Crew;
 use crate::base::limits::{
     ARCHIVED_NAMED_MAX, OBJECTS_IN_WORK_MAX, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX,
 };
+use crate::base::object::Object;
 use crate::base::stop::Stop;
+use crate::handoff::schedule::Lane;
+use crate::handoff::{Source, Task};
 use crate::ledger::Ledger;
-use crate::resolve::{Object, Source, Task, is_marker};
-use crate::schedule::Lane;
+use crate::resolve::is_marker;
 use crate::services::Definition;
 use crate::settings::Input;
 use crate::telemetry;

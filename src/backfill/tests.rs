@@ -14,9 +14,10 @@ use crate::aws::proxy::Proxies;
 use crate::aws::{Client, Http};
 use crate::config;
 use crate::config::Environment;
+use crate::handoff::schedule;
+use crate::handoff::schedule::Bounds;
 use crate::http::{self, Body, Request, Response, Server};
 use crate::ledger::{Role, Scope};
-use crate::schedule::{self, Bounds};
 use crate::settings::Endpoints;
 use crate::telemetry::Telemetry;
 

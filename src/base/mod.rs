@@ -7,6 +7,7 @@ pub mod certificate;
 pub mod crew;
 pub mod limits;
 pub mod naming;
+pub mod object;
 pub mod permissions;
 pub mod stop;
 pub mod text;

@@ -53,7 +53,6 @@ mod parquet;
 mod parquet;
 mod partial;
 mod pattern;
-mod payload;
 mod pieces;
 pub mod select;
 mod separated;
@@ -75,7 +74,6 @@ pub use json::path::{JsonPath, Step};
 pub use json::spelling::{has_unicode_escape, quoted};
 pub use memory::Account;
 pub use pattern::Pattern;
-pub use payload::{Again, Payload, Work};
 pub use signs::{Sign, Signs};
 
 use crate::base::limits::{EXPANSION_RATIO_MAX, RECORD_BYTES_MAX, SCRATCH_BYTES_MAX};

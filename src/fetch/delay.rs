@@ -15,7 +15,7 @@ use crate::base::stop::Stop;
 use crate::telemetry;
 
 /// Cheap to clone; clones share what waits. Not bounded by itself: a lane bounds the objects that it has begun
-/// ([`crate::schedule`]), and parts hold their share of the memory.
+/// ([`crate::handoff::schedule`]), and parts hold their share of the memory.
 #[derive(Clone)]
 pub struct Delays {
     waiting: Arc<Mutex<Waiting>>,

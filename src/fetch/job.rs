@@ -8,9 +8,11 @@ use jiff::Timestamp;
 use super::Settings;
 use super::outage::Attempts;
 use crate::ack::{Ack, Fate, Progress};
-use crate::decode::{Account, Work};
+use crate::base::object::Object;
+use crate::decode::Account;
+use crate::handoff::Work;
+use crate::handoff::{PullingId, Source};
 use crate::ledger::{Case, Entry};
-use crate::resolve::{Object, PullingId, Source};
 use crate::services::Definition;
 
 /// An object in work. It is small, because thousands may wait for another try; its [`Work`] is made when its

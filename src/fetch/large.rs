@@ -14,7 +14,8 @@ use super::parts::Target;
 use crate::ack::Progress;
 use crate::aws::Error;
 use crate::base::limits::PART_BYTES;
-use crate::decode::{Account, Again, Decoder, Work};
+use crate::decode::{Account, Decoder};
+use crate::handoff::{Again, Work};
 
 /// An object that is to be begun again.
 pub(super) struct Large {

@@ -31,10 +31,11 @@ use crate::base::limits::{
     STOP_CHECK_INTERVAL,
 };
 use crate::base::stop::Stop;
-use crate::decode::{Account, Bounds, Decoder, Payload, Work};
+use crate::decode::{Account, Bounds, Decoder};
+use crate::handoff::schedule::{Begun, Schedule};
+use crate::handoff::{Payload, Work};
+use crate::handoff::{Source, Task};
 use crate::ledger::{Case, Identity, Ledger, Place, Standing};
-use crate::resolve::{Source, Task};
-use crate::schedule::{Begun, Schedule};
 use crate::services::Definition;
 use crate::settings::MissingObject;
 use crate::telemetry::{self, Waits};

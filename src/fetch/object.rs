@@ -9,9 +9,10 @@ use crate::ack::{Ending, Outcome, Progress};
 use crate::aws::{Error, Kind};
 use crate::base::buffers::Buffer;
 use crate::base::limits::{DOUBTFUL_DELAY, OBJECT_BYTES_MIN, PART_BYTES};
-use crate::decode::{Payload, Work};
+use crate::base::object::Object;
+use crate::handoff::{Payload, Work};
+use crate::handoff::{Source, Task};
 use crate::ledger::Known;
-use crate::resolve::{Object, Source, Task};
 use crate::settings::MissingObject;
 
 /// An object that has been begun.

@@ -12,7 +12,7 @@ use crate::aws::{Error, GetObject, Kind, Part};
 use crate::base::backoff::Backoff;
 use crate::base::buffers::Buffer;
 use crate::base::limits::{AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX, FETCH_OVERDUE};
-use crate::resolve::Object;
+use crate::base::object::Object;
 
 /// The parts that wait for a fetcher. Not bounded by itself: every part holds its share of the budget.
 #[derive(Clone)]

@@ -11,7 +11,7 @@ use crate::aws::Error;
 use crate::base::budget::Permit;
 use crate::base::buffers::Buffer;
 use crate::base::limits::{PART_BYTES, PARTS_AHEAD};
-use crate::decode::{Payload, Work};
+use crate::handoff::{Payload, Work};
 
 /// The parts that are still to come, some of them on their way.
 struct Rest {

@@ -7,11 +7,12 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::*;
 use crate::aws::{Client, Credentials, Http, Provider};
+use crate::base::object::Object;
 use crate::config;
 use crate::config::Environment;
+use crate::handoff::schedule;
+use crate::handoff::schedule::{Bounds as LaneBounds, Lane};
 use crate::http::{self, Body, Request, Response, Server};
-use crate::resolve::Object;
-use crate::schedule::{self, Bounds as LaneBounds, Lane};
 use crate::settings;
 use crate::settings::Input;
 use crate::telemetry::Telemetry;

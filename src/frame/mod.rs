@@ -7,10 +7,7 @@
 //! 42 <14>Nov 21 11:04:05 HOST TAG: LINE1\nLINE2\n     octet-counted (RFC 6587), header and last LF included
 //! ```
 
-mod batch;
-mod gzip;
-mod parts;
-mod pulling_id;
+mod mark;
 
 use std::sync::Arc;
 
@@ -21,10 +18,11 @@ use crate::ack::Share;
 use crate::base::buffers::Buffer;
 use crate::base::limits::BATCH_BYTES;
 use crate::decode::{Newlines, Record};
+use crate::handoff::Batch;
+use crate::handoff::Origin;
+use crate::handoff::Subject;
 
-pub use batch::{Batch, Origin, Subject, Trial};
-pub use gzip::Gzip;
-pub use pulling_id::mark;
+pub use mark::mark;
 
 /// `<14>`: facility user, severity info, as the vendor's SDK sends.
 const PRIORITY: &str = "<14>";

@@ -27,12 +27,13 @@ use crate::base::limits::{
     SQS_BATCH, STATUS_CONNECTIONS_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::base::stop::Stop;
-use crate::decode::{Bounds, Payload};
+use crate::decode::Bounds;
 use crate::fetch;
+use crate::handoff::Payload;
+use crate::handoff::schedule;
 use crate::ledger::Ledger;
 use crate::poll::{self, Paces, Poller};
 use crate::receive::{self, Receiver};
-use crate::schedule;
 use crate::send::{Outputs, Pool, PoolSettings, Renewal};
 use crate::settings::Rates;
 use crate::settings::{Config, Input, Output, Source};

@@ -20,9 +20,11 @@ use crate::base::limits::{
     CLOCK_RESOLUTION, CLOCK_STEP_MIN, OBJECT_BYTES_MIN, POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX,
     POLL_BARREN_PAGES_MAX, POLL_PAGES_IN_WORK_MAX, POLL_REST_MAX, STOP_CHECK_INTERVAL,
 };
-use crate::decode::{Decoder, Payload, Work};
+use crate::decode::Decoder;
+use crate::handoff;
+use crate::handoff::PullingId;
+use crate::handoff::{Payload, Work};
 use crate::ledger::Polled;
-use crate::resolve::{self, PullingId};
 use crate::services::Definition;
 
 /// So many misdated answers in a row are no step of a clock any more.
@@ -541,7 +543,7 @@ impl Worker {
     fn work(&self, ack: Ack, fate: Fate, id: &PullingId) -> Work {
         let service = &self.settings.source.service;
         Work {
-            source: resolve::Source::Page { source: self.shared.name.clone(), key: self.key() },
+            source: handoff::Source::Page { source: self.shared.name.clone(), key: self.key() },
             service: Arc::<Definition>::clone(service),
             input: self.settings.index,
             ack,

@@ -31,9 +31,9 @@ use crate::base::limits::{
     BODIES_RECEIVED_BYTES, BODY_BYTES_USUAL, DRAIN_WAIT_TIME, LARGE_RECEIVES_AT_ONCE, SQS_BATCH,
 };
 use crate::base::stop::Stop;
+use crate::handoff::Task;
+use crate::handoff::schedule::Lane;
 use crate::ledger::Ledger;
-use crate::resolve::Task;
-use crate::schedule::Lane;
 use crate::settings;
 use crate::telemetry;
 use drain::{Drain, Ours};

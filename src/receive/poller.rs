@@ -16,11 +16,10 @@ use crate::base::buffers::Buffer;
 use crate::base::limits::{
     BODY_BYTES_USUAL, DRAIN_WAIT_TIME, MESSAGE_BYTES_USUAL, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX,
 };
+use crate::base::object::Object;
+use crate::handoff::{PullingId, Source, Task};
 use crate::ledger::{Identity, Place, Standing};
-use crate::resolve::{
-    Announcement, IntoIter, Object, Objects, PullingId, Source, Task, Unreadable, body_elsewhere, is_marker,
-    resolve,
-};
+use crate::resolve::{Announcement, IntoIter, Objects, Unreadable, body_elsewhere, is_marker, resolve};
 use crate::services::Definition;
 use crate::telemetry::{self, Endings};
 

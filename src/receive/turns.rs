@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use super::{Shared, lock, poller};
 use crate::ack::{Ack, Turn};
 use crate::base::budget::Permit;
-use crate::resolve::PullingId;
+use crate::handoff::PullingId;
 
 /// A message's text, with its share of the memory for bodies.
 pub struct Body {

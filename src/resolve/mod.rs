@@ -15,10 +15,8 @@
 mod objects;
 mod packed;
 mod pointer;
-mod pulled;
 mod reader;
 mod shapes;
-mod task;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -28,50 +26,16 @@ use jiff::Timestamp;
 use crate::base::limits::{IDENTITY_BYTES_MAX, MESSAGE_BYTES_USUAL, NAMED_CHARS_MAX};
 use crate::base::naming;
 use crate::base::naming::NoPlace;
+use crate::base::object::Object;
 use reader::Reader;
 use shapes::form_decoded as decoded;
 
 pub use objects::{IntoIter, Objects};
 pub use pointer::of_body as body_elsewhere;
-pub use pulled::PullingId;
-pub use task::{Source, Task};
 
 type Result<T> = std::result::Result<T, Unreadable>;
 
-/// An S3 object that a message names. The key is as S3 has it: decoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Object {
-    pub bucket: String,
-    pub key: String,
-    /// The bucket's region, where the message says it.
-    pub region: Option<String>,
-    /// Bytes as the message says: a hint where no ETag stands beside it. Missing, or 0: nobody knows.
-    pub size: Option<u64>,
-    pub version_id: Option<String>,
-    /// What S3 said that it stored, without quotes.
-    pub etag: Option<String>,
-    /// CrowdStrike's own sum of the file's content.
-    pub checksum: Option<String>,
-    /// The key in another spelling, for the case that S3 has none of this one: not every sender of S3's events encodes
-    /// keys as S3 does.
-    pub other_key: Option<String>,
-}
-
 impl Object {
-    /// An object of which nothing is known but its name.
-    pub fn named(bucket: &str, key: &str) -> Object {
-        Object {
-            bucket: naming::without_arn(bucket).to_owned(),
-            key: key.to_owned(),
-            region: None,
-            size: None,
-            version_id: None,
-            etag: None,
-            checksum: None,
-            other_key: None,
-        }
-    }
-
     /// An object whose key is form-url-encoded, as S3's events have it. Blanks and characters beyond ASCII show that it
     /// is not: an input transformer of EventBridge copies the key as it is.
     fn encoded(bucket: &str, key: &str) -> Object {
@@ -116,13 +80,6 @@ impl Object {
 pub fn is_marker(key: &str) -> bool {
     let name = key.rsplit('/').next().unwrap_or_default();
     name == "_SUCCESS" || name.starts_with("aws-logs-write-test")
-}
-
-impl std::fmt::Display for Object {
-    /// `s3://bucket/key`, control characters escaped: keys are chosen by others and end up in logs.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "s3://{}/{}", self.bucket.escape_debug(), self.key.escape_debug())
-    }
 }
 
 /// What a readable body says.

@@ -3,8 +3,9 @@
 //! A mebibyte of names becomes forty times as much as a list of [`Object`]s, and a message may wait for long until the
 //! last of its objects is begun. Packed, they take about as many bytes as in the message.
 
-use super::{Object, Result, Unreadable};
+use super::{Result, Unreadable};
 use crate::base::naming;
+use crate::base::object::Object;
 
 /// The objects that a message names, in its order. Each is made when it is asked for.
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -5,7 +5,8 @@
 use simd_json::BorrowedValue;
 use simd_json::prelude::*;
 
-use super::{Object, Result, Unreadable};
+use super::{Result, Unreadable};
+use crate::base::object::Object;
 
 const CLASSES: [&str; 2] =
     ["software.amazon.payloadoffloading.PayloadS3Pointer", "com.amazon.sqs.javamessaging.MessageS3Pointer"];

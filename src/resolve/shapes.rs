@@ -5,7 +5,8 @@ use percent_encoding::percent_decode_str;
 use simd_json::BorrowedValue;
 use simd_json::prelude::*;
 
-use super::{Announcement, Object, Objects, Result, Unreadable};
+use super::{Announcement, Objects, Result, Unreadable};
+use crate::base::object::Object;
 
 /// Names of S3's events that tell of an object's content: `s3:` may stand before them, and a colon with the kind of
 /// call behind them. `ObjectSynced` is Ceph's, of an object that came from another zone; the others are what EventBridge

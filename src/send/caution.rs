@@ -14,7 +14,7 @@ use crate::base::limits::{
     PROBE_LOOKS_MAX, SEND_BARREN_CONNECTIONS, SEND_CAREFUL_BATCHES_MAX, SEND_LIFETIME_RETRY,
     SEND_UNANSWERED_MAX, SUSPECT_STRIKES, SUSPECTS_TOGETHER,
 };
-use crate::frame::{Batch, Trial};
+use crate::handoff::{Batch, Trial};
 
 /// The state that an output's senders share.
 #[derive(Debug, Default)]

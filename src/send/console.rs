@@ -22,7 +22,7 @@ use crate::base::limits::{
     CONSOLE_PATIENCE, PIPE_BYTES_ATOMIC, SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX, SEND_WAIT_SLICE,
 };
 use crate::base::stop::Stop;
-use crate::frame::Batch;
+use crate::handoff::Batch;
 use crate::telemetry::Output;
 
 /// Standard output ends within a line: a run of this process was stopped there. The next one ends the line first.

@@ -12,7 +12,7 @@ use crate::base::backoff::Backoff;
 use crate::base::limits::{
     IDLE_TRIAL_MAX, IDLE_TRIAL_MIN, REFUSE_KILLS, SEND_BACKOFF_MAX, SUSPECT_STRIKES, SUSPECTS_TOGETHER,
 };
-use crate::frame::Batch;
+use crate::handoff::Batch;
 use crate::telemetry::Activity;
 
 impl Sender {

@@ -18,7 +18,7 @@ use crate::base::limits::{
     BATCH_BYTES, BATCHES_HELD_MAX, SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX, SEND_CONFIRM_INTERVAL,
     SEND_ENDINGS_MAX, SEND_LIFETIME_MIN, SEND_ROOM_INTERVAL, SEND_WAIT_SLICE,
 };
-use crate::frame::Batch;
+use crate::handoff::Batch;
 use crate::settings::Confirmation;
 use crate::telemetry::{self, Activity};
 

@@ -21,7 +21,7 @@ use crate::base::limits::{
     SEND_RENEWAL, SEND_ROOM_INTERVAL, SEND_STALL_TIMEOUT, SEND_WAIT_SLICE, SETTLE_TIME, SETTLE_TIME_HASTY,
 };
 use crate::base::stop::Stop;
-use crate::frame::{Batch, Gzip};
+use crate::handoff::{Batch, Gzip};
 use crate::settings::Confirmation;
 use crate::telemetry;
 

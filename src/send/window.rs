@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::base::limits::SETTLE_BYTES;
-use crate::frame::Batch;
+use crate::handoff::Batch;
 
 /// The batches written to one connection and not yet believed, oldest first.
 #[derive(Debug, Default)]
@@ -83,7 +83,7 @@ impl Window {
         self.bytes
     }
 
-    /// The [`written_after`](crate::frame::Trial::written_after) of the batch that was written last.
+    /// The [`written_after`](crate::handoff::Trial::written_after) of the batch that was written last.
     pub fn written_after(&self) -> Option<u64> {
         Some(self.sent.back()?.batch.trial.written_after)
     }

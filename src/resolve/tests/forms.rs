@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::base::limits::MESSAGE_UNPACKED_BYTES_MAX;
+use crate::base::object::Object;
 
 /// How a message ends.
 #[derive(Debug, PartialEq, Eq)]

@@ -2,9 +2,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Object, PullingId};
+use super::PullingId;
 use crate::ack::{Fate, Share, Turn};
 use crate::base::buffers::Buffer;
+use crate::base::object::Object;
 use crate::services::Definition;
 
 /// Something to collect, on its way from `receive` to `fetch`.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
-use super::Decoder;
 use crate::ack::{Ack, Fate, Progress};
 use crate::base::buffers::Buffer;
+use crate::decode::Decoder;
+use crate::handoff::{PullingId, Source};
 use crate::ledger::Case;
-use crate::resolve::{PullingId, Source};
 use crate::services::Definition;
 
 /// One object on its way, and all that must survive between its chunks.

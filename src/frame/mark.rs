@@ -1,6 +1,6 @@
 //! `@devo_pulling_id` in a JSON event, whose own bytes stay as they are.
 
-use crate::resolve::PullingId;
+use crate::handoff::PullingId;
 
 /// Writes the event into `marked` with one more member at its end. False: the event is no JSON object, and
 /// nothing was written.
