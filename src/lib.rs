@@ -14,7 +14,7 @@
 //! | receive, backfill → fetch | [`handoff::Task`], an object of a message or of a listing | [`handoff::schedule`], a lane for each input | messages per fetcher, and objects of each input that were begun |
 //! | fetch → fetch, later | an object that S3 did not give | a thread that waits for all | objects of each input that were begun |
 //! | fetch → decode | [`handoff::Payload`], compressed bytes in order | a job on the rayon pool | bytes: [`base::budget::Budget`] |
-//! | poll → decode | [`handoff::Payload`], a page of an API's answer | the same | pages in work, and bytes |
+//! | sources → decode | [`handoff::Payload`], a page of an API's answer | the same | pages in work, and bytes |
 //! | frame → send | [`handoff::Batch`], whole frames | straight onto a connection that is free, else a channel per output | unconfirmed bytes per connection, batches per sender |
 //! | send → settle | [`ack::Outcome`], through [`ack::Ack`] | channel per input | messages in work |
 //!
@@ -23,8 +23,8 @@
 //! # The promise
 //!
 //! An SQS message is deleted only when every frame of every object that it names is known to have
-//! reached the peer. [`ack`] counts, and forgetting counts as failure; [`send`] says what "reached"
-//! means; [`ledger`] remembers; [`receive`] deletes, or gives back.
+//! reached the peer. [`ack`] counts, and forgetting counts as failure; [`stages::send`] says what "reached"
+//! means; [`ledger`] remembers; [`stages::receive`] deletes, or gives back.
 //!
 //! # Modules, in the order of the flow
 //!
@@ -35,16 +35,16 @@
 //! | [`base::limits`] | every bound in one place, with its reason | no |
 //! | [`pipeline`] | makes the channels and threads; the last stage starts first and stops last | threads |
 //! | [`services`] | the registry of services; rules, fields and tag templates | no |
-//! | [`receive`] | SQS polling, leases (visibility), settling (delete, extend, release) | sockets |
-//! | [`backfill`] | an S3 listing instead of a queue: what nobody announced | sockets |
-//! | [`resolve`] | message body -> objects | no |
+//! | [`stages::receive`] | SQS polling, leases (visibility), settling (delete, extend, release) | sockets |
+//! | [`stages::backfill`] | an S3 listing instead of a queue: what nobody announced | sockets |
+//! | [`stages::resolve`] | message body -> objects | no |
 //! | [`handoff::schedule`] | whose turn it is among inputs and messages | no |
-//! | [`fetch`] | object -> payload: ranged GETs | sockets |
+//! | [`stages::fetch`] | object -> payload: ranged GETs | sockets |
 //! | [`decode`] | payload -> records: inflate, JSON, lines | no |
-//! | [`frame`] | record -> syslog frame in a batch | no |
-//! | [`send`] | batch -> Devo, relay, console: connection, unconfirmed window, resend | sockets |
+//! | [`stages::frame`] | record -> syslog frame in a batch | no |
+//! | [`stages::send`] | batch -> Devo, relay, console: connection, unconfirmed window, resend | sockets |
 //! | [`ack`] | the promise | no |
-//! | [`poll`] | sources behind an API (CloudTrail lookups): request -> page -> payload, checkpoints; the sources themselves are pure | sockets |
+//! | [`stages::sources`] | sources behind an API (CloudTrail lookups): request -> page -> payload, checkpoints; the sources themselves are pure | sockets |
 //! | [`ledger`] | what must survive a restart: delivered objects, progress inside big ones, checkpoints of sources (SQLite) | files |
 //! | [`aws`] | signed calls: wire formats (pure), client; where credentials come from | sockets, files |
 //! | [`telemetry`] | counters by stage, what is wrong at present, and the snapshot that all tell of: log lines, metrics, page, live view, own events | log |
@@ -59,24 +59,18 @@
 
 pub mod ack;
 pub mod aws;
-pub mod backfill;
 pub mod base;
 pub mod cli;
 pub mod config;
 pub mod decode;
-pub mod fetch;
-pub mod frame;
 pub mod handoff;
 pub mod http;
 pub mod ledger;
 pub mod pipeline;
-pub mod poll;
-pub mod receive;
-pub mod resolve;
-pub mod send;
 pub mod services;
 pub mod settings;
 pub mod setup;
+pub mod stages;
 pub mod status;
 pub mod telemetry;
 pub mod testbed;

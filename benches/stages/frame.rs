@@ -5,7 +5,7 @@ use std::hint::black_box;
 use aws_to_devo::base::buffers::{Buffer, Buffers};
 use aws_to_devo::base::limits::BATCH_BYTES;
 use aws_to_devo::decode::{Newlines, Record};
-use aws_to_devo::frame::Frames;
+use aws_to_devo::stages::frame::Frames;
 use criterion::{BenchmarkId, Throughput};
 use jiff::Timestamp;
 

@@ -306,7 +306,7 @@ mod tests {
             );
         };
         for number in 0..200 {
-            log("aws_to_devo::fetch::object", log::Level::Warn, number);
+            log("aws_to_devo::stages::fetch::object", log::Level::Warn, number);
             log("ureq::pool", log::Level::Warn, number);
             log("aws_to_devo::cli::reload", log::Level::Info, number);
             log("aws_to_devo::decode", log::Level::Debug, number);
@@ -314,7 +314,7 @@ mod tests {
         logger.tick(Instant::now() + 2 * crate::base::limits::LOG_REMINDER);
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         let of = |module: &str| text.lines().filter(|line| line.contains(&format!("of {module}"))).count();
-        for module in ["aws_to_devo::fetch::object", "ureq::pool"] {
+        for module in ["aws_to_devo::stages::fetch::object", "ureq::pool"] {
             assert_eq!(of(module), crate::base::limits::LOG_EXAMPLES_MAX + 1, "{text}");
         }
         assert_eq!((of("aws_to_devo::cli::reload"), of("aws_to_devo::decode")), (200, 200));

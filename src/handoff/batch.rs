@@ -162,7 +162,7 @@ mod tests {
     use super::*;
     use crate::ack::{Ack, Outcome};
     use crate::decode::{Newlines, Record};
-    use crate::frame::Frames;
+    use crate::stages::frame::Frames;
 
     /// A batch of those records, which begin with number 11; those that are None are left out.
     fn batch(records: &[Option<String>], ack: &Ack) -> Batch {

@@ -1,7 +1,7 @@
 //! Compresses frames into a gzip member (`docs/devo-wire.md#compressed-sending`).
 //!
 //! One complete member a batch, members after one another on the stream, no length prefix, and no octet
-//! counting inside: [`Frames::is_counted`](crate::frame::Frames::is_counted) tells which frames must go plain.
+//! counting inside: [`Frames::is_counted`](crate::stages::frame::Frames::is_counted) tells which frames must go plain.
 
 use std::fmt;
 use std::io::Read;

@@ -13,9 +13,9 @@ use crate::base::buffers::Buffer;
 use crate::base::crew::Crew;
 use crate::base::stop::Stop;
 use crate::decode::{Newlines, Record};
-use crate::frame::Frames;
-use crate::send::Outputs;
 use crate::settings::InternalEvents;
+use crate::stages::frame::Frames;
+use crate::stages::send::Outputs;
 use crate::telemetry::{Telemetry, events};
 
 /// What the thread needs. It holds the outputs: join it before them.

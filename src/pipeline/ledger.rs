@@ -9,8 +9,8 @@ use crate::base::limits::{LEDGER_START_BACKOFF_FIRST, LEDGER_START_BACKOFF_MAX};
 use crate::base::stop::Stop;
 use crate::base::text::span;
 use crate::ledger::{Ledger, OpenError, Role, Scope};
-use crate::send::PoolError;
 use crate::settings::Config;
+use crate::stages::send::PoolError;
 use crate::telemetry::Telemetry;
 
 /// The place of its lines in the log: a wait ends when the ledger is open, and the next one is told of again.

@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use crate::aws::{AccountId, Client, Http, S3, Sqs, Sts};
-use crate::backfill::{self, Backfill, Lister};
 use crate::base::budget::Budget;
 use crate::base::buffers::Buffers;
 use crate::base::crew::Crew;
@@ -28,15 +27,19 @@ use crate::base::limits::{
 };
 use crate::base::stop::Stop;
 use crate::decode::Bounds;
-use crate::fetch;
 use crate::handoff::Payload;
 use crate::handoff::schedule;
 use crate::ledger::Ledger;
-use crate::poll::{self, Paces, Poller};
-use crate::receive::{self, Receiver};
-use crate::send::{Outputs, Pool, PoolSettings, Renewal};
 use crate::settings::Rates;
 use crate::settings::{Config, Input, Output, Source};
+use crate::stages::backfill;
+use crate::stages::backfill::{Backfill, Lister};
+use crate::stages::fetch;
+use crate::stages::receive;
+use crate::stages::receive::Receiver;
+use crate::stages::send::{Outputs, Pool, PoolSettings, Renewal};
+use crate::stages::sources;
+use crate::stages::sources::{Paces, Poller};
 use crate::telemetry::{self, Health, Phase, Telemetry, Trouble};
 use intake::Intake;
 use internal::Internal;
@@ -256,7 +259,7 @@ impl Pipeline {
             let index = config.inputs.len() + number;
             let client = source_client(&http, source, &stop).counted_in(&telemetry.inputs[index]);
             keep_time(&ledger, &client);
-            let settings = poll::Settings {
+            let settings = sources::Settings {
                 index,
                 source: source.clone(),
                 client,

@@ -16,14 +16,14 @@ use crate::base::limits::{BATCH_BYTES, EVENT_TYPES_SHOWN_MAX};
 use crate::base::stop::Stop;
 use crate::base::text::variant;
 use crate::decode::{Error, Record, Scratch};
-use crate::frame;
-use crate::frame::Frames;
 use crate::handoff::Source;
 use crate::handoff::Subject;
 use crate::handoff::{Payload, Work};
 use crate::ledger::Suspects;
-use crate::send::Outputs;
 use crate::services::{Route, Verdict};
+use crate::stages::frame;
+use crate::stages::frame::Frames;
+use crate::stages::send::Outputs;
 use crate::telemetry::{Service, Telemetry};
 
 /// What all workers share.

@@ -10,10 +10,10 @@ use super::{Identity, Wishes, policy};
 use crate::aws::{Client, Http};
 use crate::base::stop::Stop;
 use crate::config;
-use crate::poll::source::{Next, Source};
-use crate::poll::source_of;
 use crate::settings;
 use crate::settings::Config;
+use crate::stages::sources::source::{Next, Source};
+use crate::stages::sources::source_of;
 
 const START: &str = "2026-11-21T09:00:00Z";
 const NOW: &str = "2026-11-21T12:00:00Z";

@@ -10,8 +10,8 @@ use rustls::{
 
 use super::*;
 use crate::ack::Ack;
-use crate::send::tls::Certificates;
 use crate::settings::{Identity, TlsFiles};
+use crate::stages::send::tls::Certificates;
 use crate::testbed::pki::Pki;
 
 const BATCH: usize = 256 << 10;
@@ -89,7 +89,7 @@ fn short_lived(config: &ClientConfig, files: &TlsFiles, records: u64) -> ClientC
         Some(SupportedCipherSuite::Tls12(Box::leak(Box::new(suite))))
     };
     provider.cipher_suites = provider.cipher_suites.iter().filter_map(limited).collect();
-    let roots = crate::send::tls::roots(files.chain.as_deref()).unwrap();
+    let roots = crate::stages::send::tls::roots(files.chain.as_deref()).unwrap();
     let mut limited = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS12])
         .unwrap()

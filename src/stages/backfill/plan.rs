@@ -47,7 +47,7 @@ impl Plan {
         if too_early || too_late {
             return Verdict::OutsideTime;
         }
-        if crate::resolve::is_marker(key) {
+        if crate::stages::resolve::is_marker(key) {
             return Verdict::Skip;
         }
         let own = input.service_of(key).filter(|service| service.name == self.service);

@@ -14,12 +14,12 @@ use crate::base::buffers::Buffer;
 use crate::base::limits::{REFUSE_KILLS, SEND_WINDOW_BYTES, SETTLE_TIME, SUSPECT_STRIKES, SUSPECTS_TOGETHER};
 use crate::base::stop::Stop;
 use crate::decode::{Newlines, Record};
-use crate::frame::Frames;
 use crate::handoff::Subject;
 use crate::settings;
 use crate::settings::Confirmation;
 use crate::settings::Rates;
 use crate::settings::{Destination, Identity, TlsFiles};
+use crate::stages::frame::Frames;
 use crate::telemetry::{self, Telemetry};
 use crate::testbed::pki::Pki;
 

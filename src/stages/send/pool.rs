@@ -18,9 +18,9 @@ use crate::ack::{Ack, Outcome};
 use crate::base::crew::Crew;
 use crate::base::limits::{BATCHES_WAITING_PER_SENDER, SEND_RECORDS_MAX};
 use crate::base::stop::Stop;
-use crate::frame::Frames;
 use crate::handoff::{Batch, Gzip};
 use crate::settings::{Destination, Output, TlsFiles};
+use crate::stages::frame::Frames;
 use crate::telemetry::{self, Telemetry, Trouble};
 
 /// What all senders share.

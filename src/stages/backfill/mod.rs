@@ -36,9 +36,9 @@ use crate::base::stop::Stop;
 use crate::handoff::schedule::Lane;
 use crate::handoff::{Source, Task};
 use crate::ledger::Ledger;
-use crate::resolve::is_marker;
 use crate::services::Definition;
 use crate::settings::Input;
+use crate::stages::resolve::is_marker;
 use crate::telemetry;
 
 /// A listing from its first page on, and the counts of how far it is.

@@ -19,8 +19,10 @@ use crate::base::limits::{
 use crate::base::object::Object;
 use crate::handoff::{PullingId, Source, Task};
 use crate::ledger::{Identity, Place, Standing};
-use crate::resolve::{Announcement, IntoIter, Objects, Unreadable, body_elsewhere, is_marker, resolve};
 use crate::services::Definition;
+use crate::stages::resolve::{
+    Announcement, IntoIter, Objects, Unreadable, body_elsewhere, is_marker, resolve,
+};
 use crate::telemetry::{self, Endings};
 
 pub fn run(shared: &Arc<Shared>) {
