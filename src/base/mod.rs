@@ -6,6 +6,7 @@ pub mod buffers;
 pub mod certificate;
 pub mod crew;
 pub mod limits;
+pub mod locks;
 pub mod naming;
 pub mod object;
 pub mod permissions;

@@ -48,7 +48,7 @@ static NOTICES: LazyLock<Arc<Notices>> = LazyLock::new(Arc::default);
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
 /// Modules whose lines are of a known number, and belong together: commands, and the statistics.
-const UNLIMITED: [&str; 2] = ["aws_to_devo::cli", "aws_to_devo::telemetry::report"];
+const UNLIMITED: [&str; 2] = ["aws_to_devo::cli", "aws_to_devo::telemetry::reporters::statistics"];
 
 /// Before [`start`]; the first choice holds.
 pub fn choose(format: Format) {

@@ -16,7 +16,8 @@ use crate::decode::{Newlines, Record};
 use crate::settings::InternalEvents;
 use crate::stages::frame::Frames;
 use crate::stages::send::Outputs;
-use crate::telemetry::{Telemetry, events};
+use crate::telemetry::Telemetry;
+use crate::telemetry::reporters::events;
 
 /// What the thread needs. It holds the outputs: join it before them.
 pub struct Internal {

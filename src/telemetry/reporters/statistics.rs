@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::snapshot::seconds;
-use super::{Activity, OutputSnapshot, Snapshot, Telemetry};
 use crate::base::limits::{CERTIFICATE_EXPIRY_WARNING, CERTIFICATE_WARNING_INTERVAL, OVERDUE_LOOK};
 use crate::base::stop::Stop;
+use crate::telemetry::model::activity::Activity;
+use crate::telemetry::run::Telemetry;
+use crate::telemetry::snapshot::seconds;
+use crate::telemetry::snapshot::{OutputSnapshot, Snapshot};
 
 /// Writes the lines at a fixed interval.
 #[derive(Debug)]
@@ -161,8 +163,8 @@ pub fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing;
     use super::*;
+    use crate::telemetry::testing;
 
     #[test]
     fn sizes_for_people() {

@@ -22,7 +22,7 @@ struct State {
 
 impl Lag {
     /// For those who go on after this one's: nothing of it is in work.
-    pub(super) fn successor(&self) -> Lag {
+    pub fn successor(&self) -> Lag {
         let State { reached, last, .. } = *self.lock();
         Lag(Mutex::new(State { reached, last, ..State::default() }))
     }

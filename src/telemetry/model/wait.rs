@@ -3,9 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Counter;
-use super::counter::Meter;
-use super::metrics::Kind;
+use super::counter::{Counter, Meter};
+use super::metric::Kind;
 use super::process::thread_cpu;
 
 /// Sums up how long something took, over all threads.

@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::Activity;
-use super::notices::Notice;
-use super::snapshot::{InputSnapshot, OutputSnapshot, Snapshot};
+use crate::telemetry::model::activity::Activity;
+use crate::telemetry::notices::Notice;
+use crate::telemetry::snapshot::{InputSnapshot, OutputSnapshot, Snapshot};
 
 /// One JSON object a line; `event` says what it is about.
 pub fn lines(snapshot: &Snapshot, news: &[Notice]) -> Vec<String> {

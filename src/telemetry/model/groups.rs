@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::counter::{Counter, Gauge, Meter};
-use super::metrics::Metric;
+use super::metric::Metric;
 use super::wait::Stopwatch;
 
 /// Makes, of one list: the group that threads count in, its values at one moment (`…Totals`), and the

@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use super::metrics::Kind;
+use super::metric::Kind;
 
 /// Only ever grows.
 #[derive(Debug, Default)]

@@ -4,33 +4,18 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
-
-use super::endings::EndingTotals;
-use super::groups::*;
-use super::sender::Activity;
-use super::snapshot::{InputSnapshot, OutputSnapshot, Part, SenderSnapshot, ServiceSnapshot, Snapshot};
+use crate::telemetry::model::activity::Activity;
+use crate::telemetry::model::endings::EndingTotals;
+use crate::telemetry::model::groups::*;
+use crate::telemetry::model::metric::{Kind, Metric};
+use crate::telemetry::snapshot::{
+    InputSnapshot, OutputSnapshot, Part, SenderSnapshot, ServiceSnapshot, Snapshot,
+};
 
 /// All metrics but those about the process, which have names of their own everywhere.
 const PREFIX: &str = "aws_to_devo_";
 const PROCESS: &str = "process_";
 const TOTAL: &str = "_total";
-
-/// One metric of something: of a group of counters, of an input, of the collector.
-pub struct Metric<T> {
-    pub name: &'static str,
-    pub help: &'static str,
-    pub kind: Kind,
-    /// None: not known at present, or there is no such thing.
-    pub value: fn(&T) -> Option<f64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    Counter,
-    Gauge,
-}
 
 /// A metric with all its values.
 #[derive(Debug)]
