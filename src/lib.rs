@@ -55,7 +55,8 @@
 //! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` and `bench`, and the objects to measure with | sockets |
 //!
 //! `receive`, `fetch` and `send` never import each other, and pure modules use no sockets, files,
-//! threads or clocks: `tests/directions.rs` reads the `use crate::` lines and checks it.
+//! threads or clocks: `tests/layers.rs` reads the paths in all modules and checks it, and that no
+//! two modules know each other.
 
 pub mod ack;
 pub mod aws;
