@@ -11,11 +11,11 @@
 //!
 //! | from → to | what crosses | how | bound |
 //! |---|---|---|---|
-//! | receive, backfill → fetch | [`resolve::Task`], an object of a message or of a listing | [`schedule`], a lane for each input | messages per fetcher, and objects of each input that were begun |
+//! | receive, backfill → fetch | [`handoff::Task`], an object of a message or of a listing | [`handoff::schedule`], a lane for each input | messages per fetcher, and objects of each input that were begun |
 //! | fetch → fetch, later | an object that S3 did not give | a thread that waits for all | objects of each input that were begun |
-//! | fetch → decode | [`decode::Payload`], compressed bytes in order | a job on the rayon pool | bytes: [`budget::Budget`] |
-//! | poll → decode | [`decode::Payload`], a page of an API's answer | the same | pages in work, and bytes |
-//! | frame → send | [`frame::Batch`], whole frames | straight onto a connection that is free, else a channel per output | unconfirmed bytes per connection, batches per sender |
+//! | fetch → decode | [`handoff::Payload`], compressed bytes in order | a job on the rayon pool | bytes: [`base::budget::Budget`] |
+//! | sources → decode | [`handoff::Payload`], a page of an API's answer | the same | pages in work, and bytes |
+//! | frame → send | [`handoff::Batch`], whole frames | straight onto a connection that is free, else a channel per output | unconfirmed bytes per connection, batches per sender |
 //! | send → settle | [`ack::Outcome`], through [`ack::Ack`] | channel per input | messages in work |
 //!
 //! Waits go downstream only: fetch waits for workers, workers for senders, senders for the network.
@@ -23,65 +23,55 @@
 //! # The promise
 //!
 //! An SQS message is deleted only when every frame of every object that it names is known to have
-//! reached the peer. [`ack`] counts, and forgetting counts as failure; [`send`] says what "reached"
-//! means; [`ledger`] remembers; [`receive`] deletes, or gives back.
+//! reached the peer. [`ack`] counts, and forgetting counts as failure; [`stages::send`] says what "reached"
+//! means; [`ledger`] remembers; [`stages::receive`] deletes, or gives back.
 //!
 //! # Modules, in the order of the flow
 //!
 //! | module | what | touches the world |
 //! |---|---|---|
 //! | [`cli`] | the commands, one file each, thin | yes |
-//! | [`config`] | the file as written (the vendor's keys) -> [`config::Config`], valid by construction | files |
-//! | [`limits`] | every bound in one place, with its reason | no |
+//! | [`config`] | the file as written (the vendor's keys) -> [`settings::Config`], valid by construction | files |
+//! | [`base::limits`] | every bound in one place, with its reason | no |
 //! | [`pipeline`] | makes the channels and threads; the last stage starts first and stops last | threads |
 //! | [`services`] | the registry of services; rules, fields and tag templates | no |
-//! | [`receive`] | SQS polling, leases (visibility), settling (delete, extend, release) | sockets |
-//! | [`backfill`] | an S3 listing instead of a queue: what nobody announced | sockets |
-//! | [`resolve`] | message body -> objects | no |
-//! | [`schedule`] | whose turn it is among inputs and messages | no |
-//! | [`fetch`] | object -> payload: ranged GETs | sockets |
+//! | [`stages::receive`] | SQS polling, leases (visibility), settling (delete, extend, release) | sockets |
+//! | [`stages::backfill`] | an S3 listing instead of a queue: what nobody announced | sockets |
+//! | [`stages::resolve`] | message body -> objects | no |
+//! | [`handoff::schedule`] | whose turn it is among inputs and messages | no |
+//! | [`stages::fetch`] | object -> payload: ranged GETs | sockets |
 //! | [`decode`] | payload -> records: inflate, JSON, lines | no |
-//! | [`frame`] | record -> syslog frame in a batch | no |
-//! | [`send`] | batch -> Devo, relay, console: connection, unconfirmed window, resend | sockets |
+//! | [`stages::frame`] | record -> syslog frame in a batch | no |
+//! | [`stages::send`] | batch -> Devo, relay, console: connection, unconfirmed window, resend | sockets |
 //! | [`ack`] | the promise | no |
-//! | [`poll`] | sources behind an API (CloudTrail lookups): request -> page -> payload, checkpoints; the sources themselves are pure | sockets |
+//! | [`stages::sources`] | sources behind an API (CloudTrail lookups): request -> page -> payload, checkpoints; the sources themselves are pure | sockets |
 //! | [`ledger`] | what must survive a restart: delivered objects, progress inside big ones, checkpoints of sources (SQLite) | files |
 //! | [`aws`] | signed calls: wire formats (pure), client; where credentials come from | sockets, files |
 //! | [`telemetry`] | counters by stage, what is wrong at present, and the snapshot that all tell of: log lines, metrics, page, live view, own events | log |
 //! | [`status`] | the status page, `/metrics`, `/healthz`, `/readyz`; [`http`] is the small server below it | sockets |
 //! | [`setup`] | what AWS must have and allow for a configuration: policy and CloudFormation template | no |
-//! | [`naming`] | what names from messages and answers must look like before they become part of an address | no |
-//! | [`stop`], [`crew`], [`backoff`], [`budget`], [`buffers`] | ending, watching threads, waiting, sharing a bounded amount, using memory again | threads |
+//! | [`base::naming`] | what names from messages and answers must look like before they become part of an address | no |
+//! | [`base`] | ending, watching threads, waiting, sharing a bounded amount, using memory again | threads |
 //! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` and `bench`, and the objects to measure with | sockets |
 //!
 //! `receive`, `fetch` and `send` never import each other, and pure modules use no sockets, files,
-//! threads or clocks: `tests/directions.rs` reads the `use crate::` lines and checks it.
+//! threads or clocks: `tests/layers.rs` reads the paths in all modules and checks it, and that no
+//! two modules know each other.
 
 pub mod ack;
 pub mod aws;
-pub mod backfill;
-pub mod backoff;
-pub mod budget;
-pub mod buffers;
+pub mod base;
 pub mod cli;
 pub mod config;
-pub mod crew;
 pub mod decode;
-pub mod fetch;
-pub mod frame;
+pub mod handoff;
 pub mod http;
 pub mod ledger;
-pub mod limits;
-pub mod naming;
 pub mod pipeline;
-pub mod poll;
-pub mod receive;
-pub mod resolve;
-pub mod schedule;
-pub mod send;
 pub mod services;
+pub mod settings;
 pub mod setup;
+pub mod stages;
 pub mod status;
-pub mod stop;
 pub mod telemetry;
 pub mod testbed;

@@ -12,9 +12,11 @@ use std::sync::LazyLock;
 
 use aws_to_devo::aws::endpoint::is_region_beside;
 use aws_to_devo::aws::{GetObject, s3};
-use aws_to_devo::config::Endpoints;
-use aws_to_devo::naming::{self, AccessPoint, Place};
-use aws_to_devo::resolve::{Object, resolve};
+use aws_to_devo::base::naming;
+use aws_to_devo::base::naming::{AccessPoint, Place};
+use aws_to_devo::base::object::Object;
+use aws_to_devo::settings::Endpoints;
+use aws_to_devo::stages::resolve::resolve;
 use percent_encoding::percent_decode_str;
 use proptest::prelude::*;
 use serde_json::{Value, json};

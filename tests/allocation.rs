@@ -14,7 +14,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::Write;
 
-use aws_to_devo::budget::Budget;
+use aws_to_devo::base::budget::Budget;
 use aws_to_devo::decode::{Account, Bounds, Decoder, Error, Format, Scratch};
 
 #[path = "raw_parquet/mod.rs"]
@@ -218,7 +218,7 @@ fn no_message_and_no_answer_allocates_out_of_proportion_or_exhausts_the_stack() 
     ];
     for text in &texts {
         let shown = &text[..20];
-        let ((), peak) = peak_of(|| drop(aws_to_devo::resolve::resolve(text)));
+        let ((), peak) = peak_of(|| drop(aws_to_devo::stages::resolve::resolve(text)));
         println!("{shown}: a message takes {peak} bytes");
         assert!(peak <= 24 * MIB, "{shown}: {peak}");
         let ((), peak) = peak_of(|| {
@@ -257,7 +257,7 @@ fn the_objects_of_a_message_take_no_more_memory_than_the_message() {
     ];
     for text in &texts {
         HELD.set(0);
-        let found = aws_to_devo::resolve::resolve(text).unwrap();
+        let found = aws_to_devo::stages::resolve::resolve(text).unwrap();
         let held = HELD.get();
         println!("{}: a message of {} bytes is held in {held}", &text[..20], text.len());
         assert!(held <= text.len() as isize + 1024, "{}: {held}", &text[..20]);

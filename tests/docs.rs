@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use aws_to_devo::config::{self, endings, ignored, keys, registry, vendor};
 use aws_to_devo::setup;
-use aws_to_devo::telemetry::{Snapshot, metrics};
+use aws_to_devo::telemetry::Snapshot;
+use aws_to_devo::telemetry::reporters::metrics;
 
 /// Set it to have the generated parts written anew: `UPDATE_DOCS=1 cargo test --test docs`.
 const UPDATE: &str = "UPDATE_DOCS";
@@ -22,7 +23,7 @@ fn generated_parts_are_up_to_date() {
     is_generated("troubleshooting.md", "errors", &vendor::markdown());
     is_generated("troubleshooting.md", "never", &vendor::never_markdown());
     is_generated("configuration.md", "keys", &keys::markdown());
-    is_generated("monitoring.md", "endings", &aws_to_devo::telemetry::endings::table());
+    is_generated("monitoring.md", "endings", &aws_to_devo::telemetry::model::endings::table());
     is_generated("configuration.md", "ignored", &ignored::markdown());
     is_generated("monitoring.md", "metrics", &metrics::table());
     is_generated("services.md", "endings", &endings::markdown());

@@ -14,11 +14,11 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use aws_to_devo::ack::Ack;
-use aws_to_devo::buffers::Buffer;
+use aws_to_devo::base::buffers::Buffer;
 use aws_to_devo::config::registry::{self, Row};
 use aws_to_devo::decode::{Bounds, Decoder, Newlines, Record, Scratch};
-use aws_to_devo::frame::Frames;
 use aws_to_devo::services::{Route, Verdict};
+use aws_to_devo::stages::frame::Frames;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
@@ -103,7 +103,8 @@ fn every_case_is_delivered_exactly_or_refused() {
             let key = std::fs::read_to_string(folder.join(format!("key{number}"))).ok()?;
             Some((key, read(&format!("object{number}"))))
         });
-        let objects: Vec<_> = objects.filter(|(key, _)| !aws_to_devo::resolve::is_marker(key)).collect();
+        let objects: Vec<_> =
+            objects.filter(|(key, _)| !aws_to_devo::stages::resolve::is_marker(key)).collect();
         if let Err(error) = announces(&read("notification.json"), &objects) {
             wrong.push(format!("{}: {error}", folder.display()));
         }
@@ -128,7 +129,7 @@ fn announces(notification: &[u8], objects: &[(String, Vec<u8>)]) -> Result<(), S
         return Ok(());
     }
     let body = String::from_utf8_lossy(notification).replace("BUCKET", "bucket");
-    let found = aws_to_devo::resolve::resolve(&body).map_err(|error| error.to_string())?;
+    let found = aws_to_devo::stages::resolve::resolve(&body).map_err(|error| error.to_string())?;
     let found: Vec<_> = found.objects.iter().map(|object| (object.bucket, object.key)).collect();
     let expected: Vec<_> = objects.iter().map(|(key, _)| ("bucket".to_owned(), key.clone())).collect();
     if found == expected { Ok(()) } else { Err(format!("{found:?} is announced, not {expected:?}")) }

@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::time::{Duration, SystemTime};
 
 use aws_to_devo::aws::{Credentials, GetObject, s3, sign, sqs};
-use aws_to_devo::config::Endpoints;
-use aws_to_devo::resolve::resolve;
+use aws_to_devo::settings::Endpoints;
+use aws_to_devo::stages::resolve::resolve;
 
 use crate::clock::Criterion;
 

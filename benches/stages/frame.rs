@@ -2,10 +2,10 @@
 
 use std::hint::black_box;
 
-use aws_to_devo::buffers::{Buffer, Buffers};
+use aws_to_devo::base::buffers::{Buffer, Buffers};
+use aws_to_devo::base::limits::BATCH_BYTES;
 use aws_to_devo::decode::{Newlines, Record};
-use aws_to_devo::frame::Frames;
-use aws_to_devo::limits::BATCH_BYTES;
+use aws_to_devo::stages::frame::Frames;
 use criterion::{BenchmarkId, Throughput};
 use jiff::Timestamp;
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use aws_to_devo::ack::{Ack, Outcome};
-use aws_to_devo::buffers::Buffer;
+use aws_to_devo::base::buffers::Buffer;
+use aws_to_devo::base::limits::{BATCH_BYTES, SETTLE_BYTES, SETTLE_TIME};
 use aws_to_devo::decode::{Newlines, Record};
-use aws_to_devo::frame::{Batch, Frames, Gzip};
-use aws_to_devo::limits::{BATCH_BYTES, SETTLE_BYTES, SETTLE_TIME};
-use aws_to_devo::send::window::Window;
+use aws_to_devo::handoff::{Batch, Gzip};
+use aws_to_devo::stages::frame::Frames;
+use aws_to_devo::stages::send::window::Window;
 use aws_to_devo::testbed::load::{self, Kind};
 use criterion::{BatchSize, BenchmarkId, Throughput};
 use jiff::Timestamp;

@@ -7,9 +7,9 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use aws_to_devo::base::stop::Stop;
 use aws_to_devo::config::{self, Environment};
 use aws_to_devo::pipeline::{Job, Pipeline};
-use aws_to_devo::stop::Stop;
 use aws_to_devo::telemetry::Telemetry;
 use aws_to_devo::testbed::aws::{ACCESS_KEY_ID, Aws, REGION, SECRET_ACCESS_KEY};
 use aws_to_devo::testbed::load::{self, Kind, LoadObject};

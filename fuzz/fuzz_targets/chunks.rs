@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use aws_to_devo::budget::Budget;
+use aws_to_devo::base::budget::Budget;
 use aws_to_devo::decode::{Account, Bounds, Decoder, Error, Format, Newlines, Record, Scratch};
 use flate2::Compression;
 use flate2::write::GzEncoder;

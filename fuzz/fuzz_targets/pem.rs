@@ -5,8 +5,8 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use aws_to_devo::config::{Identity, TlsFiles};
-use aws_to_devo::send::tls;
+use aws_to_devo::settings::{Identity, TlsFiles};
+use aws_to_devo::stages::send::tls;
 use libfuzzer_sys::fuzz_target;
 
 static FILES: LazyLock<[PathBuf; 2]> = LazyLock::new(|| {

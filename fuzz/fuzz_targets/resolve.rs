@@ -2,8 +2,8 @@
 
 #![no_main]
 
-use aws_to_devo::naming;
-use aws_to_devo::resolve::{body_elsewhere, resolve};
+use aws_to_devo::base::naming;
+use aws_to_devo::stages::resolve::{body_elsewhere, resolve};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &str| {

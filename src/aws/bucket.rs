@@ -14,9 +14,9 @@ use super::listing::{self, ListObjects, Page};
 use super::request::Request;
 use super::s3::{self, GetObject, Head};
 use super::success::Unusable;
-use crate::buffers::Buffer;
-use crate::limits::S3_REDIRECTS_MAX;
-use crate::naming::is_scope;
+use crate::base::buffers::Buffer;
+use crate::base::limits::S3_REDIRECTS_MAX;
+use crate::base::naming::is_scope;
 
 /// Reads objects of any bucket; remembers what it learns about buckets. Clones share that.
 #[derive(Clone)]
@@ -346,7 +346,7 @@ fn read_body(head: &Head, len_max: u64, answer: &mut Answer, into: &mut Buffer) 
 mod tests {
     use super::*;
     use crate::aws::testing::{Server, Step, answer, cut_short};
-    use crate::stop::Stop;
+    use crate::base::stop::Stop;
 
     const OBJECT: GetObject<'_> = GetObject {
         bucket: "logs",
@@ -709,7 +709,7 @@ mod tests {
         let provider = crate::aws::Provider::fixed(crate::aws::testing::key("AKIATESTTESTTEST0001"));
         let http = crate::aws::Http::with(1, crate::aws::proxy::Proxies::default(), None).unwrap();
         let client =
-            Client::with(&http, provider, "us-east-1", crate::config::Endpoints::default(), &Stop::new());
+            Client::with(&http, provider, "us-east-1", crate::settings::Endpoints::default(), &Stop::new());
         let s3 = S3::new(client);
         assert!(s3.may_be_asked("eu-west-1"));
         for region in [

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::clock::Clock;
 use super::credentials::Credentials;
-use super::endpoint::{self, Service};
+use super::endpoint;
 use super::error::{Error, Kind};
 use super::failure::Refusal;
 use super::http::{Answer, Fault, Http};
@@ -14,13 +14,14 @@ use super::provider::Provider;
 use super::request::Request;
 use super::sign::sign;
 use super::success::{self, Unusable};
-use crate::backoff::Backoff;
-use crate::config;
-use crate::limits::{
+use crate::base::backoff::Backoff;
+use crate::base::limits::{
     ANSWER_PATIENCE_MIN, AWS_ANSWER_BYTES_MAX, AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX,
     AWS_BODY_TIMEOUT, AWS_LONG_POLL_MARGIN, AWS_REFUSAL_BYTES_MAX, AWS_RETRY_AT_ONCE, CREDENTIALS_PATIENCE,
 };
-use crate::stop::Stop;
+use crate::base::stop::Stop;
+use crate::settings;
+use crate::settings::Service;
 use crate::telemetry::{self, Calls, Health};
 
 /// Calls AWS as one identity, from one region. Clones share connections, credentials and clock.
@@ -29,7 +30,7 @@ pub struct Client {
     http: Http,
     provider: Provider,
     region: Arc<str>,
-    endpoints: Arc<config::Endpoints>,
+    endpoints: Arc<settings::Endpoints>,
     clock: Clock,
     stop: Stop,
     calls: Arc<Calls>,
@@ -45,8 +46,8 @@ pub struct Client {
 
 impl Client {
     /// The client of an input that reads a queue.
-    pub fn of_input(http: &Http, input: &config::Input, stop: &Stop) -> Self {
-        let config::Input { key, credentials, endpoints, region, .. } = input;
+    pub fn of_input(http: &Http, input: &settings::Input, stop: &Stop) -> Self {
+        let settings::Input { key, credentials, endpoints, region, .. } = input;
         Self::new(http, &format!("inputs.{key}"), credentials, endpoints, region, stop)
     }
 
@@ -56,8 +57,8 @@ impl Client {
     pub fn new(
         http: &Http,
         owner: &str,
-        credentials: &config::Credentials,
-        endpoints: &config::Endpoints,
+        credentials: &settings::Credentials,
+        endpoints: &settings::Endpoints,
         region: &str,
         stop: &Stop,
     ) -> Self {
@@ -72,7 +73,7 @@ impl Client {
         http: &Http,
         provider: Provider,
         region: &str,
-        endpoints: config::Endpoints,
+        endpoints: settings::Endpoints,
         stop: &Stop,
     ) -> Self {
         Self {
@@ -126,7 +127,7 @@ impl Client {
     }
 
     /// Overrides, environment included.
-    pub fn endpoints(&self) -> &config::Endpoints {
+    pub fn endpoints(&self) -> &settings::Endpoints {
         &self.endpoints
     }
 
@@ -431,7 +432,7 @@ mod tests {
         let server = Server::play(vec![]);
         let (client, endpoint) = (server.client(&Stop::new()), server.endpoint.clone());
         server.seen();
-        let error = Sqs::new(client, &config::Queue::Url("http://q/1/n".to_owned()))
+        let error = Sqs::new(client, &settings::Queue::Url("http://q/1/n".to_owned()))
             .unwrap()
             .attributes()
             .unwrap_err();
@@ -456,7 +457,7 @@ mod tests {
         ]);
         let sqs = Sqs::new(
             server.client(&Stop::new()),
-            &config::Queue::Url("https://odd.example/x/y.fifo".to_owned()),
+            &settings::Queue::Url("https://odd.example/x/y.fifo".to_owned()),
         )
         .unwrap();
         let ids = (0..12).map(|at| format!("id{at}")).collect::<Vec<_>>();

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::limits::{CLOCK_NOTE_INTERVAL, CLOCK_RESOLUTION, CLOCK_SKEW_NOTED};
+use crate::base::limits::{CLOCK_NOTE_INTERVAL, CLOCK_RESOLUTION, CLOCK_SKEW_NOTED};
 
 /// AWS's clock: what the last answers said, counted on by this machine's monotonic clock, so that a step of the
 /// machine's own clock changes nothing. Until the first answer it is the machine's own clock. Clones share it.

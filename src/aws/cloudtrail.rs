@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::request::{Address, JsonService, Request, page_token};
 use super::success::{self, Unusable};
-use crate::limits::LOOKUP_EVENTS_MAX;
+use crate::base::limits::LOOKUP_EVENTS_MAX;
 
 const CLOUDTRAIL: JsonService = JsonService {
     scope: "cloudtrail",

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use super::error::{Error, Kind, shown_key_id};
-use crate::config;
+use super::error::{Error, Kind};
+use crate::settings;
+use crate::settings::shown_key_id;
 
 /// What a request is signed with. `Debug` shows neither secret nor token.
 #[derive(Clone, PartialEq, Eq)]
@@ -28,7 +29,7 @@ impl Credentials {
     }
 
     /// The file's key.
-    pub fn of_key(key: &config::AccessKey) -> Self {
+    pub fn of_key(key: &settings::AccessKey) -> Self {
         Self {
             access_key_id: key.id.clone(),
             secret_access_key: key.secret.clone(),

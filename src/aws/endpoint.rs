@@ -1,66 +1,10 @@
 //! Where a service is: region -> partition -> DNS suffix, unless an override says otherwise.
 
-use crate::config::Endpoints;
-use crate::naming::{self, AccessPoint, NoPlace, Place, is_region};
-
-/// The services that are called; each has an override of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Service {
-    Sqs,
-    S3,
-    Sts,
-    CloudTrail,
-    CloudWatch,
-    Logs,
-    GuardDuty,
-}
-
-impl Service {
-    pub const ALL: [Service; 7] = [
-        Service::Sqs,
-        Service::S3,
-        Service::Sts,
-        Service::CloudTrail,
-        Service::CloudWatch,
-        Service::Logs,
-        Service::GuardDuty,
-    ];
-
-    /// What stands before the region in a host's name; it is also the signature's name of the service.
-    pub fn name(self) -> &'static str {
-        match self {
-            Service::Sqs => "sqs",
-            Service::S3 => "s3",
-            Service::Sts => "sts",
-            Service::CloudTrail => "cloudtrail",
-            Service::CloudWatch => "monitoring",
-            Service::Logs => "logs",
-            Service::GuardDuty => "guardduty",
-        }
-    }
-
-    /// The environment variable that overrides its address (AWS SDKs reference, "Service-specific endpoints").
-    pub fn variable(self) -> &'static str {
-        match self {
-            Service::Sqs => "AWS_ENDPOINT_URL_SQS",
-            Service::S3 => "AWS_ENDPOINT_URL_S3",
-            Service::Sts => "AWS_ENDPOINT_URL_STS",
-            Service::CloudTrail => "AWS_ENDPOINT_URL_CLOUDTRAIL",
-            Service::CloudWatch => "AWS_ENDPOINT_URL_CLOUDWATCH",
-            Service::Logs => "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
-            Service::GuardDuty => "AWS_ENDPOINT_URL_GUARDDUTY",
-        }
-    }
-}
-
-/// Which of a service's addresses is called, where no override says another one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Variant {
-    /// `AWS_USE_FIPS_ENDPOINT`: cryptography that is validated by FIPS 140.
-    pub fips: bool,
-    /// `AWS_USE_DUALSTACK_ENDPOINT`: IPv6 beside IPv4.
-    pub dual_stack: bool,
-}
+use crate::base::naming;
+use crate::base::naming::{AccessPoint, NoPlace, Place, is_region};
+use crate::settings::Endpoints;
+use crate::settings::Service;
+use crate::settings::Variant;
 
 /// Overrides of one input. The file's setting wins over `AWS_ENDPOINT_URL_SQS` (`_S3`, …), which wins over
 /// `AWS_ENDPOINT_URL`. `env` reads the environment; empty values count as absent.

@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime};
 use super::endpoint;
 use super::failure::{self, Refusal};
 use super::request::Request;
-use crate::telemetry::{Failure, variant};
+use crate::base::text::variant;
+use crate::settings::shown_key_id;
+use crate::telemetry::Failure;
 
 /// What callers decide by, so that nobody compares strings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -373,20 +375,6 @@ impl Error {
             _ => advice.to_owned(),
         }
     }
-}
-
-/// An access key id for people. It is no secret (IAM user guide, "Managing access keys"); but what does not
-/// look like one may be a secret that was put in the wrong place, of which only the ends are shown.
-pub fn shown_key_id(key_id: &str) -> String {
-    if key_id.len() >= 16 && key_id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()) {
-        return key_id.to_owned();
-    }
-    let chars = key_id.chars().collect::<Vec<_>>();
-    if chars.len() < 12 {
-        return "…".to_owned();
-    }
-    let (head, tail) = (&chars[..4], &chars[chars.len() - 4..]);
-    head.iter().chain(&['…']).chain(tail).collect()
 }
 
 /// The advice about codes that mean the same for every call.

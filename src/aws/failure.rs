@@ -13,7 +13,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::endpoint;
 use super::error::Kind;
-use crate::naming::is_scope;
+use crate::base::naming::is_scope;
 
 /// An unsuccessful answer, read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

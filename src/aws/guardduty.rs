@@ -12,7 +12,7 @@ use sonic_rs::JsonValueTrait;
 
 use super::request::{Address, Request, page_token};
 use super::success::{self, Unusable};
-use crate::limits::FINDINGS_PER_CALL;
+use crate::base::limits::FINDINGS_PER_CALL;
 
 /// A page of ids: of detectors, or of findings.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,13 +17,13 @@ use super::names::Names;
 use super::proxy::Proxies;
 use super::request::Request;
 use super::success::Unusable;
-use crate::budget::Budget;
-use crate::buffers::{Buffer, Buffers};
-use crate::limits::{
+use crate::base::budget::Budget;
+use crate::base::buffers::{Buffer, Buffers};
+use crate::base::limits::{
     ANSWER_BYTES_FREE, ANSWER_BYTES_UNKNOWN, ANSWERS_BYTES, AWS_BODY_TIMEOUT, AWS_CONNECT_TIMEOUT,
     AWS_IDLE_AGE, AWS_INPUT_BYTES, AWS_OUTPUT_BYTES, AWS_RESPONSE_TIMEOUT, READ_BYTES,
 };
-use crate::stop::Stop;
+use crate::base::stop::Stop;
 
 /// Sends requests over pooled connections. Clones share the pool.
 #[derive(Clone)]

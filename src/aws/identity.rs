@@ -5,12 +5,12 @@ use std::sync::{Arc, OnceLock};
 
 use super::client::Client;
 use super::credentials::Credentials;
-use super::endpoint::Service;
 use super::error::Error;
 use super::sts::{self, AssumeRole, AssumeRoleWithWebIdentity, CallerIdentity};
-use crate::backoff::Backoff;
-use crate::limits::{RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX};
-use crate::stop::Stop;
+use crate::base::backoff::Backoff;
+use crate::base::limits::{RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX};
+use crate::base::stop::Stop;
+use crate::settings::Service;
 use crate::telemetry::{Failure, Health};
 
 /// Calls STS in the client's region.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
-use crate::limits::{BUCKETS_KNOWN_MAX, VERSIONS_DENIED_TIME};
+use crate::base::limits::{BUCKETS_KNOWN_MAX, VERSIONS_DENIED_TIME};
 
 /// Facts about a limited number of buckets. Each was learnt from a call that succeeded, and is forgotten when it no
 /// longer holds.

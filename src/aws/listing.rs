@@ -13,8 +13,8 @@ use super::endpoint::{self, Located, Nowhere};
 use super::request::Request;
 use super::s3::encoded;
 use super::success::Unusable;
-use crate::config::Endpoints;
-use crate::limits::{AWS_RESPONSE_TIMEOUT, S3_LIST_KEYS};
+use crate::base::limits::{AWS_RESPONSE_TIMEOUT, S3_LIST_KEYS};
+use crate::settings::Endpoints;
 
 /// What to list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

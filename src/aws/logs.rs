@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::request::{Address, JsonService, Request, page_token};
 use super::success::{self, Unusable};
-use crate::limits::{LOG_EVENTS_PER_PAGE, LOG_NAMES_PER_PAGE};
+use crate::base::limits::{LOG_EVENTS_PER_PAGE, LOG_NAMES_PER_PAGE};
 
 const LOGS: JsonService =
     JsonService { scope: "logs", content_type: "application/x-amz-json-1.1", target: "Logs_20140328" };

@@ -14,7 +14,7 @@ use ureq::config::Config;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-use crate::limits::{NAME_LIFETIME, NAMES_MAX};
+use crate::base::limits::{NAME_LIFETIME, NAMES_MAX};
 
 /// Asks the system, and not again for the next [`NAME_LIFETIME`]. A thread that wants a name for which another thread
 /// is asking waits for that answer: otherwise hundreds of threads would start as many others every few seconds.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::stop::Stop;
+use crate::base::stop::Stop;
 
 /// Calls at least an interval apart, whoever makes them. Clones share it.
 #[derive(Debug, Clone)]

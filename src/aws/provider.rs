@@ -8,9 +8,10 @@ use super::chain::{self, Chain, Found, Role, Variables};
 use super::client::Client;
 use super::clock::Clock;
 use super::credentials::Credentials;
-use super::error::{Error, shown_key_id};
-use crate::config;
-use crate::limits::{CREDENTIALS_LIFE_MIN, CREDENTIALS_REFRESH_EARLY, CREDENTIALS_RETRY};
+use super::error::Error;
+use crate::base::limits::{CREDENTIALS_LIFE_MIN, CREDENTIALS_REFRESH_EARLY, CREDENTIALS_RETRY};
+use crate::settings;
+use crate::settings::shown_key_id;
 use crate::telemetry::{Failure, Health};
 
 /// Gives credentials to many threads. Clones share them.
@@ -71,12 +72,12 @@ impl Provider {
     /// As the file says: its key, its profile or the standard AWS chain; then the base role, then the
     /// cross-account role. `owner` is named in log lines; `lender` lends connections, clock and the address
     /// of STS. Nothing is loaded yet.
-    pub fn new(owner: &str, credentials: &config::Credentials, lender: &Client) -> Self {
+    pub fn new(owner: &str, credentials: &settings::Credentials, lender: &Client) -> Self {
         Self::with(owner, credentials, lender, Arc::new(|name: &str| std::env::var(name).ok()))
     }
 
     /// As [`Provider::new`], with the environment given.
-    pub fn with(owner: &str, credentials: &config::Credentials, lender: &Client, env: Variables) -> Self {
+    pub fn with(owner: &str, credentials: &settings::Credentials, lender: &Client, env: Variables) -> Self {
         let base = match &credentials.key {
             Some(key) => Base::Key(Credentials::of_key(key)),
             None => Base::Chain(Chain::new(credentials.profile.clone(), env)),
@@ -309,7 +310,7 @@ fn refresh_at(now: SystemTime, expiry: SystemTime) -> SystemTime {
 }
 
 /// The external id goes with the last role: that is the one whose owner demands it.
-fn roles(credentials: &config::Credentials) -> Vec<Role> {
+fn roles(credentials: &settings::Credentials) -> Vec<Role> {
     let arns = [&credentials.base_role, &credentials.cross_account_role].into_iter().flatten();
     let mut roles = arns.map(Role::new).collect::<Vec<_>>();
     if let Some(last) = roles.last_mut() {
@@ -329,11 +330,11 @@ mod tests {
     use super::*;
     use crate::aws::Kind;
     use crate::aws::testing::{Server, Step, answer, key};
-    use crate::stop::Stop;
+    use crate::base::stop::Stop;
 
-    fn file(base: Option<&str>, cross: Option<&str>) -> config::Credentials {
-        let key = config::AccessKey { id: "AKIABASE".into(), secret: "hush".into(), session_token: None };
-        config::Credentials {
+    fn file(base: Option<&str>, cross: Option<&str>) -> settings::Credentials {
+        let key = settings::AccessKey { id: "AKIABASE".into(), secret: "hush".into(), session_token: None };
+        settings::Credentials {
             key: Some(key),
             profile: None,
             base_role: base.map(str::to_owned),
@@ -362,7 +363,7 @@ mod tests {
         SystemTime::now() + Duration::from_secs(seconds)
     }
 
-    fn provider(server: &Server, credentials: &config::Credentials) -> Provider {
+    fn provider(server: &Server, credentials: &settings::Credentials) -> Provider {
         Provider::new("inputs.test", credentials, &server.client(&Stop::new()))
     }
 
@@ -440,7 +441,7 @@ mod tests {
         ];
         let server = Server::play(script);
         let client = server.client_as(provider(&server, &file(Some("arn:base"), None)), &Stop::new());
-        crate::aws::Sqs::new(client, &config::Queue::Url("http://q/1/n".to_owned()))
+        crate::aws::Sqs::new(client, &settings::Queue::Url("http://q/1/n".to_owned()))
             .unwrap()
             .attributes()
             .unwrap();
@@ -463,7 +464,7 @@ mod tests {
         let server = Server::play(script);
         let client = server.client_as(provider(&server, &file(Some("arn:base"), None)), &Stop::new());
         let s3 = crate::aws::S3::new(client);
-        let mut object = crate::buffers::Buffer::default();
+        let mut object = crate::base::buffers::Buffer::default();
         for (start, etag) in [(0, None), (4, Some("\"e\""))] {
             let get = crate::aws::GetObject {
                 bucket: "b",
@@ -502,8 +503,11 @@ mod tests {
         std::fs::write(&config, text).unwrap();
         let later = in_seconds(3600);
         let server = Server::play(vec![session("ASIAP", later), session("ASIAX", later)]);
-        let written =
-            config::Credentials { key: None, profile: Some("p".to_owned()), ..file(None, Some("arn:cross")) };
+        let written = settings::Credentials {
+            key: None,
+            profile: Some("p".to_owned()),
+            ..file(None, Some("arn:cross"))
+        };
         let path = config.to_str().unwrap().to_owned();
         let env = move |name: &str| (name == "AWS_CONFIG_FILE").then(|| path.clone());
         let provider = Provider::with("inputs.test", &written, &server.client(&Stop::new()), Arc::new(env));

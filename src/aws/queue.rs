@@ -4,19 +4,20 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use super::client::Client;
-use super::endpoint::{self, Service};
+use super::endpoint;
 use super::error::{Error, Kind};
 use super::request::{Address, Request};
 use super::sqs::{self, Attributes, Failure, Message, Redrive};
 use super::success::Unusable;
-use crate::config;
-use crate::limits::SQS_BATCH;
+use crate::base::limits::SQS_BATCH;
+use crate::settings;
+use crate::settings::Service;
 
 /// Calls one queue. Its URL is sent as it is written; requests go to the override, else to the URL's host.
 #[derive(Clone)]
 pub struct Sqs {
     client: Client,
-    queue: config::Queue,
+    queue: settings::Queue,
     place: Arc<OnceLock<Place>>,
     /// See [`Sqs::within`].
     time_limit: Option<Duration>,
@@ -34,9 +35,9 @@ impl Sqs {
     ///
     /// # Errors
     /// There is no override, and the URL has no `http(s)://host` to go to.
-    pub fn new(client: Client, queue: &config::Queue) -> Result<Self, Error> {
+    pub fn new(client: Client, queue: &settings::Queue) -> Result<Self, Error> {
         let place = OnceLock::new();
-        if let config::Queue::Url(url) = queue {
+        if let settings::Queue::Url(url) = queue {
             let _ = place.set(place_of(&client, url)?);
         }
         Ok(Self { client, queue: queue.clone(), place: Arc::new(place), time_limit: None })
@@ -100,7 +101,7 @@ impl Sqs {
         }
         let mut url = self.address().ok()?.resource.trim_end_matches('/').rsplitn(3, '/');
         let host = url.nth(2).filter(|host| host.contains("://"))?;
-        let beside = config::Queue::Url(format!("{host}/{account}/{name}"));
+        let beside = settings::Queue::Url(format!("{host}/{account}/{name}"));
         Self::new(self.client.clone(), &beside).ok()
     }
 
@@ -164,15 +165,15 @@ mod tests {
     use crate::aws::Provider;
     use crate::aws::proxy::Proxies;
     use crate::aws::testing::Server;
-    use crate::stop::Stop;
+    use crate::base::stop::Stop;
 
     #[test]
     fn a_call_within_a_time_limit_is_broken_off_wherever_it_hangs_and_made_once() {
         let (endpoint, calls) = crate::aws::testing::slow_answers();
         let http = crate::aws::Http::with(2, Proxies::default(), None).unwrap();
-        let endpoints = config::Endpoints::each(|_| Some(endpoint.clone()));
+        let endpoints = settings::Endpoints::each(|_| Some(endpoint.clone()));
         let client = Client::with(&http, Provider::anonymous(), "us-east-1", endpoints, &Stop::new());
-        let queue = Sqs::new(client, &config::Queue::Url("http://q/1/n".to_owned())).unwrap();
+        let queue = Sqs::new(client, &settings::Queue::Url("http://q/1/n".to_owned())).unwrap();
         let error = queue.within(Duration::from_millis(300)).attributes().unwrap_err();
         assert_eq!(error.kind(), &Kind::Transient);
         assert_eq!(calls.load(Ordering::Relaxed), 1);
@@ -183,7 +184,7 @@ mod tests {
         let server = Server::play(vec![]);
         let url_of = |url: &str, arn: &str| {
             let redrive = Redrive { max_receive_count: 3, dead_letter_arn: arn.into() };
-            let queue = Sqs::new(server.client(&Stop::new()), &config::Queue::Url(url.into())).unwrap();
+            let queue = Sqs::new(server.client(&Stop::new()), &settings::Queue::Url(url.into())).unwrap();
             let dead_letters = queue.dead_letters(&redrive)?;
             Some(dead_letters.address().unwrap().resource.to_owned())
         };
@@ -216,7 +217,7 @@ mod tests {
             &http,
             client.provider().clone(),
             "us-east-1",
-            config::Endpoints::default(),
+            settings::Endpoints::default(),
             &Stop::new(),
         );
         let asked = "https://sqs.us-east-1.amazonaws.com";

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::limits::AWS_RESPONSE_TIMEOUT;
+use crate::base::limits::AWS_RESPONSE_TIMEOUT;
 
 /// One request to AWS, complete but for what signing adds.
 #[derive(Debug, Clone)]

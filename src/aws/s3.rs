@@ -9,9 +9,9 @@ use super::endpoint::{self, Located};
 use super::failure::header;
 use super::request::Request;
 use super::success::{Unusable, bears_mark};
-use crate::config::Endpoints;
-use crate::limits::AWS_RESPONSE_TIMEOUT;
-use crate::naming::is_key;
+use crate::base::limits::AWS_RESPONSE_TIMEOUT;
+use crate::base::naming::is_key;
+use crate::settings::Endpoints;
 
 /// What to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

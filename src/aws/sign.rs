@@ -69,7 +69,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::limits::AWS_RESPONSE_TIMEOUT;
+    use crate::base::limits::AWS_RESPONSE_TIMEOUT;
 
     /// The key of AWS's published examples.
     fn example_key(id: &str) -> Credentials {

@@ -13,7 +13,7 @@ use super::error::Kind;
 use super::failure;
 use super::request::{Address, JsonService, Request};
 use super::success::{self, Unusable};
-use crate::limits::{AWS_LONG_POLL_MARGIN, SQS_BATCH};
+use crate::base::limits::{AWS_LONG_POLL_MARGIN, SQS_BATCH};
 
 const SQS: JsonService =
     JsonService { scope: "sqs", content_type: "application/x-amz-json-1.0", target: "AmazonSQS" };

@@ -11,7 +11,7 @@ use http::HeaderMap;
 use serde::de::DeserializeOwned;
 
 use super::failure::header;
-use crate::limits::MISREAD_SHOWN_CHARS;
+use crate::base::limits::MISREAD_SHOWN_CHARS;
 
 /// Why a successful answer is not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -12,8 +12,8 @@ use super::credentials::Credentials;
 use super::http::Http;
 use super::provider::Provider;
 use super::proxy::Proxies;
-use crate::config::Endpoints;
-use crate::stop::Stop;
+use crate::base::stop::Stop;
+use crate::settings::Endpoints;
 
 /// What the server does with one connection, after it has read the request.
 pub enum Step {

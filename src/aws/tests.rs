@@ -12,9 +12,9 @@ use super::{
     AssumeRole, Client, Error, GetObject, Kind, ListObjects, Request, S3, Sqs, Sts, Unusable, cloudtrail,
     cloudwatch, logs,
 };
-use crate::buffers::Buffer;
-use crate::config::Queue;
-use crate::stop::Stop;
+use crate::base::buffers::Buffer;
+use crate::base::stop::Stop;
+use crate::settings::Queue;
 
 type Call = fn(&Client) -> Result<(), Error>;
 
@@ -54,7 +54,7 @@ fn ask<T>(
     request: impl Fn(&Address<'_>) -> Request,
     read: fn(&[u8]) -> Result<T, Unusable>,
 ) -> Result<(), Error> {
-    let endpoint = client.endpoint(super::endpoint::Service::Logs);
+    let endpoint = client.endpoint(crate::settings::Service::Logs);
     let address = Address { endpoint: &endpoint, region: "us-east-1", resource: "r" };
     client.call_and_read(&request(&address), read).map(drop)
 }

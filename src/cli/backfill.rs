@@ -17,11 +17,12 @@ use jiff::tz::TimeZone;
 use super::log::Level;
 use super::run::{self, REFUSED, UNDELIVERED};
 use crate::aws::{Client, Http, Listed, S3};
-use crate::backfill::{Backfill, Listing, Plan, Tally, Verdict};
-use crate::config::{Input, Loaded};
-use crate::naming;
+use crate::base::naming;
+use crate::base::stop::Stop;
+use crate::config::Loaded;
 use crate::pipeline::{Ending, Job};
-use crate::stop::Stop;
+use crate::settings::Input;
+use crate::stages::backfill::{Backfill, Listing, Plan, Tally, Verdict};
 use crate::telemetry::{Snapshot, size};
 use progress::Progress;
 

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::check_online;
+use crate::base::text::one_line;
+use crate::config;
 use crate::config::problem::Kind;
-use crate::config::{self, Config, Environment, Loaded, Problem, Problems, Severity};
+use crate::config::{Environment, Loaded, Problem, Problems, Severity};
 use crate::ledger::{FILE, OpenError, Store};
 use crate::pipeline;
-use crate::telemetry::one_line;
+use crate::settings::Config;
 
 /// Exit code of a configuration that `run` would refuse.
 const REFUSED: u8 = 2;

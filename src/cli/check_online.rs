@@ -2,13 +2,14 @@
 //! and nothing is sent.
 
 use crate::aws::{Client, Error, Http, Sqs};
+use crate::base::stop::Stop;
 use crate::config::problem::Kind;
 use crate::config::vendor;
-use crate::config::{Config, Input, Output, Problem, Severity, Source};
-use crate::poll;
-use crate::receive::inspect;
-use crate::send;
-use crate::stop::Stop;
+use crate::config::{Problem, Severity};
+use crate::settings::{Config, Input, Output, Source};
+use crate::stages::receive::inspect;
+use crate::stages::send;
+use crate::stages::sources;
 
 /// Tries every input's queue and every source's first call, which need their credentials and roles, and makes one
 /// connection to every output.
@@ -50,7 +51,7 @@ fn source_problem(http: &Http, source: &Source) -> Option<Problem> {
     let Source { credentials, endpoints, region, .. } = source;
     let path = format!("{} in {region}", source.path);
     let client = Client::new(http, &path, credentials, endpoints, region, &Stop::new());
-    let error = poll::probe(source, &client).err()?;
+    let error = sources::probe(source, &client).err()?;
     Some(problem(&path, &error, advice(&error)))
 }
 

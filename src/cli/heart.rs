@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::notify::ServiceManager;
-use crate::limits::STATUS_INTERVAL;
+use crate::base::limits::STATUS_INTERVAL;
 use crate::pipeline::Pulse;
 use crate::telemetry::{Phase, Telemetry};
 

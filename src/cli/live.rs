@@ -9,9 +9,10 @@ use jiff::Timestamp;
 
 use super::log::{self, Format};
 use super::screen::{Screen, Shown};
-use crate::config::{Config, Destination};
-use crate::stop::Stop;
-use crate::telemetry::{Activity, Snapshot, Telemetry, one_line, size};
+use crate::base::stop::Stop;
+use crate::base::text::one_line;
+use crate::settings::{Config, Destination};
+use crate::telemetry::{Activity, Snapshot, Telemetry, size};
 
 /// How often the figures change.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -16,9 +16,10 @@ use log::kv::Key;
 use log::{LevelFilter, Log, Metadata, Record};
 use serde_json::json;
 
+use crate::base::limits::LOG_TICK;
+use crate::base::text::one_line;
 use crate::config::{Problem, Severity};
-use crate::limits::LOG_TICK;
-use crate::telemetry::{Line, Notices, Repeats, Said, Turn, one_line};
+use crate::telemetry::{Line, Notices, Repeats, Said, Turn};
 
 /// How much is logged, unless `RUST_LOG` says otherwise.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +48,7 @@ static NOTICES: LazyLock<Arc<Notices>> = LazyLock::new(Arc::default);
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
 /// Modules whose lines are of a known number, and belong together: commands, and the statistics.
-const UNLIMITED: [&str; 2] = ["aws_to_devo::cli", "aws_to_devo::telemetry::report"];
+const UNLIMITED: [&str; 2] = ["aws_to_devo::cli", "aws_to_devo::telemetry::reporters::statistics"];
 
 /// Before [`start`]; the first choice holds.
 pub fn choose(format: Format) {
@@ -305,16 +306,16 @@ mod tests {
             );
         };
         for number in 0..200 {
-            log("aws_to_devo::fetch::object", log::Level::Warn, number);
+            log("aws_to_devo::stages::fetch::object", log::Level::Warn, number);
             log("ureq::pool", log::Level::Warn, number);
             log("aws_to_devo::cli::reload", log::Level::Info, number);
             log("aws_to_devo::decode", log::Level::Debug, number);
         }
-        logger.tick(Instant::now() + 2 * crate::limits::LOG_REMINDER);
+        logger.tick(Instant::now() + 2 * crate::base::limits::LOG_REMINDER);
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         let of = |module: &str| text.lines().filter(|line| line.contains(&format!("of {module}"))).count();
-        for module in ["aws_to_devo::fetch::object", "ureq::pool"] {
-            assert_eq!(of(module), crate::limits::LOG_EXAMPLES_MAX + 1, "{text}");
+        for module in ["aws_to_devo::stages::fetch::object", "ureq::pool"] {
+            assert_eq!(of(module), crate::base::limits::LOG_EXAMPLES_MAX + 1, "{text}");
         }
         assert_eq!((of("aws_to_devo::cli::reload"), of("aws_to_devo::decode")), (200, 200));
         assert!(text.contains("(195 times in "), "{text}");

@@ -7,7 +7,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-use crate::telemetry::one_line;
+use crate::base::text::one_line;
 
 /// The way to the service manager, if there is one.
 #[derive(Debug)]

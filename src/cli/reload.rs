@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::notify::ServiceManager;
+use crate::base::stop::Stop;
 use crate::config::{self, Changes, Environment, Loaded, Problems, Snapshot};
-use crate::send::Renewal;
-use crate::stop::Stop;
+use crate::stages::send::Renewal;
 
 /// What a SIGHUP needs to know of the run, and the run of the SIGHUP.
 #[derive(Debug, Clone)]

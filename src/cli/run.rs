@@ -12,12 +12,14 @@ use super::log::Level;
 use super::notify::ServiceManager;
 use super::reload::Reload;
 use super::signals::Signals;
-use crate::backoff::Backoff;
-use crate::config::{self, Config, Environment, Loaded};
-use crate::limits::{RESTART_BACKOFF_FIRST, RESTART_BACKOFF_MAX};
+use crate::base::backoff::Backoff;
+use crate::base::limits::{RESTART_BACKOFF_FIRST, RESTART_BACKOFF_MAX};
+use crate::base::stop::Stop;
+use crate::config;
+use crate::config::{Environment, Loaded};
 use crate::pipeline::{self, Ending, Job, Pipeline};
+use crate::settings::Config;
 use crate::status::Status;
-use crate::stop::Stop;
 use crate::telemetry::{Reporter, Telemetry};
 
 /// Something could not be delivered.

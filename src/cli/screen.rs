@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::stop::Stop;
+use crate::base::stop::Stop;
 
 /// What is drawn on standard error. Log lines that go to its writer stay above it.
 #[derive(Clone)]

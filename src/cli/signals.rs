@@ -11,8 +11,8 @@ use signal_hook::iterator;
 
 use super::notify::ServiceManager;
 use super::run::UNDELIVERED;
-use crate::limits::{GIVE_BACK_TIME, LAST_WORDS_TIME, SHUTDOWN_TIMEOUT_DEFAULT, STOP_MARGIN};
-use crate::stop::Stop;
+use crate::base::limits::{GIVE_BACK_TIME, LAST_WORDS_TIME, SHUTDOWN_TIMEOUT_DEFAULT, STOP_MARGIN};
+use crate::base::stop::Stop;
 
 /// Killed by the second signal, as a shell tells it.
 const KILLED: i32 = 130;

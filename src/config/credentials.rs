@@ -5,7 +5,7 @@ use super::load::{Context, read_file};
 use super::node::Mapping;
 use super::permissions;
 use super::problem::Kind;
-use super::{AccessKey, Credentials};
+use crate::settings::{AccessKey, Credentials};
 
 const ROLE_ADVICE: &str = "a role looks like arn:aws:iam::123456789012:role/name";
 

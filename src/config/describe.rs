@@ -3,16 +3,16 @@
 use super::endpoints::QUEUE_SERVICES;
 use super::memory::format_size;
 use super::registry;
-use super::{
+use crate::settings::{
     Api, CloudTrail, Config, Credentials, Destination, Endpoints, Globals, GuardDuty, Input, InternalEvents,
     Logs, Metrics, Output, Source,
 };
 use jiff::Timestamp;
 
-use crate::aws::endpoint::Service;
-use crate::aws::error::shown_key_id;
 use crate::decode::{EventBody, Format};
 use crate::services::Definition;
+use crate::settings::Service;
+use crate::settings::shown_key_id;
 
 impl Config {
     /// What would happen, one line per input, service and output; details are indented.

@@ -4,9 +4,10 @@ use super::load::Context;
 use super::node::Mapping;
 use super::problem::Kind;
 use super::url;
-use super::{Credentials, Endpoints};
 use crate::aws::chain;
-use crate::aws::endpoint::{Service, Variant, has_fips};
+use crate::aws::endpoint::has_fips;
+use crate::settings::{Credentials, Endpoints};
+use crate::settings::{Service, Variant};
 
 const ADVICE: &str = "write scheme, host and port only: http://127.0.0.1:4566";
 

@@ -7,8 +7,9 @@ use super::load::Context;
 use super::memory::{format_size, parse_size};
 use super::node::Mapping;
 use super::problem::{Kind, suggestion};
-use super::{Globals, Output, ignored, internal_events, status};
-use crate::limits;
+use super::{ignored, internal_events, status};
+use crate::base::limits;
+use crate::settings::{Globals, Output};
 
 const SIZE_ADVICE: &str = "write a whole number of bytes or with a unit: 256MiB, 4GiB, 2GB";
 

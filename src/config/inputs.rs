@@ -7,10 +7,11 @@ use super::load::Context;
 use super::node::{Mapping, Node};
 use super::problem::{Kind, Report, suggestion};
 use super::registry::Catalog;
-use super::{Input, MissingObject, Queue, Source, aws, credentials, endpoints, ignored, service, url};
-use crate::limits;
+use super::{aws, credentials, endpoints, ignored, service, url};
+use crate::base::limits;
 use crate::services::Definition;
 use crate::services::template::UNKNOWN;
+use crate::settings::{Input, MissingObject, Queue, Source};
 
 const KIND: &str = "sqs_collector";
 const AWS: &str = "aws";

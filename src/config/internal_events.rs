@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::node::Mapping;
 use super::problem::{Kind, suggestion};
-use super::{InternalEvents, Output, service};
-use crate::limits::INTERNAL_EVENTS_PERIOD;
+use super::service;
+use crate::base::limits::INTERNAL_EVENTS_PERIOD;
+use crate::settings::{InternalEvents, Output};
 
 /// None: there are to be none, or what is written cannot be used.
 pub(super) fn read(globals: &Mapping<'_>, outputs: &[Output]) -> Option<InternalEvents> {

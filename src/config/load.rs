@@ -8,8 +8,9 @@ use super::node::{Mapping, Node};
 use super::problem::{Kind, Problem, Problems, Report, Severity};
 use super::registry::Catalog;
 use super::snapshot::Snapshot;
-use super::{Config, Environment, aws, globals, inputs, outputs, permissions, secrets, substitute, tree};
-use crate::limits;
+use super::{Environment, aws, globals, inputs, outputs, permissions, secrets, substitute, tree};
+use crate::base::limits;
+use crate::settings::Config;
 
 /// A configuration that can be run, and what is doubtful in it.
 #[derive(Debug)]

@@ -1,8 +1,9 @@
 //! `memory_limit`: sizes as people write them, and what fits into one.
 
 use super::problem::{Kind, Report};
-use super::{Config, Input, Output};
-use crate::limits::{self, Crew};
+use crate::base::limits;
+use crate::base::limits::Crew;
+use crate::settings::{Config, Input, Output};
 
 /// Bytes of a written size. Decimal units are powers of 1000, binary ones of 1024.
 pub fn parse_size(text: &str) -> Option<u64> {

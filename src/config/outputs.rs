@@ -4,9 +4,10 @@ use super::load::Context;
 use super::memory::format_size;
 use super::node::{Mapping, Node, means_off};
 use super::problem::{Kind, Report, suggestion};
-use super::{Destination, Input, Output, ignored, tls};
-use crate::limits;
-use crate::send::{Confirmation, Rates};
+use super::{ignored, tls};
+use crate::base::limits;
+use crate::settings::{Confirmation, Rates};
+use crate::settings::{Destination, Input, Output};
 
 const DEVO_PORT: u16 = 443;
 const SENDERS_DEFAULT: i64 = 2;

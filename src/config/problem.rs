@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 
 use super::vendor;
-use crate::telemetry::one_line;
+use crate::base::text::one_line;
 
 /// Does it keep the collector from starting?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::Status;
 use super::load::Context;
 use super::node::Mapping;
 use super::problem::Kind;
+use crate::settings::Status;
 
 const PORT: u16 = 9600;
 

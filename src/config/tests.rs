@@ -6,6 +6,10 @@ use std::time::{Duration, SystemTime};
 use super::*;
 use crate::config::problem::Report;
 use crate::decode::Format;
+use crate::settings::AccessKey;
+use crate::settings::Destination;
+use crate::settings::Queue;
+use std::sync::Arc;
 
 /// Dates are relative to this; certificates are made around it.
 fn now() -> SystemTime {

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use jiff::Timestamp;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,17 +13,12 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::load::{Context, read_file};
 use super::node::Mapping;
+use super::permissions;
 use super::problem::Kind;
-use super::{Identity, TlsFiles, permissions};
-use crate::limits;
+use crate::base::limits;
+use crate::settings::{Identity, TlsFiles};
 
 const ADVICE: &str = "download the domain's files from Devo: Administration, Credentials, X.509 certificates";
-
-/// When a certificate expires. None: it is not one of X.509.
-pub fn expiry(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
-    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
-    Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
-}
 
 /// Which files must be there.
 #[derive(Clone, Copy, PartialEq)]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::foreign::{self, Foreign};
-use crate::limits::SNIFF_BYTES;
+use crate::base::limits::SNIFF_BYTES;
 
 /// A compression that is understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Bytes that stand in an object once, and in its records many times.
 
 use super::Error;
-use crate::limits::{COPIES_FREE_BYTES, COPIES_RATIO_MAX};
+use crate::base::limits::{COPIES_FREE_BYTES, COPIES_RATIO_MAX};
 
 /// Counts what is copied into records, such as an envelope's members or the names of a header, against what was read of
 /// the object. A few kilobytes of JSON with a long member and many empty events would become terabytes otherwise.
@@ -33,9 +33,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::base::limits::{HEADER_BYTES_MAX, MIB};
     use crate::decode::text_file::{Fields, Names, TextFile};
     use crate::decode::{Bounds, Decoder, EventBody, Format, Scratch};
-    use crate::limits::{HEADER_BYTES_MAX, MIB};
 
     /// Decodes a text, and returns the bytes of its records with what rules and tags look at, and how it ended.
     fn decoded(format: Format, text: &str) -> (u64, Result<(), Error>) {

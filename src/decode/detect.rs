@@ -6,7 +6,7 @@
 
 use super::json::scan::Value;
 use super::json::{RECORD_SEPARATOR, is_white};
-use crate::limits::DETECT_BYTES_MAX;
+use crate::base::limits::DETECT_BYTES_MAX;
 
 /// What the first line says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

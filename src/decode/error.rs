@@ -1,7 +1,7 @@
 //! Why an object could not be decoded to its end.
 
 use super::compression::Compression;
-use crate::limits::RECORD_BYTES_MAX;
+use crate::base::limits::RECORD_BYTES_MAX;
 
 /// What is wrong with an object. Each is one line for an operator; the records that were whole
 /// before it have been delivered.
@@ -19,7 +19,7 @@ pub enum Error {
     /// Something else follows the compressed data.
     #[error("{compression} data ends at byte {offset}, but something else follows it")]
     TrailingGarbage { compression: Compression, offset: u64 },
-    /// More than [`COMPRESSION_LEVELS_MAX`](crate::limits::COMPRESSION_LEVELS_MAX) levels.
+    /// More than [`COMPRESSION_LEVELS_MAX`](crate::base::limits::COMPRESSION_LEVELS_MAX) levels.
     #[error("compressed more than {max} times over")]
     TooManyLevels { max: usize },
     /// It inflates beyond what logs do.

@@ -3,7 +3,7 @@
 //! Each is refused by its name: sent as it is, its bytes would stand in the table as records.
 
 use super::Error;
-use crate::limits::{BINARY_PART_MAX, ODD_BYTES_MIN};
+use crate::base::limits::{BINARY_PART_MAX, ODD_BYTES_MIN};
 
 /// A format that is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

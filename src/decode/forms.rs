@@ -9,7 +9,7 @@ use super::inflate::samples::{gzip, gzip_small, zlib, zstd};
 use super::select::Selection;
 use super::text_file::{Fields, Names, TextFile};
 use super::*;
-use crate::limits::{ADDED_HEADER_BYTES_MAX, MIB};
+use crate::base::limits::{ADDED_HEADER_BYTES_MAX, MIB};
 
 type Decoded = (Vec<(Vec<u8>, Newlines)>, Result<(), Error>);
 

@@ -13,7 +13,7 @@ use super::inflate::{Level, Push, Scratch};
 use super::lines::Lines;
 use super::partial::Limit;
 use super::{Account, Bounds, Error, Record};
-use crate::limits::INCAPSULA_HEADER_BYTES_MAX;
+use crate::base::limits::INCAPSULA_HEADER_BYTES_MAX;
 
 /// Splits one file. A text without a header is lines.
 pub(super) struct Incapsula {

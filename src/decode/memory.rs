@@ -9,8 +9,8 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::Error;
-use crate::budget::{Budget, Permit};
-use crate::limits::{DECODER_BYTES_FREE, MIB};
+use crate::base::budget::{Budget, Permit};
+use crate::base::limits::{DECODER_BYTES_FREE, MIB};
 
 /// What one decoder holds. Cheap to clone; clones share it. The default has no bound.
 #[derive(Debug, Clone, Default)]
@@ -126,7 +126,7 @@ impl Drop for Charge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stop::Stop;
+    use crate::base::stop::Stop;
 
     const FREE: usize = DECODER_BYTES_FREE;
 

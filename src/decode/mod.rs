@@ -53,7 +53,6 @@ mod parquet;
 mod parquet;
 mod partial;
 mod pattern;
-mod payload;
 mod pieces;
 pub mod select;
 mod separated;
@@ -75,10 +74,9 @@ pub use json::path::{JsonPath, Step};
 pub use json::spelling::{has_unicode_escape, quoted};
 pub use memory::Account;
 pub use pattern::Pattern;
-pub use payload::{Again, Payload, Work};
 pub use signs::{Sign, Signs};
 
-use crate::limits::{EXPANSION_RATIO_MAX, RECORD_BYTES_MAX, SCRATCH_BYTES_MAX};
+use crate::base::limits::{EXPANSION_RATIO_MAX, RECORD_BYTES_MAX, SCRATCH_BYTES_MAX};
 use inflate::{Level, Push};
 use split::Split;
 
@@ -110,7 +108,7 @@ pub enum Newlines {
     Significant,
 }
 
-/// How much a decoder may hold and make of its input. The defaults are those of [`crate::limits`].
+/// How much a decoder may hold and make of its input. The defaults are those of [`crate::base::limits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Bytes of the largest gzip member that is inflated in one call, and so of a [`Scratch`]'s
@@ -119,7 +117,7 @@ pub struct Bounds {
     /// Bytes of the largest record, and so of what is carried from one push to the next.
     pub record_bytes_max: usize,
     /// Log bytes for one compressed byte, once an object has inflated to
-    /// [`EXPANSION_FREE_BYTES`](crate::limits::EXPANSION_FREE_BYTES).
+    /// [`EXPANSION_FREE_BYTES`](crate::base::limits::EXPANSION_FREE_BYTES).
     pub expansion_ratio_max: u64,
     /// Bytes of an object that can only be read when it is there as a whole (Parquet), and again of
     /// its decompressed pages that are needed at a time.
@@ -203,7 +201,7 @@ impl Decoder {
         self.split.empty_documents()
     }
 
-    /// The first bytes of the inflated object, up to [`EXAMPLE_BYTES`](crate::limits::EXAMPLE_BYTES), for an operator
+    /// The first bytes of the inflated object, up to [`EXAMPLE_BYTES`](crate::base::limits::EXAMPLE_BYTES), for an operator
     /// who wants to know what it is.
     pub fn beginning(&self) -> &[u8] {
         self.split.beginning()

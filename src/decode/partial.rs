@@ -2,7 +2,7 @@
 
 use super::memory::Charge;
 use super::{Account, Error};
-use crate::limits::MIB;
+use crate::base::limits::MIB;
 
 /// The bound of a record, and the account to which what is held of it is charged.
 #[derive(Debug, Clone)]

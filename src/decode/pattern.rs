@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use regex::Regex;
 
-use crate::limits::{PATTERN_STEPS_MAX, PATTERN_TEXT_BYTES_MAX};
+use crate::base::limits::{PATTERN_STEPS_MAX, PATTERN_TEXT_BYTES_MAX};
 
 /// A regular expression, searched for anywhere in a text. It is compared by its own text.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use super::select::Selection;
 use super::separated::Separated;
 use super::text_file::{Header, TextFile};
 use super::{Error, Newlines, Record};
-use crate::limits::{ADDED_HEADER_BYTES_MAX, HEADER_BYTES_MAX};
+use crate::base::limits::{ADDED_HEADER_BYTES_MAX, HEADER_BYTES_MAX};
 
 /// The splitter of one object's text.
 pub(super) struct Pieces {

@@ -77,7 +77,7 @@ mod tests {
         assert!(selection.wants(1, b"a needle\xff") && selection.wants(1, b"ERROR \xff"));
         assert!(!selection.wants(1, b"an ERROR") && selection.wants(1, b"-xxy-"));
         assert!(selection.wants(1, b"\xff FATAL") && !selection.wants(1, b"not FATAL"));
-        let long = "not FATAL ".repeat(crate::limits::PATTERN_TEXT_BYTES_MAX / 10 + 1);
+        let long = "not FATAL ".repeat(crate::base::limits::PATTERN_TEXT_BYTES_MAX / 10 + 1);
         assert!(selection.wants(1, long.as_bytes()), "a line that cannot be judged is kept");
     }
 }

@@ -17,7 +17,7 @@ use super::json_lines::JsonLines;
 use super::memory::Charge;
 use super::partial::{Held, Limit, Partial};
 use super::{Bounds, Error, Record, inflate};
-use crate::limits::SNAPPY_METADATA_BYTES_MAX;
+use crate::base::limits::SNAPPY_METADATA_BYTES_MAX;
 
 /// The splitter of one object's text.
 pub(super) struct SnappyBlocks {
@@ -223,8 +223,8 @@ mod tests {
 
     use super::super::{Account, Decoder, Format, Scratch};
     use super::*;
-    use crate::budget::Budget;
-    use crate::limits::MIB;
+    use crate::base::budget::Budget;
+    use crate::base::limits::MIB;
 
     type Splitted = (Vec<String>, Result<(), Error>);
 

@@ -21,7 +21,7 @@ use super::signs::Signs;
 use super::snappy_blocks::SnappyBlocks;
 use super::utf16::{Order, Utf16};
 use super::{Account, Bounds, Error, Format, Record};
-use crate::limits::{BINARY_LOOK_BYTES, EXAMPLE_BYTES, INFLATE_WINDOW_BYTES};
+use crate::base::limits::{BINARY_LOOK_BYTES, EXAMPLE_BYTES, INFLATE_WINDOW_BYTES};
 
 /// The splitter of one object's text.
 pub(super) struct Split {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::inflate::samples::{gzip, gzip_small, gzip_with_all_fields, gzip_with_isize, zlib, zstd};
 use super::*;
-use crate::limits::MIB;
+use crate::base::limits::MIB;
 
 const LINES: Format = Format::Lines { header_lines: 0 };
 

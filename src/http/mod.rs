@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::limits::{KIB, MIB};
+use crate::base::limits::{KIB, MIB};
 
 pub use server::{Activity, Server};
 

@@ -45,9 +45,9 @@ pub use store::{Filter, OpenError, Store};
 pub use suspects::{Case, Decoding, Standing, Suspect, Suspects, left_in};
 
 use crate::ack::{Share, Turn};
-use crate::crew::Crew;
-use crate::limits::{LEDGER_END_INTERVAL, LEDGER_LOOKUP_PAUSE};
-use crate::resolve::Object;
+use crate::base::crew::Crew;
+use crate::base::limits::{LEDGER_END_INTERVAL, LEDGER_LOOKUP_PAUSE};
+use crate::base::object::Object;
 use crate::telemetry::{Health, Telemetry};
 use clocks::Clocks;
 use in_work::InWork;

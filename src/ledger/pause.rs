@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::limits::LEDGER_LOOKUP_PAUSE;
+use crate::base::limits::LEDGER_LOOKUP_PAUSE;
 
 /// Look-ups are made by whoever fetches: a file that blocks each of them must not hold up delivery.
 #[derive(Debug, Default)]

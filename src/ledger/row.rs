@@ -1,6 +1,6 @@
 //! What the ledger knows of an object.
 
-use crate::resolve::Object;
+use crate::base::object::Object;
 
 /// Where an object stands, and for whom it was collected.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -17,7 +17,7 @@ use super::mark::{Checkpoint, Mark, Polled, Seen};
 use super::private;
 use super::row::{Identity, Place, Row};
 use super::scope::{Ours, Scope};
-use crate::limits::{
+use crate::base::limits::{
     LEDGER_BUSY_START, LEDGER_BUSY_TIMEOUT, LEDGER_CHECK_BYTES_MAX, LEDGER_HELD_START, POLL_SEEN_MAX,
 };
 

@@ -24,7 +24,7 @@ use super::in_work::Name;
 use super::row::{Identity, Place};
 use super::store::Store;
 use super::writer::Command;
-use crate::limits::THREADS_MAX;
+use crate::base::limits::THREADS_MAX;
 use notes::Notes;
 pub use notes::left_in;
 

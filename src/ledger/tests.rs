@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::ack::{Ack, Outcome, Progress};
-use crate::limits::LEDGER_SAVE_TIMEOUT;
+use crate::base::limits::LEDGER_SAVE_TIMEOUT;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

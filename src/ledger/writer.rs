@@ -12,8 +12,8 @@ use super::mark::Mark;
 use super::row::Row;
 use super::store::{Store, is_busy};
 use crate::ack::Outcome;
-use crate::backoff::Backoff;
-use crate::limits::{
+use crate::base::backoff::Backoff;
+use crate::base::limits::{
     LEDGER_AGE_MAX, LEDGER_BUSY_BACKOFF_FIRST, LEDGER_BUSY_BACKOFF_MAX, LEDGER_BUSY_PATIENCE,
     LEDGER_BYTES_MAX, LEDGER_GATHER_TIME, LEDGER_GROUP, LEDGER_PROGRESS_BATCHES, LEDGER_PROGRESS_INTERVAL,
     LEDGER_SWEEP_ROWS,

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Ending, Pipeline, Pulse};
-use crate::limits::{
+use crate::base::limits::{
     DRAIN_WAIT_TIME, GIVE_BACK_TIME, LEDGER_SAVE_TIMEOUT, LONG_POLL_NOTE, STOP_CHECK_INTERVAL,
 };
 use crate::telemetry::Phase;

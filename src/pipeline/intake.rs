@@ -1,9 +1,9 @@
 //! Where tasks and pages come from: queues, polled sources, or the listing of a backfill.
 
-use crate::backfill::Lister;
-use crate::crew::Crew;
-use crate::poll::Poller;
-use crate::receive::Receiver;
+use crate::base::crew::Crew;
+use crate::stages::backfill::Lister;
+use crate::stages::receive::Receiver;
+use crate::stages::sources::Poller;
 
 /// A running source of tasks or pages. It is stopped in two steps, so that many end at the same time: each is told
 /// to [end](Intake::end), and then all are waited for until they [have](Intake::has_ended).

@@ -9,14 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use jiff::Timestamp;
 
 use crate::ack::{Ack, Outcome};
-use crate::buffers::Buffer;
-use crate::config::InternalEvents;
-use crate::crew::Crew;
+use crate::base::buffers::Buffer;
+use crate::base::crew::Crew;
+use crate::base::stop::Stop;
 use crate::decode::{Newlines, Record};
-use crate::frame::Frames;
-use crate::send::Outputs;
-use crate::stop::Stop;
-use crate::telemetry::{Telemetry, events};
+use crate::settings::InternalEvents;
+use crate::stages::frame::Frames;
+use crate::stages::send::Outputs;
+use crate::telemetry::Telemetry;
+use crate::telemetry::reporters::events;
 
 /// What the thread needs. It holds the outputs: join it before them.
 pub struct Internal {

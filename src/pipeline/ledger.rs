@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Job, Pulse};
-use crate::backoff::Backoff;
-use crate::config::Config;
+use crate::base::backoff::Backoff;
+use crate::base::limits::{LEDGER_START_BACKOFF_FIRST, LEDGER_START_BACKOFF_MAX};
+use crate::base::stop::Stop;
+use crate::base::text::span;
 use crate::ledger::{Ledger, OpenError, Role, Scope};
-use crate::limits::{LEDGER_START_BACKOFF_FIRST, LEDGER_START_BACKOFF_MAX};
-use crate::send::PoolError;
-use crate::stop::Stop;
-use crate::telemetry::{Telemetry, span};
+use crate::settings::Config;
+use crate::stages::send::PoolError;
+use crate::telemetry::Telemetry;
 
 /// The place of its lines in the log: a wait ends when the ledger is open, and the next one is told of again.
 const LEDGER: &str = "ledger";
@@ -28,7 +29,7 @@ pub fn is_temporary(error: &anyhow::Error) -> bool {
 pub fn scope(config: &Config) -> Scope {
     // What is not remembered belongs to nobody.
     let remembered = config.inputs.iter().filter(|input| !input.do_not_send && !input.direct_mode);
-    let queue = |input: &crate::config::Input| {
+    let queue = |input: &crate::settings::Input| {
         (input.id.clone(), format!("{} in {}", input.queue.identity(), input.region))
     };
     Scope {

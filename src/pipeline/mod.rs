@@ -17,24 +17,29 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use crate::aws::{AccountId, Client, Http, S3, Sqs, Sts};
-use crate::backfill::{self, Backfill, Lister};
-use crate::budget::Budget;
-use crate::buffers::Buffers;
-use crate::config::{Config, Input, Output, Source};
-use crate::crew::Crew;
-use crate::decode::{Bounds, Payload};
-use crate::fetch;
-use crate::ledger::Ledger;
-use crate::limits::{
+use crate::base::budget::Budget;
+use crate::base::buffers::Buffers;
+use crate::base::crew::Crew;
+use crate::base::limits::{
     DECODERS_BYTES_PER_WORKER, DECODERS_BYTES_USUAL, DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING,
     MESSAGES_WAITING_PER_FETCHER, MemoryShares, OBJECTS_BEGUN_PER_INPUT_MIN, OTHER_FILES, RECORD_BYTES_MAX,
     SQS_BATCH, STATUS_CONNECTIONS_MAX, STOP_CHECK_INTERVAL,
 };
-use crate::poll::{self, Paces, Poller};
-use crate::receive::{self, Receiver};
-use crate::schedule;
-use crate::send::{Outputs, Pool, PoolSettings, Rates, Renewal};
-use crate::stop::Stop;
+use crate::base::stop::Stop;
+use crate::decode::Bounds;
+use crate::handoff::Payload;
+use crate::handoff::schedule;
+use crate::ledger::Ledger;
+use crate::settings::Rates;
+use crate::settings::{Config, Input, Output, Source};
+use crate::stages::backfill;
+use crate::stages::backfill::{Backfill, Lister};
+use crate::stages::fetch;
+use crate::stages::receive;
+use crate::stages::receive::Receiver;
+use crate::stages::send::{Outputs, Pool, PoolSettings, Renewal};
+use crate::stages::sources;
+use crate::stages::sources::{Paces, Poller};
 use crate::telemetry::{self, Health, Phase, Telemetry, Trouble};
 use intake::Intake;
 use internal::Internal;
@@ -254,7 +259,7 @@ impl Pipeline {
             let index = config.inputs.len() + number;
             let client = source_client(&http, source, &stop).counted_in(&telemetry.inputs[index]);
             keep_time(&ledger, &client);
-            let settings = poll::Settings {
+            let settings = sources::Settings {
                 index,
                 source: source.clone(),
                 client,

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::ack::Confirmed;
-use crate::limits::REFUSED_OBJECTS_MAX;
+use crate::base::limits::REFUSED_OBJECTS_MAX;
 
 /// The refused objects of this run, the oldest first.
 #[derive(Debug, Default)]

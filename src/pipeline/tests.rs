@@ -246,7 +246,7 @@ fn a_lack_of_threads_or_of_room_is_none_of_the_configurations_faults() {
     let (again, denied) = (11, 13);
     for (error, temporary) in [
         (anyhow!(io(again)).context("cannot start a thread"), true),
-        (anyhow!(crate::send::PoolError::Thread(io(again))), true),
+        (anyhow!(crate::stages::send::PoolError::Thread(io(again))), true),
         (anyhow!(OpenError::Thread(io(again))), true),
         (anyhow!(OpenError::Held { directory: path(), by: "process 1".into(), ours: false }), true),
         (anyhow!(OpenError::Directory { path: path(), source: io(denied) }), false),

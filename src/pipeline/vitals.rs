@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::limits::STANDSTILL_MAX;
+use crate::base::limits::STANDSTILL_MAX;
 
 /// The signs of life that are looked at.
 #[derive(Debug, Clone)]

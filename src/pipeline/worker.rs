@@ -10,17 +10,21 @@ use jiff::Timestamp;
 use super::refused::Refused;
 use crate::ack::{Ack, Ending, Fate, Outcome, Progress};
 use crate::aws::AccountId;
-use crate::budget::Budget;
-use crate::buffers::{Buffer, Buffers};
-use crate::decode::{Error, Payload, Record, Scratch, Work};
-use crate::frame::{self, Frames, Subject};
+use crate::base::budget::Budget;
+use crate::base::buffers::{Buffer, Buffers};
+use crate::base::limits::{BATCH_BYTES, EVENT_TYPES_SHOWN_MAX};
+use crate::base::stop::Stop;
+use crate::base::text::variant;
+use crate::decode::{Error, Record, Scratch};
+use crate::handoff::Source;
+use crate::handoff::Subject;
+use crate::handoff::{Payload, Work};
 use crate::ledger::Suspects;
-use crate::limits::{BATCH_BYTES, EVENT_TYPES_SHOWN_MAX};
-use crate::resolve::Source;
-use crate::send::Outputs;
 use crate::services::{Route, Verdict};
-use crate::stop::Stop;
-use crate::telemetry::{Service, Telemetry, variant};
+use crate::stages::frame;
+use crate::stages::frame::Frames;
+use crate::stages::send::Outputs;
+use crate::telemetry::{Service, Telemetry};
 
 /// What all workers share.
 pub struct Worker {

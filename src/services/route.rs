@@ -10,8 +10,8 @@ use super::definition::Definition;
 use super::field::{Field, Place};
 use super::rules::{LineRule, Rules, Source};
 use super::template::{Filled, Template};
+use crate::base::limits::KNOWN_VALUE_BYTES_MAX;
 use crate::decode::{Newlines, Record};
-use crate::limits::KNOWN_VALUE_BYTES_MAX;
 
 /// A definition applied to one object: what depends on the object's key alone is decided already.
 #[derive(Debug)]

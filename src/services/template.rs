@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::field::Field;
 use super::rules::Source;
-use crate::limits::{TAG_BYTES_MAX, TAG_VALUE_BYTES_MAX};
+use crate::base::limits::{TAG_BYTES_MAX, TAG_VALUE_BYTES_MAX};
 
 /// What a missing field becomes, so that its records land in a table of their own.
 pub const UNKNOWN: &str = "unknown";

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::arn::{account_of, queue_in};
 use crate::aws::endpoint::partition;
-use crate::config::{self, Api, Config, Credentials, Input, Source};
+use crate::settings;
+use crate::settings::{Api, Config, Credentials, Input, Source};
 
 /// All of it.
 #[derive(Debug, Clone, Default)]
@@ -156,7 +157,7 @@ pub fn last_role(credentials: &Credentials) -> Option<&String> {
 impl Queue {
     fn of(input: &Input) -> Queue {
         let (mut account, name) = queue_in(input.queue.text());
-        let by_name = matches!(input.queue, config::Queue::Name(_));
+        let by_name = matches!(input.queue, settings::Queue::Name(_));
         if let Some(own) = last_role(&input.credentials).and_then(|role| account_of(role)).filter(|_| by_name)
         {
             account = own.to_owned();

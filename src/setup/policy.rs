@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::needs::{Needs, Queue, Rights, last_role};
 use super::{Document, Wishes};
 use crate::aws::endpoint::partition;
-use crate::config::Credentials;
+use crate::settings::Credentials;
 
 /// Stands where a bucket's name must be filled in: no bucket can have it.
 const UNKNOWN_BUCKET: &str = "arn:aws:s3:::NAME-OF-YOUR-BUCKET/*";

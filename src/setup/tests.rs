@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 use super::needs::Needs;
 use super::{Identity, Wishes, policy};
 use crate::aws::{Client, Http};
-use crate::config::{self, Config};
-use crate::poll::source::{Next, Source};
-use crate::poll::source_of;
-use crate::stop::Stop;
+use crate::base::stop::Stop;
+use crate::config;
+use crate::settings;
+use crate::settings::Config;
+use crate::stages::sources::source::{Next, Source};
+use crate::stages::sources::source_of;
 
 const START: &str = "2026-11-21T09:00:00Z";
 const NOW: &str = "2026-11-21T12:00:00Z";
@@ -91,7 +93,7 @@ fn a_source_s_calls_are_those_that_its_policy_allows() {
         let config = config_of(json!({name: service}));
         let [source] = config.sources.as_slice() else { panic!("{name} is not one source") };
         let http = Http::new(1).unwrap();
-        let config::Source { credentials, endpoints, region, .. } = source;
+        let settings::Source { credentials, endpoints, region, .. } = source;
         let client = Client::new(&http, name, credentials, endpoints, region, &Stop::new());
         let made = actions_of(source_of(source, &client).as_mut());
         let needs = Needs::of(&config, &[]).unwrap();

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use crate::http::{Body, Request, Response};
 use crate::telemetry::Telemetry;
-use crate::telemetry::metrics::{self, Form};
+use crate::telemetry::reporters::metrics;
+use crate::telemetry::reporters::metrics::Form;
 
 const PAGE: &str = include_str!("page.html");
 /// Stands in the page where the number is that lets its own script run, and no other.

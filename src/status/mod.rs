@@ -8,10 +8,10 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crate::config;
+use crate::base::limits::{STATUS_CONNECTIONS_MAX, STATUS_HEAD_BYTES_MAX, STATUS_PATIENCE, STATUS_RETRY};
+use crate::base::stop::Stop;
 use crate::http::{self, Activity, Bounds, Server};
-use crate::limits::{STATUS_CONNECTIONS_MAX, STATUS_HEAD_BYTES_MAX, STATUS_PATIENCE, STATUS_RETRY};
-use crate::stop::Stop;
+use crate::settings;
 use crate::telemetry::{Health, Telemetry};
 use answer::Site;
 
@@ -27,7 +27,7 @@ impl Status {
     ///
     /// # Errors
     /// When the machine will not start another thread.
-    pub fn start(settings: &config::Status, telemetry: &Arc<Telemetry>) -> std::io::Result<Status> {
+    pub fn start(settings: &settings::Status, telemetry: &Arc<Telemetry>) -> std::io::Result<Status> {
         let stop = Stop::new();
         let site = Arc::new(Site { telemetry: Arc::clone(telemetry), hosts: settings.hosts.clone() });
         let address = settings.address;
@@ -104,7 +104,7 @@ mod tests {
     }
 
     fn page(port: u16) -> Status {
-        let settings = config::Status { address: (Ipv4Addr::LOCALHOST, port).into(), hosts: vec![] };
+        let settings = settings::Status { address: (Ipv4Addr::LOCALHOST, port).into(), hosts: vec![] };
         Status::start(&settings, &Arc::default()).unwrap()
     }
 

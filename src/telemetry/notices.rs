@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::line::one_line;
-use crate::limits::NOTICES_MAX;
+use crate::base::limits::NOTICES_MAX;
+use crate::base::text::one_line;
 
 /// A bounded list; the oldest go first.
 #[derive(Debug, Default)]

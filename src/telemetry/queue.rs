@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use jiff::Timestamp;
 
 use super::snapshot::QueueSnapshot;
-use crate::limits::FIGURES_AGE_MAX;
+use crate::base::limits::FIGURES_AGE_MAX;
 
 /// Asked from time to time, so always a little old. What is too old is not told any more, but for its age.
 #[derive(Debug)]

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-use super::line::{one_line, span};
-use crate::limits::{
+use crate::base::limits::{
     LOG_CAUSES_MAX, LOG_EXAMPLES_MAX, LOG_KINDS_MAX, LOG_REMINDER, LOG_TROUBLE_FORGOTTEN, LOG_TURNS_MAX,
 };
+use crate::base::text::{one_line, span};
 
 /// Every thing that has been logged lately, with how often it was.
 #[derive(Debug, Default)]
@@ -264,8 +264,8 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn said<'a>(cause: &'a str, turn: Turn, text: &'a str) -> Said<'a> {
-        let (level, target) = (Level::Warn, "aws_to_devo::fetch");
-        Said { level, target, site: ("aws_to_devo::fetch", 7), place: "inputs.a", cause, turn, text }
+        let (level, target) = (Level::Warn, "aws_to_devo::stages::fetch");
+        Said { level, target, site: ("aws_to_devo::stages::fetch", 7), place: "inputs.a", cause, turn, text }
     }
 
     /// The lines, each with its second, that the log has after `lines` (seconds from the start, cause, turn, text),

@@ -3,8 +3,9 @@
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
-use super::counter::Gauge;
 use super::snapshot::SenderSnapshot;
+use crate::telemetry::model::activity::Activity;
+use crate::telemetry::model::counter::Gauge;
 
 /// A sender thread, which has a connection of its own.
 #[derive(Debug)]
@@ -16,33 +17,6 @@ pub struct Sender {
     /// Since when the peer has owed an acknowledgement.
     owed_since: Mutex<Option<Instant>>,
     activity: Mutex<(Activity, Instant)>,
-}
-
-/// Where a sender is between having nothing to do and having sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Activity {
-    /// It has no connection, and nothing to send.
-    Idle,
-    Connecting,
-    Connected,
-    /// It waits before it tries to connect again.
-    BackingOff,
-}
-
-impl Activity {
-    pub const ALL: [Activity; 4] =
-        [Activity::Idle, Activity::Connecting, Activity::Connected, Activity::BackingOff];
-
-    /// As it is exposed.
-    pub fn name(self) -> &'static str {
-        match self {
-            Activity::Idle => "idle",
-            Activity::Connecting => "connecting",
-            Activity::Connected => "connected",
-            Activity::BackingOff => "backing_off",
-        }
-    }
 }
 
 /// A sender is idle again when this goes, also when a panic takes it.

@@ -1,16 +1,14 @@
 //! All figures at one moment. The statistics lines, `/metrics`, `/status.json`, the status page, the live
 //! view and the internal events all tell of this.
 
-use std::time::Instant;
-
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::endings::EndingTotals;
-use super::groups::*;
 use super::notices::Notice;
-use super::process::{self, Process};
-use super::{Activity, Input, Output, Service, Telemetry};
+use crate::telemetry::model::activity::Activity;
+use crate::telemetry::model::endings::EndingTotals;
+use crate::telemetry::model::groups::*;
+use crate::telemetry::model::process::Process;
 
 /// The collector. Serialized, it is `/status.json`.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -149,58 +147,6 @@ pub struct Memory {
     pub compressed_limit: u64,
 }
 
-impl Telemetry {
-    /// All figures now.
-    pub fn snapshot(&self, now: Timestamp) -> Snapshot {
-        let about = &self.about;
-        let parts = self.parts(Instant::now());
-        let (reasons, warnings) = self.readiness_of(&parts);
-        Snapshot {
-            version: env!("CARGO_PKG_VERSION"),
-            id: about.id.clone(),
-            name: about.name.clone(),
-            time: format!("{now:.3}"),
-            start_time: seconds(about.started),
-            uptime_seconds: (seconds(now) - seconds(about.started)).max(0.0),
-            ready: reasons.is_empty(),
-            reasons,
-            warnings,
-            parts,
-            inputs: self.inputs.iter().map(|input| input.snapshot(now)).collect(),
-            workers: about.workers,
-            fetchers: about.fetchers,
-            work: self.work.totals(),
-            waits: self.waits.totals(),
-            outputs: self.outputs.iter().map(|output| output.snapshot()).collect(),
-            ledger: self.ledger.totals(),
-            internal: self.internal.totals(),
-            memory: self.memory(),
-            process: process::read(),
-            notices: self.notices.latest(),
-        }
-    }
-
-    /// The reasons why the collector is not ready, and the warnings. This is cheap enough to be asked often.
-    pub fn readiness(&self) -> (Vec<String>, Vec<String>) {
-        self.readiness_of(&self.parts(Instant::now()))
-    }
-
-    fn readiness_of(&self, parts: &[Part]) -> (Vec<String>, Vec<String>) {
-        let phase = self.phase().reason().map(str::to_owned);
-        let reasons = phase.into_iter().chain(parts.iter().filter_map(Part::reason)).collect();
-        (reasons, parts.iter().filter_map(Part::warning).collect())
-    }
-
-    fn memory(&self) -> Memory {
-        let limit = self.about.memory_limit;
-        self.compressed.get().map_or(Memory { limit, ..Memory::default() }, |budget| Memory {
-            limit,
-            compressed: (budget.total() - budget.free()) as u64,
-            compressed_limit: budget.total() as u64,
-        })
-    }
-}
-
 impl Snapshot {
     /// What all inputs have in common, added up.
     pub fn receive(&self) -> ReceiveTotals {
@@ -265,13 +211,13 @@ impl Snapshot {
 
 impl Part {
     /// The warning about it that does not keep the collector from being ready.
-    fn warning(&self) -> Option<String> {
+    pub(super) fn warning(&self) -> Option<String> {
         let trouble = self.trouble.as_ref().filter(|trouble| trouble.warning)?;
         Some(format!("{}: {}", self.name, trouble.message))
     }
 
     /// The reason why the collector is not ready because of it.
-    fn reason(&self) -> Option<String> {
+    pub(super) fn reason(&self) -> Option<String> {
         match &self.trouble {
             Some(trouble) if !trouble.warning => Some(format!("{}: {}", self.name, trouble.message)),
             _ if self.awaited => Some(format!("{}: has not answered yet", self.name)),
@@ -289,50 +235,6 @@ impl OutputSnapshot {
     /// Bytes, on all its connections.
     pub fn unconfirmed(&self) -> u64 {
         self.senders.iter().map(|sender| sender.unconfirmed).sum()
-    }
-}
-
-impl Input {
-    fn snapshot(&self, now: Timestamp) -> InputSnapshot {
-        InputSnapshot {
-            name: self.name.clone(),
-            queue: self.queue.snapshot(now, Instant::now()),
-            credentials_expire_at: self.credentials_expire_at(),
-            receive: self.receive.totals(),
-            poll: self.poll.totals(),
-            fetch: self.fetch.totals(),
-            settle: self.settle.totals(),
-            endings: self.endings.totals(),
-            calls: self.calls.totals(),
-            services: self.services.iter().map(|service| service.snapshot(now)).collect(),
-        }
-    }
-}
-
-impl Service {
-    fn snapshot(&self, now: Timestamp) -> ServiceSnapshot {
-        let last = self.lag.last();
-        ServiceSnapshot {
-            name: self.name.clone(),
-            lag_seconds: self.lag.oldest(now).or(last),
-            last_lag_seconds: last,
-            decode: self.decode.totals(),
-            delivered: self.delivered.totals(),
-            endings: self.endings.totals(),
-        }
-    }
-}
-
-impl Output {
-    fn snapshot(&self) -> OutputSnapshot {
-        OutputSnapshot {
-            name: self.name.clone(),
-            destination: self.destination.clone(),
-            certificate_expires_at: self.certificate_expires_at(),
-            unacknowledged_seconds: self.owed_for(Instant::now()).map(|owed| owed.as_secs_f64()),
-            senders: self.senders().iter().map(|sender| sender.snapshot(Instant::now())).collect(),
-            send: self.send.totals(),
-        }
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::answers::{Answers, News, Waiting};
-use super::line::{one_line, span};
 use super::snapshot::{Part, TroubleSnapshot};
-use crate::limits::{LOG_REMINDER, LOG_TROUBLE_FORGOTTEN, TROUBLES_MAX};
+use crate::base::limits::{LOG_REMINDER, LOG_TROUBLE_FORGOTTEN, TROUBLES_MAX};
+use crate::base::locks::lock;
+use crate::base::text::{one_line, span};
 
 /// The state of something that can fail: an output, a queue, an input's buckets.
 #[derive(Debug)]
@@ -214,12 +215,19 @@ impl Health {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Trouble>> {
-        self.troubles.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.troubles)
     }
 }
 
 fn no_answer(what: &str, waited: Duration) -> String {
     format!("no answer for {} to {what}. It is waited for, and asked again when it times out", span(waited))
+}
+
+/// Adds a part, unless it is among them.
+pub(super) fn adopt(adopted: &Mutex<Vec<Arc<Health>>>, health: &Arc<Health>) {
+    let mut adopted = lock(adopted);
+    adopted.retain(|other| !Arc::ptr_eq(other, health));
+    adopted.push(Arc::clone(health));
 }
 
 #[cfg(test)]

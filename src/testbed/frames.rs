@@ -4,7 +4,7 @@
 //! Pure and strict: what a lenient receiver would put into the wrong table is an error here.
 
 /// Longest frame that is taken, in bytes.
-pub const FRAME_BYTES_MAX: usize = 64 * crate::limits::MIB;
+pub const FRAME_BYTES_MAX: usize = 64 * crate::base::limits::MIB;
 /// Longest header: PRI, date, host and tag are far below it.
 const HEADER_BYTES_MAX: usize = 1024;
 /// `Mmm dd hh:mm:ss`.

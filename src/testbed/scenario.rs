@@ -19,7 +19,7 @@ use super::aws::Aws;
 use super::frames::FrameError;
 use super::queue::{Redrive, Settings};
 use super::tally::Expected;
-use crate::limits::{KIB, MIB};
+use crate::base::limits::{KIB, MIB};
 
 /// Where messages go that nobody can process.
 pub const DEAD_LETTER_QUEUE: &str = "demo-dead-letters";

@@ -13,8 +13,8 @@ use super::frames::{Frame, FrameError, FrameReader};
 use super::pki::{Pki, PkiError};
 use super::tally::{Counts, Tally};
 use super::{CONNECTIONS_MAX, local, lock};
+use crate::base::limits::KIB;
 use crate::http::Server;
-use crate::limits::KIB;
 
 /// One read of a socket: many TLS records at once, so that system calls do not set the pace.
 const READ_BYTES: usize = 256 * KIB;

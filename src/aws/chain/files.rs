@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::ini::{self, Section};
 use super::profile::Profiles;
-use crate::config::permissions;
-use crate::limits::{CREDENTIALS_DOCUMENT_BYTES_MAX, SHARED_FILE_BYTES_MAX};
+use crate::base::limits::{CREDENTIALS_DOCUMENT_BYTES_MAX, SHARED_FILE_BYTES_MAX};
+use crate::base::permissions;
 
 /// Both shared files, as far as they are there.
 pub struct SharedFiles {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ureq::Agent;
 
 use crate::aws::http;
-use crate::limits::{
+use crate::base::limits::{
     CREDENTIALS_DOCUMENT_BYTES_MAX, METADATA_ATTEMPTS, METADATA_CONNECT_TIMEOUT, METADATA_RESPONSE_TIMEOUT,
     METADATA_RETRY_DELAY,
 };

@@ -30,11 +30,12 @@ pub use self::profile::Role;
 use self::profile::{Plan, Source, WebIdentity};
 use super::client::Client;
 use super::credentials::Credentials;
-use super::error::{Error, Kind, shown_key_id};
+use super::error::{Error, Kind};
 use super::identity::Sts;
 use super::provider::Provider;
 use super::sts::{AssumeRole, AssumeRoleWithWebIdentity};
-use crate::limits::STALE_METADATA_EXTENSION;
+use crate::base::limits::STALE_METADATA_EXTENSION;
+use crate::settings::shown_key_id;
 
 /// Values of environment variables, by name.
 pub type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;

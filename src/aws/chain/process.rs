@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::document;
 use crate::aws::credentials::Credentials;
-use crate::limits::{CREDENTIAL_PROCESS_TIMEOUT, CREDENTIALS_DOCUMENT_BYTES_MAX, STOP_CHECK_INTERVAL};
+use crate::base::limits::{CREDENTIAL_PROCESS_TIMEOUT, CREDENTIALS_DOCUMENT_BYTES_MAX, STOP_CHECK_INTERVAL};
 
 /// Runs `command` by `sh -c`, as AWS's tools do.
 ///

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::ini::Section;
 use crate::aws::credentials::Credentials;
-use crate::limits::{ROLE_SESSION, ROLE_SESSION_MAX, ROLE_SESSION_MIN};
+use crate::base::limits::{ROLE_SESSION, ROLE_SESSION_MAX, ROLE_SESSION_MIN};
 
 /// The profiles of both files.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 use super::testing::variables;
 use super::*;
 use crate::aws::testing::{Seen, Server, Step, answer};
-use crate::stop::Stop;
+use crate::base::stop::Stop;
 
 /// A folder as HOME, with both shared files.
 struct Home(tempfile::TempDir);

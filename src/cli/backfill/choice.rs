@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Options;
 use crate::config::problem::suggestion;
 use crate::config::registry::Catalog;
-use crate::config::{Config, Input};
+use crate::settings::{Config, Input};
 
 /// The input that has the service, and the service's full name there; else the only input there is, with the
 /// service as the registry has it. The error says what to write.

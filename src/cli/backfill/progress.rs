@@ -9,10 +9,10 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 
 use crate::aws::S3;
-use crate::backfill::{Backfill, Listing, Verdict};
+use crate::base::stop::Stop;
 use crate::cli::screen::{Screen, Shown, style};
-use crate::config::Input;
-use crate::stop::Stop;
+use crate::settings::Input;
+use crate::stages::backfill::{Backfill, Listing, Verdict};
 
 /// How often the bar is drawn.
 const INTERVAL: Duration = Duration::from_millis(200);

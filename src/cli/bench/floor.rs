@@ -13,9 +13,9 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
 use super::outside::Outside;
-use crate::config::{Identity, TlsFiles};
-use crate::limits::{BATCH_BYTES, SCRATCH_BYTES_MAX};
-use crate::send::tls::client_config;
+use crate::base::limits::{BATCH_BYTES, SCRATCH_BYTES_MAX};
+use crate::settings::{Identity, TlsFiles};
+use crate::stages::send::tls::client_config;
 use crate::telemetry;
 
 /// So many log bytes, however few objects there are: the clock must see it …

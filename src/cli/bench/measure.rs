@@ -12,9 +12,11 @@ use serde_json::Value;
 use super::options::{Amount, Options};
 use super::outside::{Described, Outside, Received};
 use super::usage::{self, Machine, Stage, Threads};
-use crate::config::{self, Config, Environment};
+use crate::base::stop::Stop;
+use crate::config;
+use crate::config::Environment;
 use crate::pipeline::{Job, Pipeline};
-use crate::stop::Stop;
+use crate::settings::Config;
 use crate::telemetry::{self, Telemetry, Waits};
 use crate::testbed::aws::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
 

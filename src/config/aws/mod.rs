@@ -14,14 +14,13 @@ use super::load::Context;
 use super::node::{Mapping, Node};
 use super::problem::{Kind, suggestion};
 use super::registry::Catalog;
-use super::{
-    Api, Credentials, Endpoints, GuardDuty, Input, MissingObject, Queue, Source, credentials, endpoints,
-};
+use super::{credentials, endpoints};
 use super::{ignored, inputs, service, url};
-use crate::aws::endpoint::Service;
-use crate::limits;
+use crate::base::limits;
 use crate::services::Definition;
 use crate::services::template::INPUT_ACCOUNT;
+use crate::settings::Service;
+use crate::settings::{Api, Credentials, Endpoints, GuardDuty, Input, MissingObject, Queue, Source};
 use rows::{ANY_NAME, Polled, Row, rows};
 
 /// What an entry of `inputs` is made of.

@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::tag;
+use crate::base::limits;
 use crate::config::node::{Mapping, Node};
 use crate::config::problem::Kind;
-use crate::config::{CloudTrail, Logs, Metrics, ignored, service};
-use crate::limits;
+use crate::config::{ignored, service};
+use crate::settings::{CloudTrail, Logs, Metrics};
 
 /// The vendor's defaults.
 const PERIOD_DEFAULT: i64 = 60;

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::config::{Config, Environment, parse};
+use crate::config::{Environment, parse};
 use crate::decode::{Bounds, Decoder, Record, Scratch};
 use crate::services::{Definition, Route, Verdict};
+use crate::settings::Config;
 
 fn environment() -> Environment {
     Environment {

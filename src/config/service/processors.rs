@@ -7,11 +7,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{fields, filters, others};
+use crate::base::limits::HEADER_LINES_MAX;
 use crate::config::node::{Mapping, Node};
 use crate::config::problem::{Kind, suggestion};
 use crate::decode::select::Selection;
 use crate::decode::{EventBody, Format, HeaderNames, Pattern, Shape};
-use crate::limits::HEADER_LINES_MAX;
 
 mod text_file;
 

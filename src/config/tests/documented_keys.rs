@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::config::keys::SECTIONS;
 use crate::config::node::asked;
+use crate::settings::Config;
 
 #[test]
 fn every_key_is_documented_and_every_documented_key_is_read() {

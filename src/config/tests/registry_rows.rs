@@ -5,9 +5,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::registry::Catalog;
 use crate::decode::{Bounds, Decoder, Newlines, Record, Scratch};
+use crate::services::Definition;
 use crate::services::field::Place;
 use crate::services::rules::Source;
 use crate::services::{Route, Verdict};
+use std::sync::Arc;
 
 /// The vendor's list, and its newer names.
 const NAMES: [&str; 41] = [

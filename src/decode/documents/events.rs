@@ -6,12 +6,12 @@
 //! ```
 
 use super::{Failure, Outcome};
+use crate::base::limits::HEADER_BYTES_MAX;
 use crate::decode::copies::Copies;
 use crate::decode::format::EventBody;
 use crate::decode::json::scan::Fault;
 use crate::decode::json::walk::{self, Member};
 use crate::decode::{Error, Newlines, Record};
-use crate::limits::HEADER_BYTES_MAX;
 
 /// Buffers that are kept from envelope to envelope.
 pub(in crate::decode) struct Events {

@@ -20,7 +20,7 @@ use super::json::{Found, Json, Sink};
 use super::memory::Charge;
 use super::partial::Limit;
 use super::{Error, Newlines, Record};
-use crate::limits::{EXAMPLE_BYTES, MIB};
+use crate::base::limits::{EXAMPLE_BYTES, MIB};
 use events::Events;
 use others::Alternatives;
 

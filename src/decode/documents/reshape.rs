@@ -1,10 +1,10 @@
 //! One JSON object -> the same with other keys.
 
 use super::Failure;
+use crate::base::limits::FLAT_DEPTH_MAX;
 use crate::decode::format::Shape;
 use crate::decode::json::walk::{self, Member};
 use crate::decode::text_file::push_json_string;
-use crate::limits::FLAT_DEPTH_MAX;
 
 /// Writes the object in its new shape. False: it is no object, and stays as it is.
 pub fn write(document: &[u8], shape: &Shape, max: usize, object: &mut Vec<u8>) -> Result<bool, Failure> {

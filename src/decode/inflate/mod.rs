@@ -17,7 +17,7 @@ pub use scratch::Scratch;
 use super::compression::{Sniff, sniff};
 use super::foreign::Foreign;
 use super::{Account, Bounds, Compression, Error};
-use crate::limits::{COMPRESSION_LEVELS_MAX, EXPANSION_FREE_BYTES, SNIFF_BYTES};
+use crate::base::limits::{COMPRESSION_LEVELS_MAX, EXPANSION_FREE_BYTES, SNIFF_BYTES};
 use gzip::Gzip;
 use stream::{Zlib, Zstd};
 

@@ -1,7 +1,7 @@
 //! What a worker keeps from object to object, so that none of them pays for memory.
 
 use super::libdeflate::{Libdeflate, Outcome};
-use crate::limits::{INFLATE_WINDOW_BYTES, SCRATCH_IDLE_OBJECTS};
+use crate::base::limits::{INFLATE_WINDOW_BYTES, SCRATCH_IDLE_OBJECTS};
 
 /// A worker's reusable buffers. One for each thread, used by one [`Decoder`](crate::decode::Decoder)
 /// call at a time; made empty, grown by need.

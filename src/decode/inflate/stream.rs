@@ -5,9 +5,9 @@ use zstd::stream::raw::{DParameter, Decoder as Frames, InBuffer, Operation, OutB
 
 use super::zstd_header::Header;
 use super::{Step, zstd_header};
+use crate::base::limits::{KIB, ZSTD_WINDOW_LOG_MAX};
 use crate::decode::memory::Charge;
 use crate::decode::{Account, Compression, Error};
-use crate::limits::{KIB, ZSTD_WINDOW_LOG_MAX};
 
 /// zlib streams one after another, with padding between them.
 pub(super) struct Zlib {

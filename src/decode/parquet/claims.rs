@@ -10,8 +10,8 @@ use parquet::data_type::{ByteArray, FixedLenByteArray, Int96};
 use parquet::schema::types::ColumnDescriptor;
 
 use super::{bad, delta};
+use crate::base::limits::{PARQUET_BATCH_ROWS, PARQUET_ROW_VALUES_MAX};
 use crate::decode::Error;
-use crate::limits::{PARQUET_BATCH_ROWS, PARQUET_ROW_VALUES_MAX};
 
 /// What is known of a column from the schema.
 #[derive(Debug, Clone, Copy)]

@@ -9,8 +9,8 @@ use parquet::schema::types::ColumnDescPtr;
 
 use super::bad;
 use super::pages::Pages;
+use crate::base::limits::{KIB, PARQUET_BATCH_ROWS};
 use crate::decode::Error;
-use crate::limits::{KIB, PARQUET_BATCH_ROWS};
 
 /// A column of the row group that is being read.
 pub(super) struct Column {

@@ -11,8 +11,8 @@
 
 use super::bad;
 use super::thrift::{BINARY, Cursor, FALSE, I16, I32, I64, LIST, STRUCT, TRUE};
+use crate::base::limits::{PARQUET_COLUMNS_MAX, PARQUET_DEPTH_MAX};
 use crate::decode::Error;
-use crate::limits::{PARQUET_COLUMNS_MAX, PARQUET_DEPTH_MAX};
 
 const MAGIC: &[u8] = b"PAR1";
 /// The magic at the start; the footer's length and the magic at the end.

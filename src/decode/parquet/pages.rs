@@ -13,10 +13,10 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use super::claims::Claims;
 use super::codec::Codec;
 use super::header::{self, Header, Kind};
+use crate::base::limits::PARQUET_ROW_VALUES_MAX;
 use crate::decode::inflate::check_expansion;
 use crate::decode::memory::Charge;
 use crate::decode::{Account, Bounds, Error};
-use crate::limits::PARQUET_ROW_VALUES_MAX;
 
 /// What the columns of a row group share: how much memory they may use.
 pub(super) struct Room {

@@ -9,9 +9,11 @@ use super::column::Column;
 use super::pages::{Pages, Room};
 use super::tree::Tree;
 use super::{bad, footer};
+use crate::base::limits::{
+    PARQUET_BATCH_BYTES, PARQUET_BATCH_ROWS, PARQUET_COLUMN_BYTES, PARQUET_ROW_VALUES_MAX,
+};
 use crate::decode::memory::Charge;
 use crate::decode::{Account, Bounds, Error};
-use crate::limits::{PARQUET_BATCH_BYTES, PARQUET_BATCH_ROWS, PARQUET_COLUMN_BYTES, PARQUET_ROW_VALUES_MAX};
 
 /// Takes the JSON text of one row.
 pub(super) type Rows<'a> = dyn FnMut(&[u8]) -> Result<(), Error> + 'a;

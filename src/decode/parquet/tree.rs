@@ -8,8 +8,8 @@ use parquet::schema::types::{SchemaDescriptor, Type};
 use super::bad;
 use super::column::Column;
 use super::value::Kind;
+use crate::base::limits::{MIB, PARQUET_DEPTH_MAX};
 use crate::decode::Error;
-use crate::limits::{MIB, PARQUET_DEPTH_MAX};
 
 /// Writes rows of one schema.
 pub(super) struct Tree {

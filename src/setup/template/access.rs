@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Parts, Reads};
-use crate::config::Credentials;
+use crate::settings::Credentials;
 use crate::setup::arn::{account_of, role_in};
 use crate::setup::needs::{Call, Queue, Rights, last_role};
 use crate::setup::{Wishes, policy};

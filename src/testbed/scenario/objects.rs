@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 
 use super::templates::{HEX, Samples, Template, fill};
 use super::{FDR_BUCKET, LOG_BUCKET, StoredObject, TENANT};
-use crate::limits::KIB;
+use crate::base::limits::KIB;
 use crate::testbed::lock;
 use crate::testbed::tally::Expected;
 

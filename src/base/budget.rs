@@ -1,0 +1,236 @@
+//! A bounded amount (bytes, messages) from which threads take shares and to which they come back.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use crate::base::stop::Stop;
+
+/// Cheap to clone; clones share the amount. Requests are served in the order in which they came, so
+/// that a large one is not starved by small ones.
+#[derive(Debug, Clone)]
+pub struct Budget(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    total: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Below zero: so much has been taken beyond the total (see [`Permit::set`]).
+    free: isize,
+    /// Tickets of those who wait, in order.
+    waiting: VecDeque<u64>,
+    next_ticket: u64,
+}
+
+/// A share of the budget; it goes back when dropped.
+#[derive(Debug)]
+pub struct Permit {
+    budget: Budget,
+    amount: usize,
+}
+
+impl Budget {
+    pub fn new(total: usize) -> Budget {
+        let state = State { free: signed(total), waiting: VecDeque::new(), next_ticket: 0 };
+        Budget(Arc::new(Inner { total, state: Mutex::new(state), changed: Condvar::new() }))
+    }
+
+    pub fn total(&self) -> usize {
+        self.0.total
+    }
+
+    /// What is not taken at the moment.
+    pub fn free(&self) -> usize {
+        usize::try_from(self.state().free).unwrap_or(0)
+    }
+
+    /// Takes `amount`, at most all there is, and waits for it if need be. None when stopped.
+    pub fn acquire(&self, amount: usize, stop: &Stop) -> Option<Permit> {
+        let amount = amount.min(self.0.total);
+        let mut state = self.state();
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        state.waiting.push_back(ticket);
+        while state.waiting.front() != Some(&ticket) || state.free < signed(amount) {
+            if stop.is_stopped() {
+                state.waiting.retain(|other| *other != ticket);
+                self.0.changed.notify_all();
+                return None;
+            }
+            // A stop does not notify this condition, so the wait is cut into slices.
+            let slice = crate::base::limits::STOP_CHECK_INTERVAL;
+            state = self.0.changed.wait_timeout(state, slice).unwrap_or_else(|e| e.into_inner()).0;
+        }
+        state.waiting.pop_front();
+        state.free -= signed(amount);
+        self.0.changed.notify_all();
+        Some(Permit { budget: self.clone(), amount })
+    }
+
+    /// Takes `amount` if it is free and nobody waits for it.
+    pub fn try_acquire(&self, amount: usize) -> Option<Permit> {
+        let mut state = self.state();
+        if !state.waiting.is_empty() || state.free < signed(amount) {
+            return None;
+        }
+        state.free -= signed(amount);
+        Some(Permit { budget: self.clone(), amount })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Permit {
+    pub fn amount(&self) -> usize {
+        self.amount
+    }
+
+    /// Takes a part of this share out as one of its own; all of it if `amount` is larger.
+    pub fn split(&mut self, amount: usize) -> Permit {
+        let amount = amount.min(self.amount);
+        self.amount -= amount;
+        Permit { budget: self.budget.clone(), amount }
+    }
+
+    /// Makes the share exactly this large, without waiting: what is missing is taken whether or not it is free,
+    /// and those who acquire later wait until it has been paid back. This is for memory that is there already;
+    /// ask for memory that is yet to come with [`Budget::acquire`] or [`Permit::try_grow_to`].
+    pub fn set(&mut self, amount: usize) {
+        if amount <= self.amount {
+            return self.shrink_to(amount);
+        }
+        self.budget.state().free -= signed(amount - self.amount);
+        self.amount = amount;
+    }
+
+    /// A share of the same budget, taken on credit as by [`Permit::set`].
+    pub fn beside(&self, amount: usize) -> Permit {
+        let mut permit = Permit { budget: self.budget.clone(), amount: 0 };
+        permit.set(amount);
+        permit
+    }
+
+    /// Exchanges it for a share of another budget, taken on credit as by [`Permit::set`].
+    pub fn exchanged_for(self, budget: &Budget, amount: usize) -> Permit {
+        let mut permit = Permit { budget: budget.clone(), amount: 0 };
+        permit.set(amount);
+        permit
+    }
+
+    /// Gives back what is over `amount`.
+    pub fn shrink_to(&mut self, amount: usize) {
+        drop(self.split(self.amount.saturating_sub(amount)));
+    }
+
+    /// Adds what is missing to `amount`, if it is free at once. Waiting here could end in a circle.
+    pub fn try_grow_to(&mut self, amount: usize) -> bool {
+        if amount <= self.amount {
+            // Whoever waits does not wait for nothing.
+            return true;
+        }
+        match self.budget.try_acquire(amount - self.amount) {
+            Some(mut more) => {
+                self.amount += std::mem::take(&mut more.amount);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.budget.state().free += signed(self.amount);
+        self.budget.0.changed.notify_all();
+    }
+}
+
+/// No amount of memory or messages is near the bound.
+fn signed(amount: usize) -> isize {
+    isize::try_from(amount).unwrap_or(isize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_come_back() {
+        let (budget, stop) = (Budget::new(10), Stop::new());
+        let mut permit = budget.acquire(7, &stop).unwrap();
+        assert!(budget.try_acquire(4).is_none());
+        let part = permit.split(3);
+        drop(permit);
+        assert_eq!(budget.free(), 7);
+        drop(part);
+        assert_eq!(budget.free(), 10);
+    }
+
+    #[test]
+    fn a_request_over_the_total_takes_all() {
+        let budget = Budget::new(10);
+        assert_eq!(budget.acquire(99, &Stop::new()).unwrap().amount(), 10);
+    }
+
+    #[test]
+    fn permits_shrink_and_grow() {
+        let budget = Budget::new(10);
+        let mut permit = budget.try_acquire(6).unwrap();
+        permit.shrink_to(2);
+        assert_eq!(budget.free(), 8);
+        assert!(permit.try_grow_to(9));
+        assert_eq!((permit.amount(), budget.free()), (9, 1));
+        assert!(!permit.try_grow_to(11));
+        budget.state().waiting.push_back(7);
+        assert!(permit.try_grow_to(9), "it has that already, whoever waits");
+        assert!(!permit.try_grow_to(10));
+        drop(permit);
+        assert_eq!(budget.free(), 10);
+    }
+
+    #[test]
+    fn what_is_taken_beyond_the_total_is_paid_back_before_others_get_any() {
+        let budget = Budget::new(10);
+        let mut permit = budget.try_acquire(6).unwrap();
+        permit.set(14);
+        assert_eq!((permit.amount(), budget.free()), (14, 0));
+        let other = budget.try_acquire(0);
+        assert!(other.is_none(), "the budget is overdrawn");
+        permit.set(9);
+        assert!(budget.try_acquire(2).is_none());
+        assert_eq!(budget.try_acquire(1).unwrap().amount(), 1);
+        drop(permit);
+        assert_eq!(budget.free(), 10);
+    }
+
+    #[test]
+    fn a_waiting_request_is_served_before_later_ones() {
+        let (budget, stop) = (Budget::new(10), Stop::new());
+        let held = budget.acquire(5, &stop).unwrap();
+        let waiter = {
+            let (budget, stop) = (budget.clone(), stop.clone());
+            std::thread::spawn(move || budget.acquire(8, &stop).unwrap().amount())
+        };
+        while budget.state().waiting.is_empty() {
+            std::thread::yield_now();
+        }
+        assert!(budget.try_acquire(1).is_none(), "the large request is first in line");
+        drop(held);
+        assert_eq!(waiter.join().unwrap(), 8);
+    }
+
+    #[test]
+    fn stopping_ends_a_wait() {
+        let (budget, stop) = (Budget::new(1), Stop::new());
+        let _held = budget.acquire(1, &stop).unwrap();
+        stop.stop();
+        assert!(budget.acquire(1, &stop).is_none());
+        assert!(budget.state().waiting.is_empty());
+    }
+}

@@ -1,0 +1,14 @@
+//! What everything else stands on: bounds, ending, waiting, memory, names and text. It knows no other module.
+
+pub mod backoff;
+pub mod budget;
+pub mod buffers;
+pub mod certificate;
+pub mod crew;
+pub mod limits;
+pub mod locks;
+pub mod naming;
+pub mod object;
+pub mod permissions;
+pub mod stop;
+pub mod text;

@@ -1,0 +1,21 @@
+//! What crosses a channel from one stage to the next, and the channel that takes turns.
+//!
+//! | from → to | what |
+//! |---|---|
+//! | receive, backfill → fetch | [`Task`], through [`schedule`] |
+//! | fetch, sources → decode | [`Payload`] |
+//! | frame → send | [`Batch`] |
+
+pub mod batch;
+pub mod gzip;
+pub mod parts;
+pub mod pulling_id;
+pub mod schedule;
+pub mod task;
+pub mod work;
+
+pub use batch::{Batch, Origin, Subject, Trial};
+pub use gzip::Gzip;
+pub use pulling_id::PullingId;
+pub use task::{Source, Task};
+pub use work::{Again, Payload, Work};

@@ -1,0 +1,57 @@
+//! What travels from `fetch` to the workers.
+
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+use crate::ack::{Ack, Fate, Progress};
+use crate::base::buffers::Buffer;
+use crate::decode::Decoder;
+use crate::handoff::{PullingId, Source};
+use crate::ledger::Case;
+use crate::services::Definition;
+
+/// One object on its way, and all that must survive between its chunks.
+pub struct Work {
+    pub source: Source,
+    pub service: Arc<Definition>,
+    /// Index of the input in the configuration.
+    pub input: usize,
+    pub ack: Ack,
+    /// The reason why it ends as it does.
+    pub fate: Fate,
+    pub decoder: Decoder,
+    pub progress: Progress,
+    /// The pull that brought it, where events are to name it.
+    pub pulled: Option<PullingId>,
+    /// Whether the process died over it before. None: it is not asked for by name.
+    pub case: Option<Case>,
+}
+
+/// Compressed bytes of an object, in order: all of it, or the next chunk of it.
+pub struct Payload {
+    pub work: Box<Work>,
+    /// It carries its share of the memory, which goes back when the chunk has been decoded.
+    pub chunk: Buffer,
+    /// There are no more chunks.
+    pub last: bool,
+    /// Where the work waits for its next chunk. Dropped when there is none, or when decoding failed.
+    pub next: Option<Sender<Box<Work>>>,
+    /// Takes the work back when others hold the memory that it needs. None: it counts as not delivered.
+    pub again: Option<Again>,
+}
+
+/// Begins an object again, from its beginning and with all the memory that it needs.
+pub type Again = Box<dyn FnOnce(Box<Work>) + Send>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::limits::OBJECT_BYTES_MIN;
+
+    #[test]
+    fn what_waits_with_a_chunk_is_covered_by_the_least_that_it_is_charged() {
+        // Its key and other names come on top: 1 KiB at most, and as much for all that they are kept in.
+        assert!(size_of::<Work>() + size_of::<Payload>() + 2048 <= OBJECT_BYTES_MIN, "{}", size_of::<Work>());
+    }
+}

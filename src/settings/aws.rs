@@ -1,0 +1,186 @@
+//! Who calls AWS, and where it is.
+
+use std::fmt;
+
+/// Who calls AWS (`docs/devo-wire.md#credentials`).
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// From the file, or from files that it names.
+    pub key: Option<AccessKey>,
+    /// Without a key: this profile of the shared AWS files. None: the standard AWS chain.
+    pub profile: Option<String>,
+    /// `aws_base_account_role`.
+    pub base_role: Option<String>,
+    /// `aws_cross_account_role`, assumed with the base role's credentials.
+    pub cross_account_role: Option<String>,
+    /// `aws_external_id`, sent when the last role of the chain is assumed.
+    pub external_id: Option<String>,
+}
+
+impl Credentials {
+    /// The account that calls are made in, where a role's ARN says it.
+    pub fn role_account(&self) -> Option<&str> {
+        self.cross_account_role.as_ref().or(self.base_role.as_ref())?.split(':').nth(4)
+    }
+}
+
+/// A long-lived key. Its `Debug` shows the id only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    pub id: String,
+    pub secret: String,
+    pub session_token: Option<String>,
+}
+
+/// Where AWS is, if it is not AWS: `scheme://host[:port]`, without a final slash.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Endpoints {
+    pub sqs: Option<String>,
+    pub s3: Option<String>,
+    pub sts: Option<String>,
+    pub cloudtrail: Option<String>,
+    pub cloudwatch: Option<String>,
+    pub logs: Option<String>,
+    pub guardduty: Option<String>,
+    /// Which of AWS's own addresses are called for the others.
+    pub variant: Variant,
+}
+
+impl Endpoints {
+    /// One for each service, as `url` says.
+    pub fn each(mut url: impl FnMut(Service) -> Option<String>) -> Endpoints {
+        Endpoints {
+            sqs: url(Service::Sqs),
+            s3: url(Service::S3),
+            sts: url(Service::Sts),
+            cloudtrail: url(Service::CloudTrail),
+            cloudwatch: url(Service::CloudWatch),
+            logs: url(Service::Logs),
+            guardduty: url(Service::GuardDuty),
+            variant: Variant::default(),
+        }
+    }
+
+    pub fn of(&self, service: Service) -> Option<&String> {
+        let url = match service {
+            Service::Sqs => &self.sqs,
+            Service::S3 => &self.s3,
+            Service::Sts => &self.sts,
+            Service::CloudTrail => &self.cloudtrail,
+            Service::CloudWatch => &self.cloudwatch,
+            Service::Logs => &self.logs,
+            Service::GuardDuty => &self.guardduty,
+        };
+        url.as_ref()
+    }
+}
+
+/// The variant shows only where there is one: backfills are remembered by these words.
+impl fmt::Debug for Endpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("Endpoints");
+        fields
+            .field("sqs", &self.sqs)
+            .field("s3", &self.s3)
+            .field("sts", &self.sts)
+            .field("cloudtrail", &self.cloudtrail)
+            .field("cloudwatch", &self.cloudwatch)
+            .field("logs", &self.logs)
+            .field("guardduty", &self.guardduty);
+        if self.variant != Variant::default() {
+            fields.field("variant", &self.variant);
+        }
+        fields.finish()
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("key", &self.key)
+            .field("profile", &self.profile)
+            .field("base_role", &self.base_role)
+            .field("cross_account_role", &self.cross_account_role)
+            .field("external_id", &self.external_id.as_ref().map(|_| "…"))
+            .finish()
+    }
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessKey").field("id", &shown_key_id(&self.id)).finish_non_exhaustive()
+    }
+}
+
+/// The services that are called; each has an override of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    Sqs,
+    S3,
+    Sts,
+    CloudTrail,
+    CloudWatch,
+    Logs,
+    GuardDuty,
+}
+
+impl Service {
+    pub const ALL: [Service; 7] = [
+        Service::Sqs,
+        Service::S3,
+        Service::Sts,
+        Service::CloudTrail,
+        Service::CloudWatch,
+        Service::Logs,
+        Service::GuardDuty,
+    ];
+
+    /// What stands before the region in a host's name; it is also the signature's name of the service.
+    pub fn name(self) -> &'static str {
+        match self {
+            Service::Sqs => "sqs",
+            Service::S3 => "s3",
+            Service::Sts => "sts",
+            Service::CloudTrail => "cloudtrail",
+            Service::CloudWatch => "monitoring",
+            Service::Logs => "logs",
+            Service::GuardDuty => "guardduty",
+        }
+    }
+
+    /// The environment variable that overrides its address (AWS SDKs reference, "Service-specific endpoints").
+    pub fn variable(self) -> &'static str {
+        match self {
+            Service::Sqs => "AWS_ENDPOINT_URL_SQS",
+            Service::S3 => "AWS_ENDPOINT_URL_S3",
+            Service::Sts => "AWS_ENDPOINT_URL_STS",
+            Service::CloudTrail => "AWS_ENDPOINT_URL_CLOUDTRAIL",
+            Service::CloudWatch => "AWS_ENDPOINT_URL_CLOUDWATCH",
+            Service::Logs => "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
+            Service::GuardDuty => "AWS_ENDPOINT_URL_GUARDDUTY",
+        }
+    }
+}
+
+/// Which of a service's addresses is called, where no override says another one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Variant {
+    /// `AWS_USE_FIPS_ENDPOINT`: cryptography that is validated by FIPS 140.
+    pub fips: bool,
+    /// `AWS_USE_DUALSTACK_ENDPOINT`: IPv6 beside IPv4.
+    pub dual_stack: bool,
+}
+
+/// An access key id for people. It is no secret (IAM user guide, "Managing access keys"); but what does not
+/// look like one may be a secret that was put in the wrong place, of which only the ends are shown.
+pub fn shown_key_id(key_id: &str) -> String {
+    if key_id.len() >= 16 && key_id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()) {
+        return key_id.to_owned();
+    }
+    let chars = key_id.chars().collect::<Vec<_>>();
+    if chars.len() < 12 {
+        return "…".to_owned();
+    }
+    let (head, tail) = (&chars[..4], &chars[chars.len() - 4..]);
+    head.iter().chain(&['…']).chain(tail).collect()
+}

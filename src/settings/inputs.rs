@@ -1,0 +1,95 @@
+//! Queues: inputs that SQS announces objects to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::aws::{Credentials, Endpoints};
+use crate::services::Definition;
+
+/// One queue: an `sqs_collector…` entry of `inputs`, or a service of an `aws…` entry in one region.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Its path in the file below `inputs`: `sqs_collector`, `aws.services.service-events-all in us-east-2`.
+    pub key: String,
+    pub id: String,
+    pub queue: Queue,
+    pub region: String,
+    pub credentials: Credentials,
+    pub endpoints: Endpoints,
+    /// False: messages are never deleted.
+    pub ack_messages: bool,
+    /// The message's body is the log itself.
+    pub direct_mode: bool,
+    /// JSON events name the receive that brought them (`@devo_pulling_id`).
+    pub pulling_id: bool,
+    /// True: everything is done but sending.
+    pub do_not_send: bool,
+    /// `sqs_visibility_timeout`.
+    pub visibility_timeout: Duration,
+    /// `sqs_wait_timeout`, at most 20 s.
+    pub wait_time: Duration,
+    /// `sqs_max_messages`, 1 to 10.
+    pub messages_per_receive: u32,
+    /// Threads that long-poll this queue.
+    pub receivers: usize,
+    pub missing_object: MissingObject,
+    /// `request_payer`: S3's requests are paid for by the caller.
+    pub request_payer: bool,
+    /// `start_time`: objects that were written before are acknowledged and left out.
+    pub start_time: Option<Timestamp>,
+    /// At least one, in the order of the file.
+    pub services: Vec<Arc<Definition>>,
+}
+
+/// Which queue it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Queue {
+    /// `base_url`, sent to SQS as it is written.
+    Url(String),
+    /// A queue of the account and region; SQS is asked for its URL.
+    Name(String),
+}
+
+/// What becomes of a message whose object is not there (`missing_object`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingObject {
+    /// It comes again, until the queue's redrive policy takes it.
+    Retry,
+    /// It counts as done.
+    Skip,
+}
+
+impl Queue {
+    /// SQS demands that the names of FIFO queues, and no others, end like this. It reads the name from the end of
+    /// the URL's path, whatever host or endpoint the URL has.
+    pub fn is_fifo(&self) -> bool {
+        let path = self.text().split(['?', '#']).next().unwrap_or_default();
+        path.trim_end_matches('/').ends_with(".fifo")
+    }
+
+    /// Account and name, which are the same however the queue's address is written.
+    pub fn identity(&self) -> &str {
+        let text = self.text();
+        let path =
+            text.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or(text, |(_, path)| path);
+        path.trim_matches('/')
+    }
+
+    /// As it is written.
+    pub fn text(&self) -> &str {
+        let (Queue::Url(text) | Queue::Name(text)) = self;
+        text
+    }
+}
+
+impl Input {
+    /// The service that an object with this key is of. None: none of them claims it.
+    pub fn service_of(&self, key: &str) -> Option<&Arc<Definition>> {
+        match self.services.as_slice() {
+            [only] => Some(only),
+            several => several.iter().find(|service| service.claims(key)),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Plain values that the stages take: what a configuration says, valid by construction.
+//!
+//! `config` makes them from the file; whoever holds one need not check it again.
+
+mod aws;
+mod globals;
+mod inputs;
+mod outputs;
+mod sources;
+
+pub use aws::{AccessKey, Credentials, Endpoints, Service, Variant, shown_key_id};
+pub use globals::{Globals, InternalEvents, Status};
+pub use inputs::{Input, MissingObject, Queue};
+pub use outputs::{Confirmation, Destination, Identity, Output, Rates, TlsFiles};
+pub use sources::{Api, CloudTrail, GuardDuty, Logs, Metrics, Source};
+
+/// A whole configuration. Whoever holds one need not check it again.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub globals: Globals,
+    /// Enabled inputs only.
+    pub inputs: Vec<Input>,
+    /// Services of `aws` inputs that poll an API, one for each region.
+    pub sources: Vec<Source>,
+    /// What a polled API has as objects, too, as if a queue announced them: for backfills.
+    pub listings: Vec<Input>,
+    /// At least one. Every event goes to every output.
+    pub outputs: Vec<Output>,
+}
+
+impl Config {
+    /// Threads that GET objects: without a queue or a listing there is nothing to fetch.
+    pub fn fetchers(&self) -> usize {
+        if self.inputs.is_empty() { 0 } else { self.globals.fetchers }
+    }
+}

@@ -1,0 +1,91 @@
+//! Outputs: where events go, and when they count as arrived.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::base::limits::SEND_ENDINGS_MAX;
+
+/// One entry of `outputs`.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Its key in the file: `devo_1`.
+    pub name: String,
+    pub destination: Destination,
+    /// Sender threads, each with a connection of its own.
+    pub senders: usize,
+    /// `compression: gzip`, `compression_level`: libdeflate's, 1 to 12. None: frames go as they are.
+    pub gzip_level: Option<u8>,
+    /// `confirmation`; not for the console.
+    pub confirmation: Confirmation,
+    /// `max_events_per_second`, `max_bytes_per_second`; not for the console.
+    pub rates: Rates,
+}
+
+impl Output {
+    /// Connections that it may have at a time, each of which counts as a thread.
+    pub fn connections(&self) -> usize {
+        self.connections_of(self.senders)
+    }
+
+    /// The same with so many senders. What cannot go compressed has a sender of its own, and with `confirmation: close`
+    /// each sender may have earlier connections that are ending.
+    pub fn connections_of(&self, senders: usize) -> usize {
+        let senders = senders + usize::from(self.gzip_level.is_some());
+        match self.confirmation {
+            Confirmation::Acknowledgement => senders,
+            Confirmation::Close => senders * (1 + SEND_ENDINGS_MAX),
+        }
+    }
+}
+
+/// Where an output writes.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    Tls { address: String, port: u16, files: TlsFiles },
+    Tcp { address: String, port: u16 },
+    Console,
+}
+
+/// `host:port`, or `console`.
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Destination::Tls { address, port, .. } | Destination::Tcp { address, port } => {
+                write!(f, "{address}:{port}")
+            }
+            Destination::Console => f.write_str("console"),
+        }
+    }
+}
+
+/// PEM files of a mutual-TLS connection; they exist and parse, and key and certificate match.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// The only certificate authority that is trusted; None: the machine's own (a relay without a chain).
+    pub chain: Option<PathBuf>,
+    /// Client certificate and its key; None for a relay that asks for none.
+    pub identity: Option<Identity>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Identity {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+/// The sign by which an output knows that its peer has a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Confirmation {
+    /// The peer's TCP has acknowledged it, and the connection has outlived that by the settling margin.
+    #[default]
+    Acknowledgement,
+    /// The peer's program has read the connection to its end, and has ended it in good order after we did.
+    Close,
+}
+
+/// The limits of one output, all its connections together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rates {
+    pub events_per_second: Option<u64>,
+    pub bytes_per_second: Option<u64>,
+}

@@ -1,0 +1,82 @@
+//! How far a listing is delivered, as the ledger remembers it for the next run.
+
+use std::sync::{Arc, Mutex};
+
+use super::pages::Pages;
+use super::{Listing, Plan};
+use crate::ack::Ack;
+use crate::ledger::{Ledger, Mark, fingerprint};
+use crate::settings::Input;
+
+/// The part of the source that has the key behind which the listing goes on.
+const PART: &str = "";
+
+/// Records how far a listing is delivered, page by page. Cheap to clone; clones share it.
+#[derive(Debug, Clone)]
+pub struct Checkpoint(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    ledger: Ledger,
+    source: String,
+    /// See [`crate::ledger::Polled::term`].
+    term: i64,
+    pages: Mutex<Pages>,
+}
+
+impl Checkpoint {
+    /// Lets `listing` go on behind the key up to which an earlier run of the same backfill delivered everything.
+    /// Returns that key, if there is one.
+    pub fn resume(listing: &mut Listing, input: &Input, ledger: Ledger) -> (Checkpoint, Option<String>) {
+        let source = source(listing.plan(), input, ledger.destinations());
+        let mut polled = ledger.polled(&source).unwrap_or_else(|error| {
+            log::warn!(
+                "the ledger cannot be read: {error}. The listing of {} begins at its first key, although an \
+                 earlier run may have been further",
+                listing.plan().bucket
+            );
+            crate::ledger::Polled::default()
+        });
+        let key = polled.checkpoints.remove(PART);
+        if let Some(key) = &key {
+            listing.resume_after(key);
+            log::info!(
+                "the listing of {} goes on behind {key:?}: an earlier run of this backfill delivered everything up \
+                 to there. Objects with earlier keys that were written since are not listed; to list from the first \
+                 key again, run `aws-to-devo ledger forget --input {}/backfill`, which keeps what is known of \
+                 objects",
+                listing.plan().bucket,
+                input.id
+            );
+        }
+        let inner = Inner { ledger, source, term: polled.term, pages: Mutex::default() };
+        (Checkpoint(Arc::new(inner)), key)
+    }
+
+    /// Begins a page, which is delivered when all shares of what is returned are. `up_to`: see
+    /// [`Listing::checkpoint`].
+    pub fn page(&self, up_to: String) -> Ack {
+        let number = self.0.pages.lock().unwrap_or_else(|e| e.into_inner()).begin(up_to);
+        let own = Arc::clone(&self.0);
+        Ack::open(move |outcome| {
+            // Under the lock, which keeps the marks in order.
+            let mut pages = own.pages.lock().unwrap_or_else(|e| e.into_inner());
+            if let Some(key) = pages.end(number, outcome) {
+                own.ledger.mark(Mark {
+                    source: own.source.clone(),
+                    term: own.term,
+                    checkpoints: vec![(PART.to_owned(), key)],
+                    ..Mark::default()
+                });
+            }
+        })
+    }
+}
+
+/// The listing's name in the ledger. It is another one as soon as anything differs that decides which objects are
+/// sent, from where, or to where: what was passed over then may be wanted now.
+fn source(plan: &Plan, input: &Input, destinations: &str) -> String {
+    let Input { id, region, endpoints, services, .. } = input;
+    let all = format!("{plan:?} {region} {endpoints:?} {services:?} {destinations}");
+    format!("{id}/backfill/{}/{}/{:032x}", plan.bucket, plan.prefix, fingerprint(&all))
+}

@@ -1,0 +1,226 @@
+//! What no queue announced: the objects of a listing, sent as if a message had named each of them.
+//!
+//! A thread lists a bucket and puts tasks on the way to the fetchers, no faster than they are delivered, so
+//! that memory does not grow with the number of keys. Each object has an [`Ack`] of its own. What the ledger
+//! knows to be delivered is not sent again: that is also how a backfill that was stopped goes on. So that its
+//! listing goes on too, each page has an [`Ack`] of its objects, and the ledger remembers up to which key all
+//! pages are delivered.
+
+mod checkpoint;
+mod listing;
+mod pages;
+mod plan;
+mod tally;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use checkpoint::Checkpoint;
+use jiff::Timestamp;
+
+pub use listing::Listing;
+pub use plan::{Plan, Verdict};
+pub use tally::Tally;
+
+use crate::ack::{Ack, Ending, Fate, Outcome, Share};
+use crate::aws::{AccountId, Kind, Listed, S3};
+use crate::base::backoff::Backoff;
+use crate::base::budget::Budget;
+use crate::base::crew::Crew;
+use crate::base::limits::{
+    ARCHIVED_NAMED_MAX, OBJECTS_IN_WORK_MAX, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX,
+};
+use crate::base::object::Object;
+use crate::base::stop::Stop;
+use crate::handoff::schedule::Lane;
+use crate::handoff::{Source, Task};
+use crate::ledger::Ledger;
+use crate::services::Definition;
+use crate::settings::Input;
+use crate::stages::resolve::is_marker;
+use crate::telemetry;
+
+/// A listing from its first page on, and the counts of how far it is.
+#[derive(Debug, Clone)]
+pub struct Backfill {
+    pub listing: Listing,
+    pub tally: Arc<Tally>,
+}
+
+/// What a listing needs to run.
+pub struct Settings {
+    /// The input's place in the configuration.
+    pub index: usize,
+    pub input: Input,
+    /// That of its credentials, which some tags need.
+    pub account: AccountId,
+    pub backfill: Backfill,
+    /// Its waits end with `stop`.
+    pub s3: S3,
+    /// To the fetchers.
+    pub tasks: Lane<Task>,
+    /// Remembers how far the listing is.
+    pub ledger: Ledger,
+    pub telemetry: Arc<telemetry::Input>,
+    /// Begin no more objects.
+    pub stop: Stop,
+}
+
+/// A running listing.
+pub struct Lister {
+    shared: Arc<Shared>,
+    lister: Crew,
+}
+
+struct Shared {
+    settings: Settings,
+    checkpoint: Checkpoint,
+    /// Free places among the objects in work.
+    slots: Budget,
+}
+
+impl Lister {
+    /// Starts the thread, which goes on where an earlier run of the same backfill ended.
+    ///
+    /// # Errors
+    /// When the machine will not start another thread.
+    pub fn start(mut settings: Settings) -> std::io::Result<Lister> {
+        let Settings { backfill: Backfill { listing, tally }, input, ledger, .. } = &mut settings;
+        let (checkpoint, resumed_after) = Checkpoint::resume(listing, input, ledger.clone());
+        if let Some(key) = resumed_after {
+            tally.resumed_after(key);
+        }
+        let shared = Arc::new(Shared { settings, checkpoint, slots: Budget::new(OBJECTS_IN_WORK_MAX) });
+        let own = Arc::clone(&shared);
+        let mut lister = Crew::new();
+        lister.spawn("list", move || run(&own))?;
+        Ok(Lister { shared, lister })
+    }
+
+    /// The listing has ended, and so has everything that it named.
+    pub fn is_finished(&self) -> bool {
+        self.lister.has_ended() && self.in_work() == 0
+    }
+
+    /// The thread that lists. It ends with the listing.
+    pub fn lister(&self) -> &Crew {
+        &self.lister
+    }
+
+    /// Objects that were begun and have not ended.
+    fn in_work(&self) -> usize {
+        self.shared.slots.total() - self.shared.slots.free()
+    }
+}
+
+fn run(shared: &Shared) {
+    let Settings { s3, stop, backfill, account, telemetry, .. } = &shared.settings;
+    // What lacks it would fail, and not come again by itself.
+    account.ask();
+    let mut listing = backfill.listing.clone();
+    let mut backoff = Backoff::new(RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX);
+    while account.learn(&telemetry.health, stop) && !stop.is_stopped() {
+        match listing.next_page(s3) {
+            Ok(Some(page)) => {
+                backoff.reset();
+                shared.settings.telemetry.health.works();
+                let ack = shared.checkpoint.page(listing.checkpoint());
+                if !page.into_iter().all(|listed| put_on_the_way(shared, listed, &ack)) {
+                    return;
+                }
+                ack.close(Outcome::Delivered);
+            }
+            Ok(None) => return backfill.tally.listed_all(),
+            Err(error) if *error.kind() == Kind::Stopped => return,
+            Err(error) => {
+                shared.settings.telemetry.receive.failed_calls.increment();
+                shared.settings.telemetry.health.failed(&error, !error.is_temporary());
+                stop.wait(backoff.pause());
+            }
+        }
+    }
+}
+
+/// `page` is delivered when its objects are. False: stopped.
+fn put_on_the_way(shared: &Shared, listed: Listed, page: &Ack) -> bool {
+    let Settings { input, backfill, telemetry, .. } = &shared.settings;
+    let verdict = backfill.listing.plan().verdict(&listed, input);
+    backfill.tally.listed(&verdict, &listed);
+    match verdict {
+        Verdict::Collect(service) => {
+            telemetry.receive.objects.increment();
+            collect(shared, listed, service, page.share())
+        }
+        Verdict::Skip => {
+            let ending = match () {
+                () if listed.size == 0 => Ending::NoBytes,
+                () if is_marker(&listed.key) => Ending::Marker,
+                () => Ending::SkipRule,
+            };
+            telemetry.service(&backfill.listing.plan().service).endings.add(ending);
+            true
+        }
+        Verdict::Archived => {
+            // The next run tries it again, so it must list it again.
+            page.share().resolve(Outcome::Reject);
+            if backfill.tally.archived.value() <= ARCHIVED_NAMED_MAX {
+                let object = object_of(&backfill.listing.plan().bucket, listed);
+                log::warn!("{object} lies in an archive: restore it and run the backfill again");
+            }
+            true
+        }
+        _ => true,
+    }
+}
+
+/// Waits for a free place and for room among the tasks. False: stopped.
+fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>, of_page: Share) -> bool {
+    let Settings { index, backfill, stop, tasks, telemetry, .. } = &shared.settings;
+    let Some(slot) = shared.slots.acquire(1, stop) else { return false };
+    let size = listed.size;
+    let object = object_of(&backfill.listing.plan().bucket, listed);
+    let fate = Fate::default();
+    let settle = {
+        let fate = fate.clone();
+        let (tally, name, stop) = (Arc::clone(&backfill.tally), object.to_string(), stop.clone());
+        let of_service = Arc::clone(telemetry.service(&service.name));
+        // Its age is what a backfill is for, and no lag.
+        of_service.begin(None);
+        move |outcome| {
+            of_service.end(None, &fate, outcome, Timestamp::now());
+            if outcome != Outcome::Delivered && !stop.is_stopped() {
+                log::error!("{name}: could not be delivered; the next backfill tries it again");
+            }
+            tally.ended(outcome, size);
+            of_page.resolve(outcome);
+            // Last: without objects in work, the ledger may be closed.
+            drop(slot);
+        }
+    };
+    let ack = Ack::open(settle);
+    let task = Task {
+        source: Source::S3(object),
+        service,
+        input: *index,
+        share: ack.share(),
+        fate,
+        turn: None,
+        pulled: None,
+        // The backfill's own --from and --to say what is read.
+        not_before: None,
+    };
+    ack.close(Outcome::Delivered);
+    telemetry.fetch.waiting.add(1);
+    let is_up = tasks.put([task], stop);
+    if !is_up {
+        telemetry.fetch.waiting.add(-1);
+    }
+    is_up
+}
+
+/// As an announcement would name it, so that the ledger recognises it without a GET.
+fn object_of(bucket: &str, listed: Listed) -> Object {
+    let etag = Some(listed.etag).filter(|etag| !etag.is_empty());
+    Object { size: Some(listed.size), etag, ..Object::named(bucket, &listed.key) }
+}

@@ -1,0 +1,136 @@
+//! What is to be sent of a listing. No I/O.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::aws::Listed;
+use crate::services::Definition;
+use crate::settings::Input;
+
+/// Which keys are listed, and which of them are sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    pub bucket: String,
+    /// Only keys that begin so; empty: all.
+    pub prefix: String,
+    /// Only keys behind this one, in the order of their bytes; empty: all.
+    pub start_after: String,
+    /// Only objects written at this time or later, by `LastModified`.
+    pub from: Option<SystemTime>,
+    /// Only objects written before this time.
+    pub to: Option<SystemTime>,
+    /// Name of the input's service whose objects they are.
+    pub service: String,
+}
+
+/// What becomes of a listed object.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// It is read so.
+    Collect(Arc<Definition>),
+    /// Written before `from`, or not before `to`.
+    OutsideTime,
+    /// It holds no log: a folder's mark, zero bytes, or a rule of the service's.
+    Skip,
+    /// It is another service's: the input's queue would have given it to that one.
+    OtherService,
+    /// It cannot be read.
+    Archived,
+}
+
+impl Plan {
+    /// Decides as the input would if a message announced the object.
+    pub fn verdict(&self, listed: &Listed, input: &Input) -> Verdict {
+        let key = listed.key.as_str();
+        let too_early = self.from.is_some_and(|from| listed.modified < from);
+        let too_late = self.to.is_some_and(|to| listed.modified >= to);
+        if too_early || too_late {
+            return Verdict::OutsideTime;
+        }
+        if crate::stages::resolve::is_marker(key) {
+            return Verdict::Skip;
+        }
+        let own = input.service_of(key).filter(|service| service.name == self.service);
+        let Some(service) = own else { return Verdict::OtherService };
+        match () {
+            () if listed.size == 0 || service.skips(key) => Verdict::Skip,
+            () if listed.archived => Verdict::Archived,
+            () => Verdict::Collect(service.of_object(key)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Environment};
+
+    const BOTH: &str = r#"
+        outputs: {console_1: {type: console}}
+        inputs:
+          sqs_collector:
+            id: "1"
+            base_url: https://sqs.us-east-1.amazonaws.com/1/q
+            services: {aws_sqs_vpc: {}, aws_sqs_waf: {}}"#;
+
+    fn verdict(plan: &Plan, listed: &Listed) -> &'static str {
+        let loaded = config::parse(BOTH, std::path::Path::new(""), &Environment::here()).unwrap();
+        match plan.verdict(listed, &loaded.config.inputs[0]) {
+            Verdict::Collect(_) => "collect",
+            Verdict::OutsideTime => "outside",
+            Verdict::Skip => "skip",
+            Verdict::OtherService => "other",
+            Verdict::Archived => "archived",
+        }
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds)
+    }
+
+    fn vpc() -> Listed {
+        let key = "AWSLogs/1/vpcflowlogs/us-east-1/2026/11/21/a.log.gz".to_owned();
+        Listed { key, size: 1, etag: String::new(), modified: at(100), archived: false }
+    }
+
+    fn plan(from: Option<u64>, to: Option<u64>) -> Plan {
+        Plan {
+            bucket: "b".to_owned(),
+            prefix: String::new(),
+            start_after: String::new(),
+            from: from.map(at),
+            to: to.map(at),
+            service: "aws_sqs_vpc".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_time_is_from_and_before() {
+        for (from, to, expected) in [
+            (None, None, "collect"),
+            (Some(100), None, "collect"),
+            (Some(101), None, "outside"),
+            (None, Some(101), "collect"),
+            (None, Some(100), "outside"),
+        ] {
+            assert_eq!(verdict(&plan(from, to), &vpc()), expected, "{from:?} {to:?}");
+        }
+    }
+
+    #[test]
+    fn every_object_has_one_verdict() {
+        let waf = "AWSLogs/1/WAFLogs/us-east-1/acl/a.log.gz".to_owned();
+        let folder = "AWSLogs/1/vpcflowlogs/us-east-1/".to_owned();
+        for (listed, expected) in [
+            (Listed { key: waf, ..vpc() }, "other"),
+            (Listed { key: folder.clone(), ..vpc() }, "collect"),
+            (Listed { key: folder + "_SUCCESS", ..vpc() }, "skip"),
+            (Listed { key: "aws-logs-write-test".to_owned(), ..vpc() }, "skip"),
+            (Listed { size: 0, archived: true, ..vpc() }, "skip"),
+            (Listed { archived: true, ..vpc() }, "archived"),
+            (Listed { key: "elsewhere".to_owned(), ..vpc() }, "other"),
+        ] {
+            assert_eq!(verdict(&plan(None, None), &listed), expected, "{listed:?}");
+        }
+    }
+}

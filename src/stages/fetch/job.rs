@@ -1,0 +1,56 @@
+//! An object that is to be fetched, however many tries that takes.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+
+use super::Settings;
+use super::outage::Attempts;
+use crate::ack::{Ack, Fate, Progress};
+use crate::base::object::Object;
+use crate::decode::Account;
+use crate::handoff::Work;
+use crate::handoff::{PullingId, Source};
+use crate::ledger::{Case, Entry};
+use crate::services::Definition;
+
+/// An object in work. It is small, because thousands may wait for another try; its [`Work`] is made when its
+/// first bytes are there.
+pub struct Job {
+    pub object: Object,
+    pub service: Arc<Definition>,
+    /// Index of the input in the configuration.
+    pub input: usize,
+    pub entry: Arc<Entry>,
+    pub ack: Ack,
+    pub fate: Fate,
+    pub pulled: Option<PullingId>,
+    pub case: Option<Case>,
+    pub attempts: Attempts,
+    /// It is left out if it was written before.
+    pub not_before: Option<Timestamp>,
+}
+
+impl Job {
+    /// Was it written before the time from which on objects are read? `modified`: as S3 says.
+    pub fn is_too_old(&self, modified: Option<SystemTime>) -> bool {
+        self.not_before.zip(modified).is_some_and(|(start, modified)| modified < SystemTime::from(start))
+    }
+
+    pub fn into_work(self, settings: &Settings, progress: Progress) -> Box<Work> {
+        let Job { object, service, input, ack, fate, pulled, case, .. } = self;
+        let decoder = settings.decoder(&service, Account::within(&settings.decoders));
+        Box::new(Work {
+            source: Source::S3(object),
+            service,
+            input,
+            ack,
+            fate,
+            decoder,
+            progress,
+            pulled,
+            case,
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! Objects whose decoding needs memory that others hold: they are begun again, one at a time, when all
+//! that decoders may hold is reserved for them.
+//!
+//! A thread of its own waits for that. It holds nothing meanwhile, and whoever holds the memory does not
+//! wait for memory, so that it comes back.
+
+use std::sync::Arc;
+
+use crossbeam_channel::Receiver;
+
+use super::Fetcher;
+use super::object::Begun;
+use super::parts::Target;
+use crate::ack::Progress;
+use crate::aws::Error;
+use crate::base::limits::PART_BYTES;
+use crate::decode::{Account, Decoder};
+use crate::handoff::{Again, Work};
+
+/// An object that is to be begun again.
+pub(super) struct Large {
+    work: Box<Work>,
+    target: Arc<Target>,
+    /// Its size in bytes.
+    total: u64,
+}
+
+impl Fetcher {
+    /// What the worker is to do with an object that it has no memory for.
+    pub(super) fn again(&self, target: &Arc<Target>, total: u64) -> Option<Again> {
+        let (large, target) = (self.large.clone()?, Arc::clone(target));
+        let bounds = self.settings.bounds;
+        Some(Box::new(move |mut work| {
+            // What the old one holds is what others wait for.
+            work.decoder = Decoder::new(work.service.format.clone(), bounds);
+            log::debug!("{}: waits for the memory that its decoding needs", work.source);
+            // Dropped with the channel, it counts as not delivered.
+            let _ = large.send(Large { work, target, total });
+        }))
+    }
+
+    /// Until the other fetchers have ended.
+    pub(super) fn begin_again(self, waiting: &Receiver<Large>) {
+        for large in waiting {
+            if self.settings.stop.is_stopped() {
+                continue;
+            }
+            let decoders = &self.settings.decoders;
+            let Some(permit) = decoders.acquire(decoders.total(), &self.settings.abort) else { continue };
+            let Large { mut work, target, total } = large;
+            work.progress.rewind();
+            let account = Account::reserved(decoders, permit);
+            work.decoder = self.settings.decoder(&work.service, account);
+            match self.read_again(&target, total) {
+                Ok(Some(begun)) => self.hand_over(work, begun),
+                Ok(None) => (),
+                Err(error) => self.give_up(work, &error),
+            }
+        }
+    }
+
+    /// The object as it was the first time. None: aborted.
+    fn read_again(&self, target: &Arc<Target>, total: u64) -> Result<Option<Begun>, Error> {
+        let settings = &self.settings;
+        let size = usize::try_from(total).unwrap_or(usize::MAX);
+        let held = if size <= settings.whole_object_bytes_max { size } else { PART_BYTES };
+        let Some(permit) = settings.reserve(held) else { return Ok(None) };
+        let mut bytes = settings.buffers.charged(permit);
+        bytes.make_room(held);
+        self.read_rest(target, held, &mut bytes)?;
+        Ok(Some(Begun { target: Arc::clone(target), total, bytes, progress: Progress::default() }))
+    }
+}

@@ -1,0 +1,315 @@
+//! object -> payload: ranged GETs.
+//!
+//! A fixed number of threads. Each takes an object, reads its first part, and then decides by the
+//! object's size: what fits goes on whole, so that it can be inflated in one call; what does not goes
+//! on as a [`stream`] of parts. The parts of a stream are put up for all threads; a thread that waits for
+//! its own parts works on those that are up, so that there is always someone to do them.
+//!
+//! None of them waits for an object to get better: what is to be tried again later waits in [`delay`], in one
+//! thread for all, and only a share of the fetchers is ever busy with buckets that fail ([`outage`]). While many of them wait
+//! for parts that do not arrive, a few spare ones work.
+
+mod delay;
+mod job;
+mod large;
+mod object;
+mod outage;
+mod parts;
+mod stream;
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
+
+use crate::ack::{Ack, Ending, Outcome, Progress};
+use crate::aws::S3;
+use crate::base::budget::{Budget, Permit};
+use crate::base::buffers::{Buffer, Buffers};
+use crate::base::crew::Crew;
+use crate::base::limits::{
+    FETCH_SPARE_INTERVAL, FETCH_SPARES_MAX, FETCHERS_PER_SPARE, IDLE_CHECK_INTERVAL, OBJECT_BYTES_MIN,
+    STOP_CHECK_INTERVAL,
+};
+use crate::base::stop::Stop;
+use crate::decode::{Account, Bounds, Decoder};
+use crate::handoff::schedule::{Begun, Schedule};
+use crate::handoff::{Payload, Work};
+use crate::handoff::{Source, Task};
+use crate::ledger::{Case, Identity, Ledger, Place, Standing};
+use crate::services::Definition;
+use crate::settings::MissingObject;
+use crate::telemetry::{self, Waits};
+use delay::Delays;
+use job::Job;
+use large::Large;
+use outage::{Attempts, Doubts};
+use parts::{PartJob, Parts};
+
+/// What the threads share.
+pub struct Settings {
+    /// By the index of the input.
+    pub inputs: Vec<InputSettings>,
+    /// Compressed bytes that may be held.
+    pub budget: Budget,
+    /// Where these are held.
+    pub buffers: Buffers,
+    /// Largest object that is held whole, in bytes.
+    pub whole_object_bytes_max: usize,
+    pub bounds: Bounds,
+    /// What all decoders together may hold.
+    pub decoders: Budget,
+    /// Knows the objects over which the process died before.
+    pub ledger: Ledger,
+    pub waits: Arc<Waits>,
+    /// Takes a payload over. May wait, but only for what lies downstream.
+    pub decode: Arc<dyn Fn(Payload) + Send + Sync>,
+    /// Begin no more objects.
+    pub stop: Stop,
+    /// Ends waits; what is in hand then counts as not delivered.
+    pub abort: Stop,
+}
+
+/// One input's side of it.
+pub struct InputSettings {
+    pub s3: S3,
+    /// `id` of the input.
+    pub id: String,
+    /// What it has delivered before.
+    pub ledger: Ledger,
+    pub missing_object: MissingObject,
+    pub telemetry: Arc<telemetry::Input>,
+}
+
+/// Starts `threads` fetchers, and the thread in which objects wait for another try. The fetchers end when all lanes
+/// are closed and nothing waits, the other thread at a stop.
+///
+/// # Errors
+/// When the machine will not start another thread.
+pub fn start(threads: usize, schedule: &Schedule<Task>, settings: Settings) -> std::io::Result<Crew> {
+    let settings = Arc::new(settings);
+    let parts = Parts::new();
+    let doubts = Doubts::new(settings.inputs.len(), threads);
+    let (large, begun_again) = unbounded();
+    let fetcher = |large| Fetcher {
+        schedule: schedule.clone(),
+        parts: parts.clone(),
+        doubts: doubts.clone(),
+        large,
+        settings: Arc::clone(&settings),
+    };
+    let mut crew = Crew::new();
+    if threads == 0 {
+        return Ok(crew);
+    }
+    for number in 0..threads {
+        let fetcher = fetcher(Some(large.clone()));
+        crew.spawn(format!("fetch-{number}"), move || fetcher.run())?;
+    }
+    for number in 0..threads.div_ceil(FETCHERS_PER_SPARE).min(FETCH_SPARES_MAX) {
+        let fetcher = fetcher(Some(large.clone()));
+        crew.spawn(format!("spare-{number}"), move || fetcher.help_out())?;
+    }
+    let (waiter, of_large) = (fetcher(None), fetcher(None));
+    crew.spawn("delay", move || waiter.wait_for_all())?;
+    crew.spawn("fetch-large", move || of_large.begin_again(&begun_again))?;
+    Ok(crew)
+}
+
+impl Settings {
+    /// Waits for room in the memory budget. None when aborted.
+    fn reserve(&self, amount: usize) -> Option<Permit> {
+        self.waits.fetch_memory.time(|| self.budget.acquire(amount, &self.abort))
+    }
+
+    /// The decoder of an object of this service.
+    fn decoder(&self, service: &Definition, account: Account) -> Decoder {
+        Decoder::within(service.format.clone(), self.bounds, account)
+    }
+}
+
+struct Fetcher {
+    schedule: Schedule<Task>,
+    parts: Parts,
+    doubts: Doubts,
+    /// Where objects go that are to be begun again. None: this is where they go.
+    large: Option<Sender<Large>>,
+    settings: Arc<Settings>,
+}
+
+/// What a fetcher does next.
+enum Next {
+    Part(PartJob),
+    Begin(Task),
+    TryAgain(Box<Job>),
+    /// Look again.
+    Nothing,
+    /// No more tasks will come.
+    Closed,
+}
+
+/// Holds the task's place in its lane until the object has ended, wherever it waits until then.
+fn until_its_end(task: Task, place: Begun<Task>) -> Task {
+    let of_message = task.share;
+    let object = Ack::open(move |outcome: Outcome| {
+        of_message.resolve(outcome);
+        drop(place);
+    });
+    let share = object.share();
+    object.close(Outcome::Delivered);
+    Task { share, ..task }
+}
+
+impl Fetcher {
+    fn run(self) {
+        self.work(|| true);
+    }
+
+    /// The spare fetchers: they work while others wait for what does not arrive.
+    fn help_out(self) {
+        let doubts = self.doubts.clone();
+        self.work(move || doubts.hold_others_up());
+    }
+
+    fn work(self, is_wanted: impl Fn() -> bool) {
+        let mut tickets = self.schedule.tickets.clone();
+        let mut is_closed = false;
+        while !(is_closed && self.delays().is_empty()) {
+            if !is_wanted() && !self.settings.stop.wait(FETCH_SPARE_INTERVAL) {
+                continue;
+            }
+            match self.next(&tickets, is_closed) {
+                Next::Part(part) => part.fetch(&self.settings, self.delays()),
+                Next::Begin(task) => {
+                    self.settings.inputs[task.input].telemetry.fetch.waiting.add(-1);
+                    self.collect(task);
+                }
+                Next::TryAgain(job) => self.attempt(job),
+                Next::Nothing => (),
+                Next::Closed => (tickets, is_closed) = (never(), true),
+            }
+        }
+    }
+
+    fn delays(&self) -> &Delays {
+        &self.parts.delays
+    }
+
+    /// Waits for something to do. Parts go first: others wait for them. Between new tasks and those that are to be
+    /// tried again the choice is random; who is next among the new ones is the schedule's to say.
+    fn next(&self, tickets: &Receiver<()>, is_closed: bool) -> Next {
+        if let Ok(part) = self.parts.waiting.try_recv() {
+            return Next::Part(part);
+        }
+        let patience = if is_closed { STOP_CHECK_INTERVAL } else { IDLE_CHECK_INTERVAL };
+        self.settings.waits.fetch_objects.time(|| {
+            select! {
+                recv(self.parts.waiting) -> part => part.map_or(Next::Nothing, Next::Part),
+                recv(self.delays().due_jobs) -> job => {
+                    job.ok().and_then(|job| job.take()).map_or(Next::Nothing, Next::TryAgain)
+                }
+                recv(tickets) -> ticket => match ticket {
+                    Ok(()) => self.schedule.take().map_or(Next::Nothing, |(task, place)| {
+                        Next::Begin(until_its_end(task, place))
+                    }),
+                    Err(_) => Next::Closed,
+                },
+                default(patience) => Next::Nothing,
+            }
+        })
+    }
+
+    /// The thread that waits for what is delayed. At a stop it gives back everything that has not been begun.
+    fn wait_for_all(&self) {
+        self.delays().run(&self.settings.stop);
+        for (input, tasks) in self.schedule.clear() {
+            self.settings.inputs[input].telemetry.fetch.waiting.add(-(tasks.len() as i64));
+        }
+    }
+
+    fn collect(&self, task: Task) {
+        if self.settings.stop.is_stopped() {
+            // Dropped without a word: its message goes back.
+            return;
+        }
+        let Task { source, service, input, share, fate, turn, pulled, not_before } = task;
+        let case = self.case(&source, input);
+        if let Some(case) = case.as_ref().filter(|case| case.standing == Standing::Refused) {
+            self.refuse(&source, case, &service.name, input);
+            fate.note(Ending::Deaths);
+            return Ack::open(move |outcome: Outcome| share.resolve(outcome))
+                .in_turn(turn)
+                .close(Outcome::Reject);
+        }
+        match source {
+            Source::S3(object) => {
+                let InputSettings { ledger, id, telemetry, .. } = &self.settings.inputs[input];
+                // None: the object is in work, and its end answers for this message too; it may come at once.
+                fate.note(Ending::SharedDelivery);
+                let claimed = ledger.claim(id, &object, share, turn.as_ref());
+                let Some(entry) = claimed.map(Arc::new) else { return };
+                fate.forget();
+                let settled = Arc::clone(&entry);
+                let ack = Ack::open(move |outcome| settled.settle(outcome)).in_turn(turn);
+                let attempts = Attempts::new(&telemetry.buckets);
+                self.attempt(Box::new(Job {
+                    object,
+                    service,
+                    input,
+                    entry,
+                    ack,
+                    fate,
+                    pulled,
+                    case,
+                    attempts,
+                    not_before,
+                }));
+            }
+            // Pages come with their bytes; none is ever put up for fetching.
+            Source::Page { .. } => (),
+            Source::Body { message_id, bytes } => {
+                let source = Source::Body { message_id, bytes: Buffer::default() };
+                let ack = Ack::open(move |outcome: Outcome| share.resolve(outcome)).in_turn(turn);
+                let decoder = self.settings.decoder(&service, Account::within(&self.settings.decoders));
+                let progress = Progress::default();
+                let work = Work { source, service, input, ack, fate, decoder, progress, pulled, case };
+                self.hand_over_body(Box::new(work), bytes);
+            }
+        }
+    }
+
+    /// None: it has no name.
+    fn case(&self, source: &Source, input: usize) -> Option<Case> {
+        let id = &self.settings.inputs[input].id;
+        let (place, announced) = match source {
+            Source::S3(object) => (Place::of(id, object), Identity::announced(object)),
+            Source::Body { message_id, .. } => {
+                let place = Place { input: id.clone(), bucket: String::new(), key: message_id.clone() };
+                (place, Identity::default())
+            }
+            Source::Page { .. } => return None,
+        };
+        Some(self.settings.ledger.case(place, announced))
+    }
+
+    fn refuse(&self, source: &Source, case: &Case, service: &str, input: usize) {
+        let InputSettings { telemetry, id, .. } = &self.settings.inputs[input];
+        telemetry.service(service).decode.failed.increment();
+        log::warn!(
+            place = service;
+            "{source}: is refused, because the collector died {} times while it decoded it. Its message is left to \
+             the queue's redrive policy. To try it again: aws-to-devo ledger forget --input {id} --match {}",
+            case.deaths(),
+            case.key().escape_debug()
+        );
+    }
+
+    /// `direct_mode`: the bytes are here already.
+    fn hand_over_body(&self, work: Box<Work>, bytes: Buffer) {
+        let Some(permit) = self.settings.reserve(bytes.held_bytes().max(OBJECT_BYTES_MIN)) else { return };
+        let chunk = bytes.charged_to(permit);
+        (self.settings.decode)(Payload { work, chunk, last: true, next: None, again: None });
+    }
+}
+
+#[cfg(test)]
+mod tests;

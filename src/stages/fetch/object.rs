@@ -1,0 +1,255 @@
+//! One object: its first part, and what its size then asks for.
+
+use std::sync::Arc;
+
+use super::job::Job;
+use super::parts::{Range, Target};
+use super::{Fetcher, InputSettings};
+use crate::ack::{Ending, Outcome, Progress};
+use crate::aws::{Error, Kind};
+use crate::base::buffers::Buffer;
+use crate::base::limits::{DOUBTFUL_DELAY, OBJECT_BYTES_MIN, PART_BYTES};
+use crate::base::object::Object;
+use crate::handoff::{Payload, Work};
+use crate::handoff::{Source, Task};
+use crate::ledger::Known;
+use crate::settings::MissingObject;
+
+/// An object that has been begun.
+pub(super) struct Begun {
+    pub target: Arc<Target>,
+    /// The object's size.
+    pub total: u64,
+    /// From its first byte on.
+    pub bytes: Buffer,
+    /// What of it is not to be sent again.
+    pub progress: Progress,
+}
+
+/// Why an object was not begun.
+enum Failure {
+    Stopped,
+    /// It was delivered before.
+    Delivered,
+    /// It is in work for another message.
+    InWork,
+    /// It was written before the time from which on objects are read.
+    TooOld,
+    Aws(Error),
+}
+
+impl Fetcher {
+    /// One attempt: what the object needs then is done here, or later.
+    pub(super) fn attempt(&self, job: Box<Job>) {
+        let InputSettings { telemetry, .. } = &self.settings.inputs[job.input];
+        if self.settings.stop.is_stopped() {
+            // Dropped without a word: its message goes back.
+            return;
+        }
+        if job.entry.is_delivered() {
+            telemetry.fetch.known_unread.increment();
+            return self.skip_delivered(*job);
+        }
+        let Some(admission) = self.doubts.admit(job.input, &job.object.bucket) else {
+            return self.delays().put(job, telemetry, DOUBTFUL_DELAY);
+        };
+        let active = telemetry.fetch.active.hold();
+        match self.begin(&job) {
+            Ok(begun) => {
+                self.bucket_works(&job);
+                drop(admission);
+                self.go_on(job, begun);
+            }
+            Err(Failure::Delivered) => {
+                self.bucket_works(&job);
+                self.skip_delivered(*job);
+            }
+            Err(Failure::TooOld) => {
+                self.bucket_works(&job);
+                self.leave_out(*job);
+            }
+            // The ledger has taken this message's part over, and nothing is left to drop.
+            Err(Failure::InWork) => self.bucket_works(&job),
+            // Dropping the job counts as not delivered.
+            Err(Failure::Stopped) => (),
+            Err(Failure::Aws(error)) => {
+                let other = self.under_other_key(&job, &error);
+                drop((admission, active));
+                match other {
+                    Some(other) => self.collect_instead(*job, other),
+                    None => self.try_later(job, &error),
+                }
+            }
+        }
+    }
+
+    /// Looks for the object under the other spelling of its key. An identity that may not list a bucket is denied what
+    /// the bucket does not have.
+    fn under_other_key(&self, job: &Job, error: &Error) -> Option<Object> {
+        if !matches!(error.kind(), Kind::NoSuchObject | Kind::Denied) {
+            return None;
+        }
+        let key = job.object.other_key.clone()?;
+        let other = Object { key, other_key: None, ..job.object.clone() };
+        let size = other.size;
+        let target = Target {
+            object: other,
+            input: job.input,
+            etag: String::new(),
+            size,
+            doubts: self.doubts.clone(),
+        };
+        let is_there = target.get(Range { start: 0, len: 1 }, &self.settings, &mut Buffer::default()).is_ok();
+        is_there.then_some(target.object)
+    }
+
+    /// Collects an object in another's place.
+    fn collect_instead(&self, job: Job, object: Object) {
+        let Job { object: named, service, input, ack, pulled, fate, not_before, .. } = job;
+        log::info!(
+            place = service.name.as_str(), cause = "key not encoded";
+            "{named}: is not there, but {object} is, which is read instead: its message was not written by S3, and its \
+             key is not encoded as S3 does it"
+        );
+        let (share, turn) = (ack.share(), ack.another_turn());
+        let source = Source::S3(object);
+        self.collect(Task { source, service, input, share, fate, turn, pulled, not_before });
+        ack.close(Outcome::Delivered);
+    }
+
+    fn bucket_works(&self, job: &Job) {
+        self.settings.inputs[job.input].telemetry.buckets.works_at(&job.object.bucket);
+        self.doubts.works(job.input, &job.object.bucket);
+    }
+
+    fn go_on(&self, job: Box<Job>, mut begun: Begun) {
+        let work = job.into_work(&self.settings, std::mem::take(&mut begun.progress));
+        self.hand_over(work, begun);
+    }
+
+    /// Gives the workers what has been read, and the rest as it comes.
+    pub(super) fn hand_over(&self, work: Box<Work>, begun: Begun) {
+        let whole = begun.bytes.len() as u64 >= begun.total;
+        if whole { self.hand_over_whole(work, begun) } else { self.stream(work, begun) }
+    }
+
+    /// Puts the object where it waits for its next attempt, or gives it up.
+    fn try_later(&self, mut job: Box<Job>, error: &Error) {
+        let telemetry = &self.settings.inputs[job.input].telemetry;
+        let next = job.attempts.next(error, &telemetry.buckets, &job.object.bucket);
+        if is_of_bucket(error) {
+            self.doubts.failed(job.input, &job.object.bucket);
+        }
+        match next {
+            Some(wait) => self.delays().put(job, telemetry, wait),
+            None => self.give_up(job.into_work(&self.settings, Progress::default()), error),
+        }
+    }
+
+    fn hand_over_whole(&self, work: Box<Work>, begun: Begun) {
+        self.settings.inputs[work.input].telemetry.fetch.objects.increment();
+        let Begun { target, bytes: mut chunk, .. } = begun;
+        chunk.fit();
+        let again = self.again(&target, chunk.len() as u64);
+        (self.settings.decode)(Payload { work, chunk, last: true, next: None, again });
+    }
+
+    fn skip_delivered(&self, job: Job) {
+        self.settings.inputs[job.input].telemetry.fetch.known.increment();
+        log::debug!("{}: was delivered before, nothing of it is sent again", job.object);
+        job.fate.note(Ending::Known);
+        job.ack.close(Outcome::Delivered);
+    }
+
+    fn leave_out(&self, job: Job) {
+        let telemetry = &self.settings.inputs[job.input].telemetry;
+        let ending = Ending::StartTime;
+        telemetry.service(&job.service.name).endings.tell(&job.service.name, &job.object, ending);
+        job.fate.note(ending);
+        job.ack.close(Outcome::Delivered);
+    }
+
+    pub(super) fn give_up(&self, work: Box<Work>, error: &Error) {
+        let InputSettings { telemetry, missing_object, .. } = &self.settings.inputs[work.input];
+        let (telemetry, missing_object) = (&telemetry.fetch, *missing_object);
+        let (counter, what, ending) = match error.kind() {
+            Kind::Stopped => return work.ack.close(Outcome::Retry),
+            Kind::NoSuchObject if missing_object == MissingObject::Skip => {
+                (&telemetry.missing, "is not there, skipped", Some(Ending::Missing))
+            }
+            Kind::Withheld => {
+                let what = "refused: cannot be read; it is left to the queue's redrive policy";
+                (&telemetry.failed, what, Some(Ending::Withheld))
+            }
+            _ => {
+                let what = "cannot be fetched; it is not acknowledged and comes again";
+                (&telemetry.failed, what, None)
+            }
+        };
+        let outcome = ending.map_or(Outcome::Retry, Ending::outcome);
+        ending.into_iter().for_each(|ending| work.fate.note(ending));
+        counter.increment();
+        log::warn!(
+            place = work.service.name.as_str(), cause = error.cause().as_str();
+            "{}: {what}: {error}",
+            work.source
+        );
+        work.ack.close(outcome);
+    }
+
+    /// Reads the first part, and the rest too if the whole may be held.
+    fn begin(&self, job: &Job) -> Result<Begun, Failure> {
+        let Job { object, input, entry, service, .. } = job;
+        let settings = &self.settings;
+        let whole_max = settings.whole_object_bytes_max;
+        let announced = object.size.map_or(PART_BYTES, |size| usize::try_from(size).unwrap_or(usize::MAX));
+        let reserve = if announced <= whole_max { announced.max(OBJECT_BYTES_MIN) } else { PART_BYTES };
+        let permit = settings.reserve(reserve).ok_or(Failure::Stopped)?;
+        let doubts = self.doubts.clone();
+        let size = object.size;
+        let mut target = Target { object: object.clone(), input: *input, etag: String::new(), size, doubts };
+        let mut bytes = settings.buffers.charged(permit);
+        if reserve > PART_BYTES {
+            bytes.make_room(reserve);
+        }
+        let first = Range { start: 0, len: reserve.min(PART_BYTES) as u64 };
+        let part = target.get(first, settings, &mut bytes).map_err(Failure::Aws)?;
+        let reader = format!("{:?}", service.format);
+        if job.is_too_old(part.modified) {
+            return Err(Failure::TooOld);
+        }
+        // Another message's work on the same content answers for this one, perhaps at once.
+        job.fate.note(Ending::SharedDelivery);
+        let known = entry.identify(&part.etag, part.total, &reader);
+        if !matches!(known, Known::InWork) {
+            job.fate.forget();
+        }
+        let progress = match known {
+            Known::Undelivered(progress) => progress,
+            Known::Delivered => return Err(Failure::Delivered),
+            Known::InWork => return Err(Failure::InWork),
+        };
+        (target.etag, target.size) = (part.etag, Some(part.total));
+        let target = Arc::new(target);
+        let total = usize::try_from(part.total).unwrap_or(usize::MAX);
+        if bytes.len() < total && total <= whole_max && bytes.try_make_room(total - bytes.len()) {
+            self.read_rest(&target, total, &mut bytes).map_err(Failure::Aws)?;
+        }
+        Ok(Begun { target, total: part.total, bytes, progress })
+    }
+
+    /// Reads what is missing, part after part into the one buffer; the caller has the memory for it. Other
+    /// objects keep the other fetchers busy, and nothing has to be put together from pieces.
+    pub(super) fn read_rest(&self, target: &Target, total: usize, bytes: &mut Buffer) -> Result<(), Error> {
+        while bytes.len() < total {
+            let len = PART_BYTES.min(total - bytes.len()) as u64;
+            target.get(Range { start: bytes.len() as u64, len }, &self.settings, bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// The failure may be one of all objects of the bucket.
+fn is_of_bucket(error: &Error) -> bool {
+    !matches!(error.kind(), Kind::NoSuchObject | Kind::Changed | Kind::Withheld | Kind::Stopped)
+}

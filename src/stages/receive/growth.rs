@@ -1,0 +1,78 @@
+//! The growth of a queue's dead letters. The code is pure: time is an argument.
+
+use std::time::Instant;
+
+use crate::base::limits::DEAD_LETTERS_NEWS;
+
+/// The history of a count that SQS estimates: it may be a little off, and be right again at the next look.
+#[derive(Debug, Default)]
+pub struct Growth {
+    /// The count that growth is measured by.
+    level: Option<u64>,
+    /// The count of the last look, if it was below the level.
+    below: Option<u64>,
+    /// Growth that is news, and when there was more of it last.
+    news: Option<(u64, Instant)>,
+}
+
+impl Growth {
+    /// Takes in a count. Returns by how much it has grown lately: 0 when that is no news any more.
+    pub fn look(&mut self, count: u64, now: Instant) -> u64 {
+        let level = self.level.unwrap_or(count);
+        if count > level {
+            let before = self.grown(now);
+            self.news = Some((before + count - level, now));
+        }
+        // Below the level twice in a row, it has become less: they were redriven or purged.
+        let lower = self.below.filter(|_| count < level).map(|below| below.min(count));
+        let rest = lower.map_or(0, |lower| count - lower);
+        if rest > 0 {
+            self.news = Some((self.grown(now) + rest, now));
+        }
+        self.below = (count < level && lower.is_none()).then_some(count);
+        self.level = Some(if lower.is_some() { count } else { level.max(count) });
+        self.grown(now)
+    }
+
+    fn grown(&self, now: Instant) -> u64 {
+        let is_news = |at: Instant| now.saturating_duration_since(at) < DEAD_LETTERS_NEWS;
+        self.news.filter(|(_, at)| is_news(*at)).map_or(0, |(grown, _)| grown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// The growth that is told at each of these looks, half a minute apart.
+    fn told(counts: &[u64]) -> Vec<u64> {
+        let (mut growth, start) = (Growth::default(), Instant::now());
+        let looks = (0u32..).zip(counts);
+        looks.map(|(number, count)| growth.look(*count, start + number * Duration::from_secs(30))).collect()
+    }
+
+    #[test]
+    fn growth_is_told_and_what_was_there_before_is_not() {
+        assert_eq!(told(&[5, 5, 7, 7, 8]), [0, 0, 2, 2, 3]);
+    }
+
+    #[test]
+    fn an_estimate_that_was_off_once_is_no_growth() {
+        assert_eq!(told(&[5, 4, 5, 5, 0, 5]), [0; 6]);
+    }
+
+    #[test]
+    fn after_a_redrive_the_first_new_one_counts() {
+        assert_eq!(told(&[5, 0, 0, 1]), [0, 0, 0, 1]);
+        assert_eq!(told(&[5, 0, 1, 1]), [0, 0, 1, 1]);
+    }
+
+    #[test]
+    fn it_is_news_for_a_while() {
+        let looks = DEAD_LETTERS_NEWS.as_secs() as usize / 30;
+        let told = told(&[&[0, 3], [3].repeat(looks).as_slice()].concat());
+        assert_eq!((told[1], told[looks], told[looks + 1]), (3, 3, 0));
+    }
+}

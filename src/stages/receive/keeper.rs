@@ -1,0 +1,116 @@
+//! The extension of the leases of what is in work.
+//!
+//! The thread does nothing else, and makes no call itself: [`Callers`] do, a few side by side, so that a call that
+//! hangs, or many that are slow, do not let the leases of other messages end.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
+
+use super::callers::Callers;
+use super::leases::{Due, LeaseId, Leases};
+use super::{Shared, lock};
+use crate::aws::{Error, Failure, Kind, Sqs};
+use crate::base::limits::LEASE_CALLERS_MAX;
+use crate::telemetry;
+
+/// Says whether it may be a single entry's fault that a call for several was refused as a whole.
+pub fn is_spoilt(why: &Kind) -> bool {
+    matches!(why, Kind::BadRequest | Kind::ReceiptHandle)
+}
+
+/// Everything that the calls need. It keeps nothing alive that the end of the input waits for.
+struct Keeper {
+    leases: Arc<Mutex<Leases>>,
+    queue: Sqs,
+    seconds: u32,
+    telemetry: Arc<telemetry::Input>,
+}
+
+pub fn run(shared: &Shared) {
+    let (keeper, name) = (Keeper::of(shared), format!("keep-{}", shared.settings.input.key));
+    let callers = Callers::new(name, LEASE_CALLERS_MAX, move || keeper.extend_some());
+    let interval = shared.leases().check_interval();
+    // A thread that has panicked ends this one, too: that is noticed.
+    while !shared.is_finished() && callers.is_whole() {
+        if shared.settings.abort.wait(interval) {
+            return;
+        }
+        if shared.leases().is_due(Instant::now()) {
+            callers.begin();
+        }
+    }
+}
+
+impl Keeper {
+    fn of(shared: &Shared) -> Keeper {
+        let settings = &shared.settings;
+        Keeper {
+            leases: Arc::clone(&shared.leases),
+            queue: settings.settling.clone(),
+            seconds: settings.input.visibility_timeout.as_secs() as u32,
+            telemetry: Arc::clone(&settings.telemetry),
+        }
+    }
+
+    /// One call. False: no lease is due.
+    fn extend_some(&self) -> bool {
+        let asked = Instant::now();
+        let Some(due) = self.leases().take_due(asked) else { return false };
+        match self.extend(&due) {
+            Ok(failures) => self.take_in(&due, &failures, asked),
+            Err(error) => {
+                self.telemetry.leases.failed(&error, !error.is_temporary());
+                self.refused(&due, error.kind());
+            }
+        }
+        true
+    }
+
+    fn extend(&self, due: &Due) -> Result<Vec<Failure>, Error> {
+        let ids: Vec<String> = due.leases.iter().map(|(id, _)| id.to_string()).collect();
+        let handles = due.leases.iter().map(|(_, handle)| handle.as_str());
+        let entries: Vec<_> =
+            ids.iter().zip(handles).map(|(id, handle)| (id.as_str(), handle, self.seconds)).collect();
+        self.queue.within(due.time_limit).change_visibility(&entries)
+    }
+
+    fn take_in(&self, due: &Due, failures: &[Failure], asked: Instant) {
+        self.telemetry.leases.works();
+        for (id, _) in &due.leases {
+            let failed = failures.iter().find(|failure| failure.id == id.to_string());
+            match failed.map(|failure| failure.kind()) {
+                None => {
+                    self.leases().extended(*id, asked);
+                    self.telemetry.settle.extended.increment();
+                }
+                // SQS has taken it back, or it is deleted: asking again would fail for ever.
+                Some(Kind::ReceiptHandle) => self.lost(*id),
+                Some(_) => self.leases().not_extended(*id, false, Instant::now()),
+            }
+        }
+    }
+
+    /// The call has failed as a whole. What may be one lease's fault must not be the others'.
+    fn refused(&self, due: &Due, why: &Kind) {
+        let (spoilt, now) = (is_spoilt(why), Instant::now());
+        match &*due.leases {
+            [(id, _)] if *why == Kind::ReceiptHandle => self.lost(*id),
+            leases => leases.iter().for_each(|(id, _)| self.leases().not_extended(*id, spoilt, now)),
+        }
+    }
+
+    fn lost(&self, id: LeaseId) {
+        if self.leases().lose(id) {
+            self.telemetry.settle.lost.increment();
+            log::warn!(
+                place = self.telemetry.name.as_str();
+                "inputs.{}: a lease ended before its work did; that message will come a second time",
+                self.telemetry.name
+            );
+        }
+    }
+
+    fn leases(&self) -> MutexGuard<'_, Leases> {
+        lock(&self.leases)
+    }
+}

@@ -1,0 +1,544 @@
+//! A thread that long-polls the queue and puts the announced objects on their way.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::turns::{Body, Waiting};
+use super::{Settings, Settled, Shared};
+use crate::ack::{Ack, Ending, Fate, Outcome, Share, Turn};
+use crate::aws::{Kind, Message};
+use crate::base::backoff::Backoff;
+use crate::base::budget::Permit;
+use crate::base::buffers::Buffer;
+use crate::base::limits::{
+    BODY_BYTES_USUAL, DRAIN_WAIT_TIME, MESSAGE_BYTES_USUAL, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX,
+};
+use crate::base::object::Object;
+use crate::handoff::{PullingId, Source, Task};
+use crate::ledger::{Identity, Place, Standing};
+use crate::services::Definition;
+use crate::stages::resolve::{
+    Announcement, IntoIter, Objects, Unreadable, body_elsewhere, is_marker, resolve,
+};
+use crate::telemetry::{self, Endings};
+
+pub fn run(shared: &Arc<Shared>) {
+    let settings = &shared.settings;
+    let mut backoff = Backoff::new(RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX);
+    while !settings.stop.is_stopped() && !shared.drain().is_done() {
+        if !settings.account.learn(&settings.telemetry.health, &settings.stop) {
+            return;
+        }
+        match receive(shared) {
+            Ok(()) => {
+                backoff.reset();
+                settings.telemetry.health.works();
+            }
+            Err(error) if *error.kind() == Kind::Stopped => return,
+            Err(error) => {
+                settings.telemetry.receive.failed_calls.increment();
+                settings.telemetry.health.failed(&error, !error.is_temporary());
+                settings.stop.wait(backoff.pause());
+            }
+        }
+    }
+}
+
+/// Waits for room for the next bodies. Returns for how many messages that is, and their share.
+fn room_for_bodies(shared: &Shared) -> Option<(u32, Permit)> {
+    let each = shared.largest_body.load(Ordering::Relaxed);
+    let (bodies, share) = shared.room_for(each);
+    // Half of it is for messages whose lists of objects are long: the next receive must not wait for their end.
+    let most = u32::try_from(share / 2 / each).unwrap_or(u32::MAX).max(1);
+    let max = shared.settings.input.messages_per_receive.min(most);
+    // Whatever room others leave it, a queue whose lists of objects fill its own gets no more of them.
+    drop(shared.bodies.acquire(1, &shared.settings.stop)?);
+    Some((max, bodies.acquire(max as usize * each, &shared.settings.stop)?))
+}
+
+/// Learns from what has come how much room the next receive needs.
+fn learn_body(shared: &Shared, messages: &[Message]) {
+    let before = shared.largest_body.load(Ordering::Relaxed);
+    let largest = messages.iter().map(|message| message.body.capacity()).max();
+    shared.largest_body.store(expected_body(before, largest, shared.own_share()), Ordering::Relaxed);
+}
+
+/// `before`: what was expected of a body; `largest`: what has come; `own_share`: for what no other queue has to wait.
+fn expected_body(before: usize, largest: Option<usize>, own_share: usize) -> usize {
+    match largest {
+        Some(largest) => largest.max(before / 2).max(BODY_BYTES_USUAL),
+        // A long poll of an idle queue must not hold room that others wait for.
+        None => before.min(own_share),
+    }
+}
+
+/// One receive, for no more messages than there are free places and than there is room for.
+fn receive(shared: &Arc<Shared>) -> Result<(), crate::aws::Error> {
+    let (settings, input) = (&shared.settings, &shared.settings.input);
+    let waits = &settings.telemetry.waits;
+    let place = || {
+        let slots = shared.slots.acquire(input.messages_per_receive as usize, &settings.stop)?;
+        Some((slots, room_for_bodies(shared)?))
+    };
+    let Some((mut slots, (max, mut room))) = waits.receive_place.time(place) else { return Ok(()) };
+    let wait = shared.poll_time();
+    let asked = Instant::now();
+    log::debug!(
+        "inputs.{}: Starting a new pulling from \"{}\" queue at \"{}\"",
+        input.key,
+        input.queue.text(),
+        Timestamp::now()
+    );
+    let receive = || settings.receiving.receive(max, wait, input.visibility_timeout);
+    let messages = waits.receive_sqs.time(receive)?;
+    settings.telemetry.queue.received(messages.iter().map(|message| message.sent_at));
+    if messages.is_empty() {
+        settings.telemetry.receive.empty.increment();
+        pause_after_nothing(shared, wait, asked)?;
+    }
+    learn_body(shared, &messages);
+    let pulled = input.pulling_id.then(|| PullingId::of(Timestamp::now()));
+    let charged = |message: Message| {
+        let mut charge = room.split(message.body.capacity());
+        charge.set(message.body.capacity());
+        (message, charge)
+    };
+    // All are charged before the first has to wait for a fetcher, and what was reserved beyond that goes back.
+    let messages: Vec<_> = messages.into_iter().map(charged).collect();
+    drop(room);
+    let accept = |(message, charge)| accept(shared, message, charge, slots.split(1), asked, pulled.clone());
+    // All have a lease before the first of them waits for a fetcher.
+    let accepted: Vec<_> = messages.into_iter().map(accept).collect();
+    let count = accepted.len();
+    accepted.into_iter().for_each(|(waiting, group)| start(shared, waiting, group));
+    log::debug!(
+        "inputs.{}: Received 1 response(s), received {count} message(s). Data collection completed. Elapsed time: {:.3} seconds. Waiting for 0.000 second(s) until the next one",
+        input.key,
+        asked.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+/// A drain asks whether that was all; an answer that came at once must not make the loop spin.
+fn pause_after_nothing(shared: &Shared, wait: Duration, asked: Instant) -> Result<(), crate::aws::Error> {
+    if shared.settings.drain && shared.queue_is_drained()? {
+        return Ok(());
+    }
+    let least = wait.max(DRAIN_WAIT_TIME);
+    shared.settings.stop.wait(least.saturating_sub(asked.elapsed()));
+    Ok(())
+}
+
+/// Takes a message into work, with a lease. Returns it with its group, if it has one.
+fn accept(
+    shared: &Shared,
+    message: Message,
+    charge: Permit,
+    slot: Permit,
+    asked: Instant,
+    pulled: Option<PullingId>,
+) -> (Waiting, Option<String>) {
+    let telemetry = &shared.settings.telemetry;
+    telemetry.receive.messages.increment();
+    telemetry.settle.in_work.add(1);
+    if message.receive_count > 1 {
+        telemetry.receive.returned.increment();
+        log::info!(
+            place = shared.settings.input.key.as_str();
+            "inputs.{}: message {} is received for the {}. time",
+            shared.settings.input.key,
+            message.id,
+            message.receive_count
+        );
+    }
+    let Message { id, receipt_handle, body, receive_count, group, sent_at } = message;
+    let sent_at = sent_at.and_then(|time| Timestamp::try_from(time).ok());
+    let lease = shared.leases().add((id.clone(), receipt_handle, receive_count), slot, asked);
+    let settled = shared.settled.clone();
+    // The receiving end lives as long as the input; if it is gone, so is the need to settle.
+    let ack = Ack::open(move |outcome| drop(settled.send(Settled { lease, outcome })));
+    let body = Body { text: body, charge };
+    (Waiting { message_id: id, body, sent_at, ack, pulled }, group)
+}
+
+/// Begins a message, or has it wait for its turn.
+fn start(shared: &Arc<Shared>, waiting: Waiting, group: Option<String>) {
+    // A standard queue's messages may bear a group, too (fair queues): that promises no order.
+    match group.filter(|_| shared.settings.input.queue.is_fifo()) {
+        None => begin(shared, waiting, None),
+        Some(group) => {
+            if let Some((waiting, turn)) = shared.turns.take(&group, waiting) {
+                begin(shared, waiting, Some(turn));
+            }
+        }
+    }
+}
+
+/// Puts a message's objects on their way.
+pub fn begin(shared: &Arc<Shared>, waiting: Waiting, turn: Option<Turn>) {
+    let Waiting { message_id, body, sent_at, ack, pulled } = waiting;
+    let ways = Ways { ack: ack.in_turn(turn), time: sent_at, pulled, age: Age::Young };
+    put_on_the_way(shared, &message_id, body, ways);
+}
+
+/// What every task of a message gets a part of.
+struct Ways {
+    ack: Ack,
+    /// When the objects were written, as their notification says; else when the message was sent.
+    time: Option<Timestamp>,
+    pulled: Option<PullingId>,
+    age: Age,
+}
+
+/// What a service's `start_time` means for the objects of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Age {
+    /// They are read.
+    Young,
+    /// They are left out.
+    Old,
+    /// S3 has to say when each was written: the message does not, or only for the first of several.
+    Unknown(Timestamp),
+}
+
+impl Age {
+    /// `written`: the first of `objects` objects, as the message says.
+    fn of(start: Option<Timestamp>, written: Option<Timestamp>, objects: usize) -> Age {
+        match (start, written) {
+            (None, _) => Age::Young,
+            (Some(start), Some(written)) if written >= start => Age::Young,
+            (Some(_), Some(_)) if objects == 1 => Age::Old,
+            (Some(start), _) => Age::Unknown(start),
+        }
+    }
+}
+
+/// Objects that are counted with their services, from before their tasks are made. What is left of them when this is
+/// dropped was never begun.
+#[derive(Default)]
+struct Coming {
+    /// When they were written.
+    time: Option<Timestamp>,
+    services: Vec<(Arc<telemetry::Service>, usize)>,
+}
+
+impl Coming {
+    fn add(&mut self, service: &Arc<telemetry::Service>) {
+        service.begin(self.time);
+        match self.count_of(service) {
+            Some(count) => *count += 1,
+            None => self.services.push((Arc::clone(service), 1)),
+        }
+    }
+
+    /// One of them is a task now, which counts itself.
+    fn is_here(&mut self, service: &Arc<telemetry::Service>) {
+        if let Some(count) = self.count_of(service) {
+            *count -= 1;
+        }
+    }
+
+    fn count_of(&mut self, service: &Arc<telemetry::Service>) -> Option<&mut usize> {
+        self.services.iter_mut().find(|(known, _)| Arc::ptr_eq(known, service)).map(|(_, count)| count)
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        for (service, count) in &self.services {
+            service.never_begun(self.time, *count);
+        }
+    }
+}
+
+/// Sends a task for every object that the message announces.
+fn put_on_the_way(shared: &Arc<Shared>, message_id: &str, body: Body, ways: Ways) {
+    let settings = &shared.settings;
+    if settings.input.direct_mode {
+        return put_body_on_the_way(shared, message_id, body, ways);
+    }
+    let Body { text, charge } = body;
+    let found = read(shared, message_id, &text);
+    drop(text);
+    match found {
+        Some(Ok(Announcement { objects, ignored, written })) => {
+            for (what, count) in ignored {
+                settings.telemetry.receive.ignored.add(count as u64);
+                log::info!(
+                    place = settings.input.key.as_str(), cause = what;
+                    "inputs.{}: message {message_id}: {count} x {what}, which names no object to collect: acknowledged",
+                    settings.input.key
+                );
+            }
+            let age = Age::of(settings.input.start_time, written, objects.len());
+            let ways = Ways { time: written.or(ways.time), age, ..ways };
+            let mut collected = Collected::default();
+            collected.coming.time = ways.time;
+            let outcomes = objects
+                .into_iter()
+                .map(|object| add_object(shared, message_id, &object, age, &mut collected));
+            let outcome = outcomes.max().unwrap_or(Outcome::Delivered);
+            // What it takes until its last object is begun must not keep other queues from receiving.
+            let charge = charge.exchanged_for(&shared.bodies, collected.objects.memory());
+            put_up(shared, Announced::new(shared, collected, ways, outcome, charge));
+        }
+        Some(Err(error)) => ways.ack.close(refuse(shared, message_id, &error)),
+        None => ways.ack.close(Outcome::Reject),
+    }
+}
+
+/// Reads a message. A large one is noted, in case the process dies over it. None: it died twice, and the message is not
+/// read again.
+fn read(shared: &Shared, message_id: &str, text: &str) -> Option<Result<Announcement, Unreadable>> {
+    let Settings { input, ledger, telemetry, .. } = &shared.settings;
+    if text.len() <= MESSAGE_BYTES_USUAL {
+        return Some(resolve(text));
+    }
+    let place = Place { input: input.id.clone(), bucket: String::new(), key: message_id.to_owned() };
+    let case = ledger.case(place, Identity::default());
+    if case.standing == Standing::Refused {
+        telemetry.receive.unreadable.increment();
+        log::error!(
+            place = input.key.as_str();
+            "inputs.{}: message {message_id} is refused, because the collector died {} times while it read it. It is left \
+             to the queue's redrive policy. To try it again: aws-to-devo ledger forget --input {} --match {message_id}",
+            input.key,
+            case.deaths(),
+            input.id
+        );
+        return None;
+    }
+    Some(ledger.suspects().read_message(&case, || resolve(text)))
+}
+
+/// The objects of a message that are to be collected.
+#[derive(Default)]
+struct Collected {
+    objects: Objects,
+    coming: Coming,
+}
+
+/// The tasks of a message, each made when its turn has come. Dropping it gives the message back.
+struct Announced {
+    shared: Arc<Shared>,
+    objects: IntoIter,
+    coming: Coming,
+    /// The last task takes it along.
+    ways: Option<Ways>,
+    /// That of the message, apart from its tasks.
+    outcome: Outcome,
+    _charge: Permit,
+}
+
+impl Announced {
+    fn new(
+        shared: &Arc<Shared>,
+        collected: Collected,
+        ways: Ways,
+        outcome: Outcome,
+        charge: Permit,
+    ) -> Announced {
+        let Collected { objects, coming } = collected;
+        let mut announced = Announced {
+            shared: Arc::clone(shared),
+            objects: objects.into_iter(),
+            coming,
+            ways: Some(ways),
+            outcome,
+            _charge: charge,
+        };
+        announced.close_if_done();
+        announced
+    }
+
+    fn close_if_done(&mut self) {
+        if self.objects.len() == 0
+            && let Some(ways) = self.ways.take()
+        {
+            ways.ack.close(self.outcome);
+        }
+    }
+}
+
+impl Iterator for Announced {
+    type Item = Task;
+
+    fn next(&mut self) -> Option<Task> {
+        let object = self.objects.next()?;
+        let input = &self.shared.settings.input;
+        let service = input.service_of(&object.key)?.of_object(&object.key);
+        let task = task(&self.shared, Source::S3(object), &service, self.ways.as_ref()?);
+        self.coming.is_here(self.shared.settings.telemetry.service(&service.name));
+        self.close_if_done();
+        Some(task)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.objects.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Announced {}
+
+/// The log is the body, wherever that lies.
+fn put_body_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: Ways) {
+    let source = match body_elsewhere(&body.text) {
+        Some(Ok(object)) => Source::S3(object),
+        Some(Err(error)) => return ways.ack.close(refuse(shared, message_id, &error)),
+        None => {
+            let bytes = Buffer::holding(body.text.into_bytes(), body.charge);
+            Source::Body { message_id: message_id.to_owned(), bytes }
+        }
+    };
+    let service = shared.settings.input.services[0].of_object("");
+    shared.settings.telemetry.service(&service.name).begin(ways.time);
+    let task = task(shared, source, &service, &ways);
+    ways.ack.close(Outcome::Delivered);
+    put_up(shared, [task]);
+}
+
+fn refuse(shared: &Shared, message_id: &str, error: &Unreadable) -> Outcome {
+    let settings = &shared.settings;
+    settings.telemetry.receive.unreadable.increment();
+    settings.telemetry.endings.add(Ending::Message);
+    log::warn!(
+        place = settings.input.key.as_str(), cause = error.cause();
+        "inputs.{}: message {message_id}: refused: {error}; it is left to the queue's redrive policy",
+        settings.input.key
+    );
+    Outcome::Reject
+}
+
+/// Adds the object to those that are collected, if it is one. Returns the outcome apart from that.
+fn add_object(
+    shared: &Shared,
+    message_id: &str,
+    object: &Object,
+    age: Age,
+    collected: &mut Collected,
+) -> Outcome {
+    let settings = &shared.settings;
+    let skip = |endings: &Endings, place: &str, ending: Ending| {
+        settings.telemetry.receive.skipped.increment();
+        endings.add(ending);
+        endings.tell(place, object, ending);
+        Outcome::Delivered
+    };
+    let claimed = settings.input.service_of(&object.key);
+    if is_marker(&object.key) {
+        // Nobody needs to claim what is nobody's log.
+        let telemetry = &settings.telemetry;
+        let (endings, place) = match claimed {
+            Some(service) => (&telemetry.service(&service.name).endings, &service.name),
+            None => (&telemetry.endings, &settings.input.key),
+        };
+        return skip(endings, place, Ending::Marker);
+    }
+    let Some(service) = claimed else {
+        settings.telemetry.receive.unreadable.increment();
+        settings.telemetry.endings.add(Ending::NoService);
+        log::warn!(
+            place = settings.input.key.as_str();
+            "inputs.{}: message {message_id}: {object}: refused: it belongs to none of the input's services; it is left to the queue's redrive policy. Add its service, or one without `object_keys`",
+            settings.input.key
+        );
+        return Outcome::Reject;
+    };
+    if service.skips(&object.key) || age == Age::Old {
+        let ending = if service.skips(&object.key) { Ending::SkipRule } else { Ending::StartTime };
+        return skip(&settings.telemetry.service(&service.name).endings, &service.name, ending);
+    }
+    settings.telemetry.receive.objects.increment();
+    let service = service.of_object(&object.key);
+    collected.coming.add(settings.telemetry.service(&service.name));
+    collected.objects.push(object);
+    Outcome::Delivered
+}
+
+fn task(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways) -> Task {
+    let fate = Fate::default();
+    let share = counted(shared, &source, service, &fate, ways);
+    Task {
+        source,
+        service: Arc::clone(service),
+        input: shared.settings.index,
+        share,
+        fate,
+        turn: ways.ack.another_turn(),
+        pulled: ways.pulled.clone(),
+        not_before: match ways.age {
+            Age::Unknown(start) => Some(start),
+            Age::Young | Age::Old => None,
+        },
+    }
+}
+
+/// Waits for room among the tasks. Once stopped, what has not been begun is dropped, which gives it back.
+fn put_up(
+    shared: &Shared,
+    tasks: impl IntoIterator<IntoIter: ExactSizeIterator<Item = Task> + Send + 'static>,
+) {
+    let settings = &shared.settings;
+    let tasks = tasks.into_iter();
+    let count = tasks.len() as i64;
+    settings.telemetry.fetch.waiting.add(count);
+    let is_up = settings.telemetry.waits.receive_fetchers.time(|| settings.tasks.put(tasks, &settings.stop));
+    if !is_up {
+        settings.telemetry.fetch.waiting.add(-count);
+    }
+}
+
+/// A part of the message that is counted with its service until it ends. It has been counted since before its task was
+/// made (see [`Coming`]).
+fn counted(shared: &Shared, source: &Source, service: &Definition, fate: &Fate, ways: &Ways) -> Share {
+    let (of_message, time) = (ways.ack.share(), ways.time);
+    let service = Arc::clone(shared.settings.telemetry.service(&service.name));
+    let fate = fate.clone();
+    // Thousands may be in work: a name is kept only for a log that shows it.
+    let name = log::log_enabled!(log::Level::Debug).then(|| source.to_string());
+    let object = Ack::open(move |outcome| {
+        let ending = service.end(time, &fate, outcome, Timestamp::now());
+        if let (Some(name), Some(ending)) = (name, ending) {
+            log::debug!("{name}: {} ({})", ending.name(), ending.reason());
+        }
+        of_message.resolve(outcome);
+    });
+    let share = object.share();
+    object.close(Outcome::Delivered);
+    share
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::limits::MIB;
+
+    #[test]
+    fn start_time_leaves_out_what_is_known_to_be_older() {
+        let time = |second| Timestamp::from_second(second).unwrap();
+        for (start, written, objects, expected) in [
+            (None, Some(1), 1, Age::Young),
+            (Some(2), Some(1), 1, Age::Old),
+            (Some(2), Some(2), 1, Age::Young),
+            (Some(2), Some(3), 5, Age::Young),
+            (Some(2), Some(1), 2, Age::Unknown(time(2))),
+            (Some(2), None, 1, Age::Unknown(time(2))),
+        ] {
+            let age = Age::of(start.map(time), written.map(time), objects);
+            assert_eq!(age, expected, "{start:?} {written:?} {objects}");
+        }
+    }
+
+    #[test]
+    fn the_room_for_a_receive_follows_what_the_queue_brings() {
+        let share = 100_000;
+        assert_eq!(expected_body(BODY_BYTES_USUAL, Some(MIB), share), MIB, "large ones are there");
+        assert_eq!(expected_body(MIB, Some(10), share), MIB / 2, "they may come again");
+        assert_eq!(expected_body(MIB, None, share), share, "an idle queue keeps nobody from receiving");
+        assert_eq!(expected_body(BODY_BYTES_USUAL, None, share), BODY_BYTES_USUAL);
+        assert_eq!(expected_body(6000, Some(10), share), BODY_BYTES_USUAL);
+    }
+}

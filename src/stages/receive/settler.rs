@@ -1,0 +1,399 @@
+//! The deletion of what is delivered, and the return of what is not.
+//!
+//! The thread takes in what has ended; [`Callers`] tell SQS, a few side by side. A message that cannot be deleted is
+//! tried again by itself, and a call that hangs holds up only its own messages.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::callers::Callers;
+use super::drain::Drain;
+use super::keeper::is_spoilt;
+use super::leases::{Lease, LeaseId, Leases};
+use super::outbox::{Entry, Outbox};
+use super::{Settings, Settled, Shared, lock};
+use crate::ack::Outcome;
+use crate::aws::{Error, Failure, Kind, Sqs};
+use crate::base::limits::{
+    DRAIN_RETRY_DELAY_FIRST, DRAIN_RETRY_DELAY_MAX, RELEASE_ATTEMPTS, RETRY_DELAY_FIRST, RETRY_DELAY_MAX,
+    SETTLE_CALL_TIMEOUT, SETTLE_CALLERS_MAX, SETTLE_GATHER_TIME, SQS_BATCH,
+};
+use crate::base::stop::Stop;
+use crate::telemetry;
+
+/// Everything that SQS still has to be told, and everything that the calls need. It keeps nothing alive that the end
+/// of the input waits for.
+pub struct Settler {
+    leases: Arc<Mutex<Leases>>,
+    drain: Arc<Mutex<Drain>>,
+    deletions: Mutex<Outbox<Deletion>>,
+    releases: Mutex<Outbox<Release>>,
+    queue: Sqs,
+    telemetry: Arc<telemetry::Input>,
+    is_draining: bool,
+    abort: Stop,
+}
+
+/// A message that is to be deleted.
+struct Deletion {
+    lease: LeaseId,
+    /// How often deletions had worked when that of this message failed last.
+    successes: u64,
+    /// The log says that it cannot be deleted.
+    is_told: bool,
+}
+
+/// A message that goes back to the queue.
+struct Release {
+    lease: Lease,
+    /// How long nobody is to see it.
+    delay: Duration,
+}
+
+/// Takes in what has ended.
+pub fn run(shared: &Shared, ended: &Receiver<Settled>) {
+    let settler = &shared.settler;
+    let (deleters, releasers) = settler.callers();
+    let mut held_back: Vec<(LeaseId, Outcome)> = Vec::new();
+    // A thread that has panicked ends this one, too: that is noticed.
+    while deleters.is_whole() && releasers.is_whole() {
+        if !shared.is_polling() {
+            held_back.drain(..).for_each(|(lease, outcome)| end_undeleted(shared, lease, outcome));
+        }
+        match ended.recv_timeout(SETTLE_GATHER_TIME) {
+            Ok(Settled { lease, outcome: Outcome::Delivered }) if shared.settings.input.ack_messages => {
+                settler.deletions().push(Deletion { lease, successes: 0, is_told: false }, Instant::now());
+            }
+            // Given back at once, it would come to a receive of our own that is still under way, and use
+            // up one of the receives that the queue's redrive policy allows.
+            Ok(Settled { lease, outcome }) if shared.settings.stop.is_stopped() && shared.is_polling() => {
+                held_back.push((lease, outcome));
+            }
+            Ok(Settled { lease, outcome }) => end_undeleted(shared, lease, outcome),
+            Err(RecvTimeoutError::Timeout) if shared.is_finished() && settler.is_done() => return,
+            Err(RecvTimeoutError::Timeout) => (),
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if settler.deletions().is_due(Instant::now()) {
+            deleters.begin();
+        }
+        if settler.releases().is_due(Instant::now()) {
+            releasers.begin();
+        }
+    }
+}
+
+/// A message that is not to be deleted: not delivered, or kept on purpose.
+fn end_undeleted(shared: &Shared, id: LeaseId, outcome: Outcome) {
+    let (settler, settings) = (&shared.settler, &shared.settings);
+    let telemetry = &settings.telemetry.settle;
+    // Where there is no lease any more, the message has been given back already.
+    let Some(message_id) = settler.leases().message_id(id).map(str::to_owned) else { return };
+    if outcome == Outcome::Delivered {
+        telemetry.kept.increment();
+        return if settings.drain { settler.park(id) } else { drop(settler.end(id)) };
+    }
+    telemetry.released.increment();
+    if outcome == Outcome::Reject {
+        telemetry.rejected.increment();
+    }
+    if settings.drain && settler.drain().give_up(&message_id, outcome) {
+        log::error!(
+            place = settings.input.key.as_str();
+            "inputs.{}: message {message_id} could not be delivered", settings.input.key
+        );
+        return settler.park(id);
+    }
+    let Some(lease) = settler.end(id) else { return };
+    let delay = match settings.stop.is_stopped() {
+        true => Duration::ZERO,
+        false => retry_delay(lease.receive_count, settings.drain),
+    };
+    settler.release(lease, delay);
+}
+
+/// Gives back everything that is still in work, so that somebody else may do it: at once, unless a receive
+/// of our own is still under way, which would take it from the queue and lose it until its lease ends.
+pub fn give_back_all(shared: &Shared) {
+    let delay = if shared.is_polling() { shared.poll_time() } else { Duration::ZERO };
+    let leases = shared.leases().end_all();
+    let count = leases.len();
+    shared.settings.telemetry.settle.in_work.add(-(count as i64));
+    shared.settings.telemetry.settle.released.add(count as u64);
+    leases.into_iter().for_each(|lease| shared.settler.release(lease, delay));
+}
+
+impl Settler {
+    pub fn new(settings: &Settings, leases: &Arc<Mutex<Leases>>, drain: &Arc<Mutex<Drain>>) -> Arc<Settler> {
+        Arc::new(Settler {
+            leases: Arc::clone(leases),
+            drain: Arc::clone(drain),
+            deletions: Mutex::new(Outbox::new()),
+            releases: Mutex::new(Outbox::new()),
+            queue: settings.settling.within(SETTLE_CALL_TIMEOUT),
+            telemetry: Arc::clone(&settings.telemetry),
+            is_draining: settings.drain,
+            abort: settings.abort.clone(),
+        })
+    }
+
+    /// Those who delete and those who give back: neither wait for the other.
+    fn callers(self: &Arc<Settler>) -> (Callers, Callers) {
+        let callers = |call: fn(&Settler) -> bool| {
+            let (settler, name) = (Arc::clone(self), format!("settle-{}", self.telemetry.name));
+            Callers::new(name, SETTLE_CALLERS_MAX, move || call(&settler))
+        };
+        (callers(Settler::delete_some), callers(Settler::release_some))
+    }
+
+    /// SQS has been told everything.
+    fn is_done(&self) -> bool {
+        self.deletions().is_empty() && self.releases().is_empty()
+    }
+
+    /// One call. False: there is nothing to delete for now.
+    fn delete_some(&self) -> bool {
+        let entries = self.deletions().take(Instant::now());
+        if entries.is_empty() {
+            return false;
+        }
+        // Where a lease has gone, all has been given back.
+        let handle =
+            |entry: &Entry<Deletion>| self.leases().receipt_handle(entry.what.lease).map(str::to_owned);
+        let (entries, gone): (Vec<_>, Vec<_>) = entries
+            .into_iter()
+            .map(|entry| (handle(&entry), entry))
+            .partition(|(handle, _)| handle.is_some());
+        gone.iter().for_each(|(_, entry)| self.deletions().end(entry));
+        let (handles, entries): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
+        match self.delete(&entries, &handles.into_iter().flatten().collect::<Vec<_>>()) {
+            Ok(failures) => self.take_in(entries, &failures),
+            Err(error) => self.refused(entries, &error),
+        }
+        true
+    }
+
+    fn delete(&self, entries: &[Entry<Deletion>], handles: &[String]) -> Result<Vec<Failure>, Error> {
+        let ids: Vec<String> = entries.iter().map(|entry| entry.what.lease.to_string()).collect();
+        let messages: Vec<_> =
+            ids.iter().map(String::as_str).zip(handles.iter().map(String::as_str)).collect();
+        self.queue.delete(&messages)
+    }
+
+    fn take_in(&self, entries: Vec<Entry<Deletion>>, failures: &[Failure]) {
+        if failures.len() < entries.len() {
+            self.telemetry.settling.works();
+        }
+        for entry in entries {
+            let failed = failures.iter().find(|failure| failure.id == entry.what.lease.to_string());
+            match failed.map(|failure| (failure.kind(), &failure.message)) {
+                None => self.deleted(&entry),
+                Some((Kind::ReceiptHandle, _)) => self.lost(&entry),
+                Some((kind, message)) => {
+                    let lasting = !matches!(kind, Kind::Throttled | Kind::Transient);
+                    self.cannot_delete_one(entry, message, lasting, false);
+                }
+            }
+        }
+    }
+
+    /// The call has failed as a whole. What may be one message's fault must not be the others'.
+    fn refused(&self, mut entries: Vec<Entry<Deletion>>, error: &Error) {
+        let (kind, spoilt, now) = (error.kind(), is_spoilt(error.kind()), Instant::now());
+        if spoilt
+            && entries.len() == 1
+            && let Some(entry) = entries.pop()
+        {
+            return match kind {
+                Kind::ReceiptHandle => self.lost(&entry),
+                _ => self.cannot_delete_one(entry, &error.to_string(), true, true),
+            };
+        }
+        self.trouble(&error.to_string(), !error.is_temporary());
+        self.deletions().retry(entries, spoilt, now);
+    }
+
+    /// One message cannot be deleted: that is worth a warning, and a trouble only where it is more than that.
+    fn cannot_delete_one(&self, mut entry: Entry<Deletion>, why: &str, lasting: bool, alone: bool) {
+        let (lease, now) = (entry.what.lease, Instant::now());
+        if self.leases().is_lost(lease, now) {
+            return self.lost(&entry);
+        }
+        let message_id = self.leases().message_id(lease).unwrap_or_default().to_owned();
+        if !std::mem::replace(&mut entry.what.is_told, true) {
+            log::warn!(
+                place = self.telemetry.name.as_str();
+                "inputs.{}: message {message_id} was delivered and cannot be deleted; it is tried again: {why}",
+                self.telemetry.name
+            );
+        }
+        let successes = self.telemetry.settling.successes();
+        let nothing_else_is_deleted = entry.failures > 0 && entry.what.successes == successes;
+        entry.what.successes = successes;
+        self.deletions().retry(vec![entry], alone, now);
+        let (failing, in_work) = (self.deletions().failing(), self.leases().in_work());
+        if nothing_else_is_deleted && is_trouble(failing, in_work, self.is_draining) {
+            self.trouble(&format!("message {message_id}: {why}"), lasting);
+        }
+    }
+
+    /// Tells of delivered messages that cannot be deleted. They stay leased to us, and come again if we end: that is a
+    /// trouble like any other, although nothing is lost.
+    fn trouble(&self, why: &str, lasting: bool) {
+        let message = format!("messages that were delivered cannot be deleted: {why}");
+        self.telemetry.settling.failed(message, lasting);
+    }
+
+    fn deleted(&self, entry: &Entry<Deletion>) {
+        self.deletions().end(entry);
+        self.telemetry.settle.deleted.increment();
+        if let Some(lease) = self.end(entry.what.lease) {
+            log::debug!(
+                "inputs.{}: Acked message receiptHandle: {} (message {})",
+                self.telemetry.name,
+                lease.receipt_handle,
+                lease.message_id
+            );
+            self.drain().delivered(&lease.message_id);
+        }
+    }
+
+    fn lost(&self, entry: &Entry<Deletion>) {
+        self.deletions().end(entry);
+        self.telemetry.settle.lost.increment();
+        log::warn!(
+            place = self.telemetry.name.as_str();
+            "inputs.{}: a delivered message was no longer ours to delete; it may come a second time",
+            self.telemetry.name
+        );
+        self.end(entry.what.lease);
+    }
+
+    /// A drain leaves the message in the queue, and keeps it leased, so that it does not come again before the end.
+    fn park(&self, id: LeaseId) {
+        if self.leases().park(id) {
+            self.telemetry.settle.in_work.add(-1);
+        }
+    }
+
+    fn end(&self, id: LeaseId) -> Option<Lease> {
+        let lease = self.leases().end(id)?;
+        self.telemetry.settle.in_work.add(-1);
+        Some(lease)
+    }
+
+    fn release(&self, lease: Lease, delay: Duration) {
+        self.releases().push(Release { lease, delay }, Instant::now());
+    }
+
+    /// One call. False: there is nothing to give back for now.
+    fn release_some(&self) -> bool {
+        let entries = self.releases().take(Instant::now());
+        if entries.is_empty() {
+            return false;
+        }
+        let what = entries.iter().map(|entry| &entry.what);
+        let messages: Vec<_> = what
+            .map(|Release { lease, delay }| {
+                (lease.message_id.as_str(), lease.receipt_handle.as_str(), delay.as_secs() as u32)
+            })
+            .collect();
+        match self.queue.change_visibility(&messages) {
+            Ok(failures) => {
+                // A message that is no longer ours need not be given back.
+                let of_ours = |failure: &&Failure| failure.kind() != Kind::ReceiptHandle;
+                let failures: Vec<_> = failures.iter().filter(of_ours).collect();
+                let has_failed = |entry: &Entry<Release>| {
+                    failures.iter().any(|failure| failure.id == entry.what.lease.message_id)
+                };
+                let (failed, released): (Vec<_>, Vec<_>) = entries.into_iter().partition(has_failed);
+                released.iter().for_each(|entry| self.releases().end(entry));
+                let why = failures.first().map_or("", |failure| &failure.message);
+                self.not_released(failed, why, false);
+            }
+            Err(error) => self.not_released(entries, &error.to_string(), is_spoilt(error.kind())),
+        }
+        true
+    }
+
+    /// Takes in that messages could not be given back. They come back by themselves when their time is over, so this is
+    /// not tried for long.
+    fn not_released(&self, entries: Vec<Entry<Release>>, why: &str, alone: bool) {
+        let now = Instant::now();
+        let is_over = |entry: &Entry<Release>| {
+            let is_late = entry.what.lease.expires <= now;
+            self.abort.is_stopped() || entry.failures + 1 >= RELEASE_ATTEMPTS || is_late
+        };
+        let (over, again): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_over);
+        for entry in &over {
+            log::warn!(
+                place = self.telemetry.name.as_str();
+                "inputs.{}: message {} could not be given back and comes again when its visibility timeout is \
+                 over: {why}",
+                self.telemetry.name,
+                entry.what.lease.message_id
+            );
+            self.releases().end(entry);
+        }
+        self.releases().retry(again, alone, now);
+    }
+
+    fn leases(&self) -> MutexGuard<'_, Leases> {
+        lock(&self.leases)
+    }
+
+    fn drain(&self) -> MutexGuard<'_, Drain> {
+        lock(&self.drain)
+    }
+
+    fn deletions(&self) -> MutexGuard<'_, Outbox<Deletion>> {
+        lock(&self.deletions)
+    }
+
+    fn releases(&self) -> MutexGuard<'_, Outbox<Release>> {
+        lock(&self.releases)
+    }
+}
+
+/// Says whether messages that cannot be deleted, while no others have been either, are a trouble of the whole input. A
+/// drain has nothing else to wait for when they are all that is left.
+fn is_trouble(failing: usize, in_work: usize, is_draining: bool) -> bool {
+    failing >= SQS_BATCH || (is_draining && failing >= in_work)
+}
+
+/// How long a failed message stays invisible: longer each time it has come back.
+fn retry_delay(receive_count: u32, drain: bool) -> Duration {
+    let (first, max) = match drain {
+        true => (DRAIN_RETRY_DELAY_FIRST, DRAIN_RETRY_DELAY_MAX),
+        false => (RETRY_DELAY_FIRST, RETRY_DELAY_MAX),
+    };
+    (first * 2u32.pow(receive_count.clamp(1, 10) - 1)).min(max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_messages_that_cannot_be_deleted_are_a_trouble_only_when_a_drain_has_nothing_else_to_do() {
+        for ((failing, in_work, is_draining), expected) in [
+            ((1, 1, false), false),
+            ((1, 2, true), false),
+            ((1, 1, true), true),
+            ((SQS_BATCH, 4000, false), true),
+            ((SQS_BATCH, 4000, true), true),
+        ] {
+            let found = is_trouble(failing, in_work, is_draining);
+            assert_eq!(found, expected, "{failing} of {in_work}, draining: {is_draining}");
+        }
+    }
+
+    #[test]
+    fn failed_messages_stay_away_longer_each_time() {
+        let delays = |drain| [0, 1, 2, 3, 99, u32::MAX].map(|count| retry_delay(count, drain).as_secs());
+        assert_eq!(delays(false), [30, 30, 60, 120, 900, 900]);
+        assert_eq!(delays(true), [1, 1, 2, 4, 15, 15]);
+    }
+}

@@ -1,0 +1,179 @@
+//! Reads a body through whatever is wrapped around its announcement.
+//!
+//! An envelope is a text, a list or a member that holds another message: SNS's `Message`, the `body` of a queue's
+//! message that Lambda or a pipe passes on, a JSON string that holds JSON. What is in it is read in the same way.
+
+use simd_json::BorrowedValue;
+use simd_json::prelude::*;
+
+use super::shapes::{self, Shape};
+use super::{Announcement, Result, Unreadable, packed, pointer};
+use crate::base::limits::{
+    MESSAGE_ENVELOPES_MAX, MESSAGE_MEMBERS_NAMED_MAX, MESSAGE_UNPACKED_BYTES_MAX, MESSAGE_VALUES_MAX,
+};
+
+/// Members that hold another message. If an object has several, the first that announces an object counts: what a
+/// function answered goes before what it was asked.
+const ENVELOPES: [&str; 19] = [
+    // SNS; Lambda's form of it; what a publisher may give it for all protocols
+    "Message",
+    "Sns",
+    "default",
+    // A queue's message as Lambda, pipes and SQS's API have it
+    "body",
+    "Body",
+    "MessageBody",
+    "Messages",
+    // Lambda destinations
+    ANSWER,
+    QUESTION,
+    // What a Step Function or a schedule passes on
+    "Payload",
+    "payload",
+    "Input",
+    "input",
+    // EventBridge, and relays that name it so
+    "detail",
+    "event",
+    "records",
+    "message",
+    // Lambda's form of a Kinesis record
+    "kinesis",
+    "data",
+];
+
+const ANSWER: &str = "responsePayload";
+const QUESTION: &str = "requestPayload";
+
+/// CloudTrail sends this text to a topic that is given to a trail.
+const CLOUDTRAIL_VALIDATION: &str = "CloudTrail validation message.";
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Reads one message.
+pub struct Reader {
+    /// How many bytes what is packed in it may still unpack to.
+    unpacked_left: usize,
+    /// How many envelopes may still be opened, one in the other.
+    envelopes_left: u32,
+}
+
+impl Reader {
+    pub fn new() -> Reader {
+        Reader { unpacked_left: MESSAGE_UNPACKED_BYTES_MAX, envelopes_left: MESSAGE_ENVELOPES_MAX }
+    }
+
+    /// Reads a text that may be a message.
+    pub fn text(&mut self, text: &str) -> Result<Announcement> {
+        let text = text.trim_matches(|c: char| c.is_whitespace() || c == BYTE_ORDER_MARK);
+        if text == CLOUDTRAIL_VALIDATION {
+            return Ok(Announcement::nothing("CloudTrail's test of a topic"));
+        }
+        if let Some(unpacked) = packed::unpack(text, &mut self.unpacked_left)? {
+            return self.inside(|reader| reader.text(&unpacked));
+        }
+        if values(text) > MESSAGE_VALUES_MAX {
+            return Err(Unreadable::TooManyValues { max: MESSAGE_VALUES_MAX });
+        }
+        let mut bytes = text.as_bytes().to_vec();
+        let value = simd_json::to_borrowed_value(&mut bytes)
+            .map_err(|error| Unreadable::NotJson(error.to_string()))?;
+        self.value(&value)
+    }
+
+    /// Opens an envelope.
+    fn inside<T>(&mut self, read: impl FnOnce(&mut Reader) -> Result<T>) -> Result<T> {
+        let before = self.envelopes_left;
+        let max = MESSAGE_ENVELOPES_MAX;
+        self.envelopes_left = before.checked_sub(1).ok_or(Unreadable::TooManyEnvelopes { max })?;
+        let outcome = read(self);
+        self.envelopes_left = before;
+        outcome
+    }
+
+    fn value(&mut self, value: &BorrowedValue<'_>) -> Result<Announcement> {
+        match value {
+            BorrowedValue::String(text) => self.inside(|reader| reader.text(text)),
+            BorrowedValue::Array(list) => self.list(value, list),
+            BorrowedValue::Object(_) => self.object(value),
+            BorrowedValue::Static(_) => Err(unknown(value)),
+        }
+    }
+
+    /// Each element is a message. One that nobody can read makes the whole unreadable.
+    fn list(&mut self, value: &BorrowedValue<'_>, list: &[BorrowedValue<'_>]) -> Result<Announcement> {
+        if let Some(object) = pointer::read(value) {
+            return Err(pointer::refused(&object));
+        }
+        if list.is_empty() {
+            return Err(unknown(value));
+        }
+        self.inside(|reader| reader.all(list))
+    }
+
+    fn all(&mut self, list: &[BorrowedValue<'_>]) -> Result<Announcement> {
+        list.iter().try_fold(Announcement::default(), |found, each| Ok(found.and(self.value(each)?)))
+    }
+
+    fn object(&mut self, value: &BorrowedValue<'_>) -> Result<Announcement> {
+        match shapes::of(value) {
+            Some(Shape::Read(announcement)) => announcement,
+            Some(Shape::Records([])) => Ok(Announcement::nothing("an S3 event without records")),
+            Some(Shape::Records(records)) => self.inside(|reader| reader.all(records)),
+            Some(Shape::Event(named)) => self.unwrapped(value).map_err(|error| {
+                if error.is_of_known_shape() { error } else { shapes::refused_event(&named) }
+            }),
+            None => self.unwrapped(value),
+        }
+    }
+
+    /// Reads what an envelope's members hold. One that cannot be read must not be lost because another names nothing.
+    fn unwrapped(&mut self, value: &BorrowedValue<'_>) -> Result<Announcement> {
+        let mut nothing = Err(unknown(value));
+        let mut failure = None;
+        for member in ENVELOPES {
+            let Some(inner) = value.get(member).filter(|inner| may_be_message(inner)) else { continue };
+            match self.inside(|reader| reader.value(inner)) {
+                Ok(found) if !found.objects.is_empty() => return Ok(found),
+                Ok(found) => nothing = Ok(found),
+                // A function may answer what it likes.
+                Err(_) if member == ANSWER && value.contains_key(QUESTION) => (),
+                Err(error) => failure = failure.or_else(|| Some(error.inside(member, || described(value)))),
+            }
+        }
+        failure.map_or(nothing, Err)
+    }
+}
+
+/// How many values a text may have as JSON, at the most.
+fn values(text: &str) -> usize {
+    // A shorter text cannot have more, and need not be searched.
+    if text.len() <= MESSAGE_VALUES_MAX {
+        return text.len();
+    }
+    text.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count()
+}
+
+fn may_be_message(value: &BorrowedValue<'_>) -> bool {
+    value.is_object() || value.is_array() || value.is_str()
+}
+
+/// The error for a value that nothing is known of.
+fn unknown(value: &BorrowedValue<'_>) -> Unreadable {
+    Unreadable::UnknownShape(super::shortened(&described(value)))
+}
+
+/// What a value is, in words: an object by its first members.
+fn described(value: &BorrowedValue<'_>) -> String {
+    match value {
+        BorrowedValue::Object(object) if object.is_empty() => "an empty object".to_owned(),
+        BorrowedValue::Object(object) => {
+            let names = object.keys().take(MESSAGE_MEMBERS_NAMED_MAX).map(|name| format!("{name:?}"));
+            let more = if object.len() > MESSAGE_MEMBERS_NAMED_MAX { ", …" } else { "" };
+            format!("an object with {}{more}", names.collect::<Vec<_>>().join(", "))
+        }
+        BorrowedValue::Array(_) => "an empty list".to_owned(),
+        BorrowedValue::String(_) => "a text".to_owned(),
+        BorrowedValue::Static(_) => "a single value".to_owned(),
+    }
+}

@@ -1,0 +1,362 @@
+//! The announcements themselves: one function a shape.
+
+use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
+use simd_json::BorrowedValue;
+use simd_json::prelude::*;
+
+use super::{Announcement, Objects, Result, Unreadable};
+use crate::base::object::Object;
+
+/// Names of S3's events that tell of an object's content: `s3:` may stand before them, and a colon with the kind of
+/// call behind them. `ObjectSynced` is Ceph's, of an object that came from another zone; the others are what EventBridge
+/// and CloudTrail call it, for messages that were made from theirs.
+const CREATIONS: [&str; 8] = [
+    "ObjectCreated",
+    "ObjectSynced",
+    "Object Created",
+    "PutObject",
+    "CopyObject",
+    "CompleteMultipartUpload",
+    "PostObject",
+    "POST Object",
+];
+
+/// Names of S3's other events, in the same form. From `ObjectAccessed` on they are MinIO's and Ceph's.
+const OTHERS: [&str; 17] = [
+    "DeleteObject",
+    "DeleteObjects",
+    "Lifecycle Expiration",
+    "ObjectRemoved",
+    "ObjectRestore",
+    "ObjectTagging",
+    "ObjectAcl",
+    "LifecycleExpiration",
+    "LifecycleTransition",
+    "IntelligentTiering",
+    "Replication",
+    "ReducedRedundancyLostObject",
+    "ObjectAccessed",
+    "ObjectReplication",
+    "ObjectTransition",
+    "ObjectLifecycle",
+    "ObjectManyVersions",
+];
+
+/// Members for a bucket and a key side by side, as input transformers and functions write them.
+const PAIRS: [(&str, &str); 8] = [
+    ("bucket", "key"),
+    ("Bucket", "Key"),
+    ("bucket", "object_key"),
+    ("bucketName", "key"),
+    ("bucketName", "objectKey"),
+    ("bucket_name", "object_key"),
+    ("s3Bucket", "s3Key"),
+    ("s3BucketName", "s3Key"),
+];
+
+const NOT_CREATED: &str = "an S3 event of another kind than a new object";
+const DIRECT: &str = "it holds logs and names no object. If the messages are the logs, set `direct_mode: true` for the \
+                      input; else take this sender off the queue";
+
+/// What an object turns out to be.
+pub enum Shape<'a> {
+    /// An announcement, as far as it could be read.
+    Read(Result<Announcement>),
+    /// A list of announcements.
+    Records(&'a [BorrowedValue<'a>]),
+    /// An EventBridge event that is not S3's: its `detail` may be any message.
+    Event(String),
+}
+
+/// The shape of an object. None: none that is known, but it may be an envelope.
+pub fn of<'a>(value: &'a BorrowedValue<'a>) -> Option<Shape<'a>> {
+    let has = |name| value.contains_key(name);
+    let is_object = |name| value.get(name).is_some_and(|v| v.is_object());
+    let is_array = |name| value.get(name).is_some_and(|v| v.is_array());
+    let text = |name| value.get_str(name);
+    let read = match () {
+        () if is_array("Records") => {
+            return value.get_array("Records").map(|records| Shape::Records(records.as_slice()));
+        }
+        () if is_event(value) && text("source") != Some("aws.s3") => return of_other_event(value),
+        () if is_event(value) => event_of_s3(value),
+        () if text("Event") == Some("s3:TestEvent") => {
+            Ok(Announcement::nothing("S3's test of a notification"))
+        }
+        () if matches!(text("Type"), Some("SubscriptionConfirmation" | "UnsubscribeConfirmation")) => {
+            Err(confirmation(value))
+        }
+        () if value.get("s3").is_some_and(|s3| s3.is_object()) => s3_record(value),
+        () if is_array("files") && has("bucket") => crowdstrike(value),
+        () if has("s3Bucket") && has("s3ObjectKey") => delivery_notice(value),
+        () if text("messageType").is_some_and(is_config_message) => config_message(value),
+        () if has("invocationSchemaVersion") && is_array("tasks") => batch_operation(value),
+        () if is_object("bucket") && is_object("object") => detail_of_s3(value, Object::named_or_encoded),
+        // Other calls may stand in a log.
+        () if text("eventSource") == Some("s3.amazonaws.com") && is_write(value) => call_to_s3(value),
+        () if is_object("awslogs") || is_array("logEvents") => {
+            Err(Unreadable::refused("an envelope of CloudWatch Logs", "", DIRECT))
+        }
+        () if text("eventSource") == Some("aws:ses") => Err(Unreadable::refused(
+            "an SES event",
+            "",
+            "SES announces no objects to a queue. Let S3 announce them",
+        )),
+        () => pair(value)?,
+    };
+    Some(Shape::Read(read))
+}
+
+/// One element of `{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {…}}]}`. Keys are
+/// form-url-encoded. Other servers and input transformers write another source, or leave it and the name out.
+fn s3_record(record: &BorrowedValue<'_>) -> Result<Announcement> {
+    const SHAPE: &str = "an S3 event";
+    let name = record.get_str("eventName").unwrap_or("ObjectCreated");
+    if !is_creation(SHAPE, name)? {
+        return Ok(Announcement::nothing(NOT_CREATED));
+    }
+    let s3 = record.get("s3").ok_or(lacks(SHAPE, "s3"))?;
+    let object = s3.get("object").ok_or(lacks(SHAPE, "s3.object"))?;
+    let bucket = s3.get("bucket").and_then(bucket_name).ok_or(lacks(SHAPE, "s3.bucket.name"))?;
+    let key = object.get_str("key").ok_or(lacks(SHAPE, "s3.object.key"))?;
+    let object = Object {
+        region: text(record, "awsRegion"),
+        size: object.get_u64("size"),
+        version_id: text(object, "versionId"),
+        etag: text(object, "eTag"),
+        ..Object::encoded(bucket, key)
+    };
+    Ok(Announcement::of(object).written(time(record, "eventTime")))
+}
+
+/// Says whether an event of this name tells of a new object. One whose name is not known may, and is refused.
+fn is_creation(shape: &'static str, name: &str) -> Result<bool> {
+    let kind = name.strip_prefix("s3:").unwrap_or(name).split(':').next().unwrap_or_default();
+    match () {
+        () if CREATIONS.contains(&kind) => Ok(true),
+        () if OTHERS.contains(&kind) || kind.starts_with("Object ") || kind.starts_with("Bucket") => {
+            Ok(false)
+        }
+        () => {
+            let cure = "nobody can tell whether it announces an object. Restrict the notification to s3:ObjectCreated:*";
+            Err(Unreadable::refused(shape, name, cure))
+        }
+    }
+}
+
+/// Security Lake's queues get EventBridge events of S3 that have lost their type: all tell of new objects.
+fn is_event(value: &BorrowedValue<'_>) -> bool {
+    value.get("detail").is_some_and(|detail| detail.is_object())
+        && (value.contains_key("detail-type") || value.get_str("source") == Some("aws.s3"))
+}
+
+/// EventBridge: keys are not encoded. All but writes are acknowledged: the rule's owner asked for more than objects.
+fn event_of_s3(value: &BorrowedValue<'_>) -> Result<Announcement> {
+    let detail = value.get("detail").ok_or(lacks("an EventBridge event", "detail"))?;
+    let (region, written) = (text(value, "region"), time(value, "time"));
+    let found = match value.get_str("detail-type") {
+        Some("Object Created") | None => detail_of_s3(detail, Object::named),
+        Some("AWS API Call via CloudTrail") => call_to_s3(detail),
+        Some(_) => Ok(Announcement::nothing(NOT_CREATED)),
+    };
+    Ok(found?.in_region(region.as_deref()).written(written))
+}
+
+/// An event of another source may hold any message; a schedule's holds nothing.
+fn of_other_event(value: &BorrowedValue<'_>) -> Option<Shape<'static>> {
+    let (source, kind) =
+        (value.get_str("source").unwrap_or("?"), value.get_str("detail-type").unwrap_or("?"));
+    if kind == "Scheduled Event" && source == "aws.events" {
+        return Some(Shape::Read(Ok(Announcement::nothing("a scheduled event"))));
+    }
+    Some(Shape::Event(format!("{kind} of {source}")))
+}
+
+/// The error for an EventBridge event that holds no announcement.
+pub fn refused_event(named: &str) -> Unreadable {
+    Unreadable::refused(
+        "an EventBridge event",
+        named,
+        "it names no object. If the events are the logs, set `direct_mode: true` for the input; else narrow the rule to \
+         source aws.s3, detail-type Object Created",
+    )
+}
+
+/// `detail` of an EventBridge event of S3, or that alone. Other events than those of new objects name what was done.
+fn detail_of_s3(detail: &BorrowedValue<'_>, name: fn(&str, &str) -> Object) -> Result<Announcement> {
+    const SHAPE: &str = "an EventBridge event of S3";
+    const OF_OTHERS: [&str; 5] = [
+        "deletion-type",
+        "restore-expiry-time",
+        "source-storage-class",
+        "destination-storage-class",
+        "destination-access-tier",
+    ];
+    if OF_OTHERS.iter().any(|member| detail.contains_key(*member)) {
+        return Ok(Announcement::nothing(NOT_CREATED));
+    }
+    let object = detail.get("object").ok_or(lacks(SHAPE, "detail.object"))?;
+    let bucket = detail.get("bucket").and_then(bucket_name).ok_or(lacks(SHAPE, "detail.bucket.name"))?;
+    let key = text(object, "key").ok_or(lacks(SHAPE, "detail.object.key"))?;
+    Ok(Announcement::of(Object {
+        size: object.get_u64("size"),
+        version_id: text(object, "version-id").or_else(|| text(object, "versionId")),
+        etag: text(object, "etag").or_else(|| text(object, "eTag")),
+        ..name(bucket, &key)
+    }))
+}
+
+/// A call to S3 as CloudTrail reports it.
+fn call_to_s3(call: &BorrowedValue<'_>) -> Result<Announcement> {
+    const SHAPE: &str = "CloudTrail's report of a call to S3";
+    if !is_write(call) || call.get_str("errorCode").is_some() {
+        return Ok(Announcement::nothing("a call to S3 that wrote no object"));
+    }
+    let parameters = call.get("requestParameters").ok_or(lacks(SHAPE, "requestParameters"))?;
+    let bucket = text(parameters, "bucketName").ok_or(lacks(SHAPE, "requestParameters.bucketName"))?;
+    let key = text(parameters, "key").ok_or(lacks(SHAPE, "requestParameters.key"))?;
+    let region = text(call, "awsRegion");
+    Ok(Announcement::of(Object { region, ..Object::named(&bucket, &key) }).written(time(call, "eventTime")))
+}
+
+fn is_write(call: &BorrowedValue<'_>) -> bool {
+    call.get_str("eventName").is_some_and(|name| CREATIONS.contains(&name))
+}
+
+/// CrowdStrike's own message: `{"bucket": …, "files": [{"path": …, "size": …}]}`. Paths are keys as
+/// they are, `timestamp` is in milliseconds. A size of 0 is not believed: the files are worth a GET.
+fn crowdstrike(value: &BorrowedValue<'_>) -> Result<Announcement> {
+    const SHAPE: &str = "a CrowdStrike FDR message";
+    let bucket = text(value, "bucket").ok_or(lacks(SHAPE, "bucket"))?;
+    let written = value.get_i64("timestamp").and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    let file = |file: &BorrowedValue<'_>| {
+        let path = text(file, "path").ok_or(lacks(SHAPE, "a file's path"))?;
+        let size = file.get_u64("size").filter(|size| *size > 0);
+        Ok(Object { size, checksum: text(file, "checksum"), ..Object::named(&bucket, &path) })
+    };
+    all(
+        value.get_array("files").into_iter().flatten().map(file),
+        "a CrowdStrike FDR message without files",
+        written,
+    )
+}
+
+/// What CloudTrail (a list of keys) and Config (one key) tell their topics after a delivery.
+fn delivery_notice(value: &BorrowedValue<'_>) -> Result<Announcement> {
+    const SHAPE: &str = "a CloudTrail or Config notification";
+    let bucket = text(value, "s3Bucket").ok_or(lacks(SHAPE, "s3Bucket"))?;
+    let keys = value.get("s3ObjectKey").ok_or(lacks(SHAPE, "s3ObjectKey"))?;
+    let key = |key: &BorrowedValue<'_>| {
+        let key = key.as_str().filter(|key| !key.is_empty()).ok_or(lacks(SHAPE, "a key"))?;
+        Ok(Object::named(&bucket, key))
+    };
+    let keys = keys.as_array().map_or(std::slice::from_ref(keys), |list| list.as_slice());
+    all(keys.iter().map(key), "a CloudTrail notification without keys", None)
+}
+
+fn is_config_message(message_type: &str) -> bool {
+    ["Config", "Compliance", "OversizedConfig"].iter().any(|prefix| message_type.starts_with(prefix))
+}
+
+/// Config's other messages name no object, but for those of a change that is too large for a message.
+fn config_message(value: &BorrowedValue<'_>) -> Result<Announcement> {
+    const SHAPE: &str = "Config's notification of an oversized change";
+    if value.get_str("messageType") != Some("OversizedConfigurationItemChangeNotification") {
+        return Ok(Announcement::nothing(
+            "a message of Config's whose content comes with the configuration history",
+        ));
+    }
+    let summary = value.get("s3DeliverySummary").ok_or(lacks(SHAPE, "s3DeliverySummary"))?;
+    if let Some(code) = text(summary, "errorCode") {
+        let cure = "Config could not write the change to its bucket. Repair its delivery channel";
+        return Err(Unreadable::refused(SHAPE, &code, cure));
+    }
+    let place =
+        text(summary, "s3BucketLocation").ok_or(lacks(SHAPE, "s3DeliverySummary.s3BucketLocation"))?;
+    let place = place.strip_prefix("s3://").unwrap_or(&place);
+    let (bucket, key) = place.split_once('/').ok_or(lacks(SHAPE, "a key in s3BucketLocation"))?;
+    Ok(Announcement::of(Object::named(bucket, key)).written(time(value, "notificationCreationTime")))
+}
+
+/// What S3 Batch Operations tells a function: `{"tasks": [{"s3BucketArn": …, "s3Key": …}]}`, the keys url-encoded.
+fn batch_operation(value: &BorrowedValue<'_>) -> Result<Announcement> {
+    const SHAPE: &str = "a message of S3 Batch Operations";
+    let task = |task: &BorrowedValue<'_>| {
+        let bucket = text(task, "s3BucketArn").or_else(|| text(task, "s3Bucket"));
+        let bucket = bucket.ok_or(lacks(SHAPE, "a task's s3BucketArn"))?;
+        let key = text(task, "s3Key").ok_or(lacks(SHAPE, "a task's s3Key"))?;
+        Ok(Object { version_id: text(task, "s3VersionId"), ..Object::encoded(&bucket, &key) })
+    };
+    all(value.get_array("tasks").into_iter().flatten().map(task), "a message without tasks", None)
+}
+
+/// A bucket and a key side by side. Nobody says whether the key is encoded.
+fn pair(value: &BorrowedValue<'_>) -> Option<Result<Announcement>> {
+    let (bucket, key) =
+        PAIRS.iter().find_map(|(bucket, key)| Some((text(value, bucket)?, text(value, key)?)))?;
+    Some(Ok(Announcement::of(Object::named_or_encoded(&bucket, &key))))
+}
+
+/// SNS asks before it sends anything. The token that answers it stands in the message and not in the log.
+fn confirmation(value: &BorrowedValue<'_>) -> Unreadable {
+    let topic = text(value, "TopicArn").unwrap_or_else(|| "a topic without a name".to_owned());
+    match value.get_str("Type") {
+        Some("SubscriptionConfirmation") => Unreadable::refused(
+            "an SNS SubscriptionConfirmation",
+            &topic,
+            "the topic waits for its confirmation, and sends nothing to this queue before that. Confirm it with `aws sns \
+             confirm-subscription --topic-arn … --token …` and the Token of this message, or subscribe the queue anew as \
+             the owner of the queue, which needs none",
+        ),
+        _ => Unreadable::refused(
+            "an SNS UnsubscribeConfirmation",
+            &topic,
+            "the queue is no longer subscribed, and the topic sends nothing more. Subscribe it again, if that was not \
+             intended",
+        ),
+    }
+}
+
+fn all(
+    mut objects: impl Iterator<Item = Result<Object>>,
+    none: &'static str,
+    written: Option<Timestamp>,
+) -> Result<Announcement> {
+    let mut found = Objects::default();
+    // A name that they share may be long, and cannot be then: it is not copied again for each of them.
+    while !found.is_refused()
+        && let Some(object) = objects.next()
+    {
+        found.push(&object?);
+    }
+    if found.is_empty() {
+        return Ok(Announcement::nothing(none).written(written));
+    }
+    Ok(Announcement { objects: found, ..Announcement::default() }.written(written))
+}
+
+/// A bucket's name, of an object that has it, or its ARN. A bucket on an Outpost has a name that could be another's.
+fn bucket_name<'a>(bucket: &'a BorrowedValue<'_>) -> Option<&'a str> {
+    let filled = |name: &str| bucket.get_str(name).filter(|text| !text.is_empty());
+    let arn = filled("arn");
+    arn.filter(|arn| arn.contains(":s3-outposts:")).or_else(|| filled("name")).or(arn)
+}
+
+fn lacks(shape: &'static str, what: &'static str) -> Unreadable {
+    Unreadable::Incomplete { shape, what }
+}
+
+fn time(value: &BorrowedValue<'_>, name: &str) -> Option<Timestamp> {
+    value.get_str(name)?.parse().ok()
+}
+
+fn text(value: &BorrowedValue<'_>, name: &str) -> Option<String> {
+    value.get_str(name).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// `application/x-www-form-urlencoded`: `+` is a space, then percent-decoding. Bytes that are no
+/// UTF-8 cannot stand in an S3 key; they are replaced, and S3 will answer that there is no such key.
+pub fn form_decoded(key: &str) -> String {
+    percent_decode_str(&key.replace('+', " ")).decode_utf8_lossy().into_owned()
+}

@@ -1,0 +1,342 @@
+//! The shared knowledge of an output's senders about a peer that ends connections. The code is pure: times are
+//! arguments.
+//!
+//! Two things end connections that are otherwise in order: something that is sent, and the peer's own habits (it
+//! restarts, or closes after so many bytes or milliseconds). Both leave everything unconfirmed, and sending it
+//! again in the same way would lead to the same end. So connections carry less after some that confirmed nothing,
+//! and a batch that was on several of them is sent alone.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::base::limits::{
+    PROBE_LOOKS_MAX, SEND_BARREN_CONNECTIONS, SEND_CAREFUL_BATCHES_MAX, SEND_LIFETIME_RETRY,
+    SEND_UNANSWERED_MAX, SUSPECT_STRIKES, SUSPECTS_TOGETHER,
+};
+use crate::handoff::{Batch, Trial};
+
+/// The state that an output's senders share.
+#[derive(Debug, Default)]
+pub struct Caution {
+    /// Connections that the peer ended since the last confirmation.
+    barren: u32,
+    /// Batches that a connection may carry; None: any number.
+    allowance: Option<u32>,
+    /// Whether a connection without data lives for less than the settling time, if that has been tried.
+    hasty: Option<(bool, Instant)>,
+    /// Connections that the peer has ended with something unconfirmed on them.
+    ends: u64,
+    /// How many of these there were when the latest of the confirmed batches was written.
+    proven: u64,
+    /// The peer has accepted us and taken something.
+    has_confirmed: bool,
+    /// The peer has said goodbye over TLS before it ended a connection.
+    says_goodbye: bool,
+    /// The peer has ended a connection after we had.
+    answers: bool,
+    /// Connections that it did not end then.
+    unanswered: u32,
+    /// A frame that was confirmed.
+    probe: Option<Arc<[u8]>>,
+    /// Batches that were looked at for one.
+    looked_at: u32,
+    /// Batches to be sent alone, in any order.
+    suspects: VecDeque<Batch>,
+}
+
+impl Caution {
+    /// Batches that the next connection may carry before it is closed.
+    pub fn allowance(&self) -> Option<u32> {
+        self.allowance
+    }
+
+    /// Connections that the peer has ended so far. What is written now and confirmed later proves that the peer
+    /// took something after the last of them.
+    pub fn ends(&self) -> u64 {
+        self.ends
+    }
+
+    /// The peer has ended a connection that was complete, with something unconfirmed on it. `barren`: nothing on it
+    /// was confirmed.
+    pub fn ended(&mut self, barren: bool) {
+        self.ends += 1;
+        self.barren += u32::from(barren);
+        if self.barren >= SEND_BARREN_CONNECTIONS || (barren && self.allowance.is_some()) {
+            self.allowance = Some(1);
+        }
+    }
+
+    /// Says whether it should be tried if a connection without data lives. Such a trial tells a peer that closes
+    /// everything early from one that closes because of what it gets.
+    pub fn wants_trial(&self, now: Instant) -> bool {
+        self.allowance.is_some()
+            && self.hasty.is_none_or(|(hasty, at)| hasty && now >= at + SEND_LIFETIME_RETRY)
+    }
+
+    /// A connection without data has lived for longer than the settling time, or has not.
+    pub fn tried(&mut self, lives: bool, now: Instant) {
+        self.hasty = Some((!lives, now));
+        if !lives {
+            self.allowance = self.allowance.or(Some(1));
+        }
+    }
+
+    /// The peer's connections do not live for the settling time. What they carry is confirmed by their orderly end.
+    pub fn is_hasty(&self) -> bool {
+        self.hasty.is_some_and(|(hasty, _)| hasty)
+    }
+
+    /// A connection that carried so many batches has ended in good order. Those that were still unconfirmed are
+    /// confirmed by that, the last of them written after so many `ends`.
+    pub fn ended_well(&mut self, carried: u32, ends: Option<u64>) {
+        if let Some(ends) = ends {
+            self.confirmed(ends);
+        }
+        if let Some(allowed) = self.allowance.filter(|allowed| carried >= *allowed) {
+            let next = (2 * allowed).min(SEND_CAREFUL_BATCHES_MAX);
+            self.allowance = Some(next).filter(|_| self.is_hasty() || next > allowed);
+        }
+    }
+
+    /// A connection has outlived some batches by the settling margin, the last of them written after so many
+    /// `ends`. Unless it was a `limited` one, connections need not be.
+    pub fn outlived(&mut self, ends: u64, limited: bool) {
+        self.confirmed(ends);
+        if !limited {
+            (self.allowance, self.hasty) = (None, None);
+        }
+    }
+
+    fn confirmed(&mut self, ends: u64) {
+        (self.barren, self.has_confirmed) = (0, true);
+        self.proven = self.proven.max(ends);
+    }
+
+    /// Whether the peer's end of a connection can confirm what is on it. Some peers never end one.
+    pub fn expects_answers(&self) -> bool {
+        self.answers || self.unanswered < SEND_UNANSWERED_MAX
+    }
+
+    /// The peer did not end a connection after we had. True: from now on no answers are expected.
+    pub fn unanswered(&mut self) -> bool {
+        self.unanswered += 1;
+        !self.answers && self.unanswered == SEND_UNANSWERED_MAX
+    }
+
+    /// The peer has ended a connection after we had; `goodbye`: it said so over TLS. False: it usually does, but did
+    /// not this time, so that the end may be that of a balancer.
+    pub fn answered(&mut self, goodbye: bool) -> bool {
+        self.answers = true;
+        self.says_goodbye |= goodbye;
+        goodbye || !self.says_goodbye
+    }
+
+    /// A frame that the peer has once taken, to see whether it still takes anything.
+    pub fn probe(&self) -> Option<Arc<[u8]>> {
+        self.probe.clone()
+    }
+
+    /// Takes a frame for that if it has none yet. It gives up where frames are too long for it.
+    pub fn keep_probe(&mut self, frame: impl FnOnce() -> Option<Vec<u8>>) {
+        if self.probe.is_none() && self.looked_at < PROBE_LOOKS_MAX {
+            self.looked_at += 1;
+            self.probe = frame().map(Arc::from);
+        }
+    }
+
+    /// The peer does not take it any more. Another one takes its place when something is confirmed.
+    pub fn drop_probe(&mut self) {
+        (self.probe, self.looked_at) = (None, 0);
+    }
+
+    /// A batch was unconfirmed on the connection that the peer has ended last.
+    pub fn strike(&self, trial: &mut Trial) {
+        trial.strikes += 1;
+        trial.since = self.ends;
+    }
+
+    /// The peer has ended a connection on which the batch was alone. True: something else was sent and confirmed
+    /// since it last did so.
+    pub fn strike_alone(&mut self, trial: &mut Trial) -> bool {
+        let witnessed = self.proven >= trial.since;
+        self.ends += 1;
+        self.strike(trial);
+        witnessed
+    }
+
+    /// Says whether such a batch must go over a connection apart from what is new.
+    pub fn is_suspect(trial: &Trial) -> bool {
+        trial.strikes >= SUSPECT_STRIKES
+    }
+
+    /// The number of suspects that may share such a connection, if one of them has this history.
+    pub fn together(trial: &Trial) -> usize {
+        if trial.suspected.is_some() {
+            return 1;
+        }
+        let step = trial.strikes.saturating_sub(SUSPECT_STRIKES) as usize;
+        SUSPECTS_TOGETHER.get(step).copied().unwrap_or(1)
+    }
+
+    pub fn has_suspects(&self) -> bool {
+        !self.suspects.is_empty()
+    }
+
+    /// A suspect is to be sent now.
+    pub fn has_due(&self, now: Instant) -> bool {
+        self.suspects.iter().any(|suspect| is_due(&suspect.trial, now))
+    }
+
+    /// Suspects that are to go over one connection now.
+    pub fn take_due(&mut self, now: Instant) -> Vec<Batch> {
+        let mut taken: Vec<Batch> = Vec::new();
+        let mut room = usize::MAX;
+        while taken.len() < room {
+            let fits = |suspect: &Batch| {
+                is_due(&suspect.trial, now) && Caution::together(&suspect.trial) > taken.len()
+            };
+            let Some(at) = self.suspects.iter().position(fits) else { break };
+            let Some(suspect) = self.suspects.remove(at) else { break };
+            room = room.min(Caution::together(&suspect.trial));
+            taken.push(suspect);
+        }
+        taken
+    }
+
+    /// A suspect waits for its next trial.
+    pub fn put(&mut self, suspect: Batch) {
+        self.suspects.push_back(suspect);
+    }
+
+    /// The peer has accepted us on an earlier connection.
+    pub fn has_confirmed(&self) -> bool {
+        self.has_confirmed
+    }
+}
+
+pub fn is_due(trial: &Trial, now: Instant) -> bool {
+    trial.not_before.is_none_or(|time| time <= now)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ack::Ack;
+
+    fn batch() -> Batch {
+        Batch::new(Arc::default(), 1, Ack::open(|_| ()).share())
+    }
+
+    #[test]
+    fn connections_carry_little_after_some_in_a_row_were_of_no_use() {
+        let mut caution = Caution::default();
+        for _ in 0..5 {
+            caution.ended(true);
+            caution.ended(false);
+            caution.ended(true);
+            assert_eq!(caution.allowance(), None);
+            caution.outlived(0, false);
+        }
+        (0..SEND_BARREN_CONNECTIONS).for_each(|_| caution.ended(true));
+        assert_eq!(caution.allowance(), Some(1));
+    }
+
+    #[test]
+    fn they_carry_more_as_long_as_that_works_and_one_batch_when_it_does_not() {
+        let mut caution = Caution { allowance: Some(1), ..Caution::default() };
+        caution.ended_well(1, Some(0));
+        caution.ended_well(1, Some(0));
+        assert_eq!(caution.allowance(), Some(2), "the second connection carried less than is allowed by now");
+        caution.ended_well(2, Some(0));
+        assert_eq!(caution.allowance(), Some(4));
+        caution.ended(true);
+        assert_eq!(caution.allowance(), Some(1));
+        let doubled = std::iter::successors(Some(1), |n| Some(n * 2));
+        for carried in doubled.take_while(|n| *n <= SEND_CAREFUL_BATCHES_MAX) {
+            caution.ended_well(carried, Some(0));
+        }
+        assert_eq!(caution.allowance(), None);
+    }
+
+    #[test]
+    fn a_batch_is_a_suspect_after_some_strikes_and_waits_for_its_time() {
+        let (mut caution, now) = (Caution::default(), Instant::now());
+        let mut suspect = batch();
+        while !Caution::is_suspect(&suspect.trial) {
+            caution.strike(&mut suspect.trial);
+        }
+        assert_eq!(suspect.trial.strikes, SUSPECT_STRIKES);
+        let due = now + Duration::from_secs(1);
+        suspect.trial.not_before = Some(due);
+        caution.put(suspect);
+        assert!(caution.has_suspects() && !caution.has_due(now) && caution.take_due(now).is_empty());
+        assert!(caution.has_due(due) && caution.take_due(due).len() == 1);
+    }
+
+    #[test]
+    fn suspects_go_together_until_they_have_failed_so_too() {
+        let (mut caution, now) = (Caution::default(), Instant::now());
+        let suspect = |strikes| Batch { trial: Trial { strikes, ..Trial::default() }, ..batch() };
+        (0..20).for_each(|_| caution.put(suspect(SUSPECT_STRIKES)));
+        (0..5).for_each(|_| caution.put(suspect(SUSPECT_STRIKES + 1)));
+        (0..2).for_each(|_| caution.put(suspect(SUSPECT_STRIKES + 2)));
+        let mut suspected = suspect(SUSPECT_STRIKES);
+        suspected.trial.suspected = Some(Duration::ZERO);
+        caution.put(suspected);
+        let groups: Vec<_> = std::iter::from_fn(|| {
+            let group = caution.take_due(now);
+            (!group.is_empty()).then(|| group.iter().map(|batch| batch.trial.strikes).collect::<Vec<_>>())
+        })
+        .collect();
+        assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [16, 4, 4, 1, 1, 1, 1]);
+        assert_eq!(groups.iter().flatten().count(), 28);
+    }
+
+    #[test]
+    fn connections_of_a_hasty_peer_stay_limited() {
+        let (mut caution, now) = (Caution::default(), Instant::now());
+        caution.allowance = Some(SEND_CAREFUL_BATCHES_MAX);
+        assert!(caution.wants_trial(now) && !caution.is_hasty());
+        caution.tried(false, now);
+        assert!(!caution.wants_trial(now) && caution.is_hasty());
+        assert!(caution.wants_trial(now + SEND_LIFETIME_RETRY), "it may have been a coincidence");
+        caution.ended_well(SEND_CAREFUL_BATCHES_MAX, Some(0));
+        assert_eq!(caution.allowance(), Some(SEND_CAREFUL_BATCHES_MAX));
+        caution.outlived(0, false);
+        assert!(!caution.is_hasty() && caution.allowance().is_none(), "a long connection has been of use");
+    }
+
+    #[test]
+    fn a_peer_that_never_ends_a_connection_is_not_waited_for() {
+        let mut caution = Caution::default();
+        let gives_up = (0..SEND_UNANSWERED_MAX).map(|_| caution.unanswered()).collect::<Vec<_>>();
+        assert_eq!(gives_up, [false, false, true]);
+        assert!(!caution.expects_answers() && !caution.unanswered(), "it is said once");
+        assert!(caution.answered(false) && caution.expects_answers(), "it does after all");
+    }
+
+    #[test]
+    fn a_peer_that_has_said_goodbye_is_expected_to_say_it_again() {
+        let mut caution = Caution::default();
+        assert!(caution.answered(false) && caution.answered(true));
+        assert!(!caution.answered(false), "the end is not the peer's own");
+    }
+
+    #[test]
+    fn only_what_was_written_after_an_end_is_a_witness_for_it() {
+        let (mut caution, mut trial) = (Caution::default(), Trial::default());
+        caution.ended(true);
+        caution.strike(&mut trial);
+        assert!(!caution.strike_alone(&mut trial), "nothing was confirmed");
+        let ends = caution.ends();
+        caution.outlived(ends - 1, true);
+        assert!(!caution.strike_alone(&mut trial), "what was written before says nothing");
+        let ends = caution.ends();
+        caution.outlived(ends, true);
+        assert!(caution.strike_alone(&mut trial));
+        assert!(!caution.strike_alone(&mut trial), "once is not twice");
+    }
+}

@@ -1,0 +1,160 @@
+//! Why a connection failed, in the words of the person who has to mend it.
+
+use std::io;
+
+use rustls::{AlertDescription, CertificateError};
+
+use crate::base::text::variant;
+use crate::telemetry::Failure;
+
+/// A connection could not be made, or broke. Nothing is lost: what was not confirmed is sent again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot resolve {address:?}: {source}. Check the output's address and the host's DNS")]
+    Resolve { address: String, source: io::Error },
+    #[error("cannot connect to {peer}: {source}. Is it listening, and is the port open in the firewall?")]
+    Connect { peer: String, source: io::Error },
+    #[error("TLS with {peer} failed: {source}.{advice}")]
+    Tls { peer: String, source: rustls::Error, advice: &'static str },
+    #[error(
+        "{peer} did not complete the TLS handshake within {seconds} s. Does this port speak TLS, and is the peer overloaded?"
+    )]
+    Handshake { peer: String, seconds: u64 },
+    #[error("{peer} closed the connection{when}")]
+    Closed { peer: String, when: &'static str },
+    #[error("{peer} has neither taken nor acknowledged a byte for {seconds} s")]
+    Stalled { peer: String, seconds: u64 },
+    #[error("the connection with {peer} broke: {source}")]
+    Broken { peer: String, source: io::Error },
+    #[error(
+        "{peer} did not end the connection within {seconds} s after we did; its program may not be reading. What is not confirmed is sent again"
+    )]
+    Unanswered { peer: String, seconds: u64 },
+    #[error(
+        "the connection with {peer} ended after our goodbye, but without the peer's own, which it says otherwise; something in between may have failed. What is not confirmed is sent again"
+    )]
+    Cut { peer: String },
+    #[error("TLS with {peer} dropped bytes that were written; they are sent again on a new connection")]
+    Dropped { peer: String },
+    #[error(
+        "{peer} closed the connection each time that {batch} was sent alone ({times} times so far): {cause}"
+    )]
+    Killed { peer: String, batch: String, times: u32, cause: String },
+    #[error("the collector is being stopped")]
+    Stopped,
+}
+
+impl Error {
+    /// Trying again will not help: a certificate is wrong on one of the two sides.
+    pub fn is_lasting(&self) -> bool {
+        matches!(self, Error::Tls { .. }) && !self.is_end()
+    }
+
+    /// The peer has ended a connection that was complete. It may have done so because of what was sent.
+    pub fn is_end(&self) -> bool {
+        match self {
+            Error::Closed { .. } | Error::Broken { .. } => true,
+            // A complaint about our certificate concerns the connection, not what was sent on it.
+            Error::Tls { source: rustls::Error::AlertReceived(alert), .. } => {
+                identity_advice(*alert).is_none()
+            }
+            _ => false,
+        }
+    }
+
+    fn cause(&self) -> String {
+        match self {
+            Error::Tls { source, .. } => format!("TLS: {source}"),
+            Error::Resolve { source, .. } | Error::Connect { source, .. } | Error::Broken { source, .. } => {
+                format!("{}: {}", variant(self), source.kind())
+            }
+            other => variant(other),
+        }
+    }
+
+    pub(super) fn tls(peer: &str, source: rustls::Error) -> Error {
+        let advice = advice(&source);
+        Error::Tls { peer: peer.to_owned(), source, advice }
+    }
+
+    /// An I/O error that may hide a TLS one: rustls reports both through `io::Error`.
+    pub(super) fn broken(peer: &str, source: io::Error) -> Error {
+        match source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(tls) => Error::tls(peer, tls.clone()),
+            None => Error::Broken { peer: peer.to_owned(), source },
+        }
+    }
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Failure {
+        Failure { cause: error.cause(), message: error.to_string() }
+    }
+}
+
+/// Advice for an alert with which the peer complains about our certificate. None: the alert is about something else.
+fn identity_advice(alert: AlertDescription) -> Option<&'static str> {
+    let advice = match alert {
+        AlertDescription::CertificateExpired => {
+            " The peer says that our client certificate (`cert`) has expired: get a new one from the domain"
+        }
+        AlertDescription::CertificateRequired => {
+            " The peer wants a client certificate: set `cert` and `key` of the output"
+        }
+        AlertDescription::HandshakeFailure => {
+            " The peer and we have no protocol, cipher or kind of certificate in common. It may want a client certificate (`cert` and `key` of the output), or one with another kind of key; its own log says which"
+        }
+        AlertDescription::UnknownCA
+        | AlertDescription::BadCertificate
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::DecryptError
+        | AlertDescription::AccessDenied
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::UnsupportedCertificate => {
+            " The peer refused our client certificate (`cert`): is it the one of this domain, and of the authority that the peer trusts?"
+        }
+        _ => return None,
+    };
+    Some(advice)
+}
+
+fn advice(error: &rustls::Error) -> &'static str {
+    use rustls::Error::{AlertReceived, InvalidCertificate};
+    match error {
+        AlertReceived(alert) => identity_advice(*alert).unwrap_or_default(),
+        InvalidCertificate(CertificateError::UnknownIssuer) => {
+            " The peer's certificate is not signed by the authority in `chain`: is it the right file for this address?"
+        }
+        InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            " The peer's certificate has expired; if it has not, check this host's clock"
+        }
+        InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => " The peer's certificate is for another name: check the output's `address`",
+        InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
+            " The peer's certificate is not valid yet: check this host's clock"
+        }
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alert(alert: AlertDescription) -> Error {
+        Error::tls("localhost:1", rustls::Error::AlertReceived(alert))
+    }
+
+    #[test]
+    fn a_complaint_about_the_certificate_lasts_and_another_alert_may_be_about_what_was_sent() {
+        for ours in [AlertDescription::UnknownCA, AlertDescription::CertificateExpired] {
+            assert!(alert(ours).is_lasting() && !alert(ours).is_end());
+        }
+        for other in [AlertDescription::RecordOverflow, AlertDescription::InternalError] {
+            assert!(!alert(other).is_lasting() && alert(other).is_end());
+        }
+        let invalid = rustls::Error::InvalidCertificate(CertificateError::Expired);
+        assert!(Error::tls("localhost:1", invalid).is_lasting());
+    }
+}

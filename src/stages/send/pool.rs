@@ -1,0 +1,363 @@
+//! The sender threads of all outputs, and the handle through which batches reach them.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
+
+use crossbeam_channel::Sender as Channel;
+
+use super::connection::Peer;
+use super::console::Console;
+use super::greet;
+use super::sender::Sender;
+use super::session::{Desk, Shared};
+use super::throttle::Throttle;
+use super::tls::{Certificates, TlsFileError};
+use crate::ack::{Ack, Outcome};
+use crate::base::crew::Crew;
+use crate::base::limits::{BATCHES_WAITING_PER_SENDER, SEND_RECORDS_MAX};
+use crate::base::stop::Stop;
+use crate::handoff::{Batch, Gzip};
+use crate::settings::{Destination, Output, TlsFiles};
+use crate::stages::frame::Frames;
+use crate::telemetry::{self, Telemetry, Trouble};
+
+/// What all senders share.
+#[derive(Debug, Clone)]
+pub struct PoolSettings {
+    /// Unconfirmed bytes that one connection may have.
+    pub window_bytes: usize,
+    pub telemetry: Arc<Telemetry>,
+    /// Ends everything at once; what is not confirmed then counts as not delivered.
+    pub abort: Stop,
+}
+
+/// The pool cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    #[error("outputs.{output}: {source}")]
+    Tls { output: String, source: TlsFileError },
+    #[error("cannot start a sender thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// The running sender threads.
+#[derive(Debug)]
+pub struct Pool {
+    senders: Crew,
+    /// Nobody waits for it.
+    greeter: Crew,
+    peers: Vec<(Peer, Arc<telemetry::Output>)>,
+    renewal: Renewal,
+    /// The reason why standard output takes no more.
+    closed: Arc<OnceLock<String>>,
+    telemetry: Arc<Telemetry>,
+}
+
+/// The certificates of all outputs, to be read again. Outlives the pool.
+#[derive(Debug, Clone, Default)]
+pub struct Renewal(Vec<(Arc<telemetry::Output>, TlsFiles, Certificates)>);
+
+impl Renewal {
+    /// Reads all files again; connections are renewed one by one, each when it has nothing unconfirmed.
+    ///
+    /// # Errors
+    /// The first output whose files cannot be used; it keeps what it has.
+    pub fn renew(&self) -> Result<(), PoolError> {
+        for (output, files, certificates) in &self.0 {
+            let refused = |source| PoolError::Tls { output: output.name.clone(), source };
+            certificates.renew(files).map_err(refused)?;
+            output.set_certificate_expires_at(certificates.expires_at());
+        }
+        Ok(())
+    }
+}
+
+/// Takes batches for every output. Cheap to clone; when the last clone is gone, the senders finish
+/// what they have and end.
+#[derive(Debug, Clone)]
+pub struct Outputs(Arc<[Way]>);
+
+/// The ways into one output.
+#[derive(Debug)]
+enum Way {
+    Plain(Senders),
+    /// Compressed sending, with senders of their own for what cannot go compressed.
+    Gzip {
+        gzip: Arc<Gzip>,
+        compressed: Senders,
+        plain: Senders,
+    },
+}
+
+impl Way {
+    /// Octet-counted frames go plain, over a connection of their own: inside gzip nobody counts. So does
+    /// what must stay in order, or such frames would leave it.
+    fn send(&self, batch: Batch) {
+        let (senders, batch) = self.choose(batch);
+        senders.send(batch);
+    }
+
+    /// Without waiting: what is not taken at once is dropped.
+    fn offer(&self, batch: Batch) {
+        let (senders, batch) = self.choose(batch);
+        senders.offer(batch);
+    }
+
+    fn choose(&self, batch: Batch) -> (&Senders, Batch) {
+        match self {
+            Way::Gzip { gzip, compressed, .. } if !batch.counted && batch.lane.is_none() => {
+                let member = batch.bytes.beside(gzip.member(&batch.bytes));
+                (compressed, Batch { bytes: Arc::new(member), ..batch })
+            }
+            Way::Plain(senders) | Way::Gzip { plain: senders, .. } => (senders, batch),
+        }
+    }
+}
+
+/// The ways to some senders who share their work.
+#[derive(Debug)]
+struct Senders {
+    telemetry: Arc<telemetry::Output>,
+    /// Each sender's; none for the console.
+    desks: Vec<Arc<Desk>>,
+    /// Whose desk is tried first.
+    turn: AtomicUsize,
+    /// For whichever sender is free.
+    any: Channel<Batch>,
+    /// For one sender each: what must stay in order.
+    lanes: Vec<Channel<Batch>>,
+}
+
+impl Senders {
+    /// A closed channel drops the batch: its share then counts as not delivered.
+    fn send(&self, batch: Batch) {
+        match batch.lane {
+            Some(lane) if !self.lanes.is_empty() => {
+                self.queue(batch, &self.lanes[(lane % self.lanes.len() as u64) as usize]);
+            }
+            _ => {
+                if let Err(batch) = self.write(batch) {
+                    self.queue(batch, &self.any);
+                }
+            }
+        }
+    }
+
+    /// On a connection that is free now, or the batch comes back.
+    fn write(&self, mut batch: Batch) -> Result<(), Batch> {
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        for number in 0..self.desks.len() {
+            match self.desks[first.wrapping_add(number) % self.desks.len()].write(batch) {
+                Ok(()) => return Ok(()),
+                Err(refused) => batch = refused,
+            }
+        }
+        Err(batch)
+    }
+
+    fn queue(&self, batch: Batch, channel: &Channel<Batch>) {
+        if self.telemetry.waits.work_senders.time(|| channel.send(batch)).is_ok() {
+            self.telemetry.send.waiting.add(1);
+        }
+    }
+
+    fn offer(&self, batch: Batch) {
+        if self.any.try_send(batch).is_ok() {
+            self.telemetry.send.waiting.add(1);
+        }
+    }
+}
+
+impl Pool {
+    /// Starts the threads. Connections are made when there is something to send.
+    ///
+    /// # Errors
+    /// A certificate file that cannot be used, or a thread that cannot be started.
+    pub fn start(outputs: &[Output], settings: &PoolSettings) -> Result<(Pool, Outputs), PoolError> {
+        let telemetry = Arc::clone(&settings.telemetry);
+        let mut pool = Pool {
+            senders: Crew::new(),
+            greeter: Crew::new(),
+            peers: Vec::new(),
+            renewal: Renewal::default(),
+            closed: Arc::default(),
+            telemetry,
+        };
+        let ways = outputs
+            .iter()
+            .zip(&settings.telemetry.outputs)
+            .map(|(output, telemetry)| pool.start_output(output, telemetry, settings))
+            .collect::<Result<_, _>>()?;
+        Ok((pool, Outputs(ways)))
+    }
+
+    /// Tries outputs without work, from time to time, until stopped. Nothing waits for that thread's end.
+    ///
+    /// # Errors
+    /// When the machine will not start another thread.
+    pub fn greet(&mut self, stop: &Stop) -> Result<(), PoolError> {
+        let (peers, stop) = (self.peers.clone(), stop.clone());
+        self.greeter.spawn("greet", move || greet::run(&peers, &stop)).map_err(PoolError::Thread)
+    }
+
+    /// The output that has been failing for longest, if one is.
+    pub fn trouble(&self) -> Option<Trouble> {
+        let outputs = self.telemetry.outputs.iter();
+        outputs.filter_map(|output| output.health.trouble()).min_by_key(|trouble| trouble.since)
+    }
+
+    /// The reason why an output can take nothing any more, ever, for which the run must end.
+    pub fn closed(&self) -> Option<&String> {
+        self.closed.get()
+    }
+
+    /// The threads, which end when all [`Outputs`] are dropped.
+    pub fn crews(&self) -> [&Crew; 2] {
+        [&self.senders, &self.greeter]
+    }
+
+    /// The senders. When they have ended, everything that was to be sent has been; drop all [`Outputs`] first.
+    pub fn senders(&self) -> &Crew {
+        &self.senders
+    }
+
+    pub fn renewal(&self) -> Renewal {
+        self.renewal.clone()
+    }
+
+    fn start_output(
+        &mut self,
+        output: &Output,
+        telemetry: &Arc<telemetry::Output>,
+        settings: &PoolSettings,
+    ) -> Result<Way, PoolError> {
+        let Some(peer) = peer(output)? else { return self.start_console(output, telemetry, settings) };
+        self.peers.push((peer.clone(), Arc::clone(telemetry)));
+        if let (Destination::Tls { files, .. }, Some(certificates)) = (&output.destination, &peer.tls) {
+            telemetry.set_certificate_expires_at(certificates.expires_at());
+            self.renewal.0.push((Arc::clone(telemetry), files.clone(), certificates.clone()));
+        }
+        let shared = Shared {
+            peer,
+            throttle: Arc::new(Mutex::new(Throttle::new(output.rates, Instant::now()))),
+            confirmation: output.confirmation,
+            window_bytes: settings.window_bytes,
+            records_max: SEND_RECORDS_MAX,
+            gzip: None,
+            caution: Arc::default(),
+            telemetry: Arc::clone(telemetry),
+            abort: settings.abort.clone(),
+        };
+        let name = format!("send-{}", output.name);
+        let gzip = output.gzip_level.map(|level| Arc::new(Gzip::new(level)));
+        let compressed = Shared { gzip: gzip.clone(), ..shared.clone() };
+        let senders = self.start_senders(&name, output.senders, &compressed)?;
+        let Some(gzip) = gzip else { return Ok(Way::Plain(senders)) };
+        // What one kind of sender suspects is of no use to the other.
+        let shared = Shared { caution: Arc::default(), ..shared };
+        let plain = self.start_senders(&format!("{name}-plain"), 1, &shared)?;
+        Ok(Way::Gzip { gzip, compressed: senders, plain })
+    }
+
+    fn start_console(
+        &mut self,
+        output: &Output,
+        telemetry: &Arc<telemetry::Output>,
+        settings: &PoolSettings,
+    ) -> Result<Way, PoolError> {
+        let (any, batches) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * output.senders);
+        let console = Console {
+            batches,
+            telemetry: Arc::clone(telemetry),
+            abort: settings.abort.clone(),
+            closed: Arc::clone(&self.closed),
+        };
+        self.spawn(format!("send-{}", output.name), move || console.run())?;
+        let (desks, lanes, turn) = (Vec::new(), Vec::new(), AtomicUsize::default());
+        Ok(Way::Plain(Senders { telemetry: Arc::clone(telemetry), desks, turn, any, lanes }))
+    }
+
+    fn start_senders(&mut self, name: &str, count: usize, shared: &Shared) -> Result<Senders, PoolError> {
+        let (any, batches) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * count);
+        let returned = crossbeam_channel::unbounded();
+        let (mut desks, mut lanes) = (Vec::new(), Vec::new());
+        for number in 0..count {
+            let (wake, woken) = crossbeam_channel::bounded(1);
+            let desk = Arc::new(Desk::new(shared.clone(), wake));
+            desks.push(Arc::clone(&desk));
+            let (lane, in_order) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER);
+            lanes.push(lane);
+            let name = format!("{name}-{number}");
+            let sender = Sender {
+                telemetry: shared.telemetry.add_sender(&name),
+                shared: shared.clone(),
+                desk,
+                woken,
+                batches: batches.clone(),
+                lane: in_order,
+                kept: VecDeque::new(),
+                endings: VecDeque::new(),
+                wary: false,
+                returned: returned.clone(),
+            };
+            self.spawn(name, move || sender.run())?;
+        }
+        let telemetry = Arc::clone(&shared.telemetry);
+        Ok(Senders { telemetry, desks, turn: AtomicUsize::default(), any, lanes })
+    }
+
+    fn spawn(&mut self, name: String, body: impl FnOnce() + Send + 'static) -> Result<(), PoolError> {
+        self.senders.spawn(name, body).map_err(PoolError::Thread)
+    }
+}
+
+/// Makes one connection to an output and closes it: nothing is sent.
+///
+/// # Errors
+/// Why it cannot be made, in the same words that the log would use.
+pub fn probe(output: &Output) -> Result<(), String> {
+    let Some(peer) = peer(output).map_err(|e| e.to_string())? else { return Ok(()) };
+    greet::greet(&peer).map_err(|e| e.to_string())
+}
+
+/// None: the console.
+fn peer(output: &Output) -> Result<Option<Peer>, PoolError> {
+    let (address, port, files) = match &output.destination {
+        Destination::Console => return Ok(None),
+        Destination::Tcp { address, port } => (address, port, None),
+        Destination::Tls { address, port, files } => (address, port, Some(files)),
+    };
+    let tls_error = |source| PoolError::Tls { output: output.name.clone(), source };
+    let tls = files.map(Certificates::read).transpose().map_err(tls_error)?;
+    Ok(Some(Peer { address: address.clone(), port: *port, tls }))
+}
+
+impl Outputs {
+    /// Gives the batch to every output; `whole` is what it is a share of. Waits while an output's senders are busy.
+    pub fn send(&self, batch: Batch, whole: &Ack) {
+        let Some((last, others)) = self.0.split_last() else {
+            return batch.share.resolve(Outcome::Delivered);
+        };
+        for output in others {
+            output.send(batch.copy(whole.share()));
+        }
+        last.send(batch);
+    }
+
+    /// Offers the frames, as one batch, to every output, or to that one only. An output whose senders are busy
+    /// does not get them: its share then counts as not delivered.
+    pub fn offer(&self, frames: Frames, whole: &Ack, only: Option<usize>) {
+        let batch = frames.into_batch(whole.share());
+        for (_, output) in self.0.iter().enumerate().filter(|(index, _)| only.is_none_or(|o| o == *index)) {
+            output.offer(batch.copy(whole.share()));
+        }
+        batch.share.resolve(Outcome::Delivered);
+    }
+
+    /// No output at all: every batch counts as delivered (`do_not_send`).
+    pub fn none() -> Outputs {
+        Outputs(Arc::new([]))
+    }
+}

@@ -1,0 +1,384 @@
+//! A sender thread: connects when there is something to send, writes, confirms, reconnects.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, select_biased};
+
+use super::caution::{Caution, is_due};
+use super::connection::Connection;
+use super::ending::Ending;
+use super::error::Error;
+use super::session::{Desk, Next, Session, Shared};
+use super::trial;
+use super::window::Window;
+use crate::base::backoff::Backoff;
+use crate::base::limits::{
+    BATCH_BYTES, BATCHES_HELD_MAX, SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX, SEND_CONFIRM_INTERVAL,
+    SEND_ENDINGS_MAX, SEND_LIFETIME_MIN, SEND_ROOM_INTERVAL, SEND_WAIT_SLICE,
+};
+use crate::handoff::Batch;
+use crate::settings::Confirmation;
+use crate::telemetry::{self, Activity};
+
+/// One of an output's threads.
+#[derive(Debug)]
+pub struct Sender {
+    pub shared: Shared,
+    /// Where its session is while it is open; workers write there too.
+    pub desk: Arc<Desk>,
+    /// A worker has left something to do.
+    pub woken: Receiver<()>,
+    pub telemetry: Arc<telemetry::Sender>,
+    /// New work, shared with the output's other senders.
+    pub batches: Receiver<Batch>,
+    /// New work that must stay in order, for this sender alone.
+    pub lane: Receiver<Batch>,
+    /// Such work that was on a broken connection: it may not overtake, nor be overtaken.
+    pub kept: VecDeque<Batch>,
+    /// Connections that are left to their peers, oldest first.
+    pub endings: VecDeque<Ending>,
+    /// The latest of them did not end well: connections are not left until one has.
+    pub wary: bool,
+    /// Other work that was on a broken connection, shared as well, and done first.
+    pub returned: (Channel<Batch>, Receiver<Batch>),
+}
+
+/// The next thing that a sender has to do.
+enum Work {
+    /// There is a batch to send.
+    Session,
+    /// Batches are to go over a connection of their own.
+    Suspects(Vec<Batch>),
+}
+
+/// The way in which a sender parts with a connection.
+enum Farewell {
+    /// It waits for the connection's end.
+    Close,
+    /// It goes on with another connection meanwhile.
+    Leave,
+}
+
+impl Sender {
+    /// Runs until the channel of batches is closed and everything is confirmed, or until aborted.
+    pub fn run(mut self) {
+        let mut backoff = Backoff::new(SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX);
+        while let Some(work) = self.wait_for_work(&mut backoff) {
+            let end = match work {
+                Work::Session => self.session(&mut backoff),
+                Work::Suspects(suspects) => self.question(suspects, &mut backoff),
+            };
+            let Err(error) = end else { continue };
+            if matches!(error, Error::Stopped) {
+                break;
+            }
+            self.has_failed(&error);
+            let _backing_off = self.telemetry.during(Activity::BackingOff);
+            self.shared.abort.wait(backoff.pause());
+        }
+        for ending in std::mem::take(&mut self.endings) {
+            // What is not confirmed counts as not delivered, which is all that is left to be done.
+            let _ = self.dissolve(ending.into_session(), Err(Error::Stopped));
+        }
+    }
+
+    fn has_failed(&self, error: &Error) {
+        let telemetry = &self.shared.telemetry;
+        telemetry.send.failed_connections.increment();
+        telemetry.health.failed(error, error.is_lasting());
+    }
+
+    /// The life of one connection, or the part of it in which something is written to it.
+    fn session(&mut self, backoff: &mut Backoff) -> Result<(), Error> {
+        self.try_lifetime()?;
+        let own = Arc::clone(&self.telemetry);
+        let connecting = own.during(Activity::Connecting);
+        let connection = self.connect()?;
+        drop(connecting);
+        self.shared.telemetry.send.connected.increment();
+        let open = own.during(Activity::Connected);
+        let session = Session::new(connection, Arc::clone(&own), &self.shared);
+        self.desk.open(session);
+        let conversed = self.converse(backoff);
+        let Some(mut session) = self.desk.close() else { return conversed.map(drop) };
+        let end = match conversed {
+            Ok(Farewell::Leave) => {
+                self.endings.push_back(Ending::new(session));
+                return Ok(());
+            }
+            Ok(Farewell::Close) => self.say_goodbye(&mut session, backoff),
+            Err(error) => Err(error),
+        };
+        drop(open);
+        self.dissolve(session, end)
+    }
+
+    /// A late refusal of our certificate need not be waited for where an earlier connection has been confirmed and
+    /// this one will be by its end.
+    fn connect(&self) -> Result<Connection, Error> {
+        let is_known =
+            self.shared.confirmation == Confirmation::Close && self.shared.caution().has_confirmed();
+        let open = if is_known { Connection::open_unheard } else { Connection::open };
+        open(&self.shared.peer)
+    }
+
+    /// Gives back what was not confirmed on a connection that has ended in this way.
+    fn dissolve(&mut self, session: Session, end: Result<(), Error>) -> Result<(), Error> {
+        let ended_by_peer = end.as_ref().is_err_and(|error| session.was_ended_by(error, &self.shared));
+        let barren = session.is_barren();
+        let window = session.into_window();
+        let strikes = ended_by_peer && !window.is_empty();
+        if strikes {
+            self.shared.caution().ended(barren);
+        }
+        self.give_back(window, strikes);
+        end
+    }
+
+    /// Tries, after some connections that confirmed nothing, whether those without data live longer.
+    pub(super) fn try_lifetime(&self) -> Result<(), Error> {
+        if !self.shared.caution().wants_trial(Instant::now()) {
+            return Ok(());
+        }
+        match trial::idle_lives(SEND_LIFETIME_MIN, &self.shared) {
+            Ok(()) => self.shared.caution().tried(true, Instant::now()),
+            Err(error) if error.is_end() => self.shared.caution().tried(false, Instant::now()),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Looks after the connections that are left to their peers.
+    fn attend_endings(&mut self, backoff: &mut Backoff) {
+        for _ in 0..self.endings.len() {
+            let Some(mut ending) = self.endings.pop_front() else { break };
+            let end = match ending.step(&self.shared) {
+                Ok(false) => {
+                    self.endings.push_back(ending);
+                    continue;
+                }
+                Ok(true) => {
+                    self.works(backoff);
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = self.dissolve(ending.into_session(), end) {
+                self.wary = true;
+                self.has_failed(&error);
+            }
+        }
+    }
+
+    /// How long to wait for work before other duties are looked after.
+    fn slice(&self) -> Duration {
+        if self.endings.is_empty() { SEND_WAIT_SLICE } else { SEND_CONFIRM_INTERVAL }
+    }
+
+    /// Waits until there is something to do. None: all is done.
+    fn wait_for_work(&mut self, backoff: &mut Backoff) -> Option<Work> {
+        while !self.shared.abort.is_stopped() {
+            self.attend_endings(backoff);
+            let suspects = self.due_suspects();
+            if !suspects.is_empty() {
+                self.shared.telemetry.send.waiting.add(-(suspects.len() as i64));
+                return Some(Work::Suspects(suspects));
+            }
+            match self.take(self.slice()) {
+                Ok(batch) => {
+                    self.put_back(batch);
+                    return Some(Work::Session);
+                }
+                Err(RecvTimeoutError::Timeout) => (),
+                Err(RecvTimeoutError::Disconnected) if self.has_suspects() || !self.endings.is_empty() => {
+                    self.shared.abort.wait(self.slice());
+                }
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        None
+    }
+
+    /// A batch, those that came back first.
+    fn take(&mut self, timeout: Duration) -> Result<Batch, RecvTimeoutError> {
+        if let Some(batch) = self.next_kept() {
+            return Ok(batch);
+        }
+        let waited = Instant::now();
+        let taken = self.wait_for_batch(timeout);
+        self.shared.telemetry.waits.send_batches.add(waited.elapsed());
+        match taken {
+            Ok(batch) if self.must_stay_behind(&batch) => {
+                self.kept.push_back(batch);
+                Err(RecvTimeoutError::Timeout)
+            }
+            taken => taken,
+        }
+    }
+
+    fn wait_for_batch(&self, timeout: Duration) -> Result<Batch, RecvTimeoutError> {
+        // Both channels of new work are closed together, when the last worker has gone.
+        let last = |channel: &Receiver<Batch>| channel.try_recv().map_err(|_| RecvTimeoutError::Disconnected);
+        let nothing = crossbeam_channel::never();
+        let lane = if self.kept.len() < BATCHES_HELD_MAX { &self.lane } else { &nothing };
+        select_biased! {
+            recv(self.woken) -> _ => Err(RecvTimeoutError::Timeout),
+            recv(self.returned.1) -> batch => batch.map_err(|_| RecvTimeoutError::Disconnected),
+            recv(lane) -> batch => batch.or_else(|_| last(&self.batches)),
+            recv(self.batches) -> batch => batch.or_else(|_| last(&self.lane)),
+            default(timeout) => Err(RecvTimeoutError::Timeout),
+        }
+    }
+
+    fn put_back(&mut self, batch: Batch) {
+        match batch.lane {
+            Some(_) => self.kept.push_front(batch),
+            None => drop(self.returned.0.send(batch)),
+        }
+    }
+
+    /// The first kept batch that may be sent with others: nothing of its lane comes before it.
+    fn next_kept(&mut self) -> Option<Batch> {
+        let at = self.position_in_turn(|batch| !Caution::is_suspect(&batch.trial))?;
+        self.kept.remove(at)
+    }
+
+    /// Something of its lane waits, so it may not overtake.
+    fn must_stay_behind(&self, batch: &Batch) -> bool {
+        batch.lane.is_some() && self.kept.iter().any(|kept| kept.lane == batch.lane)
+    }
+
+    /// Batches that are to go over a connection of their own now, those that this sender keeps in order first.
+    fn due_suspects(&mut self) -> Vec<Batch> {
+        let now = Instant::now();
+        let mut taken: Vec<Batch> = Vec::new();
+        let mut room = usize::MAX;
+        while let Some(at) = self.position_of_due(now) {
+            room = room.min(Caution::together(&self.kept[at].trial));
+            if taken.len() >= room {
+                break;
+            }
+            taken.extend(self.kept.remove(at));
+        }
+        if taken.is_empty() { self.shared.caution().take_due(now) } else { taken }
+    }
+
+    fn has_due_suspect(&self) -> bool {
+        let now = Instant::now();
+        self.shared.caution().has_due(now) || self.position_of_due(now).is_some()
+    }
+
+    fn has_suspects(&self) -> bool {
+        !self.kept.is_empty() || self.shared.caution().has_suspects()
+    }
+
+    /// The place of the first kept suspect that is to be sent now and is the first of its lane.
+    fn position_of_due(&self, now: Instant) -> Option<usize> {
+        self.position_in_turn(|batch| Caution::is_suspect(&batch.trial) && is_due(&batch.trial, now))
+    }
+
+    /// The place of the first kept batch that is `wanted` and is the first of its lane.
+    fn position_in_turn(&self, wanted: impl Fn(&Batch) -> bool) -> Option<usize> {
+        let mut blocked = Vec::new();
+        self.kept.iter().position(|batch| {
+            let is_first = !blocked.contains(&batch.lane);
+            blocked.push(batch.lane);
+            is_first && wanted(batch)
+        })
+    }
+
+    /// Sends and confirms, until nothing more is to be written: everything is confirmed, or will be by the orderly end
+    /// of the connection.
+    fn converse(&mut self, backoff: &mut Backoff) -> Result<Farewell, Error> {
+        loop {
+            self.attend_endings(backoff);
+            if self.has_due_suspect() {
+                self.desk.with(Session::close);
+            }
+            let (abort, waits) = (&self.shared.abort, &self.shared.telemetry.waits);
+            match self.attend(backoff)? {
+                Next::Batch(patience) => match self.take(patience) {
+                    Ok(batch) => self.send(batch),
+                    Err(RecvTimeoutError::Timeout) => (),
+                    Err(RecvTimeoutError::Disconnected) => drop(self.desk.with(Session::close)),
+                },
+                Next::Confirmation(interval) => drop(waits.send_confirmation.time(|| abort.wait(interval))),
+                Next::Rate => drop(waits.send_rate.time(|| abort.wait(SEND_CONFIRM_INTERVAL))),
+                Next::Leave if !self.wary && self.endings.len() < SEND_ENDINGS_MAX => {
+                    return Ok(Farewell::Leave);
+                }
+                Next::Leave => drop(waits.send_confirmation.time(|| abort.wait(SEND_ROOM_INTERVAL))),
+                Next::Close => return Ok(Farewell::Close),
+            }
+        }
+    }
+
+    fn attend(&self, backoff: &mut Backoff) -> Result<Next, Error> {
+        let attended = self.desk.with(|session| session.attend(&self.shared));
+        let Some((next, confirmed)) = attended.transpose()? else { return Ok(Next::Close) };
+        if confirmed > 0 {
+            self.works(backoff);
+        }
+        Ok(next)
+    }
+
+    pub(super) fn works(&self, backoff: &mut Backoff) {
+        backoff.reset();
+        self.shared.telemetry.health.works();
+    }
+
+    /// Writes a batch, and as many more as are waiting, up to one batch's size: small ones share a
+    /// system call.
+    fn send(&self, first: Batch) {
+        let mut bytes = first.bytes.len();
+        let allowed = self.desk.with(|session| session.allowed()).unwrap_or(1) as usize;
+        self.shared.pay_for(&first);
+        let mut group = vec![first];
+        while bytes < BATCH_BYTES && group.len() < allowed && self.shared.may_send() {
+            let Ok(batch) = self.batches.try_recv() else { break };
+            bytes += batch.bytes.len();
+            self.shared.pay_for(&batch);
+            group.push(batch);
+        }
+        self.shared.telemetry.send.waiting.add(-(group.len() as i64));
+        self.desk.with(|session| session.write(group, &self.shared));
+    }
+
+    /// Closes the connection; what is unconfirmed on it is confirmed by the peer's orderly end.
+    fn say_goodbye(&mut self, session: &mut Session, backoff: &mut Backoff) -> Result<(), Error> {
+        if self.shared.abort.is_stopped() {
+            return Err(Error::Stopped);
+        }
+        let was_empty = session.is_empty();
+        session.end(&self.shared)?;
+        self.wary = false;
+        if !was_empty {
+            self.works(backoff);
+        }
+        Ok(())
+    }
+
+    /// Gives batches that are not confirmed back to be sent again: by whichever sender is free, or here if they must
+    /// stay in order. `strike`: the peer has ended the connection, perhaps because of one of them.
+    fn give_back(&mut self, mut window: Window, strike: bool) {
+        let mut in_order = VecDeque::new();
+        while let Some(mut batch) = window.pop() {
+            let telemetry = &self.shared.telemetry.send;
+            telemetry.waiting.add(1);
+            self.telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
+            telemetry.repeated.add(batch.events.into());
+            if strike {
+                self.shared.caution().strike(&mut batch.trial);
+            }
+            match batch.lane {
+                Some(_) => in_order.push_back(batch),
+                None if Caution::is_suspect(&batch.trial) => self.shared.caution().put(batch),
+                None => drop(self.returned.0.send(batch)),
+            }
+        }
+        in_order.append(&mut self.kept);
+        self.kept = in_order;
+    }
+}

@@ -1,0 +1,303 @@
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc;
+use std::thread::{JoinHandle, spawn};
+
+use crossbeam_channel::Receiver;
+use rustls::{
+    CipherSuiteCommon, ClientConfig, ServerConnection, StreamOwned, SupportedCipherSuite, Tls12CipherSuite,
+};
+
+use super::*;
+use crate::ack::Ack;
+use crate::settings::{Identity, TlsFiles};
+use crate::stages::send::tls::Certificates;
+use crate::testbed::pki::Pki;
+
+const BATCH: usize = 256 << 10;
+
+/// A peer that reads only when told to, and then to the end.
+struct Peer {
+    read: mpsc::Sender<()>,
+    thread: JoinHandle<Vec<u8>>,
+}
+
+/// An open session with such a peer. `tls`: over TLS.
+fn session(tls: bool, window_bytes: usize) -> (Session, Shared, Peer) {
+    session_of(tls, window_bytes, None)
+}
+
+/// The same. `key_records`: TLS 1.2, with a key that may encrypt so many records.
+fn session_of(tls: bool, window_bytes: usize, key_records: Option<u64>) -> (Session, Shared, Peer) {
+    let pki = Pki::generate().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let files = pki.write_client_files(directory.path()).unwrap();
+    let files =
+        TlsFiles { chain: Some(files.chain), identity: Some(Identity { cert: files.cert, key: files.key }) };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = pki.server_config().unwrap();
+    let (read, told) = mpsc::channel();
+    let thread = spawn(move || {
+        let mut socket = listener.accept().unwrap().0;
+        let mut bytes = Vec::new();
+        if tls {
+            let mut tls = ServerConnection::new(config).unwrap();
+            while tls.is_handshaking() || tls.wants_write() {
+                tls.complete_io(&mut socket).unwrap();
+            }
+            told.recv().unwrap();
+            StreamOwned::new(tls, socket).read_to_end(&mut bytes).unwrap();
+        } else {
+            socket.read_to_end(&mut bytes).unwrap();
+        }
+        bytes
+    });
+    let shared = shared(address, tls.then(|| Certificates::read(&files).unwrap()), window_bytes);
+    if let (Some(records), Some(certificates)) = (key_records, &shared.peer.tls) {
+        certificates.set(short_lived(&certificates.current(), &files, records));
+    }
+    (open(&shared), shared, Peer { read, thread })
+}
+
+/// The settings of an output whose peer is at this address.
+fn shared(address: SocketAddr, tls: Option<Certificates>, window_bytes: usize) -> Shared {
+    Shared {
+        peer: super::Peer { address: address.ip().to_string(), port: address.port(), tls },
+        throttle: Arc::new(Mutex::new(Throttle::new(crate::settings::Rates::default(), Instant::now()))),
+        confirmation: Confirmation::default(),
+        window_bytes,
+        records_max: crate::base::limits::SEND_RECORDS_MAX,
+        gzip: None,
+        caution: Arc::default(),
+        telemetry: Arc::new(telemetry::Output::new("devo_1", address.to_string())),
+        abort: Stop::new(),
+    }
+}
+
+fn open(shared: &Shared) -> Session {
+    let connection = Connection::open(&shared.peer).unwrap();
+    Session::new(connection, shared.telemetry.add_sender("send-devo_1-0"), shared)
+}
+
+fn short_lived(config: &ClientConfig, files: &TlsFiles, records: u64) -> ClientConfig {
+    let mut provider = (**config.crypto_provider()).clone();
+    let limited = |suite: &SupportedCipherSuite| {
+        let SupportedCipherSuite::Tls12(suite) = suite else { return None };
+        let common = CipherSuiteCommon { confidentiality_limit: records, ..copy(&suite.common) };
+        let suite = Tls12CipherSuite { common, ..**suite };
+        Some(SupportedCipherSuite::Tls12(Box::leak(Box::new(suite))))
+    };
+    provider.cipher_suites = provider.cipher_suites.iter().filter_map(limited).collect();
+    let roots = crate::stages::send::tls::roots(files.chain.as_deref()).unwrap();
+    let mut limited = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    limited.client_auth_cert_resolver = Arc::clone(&config.client_auth_cert_resolver);
+    limited.max_fragment_size = config.max_fragment_size;
+    limited
+}
+
+fn copy(common: &CipherSuiteCommon) -> CipherSuiteCommon {
+    let CipherSuiteCommon { suite, hash_provider, confidentiality_limit } = *common;
+    CipherSuiteCommon { suite, hash_provider, confidentiality_limit }
+}
+
+/// An open desk over TLS, and what its sender is woken by.
+fn desk(window_bytes: usize) -> (Desk, Receiver<()>, Shared, Peer) {
+    let (session, shared, peer) = session(true, window_bytes);
+    let (wake, woken) = crossbeam_channel::bounded(1);
+    let desk = Desk::new(shared.clone(), wake);
+    desk.open(session);
+    (desk, woken, shared, peer)
+}
+
+/// The sender's part, until the socket has all.
+fn finish(desk: &Desk, shared: &Shared) {
+    while desk.with(|session| session.needs_its_sender()).unwrap() {
+        desk.with(|session| session.attend(shared)).unwrap().unwrap();
+    }
+}
+
+fn batch(ack: &Ack, number: usize) -> Batch {
+    Batch::new(Arc::new(content(number).into()), 1, ack.share())
+}
+
+fn content(number: usize) -> Vec<u8> {
+    (0..BATCH).map(|i| (i * 31 + number * 7) as u8).collect()
+}
+
+#[test]
+fn a_batch_comes_back_where_nobody_can_write_it() {
+    let ack = Ack::open(|_| ());
+    let (session, shared, peer) = session(false, usize::MAX);
+    let (wake, _woken) = crossbeam_channel::bounded(1);
+    let desk = Desk::new(shared, wake);
+    assert!(desk.write(batch(&ack, 0)).is_err(), "there is no connection");
+    desk.open(session);
+    assert!(desk.write(batch(&ack, 0)).is_err(), "plain TCP would wait for the socket");
+    drop(desk.close());
+    assert_eq!(peer.thread.join().unwrap(), b"");
+}
+
+#[test]
+fn a_worker_writes_until_the_window_is_full() {
+    let ack = Ack::open(|_| ());
+    let (desk, woken, shared, peer) = desk(2 * BATCH);
+    peer.read.send(()).unwrap();
+    assert!(desk.write(batch(&ack, 0)).is_ok());
+    assert!(woken.try_recv().is_ok(), "its sender slept, with nothing to confirm");
+    finish(&desk, &shared);
+    assert!(desk.write(batch(&ack, 1)).is_ok());
+    finish(&desk, &shared);
+    assert!(desk.write(batch(&ack, 2)).is_err(), "the window is full");
+    let mut session = desk.close().unwrap();
+    assert_eq!(session.window.bytes(), 2 * BATCH);
+    session.end(&shared).unwrap();
+    assert_eq!(peer.thread.join().unwrap(), [content(0), content(1)].concat());
+}
+
+#[test]
+fn what_the_socket_did_not_take_is_finished_by_the_sender_and_nothing_is_written_twice() {
+    let ack = Ack::open(|_| ());
+    let (desk, woken, shared, peer) = desk(usize::MAX);
+    let mut written = 0;
+    while desk.write(batch(&ack, written)).is_ok() {
+        written += 1;
+        if desk.with(|session| session.needs_its_sender()).unwrap() {
+            assert!(woken.try_recv().is_ok());
+        }
+    }
+    assert!(desk.with(|session| session.needs_its_sender()).unwrap(), "the socket is full");
+    // The sender may have had a batch in hand already.
+    desk.with(|session| session.write(vec![batch(&ack, written)], &shared));
+    peer.read.send(()).unwrap();
+    desk.with(|session| session.attend(&shared)).unwrap().unwrap();
+    assert!(!desk.with(|session| session.needs_its_sender()).unwrap());
+    let Session { mut connection, mut window, .. } = desk.close().unwrap();
+    let kept = std::iter::from_fn(|| window.pop()).map(|batch| batch.bytes.to_vec()).collect::<Vec<_>>();
+    let all: Vec<Vec<u8>> = (0..=written).map(content).collect();
+    assert!(kept == all, "{} batches are kept of {}", kept.len(), all.len());
+    connection.close(connection.patience(), &shared.abort).unwrap();
+    assert!(peer.thread.join().unwrap() == all.concat());
+}
+
+#[test]
+fn a_broken_connection_gives_every_batch_back() {
+    let ack = Ack::open(|_| ());
+    let (desk, _woken, shared, peer) = desk(usize::MAX);
+    // Its thread ends by a panic, and the socket is closed with bytes unread.
+    drop(peer.read);
+    assert!(peer.thread.join().is_err());
+    let mut written = 0;
+    while desk.write(batch(&ack, written)).is_ok() {
+        written += 1;
+    }
+    assert!(desk.with(|session| session.attend(&shared)).unwrap().is_err());
+    let mut window = desk.close().unwrap().into_window();
+    assert_eq!(std::iter::from_fn(|| window.pop()).count(), written);
+}
+
+/// Plays worker and sender until the session is to be closed, or fails.
+fn write_until_closed(session: &mut Session, shared: &Shared, ack: &Ack) -> Result<usize, Error> {
+    let mut written = 0;
+    loop {
+        match session.attend(shared)?.0 {
+            Next::Close => return Ok(written),
+            Next::Batch(_) => session.write(vec![batch(ack, written)], shared),
+            Next::Confirmation(_) | Next::Rate | Next::Leave => continue,
+        }
+        written += 1;
+    }
+}
+
+#[test]
+fn a_connection_is_renewed_before_its_key_is_used_up() {
+    let ack = Ack::open(|_| ());
+    // A batch takes 17 records.
+    let (mut session, mut shared, peer) = session_of(true, usize::MAX, Some(200));
+    shared.records_max = 100;
+    peer.read.send(()).unwrap();
+    let written = write_until_closed(&mut session, &shared, &ack).unwrap();
+    assert!((6..=7).contains(&written), "{written} batches before it is renewed");
+    session.end(&shared).unwrap();
+    assert!(session.is_empty());
+    assert!(peer.thread.join().unwrap() == (0..written).map(content).collect::<Vec<_>>().concat());
+}
+
+#[test]
+fn what_tls_drops_is_not_confirmed() {
+    let ack = Ack::open(|_| ());
+    let (mut session, shared, peer) = session_of(true, usize::MAX, Some(100));
+    peer.read.send(()).unwrap();
+    let error = write_until_closed(&mut session, &shared, &ack).unwrap_err();
+    assert!(matches!(error, Error::Dropped { .. } | Error::Closed { .. }), "{error}");
+    let kept: usize = session.into_window().bytes();
+    let confirmed = shared.telemetry.send.bytes.value() as usize;
+    let received = peer.thread.join().unwrap().len();
+    assert!(confirmed <= received && kept > 0, "{confirmed} bytes are confirmed of {received} that arrived");
+}
+
+#[test]
+fn what_a_peer_has_not_read_is_not_confirmed_by_its_end() {
+    let ack = Ack::open(|_| ());
+    for ours_first in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (mut session, shared) = plain_session(&listener);
+        let mut socket = listener.accept().unwrap().0;
+        session.write(vec![batch(&ack, 0), batch(&ack, 1)], &shared);
+        if !ours_first {
+            // It still takes bytes, but says that it will not speak any more.
+            socket.shutdown(std::net::Shutdown::Write).unwrap();
+        }
+        socket.read_exact(&mut [0; 1000]).unwrap();
+        drop(socket);
+        let ended = loop {
+            match session.attend(&shared) {
+                Ok((Next::Close, _)) => break session.end(&shared),
+                Ok(_) => (),
+                Err(error) => break Err(error),
+            }
+        };
+        assert!(ended.is_err());
+        assert_eq!(session.into_window().bytes(), 2 * BATCH);
+        assert_eq!(shared.telemetry.send.events.value(), 0);
+    }
+}
+
+#[test]
+fn a_connection_that_no_program_accepts_confirms_nothing() {
+    let ack = Ack::open(|_| ());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut session, shared) = plain_session(&listener);
+    let small = Batch::new(Arc::new(b"<14>frame\n".to_vec().into()), 1, ack.share());
+    session.write(vec![small], &shared);
+    // The kernel acknowledges it from the backlog.
+    while session.attend(&shared).unwrap().0 != Next::Close {}
+    let abort = shared.abort.clone();
+    let stopper = spawn(move || {
+        std::thread::sleep(Duration::from_millis(1500));
+        abort.stop();
+    });
+    assert!(matches!(session.end(&shared), Err(Error::Stopped)), "nobody answers its end");
+    assert_eq!((session.is_empty(), shared.telemetry.send.events.value()), (false, 0));
+    stopper.join().unwrap();
+}
+
+#[test]
+fn a_stop_is_no_stall() {
+    let ack = Ack::open(|_| ());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut session, shared) = plain_session(&listener);
+    shared.abort.stop();
+    // More than buffers hold.
+    session.write((0..64).map(|number| batch(&ack, number)).collect(), &shared);
+    assert!(matches!(session.attend(&shared), Err(Error::Stopped)));
+}
+
+fn plain_session(listener: &TcpListener) -> (Session, Shared) {
+    let shared = shared(listener.local_addr().unwrap(), None, usize::MAX);
+    (open(&shared), shared)
+}

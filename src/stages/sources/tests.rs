@@ -1,0 +1,424 @@
+//! The loop with its thread, before a server of its own; what becomes of the pages is the test's choice.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde_json::json;
+use tempfile::TempDir;
+use tiny_http::{Header, Request, Response, Server};
+
+use super::*;
+use crate::aws::Http;
+use crate::base::limits::LEDGER_SAVE_TIMEOUT;
+use crate::config::{self, Environment};
+use crate::settings;
+use crate::telemetry::Telemetry;
+
+const ACCOUNT: &str = "123456789012";
+/// Of every event, whatever slot is asked for: later than all, so that no slot leaves them behind.
+const TIME: i64 = 4_102_444_800;
+
+/// An account with three events, looked up by a drain.
+struct Account {
+    directory: TempDir,
+    server: Arc<Server>,
+    lookups: Arc<AtomicUsize>,
+}
+
+impl Account {
+    fn new() -> Account {
+        Account::with_clock(|_| 0)
+    }
+
+    /// `ahead`: by how many seconds the clock of an answer is wrong, by the number of lookups before it.
+    fn with_clock(ahead: impl Fn(usize) -> i64 + Send + 'static) -> Account {
+        let server = Arc::new(Server::http("127.0.0.1:0").unwrap());
+        let lookups = Arc::new(AtomicUsize::new(0));
+        let (serving, count) = (Arc::clone(&server), Arc::clone(&lookups));
+        std::thread::spawn(move || {
+            serving.incoming_requests().for_each(|request| answer(request, &count, &ahead));
+        });
+        Account { directory: TempDir::new().unwrap(), server, lookups }
+    }
+
+    fn config(&self) -> settings::Config {
+        let input = json!({
+            "id": "1",
+            "endpoint_url": format!("http://{}", self.server.server_addr()),
+            "credentials": {"access_key": "AKIATESTTESTTEST0001", "access_secret": "secret"},
+            "services": {"audit-events-all": {
+                "types": ["audits_api"], "regions": ["us-east-1"],
+                "start_time": "2026-03-29T00:00:00Z", "time_slot_in_hours": 2160
+            }}
+        });
+        let text = json!({"outputs": {"c": {"type": "console"}}, "inputs": {"aws": input}}).to_string();
+        config::parse(&text, Path::new(""), &Environment::here()).unwrap().config
+    }
+
+    /// Drains; `decode` says what becomes of each page, by its number.
+    fn drain(&self, decode: impl Fn(usize, Payload) + Send + Sync + 'static) -> Ledger {
+        self.drain_watched(move |number, payload, _| decode(number, payload))
+    }
+
+    /// The same, with a look at the source's health.
+    fn drain_watched(
+        &self,
+        decode: impl Fn(usize, Payload, &telemetry::Input) + Send + Sync + 'static,
+    ) -> Ledger {
+        let (config, stop) = (self.config(), Stop::new());
+        let telemetry = Arc::new(Telemetry::of(&config, Arc::default()));
+        let (poller, ledger) = self.start(&config, &telemetry, &stop, true, decode);
+        let started = std::time::Instant::now();
+        while !poller.is_finished() {
+            assert!(
+                started.elapsed() < Duration::from_secs(60),
+                "{:?}",
+                poller.shared.telemetry.health.trouble()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        ledger.save(LEDGER_SAVE_TIMEOUT);
+        ledger
+    }
+
+    /// Starts the first source.
+    fn start(
+        &self,
+        config: &settings::Config,
+        telemetry: &Arc<Telemetry>,
+        stop: &Stop,
+        drain: bool,
+        decode: impl Fn(usize, Payload, &telemetry::Input) + Send + Sync + 'static,
+    ) -> (Poller, Ledger) {
+        let source = config.sources[0].clone();
+        let http = Http::new(2).unwrap();
+        let settings::Source { credentials, endpoints, region, .. } = &source;
+        let client = Client::new(&http, "test", credentials, endpoints, region, stop);
+        let ledger =
+            Ledger::open(self.directory.path(), &crate::ledger::Scope::default(), telemetry).unwrap();
+        let (number, seen) = (AtomicUsize::new(0), Arc::clone(&telemetry.inputs[0]));
+        let settings = Settings {
+            index: 0,
+            client,
+            paces: vec![],
+            ledger: ledger.clone(),
+            budget: Budget::new(1 << 20),
+            bounds: Bounds::default(),
+            telemetry: Arc::clone(&telemetry.inputs[0]),
+            decode: Arc::new(move |payload| decode(number.fetch_add(1, Ordering::SeqCst), payload, &seen)),
+            drain,
+            stop: stop.clone(),
+            abort: Stop::new(),
+            source,
+        };
+        (Poller::start(settings).unwrap(), ledger)
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.server.unblock();
+    }
+}
+
+fn answer(mut request: Request, lookups: &AtomicUsize, ahead: &impl Fn(usize) -> i64) {
+    let time = Timestamp::now() + SignedDuration::from_secs(ahead(lookups.load(Ordering::SeqCst)));
+    let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time).unwrap();
+    let date = Header::from_bytes("Date", date).unwrap();
+    let mut body = String::new();
+    request.as_reader().read_to_string(&mut body).unwrap();
+    if body.contains("GetCallerIdentity") {
+        let identity = format!(
+            "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::{ACCOUNT}:user/u</Arn>\
+             <UserId>U</UserId><Account>{ACCOUNT}</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
+        );
+        request.respond(Response::from_string(identity).with_header(date)).unwrap();
+        return;
+    }
+    lookups.fetch_add(1, Ordering::SeqCst);
+    let event = |id: u32| json!({"EventId": id.to_string(), "EventTime": TIME, "CloudTrailEvent": format!("{{\"n\":{id}}}")});
+    // Two pages, one of two events and one of one.
+    let answer = if body.contains("NextToken") {
+        json!({"Events": [event(3)]})
+    } else {
+        json!({"Events": [event(1), event(2)], "NextToken": "t"})
+    };
+    request.respond(Response::from_string(answer.to_string()).with_header(date)).unwrap();
+}
+
+/// Takes note of a page's text and delivers it.
+fn deliver(payload: Payload, texts: &mpsc::Sender<String>) {
+    texts.send(String::from_utf8(payload.chunk.to_vec()).unwrap()).unwrap();
+    payload.work.ack.close(Outcome::Delivered);
+}
+
+#[test]
+fn a_page_that_could_not_be_delivered_is_read_again_and_those_behind_it_are_not_lost() {
+    for refuse in [0, 1] {
+        let (account, (texts, delivered)) = (Account::new(), mpsc::channel());
+        let ledger = account.drain(move |number, payload| {
+            if number == refuse {
+                payload.work.ack.close(Outcome::Reject);
+            } else {
+                deliver(payload, &texts);
+            }
+        });
+        let mut delivered: Vec<String> =
+            delivered.iter().flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+        delivered.sort();
+        delivered.dedup();
+        assert_eq!(delivered, ["{\"n\":1}", "{\"n\":2}", "{\"n\":3}"], "without page {refuse}");
+        let known = ledger.polled("1/audit-events-all/audits_api/us-east-1").unwrap();
+        assert!(known.checkpoints[""].as_str() > "2026-03-29", "{known:?}");
+    }
+}
+
+#[test]
+fn a_panic_begins_again_at_the_checkpoint() {
+    let (account, (texts, delivered)) = (Account::new(), mpsc::channel());
+    account.drain(move |number, payload| match number {
+        0 => panic!("on purpose"),
+        _ => deliver(payload, &texts),
+    });
+    assert_eq!(delivered.iter().collect::<String>().lines().count(), 3);
+}
+
+#[test]
+fn a_source_that_panics_again_and_again_is_in_trouble_until_a_pull_has_ended() {
+    let (account, (texts, delivered)) = (Account::new(), mpsc::channel());
+    let (troubles, seen) = mpsc::channel();
+    account.drain_watched(move |number, payload, input| {
+        troubles.send(input.health.trouble().map(|trouble| trouble.lasting)).unwrap();
+        match number {
+            0 | 1 => panic!("on purpose"),
+            _ => deliver(payload, &texts),
+        }
+    });
+    assert_eq!(seen.iter().collect::<Vec<_>>(), [None, Some(true), Some(true), Some(true)]);
+    assert_eq!(delivered.iter().collect::<String>().lines().count(), 3);
+}
+
+#[test]
+fn what_is_delivered_is_not_sent_again_by_the_next_run() {
+    let (account, (texts, delivered)) = (Account::new(), mpsc::channel());
+    let (first, second) = (texts.clone(), texts);
+    account.drain(move |_, payload| deliver(payload, &first)).close(LEDGER_SAVE_TIMEOUT);
+    let lookups = account.lookups.load(Ordering::SeqCst);
+    // The next slot begins with the last one's last second, once there is another one behind it.
+    std::thread::sleep(Duration::from_secs(1));
+    account.drain(move |_, payload| deliver(payload, &second)).close(LEDGER_SAVE_TIMEOUT);
+    assert!(account.lookups.load(Ordering::SeqCst) > lookups, "it has looked again");
+    assert_eq!(delivered.iter().collect::<String>().lines().count(), 3);
+}
+
+#[test]
+fn the_checkpoint_of_another_account_is_not_gone_on_from() {
+    let (account, (texts, delivered)) = (Account::new(), mpsc::channel());
+    let (first, second) = (texts.clone(), texts);
+    account.drain(move |_, payload| deliver(payload, &first)).close(LEDGER_SAVE_TIMEOUT);
+    let file = account.directory.path().join(crate::ledger::FILE);
+    let ledger = rusqlite::Connection::open(&file).unwrap();
+    ledger.execute("UPDATE accounts SET account = '999999999999'", ()).unwrap();
+    let forget = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(500));
+        crate::ledger::Store::attach(&file).unwrap().forget_sources("1").unwrap()
+    });
+    // It waits until the checkpoint is forgotten, and then reads everything.
+    account.drain(move |_, payload| deliver(payload, &second));
+    assert!(forget.join().unwrap() > 0);
+    assert_eq!(delivered.iter().collect::<String>().lines().count(), 6);
+}
+
+#[test]
+fn a_source_that_is_forgotten_while_it_runs_begins_anew() {
+    let (account, (texts, delivered)) = (Account::new(), mpsc::channel());
+    let file = account.directory.path().join(crate::ledger::FILE);
+    account.drain(move |number, payload| {
+        deliver(payload, &texts);
+        if number == 0 {
+            // The mark of the beginning was made before the first page was asked for, and is soon recorded.
+            while crate::ledger::Store::attach(&file).unwrap().forget_sources("1").unwrap() == 0 {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    });
+    let mut delivered: Vec<String> =
+        delivered.iter().flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    delivered.sort();
+    assert_eq!(delivered[..2], ["{\"n\":1}", "{\"n\":1}"], "what had been delivered comes again");
+    delivered.dedup();
+    assert_eq!(delivered.len(), 3);
+}
+
+/// As if this machine's clock had been fast: what was asked for lay in AWS's future.
+#[test]
+fn no_checkpoint_lies_beyond_what_aws_could_have_had() {
+    for (first, then) in [(3600, 0), (7200, -3600), (0, -7200), (-3600, 0)] {
+        let account = Account::with_clock(move |lookups| if lookups == 0 { first } else { then });
+        let ledger = account.drain(|_, payload| payload.work.ack.close(Outcome::Delivered));
+        let reached: Timestamp =
+            ledger.polled("1/audit-events-all/audits_api/us-east-1").unwrap().checkpoints[""]
+                .parse()
+                .unwrap();
+        let minutes_ago =
+            |seconds: i64, minutes: i64| Timestamp::now() + SignedDuration::from_secs(seconds - 60 * minutes);
+        let truth = minutes_ago(first.min(then), 16)..=minutes_ago(then, 15);
+        assert!(truth.contains(&reached), "{first} {then}: {reached}");
+    }
+}
+
+#[test]
+fn pages_name_their_account_and_region() {
+    let (account, (keys, seen)) = (Account::new(), mpsc::channel());
+    account.drain(move |_, payload| {
+        keys.send(payload.work.source.key().to_owned()).unwrap();
+        payload.work.ack.close(Outcome::Delivered);
+    });
+    assert_eq!(seen.iter().next().as_deref(), Some("123456789012/us-east-1"));
+}
+
+/// The answers of an account, by the operation (or the path, where there is none) and the request's text.
+type Answers = fn(&str, &str) -> serde_json::Value;
+
+/// Runs a source before such an account until `is_done` says so of its health and of what it has delivered.
+fn run_until(
+    service: serde_json::Value,
+    answers: Answers,
+    is_done: impl Fn(&telemetry::Input, &str) -> bool,
+) {
+    let server = Arc::new(Server::http("127.0.0.1:0").unwrap());
+    let serving = Arc::clone(&server);
+    std::thread::spawn(move || serving.incoming_requests().for_each(|request| serve(request, answers)));
+    let mut account = Account::new();
+    account.server.unblock();
+    account.server = server;
+    let mut config = account.config();
+    let text = json!({"outputs": {"c": {"type": "console"}}, "inputs": {"aws": {
+        "id": "1", "endpoint_url": format!("http://{}", account.server.server_addr()),
+        "credentials": {"access_key": "AKIATESTTESTTEST0001", "access_secret": "secret"},
+        "services": service
+    }}});
+    config.sources =
+        config::parse(&text.to_string(), Path::new(""), &Environment::here()).unwrap().config.sources;
+    let (texts, delivered) = mpsc::channel();
+    let (stop, telemetry) = (Stop::new(), Arc::new(Telemetry::of(&config, Arc::default())));
+    let decode = move |_, payload, _: &_| deliver(payload, &texts);
+    let (poller, _ledger) = account.start(&config, &telemetry, &stop, false, decode);
+    let (started, mut text) = (std::time::Instant::now(), String::new());
+    while !is_done(&telemetry.inputs[0], &text) {
+        assert!(started.elapsed() < Duration::from_secs(60), "{:?}", telemetry.inputs[0].health.trouble());
+        std::thread::sleep(Duration::from_millis(5));
+        text.extend(delivered.try_iter());
+    }
+    stop.stop();
+    while !poller.is_finished() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn serve(mut request: Request, answers: Answers) {
+    let mut body = String::new();
+    request.as_reader().read_to_string(&mut body).unwrap();
+    if body.contains("GetCallerIdentity") {
+        let identity = "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>a</Arn><UserId>u</UserId>\
+                        <Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
+        return request.respond(Response::from_string(identity)).unwrap();
+    }
+    let target = request.headers().iter().find(|header| header.field.equiv("x-amz-target"));
+    let operation = target.map(|header| header.value.as_str().rsplit('.').next().unwrap().to_owned());
+    let operation = operation.unwrap_or_else(|| request.url().to_owned());
+    // The program may have gone.
+    let _ = request.respond(Response::from_string(answers(&operation, &body).to_string()));
+}
+
+/// The token after the one in a request, of a circle of this length.
+fn next_in_circle(request: &str, length: u32) -> String {
+    let at = (0..length).find(|at| request.contains(&format!("token-{at}-")));
+    format!("token-{}-", at.map_or(0, |at| (at + 1) % length))
+}
+
+fn all_sources() -> [serde_json::Value; 4] {
+    let start = (Timestamp::now() - SignedDuration::from_hours(2)).to_string();
+    [
+        json!({"audit-events-all": {"types": ["audits_api"], "regions": ["us-east-1"], "start_time": start}}),
+        json!({"s": {"types": ["logs"], "regions": ["us-east-1"], "start_time": start, "log_group": "/b"}}),
+        json!({"s": {"types": ["metrics"], "regions": ["us-east-1"], "start_time": start, "metric_namespaces": ["N"]}}),
+        json!({"aws-guardduty": {"regions": ["us-east-1"]}}),
+    ]
+}
+
+/// All listings of all sources, each page with the same items or with none.
+#[test]
+fn a_listing_that_leads_in_a_circle_is_told_of_for_every_source() {
+    fn circle<const LENGTH: u32, const ITEMS: bool>(operation: &str, body: &str) -> serde_json::Value {
+        let token = next_in_circle(&format!("{operation}{body}"), LENGTH);
+        let item = |item| if ITEMS { json!([item]) } else { json!([]) };
+        let time = Timestamp::now().as_second() - 3600;
+        let log = json!({"eventId": "1", "logStreamName": "s", "timestamp": time * 1000, "message": "m"});
+        match operation.split('?').next().unwrap() {
+            "/detector" => json!({"detectorIds": ["d"]}),
+            path if path.ends_with("/get") => {
+                json!({"findings": [{"id": "f", "updatedAt": "2026-05-01T00:00:00Z"}]})
+            }
+            path if path.ends_with("/findings") => {
+                json!({"findingIds": item(json!("f")), "nextToken": token})
+            }
+            "LookupEvents" => {
+                json!({"Events": item(json!({"EventId": "1", "EventTime": time, "CloudTrailEvent": "{}"})), "NextToken": token})
+            }
+            "FilterLogEvents" => json!({"events": item(log), "nextToken": token}),
+            "ListMetrics" => {
+                json!({"Metrics": item(json!({"Namespace": "N", "MetricName": "m", "Dimensions": []})), "NextToken": token})
+            }
+            "GetMetricData" => json!({"MetricDataResults": []}),
+            other => panic!("{other}"),
+        }
+    }
+    for (at, source) in all_sources().into_iter().enumerate() {
+        // A detector is passed over; the others have no other item.
+        let is_told = |input: &telemetry::Input, _: &str| {
+            let trouble = input.health.trouble().filter(|trouble| trouble.lasting);
+            trouble.is_some_and(|trouble| trouble.message.contains("never ends"))
+                || (at == 3 && input.poll.unreadable.value() == 1)
+        };
+        run_until(source.clone(), circle::<2, false>, is_told);
+        run_until(source, circle::<7, true>, is_told);
+    }
+}
+
+#[test]
+fn a_log_group_whose_pages_lead_in_a_circle_does_not_hold_up_the_others() {
+    fn groups(operation: &str, body: &str) -> serde_json::Value {
+        let time = (Timestamp::now().as_second() - 3600) * 1000;
+        let log = |id: &str| json!([{"eventId": id, "logStreamName": "s", "timestamp": time, "message": id}]);
+        match operation {
+            "DescribeLogGroups" => {
+                json!({"logGroups": [{"logGroupName": "/a"}, {"logGroupName": "/b"}, {"logGroupName": "/c"}]})
+            }
+            _ if body.contains("\"/b\"") => {
+                json!({"events": log("of b"), "nextToken": next_in_circle(body, 3)})
+            }
+            _ => json!({"events": log(if body.contains("\"/a\"") { "of a" } else { "of c" })}),
+        }
+    }
+    let start = (Timestamp::now() - SignedDuration::from_hours(2)).to_string();
+    let source =
+        json!({"s": {"types": ["logs"], "regions": ["us-east-1"], "start_time": start, "log_group": "/"}});
+    run_until(source, groups, |_, text| ["of a", "of b", "of c"].iter().all(|group| text.contains(group)));
+}
+
+/// Each page has a token that was never there before.
+#[test]
+fn a_listing_that_brings_nothing_and_never_ends_is_told_of() {
+    fn barren(_: &str, body: &str) -> serde_json::Value {
+        let token =
+            body.split("token-").nth(1).map_or(0, |rest| rest.split('-').next().unwrap().parse().unwrap());
+        json!({"Events": [], "NextToken": format!("token-{}-", token + 1)})
+    }
+    let [source, ..] = all_sources();
+    run_until(source, barren, |input, _| {
+        input.health.trouble().is_some_and(|trouble| trouble.message.contains("brought nothing new"))
+    });
+}

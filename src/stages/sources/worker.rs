@@ -1,0 +1,697 @@
+//! A source's thread.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::moment::{CLOCK, Moment, Times};
+use super::source::{self, BadAnswer, LeftOut, Next, Page, Progress, Reaction, Source};
+use super::unreadable::Unreadable;
+use super::{Delivery, Settings, Shared, source_of};
+use crate::ack::{self, Ack, Ending, Fate, Outcome};
+use crate::aws::{Client, Error, Kind, Request, Sts};
+use crate::base::backoff::Backoff;
+use crate::base::budget::Budget;
+use crate::base::buffers::Buffer;
+use crate::base::limits::{
+    CLOCK_RESOLUTION, CLOCK_STEP_MIN, OBJECT_BYTES_MIN, POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX,
+    POLL_BARREN_PAGES_MAX, POLL_PAGES_IN_WORK_MAX, POLL_REST_MAX, STOP_CHECK_INTERVAL,
+};
+use crate::decode::Decoder;
+use crate::handoff;
+use crate::handoff::PullingId;
+use crate::handoff::{Payload, Work};
+use crate::ledger::Polled;
+use crate::services::Definition;
+
+/// So many misdated answers in a row are no step of a clock any more.
+const MISDATED_IN_ROW: u32 = 3;
+
+pub fn run(shared: &Arc<Shared>, settings: Settings) {
+    let stop = settings.stop.clone();
+    let settings = Arc::new(settings);
+    let mut backoff = Backoff::new(POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX);
+    let recovers = Arc::new(AtomicBool::new(false));
+    let work = || Worker::new(shared, &settings, &recovers).run();
+    while let Err(_panic) = catch_unwind(AssertUnwindSafe(work)) {
+        recovers.store(true, Ordering::Relaxed);
+        let message =
+            "its thread panicked over what it read, and begins again at the checkpoint; the log says where"
+                .to_owned();
+        shared.telemetry.health.failed(message, true);
+        if stop.wait(backoff.pause()) {
+            return;
+        }
+    }
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    settings: Arc<Settings>,
+    /// Keeps to the source's paces; that of the settings does not.
+    client: Client,
+    source: Box<dyn Source>,
+    account: String,
+    /// Places for pages on their way.
+    slots: Budget,
+    backoff: Backoff,
+    /// It has panicked, or a listing never ended, and it has not finished a pull since: that a call works is no sign of
+    /// health.
+    recovers: Arc<AtomicBool>,
+    times: Times,
+    /// The beginning of the last pull.
+    moment: Moment,
+    /// How often in a row an answer showed that its question had been asked at a wrong time.
+    misdated: u32,
+    /// Pages of one listing in a row that brought nothing new.
+    barren: u32,
+    unreadable: Unreadable,
+}
+
+/// How a pull ended.
+enum Pulled {
+    CaughtUp,
+    /// After as many tries as are allowed: the next pull goes on there.
+    GaveUp,
+    /// The time of its beginning was wrong: the next pull begins at once, at the checkpoint.
+    Misdated,
+    Stopped,
+}
+
+/// Why a call brought no page.
+enum Failed {
+    Call(Error),
+    /// The pages of the listing lead in a circle.
+    Circle(Error),
+}
+
+/// What a pull has brought.
+#[derive(Default)]
+struct Tally {
+    responses: u64,
+    total: u64,
+    dropped: u64,
+    other_region: u64,
+    duplicated: u64,
+    generated: u64,
+}
+
+impl Worker {
+    fn new(shared: &Arc<Shared>, settings: &Arc<Settings>, recovers: &Arc<AtomicBool>) -> Worker {
+        Worker {
+            shared: Arc::clone(shared),
+            client: settings.client.paced_by(&settings.paces),
+            source: source_of(&settings.source, &settings.client),
+            account: String::new(),
+            slots: Budget::new(POLL_PAGES_IN_WORK_MAX),
+            backoff: Backoff::new(POLL_BACKOFF_FIRST, POLL_BACKOFF_MAX),
+            times: Times::default(),
+            moment: Moment::from(Timestamp::MIN),
+            misdated: 0,
+            barren: 0,
+            unreadable: Unreadable::default(),
+            settings: Arc::clone(settings),
+            recovers: Arc::clone(recovers),
+        }
+    }
+
+    fn run(mut self) {
+        self.await_pages();
+        if self.prepare() {
+            self.pull_for_ever();
+        }
+    }
+
+    /// What is delivered already, and whose events these are. False: stopped.
+    fn prepare(&mut self) -> bool {
+        loop {
+            match self.learn() {
+                Ok(()) => return true,
+                // A call that was given up for that is no trouble.
+                Err(_) if self.settings.stop.is_stopped() => return false,
+                Err((message, lasting)) => self.shared.telemetry.health.failed(message, lasting),
+            }
+            if self.settings.stop.wait(self.backoff.pause()) {
+                return false;
+            }
+        }
+    }
+
+    fn learn(&mut self) -> Result<(), (String, bool)> {
+        let polled = self.settings.ledger.polled(&self.shared.name);
+        let polled = polled.map_err(|error| (format!("the ledger cannot be read: {error}"), false))?;
+        self.account = self.account().map_err(|error| (error.to_string(), !error.is_temporary()))?;
+        self.refuse_others()?;
+        self.works();
+        self.backoff.reset();
+        self.resume(polled);
+        Ok(())
+    }
+
+    /// Checkpoints of another account say nothing about this one's events.
+    fn refuse_others(&self) -> Result<(), (String, bool)> {
+        let name = &self.shared.name;
+        let belongs = self.settings.ledger.belongs_to(name, &self.account);
+        match belongs.map_err(|error| (format!("the ledger cannot be used: {error}"), false))? {
+            None => Ok(()),
+            Some(other) => Err((
+                format!(
+                    "the ledger's checkpoint of {name} is of the account {other}, and the credentials are of {}: what this one had before it would be left out. Give the input another id, or make the ledger forget (`aws-to-devo ledger forget --input {name}`)",
+                    self.account
+                ),
+                true,
+            )),
+        }
+    }
+
+    /// Goes on after what the ledger knows.
+    fn resume(&mut self, polled: Polled) {
+        self.times.resume(&polled.checkpoints);
+        let mut state = self.shared.state();
+        state.delivery = Delivery::new(self.shared.name.clone(), &polled);
+        state.checkpoints = polled.checkpoints;
+        drop(state);
+        self.resume_source();
+    }
+
+    /// The source goes on after what is delivered, as far as that is not in doubt.
+    fn resume_source(&mut self) {
+        self.source.resume(&self.shared.state().checkpoints);
+        if self.moment.has_come_back {
+            let progress = self.source.rewind(&self.moment);
+            self.send(Vec::new(), Vec::new(), progress, &PullingId::of(self.moment.now));
+        }
+    }
+
+    /// A pull begins now.
+    fn begin_pull(&mut self) -> PullingId {
+        let now = self.now();
+        let id = PullingId::of(now);
+        let (moment, mark) = self.times.begin(now, Timestamp::now(), Instant::now());
+        self.record(mark, &id);
+        let before = std::mem::replace(&mut self.moment, moment);
+        if moment.has_come_back {
+            log::warn!(
+                place = self.shared.name.as_str();
+                "{}: AWS's clock was ahead for a while and has come back; what lies between is read again",
+                self.shared.name
+            );
+        }
+        if moment.has_come_back || now < before.now {
+            // What was begun would go on up to a time that has not come.
+            self.await_pages();
+            self.resume_source();
+        }
+        id
+    }
+
+    /// Records the times of pulls, in its turn.
+    fn record(&self, times: Option<String>, id: &PullingId) {
+        if let Some(text) = times {
+            let progress = Progress { checkpoints: vec![(CLOCK.to_owned(), text)], ..Progress::default() };
+            self.send(Vec::new(), Vec::new(), progress, id);
+        }
+    }
+
+    /// The role's ARN says it, else STS does, whose answer also tells AWS's time: a source that begins now must not
+    /// take the time from a machine whose clock is wrong.
+    fn account(&self) -> Result<String, Error> {
+        match self.settings.source.credentials.role_account() {
+            Some(account) if self.client.clock().is_known() => Ok(account.to_owned()),
+            _ => Ok(Sts::new(self.settings.client.clone()).caller_identity()?.account),
+        }
+    }
+
+    fn pull_for_ever(&mut self) {
+        let period = self.settings.source.period;
+        self.say(format_args!("Starting data collection every {} seconds", period.as_secs()));
+        loop {
+            let started = Instant::now();
+            let mut tally = Tally::default();
+            let id = self.begin_pull();
+            log::debug!(
+                "{}: Starting a new pulling from \"{}\" source at \"{}\"",
+                self.shared.name,
+                self.settings.source.api.name(),
+                self.moment.now
+            );
+            let pulled = self.pull(&id, &mut tally);
+            if matches!(pulled, Pulled::CaughtUp) {
+                let times = self.times.caught_up();
+                self.record(times, &id);
+            }
+            self.conclude(&tally, &id);
+            let wait = period.saturating_sub(started.elapsed());
+            if matches!(pulled, Pulled::CaughtUp) && self.recovers.swap(false, Ordering::Relaxed) {
+                self.works();
+            }
+            match pulled {
+                Pulled::Stopped => return,
+                Pulled::Misdated => continue,
+                Pulled::CaughtUp if tally.responses == 0 && self.clock_has_changed(started) => continue,
+                Pulled::CaughtUp if self.settings.drain => {
+                    if self.is_delivered() {
+                        return;
+                    }
+                    continue;
+                }
+                Pulled::GaveUp if self.settings.drain => {
+                    self.settings.stop.wait(self.backoff.pause());
+                    continue;
+                }
+                Pulled::CaughtUp | Pulled::GaveUp => log::debug!(
+                    "{}: Data collection completed. Elapsed time: {:.3} seconds. Waiting for {:.3} second(s) until the next one",
+                    self.shared.name,
+                    started.elapsed().as_secs_f64(),
+                    wait.as_secs_f64()
+                ),
+            }
+            if self.rest(wait) {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the next pull. True: stopped.
+    fn rest(&self, wait: Duration) -> bool {
+        let until = Instant::now() + wait;
+        while !self.settings.stop.wait(until.saturating_duration_since(Instant::now()).min(POLL_REST_MAX)) {
+            self.settings.telemetry.poll.rests.increment();
+            if Instant::now() >= until {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Reads until there is nothing more of the time before its beginning: what comes up while a long backlog is read is the
+    /// next pull's.
+    fn pull(&mut self, id: &PullingId, tally: &mut Tally) -> Pulled {
+        let mut tries = 0;
+        loop {
+            if self.settings.stop.is_stopped() {
+                return Pulled::Stopped;
+            }
+            if self.shared.state().delivery.has_failed() {
+                self.go_back();
+                continue;
+            }
+            if self.is_forgotten() {
+                self.begin_anew();
+                continue;
+            }
+            let next = self.source.next(&self.moment);
+            for note in self.source.notes() {
+                log::info!(place = self.shared.name.as_str(); "{}: {note}", self.shared.name);
+            }
+            let request = match next {
+                Next::CaughtUp => {
+                    self.end_round();
+                    return Pulled::CaughtUp;
+                }
+                Next::Give(page) => {
+                    self.hand_over(page, id, tally);
+                    continue;
+                }
+                Next::Mark(progress) => {
+                    self.hand_over(Page { progress, ..Page::default() }, id, tally);
+                    continue;
+                }
+                Next::Call(request) => request,
+            };
+            match self.call(&request) {
+                Ok(None) => {
+                    self.ask_anew();
+                    return Pulled::Misdated;
+                }
+                Ok(Some(page)) => {
+                    tries = 0;
+                    tally.responses += 1;
+                    let goes_on = page.goes_on;
+                    let is_news = self.hand_over(page, id, tally);
+                    if self.is_barren(goes_on && !is_news) && self.leave_listing(&barren(&request)) {
+                        return Pulled::GaveUp;
+                    }
+                }
+                Err(Failed::Circle(error)) => {
+                    if self.leave_circle(&error) {
+                        return Pulled::GaveUp;
+                    }
+                }
+                Err(Failed::Call(error)) if *error.kind() == Kind::Stopped => return Pulled::Stopped,
+                Err(Failed::Call(error)) => {
+                    tries += 1;
+                    self.settings.telemetry.poll.failed_calls.increment();
+                    let exhausted = tries > self.settings.source.retries;
+                    match source::after(&mut *self.source, &error, exhausted) {
+                        Reaction::AskAnew => log::info!(
+                            place = self.shared.name.as_str(), cause = error.cause().as_str();
+                            "{}: {error}; the listing begins anew", self.shared.name
+                        ),
+                        Reaction::GoWithout(without) => {
+                            tries = 0;
+                            log::warn!(
+                                place = self.shared.name.as_str(), cause = error.cause().as_str();
+                                "{}: {error}; {without}", self.shared.name
+                            );
+                        }
+                        Reaction::LeaveOut(left_out) => {
+                            tries = 0;
+                            self.pass_over(left_out);
+                        }
+                        Reaction::TryAgain => {
+                            self.shared.telemetry.health.failed(&error, !error.is_temporary());
+                            if exhausted {
+                                return Pulled::GaveUp;
+                            }
+                            self.settings.stop.wait(self.backoff.pause());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn pass_over(&mut self, left_out: LeftOut) {
+        let counts = &self.settings.telemetry.poll;
+        counts.left_out.increment();
+        let before = self.unreadable.len();
+        let line = self.unreadable.add(left_out);
+        counts.unreadable.add((self.unreadable.len() - before) as i64);
+        if let Some(line) = line {
+            log::warn!(place = self.shared.name.as_str(); "{}: {line}", self.shared.name);
+        }
+    }
+
+    /// All items have had their turn.
+    fn end_round(&mut self) {
+        if let Some(trouble) = self.unreadable.trouble() {
+            self.shared.telemetry.health.failed(trouble, true);
+        }
+        let before = self.unreadable.len();
+        self.unreadable.end_round().iter().for_each(|line| self.say(format_args!("{line}")));
+        self.settings.telemetry.poll.unreadable.add(self.unreadable.len() as i64 - before as i64);
+    }
+
+    /// None: AWS's clock has not reached the pull's beginning, so that the answer cannot hold everything up to it.
+    fn call(&mut self, request: &Request) -> Result<Option<Page>, Failed> {
+        self.settings.telemetry.poll.calls.increment();
+        let reads_items = self.source.reads_items();
+        let (shared, source, asked_at) = (&self.shared, &mut self.source, self.moment.now);
+        let mut is_circle = false;
+        let read = |answer: &[u8]| match shared.now() < asked_at {
+            true => Ok(None),
+            false => source.read(answer).map(Some).map_err(|why| {
+                is_circle = matches!(why, BadAnswer::Circle);
+                why.into()
+            }),
+        };
+        let Some(page) = self.client.call_and_read(request, read).map_err(|error| match is_circle {
+            true => Failed::Circle(error),
+            false => Failed::Call(error),
+        })?
+        else {
+            return Ok(None);
+        };
+        self.misdated = 0;
+        if reads_items {
+            self.unreadable.has_read();
+        }
+        // That the items can be listed does not mean that they can be read.
+        if reads_items || self.unreadable.len() == 0 {
+            self.works();
+        }
+        if !self.recovers.load(Ordering::Relaxed) {
+            self.backoff.reset();
+        }
+        Ok(Some(page))
+    }
+
+    /// Counts the pages of a listing that bring nothing new. True: there were so many in a row that others have waited
+    /// long enough.
+    fn is_barren(&mut self, page_is: bool) -> bool {
+        self.barren = if page_is { self.barren + 1 } else { 0 };
+        self.barren >= POLL_BARREN_PAGES_MAX
+    }
+
+    /// Passes over the item whose listing does not end. True: there is none, and the pull is given up.
+    fn leave_listing(&mut self, error: &Error) -> bool {
+        self.barren = 0;
+        if let Some(item) = self.source.leave_out(error) {
+            self.pass_over(LeftOut { item, why: error.to_string() });
+            return false;
+        }
+        self.recovers.store(true, Ordering::Relaxed);
+        self.shared.telemetry.health.failed(error, true);
+        self.settings.stop.wait(self.backoff.pause());
+        true
+    }
+
+    /// After a page whose token leads back: the listing begins anew when the item, or the source, has its next turn.
+    fn leave_circle(&mut self, error: &Error) -> bool {
+        self.source.refused(error);
+        if !self.leave_listing(error) {
+            return false;
+        }
+        self.await_pages();
+        self.resume_source();
+        // The checkpoint may name the token, too.
+        self.source.refused(error);
+        true
+    }
+
+    /// After an answer that was asked for at a wrong time: what it holds may be incomplete, so it counts for nothing.
+    fn ask_anew(&mut self) {
+        self.await_pages();
+        self.resume_source();
+        self.misdated += 1;
+        let message = "an answer is discarded: AWS's clock is behind the time that it was asked for. Reading begins again \
+                       at the checkpoint";
+        if self.misdated < MISDATED_IN_ROW {
+            log::warn!(place = self.shared.name.as_str(); "{}: {message}", self.shared.name);
+        } else {
+            let message =
+                format!("{message}; this was so {} times in a row: whose `Date` is wrong?", self.misdated);
+            self.shared.telemetry.health.failed(message, false);
+        }
+        self.settings.stop.wait(self.backoff.pause());
+    }
+
+    fn works(&self) {
+        if !self.recovers.load(Ordering::Relaxed) {
+            self.shared.telemetry.health.works();
+        }
+    }
+
+    /// Puts what is new of a page on its way.
+    /// True: it holds something new.
+    fn hand_over(&mut self, page: Page, id: &PullingId, tally: &mut Tally) -> bool {
+        let Page { events, dropped, other_region, goes_on: _, left_out, progress } = page;
+        let is_told = dropped + other_region + left_out.len() as u64 > 0;
+        left_out.into_iter().for_each(|left_out| self.pass_over(left_out));
+        let total = events.len() as u64;
+        let (mut text, mut seen, mut generated) = (Vec::new(), Vec::new(), 0);
+        let mut state = self.shared.state();
+        for event in events {
+            if event.key.is_some_and(|key| !state.delivery.is_new(key)) {
+                continue;
+            }
+            seen.extend(event.key);
+            push_line(&mut text, &event.body);
+            generated += 1;
+        }
+        drop(state);
+        tally.add(&self.settings, [total, dropped, other_region, generated]);
+        self.send(text, seen, progress, id);
+        is_told || generated > 0
+    }
+
+    /// A page without events only moves the checkpoint, in its turn.
+    fn send(&self, text: Vec<u8>, seen: Vec<crate::ledger::Seen>, progress: Progress, id: &PullingId) {
+        let amount = text.capacity().max(OBJECT_BYTES_MIN);
+        let slot = self.slots.acquire(1, &self.settings.abort);
+        let permit = self.settings.budget.acquire(amount, &self.settings.abort);
+        let page = self.shared.state().delivery.begin(progress, seen);
+        let shared = Arc::clone(&self.shared);
+        shared.service.begin(None);
+        let fate = Fate::default();
+        let noted = fate.clone();
+        let ack = Ack::open(move |outcome| {
+            shared.service.end(None, &noted, outcome, Timestamp::now());
+            shared.end(page, outcome);
+            drop(slot);
+        });
+        // None: everything is to end, and the page counts as not delivered.
+        let Some(permit) = permit else { return };
+        if text.is_empty() {
+            fate.note(Ending::NoRecord);
+            return ack.close(Outcome::Delivered);
+        }
+        let work = Box::new(self.work(ack, fate, id));
+        (self.settings.decode)(Payload {
+            work,
+            chunk: Buffer::holding(text, permit),
+            last: true,
+            next: None,
+            again: None,
+        });
+    }
+
+    fn work(&self, ack: Ack, fate: Fate, id: &PullingId) -> Work {
+        let service = &self.settings.source.service;
+        Work {
+            source: handoff::Source::Page { source: self.shared.name.clone(), key: self.key() },
+            service: Arc::<Definition>::clone(service),
+            input: self.settings.index,
+            ack,
+            fate,
+            decoder: Decoder::new(service.format.clone(), self.settings.bounds),
+            progress: ack::Progress::default(),
+            pulled: Some(id.clone()),
+            case: None,
+        }
+    }
+
+    /// The key of a page, from which fields take the account.
+    fn key(&self) -> String {
+        format!("{}/{}", self.account, self.settings.source.region)
+    }
+
+    /// After a page that could not be delivered: to the last checkpoint, when nothing is on its way any more.
+    fn go_back(&mut self) {
+        self.await_pages();
+        let mut state = self.shared.state();
+        state.delivery.start_over();
+        drop(state);
+        self.resume_source();
+        log::warn!(
+            place = self.shared.name.as_str();
+            "{}: a page could not be delivered; reading begins again at the checkpoint",
+            self.shared.name
+        );
+        self.settings.stop.wait(self.backoff.pause());
+    }
+
+    /// Somebody wants everything again.
+    fn is_forgotten(&self) -> bool {
+        let term = self.shared.state().delivery.term();
+        self.settings.ledger.has_forgotten(&self.shared.name, term)
+    }
+
+    /// What is on its way belongs to what is forgotten: its marks count for nothing.
+    fn begin_anew(&mut self) {
+        self.await_pages();
+        match self.settings.ledger.polled(&self.shared.name) {
+            Ok(polled) => {
+                self.say(format_args!("the ledger was made to forget this source; reading begins anew"));
+                self.resume(polled);
+            }
+            Err(error) => {
+                self.shared.telemetry.health.failed(format!("the ledger cannot be read: {error}"), false);
+                self.settings.stop.wait(self.backoff.pause());
+            }
+        }
+    }
+
+    /// Waits for the pages on their way. False: one of them could not be delivered.
+    fn is_delivered(&self) -> bool {
+        self.await_pages();
+        !self.shared.state().delivery.has_failed()
+    }
+
+    /// Pages always end: delivered, or given up when everything is to end.
+    fn await_pages(&self) {
+        while !self.shared.state().delivery.nothing_in_work() {
+            std::thread::sleep(STOP_CHECK_INTERVAL / 4);
+        }
+    }
+
+    /// A moment that AWS's clock has reached, though it is known by whole seconds only.
+    fn now(&self) -> Timestamp {
+        let now = self.shared.now();
+        if !self.client.clock().is_known() {
+            return now;
+        }
+        now.saturating_sub(CLOCK_RESOLUTION).unwrap_or(now)
+    }
+
+    /// A pull that had nothing to ask for learns nothing of AWS's time, and may wait for a time that has long come: so the
+    /// clock is asked for. True: it has made a step since the pull began.
+    fn clock_has_changed(&self, began: Instant) -> bool {
+        // A call that fails says so when it is needed.
+        let _ = Sts::new(self.settings.client.tried_once()).caller_identity();
+        let passed = SignedDuration::try_from(began.elapsed()).unwrap_or(SignedDuration::ZERO);
+        let expected = self.moment.now.saturating_add(passed).unwrap_or(Timestamp::MAX);
+        self.now().duration_since(expected).unsigned_abs() > CLOCK_STEP_MIN
+    }
+
+    fn conclude(&self, tally: &Tally, id: &PullingId) {
+        if tally.responses == 0 {
+            return;
+        }
+        let Tally { responses, total, dropped, other_region, duplicated, generated } = tally;
+        self.say(format_args!(
+            "Received {responses} response(s), messages (total/dropped/other_region/duplicated/generated): \
+             {total}/{dropped}/{other_region}/{duplicated}/{generated}, tag template used: \"{}\"",
+            self.settings.source.service.shown_template(&self.key())
+        ));
+        log::debug!("{}: Total event received: {total}, and sent: {generated}", self.shared.name);
+        log::debug!(
+            "{}: Statistics for this pull cycle (@devo_pulling_id={id}): Number of requests performed: {responses}; \
+             Number of events received: {total}; Number of duplicated events filtered out: {duplicated}; \
+             Number of events generated and sent: {generated}",
+            self.shared.name
+        );
+    }
+
+    fn say(&self, what: std::fmt::Arguments<'_>) {
+        log::info!(place = self.shared.name.as_str(); "{}: {what}", self.shared.name);
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Failed {
+        Failed::Call(error)
+    }
+}
+
+fn barren(request: &Request) -> Error {
+    let why = format!(
+        "{POLL_BARREN_PAGES_MAX} pages in a row have brought nothing new and lead to another one. Reading goes on there \
+         with the next pull"
+    );
+    Error::local(request, Kind::BadRequest, why)
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.settings.telemetry.poll.unreadable.add(-(self.unreadable.len() as i64));
+    }
+}
+
+impl Tally {
+    /// `kept`: what the source did not leave out.
+    fn add(&mut self, settings: &Settings, [kept, dropped, other_region, generated]: [u64; 4]) {
+        let duplicated = kept - generated;
+        self.total += kept + dropped + other_region;
+        self.dropped += dropped;
+        self.other_region += other_region;
+        self.duplicated += duplicated;
+        self.generated += generated;
+        let counts = &settings.telemetry.poll;
+        counts.events.add(generated);
+        counts.dropped.add(dropped);
+        counts.other_region.add(other_region);
+        counts.duplicated.add(duplicated);
+    }
+}
+
+/// Events are lines of the payload.
+fn push_line(text: &mut Vec<u8>, body: &[u8]) {
+    let space = |byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte };
+    text.extend(body.iter().map(space));
+    text.push(b'\n');
+}

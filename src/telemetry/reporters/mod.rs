@@ -1,0 +1,6 @@
+//! Those who tell of a [`Snapshot`](super::Snapshot): the statistics lines of the log, `/metrics`, and the collector's
+//! own events.
+
+pub mod events;
+pub mod metrics;
+pub mod statistics;

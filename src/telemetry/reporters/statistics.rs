@@ -1,0 +1,211 @@
+//! The statistics lines: one a stage, the total and what came since the last line.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::base::limits::{CERTIFICATE_EXPIRY_WARNING, CERTIFICATE_WARNING_INTERVAL, OVERDUE_LOOK};
+use crate::base::stop::Stop;
+use crate::telemetry::model::activity::Activity;
+use crate::telemetry::run::Telemetry;
+use crate::telemetry::snapshot::seconds;
+use crate::telemetry::snapshot::{OutputSnapshot, Snapshot};
+
+/// Writes the lines at a fixed interval.
+#[derive(Debug)]
+pub struct Reporter {
+    telemetry: Arc<Telemetry>,
+    last: Snapshot,
+    last_at: Instant,
+}
+
+impl Reporter {
+    pub fn new(telemetry: Arc<Telemetry>, now: Instant) -> Reporter {
+        let last = telemetry.snapshot(Timestamp::now());
+        Reporter { telemetry, last, last_at: now }
+    }
+
+    /// Runs until stopped. Once a day it warns of what will end soon: the start, which warns as well, may be months
+    /// ago.
+    pub fn run(mut self, every: Duration, stop: &Stop) {
+        let mut warned = self.last_at;
+        while !stop.wait(OVERDUE_LOOK) {
+            self.telemetry.look(Instant::now());
+            if self.last_at.elapsed() < every {
+                continue;
+            }
+            for line in self.lines(Instant::now()) {
+                log::info!("{line}");
+            }
+            if self.last_at - warned >= CERTIFICATE_WARNING_INTERVAL {
+                warned = self.last_at;
+                certificate_warnings(&self.last, Timestamp::now())
+                    .iter()
+                    .for_each(|line| log::warn!("{line}"));
+            }
+        }
+    }
+
+    /// One line a stage: total, and what came since the last call, or since the beginning.
+    pub fn lines(&mut self, now: Instant) -> Vec<String> {
+        let new = self.telemetry.snapshot(Timestamp::now());
+        let lines = lines(&new, &self.last, now.duration_since(self.last_at));
+        (self.last, self.last_at) = (new, now);
+        lines
+    }
+}
+
+fn lines(new: &Snapshot, old: &Snapshot, elapsed: Duration) -> Vec<String> {
+    let (r, f, d, s, a) = (new.receive(), new.fetch(), new.decode(), new.send(), new.settle());
+    let e = new.endings();
+    let (fetched, logs) = (f.bytes - old.fetch().bytes, d.bytes - old.decode().bytes);
+    let lines = [
+        format!(
+            "receive: {} messages ({} new), {} objects announced, {} skipped, {} ignored, {} unreadable, {} failed calls",
+            r.messages,
+            r.messages - old.receive().messages,
+            r.objects,
+            r.skipped,
+            r.ignored,
+            r.unreadable,
+            r.failed_calls
+        ),
+        format!(
+            "fetch: {} objects, {} ({} new, {}/s), {} failed, {} known as delivered ({} of them without a GET)",
+            f.objects,
+            size(f.bytes),
+            size(fetched),
+            size(per_second(fetched, elapsed)),
+            f.failed,
+            f.known,
+            f.known_unread
+        ),
+        format!(
+            "decode: {} events, {} of logs ({} new events, {}/s), {} filtered out, {} unrouted, {} documents without records, {} not sent again, {} corrupt objects",
+            d.events,
+            size(d.bytes),
+            d.events - old.decode().events,
+            size(per_second(logs, elapsed)),
+            d.filtered,
+            d.unrouted,
+            d.recordless,
+            d.resumed,
+            d.failed
+        ),
+        format!(
+            "objects: {} delivered, {} empty, {} left out, {} refused",
+            e.of("delivered"),
+            e.of("empty"),
+            e.of("left_out"),
+            e.of("refused")
+        ),
+        format!(
+            "send: total number of events sent: {}, sent since the last line: {} (elapsed {} s), {} repeated, {} unconfirmed, connections open: {}",
+            s.events,
+            s.events - old.send().events,
+            elapsed.as_secs(),
+            s.repeated,
+            size(new.unconfirmed()),
+            new.in_state(Activity::Connected)
+        ),
+        format!(
+            "settle: {} messages deleted ({} new), {} in work, {} released, {} kept, {} leases extended, {} lost; ledger: {} entries written, {} could not be",
+            a.deleted,
+            a.deleted - old.settle().deleted,
+            a.in_work,
+            a.released,
+            a.kept,
+            a.extended,
+            a.lost,
+            new.ledger.recorded,
+            new.ledger.unrecorded
+        ),
+    ];
+    let p = new.poll();
+    let poll = (p.calls > 0).then(|| {
+        format!(
+            "poll: {} calls, {} failed, {} events, {} left out, {} of other regions, {} duplicates",
+            p.calls, p.failed_calls, p.events, p.dropped, p.other_region, p.duplicated
+        )
+    });
+    poll.into_iter().chain(lines).collect()
+}
+
+fn certificate_warnings(snapshot: &Snapshot, now: Timestamp) -> Vec<String> {
+    let warning = |output: &OutputSnapshot| {
+        let left = output.certificate_expires_at? - seconds(now);
+        let when = match left {
+            ..0.0 => "has expired".to_owned(),
+            _ => format!("expires in {:.1} days", left / 86_400.0),
+        };
+        let advice = "make a new one in Devo, replace cert and key, and send SIGHUP";
+        (left < CERTIFICATE_EXPIRY_WARNING.as_secs_f64())
+            .then(|| format!("outputs.{}: the client certificate {when}: {advice}", output.name))
+    };
+    snapshot.outputs.iter().filter_map(warning).collect()
+}
+
+fn per_second(amount: u64, elapsed: Duration) -> u64 {
+    (amount as f64 / elapsed.as_secs_f64().max(0.001)) as u64
+}
+
+/// A number of bytes for people: `1.5 MiB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let power = (bytes.max(1).ilog2() / 10).min(4);
+    if power == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{:.1} {}", bytes as f64 / 1024f64.powi(power as i32), UNITS[power as usize])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::testing;
+
+    #[test]
+    fn sizes_for_people() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1536 << 20, "1.5 GiB"),
+            (u64::MAX, "16777216.0 TiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn certificates_are_warned_of_in_their_last_month_and_after() {
+        let telemetry = testing::telemetry();
+        let warned = |days: i64| {
+            let end = testing::now() + jiff::SignedDuration::from_hours(24 * days);
+            telemetry.outputs[0].set_certificate_expires_at(Some(end));
+            certificate_warnings(&telemetry.snapshot(testing::now()), testing::now()).concat()
+        };
+        assert_eq!(warned(31), "");
+        assert!(warned(29).starts_with("outputs.devo_1: the client certificate expires in 29.0 days: "));
+        assert!(warned(-1).starts_with("outputs.devo_1: the client certificate has expired: "));
+        telemetry.outputs[0].set_certificate_expires_at(None);
+        assert!(certificate_warnings(&telemetry.snapshot(testing::now()), testing::now()).is_empty());
+    }
+
+    #[test]
+    fn lines_tell_totals_and_what_is_new() {
+        let telemetry = Arc::new(testing::telemetry());
+        let start = Instant::now();
+        let mut reporter = Reporter::new(Arc::clone(&telemetry), start);
+        telemetry.outputs[0].send.events.add(40);
+        reporter.lines(start + Duration::from_secs(60));
+        telemetry.outputs[0].send.events.add(2);
+        let lines = reporter.lines(start + Duration::from_secs(120));
+        assert!(
+            lines.iter().any(|l| l.contains("events sent: 42, sent since the last line: 2 (elapsed 60 s)")),
+            "{lines:?}"
+        );
+    }
+}
