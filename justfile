@@ -1,4 +1,4 @@
-# What people do here most. Needs `just` (https://just.systems); each recipe is one command that can be typed as well.
+# The most common tasks. Needs `just` (https://just.systems); each recipe is one command that you can also type.
 
 [private]
 default:
@@ -21,10 +21,10 @@ lint:
     cargo fmt
     scripts/test style
 
-# Make the tables of docs/ that come from the code
+# Regenerate the tables of docs/ that come from the code
 docs:
     UPDATE_DOCS=1 cargo test --locked --test docs
 
-# All that must pass before a release
+# Everything that must pass before a release
 all:
     scripts/test

@@ -12,11 +12,11 @@ import tempfile
 import time
 
 PROGRAM = os.environ["A2D_PROGRAM"]
-# Of the stand-ins, which check neither.
+# The stand-ins check neither.
 KEYS = {"aws_access_key_id": "AKIADEMODEMODEMODEMO", "aws_secret_access_key": "demo-secret-that-opens-nothing"}
-# Objects are few: the Python collector takes up to half a minute for these.
+# Few objects, because the Python collector takes up to 30 s for them.
 RUNS = {"aws_sqs_fdr": (2, 20_000_000), "aws_sqs_cloudtrail": (6, 2_000_000), "aws_sqs_vpc": (10, 2_000_000)}
-# So many times as many for aws-to-devo, which else would be measured while it starts.
+# Factor for aws-to-devo, because otherwise its start would dominate the measurement.
 OURS = 20
 COLLECTORS = {
     "aws-to-devo": [],
@@ -31,7 +31,7 @@ def main():
     parser.add_argument("--object-bytes", type=int)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    print("| objects | collector | CPU s for a GB of log | MB/s for each core used | times aws-to-devo's CPU |")
+    print("| objects | collector | CPU s per GB of log | MB/s per core used | ratio to aws-to-devo's CPU |")
     print("|---|---|---|---|---|")
     for service in [options.service] if options.service else RUNS:
         objects, size = options.objects or RUNS[service][0], options.object_bytes or RUNS[service][1]
@@ -39,7 +39,7 @@ def main():
 
 
 def compare(service, objects, size, rounds):
-    """Medians of `rounds` rounds in turns."""
+    """Prints the medians of `rounds` alternating rounds."""
     costs = {name: [] for name in COLLECTORS}
     for _ in range(rounds):
         for name, arguments in COLLECTORS.items():
@@ -62,7 +62,7 @@ def bench(service, objects, size):
 
 
 def with_stand_ins(service, objects, size, arguments):
-    """CPU seconds for a GB of log of a collector in a process of its own; the sink must have all events."""
+    """Returns the CPU seconds per GB of log of a collector in its own process; the sink must have all events."""
     with tempfile.TemporaryDirectory() as directory:
         sink = StandIn(["sink", "--directory", directory])
         aws = StandIn(["aws", "--service", service, "--objects", str(objects), "--object-bytes", str(size)])
@@ -84,7 +84,7 @@ def with_stand_ins(service, objects, size, arguments):
 
 
 class StandIn:
-    """A part of the program's test bed: tells where it is, obeys a command a line."""
+    """A part of the program's test bed: prints its address, and reads one command per line."""
 
     def __init__(self, arguments):
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -109,7 +109,7 @@ class StandIn:
 
 
 def collect(where, zipped):
-    """The collector: one message after another, one `send` an event, each message deleted when it is done."""
+    """The collector: takes one message after another, calls `send` once per event, and deletes each finished message."""
     import boto3
     from botocore.config import Config
     from devo.sender import Sender, SenderConfigSSL
