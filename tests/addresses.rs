@@ -221,7 +221,7 @@ fn what_cannot_be_a_name_is_refused_as_a_message() {
         for body in bodies(bucket, key, "eu-west-1", "v") {
             let refused = resolve(&body).unwrap_err().to_string();
             let says_why =
-                ["cannot exist", "lacks", "no known shape"].iter().any(|words| refused.contains(words));
+                ["cannot exist", "lacks", "unknown shape"].iter().any(|words| refused.contains(words));
             assert!(says_why && !refused.contains(['\r', '\n']), "{body}: {refused}");
         }
     }

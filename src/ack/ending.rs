@@ -46,26 +46,26 @@ macro_rules! endings {
 
 endings! {
     Sent = "delivered", "sent", Delivered, "every record of it is acknowledged";
-    Known = "delivered", "known", Delivered, "it was delivered before, and nothing of it is sent again";
-    SharedDelivery = "delivered", "shared", Delivered, "the same object was in work for another message and was delivered";
+    Known = "delivered", "known", Delivered, "it was delivered before, so nothing of it is sent again";
+    SharedDelivery = "delivered", "shared", Delivered, "the same object was in flight for another message and was delivered";
     NoBytes = "empty", "no_bytes", Delivered, "it has no bytes";
-    NoRecord = "empty", "no_record", Delivered, "it holds only what its service knows to be no record, such as a header, an empty list or a control message";
-    SkipRule = "empty", "skip_rule", Delivered, "its key is one that the service skips";
-    Marker = "empty", "marker", Delivered, "its key is that of a mark which a writer leaves (_SUCCESS)";
+    NoRecord = "empty", "no_record", Delivered, "it holds only content without records, such as a header, an empty list or a control message";
+    SkipRule = "empty", "skip_rule", Delivered, "the service skips its key";
+    Marker = "empty", "marker", Delivered, "its key is a marker that a writer leaves (_SUCCESS)";
     FilterRules = "left_out", "filter_rules", Delivered, "the service's line_filter_rules drop every record of it";
     StartTime = "left_out", "start_time", Delivered, "it was written before the service's start_time";
-    Missing = "left_out", "missing", Delivered, "it is not there any more, and missing_object is skip";
-    Damaged = "refused", "damaged", Reject, "it is cut off or damaged";
-    Unsupported = "refused", "unsupported", Reject, "it is binary, encrypted, or packed in a way that is not read";
+    Missing = "left_out", "missing", Delivered, "it no longer exists, and missing_object is skip";
+    Damaged = "refused", "damaged", Reject, "it is truncated or corrupt";
+    Unsupported = "refused", "unsupported", Reject, "it is binary, encrypted, or packed in an unsupported way";
     BadContent = "refused", "bad_content", Reject, "its content is not in the format that its service reads";
     OtherService = "refused", "other_service", Reject, "its records are not those of its service";
     TooLarge = "refused", "too_large", Reject, "it, or a record of it, is larger than a limit";
-    Withheld = "refused", "withheld", Reject, "S3 does not give it out: it lies in an archive or is encrypted with a key of its owner";
-    Deaths = "refused", "deaths", Reject, "the collector died more than once while it decoded the object";
-    Output = "refused", "output", Reject, "an output does not take one of its records";
+    Withheld = "refused", "withheld", Reject, "S3 does not return it: it is archived, or encrypted with its owner's key";
+    Deaths = "refused", "deaths", Reject, "the collector died more than once while decoding it";
+    Output = "refused", "output", Reject, "an output does not accept one of its records";
     NoService = "refused", "no_service", Reject, "it belongs to none of the input's services";
-    Message = "refused", "message", Reject, "its message is of no shape that is known";
-    SharedRefusal = "refused", "shared", Reject, "the same object was in work for another message and was refused";
+    Message = "refused", "message", Reject, "its message has an unknown shape";
+    SharedRefusal = "refused", "shared", Reject, "the same object was in flight for another message and was refused";
     Other = "refused", "other", Reject, "the log names the reason";
 }
 

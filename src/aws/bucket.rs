@@ -136,7 +136,7 @@ impl S3 {
 
     fn version_was_read(&self, bucket: &str) {
         if self.known.versions_allowed(bucket) {
-            log::info!("bucket {bucket}: versions of objects may be read now");
+            log::info!("bucket {bucket}: object versions can be read again");
         }
     }
 
@@ -145,8 +145,8 @@ impl S3 {
         if self.known.versions_denied(bucket, Instant::now()) {
             let partition = endpoint::partition(self.client.region());
             log::warn!(
-                "bucket {bucket}: versions of objects must not be read, so objects are read by their keys. That \
-                 fails for an object that is replaced before it was read: allow s3:GetObjectVersion on \
+                "bucket {bucket}: reading object versions is not allowed, so objects are read by their keys. That \
+                 fails for an object that is replaced before it is read: allow s3:GetObjectVersion on \
                  arn:{partition}:s3:::{bucket}/*"
             );
         }
@@ -231,7 +231,9 @@ impl S3 {
                     foreign => Fault::from(foreign),
                 })?;
             if object.is_unranged() && head.total != Some(0) {
-                return Err(Unusable::foreign("the object has bytes, and its first one was refused").into());
+                return Err(
+                    Unusable::foreign("the object is not empty, but its first byte was refused").into()
+                );
             }
             as_announced(object, &head)?;
             same_object(object, &head)?;
@@ -307,7 +309,7 @@ fn as_announced(object: &GetObject<'_>, head: &Head) -> Result<(), Fault> {
     if is_same {
         return Ok(());
     }
-    let message = format!("version {version} was announced, the key has another object now");
+    let message = format!("version {version} was announced, but the key now has another object");
     Err(Fault { kind: Kind::Withheld, message })
 }
 
@@ -315,7 +317,7 @@ fn as_announced(object: &GetObject<'_>, head: &Head) -> Result<(), Fault> {
 fn same_object(object: &GetObject<'_>, head: &Head) -> Result<(), Fault> {
     match object.if_match {
         Some(begun) if !begun.is_empty() && !head.etag.is_empty() && head.etag != begun => {
-            let message = format!("the object was {begun} and is {} now", head.etag);
+            let message = format!("the object was {begun} and is now {}", head.etag);
             Err(Fault { kind: Kind::Changed, message })
         }
         _ => Ok(()),
@@ -420,7 +422,7 @@ mod tests {
         let (part, into, _) = get(script, &OBJECT);
         let error = part.unwrap_err();
         assert_eq!((error.kind(), into.as_slice()), (&Kind::Transient, b"old".as_slice()));
-        assert!(error.to_string().contains("5 tries"), "{error}");
+        assert!(error.to_string().contains("5 attempts"), "{error}");
     }
 
     #[test]

@@ -202,7 +202,7 @@ impl Client {
         if let Some(credentials) = self.provider.in_hand() {
             return Ok(credentials);
         }
-        let what = format!("the question for credentials, which {} needs", request.action);
+        let what = format!("the request for credentials, which {} needs", request.action);
         let _waiting = self.answers.asks(what, CREDENTIALS_PATIENCE);
         self.provider.credentials()
     }
@@ -286,7 +286,7 @@ impl Client {
     fn back_off(&self, tries: &mut Tries, error: &Error) -> bool {
         let asked_for = error.retry_after().map(|wait| wait.min(AWS_BACKOFF_MAX));
         let wait = asked_for.unwrap_or_else(|| tries.backoff.pause());
-        log::debug!("try {} of {AWS_ATTEMPTS} failed, next in {wait:?}: {error}", tries.made);
+        log::debug!("attempt {} of {AWS_ATTEMPTS} failed, next in {wait:?}: {error}", tries.made);
         !self.stop.wait(wait)
     }
 }

@@ -87,7 +87,7 @@ impl State {
         Some(match skew_ms.unsigned_abs() < limit {
             true => "this machine's clock agrees with AWS's again".to_owned(),
             false => format!(
-                "this machine's clock differs from AWS's by {} s; AWS's is used for signing and for polling. Set up NTP",
+                "this machine's clock differs from AWS's by {} s; AWS's is used for signing and polling. Set up NTP",
                 skew_ms / 1000
             ),
         })

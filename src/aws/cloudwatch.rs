@@ -222,12 +222,12 @@ struct Series {
 impl Series {
     fn read_into(self, data: &mut Data) -> Result<(), Unusable> {
         let Some((metric, statistic)) = indices(&self.id) else {
-            return Err(Unusable::odd(format!("{:?} was not asked for", self.id)));
+            return Err(Unusable::odd(format!("{:?} was not requested", self.id)));
         };
         data.statuses.extend(self.status_code.map(|status| (metric, statistic, status)));
         let (times, values) = (self.timestamps.unwrap_or_default(), self.values.unwrap_or_default());
         if times.len() != values.len() {
-            return Err(Unusable::odd("there are not as many values as timestamps"));
+            return Err(Unusable::odd("the numbers of values and timestamps differ"));
         }
         let point = |(time, value): (f64, Number)| Point { metric, statistic, time: time as i64, value };
         data.points.extend(times.into_iter().zip(values).map(point));

@@ -97,11 +97,11 @@ pub enum Nowhere {
     Place(#[from] NoPlace),
     #[error("{0:?} is not a region")]
     Region(String),
-    #[error("the access point is in {0}, which is another partition of AWS than {1}")]
+    #[error("the access point is in {0}, which is in another AWS partition than {1}")]
     Partition(String, String),
     #[error(
-        "access points are AWS's own: the endpoint {0} has no domain's name that theirs could stand before. Name the \
-         bucket"
+        "access points exist only in AWS: the endpoint {0} has no domain name that theirs could be prepended to. \
+         Name the bucket"
     )]
     Endpoint(String),
 }

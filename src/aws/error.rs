@@ -214,7 +214,7 @@ impl fmt::Display for Error {
         f.write_str(said)?;
         self.context(f)?;
         if *attempts > 1 {
-            write!(f, " after {attempts} tries")?;
+            write!(f, " after {attempts} attempts")?;
         }
         match self.advice() {
             Some(advice) => write!(f, ". {advice}"),
@@ -256,8 +256,8 @@ impl Error {
                 if self.0.kind == Kind::Denied =>
             {
                 Some(self.or_wrong_region(
-                    "The access key id is unknown here: mistyped, deleted, disabled, of another partition, \
-                     or a temporary key without its session token",
+                    "The access key id is unknown here: mistyped, deleted, disabled, of another partition, or a \
+                     temporary key without its session token",
                 ))
             }
             "ExpiredToken" | "InvalidIdentityToken" | "IDPRejectedClaim"
@@ -266,10 +266,10 @@ impl Error {
                 Some(self.web_identity_advice())
             }
             "InvalidArgument" if self.0.kind == Kind::Withheld => {
-                Some("The version id that the message names is none of S3's".to_owned())
+                Some("The version id in the message is not one of S3's".to_owned())
             }
             "InvalidRequest" if self.0.kind == Kind::Withheld => {
-                Some("What is encrypted with its writer's own key (SSE-C) cannot be read".to_owned())
+                Some("Objects encrypted with their writer's own key (SSE-C) cannot be read".to_owned())
             }
             _ => None,
         }
@@ -281,32 +281,35 @@ impl Error {
             Kind::Denied if self.0.status == 0 => None,
             Kind::Denied => Some(self.permission_advice()),
             Kind::Expired => {
-                Some("The session token has expired: give new credentials or use a role".to_owned())
+                Some("The session token has expired: provide new credentials or use a role".to_owned())
             }
             Kind::Skewed => Some(
                 "This machine's clock differs from AWS's by more than 5 to 15 minutes: set up NTP".to_owned(),
             ),
-            Kind::NotFound if action.starts_with("sqs:") || action.starts_with("logs:") => Some(
-                self.or_wrong_region(&format!("Is {resource} spelt right, and in this account and region?")),
-            ),
-            Kind::Redirect { region: None } => Some("The bucket lives in another region: set it".to_owned()),
-            Kind::Redirect { region: Some(region) } => Some(format!("The bucket lives in {region}")),
+            Kind::NotFound if action.starts_with("sqs:") || action.starts_with("logs:") => {
+                Some(self.or_wrong_region(&format!(
+                    "Is {resource} spelled correctly, and in this account and region?"
+                )))
+            }
+            Kind::Redirect { region: None } => Some("The bucket is in another region: set it".to_owned()),
+            Kind::Redirect { region: Some(region) } => Some(format!("The bucket is in {region}")),
             Kind::Transient if self.0.status == 0 && !endpoint.is_empty() => Some(format!(
                 "Is {endpoint} right, and reachable from here (DNS, firewall, proxy, certificates)?"
             )),
             Kind::Withheld if *action == "s3:GetObjectVersion" => Some(format!(
-                "Allow s3:GetObjectVersion on {}: what was announced can be read in no other way any more",
+                "Allow s3:GetObjectVersion on {}: the announced version can no longer be read in any other way",
                 self.arn()
             )),
             Kind::InvalidRange { total: None } => Some(
-                "The refusal does not say the object's size, so it is not believed that there is nothing to read".to_owned(),
+                "The refusal does not state the object's size, so the object is not assumed to be empty"
+                    .to_owned(),
             ),
             Kind::Foreign if self.0.status == 0 => Some(format!(
-                "Something else than AWS gave this answer: is {endpoint} the right endpoint, and does a proxy, a portal \
-                 or a firewall answer in its place? Nothing is deleted or passed over because of it"
+                "This answer does not come from AWS: is {endpoint} the right endpoint, and does a proxy, a portal or \
+                 a firewall answer in its place? Nothing is deleted or skipped because of it"
             )),
             Kind::Foreign => Some(format!(
-                "This answer has no error code of AWS, so something else gave it: is {endpoint} the right endpoint, \
+                "This answer has no error code of AWS, so something else sent it: is {endpoint} the right endpoint, \
                  and does a proxy or firewall answer in its place?"
             )),
             _ => None,
@@ -315,8 +318,8 @@ impl Error {
 
     fn web_identity_advice(&self) -> String {
         format!(
-            "Does {} exist, does its trust policy name the token's provider, audience and subject, and is the \
-             token's file renewed?",
+            "Does {} exist, does its trust policy name the token's provider, audience and subject, and is the token \
+             file refreshed?",
             self.0.resource
         )
     }
@@ -326,13 +329,13 @@ impl Error {
         let who = "Allow it in the identity's policy and in the resource's own";
         match *action {
             "s3:GetObject" | "s3:GetObjectVersion" => format!(
-                "{who}: {action} on {}; or is kms:Decrypt on the bucket's key missing, or `request_payer: true` for a \
-                 requester-pays bucket? Without s3:ListBucket a missing object is reported like this, too",
+                "{who}: {action} on {}; or is kms:Decrypt on the bucket's key missing, or `request_payer: true` for \
+                 a requester-pays bucket? Without s3:ListBucket a missing object is reported like this too",
                 self.arn()
             ),
             "s3:ListBucket" => {
                 format!(
-                    "{who}: {action} on {}; a requester-pays bucket wants `request_payer: true`",
+                    "{who}: {action} on {}; a requester-pays bucket needs `request_payer: true`",
                     self.arn()
                 )
             }
@@ -381,16 +384,16 @@ impl Error {
 fn fixed_advice(code: &str) -> Option<&'static str> {
     Some(match code {
         "InvalidObjectState" => {
-            "The object is archived (S3 Glacier or an archive tier of Intelligent-Tiering): restore it, or skip it by \
-             `filename_filter_rules`"
+            "The object is archived (S3 Glacier or an archive tier of Intelligent-Tiering): restore it, or skip it \
+             with `filename_filter_rules`"
         }
         "NoSuchKey" | "NoSuchVersion" => {
-            "It was deleted before it was read, or its message names what was never written. Is a lifecycle rule too \
-             quick? `missing_object: skip` counts such objects as done"
+            "It was deleted before it was read, or its message names an object that was never written. Does a \
+             lifecycle rule delete too soon? `missing_object: skip` counts such objects as done"
         }
         "NoSuchBucket" => "Is the bucket's name right, was the bucket deleted, and is this its endpoint?",
         "InvalidBucketName" | "InvalidURI" | "KeyTooLongError" => {
-            "No object can have this name: whoever sent the message named it wrongly"
+            "No object can have this name: the sender of the message named it wrongly"
         }
         "KmsAccessDenied" => {
             "Allow kms:Decrypt on the KMS key, in the identity's policy and in the key's own (another account's key \
@@ -398,29 +401,27 @@ fn fixed_advice(code: &str) -> Option<&'static str> {
         }
         "KmsDisabled" => "The KMS key is disabled: enable it",
         "KmsInvalidState" => {
-            "The KMS key cannot be used in its state: is it disabled, waiting for its deletion, or without key material?"
+            "The KMS key cannot be used in its state: is it disabled, pending deletion, or without key material?"
         }
         "KmsNotFound" => {
-            "The KMS key does not exist any more, or not in this region: what it encrypted cannot be read"
+            "The KMS key no longer exists, or not in this region: objects encrypted with it cannot be read"
         }
-        "KmsInvalidKeyUsage" => {
-            "The KMS key is not one to encrypt with (its KeyUsage must be ENCRYPT_DECRYPT)"
-        }
+        "KmsInvalidKeyUsage" => "The KMS key is not an encryption key (its KeyUsage must be ENCRYPT_DECRYPT)",
         "KmsOptInRequired" => "The account has no access to KMS in this region: enable it",
         "AllAccessDisabled" | "AccountProblem" => {
-            "AWS has closed the bucket or its account, unpaid bills are a common cause: its owner must ask AWS support"
+            "AWS has closed the bucket or its account, often because of unpaid bills: its owner must ask AWS support"
         }
         "RegionDisabled" => {
-            "STS is switched off in this region: activate it in the account settings of IAM, or set another region"
+            "STS is disabled in this region: activate it in the account settings of IAM, or set another region"
         }
         "OptInRequired" => {
             "The account has not enabled this region or this service: enable it, or set another region"
         }
         "IncompleteSignature" | "MissingAuthenticationToken" => {
-            "The request arrived without its whole signature: does a proxy remove headers?"
+            "The request arrived without its complete signature: does a proxy remove headers?"
         }
         "OverLimit" => {
-            "120,000 messages of the queue are in flight, as many as SQS allows: are other collectors stuck?"
+            "120,000 messages of the queue are in flight, the most that SQS allows: are other collectors stuck?"
         }
         _ => return None,
     })
@@ -510,19 +511,19 @@ mod tests {
             (GET, 400, "InvalidBucketName", "No object can have this name"),
             (GET, 400, "KeyTooLongError", "No object can have this name"),
             (GET, 400, "KMS.DisabledException", "enable it"),
-            (GET, 400, "KMS.KMSInvalidStateException", "waiting for its deletion"),
-            (GET, 400, "KMS.NotFoundException", "does not exist any more"),
+            (GET, 400, "KMS.KMSInvalidStateException", "pending deletion"),
+            (GET, 400, "KMS.NotFoundException", "no longer exists"),
             (GET, 400, "KMS.InvalidKeyUsageException", "KeyUsage"),
             (GET, 400, "KMS.AccessDeniedException", "kms:Decrypt"),
             (GET, 404, "", "right endpoint"),
             (GET, 403, "", "right endpoint"),
-            (RECEIVE, 400, "QueueDoesNotExist", "spelt right"),
-            (RECEIVE, 400, "AWS.SimpleQueueService.NonExistentQueue", "spelt right"),
+            (RECEIVE, 400, "QueueDoesNotExist", "spelled correctly"),
+            (RECEIVE, 400, "AWS.SimpleQueueService.NonExistentQueue", "spelled correctly"),
             (RECEIVE, 400, "AccessDeniedException", "arn:aws:sqs:eu-west-1:123456789012:logs"),
             (RECEIVE, 400, "KmsAccessDenied", "kms:Decrypt"),
             (RECEIVE, 400, "KmsDisabled", "enable it"),
-            (RECEIVE, 400, "KmsInvalidState", "waiting for its deletion"),
-            (RECEIVE, 400, "KmsNotFound", "does not exist any more"),
+            (RECEIVE, 400, "KmsInvalidState", "pending deletion"),
+            (RECEIVE, 400, "KmsNotFound", "no longer exists"),
             (RECEIVE, 400, "KmsOptInRequired", "enable it"),
             (RECEIVE, 403, "OverLimit", "in flight"),
             (RECEIVE, 403, "InvalidClientTokenId", "access key id is unknown"),
@@ -533,7 +534,7 @@ mod tests {
             (ROLE, 403, "AccessDenied", "external id"),
             (ROLE, 403, "RegionDisabledException", "activate it"),
             (TOKEN, 403, "AccessDenied", "token's provider"),
-            (TOKEN, 400, "ExpiredTokenException", "token's file renewed"),
+            (TOKEN, 400, "ExpiredTokenException", "token file refreshed"),
             (TOKEN, 400, "InvalidIdentityToken", "token's provider"),
             (TOKEN, 403, "IDPRejectedClaim", "token's provider"),
         ];
@@ -557,7 +558,10 @@ mod tests {
     fn no_answer_names_the_endpoint() {
         let request = request("sqs:ReceiveMessage", "q");
         let text = Error::local(&request, Kind::Transient, "connection refused").after(5).to_string();
-        assert!(text.contains("https://sqs.eu-west-1.amazonaws.com") && text.contains("5 tries"), "{text}");
+        assert!(
+            text.contains("https://sqs.eu-west-1.amazonaws.com") && text.contains("5 attempts"),
+            "{text}"
+        );
     }
 
     #[test]

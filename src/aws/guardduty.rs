@@ -106,7 +106,7 @@ pub fn read_details(body: &[u8]) -> Result<Vec<Finding>, Unusable> {
     let text = success::mended(body);
     let findings = sonic_rs::get(&*text, ["findings"]).map_err(Unusable::foreign)?;
     let Some(findings) = findings.into_array_iter() else {
-        return Err(Unusable::foreign("findings is no array"));
+        return Err(Unusable::foreign("findings is not an array"));
     };
     findings.map(|finding| Ok(read_finding(finding.map_err(Unusable::foreign)?.as_raw_str()))).collect()
 }

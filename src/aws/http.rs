@@ -214,7 +214,8 @@ pub(super) fn append(
     into: &mut Buffer,
 ) -> Result<u64, Fault> {
     let before = into.len();
-    let room = usize::try_from(wanted).map_err(|_| Fault::transient("an answer larger than the memory"))?;
+    let room = usize::try_from(wanted)
+        .map_err(|_| Fault::transient("an answer larger than the available memory"))?;
     if is_announced {
         into.make_room(room);
     }
@@ -266,7 +267,7 @@ impl From<ureq::Error> for Fault {
         };
         let message = match &error {
             E::Io(inner) => inner.to_string(),
-            E::HostNotFound => "the host name is not known (DNS)".to_owned(),
+            E::HostNotFound => "the host name does not resolve (DNS)".to_owned(),
             E::Timeout(which) => format!("timed out ({which})"),
             E::ConnectProxyFailed(why) => format!("the proxy refused: {why}"),
             other => other.to_string(),
@@ -348,14 +349,14 @@ fn bundle_roots(path: &Path) -> Result<RootCerts, Error> {
     });
     let certificates = certificates.collect::<Vec<_>>();
     if certificates.is_empty() {
-        return Err(wrong("no certificate in it".to_owned()));
+        return Err(wrong("it contains no certificate".to_owned()));
     }
     Ok(RootCerts::from(certificates))
 }
 
 fn proxy(name: &'static str, url: Option<&str>) -> Result<Option<Proxy>, Error> {
     // The URL may hold a password, so it is not repeated.
-    let wrong = |_| Error::setup(name, "(environment)", Kind::BadRequest, "not a proxy's URL");
+    let wrong = |_| Error::setup(name, "(environment)", Kind::BadRequest, "not a valid proxy URL");
     url.map(Proxy::new).transpose().map_err(wrong)
 }
 

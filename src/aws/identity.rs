@@ -111,8 +111,8 @@ impl AccountId {
 
 fn unknown(error: &Error) -> Failure {
     let message = format!(
-        "the account, which is a level of its tags, is not known: {error}. Nothing is received until STS has told it, \
-         so that nothing is sent to a wrong table. Without STS: write the account into the service's \"tag\" in place of \
+        "the account, which is a level of its tags, is not known: {error}. Nothing is received until STS answers, so \
+         that nothing is sent to a wrong table. Without STS: write the account into the service's \"tag\" instead of \
          {{account_id}}"
     );
     Failure { cause: error.cause(), message }

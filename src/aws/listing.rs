@@ -95,7 +95,7 @@ pub fn read(list: &ListObjects<'_>, body: &[u8]) -> Result<Page, Unusable> {
         return Err(Unusable::foreign(format!("the key {:?} does not begin with the prefix", other.key)));
     }
     if answer.truncated && objects.is_empty() {
-        return Err(Unusable::foreign("it names no key and says that there are more"));
+        return Err(Unusable::foreign("it names no key but says that there are more"));
     }
     Ok(Page { objects, truncated: answer.truncated })
 }

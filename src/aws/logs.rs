@@ -181,7 +181,7 @@ pub fn read_events(body: &[u8]) -> Result<Events, Unusable> {
 /// The events of a page on which at least one is odd.
 fn one_by_one(text: &str) -> Result<Vec<Event>, Unusable> {
     let events = sonic_rs::get(text, ["events"]).map_err(Unusable::foreign)?;
-    let events = events.into_array_iter().ok_or_else(|| Unusable::foreign("events is no array"))?;
+    let events = events.into_array_iter().ok_or_else(|| Unusable::foreign("events is not an array"))?;
     events.map(|event| Event::read(event.map_err(Unusable::odd)?.as_raw_str())).collect()
 }
 

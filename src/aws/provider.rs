@@ -128,7 +128,7 @@ impl Provider {
         // What came expired is asked for again in its time: at once, the same would come.
         let is_current = |held: &Held| held.credentials.access_key_id == access_key_id && !held.came_expired;
         if state.current.as_ref().is_some_and(is_current) {
-            log::info!(place = state.owner.as_str(); "{}: credentials expired before their time; asking for new ones", state.owner);
+            log::info!(place = state.owner.as_str(); "{}: credentials expired before their time; requesting new ones", state.owner);
             state.current = None;
         }
     }
@@ -268,7 +268,7 @@ impl State {
         match &mut self.current {
             Some(held) if held.is_valid(now) => {
                 let Failure { cause, message } = Failure::from(&error);
-                let message = format!("not refreshed, the old ones are still valid: {message}");
+                let message = format!("not refreshed, but the old ones are still valid: {message}");
                 health.failed(Failure { cause, message }, !error.is_temporary());
                 held.refresh_at = Some(now + CREDENTIALS_RETRY);
                 Ok(held.credentials.clone())
@@ -296,8 +296,8 @@ fn came_expired(found: &Found, now: SystemTime) -> Option<String> {
     let expiry = found.credentials.expires_at.filter(|expiry| *expiry < now + CREDENTIALS_LIFE_MIN)?;
     let expiry = jiff::Timestamp::try_from(expiry).unwrap_or(jiff::Timestamp::MIN);
     Some(format!(
-        "the credentials had expired when they came (at {expiry}; {}). They are used all the same, and asked for again \
-         every {} s: does what gives them renew them, and is its clock right?",
+        "the credentials had expired when they came (at {expiry}; {}). They are used anyway and refreshed every {} \
+         s: does their source renew them, and is its clock right?",
         found.origin,
         CREDENTIALS_RETRY.as_secs()
     ))

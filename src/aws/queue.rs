@@ -145,7 +145,8 @@ impl Sqs {
 fn place_of(client: &Client, url: &str) -> Result<Place, Error> {
     let over = client.endpoints().sqs.clone();
     let endpoint = over.or_else(|| endpoint::queue(url, client.endpoints().variant));
-    let no_url = || Error::setup("sqs", url, Kind::BadRequest, "not a queue's URL: it needs https://host/…");
+    let no_url =
+        || Error::setup("sqs", url, Kind::BadRequest, "not a queue's URL: it must look like https://host/…");
     Ok(Place { endpoint: endpoint.ok_or_else(no_url)?, url: url.to_owned() })
 }
 

@@ -135,7 +135,7 @@ fn is_of_s3(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> Result<(),
     let why = match etag {
         None => "it has no ETag",
         Some(_) if !is_known && !bears_mark(headers) => {
-            "it has neither a header of Amazon's nor the object's ETag"
+            "it has neither an x-amz- header nor the object's ETag"
         }
         Some(_) if status == 200 && !says_its_end(headers) => "it does not say where it ends",
         Some(_) => return Ok(()),
@@ -162,9 +162,9 @@ pub fn is_as_known(get: &GetObject<'_>, etag: &str, total: u64) -> Result<(), Un
         _ => get.size.filter(|size| *size > 0 && get.known_etag() == Some(etag)),
     };
     match size {
-        Some(size) if size != total => Err(Unusable::foreign(format!(
-            "it is of {total} bytes, and the object with this ETag has {size}"
-        ))),
+        Some(size) if size != total => {
+            Err(Unusable::foreign(format!("it has {total} bytes, but the object with this ETag has {size}")))
+        }
         _ => Ok(()),
     }
 }
@@ -179,9 +179,9 @@ pub fn head(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> Result<Hea
     }
     let head = fitting(get, status, headers).map_err(Unusable::odd)?;
     match get.asked_version() {
-        Some(asked) if !head.version_id.is_empty() && head.version_id != asked => {
-            Err(Unusable::foreign(format!("version {asked} was asked for, version {} came", head.version_id)))
-        }
+        Some(asked) if !head.version_id.is_empty() && head.version_id != asked => Err(Unusable::foreign(
+            format!("version {asked} was requested, but version {} came", head.version_id),
+        )),
         _ => Ok(head),
     }
 }
@@ -201,7 +201,10 @@ fn fitting(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> Result<Head
             let fits = first == get.start && length <= get.len && body.is_none_or(|body| body == length);
             let ends_early = length < get.len && last + 1 != total;
             if !fits || ends_early {
-                return Err(format!("{} bytes from {} were asked for, {said:?} came", get.len, get.start));
+                return Err(format!(
+                    "{} bytes from {} were requested, but {said:?} came",
+                    get.len, get.start
+                ));
             }
             Ok(Head { etag, version_id, total: Some(total), skip: 0, take: Some(length), body: Some(length) })
         }
@@ -216,7 +219,7 @@ fn fitting(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> Result<Head
                 body,
             })
         }
-        other => Err(format!("a range was asked for, status {other} came")),
+        other => Err(format!("a range was requested, but status {other} came")),
     }
 }
 

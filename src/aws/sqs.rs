@@ -45,7 +45,7 @@ pub struct Failure {
 impl Failure {
     /// The failure of an entry that the answer names neither as done nor as failed, so that nothing is known of it.
     fn unanswered(id: &str) -> Failure {
-        let message = "SQS's answer does not name this entry".to_owned();
+        let message = "SQS's answer does not have this entry".to_owned();
         Failure { id: id.to_owned(), code: String::new(), message, sender_fault: false }
     }
 

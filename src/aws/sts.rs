@@ -89,7 +89,7 @@ pub fn read_assume_role(body: &[u8]) -> Result<Credentials, Unusable> {
     if [&raw.access_key_id, &raw.secret_access_key, &raw.session_token].iter().any(|part| part.is_empty()) {
         return Err(not_of("AssumeRole"));
     }
-    let expires_at = expiry(&raw.expiration).ok_or_else(|| Unusable::odd("its Expiration is no time"))?;
+    let expires_at = expiry(&raw.expiration).ok_or_else(|| Unusable::odd("its Expiration is not a time"))?;
     Ok(Credentials {
         access_key_id: raw.access_key_id,
         secret_access_key: raw.secret_access_key,
@@ -126,7 +126,7 @@ fn call(action: &'static str, address: &Address<'_>, fields: &[(&str, &str)]) ->
 /// The parser's own words could quote the secret.
 /// The parser's own words could quote a secret.
 fn not_of(action: &str) -> Unusable {
-    Unusable::foreign(format!("it has not the form of {action}'s"))
+    Unusable::foreign(format!("it does not have the shape of {action}'s answer"))
 }
 
 fn text(body: &[u8]) -> Result<&str, Unusable> {

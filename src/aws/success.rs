@@ -64,7 +64,7 @@ pub fn is_bare(body: &[u8]) -> bool {
 pub fn is_credible(headers: &HeaderMap, body: &[u8]) -> Result<(), Unusable> {
     if is_bare(body) && !bears_mark(headers) {
         return Err(Unusable::foreign(
-            "it is an empty JSON object, without a request id and a content type of AWS",
+            "it is an empty JSON object, without a request id or AWS's content type",
         ));
     }
     Ok(())

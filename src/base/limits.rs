@@ -839,13 +839,13 @@ pub const OTHER_FILES: usize = 24;
 const _: () = {
     assert!(SEND_RECORDS_MAX <= (1 << 24) / 4, "one write of the largest record must still fit the key");
     assert!(SETTLE_TIME.as_millis() < SEND_LIFETIME_MIN.as_millis());
-    assert!(SEND_WINDOW_BYTES > SETTLE_BYTES + BATCH_BYTES, "or only time could ever settle a full window");
-    assert!(POLL_REST_MAX.as_secs() < STANDSTILL_MAX.as_secs(), "a source that rests is not dead");
-    assert!(FIGURES_AGE_MAX.as_secs() >= 2 * DEPTH_INTERVAL.as_secs(), "a figure lives for two looks");
+    assert!(SEND_WINDOW_BYTES > SETTLE_BYTES + BATCH_BYTES, "otherwise only time could settle a full window");
+    assert!(POLL_REST_MAX.as_secs() < STANDSTILL_MAX.as_secs(), "a resting source is not dead");
+    assert!(FIGURES_AGE_MAX.as_secs() >= 2 * DEPTH_INTERVAL.as_secs(), "a figure must outlive two requests");
     assert!(AWS_BACKOFF_FIRST.as_millis() < AWS_BACKOFF_MAX.as_millis());
     assert!(AWS_IDLE_AGE.as_secs() > 20, "a long poll must not outlive its connection's idle age");
     assert!(INFLATE_WINDOW_BYTES < SCRATCH_BYTES_MAX);
-    assert!(DETECT_BYTES_MAX <= RECORD_BYTES_MAX, "what is held to decide must fit one record");
+    assert!(DETECT_BYTES_MAX <= RECORD_BYTES_MAX, "the bytes held for a decision must fit one record");
 };
 
 #[cfg(test)]

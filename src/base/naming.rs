@@ -69,19 +69,19 @@ pub enum NoPlace {
 
 const MULTI_REGION: NoPlace = NoPlace::Unsupported {
     what: "a Multi-Region Access Point",
-    cure: "its requests have signatures of their own, which are not made. Name one of its buckets",
+    cure: "its requests need another kind of signature, which is not supported. Name one of its buckets",
 };
 const OBJECT_LAMBDA: NoPlace = NoPlace::Unsupported {
     what: "an S3 Object Lambda access point",
-    cure: "it answers with what a function makes of an object. Name the bucket, or the access point behind it",
+    cure: "it returns what a function makes of an object. Name the bucket, or the access point behind it",
 };
 const OUTPOSTS: NoPlace = NoPlace::Unsupported {
     what: "a bucket of S3 on Outposts",
-    cure: "its endpoints and signatures are others. Replicate the objects to a bucket of a region, and name that",
+    cure: "its endpoints and signatures differ. Replicate the objects to a bucket of a region, and name that",
 };
 const DIRECTORY: NoPlace = NoPlace::Unsupported {
     what: "a directory bucket (S3 Express One Zone)",
-    cure: "it is read in sessions, which are not made. Let the objects be written to a general purpose bucket",
+    cure: "it is read in sessions, which are not supported. Have the objects written to a general purpose bucket",
 };
 
 /// Reads a bucket's name, or the ARN of an access point.

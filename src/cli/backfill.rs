@@ -107,12 +107,12 @@ impl Options {
     /// Refuses a time span in which no object can lie.
     fn check_times(&self, now: SystemTime) -> Result<(), String> {
         match (self.from, self.to) {
-            (Some(from), Some(to)) if from >= to => Err("--from is not before --to: no object can lie \
-                between them, so nothing was listed. Exchange the two, or leave one out"
+            (Some(from), Some(to)) if from >= to => Err("--from is not before --to: no object can be between them, \
+                so nothing was listed. Swap the two, or omit one"
                 .to_owned()),
             (Some(from), _) if from > now => {
-                Err("--from is in the future: no object has been written since \
-                then, so nothing was listed. Times go by LastModified, in UTC"
+                Err("--from is in the future: no object has been written since then, so nothing was listed. Times \
+                apply to LastModified, in UTC"
                     .to_owned())
             }
             _ => Ok(()),
@@ -144,11 +144,10 @@ fn begin(plan: Plan, s3: &S3) -> Result<Listing, String> {
     }
     let plan = listing.plan();
     Err(format!(
-        "no key of the bucket {} begins with {:?}{}: is that right? Keys begin without a slash, and \
-         capitals matter",
+        "no key of the bucket {} begins with {:?}{}: is that right? Keys begin without a slash, and case matters",
         plan.bucket,
         plan.prefix,
-        if plan.start_after.is_empty() { "" } else { " and lies behind --start-after" }
+        if plan.start_after.is_empty() { "" } else { " and comes after --start-after" }
     ))
 }
 
@@ -194,18 +193,15 @@ fn report(tally: &Tally, figures: &Snapshot, ending: &Ending) -> ExitCode {
         figures.delivered().events,
     );
     if let Some(reason) = &ending.gave_up {
-        log::error!("the backfill was given up: {reason}");
+        log::error!("the backfill was aborted: {reason}");
     }
     if tally.is_complete() {
         return ExitCode::SUCCESS;
     }
-    let why = if ending.interrupted {
-        "the backfill was stopped before its end"
-    } else {
-        "not everything is delivered"
-    };
+    let why =
+        if ending.interrupted { "the backfill was stopped early" } else { "not everything is delivered" };
     log::error!(
-        "{why}: {undelivered} objects that were listed are not delivered; the same command goes on where this one ended"
+        "{why}: {undelivered} objects that were listed are not delivered; the same command resumes where this one ended"
     );
     ExitCode::from(UNDELIVERED)
 }

@@ -47,7 +47,7 @@ fn run(options: &Options) -> anyhow::Result<bool> {
     let directory = tempfile::Builder::new()
         .prefix("aws-to-devo-bench-")
         .tempdir()
-        .context("cannot make a temporary directory")?;
+        .context("cannot create a temporary directory")?;
     let mut outside = Outside::start(options, directory.path())?;
     let run = measure::run(options, &mut outside, directory.path())?;
     // After the run: what it holds must not count as the collector's.

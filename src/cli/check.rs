@@ -70,7 +70,7 @@ fn ledger_problem(config: &Config) -> Option<Problem> {
         kind: Kind::Invalid,
         path: "globals.persistence".to_owned(),
         message: error.to_string(),
-        advice: "with \"required\": false the collector goes on without its ledger".to_owned(),
+        advice: "with \"required\": false the collector continues without its ledger".to_owned(),
         vendor: None,
     })
 }

@@ -19,7 +19,7 @@ pub fn problems(config: &Config) -> Vec<Problem> {
             let queues = config.inputs.iter().flat_map(|input| queue_problems(&http, input));
             queues.chain(config.sources.iter().filter_map(|source| source_problem(&http, source))).collect()
         }
-        Err(error) => vec![problem("inputs", &error, "mend the environment variable that is named")],
+        Err(error) => vec![problem("inputs", &error, "fix the named environment variable")],
     };
     queues.into_iter().chain(config.outputs.iter().filter_map(output_problem)).collect()
 }

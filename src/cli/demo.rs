@@ -102,7 +102,7 @@ impl Stage {
         let directory = tempfile::Builder::new()
             .prefix("aws-to-devo-demo-")
             .tempdir()
-            .context("cannot make a temporary directory")?;
+            .context("cannot create a temporary directory")?;
         let pki = Pki::generate()?;
         pki.write_client_files(directory.path())?;
         let sink = Sink::start(&pki)?;

@@ -60,10 +60,10 @@ fn progress(telemetry: &Telemetry) -> String {
     // Polled sources and listings have none.
     let in_work = telemetry.settle().in_work;
     if in_work > 0 {
-        text.push_str(&format!(", {in_work} messages in work"));
+        text.push_str(&format!(", {in_work} messages in flight"));
     }
     if telemetry.phase() == Phase::Stopping {
-        text.push_str("; work in hand is being finished");
+        text.push_str("; work in flight is being finished");
     }
     text
 }

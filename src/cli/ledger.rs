@@ -91,14 +91,14 @@ fn forget(choice: &Choice) -> Result<String, String> {
     let mut text = format!("{forgotten} {objects} forgotten.");
     let refused = store.forget_suspects(&filter).map_err(|error| error.to_string())?;
     if refused > 0 {
-        text.push_str(&format!(" {refused} more were refused until now: they are tried again."));
+        text.push_str(&format!(" {refused} more had been refused: they are retried."));
     }
     if filter.part.is_empty() {
         let sources = store.forget_sources(&filter.input).map_err(|error| error.to_string())?;
         if sources > 0 {
             text.push_str(&format!(
-                " {sources} checkpoints of polled sources and backfills were forgotten: they begin anew, sources \
-                 of a running collector with their next call."
+                " {sources} checkpoints of polled sources and backfills were forgotten: they restart, sources of a \
+                 running collector with their next call."
             ));
         }
     }

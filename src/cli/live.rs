@@ -76,18 +76,18 @@ fn block(new: &Snapshot, old: &Snapshot, seconds: f64) -> [String; LINES] {
     let senders = new.senders().count();
     let waiting = match new.in_state(Activity::BackingOff) {
         0 => String::new(),
-        count => format!(", {count} wait to try again"),
+        count => format!(", {count} backing off"),
     };
     let resident = new.process.resident.map_or("?".to_owned(), size);
     [
         format!("── {} ── {} ──", new.name, state(new)),
         format!(
-            "receive {:>9}/s messages   {depth} wait in SQS, {} in work",
+            "receive {:>9}/s messages   {depth} wait in SQS, {} in flight",
             per_second(new.receive().messages, old.receive().messages),
             a.in_work
         ),
         format!(
-            "fetch   {:>9}/s            {} in hand, {} wait, {} held",
+            "fetch   {:>9}/s            {} in progress, {} wait, {} held",
             bytes(f.bytes, old.fetch().bytes),
             f.active,
             f.waiting,

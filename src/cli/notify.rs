@@ -24,7 +24,7 @@ impl ServiceManager {
         let socket = variable("NOTIFY_SOCKET").and_then(|name| match open(&name) {
             Ok(socket) => Some(socket),
             Err(error) => {
-                log::warn!("the service manager cannot be told anything: NOTIFY_SOCKET={name}: {error}");
+                log::warn!("cannot notify the service manager: NOTIFY_SOCKET={name}: {error}");
                 None
             }
         });
@@ -67,7 +67,7 @@ impl ServiceManager {
         if let Some((socket, address)) = &self.socket
             && let Err(error) = socket.send_to_addr(text.as_bytes(), address)
         {
-            log::debug!("the service manager could not be told {text}: {error}");
+            log::debug!("cannot notify the service manager of {text}: {error}");
         }
     }
 }

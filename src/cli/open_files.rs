@@ -19,7 +19,7 @@ pub fn allow(needed: u64) -> Result<(), String> {
     }
     let why = raised.err().map(|error| format!(" ({error})")).unwrap_or_default();
     Err(format!(
-        "this configuration may need {needed} open files, and no more than {allowed} are allowed{why}: connections will fail at times and be tried again. Raise the limit (`ulimit -Hn`, LimitNOFILE= of systemd), or lower `fetchers`, `receivers` or `senders`"
+        "this configuration may need {needed} open files, but only {allowed} are allowed{why}: connections will fail at times and be retried. Raise the limit (`ulimit -Hn`, LimitNOFILE= of systemd), or lower `fetchers`, `receivers` or `senders`"
     ))
 }
 

@@ -60,7 +60,7 @@ impl Reload {
 
     /// At SIGHUP.
     pub fn hangup(&self) {
-        log::info!("SIGHUP: {} is read again", self.path.display());
+        log::info!("SIGHUP: reloading {}", self.path.display());
         self.manager.reloading();
         match config::load(&self.path, &Environment::here()) {
             Ok(new) => self.take(new),
@@ -79,15 +79,12 @@ impl Reload {
         log_changes(&changes);
         if changes.is_only_of_debug() && shared.next.is_none() {
             super::log::set_level(super::run::level(&new.config));
-            log::info!(
-                "lines for debugging are {}",
-                if new.config.globals.debug { "logged" } else { "not logged" }
-            );
+            log::info!("debug lines are {}", if new.config.globals.debug { "logged" } else { "not logged" });
             shared.snapshot = new.snapshot;
             return self.manager.ready();
         }
         if !changes.keys.is_empty() || shared.next.is_some() {
-            log::info!("work in hand is finished or given back; then the new configuration runs");
+            log::info!("work in flight is finished or returned; then the new configuration runs");
             shared.next = Some(new);
             if let Some((stop, _)) = &shared.running {
                 stop.stop();
@@ -107,7 +104,7 @@ impl Reload {
 
 fn refuse(problems: &Problems) {
     super::log::problems(&problems.0);
-    log::error!("the new configuration is refused; the old one goes on");
+    log::error!("the new configuration is refused; the old one continues");
 }
 
 fn log_changes(changes: &Changes) {
@@ -130,7 +127,7 @@ fn renew(running: Option<&(Stop, Renewal)>) -> bool {
             true
         }
         Some(Err(error)) => {
-            log::error!("{error}; the certificates that were read before stay in use");
+            log::error!("{error}; the previous certificates stay in use");
             false
         }
         None => false,

@@ -117,9 +117,8 @@ fn describe(config: &Config) {
 
 /// Waits for the next try to start, as somebody who lives.
 fn rest(pause: Duration, stop: &Stop, manager: &ServiceManager) {
-    let text =
-        format!("cannot start again, and tries every {} s: see the log", RESTART_BACKOFF_MAX.as_secs());
-    log::error!("the configuration that ran before cannot be started again; it is tried until it can");
+    let text = format!("cannot start again, retrying every {} s: see the log", RESTART_BACKOFF_MAX.as_secs());
+    log::error!("the previous configuration cannot be started again; it is retried until it can");
     manager.status(&text);
     let until = Instant::now() + pause;
     let slice = manager.ping_interval().unwrap_or(pause);
@@ -253,7 +252,7 @@ fn listen(hangup: Option<Box<dyn FnMut() + Send>>, manager: &Arc<ServiceManager>
 fn warn_of_given_back(ending: &Ending) {
     if ending.given_back > 0 {
         log::warn!(
-            "{} messages were not finished because of the stop; they come again, at the latest when their visibility timeout is over",
+            "{} messages were not finished because of the stop; they are redelivered after their visibility timeout at the latest",
             ending.given_back
         );
     }
@@ -262,7 +261,7 @@ fn warn_of_given_back(ending: &Ending) {
 fn report(ending: &Ending) -> ExitCode {
     super::log::settle();
     if let Some(reason) = &ending.gave_up {
-        log::error!("the run was given up: {reason}");
+        log::error!("the run was aborted: {reason}");
     }
     if ending.undelivered > 0 {
         log::error!(
@@ -272,7 +271,7 @@ fn report(ending: &Ending) -> ExitCode {
     }
     if ending.interrupted {
         log::error!(
-            "the drain was stopped before its queues were empty: {} messages were not delivered and come again, at the latest when their visibility timeout is over",
+            "the drain was stopped before its queues were empty: {} messages were not delivered and are redelivered after their visibility timeout at the latest",
             ending.given_back
         );
     } else {

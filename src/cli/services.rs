@@ -53,7 +53,7 @@ pub fn run(name: Option<&str>, json: bool, configuration: Option<&Path>) -> Exit
 fn unknown(name: &str, catalog: &Catalog) -> String {
     let names = catalog.rows().iter().map(|row| row.name.as_str());
     let advice = closest(name, names).map(|meant| format!(": did you mean {meant}?"));
-    format!("{name:?} is no service of an sqs_collector input{}", advice.unwrap_or_default())
+    format!("{name:?} is not a service of an sqs_collector input{}", advice.unwrap_or_default())
 }
 
 /// One service at more length.
@@ -65,7 +65,7 @@ fn as_text(row: &Row) -> String {
         ("reads", row.reads.clone()),
         ("object keys", if keys.is_empty() { "any".to_owned() } else { keys.to_owned() }),
         ("a record is", record),
-        ("holds none", listed(&empty)),
+        ("has no records", listed(&empty)),
         ("refused", listed(&refused)),
     ];
     let lines = lines.map(|(name, text)| format!("{name:<12} {}", text.replace('\n', "\n             ")));
@@ -78,10 +78,10 @@ fn listed(items: &[String]) -> String {
 
 fn as_tables(rows: &[Row]) -> String {
     format!(
-        "Services of an sqs_collector input: objects that a queue announces\n\n{}\n\n\
-         Services of an aws input: APIs that are polled, and queues that are given by their names\n\n{}\n\n\
-         Every object ends as delivered, empty, left_out or refused, for a reason: the metric\n\
-         objects_ended_total counts them, the log names them, and docs/monitoring.md lists the reasons.",
+        "Services of an sqs_collector input: objects that a queue announces\n\n{}\n\nServices of an aws input: APIs \
+         that are polled, and queues given by name\n\n{}\n\nEvery object ends as delivered, empty, left_out or \
+         refused, for a reason: the metric\nobjects_ended_total counts them, the log names them, and \
+         docs/monitoring.md lists the reasons.",
         sqs_table(rows),
         aws_table(aws::rows())
     )
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn one_service_says_what_becomes_of_its_objects() {
         let text = as_text(Catalog::built_in().row("aws_sqs_bedrock").unwrap());
-        for part in ["my.app.bedrock.invocations", "data/", "what is not JSON", "JSON values"] {
+        for part in ["my.app.bedrock.invocations", "data/", "anything except JSON", "JSON values"] {
             assert!(text.contains(part), "{text}");
         }
         assert!(unknown("aws_sqs_bedrok", Catalog::built_in()).contains("aws_sqs_bedrock?"));

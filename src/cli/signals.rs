@@ -88,7 +88,7 @@ impl Signals {
             let mut state = self.state();
             if state.is_stopping {
                 end(
-                    "second signal: stopped at once; what is in work comes again when its visibility timeout is over",
+                    "second signal: stopping at once; messages in flight are redelivered after their visibility timeout",
                     KILLED,
                 );
             }
@@ -99,7 +99,7 @@ impl Signals {
         cut_short_after(patience + GIVE_BACK_TIME + STOP_MARGIN);
         say_aside(|| {
             log::info!(
-                "signal received: nothing more is received, work in hand is finished; a second signal stops at once"
+                "signal received: receiving stops, work in flight is finished; a second signal stops at once"
             );
         });
     }
@@ -114,7 +114,7 @@ impl Signals {
 fn cut_short_after(limit: Duration) {
     let watch = move || {
         std::thread::sleep(limit);
-        let text = "the stop hangs and is cut short; what is in work comes again when its visibility timeout is over";
+        let text = "the stop hangs and is cut short; messages in flight are redelivered after their visibility timeout";
         end(text, UNDELIVERED.into());
     };
     // Without that thread the second signal still works.
@@ -122,7 +122,7 @@ fn cut_short_after(limit: Duration) {
 }
 
 /// Ends the process, after a word if that can be written.
-#[expect(clippy::exit, reason = "an orderly end was tried and hangs, or the user has asked twice")]
+#[expect(clippy::exit, reason = "an orderly exit was tried and hangs, or the user has asked twice")]
 fn end(text: &'static str, code: i32) -> ! {
     crate::aws::chain::process::end_all();
     say_aside(move || {

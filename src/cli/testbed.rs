@@ -67,7 +67,7 @@ pub fn run(part: &Part) -> ExitCode {
 /// However the parent ends: also when it is killed while this process is busy and reads no commands.
 pub(super) fn end_with_parent() {
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
-        log::warn!("cannot tie this process to the one that started it: {error}");
+        log::warn!("cannot tie this process to its parent: {error}");
     }
 }
 
@@ -81,7 +81,7 @@ fn make(
         return load::read_files(folder).with_context(|| folder.display().to_string());
     }
     let kind = Kind::of_service(service)
-        .with_context(|| format!("objects of {service} cannot be generated: give some with --files"))?;
+        .with_context(|| format!("objects of {service} cannot be generated: provide some with --files"))?;
     Ok(load::generate(kind, objects, object_bytes)?)
 }
 

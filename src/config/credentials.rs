@@ -60,7 +60,7 @@ fn read_as(names: &Names, input: &Mapping<'_>, context: &Context<'_>) -> Credent
         && credentials.base_role.is_none()
         && credentials.cross_account_role.is_none()
     {
-        let advice = "write the role that asks for it, or remove it";
+        let advice = "write the role that requires it, or remove it";
         let path = keys.path_of(names.external_id);
         keys.report.warning(Kind::Doubtful, path, "no role uses it", advice);
     }
@@ -118,15 +118,14 @@ fn from_file(
 ) -> Result<String, Unreadable> {
     let path = context.base.join(name);
     let refuse = |message: String| {
-        let advice =
-            "the file holds the value and nothing else; paths are relative to the configuration's folder";
+        let advice = "the file must contain only the value; paths are relative to the configuration's folder";
         keys.report.error(Kind::Invalid, keys.path_of(key), message, advice);
         Unreadable
     };
     let bytes = read_file(&path).map_err(refuse)?;
     let text = std::str::from_utf8(&bytes).map(str::trim).unwrap_or_default();
     if text.is_empty() || text.contains(char::is_control) {
-        return Err(refuse(format!("{} does not hold one line of text", path.display())));
+        return Err(refuse(format!("{} does not contain one line of text", path.display())));
     }
     permissions::warn_if_open(&path, &keys.path_of(key), keys.report);
     Ok(text.to_owned())

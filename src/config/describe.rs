@@ -71,7 +71,7 @@ fn describe_source(source: &Source) -> Vec<String> {
             source.period.as_secs(),
             source.retries,
             source.requests_per_second.map_or(String::new(), |rate| {
-                format!("{rate} requests/s at most for all sources with id {}, ", source.input)
+                format!("at most {rate} requests/s for all sources with id {}, ", source.input)
             }),
             describe_credentials(&source.credentials)
         ),
@@ -207,7 +207,7 @@ pub fn describe_format(format: &Format) -> String {
         Format::LinesWithHeaders { .. } => "lines without header lines".to_owned(),
         Format::CsvWithHeaders { .. } => "CSV records without header lines".to_owned(),
         Format::LinesUnder { prefix } => {
-            format!("lines under those with {}", String::from_utf8_lossy(prefix))
+            format!("lines after headers with {}", String::from_utf8_lossy(prefix))
         }
         Format::SelectedLines { header_lines, .. } => under("some of the lines", *header_lines),
         Format::Csv { header_lines } => under("CSV records", *header_lines),
@@ -215,7 +215,7 @@ pub fn describe_format(format: &Format) -> String {
         Format::Json { path } | Format::ReshapedJson { path, .. } => at("JSON", "values", path),
         Format::WholeJson { path } => at("whole JSON", "documents", path),
         Format::SeparatedJson { .. } => "JSON values between separators".to_owned(),
-        Format::JsonArrayLines => "elements of a JSON array a line".to_owned(),
+        Format::JsonArrayLines => "elements of a JSON array per line".to_owned(),
         Format::JsonValues { paths } => {
             let paths: Vec<String> = paths.iter().map(|path| path.join(".")).collect();
             format!("lines and values under {}", paths.join(", "))
@@ -225,16 +225,16 @@ pub fn describe_format(format: &Format) -> String {
         Format::Detect => "lines or JSON values".to_owned(),
         Format::TextFile(file) => match (&file.json, file.header) {
             (Some(_), _) => "text whose fields become JSON".to_owned(),
-            (None, true) => "text between separators, each with the header before it".to_owned(),
+            (None, true) => "text between separators, each preceded by the header".to_owned(),
             (None, false) => "text between separators".to_owned(),
         },
         Format::CloudWatch { body: EventBody::Event } => "CloudWatch log events".to_owned(),
         Format::CloudWatch { body: EventBody::Message } => "messages of CloudWatch log events".to_owned(),
         Format::Envelopes { detail } => {
-            format!("JSON, or what it holds in {} or logEvents", detail.join("."))
+            format!("JSON, or its value under {} or logEvents", detail.join("."))
         }
         Format::SnappyBlocks => "JSON values, plain or in snappy blocks".to_owned(),
-        Format::Incapsula => "lines under an Imperva header".to_owned(),
+        Format::Incapsula => "lines after an Imperva header".to_owned(),
         Format::Or { format, .. } | Format::Known { format, .. } => describe_format(format),
         Format::OrJson(text) => format!("{}, or JSON values", describe_format(text)),
         Format::Latin1(inner) => format!("{}, Latin-1", describe_format(inner)),

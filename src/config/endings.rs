@@ -35,7 +35,7 @@ impl Endings {
 
 /// The generated part of the documentation: a row for each pre-built service.
 pub fn markdown() -> String {
-    let mut text = "| service | a record is | known to hold none | refused |\n|---|---|---|---|\n".to_owned();
+    let mut text = "| service | a record is | known to have none | refused |\n|---|---|---|---|\n".to_owned();
     for Row { name, definition, .. } in rows() {
         let Endings { record, empty, refused } = Endings::of(definition);
         let cells = [record, empty.join("; "), refused.join("; ")].map(|cell| cell.replace('|', "\\|"));
@@ -68,8 +68,8 @@ fn of_format(format: &Format, empty: &mut Vec<String>, refused: &mut Vec<String>
                 refused.push(format!("JSON whose first document has none of {}", sets.join(", ")));
             }
             let of_others = match signs.only_parquet {
-                true => "Parquet with the signs of another service's log",
-                false => "what begins with the signs of another service's log",
+                true => "Parquet with the signature of another service's log",
+                false => "data with the signature of another service's log",
             };
             refused.push(of_others.to_owned());
         }
@@ -83,7 +83,7 @@ fn of_format(format: &Format, empty: &mut Vec<String>, refused: &mut Vec<String>
             if others.bare == Bare::Any {
                 let takes_text = matches!(&**format, Format::CloudWatch { .. });
                 refused.retain(|text| text != OTHER_DOCUMENTS && !(takes_text && text == NO_JSON));
-                refused.push("what Firehose failed to process".to_owned());
+                refused.push("data that Firehose failed to process".to_owned());
             }
         }
         Format::LinesWithHeaders { .. } | Format::CsvWithHeaders { .. } => is_empty("header lines"),
@@ -97,13 +97,13 @@ fn of_format(format: &Format, empty: &mut Vec<String>, refused: &mut Vec<String>
         Format::SnappyBlocks => {
             is_empty("lines of metadata");
             is_refused(NO_JSON);
-            is_refused("blocks that are not what their metadata says");
+            is_refused("blocks that differ from their metadata");
         }
         Format::Incapsula => {
             is_empty("the header, up to `|==|`");
             is_refused("encrypted bodies");
         }
-        Format::Parquet => is_refused("anything but Parquet"),
+        Format::Parquet => is_refused("anything except Parquet"),
         Format::CloudWatch { .. } | Format::Envelopes { .. } => {
             is_empty(CONTROL);
             is_empty("empty lists");
@@ -120,8 +120,8 @@ fn of_format(format: &Format, empty: &mut Vec<String>, refused: &mut Vec<String>
 }
 
 const CONTROL: &str = "control messages of CloudWatch Logs";
-const NO_JSON: &str = "what is not JSON";
-const OTHER_DOCUMENTS: &str = "documents without any of this";
+const NO_JSON: &str = "anything except JSON";
+const OTHER_DOCUMENTS: &str = "documents with none of these";
 
 fn others(format: &Format) -> Option<&Others> {
     match format {

@@ -54,7 +54,7 @@ fn is_on(names: Names, keys: &Mapping<'_>, context: &Context<'_>, profile: Optio
             Ok(None) => return false,
             Err(why) => {
                 let message = format!("{setting} of the profile is not known: {why}");
-                let advice = format!("repair the file, or set {variable} to true or false");
+                let advice = format!("fix the file, or set {variable} to true or false");
                 keys.report.warning(Kind::Doubtful, keys.path.as_str(), message, advice);
                 return false;
             }

@@ -96,8 +96,8 @@ fn host(keys: &Mapping<'_>) -> Option<String> {
     if host.bytes().all(|b| b.is_ascii_graphic()) {
         return Some(host);
     }
-    let advice = "letters, digits, dots, _ and -, without white space: it is the syslog HOST";
-    keys.report.error(Kind::Invalid, keys.path_of("host"), "cannot stand in a syslog header", advice);
+    let advice = "use letters, digits, dots, _ and -, without white space: it is the syslog HOST";
+    keys.report.error(Kind::Invalid, keys.path_of("host"), "is not allowed in a syslog header", advice);
     None
 }
 
@@ -115,13 +115,8 @@ fn memory_limit(keys: &Mapping<'_>, default: u64, context: &Context<'_>) -> u64 
     }
     if bytes > context.environment.memory {
         let memory = format_size(context.environment.memory);
-        let advice = "leave it out for a quarter of the memory";
-        keys.report.warning(
-            Kind::Doubtful,
-            path,
-            format!("is more than the {memory} that are there"),
-            advice,
-        );
+        let advice = "omit it for a quarter of the memory";
+        keys.report.warning(Kind::Doubtful, path, format!("is more than the available {memory}"), advice);
     }
     bytes
 }

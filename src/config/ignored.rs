@@ -9,7 +9,7 @@ pub type Ignored = (&'static str, &'static str);
 const TRIAL: [Ignored; 3] = [
     ("debug_md5", "no checksums of records are logged"),
     ("debug_mode", "\"globals\": {\"debug\": true} logs more"),
-    ("run_for_in_secs", "the collector runs until it is stopped; run --drain ends with an empty queue"),
+    ("run_for_in_secs", "the collector runs until it is stopped; run --drain exits when the queue is empty"),
 ];
 
 /// Of `globals` and `global_overrides`.
@@ -17,24 +17,24 @@ pub const GLOBALS: &[Ignored] = &[
     TRIAL[0],
     TRIAL[1],
     TRIAL[2],
-    ("generate_collector_details", "the log and the status page tell what runs"),
+    ("generate_collector_details", "the log and the status page show what runs"),
     ("multiprocessing", "there is one process, with threads"),
-    ("queue_generate_metrics", "there are metrics always"),
-    ("queue_max_elapsed_time_in_sec", "nothing is dropped for its age"),
-    ("queue_max_size_in_mb", "memory_limit bounds all that is held"),
-    ("queue_max_size_in_messages", "memory_limit bounds all that is held"),
-    ("queue_wrap_max_size_in_messages", "batches have a size of their own"),
+    ("queue_generate_metrics", "metrics are always available"),
+    ("queue_max_elapsed_time_in_sec", "nothing is dropped because of its age"),
+    ("queue_max_size_in_mb", "memory_limit bounds the memory"),
+    ("queue_max_size_in_messages", "memory_limit bounds the memory"),
+    ("queue_wrap_max_size_in_messages", "batches have their own size"),
 ];
 
 /// Of an output's `config`.
 pub const OUTPUT: &[Ignored] = &[
-    ("compression_buffer_in_bytes", "batches have a size of their own"),
+    ("compression_buffer_in_bytes", "batches have their own size"),
     ("concurrent_connections", "senders is the number of connections"),
-    ("generate_metrics", "there are metrics always"),
+    ("generate_metrics", "metrics are always available"),
     ("period_sender_stats_in_seconds", "statistics are logged every minute"),
     (
         "threshold_for_using_gzip_in_transport_layer",
-        "\"compression\": \"gzip\" compresses always, else nothing does",
+        "\"compression\": \"gzip\" always compresses; without it nothing is compressed",
     ),
 ];
 
@@ -43,8 +43,8 @@ pub const INPUT: &[Ignored] = &[
     TRIAL[0],
     TRIAL[1],
     TRIAL[2],
-    ("autoconfig", "the services are those that are written"),
-    ("compressed_events", "the bytes themselves say whether and how they are compressed"),
+    ("autoconfig", "exactly the configured services run"),
+    ("compressed_events", "compression is detected from the bytes"),
 ];
 
 /// Of a service that reads a queue.
@@ -52,15 +52,13 @@ pub const SERVICE: &[Ignored] = &[
     TRIAL[0],
     TRIAL[1],
     TRIAL[2],
-    (
-        "pull_retries",
-        "a call that fails is repeated until it works, and the queue keeps what was not delivered",
-    ),
-    ("request_period_in_seconds", "a queue is read as soon as something is in it"),
+    ("pull_retries", "a failed call is retried until it works, and the queue keeps undelivered messages"),
+    ("request_period_in_seconds", "a queue is read as soon as it has messages"),
 ];
 
 /// Of a service of an `aws` input whose messages are the logs themselves.
-pub const BODIES_SERVICE: &[Ignored] = &[("start_time", "a queue holds what was sent since it was made")];
+pub const BODIES_SERVICE: &[Ignored] =
+    &[("start_time", "a queue has only messages sent since it was created")];
 
 /// Of a service of an `aws` input that reads a queue.
 pub const QUEUE_SERVICE: &[Ignored] = &[SERVICE[3], SERVICE[4]];
@@ -70,7 +68,7 @@ pub const AWS_SERVICE: &[Ignored] = &TRIAL;
 
 /// Of an entry of `event_type_processor_mapping`.
 pub const EVENT_TYPE: &[Ignored] =
-    &[("processor_class", "events are sent as they are; tagging says where to")];
+    &[("processor_class", "events are sent unchanged; tagging sets their tag")];
 
 /// Where each list holds, for the documentation.
 pub const PLACES: &[(&str, &[Ignored])] = &[

@@ -101,7 +101,7 @@ fn read_input(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Option<Inp
 pub(super) fn id(key: &str, keys: &Mapping<'_>) -> String {
     keys.string("id").unwrap_or_else(|| {
         let message = format!("is missing; {key} is used");
-        let advice = "write an id of your own: what survives a restart is kept under it";
+        let advice = "write your own id: state that survives a restart is stored under it";
         keys.report.warning(Kind::Missing, keys.path_of("id"), message, advice);
         key.to_owned()
     })
@@ -135,7 +135,7 @@ fn region(keys: &Mapping<'_>, queue_url: Option<&str>) -> Option<String> {
         keys.report.error(Kind::Invalid, path, message, "regions look like us-west-1");
     } else if let Some(named) = named.filter(|named| *named != written) {
         let message = format!("is {written}, but the queue's URL names {named}");
-        keys.report.warning(Kind::Doubtful, path, message, "leave it out: the URL is enough");
+        keys.report.warning(Kind::Doubtful, path, message, "omit it: the URL is enough");
     }
     Some(written)
 }
@@ -155,12 +155,12 @@ fn services(keys: &Mapping<'_>, region: &str, catalog: &Catalog) -> Vec<Arc<Defi
 fn check_services(keys: &Mapping<'_>, services: &[Arc<Definition>], direct_mode: bool) {
     let path = keys.path_of("services");
     if direct_mode && services.len() > 1 {
-        let advice = "keep one service: without objects there is no key to choose among them by";
-        keys.report.error(Kind::Invalid, path.as_str(), "direct_mode goes with one service only", advice);
+        let advice = "keep one service: without objects there is no key to choose a service by";
+        keys.report.error(Kind::Invalid, path.as_str(), "direct_mode works with one service only", advice);
     }
     for (i, service) in services.iter().enumerate() {
         if let Some(earlier) = services[..i].iter().find(|earlier| takes_all_of(earlier, service)) {
-            let message = format!("gets no object: {} above takes them all", earlier.name);
+            let message = format!("gets no objects: {} above takes them all", earlier.name);
             let advice = "change their order, or their \"object_keys\" (a regular expression on the key)";
             keys.report.warning(Kind::Doubtful, format!("{path}.{}", service.name), message, advice);
         }
@@ -180,8 +180,8 @@ fn takes_all_of(earlier: &Definition, later: &Definition) -> bool {
 fn ack_messages(keys: &Mapping<'_>, do_not_send: bool) -> bool {
     let written = keys.boolean_if_set("ack_messages");
     if do_not_send && written == Some(true) {
-        let message = "messages are deleted although do_not_send keeps their logs from being sent";
-        let advice = "leave ack_messages out to keep the messages in the queue";
+        let message = "messages are deleted although do_not_send stops their logs from being sent";
+        let advice = "omit ack_messages to keep the messages in the queue";
         keys.report.warning(Kind::Doubtful, keys.path_of("ack_messages"), message, advice);
     }
     written.unwrap_or(!do_not_send)
@@ -193,7 +193,7 @@ fn visibility_timeout(keys: &Mapping<'_>) -> Duration {
     let timeout = Duration::from_secs(seconds.unsigned_abs());
     if timeout < limits::VISIBILITY_TIMEOUT_ADVISED_MIN {
         let path = keys.path_of("sqs_visibility_timeout");
-        let message = format!("{seconds} s leave little time to extend it: messages may come twice");
+        let message = format!("{seconds} s leaves little time to extend it: messages may be delivered twice");
         keys.report.warning(Kind::Doubtful, path, message, "120 is a good value: it is extended as needed");
     }
     timeout
@@ -230,14 +230,14 @@ fn check_together(inputs: &[Input], report: &Report) {
         let path = |key: &str| format!("inputs.{}.{key}", input.key);
         let earlier = &inputs[..i];
         if let Some(other) = earlier.iter().find(|other| other.id == input.id) {
-            let message = format!("{} is the id of {} already", input.id, other.key);
-            let advice = "give each input an id of its own: what survives a restart is kept under it";
+            let message = format!("{} is already the id of {}", input.id, other.key);
+            let advice = "give each input its own id: state that survives a restart is stored under it";
             report.error(Kind::Invalid, path("id"), message, advice);
         }
         let same = |other: &&Input| is_same_queue(other, input);
         if let Some(other) = earlier.iter().find(same) {
             let message =
-                format!("is the queue of {} already: each message goes to one of the two", other.key);
+                format!("is already the queue of {}: each message goes to one of the two", other.key);
             let advice = "write both inputs' services under one input";
             report.warning(Kind::Doubtful, path("base_url"), message, advice);
         }
@@ -258,7 +258,7 @@ fn check_sources(sources: &[Source], report: &Report) {
     for (i, source) in sources.iter().enumerate() {
         if sources[..i].iter().any(|other| other.name == source.name) {
             let message = format!("{} is collected by another input with the same id", source.name);
-            let advice = "give each input an id of its own: what survives a restart is kept under it";
+            let advice = "give each input its own id: state that survives a restart is stored under it";
             report.error(Kind::Invalid, source.path.as_str(), message, advice);
         }
     }

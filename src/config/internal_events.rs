@@ -27,7 +27,8 @@ fn is_tag(keys: &Mapping<'_>, tag: &str) -> bool {
     };
     let good = tag.split('.').count() >= 2 && tag.split('.').all(is_level);
     if !good {
-        let advice = "levels of letters, digits, _ and -, with dots between them: my.app.collector.stats";
+        let advice =
+            "use letters, digits, _ and - for the levels, with dots between them: my.app.collector.stats";
         keys.report.error(Kind::Invalid, keys.path_of("tag"), format!("{tag:?} is not a tag"), advice);
     } else {
         service::warn_of_table(tag, &keys.path_of("tag"), keys.report);
@@ -39,7 +40,7 @@ fn is_output(keys: &Mapping<'_>, name: &str, outputs: &[Output]) -> bool {
     let names: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
     let found = names.contains(&name);
     if !found {
-        let message = format!("{name:?} is no enabled output");
+        let message = format!("{name:?} is not an enabled output");
         keys.report.error(Kind::Invalid, keys.path_of("output"), message, suggestion(name, &names));
     }
     found

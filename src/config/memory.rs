@@ -90,7 +90,7 @@ impl Config {
                     format_size(limit),
                     self.inputs.len() + self.sources.len()
                 );
-                let advice = format!("write at least {least}, or give some inputs to another collector");
+                let advice = format!("write at least {least}, or move some inputs to another collector");
                 report.error(Kind::OutOfRange, "globals.memory_limit", message, advice);
             }
         }
@@ -105,7 +105,7 @@ impl Config {
                 let message =
                     format!("{count} do not fit a memory_limit of {limit}, so {most} will be started");
                 let advice = format!(
-                    "raise \"memory_limit\" to {} for all threads of the file, or write fewer",
+                    "raise \"memory_limit\" to {} for all configured threads, or configure fewer",
                     format_size_up(needed)
                 );
                 report.warning(Kind::OutOfRange, path, message, advice);

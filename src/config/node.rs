@@ -89,7 +89,7 @@ impl<'a> Node<'a> {
             _ => None,
         };
         let Some(number) = number else {
-            return self.wrong_type("a whole number");
+            return self.wrong_type("an integer");
         };
         if range.contains(&number) {
             return Some(number);

@@ -105,7 +105,7 @@ fn relay(config: &Mapping<'_>, context: &Context<'_>) -> Option<Destination> {
     for key in ["chain", "cert", "key"] {
         if config.string(key).is_some() {
             let advice = "write \"type\": \"SSL\" to use TLS, or remove it";
-            config.report.error(Kind::Invalid, config.path_of(key), "is not used without TLS", advice);
+            config.report.error(Kind::Invalid, config.path_of(key), "has no effect without TLS", advice);
         }
     }
     Some(Destination::Tcp { address: address?, port: port? })
@@ -121,7 +121,7 @@ fn warn_of_rates_below_a_batch(config: &Mapping<'_>, rates: &Rates) {
     let batch = limits::BATCH_BYTES as u64;
     if let Some(rate) = rates.bytes_per_second.filter(|rate| *rate < batch) {
         let message = format!(
-            "is less than one batch ({}): a batch is sent at once, and then nothing for up to {} s",
+            "is less than one batch ({}): a batch is sent at once, followed by a pause of up to {} s",
             format_size(batch),
             batch.div_ceil(rate)
         );
@@ -136,10 +136,10 @@ pub(super) fn check_with(inputs: &[Input], outputs: &[Output], report: &Report) 
     for output in outputs.iter().filter(|output| output.gzip_level.is_some()) {
         let path = format!("outputs.{}.config.compression", output.name);
         let message = format!(
-            "does not apply to inputs.{}: what a FIFO queue brings must stay in order and is sent uncompressed, over one connection",
+            "does not apply to inputs.{}: events of a FIFO queue must stay in order and are sent uncompressed, over one connection",
             fifo.key
         );
-        let advice = "leave \"compression\" out if this is the only input, or use a standard queue";
+        let advice = "omit \"compression\" if this is the only input, or use a standard queue";
         report.warning(Kind::Doubtful, path, message, advice);
     }
 }
@@ -165,14 +165,14 @@ fn transport(config: &Mapping<'_>) -> Option<Transport> {
 }
 
 fn address(config: &Mapping<'_>, example: &str) -> Option<String> {
-    let advice = format!("write the host's name or address alone, such as {example}");
+    let advice = format!("write only the host's name or address, such as {example}");
     let address = config.required("address", &advice)?;
     let is_ip = address.parse::<std::net::IpAddr>().is_ok();
     let is_name = address.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b));
     if is_ip || is_name {
         return Some(address);
     }
-    let message = format!("{address:?} is not the name or address of a host");
+    let message = format!("{address:?} is not a host name or address");
     config.report.error(Kind::Invalid, config.path_of("address"), message, advice);
     None
 }
@@ -192,14 +192,17 @@ fn port(config: &Mapping<'_>, default: Option<u16>) -> Option<u16> {
 fn confirmation(config: &Mapping<'_>, destination: &Option<Destination>) -> Confirmation {
     const KEY: &str = "confirmation";
     if matches!(destination, Some(Destination::Console)) {
-        config.without_effect(&[KEY], "remove it: the console counts as confirmed what the kernel has taken");
+        config.without_effect(
+            &[KEY],
+            "remove it: for the console, data that the kernel has taken counts as confirmed",
+        );
         return Confirmation::default();
     }
     match config.string(KEY).as_deref() {
         None | Some("acknowledgement") => Confirmation::Acknowledgement,
         Some("close") => Confirmation::Close,
         Some(other) => {
-            let message = format!("{other:?} is not a known way to confirm");
+            let message = format!("{other:?} is not a known confirmation");
             let advice = suggestion(other, &["acknowledgement", "close"]);
             config.report.error(Kind::Invalid, config.path_of(KEY), message, advice);
             Confirmation::default()
@@ -226,7 +229,7 @@ fn wants_gzip(config: &Mapping<'_>, kind: &str) -> bool {
     };
     match node.text() {
         Some(written) if !written.eq_ignore_ascii_case("gzip") => {
-            let message = format!("{written:?} is not a way to compress what is sent");
+            let message = format!("{written:?} is not a known compression");
             problem(message, suggestion(&written, &["gzip", "none"]));
         }
         Some(_) if kind.eq_ignore_ascii_case("console") => {

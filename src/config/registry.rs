@@ -13,7 +13,7 @@ use crate::decode::Sign;
 use crate::services::{Definition, REGISTRY};
 
 /// What problems with the registry call it.
-const BUILT_IN: &str = "the pre-built services";
+const BUILT_IN: &str = "the built-in services";
 
 /// Keys that a listing shows; a user's entry does not have them.
 const FOR_PEOPLE: [&str; 4] = ["table", "reads", "named", "note"];
@@ -124,8 +124,8 @@ impl Catalog {
         for (name, node) in rows.entries() {
             if self.row(name).is_some() {
                 let message = format!("is defined in {BUILT_IN} and in {file}");
-                let advice = "give your service another name; to change a pre-built one, override its keys under \
-                              the input's services";
+                let advice = "give your service another name; to change a built-in one, override its keys under the \
+                              input's services";
                 node.error(Kind::Invalid, message, advice);
                 continue;
             }

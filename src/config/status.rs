@@ -40,9 +40,9 @@ fn address(keys: &Mapping<'_>) -> Option<IpAddr> {
         return None;
     };
     if !address.is_loopback() {
-        let message = format!("everybody who reaches {address} can read the status page and the metrics");
+        let message = format!("everyone who can reach {address} can read the status page and the metrics");
         let advice =
-            "there is no password and no TLS: leave it at 127.0.0.1, or let a firewall decide who gets there";
+            "there is no password and no TLS: leave it at 127.0.0.1, or restrict access with a firewall";
         keys.report.warning(Kind::Doubtful, path, message, advice);
     }
     Some(address)

@@ -20,7 +20,7 @@ pub(super) fn replace(tree: &mut Value, variable: &Variables, report: &Report) {
         }
         Err(Fault::Unclear) => {
             let advice = "write ${NAME} or ${NAME:-default} for a variable, $${ for the text ${";
-            report.error(Kind::Invalid, path, "holds a ${ that names no variable", advice);
+            report.error(Kind::Invalid, path, "has a ${ without a variable's name", advice);
             None
         }
     });
@@ -134,7 +134,7 @@ mod tests {
         let shown = problems.iter().map(|p| format!("{}: {}", p.path, p.message)).collect::<Vec<_>>();
         assert_eq!(
             shown,
-            ["${A}[1].k: the environment variable NO is not set", "u: holds a ${ that names no variable"]
+            ["${A}[1].k: the environment variable NO is not set", "u: has a ${ without a variable's name"]
         );
     }
 

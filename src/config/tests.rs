@@ -384,7 +384,7 @@ fn secrets_may_come_from_files_and_from_the_environment() {
     let (problems, key) = with_credentials(variable, 0o644);
     assert_eq!((problems.concat(), key.unwrap().secret.as_str()), (String::new(), "never-shown-variable"));
     for (file, part) in
-        [("empty", "empty does not hold"), ("lines", "lines does not hold"), ("no", "cannot read")]
+        [("empty", "empty does not contain"), ("lines", "lines does not contain"), ("no", "cannot read")]
     {
         let (problems, key) =
             with_credentials(&both.replace("file: secret", &format!("file: {file}")), 0o600);
@@ -641,7 +641,7 @@ fn what_a_fifo_queue_or_a_low_rate_makes_of_an_output_is_said() {
             .contains("outputs.relay.config.compression: does not apply to inputs.sqs_collector")
     );
     assert!(!warnings("q", "compression: gzip").contains("compression"));
-    assert!(warnings("q", "max_bytes_per_second: 1000").contains("nothing for up to 263 s"));
+    assert!(warnings("q", "max_bytes_per_second: 1000").contains("a pause of up to 263 s"));
     assert!(!warnings("q", "max_bytes_per_second: 1000000").contains("per_second"));
 }
 

@@ -35,7 +35,7 @@ pub(super) fn read(config: &Mapping<'_>, needs: Needs, context: &Context<'_>) ->
     let (chain, cert, key) = (file("chain"), file("cert"), file("key"));
     for (one, other, missing) in [(&cert, &key, "key"), (&key, &cert, "cert")] {
         if needs == Needs::Nothing && one.is_some() && other.is_none() {
-            let advice = "certificate and key come together";
+            let advice = "certificate and key are used together";
             config.report.error(Kind::Missing, config.path_of(missing), "is missing", advice);
         }
     }
@@ -65,8 +65,8 @@ fn file(config: &Mapping<'_>, key: &'static str, needs: Needs, context: &Context
     match read_file(&path) {
         Ok(bytes) => Some(Pem { path, bytes }),
         Err(message) => {
-            let advice = "paths are relative to the configuration file's folder; a folder certs in it or beside it is \
-                          looked in, too";
+            let advice = "paths are relative to the configuration file's folder; a folder certs in it or beside it \
+                          is searched too";
             config.report.error(Kind::TlsFile, config.path_of(key), message, advice);
             None
         }
@@ -78,7 +78,7 @@ fn check_chain(config: &Mapping<'_>, chain: &Pem) {
     let mut roots = rustls::RootCertStore::empty();
     let (usable, _) = roots.add_parsable_certificates(certificates);
     if usable == 0 {
-        let message = format!("{} holds no usable certificate", chain.path.display());
+        let message = format!("{} contains no usable certificate", chain.path.display());
         config.report.error(Kind::TlsFile, config.path_of("chain"), message, ADVICE);
     }
 }
@@ -101,7 +101,7 @@ fn certificates(config: &Mapping<'_>, key: &str, pem: &Pem) -> Option<Vec<Certif
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem.bytes).collect();
     let message = match read {
         Ok(certificates) if !certificates.is_empty() => return Some(certificates),
-        Ok(_) => format!("{} holds no certificate in PEM form", pem.path.display()),
+        Ok(_) => format!("{} contains no certificate in PEM form", pem.path.display()),
         Err(error) => format!("{} is not in PEM form: {error}", pem.path.display()),
     };
     config.report.error(Kind::TlsFile, config.path_of(key), message, ADVICE);
@@ -118,7 +118,7 @@ fn private_key(config: &Mapping<'_>, pem: &Pem) -> Option<PrivateKeyDer<'static>
     }
     PrivateKeyDer::from_pem_slice(&pem.bytes)
         .map_err(|_| {
-            let message = format!("{path} holds no private key in PEM form");
+            let message = format!("{path} contains no private key in PEM form");
             config.report.error(Kind::TlsFile, config.path_of("key"), message, ADVICE);
         })
         .ok()
@@ -143,7 +143,7 @@ fn check_match(
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => (),
         Err(Error::InconsistentKeys(_)) => {
             let message = format!("does not belong to the certificate {}", cert.path.display());
-            let advice = "certificate and key must be of the same download";
+            let advice = "certificate and key must be from the same download";
             config.report.error(Kind::TlsFile, config.path_of("key"), message, advice);
         }
         Err(error) => {
@@ -170,7 +170,7 @@ fn check_dates(config: &Mapping<'_>, certificates: &[CertificateDer<'_>], now: S
     let (from, until) = (validity.not_before, validity.not_after);
     let left = until.timestamp().saturating_sub(now);
     if left < 0 {
-        let advice = "make a new one in Devo and replace cert and key";
+        let advice = "create a new one in Devo and replace cert and key";
         config.report.error(Kind::TlsFile, path, format!("has expired: {until}"), advice);
     } else if from.timestamp() > now {
         let advice = "check this machine's clock";
@@ -178,6 +178,6 @@ fn check_dates(config: &Mapping<'_>, certificates: &[CertificateDer<'_>], now: S
     } else if left.unsigned_abs() < limits::CERTIFICATE_EXPIRY_WARNING.as_secs() {
         let days = left / 86_400;
         let message = format!("expires in {days} {}: {until}", if days == 1 { "day" } else { "days" });
-        config.report.warning(Kind::TlsFile, path, message, "make a new one in Devo in time");
+        config.report.warning(Kind::TlsFile, path, message, "create a new one in Devo in time");
     }
 }

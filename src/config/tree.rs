@@ -32,7 +32,7 @@ fn message(error: &serde_saphyr::Error) -> String {
     let error = error.without_snippet();
     let text = match error {
         serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
-            format!("the key {key} is written twice")
+            format!("the key {key} is repeated")
         }
         serde_saphyr::Error::MultipleDocuments { .. } => "a second YAML document begins".to_owned(),
         other => other.to_string().lines().next().unwrap_or_default().to_owned(),
@@ -79,10 +79,10 @@ mod tests {
             problem("{\"a\": 1,\n \"b\": [1, 2\n}"),
             @"mismatched bracket '[' closed by '}' at line 2, column 7"
         );
-        insta::assert_snapshot!(problem("a: 1\nb: 2\na: 3\n"), @"line 3, column 1: the key a is written twice");
+        insta::assert_snapshot!(problem("a: 1\nb: 2\na: 3\n"), @"line 3, column 1: the key a is repeated");
         insta::assert_snapshot!(
             problem("{\"a\": {\"b\": 1, \"b\": 2}}"),
-            @"line 1, column 16: the key b is written twice"
+            @"line 1, column 16: the key b is repeated"
         );
     }
 

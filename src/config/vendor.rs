@@ -52,8 +52,8 @@ const NO_BOOLEAN: &str = r#""{path}" property must be a boolean"#;
 const BAD_TIME: &str = r#"The property "{path}" from configuration is having a wrong format, expected pattern: "YYYY-mm-ddTHH:MM:SSZ""#;
 
 const TIME_ADVICE: &str = "write the time in UTC, such as 2026-01-31T00:00:00Z";
-const TAG_ADVICE: &str = "write a table, such as my.app.aws.events; placeholders stand in braces";
-const SERVICE_ADVICE: &str = "write a service's keys as a mapping; {} takes all defaults";
+const TAG_ADVICE: &str = "write a table, such as my.app.aws.events; placeholders are in braces";
+const SERVICE_ADVICE: &str = "write a service's keys as a mapping; {} uses all defaults";
 const AUTO_ADVICE: &str = "write true or false";
 
 /// The first row that fits is the one. That each can be produced is tested, by a bad file for each.
@@ -194,7 +194,7 @@ pub static ROWS: &[Row] = &[
         MISSING,
         Kind::Missing,
         "inputs.aws*.services.*.log_group",
-        "write the log group's name; / takes all of them",
+        "write the log group's name; / reads all of them",
     ),
     of(
         Class::Service,
@@ -202,7 +202,7 @@ pub static ROWS: &[Row] = &[
         NO_STRING,
         Kind::WrongType,
         "inputs.aws*.services.*.log_group",
-        "write one log group's name; for several write several services",
+        "write one log group's name; for several, write several services",
     ),
     of(
         Class::Service,
@@ -223,7 +223,7 @@ pub static ROWS: &[Row] = &[
         r#"Queue "{queue}" used by service "{service}" in "{region}" region is not available: reason: {reason}"#,
         Kind::Queue,
         "inputs.*",
-        "check the queue's name and region, and read the reason: it names the call, the key and what AWS lacks",
+        "check the queue's name and region, and read the reason: it names the call, the key and what is missing in AWS",
     ),
     // The definitions file (globals.definitions).
     of(Class::Definition, 2, NO_MAPPING, Kind::WrongType, "definitions: *", SERVICE_ADVICE),
@@ -235,7 +235,7 @@ pub static ROWS: &[Row] = &[
         r#""{path}" property is containing some unexpected placeholders"#,
         Kind::Invalid,
         "definitions: *.routing_template",
-        "fields stand in brackets: [record-NAME] or [file-NAME], each defined under that name",
+        "fields are in brackets: [record-NAME] or [file-NAME], each defined under that name",
     ),
     of(
         Class::Definition,
@@ -281,20 +281,20 @@ pub struct Never {
     pub why: &'static str,
 }
 
-const INTERNAL: &str = "the vendor keeps it in its own definitions of its services; here they are a part of the program, which no file can get wrong";
+const INTERNAL: &str = "the vendor keeps it in its own service definitions; here they are part of the program, so no file can get them wrong";
 
 pub const NEVER: &[Never] = &[
     never(
         "AwsInputConfigurationError",
         "0",
         "`requests_per_second` is missing",
-        "left out, there is no limit of our own",
+        "without it there is no limit of our own",
     ),
     never(
         "AwsServiceConfigurationError",
         "0",
         "`metric_namespaces` is missing",
-        "left out, all namespaces are read",
+        "without it all namespaces are read",
     ),
     never(
         "AwsServiceConfigurationError",
@@ -306,14 +306,14 @@ pub const NEVER: &[Never] = &[
         "AwsServiceConfigurationError",
         "6",
         "a queue's name must be a string",
-        "it comes as 5, which other tables of the vendor's have for it",
+        "it is reported as 5, as in the vendor's other tables",
     ),
     never("AwsModuleDefinitionError", "1", "`module_properties` are missing", INTERNAL),
     never(
         "AwsModuleDefinitionError",
         "5",
         "`tag_base` must have all placeholders",
-        "a table may do without placeholders",
+        "a table needs no placeholders",
     ),
     never(
         "AwsModuleDefinitionError",
@@ -366,7 +366,7 @@ const fn of(
 
 /// All rows as a Markdown table, for the documentation.
 pub fn markdown() -> String {
-    let mut text = "| the vendor's error | id | message | where | cure |\n|---|---|---|---|---|\n".to_owned();
+    let mut text = "| the vendor's error | id | message | where | fix |\n|---|---|---|---|---|\n".to_owned();
     for row in ROWS {
         let place =
             if row.kind == Kind::Queue { "`check --online`".to_owned() } else { format!("`{}`", row.place) };

@@ -20,19 +20,19 @@ pub enum Error {
     #[error("{compression} data ends at byte {offset}, but something else follows it")]
     TrailingGarbage { compression: Compression, offset: u64 },
     /// More than [`COMPRESSION_LEVELS_MAX`](crate::base::limits::COMPRESSION_LEVELS_MAX) levels.
-    #[error("compressed more than {max} times over")]
+    #[error("compressed more than {max} times")]
     TooManyLevels { max: usize },
     /// It inflates beyond what logs do.
-    #[error("expansion bomb: {compressed} bytes have become {expanded}, more than {ratio_max} for one")]
+    #[error("expansion bomb: {compressed} bytes expanded to {expanded}, a ratio of more than {ratio_max}")]
     Bomb { compressed: u64, expanded: u64, ratio_max: u64 },
     /// What stands in it once would stand in its records too often.
     #[error(
-        "{read} bytes of it have become records with {copied} bytes more, more than {ratio_max} for one: a member of its envelope, or names in its header, are so long that they cannot be written into each record"
+        "{read} bytes of it became records with {copied} more bytes, a ratio of more than {ratio_max}: a member of its envelope, or names in its header, are too long to be written into each record"
     )]
     Copies { read: u64, copied: u64, ratio_max: u64 },
     /// Each record would be too large for what stands in the object once.
     #[error(
-        "what would stand in each of its records, an envelope's own members or a text file's header, is larger than the limit of {max} bytes. If the first line of a text file is a record, set \"header\": false"
+        "the data repeated in each of its records (an envelope's own members or a text file's header) is larger than the limit of {max} bytes. If the first line of a text file is a record, set \"header\": false"
     )]
     HeaderTooLarge { max: usize },
     /// One record exceeds the bound.
@@ -55,11 +55,11 @@ pub enum Error {
     )]
     AnotherLog { log: String },
     /// It is packed or written in a way that is not read.
-    #[error("the object is {name}, which this version does not read: {cure}")]
+    #[error("the object is {name}, which is not supported: {cure}")]
     Foreign { name: &'static str, cure: &'static str },
     /// What should be text is none.
     #[error(
-        "the object is binary, not text: more than a tenth of its first bytes are control characters or no UTF-8. If it is text of another character set, set the service's encoding to latin-1; if it is compressed, have its writer use gzip"
+        "the object is binary, not text: more than a tenth of its first bytes are control characters or not UTF-8. If it is text in another character set, set the service's encoding to latin-1; if it is compressed, have its writer use gzip"
     )]
     Binary,
     /// The header of an Imperva log file has a `key:`.
@@ -71,16 +71,14 @@ pub enum Error {
     #[error("bad Parquet: {cause}")]
     BadParquet { cause: String },
     /// Parquet can only be read when all of it is there.
-    #[error("the Parquet object is larger than the {max} bytes that may be held of one: raise memory_limit")]
+    #[error("the Parquet object is larger than the {max} bytes allowed for one: raise memory_limit")]
     ObjectTooLarge { max: usize },
     /// The footer becomes structures of the library that reads it.
-    #[error(
-        "the Parquet object's footer needs more than the {max} bytes that are left to it: raise memory_limit"
-    )]
+    #[error("the Parquet object's footer needs more than the {max} bytes left for it: raise memory_limit")]
     FooterTooLarge { max: usize },
     /// The object itself, and the pages of all columns that are read at a time.
     #[error(
-        "the Parquet object and its pages need more than the {max} bytes that may be held of one: raise memory_limit"
+        "the Parquet object and its pages need more than the {max} bytes allowed for one: raise memory_limit"
     )]
     PagesTooLarge { max: usize },
     /// A block of raw snappy, or the line of metadata before it.
@@ -92,13 +90,11 @@ pub enum Error {
     MemoryBusy,
     /// It would not fit even alone.
     #[error(
-        "decoding it needs more than the {max} bytes that all objects together may hold: raise memory_limit"
+        "decoding it needs more than the {max} bytes allowed for all objects together: raise memory_limit"
     )]
     MemoryTooSmall { max: usize },
     /// The window of a zstd frame.
-    #[error(
-        "the zstd frame at byte {offset} needs a window of {window} bytes, more than the {max} that are accepted"
-    )]
+    #[error("the zstd frame at byte {offset} needs a window of {window} bytes, more than the allowed {max}")]
     WindowTooLarge { offset: u64, window: u64, max: u64 },
     /// The cargo feature `parquet` is off.
     #[error("the object is Parquet, and this binary was built without Parquet")]
@@ -114,7 +110,7 @@ pub enum Error {
 /// The limit on a record is fixed, unless memory is so short that a worker's share is less.
 fn cure(max: usize) -> &'static str {
     if max < RECORD_BYTES_MAX {
-        ", which is a worker's share of memory_limit: raise memory_limit, or lower workers"
+        ", a worker's share of memory_limit: raise memory_limit, or lower workers"
     } else {
         ""
     }

@@ -15,9 +15,10 @@ pub struct Foreign {
 
 const REPACK: &str =
     "have its writer compress with gzip (in Firehose: set the compression to GZIP), or not at all";
-const UNPACK: &str = "have its writer put each file into the bucket by itself, plain or compressed with gzip";
+const UNPACK: &str =
+    "have its writer put each file into the bucket separately, plain or compressed with gzip";
 const CONVERT: &str = "have its writer use JSON lines, CSV or Parquet";
-const DECRYPT: &str = "turn off encryption by the writer, and use the bucket's own (SSE-S3 or SSE-KMS)";
+const DECRYPT: &str = "disable encryption by the writer, and use the bucket's own (SSE-S3 or SSE-KMS)";
 
 /// Signatures at the beginning of the data. None of them begins a text.
 const SIGNATURES: &[(&[u8], Foreign)] = &[

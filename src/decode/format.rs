@@ -153,7 +153,7 @@ impl Others {
         }
         match &self.bare {
             Bare::Unknown => (),
-            Bare::Any => expected.push("anything but what Firehose failed to deliver".to_owned()),
+            Bare::Any => expected.push("anything except data that Firehose failed to deliver".to_owned()),
             Bare::Members(sets) => {
                 expected.extend(sets.iter().map(|set| format!("a record with {}", set.join(" and "))));
             }

@@ -97,10 +97,10 @@ impl Backtracking {
         let found = if text.len() <= PATTERN_TEXT_BYTES_MAX { search(&self.regex).ok() } else { None };
         if found.is_none() && !self.told.swap(true, Ordering::Relaxed) {
             log::warn!(
-                "the pattern {:?} gave up on a text of {} bytes: it has look-around or back references, and may have texts of \
-                 {PATTERN_TEXT_BYTES_MAX} bytes and {PATTERN_STEPS_MAX} steps. What it should leave out is sent, a field that \
-                 it should find is unknown. This is told once; write it without look-around, or without repetitions inside \
-                 repetitions",
+                "the pattern {:?} gave up on a text of {} bytes: it has look-around or back references, and is \
+                 limited to texts of {PATTERN_TEXT_BYTES_MAX} bytes and {PATTERN_STEPS_MAX} steps. What it should \
+                 drop is sent, and a field that it should find is unknown. This is logged once; write it without \
+                 look-around, or without nested repetitions",
                 self.regex.as_str(),
                 text.len(),
             );

@@ -81,8 +81,7 @@ impl SnappyBlocks {
         match &self.place {
             Place::Block(Block { offset, length, held }) => {
                 let held = held.len();
-                let cause =
-                    format!("the object ends after {held} of the {length} bytes that its metadata promises");
+                let cause = format!("the object ends after {held} of the {length} bytes in its metadata");
                 Err(Error::BadBlock { offset: *offset, cause })
             }
             Place::Line(_) | Place::LongLine => self.lines.finish(self.text_bytes, sink),
@@ -130,8 +129,7 @@ impl SnappyBlocks {
         self.end_values(sink)?;
         let (offset, max) = (self.read, self.bounds.held_bytes_max);
         let Some(length) = usize::try_from(length).ok().filter(|length| *length <= max) else {
-            let cause =
-                format!("its metadata promises {length} bytes, more than the {max} that are accepted");
+            let cause = format!("its metadata claims {length} bytes, more than the allowed {max}");
             return Err(Error::BadBlock { offset, cause });
         };
         let held = Held::new(&Limit { max: length, account: self.limit.account.clone() });
@@ -172,7 +170,7 @@ impl SnappyBlocks {
         let (packed, max) = (held.as_slice(), self.bounds.held_bytes_max);
         let claimed = snap::raw::decompress_len(packed).map_err(|error| bad(error.to_string()))?;
         if claimed > max {
-            let cause = format!("it claims to become {claimed} bytes, more than the {max} that are accepted");
+            let cause = format!("it claims to expand to {claimed} bytes, more than the allowed {max}");
             return Err(bad(cause));
         }
         let expanded = self.text_bytes.saturating_add(claimed as u64);

@@ -241,10 +241,10 @@ fn body_length(request: &Request, bytes_max: usize) -> io::Result<usize> {
         return Err(invalid("chunked requests are not supported"));
     }
     let length = request.header("content-length").unwrap_or("0").parse();
-    let length: usize = length.map_err(|_| invalid("the content-length is no number"))?;
+    let length: usize = length.map_err(|_| invalid("the content-length is not a number"))?;
     if length > bytes_max {
         return Err(invalid(if bytes_max == 0 {
-            "requests have no body here"
+            "a body is not allowed here"
         } else {
             "the body is too long"
         }));

@@ -44,7 +44,7 @@ impl Lock {
             // The ledger itself lies there, too, and says what is wrong and what to do.
             Err(error) => {
                 log::warn!(
-                    "{} cannot be made: {error}. Nothing keeps a second collector away",
+                    "{} cannot be created: {error}. Nothing prevents a second collector from using this state directory",
                     path.display()
                 );
                 return Ok(None);
@@ -68,7 +68,7 @@ impl Lock {
             },
             Err(TryLockError::Error(error)) => {
                 log::warn!(
-                    "the state directory {} cannot be locked: {error}. Is it on NFS? See to it that no other collector uses it; a ledger belongs on a local disk",
+                    "the state directory {} cannot be locked: {error}. Is it on NFS? Make sure that no other collector uses it; a ledger belongs on a local disk",
                     directory.display()
                 );
                 Ok(None)

@@ -79,7 +79,7 @@ fn warn_of_other_owners(path: &Path) {
         directory.chain(files(path)).filter_map(owner).find(|(uid, _)| !own.contains(uid))
     {
         log::warn!(
-            "{} belongs to user {owner}, who can change what the ledger says; this process runs as user {}. Run the collector as that user, or change the owner (chown -R)",
+            "{} belongs to user {owner}, who can change the ledger; this process runs as user {}. Run the collector as that user, or change the owner (chown -R)",
             path.display(),
             own[1]
         );

@@ -93,40 +93,40 @@ pub enum OpenError {
     #[error("the ledger's directory {} cannot be created: {source}", path.display())]
     Directory { path: PathBuf, source: io::Error },
     #[error(
-        "{} can be written by other users (mode {mode:o}), who could make this collector lose logs: chmod go-rwx it, or name a directory below it, which is made as it should be",
+        "{} can be written by other users (mode {mode:o}), who could make this collector lose logs: chmod go-rwx it, or name a directory below it, which is created with the right mode",
         path.display()
     )]
     Open { path: PathBuf, mode: u32 },
-    #[error("{} is a symbolic link, which is not followed: name the place that it leads to", path.display())]
+    #[error("{} is a symbolic link, which is not followed: name its target", path.display())]
     Link { path: PathBuf },
     #[error("{} is not {wanted}: move it away, or name another directory", path.display())]
     Kind { path: PathBuf, wanted: &'static str },
     #[error(
-        "the ledger {} is damaged: {source}. Move it away, with its -wal and -shm files, to begin a new one: only what is announced again is sent again",
+        "the ledger {} is damaged: {source}. Move it away, with its -wal and -shm files, to start a new one: only objects that are announced again are sent again",
         path.display()
     )]
     Damaged { path: PathBuf, source: rusqlite::Error },
     #[error(
-        "the ledger {} was written by a newer version of this program (schema {found}, this one knows {SCHEMA_VERSION}): use that version, or move the file away",
+        "the ledger {} was written by a newer version of this program (schema {found}, this version supports {SCHEMA_VERSION}): use that version, or move the file away",
         path.display()
     )]
     Newer { path: PathBuf, found: i64 },
-    #[error("{} is an SQLite database, but no ledger: give this collector a directory of its own", path.display())]
+    #[error("{} is an SQLite database, but not a ledger: give this collector its own directory", path.display())]
     Foreign { path: PathBuf },
     #[error(
-        "the ledger {} cannot be written: {source}. This user needs to be able to write to the file and to its directory",
+        "the ledger {} cannot be written: {source}. This user needs write access to the file and its directory",
         path.display()
     )]
     ReadOnly { path: PathBuf, source: rusqlite::Error },
-    #[error("the ledger {} cannot be used: its disk is full ({source}). Make room there", path.display())]
+    #[error("the ledger {} cannot be used: its disk is full ({source}). Free some space there", path.display())]
     Full { path: PathBuf, source: rusqlite::Error },
     #[error(
-        "the ledger {} is being written by another program: {source}. Wait for the end of `ledger forget`, or close sqlite3",
+        "the ledger {} is being written by another program: {source}. Wait for `ledger forget` to finish, or close sqlite3",
         path.display()
     )]
     Busy { path: PathBuf, source: rusqlite::Error },
     #[error(
-        "the state directory {} is in use by another collector ({by}): give each collector a directory of its own (globals.persistence.config.directory_name)",
+        "the state directory {} is in use by another collector ({by}): give each collector its own directory (globals.persistence.config.directory_name)",
         directory.display()
     )]
     Held {
@@ -136,12 +136,12 @@ pub enum OpenError {
         ours: bool,
     },
     #[error(
-        "another backfill is under way with the state directory {} ({by}): wait for its end, or give this one a configuration with another directory (globals.persistence) if it sends other objects",
+        "another backfill is running with the state directory {} ({by}): wait until it ends, or give this one a configuration with another directory (globals.persistence) if it sends other objects",
         directory.display()
     )]
     SecondBackfill { directory: PathBuf, by: String },
     #[error(
-        "the ledger {} knows objects as delivered that the queue {known} announced under the input id {input}, and now this id reads the queue {now}: what both announce would be deleted unsent. Give the input another id, or the collector another state directory; or make the ledger forget (`aws-to-devo ledger forget --input {input}`), and what is announced again is sent again",
+        "the ledger {} knows objects as delivered that the queue {known} announced under the input id {input}, and now this id reads the queue {now}: objects that both announce would be deleted unsent. Give the input another id, or the collector another state directory; or make the ledger forget (`aws-to-devo ledger forget --input {input}`), and objects that are announced again are sent again",
         path.display()
     )]
     OtherQueue { path: PathBuf, input: String, known: String, now: String },

@@ -98,21 +98,21 @@ impl Suspects {
             Ok((notes, names)) => {
                 for name in names.iter().take(SUSPECTS_NAMED_MAX) {
                     log::warn!(
-                        "{name}: was being decoded when a process died; it is decoded alone when it comes again"
+                        "{name}: was being decoded when a process died; when it is redelivered, it is decoded alone"
                     );
                 }
                 Some(notes)
             }
             Err(error) => {
                 log::warn!(
-                    "{}: notes of what is being decoded cannot be kept: {error}. If an object ends the process, it will not be recognized",
+                    "{}: notes of objects in the decoder cannot be written: {error}. If an object kills the process, it will not be recognized",
                     directory.display()
                 );
                 None
             }
         };
         let known = store.suspects().unwrap_or_else(|error| {
-            log::warn!("the ledger does not tell which objects ended the process before: {error}");
+            log::warn!("the ledger does not say which objects killed the process before: {error}");
             Vec::new()
         });
         let known = known.into_iter().map(|suspect| (suspect.name.place.clone(), suspect)).collect();
@@ -187,7 +187,7 @@ impl Suspects {
     fn acquit(&self, name: &Name) {
         let removed = self.known().remove(&name.place);
         if let (Some(suspect), Some(writer)) = (removed, &self.0.writer) {
-            log::info!("{name}: was decoded, and is not suspected any more");
+            log::info!("{name}: was decoded, and is no longer suspected");
             // A writer that is gone has said why.
             let _ = writer.send(Command::Acquit(Box::new(suspect.name)));
         }

@@ -143,7 +143,7 @@ impl Writer {
     fn acquit(&mut self, names: &[Name]) {
         for name in names {
             if let Err(error) = patiently(&self.health, || self.store.acquit(&name.place)) {
-                log::debug!("ledger: a suspect cannot be acquitted: {error}");
+                log::debug!("ledger: a suspect cannot be cleared: {error}");
             }
         }
     }
@@ -158,7 +158,7 @@ impl Writer {
             Err(error) => {
                 counts.unrecorded.add(entries as u64);
                 self.health.failed(
-                    format!("cannot be written: {error}. Delivery goes on unrecorded: what a crash interrupts now is sent again from its beginning"),
+                    format!("cannot be written: {error}. Delivery continues unrecorded: after a crash, objects in progress are sent again from their start"),
                     false,
                 );
             }
@@ -170,9 +170,9 @@ impl Writer {
         let earliest = self.clocks.earliest(machine_time());
         let oldest = earliest.map_or(i64::MIN, |now| now.saturating_sub(seconds(LEDGER_AGE_MAX)));
         match self.store.sweep(oldest, LEDGER_BYTES_MAX, added + LEDGER_SWEEP_ROWS) {
-            Ok(forgotten) => log::trace!("ledger: {forgotten} old entries forgotten"),
+            Ok(forgotten) => log::trace!("ledger: {forgotten} old entries removed"),
             // Left for the next time.
-            Err(error) => log::debug!("ledger: old entries cannot be forgotten now: {error}"),
+            Err(error) => log::debug!("ledger: old entries cannot be removed now: {error}"),
         }
     }
 }

@@ -41,7 +41,7 @@ impl Pipeline {
 
     fn tell_of_long_poll(&self) {
         log::info!(
-            "a long poll of SQS is still under way, for {} s at the most: broken off, it would be handed messages that nobody sees before their visibility timeout",
+            "a long poll of SQS is still under way, for at most {} s: aborting it could strand messages until their visibility timeout",
             self.long_poll.as_secs()
         );
     }
@@ -102,6 +102,6 @@ fn left(deadline: Instant) -> Duration {
 fn tell_of_hanging<'a>(threads: impl Iterator<Item = &'a str>) {
     let names: Vec<_> = threads.collect();
     if !names.is_empty() {
-        log::warn!("the stop does not wait any longer for the threads {}", names.join(", "));
+        log::warn!("the stop no longer waits for the threads {}", names.join(", "));
     }
 }

@@ -55,7 +55,7 @@ pub fn open(
     let directory = &config.globals.state_directory;
     match patiently(|| Ledger::open(directory, &scope, telemetry), stop, beat) {
         Err(error) if !config.globals.state_required => {
-            log::error!("{error}. Going on without a ledger, as `persistence.required: false` says");
+            log::error!("{error}. Continuing without a ledger, because of `persistence.required: false`");
             Ok(Ledger::none())
         }
         opened => opened,
@@ -84,7 +84,7 @@ fn patiently(
             return Err(error);
         }
         if !std::mem::replace(&mut is_told, true) {
-            log::warn!(place = LEDGER, turn = "fails"; "{error}. It is tried again for {} s", error.patience().as_secs());
+            log::warn!(place = LEDGER, turn = "fails"; "{error}. Retrying for {} s", error.patience().as_secs());
         }
         beat(&Pulse { life: Ok(()), trouble: None });
         stop.wait(backoff.pause());

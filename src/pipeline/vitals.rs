@@ -25,9 +25,7 @@ pub struct Vitals {
 /// Why the pipeline is taken for dead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Dead {
-    #[error(
-        "the thread {0} has ended that should run: the log says why. Only a restart of the collector helps"
-    )]
+    #[error("the thread {0} has ended unexpectedly: the log says why. Only a restart of the collector helps")]
     Thread(String),
     #[error("nothing has moved for {} s in any stage, and no outage explains it. A restart of the collector may help", STANDSTILL_MAX.as_secs())]
     Standstill,

@@ -93,7 +93,7 @@ impl Worker {
             Ok(Err(Error::MemoryBusy)) => match again {
                 Some(again) => again(work),
                 None => log::warn!(
-                    "{}: other objects hold the memory that it needs; it is not acknowledged and comes again",
+                    "{}: other objects hold the memory that it needs; it is not acknowledged and will be retried",
                     work.source
                 ),
             },
@@ -102,7 +102,7 @@ impl Worker {
                 SCRATCH.with(|scratch| scratch.replace(Scratch::new()));
                 counts.failed.increment();
                 let source = &work.source;
-                log::error!(place = work.service.name.as_str(); "{source}: a worker panicked over it; it is not acknowledged and comes again");
+                log::error!(place = work.service.name.as_str(); "{source}: a worker panicked over it; it is not acknowledged and will be retried");
             }
         }
     }
@@ -225,14 +225,17 @@ impl Worker {
         }
         log::warn!(
             place = work.service.name.as_str(), cause = "account";
-            "{}: neither the object nor a record of it says its account, which is a level of the tag, and STS has not been asked yet for that of the credentials. It is not acknowledged and comes again",
+            "{}: neither the object nor one of its records names its account, which is a level of the tag, and STS has not been asked yet for that of the credentials. It is not acknowledged and will be retried",
             work.source
         );
     }
 
     /// An output refuses a record of it, and everything else of it has been delivered.
     fn refuse_again(&self, work: Work) {
-        log::debug!("{}: an output refuses a record of it; nothing else of it is left to send", work.source);
+        log::debug!(
+            "{}: an output refuses one of its records; nothing else of it is left to send",
+            work.source
+        );
         work.fate.note(Ending::Output);
         work.ack.close(Outcome::Reject);
     }

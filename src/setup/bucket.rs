@@ -15,7 +15,7 @@ pub struct Bucket {
 /// Not a bucket's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not a bucket: write NAME, NAME/PREFIX or its ARN; with several inputs INPUT=NAME says whose it is"
+    "{0:?} is not a bucket: write NAME, NAME/PREFIX or its ARN; with several inputs, INPUT=NAME assigns it to one"
 )]
 pub struct NotABucket(String);
 

@@ -46,7 +46,7 @@ pub fn policy(needs: &Needs, wishes: &Wishes, identity: Identity) -> Document {
         }),
     };
     if statements.is_empty() {
-        notes.push("no role is written: this identity needs nothing".to_owned());
+        notes.push("no role is configured: this identity needs nothing".to_owned());
     }
     Document { json: document(&statements), notes }
 }
@@ -172,17 +172,17 @@ fn reader_notes(needs: &Needs, wishes: &Wishes) -> Vec<String> {
         needs.queues.iter().filter(without_bucket).map(|queue| queue.label.as_str()).collect();
     if !missing.is_empty() {
         notes.push(format!(
-            "the configuration does not say in which buckets the objects of {} lie: add --bucket NAME (or \
-             --bucket INPUT=NAME/PREFIX), or fill the name in",
+            "the configuration does not say which buckets have the objects of {}: add --bucket NAME (or --bucket \
+             INPUT=NAME/PREFIX), or fill in the name",
             missing.join(", ")
         ));
     }
     if wishes.dead_letters.is_empty() && !needs.queues.is_empty() {
-        notes.push("--dead-letter-queue ARN lets the collector count dead letters, and no more".to_owned());
+        notes.push("--dead-letter-queue ARN only lets the collector count dead letters".to_owned());
     }
     for queue in needs.queues.iter().filter(|queue| queue.account == "*") {
         notes.push(format!(
-            "nothing says in which account the queue of {} is: put the account's number in the place of *",
+            "the account of {}'s queue is unknown: replace * with the account's number",
             queue.label
         ));
     }
@@ -196,12 +196,12 @@ fn reader_notes(needs: &Needs, wishes: &Wishes) -> Vec<String> {
     if let Some(role) = roles.into_iter().flatten().next() {
         notes.push(format!(
             "this is the policy of the role that reads ({role}); --identity start and --identity base-role print \
-             those of who assumes it"
+             those of the identities that assume it"
         ));
     }
     for queue in needs.queues.iter().filter(|queue| queue.is_crowdstrikes() && queue.role().is_none()) {
         notes.push(format!(
-            "{} may leave this out if it reads CrowdStrike's own queue: their key has its rights already",
+            "{} may omit this if it reads CrowdStrike's own queue: their key already has its rights",
             queue.input
         ));
     }

@@ -43,7 +43,7 @@ impl Site {
         let host = request.header("host");
         if let Some(foreign) = host.filter(|host| !self.is_ours(host)) {
             let body = format!(
-                "{foreign:?} is not known as a name of this machine. If it is one, add it to globals.status.hosts.\n"
+                "{foreign:?} is not a known name of this machine. If it is one, add it to globals.status.hosts.\n"
             );
             return Some(text(403, &body));
         }
@@ -51,7 +51,7 @@ impl Site {
         let is_foreign =
             |origin: &str| origin.split_once("://").is_none_or(|(_, authority)| Some(authority) != host);
         if request.header("origin").is_some_and(is_foreign) {
-            return Some(text(403, "Pages of other sites get no answer.\n"));
+            return Some(text(403, "Requests from other sites are refused.\n"));
         }
         (request.method != "GET").then(|| {
             let mut response = text(405, "Only GET is answered.\n");

@@ -79,8 +79,8 @@ fn serve(stream: &TcpStream, activity: &Activity, site: &Site) {
 
 fn taken(error: &std::io::Error) -> String {
     format!(
-        "cannot be served: {error}. Logs are collected all the same. Is another collector running? \
-         Give this one another globals.status.port, or switch the page off (globals.status.enabled: false)"
+        "cannot be served: {error}. Logs are still collected. Is another collector running? Give this one another \
+         globals.status.port, or disable the page (globals.status.enabled: false)"
     )
 }
 

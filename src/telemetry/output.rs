@@ -75,7 +75,7 @@ impl Output {
             None => part,
             Some(owed) => {
                 let message = format!(
-                    "{} has not acknowledged a byte for {}. Is it stopped, or does something between swallow bytes?",
+                    "{} has not acknowledged a byte for {}. Is it stopped, or does something in between drop bytes?",
                     self.destination,
                     span(owed)
                 );

@@ -220,7 +220,7 @@ impl Health {
 }
 
 fn no_answer(what: &str, waited: Duration) -> String {
-    format!("no answer for {} to {what}. It is waited for, and asked again when it times out", span(waited))
+    format!("no answer for {} to {what}. It is waited for, and retried when it times out", span(waited))
 }
 
 /// Adds a part, unless it is among them.

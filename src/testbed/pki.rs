@@ -16,7 +16,7 @@ use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 /// Why certificates could not be made or written.
 #[derive(Debug, thiserror::Error)]
 pub enum PkiError {
-    #[error("cannot make a certificate: {0}")]
+    #[error("cannot create a certificate: {0}")]
     Make(#[from] rcgen::Error),
     #[error("cannot use a certificate: {0}")]
     Use(#[from] rustls::Error),

@@ -35,7 +35,7 @@ pub fn load(url: &str, env: &Variables) -> Result<Credentials, String> {
         let said = document::refusal(&answer.body).map(|said| format!(" {said}")).unwrap_or_default();
         return Err(failed(format!("HTTP {}{said}", answer.status)));
     }
-    document::of_container(&answer.body).map_err(|why| failed(format!("its answer cannot be used: {why}")))
+    document::of_container(&answer.body).map_err(|why| failed(format!("its answer is unusable: {why}")))
 }
 
 /// Scheme and host for people: a path may hold an id that is meant for the container alone.
@@ -67,8 +67,8 @@ fn check_full(uri: &str) -> Result<(), String> {
         Some("https") => Ok(()),
         Some("http") if parsed.host().is_some_and(is_near) => Ok(()),
         Some("http") => Err(format!(
-            "{NAME} is http and its host is neither this machine nor 169.254.170.2, 169.254.170.23 or \
-             fd00:ec2::23: refused"
+            "{NAME} is http, and its host is neither this machine nor 169.254.170.2, 169.254.170.23 or fd00:ec2::23: \
+             refused"
         )),
         _ => Err(format!("{NAME} is neither https nor http")),
     }
@@ -93,7 +93,9 @@ fn token(env: &Variables) -> Result<Option<String>, String> {
     };
     let token = token.map(|token| token.trim().to_owned());
     if token.as_ref().is_some_and(|token| token.chars().any(|c| !(c.is_ascii_graphic() || c == ' '))) {
-        return Err("the container's authorization token cannot stand in a header".to_owned());
+        return Err(
+            "the container's authorization token contains characters that a header cannot have".to_owned()
+        );
     }
     Ok(token)
 }

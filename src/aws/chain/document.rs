@@ -34,7 +34,7 @@ pub fn of_instance(bytes: &[u8]) -> Result<Credentials, String> {
     let document = read(bytes)?;
     match document.code.as_deref() {
         Some("Success") | None => of_container(bytes),
-        Some(code) => Err(format!("it says {code:?}")),
+        Some(code) => Err(format!("its code is {code:?}")),
     }
 }
 
@@ -50,7 +50,7 @@ fn read(bytes: &[u8]) -> Result<Document, String> {
     // The parser's own words could quote the secret.
     serde_json::from_slice(bytes).map_err(|error| match error.classify() {
         serde_json::error::Category::Eof if bytes.trim_ascii().is_empty() => "it is empty".to_owned(),
-        _ => "it is not JSON of the expected form".to_owned(),
+        _ => "it is not JSON of the expected shape".to_owned(),
     })
 }
 
@@ -88,7 +88,7 @@ impl Document {
 
 /// ISO 8601 with a zone: `2024-02-03T04:05:06Z`, `2024-02-03T04:05:06+00:00`.
 fn time(text: &str) -> Result<SystemTime, String> {
-    expiry(text).ok_or_else(|| "its \"Expiration\" is no time".to_owned())
+    expiry(text).ok_or_else(|| "its \"Expiration\" is not a time".to_owned())
 }
 
 #[cfg(test)]
@@ -127,7 +127,7 @@ mod tests {
             (of_process, String::new(), "empty"),
             (of_process, format!("{{{KEY}"), "JSON"),
             (of_process, r#"{"Version": 1, "SecretAccessKey": "hush"}"#.to_owned(), "AccessKeyId"),
-            (of_process, format!("{{\"Version\": 1, {KEY}, \"Expiration\": \"hush\"}}"), "no time"),
+            (of_process, format!("{{\"Version\": 1, {KEY}, \"Expiration\": \"hush\"}}"), "not a time"),
             (of_container, format!("{{{KEY}}}"), "Expiration"),
             (of_instance, r#"{"Code": "AssumeRoleUnauthorizedAccess"}"#.to_owned(), "AssumeRoleUnauth"),
         ];

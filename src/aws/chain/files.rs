@@ -66,7 +66,7 @@ fn shared_file(
             Ok((path, sections))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Ok((format!("{path} (not there)"), Vec::new()))
+            Ok((format!("{path} (does not exist)"), Vec::new()))
         }
         Err(error) => Err(format!("cannot read {path}: {error}")),
     }
@@ -76,7 +76,7 @@ fn shared_file(
 fn warn_if_open(path: &str, sections: &[Section]) {
     let mut keys = sections.iter().flat_map(|section| &section.entries).map(|(key, _)| key);
     if keys.any(|key| key == "aws_secret_access_key") && permissions::is_open(Path::new(path)) {
-        log::warn!(place = path; "{path} holds a secret and can be read by other users: chmod 600 {path}");
+        log::warn!(place = path; "{path} contains a secret and can be read by other users: chmod 600 {path}");
     }
 }
 

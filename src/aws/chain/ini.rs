@@ -62,7 +62,7 @@ impl Reader {
         let (title, after) = rest.split_once(']').ok_or("a section without its closing bracket")?;
         let after = after.trim_start();
         if !after.is_empty() && !after.starts_with(['#', ';']) {
-            return Err("something follows the section's closing bracket");
+            return Err("text after the section's closing bracket");
         }
         self.sections.push(Section { title: title.trim().to_owned(), entries: Vec::new() });
         self.goes_on = false;
@@ -126,7 +126,7 @@ mod tests {
         for (text, line, part) in [
             ("[a]\nhush", 2, "neither"),
             ("\n\n[hush", 3, "closing"),
-            ("[a] hush", 1, "follows"),
+            ("[a] hush", 1, "after the section"),
             ("hush = x", 1, "before"),
             ("[a]\n= hush", 2, "without a key"),
         ] {

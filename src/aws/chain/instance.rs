@@ -19,7 +19,7 @@ pub enum Fault {
 /// Asks for the keys of the instance's role; their expiry is as written, which may be past.
 pub fn load(env: &Variables) -> Result<Credentials, Fault> {
     if env("AWS_EC2_METADATA_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-        return Err(Fault::Nothing("switched off by AWS_EC2_METADATA_DISABLED".to_owned()));
+        return Err(Fault::Nothing("disabled by AWS_EC2_METADATA_DISABLED".to_owned()));
     }
     let service = Service { caller: Caller::new(), endpoint: endpoint(env) };
     let token = service.token()?;
@@ -29,7 +29,7 @@ pub fn load(env: &Variables) -> Result<Credentials, Fault> {
     if answer.status != 200 {
         return Err(wrong(format!("HTTP {}", answer.status)));
     }
-    document::of_instance(&answer.body).map_err(|why| wrong(format!("its answer cannot be used: {why}")))
+    document::of_instance(&answer.body).map_err(|why| wrong(format!("its answer is unusable: {why}")))
 }
 
 const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
@@ -54,8 +54,8 @@ impl Service {
         let nothing = |why: &str| Fault::Nothing(format!("{}: {why}", self.endpoint));
         match (answer.status, text(&answer)) {
             (200, Some(token)) => Ok(token),
-            (200, None) => Err(nothing("its token cannot be read")),
-            (403, _) => Err(nothing("the metadata service is switched off for this instance (HTTP 403)")),
+            (200, None) => Err(nothing("its token is unreadable")),
+            (403, _) => Err(nothing("the metadata service is disabled for this instance (HTTP 403)")),
             (status, _) => Err(nothing(&format!("no token: HTTP {status}"))),
         }
     }
@@ -64,7 +64,7 @@ impl Service {
         let answer = self.get(ROLES, token).map_err(Fault::Broken)?;
         match (answer.status, text(&answer)) {
             (200, Some(role)) if is_role(&role) => Ok(role),
-            (200, Some(_)) => Err(Fault::Broken(format!("{}: the role's name is not one", self.endpoint))),
+            (200, Some(_)) => Err(Fault::Broken(format!("{}: the role's name is invalid", self.endpoint))),
             (404, _) | (200, None) => {
                 Err(Fault::Nothing(format!("{}: the instance has no role", self.endpoint)))
             }
@@ -147,7 +147,7 @@ mod tests {
         assert!(matches!(play(script).0, Err(Fault::Broken(why)) if why.contains("role r: HTTP 404")));
         for odd in ["../../../user-data", "r?x=y", "a/b", "r#x", "..", "%2e"] {
             let script = vec![answer(200, "", "T"), answer(200, "", odd)];
-            assert!(matches!(play(script).0, Err(Fault::Broken(why)) if why.contains("not one")), "{odd}");
+            assert!(matches!(play(script).0, Err(Fault::Broken(why)) if why.contains("invalid")), "{odd}");
         }
         let off = load(&variables(&[("AWS_EC2_METADATA_DISABLED", "TRUE")]));
         assert!(matches!(off, Err(Fault::Nothing(why)) if why.contains("DISABLED")));

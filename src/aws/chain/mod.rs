@@ -145,8 +145,8 @@ impl Miss {
 
 fn nothing_found(reasons: &[String]) -> Error {
     let message = format!(
-        "none found: write aws_access_key_id and aws_secret_access_key in the file, or set up one of the places \
-         that were looked at: {}",
+        "none found: write aws_access_key_id and aws_secret_access_key in the file, or set up one of the places that \
+         were searched: {}",
         reasons.join("; ")
     );
     Error::setup("credentials", "(standard AWS chain)", Kind::Denied, message)
@@ -284,7 +284,7 @@ impl<'a> Search<'a> {
 fn extend(credentials: &mut Credentials, now: SystemTime) {
     let least = now + Duration::from_secs(60);
     if credentials.expires_at.is_some_and(|expiry| expiry < least) {
-        log::warn!("the instance metadata hold keys that have expired; used until they have new ones");
+        log::warn!("the instance metadata has expired keys; they are used until it has new ones");
         credentials.expires_at = Some(now + STALE_METADATA_EXTENSION);
     }
 }

@@ -33,7 +33,7 @@ fn run_for(command: &str, timeout: Duration) -> Result<Credentials, String> {
         return Err(format!("credential_process {name}: {status}{complaint}"));
     }
     document::of_process(&output)
-        .map_err(|why| format!("credential_process {name}: its output cannot be used: {why}{complaint}"))
+        .map_err(|why| format!("credential_process {name}: its output is unusable: {why}{complaint}"))
 }
 
 struct Finished {
@@ -48,7 +48,7 @@ fn finish(command: &str, timeout: Duration) -> Result<Finished, String> {
     let mut running = Running::start(command).map_err(|error| error.to_string())?;
     let output = read_aside(running.0.stdout.take());
     let complaint = read_aside(running.0.stderr.take());
-    let late = || format!("was not done within {} s", timeout.as_secs());
+    let late = || format!("did not finish within {} s", timeout.as_secs());
     let (output, _) = wait_for(&output, deadline).ok_or_else(late)?;
     let (_, complaint) = wait_for(&complaint, deadline).ok_or_else(late)?;
     let status = running.wait(deadline).ok_or_else(late)?;

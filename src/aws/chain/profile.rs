@@ -72,11 +72,11 @@ pub enum Fault {
     Empty(String),
     #[error("profile {0}: {1} is missing")]
     Missing(String, &'static str),
-    #[error("profile {0}: both source_profile and credential_source are written; only one may be")]
+    #[error("profile {0}: source_profile and credential_source cannot be used together")]
     TwoSources(String),
     #[error("profile {0}: role_arn needs source_profile, credential_source or web_identity_token_file")]
     NoSource(String),
-    #[error("profile {0}: credential_source is none of Environment, Ec2InstanceMetadata, EcsContainer")]
+    #[error("profile {0}: credential_source must be Environment, Ec2InstanceMetadata or EcsContainer")]
     UnknownSource(String),
     #[error(
         "profile {0}: duration_seconds must be a number from {min} to {max}",
@@ -84,9 +84,9 @@ pub enum Fault {
         max = ROLE_SESSION_MAX.as_secs()
     )]
     Duration(String),
-    #[error("profile {0}: {1} asks for a person, which a collector has not")]
+    #[error("profile {0}: {1} needs a person, so a collector cannot use it")]
     Interactive(String, &'static str),
-    #[error("the profiles lead in a circle: {0}")]
+    #[error("the profiles form a cycle: {0}")]
     Circle(String),
 }
 
@@ -409,7 +409,7 @@ aws_session_token =
             ("default", "profile default has neither"),
             ("circle", "circle -> round -> circle"),
             ("no-place", "profile no-place: credential_source"),
-            ("two", "both"),
+            ("two", "cannot be used together"),
             ("no-source", "needs source_profile"),
             ("lost", "no profile nowhere"),
             ("long", "from 900 to 43200"),

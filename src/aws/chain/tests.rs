@@ -169,12 +169,15 @@ fn when_nothing_is_found_every_place_is_listed_with_its_reason() {
         "profile default has neither",
         "AWS_WEB_IDENTITY_TOKEN_FILE is not set",
         "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and _FULL_URI are not set",
-        "instance metadata: switched off by AWS_EC2_METADATA_DISABLED",
+        "instance metadata: disabled by AWS_EC2_METADATA_DISABLED",
     ] {
         assert!(error.contains(part), "{part} in {error}");
     }
     let error = refused(&Home::new("", ""), None, &[OFF]);
-    assert!(error.contains("no profile default in ") && error.contains("credentials (not there)"), "{error}");
+    assert!(
+        error.contains("no profile default in ") && error.contains("credentials (does not exist)"),
+        "{error}"
+    );
 }
 
 #[test]

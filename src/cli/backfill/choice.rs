@@ -16,8 +16,8 @@ pub fn input(config: &Config, options: &Options) -> Result<(Input, String), Stri
     match (having.as_slice(), meant.as_slice()) {
         ([(input, service)], _) => Ok(((*input).clone(), (*service).to_owned())),
         ([], []) => {
-            Err("no input of the configuration reads objects: a backfill takes credentials, region and \
-                         endpoints from one"
+            Err("no input of the configuration reads objects: a backfill needs the credentials, region and endpoints \
+                         of one"
                 .to_owned())
         }
         ([], [input]) => Ok((with_service(input, options)?, options.service.clone())),
@@ -45,7 +45,7 @@ fn named<'i>(inputs: Vec<&'i Input>, key: Option<&str>) -> Result<Vec<&'i Input>
     let found: Vec<_> = inputs.iter().copied().filter(|input| input.key == key).collect();
     if found.is_empty() {
         let keys: Vec<_> = inputs.iter().map(|input| input.key.as_str()).collect();
-        return Err(format!("{key:?} is no enabled input: {}", suggestion(key, &keys)));
+        return Err(format!("{key:?} is not an enabled input: {}", suggestion(key, &keys)));
     }
     Ok(found)
 }

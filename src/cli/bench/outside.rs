@@ -103,15 +103,15 @@ impl Process {
     }
 
     fn ask<T: DeserializeOwned>(&mut self, command: &str) -> anyhow::Result<T> {
-        let commands = self.commands.as_mut().context("the process has been told to end")?;
-        writeln!(commands, "{command}").context("a part of the test bed has ended")?;
+        let commands = self.commands.as_mut().context("the process was told to exit")?;
+        writeln!(commands, "{command}").context("a part of the test bed has exited")?;
         self.answer()
     }
 
     fn answer<T: DeserializeOwned>(&mut self) -> anyhow::Result<T> {
         let mut line = String::new();
         let length = self.answers.read_line(&mut line)?;
-        anyhow::ensure!(length > 0, "a part of the test bed has ended; its reason stands above");
+        anyhow::ensure!(length > 0, "a part of the test bed has exited; its reason is above");
         Ok(serde_json::from_str(&line)?)
     }
 }

@@ -132,13 +132,13 @@ impl<'a> Report<'a> {
         )?;
         writeln!(
             out,
-            "in a day      {:.2} TB of log as measured; {:.2} TB if the collector had these cores for itself",
+            "in a day      {:.2} TB of log as measured; {:.2} TB if the collector had these cores to itself",
             self.tb_per_day(),
             self.tb_per_day_alone(),
         )?;
         writeln!(
             out,
-            "CPU           {:.2} s; {:.3} s for a GB of log, {:.0} µs for an object",
+            "CPU           {:.2} s; {:.3} s per GB of log, {:.0} µs per object",
             run.cpu.as_secs_f64(),
             self.cpu_seconds_per_gb(),
             run.cpu.as_secs_f64() * 1e6 / run.announced.objects.max(1) as f64,
@@ -157,7 +157,7 @@ impl<'a> Report<'a> {
         let (bare, framed) = (floor.cpu_seconds_per_gb(), self.floor_framed(floor));
         writeln!(
             out,
-            "floor         {bare:.3} s for a GB with the bare operations ({:.3} inflate, scan, copy; {:.3} TLS write): {:.2} times that ({:.2} times with headers sent)",
+            "floor         {bare:.3} s per GB with the bare operations ({:.3} inflate, scan, copy; {:.3} TLS write): {:.2} times that ({:.2} times with headers sent)",
             floor.decode_cpu_seconds_per_gb(),
             floor.write_cpu_seconds_per_gb(),
             self.cpu_seconds_per_gb() / bare,
@@ -180,7 +180,7 @@ impl<'a> Report<'a> {
     }
 
     fn write_stages(&self, out: &mut String) -> std::fmt::Result {
-        writeln!(out, "stage    threads   CPU s   CPU s/GB   waiting for (seconds, all threads together)")?;
+        writeln!(out, "stage    threads   CPU s   CPU s/GB   waiting for (seconds, sum of all threads)")?;
         for name in STAGES {
             let Some(stage) = self.run.stages.get(name) else { continue };
             let waits = waits_of(name, &self.run.waits);
@@ -202,7 +202,7 @@ impl<'a> Report<'a> {
             return write!(out, "received      {} events: all of them", run.received.events);
         }
         let (received, expected) = (run.received.events, run.expected_events());
-        writeln!(out, "received      {received} of {expected} events: NOT what it should be")?;
+        writeln!(out, "received      {received} of {expected} events: NOT all of them")?;
         let reasons = run.failure.iter().chain(&run.received.failures);
         reasons.take(5).try_for_each(|reason| writeln!(out, "              {reason}"))
     }

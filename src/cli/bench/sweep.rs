@@ -64,7 +64,7 @@ fn measure(options: &Options, workers: usize, senders: usize) -> anyhow::Result<
         .stderr(Stdio::inherit())
         .output()
         .context("cannot start this program a second time")?;
-    serde_json::from_slice(&output.stdout).context("a run ended without a result; its reason stands above")
+    serde_json::from_slice(&output.stdout).context("a run ended without a result; its reason is above")
 }
 
 fn table(points: &[Point]) -> String {

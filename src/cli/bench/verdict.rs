@@ -92,7 +92,7 @@ impl Run<'_> {
                 verdict(
                     "network",
                     because,
-                    "the network or the peer takes no more: raise `senders`; else it is the limit",
+                    "the network or the peer takes no more: raise `senders`; if that does not help, it is the limit",
                 )
             } else {
                 verdict("senders", because, "raise `senders`")
@@ -116,7 +116,7 @@ impl Run<'_> {
         }
         let because =
             format!("fetchers have nothing to fetch {} of the time", percent(shares.fetcher_starved));
-        verdict("queue", because, "messages do not come fast enough: raise the input's `receivers`")
+        verdict("queue", because, "messages do not arrive fast enough: raise the input's `receivers`")
     }
 
     fn shares(&self) -> Shares {

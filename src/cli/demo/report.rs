@@ -39,7 +39,7 @@ impl Report {
         lines.push(self.queue_line());
         lines.extend(self.failure_lines());
         let verdict =
-            if self.is_exact() { "Everything arrived." } else { "NOT everything arrived as it should." };
+            if self.is_exact() { "Everything arrived." } else { "NOT everything arrived as expected." };
         lines.push(verdict.to_owned());
         lines.join("\n")
     }

@@ -91,8 +91,8 @@ fn environment(keys: &Mapping<'_>) -> Option<String> {
     let environment = keys.string("environment")?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if !environment.chars().all(allowed) {
-        let advice = "letters, digits, _ and -: it becomes a level of the tags";
-        keys.report.error(Kind::Invalid, keys.path_of("environment"), "cannot stand in a tag", advice);
+        let advice = "use letters, digits, _ and -: it becomes a level of the tags";
+        keys.report.error(Kind::Invalid, keys.path_of("environment"), "is not allowed in a tag", advice);
         return None;
     }
     Some(environment)
@@ -162,7 +162,7 @@ fn rows_of(entry: &Entry<'_>) -> Option<Vec<&'static Row>> {
         return Some(of_name(ANY_NAME));
     }
     let advice = format!(
-        "{} (a service for a log group has a name of your own and a \"log_group\")",
+        "{} (a log group's service has a name of your own and a \"log_group\")",
         suggestion(entry.name, &names)
     );
     entry.node.error(Kind::UnknownKey, "is not a known service", advice);
@@ -260,7 +260,7 @@ fn regions(keys: &Mapping<'_>) -> Vec<String> {
                 "regions look like us-west-1",
             );
         } else if regions.contains(&region) {
-            node.error(Kind::Invalid, format!("{region} is written twice"), "remove it once");
+            node.error(Kind::Invalid, format!("{region} is repeated"), "remove it once");
         } else {
             regions.push(region);
         }
@@ -343,7 +343,7 @@ fn queue_name(
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if stem.is_empty() || name.len() > 80 || !stem.chars().all(allowed) {
         let message = format!("{name:?} is not the name of a queue for {}", row.service);
-        let advice = "letters, digits, _ and -, at most 80; a FIFO queue's name ends with .fifo";
+        let advice = "use letters, digits, _ and -, at most 80; a FIFO queue's name ends with .fifo";
         keys.report.error(Kind::Invalid, keys.path_of(key), message, advice);
         return None;
     }

@@ -39,7 +39,7 @@ pub fn requests_per_second(keys: &Mapping<'_>) -> Option<f64> {
     let number = text.parse::<f64>().ok().filter(|number| *number > 0.0 && number.is_finite());
     if number.is_none() {
         let message = format!("{text:?} is not a number of requests");
-        let advice = "a number above 0, such as 5 or 0.5; leave it out for no limit of your own";
+        let advice = "write a number above 0, such as 5 or 0.5; omit it for no limit of your own";
         keys.report.error(Kind::Invalid, keys.path_of("requests_per_second"), message, advice);
     }
     number
@@ -65,8 +65,8 @@ pub fn metrics(keys: &Mapping<'_>, period: Duration, now: Timestamp) -> Option<M
     let namespaces = keys.list("metric_namespaces").iter().filter_map(Node::text).collect();
     let (start_time, seconds) = (start_time(keys, now), period.as_secs());
     if !matches!(seconds, 1 | 5 | 10 | 30) && !seconds.is_multiple_of(60) {
-        let message = format!("{seconds} s is no period of metrics");
-        let advice = "write 1, 5, 10, 30, 60 or a multiple of 60: it is the metrics' period, too";
+        let message = format!("{seconds} s is not a valid period for metrics");
+        let advice = "write 1, 5, 10, 30, 60 or a multiple of 60: it is also the metrics' period";
         keys.report.error(Kind::Invalid, keys.path_of("request_period_in_seconds"), message, advice);
         return None;
     }
@@ -89,8 +89,8 @@ pub fn start_time(keys: &Mapping<'_>, now: Timestamp) -> Option<Timestamp> {
     match text.parse() {
         Ok(time) => {
             if time > now {
-                let advice = "what is written before it is left out; leave out the key to begin now";
-                keys.report.warning(Kind::Doubtful, keys.path_of("start_time"), "lies in the future", advice);
+                let advice = "earlier events are left out; omit the key to begin now";
+                keys.report.warning(Kind::Doubtful, keys.path_of("start_time"), "is in the future", advice);
             }
             Some(time)
         }
@@ -107,7 +107,7 @@ pub fn start_time(keys: &Mapping<'_>, now: Timestamp) -> Option<Timestamp> {
 fn warn_of_old_events(start: Timestamp, now: Timestamp, keys: &Mapping<'_>) {
     let age = now.duration_since(start).unsigned_abs();
     if start < now && age > limits::LOOKUP_EVENTS_AGE_MAX {
-        let message = "is more than 90 days ago, and CloudTrail looks up the last 90 days only";
+        let message = "is more than 90 days ago, but CloudTrail looks up only the last 90 days";
         let advice = "older events are in the trail's bucket: the command backfill sends them";
         keys.report.warning(Kind::Doubtful, keys.path_of("start_time"), message, advice);
     }

@@ -79,7 +79,7 @@ fn push(filled: &mut String, literal: &str, key: &str, keys: &Mapping<'_>) -> Op
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if let Some(bad) = literal.chars().find(|c| !allowed(*c)) {
         let message = format!("the character {bad:?} is not allowed in a tag");
-        let advice = "letters, digits, _ and -, levels separated by dots, and placeholders in braces";
+        let advice = "use letters, digits, _ and -, levels separated by dots, and placeholders in braces";
         return refuse(keys, key, &message, advice.to_owned());
     }
     filled.push_str(literal);

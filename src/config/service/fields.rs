@@ -71,7 +71,7 @@ fn place(keys: &Mapping<'_>) -> Option<Place> {
         (Some(place), None) => Some(place),
         (None, _) => {
             let advice =
-                "write the way to the value in the JSON record, such as [\"userIdentity\", \"type\"]";
+                "write the path to the value in the JSON record, such as [\"userIdentity\", \"type\"]";
             keys.report.error(Kind::Missing, keys.path_of("keys"), "names no key", advice);
             None
         }

@@ -41,7 +41,7 @@ pub fn pattern(node: &Node<'_>) -> Option<Pattern> {
             node.error(
                 Kind::Invalid,
                 message,
-                "the pattern is one of Python's, and is searched for anywhere",
+                "patterns have Python's syntax, and are searched for anywhere",
             );
         })
         .ok()

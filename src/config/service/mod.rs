@@ -111,7 +111,7 @@ fn delegates(keys: &Mapping<'_>, catalog: &Catalog) -> Vec<Arc<Definition>> {
         let Some(row) = catalog.row(&name) else {
             let names = catalog.rows().iter().map(|row| row.name.as_str());
             let advice = closest(&name, names).map(|meant| format!("did you mean {meant:?}?"));
-            node.error(Kind::Invalid, format!("{name:?} is no service above"), advice.unwrap_or_default());
+            node.error(Kind::Invalid, format!("{name:?} is not a service above"), advice.unwrap_or_default());
             return None;
         };
         read_merged(&name, node, merged(&row.keys, &inherited), catalog)
@@ -161,14 +161,9 @@ pub(super) fn warn_of_table(template: &str, path: &str, report: &Report) {
     let Known::No(meant) = tables::judge(template) else { return };
     let advice = match meant {
         Some(meant) => format!("did you mean {meant:?}?"),
-        None => "look the table up in Devo: a tag without one lands where nobody looks; tables of your own are below my.app".to_owned(),
+        None => "look the table up in Devo: a tag without a table is hard to find there; your own tables are below my.app".to_owned(),
     };
-    report.warning(
-        Kind::Doubtful,
-        path,
-        format!("{template} is no table of Devo's that is known here"),
-        advice,
-    );
+    report.warning(Kind::Doubtful, path, format!("{template} is not a known Devo table"), advice);
 }
 
 /// The row's keys, each replaced by the user's where there is one.

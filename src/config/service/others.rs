@@ -23,7 +23,7 @@ fn bare(keys: &Mapping<'_>) -> Bare {
         (true, true) => Bare::Any,
         (true, false) => {
             let path = keys.path_of("any_record");
-            keys.report.error(Kind::Invalid, path, "stands beside record_members", "keep one of them");
+            keys.report.error(Kind::Invalid, path, "cannot be used with record_members", "keep one of them");
             Bare::Any
         }
         (false, true) => Bare::Unknown,

@@ -115,7 +115,7 @@ fn two_kinds_of_headers(config: &Mapping<'_>, key: &'static str) -> Option<Forma
     config.report.error(
         Kind::Invalid,
         config.path_of(key),
-        "cannot stand beside another key that says which lines are headers, nor beside chunks",
+        "cannot be combined with another key for header lines, nor with chunks",
         "keep one of header_lines, header_names, header_prefix and chunks",
     );
     None
@@ -143,7 +143,7 @@ fn lines(config: &Mapping<'_>) -> Option<Format> {
             config.report.error(
                 Kind::Invalid,
                 config.path_of("or_json"),
-                "stands beside json",
+                "cannot be used with json",
                 "keep one of them",
             );
             None
@@ -172,7 +172,7 @@ fn selection(config: &Mapping<'_>) -> Option<Option<Selection>> {
             let message = "selects lines, but chunks is off";
             let path = ["indices", "substrings", "regex"].iter().find(|key| config.has(key));
             let path = config.path_of(path.unwrap_or(&"indices"));
-            config.report.error(Kind::Invalid, path, message, "set \"chunks\": true, or leave it out");
+            config.report.error(Kind::Invalid, path, message, "set \"chunks\": true, or omit it");
             return None;
         }
         (true, true) => {}
@@ -183,7 +183,7 @@ fn selection(config: &Mapping<'_>) -> Option<Option<Selection>> {
     match Selection::new(indices?, &substrings?, patterns?) {
         Ok(selection) => Some(Some(selection)),
         Err(error) => {
-            let message = format!("the patterns cannot be used together: {error}");
+            let message = format!("the patterns cannot be combined: {error}");
             config.report.error(
                 Kind::Invalid,
                 config.path_of("regex"),
@@ -229,13 +229,13 @@ fn values(config: &Mapping<'_>) -> Option<Format> {
     let key = key?;
     match (key.is_empty(), paths.is_empty()) {
         (true, true) => {
-            let advice = "write the key whose value holds the lines, or several under keys";
+            let advice = "write the key whose value has the lines, or several under keys";
             config.report.error(Kind::Missing, config.path_of("key"), "names no key", advice);
             return None;
         }
         (false, false) => {
             let advice = "write all of them under keys";
-            config.report.error(Kind::Invalid, config.path_of("key"), "stands beside keys", advice);
+            config.report.error(Kind::Invalid, config.path_of("key"), "cannot be used with keys", advice);
             return None;
         }
         (false, true) => paths.push(key),
@@ -264,7 +264,7 @@ fn path(config: &Mapping<'_>, key: &'static str) -> Option<Vec<String>> {
         return Some(Vec::new());
     }
     if node.value.as_array().is_some_and(|keys| keys.iter().any(Value::is_number)) {
-        let advice = "write keys only: of an array all elements are taken; a key of digits stands in quotes";
+        let advice = "write keys only: an array gives all its elements; quote a key of digits";
         node.error(Kind::Unsupported, "has an index, which is not supported here", advice);
         return None;
     }

@@ -50,7 +50,7 @@ struct Known {
 
 const FOREIGN: [Known; 3] = [
     Known {
-        name: "what Firehose failed to process, whose records stand encoded in rawData",
+        name: "data that Firehose failed to process, whose records are encoded in rawData",
         members: &["attemptsMade", "errorCode", "rawData"],
         line: None,
     },

@@ -72,7 +72,7 @@ fn documented_defaults_are_those_of_an_empty_file() {
     let default = |path: &str, key: &str| documented(path, key).unwrap().2;
     let seconds = globals.shutdown_timeout.as_secs().to_string();
     assert_eq!(default("globals", "shutdown_timeout"), seconds);
-    assert_eq!(default("globals", "fetchers"), "4 a core, at least 8");
+    assert_eq!(default("globals", "fetchers"), "4 per core, at least 8");
     assert_eq!(globals.fetchers, (4 * environment().cores).max(8));
     assert_eq!(default("globals", "workers"), "the machine's cores");
     assert_eq!(globals.workers, environment().cores);

@@ -196,11 +196,13 @@ impl Json {
             b'[' if !self.in_array && !self.whole => self.in_array = true,
             b']' if self.in_array => self.in_array = false,
             _ if is_scalar(byte) && self.path.is_empty() && !self.in_array && !self.whole => {
-                return Err(self.bad(pos, "a number, text or literal that stands by itself is no record"));
+                return Err(self.bad(pos, "a bare number, string or literal is not a record"));
             }
-            b'[' if self.objects_only => return Err(self.bad(pos, "an array inside an array is no record")),
+            b'[' if self.objects_only => {
+                return Err(self.bad(pos, "an array inside an array is not a record"));
+            }
             _ if self.objects_only && is_scalar(byte) => {
-                return Err(self.bad(pos, "a number, text or literal in an array is no record"));
+                return Err(self.bad(pos, "a number, string or literal in an array is not a record"));
             }
             _ if self.path.is_empty() => return self.enter(byte, pos, Part::Record, Around::Top),
             b'{' => {

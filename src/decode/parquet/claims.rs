@@ -93,7 +93,7 @@ impl Claims {
     fn of_encoding(&self, data: &Data<'_>, read_at_once: usize) -> Result<usize, Error> {
         let fixed = self.physical == Physical::FIXED_LEN_BYTE_ARRAY;
         let lengths = |bytes| delta::lengths(bytes, data.count.min(PARQUET_ROW_VALUES_MAX));
-        let damaged = || bad("the lengths in a page contradict themselves");
+        let damaged = || bad("the lengths in a page contradict each other");
         Ok(match data.encoding {
             Encoding::DELTA_LENGTH_BYTE_ARRAY => {
                 let (lengths, _) = lengths(data.values).ok_or_else(damaged)?;

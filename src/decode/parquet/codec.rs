@@ -50,7 +50,7 @@ impl Codec {
         let (made_levels, room) = output.split_at_mut(plain);
         made_levels.copy_from_slice(levels);
         if !room.is_empty() && self.fill(values, room)? != room.len() {
-            return Err(bad("a page does not have the size that it says it has"));
+            return Err(bad("a page does not have its stated size"));
         }
         Ok(Bytes::from(output))
     }

@@ -220,5 +220,5 @@ fn clear<T>(buffer: &mut Vec<T>) {
 }
 
 fn disagreement() -> Error {
-    bad("the columns of a row do not agree")
+    bad("the columns of a row disagree")
 }

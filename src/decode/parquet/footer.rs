@@ -149,7 +149,7 @@ pub(super) fn check(object: &[u8], bytes_max: usize) -> Result<usize, Error> {
     let mut walk = Walk { cursor: Cursor::new(footer), bytes: 0, bytes_max };
     match walk.structure(FILE) {
         Ok(()) => Ok(walk.bytes),
-        Err(Fault::Damaged) => Err(bad("the footer is damaged")),
+        Err(Fault::Damaged) => Err(bad("the footer is corrupt")),
         Err(Fault::TooLarge) => Err(Error::FooterTooLarge { max: bytes_max }),
         Err(Fault::Refused(error)) => Err(error),
     }

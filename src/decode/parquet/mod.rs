@@ -98,7 +98,7 @@ impl Parquet {
         // process instead, `footer` and `claims` have refused.)
         let read =
             catch_unwind(AssertUnwindSafe(|| rows::read(object, &self.bounds, &self.account, &mut record)));
-        read.unwrap_or_else(|_| Err(bad("a value cannot be what it says it is")))
+        read.unwrap_or_else(|_| Err(bad("a value has an impossible type")))
     }
 }
 

@@ -107,11 +107,11 @@ impl Pages {
         let start = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
         let (Ok(offset), Ok(length)) = (usize::try_from(start), usize::try_from(chunk.compressed_size()))
         else {
-            return Err(super::bad("a column stands at a negative offset"));
+            return Err(super::bad("a column has a negative offset"));
         };
         let end = offset.saturating_add(length);
         if end > object.len() {
-            return Err(super::bad("a column reaches beyond the end of the object"));
+            return Err(super::bad("a column extends beyond the end of the object"));
         }
         let codec = Codec::of(chunk.compression())?;
         let claims = Claims::of(chunk.column_descr())?;
@@ -168,7 +168,7 @@ impl Pages {
     fn count_values(&mut self, values: usize) -> std::result::Result<(), Error> {
         self.values = self.values.saturating_add(values);
         if self.claims.is_repeated() && self.values > PARQUET_ROW_VALUES_MAX {
-            return Err(super::bad("a page holds too many values"));
+            return Err(super::bad("a page has too many values"));
         }
         Ok(())
     }
@@ -226,7 +226,7 @@ fn check_crc(header: &Header, stored: &[u8]) -> std::result::Result<(), Error> {
 }
 
 fn bad_header() -> Error {
-    super::bad("the header of a page is damaged")
+    super::bad("the header of a page is corrupt")
 }
 
 /// `Encoding` of `parquet.thrift`.

@@ -103,7 +103,7 @@ impl Group {
         for column in &mut self.columns {
             values += column.fill(rows)?;
             if values > PARQUET_ROW_VALUES_MAX {
-                return Err(bad("a row holds too many values"));
+                return Err(bad("a row has too many values"));
             }
         }
         Ok(())

@@ -55,7 +55,7 @@ impl Tree {
         self.write(&self.root, columns, out)?;
         match columns.iter().all(|column| column.repetition() == 0) {
             true => Ok(()),
-            false => Err(bad("the lists of a row do not agree")),
+            false => Err(bad("the lists of a row disagree")),
         }
     }
 

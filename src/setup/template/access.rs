@@ -101,7 +101,7 @@ fn note_another_account(parts: &mut Parts, arn: &str, queue: &Queue) {
     if let Some(account) = account_of(arn).filter(|account| *account != queue.account && queue.account != "*")
     {
         parts.notes.push(format!(
-            "{}: the role is of account {account}, the queue of account {}: the stack makes both in its own account",
+            "{}: the role is of account {account}, the queue of account {}: the stack creates both in its own account",
             queue.label, queue.account
         ));
     }

@@ -25,8 +25,8 @@ pub(super) fn add(parts: &mut Parts, queue: &Queue, stem: &str, wishes: &Wishes)
         let id = if number == 0 { format!("{stem}Rule") } else { format!("{stem}Rule{}", number + 1) };
         parts.resource(&id, rule(queue, stem, json!([bucket.name]), &bucket.prefix));
         parts.notes.push(format!(
-            "{}: switch EventBridge on in the properties of bucket {}, in region {} (aws s3api \
-             put-bucket-notification-configuration replaces what the bucket has: read that first)",
+            "{}: enable EventBridge in the properties of bucket {}, in region {} (aws s3api \
+             put-bucket-notification-configuration replaces the bucket's configuration: read that first)",
             queue.input, bucket.name, queue.region
         ));
         rules.push(arn_of(&id));
@@ -48,7 +48,7 @@ fn add_sender(parts: &mut Parts, queue: &Queue, stem: &str) {
         json!({"source": ["aws.securityhub"]})
     } else {
         parts.notes.push(format!(
-            "{}: the messages are the logs themselves; allow whoever sends them in a policy of the queue",
+            "{}: the messages are the logs themselves; allow their senders in a policy of the queue",
             queue.label
         ));
         return;
@@ -98,7 +98,7 @@ fn new_bucket(parts: &mut Parts, queue: &Queue, stem: &str) -> (Vec<Value>, Vec<
     parts.output(
         &format!("{id}Name"),
         json!({"Ref": id}),
-        &format!("Let the logs of {} be written here", queue.label),
+        &format!("Have the logs of {} written here", queue.label),
     );
     (vec![json!({"Fn::Sub": format!("${{{id}.Arn}}/*")})], vec![arn_of(&id)])
 }

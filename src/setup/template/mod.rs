@@ -20,14 +20,14 @@ const RECEIVES_MAX: u32 = 20;
 /// Why there is no template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    #[error("a stack is made in one region, and the queues are in {0}: choose one with --region")]
+    #[error("a stack is created in one region, and the queues are in {0}: choose one with --region")]
     Regions(String),
     #[error(
-        "there is nothing to make: CrowdStrike's own queues are left out unless --input names them, for a queue \
-         of yours"
+        "there is nothing to create: CrowdStrike's own queues are omitted unless --input names them, for a queue of \
+         yours"
     )]
     NoQueue,
-    #[error("the queue of {input} has no name that SQS would take: {name:?}")]
+    #[error("the queue of {input} has a name that SQS would not accept: {name:?}")]
     Name { input: String, name: String },
 }
 
@@ -100,7 +100,7 @@ fn deployment(region: &str, parameters: &Map<String, Value>) -> String {
         let values: Vec<String> = parameters.keys().map(|name| format!("{name}=…")).collect();
         command.push_str(&format!(" --parameter-overrides {}", values.join(" ")));
     }
-    format!("make the stack with: {command}")
+    format!("create the stack with: {command}")
 }
 
 /// What a policy must allow for a queue, as the template names it.
@@ -119,7 +119,7 @@ impl Parts {
         self.resource(&dead, dead_letters(queue));
         self.resource(&id, queue_itself(queue, &dead));
         self.output(&format!("{id}Url"), json!({"Ref": id}), &format!("The queue of {}", queue.label));
-        self.output(&format!("{dead}Url"), json!({"Ref": dead}), "Messages that could never be delivered");
+        self.output(&format!("{dead}Url"), json!({"Ref": dead}), "Messages that could not be delivered");
         let (objects, buckets) = feed::add(self, queue, &stem, wishes);
         Reads { queue: arn_of(&id), dead_letters: arn_of(&dead), objects, buckets }
     }

@@ -31,8 +31,8 @@ impl Checkpoint {
         let source = source(listing.plan(), input, ledger.destinations());
         let mut polled = ledger.polled(&source).unwrap_or_else(|error| {
             log::warn!(
-                "the ledger cannot be read: {error}. The listing of {} begins at its first key, although an \
-                 earlier run may have been further",
+                "the ledger cannot be read: {error}. The listing of {} starts at its first key, although an earlier \
+                 run may have been further",
                 listing.plan().bucket
             );
             crate::ledger::Polled::default()
@@ -41,10 +41,9 @@ impl Checkpoint {
         if let Some(key) = &key {
             listing.resume_after(key);
             log::info!(
-                "the listing of {} goes on behind {key:?}: an earlier run of this backfill delivered everything up \
-                 to there. Objects with earlier keys that were written since are not listed; to list from the first \
-                 key again, run `aws-to-devo ledger forget --input {}/backfill`, which keeps what is known of \
-                 objects",
+                "the listing of {} resumes after {key:?}: an earlier run of this backfill delivered everything up to \
+                 there. Objects written since then under earlier keys are not listed; to list from the first key \
+                 again, run `aws-to-devo ledger forget --input {}/backfill`, which keeps the entries of objects",
                 listing.plan().bucket,
                 input.id
             );

@@ -166,7 +166,7 @@ fn put_on_the_way(shared: &Shared, listed: Listed, page: &Ack) -> bool {
             page.share().resolve(Outcome::Reject);
             if backfill.tally.archived.value() <= ARCHIVED_NAMED_MAX {
                 let object = object_of(&backfill.listing.plan().bucket, listed);
-                log::warn!("{object} lies in an archive: restore it and run the backfill again");
+                log::warn!("{object} is archived: restore it and run the backfill again");
             }
             true
         }
@@ -190,7 +190,7 @@ fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>, of_page: S
         move |outcome| {
             of_service.end(None, &fate, outcome, Timestamp::now());
             if outcome != Outcome::Delivered && !stop.is_stopped() {
-                log::error!("{name}: could not be delivered; the next backfill tries it again");
+                log::error!("{name}: could not be delivered; the next backfill retries it");
             }
             tally.ended(outcome, size);
             of_page.resolve(outcome);

@@ -78,7 +78,7 @@ impl Tally {
     pub fn listing(&self) -> String {
         let parts = [
             (&self.outside_time, "outside --from and --to"),
-            (&self.skipped, "without logs by name or size"),
+            (&self.skipped, "without logs, by name or size"),
             (&self.of_other_services, "of other services"),
             (&self.archived, "in an archive"),
         ];
@@ -88,7 +88,7 @@ impl Tally {
         }
         if let Some(key) = self.begins_after() {
             text.push_str(&format!(
-                ", all of them behind {key:?}, up to which an earlier run delivered everything"
+                ", all of them after {key:?}, up to which an earlier run delivered everything"
             ));
         }
         text

@@ -33,7 +33,7 @@ impl Fetcher {
         Some(Box::new(move |mut work| {
             // What the old one holds is what others wait for.
             work.decoder = Decoder::new(work.service.format.clone(), bounds);
-            log::debug!("{}: waits for the memory that its decoding needs", work.source);
+            log::debug!("{}: waiting for the memory that its decoding needs", work.source);
             // Dropped with the channel, it counts as not delivered.
             let _ = large.send(Large { work, target, total });
         }))

@@ -296,8 +296,8 @@ impl Fetcher {
         telemetry.service(service).decode.failed.increment();
         log::warn!(
             place = service;
-            "{source}: is refused, because the collector died {} times while it decoded it. Its message is left to \
-             the queue's redrive policy. To try it again: aws-to-devo ledger forget --input {id} --match {}",
+            "{source}: refused, because the collector died {} times while decoding it. Its message is left to the \
+             queue's redrive policy. To retry it: aws-to-devo ledger forget --input {id} --match {}",
             case.deaths(),
             case.key().escape_debug()
         );

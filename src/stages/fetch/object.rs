@@ -108,7 +108,7 @@ impl Fetcher {
         let Job { object: named, service, input, ack, pulled, fate, not_before, .. } = job;
         log::info!(
             place = service.name.as_str(), cause = "key not encoded";
-            "{named}: is not there, but {object} is, which is read instead: its message was not written by S3, and its \
+            "{named}: does not exist, but {object} does and is read instead: S3 did not write its message, and its \
              key is not encoded as S3 does it"
         );
         let (share, turn) = (ack.share(), ack.another_turn());
@@ -175,14 +175,14 @@ impl Fetcher {
         let (counter, what, ending) = match error.kind() {
             Kind::Stopped => return work.ack.close(Outcome::Retry),
             Kind::NoSuchObject if missing_object == MissingObject::Skip => {
-                (&telemetry.missing, "is not there, skipped", Some(Ending::Missing))
+                (&telemetry.missing, "does not exist, skipped", Some(Ending::Missing))
             }
             Kind::Withheld => {
                 let what = "refused: cannot be read; it is left to the queue's redrive policy";
                 (&telemetry.failed, what, Some(Ending::Withheld))
             }
             _ => {
-                let what = "cannot be fetched; it is not acknowledged and comes again";
+                let what = "cannot be fetched; it is not acknowledged and will be retried";
                 (&telemetry.failed, what, None)
             }
         };

@@ -58,10 +58,7 @@ impl Callers {
     /// Better late than never: the owner makes the call, which may hang.
     fn call_without(&self, error: &std::io::Error) {
         if !self.0.is_told.swap(true, Ordering::Relaxed) {
-            log::warn!(
-                "{}: the machine will not start another thread ({error}); calls are made one by one",
-                self.0.name
-            );
+            log::warn!("{}: cannot start another thread ({error}); calls are made one by one", self.0.name);
         }
         if self.0.running.load(Ordering::Acquire) == 0 {
             (self.0.call)();

@@ -14,8 +14,8 @@ pub fn warnings(queue: &Attributes, input: &Input) -> Vec<String> {
     let mut warnings = Vec::new();
     if queue.redrive.is_none() && input.ack_messages {
         warnings.push(
-            "the queue has no redrive policy: a message that can never be read comes again until it expires. \
-             Give the queue a dead-letter queue"
+            "the queue has no redrive policy: a message that can never be read is redelivered until it expires. Give \
+             the queue a dead-letter queue"
                 .to_owned(),
         );
     }
@@ -28,7 +28,7 @@ pub fn warnings(queue: &Attributes, input: &Input) -> Vec<String> {
     }
     if let Some(retention) = queue.retention.filter(|retention| *retention < RETENTION_ADVISED_MIN) {
         warnings.push(format!(
-            "the queue forgets messages after {} s: logs are lost when anything is down for longer",
+            "the queue expires messages after {} s: longer outages lose logs",
             retention.as_secs()
         ));
     }
@@ -39,8 +39,8 @@ pub fn warnings(queue: &Attributes, input: &Input) -> Vec<String> {
 pub fn depth_warning(queue: &Attributes) -> Option<String> {
     (queue.available > 0 && queue.in_flight >= IN_FLIGHT_ALARM).then(|| {
         format!(
-            "{} messages are in flight, and SQS hands out no more than 120,000: {} wait although receives come \
-             back empty. Messages are received faster than they are deleted: are other collectors stuck?",
+            "{} messages are in flight, and SQS allows no more than 120,000: {} wait although receives are empty. \
+             Messages are received faster than they are deleted: are other collectors stuck?",
             queue.in_flight, queue.available
         )
     })

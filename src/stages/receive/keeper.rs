@@ -104,7 +104,7 @@ impl Keeper {
             self.telemetry.settle.lost.increment();
             log::warn!(
                 place = self.telemetry.name.as_str();
-                "inputs.{}: a lease ended before its work did; that message will come a second time",
+                "inputs.{}: a lease ended before its work did; that message will be redelivered",
                 self.telemetry.name
             );
         }

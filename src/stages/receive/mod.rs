@@ -284,7 +284,7 @@ impl Shared {
         if is_drained && attributes.available > 0 {
             log::warn!(
                 "inputs.{}: {} messages stay in the queue unread: they are in FIFO groups whose first messages were \
-                 left there ({} of them), and SQS hands out what comes behind only when those are gone",
+                 left there ({} of them), and SQS delivers nothing behind those until they are gone",
                 self.settings.input.key,
                 attributes.available,
                 ours.parked

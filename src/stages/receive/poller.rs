@@ -148,7 +148,7 @@ fn accept(
         telemetry.receive.returned.increment();
         log::info!(
             place = shared.settings.input.key.as_str();
-            "inputs.{}: message {} is received for the {}. time",
+            "inputs.{}: message {} received again (delivery {})",
             shared.settings.input.key,
             message.id,
             message.receive_count
@@ -303,8 +303,9 @@ fn read(shared: &Shared, message_id: &str, text: &str) -> Option<Result<Announce
         telemetry.receive.unreadable.increment();
         log::error!(
             place = input.key.as_str();
-            "inputs.{}: message {message_id} is refused, because the collector died {} times while it read it. It is left \
-             to the queue's redrive policy. To try it again: aws-to-devo ledger forget --input {} --match {message_id}",
+            "inputs.{}: message {message_id}: refused, because the collector died {} times while reading it. It is \
+             left to the queue's redrive policy. To retry it: aws-to-devo ledger forget --input {} --match \
+             {message_id}",
             input.key,
             case.deaths(),
             input.id

@@ -225,7 +225,7 @@ impl Settler {
         if !std::mem::replace(&mut entry.what.is_told, true) {
             log::warn!(
                 place = self.telemetry.name.as_str();
-                "inputs.{}: message {message_id} was delivered and cannot be deleted; it is tried again: {why}",
+                "inputs.{}: message {message_id} was delivered but cannot be deleted; retrying: {why}",
                 self.telemetry.name
             );
         }
@@ -242,7 +242,7 @@ impl Settler {
     /// Tells of delivered messages that cannot be deleted. They stay leased to us, and come again if we end: that is a
     /// trouble like any other, although nothing is lost.
     fn trouble(&self, why: &str, lasting: bool) {
-        let message = format!("messages that were delivered cannot be deleted: {why}");
+        let message = format!("delivered messages cannot be deleted: {why}");
         self.telemetry.settling.failed(message, lasting);
     }
 
@@ -265,7 +265,7 @@ impl Settler {
         self.telemetry.settle.lost.increment();
         log::warn!(
             place = self.telemetry.name.as_str();
-            "inputs.{}: a delivered message was no longer ours to delete; it may come a second time",
+            "inputs.{}: the lease of a delivered message ended before its deletion; it may be redelivered",
             self.telemetry.name
         );
         self.end(entry.what.lease);
@@ -330,8 +330,7 @@ impl Settler {
         for entry in &over {
             log::warn!(
                 place = self.telemetry.name.as_str();
-                "inputs.{}: message {} could not be given back and comes again when its visibility timeout is \
-                 over: {why}",
+                "inputs.{}: message {} could not be returned; it is redelivered after its visibility timeout: {why}",
                 self.telemetry.name,
                 entry.what.lease.message_id
             );

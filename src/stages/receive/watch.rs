@@ -136,7 +136,7 @@ impl Watch {
             Err(error) if matches!(error.kind(), Kind::Denied | Kind::NotFound) => {
                 log::info!(
                     place = self.telemetry.name.as_str();
-                    "inputs.{}: how many dead letters there are stays unknown: {error}",
+                    "inputs.{}: the number of dead letters cannot be read: {error}",
                     self.telemetry.name
                 );
                 self.dead_letters = DeadLetters::Away;
@@ -155,8 +155,8 @@ impl Watch {
         self.grown = self.growth.look(count, Instant::now());
         if self.grown > before {
             let message = format!(
-                "{} messages have been given up lately, and {count} are in the dead-letter queue. The log says what is wrong \
-                 with them; fix that and redrive them",
+                "{} messages became dead letters lately, and {count} are in the dead-letter queue. The log says what \
+                 is wrong with them; fix that and redrive them",
                 self.grown
             );
             health.failed(message, true);

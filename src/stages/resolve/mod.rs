@@ -136,8 +136,8 @@ pub enum Unreadable {
     #[error("the message body is not JSON ({0}){DIRECT}")]
     NotJson(String),
     #[error(
-        "the message body is JSON of no known shape (S3 event, SNS, EventBridge, CrowdStrike FDR, CloudTrail or Config \
-         notification, and these in other envelopes): {0}{DIRECT}"
+        "the message body is JSON of unknown shape (neither an S3 event, SNS, EventBridge, CrowdStrike FDR, \
+         CloudTrail or Config notification, nor one of these in another envelope): {0}{DIRECT}"
     )]
     UnknownShape(String),
     #[error("the message body is {shape} but lacks {what}")]
@@ -148,13 +148,13 @@ pub enum Unreadable {
     #[error("the message names {object}, whose bucket is not read. It is {what}: {cure}")]
     NotRead { object: String, what: &'static str, cure: &'static str },
     #[error(
-        "the message names an object that cannot exist, {0}: the name of its bucket, its key or its version is not \
-         possible"
+        "the message names an object that cannot exist, {0}: the name of its bucket, its key or its version is \
+         invalid"
     )]
     Impossible(String),
-    #[error("the message body has more than {max} values, which no announcement has")]
+    #[error("the message body has more than {max} values, which no notification has")]
     TooManyValues { max: usize },
-    #[error("the message is wrapped in more than {max} envelopes, which no announcement is")]
+    #[error("the message is wrapped in more than {max} envelopes, which no notification is")]
     TooManyEnvelopes { max: u32 },
     #[error("the message body is base64 whose content {0}{DIRECT}")]
     Packed(&'static str),

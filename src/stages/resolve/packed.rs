@@ -38,6 +38,6 @@ fn inflated(bytes: &[u8], left: &mut usize) -> Result<Vec<u8>> {
     read.map_err(|_| Unreadable::Packed("is damaged"))?;
     *left = left
         .checked_sub(text.len())
-        .ok_or(Unreadable::Packed("inflates to more than any announcement has"))?;
+        .ok_or(Unreadable::Packed("inflates to more than any notification has"))?;
     Ok(text)
 }

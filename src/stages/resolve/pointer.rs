@@ -33,7 +33,7 @@ pub fn refused(object: &Object) -> Unreadable {
     Unreadable::refused(
         "a pointer of the SQS extended client",
         &object.to_string(),
-        "the announcement lies in that object, and is not read from there. Let its sender put it into the message \
+        "the notification is in that object, and is not read from there. Have its sender put it into the message \
          itself: do not send all payloads through S3",
     )
 }

@@ -56,8 +56,8 @@ const PAIRS: [(&str, &str); 8] = [
 ];
 
 const NOT_CREATED: &str = "an S3 event of another kind than a new object";
-const DIRECT: &str = "it holds logs and names no object. If the messages are the logs, set `direct_mode: true` for the \
-                      input; else take this sender off the queue";
+const DIRECT: &str = "it contains logs and names no object. If the messages are the logs, set `direct_mode: true` \
+                      for the input; else stop this sender from using the queue";
 
 /// What an object turns out to be.
 pub enum Shape<'a> {
@@ -101,7 +101,7 @@ pub fn of<'a>(value: &'a BorrowedValue<'a>) -> Option<Shape<'a>> {
         () if text("eventSource") == Some("aws:ses") => Err(Unreadable::refused(
             "an SES event",
             "",
-            "SES announces no objects to a queue. Let S3 announce them",
+            "SES does not announce objects to a queue. Have S3 announce them",
         )),
         () => pair(value)?,
     };
@@ -139,7 +139,7 @@ fn is_creation(shape: &'static str, name: &str) -> Result<bool> {
             Ok(false)
         }
         () => {
-            let cure = "nobody can tell whether it announces an object. Restrict the notification to s3:ObjectCreated:*";
+            let cure = "it is unclear whether it announces an object. Restrict the notification to s3:ObjectCreated:*";
             Err(Unreadable::refused(shape, name, cure))
         }
     }
@@ -269,7 +269,7 @@ fn config_message(value: &BorrowedValue<'_>) -> Result<Announcement> {
     }
     let summary = value.get("s3DeliverySummary").ok_or(lacks(SHAPE, "s3DeliverySummary"))?;
     if let Some(code) = text(summary, "errorCode") {
-        let cure = "Config could not write the change to its bucket. Repair its delivery channel";
+        let cure = "Config could not write the change to its bucket. Fix its delivery channel";
         return Err(Unreadable::refused(SHAPE, &code, cure));
     }
     let place =
@@ -305,14 +305,14 @@ fn confirmation(value: &BorrowedValue<'_>) -> Unreadable {
         Some("SubscriptionConfirmation") => Unreadable::refused(
             "an SNS SubscriptionConfirmation",
             &topic,
-            "the topic waits for its confirmation, and sends nothing to this queue before that. Confirm it with `aws sns \
-             confirm-subscription --topic-arn … --token …` and the Token of this message, or subscribe the queue anew as \
-             the owner of the queue, which needs none",
+            "the topic waits for its confirmation, and sends nothing to this queue before that. Confirm it with `aws \
+             sns confirm-subscription --topic-arn … --token …` and the Token of this message, or subscribe the queue \
+             again as its owner, which needs no confirmation",
         ),
         _ => Unreadable::refused(
             "an SNS UnsubscribeConfirmation",
             &topic,
-            "the queue is no longer subscribed, and the topic sends nothing more. Subscribe it again, if that was not \
+            "the queue is no longer subscribed, and the topic sends nothing more. Subscribe it again if that was not \
              intended",
         ),
     }

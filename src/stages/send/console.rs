@@ -56,7 +56,7 @@ impl Console {
         self.telemetry.health.works();
         if let Err(Failure::Closed(error)) = self.serve(&target) {
             let reason = format!(
-                "standard output is closed ({error}): whatever read it has ended. What is not written comes again"
+                "standard output is closed ({error}): its reader has exited. What is not written will be sent again"
             );
             let _ = self.closed.set(format!("outputs.{}: {reason}", self.telemetry.name));
             self.telemetry.health.failed(reason, true);
@@ -110,7 +110,7 @@ impl Console {
                 }
                 Err(error) => {
                     let message = format!(
-                        "cannot write to standard output: {error}. Is the disk full? The write is tried again"
+                        "cannot write to standard output: {error}. Is the disk full? The write is retried"
                     );
                     self.telemetry.health.failed(message, false);
                     let stopped = self.abort.wait(pause);
@@ -132,7 +132,7 @@ impl Console {
         if since.elapsed() >= CONSOLE_PATIENCE && self.telemetry.health.trouble().is_none() {
             let seconds = CONSOLE_PATIENCE.as_secs();
             let message =
-                format!("standard output has taken nothing for {seconds} s: whatever reads it has stopped");
+                format!("standard output has taken nothing for {seconds} s: its reader has stopped");
             self.telemetry.health.failed(message, false);
         }
     }

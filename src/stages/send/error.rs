@@ -27,11 +27,11 @@ pub enum Error {
     #[error("the connection with {peer} broke: {source}")]
     Broken { peer: String, source: io::Error },
     #[error(
-        "{peer} did not end the connection within {seconds} s after we did; its program may not be reading. What is not confirmed is sent again"
+        "{peer} did not end the connection within {seconds} s after we did; its program may not be reading. Unconfirmed batches are sent again"
     )]
     Unanswered { peer: String, seconds: u64 },
     #[error(
-        "the connection with {peer} ended after our goodbye, but without the peer's own, which it says otherwise; something in between may have failed. What is not confirmed is sent again"
+        "the connection with {peer} ended after our close_notify, but without the peer's own, which it usually sends; something in between may have failed. Unconfirmed batches are sent again"
     )]
     Cut { peer: String },
     #[error("TLS with {peer} dropped bytes that were written; they are sent again on a new connection")]
@@ -111,7 +111,7 @@ fn identity_advice(alert: AlertDescription) -> Option<&'static str> {
         | AlertDescription::AccessDenied
         | AlertDescription::CertificateRevoked
         | AlertDescription::UnsupportedCertificate => {
-            " The peer refused our client certificate (`cert`): is it the one of this domain, and of the authority that the peer trusts?"
+            " The peer refused our client certificate (`cert`): is it for this domain, and signed by an authority that the peer trusts?"
         }
         _ => return None,
     };

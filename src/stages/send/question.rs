@@ -175,7 +175,7 @@ impl Sender {
         let level = if is_first { log::Level::Warn } else { log::Level::Debug };
         log::log!(
             level,
-            "outputs.{output}: {error}, and nothing but {what} was on the connection. The batch is now searched for a record that the peer does not take"
+            "outputs.{output}: {error}, and only {what} was on the connection. The batch is now searched for a record that the peer does not accept"
         );
         Ok(())
     }
@@ -197,15 +197,15 @@ impl Sender {
         let (what, fate) = match returns {
             true => (
                 Outcome::Reject,
-                "its message is left to the queue's redrive policy, and the rest of it goes on",
+                "its message is left to the queue's redrive policy, and its other records continue",
             ),
             false => (
                 Outcome::Delivered,
-                "it is left out, since nobody would bring it again, and the rest goes on",
+                "it is dropped, since nothing would bring it again, and the rest continues",
             ),
         };
         log::error!(
-            "outputs.{}: {} ended the connection each of the {} times that {} was sent alone, while others went through. The record is refused: {fate}. Does the peer limit the size of a message?",
+            "outputs.{}: {} ended the connection each of the {} times that {} was sent alone, while others got through. The record is refused: {fate}. Does the peer limit the size of a message?",
             shared.telemetry.name,
             shared.peer,
             batch.trial.kills,

@@ -56,7 +56,7 @@ impl Shared {
         throttle.take(batch.events.into(), batch.bytes.len() as u64, now);
         if let Some(pause) = throttle.long_pause(now) {
             log::warn!(
-                "outputs.{}: a batch of {} events and {} bytes is far more than the output may send in a second; nothing is sent for the next {} s. The average is what max_events_per_second and max_bytes_per_second say; raise them for an even flow",
+                "outputs.{}: a batch of {} events and {} bytes is far more than the output may send in a second; nothing is sent for the next {} s. This keeps the average of max_events_per_second and max_bytes_per_second; raise them for an even flow",
                 self.telemetry.name,
                 batch.events,
                 batch.bytes.len(),
@@ -85,7 +85,7 @@ impl Shared {
 
     fn warn_of_no_answers(&self) {
         log::warn!(
-            "outputs.{}: {} does not end connections after the collector has, which \"confirmation\": \"close\" needs; from now on its TCP's acknowledgements confirm what is sent. Use a relay that closes its connections, or write \"confirmation\": \"acknowledgement\"",
+            "outputs.{}: {} does not end connections after the collector has, which \"confirmation\": \"close\" needs; from now on its TCP acknowledgements confirm what is sent. Use a relay that closes its connections, or write \"confirmation\": \"acknowledgement\"",
             self.telemetry.name,
             self.peer
         );

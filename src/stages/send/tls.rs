@@ -135,7 +135,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileErro
     let certificates: Vec<_> =
         CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|e| file_error(path, e))?;
     if certificates.is_empty() {
-        return Err(file_error(path, "it holds no PEM certificate"));
+        return Err(file_error(path, "it contains no PEM certificate"));
     }
     Ok(certificates)
 }

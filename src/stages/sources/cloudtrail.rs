@@ -108,7 +108,7 @@ impl CloudTrail {
             GoOn::Later => None,
             GoOn::Back(to) => {
                 let to = whole_second(to);
-                self.notes.push(format!("the checkpoint {from} lies in the future; reading goes on at {to}"));
+                self.notes.push(format!("the checkpoint {from} is in the future; reading resumes at {to}"));
                 Some(*self.from.insert(to))
             }
         }
@@ -119,8 +119,9 @@ impl CloudTrail {
         let oldest = oldest(now);
         if from < oldest {
             self.notes.push(format!(
-                "events from {from} to {oldest} cannot be read: CloudTrail looks up the last 90 days only. Older ones are \
-                 in the trail's bucket: collect them with \"types\": [\"audits_s3\"], or with the command backfill"
+                "events from {from} to {oldest} cannot be read: CloudTrail looks up the last 90 days only. Older \
+                 ones are in the trail's bucket: collect them with \"types\": [\"audits_s3\"], or with the command \
+                 backfill"
             ));
         }
         from.max(oldest)

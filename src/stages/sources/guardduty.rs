@@ -127,7 +127,7 @@ impl GuardDuty {
             GoOn::Later => return self.begin_reading(moment),
             GoOn::Back(to) => {
                 self.notes.push(format!(
-                    "the checkpoint of detector {detector} lies in the future; reading goes on at {to}"
+                    "the checkpoint of detector {detector} is in the future; reading resumes at {to}"
                 ));
                 from = to.as_millisecond();
                 self.next.insert(detector.clone(), from);

@@ -162,9 +162,8 @@ impl Logs {
                 GoOn::There => (),
                 GoOn::Later => return self.begin_reading(moment),
                 GoOn::Back(to) => {
-                    self.notes.push(format!(
-                        "the checkpoint of {group} lies in the future; reading goes on at {to}"
-                    ));
+                    self.notes
+                        .push(format!("the checkpoint of {group} is in the future; reading resumes at {to}"));
                     *next = to.as_millisecond();
                 }
             }
@@ -219,7 +218,7 @@ impl Logs {
         round.groups.extend(groups.into_iter().map(|group| group.name));
         let left_out = refusing.into_iter().map(|group| LeftOut {
             why: format!(
-                "FilterLogEvents does not read groups of the class {}",
+                "FilterLogEvents does not support groups of the class {}",
                 group.class.unwrap_or_default()
             ),
             item: format!("log group {}", group.name),
@@ -334,7 +333,7 @@ impl Logs {
             return false;
         };
         self.notes.push(format!(
-            "{}: its streams cannot be read by their names, so all of them are searched",
+            "{}: its streams cannot be read by name, so all of them are searched",
             reading.group
         ));
         let (group, from) = (std::mem::take(&mut reading.group), reading.from);

@@ -181,7 +181,7 @@ impl Metrics {
                 let to = self.align(to.as_second());
                 let (from, shown_to) = (shown(from), shown(to));
                 self.notes
-                    .push(format!("the checkpoint {from} lies in the future; reading goes on at {shown_to}"));
+                    .push(format!("the checkpoint {from} is in the future; reading resumes at {shown_to}"));
                 Some(*self.from.insert(to))
             }
         }
@@ -192,7 +192,7 @@ impl Metrics {
         let oldest = self.align(now.as_second() - retention(self.period)) + self.period;
         if from < oldest {
             self.notes.push(format!(
-                "metrics from {} to {} cannot be read: CloudWatch does not keep them by {} seconds for so long. A larger \
+                "metrics from {} to {} cannot be read: CloudWatch does not keep a period of {} s that long. A larger \
                  \"request_period_in_seconds\" reaches further back",
                 shown(from), shown(oldest), self.period
             ));
@@ -534,7 +534,7 @@ impl Source for Metrics {
         }
         self.units.stop_asking();
         Some(
-            "metrics are sent without the Unit that is not known yet, until the collector starts again. Allow \
+            "metrics are sent without their unknown Unit until the collector restarts. Allow \
              cloudwatch:GetMetricStatistics, or write \"metric_units\": false",
         )
     }

@@ -93,7 +93,7 @@ pub struct Page {
 pub enum BadAnswer {
     #[error(transparent)]
     Unusable(#[from] Unusable),
-    #[error("the listing never ends: its page tokens lead back to a page that was read before")]
+    #[error("the listing never ends: its page tokens lead back to an earlier page")]
     Circle,
 }
 

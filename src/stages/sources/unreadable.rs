@@ -27,8 +27,7 @@ impl Unreadable {
         let is_named = is_news && self.named < UNREADABLE_NAMED_MAX;
         self.named += usize::from(is_named);
         self.unnamed += usize::from(is_news && !is_named);
-        let line =
-            format!("{item} cannot be read and is passed over; it is tried again with every pull: {why}");
+        let line = format!("{item} cannot be read and is passed over; it is retried with every pull: {why}");
         self.last = Some(left_out);
         is_named.then_some(line)
     }
@@ -53,7 +52,7 @@ impl Unreadable {
             self.items.extract_if(.., |_, last| *last < round).map(|(item, _)| item).collect::<Vec<_>>();
         let named = over.iter().take(UNREADABLE_NAMED_MAX);
         lines.extend(
-            named.map(|item| format!("{item} is no longer passed over: it can be read again, or has gone")),
+            named.map(|item| format!("{item} is no longer passed over: it can be read again, or is gone")),
         );
         if over.len() > UNREADABLE_NAMED_MAX {
             lines.push(format!("{} more items are no longer passed over", over.len() - UNREADABLE_NAMED_MAX));
@@ -66,7 +65,7 @@ impl Unreadable {
     pub fn trouble(&mut self) -> Option<String> {
         let has_read = std::mem::take(&mut self.has_read);
         let LeftOut { item, why } = self.last.take().filter(|_| !has_read)?;
-        Some(format!("nothing can be read. {} items are passed over, {item} for one: {why}", self.len()))
+        Some(format!("nothing can be read. {} items are passed over, such as {item}: {why}", self.len()))
     }
 }
 

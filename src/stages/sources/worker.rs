@@ -39,8 +39,7 @@ pub fn run(shared: &Arc<Shared>, settings: Settings) {
     while let Err(_panic) = catch_unwind(AssertUnwindSafe(work)) {
         recovers.store(true, Ordering::Relaxed);
         let message =
-            "its thread panicked over what it read, and begins again at the checkpoint; the log says where"
-                .to_owned();
+            "its thread panicked over a page, and restarts at the checkpoint; the log says where".to_owned();
         shared.telemetry.health.failed(message, true);
         if stop.wait(backoff.pause()) {
             return;
@@ -159,7 +158,7 @@ impl Worker {
             None => Ok(()),
             Some(other) => Err((
                 format!(
-                    "the ledger's checkpoint of {name} is of the account {other}, and the credentials are of {}: what this one had before it would be left out. Give the input another id, or make the ledger forget (`aws-to-devo ledger forget --input {name}`)",
+                    "the ledger's checkpoint of {name} is of the account {other}, but the credentials are of {}: earlier events of this account would be left out. Give the input another id, or make the ledger forget (`aws-to-devo ledger forget --input {name}`)",
                     self.account
                 ),
                 true,
@@ -196,7 +195,7 @@ impl Worker {
         if moment.has_come_back {
             log::warn!(
                 place = self.shared.name.as_str();
-                "{}: AWS's clock was ahead for a while and has come back; what lies between is read again",
+                "{}: AWS's clock was ahead for a while and has come back; that time is read again",
                 self.shared.name
             );
         }
@@ -349,7 +348,7 @@ impl Worker {
                     match source::after(&mut *self.source, &error, exhausted) {
                         Reaction::AskAnew => log::info!(
                             place = self.shared.name.as_str(), cause = error.cause().as_str();
-                            "{}: {error}; the listing begins anew", self.shared.name
+                            "{}: {error}; the listing restarts", self.shared.name
                         ),
                         Reaction::GoWithout(without) => {
                             tries = 0;
@@ -468,13 +467,13 @@ impl Worker {
         self.await_pages();
         self.resume_source();
         self.misdated += 1;
-        let message = "an answer is discarded: AWS's clock is behind the time that it was asked for. Reading begins again \
-                       at the checkpoint";
+        let message = "an answer is discarded: AWS's clock is behind the time of the request. Reading restarts at \
+                       the checkpoint";
         if self.misdated < MISDATED_IN_ROW {
             log::warn!(place = self.shared.name.as_str(); "{}: {message}", self.shared.name);
         } else {
             let message =
-                format!("{message}; this was so {} times in a row: whose `Date` is wrong?", self.misdated);
+                format!("{message}; {} times in a row: which server's `Date` is wrong?", self.misdated);
             self.shared.telemetry.health.failed(message, false);
         }
         self.settings.stop.wait(self.backoff.pause());
@@ -569,7 +568,7 @@ impl Worker {
         self.resume_source();
         log::warn!(
             place = self.shared.name.as_str();
-            "{}: a page could not be delivered; reading begins again at the checkpoint",
+            "{}: a page could not be delivered; reading restarts at the checkpoint",
             self.shared.name
         );
         self.settings.stop.wait(self.backoff.pause());
@@ -586,7 +585,7 @@ impl Worker {
         self.await_pages();
         match self.settings.ledger.polled(&self.shared.name) {
             Ok(polled) => {
-                self.say(format_args!("the ledger was made to forget this source; reading begins anew"));
+                self.say(format_args!("the ledger was made to forget this source; reading restarts"));
                 self.resume(polled);
             }
             Err(error) => {
@@ -660,8 +659,8 @@ impl From<Error> for Failed {
 
 fn barren(request: &Request) -> Error {
     let why = format!(
-        "{POLL_BARREN_PAGES_MAX} pages in a row have brought nothing new and lead to another one. Reading goes on there \
-         with the next pull"
+        "{POLL_BARREN_PAGES_MAX} pages in a row have brought nothing new and lead to another one. The next pull \
+         resumes there"
     );
     Error::local(request, Kind::BadRequest, why)
 }

@@ -88,7 +88,7 @@ impl std::iter::Sum for EndingTotals {
 
 /// All endings as a Markdown table, for the documentation.
 pub fn table() -> String {
-    let mut table = "| ending | reason | what it means |\n|---|---|---|\n".to_owned();
+    let mut table = "| ending | reason | meaning |\n|---|---|---|\n".to_owned();
     for ending in Ending::ALL {
         table += &format!("| `{}` | `{}` | {} |\n", ending.name(), ending.reason(), ending.what());
     }

@@ -57,16 +57,16 @@ impl Form {
 }
 
 const COLLECTOR: &[Metric<Snapshot>] = &[
-    gauge("ready", "1 if logs are being collected or could be: what /readyz says.", |s| {
+    gauge("ready", "1 if logs are or could be collected: the state of /readyz.", |s| {
         Some(f64::from(u8::from(s.ready)))
     }),
     gauge("memory_limit_bytes", "The bound on memory (globals.memory_limit).", |s| {
         Some(s.memory.limit as f64)
     }),
-    gauge("compressed_held_bytes", "Compressed bytes of objects that are held at present.", |s| {
+    gauge("compressed_held_bytes", "Compressed bytes of objects held now.", |s| {
         Some(s.memory.compressed as f64)
     }),
-    gauge("compressed_held_limit_bytes", "How many compressed bytes may be held.", |s| {
+    gauge("compressed_held_limit_bytes", "Limit on compressed bytes held.", |s| {
         Some(s.memory.compressed_limit as f64)
     }),
     gauge("workers", "Threads that inflate, split and frame.", |s| Some(s.workers as f64)),
@@ -76,50 +76,50 @@ const COLLECTOR: &[Metric<Snapshot>] = &[
     }),
     Metric {
         name: "process_cpu_seconds_total",
-        help: "Processor time that the process has used.",
+        help: "CPU time used by the process.",
         kind: Kind::Counter,
         value: |s| s.process.cpu_seconds,
     },
-    gauge("process_open_fds", "Files and connections that the process has open.", |s| {
+    gauge("process_open_fds", "Files and connections open in the process.", |s| {
         s.process.open_files.map(|count| count as f64)
     }),
-    gauge("process_start_time_seconds", "When the process started, in seconds since 1970.", |s| {
+    gauge("process_start_time_seconds", "Start time of the process, in seconds since 1970.", |s| {
         Some(s.start_time)
     }),
 ];
 
 const INPUT: &[Metric<InputSnapshot>] = &[
-    gauge("queue_messages", "Messages that wait in the queue, as SQS estimates it.", |i| {
+    gauge("queue_messages", "Messages waiting in the queue, estimated by SQS.", |i| {
         i.queue.available.map(|n| n as f64)
     }),
-    gauge("queue_messages_in_flight", "Messages that SQS has lent, to all collectors together.", |i| {
+    gauge("queue_messages_in_flight", "Messages in flight with any collector, estimated by SQS.", |i| {
         i.queue.in_flight.map(|n| n as f64)
     }),
-    gauge("queue_messages_delayed", "Messages that SQS does not hand out yet.", |i| {
+    gauge("queue_messages_delayed", "Messages that SQS does not deliver yet (delay).", |i| {
         i.queue.delayed.map(|n| n as f64)
     }),
     gauge(
         "queue_depth_age_seconds",
-        "How long ago SQS told the depth of the queue. The depth itself is absent when that is over a minute.",
+        "Age of the queue depth reported by SQS. The depth itself is absent when older than a minute.",
         |i| i.queue.depth_age_seconds,
     ),
-    gauge("receive_age_seconds", "How long ago SQS answered a receive.", |i| i.queue.receive_age_seconds),
+    gauge("receive_age_seconds", "Time since SQS last answered a receive.", |i| i.queue.receive_age_seconds),
     gauge(
         "queue_oldest_message_seconds",
-        "Age of the oldest message of the latest receive; 0 if that brought nothing.",
+        "Age of the oldest message of the latest receive; 0 if it was empty.",
         |i| i.queue.oldest_seconds,
     ),
-    gauge("dead_letter_messages", "Messages in the queue's dead-letter queue, as SQS estimates it.", |i| {
+    gauge("dead_letter_messages", "Messages in the queue's dead-letter queue, estimated by SQS.", |i| {
         i.queue.dead_letters.map(|n| n as f64)
     }),
     gauge(
         "dead_letter_age_seconds",
-        "How long ago SQS told the number of dead letters, which is absent when that is over a minute.",
+        "Age of the number of dead letters reported by SQS, which is absent when older than a minute.",
         |i| i.queue.dead_letters_age_seconds,
     ),
     gauge(
         "credentials_expiry_timestamp_seconds",
-        "When the credentials in use expire, in seconds since 1970; absent if never.",
+        "Expiry of the credentials in use, in seconds since 1970; absent if they do not expire.",
         |i| i.credentials_expire_at,
     ),
 ];
@@ -127,70 +127,68 @@ const INPUT: &[Metric<InputSnapshot>] = &[
 const SERVICE: &[Metric<ServiceSnapshot>] = &[
     gauge(
         "lag_seconds",
-        "How far behind: from its event time to now, of the oldest object in work; if none is, from its event time to its delivery, of the object delivered last. Of a source behind an API: from the time up to which everything is delivered to now.",
+        "Age by event time of the oldest object in flight; if none is, the delay of the last delivered object. For a source behind an API: age of the time up to which everything is delivered.",
         |s| s.lag_seconds,
     ),
     gauge(
         "last_delivery_lag_seconds",
-        "From its event time to its delivery, of the object delivered last, or of what a source behind an API has reached.",
+        "Time from event to delivery, for the last delivered object, or for the position of a source behind an API.",
         |s| s.last_lag_seconds,
     ),
 ];
 
 const OUTPUT: &[Metric<OutputSnapshot>] = &[
-    gauge("output_senders", "Threads that send, each with a connection of its own.", |o| {
+    gauge("output_senders", "Threads that send, each with its own connection.", |o| {
         Some(o.senders.len() as f64)
     }),
-    gauge("output_connections_open", "Connections that are open.", |o| {
-        Some(o.in_state(Activity::Connected) as f64)
-    }),
-    gauge("output_connections_opening", "Connections that are being made.", |o| {
+    gauge("output_connections_open", "Open connections.", |o| Some(o.in_state(Activity::Connected) as f64)),
+    gauge("output_connections_opening", "Connections being opened.", |o| {
         Some(o.in_state(Activity::Connecting) as f64)
     }),
-    gauge("output_senders_backing_off", "Senders that wait before they try to connect again.", |o| {
+    gauge("output_senders_backing_off", "Senders in backoff before they reconnect.", |o| {
         Some(o.in_state(Activity::BackingOff) as f64)
     }),
     gauge(
         "output_certificate_expiry_timestamp_seconds",
-        "When the output's client certificate expires, in seconds since 1970; absent if it has none.",
+        "Expiry of the output's client certificate, in seconds since 1970; absent if it has none.",
         |o| o.certificate_expires_at,
     ),
     gauge(
         "output_unacknowledged_seconds",
-        "For how long the peer has owed an acknowledgement, on the connection that is worst; absent if none is owed.",
+        "Time that the peer has owed an acknowledgement, on the worst connection; absent if none is owed.",
         |o| o.unacknowledged_seconds,
     ),
-    gauge("output_unconfirmed_bytes", "Bytes written that the peer has not confirmed.", |o| {
+    gauge("output_unconfirmed_bytes", "Bytes written but not confirmed by the peer.", |o| {
         Some(o.unconfirmed() as f64)
     }),
 ];
 
 const SENDER: &[Metric<SenderSnapshot>] = &[
-    gauge("sender_unconfirmed_bytes", "Bytes written by this sender that the peer has not confirmed.", |s| {
+    gauge("sender_unconfirmed_bytes", "Bytes written by this sender but not confirmed by the peer.", |s| {
         Some(s.unconfirmed as f64)
     }),
-    gauge("sender_state_seconds", "For how long this sender has been in its present state.", |s| {
+    gauge("sender_state_seconds", "Time that this sender has been in its current state.", |s| {
         Some(s.seconds)
     }),
 ];
 
 const SENDER_STATE: &[Metric<bool>] =
-    &[gauge("sender_state", "1 for the state that this sender is in, 0 for the others.", |is_in| {
+    &[gauge("sender_state", "1 for the current state of this sender, 0 for the others.", |is_in| {
         Some(f64::from(u8::from(*is_in)))
     })];
 
 const PART: &[Metric<Part>] = &[
-    gauge("trouble", "1 if this part does not work, or does not answer, at present.", |p| {
+    gauge("trouble", "1 if this part currently fails or does not answer.", |p| {
         Some(f64::from(u8::from(p.trouble.as_ref().is_some_and(|trouble| !trouble.warning))))
     }),
-    gauge("warning", "1 if something is wrong with this part although logs are collected.", |p| {
+    gauge("warning", "1 if this part has a problem although logs are collected.", |p| {
         Some(f64::from(u8::from(p.trouble.as_ref().is_some_and(|trouble| trouble.warning))))
     }),
 ];
 
 const ENDING: &[Metric<u64>] = &[Metric {
     name: "objects_ended_total",
-    help: "Objects (also bodies of messages, and pages of APIs' answers) by how they ended and why; a refused one counts each time that its message comes back. Without a service: messages that nobody can read, and objects of no service.",
+    help: "Objects (also message bodies, and pages of API answers) by how they ended and why; a refused one counts each time its message comes back. Without a service: unreadable messages, and objects of no service.",
     kind: Kind::Counter,
     value: |count| Some(*count as f64),
 }];

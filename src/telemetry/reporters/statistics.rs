@@ -72,7 +72,7 @@ fn lines(new: &Snapshot, old: &Snapshot, elapsed: Duration) -> Vec<String> {
             r.failed_calls
         ),
         format!(
-            "fetch: {} objects, {} ({} new, {}/s), {} failed, {} known as delivered ({} of them without a GET)",
+            "fetch: {} objects, {} ({} new, {}/s), {} failed, {} already delivered ({} of them without a GET)",
             f.objects,
             size(f.bytes),
             size(fetched),
@@ -110,7 +110,7 @@ fn lines(new: &Snapshot, old: &Snapshot, elapsed: Duration) -> Vec<String> {
             new.in_state(Activity::Connected)
         ),
         format!(
-            "settle: {} messages deleted ({} new), {} in work, {} released, {} kept, {} leases extended, {} lost; ledger: {} entries written, {} could not be",
+            "settle: {} messages deleted ({} new), {} in flight, {} returned, {} kept, {} leases extended, {} lost; ledger: {} entries written, {} failed",
             a.deleted,
             a.deleted - old.settle().deleted,
             a.in_work,
@@ -139,7 +139,7 @@ fn certificate_warnings(snapshot: &Snapshot, now: Timestamp) -> Vec<String> {
             ..0.0 => "has expired".to_owned(),
             _ => format!("expires in {:.1} days", left / 86_400.0),
         };
-        let advice = "make a new one in Devo, replace cert and key, and send SIGHUP";
+        let advice = "create a new one in Devo, replace cert and key, and send SIGHUP";
         (left < CERTIFICATE_EXPIRY_WARNING.as_secs_f64())
             .then(|| format!("outputs.{}: the client certificate {when}: {advice}", output.name))
     };

@@ -83,7 +83,7 @@ fn throttling_refused_tokens_and_broken_answers_lose_and_repeat_nothing() {
     ]);
     let ended = lab.drain_all(&config(&lab, &trail, start, json!({})));
     assert_exactly(&frames, &unmarked(&lab));
-    assert!(ended.log.contains("begins anew"), "log:\n{}", ended.log);
+    assert!(ended.log.contains("the listing restarts"), "log:\n{}", ended.log);
 }
 
 #[test]
@@ -341,7 +341,7 @@ fn an_event_that_does_not_say_its_account_gets_that_of_the_credentials() {
     queue.send(&[whole.clone(), event(1), event(2)]);
     let service = json!({"cloudwatch_sqs_queue_name": queue.name, "regions": [aws::REGION]});
     let ended = lab.drain_all(&services(&lab, emulator::endpoint(), json!({"service-events-all": service})));
-    assert!(ended.log.contains("says its account, which is a level of the tag"), "log:\n{}", ended.log);
+    assert!(ended.log.contains("names its account, which is a level of the tag"), "log:\n{}", ended.log);
     assert!(queue.is_empty());
     let tag = |account: &str| format!("cloud.aws.cloudwatch.events.{account}.{}.1", aws::REGION);
     let mut expected = vec![frame(&tag("123456789012"), whole)];
@@ -400,7 +400,7 @@ fn a_running_source_that_is_forgotten_begins_anew() {
     let forgotten = lab.command(&config, &["ledger", "forget", "--input", "1"]);
     assert_eq!(forgotten.code, Some(0), "log:\n{}", forgotten.log);
     let said = String::from_utf8_lossy(&forgotten.stdout).into_owned();
-    assert!(said.contains("they begin anew, sources of a running collector"), "{said}");
+    assert!(said.contains("they restart, sources of a running collector"), "{said}");
     collector.wait_until("all events again", || arrived(2));
     let ended = collector.stop();
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);

@@ -53,7 +53,7 @@ fn a_second_backfill_and_a_span_of_no_time_are_refused() {
     first.wait_until("the first objects", || lab.sink.received_bytes() > 0);
     let second = run(&lab, &config, VPC, &[]);
     assert_eq!(second.code, Some(2), "log:\n{}", second.log);
-    assert!(second.log.contains("another backfill is under way"), "log:\n{}", second.log);
+    assert!(second.log.contains("another backfill is running"), "log:\n{}", second.log);
     first.signal(Signal::KILL);
     first.end(PATIENCE);
     for (span, word) in [
@@ -102,8 +102,8 @@ fn interrupted_and_started_again() {
     let ended = collector.end(PATIENCE);
     assert_eq!(ended.code, Some(1), "log:\n{}", ended.log);
     let last = ended.log.lines().last().unwrap_or_default();
-    assert!(last.contains("the backfill was stopped before its end"), "the last line: {last}");
-    assert!(last.contains("the same command goes on"), "the last line: {last}");
+    assert!(last.contains("the backfill was stopped early"), "the last line: {last}");
+    assert!(last.contains("the same command resumes"), "the last line: {last}");
     complete(&lab, &config, VPC, &[]);
     lab.expect_delivered_at_least_once("backfill interrupted", &all_frames(&objects));
 }
@@ -213,7 +213,7 @@ fn a_corrupt_object_does_not_keep_the_others() {
     objects[corrupt].bytes = whole;
     lab.put(&objects[corrupt..=corrupt]);
     let ended = complete(&lab, &config, VPC, &[]);
-    assert!(ended.log.contains("goes on behind \"AWSLogs/"), "log:\n{}", ended.log);
+    assert!(ended.log.contains("resumes after \"AWSLogs/"), "log:\n{}", ended.log);
     assert!(ended.log.contains("20 objects listed"), "the first page is delivered. Log:\n{}", ended.log);
     assert!(ended.log.contains("(19 of them before this run)"), "log:\n{}", ended.log);
     lab.expect_delivered_at_least_once("backfill corrupt", &all_frames(&objects));

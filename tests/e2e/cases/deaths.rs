@@ -33,7 +33,7 @@ fn an_object_that_ends_the_process_twice_is_refused_until_it_is_forgotten() {
     let shown = text(&ledger(&lab, &config, &["show"]));
     assert!(shown.contains(&slow.key) && shown.contains("2 times"), "{shown}");
     let forgotten = text(&ledger(&lab, &config, &["forget", "--match", &slow.key]));
-    assert!(forgotten.contains("1 more were refused"), "{forgotten}");
+    assert!(forgotten.contains("1 more had been refused"), "{forgotten}");
     let before = lab.sink.received_bytes();
     let mut collector = lab.run(&config, &[]);
     lab.announce([&*slow.key]);
@@ -52,7 +52,7 @@ fn a_kill_convicts_no_innocent_object() {
     let mut collector = lab.run(&config, &[]);
     collector.wait_for_log("was being decoded when a process died");
     lab.announce([&*slow.key]);
-    collector.wait_for_log("was decoded, and is not suspected any more");
+    collector.wait_for_log("was decoded, and is no longer suspected");
     collector.wait_until("the object", || lab.sink.received_bytes() > 0);
     collector.stop();
     lab.expect_delivered_at_least_once("deaths", &slow.frames);

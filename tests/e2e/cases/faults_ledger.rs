@@ -73,7 +73,7 @@ fn three_feeds(
     end();
     let after = feed("after");
     collector
-        .wait_for_log(&format!("ledger .*cannot be written: .*{complaint}.* Delivery goes on unrecorded"));
+        .wait_for_log(&format!("ledger .*cannot be written: .*{complaint}.* Delivery continues unrecorded"));
     collector.wait_for_log("ledger .*works again");
     [before, during, after]
 }
@@ -93,7 +93,7 @@ fn only_the_unrecorded_come_again(lab: &Lab, again: &Ended, first: &Ended, feeds
     assert_eq!(again.code, Some(0), "log:\n{}", again.log);
     let unrecorded = format!("{} could not be", during.len());
     assert!(first.log.contains(&unrecorded), "log:\n{}", first.log);
-    let known = format!("{} known as delivered", before.len() + after.len());
+    let known = format!("{} already delivered", before.len() + after.len());
     assert!(again.log.contains(&known), "log:\n{}", again.log);
     lab.sink_is_quiet();
     let all = [before, during, during, after].map(|objects| all_frames(objects)).concat();

@@ -86,7 +86,7 @@ fn a_fifo_message_ends_its_turn_however_it_ends() {
     let ended = lab.drain(&config);
     assert_eq!(ended.code, Some(1), "three cannot be delivered; log:\n{}", ended.log);
     for (end, id) in ids {
-        let again = format!("message {id} is received for the");
+        let again = format!("message {id} received again");
         assert!(!ended.log.contains(&again), "behind {end}: it was given back; log:\n{}", ended.log);
     }
     assert_eq!(queue.peek().len(), 3, "log:\n{}", ended.log);

@@ -57,7 +57,7 @@ fn a_console_whose_reader_has_gone_ends_the_run() {
     let ended = lab.run_under(&wrapper, &config, &[]).end(Duration::from_secs(60));
     assert_eq!(ended.code, Some(1), "log:\n{}", ended.log);
     assert!(
-        ended.log.contains("the run was given up: outputs.console_1: standard output is closed"),
+        ended.log.contains("the run was aborted: outputs.console_1: standard output is closed"),
         "{}",
         ended.log
     );

@@ -38,7 +38,7 @@ fn known_messages_that_cannot_be_read_are_named_with_their_cure() {
         ),
         (
             json!(["com.amazon.sqs.javamessaging.MessageS3Pointer", {"s3BucketName": lab.bucket, "s3Key": "k"}]),
-            ["SQS extended client", "Let its sender put it into the message itself"],
+            ["SQS extended client", "Have its sender put it into the message itself"],
         ),
         (
             json!({"bucket": "arn:aws:s3::123456789012:accesspoint/m.mrap", "files": [{"path": "k"}]}),

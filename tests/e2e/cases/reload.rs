@@ -134,7 +134,7 @@ fn a_bad_configuration_is_refused_and_the_old_one_goes_on() {
     std::fs::write(&file, "{\"inputs\": ").unwrap();
     collector.signal(Signal::HUP);
     collector.wait_for_log("ERROR.*(?i:json|line 1)");
-    collector.wait_for_log("the new configuration is refused; the old one goes on");
+    collector.wait_for_log("the new configuration is refused; the old one continues");
     // It can be read, but not be started.
     let mut other = config.clone();
     other["globals"]["persistence"]["config"]["directory_name"] = "/proc/no-such-place".into();
@@ -209,7 +209,7 @@ fn debugging_is_switched_under_the_running_collector() {
         config["globals"]["debug"] = debug.into();
         lab.write_config(&config);
         collector.signal(Signal::HUP);
-        collector.wait_for_log(&format!("lines for debugging are {said}"));
+        collector.wait_for_log(&format!("debug lines are {said}"));
         lab.announce([format!("{said}/_SUCCESS").as_str()]);
         collector.wait_until("the marker's message to be deleted", || lab.queue.is_empty());
     }

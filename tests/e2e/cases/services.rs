@@ -70,7 +70,7 @@ fn the_log_of_another_service_is_refused_by_name() {
     let ended = lab.drain(&lab.config(json!({"aws_sqs_s3_access": {}})));
     assert_eq!(ended.code, Some(1), "log:\n{}", ended.log);
     lab.expect_delivered(&own.frames);
-    for log in ["the log of aws_sqs_vpc", "the object is JSON", "what Firehose failed to process"] {
+    for log in ["the log of aws_sqs_vpc", "the object is JSON", "data that Firehose failed to process"] {
         assert!(ended.log.contains(log), "{log}; log:\n{}", ended.log);
     }
 }

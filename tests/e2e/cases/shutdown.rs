@@ -71,7 +71,7 @@ fn an_idle_collector_says_what_its_stop_waits_for() {
     let ended = collector.stop();
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
     assert!(
-        ended.log.contains("a long poll of SQS is still under way, for 6 s at the most"),
+        ended.log.contains("a long poll of SQS is still under way, for at most 6 s"),
         "log:\n{}",
         ended.log
     );

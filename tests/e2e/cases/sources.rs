@@ -289,7 +289,7 @@ fn log_groups_in_pages_with_throttling_and_expired_credentials() {
 
 /// How often a list or a slice began anew after this refusal.
 fn asked_anew(log: &str, refusal: &str) -> usize {
-    log.lines().filter(|line| line.contains(refusal) && line.contains("begins anew")).count()
+    log.lines().filter(|line| line.contains(refusal) && line.contains("the listing restarts")).count()
 }
 
 #[test]

@@ -92,16 +92,14 @@ fn a_start_and_a_reload_wait_for_whoever_writes_to_the_ledger() {
     let release = || ledger.execute_batch("ROLLBACK").unwrap();
     hold();
     let mut collector = lab.run(&config, &[]);
-    collector.wait_for_log("is being written by another program: .* It is tried again");
+    collector.wait_for_log("is being written by another program: .* Retrying");
     release();
     collector.wait_for_log("(?s)the ledger is open, after .*messages wait in the queue");
     config["globals"]["workers"] = 3.into();
     lab.write_config(&config);
     hold();
     collector.signal(Signal::HUP);
-    collector.wait_for_log(
-        "(?s)changed: globals.workers.*is being written by another program: .* It is tried again",
-    );
+    collector.wait_for_log("(?s)changed: globals.workers.*is being written by another program: .* Retrying");
     release();
     collector.wait_for_log("(?s)changed: globals.workers.*the ledger is open, after");
     // A signal is heard while a start waits.
@@ -129,7 +127,7 @@ fn what_has_run_keeps_trying_to_run_again() {
     config["globals"]["workers"] = 3.into();
     lab.write_config(&config);
     collector.signal(Signal::HUP);
-    collector.wait_for_log("(?s)the old configuration runs again.*it is tried until it can");
+    collector.wait_for_log("(?s)the old configuration runs again.*it is retried until it can");
     std::fs::remove_file(&state).unwrap();
     std::fs::rename(&aside, &state).unwrap();
     let object = feeds::vpc("k", 20);
@@ -159,7 +157,7 @@ fn a_reload_after_an_abort_waits_for_the_ledger_before_it() {
     config["globals"]["workers"] = 3.into();
     lab.write_config(&config);
     collector.signal(Signal::HUP);
-    collector.wait_for_log("(?s)changed: globals.workers.*It is tried again");
+    collector.wait_for_log("(?s)changed: globals.workers.*Retrying");
     ledger.execute_batch("ROLLBACK").unwrap();
     lab.sink.thaw();
     collector.wait_until("the queue's end", || lab.queue.is_empty());

@@ -21,7 +21,7 @@ struct Keys {
 pub fn read(config: &Mapping<'_>) -> Option<Format> {
     let line_separator = separator(config, "line_separator");
     if line_separator.is_none() {
-        let advice = "write what stands between two records, such as \"\\n\"";
+        let advice = "write the text between two records, such as \"\\n\"";
         config.report.error(Kind::Missing, config.path_of("line_separator"), "is missing", advice);
     }
     let keys = Keys {
@@ -49,7 +49,7 @@ fn fields(config: &Mapping<'_>, keys: Keys) -> Option<Fields> {
         None
     };
     let Some(separator) = keys.separator.or_else(|| keys.header_separator.clone()) else {
-        let advice = "write what stands between two fields, such as \",\"";
+        let advice = "write the text between two fields, such as \",\"";
         return error(Kind::Missing, "field_separator", "is missing", advice);
     };
     let in_header = keys.header_separator.unwrap_or_else(|| separator.clone()).into_bytes();
@@ -60,8 +60,8 @@ fn fields(config: &Mapping<'_>, keys: Keys) -> Option<Fields> {
             return error(Kind::Invalid, "header_field_separator", "has no header to separate", advice);
         }
         (false, true) if config.has("header_field_separator") => {
-            let advice = "leave one of them out; a header beside field_names is dropped unread";
-            return error(Kind::Invalid, "header_field_separator", "stands beside field_names", advice);
+            let advice = "omit one of them; a header with field_names is dropped unread";
+            return error(Kind::Invalid, "header_field_separator", "cannot be used with field_names", advice);
         }
         (false, _) => Names::Given(given),
         (true, true) => Names::InHeader(in_header),

@@ -294,12 +294,12 @@ fn what_is_refused_is_named_and_its_cure_is_told() {
             text(
                 json!({"Records": [{"eventVersion": "1.08", "eventSource": "iam.amazonaws.com", "eventName": "GetUser"}]}),
             ),
-            vec!["no known shape", "\"eventVersion\"", "direct_mode"],
+            vec!["unknown shape", "\"eventVersion\"", "direct_mode"],
         ),
         (
             text(json!({"eventVersion": "1.08", "eventSource": "s3.amazonaws.com", "eventName": "GetObject",
                         "requestParameters": {"bucketName": "b", "key": "k"}})),
-            vec!["no known shape", "direct_mode"],
+            vec!["unknown shape", "direct_mode"],
         ),
         ("hello".to_owned(), vec!["not JSON", "direct_mode"]),
         ("[]".to_owned(), vec!["an empty list"]),

@@ -369,7 +369,7 @@ fn a_checkpoint_in_the_future_does_not_leave_out_what_comes_until_then() {
     let mut source = from(START);
     source.resume(&BTreeMap::from([(String::new(), "2026-05-01T18:00:00Z".to_owned())]));
     assert!(request(&mut source, "2026-05-01T12:00:00Z").is_none());
-    assert!(source.notes()[0].contains("lies in the future"));
+    assert!(source.notes()[0].contains("is in the future"));
     let slots = slots(&mut source, "2026-05-01T12:10:00Z");
     assert_eq!(pairs(&slots), [("2026-05-01T11:45:00Z", "2026-05-01T11:55:00Z")]);
 }
