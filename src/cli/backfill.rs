@@ -1,4 +1,4 @@
-//! `backfill`: sends the objects of a listing, without a queue.
+//! The `backfill` command: sends the objects of a listing, without a queue.
 
 mod choice;
 mod progress;
@@ -28,17 +28,17 @@ use progress::Progress;
 
 #[derive(Debug, Args)]
 pub struct Options {
-    /// What to list: s3://bucket/prefix. The prefix may end anywhere in a key; nothing is decoded
+    /// What to list: s3://bucket/prefix. The prefix may end anywhere in a key and is not decoded
     #[arg(value_name = "S3_URL", value_parser = s3_url)]
     place: Place,
     /// Configuration file, YAML or JSON
     #[arg(short, long, value_name = "FILE")]
     config: PathBuf,
-    /// Service whose objects they are, as written in the configuration or listed by `services`
+    /// Service of the objects, as written in the configuration or listed by `services`
     #[arg(long, value_name = "NAME")]
     service: String,
-    /// Input whose credentials, endpoints and ledger entries are used, by its key in the file: needed where
-    /// several inputs could be meant
+    /// Input whose credentials, endpoints and ledger entries are used, by its key in the file; needed if several inputs
+    /// match
     #[arg(long, value_name = "KEY")]
     input: Option<String>,
     /// Only objects written at this time or later, by their LastModified: 2026-11-01 (UTC) or
@@ -48,23 +48,23 @@ pub struct Options {
     /// Only objects written before this time, by their LastModified
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<SystemTime>,
-    /// Only keys behind this one, in the order of their bytes: skips what need not even be listed
+    /// Only keys after this one, in byte order: skips keys without listing them
     #[arg(long, value_name = "KEY", default_value = "")]
     start_after: String,
-    /// Lists what would be sent, and its size; reads no object and sends nothing
+    /// List what would be sent, and its size, without reading objects or sending anything
     #[arg(long)]
     dry_run: bool,
 }
 
-/// `s3://bucket/prefix`.
+/// The listing's `s3://bucket/prefix`.
 #[derive(Debug, Clone)]
 struct Place {
     bucket: String,
     prefix: String,
 }
 
-/// Exit code 0 when every object is delivered; 1 when something is not, also because of a signal; 2 when
-/// nothing was begun.
+/// Runs the backfill. Returns exit code 0 when every object is delivered, 1 when some are not (also because of a
+/// signal), 2 when nothing was started.
 pub fn run(options: &Options) -> ExitCode {
     if let Err(problem) = options.check_times(SystemTime::now()) {
         super::log::start(Level::Info);
@@ -104,7 +104,7 @@ pub fn run(options: &Options) -> ExitCode {
 }
 
 impl Options {
-    /// Refuses a time span in which no object can lie.
+    /// Refuses a time range that cannot contain an object.
     fn check_times(&self, now: SystemTime) -> Result<(), String> {
         match (self.from, self.to) {
             (Some(from), Some(to)) if from >= to => Err("--from is not before --to: no object can be between them, \
@@ -119,7 +119,7 @@ impl Options {
         }
     }
 
-    /// `service`: of the input that was chosen.
+    /// Builds the run's configuration; `service` is the chosen input's.
     fn plan(&self, service: String) -> Plan {
         let Place { bucket, prefix } = self.place.clone();
         Plan { bucket, prefix, start_after: self.start_after.clone(), from: self.from, to: self.to, service }
@@ -136,7 +136,7 @@ fn s3(input: &Input) -> Result<S3, String> {
     Ok(S3::new(Client::of_input(&http, input, &Stop::new())).paid_by_caller(input.request_payer))
 }
 
-/// A listing that fails, or that names nothing, is a mistake that is better known at once.
+/// Fails early on a listing that fails or is empty.
 fn begin(plan: Plan, s3: &S3) -> Result<Listing, String> {
     let listing = Listing::begin(plan, s3).map_err(|error| error.to_string())?;
     if !listing.is_empty() {
@@ -151,7 +151,7 @@ fn begin(plan: Plan, s3: &S3) -> Result<Listing, String> {
     ))
 }
 
-/// One line an object that would be sent, then the counts. What the ledger knows is not looked at.
+/// Prints one line per object that would be sent, then the counts. The ledger is not read.
 fn dry_run(mut listing: Listing, input: &Input, s3: &S3) -> ExitCode {
     let (tally, mut out) = (Tally::default(), io::stdout().lock());
     loop {
@@ -165,7 +165,7 @@ fn dry_run(mut listing: Listing, input: &Input, s3: &S3) -> ExitCode {
             tally.listed(&verdict, &listed);
             let is_sent = matches!(verdict, Verdict::Collect(_));
             if is_sent && writeln!(out, "{}", line(listing.plan(), &listed)).is_err() {
-                // The reader has gone away.
+                // The reader has exited.
                 return ExitCode::from(UNDELIVERED);
             }
         }
@@ -174,7 +174,7 @@ fn dry_run(mut listing: Listing, input: &Input, s3: &S3) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Keys are chosen by others: control characters must not reach the terminal.
+/// Escapes control characters, since others choose the keys.
 fn line(plan: &Plan, listed: &Listed) -> String {
     let modified =
         Timestamp::try_from(listed.modified).map_or_else(|_| "-".to_owned(), |time| time.to_string());
@@ -208,7 +208,7 @@ fn report(tally: &Tally, figures: &Snapshot, ending: &Ending) -> ExitCode {
 
 fn s3_url(text: &str) -> Result<Place, String> {
     let rest = text.strip_prefix("s3://").ok_or("it must begin with s3://")?;
-    // The ARN of an access point has a slash of its own.
+    // The ARN of an access point contains a slash.
     const OWN_SLASH: &str = ":accesspoint/";
     let own = rest.find(OWN_SLASH).filter(|_| rest.starts_with("arn:")).map_or(0, |at| at + OWN_SLASH.len());
     let end = rest[own..].find('/').map_or(rest.len(), |at| own + at);
@@ -218,10 +218,10 @@ fn s3_url(text: &str) -> Result<Place, String> {
     Ok(Place { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
 }
 
-/// A day begins at midnight UTC.
+/// Parses a date or a time; a day begins at midnight UTC.
 fn time(text: &str) -> Result<SystemTime, String> {
     let moment = text.parse::<Timestamp>().or_else(|error| match text.parse::<Date>() {
-        // A date that parses out of a longer text would hide a mistyped time.
+        // A date that parses as a prefix of a longer text would hide a mistyped time.
         Ok(day) if text.len() == 10 => day.to_zoned(TimeZone::UTC).map(|start| start.timestamp()),
         _ => Err(error),
     });

@@ -1,5 +1,5 @@
-//! `bench`: how fast this machine moves logs, at what cost, and what holds it up. The real pipeline in
-//! this process, the stand-ins for AWS and Devo in two others.
+//! The `bench` command: how fast this machine moves logs, at what cost, and where the bottleneck is. The real pipeline
+//! runs in this process, the stand-ins for AWS and Devo in two others.
 
 mod chart;
 mod floor;
@@ -23,7 +23,7 @@ use report::Report;
 
 pub use options::Options;
 
-/// Runs it. Exit code 0 only if the sink received exactly what was announced.
+/// Runs the benchmark. Returns exit code 0 only if the sink received exactly what was announced.
 pub fn command(options: &Options) -> ExitCode {
     super::log::start(Level::Warn);
     if options.end_with_parent {
@@ -50,11 +50,11 @@ fn run(options: &Options) -> anyhow::Result<bool> {
         .context("cannot create a temporary directory")?;
     let mut outside = Outside::start(options, directory.path())?;
     let run = measure::run(options, &mut outside, directory.path())?;
-    // After the run: what it holds must not count as the collector's.
+    // Measured after the run, so that its memory does not count as the collector's.
     let floor = options.floor.then(|| floor::measure(&outside, directory.path())).transpose()?;
     let report = Report::new(options, &run, floor);
     let text = if options.json { report.json().to_string() } else { report.text() };
-    // A reader that has gone away changes nothing about the result.
+    // A reader that has exited does not change the result.
     let _ = writeln!(io::stdout(), "{text}");
     Ok(run.is_complete())
 }

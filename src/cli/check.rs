@@ -1,4 +1,4 @@
-//! `check`: everything that can be said about a configuration without pulling anything.
+//! The `check` command: everything that can be said about a configuration without receiving anything.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -13,10 +13,10 @@ use crate::ledger::{FILE, OpenError, Store};
 use crate::pipeline;
 use crate::settings::Config;
 
-/// Exit code of a configuration that `run` would refuse.
+/// Exit code for a configuration that `run` would refuse.
 const REFUSED: u8 = 2;
 
-/// Prints all problems, errors first, and what `run` would do. Exit code 0 or 2.
+/// Prints all problems, errors first, and what `run` would do. Returns exit code 0 or 2.
 pub fn run(path: &Path, online: bool) -> ExitCode {
     let outcome = config::load(path, &Environment::here());
     let more = |config: &Config| {
@@ -24,13 +24,13 @@ pub fn run(path: &Path, online: bool) -> ExitCode {
         ledger_problem(config).into_iter().chain(online).collect()
     };
     let mut text = Vec::new();
-    // Writing to memory does not fail, and a reader that has gone away changes nothing about the result.
+    // Writing to memory does not fail, and a reader that has exited does not change the result.
     let accepted = report(&mut text, outcome, more).unwrap_or(false);
     let _ = io::stdout().write_all(&text);
     if accepted { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) }
 }
 
-/// Writes the outcome, with what `more` finds in a valid configuration. True: `run` would start.
+/// Writes the outcome, including what `more` finds in a valid configuration. Returns true if `run` would start.
 ///
 /// # Errors
 /// Those of `out`.
@@ -54,7 +54,7 @@ pub fn report(
     conclude(out, config.as_ref(), &problems)
 }
 
-/// A ledger that is there must be usable. One that is not is made at the first start.
+/// Checks that an existing ledger is usable. A missing one is created at the first start.
 fn ledger_problem(config: &Config) -> Option<Problem> {
     let globals = &config.globals;
     let path = globals.state_directory.join(FILE);

@@ -1,5 +1,4 @@
-//! What only the network can tell of a configuration: credentials, queues, outputs. Nothing is received
-//! and nothing is sent.
+//! The checks that need the network: credentials, queues, outputs. Nothing is received or sent.
 
 use crate::aws::{Client, Error, Http, Sqs};
 use crate::base::stop::Stop;
@@ -11,7 +10,7 @@ use crate::stages::receive::inspect;
 use crate::stages::send;
 use crate::stages::sources;
 
-/// Tries every input's queue and every source's first call, which need their credentials and roles, and makes one
+/// Tries every input's queue and every source's first call, which use their credentials and roles, and opens one
 /// connection to every output.
 pub fn problems(config: &Config) -> Vec<Problem> {
     let queues = match Http::new(1) {

@@ -1,4 +1,4 @@
-//! `demo`: the whole job on this machine, and proof that nothing was lost.
+//! The `demo` command: the whole pipeline on this machine, with proof that nothing was lost.
 
 mod config;
 mod report;
@@ -23,16 +23,16 @@ use crate::testbed::scenario::{DEAD_LETTER_QUEUE, Scale, Scenario};
 use crate::testbed::sink::Sink;
 use crate::testbed::tally::Counts;
 
-/// The peer's TCP has the last bytes before the sink has counted them: how long it may take to.
+/// Time limit for the sink to count the last bytes that its TCP stack has taken.
 const SETTLE_MAX: Duration = Duration::from_secs(5);
-/// How often the screen is brought up to date, and how often the sink is looked at.
+/// Interval at which the screen is refreshed and the sink is checked.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What the user may choose.
+/// The options of `demo`.
 #[derive(Debug, Clone)]
 struct Options {
     scale: Scale,
-    /// Print the configuration file that the pipeline runs on, and its path.
+    /// Print the configuration file that the pipeline runs on, and its path
     print_config: bool,
 }
 
@@ -42,7 +42,7 @@ impl Default for Options {
     }
 }
 
-/// Runs the demo with the very same pipeline that `run` uses.
+/// Runs the demo with the same pipeline that `run` uses.
 pub fn command(print_config: bool) -> ExitCode {
     super::log::start(Level::Warn);
     match run(&Options { print_config, ..Options::default() }, super::run::drain) {
@@ -55,13 +55,13 @@ pub fn command(print_config: bool) -> ExitCode {
     }
 }
 
-/// Runs the demo on stdout. `collect` is the pipeline with `--drain`: it gets the path of a configuration
-/// file and returns when the queues are empty and all is delivered.
+/// Runs the demo on stdout. `collect` is the pipeline with `--drain`: it takes the path of a configuration file and
+/// returns when the queues are empty and everything is delivered.
 ///
-/// True: what was received equals what was expected, record by record, and the queues are empty.
+/// Returns true if received equals expected, record by record, and the queues are empty.
 ///
 /// # Errors
-/// Only what keeps the demo from running at all; a failing `collect` is reported and counts as false.
+/// Those that prevent the demo from running; a failing `collect` is reported and returns false.
 fn run(options: &Options, collect: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<bool> {
     let mut stdout = io::stdout();
     let terminal = stdout.is_terminal();
@@ -90,7 +90,7 @@ fn run_on(
     Ok(outcome.is_ok() && report.is_exact())
 }
 
-/// The running stand-ins; they and their files are gone when it is dropped.
+/// The running stand-ins. Dropping it stops them and deletes their files.
 struct Stage {
     aws: Aws,
     sink: Sink,
@@ -143,7 +143,7 @@ fn make_scenario(screen: &mut Screen<'_>, scale: &Scale) -> anyhow::Result<Scena
     Ok(scenario)
 }
 
-/// Runs `collect` on this thread while another one shows how far the sink is.
+/// Runs `collect` on this thread while another one shows the sink's progress.
 fn run_pipeline<T>(
     screen: &mut Screen<'_>,
     sink: &Sink,
@@ -157,14 +157,14 @@ fn run_pipeline<T>(
         let ticker = scope.spawn(|| tick(progress, sink, &done));
         let started = Instant::now();
         let outcome = {
-            // Also when `collect` panics: the scope waits for the ticker.
+            // Also when `collect` panics, because the scope waits for the ticker.
             let _done = SetOnDrop(&done);
             let outcome = collect();
             settle(sink, total);
             outcome
         };
         let elapsed = started.elapsed();
-        // It only draws; if it panicked, the report follows all the same.
+        // It only draws; if it panicked, the report still follows.
         let _ = ticker.join();
         (outcome, elapsed)
     })
@@ -179,7 +179,7 @@ fn tick(mut progress: Progress<'_, '_>, sink: &Sink, done: &AtomicBool) {
     progress.finish();
 }
 
-/// Waits until the sink has counted all, or counts no more.
+/// Waits until the sink has counted everything, or its count no longer grows.
 fn settle(sink: &Sink, total: Counts) {
     let started = Instant::now();
     while started.elapsed() < SETTLE_MAX && sink.progress().events < total.events {

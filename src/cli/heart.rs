@@ -1,4 +1,4 @@
-//! Life signs: while the pipeline lives, and only then, the service manager hears of it.
+//! Heartbeats: while the pipeline lives, and only then, it pings the service manager.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use crate::base::limits::STATUS_INTERVAL;
 use crate::pipeline::Pulse;
 use crate::telemetry::{Phase, Telemetry};
 
-/// Beats with the pipeline's own loop: it stops when that does.
+/// Beats in the pipeline's own loop, so it stops when the loop does.
 #[derive(Debug)]
 pub struct Heart<'a> {
     manager: &'a ServiceManager,
@@ -33,7 +33,7 @@ impl<'a> Heart<'a> {
 
     pub fn beat(&mut self, pulse: &Pulse) {
         let now = Instant::now();
-        // Without a ping, a service manager with a watchdog starts the program anew.
+        // Without a ping, a service manager with a watchdog restarts the program.
         if pulse.life.is_ok() && self.ping.is_some_and(|interval| is_due(self.last_ping, interval, now)) {
             self.last_ping = Some(now);
             self.manager.ping();
@@ -57,7 +57,7 @@ impl<'a> Heart<'a> {
 
 fn progress(telemetry: &Telemetry) -> String {
     let mut text = format!("{} events delivered", telemetry.send().events);
-    // Polled sources and listings have none.
+    // Polled sources and listings have no messages.
     let in_work = telemetry.settle().in_work;
     if in_work > 0 {
         text.push_str(&format!(", {in_work} messages in flight"));

@@ -1,4 +1,4 @@
-//! `ledger`: look at what was delivered, and make it be sent again.
+//! The `ledger` command: shows what was delivered, and makes it be sent again.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,25 +11,26 @@ use jiff::Timestamp;
 use crate::config::{self, Environment};
 use crate::ledger::{Checkpoint, FILE, Filter, Row, Store, Suspect};
 
-/// The configuration or the ledger cannot be used.
+/// Exit code if the configuration or the ledger cannot be used.
 const REFUSED: u8 = 2;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Lists objects that were delivered, or in part, the latest first
+    /// List objects that were delivered, fully or in part, latest first
     Show {
         #[command(flatten)]
         choice: Choice,
-        /// No more entries than this
+        /// Show at most this many entries
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: usize,
     },
-    /// Forgets objects: they are sent again when a message announces them again. Without --match also how far
-    /// polled sources and backfills are: they begin anew. Takes effect at once, also for a collector that runs
+    /// Forget objects, so that they are sent again when a message announces them again. Without --match, also the
+    /// checkpoints of polled sources and backfills, which then restart. Takes effect at once, even while a collector
+    /// runs
     Forget {
         #[command(flatten)]
         choice: Choice,
-        /// Forgets everything
+        /// Forget everything
         #[arg(long, conflicts_with_all = ["input", "part"], required_unless_present_any = ["input", "part"])]
         all: bool,
     },
@@ -40,16 +41,16 @@ pub struct Choice {
     /// Configuration file, YAML or JSON: its persistence says where the ledger is
     #[arg(short, long, value_name = "FILE")]
     config: PathBuf,
-    /// Only of the input with this id; of an aws input also one service or region, as `show` writes it:
-    /// 1023001/metrics-all/us-east-1; only how far its backfills are: 1023001/backfill
+    /// Only of the input with this id; for an aws input also one service or region, as `show` prints it:
+    /// 1023001/metrics-all/us-east-1; only backfill positions: 1023001/backfill
     #[arg(long, value_name = "ID")]
     input: Option<String>,
-    /// Only objects whose s3://bucket/key contains this
+    /// Only objects whose s3://bucket/key contains this text
     #[arg(long = "match", value_name = "SUBSTRING")]
     part: Option<String>,
 }
 
-/// Exit code 0, or 2 when there is no ledger that could be used.
+/// Runs the command. Returns exit code 0, or 2 if there is no usable ledger.
 pub fn run(command: &Command) -> ExitCode {
     let done = match command {
         Command::Show { choice, limit } => show(choice, *limit),
@@ -57,7 +58,7 @@ pub fn run(command: &Command) -> ExitCode {
     };
     match done {
         Ok(text) => {
-            // A reader that has gone away changes nothing about the result.
+            // A reader that has exited does not change the result.
             let _ = writeln!(io::stdout(), "{text}");
             ExitCode::SUCCESS
         }
@@ -76,7 +77,7 @@ fn show(choice: &Choice, limit: usize) -> Result<String, String> {
     if !refused.is_empty() {
         objects.push_str(&format!("\n{}", refused_table(&refused)));
     }
-    // A part of an object's name means objects only.
+    // A part of an object's name selects only objects.
     if !filter.part.is_empty() {
         return Ok(objects);
     }
@@ -111,7 +112,7 @@ fn open(config: &Path) -> Result<Store, String> {
     Store::open_existing(&path).map_err(|error| error.to_string())
 }
 
-/// Characters of a checkpoint's part or value that are shown.
+/// Characters shown of a checkpoint's part or value.
 const CHECKPOINT_CHARS_MAX: usize = 300;
 
 fn new_table(header: &[&str]) -> Table {
@@ -147,7 +148,7 @@ fn source_table(sources: &[Checkpoint]) -> String {
     table.trim_fmt()
 }
 
-/// A checkpoint may hold a whole list.
+/// A checkpoint may contain a whole list.
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(CHECKPOINT_CHARS_MAX) {
         Some((end, _)) => format!("{}…", text[..end].escape_debug()),
@@ -159,7 +160,7 @@ fn when(at: i64) -> String {
     Timestamp::from_second(at).map_or_else(|_| at.to_string(), |time| time.to_string())
 }
 
-/// Keys are chosen by others: control characters must not reach the terminal.
+/// Others choose the keys: control characters must not reach the terminal.
 fn object(row: &Row) -> String {
     format!("s3://{}/{}", row.place.bucket.escape_debug(), row.place.key.escape_debug())
 }

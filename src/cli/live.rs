@@ -1,4 +1,4 @@
-//! The live view of `run`: a steady block of figures below the log, on a terminal and nowhere else.
+//! The live view of `run`: a fixed block of figures below the log, only on a terminal.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::Arc;
@@ -14,33 +14,32 @@ use crate::base::text::one_line;
 use crate::settings::{Config, Destination};
 use crate::telemetry::{Activity, Snapshot, Telemetry, size};
 
-/// How often the figures change.
+/// Interval between two refreshes.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Rates are taken over so many intervals, to be calm.
+/// Number of intervals over which rates are averaged.
 const INTERVALS: usize = 5;
 const LINES: usize = 6;
 
-/// A view that is not shown yet. Log lines that go to its writer stay above it.
+/// A view that is not shown yet. Log lines written to its writer stay above it.
 pub struct Live(Option<Screen>);
 
 impl Live {
-    /// `wanted`: the user has nothing against it. Without a terminal, or where somebody reads JSON, there is
-    /// none.
+    /// Creates the view if `wanted`. There is none without a terminal, or with JSON logs.
     pub fn new(wanted: bool) -> Live {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         let seen = wanted && !dumb && log::format() == Format::Text && io::stderr().is_terminal();
         Live(seen.then(Screen::new))
     }
 
-    /// Where log lines go; None: there is no view.
+    /// Writer for log lines; None without a view.
     pub fn writer(&self) -> Option<Box<dyn Write + Send>> {
         self.0.as_ref().map(Screen::writer)
     }
 
-    /// Shows the figures of a run until what is returned is dropped.
+    /// Shows the figures of a run until the returned guard is dropped.
     pub fn show(&self, config: &Config, telemetry: &Arc<Telemetry>) -> Option<Shown> {
         let prints = config.outputs.iter().any(|output| matches!(output.destination, Destination::Console));
-        // Records on the same terminal leave no place for anything steady.
+        // Records on the same terminal leave no room for a fixed block.
         let screen = self.0.as_ref().filter(|_| !(prints && io::stdout().is_terminal()))?;
         let lines: Vec<_> = (0..LINES).map(|_| screen.add("{wide_msg}")).collect();
         let telemetry = Arc::clone(telemetry);
@@ -65,7 +64,7 @@ fn draw(lines: &[ProgressBar], telemetry: &Telemetry, stop: &Stop) {
     }
 }
 
-/// What is shown, `seconds` after `old`.
+/// Renders the view `seconds` after `old`.
 fn block(new: &Snapshot, old: &Snapshot, seconds: f64) -> [String; LINES] {
     let rate = |new: u64, old: u64| new.saturating_sub(old) as f64 / seconds;
     let per_second = |new, old| figure(rate(new, old));
@@ -116,7 +115,7 @@ fn block(new: &Snapshot, old: &Snapshot, seconds: f64) -> [String; LINES] {
     ]
 }
 
-/// What is wrong, or else that nothing is.
+/// The first problem, or that there is none.
 fn state(snapshot: &Snapshot) -> String {
     match snapshot.reasons.as_slice() {
         [] => "collecting".to_owned(),

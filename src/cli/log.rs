@@ -1,8 +1,8 @@
 //! Log lines on standard error.
 //!
-//! Whatever the stages of the collector log passes [`Repeats`], so that no outage and no input can flood the log. A
-//! statement may say what it is about: `log::warn!(place = …, cause = …; "…")`, as [`Said`] explains; without that
-//! it counts by itself. Lines of commands, which an operator has asked for, and lines for debugging are all written.
+//! Everything that the collector's stages log passes [`Repeats`], so that no outage and no input can flood the log. A
+//! statement may name its subject, `log::warn!(place = …, cause = …; "…")`, as [`Said`] explains; otherwise it counts
+//! by itself. Lines of commands, which an operator asked for, and debug lines are all written.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ use crate::base::text::one_line;
 use crate::config::{Problem, Severity};
 use crate::telemetry::{Line, Notices, Repeats, Said, Turn};
 
-/// How much is logged, unless `RUST_LOG` says otherwise.
+/// Default log level, unless `RUST_LOG` overrides it.
 #[derive(Debug, Clone, Copy)]
 pub enum Level {
     Warn,
@@ -29,28 +29,28 @@ pub enum Level {
     Debug,
 }
 
-/// What is ever logged: of libraries, only what is wrong.
+/// Default filter: from libraries, only problems.
 const ALL: &str = "aws_to_devo=debug,warn";
 
-/// What a line looks like.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// For people
+    /// Text for people
     #[default]
     Text,
-    /// One JSON object a line: time, level, target, thread, message
+    /// One JSON object per line: time, level, target, thread, message
     Json,
 }
 
-/// There is one log in a process, and so one of each of these.
+/// Globals, since a process has one log.
 static FORMAT: OnceLock<Format> = OnceLock::new();
 static NOTICES: LazyLock<Arc<Notices>> = LazyLock::new(Arc::default);
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
-/// Modules whose lines are of a known number, and belong together: commands, and the statistics.
+/// Modules whose lines are bounded and belong together: commands and statistics. They bypass [`Repeats`].
 const UNLIMITED: [&str; 2] = ["aws_to_devo::cli", "aws_to_devo::telemetry::reporters::statistics"];
 
-/// Before [`start`]; the first choice holds.
+/// Sets the format before [`start`]; the first choice wins.
 pub fn choose(format: Format) {
     FORMAT.get_or_init(|| format);
 }
@@ -59,7 +59,7 @@ pub fn format() -> Format {
     FORMAT.get().copied().unwrap_or_default()
 }
 
-/// The last warnings and errors that were logged.
+/// The latest warnings and errors logged.
 pub fn notices() -> &'static Arc<Notices> {
     &NOTICES
 }
@@ -69,10 +69,10 @@ pub fn start(level: Level) {
     start_with(level, None);
 }
 
-/// The same, to `writer` if there is one.
+/// Starts logging to `writer`, if given.
 pub fn start_with(level: Level, writer: Option<Box<dyn Write + Send>>) {
     let mut builder = Builder::from_env(Env::default().default_filter_or(ALL));
-    // It writes around something on a terminal, which the library does not know to be one.
+    // The writer wraps a terminal, which the library cannot detect.
     if writer.is_some() && std::env::var_os("NO_COLOR").is_none() {
         builder.write_style(WriteStyle::Always);
     }
@@ -82,7 +82,7 @@ pub fn start_with(level: Level, writer: Option<Box<dyn Write + Send>>) {
         is_first = true;
         Logger::new(builder.build(), Arc::clone(&NOTICES))
     });
-    // In a second start the first one's settings hold.
+    // In a second start the first one's settings stay.
     if is_first && log::set_logger(logger).is_ok() {
         log::set_max_level(logger.out.filter());
         set_level(level);
@@ -92,7 +92,7 @@ pub fn start_with(level: Level, writer: Option<Box<dyn Write + Send>>) {
     std::panic::set_hook(Box::new(log_panic));
 }
 
-/// Writes what has been counted and not told yet, before the last words of a run.
+/// Writes pending counts, before the last lines of a run.
 pub fn settle() {
     if let Some(logger) = LOGGER.get() {
         let lines = logger.repeats().settle(Instant::now());
@@ -100,7 +100,7 @@ pub fn settle() {
     }
 }
 
-/// Writes lines, but no floods of them.
+/// A logger that suppresses floods of lines.
 struct Logger {
     out: env_logger::Logger,
     repeats: Mutex<Repeats>,
@@ -124,7 +124,7 @@ impl Logger {
         lines.iter().for_each(|line| self.write(line));
     }
 
-    /// Writes a line, and keeps it for the status page if something is wrong.
+    /// Writes a line, and keeps warnings and errors for the status page.
     fn write(&self, line: &Line) {
         let Line { level, target, text, subject, times } = line;
         if *level <= log::Level::Warn {
@@ -163,7 +163,7 @@ impl Log for Logger {
             turn: turn(about("turn").as_deref()),
             text: &text,
         };
-        // The lock is free again before anything is written: a full pipe holds up nobody else.
+        // The lock is released before writing, so that a full pipe blocks nothing else.
         let line = self.repeats().hear(&said, Instant::now());
         line.iter().for_each(|line| self.write(line));
     }
@@ -188,7 +188,7 @@ fn turn(name: Option<&str>) -> Turn {
     }
 }
 
-/// A line in the form that was chosen.
+/// Formats a line in the selected format.
 fn write(out: &mut env_logger::fmt::Formatter, record: &Record<'_>) -> io::Result<()> {
     if format() == Format::Json {
         return write_json(out, &format!("{:.3}", Timestamp::now()), record);
@@ -198,7 +198,7 @@ fn write(out: &mut env_logger::fmt::Formatter, record: &Record<'_>) -> io::Resul
     write_line(out, format_args!("[{time} {style}{level:<5}{style:#}]"), record)
 }
 
-/// From now on so much is logged, unless `RUST_LOG` says how much.
+/// Changes the log level, unless `RUST_LOG` sets it.
 pub fn set_level(level: Level) {
     if std::env::var_os(env_logger::DEFAULT_FILTER_ENV).is_none() {
         log::set_max_level(match level {
@@ -209,7 +209,7 @@ pub fn set_level(level: Level) {
     }
 }
 
-/// What is wrong with a configuration, a line each.
+/// Logs the problems of a configuration, one line each.
 pub fn problems(problems: &[Problem]) {
     for problem in problems {
         match problem.severity {
@@ -219,13 +219,12 @@ pub fn problems(problems: &[Problem]) {
     }
 }
 
-/// One record is one line: keys, messages and AWS's texts are chosen by others.
+/// Writes a record as one line, because others choose keys, messages and AWS's texts.
 fn write_line(out: &mut impl Write, head: impl std::fmt::Display, record: &Record<'_>) -> io::Result<()> {
     writeln!(out, "{head} {}", one_line(&record.args().to_string()))
 }
 
-/// The same as an object. What is unfit for a line stays escaped inside it: it may be shown on a terminal
-/// after all.
+/// Writes a record as a JSON object. Control characters stay escaped in it, since it may end up on a terminal.
 fn write_json(out: &mut impl Write, time: &str, record: &Record<'_>) -> io::Result<()> {
     let thread = std::thread::current();
     let line = json!({

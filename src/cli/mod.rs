@@ -1,4 +1,4 @@
-//! The commands: one file each, thin.
+//! The commands: one small file each.
 
 mod backfill;
 mod bench;
@@ -26,11 +26,11 @@ use clap::{Parser, Subcommand};
 use rustix::fs::Mode;
 use rustix::process::DumpableBehavior;
 
-/// Moves AWS-side logs (S3 announced through SQS) to Devo.
+/// Move AWS-side logs (S3 objects announced through SQS, and AWS APIs) to Devo
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Arguments {
-    /// What log lines look like
+    /// Format of log lines
     #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
     log_format: log::Format,
     #[command(subcommand)]
@@ -39,71 +39,71 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Collects until SIGTERM or SIGINT; a second signal stops at once. Exit code 2: the configuration is wrong; 75:
-    /// something else keeps it from starting (its state directory is in use, its disk is full), so try again later
+    /// Collect until SIGTERM or SIGINT; a second signal stops at once. Exit code 2: the configuration is wrong; 75: a
+    /// temporary condition prevents the start (its state directory is in use, its disk is full), so try again later
     Run {
         /// Configuration file, YAML or JSON
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
-        /// Ends when the queues are empty and polled sources have caught up: exit code 0, or 1 when something
-        /// could not be delivered, or when a signal came before the end
+        /// Exit when the queues are empty and polled sources have caught up: with code 0, or 1 if something could not
+        /// be delivered or a signal came earlier
         #[arg(long)]
         drain: bool,
-        /// On a terminal: no block of figures below the log
+        /// Hide the block of figures below the log on a terminal
         #[arg(long)]
         no_live: bool,
     },
-    /// Sends the objects of an S3 listing, which no queue announces: exit code 0, 1 when not everything is
-    /// delivered, 2 when nothing was begun. What was delivered before is not sent again
+    /// Send the objects of an S3 listing, which no queue announces. Exit code 0; 1 if not everything is delivered; 2 if
+    /// nothing was started. Objects that were delivered before are not sent again
     Backfill(backfill::Options),
-    /// Lists everything that is wrong with a configuration: exit code 0 or 2. Pulls nothing
+    /// List all problems of a configuration: exit code 0 or 2. Receives nothing
     Check {
         /// Configuration file, YAML or JSON
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
-        /// Tries credentials, queues and outputs as well
+        /// Also try credentials, queues and outputs
         #[arg(long)]
         online: bool,
     },
-    /// Runs the whole job on this machine against an embedded S3 + SQS endpoint and TLS sink: exit
-    /// code 0 only if every record arrived once
+    /// Run the whole pipeline on this machine against an embedded S3 + SQS endpoint and TLS sink: exit code 0 only if
+    /// every record arrived once
     Demo {
-        /// Prints the configuration file that it runs on
+        /// Print the configuration file that the demo runs on
         #[arg(long)]
         print_config: bool,
     },
-    /// Prints the least IAM policy that a configuration needs, as JSON
+    /// Print the least IAM policy that a configuration needs, as JSON
     IamPolicy {
         #[command(flatten)]
         options: setup::Options,
-        /// Whose policy
+        /// The identity that the policy is for
         #[arg(long, value_enum, default_value = "reader")]
         identity: setup::Whose,
     },
-    /// Prints a CloudFormation template that makes what a configuration reads: queues with dead-letter
-    /// queues, buckets or rules that announce objects, policies and roles
+    /// Print a CloudFormation template that creates what a configuration reads: queues with dead-letter queues, buckets
+    /// or rules that announce objects, policies and roles
     Cloudformation {
         #[command(flatten)]
         options: setup::Options,
     },
-    /// Measures speed and cost on this machine, against stand-ins for AWS and Devo in processes of their
-    /// own: exit code 0 only if the sink received exactly what was announced
+    /// Measure speed and cost on this machine, against stand-ins for AWS and Devo in separate processes: exit code 0
+    /// only if the sink received exactly what was announced
     Bench(bench::Options),
-    /// What was delivered, kept so that it is not sent twice
+    /// Show or forget the record of delivered objects, which prevents sending them twice
     #[command(subcommand)]
     Ledger(ledger::Command),
-    /// Lists the services: name, Devo table, format, object keys; as JSON with the key patterns
+    /// List the services: name, Devo table, format, object keys; as JSON with the key patterns
     Services {
-        /// One service, with what becomes of its objects: what is a record, what holds none, what is refused
+        /// Show one service, with its objects' endings: what is a record, what has no records, what is refused
         name: Option<String>,
-        /// A configuration, whose own services (`globals.definitions`) are listed too
+        /// A configuration whose own services (`globals.definitions`) are listed too
         #[arg(short, long, value_name = "FILE")]
         config: Option<PathBuf>,
-        /// As a JSON array
+        /// Print a JSON array
         #[arg(long)]
         json: bool,
     },
-    /// A stand-in in a process of its own, for `bench`
+    /// Run a stand-in in a separate process, for `bench`
     #[command(hide = true)]
     Testbed {
         #[command(subcommand)]
@@ -136,16 +136,16 @@ fn run_command(command: Command) -> ExitCode {
     }
 }
 
-/// Keeps what the collector writes, and what it holds in memory, for its user alone.
+/// Restricts the collector's files and memory to its own user.
 fn keep_secrets() {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     forbid_dumps();
 }
 
-/// Keys and records are in this process's memory: no core file and no other process of the same user may have them.
-/// Root can still attach a debugger.
+/// Makes the process undumpable: keys and records are in its memory, and no core file and no other process of the same
+/// user may get them. Root can still attach a debugger.
 fn forbid_dumps() {
-    // Where the kernel does not know it there is nothing else to do.
+    // If the kernel does not support it, nothing else can be done.
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 

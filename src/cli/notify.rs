@@ -1,5 +1,5 @@
-//! What a service manager is told, by systemd's protocol `sd_notify(3)`: datagrams of `NAME=value` lines to the
-//! socket that `NOTIFY_SOCKET` names. Without that variable nothing is said.
+//! Notifications to a service manager with systemd's protocol `sd_notify(3)`: datagrams of `NAME=value` lines to the
+//! socket in `NOTIFY_SOCKET`. Without that variable nothing is sent.
 
 use std::env;
 use std::io;
@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use crate::base::text::one_line;
 
-/// The way to the service manager, if there is one.
+/// The connection to the service manager, if there is one.
 #[derive(Debug)]
 pub struct ServiceManager {
     socket: Option<(UnixDatagram, SocketAddr)>,
-    /// How often it wants to hear that we live.
+    /// Interval at which it expects a ping.
     watchdog: Option<Duration>,
 }
 
 impl ServiceManager {
-    /// As the environment says (`NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`).
+    /// Reads the environment (`NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`).
     pub fn of_environment() -> ServiceManager {
         let variable = |name| env::var(name).ok();
         let socket = variable("NOTIFY_SOCKET").and_then(|name| match open(&name) {
@@ -34,12 +34,12 @@ impl ServiceManager {
         ServiceManager { socket, watchdog: interval.map(Duration::from_micros) }
     }
 
-    /// Twice as often as it must be, so that one may come late. None: nobody waits for it.
+    /// Interval between pings: half of the watchdog's, so that one may be late. None without a watchdog.
     pub fn ping_interval(&self) -> Option<Duration> {
         self.socket.as_ref().and(self.watchdog).map(|interval| interval / 2)
     }
 
-    /// Everything has started, or a reload has ended.
+    /// Reports that everything has started, or that a reload has ended.
     pub fn ready(&self) {
         self.say("READY=1");
     }
@@ -52,17 +52,17 @@ impl ServiceManager {
         self.say("STOPPING=1");
     }
 
-    /// Alive.
+    /// Sends a watchdog ping.
     pub fn ping(&self) {
         self.say("WATCHDOG=1");
     }
 
-    /// One line that `systemctl status` shows.
+    /// Sends the line that `systemctl status` shows.
     pub fn status(&self, text: &str) {
         self.say(&format!("STATUS={}", one_line(text)));
     }
 
-    /// A service manager that does not listen changes nothing.
+    /// Errors are ignored: a service manager that does not listen changes nothing.
     fn say(&self, text: &str) {
         if let Some((socket, address)) = &self.socket
             && let Err(error) = socket.send_to_addr(text.as_bytes(), address)
@@ -72,7 +72,7 @@ impl ServiceManager {
     }
 }
 
-/// A path, or after `@` the name of an abstract socket.
+/// The socket's address: a path, or after `@` the name of an abstract socket.
 fn open(name: &str) -> io::Result<(UnixDatagram, SocketAddr)> {
     let address = match name.strip_prefix('@') {
         Some(name) => SocketAddr::from_abstract_name(name)?,

@@ -1,11 +1,11 @@
-//! The limit on open files: raised where we may, named where it is too low.
+//! The limit on open files: raised if possible, reported if too low.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Sees to it that `needed` files can be open. Err: what to do about it.
+/// Ensures that `needed` files can be open.
 ///
 /// # Errors
-/// When the hard limit is below that; the run then goes on, with connections that fail at times.
+/// If the hard limit is lower; the error says what to do. The run continues, with connections that fail at times.
 pub fn allow(needed: u64) -> Result<(), String> {
     let limit = getrlimit(Resource::Nofile);
     let is_enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= needed);

@@ -1,6 +1,6 @@
-//! SIGHUP: the configuration is read again. Certificates alone are renewed under the running pipeline, and `debug`
-//! alone changes what is logged of it; anything else ends it in good order, and the next one runs by the new configuration. A bad one is refused, and the old
-//! one goes on.
+//! SIGHUP: reloads the configuration. Changed certificates are renewed in the running pipeline, and `debug` changes the
+//! log level; any other change stops the pipeline in good order and starts the next one with the new configuration. A
+//! bad configuration is refused, and the old one continues.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use crate::base::stop::Stop;
 use crate::config::{self, Changes, Environment, Loaded, Problems, Snapshot};
 use crate::stages::send::Renewal;
 
-/// What a SIGHUP needs to know of the run, and the run of the SIGHUP.
+/// The state that a SIGHUP and the run share.
 #[derive(Debug, Clone)]
 pub struct Reload {
     path: PathBuf,
@@ -20,11 +20,11 @@ pub struct Reload {
 
 #[derive(Debug)]
 struct Shared {
-    /// What runs was read from.
+    /// The snapshot of the running configuration's files.
     snapshot: Snapshot,
-    /// Of the pipeline that runs.
+    /// The stop handle of the running pipeline.
     running: Option<(Stop, Renewal)>,
-    /// What is to run next.
+    /// The configuration to run next.
     next: Option<Loaded>,
 }
 
@@ -34,7 +34,7 @@ impl Reload {
         Reload { path: path.to_owned(), manager: Arc::clone(manager), shared: Arc::new(Mutex::new(shared)) }
     }
 
-    /// A pipeline runs now.
+    /// Notes that a pipeline runs now.
     pub fn govern(&self, stop: &Stop, renewal: Renewal) {
         let mut shared = self.shared();
         if shared.next.is_some() {
@@ -43,7 +43,7 @@ impl Reload {
         shared.running = Some((stop.clone(), renewal));
     }
 
-    /// What is to run after a pipeline that has ended. None: it did not end for a reload.
+    /// The configuration to run after a pipeline has ended; None if it did not end for a reload.
     pub fn next(&self) -> Option<Loaded> {
         let mut shared = self.shared();
         let next = shared.next.take();
@@ -53,12 +53,12 @@ impl Reload {
         next
     }
 
-    /// What was read last could not be started: this runs again.
+    /// Notes that the latest configuration could not be started and this one runs again.
     pub fn goes_back(&self, snapshot: Snapshot) {
         self.shared().snapshot = snapshot;
     }
 
-    /// At SIGHUP.
+    /// Handles a SIGHUP.
     pub fn hangup(&self) {
         log::info!("SIGHUP: reloading {}", self.path.display());
         self.manager.reloading();
@@ -119,7 +119,7 @@ fn log_changes(changes: &Changes) {
     }
 }
 
-/// True: every connection will have the new ones.
+/// Renews the certificates. Returns true if every connection will use the new ones.
 fn renew(running: Option<&(Stop, Renewal)>) -> bool {
     match running.map(|(_, renewal)| renewal.renew()) {
         Some(Ok(())) => {

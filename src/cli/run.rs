@@ -1,4 +1,4 @@
-//! `run`: the main job.
+//! The `run` command.
 
 use std::io::Write;
 use std::path::Path;
@@ -22,17 +22,16 @@ use crate::settings::Config;
 use crate::status::Status;
 use crate::telemetry::{Reporter, Telemetry};
 
-/// Something could not be delivered.
+/// Exit code if something could not be delivered.
 pub const UNDELIVERED: u8 = 1;
-/// The configuration cannot be used.
+/// Exit code if the configuration cannot be used.
 pub const REFUSED: u8 = 2;
-/// Something outside the configuration kept it from starting, and may be gone at the next try: `EX_TEMPFAIL` of
-/// `sysexits.h`.
+/// Exit code if a temporary condition outside the configuration prevented the start: `EX_TEMPFAIL` of `sysexits.h`.
 pub const TRY_AGAIN: u8 = 75;
-/// How often the statistics lines are logged.
+/// Interval between statistics lines.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Runs until a signal comes, or with `drain` until the queues are empty.
+/// Runs until a signal, or with `drain` until the queues are empty.
 pub fn run(path: &Path, drain: bool, live: bool) -> ExitCode {
     let live = Live::new(live);
     let Some(loaded) = load_around(path, live.writer()) else { return ExitCode::from(REFUSED) };
@@ -45,8 +44,8 @@ pub fn run(path: &Path, drain: bool, live: bool) -> ExitCode {
     }
 }
 
-/// One pipeline after the other: a reload that changes more than certificates ends one and starts the next. What has
-/// run once does not end because it cannot start again: it keeps trying.
+/// Runs one pipeline after the other: a reload that changes more than certificates ends one and starts the next. Once a
+/// pipeline has run, the process does not exit because a restart fails: it keeps retrying.
 fn run_loaded(
     mut loaded: Loaded,
     path: &Path,
@@ -80,7 +79,7 @@ fn run_loaded(
                 } else {
                     let rested = Stop::new();
                     signals.govern(&rested, loaded.config.globals.shutdown_timeout);
-                    // The process lives, and says so to those who ask.
+                    // The process is alive, and says so.
                     let resting = before.as_ref().map(|before| Arc::new(before.successor(&loaded.config)));
                     let _status = resting.as_ref().and_then(|telemetry| status(&loaded.config, telemetry));
                     rest(backoff.pause(), &rested, manager);
@@ -115,7 +114,7 @@ fn describe(config: &Config) {
     }
 }
 
-/// Waits for the next try to start, as somebody who lives.
+/// Waits for the next start attempt, while still answering probes.
 fn rest(pause: Duration, stop: &Stop, manager: &ServiceManager) {
     let text = format!("cannot start again, retrying every {} s: see the log", RESTART_BACKOFF_MAX.as_secs());
     log::error!("the previous configuration cannot be started again; it is retried until it can");
@@ -131,8 +130,8 @@ fn rest(pause: Duration, stop: &Stop, manager: &ServiceManager) {
     }
 }
 
-/// Reads a configuration, starts logging as it says, to `writer` if there is one, and logs what is wrong. None:
-/// it cannot be used.
+/// Reads a configuration, starts logging accordingly (to `writer`, if given), and logs its problems. Returns None if it
+/// cannot be used.
 pub fn load_around(path: &Path, writer: Option<Box<dyn Write + Send>>) -> Option<Loaded> {
     let loaded = match config::load(path, &Environment::here()) {
         Ok(loaded) => loaded,
@@ -148,24 +147,24 @@ pub fn load_around(path: &Path, writer: Option<Box<dyn Write + Send>>) -> Option
     Some(loaded)
 }
 
-/// How much is logged.
+/// The log level.
 pub fn level(config: &Config) -> Level {
     if config.globals.debug { Level::Debug } else { Level::Info }
 }
 
-/// A started pipeline and what tells of it.
+/// A started pipeline and its reporters.
 pub struct Run {
     pipeline: Pipeline,
-    /// Served until the end.
+    /// The status page, served until the end.
     _status: Option<Status>,
 }
 
-/// Starts a pipeline, or logs why it cannot be.
+/// Starts a pipeline, or logs why it cannot start.
 pub fn start(config: &Config, job: &Job) -> Result<Run, ExitCode> {
     start_after(None, config, job, &Stop::new(), &ServiceManager::of_environment())
 }
 
-/// The same, with counters that go on from those of an earlier pipeline of this process.
+/// Starts a pipeline whose counters continue from an earlier pipeline of this process.
 fn start_after(
     before: Option<&Telemetry>,
     config: &Config,
@@ -194,7 +193,7 @@ fn start_after(
 /// Drains the queues of a configuration file, without signals or statistics lines.
 ///
 /// # Errors
-/// A configuration that cannot be used, or something that could not be delivered.
+/// If the configuration cannot be used, or something could not be delivered.
 pub fn drain(path: &Path) -> anyhow::Result<()> {
     let Loaded { config, .. } = config::load(path, &Environment::here())?;
     let telemetry = Arc::new(Telemetry::of(&config, Arc::default()));
@@ -214,7 +213,7 @@ impl Run {
         self.pipeline.telemetry()
     }
 
-    /// Runs to the end, with signals, statistics lines and a service manager that hears of it.
+    /// Runs to the end, with signals, statistics lines and notifications to the service manager.
     pub fn run(self, config: &Config) -> Ending {
         let manager = Arc::new(ServiceManager::of_environment());
         listen(None, &manager).govern(self.pipeline.stop(), config.globals.shutdown_timeout);
@@ -222,7 +221,7 @@ impl Run {
         self.attend(&manager)
     }
 
-    /// Runs to the end with statistics lines and life signs.
+    /// Runs to the end with statistics lines and heartbeats.
     fn attend(self, manager: &ServiceManager) -> Ending {
         let (telemetry, ended, started) = (Arc::clone(self.telemetry()), Stop::new(), Instant::now());
         let reporter = || Reporter::new(Arc::clone(&telemetry), started);

@@ -1,4 +1,4 @@
-//! Something steady at the foot of a terminal, with log lines above it.
+//! A fixed block at the bottom of a terminal, with log lines above it.
 
 use std::io::{self, Write};
 use std::thread::JoinHandle;
@@ -7,11 +7,11 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::base::stop::Stop;
 
-/// What is drawn on standard error. Log lines that go to its writer stay above it.
+/// A block drawn on standard error. Log lines written to its writer stay above it.
 #[derive(Clone)]
 pub struct Screen(MultiProgress);
 
-/// It is drawn by a thread; gone when dropped.
+/// The thread that draws the block; dropping it removes the block.
 pub struct Shown {
     screen: MultiProgress,
     stop: Stop,
@@ -19,22 +19,22 @@ pub struct Shown {
 }
 
 impl Screen {
-    /// Nothing is drawn yet.
+    /// Creates the block without drawing anything yet.
     pub fn new() -> Screen {
         Screen(MultiProgress::new())
     }
 
-    /// Where log lines go.
+    /// Writer for log lines.
     pub fn writer(&self) -> Box<dyn Write + Send> {
         Box::new(Above(self.0.clone()))
     }
 
-    /// One more line at the foot.
+    /// Adds a line to the block.
     pub fn add(&self, template: &str) -> ProgressBar {
         self.0.add(ProgressBar::no_length()).with_style(style(template))
     }
 
-    /// Runs `draw` until what is returned is dropped.
+    /// Runs `draw` until the returned guard is dropped.
     pub fn show(&self, draw: impl FnOnce(&Stop) + Send + 'static) -> Shown {
         let stop = Stop::new();
         let stopped = stop.clone();
@@ -46,18 +46,18 @@ impl Screen {
 impl Drop for Shown {
     fn drop(&mut self) {
         self.stop.stop();
-        // It only draws.
+        // It only draws, so a panic is ignored.
         let _ = self.thread.take().map(JoinHandle::join);
         let _ = self.screen.clear();
     }
 }
 
-/// How a line looks.
+/// The style of a line.
 pub fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// Standard error, with what is drawn out of the way for as long as a line is written.
+/// Standard error, with the block hidden while a line is written.
 struct Above(MultiProgress);
 
 impl Write for Above {

@@ -1,4 +1,4 @@
-//! `services`: what can be named in a configuration, for people and for programs.
+//! The `services` command: the services that a configuration can name, for people and for programs.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -14,13 +14,13 @@ use crate::config::endings::Endings;
 use crate::config::problem::closest;
 use crate::config::registry::{Catalog, Row};
 
-/// Fits a terminal of 100 columns.
+/// Width of a table, for a terminal of 100 columns.
 const WIDTH: u16 = 100;
-/// The configuration cannot be used.
+/// Exit code if the configuration cannot be used.
 const REFUSED: u8 = 2;
 
-/// Prints all services of both kinds of input: the pre-built ones and, with a configuration, those of its
-/// definitions file. As tables, or as a JSON array of objects. With a name, only that one, at more length.
+/// Prints all services of both kinds of input: the built-in ones and, with a configuration, those of its definitions
+/// file; as tables, or as a JSON array of objects. With a name, prints only that service, in detail.
 pub fn run(name: Option<&str>, json: bool, configuration: Option<&Path>) -> ExitCode {
     let catalog = match configuration {
         None => Ok(Cow::Borrowed(Catalog::built_in())),
@@ -56,7 +56,7 @@ fn unknown(name: &str, catalog: &Catalog) -> String {
     format!("{name:?} is not a service of an sqs_collector input{}", advice.unwrap_or_default())
 }
 
-/// One service at more length.
+/// Prints one service in detail.
 fn as_text(row: &Row) -> String {
     let Endings { record, empty, refused } = Endings::of(&row.definition);
     let keys = object_keys(row);
@@ -87,7 +87,7 @@ fn as_tables(rows: &[Row]) -> String {
     )
 }
 
-/// The key patterns are for programs: they would take three lines each.
+/// Prints the tables. The key patterns are for programs: they would take three lines each.
 fn sqs_table(rows: &[Row]) -> String {
     let mut table = new_table(&["service", "Devo table", "format", "object keys"]);
     for row in rows {
@@ -95,7 +95,7 @@ fn sqs_table(rows: &[Row]) -> String {
         let keys = if row.named.is_empty() { object_keys(row) } else { &row.named };
         table.add_row([row.name.as_str(), &row.table.replace(", ", "\n"), &format, keys]);
     }
-    // What is copied into a file must not be broken.
+    // Text that is copied into a file must not be broken.
     finish(table, 2)
 }
 
@@ -148,7 +148,7 @@ fn row_as_json(row: &Row) -> Value {
     })
 }
 
-/// `queue`: the key of the service that names its queue; null: it polls an API.
+/// Prints a service as JSON. `queue` is the key that names its queue; null if it polls an API.
 fn aws_row_as_json(row: &aws::Row) -> Value {
     json!({
         "input": "aws",

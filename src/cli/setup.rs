@@ -1,4 +1,4 @@
-//! `iam-policy` and `cloudformation`: what AWS must have and allow for a configuration.
+//! The `iam-policy` and `cloudformation` commands: what a configuration needs in AWS.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -9,42 +9,42 @@ use clap::{Args, ValueEnum};
 use crate::config::{self, Environment};
 use crate::setup::{self, Bucket, Document, Identity, Needs, Wishes};
 
-/// The configuration, or an option, cannot be used.
+/// Exit code if the configuration or an option cannot be used.
 const REFUSED: u8 = 2;
 
-/// What both commands take.
+/// The options of both commands.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Configuration file, YAML or JSON; outputs and certificates need not be ready
+    /// Configuration file, YAML or JSON; outputs and certificates need not be complete
     #[arg(short, long, value_name = "FILE")]
     config: PathBuf,
     /// Only this input; may be repeated
     #[arg(long, value_name = "INPUT")]
     input: Vec<String>,
-    /// Only what is read in this region; may be repeated
+    /// Only resources in this region; may be repeated
     #[arg(long, value_name = "REGION")]
     region: Vec<String>,
-    /// Where objects lie: [INPUT=]NAME[/PREFIX] or an ARN; may be repeated
+    /// Bucket of the objects: [INPUT=]NAME[/PREFIX] or an ARN; may be repeated
     #[arg(long, value_name = "BUCKET")]
     bucket: Vec<Bucket>,
-    /// ARN of a KMS key of yours that a bucket or queue is encrypted with; may be repeated
+    /// ARN of your KMS key that encrypts a bucket or queue; may be repeated
     #[arg(long, value_name = "ARN")]
     kms_key: Vec<String>,
-    /// ARN of a dead-letter queue, to be counted only; may be repeated. The template knows its own
+    /// ARN of a dead-letter queue, only to be counted; may be repeated. The template knows its own
     #[arg(long = "dead-letter-queue", value_name = "ARN")]
     dead_letters: Vec<String>,
-    /// The buckets keep versions
+    /// The buckets are versioned
     #[arg(long)]
     versioned: bool,
-    /// Allow listing the buckets: for backfill, and to tell a missing object from a forbidden one
+    /// Allow listing the buckets: for backfill, and to distinguish a missing object from a forbidden one
     #[arg(long)]
     list: bool,
 }
 
-/// Whose policy `iam-policy` prints.
+/// The identity whose policy `iam-policy` prints.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Whose {
-    /// Who reads: the last role that is written, else the key or machine itself
+    /// The identity that reads: the last configured role, else the key or machine itself
     Reader,
     /// aws_base_account_role, if there is an aws_cross_account_role
     BaseRole,
@@ -52,7 +52,7 @@ pub enum Whose {
     Start,
 }
 
-/// Prints the policy on standard output, and what to know about it on standard error.
+/// Prints the policy on standard output, and notes about it on standard error.
 pub fn iam_policy(options: &Options, whose: Whose) -> ExitCode {
     let identity = match whose {
         Whose::Reader => Identity::Reader,
@@ -62,7 +62,7 @@ pub fn iam_policy(options: &Options, whose: Whose) -> ExitCode {
     print(needs(options).map(|needs| setup::policy(&needs, &wishes(options), identity)))
 }
 
-/// Prints the template, likewise.
+/// Prints the template on standard output, and notes about it on standard error.
 pub fn cloudformation(options: &Options) -> ExitCode {
     let document = needs(options).and_then(|mut needs| {
         if options.input.is_empty() {

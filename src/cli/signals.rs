@@ -1,5 +1,5 @@
-//! What signals ask of a run. SIGTERM and SIGINT stop it in good order, a second one at once; SIGHUP is for
-//! whoever wants it. A stop that takes longer than it may, whatever hangs, is cut short.
+//! Signal handling of a run. SIGTERM and SIGINT stop it in good order, a second one at once; SIGHUP calls a handler. A
+//! stop that exceeds its time limit, whatever hangs, is cut short.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,18 +14,18 @@ use super::run::UNDELIVERED;
 use crate::base::limits::{GIVE_BACK_TIME, LAST_WORDS_TIME, SHUTDOWN_TIMEOUT_DEFAULT, STOP_MARGIN};
 use crate::base::stop::Stop;
 
-/// Killed by the second signal, as a shell tells it.
+/// Exit status after the second signal, as a shell reports it.
 const KILLED: i32 = 130;
 
-/// A thread that listens as long as the process lives.
+/// A thread that listens for signals for the life of the process.
 #[derive(Debug, Clone, Default)]
 pub struct Signals(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// Of the pipeline that runs now.
+    /// The stop handle of the running pipeline.
     stop: Stop,
-    /// The time that its stop may take.
+    /// The time limit of its stop.
     patience: Duration,
     is_stopping: bool,
 }
@@ -37,12 +37,11 @@ impl Default for State {
 }
 
 impl Signals {
-    /// Begins to listen; `manager` is told of a stop. `hangup` is called after a SIGHUP, by a thread of its own: a file
-    /// that cannot be read must not keep the next signal from being heard. Without it SIGHUP does what it does to any
-    /// process.
+    /// Starts listening; `manager` is notified of a stop. `hangup` is called after a SIGHUP, on its own thread, so that
+    /// an unreadable file cannot block the next signal. Without it SIGHUP has its default effect.
     ///
     /// # Errors
-    /// When handlers or the thread cannot be made.
+    /// If handlers or the thread cannot be created.
     pub fn listen(
         hangup: Option<Box<dyn FnMut() + Send>>,
         manager: &Arc<ServiceManager>,
@@ -57,7 +56,7 @@ impl Signals {
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             for signal in received.forever() {
                 if signal == SIGHUP {
-                    // One that waits already will see what this one would.
+                    // A call that is already queued will see the same state.
                     hangups.as_ref().map(|hangups| hangups.try_send(()));
                 } else {
                     manager.stopping();
@@ -68,8 +67,8 @@ impl Signals {
         Ok(signals)
     }
 
-    /// From now on signals stop this, and work in hand may then take as long as `patience` says; it is stopped
-    /// already if a signal has come.
+    /// From now on signals stop `stop`, and work in flight may then take `patience`. It is stopped at once if a signal
+    /// has come already.
     pub fn govern(&self, stop: &Stop, patience: Duration) {
         let mut state = self.state();
         (state.stop, state.patience) = (stop.clone(), patience);
@@ -82,7 +81,7 @@ impl Signals {
         self.state().is_stopping
     }
 
-    /// Stops first and speaks then: a log that nobody reads may hold up whoever writes to it.
+    /// Stops first and logs then, because a log without a reader may block its writer.
     fn stop(&self) {
         let patience = {
             let mut state = self.state();
@@ -109,8 +108,8 @@ impl Signals {
     }
 }
 
-/// Ends the process when its stop takes longer than `limit`. Every wait of a stop has a deadline of its own. This one
-/// is for what nobody thought of: a disk or a terminal that does not answer holds whichever thread touches it.
+/// Ends the process if its stop takes longer than `limit`. Every wait of a stop has its own deadline. This one is for
+/// the unforeseen: a disk or a terminal that does not answer blocks every thread that touches it.
 fn cut_short_after(limit: Duration) {
     let watch = move || {
         std::thread::sleep(limit);
@@ -121,7 +120,7 @@ fn cut_short_after(limit: Duration) {
     drop(std::thread::Builder::new().name("stop-limit".into()).spawn(watch));
 }
 
-/// Ends the process, after a word if that can be written.
+/// Ends the process, after a message if that can be written.
 #[expect(clippy::exit, reason = "an orderly exit was tried and hangs, or the user has asked twice")]
 fn end(text: &'static str, code: i32) -> ! {
     crate::aws::chain::process::end_all();
@@ -133,12 +132,12 @@ fn end(text: &'static str, code: i32) -> ! {
     std::process::exit(code)
 }
 
-/// Writes to the log without being held up by it.
+/// Logs without being blocked by the log.
 fn say_aside(say: impl FnOnce() + Send + 'static) {
     drop(std::thread::Builder::new().name("last-words".into()).spawn(say));
 }
 
-/// Calls `hangup` for what is sent.
+/// Calls `hangup` for each received item.
 fn listen_aside(mut hangup: Box<dyn FnMut() + Send>) -> io::Result<Sender<()>> {
     let (hangups, received) = bounded(1);
     let listen = move || received.iter().for_each(|()| hangup());

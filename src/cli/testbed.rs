@@ -1,6 +1,6 @@
-//! `testbed` (hidden): a stand-in in a process of its own, so that its CPU and memory are not counted as
-//! the collector's. It prints one JSON line when it is ready, obeys one command a line, answers each with a
-//! JSON line, and ends with its standard input.
+//! The hidden `testbed` command: a stand-in in a separate process, so that its CPU and memory do not count as the
+//! collector's. It prints one JSON line when it is ready, reads one command per line, answers each with a JSON line,
+//! and exits when its standard input closes.
 
 use std::io::{self, BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::testbed::pki::Pki;
 use crate::testbed::queue::Settings;
 use crate::testbed::sink::{Keep, Sink};
 
-/// The queue that `testbed aws` has.
+/// The queue of `testbed aws`.
 const QUEUE: &str = "bench";
 
 #[derive(Debug, Subcommand)]
@@ -33,13 +33,13 @@ pub enum Part {
         object_bytes: u64,
         #[arg(long)]
         files: Option<PathBuf>,
-        /// Where generated objects are written to
+        /// Folder for generated objects
         #[arg(long)]
         save: Option<PathBuf>,
     },
     /// The TLS sink. Commands: `counts`
     Sink {
-        /// Where the client's certificates are written to
+        /// Folder for the client's certificates
         #[arg(long)]
         directory: PathBuf,
     },
@@ -64,7 +64,7 @@ pub fn run(part: &Part) -> ExitCode {
     }
 }
 
-/// However the parent ends: also when it is killed while this process is busy and reads no commands.
+/// Exit with the parent, also when it is killed while this process is busy and reads no commands.
 pub(super) fn end_with_parent() {
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
         log::warn!("cannot tie this process to its parent: {error}");
@@ -105,7 +105,7 @@ fn serve_aws(service: &str, objects: &[LoadObject], save: Option<&Path>) -> anyh
     })
 }
 
-/// What the bench has to know of an object, in the order in which they are announced.
+/// The facts about an object that the bench needs, in the order of announcement.
 fn describe(number: usize, object: &LoadObject, save: Option<&Path>) -> anyhow::Result<Value> {
     let path = match (&object.path, save) {
         (None, Some(folder)) => {
@@ -135,7 +135,7 @@ fn serve_sink(directory: &Path) -> anyhow::Result<()> {
     })
 }
 
-/// Until standard input ends. An unknown command is answered with `null`.
+/// Answers commands until standard input closes. An unknown command is answered with `null`.
 fn obey(mut command: impl FnMut(&str) -> Option<Value>) -> anyhow::Result<()> {
     for line in io::stdin().lock().lines() {
         answer(&command(&line?).unwrap_or(Value::Null))?;

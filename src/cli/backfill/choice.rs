@@ -1,4 +1,4 @@
-//! Which input a backfill works for.
+//! The choice of the input that a backfill works for.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use crate::config::problem::suggestion;
 use crate::config::registry::Catalog;
 use crate::settings::{Config, Input};
 
-/// The input that has the service, and the service's full name there; else the only input there is, with the
-/// service as the registry has it. The error says what to write.
+/// The input that has the service, and the service's full name there; otherwise the only input, with the service from
+/// the registry. The error says what to write.
 pub fn input(config: &Config, options: &Options) -> Result<(Input, String), String> {
     let meant = named(candidates(config), options.input.as_deref())?;
     let having: Vec<(&Input, &str)> =
@@ -39,7 +39,7 @@ fn candidates(config: &Config) -> Vec<&Input> {
     config.inputs.iter().chain(config.listings.iter().filter(is_new)).collect()
 }
 
-/// The inputs that may be meant.
+/// The inputs that match.
 fn named<'i>(inputs: Vec<&'i Input>, key: Option<&str>) -> Result<Vec<&'i Input>, String> {
     let Some(key) = key else { return Ok(inputs) };
     let found: Vec<_> = inputs.iter().copied().filter(|input| input.key == key).collect();
@@ -50,7 +50,7 @@ fn named<'i>(inputs: Vec<&'i Input>, key: Option<&str>) -> Result<Vec<&'i Input>
     Ok(found)
 }
 
-/// The type of an `aws` input's service may be left out: `audit-events-all` is its `audits_s3`.
+/// The full name of an `aws` input's service, whose type may be omitted: `audit-events-all` is its `audits_s3`.
 fn service_of<'i>(input: &'i Input, wanted: &str) -> Option<&'i str> {
     let is_wanted =
         |name: &&str| name.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));

@@ -1,5 +1,5 @@
-//! The bar of a backfill: bytes delivered out of those to send, which a second listing counts meanwhile: the first
-//! is never far ahead of what is delivered. Only on a terminal.
+//! The progress bar of a backfill: bytes delivered out of the total. A second listing counts the total, because the
+//! first is never far ahead of delivery. Only on a terminal.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -14,27 +14,27 @@ use crate::cli::screen::{Screen, Shown, style};
 use crate::settings::Input;
 use crate::stages::backfill::{Backfill, Listing, Verdict};
 
-/// How often the bar is drawn.
+/// Interval between two draws of the bar.
 const INTERVAL: Duration = Duration::from_millis(200);
-/// While the end is not known.
+/// The bar's template while the total is unknown.
 const COUNTING: &str = "  {spinner} {bytes}, {msg}";
 const BAR: &str = "  {bar:30} {percent:>3} %  {bytes} of {total_bytes}, {msg}, {eta} left";
 
-/// A bar that is not shown yet.
+/// A progress bar that is not shown yet.
 pub struct Progress(Option<Screen>);
 
 impl Progress {
-    /// `wanted`: somebody can see it.
+    /// Creates the bar if `wanted` and standard error is a terminal.
     pub fn new(wanted: bool) -> Progress {
         Progress(wanted.then(Screen::new))
     }
 
-    /// Where log lines go so that they stay apart from the bar; None: there is none.
+    /// Writer for log lines that keeps them apart from the bar; None without a bar.
     pub fn writer(&self) -> Option<Box<dyn Write + Send>> {
         self.0.as_ref().map(Screen::writer)
     }
 
-    /// Shows it until what is returned is dropped.
+    /// Shows the bar until the returned guard is dropped.
     pub fn show(&self, backfill: &Backfill, s3: S3, input: Input) -> Option<Shown> {
         let screen = self.0.as_ref()?;
         let (bar, backfill) = (screen.add(COUNTING), backfill.clone());
@@ -56,7 +56,7 @@ fn draw(bar: &ProgressBar, backfill: &Backfill, total_bytes: &AtomicU64, stop: &
     }
 }
 
-/// Counts on a thread of its own, which nobody waits for. 0: not known yet.
+/// Counts the total on its own thread, which nothing waits for. 0 until it is known.
 fn count(backfill: &Backfill, s3: S3, input: Input, stop: &Stop) -> Arc<AtomicU64> {
     let total = Arc::new(AtomicU64::new(0));
     let (counted, mut listing, stop) = (Arc::clone(&total), backfill.listing.clone(), stop.clone());
@@ -70,7 +70,7 @@ fn count(backfill: &Backfill, s3: S3, input: Input, stop: &Stop) -> Arc<AtomicU6
     total
 }
 
-/// None: it could not be found out. The backfill itself says what is wrong.
+/// The total, or None if counting failed. The backfill itself reports the error.
 fn bytes_to_send(mut listing: Listing, s3: &S3, input: &Input, stop: &Stop) -> Option<u64> {
     let mut bytes = 0;
     while let Some(page) = listing.next_page(s3).ok()? {

@@ -1,4 +1,4 @@
-//! The sweep as a drawing: MB/s over the number of workers, a line for each number of senders.
+//! The chart of a sweep: MB/s over the number of workers, one line per number of senders.
 
 use plotters::prelude::*;
 
@@ -8,10 +8,10 @@ const SIZE: (u32, u32) = (900, 520);
 const COLOURS: [RGBColor; 3] = [RGBColor(31, 119, 180), RGBColor(214, 99, 20), RGBColor(44, 140, 60)];
 const FONT: &str = "sans-serif";
 
-/// An SVG file's text.
+/// Returns the chart as SVG.
 ///
 /// # Errors
-/// What `plotters` finds wrong; with one point at least, nothing.
+/// Those of `plotters`; none if there is at least one point.
 pub fn draw(points: &[Point], service: &str) -> anyhow::Result<String> {
     let mut svg = String::new();
     draw_on(&SVGBackend::with_string(&mut svg, SIZE).into_drawing_area(), points, service)

@@ -1,5 +1,5 @@
-//! The floor: the bare operations that no collector can do without, on the same bytes, on one thread:
-//! inflate, newline scan, one copy, TLS write to the same sink.
+//! The floor: the bare operations that every collector needs, on the same bytes, on one thread: inflate, newline scan,
+//! one copy, TLS write to the same sink.
 
 use std::io::{self, Write as _};
 use std::net::TcpStream;
@@ -18,16 +18,16 @@ use crate::settings::{Identity, TlsFiles};
 use crate::stages::send::tls::client_config;
 use crate::telemetry;
 
-/// So many log bytes, however few objects there are: the clock must see it …
+/// Log bytes to measure at least, however few objects there are, so that the clock can resolve them …
 const LOG_BYTES_MIN: u64 = 1_000_000_000;
-/// … or so much work, however small they are.
+/// … or objects to measure at least, however small they are.
 const CPU_MAX: Duration = Duration::from_secs(4);
 
-/// What the bare operations take.
+/// The cost of the bare operations.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Floor {
     pub log_bytes: u64,
-    /// Inflating, scanning, copying.
+    /// Inflating, scanning and copying.
     pub decode_cpu: Duration,
     /// Encrypting and writing.
     pub write_cpu: Duration,
@@ -46,7 +46,7 @@ impl Floor {
         self.of(self.write_cpu)
     }
 
-    /// With as many bytes written as the frames have: headers are not there for nothing.
+    /// Encrypting and writing as many bytes as the frames have, including their headers.
     pub fn cpu_seconds_per_gb_framed(&self, framed_bytes: u64, log_bytes: u64) -> f64 {
         self.of(self.decode_cpu) + self.of(self.write_cpu) * framed_bytes as f64 / log_bytes.max(1) as f64
     }
@@ -56,7 +56,7 @@ impl Floor {
     }
 }
 
-/// Measures it. `directory` holds the certificates.
+/// Measures the floor. `directory` has the certificates.
 pub fn measure(outside: &Outside, directory: &Path) -> anyhow::Result<Floor> {
     let objects = outside.s3.objects.iter().map(|object| {
         let path = object.path.as_ref().context("an object was not saved")?;
@@ -71,7 +71,7 @@ pub fn measure(outside: &Outside, directory: &Path) -> anyhow::Result<Floor> {
         floor: Floor::default(),
         lines: 0,
     };
-    // Once for nothing: buffers are made, pages are there.
+    // One warm-up run: buffers are allocated, pages are mapped.
     objects.iter().take(1).try_for_each(|object| bare.process(object))?;
     bare.floor = Floor::default();
     for object in objects.iter().cycle() {
@@ -107,7 +107,7 @@ impl Bare {
         for piece in text.chunks(BATCH_BYTES) {
             self.lines += memchr::memchr_iter(b'\n', piece).count() as u64;
             self.batch.clear();
-            // One octet-counted frame a batch: the sink reads frames.
+            // One octet-counted frame per batch, because the sink reads frames.
             const HEADER: &str = "<14>Jan  1 00:00:00 bench bench.floor: ";
             write!(self.batch, "{} {HEADER}", HEADER.len() + piece.len() + 1)?;
             self.batch.extend_from_slice(piece);
@@ -123,7 +123,7 @@ impl Bare {
     }
 }
 
-/// Into a buffer that grows until the object fits.
+/// Inflates into a buffer that grows until the object fits.
 fn inflate(inflater: &mut Decompressor, object: &[u8], text: &mut Vec<u8>) -> anyhow::Result<usize> {
     let announced = object.last_chunk::<4>().map_or(0, |isize| u32::from_le_bytes(*isize) as usize);
     if text.len() < announced {

@@ -1,4 +1,4 @@
-//! One run: the pipeline in this process, the stand-ins in others, and what it took.
+//! One run: the pipeline in this process, the stand-ins in others, and its measurements.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,66 +20,66 @@ use crate::settings::Config;
 use crate::telemetry::{self, Telemetry, Waits};
 use crate::testbed::aws::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
 
-/// How often it is looked whether all has been sent, and how far the objects are.
+/// Interval at which the progress of objects and sending is checked.
 const TICK: Duration = Duration::from_millis(10);
-/// How often the threads' CPU time is read, in ticks.
+/// Interval at which the threads' CPU time is read, in ticks.
 const TICKS_PER_LOOK: u32 = 10;
-/// How often the memory is looked at, at the most.
+/// Shortest interval at which the memory is read.
 const RSS_INTERVAL: Duration = Duration::from_millis(500);
-/// Later on it is looked at each time that this part of the run so far has gone by.
+/// Share of the run so far after which the memory is read again.
 const RSS_LOOKS: u32 = 100;
-/// Without any progress for so long a run has failed.
+/// Time without progress after which a run has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long the sink may take to count what its TCP has taken.
+/// Time limit for the sink to count what its TCP stack has taken.
 const SINK_PATIENCE: Duration = Duration::from_secs(10);
-/// With `--seconds`: objects announced ahead at first, and at the most.
+/// Objects announced ahead with `--seconds`, at first and at most.
 const AHEAD_FIRST: u64 = 64;
 const AHEAD_MAX: u64 = 4096;
 
-/// A run that has ended.
+/// The measurements of a finished run.
 pub struct Measured {
     pub config: Config,
     pub telemetry: Arc<Telemetry>,
-    /// From the first announcement to the last byte given to the network.
+    /// Time from the first announcement to the last byte given to the network.
     pub wall: Duration,
-    /// Of this process, that of measuring it left out.
+    /// CPU time of this process, without that of measuring it.
     pub cpu: Duration,
     pub stages: BTreeMap<String, Stage>,
-    /// Within `wall`.
+    /// CPU time within `wall`.
     pub waits: Waits,
     pub peak_rss_bytes: u64,
-    /// Resident bytes in the course of the run.
+    /// Resident bytes over the course of the run.
     pub rss: Vec<Resident>,
-    /// Of the stand-ins, which share the machine.
+    /// CPU time of the stand-ins, which share the machine.
     pub testbed_cpu: Duration,
-    /// The share of all cores' time within `wall` in which they worked, whoever for.
+    /// Share of all cores' time within `wall` that was busy, with any process.
     pub cores_busy: f64,
     pub announced: Announced,
     pub received: Received,
-    /// Why it ended before all was delivered.
+    /// The reason why the run ended before everything was delivered.
     pub failure: Option<String>,
 }
 
-/// So much memory was in use at a time.
+/// Memory in use at one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Resident {
     pub after: Duration,
     pub bytes: u64,
 }
 
-/// What was announced.
+/// The announced objects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Announced {
     pub objects: u64,
     pub compressed_bytes: u64,
-    /// Inflated; None where the objects' makers do not tell.
+    /// Bytes after inflating; None if the objects' source does not say.
     pub log_bytes: Option<u64>,
-    /// Records; None where the objects' makers do not tell.
+    /// Number of records; None if the objects' source does not say.
     pub events: Option<u64>,
 }
 
 impl Measured {
-    /// Everything arrived, and nothing else.
+    /// True if everything arrived, and nothing else.
     pub fn is_complete(&self) -> bool {
         self.failure.is_none()
             && self.received.failures.is_empty()
@@ -88,7 +88,7 @@ impl Measured {
             && self.telemetry.decode().objects == self.announced.objects
     }
 
-    /// Where nobody else has counted them, the collector itself has.
+    /// The collector's own count, if nothing else has counted them.
     pub fn expected_events(&self) -> u64 {
         self.announced.events.unwrap_or(self.telemetry.decode().events)
     }
@@ -97,7 +97,7 @@ impl Measured {
 /// Runs the pipeline until everything announced is delivered and deleted.
 ///
 /// # Errors
-/// What keeps it from starting at all.
+/// Those that prevent the start.
 pub fn run(options: &Options, outside: &mut Outside, directory: &Path) -> anyhow::Result<Measured> {
     let text = configuration(options, outside);
     let loaded =
@@ -137,7 +137,7 @@ pub fn run(options: &Options, outside: &mut Outside, directory: &Path) -> anyhow
     })
 }
 
-/// By what was done, not by who did it: workers send, too.
+/// Counted by kind of work, not by thread, because workers send too.
 fn stages(threads: &Threads, written_by_workers: Duration) -> BTreeMap<String, Stage> {
     let mut stages = threads.by_stage();
     if let [Some(work), Some(send)] = ["work", "send"].map(|name| stages.get(name).copied()) {
@@ -148,7 +148,7 @@ fn stages(threads: &Threads, written_by_workers: Duration) -> BTreeMap<String, S
     stages
 }
 
-/// Announces, watches, and ends the run.
+/// Announces objects, watches the run, and ends it.
 struct Control<'a> {
     amount: Amount,
     outside: &'a mut Outside,
@@ -165,7 +165,7 @@ struct Control<'a> {
     failure: Option<String>,
 }
 
-/// So many objects have been announced.
+/// Number of objects announced so far.
 #[derive(Debug, Clone, Copy, Default)]
 struct Count(u64);
 
@@ -248,7 +248,7 @@ impl<'a> Control<'a> {
         Ok(())
     }
 
-    /// Seldom enough that a run of days has room for it.
+    /// Rare enough that even a run of days fits.
     fn look_at_memory(&mut self) {
         let after = self.started.elapsed();
         if self.rss.last().is_none_or(|last| after >= last.after + RSS_INTERVAL.max(after / RSS_LOOKS)) {
@@ -288,7 +288,7 @@ impl<'a> Control<'a> {
         }
     }
 
-    /// Objects that are decoded or have failed, and messages that have ended.
+    /// Number of objects that are decoded or have failed, and of messages that have ended.
     fn finished(&self) -> (u64, u64) {
         let (fetch, decode, settle) =
             (self.telemetry.fetch(), self.telemetry.decode(), self.telemetry.settle());
@@ -308,7 +308,7 @@ impl<'a> Control<'a> {
     }
 }
 
-/// The peer's TCP has all; its program may need a moment.
+/// The peer's TCP stack has everything; its program may need a moment.
 fn received(outside: &mut Outside, expected: u64) -> anyhow::Result<Received> {
     let started = Instant::now();
     loop {
@@ -320,7 +320,7 @@ fn received(outside: &mut Outside, expected: u64) -> anyhow::Result<Received> {
     }
 }
 
-/// Also when the thread panics: the pipeline must not run for ever.
+/// Stops the pipeline also when the thread panics, so that it does not run forever.
 struct StopOnDrop<'a>(&'a Stop);
 
 impl Drop for StopOnDrop<'_> {
@@ -329,7 +329,7 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-/// As a user would write it; certificates are in the directory that paths start from.
+/// Writes the configuration as a user would; the certificates are in the directory that paths are relative to.
 fn configuration(options: &Options, outside: &Outside) -> String {
     let (peer, s3) = (&outside.peer, &outside.s3);
     let mut text = "globals:\n  id: bench\n  name: bench\n".to_owned();
@@ -376,7 +376,7 @@ fn configuration(options: &Options, outside: &Outside) -> String {
     text
 }
 
-/// A JSON string is a YAML string.
+/// A JSON string is also a YAML string.
 fn quoted(value: &str) -> String {
     Value::from(value).to_string()
 }

@@ -1,14 +1,14 @@
-//! What the user may choose, and what follows from it.
+//! The options of `bench`, and what follows from them.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
-/// The volume of a run, compressed, unless `--objects` says otherwise: enough that the pages which are new at
-/// first, and which the kernel has to clear, do not count any more.
+/// Compressed volume of a run unless `--objects` is given. It is large enough to make the kernel's clearing of new
+/// pages negligible.
 const VOLUME_BYTES: u64 = 1_200_000_000;
-/// Objects unless said otherwise: enough for all threads, however large, and no endless run.
+/// Bounds on the default number of objects: enough for all threads, but no endless run.
 const OBJECTS_MIN: u64 = 20;
 const OBJECTS_MAX: u64 = 20_000;
 
@@ -17,54 +17,54 @@ pub struct Options {
     /// aws_sqs_fdr, aws_sqs_cloudtrail or aws_sqs_vpc; with --files any of `services`
     #[arg(long, default_value = "aws_sqs_fdr")]
     pub service: String,
-    /// How many objects are collected; the default makes 1.2 GB of them
+    /// Number of objects to collect; by default enough for 1.2 GB
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     objects: Option<u64>,
     /// Compressed size of a generated object, in bytes; default 20 MB for FDR, 2 MB for others
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=2_000_000_000))]
     object_bytes: Option<u64>,
-    /// Collects the files of this folder instead of generated objects
+    /// Collect the files of this folder instead of generated objects
     #[arg(long, value_name = "DIR")]
     pub files: Option<PathBuf>,
-    /// Threads that inflate and split; this, and the next three, as in the configuration
+    /// Threads that inflate and split; this and the next three are as in the configuration
     #[arg(long)]
     pub workers: Option<usize>,
     /// Threads that GET objects
     #[arg(long)]
     pub fetchers: Option<usize>,
-    /// Connections to the sink, a thread each
+    /// Connections to the sink, with a thread each
     #[arg(long)]
     pub senders: Option<usize>,
     /// Bound on the collector's memory: 512MiB, 4GiB
     #[arg(long, value_name = "SIZE")]
     pub memory_limit: Option<String>,
-    /// Sends compressed, as the setting of an output does
+    /// Send compressed, like the setting of an output
     #[arg(long, default_value = "none", value_parser = ["gzip", "none"])]
     pub compression: String,
     /// 1 (fast) to 12 (small), with --compression gzip
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=12))]
     pub compression_level: Option<u8>,
-    /// What proves that the sink has an event, as the setting of an output does
+    /// Proof that the sink has an event, like the setting of an output
     #[arg(long, default_value = "acknowledgement", value_parser = ["acknowledgement", "close"])]
     pub confirmation: String,
-    /// Goes on for so long, announcing objects as they are collected
+    /// Run for this many seconds, announcing objects as they are collected
     #[arg(long, conflicts_with = "objects")]
     seconds: Option<u64>,
-    /// Prints one JSON object
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// Measures the bare operations on the same bytes as well: inflate, newline scan, one copy, TLS write
+    /// Also measure the bare operations on the same bytes: inflate, newline scan, one copy, TLS write
     #[arg(long)]
     pub floor: bool,
-    /// Tries numbers of workers and senders: a table, and a chart in FILE
+    /// Try several numbers of workers and senders: print a table, and write a chart to FILE
     #[arg(long, value_name = "FILE.svg", num_args = 0..=1, default_missing_value = "bench-sweep.svg", conflicts_with = "json")]
     pub sweep: Option<PathBuf>,
-    /// Part of a sweep
+    /// Run as part of a sweep
     #[arg(long, hide = true)]
     pub end_with_parent: bool,
 }
 
-/// How much is to be collected.
+/// The amount to collect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Amount {
     Objects(u64),
@@ -72,7 +72,7 @@ pub enum Amount {
 }
 
 impl Options {
-    /// Bytes, compressed.
+    /// Compressed bytes.
     pub fn object_bytes(&self) -> u64 {
         let usual = if self.service.starts_with("aws_sqs_fdr") { 20_000_000 } else { 2_000_000 };
         self.object_bytes.unwrap_or(usual)
@@ -86,7 +86,7 @@ impl Options {
         }
     }
 
-    /// The arguments that a run with other numbers of threads takes over.
+    /// The arguments that runs with other numbers of threads inherit.
     pub fn arguments(&self) -> Vec<String> {
         let mut arguments = vec!["--service".to_owned(), self.service.clone()];
         let mut add = |name: &str, value: Option<String>| {

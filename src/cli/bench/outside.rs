@@ -1,4 +1,4 @@
-//! The stand-ins in processes of their own (see `cli::testbed`).
+//! The stand-ins in separate processes (see `cli::testbed`).
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::options::{Amount, Options};
 use super::usage;
 
-/// Both of them. They end when this is dropped.
+/// Both stand-ins. They exit when this is dropped.
 pub struct Outside {
     pub aws: Process,
     pub sink: Process,
@@ -20,7 +20,7 @@ pub struct Outside {
     pub peer: Peer,
 }
 
-/// Where the embedded S3 and SQS are, and what is in them.
+/// The address of the embedded S3 and SQS, and their contents.
 #[derive(Debug, Deserialize)]
 pub struct S3 {
     pub url: String,
@@ -28,7 +28,7 @@ pub struct S3 {
     pub objects: Vec<Described>,
 }
 
-/// An object that is announced again and again, in turn with the others.
+/// An object that is announced repeatedly, in turn with the others.
 #[derive(Debug, Deserialize)]
 pub struct Described {
     pub bytes: u64,
@@ -37,30 +37,30 @@ pub struct Described {
     pub path: Option<PathBuf>,
 }
 
-/// Where the sink is.
+/// The address of the sink.
 #[derive(Debug, Deserialize)]
 pub struct Peer {
     pub address: String,
     pub port: u16,
 }
 
-/// What the sink has received.
+/// The sink's counts.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Received {
     pub events: u64,
     pub failures: Vec<String>,
 }
 
-/// A child that answers commands.
+/// A child process that answers commands.
 pub struct Process {
     child: Child,
-    /// None once it has been told to end.
+    /// Standard input of the child; None once it has been told to exit.
     commands: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
 impl Outside {
-    /// Starts both and makes the objects. Certificates, and with `--floor` the objects, are in `directory`.
+    /// Starts both and creates the objects. `directory` gets the certificates and, with `--floor`, the objects.
     pub fn start(options: &Options, directory: &Path) -> anyhow::Result<Outside> {
         let (mut sink, mut aws) = (command("sink"), command("aws"));
         sink.arg("--directory").arg(directory);
@@ -88,7 +88,7 @@ impl Outside {
         self.sink.ask("counts")
     }
 
-    /// Of both processes so far.
+    /// CPU time of both processes so far.
     pub fn cpu(&self) -> Duration {
         [&self.aws, &self.sink].map(|process| usage::cpu_of_process(process.child.id())).iter().sum()
     }
@@ -118,7 +118,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It ends by itself when its standard input does.
+        // The child exits when its standard input closes.
         drop(self.commands.take());
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! What a run is told by: one JSON object, or a page for people.
+//! The output of a run: one JSON object, or a page for people.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use super::options::Options;
 use super::verdict::{Run, Verdict};
 use crate::telemetry::{Stopwatch, Waits};
 
-/// Stages in the order of the flow, by the threads' names.
+/// Stages in the order of the flow, by their threads' names.
 const STAGES: [&str; 9] = ["receive", "fetch", "work", "send", "settle", "keep", "turns", "ledger", "watch"];
-/// Shorter runs tell nothing of the memory's course.
+/// Shortest run whose memory curve is meaningful.
 const COURSE_MIN: Duration = Duration::from_secs(20);
 const SECONDS_PER_DAY: f64 = 86_400.0;
 
-/// A run and what follows from it.
+/// A run and the figures derived from it.
 pub struct Report<'a> {
     options: &'a Options,
     run: &'a Measured,
@@ -42,7 +42,7 @@ impl<'a> Report<'a> {
         Report { options, run, floor, cores, verdict: verdict.verdict() }
     }
 
-    /// One object. Further keys may come; those that are there keep their meaning.
+    /// Returns the run as one JSON object. Keys may be added; existing ones keep their meaning.
     pub fn json(&self) -> Value {
         let (run, globals) = (self.run, &self.run.config.globals);
         let floor = self.floor.as_ref().map(Floor::cpu_seconds_per_gb);
@@ -92,7 +92,7 @@ impl<'a> Report<'a> {
         })
     }
 
-    /// A page of text, 100 columns wide.
+    /// Returns the run as a page of text, 100 columns wide.
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
@@ -165,7 +165,7 @@ impl<'a> Report<'a> {
         )
     }
 
-    /// The largest in each quarter of a run that is long enough to have quarters.
+    /// The peak memory in each quarter of a run that is long enough.
     fn rss_course(&self) -> String {
         let Some(end) = self.run.rss.last().map(|rss| rss.after).filter(|end| *end >= COURSE_MIN) else {
             return String::new();
@@ -241,7 +241,7 @@ impl<'a> Report<'a> {
         self.per_second(self.log_bytes()) * SECONDS_PER_DAY / 1e12
     }
 
-    /// All cores at this cost per byte.
+    /// The speed of all cores at this cost per byte.
     fn tb_per_day_alone(&self) -> f64 {
         self.cores as f64 * SECONDS_PER_DAY / self.cpu_seconds_per_gb().max(f64::MIN_POSITIVE) / 1e3
     }
@@ -251,7 +251,7 @@ fn senders(run: &Measured) -> usize {
     run.config.outputs.iter().map(|output| output.senders).sum()
 }
 
-/// A stage's waits with what they are for.
+/// The waits of a stage, with what they wait for.
 fn waits_of<'w>(stage: &str, waits: &'w Waits) -> Vec<(&'static str, &'w Stopwatch)> {
     match stage {
         "receive" => vec![

@@ -1,4 +1,4 @@
-//! `--sweep`: the same run with other numbers of threads, each in a process of its own.
+//! The `--sweep` option: the same run with other numbers of threads, each in its own process.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -11,10 +11,10 @@ use serde::Deserialize;
 use super::chart;
 use super::options::Options;
 
-/// Numbers of senders that are tried.
+/// Numbers of senders to try.
 const SENDERS: [usize; 3] = [1, 2, 4];
 
-/// What is kept of a run.
+/// The figures kept of a run.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Point {
     pub workers: usize,
@@ -26,7 +26,7 @@ pub struct Point {
     complete: bool,
 }
 
-/// Runs them one after another; false if one of them lost something.
+/// Runs them one after another. Returns false if one of them lost something.
 pub fn run(options: &Options, file: &Path) -> anyhow::Result<bool> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut points = Vec::new();
@@ -48,7 +48,7 @@ pub fn run(options: &Options, file: &Path) -> anyhow::Result<bool> {
     Ok(points.iter().all(|point| point.complete))
 }
 
-/// Powers of two below the number of cores, that number, and twice that.
+/// Numbers of workers to try: powers of two below the number of cores, that number, and twice that.
 fn worker_counts(cores: usize) -> Vec<usize> {
     let powers = std::iter::successors(Some(1), |count| Some(count * 2));
     powers.take_while(|count| *count < cores).chain([cores, cores * 2]).collect()

@@ -1,4 +1,4 @@
-//! What processes and threads have used, as the kernel tells it (proc(5)).
+//! CPU and memory usage of processes and threads, from the kernel (proc(5)).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use crate::telemetry::{self, cpu_seconds};
 
-/// CPU time of another process so far, in steps of 10 ms; zero when it has ended.
+/// CPU time of another process so far, in steps of 10 ms; zero if it has exited.
 pub fn cpu_of_process(id: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     Duration::from_secs_f64(cpu_seconds(&stat).unwrap_or(0.0))
 }
 
-/// What all cores together have done since the machine started.
+/// CPU time of all cores since the machine started.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Machine {
     busy: u64,
@@ -22,7 +22,7 @@ pub struct Machine {
 impl Machine {
     pub fn now() -> Machine {
         let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-        // user, nice, system, idle, iowait, irq, softirq, steal; what follows is part of the first two.
+        // user, nice, system, idle, iowait, irq, softirq, steal; the remaining ones are part of the first two.
         let line = stat.lines().next().unwrap_or_default().split_whitespace().skip(1).take(8);
         let times: Vec<u64> = line.filter_map(|ticks| ticks.parse().ok()).collect();
         let idle: u64 = times.iter().skip(3).take(2).sum();
@@ -30,26 +30,26 @@ impl Machine {
         Machine { busy: all - idle, all }
     }
 
-    /// The share of the cores' time since `before` in which they worked, whoever for: 0 to 1.
+    /// Busy share of all cores' time since `before`, with any process: 0 to 1.
     pub fn busy_since(self, before: Machine) -> f64 {
         let all = self.all.saturating_sub(before.all);
         self.busy.saturating_sub(before.busy) as f64 / all.max(1) as f64
     }
 }
 
-/// What this process has in memory, in bytes.
+/// Resident memory of this process, in bytes.
 pub fn rss_bytes() -> u64 {
     telemetry::resident_bytes().unwrap_or(0)
 }
 
-/// The largest resident size of this process so far, in bytes.
+/// Peak resident memory of this process so far, in bytes.
 pub fn peak_rss_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
-/// CPU time of this process's threads. Threads that have ended keep what was last seen of them.
+/// CPU time of this process's threads. For threads that have exited, the last reading counts.
 #[derive(Debug, Default)]
 pub struct Threads {
     seen: BTreeMap<u64, (String, Duration)>,
@@ -67,16 +67,17 @@ impl Threads {
         for entry in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
             let Ok(id) = entry.file_name().to_string_lossy().parse() else { continue };
             let read = |file: &str| fs::read_to_string(entry.path().join(file)).unwrap_or_default();
-            // The first figure is the time on a CPU in nanoseconds. Ended meanwhile: keep what there is.
+            // The first figure is the time on a CPU in nanoseconds. If the thread has exited meanwhile, keep the last
+            // reading.
             let Some(nanoseconds) = read("schedstat").split(' ').next().and_then(|n| n.parse().ok()) else {
                 continue;
             };
-            // Read each time: a new thread has its parent's name until it has set its own.
+            // Read each time, because a new thread has its parent's name until it sets its own.
             self.seen.insert(id, (read("comm").trim_end().to_owned(), Duration::from_nanos(nanoseconds)));
         }
     }
 
-    /// By the part of the threads' names before the first hyphen.
+    /// Groups threads by the part of their names before the first hyphen.
     pub fn by_stage(&self) -> BTreeMap<String, Stage> {
         let mut stages = BTreeMap::<String, Stage>::new();
         for (name, cpu) in self.seen.values() {

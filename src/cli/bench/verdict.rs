@@ -1,20 +1,20 @@
-//! Where the time waits: which stage holds the others up, and what to change.
+//! Finds the bottleneck: which stage holds up the others, and what to change.
 //!
-//! Pure. A stage waits for the one before it (it has nothing to do) or for the one after it (that one is
-//! too slow). The bottleneck is found from the end: the first stage that the others wait for.
+//! Pure. A stage waits for the one before it (it has nothing to do) or for the one after it (that one is too slow). The
+//! search starts at the end: the bottleneck is the first stage that the others wait for.
 
 use std::time::Duration;
 
 use crate::telemetry::Waits;
 
-/// A stage whose threads are busy for this share of the time is as fast as it can be.
+/// Busy share of a stage's threads from which it counts as saturated.
 const BUSY: f64 = 0.85;
-/// A stage that waits for another for this share of the time is held up by it.
+/// Waiting share of a stage's threads from which it counts as held up by another.
 const HELD_UP: f64 = 0.25;
-/// The machine's cores are all at work.
+/// Busy share of all cores from which they count as saturated.
 const CORES_BUSY: f64 = 0.9;
 
-/// What is known of a run.
+/// The input of the verdict.
 #[derive(Debug)]
 pub struct Run<'a> {
     pub waits: &'a Waits,
@@ -23,21 +23,21 @@ pub struct Run<'a> {
     pub fetchers: usize,
     pub senders: usize,
     pub cores: usize,
-    /// The share of all cores' time in which they worked, for the collector, the stand-ins or others.
+    /// Busy share of all cores' time, with the collector, the stand-ins or others.
     pub cores_busy: f64,
 }
 
-/// What holds the run up.
+/// The bottleneck of the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// `senders`, `network`, `confirmation`, `workers`, `memory`, `s3`, `queue` or `cores`.
     pub bottleneck: &'static str,
-    /// How that is known.
+    /// The evidence for it.
     pub because: String,
     pub advice: &'static str,
 }
 
-/// Of all the time that a stage's threads had, the share that each wait took.
+/// Share of a stage's total thread time that each wait took.
 #[derive(Debug, Clone, Copy)]
 struct Shares {
     sender_starved: f64,
@@ -130,7 +130,7 @@ impl Run<'_> {
             worker_senders: share(waits.work_senders.total(), self.workers),
             fetcher_memory: share(waits.fetch_memory.total(), self.fetchers),
             fetcher_s3: share(waits.fetch_s3.total(), self.fetchers),
-            // What is left: a wait that has not ended yet is in no sum.
+            // The remaining waits: a wait that has not ended yet is in no sum.
             fetcher_starved: 1.0
                 - share(
                     waits.fetch_memory.total() + waits.fetch_s3.total() + waits.fetch_workers.total(),

@@ -1,4 +1,4 @@
-//! The configuration file that the demo writes: the vendor's keys, as a user would.
+//! The demo's configuration file, written with the vendor's keys as a user would.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::testbed::aws::{ACCESS_KEY_ID, Aws, REGION, SECRET_ACCESS_KEY};
 use crate::testbed::scenario::QueuePlan;
 
-/// An input for every queue, one output. Certificates and state are in `directory`.
+/// Writes one input per queue and one output. `directory` has the certificates and the state.
 pub fn yaml(aws: &Aws, queues: &[QueuePlan], sink: SocketAddr, directory: &Path) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
@@ -52,13 +52,13 @@ fn write_input(text: &mut String, aws: &Aws, queue: &QueuePlan, index: usize) ->
     writeln!(text, "    region: {REGION}")?;
     writeln!(text, "    endpoint_url: {}", quoted(&aws.url()))?;
     writeln!(text, "    sqs_visibility_timeout: 120")?;
-    // Short, because a drained queue is one whose last poll came back empty.
+    // Short, because a queue counts as drained when its last poll was empty.
     writeln!(text, "    sqs_wait_timeout: 1")?;
     writeln!(text, "    sqs_max_messages: 10")?;
     writeln!(text, "    services: {{{}: {{}}}}", queue.service)
 }
 
-/// A JSON string is a YAML string.
+/// A JSON string is also a YAML string.
 fn quoted(value: &str) -> String {
     serde_json::Value::from(value).to_string()
 }

@@ -1,4 +1,4 @@
-//! What the demo ends with: expected and received per Devo table, and the verdict.
+//! The demo's report: expected and received records per Devo table, and the verdict.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use crate::testbed::queue::QueueState;
 use crate::testbed::tally::{Comparison, Counts, Tally, compare};
 
-/// The failures shown; the rest is counted.
+/// Number of failures shown; the rest is counted.
 const FAILURES_SHOWN: usize = 5;
 
-/// Everything that the verdict rests on.
+/// The basis of the verdict.
 #[derive(Debug, Clone)]
 pub struct Report {
     pub expected: Tally,
@@ -24,14 +24,14 @@ pub struct Report {
 }
 
 impl Report {
-    /// Each record arrived once, nothing else did, and the queues are empty.
+    /// True if each record arrived once, nothing else did, and the queues are empty.
     pub fn is_exact(&self) -> bool {
         let left = self.queue_totals();
         compare(&self.expected, &self.received).is_exact()
             && left.visible + left.in_flight + self.dead_letters == 0
     }
 
-    /// The table and what follows it, 80 columns wide.
+    /// The table and the lines after it, 80 columns wide.
     pub fn text(&self) -> String {
         let comparison = compare(&self.expected, &self.received);
         let mut lines = vec![self.table(&comparison), String::new(), self.speed_line()];
@@ -69,7 +69,7 @@ impl Report {
         let (wanted, got) = (self.expected.total(), self.received.total());
         table.add_row(row("total", "", wanted, got, comparison.total().duplicates));
         for (index, column) in table.column_iter_mut().enumerate() {
-            // The rule's junction sets columns one apart already.
+            // The rule's junction already sets columns one apart.
             column.set_padding((0, 0));
             column.set_cell_alignment(if index == 0 { CellAlignment::Left } else { CellAlignment::Right });
         }
@@ -143,7 +143,7 @@ fn row(name: &str, objects: &str, wanted: Counts, got: Counts, repeats: u64) -> 
     ]
 }
 
-/// `1234567` as `1,234,567`.
+/// Formats `1234567` as `1,234,567`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let first = digits.len() % 3;
@@ -153,7 +153,7 @@ pub fn grouped(number: u64) -> String {
     groups.join(",")
 }
 
-/// Bytes in millions, as network people count.
+/// Formats bytes in decimal millions.
 pub fn megabytes(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / 1e6)
 }

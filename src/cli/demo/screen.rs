@@ -1,4 +1,4 @@
-//! What the demo shows while it works: a bar on a terminal, a line now and then elsewhere.
+//! The demo's progress: a bar on a terminal, an occasional line elsewhere.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -8,18 +8,18 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::report::{grouped, megabytes};
 use crate::testbed::tally::Counts;
 
-/// Where there is no terminal: time between two lines.
+/// Time between two lines without a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(2);
-/// With its figures the bar fits 80 columns.
+/// Width of the bar, so that it fits 80 columns with its figures.
 const BAR: &str = "  {bar:30} {percent:>3} %  {msg}";
 
-/// Where the demo writes.
+/// The demo's output.
 pub struct Screen<'o> {
     out: &'o mut (dyn Write + Send),
     terminal: bool,
 }
 
-/// How far the pipeline is.
+/// The pipeline's progress.
 pub struct Progress<'s, 'o> {
     screen: &'s mut Screen<'o>,
     total: Counts,
@@ -44,7 +44,7 @@ impl<'o> Screen<'o> {
 }
 
 impl Progress<'_, '_> {
-    /// Shows what has been received so far.
+    /// Shows the number of records received so far.
     pub fn show(&mut self, received: Counts, elapsed: Duration) {
         let rate = megabytes((received.bytes as f64 / elapsed.as_secs_f64().max(0.001)) as u64);
         let figures = format!("{} events, {rate} MB/s", grouped(received.events));
@@ -54,7 +54,7 @@ impl Progress<'_, '_> {
         } else if elapsed >= self.next_line_at {
             self.next_line_at = elapsed + LINE_EVERY;
             let percent = received.bytes * 100 / self.total.bytes.max(1);
-            // Progress that cannot be written is no reason to stop.
+            // Progress that cannot be written is not a reason to stop.
             let _ = self.screen.line(&format!("  {percent:>3} %  {figures}"));
         }
     }
