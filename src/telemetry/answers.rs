@@ -1,12 +1,11 @@
-//! Questions that wait for an answer. A peer that neither answers nor refuses is a trouble long before the call
-//! that asks it gives up.
-//! Time is an argument of everything here.
+//! Requests that wait for an answer. A peer that neither answers nor refuses is a trouble long before the call times
+//! out. Time is an argument everywhere here.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// The questions of one thing that has been asked, by the order in which they were put.
+/// The pending requests of one component, in the order in which they were made.
 #[derive(Debug, Default)]
 pub struct Answers(Mutex<State>);
 
@@ -14,7 +13,7 @@ pub struct Answers(Mutex<State>);
 struct State {
     next: u64,
     open: BTreeMap<u64, Question>,
-    /// When the log was last told of an answer that is overdue, and since when it was.
+    /// When the log last reported an overdue answer, and since when it was overdue.
     told: Option<(Instant, Instant)>,
 }
 
@@ -25,14 +24,14 @@ struct Question {
     patience: Duration,
 }
 
-/// A question that has been put. Dropped, it counts as answered.
+/// A pending request. Dropping it counts as an answer.
 #[derive(Debug)]
 pub struct Waiting<'a> {
     answers: &'a Answers,
     number: u64,
 }
 
-/// An answer that should have come.
+/// An overdue answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overdue {
     pub what: String,
@@ -43,12 +42,12 @@ pub struct Overdue {
 #[derive(Debug, PartialEq, Eq)]
 pub enum News {
     Overdue(Overdue),
-    /// They come again, after so long.
+    /// Answers arrive again, after this time.
     Over(Duration),
 }
 
 impl Answers {
-    /// An answer to `what` should come within `patience`.
+    /// Registers that an answer to `what` should come within `patience`.
     pub fn ask(&self, what: String, patience: Duration, now: Instant) -> Waiting<'_> {
         let mut state = self.lock();
         state.next += 1;
@@ -57,12 +56,12 @@ impl Answers {
         Waiting { answers: self, number }
     }
 
-    /// The answer that has been waited for longest, if it should have come.
+    /// The longest pending answer, if it is overdue.
     pub fn overdue(&self, now: Instant) -> Option<Overdue> {
         self.lock().overdue(now)
     }
 
-    /// The news for the log since the last call; what goes on is told again after `reminder`.
+    /// The news for the log since the last call; an ongoing delay is reported again after `reminder`.
     pub fn news(&self, reminder: Duration, now: Instant) -> Option<News> {
         let mut state = self.lock();
         match (state.overdue(now), state.told) {
@@ -97,14 +96,14 @@ impl State {
 }
 
 impl Waiting<'_> {
-    /// The answer has begun, and the whole of it may take so long from the question on.
+    /// The answer has begun, and the whole of it may take this long from the request on.
     pub fn begins(&self, patience: Duration) {
         if let Some(question) = self.answers.lock().open.get_mut(&self.number) {
             question.patience = patience;
         }
     }
 
-    /// There was an answer, and the question is put again.
+    /// There was an answer, and the request is made again.
     pub fn restarts(&self, now: Instant) {
         if let Some(question) = self.answers.lock().open.get_mut(&self.number) {
             question.asked = now;

@@ -15,7 +15,7 @@ use crate::telemetry::model::endings::Endings;
 use crate::telemetry::model::groups::{Calls, Decode, Delivered, Fetch, Poll, Receive, Settle, Waits};
 use crate::telemetry::model::lag::Lag;
 
-/// One entry of `inputs`, or a source behind an API.
+/// Telemetry of one entry of `inputs`, or of a source behind an API.
 #[derive(Debug)]
 pub struct Input {
     /// Its key in the configuration.
@@ -24,33 +24,33 @@ pub struct Input {
     pub poll: Poll,
     pub fetch: Fetch,
     pub settle: Settle,
-    /// How those ended of which no service is known: messages that nobody can read, objects of no service.
+    /// Endings without a service: unreadable messages, objects of no service.
     pub endings: Endings,
     pub calls: Arc<Calls>,
     pub waits: Arc<Waits>,
     pub queue: Queue,
-    /// The health of the queue, or of the API.
+    /// Health of the queue, or of the API.
     pub health: Health,
-    /// The health of the buckets.
+    /// Health of the buckets.
     pub buckets: Health,
-    /// The health of deletions.
+    /// Health of deletions.
     pub settling: Health,
-    /// The health of the extension of leases.
+    /// Health of lease extensions.
     pub leases: Health,
-    /// The health of looks at the queue: its depth, its dead letters.
+    /// Health of reading the queue's attributes: its depth, its dead letters.
     pub looks: Health,
-    /// The health of the dead-letter queue, which is a warning while dead letters become more.
+    /// Health of the dead-letter queue, which is a warning while dead letters increase.
     pub dead_letters: Health,
-    /// The health of all calls to AWS, which must be answered in time.
+    /// Health of all calls to AWS, which must be answered in time.
     pub answers: Arc<Health>,
-    /// The health of its credentials, which are refreshed elsewhere.
+    /// Health of its credentials, which are refreshed elsewhere.
     adopted: Mutex<Vec<Arc<Health>>>,
-    /// At least one: those of the configuration, and those that they delegate to.
+    /// At least one: the configured services and their delegates.
     pub services: Vec<Arc<Service>>,
     credentials_expire_at: Mutex<Option<Timestamp>>,
 }
 
-/// A service of an input.
+/// Telemetry of a service of an input.
 #[derive(Debug)]
 pub struct Service {
     pub name: String,
@@ -61,12 +61,12 @@ pub struct Service {
 }
 
 impl Input {
-    /// Its parts that can keep logs from being collected.
+    /// The parts whose failure stops collection.
     pub fn healths(&self) -> [&Health; 4] {
         [&self.health, &self.buckets, &self.settling, &self.leases]
     }
 
-    /// Adds a part that is told of with the rest from now on.
+    /// Adds a part that is reported with the others from now on.
     pub fn adopt(&self, health: &Arc<Health>) {
         adopt(&self.adopted, health);
     }
@@ -95,7 +95,7 @@ impl Input {
         Input { health, ..Input::new(name, "", &[&service.name]) }
     }
 
-    /// The same, with counters that go on from those of an earlier run, if it was there then.
+    /// Creates it with counters that continue from those of an earlier run, if it existed then.
     pub(super) fn after(self, before: Option<&Arc<Input>>, waits: &Arc<Waits>) -> Input {
         let waits = Arc::clone(waits);
         let Some(before) = before else { return Input { waits, ..self } };
@@ -116,7 +116,7 @@ impl Input {
         }
     }
 
-    /// `services`: at least one.
+    /// Creates the telemetry of an input with at least one of `services`.
     pub fn new(name: &str, queue_url: &str, services: &[&str]) -> Input {
         Input {
             receive: Receive::default(),
@@ -141,12 +141,12 @@ impl Input {
         }
     }
 
-    /// The service of this name; a name that the configuration does not have counts for the first.
+    /// The service of this name; an unknown name counts for the first.
     pub fn service(&self, name: &str) -> &Arc<Service> {
         self.services.iter().find(|service| service.name == name).unwrap_or(&self.services[0])
     }
 
-    /// None: never, or none are in use.
+    /// Expiry of the credentials; None if they never expire, or none are in use.
     pub fn set_credentials_expire_at(&self, at: Option<Timestamp>) {
         *lock(&self.credentials_expire_at) = at;
     }
@@ -178,7 +178,7 @@ impl Service {
         }
     }
 
-    /// An object is in work from now on. `time`: when it came to be, if that is known.
+    /// An object is in flight from now on. `time` is its event time, if known.
     pub fn begin(&self, time: Option<Timestamp>) {
         self.delivered.in_work.add(1);
         if let Some(time) = time {
@@ -186,7 +186,7 @@ impl Service {
         }
     }
 
-    /// So many objects that were in work, and written at that time, go back before they were begun.
+    /// This many objects in flight, with that event time, are returned before they were started.
     pub fn never_begun(&self, time: Option<Timestamp>, count: usize) {
         self.delivered.in_work.add(-(count as i64));
         self.delivered.retried.add(count as u64);
@@ -195,7 +195,7 @@ impl Service {
         }
     }
 
-    /// The same object's work has ended. Returns its ending; None: it comes again.
+    /// The same object's work has ended. Returns its ending; None if it will be retried.
     pub fn end(
         &self,
         time: Option<Timestamp>,

@@ -1,4 +1,4 @@
-//! What is counted, and what is wrong: one model, that all who tell of it read as a [`Snapshot`].
+//! Counters and health. Every reporter reads one [`Snapshot`].
 //!
 //! ```text
 //! Telemetry ─┬─ Input ──┬─ receive, fetch, settle, calls     counted by the stages, per batch or per object

@@ -1,4 +1,4 @@
-//! The last warnings and errors of the log, for those who were not looking.
+//! The latest warnings and errors of the log, for readers who come later.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
@@ -9,42 +9,42 @@ use serde::Serialize;
 use crate::base::limits::NOTICES_MAX;
 use crate::base::text::one_line;
 
-/// A bounded list; the oldest go first.
+/// A bounded list; the oldest are dropped first.
 #[derive(Debug, Default)]
 pub struct Notices(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     last: VecDeque<Notice>,
-    /// Notices so far, repeats included.
+    /// Number of notices so far, including repeats.
     count: u64,
 }
 
 /// A warning or an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Notice {
-    /// The number of its latest appearance, from 1 up.
+    /// The number of its latest occurrence, starting at 1.
     pub number: u64,
-    /// RFC 3339, of its latest appearance.
+    /// RFC 3339 time of its latest occurrence.
     pub time: String,
     pub level: &'static str,
-    /// In one line, cause and advice included.
+    /// The message on one line, including cause and advice.
     pub message: String,
-    /// How often it has happened.
+    /// Number of occurrences.
     pub times: u64,
-    /// A later notice of the same subject takes this one's place.
+    /// A later notice of the same subject replaces this one.
     #[serde(skip)]
     subject: String,
 }
 
 impl Notices {
-    /// Adds a notice whose words tell it from others.
+    /// Adds a notice that its text identifies.
     pub fn add(&self, level: log::Level, message: &str, now: Timestamp) {
         self.add_of(message, level, message, 1, now);
     }
 
-    /// Adds a notice that takes the place of an earlier one of the same `subject`, and moves to the end: one loud
-    /// thing must not push out all others. `times`: how often it has happened since that one.
+    /// Adds a notice that replaces an earlier one of the same `subject`, and moves it to the end, so that one noisy
+    /// subject cannot push out all others. `times` is the number of occurrences since that one.
     pub fn add_of(&self, subject: &str, level: log::Level, message: &str, times: u64, now: Timestamp) {
         let mut state = self.lock();
         state.count += 1;
@@ -64,12 +64,12 @@ impl Notices {
         state.last.push_back(notice);
     }
 
-    /// The latest first.
+    /// The notices, latest first.
     pub fn latest(&self) -> Vec<Notice> {
         self.lock().last.iter().rev().cloned().collect()
     }
 
-    /// Those that have appeared after `number`, in order, and how many have appeared in all.
+    /// The notices after `number`, in order, and the number of all notices so far.
     pub fn since(&self, number: u64) -> (Vec<Notice>, u64) {
         let state = self.lock();
         (state.last.iter().filter(|notice| notice.number > number).cloned().collect(), state.count)

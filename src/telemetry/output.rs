@@ -45,21 +45,21 @@ impl Output {
         }
     }
 
-    /// The same, with counters that go on from those of an earlier run, if it was there then.
+    /// Creates it with counters that continue from those of an earlier run, if it existed then.
     pub(super) fn after(self, before: Option<&Arc<Output>>, waits: &Arc<Waits>) -> Output {
         let waits = Arc::clone(waits);
         let Some(before) = before else { return Output { waits, ..self } };
         Output { send: before.send.successor(), waits, ..self }
     }
 
-    /// A sender of it is being started; `name`: its thread's.
+    /// Registers a sender that is being started; `name` is its thread's.
     pub fn add_sender(&self, name: &str) -> Arc<Sender> {
         let sender = Arc::new(Sender::new(name));
         self.senders().push(Arc::clone(&sender));
         sender
     }
 
-    /// None: it has no client certificate.
+    /// Expiry of the client certificate; None if it has none.
     pub fn set_certificate_expires_at(&self, at: Option<Timestamp>) {
         *lock(&self.certificate_expires_at) = at;
     }
@@ -87,7 +87,7 @@ impl Output {
         }
     }
 
-    /// The time for which one of its peers has owed an acknowledgement; None: none is owed.
+    /// The time that one of its peers has owed an acknowledgement; None if none is owed.
     fn owed_for(&self, now: Instant) -> Option<Duration> {
         let senders = self.senders();
         let oldest = senders.iter().filter_map(|sender| sender.owed_since()).min();

@@ -1,4 +1,4 @@
-//! What is known of a queue.
+//! The known state of a queue.
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Instant, SystemTime};
@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use super::snapshot::QueueSnapshot;
 use crate::base::limits::FIGURES_AGE_MAX;
 
-/// Asked from time to time, so always a little old. What is too old is not told any more, but for its age.
+/// Figures about a queue. They are read periodically, so always slightly old. Figures that are too old are not
+/// reported, only their age.
 #[derive(Debug)]
 pub struct Queue {
     name: String,
@@ -24,7 +25,7 @@ struct State {
     received: Option<Instant>,
 }
 
-/// How many messages SQS thinks that it has.
+/// SQS's estimates of the queue's messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Depth {
     pub available: u64,
@@ -35,7 +36,7 @@ pub struct Depth {
 /// The latest receive.
 #[derive(Debug, Clone, Copy, Default)]
 enum Latest {
-    /// There was none, or SQS does not say when messages were sent.
+    /// There was no message, or SQS did not say when messages were sent.
     #[default]
     Unknown,
     Nothing,
@@ -49,17 +50,18 @@ impl Queue {
         Queue { name: name.to_owned(), state: Mutex::default() }
     }
 
-    /// SQS says so at this moment.
+    /// Records SQS's figures at this moment.
     pub fn set_depth(&self, depth: Depth, now: Instant) {
         self.lock().depth = Some((depth, now));
     }
 
-    /// SQS says so at this moment. None: there is no dead-letter queue, or it may not be looked at.
+    /// Records SQS's number of dead letters at this moment. None if there is no dead-letter queue, or it may not be
+    /// read.
     pub fn set_dead_letters(&self, count: Option<u64>, now: Instant) {
         self.lock().dead_letters = count.map(|count| (count, now));
     }
 
-    /// A receive brought messages that were sent at these times.
+    /// Records that a receive returned messages sent at these times.
     pub fn received(&self, sent: impl Iterator<Item = Option<SystemTime>>) {
         self.received_at(sent, Instant::now());
     }
@@ -95,7 +97,7 @@ impl Queue {
             receive_age_seconds: state.received.map(|at| age(at).as_secs_f64()),
             oldest_seconds: match state.latest {
                 Latest::Unknown => None,
-                // That nothing waited then says nothing of now.
+                // An earlier empty receive says nothing about now.
                 Latest::Nothing => state.received.filter(|at| is_fresh(*at)).map(|_| 0.0),
                 Latest::Oldest(time) => Some(now.duration_since(time).as_secs_f64().max(0.0)),
             },

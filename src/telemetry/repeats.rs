@@ -1,10 +1,10 @@
-//! Log lines that outside events can repeat: an outage, a thousand damaged objects, a queue of unknown messages.
+//! Suppression of repeated log lines that outside events can cause: an outage, a thousand corrupt objects, a queue of
+//! unknown messages.
 //!
-//! Two lines are the same thing if they come from the same statement of the program, about the same place (an
-//! input, an output), for the same cause (what failed and how). Their words do not count: they name keys and
-//! messages, which differ each time. The first line of a thing is written at once. Those that follow within a
-//! minute are counted, but for a few that serve as examples, and the minute ends with a line that tells how many
-//! there were. When it is over, one more line says so.
+//! Two lines are of the same kind if they come from the same statement of the program, about the same place (an input,
+//! an output), for the same cause (what failed and how). Their text does not count: it names keys and messages, which
+//! differ each time. The first line of a kind is written at once. Later lines within a minute are counted, except for a
+//! few examples, and a line at the end of the minute gives the count. One more line reports the end.
 //!
 //! Pure: time is an argument.
 
@@ -19,48 +19,48 @@ use crate::base::limits::{
 };
 use crate::base::text::{one_line, span};
 
-/// Every thing that has been logged lately, with how often it was.
+/// The kinds logged lately, with their counts.
 #[derive(Debug, Default)]
 pub struct Repeats {
     kinds: HashMap<Kind, Seen>,
     hashes: RandomState,
 }
 
-/// One line as the program wants to log it.
+/// One line that the program wants to log.
 #[derive(Debug, Clone, Copy)]
 pub struct Said<'a> {
     pub level: Level,
     pub target: &'a str,
     /// The statement that logs it: module and line.
     pub site: (&'a str, u32),
-    /// The part of the configuration that it is about: an input, an output. Empty: the collector.
+    /// The part of the configuration that it is about: an input, an output. Empty for the collector.
     pub place: &'a str,
-    /// The failure in few words that are always the same: what failed, and how.
+    /// The failure in few constant words: what failed, and how.
     pub cause: &'a str,
     pub turn: Turn,
     pub text: &'a str,
 }
 
-/// The relation of a line to the lines before it.
+/// The relation of a line to earlier lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// It stands for itself. Such lines are over when none has come for a minute.
+    /// A separate event. Such events are over when none has come for a minute.
     Event,
-    /// The place does not work. That is over when it works again.
+    /// The place fails. That is over when it works again.
     Fails,
     /// The place works again: all its failures are over.
     Works,
 }
 
-/// One line that is to be written.
+/// One line to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     pub level: Level,
     pub target: String,
     pub text: String,
-    /// Lines with the same subject replace each other where only the latest is of interest.
+    /// Lines with the same subject replace each other where only the latest matters.
     pub subject: String,
-    /// How many lines it stands for.
+    /// Number of lines it stands for.
     pub times: u64,
 }
 
@@ -71,7 +71,7 @@ struct Kind {
     cause: String,
 }
 
-/// The history of a kind since it began.
+/// The history of a kind since its first line.
 #[derive(Debug)]
 struct Seen {
     level: Level,
@@ -80,20 +80,20 @@ struct Seen {
     began: Instant,
     latest_at: Instant,
     total: u64,
-    /// When the present minute began, and the hashes of the texts that were written in it.
+    /// The start of the current minute, and the hashes of the texts written in it.
     minute: Instant,
     written: Vec<u64>,
-    /// How many lines of this minute were not written, and the latest of them.
+    /// The number of this minute's lines that were not written, and the latest of them.
     left_out: u64,
     latest: String,
-    /// Lines have been left out since it began.
+    /// Lines have been suppressed since it began.
     has_gathered: bool,
     /// The place has worked since its last failure, so the next failure is news.
     has_ended: bool,
 }
 
 impl Repeats {
-    /// Takes in a line that the program logs. Returns the line to write now: that one, perhaps with a count, or none.
+    /// Takes a line that the program logs. Returns the line to write now: that one, perhaps with a count, or none.
     pub fn hear(&mut self, said: &Said<'_>, now: Instant) -> Option<Line> {
         if said.turn == Turn::Works {
             self.end_failures(said.place);
@@ -104,28 +104,27 @@ impl Repeats {
         seen.hear(&kind, said, hash, now)
     }
 
-    /// Returns the lines that have become due with time: counts of the minute before, and ends.
+    /// Returns the lines that are due: counts of the previous minute, and ends.
     pub fn tick(&mut self, now: Instant) -> Vec<Line> {
         let due = self.kinds.iter_mut().filter_map(|(kind, seen)| seen.due(kind, now)).collect();
         self.kinds.retain(|_, seen| !seen.is_over(now));
         due
     }
 
-    /// Returns, at the end of the program, what was counted of events and not written yet; that a place fails has been
-    /// said.
+    /// Returns, at the end of the program, the pending counts of events; failures of a place have been reported.
     pub fn settle(&mut self, now: Instant) -> Vec<Line> {
         let events = self.kinds.iter_mut().filter(|(_, seen)| seen.turn == Turn::Event);
         events.filter_map(|(kind, seen)| seen.gather(kind, now)).collect()
     }
 
-    /// Their count is told by the line that says that the place works again.
+    /// Suppressed lines whose count is in the line that reports recovery.
     fn end_failures(&mut self, place: &str) {
         let failing = |(kind, seen): &(&Kind, &mut Seen)| seen.turn == Turn::Fails && kind.place == place;
         self.kinds.iter_mut().filter(failing).for_each(|(_, seen)| seen.end());
     }
 
-    /// The kind that a line counts for. Causes may be chosen by others, so there is a bound on those of a place;
-    /// what is beyond it counts together.
+    /// The kind of a line. Others may choose the causes, so their number per place is bounded; the rest counts
+    /// together.
     fn kind_of(&self, said: &Said<'_>) -> Kind {
         let owned = |place: &str, cause: &str| Kind {
             site: (said.site.0.to_owned(), said.site.1),
@@ -167,7 +166,7 @@ impl Seen {
         (self.left_out, self.has_ended) = (0, true);
     }
 
-    /// The line that is to be written now. None: it is counted only.
+    /// The line to write now; None if it is only counted.
     fn hear(&mut self, kind: &Kind, said: &Said<'_>, hash: u64, now: Instant) -> Option<Line> {
         self.total += 1;
         (self.latest_at, self.level) = (now, said.level);
@@ -181,7 +180,7 @@ impl Seen {
         if self.is_news(hash) {
             self.has_ended = false;
             self.written.push(hash);
-            // Examples are of interest beside each other; states of a place are not.
+            // Several examples are useful; several states of a place are not.
             let subject = if self.turn == Turn::Event { text.clone() } else { kind.subject() };
             return Some(self.line(subject, text, 1));
         }
@@ -224,7 +223,7 @@ impl Seen {
         })
     }
 
-    /// One line for those that were left out.
+    /// One line for the suppressed ones.
     fn gather(&mut self, kind: &Kind, now: Instant) -> Option<Line> {
         let (times, since) = (self.left_out, self.minute);
         if times == 0 {

@@ -21,13 +21,13 @@ use crate::telemetry::model::groups::{
 };
 use crate::telemetry::model::process;
 
-/// Everything of a run, shared by all its threads.
+/// All telemetry of a run, shared by its threads.
 #[derive(Debug, Default)]
 pub struct Telemetry {
     about: About,
-    /// Inputs, then sources behind an API, each by its place in the configuration.
+    /// Inputs, then sources behind an API, in the order of the configuration.
     pub inputs: Vec<Arc<Input>>,
-    /// By the index of the output in the configuration.
+    /// Outputs, by their index in the configuration.
     pub outputs: Vec<Arc<Output>>,
     pub work: Work,
     /// Shared by all inputs and outputs.
@@ -36,14 +36,14 @@ pub struct Telemetry {
     pub internal: Internal,
     pub collector: Collector,
     pub notices: Arc<Notices>,
-    /// Of the compressed bytes that are held.
+    /// The budget for compressed bytes.
     pub compressed: OnceLock<Budget>,
     phase: AtomicU8,
-    /// The health of parts that belong to no input and no output.
+    /// Health of parts that belong to no input or output.
     adopted: Mutex<Vec<Arc<Health>>>,
 }
 
-/// What does not change.
+/// The constant facts.
 #[derive(Debug, Default)]
 struct About {
     id: String,
@@ -51,11 +51,11 @@ struct About {
     memory_limit: u64,
     workers: usize,
     fetchers: usize,
-    /// The process.
+    /// Constant facts about the process.
     started: Timestamp,
 }
 
-/// The health of the program itself.
+/// Health of the program itself.
 #[derive(Debug)]
 pub struct Collector(Health);
 
@@ -66,7 +66,7 @@ impl Default for Collector {
 }
 
 impl Collector {
-    /// Takes in how it is now. An error says that only a restart helps.
+    /// Records the current state. An error means that only a restart helps.
     pub fn lives(&self, life: &Result<(), impl Display>) {
         match life {
             Err(dead) => self.0.failed(dead.to_string(), true),
@@ -75,13 +75,13 @@ impl Collector {
         }
     }
 
-    /// Only a restart helps.
+    /// True if only a restart helps.
     pub fn is_dead(&self) -> bool {
         self.0.trouble().is_some()
     }
 }
 
-/// Where the run is.
+/// The phase of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Phase {
@@ -91,14 +91,14 @@ pub enum Phase {
 }
 
 impl Telemetry {
-    /// For a run of `config` in a process that starts now.
+    /// Creates the telemetry for the first run of `config` in this process.
     pub fn of(config: &Config, notices: Arc<Notices>) -> Telemetry {
         let about = About { started: Timestamp::now(), ..About::default() };
         Telemetry { about, notices, ..Telemetry::default() }.successor(config)
     }
 
-    /// For a run of `config` after this one, in the same process: the counters of what has kept its name go on.
-    /// What works, and what is in hand, the new run finds out for itself.
+    /// Creates the telemetry for a run of `config` after this one, in the same process: counters continue for
+    /// everything that kept its name. The new run finds out health and gauges for itself.
     pub fn successor(&self, config: &Config) -> Telemetry {
         let globals = &config.globals;
         let about = About {
@@ -132,12 +132,12 @@ impl Telemetry {
         }
     }
 
-    /// Adds a part that is told of with the rest from now on.
+    /// Adds a part that is reported with the others from now on.
     pub fn adopt(&self, health: &Arc<Health>) {
         adopt(&self.adopted, health);
     }
 
-    /// All that can fail, and how it does.
+    /// All parts that can fail, and how.
     pub fn parts(&self, now: Instant) -> Vec<Part> {
         let inputs = self.inputs.iter().flat_map(|input| input.parts(now));
         let outputs = self.outputs.iter().map(|output| output.part(now));
@@ -146,7 +146,7 @@ impl Telemetry {
         inputs.chain(outputs).chain(others.iter().map(|health| health.part(now))).chain(own).collect()
     }
 
-    /// Tells the log of answers that are overdue; called from time to time.
+    /// Logs overdue answers; called periodically.
     pub fn look(&self, now: Instant) {
         for input in &self.inputs {
             input.answers.look(now);
@@ -155,8 +155,8 @@ impl Telemetry {
         lock(&self.adopted).iter().for_each(|health| health.look(now));
     }
 
-    /// Grows with all that any stage does. Leases that are extended are not counted: that goes on while
-    /// everything else hangs.
+    /// Grows with all progress of any stage. Extended leases do not count, since that continues while everything else
+    /// hangs.
     pub fn movement(&self) -> u64 {
         let (r, p, f, d) = (self.receive(), self.poll(), self.fetch(), self.decode());
         let (s, a) = (self.send(), self.settle());
@@ -167,33 +167,33 @@ impl Telemetry {
         received + fetched + decoded + sent + a.deleted + a.kept + a.released
     }
 
-    /// Of all inputs.
+    /// Sum over all inputs.
     pub fn receive(&self) -> ReceiveTotals {
         self.inputs.iter().map(|input| input.receive.totals()).sum()
     }
 
-    /// Of all sources.
+    /// Sum over all sources.
     pub fn poll(&self) -> PollTotals {
         self.inputs.iter().map(|input| input.poll.totals()).sum()
     }
 
-    /// Of all inputs.
+    /// Sum over all inputs.
     pub fn fetch(&self) -> FetchTotals {
         self.inputs.iter().map(|input| input.fetch.totals()).sum()
     }
 
-    /// Of all inputs.
+    /// Sum over all inputs.
     pub fn settle(&self) -> SettleTotals {
         self.inputs.iter().map(|input| input.settle.totals()).sum()
     }
 
-    /// Of all services.
+    /// Sum over all services.
     pub fn decode(&self) -> DecodeTotals {
         let services = self.inputs.iter().flat_map(|input| &input.services);
         services.map(|service| service.decode.totals()).sum()
     }
 
-    /// Of all outputs: an event that goes to two of them counts twice.
+    /// Sum over all outputs: an event that goes to two of them counts twice.
     pub fn send(&self) -> SendTotals {
         self.outputs.iter().map(|output| output.send.totals()).sum()
     }
@@ -212,7 +212,7 @@ impl Telemetry {
 }
 
 impl Phase {
-    /// Why the collector is not ready in it.
+    /// The reason why the collector is not ready in this phase.
     fn reason(self) -> Option<&'static str> {
         match self {
             Phase::Starting => Some("the collector is starting"),
@@ -245,7 +245,7 @@ pub mod testing {
 }
 
 impl Telemetry {
-    /// All figures now.
+    /// Takes a snapshot.
     pub fn snapshot(&self, now: Timestamp) -> Snapshot {
         let about = &self.about;
         let parts = self.parts(Instant::now());
@@ -275,7 +275,7 @@ impl Telemetry {
         }
     }
 
-    /// The reasons why the collector is not ready, and the warnings. This is cheap enough to be asked often.
+    /// The reasons why the collector is not ready, and the warnings. Cheap enough for frequent calls.
     pub fn readiness(&self) -> (Vec<String>, Vec<String>) {
         self.readiness_of(&self.parts(Instant::now()))
     }

@@ -1,4 +1,4 @@
-//! What each sender of an output does at present, and since when.
+//! The current activity of each sender of an output, and its duration.
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
@@ -7,19 +7,19 @@ use super::snapshot::SenderSnapshot;
 use crate::telemetry::model::activity::Activity;
 use crate::telemetry::model::counter::Gauge;
 
-/// A sender thread, which has a connection of its own.
+/// A sender thread, which has its own connection.
 #[derive(Debug)]
 pub struct Sender {
-    /// Its thread's.
+    /// The thread's name.
     name: String,
-    /// Bytes of frames written that the peer has not confirmed.
+    /// Bytes of frames written but not confirmed by the peer.
     pub unconfirmed: Gauge,
     /// Since when the peer has owed an acknowledgement.
     owed_since: Mutex<Option<Instant>>,
     activity: Mutex<(Activity, Instant)>,
 }
 
-/// A sender is idle again when this goes, also when a panic takes it.
+/// Resets a sender to idle when dropped, also after a panic.
 #[derive(Debug)]
 pub struct During<'s>(&'s Sender);
 
@@ -34,13 +34,13 @@ impl Sender {
         }
     }
 
-    /// It does this from now on.
+    /// Sets the current activity.
     pub fn during(&self, activity: Activity) -> During<'_> {
         self.enter(activity);
         During(self)
     }
 
-    /// Since when the peer owes an acknowledgement; None: it owes none.
+    /// Sets since when the peer owes an acknowledgement; None if it owes none.
     pub fn set_owed_since(&self, since: Option<Instant>) {
         *self.owed_since.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = since;
     }
@@ -70,7 +70,7 @@ impl Sender {
 
 impl Drop for During<'_> {
     fn drop(&mut self) {
-        // Whatever it did: a connection that is gone owes nothing.
+        // In any case, a closed connection owes nothing.
         self.0.set_owed_since(None);
         self.0.enter(Activity::Idle);
     }

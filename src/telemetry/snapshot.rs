@@ -1,5 +1,5 @@
-//! All figures at one moment. The statistics lines, `/metrics`, `/status.json`, the status page, the live
-//! view and the internal events all tell of this.
+//! All figures at one moment. The statistics lines, `/metrics`, `/status.json`, the status page, the live view and the
+//! internal events all read this.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -22,33 +22,33 @@ pub struct Snapshot {
     /// Seconds since 1970.
     pub start_time: f64,
     pub uptime_seconds: f64,
-    /// Logs are being collected, or could be.
+    /// True if logs are or could be collected.
     pub ready: bool,
     /// The reasons why it is not ready.
     pub reasons: Vec<String>,
-    /// Things that are wrong although logs are collected.
+    /// Problems that do not stop collection.
     pub warnings: Vec<String>,
     pub parts: Vec<Part>,
     pub inputs: Vec<InputSnapshot>,
     pub workers: usize,
     pub fetchers: usize,
     pub work: WorkTotals,
-    /// In nanoseconds, of all threads together.
+    /// Nanoseconds, summed over all threads.
     pub waits: WaitTotals,
     pub outputs: Vec<OutputSnapshot>,
     pub ledger: LedgerTotals,
     pub internal: InternalTotals,
     pub memory: Memory,
     pub process: Process,
-    /// The latest first.
+    /// Latest first.
     pub notices: Vec<Notice>,
 }
 
-/// Something that can fail: a queue, an input's buckets, an output.
+/// A part that can fail: a queue, an input's buckets, an output.
 #[derive(Debug, Clone, Serialize)]
 pub struct Part {
     pub name: String,
-    /// It must have worked once before the collector is ready, and has not.
+    /// It must have worked once before the collector is ready, and has not yet.
     pub awaited: bool,
     pub trouble: Option<TroubleSnapshot>,
 }
@@ -58,11 +58,11 @@ pub struct TroubleSnapshot {
     pub seconds: f64,
     /// Cause and advice.
     pub message: String,
-    /// Trying again will not help.
+    /// A retry will not help.
     pub lasting: bool,
-    /// 0: nothing has failed yet, an answer is overdue.
+    /// 0 if nothing has failed yet and an answer is overdue.
     pub attempts: u32,
-    /// Logs are collected all the same.
+    /// Logs are still collected.
     pub warning: bool,
 }
 
@@ -77,28 +77,28 @@ pub struct InputSnapshot {
     pub poll: PollTotals,
     pub fetch: FetchTotals,
     pub settle: SettleTotals,
-    /// Of what is no service's.
+    /// Endings without a service.
     pub endings: EndingTotals,
     pub calls: CallTotals,
     pub services: Vec<ServiceSnapshot>,
 }
 
-/// Counts as SQS estimates them. None: not known, or not known any more.
+/// Counts estimated by SQS. None if unknown or too old.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct QueueSnapshot {
-    /// Empty: a source behind an API, which has none.
+    /// Empty for a source behind an API.
     pub name: String,
     pub available: Option<u64>,
     pub in_flight: Option<u64>,
     pub delayed: Option<u64>,
-    /// How long ago SQS told these, also if that is too long ago for them to be shown.
+    /// Age of these figures, even if they are too old to be shown.
     pub depth_age_seconds: Option<f64>,
     pub dead_letters: Option<u64>,
-    /// The same of the dead letters.
+    /// Age of the number of dead letters.
     pub dead_letters_age_seconds: Option<f64>,
     /// Age of the oldest message of the latest receive.
     pub oldest_seconds: Option<f64>,
-    /// How long ago SQS answered a receive.
+    /// Time since SQS answered a receive.
     pub receive_age_seconds: Option<f64>,
 }
 
@@ -118,23 +118,23 @@ pub struct OutputSnapshot {
     pub name: String,
     /// `host:port`, or `console`.
     pub destination: String,
-    /// Of the client certificate, in seconds since 1970.
+    /// Expiry of the client certificate, in seconds since 1970.
     pub certificate_expires_at: Option<f64>,
-    /// For how long the peer has owed an acknowledgement.
+    /// Time that the peer has owed an acknowledgement.
     pub unacknowledged_seconds: Option<f64>,
-    /// Empty: the console.
+    /// Empty for the console.
     pub senders: Vec<SenderSnapshot>,
     pub send: SendTotals,
 }
 
 #[derive(Debug, Clone, Serialize)]
 pub struct SenderSnapshot {
-    /// Its thread's.
+    /// The thread's name.
     pub name: String,
     pub state: Activity,
-    /// For how long it has been in that state.
+    /// Time in that state.
     pub seconds: f64,
-    /// Bytes written that the peer has not confirmed.
+    /// Bytes written but not confirmed by the peer.
     pub unconfirmed: u64,
 }
 
@@ -142,13 +142,13 @@ pub struct SenderSnapshot {
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Memory {
     pub limit: u64,
-    /// Of compressed objects.
+    /// Bytes of compressed objects.
     pub compressed: u64,
     pub compressed_limit: u64,
 }
 
 impl Snapshot {
-    /// What all inputs have in common, added up.
+    /// Sums over all inputs.
     pub fn receive(&self) -> ReceiveTotals {
         self.inputs.iter().map(|input| input.receive).sum()
     }
@@ -173,23 +173,23 @@ impl Snapshot {
         self.services().map(|service| service.delivered).sum()
     }
 
-    /// How objects ended, and messages that nobody can read.
+    /// Endings of objects, and unreadable messages.
     pub fn endings(&self) -> EndingTotals {
         let of_inputs = self.inputs.iter().map(|input| input.endings);
         of_inputs.chain(self.services().map(|service| service.endings)).sum()
     }
 
-    /// All outputs together: an event that goes to two of them counts twice.
+    /// Sums over all outputs: an event that goes to two of them counts twice.
     pub fn send(&self) -> SendTotals {
         self.outputs.iter().map(|output| output.send).sum()
     }
 
-    /// Of all outputs.
+    /// Sum over all outputs.
     pub fn senders(&self) -> impl Iterator<Item = &SenderSnapshot> {
         self.outputs.iter().flat_map(|output| &output.senders)
     }
 
-    /// How many senders are.
+    /// Number of senders in this state.
     pub fn in_state(&self, state: Activity) -> usize {
         self.outputs.iter().map(|output| output.in_state(state)).sum()
     }
@@ -199,7 +199,7 @@ impl Snapshot {
         self.outputs.iter().map(OutputSnapshot::unconfirmed).sum()
     }
 
-    /// The greatest of all services, in seconds.
+    /// The largest of all services, in seconds.
     pub fn lag_seconds(&self) -> Option<f64> {
         self.services().filter_map(|service| service.lag_seconds).max_by(f64::total_cmp)
     }
@@ -210,13 +210,13 @@ impl Snapshot {
 }
 
 impl Part {
-    /// The warning about it that does not keep the collector from being ready.
+    /// Its warning that does not affect readiness.
     pub(super) fn warning(&self) -> Option<String> {
         let trouble = self.trouble.as_ref().filter(|trouble| trouble.warning)?;
         Some(format!("{}: {}", self.name, trouble.message))
     }
 
-    /// The reason why the collector is not ready because of it.
+    /// Its reason why the collector is not ready.
     pub(super) fn reason(&self) -> Option<String> {
         match &self.trouble {
             Some(trouble) if !trouble.warning => Some(format!("{}: {}", self.name, trouble.message)),
@@ -227,7 +227,7 @@ impl Part {
 }
 
 impl OutputSnapshot {
-    /// How many of its senders are.
+    /// Number of its senders in this state.
     pub fn in_state(&self, state: Activity) -> usize {
         self.senders.iter().filter(|sender| sender.state == state).count()
     }

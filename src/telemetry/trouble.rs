@@ -1,4 +1,4 @@
-//! The state of things that can fail: whatever is wrong with them at present.
+//! Health of parts that can fail, and their current problems.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,47 +11,46 @@ use crate::base::limits::{LOG_REMINDER, LOG_TROUBLE_FORGOTTEN, TROUBLES_MAX};
 use crate::base::locks::lock;
 use crate::base::text::{one_line, span};
 
-/// The state of something that can fail: an output, a queue, an input's buckets.
+/// Health of a part that can fail: an output, a queue, an input's buckets.
 #[derive(Debug)]
 pub struct Health {
     /// Its path in the configuration.
     name: String,
     /// The collector is not ready before it has worked once.
     required: bool,
-    /// The collector is ready although it fails.
+    /// The collector is ready even if it fails.
     dispensable: bool,
-    /// Its troubles, by the member that fails, such as a bucket; empty: the thing itself.
+    /// Its troubles, by the failing member, such as a bucket; empty for the part itself.
     troubles: Mutex<BTreeMap<String, Trouble>>,
-    /// How often it has worked.
+    /// Number of successes.
     successes: AtomicU64,
     answers: Answers,
 }
 
-/// It does not work at present.
+/// A current failure.
 #[derive(Debug, Clone)]
 pub struct Trouble {
     pub since: Instant,
     pub message: String,
-    /// Trying again will not help: a certificate or a secret is wrong.
+    /// A retry will not help: a certificate or a secret is wrong.
     pub lasting: bool,
     attempts: u32,
     latest: Instant,
-    /// How often the whole thing had worked when this began.
+    /// Number of successes of the part when this began.
     successes: u64,
 }
 
 /// The reason why something failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// The failure in few words that are the same each time (what failed, and how): by these the log tells troubles
-    /// apart.
+    /// The failure in few constant words (what failed, and how), by which the log groups troubles.
     pub cause: String,
     /// Cause and advice for people.
     pub message: String,
 }
 
 impl From<String> for Failure {
-    /// A failure of something that fails in one way only.
+    /// A failure of a part that fails in one way only.
     fn from(message: String) -> Failure {
         Failure { cause: String::new(), message }
     }
@@ -75,29 +74,29 @@ impl Health {
         }
     }
 
-    /// The health of something that must have worked once before the collector is ready.
+    /// Health of a part that must have worked once before the collector is ready.
     pub fn required(name: impl Into<String>) -> Health {
         Health { required: true, ..Health::new(name) }
     }
 
-    /// The health of something without which logs are collected all the same: its failures are warnings.
+    /// Health of a part that collection does not need: its failures are warnings.
     pub fn dispensable(name: impl Into<String>) -> Health {
         Health { dispensable: true, ..Health::new(name) }
     }
 
-    /// The trouble that keeps the thing from working. Members that fail while others work are no such trouble.
+    /// The trouble that stops the part from working. Members that fail while others work are not such a trouble.
     pub fn trouble(&self) -> Option<Trouble> {
         let troubles = self.lock();
         let whole = troubles.iter().filter(|(member, trouble)| !self.is_partial(member, trouble));
         whole.map(|(_, trouble)| trouble).min_by_key(|trouble| trouble.since).cloned()
     }
 
-    /// Grows with every success: unchanged between two failures, it was not just the one who asks.
+    /// Grows with every success. If it is unchanged between two failures, the caller is not the only one that fails.
     pub fn successes(&self) -> u64 {
         self.successes.load(Ordering::Relaxed)
     }
 
-    /// What a snapshot tells of it.
+    /// Its entry in a snapshot.
     pub fn part(&self, now: Instant) -> Part {
         self.forget(now);
         let awaited = self.required && self.successes() == 0;
@@ -107,7 +106,7 @@ impl Health {
         Part { name: self.name.clone(), awaited, trouble }
     }
 
-    /// The worst first: the whole does not work, does not answer, a member does not work.
+    /// The worst first: the part fails, does not answer, a member fails.
     fn told(&self, now: Instant) -> Option<TroubleSnapshot> {
         let told = |trouble: &Trouble, warning| TroubleSnapshot {
             seconds: now.saturating_duration_since(trouble.since).as_secs_f64(),
@@ -129,18 +128,18 @@ impl Health {
         troubles.values().min_by_key(|trouble| trouble.since).map(|trouble| told(trouble, true))
     }
 
-    /// It failed. The log takes care that it is told of once, and again from time to time, not at every attempt.
+    /// Records a failure. The log reports it once and then periodically, not at every attempt.
     pub fn failed(&self, failure: impl Into<Failure>, lasting: bool) {
         self.failed_at("", failure, lasting);
     }
 
-    /// A member of it failed: a bucket of an input.
+    /// Records a failure of a member: a bucket of an input.
     pub fn failed_at(&self, member: &str, failure: impl Into<Failure>, lasting: bool) {
         let Failure { cause, message } = failure.into();
         log::error!(place = self.name.as_str(), cause = cause.as_str(), turn = "fails"; "{}: {message}", self.name);
         let now = Instant::now();
         let mut troubles = self.lock();
-        // Names of members may be chosen by others.
+        // Others may choose names of members.
         let is_known = troubles.contains_key(member) || troubles.len() < TROUBLES_MAX;
         let trouble =
             troubles.entry(if is_known { member } else { "" }.to_owned()).or_insert_with(|| Trouble {
@@ -155,12 +154,12 @@ impl Health {
         (trouble.lasting, trouble.message, trouble.latest) = (lasting, message, now);
     }
 
-    /// It works.
+    /// Records a success.
     pub fn works(&self) {
         self.works_at("");
     }
 
-    /// A member of it works.
+    /// Records a success of a member.
     pub fn works_at(&self, member: &str) {
         self.successes.fetch_add(1, Ordering::Relaxed);
         let Some(trouble) = self.end(member) else { return };
@@ -171,7 +170,7 @@ impl Health {
         );
     }
 
-    /// The warning ends: what it is about has not happened for a while.
+    /// Ends the warning, since its cause has not occurred for a while.
     pub fn calms_down(&self) {
         let Some(trouble) = self.end("") else { return };
         let lasted = span(trouble.since.elapsed());
@@ -183,12 +182,12 @@ impl Health {
         troubles.remove(member).or_else(|| troubles.remove(""))
     }
 
-    /// An answer to `what` should come within `patience`: longer than that is a trouble.
+    /// Registers that an answer to `what` should come within `patience`; a longer wait is a trouble.
     pub fn asks(&self, what: String, patience: Duration) -> Waiting<'_> {
         self.answers.ask(what, patience, Instant::now())
     }
 
-    /// Tells the log of answers that are overdue; called from time to time.
+    /// Logs overdue answers; called periodically.
     pub fn look(&self, now: Instant) {
         match self.answers.news(LOG_REMINDER, now) {
             Some(News::Overdue(overdue)) => {
@@ -202,7 +201,7 @@ impl Health {
         }
     }
 
-    /// A member's trouble is forgotten when nobody has asked for it for long: it may be gone for good.
+    /// Forgets a member's trouble when nothing has used it for long: it may be gone for good.
     fn forget(&self, now: Instant) {
         let is_recent =
             |trouble: &Trouble| now.saturating_duration_since(trouble.latest) < LOG_TROUBLE_FORGOTTEN;

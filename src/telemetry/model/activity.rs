@@ -1,14 +1,14 @@
 //! What a sender may be doing.
 
-/// Where a sender is between having nothing to do and having sent.
+/// The states of a sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activity {
-    /// It has no connection, and nothing to send.
+    /// No connection, and nothing to send.
     Idle,
     Connecting,
     Connected,
-    /// It waits before it tries to connect again.
+    /// In backoff before it reconnects.
     BackingOff,
 }
 
@@ -16,7 +16,7 @@ impl Activity {
     pub const ALL: [Activity; 4] =
         [Activity::Idle, Activity::Connecting, Activity::Connected, Activity::BackingOff];
 
-    /// As it is exposed.
+    /// The exposed name.
     pub fn name(self) -> &'static str {
         match self {
             Activity::Idle => "idle",

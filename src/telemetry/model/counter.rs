@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::metric::Kind;
 
-/// Only ever grows.
+/// A counter that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -20,7 +20,7 @@ impl Counter {
     }
 }
 
-/// Goes up and down.
+/// A gauge that goes up and down.
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicI64);
 
@@ -38,7 +38,7 @@ impl Gauge {
     }
 }
 
-/// Counts one more for as long as it lives, also when a panic ends that life.
+/// Counts one more for as long as it lives, also when a panic ends it.
 #[derive(Debug)]
 pub struct Held<'g>(&'g Gauge);
 
@@ -55,17 +55,17 @@ impl Drop for Held<'_> {
     }
 }
 
-/// What a counter and a gauge have in common, for [`super::groups`].
+/// The common interface of counters and gauges, for [`super::groups`].
 pub trait Meter {
     const KIND: Kind;
     type Value: Copy + Default;
 
-    /// One for those who go on after this one's: a total goes on, a level begins anew.
+    /// The meter after a reload: totals carry over, gauges restart.
     fn successor(&self) -> Self;
 
     fn read(&self) -> Self::Value;
 
-    /// The value in the unit that its metric has.
+    /// The value in the metric's unit.
     fn exposed(value: Self::Value) -> f64;
 }
 
@@ -94,7 +94,7 @@ impl Meter for Gauge {
         Gauge::default()
     }
 
-    /// Levels are never below zero; two threads may be seen in the wrong order.
+    /// The value, never below zero: two threads' updates may be seen out of order.
     fn read(&self) -> i64 {
         self.value().max(0)
     }

@@ -1,4 +1,4 @@
-//! How objects ended: one counter for each ending and reason.
+//! Counts of ended objects: one counter per ending and reason.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,11 +10,11 @@ use super::counter::Counter;
 use crate::ack::Ending;
 
 /// Counts objects by how they ended. Each object (a message's body, a page of an API's answer) counts once, when it
-/// does not come again.
+/// will not be retried.
 #[derive(Debug)]
 pub struct Endings {
     counts: [Counter; Ending::ALL.len()],
-    /// The log has told of one.
+    /// Endings that were logged once already.
     told: [AtomicBool; Ending::ALL.len()],
 }
 
@@ -27,8 +27,8 @@ impl Endings {
         self.counts[ending as usize].increment();
     }
 
-    /// Tells the log of an object that ends without a record being sent: of the first with this ending at level info,
-    /// of the others at debug.
+    /// Logs an object that ends without a record being sent: the first with this ending at level info, the others at
+    /// debug.
     pub fn tell(&self, place: &str, object: &impl Display, ending: Ending) {
         let (name, reason, what) = (ending.name(), ending.reason(), ending.what());
         if self.told[ending as usize].swap(true, Ordering::Relaxed) {
@@ -40,7 +40,7 @@ impl Endings {
         );
     }
 
-    /// The same counters for those who go on after these.
+    /// The same counters, for the pipeline after a reload.
     pub fn successor(&self) -> Endings {
         let next = Endings::default();
         next.counts.iter().zip(&self.counts).for_each(|(next, before)| next.add(before.value()));
@@ -67,7 +67,7 @@ impl EndingTotals {
         Ending::ALL.iter().copied().zip(self.0)
     }
 
-    /// How many objects ended so, for whatever reason.
+    /// Number of objects with this ending, for any reason.
     pub fn of(&self, name: &str) -> u64 {
         self.iter().filter(|(ending, _)| ending.name() == name).map(|(_, count)| count).sum()
     }
@@ -95,7 +95,7 @@ pub fn table() -> String {
     table
 }
 
-/// `{"refused": {"damaged": 1}}`: what has not happened is left out, but for the endings' own names.
+/// Returns `{"refused": {"damaged": 1}}`: zero counts are omitted, but the endings' names are not.
 impl Serialize for EndingTotals {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut names: Vec<&str> = Ending::ALL.iter().map(|ending| ending.name()).collect();

@@ -1,38 +1,38 @@
-//! How far behind: the event times of what is in work, and of what was delivered last. A source behind an API
-//! knows better: up to when it has delivered everything.
+//! Lag: the event times of objects in flight and of the last delivered one. A source behind an API uses the time up to
+//! which it has delivered everything.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use jiff::Timestamp;
 
-/// The times of the things in work. One lock per thing, not per record.
+/// The event times in flight. One lock per object, not per record.
 #[derive(Debug, Default)]
 pub struct Lag(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// How many are in work of each time.
+    /// Number of objects in flight per time.
     in_work: BTreeMap<Timestamp, usize>,
-    /// Of a source behind an API: everything of before is delivered.
+    /// The position of a source behind an API: everything before it is delivered.
     reached: Option<Timestamp>,
-    /// Seconds from its time to its delivery, of what was delivered last.
+    /// Seconds from event to delivery, for the last delivered object.
     last: Option<f64>,
 }
 
 impl Lag {
-    /// For those who go on after this one's: nothing of it is in work.
+    /// The meter after a reload: nothing is in flight.
     pub fn successor(&self) -> Lag {
         let State { reached, last, .. } = *self.lock();
         Lag(Mutex::new(State { reached, last, ..State::default() }))
     }
 
-    /// Something of this time is in work from now on.
+    /// Adds an object with this event time.
     pub fn begin(&self, time: Timestamp) {
         *self.lock().in_work.entry(time).or_default() += 1;
     }
 
-    /// It is not any more; `delivered` at this moment, if it was.
+    /// Removes the object; `delivered` is the time of its delivery, if any.
     pub fn end(&self, time: Timestamp, delivered: Option<Timestamp>) {
         let mut state = self.lock();
         if let Some(count) = state.in_work.get_mut(&time) {
@@ -46,7 +46,7 @@ impl Lag {
         }
     }
 
-    /// Everything of before `time` is delivered, at this moment.
+    /// Everything before this time has been delivered.
     pub fn reached(&self, time: Timestamp, now: Timestamp) {
         let mut state = self.lock();
         if state.reached.is_none_or(|before| before < time) {
@@ -54,14 +54,14 @@ impl Lag {
         }
     }
 
-    /// Age of the oldest thing that is not delivered, in seconds; None: there is none.
+    /// Age of the oldest undelivered object, in seconds; None if there is none.
     pub fn oldest(&self, now: Timestamp) -> Option<f64> {
         let state = self.lock();
         let oldest = state.reached.as_ref().or_else(|| state.in_work.keys().next());
         oldest.map(|oldest| seconds_between(*oldest, now))
     }
 
-    /// Seconds from its event to its delivery, of what was delivered last; None: nothing was.
+    /// Seconds from event to delivery, for the last delivered object; None if there is none.
     pub fn last(&self) -> Option<f64> {
         self.lock().last
     }
@@ -71,7 +71,7 @@ impl Lag {
     }
 }
 
-/// Not below zero: clocks differ.
+/// Not below zero, since clocks differ.
 fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
     to.duration_since(from).as_secs_f64().max(0.0)
 }

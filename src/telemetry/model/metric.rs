@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-/// One metric of something: of a group of counters, of an input, of the collector.
+/// One metric of a group of counters, an input or the collector.
 pub struct Metric<T> {
     pub name: &'static str,
     pub help: &'static str,
     pub kind: Kind,
-    /// None: not known at present, or there is no such thing.
+    /// The value; None if it is unknown or does not apply.
     pub value: fn(&T) -> Option<f64>,
 }
 

@@ -1,16 +1,16 @@
-//! What the kernel knows of this process.
+//! The kernel's figures about this process.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
-/// None: `/proc` does not say.
+/// Fields are None if `/proc` does not have them.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Process {
     /// Resident memory, in bytes.
     pub resident: Option<u64>,
-    /// Processor time, of all threads, in the program and in the kernel.
+    /// CPU time of all threads, in user and kernel mode.
     pub cpu_seconds: Option<f64>,
     pub open_files: Option<u64>,
 }
@@ -19,7 +19,7 @@ pub fn read() -> Process {
     Process {
         resident: resident_bytes(),
         cpu_seconds: std::fs::read_to_string("/proc/self/stat").ok().and_then(|text| cpu_seconds(&text)),
-        // One of them is the folder that is being read.
+        // One of them is the folder being read.
         open_files: std::fs::read_dir("/proc/self/fd")
             .ok()
             .map(|files| (files.count() as u64).saturating_sub(1)),
@@ -31,12 +31,12 @@ pub(crate) fn resident_bytes() -> Option<u64> {
     std::fs::read_to_string("/proc/self/statm").ok().and_then(|text| resident(&text))
 }
 
-/// CPU time of this thread so far. A system call: some 200 ns.
+/// CPU time of this thread so far. A system call of about 200 ns.
 pub fn thread_cpu() -> Duration {
     clock(ClockId::ThreadCPUTime)
 }
 
-/// CPU time of this process so far, its ended threads included.
+/// CPU time of this process so far, including exited threads.
 pub fn cpu() -> Duration {
     clock(ClockId::ProcessCPUTime)
 }
@@ -52,7 +52,7 @@ fn resident(statm: &str) -> Option<u64> {
     Some(pages * rustix::param::page_size() as u64)
 }
 
-/// proc(5): `utime` and `stime` are fields 14 and 15 of `stat`; the second, the name in brackets, may hold
+/// proc(5): `utime` and `stime` are fields 14 and 15 of `stat`; the second field, the name in parentheses, may contain
 /// anything.
 pub(crate) fn cpu_seconds(stat: &str) -> Option<f64> {
     let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace().skip(11);

@@ -1,5 +1,4 @@
-//! Where the threads' time goes that is not work. Measured a call, a part or a batch, never a record:
-//! two looks at the clock cost some 50 ns.
+//! Waiting times of threads. Measured per call, part or batch, never per record: two clock readings cost about 50 ns.
 
 use std::time::{Duration, Instant};
 
@@ -7,12 +6,12 @@ use super::counter::{Counter, Meter};
 use super::metric::Kind;
 use super::process::thread_cpu;
 
-/// Sums up how long something took, over all threads.
+/// A total duration over all threads.
 #[derive(Debug, Default)]
 pub struct Stopwatch(Counter);
 
 impl Stopwatch {
-    /// Does `work` and adds the time that it took.
+    /// Does `work` and adds the time it took.
     pub fn time<T>(&self, work: impl FnOnce() -> T) -> T {
         let started = Instant::now();
         let result = work();
@@ -20,7 +19,7 @@ impl Stopwatch {
         result
     }
 
-    /// Does `work` and adds the CPU time that it took.
+    /// Does `work` and adds the CPU time it took.
     pub fn time_cpu<T>(&self, work: impl FnOnce() -> T) -> T {
         let before = thread_cpu();
         let result = work();

@@ -1,5 +1,5 @@
-//! The collector's own events: a snapshot and the latest notices as JSON, one event each for the collector,
-//! every input, service and output, and every warning or error. Pure.
+//! Internal events: a snapshot and the latest notices as JSON, one event each for the collector, every input, service
+//! and output, and every warning or error. Pure.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::telemetry::model::activity::Activity;
 use crate::telemetry::notices::Notice;
 use crate::telemetry::snapshot::{InputSnapshot, OutputSnapshot, Snapshot};
 
-/// One JSON object a line; `event` says what it is about.
+/// Returns one JSON object per line; `event` is its kind.
 pub fn lines(snapshot: &Snapshot, news: &[Notice]) -> Vec<String> {
     let inputs = snapshot.inputs.iter().flat_map(of_input);
     let events = std::iter::once(of_collector(snapshot))
@@ -17,7 +17,7 @@ pub fn lines(snapshot: &Snapshot, news: &[Notice]) -> Vec<String> {
     events.map(|event| signed(event, snapshot).to_string()).collect()
 }
 
-/// Who says it, and when.
+/// The source and time of an event.
 fn signed(mut event: Value, snapshot: &Snapshot) -> Value {
     event["collector_id"] = json!(snapshot.id);
     event["collector_name"] = json!(snapshot.name);

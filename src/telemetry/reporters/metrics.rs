@@ -1,4 +1,4 @@
-//! `/metrics`: a snapshot in the text form that Prometheus reads, and the table of what there is.
+//! The `/metrics` page: a snapshot in Prometheus's text format, and the table of all metrics.
 //!
 //! Formats: Prometheus, "Exposition formats" (text, version 0.0.4), and the OpenMetrics specification 1.0.
 
@@ -12,7 +12,7 @@ use crate::telemetry::snapshot::{
     InputSnapshot, OutputSnapshot, Part, SenderSnapshot, ServiceSnapshot, Snapshot,
 };
 
-/// All metrics but those about the process, which have names of their own everywhere.
+/// Prefix of all metrics except those about the process, which have standard names.
 const PREFIX: &str = "aws_to_devo_";
 const PROCESS: &str = "process_";
 const TOTAL: &str = "_total";
@@ -20,7 +20,7 @@ const TOTAL: &str = "_total";
 /// A metric with all its values.
 #[derive(Debug)]
 pub struct Family {
-    /// As it is exposed.
+    /// The exposed name.
     pub name: String,
     pub help: &'static str,
     pub kind: Kind,
@@ -28,14 +28,14 @@ pub struct Family {
     pub samples: Vec<Sample>,
 }
 
-/// One value, with a label's value for each of the family's labels.
+/// One sample, with a value for each of the family's labels.
 #[derive(Debug)]
 pub struct Sample {
     pub labels: Vec<String>,
     pub value: f64,
 }
 
-/// The two forms of the text.
+/// The two text formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     Prometheus,
@@ -43,7 +43,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// By the request's `Accept`.
+    /// Chooses the format by the request's `Accept`.
     pub fn accepted(accept: &str) -> Form {
         if accept.contains("application/openmetrics-text") { Form::OpenMetrics } else { Form::Prometheus }
     }
@@ -199,7 +199,7 @@ const fn gauge<T>(name: &'static str, help: &'static str, value: fn(&T) -> Optio
     Metric { name, help, kind: Kind::Gauge, value }
 }
 
-/// Every metric that there is, with the values of a snapshot.
+/// Every metric, with the values of a snapshot.
 pub fn families(snapshot: &Snapshot) -> Vec<Family> {
     let s = snapshot;
     let none = || vec![Vec::new()];
@@ -261,7 +261,7 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
 fn endings(s: &Snapshot) -> (Vec<Vec<String>>, Vec<u64>) {
     let mut all = Vec::new();
     let mut add = |input: &str, service: &str, totals: &EndingTotals, only_some: bool| {
-        // What is no service's has few endings; the others stay away.
+        // Endings without a service are few; the others are omitted.
         let shown = totals.iter().filter(|(ending, count)| *count > 0 || ending.is_of_service() != only_some);
         all.extend(shown.map(|(ending, count)| {
             let labels = [input, service, ending.name(), ending.reason()].map(str::to_owned);
@@ -275,7 +275,7 @@ fn endings(s: &Snapshot) -> (Vec<Vec<String>>, Vec<u64>) {
     all.into_iter().unzip()
 }
 
-/// The metrics of several things, whose labels stand beside them.
+/// The metrics of several items, with their labels.
 fn of<T>(
     metrics: &[Metric<T>],
     labels: &'static [&'static str],
@@ -302,7 +302,7 @@ fn of<T>(
     metrics.iter().map(family).collect()
 }
 
-/// The text of `/metrics`.
+/// Returns the text of `/metrics`.
 pub fn text(snapshot: &Snapshot, form: Form) -> String {
     let mut text = String::new();
     for family in families(snapshot).iter().filter(|family| !family.samples.is_empty()) {
@@ -314,10 +314,10 @@ pub fn text(snapshot: &Snapshot, form: Form) -> String {
     text
 }
 
-/// Writing to a text cannot fail.
+/// Writing to a String cannot fail.
 fn write_family(text: &mut String, family: &Family, form: Form) {
     let kind = if family.kind == Kind::Counter { "counter" } else { "gauge" };
-    // OpenMetrics names the family without the suffix that its samples have.
+    // OpenMetrics omits the samples' suffix in the family's name.
     let name = match form {
         Form::OpenMetrics => family.name.strip_suffix(TOTAL).unwrap_or(&family.name),
         Form::Prometheus => &family.name,

@@ -1,4 +1,4 @@
-//! The statistics lines: one a stage, the total and what came since the last line.
+//! The statistics lines: one per stage, with totals and the change since the last line.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ impl Reporter {
         Reporter { telemetry, last, last_at: now }
     }
 
-    /// Runs until stopped. Once a day it warns of what will end soon: the start, which warns as well, may be months
+    /// Runs until stopped. Once a day it warns of upcoming expiries, since the start, which warns too, may be months
     /// ago.
     pub fn run(mut self, every: Duration, stop: &Stop) {
         let mut warned = self.last_at;
@@ -47,7 +47,7 @@ impl Reporter {
         }
     }
 
-    /// One line a stage: total, and what came since the last call, or since the beginning.
+    /// One line per stage: totals, and the change since the last call, or since the start.
     pub fn lines(&mut self, now: Instant) -> Vec<String> {
         let new = self.telemetry.snapshot(Timestamp::now());
         let lines = lines(&new, &self.last, now.duration_since(self.last_at));
@@ -150,7 +150,7 @@ fn per_second(amount: u64, elapsed: Duration) -> u64 {
     (amount as f64 / elapsed.as_secs_f64().max(0.001)) as u64
 }
 
-/// A number of bytes for people: `1.5 MiB`.
+/// Formats a number of bytes for people: `1.5 MiB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let power = (bytes.max(1).ilog2() / 10).min(4);
