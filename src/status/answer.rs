@@ -1,4 +1,4 @@
-//! request -> answer. No sockets here.
+//! Request -> answer. No sockets here.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use crate::telemetry::reporters::metrics;
 use crate::telemetry::reporters::metrics::Form;
 
 const PAGE: &str = include_str!("page.html");
-/// Stands in the page where the number is that lets its own script run, and no other.
+/// Placeholder in the page for the nonce that allows its own script, and no other.
 const NONCE: &str = "NONCE";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// What is served.
+/// The data to serve.
 pub struct Site {
     pub telemetry: Arc<Telemetry>,
-    /// Names by which it may be called, in lower case.
+    /// Host names that may be used, in lower case.
     pub hosts: Vec<String>,
 }
 
@@ -37,8 +37,8 @@ impl Site {
         }
     }
 
-    /// A page from elsewhere that has its own name point at this machine (DNS rebinding) calls us by that
-    /// name: only names that are ours are answered.
+    /// Accepts only known host names: a page from elsewhere whose domain points at this machine (DNS rebinding) would
+    /// use its own.
     fn refusal(&self, request: &Request) -> Option<Response> {
         let host = request.header("host");
         if let Some(foreign) = host.filter(|host| !self.is_ours(host)) {
@@ -47,7 +47,7 @@ impl Site {
             );
             return Some(text(403, &body));
         }
-        // `null` is a page whose origin is hidden: a file, a sandbox.
+        // `null` is a page with a hidden origin: a file, a sandbox.
         let is_foreign =
             |origin: &str| origin.split_once("://").is_none_or(|(_, authority)| Some(authority) != host);
         if request.header("origin").is_some_and(is_foreign) {
@@ -79,7 +79,7 @@ impl Site {
         response(200, form.content_type(), body.into_bytes())
     }
 
-    /// The answer for probes that restart the collector when it fails them: an outage is no reason for that.
+    /// The answer for probes that restart the collector when it fails them: an outage is not a reason to.
     fn liveness(&self) -> Response {
         if self.telemetry.collector.is_dead() {
             return text(503, "dead: only a restart of the collector helps, see /readyz\n");
@@ -125,7 +125,7 @@ fn response(status: u16, content_type: &'static str, body: Vec<u8>) -> Response 
     Response { status, headers, body: Body::Owned(body) }
 }
 
-/// `name:1`, `1.2.3.4:1`, `[::1]:1`, each with or without the port.
+/// Parses `name:1`, `1.2.3.4:1`, `[::1]:1`, each with or without the port.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port))

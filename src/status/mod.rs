@@ -1,6 +1,6 @@
-//! What an operator sees over HTTP: the status page, `/status.json`, `/metrics`, `/healthz`, `/readyz`.
+//! The operator's HTTP endpoints: the status page, `/status.json`, `/metrics`, `/healthz`, `/readyz`.
 //!
-//! Listens on 127.0.0.1 unless told otherwise, answers nothing but GET, and tells no secret and no record.
+//! Listens on 127.0.0.1 unless configured otherwise, answers only GET, and shows no secrets and no records.
 
 mod answer;
 
@@ -15,18 +15,17 @@ use crate::settings;
 use crate::telemetry::{Health, Telemetry};
 use answer::Site;
 
-/// The server's thread. Dropping it ends the server.
+/// The server's thread. Dropping it stops the server.
 pub struct Status {
     stop: Stop,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Status {
-    /// Starts to serve. A port that is taken keeps nobody from collecting: it is logged, and tried again
-    /// from time to time.
+    /// Starts serving. A port in use does not stop collection: it is logged and retried periodically.
     ///
     /// # Errors
-    /// When the machine will not start another thread.
+    /// If the thread cannot be started.
     pub fn start(settings: &settings::Status, telemetry: &Arc<Telemetry>) -> std::io::Result<Status> {
         let stop = Stop::new();
         let site = Arc::new(Site { telemetry: Arc::clone(telemetry), hosts: settings.hosts.clone() });
@@ -64,7 +63,7 @@ impl Drop for Status {
     }
 }
 
-/// Anybody may connect: nobody may take much.
+/// Anyone may connect, so each client's use is bounded.
 const BOUNDS: Bounds = Bounds {
     head_bytes_max: STATUS_HEAD_BYTES_MAX,
     body_bytes_max: 0,
@@ -73,7 +72,7 @@ const BOUNDS: Bounds = Bounds {
 };
 
 fn serve(stream: &TcpStream, activity: &Activity, site: &Site) {
-    // An error is the client's: it went away, was too slow, or does not speak HTTP.
+    // Errors are the client's: it disconnected, was too slow, or does not speak HTTP.
     let _ = http::serve_bounded(stream, &BOUNDS, activity, |request| site.answer(request));
 }
 
