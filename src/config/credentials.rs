@@ -1,5 +1,5 @@
-//! Reads the `credentials` of an input (`docs/devo-wire.md#credentials`). Messages here never show a value
-//! that may be secret.
+//! Reads the `credentials` of an input (`docs/devo-wire.md#credentials`). Messages here never show a value that may be
+//! secret.
 
 use super::load::{Context, read_file};
 use super::node::Mapping;
@@ -9,7 +9,7 @@ use crate::settings::{AccessKey, Credentials};
 
 const ROLE_ADVICE: &str = "a role looks like arn:aws:iam::123456789012:role/name";
 
-/// What a collector calls the parts; (the value, the file that holds it).
+/// A collector's names of the parts; pairs of the value's key and its file's key.
 struct Names {
     id: (&'static str, &'static str),
     secret: (&'static str, &'static str),
@@ -37,12 +37,12 @@ const AWS_COLLECTOR: Names = Names {
     external_id: "assume_role_external_id",
 };
 
-/// Reads the mapping; without it, or with empty values, the standard AWS chain decides.
+/// Reads the mapping; if it is missing or has empty values, the standard AWS chain decides.
 pub(super) fn read(input: &Mapping<'_>, context: &Context<'_>) -> Credentials {
     read_as(&SQS_COLLECTOR, input, context)
 }
 
-/// The same in the keys of the AWS collector.
+/// Reads the mapping with the AWS collector's keys.
 pub(super) fn read_collectors(input: &Mapping<'_>, context: &Context<'_>) -> Credentials {
     read_as(&AWS_COLLECTOR, input, context)
 }
@@ -92,7 +92,7 @@ fn access_key(keys: &Mapping<'_>, names: &Names, context: &Context<'_>) -> Optio
 /// A file that has been reported already.
 struct Unreadable;
 
-/// A value as written, or in the file that is named instead. None: neither is there.
+/// Reads a value, or the file named instead. None if neither is set.
 fn value(
     keys: &Mapping<'_>,
     key: &'static str,
@@ -109,7 +109,7 @@ fn value(
     Some(from_file(keys, file_key, &file, context))
 }
 
-/// The file's only line. Its name is shown, its text never.
+/// Reads the file's only line. Errors show its name, never its text.
 fn from_file(
     keys: &Mapping<'_>,
     key: &'static str,
@@ -151,7 +151,7 @@ fn role(keys: &Mapping<'_>, key: &'static str) -> Option<String> {
     Some(arn)
 }
 
-/// `arn:<partition>:iam::<12 digits>:role/<path and name>`.
+/// Parses `arn:<partition>:iam::<12 digits>:role/<path and name>`.
 fn is_role(arn: &str) -> bool {
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let [arn, partition, service, region, account, resource] = parts[..] else { return false };
@@ -164,7 +164,7 @@ fn is_role(arn: &str) -> bool {
         && resource.strip_prefix("role/").is_some_and(is_role_name)
 }
 
-/// IAM's own alphabet, and slashes between the parts of a path.
+/// Accepts IAM's own alphabet, and slashes between the parts of a path.
 fn is_role_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@-/".contains(&b);
     !name.is_empty() && !name.ends_with('/') && name.bytes().all(allowed)

@@ -1,4 +1,4 @@
-//! A configuration in a few lines, for `check` and for the start of `run`. Shows no secret.
+//! A short description of a configuration, for `check` and for the start of `run`. Shows no secrets.
 
 use super::endpoints::QUEUE_SERVICES;
 use super::memory::format_size;
@@ -15,7 +15,7 @@ use crate::settings::Service;
 use crate::settings::shown_key_id;
 
 impl Config {
-    /// What would happen, one line per input, service and output; details are indented.
+    /// Describes what would happen, with one line per input, service and output; details are indented.
     pub fn describe(&self) -> Vec<String> {
         let services: usize = self.inputs.iter().map(|input| input.services.len()).sum();
         let sources = self.sources.len();
@@ -156,7 +156,7 @@ fn describe_service(service: &Definition) -> String {
     text
 }
 
-/// What its row says of the service, where it sends to the row's own table.
+/// The row's description of a service that sends to the row's own table.
 fn note(service: &Definition) -> Option<&'static str> {
     let row = registry::row(&service.name)?;
     let is_usual = row.definition.template == service.template && !row.note.is_empty();
@@ -200,7 +200,7 @@ fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
-/// A format in a few words.
+/// A short description of a format.
 pub fn describe_format(format: &Format) -> String {
     match format {
         Format::Lines { header_lines } => under("lines", *header_lines),

@@ -1,5 +1,5 @@
-//! What becomes of a service's objects: what is a record, what is known to hold none, what is refused. Read off the
-//! service's definition, so that the documentation says what the program does.
+//! The possible endings of a service's objects: what is a record, what is known to have none, what is refused. Derived
+//! from the service's definition, so that the documentation matches the program.
 
 use super::describe::describe_format;
 use super::registry::{Row, rows};
@@ -10,9 +10,9 @@ use crate::services::Definition;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endings {
     pub record: String,
-    /// Beside empty objects and blank lines.
+    /// In addition to empty objects and blank lines.
     pub empty: Vec<String>,
-    /// Beside damage, binary data, and packings that are not read.
+    /// In addition to corruption, binary data, and unsupported packings.
     pub refused: Vec<String>,
 }
 
@@ -33,7 +33,7 @@ impl Endings {
     }
 }
 
-/// The generated part of the documentation: a row for each pre-built service.
+/// The generated part of the documentation: a row per built-in service.
 pub fn markdown() -> String {
     let mut text = "| service | a record is | known to have none | refused |\n|---|---|---|---|\n".to_owned();
     for Row { name, definition, .. } in rows() {

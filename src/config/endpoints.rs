@@ -1,4 +1,4 @@
-//! Where AWS is, for emulators and VPC endpoints: the input's keys, else the standard variables.
+//! The endpoints of AWS, for emulators and VPC endpoints: from the input's keys, else the standard variables.
 
 use super::load::Context;
 use super::node::Mapping;
@@ -14,8 +14,8 @@ const ADVICE: &str = "write scheme, host and port only: http://127.0.0.1:4566";
 /// The services that an input with a queue calls.
 pub(super) const QUEUE_SERVICES: [Service; 3] = [Service::Sqs, Service::S3, Service::Sts];
 
-/// Those of `services`. The file before the environment, a service's own endpoint before the common one.
-/// `credentials` name the profile that can choose a variant.
+/// The endpoints of `services`. The file has precedence over the environment, a service's own endpoint over the common
+/// one. `credentials` name the profile that can select a variant.
 pub(super) fn read(
     keys: &Mapping<'_>,
     context: &Context<'_>,
@@ -37,13 +37,13 @@ pub(super) fn read(
     Endpoints { variant, ..Endpoints::each(of_service) }
 }
 
-/// The environment's name of a switch, and that of a profile.
+/// A switch's name in the environment, and in a profile.
 type Names = (&'static str, &'static str);
 
 const FIPS: Names = ("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint");
 const DUAL_STACK: Names = ("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint");
 
-/// As AWS's own tools have it: the environment before the profile.
+/// Reads a switch like AWS's own tools: the environment before the profile.
 fn is_on(names: Names, keys: &Mapping<'_>, context: &Context<'_>, profile: Option<&str>) -> bool {
     let (variable, setting) = names;
     let in_environment = (context.environment.variable)(variable).filter(|value| !value.trim().is_empty());
@@ -71,7 +71,7 @@ fn is_on(names: Names, keys: &Mapping<'_>, context: &Context<'_>, profile: Optio
     }
 }
 
-/// Refuses a region without the endpoints that are wanted.
+/// Refuses a region that lacks the selected endpoints.
 pub(super) fn check_region(endpoints: &Endpoints, region: &str, keys: &Mapping<'_>) {
     if endpoints.variant.fips && endpoints.s3.is_none() && !has_fips(region) {
         let message = format!("AWS has no FIPS endpoints in {region}");

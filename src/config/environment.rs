@@ -1,4 +1,4 @@
-//! What a configuration's defaults depend on besides the file; given in, so that tests can choose it.
+//! The environment that a configuration's defaults depend on, as a parameter so that tests can choose it.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -11,16 +11,16 @@ pub struct Environment {
     /// Name of the machine, for the syslog HOST.
     pub host_name: String,
     pub cores: usize,
-    /// Bytes of memory that this process may use: the machine's, or its control group's if that is less.
+    /// Bytes of memory that this process may use: the machine's, or its control group's if lower.
     pub memory: u64,
-    /// Certificates are judged by it.
+    /// The current time, for judging certificates.
     pub now: SystemTime,
     /// Environment variables by name.
     pub variable: Variables,
 }
 
 impl Environment {
-    /// This machine, now.
+    /// Returns this machine's environment, now.
     pub fn here() -> Self {
         Environment {
             host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -38,7 +38,7 @@ fn machine_memory() -> u64 {
     u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit))
 }
 
-/// The tightest `memory.max` from this process's control group (version 2) up to the root.
+/// The lowest `memory.max` from this process's control group (version 2) up to the root.
 fn control_group_memory() -> Option<u64> {
     let membership = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let group = group_folder(&membership, Path::new("/sys/fs/cgroup"))?;
@@ -50,7 +50,7 @@ fn control_group_memory() -> Option<u64> {
         .min()
 }
 
-/// The line of version 2 is `0::/path`.
+/// The line for version 2 is `0::/path`.
 fn group_folder(membership: &str, root: &Path) -> Option<PathBuf> {
     let group = membership.lines().find_map(|line| line.strip_prefix("0::/"))?;
     Some(root.join(group))

@@ -13,10 +13,10 @@ use crate::settings::{Globals, Output};
 
 const SIZE_ADVICE: &str = "write a whole number of bytes or with a unit: 256MiB, 4GiB, 2GB";
 
-/// The folder of the ledger, where none is written.
+/// The default folder of the ledger.
 const STATE: &str = "state";
 
-/// Reads both; either may be missing. `first_id` is that of the first input.
+/// Reads both; either may be missing. `first_id` is the first input's.
 pub(super) fn read(
     globals: Option<Mapping<'_>>,
     overrides: Option<Mapping<'_>>,
@@ -72,7 +72,7 @@ fn read_keys(globals: &mut Globals, keys: &Mapping<'_>, outputs: &[Output], cont
     }
     // Read before the inputs, which name its services.
     keys.node("definitions");
-    // The vendor's pages call the key by either name.
+    // The vendor's pages use either name of the key.
     globals.debug = keys.boolean("debug", false) || keys.boolean("debug_status", false);
     globals.memory_limit = memory_limit(keys, globals.memory_limit, context);
     globals.workers = count(keys, "workers", globals.workers);

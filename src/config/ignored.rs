@@ -1,18 +1,18 @@
-//! Keys of the vendor's collectors that change nothing here. A file that has them runs as it is; each is named
-//! once, with the reason. The documentation prints the same list.
+//! Keys of the vendor's collectors that have no effect here. A file that has them works unchanged; each is named once,
+//! with the reason. The documentation prints the same list.
 
-/// A key, and why it has no meaning here.
+/// A key, and why it has no effect.
 pub type Ignored = (&'static str, &'static str);
 
-/// For trying out the vendor's program. Its pages do not tie them to one place, so they are taken wherever the vendor
-/// has settings of its own.
+/// Debugging aids of the vendor's program. Its pages do not tie them to one place, so they are accepted wherever the
+/// vendor has its own settings.
 const TRIAL: [Ignored; 3] = [
     ("debug_md5", "no checksums of records are logged"),
     ("debug_mode", "\"globals\": {\"debug\": true} logs more"),
     ("run_for_in_secs", "the collector runs until it is stopped; run --drain exits when the queue is empty"),
 ];
 
-/// Of `globals` and `global_overrides`.
+/// Keys of `globals` and `global_overrides`.
 pub const GLOBALS: &[Ignored] = &[
     TRIAL[0],
     TRIAL[1],
@@ -26,7 +26,7 @@ pub const GLOBALS: &[Ignored] = &[
     ("queue_wrap_max_size_in_messages", "batches have their own size"),
 ];
 
-/// Of an output's `config`.
+/// Keys of an output's `config`.
 pub const OUTPUT: &[Ignored] = &[
     ("compression_buffer_in_bytes", "batches have their own size"),
     ("concurrent_connections", "senders is the number of connections"),
@@ -38,7 +38,7 @@ pub const OUTPUT: &[Ignored] = &[
     ),
 ];
 
-/// Of an input.
+/// Keys of an input.
 pub const INPUT: &[Ignored] = &[
     TRIAL[0],
     TRIAL[1],
@@ -47,7 +47,7 @@ pub const INPUT: &[Ignored] = &[
     ("compressed_events", "compression is detected from the bytes"),
 ];
 
-/// Of a service that reads a queue.
+/// Keys of a service that reads a queue.
 pub const SERVICE: &[Ignored] = &[
     TRIAL[0],
     TRIAL[1],
@@ -56,21 +56,21 @@ pub const SERVICE: &[Ignored] = &[
     ("request_period_in_seconds", "a queue is read as soon as it has messages"),
 ];
 
-/// Of a service of an `aws` input whose messages are the logs themselves.
+/// Keys of a service of an `aws` input whose messages are the logs themselves.
 pub const BODIES_SERVICE: &[Ignored] =
     &[("start_time", "a queue has only messages sent since it was created")];
 
-/// Of a service of an `aws` input that reads a queue.
+/// Keys of a service of an `aws` input that reads a queue.
 pub const QUEUE_SERVICE: &[Ignored] = &[SERVICE[3], SERVICE[4]];
 
-/// Of every service of an `aws` input.
+/// Keys of every service of an `aws` input.
 pub const AWS_SERVICE: &[Ignored] = &TRIAL;
 
-/// Of an entry of `event_type_processor_mapping`.
+/// Keys of an entry of `event_type_processor_mapping`.
 pub const EVENT_TYPE: &[Ignored] =
     &[("processor_class", "events are sent unchanged; tagging sets their tag")];
 
-/// Where each list holds, for the documentation.
+/// The places of each list, for the documentation.
 pub const PLACES: &[(&str, &[Ignored])] = &[
     ("globals, global_overrides", GLOBALS),
     ("outputs.NAME.config", OUTPUT),
@@ -82,7 +82,7 @@ pub const PLACES: &[(&str, &[Ignored])] = &[
     ("inputs.aws….services.NAME.event_type_processor_mapping.NAME", EVENT_TYPE),
 ];
 
-/// All of it as a Markdown table.
+/// Returns all of them as a Markdown table.
 pub fn markdown() -> String {
     let mut text = "| where | key | why it changes nothing |\n|---|---|---|\n".to_owned();
     for (place, keys) in PLACES {

@@ -18,7 +18,7 @@ const AWS: &str = "aws";
 pub(super) const VISIBILITY_DEFAULT: Duration = Duration::from_secs(120);
 pub(super) const RECEIVERS_DEFAULT: usize = 2;
 
-/// Enabled inputs, in the order of the file.
+/// Reads the enabled inputs, in the order of the file.
 pub(super) fn read(root: &Mapping<'_>, context: &Context<'_>) -> aws::Read {
     let Some(inputs) = root.mapping("inputs") else {
         no_input(root);
@@ -94,7 +94,7 @@ fn read_input(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Option<Inp
         services,
     };
     keys.finish();
-    // What could not be read has been reported, so the configuration as a whole is refused.
+    // Unreadable parts have been reported, so the configuration as a whole is refused.
     Some(input)
 }
 
@@ -119,7 +119,7 @@ fn queue_url(keys: &Mapping<'_>) -> Option<String> {
     }
 }
 
-/// As written, or as the queue's host says.
+/// The region as written, or from the queue's host.
 fn region(keys: &Mapping<'_>, queue_url: Option<&str>) -> Option<String> {
     let path = keys.path_of("region");
     let named = queue_url.and_then(|text| url::region(url::check_queue(text).ok()?.host()?));
@@ -151,7 +151,7 @@ fn services(keys: &Mapping<'_>, region: &str, catalog: &Catalog) -> Vec<Arc<Defi
     entries.iter().filter_map(|(name, node)| service::read(name, node, region, catalog)).collect()
 }
 
-/// What the services of one queue mean together.
+/// Checks the services of one queue together.
 fn check_services(keys: &Mapping<'_>, services: &[Arc<Definition>], direct_mode: bool) {
     let path = keys.path_of("services");
     if direct_mode && services.len() > 1 {
@@ -218,13 +218,13 @@ fn missing_object(keys: &Mapping<'_>) -> MissingObject {
     }
 }
 
-/// A count from 1 to `max`.
+/// Reads a count from 1 to `max`.
 fn small(keys: &Mapping<'_>, key: &'static str, max: u32, default: u32) -> u32 {
     let count = keys.integer(key, 1..=i64::from(max), i64::from(default));
     u32::try_from(count).unwrap_or(default)
 }
 
-/// What the inputs mean together.
+/// Checks the inputs together.
 fn check_together(inputs: &[Input], report: &Report) {
     for (i, input) in inputs.iter().enumerate() {
         let path = |key: &str| format!("inputs.{}.{key}", input.key);
@@ -244,7 +244,7 @@ fn check_together(inputs: &[Input], report: &Report) {
     }
 }
 
-/// A name alone says little: it stands for a queue of the region and of the caller's account.
+/// A name alone is ambiguous: it stands for a queue of the region and of the caller's account.
 fn is_same_queue(one: &Input, other: &Input) -> bool {
     one.queue == other.queue
         && match &one.queue {
@@ -253,7 +253,7 @@ fn is_same_queue(one: &Input, other: &Input) -> bool {
         }
 }
 
-/// A source's name holds its input's id, its service and its region.
+/// A source's name contains its input's id, its service and its region.
 fn check_sources(sources: &[Source], report: &Report) {
     for (i, source) in sources.iter().enumerate() {
         if sources[..i].iter().any(|other| other.name == source.name) {

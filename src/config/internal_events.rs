@@ -1,4 +1,4 @@
-//! `globals.internal_events`: the collector's own statistics and warnings as events.
+//! The key `globals.internal_events`: the collector's own statistics and warnings as events.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::service;
 use crate::base::limits::INTERNAL_EVENTS_PERIOD;
 use crate::settings::{InternalEvents, Output};
 
-/// None: there are to be none, or what is written cannot be used.
+/// Reads the key. None if it is absent or unusable.
 pub(super) fn read(globals: &Mapping<'_>, outputs: &[Output]) -> Option<InternalEvents> {
     let keys = globals.mapping("internal_events")?;
     let enabled = keys.boolean("enabled", true);

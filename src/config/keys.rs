@@ -1,10 +1,10 @@
-//! The configuration's keys, for the documentation. That these are the keys which the readers ask for, all of
-//! them and no others, is checked by the tests: each reader is followed over all examples.
+//! The configuration's keys, for the documentation. A test checks that these are exactly the keys that the readers ask
+//! for, by following each reader over all examples.
 
 /// The keys of one mapping.
 #[derive(Debug)]
 pub struct Section {
-    /// Where: keys with dots between them; capitals stand for a name of the user's.
+    /// The mapping's path: keys with dots between them; capitals stand for a name of the user's.
     pub place: &'static str,
     pub about: &'static str,
     pub keys: &'static [Key],
@@ -16,7 +16,7 @@ pub type Key = (&'static str, &'static str, &'static str, &'static str);
 const NEEDED: &str = "required";
 const NONE: &str = "";
 
-/// All sections, in the order of the documentation. How a service reads its objects is told elsewhere.
+/// All sections, in the order of the documentation. Other pages explain how a service reads its objects.
 pub const SECTIONS: &[Section] = &[
     Section {
         place: "",
@@ -367,7 +367,7 @@ pub const SECTIONS: &[Section] = &[
     },
 ];
 
-/// All sections with their tables, and the keys that change nothing.
+/// Returns all sections with their tables.
 pub fn markdown() -> String {
     let mut text = String::new();
     for section in SECTIONS {

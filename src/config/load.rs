@@ -1,4 +1,4 @@
-//! A file, or its text, -> [`Config`].
+//! File or text -> [`Config`].
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,27 +12,27 @@ use super::{Environment, aws, globals, inputs, outputs, permissions, secrets, su
 use crate::base::limits;
 use crate::settings::Config;
 
-/// A configuration that can be run, and what is doubtful in it.
+/// A usable configuration, and its warnings.
 #[derive(Debug)]
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Problem>,
-    /// What it was read from.
+    /// The files it was read from.
     pub snapshot: Snapshot,
 }
 
-/// What every reader may look at besides its own keys.
+/// The context that every reader may use besides its own keys.
 pub(super) struct Context<'a> {
-    /// Relative paths start here: the folder of the configuration file.
+    /// The base of relative paths: the folder of the configuration file.
     pub base: &'a Path,
     pub environment: &'a Environment,
-    /// What `services` may name.
+    /// The names that `services` may have.
     pub catalog: &'a Catalog,
 }
 
 impl Context<'_> {
-    /// Where a name in the file leads: into the file's folder, else into one of `folders` that is there or beside it.
-    /// The vendor's container has the folders `config`, `certs` and `state` beside each other.
+    /// Resolves a name in the file: in the file's folder, else in one of `folders` that exists in it or beside it. The
+    /// vendor's container has the folders `config`, `certs` and `state` beside each other.
     pub fn find(&self, name: &str, folders: &[&str], is_it: fn(&Path) -> bool) -> PathBuf {
         let places = std::iter::once(self.base).chain(self.base.parent());
         let in_place = |place: &Path| {
@@ -44,7 +44,7 @@ impl Context<'_> {
     }
 }
 
-/// Reads a file: YAML or JSON. Reads the certificate files that it names, too.
+/// Reads a file, YAML or JSON, and the certificate files that it names.
 ///
 /// # Errors
 /// All problems at once, if one of them is an error.
@@ -53,7 +53,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Problems> 
     accept(loaded, problems)
 }
 
-/// A file for the sake of its inputs. What is wrong with its outputs does not matter: certificates may come later.
+/// Reads a file only for its inputs. Problems with its outputs are ignored: certificates may come later.
 ///
 /// # Errors
 /// All problems at once, if one outside `outputs` is an error.
@@ -63,7 +63,7 @@ pub fn load_inputs(path: &Path, environment: &Environment) -> Result<Config, Pro
     accept(loaded, problems).map(|loaded| loaded.config)
 }
 
-/// What a configuration's `services` may name; nothing else of it is looked at.
+/// Reads the names that a configuration's `services` may have; nothing else in it is checked.
 pub(super) fn catalog(path: &Path) -> Result<Catalog, Problems> {
     let text = read_configuration(path)?;
     let report = Report::default();
@@ -80,13 +80,13 @@ pub(super) fn catalog(path: &Path) -> Result<Catalog, Problems> {
 /// Reads a file's text; relative paths in it start at `base`.
 ///
 /// # Errors
-/// As [`load`].
+/// Those of [`load`].
 pub fn parse(text: &str, base: &Path, environment: &Environment) -> Result<Loaded, Problems> {
     let (loaded, problems) = read(text, None, base, environment);
     accept(loaded, problems)
 }
 
-/// What could be read, and everything that was found.
+/// The readable parts, and all problems found.
 fn read(
     text: &str,
     file: Option<&Path>,
@@ -116,7 +116,7 @@ fn accept(loaded: Option<(Config, Snapshot)>, problems: Vec<Problem>) -> Result<
     }
 }
 
-/// At most `CONFIGURATION_FILE_BYTES_MAX` bytes; errors name the file.
+/// Reads at most `CONFIGURATION_FILE_BYTES_MAX` bytes; errors name the file.
 pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let limit = limits::CONFIGURATION_FILE_BYTES_MAX;
@@ -138,7 +138,7 @@ fn read_configuration(path: &Path) -> Result<String, Problems> {
     })
 }
 
-/// The same, as text.
+/// Reads the file as text.
 pub(super) fn read_text(path: &Path) -> Result<String, String> {
     String::from_utf8(read_file(path)?).map_err(|_| format!("{} is not UTF-8", path.display()))
 }

@@ -1,11 +1,11 @@
-//! `memory_limit`: sizes as people write them, and what fits into one.
+//! The key `memory_limit`: sizes as people write them, and what fits into one.
 
 use super::problem::{Kind, Report};
 use crate::base::limits;
 use crate::base::limits::Crew;
 use crate::settings::{Config, Input, Output};
 
-/// Bytes of a written size. Decimal units are powers of 1000, binary ones of 1024.
+/// Parses a size. Decimal units are powers of 1,000, binary ones of 1,024.
 pub fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -25,29 +25,29 @@ pub fn parse_size(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-/// A size in the largest binary unit that leaves at least one: `4.0 GiB`.
+/// Formats a size in the largest binary unit that leaves at least one: `4.0 GiB`.
 pub fn format_size(bytes: u64) -> String {
     const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     match UNITS.iter().find(|(_, size)| bytes >= *size) {
-        // Tenths by integers: no rounding up to the next unit.
+        // Tenths by integers, so that nothing rounds up to the next unit.
         Some((unit, size)) => format!("{}.{} {unit}", bytes / size, bytes % size * 10 / size),
         None => format!("{bytes} bytes"),
     }
 }
 
-/// Threads of a queue beside its receivers: leases, settling, depth, and turns of a FIFO queue.
+/// Threads of a queue besides its receivers: leases, settling, depth, and turns of a FIFO queue.
 const THREADS_PER_QUEUE: usize = 4;
-/// Threads of the program whatever it is to do: main, signals, ledger, statistics, status page, own events, live view,
-/// and the first connections of the status page.
+/// Threads of the program for any configuration: main, signals, ledger, statistics, status page, internal events, live
+/// view, and the first connections of the status page.
 const THREADS_ALWAYS: usize = 12;
 
 impl Config {
-    /// The threads and connections that it asks for.
+    /// The configured threads and connections.
     pub fn crew(&self) -> Crew {
         self.crew_of(usize::MAX)
     }
 
-    /// The crew with at most so many threads of each kind, but at least one for each queue and output.
+    /// The crew with at most this many threads of each kind, but at least one per queue and output.
     fn crew_of(&self, each_max: usize) -> Crew {
         let (receivers_max, senders_max) = self.shares_of(each_max);
         let per_queue = |input: &Input| input.receivers.min(receivers_max) + 1;
@@ -62,14 +62,14 @@ impl Config {
         }
     }
 
-    /// Receivers of one queue and senders of one output, when there may be so many of all together.
+    /// Receivers per queue and senders per output, if this many of all are allowed.
     fn shares_of(&self, each_max: usize) -> (usize, usize) {
         let share = |count: usize| (each_max / count.max(1)).max(1);
         (share(self.inputs.len()), share(self.outputs.len()))
     }
 
-    /// Lowers the numbers of threads, the largest first, until they fit `memory_limit` with room to work in. A limit
-    /// that the file does not name is raised before that, as far as the machine's memory goes.
+    /// Lowers the numbers of threads, the largest first, until they fit `memory_limit` with room to work in. A default
+    /// limit is raised before that, as far as the machine's memory allows.
     pub(super) fn fit_memory(&mut self, is_limit_written: bool, memory: u64, report: &Report) {
         let needed = self.crew().memory_limit_min();
         if !is_limit_written {
@@ -125,7 +125,7 @@ impl Config {
     }
 }
 
-/// A size that can be written in the file and is not less.
+/// Rounds up to a size that can be written in the file.
 fn format_size_up(bytes: u64) -> String {
     format!("{}MiB", bytes.div_ceil(limits::MIB as u64))
 }

@@ -1,4 +1,4 @@
-//! A typed cursor over the tree. It collects problems and never stops at the first.
+//! A typed cursor over the tree. It collects all problems instead of stopping at the first.
 
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::ignored::Ignored;
 use super::problem::{Kind, Report, suggestion};
 
-/// A value and where it stands.
+/// A value and its path.
 #[derive(Clone)]
 pub struct Node<'a> {
     pub path: String,
@@ -16,13 +16,13 @@ pub struct Node<'a> {
     pub report: &'a Report,
 }
 
-/// A mapping whose keys are read one by one; [`Mapping::finish`] reports those that nobody asked for.
+/// A mapping whose keys are read one by one; [`Mapping::finish`] reports those that nothing has read.
 pub struct Mapping<'a> {
     pub path: String,
     pub report: &'a Report,
     entries: &'a Map<String, Value>,
     known: RefCell<Vec<&'static str>>,
-    /// Known, too, but not worth suggesting.
+    /// Known keys that are not worth suggesting.
     ignored: RefCell<Vec<String>>,
 }
 
@@ -57,7 +57,7 @@ impl<'a> Node<'a> {
         Some(items.iter().enumerate().map(item).collect())
     }
 
-    /// Text; a number or boolean stands for its spelling. It may be empty.
+    /// Reads text; a number or boolean stands for its spelling. It may be empty.
     pub fn text(&self) -> Option<String> {
         match self.value {
             Value::String(text) => Some(text.clone()),
@@ -67,7 +67,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// `true`, `false`, either as text, or one of the other words that older YAML has for them.
+    /// Reads `true`, `false`, either as text, or one of the other words that older YAML has for them.
     pub fn boolean(&self) -> Option<bool> {
         let word = match self.value {
             Value::Bool(boolean) => return Some(*boolean),
@@ -81,7 +81,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A whole number within the range, or the same as text.
+    /// Reads an integer within the range, or the same as text.
     pub fn integer(&self, range: RangeInclusive<i64>) -> Option<i64> {
         let number = match self.value {
             Value::Number(number) => number.as_i64(),
@@ -126,19 +126,19 @@ impl<'a> Mapping<'a> {
         Some(Node::new(self.path_of(key), value, self.report))
     }
 
-    /// All entries, for mappings whose keys are the user's to choose.
+    /// All entries, for mappings with user-chosen keys.
     pub fn entries(&self) -> impl Iterator<Item = (&'a str, Node<'a>)> {
         self.entries
             .iter()
             .map(|(key, value)| (key.as_str(), Node::new(self.path_of(key), value, self.report)))
     }
 
-    /// A copy of what is written, for readers that change it before they read it.
+    /// A copy of the mapping, for readers that change it before they read it.
     pub fn to_map(&self) -> Map<String, Value> {
         self.entries.clone()
     }
 
-    /// The entries whose keys `is_meant` picks, where the user may choose the key. They count as known from now on.
+    /// The entries whose user-chosen keys `is_meant` selects. They count as known from now on.
     pub fn picked(&self, is_meant: impl Fn(&str) -> bool) -> Vec<(&'a str, Node<'a>)> {
         let picked: Vec<_> =
             self.entries().filter(|(key, _)| is_meant(key) && self.is_written(key)).collect();
@@ -155,14 +155,14 @@ impl<'a> Mapping<'a> {
         self.node(key).and_then(|node| node.list()).unwrap_or_default()
     }
 
-    /// Text without surrounding white space. Empty text counts as absent.
+    /// Reads text without surrounding white space. Empty text counts as absent.
     pub fn string(&self, key: &'static str) -> Option<String> {
         let text = self.node(key)?.text()?;
         let text = text.trim();
         (!text.is_empty()).then(|| text.to_owned())
     }
 
-    /// Text that must be there.
+    /// Reads required text.
     pub fn required(&self, key: &'static str, advice: &str) -> Option<String> {
         let mistyped = self.entries.get(key).is_some_and(|v| v.is_array() || v.is_object());
         let text = self.string(key);
@@ -198,7 +198,7 @@ impl<'a> Mapping<'a> {
         if is_blank(node.value) { None } else { node.integer(range) }
     }
 
-    /// Keys of the vendor's that change nothing here: one warning for all that are set.
+    /// Ignores keys of the vendor's that have no effect here, with one warning for all that are set.
     pub fn without_effect(&self, keys: &[&'static str], why: &str) {
         let set: Vec<&str> = keys.iter().copied().filter(|key| self.node(key).is_some()).collect();
         if !set.is_empty() {
@@ -207,7 +207,7 @@ impl<'a> Mapping<'a> {
         }
     }
 
-    /// The same with a reason for each key, and a warning for each that is set to anything but "off".
+    /// Ignores keys with a reason for each, and a warning for each that is set to anything but "off".
     pub fn ignore(&self, keys: &[Ignored]) {
         for (key, why) in keys {
             self.ignored.borrow_mut().push((*key).to_owned());
@@ -222,12 +222,12 @@ impl<'a> Mapping<'a> {
         self.entries.get(key).is_some_and(|value| !value.is_null())
     }
 
-    /// Is it there with a value? Blank text is none.
+    /// True if the key has a value. Blank text is none.
     pub fn is_written(&self, key: &str) -> bool {
         self.entries.get(key).is_some_and(|value| !value.is_null() && !is_blank(value))
     }
 
-    /// Reports every key that was not asked for. A key without effect would be a trap.
+    /// Reports every key that nothing has read. A key without effect would be a trap.
     pub fn finish(self) {
         let (known, ignored) = (self.known.borrow(), self.ignored.borrow());
         let is_unknown = |key: &&String| !known.contains(&key.as_str()) && !ignored.contains(key);
@@ -246,7 +246,7 @@ impl<'a> Mapping<'a> {
     }
 }
 
-/// Which keys the readers ask for, and what they take, for the test of their documentation.
+/// The keys that the readers ask for, and their types, for the test of their documentation.
 #[cfg(test)]
 pub mod asked {
     use std::cell::RefCell;
@@ -300,7 +300,7 @@ fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-/// False, nothing or zero, in any spelling.
+/// True for false, nothing or zero, in any spelling.
 pub fn means_off(value: &Value) -> bool {
     let text = match value {
         Value::String(text) => text.trim().to_ascii_lowercase(),

@@ -1,4 +1,4 @@
-//! `outputs`: where every event goes.
+//! The key `outputs`: the destinations of every event.
 
 use super::load::Context;
 use super::memory::format_size;
@@ -15,7 +15,7 @@ const SENDERS_DEFAULT: i64 = 2;
 /// The vendor's names for outputs.
 const TYPES: &[&str] = &["devo_platform", "DEVO", "syslog", "relay", "console"];
 
-/// Enabled outputs, in the order of the file.
+/// Reads the enabled outputs, in the order of the file.
 pub(super) fn read(root: &Mapping<'_>, context: &Context<'_>) -> Vec<Output> {
     let Some(outputs) = root.mapping("outputs") else {
         no_output(root);
@@ -81,7 +81,7 @@ fn read_output(name: &str, node: &Node<'_>, keys: Mapping<'_>, context: &Context
     })
 }
 
-/// Devo itself: TLS, and the domain is known by the client certificate.
+/// Reads Devo's own settings: TLS, with the domain identified by the client certificate.
 fn platform(config: &Mapping<'_>, context: &Context<'_>) -> Option<Destination> {
     if transport(config) == Some(Transport::Tcp) {
         let advice = "write \"type\": \"SSL\"; for an in-house relay the output's type is \"syslog\"";
@@ -93,7 +93,7 @@ fn platform(config: &Mapping<'_>, context: &Context<'_>) -> Option<Destination> 
     Some(Destination::Tls { address: address?, port: port?, files: files? })
 }
 
-/// An in-house relay: TLS if it says so or names a chain.
+/// Reads an in-house relay's settings: TLS if it says so or names a chain.
 fn relay(config: &Mapping<'_>, context: &Context<'_>) -> Option<Destination> {
     let transport = transport(config);
     let address = address(config, "relay.local");
@@ -111,12 +111,12 @@ fn relay(config: &Mapping<'_>, context: &Context<'_>) -> Option<Destination> {
     Some(Destination::Tcp { address: address?, port: port? })
 }
 
-/// Absent: no limit.
+/// Reads the rates; absent means no limit.
 fn rate(config: &Mapping<'_>, key: &'static str) -> Option<u64> {
     config.integer_if_set(key, 1..=i64::MAX).and_then(|rate| u64::try_from(rate).ok())
 }
 
-/// A batch goes as a whole, however low the rate is; afterwards nothing goes until the average is kept again.
+/// Warns of rates below one batch: a batch is sent whole, followed by a pause until the average is kept.
 fn warn_of_rates_below_a_batch(config: &Mapping<'_>, rates: &Rates) {
     let batch = limits::BATCH_BYTES as u64;
     if let Some(rate) = rates.bytes_per_second.filter(|rate| *rate < batch) {
@@ -130,7 +130,7 @@ fn warn_of_rates_below_a_batch(config: &Mapping<'_>, rates: &Rates) {
     }
 }
 
-/// Warns of outputs that do not go well with the inputs.
+/// Warns of outputs that do not suit the inputs.
 pub(super) fn check_with(inputs: &[Input], outputs: &[Output], report: &Report) {
     let Some(fifo) = inputs.iter().find(|input| input.queue.is_fifo()) else { return };
     for output in outputs.iter().filter(|output| output.gzip_level.is_some()) {
@@ -188,7 +188,7 @@ fn port(config: &Mapping<'_>, default: Option<u16>) -> Option<u16> {
     default
 }
 
-/// The console has no peer.
+/// Reads the console's settings; it has no peer.
 fn confirmation(config: &Mapping<'_>, destination: &Option<Destination>) -> Confirmation {
     const KEY: &str = "confirmation";
     if matches!(destination, Some(Destination::Console)) {
@@ -210,8 +210,8 @@ fn confirmation(config: &Mapping<'_>, destination: &Option<Destination>) -> Conf
     }
 }
 
-/// Compressed sending, if it is wished. The vendor's threshold, above which its sender compresses at times,
-/// has no equal here: it is always or never.
+/// Reads the compression. The vendor's threshold, above which its sender compresses, has no equivalent here: it is
+/// always or never.
 fn gzip_level(config: &Mapping<'_>, kind: &str) -> Option<u8> {
     const LEVEL: &str = "compression_level";
     if !wants_gzip(config, kind) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::problem::{Kind, Report};
 use crate::base::permissions::is_open;
 
-/// Warns when a file's group or everybody may do anything with it. `key`: what names it.
+/// Warns if a file's group or others have any permission on it. `key` is the key that names it.
 pub(super) fn warn_if_open(path: &Path, key: &str, report: &Report) {
     if is_open(path) {
         let message = format!("{} can be read by other users", path.display());

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: collected, never thrown at the first.
+//! Problems of a configuration: all are collected.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -6,53 +6,53 @@ use std::fmt;
 use super::vendor;
 use crate::base::text::one_line;
 
-/// Does it keep the collector from starting?
+/// Whether it prevents the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     Error,
     Warning,
 }
 
-/// What sort of problem it is.
+/// The kind of problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The file is not there, or is neither YAML nor JSON.
+    /// The file is missing, or is neither YAML nor JSON.
     Syntax,
     UnknownKey,
     Missing,
     WrongType,
     OutOfRange,
-    /// Well formed, but it cannot mean what it says.
+    /// Well formed, but invalid.
     Invalid,
-    /// The vendor's collector knows it, this version does not.
+    /// The vendor's collector supports it, this version does not.
     Unsupported,
     /// A certificate, key or chain.
     TlsFile,
-    /// Allowed, but probably not what was meant.
+    /// Allowed, but probably a mistake.
     Doubtful,
-    /// The network says otherwise (`check --online`).
+    /// The network shows otherwise (`check --online`).
     Online,
     /// A queue does not answer (`check --online`).
     Queue,
 }
 
-/// One thing to be changed in the file.
+/// One thing to change in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub severity: Severity,
     pub kind: Kind,
-    /// Where: `inputs.sqs_collector.services.aws_sqs_vpc.file_format.type`. Empty: the whole file.
+    /// Its path: `inputs.sqs_collector.services.aws_sqs_vpc.file_format.type`. Empty for the whole file.
     pub path: String,
-    /// What is wrong. Never contains a secret.
+    /// The problem. Never contains a secret.
     pub message: String,
-    /// What to do about it.
+    /// The fix.
     pub advice: String,
-    /// What the vendor's collector says in this case: type, id and message of its error, if it has one.
+    /// The vendor's collector's error for it: type, id and message, if it has one.
     pub vendor: Option<String>,
 }
 
 impl fmt::Display for Problem {
-    /// Advice and the vendor's words stand on lines of their own; with `{:#}` all is one line, for a log that has the
+    /// Shows advice and the vendor's wording on separate lines; `{:#}` uses one line, for a log that shows the
     /// severity. Texts of others (AWS's, a file's) cannot add lines.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
@@ -76,7 +76,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All that was found, errors first; at least one error.
+/// All problems found, errors first; at least one error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);
 
@@ -87,7 +87,7 @@ impl fmt::Display for Problems {
     }
 }
 
-/// Where the readers put what they find.
+/// The collection that readers add problems to.
 #[derive(Debug, Default)]
 pub struct Report(RefCell<Vec<Problem>>);
 
@@ -116,7 +116,7 @@ impl Report {
         self.0.borrow().iter().any(|problem| problem.severity == Severity::Error)
     }
 
-    /// Takes over what was found in another file: each path gets the file's name.
+    /// Adds the problems of another file: each path gets the file's name.
     pub fn absorb(&self, other: Report, file: &str) {
         for problem in other.into_problems() {
             let path = match problem.path.as_str() {
@@ -127,7 +127,7 @@ impl Report {
         }
     }
 
-    /// Errors first; else in the order in which they were found.
+    /// Sorts errors first, otherwise in the order in which they were found.
     pub fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.0.into_inner();
         problems.sort_by_key(|problem| problem.severity);
@@ -140,7 +140,7 @@ impl Report {
         let advice = if advice.is_empty() { row.map_or("", |row| row.advice).to_owned() } else { advice };
         let problem = Problem { severity, kind, path, message, advice, vendor };
         let mut problems = self.0.borrow_mut();
-        // A key that several readers look at is reported once, and what is missing for one reason only.
+        // A key that several readers check is reported once, and a missing one for only one reason.
         let is_known = |known: &Problem| {
             *known == problem || (kind == Kind::Missing && known.kind == kind && known.path == problem.path)
         };
@@ -162,7 +162,7 @@ pub fn closest<'c>(written: &str, candidates: impl IntoIterator<Item = &'c str>)
         .map(|(_, candidate)| candidate)
 }
 
-/// `did you mean "region"?`, or the whole choice when nothing comes near.
+/// Returns `did you mean "region"?`, or all choices if nothing is close.
 pub fn suggestion(written: &str, candidates: &[&str]) -> String {
     match closest(written, candidates.iter().copied()) {
         Some(candidate) => format!("did you mean {candidate:?}?"),

@@ -1,4 +1,4 @@
-//! The rows of services, read from their text: the registry's, and those of a definitions file.
+//! The rows of services, parsed from their text: the registry's, and those of a definitions file.
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -12,26 +12,26 @@ use super::{service, tree};
 use crate::decode::Sign;
 use crate::services::{Definition, REGISTRY};
 
-/// What problems with the registry call it.
+/// The registry's name in problems.
 const BUILT_IN: &str = "the built-in services";
 
-/// Keys that a listing shows; a user's entry does not have them.
+/// Keys for listings; a user's entry does not have them.
 const FOR_PEOPLE: [&str; 4] = ["table", "reads", "named", "note"];
 
-/// A service that can be named in a configuration.
+/// A service that a configuration can name.
 #[derive(Debug, Clone)]
 pub struct Row {
     pub name: String,
-    /// The Devo table, for people: it may hold several, and `*`.
+    /// The Devo table, for people: it may contain several, and `*`.
     pub table: String,
-    /// What the objects are, for people.
+    /// The objects' content, for people.
     pub reads: String,
-    /// What their keys look like, for people.
+    /// The objects' keys, for people.
     pub named: String,
-    /// What `check` says of the service as it is.
+    /// The line that `check` prints for the unchanged service.
     pub note: String,
     pub definition: Arc<Definition>,
-    /// What a user's entry overrides.
+    /// The keys that a user's entry overrides.
     pub(super) keys: Map<String, Value>,
 }
 
@@ -43,25 +43,25 @@ pub struct Catalog {
     refused: Vec<String>,
 }
 
-/// All pre-built services, in the order of the listing.
+/// All built-in services, in the order of the listing.
 pub fn rows() -> &'static [Row] {
     BUILT_IN_ROWS.rows()
 }
 
-/// The pre-built service of that name.
+/// The built-in service of that name.
 pub fn row(name: &str) -> Option<&'static Row> {
     BUILT_IN_ROWS.row(name)
 }
 
-/// The text is compiled in: a row that cannot be read is missing, and a test fails.
+/// Parses the built-in text: a row that cannot be parsed is missing, and a test fails.
 static BUILT_IN_ROWS: LazyLock<Catalog> = LazyLock::new(|| Catalog::read(REGISTRY, &Report::default()));
 
-/// What the logs of the pre-built services are known by, with the services' names.
+/// The signatures of the built-in services' logs, with the services' names.
 pub(super) fn signs() -> &'static [(String, Sign)] {
     &SIGNS
 }
 
-/// Read by themselves: a row is told apart from those below it, too.
+/// Parsed separately, because a row is also compared with those below it.
 static SIGNS: LazyLock<Vec<(String, Sign)>> = LazyLock::new(|| {
     let report = Report::default();
     let Some(tree) = tree::read(REGISTRY, &report) else { return Vec::new() };
@@ -73,16 +73,16 @@ static SIGNS: LazyLock<Vec<(String, Sign)>> = LazyLock::new(|| {
 });
 
 impl Catalog {
-    /// The pre-built services.
+    /// The built-in services.
     pub fn built_in() -> &'static Catalog {
         &BUILT_IN_ROWS
     }
 
-    /// The pre-built services and those that a configuration's definitions file adds
-    /// (`globals.definitions`). Nothing else of the configuration is looked at.
+    /// The built-in services and those of a configuration's definitions file (`globals.definitions`). Nothing else in
+    /// the configuration is checked.
     ///
     /// # Errors
-    /// All problems of the two files, as far as they concern services.
+    /// All problems of the two files that concern services.
     pub fn of_configuration(path: &Path) -> Result<Catalog, Problems> {
         super::load::catalog(path)
     }
@@ -95,7 +95,7 @@ impl Catalog {
         self.rows.iter().find(|row| row.name == name)
     }
 
-    /// Is the name defined, but not as it must be?
+    /// True if the name is defined, but invalid.
     pub(super) fn is_refused(&self, name: &str) -> bool {
         self.refused.iter().any(|refused| refused == name)
     }

@@ -1,4 +1,4 @@
-//! Which keys of the file hold secrets.
+//! The keys of the file that hold secrets.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::substitute;
 /// Keys whose values are never shown.
 const KEYS: &[&str] = &["aws_secret_access_key", "aws_session_token", "access_secret", "session_token"];
 
-/// A secret stands in the file itself, not only the name of a variable that holds it.
+/// True if the file itself contains a secret, not only the name of a variable with it.
 pub(super) fn are_written_in(tree: &Value) -> bool {
     match tree {
         Value::Object(entries) => {

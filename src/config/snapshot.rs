@@ -1,4 +1,4 @@
-//! What a configuration was read from, so that the next reading can say what has changed.
+//! The files that a configuration was read from, so that the next reading can name the changes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,16 +10,16 @@ use serde_json::{Map, Value};
 use super::load::read_file;
 use crate::settings::{Config, Destination};
 
-/// The file's tree and fingerprints of the files that it names. Its `Debug` shows nothing: it holds secrets.
+/// The file's tree, and fingerprints of the files that it names. Its `Debug` shows nothing, since it contains secrets.
 #[derive(Clone, Default)]
 pub struct Snapshot {
     tree: Value,
-    /// What secret files held and what the definitions file defines, by the key that names them.
+    /// The contents of secret files and of the definitions file, by the key that names them.
     named: BTreeMap<String, u64>,
     certificates: BTreeMap<PathBuf, u64>,
 }
 
-/// What differs between two snapshots.
+/// The differences between two snapshots.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
     /// Paths of keys, without their values.
@@ -29,7 +29,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// How much is logged, and no more than that.
+    /// True if only the log level changed.
     pub fn is_only_of_debug(&self) -> bool {
         let is_debug = |key: &String| {
             let (place, key) = key.split_once('.').unwrap_or_default();
@@ -57,7 +57,7 @@ impl Snapshot {
         Snapshot { tree, named, certificates }
     }
 
-    /// From this to `new`.
+    /// Compares this snapshot with `new`.
     pub fn changes(&self, new: &Snapshot) -> Changes {
         let mut keys = Vec::new();
         compare("", &self.tree, &new.tree, &mut keys);
@@ -92,7 +92,7 @@ fn certificate_files(config: &Config) -> impl Iterator<Item = &Path> {
     })
 }
 
-/// Goes down as long as both sides are mappings.
+/// Descends while both sides are mappings.
 fn compare(path: &str, old: &Value, new: &Value, changed: &mut Vec<String>) {
     let (Value::Object(old), Value::Object(new)) = (old, new) else {
         if old != new {
@@ -111,7 +111,7 @@ fn compare(path: &str, old: &Value, new: &Value, changed: &mut Vec<String>) {
     }
     changed
         .extend(new.keys().filter(|key| !old.contains_key(*key) && !absent(new, key)).map(|key| below(key)));
-    // The first service that claims an object gets it: their order means something.
+    // The first service that claims an object gets it, so their order matters.
     let same_keys =
         path.ends_with("services") && old.len() == new.len() && old.keys().all(|key| new.contains_key(key));
     if same_keys && old.keys().ne(new.keys()) {
@@ -119,7 +119,7 @@ fn compare(path: &str, old: &Value, new: &Value, changed: &mut Vec<String>) {
     }
 }
 
-/// A file that cannot be read has a fingerprint of its own.
+/// A file that cannot be read has its own fingerprint.
 fn of_file(path: &Path) -> u64 {
     fingerprint(&read_file(path).ok())
 }

@@ -1,4 +1,4 @@
-//! `globals.status`: the status page and the metrics.
+//! The key `globals.status`: the status page and the metrics.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -16,7 +16,7 @@ pub(super) fn default(context: &Context<'_>) -> Status {
     }
 }
 
-/// None: switched off.
+/// Reads the key; None if it is disabled.
 pub(super) fn read(globals: &Mapping<'_>, context: &Context<'_>) -> Option<Status> {
     let mut status = default(context);
     let Some(keys) = globals.mapping("status") else { return Some(status) };

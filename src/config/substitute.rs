@@ -1,14 +1,14 @@
-//! `${NAME}` and `${NAME:-default}` in the file's texts -> values of environment variables.
+//! Replaces `${NAME}` and `${NAME:-default}` in the file's texts by environment variables.
 //!
-//! As the shell does it: the default also stands for an empty variable. `$${` is the text `${`. What a variable
-//! holds is not looked through again. Messages show names, never values.
+//! As in a shell, the default also replaces an empty variable. `$${` is the text `${`. A variable's value is not
+//! expanded again. Messages show names, never values.
 
 use serde_json::Value;
 
 use super::environment::Variables;
 use super::problem::{Kind, Report};
 
-/// Replaces the variables in every text below `tree`, keys excepted.
+/// Replaces the variables in every text below `tree`, except keys.
 pub(super) fn replace(tree: &mut Value, variable: &Variables, report: &Report) {
     walk(tree, "", &|text, path| match expand(text, variable) {
         Ok(expanded) => Some(expanded),
@@ -26,7 +26,7 @@ pub(super) fn replace(tree: &mut Value, variable: &Variables, report: &Report) {
     });
 }
 
-/// The whole text is one variable, without a default of its own.
+/// True if the whole text is one variable without a default.
 pub(super) fn is_variable(text: &str) -> bool {
     let reference = text.strip_prefix("${").and_then(reference);
     reference.is_some_and(|(name, rest)| rest.is_empty() && name.1.unwrap_or_default().is_empty())
@@ -80,7 +80,7 @@ fn expand(text: &str, variable: &Variables) -> Result<String, Fault> {
     Ok(expanded + rest)
 }
 
-/// What follows `${`: name and default, and what stands behind the brace.
+/// Splits the text after `${` into name and default, and the text after the brace.
 fn reference(text: &str) -> Option<((&str, Option<&str>), &str)> {
     let (inside, behind) = text.split_once('}')?;
     let (name, default) = match inside.split_once(":-") {

@@ -1,4 +1,4 @@
-//! An output's certificate files: they are read and judged here, so that a connection need not fail on them.
+//! An output's certificate files: they are read and checked here, so that connections do not fail on them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,16 +20,16 @@ use crate::settings::{Identity, TlsFiles};
 
 const ADVICE: &str = "download the domain's files from Devo: Administration, Credentials, X.509 certificates";
 
-/// Which files must be there.
+/// The required files.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Needs {
     /// chain, cert and key.
     Everything,
-    /// None; cert and key come together.
+    /// None are required; cert and key are used together.
     Nothing,
 }
 
-/// Reads `chain`, `cert` and `key` of an output. None: something is wrong with them.
+/// Reads `chain`, `cert` and `key` of an output. None if one of them has a problem.
 pub(super) fn read(config: &Mapping<'_>, needs: Needs, context: &Context<'_>) -> Option<TlsFiles> {
     let file = |key| file(config, key, needs, context);
     let (chain, cert, key) = (file("chain"), file("cert"), file("key"));
@@ -96,7 +96,7 @@ fn check_identity(config: &Mapping<'_>, cert: Pem, key: Pem, now: SystemTime) ->
     (cert, key)
 }
 
-/// The certificates of a file; reports a file without one.
+/// Reads the certificates of a file; reports a file without one.
 fn certificates(config: &Mapping<'_>, key: &str, pem: &Pem) -> Option<Vec<CertificateDer<'static>>> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem.bytes).collect();
     let message = match read {
@@ -139,7 +139,7 @@ fn check_match(
         }
     };
     match CertifiedKey::new(certificates, signing_key).keys_match() {
-        // Unknown: a key that cannot tell its public half; the handshake will show.
+        // Unknown: a key whose public half cannot be derived; the handshake will tell.
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => (),
         Err(Error::InconsistentKeys(_)) => {
             let message = format!("does not belong to the certificate {}", cert.path.display());
@@ -157,7 +157,7 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// The first certificate is the client's own.
+/// Checks the first certificate, which is the client's own.
 fn check_dates(config: &Mapping<'_>, certificates: &[CertificateDer<'_>], now: SystemTime) {
     let path = config.path_of("cert");
     let parsed = certificates.first().map(|first| X509Certificate::from_der(first));

@@ -1,10 +1,10 @@
-//! The file's text -> a tree of values. YAML 1.2; JSON is a part of it.
+//! The file's text -> a tree of values. YAML 1.2; JSON is a subset of it.
 
 use serde_json::Value;
 
 use super::problem::{Kind, Report};
 
-/// Reads the text. Mappings keep their order; a key written twice is an error.
+/// Parses the text. Mappings keep their order; a repeated key is an error.
 pub fn read(text: &str, report: &Report) -> Option<Value> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match serde_saphyr::from_str_with_options(text, options()) {
@@ -20,7 +20,7 @@ fn options() -> serde_saphyr::Options {
     serde_saphyr::options! {
         // A snippet of the file could show a secret.
         with_snippet: false,
-        // Only true and false: a filter's value may be the text no.
+        // Only true and false, since a filter's value may be the text "no".
         strict_booleans: true,
         // Account numbers: 012345678901 is text.
         leading_zero_numbers_as_strings: true,

@@ -1,14 +1,14 @@
-//! Queue URLs and endpoints: what they must look like, and the region that a queue's host names.
+//! Checks of queue URLs and endpoints, and the region in a queue's host name.
 
 use http::Uri;
 
 use crate::aws::endpoint::usual_queue_region;
 pub use crate::base::naming::is_region;
 
-/// Why a URL cannot be used.
+/// The reason why a URL cannot be used.
 pub type Refusal = &'static str;
 
-/// A queue's URL is sent to SQS as it is written, so it is only looked at.
+/// Checks a queue's URL, which is sent to SQS as written.
 pub fn check_queue(text: &str) -> Result<Uri, Refusal> {
     let uri = absolute(text)?;
     if uri.path().trim_matches('/').is_empty() {
@@ -17,7 +17,7 @@ pub fn check_queue(text: &str) -> Result<Uri, Refusal> {
     Ok(uri)
 }
 
-/// `scheme://host[:port]`, without the final slash that may be written.
+/// Parses `scheme://host[:port]`, without an optional final slash.
 pub fn endpoint(text: &str) -> Result<String, Refusal> {
     let uri = absolute(text)?;
     if uri.path() != "/" || uri.query().is_some() {

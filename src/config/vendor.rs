@@ -1,14 +1,14 @@
-//! The vendor's own errors: type, id and message of the tables under "Troubleshooting" on the AWS collector's
-//! page. One table, that `check`, the start of `run` and docs/troubleshooting.md print.
+//! The vendor's own errors: type, id and message from the tables under "Troubleshooting" on the AWS collector's page.
+//! `check`, the start of `run` and docs/troubleshooting.md print the same table.
 //!
-//! The vendor counts ids anew for each kind of service, so the same fault has several; the row is found by the
-//! place and the kind of our own problem.
+//! The vendor counts ids separately for each kind of service, so the same fault has several; the row is selected by the
+//! place and kind of our own problem.
 
 use std::fmt;
 
 use super::problem::Kind;
 
-/// An error of the vendor's, and where it is ours.
+/// An error of the vendor's, and its place here.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
     pub class: Class,
@@ -16,14 +16,14 @@ pub struct Row {
     /// `{path}` stands for the key's whole path.
     pub message: &'static str,
     pub kind: Kind,
-    /// Where: keys with dots between them; `*` is any key, or the beginning of one. After `definitions: ` a row
-    /// of the definitions file.
+    /// The place: keys with dots between them; `*` is any key, or the start of one. After `definitions: ` a row of the
+    /// definitions file.
     pub place: &'static str,
-    /// What to do.
+    /// The fix.
     pub advice: &'static str,
 }
 
-/// The vendor's types of errors.
+/// The vendor's error types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     Input,
@@ -56,7 +56,7 @@ const TAG_ADVICE: &str = "write a table, such as my.app.aws.events; placeholders
 const SERVICE_ADVICE: &str = "write a service's keys as a mapping; {} uses all defaults";
 const AUTO_ADVICE: &str = "write true or false";
 
-/// The first row that fits is the one. That each can be produced is tested, by a bad file for each.
+/// The rows; the first match wins. A test produces each with a bad file.
 pub static ROWS: &[Row] = &[
     of(Class::Input, 1, MISSING, Kind::Missing, "inputs", "write at least one enabled input under inputs"),
     of(
@@ -212,7 +212,7 @@ pub static ROWS: &[Row] = &[
         "inputs.aws*.services.*.use_first_optimized_retrieval",
         AUTO_ADVICE,
     ),
-    // What all services have.
+    // Keys of all services.
     of(Class::Service, 3, NO_STRING, Kind::WrongType, "inputs.aws*.services.*.tag", TAG_ADVICE),
     of(Class::Service, 7, NO_STRING, Kind::WrongType, "inputs.aws*.services.*.auto_event_type", AUTO_ADVICE),
     of(Class::Service, 7, NO_STRING, Kind::WrongType, "inputs.aws*.services.*.start_time", TIME_ADVICE),
@@ -271,7 +271,7 @@ pub static ROWS: &[Row] = &[
     ),
 ];
 
-/// Errors of the vendor's that cannot arise here.
+/// Errors of the vendor's that cannot occur here.
 #[derive(Debug, Clone, Copy)]
 pub struct Never {
     pub class: &'static str,
@@ -364,7 +364,7 @@ const fn of(
     Row { class, id, message, kind, place, advice }
 }
 
-/// All rows as a Markdown table, for the documentation.
+/// Returns all rows as a Markdown table, for the documentation.
 pub fn markdown() -> String {
     let mut text = "| the vendor's error | id | message | where | fix |\n|---|---|---|---|---|\n".to_owned();
     for row in ROWS {
@@ -378,7 +378,7 @@ pub fn markdown() -> String {
     text
 }
 
-/// Those that cannot arise, in the same way.
+/// Returns the errors that cannot occur as a Markdown table.
 pub fn never_markdown() -> String {
     let mut text = "| the vendor's error | id | about | why not here |\n|---|---|---|---|\n".to_owned();
     for Never { class, ids, about, why } in NEVER {
@@ -387,7 +387,7 @@ pub fn never_markdown() -> String {
     text
 }
 
-/// The vendor's error for a problem of this kind at this place. None: the vendor has none.
+/// The vendor's error for a problem of this kind at this place, if it has one.
 pub fn row(kind: Kind, path: &str) -> Option<&'static Row> {
     let (file, path) = split(path);
     ROWS.iter().find(|row| row.kind == kind && row.fits(file.is_some(), path))
@@ -398,14 +398,14 @@ fn split(path: &str) -> (Option<&str>, &str) {
     path.rsplit_once(": ").map_or((None, path), |(file, path)| (Some(file), path))
 }
 
-/// What the vendor says of a queue that does not answer.
+/// The vendor's error for a queue that does not answer.
 pub fn queue_words(queue: &str, service: &str, region: &str, reason: &str) -> Option<String> {
     let row = ROWS.iter().find(|row| row.kind == Kind::Queue)?;
     Some(row.say(&[("queue", queue), ("service", service), ("region", region), ("reason", reason)]))
 }
 
 impl Row {
-    /// What the vendor says of the problem at this path.
+    /// The vendor's error for the problem at this path.
     pub fn words(&self, path: &str) -> String {
         self.say(&[("path", split(path).1)])
     }
@@ -425,7 +425,7 @@ impl Row {
     }
 }
 
-/// Key by key; a key of the path may have an index (`regions[0]`), which no place has.
+/// Compares key by key; a key of the path may have an index (`regions[0]`), which no place has.
 fn fits(place: &str, path: &str) -> bool {
     let (mut wanted, mut keys) = (place.split('.'), path.split('.'));
     loop {

@@ -1,4 +1,4 @@
-//! `inputs.aws…`: the AWS collector's services. Each is a queue, or an API that is polled, in each of its regions.
+//! The `inputs.aws…` entries: the AWS collector's services. Each is a queue, or a polled API, in each of its regions.
 
 pub mod rows;
 mod settings;
@@ -23,7 +23,7 @@ use crate::settings::Service;
 use crate::settings::{Api, Credentials, Endpoints, GuardDuty, Input, MissingObject, Queue, Source};
 use rows::{ANY_NAME, Polled, Row, rows};
 
-/// What an entry of `inputs` is made of.
+/// The parts of an entry of `inputs`.
 #[derive(Debug, Default)]
 pub(super) struct Read {
     pub queues: Vec<Input>,
@@ -32,7 +32,7 @@ pub(super) struct Read {
     pub listings: Vec<Input>,
 }
 
-/// What all services of an input have in common.
+/// Settings common to all services of an input.
 struct Common<'a> {
     /// The input's key in the file.
     key: &'a str,
@@ -53,7 +53,7 @@ struct Entry<'a> {
     keys: &'a Mapping<'a>,
     period: Duration,
     retries: u32,
-    /// Start times are judged by it.
+    /// The current time, for judging start times.
     now: Timestamp,
 }
 
@@ -119,8 +119,8 @@ fn read_service(read: &mut Read, name: &str, node: &Node<'_>, common: &Common<'_
     keys.finish();
 }
 
-/// The rows that `types` names; without it the usual ones, or all of a service whose rows have no type. None: that
-/// has been reported, and nobody can tell which keys the service has.
+/// The rows that `types` names; without it the usual ones, or all rows of a service without types. None if that has
+/// been reported, and the service's keys are unknown.
 fn types(entry: &Entry<'_>) -> Option<Vec<&'static Row>> {
     let of_service = rows_of(entry)?;
     let written = entry.keys.list("types");
@@ -146,7 +146,7 @@ fn types(entry: &Entry<'_>) -> Option<Vec<&'static Row>> {
     Some(usual)
 }
 
-/// The rows of the service's name, or those of any name.
+/// The rows with the service's name, or those for any name.
 fn rows_of(entry: &Entry<'_>) -> Option<Vec<&'static Row>> {
     let of_name = |name| rows().iter().filter(|row| row.service == name).collect::<Vec<&Row>>();
     let of_service = of_name(entry.name);
@@ -156,7 +156,7 @@ fn rows_of(entry: &Entry<'_>) -> Option<Vec<&'static Row>> {
     let mut names: Vec<&str> = rows().iter().map(|row| row.service.as_str()).collect();
     names.dedup();
     names.retain(|name| *name != ANY_NAME);
-    // The vendor's own examples call a service of a log group cwl_1.
+    // The vendor's own examples call a log group's service cwl_1.
     if entry.keys.has("types") || entry.keys.has("log_group") || entry.name.starts_with("cwl_") {
         warn_of_a_slip(entry, &names);
         return Some(of_name(ANY_NAME));
@@ -169,7 +169,7 @@ fn rows_of(entry: &Entry<'_>) -> Option<Vec<&'static Row>> {
     None
 }
 
-/// A name of the user's that differs from the program's by a letter or two.
+/// A built-in name that differs from the user's by a letter or two.
 fn warn_of_a_slip(entry: &Entry<'_>, names: &[&str]) {
     let likeness = |name: &str| strsim::normalized_damerau_levenshtein(entry.name, name);
     if let Some(meant) = names.iter().find(|name| likeness(name) > 0.8) {
@@ -179,7 +179,7 @@ fn warn_of_a_slip(entry: &Entry<'_>, names: &[&str]) {
     }
 }
 
-/// What one word of `types` means. A word for several rows means those whose queues are written.
+/// The rows of one word of `types`. A word for several rows means those whose queues are configured.
 fn rows_of_type(node: &Node<'_>, rows: &[&'static Row], entry: &Entry<'_>) -> Option<Vec<&'static Row>> {
     let word = node.text()?;
     let meant: Vec<&Row> = rows.iter().filter(|row| row.is_of_type(&word)).copied().collect();
@@ -193,7 +193,7 @@ fn rows_of_type(node: &Node<'_>, rows: &[&'static Row], entry: &Entry<'_>) -> Op
     Some(with_queues(meant, entry))
 }
 
-/// Of several rows with queues those whose queues are written; all, if none is.
+/// Of several rows with queues, those whose queues are configured; all if none is.
 fn with_queues(rows: Vec<&'static Row>, entry: &Entry<'_>) -> Vec<&'static Row> {
     let written: Vec<&Row> = rows.iter().filter(|row| writes_queue(row, entry)).copied().collect();
     if rows.len() < 2 || written.is_empty() { rows } else { written }
@@ -205,8 +205,8 @@ fn writes_queue(row: &Row, entry: &Entry<'_>) -> bool {
         .is_some_and(|key| entry.keys.is_written(key) || !other_queue_keys(row, entry).is_empty())
 }
 
-/// Keys that name the row's queue in another way than its own key does: the vendor's definitions can call the key as
-/// they like. Where a service has several queues, a word in the key tells which one is meant.
+/// Keys that name the row's queue other than its own key: the vendor's definitions may use any key. If a service has
+/// several queues, a word in the key says which one is meant.
 fn other_queue_keys<'a>(row: &Row, entry: &Entry<'a>) -> Vec<(&'a str, Node<'a>)> {
     let is_queue = |other: &&Row| other.service == row.service && other.queue.is_some();
     let of_queues: Vec<&Row> = rows().iter().filter(is_queue).collect();
@@ -224,7 +224,7 @@ fn other_queue_keys<'a>(row: &Row, entry: &Entry<'a>) -> Vec<(&'a str, Node<'a>)
     })
 }
 
-/// Queues of types that are not read.
+/// Reports queues of types that are not read.
 fn warn_of_unread_queues(read: &[&Row], entry: &Entry<'_>) {
     let is_beside =
         |row: &&Row| row.service == read[0].service && !read.iter().any(|it| std::ptr::eq(*it, *row));
@@ -243,11 +243,11 @@ fn regions(keys: &Mapping<'_>) -> Vec<String> {
     const ADVICE: &str = "write the regions as a list: [\"us-east-1\", \"eu-west-3\"]";
     let written = keys.list("regions");
     if written.is_empty() {
-        // What is no list has been told.
+        // A value that is not a list has been reported.
         if keys.node("regions").is_none_or(|node| node.value.is_array()) {
             keys.report.error(Kind::Missing, keys.path_of("regions"), "names no region", ADVICE);
         }
-        // The other keys are still looked at.
+        // The other keys are still checked.
         return vec![String::new()];
     }
     let mut regions: Vec<String> = Vec::new();
@@ -289,7 +289,7 @@ fn read_row(read: &mut Read, row: &'static Row, region: &str, entry: &Entry<'_>,
     }
 }
 
-/// The vendor's service for one AWS service, such as ec2, reads what that one has.
+/// The vendor's service for one AWS service, such as ec2, reads only that one's events.
 fn warn_of_everything(row: &Row, key: &'static str, entry: &Entry<'_>) {
     if row.service == ANY_NAME && !entry.keys.is_written(key) {
         let message = format!("{} has no {key}: those of all AWS services are read", entry.name);
@@ -316,7 +316,7 @@ fn api_settings(row: &Row, api: Polled, entry: &Entry<'_>) -> Option<Api> {
     }
 }
 
-/// Messages that are logs themselves have no time of their own that all of them name.
+/// Messages that are logs themselves have no time that all of them name.
 fn start_time(row: &Row, entry: &Entry<'_>) -> Option<Timestamp> {
     if row.bodies { None } else { settings::start_time(entry.keys, entry.now) }
 }
@@ -390,7 +390,7 @@ fn queue_input(
     }
 }
 
-/// The objects that have what an API has, too: those of the service's other type, without a queue.
+/// The objects with the same content as an API: those of the service's other type, without a queue.
 fn listing(row: &Row, region: &str, entry: &Entry<'_>, common: &Common<'_>) -> Option<Input> {
     let of_objects = |other: &&Row| other.service == row.service && other.queue.is_some() && !other.bodies;
     let other = rows().iter().find(of_objects)?;
@@ -421,12 +421,12 @@ fn source(
     }
 }
 
-/// What a service of a region is called in the ledger.
+/// The ledger's name for a service in a region.
 fn remembered_as(definition: &Definition, region: &str, common: &Common<'_>) -> String {
     format!("{}/{}/{region}", common.id, definition.name)
 }
 
-/// The registry's keys, the row's over them, and over these what the user's mean.
+/// The registry's keys, overridden by the row's, and these by the user's.
 fn definition(row: &Row, region: &str, entry: &Entry<'_>, common: &Common<'_>) -> Option<Arc<Definition>> {
     let mut own = Map::new();
     let event_type = event_type(row, entry, &mut own);
@@ -450,8 +450,8 @@ fn definition(row: &Row, region: &str, entry: &Entry<'_>, common: &Common<'_>) -
     service::read_layers(&name, entry.node, &layers, common.catalog)
 }
 
-/// What {account_id} is: a page's source knows it; else what the object or the record says, and where neither does, the
-/// account that the credentials belong to.
+/// The value of {account_id}: a polled source knows it; otherwise the object's or record's own, else the account of the
+/// credentials.
 fn account_id(row: &Row, role_account: Option<&str>) -> String {
     match (&row.account_id, role_account) {
         (Some(field), _) if row.api.is_some() => field.clone(),
@@ -461,7 +461,7 @@ fn account_id(row: &Row, role_account: Option<&str>) -> String {
     }
 }
 
-/// `auto_event_type`, `event_type_file_regex_patterns`: what stands for {event_type}.
+/// The value of {event_type}, from `auto_event_type` and `event_type_file_regex_patterns`.
 fn event_type(row: &Row, entry: &Entry<'_>, own: &mut Map<String, Value>) -> String {
     let Some(automatic) = &row.auto_event_type else { return row.event_type.clone() };
     let wanted = entry.keys.boolean("auto_event_type", row.always_auto) || row.always_auto;

@@ -1,4 +1,4 @@
-//! The rows of the AWS collector's services, read from their text.
+//! The rows of the AWS collector's services, parsed from their text.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::services::AWS_COLLECTOR;
 
-/// What the text says of a service, or of one of its types. See there.
+/// The text's entry for a service, or for one of its types. The file explains the keys.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
@@ -40,12 +40,12 @@ pub struct Row {
 }
 
 impl Row {
-    /// Is the row read where `types` has this word?
+    /// True if `types` with this word selects the row.
     pub fn is_of_type(&self, word: &str) -> bool {
         self.kind.as_deref() == Some(word) || self.types.iter().any(|other| other == word)
     }
 
-    /// The Devo tables, for people: first the one without `auto_event_type`, if there is one.
+    /// The Devo tables, for people: first the one without `auto_event_type`, if it exists.
     pub fn tables(&self) -> Vec<String> {
         let table = |event_type: &str| self.tag.replace("{event_type}", event_type);
         let is_a_field = |value: &&String| value.starts_with('[');
@@ -67,7 +67,7 @@ pub enum Polled {
     GuardDuty,
 }
 
-/// What rows are called whose service has a name of the user's.
+/// The names shown for rows whose service has a name of the user's.
 pub const ANY_NAME: &str = "*";
 
 /// All rows, in the order of the text.
@@ -75,7 +75,7 @@ pub fn rows() -> &'static [Row] {
     &ROWS
 }
 
-/// The text is compiled in: rows that cannot be read are missing, and a test fails.
+/// Parses the built-in text: rows that cannot be parsed are missing, and a test fails.
 static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| serde_saphyr::from_str(AWS_COLLECTOR).unwrap_or_default());
 
 fn yes() -> bool {

@@ -1,4 +1,4 @@
-//! The keys of the AWS collector's services, one by one.
+//! Readers of the AWS collector's service keys.
 
 use std::time::Duration;
 
@@ -17,23 +17,23 @@ const PERIOD_DEFAULT: i64 = 60;
 const RETRIES_DEFAULT: i64 = 3;
 const GAP_DEFAULT: i64 = 15;
 const TIME_SLOT_DEFAULT: i64 = 1;
-/// What the vendor calls "no filter by source".
+/// The vendor's value for "no filter by source".
 const ALL_SOURCES: &str = "all_sources";
-/// No log group can be called so.
+/// Means all log groups, since no log group can have this name.
 const ALL_GROUPS: &str = "/";
 
-/// `request_period_in_seconds`.
+/// Reads `request_period_in_seconds`.
 pub fn period(keys: &Mapping<'_>) -> Duration {
     let max = limits::POLL_PERIOD_MAX.as_secs() as i64;
     seconds(keys.integer("request_period_in_seconds", 1..=max, PERIOD_DEFAULT))
 }
 
-/// `pull_retries`.
+/// Reads `pull_retries`.
 pub fn retries(keys: &Mapping<'_>) -> u32 {
     u32::try_from(keys.integer("pull_retries", 0..=1000, RETRIES_DEFAULT)).unwrap_or_default()
 }
 
-/// `requests_per_second` of the input; it may be a fraction.
+/// Reads the input's `requests_per_second`, which may be a fraction.
 pub fn requests_per_second(keys: &Mapping<'_>) -> Option<f64> {
     let text = keys.string("requests_per_second")?;
     let number = text.parse::<f64>().ok().filter(|number| *number > 0.0 && number.is_finite());
@@ -45,7 +45,7 @@ pub fn requests_per_second(keys: &Mapping<'_>) -> Option<f64> {
     number
 }
 
-/// `audits_api`.
+/// Reads the keys of `audits_api`.
 pub fn cloudtrail(keys: &Mapping<'_>, now: Timestamp) -> Option<CloudTrail> {
     let start_time = start_time(keys, now);
     if let Some(start) = start_time {
@@ -60,7 +60,7 @@ pub fn cloudtrail(keys: &Mapping<'_>, now: Timestamp) -> Option<CloudTrail> {
     })
 }
 
-/// `metrics-all`. CloudWatch takes these periods only.
+/// Reads the keys of `metrics-all`. CloudWatch accepts only these periods.
 pub fn metrics(keys: &Mapping<'_>, period: Duration, now: Timestamp) -> Option<Metrics> {
     let namespaces = keys.list("metric_namespaces").iter().filter_map(Node::text).collect();
     let (start_time, seconds) = (start_time(keys, now), period.as_secs());
@@ -73,7 +73,7 @@ pub fn metrics(keys: &Mapping<'_>, period: Duration, now: Timestamp) -> Option<M
     Some(Metrics { namespaces, start_time, units: keys.boolean("metric_units", true) })
 }
 
-/// `types: [logs]`.
+/// Reads the keys of `types: [logs]`.
 pub fn logs(keys: &Mapping<'_>, now: Timestamp) -> Option<Logs> {
     let group = keys.required("log_group", "write the log group's name, or \"/\" for all log groups")?;
     Some(Logs {
@@ -83,7 +83,7 @@ pub fn logs(keys: &Mapping<'_>, now: Timestamp) -> Option<Logs> {
     })
 }
 
-/// `start_time`: a moment in UTC, or with an offset.
+/// Reads `start_time`: a time in UTC, or with an offset.
 pub fn start_time(keys: &Mapping<'_>, now: Timestamp) -> Option<Timestamp> {
     let text = keys.string("start_time")?;
     match text.parse() {
@@ -103,7 +103,7 @@ pub fn start_time(keys: &Mapping<'_>, now: Timestamp) -> Option<Timestamp> {
     }
 }
 
-/// LookupEvents does not reach that far.
+/// Warns of times that LookupEvents does not reach.
 fn warn_of_old_events(start: Timestamp, now: Timestamp, keys: &Mapping<'_>) {
     let age = now.duration_since(start).unsigned_abs();
     if start < now && age > limits::LOOKUP_EVENTS_AGE_MAX {
@@ -113,7 +113,7 @@ fn warn_of_old_events(start: Timestamp, now: Timestamp, keys: &Mapping<'_>) {
     }
 }
 
-/// One name or a list of names; `iam` stands for `iam.amazonaws.com`.
+/// Reads one name or a list of names; `iam` stands for `iam.amazonaws.com`.
 fn sources(keys: &Mapping<'_>) -> Vec<String> {
     let Some(node) = keys.node("sources") else { return Vec::new() };
     let names = if node.value.is_array() {
@@ -128,7 +128,7 @@ fn sources(keys: &Mapping<'_>) -> Vec<String> {
     names.into_iter().filter(|name| !name.is_empty()).map(whole).collect()
 }
 
-/// `event_type_file_regex_patterns`: (event type, regular expression on the object's key).
+/// Reads `event_type_file_regex_patterns`: pairs of an event type and a regular expression for the object's key.
 pub fn file_patterns(keys: &Mapping<'_>) -> Vec<(String, String)> {
     let Some(patterns) = keys.mapping("event_type_file_regex_patterns") else { return Vec::new() };
     let pattern = |(name, node): (&str, Node<'_>)| {
@@ -137,7 +137,7 @@ pub fn file_patterns(keys: &Mapping<'_>) -> Vec<(String, String)> {
     patterns.entries().filter_map(pattern).collect()
 }
 
-/// `event_type_processor_mapping`: events of a type get a tag of their own, as text or under `tagging`.
+/// Reads `event_type_processor_mapping`: events of a type get their own tag, as text or under `tagging`.
 pub fn processor_mapping(keys: &Mapping<'_>, values: &tag::Values<'_>, own: &mut Map<String, Value>) {
     let Some(mapping) = keys.mapping("event_type_processor_mapping") else { return };
     let mut cases = Vec::new();

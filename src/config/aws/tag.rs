@@ -1,19 +1,19 @@
-//! `tag` of a service: placeholders become levels, or fields of the records.
+//! The `tag` of a service: placeholders become levels, or fields of the records.
 
 use super::rows::Row;
 use crate::config::node::Mapping;
 use crate::config::problem::{Kind, closest};
 use crate::config::service;
 
-/// The version of the tags' form.
+/// The version of the tags' format.
 const FORMAT_VERSION: &str = "1";
-/// What follows a row's own levels.
+/// The levels after a row's own ones.
 const ACCOUNT_LEVELS: &str = ".{account_id}.{region_id}.{format_version}";
 
 const PLACEHOLDERS: [&str; 6] =
     ["event_type", "account_id", "region_id", "format_version", "environment", "service_name"];
 
-/// What the placeholders stand for.
+/// The values of the placeholders.
 pub struct Values<'a> {
     /// A level, or a field of the records: `[record-event_source]`.
     pub event_type: &'a str,
@@ -23,7 +23,7 @@ pub struct Values<'a> {
     pub service: &'a str,
 }
 
-/// The template as it is written, or the row's. None: it has been reported.
+/// The user's template, or the row's. None if it has been reported.
 pub fn template(keys: &Mapping<'_>, row: &Row, values: &Values<'_>) -> Option<String> {
     match keys.string("tag") {
         Some(tag) => fill(&tag, "tag", keys, values)
@@ -32,7 +32,7 @@ pub fn template(keys: &Mapping<'_>, row: &Row, values: &Values<'_>) -> Option<St
     }
 }
 
-/// A template of the user's under the key `key`.
+/// Reads the user's template under the key `key`.
 pub fn fill(template: &str, key: &str, keys: &Mapping<'_>, values: &Values<'_>) -> Option<String> {
     let mut filled = String::new();
     let mut rest = template;

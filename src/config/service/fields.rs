@@ -1,4 +1,4 @@
-//! `file_field_definitions` and `record_field_mapping`: the named values of a service.
+//! The keys `file_field_definitions` and `record_field_mapping`: the named values of a service.
 
 use crate::base::limits;
 use crate::config::node::{Mapping, Node};
@@ -26,7 +26,7 @@ impl Fields {
         }
     }
 
-    /// The index of a field. A record's field that nobody mapped is the top-level key of that name.
+    /// The index of a field. An unmapped field of a record is the top-level key of that name.
     pub fn index(&mut self, source: Source, name: &str) -> Option<usize> {
         let fields = match source {
             Source::File => &mut self.file,
@@ -58,7 +58,7 @@ fn record_field(name: &str, node: &Node<'_>) -> Option<Field> {
     Some(Field { name: name.to_owned(), place: place?, operations })
 }
 
-/// `keys` or `column`.
+/// Reads `keys` or `column`.
 fn place(keys: &Mapping<'_>) -> Option<Place> {
     let json = keys.node("keys").and_then(|node| steps(&node)).filter(|steps| !steps.is_empty());
     let column = keys.integer_if_set("column", 0..=limits::CSV_COLUMN_MAX);
@@ -83,7 +83,7 @@ fn place(keys: &Mapping<'_>) -> Option<Place> {
     }
 }
 
-/// The way to a record's value: keys, and whole numbers for the elements of arrays.
+/// Reads the path to a record's value: keys, and integers for array elements.
 fn steps(node: &Node<'_>) -> Option<Vec<Step>> {
     let step = |node: &Node<'_>| match node.value.as_i64() {
         Some(number) => Some(Step::Element(number)),
@@ -95,7 +95,7 @@ fn steps(node: &Node<'_>) -> Option<Vec<Step>> {
     step(node).filter(|step| *step != Step::Key(String::new())).map(|step| vec![step])
 }
 
-/// Keys into a JSON document: a list, or one key by itself.
+/// Reads keys into a JSON document: a list, or a single key.
 pub fn path(node: &Node<'_>) -> Option<Vec<String>> {
     if node.value.is_array() {
         node.list()?.iter().map(Node::text).collect()

@@ -1,4 +1,4 @@
-//! `filename_filter_rules`, `line_filter_rules` and the conditions of `routing_cases`.
+//! The keys `filename_filter_rules`, `line_filter_rules` and the conditions of `routing_cases`.
 
 use super::fields::Fields;
 use crate::config::node::{Mapping, Node};
@@ -6,7 +6,7 @@ use crate::config::problem::{Kind, suggestion};
 use crate::decode::Pattern;
 use crate::services::rules::{FileRule, LineRule, Rules, Source};
 
-/// Rules on an object's key.
+/// Reads rules on an object's key.
 pub fn file_rules(alternatives: Vec<Node<'_>>) -> Rules<FileRule> {
     rules(alternatives, |keys| {
         let negated = negated(keys);
@@ -15,7 +15,7 @@ pub fn file_rules(alternatives: Vec<Node<'_>>) -> Rules<FileRule> {
     })
 }
 
-/// Rules on the fields of an object's key or of a record.
+/// Reads rules on the fields of an object's key or of a record.
 pub fn line_rules(alternatives: Vec<Node<'_>>, fields: &mut Fields) -> Rules<LineRule> {
     rules(alternatives, |keys| {
         let negated = negated(keys);
@@ -32,7 +32,7 @@ pub fn line_rules(alternatives: Vec<Node<'_>>, fields: &mut Fields) -> Rules<Lin
     })
 }
 
-/// A regular expression, searched for anywhere.
+/// Reads a regular expression, which is searched for anywhere.
 pub fn pattern(node: &Node<'_>) -> Option<Pattern> {
     let text = node.text()?;
     Pattern::new(&text)

@@ -1,4 +1,4 @@
-//! `file_format` and `encoding`: what stands in an object.
+//! The keys `file_format` and `encoding`: the content of an object.
 
 use super::processors;
 use crate::config::node::{Mapping, Node};
@@ -8,11 +8,11 @@ use crate::decode::Format;
 const FORMAT_ADVICE: &str =
     "write \"file_format\": {\"type\": \"split_or_unseparated_processor\", \"config\": {}}";
 
-/// What `encoding` says about the text; the compression is told from the bytes.
+/// The text encoding; the compression is detected from the bytes.
 enum Encoding {
     Utf8,
     Latin1,
-    /// It is none: the processor has nothing to do.
+    /// It is "none": the processor has nothing to do.
     Parquet,
 }
 

@@ -1,4 +1,4 @@
-//! A service's keys -> [`Definition`]: the same reader for the registry's rows and the user's services.
+//! A service's keys -> [`Definition`], with the same reader for the registry's rows and the user's services.
 
 mod fields;
 mod filters;
@@ -25,18 +25,17 @@ pub use filters::pattern;
 /// Mappings whose entries are overridden one by one, so that the row's template keeps its fields.
 const MERGED_BY_NAME: &[&str] = &["file_field_definitions", "record_field_mapping"];
 
-/// What the delegates of a service take over from it. The rest is their own: how their objects are
-/// read, and where the records go.
+/// The keys that delegates inherit from a service. The rest is their own: how their objects are read, and where the
+/// records go.
 const INHERITED: &[&str] =
     &["file_field_definitions", "record_field_mapping", "line_filter_rules", "send_filtered_out_to_unknown"];
 
-/// Is an entry of `services` to be read? Anything but a mapping is, so that it is reported.
+/// True if an entry of `services` should be read. Anything except a mapping is, so that it is reported.
 pub fn is_enabled(node: &Node<'_>) -> bool {
     !node.value.is_object() || node.mapping().is_none_or(|keys| keys.boolean("enabled", true))
 }
 
-/// Reads one entry of `services`. None: it has problems.
-/// `region` is that of the queue.
+/// Reads one entry of `services`. None if it has problems. `region` is the queue's.
 pub fn read(name: &str, node: &Node<'_>, region: &str, catalog: &Catalog) -> Option<Arc<Definition>> {
     let mut own = match node.value {
         Value::Null => Map::new(),
@@ -47,7 +46,7 @@ pub fn read(name: &str, node: &Node<'_>, region: &str, catalog: &Catalog) -> Opt
     let definition = match catalog.row(name) {
         Some(row) if own.is_empty() => return Some(Arc::clone(&row.definition)),
         Some(row) => read_merged(name, node, merged(&row.keys, &own), catalog),
-        // It has been reported where it is defined.
+        // Reported where it is defined.
         None if catalog.is_refused(name) => None,
         None if is_users(name, node, catalog) => read_merged(name, node, own, catalog),
         None => None,
@@ -56,7 +55,7 @@ pub fn read(name: &str, node: &Node<'_>, region: &str, catalog: &Catalog) -> Opt
     Some(definition)
 }
 
-/// What stands in a template for the queue's region.
+/// Replaces the queue's region in a template.
 const REGION: &str = "[input-region]";
 
 fn fill_in_region(own: &mut Map<String, Value>, region: &str) {
@@ -70,7 +69,7 @@ fn fill_in_region(own: &mut Map<String, Value>, region: &str) {
     cases.into_iter().flatten().for_each(|case| fill(case.get_mut("template")));
 }
 
-/// Reads a definition from a service's keys, its own and the row's together.
+/// Reads a definition from a service's keys and the row's together.
 pub(super) fn definition(name: &str, keys: &Mapping<'_>, catalog: &Catalog) -> Option<Definition> {
     let mut fields = Fields::read(keys);
     let (format, known_by) = (format::read(keys), signs::read(keys));
@@ -102,7 +101,7 @@ pub(super) fn definition(name: &str, keys: &Mapping<'_>, catalog: &Catalog) -> O
     })
 }
 
-/// The services that go first, with what they take over.
+/// The services that are tried first, with the inherited keys.
 fn delegates(keys: &Mapping<'_>, catalog: &Catalog) -> Vec<Arc<Definition>> {
     let mut inherited = keys.to_map();
     inherited.retain(|key, _| INHERITED.contains(&key.as_str()));
@@ -119,7 +118,7 @@ fn delegates(keys: &Mapping<'_>, catalog: &Catalog) -> Vec<Arc<Definition>> {
     keys.list("delegates").iter().filter_map(delegate).collect()
 }
 
-/// Reads a definition from keys that were written elsewhere than at the node, each layer over the one before.
+/// Reads a definition from keys written elsewhere than at the node, each layer overriding the one before.
 pub(super) fn read_layers(
     name: &str,
     at: &Node<'_>,
@@ -156,7 +155,7 @@ pub(super) fn warn_of_tables(definition: &Definition, path: &str, report: &Repor
     }
 }
 
-/// The same of one template at its place.
+/// Warns of one template at its path.
 pub(super) fn warn_of_table(template: &str, path: &str, report: &Report) {
     let Known::No(meant) = tables::judge(template) else { return };
     let advice = match meant {
@@ -166,15 +165,15 @@ pub(super) fn warn_of_table(template: &str, path: &str, report: &Report) {
     report.warning(Kind::Doubtful, path, format!("{template} is not a known Devo table"), advice);
 }
 
-/// The row's keys, each replaced by the user's where there is one.
+/// The row's keys, each replaced by the user's if present.
 fn merged(row: &Map<String, Value>, overrides: &Map<String, Value>) -> Map<String, Value> {
     let mut keys = row.clone();
     if overrides.contains_key("routing_template") {
-        // Who writes a template of their own wants all records there.
+        // A user with their own template wants all records there.
         keys.shift_remove("routing_cases");
     }
     if overrides.contains_key("file_format") {
-        // Who says what stands in the objects knows whose log it is.
+        // A user who defines the objects' format knows whose log it is.
         keys.shift_remove("known_by");
     }
     for (key, value) in overrides {
@@ -190,7 +189,7 @@ fn merged(row: &Map<String, Value>, overrides: &Map<String, Value>) -> Map<Strin
     keys
 }
 
-/// Is a name that has no row the user's to define? Reports it otherwise.
+/// True if a name without a row may be defined by the user. Reports it otherwise.
 fn is_users(name: &str, node: &Node<'_>, catalog: &Catalog) -> bool {
     let meant = closest(name, catalog.rows().iter().map(|row| row.name.as_str()));
     let users = !name.starts_with("aws_sqs_") && (name.starts_with("custom_") || meant.is_none());

@@ -1,4 +1,4 @@
-//! `operations` of a field: the steps from a raw value to the field's value.
+//! The key `operations` of a field: the steps from a raw value to the field's value.
 
 use super::filters;
 use crate::config::node::{Mapping, Node};
@@ -59,7 +59,7 @@ fn regex(keys: &Mapping<'_>) -> Option<Operation> {
         return None;
     };
     let pattern = filters::pattern(&node);
-    // A pattern that does not compile has a problem already: its groups are not counted.
+    // A pattern that does not compile has been reported: its groups are not counted.
     let groups = pattern.as_ref().map_or(usize::MAX, |pattern| pattern.captures_len() - 1);
     let last = i64::try_from(groups).unwrap_or(i64::MAX);
     let element = keys.integer("element", 0..=last, last.min(1));
@@ -83,7 +83,7 @@ fn set(keys: &Mapping<'_>) -> Option<Operation> {
     Some(Operation::Set { value: value? })
 }
 
-/// Text that may be empty or consist of white space.
+/// Reads text that may be empty or white space.
 fn text(keys: &Mapping<'_>, key: &'static str) -> Option<String> {
     keys.node(key)?.text()
 }

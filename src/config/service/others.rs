@@ -1,4 +1,4 @@
-//! `others` of a processor: what else its documents may be.
+//! The key `others` of a processor: other shapes of its documents.
 
 use crate::config::node::{Mapping, Node};
 use crate::config::problem::Kind;
@@ -6,7 +6,7 @@ use crate::decode::{Bare, Others};
 
 use super::fields;
 
-/// Reads the key; None: it is not there.
+/// Reads the key; None if it is absent.
 pub fn read(config: &Mapping<'_>) -> Option<Others> {
     let keys = config.mapping("others")?;
     let paths = keys.list("keys").iter().filter_map(fields::path).collect();
@@ -16,7 +16,7 @@ pub fn read(config: &Mapping<'_>) -> Option<Others> {
     Some(others)
 }
 
-/// How a record is known that stands by itself.
+/// Reads how a bare record is recognized.
 fn bare(keys: &Mapping<'_>) -> Bare {
     let sets: Vec<Vec<String>> = keys.list("record_members").iter().filter_map(fields::path).collect();
     match (keys.boolean("any_record", false), sets.is_empty()) {

@@ -1,6 +1,6 @@
-//! `file_format.type` and `file_format.config`: a processor and its keys.
+//! The keys `file_format.type` and `file_format.config`: a processor and its keys.
 //!
-//! Each processor reads all its keys; what it does not ask for is reported as unknown.
+//! Each processor reads all its keys; the rest is reported as unknown.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub const SUPPORTED: &[&str] = &[
     "unseparated_json_processor_extract_key",
 ];
 
-/// Processors of the vendor's that stay out: nothing but their names is public.
+/// The vendor's processors that are not supported: only their names are public.
 const UNSUPPORTED: &[&str] = &["bluecoat_processor", "jamf_processor"];
 
 /// Reads a processor's keys.
@@ -105,7 +105,7 @@ fn csv(config: &Mapping<'_>) -> Option<Format> {
     }
 }
 
-/// Names that a header's first field may have.
+/// Reads the names that a header's first field may have.
 fn header_names(config: &Mapping<'_>) -> Option<Arc<HeaderNames>> {
     let names: Vec<String> = config.list("header_names").iter().filter_map(text).collect();
     (!names.is_empty()).then(|| Arc::new(HeaderNames::new(&names)))
@@ -153,7 +153,7 @@ fn lines(config: &Mapping<'_>) -> Option<Format> {
     }
 }
 
-/// `chunks` and the three keys that it switches on. The outer None: there are problems.
+/// Reads `chunks` and the three keys that it enables. The outer None means that there are problems.
 fn selection(config: &Mapping<'_>) -> Option<Option<Selection>> {
     let on = config.boolean("chunks", false);
     let whole = |node: &Node<'_>| node.integer(0..=i64::MAX).and_then(|index| u64::try_from(index).ok());
@@ -207,7 +207,7 @@ fn json(config: &Mapping<'_>) -> Option<Format> {
     Some(Format::ReshapedJson { path, shape: Arc::new(shape) })
 }
 
-/// Old names and new ones.
+/// Reads old names mapped to new ones.
 fn names(config: &Mapping<'_>, key: &'static str) -> Option<Vec<(String, String)>> {
     let Some(node) = config.node(key) else { return Some(Vec::new()) };
     node.mapping()?.entries().map(|(old, new)| Some((old.to_owned(), text(&new)?))).collect()
@@ -257,7 +257,7 @@ fn header_lines(config: &Mapping<'_>) -> Option<u32> {
     u32::try_from(config.integer("header_lines", 0..=i64::from(HEADER_LINES_MAX), 0)).ok()
 }
 
-/// A key, or a way of keys; empty if it is not there. None: it has a problem.
+/// Reads a key, or a path of keys; empty if it is absent. None if it has a problem.
 fn path(config: &Mapping<'_>, key: &'static str) -> Option<Vec<String>> {
     let Some(node) = config.node(key) else { return Some(Vec::new()) };
     if node.value.as_str() == Some("") {

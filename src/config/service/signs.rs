@@ -1,4 +1,4 @@
-//! `known_by`: what a service's log is known by, and what the logs of others are.
+//! The key `known_by`: the signature of a service's log, and those of the others.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use crate::config::node::Mapping;
 use crate::config::registry;
 use crate::decode::{Bare, Format, Sign, Signs};
 
-/// What the key says.
+/// The value of the key.
 pub struct KnownBy {
     pub sign: Sign,
-    /// Members one set of which the first JSON document must have.
+    /// Sets of members, one of which the first JSON document must have.
     must_have: Vec<Vec<String>>,
 }
 
@@ -23,12 +23,12 @@ pub fn read(keys: &Mapping<'_>) -> Option<KnownBy> {
     let (members, must_have) = (sets("members"), sets("must_have"));
     let line = keys.node("line").and_then(|node| filters::pattern(&node));
     keys.finish();
-    // What is a pattern for text is one for bytes.
+    // A pattern for text is also one for bytes.
     let line = line.and_then(|line| Regex::new(line.as_str()).ok());
     Some(KnownBy { sign: Sign { members, line }, must_have })
 }
 
-/// The format of a service whose own log is known by these signs.
+/// The format of a service whose own log has this signature.
 pub fn told_apart(format: Format, known_by: KnownBy) -> Format {
     let KnownBy { sign: own, must_have } = known_by;
     let takes_any = matches!(&format, Format::Or { others, .. } if others.bare == Bare::Any);
@@ -41,7 +41,7 @@ pub fn told_apart(format: Format, known_by: KnownBy) -> Format {
     Format::Known { format: Box::new(format), signs: Arc::new(signs) }
 }
 
-/// What is no service's log.
+/// Data that is no service's log.
 struct Known {
     name: &'static str,
     members: &'static [&'static str],
@@ -58,7 +58,7 @@ const FOREIGN: [Known; 3] = [
     Known { name: "an XML or HTML page", members: &[], line: Some(r"(?i)^<(\?xml|!doctype|html|error)\b") },
 ];
 
-/// What other services find their records in.
+/// The shapes in which other services find their records.
 const ENVELOPES: [Known; 1] = [Known {
     name: "a CloudWatch Logs envelope",
     members: &["messageType", "logGroup", "logEvents"],

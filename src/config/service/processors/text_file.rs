@@ -1,4 +1,4 @@
-//! `text_file_processor`.
+//! The processor `text_file_processor`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::decode::text_file::{Fields, Names, TextFile};
 struct Keys {
     header: bool,
     header_separator: Option<String>,
-    /// None: one of them has a problem.
+    /// None if one of them has a problem.
     names: Option<Vec<String>>,
     separator: Option<String>,
     json: bool,
@@ -75,7 +75,7 @@ fn fields(config: &Mapping<'_>, keys: Keys) -> Option<Fields> {
     Some(Fields { separator: separator.into_bytes(), names })
 }
 
-/// Text that may be white space; empty text counts as absent.
+/// Reads text that may be white space; empty text counts as absent.
 fn separator(config: &Mapping<'_>, key: &'static str) -> Option<String> {
     config.node(key)?.text().filter(|text| !text.is_empty())
 }
