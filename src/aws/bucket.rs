@@ -1,4 +1,4 @@
-//! S3 objects, in ranges; and their listing.
+//! S3 objects, read in ranges, and their listing.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -18,25 +18,25 @@ use crate::base::buffers::Buffer;
 use crate::base::limits::S3_REDIRECTS_MAX;
 use crate::base::naming::is_scope;
 
-/// Reads objects of any bucket; remembers what it learns about buckets. Clones share that.
+/// Reads objects of any bucket, and remembers what it learns about buckets. Clones share that.
 #[derive(Clone)]
 pub struct S3 {
     client: Client,
     known: Arc<Known>,
-    /// Requests are paid for by whoever makes them, which buckets that demand it want to be told.
+    /// The caller pays for requests, which requester-pays buckets must be told.
     request_payer: bool,
 }
 
-/// What a range turned out to be; its bytes are in the caller's buffer.
+/// The description of a fetched range; its bytes are in the caller's buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     /// The whole object's size in bytes.
     pub total: u64,
-    /// For the `if_match` of further ranges, with its quotes; empty when the server gives none.
+    /// The ETag with its quotes, for the `if_match` of further ranges; empty if the server gives none.
     pub etag: String,
-    /// The range was the object, first byte to last.
+    /// The range covered the whole object.
     pub whole: bool,
-    /// When the object was written (`Last-Modified`), if the server says so.
+    /// When the object was written (`Last-Modified`), if the server says.
     pub modified: Option<SystemTime>,
 }
 
@@ -45,12 +45,12 @@ impl S3 {
         Self { client, known: Arc::default(), request_payer: false }
     }
 
-    /// Says whether the caller pays for its requests (`request_payer`).
+    /// Sets whether the caller pays for its requests (`request_payer`).
     pub fn paid_by_caller(self, request_payer: bool) -> Self {
         Self { request_payer, ..self }
     }
 
-    /// The request as it is to be signed.
+    /// The request to sign.
     fn paid(&self, mut request: Request) -> Request {
         if self.request_payer {
             request.headers.push(("x-amz-request-payer", "requester".to_owned()));
@@ -58,14 +58,14 @@ impl S3 {
         request
     }
 
-    /// Appends the range to `into`; on an error `into` is as long as before. The bucket is looked for where it
-    /// was found before, else in `region_hint` if that can be a region of the client's partition, else in the
-    /// client's region, then where S3 points to.
+    /// Appends the range to `into`; on an error `into` is as long as before. The bucket is looked for where it was
+    /// found before, else in `region_hint` if that can be a region of the client's partition, else in the client's
+    /// region, then where S3 points to.
     ///
-    /// A version that must not be read is read by its key, if that is still the same object.
+    /// A version that the policy does not allow is read by its key, if that is still the same object.
     ///
-    /// Errors: [`Kind::Changed`] when `if_match` does not hold, [`Kind::InvalidRange`] when the range begins
-    /// behind the end (an empty object read from 0 is no error), [`Kind::NoSuchObject`], [`Kind::Denied`], …
+    /// Errors: [`Kind::Changed`] when `if_match` does not hold, [`Kind::InvalidRange`] when the range begins after the
+    /// end (reading an empty object from 0 is not an error), [`Kind::NoSuchObject`], [`Kind::Denied`], …
     pub fn get(
         &self,
         object: &GetObject<'_>,
@@ -95,7 +95,7 @@ impl S3 {
         }
     }
 
-    /// A page of keys, looked for as [`S3::get`] does.
+    /// Reads a page of keys, looked for as [`S3::get`] does.
     pub fn list(&self, list: &ListObjects<'_>) -> Result<Page, Error> {
         self.anywhere(list.bucket, None, |region| {
             let request = listing::request(list, region, self.client.endpoints());
@@ -106,8 +106,8 @@ impl S3 {
         })
     }
 
-    /// Reading a version needs `s3:GetObjectVersion`, which many policies do not allow. Where it is denied, the
-    /// object is read by its key alone, and the answer shows whether that is what was announced.
+    /// Reads a version, which needs `s3:GetObjectVersion`, a permission that many policies lack. If it is denied, the
+    /// object is read by its key alone, and the answer shows whether that is the announced one.
     fn by_version_or_key(
         &self,
         object: &GetObject<'_>,
@@ -162,7 +162,7 @@ impl S3 {
         let own = self.client.region();
         let remembered = self.known.region(bucket);
         let hint = region_hint.filter(|hint| self.may_be_asked(hint) && remembered.as_deref() != Some(hint));
-        // Behind the client's own region none is tried.
+        // After the client's own region there is nothing to try.
         for region in remembered.as_deref().into_iter().chain(hint).take_while(|region| *region != own) {
             match self.from(bucket, region, &mut call) {
                 Err(error) if leads_elsewhere(&error) => {}
@@ -173,7 +173,7 @@ impl S3 {
     }
 
     /// Makes the call in `region`, and where S3 points to from there. Only a success is remembered; after a failure
-    /// that is not the object's own, the bucket's region is forgotten.
+    /// that does not concern the object alone, the bucket's region is forgotten.
     fn from<T>(
         &self,
         bucket: &str,
@@ -209,7 +209,8 @@ impl S3 {
         }
     }
 
-    /// With a custom endpoint a region is only part of the signature; servers there have names of their own.
+    /// The region of the call. With a custom endpoint a region is only part of the signature; servers there have names
+    /// of their own.
     fn may_be_asked(&self, region: &str) -> bool {
         match self.client.endpoints().s3 {
             Some(_) => is_scope(region),
@@ -223,7 +224,7 @@ impl S3 {
             .map_err(|why| Error::setup(s3::action(object), &s3::resource(object), Kind::Withheld, why))?;
         let before = into.len();
         self.client.call(&self.paid(request), |answer| {
-            // An earlier try may have left some bytes.
+            // An earlier attempt may have left some bytes.
             into.truncate(before);
             let head =
                 s3::head(object, answer.status, &answer.headers).map_err(|unusable| match unusable {
@@ -245,8 +246,8 @@ impl S3 {
     }
 }
 
-/// Does this refusal of a range say that the object is empty? One that does not say the size is not believed of an object
-/// that was announced with bytes.
+/// True if this refusal of a range says that the object is empty. A refusal without a size is not believed for an
+/// object that was announced with bytes.
 fn is_empty(object: &GetObject<'_>, kind: &Kind) -> bool {
     let is_announced_empty = object.size.unwrap_or_default() == 0;
     match kind {
@@ -256,29 +257,29 @@ fn is_empty(object: &GetObject<'_>, kind: &Kind) -> bool {
     }
 }
 
-/// Has a server refused the first byte of an object that was announced with bytes, without saying that it is empty? Then
-/// the object's own head has to say it.
+/// True if a server has refused the first byte of an object that was announced with bytes, without saying that it is
+/// empty. Then a HEAD of the object must confirm it.
 fn may_be_empty(object: &GetObject<'_>, kind: &Kind) -> bool {
     object.start == 0 && *kind == Kind::InvalidRange { total: None } && !is_empty(object, kind)
 }
 
-/// The permission is missing; a wrong key or signature is another matter.
+/// True if the permission is missing; a wrong key or signature is another matter.
 fn is_denied(error: &Error) -> bool {
     *error.kind() == Kind::Denied && error.code() == "AccessDenied"
 }
 
-/// The key has nothing, or something else than was announced.
+/// True if the key has no object, or another one than announced.
 fn is_another(error: &Error) -> bool {
     matches!(error.kind(), Kind::NoSuchObject | Kind::Withheld | Kind::InvalidRange { .. })
 }
 
-/// The bucket was found; what is wrong is the object's own matter.
+/// True if the bucket was found and the problem concerns only the object.
 fn is_of_object(error: &Error) -> bool {
     use Kind::{Changed, InvalidRange, NoSuchObject, Stopped, Withheld};
     matches!(error.kind(), NoSuchObject | Changed | InvalidRange { .. } | Withheld | Stopped)
 }
 
-/// The bucket may be in another region: S3 gave no answer here, or one that says nothing about the bucket.
+/// True if the bucket may be in another region: S3 gave no answer here, or one that says nothing about the bucket.
 fn leads_elsewhere(error: &Error) -> bool {
     match error.kind() {
         Kind::Throttled | Kind::Skewed => false,
@@ -288,8 +289,8 @@ fn leads_elsewhere(error: &Error) -> bool {
     }
 }
 
-/// One error for an object that could be read neither by its version nor by its key. That the key has nothing
-/// does not make the version missing.
+/// Combines the errors of an object that could be read neither by its version nor by its key. An empty key does not
+/// make the version missing.
 fn what_to_say(of_version: Error, of_key: Error) -> Error {
     match of_key.kind() {
         _ if !is_denied(&of_version) => of_version,
@@ -301,7 +302,7 @@ fn what_to_say(of_version: Error, of_key: Error) -> Error {
     }
 }
 
-/// Checks that an object read by its key is the one that was announced: another version has a message of its own.
+/// Checks that an object read by its key is the announced one: another version has a message of its own.
 fn as_announced(object: &GetObject<'_>, head: &Head) -> Result<(), Fault> {
     let Some(version) = object.version_id.filter(|_| object.by_key) else { return Ok(()) };
     let etag = object.etag.map(|etag| etag.trim_matches('"')).filter(|etag| !etag.is_empty());
@@ -313,7 +314,7 @@ fn as_announced(object: &GetObject<'_>, head: &Head) -> Result<(), Fault> {
     Err(Fault { kind: Kind::Withheld, message })
 }
 
-/// Not every server that speaks S3 knows `If-Match`: what comes must be of the object that was begun.
+/// Checks that the answer is of the object that was begun, since not every S3 server supports `If-Match`.
 fn same_object(object: &GetObject<'_>, head: &Head) -> Result<(), Fault> {
     match object.if_match {
         Some(begun) if !begun.is_empty() && !head.etag.is_empty() && head.etag != begun => {
@@ -324,14 +325,14 @@ fn same_object(object: &GetObject<'_>, head: &Head) -> Result<(), Fault> {
     }
 }
 
-/// Appends what was asked for. A body shorter than announced is a fault.
+/// Appends the requested bytes. A body shorter than announced is an error.
 fn read_body(head: &Head, len_max: u64, answer: &mut Answer, into: &mut Buffer) -> Result<Part, Fault> {
     let mut reader = answer.reader();
     let skipped = io::copy(&mut reader.by_ref().take(head.skip), &mut io::sink())?;
     let wanted = head.take.unwrap_or(len_max);
     let taken = append(&mut reader, wanted, head.take.is_some(), into)?;
-    // Reading up to the end gives the connection back to the pool; what lies behind a range that the server
-    // ignored is only counted when nothing else tells the size.
+    // Reading to the end returns the connection to the pool; data after a range that the server ignored is only counted
+    // if nothing else gives the size.
     let rest = match head.body {
         Some(body) if skipped + taken < body && taken == wanted => 0,
         _ => io::copy(&mut reader, &mut io::sink())?,

@@ -1,4 +1,4 @@
-//! One call to AWS: sign, send, classify, try again where that helps.
+//! One call to AWS: sign, send, classify, and retry where that helps.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,26 +34,25 @@ pub struct Client {
     clock: Clock,
     stop: Stop,
     calls: Arc<Calls>,
-    /// Told of answers that are overdue.
+    /// Receives reports of overdue answers.
     answers: Arc<Health>,
-    /// All that its calls have to keep to.
+    /// The rate limits of its calls.
     paces: Arc<[Pace]>,
-    /// A failed call waits here for its next try; else its caller has a better place to wait.
+    /// A failed call waits here for its retry; otherwise its caller has a better place to wait.
     waits: bool,
-    /// Tries of one call.
+    /// Attempts of one call.
     attempts: u32,
 }
 
 impl Client {
-    /// The client of an input that reads a queue.
+    /// Creates the client of an input that reads a queue.
     pub fn of_input(http: &Http, input: &settings::Input, stop: &Stop) -> Self {
         let settings::Input { key, credentials, endpoints, region, .. } = input;
         Self::new(http, &format!("inputs.{key}"), credentials, endpoints, region, stop)
     }
 
-    /// A client of an `owner` in log lines: credentials by the file, endpoint overrides by the file
-    /// and the environment. Nothing is sent yet. `stop` ends waits between tries; calls are still possible
-    /// after it.
+    /// Creates a client, named `owner` in log lines: credentials from the file, endpoint overrides from the file and
+    /// the environment. Nothing is sent yet. `stop` ends waits between attempts; calls are still possible after it.
     pub fn new(
         http: &Http,
         owner: &str,
@@ -68,7 +67,7 @@ impl Client {
         Self { provider, ..first }
     }
 
-    /// A client of given parts; `endpoints` are taken as they are.
+    /// Creates a client from parts; `endpoints` are used unchanged.
     pub fn with(
         http: &Http,
         provider: Provider,
@@ -91,32 +90,32 @@ impl Client {
         }
     }
 
-    /// The same connections, clock and endpoints for another identity.
+    /// A client with the same connections, clock and endpoints for another identity.
     pub fn acting_as(&self, provider: Provider) -> Self {
         Self { provider, ..self.clone() }
     }
 
-    /// The same identity with another stop flag: for work that goes on while the rest stops.
+    /// A client with another stop flag: for work that continues while the rest stops.
     pub fn stopped_by(&self, stop: &Stop) -> Self {
         Self { stop: stop.clone(), ..self.clone() }
     }
 
-    /// A copy for a caller that must not be held up: a call that fails is not tried again after a wait.
+    /// A copy for a caller that must not be blocked: a failed call is not retried after a wait.
     pub fn without_waits(&self) -> Self {
         Self { waits: false, ..self.clone() }
     }
 
-    /// The same, whose calls each wait for their turn, further tries included.
+    /// A copy whose calls, including retries, each wait for their turn.
     pub fn paced_by(&self, paces: &[Pace]) -> Self {
         Self { paces: paces.into(), ..self.clone() }
     }
 
-    /// A copy for a caller that repeats calls itself: each is made once.
+    /// A copy for a caller that retries by itself: each call is made once.
     pub fn tried_once(&self) -> Self {
         Self { attempts: 1, ..self.clone() }
     }
 
-    /// A copy whose calls are counted for `input`, which also learns of answers that are overdue.
+    /// A copy whose calls are counted for `input`, which also receives reports of overdue answers.
     pub fn counted_in(&self, input: &telemetry::Input) -> Self {
         input.adopt(self.provider.health());
         Self { calls: Arc::clone(&input.calls), answers: Arc::clone(&input.answers), ..self.clone() }
@@ -126,12 +125,12 @@ impl Client {
         &self.region
     }
 
-    /// Overrides, environment included.
+    /// Overrides, including the environment's.
     pub fn endpoints(&self) -> &settings::Endpoints {
         &self.endpoints
     }
 
-    /// Where a service is, overrides included.
+    /// The address of a service, including overrides.
     pub fn endpoint(&self, service: Service) -> String {
         let over = self.endpoints.of(service).cloned();
         over.unwrap_or_else(|| endpoint::regional(service, &self.region, self.endpoints.variant))
@@ -149,8 +148,8 @@ impl Client {
         &self.provider
     }
 
-    /// Makes the call and reads a successful answer with `read`, which may run again after a [`Fault`] of
-    /// kind [`Kind::Transient`]. Up to [`AWS_ATTEMPTS`] tries, unless it is [`Client::tried_once`].
+    /// Makes the call and reads a successful answer with `read`, which may run again after a [`Fault`] of kind
+    /// [`Kind::Transient`]. Makes up to [`AWS_ATTEMPTS`] attempts, unless it is [`Client::tried_once`].
     pub(super) fn call<T>(
         &self,
         request: &Request,
@@ -180,8 +179,8 @@ impl Client {
         }
     }
 
-    /// Makes the call and reads the whole body of a successful answer with `read`, once. This is the one way to an
-    /// answer that is not an object: what AWS cannot have sent becomes [`Kind::Foreign`] here.
+    /// Makes the call and reads the whole body of a successful answer with `read`, once. This is the only way to an
+    /// answer that is not an object: an answer that AWS cannot have sent becomes [`Kind::Foreign`] here.
     pub fn call_and_read<T>(
         &self,
         request: &Request,
@@ -189,7 +188,7 @@ impl Client {
     ) -> Result<T, Error> {
         self.call(request, |answer| {
             let body = answer.read_all(AWS_ANSWER_BYTES_MAX)?;
-            // A receive that brings nothing deletes nothing, and proxies drop headers: a drain asks for the depth besides.
+            // An empty receive deletes nothing, and proxies drop headers; a drain also asks for the depth.
             if request.service != "sqs" {
                 success::is_credible(&answer.headers, &body)?;
             }
@@ -198,7 +197,7 @@ impl Client {
     }
 
     fn credentials(&self, request: &Request) -> Result<Arc<Credentials>, Error> {
-        // Nearly always: only a wait is worth being announced.
+        // Nearly always: only a wait is worth reporting.
         if let Some(credentials) = self.provider.in_hand() {
             return Ok(credentials);
         }
@@ -245,7 +244,7 @@ impl Client {
             .map_err(|error| Error::local(request, Kind::BadRequest, error.to_string()))
     }
 
-    /// Does what has to be done before the next try; Err: there is none.
+    /// Prepares the next attempt; Err if there is none.
     fn prepare_retry(&self, tries: &mut Tries, used: &Credentials, error: Error) -> Result<(), Error> {
         tries.made += 1;
         self.count(&error);
@@ -282,7 +281,7 @@ impl Client {
         true
     }
 
-    /// False: the program is being stopped.
+    /// Returns false if the program is being stopped.
     fn back_off(&self, tries: &mut Tries, error: &Error) -> bool {
         let asked_for = error.retry_after().map(|wait| wait.min(AWS_BACKOFF_MAX));
         let wait = asked_for.unwrap_or_else(|| tries.backoff.pause());
@@ -296,12 +295,12 @@ fn question(request: &Request) -> String {
     format!("{} {} (endpoint {})", request.action, request.resource, request.endpoint)
 }
 
-/// How long an answer may be missing before that is a trouble: twice what a long poll or any other call may take.
+/// How long an answer may be missing before that is a trouble: twice the maximum of a long poll or any other call.
 fn patience(request: &Request) -> Duration {
     (2 * request.response_timeout.saturating_sub(AWS_LONG_POLL_MARGIN)).max(ANSWER_PATIENCE_MIN)
 }
 
-/// What has been tried for one call.
+/// The attempts of one call.
 #[derive(Debug)]
 struct Tries {
     made: u32,

@@ -1,11 +1,11 @@
-//! AWS's clock, learnt from the `Date` of every answer.
+//! AWS's clock, learned from the `Date` of every answer.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::base::limits::{CLOCK_NOTE_INTERVAL, CLOCK_RESOLUTION, CLOCK_SKEW_NOTED};
 
-/// AWS's clock: what the last answers said, counted on by this machine's monotonic clock, so that a step of the
+/// AWS's clock: the time in the latest answers, continued by this machine's monotonic clock, so that a step of the
 /// machine's own clock changes nothing. Until the first answer it is the machine's own clock. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Clock(Arc<Mutex<State>>);
@@ -16,7 +16,7 @@ struct State {
     noted: Option<Note>,
 }
 
-/// AWS's time at a moment, in nanoseconds since 1970. A `Date` has whole seconds and an answer takes its time, so one
+/// AWS's time at a moment, in nanoseconds since 1970. A `Date` has whole seconds and an answer takes time, so one
 /// answer gives an earliest and a latest time; several answers narrow them down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Bounds {
@@ -25,7 +25,7 @@ struct Bounds {
     latest: i128,
 }
 
-/// The difference that the log has told of.
+/// The difference that was last logged.
 #[derive(Debug, Clone, Copy)]
 struct Note {
     skew_ms: i64,
@@ -41,12 +41,12 @@ impl Clock {
             .unwrap_or_else(SystemTime::now)
     }
 
-    /// True once an answer has told AWS's time.
+    /// True once an answer has given AWS's time.
     pub fn is_known(&self) -> bool {
         self.lock().known.is_some()
     }
 
-    /// Learns from an answer that says `date`, was asked for at `sent` and was here at `received`.
+    /// Learns from an answer with this `date`, requested at `sent` and received at `received`.
     pub fn learn(&self, date: SystemTime, sent: Instant, received: Instant) {
         let heard = Bounds::of(date, sent, received);
         let mut state = self.lock();
@@ -75,7 +75,7 @@ impl State {
         i64::try_from(skew / 1_000_000).unwrap_or(i64::MAX)
     }
 
-    /// The line about a difference that is news: it is large, or was, and has changed.
+    /// The log line about a difference that is news: it is large, or was, and has changed.
     fn note(&mut self, skew_ms: i64, now: Instant) -> Option<String> {
         let noted = self.noted.map_or(0, |note| note.skew_ms);
         let is_recent = |note: Note| now.saturating_duration_since(note.at) < CLOCK_NOTE_INTERVAL;
@@ -109,7 +109,7 @@ impl Bounds {
         Bounds { at, earliest: self.earliest + shift, latest: self.latest + shift }
     }
 
-    /// The bounds that both allow at the same moment. None: they contradict each other.
+    /// The bounds that both allow at the same moment. None if they contradict each other.
     fn and(self, other: Bounds) -> Option<Bounds> {
         let (earliest, latest) = (self.earliest.max(other.earliest), self.latest.min(other.latest));
         (earliest <= latest).then_some(Bounds { at: other.at, earliest, latest })

@@ -17,14 +17,14 @@ const CLOUDTRAIL: JsonService = JsonService {
     target: "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101",
 };
 
-/// What is looked up: events of a time, both ends included.
+/// A look-up: events of a time range, both ends included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lookup<'a> {
     pub from: Timestamp,
     pub to: Timestamp,
     /// Only events of this source (`iam.amazonaws.com`).
     pub source: Option<&'a str>,
-    /// Of the page before.
+    /// Token of the previous page.
     pub token: Option<&'a str>,
 }
 
@@ -32,7 +32,7 @@ pub struct Lookup<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     pub events: Vec<Event>,
-    /// None: this is the last page.
+    /// None if this is the last page.
     pub token: Option<String>,
 }
 
@@ -43,11 +43,11 @@ pub struct Event {
     pub name: Option<String>,
     /// Whole seconds since 1970.
     pub time: Option<i64>,
-    /// The event as CloudTrail recorded it: JSON. What AWS left out of it, the envelope stands for.
+    /// The event as CloudTrail recorded it: JSON. If AWS omitted it, the envelope replaces it.
     pub json: String,
 }
 
-/// LookupEvents. The address's resource is for people.
+/// Builds LookupEvents. The address's resource is for people.
 pub fn lookup(address: &Address<'_>, lookup: &Lookup<'_>) -> Request {
     let mut input = json!({
         "StartTime": lookup.from.as_second(),
@@ -66,7 +66,7 @@ pub fn lookup(address: &Address<'_>, lookup: &Lookup<'_>) -> Request {
 /// Reads LookupEvents' answer.
 ///
 /// # Errors
-/// It is not what AWS documents.
+/// If it is not what AWS documents.
 pub fn read_lookup(body: &[u8]) -> Result<Page, Unusable> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]

@@ -1,7 +1,7 @@
 //! CloudWatch metrics over the AWS JSON 1.0 protocol: ListMetrics, GetMetricData, GetMetricStatistics. Pure.
 //!
-//! Format: the Amazon CloudWatch API reference; the protocol's target prefix is in AWS's published service
-//! model (`GraniteServiceVersion20100801`). Times are seconds since 1970.
+//! Format: the Amazon CloudWatch API reference; the protocol's target prefix is in AWS's published service model
+//! (`GraniteServiceVersion20100801`). Times are seconds since 1970.
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -16,11 +16,11 @@ const CLOUDWATCH: JsonService = JsonService {
     target: "GraniteServiceVersion20100801",
 };
 
-/// What is asked of every metric, in the order of the published events. Up to five statistics of a metric in one
-/// call are billed as one.
+/// The statistics of every metric, in the order of the published events. Up to five statistics of a metric in one call
+/// are billed as one.
 pub const STATISTICS: [&str; 5] = ["Average", "Maximum", "Minimum", "Sum", "SampleCount"];
 
-/// A metric's name: all three together.
+/// A metric's identity: all three together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Metric {
@@ -39,14 +39,14 @@ pub struct Dimension {
     pub value: String,
 }
 
-/// Which metrics are listed.
+/// The metrics to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct List<'a> {
-    /// None: of all namespaces.
+    /// None for all namespaces.
     pub namespace: Option<&'a str>,
     /// Only those that had data in the last three hours; else in the last two weeks.
     pub recently_active: bool,
-    /// Of the page before.
+    /// Token of the previous page.
     pub token: Option<&'a str>,
 }
 
@@ -54,11 +54,11 @@ pub struct List<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
     pub metrics: Vec<Metric>,
-    /// None: this is the last page.
+    /// None if this is the last page.
     pub token: Option<String>,
 }
 
-/// Which data are read: all [`STATISTICS`] of some metrics.
+/// The data to read: all [`STATISTICS`] of some metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query<'a> {
     pub metrics: &'a [Metric],
@@ -67,7 +67,7 @@ pub struct Query<'a> {
     /// Seconds since 1970, both a multiple of the period; `to` is not included.
     pub from: i64,
     pub to: i64,
-    /// Of the page before.
+    /// Token of the previous page.
     pub token: Option<&'a str>,
 }
 
@@ -77,7 +77,7 @@ pub struct Data {
     pub points: Vec<Point>,
     /// The status of each series, by metric and statistic: `Complete`, `PartialData`, …
     pub statuses: Vec<(usize, usize, String)>,
-    /// None: this is the last page.
+    /// None if this is the last page.
     pub token: Option<String>,
 }
 
@@ -88,12 +88,12 @@ pub struct Point {
     pub metric: usize,
     /// Index in [`STATISTICS`].
     pub statistic: usize,
-    /// Beginning of its period, seconds since 1970.
+    /// Start of its period, seconds since 1970.
     pub time: i64,
     pub value: Number,
 }
 
-/// ListMetrics. The address's resource is for people.
+/// Builds ListMetrics. The address's resource is for people.
 pub fn list_metrics(address: &Address<'_>, list: &List<'_>) -> Request {
     let mut input = json!({});
     if let Some(namespace) = list.namespace {
@@ -108,7 +108,7 @@ pub fn list_metrics(address: &Address<'_>, list: &List<'_>) -> Request {
     CLOUDWATCH.call("cloudwatch:ListMetrics", address, &input)
 }
 
-/// GetMetricData. The address's resource is for people.
+/// Builds GetMetricData. The address's resource is for people.
 pub fn metric_data(address: &Address<'_>, query: &Query<'_>) -> Request {
     let statistics = |(at, metric): (usize, &Metric)| {
         let one = move |(statistic, name): (usize, &&str)| {
@@ -132,7 +132,7 @@ pub fn metric_data(address: &Address<'_>, query: &Query<'_>) -> Request {
     CLOUDWATCH.call("cloudwatch:GetMetricData", address, &input)
 }
 
-/// GetMetricStatistics of one datapoint, for its unit. The address's resource is for people.
+/// Builds GetMetricStatistics for one datapoint's unit. The address's resource is for people.
 pub fn metric_unit(address: &Address<'_>, metric: &Metric, period: u32, time: i64) -> Request {
     let input = json!({
         "Namespace": metric.namespace,
@@ -146,15 +146,15 @@ pub fn metric_unit(address: &Address<'_>, metric: &Metric, period: u32, time: i6
     CLOUDWATCH.call("cloudwatch:GetMetricStatistics", address, &input)
 }
 
-/// Reads the unit in GetMetricStatistics' answer. None: there is no datapoint, or they have several units.
+/// Reads the unit in GetMetricStatistics' answer. None if there is no datapoint, or they have several units.
 ///
 /// # Errors
-/// It is not what AWS documents.
+/// If it is not what AWS documents.
 pub fn read_metric_unit(body: &[u8]) -> Result<Option<String>, Unusable> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Answer<P> {
-        // An answer without them costs a unit, and no datapoint.
+        // An answer without them costs a unit, but no datapoint.
         #[serde(default = "Vec::new")]
         datapoints: Vec<P>,
     }
@@ -173,7 +173,7 @@ pub fn read_metric_unit(body: &[u8]) -> Result<Option<String>, Unusable> {
 /// Reads ListMetrics' answer.
 ///
 /// # Errors
-/// It is not what AWS documents. An answer without any member says that there are no metrics.
+/// If it is not what AWS documents. An answer without any member says that there are no metrics.
 pub fn read_list_metrics(body: &[u8]) -> Result<Listed, Unusable> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -191,7 +191,7 @@ pub fn read_list_metrics(body: &[u8]) -> Result<Listed, Unusable> {
 /// Reads GetMetricData's answer.
 ///
 /// # Errors
-/// It is not what AWS documents.
+/// If it is not what AWS documents.
 pub fn read_metric_data(body: &[u8]) -> Result<Data, Unusable> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -235,7 +235,7 @@ impl Series {
     }
 }
 
-/// `m12_3` -> 12, 3.
+/// Parses `m12_3` as 12, 3.
 fn indices(id: &str) -> Option<(usize, usize)> {
     let (metric, statistic) = id.strip_prefix('m')?.split_once('_')?;
     let statistic = statistic.parse().ok().filter(|statistic| *statistic < STATISTICS.len())?;

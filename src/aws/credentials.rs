@@ -7,18 +7,18 @@ use super::error::{Error, Kind};
 use crate::settings;
 use crate::settings::shown_key_id;
 
-/// What a request is signed with. `Debug` shows neither secret nor token.
+/// The keys that sign a request. `Debug` shows neither secret nor token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     pub access_key_id: String,
     pub secret_access_key: String,
     pub session_token: Option<String>,
-    /// By AWS's clock; None: never.
+    /// By AWS's clock; None if it does not expire.
     pub expires_at: Option<SystemTime>,
 }
 
 impl Credentials {
-    /// Nobody's: calls are not signed.
+    /// Anonymous: calls are not signed.
     pub fn anonymous() -> Self {
         let nothing = String::new;
         Self { access_key_id: nothing(), secret_access_key: nothing(), session_token: None, expires_at: None }
@@ -38,7 +38,7 @@ impl Credentials {
         }
     }
 
-    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, if set, `AWS_SESSION_TOKEN`.
+    /// Reads `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, if set, `AWS_SESSION_TOKEN`.
     pub fn from_environment(env: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let value =
             |name: &str| env(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
@@ -52,8 +52,8 @@ impl Credentials {
     }
 }
 
-/// When credentials expire: ISO 8601 with a zone. The last days of the year 9999, by which some helpers say "never", lie
-/// beyond what a timestamp can hold, and stand for its end. None: it is no time.
+/// Parses the expiry of credentials: ISO 8601 with a zone. The last days of the year 9999, by which some helpers say
+/// "never", exceed a timestamp's range and are clamped to its end. None if it is not a time.
 pub fn expiry(text: &str) -> Option<SystemTime> {
     let text = text.trim();
     let last = |text: &str| {

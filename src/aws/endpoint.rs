@@ -1,4 +1,4 @@
-//! Where a service is: region -> partition -> DNS suffix, unless an override says otherwise.
+//! The address of a service: region -> partition -> DNS suffix, unless an override says otherwise.
 
 use crate::base::naming;
 use crate::base::naming::{AccessPoint, NoPlace, Place, is_region};
@@ -6,8 +6,8 @@ use crate::settings::Endpoints;
 use crate::settings::Service;
 use crate::settings::Variant;
 
-/// Overrides of one input. The file's setting wins over `AWS_ENDPOINT_URL_SQS` (`_S3`, …), which wins over
-/// `AWS_ENDPOINT_URL`. `env` reads the environment; empty values count as absent.
+/// The overrides of one input. The file's setting has precedence over `AWS_ENDPOINT_URL_SQS` (`_S3`, …), which has
+/// precedence over `AWS_ENDPOINT_URL`. `env` reads the environment; empty values count as absent.
 pub fn resolve(written: &Endpoints, env: impl Fn(&str) -> Option<String>) -> Endpoints {
     let from_env = |name: &str| env(name).filter(|value| !value.trim().is_empty());
     let pick = |service: Service| {
@@ -18,8 +18,8 @@ pub fn resolve(written: &Endpoints, env: impl Fn(&str) -> Option<String>) -> End
     Endpoints { variant: written.variant, ..Endpoints::each(pick) }
 }
 
-/// `https://sqs.<region>.<suffix>`, or the variant of it. A text that is not a region leads to a host that does not
-/// exist.
+/// Builds `https://sqs.<region>.<suffix>`, or a variant of it. A text that is not a region leads to a host that does
+/// not exist.
 pub fn regional(service: Service, region: &str, variant: Variant) -> String {
     format!("https://{}", host(service, if is_region(region) { region } else { "invalid" }, variant))
 }
@@ -45,17 +45,17 @@ fn s3_host(name: &str, region: &str, suffix: &str, variant: Variant) -> String {
     format!("{name}{fips}{dual_stack}.{region}.{suffix}")
 }
 
-/// The address to call for a queue with this URL. None: it has no `http(s)://host`.
+/// The address to call for a queue with this URL. None if it has no `http(s)://host`.
 ///
-/// Hosts of VPC endpoints and emulators, and those of a variant that is written out, are called as they are written.
-/// SQS's usual hosts and its old ones, which some networks do not reach, become the region's own in the variant.
+/// Hosts of VPC endpoints and emulators, and those of an explicit variant, are called as written. SQS's usual hosts and
+/// its old ones, which some networks do not reach, become the region's own in the variant.
 pub fn queue(url: &str, variant: Variant) -> Option<String> {
     let origin = origin(url)?;
     let region = origin.strip_prefix("https://").and_then(usual_queue_region);
     Some(region.map_or_else(|| origin.to_owned(), |region| regional(Service::Sqs, region, variant)))
 }
 
-/// The region of a host of SQS that is neither a VPC endpoint's nor a variant's: `sqs.<region>.<suffix>`, or one of the
+/// The region of an SQS host that is neither a VPC endpoint's nor a variant's: `sqs.<region>.<suffix>`, or one of the
 /// old forms `<region>.queue.<suffix>` and `queue.<suffix>`.
 pub fn usual_queue_region(host: &str) -> Option<&str> {
     match host {
@@ -69,8 +69,8 @@ pub fn usual_queue_region(host: &str) -> Option<&str> {
     (is_region(region) && suffix == dns_suffix(region)).then_some(region)
 }
 
-/// May a region that a message or an answer names become part of an address, for a client of the region `own`?
-/// Only a region of the same partition may: the client's keys are good for no other.
+/// True if a region from a message or an answer may become part of an address, for a client of the region `own`. Only a
+/// region of the same partition may: the client's keys are valid in no other.
 pub fn is_region_beside(region: &str, own: &str) -> bool {
     is_region(region) && partition(region) == partition(own)
 }
@@ -85,12 +85,12 @@ pub fn dns_suffix(region: &str) -> &'static str {
     partition_row(region).suffix
 }
 
-/// Does S3 have FIPS endpoints there?
+/// True if S3 has FIPS endpoints there.
 pub fn has_fips(region: &str) -> bool {
     partition(region) != "aws-cn"
 }
 
-/// Why no address can be made: a bucket or a region cannot have this name.
+/// The reason why an address cannot be built: a bucket or a region cannot have this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Nowhere {
     #[error(transparent)]
@@ -106,22 +106,22 @@ pub enum Nowhere {
     Endpoint(String),
 }
 
-/// Where a bucket is.
+/// The address of a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located {
     /// `scheme://host[:port]`.
     pub endpoint: String,
-    /// Stands before `/` and the key.
+    /// The path before `/` and the key.
     pub path: String,
-    /// The region that the signature's scope carries.
+    /// The region in the signature's scope.
     pub region: String,
 }
 
-/// Where a bucket of the region is: virtual-hosted on AWS, path style for custom endpoints and for names that a wildcard
-/// certificate does not cover. An access point that is named by its ARN has a host and a region of its own.
+/// The address of a bucket of the region: virtual-hosted on AWS, path style for custom endpoints and for names that a
+/// wildcard certificate does not cover. An access point named by its ARN has its own host and region.
 ///
 /// # Errors
-/// A bucket or a region cannot have this name, so it must not become part of a host or a path.
+/// If a bucket or a region cannot have this name, so it must not become part of a host or a path.
 pub fn bucket(region: &str, bucket: &str, endpoints: &Endpoints) -> Result<Located, Nowhere> {
     let name = match naming::place(bucket)? {
         Place::Bucket(name) => name,
@@ -164,7 +164,7 @@ fn before_host(endpoint: &str, label: &str) -> Result<String, Nowhere> {
     is_domain.then(|| format!("{scheme}://{label}.{authority}")).ok_or_else(nowhere)
 }
 
-/// `scheme://host[:port]` of a URL such as a queue's; None when it has no http(s) scheme or no host.
+/// The `scheme://host[:port]` of a URL such as a queue's; None if it has no http(s) scheme or no host.
 pub fn origin(url: &str) -> Option<&str> {
     let (scheme, rest) = url.split_once("://")?;
     if !scheme.eq_ignore_ascii_case("https") && !scheme.eq_ignore_ascii_case("http") {
@@ -176,7 +176,7 @@ pub fn origin(url: &str) -> Option<&str> {
     valid.then(|| without_default_port(&url[..scheme.len() + 3 + host.len()]))
 }
 
-/// Is this origin one of AWS's own in the partition of `region`: https, the usual port, AWS's domain?
+/// True if this origin is one of AWS's own in the partition of `region`: https, the usual port, AWS's domain.
 pub fn is_of_aws(origin: &str, region: &str) -> bool {
     let host = origin.strip_prefix("https://").unwrap_or_default();
     partition_row(region).domains().any(|domain| is_below(host, domain))
@@ -186,23 +186,23 @@ fn is_below(host: &str, domain: &str) -> bool {
     host.strip_suffix(domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
 }
 
-/// The region that an address of AWS names, for advice: `sqs.eu-west-1.amazonaws.com`,
-/// `bucket.s3.eu-west-1.amazonaws.com`, `eu-west-1.queue.amazonaws.com`.
+/// The region in an AWS address, for advice: `sqs.eu-west-1.amazonaws.com`, `bucket.s3.eu-west-1.amazonaws.com`,
+/// `eu-west-1.queue.amazonaws.com`.
 pub fn region_of(address: &str) -> Option<&str> {
     let host = address.split_once("://").map_or(address, |(_, rest)| rest).split(['/', ':']).next()?;
     let is_of_aws = PARTITIONS.iter().flat_map(Partition::domains).any(|domain| is_below(host, domain));
     host.split('.').rev().find(|label| is_of_aws && is_region(label))
 }
 
-/// The signature leaves a default port out, so the Host header must.
+/// The signature omits a default port, so the Host header must too.
 fn without_default_port(origin: &str) -> &str {
     let port = if origin.starts_with("https:") { ":443" } else { ":80" };
     origin.strip_suffix(port).unwrap_or(origin)
 }
 
-/// A part of AWS that has nothing to do with the others.
+/// A partition of AWS, which is separate from the others.
 struct Partition {
-    /// What the names of its regions begin with.
+    /// Prefixes of its regions' names.
     regions: &'static str,
     name: &'static str,
     suffix: &'static str,
@@ -226,7 +226,7 @@ impl Partition {
 
 const COMMERCIAL: Partition = Partition::new("", "aws", "amazonaws.com", "api.aws");
 
-/// The first that fits; the last fits all.
+/// The first match counts; the last matches all.
 const PARTITIONS: &[Partition] = &[
     Partition::new("cn-", "aws-cn", "amazonaws.com.cn", "api.amazonwebservices.com.cn"),
     Partition::new("us-gov-", "aws-us-gov", "amazonaws.com", "api.aws"),
@@ -242,7 +242,7 @@ fn partition_row(region: &str) -> &'static Partition {
     PARTITIONS.iter().find(|row| region.starts_with(row.regions)).unwrap_or(&COMMERCIAL)
 }
 
-/// One DNS label, so `*.s3.<region>.<suffix>` covers it.
+/// True for one DNS label, so that `*.s3.<region>.<suffix>` covers it.
 fn is_host_label(name: &str) -> bool {
     let edge = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let bytes = name.as_bytes();

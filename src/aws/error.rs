@@ -1,4 +1,4 @@
-//! One error for every call: what an operator needs to act, and what a caller needs to decide.
+//! One error for every call, with what an operator needs to act, and what a caller needs to decide.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -10,12 +10,12 @@ use crate::base::text::variant;
 use crate::settings::shown_key_id;
 use crate::telemetry::Failure;
 
-/// What callers decide by, so that nobody compares strings.
+/// The kinds of errors that callers distinguish, so that nothing compares strings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// AWS asks for fewer calls.
     Throttled,
-    /// 5xx, reset, time-out, name not found, handshake failed, body cut short: worth another try.
+    /// 5xx, reset, timeout, unresolved name, failed handshake, truncated body: worth a retry.
     Transient,
     /// Our clock and AWS's differ too much.
     Skewed,
@@ -27,23 +27,23 @@ pub enum Kind {
     NoSuchObject,
     /// No such bucket, queue or log group.
     NotFound,
-    /// S3 does not hand this one object out before somebody changes something about it: it is archived, its
-    /// version must not be read, or no object can have its name.
+    /// S3 does not return this one object until somebody changes something: it is archived, its version must not be
+    /// read, or no object can have its name.
     Withheld,
-    /// The answer is not AWS's: a refusal without an error code of AWS, or a success without what AWS always sends. A
-    /// proxy, a portal or another server gave it, and nothing follows from it.
+    /// The answer is not AWS's: a refusal without an AWS error code, or a success without what AWS always sends. A
+    /// proxy, a portal or another server sent it, and nothing follows from it.
     Foreign,
     /// The object was replaced since its first range was read (412).
     Changed,
-    /// The bucket lives elsewhere.
+    /// The bucket is in another region.
     Redirect { region: Option<String> },
-    /// The range begins behind the object's end; its size, if the answer says.
+    /// The range begins after the object's end; with its size, if the answer has it.
     InvalidRange { total: Option<u64> },
-    /// The message is not ours any more: deleted, or its visibility ran out.
+    /// The message is no longer ours: deleted, or its visibility timeout ended.
     ReceiptHandle,
     /// The program is being stopped.
     Stopped,
-    /// Anything else: trying again will not help.
+    /// Anything else: a retry will not help.
     BadRequest,
 }
 
@@ -58,12 +58,12 @@ struct Details {
     resource: String,
     endpoint: String,
     region: String,
-    /// As [`shown_key_id`] makes it.
+    /// In the form of [`shown_key_id`].
     key_id: Option<String>,
-    /// 0: no answer.
+    /// 0 if there was no answer.
     status: u16,
     code: String,
-    /// AWS's message, or what went wrong before there was one.
+    /// AWS's message, or the problem if there was no answer.
     message: String,
     attempts: u32,
     server_time: Option<SystemTime>,
@@ -71,7 +71,7 @@ struct Details {
 }
 
 impl Error {
-    /// AWS answered, and the answer is no.
+    /// AWS answered with a refusal.
     pub fn refused(request: &Request, key_id: &str, refusal: Refusal) -> Self {
         let mut error = Self::local(request, refusal.kind(), refusal.message);
         error.0.key_id = Some(shown_key_id(key_id));
@@ -82,7 +82,7 @@ impl Error {
         error
     }
 
-    /// There was no answer, or not all of it, or it made no sense.
+    /// There was no answer, or an incomplete or invalid one.
     pub fn local(request: &Request, kind: Kind, message: impl Into<String>) -> Self {
         let mut error = Self::setup(request.action, &request.resource, kind, message);
         error.0.endpoint.clone_from(&request.endpoint);
@@ -90,7 +90,7 @@ impl Error {
         error
     }
 
-    /// Something that no request was made for: credentials, certificates, an address.
+    /// A problem without a request: credentials, certificates, an address.
     pub fn setup(action: &'static str, resource: &str, kind: Kind, message: impl Into<String>) -> Self {
         Self(Box::new(Details {
             kind,
@@ -112,13 +112,13 @@ impl Error {
         &self.0.kind
     }
 
-    /// True for what may go well later without anybody's help.
+    /// True if it may succeed later without intervention.
     pub fn is_temporary(&self) -> bool {
         matches!(self.0.kind, Kind::Throttled | Kind::Transient | Kind::Skewed | Kind::Expired)
     }
 
-    /// True for a refusal that may concern nothing but the thing that was asked for; false for one that every call
-    /// would meet: credentials, a wrong clock, throttling, the network, a stop.
+    /// True for a refusal that may concern only the requested thing; false for one that every call would meet:
+    /// credentials, a wrong clock, throttling, the network, a stop.
     pub fn may_be_of_item(&self) -> bool {
         const OF_THE_THING: &[&str] = &[
             "AccessDenied",
@@ -128,7 +128,7 @@ impl Error {
             "UnauthorizedOperation",
         ];
         match self.0.kind {
-            // Without a status it is an answer that cannot be read.
+            // Without a status it is an unreadable answer.
             Kind::BadRequest => self.is_answered_by_aws() || self.0.status == 0,
             Kind::Denied => OF_THE_THING.contains(&&*failure::essence(&self.0.code)),
             Kind::NotFound | Kind::Changed | Kind::Redirect { .. } => self.is_answered_by_aws(),
@@ -136,22 +136,22 @@ impl Error {
         }
     }
 
-    /// AWS itself has answered: a proxy's page of its own has no code.
+    /// True if AWS itself has answered: a proxy's own page has no code.
     pub fn is_answered_by_aws(&self) -> bool {
         self.0.status != 0 && !self.0.code.is_empty()
     }
 
-    /// The call as an IAM policy spells it: `s3:GetObject`.
+    /// The call as in an IAM policy: `s3:GetObject`.
     pub fn action(&self) -> &'static str {
         self.0.action
     }
 
-    /// The answer's status; None when there was no answer.
+    /// The answer's status; None if there was no answer.
     pub fn status(&self) -> Option<u16> {
         (self.0.status != 0).then_some(self.0.status)
     }
 
-    /// AWS's code, such as `AccessDenied`; empty when there is none.
+    /// AWS's code, such as `AccessDenied`; empty if there is none.
     pub fn code(&self) -> &str {
         &self.0.code
     }
@@ -161,12 +161,12 @@ impl Error {
         self.0.server_time
     }
 
-    /// What the answer's `Retry-After` asks for.
+    /// The answer's `Retry-After`.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// This refusal, where it concerns one object alone: `why` says what was found out about it.
+    /// This refusal, if it concerns one object alone: `why` is what was found out about it.
     pub(super) fn withheld(mut self, why: &str) -> Self {
         self.0.kind = Kind::Withheld;
         self.0.message = format!("{} ({why})", self.0.message);
@@ -238,7 +238,7 @@ impl Error {
         if parts.is_empty() { Ok(()) } else { write!(f, " ({})", parts.join(", ")) }
     }
 
-    /// The likely cause and what to do; None when the message says it all.
+    /// The likely cause and what to do; None if the message says it all.
     fn advice(&self) -> Option<String> {
         let code = failure::essence(&self.0.code);
         self.advice_by_code(&code)
@@ -246,7 +246,7 @@ impl Error {
             .or_else(|| self.advice_by_kind())
     }
 
-    /// The advice that depends on more than the code.
+    /// Advice that depends on more than the code.
     fn advice_by_code(&self, code: &str) -> Option<String> {
         match code {
             "SignatureDoesNotMatch" | "InvalidSignature" if self.0.kind == Kind::Denied => {
@@ -347,7 +347,7 @@ impl Error {
         }
     }
 
-    /// The resource as a policy names it.
+    /// The resource as in a policy.
     fn arn(&self) -> String {
         let resource = &self.0.resource;
         let partition = endpoint::partition(&self.0.region);
@@ -380,7 +380,7 @@ impl Error {
     }
 }
 
-/// The advice about codes that mean the same for every call.
+/// Advice about codes that mean the same for every call.
 fn fixed_advice(code: &str) -> Option<&'static str> {
     Some(match code {
         "InvalidObjectState" => {
@@ -431,7 +431,7 @@ fn some_text(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// An access point's ARN, and perhaps a key behind it, as a policy names that object.
+/// The object of an access point's ARN and key, as in a policy.
 fn of_access_point(path: &str) -> String {
     let parts: Vec<&str> = path.splitn(3, '/').collect();
     match parts.as_slice() {

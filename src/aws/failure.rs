@@ -1,7 +1,8 @@
-//! How AWS says no: XML (S3, STS), JSON (the others) or a header (`x-amzn-query-error`, `x-amzn-errortype`) -> code, message, [`Kind`].
+//! AWS's refusals: XML (S3, STS), JSON (the others) or a header (`x-amzn-query-error`, `x-amzn-errortype`) -> code,
+//! message, [`Kind`].
 //!
-//! Formats: "Error responses" of the S3 API reference, "Common errors" of the STS reference, and the AWS
-//! JSON 1.0 protocol (`__type`, with or without its namespace).
+//! Formats: "Error responses" of the S3 API reference, "Common errors" of the STS reference, and the AWS JSON 1.0
+//! protocol (`__type`, with or without its namespace).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,27 +16,27 @@ use super::endpoint;
 use super::error::Kind;
 use crate::base::naming::is_scope;
 
-/// An unsuccessful answer, read.
+/// A parsed refusal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Refusal {
     pub status: u16,
     /// The code as AWS names it, such as `AccessDenied` or `KMS.DisabledException`, without a namespace and a URL;
-    /// empty when the answer has none, which means that it does not come from AWS.
+    /// empty if the answer has none, which means that it does not come from AWS.
     pub code: String,
     pub message: String,
-    /// Where a bucket lives, when the answer says.
+    /// A bucket's region, if the answer has it.
     pub region: Option<String>,
     /// The server's clock.
     pub server_time: Option<SystemTime>,
     pub retry_after: Option<Duration>,
     /// The object's size, from a 416's `ActualObjectSize` or `Content-Range: bytes */size`.
     pub total: Option<u64>,
-    /// The version that was asked for is a delete marker (`x-amz-delete-marker`).
+    /// The requested version is a delete marker (`x-amz-delete-marker`).
     pub delete_marker: bool,
 }
 
 impl Refusal {
-    /// Reads an answer whose status is not a success. Never fails: what cannot be read is left empty.
+    /// Reads an answer whose status is not a success. Never fails: unreadable parts are left empty.
     pub fn read(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let document = Document::read(body);
         let text = |name: &str| header(headers, name);
@@ -58,14 +59,14 @@ impl Refusal {
         }
     }
 
-    /// What callers decide by.
+    /// The kind that callers distinguish.
     pub fn kind(&self) -> Kind {
         by_code(&self.code, &self.message)
             .map(|kind| self.completed(kind))
             .unwrap_or_else(|| self.by_status())
     }
 
-    /// A code is believed as far as the rest of the answer agrees with it.
+    /// A code is believed only if the rest of the answer agrees with it.
     fn completed(&self, kind: Kind) -> Kind {
         match kind {
             Kind::Redirect { .. } => Kind::Redirect { region: self.region.clone() },
@@ -75,7 +76,7 @@ impl Refusal {
         }
     }
 
-    /// The status decides little without a code of AWS's: a proxy or a wrong endpoint answers with any status.
+    /// Without a code of AWS the status decides little: a proxy or a wrong endpoint answers with any status.
     fn by_status(&self) -> Kind {
         let is_foreign = self.code.is_empty();
         match self.status {
@@ -87,7 +88,7 @@ impl Refusal {
             _ if is_foreign => Kind::Foreign,
             401 | 403 | 407 => Kind::Denied,
             404 | 410 => Kind::NotFound,
-            // The version that was asked for deletes the object.
+            // The requested version deletes the object.
             405 if self.delete_marker => Kind::NoSuchObject,
             412 => Kind::Changed,
             _ => Kind::BadRequest,
@@ -95,8 +96,8 @@ impl Refusal {
     }
 }
 
-/// The kind that a code alone decides; None: the status decides. `message` tells apart what AWS files
-/// under one code. Also used for the entries of a batch, which have no status.
+/// The kind that a code alone determines; None if the status decides. `message` distinguishes errors that share a code.
+/// Also used for the entries of a batch, which have no status.
 pub fn by_code(code: &str, message: &str) -> Option<Kind> {
     let clock = message.contains("Signature expired") || message.contains("Signature not yet current");
     Some(match &*essence(code) {
@@ -182,22 +183,22 @@ const DENIED: &[&str] = &[
     "UnrecognizedClient",
 ];
 
-/// The object's own state or name is in the way.
+/// True if the object's own state or name prevents the call.
 const WITHHELD: &[&str] = &["InvalidBucketName", "InvalidObjectState", "InvalidURI", "KeyTooLongError"];
 
 const ELSEWHERE: &[&str] =
     &["AuthorizationHeaderMalformed", "IllegalLocationConstraint", "PermanentRedirect", "TemporaryRedirect"];
 
-/// `com.amazonaws.sqs#QueueDoesNotExist` -> `QueueDoesNotExist`. A URL may follow a colon (`Code:http://…`).
+/// Shortens `com.amazonaws.sqs#QueueDoesNotExist` to `QueueDoesNotExist`. A URL may follow a colon (`Code:http://…`).
 /// Dots belong to the code: `KMS.DisabledException`.
 fn without_namespace(code: &str) -> &str {
     let code = code.split_once(':').map_or(code, |(code, _url)| code);
     code.split_once('#').map_or(code, |(_namespace, code)| code).trim()
 }
 
-/// One spelling for what services and protocols spell differently: `AWS.SimpleQueueService.NonExistentQueue` ->
-/// `NonExistentQueue`, `AccessDeniedException` -> `AccessDenied`; errors of KMS, which S3 and SQS pass on as
-/// `KMS.DisabledException`, `KMS.KMSInvalidStateException` or `KmsDisabled`, begin with `Kms`.
+/// Unifies the spellings of services and protocols: `AWS.SimpleQueueService.NonExistentQueue` -> `NonExistentQueue`,
+/// `AccessDeniedException` -> `AccessDenied`; errors of KMS, which S3 and SQS pass on as `KMS.DisabledException`,
+/// `KMS.KMSInvalidStateException` or `KmsDisabled`, begin with `Kms`.
 pub fn essence(code: &str) -> Cow<'_, str> {
     let code = without_namespace(code);
     let code = code.strip_suffix("Exception").unwrap_or(code);
@@ -208,7 +209,7 @@ pub fn essence(code: &str) -> Cow<'_, str> {
     }
 }
 
-/// The members that the forms have in common.
+/// The members that all forms have.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Document {
@@ -245,7 +246,7 @@ impl Document {
         whole.inner.map_or(Self { inner: None, ..whole }, |inner| *inner)
     }
 
-    /// A member may come in several spellings at once; a value that is not text is no error code.
+    /// A member may occur in several spellings at once; a value that is not text is not an error code.
     fn of_json(text: &str) -> Self {
         let found: Spellings = serde_json::from_str(text).unwrap_or_default();
         let first = |texts: &[&Text]| texts.iter().find_map(|text| text.0.clone());
@@ -254,7 +255,7 @@ impl Document {
     }
 }
 
-/// The members of a JSON refusal; nothing else of it is kept.
+/// The members of a JSON refusal; the rest is ignored.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Spellings {
@@ -320,22 +321,22 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 }
 
-/// The text of a header. None: it is not there, or is no text.
+/// The text of a header. None if it is missing or is not text.
 pub(super) fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// `bytes */1234` or `bytes 0-9/1234` -> 1234.
+/// Parses `bytes */1234` or `bytes 0-9/1234` as 1234.
 fn total_of(content_range: &str) -> Option<u64> {
     content_range.rsplit('/').next()?.trim().parse().ok()
 }
 
-/// RFC 3339, as S3's `ServerTime`.
+/// Parses RFC 3339, as in S3's `ServerTime`.
 fn iso_time(text: &str) -> Option<SystemTime> {
     text.trim().parse::<jiff::Timestamp>().ok().map(SystemTime::from)
 }
 
-/// RFC 9110's preferred form, as the `Date` header.
+/// Parses RFC 9110's preferred form, as in the `Date` header.
 pub(super) fn http_time(text: &str) -> Option<SystemTime> {
     let zoned = jiff::fmt::rfc2822::parse(text.trim()).ok()?;
     Some(SystemTime::from(zoned.timestamp()))

@@ -1,7 +1,7 @@
 //! GuardDuty over REST and JSON: ListDetectors, ListFindings, GetFindings. Pure.
 //!
-//! Format: the Amazon GuardDuty API reference. Times in requests are milliseconds since 1970, in findings they
-//! are ISO 8601.
+//! Format: the Amazon GuardDuty API reference. Times in requests are milliseconds since 1970, in findings they are ISO
+//! 8601.
 
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -18,7 +18,7 @@ use crate::base::limits::FINDINGS_PER_CALL;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ids {
     pub ids: Vec<String>,
-    /// None: this is the last page.
+    /// None if this is the last page.
     pub token: Option<String>,
 }
 
@@ -26,13 +26,13 @@ pub struct Ids {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     pub id: String,
-    /// `updatedAt`, milliseconds since 1970. None: it has none that can be read.
+    /// `updatedAt`, milliseconds since 1970. None if it is missing or unreadable.
     pub updated: Option<i64>,
-    /// As GuardDuty wrote it.
+    /// The finding as GuardDuty wrote it.
     pub json: String,
 }
 
-/// ListDetectors: none or one for each region.
+/// Builds ListDetectors: none or one per region.
 pub fn detectors(address: &Address<'_>, token: Option<&str>) -> Request {
     let mut request = call("guardduty:ListDetectors", address, "/detector".to_owned(), Vec::new());
     request.method = "GET";
@@ -44,7 +44,7 @@ pub fn detectors(address: &Address<'_>, token: Option<&str>) -> Request {
     request
 }
 
-/// ListFindings: ids of those that were updated at `updated` or later (milliseconds), the oldest update first.
+/// Builds ListFindings: ids of those that were updated at `updated` or later (milliseconds), the oldest update first.
 pub fn findings(address: &Address<'_>, detector: &str, updated: i64, token: Option<&str>) -> Request {
     let mut input = json!({
         "findingCriteria": {"criterion": {"updatedAt": {"greaterThanOrEqual": updated}}},
@@ -58,7 +58,7 @@ pub fn findings(address: &Address<'_>, detector: &str, updated: i64, token: Opti
     call("guardduty:ListFindings", address, path, body(&input))
 }
 
-/// GetFindings: at most fifty.
+/// Builds GetFindings, for at most fifty.
 pub fn details(address: &Address<'_>, detector: &str, ids: &[String]) -> Request {
     let input = json!({
         "findingIds": ids,
@@ -71,7 +71,7 @@ pub fn details(address: &Address<'_>, detector: &str, ids: &[String]) -> Request
 /// Reads ListDetectors' answer.
 ///
 /// # Errors
-/// It is not what AWS documents.
+/// If it is not what AWS documents.
 pub fn read_detectors(body: &[u8]) -> Result<Ids, Unusable> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -86,7 +86,7 @@ pub fn read_detectors(body: &[u8]) -> Result<Ids, Unusable> {
 /// Reads ListFindings' answer.
 ///
 /// # Errors
-/// It is not what AWS documents.
+/// If it is not what AWS documents.
 pub fn read_findings(body: &[u8]) -> Result<Ids, Unusable> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -101,7 +101,7 @@ pub fn read_findings(body: &[u8]) -> Result<Ids, Unusable> {
 /// Reads GetFindings' answer.
 ///
 /// # Errors
-/// It is not what AWS documents.
+/// If it is not what AWS documents.
 pub fn read_details(body: &[u8]) -> Result<Vec<Finding>, Unusable> {
     let text = success::mended(body);
     let findings = sonic_rs::get(&*text, ["findings"]).map_err(Unusable::foreign)?;
@@ -111,7 +111,7 @@ pub fn read_details(body: &[u8]) -> Result<Vec<Finding>, Unusable> {
     findings.map(|finding| Ok(read_finding(finding.map_err(Unusable::foreign)?.as_raw_str()))).collect()
 }
 
-/// A finding without an id or a time is read all the same: one odd finding must not hold up the others.
+/// A finding without an id or a time is read too: one odd finding must not block the others.
 fn read_finding(json: &str) -> Finding {
     let text = |name: &'static str| {
         let value = sonic_rs::get(json, [name]).ok()?;

@@ -1,4 +1,4 @@
-//! The HTTP agent: one connection pool for all threads, every default of `ureq` set on purpose.
+//! The HTTP agent: one connection pool for all threads, with every default of `ureq` set explicitly.
 
 use std::io::{ErrorKind, Read};
 use std::path::Path;
@@ -29,7 +29,7 @@ use crate::base::stop::Stop;
 #[derive(Clone)]
 pub struct Http(Arc<Shared>);
 
-/// An agent per way out. A proxy set on single requests would do, but then `ureq` would parse all
+/// One agent per proxy or direct route. Setting the proxy per request would work, but then `ureq` would parse all
 /// certificate authorities for each connection and never resume a TLS session.
 struct Shared {
     proxies: Proxies,
@@ -50,7 +50,7 @@ pub struct Answer {
     room: Room,
 }
 
-/// The memory of answers that are read as a whole, until they have been looked through.
+/// The memory of answers that are read as a whole, until they have been parsed.
 #[derive(Debug, Clone)]
 struct Room {
     budget: Budget,
@@ -58,7 +58,7 @@ struct Room {
     is_shut: Stop,
 }
 
-/// Why there is no answer, or not all of it.
+/// The reason why there is no answer, or not all of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     pub kind: Kind,
@@ -66,7 +66,7 @@ pub struct Fault {
 }
 
 impl Http {
-    /// An agent for `threads` threads. Proxies and `AWS_CA_BUNDLE` (a PEM file that replaces the usual
+    /// Creates an agent for `threads` threads. Proxies and `AWS_CA_BUNDLE` (a PEM file that replaces the usual
     /// certificate authorities) come from the environment; the error says which of them is wrong.
     pub fn new(threads: usize) -> Result<Self, Error> {
         let env = |name: &str| std::env::var(name).ok();
@@ -74,7 +74,7 @@ impl Http {
         Self::with(threads, Proxies::read(env), bundle.as_deref().map(Path::new))
     }
 
-    /// As [`Http::new`], with the environment given.
+    /// Does the same as [`Http::new`], with the given environment.
     pub fn with(threads: usize, proxies: Proxies, ca_bundle: Option<&Path>) -> Result<Self, Error> {
         let roots = match ca_bundle {
             Some(path) => bundle_roots(path)?,
@@ -91,7 +91,7 @@ impl Http {
         })))
     }
 
-    /// Sends `request` with its own and the `signed` headers; returns when the answer's head is here.
+    /// Sends `request` with its own and the `signed` headers; returns when the answer's head has arrived.
     pub fn send(&self, request: &Request, signed: &[(&'static str, String)]) -> Result<Answer, Fault> {
         let own = request.headers.iter().chain(signed);
         let mut builder = http::Request::builder().method(request.method).uri(request.url());
@@ -107,7 +107,7 @@ impl Http {
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body, room: self.0.room.clone() })
     }
 
-    /// Breaks off every call in flight, long polls among them, and refuses new ones. For the end only.
+    /// Aborts every call in flight, including long polls, and refuses new ones. Only for the end.
     pub fn shutdown(&self) {
         self.0.room.is_shut.stop();
         let by_proxy = [&self.0.by_https_proxy, &self.0.by_http_proxy].into_iter().flatten();
@@ -149,8 +149,8 @@ impl Room {
         Room { budget: Budget::new(ANSWERS_BYTES), buffers: Buffers::new(0), is_shut: Stop::new() }
     }
 
-    /// A buffer for an answer of that length. Whoever has one reads and looks through it, and waits for nothing but the
-    /// network, so that this wait is short.
+    /// A buffer for an answer of that length. Its holder only reads and parses the answer, waiting for nothing but the
+    /// network, so this wait is short.
     fn take(&self, length: usize) -> Result<Buffer, Fault> {
         if length <= ANSWER_BYTES_FREE {
             return Ok(self.buffers.take(0));
@@ -167,22 +167,22 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    /// The server's time. None: it says nothing, or the answer comes from a cache and says when it was made.
+    /// The server's time. None if it has none, or if the answer comes from a cache and has its original time.
     pub fn date(&self) -> Option<SystemTime> {
         header(&self.headers, "date").filter(|_| header(&self.headers, "age").is_none()).and_then(http_time)
     }
 
     /// The whole body, if it is no longer than `bytes_max`. A large one waits until there is room for it among the
-    /// answers that are being read; it should be dropped as soon as it has been looked through.
+    /// answers being read; drop it as soon as it has been parsed.
     pub fn read_all(&mut self, bytes_max: usize) -> Result<Buffer, Fault> {
         let length = header(&self.headers, "content-length").and_then(|length| length.parse().ok());
         let length: Option<usize> = length.filter(|length| *length <= bytes_max);
         let mut body = self.room.take(length.unwrap_or(ANSWER_BYTES_UNKNOWN))?;
-        // One byte more than allowed, so that the limit's own error comes up.
+        // One byte more than allowed, so that the limit's own error occurs.
         let wanted = length.unwrap_or(bytes_max.saturating_add(1)) as u64;
         let mut reader = self.body.with_config().limit(bytes_max as u64).reader();
         let taken = append(&mut reader, wanted, length.is_some(), &mut body)?;
-        // Reading up to the end gives the connection back to the pool.
+        // Reading to the end returns the connection to the pool.
         std::io::copy(&mut reader, &mut std::io::sink())?;
         match length {
             Some(length) if taken < length as u64 => {
@@ -205,8 +205,8 @@ impl Answer {
     }
 }
 
-/// Appends up to `wanted` bytes, straight from the connection's buffer; says how many came. `is_announced` means that
-/// so many will come; without it, memory is taken as they come.
+/// Appends up to `wanted` bytes, directly from the connection's buffer, and returns how many came. `is_announced` means
+/// that this many will come; without it, memory is allocated as they come.
 pub(super) fn append(
     reader: &mut impl Read,
     wanted: u64,
@@ -221,7 +221,7 @@ pub(super) fn append(
     }
     let (mut filled, end) = (before, before.saturating_add(room));
     while filled < end {
-        // In pieces: what is cleared is overwritten while it is in the cache.
+        // In pieces, so that cleared memory is overwritten while it is in the cache.
         let next = end.min(filled + READ_BYTES);
         if next > into.capacity() {
             let length = into.len();
@@ -278,7 +278,7 @@ impl From<ureq::Error> for Fault {
 
 impl From<std::io::Error> for Fault {
     fn from(error: std::io::Error) -> Self {
-        // A reader wraps ureq's own errors; the conversion takes them out again.
+        // A reader wraps ureq's own errors; the conversion unwraps them.
         Self::from(ureq::Error::from(error))
     }
 }
@@ -296,14 +296,14 @@ pub(super) fn usual_tls() -> TlsConfig {
     tls(usual_roots())
 }
 
-/// The defaults that are changed, each with its reason.
+/// The changed defaults, each with its reason.
 fn agent(threads: usize, tls: &TlsConfig, proxy: Option<Proxy>) -> Agent {
-    // With fewer, threads would shake hands again and again.
+    // With fewer, threads would repeat handshakes.
     let idle = threads.max(1);
     let config = Agent::config_builder()
         // The body of an error says what is wrong.
         .http_status_as_error(false)
-        // A redirect has to be signed anew, for another region.
+        // A redirect must be signed again, for another region.
         .max_redirects(0)
         .proxy(proxy)
         .tls_config(tls.clone())
@@ -314,7 +314,7 @@ fn agent(threads: usize, tls: &TlsConfig, proxy: Option<Proxy>) -> Agent {
         .input_buffer_size(AWS_INPUT_BYTES)
         .output_buffer_size(AWS_OUTPUT_BYTES)
         .user_agent(concat!("aws-to-devo/", env!("CARGO_PKG_VERSION")))
-        // Objects arrive as they are stored.
+        // Objects must arrive as they are stored.
         .accept_encoding("identity")
         .timeout_resolve(Some(AWS_CONNECT_TIMEOUT))
         .timeout_connect(Some(AWS_CONNECT_TIMEOUT))
@@ -355,7 +355,7 @@ fn bundle_roots(path: &Path) -> Result<RootCerts, Error> {
 }
 
 fn proxy(name: &'static str, url: Option<&str>) -> Result<Option<Proxy>, Error> {
-    // The URL may hold a password, so it is not repeated.
+    // The URL may contain a password, so it is not repeated.
     let wrong = |_| Error::setup(name, "(environment)", Kind::BadRequest, "not a valid proxy URL");
     url.map(Proxy::new).transpose().map_err(wrong)
 }

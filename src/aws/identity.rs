@@ -1,4 +1,4 @@
-//! STS: roles, and who we are.
+//! Calls to STS: roles, and the caller's identity.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -26,13 +26,13 @@ impl Sts {
         Self { client, endpoint }
     }
 
-    /// The role's temporary credentials.
+    /// Requests the role's temporary credentials.
     pub fn assume_role(&self, role: &AssumeRole<'_>) -> Result<Credentials, Error> {
         let request = sts::assume_role(role, &self.endpoint, self.client.region());
         self.client.call_and_read(&request, sts::read_assume_role)
     }
 
-    /// The role's temporary credentials for a token; the client's own credentials should be anonymous.
+    /// Exchanges a token for the role's temporary credentials; the client's own credentials should be anonymous.
     pub fn assume_role_with_web_identity(
         &self,
         role: &AssumeRoleWithWebIdentity<'_>,
@@ -41,15 +41,14 @@ impl Sts {
         self.client.call_and_read(&request, sts::read_assume_role)
     }
 
-    /// Account and ARN that the client's credentials belong to. Needs no permission, so it proves the key.
+    /// The account and ARN of the client's credentials. Needs no permission, so it proves the key.
     pub fn caller_identity(&self) -> Result<CallerIdentity, Error> {
         let request = sts::caller_identity(&self.endpoint, self.client.region());
         self.client.call_and_read(&request, sts::read_caller_identity)
     }
 }
 
-/// The account that an input's credentials belong to, for tags that need it. STS is asked once something does. Clones
-/// share it.
+/// The account of an input's credentials, for tags that need it. STS is asked once one does. Clones share it.
 #[derive(Clone, Default)]
 pub struct AccountId(Arc<State>);
 
@@ -61,7 +60,7 @@ struct State {
 }
 
 impl AccountId {
-    /// `known`: as the configuration says. `wanted`: nothing can be tagged without it.
+    /// `known` is the account in the configuration. `wanted` means that nothing can be tagged without it.
     pub fn new(known: Option<&str>, wanted: bool, sts: Sts) -> AccountId {
         let known = known.map_or_else(OnceLock::new, |account| OnceLock::from(account.to_owned()));
         AccountId(Arc::new(State { known, wanted: wanted.into(), sts: Some(sts) }))
@@ -72,12 +71,12 @@ impl AccountId {
         self.0.known.get().map(String::as_str)
     }
 
-    /// Something has come that cannot be tagged without it.
+    /// Notes that something cannot be tagged without it.
     pub fn want(&self) {
         self.0.wanted.store(true, Ordering::Relaxed);
     }
 
-    /// Asks STS unless the account is known, and does without an answer.
+    /// Asks STS unless the account is known, and tolerates a missing answer.
     pub fn ask(&self) {
         let Some(sts) = self.0.sts.as_ref().filter(|_| self.known().is_none()) else { return };
         match sts.caller_identity() {
@@ -86,8 +85,8 @@ impl AccountId {
         }
     }
 
-    /// Waits until the account is known, if something needs it. While STS does not say it, that is a trouble of
-    /// `health`. False: stopped.
+    /// Waits until the account is known, if something needs it. A wait for STS is a trouble of `health`. Returns false
+    /// if stopped.
     pub fn learn(&self, health: &Health, stop: &Stop) -> bool {
         let mut backoff = Backoff::new(RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX);
         while self.0.wanted.load(Ordering::Relaxed) && self.known().is_none() {
@@ -96,7 +95,7 @@ impl AccountId {
             }
             let Some(sts) = &self.0.sts else { return true };
             match sts.caller_identity() {
-                // Another thread may have been told the same.
+                // Another thread may have learned it meanwhile.
                 Ok(identity) => drop(self.0.known.set(identity.account)),
                 Err(_) if stop.is_stopped() => return false,
                 Err(error) => {

@@ -1,4 +1,4 @@
-//! Facts that calls have shown about buckets: where a bucket is, and whether versions of its objects may be read.
+//! Facts about buckets that calls have shown: their regions, and whether versions of their objects may be read.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use crate::base::limits::{BUCKETS_KNOWN_MAX, VERSIONS_DENIED_TIME};
 
-/// Facts about a limited number of buckets. Each was learnt from a call that succeeded, and is forgotten when it no
-/// longer holds.
+/// Facts about a limited number of buckets. Each was learned from a successful call, and is forgotten when it no longer
+/// holds.
 #[derive(Debug, Default)]
 pub struct Known(RwLock<HashMap<String, Facts>>);
 
@@ -21,12 +21,12 @@ struct Facts {
 }
 
 impl Known {
-    /// The region where the bucket was read last.
+    /// The region where the bucket was last read.
     pub fn region(&self, bucket: &str) -> Option<String> {
         self.read().get(bucket)?.region.clone()
     }
 
-    /// A call in `region` has succeeded. True: that is news.
+    /// Records a successful call in `region`. Returns true if that is news.
     pub fn found_in(&self, bucket: &str, region: &str) -> bool {
         if self.read().get(bucket).is_some_and(|facts| facts.region.as_deref() == Some(region)) {
             return false;
@@ -35,19 +35,20 @@ impl Known {
         true
     }
 
-    /// A call has failed where the bucket was read last.
+    /// Records a failed call where the bucket was last read.
     pub fn lost(&self, bucket: &str) {
         if let Some(facts) = self.write().get_mut(bucket) {
             facts.region = None;
         }
     }
 
-    /// Are the bucket's objects to be read by their key first, because their versions were denied lately?
+    /// True if the bucket's objects should be read by their key first, because their versions were denied lately.
     pub fn reads_by_key(&self, bucket: &str, now: Instant) -> bool {
         self.read().get(bucket).and_then(|facts| facts.by_key_until).is_some_and(|until| now < until)
     }
 
-    /// A version was denied, and the same object could be read by its key. True: an operator should be told.
+    /// Records that a version was denied, and the same object could be read by its key. Returns true if an operator
+    /// should be told.
     pub fn versions_denied(&self, bucket: &str, now: Instant) -> bool {
         self.change(bucket, |facts| {
             facts.by_key_until = Some(now + VERSIONS_DENIED_TIME);
@@ -55,7 +56,7 @@ impl Known {
         })
     }
 
-    /// A version could be read. True: that was not so before.
+    /// Records that a version could be read. Returns true if that was not so before.
     pub fn versions_allowed(&self, bucket: &str) -> bool {
         if self.read().get(bucket).is_none_or(|facts| !facts.is_told) {
             return false;

@@ -1,8 +1,8 @@
 //! ListObjectsV2: the request, and a page of keys. Pure.
 //!
-//! Format: "ListObjectsV2" of the Amazon S3 API reference. Pages follow each other by `start-after`, the last
-//! key seen, not by continuation tokens: a backfill works on a page for as long as delivery takes, and a key
-//! does not expire. General-purpose buckets list in the order of their keys, which that rests on.
+//! Format: "ListObjectsV2" of the Amazon S3 API reference. Pages follow each other by `start-after`, the last key seen,
+//! not by continuation tokens: a backfill works on a page for as long as delivery takes, and a key does not expire.
+//! This relies on the order of keys, which general-purpose buckets guarantee.
 
 use std::time::SystemTime;
 
@@ -16,13 +16,13 @@ use super::success::Unusable;
 use crate::base::limits::{AWS_RESPONSE_TIMEOUT, S3_LIST_KEYS};
 use crate::settings::Endpoints;
 
-/// What to list.
+/// The listing to request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListObjects<'a> {
     pub bucket: &'a str,
-    /// As it is named, not encoded; empty: every key.
+    /// The prefix as named, not encoded; empty for every key.
     pub prefix: &'a str,
-    /// Only keys behind this one, in the order of their bytes; empty: from the first.
+    /// Only keys after this one, in byte order; empty to start at the first.
     pub start_after: &'a str,
 }
 
@@ -30,31 +30,31 @@ pub struct ListObjects<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     pub objects: Vec<Listed>,
-    /// There are more behind the last one.
+    /// There are more after the last one.
     pub truncated: bool,
 }
 
-/// One key as it is listed.
+/// One listed key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
     pub key: String,
     /// Bytes.
     pub size: u64,
-    /// Without quotes; empty where the server gives none.
+    /// Without quotes; empty if the server gives none.
     pub etag: String,
     pub modified: SystemTime,
-    /// Its bytes lie in an archive and cannot be read before somebody restores them.
+    /// The object is archived and cannot be read before somebody restores it.
     pub archived: bool,
 }
 
-/// The request for a page, in `region`.
+/// Builds the request for a page, in `region`.
 ///
 /// # Errors
-/// A bucket or a region cannot have this name.
+/// If a bucket or a region cannot have this name.
 pub fn request(list: &ListObjects<'_>, region: &str, endpoints: &Endpoints) -> Result<Request, Nowhere> {
     let Located { endpoint, path, region } = endpoint::bucket(region, list.bucket, endpoints)?;
     let mut query = format!("encoding-type=url&list-type=2&max-keys={S3_LIST_KEYS}");
-    // In the order of their names, as the signature wants them.
+    // Sorted by name, as the signature requires.
     for (name, value) in [("prefix", list.prefix), ("start-after", list.start_after)] {
         if !value.is_empty() {
             query.push_str(&format!("&{name}={}", encoded(value)));
@@ -79,8 +79,8 @@ pub fn request(list: &ListObjects<'_>, region: &str, endpoints: &Endpoints) -> R
 /// Reads an answer to `list`.
 ///
 /// # Errors
-/// It is not S3's answer to this question. A page that does not lead behind `start_after` would be listed for ever, and
-/// one that ends too early would end a backfill with keys left.
+/// If it is not S3's answer to this request. A page that does not advance beyond `start_after` would be listed forever,
+/// and one that ends too early would end a backfill with keys left.
 pub fn read(list: &ListObjects<'_>, body: &[u8]) -> Result<Page, Unusable> {
     let text = std::str::from_utf8(body).map_err(|_| Unusable::foreign("it is not UTF-8"))?;
     let Document::ListBucketResult(answer) = quick_xml::de::from_str(text).map_err(Unusable::foreign)?;
@@ -100,7 +100,7 @@ pub fn read(list: &ListObjects<'_>, body: &[u8]) -> Result<Page, Unusable> {
     Ok(Page { objects, truncated: answer.truncated })
 }
 
-/// The root element decides: an error that comes as a success has another.
+/// The root element decides: an error with a success status has another.
 #[derive(Deserialize)]
 enum Document {
     ListBucketResult(Answer),
@@ -133,7 +133,7 @@ struct Contents {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct RestoreStatus {
-    /// There is a copy that can be read, until then.
+    /// There is a readable copy, until then.
     restore_expiry_date: Option<String>,
 }
 
@@ -152,7 +152,7 @@ impl Contents {
     }
 }
 
-/// `encoding-type=url`: a space is `+`, and everything that XML could not hold is `%XX`.
+/// Decodes `encoding-type=url`: a space is `+`, and characters that XML does not allow are `%XX`.
 fn decoded(key: &str) -> Result<String, String> {
     let spaced = key.replace('+', " ");
     let decoded = percent_decode_str(&spaced).decode_utf8().map(std::borrow::Cow::into_owned);

@@ -17,7 +17,7 @@ const LOGS: JsonService =
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
     pub names: Vec<Named>,
-    /// None: this is the last page.
+    /// None if this is the last page.
     pub token: Option<String>,
 }
 
@@ -25,21 +25,21 @@ pub struct Names {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
     pub name: String,
-    /// Of a stream: time of its last event, as far as CloudWatch knows (up to an hour late). None: it has none,
-    /// or is a group.
+    /// Time of a stream's last event, as far as CloudWatch knows (up to an hour late). None if it has none, or is a
+    /// group.
     pub last_event: Option<i64>,
-    /// The class of a group, which says what it is made for. None: the usual class, or a stream.
+    /// The class of a group. None for the usual class, or a stream.
     pub class: Option<String>,
 }
 
 impl Named {
-    /// Groups of these classes refuse FilterLogEvents.
+    /// Groups of these classes do not support FilterLogEvents.
     pub fn cannot_be_filtered(&self) -> bool {
         matches!(self.class.as_deref(), Some("INFREQUENT_ACCESS" | "DELIVERY"))
     }
 }
 
-/// Which events are read.
+/// The events to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter<'a> {
     pub group: &'a str,
@@ -48,15 +48,15 @@ pub struct Filter<'a> {
     /// Both ends are included.
     pub from: i64,
     pub to: i64,
-    /// Of the page before.
+    /// Token of the previous page.
     pub token: Option<&'a str>,
 }
 
-/// A page of events, in the order of their times; it may be empty and not be the last.
+/// A page of events, in the order of their times; an empty page need not be the last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Events {
     pub events: Vec<Event>,
-    /// None: this is the last page.
+    /// None if this is the last page.
     pub token: Option<String>,
 }
 
@@ -68,7 +68,7 @@ pub struct Event {
     pub id: Option<String>,
     #[serde(rename = "logStreamName", default)]
     pub stream: String,
-    /// None: it cannot be read.
+    /// None if it is unreadable.
     #[serde(deserialize_with = "some_time")]
     pub timestamp: Option<i64>,
     pub ingestion_time: Option<i64>,
@@ -76,13 +76,13 @@ pub struct Event {
     pub message: String,
 }
 
-/// DescribeLogGroups: all groups of the region, by name.
+/// Builds DescribeLogGroups: all groups of the region, by name.
 pub fn groups(address: &Address<'_>, token: Option<&str>) -> Request {
     let input = json!({"limit": LOG_NAMES_PER_PAGE});
     call("logs:DescribeLogGroups", address, input, token)
 }
 
-/// DescribeLogStreams: the streams of a group, by name.
+/// Builds DescribeLogStreams: the streams of a group, by name.
 pub fn streams(address: &Address<'_>, group: &str, token: Option<&str>) -> Request {
     let input = json!({
         "logGroupName": group,
@@ -92,7 +92,7 @@ pub fn streams(address: &Address<'_>, group: &str, token: Option<&str>) -> Reque
     call("logs:DescribeLogStreams", address, input, token)
 }
 
-/// FilterLogEvents, without a pattern.
+/// Builds FilterLogEvents, without a pattern.
 pub fn events(address: &Address<'_>, filter: &Filter<'_>) -> Request {
     let mut input = json!({
         "logGroupName": filter.group,
@@ -109,7 +109,7 @@ pub fn events(address: &Address<'_>, filter: &Filter<'_>) -> Request {
 /// Reads DescribeLogGroups' answer.
 ///
 /// # Errors
-/// It is not what AWS documents.
+/// If it is not what AWS documents.
 pub fn read_groups(body: &[u8]) -> Result<Names, Unusable> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -133,7 +133,7 @@ pub fn read_groups(body: &[u8]) -> Result<Names, Unusable> {
 /// Reads DescribeLogStreams' answer.
 ///
 /// # Errors
-/// It is not what AWS documents.
+/// If it is not what AWS documents.
 pub fn read_streams(body: &[u8]) -> Result<Names, Unusable> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -156,10 +156,10 @@ pub fn read_streams(body: &[u8]) -> Result<Names, Unusable> {
     Ok(Names { names, token: page_token(answer.next_token) })
 }
 
-/// Reads FilterLogEvents' answer. One odd event does not hold up the others: it is read as far as it can be.
+/// Reads FilterLogEvents' answer. One odd event does not block the others: it is read as far as possible.
 ///
 /// # Errors
-/// It is not what AWS documents.
+/// If it is not what AWS documents.
 pub fn read_events(body: &[u8]) -> Result<Events, Unusable> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -178,7 +178,7 @@ pub fn read_events(body: &[u8]) -> Result<Events, Unusable> {
     }
 }
 
-/// The events of a page on which at least one is odd.
+/// The events of a page with at least one odd event.
 fn one_by_one(text: &str) -> Result<Vec<Event>, Unusable> {
     let events = sonic_rs::get(text, ["events"]).map_err(Unusable::foreign)?;
     let events = events.into_array_iter().ok_or_else(|| Unusable::foreign("events is not an array"))?;
@@ -186,7 +186,8 @@ fn one_by_one(text: &str) -> Result<Vec<Event>, Unusable> {
 }
 
 impl Event {
-    /// Reads an event member by member, each as far as it can be read. What has neither a time nor a message is none.
+    /// Reads an event member by member, each as far as possible. An object without a time and a message is not an
+    /// event.
     fn read(json: &str) -> Result<Event, Unusable> {
         let event = serde_json::from_str::<Value>(json).map_err(Unusable::odd)?;
         let text = |name: &str| event.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -205,12 +206,12 @@ impl Event {
     }
 }
 
-/// A time that is there and whole, as nearly always.
+/// A time that is present and whole, as nearly always.
 fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     i64::deserialize(deserializer).map(Some)
 }
 
-/// A number, however it is written.
+/// A number in any notation.
 fn millis(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_f64().map(|millis| millis as i64))
 }

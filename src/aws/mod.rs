@@ -1,4 +1,4 @@
-//! Everything that speaks to AWS: blocking, over one shared `ureq` agent, signed with SigV4.
+//! Everything that talks to AWS: blocking, over one shared `ureq` agent, signed with SigV4.
 //!
 //! | file | what | touches the world |
 //! |---|---|---|
@@ -7,15 +7,15 @@
 //! | `credentials` | keys, as values | no |
 //! | `sign` | SigV4, by `aws-sigv4` | no |
 //! | `s3`, `listing`, `sqs`, `sts`, `cloudtrail`, `cloudwatch`, `logs`, `guardduty` | requests to bytes, answers to types | no |
-//! | `error`, `failure` | what went wrong, for operators and for callers; its forms on the wire | no |
+//! | `error`, `failure` | errors, for operators and for callers; their wire formats | no |
 //! | `success` | why an answer that says success is not used | no |
 //! | `proxy` | which proxy, if any, leads to a host | no |
-//! | `http`, `names` | the agent: pool, time-outs, certificates; addresses | sockets |
-//! | `known` | what calls have shown about buckets | no |
-//! | `clock` | AWS's time, learnt from its answers | clock |
-//! | `client` | sign, send, classify, try again | sockets, clock |
+//! | `http`, `names` | the agent: pool, timeouts, certificates; addresses | sockets |
+//! | `known` | facts about buckets that calls have shown | no |
+//! | `clock` | AWS's time, learned from its answers | clock |
+//! | `client` | sign, send, classify, retry | sockets, clock |
 //! | `provider` | keys and roles, refreshed before they expire | sockets, clock |
-//! | `chain` | where keys come from that the file does not give | sockets, files, processes |
+//! | `chain` | sources of keys other than the file | sockets, files, processes |
 //! | `queue`, `bucket`, `identity` | [`Sqs`], [`S3`], [`Sts`]: the calls the stages make | sockets |
 
 pub mod bucket;

@@ -1,7 +1,7 @@
-//! Names of hosts -> addresses, remembered for a moment.
+//! Host names -> addresses, cached for a moment.
 //!
-//! `ureq` asks before every request, even where a connection waits in its pool, and its own resolver starts
-//! a thread for each question, because it has a time-out: for an object of 2 KB that costs more than the GET.
+//! `ureq` asks before every request, even if a connection is waiting in its pool, and its own resolver starts a thread
+//! for each question, because it has a timeout: for an object of 2 KB that costs more than the GET.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +16,9 @@ use ureq::unversioned::transport::NextTimeout;
 
 use crate::base::limits::{NAME_LIFETIME, NAMES_MAX};
 
-/// Asks the system, and not again for the next [`NAME_LIFETIME`]. A thread that wants a name for which another thread
-/// is asking waits for that answer: otherwise hundreds of threads would start as many others every few seconds.
+/// Resolves names with the system, and caches them for [`NAME_LIFETIME`]. A thread that needs a name while another
+/// thread is asking for it waits for that answer: otherwise hundreds of threads would start as many others every few
+/// seconds.
 #[derive(Debug, Default)]
 pub(super) struct Names<R = DefaultResolver> {
     system: R,
@@ -25,7 +26,7 @@ pub(super) struct Names<R = DefaultResolver> {
     asked: Mutex<HashMap<String, Arc<Question>>>,
 }
 
-/// A name that is being asked for. The thread that asks holds the lock; None in it means that there is no answer.
+/// A name being resolved. The resolving thread holds the lock; None in it means that there is no answer.
 type Question = Mutex<Option<ResolvedSocketAddrs>>;
 
 #[derive(Debug)]
@@ -54,10 +55,10 @@ impl<R: Resolver> Resolver for Names<R> {
             others
         };
         if let Some(others) = asked_by_others {
-            // Their failure is ours, too: otherwise each thread in turn would wait for a time-out of its own.
+            // Their failure is ours too: otherwise each thread in turn would wait for its own timeout.
             let answer = lock(&others).clone();
             if others.is_poisoned() {
-                // The thread that asked has panicked, and has left its question behind.
+                // The resolving thread has panicked and left its entry behind.
                 lock(&self.asked).remove(&name);
             }
             return answer.ok_or(Error::HostNotFound);

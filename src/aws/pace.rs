@@ -1,11 +1,11 @@
-//! No more calls than are allowed.
+//! Rate limits for calls.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::base::stop::Stop;
 
-/// Calls at least an interval apart, whoever makes them. Clones share it.
+/// Spaces calls at least an interval apart, from all callers. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Pace {
     interval: Duration,
@@ -18,19 +18,19 @@ impl Pace {
         Pace { interval, next: Arc::new(Mutex::new(Instant::now())) }
     }
 
-    /// Waits for this caller's turn. True: stopped.
+    /// Waits for this caller's turn. Returns true if stopped.
     pub fn wait(&self, stop: &Stop) -> bool {
         let now = Instant::now();
         let turn = self.take_turn(now);
         stop.wait(turn.saturating_duration_since(now))
     }
 
-    /// Between two calls.
+    /// Interval between two calls.
     pub fn interval(&self) -> Duration {
         self.interval
     }
 
-    /// They are clones of each other.
+    /// True if they are clones of each other.
     pub fn is(&self, other: &Pace) -> bool {
         Arc::ptr_eq(&self.next, &other.next)
     }

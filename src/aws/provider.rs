@@ -14,7 +14,7 @@ use crate::settings;
 use crate::settings::shown_key_id;
 use crate::telemetry::{Failure, Health};
 
-/// Gives credentials to many threads. Clones share them.
+/// Provides credentials to many threads. Clones share them.
 #[derive(Clone)]
 pub struct Provider(Arc<Shared>);
 
@@ -22,7 +22,7 @@ struct Shared {
     source: Source,
     state: Mutex<State>,
     changed: Condvar,
-    /// The health of the refresh while the old credentials are still valid.
+    /// Health of the refresh while the old credentials are still valid.
     health: Arc<Health>,
 }
 
@@ -31,16 +31,16 @@ enum Source {
     Settings(Settings),
 }
 
-/// What the file says.
+/// The file's settings.
 struct Settings {
     base: Base,
-    /// Roles to assume, one with the keys of the one before.
+    /// Roles to assume, each with the keys of the one before.
     roles: Vec<Role>,
-    /// Lends connections, clock and endpoints; whose identity it has does not matter.
+    /// Provides connections, clock and endpoints; its identity does not matter.
     lender: Client,
 }
 
-/// Where the identity comes from that calls AWS or assumes the first role.
+/// The source of the identity that calls AWS or assumes the first role.
 enum Base {
     Key(Credentials),
     Chain(Chain),
@@ -48,35 +48,35 @@ enum Base {
 
 #[derive(Default)]
 struct State {
-    /// Whose they are, for log lines: `inputs.sqs_collector`.
+    /// The owner in log lines: `inputs.sqs_collector`.
     owner: String,
     current: Option<Held>,
-    /// Some thread is loading.
+    /// A thread is loading.
     is_loading: bool,
-    /// Counts finished loads, so that those who wait know theirs is over.
+    /// Counts finished loads, so that waiting threads know theirs is over.
     loads: u64,
     last_failure: Option<Error>,
-    /// Where the current ones come from, for people.
+    /// The source of the current ones, for people.
     origin: String,
 }
 
 struct Held {
     credentials: Arc<Credentials>,
-    /// From then on a refresh is due; None: never.
+    /// When a refresh is due; None if never.
     refresh_at: Option<SystemTime>,
-    /// They had expired when they came.
+    /// They had already expired when they came.
     came_expired: bool,
 }
 
 impl Provider {
-    /// As the file says: its key, its profile or the standard AWS chain; then the base role, then the
-    /// cross-account role. `owner` is named in log lines; `lender` lends connections, clock and the address
+    /// Creates a provider for the file's settings: its key, its profile or the standard AWS chain; then the base role,
+    /// then the cross-account role. `owner` is named in log lines; `lender` provides connections, clock and the address
     /// of STS. Nothing is loaded yet.
     pub fn new(owner: &str, credentials: &settings::Credentials, lender: &Client) -> Self {
         Self::with(owner, credentials, lender, Arc::new(|name: &str| std::env::var(name).ok()))
     }
 
-    /// As [`Provider::new`], with the environment given.
+    /// Does the same as [`Provider::new`], with the given environment.
     pub fn with(owner: &str, credentials: &settings::Credentials, lender: &Client, env: Variables) -> Self {
         let base = match &credentials.key {
             Some(key) => Base::Key(Credentials::of_key(key)),
@@ -86,23 +86,23 @@ impl Provider {
         Self::of(owner, Source::Settings(settings))
     }
 
-    /// Always the same.
+    /// A provider of constant credentials.
     pub fn fixed(credentials: Credentials) -> Self {
         Self::of("", Source::Fixed(credentials))
     }
 
-    /// Nobody: calls are not signed.
+    /// An anonymous provider: calls are not signed.
     pub fn anonymous() -> Self {
         Self::fixed(Credentials::anonymous())
     }
 
-    /// Credentials that can be had without a wait: those in hand, unless this thread should load new ones.
+    /// Credentials available without a wait: the current ones, unless this thread should load new ones.
     pub fn in_hand(&self) -> Option<Arc<Credentials>> {
         self.lock().in_hand(self.now())
     }
 
-    /// Valid credentials, loaded or refreshed if need be. While one thread refreshes, the others go on with
-    /// the old ones as long as those are valid.
+    /// Valid credentials, loaded or refreshed if needed. While one thread refreshes, the others continue with the old
+    /// ones as long as those are valid.
     pub fn credentials(&self) -> Result<Arc<Credentials>, Error> {
         let mut state = self.lock();
         loop {
@@ -122,10 +122,10 @@ impl Provider {
         }
     }
 
-    /// AWS says that the credentials with this key id have expired: the next call loads new ones.
+    /// Reports that AWS considers the credentials with this key id expired: the next call loads new ones.
     pub fn invalidate(&self, access_key_id: &str) {
         let mut state = self.lock();
-        // What came expired is asked for again in its time: at once, the same would come.
+        // Credentials that came expired are refreshed on schedule: an immediate refresh would return the same.
         let is_current = |held: &Held| held.credentials.access_key_id == access_key_id && !held.came_expired;
         if state.current.as_ref().is_some_and(is_current) {
             log::info!(place = state.owner.as_str(); "{}: credentials expired before their time; requesting new ones", state.owner);
@@ -133,12 +133,12 @@ impl Provider {
         }
     }
 
-    /// When the credentials in hand expire, by AWS's clock; None: never, or none in hand.
+    /// Expiry of the current credentials, by AWS's clock; None if they never expire, or there are none.
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.lock().current.as_ref()?.credentials.expires_at
     }
 
-    /// The health of their refresh. While there are no valid credentials, the calls that need them say so.
+    /// Health of their refresh. While there are no valid credentials, the calls that need them report it.
     pub fn health(&self) -> &Arc<Health> {
         &self.0.health
     }
@@ -165,9 +165,9 @@ impl Provider {
         self.0.changed.wait_while(state, pending).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Loads without holding the lock; `is_loading` has been set by this thread.
+    /// Loads without holding the lock; this thread has set `is_loading`.
     fn load(&self) -> Result<Arc<Credentials>, Error> {
-        // However the load ends, the others must not wait for ever.
+        // However the load ends, the others must not wait forever.
         let guard = Loading(self);
         let loaded = self.0.load();
         let now = self.now();
@@ -234,8 +234,8 @@ impl State {
         self.current.as_ref().filter(is_usable).map(|held| held.credentials.clone())
     }
 
-    /// Credentials that came expired are used for a while, as if they had not: AWS decides, and its clock may differ from
-    /// that of what gave them. Without that, every request would ask for others.
+    /// Credentials that came expired are used for a while as if valid: AWS decides, and its clock may differ from their
+    /// source's. Otherwise every request would load others.
     fn accept(&mut self, mut found: Found, now: SystemTime) -> Arc<Credentials> {
         let came_expired = came_expired(&found, now).is_some();
         self.tell(found.origin);
@@ -249,7 +249,7 @@ impl State {
         credentials
     }
 
-    /// Says where credentials come from, at first and when that has changed.
+    /// Logs the source of credentials, at first and when it has changed.
     fn tell(&mut self, origin: String) {
         if !origin.is_empty() && origin != self.origin {
             log::info!(place = self.owner.as_str(); "{}: credentials: {origin}", self.owner);
@@ -257,7 +257,7 @@ impl State {
         self.origin = origin;
     }
 
-    /// A failed refresh is no reason to stop while the old credentials are valid.
+    /// A failed refresh is not a reason to stop while the old credentials are valid.
     fn keep_old(
         &mut self,
         error: Error,
@@ -303,13 +303,13 @@ fn came_expired(found: &Found, now: SystemTime) -> Option<String> {
     ))
 }
 
-/// [`CREDENTIALS_REFRESH_EARLY`] before they expire, or when a third of a shorter life is left.
+/// When to refresh: [`CREDENTIALS_REFRESH_EARLY`] before they expire, or when a third of a shorter lifetime is left.
 fn refresh_at(now: SystemTime, expiry: SystemTime) -> SystemTime {
     let life = expiry.duration_since(now).unwrap_or(Duration::ZERO);
     now + (life - CREDENTIALS_REFRESH_EARLY.min(life / 3))
 }
 
-/// The external id goes with the last role: that is the one whose owner demands it.
+/// The external id is for the last role, whose owner requires it.
 fn roles(credentials: &settings::Credentials) -> Vec<Role> {
     let arns = [&credentials.base_role, &credentials.cross_account_role].into_iter().flatten();
     let mut roles = arns.map(Role::new).collect::<Vec<_>>();

@@ -1,23 +1,23 @@
-//! Which proxy leads to a host, by the variables that curl and the AWS command line read. Pure.
+//! The proxy for a host, from the variables that curl and the AWS command line read. Pure.
 //!
-//! `ureq`'s own reading takes one variable for all schemes, matches `NO_PROXY` names exactly and sends
-//! 127.0.0.1 to the proxy; hence this.
+//! `ureq`'s own reading uses one variable for all schemes, matches `NO_PROXY` names exactly and sends 127.0.0.1 to the
+//! proxy; hence this.
 
 use std::net::IpAddr;
 
 /// The environment's proxies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
-    /// For https addresses; a URL, maybe without a scheme.
+    /// For https addresses; a URL, possibly without a scheme.
     pub https: Option<String>,
     /// For http addresses.
     pub http: Option<String>,
-    /// Hosts that are reached directly, lower case.
+    /// Hosts that are reached directly, in lower case.
     exceptions: Vec<String>,
 }
 
 impl Proxies {
-    /// `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, each also in lower case.
+    /// Reads `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, each also in lower case.
     pub fn read(env: impl Fn(&str) -> Option<String>) -> Self {
         let either =
             |name: &str| env(&name.to_lowercase()).or_else(|| env(name)).map(|value| value.trim().to_owned());
@@ -30,7 +30,7 @@ impl Proxies {
         }
     }
 
-    /// True when `host` (a name or an address, without port) is reached directly. This machine always is.
+    /// True if `host` (a name or an address, without port) is reached directly. This machine always is.
     pub fn bypasses(&self, host: &str) -> bool {
         let host = host.trim_start_matches('[').trim_end_matches(']').to_lowercase();
         let address = host.parse::<IpAddr>().ok();
@@ -39,7 +39,7 @@ impl Proxies {
     }
 }
 
-/// `*`, `host`, `.domain`, `*.domain`, `domain` (its sub-domains, too), `10.0.0.0/8`; a port is ignored.
+/// Matches `*`, `host`, `.domain`, `*.domain`, `domain` (including its sub-domains), `10.0.0.0/8`; a port is ignored.
 fn excepts(exception: &str, host: &str, address: Option<IpAddr>) -> bool {
     if exception == "*" {
         return true;
@@ -53,7 +53,7 @@ fn excepts(exception: &str, host: &str, address: Option<IpAddr>) -> bool {
     !name.is_empty() && (host == name || parent.ends_with('.'))
 }
 
-/// Whether `ip` lies in a network written as `address/bits`, or is the address; None: it is neither.
+/// True if `ip` is in a network written as `address/bits`, or is the address; None if it is neither.
 fn in_network(network: &str, ip: IpAddr) -> Option<bool> {
     let (base, bits) = network.split_once('/').unwrap_or((network, "128"));
     let base = base.parse::<IpAddr>().ok()?;

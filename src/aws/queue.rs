@@ -13,7 +13,7 @@ use crate::base::limits::SQS_BATCH;
 use crate::settings;
 use crate::settings::Service;
 
-/// Calls one queue. Its URL is sent as it is written; requests go to the override, else to the URL's host.
+/// Calls one queue. Its URL is sent as written; requests go to the override, else to the URL's host.
 #[derive(Clone)]
 pub struct Sqs {
     client: Client,
@@ -23,7 +23,7 @@ pub struct Sqs {
     time_limit: Option<Duration>,
 }
 
-/// Where a queue is.
+/// The address of a queue.
 #[derive(Debug)]
 struct Place {
     endpoint: String,
@@ -31,10 +31,10 @@ struct Place {
 }
 
 impl Sqs {
-    /// A queue given by its name is looked for at the first call.
+    /// Creates the caller. A queue given by name is looked up at the first call.
     ///
     /// # Errors
-    /// There is no override, and the URL has no `http(s)://host` to go to.
+    /// If there is no override, and the URL has no `http(s)://host` to call.
     pub fn new(client: Client, queue: &settings::Queue) -> Result<Self, Error> {
         let place = OnceLock::new();
         if let settings::Queue::Url(url) = queue {
@@ -43,8 +43,8 @@ impl Sqs {
         Ok(Self { client, queue: queue.clone(), place: Arc::new(place), time_limit: None })
     }
 
-    /// This queue, but with calls that end within `time_limit` each and are not repeated: for a caller that must know
-    /// soon, and repeats them itself.
+    /// A copy whose calls end within `time_limit` each and are not retried: for a caller that must know soon, and
+    /// retries by itself.
     pub fn within(&self, time_limit: Duration) -> Self {
         Self { client: self.client.tried_once(), time_limit: Some(time_limit), ..self.clone() }
     }
@@ -56,15 +56,15 @@ impl Sqs {
         client.call_and_read(&sqs::queue_url(&address), sqs::read_queue_url)
     }
 
-    /// Up to `max` (1 to 10) messages, waiting for the first up to `wait` (20 s), hidden for `visibility`.
+    /// Receives up to `max` (1 to 10) messages, waiting for the first up to `wait` (20 s), hidden for `visibility`.
     /// Blocks until SQS answers, or [`super::Http::shutdown`] ([`Kind::Stopped`]).
     pub fn receive(&self, max: u32, wait: Duration, visibility: Duration) -> Result<Vec<Message>, Error> {
         let request = sqs::receive(&self.address()?, max, wait, visibility);
         self.call(request, sqs::read_receive)
     }
 
-    /// Deletes messages, given as (id for the report, receipt handle), in batches of ten. Returns those that
-    /// SQS refused. An error ends it; batches before it are done, and repeating them does no harm.
+    /// Deletes messages, given as (id for the report, receipt handle), in batches of ten. Returns those that SQS
+    /// refused. An error ends it; the batches before it are done, and repeating them is harmless.
     pub fn delete(&self, messages: &[(&str, &str)]) -> Result<Vec<Failure>, Error> {
         let address = self.address()?;
         let request = |batch: &[(&str, &str)]| {
@@ -74,8 +74,8 @@ impl Sqs {
         self.in_batches(messages, request, |(id, _)| *id)
     }
 
-    /// Hides messages, given as (id for the report, receipt handle, seconds from now), in batches of ten; 0
-    /// gives them back at once. Returns and fails as [`Sqs::delete`] does.
+    /// Hides messages, given as (id for the report, receipt handle, seconds from now), in batches of ten; 0 returns
+    /// them at once. Returns and fails as [`Sqs::delete`] does.
     pub fn change_visibility(&self, messages: &[(&str, &str, u32)]) -> Result<Vec<Failure>, Error> {
         let address = self.address()?;
         let request = |batch: &[(&str, &str, u32)]| {
@@ -85,13 +85,13 @@ impl Sqs {
         self.in_batches(messages, request, |(id, ..)| *id)
     }
 
-    /// Settings and depth.
+    /// Reads settings and depth.
     pub fn attributes(&self) -> Result<Attributes, Error> {
         self.call(sqs::attributes(&self.address()?), sqs::read_attributes)
     }
 
-    /// The queue that takes this one's dead letters, by SQS's rule of the same account and region as this
-    /// one. None: the policy's ARN or this queue's URL is not of SQS's form.
+    /// The queue that takes this one's dead letters, which by SQS's rule is in the same account and region. None if the
+    /// policy's ARN or this queue's URL does not have SQS's form.
     pub fn dead_letters(&self, redrive: &Redrive) -> Option<Self> {
         let mut arn = redrive.dead_letter_arn.rsplit(':');
         let (name, account) = (arn.next()?, arn.next()?);
@@ -105,7 +105,7 @@ impl Sqs {
         Self::new(self.client.clone(), &beside).ok()
     }
 
-    /// When the credentials in hand expire, by AWS's clock; None: never, or none in hand.
+    /// Expiry of the current credentials, by AWS's clock; None if they never expire, or there are none.
     pub fn credentials_expire_at(&self) -> Option<SystemTime> {
         self.client.provider().expires_at()
     }
@@ -150,7 +150,7 @@ fn place_of(client: &Client, url: &str) -> Result<Place, Error> {
     Ok(Place { endpoint: endpoint.ok_or_else(no_url)?, url: url.to_owned() })
 }
 
-/// A URL that SQS has answered leads to a host of AWS's partition, or else back to where it came from.
+/// Checks that a URL in SQS's answer leads to a host of AWS's partition, or back to where it came from.
 fn place_of_answer(client: &Client, url: String) -> Place {
     let over = client.endpoints().sqs.clone();
     let of_aws = |endpoint: &String| endpoint::is_of_aws(endpoint, client.region());

@@ -1,4 +1,4 @@
-//! A request before it is signed, and the head of an answer.
+//! A request before signing, and the head of an answer.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use serde_json::Value;
 
 use crate::base::limits::AWS_RESPONSE_TIMEOUT;
 
-/// One request to AWS, complete but for what signing adds.
+/// One request to AWS, complete except for what signing adds.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// What the service calls it, as an IAM policy spells it: `s3:GetObject`.
+    /// The call as in an IAM policy: `s3:GetObject`.
     pub action: &'static str,
-    /// What it is about, for people: a queue's URL, `s3://bucket/key`, a role's ARN.
+    /// The subject for people: a queue's URL, `s3://bucket/key`, a role's ARN.
     pub resource: String,
-    /// The name that the signature's scope carries: `s3`, `sqs`, `sts`.
+    /// The service in the signature's scope: `s3`, `sqs`, `sts`.
     pub service: &'static str,
-    /// The region that the signature's scope carries.
+    /// The region in the signature's scope.
     pub region: String,
     pub method: &'static str,
     /// `scheme://host[:port]`, without a final slash.
@@ -24,12 +24,12 @@ pub struct Request {
     pub path: String,
     /// `name=value` pairs joined by `&`, percent-encoded, without the question mark; may be empty.
     pub query: String,
-    /// Lower-case names. `host` and what signing adds are not among them.
+    /// Lower-case names, without `host` and what signing adds.
     pub headers: Vec<(&'static str, String)>,
     pub body: Vec<u8>,
-    /// From the request's last byte to the answer's head.
+    /// Limit from the request's last byte to the answer's head.
     pub response_timeout: Duration,
-    /// The whole call, from the look-up of the host's name to the answer's last byte.
+    /// Limit of the whole call, from the look-up of the host's name to the answer's last byte.
     pub time_limit: Option<Duration>,
 }
 
@@ -40,7 +40,7 @@ impl Request {
         if query.is_empty() { format!("{endpoint}{path}") } else { format!("{endpoint}{path}?{query}") }
     }
 
-    /// A POST to `/` with a body, as every service but S3 wants it.
+    /// A POST to `/` with a body, as every service except S3 requires.
     pub fn post(action: &'static str, service: &'static str, address: &Address<'_>, body: Vec<u8>) -> Self {
         Self {
             action,
@@ -59,18 +59,18 @@ impl Request {
     }
 }
 
-/// A service that speaks AWS's JSON protocol (Smithy's `awsJson1_0` and `awsJson1_1`).
+/// A service with AWS's JSON protocol (Smithy's `awsJson1_0` and `awsJson1_1`).
 #[derive(Debug)]
 pub struct JsonService {
-    /// The name that the signature's scope carries.
+    /// The service in the signature's scope.
     pub scope: &'static str,
     pub content_type: &'static str,
-    /// What `x-amz-target` begins with.
+    /// The prefix of `x-amz-target`.
     pub target: &'static str,
 }
 
 impl JsonService {
-    /// A call of the operation that the action, `service:Operation`, is named after.
+    /// A call of the operation named in the action, `service:Operation`.
     pub fn call(&self, action: &'static str, address: &Address<'_>, input: &Value) -> Request {
         let operation = action.rsplit(':').next().unwrap_or(action);
         self.call_operation(action, operation, address, input)
@@ -93,12 +93,12 @@ impl JsonService {
     }
 }
 
-/// The token of the next page as an answer gives it: an empty one is none.
+/// The token of the next page in an answer; an empty one is none.
 pub fn page_token(token: Option<String>) -> Option<String> {
     token.filter(|token| !token.is_empty())
 }
 
-/// Where a request goes and what it is about.
+/// The destination and subject of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Address<'a> {
     /// `scheme://host[:port]`.

@@ -13,49 +13,49 @@ use crate::base::limits::AWS_RESPONSE_TIMEOUT;
 use crate::base::naming::is_key;
 use crate::settings::Endpoints;
 
-/// What to read.
+/// The range to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GetObject<'a> {
     pub bucket: &'a str,
-    /// As it is named, not encoded.
+    /// The key as named, not encoded.
     pub key: &'a str,
     pub version_id: Option<&'a str>,
-    /// The ETag that its notification names, without quotes.
+    /// The ETag in its notification, without quotes.
     pub etag: Option<&'a str>,
-    /// Ask for the key alone; the answer must then be the version that was announced, by its version id or ETag.
+    /// Request the key alone; the answer must then be the announced version, by its version id or ETag.
     pub by_key: bool,
     /// First byte.
     pub start: u64,
-    /// Bytes wanted, at least 1; the object may end before.
+    /// Number of bytes, at least 1; the object may end before.
     pub len: u64,
     /// The ETag of an earlier range, with its quotes: fail if the object has been replaced.
     pub if_match: Option<&'a str>,
-    /// The size of the object with the ETag that is known, by its notification or by an earlier range. 0 says nothing.
+    /// The size of the object with the known ETag, from its notification or an earlier range. 0 if unknown.
     pub size: Option<u64>,
 }
 
 impl<'a> GetObject<'a> {
-    /// The version to ask for.
+    /// The version to request.
     fn asked_version(&self) -> Option<&'a str> {
         self.version_id.filter(|_| !self.by_key)
     }
 
-    /// The whole object, without asking for a range.
+    /// The whole object, without a range.
     pub(super) fn is_unranged(&self) -> bool {
         self.start == 0 && self.len == u64::MAX
     }
 
-    /// The ETag that is known of it, without quotes.
+    /// Its known ETag, without quotes.
     fn known_etag(&self) -> Option<&'a str> {
         let etag = self.if_match.filter(|etag| !etag.is_empty()).or(self.etag)?.trim_matches('"');
         (!etag.is_empty()).then_some(etag)
     }
 }
 
-/// The request for `get` in `region`.
+/// Builds the request for `get` in `region`.
 ///
 /// # Errors
-/// A bucket, a region or an object cannot have this name.
+/// If a bucket, a region or an object cannot have this name.
 pub fn request(get: &GetObject<'_>, region: &str, endpoints: &Endpoints) -> Result<Request, String> {
     let Located { endpoint, path, region } =
         endpoint::bucket(region, get.bucket, endpoints).map_err(|nowhere| nowhere.to_string())?;
@@ -85,7 +85,7 @@ pub fn request(get: &GetObject<'_>, region: &str, endpoints: &Endpoints) -> Resu
     })
 }
 
-/// The call as a policy names it.
+/// The call as in a policy.
 pub fn action(get: &GetObject<'_>) -> &'static str {
     if get.asked_version().is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" }
 }
@@ -95,40 +95,40 @@ pub fn resource(get: &GetObject<'_>) -> String {
     format!("s3://{}/{}", get.bucket, get.key)
 }
 
-/// Each byte but the unreserved ones and `/` as `%XX`: nothing is normalised, so `..`, `//` and a leading
-/// `/` reach S3 as they are.
+/// Encodes each byte except the unreserved ones and `/` as `%XX`: nothing is normalized, so `..`, `//` and a leading
+/// `/` reach S3 unchanged.
 pub fn encoded_key(key: &str) -> String {
     utf8_percent_encode(key, &KEY).to_string()
 }
 
-/// Each byte but the unreserved ones as `%XX`, for queries.
+/// Encodes each byte except the unreserved ones as `%XX`, for queries.
 pub fn encoded(value: &str) -> String {
     utf8_percent_encode(value, &UNRESERVED).to_string()
 }
 
-/// RFC 3986's unreserved characters stay as they are, as SigV4 demands.
+/// RFC 3986's unreserved characters are not encoded, as SigV4 requires.
 const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const KEY: AsciiSet = UNRESERVED.remove(b'/');
 
-/// The head of a successful answer (200 or 206), checked against the question.
+/// The head of a successful answer (200 or 206), checked against the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// With its quotes.
     pub etag: String,
-    /// Empty where the bucket has no versions.
+    /// Empty if the bucket is not versioned.
     pub version_id: String,
-    /// The whole object's size; None when the server ignores ranges and does not announce a length.
+    /// The whole object's size; None if the server ignores ranges and does not announce a length.
     pub total: Option<u64>,
-    /// Bytes of the body before the first that was asked for: not 0 only when the server ignored the range.
+    /// Bytes of the body before the first requested one: not 0 only if the server ignored the range.
     pub skip: u64,
-    /// Bytes of the body that were asked for and exist.
+    /// Bytes of the body that were requested and exist.
     pub take: Option<u64>,
     /// Length of the whole body.
     pub body: Option<u64>,
 }
 
-/// Checks that a success is S3's. S3, and every server that stands in for it, says the object's ETag; a web server may
-/// do so too, for a page of its own, but then it has no header of Amazon's, and not the ETag that is known.
+/// Checks that a success is S3's. S3, and every server that stands in for it, sends the object's ETag; a web server may
+/// do so too, for its own page, but then it has no Amazon header, and not the known ETag.
 fn is_of_s3(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> Result<(), Unusable> {
     let etag = header(headers, "etag").map(|etag| etag.trim_matches('"')).filter(|etag| !etag.is_empty());
     let is_known = etag.is_some() && etag == get.known_etag();
@@ -143,18 +143,18 @@ fn is_of_s3(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> Result<(),
     Err(Unusable::foreign(format!("HTTP {status}: {why}")))
 }
 
-/// A body that ends with its connection may have been cut off anywhere.
+/// A body that ends with its connection may have been truncated anywhere.
 fn says_its_end(headers: &HeaderMap) -> bool {
     let is_chunked = |coding: &str| coding.to_ascii_lowercase().contains("chunked");
     header(headers, "content-length").is_some()
         || header(headers, "transfer-encoding").is_some_and(is_chunked)
 }
 
-/// The ETag of every object without bytes that S3 does not encrypt with a key of its own: the MD5 of nothing.
+/// The ETag of every empty object that S3 does not encrypt with its own key: the MD5 of nothing.
 const ETAG_OF_NOTHING: &str = "d41d8cd98f00b204e9800998ecf8427e";
 
-/// Checks that what has been read contradicts nothing that is known of the object: where the ETag is the same, so is
-/// the size. What some message invents of an object without bytes is no knowledge.
+/// Checks that the answer does not contradict what is known of the object: the same ETag means the same size. A
+/// message's claim about an empty object does not count.
 pub fn is_as_known(get: &GetObject<'_>, etag: &str, total: u64) -> Result<(), Unusable> {
     let etag = etag.trim_matches('"');
     let size = match etag {
@@ -172,7 +172,7 @@ pub fn is_as_known(get: &GetObject<'_>, etag: &str, total: u64) -> Result<(), Un
 /// Reads the head of an answer to `get`.
 ///
 /// # Errors
-/// It is not S3's, or it does not fit the question; the answer must not be used.
+/// If it is not S3's, or does not fit the request; the answer must not be used.
 pub fn head(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> Result<Head, Unusable> {
     if matches!(status, 200 | 206) {
         is_of_s3(get, status, headers)?;
@@ -186,7 +186,7 @@ pub fn head(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> Result<Hea
     }
 }
 
-/// The head of an answer that fits the question.
+/// The head of an answer that fits the request.
 fn fitting(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> Result<Head, String> {
     let text = |name: &str| header(headers, name);
     let etag = text("etag").unwrap_or_default().to_owned();
@@ -223,7 +223,7 @@ fn fitting(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> Result<Head
     }
 }
 
-/// `bytes 0-9/100` -> first, last, total; None unless first <= last < total.
+/// Parses `bytes 0-9/100` as first, last, total; None unless first <= last < total.
 fn content_range(text: &str) -> Option<(u64, u64, u64)> {
     let (span, total) = text.trim().strip_prefix("bytes")?.trim_start().split_once('/')?;
     let (first, last) = span.split_once('-')?;

@@ -11,12 +11,12 @@ use aws_sigv4::sign::v4::SigningParams;
 use super::credentials::Credentials;
 use super::request::Request;
 
-/// What could not be signed: in practice an address that is no URI or a header that is no header.
+/// A request that could not be signed: in practice an invalid URI or header.
 #[derive(Debug, thiserror::Error)]
 #[error("the request cannot be signed: {0}")]
 pub struct SignError(String);
 
-/// The headers that make `request` a signed one, as of `time`.
+/// The headers that sign `request`, as of `time`.
 pub fn sign(
     request: &Request,
     credentials: &Credentials,
@@ -47,8 +47,8 @@ pub fn sign(
     Ok(headers.into_iter().map(|header| (header.name(), header.value().to_owned())).collect())
 }
 
-/// S3 signs the path as it is sent and wants the payload's hash in a header; the others sign it encoded
-/// once more and normalised.
+/// The settings: S3 signs the path as sent and requires the payload's hash in a header; the others sign it normalized
+/// and encoded once more.
 fn settings(service: &str) -> SigningSettings {
     let mut settings = SigningSettings::default();
     if service == "s3" {

@@ -24,32 +24,32 @@ pub struct Message {
     pub id: String,
     pub receipt_handle: String,
     pub body: String,
-    /// How often it has been received, this time included; 0: unknown.
+    /// Number of deliveries, including this one; 0 if unknown.
     pub receive_count: u32,
     pub sent_at: Option<SystemTime>,
-    /// Of a FIFO queue.
+    /// Only for a FIFO queue.
     pub group: Option<String>,
 }
 
-/// One entry of a batch that SQS did not accept.
+/// One entry of a batch that SQS refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// The id the caller gave.
+    /// The caller's id.
     pub id: String,
     pub code: String,
     pub message: String,
-    /// True: the same entry will fail again.
+    /// True if the same entry will fail again.
     pub sender_fault: bool,
 }
 
 impl Failure {
-    /// The failure of an entry that the answer names neither as done nor as failed, so that nothing is known of it.
+    /// The failure of an entry that the answer names neither as done nor as failed, so that its state is unknown.
     fn unanswered(id: &str) -> Failure {
         let message = "SQS's answer does not have this entry".to_owned();
         Failure { id: id.to_owned(), code: String::new(), message, sender_fault: false }
     }
 
-    /// What callers decide by.
+    /// The kind that callers distinguish.
     pub fn kind(&self) -> Kind {
         let otherwise = if self.sender_fault { Kind::BadRequest } else { Kind::Transient };
         failure::by_code(&self.code, &self.message).unwrap_or(otherwise)
@@ -62,7 +62,7 @@ pub struct Attributes {
     pub arn: Option<String>,
     pub visibility_timeout: Option<Duration>,
     pub retention: Option<Duration>,
-    /// None: messages that nobody can read come again for ever.
+    /// None: unreadable messages are redelivered forever.
     pub redrive: Option<Redrive>,
     /// Approximate counts.
     pub available: u64,
@@ -70,14 +70,14 @@ pub struct Attributes {
     pub delayed: u64,
 }
 
-/// Where messages go that were received too often.
+/// The destination of messages that were received too often.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redrive {
     pub max_receive_count: u32,
     pub dead_letter_arn: String,
 }
 
-/// ReceiveMessage: at most `max` (1 to 10) messages, waiting `wait` (at most 20 s), hidden for `visibility`
+/// Builds ReceiveMessage: at most `max` (1 to 10) messages, waiting `wait` (at most 20 s), hidden for `visibility`
 /// (whole seconds, at most 12 h).
 pub fn receive(queue: &Address<'_>, max: u32, wait: Duration, visibility: Duration) -> Request {
     let names = ["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"];
@@ -86,7 +86,7 @@ pub fn receive(queue: &Address<'_>, max: u32, wait: Duration, visibility: Durati
         "MaxNumberOfMessages": max.clamp(1, SQS_BATCH as u32),
         "WaitTimeSeconds": wait.as_secs(),
         "VisibilityTimeout": visibility.as_secs(),
-        // The newer name; emulators may know only the older one.
+        // The newer name; emulators may support only the older one.
         "MessageSystemAttributeNames": names,
         "AttributeNames": names,
     });
@@ -95,7 +95,7 @@ pub fn receive(queue: &Address<'_>, max: u32, wait: Duration, visibility: Durati
     request
 }
 
-/// DeleteMessageBatch of at most ten receipt handles. Entry ids are positions.
+/// Builds DeleteMessageBatch of at most ten receipt handles. Entry ids are positions.
 pub fn delete(queue: &Address<'_>, handles: &[&str]) -> Request {
     let entry = |(at, handle): (usize, &&str)| json!({"Id": at.to_string(), "ReceiptHandle": handle});
     let entries = handles.iter().enumerate().map(entry).collect::<Vec<_>>();
@@ -104,7 +104,7 @@ pub fn delete(queue: &Address<'_>, handles: &[&str]) -> Request {
     SQS.call_operation("sqs:DeleteMessage", "DeleteMessageBatch", queue, &input)
 }
 
-/// ChangeMessageVisibilityBatch of at most ten (receipt handle, seconds from now). Entry ids are positions.
+/// Builds ChangeMessageVisibilityBatch of at most ten (receipt handle, seconds from now). Entry ids are positions.
 pub fn change_visibility(queue: &Address<'_>, handles: &[(&str, u32)]) -> Request {
     let entry = |(at, (handle, seconds)): (usize, &(&str, u32))| json!({"Id": at.to_string(), "ReceiptHandle": handle, "VisibilityTimeout": seconds});
     let entries = handles.iter().enumerate().map(entry).collect::<Vec<_>>();
@@ -112,20 +112,20 @@ pub fn change_visibility(queue: &Address<'_>, handles: &[(&str, u32)]) -> Reques
     SQS.call_operation("sqs:ChangeMessageVisibility", "ChangeMessageVisibilityBatch", queue, &input)
 }
 
-/// GetQueueUrl by name. The address's resource is the name.
+/// Builds GetQueueUrl by name. The address's resource is the name.
 pub fn queue_url(queue: &Address<'_>) -> Request {
     SQS.call("sqs:GetQueueUrl", queue, &json!({"QueueName": queue.resource}))
 }
 
-/// GetQueueAttributes, all of them.
+/// Builds GetQueueAttributes, for all of them.
 pub fn attributes(queue: &Address<'_>) -> Request {
     SQS.call("sqs:GetQueueAttributes", queue, &json!({"QueueUrl": queue.resource, "AttributeNames": ["All"]}))
 }
 
-/// Reads ReceiveMessage's answer. SQS leaves the list out when there is no message.
+/// Reads ReceiveMessage's answer. SQS omits the list if there is no message.
 ///
 /// # Errors
-/// It is not what AWS documents.
+/// If it is not what AWS documents.
 pub fn read_receive(body: &[u8]) -> Result<Vec<Message>, Unusable> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -142,7 +142,7 @@ pub fn read_receive(body: &[u8]) -> Result<Vec<Message>, Unusable> {
 /// Reads a batch's answer; `ids` are the caller's, by position.
 ///
 /// # Errors
-/// It is not what AWS documents.
+/// If it is not what AWS documents.
 pub fn read_batch(body: &[u8], ids: &[&str]) -> Result<Vec<Failure>, Unusable> {
     let answer = success::json::<BatchAnswer, BatchAnswer>(body)?;
     if answer.successful.is_none() && answer.failed.is_none() {
@@ -150,7 +150,7 @@ pub fn read_batch(body: &[u8], ids: &[&str]) -> Result<Vec<Failure>, Unusable> {
     }
     let mut failures: Vec<Failure> =
         answer.failed.unwrap_or_default().into_iter().map(|entry| entry.named(ids)).collect();
-    // Some emulators name the failed ones only.
+    // Some emulators list only the failed ones.
     let is_done = |at: usize| {
         answer.successful.as_ref().is_none_or(|done| done.iter().any(|entry| entry.id.parse() == Ok(at)))
     };
@@ -166,7 +166,7 @@ pub fn read_batch(body: &[u8], ids: &[&str]) -> Result<Vec<Failure>, Unusable> {
 /// Reads GetQueueUrl's answer.
 ///
 /// # Errors
-/// It is not what AWS documents.
+/// If it is not what AWS documents.
 pub fn read_queue_url(body: &[u8]) -> Result<String, Unusable> {
     #[derive(Deserialize)]
     struct Answer {
@@ -176,11 +176,11 @@ pub fn read_queue_url(body: &[u8]) -> Result<String, Unusable> {
     success::json::<Answer, Answer>(body).map(|answer| answer.url)
 }
 
-/// Reads GetQueueAttributes' answer. The queue's depth is there, since by it a drain ends; what else is missing or no
-/// number is left out.
+/// Reads GetQueueAttributes' answer. The queue's depth must be there, since a drain ends by it; other missing or
+/// invalid attributes are omitted.
 ///
 /// # Errors
-/// It is not what AWS documents.
+/// If it is not what AWS documents.
 pub fn read_attributes(body: &[u8]) -> Result<Attributes, Unusable> {
     #[derive(Deserialize)]
     struct Answer {
@@ -201,7 +201,7 @@ pub fn read_attributes(body: &[u8]) -> Result<Attributes, Unusable> {
     })
 }
 
-/// JSON in a string; the count is a number or, as old tools wrote it, a string.
+/// Parses JSON in a string; the count is a number or, from old tools, a string.
 fn redrive(text: &str) -> Option<Redrive> {
     let policy = serde_json::from_str::<Value>(text).ok()?;
     let count = policy.get("maxReceiveCount")?;

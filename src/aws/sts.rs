@@ -15,7 +15,7 @@ use super::success::Unusable;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AssumeRole<'a> {
     pub role_arn: &'a str,
-    /// Shows in CloudTrail.
+    /// Visible in CloudTrail.
     pub session_name: &'a str,
     pub external_id: Option<&'a str>,
     pub duration: Duration,
@@ -25,14 +25,14 @@ pub struct AssumeRole<'a> {
 #[derive(Clone, PartialEq, Eq)]
 pub struct AssumeRoleWithWebIdentity<'a> {
     pub role_arn: &'a str,
-    /// Shows in CloudTrail.
+    /// Visible in CloudTrail.
     pub session_name: &'a str,
     /// Proves the identity; a secret.
     pub token: &'a str,
     pub duration: Duration,
 }
 
-/// Who a key belongs to.
+/// The owner of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct CallerIdentity {
     #[serde(rename = "Account")]
@@ -43,7 +43,7 @@ pub struct CallerIdentity {
     pub user_id: String,
 }
 
-/// AssumeRole; `endpoint` and `region` are of STS.
+/// Builds AssumeRole; `endpoint` and `region` are STS's.
 pub fn assume_role(role: &AssumeRole<'_>, endpoint: &str, region: &str) -> Request {
     let seconds = role.duration.as_secs().to_string();
     let mut fields = vec![
@@ -57,7 +57,7 @@ pub fn assume_role(role: &AssumeRole<'_>, endpoint: &str, region: &str) -> Reque
     call("sts:AssumeRole", &Address { endpoint, region, resource: role.role_arn }, &fields)
 }
 
-/// AssumeRoleWithWebIdentity, which is not signed; `endpoint` and `region` are of STS.
+/// Builds AssumeRoleWithWebIdentity, which is not signed; `endpoint` and `region` are STS's.
 pub fn assume_role_with_web_identity(
     role: &AssumeRoleWithWebIdentity<'_>,
     endpoint: &str,
@@ -75,13 +75,14 @@ pub fn assume_role_with_web_identity(
     call("sts:AssumeRoleWithWebIdentity", &Address { endpoint, region, resource: role.role_arn }, &fields)
 }
 
-/// GetCallerIdentity.
+/// Builds GetCallerIdentity.
 pub fn caller_identity(endpoint: &str, region: &str) -> Request {
     let address = Address { endpoint, region, resource: "(own identity)" };
     call("sts:GetCallerIdentity", &address, &[("Action", "GetCallerIdentity"), ("Version", VERSION)])
 }
 
-/// Reads the answer of AssumeRole or AssumeRoleWithWebIdentity. The error says what is wrong with it and holds nothing secret.
+/// Reads the answer of AssumeRole or AssumeRoleWithWebIdentity. The error says what is wrong with it and contains no
+/// secret.
 pub fn read_assume_role(body: &[u8]) -> Result<Credentials, Unusable> {
     let text = text(body)?;
     let answer = quick_xml::de::from_str::<AssumeRoleAnswer>(text).map_err(|_| not_of("AssumeRole"))?;
@@ -112,7 +113,7 @@ pub fn read_caller_identity(body: &[u8]) -> Result<CallerIdentity, Unusable> {
 
 const VERSION: &str = "2011-06-15";
 
-/// A form has no spaces and plus signs of its own here: everything but unreserved characters is encoded.
+/// Encodes a form: everything except unreserved characters, so there are no literal spaces or plus signs.
 const FORM: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 fn call(action: &'static str, address: &Address<'_>, fields: &[(&str, &str)]) -> Request {
@@ -123,8 +124,7 @@ fn call(action: &'static str, address: &Address<'_>, fields: &[(&str, &str)]) ->
     request
 }
 
-/// The parser's own words could quote the secret.
-/// The parser's own words could quote a secret.
+/// Hides the parser's own message, which could quote a secret.
 fn not_of(action: &str) -> Unusable {
     Unusable::foreign(format!("it does not have the shape of {action}'s answer"))
 }

@@ -1,9 +1,9 @@
-//! A successful answer is not AWS's because its status is 200: a proxy, a portal or a wrong endpoint answers like that,
-//! too. Why an answer is not used, and how JSON becomes a type. Pure.
+//! Successful answers that are not AWS's in spite of their status 200: a proxy, a portal or a wrong endpoint answers
+//! like that too. Why an answer is not used, and how JSON becomes a type. Pure.
 //!
-//! Every reader of an answer requires the members that AWS always sends, so that an answer of something else is never
-//! read as "there is nothing". What such an answer leads to is an outage: nothing is acknowledged, no checkpoint moves,
-//! and the call is made again.
+//! Every reader of an answer requires the members that AWS always sends, so that another server's answer is never read
+//! as "there is nothing". Such an answer is an outage: nothing is acknowledged, no checkpoint moves, and the call is
+//! retried.
 
 use std::borrow::Cow;
 
@@ -13,13 +13,13 @@ use serde::de::DeserializeOwned;
 use super::failure::header;
 use crate::base::limits::MISREAD_SHOWN_CHARS;
 
-/// Why a successful answer is not used.
+/// The reason why a successful answer is not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    /// The answer lacks what AWS always sends, or contradicts itself or the question: something else gave it.
+    /// The answer lacks what AWS always sends, or contradicts itself or the request: another server sent it.
     #[error("the answer says success, but is not one of AWS's: {0}")]
     Foreign(String),
-    /// The answer has AWS's form, and something in it cannot be read. That may be the matter of one item.
+    /// The answer has AWS's form, but a part of it cannot be read. That may concern only one item.
     #[error("unreadable answer: {0}")]
     Odd(String),
 }
@@ -30,13 +30,13 @@ impl Unusable {
         Unusable::Foreign(shortened(&why.to_string()))
     }
 
-    /// An answer of AWS's that cannot be read.
+    /// An answer of AWS that cannot be read.
     pub fn odd(why: impl ToString) -> Unusable {
         Unusable::Odd(shortened(&why.to_string()))
     }
 }
 
-/// Reads a JSON answer. `Shape` is `T` with nothing required of its items: an answer that has not even this form is
+/// Reads a JSON answer. `Shape` is `T` without requirements on its items: an answer without even this form is
 /// [`Unusable::Foreign`].
 pub fn json<T: DeserializeOwned, Shape: DeserializeOwned>(body: &[u8]) -> Result<T, Unusable> {
     let error = match serde_json::from_slice(body) {
@@ -53,14 +53,14 @@ pub fn json<T: DeserializeOwned, Shape: DeserializeOwned>(body: &[u8]) -> Result
     }
 }
 
-/// Is this `{}`? Some calls answer so when there is nothing, and so does many a server that is not AWS's.
+/// True for `{}`. Some calls answer so when there is nothing, and so do many servers that are not AWS's.
 pub fn is_bare(body: &[u8]) -> bool {
     let inside = body.trim_ascii().strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}"));
     inside.is_some_and(|inside| inside.trim_ascii().is_empty())
 }
 
-/// Refuses a body that every server could have sent if the head does not show that AWS, or a server that stands in for
-/// it, has sent it.
+/// Refuses a body that every server could have sent unless the head shows that AWS, or a server that stands in for it,
+/// has sent it.
 pub fn is_credible(headers: &HeaderMap, body: &[u8]) -> Result<(), Unusable> {
     if is_bare(body) && !bears_mark(headers) {
         return Err(Unusable::foreign(
@@ -70,15 +70,15 @@ pub fn is_credible(headers: &HeaderMap, body: &[u8]) -> Result<(), Unusable> {
     Ok(())
 }
 
-/// Does the head bear a header or a content type that only AWS and servers that speak its protocols send?
+/// True if the head has a header or a content type that only AWS and servers with its protocols send.
 pub fn bears_mark(headers: &HeaderMap) -> bool {
     let of_aws = |name: &str| name.starts_with("x-amz-") || name == "x-amzn-requestid";
     let content_type = header(headers, "content-type").unwrap_or_default();
     content_type.starts_with("application/x-amz-json") || headers.keys().any(|name| of_aws(name.as_str()))
 }
 
-/// The text of a JSON answer, with the replacement character for what is no character: bytes that are not UTF-8, and
-/// escapes of half a surrogate pair, which a log may hold and a Rust string may not.
+/// The text of a JSON answer, with the replacement character for invalid characters: bytes that are not UTF-8, and
+/// escapes of half a surrogate pair, which a log may contain and a Rust string may not.
 pub fn mended(body: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(body);
     if !text.contains("\\u") {
@@ -94,21 +94,21 @@ pub fn mended(body: &[u8]) -> Cow<'_, str> {
                 bytes[at..at + 6].copy_from_slice(b"\\ufffd");
                 6
             }
-            // The next character is not looked at: it may be a backslash.
+            // The next character is not skipped: it may be a backslash.
             _ => 2.min(bytes.len() - at),
         };
     }
-    // Six bytes of ASCII became six others.
+    // Replaced six bytes of ASCII by six others.
     Cow::Owned(String::from_utf8(bytes).unwrap_or_default())
 }
 
-/// `\ud83d…` -> 0xd83d.
+/// Parses `\ud83d…` as 0xd83d.
 fn escaped(text: &[u8]) -> Option<u16> {
     let digits = text.strip_prefix(b"\\u")?.first_chunk::<4>()?;
     u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
-/// A parser's words quote what it has found, which may be long.
+/// Shortens a parser's message, which quotes its input and may be long.
 fn shortened(why: &str) -> String {
     why.chars().take(MISREAD_SHOWN_CHARS).collect()
 }

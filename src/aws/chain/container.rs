@@ -1,4 +1,4 @@
-//! The endpoint of ECS tasks, EKS pods and their like.
+//! The credentials endpoint of ECS tasks, EKS pods and similar.
 //!
 //! Format: "Container credential provider" of the AWS SDKs and Tools reference guide.
 
@@ -9,10 +9,10 @@ use super::metadata::{Caller, Silence};
 use super::{Variables, document};
 use crate::aws::credentials::Credentials;
 
-/// The endpoint's address, as the environment says. None: it says nothing, so this is no container with a role.
+/// The endpoint's address from the environment. None if it is not set, so this is not a container with a role.
 ///
 /// # Errors
-/// An address that credentials must not be asked for, or from.
+/// If credentials must not be requested from this address.
 pub fn address(env: &Variables) -> Result<Option<String>, String> {
     if let Some(path) = env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") {
         return relative(&path).map(Some);
@@ -20,10 +20,10 @@ pub fn address(env: &Variables) -> Result<Option<String>, String> {
     env("AWS_CONTAINER_CREDENTIALS_FULL_URI").map(|uri| check_full(&uri).map(|()| uri)).transpose()
 }
 
-/// Asks the endpoint.
+/// Requests credentials from the endpoint.
 ///
 /// # Errors
-/// What the endpoint said, without anything secret.
+/// The endpoint's answer, without secrets.
 pub fn load(url: &str, env: &Variables) -> Result<Credentials, String> {
     let token = token(env)?;
     let headers = token.as_deref().map(|token| ("authorization", token));
@@ -38,7 +38,7 @@ pub fn load(url: &str, env: &Variables) -> Result<Credentials, String> {
     document::of_container(&answer.body).map_err(|why| failed(format!("its answer is unusable: {why}")))
 }
 
-/// Scheme and host for people: a path may hold an id that is meant for the container alone.
+/// Scheme and host for people, since a path may contain an id meant for the container alone.
 pub fn host_part(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     format!("{scheme}://{}", rest.split(['/', '?', '#']).next().unwrap_or_default())
@@ -47,7 +47,7 @@ pub fn host_part(url: &str) -> String {
 const AGENT: &str = "http://169.254.170.2";
 
 fn relative(path: &str) -> Result<String, String> {
-    // Anything else could turn the host into another one: `@evil`, `.evil`.
+    // Anything else could change the host: `@evil`, `.evil`.
     if path.starts_with('/') {
         Ok(format!("{AGENT}{path}"))
     } else {
@@ -55,7 +55,7 @@ fn relative(path: &str) -> Result<String, String> {
     }
 }
 
-/// https anywhere; http only where nobody can listen: this machine and the link-local agents.
+/// Accepts https anywhere, and http only where nobody can listen: this machine and the link-local agents.
 fn check_full(uri: &str) -> Result<(), String> {
     const NAME: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
     let parsed = uri.parse::<::http::Uri>().map_err(|_| format!("{NAME} is not a URL"))?;
@@ -83,7 +83,7 @@ fn is_near(host: &str) -> bool {
             .any(|near| near.parse::<IpAddr>().is_ok_and(|near| near == address))
 }
 
-/// The file is read each time: its writer replaces it long before the token expires.
+/// Reads the token file each time: its writer replaces it long before the token expires.
 fn token(env: &Variables) -> Result<Option<String>, String> {
     let token = match env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
         Some(path) => {

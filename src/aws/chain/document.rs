@@ -1,8 +1,8 @@
-//! Credentials as JSON, from a process, a container's agent or the instance's metadata. Pure. Messages hold
-//! nothing of a document but error codes and what was missing.
+//! Credentials as JSON, from a process, a container's agent or the instance's metadata. Pure. Messages contain nothing
+//! of a document except error codes and the names of missing members.
 //!
-//! Formats: "Sourcing credentials with an external process" (AWS CLI user guide), "IAM roles for tasks" (ECS
-//! developer guide), "Retrieve security credentials from instance metadata" (EC2 user guide).
+//! Formats: "Sourcing credentials with an external process" (AWS CLI user guide), "IAM roles for tasks" (ECS developer
+//! guide), "Retrieve security credentials from instance metadata" (EC2 user guide).
 
 use std::time::SystemTime;
 
@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::aws::credentials::{Credentials, expiry};
 
-/// What a `credential_process` writes to its standard output.
+/// Parses the standard output of a `credential_process`.
 pub fn of_process(bytes: &[u8]) -> Result<Credentials, String> {
     let document = read(bytes)?;
     match document.version.as_ref().and_then(serde_json::Value::as_u64) {
@@ -20,7 +20,7 @@ pub fn of_process(bytes: &[u8]) -> Result<Credentials, String> {
     }
 }
 
-/// What a container's endpoint answers.
+/// Parses the answer of a container's endpoint.
 pub fn of_container(bytes: &[u8]) -> Result<Credentials, String> {
     let document = read(bytes)?;
     if document.expiration.is_none() {
@@ -29,7 +29,7 @@ pub fn of_container(bytes: &[u8]) -> Result<Credentials, String> {
     document.credentials()
 }
 
-/// What the instance's metadata hold for a role.
+/// Parses the instance metadata of a role.
 pub fn of_instance(bytes: &[u8]) -> Result<Credentials, String> {
     let document = read(bytes)?;
     match document.code.as_deref() {
@@ -38,7 +38,7 @@ pub fn of_instance(bytes: &[u8]) -> Result<Credentials, String> {
     }
 }
 
-/// The error code in a refusal of a container's agent; None: there is none.
+/// The error code in a refusal of a container's agent, if there is one.
 pub fn refusal(bytes: &[u8]) -> Option<String> {
     let document = read(bytes).ok()?;
     let code = document.code?;
@@ -47,7 +47,7 @@ pub fn refusal(bytes: &[u8]) -> Option<String> {
 }
 
 fn read(bytes: &[u8]) -> Result<Document, String> {
-    // The parser's own words could quote the secret.
+    // The parser's own message could quote the secret.
     serde_json::from_slice(bytes).map_err(|error| match error.classify() {
         serde_json::error::Category::Eof if bytes.trim_ascii().is_empty() => "it is empty".to_owned(),
         _ => "it is not JSON of the expected shape".to_owned(),
@@ -86,7 +86,7 @@ impl Document {
     }
 }
 
-/// ISO 8601 with a zone: `2024-02-03T04:05:06Z`, `2024-02-03T04:05:06+00:00`.
+/// Parses ISO 8601 with a zone: `2024-02-03T04:05:06Z`, `2024-02-03T04:05:06+00:00`.
 fn time(text: &str) -> Result<SystemTime, String> {
     expiry(text).ok_or_else(|| "its \"Expiration\" is not a time".to_owned())
 }

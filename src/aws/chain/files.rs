@@ -1,4 +1,4 @@
-//! The files of the chain, bounded: shared configuration, tokens.
+//! The chain's files, with bounded reads: shared configuration, tokens.
 
 use std::io::Read;
 use std::path::Path;
@@ -8,21 +8,21 @@ use super::profile::Profiles;
 use crate::base::limits::{CREDENTIALS_DOCUMENT_BYTES_MAX, SHARED_FILE_BYTES_MAX};
 use crate::base::permissions;
 
-/// Both shared files, as far as they are there.
+/// Both shared files, as far as they exist.
 pub struct SharedFiles {
     pub profiles: Profiles,
-    /// Paths with what became of them.
+    /// The paths, with the result of reading each.
     config: String,
     credentials: String,
 }
 
 impl SharedFiles {
-    /// For their credentials. Errors name the file, and the line where one is wrong.
+    /// Reads the files for their credentials. Errors name the file, and the line of a mistake.
     pub fn read(env: &dyn Fn(&str) -> Option<String>) -> Result<Self, String> {
         Self::read_with(env, warn_if_open)
     }
 
-    /// For their settings: who may read the files does not matter.
+    /// Reads the files for their settings, whatever their permissions.
     pub fn read_settings(env: &dyn Fn(&str) -> Option<String>) -> Result<Self, String> {
         Self::read_with(env, |_, _| ())
     }
@@ -38,13 +38,13 @@ impl SharedFiles {
         format!("{}, {}", self.config, self.credentials)
     }
 
-    /// What is said when profile `name` is in neither.
+    /// The message if profile `name` is in neither.
     pub fn without(&self, name: &str) -> String {
         format!("no profile {name} in {}", self.names())
     }
 }
 
-/// The file's name and its sections; a file that is not there has none.
+/// The file's name and its sections; a missing file has none.
 fn shared_file(
     env: &dyn Fn(&str) -> Option<String>,
     variable: &str,
@@ -72,7 +72,7 @@ fn shared_file(
     }
 }
 
-/// Each time the file is read: at the start, and when credentials are refreshed.
+/// Checks the permissions each time the file is read: at the start, and when credentials are refreshed.
 fn warn_if_open(path: &str, sections: &[Section]) {
     let mut keys = sections.iter().flat_map(|section| &section.entries).map(|(key, _)| key);
     if keys.any(|key| key == "aws_secret_access_key") && permissions::is_open(Path::new(path)) {
@@ -80,7 +80,7 @@ fn warn_if_open(path: &str, sections: &[Section]) {
     }
 }
 
-/// A token's file: text, not empty.
+/// Reads a token file: text, not empty.
 pub fn read_small(path: &str) -> Result<String, String> {
     match read_text(path, CREDENTIALS_DOCUMENT_BYTES_MAX) {
         Ok(text) if text.trim().is_empty() => Err(format!("{path} is empty")),

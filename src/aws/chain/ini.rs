@@ -1,23 +1,23 @@
 //! The text of `~/.aws/config` and `~/.aws/credentials` -> sections. Pure.
 //!
-//! Format: "Configuration and credential file settings" of the AWS SDKs and Tools reference guide, section
-//! "Format of the config and credentials files". Messages name lines, never their text: it may be a secret.
+//! Format: "Configuration and credential file settings" of the AWS SDKs and Tools reference guide, section "Format of
+//! the config and credentials files". Messages name lines, never their text: it may be a secret.
 
-/// `[title]` and what follows it. A title may come again: the later lines add to the earlier ones.
+/// A `[title]` and its entries. A title may be repeated: later lines add to earlier ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Section {
-    /// Between the brackets, trimmed: `default`, `profile prod`, `sso-session x`.
+    /// The text between the brackets, trimmed: `default`, `profile prod`, `sso-session x`.
     pub title: String,
-    /// Keys in lower case, as often and in the order as written. Values are trimmed; a value that goes on
-    /// in indented lines holds line feeds.
+    /// Keys in lower case, as often and in the order as written. Values are trimmed; a value continued in indented
+    /// lines contains line feeds.
     pub entries: Vec<(String, String)>,
 }
 
-/// A line that does not belong into such a file.
+/// An invalid line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {what}")]
 pub struct Fault {
-    /// From 1.
+    /// Counted from 1.
     pub line: usize,
     pub what: &'static str,
 }
@@ -81,7 +81,7 @@ impl Reader {
         Ok(())
     }
 
-    /// A key with an empty value holds settings of its own (`s3 =`), none of which concerns credentials.
+    /// A key with an empty value has nested settings (`s3 =`), none of which concerns credentials.
     fn go_on(&mut self, line: &str) {
         let last = self.sections.last_mut().and_then(|section| section.entries.last_mut());
         if let Some((_, value)) = last.filter(|(_, value)| !value.is_empty()) {
@@ -91,7 +91,7 @@ impl Reader {
     }
 }
 
-/// A comment behind a value begins with white space: secrets and commands may hold `#` and `;`.
+/// A comment after a value begins with white space, because secrets and commands may contain `#` and `;`.
 fn without_comment(value: &str) -> &str {
     let bytes = value.as_bytes();
     let begins =

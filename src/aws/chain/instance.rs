@@ -1,22 +1,22 @@
-//! The metadata of an EC2 instance, version 2 only: a token first, then the role's name, then its keys.
+//! The metadata of an EC2 instance, version 2 only: first a token, then the role's name, then its keys.
 //!
-//! Format: "Use the Instance Metadata Service" of the EC2 user guide, "IMDS credential provider" of the AWS SDKs
-//! and Tools reference guide.
+//! Format: "Use the Instance Metadata Service" of the EC2 user guide, "IMDS credential provider" of the AWS SDKs and
+//! Tools reference guide.
 
 use super::metadata::{Answer, Caller, Silence};
 use super::{Variables, document};
 use crate::aws::credentials::Credentials;
 
-/// Why the metadata give no credentials.
+/// The reason why the metadata has no credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// There is no such service, or no role: another place may have credentials.
     Nothing(String),
-    /// The instance has a role, and something is wrong.
+    /// The instance has a role, but something is wrong.
     Broken(String),
 }
 
-/// Asks for the keys of the instance's role; their expiry is as written, which may be past.
+/// Requests the keys of the instance's role; their expiry is as written, and may be past.
 pub fn load(env: &Variables) -> Result<Credentials, Fault> {
     if env("AWS_EC2_METADATA_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
         return Err(Fault::Nothing("disabled by AWS_EC2_METADATA_DISABLED".to_owned()));
@@ -33,7 +33,7 @@ pub fn load(env: &Variables) -> Result<Credentials, Fault> {
 }
 
 const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
-/// Six hours, the longest that the service gives; ours is used at once.
+/// Lifetime of a token: six hours, the service's maximum; ours is used at once.
 const TOKEN_SECONDS: &str = "21600";
 
 struct Service {
@@ -79,13 +79,14 @@ impl Service {
     }
 }
 
-/// The name becomes part of a path. IAM user guide, "IAM and AWS STS quotas": letters, digits and `+=,.@_-`.
+/// Checks the name, which becomes part of a path. IAM user guide, "IAM and AWS STS quotas": letters, digits and
+/// `+=,.@_-`.
 fn is_role(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte))
         && !name.contains("..")
 }
 
-/// One line of plain characters, which may stand in a header and in a path.
+/// Checks for one line of plain characters, safe in a header and in a path.
 fn text(answer: &Answer) -> Option<String> {
     let text = std::str::from_utf8(&answer.body).ok()?.trim().lines().next()?.trim();
     let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());

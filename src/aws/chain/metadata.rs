@@ -1,4 +1,4 @@
-//! Calls to the endpoints inside a machine: no proxy, short time-outs, a few tries.
+//! Calls to the endpoints inside a machine: no proxy, short timeouts, a few attempts.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// Nobody answered, or not completely.
+/// There was no answer, or no complete one.
 pub struct Silence(pub String);
 
-/// Makes calls of one method each; connections are not kept.
+/// Makes calls of one method each, on a new connection each time.
 pub struct Caller(Agent);
 
 impl Caller {
@@ -41,8 +41,8 @@ impl Caller {
         Self(agent)
     }
 
-    /// The answer to a request without a body. Tried again after 5xx and broken connections; an address
-    /// where nobody answers is tried once.
+    /// The answer to a request without a body. It is retried after 5xx and broken connections; an address that does not
+    /// answer is tried once.
     pub fn call(&self, method: &str, url: &str, headers: &[(&str, &str)]) -> Result<Answer, Silence> {
         let mut tries = 1;
         loop {

@@ -1,17 +1,17 @@
-//! The standard AWS chain: where an identity may come from when the configuration file gives no key.
+//! The standard AWS chain: the sources of an identity if the configuration file gives no key.
 //!
 //! | file | what | touches the world |
 //! |---|---|---|
 //! | `ini` | the text of the shared files -> sections | no |
-//! | `profile` | sections -> where the first identity comes from, and which roles follow | no |
-//! | `files` | the shared files and files with tokens | files |
+//! | `profile` | sections -> the source of the first identity, and the roles that follow | no |
+//! | `files` | the shared files and token files | files |
 //! | `document` | JSON with credentials | no |
 //! | `process` | `credential_process` | processes |
 //! | `metadata` | calls inside the machine | sockets |
 //! | `container`, `instance` | ECS and EKS, EC2 | sockets |
 //!
-//! The order is that of AWS's own tools: environment, profile, web identity, container, instance. A place that
-//! is set up but does not work ends the search: going on would act as somebody else.
+//! The order is that of AWS's own tools: environment, profile, web identity, container, instance. A place that is set
+//! up but does not work ends the search, since going on would use another identity.
 
 pub mod container;
 pub mod document;
@@ -40,19 +40,19 @@ use crate::settings::shown_key_id;
 /// Values of environment variables, by name.
 pub type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// Looks for credentials. Everything is looked at anew each time: files and tokens change.
+/// Searches for credentials. Everything is read again each time, because files and tokens change.
 #[derive(Clone)]
 pub struct Chain {
     env: Variables,
-    /// The one profile to use, and nothing else.
+    /// The only profile to use, without searching elsewhere.
     profile: Option<String>,
 }
 
-/// A setting of a profile of the shared files: that of `profile`, else of the one that `AWS_PROFILE` names, else of the
-/// default one. None: it is not written there.
+/// A setting of a profile of the shared files: that of `profile`, else of the one in `AWS_PROFILE`, else of the default
+/// one. None if it is not set.
 ///
 /// # Errors
-/// A file that is there cannot be read.
+/// If an existing file cannot be read.
 pub fn setting(
     profile: Option<&str>,
     key: &str,
@@ -64,27 +64,27 @@ pub fn setting(
     Ok(files.profiles.value(named.as_deref().unwrap_or(profile::DEFAULT), key).map(str::to_owned))
 }
 
-/// Credentials, and where they were found.
+/// Credentials and their source.
 pub struct Found {
     pub credentials: Credentials,
-    /// For people, never a secret: `profile prod (/home/a/.aws/config)`.
+    /// The source for people, never a secret: `profile prod (/home/a/.aws/config)`.
     pub origin: String,
 }
 
 impl Chain {
-    /// `profile`: the only place to look at; None: the whole chain.
+    /// `profile` is the only place to search; None means the whole chain.
     pub fn new(profile: Option<String>, env: Variables) -> Self {
-        // Empty variables count as absent, as with AWS's tools.
+        // Empty variables count as absent, as in AWS's tools.
         let set = move |name: &str| {
             env(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
         };
         Self { env: Arc::new(set), profile }
     }
 
-    /// The first place that has credentials. `lender` lends connections, clock and the address of STS.
+    /// The first place that has credentials. `lender` provides connections, clock and the address of STS.
     ///
     /// # Errors
-    /// That of a place that is set up and does not work; else one that lists every place and why it has none.
+    /// That of a place that is set up but does not work; else one that lists every place and why it has none.
     pub fn load(&self, lender: &Client) -> Result<Found, Error> {
         let search = Search { env: &self.env, lender };
         if let Some(name) = &self.profile {
@@ -103,7 +103,7 @@ impl Chain {
     }
 }
 
-/// One role after the other, each with the credentials of the one before.
+/// Assumes one role after the other, each with the credentials of the one before.
 pub fn assume(roles: &[Role], first: Credentials, lender: &Client) -> Result<Credentials, Error> {
     roles.iter().try_fold(first, |credentials, role| {
         log::debug!("assuming {}", role.arn);
@@ -117,11 +117,11 @@ pub fn assume(roles: &[Role], first: Credentials, lender: &Client) -> Result<Cre
     })
 }
 
-/// Why a place gives no credentials.
+/// The reason why a place has no credentials.
 enum Miss {
     /// It is not set up.
     Nothing(String),
-    /// It is, and does not work.
+    /// It is set up but does not work.
     Failed(Error),
 }
 
@@ -134,7 +134,7 @@ impl Miss {
         Self::Failed(Error::setup("credentials", place, Kind::Transient, why))
     }
 
-    /// For a place that was asked for by name.
+    /// The error of a place that was requested by name.
     fn into_error(self, place: &str) -> Error {
         match self {
             Self::Nothing(why) => Error::setup("credentials", place, Kind::Denied, why),
@@ -152,7 +152,7 @@ fn nothing_found(reasons: &[String]) -> Error {
     Error::setup("credentials", "(standard AWS chain)", Kind::Denied, message)
 }
 
-/// One walk along the chain.
+/// One search along the chain.
 struct Search<'a> {
     env: &'a Variables,
     lender: &'a Client,
@@ -161,7 +161,7 @@ struct Search<'a> {
 type Place<'a> = fn(&Search<'a>) -> Result<Found, Miss>;
 
 impl<'a> Search<'a> {
-    /// In their order.
+    /// The searched places, in order.
     const PLACES: [Place<'a>; 5] =
         [Self::environment, Self::chosen_profile, Self::web_identity, Self::container, Self::instance];
 
@@ -174,7 +174,7 @@ impl<'a> Search<'a> {
         Ok(Found { credentials, origin })
     }
 
-    /// The profile that the environment names must be there; the default one need not.
+    /// The profile in the environment must exist; the default one need not.
     fn chosen_profile(&self) -> Result<Found, Miss> {
         if let Some(name) = (self.env)("AWS_PROFILE") {
             return self.profile(&name).map_err(|miss| Miss::Failed(miss.into_error("(AWS_PROFILE)")));
@@ -219,7 +219,7 @@ impl<'a> Search<'a> {
         Ok((credentials, format!("{}{roles}", first.origin)))
     }
 
-    /// A profile's `credential_source`.
+    /// Credentials from a profile's `credential_source`.
     fn named(&self, source: &Source) -> Result<Found, Miss> {
         let found = match source {
             Source::Environment => self.environment(),
@@ -245,7 +245,7 @@ impl<'a> Search<'a> {
         self.exchange(&WebIdentity { token_file, role })
     }
 
-    /// A token for a role's credentials. The file is read each time: its writer replaces it.
+    /// Exchanges a token for a role's credentials. The file is read each time, because its writer replaces it.
     fn exchange(&self, identity: &WebIdentity) -> Result<Found, Miss> {
         let WebIdentity { token_file, role } = identity;
         let token = read_small(token_file).map_err(|why| Miss::denied("(web identity)", why))?;
@@ -280,7 +280,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// While the service behind the metadata is down they keep keys past their expiry, which AWS still accepts.
+/// While the service behind the metadata is down, the metadata keeps keys past their expiry, which AWS still accepts.
 fn extend(credentials: &mut Credentials, now: SystemTime) {
     let least = now + Duration::from_secs(60);
     if credentials.expires_at.is_some_and(|expiry| expiry < least) {

@@ -1,4 +1,4 @@
-//! `credential_process`: a command that writes credentials as JSON to its standard output.
+//! The setting `credential_process`: a command that writes credentials as JSON to its standard output.
 
 use std::io::Read;
 use std::os::unix::process::CommandExt;
@@ -13,10 +13,10 @@ use super::document;
 use crate::aws::credentials::Credentials;
 use crate::base::limits::{CREDENTIAL_PROCESS_TIMEOUT, CREDENTIALS_DOCUMENT_BYTES_MAX, STOP_CHECK_INTERVAL};
 
-/// Runs `command` by `sh -c`, as AWS's tools do.
+/// Runs `command` with `sh -c`, as AWS's tools do.
 ///
 /// # Errors
-/// The reason of the failure; never the command's arguments, nor what it wrote, which may hold a secret.
+/// The reason of the failure; never the command's arguments or output, which may contain a secret.
 pub fn run(command: &str) -> Result<Credentials, String> {
     run_for(command, CREDENTIAL_PROCESS_TIMEOUT)
 }
@@ -39,7 +39,7 @@ fn run_for(command: &str, timeout: Duration) -> Result<Credentials, String> {
 struct Finished {
     status: ExitStatus,
     output: Vec<u8>,
-    /// Bytes on its standard error.
+    /// Number of bytes on its standard error.
     complaint: u64,
 }
 
@@ -55,11 +55,11 @@ fn finish(command: &str, timeout: Duration) -> Result<Finished, String> {
     Ok(Finished { status, output, complaint })
 }
 
-/// The process groups that run now.
+/// The running process groups.
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
-/// Ends every command that still runs, with all that it has started: to be called when this process ends, whose threads
-/// then have no time left to do it.
+/// Kills every running command, with everything that it has started. Call it when this process exits, because its
+/// threads then have no time left to do it.
 pub fn end_all() {
     for group in running().iter() {
         let _ = kill_process_group(*group, Signal::KILL);
@@ -70,7 +70,7 @@ fn running() -> MutexGuard<'static, Vec<Pid>> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A process group of its own: what the shell has started ends with it.
+/// A separate process group, so that everything that the shell has started ends with it.
 struct Running(Child);
 
 impl Running {
@@ -84,7 +84,7 @@ impl Running {
         Ok(Self(shell))
     }
 
-    /// How it ended, if it has. Its id may belong to another process from then on.
+    /// The exit status, if it has exited. Its id may belong to another process from then on.
     fn ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
         let mut groups = running();
         let group = Pid::from_child(&self.0);
@@ -110,30 +110,30 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // As long as it has not been waited for, its id cannot belong to another.
+        // Until it has been waited for, its id cannot belong to another process.
         if let Ok(None) = self.ended() {
             let group = Pid::from_child(&self.0);
             let mut groups = running();
             let _ = kill_process_group(group, Signal::KILL);
             groups.retain(|other| *other != group);
-            // Whoever wants the lock must not wait for a process that cannot end.
+            // The lock must not be held while waiting for a process that cannot end.
             drop(groups);
             let _ = self.0.wait();
         }
     }
 }
 
-/// The beginning of what came through a pipe, and how many bytes came in all.
+/// The start of a pipe's output, and the number of all its bytes.
 type Piped = (Vec<u8>, u64);
 
-/// Reads a pipe on a thread of its own: both pipes have to be emptied at once, and a wait must have an end.
+/// Reads a pipe on its own thread: both pipes must be drained at once, and the wait must be bounded.
 fn read_aside(pipe: Option<impl Read + Send + 'static>) -> Receiver<Piped> {
     let (done, read) = channel();
     std::thread::spawn(move || {
         let (mut bytes, mut rest) = (Vec::new(), 0);
         if let Some(mut pipe) = pipe {
             let _ = pipe.by_ref().take(CREDENTIALS_DOCUMENT_BYTES_MAX as u64).read_to_end(&mut bytes);
-            // The rest is thrown away, so that its writer can finish.
+            // The rest is discarded, so that its writer can finish.
             rest = std::io::copy(&mut pipe, &mut std::io::sink()).unwrap_or(0);
         }
         let total = bytes.len() as u64 + rest;
@@ -150,7 +150,7 @@ fn wait_for(pipe: &Receiver<Piped>, deadline: Instant) -> Option<Piped> {
     }
 }
 
-/// The command's first word, without folders: its arguments may hold secrets.
+/// The command's first word, without folders, since its arguments may contain secrets.
 fn program_name(command: &str) -> &str {
     let first = command.split_whitespace().next().unwrap_or_default();
     let first = first.trim_matches(['"', '\'']);

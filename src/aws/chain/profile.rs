@@ -1,7 +1,7 @@
-//! Profiles of the shared files -> where the first identity comes from and which roles follow. Pure.
+//! Profiles of the shared files -> the source of the first identity, and the roles that follow. Pure.
 //!
-//! Format: "Assume role credential provider", "Process credential provider" and "Shared config and credentials
-//! files" of the AWS SDKs and Tools reference guide.
+//! Format: "Assume role credential provider", "Process credential provider" and "Shared config and credentials files"
+//! of the AWS SDKs and Tools reference guide.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub struct Profiles(BTreeMap<String, Keys>);
 /// A profile's keys, in lower case.
 type Keys = BTreeMap<String, String>;
 
-/// How a profile's credentials are to be had.
+/// The way to a profile's credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     pub source: Source,
@@ -25,7 +25,7 @@ pub struct Plan {
     pub roles: Vec<Role>,
 }
 
-/// Where the first identity comes from.
+/// The source of the first identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     Key(Credentials),
@@ -37,7 +37,7 @@ pub enum Source {
     InstanceMetadata,
 }
 
-/// A role that is assumed with the token in a file.
+/// A role to assume with the token in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebIdentity {
     pub token_file: String,
@@ -53,17 +53,17 @@ pub struct Role {
 }
 
 impl Role {
-    /// What is not written: the session's name and its duration.
+    /// The session's name and duration, if set.
     pub fn new(arn: impl Into<String>) -> Self {
         let session_name = SESSION_NAME.to_owned();
         Self { arn: arn.into(), external_id: None, session_name, duration: ROLE_SESSION }
     }
 }
 
-/// Shows in CloudTrail.
+/// Visible in CloudTrail.
 const SESSION_NAME: &str = "aws-to-devo";
 
-/// Why a profile gives nothing. Holds names of profiles and keys, never values.
+/// The reason why a profile gives nothing. Contains names of profiles and keys, never values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     #[error("there is no profile {0}")]
@@ -94,7 +94,7 @@ impl Profiles {
     /// Joins the sections of the config file and of the credentials file; the latter's keys win.
     pub fn join(config: Vec<Section>, credentials: Vec<Section>) -> Self {
         let mut profiles = Self::default();
-        // `[profile default]` wins over `[default]`, wherever it stands.
+        // `[profile default]` has precedence over `[default]`, wherever it is.
         let is_plain = |section: &&Section| section.title == DEFAULT;
         for section in config.iter().filter(is_plain) {
             profiles.add(DEFAULT.to_owned(), section);
@@ -110,7 +110,7 @@ impl Profiles {
         profiles
     }
 
-    /// A key of a profile, which is given in lower case.
+    /// A key of a profile, given in lower case.
     pub fn value(&self, name: &str, key: &str) -> Option<&str> {
         self.0.get(name)?.get(key).map(String::as_str)
     }
@@ -119,7 +119,7 @@ impl Profiles {
         self.0.contains_key(name)
     }
 
-    /// How the credentials of profile `name` are to be had.
+    /// The way to the credentials of profile `name`.
     pub fn plan(&self, name: &str) -> Result<Plan, Fault> {
         let mut roles = Vec::new();
         let source = self.follow(name, &mut Vec::new(), &mut roles)?;
@@ -132,12 +132,12 @@ impl Profiles {
         keys.extend(section.entries.iter().filter(|(_, value)| !value.is_empty()).cloned());
     }
 
-    /// From a profile to the one that it builds on; `roles` collects the last one first.
+    /// Follows a profile to its source; `roles` collects the last one first.
     fn follow(&self, name: &str, path: &mut Vec<String>, roles: &mut Vec<Role>) -> Result<Source, Fault> {
         let keys = self.0.get(name).ok_or_else(|| Fault::Unknown(name.to_owned()))?;
         let profile = Profile { name, keys };
         let is_source = !path.is_empty();
-        // A profile that others build on gives its keys, if it has any; its role is for those who name it.
+        // A profile that is the source of others gives its keys, if it has any; its role is for direct users.
         if is_source && let Some(key) = profile.key()? {
             return Ok(Source::Key(key));
         }
@@ -163,10 +163,10 @@ impl Profiles {
     }
 }
 
-/// The profile of whoever names none.
+/// The profile used if none is named.
 pub const DEFAULT: &str = "default";
 
-/// The name in a config file's `[profile name]`; sections of other kinds are not our business.
+/// The name in a config file's `[profile name]`; sections of other kinds are ignored.
 fn profile_of(title: &str) -> Option<String> {
     let rest = title.strip_prefix("profile")?;
     rest.starts_with([' ', '\t']).then(|| unquoted(rest.trim()))
@@ -202,7 +202,7 @@ impl<'a> Profile<'a> {
         Fault::Missing(self.name.to_owned(), key)
     }
 
-    /// The access key that is written in the profile.
+    /// The access key in the profile.
     fn key(&self) -> Result<Option<Credentials>, Fault> {
         let (id, secret) = (self.own("aws_access_key_id"), self.own("aws_secret_access_key"));
         let (access_key_id, secret_access_key) = match (id, secret) {
@@ -246,7 +246,7 @@ impl<'a> Profile<'a> {
         }
     }
 
-    /// What a profile without a role gives.
+    /// The source in a profile without a role.
     fn leaf(&self) -> Result<Source, Fault> {
         let name = || self.name.to_owned();
         if let Some(key) = self.key()? {
