@@ -1,11 +1,11 @@
-//! How the bytes are compressed, told from the bytes themselves: suffixes and `Content-Encoding` lie.
+//! The compression of some bytes, detected from the bytes themselves: suffixes and `Content-Encoding` lie.
 
 use std::fmt;
 
 use super::foreign::{self, Foreign};
 use crate::base::limits::SNIFF_BYTES;
 
-/// A compression that is understood.
+/// A supported compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
     /// RFC 1952, any number of members.
@@ -17,7 +17,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// What the format calls one self-contained piece.
+    /// The format's name for one self-contained piece.
     pub(super) fn unit(self) -> &'static str {
         match self {
             Compression::Gzip => "member",
@@ -37,12 +37,12 @@ impl fmt::Display for Compression {
     }
 }
 
-/// What the first bytes say.
+/// The result of looking at the first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sniff {
     Plain,
     Packed(Compression),
-    /// A format that is not read.
+    /// An unsupported format.
     Foreign(Foreign),
     /// More bytes are needed.
     Undecided,
@@ -50,14 +50,14 @@ pub(super) enum Sniff {
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// RFC 8878, 3.1.2: the magic number of a skippable frame behind its first byte, which is one of sixteen.
+/// RFC 8878, 3.1.2: the magic number of a skippable frame after its first byte, which is one of sixteen.
 const ZSTD_SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
-/// Deflate with a 32 KiB window, at the four levels of RFC 1950: every second byte that makes the
-/// header a multiple of 31 without a preset dictionary.
+/// Deflate with a 32 KiB window, at the four levels of RFC 1950: every second byte that makes the header a multiple of
+/// 31 without a preset dictionary.
 const ZLIB: [[u8; 2]; 4] = [[0x78, 0x01], [0x78, 0x5e], [0x78, 0x9c], [0x78, 0xda]];
 
-/// Looks at the first bytes of some data; with `last` there are no others, and it always decides.
-/// Inside other compression (`inner`) the weak signature of zlib is not looked for.
+/// Looks at the first bytes of some data; with `last` there are no others, and it always decides. Inside other
+/// compression (`inner`) the weak signature of zlib is not considered.
 pub(super) fn sniff(start: &[u8], last: bool, inner: bool) -> Sniff {
     if start.starts_with(&GZIP) {
         return Sniff::Packed(Compression::Gzip);
@@ -87,7 +87,7 @@ fn may_become_skippable(start: &[u8]) -> bool {
     matches!(start, [0x50..=0x5f, rest @ ..] if ZSTD_SKIPPABLE.starts_with(rest))
 }
 
-/// `x^` begins a text as well as a zlib stream; a stream soon holds what no text does.
+/// `x^` begins a text as well as a zlib stream; a stream soon contains bytes that no text has.
 fn sniff_zlib(start: &[u8], last: bool) -> Sniff {
     let seen = &start[..start.len().min(SNIFF_BYTES)];
     if !looks_like_text(seen) {
@@ -99,7 +99,7 @@ fn sniff_zlib(start: &[u8], last: bool) -> Sniff {
     }
 }
 
-/// UTF-8 (possibly cut short) without control characters other than tab and line ends.
+/// True for UTF-8 (possibly truncated) without control characters other than tab and line ends.
 fn looks_like_text(bytes: &[u8]) -> bool {
     let utf8 = match std::str::from_utf8(bytes) {
         Ok(_) => true,

@@ -1,10 +1,10 @@
-//! Bytes that stand in an object once, and in its records many times.
+//! Bytes that an object has once, but its records many times.
 
 use super::Error;
 use crate::base::limits::{COPIES_FREE_BYTES, COPIES_RATIO_MAX};
 
-/// Counts what is copied into records, such as an envelope's members or the names of a header, against what was read of
-/// the object. A few kilobytes of JSON with a long member and many empty events would become terabytes otherwise.
+/// Counts bytes copied into records, such as an envelope's members or the names of a header, against the bytes read of
+/// the object. Otherwise a few kilobytes of JSON with a long member and many empty events would become terabytes.
 #[derive(Debug, Default)]
 pub(super) struct Copies {
     read: u64,
@@ -12,12 +12,12 @@ pub(super) struct Copies {
 }
 
 impl Copies {
-    /// So much more of the object is read.
+    /// Counts this many more bytes read of the object.
     pub fn read(&mut self, bytes: usize) {
         self.read += bytes as u64;
     }
 
-    /// So much more of what has been read is copied.
+    /// Counts this many more bytes copied.
     pub fn copy(&mut self, bytes: usize) -> Result<(), Error> {
         self.copied += bytes as u64;
         let Copies { read, copied } = *self;

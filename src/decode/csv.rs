@@ -1,32 +1,30 @@
-//! CSV text -> records that may hold line feeds.
+//! CSV text -> records that may contain line feeds.
 
 use super::header::Headers;
 use super::lines::Lines;
 use super::partial::{Held, Limit};
 use super::{Error, Newlines, Record};
 
-/// Splits at the LFs that stand outside double quotes. Every quote changes sides, wherever it stands:
-/// a doubled one inside quotes goes out and in again, and real files (Cisco Umbrella's) open quotes
-/// behind a space or in the middle of a field.
+/// Splits at the LFs outside double quotes. Every quote toggles, wherever it is: a doubled one inside quotes leaves and
+/// re-enters, and real files (Cisco Umbrella's) open quotes after a space or in the middle of a field.
 ///
-/// Two faults cannot take a whole object along. A quote that is still open at the end of the data
-/// makes its line a record by itself, and what follows that line is read anew. A record over the bound
-/// that owes its size to an open quote ends the reading of quotes: from its first line on, the rest of
-/// the object is lines.
+/// Two faults cannot swallow a whole object. If a quote is still open at the end of the data, its line is a record by
+/// itself, and the text after that line is read again. If a record exceeds the bound because of an open quote, quotes
+/// are ignored from then on: from its first line, the rest of the object is lines.
 pub(super) struct Csv {
     headers: Headers,
-    /// What earlier chunks had of the record that is being read.
+    /// The current record's part from earlier chunks.
     held: Held,
     in_quotes: bool,
-    /// The record that is being read has had a line feed.
+    /// The current record has had a line feed.
     multi_line: bool,
-    /// Quotes cannot be trusted any more.
+    /// Quotes are ignored from now on.
     plain: Option<Lines>,
     limit: Limit,
 }
 
 impl Csv {
-    /// `headers`: which of the records that are not empty are dropped.
+    /// `headers` selects the non-empty records to drop.
     pub fn new(headers: Headers, limit: impl Into<Limit>) -> Self {
         let limit = limit.into();
         Csv { headers, held: Held::new(&limit), in_quotes: false, multi_line: false, plain: None, limit }
@@ -66,8 +64,8 @@ impl Csv {
         if std::mem::take(&mut self.in_quotes)
             && let Some(end) = memchr::memchr(b'\n', self.held.as_slice())
         {
-            // This line has an odd number of quotes, and so has all that is held: what follows has an
-            // even number, and this happens once.
+            // This line has an odd number of quotes, and so has everything held: the rest has an even number, so this
+            // happens once.
             let held = std::mem::replace(&mut self.held, Held::new(&self.limit));
             self.multi_line = false;
             self.complete(&held.as_slice()[..end], sink)?;
@@ -76,15 +74,15 @@ impl Csv {
         self.complete(b"", sink)
     }
 
-    /// Is the record within the bound when it has come to the end of `piece`? False: it is not, and
-    /// its quotes are to blame.
+    /// True if the record, up to the end of `piece`, is within the bound. False if it is not, and its quotes are to
+    /// blame.
     fn fits(&self, piece: &[u8]) -> Result<bool, Error> {
         let max = self.limit.max;
         let fits = piece.len() <= max.saturating_sub(self.held.len());
         if fits || self.multi_line { Ok(fits) } else { Err(Error::RecordTooLarge { max }) }
     }
 
-    /// From the first line of the record that is being read, the text is lines.
+    /// From the first line of the current record on, treats the text as lines.
     fn distrust(&mut self, rest: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         let held = std::mem::replace(&mut self.held, Held::new(&self.limit));
         let headers = std::mem::replace(&mut self.headers, Headers::first(0));
@@ -93,7 +91,7 @@ impl Csv {
         lines.push(rest, sink)
     }
 
-    /// The record ends with `piece`.
+    /// Ends the record with `piece`.
     fn complete(&mut self, piece: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         let newlines = if self.multi_line { Newlines::Significant } else { Newlines::Absent };
         self.multi_line = false;

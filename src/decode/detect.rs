@@ -1,14 +1,14 @@
-//! Lines or JSON? The first line decides.
+//! Detection of lines or JSON: the first line decides.
 //!
-//! An object that fills the first line is taken for the first of JSON lines. A value that goes
-//! over several lines, or shares its line with others, makes the text JSON from its beginning. Whatever else is text: a log line may
-//! well begin with a bracket.
+//! An object that fills the first line is taken for the first of JSON lines. A value that spans several lines, or
+//! shares its line with others, makes the text JSON from its start. Anything else is text: a log line may well begin
+//! with a bracket.
 
 use super::json::scan::Value;
 use super::json::{RECORD_SEPARATOR, is_white};
 use crate::base::limits::DETECT_BYTES_MAX;
 
-/// What the first line says.
+/// The result of looking at the first line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     Lines,
@@ -25,7 +25,7 @@ pub(super) struct Detector {
 
 enum State {
     Start,
-    /// Behind the first bracket.
+    /// After the first bracket.
     Opened {
         bracket: u8,
         line_ended: bool,
@@ -33,10 +33,10 @@ enum State {
     Inside {
         bracket: u8,
         value: Value,
-        /// It is an array whose first element is an object: what stands in it are the records.
+        /// It is an array whose first element is an object: its elements are the records.
         array_of_objects: bool,
     },
-    /// Behind the first value, on its line.
+    /// After the first value, on its line.
     After {
         array_of_objects: bool,
         bracket: u8,
@@ -48,7 +48,7 @@ impl Detector {
         Detector { state: State::Start, seen: 0 }
     }
 
-    /// The next bytes of the text. None: more are needed.
+    /// Takes the next bytes of the text. None if more are needed.
     pub fn push(&mut self, data: &[u8]) -> Option<Shape> {
         let room = DETECT_BYTES_MAX - self.seen;
         let looked_at = &data[..data.len().min(room)];
@@ -60,7 +60,7 @@ impl Detector {
     /// The text ended before the first line did.
     pub fn finish(&self) -> Shape {
         match self.state {
-            // An open value: the JSON splitter says what is missing.
+            // For an open value, the JSON splitter reports what is missing.
             State::Inside { .. } | State::After { array_of_objects: true, .. } => Shape::Json,
             State::After { bracket: b'{', .. } => Shape::JsonLines,
             _ => Shape::Lines,
@@ -124,7 +124,7 @@ impl Detector {
         Step::On(1)
     }
 
-    /// What stands behind the bracket may be JSON: follow the value from its bracket on.
+    /// The text after the bracket may be JSON: follow the value from its bracket on.
     fn enter(&mut self, array_of_objects: bool) -> Step {
         let State::Opened { bracket, .. } = self.state else { return Step::On(0) };
         let Ok(mut value) = Value::begin(bracket, 0) else { return Step::Decided(Shape::Lines) };
@@ -141,14 +141,14 @@ fn follow(value: &mut Value, data: &[u8]) -> Followed {
     match value.advance(&data[..line_end.unwrap_or(data.len())], 0) {
         Some(length) => Followed::Ended(length),
         None if line_end.is_none() => Followed::Open,
-        // No string of JSON goes over a line's end.
+        // A JSON string cannot span lines.
         None if value.in_string() => Followed::Decided(Shape::Lines),
         None => Followed::Decided(Shape::Json),
     }
 }
 
 enum Step {
-    /// So many bytes are dealt with.
+    /// Advances by this many bytes.
     On(usize),
     Decided(Shape),
 }

@@ -1,13 +1,12 @@
-//! Why an object could not be decoded to its end.
+//! Errors for objects that could not be decoded to their end.
 
 use super::compression::Compression;
 use crate::base::limits::RECORD_BYTES_MAX;
 
-/// What is wrong with an object. Each is one line for an operator; the records that were whole
-/// before it have been delivered.
+/// A problem of an object. Each is one line for an operator; the records before it have been delivered.
 ///
-/// Offsets into compressed data count from the start of that level of compression, offsets into JSON
-/// from the start of the inflated text.
+/// Offsets into compressed data count from the start of that level of compression, offsets into JSON from the start of
+/// the inflated text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The compressed data contradicts itself.
@@ -22,15 +21,15 @@ pub enum Error {
     /// More than [`COMPRESSION_LEVELS_MAX`](crate::base::limits::COMPRESSION_LEVELS_MAX) levels.
     #[error("compressed more than {max} times")]
     TooManyLevels { max: usize },
-    /// It inflates beyond what logs do.
+    /// Its expansion ratio is beyond that of logs.
     #[error("expansion bomb: {compressed} bytes expanded to {expanded}, a ratio of more than {ratio_max}")]
     Bomb { compressed: u64, expanded: u64, ratio_max: u64 },
-    /// What stands in it once would stand in its records too often.
+    /// Its repeated data would be copied into its records too often.
     #[error(
         "{read} bytes of it became records with {copied} more bytes, a ratio of more than {ratio_max}: a member of its envelope, or names in its header, are too long to be written into each record"
     )]
     Copies { read: u64, copied: u64, ratio_max: u64 },
-    /// Each record would be too large for what stands in the object once.
+    /// Each record would be too large because of the object's repeated data.
     #[error(
         "the data repeated in each of its records (an envelope's own members or a text file's header) is larger than the limit of {max} bytes. If the first line of a text file is a record, set \"header\": false"
     )]
@@ -38,10 +37,10 @@ pub enum Error {
     /// One record exceeds the bound.
     #[error("a record is larger than the limit of {max} bytes{}", cure(*max))]
     RecordTooLarge { max: usize },
-    /// The text is not the JSON that its service promises.
+    /// The text is not the JSON that its service expects.
     #[error("bad JSON at byte {offset}: {cause}")]
     BadJson { offset: u64, cause: &'static str },
-    /// A JSON document, counted from 1, is not what its service promises.
+    /// A JSON document, counted from 1, is not what its service expects.
     #[error("bad JSON in document {number}: {cause}")]
     BadDocument { number: u64, cause: &'static str },
     /// Documents are of another kind than the service's.
@@ -49,15 +48,15 @@ pub enum Error {
         "{count} of its JSON documents are not what this service reads ({expected}). The first begins with {example}. Is this the log of another service?"
     )]
     UnexpectedDocuments { count: u64, expected: String, example: String },
-    /// Its beginning bears the signs of another log than the service's.
+    /// It begins with the signature of another log than the service's.
     #[error(
         "the object is {log}, which this service does not read: give its queue, or keys like its own, to a service that does"
     )]
     AnotherLog { log: String },
-    /// It is packed or written in a way that is not read.
+    /// It is packed or written in an unsupported way.
     #[error("the object is {name}, which is not supported: {cure}")]
     Foreign { name: &'static str, cure: &'static str },
-    /// What should be text is none.
+    /// Data that should be text is not.
     #[error(
         "the object is binary, not text: more than a tenth of its first bytes are control characters or not UTF-8. If it is text in another character set, set the service's encoding to latin-1; if it is compressed, have its writer use gzip"
     )]
@@ -67,10 +66,10 @@ pub enum Error {
         "the body is encrypted (its header has a \"key:\" line): turn off encryption in the Imperva log settings"
     )]
     Encrypted,
-    /// Parquet that contradicts itself, or says what this version cannot read.
+    /// Parquet that contradicts itself, or uses unsupported features.
     #[error("bad Parquet: {cause}")]
     BadParquet { cause: String },
-    /// Parquet can only be read when all of it is there.
+    /// Parquet can only be read whole.
     #[error("the Parquet object is larger than the {max} bytes allowed for one: raise memory_limit")]
     ObjectTooLarge { max: usize },
     /// The footer becomes structures of the library that reads it.
@@ -84,8 +83,8 @@ pub enum Error {
     /// A block of raw snappy, or the line of metadata before it.
     #[error("bad snappy: the block at byte {offset}: {cause}")]
     BadBlock { offset: u64, cause: String },
-    /// Other objects hold the memory that this one needs. It is not the object's fault: it is to be
-    /// decoded again when the memory is free.
+    /// Other objects hold the memory that this one needs. It is not the object's fault: it is decoded again when the
+    /// memory is free.
     #[error("other objects hold the memory that it needs")]
     MemoryBusy,
     /// It would not fit even alone.
@@ -99,7 +98,7 @@ pub enum Error {
     /// The cargo feature `parquet` is off.
     #[error("the object is Parquet, and this binary was built without Parquet")]
     WithoutParquet,
-    /// The library could not set up (memory).
+    /// The library could not be set up (memory).
     #[error("{compression} decoder could not be set up: {cause}")]
     SetUp { compression: Compression, cause: String },
     /// Bytes were given to a decoder that had already failed or seen its last byte.
@@ -107,7 +106,7 @@ pub enum Error {
     Spent,
 }
 
-/// The limit on a record is fixed, unless memory is so short that a worker's share is less.
+/// The limit on a record is fixed, unless memory is so small that a worker's share is less.
 fn cure(max: usize) -> &'static str {
     if max < RECORD_BYTES_MAX {
         ", a worker's share of memory_limit: raise memory_limit, or lower workers"

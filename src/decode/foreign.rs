@@ -1,14 +1,14 @@
-//! Formats that are not read, known by their first bytes, and binary data where text is expected.
+//! Unsupported formats, recognized by their first bytes, and binary data where text is expected.
 //!
-//! Each is refused by its name: sent as it is, its bytes would stand in the table as records.
+//! Each is refused with its name: sent unchanged, its bytes would appear in the table as records.
 
 use super::Error;
 use crate::base::limits::{BINARY_PART_MAX, ODD_BYTES_MIN};
 
-/// A format that is not read.
+/// An unsupported format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Foreign {
-    /// With its article.
+    /// Its name, with an article.
     pub name: &'static str,
     pub cure: &'static str,
 }
@@ -20,7 +20,7 @@ const UNPACK: &str =
 const CONVERT: &str = "have its writer use JSON lines, CSV or Parquet";
 const DECRYPT: &str = "disable encryption by the writer, and use the bucket's own (SSE-S3 or SSE-KMS)";
 
-/// Signatures at the beginning of the data. None of them begins a text.
+/// Signatures at the start of the data. None of them begins a text.
 const SIGNATURES: &[(&[u8], Foreign)] = &[
     (b"\xfd7zXZ\0", Foreign { name: "xz", cure: REPACK }),
     (b"\x5d\0\0\x80\0", Foreign { name: "lzma", cure: REPACK }),
@@ -42,22 +42,22 @@ const SIGNATURES: &[(&[u8], Foreign)] = &[
     (b"SQLite format 3\0", Foreign { name: "an SQLite database", cure: CONVERT }),
 ];
 
-/// `ORC` and `PARE` begin words, too: what follows them is binary.
+/// `ORC` and `PARE` begin words too: binary data must follow them.
 const BEFORE_BINARY: &[(&[u8], Foreign)] = &[
     (b"ORC", Foreign { name: "ORC", cure: CONVERT }),
     (b"PARE", Foreign { name: "encrypted Parquet", cure: DECRYPT }),
 ];
 
-/// bzip2 begins with `BZh`, the level of compression, which is a digit, and one of these: the signature of a block,
-/// or of the end of a stream without blocks.
+/// bzip2 begins with `BZh`, the level of compression, which is a digit, and one of these: the signature of a block, or
+/// of the end of a stream without blocks.
 const BZIP2_BLOCKS: [&[u8]; 2] = [b"\x31\x41\x59\x26\x53\x59", b"\x17\x72\x45\x38\x50\x90"];
 const BZIP2: Foreign = Foreign { name: "bzip2", cure: REPACK };
 
-/// Where a tar header says what it is (POSIX.1-1988, ustar).
+/// The offset of a tar header's magic (POSIX.1-1988, ustar).
 const TAR_MAGIC: (usize, &[u8]) = (257, b"ustar");
 const TAR: Foreign = Foreign { name: "a tar archive", cure: UNPACK };
 
-/// What the data is, by its first bytes.
+/// Recognizes data by its first bytes.
 pub(super) fn told_by_signature(start: &[u8]) -> Option<Foreign> {
     let signature = SIGNATURES.iter().find(|(signature, _)| start.starts_with(signature));
     let binary = || {
@@ -71,7 +71,7 @@ pub(super) fn told_by_signature(start: &[u8]) -> Option<Foreign> {
     }
 }
 
-/// May more bytes make it one of them?
+/// True if more bytes could make it one of them.
 pub(super) fn may_become_signature(start: &[u8]) -> bool {
     SIGNATURES.iter().any(|(signature, _)| signature.starts_with(start))
         || BEFORE_BINARY.iter().any(|(word, _)| word.starts_with(start))
@@ -96,13 +96,13 @@ fn may_become_bzip2(start: &[u8]) -> bool {
     }
 }
 
-/// Why the first bytes of what should be text are none.
+/// The reason why the first bytes of supposed text are not text.
 enum NoText {
     Foreign(Foreign),
     Binary,
 }
 
-/// Refuses what should be text and is none, by its first bytes.
+/// Refuses supposed text by its first bytes, if it is not text.
 pub(super) fn check_text(start: &[u8]) -> Result<(), Error> {
     match no_text(start) {
         None => Ok(()),
@@ -111,7 +111,7 @@ pub(super) fn check_text(start: &[u8]) -> Result<(), Error> {
     }
 }
 
-/// Looks at the first bytes of what should be text. Single odd bytes do not make it binary.
+/// Looks at the first bytes of supposed text. A few odd bytes do not make it binary.
 fn no_text(start: &[u8]) -> Option<NoText> {
     let (at, magic) = TAR_MAGIC;
     if start.get(at..at + magic.len()) == Some(magic) {
@@ -121,7 +121,7 @@ fn no_text(start: &[u8]) -> Option<NoText> {
     (odd >= ODD_BYTES_MIN && odd * BINARY_PART_MAX > start.len()).then_some(NoText::Binary)
 }
 
-/// Control characters that no text has, and bytes that are no UTF-8.
+/// Control characters that no text has, and bytes that are not UTF-8.
 fn odd_bytes(bytes: &[u8]) -> usize {
     let chunk = |chunk: std::str::Utf8Chunk<'_>| {
         let controls = chunk.valid().bytes().filter(|byte| is_binary(*byte)).count();

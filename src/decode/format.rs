@@ -1,4 +1,4 @@
-//! What stands in an object: `file_format` of the vendor's configuration, and `encoding`.
+//! The content of an object: `file_format` of the vendor's configuration, and `encoding`.
 
 use std::sync::Arc;
 
@@ -7,74 +7,73 @@ use super::select::Selection;
 use super::signs::Signs;
 use super::text_file::TextFile;
 
-/// What stands in an object once it is decompressed.
+/// The content of an object after decompression.
 ///
-/// Wherever JSON values are read, they may stand one after another, with white space, commas, RS
-/// (RFC 7464) or nothing between them, and a top-level array stands for its elements. A *path* is a
-/// way down by keys; a `null` at its end counts as nothing.
+/// Wherever JSON values are read, they may follow one another with white space, commas, RS (RFC 7464) or nothing
+/// between them, and a top-level array stands for its elements. A *path* leads down by keys; a `null` at its end counts
+/// as nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Format {
     /// LF-separated lines; the first `header_lines` non-empty ones are dropped.
     Lines { header_lines: u32 },
-    /// The same; a line whose first field is one of the names is a header, wherever it stands, and dropped.
+    /// Lines; a line whose first field is one of the names is a header, wherever it is, and is dropped.
     LinesWithHeaders { names: Arc<HeaderNames> },
-    /// The same; the first lines are dropped as long as they begin with `prefix` (CloudFront's `#`), and so are later
-    /// ones that begin with the same word.
+    /// Lines; the first ones are dropped as long as they begin with `prefix` (CloudFront's `#`), and so are later ones
+    /// that begin with the same word.
     LinesUnder { prefix: Vec<u8> },
-    /// Some of the lines, as they are.
+    /// Some of the lines, unchanged.
     SelectedLines { header_lines: u32, selection: Arc<Selection> },
     /// JSON values that mostly fill a line each. A line that is one object costs no more than a line of text.
     JsonLines,
-    /// JSON values. With a `path`, the records are what lies there: the elements of an array, or the
-    /// value itself.
+    /// JSON values. With a `path`, the records are what it leads to: the elements of an array, or the value itself.
     Json { path: Vec<String> },
-    /// The same, with each record's members renamed, left out or made flat.
+    /// JSON values, with each record's members renamed, left out or flattened.
     ReshapedJson { path: Vec<String>, shape: Arc<Shape> },
     /// JSON values, whole: each document, or the value at the `path`, is one record; arrays too.
     WholeJson { path: Vec<String> },
     /// JSON texts with a separator between them (not empty), each one record.
     SeparatedJson { separator: Vec<u8> },
-    /// A JSON array on each line: its elements. Another line is a record as it is.
+    /// A JSON array on each line: its elements. Another line is a record unchanged.
     JsonArrayLines,
     /// JSON documents: the values at any of these paths. An array gives its elements, a string the
     /// lines of its text.
     JsonValues { paths: Vec<Vec<String>> },
-    /// JSON documents: what lies under these top-level keys, each record with one more member,
-    /// `extraction_key`, that names its key.
+    /// JSON documents: the values under these top-level keys, each record with one more member, `extraction_key`, that
+    /// names its key.
     ExtractedJson { keys: Vec<String> },
     /// The first bytes decide: JSON values, or lines (the vendor's `split_or_unseparated_processor`).
     Detect,
-    /// Apache Parquet: each row becomes a JSON object. Any other format turns into this one for an
-    /// object that begins as Parquet does.
+    /// Apache Parquet: each row becomes a JSON object. For an object that begins like Parquet, any other format turns
+    /// into this one.
     Parquet,
-    /// Lines whose double quotes may hold line feeds; the first `header_lines` records are dropped.
+    /// Lines whose double quotes may contain line feeds; the first `header_lines` records are dropped.
     Csv { header_lines: u32 },
-    /// The same; a record whose first field is one of the names is a header, and dropped.
+    /// CSV records; one whose first field is one of the names is a header, and is dropped.
     CsvWithHeaders { names: Arc<HeaderNames> },
-    /// Text between separators of any kind, with or without named fields.
+    /// Text between arbitrary separators, with or without named fields.
     TextFile(Arc<TextFile>),
     /// CloudWatch Logs subscription envelopes, as Firehose writes them.
     CloudWatch { body: EventBody },
-    /// What EventBridge and CloudWatch Logs put on a stream: of an envelope with log events their
-    /// messages, of a document with something at the path `detail` that, any other document itself.
+    /// The documents that EventBridge and CloudWatch Logs put on a stream: of an envelope with log events their
+    /// messages, of a document with something at the path `detail` that, of any other document itself.
     Envelopes { detail: Vec<String> },
     /// Imperva's log files: header lines, `|==|`, and a body of lines, compressed or not.
     Incapsula,
-    /// Blocks of raw snappy, each under a line of JSON that says how long it is; inside, and beside them, JSON values
-    /// that mostly fill a line each (Palo Alto's Strata Logging Service).
+    /// Blocks of raw snappy, each preceded by a line of JSON with its length; inside, and beside them, JSON values that
+    /// mostly fill a line each (Palo Alto's Strata Logging Service).
     SnappyBlocks,
-    /// One of the JSON formats above. Documents in which its own way leads nowhere may be something else.
+    /// One of the JSON formats above. Documents in which it finds no records may be something else.
     Or { format: Box<Format>, others: Arc<Others> },
-    /// The first bytes decide: JSON values, or this format, which is one of text.
+    /// The first bytes decide: JSON values, or this text format.
     OrJson(Box<Format>),
-    /// The same format, for objects that do not bear the signs of another log. It is outermost.
+    /// The same format, for objects without the signature of another log. It is outermost.
     Known { format: Box<Format>, signs: Arc<Signs> },
-    /// Latin-1 text that becomes UTF-8 before the format reads it.
+    /// Latin-1 text that is converted to UTF-8 before the format reads it.
     Latin1(Box<Format>),
 }
 
 impl Format {
-    /// May a record be text that is not JSON?
+    /// True if a record may be text that is not JSON.
     pub fn may_be_text(&self) -> bool {
         match self {
             Format::Lines { .. }
@@ -93,7 +92,7 @@ impl Format {
         }
     }
 
-    /// May a record be JSON? False: the format is one of text only.
+    /// True if a record may be JSON. False for a format of text only.
     pub fn may_be_json(&self) -> bool {
         match self {
             Format::Lines { .. }
@@ -109,12 +108,12 @@ impl Format {
         }
     }
 
-    /// Does a line end with a line feed, so that a lone CR can stand for one?
+    /// True if lines end with a line feed, so that a lone CR can stand for one.
     pub(super) fn has_line_ends(&self) -> bool {
         !matches!(self, Format::TextFile(_)) && self.may_be_text()
     }
 
-    /// Does it look for records in JSON documents, so that there can be others in which there are none?
+    /// True if it looks for records in JSON documents, so that there can be documents without any.
     pub fn reads_documents(&self) -> bool {
         match self {
             Format::Json { path } | Format::WholeJson { path } | Format::ReshapedJson { path, .. } => {
@@ -131,21 +130,21 @@ impl Format {
     }
 }
 
-/// What else a document may be in which a format's own way leads nowhere.
+/// What else a document may be if a format finds no records in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Others {
-    /// The first path that leads somewhere leads to the records: an array's elements, or the value itself.
+    /// The first path that exists leads to the records: an array's elements, or the value itself.
     pub paths: Vec<Vec<String>>,
     /// A CloudWatch Logs envelope, whose messages are the records.
     pub log_events: bool,
-    /// A record that stands by itself.
+    /// A bare record.
     pub bare: Bare,
-    /// Members any of which says that the document holds no record by its nature.
+    /// Members any of which means that the document never has records.
     pub empty: Vec<String>,
 }
 
 impl Others {
-    /// What a document must have, for people.
+    /// The required members of a document, for people.
     pub fn expected(&self) -> Vec<String> {
         let mut expected: Vec<String> = self.paths.iter().map(|path| under(path)).collect();
         if self.log_events {
@@ -162,23 +161,23 @@ impl Others {
     }
 }
 
-/// Where records stand, for people.
+/// The places of records, for people.
 pub(super) fn under(path: &[String]) -> String {
     format!("records under {}", path.join("."))
 }
 
-/// How a record is known that stands by itself, without the document that it usually stands in.
+/// How a bare record is recognized, outside its usual document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Bare {
     #[default]
     Unknown,
     /// It is an object with all members of one of these sets.
     Members(Vec<Vec<String>>),
-    /// Any document is one. Lines of text are, too.
+    /// Any document is one. Lines of text are too.
     Any,
 }
 
-/// What of a log event is sent.
+/// The part of a log event that is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventBody {
     /// One JSON object: the envelope's members without `logEvents`, then the event's.
@@ -187,14 +186,13 @@ pub enum EventBody {
     Message,
 }
 
-/// How a JSON object's members change. The steps are in the order of the fields; values keep their
-/// bytes.
+/// The changes of a JSON object's members. The steps are in the order of the fields; values keep their bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shape {
-    /// Members of nested objects come up, as `outer_inner`.
+    /// Flattens members of nested objects to `outer_inner`.
     pub flat: bool,
-    /// Only these members stay, under new names: (old, new). Empty: all stay.
+    /// Keeps only these members, under new names: (old, new). Empty keeps all.
     pub include: Vec<(String, String)>,
-    /// Members get new names: (old, new).
+    /// Renames members: (old, new).
     pub rename: Vec<(String, String)>,
 }

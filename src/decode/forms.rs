@@ -1,5 +1,5 @@
-//! Objects as they are met in the real world: each hard form, through the whole decoder, with what
-//! becomes of it. Text is the same byte for byte; JSON keeps its values and the spelling of its numbers.
+//! Objects as found in the real world: each difficult form, through the whole decoder, with its result. Text is the
+//! same byte for byte; JSON keeps its values and the spelling of its numbers.
 
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ fn selected(indices: Vec<u64>, substrings: &[&str], patterns: &[&str]) -> Format
     Format::SelectedLines { header_lines: 1, selection: Arc::new(selection) }
 }
 
-/// With the signs of other logs.
+/// With the signatures of other logs.
 fn known(format: Format) -> Format {
     let sign = |name: &str, line| Sign {
         members: vec![vec![name.to_owned()]],

@@ -1,5 +1,5 @@
-//! Header lines: known by what they say, so that a file without one loses no record, and files that were put together
-//! leave none among the records.
+//! Header lines, recognized by their content, so that a file without one loses no record, and concatenated files leave
+//! none among the records.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ pub struct HeaderNames {
 }
 
 impl HeaderNames {
-    /// `names`: what a header's first field may be called.
+    /// `names` are the possible first fields of a header.
     pub fn new(names: &[String]) -> Self {
         HeaderNames { names: names.iter().map(|name| name.to_ascii_lowercase().into_bytes()).collect() }
     }
 
-    /// Is the line's first field, between quotes or not, one of the names?
+    /// True if the line's first field, quoted or not, is one of the names.
     #[inline]
     pub(super) fn begin(&self, line: &[u8]) -> bool {
         let start = line.strip_prefix(b"\"").unwrap_or(line);
@@ -34,11 +34,11 @@ impl HeaderNames {
     }
 }
 
-/// The header lines at the beginning of a text, by their number or by their names.
+/// The header lines at the start of a text, by their number or by their names.
 pub(super) struct Headers {
-    /// Lines that are still to be dropped because of their place.
+    /// Lines still to be dropped because of their position.
     left: u32,
-    /// Those that were dropped.
+    /// The dropped lines.
     seen: Vec<Vec<u8>>,
     names: Option<Arc<HeaderNames>>,
 }
@@ -49,12 +49,12 @@ impl Headers {
         Headers { left: count, seen: Vec::new(), names: None }
     }
 
-    /// Every line that begins as a header does.
+    /// Every line that begins like a header.
     pub fn named(names: Arc<HeaderNames>) -> Self {
         Headers { left: 0, seen: Vec::new(), names: Some(names) }
     }
 
-    /// Is the line, which is not empty, a header? One that was dropped at the beginning may come again.
+    /// True if the non-empty line is a header. One that was dropped at the start may recur.
     #[inline]
     pub fn is_header(&mut self, line: &[u8]) -> bool {
         if self.left > 0 {

@@ -44,7 +44,7 @@ impl Incapsula {
             place: Place::Header(Vec::new()),
             account: limit.account.clone(),
             lines: Lines::new(Headers::first(0), limit),
-            // A body is inflated through windows: the worker's large buffer is in use by the level around it.
+            // A body is inflated in windows: the level around it uses the worker's large buffer.
             bounds: Bounds { scratch_bytes_max: 0, ..bounds },
         }
     }
@@ -104,11 +104,11 @@ impl Incapsula {
         self.lines.push(rest, sink)
     }
 
-    /// The position behind the header, if it is whole.
+    /// The position after the header, if it is complete.
     ///
     /// # Errors
     ///
-    /// It says that the body is encrypted.
+    /// If it says that the body is encrypted.
     fn end_of_header(&self, text: &[u8]) -> Result<Option<usize>, Error> {
         let (mut start, mut has_key) = (0, false);
         for end in memchr::memchr_iter(b'\n', text) {

@@ -1,9 +1,9 @@
 //! JSON values, most of which fill a line each.
 //!
-//! Writers of "JSON lines" also put several values on a line, leave out the line feeds, pretty-print, or write one
-//! array. A line that is one object is a record without being scanned bracket by bracket. The first line that is
-//! anything else is handed to the [`Json`] splitter, and so is everything behind it. Where text may stand among the
-//! values, only a value that goes over several lines is.
+//! Writers of "JSON lines" also put several values on a line, omit the line feeds, pretty-print, or write one array. A
+//! line that is one object is a record without being scanned bracket by bracket. The first line that is anything else
+//! is handed to the [`Json`] splitter, and so is everything after it. If text is allowed among the values, only a value
+//! that spans several lines is.
 
 use super::json::scan::Value;
 use super::json::{self, Json, RECORD_SEPARATOR, is_white, walk};
@@ -13,7 +13,7 @@ use super::{Error, Newlines, Record};
 /// The splitter of one object's text.
 pub(super) struct JsonLines {
     state: State,
-    /// A line that is no JSON is a record as it is.
+    /// A line that is not JSON is a record unchanged.
     allows_text: bool,
     limit: Limit,
 }
@@ -25,18 +25,18 @@ enum State {
 }
 
 impl JsonLines {
-    /// `limit`: of the largest record.
+    /// `limit` is the size of the largest record.
     pub fn new(limit: impl Into<Limit>) -> Self {
         let limit = limit.into();
         JsonLines { state: State::Lines(Partial::new(limit.clone())), allows_text: false, limit }
     }
 
-    /// The same for a text of which only the first line is known to be JSON.
+    /// Creates one for a text of which only the first line is known to be JSON.
     pub fn among_text(limit: impl Into<Limit>) -> Self {
         JsonLines { allows_text: true, ..JsonLines::new(limit) }
     }
 
-    /// The next bytes of the text; `offset`: where in the text they stand.
+    /// Takes the next bytes of the text, which start at `offset` in it.
     pub fn push(&mut self, data: &[u8], offset: u64, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         let partial = match &mut self.state {
             State::Values(json) => return json.push(data, offset, &mut json::records(sink)),
@@ -59,7 +59,7 @@ impl JsonLines {
         partial.hold(rest)
     }
 
-    /// The text, `length` bytes of it, has ended.
+    /// Ends the text, which has `length` bytes.
     pub fn finish(&mut self, length: u64, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         if let State::Lines(partial) = &mut self.state {
             if whole_line(partial, b"", self.allows_text, sink) {
@@ -73,7 +73,7 @@ impl JsonLines {
         }
     }
 
-    /// From the line on that is not one object. `rest`, which stands at `offset`, follows what is held of the line.
+    /// Switches at a line that is not one object. `rest`, which starts at `offset`, follows the held part of the line.
     fn read_values(
         &mut self,
         rest: &[u8],
@@ -94,8 +94,8 @@ impl JsonLines {
     }
 }
 
-/// Gives the line that ends with `piece`. False: it is neither one object nor blank, or too large to tell, and is
-/// held as before.
+/// Passes on the line that ends with `piece`. Returns false if it is neither one object nor blank, or too large to
+/// tell, and is held as before.
 #[inline]
 fn whole_line(
     partial: &mut Partial,
@@ -125,7 +125,8 @@ fn line(line: &[u8], allows_text: bool, sink: &mut dyn FnMut(Record<'_>)) -> boo
     walk::trim(line).is_empty() || allows_text && values_or_text(line, sink)
 }
 
-/// Gives the values of a line, or the line as it is. False: it begins with an object that goes on in the next line.
+/// Passes on the values of a line, or the line unchanged. Returns false if it begins with an object that continues in
+/// the next line.
 fn values_or_text(line: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> bool {
     match values(line) {
         Some(values) => values.into_iter().for_each(|value| sink(Record::new(value, Newlines::Absent))),
@@ -135,7 +136,7 @@ fn values_or_text(line: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> bool {
     true
 }
 
-/// The objects and arrays that stand one after another on a line. None: something else does.
+/// The consecutive objects and arrays on a line. None if there is anything else.
 fn values(line: &[u8]) -> Option<Vec<&[u8]>> {
     let (mut values, mut pos) = (Vec::new(), 0);
     while pos < line.len() {
@@ -154,7 +155,7 @@ fn values(line: &[u8]) -> Option<Vec<&[u8]>> {
     Some(values)
 }
 
-/// No string of JSON goes over a line's end.
+/// A JSON string cannot span lines.
 fn is_open_object(line: &[u8]) -> bool {
     let mut value = match line {
         [b'{', rest @ ..] if matches!(walk::trim(rest).first(), None | Some(b'"')) => Value::begin(b'{', 0),
@@ -163,10 +164,9 @@ fn is_open_object(line: &[u8]) -> bool {
     value.as_mut().is_ok_and(|value| value.advance(line, 0).is_none() && !value.in_string())
 }
 
-/// Is the line an object and nothing else?
+/// True if the line is an object and nothing else.
 ///
-/// Most closing braces say by the byte behind them that they are inside another value: only where one does not is
-/// the line scanned.
+/// The byte after most closing braces shows that they are inside another value; only otherwise is the line scanned.
 #[inline]
 fn is_one_object(line: &[u8]) -> bool {
     if line.first() != Some(&b'{') || !json::begins_object(line) {

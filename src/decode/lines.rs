@@ -4,15 +4,15 @@ use super::header::Headers;
 use super::partial::{Limit, Partial};
 use super::{Error, Newlines, Record};
 
-/// Splits at LF. A CR before it is not part of the line; empty lines are not records; the last line
-/// needs no LF. Bytes are not interpreted in any other way.
+/// Splits at LF. A CR before it is not part of the line; empty lines are not records; the last line needs no LF. Bytes
+/// are not interpreted in any other way.
 pub(super) struct Lines {
     headers: Headers,
     partial: Partial,
 }
 
 impl Lines {
-    /// `headers`: which of the lines that are not empty are dropped.
+    /// `headers` selects the non-empty lines to drop.
     pub fn new(headers: Headers, limit: impl Into<Limit>) -> Self {
         Lines { headers, partial: Partial::new(limit) }
     }

@@ -1,23 +1,23 @@
-//! Parquet among lines and JSON: its first bytes tell it.
+//! Detection of Parquet among lines and JSON, by its first bytes.
 
-/// How much of the magic an object's text has begun with.
+/// Number of bytes of the magic seen so far.
 pub(super) struct Magic {
     seen: usize,
 }
 
-/// What the next bytes say.
+/// The result of looking at the next bytes.
 pub(super) enum Found<'t> {
     /// More bytes are needed.
     Undecided,
     /// It is Parquet; these bytes follow `PAR1`.
     Parquet(&'t [u8]),
-    /// It is text: so many bytes of the magic, then these.
+    /// It is text: this many bytes of the magic, then these.
     Text(&'static [u8], &'t [u8]),
 }
 
 pub(super) const PARQUET: &[u8] = b"PAR1";
-/// What follows is the header of the first page, an index or the footer: the first field's header in
-/// Thrift's compact protocol, a control character that no text has there.
+/// True if the byte after the magic is the header of the first page, an index or the footer: the first field's header
+/// in Thrift's compact protocol, a control character that no text has there.
 fn is_binary(byte: u8) -> bool {
     byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')
 }
@@ -39,7 +39,7 @@ impl Magic {
         Found::Undecided
     }
 
-    /// What has been held back.
+    /// The bytes held back.
     pub fn held(&self) -> &'static [u8] {
         &PARQUET[..self.seen]
     }

@@ -1,10 +1,9 @@
-//! What decoders hold between and during pushes, charged to a budget that they all share.
+//! The memory that decoders hold between and during pushes, charged to a budget that they all share.
 //!
-//! Most objects never need more than a window and a part of a line. What some need beyond that (a record
-//! of many megabytes, the pages of Parquet, the window of a zstd stream) is charged before it is
-//! allocated. A decoder never waits for memory: it may be the next one in line for a worker that others
-//! wait for. It fails with [`Error::MemoryBusy`], and the object is begun again when all of the memory is
-//! reserved for it.
+//! Most objects never need more than a window and a part of a line. Larger needs (a record of many megabytes, the pages
+//! of Parquet, the window of a zstd stream) are charged before memory is allocated. A decoder never waits for memory,
+//! because other workers may be waiting for it. It fails with [`Error::MemoryBusy`], and the object is restarted when
+//! all of the memory is reserved for it.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -12,14 +11,14 @@ use super::Error;
 use crate::base::budget::{Budget, Permit};
 use crate::base::limits::{DECODER_BYTES_FREE, MIB};
 
-/// What one decoder holds. Cheap to clone; clones share it. The default has no bound.
+/// The memory of one decoder. Cheap to clone; clones share it. The default is unbounded.
 #[derive(Debug, Clone, Default)]
 pub struct Account(Option<Arc<Mutex<State>>>);
 
 #[derive(Debug)]
 struct State {
     pool: Budget,
-    /// Covers what is beyond `DECODER_BYTES_FREE`.
+    /// Covers the part beyond `DECODER_BYTES_FREE`.
     permit: Option<Permit>,
     /// Everything is reserved, and stays so.
     reserved: bool,
@@ -27,12 +26,12 @@ struct State {
 }
 
 impl Account {
-    /// Takes from the pool what it needs, if that is free at the moment.
+    /// Takes memory from the pool, if it is free at the moment.
     pub fn within(pool: &Budget) -> Account {
         Account::new(pool.clone(), None)
     }
 
-    /// Has this share of the pool, until it is dropped.
+    /// Has this part of the pool, until it is dropped.
     pub fn reserved(pool: &Budget, permit: Permit) -> Account {
         Account::new(pool.clone(), Some(permit))
     }
@@ -42,7 +41,7 @@ impl Account {
         Account(Some(Arc::new(Mutex::new(State { pool, permit, reserved, used: 0 }))))
     }
 
-    /// An amount of it, nothing at first.
+    /// Creates a charge, of zero at first.
     pub(super) fn charge(&self) -> Charge {
         Charge { account: self.clone(), bytes: 0 }
     }
@@ -89,7 +88,7 @@ impl State {
     }
 }
 
-/// Bytes of an account; they go back when dropped.
+/// Bytes of an account; they are returned when dropped.
 #[derive(Debug)]
 pub(super) struct Charge {
     account: Account,
@@ -97,7 +96,7 @@ pub(super) struct Charge {
 }
 
 impl Charge {
-    /// It is so many bytes from now on. An error: it is what it was.
+    /// Sets it to this many bytes. On an error it is unchanged.
     pub fn set(&mut self, bytes: usize) -> Result<(), Error> {
         if bytes != self.bytes {
             self.account.change(self.bytes, bytes)?;

@@ -1,7 +1,7 @@
-//! payload -> records: what the object's bytes are made of.
+//! Payload -> records.
 //!
-//! Pure. Compressed bytes go in, in order; records come out, each handed to a closure as a slice of a
-//! buffer that is reused. See [`Decoder`].
+//! Pure. Compressed bytes go in, in order; records come out, each passed to a closure as a slice of a buffer that is
+//! reused. See [`Decoder`].
 //!
 //! ```text
 //! bytes ──► inflate ──► split ──► records
@@ -13,19 +13,19 @@
 //! | module | what |
 //! |---|---|
 //! | [`format`] | the formats, as a service names them |
-//! | `inflate` | compression, told from the bytes |
+//! | `inflate` | compression, detected from the bytes |
 //! | `split` | the format's splitter, the byte order mark, Latin-1 |
-//! | `foreign` | what is refused by its name: other compressions, archives, binary data |
-//! | `signs` | what the logs of others are known by, so that they are refused by name |
+//! | `foreign` | unsupported data, refused with its name: other compressions, archives, binary data |
+//! | `signs` | signatures of other services' logs, which are refused |
 //! | `utf16` | UTF-16 as UTF-8 |
-//! | `header` | header lines, known by what they say |
-//! | `copies` | how much of an object may stand in each of its records |
+//! | `header` | header lines, recognized by their content |
+//! | `copies` | how much of an object may be repeated in each of its records |
 //! | `lines`, `csv`, `separated` + `pieces`, `incapsula` | text |
-//! | `snappy_blocks` | JSON in blocks of raw snappy, each under a line of metadata |
+//! | `snappy_blocks` | JSON in blocks of raw snappy, each after a line of metadata |
 //! | `json_lines` | JSON values that mostly fill a line each |
-//! | `json` | values one after another, found without a tree; `json::walk`, `json::path`: the inside of one |
-//! | `documents` | records that are made of JSON documents: envelopes, other shapes |
-//! | `magic`, `parquet` | Parquet, told from its first bytes |
+//! | `json` | consecutive values, found without a tree; `json::walk`, `json::path`: the inside of one |
+//! | `documents` | records made from JSON documents: envelopes, other shapes |
+//! | `magic`, `parquet` | Parquet, detected from its first bytes |
 
 mod compression;
 mod copies;
@@ -85,42 +85,41 @@ use split::Split;
 pub struct Record<'a> {
     pub bytes: &'a [u8],
     pub newlines: Newlines,
-    /// The JSON in which rules and fields look for their values: the record itself, or what is known
-    /// about a text that came in an envelope.
+    /// The JSON in which rules and fields look for their values: the record itself, or the known facts about a text
+    /// that came in an envelope.
     pub context: &'a [u8],
 }
 
 impl<'a> Record<'a> {
-    /// A record that speaks for itself.
+    /// A record that contains its own fields.
     pub fn new(bytes: &'a [u8], newlines: Newlines) -> Record<'a> {
         Record { bytes, newlines, context: bytes }
     }
 }
 
-/// What a line feed inside a record's bytes means.
+/// The meaning of a line feed inside a record's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Newlines {
     /// There is none: the record was split at line feeds.
     Absent,
     /// White space between JSON tokens; may become a space.
     Insignificant,
-    /// Part of the record; must survive.
+    /// Part of the record; must be kept.
     Significant,
 }
 
-/// How much a decoder may hold and make of its input. The defaults are those of [`crate::base::limits`].
+/// Limits on a decoder's memory and output. The defaults are those of [`crate::base::limits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Bytes of the largest gzip member that is inflated in one call, and so of a [`Scratch`]'s
-    /// output buffer. Zero: everything is inflated as a stream.
+    /// Bytes of the largest gzip member that is inflated in one call, and so of a [`Scratch`]'s output buffer. Zero
+    /// means that everything is streamed.
     pub scratch_bytes_max: usize,
-    /// Bytes of the largest record, and so of what is carried from one push to the next.
+    /// Bytes of the largest record, and so of the part carried from one push to the next.
     pub record_bytes_max: usize,
-    /// Log bytes for one compressed byte, once an object has inflated to
+    /// Log bytes per compressed byte, once an object has inflated to
     /// [`EXPANSION_FREE_BYTES`](crate::base::limits::EXPANSION_FREE_BYTES).
     pub expansion_ratio_max: u64,
-    /// Bytes of an object that can only be read when it is there as a whole (Parquet), and again of
-    /// its decompressed pages that are needed at a time.
+    /// Bytes of an object that can only be read whole (Parquet), and again of its decompressed pages in use at a time.
     pub held_bytes_max: usize,
 }
 
@@ -135,12 +134,11 @@ impl Default for Bounds {
     }
 }
 
-/// One object's bytes, in order, become records.
+/// Turns one object's bytes, in order, into records.
 ///
-/// gzip (every member, and gzip in gzip), zlib, zstd and plain bytes are told apart by their first
-/// bytes; a UTF-8 byte order mark is dropped. Records, and the kind of error, do not depend on how
-/// the bytes were cut into chunks. An object in one chunk is the fastest: its gzip members are
-/// inflated in one call each.
+/// gzip (every member, and gzip in gzip), zlib, zstd and plain bytes are distinguished by their first bytes; a UTF-8
+/// byte order mark is dropped. Records, and the kind of error, do not depend on how the bytes were cut into chunks. An
+/// object in one chunk is the fastest: its gzip members are inflated in one call each.
 pub struct Decoder {
     bounds: Bounds,
     outermost: Level,
@@ -150,12 +148,12 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// For one object, with bounds of its own only.
+    /// Creates a decoder for one object, with its own limits only.
     pub fn new(format: Format, bounds: Bounds) -> Decoder {
         Decoder::within(format, bounds, Account::default())
     }
 
-    /// For one object, with an account of what it holds.
+    /// Creates a decoder for one object, with an account for its memory.
     pub fn within(format: Format, bounds: Bounds, account: Account) -> Decoder {
         Decoder {
             bounds,
@@ -166,13 +164,13 @@ impl Decoder {
         }
     }
 
-    /// The next bytes of the object; with `last` there are no more (and `chunk` may be empty). Every
-    /// record that is whole by now is given to `sink`.
+    /// Takes the next bytes of the object; with `last` there are no more (and `chunk` may be empty). Every complete
+    /// record is passed to `sink`.
     ///
     /// # Errors
     ///
-    /// The object is damaged, or larger than its bounds. All records that were whole before the
-    /// damage have been given to `sink`; the decoder is spent.
+    /// If the object is corrupt or exceeds its limits. All complete records before the damage have been passed to
+    /// `sink`; the decoder cannot be used any more.
     pub fn push(
         &mut self,
         chunk: &[u8],
@@ -191,18 +189,18 @@ impl Decoder {
         result
     }
 
-    /// Inflated bytes so far: log bytes. Of Parquet, the bytes of the records.
+    /// Inflated bytes so far: log bytes. For Parquet, the bytes of the records.
     pub fn expanded_bytes(&self) -> u64 {
         self.split.taken_bytes()
     }
 
-    /// JSON documents so far that are known to hold no record: control messages, or a `null` for a list.
+    /// JSON documents so far that are known to have no records: control messages, or a `null` for a list.
     pub fn empty_documents(&self) -> u64 {
         self.split.empty_documents()
     }
 
-    /// The first bytes of the inflated object, up to [`EXAMPLE_BYTES`](crate::base::limits::EXAMPLE_BYTES), for an operator
-    /// who wants to know what it is.
+    /// The first bytes of the inflated object, up to [`EXAMPLE_BYTES`](crate::base::limits::EXAMPLE_BYTES), for error
+    /// messages.
     pub fn beginning(&self) -> &[u8] {
         self.split.beginning()
     }
@@ -219,8 +217,8 @@ impl Decoder {
         let inflated = outermost.push(chunk, last, &mut push, &mut |text| split.push(text, sink));
         match inflated {
             Ok(()) if last => split.finish(sink),
-            // The text itself is whole, so its last line is a record. What is wrong with its end
-            // follows from the garbage.
+            // The text itself is complete, so its last line is a record. A problem with its end would come from the
+            // garbage.
             Err(garbage @ Error::TrailingGarbage { .. }) => {
                 let _ = split.finish(sink);
                 Err(garbage)

@@ -1,10 +1,10 @@
-//! In place of `parquet`, in a binary that was built without it.
+//! Replaces `parquet` in a binary built without it.
 
 use std::sync::Arc;
 
 use super::{Account, Bounds, Error, Record, Signs};
 
-/// Knows Parquet, and refuses it.
+/// Recognizes Parquet, and refuses it.
 pub(super) struct Parquet;
 
 impl Parquet {

@@ -1,10 +1,10 @@
-//! The record that is being read: the part of it that came with earlier chunks.
+//! The current record's part from earlier chunks.
 
 use super::memory::Charge;
 use super::{Account, Error};
 use crate::base::limits::MIB;
 
-/// The bound of a record, and the account to which what is held of it is charged.
+/// The bound of a record, and the account that its held part is charged to.
 #[derive(Debug, Clone)]
 pub(super) struct Limit {
     pub max: usize,
@@ -19,8 +19,8 @@ impl From<usize> for Limit {
 
 /// Bytes that grow up to a bound.
 ///
-/// Beyond a mebibyte there is room for all that the bound allows at once: what is not touched is not
-/// there, and nothing has to be copied from an old place to a new one while both are there.
+/// Beyond a mebibyte the maximum is allocated at once: untouched memory is not resident, and nothing has to be copied
+/// from an old place to a new one while both exist.
 #[derive(Debug)]
 pub(super) struct Held {
     bytes: Vec<u8>,
@@ -45,7 +45,7 @@ impl Held {
         Ok(())
     }
 
-    /// Room for `wished` bytes, or where the system does not promise that for `needed`.
+    /// Allocates `wished` bytes, or if the system does not grant that, `needed`.
     fn reserve(&mut self, wished: usize, needed: usize) -> Result<(), Error> {
         let held = self.bytes.len();
         let reserved = self.bytes.try_reserve_exact(wished - held);
@@ -74,7 +74,7 @@ impl Held {
         }
     }
 
-    /// Memory that only a large record needs is given back.
+    /// Frees memory that only a large record needs.
     pub fn clear(&mut self) {
         self.bytes.clear();
         if self.bytes.capacity() > MIB {
@@ -91,24 +91,24 @@ impl Held {
     }
 }
 
-/// Holds the beginning of a record between two chunks, so that no byte is looked at twice.
+/// Holds the start of a record between two chunks, so that no byte is read twice.
 pub(super) struct Partial {
     held: Held,
 }
 
 impl Partial {
-    /// `limit`: of the largest record.
+    /// `limit` is the size of the largest record.
     pub fn new(limit: impl Into<Limit>) -> Self {
         Partial { held: Held::new(&limit.into()) }
     }
 
-    /// The record goes on after `piece`.
+    /// The record continues after `piece`.
     pub fn hold(&mut self, piece: &[u8]) -> Result<(), Error> {
         self.check(piece)?;
         self.held.extend(piece)
     }
 
-    /// The record ends with `piece`. Without an earlier part, `piece` itself is given to `whole`.
+    /// The record ends with `piece`. Without an earlier part, `piece` itself is passed to `whole`.
     #[inline]
     pub fn complete<R>(&mut self, piece: &[u8], whole: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
         self.check(piece)?;
@@ -121,17 +121,17 @@ impl Partial {
         Ok(answer)
     }
 
-    /// What has been held.
+    /// The held bytes.
     pub fn held(&self) -> &[u8] {
         self.held.as_slice()
     }
 
-    /// Keeps the first `length` bytes of what is held.
+    /// Keeps the first `length` held bytes.
     pub fn truncate(&mut self, length: usize) {
         self.held.truncate(length);
     }
 
-    /// The record ended in what has been held already, at `end`; nothing behind that is kept.
+    /// The record ended in the held bytes, at `end`; nothing after that is kept.
     pub fn complete_at<R>(&mut self, end: usize, whole: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
         self.check_length(end)?;
         let answer = whole(&self.held.as_slice()[..end]);
@@ -139,19 +139,19 @@ impl Partial {
         Ok(answer)
     }
 
-    /// As [`Partial::hold`]; the last `beside` bytes may turn out not to belong to the record.
+    /// Does the same as [`Partial::hold`], but the last `beside` bytes may turn out not to belong to the record.
     pub fn hold_beside(&mut self, piece: &[u8], beside: usize) -> Result<(), Error> {
         self.check_length((self.held.len() + piece.len()).saturating_sub(beside))?;
         self.held.extend(piece)
     }
 
-    /// Would a record that has come to the end of `piece` still be within the bound?
+    /// True if a record up to the end of `piece` would be within the bound.
     #[inline]
     pub fn check(&self, piece: &[u8]) -> Result<(), Error> {
         self.check_length(self.held.len() + piece.len())
     }
 
-    /// Is a record of this length within the bound?
+    /// True if a record of this length is within the bound.
     #[inline]
     pub fn check_length(&self, length: usize) -> Result<(), Error> {
         let max = self.held.max;

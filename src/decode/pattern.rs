@@ -1,7 +1,7 @@
-//! Regular expressions of the configuration, which are written for Python.
+//! Regular expressions of the configuration, in Python's syntax.
 //!
-//! Nearly all are matched in linear time. What only Python has, look-around and back references, is matched by
-//! backtracking, within bounds; a pattern that reaches them gives no answer, and who asked keeps the record.
+//! Nearly all are matched in linear time. Python's own features, look-around and back references, are matched by
+//! backtracking, within bounds; a pattern that reaches them gives no answer, and the caller keeps the record.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ enum Engine {
 
 struct Backtracking {
     regex: fancy_regex::Regex,
-    /// It has been told that the pattern gave up.
+    /// The log has reported that the pattern gave up.
     told: AtomicBool,
 }
 
@@ -31,7 +31,7 @@ impl Pattern {
     /// Compiles the text.
     ///
     /// # Errors
-    /// Why it is no regular expression, in one line.
+    /// Why it is not a regular expression, in one line.
     pub fn new(text: &str) -> Result<Pattern, String> {
         let error = match Regex::new(text) {
             Ok(regex) => return Ok(Pattern(Engine::Linear(regex))),
@@ -54,7 +54,7 @@ impl Pattern {
         }
     }
 
-    /// The groups, the whole match included.
+    /// The number of groups, including the whole match.
     pub fn captures_len(&self) -> usize {
         match &self.0 {
             Engine::Linear(regex) => regex.captures_len(),
@@ -62,12 +62,12 @@ impl Pattern {
         }
     }
 
-    /// Is it matched in linear time?
+    /// True if it is matched in linear time.
     pub fn is_linear(&self) -> bool {
         matches!(self.0, Engine::Linear(_))
     }
 
-    /// Is it found? None: it gave up.
+    /// True if it is found. None if it gave up.
     pub fn is_match(&self, text: &str) -> Option<bool> {
         match &self.0 {
             Engine::Linear(regex) => Some(regex.is_match(text)),
@@ -75,7 +75,7 @@ impl Pattern {
         }
     }
 
-    /// What a group found; 0 is the whole match. None: nothing, or it gave up.
+    /// The match of a group; 0 is the whole match. None if there is none, or it gave up.
     pub fn group<'t>(&self, text: &'t str, group: usize) -> Option<&'t str> {
         match &self.0 {
             Engine::Linear(regex) if group == 0 => regex.find(text).map(|found| found.as_str()),
@@ -109,7 +109,7 @@ impl Backtracking {
     }
 }
 
-/// The linear engine's reason, unless the other one knows the construct that it misses.
+/// The linear engine's reason, unless the other engine supports the construct.
 fn reason(linear: &regex::Error, backtracking: &fancy_regex::Error) -> String {
     let cause = linear.to_string();
     let cause = cause.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();

@@ -17,7 +17,7 @@ pub(super) struct Pieces {
     each: Piece,
 }
 
-/// What becomes of each piece.
+/// The treatment of each piece.
 pub(super) enum Piece {
     /// See [`Format::SelectedLines`](super::Format::SelectedLines).
     Selected { header_lines: u32, selection: Arc<Selection>, position: u64 },
@@ -34,12 +34,12 @@ pub(super) enum Piece {
 pub(super) struct Text {
     file: Arc<TextFile>,
     at_header: bool,
-    /// The header, which may come again.
+    /// The header, which may recur.
     header: Option<Vec<u8>>,
     names: Option<Header>,
-    /// What is sent of a piece, where that is not the piece itself.
+    /// The output for a piece, if it is not the piece itself.
     record: Vec<u8>,
-    /// Of the header, or of its names, into each record.
+    /// The part of the header, or of its names, that is repeated in each record.
     copies: Copies,
 }
 
@@ -62,7 +62,7 @@ impl Pieces {
         Pieces::new(&separator, Piece::Text(text), limit)
     }
 
-    /// The next bytes of the text.
+    /// Takes the next bytes of the text.
     pub fn push(&mut self, data: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         let Pieces { separated, each } = self;
         separated.push(data, &mut |piece| each.piece(piece, sink))
@@ -116,7 +116,7 @@ impl Text {
         let Text { file, at_header, header, names, record, copies } = self;
         copies.read(piece.len() + file.line_separator.len());
         let piece = if file.line_separator == b"\n" { line(piece) } else { piece };
-        // Between other separators, a line end by itself is what a file ends with.
+        // Between other separators, a bare line end is the end of the file.
         if piece.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
             return Ok(());
         }
@@ -144,7 +144,7 @@ impl Text {
                 [header.as_slice(), &file.line_separator, piece]
                     .into_iter()
                     .for_each(|part| record.extend_from_slice(part));
-                // Fields are looked for in what follows the header.
+                // Fields are looked up in the text after the header.
                 sink(Record { bytes: record, newlines: Newlines::Significant, context: piece });
             }
             _ => sink(Record::new(piece, Newlines::Significant)),
@@ -153,7 +153,7 @@ impl Text {
     }
 }
 
-/// Is the line a header? Behind the head, it is one if it begins with the word that one at the head began with.
+/// True if the line is a header. After the head, it is one if it begins with the same word as a header in the head.
 fn is_under(line: &[u8], prefix: &[u8], at_head: bool, seen: &mut Vec<Vec<u8>>) -> bool {
     if !line.starts_with(prefix) {
         return false;
@@ -167,7 +167,7 @@ fn is_under(line: &[u8], prefix: &[u8], at_head: bool, seen: &mut Vec<Vec<u8>>) 
     at_head || is_known
 }
 
-/// A line feed inside what is no JSON is part of it.
+/// A line feed inside data that is not JSON is part of it.
 fn json(text: &[u8]) -> Record<'_> {
     let newlines = match memchr::memchr2(b'\n', b'\r', text) {
         None => Newlines::Absent,
@@ -177,7 +177,7 @@ fn json(text: &[u8]) -> Record<'_> {
     Record::new(text, newlines)
 }
 
-/// The elements of an array; a line that is none, or not whole, is a record as it is.
+/// The elements of an array; a line that is not one, or not complete, is a record unchanged.
 fn array(line: &[u8], sink: &mut dyn FnMut(Record<'_>)) {
     let whole = walk::elements(walk::trim(line)).filter(|_| walk::is_value(line));
     let Some(elements) = whole else {

@@ -1,26 +1,26 @@
-//! Which lines of an object are wanted (`chunks` of `line_split_processor`).
+//! The selection of an object's lines (`chunks` of `line_split_processor`).
 
 use memchr::memmem::Finder;
 use regex::bytes::RegexSet;
 
 use super::Pattern;
 
-/// A line is kept when any of the three wants it.
+/// A line is kept if any of the three selects it.
 #[derive(Debug, Clone)]
 pub struct Selection {
     /// Positions in the object, sorted; 0 is the first line. Blank lines and header lines count.
     indices: Vec<u64>,
-    /// Texts that stand anywhere in the line.
+    /// Texts that occur anywhere in the line.
     substrings: Vec<Finder<'static>>,
     /// Searched for anywhere in the line.
     patterns: RegexSet,
-    /// The same with look-around. A line that they cannot judge is wanted.
+    /// Patterns with look-around. A line that they cannot judge is kept.
     backtracking: Vec<Pattern>,
 }
 
 impl Selection {
     /// # Errors
-    /// The patterns are too large together.
+    /// If the patterns are too large together.
     pub fn new(
         mut indices: Vec<u64>,
         substrings: &[String],
@@ -33,7 +33,7 @@ impl Selection {
         Ok(Selection { indices, substrings: substrings.iter().map(finder).collect(), patterns, backtracking })
     }
 
-    /// Is the line at this position wanted?
+    /// True if the line at this position is selected.
     pub fn wants(&self, position: u64, line: &[u8]) -> bool {
         self.indices.binary_search(&position).is_ok()
             || self.substrings.iter().any(|text| text.find(line).is_some())

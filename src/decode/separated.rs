@@ -5,20 +5,20 @@ use memchr::memmem::Finder;
 use super::Error;
 use super::partial::{Limit, Partial};
 
-/// Splits at a separator, which may be cut by a chunk's end. Empty pieces count; behind the last
-/// separator there is one more piece, possibly empty.
+/// Splits at a separator, which may span chunks. Empty pieces count; after the last separator there is one more piece,
+/// possibly empty.
 pub(super) struct Separated {
     separator: Finder<'static>,
     partial: Partial,
 }
 
 impl Separated {
-    /// `separator`: not empty, or there is only one piece.
+    /// `separator` is not empty, otherwise there is only one piece.
     pub fn new(separator: &[u8], limit: impl Into<Limit>) -> Self {
         Separated { separator: Finder::new(separator).into_owned(), partial: Partial::new(limit) }
     }
 
-    /// The next bytes of the text. A piece that is whole is given to `piece`.
+    /// Takes the next bytes of the text. A complete piece is passed to `piece`.
     pub fn push(
         &mut self,
         data: &[u8],
@@ -44,7 +44,7 @@ impl Separated {
         self.separator.needle().len()
     }
 
-    /// A separator that began in an earlier chunk: the position behind it.
+    /// A separator that began in an earlier chunk: the position after it.
     fn over_the_edge(
         &mut self,
         data: &[u8],
@@ -64,7 +64,7 @@ impl Separated {
         Ok(behind)
     }
 
-    /// A beginning of a separator does not count for the record's bound: it may become a whole one.
+    /// A partial separator does not count towards the record's bound: it may become a complete one.
     fn hold(&mut self, rest: &[u8]) -> Result<(), Error> {
         self.partial.hold_beside(rest, self.width() - 1)
     }

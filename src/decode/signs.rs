@@ -1,15 +1,15 @@
-//! Signs by which well-known logs are told apart, so that an object which came to the wrong service is refused by
-//! name before any of it is sent.
+//! Signatures that distinguish well-known logs, so that an object sent to the wrong service is refused with an error
+//! before any of it is sent.
 //!
-//! Only the beginning of an object is looked at: a log is of one kind. Nobody says how the logs of some services look,
-//! so nothing is refused because it is unknown: only what bears another log's signs, and none of the service's own.
+//! Only the start of an object is checked, since a log is of one kind. The logs of some services are undocumented, so
+//! an unknown log is not refused: only one with another log's signature, and without the service's own.
 
 use regex::bytes::Regex;
 
 use super::Error;
 use super::json::{RECORD_SEPARATOR, is_white};
 
-/// What a log is known by.
+/// The signature of a log.
 #[derive(Debug, Clone, Default)]
 pub struct Sign {
     /// Its JSON documents have all top-level members of one of these sets.
@@ -18,18 +18,18 @@ pub struct Sign {
     pub line: Option<Regex>,
 }
 
-/// The signs that a service's objects are compared with.
+/// The signatures that a service's objects are compared with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Signs {
-    /// Those of the service itself.
+    /// The service's own.
     pub own: Sign,
     /// Those of other logs, each with its name for people.
     pub others: Vec<(String, Sign)>,
-    /// The first JSON document has all top-level members of one of these sets. Empty: nobody says what it has.
+    /// The first JSON document has all top-level members of one of these sets. Empty if they are not documented.
     pub must_have: Vec<Vec<String>>,
-    /// JSON is another service's, whatever it is.
+    /// Any JSON is another service's.
     pub text_only: bool,
-    /// The format itself says which documents it reads: only the rows of Parquet are looked at.
+    /// The format itself says which documents it reads: only the rows of Parquet are checked.
     pub only_parquet: bool,
 }
 
@@ -43,11 +43,11 @@ impl PartialEq for Sign {
 impl Eq for Sign {}
 
 impl Signs {
-    /// Looks at the first bytes of a text.
+    /// Checks the first bytes of a text.
     ///
     /// # Errors
     ///
-    /// They bear the signs of another log.
+    /// If they have the signature of another log.
     pub(super) fn check(&self, start: &[u8]) -> Result<(), Error> {
         if self.only_parquet {
             return Ok(());
@@ -63,18 +63,18 @@ impl Signs {
         }
     }
 
-    /// Looks at the first row of a Parquet object, written as JSON.
+    /// Checks the first row of a Parquet object, written as JSON.
     ///
     /// # Errors
     ///
-    /// It bears the signs of another log.
+    /// If it has the signature of another log.
     #[cfg(feature = "parquet")]
     pub(super) fn check_row(&self, row: &[u8]) -> Result<(), Error> {
         let keys = keys(row);
         self.compare(|sign| has_one_of(&keys, &sign.members), self.text_only.then_some("Parquet"))
     }
 
-    /// `is_other`: what it is called if it bears no signs at all, and is not the service's.
+    /// `is_other` is the name for data without any signature that is not the service's.
     fn compare(&self, bears: impl Fn(&Sign) -> bool, is_other: Option<&str>) -> Result<(), Error> {
         if bears(&self.own) {
             return Ok(());
@@ -84,7 +84,7 @@ impl Signs {
     }
 }
 
-/// What is known by nothing but that it is not the service's.
+/// Data that is only known not to be the service's.
 const UNKNOWN: &str = "some other log";
 
 fn has_one_of(keys: &[&[u8]], sets: &[Vec<String>]) -> bool {
@@ -98,7 +98,7 @@ impl Sign {
     }
 }
 
-/// What stands at the beginning of a text.
+/// The start of a text.
 enum Beginning<'t> {
     Nothing,
     /// A JSON object, or an array of them; the top-level keys of the first one, as far as the text goes.
@@ -146,7 +146,7 @@ fn keys(text: &[u8]) -> Vec<&[u8]> {
     keys
 }
 
-/// Where the closing quote of a string is that begins at `from`.
+/// The position of the closing quote of a string that begins at `from`.
 fn string_end(text: &[u8], mut from: usize) -> Option<usize> {
     loop {
         let at = from + memchr::memchr2(b'"', b'\\', text.get(from..)?)?;

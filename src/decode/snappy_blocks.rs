@@ -1,14 +1,14 @@
-//! Blocks of raw snappy under lines of JSON metadata -> JSON values.
+//! Blocks of raw snappy after lines of JSON metadata -> JSON values.
 //!
-//! Palo Alto's Strata Logging Service writes such objects. Snappy's raw format has no signature and no length of its
-//! own, so the line before a block says how long it is:
+//! Palo Alto's Strata Logging Service writes such objects. Snappy's raw format has no signature and no length, so the
+//! line before a block gives its length:
 //!
 //! ```text
 //! {"num_records":2,"num_bytes":1731,…}     one line
 //! <1731 bytes>                             one raw snappy block, whose text is JSON lines
 //! ```
 //!
-//! Several such pairs may follow one another. A line that is no metadata is JSON as it stands.
+//! Several such pairs may follow one another. A line that is not metadata is plain JSON.
 
 use memchr::memmem;
 
@@ -22,7 +22,7 @@ use crate::base::limits::SNAPPY_METADATA_BYTES_MAX;
 /// The splitter of one object's text.
 pub(super) struct SnappyBlocks {
     place: Place,
-    /// Reads what stands between two blocks, or in one: no value goes over a block's edge.
+    /// Reads the text between two blocks, or in one: no value spans a block's edge.
     lines: JsonLines,
     bounds: Bounds,
     limit: Limit,
@@ -41,14 +41,14 @@ enum Place {
 }
 
 struct Block {
-    /// Where in the object it begins.
+    /// Its offset in the object.
     offset: u64,
     length: usize,
     held: Held,
 }
 
 impl SnappyBlocks {
-    /// `limit`: of the largest record.
+    /// `limit` is the size of the largest record.
     pub fn new(bounds: Bounds, limit: Limit) -> Self {
         let (place, lines) = (Place::line(&limit), JsonLines::new(limit.clone()));
         SnappyBlocks { place, lines, bounds, limit, read: 0, text_bytes: 0 }
@@ -59,7 +59,7 @@ impl SnappyBlocks {
         self.text_bytes
     }
 
-    /// The next bytes of the object.
+    /// Takes the next bytes of the object.
     pub fn push(&mut self, mut data: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         while !data.is_empty() {
             let taken = match &self.place {
@@ -72,7 +72,7 @@ impl SnappyBlocks {
         Ok(())
     }
 
-    /// The object has ended.
+    /// Ends the object.
     pub fn finish(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         if let Place::Line(partial) = &self.place {
             let line = partial.held().to_vec();
@@ -88,7 +88,7 @@ impl SnappyBlocks {
         }
     }
 
-    /// Takes bytes up to the line's end, or all; returns how many.
+    /// Takes bytes up to the line's end, or all; returns their number.
     fn line(&mut self, data: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<usize, Error> {
         let Place::Line(partial) = &mut self.place else { return Ok(0) };
         let end = memchr::memchr(b'\n', data).map(|end| end + 1);
@@ -123,7 +123,7 @@ impl SnappyBlocks {
         Ok(piece.len())
     }
 
-    /// A line has ended, and so has what was read of the object: it announces a block, or is JSON.
+    /// A line has ended, and so has the read part of the object: it announces a block, or is JSON.
     fn end_line(&mut self, line: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         let Some(length) = block_length(line) else { return self.json(line, sink) };
         self.end_values(sink)?;
@@ -137,7 +137,7 @@ impl SnappyBlocks {
         if length == 0 { self.end_block(sink) } else { Ok(()) }
     }
 
-    /// Takes bytes up to the block's end, or all; returns how many.
+    /// Takes bytes up to the block's end, or all; returns their number.
     fn block(&mut self, data: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<usize, Error> {
         let Place::Block(block) = &mut self.place else { return Ok(0) };
         let taken = data.len().min(block.length - block.held.len());
@@ -160,7 +160,7 @@ impl SnappyBlocks {
         self.end_values(sink)
     }
 
-    /// Decompresses a block. Room is made for the size that it claims only if that is within all bounds.
+    /// Decompresses a block. Room is allocated for its claimed size only if that is within all bounds.
     fn expand(&self, block: &Block, charge: &mut Charge) -> Result<Vec<u8>, Error> {
         let Block { offset, held, .. } = block;
         let bad = |cause: String| Error::BadBlock { offset: *offset, cause };
@@ -204,7 +204,7 @@ impl Place {
     }
 }
 
-/// The length of the block that a line announces. None: the line announces none.
+/// The length of the block that a line announces, if it does.
 fn block_length(line: &[u8]) -> Option<u64> {
     memmem::find(line, b"\"num_bytes\"")?;
     let line = walk::trim(line);

@@ -26,22 +26,22 @@ use crate::base::limits::{BINARY_LOOK_BYTES, EXAMPLE_BYTES, INFLATE_WINDOW_BYTES
 /// The splitter of one object's text.
 pub(super) struct Split {
     splitter: Splitter,
-    /// Looks for Parquet. None: the text has begun.
+    /// Looks for Parquet. None once the text has begun.
     magic: Option<Magic>,
-    /// How the text becomes UTF-8.
+    /// The conversion of the text to UTF-8.
     charset: Charset,
-    /// What may be the beginning of a byte order mark. None: the text has begun.
+    /// A possible start of a byte order mark. None once the text has begun.
     mark: Option<Vec<u8>>,
-    /// The beginning of the text, until it is long enough to be looked at. None: that has been done.
+    /// The start of the text, until it is long enough to be checked. None once that is done.
     unchecked: Option<Vec<u8>>,
     look: Look,
     /// Lines end with a lone CR.
     ends_with_cr: bool,
-    /// The first bytes of the text, for people.
+    /// The first bytes of the text, for messages.
     beginning: Vec<u8>,
     /// Bytes given to [`Split::push`].
     taken: u64,
-    /// Bytes behind the ones that the splitter has.
+    /// Bytes not yet passed to the splitter.
     offset: u64,
     bounds: Bounds,
     account: Account,
@@ -57,33 +57,33 @@ enum Splitter {
     Incapsula(Box<Incapsula>),
     SnappyBlocks(Box<SnappyBlocks>),
     Parquet(Box<Parquet>),
-    /// What came so far does not tell yet.
+    /// Undecided so far.
     Undecided {
         detector: Detector,
         held: Vec<u8>,
-        /// What reads the text if its first line is JSON. None: JSON values, or lines of them.
+        /// The reader if the first line is JSON. None: JSON values, or lines of them.
         json: Option<Box<Splitter>>,
-        /// What reads it if it is not.
+        /// The reader otherwise.
         text: Box<Splitter>,
     },
 }
 
-/// What the beginning of a text is looked at for.
+/// The checks at the start of a text.
 struct Look {
-    /// Is it binary?
+    /// Checks whether it is binary.
     binary: bool,
-    /// Does it end its lines with a lone CR?
+    /// Checks whether its lines end with a lone CR.
     line_ends: bool,
-    /// Is it the log of another service?
+    /// Checks whether it is the log of another service.
     signs: Option<Arc<Signs>>,
 }
 
 /// Bytes of the longest mark.
 const MARK_BYTES_MAX: usize = 3;
 
-/// How a text is written.
+/// The encoding of a text.
 enum Charset {
-    /// Or bytes of any kind.
+    /// UTF-8, or bytes of any kind.
     Utf8,
     Latin1(Latin1),
     Utf16(Utf16),
@@ -100,7 +100,7 @@ impl Charset {
     }
 }
 
-/// U+FEFF at the start of a text says how it is written, and belongs to no record.
+/// U+FEFF at the start of a text gives its encoding, and belongs to no record.
 const MARKS: [(&[u8], Option<Order>); 3] =
     [(&[0xef, 0xbb, 0xbf], None), (&[0xff, 0xfe], Some(Order::Little)), (&[0xfe, 0xff], Some(Order::Big))];
 
@@ -140,7 +140,7 @@ impl Split {
         }
     }
 
-    /// Bytes of text so far; of Parquet, those of its records.
+    /// Bytes of text so far; for Parquet, those of its records.
     pub fn taken_bytes(&self) -> u64 {
         match &self.splitter {
             Splitter::Parquet(parquet) => parquet.json_bytes(),
@@ -161,7 +161,7 @@ impl Split {
         &self.beginning
     }
 
-    /// The next bytes of the text.
+    /// Takes the next bytes of the text.
     pub fn push(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         self.taken += text.len() as u64;
         if self.beginning.len() < EXAMPLE_BYTES {
@@ -217,9 +217,9 @@ impl Split {
         pushed
     }
 
-    /// After an error: what was held back to be looked at is given as far as it is whole.
+    /// After an error, passes on the complete part of the text that was held back for the checks.
     pub fn give_up(&mut self, sink: &mut dyn FnMut(Record<'_>)) {
-        // The first error is the one that counts.
+        // The first error counts.
         let _ = self.begin(sink).and_then(|()| self.check(sink));
     }
 
@@ -238,9 +238,9 @@ impl Split {
         self.split(rest, sink)
     }
 
-    /// `start`: the beginning of the text, long enough for any mark if there is so much of it.
+    /// `start` is the start of the text, long enough for any mark if the text is.
     fn behind_mark(&mut self, start: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        // To a service in Latin-1 the marks of UTF-16 are letters.
+        // For a Latin-1 service the marks of UTF-16 are letters.
         let is_known = |order: &Option<Order>| order.is_none() || matches!(self.charset, Charset::Utf8);
         let found = MARKS.iter().find(|(mark, order)| start.starts_with(mark) && is_known(order));
         let Some((mark, order)) = found else { return self.split(start, sink) };
@@ -251,7 +251,7 @@ impl Split {
         self.split(&start[mark.len()..], sink)
     }
 
-    /// There is no more text that a mark could be waited for in.
+    /// The text has ended, so no mark can follow.
     fn begin(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         match self.mark.take() {
             Some(start) => self.behind_mark(&start, sink),
@@ -264,14 +264,14 @@ impl Split {
             return self.look_and_split(text, sink);
         }
         let mut charset = std::mem::replace(&mut self.charset, Charset::Utf8);
-        // In pieces, so that what is converted stays small.
+        // In pieces, so that the converted text stays small.
         let mut pieces = text.chunks(INFLATE_WINDOW_BYTES);
         let splitted = pieces.try_for_each(|piece| self.look_and_split(charset.convert(piece), sink));
         self.charset = charset;
         splitted
     }
 
-    /// The last of a text that was not UTF-8.
+    /// Passes on the rest of a text that was not UTF-8.
     fn end_charset(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         match std::mem::replace(&mut self.charset, Charset::Utf8) {
             Charset::Utf16(mut utf16) => self.look_and_split(utf16.finish(), sink),
@@ -279,7 +279,7 @@ impl Split {
         }
     }
 
-    /// Text is looked at before any of it is a record.
+    /// Checks text before any of it is a record.
     fn look_and_split(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         let Some(held) = &mut self.unchecked else { return self.split_utf8(text, sink) };
         if held.is_empty() && text.len() >= BINARY_LOOK_BYTES {
@@ -296,7 +296,7 @@ impl Split {
         self.split_utf8(rest, sink)
     }
 
-    /// No more of the text is waited for.
+    /// Stops waiting for more of the text.
     fn check(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         let Some(held) = self.unchecked.take() else { return Ok(()) };
         self.look_at(&held)?;
@@ -413,14 +413,14 @@ impl Splitter {
             Format::Parquet => Splitter::Parquet(Box::new(Parquet::new(bounds, account.clone(), None))),
             Format::Detect => Splitter::undecided(None, Splitter::lines(max())),
             Format::OrJson(text) => Splitter::undecided(None, Splitter::new(*text, bounds, account)),
-            // Said twice, or not outermost, it says nothing more about the text.
+            // Repeated, or not outermost, it says nothing more about the text.
             Format::Latin1(inner) | Format::Known { format: inner, .. } => {
                 Splitter::new(*inner, bounds, account)
             }
         }
     }
 
-    /// For the formats that read documents.
+    /// Splits for the formats that read documents.
     fn documents(format: Format, others: Arc<Others>, bounds: Bounds, account: &Account) -> Self {
         let max = Limit { max: bounds.record_bytes_max, account: account.clone() };
         let lines = max.clone();
@@ -454,14 +454,14 @@ impl Splitter {
     }
 }
 
-/// Does something stand behind a CR, and is there no line feed?
+/// True if something follows a CR, and there is no line feed.
 fn has_lone_cr_only(start: &[u8]) -> bool {
     let behind = memchr::memchr(b'\r', start).map(|at| &start[at..]);
     behind.is_some_and(|rest| rest.iter().any(|byte| !matches!(byte, b'\r' | b' ' | b'\t')))
         && memchr::memchr(b'\n', start).is_none()
 }
 
-/// Nothing but what stands in an envelope. Where nobody says what else there may be, any other document is a record.
+/// Records are in an envelope only. Without a description of alternatives, any other document is a record.
 fn envelopes(detail: Vec<String>, others: &Others) -> Arc<Others> {
     let others_paths = others.paths.iter().filter(|path| **path != detail).cloned();
     let paths = std::iter::once(detail.clone()).chain(others_paths).collect();

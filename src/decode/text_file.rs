@@ -2,35 +2,35 @@
 
 use super::latin1;
 
-/// How a text file is read.
+/// The settings for reading a text file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextFile {
-    /// Between records; not empty.
+    /// The separator of records; not empty.
     pub line_separator: Vec<u8>,
-    /// The first non-empty line is no record. Without `json` it stands before each record, with the line separator
+    /// The first non-empty line is not a record. Without `json` it is put before each record, with the line separator
     /// between them.
     pub header: bool,
-    /// Records become JSON objects.
+    /// Converts records to JSON objects.
     pub json: Option<Fields>,
 }
 
 /// The fields of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fields {
-    /// Between fields; not empty.
+    /// The separator of fields; not empty.
     pub separator: Vec<u8>,
     pub names: Names,
 }
 
-/// What fields are called. A field without a name is `field_N`; the first would be `field_1`.
+/// The fields' names. A field without a name is `field_N`; the first would be `field_1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Names {
     Given(Vec<String>),
-    /// The header line has them, with this between them.
+    /// The header line has them, with this separator.
     InHeader(Vec<u8>),
 }
 
-/// One file's names, as they are written in JSON.
+/// One file's names, as written in JSON.
 pub(super) struct Header(Vec<Vec<u8>>);
 
 impl Names {
@@ -44,7 +44,7 @@ impl Names {
         }
     }
 
-    /// The names that a header line has.
+    /// The names in a header line.
     pub(super) fn read(&self, line: &[u8]) -> Option<Header> {
         match self {
             Names::Given(_) => self.given(),
@@ -79,8 +79,8 @@ impl Header {
     }
 }
 
-/// Calls `field` with each field. Quotes count only if they stand around a whole field: then they are
-/// no part of it, may hold the separator, and two of them stand for one.
+/// Calls `field` with each field. Quotes count only around a whole field: then they are not part of it, it may contain
+/// the separator, and two of them stand for one.
 fn each_field(line: &[u8], separator: &[u8], mut field: impl FnMut(&[u8])) {
     let mut rest = line;
     loop {
@@ -101,7 +101,7 @@ fn each_field(line: &[u8], separator: &[u8], mut field: impl FnMut(&[u8])) {
     }
 }
 
-/// A field in quotes at the start, and what follows it.
+/// A quoted field at the start, and the text after it.
 fn quoted<'t>(text: &'t [u8], separator: &[u8]) -> Option<(Vec<u8>, &'t [u8])> {
     let mut rest = text.strip_prefix(b"\"")?;
     let mut value = Vec::new();
@@ -122,8 +122,8 @@ fn json_string(text: &[u8]) -> Vec<u8> {
     string
 }
 
-/// Writes text as a JSON string. A byte that is no UTF-8 becomes the Latin-1 character of its number:
-/// JSON has no other place for it.
+/// Writes text as a JSON string. A byte that is not UTF-8 becomes the Latin-1 character of its number, because JSON
+/// cannot hold it otherwise.
 pub(super) fn push_json_string(json: &mut Vec<u8>, text: &[u8]) {
     json.push(b'"');
     for chunk in text.utf8_chunks() {

@@ -1,16 +1,16 @@
 //! UTF-16 with a byte order mark -> UTF-8.
 
-/// The order of a code unit's two bytes, as the mark says.
+/// The byte order of a code unit, from the mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     Little,
     Big,
 }
 
-/// Converts a text from chunk to chunk. Half a surrogate pair becomes U+FFFD.
+/// Converts a text chunk by chunk. Half a surrogate pair becomes U+FFFD.
 pub(super) struct Utf16 {
     order: Order,
-    /// The first byte of a code unit whose second one has not come.
+    /// The first byte of a code unit whose second one has not arrived.
     odd: Option<u8>,
     /// The first half of a surrogate pair.
     high: Option<u16>,
@@ -18,12 +18,12 @@ pub(super) struct Utf16 {
 }
 
 impl Utf16 {
-    /// `order`: what the mark, which is not part of the text, says.
+    /// `order` is that of the mark, which is not part of the text.
     pub fn new(order: Order) -> Self {
         Utf16 { order, odd: None, high: None, text: Vec::new() }
     }
 
-    /// The next bytes as UTF-8.
+    /// Converts the next bytes to UTF-8.
     pub fn convert(&mut self, mut data: &[u8]) -> &[u8] {
         self.text.clear();
         if let (Some(first), Some((&second, rest))) = (self.odd, data.split_first()) {
@@ -37,7 +37,7 @@ impl Utf16 {
         &self.text
     }
 
-    /// The text has ended: what is left of it.
+    /// Ends the text and returns its rest.
     pub fn finish(&mut self) -> &[u8] {
         self.text.clear();
         if self.high.take().is_some() || self.odd.take().is_some() {

@@ -13,18 +13,18 @@ use crate::decode::json::scan::Fault;
 use crate::decode::json::walk::{self, Member};
 use crate::decode::{Error, Newlines, Record};
 
-/// Buffers that are kept from envelope to envelope.
+/// Buffers reused from envelope to envelope.
 pub(in crate::decode) struct Events {
     body: EventBody,
-    /// The envelope's own members, as the beginning of each event's object.
+    /// The envelope's own members, as the start of each event's object.
     head: Vec<u8>,
     object: Vec<u8>,
     text: Vec<u8>,
-    /// Of `head` into each event's object.
+    /// The part of `head` in each event's object.
     copies: Copies,
 }
 
-/// What a document is.
+/// The kind of a document.
 enum Opened<'d> {
     /// An envelope; its events, an array.
     Events(&'d [u8]),
@@ -38,12 +38,12 @@ impl Events {
         Events { body, head: Vec::new(), object: Vec::new(), text: Vec::new(), copies: Copies::default() }
     }
 
-    /// Gives back the memory of a large envelope.
+    /// Returns the memory of a large envelope.
     pub(super) fn forget(&mut self) {
         (self.head, self.object, self.text) = Default::default();
     }
 
-    /// Gives the log events of a document. Control messages hold none.
+    /// Passes on the log events of a document. Control messages have none.
     pub(super) fn envelope(
         &mut self,
         document: &[u8],
@@ -52,7 +52,7 @@ impl Events {
         self.each(document, |events, message| events.give(message, sink))
     }
 
-    /// The same for messages that are JSON records themselves, as far as they look like them.
+    /// Passes on messages that are JSON records themselves, as far as they look like them.
     pub(super) fn inner_records(
         &mut self,
         document: &[u8],
@@ -135,7 +135,7 @@ impl Events {
         self.head.extend_from_slice(value);
     }
 
-    /// Writes the event's object; Some: its message, as written.
+    /// Writes the event's object. Returns its message as written, if it has one.
     fn read<'d>(&mut self, event: &'d [u8]) -> Result<Option<&'d [u8]>, Fault> {
         self.object.clear();
         self.object.extend_from_slice(&self.head);
@@ -157,7 +157,7 @@ impl Events {
         Ok(message)
     }
 
-    /// An event without a message has its object for a body.
+    /// An event without a message has its object as body.
     fn give(&mut self, message: Option<&[u8]>, sink: &mut dyn FnMut(Record<'_>)) {
         match message.filter(|_| self.body == EventBody::Message) {
             None => sink(super::json_record(&self.object)),
@@ -172,7 +172,7 @@ impl Events {
         }
     }
 
-    /// Writes the message's text. False: it is no string, and its text is the value as written.
+    /// Writes the message's text. Returns false if it is not a string, and its text is the value as written.
     fn unescape(&mut self, message: &[u8]) -> bool {
         self.text.clear();
         match walk::string(message) {
@@ -188,7 +188,7 @@ impl Events {
     }
 }
 
-/// An empty message is no record, as an empty line is none.
+/// An empty message is not a record, just as an empty line is not.
 fn give_unless_empty(record: Record<'_>, sink: &mut dyn FnMut(Record<'_>)) {
     if !record.bytes.is_empty() {
         sink(record);

@@ -6,7 +6,7 @@ use crate::decode::json::scan::Fault;
 use crate::decode::json::walk::{self, Member};
 use crate::decode::text_file::push_json_string;
 
-/// Gives what lies under the keys, in the order of the document. `object` is a buffer.
+/// Passes on the values under the keys, in the order of the document. `object` is a buffer.
 pub fn records(
     document: &[u8],
     keys: &[String],
@@ -40,7 +40,7 @@ pub fn records(
     Ok(outcome)
 }
 
-/// A value that has no members cannot get one more: it stays as it is.
+/// A value without members cannot get one more: it stays unchanged.
 fn give(value: &[u8], key: &str, object: &mut Vec<u8>, sink: &mut dyn FnMut(Record<'_>)) {
     let Some(inside) = value.strip_prefix(b"{").and_then(|value| value.strip_suffix(b"}")) else {
         return sink(json_record(value));

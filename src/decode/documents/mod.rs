@@ -1,8 +1,8 @@
-//! JSON documents -> records that are made of them.
+//! JSON documents -> records made from them.
 //!
-//! A document is held whole, within the bound of a record, unless a path leads to its records. One that is not what
-//! its format expects may be something else ([`others`]); if it is not, the object is refused once all others of its
-//! records have been given.
+//! A document is held whole, within the bound of a record, unless a path leads to its records. One that does not have
+//! its format's shape may be something else ([`others`]); if it is not, the object is refused once all its other
+//! records have been passed on.
 
 mod events;
 mod extracted;
@@ -24,11 +24,11 @@ use crate::base::limits::{EXAMPLE_BYTES, MIB};
 use events::Events;
 use others::Alternatives;
 
-/// What becomes of each document.
+/// The treatment of each document.
 pub(super) enum Each {
     /// See [`Format::Json`](super::Format::Json).
     AsItIs,
-    /// See [`Format::Envelopes`](super::Format::Envelopes): all that it reads are alternatives.
+    /// See [`Format::Envelopes`](super::Format::Envelopes): everything that it reads is an alternative.
     Other,
     /// See [`Format::CloudWatch`](super::Format::CloudWatch).
     Events(Events),
@@ -58,15 +58,15 @@ impl Each {
     }
 }
 
-/// Why a document gives no records, or not all of its records.
+/// The reason why a document gives no records, or not all of them.
 pub(super) enum Failure {
     /// It is not the JSON that it seemed to be.
     Bad(Fault),
-    /// What becomes of it is over the bound.
+    /// Its output exceeds the bound.
     TooLarge,
-    /// There is no memory for what becomes of it.
+    /// There is no memory for its output.
     Memory(Error),
-    /// What stands in it once would stand in its records too often.
+    /// Its repeated data would be copied into its records too often.
     Copies(Error),
 }
 
@@ -76,12 +76,12 @@ impl From<Fault> for Failure {
     }
 }
 
-/// What a document has become.
+/// The result of a document.
 #[derive(PartialEq, Eq)]
 enum Outcome {
-    /// Its records, if it holds any.
+    /// Its records, if it has any.
     Read,
-    /// It is known to hold none.
+    /// It is known to have none.
     Empty,
     /// It is of another kind.
     Other,
@@ -93,31 +93,31 @@ pub(super) struct Documents {
     reader: Reader,
 }
 
-/// What is done with the documents.
+/// The treatment of the documents.
 struct Reader {
-    /// Where the path of `json` leads, for people.
+    /// The target of `json`'s path, for people.
     path: Vec<String>,
     each: Each,
     alternatives: Alternatives,
-    /// Documents so far.
+    /// Number of documents so far.
     number: u64,
     empty: u64,
     unexpected: u64,
-    /// The beginning of the first one that was not expected.
+    /// The start of the first unexpected one.
     example: String,
     record_bytes_max: usize,
-    /// For what a large document becomes.
+    /// For the output of a large document.
     charge: Charge,
     failed: Option<Error>,
 }
 
 impl Documents {
-    /// The documents are found by `path`, and read by `each`, or else by `others`.
+    /// Finds the documents by `path`, and reads them by `each`, or else by `others`.
     pub fn new(path: Vec<String>, each: Each, others: Arc<Others>, limit: Limit) -> Self {
         Documents::of(Json::new(path.clone(), limit.clone()), path, each, others, limit)
     }
 
-    /// The same, but an array is one document, and not a list of them.
+    /// Creates a splitter for which an array is one document, not a list of them.
     pub fn whole(path: Vec<String>, others: Arc<Others>, limit: Limit) -> Self {
         Documents::of(Json::whole(path.clone(), limit.clone()), path, Each::AsItIs, others, limit)
     }
@@ -138,23 +138,23 @@ impl Documents {
         Documents { json, reader }
     }
 
-    /// Documents that are known to hold no record.
+    /// Number of documents known to have no records.
     pub fn empty_documents(&self) -> u64 {
         self.reader.empty + self.json.empty_documents()
     }
 
-    /// The next bytes of the text; `offset`: where in the text they stand.
+    /// Takes the next bytes of the text, which start at `offset` in it.
     pub fn push(&mut self, data: &[u8], offset: u64, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         self.each(sink, |json, documents| json.push(data, offset, documents))
     }
 
-    /// The text, `length` bytes of it, has ended.
+    /// Ends the text, which has `length` bytes.
     pub fn finish(&mut self, length: u64, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         self.each(sink, |json, documents| json.finish(length, documents))?;
         self.reader.unexpected()
     }
 
-    /// Whatever fails first ends the text.
+    /// The first failure ends the text.
     fn each(
         &mut self,
         sink: &mut dyn FnMut(Record<'_>),
@@ -201,7 +201,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Charges what a document of this length may become, if that is large; the most that it may become.
+    /// Charges the maximum output of a document of this length, if that is large, and returns it.
     #[inline]
     fn reserve(&mut self, length: usize) -> Result<usize, Failure> {
         let max = (self.each.growth_max() * length + MIB).min(self.record_bytes_max);
@@ -211,7 +211,7 @@ impl Reader {
         Ok(max)
     }
 
-    /// Gives back the memory of a large document.
+    /// Returns the memory of a large document.
     #[inline]
     fn release(&mut self) {
         if self.charge.bytes() > 0 {
@@ -265,13 +265,13 @@ impl Reader {
 }
 
 impl Each {
-    /// How many times as large as a document what it becomes may be, over a mebibyte. Keys that are written
-    /// again and again make an object larger, but not that of any log so much.
+    /// Maximum ratio of a document's output to its size, beyond a mebibyte. Repeated keys make an object larger, but no
+    /// log's that much.
     fn growth_max(&self) -> usize {
         if matches!(self, Each::Shape { .. }) { 8 } else { 2 }
     }
 
-    /// Gives back the memory of a large document.
+    /// Returns the memory of a large document.
     fn forget(&mut self) {
         match self {
             Each::AsItIs | Each::Other => (),
@@ -309,7 +309,7 @@ impl Each {
         }
     }
 
-    /// What a document must have, for people. Empty: any document will do.
+    /// The required members of a document, for people. Empty if any document will do.
     fn expected(&self, path: &[String]) -> Vec<String> {
         match self {
             Each::Other => Vec::new(),

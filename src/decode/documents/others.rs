@@ -1,4 +1,4 @@
-//! Documents that are not what their format expects, and what they may be instead.
+//! Documents without their format's shape, and what they may be instead.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use crate::decode::format::{Bare, EventBody, Others};
 use crate::decode::json::scan::Fault;
 use crate::decode::json::walk;
 
-/// Gives a record that was found in such a document.
+/// Receives a record found in such a document.
 pub type Give<'g> = dyn FnMut(&[u8], &mut dyn FnMut(Record<'_>)) -> Result<(), Failure> + 'g;
 
 /// Reads such documents.
 pub struct Alternatives {
     others: Arc<Others>,
-    /// Where the records are texts of any kind, a JSON value of any kind may be one.
+    /// If the records are texts of any kind, any JSON value may be one.
     of_texts: bool,
     events: Events,
 }
 
-/// Firehose's own members of what it could not deliver: the record stands in `rawData`, encoded.
+/// Firehose's own members of a record that it could not deliver: the record is in `rawData`, encoded.
 const FAILED_DELIVERY: [&str; 3] = ["attemptsMade", "errorCode", "rawData"];
 
 impl Alternatives {
@@ -32,18 +32,18 @@ impl Alternatives {
         &self.others
     }
 
-    /// May this be a record, where a path has led to it? What must have members is an object.
+    /// True if this may be a record, where a path has led to it. If members are required, it must be an object.
     #[inline]
     pub fn may_be_record(&self, value: &[u8]) -> bool {
         value.starts_with(b"{") || !matches!(self.others.bare, Bare::Members(_))
     }
 
-    /// Gives back the memory of a large envelope.
+    /// Returns the memory of a large envelope.
     pub fn forget(&mut self) {
         self.events.forget();
     }
 
-    /// Reads a document; `give` gets the JSON records of it.
+    /// Reads a document; `give` gets its JSON records.
     pub fn document(
         &mut self,
         document: &[u8],
@@ -52,7 +52,7 @@ impl Alternatives {
     ) -> Result<Outcome, Failure> {
         if self.others.log_events {
             let others = &self.others;
-            // What is no JSON at all has no members.
+            // Data that is not JSON has no members.
             let is_record = |text: &[u8]| looks_like_record(others, text).unwrap_or(false);
             match self.events.inner_records(document, is_record, sink)? {
                 Outcome::Other => (),
@@ -82,7 +82,7 @@ impl Alternatives {
         Ok(if is_empty_object(document) { Outcome::Empty } else { Outcome::Other })
     }
 
-    /// The elements of an array, or the value itself, as far as they look like records.
+    /// Passes on the elements of an array, or the value itself, as far as they look like records.
     fn elements(
         &self,
         value: &[u8],
@@ -109,7 +109,7 @@ impl Alternatives {
     }
 }
 
-/// Where nobody says what a record looks like, anything does.
+/// Without a description of records, anything is one.
 fn looks_like_record(others: &Others, value: &[u8]) -> Result<bool, Fault> {
     match &others.bare {
         Bare::Members(sets) => has_one_of(value, sets),

@@ -6,7 +6,7 @@ use crate::decode::format::Shape;
 use crate::decode::json::walk::{self, Member};
 use crate::decode::text_file::push_json_string;
 
-/// Writes the object in its new shape. False: it is no object, and stays as it is.
+/// Writes the object in its new shape. Returns false if it is not an object, and stays unchanged.
 pub fn write(document: &[u8], shape: &Shape, max: usize, object: &mut Vec<u8>) -> Result<bool, Failure> {
     let Some(_) = walk::members(document) else { return Ok(false) };
     object.push(b'{');
@@ -20,7 +20,7 @@ struct Writer<'s> {
     shape: &'s Shape,
     max: usize,
     object: &'s mut Vec<u8>,
-    /// The keys of the objects around, each with an underscore behind it.
+    /// The keys of the surrounding objects, each followed by an underscore.
     prefix: Vec<u8>,
 }
 
@@ -41,7 +41,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// An object with members comes up; an empty one would be lost.
+    /// An object with members is flattened; an empty one would be lost.
     fn goes_in(&self, value: &[u8], depth: usize) -> bool {
         let inside = value.strip_prefix(b"{").and_then(|value| value.strip_suffix(b"}"));
         self.shape.flat
@@ -49,7 +49,7 @@ impl Writer<'_> {
             && inside.is_some_and(|inside| !walk::trim(inside).is_empty())
     }
 
-    /// The key is in `prefix`, as it is written.
+    /// The key is in `prefix`, as written.
     fn member(&mut self, value: &[u8]) -> Result<(), Failure> {
         let Shape { include, rename, .. } = self.shape;
         let member = Member { key: &self.prefix, value };

@@ -5,7 +5,7 @@ use crate::decode::json::scan::Fault;
 use crate::decode::json::walk;
 use crate::decode::{Newlines, Record};
 
-/// Gives what lies at the paths, in the order of the paths. `text` is a buffer.
+/// Passes on the values at the paths, in the order of the paths. `text` is a buffer.
 pub fn records(
     document: &[u8],
     paths: &[Vec<String>],

@@ -5,10 +5,10 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 use super::Step;
 use crate::decode::{Compression, Error};
 
-/// Goes through members. Padding between or after them is passed over.
+/// Reads members. Padding between or after them is skipped.
 pub(super) struct Gzip {
     state: State,
-    /// Made for the first member that is not inflated in one call.
+    /// Created for the first member that is not inflated in one call.
     inflate: Option<Box<Decompress>>,
     crc: Crc,
     /// Length of the member so far, modulo 2^32.
@@ -38,12 +38,12 @@ impl Gzip {
         }
     }
 
-    /// Does a member begin with the first byte of `input`?
+    /// True if a member begins with the first byte of `input`.
     pub fn at_member(&self, input: &[u8]) -> bool {
         matches!(self.state, State::Between) && input.first() == Some(&MAGIC[0])
     }
 
-    /// A member of so many bytes was inflated and checked elsewhere.
+    /// Skips a member of this many bytes that was inflated and checked elsewhere.
     pub fn pass_member(&mut self, bytes: usize) {
         self.consumed += bytes as u64;
         self.members += 1;
@@ -83,7 +83,7 @@ impl Gzip {
                 return Step::failed(padding, 0, error);
             }
         }
-        // The first byte of a header goes with it.
+        // The first byte of a header is part of it.
         Step::on(padding + usize::from(input.len() > padding), 0)
     }
 
@@ -130,10 +130,10 @@ impl Gzip {
             Ok(Status::Ok | Status::BufError) => Step::on(consumed, produced),
             Ok(Status::StreamEnd) => {
                 self.state = State::Trailer { bytes: [0; 8], filled: 0 };
-                // Without progress the caller would take the member for stalled.
+                // Without progress the caller would consider the member stalled.
                 if consumed + produced == 0 { self.trailer(input) } else { Step::on(consumed, produced) }
             }
-            // The library's own words depend on how the input was cut.
+            // The library's own message depends on how the input was cut.
             Err(_) => Step::failed(consumed, produced, self.corrupt("its deflate data is invalid")),
         }
     }
@@ -183,7 +183,7 @@ const NAME: u8 = 1 << 3;
 const COMMENT: u8 = 1 << 4;
 const RESERVED: u8 = 0xe0;
 
-/// A member's header, byte for byte behind its first one. Its fields are passed over.
+/// A member's header, byte for byte after its first one. Its fields are skipped.
 struct Header {
     part: Part,
     flags: u8,
@@ -195,7 +195,7 @@ enum Part {
     Magic,
     Method,
     Flags,
-    /// Time, extra flags, system: so many bytes are left.
+    /// Time, extra flags, system: this many bytes are left.
     Fixed(u8),
     ExtraLength(Option<u8>),
     Extra(u16),
@@ -247,7 +247,7 @@ impl Header {
         Progress::More
     }
 
-    /// The next optional part behind `done`; the header has them in this order.
+    /// The next optional part after `done`; the header has them in this order.
     fn after(&self, done: u8) -> Option<Part> {
         let order = [
             (EXTRA, Part::ExtraLength(None)),

@@ -1,7 +1,7 @@
 //! One whole gzip member in one call: libdeflate through its C interface.
 //!
-//! The safe wrappers do not report how much input a member took, which several members in one object
-//! need. This file is the only place that talks to C.
+//! The safe wrappers do not report how much input a member used, which several members in one object need. Only this
+//! file calls C.
 
 use std::ptr::NonNull;
 
@@ -10,7 +10,7 @@ use libdeflate_sys as ffi;
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// The member took so many bytes of the input; checksum and length are right.
+    /// The member used this many bytes of the input; checksum and length are right.
     Whole { consumed: usize },
     /// The output buffer is too small.
     NoRoom,
@@ -18,21 +18,21 @@ pub(super) enum Outcome {
     Damaged,
 }
 
-/// libdeflate's working memory (some 12 KiB).
+/// libdeflate's working memory (about 12 KiB).
 pub(super) struct Libdeflate(NonNull<ffi::libdeflate_decompressor>);
 
 // SAFETY: the decompressor is plain memory without ties to a thread; `&mut` gives one user at a time.
 unsafe impl Send for Libdeflate {}
 
 impl Libdeflate {
-    /// None: no memory.
+    /// None if there is no memory.
     pub fn new() -> Option<Self> {
         // SAFETY: no preconditions; null is handled.
         NonNull::new(unsafe { ffi::libdeflate_alloc_decompressor() }).map(Libdeflate)
     }
 
-    /// Inflates the gzip member that `input` begins with into `output`, whose old content is lost and
-    /// whose capacity is the limit. Unless the outcome is `Whole`, `output` is empty.
+    /// Inflates the gzip member at the start of `input` into `output`, whose old content is lost and whose capacity is
+    /// the limit. Unless the outcome is `Whole`, `output` is empty.
     pub fn member(&mut self, input: &[u8], output: &mut Vec<u8>) -> Outcome {
         output.clear();
         let room = output.spare_capacity_mut();

@@ -1,8 +1,8 @@
 //! Compressed bytes -> text.
 //!
-//! A [`Level`] looks at its first bytes and hands on what they are the compression of, to a level
-//! below it, until something is not compressed. A gzip member that is all there is inflated in one
-//! call (`libdeflate`); everything else goes as a stream, through windows.
+//! A [`Level`] looks at its first bytes and passes what they decompress to on to a level below it, until something is
+//! not compressed. A complete gzip member is inflated in one call (`libdeflate`); everything else is streamed, through
+//! windows.
 
 mod gzip;
 mod libdeflate;
@@ -21,14 +21,14 @@ use crate::base::limits::{COMPRESSION_LEVELS_MAX, EXPANSION_FREE_BYTES, SNIFF_BY
 use gzip::Gzip;
 use stream::{Zlib, Zstd};
 
-/// Takes the text.
+/// Receives the text.
 pub(super) type Text<'a> = dyn FnMut(&[u8]) -> Result<(), Error> + 'a;
 
-/// What the levels share during one push.
+/// The state that levels share during one push.
 pub(super) struct Push<'a> {
     pub scratch: &'a mut Scratch,
     pub bounds: &'a Bounds,
-    /// Compressed bytes of the object that have been used so far.
+    /// Compressed bytes of the object used so far.
     pub compressed: &'a mut u64,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Level {
 }
 
 enum Stage {
-    /// The first bytes are not enough to know.
+    /// The first bytes are not enough to decide.
     Sniffing(Vec<u8>),
     Plain,
     Packed {
@@ -60,7 +60,7 @@ impl Level {
         Level { number, stage: Stage::Sniffing(Vec::new()), produced: 0, account }
     }
 
-    /// The next bytes; with `last` there are no more.
+    /// Takes the next bytes; with `last` there are no more.
     pub fn push(
         &mut self,
         chunk: &[u8],
@@ -90,7 +90,7 @@ impl Level {
         Ok(())
     }
 
-    /// False: more bytes are needed.
+    /// Returns false if more bytes are needed.
     fn decide(&mut self, start: &[u8], last: bool) -> Result<bool, Error> {
         self.stage = match sniff(start, last, self.number > 0) {
             Sniff::Undecided => return Ok(false),
@@ -140,7 +140,7 @@ impl Level {
         }
         match inflated {
             Ok(()) if last => below.push(b"", true, push, text),
-            // All that was packed is whole; what is below may still hold the last of it.
+            // All packed data is complete; the level below may still hold the last of it.
             Err(garbage @ Error::TrailingGarbage { .. }) => {
                 let _ = below.push(b"", true, push, text);
                 Err(garbage)
@@ -178,7 +178,7 @@ impl Level {
         }
     }
 
-    /// The fast way. Only for the object's own bytes: the buffer it needs is there once.
+    /// The fast path. Only for the object's own bytes, because its buffer exists once.
     fn whole_member(
         &mut self,
         input: &[u8],
@@ -218,7 +218,7 @@ impl Level {
     }
 }
 
-/// Is what has become of so many compressed bytes still a log?
+/// Checks that the expansion of this many compressed bytes is still plausible for a log.
 pub(super) fn check_expansion(compressed: u64, expanded: u64, ratio_max: u64) -> Result<(), Error> {
     if expanded > EXPANSION_FREE_BYTES.max(compressed.saturating_mul(ratio_max)) {
         return Err(Error::Bomb { compressed, expanded, ratio_max });
@@ -226,8 +226,8 @@ pub(super) fn check_expansion(compressed: u64, expanded: u64, ratio_max: u64) ->
     Ok(())
 }
 
-/// One call of a codec. It takes some input and fills some of the window. Neither: it needs more
-/// input. The output counts even if it failed behind it.
+/// The result of one call of a codec. It takes some input and fills some of the window. If it does neither, it needs
+/// more input. The output counts even if it failed after it.
 pub(super) struct Step {
     pub consumed: usize,
     pub produced: usize,
@@ -244,7 +244,7 @@ impl Step {
     }
 }
 
-/// What stands between two members, streams or frames: line ends that Firehose's record delimiter adds, and the zero
+/// True for bytes between two members, streams or frames: line ends that Firehose's record delimiter adds, and the zero
 /// bytes that tapes and block devices pad with.
 fn padding(input: &[u8]) -> usize {
     input.iter().take_while(|byte| matches!(byte, 0 | b'\r' | b'\n')).count()

@@ -1,10 +1,10 @@
-//! What a worker keeps from object to object, so that none of them pays for memory.
+//! Buffers that a worker keeps from object to object, to avoid allocation.
 
 use super::libdeflate::{Libdeflate, Outcome};
 use crate::base::limits::{INFLATE_WINDOW_BYTES, SCRATCH_IDLE_OBJECTS};
 
-/// A worker's reusable buffers. One for each thread, used by one [`Decoder`](crate::decode::Decoder)
-/// call at a time; made empty, grown by need.
+/// A worker's reusable buffers. One per thread, used by one [`Decoder`](crate::decode::Decoder) call at a time; empty
+/// at first, growing on demand.
 pub struct Scratch {
     libdeflate: Option<Libdeflate>,
     output: Vec<u8>,
@@ -14,7 +14,7 @@ pub struct Scratch {
     idle: Idle,
 }
 
-/// Objects in a row that used little of the output buffer.
+/// Consecutive objects that used little of the output buffer.
 #[derive(Default)]
 struct Idle {
     objects: u32,
@@ -23,10 +23,10 @@ struct Idle {
 
 /// Deflate makes at most 258 bytes of two bits.
 const DEFLATE_RATIO_MAX: usize = 1032;
-/// The smallest output buffer: growing from less would only take more tries.
+/// The smallest output buffer: growing from less would only take more attempts.
 const OUTPUT_BYTES_MIN: usize = INFLATE_WINDOW_BYTES;
-/// Growth of the output buffer after a try that failed for want of room. A member is inflated in
-/// vain for at most a third of its size.
+/// Growth of the output buffer after an attempt that ran out of room. A member is inflated in vain for at most a third
+/// of its size.
 const GROWTH: usize = 4;
 
 impl Scratch {
@@ -35,14 +35,14 @@ impl Scratch {
         Scratch { libdeflate: None, output: Vec::new(), windows: Vec::new(), used: 0, idle: Idle::default() }
     }
 
-    /// Bytes that are held right now.
+    /// Bytes currently held.
     pub fn held_bytes(&self) -> usize {
         self.output.capacity() + self.windows.iter().map(Vec::capacity).sum::<usize>()
     }
 
-    /// Inflates the gzip member at the start of `input` in one call, if it is whole, correct and not
-    /// larger than `bytes_max`. Gives the bytes it took of the input, and its content, which is to be
-    /// given back with [`Scratch::recycle`].
+    /// Inflates the gzip member at the start of `input` in one call, if it is whole, correct and not larger than
+    /// `bytes_max`. Returns the number of input bytes used, and its content, which must be returned with
+    /// [`Scratch::recycle`].
     pub(super) fn whole_member(&mut self, input: &[u8], bytes_max: usize) -> Option<(usize, Vec<u8>)> {
         let mut room = first_room(input, self.output.capacity(), bytes_max)?;
         let mut output = std::mem::take(&mut self.output);
@@ -68,7 +68,7 @@ impl Scratch {
         self.output = output;
     }
 
-    /// A buffer of [`INFLATE_WINDOW_BYTES`], to be given back with [`Scratch::give_window`].
+    /// A buffer of [`INFLATE_WINDOW_BYTES`], to be returned with [`Scratch::give_window`].
     pub(super) fn take_window(&mut self) -> Vec<u8> {
         self.windows.pop().unwrap_or_else(|| vec![0; INFLATE_WINDOW_BYTES])
     }
@@ -77,7 +77,7 @@ impl Scratch {
         self.windows.push(window);
     }
 
-    /// An object has ended: memory that only an unusual one needed is given back after a while.
+    /// Ends an object: memory that only an unusual one needed is freed after a while.
     pub(in crate::decode) fn end_object(&mut self) {
         let used = std::mem::take(&mut self.used);
         if used >= self.output.capacity() / 4 {
@@ -107,8 +107,8 @@ impl Default for Scratch {
     }
 }
 
-/// The output size of the first try. The input's last four bytes are the last member's length modulo
-/// 2^32: a hint, true for the usual single member. None: it says that one call cannot do it.
+/// The output size of the first attempt. The input's last four bytes are the last member's length modulo 2^32: a hint
+/// that is right for the usual single member. None if it says that one call cannot do it.
 fn first_room(input: &[u8], capacity: usize, bytes_max: usize) -> Option<usize> {
     let hint = u32::from_le_bytes(*input.last_chunk::<4>()?) as usize;
     let possible = hint.min(input.len().saturating_mul(DEFLATE_RATIO_MAX));
@@ -118,7 +118,7 @@ fn first_room(input: &[u8], capacity: usize, bytes_max: usize) -> Option<usize> 
 fn grow(output: &mut Vec<u8>, room: usize) {
     output.clear();
     if output.capacity() < room {
-        // A new one: there is nothing to copy, and the old one is free before it is made.
+        // A new one: there is nothing to copy, and the old one is freed before it is allocated.
         *output = Vec::new();
         output.reserve_exact(room);
     }

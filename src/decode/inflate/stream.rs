@@ -56,7 +56,7 @@ impl Zlib {
         if self.ended { Ok(()) } else { Err(Error::Truncated { compression, offset }) }
     }
 
-    /// Behind a stream: padding, then the next stream.
+    /// After a stream: padding, then the next stream.
     fn behind(&mut self, input: &[u8]) -> Step {
         let padding = super::padding(input);
         self.stream_start += padding as u64;
@@ -65,7 +65,7 @@ impl Zlib {
             Some(&first) if begins_zlib(first) => {
                 self.inflate.reset(true);
                 self.ended = false;
-                // Without progress the caller would take the stream for stalled.
+                // Without progress the caller would consider the stream stalled.
                 let step = self.step(&input[padding..padding + 1], &mut []);
                 Step { consumed: padding + step.consumed, ..step }
             }
@@ -77,7 +77,7 @@ impl Zlib {
     }
 }
 
-/// zstd frames one after another, skippable ones among them.
+/// Consecutive zstd frames, including skippable ones.
 pub(super) struct Zstd {
     frames: Frames<'static>,
     state: State,
@@ -90,14 +90,13 @@ pub(super) struct Zstd {
 }
 
 enum State {
-    /// Between frames; so much of the next one's header is there.
+    /// Between frames; this much of the next one's header has arrived.
     Header { bytes: [u8; zstd_header::BYTES_MAX], filled: usize },
-    /// `wanted`: the input that the library would like next. `pending`: it has more output than the
-    /// window took.
+    /// `wanted` is the library's preferred next input. `pending` means that it has more output than the window took.
     Frame { wanted: usize, pending: bool },
 }
 
-/// What the library holds beside a window: three blocks.
+/// The library's memory besides a window: three blocks.
 const ZSTD_BLOCKS_BYTES: usize = 3 * 128 * KIB;
 /// RFC 8878, 3.1.1.2: bytes of a block's header.
 const BLOCK_HEADER: usize = 3;
@@ -126,7 +125,7 @@ impl Zstd {
     pub fn finish(&self) -> Result<(), Error> {
         match self.state {
             State::Header { filled: 0, .. } => Ok(()),
-            // Nothing behind a magic number that is none is waited for: a whole one is that of a frame.
+            // Without a valid magic number nothing more is expected: a whole one belongs to a frame.
             State::Header { filled, .. } if filled < zstd_header::MAGIC_BYTES => Err(self.garbage()),
             State::Header { .. } | State::Frame { .. } => {
                 Err(Error::Truncated { compression: Compression::Zstd, offset: self.frame_start })
@@ -134,7 +133,7 @@ impl Zstd {
         }
     }
 
-    /// Collects the header of the next frame, and goes on when it is whole.
+    /// Collects the header of the next frame, and continues when it is complete.
     fn header(&mut self, input: &[u8], window: &mut [u8]) -> Step {
         let State::Header { bytes, filled } = &mut self.state else { return Step::on(0, 0) };
         if *filled == 0 {
@@ -162,7 +161,7 @@ impl Zstd {
         }
     }
 
-    /// Charges what the library will hold for the frame.
+    /// Charges the library's memory for the frame.
     fn admit(&mut self, header: Header) -> Result<(), Error> {
         let Header::Window(window) = header else { return Err(self.garbage()) };
         let max = 1 << ZSTD_WINDOW_LOG_MAX;
@@ -177,8 +176,8 @@ impl Zstd {
         if input.is_empty() && !pending {
             return Step::on(0, 0);
         }
-        // What it wants ends with the next block's header. Given apart, a bad header cannot take the
-        // block before it along: a call that fails has no output.
+        // The wanted input ends with the next block's header. Given separately, a bad header cannot ruin the block
+        // before it: a call that fails has no output.
         let block = if wanted > BLOCK_HEADER { wanted - BLOCK_HEADER } else { wanted.max(1) };
         self.run(&input[..input.len().min(block)], window)
     }

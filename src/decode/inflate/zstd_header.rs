@@ -6,21 +6,21 @@ pub const BYTES_MAX: usize = 18;
 pub const MAGIC_BYTES: usize = 4;
 
 const MAGIC: u32 = 0xfd2f_b528;
-/// One of sixteen magic numbers of frames that are passed over.
+/// One of sixteen magic numbers of frames that are skipped.
 const SKIPPABLE: u32 = 0x184d_2a50;
 
-/// What the first bytes of a frame say.
+/// The result of reading the first bytes of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Header {
-    /// Nothing yet: so many bytes are needed.
+    /// Incomplete: this many bytes are needed.
     Needs(usize),
-    /// This is no frame.
+    /// This is not a frame.
     Foreign,
-    /// The frame reaches so many bytes back.
+    /// The frame reaches this many bytes back.
     Window(u64),
 }
 
-/// Reads as much of a header as there is.
+/// Reads the available part of a header.
 pub fn read(bytes: &[u8]) -> Header {
     let Some((magic, rest)) = bytes.split_first_chunk::<MAGIC_BYTES>() else {
         return Header::Needs(MAGIC_BYTES);
@@ -37,7 +37,7 @@ pub fn read(bytes: &[u8]) -> Header {
         let base = 1u64 << (10 + (window >> 3));
         return Header::Window(base + base / 8 * u64::from(window & 7));
     }
-    // Without a window's size the content has one, behind the id of a dictionary.
+    // Without a window's size the content has one, after the id of a dictionary.
     let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
     let content = [1, 2, 4, 8][usize::from(descriptor >> 6)];
     let Some(size) = rest.get(dictionary..dictionary + content) else {

@@ -2,7 +2,7 @@
 
 use super::scan::Value;
 
-/// A key that is being read. Only as much of it is kept as the wanted key can have.
+/// A key being read. Only as much of it is kept as the wanted key can have.
 #[derive(Default)]
 pub(super) struct Key {
     /// With its quotes, as written.
@@ -15,8 +15,7 @@ pub(super) struct Key {
 const ESCAPE_FACTOR: usize = 6;
 
 impl Key {
-    /// Goes on at `pos`, the first time at the opening quote. Some: the position after the closing
-    /// quote.
+    /// Continues at `pos`, the first time at the opening quote. Returns the position after the closing quote.
     pub fn read(&mut self, data: &[u8], pos: usize, wanted: &str) -> Option<usize> {
         let end = self.end(data, pos);
         let piece = &data[pos..end.unwrap_or(data.len())];
@@ -27,7 +26,7 @@ impl Key {
         end
     }
 
-    /// Is it this key? Asked once, after its end.
+    /// True if it is this key. Called once, after its end.
     pub fn is(&self, wanted: &str) -> bool {
         if self.too_long {
             return false;

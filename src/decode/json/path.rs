@@ -1,7 +1,7 @@
-//! A value by its path of keys, without reading what stands beside the way.
+//! A value found by its path of keys, without parsing what is beside the path.
 //!
-//! A key is searched for as it is usually written, and then it is seen whether it stands where a key of
-//! the object stands. Members are read one by one only where a key may be written with escapes.
+//! A key is searched for as it is usually written, and then checked for being a key of the object. Members are read one
+//! by one only if a key may be written with escapes.
 
 use std::borrow::Cow;
 
@@ -17,11 +17,11 @@ use super::walk;
 #[derive(Debug, Clone)]
 pub struct JsonPath(Vec<Key>);
 
-/// One step of the way.
+/// One step of the path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     Key(String),
-    /// An element of an array; -1 is the last one. In an object it is the key that is spelled like the number.
+    /// An element of an array; -1 is the last one. In an object it is the key spelled like the number.
     Element(i64),
 }
 
@@ -29,13 +29,13 @@ pub enum Step {
 struct Key {
     name: String,
     element: Option<i64>,
-    /// Finds the key with its quotes. None: JSON can write it in more ways than with `\u`.
+    /// Finds the key with its quotes. None if JSON can write it in more ways than with `\u`.
     quoted: Option<Finder<'static>>,
 }
 
 impl JsonPath {
-    /// The value's own bytes, those of a string with its quotes. The first of several members with the
-    /// same key counts, and a `null` is none. What stands behind the value is not looked at.
+    /// The value's own bytes, including a string's quotes. The first of several members with the same key counts, and a
+    /// `null` is none. The text after the value is not read.
     pub fn find<'j>(&self, json: &'j [u8]) -> Option<&'j [u8]> {
         let value = self.0.iter().try_fold(skip_white(json), |value, key| match key.element {
             Some(element) if value.first() == Some(&b'[') => element_at(value, element),
@@ -44,7 +44,7 @@ impl JsonPath {
         value.filter(|value| *value != b"null")
     }
 
-    /// The value as text: a string without its quotes and escapes, anything else as it is written.
+    /// The value as text: a string without its quotes and escapes, anything else as written.
     pub fn text<'j>(&self, json: &'j [u8]) -> Option<Cow<'j, str>> {
         let value = self.find(json)?;
         let written = walk::string(value).unwrap_or(value);
@@ -76,7 +76,7 @@ impl Key {
         Key { name, element, quoted }
     }
 
-    /// Where the key stands among the members of `object`, and its value.
+    /// The key's position among the members of `object`, and its value.
     fn search<'j>(&self, object: &'j [u8]) -> Option<(usize, &'j [u8])> {
         let quoted = self.quoted.as_ref()?;
         let (mut container, mut passed, mut from) = (Container::default(), 0, 1);
@@ -95,7 +95,7 @@ impl Key {
     }
 }
 
-/// None: what stands before was no key, or its value is no value.
+/// None if the text before it was not a key, or its value is not a value.
 fn value_behind(key: &[u8]) -> Option<&[u8]> {
     value_at(skip_white(skip_white(key).strip_prefix(b":")?))
 }
@@ -107,7 +107,7 @@ fn value_at(text: &[u8]) -> Option<&[u8]> {
     (!value.is_scalar() || scan::is_whole_scalar(found)).then_some(found)
 }
 
-/// As Python's index into a list.
+/// An index as in a Python list.
 fn element_at(array: &[u8], number: i64) -> Option<&[u8]> {
     let elements = || Some(walk::elements(value_at(array)?)?.map_while(Result::ok));
     let from_start = match usize::try_from(number) {

@@ -1,10 +1,10 @@
-//! Where a JSON value ends: strings, escapes and brackets, nothing else.
+//! The end of a JSON value: strings, escapes and brackets, nothing else.
 //!
-//! The state survives the end of a chunk, so every byte is looked at once.
+//! The state survives the end of a chunk, so every byte is read once.
 
 use super::super::simd::Container;
 
-/// Something that cannot stand at this position of the chunk.
+/// Something that is invalid at this position of the chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::decode) struct Fault {
     pub at: usize,
@@ -16,7 +16,7 @@ pub(in crate::decode) struct Value {
     kind: Kind,
     /// Of an object or array.
     container: Container,
-    /// Of a string that is a value by itself.
+    /// Of a bare string.
     text: Text,
 }
 
@@ -27,18 +27,17 @@ enum Kind {
     Scalar,
 }
 
-/// Where in a string the scan stands.
+/// The scan's position in a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Text {
     Outside,
     Inside,
-    /// Behind a backslash.
+    /// After a backslash.
     Escaped,
 }
 
 impl Value {
-    /// A value whose first byte, at `start`, is `first`; that byte comes again with
-    /// [`Value::advance`].
+    /// A value whose first byte, at `start`, is `first`; that byte is passed again to [`Value::advance`].
     pub fn begin(first: u8, start: usize) -> Result<Value, Fault> {
         let kind = match first {
             b'{' | b'[' => Kind::Container,
@@ -49,7 +48,7 @@ impl Value {
         Ok(Value { kind, container: Container::default(), text: Text::Outside })
     }
 
-    /// Goes on at `pos`. Some: the value's end (exclusive). None: all of `data` belongs to it.
+    /// Continues at `pos`. Returns the value's end (exclusive), or None if all of `data` belongs to it.
     pub fn advance(&mut self, data: &[u8], pos: usize) -> Option<usize> {
         match self.kind {
             Kind::Container => self.container.advance(data, pos),
@@ -63,7 +62,7 @@ impl Value {
         self.kind == Kind::Scalar
     }
 
-    /// Inside a string, where no raw line end can stand.
+    /// Inside a string, which cannot contain a raw line end.
     pub fn in_string(&self) -> bool {
         self.container.in_string() || self.text != Text::Outside
     }
@@ -98,7 +97,7 @@ impl Value {
     }
 }
 
-/// Is this one whole number or literal? (Cheap: the order of a number's characters is not checked.)
+/// True for one whole number or literal. (Cheap: the order of a number's characters is not checked.)
 pub(super) fn is_whole_scalar(token: &[u8]) -> bool {
     match token.first() {
         Some(b't') => token == b"true",

@@ -1,5 +1,5 @@
-//! The inside of a JSON value that is held whole: members, elements, text. Nothing is parsed that is
-//! not asked for, and every value is a slice of the document.
+//! The inside of a JSON value that is held whole: members, elements, text. Only requested parts are parsed, and every
+//! value is a slice of the document.
 
 use super::is_white;
 use super::scan::{self, Fault, Value};
@@ -7,13 +7,13 @@ use super::scan::{self, Fault, Value};
 /// A member of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::decode) struct Member<'d> {
-    /// As it is written, without its quotes.
+    /// The key as written, without its quotes.
     pub key: &'d [u8],
     pub value: &'d [u8],
 }
 
 impl Member<'_> {
-    /// Is it this key, however it is written?
+    /// True if it is this key, in any spelling.
     pub fn is(&self, wanted: &str) -> bool {
         if memchr::memchr(b'\\', self.key).is_none() {
             return self.key == wanted.as_bytes();
@@ -24,23 +24,23 @@ impl Member<'_> {
     }
 }
 
-/// The members of an object in their order, up to the first fault.
+/// The members of an object in order, up to the first error.
 pub(in crate::decode) struct Members<'d>(Walk<'d>);
 
-/// The elements of an array in their order, up to the first fault.
+/// The elements of an array in order, up to the first error.
 pub(in crate::decode) struct Elements<'d>(Walk<'d>);
 
-/// None: it is no object.
+/// None if it is not an object.
 pub(in crate::decode) fn members(value: &[u8]) -> Option<Members<'_>> {
     Walk::new(value, b'{').map(Members)
 }
 
-/// None: it is no array.
+/// None if it is not an array.
 pub(in crate::decode) fn elements(value: &[u8]) -> Option<Elements<'_>> {
     Walk::new(value, b'[').map(Elements)
 }
 
-/// The value at a path of keys, `null` included.
+/// The value at a path of keys, including `null`.
 pub(in crate::decode) fn at<'d>(document: &'d [u8], path: &[String]) -> Result<Option<&'d [u8]>, Fault> {
     let mut value = document;
     for wanted in path {
@@ -64,7 +64,7 @@ pub(in crate::decode) fn member<'d>(value: &'d [u8], wanted: &str) -> Result<Opt
     Ok(found)
 }
 
-/// Is this one JSON value, with nothing but white space around it?
+/// True for one JSON value, with nothing but white space around it.
 pub(in crate::decode) fn is_value(text: &[u8]) -> bool {
     let text = trim(text);
     let Some(&first) = text.first() else { return false };
@@ -80,7 +80,7 @@ pub(in crate::decode) fn string(value: &[u8]) -> Option<&[u8]> {
     value.strip_prefix(b"\"")?.strip_suffix(b"\"")
 }
 
-/// Without JSON's white space around it.
+/// Trims JSON's white space.
 pub(in crate::decode) fn trim(mut text: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = text
         && is_white(*first)
@@ -95,8 +95,8 @@ pub(in crate::decode) fn trim(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// Appends the characters that a string, given without its quotes, stands for. An escape that stands
-/// for none, such as half a surrogate pair, stays as it is written.
+/// Appends the characters of a string, given without its quotes. An escape without a character, such as half a
+/// surrogate pair, stays as written.
 pub(in crate::decode) fn unescape(written: &[u8], text: &mut Vec<u8>) {
     let mut rest = written;
     while let Some(at) = memchr::memchr(b'\\', rest) {
@@ -112,7 +112,7 @@ pub(in crate::decode) fn unescape(written: &[u8], text: &mut Vec<u8>) {
     text.extend_from_slice(rest);
 }
 
-/// The escape at the start: its length, and its character if it stands for one.
+/// The escape at the start: its length, and its character if it has one.
 fn escape(text: &[u8]) -> Option<(usize, Option<char>)> {
     let plain = match text.get(1)? {
         b'n' => '\n',
@@ -127,7 +127,7 @@ fn escape(text: &[u8]) -> Option<(usize, Option<char>)> {
     Some((2, Some(plain)))
 }
 
-/// `\uXXXX`, or two of them that are one character.
+/// Parses `\uXXXX`, or two of them that are one character.
 fn unicode(text: &[u8]) -> (usize, Option<char>) {
     let Some(first) = code_unit(text) else { return (2, None) };
     let second = || code_unit(&text[6..]);
@@ -147,7 +147,7 @@ fn code_unit(text: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |unit, digit| Some(unit * 16 + char::from(*digit).to_digit(16)?))
 }
 
-/// A way through a container.
+/// A cursor over a container.
 struct Walk<'d> {
     text: &'d [u8],
     pos: usize,

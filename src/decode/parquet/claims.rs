@@ -1,8 +1,8 @@
-//! What a page claims, compared with what its bytes can hold.
+//! The claims of a page, checked against what its bytes can hold.
 //!
-//! The library makes room for as many values as a page says it has, before it reads the first of them.
-//! A claim that the bytes cannot keep is damage; what a claim that they can keep costs in memory is
-//! charged to the [`Room`](super::pages::Room) before the library sees the page.
+//! The library allocates room for as many values as a page claims, before it reads the first of them. A claim that the
+//! bytes cannot hold is corruption; the memory for one that they can hold is charged to the
+//! [`Room`](super::pages::Room) before the library sees the page.
 
 use parquet::basic::{Encoding, Type as Physical};
 use parquet::column::page::Page;
@@ -13,7 +13,7 @@ use super::{bad, delta};
 use crate::base::limits::{PARQUET_BATCH_ROWS, PARQUET_ROW_VALUES_MAX};
 use crate::decode::Error;
 
-/// What is known of a column from the schema.
+/// A column's properties from the schema.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Claims {
     physical: Physical,
@@ -23,11 +23,11 @@ pub(super) struct Claims {
     repetition_max: i16,
 }
 
-/// A data page without what differs between its two versions.
+/// The common part of both versions of a data page.
 struct Data<'a> {
     count: usize,
     encoding: Encoding,
-    /// The encoded values, behind the levels.
+    /// The encoded values, after the levels.
     values: &'a [u8],
 }
 
@@ -49,7 +49,7 @@ impl Claims {
         self.repetition_max > 0
     }
 
-    /// Checks a page, and returns the bytes that the library will need for it beside the page itself.
+    /// Checks a page, and returns the bytes that the library will need for it in addition to the page itself.
     pub fn bytes_needed(&self, page: &Page) -> Result<usize, Error> {
         match page {
             Page::DictionaryPage { buf, num_values, .. } => self.of_dictionary(buf, *num_values as usize),
@@ -79,7 +79,7 @@ impl Claims {
     }
 
     fn of_data(&self, data: &Data<'_>) -> Result<usize, Error> {
-        // A row of lists is read at once, however long; of other columns only a batch of rows is.
+        // A row of lists is read at once, however long; for other columns only a batch of rows is.
         let (read_at_once, levels) = match self.is_repeated() {
             true => (data.count, data.count.saturating_mul(2 * size_of::<i16>())),
             false => (data.count.min(PARQUET_BATCH_ROWS), 0),
@@ -89,7 +89,7 @@ impl Claims {
         Ok(levels.saturating_add(values).saturating_add(encoded))
     }
 
-    /// What the decoders of some encodings hold for themselves.
+    /// Memory of the decoders of some encodings.
     fn of_encoding(&self, data: &Data<'_>, read_at_once: usize) -> Result<usize, Error> {
         let fixed = self.physical == Physical::FIXED_LEN_BYTE_ARRAY;
         let lengths = |bytes| delta::lengths(bytes, data.count.min(PARQUET_ROW_VALUES_MAX));
@@ -102,8 +102,7 @@ impl Claims {
             Encoding::DELTA_BYTE_ARRAY => {
                 let (prefixes, rest) = lengths(data.values).ok_or_else(damaged)?;
                 let (suffixes, _) = lengths(rest).ok_or_else(damaged)?;
-                // Each value is put together from a part of the one before it: a few bytes can stand
-                // for any number of copies.
+                // Each value is built from a part of the previous one: a few bytes can stand for any number of copies.
                 let all = prefixes.sum.saturating_add(suffixes.sum);
                 let largest = prefixes.largest.saturating_add(suffixes.largest);
                 let copies = all.min(largest.saturating_mul(read_at_once as u64));
@@ -117,7 +116,7 @@ impl Claims {
         })
     }
 
-    /// The least that one value takes in PLAIN.
+    /// The minimum size of one value in PLAIN.
     fn value_bits_min(&self) -> usize {
         match self.physical {
             Physical::BOOLEAN => 1,
@@ -128,7 +127,7 @@ impl Claims {
         }
     }
 
-    /// What the library holds for one value.
+    /// The library's memory for one value.
     fn value_bytes(&self) -> usize {
         match self.physical {
             Physical::BOOLEAN => size_of::<bool>(),
@@ -141,7 +140,7 @@ impl Claims {
     }
 }
 
-/// The values of a page of the first version. None: the levels are longer than the page.
+/// The values of a page of the first version. None if the levels are longer than the page.
 fn behind_levels(page: &[u8], count: usize, levels: [(i16, Encoding); 2]) -> Option<&[u8]> {
     let mut rest = page;
     for (max, encoding) in levels {
@@ -154,7 +153,7 @@ fn behind_levels(page: &[u8], count: usize, levels: [(i16, Encoding); 2]) -> Opt
                 rest = after;
                 u32::from_le_bytes(*length) as usize
             }
-            // The older way, in which nothing says how long they are.
+            // The older form, which does not give their length.
             _ => count.checked_mul(max.ilog2() as usize + 1)?.div_ceil(8),
         };
         rest = rest.get(length..)?;

@@ -1,4 +1,4 @@
-//! How the pages of a column are compressed.
+//! The compression of a column's pages.
 
 use std::io::Read;
 
@@ -19,8 +19,7 @@ pub(super) enum Codec {
 }
 
 impl Codec {
-    /// brotli, LZO and the two meanings of the deprecated `LZ4` occur in no log that AWS or its
-    /// neighbours write.
+    /// brotli, LZO and the two meanings of the deprecated `LZ4` do not occur in known logs.
     pub fn of(compression: Compression) -> Result<Self, Error> {
         Ok(match compression {
             Compression::UNCOMPRESSED => Codec::Plain,
@@ -32,13 +31,13 @@ impl Codec {
         })
     }
 
-    /// The memory that a page takes beside the object that it is in.
+    /// The memory of a page in addition to the object that it is in.
     pub fn bytes_made(self, header: &Header) -> usize {
         if self == Codec::Plain { 0 } else { header.expanded }
     }
 
-    /// Decompresses a page, whose first `plain` bytes are as they are. It becomes `length` bytes, or is
-    /// damaged: room is made for what its header says and has been charged for, and for nothing else.
+    /// Decompresses a page, whose first `plain` bytes are not compressed. It becomes `length` bytes, or is corrupt:
+    /// room is allocated only for the size in its header, which has been charged.
     pub fn expand(self, page: &Bytes, plain: usize, length: usize) -> Result<Bytes, Error> {
         if self == Codec::Plain {
             return Ok(page.clone());
@@ -55,7 +54,7 @@ impl Codec {
         Ok(Bytes::from(output))
     }
 
-    /// Decompresses into a slice, and returns how much of it has been filled.
+    /// Decompresses into a slice, and returns the number of bytes written.
     fn fill(self, values: &[u8], room: &mut [u8]) -> Result<usize, Error> {
         match self {
             Codec::Plain => Ok(0),

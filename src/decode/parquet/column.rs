@@ -1,7 +1,7 @@
 //! One column: the levels and values of a batch of rows, taken one after another.
 //!
-//! Levels are those of the Dremel paper, as the format's documentation explains them: a definition
-//! level says how much of the path to a value is there, a repetition level which list goes on.
+//! Levels are those of the Dremel paper, as the format's documentation explains them: a definition level says how much
+//! of the path to a value exists, a repetition level which list continues.
 
 use parquet::column::reader::{ColumnReader, get_column_reader};
 use parquet::data_type::{ByteArray, FixedLenByteArray, Int96};
@@ -12,14 +12,14 @@ use super::pages::Pages;
 use crate::base::limits::{KIB, PARQUET_BATCH_ROWS};
 use crate::decode::Error;
 
-/// A column of the row group that is being read.
+/// A column of the current row group.
 pub(super) struct Column {
     reader: ColumnReader,
     definition_max: i16,
     repeated: bool,
-    /// Empty when the column is required on its whole path: all is defined.
+    /// Empty if the column is required on its whole path: all is defined.
     definitions: Vec<i16>,
-    /// Empty when the column is in no list: each level is a row.
+    /// Empty if the column is in no list: each level is a row.
     repetitions: Vec<i16>,
     values: Values,
     /// Levels in the batch.
@@ -54,8 +54,8 @@ pub(super) enum Stored<'a> {
 }
 
 impl Stored<'_> {
-    /// Bytes of the value as JSON, roughly; exact where they are many, since escapes and base64 can make
-    /// them six times as many.
+    /// Approximate bytes of the value as JSON; exact for large ones, since escapes and base64 can multiply the size by
+    /// six.
     pub fn written_bytes(&self) -> usize {
         match self {
             Stored::Bytes(bytes) if bytes.len() < KIB => bytes.len(),
@@ -66,7 +66,7 @@ impl Stored<'_> {
     }
 }
 
-/// Bytes of one byte of a string in JSON.
+/// Size in JSON of one byte of a string.
 fn escaped_bytes(byte: u8) -> usize {
     match byte {
         b'\n' | b'\r' | b'\t' | 8 | 12 | b'"' | b'\\' => 2,
@@ -91,8 +91,7 @@ impl Column {
         }
     }
 
-    /// Reads the next so many rows, and gives the number of their levels. The last ones must have
-    /// been taken.
+    /// Reads this many more rows, and returns the number of their levels. The previous ones must have been taken.
     pub fn fill(&mut self, rows: usize) -> Result<usize, Error> {
         if self.level != self.levels {
             return Err(disagreement());
@@ -109,7 +108,7 @@ impl Column {
         Ok(levels)
     }
 
-    /// The definition level of what comes next.
+    /// The definition level of the next item.
     pub fn definition(&self) -> Result<i16, Error> {
         if self.level >= self.levels {
             return Err(disagreement());
@@ -120,7 +119,7 @@ impl Column {
         self.definitions.get(self.level).copied().ok_or_else(disagreement)
     }
 
-    /// The repetition level of what comes next: 0 begins a row, and so does the batch's end.
+    /// The repetition level of the next item: 0 begins a row, and so does the batch's end.
     pub fn repetition(&self) -> i16 {
         if !self.repeated || self.level >= self.levels {
             return 0;
@@ -210,8 +209,8 @@ impl Values {
     }
 }
 
-/// Empties a buffer for the next batch. What only an unusual batch needed is given back: it was charged
-/// to the pages of that batch.
+/// Empties a buffer for the next batch. Memory that only an unusual batch needed is freed: it was charged to the pages
+/// of that batch.
 fn clear<T>(buffer: &mut Vec<T>) {
     match buffer.capacity() > 4 * PARQUET_BATCH_ROWS {
         true => *buffer = Vec::new(),

@@ -1,12 +1,12 @@
-//! Lengths in DELTA_BINARY_PACKED, added up before the library makes room for them.
+//! Lengths in DELTA_BINARY_PACKED, summed before the library allocates room for them.
 //!
 //! The encoding is that of
-//! <https://parquet.apache.org/docs/file-format/data-pages/encodings/#delta-encoding-delta_binary_packed--5>.
-//! A header that claims any number of lengths takes a few bytes, and so does a run of equal ones.
+//! <https://parquet.apache.org/docs/file-format/data-pages/encodings/#delta-encoding-delta_binary_packed--5>. A header
+//! that claims any number of lengths takes a few bytes, and so does a run of equal ones.
 
 use super::thrift::Cursor;
 
-/// What a sequence of lengths amounts to.
+/// The result of a sequence of lengths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lengths {
     pub count: usize,
@@ -14,8 +14,8 @@ pub(super) struct Lengths {
     pub largest: u64,
 }
 
-/// Reads the lengths at the start of `bytes`, `count_max` of them at the most, and returns what follows
-/// them. None: they are damaged.
+/// Reads the lengths at the start of `bytes`, at most `count_max` of them, and returns the bytes after them. None if
+/// they are corrupt.
 pub(super) fn lengths(bytes: &[u8], count_max: usize) -> Option<(Lengths, &[u8])> {
     let mut cursor = Cursor::new(bytes);
     let block = usize::try_from(cursor.varint()?).ok()?;
@@ -63,7 +63,7 @@ impl Sum {
     }
 }
 
-/// The value with this index among values of `width` bits, the lowest bits first.
+/// The value with this index among values of `width` bits, lowest bits first.
 fn unpacked(packed: &[u8], width: u8, index: usize) -> Option<i32> {
     if width > 32 {
         return None;

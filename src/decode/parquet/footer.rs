@@ -1,10 +1,10 @@
-//! A look at the footer before the library reads it.
+//! A check of the footer before the library reads it.
 //!
-//! The library follows the nesting of the schema by recursion, makes room for as many children as a
-//! group says it has, and turns a few bytes of the footer into a structure of hundreds of bytes. A
-//! hostile footer could so end the process, which no caller can catch. This walk knows every field that
-//! the library reads, adds up what the library will make of it, and refuses the object if that does not
-//! fit. Everything else that is wrong with a footer the library reports itself.
+//! The library follows the nesting of the schema by recursion, allocates room for as many children as a group claims,
+//! and turns a few bytes of the footer into a structure of hundreds of bytes. A hostile footer could thus crash the
+//! process, which no caller can catch. This walk knows every field that the library reads, adds up what the library
+//! will allocate, and refuses the object if that does not fit. All other problems of a footer the library reports
+//! itself.
 //!
 //! The fields are those of
 //! [`parquet.thrift`](https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift).
@@ -18,23 +18,22 @@ const MAGIC: &[u8] = b"PAR1";
 /// The magic at the start; the footer's length and the magic at the end.
 const LENGTH_MIN: usize = 12;
 
-/// What a field holds. The library does not check that a field has the type that it expects, so this
-/// walk does.
+/// The content of a field. The library does not check that a field has the type that it expects, so this walk does.
 enum Field {
-    /// The library passes over it, whatever it is.
+    /// The library skips it, whatever it is.
     Skipped,
     Number(u8),
     Bool,
     Binary,
     Structure(&'static [Field]),
-    /// A list, the type of its elements, and the bytes that the library keeps for one of them.
+    /// A list, the type of its elements, and the library's memory for one of them.
     List(u8, usize, &'static [Field]),
     Schema,
 }
 
 use Field::{Binary, Bool, List, Number, Schema, Skipped, Structure};
 
-/// `FileMetaData`. Field ids begin with 1.
+/// `FileMetaData`. Field ids start at 1.
 const FILE: &[Field] = &[
     Skipped,
     Number(I32),
@@ -112,18 +111,18 @@ const ELEMENT: &[Field] = &[
 const NAME: i16 = 4;
 const CHILDREN: i16 = 5;
 
-/// What the library keeps for an element of a list: `SMALL_BYTES` is more than any of them but these
-/// two, which a test compares with the library's types.
+/// The library's memory for an element of a list: `SMALL_BYTES` is more than any of them except these two, which a test
+/// compares with the library's types.
 const SMALL_BYTES: usize = 64;
 pub(super) const ROW_GROUP_BYTES: usize = 512;
 pub(super) const COLUMN_BYTES: usize = 1536;
-/// An element of the schema: as it is read, as a type, as a column's description, and as a part of
+/// An element of the schema: as read, as a type, as a column's description, and as a part of
 /// [`Tree`](super::tree::Tree).
 const ELEMENT_BYTES: usize = 1024;
 /// Copies of an element's name: the type's, and the JSON key, which escapes can make six times as long.
 const NAME_COPIES: usize = 8;
 
-/// Why the walk ended early.
+/// The reason why the walk ended early.
 enum Fault {
     Damaged,
     TooLarge,
@@ -132,8 +131,8 @@ enum Fault {
 
 type Walked<T> = Result<T, Fault>;
 
-/// Checks that the object is whole and that its footer can be read. Returns the bytes that the library
-/// needs for the footer, which are `bytes_max` at the most.
+/// Checks that the object is complete and that its footer can be read. Returns the bytes that the library needs for the
+/// footer, at most `bytes_max`.
 pub(super) fn check(object: &[u8], bytes_max: usize) -> Result<usize, Error> {
     if !object.starts_with(MAGIC) {
         return Err(bad("the object does not begin with PAR1"));
@@ -220,7 +219,7 @@ impl Walk<'_> {
         if kind != STRUCT || count > PARQUET_COLUMNS_MAX {
             return Err(refused(format!("a schema of {count} elements")));
         }
-        // For each depth: elements that are still to come, and the length of the path to them.
+        // For each depth: remaining elements, and the length of the path to them.
         let mut open = vec![(1u64, 0)];
         for _ in 0..count {
             let (name, children) = self.element()?;
@@ -240,7 +239,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The length of the element's name, and how many children it has.
+    /// The length of the element's name, and its number of children.
     fn element(&mut self) -> Walked<(usize, u64)> {
         let (mut id, mut name, mut children) = (0, 0, 0);
         while let Some(kind) = whole(self.cursor.field(&mut id))? {

@@ -2,7 +2,7 @@
 
 use super::thrift::{Cursor, FALSE, I32, STRUCT, TRUE};
 
-/// What a page is.
+/// The kind of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Data,
@@ -11,7 +11,7 @@ pub(super) enum Kind {
     DataV2,
 }
 
-/// A page's header as it is written; nothing in it has been checked.
+/// A page's header as written; nothing in it has been checked.
 #[derive(Debug)]
 pub(super) struct Header {
     pub kind: Kind,
@@ -33,7 +33,7 @@ impl Numbers {
         self.0.get(id).copied().flatten()
     }
 
-    /// A count or a size, which must be there.
+    /// A count or a size, which is required.
     pub fn count(&self, id: usize) -> Option<u32> {
         self.get(id)?.try_into().ok()
     }
@@ -45,7 +45,7 @@ const EXPANDED: usize = 2;
 const STORED: usize = 3;
 const CRC: usize = 4;
 
-/// Reads the header at the start of `bytes`, and returns its length with it.
+/// Reads the header at the start of `bytes`, and also returns its length.
 pub(super) fn read(bytes: &[u8]) -> Option<(Header, usize)> {
     let mut cursor = Cursor::new(bytes);
     let (mut id, mut own, mut of_kind) = (0, Numbers::default(), [const { None }; 9]);
@@ -81,7 +81,7 @@ fn numbers(cursor: &mut Cursor<'_>) -> Option<Numbers> {
     Some(numbers)
 }
 
-/// Keeps a number, and passes over anything else.
+/// Keeps a number, and skips anything else.
 fn number(cursor: &mut Cursor<'_>, kind: u8, slot: usize, into: &mut Numbers) -> Option<()> {
     let value = match kind {
         I32 => Some(i32::try_from(cursor.zigzag()?).ok()?),

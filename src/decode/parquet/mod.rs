@@ -1,8 +1,7 @@
 //! Apache Parquet -> one JSON object per row.
 //!
-//! The format is that of <https://parquet.apache.org/docs/file-format/>. Its index stands at the end
-//! of the object, so the object is collected first; then row groups are read one after another, a
-//! few hundred rows at a time:
+//! The format is that of <https://parquet.apache.org/docs/file-format/>. Its index is at the end of the object, so the
+//! object is collected first; then row groups are read one after another, a few hundred rows at a time:
 //!
 //! ```text
 //! object ──► footer ──► rows ──► row ──► value
@@ -12,15 +11,15 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`footer`] | refuses what would end the process instead of failing |
+//! | [`footer`] | refuses footers that would crash the process instead of failing |
 //! | [`pages`], [`header`], [`codec`] | pages, read and decompressed within bounds |
-//! | [`claims`], [`delta`] | what a page claims, compared with what its bytes can hold |
+//! | [`claims`], [`delta`] | a page's claims, checked against what its bytes can hold |
 //! | [`thrift`] | the encoding of the footer and of the headers |
 //! | [`column`] | one column: levels and values of a batch of rows |
-//! | [`tree`] | the schema, and a row put together by it |
+//! | [`tree`] | the schema, and a row built from it |
 //! | [`value`] | one value as JSON text |
 //!
-//! Each row's object has all columns in the order of the schema; what is null has its key and `null`.
+//! Each row's object has all columns in the order of the schema; a null has its key and `null`.
 
 mod claims;
 mod codec;
@@ -47,12 +46,12 @@ use parquet::errors::ParquetError;
 use super::partial::{Held, Limit};
 use super::{Account, Bounds, Error, Newlines, Record, Signs};
 
-/// Collects an object, and reads it when it is all there.
+/// Collects an object, and reads it when it is complete.
 pub(super) struct Parquet {
     bounds: Bounds,
     account: Account,
     object: Held,
-    /// What the first row is compared with.
+    /// Signatures for comparison with the first row.
     signs: Option<Arc<Signs>>,
     json_bytes: u64,
 }
@@ -68,7 +67,7 @@ impl Parquet {
         self.json_bytes
     }
 
-    /// The next bytes of the object.
+    /// Takes the next bytes of the object.
     pub fn push(&mut self, data: &[u8]) -> Result<(), Error> {
         let max = self.bounds.held_bytes_max;
         if self.object.len() + data.len() > max {
@@ -78,7 +77,7 @@ impl Parquet {
         self.object.extend(data)
     }
 
-    /// The object has ended: reads it. All rows before the first damage are given to `sink`.
+    /// Ends and reads the object. All rows before the first damage are passed to `sink`.
     pub fn finish(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         let object = Bytes::from(self.object.take());
         if object.is_empty() {
@@ -93,9 +92,9 @@ impl Parquet {
             sink(Record::new(bytes, Newlines::Absent));
             Ok(())
         };
-        // The library's decoders index and unwrap by what a damaged page says: a panic of theirs is
-        // damage like any other, and nothing they had is used after it. (What would abort the
-        // process instead, `footer` and `claims` have refused.)
+        // The library's decoders index and unwrap according to a corrupt page: their panics are corruption like any
+        // other, and nothing they had is used afterwards. (`footer` and `claims` have refused input that would abort
+        // the process instead.)
         let read =
             catch_unwind(AssertUnwindSafe(|| rows::read(object, &self.bounds, &self.account, &mut record)));
         read.unwrap_or_else(|_| Err(bad("a value has an impossible type")))

@@ -18,12 +18,12 @@ use crate::decode::inflate::check_expansion;
 use crate::decode::memory::Charge;
 use crate::decode::{Account, Bounds, Error};
 
-/// What the columns of a row group share: how much memory they may use.
+/// State shared by the columns of a row group: the memory that they may use.
 pub(super) struct Room {
     object_bytes: u64,
     open_bytes_max: usize,
     expansion_ratio_max: u64,
-    /// Bytes of pages that may still be referred to, and what the library makes of them.
+    /// Bytes of pages that may still be referenced, and the library's memory for them.
     charge: Mutex<Charge>,
     /// Bytes that were held before.
     held: usize,
@@ -34,7 +34,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// `held`: bytes that the object takes already.
+    /// `held` is the number of bytes that the object takes already.
     pub fn new(object_bytes: u64, held: usize, bounds: &Bounds, account: &Account) -> Self {
         Room {
             object_bytes,
@@ -47,18 +47,18 @@ impl Room {
         }
     }
 
-    /// The rows so far are done with: of each column only the page that is being read is needed.
+    /// Releases the rows so far: each column needs only the current page.
     pub fn next_batch(&self) {
         self.batch.fetch_add(1, Relaxed);
     }
 
-    /// Counts bytes that are made of the object's.
+    /// Counts bytes derived from the object's.
     fn expand(&self, bytes: usize) -> std::result::Result<(), Error> {
         let expanded = self.expanded.fetch_add(bytes as u64, Relaxed) + bytes as u64;
         check_expansion(self.object_bytes, expanded, self.expansion_ratio_max)
     }
 
-    /// Takes memory, before it is allocated.
+    /// Charges memory, before it is allocated.
     pub fn take(&self, bytes: usize) -> std::result::Result<(), Error> {
         let mut charge = self.charge();
         if charge.bytes().saturating_add(self.held).saturating_add(bytes) > self.open_bytes_max {
@@ -82,19 +82,19 @@ impl Room {
 /// Reads one column's pages in order.
 pub(super) struct Pages {
     object: Arc<Bytes>,
-    /// Bytes of the column that have not been read.
+    /// Unread bytes of the column.
     offset: usize,
     end: usize,
     claims: Claims,
     codec: Codec,
     room: Arc<Room>,
-    /// A page that was read before its time.
+    /// A page that was read ahead.
     ahead: Option<Page>,
     batch: usize,
     /// Bytes of pages of the current batch, and of the last of them.
     open: usize,
     last: usize,
-    /// Values of pages that were begun in the current batch.
+    /// Values of pages that were started in the current batch.
     values: usize,
 }
 
@@ -136,7 +136,7 @@ impl Pages {
         Ok(Some(page))
     }
 
-    /// The next page's header, and its bytes as they are stored.
+    /// The next page's header, and its bytes as stored.
     fn next(&mut self) -> std::result::Result<Option<(Header, Bytes)>, Error> {
         while self.offset < self.end {
             let (header, length) =
@@ -164,7 +164,7 @@ impl Pages {
         }
     }
 
-    /// A row of lists may go on from page to page, and some bytes can stand for millions of elements.
+    /// A row of lists may span pages, and some bytes can stand for millions of elements.
     fn count_values(&mut self, values: usize) -> std::result::Result<(), Error> {
         self.values = self.values.saturating_add(values);
         if self.claims.is_repeated() && self.values > PARQUET_ROW_VALUES_MAX {

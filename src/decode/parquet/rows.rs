@@ -15,7 +15,7 @@ use crate::base::limits::{
 use crate::decode::memory::Charge;
 use crate::decode::{Account, Bounds, Error};
 
-/// Takes the JSON text of one row.
+/// Receives the JSON text of one row.
 pub(super) type Rows<'a> = dyn FnMut(&[u8]) -> Result<(), Error> + 'a;
 
 /// Reads the whole object.
@@ -39,13 +39,13 @@ pub(super) fn read(
     Ok(())
 }
 
-/// A row group that is being read.
+/// The current row group.
 struct Group {
     columns: Vec<Column>,
     room: Arc<Room>,
     rows_left: usize,
     batch_rows: usize,
-    /// A row that is large.
+    /// Size from which a row counts as large.
     row: Charge,
 }
 
@@ -110,7 +110,7 @@ impl Group {
     }
 }
 
-/// How many rows make a batch of a size that suits the cache.
+/// Number of rows for a batch that suits the cache.
 fn batch_rows(group: &RowGroupMetaData, rows: usize) -> usize {
     let bytes = usize::try_from(group.total_byte_size()).unwrap_or(0);
     let of_row = bytes / rows.max(1);

@@ -50,13 +50,13 @@ impl From<Stored> for Cells {
     }
 }
 
-/// How an object is written.
+/// Settings for writing an object.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
     pub compression: Compression,
     pub version_2: bool,
     pub dictionary: bool,
-    /// For what is not in a dictionary; None: the version's own choice.
+    /// Encoding of values that are not in a dictionary; None: the version's own choice.
     pub encoding: Option<Encoding>,
     /// Small: many pages.
     pub page_rows: usize,

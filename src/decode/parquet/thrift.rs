@@ -20,10 +20,10 @@ const MAP: u8 = 11;
 pub(super) const STRUCT: u8 = 12;
 const UUID: u8 = 13;
 
-/// Structures inside structures; statistics and logical types nest four deep.
+/// Maximum nesting of structures; statistics and logical types nest four deep.
 const NESTING_MAX: u32 = 16;
 
-/// The bytes that have not been read yet.
+/// The unread bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cursor<'a> {
     pub rest: &'a [u8],
@@ -34,8 +34,8 @@ impl<'a> Cursor<'a> {
         Cursor { rest: bytes }
     }
 
-    /// The type of the next field of a structure; `Some(None)` at its end. `id` is the id of the field
-    /// before, and becomes that of this one.
+    /// The type of the next field of a structure; `Some(None)` at its end. `id` is the id of the previous field, and is
+    /// set to this one's.
     pub fn field(&mut self, id: &mut i16) -> Option<Option<u8>> {
         let header = self.byte()?;
         let kind = header & 0x0f;
@@ -49,8 +49,8 @@ impl<'a> Cursor<'a> {
         Some(Some(kind))
     }
 
-    /// The number of a list's elements and their type. Every element takes a byte at least, so a list
-    /// cannot have more elements than there are bytes.
+    /// The number of a list's elements and their type. Every element takes at least a byte, so a list cannot have more
+    /// elements than there are bytes.
     pub fn list(&mut self) -> Option<(usize, u8)> {
         let header = self.byte()?;
         let count = match header >> 4 {
@@ -61,7 +61,7 @@ impl<'a> Cursor<'a> {
         (count <= self.rest.len() && !matches!(kind, TRUE | FALSE)).then_some((count, kind))
     }
 
-    /// Passes over a value of this type.
+    /// Skips a value of this type.
     pub fn skip(&mut self, kind: u8) -> Option<()> {
         self.skip_nested(kind, 0)
     }

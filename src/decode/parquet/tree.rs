@@ -1,4 +1,4 @@
-//! The schema as a tree, and a row put together by it.
+//! The schema as a tree, and a row built from it.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ pub(super) struct Tree {
     record_bytes_max: usize,
 }
 
-/// A part of the schema with the columns that are below it.
+/// A part of the schema with the columns below it.
 struct Node {
     columns: Range<usize>,
     shape: Shape,
@@ -27,12 +27,12 @@ enum Shape {
     Value(Kind),
     /// Each with its key, escaped and with its colon.
     Object(Vec<(Vec<u8>, Node)>),
-    /// Something from this definition level on, null below.
+    /// A value from this definition level on, null below.
     Optional(i16, Box<Node>),
-    /// Elements from this definition level on, an empty list below; each but the first begins with
-    /// this repetition level or a higher one.
+    /// Elements from this definition level on, an empty list below; each except the first begins with this repetition
+    /// level or a higher one.
     List(i16, i16, Box<Node>),
-    /// The same with a key for each element.
+    /// A list with a key for each element.
     Map(i16, i16, Box<Node>, Box<Node>),
 }
 
@@ -131,7 +131,7 @@ impl Tree {
         }
     }
 
-    /// JSON's keys are strings: what is none becomes one.
+    /// JSON's keys are strings, so other keys are converted.
     fn key(&self, key: &Node, columns: &mut [Column], out: &mut Vec<u8>) -> Result<(), Error> {
         let start = out.len();
         self.write(key, columns, out)?;
@@ -148,7 +148,7 @@ impl Tree {
         if row.len() > max { Err(Error::RecordTooLarge { max }) } else { Ok(()) }
     }
 
-    /// A row that becomes large gets all the room that it may need at once: what is not touched is not there.
+    /// A row that becomes large gets its maximum room at once: untouched memory is not resident.
     fn make_room(&self, bytes: usize, row: &mut Vec<u8>) -> Result<(), Error> {
         let (length, max) = (row.len().saturating_add(bytes), self.record_bytes_max);
         if length > max {
@@ -205,7 +205,7 @@ impl Builder {
                 let some = self.content(field, at.optional())?;
                 self.node(start, Shape::Optional(at.definition + 1, Box::new(some)))?
             }
-            // A list without the annotation: of what the field itself is.
+            // A list without the annotation: a list of the field itself.
             Repetition::REPEATED => {
                 let element = self.content(field, at.repeated())?;
                 self.list(start, at, element)?
@@ -261,7 +261,7 @@ impl Builder {
         self.node(start, Shape::List(definition, repetition, Box::new(element)))
     }
 
-    /// Without a column there is nothing that says whether it is there.
+    /// Without a column nothing says whether it is present.
     fn node(&self, start: usize, shape: Shape) -> Result<Node, Error> {
         if start == self.columns {
             return Err(bad("the schema has a group without columns"));
@@ -291,8 +291,8 @@ fn is_repeated(field: &Type) -> bool {
     field.get_basic_info().has_repetition() && field.get_basic_info().repetition() == Repetition::REPEATED
 }
 
-/// Is the repeated group of a list, with its one field, the element itself? By the names that old
-/// writers gave it (LogicalTypes.md, "Backward-compatibility rules").
+/// True if the repeated group of a list, with its one field, is the element itself, by the names that old writers gave
+/// it (LogicalTypes.md, "Backward-compatibility rules").
 fn is_element(list: &Type, repeated: &Type) -> bool {
     let inner_repeated = repeated.get_fields().first().is_some_and(|field| is_repeated(field));
     let old_name = repeated.name() == "array" || repeated.name() == format!("{}_tuple", list.name());

@@ -26,10 +26,10 @@ use super::bad;
 use super::column::Stored;
 use crate::decode::Error;
 
-/// What the values of a column mean.
+/// The meaning of a column's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// As it is stored; bytes are text if they can be.
+    /// As stored; bytes are text if possible.
     Plain,
     Unsigned,
     Decimal {
@@ -52,15 +52,15 @@ pub(super) enum Unit {
     Nanos,
 }
 
-/// Digits of a decimal: what 32 bytes hold.
+/// Digits of a decimal: the maximum of 32 bytes.
 const DECIMAL_BYTES_MAX: usize = 32;
 const DECIMAL_SCALE_MAX: i32 = 77;
 const DAY_SECONDS: i64 = 86_400;
-/// Of the Unix epoch, which INT96's days do not count from.
+/// Julian day of the Unix epoch, since INT96's days are Julian.
 const EPOCH_JULIAN_DAY: i64 = 2_440_588;
 
 impl Kind {
-    /// Of a primitive type.
+    /// The kind of a primitive type.
     pub fn of(field: &Type) -> Result<Kind, Error> {
         if field.get_physical_type() == Physical::INT96 {
             return Ok(Kind::Timestamp { unit: Unit::Nanos, utc: true });
@@ -108,7 +108,7 @@ impl Kind {
         }
     }
 
-    /// Appends the value. A kind that does not fit how the value is stored is written as stored.
+    /// Appends the value. A kind that does not fit the stored value is written as stored.
     pub fn write(self, stored: Stored<'_>, out: &mut Vec<u8>) {
         match (self, stored) {
             (Kind::Unsigned, Stored::Int32(value)) => number(value as u32, out),
@@ -187,12 +187,12 @@ fn number(value: impl Display, out: &mut Vec<u8>) {
     let _ = write!(out, "{value}");
 }
 
-/// NaN and the infinities, which JSON cannot say, are null.
+/// NaN and the infinities, which JSON does not have, are null.
 fn float(value: impl serde::Serialize, out: &mut Vec<u8>) {
     json(value, out);
 }
 
-/// What needs no escaping.
+/// A string that needs no escaping.
 fn quoted(value: impl Display, out: &mut Vec<u8>) {
     let _ = write!(out, "\"{value}\"");
 }
@@ -265,7 +265,7 @@ fn magnitude(value: &[u8], negative: bool) -> Vec<u8> {
     bytes
 }
 
-/// Decimal digits, the last first.
+/// Decimal digits, last first.
 fn digits(mut number: Vec<u8>) -> Vec<u8> {
     let mut digits = Vec::new();
     while number.iter().any(|&byte| byte != 0) {
@@ -279,7 +279,7 @@ fn digits(mut number: Vec<u8>) -> Vec<u8> {
     digits
 }
 
-/// IEEE 754 binary16; every value of it is one of `f32`.
+/// IEEE 754 binary16; every value of it is also one of `f32`.
 fn float16(bits: u16) -> f32 {
     let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
     let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f32::from(bits & 0x3ff));

@@ -1,12 +1,11 @@
-//! Where a JSON object or array ends, 64 bytes at a time.
+//! The end of a JSON object or array, found 64 bytes at a time.
 //!
-//! A block of 64 bytes becomes four bit masks: quotes, backslashes, opening and closing brackets. From
-//! these follow, without a branch per byte, which bytes are escaped, which lie inside strings, and how
-//! many brackets open and close outside of them. Only a block in which the value may end is looked at
-//! bracket by bracket.
+//! A block of 64 bytes becomes four bit masks: quotes, backslashes, opening and closing brackets. From these follow,
+//! without a branch per byte, which bytes are escaped, which are inside strings, and how many brackets open and close
+//! outside of them. Only a block in which the value may end is checked bracket by bracket.
 //!
-//! The masks are made by AVX-512, AVX2 or SSE2 where the processor has them (found out at run time), else byte
-//! by byte. All give the same result as [`naive`], which the tests hold them to.
+//! The masks use AVX-512, AVX2 or SSE2 if the processor has them (detected at run time), else single bytes. All give
+//! the same result as [`naive`], which the tests compare them with.
 
 #[cfg(test)]
 mod naive;
@@ -18,10 +17,10 @@ mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-/// Bytes that are looked at together.
+/// Bytes of a block.
 const BLOCK: usize = 64;
 
-/// One bit for each byte of a block, the first byte's lowest.
+/// One bit for each byte of a block, lowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Masks {
     quotes: u64,
@@ -32,8 +31,8 @@ struct Masks {
     closes: u64,
 }
 
-/// An object or array that has begun and not ended. Brackets are counted, not paired: a value that
-/// closes with the wrong kind is not JSON, and ends where the count says.
+/// An object or array that has begun and not ended. Brackets are counted, not paired: a value with a wrong closing
+/// bracket is not JSON, and ends where the count says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Container {
     depth: u64,
@@ -44,15 +43,15 @@ pub struct Container {
 }
 
 impl Container {
-    /// Goes on at `pos`, at first with the opening bracket. Some: the position behind the last bracket.
-    /// None: all of `data` belongs to the value.
+    /// Continues at `pos`, at first with the opening bracket. Returns the position after the last bracket, or None if
+    /// all of `data` belongs to the value.
     pub fn advance(&mut self, data: &[u8], pos: usize) -> Option<usize> {
         let rest = data.get(pos..)?;
         let end = dispatch(self, rest)?;
         Some(pos + end)
     }
 
-    /// The next byte is inside the outermost brackets, and nothing else.
+    /// The next byte is directly inside the outermost brackets.
     pub fn is_at_members(&self) -> bool {
         self.depth == 1 && !self.in_string && !self.escaped
     }
@@ -80,7 +79,7 @@ impl Container {
         }
         let mut end = None;
         if !tail.is_empty() {
-            // White space means nothing, in a string or out of it.
+            // White space is neutral, inside and outside strings.
             let mut padded = [b' '; BLOCK];
             padded[..tail.len()].copy_from_slice(tail);
             end = here.block(masks(&padded), tail.len(), &prefix_xor);
@@ -89,12 +88,12 @@ impl Container {
         end.map(|end| blocks.len() * BLOCK + end)
     }
 
-    /// The first `length` bytes of a block. Some: the position behind the last bracket.
+    /// Scans the first `length` bytes of a block. Returns the position after the last bracket, if it is there.
     #[inline(always)]
     fn block(&mut self, masks: Masks, length: usize, prefix_xor: impl Fn(u64) -> u64) -> Option<usize> {
         let escaped = self.escapes(masks.backslashes, length);
         let carried = 0u64.wrapping_sub(self.in_string.into());
-        // From each opening quote up to, not including, its closing one.
+        // From each opening quote up to, but not including, its closing one.
         let strings = prefix_xor(masks.quotes & !escaped) ^ carried;
         self.in_string = strings >> 63 == 1;
         let (opens, closes) = (masks.opens & !strings, masks.closes & !strings);
@@ -108,7 +107,7 @@ impl Container {
         end
     }
 
-    /// Which bytes stand behind a backslash that is not itself escaped.
+    /// The bytes after a backslash that is not itself escaped.
     #[inline(always)]
     fn escapes(&mut self, backslashes: u64, length: usize) -> u64 {
         let carried = u64::from(self.escaped);
@@ -119,8 +118,8 @@ impl Container {
         const EVEN: u64 = 0x5555_5555_5555_5555;
         let backslashes = backslashes & !carried;
         let behind = backslashes << 1 | carried;
-        // Runs of backslashes that begin at an odd place: adding carries through the run to the byte
-        // behind it, and its parity says whether that byte is escaped.
+        // Runs of backslashes that begin at an odd position: adding carries through the run to the byte after it, and
+        // its parity says whether that byte is escaped.
         let odd_starts = backslashes & !EVEN & !behind;
         let (sum, overflow) = odd_starts.overflowing_add(backslashes);
         let escaped = (EVEN ^ (sum << 1)) & behind;
@@ -129,7 +128,7 @@ impl Container {
     }
 }
 
-/// A block in which the value may end: bracket by bracket. The depth behind it, or the position behind the
+/// Scans a block in which the value may end, bracket by bracket. Returns the depth after it, or the position after the
 /// last bracket.
 #[inline(never)]
 fn brackets(mut depth: u64, opens: u64, closes: u64) -> (u64, Option<usize>) {

@@ -1,7 +1,7 @@
-//! What the other versions must find: one byte after another.
+//! The reference for the other versions: one byte after another.
 
-/// The position behind the bracket that closes the first one. A backslash escapes the byte behind it,
-/// which matters where that is a quote.
+/// The position after the bracket that closes the first one. A backslash escapes the byte after it, which matters if
+/// that is a quote.
 pub fn end(data: &[u8]) -> Option<usize> {
     let (mut depth, mut in_string, mut escaped) = (0u64, false, false);
     for (at, &byte) in data.iter().enumerate() {

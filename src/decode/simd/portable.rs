@@ -1,4 +1,4 @@
-//! For processors without the vector instructions that we know.
+//! The version for processors without the supported vector instructions.
 
 use super::{BLOCK, Container, Masks};
 
@@ -17,7 +17,7 @@ fn masks(block: &[u8; BLOCK]) -> Masks {
     masks
 }
 
-/// Each bit becomes the exclusive or of itself and all below it.
+/// Replaces each bit by the exclusive or of itself and all below it.
 pub fn prefix_xor(mut bits: u64) -> u64 {
     for shift in [1, 2, 4, 8, 16, 32] {
         bits ^= bits << shift;

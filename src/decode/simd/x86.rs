@@ -1,4 +1,4 @@
-//! AVX-512 or AVX2, both with carry-less multiplication, and SSE2, which every x86-64 processor has.
+//! The x86 versions: AVX-512 or AVX2, both with carry-less multiplication, and SSE2, which every x86-64 processor has.
 
 use std::arch::x86_64::{
     __m128i, __m256i, _mm_clmulepi64_si128, _mm_cmpeq_epi8, _mm_cvtsi128_si64, _mm_loadu_si128,
@@ -92,7 +92,7 @@ fn masks_avx2(block: &[u8; BLOCK]) -> Masks {
         let bits = |half| u64::from(_mm256_movemask_epi8(_mm256_cmpeq_epi8(half, wanted)) as u32);
         bits(a) | bits(b) << 32
     };
-    // `[` and `{`, `]` and `}` differ in this bit only, and no other byte becomes one of them.
+    // `[` and `{`, `]` and `}` differ only in this bit, and no other byte becomes one of them.
     let bit = _mm256_set1_epi8(0x20);
     let (low_braces, high_braces) = (_mm256_or_si256(low, bit), _mm256_or_si256(high, bit));
     Masks {
