@@ -1,4 +1,4 @@
-//! How far a listing is delivered, as the ledger remembers it for the next run.
+//! How far a listing is delivered, as stored in the ledger for the next run.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,7 @@ use crate::ack::Ack;
 use crate::ledger::{Ledger, Mark, fingerprint};
 use crate::settings::Input;
 
-/// The part of the source that has the key behind which the listing goes on.
+/// The source's part with the key after which the listing resumes.
 const PART: &str = "";
 
 /// Records how far a listing is delivered, page by page. Cheap to clone; clones share it.
@@ -25,8 +25,8 @@ struct Inner {
 }
 
 impl Checkpoint {
-    /// Lets `listing` go on behind the key up to which an earlier run of the same backfill delivered everything.
-    /// Returns that key, if there is one.
+    /// Resumes `listing` after the key up to which an earlier run of the same backfill delivered everything. Returns
+    /// that key, if there is one.
     pub fn resume(listing: &mut Listing, input: &Input, ledger: Ledger) -> (Checkpoint, Option<String>) {
         let source = source(listing.plan(), input, ledger.destinations());
         let mut polled = ledger.polled(&source).unwrap_or_else(|error| {
@@ -52,7 +52,7 @@ impl Checkpoint {
         (Checkpoint(Arc::new(inner)), key)
     }
 
-    /// Begins a page, which is delivered when all shares of what is returned are. `up_to`: see
+    /// Begins a page, which is delivered when all shares of the returned work are. `up_to`: see
     /// [`Listing::checkpoint`].
     pub fn page(&self, up_to: String) -> Ack {
         let number = self.0.pages.lock().unwrap_or_else(|e| e.into_inner()).begin(up_to);
@@ -72,8 +72,8 @@ impl Checkpoint {
     }
 }
 
-/// The listing's name in the ledger. It is another one as soon as anything differs that decides which objects are
-/// sent, from where, or to where: what was passed over then may be wanted now.
+/// The listing's name in the ledger. It changes with anything that decides which objects are sent, from where, or to
+/// where: objects skipped then may be wanted now.
 fn source(plan: &Plan, input: &Input, destinations: &str) -> String {
     let Input { id, region, endpoints, services, .. } = input;
     let all = format!("{plan:?} {region} {endpoints:?} {services:?} {destinations}");

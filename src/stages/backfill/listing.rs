@@ -1,18 +1,18 @@
-//! The pages of a plan's listing, one after another.
+//! The pages of a plan's listing, in order.
 
 use std::sync::Arc;
 
 use super::Plan;
 use crate::aws::{Error, ListObjects, Listed, S3};
 
-/// Where a listing is. A page that failed is asked for again by the next call.
+/// The position of a listing. The next call retries a failed page.
 #[derive(Debug, Clone)]
 pub struct Listing {
     /// Shared with its clones.
     plan: Arc<Plan>,
-    /// Read already: the next page.
+    /// The next page, read already.
     ahead: Option<Vec<Listed>>,
-    /// The last key that has been listed.
+    /// The last listed key.
     start_after: String,
     ended: bool,
 }
@@ -29,17 +29,17 @@ impl Listing {
         Ok(listing)
     }
 
-    /// What is listed.
+    /// The plan to list.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// The first page has no keys.
+    /// True if the first page has no keys.
     pub fn is_empty(&self) -> bool {
         self.ahead.as_ref().is_some_and(Vec::is_empty)
     }
 
-    /// The next keys in order; None: there are no more.
+    /// The next keys in order; None if there are no more.
     ///
     /// # Errors
     /// Those of [`S3::list`].
@@ -51,14 +51,14 @@ impl Listing {
         }
     }
 
-    /// Goes on behind this key, whatever was read so far.
+    /// Resumes after this key, whatever was read so far.
     pub fn resume_after(&mut self, key: &str) {
         (self.ahead, self.ended) = (None, false);
         key.clone_into(&mut self.start_after);
     }
 
-    /// Where a later run goes on if everything up to the page that was given last is delivered: behind this key.
-    /// Empty: that page was the last one, and a later run lists everything again.
+    /// The key after which a later run resumes if everything up to the last returned page is delivered. Empty if that
+    /// page was the last one, and a later run lists everything again.
     pub fn checkpoint(&self) -> String {
         if self.ended { String::new() } else { self.start_after.clone() }
     }

@@ -1,10 +1,9 @@
-//! What no queue announced: the objects of a listing, sent as if a message had named each of them.
+//! Objects that no queue announced: those of a listing, sent as if a message had named each of them.
 //!
-//! A thread lists a bucket and puts tasks on the way to the fetchers, no faster than they are delivered, so
-//! that memory does not grow with the number of keys. Each object has an [`Ack`] of its own. What the ledger
-//! knows to be delivered is not sent again: that is also how a backfill that was stopped goes on. So that its
-//! listing goes on too, each page has an [`Ack`] of its objects, and the ledger remembers up to which key all
-//! pages are delivered.
+//! A thread lists a bucket and sends tasks to the fetchers, no faster than they are delivered, so that memory does not
+//! grow with the number of keys. Each object has its own [`Ack`]. Objects that the ledger knows as delivered are not
+//! sent again: that is also how a stopped backfill resumes. So that its listing resumes too, each page has an [`Ack`]
+//! of its objects, and the ledger stores the key up to which all pages are delivered.
 
 mod checkpoint;
 mod listing;
@@ -41,29 +40,29 @@ use crate::settings::Input;
 use crate::stages::resolve::is_marker;
 use crate::telemetry;
 
-/// A listing from its first page on, and the counts of how far it is.
+/// A listing from its first page on, and its counts.
 #[derive(Debug, Clone)]
 pub struct Backfill {
     pub listing: Listing,
     pub tally: Arc<Tally>,
 }
 
-/// What a listing needs to run.
+/// The parts that a listing needs to run.
 pub struct Settings {
-    /// The input's place in the configuration.
+    /// The input's index in the configuration.
     pub index: usize,
     pub input: Input,
-    /// That of its credentials, which some tags need.
+    /// The account of its credentials, which some tags need.
     pub account: AccountId,
     pub backfill: Backfill,
     /// Its waits end with `stop`.
     pub s3: S3,
-    /// To the fetchers.
+    /// The channel to the fetchers.
     pub tasks: Lane<Task>,
-    /// Remembers how far the listing is.
+    /// Records how far the listing is.
     pub ledger: Ledger,
     pub telemetry: Arc<telemetry::Input>,
-    /// Begin no more objects.
+    /// Stops starting objects.
     pub stop: Stop,
 }
 
@@ -76,15 +75,15 @@ pub struct Lister {
 struct Shared {
     settings: Settings,
     checkpoint: Checkpoint,
-    /// Free places among the objects in work.
+    /// Free slots among the objects in flight.
     slots: Budget,
 }
 
 impl Lister {
-    /// Starts the thread, which goes on where an earlier run of the same backfill ended.
+    /// Starts the thread, which resumes where an earlier run of the same backfill ended.
     ///
     /// # Errors
-    /// When the machine will not start another thread.
+    /// If the thread cannot be started.
     pub fn start(mut settings: Settings) -> std::io::Result<Lister> {
         let Settings { backfill: Backfill { listing, tally }, input, ledger, .. } = &mut settings;
         let (checkpoint, resumed_after) = Checkpoint::resume(listing, input, ledger.clone());
@@ -98,17 +97,17 @@ impl Lister {
         Ok(Lister { shared, lister })
     }
 
-    /// The listing has ended, and so has everything that it named.
+    /// True if the listing has ended, and so has everything that it named.
     pub fn is_finished(&self) -> bool {
         self.lister.has_ended() && self.in_work() == 0
     }
 
-    /// The thread that lists. It ends with the listing.
+    /// The listing thread. It ends with the listing.
     pub fn lister(&self) -> &Crew {
         &self.lister
     }
 
-    /// Objects that were begun and have not ended.
+    /// Objects that were started and have not ended.
     fn in_work(&self) -> usize {
         self.shared.slots.total() - self.shared.slots.free()
     }
@@ -116,7 +115,7 @@ impl Lister {
 
 fn run(shared: &Shared) {
     let Settings { s3, stop, backfill, account, telemetry, .. } = &shared.settings;
-    // What lacks it would fail, and not come again by itself.
+    // Objects that need the account would fail without it, and not be retried by themselves.
     account.ask();
     let mut listing = backfill.listing.clone();
     let mut backoff = Backoff::new(RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX);
@@ -142,7 +141,7 @@ fn run(shared: &Shared) {
     }
 }
 
-/// `page` is delivered when its objects are. False: stopped.
+/// Starts the objects of `page`, which is delivered when they are. Returns false if stopped.
 fn put_on_the_way(shared: &Shared, listed: Listed, page: &Ack) -> bool {
     let Settings { input, backfill, telemetry, .. } = &shared.settings;
     let verdict = backfill.listing.plan().verdict(&listed, input);
@@ -162,7 +161,7 @@ fn put_on_the_way(shared: &Shared, listed: Listed, page: &Ack) -> bool {
             true
         }
         Verdict::Archived => {
-            // The next run tries it again, so it must list it again.
+            // The next run retries it, so it must list it again.
             page.share().resolve(Outcome::Reject);
             if backfill.tally.archived.value() <= ARCHIVED_NAMED_MAX {
                 let object = object_of(&backfill.listing.plan().bucket, listed);
@@ -174,7 +173,7 @@ fn put_on_the_way(shared: &Shared, listed: Listed, page: &Ack) -> bool {
     }
 }
 
-/// Waits for a free place and for room among the tasks. False: stopped.
+/// Waits for a free slot and for room among the tasks. Returns false if stopped.
 fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>, of_page: Share) -> bool {
     let Settings { index, backfill, stop, tasks, telemetry, .. } = &shared.settings;
     let Some(slot) = shared.slots.acquire(1, stop) else { return false };
@@ -185,7 +184,7 @@ fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>, of_page: S
         let fate = fate.clone();
         let (tally, name, stop) = (Arc::clone(&backfill.tally), object.to_string(), stop.clone());
         let of_service = Arc::clone(telemetry.service(&service.name));
-        // Its age is what a backfill is for, and no lag.
+        // A backfill's objects are old on purpose, so their age is not a lag.
         of_service.begin(None);
         move |outcome| {
             of_service.end(None, &fate, outcome, Timestamp::now());
@@ -194,7 +193,7 @@ fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>, of_page: S
             }
             tally.ended(outcome, size);
             of_page.resolve(outcome);
-            // Last: without objects in work, the ledger may be closed.
+            // Last, because without objects in flight the ledger may be closed.
             drop(slot);
         }
     };
@@ -207,7 +206,7 @@ fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>, of_page: S
         fate,
         turn: None,
         pulled: None,
-        // The backfill's own --from and --to say what is read.
+        // The backfill's own --from and --to apply instead.
         not_before: None,
     };
     ack.close(Outcome::Delivered);
@@ -219,7 +218,7 @@ fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>, of_page: S
     is_up
 }
 
-/// As an announcement would name it, so that the ledger recognises it without a GET.
+/// The object as an announcement would name it, so that the ledger recognizes it without a GET.
 fn object_of(bucket: &str, listed: Listed) -> Object {
     let etag = Some(listed.etag).filter(|etag| !etag.is_empty());
     Object { size: Some(listed.size), etag, ..Object::named(bucket, &listed.key) }

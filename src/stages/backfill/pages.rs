@@ -1,13 +1,13 @@
-//! Which pages of a listing are delivered, and behind which key a later run may go on. Pure.
+//! The delivered pages of a listing, and the key after which a later run may resume. Pure.
 
 use std::collections::BTreeMap;
 
 use crate::ack::Outcome;
 
-/// The pages of a listing from the first that is not delivered on, in the order of their keys.
+/// The pages of a listing from the first undelivered one, in the order of their keys.
 ///
-/// There are at most twice as many as pages in work: delivered pages that follow each other become one, and
-/// nothing is kept from a page that failed on, because the next run lists all of that again.
+/// There are at most twice as many as pages in flight: consecutive delivered pages are merged, and nothing is kept from
+/// a failed page on, because the next run lists all of that again.
 #[derive(Debug, Default)]
 pub struct Pages {
     opened: u64,
@@ -17,13 +17,13 @@ pub struct Pages {
 
 #[derive(Debug)]
 struct Page {
-    /// A listing goes on behind this key once the page is delivered.
+    /// The listing resumes after this key once the page is delivered.
     checkpoint: String,
     delivered: bool,
 }
 
 impl Pages {
-    /// A page is begun. Returns its number.
+    /// Begins a page. Returns its number.
     pub fn begin(&mut self, checkpoint: String) -> u64 {
         let number = self.opened;
         self.opened += 1;
@@ -33,7 +33,7 @@ impl Pages {
         number
     }
 
-    /// A page has ended. Returns the checkpoint that holds now, if it is a new one.
+    /// Ends a page. Returns the current checkpoint, if it is a new one.
     pub fn end(&mut self, number: u64, outcome: Outcome) -> Option<String> {
         if outcome != Outcome::Delivered {
             self.failed = true;
@@ -46,7 +46,7 @@ impl Pages {
         };
         let before = delivered(self.pages.range(..number).next_back());
         let behind = delivered(self.pages.range(number + 1..).next());
-        // The later one of two delivered neighbours says all.
+        // The later of two delivered neighbours says it all.
         for earlier in before.into_iter().chain(behind.map(|_| number)) {
             self.pages.remove(&earlier);
         }

@@ -1,4 +1,4 @@
-//! What is to be sent of a listing. No I/O.
+//! The plan of a backfill: which objects of a listing are sent. No I/O.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -7,32 +7,32 @@ use crate::aws::Listed;
 use crate::services::Definition;
 use crate::settings::Input;
 
-/// Which keys are listed, and which of them are sent.
+/// The keys to list, and which of them to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     pub bucket: String,
-    /// Only keys that begin so; empty: all.
+    /// Only keys with this prefix; empty for all.
     pub prefix: String,
-    /// Only keys behind this one, in the order of their bytes; empty: all.
+    /// Only keys after this one, in byte order; empty for all.
     pub start_after: String,
     /// Only objects written at this time or later, by `LastModified`.
     pub from: Option<SystemTime>,
     /// Only objects written before this time.
     pub to: Option<SystemTime>,
-    /// Name of the input's service whose objects they are.
+    /// Name of the input's service that the objects belong to.
     pub service: String,
 }
 
-/// What becomes of a listed object.
+/// The decision about a listed object.
 #[derive(Debug, Clone)]
 pub enum Verdict {
-    /// It is read so.
+    /// It is read as this task.
     Collect(Arc<Definition>),
     /// Written before `from`, or not before `to`.
     OutsideTime,
-    /// It holds no log: a folder's mark, zero bytes, or a rule of the service's.
+    /// It has no log: a folder marker, zero bytes, or a rule of the service's.
     Skip,
-    /// It is another service's: the input's queue would have given it to that one.
+    /// It belongs to another service: the input's queue would have given it to that one.
     OtherService,
     /// It cannot be read.
     Archived,

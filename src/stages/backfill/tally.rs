@@ -1,4 +1,4 @@
-//! How far a backfill is.
+//! The progress of a backfill.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use crate::ack::Outcome;
 use crate::aws::Listed;
 use crate::telemetry::Counter;
 
-/// Counts of objects, and bytes where they are named so. Compressed bytes, as S3 holds them.
+/// Counts of objects, and bytes if so named. Compressed bytes, as in S3.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub listed: Counter,
@@ -28,7 +28,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// An object was listed.
+    /// Counts a listed object.
     pub fn listed(&self, verdict: &Verdict, object: &Listed) {
         self.listed.increment();
         let counter = match verdict {
@@ -44,37 +44,37 @@ impl Tally {
         counter.increment();
     }
 
-    /// The listing goes on behind this key.
+    /// Notes that the listing resumes after this key.
     pub fn resumed_after(&self, key: String) {
-        // It is said once.
+        // It is set once.
         let _ = self.resumed_after.set(key);
     }
 
-    /// The key behind which the listing went on, unless it began at the first one.
+    /// The key after which the listing resumed, unless it started at the first one.
     pub fn begins_after(&self) -> Option<&str> {
         self.resumed_after.get().map(String::as_str)
     }
 
-    /// The listing has come to its end.
+    /// Notes that the listing has ended.
     pub fn listed_all(&self) {
         self.listed_all.store(true, Ordering::Release);
     }
 
-    /// The work on an object of so many bytes has ended.
+    /// Counts the end of the work on an object of this many bytes.
     pub fn ended(&self, outcome: Outcome, bytes: u64) {
         let counter = if outcome == Outcome::Delivered { &self.delivered } else { &self.undelivered };
         counter.increment();
         self.bytes_ended.add(bytes);
     }
 
-    /// Everything that was to be sent is delivered, and nothing was left out because it could not be read.
+    /// True if everything to be sent is delivered, and nothing was left out because it could not be read.
     pub fn is_complete(&self) -> bool {
         self.listed_all.load(Ordering::Acquire)
             && self.delivered.value() == self.to_send.value()
             && self.archived.value() == 0
     }
 
-    /// What was listed, in words.
+    /// The listed objects, in words.
     pub fn listing(&self) -> String {
         let parts = [
             (&self.outside_time, "outside --from and --to"),

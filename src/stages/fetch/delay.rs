@@ -1,4 +1,4 @@
-//! What waits for another try, and the thread that waits with it: no fetcher ever does.
+//! Delayed retries, and the thread that waits with them, so that no fetcher does.
 
 use std::cmp::Ordering as Order;
 use std::collections::BinaryHeap;
@@ -14,19 +14,20 @@ use crate::base::limits::DELAY_CHECK_INTERVAL;
 use crate::base::stop::Stop;
 use crate::telemetry;
 
-/// Cheap to clone; clones share what waits. Not bounded by itself: a lane bounds the objects that it has begun
-/// ([`crate::handoff::schedule`]), and parts hold their share of the memory.
+/// The delayed jobs and parts. Cheap to clone; clones share them. Not bounded by itself: a lane bounds the objects that
+/// it has started ([`crate::handoff::schedule`]), and parts hold their memory permit.
 #[derive(Clone)]
 pub struct Delays {
     waiting: Arc<Mutex<Waiting>>,
-    /// Jobs that were put here and have not been taken by a fetcher.
+    /// Jobs that were added here and have not been taken by a fetcher.
     jobs: Arc<AtomicUsize>,
     due: Sender<Delayed>,
     pub due_jobs: Receiver<Delayed>,
     due_parts: Sender<PartJob>,
 }
 
-/// A job that waits for another try. It is counted where its input's figures and the end of the fetchers look, for as long as it is here, and dropping it gives its message back.
+/// A job waiting for a retry. While it is here, its input's gauges and the end of the fetchers take it into account;
+/// dropping it returns its message.
 pub struct Delayed {
     job: Option<Box<Job>>,
     jobs: Arc<AtomicUsize>,
@@ -34,7 +35,7 @@ pub struct Delayed {
 }
 
 impl Delayed {
-    /// It waits no longer.
+    /// Ends its wait.
     pub fn take(mut self) -> Option<Box<Job>> {
         self.job.take()
     }
@@ -50,7 +51,7 @@ impl Drop for Delayed {
 #[derive(Default)]
 struct Waiting {
     late: BinaryHeap<Late>,
-    /// Nothing is delayed any more.
+    /// True if nothing is delayed any more.
     is_stopped: bool,
 }
 
@@ -65,13 +66,13 @@ enum What {
 }
 
 impl Delays {
-    /// Parts go back to those that wait for a fetcher by `due_parts`.
+    /// `due_parts` returns parts to those that wait for a fetcher.
     pub fn new(due_parts: Sender<PartJob>) -> Delays {
         let (due, due_jobs) = unbounded();
         Delays { waiting: Arc::default(), jobs: Arc::default(), due, due_jobs, due_parts }
     }
 
-    /// Delays a job. After a stop it is dropped, which gives its message back.
+    /// Delays a job. After a stop it is dropped, which returns its message.
     pub fn put(&self, job: Box<Job>, telemetry: &Arc<telemetry::Input>, wait: Duration) {
         self.jobs.fetch_add(1, Ordering::AcqRel);
         telemetry.fetch.delayed.add(1);
@@ -80,7 +81,7 @@ impl Delays {
         drop(self.push(What::Job(delayed), wait));
     }
 
-    /// Delays a part. After a stop nothing is delayed any more, and it comes back.
+    /// Delays a part. After a stop nothing is delayed any more, and the part is handed back.
     pub fn put_part(&self, part: PartJob, wait: Duration) -> Option<PartJob> {
         match self.push(What::Part(part), wait)? {
             What::Part(part) => Some(part),
@@ -88,12 +89,12 @@ impl Delays {
         }
     }
 
-    /// No job waits.
+    /// True if no job waits.
     pub fn is_empty(&self) -> bool {
         self.jobs.load(Ordering::Acquire) == 0
     }
 
-    /// Hands on what is due, until stopped; then what waits goes away: jobs are dropped, parts get a last try.
+    /// Passes on due items, until stopped; then jobs are dropped, and parts get a last attempt.
     pub fn run(&self, stop: &Stop) {
         while !stop.wait(DELAY_CHECK_INTERVAL) {
             let now = Instant::now();
@@ -114,7 +115,7 @@ impl Delays {
         }
     }
 
-    /// What comes back is not delayed. It must not be dropped under the lock: a job's end may take others.
+    /// A returned item is not delayed. It must not be dropped under the lock: a job's end may take others.
     fn push(&self, what: What, wait: Duration) -> Option<What> {
         let mut waiting = self.lock();
         if waiting.is_stopped {

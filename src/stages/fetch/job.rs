@@ -1,4 +1,4 @@
-//! An object that is to be fetched, however many tries that takes.
+//! An object to fetch, with all its attempts.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,8 +15,8 @@ use crate::handoff::{PullingId, Source};
 use crate::ledger::{Case, Entry};
 use crate::services::Definition;
 
-/// An object in work. It is small, because thousands may wait for another try; its [`Work`] is made when its
-/// first bytes are there.
+/// An object in flight. It is small, because thousands may wait for a retry; its [`Work`] is created when its first
+/// bytes have arrived.
 pub struct Job {
     pub object: Object,
     pub service: Arc<Definition>,
@@ -28,12 +28,12 @@ pub struct Job {
     pub pulled: Option<PullingId>,
     pub case: Option<Case>,
     pub attempts: Attempts,
-    /// It is left out if it was written before.
+    /// It is left out if it was written before this time.
     pub not_before: Option<Timestamp>,
 }
 
 impl Job {
-    /// Was it written before the time from which on objects are read? `modified`: as S3 says.
+    /// True if it was written before the time from which objects are read. `modified` is S3's.
     pub fn is_too_old(&self, modified: Option<SystemTime>) -> bool {
         self.not_before.zip(modified).is_some_and(|(start, modified)| modified < SystemTime::from(start))
     }

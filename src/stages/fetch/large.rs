@@ -1,8 +1,8 @@
-//! Objects whose decoding needs memory that others hold: they are begun again, one at a time, when all
-//! that decoders may hold is reserved for them.
+//! Objects whose decoding needs memory that others hold: they are restarted, one at a time, when all decoder memory is
+//! reserved for them.
 //!
-//! A thread of its own waits for that. It holds nothing meanwhile, and whoever holds the memory does not
-//! wait for memory, so that it comes back.
+//! A separate thread waits for that. It holds nothing meanwhile, and those who hold the memory do not wait for memory,
+//! so it becomes free.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::base::limits::PART_BYTES;
 use crate::decode::{Account, Decoder};
 use crate::handoff::{Again, Work};
 
-/// An object that is to be begun again.
+/// An object to restart.
 pub(super) struct Large {
     work: Box<Work>,
     target: Arc<Target>,
@@ -26,12 +26,12 @@ pub(super) struct Large {
 }
 
 impl Fetcher {
-    /// What the worker is to do with an object that it has no memory for.
+    /// The worker's instruction for an object without memory.
     pub(super) fn again(&self, target: &Arc<Target>, total: u64) -> Option<Again> {
         let (large, target) = (self.large.clone()?, Arc::clone(target));
         let bounds = self.settings.bounds;
         Some(Box::new(move |mut work| {
-            // What the old one holds is what others wait for.
+            // The others wait for the memory that the old one holds.
             work.decoder = Decoder::new(work.service.format.clone(), bounds);
             log::debug!("{}: waiting for the memory that its decoding needs", work.source);
             // Dropped with the channel, it counts as not delivered.
@@ -39,7 +39,7 @@ impl Fetcher {
         }))
     }
 
-    /// Until the other fetchers have ended.
+    /// Runs until the other fetchers have ended.
     pub(super) fn begin_again(self, waiting: &Receiver<Large>) {
         for large in waiting {
             if self.settings.stop.is_stopped() {
@@ -59,7 +59,7 @@ impl Fetcher {
         }
     }
 
-    /// The object as it was the first time. None: aborted.
+    /// Fetches the object from its start. None if aborted.
     fn read_again(&self, target: &Arc<Target>, total: u64) -> Result<Option<Begun>, Error> {
         let settings = &self.settings;
         let size = usize::try_from(total).unwrap_or(usize::MAX);

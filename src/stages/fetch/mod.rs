@@ -1,13 +1,13 @@
-//! object -> payload: ranged GETs.
+//! Object -> payload, by ranged GETs.
 //!
-//! A fixed number of threads. Each takes an object, reads its first part, and then decides by the
-//! object's size: what fits goes on whole, so that it can be inflated in one call; what does not goes
-//! on as a [`stream`] of parts. The parts of a stream are put up for all threads; a thread that waits for
-//! its own parts works on those that are up, so that there is always someone to do them.
+//! A fixed number of threads. Each takes an object, reads its first part, and then decides by the object's size: one
+//! that fits is passed on whole, so that it can be inflated in one call; a larger one is passed on as a [`stream`] of
+//! parts. All threads share the queue of parts; a thread that waits for its own parts works on queued ones, so that
+//! some thread always does.
 //!
-//! None of them waits for an object to get better: what is to be tried again later waits in [`delay`], in one
-//! thread for all, and only a share of the fetchers is ever busy with buckets that fail ([`outage`]). While many of them wait
-//! for parts that do not arrive, a few spare ones work.
+//! No thread waits for an object to recover: retries wait in [`delay`], in one thread for all, and only a share of the
+//! fetchers is ever busy with failing buckets ([`outage`]). While many of them wait for parts that do not arrive, a few
+//! spare ones work.
 
 mod delay;
 mod job;
@@ -45,46 +45,46 @@ use large::Large;
 use outage::{Attempts, Doubts};
 use parts::{PartJob, Parts};
 
-/// What the threads share.
+/// The threads' shared state.
 pub struct Settings {
     /// By the index of the input.
     pub inputs: Vec<InputSettings>,
-    /// Compressed bytes that may be held.
+    /// The budget for compressed bytes.
     pub budget: Budget,
-    /// Where these are held.
+    /// Their buffers.
     pub buffers: Buffers,
     /// Largest object that is held whole, in bytes.
     pub whole_object_bytes_max: usize,
     pub bounds: Bounds,
-    /// What all decoders together may hold.
+    /// The memory of all decoders together.
     pub decoders: Budget,
     /// Knows the objects over which the process died before.
     pub ledger: Ledger,
     pub waits: Arc<Waits>,
-    /// Takes a payload over. May wait, but only for what lies downstream.
+    /// Takes a payload over. It may wait, but only for later stages.
     pub decode: Arc<dyn Fn(Payload) + Send + Sync>,
-    /// Begin no more objects.
+    /// Stops starting objects.
     pub stop: Stop,
-    /// Ends waits; what is in hand then counts as not delivered.
+    /// Aborts waits; work in flight then counts as not delivered.
     pub abort: Stop,
 }
 
-/// One input's side of it.
+/// One input's part of it.
 pub struct InputSettings {
     pub s3: S3,
     /// `id` of the input.
     pub id: String,
-    /// What it has delivered before.
+    /// Its record of delivered objects.
     pub ledger: Ledger,
     pub missing_object: MissingObject,
     pub telemetry: Arc<telemetry::Input>,
 }
 
-/// Starts `threads` fetchers, and the thread in which objects wait for another try. The fetchers end when all lanes
-/// are closed and nothing waits, the other thread at a stop.
+/// Starts `threads` fetchers, and the thread for retries. The fetchers end when all lanes are closed and nothing waits,
+/// the other thread at a stop.
 ///
 /// # Errors
-/// When the machine will not start another thread.
+/// If a thread cannot be started.
 pub fn start(threads: usize, schedule: &Schedule<Task>, settings: Settings) -> std::io::Result<Crew> {
     let settings = Arc::new(settings);
     let parts = Parts::new();
@@ -116,12 +116,12 @@ pub fn start(threads: usize, schedule: &Schedule<Task>, settings: Settings) -> s
 }
 
 impl Settings {
-    /// Waits for room in the memory budget. None when aborted.
+    /// Waits for room in the memory budget. None if aborted.
     fn reserve(&self, amount: usize) -> Option<Permit> {
         self.waits.fetch_memory.time(|| self.budget.acquire(amount, &self.abort))
     }
 
-    /// The decoder of an object of this service.
+    /// Creates the decoder of an object of this service.
     fn decoder(&self, service: &Definition, account: Account) -> Decoder {
         Decoder::within(service.format.clone(), self.bounds, account)
     }
@@ -131,12 +131,12 @@ struct Fetcher {
     schedule: Schedule<Task>,
     parts: Parts,
     doubts: Doubts,
-    /// Where objects go that are to be begun again. None: this is where they go.
+    /// The destination of objects to restart. None if this is it.
     large: Option<Sender<Large>>,
     settings: Arc<Settings>,
 }
 
-/// What a fetcher does next.
+/// A fetcher's next action.
 enum Next {
     Part(PartJob),
     Begin(Task),
@@ -147,7 +147,7 @@ enum Next {
     Closed,
 }
 
-/// Holds the task's place in its lane until the object has ended, wherever it waits until then.
+/// Holds the task's slot in its lane until the object has ended, wherever it waits until then.
 fn until_its_end(task: Task, place: Begun<Task>) -> Task {
     let of_message = task.share;
     let object = Ack::open(move |outcome: Outcome| {
@@ -164,7 +164,7 @@ impl Fetcher {
         self.work(|| true);
     }
 
-    /// The spare fetchers: they work while others wait for what does not arrive.
+    /// The spare fetchers: they work while others wait for parts that do not arrive.
     fn help_out(self) {
         let doubts = self.doubts.clone();
         self.work(move || doubts.hold_others_up());
@@ -194,8 +194,8 @@ impl Fetcher {
         &self.parts.delays
     }
 
-    /// Waits for something to do. Parts go first: others wait for them. Between new tasks and those that are to be
-    /// tried again the choice is random; who is next among the new ones is the schedule's to say.
+    /// Waits for work. Parts come first, because others wait for them. Between new tasks and retries the choice is
+    /// random; the schedule orders the new ones.
     fn next(&self, tickets: &Receiver<()>, is_closed: bool) -> Next {
         if let Ok(part) = self.parts.waiting.try_recv() {
             return Next::Part(part);
@@ -218,7 +218,7 @@ impl Fetcher {
         })
     }
 
-    /// The thread that waits for what is delayed. At a stop it gives back everything that has not been begun.
+    /// The retry thread. At a stop it returns everything that has not been started.
     fn wait_for_all(&self) {
         self.delays().run(&self.settings.stop);
         for (input, tasks) in self.schedule.clear() {
@@ -228,7 +228,7 @@ impl Fetcher {
 
     fn collect(&self, task: Task) {
         if self.settings.stop.is_stopped() {
-            // Dropped without a word: its message goes back.
+            // Dropped without an outcome, so its message is returned.
             return;
         }
         let Task { source, service, input, share, fate, turn, pulled, not_before } = task;
@@ -243,7 +243,7 @@ impl Fetcher {
         match source {
             Source::S3(object) => {
                 let InputSettings { ledger, id, telemetry, .. } = &self.settings.inputs[input];
-                // None: the object is in work, and its end answers for this message too; it may come at once.
+                // None: the object is in flight, and its end settles this message too; it may come at once.
                 fate.note(Ending::SharedDelivery);
                 let claimed = ledger.claim(id, &object, share, turn.as_ref());
                 let Some(entry) = claimed.map(Arc::new) else { return };
@@ -264,7 +264,7 @@ impl Fetcher {
                     not_before,
                 }));
             }
-            // Pages come with their bytes; none is ever put up for fetching.
+            // Pages come with their bytes; none is ever queued for fetching.
             Source::Page { .. } => (),
             Source::Body { message_id, bytes } => {
                 let source = Source::Body { message_id, bytes: Buffer::default() };
@@ -277,7 +277,7 @@ impl Fetcher {
         }
     }
 
-    /// None: it has no name.
+    /// None if it has no name.
     fn case(&self, source: &Source, input: usize) -> Option<Case> {
         let id = &self.settings.inputs[input].id;
         let (place, announced) = match source {

@@ -1,4 +1,4 @@
-//! One object: its first part, and what its size then asks for.
+//! One object: its first part, and the next steps, which depend on its size.
 
 use std::sync::Arc;
 
@@ -15,35 +15,35 @@ use crate::handoff::{Source, Task};
 use crate::ledger::Known;
 use crate::settings::MissingObject;
 
-/// An object that has been begun.
+/// An object that has been started.
 pub(super) struct Begun {
     pub target: Arc<Target>,
     /// The object's size.
     pub total: u64,
-    /// From its first byte on.
+    /// The parts from its first byte on.
     pub bytes: Buffer,
-    /// What of it is not to be sent again.
+    /// The records not to be sent again.
     pub progress: Progress,
 }
 
-/// Why an object was not begun.
+/// The reason why an object was not started.
 enum Failure {
     Stopped,
     /// It was delivered before.
     Delivered,
-    /// It is in work for another message.
+    /// It is in flight for another message.
     InWork,
-    /// It was written before the time from which on objects are read.
+    /// It was written before the time from which objects are read.
     TooOld,
     Aws(Error),
 }
 
 impl Fetcher {
-    /// One attempt: what the object needs then is done here, or later.
+    /// One attempt; the following steps happen here, or later.
     pub(super) fn attempt(&self, job: Box<Job>) {
         let InputSettings { telemetry, .. } = &self.settings.inputs[job.input];
         if self.settings.stop.is_stopped() {
-            // Dropped without a word: its message goes back.
+            // Dropped without an outcome, so its message is returned.
             return;
         }
         if job.entry.is_delivered() {
@@ -68,7 +68,7 @@ impl Fetcher {
                 self.bucket_works(&job);
                 self.leave_out(*job);
             }
-            // The ledger has taken this message's part over, and nothing is left to drop.
+            // The ledger has taken this message's share over, and nothing is left to drop.
             Err(Failure::InWork) => self.bucket_works(&job),
             // Dropping the job counts as not delivered.
             Err(Failure::Stopped) => (),
@@ -83,8 +83,8 @@ impl Fetcher {
         }
     }
 
-    /// Looks for the object under the other spelling of its key. An identity that may not list a bucket is denied what
-    /// the bucket does not have.
+    /// Looks for the object under the other spelling of its key. An identity without the permission to list a bucket
+    /// gets "denied" for a missing object.
     fn under_other_key(&self, job: &Job, error: &Error) -> Option<Object> {
         if !matches!(error.kind(), Kind::NoSuchObject | Kind::Denied) {
             return None;
@@ -103,7 +103,7 @@ impl Fetcher {
         is_there.then_some(target.object)
     }
 
-    /// Collects an object in another's place.
+    /// Collects an object in place of another.
     fn collect_instead(&self, job: Job, object: Object) {
         let Job { object: named, service, input, ack, pulled, fate, not_before, .. } = job;
         log::info!(
@@ -127,13 +127,13 @@ impl Fetcher {
         self.hand_over(work, begun);
     }
 
-    /// Gives the workers what has been read, and the rest as it comes.
+    /// Passes the read part to the workers, and the rest as it comes.
     pub(super) fn hand_over(&self, work: Box<Work>, begun: Begun) {
         let whole = begun.bytes.len() as u64 >= begun.total;
         if whole { self.hand_over_whole(work, begun) } else { self.stream(work, begun) }
     }
 
-    /// Puts the object where it waits for its next attempt, or gives it up.
+    /// Queues the object for its next attempt, or gives it up.
     fn try_later(&self, mut job: Box<Job>, error: &Error) {
         let telemetry = &self.settings.inputs[job.input].telemetry;
         let next = job.attempts.next(error, &telemetry.buckets, &job.object.bucket);
@@ -218,7 +218,7 @@ impl Fetcher {
         if job.is_too_old(part.modified) {
             return Err(Failure::TooOld);
         }
-        // Another message's work on the same content answers for this one, perhaps at once.
+        // Another message's work on the same content settles this one, perhaps at once.
         job.fate.note(Ending::SharedDelivery);
         let known = entry.identify(&part.etag, part.total, &reader);
         if !matches!(known, Known::InWork) {
@@ -238,8 +238,8 @@ impl Fetcher {
         Ok(Begun { target, total: part.total, bytes, progress })
     }
 
-    /// Reads what is missing, part after part into the one buffer; the caller has the memory for it. Other
-    /// objects keep the other fetchers busy, and nothing has to be put together from pieces.
+    /// Reads the missing parts one after another into the one buffer; the caller has the memory for it. Other objects
+    /// keep the other fetchers busy, and nothing has to be assembled from pieces.
     pub(super) fn read_rest(&self, target: &Target, total: usize, bytes: &mut Buffer) -> Result<(), Error> {
         while bytes.len() < total {
             let len = PART_BYTES.min(total - bytes.len()) as u64;
@@ -249,7 +249,7 @@ impl Fetcher {
     }
 }
 
-/// The failure may be one of all objects of the bucket.
+/// True if the failure may concern all objects of the bucket.
 fn is_of_bucket(error: &Error) -> bool {
     !matches!(error.kind(), Kind::NoSuchObject | Kind::Changed | Kind::Withheld | Kind::Stopped)
 }

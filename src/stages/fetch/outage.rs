@@ -1,9 +1,9 @@
-//! An object that cannot be read: is it the object, or is it everything?
+//! Distinguishes a failing object from a failing bucket or S3.
 //!
-//! When S3 is away, or a policy has been broken, every object fails. Giving their messages back would
-//! use up the receives that the queue's redrive policy allows, and a whole queue of good logs would end
-//! in the dead-letter queue. So an object is given up only when others can be read meanwhile; while none
-//! can, it is kept (its message's lease is extended) and tried again later ([`super::delay`]).
+//! When S3 is down, or a policy is broken, every object fails. Returning their messages would use up the receives that
+//! the queue's redrive policy allows, and a whole queue of good logs would end in the dead-letter queue. So an object
+//! is given up only if others can be read meanwhile; while none can, it is kept (its message's lease is extended) and
+//! retried later ([`super::delay`]).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ use crate::telemetry::Health;
 pub struct Attempts {
     began: Instant,
     backoff: Backoff,
-    /// Failures that are the object's own.
+    /// Failures that concern only this object.
     own: u32,
     /// `health.successes()` at the last failure.
     successes: u64,
@@ -33,12 +33,12 @@ impl Attempts {
         Attempts { began: Instant::now(), backoff, own: 0, successes: health.successes() }
     }
 
-    /// After a failure: how long to wait before the next attempt. None: there is none.
+    /// The wait before the next attempt after a failure. None if there is none.
     pub fn next(&mut self, error: &Error, health: &Health, bucket: &str) -> Option<Duration> {
         match error.kind() {
-            // Only somebody else can help, and other objects have nothing to do with it.
+            // Needs intervention, and other objects say nothing about it.
             Kind::Stopped | Kind::Withheld => None,
-            // The object is not there yet, or is being replaced.
+            // The object does not exist yet, or is being replaced.
             Kind::NoSuchObject | Kind::Changed => {
                 self.own += 1;
                 (self.own < OBJECT_ATTEMPTS).then_some(OBJECT_RETRY_DELAY)
@@ -68,36 +68,36 @@ impl Attempts {
     }
 }
 
-/// The buckets that could not be read at the last try, or from which a part does not arrive. A call there may take as long
-/// as its time-outs, so only a share of the fetchers may be busy with them at a time: the others always try something
-/// else. Cheap to clone.
+/// The buckets that could not be read at the last attempt, or from which a part does not arrive. A call there may take
+/// as long as its timeouts, so only a share of the fetchers may be busy with them at a time: the others always try
+/// something else. Cheap to clone.
 #[derive(Clone)]
 pub struct Doubts(Arc<Inner>);
 
 struct Inner {
-    /// Most fetchers that may be busy with these buckets.
+    /// Maximum number of fetchers busy with these buckets.
     share: usize,
     state: Mutex<State>,
 }
 
-/// A bucket of an input, which is named by its index.
+/// A bucket of an input, which is given by its index.
 type Bucket = (usize, String);
 
 #[derive(Default)]
 struct State {
-    /// Those that failed, by the index of the input.
+    /// The failed ones, by the index of the input.
     failed: Vec<HashSet<String>>,
-    /// What each busy fetcher is busy with.
+    /// The bucket of each busy fetcher.
     busy: HashMap<u64, Bucket>,
-    /// The GETs that have not ended.
+    /// Pending GETs.
     gets: HashMap<u64, (Bucket, Instant)>,
     next: u64,
 }
 
-/// The right to make calls for an object.
+/// The permission to make calls for an object.
 pub struct Admission(Doubts, u64);
 
-/// A GET that has not ended.
+/// A pending GET.
 pub struct InFlight(Doubts, u64);
 
 impl Doubts {
@@ -106,7 +106,7 @@ impl Doubts {
         Doubts(Arc::new(Inner { share: (fetchers / 2).max(1), state: Mutex::new(state) }))
     }
 
-    /// None: the bucket is doubtful, and enough fetchers are busy with such ones.
+    /// None if the bucket is doubtful, and enough fetchers are busy with such ones.
     pub fn admit(&self, input: usize, bucket: &str) -> Option<Admission> {
         let mut state = self.lock();
         let stalled = state.stalled(Instant::now());
@@ -122,7 +122,7 @@ impl Doubts {
         Some(Admission(self.clone(), number))
     }
 
-    /// A GET begins.
+    /// Registers a GET.
     pub fn begin(&self, input: usize, bucket: &str) -> InFlight {
         let mut state = self.lock();
         let number = state.number();
@@ -130,7 +130,7 @@ impl Doubts {
         InFlight(self.clone(), number)
     }
 
-    /// So many fetchers wait for parts that do not arrive that others are held up.
+    /// True if so many fetchers wait for parts that do not arrive that others are held up.
     pub fn hold_others_up(&self) -> bool {
         let now = Instant::now();
         self.lock().gets.values().filter(|(_, began)| is_stalled(*began, now)).count() >= self.0.share

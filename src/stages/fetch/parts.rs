@@ -1,4 +1,4 @@
-//! Parts of big objects, put up for all fetchers.
+//! The queue of big objects' parts, shared by all fetchers.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,21 +14,21 @@ use crate::base::buffers::Buffer;
 use crate::base::limits::{AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX, FETCH_OVERDUE};
 use crate::base::object::Object;
 
-/// The parts that wait for a fetcher. Not bounded by itself: every part holds its share of the budget.
+/// The parts waiting for a fetcher. Not bounded by itself: every part holds its budget permit.
 #[derive(Clone)]
 pub struct Parts {
     up: Sender<PartJob>,
     pub waiting: Receiver<PartJob>,
-    /// Where a part waits that is to be tried again, as objects do.
+    /// The queue for a part's retry, as for objects.
     pub delays: Delays,
 }
 
-/// One range of an object that has been begun.
+/// One range of an object that has been started.
 pub struct PartJob {
     target: Arc<Target>,
     start: u64,
     len: u64,
-    /// Its memory, which is taken at the first try.
+    /// Its memory, which is allocated at the first attempt.
     bytes: Buffer,
     done: Sender<Result<Buffer, Error>>,
     /// Failures so far.
@@ -42,13 +42,13 @@ pub struct Target {
     pub input: usize,
     /// Empty before the first part has been read.
     pub etag: String,
-    /// As it was announced, then as the first part's answer says.
+    /// The announced size, then that of the first part's answer.
     pub size: Option<u64>,
-    /// Learns of GETs that take long.
+    /// Receives reports of slow GETs.
     pub doubts: Doubts,
 }
 
-/// A part that is on its way.
+/// A part in flight.
 pub struct Pending(Receiver<Result<Buffer, Error>>);
 
 impl Parts {
@@ -58,7 +58,7 @@ impl Parts {
         Parts { up, waiting, delays }
     }
 
-    /// Puts a part up.
+    /// Queues a part.
     pub fn put_up(&self, target: &Arc<Target>, start: u64, len: u64, bytes: Buffer) -> Pending {
         let (done, arrived) = crossbeam_channel::bounded(1);
         let (target, backoff) = (Arc::clone(target), Backoff::new(AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX));
@@ -67,7 +67,7 @@ impl Parts {
         Pending(arrived)
     }
 
-    /// Waits for a part, working on whatever parts are up meanwhile.
+    /// Waits for a part, working on queued parts meanwhile.
     pub fn wait(&self, pending: &Pending, settings: &Settings) -> Result<Buffer, Error> {
         loop {
             let waited = Instant::now();
@@ -79,7 +79,7 @@ impl Parts {
             match next {
                 Ok(job) => job.into_iter().for_each(|job| job.fetch(settings, &self.delays)),
                 Err(Ok(part)) => return part,
-                // The thread that had it panicked.
+                // Its thread panicked.
                 Err(Err(_)) => {
                     return Err(Error::setup("s3:GetObject", "", Kind::Transient, "a fetcher died"));
                 }
@@ -89,7 +89,7 @@ impl Parts {
 }
 
 impl PartJob {
-    /// Fetches it, or lets it wait for another try.
+    /// Fetches it, or queues it for a retry.
     pub fn fetch(mut self, settings: &Settings, delays: &Delays) {
         let range = Range { start: self.start, len: self.len };
         match self.target.get(range, settings, &mut self.bytes) {
@@ -99,7 +99,7 @@ impl PartJob {
                     let _ = part.done.send(Err(error));
                 }
             }
-            // Nobody waits any more when another part of the object has failed.
+            // Nothing waits for it any more if another part of the object has failed.
             part => drop(self.done.send(part.map(|_| self.bytes))),
         }
     }

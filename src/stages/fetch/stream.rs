@@ -1,4 +1,4 @@
-//! An object that is too large to be held: its parts go to a worker one after another.
+//! An object that is too large to be held: its parts are passed to a worker one after another.
 
 use std::collections::VecDeque;
 
@@ -13,17 +13,17 @@ use crate::base::buffers::Buffer;
 use crate::base::limits::{PART_BYTES, PARTS_AHEAD};
 use crate::handoff::{Payload, Work};
 
-/// The parts that are still to come, some of them on their way.
+/// The remaining parts, some of them in flight.
 struct Rest {
     begun: Begun,
     pending: VecDeque<Pending>,
-    /// Where the next part to be put up begins.
+    /// Offset of the next part to queue.
     next_start: u64,
 }
 
 impl Fetcher {
-    /// Feeds the worker. Only one part is waited for while no other is held, so that several streams
-    /// and whole objects can share a small budget without waiting for each other in a circle.
+    /// Feeds the worker. It waits for only one part while it holds no other, so that several streams and whole objects
+    /// can share a small budget without a deadlock.
     pub(super) fn stream(&self, work: Box<Work>, mut begun: Begun) {
         log::debug!("{}: {} bytes, collected as a stream", work.source, begun.total);
         let bytes = std::mem::take(&mut begun.bytes);
@@ -32,7 +32,7 @@ impl Fetcher {
         self.look_ahead(&mut rest);
         let mut back = self.feed(work, &rest.begun, bytes, false);
         while let Some(part) = self.next_part(&mut rest) {
-            // The worker is done with the part before this one, or has failed and said so.
+            // The worker has finished the previous part, or has failed and reported it.
             let worker = &self.settings.waits.fetch_workers;
             let Ok(work) = worker.time(|| back.recv()) else { return };
             let last = rest.is_finished();
@@ -54,7 +54,7 @@ impl Fetcher {
         back
     }
 
-    /// The next part in order; None when there is none, or when stopped.
+    /// The next part in order; None if there is none, or if stopped.
     fn next_part(&self, rest: &mut Rest) -> Option<Result<Buffer, Error>> {
         if rest.pending.is_empty() && !rest.all_put_up() {
             let permit = self.settings.reserve(PART_BYTES)?;
@@ -63,7 +63,7 @@ impl Fetcher {
         Some(self.parts.wait(&rest.pending.pop_front()?, &self.settings))
     }
 
-    /// Puts up more parts as far as memory is free.
+    /// Queues more parts while memory is free.
     fn look_ahead(&self, rest: &mut Rest) {
         while rest.pending.len() < PARTS_AHEAD && !rest.all_put_up() {
             match self.settings.budget.try_acquire(PART_BYTES) {

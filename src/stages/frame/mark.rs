@@ -1,8 +1,8 @@
-//! `@devo_pulling_id` in a JSON event, whose own bytes stay as they are.
+//! Adds `@devo_pulling_id` to a JSON event, whose own bytes do not change.
 
 use crate::handoff::PullingId;
 
-/// Writes the event into `marked` with one more member at its end. False: the event is no JSON object, and
+/// Writes the event into `marked` with one more member at its end. Returns false if the event is not a JSON object, and
 /// nothing was written.
 pub fn mark(event: &[u8], id: &PullingId, marked: &mut Vec<u8>) -> bool {
     let object = event.trim_ascii();

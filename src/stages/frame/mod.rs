@@ -1,10 +1,10 @@
-//! record -> syslog frame in a batch.
+//! Record -> syslog frame in a batch.
 //!
 //! Pure: the time is an argument. The bytes are those of `docs/devo-wire.md#frames`:
 //!
 //! ```text
 //! <14>Nov 21 11:04:05 HOST TAG: MESSAGE\n             a record without a line feed
-//! 42 <14>Nov 21 11:04:05 HOST TAG: LINE1\nLINE2\n     octet-counted (RFC 6587), header and last LF included
+//! 42 <14>Nov 21 11:04:05 HOST TAG: LINE1\nLINE2\n     octet-counted (RFC 6587), including header and last LF
 //! ```
 
 mod mark;
@@ -27,8 +27,8 @@ pub use mark::mark;
 /// `<14>`: facility user, severity info, as the vendor's SDK sends.
 const PRIORITY: &str = "<14>";
 
-/// What a frame has beside its date, host, tag and record: the digits of its length with a space, `: ` and the
-/// line feed.
+/// Overhead of a frame besides its date, host, tag and record: the digits of its length with a space, `: ` and the line
+/// feed.
 const FRAME_MARKS: usize = 24;
 
 /// Writes frames one after another into a buffer.
@@ -36,7 +36,7 @@ const FRAME_MARKS: usize = 24;
 pub struct Frames {
     /// `<14>DATE HOST `, the same for all frames of a batch.
     prefix: Vec<u8>,
-    /// The tag of the last frame, and what stands before its body: one copy instead of three.
+    /// The tag of the last frame, and the header before its body: one copy instead of three.
     tag: String,
     header: Vec<u8>,
     bytes: Buffer,
@@ -47,7 +47,7 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// No frames yet; they are dated `now` and go into `buffer`, which is empty.
+    /// Creates empty frames, dated `now`, in the empty `buffer`.
     pub fn new(host: &str, now: Timestamp, buffer: Buffer) -> Frames {
         let date = now.to_zoned(TimeZone::UTC).strftime("%b %e %H:%M:%S").to_string();
         Frames {
@@ -61,7 +61,7 @@ impl Frames {
         }
     }
 
-    /// Goes on in that buffer, which is empty as these frames are.
+    /// Continues in that buffer, which is as empty as these frames.
     pub fn write_into(&mut self, buffer: Buffer) {
         self.bytes = buffer;
     }
@@ -88,14 +88,14 @@ impl Frames {
         }
     }
 
-    /// The most that a record of so many bytes takes under a tag.
+    /// The maximum size of a record of this many bytes under a tag.
     pub fn room_for(&self, tag: &str, record_bytes: usize) -> usize {
         self.prefix.len() + tag.len() + record_bytes + FRAME_MARKS
     }
 
-    /// Sees to room for so many more bytes if memory is free now. False: send these frames first.
+    /// Makes room for this many more bytes if memory is free now. Returns false if these frames must be sent first.
     pub fn try_make_room(&mut self, bytes: usize) -> bool {
-        // Doubling, as long as that is no more than a batch should have.
+        // Doubles, as long as that is no more than a batch should have.
         let doubled = self.bytes.len().min(BATCH_BYTES.saturating_sub(self.bytes.len()));
         self.bytes.len() + bytes <= self.bytes.capacity() || self.bytes.try_make_room(bytes.max(doubled))
     }
@@ -121,12 +121,12 @@ impl Frames {
         self.header.extend_from_slice(b": ");
     }
 
-    /// Frames so far.
+    /// Number of frames so far.
     pub fn events(&self) -> u32 {
         self.events
     }
 
-    /// Bytes so far.
+    /// Number of bytes so far.
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -135,12 +135,12 @@ impl Frames {
         self.bytes.is_empty()
     }
 
-    /// Whether a frame is octet-counted.
+    /// True if a frame is octet-counted.
     pub fn is_counted(&self) -> bool {
         self.counted
     }
 
-    /// A record of the object is not sent.
+    /// Notes that a record of the object is not sent.
     pub fn leave_out(&mut self) {
         match self.left_out.last_mut().filter(|(frames, _)| *frames == self.events) {
             Some((_, records)) => *records += 1,
@@ -148,14 +148,14 @@ impl Frames {
         }
     }
 
-    /// The frames as a batch that is `share` of its object.
+    /// The frames as a batch with `share` of its object.
     pub fn into_batch(mut self, share: Share) -> Batch {
         self.bytes.fit();
         Batch { counted: self.counted, ..Batch::new(Arc::new(self.bytes), self.events, share) }
     }
 
-    /// The same for an object's records from number `first_record` on, those left out included. Batches of one lane
-    /// stay in order.
+    /// The frames as a batch of an object's records from number `first_record` on, including those left out. Batches of
+    /// one lane stay in order.
     pub fn into_batch_of(
         mut self,
         object: &Arc<Subject>,
@@ -169,7 +169,7 @@ impl Frames {
     }
 }
 
-/// In JSON a raw CR or LF can only stand between tokens (RFC 8259, section 7): it is white space.
+/// In JSON a raw CR or LF can only be between tokens (RFC 8259, section 7), where it is white space.
 fn line_ends_to_spaces(json: &mut [u8]) {
     let mut from = 0;
     while let Some(at) = memchr::memchr2(b'\r', b'\n', &json[from..]) {

@@ -1,4 +1,4 @@
-//! Threads that make calls side by side, so that a call that hangs holds up nothing but itself.
+//! Threads that make calls concurrently, so that a hung call blocks nothing but itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,26 +7,26 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::base::limits::CALLER_REST;
 
-/// A group of threads for one kind of call. They begin when they are needed, end when they are not, and nobody
-/// waits for their end: what they use must not keep anything else alive.
+/// A group of threads for one kind of call. They start when needed, end when idle, and are never joined: they must not
+/// keep anything else alive.
 pub struct Callers(Arc<Inner>);
 
 struct Inner {
     name: String,
     max: usize,
-    /// Makes one call. False: there was none to make.
+    /// Makes one call. Returns false if there was none to make.
     call: Box<dyn Fn() -> bool + Send + Sync>,
-    /// To threads that rest: a message passes only while one does.
+    /// To idle threads: a message passes only while there is one.
     wake: Sender<()>,
     woken: Receiver<()>,
     running: AtomicUsize,
     has_panicked: AtomicBool,
-    /// The log says that no thread could be started.
+    /// The log has reported that no thread could be started.
     is_told: AtomicBool,
 }
 
 impl Callers {
-    /// Makes a group of up to `max` threads, none of which runs yet. Each makes calls until `call` says that there is
+    /// Creates a group of up to `max` threads, none of which runs yet. Each makes calls until `call` says that there is
     /// none to make.
     pub fn new(name: String, max: usize, call: impl Fn() -> bool + Send + Sync + 'static) -> Callers {
         let (wake, woken) = bounded(0);
@@ -42,8 +42,8 @@ impl Callers {
         }))
     }
 
-    /// There are calls to make: a thread that rests makes them, or else one more, if there may be one more. Ask again
-    /// as long as there are.
+    /// Announces calls: an idle thread makes them, or else a new one, if allowed. Call it again as long as there are
+    /// any.
     pub fn begin(&self) {
         if self.0.wake.try_send(()).is_ok() || self.0.running.load(Ordering::Acquire) >= self.0.max {
             return;
@@ -65,7 +65,7 @@ impl Callers {
         }
     }
 
-    /// No thread has panicked.
+    /// True if no thread has panicked.
     pub fn is_whole(&self) -> bool {
         !self.0.has_panicked.load(Ordering::Acquire)
     }

@@ -1,4 +1,4 @@
-//! When is a queue drained? Pure.
+//! The end of a drain. Pure.
 
 use std::collections::HashMap;
 
@@ -6,23 +6,23 @@ use crate::ack::Outcome;
 use crate::aws::Attributes;
 use crate::base::limits::{DRAIN_REJECTS_MAX, DRAIN_RETRIES_MAX};
 
-/// The depth is approximate: it must look empty so often in a row.
+/// The depth is approximate: it must look empty this many times in a row.
 const LOOKS_NEEDED: u32 = 2;
 /// A redrive policy that allows more receives than this is not waited for.
 const REDRIVE_RECEIVES_MAX: u32 = 20;
 
-/// What a drain knows of its queue.
+/// A drain's knowledge of its queue.
 #[derive(Debug, Default)]
 pub struct Drain {
-    /// How often the queue has looked empty in a row.
+    /// Number of consecutive checks in which the queue looked empty.
     looks: u32,
     /// Messages that failed and were not delivered since, with the number of failures.
     failed: HashMap<String, u32>,
-    /// The queue's redrive policy takes failing messages away after so many receives.
+    /// The queue's redrive policy takes failing messages away after this many receives.
     redrive_receives: Option<u32>,
 }
 
-/// Facts about the messages that the queue does not know, and we do.
+/// Facts about the messages that only the collector knows.
 #[derive(Debug, Clone, Copy)]
 pub struct Ours {
     pub nothing_in_work: bool,
@@ -32,18 +32,18 @@ pub struct Ours {
 }
 
 impl Drain {
-    /// Takes in what the queue said of itself after a receive that brought nothing. True: the queue is drained.
+    /// Takes the queue's depth after an empty receive. Returns true if the queue is drained.
     pub fn looks_empty(&mut self, queue: &Attributes, ours: Ours) -> bool {
         self.learn(queue);
         let others_hold = queue.in_flight > ours.parked;
-        // SQS hands out nothing of a FIFO group while one of its messages is in flight.
+        // SQS delivers nothing of a FIFO group while one of its messages is in flight.
         let is_handed_out = queue.available > 0 && !(ours.is_fifo && ours.parked > 0);
         let empty = ours.nothing_in_work && !is_handed_out && queue.delayed == 0 && !others_hold;
         self.looks = if empty { self.looks + 1 } else { 0 };
         self.is_done()
     }
 
-    /// Takes in how the queue treats messages that come again.
+    /// Takes the queue's redrive policy.
     pub fn learn(&mut self, queue: &Attributes) {
         self.redrive_receives = queue.redrive.as_ref().map(|redrive| redrive.max_receive_count);
     }
@@ -52,12 +52,12 @@ impl Drain {
         self.looks >= LOOKS_NEEDED
     }
 
-    /// A message was delivered and deleted.
+    /// Notes that a message was delivered and deleted.
     pub fn delivered(&mut self, message_id: &str) {
         self.failed.remove(message_id);
     }
 
-    /// A message failed. True: leave it, it has been tried often enough.
+    /// Notes a failed message. Returns true if it should be left, after enough attempts.
     pub fn give_up(&mut self, message_id: &str, outcome: Outcome) -> bool {
         let failures = self.failed.entry(message_id.to_owned()).or_default();
         *failures += 1;

@@ -4,26 +4,26 @@ use std::time::Instant;
 
 use crate::base::limits::DEAD_LETTERS_NEWS;
 
-/// The history of a count that SQS estimates: it may be a little off, and be right again at the next look.
+/// The history of a count that SQS estimates: it may be slightly off, and correct at the next reading.
 #[derive(Debug, Default)]
 pub struct Growth {
-    /// The count that growth is measured by.
+    /// The baseline for growth.
     level: Option<u64>,
-    /// The count of the last look, if it was below the level.
+    /// The last count, if it was below the baseline.
     below: Option<u64>,
-    /// Growth that is news, and when there was more of it last.
+    /// Growth that is news, and the time of the latest increase.
     news: Option<(u64, Instant)>,
 }
 
 impl Growth {
-    /// Takes in a count. Returns by how much it has grown lately: 0 when that is no news any more.
+    /// Takes a count. Returns the recent growth: 0 if that is no longer news.
     pub fn look(&mut self, count: u64, now: Instant) -> u64 {
         let level = self.level.unwrap_or(count);
         if count > level {
             let before = self.grown(now);
             self.news = Some((before + count - level, now));
         }
-        // Below the level twice in a row, it has become less: they were redriven or purged.
+        // Twice in a row below the baseline, it has decreased: they were redriven or purged.
         let lower = self.below.filter(|_| count < level).map(|below| below.min(count));
         let rest = lower.map_or(0, |lower| count - lower);
         if rest > 0 {

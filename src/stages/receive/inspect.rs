@@ -1,4 +1,4 @@
-//! What a queue's own settings mean for us: looked at once, at the start, and by `check --online`.
+//! The queue's own settings and what they mean for us: checked once, at the start, and by `check --online`.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use crate::aws::Attributes;
 use crate::base::limits::IN_FLIGHT_ALARM;
 use crate::settings::Input;
 
-/// A message may wait for its object's whole way, several times; a queue that forgets sooner loses logs.
+/// A message may wait for its object's whole way, several times; a queue with a shorter retention loses logs.
 const RETENTION_ADVISED_MIN: Duration = Duration::from_secs(24 * 3600);
 
-/// Sentences about what an operator should know, without the input's name.
+/// Sentences for the operator, without the input's name.
 pub fn warnings(queue: &Attributes, input: &Input) -> Vec<String> {
     let mut warnings = Vec::new();
     if queue.redrive.is_none() && input.ack_messages {
@@ -35,7 +35,7 @@ pub fn warnings(queue: &Attributes, input: &Input) -> Vec<String> {
     warnings
 }
 
-/// What an empty receive may really mean. None: the queue looks healthy.
+/// The possible cause of an empty receive. None if the queue looks healthy.
 pub fn depth_warning(queue: &Attributes) -> Option<String> {
     (queue.available > 0 && queue.in_flight >= IN_FLIGHT_ALARM).then(|| {
         format!(

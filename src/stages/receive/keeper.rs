@@ -1,7 +1,7 @@
-//! The extension of the leases of what is in work.
+//! The extension of the leases of messages in flight.
 //!
-//! The thread does nothing else, and makes no call itself: [`Callers`] do, a few side by side, so that a call that
-//! hangs, or many that are slow, do not let the leases of other messages end.
+//! The thread does nothing else, and makes no calls itself: [`Callers`] do, a few concurrently, so that a hung call, or
+//! many slow ones, do not let the leases of other messages end.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
@@ -13,12 +13,12 @@ use crate::aws::{Error, Failure, Kind, Sqs};
 use crate::base::limits::LEASE_CALLERS_MAX;
 use crate::telemetry;
 
-/// Says whether it may be a single entry's fault that a call for several was refused as a whole.
+/// True if a single entry may have caused the refusal of a call for several.
 pub fn is_spoilt(why: &Kind) -> bool {
     matches!(why, Kind::BadRequest | Kind::ReceiptHandle)
 }
 
-/// Everything that the calls need. It keeps nothing alive that the end of the input waits for.
+/// The calls' shared state. It keeps nothing alive that the end of the input waits for.
 struct Keeper {
     leases: Arc<Mutex<Leases>>,
     queue: Sqs,
@@ -30,7 +30,7 @@ pub fn run(shared: &Shared) {
     let (keeper, name) = (Keeper::of(shared), format!("keep-{}", shared.settings.input.key));
     let callers = Callers::new(name, LEASE_CALLERS_MAX, move || keeper.extend_some());
     let interval = shared.leases().check_interval();
-    // A thread that has panicked ends this one, too: that is noticed.
+    // A panicked thread ends this one too, which is noticed.
     while !shared.is_finished() && callers.is_whole() {
         if shared.settings.abort.wait(interval) {
             return;
@@ -52,7 +52,7 @@ impl Keeper {
         }
     }
 
-    /// One call. False: no lease is due.
+    /// Makes one call. Returns false if no lease is due.
     fn extend_some(&self) -> bool {
         let asked = Instant::now();
         let Some(due) = self.leases().take_due(asked) else { return false };
@@ -83,14 +83,14 @@ impl Keeper {
                     self.leases().extended(*id, asked);
                     self.telemetry.settle.extended.increment();
                 }
-                // SQS has taken it back, or it is deleted: asking again would fail for ever.
+                // SQS has taken it back, or it is deleted: another extension would always fail.
                 Some(Kind::ReceiptHandle) => self.lost(*id),
                 Some(_) => self.leases().not_extended(*id, false, Instant::now()),
             }
         }
     }
 
-    /// The call has failed as a whole. What may be one lease's fault must not be the others'.
+    /// The call has failed as a whole. One bad lease must not affect the others.
     fn refused(&self, due: &Due, why: &Kind) {
         let (spoilt, now) = (is_spoilt(why), Instant::now());
         match &*due.leases {

@@ -1,4 +1,4 @@
-//! The messages that are in work, and until when they are ours.
+//! The messages in flight, and the ends of their leases.
 //!
 //! Pure: time is an argument.
 
@@ -11,17 +11,17 @@ use crate::base::limits::{
     LEASE_CHECK_INTERVAL_MIN, LEASE_CHECKS, SQS_BATCH,
 };
 
-/// Names a message in work; never used twice in a run.
+/// Identifies a message in flight; never reused in a run.
 pub type LeaseId = u64;
 
-/// A message that SQS has lent to us.
+/// A message in flight with us.
 #[derive(Debug)]
 pub struct Lease {
     pub message_id: String,
     pub receipt_handle: String,
-    /// How often SQS has handed it out, this time included.
+    /// Number of deliveries, including this one.
     pub receive_count: u32,
-    /// Its place among the messages in work, free again when the lease ends or is parked.
+    /// Its slot among the messages in flight, freed when the lease ends or is parked.
     slot: Option<Permit>,
     received: Instant,
     /// SQS shows the message to others from here on.
@@ -30,18 +30,18 @@ pub struct Lease {
     next_try: Instant,
     /// The last extension has failed.
     has_failed: bool,
-    /// That call was refused as a whole, so this lease may be what spoils the call for others.
+    /// That call was refused as a whole, so this lease may be the cause.
     alone: bool,
     /// SQS has taken it back.
     lost: bool,
 }
 
-/// Leases that are to be extended in one call.
+/// Leases to extend in one call.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Due {
     /// The leases with their receipt handles.
     pub leases: Vec<(LeaseId, String)>,
-    /// How long the call may take.
+    /// Time limit of the call.
     pub time_limit: Duration,
 }
 
@@ -51,7 +51,7 @@ pub struct Leases {
     visibility: Duration,
     next: LeaseId,
     held: HashMap<LeaseId, Lease>,
-    /// Messages that are done and stay leased until a drain ends, by their ids at SQS.
+    /// Finished messages that stay leased until a drain ends, by their ids at SQS.
     parked: HashMap<String, LeaseId>,
 }
 
@@ -61,15 +61,15 @@ impl Leases {
         Leases { visibility, next: 0, held: HashMap::new(), parked: HashMap::new() }
     }
 
-    /// The interval at which to look for leases that are due.
+    /// The interval at which to check for due leases.
     pub fn check_interval(&self) -> Duration {
         (self.visibility / LEASE_CHECKS).clamp(LEASE_CHECK_INTERVAL_MIN, LEASE_CHECK_INTERVAL_MAX)
     }
 
-    /// `asked`: when the receive was asked for, so that the lease is never believed longer than it is.
+    /// `asked` is the time of the receive's request, so that the lease is never believed longer than it is.
     pub fn add(&mut self, message: (String, String, u32), slot: Permit, asked: Instant) -> LeaseId {
         let (message_id, receipt_handle, receive_count) = message;
-        // A message that was parked comes again when its lease was lost.
+        // A parked message is redelivered when its lease was lost.
         if let Some(before) = self.parked.remove(&message_id) {
             self.held.remove(&before);
         }
@@ -90,12 +90,12 @@ impl Leases {
         self.next
     }
 
-    /// Says whether there is a lease to extend.
+    /// True if there is a lease to extend.
     pub fn is_due(&self, now: Instant) -> bool {
         self.held.values().any(|lease| lease.is_due(now, self.visibility))
     }
 
-    /// The leases of one call, those first that end soonest. They are not due again until the call has had its time.
+    /// The leases of one call, soonest end first. They are not due again until the call has had its time.
     pub fn take_due(&mut self, now: Instant) -> Option<Due> {
         let visibility = self.visibility;
         let mut due: Vec<_> =
@@ -110,14 +110,14 @@ impl Leases {
         Some(Due { leases, time_limit })
     }
 
-    /// An extension that was asked for at `asked` has been granted.
+    /// An extension requested at `asked` has been granted.
     pub fn extended(&mut self, id: LeaseId, asked: Instant) {
         if let Some(lease) = self.held.get_mut(&id) {
             (lease.expires, lease.next_try, lease.has_failed) = (asked + self.visibility, asked, false);
         }
     }
 
-    /// An extension has failed; it is tried again soon, `alone`: in a call of its own.
+    /// An extension has failed; it is retried soon, if `alone` in a separate call.
     pub fn not_extended(&mut self, id: LeaseId, alone: bool, now: Instant) {
         if let Some(lease) = self.held.get_mut(&id) {
             lease.has_failed = true;
@@ -126,30 +126,30 @@ impl Leases {
         }
     }
 
-    /// SQS has taken it back: it is not to be extended any more. False if that was known.
+    /// SQS has taken it back: it must not be extended any more. Returns false if that was known.
     pub fn lose(&mut self, id: LeaseId) -> bool {
         self.held.get_mut(&id).is_some_and(|lease| !std::mem::replace(&mut lease.lost, true))
     }
 
-    /// SQS has taken it back, or will do so because it does not extend it any further.
+    /// SQS has taken it back, or will do so because it allows no further extension.
     pub fn is_lost(&self, id: LeaseId, now: Instant) -> bool {
         self.held.get(&id).is_none_or(|lease| lease.lost || now >= lease.received + LEASE_AGE_MAX)
     }
 
-    /// Ends a lease, whose place is free from then on.
+    /// Ends a lease, and frees its slot.
     pub fn end(&mut self, id: LeaseId) -> Option<Lease> {
         let mut lease = self.held.remove(&id)?;
         lease.slot = None;
         Some(lease)
     }
 
-    /// The message is done, but stays in the queue, where nobody is to see it before a drain has ended. It keeps
-    /// its lease and gives its place to others. False: it has no lease any more.
+    /// Parks a finished message that stays in the queue, hidden until a drain has ended. It keeps its lease and frees
+    /// its slot. Returns false if it has no lease any more.
     pub fn park(&mut self, id: LeaseId) -> bool {
         let Some(lease) = self.held.get_mut(&id) else { return false };
         lease.slot = None;
         if let Some(before) = self.parked.insert(lease.message_id.clone(), id) {
-            // A standard queue may hand out a message twice at once.
+            // A standard queue may deliver a message twice at once.
             self.held.remove(&before);
         }
         true
@@ -170,7 +170,7 @@ impl Leases {
         self.held.get(&id).map(|lease| lease.receipt_handle.as_str())
     }
 
-    /// Ends all leases; those of work that has not ended are returned, to be given back.
+    /// Ends all leases; those of unfinished work are returned, to be given back to SQS.
     pub fn end_all(&mut self) -> Vec<Lease> {
         self.parked.clear();
         self.held.drain().map(|(_, lease)| lease).filter(|lease| lease.slot.is_some()).collect()
@@ -187,7 +187,7 @@ impl Leases {
 }
 
 impl Lease {
-    /// Says whether it is past half of its time. One that SQS would not extend any further is not due.
+    /// True if it is past half of its time. One that SQS would not extend any further is not due.
     fn is_due(&self, now: Instant, visibility: Duration) -> bool {
         !self.lost
             && self.expires <= now + visibility / 2
@@ -196,13 +196,13 @@ impl Lease {
     }
 }
 
-/// The time that a call that extends leases may take.
+/// The time limit of a call that extends leases.
 fn call_time(visibility: Duration, has_failed: bool) -> Duration {
     let part = visibility / LEASE_CALLS * if has_failed { 2 } else { 1 };
     part.clamp(LEASE_CALL_TIMEOUT_MIN, LEASE_CALL_TIMEOUT_MAX)
 }
 
-/// The pause between a call that has failed and the next one.
+/// The pause after a failed call.
 fn pause(visibility: Duration) -> Duration {
     call_time(visibility, false) / 4
 }

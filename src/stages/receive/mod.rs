@@ -1,9 +1,9 @@
 //! SQS polling, leases, and settling.
 //!
-//! Each input has `receivers` threads that long-poll ([`poller`]), one that sees to the leases of what is in
-//! work ([`keeper`]), one that takes in what has ended ([`settler`]), one that begins the next messages of FIFO
-//! groups ([`turns`]) and one that looks at the queue's settings and depth ([`watch`]). All but the last share
-//! [`Shared`]. Those that must not be late make no calls themselves: [`callers`] extend, delete and give back.
+//! Each input has `receivers` threads that long-poll ([`poller`]), one that extends the leases of messages in flight
+//! ([`keeper`]), one that settles finished messages ([`settler`]), one that starts the next messages of FIFO groups
+//! ([`turns`]) and one that reads the queue's settings and depth ([`watch`]). All except the last share [`Shared`].
+//! Those that must not be late make no calls themselves: [`callers`] extend, delete and return.
 
 mod callers;
 mod drain;
@@ -42,12 +42,12 @@ use settler::Settler;
 use turns::Turns;
 use watch::Watch;
 
-/// What an input needs to run.
+/// The parts that an input needs to run.
 pub struct Settings {
-    /// The input's place in the configuration.
+    /// The input's index in the configuration.
     pub index: usize,
     pub input: settings::Input,
-    /// That of its credentials, which some tags need.
+    /// The account of its credentials, which some tags need.
     pub account: AccountId,
     /// For receives: its waits end with `stop`.
     pub receiving: Sqs,
@@ -55,20 +55,20 @@ pub struct Settings {
     pub settling: Sqs,
     /// Knows the messages over which the process died before.
     pub ledger: Ledger,
-    /// To the fetchers.
+    /// The channel to the fetchers.
     pub tasks: Lane<Task>,
     pub telemetry: Arc<telemetry::Input>,
-    /// Messages that may be in work, beside those of a receive.
+    /// Maximum messages in flight, besides those of a receive.
     pub messages_max: usize,
-    /// Bytes of its bodies that may wait, beside those of a usual receive.
+    /// Bytes of its waiting bodies, besides those of a usual receive.
     pub bodies_bytes: usize,
-    /// Bytes of bodies that are too large for that, of all queues together.
+    /// Bytes of larger bodies, of all queues together.
     pub bodies_large: Budget,
     /// Ends when the queue is empty.
     pub drain: bool,
-    /// Receive no more.
+    /// Stops receiving.
     pub stop: Stop,
-    /// Give everything back and end.
+    /// Returns everything and ends.
     pub abort: Stop,
 }
 
@@ -78,33 +78,33 @@ pub struct Receiver {
     pollers: Crew,
     /// The other threads, which run until everything has ended.
     others: Crew,
-    /// Nobody waits for it: a call that hangs must not hold up a stop.
+    /// Never joined: a hung call must not hold up a stop.
     watch: Crew,
 }
 
-/// What an input's threads share.
+/// The state shared by an input's threads.
 struct Shared {
     settings: Settings,
     leases: Arc<Mutex<Leases>>,
-    /// Free places among the messages in work.
+    /// Free slots among the messages in flight.
     slots: Budget,
-    /// Room for bodies that wait for their turn, and for lists of objects that wait for a fetcher. It is this queue's own, so that one that stands still
-    /// does not keep the others from receiving.
+    /// Room for bodies that wait for their turn, and for lists of objects that wait for a fetcher. It is this queue's
+    /// own, so that a stalled one does not stop the others from receiving.
     bodies: Budget,
-    /// Bytes that the largest of the latest bodies took.
+    /// Bytes of the largest of the latest bodies.
     largest_body: AtomicUsize,
     settled: Sender<Settled>,
-    /// Of the groups of a FIFO queue.
+    /// The turns of a FIFO queue's groups.
     turns: Turns,
     drain: Arc<Mutex<Drain>>,
     settler: Arc<Settler>,
-    /// Pollers that still receive.
+    /// Number of pollers that still receive.
     polling: AtomicUsize,
     /// Everything has ended; the remaining threads may end too.
     finished: AtomicBool,
 }
 
-/// What a thread does.
+/// The function of a thread.
 type Body = Box<dyn FnOnce(&Arc<Shared>) + Send>;
 
 /// A message whose work has ended.
@@ -117,7 +117,7 @@ impl Receiver {
     /// Starts the threads.
     ///
     /// # Errors
-    /// When the machine will not start another thread.
+    /// If a thread cannot be started.
     pub fn start(settings: Settings) -> std::io::Result<Receiver> {
         let (settled, ended) = unbounded();
         let input = &settings.input;
@@ -129,7 +129,7 @@ impl Receiver {
             leases,
             slots: Budget::new(settings.messages_max + input.receivers * SQS_BATCH),
             // A body may be large: the first is received alone, and then ever more if they are not. A message of a FIFO
-            // queue that is received alone and stays there keeps those behind it from being received at all.
+            // queue that is received alone and stays there would block those behind it.
             largest_body: AtomicUsize::new(if input.direct_mode || !input.queue.is_fifo() {
                 bodies.total() / input.receivers
             } else {
@@ -162,22 +162,22 @@ impl Receiver {
         Ok(Receiver { shared, pollers, others, watch })
     }
 
-    /// No more messages will come, and none is in work.
+    /// True if no more messages will come, and none is in flight.
     pub fn is_finished(&self) -> bool {
         self.pollers.has_ended() && self.shared.leases().is_empty()
     }
 
-    /// A receive may still be under way: what is given back now might come to ourselves.
+    /// True if a receive may still be under way: messages returned now might be received by it.
     pub fn is_polling(&self) -> bool {
         self.shared.is_polling()
     }
 
-    /// The threads that receive. They end when a drain is done.
+    /// The receiving threads. They end when a drain is done.
     pub fn pollers(&self) -> &Crew {
         &self.pollers
     }
 
-    /// The other threads. They end when they are told to.
+    /// The other threads. They end when told to.
     pub fn others(&self) -> [&Crew; 2] {
         [&self.others, &self.watch]
     }
@@ -187,26 +187,26 @@ impl Receiver {
         self.shared.drain().undelivered()
     }
 
-    /// Tells the input to give back what is still in work and to end. Stop it first; this does not wait.
+    /// Tells the input to return messages in flight and to end. Stop it first; this does not wait.
     pub fn end(&mut self) {
         settler::give_back_all(&self.shared);
         self.shared.finish();
     }
 
-    /// All that was told to end has ended. A receive that hangs is not waited for.
+    /// True if everything that was told to end has ended. A hung receive is not waited for.
     pub fn has_ended(&self) -> bool {
         self.others.has_ended()
     }
 }
 
-/// An input is dropped when it has been ended, or when something that it needs could not be started.
+/// An input is dropped when it has ended, or when one of its parts could not be started.
 impl Drop for Receiver {
     fn drop(&mut self) {
         self.shared.finish();
     }
 }
 
-/// The body of a thread that receives.
+/// The body of a receiving thread.
 fn poll(shared: &Arc<Shared>) {
     /// Counts the thread out even if it panics.
     struct Polling<'a>(&'a Shared);
@@ -232,7 +232,7 @@ impl Shared {
         self.polling.load(Ordering::Acquire) > 0
     }
 
-    /// The budget in which bodies of about this size find room, and how much of it one receive may take.
+    /// The budget for bodies of about this size, and the maximum for one receive.
     fn room_for(&self, body_bytes: usize) -> (&Budget, usize) {
         let (share, large) = (self.own_share(), &self.settings.bodies_large);
         if body_bytes <= share {
@@ -253,7 +253,7 @@ impl Shared {
         if self.settings.drain { wait.min(DRAIN_WAIT_TIME) } else { wait }
     }
 
-    /// Lets the threads that are left end.
+    /// Lets the remaining threads end.
     fn finish(&self) {
         self.finished.store(true, Ordering::Release);
     }
@@ -262,17 +262,17 @@ impl Shared {
         self.finished.load(Ordering::Acquire)
     }
 
-    /// Is there nothing more to receive? Asked after a receive that brought nothing.
+    /// True if there is nothing more to receive. Called after an empty receive.
     ///
     /// # Errors
-    /// The queue's depth is not known: messages may be there that nothing else shows.
+    /// If the queue's depth is not known: there may be messages that nothing else shows.
     fn queue_is_drained(&self) -> Result<bool, Error> {
         if self.drain().is_done() {
             return Ok(true);
         }
         let attributes = match self.settings.settling.attributes() {
             Ok(attributes) => attributes,
-            // Without the permission only the empty receives can tell.
+            // Without the permission only empty receives can tell.
             Err(error) if *error.kind() == Kind::Denied => {
                 log::debug!("inputs.{}: {error}", self.settings.input.key);
                 Attributes::default()

@@ -1,30 +1,30 @@
-//! Messages to SQS that wait to be sent in calls of ten. The code is pure: time is an argument.
+//! Outgoing entries for SQS, sent in calls of ten. The code is pure: time is an argument.
 
 use std::time::Instant;
 
 use crate::base::backoff::Backoff;
 use crate::base::limits::{AWS_BACKOFF_FIRST, SETTLE_BACKOFF_MAX, SETTLE_GATHER_TIME, SQS_BATCH};
 
-/// Entries that wait for a call. Each that fails is repeated after a pause of its own, so that it holds up no other.
+/// Entries that wait for a call. Each failed one is retried after its own pause, so that it delays no other.
 #[derive(Debug)]
 pub struct Outbox<T> {
-    /// In the order in which they came.
+    /// In order of arrival.
     waiting: Vec<Entry<T>>,
-    /// Taken, and not ended nor back.
+    /// Taken, and neither finished nor returned.
     in_hand: usize,
-    /// Entries that have failed and have not ended since.
+    /// Entries that have failed and have not been finished since.
     failing: usize,
 }
 
-/// Something to tell.
+/// An entry.
 #[derive(Debug)]
 pub struct Entry<T> {
     pub what: T,
-    /// The time from which on it waits for no others to share its call.
+    /// The time from which on it no longer waits for others to share its call.
     due: Instant,
     pub failures: u32,
     backoff: Backoff,
-    /// Its call was refused as a whole, so it may be what spoils the call for others.
+    /// Its call was refused as a whole, so it may be the cause.
     alone: bool,
 }
 
@@ -39,7 +39,7 @@ impl<T> Outbox<T> {
         self.waiting.push(Entry { what, due, failures: 0, backoff, alone: false });
     }
 
-    /// Says whether there is a call to make.
+    /// True if there is a call to make.
     pub fn is_due(&self, now: Instant) -> bool {
         let ripe = self.waiting.iter().filter(|entry| entry.is_ripe(now));
         ripe.clone().any(|entry| entry.due <= now) || ripe.count() >= SQS_BATCH
@@ -62,13 +62,13 @@ impl<T> Outbox<T> {
         taken
     }
 
-    /// SQS knows, or need not know any more.
+    /// Finishes an entry.
     pub fn end(&mut self, entry: &Entry<T>) {
         self.in_hand -= 1;
         self.failing -= usize::from(entry.failures > 0);
     }
 
-    /// The entries of a call are to be told again, after a pause; `alone`: each in a call of its own.
+    /// Retries the entries of a call after a pause; if `alone`, each in a separate call.
     pub fn retry(&mut self, mut entries: Vec<Entry<T>>, alone: bool, now: Instant) {
         let pause = entries.iter_mut().map(|entry| entry.backoff.pause()).max().unwrap_or_default();
         for mut entry in entries {
@@ -81,19 +81,19 @@ impl<T> Outbox<T> {
         }
     }
 
-    /// Nothing is left to tell.
+    /// True if nothing is left.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.in_hand == 0
     }
 
-    /// Entries that could not be told so far.
+    /// Number of unfinished entries that have failed.
     pub fn failing(&self) -> usize {
         self.failing
     }
 }
 
 impl<T> Entry<T> {
-    /// Says whether it may go with a call that is made now.
+    /// True if it may be part of a call that is made now.
     fn is_ripe(&self, now: Instant) -> bool {
         self.failures == 0 || self.due <= now
     }

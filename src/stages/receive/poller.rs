@@ -1,4 +1,4 @@
-//! A thread that long-polls the queue and puts the announced objects on their way.
+//! A thread that long-polls the queue and sends tasks for the announced objects.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -47,26 +47,27 @@ pub fn run(shared: &Arc<Shared>) {
     }
 }
 
-/// Waits for room for the next bodies. Returns for how many messages that is, and their share.
+/// Waits for room for the next bodies. Returns the number of messages, and their permit.
 fn room_for_bodies(shared: &Shared) -> Option<(u32, Permit)> {
     let each = shared.largest_body.load(Ordering::Relaxed);
     let (bodies, share) = shared.room_for(each);
-    // Half of it is for messages whose lists of objects are long: the next receive must not wait for their end.
+    // Half of it is for messages with long lists of objects: the next receive must not wait for their end.
     let most = u32::try_from(share / 2 / each).unwrap_or(u32::MAX).max(1);
     let max = shared.settings.input.messages_per_receive.min(most);
-    // Whatever room others leave it, a queue whose lists of objects fill its own gets no more of them.
+    // Even if others leave room, a queue whose lists of objects fill its own gets no more of them.
     drop(shared.bodies.acquire(1, &shared.settings.stop)?);
     Some((max, bodies.acquire(max as usize * each, &shared.settings.stop)?))
 }
 
-/// Learns from what has come how much room the next receive needs.
+/// Learns from received bodies how much room the next receive needs.
 fn learn_body(shared: &Shared, messages: &[Message]) {
     let before = shared.largest_body.load(Ordering::Relaxed);
     let largest = messages.iter().map(|message| message.body.capacity()).max();
     shared.largest_body.store(expected_body(before, largest, shared.own_share()), Ordering::Relaxed);
 }
 
-/// `before`: what was expected of a body; `largest`: what has come; `own_share`: for what no other queue has to wait.
+/// `before` is the expected size of a body; `largest` is the actual one; `own_share` is the room for which no other
+/// queue has to wait.
 fn expected_body(before: usize, largest: Option<usize>, own_share: usize) -> usize {
     match largest {
         Some(largest) => largest.max(before / 2).max(BODY_BYTES_USUAL),
@@ -75,7 +76,7 @@ fn expected_body(before: usize, largest: Option<usize>, own_share: usize) -> usi
     }
 }
 
-/// One receive, for no more messages than there are free places and than there is room for.
+/// One receive, for no more messages than there are free slots and room for.
 fn receive(shared: &Arc<Shared>) -> Result<(), crate::aws::Error> {
     let (settings, input) = (&shared.settings, &shared.settings.input);
     let waits = &settings.telemetry.waits;
@@ -106,7 +107,7 @@ fn receive(shared: &Arc<Shared>) -> Result<(), crate::aws::Error> {
         charge.set(message.body.capacity());
         (message, charge)
     };
-    // All are charged before the first has to wait for a fetcher, and what was reserved beyond that goes back.
+    // All are charged before the first has to wait for a fetcher, and the excess reservation is returned.
     let messages: Vec<_> = messages.into_iter().map(charged).collect();
     drop(room);
     let accept = |(message, charge)| accept(shared, message, charge, slots.split(1), asked, pulled.clone());
@@ -122,7 +123,7 @@ fn receive(shared: &Arc<Shared>) -> Result<(), crate::aws::Error> {
     Ok(())
 }
 
-/// A drain asks whether that was all; an answer that came at once must not make the loop spin.
+/// A drain checks whether that was all; an immediate answer must not make the loop spin.
 fn pause_after_nothing(shared: &Shared, wait: Duration, asked: Instant) -> Result<(), crate::aws::Error> {
     if shared.settings.drain && shared.queue_is_drained()? {
         return Ok(());
@@ -132,7 +133,7 @@ fn pause_after_nothing(shared: &Shared, wait: Duration, asked: Instant) -> Resul
     Ok(())
 }
 
-/// Takes a message into work, with a lease. Returns it with its group, if it has one.
+/// Takes a message in flight, with a lease. Returns it with its group, if it has one.
 fn accept(
     shared: &Shared,
     message: Message,
@@ -158,15 +159,15 @@ fn accept(
     let sent_at = sent_at.and_then(|time| Timestamp::try_from(time).ok());
     let lease = shared.leases().add((id.clone(), receipt_handle, receive_count), slot, asked);
     let settled = shared.settled.clone();
-    // The receiving end lives as long as the input; if it is gone, so is the need to settle.
+    // The receiving end lives as long as the input; if it is gone, settling is no longer needed.
     let ack = Ack::open(move |outcome| drop(settled.send(Settled { lease, outcome })));
     let body = Body { text: body, charge };
     (Waiting { message_id: id, body, sent_at, ack, pulled }, group)
 }
 
-/// Begins a message, or has it wait for its turn.
+/// Starts a message, or queues it for its turn.
 fn start(shared: &Arc<Shared>, waiting: Waiting, group: Option<String>) {
-    // A standard queue's messages may bear a group, too (fair queues): that promises no order.
+    // A standard queue's messages may have a group too (fair queues): that promises no order.
     match group.filter(|_| shared.settings.input.queue.is_fifo()) {
         None => begin(shared, waiting, None),
         Some(group) => {
@@ -177,35 +178,35 @@ fn start(shared: &Arc<Shared>, waiting: Waiting, group: Option<String>) {
     }
 }
 
-/// Puts a message's objects on their way.
+/// Sends tasks for a message's objects.
 pub fn begin(shared: &Arc<Shared>, waiting: Waiting, turn: Option<Turn>) {
     let Waiting { message_id, body, sent_at, ack, pulled } = waiting;
     let ways = Ways { ack: ack.in_turn(turn), time: sent_at, pulled, age: Age::Young };
     put_on_the_way(shared, &message_id, body, ways);
 }
 
-/// What every task of a message gets a part of.
+/// The parts that all tasks of a message share.
 struct Ways {
     ack: Ack,
-    /// When the objects were written, as their notification says; else when the message was sent.
+    /// When the objects were written, according to their notification; else when the message was sent.
     time: Option<Timestamp>,
     pulled: Option<PullingId>,
     age: Age,
 }
 
-/// What a service's `start_time` means for the objects of a message.
+/// The effect of a service's `start_time` on the objects of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Age {
     /// They are read.
     Young,
     /// They are left out.
     Old,
-    /// S3 has to say when each was written: the message does not, or only for the first of several.
+    /// S3 must say when each was written: the message does not, or only for the first of several.
     Unknown(Timestamp),
 }
 
 impl Age {
-    /// `written`: the first of `objects` objects, as the message says.
+    /// `written` is the time of the first of `objects` objects in the message.
     fn of(start: Option<Timestamp>, written: Option<Timestamp>, objects: usize) -> Age {
         match (start, written) {
             (None, _) => Age::Young,
@@ -216,8 +217,8 @@ impl Age {
     }
 }
 
-/// Objects that are counted with their services, from before their tasks are made. What is left of them when this is
-/// dropped was never begun.
+/// Objects that are counted with their services, from before their tasks are created. The rest of them when this is
+/// dropped was never started.
 #[derive(Default)]
 struct Coming {
     /// When they were written.
@@ -281,7 +282,7 @@ fn put_on_the_way(shared: &Arc<Shared>, message_id: &str, body: Body, ways: Ways
                 .into_iter()
                 .map(|object| add_object(shared, message_id, &object, age, &mut collected));
             let outcome = outcomes.max().unwrap_or(Outcome::Delivered);
-            // What it takes until its last object is begun must not keep other queues from receiving.
+            // The room it takes until its last object is started must not stop other queues from receiving.
             let charge = charge.exchanged_for(&shared.bodies, collected.objects.memory());
             put_up(shared, Announced::new(shared, collected, ways, outcome, charge));
         }
@@ -290,8 +291,8 @@ fn put_on_the_way(shared: &Arc<Shared>, message_id: &str, body: Body, ways: Ways
     }
 }
 
-/// Reads a message. A large one is noted, in case the process dies over it. None: it died twice, and the message is not
-/// read again.
+/// Reads a message. A large one is noted, in case the process dies over it. None if it died twice, and the message is
+/// not read again.
 fn read(shared: &Shared, message_id: &str, text: &str) -> Option<Result<Announcement, Unreadable>> {
     let Settings { input, ledger, telemetry, .. } = &shared.settings;
     if text.len() <= MESSAGE_BYTES_USUAL {
@@ -315,21 +316,21 @@ fn read(shared: &Shared, message_id: &str, text: &str) -> Option<Result<Announce
     Some(ledger.suspects().read_message(&case, || resolve(text)))
 }
 
-/// The objects of a message that are to be collected.
+/// The objects of a message to collect.
 #[derive(Default)]
 struct Collected {
     objects: Objects,
     coming: Coming,
 }
 
-/// The tasks of a message, each made when its turn has come. Dropping it gives the message back.
+/// The tasks of a message, each created when its turn has come. Dropping it returns the message.
 struct Announced {
     shared: Arc<Shared>,
     objects: IntoIter,
     coming: Coming,
     /// The last task takes it along.
     ways: Option<Ways>,
-    /// That of the message, apart from its tasks.
+    /// The outcome of the message, apart from its tasks.
     outcome: Outcome,
     _charge: Permit,
 }
@@ -384,7 +385,7 @@ impl Iterator for Announced {
 
 impl ExactSizeIterator for Announced {}
 
-/// The log is the body, wherever that lies.
+/// The log is the body, wherever that is.
 fn put_body_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: Ways) {
     let source = match body_elsewhere(&body.text) {
         Some(Ok(object)) => Source::S3(object),
@@ -413,7 +414,7 @@ fn refuse(shared: &Shared, message_id: &str, error: &Unreadable) -> Outcome {
     Outcome::Reject
 }
 
-/// Adds the object to those that are collected, if it is one. Returns the outcome apart from that.
+/// Adds the object to those to collect, if it is one. Returns the outcome apart from that.
 fn add_object(
     shared: &Shared,
     message_id: &str,
@@ -430,7 +431,7 @@ fn add_object(
     };
     let claimed = settings.input.service_of(&object.key);
     if is_marker(&object.key) {
-        // Nobody needs to claim what is nobody's log.
+        // An object without a log needs no service.
         let telemetry = &settings.telemetry;
         let (endings, place) = match claimed {
             Some(service) => (&telemetry.service(&service.name).endings, &service.name),
@@ -477,7 +478,7 @@ fn task(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways)
     }
 }
 
-/// Waits for room among the tasks. Once stopped, what has not been begun is dropped, which gives it back.
+/// Waits for room among the tasks. Once stopped, unstarted tasks are dropped, which returns the message.
 fn put_up(
     shared: &Shared,
     tasks: impl IntoIterator<IntoIter: ExactSizeIterator<Item = Task> + Send + 'static>,
@@ -493,12 +494,12 @@ fn put_up(
 }
 
 /// A part of the message that is counted with its service until it ends. It has been counted since before its task was
-/// made (see [`Coming`]).
+/// created (see [`Coming`]).
 fn counted(shared: &Shared, source: &Source, service: &Definition, fate: &Fate, ways: &Ways) -> Share {
     let (of_message, time) = (ways.ack.share(), ways.time);
     let service = Arc::clone(shared.settings.telemetry.service(&service.name));
     let fate = fate.clone();
-    // Thousands may be in work: a name is kept only for a log that shows it.
+    // Thousands may be in flight: a name is kept only if the log shows it.
     let name = log::log_enabled!(log::Level::Debug).then(|| source.to_string());
     let object = Ack::open(move |outcome| {
         let ending = service.end(time, &fate, outcome, Timestamp::now());

@@ -1,7 +1,7 @@
-//! The deletion of what is delivered, and the return of what is not.
+//! The deletion of delivered messages, and the return of the others.
 //!
-//! The thread takes in what has ended; [`Callers`] tell SQS, a few side by side. A message that cannot be deleted is
-//! tried again by itself, and a call that hangs holds up only its own messages.
+//! The thread takes finished messages; [`Callers`] make the calls to SQS, a few concurrently. A message that cannot be
+//! deleted is retried separately, and a hung call delays only its own messages.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -23,8 +23,7 @@ use crate::base::limits::{
 use crate::base::stop::Stop;
 use crate::telemetry;
 
-/// Everything that SQS still has to be told, and everything that the calls need. It keeps nothing alive that the end
-/// of the input waits for.
+/// The pending calls to SQS, and their shared state. It keeps nothing alive that the end of the input waits for.
 pub struct Settler {
     leases: Arc<Mutex<Leases>>,
     drain: Arc<Mutex<Drain>>,
@@ -36,28 +35,28 @@ pub struct Settler {
     abort: Stop,
 }
 
-/// A message that is to be deleted.
+/// A message to delete.
 struct Deletion {
     lease: LeaseId,
-    /// How often deletions had worked when that of this message failed last.
+    /// Number of successful deletions at this message's last failure.
     successes: u64,
-    /// The log says that it cannot be deleted.
+    /// The log has reported that it cannot be deleted.
     is_told: bool,
 }
 
-/// A message that goes back to the queue.
+/// A message to return to the queue.
 struct Release {
     lease: Lease,
-    /// How long nobody is to see it.
+    /// How long it stays invisible.
     delay: Duration,
 }
 
-/// Takes in what has ended.
+/// Takes finished messages.
 pub fn run(shared: &Shared, ended: &Receiver<Settled>) {
     let settler = &shared.settler;
     let (deleters, releasers) = settler.callers();
     let mut held_back: Vec<(LeaseId, Outcome)> = Vec::new();
-    // A thread that has panicked ends this one, too: that is noticed.
+    // A panicked thread ends this one too, which is noticed.
     while deleters.is_whole() && releasers.is_whole() {
         if !shared.is_polling() {
             held_back.drain(..).for_each(|(lease, outcome)| end_undeleted(shared, lease, outcome));
@@ -66,8 +65,8 @@ pub fn run(shared: &Shared, ended: &Receiver<Settled>) {
             Ok(Settled { lease, outcome: Outcome::Delivered }) if shared.settings.input.ack_messages => {
                 settler.deletions().push(Deletion { lease, successes: 0, is_told: false }, Instant::now());
             }
-            // Given back at once, it would come to a receive of our own that is still under way, and use
-            // up one of the receives that the queue's redrive policy allows.
+            // Returned at once, it might be received by our own pending receive, and use up one of the receives that
+            // the queue's redrive policy allows.
             Ok(Settled { lease, outcome }) if shared.settings.stop.is_stopped() && shared.is_polling() => {
                 held_back.push((lease, outcome));
             }
@@ -85,11 +84,11 @@ pub fn run(shared: &Shared, ended: &Receiver<Settled>) {
     }
 }
 
-/// A message that is not to be deleted: not delivered, or kept on purpose.
+/// Settles a message that must not be deleted: not delivered, or kept on purpose.
 fn end_undeleted(shared: &Shared, id: LeaseId, outcome: Outcome) {
     let (settler, settings) = (&shared.settler, &shared.settings);
     let telemetry = &settings.telemetry.settle;
-    // Where there is no lease any more, the message has been given back already.
+    // Without a lease, the message has been returned already.
     let Some(message_id) = settler.leases().message_id(id).map(str::to_owned) else { return };
     if outcome == Outcome::Delivered {
         telemetry.kept.increment();
@@ -114,8 +113,8 @@ fn end_undeleted(shared: &Shared, id: LeaseId, outcome: Outcome) {
     settler.release(lease, delay);
 }
 
-/// Gives back everything that is still in work, so that somebody else may do it: at once, unless a receive
-/// of our own is still under way, which would take it from the queue and lose it until its lease ends.
+/// Returns all messages in flight, so that other collectors can process them: at once, unless our own receive is still
+/// under way, which would take them from the queue and lose them until their leases end.
 pub fn give_back_all(shared: &Shared) {
     let delay = if shared.is_polling() { shared.poll_time() } else { Duration::ZERO };
     let leases = shared.leases().end_all();
@@ -139,7 +138,7 @@ impl Settler {
         })
     }
 
-    /// Those who delete and those who give back: neither wait for the other.
+    /// The callers for deletions and for returns: neither wait for the other.
     fn callers(self: &Arc<Settler>) -> (Callers, Callers) {
         let callers = |call: fn(&Settler) -> bool| {
             let (settler, name) = (Arc::clone(self), format!("settle-{}", self.telemetry.name));
@@ -148,18 +147,18 @@ impl Settler {
         (callers(Settler::delete_some), callers(Settler::release_some))
     }
 
-    /// SQS has been told everything.
+    /// True if all calls have been made.
     fn is_done(&self) -> bool {
         self.deletions().is_empty() && self.releases().is_empty()
     }
 
-    /// One call. False: there is nothing to delete for now.
+    /// Makes one call. Returns false if there is nothing to delete for now.
     fn delete_some(&self) -> bool {
         let entries = self.deletions().take(Instant::now());
         if entries.is_empty() {
             return false;
         }
-        // Where a lease has gone, all has been given back.
+        // Without a lease, it has been returned.
         let handle =
             |entry: &Entry<Deletion>| self.leases().receipt_handle(entry.what.lease).map(str::to_owned);
         let (entries, gone): (Vec<_>, Vec<_>) = entries
@@ -199,7 +198,7 @@ impl Settler {
         }
     }
 
-    /// The call has failed as a whole. What may be one message's fault must not be the others'.
+    /// The call has failed as a whole. One bad message must not affect the others.
     fn refused(&self, mut entries: Vec<Entry<Deletion>>, error: &Error) {
         let (kind, spoilt, now) = (error.kind(), is_spoilt(error.kind()), Instant::now());
         if spoilt
@@ -215,7 +214,7 @@ impl Settler {
         self.deletions().retry(entries, spoilt, now);
     }
 
-    /// One message cannot be deleted: that is worth a warning, and a trouble only where it is more than that.
+    /// One message cannot be deleted: that is a warning, and a trouble only if it is more than that.
     fn cannot_delete_one(&self, mut entry: Entry<Deletion>, why: &str, lasting: bool, alone: bool) {
         let (lease, now) = (entry.what.lease, Instant::now());
         if self.leases().is_lost(lease, now) {
@@ -239,8 +238,8 @@ impl Settler {
         }
     }
 
-    /// Tells of delivered messages that cannot be deleted. They stay leased to us, and come again if we end: that is a
-    /// trouble like any other, although nothing is lost.
+    /// Reports delivered messages that cannot be deleted. They stay leased, and are redelivered if we end: that is a
+    /// trouble, although nothing is lost.
     fn trouble(&self, why: &str, lasting: bool) {
         let message = format!("delivered messages cannot be deleted: {why}");
         self.telemetry.settling.failed(message, lasting);
@@ -271,7 +270,7 @@ impl Settler {
         self.end(entry.what.lease);
     }
 
-    /// A drain leaves the message in the queue, and keeps it leased, so that it does not come again before the end.
+    /// A drain leaves the message in the queue, and keeps it leased, so that it is not redelivered before the end.
     fn park(&self, id: LeaseId) {
         if self.leases().park(id) {
             self.telemetry.settle.in_work.add(-1);
@@ -288,7 +287,7 @@ impl Settler {
         self.releases().push(Release { lease, delay }, Instant::now());
     }
 
-    /// One call. False: there is nothing to give back for now.
+    /// Makes one call. Returns false if there is nothing to return for now.
     fn release_some(&self) -> bool {
         let entries = self.releases().take(Instant::now());
         if entries.is_empty() {
@@ -302,7 +301,7 @@ impl Settler {
             .collect();
         match self.queue.change_visibility(&messages) {
             Ok(failures) => {
-                // A message that is no longer ours need not be given back.
+                // A message that is no longer ours need not be returned.
                 let of_ours = |failure: &&Failure| failure.kind() != Kind::ReceiptHandle;
                 let failures: Vec<_> = failures.iter().filter(of_ours).collect();
                 let has_failed = |entry: &Entry<Release>| {
@@ -318,8 +317,8 @@ impl Settler {
         true
     }
 
-    /// Takes in that messages could not be given back. They come back by themselves when their time is over, so this is
-    /// not tried for long.
+    /// Handles messages that could not be returned. They become visible by themselves after their visibility timeout,
+    /// so this is not retried for long.
     fn not_released(&self, entries: Vec<Entry<Release>>, why: &str, alone: bool) {
         let now = Instant::now();
         let is_over = |entry: &Entry<Release>| {
@@ -356,13 +355,13 @@ impl Settler {
     }
 }
 
-/// Says whether messages that cannot be deleted, while no others have been either, are a trouble of the whole input. A
-/// drain has nothing else to wait for when they are all that is left.
+/// True if undeletable messages, while no others have been deleted either, are a trouble of the whole input. A drain
+/// has nothing else to wait for when only these are left.
 fn is_trouble(failing: usize, in_work: usize, is_draining: bool) -> bool {
     failing >= SQS_BATCH || (is_draining && failing >= in_work)
 }
 
-/// How long a failed message stays invisible: longer each time it has come back.
+/// How long a failed message stays invisible: longer after each delivery.
 fn retry_delay(receive_count: u32, drain: bool) -> Duration {
     let (first, max) = match drain {
         true => (DRAIN_RETRY_DELAY_FIRST, DRAIN_RETRY_DELAY_MAX),

@@ -1,8 +1,8 @@
-//! FIFO queues: the messages of a group are begun one after another.
+//! FIFO queues: the messages of a group are started one after another.
 //!
-//! SQS gives several messages of a group at once, in order. The next one is begun when everything of the
-//! one before it has been handed to the senders, under a lane of their own that keeps the order. If one
-//! fails before that, those behind it are given back with it: SQS hands them out again in order.
+//! SQS delivers several messages of a group at once, in order. The next one starts when everything of the one before it
+//! has been handed to the senders, in its own lane that keeps the order. If one fails before that, those behind it are
+//! returned with it: SQS delivers them again in order.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,7 +16,7 @@ use crate::ack::{Ack, Turn};
 use crate::base::budget::Permit;
 use crate::handoff::PullingId;
 
-/// A message's text, with its share of the memory for bodies.
+/// A message's text, with its memory permit.
 pub struct Body {
     pub text: String,
     pub charge: Permit,
@@ -28,11 +28,11 @@ pub struct Waiting {
     pub body: Body,
     pub sent_at: Option<Timestamp>,
     pub ack: Ack,
-    /// The pull that brought it, where events are to name it.
+    /// The pull that brought it, if events should name it.
     pub pulled: Option<PullingId>,
 }
 
-/// The groups that have a message in hand, each with those that wait behind it.
+/// The groups with a message in flight, each with those that wait behind it.
 pub struct Turns {
     groups: Mutex<HashMap<String, VecDeque<Waiting>>>,
     over: Sender<Over>,
@@ -51,7 +51,7 @@ impl Turns {
         Turns { groups: Mutex::new(HashMap::new()), over, ended }
     }
 
-    /// The message's turn if its group is free; otherwise the message waits, and None.
+    /// The message's turn if its group is free; otherwise the message waits, and None is returned.
     pub fn take(&self, group: &str, waiting: Waiting) -> Option<(Waiting, Turn)> {
         let mut groups = self.groups();
         if let Some(queue) = groups.get_mut(group) {
@@ -70,8 +70,7 @@ impl Turns {
         Turn::new(hasher.finish(), move |whole| drop(over.send(Over { group: group.clone(), whole })))
     }
 
-    /// The next message of a group whose turn is over. Those behind a failed one are dropped, which gives
-    /// them back.
+    /// The next message of a group whose turn is over. Those behind a failed one are dropped, which returns them.
     fn next(&self, over: &Over) -> Option<Waiting> {
         let mut groups = self.groups();
         let next = groups.get_mut(&over.group).filter(|_| over.whole).and_then(VecDeque::pop_front);
@@ -86,7 +85,7 @@ impl Turns {
     }
 }
 
-/// The thread that begins messages when their turn comes.
+/// The thread that starts messages when their turn comes.
 pub fn run(shared: &Arc<Shared>) {
     while !shared.is_finished() {
         let Ok(over) = shared.turns.ended.recv_timeout(crate::base::limits::STOP_CHECK_INTERVAL) else {

@@ -1,4 +1,4 @@
-//! The thread that looks at the queue from time to time: its settings, its depth, its dead letters.
+//! The thread that periodically reads the queue's settings, depth and dead letters.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -14,21 +14,21 @@ use crate::base::stop::Stop;
 use crate::settings;
 use crate::telemetry::{self, Depth};
 
-/// Holds nothing that the end of the input waits for.
+/// Keeps nothing alive that the end of the input waits for.
 pub struct Watch {
     queue: Sqs,
     input: settings::Input,
     /// Learns the queue's redrive policy.
     drain: Arc<Mutex<Drain>>,
-    /// The settings have been looked at.
+    /// The settings have been checked.
     inspected: bool,
-    /// The first look has failed, and the log says so.
+    /// The first read has failed, and the log says so.
     warned: bool,
     dead_letters: DeadLetters,
     growth: Growth,
-    /// By how much the dead letters had grown at the last look.
+    /// The growth of the dead letters at the last read.
     grown: u64,
-    /// Receives that had brought nothing at the last look.
+    /// Number of empty receives at the last read.
     empty_receives: u64,
     telemetry: Arc<telemetry::Input>,
     stop: Stop,
@@ -38,7 +38,7 @@ enum DeadLetters {
     /// Not looked for yet.
     Unknown,
     In(Sqs),
-    /// There is no such queue, or it may not be looked at.
+    /// There is no such queue, or it may not be read.
     Away,
 }
 
@@ -87,8 +87,8 @@ impl Watch {
         }
     }
 
-    /// Takes in that a look has failed. A collector that may not look at the queue does without its figures; for one
-    /// that could before, it is a trouble.
+    /// Handles a failed read. A collector without the permission does without the figures; for one that could read them
+    /// before, it is a trouble.
     fn cannot_look(&mut self, error: &Error) {
         let is_refused = matches!(error.kind(), Kind::Denied | Kind::NotFound);
         if *error.kind() == Kind::Stopped {
@@ -106,7 +106,7 @@ impl Watch {
         self.telemetry.looks.failed(error, !error.is_temporary());
     }
 
-    /// Tells what the queue's settings mean.
+    /// Logs the meaning of the queue's settings.
     fn inspect(&self, queue: &Attributes) {
         let (name, Attributes { available, in_flight, .. }) = (&self.telemetry.name, queue);
         log::info!(place = name.as_str(); "inputs.{name}: {available} messages wait in the queue, {in_flight} are in flight");
@@ -116,7 +116,7 @@ impl Watch {
         lock(&self.drain).learn(queue);
     }
 
-    /// Have receives come back empty although the queue is not?
+    /// True if receives were empty although the queue is not.
     fn warn_of_depth(&mut self, queue: &Attributes) {
         let empty = self.telemetry.receive.empty.value();
         let came_back_empty = std::mem::replace(&mut self.empty_receives, empty) != empty;
@@ -148,7 +148,7 @@ impl Watch {
         self.tell_growth(count);
     }
 
-    /// Dead letters that become more are a warning: logs are collected, and some are left behind.
+    /// An increase in dead letters is a warning: logs are collected, but some are left behind.
     fn tell_growth(&mut self, count: Option<u64>) {
         let (health, count) = (&self.telemetry.dead_letters, count.unwrap_or(0));
         let before = std::mem::take(&mut self.grown);

@@ -1,16 +1,14 @@
-//! message body -> the objects that it announces.
+//! Message body -> the objects that it announces.
 //!
-//! Pure. Every shape is told apart by the message itself, so no setting has to say whether S3 writes
-//! to the queue directly, through SNS (wrapped or raw) or through EventBridge. A body ends in one of three ways: it
-//! names objects ([`shapes`]), in whatever envelopes ([`reader`]); it is known to name none, for a reason that is
-//! told; or it is an error whose words name the shape and what to do, and the caller must leave such a message to the
-//! redrive policy.
+//! Pure. Every shape is recognized by the message itself, so no setting has to say whether S3 writes to the queue
+//! directly, through SNS (wrapped or raw) or through EventBridge. A body ends in one of three ways: it names objects
+//! ([`shapes`]), in any envelopes ([`reader`]); it is known to name none, for a stated reason; or it is an error that
+//! names the shape and what to do, and the caller must leave such a message to the redrive policy.
 //!
-//! Sources of the shapes: the S3 user guide ("Event message structure", "Using EventBridge"), the SNS
-//! developer guide ("Parsing message formats"), the CloudTrail and Config user guides (SNS
-//! notifications), the Lambda developer guide ("Invoking Lambda with events", "Destinations"), the S3 Batch Operations
-//! guide, the Security Lake user guide ("Managing data access for Security Lake subscribers"),
-//! CrowdStrike's public FDR sample message.
+//! Sources of the shapes: the S3 user guide ("Event message structure", "Using EventBridge"), the SNS developer guide
+//! ("Parsing message formats"), the CloudTrail and Config user guides (SNS notifications), the Lambda developer guide
+//! ("Invoking Lambda with events", "Destinations"), the S3 Batch Operations guide, the Security Lake user guide
+//! ("Managing data access for Security Lake subscribers"), CrowdStrike's public FDR sample message.
 
 mod objects;
 mod packed;
@@ -36,8 +34,8 @@ pub use pointer::of_body as body_elsewhere;
 type Result<T> = std::result::Result<T, Unreadable>;
 
 impl Object {
-    /// An object whose key is form-url-encoded, as S3's events have it. Blanks and characters beyond ASCII show that it
-    /// is not: an input transformer of EventBridge copies the key as it is.
+    /// An object whose key is form-URL-encoded, as in S3's events. Blanks and characters beyond ASCII show that it is
+    /// not: an input transformer of EventBridge copies the key unchanged.
     fn encoded(bucket: &str, key: &str) -> Object {
         let is_plain = key.contains(|c: char| !c.is_ascii_graphic());
         if is_plain {
@@ -57,7 +55,7 @@ impl Object {
         Object { other_key, ..Object::named(bucket, key) }
     }
 
-    /// Checks that there can be a bucket and an object of these names, and that such buckets are read.
+    /// Checks that a bucket and an object can have these names, and that such buckets are supported.
     fn check(&self) -> Result<()> {
         let name = || shortened(&self.to_string());
         let mut identity = [&self.version_id, &self.etag, &self.checksum].into_iter().flatten();
@@ -72,25 +70,24 @@ impl Object {
     }
 }
 
-/// Says whether the key alone shows that the object holds no log: it is the mark that a Hadoop job leaves, or the object
-/// by which AWS tries whether it may deliver logs to a bucket.
+/// True if the key alone shows that the object has no log: it is the marker of a Hadoop job, or the object with which
+/// AWS tests log delivery to a bucket.
 ///
-/// The size in a message does not say it: Ceph, RustFS and relays write 0 for objects that have bytes. Nor does a slash
+/// The size in a message does not show it: Ceph, RustFS and relays write 0 for objects with content. Nor does a slash
 /// at the key's end.
 pub fn is_marker(key: &str) -> bool {
     let name = key.rsplit('/').next().unwrap_or_default();
     name == "_SUCCESS" || name.starts_with("aws-logs-write-test")
 }
 
-/// What a readable body says.
+/// The content of a readable body.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Announcement {
     /// Objects to collect.
     pub objects: Objects,
-    /// Things named that are no new object (removals, restores, test events, other event types), and how many there
-    /// are of each.
+    /// Named things that are not new objects (removals, restores, test events, other event types), with their counts.
     pub ignored: BTreeMap<&'static str, usize>,
-    /// When the objects were written, the first of them, if the message says so.
+    /// When the first of the objects was written, if the message says so.
     pub written: Option<Timestamp>,
 }
 
@@ -99,12 +96,12 @@ impl Announcement {
         Announcement { objects: [object].into_iter().collect(), ..Announcement::default() }
     }
 
-    /// The announcement of a message that names nothing to collect; `what` says what it is.
+    /// The announcement of a message that names nothing to collect; `what` is its kind.
     fn nothing(what: &'static str) -> Announcement {
         Announcement { ignored: BTreeMap::from([(what, 1)]), ..Announcement::default() }
     }
 
-    /// Adds what another part of the same message says.
+    /// Adds the content of another part of the same message.
     fn and(mut self, other: Announcement) -> Announcement {
         self.objects.append(other.objects);
         other.ignored.into_iter().for_each(|(what, count)| *self.ignored.entry(what).or_default() += count);
@@ -117,7 +114,7 @@ impl Announcement {
         Announcement { written: written.filter(|_| !self.objects.is_empty()), ..self }
     }
 
-    /// Sets the region of the objects whose own is not known.
+    /// Sets the region of the objects without one.
     fn in_region(mut self, region: Option<&str>) -> Announcement {
         let known = |object: Object| {
             let region = object.region.or_else(|| region.map(str::to_owned));
@@ -130,7 +127,7 @@ impl Announcement {
     }
 }
 
-/// The body is no announcement that can be read.
+/// The body is not a readable announcement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     #[error("the message body is not JSON ({0}){DIRECT}")]
@@ -142,7 +139,7 @@ pub enum Unreadable {
     UnknownShape(String),
     #[error("the message body is {shape} but lacks {what}")]
     Incomplete { shape: &'static str, what: &'static str },
-    /// A shape that is known, and cannot or must not be read.
+    /// A known shape that cannot or must not be read.
     #[error("the message is {shape}{named}: {cure}")]
     Refused { shape: &'static str, named: String, cure: &'static str },
     #[error("the message names {object}, whose bucket is not read. It is {what}: {cure}")]
@@ -160,18 +157,18 @@ pub enum Unreadable {
     Packed(&'static str),
 }
 
-/// What an error says of a message that may be a log.
+/// The advice for a message that may be a log.
 const DIRECT: &str = ". If the messages are the logs themselves, set `direct_mode: true` for the input";
 
 impl Unreadable {
-    /// `named`: which one it is, chosen by others; may be empty.
+    /// `named` is its name, chosen by others; may be empty.
     fn refused(shape: &'static str, named: &str, cure: &'static str) -> Unreadable {
         let named = shortened(&named.escape_debug().to_string());
         let named = if named.is_empty() { named } else { format!(" ({named})") };
         Unreadable::Refused { shape, named, cure }
     }
 
-    /// The same failure in few words that are always the same.
+    /// The same failure in a few constant words.
     pub fn cause(&self) -> &'static str {
         match self {
             Unreadable::NotJson(_) => "not JSON",
@@ -185,12 +182,12 @@ impl Unreadable {
         }
     }
 
-    /// Says whether more is known of the message than that it is no announcement.
+    /// True if more is known of the message than that it is not an announcement.
     fn is_of_known_shape(&self) -> bool {
         !matches!(self, Unreadable::NotJson(_) | Unreadable::UnknownShape(_))
     }
 
-    /// The error for an envelope in whose member this was found.
+    /// The error for an envelope with this in its member.
     fn inside(self, member: &str, envelope: impl FnOnce() -> String) -> Unreadable {
         let what = match self {
             Unreadable::NotJson(_) => "a text that is not JSON".to_owned(),
@@ -207,16 +204,15 @@ static LARGE: Mutex<()> = Mutex::new(());
 /// Reads a message body.
 ///
 /// # Errors
-/// [`Unreadable`] when the body is of no known shape or lacks what its shape needs. Nothing is known
-/// of such a message, so it must not be deleted. So is a message with a name that must not become part of an
-/// address.
+/// [`Unreadable`] if the body has an unknown shape or lacks what its shape needs. Nothing is known of such a message,
+/// so it must not be deleted. So is a message with a name that must not become part of an address.
 pub fn resolve(body: &str) -> Result<Announcement> {
     let _alone = (body.len() > MESSAGE_BYTES_USUAL).then(|| LARGE.lock());
     let found = Reader::new().text(body)?;
     Ok(Announcement { objects: found.objects.checked()?, ..found })
 }
 
-/// Names are chosen by others; a log line shows as much of one as helps to find it.
+/// Others choose names; a log line shows enough of one to find it.
 fn shortened(name: &str) -> String {
     match name.char_indices().nth(NAMED_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &name[..end]),

@@ -1,24 +1,24 @@
 //! The objects of one message, packed.
 //!
 //! A mebibyte of names becomes forty times as much as a list of [`Object`]s, and a message may wait for long until the
-//! last of its objects is begun. Packed, they take about as many bytes as in the message.
+//! last of its objects is started. Packed, they take about as many bytes as in the message.
 
 use super::{Result, Unreadable};
 use crate::base::naming;
 use crate::base::object::Object;
 
-/// The objects that a message names, in its order. Each is made when it is asked for.
+/// The objects that a message names, in order. Each is created on demand.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Objects {
     bytes: Vec<u8>,
     count: usize,
-    /// The bucket of the last one: most messages name only one bucket.
+    /// The last object's bucket: most messages name only one bucket.
     bucket: String,
-    /// The first one that cannot be asked for. With one, the others are of no use.
+    /// The first unusable one. With one, the others are of no use.
     refused: Option<Unreadable>,
 }
 
-/// Bits of an object's first byte, which say what follows it.
+/// Bits of an object's first byte, which say which fields follow.
 const BUCKET: u8 = 1;
 const REGION: u8 = 2;
 const SIZE: u8 = 4;
@@ -28,7 +28,7 @@ const CHECKSUM: u8 = 32;
 const OTHER_KEY: u8 = 64;
 
 impl Objects {
-    /// Checks an object, and adds it. What cannot be asked for is not kept.
+    /// Checks an object, and adds it. An unusable one is not kept.
     pub fn push(&mut self, object: &Object) {
         self.count += 1;
         if self.refused.is_some() {
@@ -62,12 +62,12 @@ impl Objects {
         self.count == 0
     }
 
-    /// Has an object been refused?
+    /// True if an object has been refused.
     pub fn is_refused(&self) -> bool {
         self.refused.is_some()
     }
 
-    /// The memory that they take.
+    /// Their memory in bytes.
     pub fn memory(&self) -> usize {
         self.bytes.capacity() + self.bucket.capacity()
     }
@@ -76,7 +76,7 @@ impl Objects {
         Iter { objects: self, at: Position::of(self) }
     }
 
-    /// Refuses them all for the first that was refused, and gives back what they do not need.
+    /// Refuses them all because of the first refused one, and frees unused memory.
     pub(super) fn checked(mut self) -> Result<Objects> {
         self.bytes.shrink_to_fit();
         self.refused.take().map_or(Ok(self), Err)
@@ -135,7 +135,7 @@ impl Extend<Object> for Objects {
     }
 }
 
-/// How far packed objects have been read.
+/// The read position in packed objects.
 struct Position {
     at: usize,
     left: usize,
@@ -179,7 +179,7 @@ impl Position {
     }
 }
 
-/// Reads objects and leaves them packed.
+/// Iterates over objects and leaves them packed.
 pub struct Iter<'o> {
     objects: &'o Objects,
     at: Position,

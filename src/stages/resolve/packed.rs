@@ -10,10 +10,10 @@ use super::{Result, Unreadable};
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// Unpacks the text. None: it is not packed. `left`: how many bytes gzip may still inflate to.
+/// Unpacks the text. None if it is not packed. `left` is the number of bytes that gzip may still inflate to.
 ///
 /// # Errors
-/// What is in it is damaged, no text, or too long.
+/// If its content is corrupt, not text, or too long.
 pub fn unpack(text: &str, left: &mut usize) -> Result<Option<String>> {
     let Some(bytes) = decoded(text) else { return Ok(None) };
     let bytes = if bytes.starts_with(&GZIP) { inflated(&bytes, left)? } else { bytes };
@@ -23,9 +23,9 @@ pub fn unpack(text: &str, left: &mut usize) -> Result<Option<String>> {
     }
 }
 
-/// The bytes of base64 that holds JSON or gzip; None for any other text.
+/// The bytes of base64 that contains JSON or gzip; None for any other text.
 fn decoded(text: &str) -> Option<Vec<u8>> {
-    // What base64 makes of gzip's mark, `{"`, `{` with a line end or blank, and `[`.
+    // The base64 of gzip's magic, `{"`, `{` with a line end or blank, and `[`.
     const BEGINNINGS: [&str; 6] = ["H4sI", "eyJ", "ewo", "ew0K", "eyA", "W3"];
     let may_be = BEGINNINGS.iter().any(|beginning| text.starts_with(beginning));
     let bytes = may_be.then(|| BASE64_STANDARD.decode(text).ok()).flatten()?;

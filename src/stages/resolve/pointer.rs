@@ -1,4 +1,4 @@
-//! The pointer that the SQS extended client (and SNS's) sends in a message's place: its body lies in S3.
+//! The pointer that the SQS extended client (and SNS's) sends instead of a message, whose body is in S3.
 //!
 //! Source: the "payload offloading" library of AWS, whose pointers are a list of a class's name and an object.
 
@@ -11,9 +11,9 @@ use crate::base::object::Object;
 const CLASSES: [&str; 2] =
     ["software.amazon.payloadoffloading.PayloadS3Pointer", "com.amazon.sqs.javamessaging.MessageS3Pointer"];
 
-/// The object in which the body of a message lies, if the text is a pointer.
+/// The object with the body of a message, if the text is a pointer.
 pub fn of_body(body: &str) -> Option<Result<Object>> {
-    // Most logs are told from a pointer by their first bytes.
+    // The first bytes distinguish most logs from a pointer.
     let first = body.trim_start().strip_prefix('[')?.trim_start().strip_prefix('"')?;
     CLASSES.iter().find(|class| first.starts_with(**class))?;
     let mut bytes = body.as_bytes().to_vec();
@@ -28,7 +28,7 @@ pub fn read(value: &BorrowedValue<'_>) -> Option<Object> {
     is_pointer.then(|| Some(Object::named(place.get_str("s3BucketName")?, place.get_str("s3Key")?)))?
 }
 
-/// The announcement itself is not here. Announcements are small, so nobody needs to send them so.
+/// The announcement itself is not here. Announcements are small, so nobody needs to send them like this.
 pub fn refused(object: &Object) -> Unreadable {
     Unreadable::refused(
         "a pointer of the SQS extended client",

@@ -1,7 +1,7 @@
-//! Reads a body through whatever is wrapped around its announcement.
+//! Reads a body through all envelopes around its announcement.
 //!
-//! An envelope is a text, a list or a member that holds another message: SNS's `Message`, the `body` of a queue's
-//! message that Lambda or a pipe passes on, a JSON string that holds JSON. What is in it is read in the same way.
+//! An envelope is a text, a list or a member that contains another message: SNS's `Message`, the `body` of a queue's
+//! message that Lambda or a pipe passes on, a JSON string that contains JSON. Its content is read in the same way.
 
 use simd_json::BorrowedValue;
 use simd_json::prelude::*;
@@ -12,14 +12,14 @@ use crate::base::limits::{
     MESSAGE_ENVELOPES_MAX, MESSAGE_MEMBERS_NAMED_MAX, MESSAGE_UNPACKED_BYTES_MAX, MESSAGE_VALUES_MAX,
 };
 
-/// Members that hold another message. If an object has several, the first that announces an object counts: what a
-/// function answered goes before what it was asked.
+/// Members that contain another message. If an object has several, the first that announces an object counts: a
+/// function's answer comes before its input.
 const ENVELOPES: [&str; 19] = [
     // SNS; Lambda's form of it; what a publisher may give it for all protocols
     "Message",
     "Sns",
     "default",
-    // A queue's message as Lambda, pipes and SQS's API have it
+    // A queue's message from Lambda, pipes and SQS's API
     "body",
     "Body",
     "MessageBody",
@@ -27,12 +27,12 @@ const ENVELOPES: [&str; 19] = [
     // Lambda destinations
     ANSWER,
     QUESTION,
-    // What a Step Function or a schedule passes on
+    // Input passed on by a Step Function or a schedule
     "Payload",
     "payload",
     "Input",
     "input",
-    // EventBridge, and relays that name it so
+    // EventBridge, and relays that use its name
     "detail",
     "event",
     "records",
@@ -45,16 +45,16 @@ const ENVELOPES: [&str; 19] = [
 const ANSWER: &str = "responsePayload";
 const QUESTION: &str = "requestPayload";
 
-/// CloudTrail sends this text to a topic that is given to a trail.
+/// CloudTrail sends this text to a topic that is set for a trail.
 const CLOUDTRAIL_VALIDATION: &str = "CloudTrail validation message.";
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Reads one message.
 pub struct Reader {
-    /// How many bytes what is packed in it may still unpack to.
+    /// Number of bytes that its packed content may still unpack to.
     unpacked_left: usize,
-    /// How many envelopes may still be opened, one in the other.
+    /// Number of envelopes that may still be opened, nested.
     envelopes_left: u32,
 }
 
@@ -100,7 +100,7 @@ impl Reader {
         }
     }
 
-    /// Each element is a message. One that nobody can read makes the whole unreadable.
+    /// Reads a list, each element of which is a message. An unreadable one makes the whole unreadable.
     fn list(&mut self, value: &BorrowedValue<'_>, list: &[BorrowedValue<'_>]) -> Result<Announcement> {
         if let Some(object) = pointer::read(value) {
             return Err(pointer::refused(&object));
@@ -127,7 +127,7 @@ impl Reader {
         }
     }
 
-    /// Reads what an envelope's members hold. One that cannot be read must not be lost because another names nothing.
+    /// Reads the content of an envelope's members. An unreadable one must not be lost because another names nothing.
     fn unwrapped(&mut self, value: &BorrowedValue<'_>) -> Result<Announcement> {
         let mut nothing = Err(unknown(value));
         let mut failure = None;
@@ -136,7 +136,7 @@ impl Reader {
             match self.inside(|reader| reader.value(inner)) {
                 Ok(found) if !found.objects.is_empty() => return Ok(found),
                 Ok(found) => nothing = Ok(found),
-                // A function may answer what it likes.
+                // A function may answer anything.
                 Err(_) if member == ANSWER && value.contains_key(QUESTION) => (),
                 Err(error) => failure = failure.or_else(|| Some(error.inside(member, || described(value)))),
             }
@@ -145,9 +145,9 @@ impl Reader {
     }
 }
 
-/// How many values a text may have as JSON, at the most.
+/// The maximum number of values that a text can have as JSON.
 fn values(text: &str) -> usize {
-    // A shorter text cannot have more, and need not be searched.
+    // A shorter text cannot have more, and need not be scanned.
     if text.len() <= MESSAGE_VALUES_MAX {
         return text.len();
     }
@@ -158,12 +158,12 @@ fn may_be_message(value: &BorrowedValue<'_>) -> bool {
     value.is_object() || value.is_array() || value.is_str()
 }
 
-/// The error for a value that nothing is known of.
+/// The error for an unknown value.
 fn unknown(value: &BorrowedValue<'_>) -> Unreadable {
     Unreadable::UnknownShape(super::shortened(&described(value)))
 }
 
-/// What a value is, in words: an object by its first members.
+/// A description of a value: an object by its first members.
 fn described(value: &BorrowedValue<'_>) -> String {
     match value {
         BorrowedValue::Object(object) if object.is_empty() => "an empty object".to_owned(),

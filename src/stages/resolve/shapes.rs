@@ -1,4 +1,4 @@
-//! The announcements themselves: one function a shape.
+//! The announcements themselves: one function per shape.
 
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
@@ -8,9 +8,9 @@ use simd_json::prelude::*;
 use super::{Announcement, Objects, Result, Unreadable};
 use crate::base::object::Object;
 
-/// Names of S3's events that tell of an object's content: `s3:` may stand before them, and a colon with the kind of
-/// call behind them. `ObjectSynced` is Ceph's, of an object that came from another zone; the others are what EventBridge
-/// and CloudTrail call it, for messages that were made from theirs.
+/// Names of S3's events about an object's content: `s3:` may precede them, and a colon with the kind of call may
+/// follow. `ObjectSynced` is Ceph's, for an object from another zone; the others are EventBridge's and CloudTrail's
+/// names, for messages derived from theirs.
 const CREATIONS: [&str; 8] = [
     "ObjectCreated",
     "ObjectSynced",
@@ -59,7 +59,7 @@ const NOT_CREATED: &str = "an S3 event of another kind than a new object";
 const DIRECT: &str = "it contains logs and names no object. If the messages are the logs, set `direct_mode: true` \
                       for the input; else stop this sender from using the queue";
 
-/// What an object turns out to be.
+/// The kind of an object.
 pub enum Shape<'a> {
     /// An announcement, as far as it could be read.
     Read(Result<Announcement>),
@@ -69,7 +69,7 @@ pub enum Shape<'a> {
     Event(String),
 }
 
-/// The shape of an object. None: none that is known, but it may be an envelope.
+/// The shape of an object. None if unknown, but it may be an envelope.
 pub fn of<'a>(value: &'a BorrowedValue<'a>) -> Option<Shape<'a>> {
     let has = |name| value.contains_key(name);
     let is_object = |name| value.get(name).is_some_and(|v| v.is_object());
@@ -93,7 +93,7 @@ pub fn of<'a>(value: &'a BorrowedValue<'a>) -> Option<Shape<'a>> {
         () if text("messageType").is_some_and(is_config_message) => config_message(value),
         () if has("invocationSchemaVersion") && is_array("tasks") => batch_operation(value),
         () if is_object("bucket") && is_object("object") => detail_of_s3(value, Object::named_or_encoded),
-        // Other calls may stand in a log.
+        // Other calls may be in a log.
         () if text("eventSource") == Some("s3.amazonaws.com") && is_write(value) => call_to_s3(value),
         () if is_object("awslogs") || is_array("logEvents") => {
             Err(Unreadable::refused("an envelope of CloudWatch Logs", "", DIRECT))
@@ -108,8 +108,8 @@ pub fn of<'a>(value: &'a BorrowedValue<'a>) -> Option<Shape<'a>> {
     Some(Shape::Read(read))
 }
 
-/// One element of `{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {…}}]}`. Keys are
-/// form-url-encoded. Other servers and input transformers write another source, or leave it and the name out.
+/// Reads one element of `{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {…}}]}`. Keys
+/// are form-URL-encoded. Other servers and input transformers write another source, or omit it and the name.
 fn s3_record(record: &BorrowedValue<'_>) -> Result<Announcement> {
     const SHAPE: &str = "an S3 event";
     let name = record.get_str("eventName").unwrap_or("ObjectCreated");
@@ -130,7 +130,7 @@ fn s3_record(record: &BorrowedValue<'_>) -> Result<Announcement> {
     Ok(Announcement::of(object).written(time(record, "eventTime")))
 }
 
-/// Says whether an event of this name tells of a new object. One whose name is not known may, and is refused.
+/// True if an event of this name announces a new object. An unknown name may, and is refused.
 fn is_creation(shape: &'static str, name: &str) -> Result<bool> {
     let kind = name.strip_prefix("s3:").unwrap_or(name).split(':').next().unwrap_or_default();
     match () {
@@ -145,13 +145,14 @@ fn is_creation(shape: &'static str, name: &str) -> Result<bool> {
     }
 }
 
-/// Security Lake's queues get EventBridge events of S3 that have lost their type: all tell of new objects.
+/// Reads Security Lake's events: EventBridge events of S3 without their type, which are all about new objects.
 fn is_event(value: &BorrowedValue<'_>) -> bool {
     value.get("detail").is_some_and(|detail| detail.is_object())
         && (value.contains_key("detail-type") || value.get_str("source") == Some("aws.s3"))
 }
 
-/// EventBridge: keys are not encoded. All but writes are acknowledged: the rule's owner asked for more than objects.
+/// Reads EventBridge's events, whose keys are not encoded. All except writes are acknowledged: the rule's owner
+/// selected more than objects.
 fn event_of_s3(value: &BorrowedValue<'_>) -> Result<Announcement> {
     let detail = value.get("detail").ok_or(lacks("an EventBridge event", "detail"))?;
     let (region, written) = (text(value, "region"), time(value, "time"));
@@ -163,7 +164,7 @@ fn event_of_s3(value: &BorrowedValue<'_>) -> Result<Announcement> {
     Ok(found?.in_region(region.as_deref()).written(written))
 }
 
-/// An event of another source may hold any message; a schedule's holds nothing.
+/// An event of another source may contain any message; a schedule's contains nothing.
 fn of_other_event(value: &BorrowedValue<'_>) -> Option<Shape<'static>> {
     let (source, kind) =
         (value.get_str("source").unwrap_or("?"), value.get_str("detail-type").unwrap_or("?"));
@@ -173,7 +174,7 @@ fn of_other_event(value: &BorrowedValue<'_>) -> Option<Shape<'static>> {
     Some(Shape::Event(format!("{kind} of {source}")))
 }
 
-/// The error for an EventBridge event that holds no announcement.
+/// The error for an EventBridge event without an announcement.
 pub fn refused_event(named: &str) -> Unreadable {
     Unreadable::refused(
         "an EventBridge event",
@@ -183,7 +184,7 @@ pub fn refused_event(named: &str) -> Unreadable {
     )
 }
 
-/// `detail` of an EventBridge event of S3, or that alone. Other events than those of new objects name what was done.
+/// Reads `detail` of an EventBridge event of S3, or that alone. Events other than those of new objects name their kind.
 fn detail_of_s3(detail: &BorrowedValue<'_>, name: fn(&str, &str) -> Object) -> Result<Announcement> {
     const SHAPE: &str = "an EventBridge event of S3";
     const OF_OTHERS: [&str; 5] = [
@@ -207,7 +208,7 @@ fn detail_of_s3(detail: &BorrowedValue<'_>, name: fn(&str, &str) -> Object) -> R
     }))
 }
 
-/// A call to S3 as CloudTrail reports it.
+/// Reads a call to S3 as CloudTrail reports it.
 fn call_to_s3(call: &BorrowedValue<'_>) -> Result<Announcement> {
     const SHAPE: &str = "CloudTrail's report of a call to S3";
     if !is_write(call) || call.get_str("errorCode").is_some() {
@@ -224,8 +225,8 @@ fn is_write(call: &BorrowedValue<'_>) -> bool {
     call.get_str("eventName").is_some_and(|name| CREATIONS.contains(&name))
 }
 
-/// CrowdStrike's own message: `{"bucket": …, "files": [{"path": …, "size": …}]}`. Paths are keys as
-/// they are, `timestamp` is in milliseconds. A size of 0 is not believed: the files are worth a GET.
+/// Reads CrowdStrike's own message: `{"bucket": …, "files": [{"path": …, "size": …}]}`. Paths are unencoded keys,
+/// `timestamp` is in milliseconds. A size of 0 is not believed: the files are worth a GET.
 fn crowdstrike(value: &BorrowedValue<'_>) -> Result<Announcement> {
     const SHAPE: &str = "a CrowdStrike FDR message";
     let bucket = text(value, "bucket").ok_or(lacks(SHAPE, "bucket"))?;
@@ -242,7 +243,7 @@ fn crowdstrike(value: &BorrowedValue<'_>) -> Result<Announcement> {
     )
 }
 
-/// What CloudTrail (a list of keys) and Config (one key) tell their topics after a delivery.
+/// Reads what CloudTrail (a list of keys) and Config (one key) send to their topics after a delivery.
 fn delivery_notice(value: &BorrowedValue<'_>) -> Result<Announcement> {
     const SHAPE: &str = "a CloudTrail or Config notification";
     let bucket = text(value, "s3Bucket").ok_or(lacks(SHAPE, "s3Bucket"))?;
@@ -259,7 +260,7 @@ fn is_config_message(message_type: &str) -> bool {
     ["Config", "Compliance", "OversizedConfig"].iter().any(|prefix| message_type.starts_with(prefix))
 }
 
-/// Config's other messages name no object, but for those of a change that is too large for a message.
+/// Reads Config's other messages, which name no object, except those of a change that is too large for a message.
 fn config_message(value: &BorrowedValue<'_>) -> Result<Announcement> {
     const SHAPE: &str = "Config's notification of an oversized change";
     if value.get_str("messageType") != Some("OversizedConfigurationItemChangeNotification") {
@@ -279,7 +280,8 @@ fn config_message(value: &BorrowedValue<'_>) -> Result<Announcement> {
     Ok(Announcement::of(Object::named(bucket, key)).written(time(value, "notificationCreationTime")))
 }
 
-/// What S3 Batch Operations tells a function: `{"tasks": [{"s3BucketArn": …, "s3Key": …}]}`, the keys url-encoded.
+/// Reads what S3 Batch Operations sends to a function: `{"tasks": [{"s3BucketArn": …, "s3Key": …}]}`, with URL-encoded
+/// keys.
 fn batch_operation(value: &BorrowedValue<'_>) -> Result<Announcement> {
     const SHAPE: &str = "a message of S3 Batch Operations";
     let task = |task: &BorrowedValue<'_>| {
@@ -291,14 +293,14 @@ fn batch_operation(value: &BorrowedValue<'_>) -> Result<Announcement> {
     all(value.get_array("tasks").into_iter().flatten().map(task), "a message without tasks", None)
 }
 
-/// A bucket and a key side by side. Nobody says whether the key is encoded.
+/// Reads a bucket and a key side by side. Whether the key is encoded is unknown.
 fn pair(value: &BorrowedValue<'_>) -> Option<Result<Announcement>> {
     let (bucket, key) =
         PAIRS.iter().find_map(|(bucket, key)| Some((text(value, bucket)?, text(value, key)?)))?;
     Some(Ok(Announcement::of(Object::named_or_encoded(&bucket, &key))))
 }
 
-/// SNS asks before it sends anything. The token that answers it stands in the message and not in the log.
+/// SNS asks before it sends anything. The token that answers it is in the message and not in the log.
 fn confirmation(value: &BorrowedValue<'_>) -> Unreadable {
     let topic = text(value, "TopicArn").unwrap_or_else(|| "a topic without a name".to_owned());
     match value.get_str("Type") {
@@ -324,7 +326,7 @@ fn all(
     written: Option<Timestamp>,
 ) -> Result<Announcement> {
     let mut found = Objects::default();
-    // A name that they share may be long, and cannot be then: it is not copied again for each of them.
+    // A name that they share may be long, and cannot be valid then: it is not copied again for each of them.
     while !found.is_refused()
         && let Some(object) = objects.next()
     {
@@ -336,7 +338,8 @@ fn all(
     Ok(Announcement { objects: found, ..Announcement::default() }.written(written))
 }
 
-/// A bucket's name, of an object that has it, or its ARN. A bucket on an Outpost has a name that could be another's.
+/// A bucket's name from an object that has it, or from its ARN. A bucket on an Outpost has a name that could be
+/// another's.
 fn bucket_name<'a>(bucket: &'a BorrowedValue<'_>) -> Option<&'a str> {
     let filled = |name: &str| bucket.get_str(name).filter(|text| !text.is_empty());
     let arn = filled("arn");
@@ -355,8 +358,8 @@ fn text(value: &BorrowedValue<'_>, name: &str) -> Option<String> {
     value.get_str(name).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// `application/x-www-form-urlencoded`: `+` is a space, then percent-decoding. Bytes that are no
-/// UTF-8 cannot stand in an S3 key; they are replaced, and S3 will answer that there is no such key.
+/// Decodes `application/x-www-form-urlencoded`: `+` is a space, then percent-decoding. Bytes that are not UTF-8 cannot
+/// occur in an S3 key; they are replaced, and S3 will answer that there is no such key.
 pub fn form_decoded(key: &str) -> String {
     percent_decode_str(&key.replace('+', " ")).decode_utf8_lossy().into_owned()
 }

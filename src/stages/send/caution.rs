@@ -1,10 +1,9 @@
-//! The shared knowledge of an output's senders about a peer that ends connections. The code is pure: times are
-//! arguments.
+//! Shared knowledge of an output's senders about a peer that ends connections. The code is pure: times are arguments.
 //!
-//! Two things end connections that are otherwise in order: something that is sent, and the peer's own habits (it
-//! restarts, or closes after so many bytes or milliseconds). Both leave everything unconfirmed, and sending it
-//! again in the same way would lead to the same end. So connections carry less after some that confirmed nothing,
-//! and a batch that was on several of them is sent alone.
+//! Two things end healthy connections: a record that is sent, and the peer's own habits (it restarts, or closes after
+//! so many bytes or milliseconds). Both leave everything unconfirmed, and sending it again in the same way would end
+//! the same way. So connections carry less after some that confirmed nothing, and a batch that was on several of them
+//! is sent alone.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,22 +15,22 @@ use crate::base::limits::{
 };
 use crate::handoff::{Batch, Trial};
 
-/// The state that an output's senders share.
+/// The state shared by an output's senders.
 #[derive(Debug, Default)]
 pub struct Caution {
     /// Connections that the peer ended since the last confirmation.
     barren: u32,
-    /// Batches that a connection may carry; None: any number.
+    /// Batches that a connection may carry; None for no limit.
     allowance: Option<u32>,
-    /// Whether a connection without data lives for less than the settling time, if that has been tried.
+    /// Whether a connection without data lives for less than the settling time, if that has been tested.
     hasty: Option<(bool, Instant)>,
-    /// Connections that the peer has ended with something unconfirmed on them.
+    /// Connections that the peer has ended with unconfirmed batches on them.
     ends: u64,
-    /// How many of these there were when the latest of the confirmed batches was written.
+    /// The number of these when the latest of the confirmed batches was written.
     proven: u64,
     /// The peer has accepted us and taken something.
     has_confirmed: bool,
-    /// The peer has said goodbye over TLS before it ended a connection.
+    /// The peer has sent a TLS close_notify before it ended a connection.
     says_goodbye: bool,
     /// The peer has ended a connection after we had.
     answers: bool,
@@ -39,9 +38,9 @@ pub struct Caution {
     unanswered: u32,
     /// A frame that was confirmed.
     probe: Option<Arc<[u8]>>,
-    /// Batches that were looked at for one.
+    /// Batches that were searched for one.
     looked_at: u32,
-    /// Batches to be sent alone, in any order.
+    /// Batches to send alone, in any order.
     suspects: VecDeque<Batch>,
 }
 
@@ -51,14 +50,14 @@ impl Caution {
         self.allowance
     }
 
-    /// Connections that the peer has ended so far. What is written now and confirmed later proves that the peer
-    /// took something after the last of them.
+    /// Number of connections that the peer has ended. A batch written now and confirmed later proves that the peer took
+    /// something after the last of them.
     pub fn ends(&self) -> u64 {
         self.ends
     }
 
-    /// The peer has ended a connection that was complete, with something unconfirmed on it. `barren`: nothing on it
-    /// was confirmed.
+    /// Notes that the peer has ended a working connection with unconfirmed batches on it. `barren` means that nothing
+    /// on it was confirmed.
     pub fn ended(&mut self, barren: bool) {
         self.ends += 1;
         self.barren += u32::from(barren);
@@ -67,14 +66,14 @@ impl Caution {
         }
     }
 
-    /// Says whether it should be tried if a connection without data lives. Such a trial tells a peer that closes
-    /// everything early from one that closes because of what it gets.
+    /// True if it should be tested whether a connection without data survives. This distinguishes a peer that closes
+    /// everything early from one that closes because of its input.
     pub fn wants_trial(&self, now: Instant) -> bool {
         self.allowance.is_some()
             && self.hasty.is_none_or(|(hasty, at)| hasty && now >= at + SEND_LIFETIME_RETRY)
     }
 
-    /// A connection without data has lived for longer than the settling time, or has not.
+    /// Notes whether a connection without data has lived for longer than the settling time.
     pub fn tried(&mut self, lives: bool, now: Instant) {
         self.hasty = Some((!lives, now));
         if !lives {
@@ -82,13 +81,14 @@ impl Caution {
         }
     }
 
-    /// The peer's connections do not live for the settling time. What they carry is confirmed by their orderly end.
+    /// True if the peer's connections do not live for the settling time. Their batches are confirmed by their orderly
+    /// end.
     pub fn is_hasty(&self) -> bool {
         self.hasty.is_some_and(|(hasty, _)| hasty)
     }
 
-    /// A connection that carried so many batches has ended in good order. Those that were still unconfirmed are
-    /// confirmed by that, the last of them written after so many `ends`.
+    /// Notes that a connection with this many batches has ended in good order, which confirms the remaining ones, the
+    /// last of them written after this many `ends`.
     pub fn ended_well(&mut self, carried: u32, ends: Option<u64>) {
         if let Some(ends) = ends {
             self.confirmed(ends);
@@ -99,8 +99,8 @@ impl Caution {
         }
     }
 
-    /// A connection has outlived some batches by the settling margin, the last of them written after so many
-    /// `ends`. Unless it was a `limited` one, connections need not be.
+    /// Notes that a connection has outlived some batches by the settling time, the last of them written after this many
+    /// `ends`. Unless it was a `limited` one, connections are no longer limited.
     pub fn outlived(&mut self, ends: u64, limited: bool) {
         self.confirmed(ends);
         if !limited {
@@ -113,31 +113,31 @@ impl Caution {
         self.proven = self.proven.max(ends);
     }
 
-    /// Whether the peer's end of a connection can confirm what is on it. Some peers never end one.
+    /// Whether the peer's end of a connection can confirm its batches. Some peers never end one.
     pub fn expects_answers(&self) -> bool {
         self.answers || self.unanswered < SEND_UNANSWERED_MAX
     }
 
-    /// The peer did not end a connection after we had. True: from now on no answers are expected.
+    /// Notes that the peer did not end a connection after we had. Returns true if from now on no answers are expected.
     pub fn unanswered(&mut self) -> bool {
         self.unanswered += 1;
         !self.answers && self.unanswered == SEND_UNANSWERED_MAX
     }
 
-    /// The peer has ended a connection after we had; `goodbye`: it said so over TLS. False: it usually does, but did
-    /// not this time, so that the end may be that of a balancer.
+    /// Notes that the peer has ended a connection after we had; `goodbye` means with a TLS close_notify. Returns false
+    /// if it usually sends one, but did not this time, so that the end may be a balancer's.
     pub fn answered(&mut self, goodbye: bool) -> bool {
         self.answers = true;
         self.says_goodbye |= goodbye;
         goodbye || !self.says_goodbye
     }
 
-    /// A frame that the peer has once taken, to see whether it still takes anything.
+    /// A frame that the peer has once accepted, to test whether it still accepts anything.
     pub fn probe(&self) -> Option<Arc<[u8]>> {
         self.probe.clone()
     }
 
-    /// Takes a frame for that if it has none yet. It gives up where frames are too long for it.
+    /// Keeps a frame for that if there is none yet. It gives up if frames are too long.
     pub fn keep_probe(&mut self, frame: impl FnOnce() -> Option<Vec<u8>>) {
         if self.probe.is_none() && self.looked_at < PROBE_LOOKS_MAX {
             self.looked_at += 1;
@@ -145,19 +145,19 @@ impl Caution {
         }
     }
 
-    /// The peer does not take it any more. Another one takes its place when something is confirmed.
+    /// Drops it because the peer no longer accepts it. Another one replaces it when something is confirmed.
     pub fn drop_probe(&mut self) {
         (self.probe, self.looked_at) = (None, 0);
     }
 
-    /// A batch was unconfirmed on the connection that the peer has ended last.
+    /// Notes that a batch was unconfirmed on the connection that the peer has ended last.
     pub fn strike(&self, trial: &mut Trial) {
         trial.strikes += 1;
         trial.since = self.ends;
     }
 
-    /// The peer has ended a connection on which the batch was alone. True: something else was sent and confirmed
-    /// since it last did so.
+    /// Notes that the peer has ended a connection on which the batch was alone. Returns true if something else was sent
+    /// and confirmed since it last did so.
     pub fn strike_alone(&mut self, trial: &mut Trial) -> bool {
         let witnessed = self.proven >= trial.since;
         self.ends += 1;
@@ -165,7 +165,7 @@ impl Caution {
         witnessed
     }
 
-    /// Says whether such a batch must go over a connection apart from what is new.
+    /// True if such a batch must go over a connection separate from new batches.
     pub fn is_suspect(trial: &Trial) -> bool {
         trial.strikes >= SUSPECT_STRIKES
     }
@@ -183,12 +183,12 @@ impl Caution {
         !self.suspects.is_empty()
     }
 
-    /// A suspect is to be sent now.
+    /// True if a suspect should be sent now.
     pub fn has_due(&self, now: Instant) -> bool {
         self.suspects.iter().any(|suspect| is_due(&suspect.trial, now))
     }
 
-    /// Suspects that are to go over one connection now.
+    /// Suspects to send over one connection now.
     pub fn take_due(&mut self, now: Instant) -> Vec<Batch> {
         let mut taken: Vec<Batch> = Vec::new();
         let mut room = usize::MAX;
@@ -204,7 +204,7 @@ impl Caution {
         taken
     }
 
-    /// A suspect waits for its next trial.
+    /// Delays a suspect until its next trial.
     pub fn put(&mut self, suspect: Batch) {
         self.suspects.push_back(suspect);
     }

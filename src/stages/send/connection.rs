@@ -1,4 +1,4 @@
-//! One connection to a peer: bytes out, what the peer says in, and how far it has acknowledged.
+//! One connection to a peer: outgoing bytes, the peer's messages, and how far it has acknowledged.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
@@ -20,7 +20,7 @@ use crate::base::limits::{
 };
 use crate::base::stop::Stop;
 
-/// Where to connect.
+/// The destination.
 #[derive(Debug, Clone)]
 pub struct Peer {
     pub address: String,
@@ -35,33 +35,33 @@ impl std::fmt::Display for Peer {
     }
 }
 
-/// A connection that is ready for frames. The socket does not block; every wait is bounded.
+/// A connection ready for frames. The socket does not block; every wait is bounded.
 #[derive(Debug)]
 pub struct Connection {
     peer: String,
     socket: TcpStream,
     tls: Option<ClientConnection>,
-    /// What it was opened with.
+    /// The certificates it was opened with.
     config: Option<Arc<ClientConfig>>,
     /// Bytes given to the socket so far; with TLS, of ciphertext.
     written: u64,
     /// Highest offset that the peer's TCP was seen to have acknowledged.
     acknowledged: u64,
-    /// Bytes handed over since everything was last on the socket, and `written` at that time.
+    /// Bytes handed over since the socket last had everything, and `written` at that time.
     account: (u64, u64),
-    /// TLS records that were needed for what was handed over.
+    /// TLS records needed for the handed-over bytes.
     records: u64,
-    /// The signs that the peer has given.
+    /// The signs received from the peer.
     heard: Heard,
     /// Time spent waiting for room in the socket.
     waited: Duration,
-    /// When the socket last did not take all.
+    /// When the socket last did not take everything.
     last_wait: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
 struct Heard {
-    /// Data of its program.
+    /// Data from its program.
     data: bool,
     /// TLS: no more data will come.
     goodbye: bool,
@@ -73,17 +73,17 @@ impl Connection {
     /// Connects, shakes hands, and waits a moment for a late refusal.
     ///
     /// # Errors
-    /// What [`Error`] lists; nothing of the caller's has been sent yet.
+    /// Those of [`Error`]; nothing of the caller's has been sent yet.
     pub fn open(peer: &Peer) -> Result<Connection, Error> {
         let mut connection = Connection::open_unheard(peer)?;
         connection.await_verdict()?;
         Ok(connection)
     }
 
-    /// Connects and shakes hands. A late refusal is heard when the connection is next read.
+    /// Connects and shakes hands. A late refusal is noticed when the connection is next read.
     ///
     /// # Errors
-    /// The same as those of [`Connection::open`].
+    /// Those of [`Connection::open`].
     pub fn open_unheard(peer: &Peer) -> Result<Connection, Error> {
         let name = peer.to_string();
         let socket = connect(peer, &name)?;
@@ -109,7 +109,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// False: the peer's certificates have been renewed since.
+    /// False if the peer's certificates have been renewed since.
     pub fn is_current(&self, peer: &Peer) -> bool {
         match (&self.config, &peer.tls) {
             (Some(config), Some(certificates)) => Arc::ptr_eq(config, &certificates.current()),
@@ -117,13 +117,13 @@ impl Connection {
         }
     }
 
-    /// Whether [`Connection::write`] never waits, because it keeps what the socket does not take. Plain TCP has
-    /// nothing to compute, and no such buffer.
+    /// True if [`Connection::write`] never waits, because it keeps what the socket does not take. Plain TCP has nothing
+    /// to compute, and no such buffer.
     pub fn is_buffered(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// Hands bytes over to be sent. Call [`Connection::push`] or [`Connection::flush`] to have them on the socket.
+    /// Hands bytes over for sending. Call [`Connection::push`] or [`Connection::flush`] to write them to the socket.
     pub fn write(&mut self, bytes: &[u8], abort: &Stop) -> Result<(), Error> {
         self.account.0 += bytes.len() as u64;
         self.records += bytes.len().div_ceil(RECORD_PLAINTEXT) as u64;
@@ -133,10 +133,10 @@ impl Connection {
         }
     }
 
-    /// Writes all that was handed over to the socket.
+    /// Writes everything handed over to the socket.
     ///
     /// # Errors
-    /// A broken connection, or one that stalls for [`SEND_STALL_TIMEOUT`], or `abort`.
+    /// If the connection breaks, stalls for [`SEND_STALL_TIMEOUT`], or on `abort`.
     pub fn flush(&mut self, abort: &Stop) -> Result<(), Error> {
         let mut progress = (self.written, Instant::now());
         while !self.push()? {
@@ -148,10 +148,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes what the socket takes at once: true, if that is all.
+    /// Writes what the socket takes at once; returns true if that is everything.
     ///
     /// # Errors
-    /// A broken connection.
+    /// If the connection breaks.
     pub fn push(&mut self) -> Result<bool, Error> {
         while let Some(tls) = self.tls.as_mut().filter(|tls| tls.wants_write()) {
             match tls.write_tls(&mut self.socket) {
@@ -167,10 +167,10 @@ impl Connection {
         Ok(true)
     }
 
-    /// Checks, when everything is on the socket, that this is at least as much as was handed over.
+    /// Checks, when the socket has everything, that this is at least as much as was handed over.
     ///
     /// # Errors
-    /// TLS has dropped something without a word, as rustls does with what is written after a key is used up.
+    /// If TLS has silently dropped something, as rustls does with writes after a key is used up.
     pub fn balance(&mut self) -> Result<(), Error> {
         let (handed_over, before) = std::mem::replace(&mut self.account, (0, self.written));
         if self.written - before < handed_over {
@@ -179,28 +179,28 @@ impl Connection {
         Ok(())
     }
 
-    /// So many TLS records have been written that it should be renewed.
+    /// True if so many TLS records have been written that it should be renewed.
     pub fn is_worn(&self, records_max: u64) -> bool {
         self.tls.is_some() && self.records >= records_max
     }
 
-    /// The peer's program is known to have accepted the connection and us: from then on acknowledgements mean
-    /// something. With TLS 1.3 our handshake ends before the peer has looked at our certificate. With plain TCP the
-    /// kernel accepts and acknowledges whatever the program does.
+    /// True if the peer's program is known to have accepted the connection and us: from then on acknowledgements count.
+    /// With TLS 1.3 our handshake ends before the peer has looked at our certificate. With plain TCP the kernel accepts
+    /// and acknowledges whatever the program does.
     pub fn is_proven(&self) -> bool {
         let has_read = self.acknowledged >= SETTLE_BYTES as u64;
         has_read || self.tls.as_ref().is_some_and(|tls| self.heard.data || is_accepted(tls))
     }
 
-    /// If the peer ends it, that is no late refusal of our certificate.
+    /// True if the peer's end would not be a late refusal of our certificate.
     pub fn is_complete(&self) -> bool {
         self.tls.is_none() || self.is_proven()
     }
 
-    /// Takes in what the peer says: tickets, key updates, alerts, its end of the connection.
+    /// Handles the peer's messages: tickets, key updates, alerts, its end of the connection.
     ///
     /// # Errors
-    /// An alert, a reset, or the end: a peer that collects logs has no other reason to speak.
+    /// On an alert, a reset, or the end: a peer that collects logs has no other reason to speak.
     pub fn read(&mut self) -> Result<(), Error> {
         if self.hears_end()? { Err(self.closed("")) } else { Ok(()) }
     }
@@ -210,12 +210,12 @@ impl Connection {
         self.written
     }
 
-    /// How long writes have waited for room in the socket since this was last asked.
+    /// Time that writes have waited for room in the socket since the last call.
     pub fn take_waited(&mut self) -> Duration {
         std::mem::take(&mut self.waited)
     }
 
-    /// How long the connection must outlive an acknowledgement for it to be believed.
+    /// How long the connection must outlive an acknowledgement for it to count.
     pub fn settle_time(&self, now: Instant) -> Duration {
         match self.last_wait {
             Some(wait) if now.saturating_duration_since(wait) < SETTLE_TIME_SLOW => SETTLE_TIME_SLOW,
@@ -234,11 +234,11 @@ impl Connection {
         outq::unacknowledged_bytes(&self.socket).map_err(|e| self.broken(e))
     }
 
-    /// Says goodbye and waits for the peer's end, as the vendor's SDK does "to avoid losing events".
-    /// Ok when the peer closed in good order after that: its program has then read every byte.
+    /// Closes our side and waits for the peer's close, as the vendor's SDK does "to avoid losing events". Ok if the
+    /// peer closed in good order after that: its program has then read every byte.
     ///
     /// # Errors
-    /// The peer ended the connection before, or with bytes unread, or did not answer in time.
+    /// If the peer ended the connection before, or with unread bytes, or did not answer in time.
     pub fn close(&mut self, patience: Duration, abort: &Stop) -> Result<(), Error> {
         let deadline = self.say_goodbye(patience, abort)?;
         while !self.is_answered(patience, deadline)? {
@@ -255,10 +255,10 @@ impl Connection {
         if self.is_proven() { SEND_CLOSE_TIMEOUT } else { SEND_PROOF_TIMEOUT }
     }
 
-    /// Says goodbye: nothing more can be written. Returns when the peer's end is due.
+    /// Closes our side: nothing more can be written. Returns the deadline for the peer's close.
     ///
     /// # Errors
-    /// The peer has ended the connection already, or it breaks or stalls.
+    /// If the peer has ended the connection already, or it breaks or stalls.
     pub fn say_goodbye(&mut self, patience: Duration, abort: &Stop) -> Result<Instant, Error> {
         self.read()?;
         if let Some(tls) = &mut self.tls {
@@ -270,10 +270,10 @@ impl Connection {
         Ok(Instant::now() + patience)
     }
 
-    /// After our goodbye: whether the peer has ended the connection in good order. It does not wait.
+    /// After our close: whether the peer has ended the connection in good order. It does not wait.
     ///
     /// # Errors
-    /// The peer has not read everything, or the deadline has passed without an answer.
+    /// If the peer has not read everything, or the deadline has passed without an answer.
     pub fn is_answered(&mut self, patience: Duration, deadline: Instant) -> Result<bool, Error> {
         if self.has_answered()? {
             return Ok(true);
@@ -284,18 +284,18 @@ impl Connection {
         Ok(false)
     }
 
-    /// Whether the peer has said goodbye over TLS, which no balancer in between can say for it.
+    /// True if the peer has sent a TLS close_notify, which no balancer in between can send for it.
     pub fn has_heard_goodbye(&self) -> bool {
         self.heard.goodbye
     }
 
-    /// Whether it is a TLS connection, on which a goodbye can be heard.
+    /// True for a TLS connection, on which a close_notify can be received.
     pub fn is_tls(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// After our end: the peer's has come, and its TCP has acknowledged ours. A program that closes with something
-    /// unread makes its kernel send a reset instead.
+    /// True if, after our close, the peer's has come, and its TCP has acknowledged ours. A program that closes with
+    /// unread data makes its kernel send a reset instead.
     fn has_answered(&mut self) -> Result<bool, Error> {
         self.hears_end()?;
         if !self.heard.end {
@@ -337,8 +337,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits for the peer's next part. The deadline is that of the whole handshake: a peer that sends a byte now and
-    /// then must not hold a sender for ever.
+    /// Waits for the peer's next part. The deadline is that of the whole handshake: a peer that trickles bytes must not
+    /// block a sender forever.
     fn await_handshake(&self, tls: &ClientConnection, deadline: Instant) -> Result<(), Error> {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -349,8 +349,8 @@ impl Connection {
         self.poll(PollFlags::IN | writes, left)
     }
 
-    /// TLS 1.3 ends our handshake before the peer has looked at our certificate: wait for its ticket,
-    /// or its refusal, or long enough.
+    /// TLS 1.3 ends our handshake before the peer has looked at our certificate: wait for its ticket, or its refusal,
+    /// or long enough.
     fn await_verdict(&mut self) -> Result<(), Error> {
         let deadline = Instant::now() + SEND_VERDICT_TIMEOUT;
         while self.verdict_is_out() {
@@ -372,12 +372,12 @@ impl Connection {
         self.tls.as_ref().is_some_and(|tls| !is_accepted(tls))
     }
 
-    /// Reads all that is there. True: the peer will say no more.
+    /// Reads everything available. Returns true if the peer will send no more.
     fn hears_end(&mut self) -> Result<bool, Error> {
         let mut scrap = [0; 1024];
         while !self.heard.end {
             let n = match &mut self.tls {
-                // After a goodbye TLS reads no more; what follows is the end of the stream, or a reset.
+                // After a close_notify TLS reads no more; the end of the stream, or a reset, follows.
                 Some(tls) if !self.heard.goodbye => tls.read_tls(&mut self.socket),
                 _ => self.socket.read(&mut scrap),
             };
@@ -392,7 +392,7 @@ impl Connection {
         Ok(self.heard.goodbye || self.heard.end)
     }
 
-    /// Lets TLS look at what was read; answers of the peer's program are read and forgotten.
+    /// Lets TLS process what was read; data from the peer's program is read and discarded.
     fn digest(&mut self, scrap: &mut [u8]) -> Result<(), Error> {
         let Some(tls) = self.tls.as_mut().filter(|_| !self.heard.goodbye) else { return Ok(()) };
         let state = tls.process_new_packets().map_err(|e| Error::tls(&self.peer, e))?;
@@ -408,7 +408,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Plain TCP: straight to the socket.
+    /// Plain TCP: directly to the socket.
     fn drain(&mut self, mut bytes: &[u8], abort: &Stop) -> Result<(), Error> {
         let mut deadline = Instant::now() + SEND_STALL_TIMEOUT;
         while !bytes.is_empty() {
@@ -426,7 +426,7 @@ impl Connection {
         Ok(())
     }
 
-    /// After a write that did not go: waits until it may, watching what the peer says meanwhile.
+    /// After a blocked write: waits until it may continue, watching for the peer's messages meanwhile.
     fn await_writable(&mut self, deadline: Instant, abort: &Stop) -> Result<(), Error> {
         let asked = Instant::now();
         self.last_wait = Some(asked);
@@ -467,11 +467,11 @@ impl Connection {
     }
 }
 
-/// Bytes that one TLS record holds: its header takes five.
+/// Payload bytes of one TLS record: its header takes five.
 const RECORD_PLAINTEXT: usize = TLS_RECORD_BYTES - 5;
 
-/// The peer has looked at our certificate. With TLS 1.2 its part of the handshake ends after that; with TLS 1.3 it
-/// sends its tickets then, and a resumed session was accepted when it began.
+/// True if the peer has looked at our certificate. With TLS 1.2 its part of the handshake ends after that; with TLS 1.3
+/// it sends its tickets then, and a resumed session was accepted when it began.
 fn is_accepted(tls: &ClientConnection) -> bool {
     tls.protocol_version() != Some(ProtocolVersion::TLSv1_3)
         || tls.tls13_tickets_received() > 0
@@ -493,7 +493,7 @@ fn connect(peer: &Peer, name: &str) -> Result<TcpStream, Error> {
     Err(Error::Connect { peer: name.to_owned(), source: last })
 }
 
-/// Small batches leave at once; a peer that vanished without a word is noticed.
+/// Small batches are sent at once; a peer that vanished silently is noticed.
 fn tune(socket: &TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let options = SockRef::from(socket);

@@ -1,8 +1,8 @@
 //! The console output: frames to standard output, confirmed when the kernel has taken them.
 //!
-//! Nothing is written twice and no line is cut: what the kernel did not take of a batch is written when it takes
-//! something again. A wait can always be ended: a pipe or terminal is opened once more in a mode that does not
-//! block, which would otherwise hold for everybody who shares it.
+//! Nothing is written twice and no line is cut: the rest of a batch is written when the kernel takes data again. A wait
+//! can always be ended: a pipe or terminal is opened once more in non-blocking mode, because changing the original
+//! would affect everyone who shares it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -28,19 +28,19 @@ use crate::telemetry::Output;
 /// Standard output ends within a line: a run of this process was stopped there. The next one ends the line first.
 static CUT: AtomicBool = AtomicBool::new(false);
 
-/// The thread that writes.
+/// The writing thread.
 pub struct Console {
     pub batches: Receiver<Batch>,
     pub telemetry: Arc<Output>,
     pub abort: Stop,
-    /// The reason why nobody will read any more, for which the run must end.
+    /// The reason why nothing will read any more, which must end the run.
     pub closed: Arc<OnceLock<String>>,
 }
 
 /// The reason why a batch was not written.
 enum Failure {
     Stopped,
-    /// Nobody reads any more.
+    /// There is no reader any more.
     Closed(io::Error),
 }
 
@@ -60,7 +60,7 @@ impl Console {
             );
             let _ = self.closed.set(format!("outputs.{}: {reason}", self.telemetry.name));
             self.telemetry.health.failed(reason, true);
-            // Batches are kept until the end, so that nothing goes back to be repeated to other outputs.
+            // Batches are kept until the end, so that nothing is returned and repeated to other outputs.
             self.abort.wait_until_stopped();
         }
     }
@@ -144,21 +144,21 @@ impl Console {
     }
 }
 
-/// A pipe without readers, a terminal or connection that has gone.
+/// True for a pipe without readers, or a terminal or connection that is gone.
 fn is_closed(error: &io::Error) -> bool {
     let closed =
         matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::NotConnected);
     closed || error.raw_os_error() == Some(rustix::io::Errno::BADF.raw_os_error())
 }
 
-/// Standard output, and how it is written to without blocking.
+/// Standard output, with its way of non-blocking writes.
 enum Target<'fd> {
     /// A file never blocks.
     File(BorrowedFd<'fd>),
     Socket(BorrowedFd<'fd>),
     /// A pipe or terminal, opened once more.
     Own(File),
-    /// The same, if that is not allowed: a little at a time, when there is room.
+    /// A pipe or terminal that cannot be reopened: a little at a time, when there is room.
     Shared(BorrowedFd<'fd>),
 }
 
@@ -205,7 +205,7 @@ impl Target<'_> {
     }
 }
 
-/// The same pipe or terminal through a description of our own, so that the mode is nobody else's.
+/// The same pipe or terminal through our own description, so that the mode is not shared.
 fn reopen(fd: BorrowedFd<'_>) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());

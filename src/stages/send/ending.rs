@@ -1,8 +1,8 @@
 //! Connections to which nothing more is written, while their peers read them to the end.
 //!
-//! With [`Confirmation::Close`](super::Confirmation::Close) each of a sender's connections carries a bounded amount. Its
-//! peer then has to read all of that before it can end the connection, and the sender would wait for it. So the
-//! sender leaves the connection as it is, opens the next one, and looks after the earlier ones in between.
+//! With [`Confirmation::Close`](super::Confirmation::Close) each of a sender's connections carries a bounded amount.
+//! Its peer then has to read all of that before it can end the connection, and the sender would have to wait. So the
+//! sender leaves the connection, opens the next one, and checks the earlier ones in between.
 
 use std::time::Instant;
 
@@ -13,8 +13,8 @@ use super::session::{Next, Session, Shared};
 #[derive(Debug)]
 pub struct Ending {
     session: Session,
-    /// When the peer's end is due; None: the connection has not lived long enough since its last bytes for our
-    /// goodbye.
+    /// When the peer's close is due; None if the connection has not lived long enough since its last bytes for our
+    /// close.
     due: Option<Instant>,
 }
 
@@ -23,10 +23,11 @@ impl Ending {
         Ending { session, due: None }
     }
 
-    /// Does what can be done without waiting. True: the connection has ended, and all on it is confirmed.
+    /// Does everything possible without waiting. Returns true if the connection has ended, and everything on it is
+    /// confirmed.
     ///
     /// # Errors
-    /// It has ended otherwise. What is not confirmed comes out of [`Ending::into_session`].
+    /// If it has ended otherwise. [`Ending::into_session`] gives the unconfirmed batches.
     pub fn step(&mut self, shared: &Shared) -> Result<bool, Error> {
         match self.due {
             Some(due) => self.session.try_end(due, shared),

@@ -1,4 +1,4 @@
-//! Why a connection failed, in the words of the person who has to mend it.
+//! Errors of connections, in the words of the person who has to fix them.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use rustls::{AlertDescription, CertificateError};
 use crate::base::text::variant;
 use crate::telemetry::Failure;
 
-/// A connection could not be made, or broke. Nothing is lost: what was not confirmed is sent again.
+/// A connection could not be opened, or broke. Nothing is lost: unconfirmed batches are sent again.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot resolve {address:?}: {source}. Check the output's address and the host's DNS")]
@@ -45,16 +45,16 @@ pub enum Error {
 }
 
 impl Error {
-    /// Trying again will not help: a certificate is wrong on one of the two sides.
+    /// True if a retry will not help: a certificate is wrong on one of the two sides.
     pub fn is_lasting(&self) -> bool {
         matches!(self, Error::Tls { .. }) && !self.is_end()
     }
 
-    /// The peer has ended a connection that was complete. It may have done so because of what was sent.
+    /// True if the peer has ended a working connection, possibly because of its input.
     pub fn is_end(&self) -> bool {
         match self {
             Error::Closed { .. } | Error::Broken { .. } => true,
-            // A complaint about our certificate concerns the connection, not what was sent on it.
+            // A complaint about our certificate concerns the connection, not its content.
             Error::Tls { source: rustls::Error::AlertReceived(alert), .. } => {
                 identity_advice(*alert).is_none()
             }
@@ -77,7 +77,7 @@ impl Error {
         Error::Tls { peer: peer.to_owned(), source, advice }
     }
 
-    /// An I/O error that may hide a TLS one: rustls reports both through `io::Error`.
+    /// Converts an I/O error that may wrap a TLS one: rustls reports both through `io::Error`.
     pub(super) fn broken(peer: &str, source: io::Error) -> Error {
         match source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(tls) => Error::tls(peer, tls.clone()),
@@ -92,7 +92,7 @@ impl From<&Error> for Failure {
     }
 }
 
-/// Advice for an alert with which the peer complains about our certificate. None: the alert is about something else.
+/// Advice for an alert about our certificate. None if the alert is about something else.
 fn identity_advice(alert: AlertDescription) -> Option<&'static str> {
     let advice = match alert {
         AlertDescription::CertificateExpired => {

@@ -1,5 +1,5 @@
-//! The thread that tries outputs for which nobody has work: so that a wrong certificate shows at the start
-//! and not with the first log, and the end of a trouble does not wait for the next one.
+//! The thread that tries idle outputs, so that a wrong certificate shows at the start and not with the first log, and
+//! recovery does not wait for the next one.
 
 use std::sync::Arc;
 
@@ -9,20 +9,20 @@ use crate::base::limits::GREET_INTERVAL;
 use crate::base::stop::Stop;
 use crate::telemetry;
 
-/// Makes a connection and closes it: nothing is sent.
+/// Opens a connection and closes it without sending anything.
 ///
 /// # Errors
-/// Why it cannot be made.
+/// The reason why it cannot be opened.
 pub fn greet(peer: &Peer) -> Result<(), Error> {
     let mut connection = Connection::open(peer)?;
     match connection.close(connection.patience(), &Stop::new()) {
-        // Over plain TCP nothing but the peer's end shows that there is a program which reads.
+        // Over plain TCP only the peer's close shows that there is a program which reads.
         Err(error) if error.is_lasting() || peer.tls.is_none() => Err(error),
         _ => Ok(()),
     }
 }
 
-/// Looks after outputs until stopped.
+/// Checks outputs until stopped.
 pub fn run(outputs: &[(Peer, Arc<telemetry::Output>)], stop: &Stop) {
     while !stop.wait(GREET_INTERVAL) {
         for (peer, output) in outputs.iter().filter(|(_, output)| is_due(output)) {
@@ -37,7 +37,7 @@ pub fn run(outputs: &[(Peer, Arc<telemetry::Output>)], stop: &Stop) {
     }
 }
 
-/// Senders that have work find out by themselves.
+/// Senders with work find out by themselves.
 fn is_due(output: &telemetry::Output) -> bool {
     let is_idle = output.send.waiting.value() <= 0 && output.unconfirmed() <= 0;
     let is_in_doubt = output.health.successes() == 0 || output.health.trouble().is_some();

@@ -1,19 +1,18 @@
-//! How many bytes of a socket its peer has not acknowledged yet.
+//! The number of bytes of a socket that its peer has not acknowledged yet.
 
 use std::io;
 use std::net::TcpStream;
 
-/// `SIOCOUTQ` (tcp(7)): bytes in the send queue, sent or not, that the peer's TCP has not acknowledged.
-/// The same number as `TIOCOUTQ` on every Linux architecture that Rust supports with this value.
+/// `SIOCOUTQ` (tcp(7)): bytes in the send queue, sent or not, that the peer's TCP has not acknowledged. The same number
+/// as `TIOCOUTQ` on every Linux architecture that Rust supports with this value.
 const SIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
 
 /// # Errors
 /// Those of ioctl(2); none is expected on a connected TCP socket.
 pub fn unacknowledged_bytes(socket: &TcpStream) -> io::Result<u64> {
-    // SAFETY: SIOCOUTQ writes one int to the address that it is given, and nothing else; the getter
-    // owns such an int.
+    // SAFETY: SIOCOUTQ writes one int to the given address, and nothing else; the getter owns such an int.
     let getter = unsafe { rustix::ioctl::Getter::<SIOCOUTQ, i32>::new() };
-    // SAFETY: the getter's opcode and type belong together, as said above.
+    // SAFETY: the getter's opcode and type belong together, as explained above.
     let queued = unsafe { rustix::ioctl::ioctl(socket, getter) }?;
     Ok(u64::try_from(queued).unwrap_or(0))
 }

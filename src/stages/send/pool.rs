@@ -1,4 +1,4 @@
-//! The sender threads of all outputs, and the handle through which batches reach them.
+//! The sender threads of all outputs, and the handle for sending batches to them.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,17 +23,17 @@ use crate::settings::{Destination, Output, TlsFiles};
 use crate::stages::frame::Frames;
 use crate::telemetry::{self, Telemetry, Trouble};
 
-/// What all senders share.
+/// The state shared by all senders.
 #[derive(Debug, Clone)]
 pub struct PoolSettings {
-    /// Unconfirmed bytes that one connection may have.
+    /// Maximum unconfirmed bytes of one connection.
     pub window_bytes: usize,
     pub telemetry: Arc<Telemetry>,
-    /// Ends everything at once; what is not confirmed then counts as not delivered.
+    /// Ends everything at once; unconfirmed batches then count as not delivered.
     pub abort: Stop,
 }
 
-/// The pool cannot start.
+/// The reason why the pool cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
     #[error("outputs.{output}: {source}")]
@@ -46,7 +46,7 @@ pub enum PoolError {
 #[derive(Debug)]
 pub struct Pool {
     senders: Crew,
-    /// Nobody waits for it.
+    /// Never joined.
     greeter: Crew,
     peers: Vec<(Peer, Arc<telemetry::Output>)>,
     renewal: Renewal,
@@ -55,7 +55,7 @@ pub struct Pool {
     telemetry: Arc<Telemetry>,
 }
 
-/// The certificates of all outputs, to be read again. Outlives the pool.
+/// The certificates of all outputs, for reloading. Outlives the pool.
 #[derive(Debug, Clone, Default)]
 pub struct Renewal(Vec<(Arc<telemetry::Output>, TlsFiles, Certificates)>);
 
@@ -63,7 +63,7 @@ impl Renewal {
     /// Reads all files again; connections are renewed one by one, each when it has nothing unconfirmed.
     ///
     /// # Errors
-    /// The first output whose files cannot be used; it keeps what it has.
+    /// The first output with unusable files; it keeps its current ones.
     pub fn renew(&self) -> Result<(), PoolError> {
         for (output, files, certificates) in &self.0 {
             let refused = |source| PoolError::Tls { output: output.name.clone(), source };
@@ -74,16 +74,15 @@ impl Renewal {
     }
 }
 
-/// Takes batches for every output. Cheap to clone; when the last clone is gone, the senders finish
-/// what they have and end.
+/// Takes batches for every output. Cheap to clone; when the last clone is gone, the senders finish their work and exit.
 #[derive(Debug, Clone)]
 pub struct Outputs(Arc<[Way]>);
 
-/// The ways into one output.
+/// The channels of one output.
 #[derive(Debug)]
 enum Way {
     Plain(Senders),
-    /// Compressed sending, with senders of their own for what cannot go compressed.
+    /// Compressed sending, with separate senders for uncompressible batches.
     Gzip {
         gzip: Arc<Gzip>,
         compressed: Senders,
@@ -92,14 +91,14 @@ enum Way {
 }
 
 impl Way {
-    /// Octet-counted frames go plain, over a connection of their own: inside gzip nobody counts. So does
-    /// what must stay in order, or such frames would leave it.
+    /// Octet-counted frames are sent plain, over a separate connection: inside gzip nothing counts. So are batches that
+    /// must stay in order, otherwise such frames would leave it.
     fn send(&self, batch: Batch) {
         let (senders, batch) = self.choose(batch);
         senders.send(batch);
     }
 
-    /// Without waiting: what is not taken at once is dropped.
+    /// Without waiting: a batch that is not taken at once is dropped.
     fn offer(&self, batch: Batch) {
         let (senders, batch) = self.choose(batch);
         senders.offer(batch);
@@ -116,17 +115,17 @@ impl Way {
     }
 }
 
-/// The ways to some senders who share their work.
+/// The channels to some senders that share their work.
 #[derive(Debug)]
 struct Senders {
     telemetry: Arc<telemetry::Output>,
-    /// Each sender's; none for the console.
+    /// One per sender; none for the console.
     desks: Vec<Arc<Desk>>,
-    /// Whose desk is tried first.
+    /// The index of the desk to try first.
     turn: AtomicUsize,
-    /// For whichever sender is free.
+    /// For any free sender.
     any: Channel<Batch>,
-    /// For one sender each: what must stay in order.
+    /// For one sender each: batches that must stay in order.
     lanes: Vec<Channel<Batch>>,
 }
 
@@ -145,7 +144,7 @@ impl Senders {
         }
     }
 
-    /// On a connection that is free now, or the batch comes back.
+    /// Writes to a connection that is free now, or returns the batch.
     fn write(&self, mut batch: Batch) -> Result<(), Batch> {
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         for number in 0..self.desks.len() {
@@ -171,10 +170,10 @@ impl Senders {
 }
 
 impl Pool {
-    /// Starts the threads. Connections are made when there is something to send.
+    /// Starts the threads. Connections are opened when there is something to send.
     ///
     /// # Errors
-    /// A certificate file that cannot be used, or a thread that cannot be started.
+    /// If a certificate file cannot be used, or a thread cannot be started.
     pub fn start(outputs: &[Output], settings: &PoolSettings) -> Result<(Pool, Outputs), PoolError> {
         let telemetry = Arc::clone(&settings.telemetry);
         let mut pool = Pool {
@@ -193,32 +192,32 @@ impl Pool {
         Ok((pool, Outputs(ways)))
     }
 
-    /// Tries outputs without work, from time to time, until stopped. Nothing waits for that thread's end.
+    /// Tries idle outputs periodically, until stopped. Nothing waits for that thread's end.
     ///
     /// # Errors
-    /// When the machine will not start another thread.
+    /// If the thread cannot be started.
     pub fn greet(&mut self, stop: &Stop) -> Result<(), PoolError> {
         let (peers, stop) = (self.peers.clone(), stop.clone());
         self.greeter.spawn("greet", move || greet::run(&peers, &stop)).map_err(PoolError::Thread)
     }
 
-    /// The output that has been failing for longest, if one is.
+    /// The output that has been failing the longest, if any.
     pub fn trouble(&self) -> Option<Trouble> {
         let outputs = self.telemetry.outputs.iter();
         outputs.filter_map(|output| output.health.trouble()).min_by_key(|trouble| trouble.since)
     }
 
-    /// The reason why an output can take nothing any more, ever, for which the run must end.
+    /// The reason why an output will never take anything again, which must end the run.
     pub fn closed(&self) -> Option<&String> {
         self.closed.get()
     }
 
-    /// The threads, which end when all [`Outputs`] are dropped.
+    /// The threads, which exit when all [`Outputs`] are dropped.
     pub fn crews(&self) -> [&Crew; 2] {
         [&self.senders, &self.greeter]
     }
 
-    /// The senders. When they have ended, everything that was to be sent has been; drop all [`Outputs`] first.
+    /// The senders. When they have exited, everything has been sent; drop all [`Outputs`] first.
     pub fn senders(&self) -> &Crew {
         &self.senders
     }
@@ -255,7 +254,7 @@ impl Pool {
         let compressed = Shared { gzip: gzip.clone(), ..shared.clone() };
         let senders = self.start_senders(&name, output.senders, &compressed)?;
         let Some(gzip) = gzip else { return Ok(Way::Plain(senders)) };
-        // What one kind of sender suspects is of no use to the other.
+        // The suspicions of one kind of sender are of no use to the other.
         let shared = Shared { caution: Arc::default(), ..shared };
         let plain = self.start_senders(&format!("{name}-plain"), 1, &shared)?;
         Ok(Way::Gzip { gzip, compressed: senders, plain })
@@ -313,16 +312,16 @@ impl Pool {
     }
 }
 
-/// Makes one connection to an output and closes it: nothing is sent.
+/// Opens one connection to an output and closes it without sending anything.
 ///
 /// # Errors
-/// Why it cannot be made, in the same words that the log would use.
+/// The reason why it cannot be opened, in the log's words.
 pub fn probe(output: &Output) -> Result<(), String> {
     let Some(peer) = peer(output).map_err(|e| e.to_string())? else { return Ok(()) };
     greet::greet(&peer).map_err(|e| e.to_string())
 }
 
-/// None: the console.
+/// None for the console.
 fn peer(output: &Output) -> Result<Option<Peer>, PoolError> {
     let (address, port, files) = match &output.destination {
         Destination::Console => return Ok(None),
@@ -335,7 +334,7 @@ fn peer(output: &Output) -> Result<Option<Peer>, PoolError> {
 }
 
 impl Outputs {
-    /// Gives the batch to every output; `whole` is what it is a share of. Waits while an output's senders are busy.
+    /// Gives the batch to every output; it is a share of `whole`. Waits while an output's senders are busy.
     pub fn send(&self, batch: Batch, whole: &Ack) {
         let Some((last, others)) = self.0.split_last() else {
             return batch.share.resolve(Outcome::Delivered);
@@ -346,8 +345,8 @@ impl Outputs {
         last.send(batch);
     }
 
-    /// Offers the frames, as one batch, to every output, or to that one only. An output whose senders are busy
-    /// does not get them: its share then counts as not delivered.
+    /// Offers the frames, as one batch, to every output, or to one only. An output with busy senders does not get them:
+    /// its share then counts as not delivered.
     pub fn offer(&self, frames: Frames, whole: &Ack, only: Option<usize>) {
         let batch = frames.into_batch(whole.share());
         for (_, output) in self.0.iter().enumerate().filter(|(index, _)| only.is_none_or(|o| o == *index)) {

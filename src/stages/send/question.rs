@@ -1,5 +1,5 @@
-//! The questioning of a batch that was on several connections which the peer ended: it is sent alone, halved, and at
-//! last refused.
+//! The investigation of a batch that was on several connections which the peer ended: it is sent alone, halved, and
+//! finally refused.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,11 +16,10 @@ use crate::handoff::Batch;
 use crate::telemetry::Activity;
 
 impl Sender {
-    /// Takes one step with batches under suspicion. Afterwards they are confirmed, refused, or wait for their next
-    /// step.
+    /// Takes one step with suspect batches. Afterwards they are confirmed, refused, or wait for their next step.
     ///
     /// # Errors
-    /// The peer is not there, or ends connections whatever is on them.
+    /// If the peer is down, or ends connections whatever is on them.
     pub(super) fn question(&mut self, mut suspects: Vec<Batch>, backoff: &mut Backoff) -> Result<(), Error> {
         let Some(lived) = suspects.first().and_then(|first| first.trial.suspected) else {
             return self.send_apart(suspects, backoff);
@@ -69,7 +68,7 @@ impl Sender {
     }
 
     /// Accuses a batch that was alone on a connection which the peer has ended. It is halved if something else got
-    /// through meanwhile; otherwise, and before a record is blamed, another connection must be seen to live.
+    /// through meanwhile; otherwise, and before a record is blamed, another connection must be seen to survive.
     fn accuse(
         &mut self,
         mut batch: Batch,
@@ -90,7 +89,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Sees whether the peer ends other connections as well; if it does, the batch is not to blame.
+    /// Checks whether the peer ends other connections too; if it does, the batch is not to blame.
     fn verify(&mut self, mut batch: Batch, lived: Duration, backoff: &mut Backoff) -> Result<(), Error> {
         let single = batch.events <= 1;
         let probe = self.shared.caution().probe().filter(|_| single);
@@ -101,7 +100,7 @@ impl Sender {
         };
         if let Err(error) = verified {
             if error.is_end() && probe.is_none() {
-                // Whatever is on a connection, it ends.
+                // It ends whatever is on a connection.
                 batch.trial.suspected = None;
                 self.shared.caution().tried(false, Instant::now());
             }
@@ -112,7 +111,7 @@ impl Sender {
         backoff.reset();
         batch.trial.suspected = None;
         if single && probe.is_none() {
-            // It may be that the peer takes nothing at all: that is to be seen from something else.
+            // The peer may accept nothing at all: something else must show that.
             batch.trial.not_before = Some(Instant::now() + SEND_BACKOFF_MAX);
             self.wait_with(vec![batch]);
             return Ok(());
@@ -121,7 +120,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Sends a frame again that the peer has taken before.
+    /// Sends a frame again that the peer has accepted before.
     fn send_probe(&self, frame: &[u8]) -> Result<(), Error> {
         let ends = self.shared.caution().ends();
         self.shared.telemetry.send.repeated.add(1);
@@ -147,7 +146,7 @@ impl Sender {
         }
     }
 
-    /// Has suspects wait for their next step, before all else where they stay in order.
+    /// Delays suspects until their next step, before all others if they stay in order.
     fn wait_with(&mut self, suspects: Vec<Batch>) {
         self.shared.telemetry.send.waiting.add(suspects.len() as i64);
         for batch in suspects.into_iter().rev() {
@@ -164,8 +163,8 @@ impl Sender {
         self.shared.abort.wait(backoff.pause());
     }
 
-    /// Notes that the peer has ended the connection of a lone batch. That is a trouble where nothing shows yet whether
-    /// the peer takes anything.
+    /// Notes that the peer has ended the connection of a lone batch. That is a trouble while nothing shows yet whether
+    /// the peer accepts anything.
     fn note_end(&self, batch: &Batch, error: &Error) -> Result<(), Error> {
         if batch.events <= 1 && self.shared.caution().probe().is_none() {
             return Err(self.accusation(batch, error));
@@ -190,7 +189,7 @@ impl Sender {
     }
 
     /// Refuses the batch's only record. A queue's redrive policy takes care of the object. An API's page has none, and
-    /// would hold up its source for ever.
+    /// would block its source forever.
     fn refuse(&self, batch: Batch) {
         let shared = &self.shared;
         let returns = batch.origin.as_ref().is_some_and(|origin| origin.object.returns);

@@ -26,7 +26,7 @@ use crate::telemetry::{self, Activity};
 #[derive(Debug)]
 pub struct Sender {
     pub shared: Shared,
-    /// Where its session is while it is open; workers write there too.
+    /// The place of its open session; workers write there too.
     pub desk: Arc<Desk>,
     /// A worker has left something to do.
     pub woken: Receiver<()>,
@@ -35,29 +35,29 @@ pub struct Sender {
     pub batches: Receiver<Batch>,
     /// New work that must stay in order, for this sender alone.
     pub lane: Receiver<Batch>,
-    /// Such work that was on a broken connection: it may not overtake, nor be overtaken.
+    /// Such work from a broken connection: it must not overtake, nor be overtaken.
     pub kept: VecDeque<Batch>,
-    /// Connections that are left to their peers, oldest first.
+    /// Connections left to their peers, oldest first.
     pub endings: VecDeque<Ending>,
-    /// The latest of them did not end well: connections are not left until one has.
+    /// The latest of them did not end well: no more are left until one has.
     pub wary: bool,
-    /// Other work that was on a broken connection, shared as well, and done first.
+    /// Other work from a broken connection, also shared, and done first.
     pub returned: (Channel<Batch>, Receiver<Batch>),
 }
 
-/// The next thing that a sender has to do.
+/// A sender's next action.
 enum Work {
     /// There is a batch to send.
     Session,
-    /// Batches are to go over a connection of their own.
+    /// Batches must go over a separate connection.
     Suspects(Vec<Batch>),
 }
 
-/// The way in which a sender parts with a connection.
+/// How a sender ends its use of a connection.
 enum Farewell {
     /// It waits for the connection's end.
     Close,
-    /// It goes on with another connection meanwhile.
+    /// It continues with another connection meanwhile.
     Leave,
 }
 
@@ -79,7 +79,7 @@ impl Sender {
             self.shared.abort.wait(backoff.pause());
         }
         for ending in std::mem::take(&mut self.endings) {
-            // What is not confirmed counts as not delivered, which is all that is left to be done.
+            // Unconfirmed batches count as not delivered, which is all that is left to do.
             let _ = self.dissolve(ending.into_session(), Err(Error::Stopped));
         }
     }
@@ -90,7 +90,7 @@ impl Sender {
         telemetry.health.failed(error, error.is_lasting());
     }
 
-    /// The life of one connection, or the part of it in which something is written to it.
+    /// The life of one connection, or its part with writes.
     fn session(&mut self, backoff: &mut Backoff) -> Result<(), Error> {
         self.try_lifetime()?;
         let own = Arc::clone(&self.telemetry);
@@ -115,8 +115,8 @@ impl Sender {
         self.dissolve(session, end)
     }
 
-    /// A late refusal of our certificate need not be waited for where an earlier connection has been confirmed and
-    /// this one will be by its end.
+    /// Nothing needs to wait for a late refusal of our certificate if an earlier connection has been confirmed and this
+    /// one will be by its end.
     fn connect(&self) -> Result<Connection, Error> {
         let is_known =
             self.shared.confirmation == Confirmation::Close && self.shared.caution().has_confirmed();
@@ -124,7 +124,7 @@ impl Sender {
         open(&self.shared.peer)
     }
 
-    /// Gives back what was not confirmed on a connection that has ended in this way.
+    /// Returns the unconfirmed batches of a connection that has ended like this.
     fn dissolve(&mut self, session: Session, end: Result<(), Error>) -> Result<(), Error> {
         let ended_by_peer = end.as_ref().is_err_and(|error| session.was_ended_by(error, &self.shared));
         let barren = session.is_barren();
@@ -137,7 +137,7 @@ impl Sender {
         end
     }
 
-    /// Tries, after some connections that confirmed nothing, whether those without data live longer.
+    /// Tests, after some connections that confirmed nothing, whether those without data live longer.
     pub(super) fn try_lifetime(&self) -> Result<(), Error> {
         if !self.shared.caution().wants_trial(Instant::now()) {
             return Ok(());
@@ -150,7 +150,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Looks after the connections that are left to their peers.
+    /// Checks the connections that are left to their peers.
     fn attend_endings(&mut self, backoff: &mut Backoff) {
         for _ in 0..self.endings.len() {
             let Some(mut ending) = self.endings.pop_front() else { break };
@@ -172,12 +172,12 @@ impl Sender {
         }
     }
 
-    /// How long to wait for work before other duties are looked after.
+    /// How long to wait for work before other duties.
     fn slice(&self) -> Duration {
         if self.endings.is_empty() { SEND_WAIT_SLICE } else { SEND_CONFIRM_INTERVAL }
     }
 
-    /// Waits until there is something to do. None: all is done.
+    /// Waits for work. None if everything is done.
     fn wait_for_work(&mut self, backoff: &mut Backoff) -> Option<Work> {
         while !self.shared.abort.is_stopped() {
             self.attend_endings(backoff);
@@ -201,7 +201,7 @@ impl Sender {
         None
     }
 
-    /// A batch, those that came back first.
+    /// A batch, returned ones first.
     fn take(&mut self, timeout: Duration) -> Result<Batch, RecvTimeoutError> {
         if let Some(batch) = self.next_kept() {
             return Ok(batch);
@@ -219,7 +219,7 @@ impl Sender {
     }
 
     fn wait_for_batch(&self, timeout: Duration) -> Result<Batch, RecvTimeoutError> {
-        // Both channels of new work are closed together, when the last worker has gone.
+        // Both channels of new work are closed together, when the last worker is gone.
         let last = |channel: &Receiver<Batch>| channel.try_recv().map_err(|_| RecvTimeoutError::Disconnected);
         let nothing = crossbeam_channel::never();
         let lane = if self.kept.len() < BATCHES_HELD_MAX { &self.lane } else { &nothing };
@@ -245,12 +245,12 @@ impl Sender {
         self.kept.remove(at)
     }
 
-    /// Something of its lane waits, so it may not overtake.
+    /// True if an earlier batch of its lane waits, so it must not overtake.
     fn must_stay_behind(&self, batch: &Batch) -> bool {
         batch.lane.is_some() && self.kept.iter().any(|kept| kept.lane == batch.lane)
     }
 
-    /// Batches that are to go over a connection of their own now, those that this sender keeps in order first.
+    /// Batches to send over a separate connection now, first those that this sender keeps in order.
     fn due_suspects(&mut self) -> Vec<Batch> {
         let now = Instant::now();
         let mut taken: Vec<Batch> = Vec::new();
@@ -274,12 +274,12 @@ impl Sender {
         !self.kept.is_empty() || self.shared.caution().has_suspects()
     }
 
-    /// The place of the first kept suspect that is to be sent now and is the first of its lane.
+    /// The position of the first kept suspect that should be sent now and is the first of its lane.
     fn position_of_due(&self, now: Instant) -> Option<usize> {
         self.position_in_turn(|batch| Caution::is_suspect(&batch.trial) && is_due(&batch.trial, now))
     }
 
-    /// The place of the first kept batch that is `wanted` and is the first of its lane.
+    /// The position of the first kept batch that is `wanted` and is the first of its lane.
     fn position_in_turn(&self, wanted: impl Fn(&Batch) -> bool) -> Option<usize> {
         let mut blocked = Vec::new();
         self.kept.iter().position(|batch| {
@@ -289,8 +289,8 @@ impl Sender {
         })
     }
 
-    /// Sends and confirms, until nothing more is to be written: everything is confirmed, or will be by the orderly end
-    /// of the connection.
+    /// Sends and confirms, until nothing more needs to be written: everything is confirmed, or will be by the orderly
+    /// end of the connection.
     fn converse(&mut self, backoff: &mut Backoff) -> Result<Farewell, Error> {
         loop {
             self.attend_endings(backoff);
@@ -329,8 +329,7 @@ impl Sender {
         self.shared.telemetry.health.works();
     }
 
-    /// Writes a batch, and as many more as are waiting, up to one batch's size: small ones share a
-    /// system call.
+    /// Writes a batch, and as many more as are waiting, up to one batch's size: small ones share a system call.
     fn send(&self, first: Batch) {
         let mut bytes = first.bytes.len();
         let allowed = self.desk.with(|session| session.allowed()).unwrap_or(1) as usize;
@@ -346,7 +345,7 @@ impl Sender {
         self.desk.with(|session| session.write(group, &self.shared));
     }
 
-    /// Closes the connection; what is unconfirmed on it is confirmed by the peer's orderly end.
+    /// Closes the connection; its unconfirmed batches are confirmed by the peer's orderly end.
     fn say_goodbye(&mut self, session: &mut Session, backoff: &mut Backoff) -> Result<(), Error> {
         if self.shared.abort.is_stopped() {
             return Err(Error::Stopped);
@@ -360,8 +359,8 @@ impl Sender {
         Ok(())
     }
 
-    /// Gives batches that are not confirmed back to be sent again: by whichever sender is free, or here if they must
-    /// stay in order. `strike`: the peer has ended the connection, perhaps because of one of them.
+    /// Returns unconfirmed batches for resending: by any free sender, or here if they must stay in order. `strike`
+    /// means that the peer has ended the connection, perhaps because of one of them.
     fn give_back(&mut self, mut window: Window, strike: bool) {
         let mut in_order = VecDeque::new();
         while let Some(mut batch) = window.pop() {

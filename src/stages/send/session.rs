@@ -1,9 +1,8 @@
-//! An open connection with what is unconfirmed on it, and the place where workers find it.
+//! An open connection with its unconfirmed batches, and the place where workers find it.
 //!
-//! A worker that has just framed a batch still has it in its core's cache. So it encrypts the batch and writes
-//! it itself where a connection is free, without waiting for anything; otherwise the batch goes to the sender
-//! threads. All else on a connection is its sender's: opening, what the socket did not take, confirmation,
-//! closing.
+//! A worker that has just framed a batch still has it in its core's cache. So it encrypts and writes the batch itself
+//! if a connection is free, without waiting for anything; otherwise the batch goes to the sender threads. Everything
+//! else on a connection is its sender's: opening, what the socket did not take, confirmation, closing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,23 +24,23 @@ use crate::handoff::{Batch, Gzip};
 use crate::settings::Confirmation;
 use crate::telemetry;
 
-/// What all senders of an output share, and the workers that send to it.
+/// State shared by all senders of an output, and the workers that send to it.
 #[derive(Debug, Clone)]
 pub struct Shared {
     pub peer: Peer,
     /// The output's limits.
     pub throttle: Arc<Mutex<Throttle>>,
     pub confirmation: Confirmation,
-    /// Unconfirmed bytes that one connection may have.
+    /// Maximum unconfirmed bytes of one connection.
     pub window_bytes: usize,
     /// TLS records on one connection before it is renewed.
     pub records_max: u64,
-    /// The compressor that made the batches' bytes, where they are compressed.
+    /// The compressor of the batches' bytes, if they are compressed.
     pub gzip: Option<Arc<Gzip>>,
     /// The senders' shared knowledge about a peer that ends connections.
     pub caution: Arc<Mutex<Caution>>,
     pub telemetry: Arc<telemetry::Output>,
-    /// Ends everything at once; what is not confirmed then counts as not delivered.
+    /// Ends everything at once; unconfirmed batches then count as not delivered.
     pub abort: Stop,
 }
 
@@ -69,7 +68,7 @@ impl Shared {
         self.caution.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The peer has ended the connection for a reason that may be what was sent, not for our certificate.
+    /// The peer has ended the connection for a reason that may be its input, not our certificate.
     pub fn is_end_of(&self, connection: &Connection, error: &Error) -> bool {
         error.is_end() && (connection.is_complete() || self.caution().has_confirmed())
     }
@@ -96,7 +95,7 @@ impl Shared {
     }
 }
 
-/// Where a sender's session is, while there is one.
+/// The place of a sender's session, if there is one.
 #[derive(Debug)]
 pub struct Desk {
     session: Mutex<Option<Session>>,
@@ -115,17 +114,17 @@ impl Desk {
         *self.lock() = Some(session);
     }
 
-    /// Nobody writes any more.
+    /// Nothing writes any more.
     pub fn close(&self) -> Option<Session> {
         self.lock().take()
     }
 
-    /// For the sender, which waits for a worker that is writing. None: there is no session.
+    /// For the sender, which waits for a worker that is writing. None if there is no session.
     pub fn with<T>(&self, work: impl FnOnce(&mut Session) -> T) -> Option<T> {
         self.lock().as_mut().map(work)
     }
 
-    /// For workers: writes the batch, or gives it back at once, if there is no connection or it is not free.
+    /// For workers: writes the batch, or returns it at once if there is no connection or it is not free.
     ///
     /// # Errors
     /// The batch, untouched.
@@ -156,33 +155,33 @@ pub struct Session {
     telemetry: Arc<telemetry::Sender>,
     connection: Connection,
     window: Window,
-    /// Written into the connection, but the socket has not taken all of it yet.
+    /// Written to the connection, but the socket has not taken all of it yet.
     unfinished: Vec<Batch>,
-    /// Why a write failed, until the sender looks.
+    /// The error of a failed write, until the sender looks.
     failure: Option<Error>,
     opened: Instant,
     last_work: Instant,
     closing: bool,
-    /// Batches that it may carry; None: any number.
+    /// Maximum number of batches; None for no limit.
     allowance: Option<u32>,
     /// The peer's connections do not live for the settling time.
     hasty: bool,
     /// See [`Confirmation::Close`].
     by_its_end: bool,
-    /// Batches that were written.
+    /// Number of written batches.
     carried: u32,
-    /// Batches that were confirmed.
+    /// Number of confirmed batches.
     confirmed: u32,
-    /// The value of [`Caution::ends`] at the sender's last look.
+    /// The value of [`Caution::ends`] at the sender's last check.
     ends: u64,
 }
 
-/// What its sender should do next.
+/// The sender's next action.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
     /// Write a batch, if one comes within that time.
     Batch(Duration),
-    /// Wait: the window is full, or it is the end and all is to be confirmed first.
+    /// Wait: the window is full, or it is the end and everything must be confirmed first.
     Confirmation(Duration),
     /// Wait: the output's rates allow no more for now.
     Rate,
@@ -213,39 +212,38 @@ impl Session {
         }
     }
 
-    /// Nothing more will be written: it ends once all is confirmed.
+    /// Stops writing: it ends once everything is confirmed.
     pub fn close(&mut self) {
         self.closing = true;
     }
 
-    /// Batches that it may still carry.
+    /// Remaining number of batches.
     pub fn allowed(&self) -> u32 {
         self.allowance.map_or(u32::MAX, |allowance| allowance.saturating_sub(self.carried))
     }
 
-    /// Says goodbye when its sender has nothing more to do on it, and takes the peer's orderly end as the confirmation
-    /// of all that is left. Nothing but [`Session::into_window`] may follow.
+    /// Closes our side when its sender is done with it, and takes the peer's orderly end as the confirmation of all
+    /// remaining batches. Only [`Session::into_window`] may follow.
     ///
     /// # Errors
-    /// The peer did not end the connection in good order. What is not confirmed comes out of
-    /// [`Session::into_window`].
+    /// If the peer did not end the connection in good order. [`Session::into_window`] gives the unconfirmed batches.
     pub fn end(&mut self, shared: &Shared) -> Result<(), Error> {
         let closed = self.connection.close(self.patience(), &shared.abort);
         self.has_ended(closed, shared)
     }
 
-    /// The same without waiting: says goodbye, and returns when the peer's end is due.
+    /// Closes our side without waiting, and returns when the peer's close is due.
     ///
     /// # Errors
-    /// The connection is of no more use.
+    /// If the connection is unusable.
     pub fn begin_end(&mut self, shared: &Shared) -> Result<Instant, Error> {
         self.connection.say_goodbye(self.patience(), &shared.abort)
     }
 
-    /// Whether the end that was begun has come; then all that was left is confirmed.
+    /// Checks whether the pending end has come; then all remaining batches are confirmed.
     ///
     /// # Errors
-    /// The same as those of [`Session::end`].
+    /// Those of [`Session::end`].
     pub fn try_end(&mut self, deadline: Instant, shared: &Shared) -> Result<bool, Error> {
         match self.connection.is_answered(self.patience(), deadline) {
             Ok(false) => Ok(false),
@@ -286,29 +284,29 @@ impl Session {
         if as_usual || !self.by_its_end { Ok(()) } else { Err(self.connection.cut()) }
     }
 
-    /// The peer has ended it for a reason that may be what was sent.
+    /// The peer has ended it for a reason that may be its input.
     pub fn was_ended_by(&self, error: &Error, shared: &Shared) -> bool {
         shared.is_end_of(&self.connection, error)
     }
 
-    /// Everything that was written has been confirmed.
+    /// True if everything written has been confirmed.
     pub fn is_empty(&self) -> bool {
         self.window.is_empty() && self.unfinished.is_empty()
     }
 
-    /// Nothing that was written has been confirmed.
+    /// True if nothing written has been confirmed.
     pub fn is_barren(&self) -> bool {
         self.confirmed == 0
     }
 
-    /// The batches that are not confirmed, oldest first.
+    /// The unconfirmed batches, oldest first.
     pub fn into_window(mut self) -> Window {
         self.move_to_window();
         self.window
     }
 
-    /// Encrypts the batches, and writes what the socket takes at once; the rest is for [`Session::attend`], and
-    /// so is an error.
+    /// Encrypts the batches, and writes what the socket takes at once; [`Session::attend`] handles the rest, and an
+    /// error.
     pub fn write(&mut self, mut group: Vec<Batch>, shared: &Shared) {
         for batch in &mut group {
             shared.telemetry.send.events_written.add(batch.events.into());
@@ -318,7 +316,7 @@ impl Session {
         let connection = &mut self.connection;
         let written = group.iter().try_for_each(|batch| connection.write(&batch.bytes, &shared.abort));
         self.carried = self.carried.saturating_add(group.len() as u32);
-        // Whatever came of it: they are unconfirmed, and go back when the connection has failed.
+        // In any case they are unconfirmed, and are returned when the connection has failed.
         self.unfinished.extend(group);
         self.last_work = Instant::now();
         let finished = match written.and_then(|()| connection.push()) {
@@ -331,23 +329,23 @@ impl Session {
         }
     }
 
-    /// The sender's part: brings to an end what was begun, listens to the peer, confirms; says what to do next, and
-    /// how many batches have been confirmed.
+    /// The sender's part: finishes pending writes, reads from the peer, confirms; returns the next action, and the
+    /// number of confirmed batches.
     ///
     /// # Errors
-    /// The connection is of no more use; what was written comes out of [`Session::into_window`].
+    /// If the connection is unusable; [`Session::into_window`] gives the written batches.
     pub fn attend(&mut self, shared: &Shared) -> Result<(Next, u32), Error> {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
-        // A flush may wait for as long as a peer is given.
+        // A flush may wait for as long as the peer's time limit.
         self.telemetry.set_owed_since(self.owed_since());
         let flushed = self.connection.flush(&shared.abort);
         shared.telemetry.waits.send_socket.add(self.connection.take_waited());
         flushed?;
         self.finished()?;
-        // Before the look: a thread that is kept from running between the two must not believe that the
-        // connection has lived on meanwhile.
+        // Taken before the check: a thread that is suspended between the two must not believe that the connection has
+        // lived on meanwhile.
         let now = Instant::now();
         self.connection.read()?;
         let confirmed = self.confirm(shared, now)?;
@@ -367,26 +365,26 @@ impl Session {
         Ok((next, confirmed))
     }
 
-    /// Its orderly end alone confirms what is on it.
+    /// True if only its orderly end confirms its batches.
     fn needs_its_end(&self) -> bool {
         self.hasty || self.by_its_end || !self.connection.is_proven()
     }
 
-    /// Nobody needs to wait for its end: the order of what comes next does not depend on it, and the peer is not
-    /// suspected of ending connections.
+    /// True if nothing needs to wait for its end: the order of the next batches does not depend on it, and the peer is
+    /// not suspected of ending connections.
     fn may_be_left(&self) -> bool {
         self.by_its_end && !self.hasty && self.allowance.is_none() && !self.window.has_lanes()
     }
 
-    /// There is nothing left to wait for before it is closed. A peer that closes because of what it has read must
-    /// have done so by then: after our end, its own would look like an orderly one.
+    /// True if there is nothing left to wait for before it is closed. A peer that closes because of what it has read
+    /// must have done so by then: after our close, its own would look like an orderly one.
     fn may_end(&self, now: Instant) -> bool {
         let hasty = self.hasty || self.by_its_end;
         let time = if hasty { SETTLE_TIME_HASTY } else { self.connection.settle_time(now) };
         self.window.is_empty() || (self.needs_its_end() && self.window.is_outlived(now, time))
     }
 
-    /// It is to be closed, so that another one takes its place when there is something to send.
+    /// True if it must be closed, so that another one replaces it when there is something to send.
     fn is_over(&self, shared: &Shared, now: Instant) -> bool {
         let idle = now.saturating_duration_since(self.last_work);
         (self.window.is_empty() && idle >= SEND_IDLE_TIMEOUT)
@@ -397,7 +395,7 @@ impl Session {
             || (self.needs_its_end() && self.has_enough(shared, now))
     }
 
-    /// The window has no room for more, or what is in it would have settled elsewhere by now.
+    /// True if the window is full, or its content would have settled elsewhere by now.
     fn has_enough(&self, shared: &Shared, now: Instant) -> bool {
         let time = if self.hasty { SETTLE_TIME_HASTY } else { SETTLE_TIME };
         let since = self.window.acknowledged_since();
@@ -405,7 +403,7 @@ impl Session {
             || since.is_some_and(|since| now.saturating_duration_since(since) >= time)
     }
 
-    /// A worker may write: it will not have to wait.
+    /// True if a worker may write without waiting.
     fn is_free(&self, shared: &Shared) -> bool {
         self.connection.is_buffered()
             && !self.closing
@@ -420,7 +418,7 @@ impl Session {
         self.failure.is_some() || !self.unfinished.is_empty()
     }
 
-    /// The socket has all that was begun.
+    /// True if the socket has all pending writes.
     fn finished(&mut self) -> Result<(), Error> {
         self.connection.balance()?;
         self.move_to_window();
@@ -432,13 +430,13 @@ impl Session {
         self.unfinished.drain(..).for_each(|batch| self.window.push(batch, end, now));
     }
 
-    /// Since when the peer has neither taken nor acknowledged what it should.
+    /// Since when the peer has neither taken nor acknowledged the bytes it should.
     fn owed_since(&self) -> Option<Instant> {
         let unfinished = || (!self.unfinished.is_empty()).then_some(self.last_work);
         self.window.waiting_since().or_else(unfinished)
     }
 
-    /// How many batches have been confirmed. The connection is known to have been alive at `now`.
+    /// The number of confirmed batches. The connection is known to have been alive at `now`.
     fn confirm(&mut self, shared: &Shared, now: Instant) -> Result<u32, Error> {
         let (mut confirmed, mut ends) = (0, 0);
         if self.window.is_empty() {
@@ -461,7 +459,7 @@ impl Session {
         self.check_progress().map(|_| confirmed)
     }
 
-    /// The peer acknowledges what it should; nothing is confirmed by that.
+    /// True if the peer acknowledges what it should; that confirms nothing.
     fn check_progress(&self) -> Result<u32, Error> {
         match self.window.waiting_since() {
             Some(since) if since.elapsed() >= SEND_STALL_TIMEOUT => Err(self.connection.stalled()),

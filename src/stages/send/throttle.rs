@@ -1,21 +1,21 @@
-//! `max_events_per_second` and `max_bytes_per_second` of an output. Pure: time is an argument.
+//! The settings `max_events_per_second` and `max_bytes_per_second` of an output. Pure: time is an argument.
 
 use crate::settings::Rates;
 use std::time::{Duration, Instant};
 
-/// A rate's memory: what was not sent for so long may be sent at once.
+/// A rate's burst: unused capacity of this long may be used at once.
 const BURST: Duration = Duration::from_secs(1);
 
-/// A pause that is worth a line in the log: the far end may take the silence for a fault.
+/// A pause that is worth a log line: the far end may mistake the silence for a fault.
 const LONG_PAUSE: Duration = Duration::from_secs(30);
 
-/// Decides when the next batch may go. A batch goes as a whole, so the rate is kept on the average:
-/// what a batch took too much is waited for afterwards.
+/// Decides when the next batch may be sent. A batch is sent whole, so the rate is kept on average: a pause follows an
+/// excess.
 #[derive(Debug)]
 pub struct Throttle {
     events: Option<Bucket>,
     bytes: Option<Bucket>,
-    /// A long pause has been told of.
+    /// A long pause has been reported.
     told: bool,
 }
 
@@ -29,7 +29,7 @@ impl Throttle {
         }
     }
 
-    /// May a batch be taken now?
+    /// True if a batch may be taken now.
     pub fn is_open(&self, now: Instant) -> bool {
         self.buckets().all(|bucket| bucket.paid_until <= now)
     }
@@ -43,7 +43,7 @@ impl Throttle {
         }
     }
 
-    /// The time for which the rates keep the next batch back, if that is long and has not been told of before.
+    /// The remaining pause of the rates, if that is long and has not been reported yet.
     pub fn long_pause(&mut self, now: Instant) -> Option<Duration> {
         let until = self.buckets().map(|bucket| bucket.paid_until).max()?;
         let pause = until.saturating_duration_since(now);
@@ -60,7 +60,7 @@ impl Throttle {
 struct Bucket {
     /// Units per second.
     rate: f64,
-    /// When all that was taken has been paid for at this rate; up to a burst in the past.
+    /// When everything taken has been paid for at this rate; up to a burst in the past.
     paid_until: Instant,
 }
 

@@ -1,4 +1,4 @@
-//! A client configuration from an output's PEM files.
+//! The TLS client configuration from an output's PEM files.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use crate::base::certificate::expiry;
 use crate::base::limits::TLS_RECORD_BYTES;
 use crate::settings::TlsFiles;
 
-/// A file that TLS needs cannot be used. `check` says the same before anything runs.
+/// A file that TLS needs cannot be used. `check` reports the same before anything runs.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsFileError {
     #[error("{path}: {cause}", path = path.display())]
@@ -24,22 +24,22 @@ pub enum TlsFileError {
     Identity(rustls::Error),
 }
 
-/// What an output's next connection is opened with, shared by its senders; connections that are open are
-/// renewed when it changes.
+/// The configuration for an output's next connection, shared by its senders; open connections are renewed when it
+/// changes.
 #[derive(Debug, Clone)]
 pub struct Certificates(Arc<Mutex<Current>>);
 
-/// What the files held when they were read last.
+/// The files' last read contents.
 #[derive(Debug, Clone)]
 struct Current {
     config: Arc<ClientConfig>,
-    /// Of the client certificate.
+    /// Expiry of the client certificate.
     expires_at: Option<Timestamp>,
 }
 
 impl Certificates {
     /// # Errors
-    /// As [`client_config`].
+    /// Those of [`client_config`].
     pub fn read(files: &TlsFiles) -> Result<Certificates, TlsFileError> {
         Ok(Certificates(Arc::new(Mutex::new(read(files)?))))
     }
@@ -47,7 +47,7 @@ impl Certificates {
     /// Reads them again.
     ///
     /// # Errors
-    /// As [`client_config`]; those that were read before stay.
+    /// Those of [`client_config`]; the current ones stay.
     pub fn renew(&self, files: &TlsFiles) -> Result<(), TlsFileError> {
         let new = read(files)?;
         *self.lock() = new;
@@ -58,12 +58,12 @@ impl Certificates {
         Arc::clone(&self.lock().config)
     }
 
-    /// When the client certificate expires; None: there is none.
+    /// Expiry of the client certificate; None if there is none.
     pub fn expires_at(&self) -> Option<Timestamp> {
         self.lock().expires_at
     }
 
-    /// Connections are made so, whatever the files say.
+    /// Uses this configuration for all connections, whatever the files say.
     #[cfg(test)]
     pub fn set(&self, config: ClientConfig) {
         self.lock().config = Arc::new(config);
@@ -74,10 +74,10 @@ impl Certificates {
     }
 }
 
-/// TLS 1.2 and 1.3; the files' authority is the only one trusted, the peer's name is always checked.
+/// TLS 1.2 and 1.3; only the files' authority is trusted, and the peer's name is always checked.
 ///
 /// # Errors
-/// A file that is missing, or holds no PEM of its kind, or a key of another certificate.
+/// If a file is missing, has no PEM of its kind, or a key of another certificate.
 pub fn client_config(files: &TlsFiles) -> Result<Arc<ClientConfig>, TlsFileError> {
     read(files).map(|current| current.config)
 }
@@ -101,7 +101,7 @@ fn read(files: &TlsFiles) -> Result<Current, TlsFileError> {
     Ok(Current { config: Arc::new(config), expires_at })
 }
 
-/// AES with keys of 128 bits first, where the peer lets us choose: ten rounds instead of fourteen.
+/// AES with keys of 128 bits first, if the peer lets us choose: ten rounds instead of fourteen.
 fn provider() -> CryptoProvider {
     let mut provider = rustls::crypto::ring::default_provider();
     provider.cipher_suites.sort_by_key(|suite| {

@@ -1,5 +1,5 @@
-//! Trials that show what ends connections, a batch or the peer: batches go over a connection of their own, and a
-//! connection is opened with nothing on it.
+//! Trials that distinguish a bad batch from a peer that ends connections: batches are sent on a separate connection, or
+//! a connection is opened with nothing on it.
 
 use std::time::{Duration, Instant};
 
@@ -11,17 +11,17 @@ use crate::base::limits::{SEND_CONFIRM_INTERVAL, SEND_STALL_TIMEOUT, SETTLE_TIME
 /// The reason why batches were not confirmed.
 #[derive(Debug)]
 pub enum Failure {
-    /// They have nothing to do with it.
+    /// It is not their fault.
     Outage(Error),
-    /// The peer ended the connection, which had lived so long.
+    /// The peer ended the connection, which had lived this long.
     Ended(Error, Duration),
 }
 
-/// Sends batches on a new connection of their own. It outlives their acknowledgement by the settling margin, and
-/// ends in good order where that alone is a proof.
+/// Sends batches on a new separate connection. It outlives their acknowledgement by the settling time, and ends in good
+/// order if only that is a proof.
 ///
 /// # Errors
-/// Nothing is confirmed.
+/// If nothing is confirmed.
 pub fn send_apart<'b>(frames: impl Iterator<Item = &'b [u8]>, shared: &Shared) -> Result<(), Failure> {
     let mut connection = Connection::open(&shared.peer).map_err(Failure::Outage)?;
     shared.telemetry.send.connected.increment();
@@ -72,10 +72,10 @@ fn outlive(connection: &mut Connection, hasty: bool, shared: &Shared) -> Result<
     }
 }
 
-/// Opens a connection without data, to see whether it lives for so long.
+/// Opens a connection without data, to see whether it lives this long.
 ///
 /// # Errors
-/// It does not, or cannot be made: the peer ends connections whatever is on them.
+/// If it does not, or cannot be opened: the peer ends connections whatever is on them.
 pub fn idle_lives(time: Duration, shared: &Shared) -> Result<(), Error> {
     let mut connection = Connection::open(&shared.peer)?;
     let end = Instant::now() + time;
@@ -86,7 +86,7 @@ pub fn idle_lives(time: Duration, shared: &Shared) -> Result<(), Error> {
         }
     }
     connection.read()?;
-    // It has lived; how it ends is another matter.
+    // It has lived; how it ends does not matter.
     let _ = connection.close(connection.patience(), &shared.abort);
     Ok(())
 }

@@ -1,11 +1,10 @@
-//! Which batches of a connection are known to have arrived.
+//! The batches of a connection that are known to have arrived.
 //!
 //! Pure: offsets and times are arguments.
 //!
-//! The peer's TCP acknowledges bytes when its kernel has them; the peer's program may still die with
-//! them unread. So an acknowledged batch is believed only when it has *settled*: either
-//! [`SETTLE_BYTES`] more have been acknowledged after it (more than a receive buffer holds, so that
-//! the program must have read it), or the connection has outlived it by
+//! The peer's TCP acknowledges bytes when its kernel has them; the peer's program may still die with them unread. So an
+//! acknowledged batch counts only when it has *settled*: either [`SETTLE_BYTES`] more have been acknowledged after it
+//! (more than a receive buffer holds, so that the program must have read it), or the connection has outlived it by
 //! [`SETTLE_TIME`](crate::base::limits::SETTLE_TIME), longer if the peer is slow.
 
 use std::collections::VecDeque;
@@ -14,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::base::limits::SETTLE_BYTES;
 use crate::handoff::Batch;
 
-/// The batches written to one connection and not yet believed, oldest first.
+/// The written but unsettled batches of one connection, oldest first.
 #[derive(Debug, Default)]
 pub struct Window {
     sent: VecDeque<Sent>,
@@ -22,21 +21,21 @@ pub struct Window {
     bytes: usize,
     /// Highest offset that the peer's TCP has acknowledged.
     acknowledged: u64,
-    /// When `acknowledged` last grew, or the window last was empty.
+    /// When `acknowledged` last grew, or the window was last empty.
     progress: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Sent {
     batch: Batch,
-    /// Offset of the batch's last byte in what was written to the socket (ciphertext), plus one.
+    /// Offset of the batch's last byte in the socket's stream (ciphertext), plus one.
     end: u64,
     /// When the peer's TCP was first seen to have acknowledged it.
     acknowledged_at: Option<Instant>,
 }
 
 impl Window {
-    /// A batch was written; `end` is the connection's offset after its last byte.
+    /// Adds a written batch; `end` is the connection's offset after its last byte.
     pub fn push(&mut self, batch: Batch, end: u64, now: Instant) {
         debug_assert!(self.sent.back().is_none_or(|last| last.end <= end));
         if self.sent.is_empty() {
@@ -46,7 +45,7 @@ impl Window {
         self.sent.push_back(Sent { batch, end, acknowledged_at: None });
     }
 
-    /// The peer's TCP has acknowledged everything below `offset`.
+    /// Notes that the peer's TCP has acknowledged everything below `offset`.
     pub fn acknowledge(&mut self, offset: u64, now: Instant) {
         if offset <= self.acknowledged {
             return;
@@ -59,10 +58,9 @@ impl Window {
         }
     }
 
-    /// Takes the oldest batch if it has settled; `settle_time` is
-    /// [`SETTLE_TIME`](crate::base::limits::SETTLE_TIME), or
+    /// Takes the oldest batch if it has settled; `settle_time` is [`SETTLE_TIME`](crate::base::limits::SETTLE_TIME), or
     /// [`SETTLE_TIME_SLOW`](crate::base::limits::SETTLE_TIME_SLOW) if the peer is slow, or None if no time is enough,
-    /// because the peer's program has not shown yet that it is there and accepts us.
+    /// because the peer's program has not shown yet that it exists and accepts us.
     pub fn pop_settled(&mut self, now: Instant, settle_time: Option<Duration>) -> Option<Batch> {
         let oldest = self.sent.front()?;
         let lived = now.saturating_duration_since(oldest.acknowledged_at?);
@@ -70,20 +68,20 @@ impl Window {
         if outlived || self.acknowledged >= oldest.end + SETTLE_BYTES as u64 { self.pop() } else { None }
     }
 
-    /// Takes the oldest batch, settled or not: to send it again, or because the peer has closed the
-    /// connection in good order after reading everything.
+    /// Takes the oldest batch, settled or not: to send it again, or because the peer has closed the connection in good
+    /// order after reading everything.
     pub fn pop(&mut self) -> Option<Batch> {
         let sent = self.sent.pop_front()?;
         self.bytes -= sent.batch.bytes.len();
         Some(sent.batch)
     }
 
-    /// Bytes that would have to be sent again if the connection broke now.
+    /// Bytes to send again if the connection broke now.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The [`written_after`](crate::handoff::Trial::written_after) of the batch that was written last.
+    /// The [`written_after`](crate::handoff::Trial::written_after) of the last written batch.
     pub fn written_after(&self) -> Option<u64> {
         Some(self.sent.back()?.batch.trial.written_after)
     }
@@ -93,13 +91,13 @@ impl Window {
         self.sent.front()?.acknowledged_at
     }
 
-    /// The connection has outlived the acknowledgement of everything by so long.
+    /// True if the connection has outlived the acknowledgement of everything by this long.
     pub fn is_outlived(&self, now: Instant, time: Duration) -> bool {
         let lived = |at: Instant| now.saturating_duration_since(at) >= time;
         self.sent.back().is_none_or(|last| last.acknowledged_at.is_some_and(lived))
     }
 
-    /// Something in it must stay in order with what is sent next.
+    /// True if a batch in it must stay in order with later ones.
     pub fn has_lanes(&self) -> bool {
         self.sent.iter().any(|sent| sent.batch.lane.is_some())
     }
@@ -108,7 +106,7 @@ impl Window {
         self.sent.is_empty()
     }
 
-    /// Since when the peer's TCP owes an acknowledgement without having moved.
+    /// Since when the peer's TCP has owed an acknowledgement without progress.
     pub fn waiting_since(&self) -> Option<Instant> {
         let owed = self.sent.back().is_some_and(|last| last.end > self.acknowledged);
         self.progress.filter(|_| owed)

@@ -1,12 +1,12 @@
 //! CloudTrail's LookupEvents, by time slots.
 //!
-//! Everything up to `now - gap` is read in slots of at most `time_slot_in_hours`, the oldest first. Neighbouring
-//! slots share a second, because both ends of a lookup are included: what is read twice is told by its EventId.
-//! All times are UTC.
+//! Everything up to `now - gap` is read in slots of at most `time_slot_in_hours`, oldest first. Neighbouring slots
+//! share a second, because both ends of a lookup are included: repeats are recognized by their EventId. All times are
+//! UTC.
 //!
-//! A busy slot has thousands of pages, the latest event first. Each page that is delivered is a checkpoint inside the
-//! slot: the token of the next page, and, should AWS not take the token any more, how far down in time everything
-//! has been read. So a collector that is restarted again and again still gets through.
+//! A busy slot has thousands of pages, latest event first. Each delivered page is a checkpoint inside the slot: the
+//! token of the next page, and, in case AWS no longer accepts the token, the time down to which everything has been
+//! read. So a collector that is restarted repeatedly still makes progress.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::base::limits::LOOKUP_EVENTS_AGE_MAX;
 use crate::ledger::{Seen, fingerprint};
 use crate::settings;
 
-/// How often the progress of a long backlog is told, in slots.
+/// Interval of progress reports for a long backlog, in slots.
 const SLOTS_PER_NOTE: u64 = 100;
 
 /// One region's events.
@@ -33,16 +33,16 @@ pub struct CloudTrail {
     settings: settings::CloudTrail,
     endpoint: String,
     region: String,
-    /// Everything before is delivered or on its way. None: at the first request.
+    /// Everything before is delivered or in flight. None at the first request.
     from: Option<Timestamp>,
-    /// The slot that is being read.
+    /// The current slot.
     slot: Option<Slot>,
     /// Slots since the source had caught up.
     slots: u64,
     notes: Vec<String>,
 }
 
-/// A part of time that is being read. Its text is the checkpoint inside the slot.
+/// A time range being read. Its text is the checkpoint inside the slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Slot {
     #[serde(with = "seconds")]
@@ -51,40 +51,39 @@ struct Slot {
     to: Timestamp,
     /// Index in `sources`.
     source: usize,
-    /// The settings' sources when the slot began: with others it has to be read anew.
+    /// The settings' sources when the slot began: if they change, it is read again.
     sources: Vec<String>,
-    /// The end that is asked for, the same for all pages of a listing.
+    /// The requested end, the same for all pages of a listing.
     #[serde(with = "seconds")]
     end: Timestamp,
     /// Everything later has been read.
     #[serde(with = "seconds")]
     read_down_to: Timestamp,
-    /// Whether events come in the documented order, the latest first, so that `read_down_to` says the truth. None:
-    /// that has not shown yet.
+    /// Whether events come in the documented order, latest first, so that `read_down_to` is right. None while unknown.
     is_ordered: Option<bool>,
     token: Option<String>,
     #[serde(skip)]
     circle: Circle,
-    /// Page tokens that were refused.
+    /// Number of refused page tokens.
     #[serde(skip)]
     restarts: u32,
 }
 
-/// The checkpoint's part for what lies inside a slot.
+/// The checkpoint's part for the position inside a slot.
 const SLOT: &str = "slot";
 
 impl CloudTrail {
-    /// `endpoint`: of CloudTrail in the region.
+    /// `endpoint` is CloudTrail's in the region.
     pub fn new(settings: settings::CloudTrail, endpoint: String, region: String) -> CloudTrail {
         CloudTrail { settings, endpoint, region, from: None, slot: None, slots: 0, notes: Vec::new() }
     }
 
-    /// Where reading begins when nothing is delivered yet.
+    /// The start of reading when nothing is delivered yet.
     fn first(&mut self, end: Timestamp) -> Timestamp {
         *self.from.insert(self.settings.start_time.map_or(end, whole_second))
     }
 
-    /// The next slot of what lies between `from` and `end`, if there is a whole second of it.
+    /// The next slot between `from` and `end`, if there is a whole second of it.
     fn begin_slot(&mut self, from: Timestamp, end: Timestamp, now: Timestamp) -> Option<Slot> {
         let from = self.within_reach(from, now);
         if end <= from {
@@ -101,7 +100,7 @@ impl CloudTrail {
         Some(Slot::new(from, to, &self.settings.sources))
     }
 
-    /// Where reading goes on after the checkpoint `from`. None: not yet.
+    /// The position after the checkpoint `from`. None if it is too early.
     fn go_on(&mut self, from: Timestamp, moment: &Moment) -> Option<Timestamp> {
         match moment.go_on(from, self.settings.start_time, self.settings.gap) {
             GoOn::There => Some(from),
@@ -114,7 +113,7 @@ impl CloudTrail {
         }
     }
 
-    /// LookupEvents knows nothing older.
+    /// LookupEvents has nothing older.
     fn within_reach(&mut self, from: Timestamp, now: Timestamp) -> Timestamp {
         let oldest = oldest(now);
         if from < oldest {
@@ -150,7 +149,7 @@ impl CloudTrail {
         Next::Call(Box::new(cloudtrail::lookup(&address, &lookup)))
     }
 
-    /// The page has been read: what comes after it, and what is known once it is delivered.
+    /// Ends a page: the next request, and the state once the page is delivered.
     fn advance(&mut self, times: &[i64]) -> Progress {
         let Some(mut slot) = self.slot.take() else { return Progress::default() };
         slot.narrow(times);
@@ -177,7 +176,7 @@ impl CloudTrail {
         }
     }
 
-    /// An event that names no region is taken as this one's.
+    /// An event without a region counts as this region's.
     fn is_of_other_region(&self, json: &str) -> bool {
         use sonic_rs::JsonValueTrait;
         let region = sonic_rs::get(json, ["awsRegion"]);
@@ -202,13 +201,13 @@ impl Slot {
         }
     }
 
-    /// The one that a checkpoint tells of, if it is still the one to be read.
+    /// The slot of a checkpoint, if it is still the next one to read.
     fn resumed(text: &str, from: Timestamp, sources: &[String]) -> Option<Slot> {
         let slot: Slot = read_place(text)?;
         (slot.from >= from && slot.to > from && slot.sources == sources).then_some(slot)
     }
 
-    /// A page with events of these times has been read.
+    /// Notes the times of a page's events.
     fn narrow(&mut self, times: &[i64]) {
         let (Some(first), Some(last)) = (times.first(), times.last()) else { return };
         if *first > self.read_down_to.as_second() || !times.is_sorted_by(|a, b| a >= b) {
@@ -226,14 +225,14 @@ impl Slot {
         (self.end, self.read_down_to, self.is_ordered) = (self.to, self.to, None);
     }
 
-    /// The token is no longer good: goes on with what has not been read.
+    /// The token is no longer valid: resumes with the unread rest.
     fn drop_token(&mut self) -> bool {
         self.end = self.read_down_to;
         begin_anew(self.token.take(), &mut self.restarts)
     }
 
-    /// A slot that an earlier process began may reach further back than CloudTrail does now, or into the future, if
-    /// the clock was wrong. False: nothing is left of it.
+    /// An earlier process's slot may reach further back than CloudTrail does now, or into the future, if the clock was
+    /// wrong. Returns false if nothing is left of it.
     fn cut(&mut self, oldest: Timestamp, latest: Timestamp) -> bool {
         if self.to > latest {
             *self = Slot::new(self.from, latest, &self.sources);
@@ -274,8 +273,7 @@ impl Source for CloudTrail {
             return self.request(slot);
         }
         let Some(from) = self.from else {
-            // Recorded at once: what happens before the first page is delivered must not be left out if the
-            // program ends.
+            // Recorded at once, so that events before the first delivered page are not lost if the program ends.
             return Next::Mark(all_before(self.first(end)));
         };
         self.slot = self.go_on(from, moment).and_then(|from| self.begin_slot(from, end, now));
@@ -301,7 +299,7 @@ impl Source for CloudTrail {
         Ok(page)
     }
 
-    /// A token does not live long, and it holds for the same request only.
+    /// A token is short-lived, and valid for the same request only.
     fn refused(&mut self, error: &Error) -> bool {
         let Some(slot) = &mut self.slot else { return false };
         *error.kind() == Kind::BadRequest && slot.drop_token()
@@ -332,7 +330,7 @@ fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
-/// Lookups are in whole seconds.
+/// Lookups use whole seconds.
 fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

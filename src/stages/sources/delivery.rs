@@ -1,4 +1,4 @@
-//! Which pages are delivered, and what of that may be recorded. Pure.
+//! The delivered pages, and the marks that may be recorded. Pure.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -9,30 +9,29 @@ use crate::ack::{Outcome, Watermark};
 use crate::base::limits::{POLL_FORGET_MIN, POLL_SEEN_MAX};
 use crate::ledger::{Mark, Polled, Seen};
 
-/// A source's pages on their way, in the order in which they were read. A checkpoint counts when its page and
-/// all before it are delivered.
+/// A source's pages in flight, in reading order. A checkpoint counts when its page and all before it are delivered.
 #[derive(Debug)]
 pub struct Delivery {
     source: String,
     /// See [`Polled::term`].
     term: i64,
     delivered: Watermark,
-    /// Pages from the first that is not delivered on.
+    /// Pages from the first undelivered one.
     pages: VecDeque<Page>,
     /// Number of the first of `pages`.
     first: u64,
     in_work: usize,
     failed: bool,
     reached: Option<Timestamp>,
-    /// Events that are delivered or on their way.
+    /// Events that are delivered or in flight.
     seen: HashMap<u128, i64>,
-    /// So many were left when some were forgotten last.
+    /// The number left after the last removal.
     kept: usize,
-    /// Those from before this time were too many; the ledger is to forget them with the next page.
+    /// Events before this time were too many; the ledger must remove them with the next page.
     too_many: Option<i64>,
 }
 
-/// A page on its way.
+/// A page in flight.
 #[derive(Debug)]
 struct Page {
     progress: Progress,
@@ -41,7 +40,7 @@ struct Page {
 }
 
 impl Delivery {
-    /// `source`: its name in the ledger; `polled`: what the ledger knows of it.
+    /// `source` is its name in the ledger; `polled` is its stored state.
     pub fn new(source: String, polled: &Polled) -> Delivery {
         Delivery {
             source,
@@ -63,7 +62,7 @@ impl Delivery {
         self.term
     }
 
-    /// Takes note of an event. False: it is delivered already, or on its way.
+    /// Notes an event. Returns false if it is delivered already, or in flight.
     pub fn is_new(&mut self, event: Seen) -> bool {
         if self.seen.len() >= POLL_SEEN_MAX {
             self.forget_older_half();
@@ -71,14 +70,14 @@ impl Delivery {
         self.seen.insert(event.id, event.time).is_none()
     }
 
-    /// A page sets out; its number.
+    /// Adds a page; returns its number.
     pub fn begin(&mut self, progress: Progress, seen: Vec<Seen>) -> u64 {
         self.in_work += 1;
         self.pages.push_back(Page { progress, seen, too_many: self.too_many.take() });
         self.delivered.open()
     }
 
-    /// A page has ended. Returns what is to be recorded.
+    /// Ends a page. Returns the marks to record.
     pub fn end(&mut self, page: u64, outcome: Outcome) -> Vec<Mark> {
         self.in_work -= 1;
         if outcome != Outcome::Delivered {
@@ -98,7 +97,7 @@ impl Delivery {
         self.in_work == 0
     }
 
-    /// Up to when everything is delivered. None: not known yet.
+    /// The time up to which everything is delivered. None if unknown.
     pub fn reached(&self) -> Option<Timestamp> {
         self.reached
     }
@@ -108,7 +107,7 @@ impl Delivery {
         self.failed
     }
 
-    /// After a failure, with nothing in work any more: what was not recorded will be read again.
+    /// Resets after a failure, when nothing is in flight: unrecorded events will be read again.
     pub fn start_over(&mut self) {
         for Page { seen, .. } in self.pages.drain(..) {
             for Seen { id, .. } in seen {
@@ -121,8 +120,8 @@ impl Delivery {
     fn record(&mut self, page: Page) -> Mark {
         let Page { progress: Progress { checkpoints, forget_before, reached }, seen, too_many } = page;
         self.reached = self.reached.max(reached);
-        // Not at every occasion: with thousands of log groups, all that is remembered would be gone through, here
-        // and in the ledger, for each of them.
+        // Not on every occasion: with thousands of log groups, all stored events would be scanned, here and in the
+        // ledger, for each of them.
         let forget_before = forget_before.filter(|_| self.seen.len() >= 2 * self.kept + POLL_FORGET_MIN);
         if let Some(time) = forget_before {
             self.seen.retain(|_, seen| *seen >= time);

@@ -1,14 +1,14 @@
-//! GuardDuty: findings that were updated.
+//! GuardDuty: updated findings.
 //!
-//! In rounds: the region's detectors are listed; of each, the findings that were updated since the checkpoint, the
-//! oldest update first, and their details in fifties. A finding that is updated again is sent again. All times are
+//! In rounds: the region's detectors are listed; for each, the findings updated since the checkpoint, oldest update
+//! first, and their details in batches of fifty. A finding that is updated again is sent again. All times are
 //! milliseconds since 1970.
 //!
-//! Findings change while they are read: one that is updated moves to the end of the list, and those behind it move up,
-//! past the page that is asked for next. So after each page the findings are listed anew from the latest update on
-//! that has been read; page tokens are followed only among findings with the very same time and in the last minutes,
-//! which the next round reads again. And what the details say of a finding that was updated after it had been listed
-//! tells nothing of how far the list has been read.
+//! Findings change while they are read: an updated one moves to the end of the list, and those behind it move up, past
+//! the page that is requested next. So after each page the findings are listed again from the latest update read; page
+//! tokens are followed only among findings with the very same time and in the last minutes, which the next round reads
+//! again. And the details of a finding that was updated after it had been listed do not show how far the list has been
+//! read.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -30,35 +30,35 @@ pub struct GuardDuty {
     settings: settings::GuardDuty,
     endpoint: String,
     region: String,
-    /// By detector: where its next reading begins.
+    /// By detector: the start of its next reading.
     next: BTreeMap<String, i64>,
-    /// By detector: findings that could not be read, and are asked for again in every round.
+    /// By detector: unreadable findings, which are requested again in every round.
     refused: BTreeMap<String, Vec<String>>,
     round: Option<Round>,
-    /// The progress that passing over an item has made, to be recorded next.
+    /// The progress from passing over an item, to be recorded next.
     mark: Option<Progress>,
-    /// The round has ended, and nobody was told yet.
+    /// The round has ended, which has not been reported yet.
     caught_up: bool,
     notes: Vec<String>,
 }
 
-/// The checkpoint's part for a detector's findings that could not be read: its id with this behind it.
+/// The checkpoint's part for a detector's unreadable findings: its id with this suffix.
 const REFUSED: &str = " (refused)";
 
 #[derive(Debug)]
 struct Round {
-    /// The present, when it began. The list itself has no end.
+    /// The time when it began. The list itself has no end.
     to: i64,
     detectors: VecDeque<String>,
     token: Option<String>,
     circle: Circle,
     listed: bool,
     reading: Option<Reading>,
-    /// Page tokens that were refused.
+    /// Number of refused page tokens.
     restarts: u32,
 }
 
-/// A detector that is being read.
+/// The current detector.
 #[derive(Debug, Default)]
 struct Reading {
     detector: String,
@@ -70,31 +70,31 @@ struct Reading {
     pages: u32,
     /// The last page has been listed.
     listed: bool,
-    /// Findings of the page that was listed last, whose details are asked for next …
+    /// Findings of the last listed page, whose details are requested next …
     ids: Vec<String>,
-    /// … and after that, because not all of them could be had with one call.
+    /// … and after that, because not all of them could be read in one call.
     waiting: Vec<String>,
     /// The latest update on this page that the listing has surely shown.
     latest: Option<i64>,
-    /// Times of the findings that were read since `from` has changed.
+    /// Times of the findings read since `from` has changed.
     read: BTreeMap<String, i64>,
-    /// How often the same has been listed.
+    /// Number of repeated listings.
     passes: u32,
-    /// This pass has shown a finding at its beginning that the one before it did not, or one has gone.
+    /// This pass has shown a finding at its start that the previous one did not, or one is gone.
     has_news: bool,
 }
 
-/// The step that comes after a page.
+/// The step after a page.
 enum After {
     MorePages,
     /// Everything up to the present has been read.
     Done,
-    /// The list changes too fast: the next round goes on here.
+    /// The list changes too fast: the next round resumes here.
     Unfinished,
 }
 
 impl GuardDuty {
-    /// `endpoint`: of GuardDuty in the region.
+    /// `endpoint` is GuardDuty's in the region.
     pub fn new(settings: settings::GuardDuty, endpoint: String, region: String) -> GuardDuty {
         let (next, refused, notes) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         GuardDuty {
@@ -133,7 +133,7 @@ impl GuardDuty {
                 self.next.insert(detector.clone(), from);
             }
         }
-        // What could not be read comes first.
+        // Unreadable ones come first.
         let ids = self.refused.get(&detector).cloned().unwrap_or_default();
         if let Some(round) = &mut self.round {
             round.reading = Some(Reading { detector, from, ids, ..Reading::default() });
@@ -163,7 +163,7 @@ impl GuardDuty {
             goes_on = page.ids.is_empty() && round.token.is_some();
             round.listed = round.token.is_none();
             round.detectors.extend(page.ids);
-            // The one that is furthest behind comes first, also if the program ends again and again.
+            // The one furthest behind comes first, also if the program is restarted repeatedly.
             let next = &self.next;
             round.detectors.make_contiguous().sort_by_key(|detector| next.get(detector).copied());
         }
@@ -198,7 +198,7 @@ impl GuardDuty {
         Ok(Page { events, progress: self.go_on(), ..Page::default() })
     }
 
-    /// After a page, or a part of it: what is asked for next, and what is known once it is delivered.
+    /// Ends a page, or a part of it: the next request, and the state once it is delivered.
     fn go_on(&mut self) -> Progress {
         let Some(round) = &mut self.round else { return Progress::default() };
         let Some(mut reading) = round.reading.take() else { return Progress::default() };
@@ -242,14 +242,14 @@ impl GuardDuty {
 }
 
 impl Round {
-    /// All detectors have been read.
+    /// Ends the round: all detectors have been read.
     fn is_done(&self) -> bool {
         self.listed && self.detectors.is_empty() && self.reading.is_none()
     }
 }
 
 impl Reading {
-    /// A page has been listed. Those that were read in an earlier pass need not be read again.
+    /// Handles a listed page. Findings of an earlier pass need not be read again.
     fn take(&mut self, ids: Vec<String>, to: i64) {
         self.pages += 1;
         self.listed = self.token.is_none();
@@ -258,9 +258,9 @@ impl Reading {
         self.ids = ids.into_iter().filter(|id| !self.read.contains_key(id)).collect();
     }
 
-    /// How far the list has been read, by the details. A finding that was updated after it had been listed shows a
-    /// later time than the list did: only times that were long over when it was listed are its own. Fewer than `asked`:
-    /// some have gone.
+    /// How far the list has been read, according to the details. A finding that was updated after it had been listed
+    /// shows a later time than the list did: only times that were long past when it was listed are its own. Fewer than
+    /// `asked` means that some are gone.
     fn judge(&mut self, findings: &[guardduty::Finding], asked: usize, to: i64) {
         self.has_news |= findings.len() < asked;
         for finding in findings {
@@ -273,14 +273,14 @@ impl Reading {
         }
     }
 
-    /// A page has been read.
+    /// Ends a page.
     fn end_page(&mut self, to: i64) -> After {
         let latest = self.latest.take().filter(|latest| *latest > self.from);
         if latest.is_none() && !self.listed {
             return After::MorePages;
         }
-        // One that was updated meanwhile may have pulled another past a token: all is listed again until that shows
-        // nothing new. What is as new as that is read again by the next round anyway.
+        // A finding that was updated meanwhile may have pulled another past a token: everything is listed again until
+        // that shows nothing new. The next round reads very new findings again anyway.
         let may_miss = (self.passes == 0 || self.has_news) && self.pages > 1 && self.from < to - lateness();
         match latest {
             _ if may_miss && self.passes >= POLL_RESTARTS_MAX => return After::Unfinished,
@@ -303,7 +303,7 @@ impl Reading {
         (self.token, self.pages, self.listed, self.has_news) = (None, 0, false, false);
     }
 
-    /// Fewer findings at once. False: it is only one.
+    /// Requests fewer findings at once. Returns false if it is only one.
     fn split(&mut self) -> bool {
         let half = self.ids.len() / 2;
         if half > 0 {
@@ -360,8 +360,8 @@ impl Source for GuardDuty {
         }
     }
 
-    /// A page token that is no longer good: the findings are listed from what has been read on. Details that are
-    /// refused: fewer of them.
+    /// Reacts to a page token that is no longer valid: the findings are listed from the read position on. Or to refused
+    /// details: fewer of them.
     fn refused(&mut self, error: &Error) -> bool {
         let is_wrong = matches!(error.kind(), Kind::BadRequest | Kind::NotFound);
         let Some(round) = self.round.as_mut().filter(|_| is_wrong) else { return false };
@@ -380,8 +380,8 @@ impl Source for GuardDuty {
         self.round.as_ref().is_some_and(|round| round.reading.is_some())
     }
 
-    /// One finding that is wrong, else the detector. What cannot be read of a detector does not grow without bounds:
-    /// beyond that its checkpoint stays.
+    /// Passes over one bad finding, else the detector. A detector's unreadable findings are bounded: beyond that its
+    /// checkpoint stays.
     fn leave_out(&mut self, error: &Error) -> Option<String> {
         let round = self.round.as_mut()?;
         let mut reading = round.reading.take()?;

@@ -2,10 +2,10 @@
 //!
 //! In rounds: the groups are listed, page by page, and each is read up to the present, all its streams together, so
 //! that new streams are found and their number costs no memory. Events may come late: a group's next reading begins
-//! some minutes before the end of the last one, and what is read twice is told by its eventId. A backlog is read in
-//! slices of time, each a checkpoint: large where there is little, small where there is much, so that what is
-//! remembered of one slice is bounded. Inside a slice, and inside the list of groups, page tokens are checkpoints. All
-//! times are milliseconds since 1970.
+//! some minutes before the end of the last one, and repeats are recognized by their eventId. A backlog is read in
+//! slices of time, each a checkpoint: long where there is little, short where there is much, so that the remembered
+//! part of one slice is bounded. Inside a slice, and inside the list of groups, page tokens are checkpoints. All times
+//! are milliseconds since 1970.
 
 mod place;
 mod streams;
@@ -33,22 +33,22 @@ pub struct Logs {
     settings: settings::Logs,
     endpoint: String,
     region: String,
-    /// Where the reading of a group begins that is not known yet. None: at the first request.
+    /// The start of reading for a new group. None at the first request.
     began: Option<i64>,
-    /// By group: where its next reading begins.
+    /// By group: the start of its next reading.
     next: BTreeMap<String, i64>,
-    /// By group: where an earlier process was inside a slice.
+    /// By group: an earlier process's position inside a slice.
     places: BTreeMap<String, Place>,
-    /// Where an earlier process was in the list of groups.
+    /// An earlier process's position in the list of groups.
     list: Option<ListPlace>,
     round: Option<Round>,
-    /// The progress that passing over an item has made, to be recorded next.
+    /// The progress from passing over an item, to be recorded next.
     mark: Option<Progress>,
-    /// The round has ended, and nobody was told yet.
+    /// The round has ended, which has not been reported yet.
     caught_up: bool,
-    /// Since the last start: what was remembered of a slice before that is needed until its group has had its turn.
+    /// Since the last start: events of an earlier slice are needed until their group has had its turn.
     first_round: bool,
-    /// How much is read again, less where so much comes that repeats could not be told.
+    /// The time range that is read again, shortened if so many events come that repeats could not be recognized.
     late: i64,
     /// How far all groups have been read, if that is news.
     reached: Option<i64>,
@@ -57,33 +57,33 @@ pub struct Logs {
 
 #[derive(Debug)]
 struct Round {
-    /// The present, when it began.
+    /// The time when it began.
     to: i64,
-    /// Groups of the page that was listed last, still to be read.
+    /// Remaining groups of the last listed page.
     groups: VecDeque<String>,
-    /// The page of the list that they are on.
+    /// Their page of the list.
     page: Option<String>,
     /// The next page.
     token: Option<String>,
     circle: Circle,
     listed: bool,
-    /// The groups up to this one were read by an earlier process.
+    /// An earlier process read the groups up to this one.
     after: Option<String>,
     reading: Option<Reading>,
     /// Events that may be read again.
     keyed: usize,
-    /// Page tokens that were refused.
+    /// Number of refused page tokens.
     restarts: u32,
 }
 
-/// A group that is being read.
+/// The current group.
 #[derive(Debug)]
 struct Reading {
     group: String,
-    /// Both ends of the slice that is being read.
+    /// Both ends of the current slice.
     from: i64,
     to: i64,
-    /// When the slice was begun.
+    /// When the slice was started.
     present: i64,
     /// Pages and events of the slice so far.
     pages: i64,
@@ -92,13 +92,13 @@ struct Reading {
     circle: Circle,
     /// The first retrieval, by streams.
     streams: Option<Streams>,
-    /// Where an earlier process was, as long as it is not known whether that is still good.
+    /// An earlier process's position, while its validity is unknown.
     place: Option<Place>,
-    /// A checkpoint tells of a place inside the slice.
+    /// A checkpoint exists for a position inside the slice.
     has_place: bool,
 }
 
-/// What is sent. The names are those of CloudWatch's subscriptions.
+/// The sent event. The names are those of CloudWatch's subscriptions.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Line<'a> {
@@ -114,7 +114,7 @@ struct Line<'a> {
 }
 
 impl Logs {
-    /// `endpoint`: of CloudWatch Logs in the region.
+    /// `endpoint` is CloudWatch Logs' in the region.
     pub fn new(settings: settings::Logs, endpoint: String, region: String) -> Logs {
         Logs {
             settings,
@@ -177,7 +177,7 @@ impl Logs {
             Some(place) => Reading::at(group, place),
             None if by_streams => {
                 self.notes.push(format!("Optimized first retrieval of {group}: only streams with events"));
-                // Streams are not cut by time: that would list them for each slice anew.
+                // Streams are not sliced by time: that would list them for each slice.
                 Reading::new(group, from, to, to, Some(Streams::default()))
             }
             None => Reading::new(group, from, to.min(from + first_slice()), to, None),
@@ -254,11 +254,11 @@ impl Logs {
         let Some(reading) = &mut round.reading else { return Ok(Page::default()) };
         follow(&mut reading.token, &mut reading.circle, page.token)?;
         reading.events += page.events.len();
-        // From there on the next reading begins.
+        // The next reading begins there.
         let edge = reading.edge(self.late);
         let of_slice = of_slice(round.to, reading.pages);
         reading.pages += 1;
-        // One whose time cannot be read may be read again.
+        // An event with an unreadable time may be read again.
         let present = round.to;
         let at = |event: &logs::Event| event.timestamp.unwrap_or(present);
         let time = |at: i64| if at >= edge { at } else { of_slice };
@@ -270,7 +270,7 @@ impl Logs {
         Ok(Page { events, goes_on, progress, ..Page::default() })
     }
 
-    /// A slice has been read, or the events of some streams.
+    /// Ends a slice, or the events of some streams.
     fn end_slice(&mut self) -> Progress {
         let Some(round) = &mut self.round else { return Progress::default() };
         let Some(mut reading) = round.reading.take() else { return Progress::default() };
@@ -291,7 +291,7 @@ impl Logs {
         if reading.to < present && by_streams {
             round.groups.push_front(reading.group);
         } else if reading.to < present {
-            // What came late to a slice that was begun long ago is read with the next one.
+            // Late events of a slice that was started long ago are read with the next one.
             let from = if reading.present < present { next } else { reading.to + 1 };
             reading.begin_slice(from, present);
             round.reading = Some(reading);
@@ -299,7 +299,7 @@ impl Logs {
             checkpoints.extend(round.place_after(reading.group));
         }
         let oldest = self.next.values().min().copied();
-        // In the first round there may be groups that are not known yet.
+        // In the first round there may be unknown groups.
         self.reached = oldest.filter(|_| !self.first_round || self.settings.group.is_some());
         let forget_before = if self.first_round { Some(of_slice(present, i64::MAX) + 1) } else { oldest };
         self.end_if_done(Progress { checkpoints, forget_before, ..Progress::default() })
@@ -316,7 +316,7 @@ impl Logs {
         progress
     }
 
-    /// No more is read again than repeats can be told of.
+    /// No more is read again than repeats can be recognized.
     fn adapt(&mut self, keyed: usize) {
         if keyed > POLL_SEEN_MAX / 4 {
             self.late /= 2;
@@ -325,7 +325,7 @@ impl Logs {
         }
     }
 
-    /// Searches all streams of the group instead of naming them, so that none of them holds up the group.
+    /// Searches all streams of the group instead of naming them, so that none of them blocks the group.
     fn read_without_streams(&mut self) -> bool {
         let Some(round) = &mut self.round else { return false };
         let to = round.to;
@@ -391,7 +391,7 @@ impl Source for Logs {
             self.round = Some(self.begin_round(now));
         }
         self.begin_reading(moment);
-        // Where the time of the last groups has not come.
+        // If the time of the last groups has not come.
         self.round.take_if(|round| round.is_done());
         self.round.as_ref().map_or(Next::CaughtUp, |round| self.request(round))
     }
@@ -406,8 +406,8 @@ impl Source for Logs {
         Ok(page)
     }
 
-    /// A page token that is no longer good: its list, or its slice, begins anew. Streams that are refused (one of them
-    /// may have gone): all streams of the group are searched, without naming them.
+    /// Reacts to a page token that is no longer valid: its list, or its slice, restarts. Or to refused streams (one of
+    /// them may be gone): all streams of the group are searched, without naming them.
     fn refused(&mut self, error: &Error) -> bool {
         let may_be_the_token = *error.kind() == Kind::BadRequest;
         if self.round.is_none() {
@@ -451,7 +451,7 @@ impl Reading {
         Reading { group, from, to, present, pages, events, token, circle, streams, place, has_place }
     }
 
-    /// Goes on where an earlier process was.
+    /// Resumes at an earlier process's position.
     fn at(group: String, place: Place) -> Reading {
         let streams = place.streams.as_ref().map(Streams::at);
         let token = place.token.clone().filter(|_| streams.is_none());
@@ -459,13 +459,13 @@ impl Reading {
         Reading { token, place: Some(place), has_place: true, ..begun }
     }
 
-    /// The time up to which all events were there when the reading began. By streams it may take long: late events
-    /// may be missing from its end on.
+    /// The time up to which all events existed when the reading began. By streams it may take long: late events may be
+    /// missing from its end on.
     fn edge(&self, late: i64) -> i64 {
         self.streams.as_ref().map_or(self.present, |_| self.to) - late
     }
 
-    /// The streams that are read first are known now: are they those that an earlier process was reading?
+    /// Checks whether the streams that are read first are those that an earlier process was reading.
     fn find_place(&mut self) {
         let Some((place, streams)) = self.place.take().zip(self.streams.as_ref()) else { return };
         let is_the_same = place.streams.is_some_and(|place| place.names == streams.mark());
@@ -484,8 +484,9 @@ impl Reading {
         Place { from: self.from, to: self.to, present: self.present, token: self.token.clone(), streams }
     }
 
-    /// Goes on behind the slice, with one for as many events as are wanted, judging by this one. Pages tell nothing:
-    /// of a group with very many streams CloudWatch gives thousands of empty ones, however short the slice.
+    /// Continues after the slice, with one sized for the target number of events, judging by this one. The number of
+    /// pages says nothing: for a group with very many streams CloudWatch returns thousands of empty ones, however short
+    /// the slice.
     fn begin_slice(&mut self, from: i64, to: i64) {
         let span = (self.to - self.from + 1).max(1);
         let events = i64::try_from(self.events.max(1)).unwrap_or(i64::MAX);
@@ -495,7 +496,7 @@ impl Reading {
         (self.pages, self.events, self.has_place) = (0, 0, false);
     }
 
-    /// The slice, or the streams at hand, are read from the beginning. A shorter slice gets further with one process.
+    /// Restarts the slice, or the current streams. A shorter slice gets further with one process.
     fn drop_token(&mut self) -> Option<String> {
         let token = self.token.take();
         if token.is_some() && self.streams.is_none() {
@@ -506,12 +507,12 @@ impl Reading {
 }
 
 impl Round {
-    /// All groups have been read.
+    /// Ends the round: all groups have been read.
     fn is_done(&self) -> bool {
         self.listed && self.groups.is_empty() && self.reading.is_none()
     }
 
-    /// All groups up to this one have been read. Nothing, if it is not one of a list.
+    /// The checkpoint that all groups up to this one have been read; nothing if it is not one of a list.
     fn place_after(&self, group: String) -> Option<(String, String)> {
         let is_listed = self.after.is_none();
         is_listed
@@ -528,7 +529,7 @@ impl Round {
         }
     }
 
-    /// Drops the token of the list that is being read.
+    /// Drops the token of the current list.
     fn drop_token(&mut self) -> bool {
         let token = match &mut self.reading {
             None => self.token.take(),
@@ -541,7 +542,7 @@ impl Round {
     }
 }
 
-/// The event as it is sent, and how long it is to be remembered (see [`of_slice`]).
+/// The sent event, and how long to remember it (see [`of_slice`]).
 fn line(group: &str, event: &logs::Event, time: i64) -> Result<Event, Unusable> {
     let body = serde_json::to_vec(&Line {
         log_group: group,
@@ -556,9 +557,9 @@ fn line(group: &str, event: &logs::Event, time: i64) -> Result<Event, Unusable> 
     Ok(Event { key, body })
 }
 
-/// Instead of its own time, that of an event which is to be told from others only until its slice is delivered:
-/// before that of any event, and before that of what an earlier process remembered of its slice. Those of earlier
-/// pages come first, so that they go first where there are too many.
+/// Replaces the time of an event that is only needed until its slice is delivered: by one before any event's, and
+/// before those of an earlier process's slice. Earlier pages sort first, so that they are dropped first if there are
+/// too many.
 fn of_slice(round: i64, page: i64) -> i64 {
     const PAGES: i64 = 1 << 20;
     (PAGES - 1).min(page) - round.saturating_add(1).saturating_mul(PAGES)

@@ -1,12 +1,12 @@
 //! CloudWatch metrics: every statistic of every metric, in rounds.
 //!
-//! A round covers a span of whole periods: the metrics are listed, page by page, and the data of each page are
-//! read before the next is asked for, so that memory does not grow with the number of metrics, and a metric that
-//! appears is found in the next round. Data may come late: a round begins some periods before the end of the last
-//! one, and what is read twice is told by metric and time. All times are seconds since 1970.
+//! A round covers a range of whole periods: the metrics are listed, page by page, and the data of each page is read
+//! before the next is requested, so that memory does not grow with the number of metrics, and a new metric is found in
+//! the next round. Data may come late: a round begins some periods before the end of the last one, and repeats are
+//! recognized by metric and time. All times are seconds since 1970.
 //!
-//! Each call's metrics are a checkpoint inside the round. A metric that CloudWatch does not give is passed over, and its
-//! data are asked for at the end of each round from where they are missing, until they can be had.
+//! Each call's metrics are a checkpoint inside the round. A metric that CloudWatch does not return is passed over, and
+//! its data is requested at the end of each round from where it is missing, until it is returned.
 
 mod place;
 mod units;
@@ -44,18 +44,18 @@ pub struct Metrics {
     period: i64,
     endpoint: String,
     region: String,
-    /// All periods before have been read once. None: at the first request.
+    /// All periods before have been read once. None at the first request.
     from: Option<i64>,
     /// Nothing older is sent.
     first: i64,
-    /// By metric, as JSON: from when on its data are missing.
+    /// By metric, as JSON: from when on its data is missing.
     behind: BTreeMap<String, i64>,
-    /// Where an earlier process was.
+    /// An earlier process's position.
     place: Option<Place>,
     round: Option<Round>,
-    /// The progress that passing over an item has made, to be recorded next.
+    /// The progress from passing over an item, to be recorded next.
     mark: Option<Progress>,
-    /// What has been read and needs no further call.
+    /// Data that has been read and needs no further call.
     page: Option<Page>,
     units: Units,
     /// Metrics of the last round.
@@ -65,41 +65,41 @@ pub struct Metrics {
 
 #[derive(Debug)]
 struct Round {
-    /// The ends are whole periods; `to` is not included. The token is that of the page that is being read.
+    /// The ends are whole periods, `to` exclusive. The token is that of the current page.
     place: Place,
-    /// Of the next page of the listing.
+    /// Token of the next page of the listing.
     token: Option<String>,
     circle: Circle,
     /// All pages of this namespace have been listed.
     listed: bool,
-    /// Listed, and not read yet.
+    /// Listed, but not read yet.
     waiting: VecDeque<Metric>,
     reading: Option<Reading>,
-    /// The metrics whose data are missing, to be asked for after all others. None: it is not their turn yet.
+    /// The metrics with missing data, to be requested after all others. None before their turn.
     behind: Option<VecDeque<String>>,
-    /// Page tokens that were refused.
+    /// Number of refused page tokens.
     restarts: u32,
 }
 
-/// The data of some metrics, as far as they have been read.
+/// The data of some metrics, as far as it has been read.
 #[derive(Debug, Default)]
 struct Reading {
-    /// Whole periods; `to` is not included.
+    /// Whole periods; `to` is exclusive.
     from: i64,
     to: i64,
     metrics: Vec<Metric>,
     pages: u32,
-    /// By metric and statistic: what CloudWatch said of it last.
+    /// By metric and statistic: CloudWatch's latest status.
     statuses: BTreeMap<(usize, usize), String>,
     token: Option<String>,
     circle: Circle,
     /// By metric and time.
     values: BTreeMap<(usize, i64), [Option<Number>; STATISTICS.len()]>,
-    /// All data have been read; these metrics' units are asked for, each at a time that has data.
+    /// All data has been read; these metrics' units are requested, each at a time with data.
     units_wanted: VecDeque<(usize, i64)>,
 }
 
-/// What is sent: one for each metric and time. The names are CloudWatch's own.
+/// The sent event: one per metric and time. The names are CloudWatch's own.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Datapoint<'a> {
@@ -115,7 +115,7 @@ struct Datapoint<'a> {
 }
 
 impl Metrics {
-    /// `endpoint`: of CloudWatch in the region.
+    /// `endpoint` is CloudWatch's in the region.
     pub fn new(settings: settings::Metrics, period: Duration, endpoint: String, region: String) -> Metrics {
         let period = i64::try_from(period.as_secs()).unwrap_or(60).max(1);
         let first = settings.start_time.map_or(i64::MIN, Timestamp::as_second);
@@ -137,7 +137,7 @@ impl Metrics {
         }
     }
 
-    /// The next span of whole periods that are over, if there is one.
+    /// The next range of whole past periods, if there is one.
     fn begin_round(&mut self, from: i64, end: i64, now: Timestamp) -> Option<Round> {
         let from = self.within_reach(from, now);
         if end <= from {
@@ -171,7 +171,7 @@ impl Metrics {
         })
     }
 
-    /// Where reading goes on after the checkpoint `from`. None: not yet.
+    /// The position after the checkpoint `from`. None if it is too early.
     fn go_on(&mut self, from: i64, moment: &Moment) -> Option<i64> {
         let position = Timestamp::from_second(from).unwrap_or(Timestamp::MAX);
         match moment.go_on(position, self.settings.start_time, METRIC_DELAY) {
@@ -187,7 +187,7 @@ impl Metrics {
         }
     }
 
-    /// CloudWatch forgets short periods sooner than long ones.
+    /// CloudWatch expires short periods sooner than long ones.
     fn within_reach(&mut self, from: i64, now: Timestamp) -> i64 {
         let oldest = self.align(now.as_second() - retention(self.period)) + self.period;
         if from < oldest {
@@ -200,7 +200,8 @@ impl Metrics {
         from.max(oldest)
     }
 
-    /// How much is read again, in seconds: what may have come late, as far as repeats of so many metrics can be told.
+    /// The range that is read again, in seconds: for late data, as far as repeats of this many metrics can be
+    /// recognized.
     fn lateness(&self) -> i64 {
         let wanted = (METRIC_LATENESS.as_secs() as i64 / self.period).max(1);
         let told = POLL_SEEN_MAX / 2 / self.metrics.max(1);
@@ -234,7 +235,7 @@ impl Metrics {
         }))
     }
 
-    /// After a page: what is asked for next, and what is known once it is delivered.
+    /// Ends a page: the next request, and the state once it is delivered.
     fn advance(&mut self) -> Progress {
         let Some(mut round) = self.round.take() else { return Progress::default() };
         if round.reading.is_none() {
@@ -252,7 +253,7 @@ impl Metrics {
         Progress { checkpoints, ..Progress::default() }
     }
 
-    /// The next metric whose data are missing.
+    /// The next metric with missing data.
     fn begin_behind(&self, round: &mut Round) {
         let oldest = round.place.to - retention(self.period);
         while let Some(name) = round.behind.as_mut().and_then(VecDeque::pop_front) {
@@ -310,7 +311,7 @@ impl Metrics {
             data.statuses.into_iter().map(|(metric, statistic, status)| ((metric, statistic), status)),
         );
         if reading.token.is_some() {
-            // Should the program end before the last page, it asks for fewer at once.
+            // If the program ends before the last page, it requests fewer at once.
             let fewer = reading.metrics.len() / 2;
             let place = Place { batch_max: Some(fewer.max(1)), ..round.place.clone() };
             let checkpoints =
@@ -324,13 +325,13 @@ impl Metrics {
         if reading.units_wanted.is_empty() {
             return self.finish_reading();
         }
-        // Should the program end before the last answer, the next one does not ask: datapoints must get through.
+        // If the program ends before the last answer, the next one does not ask: datapoints must get through.
         let place = Place { without_units: true, ..round.place.clone() };
         let checkpoints = vec![(PLACE.to_owned(), place_text(&place))];
         Ok(Page { progress: Progress { checkpoints, ..Progress::default() }, ..Page::default() })
     }
 
-    /// Reads the unit that was asked for.
+    /// Reads the requested unit.
     fn read_unit(&mut self, answer: &[u8]) -> Result<Page, BadAnswer> {
         let unit = cloudwatch::read_metric_unit(answer)?;
         let Some(reading) = self.round.as_mut().and_then(|round| round.reading.as_mut()) else {
@@ -346,7 +347,7 @@ impl Metrics {
         Ok(Page { progress: Progress { checkpoints, ..Progress::default() }, ..Page::default() })
     }
 
-    /// Everything is there that the events of the metrics need.
+    /// Finishes the events of the metrics, since all their data is there.
     fn finish_reading(&mut self) -> Result<Page, BadAnswer> {
         let Some(reading) = self.round.as_mut().and_then(|round| round.reading.as_mut()) else {
             return Ok(Page::default());
@@ -364,7 +365,7 @@ impl Metrics {
         reading.is_some_and(|reading| !reading.units_wanted.is_empty())
     }
 
-    /// The data of some metrics have been read: which of them CloudWatch has not given, and from when on they are
+    /// Ends the data of some metrics: notes which of them CloudWatch has not returned, and from when on they are
     /// missing.
     fn end_reading(&mut self) -> (Vec<LeftOut>, Vec<(String, String)>) {
         let (mut left_out, mut checkpoints) = (Vec::new(), Vec::new());
@@ -386,7 +387,7 @@ impl Metrics {
         (left_out, checkpoints)
     }
 
-    /// A metric's missing data have been read up to a time.
+    /// Notes that a metric's missing data has been read up to a time.
     fn catch_up(&mut self, name: String, to: i64, end: i64) -> (String, String) {
         let part = behind_part(&name);
         if to < end {
@@ -397,8 +398,8 @@ impl Metrics {
         (part, String::new())
     }
 
-    /// A metric's data are missing from a time on. Where there are too many, only what the next rounds read again
-    /// anyway is asked for again.
+    /// Notes that a metric's data is missing from a time on. If there are too many, only the part that the next rounds
+    /// read again anyway is requested again.
     fn fall_behind(&mut self, name: String, from: i64) -> Option<(String, String)> {
         if self.behind.contains_key(&name) || self.behind.len() >= METRICS_BEHIND_MAX {
             return None;
@@ -411,7 +412,7 @@ impl Metrics {
 impl Source for Metrics {
     fn resume(&mut self, checkpoints: &BTreeMap<String, String>) {
         let time = checkpoints.get("").and_then(|value| value.parse::<Timestamp>().ok());
-        // Another period may have been set since.
+        // The configured period may have changed since.
         self.from = time.map(|time| self.align(time.as_second()));
         let behind = |(part, value): (&String, &String)| {
             Some((part.strip_prefix(BEHIND)?.to_owned(), value.parse().ok()?))
@@ -470,7 +471,7 @@ impl Source for Metrics {
         if reads_data { self.read_data(answer) } else { self.read_list(answer) }
     }
 
-    /// A page token that is no longer good: its list begins anew. Metrics that are refused: fewer of them.
+    /// Reacts to a page token that is no longer valid: its list restarts. Or to refused metrics: fewer of them.
     fn refused(&mut self, error: &Error) -> bool {
         let is_wrong = matches!(error.kind(), Kind::BadRequest | Kind::NotFound) && !self.asks_for_unit();
         if self.round.is_none() {
@@ -492,7 +493,7 @@ impl Source for Metrics {
         self.round.as_ref().is_some_and(|round| round.reading.is_some())
     }
 
-    /// The metrics that are asked for, as far as it can be remembered from when on their data are missing. Without the
+    /// Passes over the requested metrics, as far as the start of their missing data can be stored. Without the
     /// permission no metric can be read at all.
     fn leave_out(&mut self, error: &Error) -> Option<String> {
         let reading = self.round.as_ref()?.reading.as_ref().filter(|_| *error.kind() != Kind::Denied)?;
@@ -527,7 +528,7 @@ impl Source for Metrics {
         }
         let reading = self.round.as_mut().and_then(|round| round.reading.as_mut());
         reading.into_iter().for_each(|reading| reading.units_wanted.clear());
-        // An event that cannot be written is one that cannot be read: the round asks for it again.
+        // An event that cannot be written is one that cannot be read: the round requests it again.
         self.page = Some(self.finish_reading().unwrap_or_default());
         if *error.kind() != Kind::Denied {
             return Some("these datapoints are sent without their Unit");
@@ -556,7 +557,7 @@ impl Round {
             Some(Reading { from: self.place.from, to: self.place.to, metrics, ..Reading::default() });
     }
 
-    /// All namespaces have been listed; else the next one is.
+    /// Ends the round if all namespaces have been listed; else the next one is.
     fn is_listed(&mut self, namespaces: usize) -> bool {
         if self.listed {
             (self.place.namespace, self.listed) = (self.place.namespace + 1, false);
@@ -564,7 +565,7 @@ impl Round {
         self.place.namespace >= namespaces
     }
 
-    /// As many as one call may ask for: by its number of queries, and by the data that may come.
+    /// The maximum for one call: by its number of queries, and by the expected data.
     fn next_metrics(&mut self, period: i64) -> Vec<Metric> {
         let span = self.place.to - self.place.from;
         let points = usize::try_from(span / period).unwrap_or(usize::MAX).max(1);
@@ -574,7 +575,7 @@ impl Round {
         self.waiting.drain(..count.min(self.waiting.len())).collect()
     }
 
-    /// Fewer metrics with one call. False: it is only one.
+    /// Requests fewer metrics with one call. Returns false if it is only one.
     fn split(&mut self) -> bool {
         let Some(reading) = &mut self.reading else { return false };
         let half = reading.metrics.len() / 2;
@@ -586,7 +587,7 @@ impl Round {
 }
 
 impl Reading {
-    /// The listing of the data begins anew.
+    /// Restarts the listing of the data.
     fn drop_token(&mut self) -> Option<String> {
         self.pages = 0;
         self.values.clear();
@@ -594,7 +595,7 @@ impl Reading {
         self.token.take()
     }
 
-    /// The status of a metric that CloudWatch has not given whole.
+    /// The status of a metric that CloudWatch has not returned completely.
     fn failure(&self, metric: usize) -> Option<&str> {
         let statuses = self.statuses.range((metric, 0)..(metric + 1, 0));
         statuses.map(|(_, status)| status.as_str()).find(|status| *status != "Complete")
@@ -607,7 +608,7 @@ impl Reading {
         }
     }
 
-    /// One question for each metric that has data and whose unit is not known; metrics with the same unit share it.
+    /// Requests one unit per metric that has data and an unknown unit; metrics with the same unit share it.
     fn want_units(&mut self, units: &Units) {
         let mut asked = BTreeSet::new();
         for (metric, time) in self.values.keys() {
@@ -620,7 +621,8 @@ impl Reading {
 
     fn events(&mut self, period: i64, units: &Units) -> Result<Vec<Event>, Unusable> {
         let mut values = std::mem::take(&mut self.values);
-        // Incomplete ones are sent when they can be had whole: the next round finds what has come up between two pages.
+        // Incomplete ones are sent when they can be read completely: the next round finds what appeared between two
+        // pages.
         values.retain(|(metric, _), values| {
             self.failure(*metric).is_none() && (self.pages < 2 || values.iter().all(Option::is_some))
         });
@@ -645,7 +647,7 @@ impl Reading {
     }
 }
 
-/// The checkpoint's part for a metric whose data are missing: this, and the metric as JSON.
+/// The checkpoint's part for a metric with missing data: this, and the metric as JSON.
 const BEHIND: &str = "behind ";
 
 fn behind_part(name: &str) -> String {
@@ -665,7 +667,7 @@ fn for_people(metric: &Metric) -> String {
     format!("metric {} {}{}", metric.namespace, metric.name, dimensions.collect::<String>())
 }
 
-/// By which a datapoint is told from all others.
+/// The identity of a datapoint.
 fn identity(metric: &Metric, time: i64, period: i64) -> String {
     let mut text = format!("{}\0{}\0", metric.namespace, metric.name);
     for Dimension { name, value } in &metric.dimensions {

@@ -8,10 +8,10 @@
 //!                             ledger ◄── marks ◄── Delivery (watermark) ◄─────────┘
 //! ```
 //!
-//! A thread for each input, service and region. A source's checkpoint moves when a page and all pages before it
-//! are delivered, so a crash repeats what was on its way and loses nothing; events that were delivered beyond the
-//! checkpoint are told by their ids. A page that cannot be delivered makes the source go back to its checkpoint, and
-//! `ledger forget` makes it begin anew.
+//! One thread per input, service and region. A source's checkpoint moves when a page and all pages before it are
+//! delivered, so a crash repeats what was in flight and loses nothing; events delivered beyond the checkpoint are
+//! recognized by their ids. A page that cannot be delivered makes the source go back to its checkpoint, and
+//! `ledger forget` restarts it.
 //!
 //! A new source is a type that implements [`Source`], a variant of [`settings::Api`] and a line in [`source_of`].
 
@@ -50,27 +50,27 @@ use moment::Moment;
 pub use pace::Paces;
 use source::{Next, Source};
 
-/// What a source needs to run.
+/// The parts that a source needs to run.
 pub struct Settings {
-    /// Its place among all inputs and sources: whose outputs to use.
+    /// Its index among all inputs and sources, for its outputs.
     pub index: usize,
     pub source: settings::Source,
     /// Its waits end with `stop`.
     pub client: Client,
-    /// All that its calls have to keep to.
+    /// The rate limits of its calls.
     pub paces: Vec<Pace>,
     pub ledger: Ledger,
-    /// Bytes that may be held.
+    /// The budget for bytes.
     pub budget: Budget,
     pub bounds: Bounds,
     pub telemetry: Arc<telemetry::Input>,
-    /// Takes a payload over. May wait, but only for what lies downstream.
+    /// Takes a payload over. It may wait, but only for later stages.
     pub decode: Arc<dyn Fn(Payload) + Send + Sync>,
     /// Ends when the source has caught up.
     pub drain: bool,
-    /// Read no more.
+    /// Stops reading.
     pub stop: Stop,
-    /// Ends waits; what is in hand then counts as not delivered.
+    /// Aborts waits; work in flight then counts as not delivered.
     pub abort: Stop,
 }
 
@@ -80,14 +80,14 @@ pub struct Poller {
     worker: Crew,
 }
 
-/// What outlives the thread: pages may be on their way when it has ended.
+/// State that outlives the thread: pages may be in flight when it has ended.
 struct Shared {
-    /// Of the source, in the ledger.
+    /// The source's name in the ledger.
     name: String,
     telemetry: Arc<telemetry::Input>,
     service: Arc<telemetry::Service>,
     ledger: Ledger,
-    /// AWS's.
+    /// AWS's clock.
     clock: Clock,
     state: Mutex<State>,
 }
@@ -102,7 +102,7 @@ impl Poller {
     /// Starts the thread.
     ///
     /// # Errors
-    /// When the machine will not start another thread.
+    /// If the thread cannot be started.
     pub fn start(settings: Settings) -> std::io::Result<Poller> {
         let settings::Source { name, region, service, .. } = &settings.source;
         let shared = Arc::new(Shared {
@@ -122,12 +122,12 @@ impl Poller {
         Ok(Poller { shared, worker })
     }
 
-    /// Nothing more will be read, and no page is on its way.
+    /// True if nothing more will be read, and no page is in flight.
     pub fn is_finished(&self) -> bool {
         self.worker.has_ended() && self.shared.state().delivery.nothing_in_work()
     }
 
-    /// The thread that pulls. It ends when a drain is done.
+    /// The pulling thread. It ends when a drain is done.
     pub fn worker(&self) -> &Crew {
         &self.worker
     }
@@ -143,7 +143,7 @@ impl Shared {
         Timestamp::try_from(self.clock.now()).unwrap_or(Timestamp::MAX)
     }
 
-    /// A page has ended. Marks go to the ledger under the lock, which keeps them in order.
+    /// Ends a page. Marks are sent to the ledger under the lock, which keeps them in order.
     fn end(&self, page: u64, outcome: Outcome) {
         let mut state = self.state();
         for mark in state.delivery.end(page, outcome) {
@@ -161,10 +161,11 @@ impl Shared {
     }
 }
 
-/// Makes a source's first call as if it began now: its credentials, permissions and address. Nothing is sent.
+/// Makes a source's first call as if it started now, which checks its credentials, permissions and address. Nothing is
+/// sent.
 ///
 /// # Errors
-/// Those of the call, or an answer that cannot be read.
+/// Those of the call, or an unreadable answer.
 pub fn probe(source: &settings::Source, client: &Client) -> Result<(), Error> {
     let mut probed = source_of(source, client);
     probed.resume(&BTreeMap::new());
@@ -184,11 +185,11 @@ pub fn probe(source: &settings::Source, client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
-/// A source that begins now has something to ask for after this time.
+/// A source that starts now has something to request after this time.
 const PROBE_STEP: SignedDuration = SignedDuration::from_hours(25);
 const PROBE_STEPS: u32 = 4;
 
-/// The source that a configuration asks for.
+/// The configured source.
 pub fn source_of(source: &settings::Source, client: &Client) -> Box<dyn Source> {
     let (region, endpoint) = (source.region.clone(), client.endpoint(source.api.service()));
     match source.api.clone() {

@@ -1,10 +1,10 @@
-//! The time at which a pull begins, and where reading goes on: decided here for every source.
+//! The start time of a pull, and the position of reading: decided here for every source.
 //!
 //! A checkpoint says that everything before a time is delivered. That holds only if AWS's clock was right when it was
-//! recorded. So a source keeps an [`Anchor`] with its checkpoints: when the last pull has ended that began at a time which
-//! agrees with the one before. A pull that begins at a later time than has passed since is made all the same, and what it
-//! records is in doubt: if the clock comes back, reading goes back to the anchor. A clock that shows less than has passed
-//! moves nothing back.
+//! recorded. So a source keeps an [`Anchor`] with its checkpoints: the last completed pull whose start time agrees with
+//! the one before. A pull that starts at a later time than has passed since is made anyway, but its records are in
+//! doubt: if the clock comes back, reading goes back to the anchor. A clock that shows less than has passed moves
+//! nothing back.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -18,22 +18,22 @@ use crate::base::limits::{CLOCK_DOUBT_MAX, CLOCK_STEP_MIN};
 /// The checkpoint's part for the anchor. Neither a log group nor a detector has a name with a blank.
 pub const CLOCK: &str = " (clock)";
 
-/// The beginning of a pull.
+/// The start of a pull.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
     /// AWS's time.
     pub now: Timestamp,
-    /// The latest time that it can be, if AWS's clock is ahead.
+    /// The latest possible time, if AWS's clock is ahead.
     pub settled: Timestamp,
-    /// What was there by then has been read.
+    /// Everything that existed by then has been read.
     sure: Timestamp,
-    /// AWS's clock was ahead when checkpoints were recorded, so that they may lie too far on.
+    /// AWS's clock was ahead when checkpoints were recorded, so they may be too late.
     pub has_come_back: bool,
     /// AWS's clock shows less than it should.
     is_behind: bool,
 }
 
-/// Where a source goes on.
+/// The position where a source resumes.
 #[derive(Debug, PartialEq, Eq)]
 pub enum GoOn {
     /// At its checkpoint.
@@ -45,8 +45,8 @@ pub enum GoOn {
 }
 
 impl Moment {
-    /// Where a source goes on whose checkpoint is `position`. `start` is the configured start, and `behind` how far its
-    /// checkpoints are behind the present at least.
+    /// The position where a source resumes with the checkpoint `position`. `start` is the configured start, and
+    /// `behind` is the minimum distance of its checkpoints from the present.
     pub fn go_on(&self, position: Timestamp, start: Option<Timestamp>, behind: Duration) -> GoOn {
         if position <= self.now {
             return GoOn::There;
@@ -58,7 +58,7 @@ impl Moment {
         if latest <= self.now { GoOn::Back(latest) } else { GoOn::Later }
     }
 
-    /// The latest checkpoint of which it is sure that nothing before it is missing.
+    /// The latest checkpoint that is sure to miss nothing before it.
     pub fn latest(&self, start: Option<Timestamp>, behind: Duration) -> Timestamp {
         let behind = SignedDuration::try_from(behind).unwrap_or(SignedDuration::MAX);
         let latest = self.sure.min(self.now).saturating_sub(behind).unwrap_or(Timestamp::MIN);
@@ -77,28 +77,28 @@ impl From<Timestamp> for Moment {
 #[derive(Debug, Default)]
 pub struct Times {
     anchor: Option<Anchor>,
-    /// A pull has ended that began then.
+    /// A completed pull that started then.
     is_proven: bool,
-    /// The pull that is being made, if it may become the next anchor.
+    /// The current pull, if it may become the next anchor.
     next: Option<Anchor>,
     /// Since when the clock has not agreed with the anchor.
     differs_since: Option<Instant>,
 }
 
-/// The beginning of a pull after which everything of before was read.
+/// The start of a pull after which everything before was read.
 #[derive(Debug, Clone, Copy)]
 struct Anchor {
-    /// Seconds of AWS's clock and of this machine's, which tell only how much time has passed since.
+    /// Seconds of AWS's clock and of this machine's, which only tell how much time has passed since.
     aws: i64,
     machine: i64,
-    /// None: it was an earlier process's.
+    /// None if it was an earlier process's.
     at: Option<Instant>,
-    /// Pulls since then have begun at a later time than had passed.
+    /// Later pulls have started at a later time than had passed.
     was_ahead: bool,
 }
 
 impl Times {
-    /// Goes on with what an earlier process has recorded, if it has.
+    /// Resumes with an earlier process's record, if there is one.
     pub fn resume(&mut self, checkpoints: &BTreeMap<String, String>) {
         let known = checkpoints.get(CLOCK).and_then(|text| read_place::<(i64, i64, bool)>(text));
         if let Some((aws, machine, was_ahead)) = known.filter(|_| self.anchor.is_none()) {
@@ -106,8 +106,8 @@ impl Times {
         }
     }
 
-    /// A pull begins at this time of AWS's clock, of this machine's and of the monotonic one. What is returned with it is
-    /// to be recorded before anything that the pull reads.
+    /// Starts a pull at this time of AWS's clock, of this machine's and of the monotonic one. Record the returned state
+    /// before anything that the pull reads.
     pub fn begin(&mut self, now: Timestamp, machine: Timestamp, at: Instant) -> (Moment, Option<String>) {
         let this =
             Anchor { aws: now.as_second(), machine: machine.as_second(), at: Some(at), was_ahead: false };
@@ -119,7 +119,7 @@ impl Times {
         let by_anchor = step(this.aws, expected);
         let by_machine = step(this.aws, this.machine);
         let is_behind = by_anchor.is_lt() || (!self.is_proven && by_machine.is_lt());
-        // This machine's clock and AWS's cannot well be wrong by the same.
+        // This machine's clock and AWS's are unlikely to be wrong by the same amount.
         let differs = by_machine.is_ne() && (by_anchor.is_gt() || is_behind);
         let is_doubtful = self.is_doubtful(differs, at);
         let is_ahead = is_doubtful && by_anchor.is_gt();
@@ -140,14 +140,14 @@ impl Times {
         (moment, is_news.then(|| anchor.text()))
     }
 
-    /// A clock that differs is in doubt. What has been so for long is taken for the truth.
+    /// A differing clock is in doubt. After a long time it is considered right.
     fn is_doubtful(&mut self, differs: bool, at: Instant) -> bool {
         let since = self.differs_since.filter(|_| differs).unwrap_or(at);
         self.differs_since = differs.then_some(since);
         differs && at.duration_since(since) < CLOCK_DOUBT_MAX
     }
 
-    /// The pull has read everything up to its beginning. Returns what is to be recorded behind that.
+    /// Ends a pull that has read everything up to its start. Returns the state to record after that.
     pub fn caught_up(&mut self) -> Option<String> {
         self.anchor = Some(self.next.take()?);
         self.is_proven = true;
@@ -156,7 +156,7 @@ impl Times {
     }
 }
 
-/// How a clock's time compares with the time that it should show, apart from what is no step.
+/// Compares a clock's time with the expected time, ignoring differences that are not steps.
 fn step(shown: i64, expected: i64) -> Ordering {
     match shown.abs_diff(expected) <= CLOCK_STEP_MIN.as_secs() {
         true => Ordering::Equal,

@@ -1,4 +1,4 @@
-//! How many calls a source may make.
+//! The rate limits of sources.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -8,12 +8,12 @@ use crate::aws::Pace;
 use crate::base::limits::POLL_PERIOD_MAX;
 use crate::settings;
 
-/// The paces of a run, shared by the sources that they hold for.
+/// The rate limits of a run, shared by their sources.
 #[derive(Debug, Default)]
 pub struct Paces(Mutex<HashMap<String, Pace>>);
 
 impl Paces {
-    /// What a source has to keep to: its input's own limit, and AWS's for the account, region and API.
+    /// The rate limits of a source: its input's own, and AWS's for the account, region and API.
     pub fn of(&self, source: &settings::Source) -> Vec<Pace> {
         let own = source.requests_per_second.map(|rate| (format!("input {}", source.input), 1.0 / rate));
         let caller = || format!("{} {:?} in {}", source.api.name(), source.credentials, source.region);

@@ -1,4 +1,4 @@
-//! Page tokens, and checkpoints inside a listing: what the sources have in common.
+//! Page tokens, and checkpoints inside a listing, shared by the sources.
 
 use std::collections::BTreeMap;
 
@@ -9,20 +9,20 @@ use super::source::BadAnswer;
 use crate::base::limits::POLL_RESTARTS_MAX;
 use crate::ledger::fingerprint;
 
-/// Notices page tokens that lead in a circle, however long it is, and remembers one of them only (Brent's algorithm): the
-/// token that was met after a power of two of pages is compared with each that follows.
+/// Detects page tokens that form a cycle, of any length, and stores only one of them (Brent's algorithm): the token
+/// seen after a power of two of pages is compared with each that follows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Circle {
-    /// The fingerprint of the token that is compared with.
+    /// The fingerprint of the token to compare with.
     landmark: Option<u128>,
     /// Pages since the landmark.
     pages: u64,
-    /// So many pages later there will be another landmark.
+    /// The number of pages until the next landmark.
     span: u64,
 }
 
 impl Circle {
-    /// True: the token was met before. It changes nothing then, so that the page can be asked for again.
+    /// Returns true if the token was seen before. It changes nothing then, so that the page can be requested again.
     fn has_met(&mut self, token: &str) -> bool {
         let token = Some(fingerprint(token));
         if self.landmark == token {
@@ -36,10 +36,10 @@ impl Circle {
     }
 }
 
-/// Takes the token of the next page. A listing that begins, without a token, begins another circle.
+/// Takes the token of the next page. A listing that starts, without a token, starts another cycle.
 ///
 /// # Errors
-/// The pages lead in a circle, so that the listing would never end.
+/// If the pages form a cycle, so that the listing would never end.
 pub fn follow(
     token: &mut Option<String>,
     circle: &mut Circle,
@@ -56,14 +56,14 @@ pub fn follow(
     Ok(())
 }
 
-/// A listing was refused: true if it may begin anew at once. That is so if it was for a page token, which has been
-/// dropped, and not for the umpteenth time: then it begins anew after a wait.
+/// Handles a refused listing: returns true if it may restart at once. That is so for a page token, which has been
+/// dropped, unless it happens too often: then it restarts after a wait.
 pub fn begin_anew(token: Option<String>, restarts: &mut u32) -> bool {
     *restarts += u32::from(token.is_some());
     token.is_some() && *restarts <= POLL_RESTARTS_MAX
 }
 
-/// Sets those of the times, by part, back to `latest` that are later, and returns their checkpoints.
+/// Sets those of the times, by part, that are later than `latest` back to it, and returns their checkpoints.
 pub fn rewound(times: &mut BTreeMap<String, i64>, latest: i64) -> Vec<(String, String)> {
     let later = times.iter_mut().filter(|(_, time)| **time > latest);
     let rewind = |(part, time): (&String, &mut i64)| {
@@ -73,12 +73,12 @@ pub fn rewound(times: &mut BTreeMap<String, i64>, latest: i64) -> Vec<(String, S
     later.map(rewind).collect()
 }
 
-/// A place inside a listing, as the text of a checkpoint.
+/// A position inside a listing, as the text of a checkpoint.
 pub fn place_text(place: &impl Serialize) -> String {
     serde_json::to_string(place).unwrap_or_default()
 }
 
-/// Reads what [`place_text`] wrote. None: the checkpoint has no such place.
+/// Parses the text of [`place_text`]. None if the checkpoint has no such position.
 pub fn read_place<T: DeserializeOwned>(text: &str) -> Option<T> {
     serde_json::from_str(text).ok()
 }

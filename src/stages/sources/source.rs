@@ -1,5 +1,4 @@
-//! What the loop needs to know of a source. Sources are pure: answers and times go in, requests and pages come
-//! out.
+//! The interface between the loop and a source. Sources are pure: answers and times go in, requests and pages come out.
 
 use std::collections::BTreeMap;
 
@@ -9,62 +8,61 @@ use super::moment::Moment;
 use crate::aws::{Error, Kind, Request, Unusable};
 use crate::ledger::Seen;
 
-/// A source of events behind an API of AWS.
+/// A source of events behind an AWS API.
 ///
-/// The loop asks it for the [`next`](Source::next) request, makes the call and lets it
-/// [`read`](Source::read) the answer. A call that failed is asked for again: until an answer has been read,
-/// `next` says the same.
+/// The loop asks it for the [`next`](Source::next) request, makes the call and lets it [`read`](Source::read) the
+/// answer. After a failed call it asks again: until an answer has been read, `next` returns the same.
 pub trait Source: Send {
-    /// Goes on after what is delivered: by part, what the marks of pages said. Empty: for the first time.
-    /// Called at the start, and again when a page could not be delivered.
+    /// Resumes after the delivered state: by part, the marks of pages. Empty at the first time. Called at the start,
+    /// and again when a page could not be delivered.
     fn resume(&mut self, checkpoints: &BTreeMap<String, String>);
 
-    /// Checkpoints may lie too far on, because AWS's clock was ahead when they were recorded: those beyond
-    /// [`Moment::latest`] go back to it. Called after `resume`; what has changed is recorded at once.
+    /// Corrects checkpoints that may be too late, because AWS's clock was ahead when they were recorded: those beyond
+    /// [`Moment::latest`] go back to it. Called after `resume`; changes are recorded at once.
     fn rewind(&mut self, moment: &Moment) -> Progress;
 
-    /// What to do at this time: that of the pull's beginning, the same until the source has caught up.
+    /// The action at this time: that of the pull's start, the same until the source has caught up.
     fn next(&mut self, moment: &Moment) -> Next;
 
-    /// Reads the answer to the request that `next` gave.
+    /// Reads the answer to the request from `next`.
     ///
     /// # Errors
-    /// The answer is not what AWS documents.
+    /// If the answer is not what AWS documents.
     fn read(&mut self, answer: &[u8]) -> Result<Page, BadAnswer>;
 
-    /// The request that `next` gave was refused. True: the source asks in another way (without a page token that is
-    /// no longer good, for fewer items at once), so that `next` gives another request.
+    /// Handles a refusal of the request from `next`. Returns true if the source changes its request (without a page
+    /// token that is no longer valid, for fewer items at once), so that `next` returns another one.
     fn refused(&mut self, error: &Error) -> bool;
 
-    /// Whether `next` asks for what items (log groups, detectors, metrics) hold, and not just for a list of them.
+    /// True if `next` requests the content of items (log groups, detectors, metrics), and not just a list of them.
     fn reads_items(&self) -> bool {
         false
     }
 
-    /// The request that `next` gave was refused for good. Passes over the one item that it asks for until the next
-    /// round, and names it. Its checkpoint stays, so that nothing of it is lost if it can be read later. None: the
-    /// refusal concerns more than one item.
+    /// Handles a permanent refusal of the request from `next`. Passes over the one requested item until the next round,
+    /// and names it. Its checkpoint stays, so that nothing of it is lost if it can be read later. None if the refusal
+    /// concerns more than one item.
     fn leave_out(&mut self, _error: &Error) -> Option<String> {
         None
     }
 
-    /// The request that `next` gave asks for something that can be done without, and was refused for good or as often
-    /// as is allowed. Goes on without it, and says what that means. None: it cannot be done without.
+    /// Handles a permanent or repeated refusal of an optional request from `next`. Continues without it, and returns
+    /// the consequence. None if it is not optional.
     fn forgo(&mut self, _error: &Error) -> Option<&'static str> {
         None
     }
 
-    /// What an operator may want to know since the last call, one line each.
+    /// News for the operator since the last call, one line each.
     fn notes(&mut self) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// What a source wants done.
+/// An action that a source requests.
 #[derive(Debug)]
 pub enum Next {
     Call(Box<Request>),
-    /// No call: this is what calls before have brought.
+    /// No call: the result of earlier calls.
     Give(Page),
     /// No call: these checkpoints hold once everything before them is delivered.
     Mark(Progress),
@@ -72,23 +70,23 @@ pub enum Next {
     CaughtUp,
 }
 
-/// What one answer holds.
+/// The content of one answer.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// What is to be sent, unless it was before.
+    /// Events to send, unless they were sent before.
     pub events: Vec<Event>,
-    /// Events that the configuration leaves out.
+    /// Events left out by the configuration.
     pub dropped: u64,
-    /// Events that another region's thread sends.
+    /// Events of another region, whose own thread sends them.
     pub other_region: u64,
     /// Another page of the same listing follows, and this one has not listed any item that is read in between.
     pub goes_on: bool,
-    /// Items that the answer says cannot be read.
+    /// Items that the answer reports as unreadable.
     pub left_out: Vec<LeftOut>,
     pub progress: Progress,
 }
 
-/// Why an answer cannot be used.
+/// The reason why an answer cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BadAnswer {
     #[error(transparent)]
@@ -113,23 +111,23 @@ pub struct LeftOut {
     pub why: String,
 }
 
-/// How reading goes on after a call that failed.
+/// How reading continues after a failed call.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reaction {
     /// With the same request, after a wait.
     TryAgain,
     /// With another request, at once.
     AskAnew,
-    /// Without what was asked for; the words say what that means.
+    /// Without the requested thing; the text is the consequence.
     GoWithout(&'static str),
     /// With the next item: this one is passed over.
     LeaveOut(LeftOut),
 }
 
-/// Decides how to go on after a call that failed. `exhausted`: it has been tried as often as is allowed.
+/// Decides how to continue after a failed call. `exhausted` means that all attempts are used up.
 ///
-/// One item that AWS refuses for good must not hold up the others. A refusal that every call would meet
-/// (credentials, throttling, the network) is no reason to pass over anything.
+/// One item that AWS refuses for good must not block the others. A refusal that every call would meet (credentials,
+/// throttling, the network) is not a reason to pass over anything.
 pub fn after(source: &mut (impl Source + ?Sized), error: &Error, exhausted: bool) -> Reaction {
     if (exhausted || !error.is_temporary())
         && let Some(without) = source.forgo(error)
@@ -150,25 +148,25 @@ pub fn after(source: &mut (impl Source + ?Sized), error: &Error, exhausted: bool
 /// One event.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Event {
-    /// By which a repeat is told; None: it is read once only.
+    /// The identity for recognizing repeats; None if it is read only once.
     pub key: Option<Seen>,
-    /// JSON, or text. A CR or LF becomes a space: in JSON it can only stand between tokens.
+    /// JSON, or text. A CR or LF becomes a space: in JSON it can only be between tokens.
     pub body: Vec<u8>,
 }
 
-/// What is known once a page, and all before it, is delivered.
+/// The state once a page, and all before it, is delivered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// (part, how far); see [`crate::ledger::Mark`].
+    /// (part, position); see [`crate::ledger::Mark`].
     pub checkpoints: Vec<(String, String)>,
     /// Events of earlier times will not be read again.
     pub forget_before: Option<i64>,
-    /// All events of before that the source has to tell of.
+    /// Everything before this time has been read.
     pub reached: Option<Timestamp>,
 }
 
 impl Progress {
-    /// Of a source with one stream.
+    /// For a source with one stream.
     pub fn up_to(value: impl ToString) -> Progress {
         Progress { checkpoints: vec![(String::new(), value.to_string())], ..Progress::default() }
     }

@@ -1,4 +1,4 @@
-//! Items of a source that cannot be read at present: named once, counted, and told of when that is over.
+//! A source's currently unreadable items: named once, counted, and reported when they recover.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use crate::base::limits::UNREADABLE_NAMED_MAX;
 /// The items that were passed over in the last round, and in this one.
 #[derive(Debug, Default)]
 pub struct Unreadable {
-    /// By name: the round in which the item was passed over last.
+    /// By name: the round in which the item was last passed over.
     items: BTreeMap<String, u64>,
     round: u64,
-    /// Items that were named in the log in this round; those beyond that are only counted.
+    /// Items that were named in the log in this round; others are only counted.
     named: usize,
     unnamed: usize,
     /// An item has been read in this round.
@@ -20,7 +20,7 @@ pub struct Unreadable {
 }
 
 impl Unreadable {
-    /// Takes note of an item that is passed over. Returns the line to be logged.
+    /// Notes an item that is passed over. Returns the line to log.
     pub fn add(&mut self, left_out: LeftOut) -> Option<String> {
         let LeftOut { item, why } = &left_out;
         let is_news = self.items.insert(item.clone(), self.round).is_none();
@@ -32,7 +32,7 @@ impl Unreadable {
         is_named.then_some(line)
     }
 
-    /// An item has been read.
+    /// Notes an item that has been read.
     pub fn has_read(&mut self) {
         self.has_read = true;
     }
@@ -41,7 +41,7 @@ impl Unreadable {
         self.items.len()
     }
 
-    /// All items have had their turn. Returns the lines to be logged.
+    /// Ends the round. Returns the lines to log.
     pub fn end_round(&mut self) -> Vec<String> {
         let round = self.round;
         let mut lines = Vec::new();
@@ -61,7 +61,7 @@ impl Unreadable {
         lines
     }
 
-    /// The trouble, if no item at all could be read in the round that ends; to be asked before it ends.
+    /// The trouble, if no item at all could be read in the current round; call it before the round ends.
     pub fn trouble(&mut self) -> Option<String> {
         let has_read = std::mem::take(&mut self.has_read);
         let LeftOut { item, why } = self.last.take().filter(|_| !has_read)?;

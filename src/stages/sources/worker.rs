@@ -27,7 +27,7 @@ use crate::handoff::{Payload, Work};
 use crate::ledger::Polled;
 use crate::services::Definition;
 
-/// So many misdated answers in a row are no step of a clock any more.
+/// This many misdated answers in a row are no longer explained by a clock step.
 const MISDATED_IN_ROW: u32 = 3;
 
 pub fn run(shared: &Arc<Shared>, settings: Settings) {
@@ -50,22 +50,22 @@ pub fn run(shared: &Arc<Shared>, settings: Settings) {
 struct Worker {
     shared: Arc<Shared>,
     settings: Arc<Settings>,
-    /// Keeps to the source's paces; that of the settings does not.
+    /// Keeps to the source's rate limits; that of the settings does not.
     client: Client,
     source: Box<dyn Source>,
     account: String,
-    /// Places for pages on their way.
+    /// Slots for pages in flight.
     slots: Budget,
     backoff: Backoff,
-    /// It has panicked, or a listing never ended, and it has not finished a pull since: that a call works is no sign of
-    /// health.
+    /// It has panicked, or a listing never ended, and it has not finished a pull since: a successful call is not a sign
+    /// of health.
     recovers: Arc<AtomicBool>,
     times: Times,
-    /// The beginning of the last pull.
+    /// The start of the last pull.
     moment: Moment,
-    /// How often in a row an answer showed that its question had been asked at a wrong time.
+    /// Number of consecutive answers which showed that their request was made at a wrong time.
     misdated: u32,
-    /// Pages of one listing in a row that brought nothing new.
+    /// Consecutive pages of one listing without anything new.
     barren: u32,
     unreadable: Unreadable,
 }
@@ -73,21 +73,21 @@ struct Worker {
 /// How a pull ended.
 enum Pulled {
     CaughtUp,
-    /// After as many tries as are allowed: the next pull goes on there.
+    /// All attempts failed: the next pull resumes there.
     GaveUp,
-    /// The time of its beginning was wrong: the next pull begins at once, at the checkpoint.
+    /// Its start time was wrong: the next pull starts at once, at the checkpoint.
     Misdated,
     Stopped,
 }
 
-/// Why a call brought no page.
+/// The reason why a call returned no page.
 enum Failed {
     Call(Error),
-    /// The pages of the listing lead in a circle.
+    /// The pages of the listing form a cycle.
     Circle(Error),
 }
 
-/// What a pull has brought.
+/// The counts of a pull.
 #[derive(Default)]
 struct Tally {
     responses: u64,
@@ -124,12 +124,12 @@ impl Worker {
         }
     }
 
-    /// What is delivered already, and whose events these are. False: stopped.
+    /// Loads the delivered state, and the account of the events. Returns false if stopped.
     fn prepare(&mut self) -> bool {
         loop {
             match self.learn() {
                 Ok(()) => return true,
-                // A call that was given up for that is no trouble.
+                // A call aborted because of that is not a trouble.
                 Err(_) if self.settings.stop.is_stopped() => return false,
                 Err((message, lasting)) => self.shared.telemetry.health.failed(message, lasting),
             }
@@ -166,7 +166,7 @@ impl Worker {
         }
     }
 
-    /// Goes on after what the ledger knows.
+    /// Resumes from the ledger's state.
     fn resume(&mut self, polled: Polled) {
         self.times.resume(&polled.checkpoints);
         let mut state = self.shared.state();
@@ -176,7 +176,7 @@ impl Worker {
         self.resume_source();
     }
 
-    /// The source goes on after what is delivered, as far as that is not in doubt.
+    /// Resumes the source after its delivered state, as far as that is not in doubt.
     fn resume_source(&mut self) {
         self.source.resume(&self.shared.state().checkpoints);
         if self.moment.has_come_back {
@@ -185,7 +185,7 @@ impl Worker {
         }
     }
 
-    /// A pull begins now.
+    /// Starts a pull.
     fn begin_pull(&mut self) -> PullingId {
         let now = self.now();
         let id = PullingId::of(now);
@@ -200,14 +200,14 @@ impl Worker {
             );
         }
         if moment.has_come_back || now < before.now {
-            // What was begun would go on up to a time that has not come.
+            // A started part would continue up to a time that has not come.
             self.await_pages();
             self.resume_source();
         }
         id
     }
 
-    /// Records the times of pulls, in its turn.
+    /// Records the times of pulls, in order.
     fn record(&self, times: Option<String>, id: &PullingId) {
         if let Some(text) = times {
             let progress = Progress { checkpoints: vec![(CLOCK.to_owned(), text)], ..Progress::default() };
@@ -215,8 +215,8 @@ impl Worker {
         }
     }
 
-    /// The role's ARN says it, else STS does, whose answer also tells AWS's time: a source that begins now must not
-    /// take the time from a machine whose clock is wrong.
+    /// The account from the role's ARN, else from STS, whose answer also has AWS's time: a source that starts now must
+    /// not take the time from a machine with a wrong clock.
     fn account(&self) -> Result<String, Error> {
         match self.settings.source.credentials.role_account() {
             Some(account) if self.client.clock().is_known() => Ok(account.to_owned()),
@@ -274,7 +274,7 @@ impl Worker {
         }
     }
 
-    /// Waits for the next pull. True: stopped.
+    /// Waits for the next pull. Returns true if stopped.
     fn rest(&self, wait: Duration) -> bool {
         let until = Instant::now() + wait;
         while !self.settings.stop.wait(until.saturating_duration_since(Instant::now()).min(POLL_REST_MAX)) {
@@ -286,8 +286,8 @@ impl Worker {
         true
     }
 
-    /// Reads until there is nothing more of the time before its beginning: what comes up while a long backlog is read is the
-    /// next pull's.
+    /// Reads until there is nothing more from before its start: events that appear during a long backlog are the next
+    /// pull's.
     fn pull(&mut self, id: &PullingId, tally: &mut Tally) -> Pulled {
         let mut tries = 0;
         loop {
@@ -385,7 +385,7 @@ impl Worker {
         }
     }
 
-    /// All items have had their turn.
+    /// Ends the round: all items have had their turn.
     fn end_round(&mut self) {
         if let Some(trouble) = self.unreadable.trouble() {
             self.shared.telemetry.health.failed(trouble, true);
@@ -395,7 +395,8 @@ impl Worker {
         self.settings.telemetry.poll.unreadable.add(self.unreadable.len() as i64 - before as i64);
     }
 
-    /// None: AWS's clock has not reached the pull's beginning, so that the answer cannot hold everything up to it.
+    /// Reads an answer. None if AWS's clock has not reached the pull's start, so that the answer cannot be complete up
+    /// to it.
     fn call(&mut self, request: &Request) -> Result<Option<Page>, Failed> {
         self.settings.telemetry.poll.calls.increment();
         let reads_items = self.source.reads_items();
@@ -419,7 +420,7 @@ impl Worker {
         if reads_items {
             self.unreadable.has_read();
         }
-        // That the items can be listed does not mean that they can be read.
+        // Items that can be listed may still be unreadable.
         if reads_items || self.unreadable.len() == 0 {
             self.works();
         }
@@ -429,14 +430,14 @@ impl Worker {
         Ok(Some(page))
     }
 
-    /// Counts the pages of a listing that bring nothing new. True: there were so many in a row that others have waited
-    /// long enough.
+    /// Counts the pages of a listing without anything new. Returns true if there were so many in a row that others have
+    /// waited long enough.
     fn is_barren(&mut self, page_is: bool) -> bool {
         self.barren = if page_is { self.barren + 1 } else { 0 };
         self.barren >= POLL_BARREN_PAGES_MAX
     }
 
-    /// Passes over the item whose listing does not end. True: there is none, and the pull is given up.
+    /// Passes over the item whose listing does not end. Returns true if there is none, and the pull is given up.
     fn leave_listing(&mut self, error: &Error) -> bool {
         self.barren = 0;
         if let Some(item) = self.source.leave_out(error) {
@@ -449,7 +450,7 @@ impl Worker {
         true
     }
 
-    /// After a page whose token leads back: the listing begins anew when the item, or the source, has its next turn.
+    /// After a page whose token leads back: the listing restarts when the item, or the source, has its next turn.
     fn leave_circle(&mut self, error: &Error) -> bool {
         self.source.refused(error);
         if !self.leave_listing(error) {
@@ -457,12 +458,12 @@ impl Worker {
         }
         self.await_pages();
         self.resume_source();
-        // The checkpoint may name the token, too.
+        // The checkpoint may contain the token too.
         self.source.refused(error);
         true
     }
 
-    /// After an answer that was asked for at a wrong time: what it holds may be incomplete, so it counts for nothing.
+    /// Discards an answer that was requested at a wrong time, since it may be incomplete.
     fn ask_anew(&mut self) {
         self.await_pages();
         self.resume_source();
@@ -485,8 +486,7 @@ impl Worker {
         }
     }
 
-    /// Puts what is new of a page on its way.
-    /// True: it holds something new.
+    /// Sends the new events of a page. Returns true if there are any.
     fn hand_over(&mut self, page: Page, id: &PullingId, tally: &mut Tally) -> bool {
         let Page { events, dropped, other_region, goes_on: _, left_out, progress } = page;
         let is_told = dropped + other_region + left_out.len() as u64 > 0;
@@ -508,7 +508,7 @@ impl Worker {
         is_told || generated > 0
     }
 
-    /// A page without events only moves the checkpoint, in its turn.
+    /// A page without events only moves the checkpoint, in order.
     fn send(&self, text: Vec<u8>, seen: Vec<crate::ledger::Seen>, progress: Progress, id: &PullingId) {
         let amount = text.capacity().max(OBJECT_BYTES_MIN);
         let slot = self.slots.acquire(1, &self.settings.abort);
@@ -523,7 +523,7 @@ impl Worker {
             shared.end(page, outcome);
             drop(slot);
         });
-        // None: everything is to end, and the page counts as not delivered.
+        // None: everything is ending, and the page counts as not delivered.
         let Some(permit) = permit else { return };
         if text.is_empty() {
             fate.note(Ending::NoRecord);
@@ -559,7 +559,7 @@ impl Worker {
         format!("{}/{}", self.account, self.settings.source.region)
     }
 
-    /// After a page that could not be delivered: to the last checkpoint, when nothing is on its way any more.
+    /// After a page that could not be delivered: goes back to the last checkpoint when nothing is in flight any more.
     fn go_back(&mut self) {
         self.await_pages();
         let mut state = self.shared.state();
@@ -574,13 +574,13 @@ impl Worker {
         self.settings.stop.wait(self.backoff.pause());
     }
 
-    /// Somebody wants everything again.
+    /// The operator wants everything again.
     fn is_forgotten(&self) -> bool {
         let term = self.shared.state().delivery.term();
         self.settings.ledger.has_forgotten(&self.shared.name, term)
     }
 
-    /// What is on its way belongs to what is forgotten: its marks count for nothing.
+    /// Pages in flight belong to the forgotten state: their marks are ignored.
     fn begin_anew(&mut self) {
         self.await_pages();
         match self.settings.ledger.polled(&self.shared.name) {
@@ -595,20 +595,20 @@ impl Worker {
         }
     }
 
-    /// Waits for the pages on their way. False: one of them could not be delivered.
+    /// Waits for the pages in flight. Returns false if one of them could not be delivered.
     fn is_delivered(&self) -> bool {
         self.await_pages();
         !self.shared.state().delivery.has_failed()
     }
 
-    /// Pages always end: delivered, or given up when everything is to end.
+    /// Pages always end: delivered, or given up when everything ends.
     fn await_pages(&self) {
         while !self.shared.state().delivery.nothing_in_work() {
             std::thread::sleep(STOP_CHECK_INTERVAL / 4);
         }
     }
 
-    /// A moment that AWS's clock has reached, though it is known by whole seconds only.
+    /// A time that AWS's clock has reached, though it is known only in whole seconds.
     fn now(&self) -> Timestamp {
         let now = self.shared.now();
         if !self.client.clock().is_known() {
@@ -617,10 +617,10 @@ impl Worker {
         now.saturating_sub(CLOCK_RESOLUTION).unwrap_or(now)
     }
 
-    /// A pull that had nothing to ask for learns nothing of AWS's time, and may wait for a time that has long come: so the
-    /// clock is asked for. True: it has made a step since the pull began.
+    /// A pull without requests learns nothing of AWS's time, and may wait for a time that has long passed, so this
+    /// reads the clock. Returns true if it has stepped since the pull began.
     fn clock_has_changed(&self, began: Instant) -> bool {
-        // A call that fails says so when it is needed.
+        // A failing call is reported when it is needed.
         let _ = Sts::new(self.settings.client.tried_once()).caller_identity();
         let passed = SignedDuration::try_from(began.elapsed()).unwrap_or(SignedDuration::ZERO);
         let expected = self.moment.now.saturating_add(passed).unwrap_or(Timestamp::MAX);
@@ -672,7 +672,7 @@ impl Drop for Worker {
 }
 
 impl Tally {
-    /// `kept`: what the source did not leave out.
+    /// `kept` are the events that the source did not leave out.
     fn add(&mut self, settings: &Settings, [kept, dropped, other_region, generated]: [u64; 4]) {
         let duplicated = kept - generated;
         self.total += kept + dropped + other_region;

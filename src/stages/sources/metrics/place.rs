@@ -1,8 +1,8 @@
-//! How far a round over the metrics is, for a collector that is restarted again and again.
+//! Positions in a round over the metrics, for a collector that is restarted repeatedly.
 
 use serde::{Deserialize, Serialize};
 
-/// A place inside a round. A round with other ends, namespaces or periods begins anew.
+/// A position inside a round. A round with other ends, namespaces or periods restarts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// The checkpoint that the round follows.
@@ -15,13 +15,13 @@ pub struct Place {
     pub namespaces: Vec<String>,
     /// Index in the namespaces.
     pub namespace: usize,
-    /// The page of the listing. None: the first.
+    /// The page of the listing. None for the first.
     pub token: Option<String>,
-    /// The last metric of the page that has been read, by its fingerprint.
+    /// The fingerprint of the page's last read metric.
     pub after: Option<u64>,
-    /// So many metrics with one call: with more, the answer did not fit one page.
+    /// Number of metrics per call: with more, the answer did not fit one page.
     pub batch_max: Option<usize>,
-    /// A process ended while it asked for the units of the metrics that are next: they go without.
+    /// A process ended while it requested the units of the next metrics: they are sent without.
     #[serde(default)]
     pub without_units: bool,
     /// Metrics that have been listed.
@@ -32,7 +32,7 @@ pub struct Place {
 pub const PLACE: &str = "place";
 
 impl Place {
-    /// It is a place inside a new round, or would be if that had been begun when this one was.
+    /// True if it is a position inside a new round, or would be if that had been started when this one was.
     pub fn is_of(&self, new: &Place, end: i64) -> bool {
         self.since == new.since
             && self.to <= end

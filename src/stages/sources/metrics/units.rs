@@ -1,4 +1,4 @@
-//! The unit of each metric. GetMetricData does not say it: one GetMetricStatistics does, and is remembered.
+//! The unit of each metric. GetMetricData does not return it: one GetMetricStatistics does, and it is cached.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,15 +10,16 @@ use crate::ledger::fingerprint;
 /// The checkpoint's part: by unit, the keys of the metrics that have it.
 pub const UNITS: &str = "units";
 
-/// AWS's own namespaces. A metric of these has one unit, whatever its dimensions are; of others each is asked for.
+/// AWS's own namespaces. Their metrics have one unit, whatever the dimensions; other metrics are requested
+/// individually.
 const OWN: &str = "AWS/";
 
-/// What is known of the units.
+/// The known units.
 #[derive(Debug, Default)]
 pub struct Units {
-    /// False: nobody is asked.
+    /// False disables the requests.
     asks: bool,
-    /// By the metric's key. None: its datapoints have no unit, or several.
+    /// By the metric's key. None if its datapoints have no unit, or several.
     known: HashMap<u64, Option<Arc<str>>>,
     has_news: bool,
 }
@@ -28,7 +29,7 @@ impl Units {
         Units { asks, ..Units::default() }
     }
 
-    /// Takes in what an earlier process knew.
+    /// Takes an earlier process's units.
     pub fn resume(&mut self, saved: Option<&String>) {
         let saved = saved.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         let saved: BTreeMap<Arc<str>, Vec<String>> = saved;
@@ -39,7 +40,7 @@ impl Units {
         }
     }
 
-    /// Nobody is asked any more.
+    /// Disables the requests.
     pub fn stop_asking(&mut self) {
         self.asks = false;
     }
@@ -49,19 +50,19 @@ impl Units {
         self.known.get(&key(metric))?.as_deref()
     }
 
-    /// Is its unit to be asked for?
+    /// True if its unit should be requested.
     pub fn wants(&self, metric: &Metric) -> bool {
         self.asks && self.known.len() < METRIC_UNITS_MAX && !self.known.contains_key(&key(metric))
     }
 
-    /// Remembers what CloudWatch said.
+    /// Stores CloudWatch's answer.
     pub fn learn(&mut self, metric: &Metric, unit: Option<String>) {
         let unit = unit.filter(|unit| !unit.is_empty() && unit.len() <= METRIC_UNIT_BYTES_MAX);
         self.known.insert(key(metric), unit.map(Into::into));
         self.has_news = true;
     }
 
-    /// The checkpoint, if there is news for it. What is known of very many metrics is not kept.
+    /// The checkpoint, if it has news. With very many metrics not all units are stored.
     pub fn checkpoint(&mut self) -> Option<(String, String)> {
         if !std::mem::take(&mut self.has_news) || self.known.len() > METRIC_UNITS_SAVED_MAX {
             return None;
@@ -75,7 +76,7 @@ impl Units {
     }
 }
 
-/// By which metrics with the same unit are known.
+/// The key shared by metrics with the same unit.
 pub fn key(metric: &Metric) -> u64 {
     match metric.namespace.starts_with(OWN) {
         true => fingerprint(&format!("{}\0{}", metric.namespace, metric.name)) as u64,
