@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::Outcome;
 
-/// Makes the list of endings: a variant, its ending and its reason as metrics and the status page name them, and what
-/// it means.
+/// Defines the list of endings: a variant, its ending and reason as metrics and the status page name them, and their
+/// meaning.
 macro_rules! endings {
     ($( $variant:ident = $ending:literal, $reason:literal, $outcome:ident, $what:literal; )+) => {
-        /// The end of an object (or of a message's body, or of a page of an API's answer) that does not come again,
-        /// with its reason.
+        /// The final ending of an object (or of a message's body, or of a page of an API's answer), with its reason.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[repr(u8)]
         pub enum Ending {
@@ -18,7 +17,7 @@ macro_rules! endings {
         }
 
         impl Ending {
-            /// All endings, each at the place of its number.
+            /// All endings, each at the index of its number.
             pub const ALL: &'static [Ending] = &[$( Ending::$variant, )+];
 
             /// The ending: `delivered`, `empty`, `left_out` or `refused`.
@@ -26,7 +25,7 @@ macro_rules! endings {
                 match self { $( Ending::$variant => $ending, )+ }
             }
 
-            /// The reason, in a word.
+            /// The reason, as one word.
             pub fn reason(self) -> &'static str {
                 match self { $( Ending::$variant => $reason, )+ }
             }
@@ -36,7 +35,7 @@ macro_rules! endings {
                 match self { $( Ending::$variant => $what, )+ }
             }
 
-            /// The outcome that such an object has.
+            /// The outcome of such an object.
             pub fn outcome(self) -> Outcome {
                 match self { $( Ending::$variant => Outcome::$outcome, )+ }
             }
@@ -70,18 +69,18 @@ endings! {
 }
 
 impl Ending {
-    /// Is a service known whose object it was?
+    /// True if the object's service is known.
     pub fn is_of_service(self) -> bool {
         !matches!(self, Ending::NoService | Ending::Message)
     }
 }
 
-/// The ending that an object will have, noted by those who work on it. Clones share it.
+/// The ending that an object will have, noted by the stages that work on it. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Fate(Arc<AtomicU8>);
 
 impl Fate {
-    /// Notes the reason. The last one that fits the outcome is the reason that counts.
+    /// Notes the reason. The last one that fits the outcome counts.
     pub fn note(&self, ending: Ending) {
         // Zero: nothing is noted.
         self.0.store(ending as u8 + 1, Ordering::Release);
@@ -89,11 +88,11 @@ impl Fate {
 
     /// Notes the reason unless there is one already.
     pub fn note_first(&self, ending: Ending) {
-        // That there is one is no failure.
+        // An existing reason is not a failure.
         let _ = self.0.compare_exchange(0, ending as u8 + 1, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// Takes the note back.
+    /// Removes the note.
     pub fn forget(&self) {
         self.0.store(0, Ordering::Release);
     }
@@ -104,7 +103,7 @@ impl Fate {
         Ending::ALL.get(number.checked_sub(1)?).copied()
     }
 
-    /// The ending of an object with this outcome. None: it has not ended, and comes again.
+    /// The ending of an object with this outcome. None if it has not ended and will be retried.
     pub fn ending(&self, outcome: Outcome) -> Option<Ending> {
         let usual = match outcome {
             Outcome::Delivered => Ending::Sent,
@@ -112,7 +111,7 @@ impl Fate {
             Outcome::Retry => return None,
         };
         Some(match self.noted() {
-            // How that end comes out is not known when it is noted.
+            // The outcome of that ending is not known when it is noted.
             Some(Ending::SharedDelivery) if outcome == Outcome::Reject => Ending::SharedRefusal,
             Some(noted) if noted.outcome() == outcome => noted,
             _ => usual,

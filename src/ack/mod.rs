@@ -1,13 +1,12 @@
-//! The promise: a message is deleted only when every frame of every object that it names is known
-//! to have reached the peer.
+//! The promise: a message is deleted only when every frame of every object that it names is known to have reached the
+//! peer.
 //!
-//! An [`Ack`] stands for one piece of work (an SQS message, an object). It is split into [`Share`]s,
-//! one for every part that must be delivered. When the last share is gone the `Ack` settles, once,
-//! with the worst outcome that any share reported. A share that is dropped without a word counts as
-//! [`Outcome::Retry`]: an early return, a panic or a closed channel can delay a message, but can
-//! never acknowledge it.
+//! An [`Ack`] stands for one piece of work (an SQS message, an object). It is split into [`Share`]s, one for every part
+//! that must be delivered. When the last share is gone the `Ack` settles, once, with the worst outcome that any share
+//! reported. A share that is dropped without an outcome counts as [`Outcome::Retry`]: an early return, a panic or a
+//! closed channel can delay a message, but can never acknowledge it.
 //!
-//! Pure: no sockets, no clocks. What settling means is the closure given to [`Ack::open`].
+//! Pure: no sockets, no clocks. The closure given to [`Ack::open`] defines what settling does.
 
 mod ending;
 mod progress;
@@ -32,7 +31,7 @@ pub enum Outcome {
     /// It can never be delivered as it is (corrupt object, unreadable body): left to the queue's
     /// redrive policy.
     Reject = 1,
-    /// It was not delivered this time: it must come again.
+    /// It was not delivered this time and must be retried.
     Retry = 2,
 }
 
@@ -46,12 +45,12 @@ impl Outcome {
     }
 }
 
-/// The right to open shares of one piece of work; itself counts as a share until it is dropped, so
-/// that the work cannot settle while shares are still being handed out.
+/// The right to open shares of one piece of work. It counts as a share until it is dropped, so that the work cannot
+/// settle while shares are still being handed out.
 #[derive(Debug)]
 pub struct Ack {
     share: Share,
-    /// The turn of the work, where order matters. It ends with the `Ack`.
+    /// The turn of the work, if order matters. It ends with the `Ack`.
     turn: Option<Turn>,
 }
 
@@ -66,27 +65,27 @@ impl Ack {
         Ack { share: Share { inner, outcome: Outcome::Retry }, turn: None }
     }
 
-    /// Gives the work a turn: the turn ends when the `Ack` is closed or dropped, so no way to end work can forget it.
+    /// Gives the work a turn, which ends when the `Ack` is closed or dropped, so that no code path can forget it.
     pub fn in_turn(self, turn: Option<Turn>) -> Ack {
         Ack { turn, ..self }
     }
 
-    /// The lane that keeps the order of what is sent, where order matters.
+    /// The lane that keeps the order of sending, if order matters.
     pub fn lane(&self) -> Option<u64> {
         self.turn.as_ref().map(Turn::lane)
     }
 
-    /// A turn for more of the same work, where order matters.
+    /// A turn for more of the same work, if order matters.
     pub fn another_turn(&self) -> Option<Turn> {
         self.turn.as_ref().map(Turn::of_object)
     }
 
-    /// One more part that must be delivered.
+    /// Opens a share for one more part that must be delivered.
     pub fn share(&self) -> Share {
         self.share.fork()
     }
 
-    /// All shares have been handed out; `outcome` is what is known of the work apart from them.
+    /// Closes the work: all shares have been handed out, and `outcome` is the outcome of the work apart from them.
     pub fn close(self, outcome: Outcome) {
         if let Some(turn) = &self.turn {
             turn.end(outcome);
@@ -95,7 +94,7 @@ impl Ack {
     }
 }
 
-/// One part of a piece of work. Resolve it, or it counts as [`Outcome::Retry`].
+/// One part of a piece of work. Resolve it, otherwise it counts as [`Outcome::Retry`].
 pub struct Share {
     inner: Arc<Inner>,
     outcome: Outcome,
@@ -109,7 +108,7 @@ impl Share {
         Share { inner: Arc::clone(&self.inner), outcome: Outcome::Retry }
     }
 
-    /// Says how this part ended.
+    /// Reports how this part ended.
     pub fn resolve(mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
@@ -136,7 +135,7 @@ impl Drop for Share {
 }
 
 struct Inner {
-    /// Shares not yet ended, the `Ack` itself among them. Zero once, then settled.
+    /// Number of open shares, including the `Ack` itself. Reaches zero once, then the work settles.
     open: AtomicUsize,
     worst: AtomicU8,
     settle: Mutex<Option<Settle>>,

@@ -1,4 +1,4 @@
-//! Where an object's decoding is, and how far its records are confirmed.
+//! An object's decoding position, and how far its records are confirmed.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -8,14 +8,13 @@ use super::{Ack, Outcome, Watermark};
 #[derive(Debug, Clone, Default)]
 pub struct Confirmed(Arc<Mutex<Watermark>>);
 
-/// The decoding side: counts the records, in the order in which they are decoded, and holds those back
-/// that were confirmed in an earlier run.
+/// The decoding side: counts the records in decoding order, and holds back those that were confirmed in an earlier run.
 #[derive(Debug, Default)]
 pub struct Progress {
     confirmed: Confirmed,
-    /// Records that are not to be sent again.
+    /// Records not to be sent again.
     resumed: u64,
-    /// Records decoded.
+    /// Number of records decoded.
     decoded: u64,
 }
 
@@ -31,7 +30,7 @@ impl Confirmed {
         self.lock().is_whole()
     }
 
-    /// The object was decoded to its end, and what is not confirmed of it was refused.
+    /// The object was decoded to its end, and its unconfirmed records were refused.
     pub fn is_settled(&self) -> bool {
         self.lock().is_settled()
     }
@@ -42,24 +41,24 @@ impl Confirmed {
 }
 
 impl Progress {
-    /// For an object whose first `records` were confirmed before.
+    /// Creates it for an object whose first `records` were confirmed before.
     pub fn resume(records: u64) -> Progress {
         let confirmed = Confirmed(Arc::new(Mutex::new(Watermark::resumed(records))));
         Progress { confirmed, resumed: records, decoded: 0 }
     }
 
-    /// The object is decoded again from its beginning: what has been sent of it is not sent again.
+    /// Restarts the decoding of the object: what has been sent is not sent again.
     pub fn rewind(&mut self) {
         self.resumed = self.resumed.max(self.decoded);
         self.decoded = 0;
     }
 
-    /// What the confirmations of this object's batches add up to.
+    /// The sum of the confirmations of this object's batches.
     pub fn confirmed(&self) -> Confirmed {
         self.confirmed.clone()
     }
 
-    /// One more record has been decoded. False: it was confirmed before and is not to be sent.
+    /// Counts one more decoded record. Returns false if it was confirmed before and must not be sent.
     #[inline]
     pub fn admit_next(&mut self) -> bool {
         self.decoded += 1;
@@ -81,13 +80,13 @@ impl Progress {
         self.confirmed.lock().complete();
     }
 
-    /// A batch of `object` that ends with the record decoded last. Once it is delivered, with all its
-    /// shares, it counts as confirmed.
+    /// Opens a batch of `object` that ends with the last decoded record. Once it is delivered, with all its shares, it
+    /// counts as confirmed.
     pub fn batch(&self, object: &Ack) -> Ack {
         self.batch_to(object, self.decoded)
     }
 
-    /// A batch that ends with the record before that one.
+    /// Opens a batch that ends with the record before the last one.
     pub fn batch_before_last(&self, object: &Ack) -> Ack {
         self.batch_to(object, self.decoded.saturating_sub(1))
     }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Outcome;
 
-/// One message's turn in its group: the next message of the group is begun when it is over. It is cloned for
-/// every object of the message, and given to each one's [`Ack`](super::Ack), which ends it however the object ends.
+/// One message's turn in its group: the next message of the group starts when it is over. It is cloned for every object
+/// of the message, and given to each one's [`Ack`](super::Ack), which ends it however the object ends.
 #[derive(Debug, Clone)]
 pub struct Turn(Arc<Inner>);
 
@@ -24,19 +24,19 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Turn {
-    /// The turn of a message. `lane` is the same for all messages of a group. `over` is told, once, whether the
-    /// next message may begin: every part has been handed to the senders as a whole, or will never be.
+    /// Creates the turn of a message. `lane` is the same for all messages of a group. `over` is called once, with
+    /// whether the next message may start: every part has been handed to the senders as a whole, or never will be.
     pub fn new(lane: u64, over: impl Fn(bool) + Send + Sync + 'static) -> Turn {
         Turn(Arc::new(Inner { lane, unfinished: AtomicUsize::new(1), over: Box::new(over) }))
     }
 
-    /// The turn of one more object.
+    /// Adds the turn of one more object.
     pub fn of_object(&self) -> Turn {
         self.0.unfinished.fetch_add(1, Ordering::Relaxed);
         self.clone()
     }
 
-    /// This part has ended. One that is to be retried stays unfinished: what comes behind it must not overtake it.
+    /// Ends this part. One that will be retried stays unfinished, because later messages must not overtake it.
     pub fn end(&self, outcome: Outcome) {
         if outcome != Outcome::Retry {
             self.0.unfinished.fetch_sub(1, Ordering::AcqRel);

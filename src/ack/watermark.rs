@@ -1,17 +1,17 @@
-//! How far into an object everything is confirmed, though its batches are confirmed in any order.
+//! The confirmed prefix of an object whose batches are confirmed in any order.
 
 use std::collections::BTreeMap;
 
-/// Batches are opened in order and confirmed in any; what counts is the prefix without a gap.
+/// Batches are opened in order and confirmed in any; only the prefix without a gap counts.
 #[derive(Debug, Default)]
 pub struct Watermark {
     /// Records of the confirmed prefix.
     records: u64,
-    /// Batches of the confirmed prefix: the next one is the first that is missing.
+    /// Batches of the confirmed prefix: the next one is the first missing one.
     batches: u64,
     /// Batches opened.
     opened: u64,
-    /// Confirmed beyond the first gap: the batch's number, and the records up to its end.
+    /// Batches confirmed beyond the first gap: the batch's number, and the records up to its end.
     early: BTreeMap<u64, u64>,
     /// Batches that can never be confirmed.
     refused: u64,
@@ -20,7 +20,7 @@ pub struct Watermark {
 }
 
 impl Watermark {
-    /// Everything up to `records` was confirmed in an earlier run.
+    /// Creates it when everything up to `records` was confirmed in an earlier run.
     pub fn resumed(records: u64) -> Watermark {
         Watermark { records, ..Watermark::default() }
     }
@@ -31,7 +31,7 @@ impl Watermark {
         self.opened - 1
     }
 
-    /// Batch number `batch`, which ends after so many `records` of the object, is confirmed.
+    /// Confirms batch number `batch`, which ends after `records` of the object.
     pub fn confirm(&mut self, batch: u64, records: u64) {
         if batch < self.batches || batch >= self.opened {
             return;
@@ -43,7 +43,7 @@ impl Watermark {
         }
     }
 
-    /// One batch can never be confirmed.
+    /// Marks a batch that can never be confirmed.
     pub fn refuse(&mut self) {
         self.refused += 1;
     }
@@ -53,17 +53,17 @@ impl Watermark {
         self.complete = true;
     }
 
-    /// Everything that the object holds is confirmed.
+    /// Everything in the object is confirmed.
     pub fn is_whole(&self) -> bool {
         self.complete && self.batches == self.opened
     }
 
-    /// Everything that the object holds is confirmed or refused.
+    /// Everything in the object is confirmed or refused.
     pub fn is_settled(&self) -> bool {
         self.complete && self.batches + self.early.len() as u64 + self.refused == self.opened
     }
 
-    /// Records, counted from the object's beginning, that are confirmed without a gap.
+    /// Records from the object's start that are confirmed without a gap.
     pub fn records(&self) -> u64 {
         self.records
     }

@@ -1,8 +1,8 @@
-//! How long to wait after failures: longer each time, and never the same for two threads.
+//! Backoff after failures: longer each time, and never the same for two threads.
 
 use std::time::Duration;
 
-/// Exponential back-off with equal jitter: half of the wait is certain, half is random.
+/// Exponential backoff with equal jitter: half of the wait is fixed, half is random.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,
@@ -22,7 +22,7 @@ impl Backoff {
         pause.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
-    /// Something has worked again.
+    /// Resets it after a success.
     pub fn reset(&mut self) {
         self.next = self.first;
     }

@@ -1,12 +1,12 @@
-//! A bounded amount (bytes, messages) from which threads take shares and to which they come back.
+//! A bounded amount (bytes, messages) from which threads take permits that they give back.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use crate::base::stop::Stop;
 
-/// Cheap to clone; clones share the amount. Requests are served in the order in which they came, so
-/// that a large one is not starved by small ones.
+/// A shared budget. Cheap to clone; clones share the amount. Requests are served in order of arrival, so that small
+/// ones cannot starve a large one.
 #[derive(Debug, Clone)]
 pub struct Budget(Arc<Inner>);
 
@@ -19,14 +19,14 @@ struct Inner {
 
 #[derive(Debug)]
 struct State {
-    /// Below zero: so much has been taken beyond the total (see [`Permit::set`]).
+    /// Below zero if this much has been taken beyond the total (see [`Permit::set`]).
     free: isize,
-    /// Tickets of those who wait, in order.
+    /// Tickets of the waiting threads, in order.
     waiting: VecDeque<u64>,
     next_ticket: u64,
 }
 
-/// A share of the budget; it goes back when dropped.
+/// A part of the budget; it is returned when dropped.
 #[derive(Debug)]
 pub struct Permit {
     budget: Budget,
@@ -43,12 +43,12 @@ impl Budget {
         self.0.total
     }
 
-    /// What is not taken at the moment.
+    /// The free amount.
     pub fn free(&self) -> usize {
         usize::try_from(self.state().free).unwrap_or(0)
     }
 
-    /// Takes `amount`, at most all there is, and waits for it if need be. None when stopped.
+    /// Takes `amount`, at most the total, waiting if needed. None if stopped.
     pub fn acquire(&self, amount: usize, stop: &Stop) -> Option<Permit> {
         let amount = amount.min(self.0.total);
         let mut state = self.state();
@@ -61,7 +61,7 @@ impl Budget {
                 self.0.changed.notify_all();
                 return None;
             }
-            // A stop does not notify this condition, so the wait is cut into slices.
+            // A stop does not notify this condition, so the wait is sliced.
             let slice = crate::base::limits::STOP_CHECK_INTERVAL;
             state = self.0.changed.wait_timeout(state, slice).unwrap_or_else(|e| e.into_inner()).0;
         }
@@ -91,16 +91,16 @@ impl Permit {
         self.amount
     }
 
-    /// Takes a part of this share out as one of its own; all of it if `amount` is larger.
+    /// Splits off a part as a separate permit; all of it if `amount` is larger.
     pub fn split(&mut self, amount: usize) -> Permit {
         let amount = amount.min(self.amount);
         self.amount -= amount;
         Permit { budget: self.budget.clone(), amount }
     }
 
-    /// Makes the share exactly this large, without waiting: what is missing is taken whether or not it is free,
-    /// and those who acquire later wait until it has been paid back. This is for memory that is there already;
-    /// ask for memory that is yet to come with [`Budget::acquire`] or [`Permit::try_grow_to`].
+    /// Makes the permit exactly this large, without waiting: a missing part is taken even if it is not free, and later
+    /// callers of `acquire` wait until it has been paid back. This is for memory that exists already; for memory that
+    /// is yet to be allocated use [`Budget::acquire`] or [`Permit::try_grow_to`].
     pub fn set(&mut self, amount: usize) {
         if amount <= self.amount {
             return self.shrink_to(amount);
@@ -109,29 +109,29 @@ impl Permit {
         self.amount = amount;
     }
 
-    /// A share of the same budget, taken on credit as by [`Permit::set`].
+    /// A permit of the same budget, taken on credit as by [`Permit::set`].
     pub fn beside(&self, amount: usize) -> Permit {
         let mut permit = Permit { budget: self.budget.clone(), amount: 0 };
         permit.set(amount);
         permit
     }
 
-    /// Exchanges it for a share of another budget, taken on credit as by [`Permit::set`].
+    /// Exchanges it for a permit of another budget, taken on credit as by [`Permit::set`].
     pub fn exchanged_for(self, budget: &Budget, amount: usize) -> Permit {
         let mut permit = Permit { budget: budget.clone(), amount: 0 };
         permit.set(amount);
         permit
     }
 
-    /// Gives back what is over `amount`.
+    /// Returns the part over `amount`.
     pub fn shrink_to(&mut self, amount: usize) {
         drop(self.split(self.amount.saturating_sub(amount)));
     }
 
-    /// Adds what is missing to `amount`, if it is free at once. Waiting here could end in a circle.
+    /// Grows to `amount`, if the missing part is free at once. Waiting here could deadlock.
     pub fn try_grow_to(&mut self, amount: usize) -> bool {
         if amount <= self.amount {
-            // Whoever waits does not wait for nothing.
+            // Nothing is left to take, so waiters are not woken.
             return true;
         }
         match self.budget.try_acquire(amount - self.amount) {

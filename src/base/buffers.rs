@@ -1,12 +1,12 @@
-//! Buffers whose memory is charged to a budget, and large ones that are used again.
+//! Buffers whose memory is charged to a budget, and large ones that are reused.
 //!
-//! A [`Buffer`] owns its memory and its share of a [`Budget`](crate::base::budget::Budget) together. The share covers the
-//! buffer's capacity, not its length. It grows by [`Buffer::make_room`]; what it may have grown otherwise is charged by
+//! A [`Buffer`] owns its memory and its permit of a [`Budget`](crate::base::budget::Budget) together. The permit covers
+//! the buffer's capacity, not its length. It grows by [`Buffer::make_room`]; other growth is charged by
 //! [`Buffer::fit`], which it passes before it is handed on.
 //!
-//! A fresh page costs more than what is written into it: the kernel clears it, and looks for it while
-//! other threads wait. So what a stage lets go of is kept for the stage that needs the next one, up to a
-//! bound that is part of the program's memory (`limits::MemoryShares`).
+//! A fresh page costs more than writing to it: the kernel finds and clears it while other threads wait. So a released
+//! buffer is kept for the stage that needs the next one, up to a bound that is part of the program's memory
+//! (`limits::MemoryShares`).
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
@@ -17,7 +17,7 @@ use crate::base::limits::{
     BUFFER_KEPT_BYTES_MIN, BUFFER_ROOM_MAX, BUFFER_SIZES_PER_DOUBLING, OBJECT_BYTES_MIN,
 };
 
-/// Keeps buffers between their uses. Cheap to clone; clones share what is kept.
+/// Keeps buffers between their uses. Cheap to clone; clones share them.
 #[derive(Debug, Clone)]
 pub struct Buffers(Arc<Inner>);
 
@@ -29,23 +29,23 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// The one used last at the end: it may still be in a cache.
+    /// The last used one is at the end: it may still be in a cache.
     buffers: VecDeque<Vec<u8>>,
     /// Sum of their capacities.
     bytes: usize,
 }
 
-/// A buffer; its memory goes back to where it came from when dropped, and so does its share of a budget.
+/// A buffer; when dropped, its memory is returned to its pool, and its permit to the budget.
 #[derive(Debug, Default)]
 pub struct Buffer {
     bytes: Vec<u8>,
     home: Option<Buffers>,
-    /// Covers the capacity of `bytes`. None: the memory is accounted for elsewhere.
+    /// Covers the capacity of `bytes`. None if the memory is accounted for elsewhere.
     charge: Option<Permit>,
 }
 
 impl Buffers {
-    /// Keeps at most so many bytes that nobody uses.
+    /// Keeps at most this many unused bytes.
     pub fn new(kept_bytes_max: usize) -> Buffers {
         Buffers(Arc::new(Inner { kept_bytes_max, kept: Mutex::default() }))
     }
@@ -56,8 +56,8 @@ impl Buffers {
         Buffer { bytes: self.memory(room, at_most(room)), home, charge: None }
     }
 
-    /// A buffer that has no memory yet. [`Buffer::make_room`] takes it, once it is known how much is needed, and
-    /// gives back what `charge` holds beyond that.
+    /// A buffer without memory yet. [`Buffer::make_room`] allocates it, once the size is known, and returns the excess
+    /// of `charge`.
     pub fn charged(&self, charge: Permit) -> Buffer {
         Buffer { bytes: Vec::new(), home: Some(self.clone()), charge: Some(charge) }
     }
@@ -91,12 +91,12 @@ impl Buffers {
     }
 }
 
-/// A kept buffer with more than that is left for something larger.
+/// A kept buffer larger than that is left for something larger.
 fn at_most(room: usize) -> usize {
     room.saturating_mul(BUFFER_ROOM_MAX.0) / BUFFER_ROOM_MAX.1
 }
 
-/// Buffers for things of about the same size shall be of the same size.
+/// Buffers for things of about the same size get the same size.
 fn rounded(room: usize) -> usize {
     if room < BUFFER_KEPT_BYTES_MIN {
         return room;
@@ -105,7 +105,7 @@ fn rounded(room: usize) -> usize {
 }
 
 impl Kept {
-    /// The one used last that has the room, and no more than `most`.
+    /// The last used one that has the room, and no more than `most`.
     fn take(&mut self, room: usize, most: usize) -> Option<Vec<u8>> {
         let at = self.buffers.iter().rposition(|buffer| (room..=most).contains(&buffer.capacity()))?;
         let bytes = self.buffers.remove(at)?;
@@ -115,22 +115,22 @@ impl Kept {
 }
 
 impl Buffer {
-    /// Bytes that are there already, with a share that becomes what they take.
+    /// Wraps existing bytes, with a permit that is adjusted to their memory.
     pub fn holding(bytes: Vec<u8>, charge: Permit) -> Buffer {
         let mut buffer = Buffer { bytes, home: None, charge: Some(charge) };
         buffer.fit();
         buffer
     }
 
-    /// The same bytes, charged to another budget: the old share goes back.
+    /// The same bytes, charged to another budget: the old permit is returned.
     pub fn charged_to(mut self, charge: Permit) -> Buffer {
         self.charge = Some(charge);
         self.settle();
         self
     }
 
-    /// Sees to room for so many more bytes, and charges exactly the memory that is there then. The caller has
-    /// reserved it, or gets it on credit (see [`Permit::set`]).
+    /// Makes room for this many more bytes, and charges exactly the resulting memory. The caller has reserved it, or
+    /// gets it on credit (see [`Permit::set`]).
     pub fn make_room(&mut self, more: usize) {
         let room = self.bytes.len().saturating_add(more);
         if room <= self.bytes.capacity() {
@@ -144,7 +144,7 @@ impl Buffer {
         self.move_to_memory_for(room, most);
     }
 
-    /// Sees to room for so many more bytes if the budget has it now. False: it has not, and nothing is changed.
+    /// Makes room for this many more bytes if the budget has it now. Returns false, without changes, if it does not.
     pub fn try_make_room(&mut self, more: usize) -> bool {
         let room = self.bytes.len().saturating_add(more);
         if room <= self.bytes.capacity() {
@@ -157,13 +157,13 @@ impl Buffer {
         may
     }
 
-    /// A buffer for bytes that are made of these, charged to the same budget on credit (see [`Permit::set`]).
+    /// A buffer for bytes derived from these, charged to the same budget on credit (see [`Permit::set`]).
     pub fn beside(&self, bytes: Vec<u8>) -> Buffer {
         let charge = self.charge.as_ref().map(|charge| charge.beside(bytes.capacity()));
         Buffer { bytes, home: None, charge }
     }
 
-    /// Gives back memory that is far more than what the bytes need, and charges what is left.
+    /// Returns memory that far exceeds the bytes' need, and charges the rest.
     pub fn fit(&mut self) {
         if self.bytes.capacity() > at_most(rounded(self.bytes.len())) {
             self.move_to_memory_for(self.bytes.len(), at_most(self.bytes.len()));
@@ -171,7 +171,7 @@ impl Buffer {
         self.settle();
     }
 
-    /// Bytes of the memory that it holds.
+    /// Bytes of memory that it holds.
     pub fn held_bytes(&self) -> usize {
         self.bytes.capacity()
     }
@@ -217,7 +217,7 @@ impl DerefMut for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // First the memory, then the share.
+        // First the memory, then the permit.
         let bytes = std::mem::take(&mut self.bytes);
         if let Some(home) = self.home.take() {
             home.give_back(bytes);

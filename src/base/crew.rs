@@ -1,4 +1,4 @@
-//! Threads that are watched together: which of them have ended, and how.
+//! A crew of threads that are watched together: which of them have ended, and how.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-/// Named threads. A join would block for as long as a call hangs, so nobody joins them: whoever stops a crew asks
-/// whether it [has ended](Crew::has_ended) until a deadline, and leaves the rest to the end of the process.
+/// Named threads. A join would block for as long as a call hangs, so they are not joined: to stop a crew, poll whether
+/// it [has ended](Crew::has_ended) until a deadline, and leave the rest to the end of the process.
 #[derive(Debug, Default)]
 pub struct Crew(Vec<Member>);
 
@@ -27,18 +27,18 @@ impl Crew {
     /// Starts one more thread.
     ///
     /// # Errors
-    /// When the machine does not start it.
+    /// If the thread cannot be started.
     pub fn spawn(&mut self, name: impl Into<String>, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let (name, panicked) = (name.into(), Arc::new(AtomicBool::new(false)));
         let flag = Arc::clone(&panicked);
-        // The panic itself has been logged by the hook.
+        // The hook has logged the panic itself.
         let watched = move || flag.store(catch_unwind(AssertUnwindSafe(body)).is_err(), Ordering::Release);
         let thread = std::thread::Builder::new().name(name.clone()).spawn(watched)?;
         self.0.push(Member { name, thread, panicked });
         Ok(())
     }
 
-    /// Every thread has ended, in whatever way.
+    /// True if every thread has ended, in any way.
     pub fn has_ended(&self) -> bool {
         self.0.iter().all(|member| member.thread.is_finished())
     }

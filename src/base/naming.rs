@@ -1,8 +1,8 @@
-//! Names that messages and answers bring: what a region, a bucket and a key must look like before they become
-//! part of an address. Pure.
+//! Names from messages and answers: the form that a region, a bucket and a key must have before they become part of an
+//! address. Pure.
 //!
-//! Whoever can write a message chooses these names. A region ends in a host's name and a bucket does, too; a key
-//! ends in a path, where `..` may lead a server to another bucket.
+//! Whoever can write a message chooses these names. A region becomes part of a host's name and a bucket does too; a key
+//! becomes part of a path, where `..` may lead a server to another bucket.
 //!
 //! Sources: "General purpose bucket naming rules" and "Naming Amazon S3 objects" of the S3 user guide.
 
@@ -13,7 +13,7 @@ const BUCKET_BYTES_MAX: usize = 255;
 /// Longest key, in bytes.
 const KEY_BYTES_MAX: usize = 1024;
 
-/// Says whether the text looks like a region: `us-west-1`, `us-gov-east-1`, `eusc-de-east-1`.
+/// True if the text looks like a region: `us-west-1`, `us-gov-east-1`, `eusc-de-east-1`.
 pub fn is_region(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let letters = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
@@ -24,14 +24,13 @@ pub fn is_region(text: &str) -> bool {
             .is_some_and(|(last, names)| names.len() >= 2 && names.iter().all(letters) && number(last))
 }
 
-/// Says whether the text can be a region's name in a signature. Servers other than AWS's have names such as
-/// `RegionOne`.
+/// True if the text can be a region's name in a signature. Servers other than AWS's have names such as `RegionOne`.
 pub fn is_scope(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     (1..=REGION_BYTES_MAX).contains(&text.len()) && text.bytes().all(plain)
 }
 
-/// Says whether a bucket can have this name, in AWS or on a server that speaks S3.
+/// True if a bucket can have this name, in AWS or on a server that speaks S3.
 pub fn is_bucket(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
     name.len() <= BUCKET_BYTES_MAX
@@ -41,7 +40,7 @@ pub fn is_bucket(name: &str) -> bool {
         && !name.contains("..")
 }
 
-/// What stands in a bucket's place.
+/// The thing that a bucket's name refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place<'a> {
     /// A bucket, or the alias of an access point, which is used as a bucket's name.
@@ -49,7 +48,7 @@ pub enum Place<'a> {
     AccessPoint(AccessPoint<'a>),
 }
 
-/// An access point, as its ARN names it: `arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME`.
+/// An access point, by its ARN: `arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccessPoint<'a> {
     pub name: &'a str,
@@ -57,12 +56,12 @@ pub struct AccessPoint<'a> {
     pub region: &'a str,
 }
 
-/// Why a name leads to no bucket.
+/// The reason why a name is unusable as a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoPlace {
     #[error("no bucket can have this name")]
     Impossible,
-    /// It is something that objects are in, and that is not read.
+    /// It contains objects, but is not supported.
     #[error("it is {what}: {cure}")]
     Unsupported { what: &'static str, cure: &'static str },
 }
@@ -84,10 +83,10 @@ const DIRECTORY: NoPlace = NoPlace::Unsupported {
     cure: "it is read in sessions, which are not supported. Have the objects written to a general purpose bucket",
 };
 
-/// Reads a bucket's name, or the ARN of an access point.
+/// Parses a bucket's name, or the ARN of an access point.
 ///
 /// # Errors
-/// [`NoPlace`]: the name cannot be, or is one of something that is not read.
+/// [`NoPlace`] if the name is impossible, or of an unsupported kind.
 pub fn place(name: &str) -> Result<Place<'_>, NoPlace> {
     if name.len() > BUCKET_BYTES_MAX {
         return Err(NoPlace::Impossible);
@@ -97,7 +96,7 @@ pub fn place(name: &str) -> Result<Place<'_>, NoPlace> {
     }
     match () {
         () if !is_bucket(name) => Err(NoPlace::Impossible),
-        // S3 lets no bucket have a name that ends so.
+        // S3 does not allow bucket names with these endings.
         () if name.ends_with(".mrap") => Err(MULTI_REGION),
         () if name.ends_with("--op-s3") => Err(OUTPOSTS),
         () if name.ends_with("--x-s3") => Err(DIRECTORY),
@@ -128,7 +127,7 @@ fn of_arn(arn: &str) -> Result<Place<'_>, NoPlace> {
     }
 }
 
-/// Says whether an access point can have this name, which becomes part of one label of a host's name.
+/// True if an access point can have this name, which becomes part of one label of a host's name.
 fn is_access_point(name: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=50).contains(&name.len())
@@ -137,14 +136,14 @@ fn is_access_point(name: &str) -> bool {
         && !name.ends_with('-')
 }
 
-/// The name of the bucket whose ARN (`arn:aws:s3:::NAME`) this is; any other text as it is.
+/// The bucket's name in its ARN (`arn:aws:s3:::NAME`); any other text unchanged.
 pub fn without_arn(bucket: &str) -> &str {
     let name = bucket.strip_prefix("arn:").and_then(|rest| rest.split_once(":s3:::"));
     name.map_or(bucket, |(_, name)| name)
 }
 
-/// Says whether an object can have this key. S3 refuses keys whose `..` lead out of their bucket, and so must we: a
-/// proxy before an S3 server may follow them.
+/// True if an object can have this key. S3 refuses keys whose `..` lead out of their bucket, and so must we: a proxy
+/// before an S3 server may follow them.
 pub fn is_key(key: &str) -> bool {
     let mut depth = 0i32;
     let stays_inside = key.split('/').all(|segment| {

@@ -2,27 +2,27 @@
 
 use super::naming;
 
-/// An S3 object that a message names. The key is as S3 has it: decoded.
+/// An S3 object named in a message. The key is as in S3: decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     pub bucket: String,
     pub key: String,
-    /// The bucket's region, where the message says it.
+    /// The bucket's region, if the message has it.
     pub region: Option<String>,
-    /// Bytes as the message says: a hint where no ETag stands beside it. Missing, or 0: nobody knows.
+    /// Bytes according to the message: a hint unless it also has an ETag. Missing or 0 if unknown.
     pub size: Option<u64>,
     pub version_id: Option<String>,
-    /// What S3 said that it stored, without quotes.
+    /// S3's ETag, without quotes.
     pub etag: Option<String>,
-    /// CrowdStrike's own sum of the file's content.
+    /// CrowdStrike's own checksum of the file's content.
     pub checksum: Option<String>,
-    /// The key in another spelling, for the case that S3 has none of this one: not every sender of S3's events encodes
-    /// keys as S3 does.
+    /// The key in another spelling, in case S3 does not have this one: not every sender of S3's events encodes keys as
+    /// S3 does.
     pub other_key: Option<String>,
 }
 
 impl Object {
-    /// An object of which nothing is known but its name.
+    /// An object of which only the name is known.
     pub fn named(bucket: &str, key: &str) -> Object {
         Object {
             bucket: naming::without_arn(bucket).to_owned(),
@@ -38,7 +38,7 @@ impl Object {
 }
 
 impl std::fmt::Display for Object {
-    /// `s3://bucket/key`, control characters escaped: keys are chosen by others and end up in logs.
+    /// Formats `s3://bucket/key` with escaped control characters: others choose keys, which end up in logs.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "s3://{}/{}", self.bucket.escape_debug(), self.key.escape_debug())
     }

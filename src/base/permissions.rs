@@ -5,14 +5,15 @@ use std::path::Path;
 
 use rustix::process::getegid;
 
-/// The file's group or everybody may do anything with it. False also when nothing is known about it.
+/// True if the file's group or others have any permission on it. False also if that is unknown.
 pub fn is_open(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| {
         is_open_to_others(metadata.mode(), metadata.uid(), metadata.gid(), getegid().as_raw())
     })
 }
 
-/// A file of root's that the service's own group may read is how a service is given what it may not change.
+/// Root's file that the service's own group may only read is the usual way to give a service a file that it cannot
+/// change.
 fn is_open_to_others(mode: u32, owner: u32, group: u32, own_group: u32) -> bool {
     let given_to_us = owner == 0 && group == own_group && group != 0 && mode & 0o037 == 0;
     mode & 0o077 != 0 && !given_to_us

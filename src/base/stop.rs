@@ -1,4 +1,4 @@
-//! A request to stop that cuts waits short.
+//! A stop request that cuts waits short.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -22,7 +22,7 @@ impl Stop {
 
     /// Raises the flag, for good.
     pub fn stop(&self) {
-        // Under the lock, so that no waiter looks at the flag and then sleeps through the call.
+        // Under the lock, so that no waiter checks the flag and then sleeps through the call.
         let _held = self.0.gate.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.raised.store(true, Ordering::Release);
         self.0.changed.notify_all();
@@ -37,7 +37,7 @@ impl Stop {
         while !self.wait(Duration::from_secs(3600)) {}
     }
 
-    /// Sleeps for `duration`, less when the flag is raised. True: it is raised.
+    /// Sleeps for `duration`, less if the flag is raised. Returns true if it is raised.
     pub fn wait(&self, duration: Duration) -> bool {
         let held = self.0.gate.lock().unwrap_or_else(PoisonError::into_inner);
         let running = |(): &mut ()| !self.is_stopped();

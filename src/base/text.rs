@@ -1,12 +1,12 @@
-//! Text that others have chosen, made fit for one line of a log or a terminal.
+//! Untrusted text, made safe for one line of a log or a terminal.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::base::limits::LOG_LINE_BYTES_MAX;
 
-/// `text` without line ends, terminal codes and characters that turn the direction of writing, each shown as
-/// an escape (`\n`, `\u{1b}`); cut at [`LOG_LINE_BYTES_MAX`].
+/// Returns `text` with line ends, terminal codes and bidirectional control characters as escapes (`\n`, `\u{1b}`), cut
+/// at [`LOG_LINE_BYTES_MAX`].
 pub fn one_line(text: &str) -> Cow<'_, str> {
     if text.len() <= LOG_LINE_BYTES_MAX && !text.contains(is_unfit) {
         return Cow::Borrowed(text);
@@ -22,14 +22,14 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
-/// The name of an enum's variant, which is the same whatever the variant holds: a cause for the log.
+/// The name of an enum's variant, without its fields: a cause for the log.
 pub fn variant(value: &impl std::fmt::Debug) -> String {
     let debug = format!("{value:?}");
     let end = debug.find(|c: char| !c.is_alphanumeric()).unwrap_or(debug.len());
     debug[..end].to_owned()
 }
 
-/// A duration in words of at most two units: `2 m 13 s`.
+/// Formats a duration with at most two units: `2 m 13 s`.
 pub fn span(duration: Duration) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
     let seconds = duration.as_secs();
@@ -45,7 +45,8 @@ pub fn span(duration: Duration) -> String {
 }
 
 fn is_unfit(c: char) -> bool {
-    // Control characters (C0, DEL, C1), line and paragraph separator, and what reorders text ("Trojan Source").
+    // Control characters (C0, DEL, C1), line and paragraph separators, and characters that reorder text ("Trojan
+    // Source").
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
         || ('\u{202a}'..='\u{202e}').contains(&c)

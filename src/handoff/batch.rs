@@ -1,4 +1,4 @@
-//! Frames that travel together, and where they come from.
+//! Batches of frames, and their origin.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,24 +9,24 @@ use super::parts::{middle, parts};
 use crate::ack::Share;
 use crate::base::buffers::Buffer;
 
-/// Frames that travel and are acknowledged together.
+/// Frames that are sent and acknowledged together.
 #[derive(Debug)]
 pub struct Batch {
-    /// Whole frames, or a gzip member of them. Shared where an event goes to several outputs.
+    /// Whole frames, or a gzip member of them. Shared if an event goes to several outputs.
     pub bytes: Arc<Buffer>,
     /// Number of frames.
     pub events: u32,
-    /// A frame is octet-counted.
+    /// True if a frame is octet-counted.
     pub counted: bool,
-    /// The batch's part in its object.
+    /// The batch's share of its object.
     pub share: Share,
-    /// Batches of one lane are sent in the order in which they came; None: in any order.
+    /// Batches of one lane are sent in order; None for any order.
     pub lane: Option<u64>,
-    /// The object that the frames come from; None for the collector's own events.
+    /// The object of the frames; None for the collector's own events.
     pub origin: Option<Arc<Origin>>,
-    /// How many frames of the origin come before the first one here.
+    /// Number of the origin's frames before the first one here.
     pub first_frame: u32,
-    /// How the batch has fared on its connections so far.
+    /// The batch's history on its connections.
     pub trial: Trial,
 }
 
@@ -34,42 +34,42 @@ pub struct Batch {
 #[derive(Debug)]
 pub struct Origin {
     pub object: Arc<Subject>,
-    /// Number of the object's record from which the first frame was made, counted from 1, if none is left out.
+    /// Number of the object's record of the first frame, counted from 1, if none is left out.
     pub first_record: u64,
-    /// Records that became no frame: how many there are, and how many frames come before them.
+    /// Records without a frame: their number, and the number of frames before them.
     pub left_out: Vec<(u32, u64)>,
 }
 
-/// An object as a log line names it.
+/// An object's name for log lines.
 #[derive(Debug)]
 pub struct Subject {
     /// Bucket and key, the id of a message, or an API's page.
     pub name: String,
-    /// The name with what tells its content from another under the same name.
+    /// The name with the identity of its content.
     pub id: String,
-    /// It comes again if it is not acknowledged, and ends in a dead-letter queue. A page of an API does neither.
+    /// True if it is redelivered when not acknowledged, and ends in a dead-letter queue, unlike a page of an API.
     pub returns: bool,
 }
 
-/// What a batch's connections have shown about it. Kept by the senders.
+/// The history of a batch's connections, kept by the senders.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Trial {
     /// Connections that the peer ended while the batch was unconfirmed on them.
     pub strikes: u32,
-    /// Connections that the peer ended while the batch was alone on them, though another one lived.
+    /// Connections that the peer ended while the batch was alone on them, though another one survived.
     pub kills: u32,
-    /// How long the last such connection lived, if another one is to be seen to live before it counts.
+    /// Lifetime of the last such connection, if another one must survive longer before it counts.
     pub suspected: Option<Duration>,
-    /// Connections of the output that the peer had ended when it last ended one of this batch.
+    /// The output's number of connections ended by the peer when it last ended one of this batch.
     pub since: u64,
-    /// Connections of the output that the peer had ended when the batch was last written.
+    /// The output's number of connections ended by the peer when the batch was last written.
     pub written_after: u64,
     /// It is not sent again before this time.
     pub not_before: Option<Instant>,
 }
 
 impl Origin {
-    /// The number of the record from which frame `frame` of this origin was made.
+    /// The number of the record of frame `frame` of this origin.
     pub fn record(&self, frame: u32) -> u64 {
         let before = self.left_out.iter().filter(|(frames, _)| *frames <= frame);
         self.first_record + u64::from(frame) + before.map(|(_, records)| records).sum::<u64>()
@@ -77,7 +77,7 @@ impl Origin {
 }
 
 impl Batch {
-    /// A batch of no known origin.
+    /// A batch of unknown origin.
     pub fn new(bytes: Arc<Buffer>, events: u32, share: Share) -> Batch {
         Batch {
             bytes,
@@ -91,7 +91,7 @@ impl Batch {
         }
     }
 
-    /// The same frames for another output: a share of its own, and nothing known of its fate.
+    /// The same frames for another output: with its own share, and without history.
     pub fn copy(&self, share: Share) -> Batch {
         let (bytes, origin) = (Arc::clone(&self.bytes), self.origin.clone());
         Batch { bytes, share, origin, trial: Trial::default(), ..*self }
@@ -100,7 +100,7 @@ impl Batch {
     /// Two batches with about half of the frames each. `gzip` made the bytes, if they are compressed.
     ///
     /// # Errors
-    /// The batch itself: it is a single frame, or its bytes are no frames.
+    /// The batch itself, if it is a single frame, or its bytes are not frames.
     pub fn halve(self, gzip: Option<&Gzip>) -> Result<[Batch; 2], Batch> {
         let Some((before, left, right)) = self.halves(gzip) else { return Err(self) };
         let (events, share, origin) =
@@ -112,26 +112,26 @@ impl Batch {
         Ok([first, second])
     }
 
-    /// How many frames the first half has, and the bytes of both halves. None: there are fewer than two frames.
+    /// The number of frames in the first half, and the bytes of both halves. None if there are fewer than two frames.
     fn halves(&self, gzip: Option<&Gzip>) -> Option<(u32, Vec<u8>, Vec<u8>)> {
         let frames = self.frames(gzip);
         let (at, before) = middle(&frames)?;
         Some((before, packed(&frames[..at], gzip), packed(&frames[at..], gzip)))
     }
 
-    /// The frames as they are without compression.
+    /// The uncompressed frames.
     fn frames(&self, gzip: Option<&Gzip>) -> Cow<'_, [u8]> {
         gzip.map_or(Cow::Borrowed(self.bytes.as_slice()), |gzip| Cow::Owned(gzip.frames(&self.bytes)))
     }
 
-    /// The bytes of the first frame alone; `gzip` as for [`Batch::halve`]. None: it is longer than `most`.
+    /// The bytes of the first frame alone; `gzip` as for [`Batch::halve`]. None if it is longer than `most`.
     pub fn first_frame(&self, gzip: Option<&Gzip>, most: usize) -> Option<Vec<u8>> {
         let frames = self.frames(gzip);
         let first = parts(&frames).next().filter(|frame| frame.len() <= most)?;
         Some(packed(first, gzip))
     }
 
-    /// What a log line calls the batch's frames; `gzip` as for [`Batch::halve`].
+    /// The description of the batch's frames in a log line; `gzip` as for [`Batch::halve`].
     pub fn describe(&self, gzip: Option<&Gzip>) -> String {
         let frames = self.frames(gzip);
         let size = frames.len();

@@ -1,7 +1,7 @@
 //! Compresses frames into a gzip member (`docs/devo-wire.md#compressed-sending`).
 //!
-//! One complete member a batch, members after one another on the stream, no length prefix, and no octet
-//! counting inside: [`Frames::is_counted`](crate::stages::frame::Frames::is_counted) tells which frames must go plain.
+//! One complete member per batch, members after one another on the stream, no length prefix, and no octet counting
+//! inside: [`Frames::is_counted`](crate::stages::frame::Frames::is_counted) says which frames must be sent plain.
 
 use std::fmt;
 use std::io::Read;
@@ -13,19 +13,19 @@ use libdeflater::{CompressionLvl, Compressor};
 /// Compresses batches at one level, on any number of threads.
 pub struct Gzip {
     level: CompressionLvl,
-    /// A compressor is several hundred KiB of tables: kept from batch to batch, as many as threads that
-    /// have compressed at the same time.
+    /// A compressor has several hundred KiB of tables, so compressors are kept between batches, as many as threads have
+    /// compressed at the same time.
     idle: Mutex<Vec<Compressor>>,
 }
 
 impl Gzip {
-    /// libdeflate's levels, 1 (fast) to 12 (small). Others become the nearest of these.
+    /// libdeflate's levels, 1 (fast) to 12 (small). Others are clamped.
     pub fn new(level: u8) -> Gzip {
         let level = CompressionLvl::new(level.clamp(1, 12).into()).unwrap_or_default();
         Gzip { level, idle: Mutex::default() }
     }
 
-    /// The bytes as one whole member.
+    /// Compresses the bytes as one whole member.
     pub fn member(&self, bytes: &[u8]) -> Vec<u8> {
         let mut compressor = self.idle().pop().unwrap_or_else(|| Compressor::new(self.level));
         let mut member = vec![0; compressor.gzip_compress_bound(bytes.len())];
@@ -37,10 +37,10 @@ impl Gzip {
         member
     }
 
-    /// The bytes of members that were made here.
+    /// Decompresses members that were made here.
     pub fn frames(&self, members: &[u8]) -> Vec<u8> {
         let mut frames = Vec::new();
-        // Memory cannot fail, and members of our own are whole.
+        // Memory cannot fail, and our own members are complete.
         let _ = MultiGzDecoder::new(members).read_to_end(&mut frames);
         frames
     }

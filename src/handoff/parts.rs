@@ -1,9 +1,9 @@
-//! Frames back out of a batch: where each begins and ends.
+//! Splits a batch back into frames.
 //!
-//! A frame that begins with a digit is octet-counted, any other one ends at its line feed: the same rule by which
-//! a receiver tells them apart.
+//! A frame that begins with a digit is octet-counted, any other one ends at its line feed: the same rule by which a
+//! receiver distinguishes them.
 
-/// The frames, one after another. What is no whole frame comes last, as it is.
+/// The frames, one after another. An incomplete frame comes last, unchanged.
 pub fn parts(mut frames: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let length = length(frames)?;
@@ -13,7 +13,7 @@ pub fn parts(mut frames: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The offset at which the second half of the frames begins, and how many frames come before it. None: there are
+/// The offset at which the second half of the frames begins, and the number of frames before it. None if there are
 /// fewer than two.
 pub fn middle(frames: &[u8]) -> Option<(usize, u32)> {
     let half = parts(frames).count() / 2;
@@ -21,7 +21,7 @@ pub fn middle(frames: &[u8]) -> Option<(usize, u32)> {
     Some((parts(frames).take(half).map(<[u8]>::len).sum(), before))
 }
 
-/// None: there is nothing.
+/// None if there is nothing.
 fn length(frames: &[u8]) -> Option<usize> {
     let whole = match frames.first()? {
         b'0'..=b'9' => counted(frames),

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-/// Names one pull, so that what it brought can be found again in Devo (`@devo_pulling_id`). Cheap to clone.
+/// Identifies one pull, so that its events can be found in Devo (`@devo_pulling_id`). Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PullingId(Arc<str>);
 
@@ -13,7 +13,7 @@ impl std::fmt::Display for PullingId {
 }
 
 impl PullingId {
-    /// Of a pull that begins now: seconds since 1970, to the microsecond.
+    /// The id of a pull that starts now: seconds since 1970, to the microsecond.
     pub fn of(now: Timestamp) -> PullingId {
         let micros = now.as_microsecond().max(0);
         PullingId(format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000).into())

@@ -1,11 +1,11 @@
-//! Tasks on their way from the inputs to the fetchers, and whose turn it is.
+//! The schedule of tasks from the inputs to the fetchers.
 //!
-//! Each input has a lane. The lanes take turns, and so do the messages of a lane, so that neither a busy input nor
-//! a message of thousands of objects holds the others up. What a lane may hold is bounded; its input waits for room.
+//! Each input has a lane. The lanes take turns, and so do the messages of a lane, so that neither a busy input nor a
+//! message of thousands of objects blocks the others. A lane's content is bounded; its input waits for room.
 //!
-//! A message waits as an iterator, which makes each task when a fetcher takes it: what waits costs no more than the
-//! message. What was begun costs more, and is bounded by itself: a lane whose objects do not end, because their bucket
-//! fails or an output is down, gets no turn until some of them have ended.
+//! A message waits as an iterator, which creates each task when a fetcher takes it: a waiting message costs no more
+//! than its body. Started tasks cost more, and are bounded separately: a lane whose objects do not end, because their
+//! bucket fails or an output is down, gets no turn until some of them have ended.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,21 +15,21 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use crate::base::limits::STOP_CHECK_INTERVAL;
 use crate::base::stop::Stop;
 
-/// The bounds of what one lane may hold.
+/// The bounds of one lane.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     /// Messages that wait for their first or next turn.
     pub messages: usize,
     /// Tasks that wait for a fetcher; a message is always taken as a whole.
     pub tasks: usize,
-    /// Tasks that were begun and have not ended.
+    /// Tasks that were started and have not ended.
     pub begun: usize,
 }
 
-/// The tasks of one message, each made when it is asked for. This happens under the schedule's lock.
+/// The tasks of one message, each created on demand. This happens under the schedule's lock.
 pub type Tasks<T> = Box<dyn ExactSizeIterator<Item = T> + Send>;
 
-/// An input's side: puts tasks up. Dropping it closes the lane.
+/// An input's side: adds tasks. Dropping it closes the lane.
 #[derive(Debug)]
 pub struct Lane<T> {
     index: usize,
@@ -41,11 +41,11 @@ pub struct Lane<T> {
 #[derive(Debug)]
 pub struct Schedule<T> {
     shared: Arc<Shared<T>>,
-    /// One ticket for each message whose turn may come. The channel is closed when all lanes are, and empty.
+    /// One ticket per message whose turn may come. The channel is closed when all lanes are, and empty.
     pub tickets: Receiver<()>,
 }
 
-/// A task's place among those of its lane that were begun, until dropped.
+/// A task's slot among the started ones of its lane, until dropped.
 #[derive(Debug)]
 pub struct Begun<T> {
     lane: usize,
@@ -65,11 +65,11 @@ struct State<T> {
     lanes: Vec<Waiting<T>>,
     /// The lane whose turn it is.
     turn: usize,
-    /// Tickets that were taken while no lane could have a turn. They come back when one can.
+    /// Tickets that were taken while no lane could have a turn. They are reissued when one can.
     parked: usize,
 }
 
-/// The tasks that wait in a lane, and how many were begun.
+/// The waiting tasks of a lane, and the number of started ones.
 #[derive(Debug)]
 struct Waiting<T> {
     messages: VecDeque<Message<T>>,
@@ -89,7 +89,7 @@ impl<T> std::fmt::Debug for Message<T> {
     }
 }
 
-/// Makes so many lanes.
+/// Creates this many lanes.
 pub fn new<T>(lanes: usize, bounds: Bounds) -> (Vec<Lane<T>>, Schedule<T>) {
     let empty = || Waiting { messages: VecDeque::new(), tasks: 0, begun: 0 };
     let state = State { lanes: (0..lanes).map(|_| empty()).collect(), turn: 0, parked: 0 };
@@ -101,7 +101,7 @@ pub fn new<T>(lanes: usize, bounds: Bounds) -> (Vec<Lane<T>>, Schedule<T>) {
 }
 
 impl<T> Lane<T> {
-    /// Puts a message's tasks up, and waits for room before that. False: stopped, and they are dropped.
+    /// Adds a message's tasks, after waiting for room. Returns false if stopped, and they are dropped.
     pub fn put(
         &self,
         tasks: impl IntoIterator<IntoIter: ExactSizeIterator<Item = T> + Send + 'static>,
@@ -114,7 +114,7 @@ impl<T> Lane<T> {
             if stop.is_stopped() {
                 return false;
             }
-            // A stop does not notify this condition, so the wait is cut into slices.
+            // A stop does not notify this condition, so the wait is sliced.
             let woken = self.shared.room.wait_timeout(state, STOP_CHECK_INTERVAL);
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -131,8 +131,8 @@ impl<T> Lane<T> {
 }
 
 impl<T> Schedule<T> {
-    /// The next task; the caller must have a ticket for it. None: no lane may have a turn at present, or everything
-    /// was taken away at a stop.
+    /// The next task; the caller must have a ticket for it. None if no lane may have a turn at present, or everything
+    /// was removed at a stop.
     pub fn take(&self) -> Option<(T, Begun<T>)> {
         let Shared { bounds, .. } = &*self.shared;
         let mut state = self.shared.state();
@@ -146,13 +146,13 @@ impl<T> Schedule<T> {
         state.turn = (lane + 1) % lanes;
         let (task, ended) = state.lanes[lane].next()?;
         drop(state);
-        // What a message does when it ends needs no lock.
+        // A message's end needs no lock.
         drop(ended);
         self.shared.room.notify_all();
         Some((task, Begun { lane, shared: Arc::clone(&self.shared) }))
     }
 
-    /// Takes everything away that has not been begun, each message with the number of its lane.
+    /// Removes everything that has not been started, each message with the number of its lane.
     pub fn clear(&self) -> Vec<(usize, Tasks<T>)> {
         let mut state = self.shared.state();
         state.parked = 0;
@@ -193,7 +193,7 @@ impl<T> Shared<T> {
 }
 
 impl<T> Message<T> {
-    /// Gives the fetchers a ticket for it.
+    /// Issues a ticket for it to the fetchers.
     fn show(&self) {
         // The receiving end lives as long as the fetchers.
         let _ = self.tickets.send(());
@@ -214,7 +214,8 @@ impl<T> Waiting<T> {
         self.messages.push_back(message);
     }
 
-    /// A task of the first message, which then goes behind the others. Also returns the message if that was its last.
+    /// Takes a task of the first message, which then goes behind the others. Also returns the message if that was its
+    /// last.
     fn next(&mut self) -> Option<(T, Option<Message<T>>)> {
         let mut message = self.messages.pop_front()?;
         let task = message.tasks.next()?;

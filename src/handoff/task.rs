@@ -8,26 +8,26 @@ use crate::base::buffers::Buffer;
 use crate::base::object::Object;
 use crate::services::Definition;
 
-/// Something to collect, on its way from `receive` to `fetch`.
+/// Something to collect, passed from `receive` to `fetch`.
 #[derive(Debug)]
 pub struct Task {
     pub source: Source,
     pub service: Arc<Definition>,
-    /// Index of the input in the configuration: whose credentials, endpoints and outputs to use.
+    /// Index of the input in the configuration, for its credentials, endpoints and outputs.
     pub input: usize,
-    /// Its part in the message.
+    /// Its share of the message.
     pub share: Share,
-    /// The reason why it ends as it does.
+    /// The reason for its ending.
     pub fate: Fate,
-    /// Its message's turn, where order matters (FIFO queues).
+    /// Its message's turn, if order matters (FIFO queues).
     pub turn: Option<Turn>,
-    /// The pull that brought it, where events are to name it.
+    /// The pull that brought it, if events should name it.
     pub pulled: Option<PullingId>,
-    /// It is left out if S3 says that it was written before: its message does not say when it was.
+    /// It is left out if S3 says that it was written before this time: its message does not say when it was.
     pub not_before: Option<Timestamp>,
 }
 
-/// Where the bytes are.
+/// The location of the bytes.
 #[derive(Debug)]
 pub enum Source {
     S3(Object),
@@ -38,7 +38,7 @@ pub enum Source {
     },
     /// A page of an API's answer.
     Page {
-        /// Which source: `<input id>/<service>/<region>`.
+        /// The source: `<input id>/<service>/<region>`.
         source: String,
         /// `<account>/<region>`, for the fields that are taken from a key.
         key: String,
@@ -46,7 +46,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// The key that rules and fields look at: the object's, or a page's own; empty for a body.
+    /// The key for rules and fields: the object's, or a page's own; empty for a body.
     pub fn key(&self) -> &str {
         match self {
             Source::S3(object) => &object.key,

@@ -1,4 +1,4 @@
-//! What travels from `fetch` to the workers.
+//! The payload that `fetch` passes to the workers.
 
 use std::sync::Arc;
 
@@ -11,37 +11,37 @@ use crate::handoff::{PullingId, Source};
 use crate::ledger::Case;
 use crate::services::Definition;
 
-/// One object on its way, and all that must survive between its chunks.
+/// One object in flight, with all state that must survive between its chunks.
 pub struct Work {
     pub source: Source,
     pub service: Arc<Definition>,
     /// Index of the input in the configuration.
     pub input: usize,
     pub ack: Ack,
-    /// The reason why it ends as it does.
+    /// The reason for its ending.
     pub fate: Fate,
     pub decoder: Decoder,
     pub progress: Progress,
-    /// The pull that brought it, where events are to name it.
+    /// The pull that brought it, if events should name it.
     pub pulled: Option<PullingId>,
-    /// Whether the process died over it before. None: it is not asked for by name.
+    /// The object's record of crashes. None if it cannot be identified by name.
     pub case: Option<Case>,
 }
 
 /// Compressed bytes of an object, in order: all of it, or the next chunk of it.
 pub struct Payload {
     pub work: Box<Work>,
-    /// It carries its share of the memory, which goes back when the chunk has been decoded.
+    /// It holds its memory permit, which is returned when the chunk has been decoded.
     pub chunk: Buffer,
     /// There are no more chunks.
     pub last: bool,
-    /// Where the work waits for its next chunk. Dropped when there is none, or when decoding failed.
+    /// The channel for the work's return until its next chunk. Dropped if there is none, or if decoding failed.
     pub next: Option<Sender<Box<Work>>>,
-    /// Takes the work back when others hold the memory that it needs. None: it counts as not delivered.
+    /// Takes the work back when others hold the memory that it needs. If None, it counts as not delivered.
     pub again: Option<Again>,
 }
 
-/// Begins an object again, from its beginning and with all the memory that it needs.
+/// Restarts an object, with all the memory that it needs.
 pub type Again = Box<dyn FnOnce(Box<Work>) + Send>;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The time, as the services say that were asked. Entries are forgotten by their age, and this machine's clock alone must
-//! not make them old: after a step by some weeks, everything would be sent again that is announced again.
+//! The time according to AWS's services. Entries are removed by age, and this machine's clock alone must not age them:
+//! after a step by some weeks, everything that is announced again would be sent again.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,10 +7,10 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 
-/// A clock. None: it is not known yet.
+/// A clock. None while it is not known.
 type Clock = Box<dyn Fn() -> Option<SystemTime> + Send>;
 
-/// All clocks that have been set for the ledger. Clones share them.
+/// All clocks that were registered with the ledger. Clones share them.
 #[derive(Clone, Default)]
 pub struct Clocks(Arc<Mutex<Vec<Clock>>>);
 
@@ -19,13 +19,12 @@ impl Clocks {
         self.lock().push(Box::new(clock));
     }
 
-    /// When an entry is written, in seconds since 1970: the latest time that a known clock shows, else `machine`, this
-    /// machine's.
+    /// The time of a new entry, in seconds since 1970: the latest of the known clocks, else `machine`, this machine's.
     pub fn now(&self, machine: i64) -> i64 {
         self.known().into_iter().max().unwrap_or(machine)
     }
 
-    /// The time by which entries are forgotten: the earliest that any clock shows, this machine's too. None: no clock is
+    /// The time by which entries are removed: the earliest of all clocks, including this machine's. None if no clock is
     /// known, so nothing is old for sure.
     pub fn earliest(&self, machine: i64) -> Option<i64> {
         Some(self.known().into_iter().min()?.min(machine))

@@ -1,4 +1,4 @@
-//! One object in work: what is known of it, and how it ends.
+//! One object in flight: its known state, and its end.
 
 use std::sync::Arc;
 
@@ -8,21 +8,21 @@ use super::row::Row;
 use super::writer::{Command, Finish};
 use crate::ack::{Outcome, Progress};
 
-/// Holds an object in work until it is settled.
+/// Holds an object in flight until it is settled.
 #[derive(Debug)]
 pub struct Entry {
     ledger: Ledger,
     name: Arc<Name>,
 }
 
-/// What a GET has shown.
+/// The result of a GET.
 #[derive(Debug)]
 pub enum Known {
     /// It was delivered before.
     Delivered,
-    /// It is in work for another message, whose outcome answers for this one, too.
+    /// It is in flight for another message, whose outcome settles this one too.
     InWork,
-    /// It is to be sent, but for what was confirmed before.
+    /// It must be sent, except for what was confirmed before.
     Undelivered(Progress),
 }
 
@@ -31,21 +31,20 @@ impl Entry {
         Entry { ledger, name }
     }
 
-    /// Is it certain, by what its message says, that the object was delivered before?
+    /// True if its message proves that the object was delivered before.
     pub fn is_delivered(&self) -> bool {
         let announced = &self.name.announced;
         !announced.is_unknown()
             && self.rows().iter().any(|row| row.delivered && row.was_announced_as(announced))
     }
 
-    /// A GET has said what it is. `reader` names the way in which its records are counted; `size` is
-    /// in bytes.
+    /// A GET has shown its identity. `reader` names the way in which its records are counted; `size` is in bytes.
     pub fn identify(&self, etag: &str, size: u64, reader: &str) -> Known {
         let identity = self.name.announced.read(etag);
         if self.ledger.0.in_work.joins_another(&self.name, &identity) {
             return Known::InWork;
         }
-        // A checksum alone would be the message's word, not S3's.
+        // A checksum alone would be the message's claim, not S3's.
         if self.ledger.0.file.is_none() || (identity.etag.is_empty() && identity.version.is_empty()) {
             return Known::Undelivered(Progress::default());
         }
@@ -63,7 +62,7 @@ impl Entry {
         Known::Undelivered(progress)
     }
 
-    /// The object's work has ended. Its messages learn of it when the ledger knows.
+    /// Ends the object's work. Its messages are settled once the ledger has recorded it.
     pub fn settle(&self, outcome: Outcome) {
         let inner = &self.ledger.0;
         let in_work = Arc::clone(&inner.in_work);

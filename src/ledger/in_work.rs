@@ -1,4 +1,4 @@
-//! The objects that are in work, and the messages that wait for them.
+//! The objects in flight, and the messages that wait for them.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
@@ -8,24 +8,24 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::row::{Identity, Place, Row};
 use crate::ack::{Confirmed, Outcome, Share, Turn};
 
-/// An object as it was announced.
+/// An object as announced.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Name {
     pub place: Place,
     pub announced: Identity,
-    /// Tells announcements apart that do not say which content they mean: a GET has to.
+    /// Distinguishes announcements that do not say which content they mean: a GET must show it.
     number: Option<u64>,
 }
 
 impl Name {
-    /// The name alone, whichever announcement it comes from.
+    /// The name alone, from any announcement.
     pub fn new(place: Place, announced: Identity) -> Name {
         Name { place, announced, number: None }
     }
 }
 
 impl std::fmt::Display for Name {
-    /// Control characters are escaped: keys are chosen by others.
+    /// Control characters are escaped, because others choose the keys.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Place { bucket, key, .. } = &self.place;
         match bucket.is_empty() {
@@ -35,8 +35,8 @@ impl std::fmt::Display for Name {
     }
 }
 
-/// By name. A standard queue may hand out a message twice at once, and a lease may end before its work
-/// does: the object is collected once, and its outcome answers for all messages that name it.
+/// By name. A standard queue may deliver a message twice at once, and a lease may end before its work does: the object
+/// is collected once, and its outcome settles all messages that name it.
 #[derive(Debug, Default)]
 pub struct InWork {
     objects: Mutex<HashMap<Arc<Name>, Object>>,
@@ -45,21 +45,21 @@ pub struct InWork {
 
 #[derive(Debug)]
 struct Object {
-    /// The message that came first, and brought it into work.
+    /// The message that came first, and started it.
     first: Claim,
     /// Messages that came meanwhile.
     waiting: Vec<Claim>,
-    /// The identity that a GET has shown.
+    /// The identity in a GET's answer.
     read: Option<Identity>,
-    /// Once a GET has said what it is.
+    /// Set once a GET has shown it.
     tracked: Option<Tracked>,
 }
 
-/// A message's part in an object.
+/// A message's share of an object.
 #[derive(Debug)]
 struct Claim {
     share: Share,
-    /// The message's turn, where order matters.
+    /// The message's turn, if order matters.
     turn: Option<Turn>,
 }
 
@@ -68,7 +68,7 @@ struct Claim {
 pub struct Tracked {
     pub row: Row,
     pub confirmed: Confirmed,
-    /// Records that the ledger knows to be confirmed.
+    /// Records that the ledger knows as confirmed.
     pub saved: u64,
 }
 
@@ -79,7 +79,7 @@ impl InWork {
         Arc::new(Name { place, announced, number })
     }
 
-    /// Takes an object into work. False: it is there already, and `share` and `turn` wait for its end.
+    /// Adds an object in flight. Returns false if it is there already, and `share` and `turn` wait for its end.
     pub fn take(&self, name: &Arc<Name>, share: Share, turn: Option<&Turn>) -> bool {
         let claim = Claim { share, turn: turn.cloned() };
         match self.lock().entry(Arc::clone(name)) {
@@ -94,9 +94,9 @@ impl InWork {
         }
     }
 
-    /// A GET has said what the object is. True: the same content is in work under another name, which this one's
-    /// messages have joined: they wait for its end. Only an announcement that does not say what it means is compared
-    /// with others.
+    /// A GET has shown the object's identity. Returns true if the same content is in flight under another name, which
+    /// this one's messages have joined: they wait for its end. Only an announcement that does not say which content it
+    /// means is compared with others.
     pub fn joins_another(&self, name: &Name, read: &Identity) -> bool {
         let mut objects = self.lock();
         let is_same = |other: &Name, object: &Object| {
@@ -133,15 +133,15 @@ impl InWork {
         self.lock().get(name)?.tracked.clone()
     }
 
-    /// What has been confirmed of all objects and is not recorded yet, where that is `batches_min`
-    /// batches or more. It counts as recorded from now on.
+    /// The unrecorded confirmations of all objects that have at least `batches_min` batches. They count as recorded
+    /// from now on.
     pub fn unsaved(&self, batches_min: u64) -> Vec<Row> {
         let mut objects = self.lock();
         let tracked = objects.values_mut().filter_map(|object| object.tracked.as_mut());
         tracked.filter_map(|tracked| tracked.unsaved(batches_min)).collect()
     }
 
-    /// The object is done. Its messages learn of it outside the lock.
+    /// Removes the object. Its messages are settled outside the lock.
     pub fn finish(&self, name: &Name, outcome: Outcome) {
         let Some(object) = self.lock().remove(name) else { return };
         object.first.share.resolve(outcome);
@@ -154,7 +154,7 @@ impl InWork {
 }
 
 impl Object {
-    /// Its message's claim, and those that wait already.
+    /// Its message's claim, and the waiting ones.
     fn into_claims(self) -> Vec<Claim> {
         let Object { first, mut waiting, .. } = self;
         waiting.push(first);
@@ -173,7 +173,7 @@ impl Claim {
 }
 
 impl Tracked {
-    /// The entry as it should be now, if the ledger's is behind.
+    /// The current entry, if the ledger's is outdated.
     pub fn unsaved(&mut self, batches_min: u64) -> Option<Row> {
         let (records, batches) = self.confirmed.so_far();
         if records <= self.saved || batches < batches_min {
@@ -183,8 +183,8 @@ impl Tracked {
         Some(Row { records, ..self.row.clone() })
     }
 
-    /// The entry of an object whose work has ended. Delivered is what was decoded to its end and
-    /// confirmed as a whole, not what merely counts as done (`missing_object: skip`).
+    /// The entry of an object whose work has ended. "Delivered" means decoded to its end and confirmed as a whole, not
+    /// merely counted as done (`missing_object: skip`).
     pub fn ended(&mut self, outcome: Outcome) -> Option<Row> {
         if outcome != Outcome::Delivered || !self.confirmed.is_whole() {
             return self.unsaved(0);

@@ -1,4 +1,4 @@
-//! The lock of a state directory: two collectors that share one would take each other's records for their own.
+//! The lock of a state directory: two collectors that share one would mistake each other's records for their own.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
@@ -9,15 +9,15 @@ use super::{OpenError, private};
 /// The kind of process that opens a ledger.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Role {
-    /// There may be one of a directory.
+    /// At most one per directory.
     #[default]
     Collector,
-    /// There may be one of a directory, beside a collector, which its configuration names.
+    /// At most one per directory, beside a collector with the same configuration.
     Backfill,
 }
 
-/// Held until it is dropped, or until the process ends in whatever way: the lock is the kernel's, so none is ever left
-/// behind, and it holds between containers that share a volume of one machine.
+/// Held until it is dropped, or until the process ends in any way: the lock is the kernel's, so it is never left
+/// behind, and it works between containers that share a volume on one machine.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
@@ -33,15 +33,15 @@ impl Role {
 }
 
 impl Lock {
-    /// Locks the directory. None: there is no lock to be had, and a warning has been logged.
+    /// Locks the directory. None if no lock is available, and a warning has been logged.
     ///
     /// # Errors
-    /// [`OpenError::Held`] or [`OpenError::SecondBackfill`]: another one of the same role has it.
+    /// [`OpenError::Held`] or [`OpenError::SecondBackfill`] if another process of the same role has it.
     pub fn take(directory: &Path, role: Role) -> Result<Option<Lock>, OpenError> {
         let path = directory.join(role.file());
         let mut file = match private::open(&path) {
             Ok(file) => file,
-            // The ledger itself lies there, too, and says what is wrong and what to do.
+            // The ledger itself is there too, and reports the problem.
             Err(error) => {
                 log::warn!(
                     "{} cannot be created: {error}. Nothing prevents a second collector from using this state directory",
@@ -52,7 +52,7 @@ impl Lock {
         };
         match file.try_lock() {
             Ok(()) => {
-                // It is for people: a lock that says nothing is a lock all the same.
+                // The text is for people: a lock without it still works.
                 let _ = sign(&mut file);
                 Ok(Some(Lock { _file: file }))
             }
@@ -77,7 +77,7 @@ impl Lock {
     }
 }
 
-/// Writes who holds the lock.
+/// Writes the holder of the lock.
 fn sign(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
     writeln!(file, "{}", own_name())
@@ -87,7 +87,7 @@ fn own_name() -> String {
     format!("process {} on {}", std::process::id(), rustix::system::uname().nodename().to_string_lossy())
 }
 
-/// The holder of the lock, by what it has written.
+/// The holder of the lock, from its own text.
 fn holder(file: &mut File) -> String {
     let mut text = String::new();
     let read = file.take(200).read_to_string(&mut text);

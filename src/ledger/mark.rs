@@ -7,27 +7,27 @@ use std::collections::BTreeMap;
 pub struct Seen {
     /// See [`fingerprint`].
     pub id: u128,
-    /// Of the event, in the source's own unit: what lies before a [`Mark::forget_before`] is not read again.
+    /// The event's time, in the source's own unit: times before a [`Mark::forget_before`] are not read again.
     pub time: i64,
 }
 
-/// One step of a source: what is known once a page, and all before it, is delivered.
+/// One step of a source: the state once a page, and all before it, is delivered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mark {
-    /// Which source: `<input id>/<service>/<region>`.
+    /// The source: `<input id>/<service>/<region>`.
     pub source: String,
-    /// [`Polled::term`] of what it follows from: a mark from before its source was forgotten counts for nothing.
+    /// [`Polled::term`] of the state it follows from: a mark from before its source was forgotten is ignored.
     pub term: i64,
-    /// (part, how far): a source with several streams has a part for each. New values replace old ones, and an
-    /// empty one ends its part.
+    /// (part, position): a source with several streams has a part for each. New values replace old ones, and an empty
+    /// one removes its part.
     pub checkpoints: Vec<(String, String)>,
     /// Events of the page.
     pub seen: Vec<Seen>,
-    /// Events from before this time need not be known any more.
+    /// Events before this time can be removed.
     pub forget_before: Option<i64>,
 }
 
-/// A source's checkpoint as it is written.
+/// A source's stored checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
     pub source: String,
@@ -37,25 +37,25 @@ pub struct Checkpoint {
     pub at: i64,
 }
 
-/// All that is known of a source.
+/// The stored state of a source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Polled {
-    /// How often somebody has made the ledger forget the source.
+    /// Number of times the ledger was made to forget the source.
     pub term: i64,
     pub checkpoints: BTreeMap<String, String>,
-    /// The latest, as many as a source remembers.
+    /// The latest, as many as a source keeps.
     pub seen: Vec<Seen>,
 }
 
 impl Mark {
-    /// It says nothing that would have to be recorded.
+    /// True if there is nothing to record.
     pub fn is_empty(&self) -> bool {
         self.checkpoints.is_empty() && self.seen.is_empty() && self.forget_before.is_none()
     }
 }
 
-/// An event's id in 128 bits, the same in every version of the program: FNV-1a. AWS chooses the ids, so nobody
-/// can make two of them meet.
+/// An event's id in 128 bits, the same in every version of the program: FNV-1a. AWS chooses the ids, so nobody can
+/// provoke a collision.
 pub fn fingerprint(id: &str) -> u128 {
     const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;

@@ -1,9 +1,9 @@
-//! What must survive a restart: which objects are delivered, how far big ones are confirmed, and how far
-//! polled sources are delivered.
+//! State that survives a restart: delivered objects, how far big ones are confirmed, and how far polled sources are
+//! delivered.
 //!
-//! A message that comes again after its object was delivered (the deletion failed, the queue is a
-//! standard queue, the collector died in between) is acknowledged without a GET; an object that was
-//! half sent goes on after the last record that was confirmed.
+//! A message that is redelivered after its object was delivered (the deletion failed, the queue is a standard queue,
+//! the collector died in between) is acknowledged without a GET; a half-sent object resumes after the last confirmed
+//! record.
 //!
 //! ```text
 //! fetch ──claim──► in work ──settle──► writer thread ──COMMIT──► the message's share
@@ -11,9 +11,9 @@
 //!         waits)      └──every few seconds: progress of big objects
 //! ```
 //!
-//! An object's share of its message is resolved only after its delivery is recorded, so that a crash
-//! between confirmation and deletion repeats nothing. The reverse does not hold: a ledger that cannot
-//! be written does not stop delivery, it only lets a crash repeat more.
+//! An object's share of its message is resolved only after its delivery is recorded, so that a crash between
+//! confirmation and deletion repeats nothing. The reverse does not hold: an unwritable ledger does not stop delivery,
+//! it only lets a crash repeat more.
 
 mod clocks;
 mod entry;
@@ -66,13 +66,13 @@ pub struct Ledger(Arc<Inner>);
 struct Inner {
     in_work: Arc<InWork>,
     suspects: Suspects,
-    /// None: nothing is remembered.
+    /// None if nothing is recorded.
     file: Option<File>,
 }
 
 #[derive(Debug)]
 struct File {
-    /// For look-ups: they do not wait for the writer.
+    /// For look-ups, which do not wait for the writer.
     reader: Mutex<Reader>,
     reading: Arc<Health>,
     writer: Sender<Command>,
@@ -98,7 +98,7 @@ impl File {
 }
 
 impl Reader {
-    /// None: one that failed a moment ago is not tried again yet.
+    /// None while a failed look-up is paused.
     fn look_up<T>(
         &mut self,
         look: impl FnOnce(&Store) -> rusqlite::Result<T>,
@@ -114,11 +114,10 @@ impl Reader {
 }
 
 impl Ledger {
-    /// Opens the ledger in `directory` for what `scope` says, and starts its writer. Both are made if they are not
-    /// there.
+    /// Opens the ledger in `directory` for `scope`, and starts its writer. Both are created if missing.
     ///
     /// # Errors
-    /// [`OpenError`]: what is wrong with the file, and what to do about it.
+    /// [`OpenError`]: the problem with the file, and what to do about it.
     pub fn open(directory: &Path, scope: &Scope, telemetry: &Arc<Telemetry>) -> Result<Ledger, OpenError> {
         let path = directory.join(FILE);
         private::prepare(&path)?;
@@ -158,26 +157,25 @@ impl Ledger {
         Ok(Ledger(Arc::new(Inner { in_work, suspects, file: Some(file) })))
     }
 
-    /// One that remembers nothing. An object that is announced twice at once is still collected once.
+    /// A ledger that records nothing. An object that is announced twice at once is still collected once.
     pub fn none() -> Ledger {
         Ledger(Arc::new(Inner { in_work: Arc::default(), suspects: Suspects::none(), file: None }))
     }
 
-    /// All outputs to which what is recorded now was delivered, as one text. Empty: nothing is remembered.
+    /// All outputs of new entries, as one text. Empty if nothing is recorded.
     pub fn destinations(&self) -> &str {
         self.0.file.as_ref().map_or("", |file| &file.destinations)
     }
 
-    /// Adds a clock by which entries are dated, and forgotten when they are old. It says nothing as long as it is not known.
+    /// Adds a clock for dating and expiring entries. It is ignored while it is not known.
     pub fn keep_time_by(&self, clock: impl Fn() -> Option<SystemTime> + Send + 'static) {
         if let Some(file) = &self.0.file {
             file.clocks.add(clock);
         }
     }
 
-    /// Takes an object into work for the input with this id. `share` is resolved when that has ended
-    /// and is recorded. None: the object is in work already; the share, and `turn` where order matters, wait
-    /// for its end.
+    /// Adds an object in flight for the input with this id. `share` is resolved when its end is recorded. None if the
+    /// object is in flight already; the share, and `turn` if order matters, wait for its end.
     pub fn claim(&self, input: &str, object: &Object, share: Share, turn: Option<&Turn>) -> Option<Entry> {
         let name = self.0.in_work.name(Place::of(input, object), Identity::announced(object));
         self.0.in_work.take(&name, share, turn).then(|| Entry::new(self.clone(), name))
@@ -188,8 +186,8 @@ impl Ledger {
         &self.0.suspects
     }
 
-    /// The case of an object of the input with this id, or with an empty bucket of the body of the
-    /// message that is named by the key.
+    /// The record of an object of the input with this id; with an empty bucket, of the body of the message whose id is
+    /// the key.
     pub fn case(&self, place: Place, announced: Identity) -> Case {
         let case = self.0.suspects.case(place, announced);
         if case.standing == Standing::Unsuspected {
@@ -203,15 +201,15 @@ impl Ledger {
     /// Records a step of a polled source, soon and in order.
     pub fn mark(&self, mark: Mark) {
         if let Some(file) = self.0.file.as_ref().filter(|_| !mark.is_empty()) {
-            // A writer that is gone has said why.
+            // A writer that is gone has reported why.
             let _ = file.writer.send(Command::Mark(Box::new(mark)));
         }
     }
 
-    /// What is known of a polled source.
+    /// The stored state of a polled source.
     ///
     /// # Errors
-    /// The ledger cannot be read. Nobody should begin anew because of that.
+    /// If the ledger cannot be read. The source must not restart because of that.
     pub fn polled(&self, source: &str) -> rusqlite::Result<Polled> {
         match &self.0.file {
             Some(file) => file.reader().store.polled(source),
@@ -219,20 +217,20 @@ impl Ledger {
         }
     }
 
-    /// Has somebody made the ledger forget the source since that term began? One that cannot be read says no: it
-    /// will be asked again.
+    /// True if the ledger was made to forget the source since that term began. False if it cannot be read: the caller
+    /// will ask again.
     pub fn has_forgotten(&self, source: &str, term: i64) -> bool {
         let Some(file) = &self.0.file else { return false };
         let now_in = file.reader().look_up(|store| store.term(source));
         now_in.is_some_and(|now_in| now_in.is_ok_and(|now_in| now_in != term))
     }
 
-    /// Records how far everything in work is confirmed, and waits for that as long as `patience` says.
+    /// Records how far everything in flight is confirmed, and waits for that at most `patience`.
     pub fn save(&self, patience: Duration) {
         self.ask(false, patience);
     }
 
-    /// Saves, and ends the thread that writes.
+    /// Saves, and ends the writer thread.
     pub fn close(&self, patience: Duration) {
         let Some(file) = &self.0.file else { return };
         let deadline = Instant::now() + patience;
@@ -241,15 +239,15 @@ impl Ledger {
             std::thread::sleep(LEDGER_END_INTERVAL);
         }
         if file.thread.has_ended() {
-            // Now another one may have the directory, the next pipeline of this process for instance.
+            // Now another process may have the directory, or the next pipeline of this one.
             drop(file.lock.lock().unwrap_or_else(|e| e.into_inner()).take());
         }
     }
 
-    /// Makes what is known of a polled source that of `account`, unless it is of another one, which is returned.
+    /// Assigns a polled source's state to `account`, unless it belongs to another one, which is returned.
     ///
     /// # Errors
-    /// The ledger cannot be used at present.
+    /// If the ledger cannot be used at present.
     pub fn belongs_to(&self, source: &str, account: &str) -> rusqlite::Result<Option<String>> {
         match &self.0.file {
             Some(file) => file.reader().store.belongs_to(source, account),
@@ -257,7 +255,7 @@ impl Ledger {
         }
     }
 
-    /// The thread that writes, unless nothing is remembered.
+    /// The writer thread, unless nothing is recorded.
     pub fn crew(&self) -> Option<&Crew> {
         self.0.file.as_ref().map(|file| &file.thread)
     }
@@ -271,7 +269,7 @@ impl Ledger {
         }
     }
 
-    /// What is known of a place. A ledger that cannot be read knows nothing, which costs repeats only.
+    /// The entries of a place. An unreadable ledger returns none, which only costs repeats.
     fn rows(&self, place: &Place) -> Vec<Row> {
         let Some(file) = &self.0.file else { return Vec::new() };
         let rows = file.reader().look_up(|store| store.rows(place));

@@ -1,22 +1,22 @@
-//! The pause that look-ups make after one that failed. Pure.
+//! The pause of look-ups after a failure. Pure.
 
 use std::time::Instant;
 
 use crate::base::limits::LEDGER_LOOKUP_PAUSE;
 
-/// Look-ups are made by whoever fetches: a file that blocks each of them must not hold up delivery.
+/// Fetchers make look-ups: a file that blocks each of them must not hold up delivery.
 #[derive(Debug, Default)]
 pub struct Pause {
     failed_at: Option<Instant>,
 }
 
 impl Pause {
-    /// No look-up should be made now.
+    /// True if no look-up should be made now.
     pub fn lasts(&self, now: Instant) -> bool {
         self.failed_at.is_some_and(|failed| now.saturating_duration_since(failed) < LEDGER_LOOKUP_PAUSE)
     }
 
-    /// A look-up has ended.
+    /// Records the end of a look-up.
     pub fn note(&mut self, worked: bool, now: Instant) {
         self.failed_at = (!worked).then_some(now);
     }

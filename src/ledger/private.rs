@@ -1,8 +1,7 @@
-//! The ledger's directory and files are this user's alone.
+//! Makes the ledger's directory and files private to this user.
 //!
-//! Whoever else may write there could delete entries, which repeats logs, add some, which loses logs, or put a
-//! link in a file's place and have another file overwritten. So that is refused. What others may only read is
-//! closed to them.
+//! Others with write access could delete entries, which repeats logs, add some, which loses logs, or replace a file by
+//! a link and have another file overwritten. So that is refused. Read access of others is removed.
 
 use std::fs::{self, DirBuilder, File, FileType, Metadata, OpenOptions, Permissions};
 use std::io;
@@ -14,16 +13,16 @@ use rustix::process::geteuid;
 
 use super::store::OpenError;
 
-/// Endings that SQLite adds to the file's name for its companions; the first is the file itself.
+/// SQLite's suffixes for its companion files; the first is the file itself.
 const COMPANIONS: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
 const OF_DIRECTORY: u32 = 0o700;
 const OF_FILE: u32 = 0o600;
-/// Group and others may write.
+/// Write permission of group and others.
 const WRITABLE: u32 = 0o022;
 const ANYTHING: u32 = 0o077;
 
-/// Makes the directory if it is not there, refuses what is not safe, and takes read permissions from others.
+/// Creates the directory if it is missing, refuses unsafe ones, and removes read permissions of others.
 ///
 /// # Errors
 /// [`OpenError::Directory`], [`OpenError::Kind`], [`OpenError::Open`] or [`OpenError::Link`].
@@ -31,7 +30,7 @@ pub fn prepare(path: &Path) -> Result<(), OpenError> {
     let directory = directory_of(path);
     let make = || DirBuilder::new().recursive(true).mode(OF_DIRECTORY).create(directory);
     let made = make().map_err(|source| OpenError::Directory { path: directory.to_owned(), source });
-    // Something else may stand in its place.
+    // Something else may be in its place.
     examine(path).and(made)?;
     warn_of_other_owners(path);
     close(directory, OF_DIRECTORY);
@@ -39,7 +38,7 @@ pub fn prepare(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Refuses what is not safe.
+/// Refuses unsafe files.
 ///
 /// # Errors
 /// [`OpenError::Kind`], [`OpenError::Open`] or [`OpenError::Link`].
@@ -48,17 +47,17 @@ pub fn examine(path: &Path) -> Result<(), OpenError> {
     files(path).try_for_each(|file| examine_one(&file, FileType::is_file, "a file"))
 }
 
-/// Takes read permissions on the files from others.
+/// Removes others' read permissions on the files.
 pub fn close_files(path: &Path) {
     files(path).for_each(|file| close(&file, OF_FILE));
 }
 
-/// Opens a file beside the ledger's to read and write it, and makes it if it is not there.
+/// Opens a file beside the ledger's for reading and writing, and creates it if it is missing.
 ///
 /// # Errors
-/// It cannot be opened, is a symbolic link, or is no file.
+/// If it cannot be opened, is a symbolic link, or is not a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
-    // A FIFO would be waited for.
+    // Opening a FIFO would block.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
@@ -69,8 +68,8 @@ pub fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Warns of a directory or files that belong to a user who is neither we nor root: such a user can change what is in
-/// them. In a container that is common, and no mistake.
+/// Warns of a directory or files that belong to another user except root, who can change their content. In a container
+/// that is common, and not a mistake.
 fn warn_of_other_owners(path: &Path) {
     let own = [0, geteuid().as_raw()];
     let directory = std::iter::once(directory_of(path).to_owned());
@@ -87,7 +86,7 @@ fn warn_of_other_owners(path: &Path) {
 }
 
 fn examine_one(path: &Path, is_wanted: fn(&FileType) -> bool, wanted: &'static str) -> Result<(), OpenError> {
-    // What is not there, or cannot be looked at, is the opening's own trouble.
+    // Opening reports a missing or inaccessible file.
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
     if metadata.is_symlink() {
         return Err(OpenError::Link { path: path.to_owned() });
@@ -101,13 +100,13 @@ fn examine_one(path: &Path, is_wanted: fn(&FileType) -> bool, wanted: &'static s
     Ok(())
 }
 
-/// Only what is our own can be closed; what is somebody else's is not ours to judge.
+/// Only our own files can be restricted.
 fn close(path: &Path, mode: u32) {
     let is_open = |metadata: &Metadata| {
         metadata.mode() & ANYTHING != 0 && metadata.uid() == geteuid().as_raw() && !metadata.is_symlink()
     };
     if fs::symlink_metadata(path).is_ok_and(|metadata| is_open(&metadata)) {
-        // On a file system without permissions there is nothing to close.
+        // A file system without permissions has nothing to restrict.
         let _: io::Result<()> = fs::set_permissions(path, Permissions::from_mode(mode));
     }
 }

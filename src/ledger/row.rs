@@ -1,23 +1,23 @@
-//! What the ledger knows of an object.
+//! The ledger's entry of an object.
 
 use crate::base::object::Object;
 
-/// Where an object stands, and for whom it was collected.
+/// An object's place, and the input that collected it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// `id` of the input in the configuration: another id starts afresh.
+    /// `id` of the input in the configuration: another id starts from nothing.
     pub input: String,
     pub bucket: String,
     pub key: String,
 }
 
-/// Which content an object had there. What is not known is empty.
+/// The identity of the object's content. Unknown fields are empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Identity {
     pub version: String,
     /// Without quotes.
     pub etag: String,
-    /// CrowdStrike's own.
+    /// CrowdStrike's checksum.
     pub checksum: String,
 }
 
@@ -28,11 +28,11 @@ pub struct Row {
     pub identity: Identity,
     /// Compressed bytes.
     pub size: u64,
-    /// Records of its beginning that are confirmed.
+    /// Confirmed records from its start.
     pub records: u64,
-    /// All of it is.
+    /// True if all of it is confirmed.
     pub delivered: bool,
-    /// How the records were counted: they mean nothing to another format or program.
+    /// The counter of the records: they are meaningless to another format or program.
     pub reader: String,
     /// Seconds since 1970.
     pub at: i64,
@@ -45,7 +45,7 @@ impl Place {
 }
 
 impl Identity {
-    /// As a message announces it.
+    /// The identity in a message's announcement.
     pub fn announced(object: &Object) -> Identity {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         // "null" is the version of everything that was written while versioning was off.
@@ -57,17 +57,17 @@ impl Identity {
         }
     }
 
-    /// The same, once a GET has said what is really there.
+    /// The identity after a GET.
     pub fn read(&self, etag: &str) -> Identity {
         Identity { etag: bare(etag).to_owned(), ..self.clone() }
     }
 
-    /// Nothing tells this content from another one at the same place.
+    /// True if nothing distinguishes this content from another one at the same place.
     pub fn is_unknown(&self) -> bool {
         self.version.is_empty() && self.etag.is_empty() && self.checksum.is_empty()
     }
 
-    /// Do both GETs show the same content?
+    /// True if both GETs show the same content.
     pub fn is_content_of(&self, other: &Identity) -> bool {
         let versions_differ =
             !self.version.is_empty() && !other.version.is_empty() && self.version != other.version;
@@ -76,7 +76,7 @@ impl Identity {
 }
 
 impl Row {
-    /// Is it what a message announces so? A version says everything; without one the ETag does, or the
+    /// True if a message's announcement means this content. A version decides; without one the ETag does, or the
     /// checksum.
     pub fn was_announced_as(&self, asked: &Identity) -> bool {
         let own = &self.identity;
@@ -86,7 +86,7 @@ impl Row {
         same(&own.etag, &asked.etag) || same(&own.checksum, &asked.checksum)
     }
 
-    /// Is it what a GET has brought?
+    /// True if a GET returned this content.
     pub fn was_read_as(&self, read: &Identity) -> bool {
         self.identity.is_content_of(read)
     }
@@ -96,7 +96,7 @@ fn same(one: &str, other: &str) -> bool {
     !one.is_empty() && one == other
 }
 
-/// An ETag without its quotes: messages give it without, answers with them.
+/// An ETag without its quotes: messages omit them, answers have them.
 fn bare(etag: &str) -> &str {
     etag.trim_start_matches("W/").trim_matches('"')
 }

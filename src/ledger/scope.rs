@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use super::lock::Role;
 
-/// The queues that a collector reads, and the outputs to which it sends.
+/// A collector's queues and outputs.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
     pub role: Role,
-    /// Ids of inputs, each with the queue that it reads; one id may have several.
+    /// Ids of inputs, each with its queue; one id may have several.
     pub queues: Vec<(String, String)>,
     /// The addresses of all outputs.
     pub outputs: Vec<String>,
@@ -32,24 +32,24 @@ impl Scope {
     }
 }
 
-/// Which entries count: those that were delivered at least to all of today's outputs.
+/// The entries that count: those delivered to at least all current outputs.
 #[derive(Debug, Clone)]
 pub struct Ours {
-    /// The number of today's outputs.
+    /// The number of the current outputs.
     pub id: i64,
     /// The numbers of all outputs whose entries count, for SQL.
     pub believed: String,
 }
 
 impl Default for Ours {
-    /// The first outputs that were ever used.
+    /// The first outputs ever used.
     fn default() -> Ours {
         Ours { id: 0, believed: "0".to_owned() }
     }
 }
 
 impl Ours {
-    /// `known`: the outputs of all entries, each with its number.
+    /// `known` are the outputs of all entries, each with its number.
     pub fn among(known: &[(i64, String)], destinations: &str) -> Ours {
         let set = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
         let ours = set(destinations);

@@ -1,8 +1,7 @@
 //! The file: an SQLite database that operators can open with `sqlite3`.
 //!
-//! Of objects: an entry that is finished gets a new `id`, so that ids follow time and the oldest entries
-//! are found without a second index. Of polled sources: how far they are delivered, and which events of the
-//! time that may be read again.
+//! Objects: a finished entry gets a new `id`, so that ids follow time and the oldest entries are found without a second
+//! index. Polled sources: their checkpoints, and the delivered events of the time that may be read again.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -58,8 +57,8 @@ CREATE TABLE terms (
     term      INTEGER NOT NULL   -- how often it was forgotten; no row: never
 ) WITHOUT ROWID;";
 
-/// Tables that say whose the entries are. Older programs do not know of them, and write entries of the outputs with
-/// the number 0.
+/// Tables for the scope of entries. Older programs do not know them, and write entries of the outputs with the number
+/// 0.
 const WHOSE: &str = "
 CREATE TABLE IF NOT EXISTS outputs (
     id        INTEGER PRIMARY KEY,  -- 0: the first that were used
@@ -80,14 +79,15 @@ const WITH_SOURCES: i64 = 3;
 
 const COLUMNS: &str = "input, bucket, key, etag, version, checksum, size, records, delivered, reader, at";
 
-/// What a filter by input (an `aws` input has several, `<id>/<service>/<region>`) and by part of `s3://bucket/key` means in SQL; an empty one fits all.
+/// A filter in SQL by input (an `aws` input has several, `<id>/<service>/<region>`) and by part of `s3://bucket/key`;
+/// an empty one matches all.
 const FILTER: &str = "(:input = '' OR input = :input OR instr(input, :input || '/') = 1) \
                       AND (:part = '' OR instr('s3://' || bucket || '/' || key, :part) > 0)";
 
-/// The same for sources: those of an input, or one of them.
+/// A filter in SQL for sources: those of an input, or one of them.
 const SOURCES: &str = "(?1 = '' OR source = ?1 OR instr(source, ?1 || '/') = 1)";
 
-/// Why the ledger cannot be used. Each message says what to do.
+/// The reason why the ledger cannot be used. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("the ledger's directory {} cannot be created: {source}", path.display())]
@@ -154,7 +154,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Trying again later may well help, without a change of the configuration.
+    /// True if a later retry may help, without a change of the configuration.
     pub fn is_temporary(&self) -> bool {
         match self {
             OpenError::Busy { .. }
@@ -166,7 +166,7 @@ impl OpenError {
         }
     }
 
-    /// How long a start tries again by itself: what ends by itself ends within that time.
+    /// How long a start retries by itself: temporary conditions usually end within that time.
     pub fn patience(&self) -> Duration {
         match self {
             OpenError::Busy { .. } | OpenError::Held { ours: true, .. } => LEDGER_BUSY_START,
@@ -176,7 +176,7 @@ impl OpenError {
     }
 }
 
-/// Which entries are meant. Empty texts mean all.
+/// The selected entries. Empty texts select all.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     pub input: String,
@@ -192,7 +192,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the ledger, and makes it if there is none. It is certain then that it can be written.
+    /// Opens the ledger, and creates it if it is missing. It is proven to be writable then.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -200,8 +200,8 @@ impl Store {
         private::prepare(path)?;
         let classified = |source| classified(path, source);
         let mut store = Store::connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(classified)?;
-        // Write-ahead: readers and the writer do not wait for each other. FULL: what is committed
-        // outlives a power failure; commits are grouped, so this is a few syncs a second at most.
+        // Write-ahead: readers and the writer do not wait for each other. FULL: committed data survives a power
+        // failure; commits are grouped, so this is a few syncs a second at most.
         let prepare = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
         store.connection.execute_batch(prepare).map_err(classified)?;
         private::close_files(path);
@@ -210,7 +210,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens a ledger that must be there.
+    /// Opens an existing ledger.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -223,7 +223,7 @@ impl Store {
         store.check(path)?;
         match store.version(path)? {
             0 => Err(OpenError::Foreign { path: path.to_owned() }),
-            // One of an older version is brought up by the next run.
+            // The next run upgrades one of an older version.
             _ => Ok(store),
         }
     }
@@ -236,20 +236,20 @@ impl Store {
         Store::connect(path, OpenFlags::empty()).map_err(|source| classified(path, source))
     }
 
-    /// From now on entries are written for the outputs of `scope`, and only those count that were delivered to all of
-    /// them. The queues of `scope` are those that its inputs read.
+    /// Sets the scope: from now on entries are written for its outputs, and only those count that were delivered to all
+    /// of them. Its queues are those that the inputs read.
     ///
     /// # Errors
-    /// [`OpenError::OtherQueue`], or that the file cannot be used.
+    /// [`OpenError::OtherQueue`], or if the file cannot be used.
     pub fn belong(&mut self, path: &Path, scope: &Scope) -> Result<(), OpenError> {
         self.refuse_other_queues(path, scope)?;
         self.take_over(scope).map_err(|source| classified(path, source))
     }
 
-    /// Entries that another queue has brought say nothing about this one's objects.
+    /// Entries of another queue say nothing about this one's objects.
     ///
     /// # Errors
-    /// [`OpenError::OtherQueue`], or that the file cannot be read.
+    /// [`OpenError::OtherQueue`], or if the file cannot be read.
     pub fn refuse_other_queues(&self, path: &Path, scope: &Scope) -> Result<(), OpenError> {
         for input in scope.inputs() {
             let known = self.queues(input).map_err(|source| classified(path, source))?;
@@ -297,7 +297,7 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the checkpoints of a source those of `account`, unless they are of another one, which is returned.
+    /// Assigns a source's checkpoints to `account`, unless they belong to another one, which is returned.
     pub fn belongs_to(&self, source: &str, account: &str) -> rusqlite::Result<Option<String>> {
         let sql = "SELECT account, EXISTS (SELECT 1 FROM checkpoints WHERE source = ?1) FROM accounts WHERE source = ?1";
         let known =
@@ -313,7 +313,7 @@ impl Store {
         }
     }
 
-    /// One more connection, for which the same entries count.
+    /// One more connection with the same scope.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -321,7 +321,7 @@ impl Store {
         Ok(Store { ours: self.ours.clone(), ..Store::attach(path)? })
     }
 
-    /// All that is known of a place and counts.
+    /// All entries of a place that count.
     pub fn rows(&self, place: &Place) -> rusqlite::Result<Vec<Row>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM objects WHERE input = :input AND bucket = :bucket AND key = :key
@@ -340,7 +340,7 @@ impl Store {
         self.select(&sql, named_params! {":input": filter.input, ":part": filter.part, ":limit": limit})
     }
 
-    /// Writes all rows in one transaction. What is delivered stays so.
+    /// Writes all rows in one transaction. Delivered entries stay delivered.
     pub fn write<'r>(&mut self, rows: impl IntoIterator<Item = &'r Row>) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
@@ -379,8 +379,8 @@ impl Store {
         transaction.commit()
     }
 
-    /// Forgets, of the `rows_max` oldest entries, those from before `oldest`; all of them while the
-    /// file holds more than `bytes_max`. Returns how many.
+    /// Of the `rows_max` oldest entries, removes those from before `oldest`; all of them while the file holds more than
+    /// `bytes_max`. Returns their number.
     pub fn sweep(&mut self, oldest: i64, bytes_max: u64, rows_max: usize) -> rusqlite::Result<usize> {
         self.sweep_suspects(oldest)?;
         let too_large = self.bytes()? > bytes_max;
@@ -391,13 +391,13 @@ impl Store {
         self.connection.prepare_cached(sql)?.execute(parameters)
     }
 
-    /// Forgets what fits the filter. Returns how many entries that were.
+    /// Forgets the matching entries. Returns their number.
     pub fn forget(&mut self, filter: &Filter) -> rusqlite::Result<usize> {
         let sql = format!("DELETE FROM objects WHERE {FILTER}");
         self.connection.execute(&sql, named_params! {":input": filter.input, ":part": filter.part})
     }
 
-    /// What is known of a polled source.
+    /// The stored state of a polled source.
     pub fn polled(&self, source: &str) -> rusqlite::Result<Polled> {
         let mut checkpoints =
             self.connection.prepare_cached("SELECT part, value FROM checkpoints WHERE source = ?1")?;
@@ -415,13 +415,13 @@ impl Store {
         })
     }
 
-    /// How often a source was forgotten.
+    /// The number of times a source was forgotten.
     pub fn term(&self, source: &str) -> rusqlite::Result<i64> {
         let mut terms = self.connection.prepare_cached("SELECT term FROM terms WHERE source = ?1")?;
         Ok(terms.query_row([source], |row| row.get(0)).optional()?.unwrap_or(0))
     }
 
-    /// Writes all marks, in their order, in one transaction; not those whose source was forgotten since.
+    /// Writes all marks, in order, in one transaction, except those whose source was forgotten since.
     pub fn mark(&mut self, marks: &[Mark], now: i64) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
@@ -455,8 +455,8 @@ impl Store {
         transaction.commit()
     }
 
-    /// How far the sources of an input are (`1023001`, or one of them: `1023001/metrics-all/us-east-1`); of all
-    /// inputs, if it is empty.
+    /// The checkpoints of an input's sources (`1023001`, or one of them: `1023001/metrics-all/us-east-1`); of all
+    /// inputs if it is empty.
     pub fn checkpoints(&self, input: &str) -> rusqlite::Result<Vec<Checkpoint>> {
         if !self.has_sources()? {
             return Ok(Vec::new());
@@ -471,8 +471,8 @@ impl Store {
         rows.collect()
     }
 
-    /// Polled sources of the input begin anew, also those that run: they see that their term is over. Of all
-    /// inputs, if it is empty. Returns how many checkpoints that were.
+    /// Restarts polled sources of the input, including running ones: they notice that their term is over. Of all inputs
+    /// if it is empty. Returns the number of removed checkpoints.
     pub fn forget_sources(&mut self, input: &str) -> rusqlite::Result<usize> {
         if !self.has_sources()? {
             return Ok(0);
@@ -494,7 +494,7 @@ impl Store {
         Ok(version >= WITH_SOURCES)
     }
 
-    /// Bytes of the file that are in use; what was forgotten leaves room for new entries.
+    /// Bytes of the file in use; removed entries leave room for new ones.
     pub fn bytes(&self) -> rusqlite::Result<u64> {
         let number = |name| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let pages = number("page_count")? - number("freelist_count")?;
@@ -508,8 +508,7 @@ impl Store {
         Ok(Store { connection, ours: Ours::default() })
     }
 
-    /// A large file is not read whole at each start: what is damaged in its middle is found when it is
-    /// used.
+    /// A large file is not read whole at each start: damage in its middle is found when it is used.
     fn check(&self, path: &Path) -> Result<(), OpenError> {
         if self.bytes().map_err(|source| classified(path, source))? > LEDGER_CHECK_BYTES_MAX {
             return Ok(());
@@ -526,7 +525,7 @@ impl Store {
         Err(OpenError::Damaged { path: path.to_owned(), source })
     }
 
-    /// The schema's version; 0: the file is empty.
+    /// The schema's version; 0 if the file is empty.
     fn version(&self, path: &Path) -> Result<i64, OpenError> {
         let number = |sql: &str| {
             let value = self.connection.query_row(sql, (), |row| row.get::<_, i64>(0));
@@ -574,7 +573,7 @@ impl Store {
     }
 }
 
-/// Does the table have the column?
+/// True if the table has the column.
 fn has(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<bool> {
     let sql = "SELECT count(*) FROM pragma_table_info(?1) WHERE name = ?2";
     connection.query_row(sql, [table, column], |row| row.get::<_, i64>(0)).map(|count| count > 0)
@@ -597,7 +596,7 @@ fn stored(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// Somebody else holds the file for the moment.
+/// Another process holds the file for the moment.
 pub fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }

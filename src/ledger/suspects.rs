@@ -1,15 +1,14 @@
 //! Objects that were being decoded, and messages that were being read, when the process died.
 //!
-//! A failed allocation, an exhausted stack and the kernel's out-of-memory killer end the process, and no
-//! caller can catch that. The message of the object that caused it comes back, and would end the next
-//! process too. So each worker notes what it decodes in a file that outlives the process
-//! ([`notes`]), and the next start reads it:
+//! A failed allocation, an exhausted stack and the kernel's out-of-memory killer end the process, and no caller can
+//! catch that. The message of the object that caused it is redelivered, and would end the next process too. So each
+//! worker notes what it decodes in a file that survives the process ([`notes`]), and the next start reads it:
 //!
-//! 1. Everything that was being decoded is a *suspect*, which the ledger remembers.
+//! 1. Everything that was being decoded is a *suspect*, which the ledger records.
 //! 2. A suspect is decoded alone, while no other worker decodes anything. If it gets through, it is
-//!    acquitted: a kill or a power failure makes suspects of innocent objects, and of several at a time.
-//! 3. A suspect that was decoded alone when the process died again is refused by name, without a GET,
-//!    until somebody makes the ledger forget it.
+//!    cleared: a kill or a power failure makes suspects of innocent objects, and of several at a time.
+//! 3. A suspect that was decoded alone when the process died again is refused with an error, without a
+//!    GET, until the ledger is made to forget it.
 
 mod notes;
 
@@ -28,10 +27,10 @@ use crate::base::limits::THREADS_MAX;
 use notes::Notes;
 pub use notes::left_in;
 
-/// Suspects that are named in the log; there are as many as workers at the most.
+/// Suspects that are named in the log; at most as many as workers.
 const SUSPECTS_NAMED_MAX: usize = 20;
 
-/// The number of a worker that reads messages, which is behind those of all that decode.
+/// The number of a worker that reads messages, which comes after those of all that decode.
 const READER: usize = THREADS_MAX;
 
 /// Deaths after which an object is refused.
@@ -41,25 +40,25 @@ pub const DEATHS_MAX: u32 = 2;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suspect {
     pub name: Name,
-    /// How often.
+    /// Number of deaths.
     pub deaths: u32,
     /// Seconds since 1970.
     pub at: i64,
 }
 
-/// The suspects, and the notes of what is being decoded. Cheap to clone.
+/// The suspects, and the notes of objects in the decoder. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Suspects(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// None: nothing is noted.
+    /// None if nothing is noted.
     notes: Option<Notes>,
     known: Mutex<HashMap<Place, Suspect>>,
     writer: Option<Sender<Command>>,
-    /// Held by whoever decodes; a suspect excludes all others.
+    /// Held while decoding; a suspect excludes all others.
     decoding: RwLock<()>,
-    /// Held by whoever reads a large message.
+    /// Held while reading a large message.
     reading: Mutex<()>,
 }
 
@@ -67,13 +66,13 @@ struct Inner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     Unsuspected,
-    /// It is to be decoded alone.
+    /// It must be decoded alone.
     Suspected,
-    /// It is not to be decoded any more.
+    /// It must not be decoded any more.
     Refused,
 }
 
-/// An object's way through the decoders.
+/// An object's progress through the decoders.
 #[derive(Debug, Clone)]
 pub struct Case {
     suspects: Suspects,
@@ -89,8 +88,8 @@ pub struct Decoding<'s> {
 }
 
 impl Suspects {
-    /// Reads the notes of the process before this one into the ledger, and begins new ones. A file that
-    /// cannot be used costs this protection only.
+    /// Reads the notes of the previous process into the ledger, and begins new ones. A file that cannot be used only
+    /// costs this protection.
     pub(super) fn open(directory: &Path, store: &mut Store, writer: Sender<Command>) -> Suspects {
         let now = Timestamp::now().as_second();
         let opened = notes::take_over(directory, |left| store.suspect(&left.names, &left.run, now));
@@ -136,7 +135,7 @@ impl Suspects {
         }))
     }
 
-    /// The case of an object, or of a message's body.
+    /// The record of an object, or of a message's body.
     pub fn case(&self, place: Place, announced: Identity) -> Case {
         let name = Name::new(place, announced);
         let standing = self.standing(&name);
@@ -152,7 +151,7 @@ impl Suspects {
         }
     }
 
-    /// A worker begins to decode a piece of an object, or with None of something that is not noted.
+    /// Notes that a worker begins to decode a piece of an object, or with None something that is not noted.
     pub fn begin(&self, worker: usize, case: Option<&Case>) -> Decoding<'_> {
         let inner = &self.0;
         let suspected = case.is_some_and(|case| case.standing == Standing::Suspected);
@@ -177,7 +176,7 @@ impl Suspects {
         found
     }
 
-    /// The process ends in order: what is still being decoded does not count.
+    /// The process exits in order: objects in the decoder do not count.
     pub fn end(&self) {
         if let Some(notes) = &self.0.notes {
             notes.end();
@@ -188,7 +187,7 @@ impl Suspects {
         let removed = self.known().remove(&name.place);
         if let (Some(suspect), Some(writer)) = (removed, &self.0.writer) {
             log::info!("{name}: was decoded, and is no longer suspected");
-            // A writer that is gone has said why.
+            // A writer that is gone has reported why.
             let _ = writer.send(Command::Acquit(Box::new(suspect.name)));
         }
     }
@@ -199,7 +198,7 @@ impl Suspects {
 }
 
 impl Suspect {
-    /// Is it this object? What is not known of one of them does not tell them apart.
+    /// True if it is this object. Unknown fields do not distinguish them.
     fn is(&self, name: &Name) -> bool {
         let (own, asked) = (&self.name.announced, &name.announced);
         let differs = |one: &str, other: &str| !one.is_empty() && !other.is_empty() && one != other;
@@ -233,15 +232,15 @@ impl Case {
         &self.name.place.key
     }
 
-    /// How often the process died over it.
+    /// The number of times the process died over it.
     pub fn deaths(&self) -> u32 {
         self.suspects.known().get(&self.name.place).map_or(0, |suspect| suspect.deaths)
     }
 }
 
 impl Decoding<'_> {
-    /// Runs something that is no decoding, such as a wait for an output: a death in the middle of it
-    /// says nothing about the object.
+    /// Runs something that is not decoding, such as a wait for an output: a death in the middle of it says nothing
+    /// about the object.
     pub fn pause<T>(&self, other: impl FnOnce() -> T) -> T {
         let Some((notes, worker)) = self.note else { return other() };
         notes.set(worker, false);

@@ -1,4 +1,4 @@
-//! The one thread that writes.
+//! The single writer thread.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,20 +20,19 @@ use crate::base::limits::{
 };
 use crate::telemetry::{Health, Telemetry};
 
-/// What the writer is asked to do.
+/// A command to the writer.
 pub enum Command {
-    /// Record a row, then let the object's messages know.
+    /// Record a row, then settle the object's messages.
     Record { row: Box<Row>, then: Finish },
     /// Record how far a polled source is delivered.
     Mark(Box<Mark>),
     /// A suspect was decoded after all.
     Acquit(Box<Name>),
-    /// Record how far everything in work is confirmed, and all that was asked for before; then answer.
+    /// Record how far everything in flight is confirmed, and all earlier commands; then answer.
     Save { end: bool, done: Sender<()> },
 }
 
-/// The end of an object's work, when dropped: a writer that is gone must not hold up a message whose
-/// object is delivered.
+/// Ends an object's work when dropped: a writer that is gone must not hold up a message whose object is delivered.
 #[derive(Debug)]
 pub struct Finish {
     pub in_work: Arc<InWork>,
@@ -56,7 +55,7 @@ pub struct Writer {
     pub telemetry: Arc<Telemetry>,
 }
 
-/// Rows that share a transaction, and what is to be said after it.
+/// Rows that share a transaction, and the actions after it.
 #[derive(Default)]
 struct Group {
     rows: Vec<Row>,
@@ -67,7 +66,7 @@ struct Group {
 }
 
 impl Writer {
-    /// Runs until told to end, or until nobody is left to ask.
+    /// Runs until told to end, or until all senders are gone.
     pub fn run(mut self) {
         let mut looked = Instant::now();
         let mut swept = 0;
@@ -103,7 +102,7 @@ impl Writer {
         group
     }
 
-    /// True: that was the last.
+    /// Returns true if that was the last.
     fn carry_out(&mut self, mut group: Group) -> bool {
         if group.save.is_some() {
             group.rows.extend(self.in_work.unsaved(1));
@@ -113,13 +112,12 @@ impl Writer {
         self.acquit(&group.acquitted);
         drop(group.then);
         let Some((end, done)) = group.save else { return false };
-        // Whoever asked may have lost patience.
+        // The caller may have given up.
         let _ = done.send(());
         end
     }
 
-    /// Delivery does not depend on the ledger: what cannot be recorded may be repeated after a crash,
-    /// and is not lost.
+    /// Delivery does not depend on the ledger: unrecorded entries may be repeated after a crash, and are not lost.
     fn record(&mut self, rows: &[Row]) {
         if rows.is_empty() {
             return;
@@ -130,7 +128,7 @@ impl Writer {
         self.report(written, rows.len());
     }
 
-    /// The same for polled sources.
+    /// Records marks of polled sources.
     fn mark(&mut self, marks: &[Mark]) {
         if marks.is_empty() {
             return;
@@ -165,7 +163,7 @@ impl Writer {
         }
     }
 
-    /// Forgets as many entries as were added, and some more, so that it keeps up in small steps.
+    /// Removes as many entries as were added, and some more, so that it keeps up in small steps.
     fn sweep(&mut self, added: usize) {
         let earliest = self.clocks.earliest(machine_time());
         let oldest = earliest.map_or(i64::MIN, |now| now.saturating_sub(seconds(LEDGER_AGE_MAX)));
@@ -191,7 +189,7 @@ impl Group {
     }
 }
 
-/// Tries again while somebody else holds the file, unless that has been so for long.
+/// Retries while another process holds the file, up to a limit.
 fn patiently(health: &Health, mut write: impl FnMut() -> rusqlite::Result<()>) -> rusqlite::Result<()> {
     let _waiting = health.asks(
         "a write, by the disk or by another program that holds the file".to_owned(),

@@ -1,5 +1,5 @@
-//! The end of a pipeline. Everything is told to end before anything is waited for, and every wait has a deadline: what
-//! hangs is named, and left to the end of the process.
+//! The end of a pipeline. Everything is told to end before anything is waited for, and every wait has a deadline: hung
+//! threads are named, and left to the end of the process.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::base::limits::{
 use crate::telemetry::Phase;
 
 impl Pipeline {
-    /// Ends all stages: waits for work in hand as long as `shutdown_timeout` allows, then gives back the rest.
+    /// Ends all stages: waits for work in flight up to `shutdown_timeout`, then returns the rest.
     pub(super) fn finish(mut self, mut ending: Ending, beat: &mut dyn FnMut(&Pulse)) -> Ending {
         let released = self.telemetry.settle().released;
         self.stop.stop();
@@ -27,7 +27,7 @@ impl Pipeline {
         ending
     }
 
-    /// Waits until nothing is in work. False: it was given up.
+    /// Waits until nothing is in flight. Returns false if it gave up.
     fn await_work(&self, deadline: Instant, beat: &mut dyn FnMut(&Pulse)) -> bool {
         let (begun, mut is_told) = (Instant::now(), false);
         await_until(deadline, beat, || {
@@ -46,26 +46,26 @@ impl Pipeline {
         );
     }
 
-    /// Tells all inputs to give back what they hold, and waits for them together.
+    /// Tells all inputs to return their messages, and waits for them together.
     fn end_intakes(&mut self, deadline: Instant, beat: &mut dyn FnMut(&Pulse)) {
         if self.ends && self.abort.is_stopped() {
-            // A drain's receives are short: what is given back after them does not come to ourselves.
+            // A drain's receives are short: messages returned after them cannot be received by this process.
             let end = deadline.min(Instant::now() + 2 * DRAIN_WAIT_TIME);
             await_until(end, beat, || !self.intakes.iter().any(|intake| intake.is_asking()));
         }
-        // Before anybody else can have what goes back, and with time left to give it back.
+        // Before another process can receive the returned messages, and with time left to return them.
         self.ledger.save(LEDGER_SAVE_TIMEOUT.min(left(deadline) / 2));
         self.intakes.iter_mut().for_each(|intake| intake.end());
         await_until(deadline, beat, || self.intakes.iter().all(|intake| intake.has_ended()));
     }
 
-    /// Ends the stages behind the inputs, each when the one before it has ended: with the inputs goes the channel of
-    /// the tasks, which ends the fetchers, with whom go the outputs, which ends the senders.
+    /// Ends the stages behind the inputs, each when the one before it has ended. Dropping the intakes closes the task
+    /// channel: fetchers exit and drop their outputs, and the senders exit.
     fn end_stages(mut self, deadline: Instant, beat: &mut dyn FnMut(&Pulse)) {
         let crews: Vec<_> = self.intakes.iter().flat_map(|intake| intake.serving()).collect();
         tell_of_hanging(crews.iter().flat_map(|crew| crew.running()));
         if self.abort.is_stopped() {
-            // Long polls are broken off.
+            // Long polls are aborted.
             self.http.shutdown();
         } else {
             self.intakes.clear();
@@ -74,13 +74,13 @@ impl Pipeline {
             await_until(deadline, beat, || stages.iter().all(|crew| crew.has_ended()));
             tell_of_hanging(stages.iter().flat_map(|crew| crew.running()));
         }
-        // Threads that still decode say nothing about what they decode.
+        // Threads that still decode leave no note of their objects.
         self.ledger.suspects().end();
         self.ledger.close(LEDGER_SAVE_TIMEOUT.min(left(deadline)));
     }
 }
 
-/// Waits until `holds`, and beats meanwhile. False: the deadline came first.
+/// Waits until `holds`, and beats meanwhile. Returns false if the deadline came first.
 fn await_until(deadline: Instant, beat: &mut dyn FnMut(&Pulse), mut holds: impl FnMut() -> bool) -> bool {
     loop {
         if holds() {
@@ -89,7 +89,7 @@ fn await_until(deadline: Instant, beat: &mut dyn FnMut(&Pulse), mut holds: impl 
         if Instant::now() >= deadline {
             return false;
         }
-        // Threads end now, and the deadline bounds it.
+        // Threads end now, and the deadline bounds the wait.
         beat(&Pulse { life: Ok(()), trouble: None });
         std::thread::sleep(left(deadline).min(STOP_CHECK_INTERVAL / 4));
     }

@@ -1,22 +1,23 @@
-//! Where tasks and pages come from: queues, polled sources, or the listing of a backfill.
+//! The sources of tasks and pages: queues, polled sources, or the listing of a backfill.
 
 use crate::base::crew::Crew;
 use crate::stages::backfill::Lister;
 use crate::stages::receive::Receiver;
 use crate::stages::sources::Poller;
 
-/// A running source of tasks or pages. It is stopped in two steps, so that many end at the same time: each is told
-/// to [end](Intake::end), and then all are waited for until they [have](Intake::has_ended).
+/// A running source of tasks or pages. It is stopped in two steps, so that many end at the same time: each is told to
+/// [end](Intake::end), and then all are waited for until they [have](Intake::has_ended).
 pub trait Intake {
-    /// No more will come, and nothing that came is in work.
+    /// True if no more will come, and nothing that came is in flight.
     fn is_finished(&self) -> bool;
 
-    /// A call may be under way that brings more: what is given back now might come to ourselves.
+    /// True if a call may be under way that receives more: messages returned now might be received by this process
+    /// again.
     fn is_asking(&self) -> bool {
         false
     }
 
-    /// The threads that bring what comes. They end by themselves when there is an end to it.
+    /// The threads that receive. They end by themselves when their source ends.
     fn pulling(&self) -> &Crew;
 
     /// The other threads. They run until they are told to end.
@@ -24,15 +25,15 @@ pub trait Intake {
         Vec::new()
     }
 
-    /// Counts what could not be delivered for good.
+    /// The number of finally undeliverable items.
     fn undelivered(&self) -> usize {
         0
     }
 
-    /// Gives up what is still in work. Does not wait for anything.
+    /// Gives up work in flight. Does not wait.
     fn end(&mut self) {}
 
-    /// Everything that was told to end has ended.
+    /// True if everything that was told to end has ended.
     fn has_ended(&self) -> bool {
         true
     }
@@ -68,8 +69,8 @@ impl Intake for Receiver {
     }
 }
 
-/// A listing gives nothing back: objects that are listed again are found in the ledger. The backfill's own tally counts
-/// what is not delivered.
+/// A listing returns nothing: objects that are listed again are found in the ledger. The backfill's own tally counts
+/// undelivered ones.
 impl Intake for Lister {
     fn is_finished(&self) -> bool {
         Lister::is_finished(self)
@@ -80,8 +81,8 @@ impl Intake for Lister {
     }
 }
 
-/// A polled source gives nothing back: a page that was not delivered has moved no checkpoint. A drain goes on until
-/// everything is delivered, or is given up as a whole.
+/// A polled source returns nothing: an undelivered page has moved no checkpoint. A drain continues until everything is
+/// delivered, or is aborted as a whole.
 impl Intake for Poller {
     fn is_finished(&self) -> bool {
         Poller::is_finished(self)

@@ -1,7 +1,7 @@
-//! The collector's own events, sent the ordinary way to a table of the user's choice.
+//! The collector's internal events, sent like other events to a table of the user's choice.
 //!
-//! They are not to be in anybody's way: what an output does not take at once is dropped, and so is what comes
-//! while earlier ones are still unconfirmed. So warnings about an output that fails cannot pile up in it.
+//! They must not delay anything: events that an output does not take at once are dropped, and so are those that come
+//! while earlier ones are unconfirmed. So warnings about a failing output cannot pile up in it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,10 +19,10 @@ use crate::stages::send::Outputs;
 use crate::telemetry::Telemetry;
 use crate::telemetry::reporters::events;
 
-/// What the thread needs. It holds the outputs: join it before them.
+/// The thread's parts. It holds the outputs: join it before them.
 pub struct Internal {
     pub settings: InternalEvents,
-    /// The only output to send to; None: all.
+    /// The only output to send to; None for all.
     pub output: Option<usize>,
     /// The syslog HOST field.
     pub host: String,
@@ -33,7 +33,7 @@ pub struct Internal {
 
 impl Internal {
     /// # Errors
-    /// When the machine will not start another thread.
+    /// If the thread cannot be started.
     pub fn start(self) -> std::io::Result<Crew> {
         let mut crew = Crew::new();
         crew.spawn("internal-events", move || self.run())?;
@@ -70,7 +70,7 @@ impl Internal {
             counter.add(count);
             busy.store(false, Ordering::Release);
         });
-        // What is not taken drops its share, which counts as not delivered.
+        // A refused event drops its share, which counts as not delivered.
         self.outputs.offer(frames, &ack, self.output);
         ack.close(Outcome::Delivered);
     }

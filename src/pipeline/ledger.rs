@@ -1,4 +1,4 @@
-//! The ledger at the start of a pipeline: whose it is, and what is waited for.
+//! The ledger at the start of a pipeline: its scope, and the wait for it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,10 +13,10 @@ use crate::settings::Config;
 use crate::stages::send::PoolError;
 use crate::telemetry::Telemetry;
 
-/// The place of its lines in the log: a wait ends when the ledger is open, and the next one is told of again.
+/// The place of its lines in the log: a wait ends when the ledger is open, and the next one is logged again.
 const LEDGER: &str = "ledger";
 
-/// A start failed for a reason that may be gone a moment later, and that no change of the configuration cures.
+/// A start failed for a temporary reason that no change of the configuration fixes.
 pub fn is_temporary(error: &anyhow::Error) -> bool {
     let of_machine = error.root_cause().downcast_ref::<std::io::Error>();
     let is_short_of_threads = of_machine.is_some_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
@@ -25,9 +25,9 @@ pub fn is_temporary(error: &anyhow::Error) -> bool {
     is_short_of_threads || error.downcast_ref::<OpenError>().is_some_and(OpenError::is_temporary)
 }
 
-/// The queues and outputs for which a collector of this configuration remembers its deliveries.
+/// The queues and outputs whose deliveries a collector of this configuration records.
 pub fn scope(config: &Config) -> Scope {
-    // What is not remembered belongs to nobody.
+    // Unrecorded deliveries have no scope.
     let remembered = config.inputs.iter().filter(|input| !input.do_not_send && !input.direct_mode);
     let queue = |input: &crate::settings::Input| {
         (input.id.clone(), format!("{} in {}", input.queue.identity(), input.region))
@@ -39,7 +39,7 @@ pub fn scope(config: &Config) -> Scope {
     }
 }
 
-/// Opens the ledger, or goes on without one if the configuration allows that.
+/// Opens the ledger, or continues without one if the configuration allows that.
 pub fn open(
     config: &Config,
     job: &Job,
@@ -62,7 +62,7 @@ pub fn open(
     }
 }
 
-/// Tries again while what keeps it from opening may end by itself.
+/// Retries while the obstacle may go away by itself.
 fn patiently(
     mut open: impl FnMut() -> Result<Ledger, OpenError>,
     stop: &Stop,

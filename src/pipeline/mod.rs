@@ -1,5 +1,5 @@
-//! Makes the channels and the threads. The last stage is started first and stopped last, so that no
-//! stage ever hands on to one that is not there.
+//! Creates the channels and the threads. The last stage is started first and stopped last, so that no stage ever passes
+//! work to a missing one.
 
 mod finish;
 mod intake;
@@ -53,63 +53,63 @@ pub use vitals::Dead;
 pub struct Pipeline {
     telemetry: Arc<Telemetry>,
     intakes: Vec<Box<dyn Intake>>,
-    /// The fetcher threads; there are none where there is nothing to fetch.
+    /// The fetcher threads; none if there is nothing to fetch.
     fetchers: Crew,
-    /// The thread of the collector's own events, where they are wanted.
+    /// The thread for internal events, if enabled.
     internal: Crew,
-    /// Kept until the end: senders end when nobody can give them anything any more.
+    /// Kept until the end: senders end when nothing can reach them any more.
     outputs: Option<Outputs>,
     pool: Pool,
     ledger: Ledger,
     http: Http,
     /// It ends by itself.
     ends: bool,
-    /// How long a receive that is under way may still take.
+    /// How long a pending receive may still take.
     long_poll: Duration,
-    /// An output may send only so much: that nothing moves is no sign of anything.
+    /// An output has a rate limit, so standing still is not suspicious.
     is_limited: bool,
     shutdown_timeout: Duration,
-    /// Receive no more, finish what is in work.
+    /// Stops receiving; work in flight is finished.
     stop: Stop,
-    /// Finish nothing, give everything back.
+    /// Aborts: nothing is finished, everything is returned.
     abort: Stop,
 }
 
-/// What is collected, and until when.
+/// The sources of a run, and its end.
 #[derive(Debug, Clone)]
 pub enum Job {
     /// The inputs' queues, until stopped.
     Run,
     /// The inputs' queues, until they are empty.
     Drain,
-    /// A listing, read as the configuration's only input, until its end.
+    /// A listing, as the configuration's only input, until its end.
     Backfill(Backfill),
 }
 
-/// How a running pipeline does.
+/// The state of a running pipeline.
 #[derive(Debug)]
 pub struct Pulse {
     /// An error: only a restart will help.
     pub life: Result<(), Dead>,
-    /// What has been wrong for longest.
+    /// The oldest current problem.
     pub trouble: Option<Trouble>,
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub struct Ending {
-    /// Messages that failed for good (when draining).
+    /// Messages that failed for good (while draining).
     pub undelivered: usize,
-    /// Messages that were not finished because of the stop, and come again.
+    /// Messages that were not finished because of the stop, and will be redelivered.
     pub given_back: u64,
-    /// A drain or a backfill was stopped before its end.
+    /// A drain or a backfill was stopped early.
     pub interrupted: bool,
-    /// The reason why the run was given up, if it was.
+    /// The reason why the run was aborted, if it was.
     pub gave_up: Option<String>,
 }
 
 impl Ending {
-    /// The job was done: a run ended by a stop, a drain or a backfill by delivering everything.
+    /// True if the job was done: a run ended by a stop, a drain or a backfill that delivered everything.
     pub fn is_clean(&self) -> bool {
         self.undelivered == 0 && self.gave_up.is_none() && !self.interrupted
     }
@@ -119,16 +119,16 @@ impl Pipeline {
     /// Starts all stages. `telemetry` is that of `config`.
     ///
     /// # Errors
-    /// Files, addresses or environment variables that cannot be used; nothing has been received then.
+    /// Unusable files, addresses or environment variables; nothing has been received then.
     pub fn start(config: &Config, job: &Job, telemetry: &Arc<Telemetry>) -> anyhow::Result<Pipeline> {
         Pipeline::start_patiently(config, job, telemetry, &Stop::new(), &mut |_| ())
     }
 
-    /// Does the same, but waits for obstacles that go away by themselves, unless `stop` comes first; `beat` is called
-    /// meanwhile. `stop` becomes the pipeline's own; it is raised after an error.
+    /// Starts all stages, but waits for temporary obstacles, unless `stop` comes first; `beat` is called meanwhile.
+    /// `stop` becomes the pipeline's own; it is raised after an error.
     ///
     /// # Errors
-    /// Those of [`Pipeline::start`]; [`is_temporary`] tells which of them are none of the configuration's.
+    /// Those of [`Pipeline::start`]; [`is_temporary`] distinguishes those that are not the configuration's.
     pub fn start_patiently(
         config: &Config,
         job: &Job,
@@ -177,7 +177,7 @@ impl Pipeline {
             .build()
             .context("cannot start the worker threads")?;
         let (lanes, schedule) = schedule::new(config.inputs.len(), lane_bounds(config, &memory));
-        // One flat job a payload: nothing inside it may be put on the pool again.
+        // One flat job per payload: nothing inside it may be put on the pool again.
         let decode: Arc<dyn Fn(Payload) + Send + Sync> = Arc::new(move |payload| {
             let worker = Arc::clone(&worker);
             worker.telemetry.work.waiting.add(1);
@@ -252,7 +252,7 @@ impl Pipeline {
         let intakes = lanes.into_iter().enumerate().map(|(index, tasks)| start_intake(index, tasks));
         let mut intakes: Vec<Box<dyn Intake>> =
             intakes.collect::<Result<_, _>>().context("cannot start the threads of an input")?;
-        // A backfill has a listing for its only input.
+        // A backfill's only input is a listing.
         let sources = if matches!(job, Job::Backfill(_)) { &[] } else { config.sources.as_slice() };
         let paces = Paces::default();
         for (number, source) in sources.iter().enumerate() {
@@ -310,14 +310,14 @@ impl Pipeline {
         self.pool.renewal()
     }
 
-    /// Waits until stopped, or until the job is done, and ends all stages. All the while `beat` is told, several
-    /// times a second, how the pipeline does.
+    /// Waits until stopped, or until the job is done, and ends all stages. Meanwhile `beat` gets the pipeline's state
+    /// several times a second.
     pub fn run(self, beat: &mut dyn FnMut(&Pulse)) -> Ending {
         let mut ending = Ending::default();
         let mut vitals = Vitals::new(Instant::now());
         loop {
-            // In this order: a thread that ends by a panic shows the panic before its end, and one that ends because
-            // of a stop has not come to the end of its job.
+            // In this order: a thread that panics shows the panic before its end, and one that ends because of a stop
+            // has not finished its job.
             let is_done = self.is_done() && !self.stop.is_stopped();
             let pulse = self.pulse(&mut vitals);
             ending.gave_up = self.hopeless(&pulse, is_done);
@@ -348,10 +348,10 @@ impl Pipeline {
         Pulse { life, trouble }
     }
 
-    /// A thread that should run and does not.
+    /// A thread that has ended unexpectedly.
     fn lost_thread(&self) -> Option<&str> {
         let pulling = self.intakes.iter().map(|intake| intake.pulling());
-        // When the job has an end, theirs is no sign of anything.
+        // If the job has an end, theirs is not suspicious.
         let pulling = pulling.filter_map(|crew| if self.ends { crew.panicked() } else { crew.ended() });
         let serving = self.intakes.iter().flat_map(|intake| intake.serving());
         let stages =
@@ -370,8 +370,8 @@ impl Pipeline {
         self.ends && self.intakes.iter().all(|intake| intake.is_finished())
     }
 
-    /// The reason why going on is of no use: an output has gone for good or, if the job has an end, it did not end well
-    /// or a trouble lasts too long.
+    /// The reason to abort: an output is gone for good or, if the job has an end, it did not end well or a trouble
+    /// lasts too long.
     fn hopeless(&self, pulse: &Pulse, is_done: bool) -> Option<String> {
         if let Some(closed) = self.pool.closed() {
             return Some(closed.clone());
@@ -390,8 +390,8 @@ impl Pipeline {
     }
 }
 
-/// Ends the threads of a start that fails in the middle: a collector that goes on otherwise must not have receivers that
-/// nobody knows of.
+/// Ends the threads of a start that fails in the middle: a collector that continues otherwise must not have unknown
+/// receivers.
 struct Unfinished(Option<[Stop; 2]>);
 
 impl Unfinished {
@@ -406,8 +406,8 @@ impl Drop for Unfinished {
     }
 }
 
-/// Open files that a run may need at a time: a connection for every thread that has one, and some more
-/// for everything else.
+/// Open files that a run may need at a time: a connection for every thread that has one, and some more for everything
+/// else.
 pub fn files_needed(config: &Config) -> u64 {
     let senders: usize = config.outputs.iter().map(Output::connections).sum();
     // Each connection of the status page has two handles.
@@ -416,14 +416,13 @@ pub fn files_needed(config: &Config) -> u64 {
 }
 
 fn threads_that_call(config: &Config) -> usize {
-    // Leases, deletions and what goes back usually need a thread each, and so does the look at the queue.
+    // Leases, deletions and returns usually need a thread each, and so does the queue's watch.
     let per_input = |input: &Input| input.receivers + 4;
     let queues = config.inputs.iter().map(per_input).sum::<usize>();
     config.fetchers() + queues + config.sources.len()
 }
 
-/// Two handles on each queue: waits of the first end when nothing more is to be received, those of
-/// the second only when everything is to end.
+/// Two handles on each queue: waits of the first end when receiving stops, those of the second only at an abort.
 fn queues(config: &Config, clients: &[Client], stop: &Stop) -> anyhow::Result<Vec<(Sqs, Sqs)>> {
     let queue = |(input, client): (&Input, &Client)| {
         let receiving = Sqs::new(client.stopped_by(stop), &input.queue)?;
@@ -432,7 +431,7 @@ fn queues(config: &Config, clients: &[Client], stop: &Stop) -> anyhow::Result<Ve
     config.inputs.iter().zip(clients).map(queue).collect()
 }
 
-/// The account for the tags of an input: a role's ARN says it, else STS does.
+/// The account for the tags of an input: from a role's ARN, else from STS.
 fn account(input: &Input, client: &Client, stop: &Stop) -> AccountId {
     if !input.services.iter().any(|service| service.uses_account()) {
         return AccountId::default();
@@ -441,7 +440,7 @@ fn account(input: &Input, client: &Client, stop: &Stop) -> AccountId {
     AccountId::new(input.credentials.role_account(), is_needed, Sts::new(client.stopped_by(stop)))
 }
 
-/// The ledger forgets by AWS's clock.
+/// The ledger expires entries by AWS's clock.
 fn keep_time(ledger: &Ledger, client: &Client) {
     let clock = client.clock().clone();
     ledger.keep_time_by(move || clock.is_known().then(|| clock.now()));
@@ -452,7 +451,7 @@ fn source_client(http: &Http, source: &Source, stop: &Stop) -> Client {
     Client::new(http, name, credentials, endpoints, region, stop)
 }
 
-/// Of the inputs, then of the sources.
+/// Those of the inputs, then of the sources.
 fn outputs_by_index(config: &Config, outputs: &Outputs) -> Vec<Outputs> {
     let of_inputs = config.inputs.iter().map(|input| outputs_of(input, outputs));
     of_inputs.chain(config.sources.iter().map(|_| outputs.clone())).collect()
@@ -469,7 +468,7 @@ fn fetch_side(
     ledger: &Ledger,
 ) -> fetch::InputSettings {
     fetch::InputSettings {
-        // What has to be tried again waits in another place.
+        // Retries wait in another place.
         s3: S3::new(client.without_waits()).paid_by_caller(input.request_payer),
         id: input.id.clone(),
         ledger: remembering(input, ledger),
@@ -478,7 +477,7 @@ fn fetch_side(
     }
 }
 
-/// The ledger of an input: what is not sent must not be remembered as delivered.
+/// The ledger of an input: unsent objects must not be recorded as delivered.
 fn remembering(input: &Input, ledger: &Ledger) -> Ledger {
     if input.do_not_send { Ledger::none() } else { ledger.clone() }
 }
@@ -502,8 +501,8 @@ fn internal(
     internal.start()
 }
 
-/// The bounds of each input's lane. Objects that were begun take memory that no other budget knows, so the inputs share
-/// what there may be. The messages that may be in work do not wait for each other.
+/// The bounds of each input's lane. Started objects take memory that no other budget covers, so the inputs share their
+/// maximum number. Messages that may be in flight do not wait for each other.
 fn lane_bounds(config: &Config, memory: &MemoryShares) -> schedule::Bounds {
     let messages = MESSAGES_WAITING_PER_FETCHER * config.globals.fetchers;
     let receivers = config.inputs.iter().map(|input| input.receivers).max().unwrap_or_default();
@@ -512,8 +511,8 @@ fn lane_bounds(config: &Config, memory: &MemoryShares) -> schedule::Bounds {
     schedule::Bounds { messages, tasks: begun, begun: begun.max(OBJECTS_BEGUN_PER_INPUT_MIN) }
 }
 
-/// Bytes that all decoders together may hold. The expanded bytes of the workers are for two things: the output of one
-/// gzip member, of which each worker has its own, and what decoders keep from one chunk to the next, which all share.
+/// Bytes that all decoders together may hold. The workers' expanded bytes have two uses: the output of one gzip member,
+/// which each worker has separately, and decoder state between chunks, which all share.
 fn decoders_bytes(memory: &MemoryShares, workers: usize) -> usize {
     let all = memory.scratch * workers;
     (all / 2).min(DECODERS_BYTES_USUAL.max(DECODERS_BYTES_PER_WORKER * workers))

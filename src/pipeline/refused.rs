@@ -1,8 +1,8 @@
-//! Objects that hold a record which an output refuses, and of which everything else has been delivered.
+//! Objects with a record that an output refuses, and of which everything else has been delivered.
 //!
-//! Their messages come again until the queue's redrive policy moves them. Nothing of the object is sent again then.
-//! A restart forgets them: the ledger resumes such an object before its refused record, so that it can never count
-//! as delivered.
+//! Their messages are redelivered until the queue's redrive policy moves them. Nothing of the object is sent again
+//! then. A restart forgets them: the ledger resumes such an object before its refused record, so that it can never
+//! count as delivered.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,12 +10,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::ack::Confirmed;
 use crate::base::limits::REFUSED_OBJECTS_MAX;
 
-/// The refused objects of this run, the oldest first.
+/// The refused objects of this run, oldest first.
 #[derive(Debug, Default)]
 pub struct Refused(Mutex<VecDeque<(String, Confirmed)>>);
 
 impl Refused {
-    /// A record of the object has been refused. `object` names it, with its content's identity.
+    /// Notes that a record of the object has been refused. `object` is its name with the identity of its content.
     pub fn add(&self, object: &str, confirmed: &Confirmed) {
         let mut refused = self.lock();
         refused.retain(|(known, _)| known != object);
@@ -25,7 +25,7 @@ impl Refused {
         refused.push_back((object.to_owned(), confirmed.clone()));
     }
 
-    /// Everything of the object that can be delivered has been delivered.
+    /// Notes that everything deliverable of the object has been delivered.
     pub fn is_settled(&self, object: impl FnOnce() -> String) -> bool {
         let refused = self.lock();
         if refused.is_empty() {

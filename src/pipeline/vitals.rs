@@ -1,28 +1,28 @@
-//! Does the pipeline live? Its threads must be there, and something must move, or be known to be in the way.
+//! Liveness of the pipeline: its threads must exist, and something must move unless an obstacle is known.
 
 use std::time::Instant;
 
 use crate::base::limits::STANDSTILL_MAX;
 
-/// The signs of life that are looked at.
+/// The observed signs of life.
 #[derive(Debug, Clone)]
 pub struct Signs {
-    /// A thread of some stage that has ended and should run.
+    /// A thread of some stage that has ended unexpectedly.
     pub lost_thread: Option<String>,
-    /// Grows with all that any stage does, empty receives and failed calls included.
+    /// Grows with all activity of any stage, including empty receives and failed calls.
     pub movement: u64,
-    /// An outage that is being logged, or a limit that is set: standing still is right.
+    /// An outage that is being logged, or a configured limit: standing still is right.
     pub is_excused: bool,
 }
 
-/// What was seen before.
+/// The previous observation.
 #[derive(Debug)]
 pub struct Vitals {
     movement: u64,
     moved_at: Instant,
 }
 
-/// Why the pipeline is taken for dead.
+/// The reason why the pipeline counts as dead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Dead {
     #[error("the thread {0} has ended unexpectedly: the log says why. Only a restart of the collector helps")]
@@ -37,7 +37,7 @@ impl Vitals {
     }
 
     /// # Errors
-    /// Only a restart will help.
+    /// If only a restart will help.
     pub fn check(&mut self, signs: Signs, now: Instant) -> Result<(), Dead> {
         if signs.is_excused || signs.movement != self.movement {
             (self.movement, self.moved_at) = (signs.movement, now);

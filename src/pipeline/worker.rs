@@ -1,4 +1,4 @@
-//! The middle of the way, on the rayon workers: payload -> records -> frames -> batches.
+//! The middle stages, on the rayon workers: payload -> records -> frames -> batches.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -26,19 +26,19 @@ use crate::stages::frame::Frames;
 use crate::stages::send::Outputs;
 use crate::telemetry::{Service, Telemetry};
 
-/// What all workers share.
+/// The workers' shared state.
 pub struct Worker {
     /// By the index of the input.
     pub outputs: Vec<Outputs>,
     /// The syslog HOST field.
     pub host: String,
-    /// Where the frames are written.
+    /// The pool of frame buffers.
     pub buffers: Buffers,
     /// Bytes of frames that may be held until they are confirmed.
     pub budget: Budget,
     /// Ends waits for it.
     pub abort: Stop,
-    /// Where each worker notes what it decodes.
+    /// Notes of the objects in each worker's decoder.
     pub suspects: Suspects,
     /// Objects with records that an output refuses.
     pub refused: Arc<Refused>,
@@ -47,11 +47,11 @@ pub struct Worker {
     pub accounts: Vec<AccountId>,
 }
 
-/// What decoding has come to.
+/// The result of decoding.
 enum Decoded {
     Whole,
-    /// A record's tag needs the account of the input's credentials, which is not known. Nothing from that record on
-    /// was sent.
+    /// A record's tag needs the account of the input's credentials, which is not known. Nothing from that record on was
+    /// sent.
     LacksAccount,
 }
 
@@ -61,7 +61,7 @@ thread_local! {
 }
 
 impl Worker {
-    /// Decodes a payload and sends what it holds. The work is then closed, or goes back to its fetcher.
+    /// Decodes a payload and sends its records. The work is then closed, or returned to its fetcher.
     pub fn process(&self, payload: Payload) {
         self.telemetry.waits.work_payloads.time(|| self.process_payload(payload));
     }
@@ -80,7 +80,7 @@ impl Worker {
         match outcome {
             Ok(Ok(Decoded::LacksAccount)) => self.lacks_account(*work),
             Ok(Ok(Decoded::Whole)) => match next {
-                // A fetcher that has gone away leaves the work here: dropped, it counts as not delivered.
+                // A fetcher that is gone leaves the work here: dropped, it counts as not delivered.
                 Some(next) => drop(next.send(work)),
                 None => {
                     survived(&work);
@@ -126,12 +126,12 @@ impl Worker {
         };
         let counts = &telemetry.decode;
         let (expanded_before, empty_before) = (decoder.expanded_bytes(), decoder.empty_documents());
-        // With the number of the first record that they may come from.
+        // With the number of their first possible record.
         let mut frames: Option<Frames> = None;
         let mut first_record = 0;
         let held_back_before = progress.held_back();
         let mut marked = Vec::new();
-        // What so many compressed bytes usually become.
+        // The usual size of this many compressed bytes.
         let mut usual_room = chunk.len().saturating_mul(8).min(BATCH_BYTES);
         let mut sink = |record: Record<'_>| {
             if lacks_account {
@@ -167,7 +167,7 @@ impl Worker {
             };
             let room = |frames: &Frames| frames.room_for(tag, record.bytes.len());
             if let Some(full) = frames.take_if(|frames| !frames.try_make_room(room(frames))) {
-                // The record in hand goes with the next batch: nothing is held while that one's memory is waited for.
+                // The current record goes with the next batch: nothing is held while waiting for that one's memory.
                 let batch = progress.batch_before_last(ack);
                 decoding.pause(|| sending.send(full, first_record, progress, batch));
             }
@@ -184,7 +184,7 @@ impl Worker {
             }
         };
         let result = SCRATCH.with(|scratch| decoder.push(chunk, last, &mut scratch.borrow_mut(), &mut sink));
-        // What is not sent now comes with the record that cannot be tagged yet.
+        // Unsent records come again with the record that cannot be tagged yet.
         if let Some(rest) = frames.filter(|_| !lacks_account) {
             decoding.pause(|| sending.send(rest, first_record, progress, progress.batch(ack)));
         }
@@ -201,7 +201,7 @@ impl Worker {
         self.telemetry.inputs[work.input].service(&work.service.name)
     }
 
-    /// No frames yet, with room for so many bytes, or for one record if that takes more. Waits for the memory.
+    /// Empty frames, with room for this many bytes, or for one record if that takes more. Waits for the memory.
     fn frames(&self, usual_room: usize, tag: &str, record_bytes: usize) -> Frames {
         let mut frames = Frames::new(&self.host, Timestamp::now(), Buffer::default());
         let room = usual_room.max(frames.room_for(tag, record_bytes));
@@ -217,7 +217,7 @@ impl Worker {
         frames
     }
 
-    /// Gives the object back until the account is known. The input asks for it before it receives anything more.
+    /// Returns the object until the account is known. The input asks for it before it receives anything more.
     fn lacks_account(&self, work: Work) {
         survived(&work);
         if let Some(account) = self.accounts.get(work.input) {
@@ -230,7 +230,7 @@ impl Worker {
         );
     }
 
-    /// An output refuses a record of it, and everything else of it has been delivered.
+    /// An output refuses one of its records, and everything else of it has been delivered.
     fn refuse_again(&self, work: Work) {
         log::debug!(
             "{}: an output refuses one of its records; nothing else of it is left to send",
@@ -240,7 +240,7 @@ impl Worker {
         work.ack.close(Outcome::Reject);
     }
 
-    /// Notes why nothing of an object that has been decoded to its end was sent.
+    /// Notes why nothing of an object that was decoded to its end was sent.
     fn note_without_records(&self, work: &Work) {
         let ending = match &work.progress {
             progress if progress.held_back() > 0 || work.fate.noted().is_some() => return,
@@ -252,7 +252,7 @@ impl Worker {
         self.service(work).endings.tell(&work.service.name, &work.source, ending);
     }
 
-    /// What was whole has been sent. A message is not ours to delete.
+    /// Complete records have been sent. The message must not be deleted.
     fn refuse(&self, work: Work, error: &Error) {
         survived(&work);
         self.service(&work).decode.failed.increment();
@@ -295,15 +295,14 @@ fn ending_of(error: &Error) -> Ending {
     }
 }
 
-/// Notes that the object was decoded, or refused with a cause: whatever ended the process before, this did not.
+/// Notes that the object was decoded, or refused with a cause: it was not what killed the process before.
 fn survived(work: &Work) {
     if let Some(case) = &work.case {
         case.survived();
     }
 }
 
-/// The event types of some records, as the vendor's collector logs them. They are gathered for a log that shows them
-/// only.
+/// The event types of some records, as the vendor's collector logs them. They are collected only if the log shows them.
 struct EventTypes(Option<(u64, BTreeSet<String>)>);
 
 impl EventTypes {
@@ -331,7 +330,7 @@ impl EventTypes {
     }
 }
 
-/// The destination of a payload's batches, and the counters that tell of them.
+/// The destination of a payload's batches, and their counters.
 struct Sending<'a> {
     outputs: &'a Outputs,
     lane: Option<u64>,
@@ -371,7 +370,7 @@ impl Sending<'_> {
     }
 }
 
-/// The object's name in the log, and the identity that tells its content from another under the same name.
+/// The object's name in the log, and the identity of its content.
 fn subject(source: &Source) -> Subject {
     let (name, returns) = (source.to_string(), !matches!(source, Source::Page { .. }));
     let id = match source {

@@ -7,7 +7,7 @@ use crate::ledger::in_work::Name;
 use crate::ledger::row::{Identity, Place};
 use crate::ledger::suspects::{DEATHS_MAX, Suspect};
 
-/// A ledger of an older version gets the table when it is opened; that version passes over it.
+/// A ledger of an older version gets the table when it is opened; that version ignores it.
 pub(super) const TABLE: &str = "
 CREATE TABLE IF NOT EXISTS suspects (
     input     TEXT NOT NULL,
@@ -23,8 +23,8 @@ CREATE TABLE IF NOT EXISTS suspects (
 ) WITHOUT ROWID;";
 
 impl Store {
-    /// A process died while it decoded these. Suspects are decoded alone: where there are several, none
-    /// of them has died a second time.
+    /// Records that a process died while decoding these. Suspects are decoded alone: if there are several, none of them
+    /// has died a second time.
     pub fn suspect(&mut self, names: &[Name], run: &str, now: i64) -> rusqlite::Result<()> {
         if names.is_empty() {
             return Ok(());
@@ -62,7 +62,7 @@ impl Store {
         self.suspects_that("1", named_params! {})
     }
 
-    /// The suspects that are refused.
+    /// The refused suspects.
     pub fn refused(&self, filter: &Filter) -> rusqlite::Result<Vec<Suspect>> {
         if !self.has_suspects()? {
             return Ok(Vec::new());
@@ -71,7 +71,7 @@ impl Store {
         self.suspects_that(&refused, named_params! {":input": filter.input, ":part": filter.part})
     }
 
-    /// Is it still known? `ledger forget` may have been there.
+    /// True if it is still known. `ledger forget` may have removed it.
     pub fn is_suspect(&self, place: &Place) -> rusqlite::Result<bool> {
         let sql = "SELECT count(*) FROM suspects WHERE input = ?1 AND bucket = ?2 AND key = ?3";
         let mut statement = self.connection.prepare_cached(sql)?;
@@ -84,7 +84,7 @@ impl Store {
         self.connection.execute(sql, (&place.input, &place.bucket, &place.key)).map(drop)
     }
 
-    /// Suspects that fit the filter are as any other object again. Returns how many were refused.
+    /// Clears the matching suspects. Returns the number of refused ones.
     pub fn forget_suspects(&mut self, filter: &Filter) -> rusqlite::Result<usize> {
         let refused = self.refused(filter)?.len();
         if self.has_suspects()? {
@@ -94,7 +94,7 @@ impl Store {
         Ok(refused)
     }
 
-    /// A message does not come again after so long.
+    /// A message cannot be redelivered after this time.
     pub(super) fn sweep_suspects(&self, oldest: i64) -> rusqlite::Result<usize> {
         self.connection.prepare_cached("DELETE FROM suspects WHERE at < ?1")?.execute([oldest])
     }
@@ -116,7 +116,7 @@ impl Store {
         suspects.collect()
     }
 
-    /// The ledger may be of an older version that nobody has opened since.
+    /// The ledger may have an older version that has not been upgraded.
     fn has_suspects(&self) -> rusqlite::Result<bool> {
         self.has("suspects", "deaths")
     }

@@ -1,8 +1,8 @@
 //! The file in which each worker notes the object that it decodes.
 //!
-//! A worker writes into its own slot with one system call when it begins, and one byte when it ends. What
-//! has been written is in the kernel's cache and so outlives the process, however it ends; nothing waits
-//! for the disk. A power failure may leave notes that are some seconds old.
+//! A worker writes into its own slot with one system call when it begins, and one byte when it ends. Written data is in
+//! the kernel's cache and so survives the process, however it ends; nothing waits for the disk. After a power failure
+//! the notes may be some seconds old.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read};
@@ -16,10 +16,10 @@ use crate::ledger::in_work::Name;
 use crate::ledger::private;
 use crate::ledger::row::{Identity, Place};
 
-/// A slot: whether it is in use, the length of the note, the note. Keys end at 1 KiB.
+/// A slot: whether it is in use, the length of the note, the note. Keys are at most 1 KiB.
 const SLOT_BYTES: usize = 2048;
 const HEADER_BYTES: usize = 3;
-/// The first slot names the run that the notes are of.
+/// The first slot names the run of the notes.
 const FIRST: usize = 1;
 
 /// The first of the files.
@@ -36,11 +36,11 @@ const FREE: u8 = 0;
 #[derive(Debug)]
 pub struct Notes {
     file: File,
-    /// The process ends in order: nothing is noted any more.
+    /// The process exits in order: nothing is noted any more.
     ended: AtomicBool,
 }
 
-/// The objects that the process before this one was decoding when it died.
+/// The objects that the previous process was decoding when it died.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Left {
     /// Names the process, so that one death is not counted twice.
@@ -48,11 +48,11 @@ pub struct Left {
     pub names: Vec<Name>,
 }
 
-/// Hands on what processes that have died left in the directory's files, and begins a file of this process. Also
-/// returns the names that were handed on.
+/// Returns the notes of dead processes in the directory's files, and begins a file of this process. Also returns the
+/// names that were passed on.
 ///
-/// Each process holds a lock on its file, which the kernel lets go of when the process ends, however that is: a
-/// backfill beside a collector takes the next file.
+/// Each process holds a lock on its file, which the kernel releases when the process ends in any way: a backfill beside
+/// a collector takes the next file.
 pub fn take_over(
     directory: &Path,
     mut keep: impl FnMut(&Left) -> rusqlite::Result<()>,
@@ -80,7 +80,7 @@ pub fn take_over(
     Ok((Notes { file, ended: AtomicBool::new(false) }, names))
 }
 
-/// Empties a file when what is left in it has been kept.
+/// Empties a file when its remains have been saved.
 fn hand_on(file: &File, keep: &mut impl FnMut(&Left) -> rusqlite::Result<()>) -> io::Result<Vec<Name>> {
     let mut bytes = Vec::new();
     file.take(BYTES_MAX).read_to_end(&mut bytes)?;
@@ -97,7 +97,7 @@ impl Notes {
         }
     }
 
-    /// Whether the worker is decoding what it has noted last.
+    /// True while the worker decodes the object in its note.
     pub fn set(&self, worker: usize, in_use: bool) {
         if !self.ended.load(Relaxed) {
             self.write(worker, &[if in_use { IN_USE } else { FREE }]);
@@ -117,7 +117,7 @@ impl Notes {
     }
 }
 
-/// None: it does not fit, so it is no object of S3's.
+/// None if it does not fit, so it is not an S3 object.
 fn written(name: &Name) -> Option<Vec<u8>> {
     let Name { place, announced, .. } = name;
     let mut fields = Vec::new();
@@ -131,14 +131,14 @@ fn written(name: &Name) -> Option<Vec<u8>> {
     (note.len() <= SLOT_BYTES).then_some(note)
 }
 
-/// Bytes behind their length.
+/// Bytes after their length.
 fn append(out: &mut Vec<u8>, bytes: &[u8]) {
     let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
     out.extend_from_slice(&length.to_be_bytes());
     out.extend_from_slice(bytes);
 }
 
-/// Reads what a file says.
+/// Reads a file's notes.
 pub fn left_in(bytes: &[u8]) -> Left {
     let mut left = Left::default();
     for (number, slot) in bytes.chunks(SLOT_BYTES).enumerate() {
@@ -148,7 +148,7 @@ pub fn left_in(bytes: &[u8]) -> Left {
             left.names.extend(name(slot));
         }
     }
-    // The same object in several hands would look like several objects.
+    // The same object in several slots would look like several objects.
     left.names.sort_by(|a, b| (&a.place.bucket, &a.place.key).cmp(&(&b.place.bucket, &b.place.key)));
     left.names.dedup();
     left
