@@ -1,4 +1,4 @@
-//! See the library's map, `src/lib.rs`.
+//! The binary. The library's map is in `src/lib.rs`.
 
 use std::process::ExitCode;
 
@@ -6,8 +6,8 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // A huge page makes the first byte of a thread's heap, or of a large buffer, cost 2 MiB. The allocator is
-    // built not to ask for them; this keeps the kernel from giving them unasked. A kernel without them has
+    // Disables huge pages, which make the first byte of a thread's heap, or of a large buffer, cost 2 MiB. The
+    // allocator is built not to request them; this stops the kernel from giving them anyway. A kernel without them has
     // nothing to refuse.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     aws_to_devo::cli::main()

@@ -1,8 +1,8 @@
-//! A small HTTP/1.1 server, for the status page and for the embedded S3 + SQS endpoint: keep-alive,
-//! `Content-Length` bodies.
+//! A small HTTP/1.1 server, for the status page and for the embedded S3 + SQS endpoint: keep-alive, `Content-Length`
+//! bodies.
 //!
-//! Why not `tiny_http`: it bounds neither connections nor waits, leaves Nagle's algorithm on, copies bodies
-//! in pieces of some KiB, and cannot close idle keep-alive connections when it is dropped.
+//! Why not `tiny_http`: it bounds neither connections nor waits, leaves Nagle's algorithm on, copies bodies in pieces
+//! of some KiB, and cannot close idle keep-alive connections when it is dropped.
 
 mod server;
 
@@ -23,14 +23,14 @@ const BODY_BYTES_MAX: usize = 4 * MIB;
 const HEADERS_MAX: usize = 64;
 const READ_BYTES: usize = 16 * KIB;
 
-/// Bounds on the time and memory that a client may take.
+/// Limits on a client's time and memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     pub head_bytes_max: usize,
     pub body_bytes_max: usize,
-    /// From the end of the answer before to the end of a request. None: no bound.
+    /// From the end of the previous answer to the end of a request. None for no limit.
     pub request_time: Option<Duration>,
-    /// For the client to take a whole answer. None: no bound.
+    /// For the client to take a whole answer. None for no limit.
     pub answer_time: Option<Duration>,
 }
 
@@ -50,7 +50,7 @@ impl Default for Bounds {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     pub method: String,
-    /// As it is on the wire: path and query, percent-encoded.
+    /// As on the wire: path and query, percent-encoded.
     pub target: String,
     /// Names in lower case.
     headers: Vec<(String, String)>,
@@ -93,8 +93,8 @@ pub fn serve(stream: TcpStream, answer: impl Fn(&Request) -> Response) -> io::Re
     serve_bounded(&stream, &Bounds::default(), &Activity::default(), answer)
 }
 
-/// Answers requests on one connection within bounds; `activity` hears what the connection does. Bytes that are no
-/// request, or are too many for one, are refused, and the connection ends.
+/// Answers requests on one connection within limits; `activity` is told of the connection's state. Invalid or too many
+/// bytes are refused, and the connection ends.
 pub fn serve_bounded(
     stream: &TcpStream,
     bounds: &Bounds,
@@ -128,7 +128,7 @@ fn refusal(error: &io::Error) -> Response {
     Response { status: 400, headers, body: Body::Owned(format!("{error}\n").into_bytes()) }
 }
 
-/// A stream whose reads and writes, all together, must be done by a time.
+/// A stream whose reads and writes, all together, have a deadline.
 struct Timed<'a> {
     stream: &'a TcpStream,
     until: Option<Instant>,
@@ -139,7 +139,7 @@ impl<'a> Timed<'a> {
         Timed { stream, until: time.map(|time| Instant::now() + time) }
     }
 
-    /// The time that is left. None: there is no bound.
+    /// The remaining time. None if there is no limit.
     fn left(&self) -> io::Result<Option<Duration>> {
         let left = |until: Instant| until.saturating_duration_since(Instant::now());
         match self.until.map(left) {
@@ -175,10 +175,10 @@ impl Write for Timed<'_> {
     }
 }
 
-/// Reads one request; what follows it stays in `buffer`. None: the peer closed between requests.
+/// Reads one request; the bytes after it stay in `buffer`. None if the peer closed between requests.
 ///
 /// # Errors
-/// What is no HTTP, too long, or cut off.
+/// If it is not HTTP, too long, or truncated.
 pub fn read_request(stream: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<Option<Request>> {
     read_bounded(stream, buffer, &Bounds::default())
 }
@@ -217,7 +217,7 @@ fn read_more(stream: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<usize> 
     read
 }
 
-/// (request without body, bytes of the head, bytes of the body). None: the head is not whole yet.
+/// (request without body, bytes of the head, bytes of the body). None if the head is not complete yet.
 fn parse_head(buffer: &[u8], body_bytes_max: usize) -> io::Result<Option<(Request, usize, usize)>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut headers);
@@ -260,7 +260,7 @@ fn write_response(stream: &mut impl Write, response: &Response, close: bool) -> 
     }
     let connection = if close { "close" } else { "keep-alive" };
     head.push_str(&format!("content-length: {}\r\nconnection: {connection}\r\n\r\n", body.len()));
-    // Head and body leave in one segment where they fit.
+    // Head and body are sent in one segment if they fit.
     let sent = stream.write_vectored(&[IoSlice::new(head.as_bytes()), IoSlice::new(body)])?;
     let body_sent = sent.saturating_sub(head.len());
     stream.write_all(&head.as_bytes()[sent.min(head.len())..])?;

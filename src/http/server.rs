@@ -28,7 +28,7 @@ struct Open {
     activity: Activity,
 }
 
-/// Whether a connection waits for its client, and since when. Clones tell of the same connection.
+/// Whether a connection waits for its client, and since when. Clones refer to the same connection.
 #[derive(Debug, Clone, Default)]
 pub struct Activity(Arc<Mutex<Option<Instant>>>);
 
@@ -38,7 +38,7 @@ impl Activity {
         *lock(&self.0) = Some(Instant::now());
     }
 
-    /// It has a request in hand.
+    /// It is processing a request.
     pub fn works(&self) {
         *lock(&self.0) = None;
     }
@@ -49,15 +49,15 @@ impl Activity {
 }
 
 impl Shared {
-    /// Ends the connection that has waited longest for its client, for `newcomer` to have its place. False: all
-    /// others work.
+    /// Ends the connection that has waited longest for its client, to free a slot for `newcomer`. Returns false if all
+    /// others are busy.
     fn make_room_for(&self, newcomer: u64) -> bool {
         let mut open = lock(&self.open);
         let others = open.iter().filter(|(id, _)| **id != newcomer);
         let waiting = others.filter_map(|(id, other)| Some((other.activity.waiting_since()?, *id)));
         let Some((_, id)) = waiting.min() else { return false };
         if let Some(idlest) = open.remove(&id) {
-            // Its thread ends with the next look at the stream. An error means that it has ended already.
+            // Its thread ends when it next uses the stream. An error means that it has ended already.
             let _ = idlest.stream.shutdown(Shutdown::Both);
         }
         true
@@ -65,12 +65,12 @@ impl Shared {
 }
 
 impl Server {
-    /// Listens (port 0: on a free one) and runs `serve` on a thread of its own for every connection. When there are
-    /// `connections_max`, the one that has waited longest for its client makes room for a new one; if all of them
-    /// work, the new one is closed at once. A connection waits until `serve` says otherwise.
+    /// Listens (port 0 selects a free one) and runs `serve` on a separate thread for every connection. At
+    /// `connections_max`, a new connection replaces the one that has waited longest for its client; if all of them are
+    /// busy, the new one is closed at once. A connection counts as waiting until `serve` says otherwise.
     ///
     /// # Errors
-    /// The address cannot be had, or a thread.
+    /// If the address or a thread is not available.
     pub fn start(
         name: &'static str,
         address: SocketAddr,
@@ -91,7 +91,7 @@ impl Server {
         self.address
     }
 
-    /// Cuts every open connection; new ones are served.
+    /// Closes every open connection; new ones are served.
     pub fn cut_connections(&self) {
         for open in lock(&self.shared.open).values() {
             // An error means that it has ended already.
@@ -120,7 +120,7 @@ fn accept_all<F: Fn(TcpStream, &Activity) + Send + Sync + 'static>(
 ) {
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
     for (id, stream) in (0u64..).zip(listener.incoming()) {
-        // Registered before the look at `stopping`: none can slip past the cut in `drop`.
+        // Registered before `stopping` is checked, so that none can escape the close in `drop`.
         let stream = stream.ok().and_then(|stream| Some((register(shared, id, &stream)?, stream)));
         if shared.stopping.load(Ordering::SeqCst) {
             break;
@@ -141,18 +141,18 @@ fn accept_all<F: Fn(TcpStream, &Activity) + Send + Sync + 'static>(
     });
 }
 
-/// None: the connection is unusable.
+/// None if the connection is unusable.
 fn register(shared: &Shared, id: u64, stream: &TcpStream) -> Option<Activity> {
-    // Answers are small and waited for: Nagle's algorithm would add 40 ms to each.
+    // Clients wait for small answers: Nagle's algorithm would add 40 ms to each.
     let second = stream.set_nodelay(true).and_then(|()| stream.try_clone()).ok()?;
     let activity = Activity::default();
-    // Before its thread has begun, too: a crowd that comes at once would find nobody idle.
+    // Before its thread has begun, too; otherwise simultaneous newcomers would find no idle connection.
     activity.waits();
     lock(&shared.open).insert(id, Open { stream: second, activity: activity.clone() });
     Some(activity)
 }
 
-/// None: no thread is to be had; the connection is closed.
+/// None if there is no thread; the connection is closed.
 fn spawn_connection<F: Fn(TcpStream, &Activity) + Send + Sync + 'static>(
     (name, id): (&str, u64),
     (stream, activity): (TcpStream, Activity),
@@ -170,7 +170,7 @@ fn spawn_connection<F: Fn(TcpStream, &Activity) + Send + Sync + 'static>(
     spawned.ok()
 }
 
-/// Forgets the connection when its thread ends, also by a panic; the peer sees the end then.
+/// Unregisters the connection when its thread ends, also by a panic; the peer sees the end then.
 struct Registration {
     shared: Arc<Shared>,
     id: u64,
@@ -182,7 +182,7 @@ impl Drop for Registration {
     }
 }
 
-/// A thread that panicked must not take its neighbours down.
+/// A thread that panicked must not affect the others.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

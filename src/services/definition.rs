@@ -1,4 +1,4 @@
-//! What a service is once its row, or the user's file, has been read: valid by construction.
+//! The definition of a service after its row, or the user's file, has been read: valid by construction.
 
 use std::sync::Arc;
 
@@ -7,19 +7,19 @@ use super::rules::{FileRule, LineRule, Rules, Source};
 use super::template::Template;
 use crate::decode::{Format, Pattern};
 
-/// A service, pre-built or the user's own.
+/// A service, built-in or the user's own.
 #[derive(Debug, Clone)]
 pub struct Definition {
     /// Name in the configuration: `aws_sqs_vpc`.
     pub name: String,
-    /// Which object keys belong to it, where several services share a queue. None: any.
+    /// The object keys that belong to it, if several services share a queue. None: any.
     pub object_keys: Option<Pattern>,
     pub format: Format,
     /// Objects that are acknowledged without being fetched (`filename_filter_rules`).
     pub skip_objects: Rules<FileRule>,
     /// Values taken from the object's key (`file_field_definitions`).
     pub file_fields: Vec<Field>,
-    /// Values taken from a record or what stood around it (`record_field_mapping`).
+    /// Values taken from a record or its envelope (`record_field_mapping`).
     pub record_fields: Vec<Field>,
     /// Records that are not sent (`line_filter_rules`).
     pub drop_records: Rules<LineRule>,
@@ -29,11 +29,11 @@ pub struct Definition {
     pub cases: Vec<Case>,
     /// The Devo tag (`routing_template`).
     pub template: Template,
-    /// Services that go first (`delegates`): an object that one of them claims is that service's own.
+    /// Services that are tried first (`delegates`): an object that one of them claims is that service's own.
     pub delegates: Vec<Arc<Definition>>,
 }
 
-/// A template of its own for some of a service's records.
+/// A separate template for some of a service's records.
 #[derive(Debug, Clone)]
 pub struct Case {
     pub when: Rules<LineRule>,
@@ -41,7 +41,7 @@ pub struct Case {
 }
 
 impl Definition {
-    /// Is the object acknowledged without a GET?
+    /// True if the object is acknowledged without a GET.
     pub fn skips(&self, key: &str) -> bool {
         let skips = |definition: &Definition| definition.skip_objects.any(|rule| rule.holds(key));
         skips(self) || self.delegate(key).is_some_and(|delegate| skips(delegate))
@@ -56,7 +56,7 @@ impl Definition {
         self.delegates.iter().find(|delegate| delegate.claims(key))
     }
 
-    /// Has each record to be looked at before its way is known?
+    /// True if each record must be read to find its tag.
     pub fn reads_records(&self) -> bool {
         let of_record = |rule: &LineRule| rule.source == Source::Record;
         !self.drop_records.is_empty()
@@ -67,7 +67,7 @@ impl Definition {
                 .any(|case| case.template.reads_records() || case.when.0.iter().flatten().any(of_record))
     }
 
-    /// The template as it is for an object with this key: the values that the key says stand in it.
+    /// The template for an object with this key, with the values from the key filled in.
     pub fn shown_template(&self, key: &str) -> String {
         let values: Vec<_> = self.file_fields.iter().map(|field| field.of_key(key)).collect();
         self.template.shown(|source, index| match source {
@@ -76,12 +76,12 @@ impl Definition {
         })
     }
 
-    /// Does a tag of it need the account of the input's credentials, whatever the object and the record say?
+    /// True if one of its tags always needs the account of the input's credentials.
     pub fn needs_account(&self) -> bool {
         self.any_template(Template::needs_account)
     }
 
-    /// May a tag of it need the account of the input's credentials?
+    /// True if one of its tags may need the account of the input's credentials.
     pub fn uses_account(&self) -> bool {
         self.any_template(Template::uses_account)
     }
@@ -91,9 +91,9 @@ impl Definition {
         templates.any(holds) || self.delegates.iter().any(|delegate| delegate.any_template(holds))
     }
 
-    /// May an object with this key be of this service? Used only where services share a queue.
+    /// True if an object with this key may belong to this service. Used only if services share a queue.
     pub fn claims(&self, key: &str) -> bool {
-        // A pattern that gives no answer claims nothing: an object that nobody claims stays in the queue.
+        // A pattern without an answer claims nothing: an unclaimed object stays in the queue.
         let fits = |pattern: &Pattern| pattern.is_match(key).unwrap_or(false);
         self.object_keys.as_ref().is_none_or(fits) || self.delegate(key).is_some()
     }

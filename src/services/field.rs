@@ -1,10 +1,10 @@
-//! Named values: where they lie, and what is done to them.
+//! Named values: their location, and the operations on them.
 
 use std::borrow::Cow;
 
 use crate::decode::{JsonPath, Pattern, Record};
 
-/// A named value: where it lies, and what is done to it.
+/// A named value: its location, and the operations on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
     pub name: String,
@@ -12,12 +12,12 @@ pub struct Field {
     pub operations: Vec<Operation>,
 }
 
-/// Where a value lies.
+/// The location of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// The object's key, as a whole.
     Key,
-    /// In a JSON record, or in what is known about a text that came in an envelope: the keys from the root.
+    /// In a JSON record, or in the known facts about a text that came in an envelope: the keys from the root.
     Json(JsonPath),
     /// In a record of comma-separated values: the column, 0 is the first.
     Column(usize),
@@ -38,7 +38,7 @@ impl Field {
         self.value(&self.raw(record)?).map(Cow::into_owned)
     }
 
-    /// What the operations are applied to. What is part of [`Field::text_of`] is borrowed from it.
+    /// The input of the operations. A part of [`Field::text_of`] is borrowed from it.
     pub fn raw<'v>(&self, record: Record<'v>) -> Option<Cow<'v, str>> {
         let text = self.text_of(record);
         match &self.place {
@@ -48,7 +48,7 @@ impl Field {
         }
     }
 
-    /// The bytes in which the value is looked for.
+    /// The bytes that contain the value.
     pub fn text_of<'v>(&self, record: Record<'v>) -> &'v [u8] {
         match self.place {
             Place::Key => b"",
@@ -57,8 +57,7 @@ impl Field {
         }
     }
 
-    /// Applies the operations in order; None as soon as one finds nothing. What is part of `raw` is
-    /// borrowed from it.
+    /// Applies the operations in order; None as soon as one finds nothing. A part of `raw` is borrowed from it.
     pub fn value<'v>(&self, raw: &'v str) -> Option<Cow<'v, str>> {
         self.operations.iter().try_fold(Cow::Borrowed(raw), |value, operation| match value {
             Cow::Borrowed(text) => operation.apply(text),
@@ -70,17 +69,17 @@ impl Field {
 /// A step from a raw value to a field's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
-    /// As Python's `value.split(on)[element]`; a negative element counts from the end.
+    /// Like Python's `value.split(on)[element]`; a negative element counts from the end.
     Split { on: String, element: i64 },
-    /// As Python's `value.replace(to_replace, replace_with)`.
+    /// Like Python's `value.replace(to_replace, replace_with)`.
     Replace { to_replace: String, replace_with: String },
-    /// What the pattern's group `element` found, searched for anywhere in the value; 0 is the whole match.
+    /// The match of the pattern's group `element`, searched for anywhere in the value; 0 is the whole match.
     Regex { pattern: Pattern, element: usize },
-    /// ASCII letters become small.
+    /// Converts ASCII letters to lower case.
     Lowercase,
-    /// A value that is written here becomes the other; any other value stays.
+    /// Replaces listed values; any other value stays.
     Map { values: Vec<(String, String)> },
-    /// Whatever the value, it becomes this one: after a `Regex`, a name for what was found.
+    /// Replaces any value by this one: after a `Regex`, a name for the match.
     Set { value: String },
 }
 
@@ -114,8 +113,8 @@ fn split<'v>(value: &'v str, on: &str, element: i64) -> Option<&'v str> {
     }
 }
 
-/// One value of a line of comma-separated values (RFC 4180): a quoted one without its quotes. Quotes
-/// count only where a value begins; white space before it does not matter, as some writers put it there.
+/// One value of a line of comma-separated values (RFC 4180): a quoted one without its quotes. Quotes count only at the
+/// start of a value, possibly after white space, as some writers put it there.
 fn column(record: &[u8], number: usize) -> Option<Cow<'_, str>> {
     let mut rest = record;
     for _ in 0..number {
@@ -125,7 +124,7 @@ fn column(record: &[u8], number: usize) -> Option<Cow<'_, str>> {
     Some(unquoted(rest[..value_end(rest)].trim_ascii()))
 }
 
-/// Where the first value's comma is, or the end.
+/// The position of the first value's comma, or the end.
 fn value_end(values: &[u8]) -> usize {
     let start = values.len() - values.trim_ascii_start().len();
     let mut quoted = values.get(start) == Some(&b'"');

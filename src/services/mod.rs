@@ -1,4 +1,4 @@
-//! The registry of services, and what a service is.
+//! The registry of services, and the definition of a service.
 //!
 //! Pure.
 
@@ -12,9 +12,9 @@ pub mod template;
 pub use definition::{Case, Definition};
 pub use route::{Route, Verdict};
 
-/// The pre-built services, one row each, in the same keys that a configuration file uses for a service
-/// of its own. `config::registry` reads it.
+/// The built-in services, one row each, in the same keys as a custom service in a configuration file.
+/// `config::registry` reads it.
 pub const REGISTRY: &str = include_str!("registry.yaml");
 
-/// The services of `aws` inputs, one row for each name and type. `config::aws` reads it.
+/// The services of `aws` inputs, one row per name and type. `config::aws` reads it.
 pub const AWS_COLLECTOR: &str = include_str!("aws_collector.yaml");

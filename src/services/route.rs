@@ -1,4 +1,4 @@
-//! record -> where it goes: dropped, or a tag.
+//! Record -> its destination: dropped, or a tag.
 
 use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
@@ -13,12 +13,12 @@ use super::template::{Filled, Template};
 use crate::base::limits::KNOWN_VALUE_BYTES_MAX;
 use crate::decode::{Newlines, Record};
 
-/// A definition applied to one object: what depends on the object's key alone is decided already.
+/// A definition applied to one object: everything that depends on the object's key alone is decided already.
 #[derive(Debug)]
 pub struct Route<'d> {
     definition: &'d Definition,
     values: Values<'d>,
-    /// Nothing looks into the records: `tag` and `filled` hold for all of them.
+    /// The records need not be read: `tag` and `filled` apply to all of them.
     fixed: bool,
     tag: String,
     filled: Filled,
@@ -26,16 +26,16 @@ pub struct Route<'d> {
     account: Option<&'d str>,
 }
 
-/// What becomes of a record.
+/// The decision about a record.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict<'r> {
     /// A filter rule names it.
     Drop,
-    /// With what became of the values in its tag.
+    /// With the state of the values in its tag.
     Send { tag: &'r str, filled: Filled },
 }
 
-/// What stands for a record where none is looked at.
+/// Replaces a record that need not be read.
 const NOTHING: Record<'_> = Record { bytes: b"", newlines: Newlines::Absent, context: b"" };
 
 impl<'d> Route<'d> {
@@ -43,7 +43,7 @@ impl<'d> Route<'d> {
         Route::of_account(None, definition, key)
     }
 
-    /// For an object that is read with credentials of `account`. None: it is not known.
+    /// Creates it for an object read with credentials of `account`. None if unknown.
     pub fn of_account(account: Option<&'d str>, definition: &'d Definition, key: &str) -> Route<'d> {
         let values = Values::of_object(definition, key);
         let (tag, filled) = (String::new(), Filled::default());
@@ -81,21 +81,21 @@ impl<'d> Route<'d> {
     }
 }
 
-/// The values of a definition's fields, of the object and of the record at hand.
+/// The values of a definition's fields, of the object and of the current record.
 #[derive(Debug)]
 struct Values<'d> {
     record_fields: &'d [Field],
     /// By the index of `definition.file_fields`.
     of_file: Vec<Option<String>>,
-    /// By the index of `definition.record_fields`; filled when first asked for.
+    /// By the index of `definition.record_fields`; filled on demand.
     of_record: Vec<OnceCell<Found>>,
     /// By the index of `definition.record_fields`.
     known: Vec<RefCell<Known>>,
-    /// Records are searched for a rule's value before its field is looked for.
+    /// Records are searched for a rule's value before its field is looked up.
     searches: bool,
 }
 
-/// What a field is in the record at hand.
+/// The value of a field in the current record.
 #[derive(Debug)]
 enum Found {
     Nothing,
@@ -104,11 +104,11 @@ enum Found {
     Text(Rc<str>),
 }
 
-/// What a field's operations make of a raw value: the same few short values come again and again.
+/// A cache of the results of a field's operations: the same few short values recur.
 #[derive(Debug, Default)]
 struct Known(HashMap<String, Option<Rc<str>>>);
 
-/// More values than this do not come again: all are forgotten.
+/// More values than this do not recur: the cache is cleared.
 const KNOWN_MAX: usize = 256;
 
 /// With more conditions than this, finding the field once is cheaper than a search for each.
@@ -153,13 +153,13 @@ impl<'d> Values<'d> {
         })
     }
 
-    /// Can it be told without looking for the field that its value is another?
+    /// True if the field's value is surely another one, without looking for the field.
     fn is_absent(&self, rule: &LineRule, record: Record<'_>) -> bool {
         if !self.searches || rule.source != Source::Record || self.of_record[rule.field].get().is_some() {
             return false;
         }
         let field = &self.record_fields[rule.field];
-        // Another place may spell a value in a way of its own.
+        // Another place may spell a value differently.
         matches!(field.place, Place::Json(_)) && field.operations.is_empty() && rule.is_absent(record.context)
     }
 

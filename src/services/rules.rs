@@ -19,7 +19,7 @@ impl<T> Rules<T> {
         self.0.is_empty()
     }
 
-    /// Does one alternative hold as a whole? An empty alternative never does: it would drop everything.
+    /// True if one alternative holds as a whole. An empty alternative never does: it would drop everything.
     pub fn any(&self, mut holds: impl FnMut(&T) -> bool) -> bool {
         self.0.iter().any(|all| !all.is_empty() && all.iter().all(&mut holds))
     }
@@ -35,7 +35,7 @@ pub struct FileRule {
 }
 
 impl FileRule {
-    /// A pattern that gives no answer holds in neither way: the object is read.
+    /// A pattern without an answer matches in neither way: the object is read.
     pub fn holds(&self, key: &str) -> bool {
         self.pattern.is_match(key).is_some_and(|found| found != self.negated)
     }
@@ -51,7 +51,7 @@ pub struct LineRule {
     pub value: String,
     /// `doesnotmatch` instead of `match`.
     pub negated: bool,
-    /// What a JSON text that has the value must contain, unless it is written with `\u` escapes.
+    /// The bytes that a JSON text with the value must contain, unless it is written with `\u` escapes.
     needle: Option<Finder<'static>>,
 }
 
@@ -67,14 +67,14 @@ impl LineRule {
         (found == Some(self.value.as_str())) != self.negated
     }
 
-    /// Is the value surely not in this JSON text? For a value that is compared as it is written. Much
-    /// cheaper than finding the field.
+    /// True if the value is surely not in this JSON text, for a value that is compared as written. Much cheaper than
+    /// finding the field.
     pub fn is_absent(&self, json: &[u8]) -> bool {
         self.needle.as_ref().is_some_and(|needle| needle.find(json).is_none() && !has_unicode_escape(json))
     }
 }
 
-/// How a value is written in JSON. None: it can be written in more ways than with `\u`.
+/// The spelling of a value in JSON. None if it can be written in more ways than with `\u`.
 fn needle(value: &str) -> Option<String> {
     let quoted = quoted(value).filter(|_| !value.is_empty())?;
     // Numbers, literals and containers have no quotes around them.
@@ -82,7 +82,7 @@ fn needle(value: &str) -> Option<String> {
     Some(if may_be_bare { value.to_owned() } else { quoted })
 }
 
-/// Where a field's value comes from.
+/// The source of a field's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     File,

@@ -1,10 +1,10 @@
-//! Tables that Devo knows: a tag of no table lands where nobody looks.
+//! Tables that Devo knows: records with another tag are hard to find.
 
 use std::sync::LazyLock;
 
 use super::template::UNKNOWN;
 
-/// The names, one family a line.
+/// The names, one family per line.
 const TEXT: &str = include_str!("tables.txt");
 
 /// Levels of each table; [`ANY`] stands for any.
@@ -12,10 +12,10 @@ static TABLES: LazyLock<Vec<Vec<String>>> = LazyLock::new(|| TEXT.lines().flat_m
 
 const ANY: &str = "*";
 
-/// Two names are alike if fewer than one character in five differs.
+/// Two names are similar if fewer than one character in five differs.
 const ALIKE_ENOUGH: f64 = 0.8;
 
-/// What a template's fixed levels say about its table.
+/// The verdict on a template's table, from its fixed levels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Known {
     Yes,
@@ -23,10 +23,10 @@ pub enum Known {
     No(Option<String>),
 }
 
-/// Judges a template by the levels in front of its first field.
+/// Judges a template by the levels before its first field.
 pub fn judge(template: &str) -> Known {
     let (fixed, is_open) = match template.split_once('[') {
-        // The level in which the field stands is not fixed.
+        // The level with the field is not fixed.
         Some((fixed, _)) => (fixed.rsplit_once('.').map_or("", |(whole, _)| whole), true),
         None => (template, false),
     };
@@ -37,7 +37,7 @@ pub fn judge(template: &str) -> Known {
     Known::No(nearest(&levels, is_open))
 }
 
-/// A table, with levels of any kind behind it; or its beginning, if fields follow or its level is unknown.
+/// True for a table, with any further levels; or for its prefix, if fields follow or its level is unknown.
 fn fits(table: &[String], levels: &[&str], is_open: bool) -> bool {
     let is_same = |(known, level): (&String, &&str)| known == ANY || known == level;
     let same = table.iter().zip(levels).take_while(|pair| is_same(*pair)).count();
@@ -62,7 +62,7 @@ fn nearest(levels: &[&str], is_open: bool) -> Option<String> {
     alike.max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, table)| table)
 }
 
-/// The tables of a line of the text.
+/// The tables in a line of the text.
 fn expanded(line: &str) -> Vec<Vec<String>> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {

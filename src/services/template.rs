@@ -6,10 +6,10 @@ use super::field::Field;
 use super::rules::Source;
 use crate::base::limits::{TAG_BYTES_MAX, TAG_VALUE_BYTES_MAX};
 
-/// What a missing field becomes, so that its records land in a table of their own.
+/// Replaces a missing field, so that its records go to a separate table.
 pub const UNKNOWN: &str = "unknown";
 
-/// A tag with holes. Its `Display` is the template as it was written.
+/// A tag with placeholders. Its `Display` is the template as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     text: String,
@@ -23,29 +23,29 @@ enum Piece {
     Hole(Vec<Value>),
 }
 
-/// Where the value of a hole comes from.
+/// The source of a placeholder's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Value {
     Field(Source, usize),
-    /// The account that the input's credentials belong to.
+    /// The account of the input's credentials.
     Account,
 }
 
-/// The hole that [`Value::Account`] fills.
+/// The placeholder that [`Value::Account`] fills.
 pub const INPUT_ACCOUNT: &str = "input-account_id";
 
-/// What became of the values in a tag.
+/// The state of the values in a tag.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Filled {
-    /// At least one is not there.
+    /// At least one is missing.
     pub missing: bool,
     /// At least one was too long.
     pub cut: bool,
-    /// The account of the input's credentials would have filled a hole, and is not known.
+    /// The account of the input's credentials would fill a placeholder, but is not known.
     pub lacks_account: bool,
 }
 
-/// Why a template cannot be used.
+/// The reason why a template cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     #[error("is empty: write the Devo tag that the records should get")]
@@ -63,7 +63,7 @@ pub enum TemplateError {
 }
 
 impl Template {
-    /// Reads a template. Fields must be among those given, in the order of their indices.
+    /// Parses a template. Its fields must be among the given ones, in the order of their indices.
     pub fn parse(
         text: &str,
         file_fields: &[Field],
@@ -85,25 +85,25 @@ impl Template {
         Ok(Template { text: text.to_owned(), pieces })
     }
 
-    /// Does the tag depend on the record?
+    /// True if the tag depends on the record.
     pub fn reads_records(&self) -> bool {
         let of_record = |value: &Value| matches!(value, Value::Field(Source::Record, _));
         self.pieces.iter().any(|piece| matches!(piece, Piece::Hole(values) if values.iter().any(of_record)))
     }
 
-    /// May the account of the input's credentials fill a hole?
+    /// True if the account of the input's credentials may fill a placeholder.
     pub fn uses_account(&self) -> bool {
         self.pieces
             .iter()
             .any(|piece| matches!(piece, Piece::Hole(values) if values.contains(&Value::Account)))
     }
 
-    /// Does a hole have nothing but the account of the input's credentials to fill it?
+    /// True if only the account of the input's credentials can fill a placeholder.
     pub fn needs_account(&self) -> bool {
         self.pieces.iter().any(|piece| matches!(piece, Piece::Hole(values) if **values == [Value::Account]))
     }
 
-    /// The template for people, with the values that are known. Other holes stay.
+    /// The template for people, with the known values. Other placeholders stay.
     pub fn shown<'v>(&self, value: impl Fn(Source, usize) -> Option<&'v str>) -> String {
         let mut holes = self.text.split('[').skip(1).filter_map(|rest| rest.split(']').next());
         let shown = |piece: &Piece| match piece {
@@ -120,7 +120,7 @@ impl Template {
         self.pieces.iter().map(shown).collect()
     }
 
-    /// Writes the tag. A missing or empty value becomes [`UNKNOWN`]; one that is too long is cut.
+    /// Writes the tag. A missing or empty value becomes [`UNKNOWN`]; a too long one is cut.
     pub fn fill<'v>(&self, tag: &mut String, value: impl FnMut(Source, usize) -> Option<&'v str>) -> Filled {
         self.fill_for(None, tag, value)
     }
@@ -155,8 +155,8 @@ impl Template {
         filled
     }
 
-    /// The tag of records that were filtered out but must be kept: every field is [`UNKNOWN`], or, in
-    /// a template without fields, one more level is.
+    /// The tag of records that were filtered out but must be kept: every field is [`UNKNOWN`], or, in a template
+    /// without fields, one more level is.
     pub fn unknown(&self) -> String {
         let mut tag = String::new();
         if !self.fill(&mut tag, |_, _| None::<&str>).missing {
@@ -173,10 +173,10 @@ impl fmt::Display for Template {
     }
 }
 
-/// A value in a tag keeps `[A-Za-z0-9_-]`, anything else becomes `_`: no value can add a level, end
+/// Appends a value to a tag: it keeps `[A-Za-z0-9_-]`, anything else becomes `_`, so that no value can add a level, end
 /// the header or start a new frame.
 ///
-/// True: the value was too long, and was cut.
+/// Returns true if the value was too long, and was cut.
 fn push_tag_value(tag: &mut String, value: &str) -> bool {
     let room = TAG_VALUE_BYTES_MAX.min(TAG_BYTES_MAX.saturating_sub(tag.len()));
     let cut = value.char_indices().nth(room).map_or(value, |(end, _)| &value[..end]);

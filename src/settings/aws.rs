@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-/// Who calls AWS (`docs/devo-wire.md#credentials`).
+/// The credentials for AWS (`docs/devo-wire.md#credentials`).
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Credentials {
     /// From the file, or from files that it names.
     pub key: Option<AccessKey>,
-    /// Without a key: this profile of the shared AWS files. None: the standard AWS chain.
+    /// Without a key, the profile of the shared AWS files. None: the standard AWS chain.
     pub profile: Option<String>,
     /// `aws_base_account_role`.
     pub base_role: Option<String>,
@@ -18,13 +18,13 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// The account that calls are made in, where a role's ARN says it.
+    /// The account of the calls, if a role's ARN names it.
     pub fn role_account(&self) -> Option<&str> {
         self.cross_account_role.as_ref().or(self.base_role.as_ref())?.split(':').nth(4)
     }
 }
 
-/// A long-lived key. Its `Debug` shows the id only.
+/// A long-lived key. Its `Debug` shows only the id.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessKey {
     pub id: String,
@@ -32,7 +32,7 @@ pub struct AccessKey {
     pub session_token: Option<String>,
 }
 
-/// Where AWS is, if it is not AWS: `scheme://host[:port]`, without a final slash.
+/// A custom endpoint of AWS: `scheme://host[:port]`, without a final slash.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Endpoints {
     pub sqs: Option<String>,
@@ -42,12 +42,12 @@ pub struct Endpoints {
     pub cloudwatch: Option<String>,
     pub logs: Option<String>,
     pub guardduty: Option<String>,
-    /// Which of AWS's own addresses are called for the others.
+    /// The variant of AWS's own endpoints for the other services.
     pub variant: Variant,
 }
 
 impl Endpoints {
-    /// One for each service, as `url` says.
+    /// One per service, in the form of `url`.
     pub fn each(mut url: impl FnMut(Service) -> Option<String>) -> Endpoints {
         Endpoints {
             sqs: url(Service::Sqs),
@@ -75,7 +75,7 @@ impl Endpoints {
     }
 }
 
-/// The variant shows only where there is one: backfills are remembered by these words.
+/// The variant is shown only if there is one, because backfills are stored under this text.
 impl fmt::Debug for Endpoints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut fields = f.debug_struct("Endpoints");
@@ -112,7 +112,7 @@ impl fmt::Debug for AccessKey {
     }
 }
 
-/// The services that are called; each has an override of its own.
+/// The services that are called; each has its own override.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
     Sqs,
@@ -135,7 +135,7 @@ impl Service {
         Service::GuardDuty,
     ];
 
-    /// What stands before the region in a host's name; it is also the signature's name of the service.
+    /// The host name's part before the region; also the service's name in signatures.
     pub fn name(self) -> &'static str {
         match self {
             Service::Sqs => "sqs",
@@ -162,17 +162,17 @@ impl Service {
     }
 }
 
-/// Which of a service's addresses is called, where no override says another one.
+/// The variant of a service's address, if there is no override.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Variant {
-    /// `AWS_USE_FIPS_ENDPOINT`: cryptography that is validated by FIPS 140.
+    /// `AWS_USE_FIPS_ENDPOINT`: cryptography validated by FIPS 140.
     pub fips: bool,
-    /// `AWS_USE_DUALSTACK_ENDPOINT`: IPv6 beside IPv4.
+    /// `AWS_USE_DUALSTACK_ENDPOINT`: IPv6 in addition to IPv4.
     pub dual_stack: bool,
 }
 
-/// An access key id for people. It is no secret (IAM user guide, "Managing access keys"); but what does not
-/// look like one may be a secret that was put in the wrong place, of which only the ends are shown.
+/// An access key id for people. It is not a secret (IAM user guide, "Managing access keys"); but a text that does not
+/// look like one may be a secret in the wrong place, so only its ends are shown.
 pub fn shown_key_id(key_id: &str) -> String {
     if key_id.len() >= 16 && key_id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()) {
         return key_id.to_owned();

@@ -10,7 +10,7 @@ pub struct Globals {
     pub id: String,
     pub name: String,
     pub debug: bool,
-    /// The syslog HOST field: `collector-<id>-<machine's name>` unless written.
+    /// The syslog HOST field: by default `collector-<id>-<machine's name>`.
     pub host: String,
     /// Upper bound on memory, in bytes.
     pub memory_limit: u64,
@@ -18,13 +18,13 @@ pub struct Globals {
     pub workers: usize,
     /// Threads that GET objects, shared by all inputs.
     pub fetchers: usize,
-    /// How long work in hand may take to finish after SIGTERM.
+    /// Time limit for work in flight to finish after SIGTERM.
     pub shutdown_timeout: Duration,
     /// `persistence.config.directory_name`.
     pub state_directory: PathBuf,
-    /// `persistence.required`: without its ledger the collector does not start.
+    /// `persistence.required`: the collector does not start without its ledger.
     pub state_required: bool,
-    /// None: no status page, no metrics.
+    /// None: no status page and no metrics.
     pub status: Option<Status>,
     pub internal_events: Option<InternalEvents>,
 }
@@ -34,15 +34,15 @@ pub struct Globals {
 pub struct InternalEvents {
     /// The table.
     pub tag: String,
-    /// The name of the only output that gets them; None: all do.
+    /// The name of the only output that gets them; None for all.
     pub output: Option<String>,
     pub period: Duration,
 }
 
-/// `globals.status`: where the status page and the metrics are.
+/// The key `globals.status`: address of the status page and the metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     pub address: SocketAddr,
-    /// Names of this machine by which browsers and scrapers may call it; IP addresses and `localhost` always do.
+    /// Names of this machine that browsers and scrapers may use; IP addresses and `localhost` are always allowed.
     pub hosts: Vec<String>,
 }

@@ -18,13 +18,13 @@ pub struct Input {
     pub region: String,
     pub credentials: Credentials,
     pub endpoints: Endpoints,
-    /// False: messages are never deleted.
+    /// If false, messages are never deleted.
     pub ack_messages: bool,
     /// The message's body is the log itself.
     pub direct_mode: bool,
-    /// JSON events name the receive that brought them (`@devo_pulling_id`).
+    /// Adds the id of the receive to JSON events (`@devo_pulling_id`).
     pub pulling_id: bool,
-    /// True: everything is done but sending.
+    /// If true, everything is done except sending.
     pub do_not_send: bool,
     /// `sqs_visibility_timeout`.
     pub visibility_timeout: Duration,
@@ -35,9 +35,9 @@ pub struct Input {
     /// Threads that long-poll this queue.
     pub receivers: usize,
     pub missing_object: MissingObject,
-    /// `request_payer`: S3's requests are paid for by the caller.
+    /// `request_payer`: the caller pays for S3 requests.
     pub request_payer: bool,
-    /// `start_time`: objects that were written before are acknowledged and left out.
+    /// `start_time`: older objects are acknowledged and left out.
     pub start_time: Option<Timestamp>,
     /// At least one, in the order of the file.
     pub services: Vec<Arc<Definition>>,
@@ -46,30 +46,30 @@ pub struct Input {
 /// Which queue it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Queue {
-    /// `base_url`, sent to SQS as it is written.
+    /// `base_url`, sent to SQS as written.
     Url(String),
-    /// A queue of the account and region; SQS is asked for its URL.
+    /// A queue of the account and region by name; SQS is asked for its URL.
     Name(String),
 }
 
-/// What becomes of a message whose object is not there (`missing_object`).
+/// What happens to a message whose object is missing (`missing_object`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MissingObject {
-    /// It comes again, until the queue's redrive policy takes it.
+    /// It is retried, until the queue's redrive policy takes it.
     Retry,
     /// It counts as done.
     Skip,
 }
 
 impl Queue {
-    /// SQS demands that the names of FIFO queues, and no others, end like this. It reads the name from the end of
-    /// the URL's path, whatever host or endpoint the URL has.
+    /// True for a FIFO queue: SQS requires that the names of FIFO queues, and only those, end like this. It takes the
+    /// name from the end of the URL's path, whatever host or endpoint the URL has.
     pub fn is_fifo(&self) -> bool {
         let path = self.text().split(['?', '#']).next().unwrap_or_default();
         path.trim_end_matches('/').ends_with(".fifo")
     }
 
-    /// Account and name, which are the same however the queue's address is written.
+    /// Account and name, which identify the queue in any form of its address.
     pub fn identity(&self) -> &str {
         let text = self.text();
         let path =
@@ -77,7 +77,7 @@ impl Queue {
         path.trim_matches('/')
     }
 
-    /// As it is written.
+    /// The queue as written.
     pub fn text(&self) -> &str {
         let (Queue::Url(text) | Queue::Name(text)) = self;
         text
@@ -85,7 +85,7 @@ impl Queue {
 }
 
 impl Input {
-    /// The service that an object with this key is of. None: none of them claims it.
+    /// The service that claims an object with this key, if any.
     pub fn service_of(&self, key: &str) -> Option<&Arc<Definition>> {
         match self.services.as_slice() {
             [only] => Some(only),

@@ -14,22 +14,22 @@ pub use inputs::{Input, MissingObject, Queue};
 pub use outputs::{Confirmation, Destination, Identity, Output, Rates, TlsFiles};
 pub use sources::{Api, CloudTrail, GuardDuty, Logs, Metrics, Source};
 
-/// A whole configuration. Whoever holds one need not check it again.
+/// A whole valid configuration, which needs no further checks.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub globals: Globals,
     /// Enabled inputs only.
     pub inputs: Vec<Input>,
-    /// Services of `aws` inputs that poll an API, one for each region.
+    /// Services of `aws` inputs that poll an API, one per region.
     pub sources: Vec<Source>,
-    /// What a polled API has as objects, too, as if a queue announced them: for backfills.
+    /// Objects with the same content as a polled API, as if a queue announced them: for backfills.
     pub listings: Vec<Input>,
     /// At least one. Every event goes to every output.
     pub outputs: Vec<Output>,
 }
 
 impl Config {
-    /// Threads that GET objects: without a queue or a listing there is nothing to fetch.
+    /// Threads that GET objects: none without a queue or a listing.
     pub fn fetchers(&self) -> usize {
         if self.inputs.is_empty() { 0 } else { self.globals.fetchers }
     }

@@ -11,9 +11,9 @@ pub struct Output {
     /// Its key in the file: `devo_1`.
     pub name: String,
     pub destination: Destination,
-    /// Sender threads, each with a connection of its own.
+    /// Sender threads, each with its own connection.
     pub senders: usize,
-    /// `compression: gzip`, `compression_level`: libdeflate's, 1 to 12. None: frames go as they are.
+    /// `compression: gzip`, `compression_level`: libdeflate's, 1 to 12. None: uncompressed.
     pub gzip_level: Option<u8>,
     /// `confirmation`; not for the console.
     pub confirmation: Confirmation,
@@ -22,13 +22,13 @@ pub struct Output {
 }
 
 impl Output {
-    /// Connections that it may have at a time, each of which counts as a thread.
+    /// Maximum number of simultaneous connections, each of which counts as a thread.
     pub fn connections(&self) -> usize {
         self.connections_of(self.senders)
     }
 
-    /// The same with so many senders. What cannot go compressed has a sender of its own, and with `confirmation: close`
-    /// each sender may have earlier connections that are ending.
+    /// The same with this many senders. Uncompressible batches have their own sender, and with `confirmation: close`
+    /// each sender may have earlier connections that are closing.
     pub fn connections_of(&self, senders: usize) -> usize {
         let senders = senders + usize::from(self.gzip_level.is_some());
         match self.confirmation {
@@ -38,7 +38,7 @@ impl Output {
     }
 }
 
-/// Where an output writes.
+/// The destination of an output.
 #[derive(Debug, Clone)]
 pub enum Destination {
     Tls { address: String, port: u16, files: TlsFiles },
@@ -61,9 +61,9 @@ impl fmt::Display for Destination {
 /// PEM files of a mutual-TLS connection; they exist and parse, and key and certificate match.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
-    /// The only certificate authority that is trusted; None: the machine's own (a relay without a chain).
+    /// The only trusted certificate authority; None for the machine's own (a relay without a chain).
     pub chain: Option<PathBuf>,
-    /// Client certificate and its key; None for a relay that asks for none.
+    /// Client certificate and its key; None for a relay that does not require one.
     pub identity: Option<Identity>,
 }
 
@@ -73,17 +73,17 @@ pub struct Identity {
     pub key: PathBuf,
 }
 
-/// The sign by which an output knows that its peer has a batch.
+/// The proof that an output's peer has a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Confirmation {
-    /// The peer's TCP has acknowledged it, and the connection has outlived that by the settling margin.
+    /// The peer's TCP has acknowledged it, and the connection has outlived that by the settling time.
     #[default]
     Acknowledgement,
     /// The peer's program has read the connection to its end, and has ended it in good order after we did.
     Close,
 }
 
-/// The limits of one output, all its connections together.
+/// The limits of one output, for all its connections together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rates {
     pub events_per_second: Option<u64>,

@@ -12,29 +12,29 @@ use crate::services::Definition;
 /// A service of an `aws…` input that polls an API, in one region.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// Where it stands in the file: `inputs.aws.services.audit-events-all`.
+    /// Its path in the file: `inputs.aws.services.audit-events-all`.
     pub path: String,
     /// Its name in the ledger and in log lines: `<input's id>/<service>[/<type>]/<region>`.
     pub name: String,
-    /// What it reads, for people.
+    /// Its description for people.
     pub reads: &'static str,
     /// `id` of the input.
     pub input: String,
     pub region: String,
     pub credentials: Credentials,
     pub endpoints: Endpoints,
-    /// `request_period_in_seconds`: from the beginning of one pull to the next.
+    /// `request_period_in_seconds`: from the start of one pull to the next.
     pub period: Duration,
-    /// `pull_retries`: further tries of a call in one pull.
+    /// `pull_retries`: retries of a call in one pull.
     pub retries: u32,
     /// `requests_per_second`, for all sources of the input together.
     pub requests_per_second: Option<f64>,
-    /// How its events are routed.
+    /// The routing of its events.
     pub service: Arc<Definition>,
     pub api: Api,
 }
 
-/// Which API is polled.
+/// The polled API.
 #[derive(Debug, Clone)]
 pub enum Api {
     CloudTrail(CloudTrail),
@@ -46,9 +46,9 @@ pub enum Api {
 /// `audit-events-all`, `types: [audits_api]`.
 #[derive(Debug, Clone)]
 pub struct CloudTrail {
-    /// Nothing older is read. None: from the first start on.
+    /// Nothing older is read. None: from the first start.
     pub start_time: Option<Timestamp>,
-    /// `gap_until_now_in_minutes`: events may be that late.
+    /// `gap_until_now_in_minutes`: how late events may be.
     pub gap: Duration,
     /// `time_slot_in_hours`.
     pub time_slot: Duration,
@@ -62,9 +62,9 @@ pub struct CloudTrail {
 pub struct Metrics {
     /// `metric_namespaces`; empty: all.
     pub namespaces: Vec<String>,
-    /// Nothing older is read. None: from the first start on.
+    /// Nothing older is read. None: from the first start.
     pub start_time: Option<Timestamp>,
-    /// `metric_units`: each datapoint says its `Unit`.
+    /// `metric_units`: each datapoint has its `Unit`.
     pub units: bool,
 }
 
@@ -73,9 +73,9 @@ pub struct Metrics {
 pub struct Logs {
     /// `log_group`. None: all groups (`/`).
     pub group: Option<String>,
-    /// Nothing older is read. None: from the first start on.
+    /// Nothing older is read. None: from the first start.
     pub start_time: Option<Timestamp>,
-    /// `use_first_optimized_retrieval`: a group is read for the first time by its streams that hold something.
+    /// `use_first_optimized_retrieval`: the first read of a group covers only its streams with events.
     pub first_by_streams: bool,
 }
 
@@ -87,7 +87,7 @@ pub struct GuardDuty {
 }
 
 impl Api {
-    /// As log lines call it.
+    /// The name in log lines.
     pub fn name(&self) -> &'static str {
         match self {
             Api::CloudTrail(_) => "CloudTrail",
@@ -97,7 +97,7 @@ impl Api {
         }
     }
 
-    /// Whose endpoint is called.
+    /// The service whose endpoint is called.
     pub fn service(&self) -> Service {
         match self {
             Api::CloudTrail(_) => Service::CloudTrail,
@@ -107,7 +107,7 @@ impl Api {
         }
     }
 
-    /// Between two calls of one account in one region, as AWS demands.
+    /// Minimum time between two calls of one account in one region, as AWS requires.
     pub fn interval(&self) -> Option<Duration> {
         match self {
             Api::CloudTrail(_) => Some(LOOKUP_EVENTS_INTERVAL),

@@ -1,6 +1,6 @@
-//! ARNs out of what a configuration says instead.
+//! ARNs derived from a configuration.
 
-/// Account and name at the end of a queue's URL. No account: any (`*`).
+/// Account and name at the end of a queue's URL. No account means any (`*`).
 pub fn queue_in(url: &str) -> (String, String) {
     let path = url.split_once("://").map_or(url, |(_, rest)| rest);
     let mut parts = path.trim_end_matches('/').rsplit('/');

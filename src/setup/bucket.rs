@@ -1,14 +1,14 @@
-//! A bucket as the user writes it: `[INPUT=]NAME[/PREFIX]`, or with the ARN in the name's place.
+//! A bucket option: `[INPUT=]NAME[/PREFIX]`, or with the ARN instead of the name.
 
 use std::str::FromStr;
 
-/// Where an input's objects lie.
+/// The location of an input's objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bucket {
-    /// The input whose queue its objects are announced in; None: every input's.
+    /// The input whose queue announces its objects; None for every input.
     pub input: Option<String>,
     pub name: String,
-    /// What the keys begin with; often empty.
+    /// The prefix of the keys; often empty.
     pub prefix: String,
 }
 
@@ -24,7 +24,7 @@ impl Bucket {
         format!("arn:{partition}:s3:::{}", self.name)
     }
 
-    /// The ARN that stands for all its objects under the prefix.
+    /// The ARN of all its objects under the prefix.
     pub fn objects_arn(&self, partition: &str) -> String {
         format!("{}/{}*", self.arn(partition), self.prefix)
     }

@@ -1,5 +1,5 @@
-//! What AWS must have and allow for a configuration: the policy of `iam-policy`, the template of
-//! `cloudformation`. Pure: nothing is asked and nothing is changed.
+//! What a configuration needs in AWS: the policy of `iam-policy`, the template of `cloudformation`. Pure: nothing is
+//! requested and nothing is changed.
 
 mod arn;
 mod bucket;
@@ -15,22 +15,22 @@ pub use needs::{Call, Needs, Queue, Rights, UnknownInput};
 pub use policy::{Identity, policy};
 pub use template::template;
 
-/// What a configuration does not say and the user adds.
+/// Facts that a configuration does not have and the user adds.
 #[derive(Debug, Clone, Default)]
 pub struct Wishes {
-    /// Where the objects lie.
+    /// The location of the objects.
     pub buckets: Vec<Bucket>,
-    /// ARNs of the keys that buckets or queues are encrypted with.
+    /// ARNs of the keys that encrypt buckets or queues.
     pub kms_keys: Vec<String>,
-    /// ARNs of dead-letter queues, so that what lies in them can be counted.
+    /// ARNs of dead-letter queues, so that their messages can be counted.
     pub dead_letters: Vec<String>,
-    /// Buckets keep versions, and announcements name them.
+    /// Buckets are versioned, and announcements name versions.
     pub versioned: bool,
-    /// Buckets may be listed: for `backfill`, and to tell a missing object from a forbidden one.
+    /// Buckets may be listed: for `backfill`, and to distinguish a missing object from a forbidden one.
     pub list: bool,
 }
 
-/// A document, and what the user should know about it.
+/// A document, with notes for the user.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
     pub json: serde_json::Value,

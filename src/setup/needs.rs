@@ -1,4 +1,4 @@
-//! What a configuration reads in AWS, whatever kind of input it stands under.
+//! The AWS resources that a configuration reads, for both kinds of input.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub struct Call {
 pub struct Rights {
     pub sid: &'static str,
     pub actions: &'static [&'static str],
-    /// An ARN, with `*` for what is not known; `*` alone where a call has no resource.
+    /// An ARN, with `*` for unknown parts; `*` alone if a call has no resource.
     pub resource: String,
 }
 
@@ -38,7 +38,7 @@ pub struct Rights {
 pub struct Queue {
     /// Key of its input.
     pub input: String,
-    /// The same, with service and region where an input has several queues.
+    /// The key, with service and region if an input has several queues.
     pub label: String,
     /// SQS is asked for its URL.
     pub by_name: bool,
@@ -49,13 +49,13 @@ pub struct Queue {
     pub visibility_timeout: Duration,
     /// Messages are deleted after delivery.
     pub deletes: bool,
-    /// Its messages announce objects; false: they are the logs.
+    /// True if its messages announce objects; false if they are the logs.
     pub announces: bool,
     /// Names of the services that read it.
     pub services: Vec<String>,
 }
 
-/// `--input` names none of the configuration's.
+/// `--input` does not name one of the configuration's inputs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no enabled input {name:?}; there are: {known}")]
 pub struct UnknownInput {
@@ -64,10 +64,10 @@ pub struct UnknownInput {
 }
 
 impl Needs {
-    /// What the named inputs need; no name: all.
+    /// The needs of the named inputs; of all without names.
     ///
     /// # Errors
-    /// A name that no input has.
+    /// If a name is not an input's.
     pub fn of(config: &Config, names: &[String]) -> Result<Needs, UnknownInput> {
         let all = Needs {
             queues: config.inputs.iter().map(Queue::of).collect(),
@@ -81,7 +81,7 @@ impl Needs {
         Ok(all.only(is_named, |_| true))
     }
 
-    /// What lies in one of these regions; none: everywhere.
+    /// The part in one of these regions; all if there are none.
     pub fn in_regions(self, regions: &[String]) -> Needs {
         self.only(|_| true, |region| regions.is_empty() || regions.contains(region))
     }
@@ -100,7 +100,7 @@ impl Needs {
         inputs
     }
 
-    /// Of all that is read.
+    /// Regions of everything that is read.
     pub fn credentials(&self) -> impl Iterator<Item = &Credentials> {
         let queues = self.queues.iter().map(|queue| &queue.credentials);
         queues.chain(self.calls.iter().map(|call| &call.credentials))
@@ -118,7 +118,7 @@ impl Call {
     }
 }
 
-/// From AWS's list of actions and the resources that each of them knows.
+/// From AWS's list of actions and their resources.
 fn rights(source: &Source) -> Vec<Rights> {
     let on = |sid, actions, resource| Rights { sid, actions, resource };
     let anywhere = || "*".to_owned();
@@ -189,12 +189,12 @@ impl Queue {
         self.name.ends_with(".fifo")
     }
 
-    /// The role that reads it, if one does.
+    /// The role that reads it, if any.
     pub fn role(&self) -> Option<&String> {
         last_role(&self.credentials)
     }
 
-    /// CrowdStrike's own queue: its rights come with its key.
+    /// True for CrowdStrike's own queue: its rights come with its key.
     pub fn is_crowdstrikes(&self) -> bool {
         !self.services.is_empty() && self.services.iter().all(|service| service.starts_with("aws_sqs_fdr"))
     }

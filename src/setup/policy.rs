@@ -7,13 +7,13 @@ use super::{Document, Wishes};
 use crate::aws::endpoint::partition;
 use crate::settings::Credentials;
 
-/// Stands where a bucket's name must be filled in: no bucket can have it.
+/// Placeholder for a bucket's name: no bucket can have it.
 const UNKNOWN_BUCKET: &str = "arn:aws:s3:::NAME-OF-YOUR-BUCKET/*";
 
-/// Whose policy.
+/// The identity that a policy is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Identity {
-    /// Who reads queues and objects: the last role that is written, else the key or machine itself.
+    /// The identity that reads queues and objects: the last configured role, else the key or machine itself.
     #[default]
     Reader,
     /// `aws_base_account_role` before `aws_cross_account_role`.
@@ -51,7 +51,7 @@ pub fn policy(needs: &Needs, wishes: &Wishes, identity: Identity) -> Document {
     Document { json: document(&statements), notes }
 }
 
-/// Statements as a policy.
+/// Combines statements into a policy.
 pub fn document(statements: &[Statement]) -> Value {
     let statement = |statement: &Statement| {
         json!({
@@ -88,7 +88,7 @@ fn reader(needs: &Needs, wishes: &Wishes) -> Vec<Statement> {
     statements
 }
 
-/// Receive, extend or give back, and delete.
+/// Receive, extend or return, and delete.
 pub fn read_queues(queues: Vec<Value>, delete: bool) -> Option<Statement> {
     let mut actions = vec!["sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"];
     if delete {
@@ -98,13 +98,13 @@ pub fn read_queues(queues: Vec<Value>, delete: bool) -> Option<Statement> {
     (!queues.is_empty()).then_some(Statement { sid, actions, resources: queues })
 }
 
-/// A queue that is known by its name only.
+/// A queue of which only the name is known.
 pub fn find_queues(queues: Vec<Value>) -> Option<Statement> {
     let statement = Statement { sid: "FindQueues", actions: vec!["sqs:GetQueueUrl"], resources: queues };
     (!statement.resources.is_empty()).then_some(statement)
 }
 
-/// The status page and the metrics tell how many there are.
+/// For the count on the status page and in the metrics.
 pub fn count_dead_letters(queues: Vec<Value>) -> Option<Statement> {
     let actions = vec!["sqs:GetQueueAttributes"];
     let statement = Statement { sid: "CountDeadLetters", actions, resources: queues };

@@ -1,15 +1,14 @@
-//! Who writes a service's objects: what a new bucket must allow. From AWS's own pages on where each service
-//! delivers its logs.
+//! The writers of services' objects, which a new bucket must allow. From AWS's own pages on log delivery.
 
-/// A service of AWS that delivers logs to a bucket.
+/// An AWS service that delivers logs to a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Writer {
     /// For the statement's id.
     pub name: &'static str,
     pub principal: &'static str,
-    /// It looks at the bucket before it writes.
+    /// It reads the bucket's ACL before it writes.
     pub looks: &'static [&'static str],
-    /// It gives the bucket's owner all rights on the object, and must.
+    /// It gives the bucket's owner all rights on the object, which is required.
     pub gives_control: bool,
 }
 
@@ -47,8 +46,8 @@ const GUARD_DUTY: Writer = Writer {
     gives_control: false,
 };
 
-/// A service's name in the configuration, and who writes what it reads. What Firehose writes is written by a
-/// role of the user's.
+/// A service's name in the configuration, and the writers of its objects. For objects from Firehose, a role of the
+/// user's writes.
 const WRITERS: [(&str, &[Writer]); 12] = [
     ("aws_sqs_alb", &[BALANCERS]),
     ("aws_sqs_cloudtrail", &[CLOUDTRAIL]),

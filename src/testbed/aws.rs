@@ -1,9 +1,8 @@
 //! The embedded S3 + SQS endpoint: plain HTTP on 127.0.0.1, everything in memory.
 //!
-//! It serves what a collector calls and no more: GetObject (path-style), ReceiveMessage with long
-//! polling, DeleteMessageBatch, ChangeMessageVisibilityBatch, GetQueueAttributes, GetQueueUrl. A
-//! request must carry a SigV4 `Authorization` header that names [`ACCESS_KEY_ID`]; **the signature
-//! itself is not checked**, so this proves nothing about signing.
+//! It serves only a collector's calls: GetObject (path-style), ReceiveMessage with long polling, DeleteMessageBatch,
+//! ChangeMessageVisibilityBatch, GetQueueAttributes, GetQueueUrl. A request must have a SigV4 `Authorization` header
+//! that names [`ACCESS_KEY_ID`]; **the signature itself is not checked**, so this proves nothing about signing.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,9 +19,9 @@ use crate::http::{self, Body, Request, Response, Server};
 
 pub use super::queue::QueueState;
 
-/// The only key that is let in. The form is AWS's, the key is nobody's.
+/// The only accepted key. The form is AWS's; it is nobody's key.
 pub const ACCESS_KEY_ID: &str = "AKIADEMODEMODEMODEMO";
-/// Any secret does; this one is for configurations that need one.
+/// Any secret works; this one is for configurations that need one.
 pub const SECRET_ACCESS_KEY: &str = "demo-secret-that-opens-nothing";
 pub const REGION: &str = "us-east-1";
 
@@ -35,7 +34,7 @@ pub struct Aws {
 struct Shared {
     objects: Mutex<Objects>,
     queues: Mutex<Queues>,
-    /// Woken when a message is sent, becomes visible early, or all ends.
+    /// Notified when a message is sent, becomes visible early, or everything ends.
     changed: Condvar,
     stopping: AtomicBool,
     clock: Clock,
@@ -54,7 +53,7 @@ impl Aws {
         let for_server = Arc::clone(&shared);
         let server = Server::start("testbed-aws", local(0), CONNECTIONS_MAX, move |stream, activity| {
             activity.works();
-            // An error is the client's: it went away, or does not speak HTTP.
+            // Errors are the client's: it disconnected, or does not speak HTTP.
             let _ = http::serve(stream, |request| for_server.answer(request));
         })?;
         Ok(Aws { shared, server })
@@ -65,7 +64,7 @@ impl Aws {
         format!("http://{}", self.server.address())
     }
 
-    /// The URL of a queue, whether it is there or not.
+    /// The URL of a queue, whether it exists or not.
     pub fn queue_url(&self, queue: &str) -> String {
         sqs::queue_url(&self.url(), queue)
     }
@@ -75,23 +74,23 @@ impl Aws {
         super::lock(&self.shared.objects).put(bucket, key, bytes.into());
     }
 
-    /// Makes a queue with settings of its own; an existing one loses its messages.
+    /// Creates a queue with these settings; an existing one loses its messages.
     pub fn create_queue(&self, queue: &str, settings: Settings) {
         self.shared.queues().create(queue, settings);
     }
 
-    /// Sends a message to a queue, which is made when it is not there.
+    /// Sends a message to a queue, which is created if missing.
     pub fn send(&self, queue: &str, body: impl Into<String>) {
         self.shared.queues().send(queue, body.into(), self.shared.clock.now());
         self.shared.changed.notify_all();
     }
 
-    /// A queue's figures; all zero when it is not there.
+    /// A queue's figures; all zero if it does not exist.
     pub fn queue_state(&self, queue: &str) -> QueueState {
         self.shared.queues().state(queue, self.shared.clock.now())
     }
 
-    /// Cuts every open connection, as a failing balancer would.
+    /// Closes every open connection, like a failing balancer.
     pub fn cut_connections(&self) {
         self.server.cut_connections();
     }
@@ -100,7 +99,7 @@ impl Aws {
 impl Drop for Aws {
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
-        // Taking the lock makes sure that no long poll is between its look at `stopping` and its wait.
+        // Taking the lock ensures that no long poll is between its check of `stopping` and its wait.
         drop(self.shared.queues());
         self.shared.changed.notify_all();
     }
@@ -161,7 +160,7 @@ impl Shared {
     }
 }
 
-/// Presence and key id only; see the module's documentation.
+/// Checks presence and key id only; see the module's documentation.
 fn is_signed(request: &Request) -> bool {
     let credential = request
         .header("authorization")
@@ -180,7 +179,7 @@ fn sqs_error(status: u16, error: &ApiError) -> Response {
     sqs_response(status, &json!({ "__type": kind, "message": error.message }))
 }
 
-/// Time since the epoch that never goes back: a set clock must not make messages visible.
+/// Time since the epoch that never goes back: a changed clock must not make messages visible.
 struct Clock {
     epoch: Duration,
     started: Instant,

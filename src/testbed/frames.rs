@@ -1,9 +1,9 @@
-//! Splits the bytes of a connection into syslog frames (`docs/devo-wire.md#frames`): `<PRI>DATE HOST TAG: BODY` LF,
-//! and the same with an octet count in front (`docs/devo-wire.md#octet-counting`), mixed on one connection.
+//! Splits the bytes of a connection into syslog frames (`docs/devo-wire.md#frames`): `<PRI>DATE HOST TAG: BODY` LF, and
+//! the same with an octet count in front (`docs/devo-wire.md#octet-counting`), mixed on one connection.
 //!
-//! Pure and strict: what a lenient receiver would put into the wrong table is an error here.
+//! Pure and strict: input that a lenient receiver would put into the wrong table is an error here.
 
-/// Longest frame that is taken, in bytes.
+/// Longest accepted frame, in bytes.
 pub const FRAME_BYTES_MAX: usize = 64 * crate::base::limits::MIB;
 /// Longest header: PRI, date, host and tag are far below it.
 const HEADER_BYTES_MAX: usize = 1024;
@@ -21,7 +21,7 @@ pub struct Frame<'a> {
     pub octet_counted: bool,
 }
 
-/// Why a connection's bytes are not frames. Nothing after it can be trusted.
+/// The reason why a connection's bytes are not frames. Nothing after it can be trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     #[error("a frame starts with byte {0:#04x}, which is neither '<' nor a digit")]
@@ -38,13 +38,13 @@ pub enum FrameError {
     Truncated(usize),
 }
 
-/// An incremental reader: chunks go in, whole frames come out. Each byte is looked at once and copied
-/// at most twice, however long a frame is and however small the chunks are.
+/// An incremental reader: chunks go in, whole frames come out. Each byte is read once and copied at most twice, however
+/// long a frame is and however small the chunks are.
 #[derive(Debug, Default)]
 pub struct FrameReader {
-    /// Begins at the start of a frame that is not whole yet.
+    /// Begins at the start of an incomplete frame.
     partial: Vec<u8>,
-    /// So many bytes of `partial` are known to hold no LF.
+    /// This many bytes of `partial` are known to contain no LF.
     scanned: usize,
 }
 
@@ -61,7 +61,7 @@ impl FrameReader {
         } else {
             self.partial.extend_from_slice(bytes);
             let used = read_frames(&self.partial, &mut self.scanned, &mut each)?;
-            // Once per frame completed, not once per chunk: a long frame is not moved while it grows.
+            // Once per completed frame, not once per chunk: a long frame is not moved while it grows.
             if used > 0 {
                 self.partial.drain(..used);
             }
@@ -75,8 +75,8 @@ impl FrameReader {
     }
 }
 
-/// Reads all whole frames; returns the bytes used. `scanned` belongs to the frame at the start of
-/// `bytes`, and afterwards to the one at the end.
+/// Reads all complete frames; returns the number of bytes used. `scanned` belongs to the frame at the start of `bytes`,
+/// and afterwards to the one at the end.
 fn read_frames(
     bytes: &[u8],
     scanned: &mut usize,
@@ -92,13 +92,13 @@ fn read_frames(
     Ok(used)
 }
 
-/// Where the first frame lies: from its `<` to after its LF.
+/// The position of the first frame: from its `<` to after its LF.
 struct Extent {
     start: usize,
     end: usize,
 }
 
-/// None: not whole yet.
+/// None if it is incomplete.
 fn frame_extent(bytes: &[u8], scanned: &mut usize) -> Result<Option<Extent>, FrameError> {
     match bytes.first() {
         None => Ok(None),

@@ -1,4 +1,4 @@
-//! Objects for benchmarks: of a wanted compressed size, made once and announced under many keys.
+//! Objects for benchmarks: of a given compressed size, created once and announced under many keys.
 
 mod records;
 
@@ -15,42 +15,42 @@ use super::scenario::messages::{Announced, fdr_messages, s3_event};
 
 const BUCKET: &str = "bench-logs";
 const ACCOUNT: &str = "111122223333";
-/// Objects that differ, as bytes: enough to be more than any cache holds.
+/// Bytes of distinct objects: more than any cache holds.
 const DISTINCT_BYTES: u64 = 32_000_000;
-/// Compressed bytes from which it is learned how well the text compresses.
+/// Compressed bytes of the sample that shows how well the text compresses.
 const SAMPLE_BYTES: u64 = 100_000;
-/// However small they are.
+/// Maximum number of distinct objects, however small they are.
 const DISTINCT_MAX: u64 = 64;
-/// Even of large ones there are two.
+/// Minimum number of distinct objects, however large they are.
 const DISTINCT_MIN: u64 = 2;
 
-/// What the objects are made of.
+/// The content of the objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// CrowdStrike FDR: JSON lines of 0.5 to 2 KB.
     Fdr,
     /// `{"Records":[…]}` on one line.
     CloudTrail,
-    /// Text lines of some 110 bytes under a header line.
+    /// Text lines of about 110 bytes after a header line.
     Vpc,
 }
 
 /// An object that can be announced any number of times, each time under another key.
 #[derive(Debug, Clone)]
 pub struct LoadObject {
-    /// The key up to where its number goes, and what follows.
+    /// The key up to its number, and the part after it.
     key: (String, String),
     pub bytes: Arc<[u8]>,
-    /// What it inflates to, where that is known.
+    /// Its inflated size, if known.
     pub log_bytes: Option<u64>,
-    /// Records in it, where that is known.
+    /// Its number of records, if known.
     pub events: Option<u64>,
-    /// Where it lies, if it came from a file.
+    /// Its path, if it came from a file.
     pub path: Option<PathBuf>,
 }
 
 impl Kind {
-    /// What can be generated for a service, by its name in the registry.
+    /// The content that can be generated for a service, by its name in the registry.
     pub fn of_service(name: &str) -> Option<Kind> {
         match name {
             "aws_sqs_fdr" | "aws_sqs_fdr_large" => Some(Kind::Fdr),
@@ -61,10 +61,10 @@ impl Kind {
     }
 }
 
-/// Makes so many different objects as `count` announcements of `object_bytes` (compressed) need.
+/// Creates as many different objects as `count` announcements of `object_bytes` (compressed) need.
 ///
 /// # Errors
-/// None is expected: everything is written into memory.
+/// None is expected: everything is written to memory.
 pub fn generate(kind: Kind, count: u64, object_bytes: u64) -> io::Result<Vec<LoadObject>> {
     let distinct = (DISTINCT_BYTES / object_bytes.max(1)).clamp(DISTINCT_MIN, DISTINCT_MAX).min(count.max(1));
     let made: Vec<io::Result<LoadObject>> = std::thread::scope(|scope| {
@@ -78,8 +78,7 @@ pub fn generate(kind: Kind, count: u64, object_bytes: u64) -> io::Result<Vec<Loa
     made.into_iter().collect()
 }
 
-/// So many records of a kind, as they stand in an object before it is compressed. The same seed gives the
-/// same bytes.
+/// This many records of a kind, as in an object before compression. The same seed gives the same bytes.
 pub fn text(kind: Kind, events: u64, seed: u64) -> Vec<u8> {
     let mut records = records::Records::new(kind, Rng::with_seed(seed));
     let mut text = Vec::new();
@@ -88,11 +87,11 @@ pub fn text(kind: Kind, events: u64, seed: u64) -> Vec<u8> {
     text
 }
 
-/// Takes the files of a folder, and of those in it, as objects. Their keys are their paths in it, with a
-/// number before the first dot of the name.
+/// Takes the files of a folder and its sub-folders as objects. Their keys are their paths in it, with a number before
+/// the first dot of the name.
 ///
 /// # Errors
-/// A folder or file that cannot be read, or no file at all.
+/// If a folder or file cannot be read, or there is no file at all.
 pub fn read_files(folder: &Path) -> io::Result<Vec<LoadObject>> {
     let mut files = Vec::new();
     collect(folder, &mut files)?;
@@ -115,7 +114,7 @@ pub fn announce(aws: &Aws, queue: &str, native_fdr: bool, object: &LoadObject, n
     }
 }
 
-/// What text compresses to is known only afterwards: so much is tried first, and corrected once.
+/// The compressed size of text is known only afterwards: this much is tried first, and corrected once.
 fn make(kind: Kind, object_bytes: u64, seed: u64) -> io::Result<LoadObject> {
     let sample_bytes = object_bytes.min(SAMPLE_BYTES);
     let sample = compress(kind, sample_bytes * 6, seed)?;
@@ -123,7 +122,7 @@ fn make(kind: Kind, object_bytes: u64, seed: u64) -> io::Result<LoadObject> {
     compress(kind, (object_bytes as f64 * ratio) as u64, seed)
 }
 
-/// An object with at least so many bytes of text.
+/// An object with at least this many bytes of text.
 fn compress(kind: Kind, text_bytes: u64, seed: u64) -> io::Result<LoadObject> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     let mut records = records::Records::new(kind, Rng::with_seed(seed));

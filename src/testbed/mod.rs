@@ -1,8 +1,8 @@
-//! The embedded stand-ins behind `demo`, `bench` and the end-to-end tests, all on 127.0.0.1: an S3 +
-//! SQS endpoint over plain HTTP, a TLS sink that demands a client certificate, the throw-away
-//! certificates for both sides, and objects whose every record is known beforehand.
+//! The embedded stand-ins behind `demo`, `bench` and the end-to-end tests, all on 127.0.0.1: an S3 + SQS endpoint over
+//! plain HTTP, a TLS sink that requires a client certificate, the throw-away certificates for both sides, and objects
+//! whose every record is known beforehand.
 //!
-//! None of it uses the collector's own stages: what it expects is worked out independently.
+//! None of it uses the collector's own stages: expected output is computed independently.
 
 pub mod aws;
 pub mod frames;
@@ -18,14 +18,14 @@ pub mod tally;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Mutex, MutexGuard};
 
-/// More than a collector ever makes.
+/// More than a collector ever opens.
 const CONNECTIONS_MAX: usize = 10_000;
 
 fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-/// A thread that panicked must not take its neighbours down: what it guarded is only counted.
+/// A thread that panicked must not affect the others: its data is only counters.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

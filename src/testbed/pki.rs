@@ -13,7 +13,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
-/// Why certificates could not be made or written.
+/// The reason why certificates could not be created or written.
 #[derive(Debug, thiserror::Error)]
 pub enum PkiError {
     #[error("cannot create a certificate: {0}")]
@@ -26,14 +26,14 @@ pub enum PkiError {
     Write { path: PathBuf, source: io::Error },
 }
 
-/// A CA and the two certificates that it has signed. Nothing of it is trusted by anyone else.
+/// A CA and its two certificates. Nothing else trusts them.
 pub struct Pki {
     ca: CertifiedIssuer<'static, KeyPair>,
     server: Leaf,
     client: Leaf,
 }
 
-/// Where the client's side of a [`Pki`] was written, under the names that Devo gives these files.
+/// The files of the client's side of a [`Pki`], under the names that Devo gives them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientFiles {
     /// The CA, `chain.crt`.
@@ -50,7 +50,7 @@ struct Leaf {
 }
 
 impl Pki {
-    /// Makes new keys and certificates (EC P-256). The server is `localhost` and `127.0.0.1`.
+    /// Creates new keys and certificates (EC P-256). The server is `localhost` and `127.0.0.1`.
     pub fn generate() -> Result<Pki, PkiError> {
         let mut params = named("aws-to-devo throw-away CA", &[])?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -62,7 +62,7 @@ impl Pki {
         Ok(Pki { ca, server, client })
     }
 
-    /// Writes what a client needs into a directory that exists.
+    /// Writes a client's files into an existing directory.
     pub fn write_client_files(&self, directory: &Path) -> Result<ClientFiles, PkiError> {
         let files = ClientFiles {
             chain: directory.join("chain.crt"),
@@ -75,12 +75,12 @@ impl Pki {
         Ok(files)
     }
 
-    /// TLS 1.2 and 1.3; a client without a certificate of this CA is refused.
+    /// A server configuration for TLS 1.2 and 1.3; a client without a certificate of this CA is refused.
     pub fn server_config(&self) -> Result<Arc<ServerConfig>, PkiError> {
         self.server_config_of(rustls::DEFAULT_VERSIONS, self.verifier()?).map(Arc::new)
     }
 
-    /// The same with some protocol versions only, and a verifier of clients that may be another one.
+    /// A server configuration with some protocol versions only, and another verifier of clients.
     pub fn server_config_of(
         &self,
         versions: &[&'static SupportedProtocolVersion],

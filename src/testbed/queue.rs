@@ -1,15 +1,15 @@
-//! An SQS standard queue as a state machine: what is visible, what is in flight, until when.
+//! An SQS standard queue as a state machine: visible messages, messages in flight, and their times.
 //!
-//! Pure: time is an argument, a [`Duration`] since the Unix epoch. Semantics are those of the Amazon
-//! SQS API reference (ReceiveMessage, DeleteMessage, ChangeMessageVisibility).
+//! Pure: time is an argument, a [`Duration`] since the Unix epoch. Semantics are those of the Amazon SQS API reference
+//! (ReceiveMessage, DeleteMessage, ChangeMessageVisibility).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// How a queue is set up.
+/// The settings of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// For a receive that names no visibility time-out.
+    /// For a receive without a visibility timeout.
     pub visibility_timeout: Duration,
     pub redrive: Option<Redrive>,
 }
@@ -23,7 +23,7 @@ impl Default for Settings {
 /// A redrive policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redrive {
-    /// Name of the queue that takes what cannot be processed.
+    /// Name of the queue for messages that cannot be processed.
     pub dead_letter_queue: String,
     /// A message received this often moves there instead of being received again.
     pub max_receives: u32,
@@ -36,22 +36,22 @@ pub struct QueueState {
     pub in_flight: u64,
     /// Messages deleted so far.
     pub deleted: u64,
-    /// Messages handed out so far; one that came twice counts twice.
+    /// Messages delivered so far; one that was delivered twice counts twice.
     pub received: u64,
 }
 
-/// One message as it is handed out.
+/// One delivered message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
     pub id: u64,
     pub handle: String,
     pub body: String,
-    /// This receive included.
+    /// Including this receive.
     pub receive_count: u32,
     pub sent_at: Duration,
 }
 
-/// Why a receipt handle was refused.
+/// The reason why a receipt handle was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HandleError {
     #[error("the receipt handle is not one of this queue's")]
@@ -67,11 +67,11 @@ pub enum HandleError {
 pub struct Queue {
     settings: Settings,
     messages: BTreeMap<u64, Message>,
-    /// Ids in the order in which they are handed out.
+    /// Ids in the order of delivery.
     visible: VecDeque<u64>,
     /// (visible again at, id).
     in_flight: BTreeSet<(Duration, u64)>,
-    /// Bodies that the redrive policy took and nobody has fetched yet.
+    /// Bodies that the redrive policy took and nothing has fetched yet.
     dead: Vec<String>,
     ids_issued: u64,
     deleted: u64,
@@ -83,7 +83,7 @@ struct Message {
     body: String,
     sent_at: Duration,
     receive_count: u32,
-    /// Some while in flight.
+    /// Present while in flight.
     visible_at: Option<Duration>,
 }
 
@@ -105,7 +105,7 @@ impl Queue {
         id
     }
 
-    /// Hands out up to `max` visible messages and hides them for `visibility` (None: the queue's own).
+    /// Delivers up to `max` visible messages and hides them for `visibility` (None: the queue's own).
     pub fn receive(&mut self, max: usize, visibility: Option<Duration>, now: Duration) -> Vec<Received> {
         self.expire(now);
         let until = now + visibility.unwrap_or(self.settings.visibility_timeout);
@@ -118,8 +118,8 @@ impl Queue {
         out
     }
 
-    /// Deletes the message of this receive. As in SQS, a message that is gone already, or a handle that
-    /// a later receive has superseded, is no error; the latter leaves the message where it is.
+    /// Deletes the message of this receive. As in SQS, a message that is gone already, or a handle superseded by a
+    /// later receive, is not an error; the latter leaves the message where it is.
     pub fn delete(&mut self, handle: &str) -> Result<(), HandleError> {
         let (id, receive_count) = self.parse_handle(handle)?;
         if self.messages.get(&id).is_some_and(|m| m.receive_count == receive_count) {
@@ -164,12 +164,12 @@ impl Queue {
         self.in_flight.first().map(|(at, _)| *at)
     }
 
-    /// Bodies that belong into the dead-letter queue since the last call.
+    /// Bodies that moved to the dead-letter queue since the last call.
     pub fn take_dead(&mut self) -> Vec<String> {
         std::mem::take(&mut self.dead)
     }
 
-    /// None: the redrive policy took it.
+    /// None if the redrive policy took it.
     fn hand_out(&mut self, id: u64, until: Duration) -> Option<Received> {
         let message = self.messages.get_mut(&id)?;
         if self.settings.redrive.as_ref().is_some_and(|r| message.receive_count >= r.max_receives) {
@@ -210,7 +210,7 @@ impl Queue {
         Some(message)
     }
 
-    /// (id, receive count) of a handle that this queue has issued.
+    /// (id, receive count) of a handle issued by this queue.
     fn parse_handle(&self, handle: &str) -> Result<(u64, u32), HandleError> {
         let parse = || {
             let (id, count) = handle.strip_prefix('r')?.split_once('.')?;

@@ -99,11 +99,11 @@ enum Asked {
     /// Not empty, within the object.
     Part(Range<usize>),
     Beyond,
-    /// RFC 9110, section 14.2: such a header is ignored.
+    /// RFC 9110, section 14.2: an invalid header is ignored.
     Malformed,
 }
 
-/// `bytes=first-last`, `bytes=first-`, `bytes=-suffix`.
+/// Parses `bytes=first-last`, `bytes=first-`, `bytes=-suffix`.
 fn parse_range(header: &str, size: usize) -> Asked {
     let Some((first, last)) = header.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
         return Asked::Malformed;

@@ -1,5 +1,5 @@
-//! What the demo moves: objects of realistic size made from the samples in `testdata/`, the messages
-//! that announce them in every shape that AWS and CrowdStrike use, and exactly what must arrive.
+//! The demo's data: objects of realistic size made from the samples in `testdata/`, the messages that announce them in
+//! every shape that AWS and CrowdStrike use, and exactly what must arrive.
 //!
 //! Every record is unique, so that a missing one cannot hide behind a repeated one.
 
@@ -21,7 +21,7 @@ use super::queue::{Redrive, Settings};
 use super::tally::Expected;
 use crate::base::limits::{KIB, MIB};
 
-/// Where messages go that nobody can process.
+/// The destination of messages that cannot be processed.
 pub const DEAD_LETTER_QUEUE: &str = "demo-dead-letters";
 const MAX_RECEIVES: u32 = 5;
 const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -30,7 +30,7 @@ const LOG_BUCKET: &str = "demo-logs";
 const FDR_BUCKET: &str = "cs-prod-cannon-demo";
 const TENANT: &str = "5c0e8a7d3f1b4926ae7d05c9b8f2e314";
 
-/// How much there is: numbers of objects, and bytes of log in each.
+/// The volume: numbers of objects, and bytes of log in each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scale {
     pub cloudtrail_objects: usize,
@@ -47,7 +47,7 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// The demo: some 250 MB of log.
+    /// The demo: about 250 MB of log.
     pub const FULL: Scale = Scale {
         cloudtrail_objects: 200,
         vpc_objects: 100,
@@ -74,7 +74,7 @@ impl Scale {
     };
 }
 
-/// Why a scenario could not be made: only a broken sample can be the reason.
+/// The reason why a scenario could not be created: only a broken sample can cause it.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
     #[error("a sample in testdata/ is not made of frames: {0}")]
@@ -88,7 +88,7 @@ pub enum ScenarioError {
 pub struct Scenario {
     pub objects: Vec<StoredObject>,
     pub queues: Vec<QueuePlan>,
-    /// What must arrive, per Devo table.
+    /// The expected records, per Devo table.
     pub expected: Expected,
     /// Objects with at least one record of the table.
     pub objects_per_tag: BTreeMap<String, u64>,
@@ -96,7 +96,7 @@ pub struct Scenario {
     pub log_bytes: u64,
 }
 
-/// An object as S3 has it.
+/// An object as stored in S3.
 #[derive(Debug, Clone)]
 pub struct StoredObject {
     pub bucket: String,
@@ -114,7 +114,7 @@ pub struct QueuePlan {
 }
 
 impl Scenario {
-    /// Makes everything, on two threads. The same scale gives the same bytes.
+    /// Creates everything, on two threads. The same scale gives the same bytes.
     pub fn build(scale: &Scale) -> Result<Scenario, ScenarioError> {
         let samples = Samples::read()?;
         let plans = Plans::new(scale, &samples);
@@ -131,7 +131,7 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// Stores the objects, then makes the queues and sends the messages, as AWS does.
+    /// Stores the objects, then creates the queues and sends the messages, as AWS does.
     pub fn put_into(&self, aws: &Aws) {
         for object in &self.objects {
             aws.put(&object.bucket, &object.key, Arc::clone(&object.bytes));
@@ -145,7 +145,7 @@ impl Scenario {
         }
     }
 
-    /// Bytes as they lie in S3.
+    /// Bytes as stored in S3.
     pub fn stored_bytes(&self) -> u64 {
         self.objects.iter().map(|object| object.bytes.len() as u64).sum()
     }

@@ -1,5 +1,5 @@
-//! The embedded receiver: TLS with a required client certificate, frames read strictly and counted. A stream
-//! that begins with a gzip member holds nothing but members, and its frames are read out of them.
+//! The embedded receiver: TLS with a required client certificate, frames read strictly and counted. A stream that
+//! begins with a gzip member consists of members only, and its frames are read out of them.
 
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -16,14 +16,14 @@ use super::{CONNECTIONS_MAX, local, lock};
 use crate::base::limits::KIB;
 use crate::http::Server;
 
-/// One read of a socket: many TLS records at once, so that system calls do not set the pace.
+/// One read of a socket: many TLS records at once, so that system calls are not the bottleneck.
 const READ_BYTES: usize = 256 * KIB;
 /// Failures kept for the report; a sender that keeps failing must not fill the memory.
 const FAILURES_MAX: usize = 100;
-/// How a gzip member begins (RFC 1952).
+/// The start of a gzip member (RFC 1952).
 const GZIP: &[u8] = b"\x1f\x8b";
 
-/// Why the sink could not start.
+/// The reason why the sink could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
     #[error(transparent)]
@@ -32,7 +32,7 @@ pub enum SinkError {
     Listen(#[from] io::Error),
 }
 
-/// How much is kept of each record.
+/// What is kept of each record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
     /// A digest, so that missing and repeated records are found.
@@ -50,7 +50,7 @@ pub struct Sink {
 struct State {
     config: Arc<ServerConfig>,
     keep: Keep,
-    /// One for every connection there has been, so that connections do not wait for each other.
+    /// One per connection so far, so that connections do not wait for each other.
     tallies: Mutex<Vec<Arc<Mutex<Tally>>>>,
     failures: Mutex<Vec<String>>,
     events: AtomicU64,
@@ -63,7 +63,7 @@ impl Sink {
         Sink::start_on(pki, 0, Keep::Digests)
     }
 
-    /// Listens on a port, 0 for a free one: a sink can come back where another one was.
+    /// Listens on a port, 0 for a free one: a sink can be restarted at the address of another one.
     pub fn start_on(pki: &Pki, port: u16, keep: Keep) -> Result<Sink, SinkError> {
         let state = Arc::new(State {
             config: pki.server_config()?,
@@ -85,7 +85,7 @@ impl Sink {
         self.server.address()
     }
 
-    /// All that has been received, over all connections.
+    /// Everything received so far, over all connections.
     pub fn tally(&self) -> Tally {
         let mut sum = Tally::default();
         for tally in lock(&self.state.tallies).iter() {
@@ -94,24 +94,23 @@ impl Sink {
         sum
     }
 
-    /// The totals of [`Sink::tally`], for next to nothing.
+    /// The totals of [`Sink::tally`], cheaply.
     pub fn progress(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts { events: read(&self.state.events), bytes: read(&self.state.bytes) }
     }
 
-    /// Connections there have been, refused ones included.
+    /// Number of connections so far, including refused ones.
     pub fn connections(&self) -> usize {
         lock(&self.state.tallies).len()
     }
 
-    /// Failed handshakes, bytes that are no frames, connections that ended within a frame: the first
-    /// hundred of them.
+    /// Failed handshakes, bytes that are not frames, connections that ended within a frame: the first hundred of them.
     pub fn failures(&self) -> Vec<String> {
         lock(&self.state.failures).clone()
     }
 
-    /// Cuts every open connection, as a failing balancer would.
+    /// Closes every open connection, like a failing balancer.
     pub fn cut_connections(&self) {
         self.server.cut_connections();
     }
@@ -148,14 +147,14 @@ impl State {
             let read = stream.read(&mut wire)?;
             if read == 0 || self.take(&mut tls, stream, &wire[..read], &mut frames, tally)? {
                 tls.send_close_notify();
-                // The peer may be gone already: what counts has been read.
+                // The peer may be gone already: everything that counts has been read.
                 let _ = flush(&mut tls, stream).and_then(|()| stream.shutdown(Shutdown::Write));
                 return frames.finish();
             }
         }
     }
 
-    /// Takes bytes from the wire; true when the peer has said that no more will come.
+    /// Takes bytes from the wire; returns true if the peer has announced the end.
     fn take(
         &self,
         tls: &mut ServerConnection,
@@ -167,7 +166,7 @@ impl State {
         while !wire.is_empty() {
             tls.read_tls(&mut wire)?;
             if let Err(error) = tls.process_new_packets() {
-                // The alert says why; if it cannot be sent, the error is told all the same.
+                // The alert says why; if it cannot be sent, the error is reported anyway.
                 let _ = flush(tls, stream);
                 return Err(error.into());
             }
@@ -209,15 +208,15 @@ impl State {
     }
 }
 
-/// What comes on a connection: frames, or gzip members of them.
+/// The content of a connection: frames, or gzip members of them.
 #[derive(Default)]
 struct Stream {
     frames: FrameReader,
-    /// None: the stream has not begun.
+    /// None before the stream has begun.
     inflate: Option<Inflate>,
 }
 
-/// None: nothing is compressed.
+/// None if nothing is compressed.
 type Inflate = Option<MultiGzDecoder<Vec<u8>>>;
 
 impl Stream {
@@ -228,14 +227,14 @@ impl Stream {
             return Ok(self.frames.push(bytes, each)?);
         };
         inflate.write_all(bytes)?;
-        // It holds some of what it has inflated back.
+        // It buffers some of its output.
         inflate.flush()?;
         self.frames.push(inflate.get_ref(), each)?;
         inflate.get_mut().clear();
         Ok(())
     }
 
-    /// Everything was whole.
+    /// True if everything was complete.
     fn finish(mut self) -> Result<(), ConnectionError> {
         if let Some(Some(inflate)) = &mut self.inflate {
             inflate.try_finish()?;

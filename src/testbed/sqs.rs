@@ -1,7 +1,6 @@
-//! Amazon SQS over the AWS JSON 1.0 protocol (Amazon SQS API reference): the calls that a consumer
-//! makes.
+//! Amazon SQS over the AWS JSON 1.0 protocol (Amazon SQS API reference): a consumer's calls.
 //!
-//! Pure: a call is a function of the queues and the time. Waiting for messages is the caller's.
+//! Pure: a call is a function of the queues and the time. The caller waits for messages.
 
 use std::collections::BTreeMap;
 use std::collections::HashSet;
@@ -31,7 +30,7 @@ pub struct ApiError {
     pub message: String,
 }
 
-/// A ReceiveMessage whose time has come; asked again until it gives messages or its wait is over.
+/// A pending ReceiveMessage; retried until it returns messages or its wait is over.
 #[derive(Debug)]
 pub struct Receive {
     queue: String,
@@ -41,7 +40,7 @@ pub struct Receive {
     attributes: Vec<String>,
 }
 
-/// What a request asks for.
+/// The content of a request.
 #[derive(Debug)]
 pub enum Call {
     Receive(Receive),
@@ -50,12 +49,12 @@ pub enum Call {
 }
 
 impl Queues {
-    /// Makes a queue, or sets an existing one up anew with its messages gone.
+    /// Creates a queue, or resets an existing one without its messages.
     pub fn create(&mut self, name: &str, settings: Settings) {
         self.queues.insert(name.to_owned(), Queue::new(settings));
     }
 
-    /// Adds a message; the queue is made when it is not there.
+    /// Adds a message; the queue is created if missing.
     pub fn send(&mut self, name: &str, body: String, now: Duration) {
         self.queues.entry(name.to_owned()).or_default().send(body, now);
     }
@@ -69,8 +68,8 @@ impl Queues {
         self.queues.values().filter_map(Queue::next_visible_at).min()
     }
 
-    /// Reads and, unless it has to wait, answers a request. `target` is the `X-Amz-Target` header,
-    /// `base` the endpoint as clients see it.
+    /// Reads and, unless it has to wait, answers a request. `target` is the `X-Amz-Target` header, `base` the
+    /// endpoint's URL for clients.
     pub fn call(&mut self, target: &str, body: &[u8], base: &str, now: Duration) -> Result<Call, ApiError> {
         match target.strip_prefix("AmazonSQS.").unwrap_or_default() {
             "ReceiveMessage" => self.parse_receive(parse(body)?).map(Call::Receive),
@@ -82,7 +81,7 @@ impl Queues {
         }
     }
 
-    /// Takes what is visible now; None: nothing is.
+    /// Takes the messages visible now; None if there are none.
     pub fn receive(&mut self, ask: &Receive, now: Duration) -> Option<Value> {
         let queue = self.queues.get_mut(&ask.queue)?;
         let received = queue.receive(ask.max, ask.visibility, now);

@@ -1,7 +1,6 @@
-//! Counting records on both sides, and the difference.
+//! Counts of records on both sides, and their difference.
 //!
-//! Pure. What is expected and what is received are the same type, so neither side can be counted in a
-//! way of its own.
+//! Pure. Expected and received records have the same type, so that both sides are counted in the same way.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hasher};
@@ -20,18 +19,18 @@ impl Counts {
     }
 }
 
-/// What one side has, per Devo tag.
+/// The records of one side, per Devo tag.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     pub per_tag: BTreeMap<String, Counts>,
-    /// Per tag: a body's digest -> how often it came. Empty when only counting.
+    /// Per tag: a body's digest -> its count. Empty when only counting.
     bodies: BTreeMap<String, HashMap<u128, u32>>,
 }
 
-/// What should arrive.
+/// The expected records.
 pub type Expected = Tally;
 
-/// How what arrived differs from what should have, in records.
+/// The differences between received and expected records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Comparison {
     pub per_tag: BTreeMap<String, Difference>,
@@ -40,16 +39,16 @@ pub struct Comparison {
 /// One tag's part of a [`Comparison`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Difference {
-    /// Expected and never received.
+    /// Expected but never received.
     pub missing: u64,
     /// Received more often than expected.
     pub duplicates: u64,
-    /// Received with a body, or under a tag, that nobody expected.
+    /// Received with an unexpected body or tag.
     pub unexpected: u64,
 }
 
 impl Tally {
-    /// Counts a record and remembers its digest.
+    /// Counts a record and stores its digest.
     pub fn record(&mut self, tag: &str, body: &[u8]) {
         self.count(tag, body.len());
         let bodies = entry(&mut self.bodies, tag);
@@ -88,7 +87,7 @@ impl Tally {
     }
 }
 
-/// Compares record by record. Symmetrical: with the arguments exchanged, missing and unexpected are.
+/// Compares record by record. Symmetrical: swapping the arguments swaps missing and unexpected.
 pub fn compare(expected: &Expected, received: &Tally) -> Comparison {
     let none = HashMap::new();
     let tags: BTreeSet<&String> = expected.bodies.keys().chain(received.bodies.keys()).collect();
@@ -112,13 +111,13 @@ impl Comparison {
         })
     }
 
-    /// Every record arrived, and nothing else did; some may have come more than once.
+    /// True if every record arrived, and nothing else did; some may have come more than once.
     pub fn is_complete(&self) -> bool {
         let total = self.total();
         total.missing == 0 && total.unexpected == 0
     }
 
-    /// Every record arrived exactly as often as expected.
+    /// True if every record arrived exactly as often as expected.
     pub fn is_exact(&self) -> bool {
         self.total() == Difference::default()
     }
@@ -136,8 +135,8 @@ fn difference(wanted: &HashMap<u128, u32>, got: &HashMap<u128, u32>) -> Differen
     difference
 }
 
-/// 128 bits from two SipHash runs over differently salted input: with a million records the chance
-/// that two different ones meet is below 1e-26. Stable within a process, which is all that is needed.
+/// 128 bits from two SipHash runs over differently salted input: with a million records the probability of a collision
+/// is below 1e-26. Stable within a process, which is enough.
 fn digest(body: &[u8]) -> u128 {
     let half = |salt: u8| {
         let mut hasher = DefaultHasher::new();
@@ -148,7 +147,7 @@ fn digest(body: &[u8]) -> u128 {
     half(1) << 64 | half(2)
 }
 
-/// `entry` without allocating the key when it is there.
+/// Like `entry`, without allocating the key if it exists.
 fn entry<'m, V: Default>(map: &'m mut BTreeMap<String, V>, tag: &str) -> &'m mut V {
     if !map.contains_key(tag) {
         return map.entry(tag.to_owned()).or_default();

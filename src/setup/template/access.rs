@@ -1,4 +1,4 @@
-//! Who may read: a policy for each role that is written, or one to be attached by hand, and the roles.
+//! Access for readers: a policy for each configured role, or one to be attached by hand, and the roles.
 
 use serde_json::{Value, json};
 
@@ -107,7 +107,7 @@ fn note_another_account(parts: &mut Parts, arn: &str, queue: &Queue) {
     }
 }
 
-/// The base role; without one, who is told when the stack is made; for a role of the own account, the account.
+/// The base role; without one, a parameter of the stack; for a role of the own account, the account.
 fn trusted(parts: &mut Parts, credentials: &Credentials) -> Value {
     match (&credentials.base_role, &credentials.cross_account_role) {
         (Some(base), Some(_)) => base.as_str().into(),

@@ -1,6 +1,6 @@
-//! What announces objects to a queue: a bucket's own notifications when the bucket is new, EventBridge rules
-//! when it is there already (a template cannot change a bucket that is not its own), and for FIFO queues, which
-//! S3 does not write to.
+//! Announcements of objects to a queue: a bucket's own notifications if the bucket is new, EventBridge rules if it
+//! exists already (a template cannot change a bucket that is not its own), and for FIFO queues, which S3 does not write
+//! to.
 
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ pub(super) fn add(parts: &mut Parts, queue: &Queue, stem: &str, wishes: &Wishes)
     (objects, own.iter().map(|bucket| bucket.arn(partition).into()).collect())
 }
 
-/// Who sends the messages that are logs themselves, where a service says it.
+/// The sender of messages that are logs themselves, if a service says it.
 fn add_sender(parts: &mut Parts, queue: &Queue, stem: &str) {
     let is = |name: &str| queue.services.iter().any(|service| service == name);
     let pattern = if is("service-events-all") {
@@ -85,8 +85,8 @@ fn new_bucket(parts: &mut Parts, queue: &Queue, stem: &str) -> (Vec<Value>, Vec<
             {"Event": "s3:ObjectCreated:*", "Queue": arn_of(&format!("{stem}Queue"))}
         ]});
         bucket = kept("AWS::S3::Bucket", "Retain", properties);
-        // S3 tries the queue when the notification is made. The policy names the account, not the bucket,
-        // whose name is not known before.
+        // S3 tests the queue when the notification is created. The policy names the account, not the bucket, whose name
+        // is not known before.
         bucket["DependsOn"] = policy.clone().into();
         parts.resource(&policy, queue_policy(stem, "s3.amazonaws.com", &owner));
     }
@@ -103,7 +103,7 @@ fn new_bucket(parts: &mut Parts, queue: &Queue, stem: &str) -> (Vec<Value>, Vec<
     (vec![json!({"Fn::Sub": format!("${{{id}.Arn}}/*")})], vec![arn_of(&id)])
 }
 
-/// Every new object of a bucket goes to the queue.
+/// Sends every new object of a bucket to the queue.
 fn rule(queue: &Queue, stem: &str, bucket: Value, prefix: &str) -> Value {
     let mut detail = json!({"bucket": {"name": bucket}});
     if !prefix.is_empty() {
@@ -113,7 +113,7 @@ fn rule(queue: &Queue, stem: &str, bucket: Value, prefix: &str) -> Value {
     rule_for(queue, stem, "New objects", &pattern)
 }
 
-/// Every event of the pattern goes to the queue.
+/// Sends every event of the pattern to the queue.
 fn rule_for(queue: &Queue, stem: &str, what: &str, pattern: &Value) -> Value {
     let mut target = json!({"Id": "queue", "Arn": arn_of(&format!("{stem}Queue"))});
     if queue.is_fifo() {
@@ -141,7 +141,7 @@ fn queue_policy(stem: &str, sender: &str, condition: &Value) -> Value {
     }})
 }
 
-/// Lets AWS's own services write, for this account only, and refuses plain HTTP.
+/// Allows AWS's own services to write, for this account only, and refuses plain HTTP.
 fn bucket_policy(bucket: &str, writers: &[Writer]) -> Value {
     let account = json!({"aws:SourceAccount": {"Ref": "AWS::AccountId"}});
     let (itself, objects) = (arn_of(bucket), json!({"Fn::Sub": format!("${{{bucket}.Arn}}/*")}));

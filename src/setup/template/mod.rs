@@ -1,5 +1,5 @@
-//! The CloudFormation template: for every queue a dead-letter queue, what announces its objects, and a policy;
-//! for every role that is written, the role.
+//! The CloudFormation template: for every queue a dead-letter queue, the announcements of its objects, and a policy;
+//! for every configured role, the role.
 
 mod access;
 mod feed;
@@ -11,13 +11,13 @@ use super::needs::{Needs, Queue};
 use super::{Document, Wishes};
 use names::Names;
 
-/// What SQS keeps at most: 14 days. What is down for a long weekend loses nothing.
+/// SQS's maximum retention: 14 days. An outage of a long weekend loses nothing.
 const RETENTION_SECONDS: u64 = 14 * 24 * 3600;
-/// Receives in vain before a message becomes a dead letter: about four hours of them, as they come ever more
-/// slowly. A message that waits for Devo stays in work and uses none up.
+/// Receives before a message becomes a dead letter: about four hours of them, with growing intervals. A message that
+/// waits for Devo stays in flight and uses none up.
 const RECEIVES_MAX: u32 = 20;
 
-/// Why there is no template.
+/// The reason why there is no template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     #[error("a stack is created in one region, and the queues are in {0}: choose one with --region")]
@@ -41,10 +41,10 @@ struct Parts {
     notes: Vec<String>,
 }
 
-/// The template for all queues of `needs`, with buckets that are there already (of `wishes`) or new ones.
+/// Builds the template for all queues of `needs`, with existing buckets (of `wishes`) or new ones.
 ///
 /// # Errors
-/// Queues of several regions, or none.
+/// If there are queues of several regions, or none.
 pub fn template(needs: &Needs, wishes: &Wishes) -> Result<Document, TemplateError> {
     let region = check(needs)?;
     let mut parts = Parts::default();
@@ -71,7 +71,7 @@ pub fn template(needs: &Needs, wishes: &Wishes) -> Result<Document, TemplateErro
 fn check(needs: &Needs) -> Result<&str, TemplateError> {
     let mut regions: Vec<&str> = needs.queues.iter().map(|queue| queue.region.as_str()).collect();
     if regions.is_empty() {
-        // Policies and roles are made anywhere.
+        // Policies and roles can be created anywhere.
         regions.extend(needs.calls.first().map(|call| call.region.as_str()));
     }
     regions.sort_unstable();
@@ -103,7 +103,7 @@ fn deployment(region: &str, parameters: &Map<String, Value>) -> String {
     format!("create the stack with: {command}")
 }
 
-/// What a policy must allow for a queue, as the template names it.
+/// The statements of a policy for a queue, with the template's references.
 #[derive(Debug)]
 struct Reads {
     queue: Value,
@@ -141,7 +141,7 @@ fn arn_of(id: &str) -> Value {
     json!({"Fn::GetAtt": [id, "Arn"]})
 }
 
-/// An update that would replace it keeps the old one: it may hold what is not delivered yet.
+/// An update that would replace it keeps the old one: it may contain undelivered messages.
 fn queue_itself(queue: &Queue, dead_letters: &str) -> Value {
     let mut properties = json!({
         "QueueName": queue.name,
@@ -172,7 +172,7 @@ fn dead_letters(queue: &Queue) -> Value {
     kept("AWS::SQS::Queue", "Delete", properties)
 }
 
-/// A resource that an update does not take away; `deletion` says what becomes of it with the stack.
+/// A resource that an update does not delete; `deletion` is its policy when the stack is deleted.
 fn kept(kind: &str, deletion: &str, properties: Value) -> Value {
     json!({
         "Type": kind,

@@ -1,11 +1,11 @@
 //! Logical ids: letters and digits, each used once.
 
-/// Makes them out of inputs' keys.
+/// Derives them from inputs' keys.
 #[derive(Debug, Default)]
 pub struct Names(Vec<String>);
 
 impl Names {
-    /// `sqs_collector_fdr` -> `SqsCollectorFdr`; a number follows when that is taken.
+    /// Converts `sqs_collector_fdr` to `SqsCollectorFdr`; adds a number if that is taken.
     pub fn stem(&mut self, text: &str) -> String {
         let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         let name: String = words.map(capitalized).collect();

@@ -1,5 +1,4 @@
-//! Records that compress as real ones do: some values are always the same, some come from a pool, some
-//! are new each time.
+//! Records that compress like real ones: some values are constant, some come from a pool, some are new each time.
 
 use std::io::Write as _;
 
@@ -8,7 +7,7 @@ use fastrand::Rng;
 use super::Kind;
 use crate::testbed::scenario::templates::{HEX, fill};
 
-/// Values that come again: hosts, hashes of known programs, users.
+/// Recurring values: hosts, hashes of known programs, users.
 const POOL: usize = 400;
 const VPC_HEADER: &[u8] =
     b"version account-id interface-id srcaddr dstaddr srcport dstport protocol packets \
@@ -64,7 +63,7 @@ impl Records {
         Records { kind, rng, aids, hashes }
     }
 
-    /// Appends the record of that number, with whatever stands before it.
+    /// Appends the record of that number, with any separator before it.
     pub fn write(&mut self, number: u64, out: &mut Vec<u8>) {
         // Writing to a Vec cannot fail.
         let _ = match self.kind {
@@ -74,7 +73,7 @@ impl Records {
         };
     }
 
-    /// What stands after the last record.
+    /// The text after the last record.
     pub fn end(&self) -> &'static [u8] {
         if self.kind == Kind::CloudTrail { b"]}" } else { b"" }
     }
@@ -228,7 +227,7 @@ impl Records {
         )
     }
 
-    /// Numbers of 15 digits that never come again.
+    /// Numbers of 15 digits that never recur.
     fn process_id(&mut self) -> u64 {
         730_000_000_000_000 + self.rng.u64(..200_000_000_000_000)
     }

@@ -10,7 +10,7 @@ use super::objects::Made;
 const REGION: &str = "us-east-1";
 const TIME: &str = "2026-03-14T09:30:00.000Z";
 
-/// An object as a message names it.
+/// An object as named in a message.
 #[derive(Debug, Clone, Copy)]
 pub struct Announced<'m> {
     pub bucket: &'m str,
@@ -25,8 +25,8 @@ impl<'m> Announced<'m> {
     }
 }
 
-/// Notifications of up to `per_message` objects each, after the test event that S3 sends first, and a
-/// removal, which announces nothing.
+/// Notifications of up to `per_message` objects each, after the test event that S3 sends first, and a removal, which
+/// announces nothing.
 pub fn s3_events(bucket: &str, objects: &[Announced<'_>], per_message: usize) -> Vec<String> {
     let mut messages = vec![test_event(bucket)];
     messages.extend(objects.chunks(per_message.max(1)).map(|chunk| s3_event("ObjectCreated:Put", chunk)));
@@ -35,7 +35,7 @@ pub fn s3_events(bucket: &str, objects: &[Announced<'_>], per_message: usize) ->
     messages
 }
 
-/// The same, each in an SNS envelope.
+/// The notifications, each in an SNS envelope.
 pub fn sns_events(bucket: &str, objects: &[Announced<'_>]) -> Vec<String> {
     s3_events(bucket, objects, 1).into_iter().map(|message| sns(&message)).collect()
 }
@@ -45,7 +45,7 @@ pub fn eventbridge_events(objects: &[Announced<'_>]) -> Vec<String> {
     objects.iter().map(eventbridge).collect()
 }
 
-/// A message for every folder.
+/// A message per folder.
 pub fn fdr_messages(objects: &[Announced<'_>]) -> Vec<String> {
     let folder = |object: &Announced<'_>| object.key.rsplit_once('/').map_or("", |(f, _)| f).to_owned();
     objects.chunk_by(|a, b| folder(a) == folder(b)).map(|files| fdr(&folder(&files[0]), files)).collect()
@@ -142,7 +142,7 @@ fn fdr(folder: &str, files: &[Announced<'_>]) -> String {
     .to_string()
 }
 
-/// As S3 encodes keys in notifications: form-url-encoded, slashes left.
+/// Encodes keys as S3 does in notifications: form-URL-encoded, except slashes.
 fn form_encode(key: &str) -> String {
     const ENCODED: &AsciiSet =
         &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b' ');

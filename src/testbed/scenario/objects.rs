@@ -1,4 +1,4 @@
-//! Objects: which there are, and how one is made.
+//! Plans of objects, and their creation.
 
 use std::io::{self, Write as _};
 use std::sync::Mutex;
@@ -14,9 +14,9 @@ use crate::base::limits::KIB;
 use crate::testbed::lock;
 use crate::testbed::tally::Expected;
 
-/// Making is mostly compressing; more threads would starve what the demo shows next to it.
+/// Creation is mostly compression; more threads would starve the demo's display.
 const THREADS: usize = 2;
-/// One object in so many is pretty-printed, or an insight.
+/// One object in this many is pretty-printed, or an insight.
 const ODD_ONE_IN: usize = 20;
 /// Devo takes events over 1 MiB, and FDR has them.
 const LONG_RECORD_BYTES: usize = 1536 * KIB;
@@ -25,36 +25,36 @@ const ACCOUNT: &str = "111122223333";
 const VPC_HEADER: &str = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets \
     bytes start end action log-status\n";
 
-/// An object to be made.
+/// An object to create.
 pub struct Plan<'s> {
     bucket: &'static str,
     key: String,
     templates: &'s [Template],
     layout: Layout,
-    /// The object is full once it holds so many bytes of log.
+    /// The object is full once it has this many bytes of log.
     bytes_min: usize,
     gzip: bool,
     pub seed: u64,
 }
 
-/// How records stand in an object.
+/// The layout of records in an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
-    /// A line each, after a header.
+    /// One per line, after a header.
     Lines { header: &'static str },
     /// Lines, one of them over a mebibyte long.
     LinesOneLong,
     /// `{"Records":[…]}` on one line.
     Records,
-    /// The same with line ends between tokens.
+    /// `{"Records":[…]}` with line ends between tokens.
     SpreadRecords,
     /// Nothing at all.
     Empty,
-    /// A document that no service sends on (a CloudTrail digest).
+    /// A document that no service sends (a CloudTrail digest).
     Skipped,
 }
 
-/// An object, and what must arrive of it.
+/// An object, and its expected records.
 pub struct Made {
     pub object: StoredObject,
     pub expected: Expected,
@@ -62,8 +62,7 @@ pub struct Made {
     pub log_bytes: u64,
 }
 
-/// Several event sources in each, now and then pretty-printed or an insight; and a digest file, which
-/// must be skipped.
+/// Several event sources in each, sometimes pretty-printed or an insight; and a digest file, which must be skipped.
 pub fn cloudtrail(samples: &Samples, count: usize, bytes: usize) -> Vec<Plan<'_>> {
     let object = |i: usize| {
         let (kind, templates, layout) = match i % ODD_ONE_IN {
@@ -88,7 +87,7 @@ pub fn vpc(samples: &Samples, count: usize, bytes: usize) -> Vec<Plan<'_>> {
     (0..count).map(object).collect()
 }
 
-/// Plain text, and an empty object among them. The prefix has characters that notifications encode.
+/// Plain text, including an empty object. The prefix has characters that notifications encode.
 pub fn s3_access(samples: &Samples, count: usize, bytes: usize) -> Vec<Plan<'_>> {
     let object = |i: usize| {
         let layout = if i == 1 { Layout::Empty } else { Layout::Lines { header: "" } };
@@ -125,7 +124,7 @@ pub fn fdr_large(samples: &Samples, bytes: usize) -> Plan<'_> {
     Plan { layout: Layout::LinesOneLong, ..fdr_file(folder, 0, &samples.fdr, bytes) }
 }
 
-/// Makes all objects; the result is in the order of the plans.
+/// Creates all objects; the result is in the order of the plans.
 pub fn make_all(plans: &[Plan<'_>]) -> io::Result<Vec<Made>> {
     let next = AtomicUsize::new(0);
     let made = Mutex::new(Vec::with_capacity(plans.len()));
@@ -156,7 +155,7 @@ fn fdr_file<'s>(folder: &str, file: usize, templates: &'s [Template], bytes_min:
     Plan { key, bucket: FDR_BUCKET, ..logs("", templates, Layout::Lines { header: "" }, bytes_min) }
 }
 
-/// `hhmm`, five minutes apart.
+/// The time `hhmm`, in steps of five minutes.
 fn clock(i: usize) -> String {
     format!("{:02}{:02}", i / 12 % 24, i % 12 * 5)
 }
@@ -247,7 +246,7 @@ fn write_long_record(tag: &str, rng: &mut Rng, log: &mut Vec<u8>, expected: &mut
     log.extend_from_slice(br#"{"event_simpleName":"ScriptControlScanV2","aid":"d41f7b0e92c85a63f1b7e4d09c3a5826","ScriptContent":""#);
     let script = log.len();
     log.resize(script + LONG_RECORD_BYTES, b' ');
-    // A random line here and there: it must not all be one run for the compressor.
+    // An occasional random line, so that it is not all one run for the compressor.
     for line in log[script..].chunks_mut(256) {
         let random_bytes = line.len().min(32);
         fill(rng, HEX, &mut line[..random_bytes]);
@@ -257,7 +256,7 @@ fn write_long_record(tag: &str, rng: &mut Rng, log: &mut Vec<u8>, expected: &mut
     log.push(b'\n');
 }
 
-/// Line ends after the commas between a record's tokens, as a pretty-printer would set them.
+/// Adds line ends after the commas between a record's tokens, like a pretty-printer.
 fn spread(record: &[u8]) -> Vec<u8> {
     let (mut out, mut in_string, mut escaped) = (Vec::with_capacity(record.len() * 2), false, false);
     for byte in record {

@@ -12,11 +12,11 @@ macro_rules! sample {
     };
 }
 
-/// Shorter words stay as they are: they are names, versions, ports.
+/// Shorter words stay unchanged: they are names, versions, ports.
 const IDENTIFIER_BYTES_MIN: usize = 8;
-/// Upper-case words shorter than this are rather codes than identifiers.
+/// Upper-case words shorter than this are codes rather than identifiers.
 const UPPER_BYTES_MIN: usize = 12;
-/// The prefix of an upper-case identifier (`AKIA`) tells its kind.
+/// The prefix of an upper-case identifier (`AKIA`) is its kind.
 const UPPER_PREFIX_BYTES: usize = 4;
 
 /// The records of each kind of object.
