@@ -1,4 +1,4 @@
-//! What a certificate says about itself.
+//! Facts in a certificate.
 
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;

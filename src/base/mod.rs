@@ -1,4 +1,4 @@
-//! What everything else stands on: bounds, ending, waiting, memory, names and text. It knows no other module.
+//! The basis of all other modules: bounds, stopping, waiting, memory, names and text. It knows no other module.
 
 pub mod backoff;
 pub mod budget;

@@ -1,4 +1,4 @@
-//! The name of an S3 object, as messages and listings have it.
+//! The name of an S3 object in messages and listings.
 
 use super::naming;
 

@@ -1,4 +1,4 @@
-//! What crosses a channel from one stage to the next, and the channel that takes turns.
+//! Values that one stage passes to the next, and the channel that takes turns.
 //!
 //! | from → to | what |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! Who calls AWS, and where it is.
+//! Credentials and endpoints of AWS.
 
 use std::fmt;
 

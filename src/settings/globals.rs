@@ -1,4 +1,4 @@
-//! `globals`: what holds for the whole program.
+//! The key `globals`: settings of the whole program.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Queues: inputs that SQS announces objects to.
+//! Queues: inputs whose SQS messages announce objects.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! Plain values that the stages take: what a configuration says, valid by construction.
+//! Plain values for the stages: a parsed configuration, valid by construction.
 //!
-//! `config` makes them from the file; whoever holds one need not check it again.
+//! `config` makes them from the file; they need no further checks.
 
 mod aws;
 mod globals;

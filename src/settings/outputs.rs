@@ -1,4 +1,4 @@
-//! Outputs: where events go, and when they count as arrived.
+//! Outputs: the destinations of events, and the proof of their arrival.
 
 use std::fmt;
 use std::path::PathBuf;

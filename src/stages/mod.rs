@@ -1,4 +1,4 @@
-//! The stages of a log's way, and where it begins. Each takes what it needs as [`settings`](crate::settings), and
+//! The stages of the pipeline, and its sources. Each takes its settings as [`settings`](crate::settings), and
 //! passes on what [`handoff`](crate::handoff) describes; receiving, fetching and sending know nothing of each other.
 
 pub mod backfill;

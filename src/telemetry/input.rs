@@ -1,4 +1,4 @@
-//! What is known of an input, or of a source behind an API, and of its services.
+//! Figures of an input, or of a source behind an API, and of its services.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! What is known of an output and its senders.
+//! Figures of an output and its senders.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};

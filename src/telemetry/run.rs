@@ -1,4 +1,4 @@
-//! All figures of a run, by what they are figures of.
+//! All figures of a run, by their subject.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -222,7 +222,7 @@ fn no_answer(what: &str, waited: Duration) -> String {
     format!("no answer for {} to {what}. It is waited for, and retried when it times out", span(waited))
 }
 
-/// Adds a part, unless it is among them.
+/// Adds a part, unless it is present.
 pub(super) fn adopt(adopted: &Mutex<Vec<Arc<Health>>>, health: &Arc<Health>) {
     let mut adopted = lock(adopted);
     adopted.retain(|other| !Arc::ptr_eq(other, health));

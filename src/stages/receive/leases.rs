@@ -176,7 +176,7 @@ impl Leases {
         self.held.drain().map(|(_, lease)| lease).filter(|lease| lease.slot.is_some()).collect()
     }
 
-    /// Messages in work.
+    /// Messages in flight.
     pub fn in_work(&self) -> usize {
         self.held.len() - self.parked.len()
     }

@@ -1,4 +1,4 @@
-//! What a sender may be doing.
+//! The states of a sender.
 
 /// The states of a sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]

@@ -1,4 +1,4 @@
-//! A metric: its name, its help text and how its value is read.
+//! A metric: its name, its help text and its getter.
 
 use serde::Serialize;
 

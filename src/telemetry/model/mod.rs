@@ -1,4 +1,4 @@
-//! The figures themselves: counters and gauges by stage, what they are called, and how far behind the logs are.
+//! The figures themselves: counters and gauges by stage, their names, and the lag.
 
 pub mod activity;
 pub mod counter;
