@@ -249,7 +249,7 @@ mod tests {
                 if i % 2 == 0 { halves.0.push(s) } else { halves.1.push(s) }
             }
             let end = |half: Vec<(Share, u8)>| for (share, o) in half {
-                // 3 = dropped without a word
+                // 3 = dropped without an outcome
                 if o < 3 { share.resolve(Outcome::from_u8(o)) }
             };
             std::thread::scope(|s| { s.spawn(|| end(halves.0)); s.spawn(|| end(halves.1)); });

@@ -62,7 +62,7 @@ mod tests {
     use super::super::Ack;
     use super::*;
 
-    /// Every way in which a part can end; None: it is dropped without a word.
+    /// Every way in which a part can end; None: it is dropped without an outcome.
     const ENDS: [Option<Outcome>; 4] =
         [Some(Outcome::Delivered), Some(Outcome::Reject), Some(Outcome::Retry), None];
 

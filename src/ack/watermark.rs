@@ -113,7 +113,7 @@ mod tests {
     }
 
     proptest! {
-        /// Naive version: a list of ends and one of marks, looked through from the start each time.
+        /// Naive version: a list of ends and one of marks, scanned from the start each time.
         #[test]
         fn agrees_with_a_list(
             sizes in proptest::collection::vec(0u64..50, 1..40),

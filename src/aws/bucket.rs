@@ -477,7 +477,7 @@ mod tests {
         assert_eq!(part.unwrap_err().kind(), &Kind::InvalidRange { total: Some(7) });
     }
 
-    /// Some messages invent a size, and some servers do not say in a refusal of the first byte that there is none.
+    /// Some messages invent a size, and some servers refuse the first byte without saying that the object is empty.
     #[test]
     fn an_object_without_bytes_is_empty_whatever_was_announced() {
         let nothing = Some("d41d8cd98f00b204e9800998ecf8427e");
@@ -522,7 +522,7 @@ mod tests {
         assert!(get(vec![unsaid], &object).0.is_err(), "it was announced with bytes");
         let said = "<Error><Code>InvalidRange</Code><ActualObjectSize>0</ActualObjectSize></Error>";
         assert_eq!(get(vec![answer(416, "", said)], &object).0.unwrap().total, 0, "it was replaced");
-        // A further range of an object that has been begun.
+        // A further range of a started object.
         let begun = GetObject { start: 5, if_match: Some("\"e\""), ..object };
         let (outcome, ..) = get(vec![answer(206, &part("5-6/7"), "fg")], &begun);
         assert_eq!(outcome.unwrap_err().kind(), &Kind::Foreign);
@@ -585,7 +585,7 @@ mod tests {
 
     const VERSION: GetObject<'_> = GetObject { version_id: Some("v1"), etag: Some("e"), ..OBJECT };
 
-    /// Reads an object as often as the script says; what is returned is each outcome and each path asked for.
+    /// Reads an object as often as the script says; returns each outcome and each requested path.
     fn reads(script: Vec<Step>, objects: &[GetObject<'_>]) -> (Vec<Result<Part, Error>>, Vec<String>) {
         let server = Server::play(script);
         let s3 = S3::new(server.client(&Stop::new()));
@@ -605,7 +605,7 @@ mod tests {
         assert_eq!(asked, [BY_VERSION, BY_KEY, BY_KEY], "remembered for the bucket");
     }
 
-    /// Its version id or its ETag shows that it is the same; without either it is not believed.
+    /// Its version id or its ETag proves that it is the same; without either it is not believed.
     #[test]
     fn what_is_read_by_its_key_must_be_what_was_announced() {
         let without_etag = GetObject { etag: None, ..VERSION };
@@ -627,7 +627,7 @@ mod tests {
             assert_eq!((error.kind(), is_read), (&Kind::Withheld, false), "{error}");
             assert!(error.to_string().contains("Allow s3:GetObjectVersion"), "{error}");
         }
-        // An empty object under the key is not what was announced either.
+        // An empty object under the key is not the announced one either.
         let from_the_start = GetObject { start: 0, ..VERSION };
         let empty = answer(416, "", "<Error><Code>InvalidRange</Code></Error>");
         let (outcomes, _) = reads(vec![denied(), empty], &[from_the_start]);
@@ -652,7 +652,7 @@ mod tests {
         }
     }
 
-    /// Nothing is remembered of a bucket for longer than it is true.
+    /// Nothing about a bucket is cached for longer than it is true.
     #[test]
     fn a_version_is_asked_for_again_where_the_key_does_not_have_it() {
         let no_version = answer(404, "", "<Error><Code>NoSuchVersion</Code></Error>");

@@ -383,7 +383,7 @@ mod tests {
         let (stop, pace, began) = (Stop::new(), Pace::every(HOUR), Instant::now());
         let client = server.client(&stop).paced_by(std::slice::from_ref(&pace));
         let caller = std::thread::spawn(move || Sts::new(client).caller_identity());
-        // The first try's turn is at once, the second's in an hour, and the next would be in two.
+        // The first attempt's turn is at once, the second's in an hour, and the next would be in two.
         while pace.next() < began + 2 * HOUR {
             assert!(!caller.is_finished());
             std::thread::sleep(Duration::from_millis(5));
@@ -408,7 +408,7 @@ mod tests {
         assert_eq!((error.kind(), server.seen().len()), (&Kind::Throttled, 1));
     }
 
-    /// `retry-after` would hold the caller for 20 s.
+    /// `retry-after` would block the caller for 20 s.
     #[test]
     fn a_client_without_waits_waits_for_nothing() {
         let busy = || fails("Throttling", 503, "retry-after: 20\r\n");

@@ -136,7 +136,7 @@ mod tests {
             let _ = read_lookup(&body);
         }
 
-        /// Whatever the recorded event holds, it comes out byte for byte.
+        /// Any recorded event comes out byte for byte.
         #[test]
         fn the_recorded_event_survives(json in "\\PC{1,60}", time in 0u32..) {
             let body = json!({"Events": [{"EventTime": f64::from(time) + 0.5, "CloudTrailEvent": format!("x{json}")}]});

@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(resolve(&Endpoints::default(), |_| None), Endpoints::default());
     }
 
-    /// Against the endpoint rules that AWS publishes: service, region, FIPS, dual stack, address.
+    /// Compared with the endpoint rules that AWS publishes: service, region, FIPS, dual stack, address.
     #[test]
     fn every_address_is_that_of_aws_s_endpoint_rules() {
         let mut compared = 0;

@@ -488,7 +488,7 @@ mod tests {
         assert!(text.contains("external id"), "{text}");
     }
 
-    /// Every code that AWS documents for these calls and that users meet, with a word of the cure that it must have.
+    /// Every code that AWS documents for these calls and that users meet, with a word of its required advice.
     #[test]
     fn each_code_gets_its_own_advice() {
         const GET: (&str, &str) = ("s3:GetObject", "s3://logs/a.gz");

@@ -438,7 +438,7 @@ mod tests {
         assert_eq!(by_code("InvalidParameterValue", "MaxNumberOfMessages"), None);
     }
 
-    /// A proxy's page, an empty body, another server's JSON: only what asks for another try is believed.
+    /// A proxy's page, an empty body, another server's JSON: only requests to retry are believed.
     #[test]
     fn a_status_without_a_code_of_aws_decides_nothing_for_good() {
         let pages = ["", "<html>oops", "<html><body>404 page not found</body></html>", "404 page not found"];

@@ -197,7 +197,7 @@ mod tests {
             let _ = (read_detectors(&body), read_findings(&body), read_details(&body));
         }
 
-        /// Whatever a finding holds, it comes out byte for byte.
+        /// Any finding comes out byte for byte.
         #[test]
         fn findings_survive(title in "\\PC{0,60}", severity in 0f64..10.0) {
             let finding = json!({"title": title, "severity": severity, "id": "f", "updatedAt": "2026-11-21T00:00:00.001Z"});

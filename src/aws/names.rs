@@ -171,7 +171,7 @@ mod tests {
             let names = Names { system, known: Mutex::default(), asked: Mutex::default() };
             std::thread::scope(|scope| {
                 let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| ask(&names, uri))).collect();
-                // The map has it, who asks, and all who wait.
+                // Held by the map, the resolving thread, and all waiting ones.
                 while lock(&names.asked).values().next().is_none_or(|it| Arc::strong_count(it) < 2 + 7) {
                     std::thread::yield_now();
                 }

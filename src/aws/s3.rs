@@ -319,7 +319,7 @@ mod tests {
         assert!(head(&GET, 204, &headers(&[("etag", "\"e\""), MARK])).is_err());
     }
 
-    /// (headers beside a length, is it S3's?): the object's notification says ETag `e`.
+    /// (additional headers, is it S3's?): the object's notification says ETag `e`.
     #[test]
     fn an_answer_of_s3_has_an_etag_and_a_header_of_amazon_s() {
         let announced = GetObject { etag: Some("e"), ..GET };

@@ -165,7 +165,7 @@ mod tests {
         assert!(value(&headers, "authorization").contains("x-amz-security-token"));
     }
 
-    /// S3 must sign `/a//../b%2Bc` as it stands: the signature differs from the tidied path's.
+    /// S3 must sign `/a//../b%2Bc` unchanged: the signature differs from the normalized path's.
     #[test]
     fn s3_paths_are_neither_normalised_nor_encoded_again() {
         let at = |path: &str| {

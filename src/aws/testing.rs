@@ -1,4 +1,4 @@
-//! A tiny HTTP server that plays a script: one connection, one request, one answer, in order.
+//! A tiny HTTP server with a script: one connection, one request, one answer, in order.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,11 +15,11 @@ use super::proxy::Proxies;
 use crate::base::stop::Stop;
 use crate::settings::Endpoints;
 
-/// What the server does with one connection, after it has read the request.
+/// The server's reaction on one connection, after it has read the request.
 pub enum Step {
     /// Writes the bytes and closes.
     Answer(Vec<u8>),
-    /// Closes with a reset, nothing written.
+    /// Closes with a reset, without writing anything.
     Reset,
 }
 
@@ -66,8 +66,8 @@ impl Server {
     }
 }
 
-/// A server whose answers never end: their heads come at once, their bodies a byte at a time. Returns its endpoint,
-/// and how many calls it has seen.
+/// A server whose answers never end: their heads come at once, their bodies byte by byte. Returns its endpoint, and its
+/// number of calls.
 pub fn slow_answers() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -103,7 +103,7 @@ pub fn answer(status: u16, headers: &str, body: impl AsRef<[u8]>) -> Step {
     cut_short(status, headers, body, body.len())
 }
 
-/// An answer that announces more than it brings.
+/// An answer that is shorter than announced.
 pub fn cut_short(status: u16, headers: &str, body: &[u8], announced: usize) -> Step {
     let head =
         format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {announced}\r\n{headers}\r\n");

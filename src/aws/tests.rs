@@ -1,4 +1,4 @@
-//! What holds of every call: an answer that something else gave is never taken for AWS's.
+//! Common to every call: an answer from another server is never mistaken for AWS's.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::settings::Queue;
 
 type Call = fn(&Client) -> Result<(), Error>;
 
-/// Every call that there is, by its name in messages.
+/// Every call, by its name in messages.
 const CALLS: [(&str, Call); 17] = [
     ("s3:GetObject", get_object),
     ("s3:ListBucket", list_objects),
@@ -147,7 +147,7 @@ fn no_success_of_something_else_is_believed() {
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
 
-    /// Whatever members an object has, without AWS's own it is not AWS's.
+    /// An object with any members, but without AWS's own, is not AWS's.
     #[test]
     fn no_object_of_other_members_is_read(
         names in proptest::collection::btree_set("[b-z_]{1,12}", 1..4),

@@ -319,7 +319,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever is done to some buffers, the budget knows of all memory that they hold.
+        /// After any operations on some buffers, the budget covers all their memory.
         #[test]
         fn nothing_is_held_that_is_not_charged(steps in proptest::collection::vec((0..4usize, 0..4u8, 0..20 * ROOM), 1..40)) {
             let (budget, buffers) = (Budget::new(1000 * ROOM), Buffers::new(16 * ROOM));

@@ -842,7 +842,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever a configuration asks for, if it fits at all, its threads and shares fit together.
+        /// For any configuration that fits at all, its threads and shares fit together.
         #[test]
         fn the_shares_are_the_limit(
             (queues, receivers) in (0..300usize, 1..64usize),

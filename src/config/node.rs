@@ -253,7 +253,7 @@ pub mod asked {
     use std::collections::BTreeSet;
     use std::ops::RangeInclusive;
 
-    /// Mapping, key, and a word about it.
+    /// Mapping, key, and a description.
     type Words = BTreeSet<(String, &'static str, String)>;
 
     thread_local! {
@@ -262,7 +262,7 @@ pub mod asked {
         static DEFAULTS: RefCell<Words> = RefCell::default();
     }
 
-    /// What values are taken, as the documentation has it.
+    /// The accepted values, as in the documentation.
     pub fn note_form(path: &str, key: &'static str, form: String) {
         FORMS.with_borrow_mut(|forms| forms.insert((path.to_owned(), key, form)));
     }

@@ -1,4 +1,4 @@
-//! The examples of `testdata/config`: what valid ones mean, and what is said about bad ones.
+//! The examples of `testdata/config`: the meaning of valid ones, and the messages for bad ones.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -303,7 +303,7 @@ fn variants_of_addresses_come_from_the_environment_or_the_profile() {
     assert!(china.contains("AWS has no FIPS endpoints in cn-north-1"), "{china}");
 }
 
-/// The vendor's container has `config`, `certs` and `state` beside each other. What lies in the file's own folder wins.
+/// The vendor's container has `config`, `certs` and `state` beside each other. Files in the file's own folder win.
 #[test]
 fn certificates_and_state_are_found_where_the_vendor_has_them() {
     let root = tempfile::tempdir().unwrap();
@@ -413,7 +413,7 @@ mod registry_rows;
 mod vendor_keys;
 mod vendor_rows;
 
-/// `docs/custom_service.md` promises what its examples send.
+/// `docs/custom_service.md` states what its examples send.
 mod documented_examples {
     use super::*;
     use crate::decode::{Bounds, Decoder, Record, Scratch};

@@ -37,7 +37,7 @@ mod tests {
     use crate::decode::text_file::{Fields, Names, TextFile};
     use crate::decode::{Bounds, Decoder, EventBody, Format, Scratch};
 
-    /// Decodes a text, and returns the bytes of its records with what rules and tags look at, and how it ended.
+    /// Decodes a text, and returns the bytes of its records with the context for rules and tags, and how it ended.
     fn decoded(format: Format, text: &str) -> (u64, Result<(), Error>) {
         let (mut decoder, mut scratch) = (Decoder::new(format, Bounds::default()), Scratch::new());
         let mut made = 0;

@@ -176,7 +176,7 @@ mod tests {
             prop_assert!(no_text(text.as_bytes()).is_none());
         }
 
-        /// As compressed data is.
+        /// Like compressed data.
         #[test]
         fn random_bytes_are_binary(bytes in prop::collection::vec(any::<u8>(), 400..2000)) {
             prop_assert!(no_text(&bytes).is_some());

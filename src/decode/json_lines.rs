@@ -312,7 +312,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a parser that builds trees.
+        /// Compared with a parser that builds trees.
         #[test]
         fn any_objects_written_in_any_way(
             inner in prop::collection::vec((value(), any::<bool>(), prop::sample::select(vec!["", "\n", "\r\n", " ", ",", "\n\n"])), 0..6),

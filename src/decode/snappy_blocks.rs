@@ -255,7 +255,7 @@ mod tests {
         snap::raw::Encoder::new().compress_vec(text).unwrap()
     }
 
-    /// A metadata line that promises `length` bytes, then the block.
+    /// A metadata line that claims `length` bytes, then the block.
     fn announced(length: usize, block: &[u8]) -> Vec<u8> {
         [format!("{{\"num_records\":2, \"num_bytes\":{length},\"x\":\"y\"}}\r\n").as_bytes(), block].concat()
     }

@@ -164,7 +164,7 @@ mod tests {
     use crate::decode::{Newlines, Record};
     use crate::stages::frame::Frames;
 
-    /// A batch of those records, which begin with number 11; those that are None are left out.
+    /// A batch of those records, numbered from 11; None ones are left out.
     fn batch(records: &[Option<String>], ack: &Ack) -> Batch {
         let mut frames = Frames::new("h", Timestamp::UNIX_EPOCH, Buffer::default());
         for record in records {
@@ -211,8 +211,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the records, halving down to single frames loses none, keeps their order and their numbers, and
-        /// all of them together settle their object.
+        /// For any records, halving down to single frames loses none, keeps their order and numbers, and all of them
+        /// together settle their object.
         #[test]
         fn halves_are_the_whole(
             records in proptest::collection::vec(proptest::option::weighted(0.7, "[ -~\n]{0,40}"), 1..40),

@@ -75,7 +75,7 @@ mod tests {
     }
 
     proptest! {
-        /// Another implementation reads members after one another as the frames after one another.
+        /// Another implementation reads consecutive members as consecutive frames.
         #[test]
         fn members_follow_one_another(batches in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 1..5), level in 0u8..15) {
             let gzip = Gzip::new(level);

@@ -340,8 +340,8 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever is put up comes out once, each message in its order, and no message waits for more than one
-        /// task of each other message between two of its own.
+        /// Every added task comes out once, each message in its order, and no message waits for more than one task of
+        /// each other message between two of its own.
         #[test]
         fn nothing_is_lost_and_everyone_gets_turns(sizes in proptest::collection::vec((0usize..3, 1usize..6), 1..20)) {
             let (lanes, schedule) = new(3, Bounds { messages: 99, tasks: 999, begun: 999 });

@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn what_waits_with_a_chunk_is_covered_by_the_least_that_it_is_charged() {
-        // Its key and other names come on top: 1 KiB at most, and as much for all that they are kept in.
+        // Its key and other names are added: 1 KiB at most, and as much for their containers.
         assert!(size_of::<Work>() + size_of::<Payload>() + 2048 <= OBJECT_BYTES_MIN, "{}", size_of::<Work>());
     }
 }

@@ -370,7 +370,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let server = listener.accept().unwrap().0;
-        // A byte every few milliseconds, for as long as somebody listens.
+        // A byte every few milliseconds, for as long as the peer listens.
         let trickle = std::thread::spawn(move || {
             while (&client).write_all(b"G").is_ok() {
                 std::thread::sleep(Duration::from_millis(5));

@@ -58,13 +58,13 @@ fn undelivered(known: Known) -> Progress {
     progress
 }
 
-/// All of an object that holds so many records is decoded and confirmed.
+/// All of an object with this many records is decoded and confirmed.
 fn deliver(mut progress: Progress, records: u64) {
     confirm(&mut progress, records);
     progress.complete();
 }
 
-/// Decodes so many records of the object and has them confirmed, a batch each.
+/// Decodes this many records of the object and has them confirmed, a batch each.
 fn confirm(progress: &mut Progress, records: u64) {
     let object = Ack::open(|_| ());
     for _ in 0..records {
@@ -81,9 +81,9 @@ fn what_was_delivered_is_known_after_a_crash() {
     assert!(!entry.is_delivered());
     deliver(undelivered(entry.identify("\"e\"", 10, "lines")), 3);
     entry.settle(Outcome::Delivered);
-    // As soon as the message learns of it, the ledger knows: no orderly end is needed.
+    // As soon as the message is settled, the ledger has recorded it: no orderly end is needed.
     assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
-    // A process that ends gives the directory's lock back, however it ends.
+    // A process that ends releases the directory's lock, however it ends.
     ledger.0.file.as_ref().unwrap().lock.lock().unwrap().take();
     #[expect(clippy::mem_forget, reason = "as if the process had ended here")]
     std::mem::forget(ledger);
@@ -185,7 +185,7 @@ fn a_message_that_waits_for_an_object_in_work_ends_its_turn_with_the_object() {
     }
 }
 
-/// A message may name an object twice, or two may name it at once, without a word on its content: the GETs tell.
+/// A message may name an object twice, or two may name it at once, without identifying its content: the GETs decide.
 #[test]
 fn without_an_identity_a_get_tells_whether_the_same_content_is_in_work() {
     let directory = TempDir::new().unwrap();
@@ -226,7 +226,7 @@ fn what_merely_counts_as_done_is_not_remembered_as_delivered() {
     let ledger = open(&directory);
     let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
     confirm(&mut undelivered(entry.identify("e", 10, "lines")), 3);
-    // Its next part is gone, and `missing_object: skip` says that this is no fault.
+    // Its next part is gone, and `missing_object: skip` says that this is not an error.
     entry.settle(Outcome::Delivered);
     assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
     let (entry, _outcome) = claimed(&ledger, &object("k", Some("e")));

@@ -234,7 +234,7 @@ mod tests {
         machine_time() + days * 24 * 3600
     }
 
-    /// Whether an entry of that day is still there after a sweep with these clocks.
+    /// True if an entry of that day is still there after a sweep with these clocks.
     fn outlives(written: i64, clocks: &[Option<i64>]) -> bool {
         let directory = TempDir::new().unwrap();
         let mut writer = Writer {
@@ -265,7 +265,7 @@ mod tests {
         !writer.store.rows(&place).unwrap().is_empty()
     }
 
-    /// A day that lies behind is what a clock that has jumped on sees.
+    /// A past day is what a clock that has jumped ahead sees.
     #[test]
     fn only_what_all_known_clocks_call_old_is_forgotten() {
         assert!(!outlives(-20, &[Some(0)]), "it is old");

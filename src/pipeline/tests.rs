@@ -1,4 +1,4 @@
-//! Tests of what is taken for life, for death and for the end of a job, with inputs made for the purpose.
+//! Tests of liveness, death and the end of a job, with inputs made for the purpose.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ struct Fake {
     serving: Crew,
     in_work: bool,
     hangs: bool,
-    /// How many have been told to end, of all that share it.
+    /// Number of those that have been told to end, of all that share it.
     told: Arc<AtomicUsize>,
 }
 
@@ -136,7 +136,7 @@ fn a_drain_ends_well_only_if_its_threads_did() {
 
 #[test]
 fn a_drain_that_is_stopped_before_its_end_has_not_ended_well() {
-    // Whether its threads have ended because of the stop or go on.
+    // Whether its threads have ended because of the stop or continue.
     for fate in [Fate::Runs, Fate::Ends] {
         let (mut drain, _directory) = pipeline(&Job::Drain, 0);
         let never = Stop::new();
@@ -189,7 +189,7 @@ fn queue() -> Arc<tiny_http::Server> {
             request.as_reader().read_to_string(&mut body).unwrap();
             let message = r#"{"Messages": [{"MessageId": "m", "ReceiptHandle": "h", "Body": "log", "Attributes": {}}]}"#;
             let answer = if body.contains("MaxNumberOfMessages") { message } else { "{}" };
-            // Who asked may be gone.
+            // The caller may be gone.
             let _ = request.respond(tiny_http::Response::from_string(answer));
         }
     });
@@ -218,7 +218,7 @@ fn receivers_that_panic_end_no_drain_well_and_let_no_run_look_alive() {
     let (queue, directory) = (queue(), tempfile::tempdir().unwrap());
     let config = reading(&queue, directory.path());
     let mut broken = config.clone();
-    // Whoever receives a message has no service to give it to.
+    // Received messages have no service.
     broken.inputs[0].services.clear();
     for job in [Job::Drain, Job::Run] {
         let telemetry = Arc::new(Telemetry::of(&config, Arc::default()));

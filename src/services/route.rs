@@ -324,7 +324,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a naive version that builds a tree and asks every condition.
+        /// Compared with a naive version that builds a tree and evaluates every condition.
         #[test]
         fn searching_first_changes_no_verdict(
             value in prop_oneof![

@@ -102,7 +102,7 @@ fn a_source_s_calls_are_those_that_its_policy_allows() {
     }
 }
 
-/// Queues and objects: what the modules name that make the calls.
+/// Queues and objects: the names in the modules that make the calls.
 #[test]
 fn the_policy_of_a_queue_allows_what_its_calls_name() {
     let sources =

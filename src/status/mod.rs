@@ -123,7 +123,7 @@ mod tests {
         assert!(get(port, "GET /healthz HTTP/1.1\r\nHost: localhost").is_none());
     }
 
-    /// A page's socket that is served.
+    /// A served page's socket.
     fn await_page(port: u16) {
         while get(port, "GET /healthz HTTP/1.1\r\nHost: localhost").is_none() {
             std::thread::yield_now();
@@ -136,7 +136,7 @@ mod tests {
         let _status = page(port);
         await_page(port);
         let probe = || get(port, "GET /healthz HTTP/1.1\r\nHost: localhost").unwrap_or_default();
-        // Heads that never end, connections that say nothing, and bodies.
+        // Heads that never end, silent connections, and bodies.
         let slow: Vec<TcpStream> = (0..STATUS_CONNECTIONS_MAX + 8)
             .map(|number| {
                 let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();

@@ -268,7 +268,7 @@ mod tests {
     }
 
     /// The lines, each with its second, that the log has after `lines` (seconds from the start, cause, turn, text),
-    /// when time passes second by second until `end`.
+    /// with time passing second by second until `end`.
     fn log_of(lines: &[(u64, &str, Turn, String)], end: u64) -> Vec<(u64, String)> {
         let (start, mut repeats, mut log) = (Instant::now(), Repeats::default(), Vec::new());
         for second in 0..=end {

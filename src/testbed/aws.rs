@@ -297,7 +297,7 @@ mod tests {
             request.header("x-amz-target", "AmazonSQS.ReceiveMessage").send(body).is_ok()
         });
         drop(aws);
-        // Whether it was answered in time or cut off: it ended, and so did the server's threads.
+        // Whether it was answered in time or cut off, it ended, and so did the server's threads.
         let _ = poll.join().unwrap();
     }
 }

@@ -299,7 +299,7 @@ mod tests {
             prop_assert_eq!(read(&chunks).unwrap(), expected);
         }
 
-        /// Whatever comes in: an answer, no panic, and no more frames than line ends.
+        /// For any input: an answer, no panic, and no more frames than line ends.
         #[test]
         fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let mut count = 0;

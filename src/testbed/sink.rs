@@ -286,7 +286,7 @@ mod tests {
         StreamOwned::new(connection, TcpStream::connect(sink.address()).unwrap())
     }
 
-    /// Says goodbye and waits for the sink's, so that everything is counted afterwards.
+    /// Closes its side and waits for the sink's close, so that everything is counted afterwards.
     fn close(mut client: Client) -> io::Result<usize> {
         client.conn.send_close_notify();
         client.flush()?;
@@ -379,7 +379,7 @@ mod tests {
         let mut client = client(&sink, &pki, Some(&pki));
         client.write_all(b"<14>Jan  1 00:00:00 h t: half").unwrap();
         close(client).unwrap();
-        // The failure is noted after the goodbye that `close` has waited for.
+        // The failure is recorded after the close_notify that `close` has waited for.
         drop_and_wait(sink, |failures| assert!(failures[0].contains("within a frame")));
     }
 

@@ -136,13 +136,13 @@ mod tests {
         }
     }
 
-    /// The same by patterns over whole lines, continuations looked up backwards.
+    /// A reference version by patterns over whole lines, with continuations looked up backwards.
     fn naive(text: &str) -> Result<Vec<Section>, usize> {
         let is = |pattern: &str, line: &str| regex::Regex::new(pattern).unwrap().is_match(line);
         let title = regex::Regex::new(r"^\s*\[([^\]]*)\]\s*([#;].*)?$").unwrap();
         let pair = regex::Regex::new(r"^\s*([^=]*?)\s*=(.*?)([ \t][#;].*)?$").unwrap();
         let mut out: Vec<Section> = Vec::new();
-        // What the last line that counted was: s(ection) or e(ntry).
+        // Kind of the last line that counted: s(ection) or e(ntry).
         let mut last = ' ';
         for (at, line) in text.lines().enumerate() {
             if is(r"^\s*([#;].*)?$", line) {

@@ -214,7 +214,7 @@ mod tests {
         assert!(error.contains("within 1 s"), "{error}");
         let pid = std::fs::read_to_string(file.path()).unwrap();
         let state = || std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-        // Nobody is left to run it; it may remain as a dead entry until it is collected.
+        // Nothing is left to run it; it may remain as a zombie until it is reaped.
         while !(state().is_empty() || state().contains(") Z")) {
             std::thread::sleep(Duration::from_millis(10));
         }

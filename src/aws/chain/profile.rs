@@ -435,7 +435,7 @@ aws_session_token =
     }
 
     proptest::proptest! {
-        /// Whatever points to whatever: an end is found or a circle is told.
+        /// For any references, an end is found or a cycle is reported.
         #[test]
         fn any_web_of_profiles_ends(links in proptest::collection::vec((0..6_usize, 0..3_u8), 6)) {
             let text: String = links.iter().enumerate().map(|(at, (to, kind))| match kind {

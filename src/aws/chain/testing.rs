@@ -1,4 +1,4 @@
-//! An environment of the test's choice.
+//! A test environment.
 
 use std::sync::Arc;
 

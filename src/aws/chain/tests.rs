@@ -1,4 +1,4 @@
-//! The chain as a whole: files in a temporary folder, servers that play a script.
+//! The chain as a whole: files in a temporary folder, and servers with scripted answers.
 
 use super::testing::variables;
 use super::*;
@@ -30,10 +30,10 @@ impl Home {
     }
 }
 
-/// Stands for an address at the server that plays the script.
+/// Placeholder for an address at the scripted server.
 const SERVER: &str = "SERVER";
 
-/// Looks along the chain with a script of answers for whomever it asks.
+/// Searches the chain with a script of answers for all its endpoints.
 fn look(
     home: &Home,
     profile: Option<&str>,

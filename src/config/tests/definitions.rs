@@ -1,4 +1,4 @@
-//! `globals.definitions`: services of the user's own in a file of their own.
+//! The key `globals.definitions`: the user's own services in a separate file.
 
 use super::*;
 use crate::config::registry::Catalog;

@@ -19,7 +19,7 @@ fn every_key_is_documented_and_every_documented_key_is_read() {
         section.keys.iter().map(|(key, ..)| (section.place.to_owned(), *key))
     };
     let documented: BTreeSet<(String, &str)> = SECTIONS.iter().flat_map(keys).collect();
-    // `SERVICE_endpoint_url` stands for all of them; how a service of the AWS collector reads is the program's own.
+    // `SERVICE_endpoint_url` stands for all of them; the program defines how a service of the AWS collector reads.
     let is_told = |(place, key): &&(String, &str)| {
         let of_service = ("inputs.sqs_collector.services.NAME".to_owned(), *key);
         (place == "inputs.aws" && key.ends_with("_endpoint_url"))
@@ -44,7 +44,7 @@ fn documented_forms_and_defaults_are_those_of_the_readers() {
         assert!(documented.ends_with(&form), "{path}.{key}: documented as {documented:?}, read as {form:?}");
         compared.insert(key);
     }
-    // Some defaults depend on the service: that of most is documented.
+    // Some defaults depend on the service: the most common one is documented.
     let mut defaults: BTreeMap<(String, &str), Vec<String>> = BTreeMap::new();
     for (path, key, default) in asked::defaults() {
         if let Some(place) = place(&path) {
@@ -91,7 +91,7 @@ fn in_section(place: &str, key: &str) -> Option<&'static keys::Key> {
     section.keys.iter().find(|(name, ..)| *name == key)
 }
 
-/// The section that tells of a mapping; None: another page does.
+/// The section about a mapping; None: another page has it.
 fn place(path: &str) -> Option<String> {
     let mut parts: Vec<&str> = path.split('.').collect();
     match parts.first().copied() {

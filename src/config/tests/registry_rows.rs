@@ -1,4 +1,4 @@
-//! The rows: read without a problem, claiming what is theirs, overridden part by part.
+//! The rows: read without a problem, claiming their keys, overridden part by part.
 
 use proptest::prelude::*;
 
@@ -122,7 +122,7 @@ fn every_row_can_be_overridden() {
     }
 }
 
-/// Who writes a format of their own knows what stands in the objects.
+/// A user who writes their own format knows the objects' content.
 #[test]
 fn a_format_of_ones_own_is_not_compared_with_other_logs() {
     let format = serde_json::json!({"type": "single_json_object_processor"});
@@ -132,7 +132,7 @@ fn a_format_of_ones_own_is_not_compared_with_other_logs() {
     assert!(matches!(encoded.format, Format::Known { .. }));
 }
 
-/// A pre-built service with some of its keys overridden.
+/// A built-in service with some of its keys overridden.
 fn overridden(service: &str, keys: serde_json::Value) -> Definition {
     let report = Report::default();
     let definition =
@@ -184,7 +184,7 @@ fn falcon_data_goes_by_folder() {
     }
 }
 
-/// Rows whose objects cannot be told apart by their keys.
+/// Rows whose objects cannot be distinguished by their keys.
 const FIREHOSE: [&str; 11] = [
     "aws_sqs_cloudtrail_kinesis",
     "aws_sqs_cloudwatch_vpc",
@@ -199,7 +199,7 @@ const FIREHOSE: [&str; 11] = [
     "aws_sqs_route53_public",
 ];
 
-/// Who claims a key: rows that take any key apart, and those that treat others' objects.
+/// The claimants of a key, except rows that accept any key and those that read others' objects.
 fn claiming(key: &str) -> Vec<&'static str> {
     let apart = |name: &str| matches!(name, "aws_sqs_fdr_large" | "aws_sqs_control_tower");
     registry::rows()
@@ -277,7 +277,7 @@ fn some_keys_belong_to_several() {
     let mut expected = claiming(firehose);
     expected.sort_by_key(|name| FIREHOSE.iter().position(|other| other == name));
     assert_eq!(expected, FIREHOSE);
-    // Its own pattern holds for all of Logpush, so the audit logs' service must be named first.
+    // Its own pattern covers all of Logpush, so the audit logs' service must be listed first.
     let audit = "audit_logs/20230710/20230710T120000Z_20230710T120100Z_5c8e0f1a.log.gz";
     assert_eq!(claiming(audit), ["aws_sqs_cloudflare_audit", "aws_sqs_cloudflare_logpush"]);
 }
@@ -356,7 +356,7 @@ fn load_balancers_go_by_the_objects_name() {
 }
 
 proptest! {
-    /// Whatever the key and the record: an answer, and a tag that is one.
+    /// For any key and record: an answer, and a valid tag.
     #[test]
     fn no_key_and_no_record_upsets_a_row(
         key in any_key(),
@@ -428,7 +428,7 @@ fn region_and_account_are_filled_in_when_told_to() {
     assert_eq!(tags, ["cloud.aws.rds.audit.eu-west-3.123456789012"]);
 }
 
-/// A definition of the user's, whose tags are warned of at their places.
+/// A user's definition with warnings about tags at their paths.
 #[test]
 fn a_tag_without_a_table_is_warned_of_where_it_is_written() {
     let text = "{outputs: {c: {type: console}}, globals: {internal_events: {tag: my.ap.stats}}, inputs: {\

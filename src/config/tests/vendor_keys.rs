@@ -1,4 +1,4 @@
-//! The vendor's sample configurations: every key that its documents name is in one of them, and each of them is read.
+//! The vendor's sample configurations: every documented key is in one of them, and each of them is read.
 
 use std::collections::BTreeSet;
 
@@ -58,7 +58,7 @@ fn the_vendor_s_samples_are_read_and_have_every_key_of_its_documents() {
         keys_of(&tree::read(&text, &Report::default()).unwrap(), &mut keys);
         let loaded =
             parse(&text, folder.path(), &environment()).unwrap_or_else(|error| panic!("{name}: {error}"));
-        // A key that changes nothing is named; nothing else of a sample may be doubtful but what a sample leaves out.
+        // A key without effect is named; otherwise a sample may only have warnings about what it omits.
         for warning in
             loaded.warnings.iter().filter(|_| name.starts_with("vendor") || name.starts_with("migration"))
         {

@@ -1,10 +1,10 @@
-//! Every row of the vendor's errors that `check` can produce: a bad file, and what is said of it.
+//! Every row of the vendor's errors that `check` can produce: a bad file, and its message.
 
 use super::*;
 use crate::config::problem::Kind;
 use crate::config::vendor::{ROWS, Row};
 
-/// A file's inputs (YAML in one line), the problem's path, and the vendor's words with the path filled in.
+/// A file's inputs (YAML in one line), the problem's path, and the vendor's message with the path filled in.
 type Case = (&'static str, &'static str, &'static str);
 
 const SQS: &str = "sqs_collector: {id: 1, base_url: https://sqs.us-west-1.amazonaws.com/1/q";
@@ -72,7 +72,7 @@ const CASES: &[Case] = &[
         r#"AwsServiceConfigurationError 8: The property "inputs.aws.services.aws-guardduty.start_time" from configuration is having a wrong format, expected pattern: "YYYY-mm-ddTHH:MM:SSZ""#),
 ];
 
-/// The same of a definitions file: it, and the path in it.
+/// A definitions file and the path in it.
 #[rustfmt::skip]
 const DEFINITIONS: &[Case] = &[
     ("{shop: [1]}", "shop", r#"AwsModuleDefinitionError 2: "shop" property must be a dictionary"#),
@@ -92,7 +92,7 @@ const DEFINITIONS: &[Case] = &[
         r#"AwsModuleDefinitionError 27: "shop.file_format.type" property must be a string"#),
 ];
 
-/// The whole of what stands in a case for short.
+/// Expands the abbreviations in a case.
 fn written(case: &str) -> String {
     let of_source = |name, types| format!("aws: {{id: 1, services: {{{name}: {{{types}regions: [us-east-1]");
     case.replace("SQS", SQS)
@@ -102,7 +102,7 @@ fn written(case: &str) -> String {
         .replace("FORMAT", "file_format: {type: line_split_processor}")
 }
 
-/// The row of the problem that is found at this path in these words.
+/// The row of the problem with this path and text.
 fn row_of((case, path, words): &Case, problems: &[Problem], file: &str) -> &'static Row {
     let path = format!("{file}{path}");
     let found =

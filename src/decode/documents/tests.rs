@@ -39,7 +39,7 @@ fn decode(text: &str, format: &Format) -> Decoded {
     whole
 }
 
-/// The bodies, of an object without faults.
+/// The bodies of an intact object.
 fn bodies(text: &str, format: &Format) -> Vec<String> {
     let decoded = decode(text, format);
     assert_eq!(decoded.result, Ok(()), "{text}");
@@ -229,7 +229,7 @@ fn tree() -> impl Strategy<Value = Tree> {
     })
 }
 
-/// What `flat` does, on trees; None where two members would have one key.
+/// `flat` on trees; None if two members would have one key.
 fn flattened(tree: &Tree) -> Option<Tree> {
     fn add(prefix: &str, tree: &Tree, to: &mut serde_json::Map<String, Tree>) -> Option<()> {
         for (key, value) in tree.as_object()? {

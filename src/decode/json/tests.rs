@@ -8,7 +8,7 @@ use super::*;
 #[derive(Debug, PartialEq)]
 struct Splitted {
     records: Vec<String>,
-    /// Documents in which the path leads nowhere.
+    /// Documents without the path.
     others: Vec<String>,
     empty: u64,
     result: Result<(), Error>,
@@ -132,7 +132,7 @@ fn the_bound_comes_before_a_fault_behind_it() {
     }
 }
 
-/// Documents as a log source might write them, with keys that are hard to tell apart.
+/// Documents as a log source might write them, with keys that are hard to distinguish.
 fn tree() -> impl Strategy<Value = Tree> {
     let leaf = prop_oneof![
         Just(Tree::Null),
@@ -157,7 +157,7 @@ fn written(tree: &Tree, pretty: bool) -> String {
     if pretty { serde_json::to_string_pretty(tree).unwrap() } else { tree.to_string() }
 }
 
-/// The records of one document, by its tree; None: the path leads nowhere.
+/// The records of one document, by its tree; None: it does not have the path.
 fn naive(document: &Tree, path: &[&str]) -> Option<Vec<Tree>> {
     let Some((key, rest)) = path.split_first() else { return Some(vec![document.clone()]) };
     match (document.as_object()?.get(*key)?, rest) {
@@ -196,7 +196,7 @@ proptest! {
         size in 1..80usize,
     ) {
         let path = &["r", "s"][..depth];
-        // A scalar that stands by itself is refused.
+        // A bare scalar is refused.
         let array = |value| if depth == 0 { serde_json::json!([value]) } else { value };
         let values: Vec<Tree> = values.into_iter().map(array).collect();
         let text: Vec<String> = values.iter().map(|value| written(value, pretty)).collect();

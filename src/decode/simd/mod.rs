@@ -173,7 +173,7 @@ mod tests {
         all
     }
 
-    /// The end that every implementation finds, in one go and cut at every given place.
+    /// The end that every implementation finds, in one piece and cut at every given place.
     fn end(data: &[u8], cuts: &[usize]) -> Option<usize> {
         let expected = naive::end(data);
         for (name, scan) in implementations() {
@@ -235,7 +235,7 @@ mod tests {
             end(&text, &cuts);
         }
 
-        /// Long and deep enough that most blocks take the short way.
+        /// Long and deep enough that most blocks take the short path.
         #[test]
         fn deep_noise_agrees_with_the_naive_version(text in noise(), depth in 0usize..100, cut in 0usize..500) {
             let text = [vec![b'['; depth + 1], text, vec![b']'; depth + 1]].concat();

@@ -137,7 +137,7 @@ fn a_full_disk_takes_nothing_away() {
     let pages = |store: &Store, n: u32| {
         store.connection.pragma_update_and_check(None, "max_page_count", n, |_| Ok(())).unwrap();
     };
-    // As SQLite tells it when the file cannot grow.
+    // SQLite's error when the file cannot grow.
     pages(&store, 4);
     let rows: Vec<Row> = (0..1000).map(|i| row(&format!("k{i}"), 1, true)).collect();
     let error = store.write(&rows).unwrap_err();
@@ -319,7 +319,7 @@ fn what_ends_by_itself_is_temporary() {
 
 #[test]
 fn a_place_that_cannot_be_written_is_refused() {
-    // Not a permission: they do not hold for root.
+    // Not a permission, since root ignores those.
     let file_in_the_way = tempfile::NamedTempFile::new().unwrap();
     let error = Store::open(&file_in_the_way.path().join("ledger.sqlite3")).unwrap_err();
     assert!(matches!(error, OpenError::Kind { .. }), "{error}");
@@ -342,7 +342,7 @@ fn a_ledger_that_is_not_there_is_not_made_for_looking() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
-    /// Naive version: a map from the key to how far it is.
+    /// Naive version: a map from the key to its progress.
     #[test]
     fn agrees_with_a_map(writes in proptest::collection::vec(
         proptest::collection::vec((0u8..6, 1u64..100, any::<bool>()), 1..6), 1..12,

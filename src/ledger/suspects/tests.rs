@@ -14,7 +14,7 @@ fn identity(etag: &str) -> Identity {
     Identity { etag: etag.into(), ..Identity::default() }
 }
 
-/// One process after the other in one directory.
+/// Consecutive processes in one directory.
 struct Lab(tempfile::TempDir);
 
 impl Lab {
@@ -40,7 +40,7 @@ impl Lab {
         let cases: Vec<_> = keys.iter().map(|key| suspects.case(place(key), identity("e"))).collect();
         let decoding: Vec<_> =
             cases.iter().enumerate().map(|(worker, case)| suspects.begin(worker, Some(case))).collect();
-        // What a process holds when it dies is not dropped; its locks go.
+        // A dying process does not drop its values; its locks are released.
         decoding.into_iter().for_each(std::mem::forget);
     }
 }
@@ -70,7 +70,7 @@ fn a_message_over_which_the_process_died_twice_is_refused() {
         let case = case(&suspects);
         assert_eq!(case.standing, standing);
         suspects.read_message(&case, || {
-            // What a process leaves when it dies here.
+            // The remains of a process that dies here.
             let path = lab.0.path().join("decoding");
             let notes = std::fs::read(&path).unwrap();
             std::fs::write(lab.0.path().join("left"), notes).unwrap();

@@ -1,4 +1,4 @@
-//! What the templates of some configurations hold. That CloudFormation takes them is for the end-to-end tests.
+//! The content of some configurations' templates. The end-to-end tests check that CloudFormation accepts them.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};

@@ -1,4 +1,4 @@
-//! A listing that is stopped again and again.
+//! A listing that is stopped repeatedly.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -35,7 +35,7 @@ fn name(number: usize) -> String {
     format!("AWSLogs-1-vpcflowlogs-{number:04}.log.gz")
 }
 
-/// A bucket whose listings have short pages; it remembers behind which key each call listed.
+/// A bucket whose listings have short pages; it records the key after which each call listed.
 struct Bucket {
     server: Server,
     calls: Arc<Mutex<Vec<String>>>,
@@ -46,7 +46,7 @@ impl Bucket {
         let calls = Arc::<Mutex<Vec<String>>>::default();
         let own = Arc::clone(&calls);
         let server = Server::start("bucket", (Ipv4Addr::LOCALHOST, 0).into(), 8, move |stream, _| {
-            // An error is the client's: it went away.
+            // Errors are the client's: it disconnected.
             let _ = http::serve(stream, |request| answer(request, &own));
         });
         Bucket { server: server.unwrap(), calls }
@@ -75,7 +75,7 @@ fn answer(request: &Request, calls: &Mutex<Vec<String>>) -> Response {
     Response { status: 200, headers: Vec::new(), body: Body::Owned(body.into_bytes()) }
 }
 
-/// One run, which is stopped after so many objects. Returns what was delivered, and whether that was everything.
+/// One run, which is stopped after this many objects. Returns what was delivered, and whether that was everything.
 fn run(
     directory: &Path,
     bucket: &Bucket,

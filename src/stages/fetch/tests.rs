@@ -26,8 +26,8 @@ const TWO_INPUTS: &str = r#"
       sqs_collector_1: {id: "1", base_url: "https://sqs.us-east-1.amazonaws.com/1/p", services: {aws_sqs_vpc: {}}}
       sqs_collector_2: {id: "2", base_url: "https://sqs.us-east-1.amazonaws.com/1/q", services: {aws_sqs_vpc: {}}}"#;
 
-/// Fetchers before an S3 that answers by the bucket's name: `forbidden`, `missing`, `broken`, `hanging`, or else
-/// gives an object of a few bytes.
+/// Fetchers with an S3 that answers by the bucket's name: `forbidden`, `missing`, `broken`, `hanging`, or else returns
+/// an object of a few bytes.
 struct Lab {
     lanes: Vec<Lane<Task>>,
     inputs: Vec<Input>,
@@ -40,7 +40,7 @@ struct Lab {
     /// GETs so far, by bucket and key.
     asked: Arc<Mutex<Vec<String>>>,
     stop: Stop,
-    /// Lets the calls that hang go on.
+    /// Lets the hanging calls continue.
     release: Stop,
     fetchers: Crew,
     _server: Server,
@@ -105,7 +105,7 @@ impl Lab {
         }
     }
 
-    /// Puts up a message that names these objects of a bucket.
+    /// Adds a message that names these objects of a bucket.
     fn message(&self, input: usize, bucket: &str, keys: &[&str]) {
         let objects = keys.iter().map(|key| Object { size: Some(10), ..Object::named(bucket, key) });
         self.announce(input, objects.collect());
@@ -154,7 +154,7 @@ impl Lab {
         }
     }
 
-    /// Ends the lanes and waits for all threads; says how the tasks ended.
+    /// Ends the lanes and waits for all threads; returns how the tasks ended.
     fn end(self) -> BTreeMap<String, Outcome> {
         drop(self.lanes);
         self.release.stop();
@@ -226,7 +226,7 @@ fn objects_that_cannot_be_read_hold_no_fetcher() {
         lab.message(0, "good", &["of-the-same-input"]);
         assert_eq!(lab.decoded(), "of-the-same-input");
         assert!(lab.telemetry.inputs[0].fetch.active.value() <= 1);
-        // A stop gives back what waits.
+        // A stop returns waiting messages.
         let ended = lab.end();
         let given_back = ended.iter().filter(|(_, outcome)| **outcome == Outcome::Retry).count();
         assert_eq!((ended.len(), given_back), (10, 8), "{ended:?}");
@@ -279,8 +279,8 @@ fn a_missing_object_is_tried_again_and_then_skipped() {
     lab.end();
 }
 
-/// Not every sender encodes keys as S3 does. An object in whose place another spelling of its key is read is that object
-/// in everything: in its tag's fields, in the ledger, and in how its message ends.
+/// Not every sender encodes keys as S3 does. An object that is read in place of another spelling of its key counts as
+/// that object everywhere: in its tag's fields, in the ledger, and in how its message ends.
 #[test]
 fn an_object_that_is_not_there_is_read_under_the_other_spelling_of_its_key() {
     let lab = Lab::start(2);
@@ -295,11 +295,11 @@ fn an_object_that_is_not_there_is_read_under_the_other_spelling_of_its_key() {
         assert_eq!(ended, ("a b".to_owned(), Outcome::Delivered), "{bucket}");
         assert_eq!(lab.asked_for(bucket), 3, "once by each spelling, and once for its bytes");
     }
-    // The spelling that S3's own events have goes first.
+    // The spelling of S3's own events comes first.
     lab.announce(0, vec![named("good", "a b", "a+b")]);
     assert_eq!(lab.decoded(), "a b");
     lab.ended.recv_timeout(PATIENCE).unwrap();
-    // Neither is there: it ends as any missing object does, under the name that was announced.
+    // Neither exists: it ends like any missing object, under the announced name.
     lab.announce(0, vec![named("missing", "a b", "a+b")]);
     assert_eq!(lab.ended.recv_timeout(PATIENCE).unwrap(), ("a b".to_owned(), Outcome::Delivered));
     assert_eq!(lab.asked_for("missing"), 2 * crate::base::limits::OBJECT_ATTEMPTS as usize);

@@ -230,7 +230,7 @@ mod tests {
     }
 
     proptest! {
-        /// Reading the count and taking as many bytes gives the record back, whatever it holds.
+        /// Reading the count and taking that many bytes returns any record.
         #[test]
         fn counted_frames_can_be_read_back(body in proptest::collection::vec(any::<u8>(), 1..200)) {
             let framed = frame(Newlines::Significant, &body);

@@ -96,7 +96,7 @@ mod tests {
         assert!(drain.is_done());
     }
 
-    /// (available, in flight, parked, FIFO) -> is it drained?
+    /// (available, in flight, parked, FIFO) -> drained?
     #[test]
     fn parked_messages_are_not_waited_for_and_others_are() {
         for ((available, in_flight, parked, is_fifo), drained) in [
@@ -105,7 +105,7 @@ mod tests {
             ((0, 5, 0, false), false),
             ((0, 3, 5, false), true),
             ((1, 5, 5, false), false),
-            // The rest of the groups whose heads are parked.
+            // The rest of the groups with parked heads.
             ((9, 5, 5, true), true),
             ((9, 6, 5, true), false),
             ((9, 0, 0, true), false),

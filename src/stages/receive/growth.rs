@@ -46,7 +46,7 @@ mod tests {
 
     use super::*;
 
-    /// The growth that is told at each of these looks, half a minute apart.
+    /// The growth reported at each of these readings, half a minute apart.
     fn told(counts: &[u64]) -> Vec<u64> {
         let (mut growth, start) = (Growth::default(), Instant::now());
         let looks = (0u32..).zip(counts);

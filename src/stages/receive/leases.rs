@@ -258,7 +258,7 @@ mod tests {
         assert!(take(&mut leases, now).is_empty());
     }
 
-    /// However short the timeout: a call that hangs, the next one too, and still a third has time.
+    /// However short the timeout: a hung call, another one, and a third still have time.
     #[test]
     fn an_extension_is_tried_three_times_before_its_lease_ends() {
         for seconds in [5, 6, 10, 30, 120, 18_000] {
@@ -280,7 +280,7 @@ mod tests {
         }
     }
 
-    /// Calls take 50 ms, but for every third, which hangs. Callers are as the keeper has them: one more at each look.
+    /// Calls take 50 ms, except every third, which hangs. Callers are as in the keeper: one more at each check.
     #[test]
     fn a_thousand_leases_are_kept_although_every_third_call_hangs() {
         for seconds in [10, 30] {
@@ -318,7 +318,7 @@ mod tests {
         }
         *call = leases.take_due(now).map(|due| {
             *calls += 1;
-            // No call hangs for the same leases again and again.
+            // No call hangs for the same leases repeatedly.
             let is_first = due.time_limit == call_time(leases.visibility, false);
             (now, due, is_first && calls.is_multiple_of(3))
         });

@@ -10,7 +10,7 @@ fn object(bucket: &str, key: &str) -> Object {
     Object::named(bucket, key)
 }
 
-/// How many things a message names that are no new object; it names no other.
+/// The number of things in a message that are not new objects; it names no others.
 fn ignored(body: &str) -> usize {
     let found = resolve(body).unwrap();
     assert_eq!((found.objects.len(), found.written), (0, None), "{body}");

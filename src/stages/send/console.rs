@@ -223,7 +223,7 @@ mod tests {
     use super::*;
     use crate::ack::Ack;
 
-    /// Standard output is one for all, and so is what is known of its last line.
+    /// Standard output is shared by all, and so is the state of its last line.
     fn alone() -> MutexGuard<'static, ()> {
         static ALONE: Mutex<()> = Mutex::new(());
         let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! A peer that can be told how to misbehave, for tests.
+//! A configurable misbehaving peer, for tests.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -17,22 +17,22 @@ use rustls::{
 
 use crate::base::stop::Stop;
 
-/// The reasons for which the peer ends connections that the sender would have gone on with.
+/// The reasons for which the peer ends connections that the sender would have kept.
 #[derive(Debug, Clone, Default)]
 pub struct Habits {
-    /// A frame holds these bytes; it is not taken.
+    /// A frame contains these bytes; it is not taken.
     pub dislikes: Option<&'static str>,
     /// Anything has come.
     pub takes_nothing: bool,
-    /// They have lived for so long.
+    /// They have lived for this long.
     pub lifetime: Option<Duration>,
-    /// So many bytes of frames have come.
+    /// This many bytes of frames have arrived.
     pub bytes: Option<usize>,
-    /// They have been made: each ends at once.
+    /// They have been opened: each ends at once.
     pub refuses: bool,
-    /// Somebody connects: it sends a byte of a handshake now and then, never all of it.
+    /// A client connects: the peer sends an occasional byte of a handshake, never all of it.
     pub drips: bool,
-    /// Frames have come: its program reads nothing of them, and dies after so long.
+    /// Frames have arrived: its program reads nothing of them, and dies after this time.
     pub dies: Option<Duration>,
 }
 
@@ -45,7 +45,7 @@ pub struct Peer {
 struct State {
     tls: Option<Arc<ServerConfig>>,
     habits: Mutex<Habits>,
-    /// Every whole frame, in the order in which they were taken.
+    /// Every whole frame, in order of arrival.
     frames: Mutex<Vec<String>>,
     connections: AtomicUsize,
     stop: Stop,
@@ -127,7 +127,7 @@ impl State {
                     Err(e) if is_slow(&e) => continue,
                     Err(e) => return Err(e),
                 }
-                // What it leaves unread makes its kernel send a reset.
+                // Unread data makes its kernel send a reset.
                 return Ok(());
             }
             // One byte at a time, so that it has read nothing of the frames when the handshake has ended.
@@ -165,12 +165,12 @@ impl State {
     }
 }
 
-/// Nothing has come yet.
+/// Nothing has arrived yet.
 fn is_slow(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// Decrypts what the client has sent, and says whether it will send no more.
+/// Decrypts what the client has sent, and returns true if it will send no more.
 fn decrypt(
     tls: &mut ServerConnection,
     socket: &mut TcpStream,
@@ -233,7 +233,7 @@ fn whole(bytes: &[u8]) -> Option<usize> {
     Some(digits + 1 + length).filter(|length| *length <= bytes.len())
 }
 
-/// Looks at a client's certificate for a while.
+/// Checks a client's certificate slowly.
 #[derive(Debug)]
 pub struct SlowVerifier {
     pub verifier: Arc<dyn ClientCertVerifier>,

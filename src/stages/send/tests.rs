@@ -1,4 +1,4 @@
-//! Whole outputs against peers that misbehave.
+//! Whole outputs against misbehaving peers.
 
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -23,7 +23,7 @@ use crate::stages::frame::Frames;
 use crate::telemetry::{self, Telemetry};
 use crate::testbed::pki::Pki;
 
-/// Longest that any test may take; never what it should take.
+/// Time limit of any test; not the expected duration.
 const PATIENCE: Duration = Duration::from_secs(120);
 const POISON: &str = "poison";
 
@@ -144,13 +144,13 @@ fn records(object: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{object}-{number}.{}", "x".repeat(number % 90))).collect()
 }
 
-/// The same with line feeds in some, which are octet-counted then.
+/// Sends records with line feeds in some, which are octet-counted then.
 fn counted(mut records: Vec<String>) -> Vec<String> {
     records.iter_mut().step_by(3).for_each(|record| record.insert(1, '\n'));
     records
 }
 
-/// `all` without the frames that were not to be taken, in any order and any number.
+/// `all` without the frames that must not be taken, in any order and any number.
 fn assert_taken(peer: &Peer, all: &[Vec<String>]) {
     let taken = peer.frames();
     let is_taken = |record: &String| taken.iter().any(|frame| frame.ends_with(&format!(" t: {record}\n")));
@@ -171,7 +171,7 @@ fn dislikes() -> Habits {
     Habits { dislikes: Some(POISON), ..Habits::default() }
 }
 
-/// One record in the middle of much that is good makes the peer close.
+/// One record among many good ones makes the peer close.
 fn one_record_is_refused(lab: &Lab, form: impl Fn(Vec<String>) -> Vec<String>) {
     let mut objects: Vec<_> = (0..6).map(|number| form(records(&format!("o{number}"), 200))).collect();
     objects[3][137].push_str(POISON);
@@ -182,8 +182,8 @@ fn one_record_is_refused(lab: &Lab, form: impl Fn(Vec<String>) -> Vec<String>) {
     expected[3].1 = Outcome::Reject;
     assert_eq!(lab.settle(6), expected);
     assert_taken(&lab.peer, &objects);
-    // Each batch is in company on so many connections; then the one with the record is alone, and half of what is
-    // left of it goes over a connection in vain at each step.
+    // Each batch is in company on this many connections; then the one with the record is alone, and half of the rest
+    // goes over a connection in vain at each step.
     let (all, batch) = (1200, 200);
     let sent = lab.sent();
     assert_eq!((sent.refused, sent.events), (1, all - 1));
@@ -308,7 +308,7 @@ fn nothing_is_refused_by_a_peer_that_closes_at_once() {
     nothing_is_refused(Habits { refuses: true, ..Habits::default() });
 }
 
-/// A peer that closes by itself again and again gets everything, with repeats that are in proportion to it.
+/// A peer that closes repeatedly gets everything, with a proportionate number of repeats.
 fn is_served(lab: &Lab, count: usize) {
     let objects: Vec<_> = (0..count).map(|number| records(&format!("o{number:02}"), 100)).collect();
     for (number, records) in objects.iter().enumerate() {
@@ -381,8 +381,8 @@ fn a_peer_that_sends_no_tickets_confirms_by_its_orderly_end() {
     assert_eq!(lab.sent().repeated, 0);
 }
 
-/// Its kernel acknowledges what comes, but its program reads nothing of it, and dies. Whatever has been confirmed by then is
-/// lost.
+/// Its kernel acknowledges the bytes, but its program reads nothing of them, and dies. Whatever has been confirmed by
+/// then is lost.
 fn a_dying_program_costs_nothing(lab: &Lab) {
     let objects: Vec<_> = (0..20).map(|number| records(&format!("o{number:02}"), 100)).collect();
     for (number, records) in objects.iter().enumerate() {

@@ -120,7 +120,7 @@ mod tests {
     }
 
     proptest! {
-        /// Over any time, no more goes through than the rate, one burst and one batch.
+        /// Over any time, no more is sent than the rate, one burst and one batch.
         #[test]
         fn the_rate_is_kept(rate in 1u64..1000, batch in 1u64..500, steps in proptest::collection::vec(0u64..500, 1..200)) {
             let start = Instant::now();

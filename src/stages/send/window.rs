@@ -190,8 +190,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the order of events, batches leave in order, none before it settled, and the
-        /// bytes add up.
+        /// For any order of events, batches leave in order, none before it settled, and the bytes add up.
         #[test]
         fn batches_leave_in_order_and_late_enough(steps in proptest::collection::vec((0u8..3, 1usize..4_000_000), 1..60)) {
             let (mut window, mut now) = (Window::default(), Instant::now());

@@ -188,7 +188,7 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
     }
 
-    /// A pull that begins so many seconds after the first, by AWS's clock and by this machine's, and catches up.
+    /// A pull that starts this many seconds after the first, by AWS's clock and by this machine's, and catches up.
     fn pull(times: &mut Times, start: Instant, passed: i64, [aws, machine]: [i64; 2]) -> Moment {
         let at = start + Duration::from_secs(passed.unsigned_abs());
         let (moment, _) = times.begin(time(passed + aws), time(passed + machine), at);

@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    /// Follows tokens until they are refused; how many there were. None: they ended.
+    /// Follows tokens until they are refused; returns their number. None: they ended.
     fn followed(tokens: impl Iterator<Item = u64>) -> Option<u64> {
         let (mut token, mut circle) = (None, Circle::default());
         (0..).zip(tokens).find_map(|(at, next)| {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     proptest! {
-        /// Circles of any length are found, after some pages that are not on them, and nothing else is.
+        /// Cycles of any length are found, after some pages outside of them, and nothing else is.
         #[test]
         fn circles_are_found_soon_and_others_never(before in 0u64..300, length in 1u64..300) {
             let tokens = (0..).map(|at| if at < before { at } else { before + (at - before) % length });

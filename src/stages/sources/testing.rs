@@ -1,4 +1,4 @@
-//! What the loop does with a source, without threads: for the sources' own tests.
+//! The loop around a source, without threads: for the sources' own tests.
 //!
 //! [`Bench`] makes single pulls. [`storm`] drives a source through failing calls, restarts and an account that changes
 //! between calls, and checks that nothing is lost; [`restarts_until_done`] restarts it every few answers.
@@ -16,28 +16,28 @@ use super::source::{self, LeftOut, Next, Page, Progress, Reaction, Source};
 use crate::aws::failure::Refusal;
 use crate::aws::{Error, Request};
 
-/// Midnight, of a year and of a leap day; an hour that Europe skips, and one that America has twice.
+/// Midnight, of a year and of a leap day; an hour that Europe skips, and one that America repeats.
 pub const CLOCK_CHANGES: [&str; 4] =
     ["2027-01-01T00:00:00Z", "2028-02-29T00:00:00Z", "2026-03-29T01:00:00Z", "2026-11-01T06:00:00Z"];
 
-/// A source, what it has delivered, and what the ledger knows of that.
+/// A source, its deliveries, and their state in the ledger.
 pub struct Bench<S> {
     pub source: S,
     pub checkpoints: BTreeMap<String, String>,
-    /// Events that the ledger knows.
+    /// Events known to the ledger.
     seen: HashMap<u128, i64>,
-    /// Events that the ledger knows, and those on their way.
+    /// Events known to the ledger, and those in flight.
     told: HashMap<u128, i64>,
-    /// Pages on their way, as many as `hold` at the most.
+    /// Pages in flight, at most `hold`.
     pending: VecDeque<Pending>,
     pub hold: usize,
-    /// Bodies, in the order in which they were delivered.
+    /// Bodies, in order of delivery.
     pub delivered: Vec<String>,
-    /// Up to when everything is delivered.
+    /// The time up to which everything is delivered.
     pub reached: Option<Timestamp>,
     /// Items that were passed over.
     pub left_out: Vec<LeftOut>,
-    /// Failed calls in a row.
+    /// Consecutive failed calls.
     failures: u32,
 }
 
@@ -52,7 +52,7 @@ struct Pending {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Pulled {
     CaughtUp,
-    /// After so many answers as were allowed.
+    /// After the maximum number of answers.
     CutOff,
 }
 
@@ -72,21 +72,20 @@ impl<S: Source> Bench<S> {
         }
     }
 
-    /// Another process goes on with what the ledger knows.
+    /// Another process resumes from the ledger's state.
     pub fn restart(&mut self, source: S) {
         self.source = source;
         self.go_back();
     }
 
-    /// A page could not be delivered: reading goes on with what the ledger knows.
+    /// A page could not be delivered: reading resumes from the ledger's state.
     fn go_back(&mut self) {
         self.pending.clear();
         self.told.clone_from(&self.seen);
         self.source.resume(&self.checkpoints);
     }
 
-    /// Reads until there is nothing more, asking `answer` (the body, or a refusal's code) for `calls` answers
-    /// at the most.
+    /// Reads until there is nothing more, taking at most `calls` answers from `answer` (the body, or a refusal's code).
     pub fn pull(
         &mut self,
         now: Timestamp,
@@ -111,7 +110,7 @@ impl<S: Source> Bench<S> {
         Pulled::CutOff
     }
 
-    /// Makes one call. False: there is nothing more.
+    /// Makes one call. Returns false if there is nothing more.
     fn step(
         &mut self,
         moment: &Moment,
@@ -152,7 +151,7 @@ impl<S: Source> Bench<S> {
         }
     }
 
-    /// Events that may be told as repeats.
+    /// Events that can be recognized as repeats.
     pub fn remembered(&self) -> usize {
         self.seen.len()
     }
@@ -194,16 +193,16 @@ impl<S: Source> Bench<S> {
 pub trait Model {
     type Source: Source;
 
-    /// The source as a new process makes it.
+    /// The source as created by a new process.
     fn source(&self) -> Self::Source;
 
     /// The answer, or the code of the refusal, at this time.
     fn answer(&mut self, request: &Request, now: Timestamp) -> Result<Value, &'static str>;
 
-    /// Something comes up, changes, or goes away.
+    /// Something appears, changes, or disappears.
     fn change(&mut self, seed: u32, now: Timestamp);
 
-    /// All that has to be delivered, as `shown` shows it.
+    /// Everything that must be delivered, formatted by `shown`.
     fn expected(&self) -> BTreeSet<String>;
 
     fn shown(body: &str) -> String;
@@ -212,7 +211,7 @@ pub trait Model {
     fn calm(&mut self) {}
 }
 
-/// The next thing that happens to a source.
+/// The next event of a source's test.
 #[derive(Debug, Clone)]
 pub enum Turn {
     /// A call is answered.
@@ -220,17 +219,17 @@ pub enum Turn {
     /// A call is refused with this code.
     Refuse(&'static str),
     Change(u32),
-    /// So many seconds pass.
+    /// This many seconds pass.
     Wait(u32),
-    /// AWS's clock, as its answers tell it, is wrong by so many seconds from now on.
+    /// AWS's clock, as seen in its answers, is wrong by this many seconds from now on.
     Clock(i32),
     /// The pull ends before it has caught up, and another one begins.
     GiveUp,
-    /// So many pages may be on their way from now on.
+    /// This many pages may be in flight from now on.
     Hold(usize),
     /// A page could not be delivered.
     GoBack,
-    /// The process is killed, and with it what was on its way; another one goes on.
+    /// The process is killed, including its pages in flight; another one resumes.
     Restart,
 }
 
@@ -257,7 +256,7 @@ pub fn turns() -> impl Strategy<Value = Vec<Turn>> {
     prop::collection::vec(turn, 0..80)
 }
 
-/// The same, with clocks that are wrong for a while.
+/// Turns with clocks that are wrong for a while.
 pub fn turns_of_clocks() -> impl Strategy<Value = Vec<Turn>> {
     let wrong = prop_oneof![Just(0), -900i32..900, -200_000i32..200_000];
     let turn = prop_oneof![
@@ -272,14 +271,14 @@ pub fn turns_of_clocks() -> impl Strategy<Value = Vec<Turn>> {
     prop::collection::vec(turn, 0..80)
 }
 
-/// Drives a source through the turns, then lets it catch up: everything must have been delivered, whatever has failed
-/// and whenever the program has ended.
+/// Drives a source through the turns, then lets it catch up: everything must have been delivered, after any failures
+/// and restarts.
 pub fn storm<M: Model>(model: M, turns: Vec<Turn>, now: Timestamp) -> Result<(), TestCaseError> {
     let mut run = Run::new(model, now);
     turns.into_iter().for_each(|turn| run.take(turn));
     run.model.calm();
     (run.bench.hold, run.error) = (0, 0);
-    // Longer than anything may be late.
+    // Longer than any delay.
     for _ in 0..6 {
         run.now += SignedDuration::from_mins(10);
         if run.claimed() < run.moment.now {
@@ -337,7 +336,7 @@ impl<M: Model> Run<M> {
             Turn::GoBack => self.go_back(),
             Turn::Restart => {
                 self.bench.restart(self.model.source());
-                // As a process begins: nothing is known of the time.
+                // As at the start of a process: nothing is known of the time.
                 self.times = Times::default();
                 self.times.resume(&self.bench.checkpoints);
                 self.moment = Moment::from(Timestamp::MIN);
@@ -346,7 +345,7 @@ impl<M: Model> Run<M> {
         }
     }
 
-    /// Wrong clocks are taken for right ones after some hours.
+    /// Wrong clocks are considered right after some hours.
     fn wait(&mut self, seconds: u32) {
         self.now += SignedDuration::from_secs(seconds.into());
         if self.error != 0 {
@@ -354,7 +353,7 @@ impl<M: Model> Run<M> {
         }
     }
 
-    /// AWS's time, as its answers tell it.
+    /// AWS's time, as seen in its answers.
     fn claimed(&self) -> Timestamp {
         self.now + SignedDuration::from_secs(self.error)
     }
@@ -381,7 +380,7 @@ impl<M: Model> Run<M> {
         self.bench.put_on_the_way(Page { progress, ..Page::default() });
     }
 
-    /// An answer was asked for at a wrong time.
+    /// An answer was requested at a wrong time.
     fn ask_anew(&mut self) {
         self.resume();
         self.begin();
@@ -403,7 +402,7 @@ impl<M: Model> Run<M> {
     }
 }
 
-/// Restarts a source after every `answers` answers, and says how often until it has caught up.
+/// Restarts a source after every `answers` answers, and returns how often until it has caught up.
 pub fn restarts_until_done<M: Model>(mut model: M, answers: usize, now: Timestamp) -> usize {
     let mut bench = Bench::new(model.source());
     bench.source.resume(&BTreeMap::new());

@@ -1,4 +1,4 @@
-//! The loop with its thread, before a server of its own; what becomes of the pages is the test's choice.
+//! The loop with its thread, against a test server; the test decides the outcome of the pages.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use crate::settings;
 use crate::telemetry::Telemetry;
 
 const ACCOUNT: &str = "123456789012";
-/// Of every event, whatever slot is asked for: later than all, so that no slot leaves them behind.
+/// Time of every event, whatever slot is requested: later than all, so that no slot leaves them behind.
 const TIME: i64 = 4_102_444_800;
 
 /// An account with three events, looked up by a drain.
@@ -32,7 +32,7 @@ impl Account {
         Account::with_clock(|_| 0)
     }
 
-    /// `ahead`: by how many seconds the clock of an answer is wrong, by the number of lookups before it.
+    /// `ahead` is the error of an answer's clock in seconds, by the number of lookups before it.
     fn with_clock(ahead: impl Fn(usize) -> i64 + Send + 'static) -> Account {
         let server = Arc::new(Server::http("127.0.0.1:0").unwrap());
         let lookups = Arc::new(AtomicUsize::new(0));
@@ -57,12 +57,12 @@ impl Account {
         config::parse(&text, Path::new(""), &Environment::here()).unwrap().config
     }
 
-    /// Drains; `decode` says what becomes of each page, by its number.
+    /// Drains; `decode` decides the outcome of each page, by its number.
     fn drain(&self, decode: impl Fn(usize, Payload) + Send + Sync + 'static) -> Ledger {
         self.drain_watched(move |number, payload, _| decode(number, payload))
     }
 
-    /// The same, with a look at the source's health.
+    /// Drains, and also returns the source's health.
     fn drain_watched(
         &self,
         decode: impl Fn(usize, Payload, &telemetry::Input) + Send + Sync + 'static,
@@ -148,7 +148,7 @@ fn answer(mut request: Request, lookups: &AtomicUsize, ahead: &impl Fn(usize) ->
     request.respond(Response::from_string(answer.to_string()).with_header(date)).unwrap();
 }
 
-/// Takes note of a page's text and delivers it.
+/// Records a page's text and delivers it.
 fn deliver(payload: Payload, texts: &mpsc::Sender<String>) {
     texts.send(String::from_utf8(payload.chunk.to_vec()).unwrap()).unwrap();
     payload.work.ack.close(Outcome::Delivered);
@@ -206,7 +206,7 @@ fn what_is_delivered_is_not_sent_again_by_the_next_run() {
     let (first, second) = (texts.clone(), texts);
     account.drain(move |_, payload| deliver(payload, &first)).close(LEDGER_SAVE_TIMEOUT);
     let lookups = account.lookups.load(Ordering::SeqCst);
-    // The next slot begins with the last one's last second, once there is another one behind it.
+    // The next slot begins with the last one's last second, once there is another one after it.
     std::thread::sleep(Duration::from_secs(1));
     account.drain(move |_, payload| deliver(payload, &second)).close(LEDGER_SAVE_TIMEOUT);
     assert!(account.lookups.load(Ordering::SeqCst) > lookups, "it has looked again");
@@ -238,7 +238,7 @@ fn a_source_that_is_forgotten_while_it_runs_begins_anew() {
     account.drain(move |number, payload| {
         deliver(payload, &texts);
         if number == 0 {
-            // The mark of the beginning was made before the first page was asked for, and is soon recorded.
+            // The mark of the beginning was made before the first page was requested, and is soon recorded.
             while crate::ledger::Store::attach(&file).unwrap().forget_sources("1").unwrap() == 0 {
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -252,7 +252,7 @@ fn a_source_that_is_forgotten_while_it_runs_begins_anew() {
     assert_eq!(delivered.len(), 3);
 }
 
-/// As if this machine's clock had been fast: what was asked for lay in AWS's future.
+/// As if this machine's clock had been fast: the requested time was in AWS's future.
 #[test]
 fn no_checkpoint_lies_beyond_what_aws_could_have_had() {
     for (first, then) in [(3600, 0), (7200, -3600), (0, -7200), (-3600, 0)] {
@@ -279,10 +279,10 @@ fn pages_name_their_account_and_region() {
     assert_eq!(seen.iter().next().as_deref(), Some("123456789012/us-east-1"));
 }
 
-/// The answers of an account, by the operation (or the path, where there is none) and the request's text.
+/// An account's answers, by the operation (or the path, without one) and the request's text.
 type Answers = fn(&str, &str) -> serde_json::Value;
 
-/// Runs a source before such an account until `is_done` says so of its health and of what it has delivered.
+/// Runs a source against such an account until `is_done` accepts its health and its deliveries.
 fn run_until(
     service: serde_json::Value,
     answers: Answers,
@@ -333,7 +333,7 @@ fn serve(mut request: Request, answers: Answers) {
     let _ = request.respond(Response::from_string(answers(&operation, &body).to_string()));
 }
 
-/// The token after the one in a request, of a circle of this length.
+/// The token after the one in a request, of a cycle of this length.
 fn next_in_circle(request: &str, length: u32) -> String {
     let at = (0..length).find(|at| request.contains(&format!("token-{at}-")));
     format!("token-{}-", at.map_or(0, |at| (at + 1) % length))
@@ -409,7 +409,7 @@ fn a_log_group_whose_pages_lead_in_a_circle_does_not_hold_up_the_others() {
     run_until(source, groups, |_, text| ["of a", "of b", "of c"].iter().all(|group| text.contains(group)));
 }
 
-/// Each page has a token that was never there before.
+/// Each page has a new token.
 #[test]
 fn a_listing_that_brings_nothing_and_never_ends_is_told_of() {
     fn barren(_: &str, body: &str) -> serde_json::Value {

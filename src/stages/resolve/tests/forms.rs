@@ -1,4 +1,4 @@
-//! Every form in which a message may come ends in exactly one of three ways.
+//! Every form of message ends in exactly one of three ways.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::base::object::Object;
 /// How a message ends.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
-    /// These keys, each with its other spelling behind a bar.
+    /// These keys, each followed by its other spelling after a bar.
     Read(Vec<String>),
     Nothing(Vec<&'static str>),
     Refused(String),
@@ -338,7 +338,7 @@ fn what_is_refused_is_named_and_its_cure_is_told() {
     }
 }
 
-/// A part that names nothing does not stand for one that nobody can read.
+/// A part that names nothing does not excuse an unreadable one.
 #[test]
 fn an_envelope_with_something_unreadable_in_it_is_not_deleted() {
     let (test, unknown) = (json!({"Event": "s3:TestEvent"}), json!({"a": 1}));
@@ -355,7 +355,7 @@ fn an_envelope_with_something_unreadable_in_it_is_not_deleted() {
     }
 }
 
-/// One part that nobody can read makes the whole message unreadable: it must not be deleted.
+/// One unreadable part makes the whole message unreadable: it must not be deleted.
 #[test]
 fn a_message_is_read_as_a_whole_or_not_at_all() {
     let good = event()["Records"][0].clone();
@@ -382,7 +382,7 @@ fn a_key_is_tried_as_it_is_where_it_may_not_be_encoded() {
         ("a b+c", "a b+c|a b c"),
         ("größe%20+", "größe%20+|größe  "),
         ("x/a b", "x/a b"),
-        // What it would be otherwise can be no key.
+        // Otherwise it would not be a possible key.
         ("a/%2e%2e/%2e%2e/%2e%2e/x+ y", "a/%2e%2e/%2e%2e/%2e%2e/x+ y"),
     ] {
         assert_eq!(end(&s3_event("ObjectCreated:Put", raw)), End::Read(vec![expected.into()]), "{raw}");
@@ -436,7 +436,7 @@ fn wrapped(way: usize, body: &str) -> String {
 }
 
 proptest! {
-    /// Envelopes change nothing, whatever they are and however they are put together.
+    /// Envelopes change nothing, in any combination.
     #[test]
     fn whatever_is_wrapped_around_it_is_read_alike(
         form in any::<proptest::sample::Index>(),
@@ -449,7 +449,7 @@ proptest! {
         prop_assert_eq!(found.objects, resolve(body).unwrap().objects, "{}", name);
     }
 
-    /// What is no announcement stays none in any envelope: it is never taken for something that holds nothing.
+    /// A body that is not an announcement stays so in any envelope: it is never mistaken for one that names nothing.
     #[test]
     fn no_envelope_makes_a_log_look_empty(
         log in "[a-z ]{1,20}|\\{\"[a-z]{1,8}\":(\"[a-z]{0,8}\"|[0-9]{1,5}|\\{\"level\":\"info\"\\})\\}",
@@ -459,7 +459,7 @@ proptest! {
         prop_assert!(resolve(&whole).is_err(), "{}", whole);
     }
 
-    /// Any JSON of the words that messages have is read or refused, and what is named can be asked for.
+    /// Any JSON made of messages' words is read or refused, and named objects can be requested.
     #[test]
     fn no_json_upsets_it(value in any_json()) {
         if let Ok(found) = resolve(&value.to_string()) {

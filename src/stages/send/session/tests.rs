@@ -27,7 +27,7 @@ fn session(tls: bool, window_bytes: usize) -> (Session, Shared, Peer) {
     session_of(tls, window_bytes, None)
 }
 
-/// The same. `key_records`: TLS 1.2, with a key that may encrypt so many records.
+/// An open session over TLS 1.2, with a key that may encrypt this many records.
 fn session_of(tls: bool, window_bytes: usize, key_records: Option<u64>) -> (Session, Shared, Peer) {
     let pki = Pki::generate().unwrap();
     let directory = tempfile::tempdir().unwrap();
@@ -105,7 +105,7 @@ fn copy(common: &CipherSuiteCommon) -> CipherSuiteCommon {
     CipherSuiteCommon { suite, hash_provider, confidentiality_limit }
 }
 
-/// An open desk over TLS, and what its sender is woken by.
+/// An open desk over TLS, and its sender's wake-up channel.
 fn desk(window_bytes: usize) -> (Desk, Receiver<()>, Shared, Peer) {
     let (session, shared, peer) = session(true, window_bytes);
     let (wake, woken) = crossbeam_channel::bounded(1);
@@ -114,7 +114,7 @@ fn desk(window_bytes: usize) -> (Desk, Receiver<()>, Shared, Peer) {
     (desk, woken, shared, peer)
 }
 
-/// The sender's part, until the socket has all.
+/// The sender's part, until the socket has everything.
 fn finish(desk: &Desk, shared: &Shared) {
     while desk.with(|session| session.needs_its_sender()).unwrap() {
         desk.with(|session| session.attend(shared)).unwrap().unwrap();
@@ -171,7 +171,7 @@ fn what_the_socket_did_not_take_is_finished_by_the_sender_and_nothing_is_written
         }
     }
     assert!(desk.with(|session| session.needs_its_sender()).unwrap(), "the socket is full");
-    // The sender may have had a batch in hand already.
+    // The sender may have taken a batch already.
     desk.with(|session| session.write(vec![batch(&ack, written)], &shared));
     peer.read.send(()).unwrap();
     desk.with(|session| session.attend(&shared)).unwrap().unwrap();
@@ -188,7 +188,7 @@ fn what_the_socket_did_not_take_is_finished_by_the_sender_and_nothing_is_written
 fn a_broken_connection_gives_every_batch_back() {
     let ack = Ack::open(|_| ());
     let (desk, _woken, shared, peer) = desk(usize::MAX);
-    // Its thread ends by a panic, and the socket is closed with bytes unread.
+    // Its thread panics, and the socket is closed with unread bytes.
     drop(peer.read);
     assert!(peer.thread.join().is_err());
     let mut written = 0;
@@ -249,7 +249,7 @@ fn what_a_peer_has_not_read_is_not_confirmed_by_its_end() {
         let mut socket = listener.accept().unwrap().0;
         session.write(vec![batch(&ack, 0), batch(&ack, 1)], &shared);
         if !ours_first {
-            // It still takes bytes, but says that it will not speak any more.
+            // It still takes bytes, but announces that it will send no more.
             socket.shutdown(std::net::Shutdown::Write).unwrap();
         }
         socket.read_exact(&mut [0; 1000]).unwrap();

@@ -36,7 +36,7 @@ fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-/// The next request; marks on the way to it are passed over.
+/// The next request; marks before it are skipped.
 fn request(source: &mut CloudTrail, now: &str) -> Option<Request> {
     loop {
         match source.next(&time(now).into()) {
@@ -228,7 +228,7 @@ fn an_unreadable_answer_changes_nothing() {
     assert_eq!(request(&mut source, "2026-05-01T10:30:00Z").unwrap().body, asked.body);
 }
 
-/// An account's events: id, time, and from when on they are looked up.
+/// An account's events: id, time, and when they become visible.
 #[derive(Debug, Clone)]
 struct Account {
     events: Vec<(u32, i64, i64)>,
@@ -274,7 +274,7 @@ impl Model for Account {
         };
         let mut found: Vec<_> = self.events.iter().filter(inside).collect();
         found.sort_by_key(|(id, at, _)| (-at, *id));
-        // It holds for the same request only.
+        // It is valid for the same request only.
         let place = format!("{from} {to} ");
         let begin: usize = match input["NextToken"].as_str() {
             Some(token) => token.strip_prefix(&place).ok_or("InvalidNextTokenException")?.parse().unwrap(),
@@ -326,7 +326,7 @@ fn a_busy_slot_is_read_though_no_token_outlives_the_program() {
     bench.source.resume(&BTreeMap::new());
     let mut restarts = 0;
     loop {
-        // Tokens of the process before are refused.
+        // Tokens of the previous process are refused.
         let mut good = BTreeSet::new();
         let pulled = bench.pull(now, 5, |request| {
             if input(request)["NextToken"].as_str().is_some_and(|token| !good.contains(token)) {
@@ -400,8 +400,8 @@ proptest! {
         storm(account, turns, time("2026-05-01T11:00:00Z"))?;
     }
 
-    /// Whatever the clock does, every second from the start to the last end has been looked up, and slots are never
-    /// longer than they may be.
+    /// For any clock, every second from the start to the last end has been looked up, and slots never exceed their
+    /// maximum.
     #[test]
     fn no_second_is_left_out(steps in prop::collection::vec(0i64..9000, 1..30), slot_hours in 1u64..4) {
         let start = time("2026-03-28T22:17:31Z");

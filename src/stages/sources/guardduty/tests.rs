@@ -124,7 +124,7 @@ fn an_update_that_appears_late_is_found() {
     let mut account = account(&[600, 60]);
     let mut bench = Bench::new(source(None));
     bench.pull(time(NOW), 99, |request| account.answer(request));
-    // Four minutes after its update, which was before the latest that is known.
+    // Four minutes after its update, which was before the latest known one.
     account.findings.insert("late".into(), 180);
     bench.pull(time("2026-11-21T12:01:00Z"), 99, |request| account.answer(request));
     assert_eq!(ids(&bench), ["f000", "f001", "late"]);
@@ -153,7 +153,7 @@ fn a_page_token_that_fails_costs_nothing() {
     assert_eq!((pulled, ids(&bench).len()), (Pulled::CaughtUp, 35));
 }
 
-/// Age of findings that were updated at the very same time, and are more than a page.
+/// Age of findings that were updated at the very same time, and fill more than a page.
 const CROWD: i64 = 90_000;
 
 /// Findings that are updated while they are read.
@@ -164,7 +164,7 @@ struct Region {
     findings: BTreeMap<String, Vec<(i64, i64)>>,
     gone: BTreeSet<String>,
     page: usize,
-    /// What GuardDuty refuses: detectors, and findings by their ids.
+    /// GuardDuty's refusals: detectors, and findings by their ids.
     refused: BTreeSet<String>,
     crowd_has_changed: bool,
 }
@@ -177,7 +177,7 @@ impl Region {
         Region { detectors: detectors.to_vec(), findings, page, ..Region::default() }
     }
 
-    /// The version that is seen at this time.
+    /// The version visible at this time.
     fn seen(&self, id: &str, now: i64) -> Option<i64> {
         let versions = self.findings.get(id).filter(|_| !self.gone.contains(id))?;
         versions.iter().filter(|(_, appears)| *appears <= now).map(|(at, _)| *at).max()
@@ -193,7 +193,7 @@ impl Region {
             .collect();
         found.retain(|(at, _)| *at >= from);
         found.sort();
-        // A place in a list that changes.
+        // A position in a list that changes.
         let start =
             input["nextToken"].as_str().map_or(0, |token| token.parse::<usize>().unwrap()).min(found.len());
         let end = (start + self.page).min(found.len());
@@ -237,7 +237,7 @@ impl Model for Region {
         }
     }
 
-    /// Mostly an update, which appears up to five minutes late.
+    /// Usually an update, which appears up to five minutes late.
     fn change(&mut self, seed: u32, now: Timestamp) {
         let (kind, seed) = (seed % 8, seed / 8);
         let id = self.findings.keys().nth(seed as usize % self.findings.len().max(1)).cloned();
@@ -245,7 +245,7 @@ impl Model for Region {
         let late = i64::from(seed % 300) * 1000;
         let first = |id: &String| self.findings[id][0].0;
         match (kind, id) {
-            // If GuardDuty counts places, a crowd with one time that loses two is more than can be told.
+            // If GuardDuty counts positions, a crowd with one time that loses two cannot be detected.
             (_, Some(id)) if first(&id) == updated(CROWD) && self.crowd_has_changed => {}
             (0, Some(id)) => {
                 self.crowd_has_changed |= first(&id) == updated(CROWD);
@@ -269,7 +269,7 @@ impl Model for Region {
         }
     }
 
-    /// The last version of all that are still there.
+    /// The last version of all existing ones.
     fn expected(&self) -> BTreeSet<String> {
         let there = self.findings.iter().filter(|(id, _)| !self.gone.contains(*id));
         there
@@ -310,7 +310,7 @@ fn a_finding_that_is_updated_while_others_are_read_does_not_move_the_checkpoint_
 #[test]
 fn findings_are_read_though_the_program_ends_every_few_pages() {
     let region = Region::new(&["d", "e"], (0..1000).map(|i| 864_000 - 60 * i), 50);
-    // Detectors, list, details: with fewer calls not a single finding can be had.
+    // Detectors, list, details: with fewer calls not a single finding can be read.
     for answers in [3, 4] {
         let restarts = restarts_until_done(region.clone(), answers, time(NOW));
         assert!(restarts <= 30, "{restarts} restarts after every {answers} answers");
@@ -378,7 +378,7 @@ proptest! {
         storm(Region::new(detectors, ages, page), turns, time(NOW))?;
     }
 
-    /// However findings are spread and paged, and wherever the process is killed: every update once.
+    /// For any distribution, paging and kills: every update once.
     #[test]
     fn every_finding_is_delivered_once(
         ages in prop::collection::vec(0i64..2000, 0..40),

@@ -16,7 +16,7 @@ const MINUTE: i64 = 60_000;
 /// (group, stream, milliseconds since 1970, number).
 type Entry = (&'static str, String, i64, usize);
 
-/// What an account's log groups hold.
+/// The content of an account's log groups.
 #[derive(Debug, Clone, Default)]
 struct Account {
     entries: Vec<Entry>,
@@ -165,7 +165,7 @@ fn all_groups_and_those_that_are_made_later() {
 fn a_group_that_has_gone_does_not_keep_the_others() {
     let mut account = account(&["a", "b"], vec![entry(0, "a", -5), entry(1, "b", -5)]);
     let mut bench = Bench::new(source(None, Some("2026-11-21T11:00:00Z"), false));
-    // It goes while the groups are listed.
+    // It disappears while the groups are listed.
     bench.pull(time(NOW), 1, |request| account.answer(request));
     account.groups.remove(0);
     assert_eq!(bench.pull(time(NOW), 9, |request| account.answer(request)), Pulled::CaughtUp);
@@ -224,12 +224,12 @@ fn a_call_names_a_hundred_streams_and_each_once_though_a_token_fails() {
         }
         account.answer(request)
     });
-    // The fourth page was refused, and they are listed from the first on again.
+    // The fourth page was refused, and they are listed from the first again.
     assert_eq!(sizes, [100, 100, 100, 41]);
     assert_eq!(numbers(&bench).len(), 240);
 }
 
-/// Of a group with very many streams CloudWatch gives pages without events, as many for a minute as for a day.
+/// For a group with very many streams CloudWatch returns pages without events, as many for a minute as for a day.
 #[test]
 fn pages_without_events_do_not_shorten_the_slices() {
     let mut bench = Bench::new(source(Some("/g"), Some("2026-11-20T12:00:00Z"), false));
@@ -358,7 +358,7 @@ struct Region {
     gone: BTreeSet<(String, String)>,
     page: usize,
     by_streams: bool,
-    /// What CloudWatch says of a stream's last event is an hour late.
+    /// CloudWatch's time of a stream's last event is an hour late.
     knows_late: bool,
 }
 
@@ -429,7 +429,7 @@ impl Region {
         }
         events.retain(|event| between.contains(&event.at));
         events.sort_by_key(|event| (event.at, event.number));
-        // It holds for the same request only.
+        // It is valid for the same request only.
         let place = format!("{between:?} {} ", input["logStreamNames"]);
         if let Some(token) = input["nextToken"].as_str() {
             let token = token.strip_prefix(&place).ok_or("InvalidParameterException")?;
@@ -478,7 +478,7 @@ impl Model for Region {
         }
     }
 
-    /// Mostly an event, which appears up to five minutes late.
+    /// Usually an event, which appears up to five minutes late.
     fn change(&mut self, seed: u32, now: Timestamp) {
         let (kind, seed) = (seed % 9, seed as usize / 9);
         let now = now.as_millisecond();
@@ -594,7 +594,7 @@ fn streams_without_a_last_event_are_read_and_those_that_go_hold_up_nothing() {
         let mut bench = Bench::new(region.source());
         bench.source.resume(&BTreeMap::new());
         let pulled = bench.pull(time(NOW), 999, |request| {
-            // They go after they have been listed.
+            // They disappear after they have been listed.
             if request.action == "logs:FilterLogEvents" {
                 region.gone = gone.iter().map(|stream| (name(0), (*stream).to_owned())).collect();
             }
@@ -655,7 +655,7 @@ proptest! {
         storm(region, turns, time(NOW))?;
     }
 
-    /// However events are spread and paged, and wherever the process is killed: every event once.
+    /// For any distribution, paging and kills: every event once.
     #[test]
     fn every_event_is_delivered_once(
         times in prop::collection::vec((0usize..3, -120i64..0), 0..60),

@@ -13,7 +13,7 @@ use crate::settings;
 const MINUTE: i64 = 60;
 const NOW: &str = "2026-11-21T12:00:30Z";
 
-/// An account's metrics: (namespace, name, beginnings of periods that have data).
+/// An account's metrics: (namespace, name, starts of periods that have data).
 #[derive(Debug, Clone, Default)]
 struct Account {
     metrics: Vec<(String, String, BTreeSet<i64>)>,
@@ -60,7 +60,7 @@ impl Account {
         json!({"MetricDataResults": page, "NextToken": token})
     }
 
-    /// What should be delivered of it.
+    /// The expected deliveries.
     fn points(&self, from: i64, to: i64) -> BTreeSet<(String, i64)> {
         let points = |(_, name, times): &(String, String, BTreeSet<i64>)| {
             times.range(from..to).map(|time| (name.clone(), *time)).collect::<Vec<_>>()
@@ -242,11 +242,11 @@ fn rounds_are_made_of_whole_periods() {
     }
 }
 
-/// A region's metrics: by name, the beginnings of their periods and when the values appear.
+/// A region's metrics: by name, the starts of their periods and when the values appear.
 #[derive(Debug, Clone, Default)]
 struct Region {
     metrics: BTreeMap<String, BTreeMap<i64, i64>>,
-    /// What CloudWatch says instead of a value, and which metrics it refuses.
+    /// CloudWatch's status instead of a value, and the metrics it refuses.
     statuses: BTreeMap<String, &'static str>,
     refused: BTreeSet<String>,
     page: usize,
@@ -296,7 +296,7 @@ impl Region {
             let mut times: Vec<i64> =
                 values.filter(|(_, appears)| **appears <= now).map(|(at, _)| *at).collect();
             let status = self.statuses.get(&name(query)).copied().unwrap_or("Complete");
-            // Some come all the same.
+            // Some are returned anyway.
             times.truncate(if status == "Complete" { usize::MAX } else { 1 });
             json!({"Id": query["Id"], "StatusCode": status, "Timestamps": times, "Values": vec![1.5; times.len()]})
         };
@@ -330,7 +330,7 @@ impl Model for Region {
         }
     }
 
-    /// Mostly a value, which appears up to a quarter of an hour late.
+    /// Usually a value, which appears up to 15 minutes late.
     fn change(&mut self, seed: u32, now: Timestamp) {
         let (kind, seed) = (seed % 8, seed as usize / 8);
         let metric = self.metrics.keys().nth(seed % self.metrics.len().max(1)).cloned();
@@ -411,7 +411,7 @@ fn a_metric_that_cannot_be_had_is_named_and_asked_for_again_from_where_it_is_mis
     }
 }
 
-/// A source that asks for units, and what each datapoint says of its unit.
+/// A source that requests units, and each datapoint's unit.
 fn with_units() -> Metrics {
     let start_time = Some(time("2026-11-21T11:50:00Z"));
     let settings = settings::Metrics { namespaces: vec![], start_time, units: true };
@@ -512,7 +512,7 @@ proptest! {
         storm(Region { namespaces, ..Region::new(9, minutes, page, series) }, turns, time(NOW))?;
     }
 
-    /// However data are spread and paged, and wherever the process is killed: every value once.
+    /// For any distribution, paging and kills: every value once.
     #[test]
     fn every_value_is_delivered_once(
         minutes in prop::collection::vec(prop::collection::btree_set(-600i64..-2, 0..30), 0..8),
