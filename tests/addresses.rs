@@ -1,5 +1,4 @@
-//! Whatever a message says: where the collector then goes is a bucket of AWS, and what it asks for is exactly the
-//! object that was named.
+//! For any message, the collector only calls a bucket of AWS, and requests exactly the named object.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +22,7 @@ use serde_json::{Value, json};
 
 const OWN_REGION: &str = "eu-west-1";
 
-/// Every shape that names objects, with the given names where they stand.
+/// Every shape that names objects, with the given names in place.
 fn bodies(bucket: &str, key: &str, region: &str, version: &str) -> Vec<String> {
     let encoded = percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC).to_string();
     let record = |key: &str| {
@@ -56,10 +55,10 @@ fn bodies(bucket: &str, key: &str, region: &str, version: &str) -> Vec<String> {
     plain.iter().cloned().chain(wrapped).chain(handed_on).map(|body| body.to_string()).collect()
 }
 
-/// Checks the address of a resolved object, in the region that would be asked, on AWS and at a custom endpoint.
+/// Checks the address of a resolved object, in the requested region, on AWS and at a custom endpoint.
 fn check(object: &Object) -> Result<(), TestCaseError> {
     let named = object.region.as_deref().filter(|region| is_region_beside(region, OWN_REGION));
-    // A region that was not looked at must not lead away either.
+    // An unchecked region must not lead away either.
     for region in [named, object.region.as_deref(), Some(OWN_REGION)].into_iter().flatten() {
         check_in(object, region, None)?;
         check_in(object, region, Some("http://127.0.0.1:9000"))?;
@@ -135,7 +134,7 @@ fn all_are_safe(bucket: &str, key: &str, region: &str, version: &str) -> Result<
     Ok(())
 }
 
-/// What an attacker would try; each is tried in every place.
+/// An attacker's attempts; each is tried in every place.
 static HOSTILE: LazyLock<Vec<String>> = LazyLock::new(|| {
     let short = [
         "",

@@ -1,4 +1,4 @@
-//! What hostile input makes the decoders allocate.
+//! Allocations of the decoders on hostile input.
 //!
 //! A failed allocation ends the process, and nothing can catch that; so this binary counts every one.
 
@@ -20,11 +20,11 @@ use aws_to_devo::decode::{Account, Bounds, Decoder, Error, Format, Scratch};
 #[path = "raw_parquet/mod.rs"]
 mod raw;
 
-/// The system's allocator, which counts what each thread holds.
+/// The system's allocator, counting each thread's memory.
 struct Counting;
 
 thread_local! {
-    /// Bytes that are held, the most that were, and the largest single request.
+    /// Bytes held, their maximum, and the largest single request.
     static HELD: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
     static LARGEST: Cell<usize> = const { Cell::new(0) };
@@ -43,7 +43,7 @@ fn count(bytes: isize) {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: the caller's promises are those that `System` asks for.
+        // SAFETY: the caller's promises are those that `System` requires.
         unsafe { System.alloc(layout) }
     }
 
@@ -66,10 +66,10 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 const MIB: usize = 1 << 20;
-/// What one object may use in these tests …
+/// Memory limit of one object in these tests …
 const HELD_MAX: usize = 8 * MIB;
-/// … and what the decoder has beside it: windows of streams, the library's small things, an output
-/// buffer, and room that is reserved for the object and never touched.
+/// … and the decoder's additional memory: windows of streams, the library's small things, an output buffer, and room
+/// that is reserved for the object and never touched.
 const BESIDE: usize = 12 * MIB;
 
 fn bounds() -> Bounds {
@@ -88,7 +88,7 @@ fn decode(object: &[u8], format: Format) -> (Result<(), Error>, usize, usize) {
     (result, peak, LARGEST.get())
 }
 
-/// The most bytes that are held at once beyond those that are held already.
+/// The maximum of bytes held at once beyond those held already.
 fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = HELD.get();
     PEAK.set(before);
@@ -122,14 +122,14 @@ fn no_claim_in_parquet_allocates_beyond_the_bound() {
     }
 }
 
-/// Every byte and every number of small objects is changed in turn.
+/// Changes every byte and every number of small objects in turn.
 #[test]
 fn no_mutation_of_parquet_allocates_beyond_the_bound() {
     let sample =
         std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/aws_sqs_vpc/parquet/object")).unwrap();
     let mut objects = vec![sample];
     objects.extend(raw::liars().into_iter().map(|(_, object)| object).filter(|object| object.len() < 400));
-    // A number that is large, as Thrift writes it and as it is written plainly.
+    // A large number, in Thrift's encoding and plain.
     let large: &[&[u8]] = &[&[0xfe, 0xff, 0xff, 0xff, 0x0f], &[0xff, 0xff, 0xff, 0x7f], &[0]];
     for object in objects {
         for at in 0..object.len() {
@@ -139,7 +139,7 @@ fn no_mutation_of_parquet_allocates_beyond_the_bound() {
                 changed[at..end].copy_from_slice(&change[..end - at]);
                 let (result, peak, _) = decode(&changed, Format::Parquet);
                 assert_within(peak, &format!("{change:?} at {at}: {result:?}"));
-                // The same, in place of one byte: what follows moves.
+                // The same number in place of one byte: the following bytes move.
                 let moved = [&object[..at], change, &object[at + 1..]].concat();
                 let (result, peak, _) = decode(&moved, Format::Parquet);
                 assert_within(peak, &format!("{change:?} for the byte at {at}: {result:?}"));
@@ -154,11 +154,11 @@ fn gzip(content: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// The window of a zstd frame, the length of a record, the depth of compression: what is claimed is compared with what
-/// may be held before it is allocated.
+/// The window of a zstd frame, the length of a record, the depth of compression: claims are checked against the limits
+/// before allocation.
 #[test]
 fn no_claim_of_a_stream_allocates_beyond_the_bound() {
-    // A frame that says it reaches back 128 MiB, and one that is longer than any.
+    // A frame that claims to reach back 128 MiB, and one beyond any limit.
     for window in [17 << 3, 21 << 3 | 7] {
         let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, window];
         // Blocks of one repeated byte.
@@ -183,11 +183,11 @@ fn no_claim_of_a_stream_allocates_beyond_the_bound() {
     assert_bounded("deep JSON", deep.as_bytes(), Format::Json { path: vec![] }).unwrap_err();
 }
 
-/// Messages and answers: a mebibyte is what SQS takes.
+/// Messages and answers: a mebibyte is SQS's maximum.
 #[test]
 fn no_message_and_no_answer_allocates_out_of_proportion_or_exhausts_the_stack() {
     let of = |start: &str, one: &str, end: &str| format!("{start}{}{end}", one.repeat(MIB / one.len()));
-    // A name of its half, which all of its other half share.
+    // A name of half its size, which the other half shares.
     let of_long = |name: &str, list: &str, one: &str| {
         let (long, list_of) = ("x".repeat(MIB / 2), vec![one; 40_000].join(","));
         format!(r#"{{"{name}":"{long}","{list}":[{list_of}]}}"#)
@@ -237,7 +237,7 @@ fn no_message_and_no_answer_allocates_out_of_proportion_or_exhausts_the_stack() 
     }
 }
 
-/// Objects wait until they are begun, thousands of messages of them.
+/// Objects wait until they are started, in thousands of messages.
 #[test]
 fn the_objects_of_a_message_take_no_more_memory_than_the_message() {
     let keys: Vec<String> = (0..90_000).map(|number| format!("{number:x}")).collect();

@@ -1,4 +1,4 @@
-//! `bench` on a small scale: the figures are there and the counts are right. No word about speed.
+//! `bench` on a small scale: the figures exist and the counts are right. Speed is not checked.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The documentation names what there is.
+//! The documentation matches the program.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,7 +15,7 @@ use aws_to_devo::setup;
 use aws_to_devo::telemetry::Snapshot;
 use aws_to_devo::telemetry::reporters::metrics;
 
-/// Set it to have the generated parts written anew: `UPDATE_DOCS=1 cargo test --test docs`.
+/// Set it to regenerate the generated parts: `UPDATE_DOCS=1 cargo test --test docs`.
 const UPDATE: &str = "UPDATE_DOCS";
 
 #[test]
@@ -60,7 +60,7 @@ fn the_definitions_file_of_the_documentation_can_be_used() {
     assert_eq!(own, ["shop_orders", "everything"]);
 }
 
-/// The sample that `deploy/install` puts into /etc.
+/// The sample that `deploy/install` copies to /etc.
 #[test]
 fn the_sample_configuration_lacks_nothing_but_the_certificates() {
     let folder = tempfile::tempdir().unwrap();
@@ -99,7 +99,7 @@ fn what_the_sources_are_tried_with_names_tests_that_exist() {
     cells.iter().for_each(|cell| assert!(tests_exist(cell) > 0, "no test: {cell}"));
 }
 
-/// How many tests the text names, as `file::test`; each must exist.
+/// The number of tests named in the text as `file::test`; each must exist.
 fn tests_exist(text: &str) -> usize {
     let names: Vec<(&str, &str)> = text.split('`').filter_map(|word| word.split_once("::")).collect();
     for (file, test) in &names {
@@ -157,7 +157,7 @@ fn links_lead_somewhere() {
     }
 }
 
-/// Comments and messages name pages, and their sections as `docs/PAGE.md#SECTION`.
+/// Comments and messages cite pages, and their sections as `docs/PAGE.md#SECTION`.
 #[test]
 fn pages_that_are_cited_in_the_code_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -204,7 +204,7 @@ fn dashboard_and_alerts_name_metrics_that_exist() {
     assert!(dashboard["panels"].as_array().is_some_and(|panels| !panels.is_empty()));
 }
 
-/// A file, and its heading if one is named; other sites are not asked.
+/// Checks a file, and its heading if one is named; other sites are not checked.
 fn leads_somewhere(page: &Path, link: &str) -> bool {
     if link.starts_with("https://") || link.starts_with("http://") {
         return true;
@@ -215,7 +215,7 @@ fn leads_somewhere(page: &Path, link: &str) -> bool {
     heading.is_empty() || text.lines().any(|line| line.starts_with('#') && anchor(line) == heading)
 }
 
-/// As repositories' sites make them of headings.
+/// The anchor that repository hosts derive from a heading.
 fn anchor(heading: &str) -> String {
     let title = heading.trim_start_matches('#').trim().to_lowercase();
     let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));

@@ -1,4 +1,4 @@
-//! The addresses that the command calls, as a proxy sees them.
+//! The endpoints that the command calls, as a proxy sees them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,7 +11,7 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 
-/// A proxy that refuses everything and tells which hosts it was asked for.
+/// A proxy that refuses everything and reports the requested hosts.
 fn proxy() -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());

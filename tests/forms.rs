@@ -1,5 +1,5 @@
-//! Every service of the registry on every form that an object may come in: its records arrive, all of them and nothing
-//! else, or it is known to hold none, or it is refused. No form delivers rubbish, and none vanishes.
+//! Every service of the registry on every form of object: its records arrive, all of them and nothing else, or it is
+//! known to have none, or it is refused. No form delivers garbage, and none vanishes.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,14 +18,14 @@ use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use samples::Sample;
 
-/// What becomes of an object.
+/// The outcome of an object.
 #[derive(Debug, Clone, PartialEq)]
 enum Ending {
     /// The records; JSON without its white space.
     Delivered(Vec<String>),
     /// No record, and no error.
     Empty,
-    /// Behind so many records.
+    /// After this many records.
     Refused(usize),
 }
 
@@ -70,7 +70,7 @@ fn ending(row: &Row, key: &str, object: &[u8]) -> Ending {
     whole
 }
 
-/// What a service's objects are made of.
+/// The content of a service's objects.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     Json,
@@ -91,7 +91,7 @@ fn kind(format: &Format) -> Kind {
     }
 }
 
-/// Takes whatever stands in its objects, because nobody says what that is.
+/// Accepts any content, because it is not documented.
 const TAKE_ANYTHING: [&str; 4] = ["aws_sqs_jamf", "aws_sqs_os", "aws_sqs_kubernetes", "aws_sqs_cloudwatch"];
 
 struct Case {
@@ -125,14 +125,14 @@ impl Case {
         self.sample.object.is_ascii() && !self.sample.object.starts_with(b"PAR1")
     }
 
-    /// The JSON documents of it. Empty: it is none.
+    /// Its JSON documents. Empty if it is not JSON.
     fn documents(&self) -> Vec<serde_json::Value> {
         let values = serde_json::Deserializer::from_slice(&self.sample.object).into_iter();
         values.collect::<Result<_, _>>().unwrap_or_default()
     }
 }
 
-/// Fails with all that is wrong.
+/// Fails with all problems.
 fn all_right(wrong: Vec<String>) {
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
@@ -202,7 +202,7 @@ fn a_way_of_writing_text_changes_nothing() {
         if !has_inner_lines {
             forms.push(("CR LF", lines.replace('\n', "\r\n").into_bytes()));
             forms.push(("blank lines", lines.replace('\n', "\n\n").into_bytes()));
-            // Imperva's header is lines of its own; all JSON takes a CR for white space.
+            // Imperva's header consists of lines; all JSON treats CR as white space.
             if case.row.name != "aws_sqs_incapsula" {
                 forms.push(("CR", lines.replace('\n', "\r").into_bytes()));
             }
@@ -257,7 +257,7 @@ fn a_way_of_writing_json_changes_nothing() {
     all_right(wrong);
 }
 
-/// Packed as no service writes it, from the bytes of the cases where there are some.
+/// Packed as no service writes it, from the bytes of the cases if there are some.
 fn foreign() -> Vec<(&'static str, Vec<u8>)> {
     let case = |name: &str| std::fs::read(samples::root().join("cases").join(name).join("object0")).unwrap();
     let mut noise = 7_u64;
@@ -357,7 +357,7 @@ fn empty_objects_are_empty_everywhere() {
     }
 }
 
-/// Objects that no service has records in, or one other has.
+/// Objects without records of any service, or of one other.
 fn odd_objects() -> Vec<(&'static str, &'static str)> {
     vec![
         (
@@ -462,7 +462,7 @@ fn lists_of_nothing_are_empty_for_their_own_service_and_nobodys_else() {
     }
 }
 
-/// Does the object bear the signs by which its service's log is known?
+/// True if the object has the signature of its service's log.
 fn bears_signs(case: &Case) -> bool {
     let Format::Known { signs, .. } = &case.row.definition.format else { return false };
     let document = match (&case.expected, case.kind, case.documents().first()) {
@@ -497,7 +497,8 @@ fn what_is_nobodys_log_is_refused() {
     all_right(wrong);
 }
 
-/// Where neither of the two logs can be told from others, nobody can say that it is the wrong one; it does not vanish.
+/// If neither of the two logs can be distinguished from others, it is unknown whether it is the wrong one; it does not
+/// vanish.
 #[test]
 fn another_services_log_is_refused_and_never_vanishes() {
     let cases = cases();

@@ -1,5 +1,5 @@
-//! Every service of the registry on the samples of `testdata`: exactly the expected frames, however the
-//! object's bytes come. A service without a sample fails.
+//! Every service of the registry on the samples of `testdata`: exactly the expected frames, for any chunks. A service
+//! without a sample fails.
 
 #![allow(
     clippy::unwrap_used,
@@ -71,7 +71,7 @@ fn every_sample_gives_its_frames() {
 fn every_sample_is_claimed_and_not_skipped() {
     for row in registry::rows() {
         for Sample { key, path, .. } in samples::of(&row.name) {
-            // The cases of unusual keys show what happens where the service is alone.
+            // The cases of unusual keys show a service that is alone on its queue.
             let unusual = path.file_name().unwrap().to_str().unwrap().starts_with("of_no_");
             assert!(unusual || row.definition.claims(&key), "{}: {key} is not claimed", path.display());
             assert!(!row.definition.skips(&key), "{}: {key} is skipped", path.display());
@@ -79,7 +79,8 @@ fn every_sample_is_claimed_and_not_skipped() {
     }
 }
 
-/// The end-to-end test of all services puts them into one bucket per service, where the second of a name replaces the first.
+/// The end-to-end test of all services puts them into one bucket per service, where the second of a name replaces the
+/// first.
 #[test]
 fn no_two_samples_of_a_service_have_the_same_key() {
     for row in registry::rows() {
@@ -123,7 +124,7 @@ fn every_case_is_delivered_exactly_or_refused() {
     assert!(wrong.is_empty(), "{} cases:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// Checks that the message names these objects, with the keys that S3 is asked for first.
+/// Checks that the message names these objects, with the keys that are requested first.
 fn announces(notification: &[u8], objects: &[(String, Vec<u8>)]) -> Result<(), String> {
     if notification.is_empty() {
         return Ok(());
@@ -160,7 +161,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// What the pipeline does between the GET and the connection.
+/// The pipeline's work between the GET and the connection.
 fn frames(row: &Row, key: &str, object: &[u8], size: usize) -> Result<Vec<u8>, String> {
     let definition = row.definition.of_object(key);
     let mut decoder = Decoder::new(definition.format.clone(), Bounds::default());

@@ -1,4 +1,4 @@
-//! What is done once for each request or message.
+//! Work done once per request or message.
 
 use std::hint::black_box;
 use std::time::{Duration, SystemTime};
@@ -9,9 +9,9 @@ use aws_to_devo::stages::resolve::resolve;
 
 use crate::clock::Criterion;
 
-/// Objects that a message of FDR names.
+/// Objects named in an FDR message.
 const FILES: usize = 10;
-/// Messages in one answer of SQS.
+/// Messages in one SQS answer.
 const MESSAGES: usize = 10;
 
 /// A signed request for a part of an object: the target is 10 µs.
@@ -41,7 +41,7 @@ pub fn signature(c: &mut Criterion) {
     c.bench_function("sign/a GetObject", |b| b.iter(|| black_box(sign().unwrap().len())));
 }
 
-/// An answer of SQS, and what its messages announce.
+/// An SQS answer, and the objects that its messages announce.
 pub fn messages(c: &mut Criterion) {
     let file =
         |i: usize| format!(r#"{{"path":"data/0e7c/part-{i:05}.gz","size":20000000,"checksum":"00ff"}}"#);

@@ -1,4 +1,4 @@
-//! CPU time of this process instead of the time of day: other programs on the machine count less.
+//! CPU time of this process instead of wall-clock time, so that other programs on the machine count less.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 pub struct CpuTime;
 
-/// What the benches take.
+/// The measurement of the benches.
 pub type Criterion = criterion::Criterion<CpuTime>;
 
 impl Measurement for CpuTime {

@@ -13,7 +13,7 @@ use flate2::write::GzEncoder;
 use crate::clock::Criterion;
 
 const RECORDS: u64 = 40_000;
-/// A received part of an object that does not come whole.
+/// A received part of a streamed object.
 const CHUNK_BYTES: usize = 64 << 10;
 
 pub fn lines(c: &mut Criterion) {

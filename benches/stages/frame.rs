@@ -1,4 +1,4 @@
-//! Records into frames.
+//! Records -> frames.
 
 use std::hint::black_box;
 
@@ -13,10 +13,10 @@ use crate::clock::Criterion;
 
 const TAG: &str = "edr.crowdstrike.cannon";
 const HOST: &str = "collector-1-host";
-/// Text that the records are cut from: more than the caches next to a core hold, as an inflated object is.
+/// Text that the records are cut from: larger than a core's caches, like an inflated object.
 const TEXT_BYTES: usize = 16 << 20;
 
-/// The target is the speed of a copy of the same bytes, which is measured beside it.
+/// The target is the speed of a copy of the same bytes, which is also measured.
 pub fn frames(c: &mut Criterion) {
     let mut group = c.benchmark_group("frame");
     let text = vec![b'x'; TEXT_BYTES];
@@ -24,7 +24,7 @@ pub fn frames(c: &mut Criterion) {
         let lines: Vec<&[u8]> = text.chunks_exact(size).collect();
         let header = Frames::new(HOST, Timestamp::UNIX_EPOCH, Buffer::default());
         let framed = framed_bytes(header, &lines[..1]) * lines.len();
-        // What a copy without headers would have to read for as many bytes written.
+        // The bytes that a copy without headers would read to write as many.
         let whole = vec![b'x'; framed];
         group.throughput(Throughput::Bytes(framed as u64));
         group.bench_function(BenchmarkId::new("frames", size), |b| b.iter(|| batches(&lines, framed)));
@@ -40,7 +40,7 @@ fn framed_bytes(mut frames: Frames, lines: &[&[u8]]) -> usize {
     frames.len()
 }
 
-/// Batch after batch, as in a worker whose buffers come back at once.
+/// Batch after batch, as in a worker whose buffers are returned at once.
 fn batches(lines: &[&[u8]], expected: usize) {
     let buffers = Buffers::new(BATCH_BYTES * 4);
     let (mut from, mut total) = (0, 0);

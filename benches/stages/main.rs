@@ -1,6 +1,7 @@
-//! The speed of each stage, and of all of them together. Every bench asserts what it has counted.
+//! The speed of each stage, and of all of them together. Every bench asserts its counts.
 //!
-//! What is measured is CPU time. One program for all: linking is what takes the time. `cargo bench --bench stages -- route` runs a part.
+//! It measures CPU time. One program for all, because linking takes the time. `cargo bench --bench stages -- route`
+//! runs a part.
 
 #![allow(
     clippy::unwrap_used,

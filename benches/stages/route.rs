@@ -65,7 +65,7 @@ fn definition(drop: Vec<Vec<LineRule>>, template: &str) -> Definition {
     }
 }
 
-/// JSON lines of about 860 bytes; the field stands in the middle.
+/// JSON lines of about 860 bytes, with the field in the middle.
 fn records() -> Vec<String> {
     (0..RECORDS)
         .map(|number| {

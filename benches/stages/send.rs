@@ -1,4 +1,4 @@
-//! What is done to a batch before it is encrypted, and after.
+//! The processing of a batch before it is encrypted, and after.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,7 +21,7 @@ const HOST: &str = "collector-1-host";
 const BATCHES: usize = 2 * SETTLE_BYTES / BATCH_BYTES;
 const LEVELS: [u8; 5] = [1, 2, 4, 6, 9];
 
-/// `compression: gzip` at several levels. What each is worth is printed once.
+/// `compression: gzip` at several levels. The ratio of each is printed once.
 pub fn gzip(c: &mut Criterion) {
     let batch = fdr_batch();
     let mut group = c.benchmark_group("gzip");

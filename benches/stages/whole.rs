@@ -22,9 +22,9 @@ use crate::clock::Criterion;
 
 const QUEUE: &str = "bench";
 const OBJECT_BYTES: u64 = 2_000_000;
-/// Objects that are announced together.
+/// Objects announced together.
 const OBJECTS: u64 = 8;
-/// Longer than this, something has been lost.
+/// After this time, something has been lost.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn whole(c: &mut Criterion) {

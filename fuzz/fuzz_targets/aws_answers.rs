@@ -7,7 +7,7 @@ use aws_to_devo::aws::{GetObject, ListObjects, cloudwatch, guardduty, listing, l
 use http::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 
-// Answers of AWS's APIs, whoever wrote them: read, or refused.
+// Answers of AWS's APIs, from any sender: read, or refused.
 fuzz_target!(|input: &[u8]| {
     let list = ListObjects { bucket: "b", prefix: "", start_after: "k" };
     if let Ok(page) = listing::read(&list, input) {
@@ -26,7 +26,7 @@ fuzz_target!(|input: &[u8]| {
     let _ = (logs::read_groups(input), logs::read_streams(input), logs::read_events(input));
     let _ = (sqs::read_receive(input), sqs::read_queue_url(input), sqs::read_attributes(input));
     let _ = (sts::read_assume_role(input), sts::read_caller_identity(input));
-    // One text in two forms: whatever is mended is text, and what was JSON before still is.
+    // One text in two forms: a repaired text is text, and what was JSON before still is.
     let text = success::mended(input);
     if serde_json::from_slice::<serde_json::Value>(input).is_ok() {
         assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{text}");
@@ -38,7 +38,8 @@ fuzz_target!(|input: &[u8]| {
     heads(input);
 });
 
-/// Lines of `name: value` are the headers, what follows an empty line is the body; the first two bytes are the status.
+/// Lines of `name: value` are the headers, the text after an empty line is the body; the first two bytes are the
+/// status.
 fn heads(input: &[u8]) {
     let Some((status, rest)) = input.split_first_chunk::<2>() else { return };
     let status = u16::from_be_bytes(*status);

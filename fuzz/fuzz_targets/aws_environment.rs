@@ -4,7 +4,7 @@ use aws_to_devo::aws::chain::document;
 use aws_to_devo::aws::proxy::Proxies;
 use libfuzzer_sys::fuzz_target;
 
-// What the environment hands out: documents with credentials, of a process, a container's and an instance's endpoint;
+// Untrusted input from the environment: credentials documents of a process, a container's and an instance's endpoint;
 // and the proxy variables.
 fuzz_target!(|input: (&[u8], &str, &str)| {
     let (bytes, exceptions, host) = input;

@@ -3,7 +3,7 @@
 use aws_to_devo::aws::chain::{ini, profile};
 use libfuzzer_sys::fuzz_target;
 
-// Both files of the AWS tools, parted by a zero byte: whatever is in them, every profile leads to an end.
+// Both files of the AWS tools, separated by a zero byte: for any content, every profile leads to an end.
 fuzz_target!(|input: &[u8]| {
     let text = String::from_utf8_lossy(input);
     let (config, credentials) = text.split_once('\0').unwrap_or((&text, ""));

@@ -1,4 +1,4 @@
-//! Whatever the bytes, and however they are cut: no panic, and the same records and error.
+//! For any bytes, cut in any way: no panic, and the same records and error.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use aws_to_devo::decode::{Account, Bounds, Decoder, Error, Format, Newlines, Rec
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// Small, so that an allocation beyond what `scripts/test` allows is a fault of ours.
+/// Small, so that an allocation beyond the limit in `scripts/test` is our bug.
 const BOUNDS: Bounds = Bounds {
     scratch_bytes_max: 4 << 20,
     record_bytes_max: 1 << 20,
@@ -15,11 +15,11 @@ const BOUNDS: Bounds = Bounds {
     held_bytes_max: 4 << 20,
 };
 
-/// What a decoder may hold between its pushes.
+/// A decoder's memory between its pushes.
 const POOL_BYTES: usize = 16 << 20;
 
-/// The first byte chooses the compression and the format's variant, the second one the chunks; the
-/// rest is the object, or what is compressed to become it.
+/// The first byte chooses the compression and the format's variant, the second one the chunks; the rest is the object,
+/// or its uncompressed form.
 pub fn check(input: &[u8], format: impl Fn(u8) -> Format) {
     let [variant, size, content @ ..] = input else { return };
     let object = &match variant >> 6 {
@@ -39,7 +39,7 @@ pub fn check(input: &[u8], format: impl Fn(u8) -> Format) {
     assert_same(&whole, &parts);
 }
 
-/// What is cut in more pieces may have to be held, which a window may leave no memory for.
+/// Smaller pieces may have to be held, which a window may leave no memory for.
 fn assert_same(whole: &Decoded, parts: &Decoded) {
     if !matches!(parts.1, Err(Error::MemoryTooSmall { .. })) {
         assert_eq!(whole, parts);
@@ -52,7 +52,7 @@ fn gzip(content: &[u8]) -> Vec<u8> {
     encoder.finish().expect("a Vec takes everything")
 }
 
-/// A record's bytes, what its line feeds mean, and its context.
+/// A record's bytes, the meaning of its line feeds, and its context.
 type Owned = (Vec<u8>, Newlines, Vec<u8>);
 type Decoded = (Vec<Owned>, Result<(), Error>);
 

@@ -1,4 +1,4 @@
-//! Whatever CloudTrail answers: no panic, and no event without a body.
+//! Any answer of CloudTrail: no panic, and no event without a body.
 
 #![no_main]
 

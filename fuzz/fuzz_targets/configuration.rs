@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use aws_to_devo::config::{self, Environment};
 use libfuzzer_sys::fuzz_target;
 
-// Any text is a configuration, or what is wrong with it is said. `${A}` is the second string, `${B}` refers to itself.
+// Any text is a configuration, or its problem is reported. `${A}` is the second string, `${B}` refers to itself.
 fuzz_target!(|input: (&str, String)| {
     let (text, value) = input;
     let environment = Environment {

@@ -1,4 +1,4 @@
-//! Blocks of raw snappy under lines of metadata: what is changed is what the metadata says, and the block.
+//! Blocks of raw snappy after lines of metadata: the metadata and the block are mutated.
 
 #![no_main]
 

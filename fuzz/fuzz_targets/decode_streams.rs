@@ -1,4 +1,4 @@
-//! Compressed streams as such: what is changed is the compressed form.
+//! Compressed streams as such: the compressed form is mutated.
 
 #![no_main]
 
@@ -7,7 +7,7 @@ mod chunks;
 use aws_to_devo::decode::Format;
 use libfuzzer_sys::fuzz_target;
 
-// The first byte chooses how the bytes begin, which a random change would seldom find.
+// The first byte chooses the start of the bytes, which a random mutation would rarely find.
 fuzz_target!(|input: &[u8]| {
     let [kind, size, content @ ..] = input else { return };
     let start: &[u8] = match kind % 8 {
@@ -25,7 +25,7 @@ fuzz_target!(|input: &[u8]| {
     chunks::check(&[&[0, *size], start, content].concat(), |_| Format::Lines { header_lines: 0 });
 });
 
-/// A whole frame with one byte changed: `size` says which.
+/// A whole frame with one byte changed, selected by `size`.
 fn whole(frame: &[u8], content: &[u8], size: u8) {
     let mut object = [&[0, size][..], frame].concat();
     let at = 2 + usize::from(size) % frame.len();

@@ -1,4 +1,4 @@
-//! Whatever a client of the status page says: no panic, and a request is only what was there.
+//! Any input from a client of the status page: no panic, and a request contains only what was sent.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! The value that a path of keys leads to is the one that a parser finds; other texts make no panic.
+//! The value at a path of keys is the one that a parser finds; other texts cause no panic.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ fuzz_target!(|input: (&str, &str, &[u8])| {
     let (first, second, json) = input;
     let keys = vec![first.to_owned(), second.to_owned()];
     let found = JsonPath::from(keys.clone()).find(json);
-    // Of keys that come twice a tree has the last.
+    // Of repeated keys a tree has the last.
     let Ok(tree) = serde_json::from_slice::<Value>(json) else { return };
     if tree.to_string().as_bytes() != json {
         return;

@@ -1,4 +1,4 @@
-//! What a crash leaves behind, and how a row of the ledger is compared with a message.
+//! The state left by a crash, and comparisons of a ledger's row with a message.
 
 #![no_main]
 

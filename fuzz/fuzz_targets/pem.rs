@@ -1,4 +1,4 @@
-//! Files with certificates and keys: used, or refused by name.
+//! Files with certificates and keys: used, or refused with an error.
 
 #![no_main]
 

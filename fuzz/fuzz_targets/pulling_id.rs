@@ -1,4 +1,4 @@
-//! Whatever an event holds: its bytes stay, and a JSON object stays one.
+//! Any event: its bytes stay, and a JSON object stays one.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Whatever a message says: no panic, it ends in one of three ways, and what is named can be asked for.
+//! Any message: no panic, it ends in one of three ways, and named objects can be requested.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Whatever a template, a key and an operation are: no panic, and a tag holds what a tag may hold.
+//! Any template, key and operation: no panic, and a tag contains only allowed characters.
 
 #![no_main]
 

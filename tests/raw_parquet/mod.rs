@@ -1,4 +1,4 @@
-//! Parquet objects for tests, put together field by field, so that they can claim what no writer writes.
+//! Parquet objects for tests, built field by field, so that they can claim what no writer writes.
 
 /// A value in Thrift's compact protocol.
 #[derive(Debug, Clone)]
@@ -6,7 +6,7 @@ pub enum Value {
     I32(i64),
     I64(i64),
     Binary(Vec<u8>),
-    /// The elements' type, how many there are said to be, and those that are there.
+    /// The elements' type, their claimed number, and the actual ones.
     List(u8, u64, Vec<Value>),
     Structure(Vec<(i16, Value)>),
 }
@@ -81,7 +81,7 @@ pub fn column(physical: i64, repetition: i64, width: i64) -> Value {
     Structure(vec![(1, I32(physical)), (2, I32(width)), (3, I32(repetition)), (4, name)])
 }
 
-/// The root of a schema with so many columns.
+/// The root of a schema with this many columns.
 pub fn root(columns: i64) -> Value {
     Structure(vec![(4, Binary(b"m".to_vec())), (5, I32(columns))])
 }
@@ -103,7 +103,7 @@ pub fn page(kind: i64, fields: &[i64], content: &[u8]) -> Vec<u8> {
     [header(kind, content.len(), content.len(), fields).bytes(), content.to_vec()].concat()
 }
 
-/// The footer's fields, with one row group of one column that takes `length` bytes behind the magic.
+/// The footer's fields, with one row group of one column that takes `length` bytes after the magic.
 pub fn file(schema: Vec<Value>, length: usize, rows: i64, codec: i64) -> Vec<(i16, Value)> {
     let chunk = Structure(vec![
         (1, I32(0)),
@@ -140,7 +140,7 @@ pub fn object(pages: &[u8], footer: Vec<(i16, Value)>) -> Vec<u8> {
     [&b"PAR1"[..], pages, &footer, &length, b"PAR1"].concat()
 }
 
-/// An object of one column whose pages are these, and which says that it has so many rows.
+/// An object of one column with these pages, which claims this many rows.
 pub fn of_column(column: Value, pages: &[u8], rows: i64) -> Vec<u8> {
     object(pages, file(vec![root(1), column], pages.len(), rows, 0))
 }
@@ -167,7 +167,7 @@ pub const DELTA_LENGTH: i64 = 6;
 pub const DELTA_BYTES: i64 = 7;
 pub const SPLIT: i64 = 9;
 
-/// So many lengths in DELTA_BINARY_PACKED, all the same.
+/// This many lengths in DELTA_BINARY_PACKED, all equal.
 pub fn equal_lengths(count: u64, length: i64) -> Vec<u8> {
     let mut out = Vec::new();
     let block = 1 << 30;
@@ -177,7 +177,7 @@ pub fn equal_lengths(count: u64, length: i64) -> Vec<u8> {
     out
 }
 
-/// Lengths of 32 bits in DELTA_BINARY_PACKED; at the most 33 of them.
+/// Lengths of 32 bits in DELTA_BINARY_PACKED; at most 33 of them.
 fn lengths(lengths: &[i32]) -> Vec<u8> {
     let mut out = vec![0x80, 1, 4];
     varint(lengths.len() as u64, &mut out);
@@ -189,7 +189,7 @@ fn lengths(lengths: &[i32]) -> Vec<u8> {
     [out, mini].concat()
 }
 
-/// Values in DELTA_BYTE_ARRAY, of which all but the first only repeat it.
+/// Values in DELTA_BYTE_ARRAY, of which all except the first only repeat it.
 fn repeats(count: usize, length: usize) -> Vec<u8> {
     let at_first = |first, then| {
         let mut all = vec![then; count];
@@ -200,7 +200,7 @@ fn repeats(count: usize, length: usize) -> Vec<u8> {
     [prefixes, suffixes, vec![b'x'; length]].concat()
 }
 
-/// Objects that claim more than they hold, each with what it claims.
+/// Objects that claim more than they contain, each with its claim.
 pub fn liars() -> Vec<(&'static str, Vec<u8>)> {
     const MANY: i64 = i32::MAX as i64;
     let strings = || column(BYTE_ARRAY, REQUIRED, 0);
@@ -296,7 +296,7 @@ pub fn liars() -> Vec<(&'static str, Vec<u8>)> {
             ),
         ),
         ("names of groups", {
-            // Each column keeps the long name of the group that it is in.
+            // Each column keeps the long name of its group.
             let name = Binary(vec![b'n'; 64 << 10]);
             let group = Structure(vec![(3, I32(0)), (4, name), (5, I32(10_000))]);
             let schema = [vec![root(1), group], vec![column(INT32, OPTIONAL, 0); 10_000]].concat();

@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// One object of a service, and what must come of it.
+/// One object of a service, and its expected frames.
 pub struct Sample {
     pub path: PathBuf,
     pub key: String,
     /// Uncompressed.
     pub object: Vec<u8>,
-    /// The bytes of the frames, of the host `host` at the beginning of 1970.
+    /// The bytes of the frames, with the host `host` at the beginning of 1970.
     pub expected: Vec<u8>,
 }
 
@@ -28,7 +28,7 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
 }
 
-/// The folders in a folder, in order of their names; none if it is not there.
+/// The folders in a folder, in order of their names; none if it does not exist.
 pub fn folders(path: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
     let mut folders: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();

@@ -1,4 +1,4 @@
-//! An answer is believed for what it really says, and a message for no more than it may say.
+//! An answer is believed only for what it really says, and a message only within its rights.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -78,7 +78,7 @@ fn an_archived_object_says_what_helps() {
     assert!(!ended.log.contains("Allow it in the identity's policy"), "log:\n{}", ended.log);
 }
 
-/// Two fetchers, sixteen messages that can never be read: the others arrive all the same.
+/// Two fetchers, sixteen messages that can never be read: the others arrive anyway.
 #[test]
 fn forbidden_objects_hold_nobody_up() {
     let lab = Lab::new("forbidden");
@@ -103,7 +103,7 @@ fn forbidden_objects_hold_nobody_up() {
     assert_eq!(lab.queue.peek().len(), bad.len(), "what waited went back; log:\n{}", ended.log);
 }
 
-/// Most of a message of many missing files is still to be asked for when a small message's object is.
+/// A small message's object is requested while most of a large message's missing files are still waiting.
 #[test]
 fn messages_take_turns() {
     const FILES: usize = 600;
@@ -141,7 +141,7 @@ fn messages_take_turns() {
     assert!(place < FILES, "the good object was asked for after {place} calls");
 }
 
-/// A proxy sees every host that is asked for: all are AWS's, whatever the messages say.
+/// A proxy sees every requested host: all are AWS's, for any messages.
 #[test]
 fn no_message_leads_to_another_host() {
     let lab = Lab::with_few_receives("regions");
@@ -171,7 +171,7 @@ fn no_message_leads_to_another_host() {
     assert!(hosts.iter().all(|host| host.ends_with(".s3.us-east-1.amazonaws.com:443")), "{hosts:?}");
 }
 
-/// Refuses every `CONNECT`, and notes where it should have led. Its URL.
+/// Refuses every `CONNECT`, and records its destination. Returns its URL.
 fn watching_proxy(hosts: &Arc<Mutex<Vec<String>>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -203,7 +203,8 @@ fn versioned(lab: &Lab, key: &str, etag: &str) -> String {
     event.to_string()
 }
 
-/// A portal in front of AWS says "success" to every kind of call, before it lets them through: nothing ends because of it.
+/// A portal in front of AWS says "success" to every kind of call before it lets them through: nothing ends because of
+/// it.
 #[test]
 fn a_success_that_is_not_aws_s_ends_nothing() {
     let lab = Lab::new("foreign-200");

@@ -1,4 +1,4 @@
-//! The AWS collector's services: what is polled, and queues that are given by their names.
+//! The AWS collector's services: polled APIs, and queues given by name.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -130,7 +130,7 @@ fn what_comes_up_while_it_runs_is_read_in_a_later_pull() {
     let mut frames = record(&trail, [start].into_iter());
     let mut collector = lab.run(&config, &[]);
     collector.wait_until("the first event", || lab.sink.received_text().contains("\"n\":0,"));
-    // The sink is away while the next one comes up.
+    // The sink is down while the next one appears.
     lab.sink.stop();
     let later = "{\"awsRegion\":\"us-east-1\",\"later\":true}";
     trail.record("later", "List", now(), later);
@@ -150,7 +150,7 @@ fn what_comes_up_while_it_runs_is_read_in_a_later_pull() {
 fn a_killed_collector_goes_on_at_its_checkpoint() {
     let (lab, trail) = (Lab::new("lookup-killed"), Trail::start());
     let start = now() - 8 * HOUR;
-    // Two pages a slot: at two requests a second this takes eight seconds.
+    // Two pages per slot: at two requests a second this takes eight seconds.
     let frames = record(&trail, (0..8).flat_map(|slot| (0..80).map(move |n| start + slot * HOUR + 40 * n)));
     let mut collector = lab.run(&config(&lab, &trail, start, json!({})), &[]);
     collector.wait_until("the fourth slot", || trail.requests().len() >= 8);
@@ -331,7 +331,7 @@ fn nothing_is_received_for_a_wrong_table_while_sts_refuses() {
     lab.expect_delivered(&expected);
 }
 
-/// STS is asked once something needs it: the event comes back once, and with it nothing that was sent.
+/// STS is asked once something needs it: the event is returned once, and nothing of it was sent.
 #[test]
 fn an_event_that_does_not_say_its_account_gets_that_of_the_credentials() {
     let lab = Lab::new("account-event");
@@ -378,7 +378,7 @@ fn objects_from_before_start_time_are_left_out() {
     let line = format!("{}: skipped, left_out (start_time)", keys[0]);
     assert!(ended.log.contains(&line), "log:\n{}", ended.log);
     lab.expect_delivered(&expected);
-    // What S3 says counts where the message says nothing: the object was written before tomorrow.
+    // S3's time counts if the message has none: the object was written before tomorrow.
     queue.send(&[crate::rig::notices::cloudtrail_delivery(&lab.bucket, &[&keys[0]])]);
     let ended = lab.drain_all(&from(&time(now() + 86_400)));
     assert!(ended.log.contains(&line), "log:\n{}", ended.log);
@@ -421,7 +421,7 @@ fn a_queue_that_is_not_there_is_named() {
     assert!(ended.log.contains("nobody-made-this.fifo"), "log:\n{}", ended.log);
 }
 
-/// Records an event for each time; the frames that they should become.
+/// Records an event for each time; returns the expected frames.
 pub fn record(trail: &Trail, times: impl Iterator<Item = i64>) -> Vec<Frame> {
     let tag = format!("cloud.aws.cloudtrail.events.{}.us-east-1.1", aws::ACCOUNT);
     let one = |(n, at): (usize, i64)| {

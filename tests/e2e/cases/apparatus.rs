@@ -1,4 +1,4 @@
-//! The apparatus itself works: without the program under test, frames sent by hand arrive as they are.
+//! The apparatus itself works: without the program under test, frames sent by hand arrive unchanged.
 
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};

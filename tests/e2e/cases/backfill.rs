@@ -1,4 +1,4 @@
-//! What no queue announced: listed, sent once, and not again.
+//! Objects that no queue announced: listed, sent once, and not again.
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ fn killed_and_started_again() {
     assert!(sent < frames.len(), "it was killed in the middle");
     complete(&lab, &config, VPC, &[]);
     let repeats = lab.expect_delivered_at_least_once("backfill killed", &frames);
-    // What was sent within the settling time and the ledger's.
+    // Sent within the settling time and the ledger's interval.
     assert!(repeats < sent / 2, "{repeats} repeats of {sent} sent");
 }
 
@@ -108,7 +108,7 @@ fn interrupted_and_started_again() {
     lab.expect_delivered_at_least_once("backfill interrupted", &all_frames(&objects));
 }
 
-/// 180 MB of keys, of objects that hold nothing.
+/// 180 MB of keys, of empty objects.
 #[test]
 fn a_long_listing_does_not_fill_the_memory() {
     const PAGES: usize = 200;
@@ -152,7 +152,7 @@ fn of_several_services_only_the_one_that_is_named() {
     let ended = complete(&lab, &config, "AWSLogs/", &[]);
     lab.expect_delivered(&vpc_frames);
     assert!(ended.log.contains("1 of other services"), "log:\n{}", ended.log);
-    // One that the input does not have is taken from the registry.
+    // A service that the input does not have comes from the registry.
     let config = lab.config(json!({"aws_sqs_vpc": {}}));
     let prefix = "AWSLogs/123456789012/WAFLogs/";
     let ended = start_as(&lab, &config, "aws_sqs_waf", prefix, &[]).end(PATIENCE);
@@ -160,7 +160,7 @@ fn of_several_services_only_the_one_that_is_named() {
     lab.expect_delivered(&[vpc_frames, waf_frames].concat());
 }
 
-/// CloudTrail's API reaches back 90 days: what is older is in the trail's bucket, and gets the same tags.
+/// CloudTrail's API reaches back 90 days: older events are in the trail's bucket, and get the same tags.
 #[test]
 fn the_trail_of_a_source_that_is_polled() {
     let lab = Lab::new("backfill-trail");
@@ -284,7 +284,7 @@ fn now() -> String {
     jiff::Timestamp::now().to_string()
 }
 
-/// The page behind `start-after`, whose keys begin with their page and place.
+/// The page after `start-after`, whose keys begin with their page and index.
 fn page_of_empty_objects(path: &str, pages: usize) -> String {
     let after = path.split("start-after=").nth(1).map_or(0, |key| key[..4].parse::<usize>().unwrap() + 1);
     let contents: String = (0..1000)

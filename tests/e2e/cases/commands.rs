@@ -147,7 +147,7 @@ fn command(lab: &Lab, arguments: &[&str]) -> Ended {
     Collector::start(lab.directory(), arguments).end(PATIENCE)
 }
 
-/// What it said, wherever.
+/// Its output, on either stream.
 fn all_of(ended: &Ended) -> String {
     format!("{}{}", String::from_utf8_lossy(&ended.stdout), ended.log)
 }

@@ -1,4 +1,4 @@
-//! Who calls AWS, and what is said when AWS refuses.
+//! Credentials, and the messages when AWS refuses them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -132,7 +132,7 @@ fn a_credential_process_is_run() {
     drained(&lab, &files, &without_credentials(&lab));
     lab.expect_delivered(&object.frames);
 
-    // The same command failing: how it ended is shown, what it said is not.
+    // The same command failing: its exit status is shown, its output is not.
     lab.put_and_announce(&[feeds::vpc("p3", 1)]);
     let failing = format!("[default]\ncredential_process = {command}; echo no vault today >&2; exit 7\n");
     std::fs::write(&config_file, failing).unwrap();
@@ -253,7 +253,7 @@ fn arn(user: &User) -> String {
     format!("arn:aws:iam::{ACCOUNT}:user/{}", user.name)
 }
 
-/// The tester's own shared files are out of the way.
+/// The tester's own shared files are not used.
 const NO_FILES: [(&str, &str); 2] =
     [("AWS_CONFIG_FILE", "/nonexistent/config"), ("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials")];
 
@@ -270,7 +270,7 @@ fn without_credentials(lab: &Lab) -> Value {
     config
 }
 
-/// An unsigned JSON web token: the emulator looks at the issuer only.
+/// An unsigned JSON web token: the emulator checks only the issuer.
 fn web_token(issuer: &str) -> String {
     let part = |value: Value| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string());
     let claims =
@@ -278,7 +278,7 @@ fn web_token(issuer: &str) -> String {
     format!("{}.{}.{}", part(json!({"alg": "RS256"})), part(claims), part(json!("signature")))
 }
 
-/// What ECS and EKS have in every container, giving a user's key for an hour.
+/// A container's environment in ECS and EKS, with a user's key for an hour.
 struct ContainerAgent {
     url: String,
     asked: Arc<AtomicBool>,

@@ -75,13 +75,13 @@ fn a_stop_makes_nothing_suspect() {
     assert!(!ended.log.contains("when a process died"), "log:\n{}", ended.log);
 }
 
-/// Announces the object, and kills the collector in the middle of its decoding.
+/// Announces the object, and kills the collector while it is decoding it.
 fn die_over(lab: &Lab, config: &Value, object: &Object) {
     // The kill may come a moment too late.
     for _ in 0..20 {
         lab.announce([&*object.key]);
         let mut collector = lab.run(config, &[]);
-        // Until then the file may be that of the process before.
+        // Until then the file may be the previous process's.
         collector.wait_for_log("credentials: access key");
         collector.wait_until("the object to be decoded", || is_decoding(lab, object));
         collector.signal(Signal::KILL);
@@ -93,7 +93,7 @@ fn die_over(lab: &Lab, config: &Value, object: &Object) {
     panic!("the object is never being decoded when the process dies");
 }
 
-/// Does the file say so? It outlives the process.
+/// Checks the note in the file, which outlives the process.
 fn is_decoding(lab: &Lab, object: &Object) -> bool {
     let Ok(file) = std::fs::File::open(lab.directory().join("state").join("decoding")) else { return false };
     let slots = (1..64).map_while(|slot| {
@@ -106,7 +106,7 @@ fn is_decoding(lab: &Lab, object: &Object) -> bool {
     })
 }
 
-/// An object that takes long to decode, and has next to no records: all its lines but two are empty.
+/// An object that takes long to decode, with few records: all its lines except two are empty.
 fn slow(label: &str) -> Object {
     let (first, last) = (feeds::fdr_event(label, 0), feeds::fdr_event(label, 1));
     let mut text = first.clone().into_bytes();

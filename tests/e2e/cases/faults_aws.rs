@@ -39,7 +39,7 @@ fn sts_refuses_while_sessions_run_out() {
     let proxy = FaultProxy::start(move |call| match call.action.as_str() {
         "AssumeRole" if (5..20).contains(&began.elapsed().as_secs()) => refuse_sts(call),
         "AssumeRole" => Fault::Alter(Box::new(shortened)),
-        // The emulator does not know that the last session of before has ended.
+        // The emulator does not know that the previous session has ended.
         _ if (12..20).contains(&began.elapsed().as_secs()) => refuse_expired(call),
         _ => Fault::Pass,
     });
@@ -69,13 +69,13 @@ fn a_session_ends_in_the_middle_of_a_stream() {
     session_ends("session-stream", "session ends in mid-object, streamed", "64MiB");
 }
 
-/// The session that reads the first range of an object is refused from its second range on, everywhere.
+/// The session that reads the first range of an object is refused from its second range on, for all objects.
 fn session_ends(name: &str, case: &str, memory_limit: &str) {
     let lab = Lab::with_few_receives(name);
     let lines: Vec<_> = (0..50_000).map(|i| feeds::fdr_event(name, i)).collect();
     let object = Object {
         key: "data/session/part-00000".into(),
-        // Not compressed: some ranges.
+        // Not compressed, so that it takes several ranges.
         bytes: (lines.join("\n") + "\n").into_bytes(),
         frames: feeds::frames("edr.crowdstrike.cannon", &lines),
     };

@@ -1,4 +1,4 @@
-//! The host kills, and has little to give.
+//! The host kills the process, and has few resources.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The ledger's file cannot be written for a while: delivery goes on.
+//! The ledger's file cannot be written for a while: delivery continues.
 
 use rusqlite::Connection;
 use serde_json::json;
@@ -31,7 +31,7 @@ fn its_disk_is_full() {
     assert!(refused.log.contains("disk is full"), "log:\n{}", refused.log);
     assert!(lab.queue.peek().iter().all(|m| m.receive_count == 0));
     disk.free();
-    // What could not be recorded is all that is not known.
+    // Only unrecorded deliveries are unknown.
     let again = lab.run_under(&disk.wrapper(), &config, &["--drain"]).end(PATIENCE);
     only_the_unrecorded_come_again(&lab, &again, &ended, &feeds);
 }
@@ -53,7 +53,7 @@ fn another_process_holds_it() {
     only_the_unrecorded_come_again(&lab, &again, &ended, &feeds);
 }
 
-/// Feeds before, during and after a trouble that the log must tell of by `complaint`.
+/// Feeds before, during and after a problem that the log must report with `complaint`.
 fn three_feeds(
     lab: &Lab,
     collector: &mut Collector,
@@ -87,7 +87,7 @@ fn all_came_once(lab: &Lab, collector: Collector, case: &str, feeds: &[Vec<Objec
     ended
 }
 
-/// Of the first run's statistics and the second's, when every object has been announced once more.
+/// From the first run's statistics and the second's, when every object has been announced again.
 fn only_the_unrecorded_come_again(lab: &Lab, again: &Ended, first: &Ended, feeds: &[Vec<Object>; 3]) {
     let [before, during, after] = feeds;
     assert_eq!(again.code, Some(0), "log:\n{}", again.log);

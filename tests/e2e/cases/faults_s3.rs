@@ -1,5 +1,5 @@
-//! S3 fails in every way that it has. A message may be received twice before it is a dead letter, so what
-//! is wrong with all objects must not use receives up.
+//! S3 fails in every way. A message becomes a dead letter after two receives, so a failure of all objects must not use
+//! receives up.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -87,7 +87,7 @@ fn an_object_is_replaced_between_two_ranges() {
     let (proxy, bytes) = replacing(&lab, &new);
     lab.drain_all(&lab.config_through(&proxy, "aws_sqs_fdr"));
     assert!(bytes > 8 << 20, "the object has several ranges");
-    // Held whole: nothing of the old one was on its way yet.
+    // Held whole: nothing of the old one was in flight yet.
     lab.expect_delivered(&new.frames);
     lab.expect_delivered_at_least_once("S3 object replaced between two ranges", &new.frames);
 }
@@ -104,7 +104,7 @@ fn an_object_is_replaced_while_it_streams() {
     assert_at_least_once("S3 object replaced while it streams", &new.frames, &without_old);
 }
 
-/// A proxy that puts `new` in place of the object when the first range of the old one has been read.
+/// A proxy that replaces the object by `new` when the first range of the old one has been read.
 fn replacing(lab: &Lab, new: &Object) -> (FaultProxy, usize) {
     let mut old = large("old");
     old.key.clone_from(&new.key);
@@ -120,7 +120,7 @@ fn replacing(lab: &Lab, new: &Object) -> (FaultProxy, usize) {
     (proxy, old.bytes.len())
 }
 
-/// Not compressed, so that ten megabytes are soon made.
+/// Not compressed, so that ten megabytes are created quickly.
 fn large(label: &str) -> Object {
     let lines: Vec<_> = (0..14_000).map(|i| feeds::fdr_event(label, i)).collect();
     Object {
@@ -150,7 +150,7 @@ fn outage(name: &str, case: &str, fault: impl Fn() -> Fault + Send + 'static) {
     lab.expect_delivered_at_least_once(case, &all_frames(&objects));
 }
 
-/// The first calls for each object fail: nothing goes back to the queue for that.
+/// The first calls for each object fail: no message is returned to the queue for that.
 fn first_calls(name: &str, case: &str, failing: u32, fault: impl Fn() -> Fault + Send + 'static) {
     let lab = Lab::with_few_receives(name);
     let objects = small_objects();

@@ -1,4 +1,4 @@
-//! The way to the sink breaks in every way that it has.
+//! The connection to the sink breaks in every way.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ fn a_connection_that_dies_without_a_word() {
     let mut collector = lab.run_under(&island.wrapper(), &config(&lab), &[]);
     collector.wait_until("the stream's beginning", || lab.sink.received_bytes() > 1_000_000);
     island.drop_packets(lab.sink.port, &sink.clients());
-    // What was on its way still arrives; then there is silence until the connection is given up.
+    // Data in flight still arrives; then there is silence until the connection is given up.
     collector.wait_for_log("has neither taken nor acknowledged a byte");
     ends_well(&lab, collector, "half-open connection, no RST", &objects);
 }
@@ -67,7 +67,7 @@ fn its_name_does_not_resolve_for_a_while() {
     let mut config = config(&lab);
     config["outputs"]["devo_1"]["config"]["address"] = json!("sink.test");
     config["outputs"]["devo_1"]["config"]["port"] = json!(line.port);
-    // A mount namespace of its own, where /etc/hosts is ours and no name server answers.
+    // A separate mount namespace, where /etc/hosts is ours and no name server answers.
     let (hosts, dns) = (lab.directory().join("hosts"), lab.directory().join("resolv.conf"));
     let knows = |known: bool| {
         let line = if known { "127.0.0.1 sink.test\n" } else { "" };

@@ -1,4 +1,4 @@
-//! SQS is slow, away, forgetful, and delivers twice.
+//! SQS is slow, down, forgetful, and delivers twice.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -64,7 +64,7 @@ fn a_drain_that_may_not_look_at_the_depth_for_a_while() {
     collector.wait_until("the stream's beginning", || lab.sink.received_bytes() > 0);
     collector.kill();
     assert!(lab.queue.peek().iter().any(|m| !m.visible), "messages are in flight");
-    // What is in flight is seen by nothing else than the depth.
+    // Only the depth shows messages in flight.
     let proxy = FaultProxy::start(|call| match call.action.as_str() {
         "GetQueueAttributes" if call.number <= 25 => refuse_json(400, "RequestThrottled"),
         _ => Fault::Pass,
@@ -117,7 +117,7 @@ fn a_drain_that_may_not_delete_ends_and_says_so() {
     assert_eq!(ended.code, Some(1), "log:\n{}", ended.log);
     assert!(ended.log.contains("inputs.sqs_collector: deletions: delivered messages cannot be deleted"));
     lab.expect_delivered(&all_frames(&objects));
-    // With the permission they go, without being sent again.
+    // With the permission they are deleted, without being sent again.
     lab.drain_all(&lab.config(json!({"aws_sqs_fdr": {}})));
     lab.expect_delivered(&all_frames(&objects));
 }
@@ -180,7 +180,7 @@ fn down(lab: &Lab, collector: &mut crate::rig::collector::Collector, switch: &At
     switch.store(false, Ordering::Relaxed);
 }
 
-/// The answer of a batch call that has gone well.
+/// The answer of a successful batch call.
 fn granted(request: &str) -> Fault {
     let request: Value = serde_json::from_str(request).unwrap();
     let entries = request["Entries"].as_array().unwrap();

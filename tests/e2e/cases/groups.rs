@@ -1,4 +1,4 @@
-//! Message groups: an order on FIFO queues, and on no others.
+//! Message groups: an order on FIFO queues only.
 
 use aws_to_devo::testbed::pki::Pki;
 use aws_to_devo::testbed::sink::{Keep, Sink};
@@ -32,7 +32,7 @@ fn a_group_on_a_standard_queue_is_read_in_parallel() {
     lab.expect_delivered(&all_frames(&objects));
 }
 
-/// However a message ends for good, the one behind it goes on at once, with its first receive.
+/// However a message ends for good, the next one of its group starts at once, on its first receive.
 #[test]
 fn a_fifo_message_ends_its_turn_however_it_ends() {
     let lab = Lab::new("turns");
@@ -91,12 +91,12 @@ fn a_fifo_message_ends_its_turn_however_it_ends() {
     }
     assert_eq!(queue.peek().len(), 3, "log:\n{}", ended.log);
     lab.sink_is_quiet();
-    // The whole records of the corrupt object arrive, too.
+    // The intact records of the corrupt object arrive too.
     let found = compare(&[known.frames, all_frames(&behind)].concat(), &lab.sink.received());
     assert_eq!((found.missing, found.repeats), (vec![], 0));
 }
 
-/// What is left at the head of a group keeps the rest of the group from being handed out.
+/// A message left at the head of a group keeps SQS from delivering the rest of the group.
 #[test]
 fn a_drain_that_leaves_the_messages_of_a_fifo_group_ends() {
     let lab = Lab::new("fifo-stays");
@@ -115,7 +115,7 @@ fn a_drain_that_leaves_the_messages_of_a_fifo_group_ends() {
     lab.expect_delivered(&all_frames(&objects[..10]));
 }
 
-/// Nothing can be sent, so all that is received stays. The bodies alone would be far more than is allowed.
+/// Nothing can be sent, so all received messages stay. The bodies alone would far exceed the limit.
 #[test]
 fn bodies_that_wait_for_their_turn_keep_to_the_memory_limit() {
     let lab = Lab::new("fifo-memory");

@@ -1,7 +1,7 @@
-//! Objects and messages that claim much and hold little, each beside a good object.
+//! Objects and messages that claim much and contain little, each with a good object.
 //!
-//! For each: the process lives, its memory stays within the limit and a margin, and the good object is delivered. The
-//! table that is printed stands in `docs/security.md`.
+//! For each: the process survives, its memory stays within the limit and a margin, and the good object is delivered.
+//! The printed table is in `docs/security.md`.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -18,10 +18,10 @@ use crate::rig::raw;
 const LIMIT: &str = "256MiB";
 /// The limit and a margin for the allocator.
 const PEAK_MAX: u64 = 320 << 20;
-/// How many there are of an object that is refused: more than there are workers to share the memory.
+/// Number of copies of a refused object: more than there are workers to share the memory.
 const COPIES: usize = 8;
 
-/// How many objects of one kind the log names in a minute.
+/// Number of objects of one kind that the log names in a minute.
 const REPEATS_NAMED: usize = 5;
 
 struct Case {
@@ -29,7 +29,7 @@ struct Case {
     object: Vec<u8>,
     service: &'static str,
     copies: usize,
-    /// Otherwise it is refused by name.
+    /// Otherwise it is refused with an error.
     delivered: bool,
 }
 
@@ -57,7 +57,7 @@ fn hold_up_nothing(name: &str, cases: &[Case]) {
     }
 }
 
-/// Runs a collector over copies of the object, and a good object that is announced behind them.
+/// Runs a collector over copies of the object, and a good object that is announced after them.
 fn beside(lab: &Lab, name: &str, case: &Case) -> (u64, Duration) {
     let queue = Queue::create(&format!("{name}-queue"), None);
     let key = |copy: usize| format!("{name}-bad-{copy}.gz");
@@ -73,7 +73,7 @@ fn beside(lab: &Lab, name: &str, case: &Case) -> (u64, Duration) {
     let mut config = lab.config(json!({case.service: {}}));
     config["globals"]["memory_limit"] = json!(LIMIT);
     config["inputs"]["sqs_collector"]["base_url"] = json!(queue.url);
-    // The ledger keeps one queue to an id.
+    // The ledger allows one queue per id.
     config["inputs"]["sqs_collector"]["id"] = json!(name);
     let mut collector = lab.run(&config, &[]);
     collector.wait_for_log("messages wait in the queue");
@@ -86,7 +86,7 @@ fn beside(lab: &Lab, name: &str, case: &Case) -> (u64, Duration) {
     let time = began.elapsed();
     let is_done = |log: &str| match case.delivered {
         true => queue.is_empty(),
-        // The log names as many as it names of one kind in a minute, and counts the rest.
+        // The log names this many of one kind in a minute, and counts the rest.
         false => {
             let named = (0..case.copies).filter(|copy| log.contains(&format!("{}: ", key(*copy)))).count();
             named >= case.copies.min(REPEATS_NAMED)
@@ -172,7 +172,7 @@ fn long_values() -> Vec<u8> {
     format!(r#"{{"Records":[{}]}}"#, events.join(",")).into_bytes()
 }
 
-/// An envelope of CloudWatch Logs, whose own members stand in each of its events.
+/// A CloudWatch Logs envelope whose own members are repeated in each of its events.
 fn envelope(long: usize, events: usize) -> Vec<u8> {
     let (group, events) = ("g".repeat(long), vec!["{}"; events].join(","));
     format!(r#"{{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"{group}","logEvents":[{events}]}}"#)

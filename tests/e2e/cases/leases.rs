@@ -1,4 +1,4 @@
-//! What must happen in time happens, whatever else hangs: leases, deletions.
+//! Time-critical work is done whatever else hangs: leases, deletions.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ use crate::rig::lab::Lab;
 use crate::rig::notices;
 use crate::rig::process::PATIENCE;
 
-/// An output so slow that leases must be extended, with room for few messages, so that receivers wait.
+/// An output so slow that leases must be extended, with few message slots, so that receivers wait.
 fn slow(lab: &Lab, proxy: &FaultProxy, events_per_second: u64) -> Value {
     let mut config = lab.config_through(proxy, "aws_sqs_fdr");
     config["inputs"]["sqs_collector"]["sqs_visibility_timeout"] = json!(12);
@@ -41,7 +41,7 @@ fn leases_are_extended_while_other_calls_and_some_of_their_own_hang() {
         "ChangeMessageVisibilityBatch" if call.number % 3 == 1 => Fault::Delay(2 * PATIENCE),
         _ => Fault::Pass,
     });
-    // All is sent within 25 s, two visibility timeouts.
+    // Everything is sent within 25 s, two visibility timeouts.
     let collector = lab.run(&slow(&lab, &proxy, 80), &[]);
     let log = all_are_deleted(&lab, collector);
     assert!(proxy.calls("ChangeMessageVisibilityBatch") > 3, "leases were extended");
@@ -68,7 +68,7 @@ fn one_message_that_cannot_be_deleted_does_not_slow_the_others() {
     });
     let config = lab.config_through(&proxy, "aws_sqs_fdr");
     let mut collector = lab.run(&config, &[]);
-    // The emulator deletes the victim, too, but the collector does not know.
+    // The emulator deletes the victim too, but the collector does not know.
     collector.wait_until("the deletion of all", || lab.queue.is_empty());
     assert!(proxy.faults() > 1);
     collector.kill();
@@ -103,7 +103,7 @@ fn one_message_that_spoils_its_calls_does_not_keep_the_others_from_being_deleted
     assert!(ended.log.contains("was delivered but cannot be deleted"), "log:\n{}", ended.log);
 }
 
-/// Says of the first receipt handle that was ever to be deleted that it could not be.
+/// Reports a failure for the first receipt handle that was ever to be deleted.
 fn refuse_one(call: &Call, victim: &mut Option<Value>) -> Fault {
     let request: Value = serde_json::from_str(&call.body).unwrap();
     let entries = request["Entries"].as_array().unwrap().clone();
@@ -121,7 +121,7 @@ fn refuse_one(call: &Call, victim: &mut Option<Value>) -> Fault {
     }))
 }
 
-/// The drain lasts longer than the visibility timeout: what is kept must not come again meanwhile.
+/// The drain lasts longer than the visibility timeout: kept messages must not be redelivered meanwhile.
 #[test]
 fn a_drain_that_keeps_the_messages_reads_each_once_and_ends() {
     let lab = Lab::new("kept");

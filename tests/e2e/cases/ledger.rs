@@ -1,4 +1,4 @@
-//! What was delivered is not sent again, whatever happens in between.
+//! Delivered objects are not sent again, whatever happens in between.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -180,12 +180,12 @@ fn in_mid_object(lab: &Lab) -> InMidObject {
     InMidObject { object, config, collector }
 }
 
-/// How many records of the object the ledger knows as delivered.
+/// Number of the object's records that the ledger knows as delivered.
 fn confirmed(lab: &Lab, config: &Value, object: &Object) -> usize {
     confirmed_records(&ledger(lab, config, &["show", "--match", &object.key]))
 }
 
-/// Stops a collector in the middle of a large object: the rest is sent by the next one, and little of it twice.
+/// Stops a collector in the middle of a large object: the next one sends the rest, and little of it twice.
 fn stopped_in_mid_object(name: &str, stop: impl FnOnce(Collector)) {
     let lab = Lab::new(name);
     let InMidObject { object, config, collector } = in_mid_object(&lab);

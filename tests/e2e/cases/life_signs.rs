@@ -1,4 +1,4 @@
-//! What the service manager hears, for every mix of inputs: a collector that lives must look alive.
+//! Notifications to the service manager, for every mix of inputs: a live collector must look alive.
 
 use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex};
@@ -15,10 +15,10 @@ use crate::rig::lab::Lab;
 use crate::rig::lookups::Trail;
 use crate::rig::process::{PATIENCE, wait_for};
 
-/// How often the service manager wants to hear of it, in microseconds.
+/// The service manager's watchdog interval, in microseconds.
 const WATCHDOG: &str = "400000";
 
-/// Everything that can be collected, and which of it is.
+/// Everything that can be collected, with its state.
 #[derive(Debug, Clone, Copy)]
 struct Mix {
     name: &'static str,
@@ -103,7 +103,7 @@ fn ends_well(manager: &Manager, collector: Collector) {
     manager.heard_nothing_of_death();
 }
 
-/// A service manager that takes note of all that it is told.
+/// A service manager that records all notifications.
 struct Manager {
     path: String,
     said: Arc<Mutex<Vec<String>>>,
@@ -140,7 +140,7 @@ impl Manager {
         (0..4).fold(ready, |after, _| self.hears_after(after, "WATCHDOG=1"));
     }
 
-    /// Where, behind the first `after` lines, it is said; waits for it.
+    /// The position of the notification after the first `after` lines; waits for it.
     fn hears_after(&self, after: usize, expected: &str) -> usize {
         let find = || self.said().iter().skip(after).position(|line| line.starts_with(expected));
         wait_for(&format!("{expected}, of {:?}", self.said()), Duration::from_secs(40), || find().is_some());

@@ -1,4 +1,4 @@
-//! Whatever fails, and however often: the log says so in a few lines, and names examples.
+//! For any failure, however frequent: the log has a few lines, and names examples.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use crate::rig::lab::Lab;
 
 /// Long enough for hundreds of failures.
 const OUTAGE: Duration = Duration::from_secs(6);
-/// Lines about one outage: its beginning in each of its parts, a count if a minute ends, its end.
+/// Lines about one outage: its start in each of its parts, a count if a minute ends, its end.
 const LINES_MAX: usize = 8;
 
 #[test]

@@ -1,4 +1,4 @@
-//! One number bounds the memory, whatever the objects are like.
+//! One setting bounds the memory, for any objects.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -19,11 +19,11 @@ use Messages::{Lists, Logs, Sized, Unsized};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-/// `memory_limit`, and what the whole process may have at its peak.
+/// `memory_limit`, and the maximum for the whole process at its peak.
 const LIMIT: u64 = 256 * MIB;
 const PEAK_MAX: u64 = 320 * MIB;
 
-/// The sink is the embedded one, which only counts: 3 GiB would say no more in a file.
+/// The sink is the embedded one, which only counts: 3 GiB would be useless in a file.
 #[test]
 fn a_huge_object_many_medium_ones_and_a_bomb() {
     let lab = Lab::with_few_receives("memory");
@@ -88,7 +88,7 @@ fn huge() -> (Vec<u8>, u64) {
     (bytes, events)
 }
 
-/// 2 MiB that would inflate to 2 GiB, 1000 times as much.
+/// 2 MiB that would inflate to 2 GiB, 1,000 times as much.
 fn bomb() -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     let line = format!("{{\"a\":\"{}\"}}\n", "a".repeat((1 << 18) - 9));
@@ -110,34 +110,35 @@ struct Line {
     limit: u64,
 }
 
-/// What the queues hold.
+/// The content of the queues.
 #[derive(Debug, Clone, Copy)]
 enum Messages {
-    /// Notifications that say how large their objects are.
+    /// Notifications with their objects' sizes.
     Sized,
-    /// Notifications that do not.
+    /// Notifications without sizes.
     Unsized,
-    /// Logs themselves, as large as SQS takes them.
+    /// Logs themselves, at SQS's maximum size.
     Logs,
-    /// Notifications that name as many objects as they may, only one of which is there.
+    /// Notifications that name the maximum number of objects, only one of which exists.
     Lists,
 }
 
-/// What the output does.
+/// The state of the output.
 #[derive(Debug, Clone, Copy)]
 enum Output {
     Up,
-    /// Nobody listens.
+    /// Nothing listens.
     Down,
     /// Connections are accepted, and after their first bytes nothing is read.
     Frozen,
-    /// So many bytes a second go through.
+    /// This many bytes a second get through.
     Slow(u64),
 }
 
-/// What may be above `memory_limit`: what the allocator has not given back yet, and what the kernel counts late.
+/// Allowed excess over `memory_limit`: memory that the allocator has not returned yet, and late accounting by the
+/// kernel.
 const SLACK: u64 = 64 * MIB;
-/// Messages of one line, and every how manieth names a large object.
+/// One-line messages; one in this many names a large object.
 const MESSAGES: usize = 1600;
 const LARGE_EVERY: usize = 20;
 /// The same of logs of 1 MiB.
@@ -145,7 +146,7 @@ const LOGS: usize = 240;
 /// The same of lists, of each queue, and the objects that each names.
 const LISTS: usize = 10;
 const LISTED: usize = 90_000;
-/// The peak is taken when it has not grown for so long, or after that time.
+/// The peak is taken when it has not grown for this long, or after that time.
 const STEADY: Duration = Duration::from_secs(3);
 const LONGEST: Duration = Duration::from_secs(12);
 
@@ -331,7 +332,7 @@ fn records(lines: usize) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Peak memory, once it does not grow any more.
+/// Peak memory, once it no longer grows.
 fn steady_peak(collector: &mut Collector) -> u64 {
     let (began, mut peak, mut grown) = (Instant::now(), 0, Instant::now());
     while grown.elapsed() < STEADY && began.elapsed() < LONGEST {

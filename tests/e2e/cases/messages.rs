@@ -1,4 +1,4 @@
-//! Every shape of message is understood, and none is deleted that was not.
+//! Every shape of message is understood, and no undelivered one is deleted.
 
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ fn odd_keys_are_decoded_as_s3_encodes_them() {
     lab.expect_delivered(&all_frames(&objects));
 }
 
-/// As queues, functions, pipes and relays between S3 and the queue hand a message on.
+/// Messages as queues, functions, pipes and relays between S3 and the queue pass them on.
 #[test]
 fn whatever_is_wrapped_around_a_message_it_is_read() {
     let lab = Lab::new("wrapped");
@@ -112,8 +112,8 @@ fn whatever_is_wrapped_around_a_message_it_is_read() {
     lab.expect_delivered(&all_frames(&objects));
 }
 
-/// EventBridge's input transformer copies the key, and S3 would have encoded it. What is read so is known when it is
-/// announced again in another way.
+/// EventBridge's input transformer copies the key, which S3 would have encoded. An object read like this is known when
+/// it is announced again in another way.
 #[test]
 fn keys_that_are_not_encoded_are_read_as_they_are() {
     let lab = Lab::new("keys-not-encoded");
@@ -182,7 +182,7 @@ fn what_needs_no_fetching_is_acknowledged() {
     let bodies: Vec<_> = removed.iter().map(|name| notices::s3_event(name, &lab.bucket, &["gone"])).collect();
     lab.queue.send(&bodies);
     lab.queue.send(&[notices::s3_test_event(&lab.bucket)]);
-    // None of these is there: a GET would be a 404, and end as a dead letter.
+    // None of these exists: a GET would be a 404, and end as a dead letter.
     lab.announce(["AWSLogs/1/CloudTrail-Digest/x.json.gz"]);
     let ended = lab.drain_all(&lab.config(json!({"aws_sqs_cloudtrail": {}})));
     lab.expect_delivered(&[]);

@@ -1,4 +1,4 @@
-//! The cases, by what they are about. A case makes a lab of its own, so that it runs beside all others, and ends with
+//! The cases, by topic. Each case creates its own lab, so that it runs beside all others, and ends with
 //! [`Lab::expect_delivered`](crate::rig::lab::Lab::expect_delivered) or its sibling that allows repeats.
 
 mod answers;

@@ -1,4 +1,4 @@
-//! Either end goes away in mid-stream, five times: every record arrives at least once.
+//! Either end goes down in mid-stream, five times: every record arrives at least once.
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -69,7 +69,7 @@ fn the_collector_is_killed_in_mid_stream() {
         collector.kill();
         assert!(!lab.queue.is_empty(), "the stream is still under way at outage {outage}");
     }
-    // Two kills that meet the same object, the second time alone, look like its fault. An operator knows better.
+    // Two kills at the same object, the second time alone, look like its fault. An operator knows better.
     if lab.drain(&config).log.contains("is refused, because the collector died 2 times") {
         let forgotten = lab.command(&config, &["ledger", "forget", "--match", "data/"]);
         assert_eq!(forgotten.code, Some(0), "log:\n{}", forgotten.log);
@@ -133,15 +133,15 @@ fn load(lab: &Lab) -> Vec<Object> {
     objects
 }
 
-/// Is so great a part of the stream received that `outage` is due?
+/// True if enough of the stream is received for `outage`.
 ///
-/// Repeats and headers count as well, so the stream is never over before the last outage.
+/// Repeats and headers count too, so the stream is never over before the last outage.
 fn is_received(lab: &Lab, objects: &[Object], outage: u64) -> bool {
     let total: u64 = objects.iter().map(|o| message_bytes(&o.frames)).sum();
     lab.sink.received_bytes() >= total * outage / (OUTAGES + 2)
 }
 
-/// Short leases: what a killed collector held comes back soon.
+/// Short leases: a killed collector's messages become visible soon.
 fn config(lab: &Lab) -> Value {
     let mut config = lab.config(json!({"aws_sqs_fdr": {}}));
     config["inputs"]["sqs_collector"]["sqs_visibility_timeout"] = json!(5);

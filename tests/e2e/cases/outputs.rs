@@ -110,7 +110,7 @@ fn compressed_sending_is_gzip_members_and_events_of_several_lines_go_plain() {
     assert!(framed.ends_with(&format!(" sig.cisco.umbrella.dns: {record}\n")), "{framed}");
 }
 
-/// All members, with a program that we did not write.
+/// All members, read by an independent program.
 fn gunzip(stream: &[u8]) -> Vec<u8> {
     let mut gzip =
         Command::new("gzip").arg("-dc").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -166,7 +166,7 @@ fn a_peer_that_speaks_tls_1_2_only() {
     lab.drain_all(&lab.config(json!({"aws_sqs_vpc": {}})));
     lab.expect_delivered(&object.frames);
 
-    // There a refusal comes within the handshake.
+    // There a refusal comes during the handshake.
     lab.put_and_announce(&[feeds::vpc("tls12-refused", 5)]);
     let mut stranger = lab.config(json!({"aws_sqs_vpc": {}}));
     stranger["outputs"]["devo_1"]["config"] = lab.devo("client-stranger");

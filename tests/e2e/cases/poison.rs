@@ -1,5 +1,5 @@
-//! What cannot be delivered goes to the dead-letter queue by the queue's own policy, never away, and holds
-//! nothing else up.
+//! Undeliverable messages go to the dead-letter queue by the queue's own policy, are never dropped, and block nothing
+//! else.
 
 use serde_json::json;
 
@@ -146,7 +146,7 @@ fn a_key_cannot_write_log_lines_of_its_own() {
 #[test]
 fn draining_says_that_something_stays() {
     let lab = Lab::new("drain-stays");
-    // Without a dead-letter queue the message would come again for ever.
+    // Without a dead-letter queue the message would be redelivered forever.
     let queue = Queue::create("drain-stays-2", None);
     let good = feeds::vpc("good", 50);
     lab.put(std::slice::from_ref(&good));

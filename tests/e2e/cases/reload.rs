@@ -1,4 +1,4 @@
-//! SIGHUP, and what the service manager hears.
+//! SIGHUP, and its notifications to the service manager.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -63,7 +63,7 @@ fn a_client_certificate_that_expires_while_it_runs_is_renewed() {
     collector.wait_for_log("WARN .*cert.* expires in 0 days");
     arrives(&lab, &mut collector, &[&first]);
     collector.wait_until("the certificate's end", || certificate_left().is_some_and(|left| left < -1.0));
-    // Nobody looks at the certificate of a connection that is open; the next one is refused.
+    // The certificate of an open connection is not checked again; the next connection is refused.
     lab.sink.stop();
     lab.sink.restart();
     lab.put_and_announce(std::slice::from_ref(&second));
@@ -202,7 +202,7 @@ fn debugging_is_switched_under_the_running_collector() {
     let mut config = lab.config(json!({"aws_sqs_vpc": {}}));
     let mut collector = lab.run(&config, &[]);
     collector.wait_for_log("output devo_1");
-    // The first of its kind is told in any case.
+    // The first of its kind is always reported.
     lab.announce(["first/_SUCCESS"]);
     collector.wait_until("the marker's message to be deleted", || lab.queue.is_empty());
     for (debug, said) in [(true, "logged"), (false, "not logged")] {
@@ -247,7 +247,7 @@ fn the_service_manager_hears_of_everything() {
     assert_eq!(collector.end(PATIENCE).code, Some(0));
 }
 
-/// Reads what is said until it begins with `expected`.
+/// Reads notifications until one begins with `expected`.
 fn hears(manager: &UnixDatagram, expected: &str) {
     let mut text = [0; 4096];
     loop {
@@ -275,7 +275,7 @@ fn load(lab: &Lab) -> Vec<Object> {
     objects
 }
 
-/// The bytes of the messages: with what stands before them, somewhat more arrives.
+/// The bytes of the messages; with headers, somewhat more arrives.
 fn total(objects: &[Object]) -> u64 {
     objects.iter().map(|object| message_bytes(&object.frames)).sum()
 }

@@ -56,7 +56,7 @@ fn fdr_and_its_side_sets() {
     }
 }
 
-/// Nothing of it is sent, the log names the service that it belongs to, and the exit code says so.
+/// Nothing of it is sent, the log names the service that it belongs to, and the exit code reports it.
 #[test]
 fn the_log_of_another_service_is_refused_by_name() {
     let lab = Lab::new("another-log");

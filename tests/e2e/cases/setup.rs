@@ -1,5 +1,5 @@
-//! What the set-up commands print is enough, and not too much: the collector works with exactly these rights,
-//! and a stack made of the template delivers.
+//! The output of the setup commands is sufficient and minimal: the collector works with exactly these rights, and a
+//! stack made from the template delivers.
 
 use std::process::Command;
 
@@ -102,8 +102,7 @@ fn cfn_lint_accepts_the_templates() {
     }
 }
 
-/// The AWS collector's services: queues that are given by their names, FIFO or not, in one template for each region,
-/// and APIs.
+/// The AWS collector's services: queues given by name, FIFO or not, in one template per region, and APIs.
 #[test]
 fn cfn_lint_accepts_the_templates_of_aws_inputs() {
     let lab = Lab::new("lint-aws");
@@ -174,7 +173,7 @@ fn policy(lab: &Lab, options: &[&str], config: &Value) -> String {
     in_the_emulator_s_words(&printed(lab, &[&["iam-policy"], options].concat(), config))
 }
 
-/// The emulator has actions of their own for batch calls, which AWS has not, and speaks plain HTTP.
+/// The emulator has separate actions for batch calls, which AWS does not have, and speaks plain HTTP.
 fn in_the_emulator_s_words(document: &Value) -> String {
     let mut text =
         document.to_string().replace(r#""aws:SecureTransport":"false""#, r#""aws:SecureTransport":"-""#);
@@ -185,7 +184,7 @@ fn in_the_emulator_s_words(document: &Value) -> String {
     text
 }
 
-/// What a command prints for a configuration: one JSON document, its notes apart.
+/// The output of a command for a configuration: one JSON document, its notes apart.
 fn printed(lab: &Lab, arguments: &[&str], config: &Value) -> Value {
     let Ended { code, stdout, log, .. } = lab.command(config, arguments);
     assert_eq!(code, Some(0), "{log}");

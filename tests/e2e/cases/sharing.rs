@@ -27,7 +27,7 @@ fn a_fifo_group_keeps_its_order() {
     let mut objects = Vec::new();
     for group in ["red", "blue"] {
         for i in 0..30 {
-            // Early ones are large, late ones small: without care the small ones would overtake.
+            // Early ones are large, late ones small: otherwise the small ones would overtake.
             let lines: Vec<_> = (0..(30 - i) * 20).map(|_| feeds::fdr_event(group, i)).collect();
             let key = format!("data/{group}-{i:02}/part-00000.gz");
             let bytes = feeds::gzip((lines.join("\n") + "\n").as_bytes());

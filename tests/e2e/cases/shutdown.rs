@@ -1,4 +1,4 @@
-//! Stopping: what is in hand is finished if it can be, and everything else is given back at once.
+//! Stopping: work in flight is finished if possible, and everything else is returned at once.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ fn the_second_signal_stops_at_once() {
     collector.end(PATIENCE);
     assert!(!lab.queue.is_empty());
     lab.sink.thaw();
-    // What was held is not given back by one that stops at once: its lease runs out.
+    // A collector that stops at once returns nothing: its leases run out.
     lab.drain_all(&config(&lab, 25));
     lab.expect_delivered_at_least_once("stopped at once", &all_frames(&objects));
 }
@@ -112,7 +112,7 @@ fn while_idle() {
     assert_eq!(collector.end(PATIENCE).code, Some(0));
 }
 
-/// Whatever call of AWS hangs, a signal has an effect within `shutdown_timeout` and a few seconds.
+/// Whatever AWS call hangs, a signal takes effect within `shutdown_timeout` and a few seconds.
 #[test]
 fn whatever_call_hangs() {
     let actions = [
@@ -139,7 +139,7 @@ fn stops_although_this_hangs(action: &'static str) {
     });
     let mut config = config(&lab, 2);
     config["inputs"]["sqs_collector"]["endpoint_url"] = json!(proxy.endpoint());
-    // So that leases are soon to be extended.
+    // So that leases must be extended soon.
     config["inputs"]["sqs_collector"]["sqs_visibility_timeout"] = json!(10);
     if action == "ChangeMessageVisibilityBatch" {
         lab.sink.freeze();
@@ -152,7 +152,7 @@ fn stops_although_this_hangs(action: &'static str) {
     assert!(!ended.log.contains("is cut short"), "{action}, log:\n{}", ended.log);
 }
 
-/// A log that nobody reads holds up every thread that writes to it.
+/// A log without a reader blocks every thread that writes to it.
 #[test]
 fn although_nobody_reads_the_log() {
     std::thread::scope(|scope| {
@@ -175,7 +175,7 @@ fn stops_although_nobody_reads(signals: usize, codes: &[i32]) {
     lab.announce(keys.iter().map(String::as_str));
     std::thread::sleep(Duration::from_secs(3));
     for _ in 0..signals {
-        // A reload cannot be told of either, and must not keep the others from being heard.
+        // A reload cannot be logged either, and must not block later signals.
         process.signal(Signal::HUP);
         process.signal(Signal::TERM);
         std::thread::sleep(Duration::from_secs(1));

@@ -1,5 +1,5 @@
-//! Polled sources while things change: clocks that step, findings that are updated between two calls, items that
-//! refuse, a collector that is killed again and again.
+//! Polled sources while things change: stepping clocks, findings that are updated between two calls, refused items, a
+//! collector that is killed repeatedly.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,8 +18,8 @@ use crate::rig::frames::{Frame, assert_at_least_once, assert_exactly};
 use crate::rig::lab::Lab;
 use crate::rig::lookups::Trail;
 
-/// The collector begins two hours fast, then goes on slow, then right. The emulator refuses signatures that differ by
-/// more than 15 minutes, as AWS does; events come up all the time.
+/// The collector starts two hours fast, then continues slow, then right. The emulator refuses signatures that differ by
+/// more than 15 minutes, as AWS does; events appear all the time.
 #[test]
 fn a_clock_that_steps_leaves_out_no_event() {
     let lab = Lab::new("poll-clock");
@@ -55,7 +55,7 @@ fn a_clock_that_steps_leaves_out_no_event() {
     assert_exactly(&frames, &without_ids(&lab));
 }
 
-/// One slot of 14 pages, at two lookups a second: each process gets through a few of them.
+/// One slot of 14 pages, at two lookups a second: each process reads a few of them.
 #[test]
 fn a_busy_slot_is_looked_up_by_collectors_that_are_killed_again_and_again() {
     let (lab, trail) = (Lab::new("lookup-busy"), Trail::start());
@@ -77,7 +77,7 @@ fn a_busy_slot_is_looked_up_by_collectors_that_are_killed_again_and_again() {
     assert_at_least_once("killed again and again in a busy slot", &frames, &unmarked(&lab));
 }
 
-/// A finding is updated between the list and its details; what is behind the first page cannot be had then.
+/// A finding is updated between the list and its details; the pages after the first are unavailable then.
 #[test]
 fn a_finding_that_changes_while_others_are_read_hides_none_of_them() {
     let lab = Lab::new("guardduty-changes");

@@ -1,4 +1,4 @@
-//! Metrics, log groups and findings: against the emulator where it has the call, and against answers in AWS's
+//! Metrics, log groups and findings: against the emulator where it supports the call, and against answers in AWS's
 //! documented form where it does not page, throttle or fail.
 
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ fn metrics_of_the_emulator() {
     let config = config(&lab, &[], json!({"metrics-all": service}));
     lab.drain_all(&config);
     assert_exactly(&frames, &unmarked(&lab));
-    // What comes late, also of a metric that is new, is sent, and nothing a second time.
+    // Late data, also of a new metric, is sent, and nothing is repeated.
     for name in ["Orders", "New"] {
         aws::put_metric("Shop", name, ("Site", "a b"), base + 90, 7.0);
         frames.push(datapoint("Shop", name, &site, (base + 90, 1), None, &statistics(&[7.0])));
@@ -130,7 +130,7 @@ fn all_log_groups_of_a_region() {
     let lab = Lab::new("logs-all");
     let start = now() - 600;
     let mut frames = Vec::new();
-    // More groups than stand on a page.
+    // More groups than fit on a page.
     for group in (0..60).map(|i| format!("/aws/lambda/f{i:02}")) {
         aws::create_log_group(&group, REGION);
         frames.extend(put_events(&group, "s", REGION, &[(start * MILLIS, format!("of {group}"))]));
@@ -170,7 +170,7 @@ fn a_wrong_secret_is_told_by_every_service() {
     assert!(ended.log.contains("secret access key does not belong"), "log:\n{}", ended.log);
 }
 
-/// A backlog of 20,000 events in pages of 500, sent slowly; the collector is killed on the way.
+/// A backlog of 20,000 events in pages of 500, sent slowly; the collector is killed in between.
 #[test]
 fn killed_in_mid_backlog() {
     let lab = Lab::new("logs-killed");
@@ -194,12 +194,13 @@ fn killed_in_mid_backlog() {
     assert!(sent < frames.len(), "it was killed in the middle");
     lab.drain_all(&config);
     let repeats = assert_at_least_once("log group killed", &frames, &without_ids(&lab));
-    // What was on its way: some seconds of sending.
+    // In flight: some seconds of sending.
     assert!(repeats < frames.len() / 2, "{repeats} repeats of {sent} sent");
 }
 
-/// 100,000 streams with long names, of which one in a hundred holds an event; then a pull over all of them, in pages
-/// without events, as CloudWatch has them for very many streams. (docs/api_sources.md has the figures of a million.)
+/// 100,000 streams with long names, one in a hundred of which has an event; then a pull over all of them, in pages
+/// without events, as CloudWatch returns them for very many streams. (docs/api_sources.md has the figures of a
+/// million.)
 #[test]
 fn very_many_streams_do_not_fill_the_memory() {
     const PAGES: usize = 2000;
@@ -287,7 +288,7 @@ fn log_groups_in_pages_with_throttling_and_expired_credentials() {
     assert_eq!(asked_anew(&ended.log, "InvalidParameterException"), 2, "log:\n{}", ended.log);
 }
 
-/// How often a list or a slice began anew after this refusal.
+/// Number of restarts of a list or a slice after this refusal.
 fn asked_anew(log: &str, refusal: &str) -> usize {
     log.lines().filter(|line| line.contains(refusal) && line.contains("the listing restarts")).count()
 }
@@ -356,7 +357,7 @@ pub fn config(lab: &Lab, endpoints: &[(&str, &str)], services: Value) -> Value {
     config
 }
 
-/// Refuses the first call of each kind with the code that stands with it; codes about tokens only calls that have one.
+/// Refuses the first call of each kind with its code; codes about tokens only for calls that have one.
 fn faults(
     wanted: &[(&'static str, &'static str)],
 ) -> impl FnMut(&Asked, &str) -> Option<&'static str> + Send + 'static {
@@ -374,7 +375,7 @@ fn faults(
     }
 }
 
-/// One value for every query, if its time is asked for; in two pages.
+/// One value for every query, if its time is requested; in two pages.
 pub fn metric_data(asked: &Asked, at: i64) -> Value {
     let span = asked.input["StartTime"].as_i64().unwrap()..asked.input["EndTime"].as_i64().unwrap();
     let (times, values) = if span.contains(&at) { (vec![at], vec![1.5]) } else { (vec![], vec![]) };
@@ -456,7 +457,7 @@ fn datapoint(
     frame(&tag("cloudwatch.metrics"), body.to_string())
 }
 
-/// Puts events; the frames that they should become, without ids.
+/// Puts events; returns the expected frames, without ids.
 pub fn put_events(group: &str, stream: &str, region: &str, lines: &[(i64, String)]) -> Vec<Frame> {
     aws::put_log_events(group, stream, region, lines);
     let tag = format!("cloud.aws.cloudwatch.logs.{}.{region}.1", aws::ACCOUNT);

@@ -1,4 +1,4 @@
-//! Whose a state directory is, and who may use it at the same time.
+//! The owner of a state directory, and its concurrent users.
 
 use rusqlite::Connection;
 use rustix::process::Signal;
@@ -28,7 +28,7 @@ fn a_second_collector_is_refused_and_other_commands_are_not() {
     let second = command(&["run"]);
     assert_eq!(second.code, TRY_AGAIN, "log:\n{}", second.log);
     assert!(second.log.contains("is in use by another collector (process "), "log:\n{}", second.log);
-    // The ledger is looked at, made to forget, and filled while the collector runs.
+    // The ledger is read, made to forget, and filled while the collector runs.
     assert_eq!(said(&command(&["ledger", "show"])).matches(" delivered").count(), 3);
     let url = format!("s3://{}/", lab.bucket);
     let backfill = command(&["backfill", &url, "--service", "aws_sqs_vpc"]);

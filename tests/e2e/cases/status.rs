@@ -1,4 +1,4 @@
-//! What an operator sees over HTTP: figures that are true, and readiness that follows what happens.
+//! The operator's view over HTTP: true figures, and readiness that follows events.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -70,7 +70,7 @@ fn metrics_tell_what_was_delivered() {
     lab.expect_delivered(&frames);
 }
 
-/// Delivered, empty or refused: a metric and a log line tell the endings of objects apart.
+/// Delivered, empty or refused: a metric and a log line distinguish the endings of objects.
 #[test]
 fn the_endings_of_objects_are_told_apart() {
     let lab = Lab::new("endings");
@@ -160,7 +160,7 @@ fn readiness_follows_an_outage_of_the_sink() {
     lab.expect_delivered_at_least_once("after the outage", &object.frames);
 }
 
-/// A queue that says nothing and a bucket that is gone are no calm, and dead letters are no secret.
+/// A silent queue and a missing bucket are reported, and so are dead letters.
 #[test]
 fn what_does_not_answer_is_not_healthy() {
     let lab = Lab::new("no-answer");
@@ -179,7 +179,7 @@ fn what_does_not_answer_is_not_healthy() {
     collector.wait_until("a look at the queues", || value("dead_letter_messages", input) == Some(0.0));
     assert!(value("queue_depth_age_seconds", input).is_some_and(|age| age < 60.0));
     assert!(value("receive_age_seconds", input).is_some_and(|age| age < 60.0));
-    // For the next look, half a minute later.
+    // For the next reading, half a minute later.
     lab.dead_letters.send(&["given up".into()]);
 
     gone.store(true, Ordering::Relaxed);
@@ -268,7 +268,7 @@ fn the_page_shows_figures_in_a_browser() {
     collector.stop();
 }
 
-/// The page as Chromium makes it, after some seconds of its time.
+/// The page rendered by Chromium, after some seconds of its time.
 fn dump_page(directory: &std::path::Path, port: u16) -> String {
     let (out, log) = (directory.join("page.html"), directory.join("chromium.log"));
     let profile = format!("--user-data-dir={}", directory.join("chromium").display());
@@ -410,7 +410,7 @@ pub fn status(port: u16) -> Value {
     serde_json::from_str(&get(port, "/status.json").1).unwrap()
 }
 
-/// None: there is no answer at the moment.
+/// None if there is no answer at the moment.
 pub fn try_status(port: u16) -> Option<Value> {
     let (_, body) = try_ask(port, "GET /status.json HTTP/1.1\r\nHost: localhost")?;
     serde_json::from_str(&body).ok()

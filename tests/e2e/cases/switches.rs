@@ -1,4 +1,4 @@
-//! Settings for trying a set-up out, and several inputs.
+//! Settings for testing a set-up, and several inputs.
 
 use serde_json::json;
 

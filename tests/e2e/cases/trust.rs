@@ -1,4 +1,4 @@
-//! A connection that cannot be trusted is reported clearly and loses nothing: set right, all arrives.
+//! An untrusted connection is reported clearly and loses nothing: once fixed, everything arrives.
 
 use serde_json::{Value, json};
 
@@ -52,7 +52,7 @@ fn a_client_certificate_of_another_authority() {
 #[test]
 fn no_client_certificate() {
     let lab = Lab::new("client-none");
-    // For Devo's own platform the configuration already insists on one; a relay may want none.
+    // Devo's own platform requires one in the configuration; a relay may not.
     let mut devo = lab.devo("client");
     let keys = devo.as_object_mut().unwrap();
     keys.remove("cert");
@@ -67,7 +67,7 @@ fn no_client_certificate() {
     );
 }
 
-/// With `output`, the log says `why`, and nothing is lost; with the right one, all arrives.
+/// With `output`, the log says `why`, and nothing is lost; with the right one, everything arrives.
 fn fails_then_arrives(lab: &Lab, output: Value, why: &str) {
     let object = fails(lab, output, why);
     lab.drain_all(&lab.config(json!({"aws_sqs_vpc": {}})));
@@ -77,7 +77,7 @@ fn fails_then_arrives(lab: &Lab, output: Value, why: &str) {
 fn fails(lab: &Lab, output: Value, why: &str) -> feeds::Object {
     let object = feeds::vpc("f1", 100);
     lab.put_and_announce(std::slice::from_ref(&object));
-    // Only what is logged as wrong: the words may stand in a queue's or a file's name too.
+    // Only warnings and errors: the words may occur in a queue's or a file's name too.
     let why = format!("(?i)(ERROR|WARN).*({why})");
     let mut collector = lab.run(&with_output(lab, output), &[]);
     collector.wait_for_log(&why);
@@ -92,7 +92,7 @@ fn fails(lab: &Lab, output: Value, why: &str) -> feeds::Object {
 fn with_output(lab: &Lab, output: Value) -> Value {
     let mut config = lab.config(json!({"aws_sqs_vpc": {}}));
     config["outputs"]["devo_1"] = output;
-    // A message that was received and could not be delivered must come back soon.
+    // A received but undeliverable message must be redelivered soon.
     config["inputs"]["sqs_collector"]["sqs_visibility_timeout"] = json!(5);
     config
 }

@@ -1,4 +1,4 @@
-//! Many objects, large objects, many objects in a message; and the memory it takes.
+//! Many objects, large objects, many objects in a message; and the memory needed.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ use crate::rig::lab::Lab;
 use crate::rig::notices;
 
 const MIB: u64 = 1 << 20;
-/// What `memory_limit` does not speak of: code, stacks, the allocator's own.
+/// Memory outside `memory_limit`: code, stacks, the allocator's own.
 const MEMORY_BESIDE: u64 = 64 * MIB;
 
 #[test]
@@ -54,7 +54,7 @@ fn forty_files_in_one_message() {
     lab.expect_delivered(&all_frames(&objects));
 }
 
-/// An FDR object of so many bytes of records, made without holding its text.
+/// An FDR object with this many bytes of records, created without holding its text.
 fn large(bytes: usize) -> Object {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     let (mut frames, mut written) = (Vec::new(), 0);

@@ -1,11 +1,11 @@
-//! An AWS endpoint of a few lines, for what the emulator does not do: pages, throttling, tokens that fail.
+//! An AWS endpoint of a few lines, for features that the emulator lacks: pages, throttling, failing tokens.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-/// Answers every request by a function, and keeps what was asked. It ends with the test.
+/// Answers every request with a function, and records the requests. It ends with the test.
 pub struct Answerer {
     pub endpoint: String,
     server: Arc<tiny_http::Server>,
@@ -35,20 +35,21 @@ impl Answerer {
                 let seen = Asked::read(&mut request);
                 let (status, body) = answer(&seen);
                 kept.lock().unwrap().push(seen);
-                // Who asked may have been killed meanwhile.
+                // The caller may have been killed meanwhile.
                 let _ = send(request, status, &body);
             }
         });
         Answerer { endpoint, server, asked }
     }
 
-    /// Everything that was asked so far.
+    /// All requests so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 }
 
-/// In one write: the server's own two are 40 ms apart, the body waiting (Nagle) for the acknowledgement of the head.
+/// In one write: the server's own two are 40 ms apart, because the body waits (Nagle) for the acknowledgement of the
+/// head.
 fn send(request: tiny_http::Request, status: u16, body: &str) -> std::io::Result<()> {
     let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     let mut writer = request.into_writer();
@@ -73,14 +74,14 @@ impl Asked {
     }
 }
 
-/// The page that a token asks for, of so many entries, and the token of the next.
+/// The page of a token, with this many entries, and the token of the next.
 pub fn page_of(all: &[Value], size: usize, token: &Value) -> (Vec<Value>, Option<String>) {
     let start = token.as_str().map_or(0, |token| token.parse::<usize>().unwrap());
     let end = (start + size).min(all.len());
     (all[start.min(end)..end].to_vec(), (end < all.len()).then(|| end.to_string()))
 }
 
-/// What a JSON service says when it refuses.
+/// A JSON service's refusal.
 pub fn refusal(code: &str) -> (u16, String) {
     (400, format!(r#"{{"__type":"{code}","message":"as the test wants it"}}"#))
 }

@@ -1,7 +1,7 @@
-//! The tests' own hand in the emulator: buckets, objects, queues, messages, users, roles, topics.
+//! The tests' direct access to the emulator: buckets, objects, queues, messages, users, roles, topics.
 //!
-//! Calls are made as the account's root user, whose signatures the emulator does not check; the program
-//! under test uses the keys of an IAM user, whose signatures it does.
+//! Calls are made as the account's root user, whose signatures the emulator does not check; the program under test uses
+//! the keys of an IAM user, whose signatures it does.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -30,7 +30,7 @@ pub struct Queue {
     pub url: String,
 }
 
-/// One message as it lies in a queue, seen without receiving it.
+/// One message in a queue, seen without receiving it.
 pub struct Peek {
     pub id: String,
     pub visible: bool,
@@ -38,7 +38,7 @@ pub struct Peek {
 }
 
 impl Queue {
-    /// `dead_letters`: where a message goes that has been received so many times in vain.
+    /// `dead_letters` is the queue for messages that have been received this many times in vain.
     pub fn create(name: &str, dead_letters: Option<(&Queue, u32)>) -> Queue {
         let mut attributes = json!({ "Policy": json!({"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}
@@ -76,7 +76,7 @@ impl Queue {
         }
     }
 
-    /// Every message in the queue, in flight or not, without disturbing it.
+    /// Every message in the queue, in flight or not, without affecting it.
     pub fn peek(&self) -> Vec<Peek> {
         let url =
             format!("{}/_ministack/sqs/messages?QueueUrl={}", emulator::endpoint(), encode(&self.url, ""));
@@ -150,7 +150,7 @@ pub fn create_log_group(name: &str, region: &str) {
     logs("CreateLogGroup", region, json!({"logGroupName": name}));
 }
 
-/// Puts (time in milliseconds since 1970, message) into a stream, which is made if need be.
+/// Puts (time in milliseconds since 1970, message) into a stream, which is created if missing.
 pub fn put_log_events(group: &str, stream: &str, region: &str, events: &[(i64, String)]) {
     let names = json!({"logGroupName": group, "logStreamNamePrefix": stream});
     let found = logs("DescribeLogStreams", region, names);

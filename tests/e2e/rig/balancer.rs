@@ -1,4 +1,4 @@
-//! HAProxy in between: a balancer that can cut live connections, and an AWS that has bad moments.
+//! HAProxy in between: a balancer that can cut live connections, and an unreliable AWS.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

@@ -15,7 +15,7 @@ pub struct Collector {
     stderr: PathBuf,
 }
 
-/// One that has ended.
+/// A program that has exited.
 pub struct Ended {
     /// The exit code; None: killed by a signal.
     pub code: Option<i32>,
@@ -26,7 +26,7 @@ pub struct Ended {
 }
 
 impl Collector {
-    /// Starts the program in `directory`, its outputs going to files there.
+    /// Starts the program in `directory`, with its outputs in files there.
     pub fn start(directory: &Path, arguments: &[&str]) -> Collector {
         Collector::start_with(&[], &[], directory, arguments)
     }
@@ -56,7 +56,7 @@ impl Collector {
         self.process.signal(signal);
     }
 
-    /// Waits until the log matches `pattern`, whether or not the program goes on after it.
+    /// Waits until the log matches `pattern`, whether or not the program continues after it.
     pub fn wait_for_log(&mut self, pattern: &str) {
         let regex = Regex::new(pattern).unwrap();
         let mut ended = false;
@@ -68,7 +68,7 @@ impl Collector {
         });
     }
 
-    /// Waits until something holds that the program should bring about while it runs.
+    /// Waits until a condition holds that the program should bring about while it runs.
     pub fn wait_until(&mut self, what: &str, mut holds: impl FnMut() -> bool) {
         let mut ended = false;
         wait_for(what, PATIENCE, || {
@@ -100,7 +100,7 @@ impl Collector {
         }
     }
 
-    /// Asks it to stop, and waits for that.
+    /// Stops it, and waits for its end.
     pub fn stop(mut self) -> Ended {
         if !self.is_ended() {
             self.signal(Signal::TERM);
@@ -112,14 +112,14 @@ impl Collector {
         drop(self);
     }
 
-    /// What it has logged so far.
+    /// Its log so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.stderr).unwrap_or_default()).into_owned()
     }
 }
 
 impl Drop for Collector {
-    /// A failed test shows what the program had to say.
+    /// A failed test shows the program's log.
     fn drop(&mut self) {
         if std::thread::panicking() {
             let log = self.log();

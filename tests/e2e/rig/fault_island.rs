@@ -11,7 +11,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use crate::rig::fault_line;
 use crate::rig::process::{PATIENCE, Process, wait_for};
 
-/// Its loopback interface leads nowhere but to the bridges.
+/// Its loopback interface leads only to the bridges.
 pub struct Island {
     /// What `nsenter` wants.
     namespace: String,
@@ -44,7 +44,7 @@ impl Island {
         island
     }
 
-    /// For a command that is to run there.
+    /// For a command to run there.
     pub fn wrapper(&self) -> [&str; 2] {
         ["nsenter", &self.namespace]
     }

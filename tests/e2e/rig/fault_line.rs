@@ -1,4 +1,4 @@
-//! In between the program and the sink: a line that is reset at a given byte.
+//! Between the program and the sink: a line that is reset at a given byte.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -15,8 +15,8 @@ pub struct FaultLine {
 }
 
 impl FaultLine {
-    /// The first connection is reset when it has carried `limits[0]` bytes to `sink`, and so on; those
-    /// beyond the list are left alone.
+    /// The first connection is reset when it has carried `limits[0]` bytes to `sink`, and so on; those beyond the list
+    /// are not touched.
     pub fn start(sink: u16, limits: &[u64]) -> FaultLine {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -1,7 +1,6 @@
-//! In between the program and the emulator: HTTP calls that go wrong as a script says, one by one.
+//! Between the program and the emulator: HTTP calls that fail according to a script, one by one.
 //!
-//! The `Host` header and everything else that is signed passes as it is, so the emulator still checks
-//! every signature.
+//! The `Host` header and everything else that is signed passes unchanged, so the emulator still checks every signature.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -26,15 +25,15 @@ pub struct Call {
     /// With the query, still encoded.
     pub path: String,
     pub body: String,
-    /// Whose signature it bears.
+    /// The signing access key.
     pub key_id: String,
-    /// First byte of the range that is asked for.
+    /// First byte of the requested range.
     pub range_start: u64,
-    /// Of the calls of this action, from 1.
+    /// Number among the calls of this action, from 1.
     pub number: u32,
 }
 
-/// What becomes of a call.
+/// The fate of a call.
 pub enum Fault {
     /// Nothing: the emulator answers.
     Pass,
@@ -44,9 +43,9 @@ pub enum Fault {
     Answer { status: u16, body: String },
     /// The connection is reset without an answer.
     Reset,
-    /// The answer's head as it is, then only so many bytes of its body, and the connection's end.
+    /// The answer's head unchanged, then only this many bytes of its body, and the connection's end.
     Cut { after: usize, reset: bool },
-    /// It passes; the body of the answer is another one.
+    /// It passes; the body of the answer is replaced.
     Alter(Box<dyn FnOnce(Vec<u8>) -> Vec<u8>>),
 }
 
@@ -59,7 +58,7 @@ struct Counters {
 type Script = Arc<Mutex<dyn FnMut(&Call) -> Fault + Send>>;
 
 impl FaultProxy {
-    /// `script` is asked about each call, in the order in which they come.
+    /// `script` is called for each call, in order.
     pub fn start(script: impl FnMut(&Call) -> Fault + Send + 'static) -> FaultProxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -89,13 +88,13 @@ impl FaultProxy {
     }
 }
 
-/// An error as S3 and STS tell it.
+/// An error in S3's and STS's form.
 pub fn refuse_xml(status: u16, code: &str) -> Fault {
     let body = format!("<Error><Code>{code}</Code><Message>as the test wishes</Message></Error>");
     Fault::Answer { status, body }
 }
 
-/// An error as SQS tells it.
+/// An error in SQS's form.
 pub fn refuse_json(status: u16, code: &str) -> Fault {
     let body = format!(r#"{{"__type":"com.amazonaws.sqs#{code}","message":"as the test wishes"}}"#);
     Fault::Answer { status, body }
@@ -153,7 +152,7 @@ fn pass(client: &TcpStream, request: &Request, alter: impl FnOnce(Vec<u8>) -> Ve
     write(client, &[head.as_bytes(), &altered])
 }
 
-/// Asks on a connection of its own; the answer's head says how long its body is.
+/// Calls on a separate connection; the answer's head gives the length of its body.
 fn ask_emulator(request: &Request) -> Option<(String, Vec<u8>)> {
     let address = emulator::endpoint().trim_start_matches("http://");
     let mut server = TcpStream::connect(address).ok()?;
@@ -189,7 +188,7 @@ fn dechunked(mut chunks: &[u8]) -> Option<Vec<u8>> {
 
 impl Request {
     fn read(client: &TcpStream) -> Option<Request> {
-        // A client waits for the answer before it asks again: nothing is left in the buffer.
+        // A client waits for the answer before its next request: nothing is left in the buffer.
         let mut reader = BufReader::new(client);
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -232,7 +231,7 @@ fn write(mut client: &TcpStream, parts: &[&[u8]]) -> Option<()> {
     client.write_all(&parts.concat()).ok()
 }
 
-/// The connection is closed when its thread drops it; after this by a reset, if so wished.
+/// The connection is closed when its thread drops it; after this by a reset, if requested.
 fn end(client: &TcpStream, reset: bool) -> Option<()> {
     if reset {
         SockRef::from(client).set_linger(Some(Duration::ZERO)).unwrap();

@@ -1,4 +1,4 @@
-//! Objects of every service, and the frames that must come of them, each worked out on its own.
+//! Objects of every service, and their expected frames, each computed independently.
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use crate::rig::frames::{Frame, frame};
 pub const VPC_HEADER: &str = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets \
                               bytes start end action log-status";
 
-/// An object, and what must arrive of it.
+/// An object, and its expected frames.
 pub struct Object {
     pub key: String,
     pub bytes: Vec<u8>,
@@ -34,7 +34,7 @@ pub fn cloudtrail(label: &str, events: usize) -> Object {
     Object { key, bytes: gzip(format!(r#"{{"Records":[{}]}}"#, records.join(",")).as_bytes()), frames }
 }
 
-/// VPC flow: a header line, then a line a flow; no line feed at the end.
+/// VPC flow: a header line, then a line per flow; no line feed at the end.
 pub fn vpc(label: &str, flows: usize) -> Object {
     let key = format!(
         "AWSLogs/123456789012/vpcflowlogs/us-east-1/2026/11/21/123456789012_vpcflowlogs_{label}.log.gz"
@@ -89,7 +89,7 @@ pub fn umbrella(folder: &str, table: &str) -> Object {
     }
 }
 
-/// CloudFront: two lines about the file, then a line a request.
+/// CloudFront: two lines about the file, then a line per request.
 pub fn cloudfront(tag: &str) -> Object {
     let line = |i| {
         format!("2026-11-21\t10:00:{:02}\tFRA56-P1\t{i}\t192.0.2.7\tGET\tshop.example\t/#a\t200\t-", i % 60)

@@ -1,4 +1,4 @@
-//! What should arrive against what did arrive, byte for byte.
+//! Expected against received frames, byte for byte.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -7,25 +7,25 @@ use regex::bytes::Regex;
 
 use crate::rig::samples::Sample;
 
-/// Beyond this many unexpected lines none is a fragment: the search for its origin would take minutes.
+/// With more unexpected lines than this none counts as a fragment: the search for its origin would take minutes.
 const STRANGERS_EXAMINED: usize = 100;
 
-/// A syslog frame without what the sender chooses freely (time, machine).
+/// A syslog frame without the sender's own choices (time, machine).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Frame {
     pub tag: String,
     pub message: Vec<u8>,
 }
 
-/// How a delivery compares with what was expected.
+/// The comparison of a delivery with the expectation.
 pub struct Comparison {
-    /// Expected and never received.
+    /// Expected but never received.
     pub missing: Vec<String>,
-    /// Received, expected by nobody, and not the start of an expected frame.
+    /// Received but not expected, and not the start of an expected frame.
     pub strangers: Vec<String>,
     /// Starts of expected frames, as a cut connection leaves them.
     pub fragments: usize,
-    /// Deliveries over the first of the same frame.
+    /// Further deliveries of the same frame.
     pub repeats: usize,
 }
 
@@ -33,7 +33,7 @@ pub fn frame(tag: &str, message: impl AsRef<[u8]>) -> Frame {
     Frame { tag: tag.to_owned(), message: message.as_ref().to_vec() }
 }
 
-/// What must come of a sample.
+/// The expected frames of a sample.
 pub fn of_sample(sample: &Sample) -> Vec<Frame> {
     let read = |line: &[u8]| {
         let body = line.strip_prefix(b"<14>Jan  1 00:00:00 host ")?;
@@ -56,7 +56,7 @@ pub fn assert_exactly(expected: &[Frame], received: &[Vec<u8>]) {
     assert_eq!((found.repeats, found.fragments), (0, 0), "repeats and fragments of frames");
 }
 
-/// Every frame arrived, some may have arrived again; returns (and prints) how many.
+/// Every frame arrived, some may have been repeated; returns (and prints) how many.
 pub fn assert_at_least_once(case: &str, expected: &[Frame], received: &[Vec<u8>]) -> usize {
     let found = compare(expected, received);
     found.assert_complete();
@@ -108,7 +108,7 @@ impl Comparison {
     }
 }
 
-/// The frames of a stream, without their line ends: those that hold line feeds come with their length.
+/// The frames of a stream, without their line ends: those with line feeds come with their length.
 fn split(mut stream: &[u8]) -> Vec<&[u8]> {
     let mut frames = Vec::new();
     while !stream.is_empty() {

@@ -1,5 +1,4 @@
-//! What every case needs: a bucket, a queue with a dead-letter queue, a sink, and a configuration that
-//! joins them.
+//! The parts of every case: a bucket, a queue with a dead-letter queue, a sink, and a configuration that joins them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,10 +18,10 @@ use crate::rig::process::PATIENCE;
 use crate::rig::syslogng::SyslogNg;
 use crate::rig::{emulator, pki};
 
-/// Receives in vain before the queue gives a message up. Many: an outage must not use them up.
+/// Receives before the queue gives a message up. Many, because an outage must not use them up.
 const RECEIVES_MAX: u32 = 1000;
 
-/// The names that cases of this run have used.
+/// Names used by cases of this run.
 static NAMES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 pub struct Lab {
@@ -44,13 +43,13 @@ impl Lab {
         Lab::build(name, server, RECEIVES_MAX)
     }
 
-    /// The queue gives a message up when it comes back for the second time.
+    /// The queue gives a message up at its second return.
     pub fn with_few_receives(name: &str) -> Lab {
         Lab::build(name, "server", 2)
     }
 
     fn build(name: &str, server: &'static str, receives_max: u32) -> Lab {
-        // Two cases on one queue would take each other's messages, now and then.
+        // Two cases on one queue would occasionally take each other's messages.
         let is_new = NAMES.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
         assert!(is_new, "another case's lab is called {name}");
         let directory = TempDir::with_prefix(format!("a2d-{name}-")).unwrap();
@@ -112,7 +111,7 @@ impl Lab {
 
     /// Puts objects into the bucket.
     pub fn put(&self, objects: &[Object]) {
-        // A few at a time: one call is all latency.
+        // A few at a time, because a call is mostly latency.
         let quarter = objects.len().div_ceil(4).max(1);
         std::thread::scope(|scope| {
             for some in objects.chunks(quarter) {
@@ -127,7 +126,7 @@ impl Lab {
         self.announce(objects.iter().map(|o| o.key.as_str()));
     }
 
-    /// Announces keys, in a message each, whether or not there is such an object.
+    /// Announces keys, in a message each, whether or not the object exists.
     pub fn announce<'k>(&self, keys: impl IntoIterator<Item = &'k str>) {
         let bodies: Vec<_> = keys.into_iter().map(|key| notices::s3_created(&self.bucket, &[key])).collect();
         self.queue.send(&bodies);
@@ -164,7 +163,7 @@ impl Lab {
         self.run(config, &["--drain"]).end(Duration::from_secs(300))
     }
 
-    /// Drains, and insists on success: exit code 0, the queue empty, nothing given up.
+    /// Drains, and requires success: exit code 0, the queue empty, nothing given up.
     pub fn drain_all(&self, config: &Value) -> Ended {
         let ended = self.drain(config);
         assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
@@ -174,7 +173,7 @@ impl Lab {
         ended
     }
 
-    /// Drains, and insists that `dead` messages ended as dead letters, and that the exit code says so.
+    /// Drains, and requires that `dead` messages ended as dead letters, and that the exit code reports it.
     pub fn drain_but(&self, dead: usize, config: &Value) -> Ended {
         let ended = self.drain(config);
         assert_eq!(ended.code, Some(1), "log:\n{}", ended.log);
@@ -184,14 +183,14 @@ impl Lab {
         ended
     }
 
-    /// Insists that every frame has arrived at the sink exactly once, and nothing else, once nothing more comes.
+    /// Requires that every frame has arrived at the sink exactly once, and nothing else, once nothing more comes.
     pub fn expect_delivered(&self, expected: &[Frame]) {
         self.sink_is_quiet();
         frames::assert_exactly(expected, &self.sink.received());
     }
 
-    /// Insists that every frame has arrived, and nothing else, but allows repeats: a fault called `case` was survived.
-    /// Returns how many frames were repeated, and prints a line of the table of faults.
+    /// Requires that every frame has arrived, and nothing else, but allows repeats: a fault called `case` was survived.
+    /// Returns the number of repeated frames, and prints a line of the table of faults.
     pub fn expect_delivered_at_least_once(&self, case: &str, expected: &[Frame]) -> usize {
         self.sink_is_quiet();
         frames::assert_at_least_once(case, expected, &self.sink.received())

@@ -1,4 +1,4 @@
-//! A stand-in for CloudTrail that pages as AWS does and fails as it is told; MiniStack does neither.
+//! A stand-in for CloudTrail that pages as AWS does and fails on demand; MiniStack does neither.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -70,7 +70,7 @@ fn answer(mut request: tiny_http::Request, state: &Mutex<State>) {
 impl State {
     fn answer(&mut self, asked: Value) -> (u16, Value) {
         self.requests.push(asked.clone());
-        // A token that is refused can only be one that was sent.
+        // A refused token must be one that was sent.
         let is_due = |code: &str| code != "InvalidNextTokenException" || asked["NextToken"].is_string();
         if let Some((status, code)) = self.faults.pop_front_if(|fault| is_due(fault.1)) {
             return (status, json!({"__type": code, "message": "as the test wants it"}));

@@ -1,5 +1,5 @@
-//! What the cases need around the program: stand-ins for AWS and Devo, networks that fail, feeds whose frames are known,
-//! and a [`lab`](lab::Lab) that joins them. Nothing here is a case, except that some modules test themselves.
+//! The environment of the cases: stand-ins for AWS and Devo, failing networks, feeds with known frames, and a
+//! [`lab`](lab::Lab) that joins them. Nothing here is a case, except that some modules test themselves.
 
 pub mod answerer;
 pub mod aws;

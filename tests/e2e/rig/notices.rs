@@ -1,10 +1,10 @@
-//! The messages by which AWS and CrowdStrike announce objects, written out by hand.
+//! The messages with which AWS and CrowdStrike announce objects, written by hand.
 
 use serde_json::{Value, json};
 
 use crate::rig::aws;
 
-/// An S3 event notification that names `keys`, each form-url-encoded as S3 does it.
+/// An S3 event notification that names `keys`, each form-URL-encoded as in S3.
 pub fn s3_created(bucket: &str, keys: &[&str]) -> String {
     s3_event("ObjectCreated:Put", bucket, keys)
 }
@@ -14,7 +14,7 @@ pub fn s3_event(name: &str, bucket: &str, keys: &[&str]) -> String {
     json!({ "Records": records }).to_string()
 }
 
-/// What S3 sends when a notification is set up.
+/// S3's message when a notification is set up.
 pub fn s3_test_event(bucket: &str) -> String {
     json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2026-11-21T10:00:00.000Z", "Bucket": bucket,
            "RequestId": "5582815E1AEA5ADF", "HostId": "8cLeGAmw098X5cv4Zkwcmo8vvZa3eH3eKxsPzbB9wrR"})

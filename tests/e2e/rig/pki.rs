@@ -1,4 +1,4 @@
-//! Throw-away certificates, made once a run by `pki.sh`.
+//! Throw-away certificates, made once per run by `pki.sh`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ pub fn file(name: &str) -> PathBuf {
     directory().join(name)
 }
 
-/// Makes one more client certificate, NAME.crt and NAME.key, that expires so soon.
+/// Makes one more client certificate, NAME.crt and NAME.key, that expires after this time.
 pub fn make_short_lived(name: &str, seconds: u32) {
     script(directory(), &[name, &seconds.to_string()]);
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long a test waits for something that should happen. Generous: it is reached only on failure.
+/// Time limit for an expected event. Generous: it is reached only on failure.
 pub const PATIENCE: Duration = Duration::from_secs(240);
 
 const POLL: Duration = Duration::from_millis(25);
@@ -61,8 +61,7 @@ impl Drop for Process {
     }
 }
 
-/// `program` with its output going to files. The kernel kills it should the calling thread end without
-/// unwinding.
+/// `program` with its output in files. The kernel kills it should the calling thread end without unwinding.
 pub fn command(program: &Path, arguments: &[&str], stdout: &Path, stderr: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(arguments).stdin(Stdio::null());
@@ -70,22 +69,22 @@ pub fn command(program: &Path, arguments: &[&str], stdout: &Path, stderr: &Path)
     command
 }
 
-/// A new file, or the tests' own standard error: opened anew, that would lose what a log file already holds.
+/// A new file, or the tests' own standard error: reopened, that would lose a log file's content.
 fn output(path: &Path) -> Stdio {
     if path == Path::new("/dev/stderr") { Stdio::inherit() } else { File::create(path).unwrap().into() }
 }
 
-/// A port of 127.0.0.1 that nobody listens on.
+/// A free port of 127.0.0.1.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Asks until the answer is yes; panics after `limit`.
+/// Polls until the answer is yes; panics after `limit`.
 pub fn wait_for(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
     wait_for_value(what, limit, || holds().then_some(()));
 }
 
-/// Asks until there is a value; panics after `limit`.
+/// Polls until there is a value; panics after `limit`.
 pub fn wait_for_value<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {

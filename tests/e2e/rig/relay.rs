@@ -52,7 +52,7 @@ fn record(mut connection: TcpStream, received: &Mutex<Vec<Vec<u8>>>, dislikes: O
         own.extend_from_slice(&buffer[..n]);
         let disliked = dislikes.and_then(|bytes| memchr::memmem::find(own, bytes.as_bytes()));
         if let Some(at) = disliked {
-            // What came before it is taken as far as it is whole.
+            // Data before it is kept as far as it is whole.
             let whole = own[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
             own.truncate(whole);
             return;

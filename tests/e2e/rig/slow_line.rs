@@ -1,4 +1,4 @@
-//! In between the program and the sink: a line that lets through no more than so many bytes a second.
+//! Between the program and the sink: a line that lets through a limited number of bytes per second.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! A disk of the test's own that can be filled without harm to the machine: a tmpfs in a mount namespace.
+//! The test's own disk that can be filled without harm to the machine: a tmpfs in a mount namespace.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 
 use crate::rig::process::{PATIENCE, Process, wait_for};
 
-/// A directory with little room. It and what is in it are gone when this is dropped.
+/// A directory with little room. It and its content are deleted when this is dropped.
 pub struct SmallDisk {
     /// What `nsenter` wants.
     namespace: String,
-    /// The directory as it is seen from outside the namespace.
+    /// The directory seen from outside the namespace.
     seen: PathBuf,
     _keeper: Process,
 }
 
 impl SmallDisk {
-    /// Room for `mebibytes` in `directory`, which is made; it must not be there yet.
+    /// Room for `mebibytes` in `directory`, which is created; it must not exist yet.
     pub fn mount(directory: &Path, mebibytes: u32) -> SmallDisk {
         fs::create_dir(directory).unwrap();
         let script =
@@ -37,12 +37,12 @@ impl SmallDisk {
         }
     }
 
-    /// For a command that is to see the disk.
+    /// For a command that should see the disk.
     pub fn wrapper(&self) -> [&str; 2] {
         ["nsenter", &self.namespace]
     }
 
-    /// Takes what room is left.
+    /// Fills the remaining room.
     pub fn fill(&self) {
         let mut file = File::create(self.ballast()).unwrap();
         for size in [1 << 20, 4096, 1] {
@@ -50,7 +50,7 @@ impl SmallDisk {
         }
     }
 
-    /// Gives the room back.
+    /// Frees the room.
     pub fn free(&self) {
         fs::remove_file(self.ballast()).unwrap();
     }

@@ -1,4 +1,4 @@
-//! The stand-in for Devo: syslog-ng, which demands a client certificate and writes raw lines to files.
+//! The stand-in for Devo: syslog-ng, which requires a client certificate and writes raw lines to files.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use crate::rig::pki;
 use crate::rig::process::{PATIENCE, Process, free_port, wait_for};
 
-/// A sink. Each start writes a file of its own, so that a line cut by a stop cannot swallow the next.
+/// A sink. Each start writes a separate file, so that a line cut by a stop cannot swallow the next.
 pub struct SyslogNg {
     directory: PathBuf,
     pub port: u16,
@@ -33,7 +33,7 @@ impl SyslogNg {
         sink
     }
 
-    /// Starts it again, speaking TLS 1.2 only.
+    /// Restarts it with TLS 1.2 only.
     pub fn restart_with_tls_1_2(&mut self) {
         self.refused_tls = ", no-tlsv13";
         self.restart();
@@ -104,8 +104,8 @@ impl SyslogNg {
         self.directory.join(format!("syslog-ng.{suffix}"))
     }
 
-    /// What the sink has read but not written when it ends is beyond any sender's proof: hence the small
-    /// receive buffer, the small window and a write a line.
+    /// Data that the sink has read but not written when it ends is beyond any sender's proof: hence the small receive
+    /// buffer, the small window and a write per line.
     fn configuration(&self) -> String {
         let pki = |suffix: &str| pki::file(&format!("{}.{suffix}", self.server)).display().to_string();
         format!(
