@@ -7,7 +7,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a test stops at the first thing that is not as it should be"
+    reason = "a test stops at the first failure"
 )]
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -4,7 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test stops at the first thing that is not as it should be"
+    reason = "a test stops at the first failure"
 )]
 
 use std::process::{Command, Output};

@@ -8,7 +8,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a benchmark stops at the first thing that is not as it should be"
+    reason = "a benchmark stops at the first failure"
 )]
 
 mod aws;

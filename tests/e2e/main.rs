@@ -11,7 +11,7 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a test stops at the first thing that is not as it should be"
+    reason = "a test stops at the first failure"
 )]
 
 mod cases;
