@@ -1,4 +1,4 @@
-//! How an object ended, and why.
+//! The ending of an object, and its reason.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};

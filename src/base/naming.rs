@@ -1,7 +1,7 @@
 //! Names from messages and answers: the form that a region, a bucket and a key must have before they become part of an
 //! address. Pure.
 //!
-//! Whoever can write a message chooses these names. A region becomes part of a host's name and a bucket does too; a key
+//! Anyone who can write a message chooses these names. A region becomes part of a host's name and a bucket does too; a key
 //! becomes part of a path, where `..` may lead a server to another bucket.
 //!
 //! Sources: "General purpose bucket naming rules" and "Naming Amazon S3 objects" of the S3 user guide.

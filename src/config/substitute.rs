@@ -1,6 +1,6 @@
 //! Replaces `${NAME}` and `${NAME:-default}` in the file's texts by environment variables.
 //!
-//! As in a shell, the default also replaces an empty variable. `$${` is the text `${`. A variable's value is not
+//! The default also replaces an empty variable, as in a shell. `$${` is the text `${`. A variable's value is not
 //! expanded again. Messages show names, never values.
 
 use serde_json::Value;

@@ -130,7 +130,7 @@ impl Format {
     }
 }
 
-/// What else a document may be if a format finds no records in it.
+/// Other shapes of a document, if a format finds no records in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Others {
     /// The first path that exists leads to the records: an array's elements, or the value itself.

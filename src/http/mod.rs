@@ -50,7 +50,7 @@ impl Default for Bounds {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     pub method: String,
-    /// As on the wire: path and query, percent-encoded.
+    /// Path and query on the wire, percent-encoded.
     pub target: String,
     /// Names in lower case.
     headers: Vec<(String, String)>,

@@ -379,7 +379,7 @@ impl Store {
         transaction.commit()
     }
 
-    /// Of the `rows_max` oldest entries, removes those from before `oldest`; all of them while the file holds more than
+    /// Removes those of the `rows_max` oldest entries that are from before `oldest`; all of them while the file holds more than
     /// `bytes_max`. Returns their number.
     pub fn sweep(&mut self, oldest: i64, bytes_max: u64, rows_max: usize) -> rusqlite::Result<usize> {
         self.sweep_suspects(oldest)?;

@@ -52,7 +52,7 @@ pub enum Queue {
     Name(String),
 }
 
-/// What happens to a message whose object is missing (`missing_object`).
+/// The treatment of a message whose object is missing (`missing_object`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MissingObject {
     /// It is retried, until the queue's redrive policy takes it.

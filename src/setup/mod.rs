@@ -1,4 +1,4 @@
-//! What a configuration needs in AWS: the policy of `iam-policy`, the template of `cloudformation`. Pure: nothing is
+//! The AWS resources and permissions of a configuration: the policy of `iam-policy`, the template of `cloudformation`. Pure: nothing is
 //! requested and nothing is changed.
 
 mod arn;

@@ -24,7 +24,7 @@ pub struct Call {
     pub rights: Vec<Rights>,
 }
 
-/// What an API's calls need.
+/// The needs of an API's calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rights {
     pub sid: &'static str,

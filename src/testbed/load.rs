@@ -140,7 +140,7 @@ fn compress(kind: Kind, text_bytes: u64, seed: u64) -> io::Result<LoadObject> {
     Ok(LoadObject { key: key(kind), bytes, log_bytes: Some(log_bytes), events: Some(events), path: None })
 }
 
-/// As the services name them.
+/// The names that the services use.
 fn key(kind: Kind) -> (String, String) {
     let day = "eu-west-1/2026/03/14";
     let (before, after) = match kind {

@@ -108,7 +108,7 @@ pub struct StoredObject {
 #[derive(Debug, Clone)]
 pub struct QueuePlan {
     pub name: String,
-    /// As in the configuration: `aws_sqs_vpc`.
+    /// Its name in the configuration: `aws_sqs_vpc`.
     pub service: &'static str,
     pub messages: Vec<String>,
 }

@@ -32,7 +32,7 @@ pub enum SinkError {
     Listen(#[from] io::Error),
 }
 
-/// What is kept of each record.
+/// The amount kept of each record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
     /// A digest, so that missing and repeated records are found.

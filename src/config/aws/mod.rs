@@ -193,7 +193,7 @@ fn rows_of_type(node: &Node<'_>, rows: &[&'static Row], entry: &Entry<'_>) -> Op
     Some(with_queues(meant, entry))
 }
 
-/// Of several rows with queues, those whose queues are configured; all if none is.
+/// The rows whose queues are configured, of several rows with queues; all if none is.
 fn with_queues(rows: Vec<&'static Row>, entry: &Entry<'_>) -> Vec<&'static Row> {
     let written: Vec<&Row> = rows.iter().filter(|row| writes_queue(row, entry)).copied().collect();
     if rows.len() < 2 || written.is_empty() { rows } else { written }

@@ -189,7 +189,7 @@ struct Header {
     flags: u8,
 }
 
-/// What comes next.
+/// The next part of a header.
 #[derive(Clone, Copy)]
 enum Part {
     Magic,

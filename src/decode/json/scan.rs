@@ -14,9 +14,9 @@ pub(in crate::decode) struct Fault {
 /// A value that has begun and not ended yet.
 pub(in crate::decode) struct Value {
     kind: Kind,
-    /// Of an object or array.
+    /// An object or array.
     container: Container,
-    /// Of a bare string.
+    /// A bare string.
     text: Text,
 }
 

@@ -44,7 +44,7 @@ impl Stored {
 }
 
 impl From<Stored> for Cells {
-    /// Of a column that is required.
+    /// A required column.
     fn from(values: Stored) -> Cells {
         Cells { values, definitions: Vec::new(), repetitions: Vec::new() }
     }

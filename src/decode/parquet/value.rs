@@ -29,7 +29,7 @@ use crate::decode::Error;
 /// The meaning of a column's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// As stored; bytes are text if possible.
+    /// The stored value; bytes are text if possible.
     Plain,
     Unsigned,
     Decimal {
