@@ -62,7 +62,9 @@ impl JsonLines {
     /// The text, `length` bytes of it, has ended.
     pub fn finish(&mut self, length: u64, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         if let State::Lines(partial) = &mut self.state {
-            if whole_line(partial, b"", self.allows_text, sink) {
+            // Text or not: an object without an end was cut off.
+            let is_cut = open_object(partial.held()).is_some();
+            if !is_cut && whole_line(partial, b"", self.allows_text, sink) {
                 return Ok(());
             }
             self.read_values(b"", length, sink)?;
@@ -156,31 +158,24 @@ fn values(line: &[u8]) -> Option<Vec<&[u8]>> {
 
 /// No string of JSON goes over a line's end.
 fn is_open_object(line: &[u8]) -> bool {
+    open_object(line).is_some_and(|value| !value.in_string())
+}
+
+/// The object that a line begins with and that does not end in it.
+fn open_object(line: &[u8]) -> Option<Value> {
     let mut value = match line {
-        [b'{', rest @ ..] if matches!(walk::trim(rest).first(), None | Some(b'"')) => Value::begin(b'{', 0),
-        _ => return false,
+        [b'{', rest @ ..] if matches!(walk::trim(rest).first(), None | Some(b'"')) => {
+            Value::begin(b'{', 0).ok()?
+        }
+        _ => return None,
     };
-    value.as_mut().is_ok_and(|value| value.advance(line, 0).is_none() && !value.in_string())
+    value.advance(line, 0).is_none().then_some(value)
 }
 
 /// Is the line an object and nothing else?
-///
-/// Most closing braces say by the byte behind them that they are inside another value: only where one does not is
-/// the line scanned.
 #[inline]
 fn is_one_object(line: &[u8]) -> bool {
-    if line.first() != Some(&b'{') || !json::begins_object(line) {
-        return false;
-    }
-    for at in memchr::memchr_iter(b'}', line) {
-        match &line[at + 1..] {
-            [] => return true,
-            // Another bracket closes, or a key follows.
-            [b'}' | b']', ..] | [b',', b'"', ..] => (),
-            _ => return walk::is_value(line),
-        }
-    }
-    false
+    line.first() == Some(&b'{') && json::begins_object(line) && walk::is_value(line)
 }
 
 #[cfg(test)]
@@ -280,6 +275,29 @@ mod tests {
             let Err(Error::BadJson { offset: found, .. }) = result else { panic!("{text:?}: {result:?}") };
             assert_eq!(found, offset, "{text:?}: {records:?}");
         }
+    }
+
+    #[test]
+    fn an_object_without_its_end_is_no_record() {
+        for (cut, whole) in [
+            (r#"{"a":{"b":1}"#, r#"{"a":{"b":1}}"#),
+            (r#"{"a":[{"b":1}"#, r#"{"a":[{"b":1}]}"#),
+            (r#"{"a":"}"#, r#"{"a":"}"}"#),
+            (r#"{"a":"text"#, r#"{"a":"text"}"#),
+        ] {
+            let text = format!("{whole}\n{cut}");
+            assert!(
+                matches!(split(&text), (records, Err(Error::BadJson { .. })) if records == [whole]),
+                "{text}"
+            );
+            for size in 1..=text.len() {
+                let (records, result) = split_by(JsonLines::among_text(1 << 20), text.as_bytes(), size);
+                assert!(matches!(result, Err(Error::BadJson { .. })), "{text}: {result:?}");
+                assert_eq!(records, [whole], "{size} bytes at a time");
+            }
+        }
+        let wrapped = "{\"a\":{\"b\":1}\n,\"c\":{\"d\":2}\n}";
+        assert_eq!(split(&format!("{wrapped}\n{{}}")), (vec![wrapped.into(), "{}".into()], Ok(())));
     }
 
     #[test]
