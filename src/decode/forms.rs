@@ -153,6 +153,28 @@ fn byte_order_marks_line_ends_and_blank_lines() {
     );
 }
 
+/// Files that were put together have one each.
+#[test]
+fn byte_order_marks_between_records() {
+    let named = Arc::new(HeaderNames::new(&["h".to_owned()]));
+    for format in [
+        LINES,
+        CSV,
+        Format::LinesWithHeaders { names: named.clone() },
+        Format::CsvWithHeaders { names: named },
+        Format::LinesUnder { prefix: b"h".to_vec() },
+    ] {
+        let expected = bodies(b"h 1\na\nh 1\nb", &format);
+        assert_eq!(bodies(b"\xef\xbb\xbfh 1\na\n\xef\xbb\xbfh 1\r\nb", &format), expected, "{format:?}");
+    }
+    for between in ["", "\n", "\r\n\n"] {
+        let text = format!("{{\"a\":1}}{between}\u{feff}{{\"a\":2}}{between}");
+        for format in [Format::JsonLines, json(&[]), Format::Envelopes { detail: vec!["d".into()] }] {
+            assert_eq!(bodies(text.as_bytes(), &format), ["{\"a\":1}", "{\"a\":2}"], "{format:?}");
+        }
+    }
+}
+
 #[test]
 fn a_header_without_json_stands_before_each_record() {
     let text = b"\xef\xbb\xbfday,who\r\n\n1,ada\r\nday,who\r\n2,\"b\"";

@@ -7,6 +7,7 @@
 
 use super::json::scan::Value;
 use super::json::{self, Json, RECORD_SEPARATOR, is_white, walk};
+use super::lines::content;
 use super::partial::{Limit, Partial};
 use super::{Error, Newlines, Record};
 
@@ -52,7 +53,8 @@ impl JsonLines {
         }
         let rest = &data[start..];
         let first = partial.held().first().or(rest.first()).copied();
-        let no_object = first.is_some_and(|first| first != b'{' && !is_white(first));
+        // A byte order mark may stand before an object.
+        let no_object = first.is_some_and(|first| first != b'{' && first != 0xef && !is_white(first));
         if no_object && !allows_text || !no_object && partial.check(rest).is_err() {
             return self.read_values(rest, offset + start as u64, sink);
         }
@@ -119,7 +121,7 @@ fn whole_line(
 
 #[inline]
 fn line(line: &[u8], allows_text: bool, sink: &mut dyn FnMut(Record<'_>)) -> bool {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let line = content(line);
     if is_one_object(line) {
         sink(Record::new(line, Newlines::Absent));
         return true;

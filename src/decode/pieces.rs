@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::copies::Copies;
 use super::json::walk;
+use super::lines::content;
 use super::partial::Limit;
 use super::select::Selection;
 use super::separated::Separated;
@@ -91,7 +92,7 @@ impl Piece {
                 }
             }
             Piece::Under { prefix, at_head, seen } => {
-                let line = line(piece);
+                let line = content(piece);
                 if line.is_empty() || is_under(line, prefix, *at_head, seen) {
                     return Ok(());
                 }
@@ -104,7 +105,7 @@ impl Piece {
                     sink(json(text));
                 }
             }
-            Piece::Array => array(line(piece), sink),
+            Piece::Array => array(content(piece), sink),
             Piece::Text(text) => return text.piece(piece, sink),
         }
         Ok(())
@@ -190,9 +191,4 @@ fn array(line: &[u8], sink: &mut dyn FnMut(Record<'_>)) {
         Ok(elements) => elements.iter().for_each(|element| sink(Record::new(element, Newlines::Absent))),
         Err(_) => sink(Record::new(line, Newlines::Absent)),
     }
-}
-
-/// A line without the CR of its end.
-fn line(piece: &[u8]) -> &[u8] {
-    piece.strip_suffix(b"\r").unwrap_or(piece)
 }
