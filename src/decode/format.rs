@@ -16,10 +16,11 @@ use super::text_file::TextFile;
 pub enum Format {
     /// LF-separated lines; the first `header_lines` non-empty ones are dropped.
     Lines { header_lines: u32 },
-    /// The same; a line whose first field is one of the names is a header, wherever it stands, and dropped.
+    /// The same; a line whose first field is one of the names, or that has two of them, is a header, wherever it stands,
+    /// and dropped.
     LinesWithHeaders { names: Arc<HeaderNames> },
     /// The same; the first lines are dropped as long as they begin with `prefix` (CloudFront's `#`), and so are later
-    /// ones that begin with the same word.
+    /// ones that begin with the same word, or with a directive of the W3C's extended log format (`#Fields:`).
     LinesUnder { prefix: Vec<u8> },
     /// Some of the lines, as they are.
     SelectedLines { header_lines: u32, selection: Arc<Selection> },
@@ -49,7 +50,7 @@ pub enum Format {
     Parquet,
     /// Lines whose double quotes may hold line feeds; the first `header_lines` records are dropped.
     Csv { header_lines: u32 },
-    /// The same; a record whose first field is one of the names is a header, and dropped.
+    /// The same; a record whose first field is one of the names, or that has two of them, is a header, and dropped.
     CsvWithHeaders { names: Arc<HeaderNames> },
     /// Text between separators of any kind, with or without named fields.
     TextFile(Arc<TextFile>),

@@ -8,7 +8,7 @@ use super::lines::content;
 use super::partial::Limit;
 use super::select::Selection;
 use super::separated::Separated;
-use super::text_file::{Header, TextFile};
+use super::text_file::{Header, HeaderLine, TextFile};
 use super::{Error, Newlines, Record};
 use crate::limits::{ADDED_HEADER_BYTES_MAX, HEADER_BYTES_MAX};
 
@@ -37,6 +37,8 @@ pub(super) struct Text {
     at_header: bool,
     /// The header, which may come again.
     header: Option<Vec<u8>>,
+    /// What another one is known by.
+    header_line: Option<HeaderLine>,
     names: Option<Header>,
     /// What is sent of a piece, where that is not the piece itself.
     record: Vec<u8>,
@@ -55,6 +57,7 @@ impl Pieces {
         let text = Text {
             at_header: file.header,
             header: None,
+            header_line: None,
             names,
             record: Vec::new(),
             copies: Copies::default(),
@@ -80,7 +83,7 @@ impl Piece {
     fn piece(&mut self, piece: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         match self {
             Piece::Selected { header_lines, selection, position } => {
-                let (line, at) = (line(piece), *position);
+                let (line, at) = (content(piece), *position);
                 *position += 1;
                 if line.is_empty() {
                     return Ok(());
@@ -114,9 +117,9 @@ impl Piece {
 
 impl Text {
     fn piece(&mut self, piece: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        let Text { file, at_header, header, names, record, copies } = self;
+        let Text { file, at_header, header, header_line, names, record, copies } = self;
         copies.read(piece.len() + file.line_separator.len());
-        let piece = if file.line_separator == b"\n" { line(piece) } else { piece };
+        let piece = if file.line_separator == b"\n" { content(piece) } else { piece };
         // Between other separators, a line end by itself is what a file ends with.
         if piece.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
             return Ok(());
@@ -124,12 +127,14 @@ impl Text {
         if header.as_deref() == Some(piece) {
             return Ok(());
         }
-        if std::mem::take(at_header) {
+        let is_another = || header_line.as_ref().is_some_and(|header| header.has_names_of(piece));
+        if std::mem::take(at_header) || is_another() {
             let max = if file.json.is_some() { HEADER_BYTES_MAX } else { ADDED_HEADER_BYTES_MAX };
             if piece.len() > max {
                 return Err(Error::HeaderTooLarge { max });
             }
             *header = Some(piece.to_vec());
+            *header_line = Some(HeaderLine::new(file, piece));
             *names = file.json.as_ref().and_then(|fields| fields.names.read(piece));
             return Ok(());
         }
@@ -154,14 +159,19 @@ impl Text {
     }
 }
 
-/// Is the line a header? Behind the head, it is one if it begins with the word that one at the head began with.
+/// What the W3C's extended log format has lines for that are no records: files that were put together have them
+/// anywhere.
+const DIRECTIVES: [&[u8]; 7] =
+    [b"Version", b"Fields", b"Software", b"Start-Date", b"End-Date", b"Date", b"Remark"];
+
+/// Is the line a header? Behind the head, it is one if it begins with the word that one at the head began with, or is a
+/// directive of the W3C's.
 fn is_under(line: &[u8], prefix: &[u8], at_head: bool, seen: &mut Vec<Vec<u8>>) -> bool {
-    if !line.starts_with(prefix) {
-        return false;
-    }
-    let end = line[prefix.len()..].iter().position(|byte| matches!(byte, b':' | b' ' | b'\t'));
-    let word = &line[..end.map_or(line.len(), |end| prefix.len() + end)];
-    let is_known = seen.iter().any(|known| known == word);
+    let Some(behind) = line.strip_prefix(prefix) else { return false };
+    let end = behind.iter().position(|byte| matches!(byte, b':' | b' ' | b'\t')).unwrap_or(behind.len());
+    let word = &behind[..end];
+    let is_directive = behind.get(end) == Some(&b':') && DIRECTIVES.contains(&word);
+    let is_known = is_directive || seen.iter().any(|known| known == word);
     if at_head && !is_known {
         seen.push(word.to_vec());
     }
