@@ -190,6 +190,90 @@ fn a_header_without_json_stands_before_each_record() {
 }
 
 #[test]
+fn the_header_of_another_file_counts_from_there_on() {
+    let text = b"day,who\n1,ada\nwho,day\nbob,2\nday,who,where\n3,eve,here\n";
+    let names = Names::InHeader(b",".to_vec());
+    let named = text_file("\n", true, Some(Fields { separator: b",".to_vec(), names }));
+    assert_eq!(
+        bodies(text, &named),
+        [
+            r#"{"day":"1","who":"ada"}"#,
+            r#"{"who":"bob","day":"2"}"#,
+            r#"{"day":"3","who":"eve","where":"here"}"#
+        ]
+    );
+    let added = bodies(text, &text_file("\n", true, None));
+    assert_eq!(added, ["day,who\n1,ada", "who,day\nbob,2", "day,who,where\n3,eve,here"]);
+}
+
+#[test]
+fn directives_are_no_records_wherever_they_stand() {
+    let format = Format::LinesUnder { prefix: b"#".to_vec() };
+    let text = b"1\n#Version: 1.0\n#Fields: a\n2\n#Fields\n#tag: 3\n";
+    assert_eq!(bodies(text, &format), ["1", "2", "#Fields", "#tag: 3"]);
+}
+
+#[test]
+fn extracted_messages_may_be_json_and_text() {
+    let format = or(Format::CloudWatch { body: EventBody::Message }, Bare::Any);
+    let envelope = r#"{"messageType":"DATA_MESSAGE","logGroup":"g","logEvents":[{"message":"in"}]}"#;
+    let lines = [
+        "{\"a\":1}",
+        "text {1}",
+        "[INFO] x",
+        "{\"a\":2}{\"a\":3}",
+        envelope,
+        "[{\"a\":4},{\"a\":5}]",
+        "[1]",
+        "7",
+    ];
+    let expected = [
+        "{\"a\":1}",
+        "text {1}",
+        "[INFO] x",
+        "{\"a\":2}",
+        "{\"a\":3}",
+        "in",
+        "{\"a\":4}",
+        "{\"a\":5}",
+        "[1]",
+        "7",
+    ];
+    // A first line of several values makes JSON of the text.
+    for rotation in [0, 1, 2, 4, 6, 7] {
+        let mut text = lines;
+        text.rotate_left(rotation);
+        let (mut found, mut expected) = (bodies(text.join("\n").as_bytes(), &format), expected);
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected, "{}", text[0]);
+    }
+}
+
+#[test]
+fn envelopes_without_events_and_failed_deliveries_are_no_messages() {
+    let format = or(Format::CloudWatch { body: EventBody::Message }, Bare::Any);
+    for events in ["null", "[]"] {
+        let text = format!(r#"{{"messageType":"DATA_MESSAGE","logGroup":"g","logEvents":{events}}}"#);
+        assert!(bodies(text.as_bytes(), &format).is_empty(), "{events}");
+    }
+    for document in [
+        r#"{"messageType":"DATA_MESSAGE","logGroup":"g","logEvents":"x"}"#,
+        r#"{"messageType":"DATA_MESSAGE","logGroup":"g","logEvents":["x"]}"#,
+        r#"{"attemptsMade":1,"errorCode":"c","rawData":"eA=="}"#,
+    ] {
+        for before in ["", "a line\n", "{\"a\":1}\n"] {
+            let (records, result) = decode_in(format!("{before}{document}").as_bytes(), &format, 9);
+            assert!(
+                matches!(result, Err(Error::UnexpectedDocuments { count: 1, .. })),
+                "{document}: {result:?}"
+            );
+            assert_eq!(records.len(), before.lines().count(), "{document}");
+        }
+    }
+}
+
+#[test]
 fn fields_without_names_are_numbered() {
     let fields = Fields { separator: b"|".to_vec(), names: Names::Given(vec![]) };
     let records = bodies(b"a|\"b|c\"\n\xe9\n", &text_file("\n", false, Some(fields)));
