@@ -307,6 +307,7 @@ impl Split {
     }
 
     fn look_at(&mut self, start: &[u8]) -> Result<(), Error> {
+        foreign::check_archive(start, start.len() < BINARY_LOOK_BYTES)?;
         if self.look.binary {
             foreign::check_text(start)?;
         }
