@@ -1,7 +1,7 @@
 //! CSV text -> records that may contain line feeds.
 
 use super::header::Headers;
-use super::lines::Lines;
+use super::lines::{Lines, content};
 use super::partial::{Held, Limit};
 use super::{Error, Newlines, Record};
 
@@ -107,7 +107,7 @@ impl Csv {
 }
 
 fn give(headers: &mut Headers, record: &[u8], newlines: Newlines, sink: &mut dyn FnMut(Record<'_>)) {
-    let bytes = record.strip_suffix(b"\r").unwrap_or(record);
+    let bytes = content(record);
     if !bytes.is_empty() && !headers.is_header(bytes) {
         sink(Record::new(bytes, newlines));
     }

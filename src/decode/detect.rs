@@ -33,7 +33,7 @@ enum State {
     Inside {
         bracket: u8,
         value: Value,
-        /// It is an array whose first element is an object: its elements are the records.
+        /// It is an array whose first element is an object, or an array without elements: its elements are the records.
         array_of_objects: bool,
     },
     /// After the first value, on its line.
@@ -91,7 +91,7 @@ impl Detector {
                     Step::Decided(Shape::Json)
                 }
                 (b'"' | b'}', b'{') | (b'{' | b'[' | b'"' | b']', b'[') => {
-                    let array_of_objects = data[0] == b'{' && *bracket == b'[';
+                    let array_of_objects = matches!(data[0], b'{' | b']') && *bracket == b'[';
                     self.enter(array_of_objects)
                 }
                 _ => Step::Decided(Shape::Lines),
@@ -201,6 +201,8 @@ mod tests {
                 b"{\"a\":1}, {\"a\":2}",
                 b"[{},{}]\n",
                 b"[{}]",
+                b"[]",
+                b"[ ]\n",
                 b"\x1e{\"a\":1}\n",
                 b"{\"a\":1",
             ],

@@ -45,7 +45,7 @@ pub enum Error {
     BadDocument { number: u64, cause: &'static str },
     /// Documents are of another kind than the service's.
     #[error(
-        "{count} of its JSON documents are not what this service reads ({expected}). The first begins with {example}. Is this the log of another service?"
+        "{count} of its JSON documents hold nothing that this service reads ({expected}), and may be the log of another service. The first begins with {example}"
     )]
     UnexpectedDocuments { count: u64, expected: String, example: String },
     /// It begins with the signature of another log than the service's.

@@ -56,6 +56,11 @@ const BZIP2: Foreign = Foreign { name: "bzip2", cure: REPACK };
 /// The offset of a tar header's magic (POSIX.1-1988, ustar).
 const TAR_MAGIC: (usize, &[u8]) = (257, b"ustar");
 const TAR: Foreign = Foreign { name: "a tar archive", cure: UNPACK };
+const TAR_HEADER_BYTES: usize = 512;
+
+const RAW_SNAPPY: Foreign = Foreign { name: "raw snappy", cure: REPACK };
+/// So many pieces that fit together are no chance, where the end of a block is not in sight.
+const SNAPPY_PIECES_MIN: usize = 16;
 
 /// Recognizes data by its first bytes.
 pub(super) fn told_by_signature(start: &[u8]) -> Option<Foreign> {
@@ -96,29 +101,91 @@ fn may_become_bzip2(start: &[u8]) -> bool {
     }
 }
 
-/// The reason why the first bytes of supposed text are not text.
-enum NoText {
-    Foreign(Foreign),
-    Binary,
+/// Refuses archives and packings without a signature, by their first bytes. `is_all`: these are all bytes.
+pub(super) fn check_archive(start: &[u8], is_all: bool) -> Result<(), Error> {
+    let found = if is_tar(start) {
+        TAR
+    } else if is_raw_snappy(start, is_all) {
+        RAW_SNAPPY
+    } else {
+        return Ok(());
+    };
+    Err(Error::Foreign { name: found.name, cure: found.cure })
 }
 
-/// Refuses supposed text by its first bytes, if it is not text.
+/// Refuses supposed text by its first bytes, if it is binary. A few odd bytes do not make it binary.
 pub(super) fn check_text(start: &[u8]) -> Result<(), Error> {
-    match no_text(start) {
-        None => Ok(()),
-        Some(NoText::Foreign(Foreign { name, cure })) => Err(Error::Foreign { name, cure }),
-        Some(NoText::Binary) => Err(Error::Binary),
-    }
+    let odd = odd_bytes(start);
+    let is_binary = odd >= ODD_BYTES_MIN && odd * BINARY_PART_MAX > start.len();
+    if is_binary { Err(Error::Binary) } else { Ok(()) }
 }
 
-/// Looks at the first bytes of supposed text. A few odd bytes do not make it binary.
-fn no_text(start: &[u8]) -> Option<NoText> {
+/// True if the bytes begin with a tar header: it has the magic number, or the octal sum of its own bytes. In the sum, its own
+/// field counts as blanks.
+fn is_tar(start: &[u8]) -> bool {
     let (at, magic) = TAR_MAGIC;
     if start.get(at..at + magic.len()) == Some(magic) {
-        return Some(NoText::Foreign(TAR));
+        return true;
     }
-    let odd = odd_bytes(start);
-    (odd >= ODD_BYTES_MIN && odd * BINARY_PART_MAX > start.len()).then_some(NoText::Binary)
+    let Some(header) = start.get(..TAR_HEADER_BYTES) else { return false };
+    let (before, sum, behind) = (&header[..148], &header[148..156], &header[156..]);
+    let digits = sum.trim_ascii_start().iter().take_while(|byte| matches!(byte, b'0'..=b'7'));
+    let written = digits.fold(0_u64, |sum, digit| sum * 8 + u64::from(digit - b'0'));
+    let counted: u64 = before.iter().chain(behind).map(|byte| u64::from(*byte)).sum();
+    header.contains(&0) && written == counted + 8 * u64::from(b' ')
+}
+
+/// A block of snappy without frames says how long its content is, and consists of pieces that are text or copies of
+/// what came before them: no other data does, to its end.
+fn is_raw_snappy(start: &[u8], is_all: bool) -> bool {
+    let mut rest = start;
+    let Some(length) = varint(&mut rest) else { return false };
+    let (mut produced, mut pieces) = (0, 0);
+    while let Some(&tag) = rest.first() {
+        let Some((piece, from, taken)) = snappy_piece(tag, &rest[1..]) else { break };
+        if from > produced || (tag & 3 != 0 && from == 0) || produced + piece > length {
+            return false;
+        }
+        let Some(behind) = rest.get(1 + taken..) else { break };
+        produced += piece;
+        pieces += 1;
+        rest = behind;
+    }
+    if is_all { rest.is_empty() && produced == length && length > 0 } else { pieces >= SNAPPY_PIECES_MIN }
+}
+
+/// What a piece of snappy gives, from how far back it is copied, and the bytes that it takes behind its tag. None: they
+/// are cut off.
+fn snappy_piece(tag: u8, behind: &[u8]) -> Option<(u64, u64, usize)> {
+    let number = |bytes: usize| {
+        let bytes = behind.get(..bytes)?;
+        Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    };
+    let high = u64::from(tag >> 2);
+    Some(match tag & 3 {
+        0 if high < 60 => (high + 1, 0, high as usize + 1),
+        0 => {
+            let bytes = high as usize - 59;
+            let length = number(bytes)? + 1;
+            (length, 0, bytes + length as usize)
+        }
+        1 => (4 + (high & 7), u64::from(tag >> 5) << 8 | number(1)?, 1),
+        2 => (high + 1, number(2)?, 2),
+        _ => (high + 1, number(4)?, 4),
+    })
+}
+
+/// The length at the beginning of a block.
+fn varint(rest: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for (at, byte) in rest.iter().take(5).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            *rest = &rest[at + 1..];
+            return Some(value);
+        }
+    }
+    None
 }
 
 /// Control characters that no text has, and bytes that are not UTF-8.
@@ -157,29 +224,66 @@ mod tests {
         }
     }
 
+    fn is_text(start: &[u8]) -> bool {
+        check_archive(start, true).and_then(|()| check_text(start)).is_ok()
+    }
+
     #[test]
     fn single_odd_bytes_are_text() {
         let text = "2026-11-28 10:00:00 a line of a log\n".repeat(20);
         let with = |odd: &[u8]| [text.as_bytes(), odd].concat();
         for odd in [&b""[..], b"\0", b"\xff\xfe\xfd", &[0; 20], "Gr\u{fc}\u{df}e".as_bytes()] {
-            assert!(no_text(&with(odd)).is_none(), "{odd:?}");
+            assert!(is_text(&with(odd)), "{odd:?}");
         }
-        assert!(matches!(no_text(&with(&[0; 200])), Some(NoText::Binary)));
-        assert!(matches!(no_text(&with(&[0xe4; 200])), Some(NoText::Binary)));
-        let tar = [&b"a.log"[..], &[0; 252], b"ustar\x0000", &[0; 100]].concat();
-        assert!(matches!(no_text(&tar), Some(NoText::Foreign(TAR))));
+        assert_eq!(check_text(&with(&[0; 200])), Err(Error::Binary));
+        assert_eq!(check_text(&with(&[0xe4; 200])), Err(Error::Binary));
+    }
+
+    fn named(start: &[u8], is_all: bool) -> Option<&'static str> {
+        match check_archive(start, is_all) {
+            Err(Error::Foreign { name, .. }) => Some(name),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn tar_with_and_without_its_magic() {
+        let content = "2026-11-28 10:00:00 a line of a log\n".repeat(1000);
+        let ustar = [&b"a.log"[..], &[0; 252], b"ustar\x0000", &[0; 100]].concat();
+        assert_eq!(named(&ustar, true), Some("a tar archive"));
+        let mut old = [&b"logs/a.log"[..], &[0; 90], b"0000644\0", &[b'0'; 40], &[0; 364]].concat();
+        old[148..156].fill(b' ');
+        let sum: u64 = old.iter().map(|byte| u64::from(*byte)).sum();
+        old[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        assert_eq!(named(&[&old[..], content.as_bytes()].concat(), false), Some("a tar archive"));
+        old[0] = b'b';
+        assert_eq!(named(&old, true), None);
+        assert_eq!(named(content.as_bytes(), true), None);
+    }
+
+    #[test]
+    fn raw_snappy_is_known_by_its_pieces() {
+        let line = "2026-11-28 10:00:00 a line of a log\n";
+        let mut encoder = snap::raw::Encoder::new();
+        for text in [line.to_owned(), "x".to_owned(), line.repeat(3000), line.repeat(90_000)] {
+            let block = encoder.compress_vec(text.as_bytes()).unwrap();
+            assert_eq!(named(&block, true), Some("raw snappy"));
+            assert_eq!(named(&block[..block.len() - 1], true), None);
+        }
+        let large = encoder.compress_vec(line.repeat(90_000).as_bytes()).unwrap();
+        assert_eq!(named(&large[..large.len() / 2], false), Some("raw snappy"));
     }
 
     proptest! {
         #[test]
         fn text_of_any_script_is_text(text in "\\PC{0,300}") {
-            prop_assert!(no_text(text.as_bytes()).is_none());
+            prop_assert!(is_text(text.as_bytes()));
         }
 
         /// Like compressed data.
         #[test]
         fn random_bytes_are_binary(bytes in prop::collection::vec(any::<u8>(), 400..2000)) {
-            prop_assert!(no_text(&bytes).is_some());
+            prop_assert!(!is_text(&bytes));
         }
     }
 }

@@ -16,10 +16,11 @@ use super::text_file::TextFile;
 pub enum Format {
     /// LF-separated lines; the first `header_lines` non-empty ones are dropped.
     Lines { header_lines: u32 },
-    /// Lines; a line whose first field is one of the names is a header, wherever it is, and is dropped.
+    /// Lines; a line whose first field is one of the names, or that has two of them, is a header, wherever it is, and is
+    /// dropped.
     LinesWithHeaders { names: Arc<HeaderNames> },
     /// Lines; the first ones are dropped as long as they begin with `prefix` (CloudFront's `#`), and so are later ones
-    /// that begin with the same word.
+    /// that begin with the same word, or with a directive of the W3C's extended log format (`#Fields:`).
     LinesUnder { prefix: Vec<u8> },
     /// Some of the lines, unchanged.
     SelectedLines { header_lines: u32, selection: Arc<Selection> },
@@ -48,7 +49,7 @@ pub enum Format {
     Parquet,
     /// Lines whose double quotes may contain line feeds; the first `header_lines` records are dropped.
     Csv { header_lines: u32 },
-    /// CSV records; one whose first field is one of the names is a header, and is dropped.
+    /// CSV records; one whose first field is one of the names, or that has two of them, is a header, and is dropped.
     CsvWithHeaders { names: Arc<HeaderNames> },
     /// Text between arbitrary separators, with or without named fields.
     TextFile(Arc<TextFile>),

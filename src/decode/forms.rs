@@ -153,6 +153,28 @@ fn byte_order_marks_line_ends_and_blank_lines() {
     );
 }
 
+/// Files that were put together have one each.
+#[test]
+fn byte_order_marks_between_records() {
+    let named = Arc::new(HeaderNames::new(&["h".to_owned()]));
+    for format in [
+        LINES,
+        CSV,
+        Format::LinesWithHeaders { names: named.clone() },
+        Format::CsvWithHeaders { names: named },
+        Format::LinesUnder { prefix: b"h".to_vec() },
+    ] {
+        let expected = bodies(b"h 1\na\nh 1\nb", &format);
+        assert_eq!(bodies(b"\xef\xbb\xbfh 1\na\n\xef\xbb\xbfh 1\r\nb", &format), expected, "{format:?}");
+    }
+    for between in ["", "\n", "\r\n\n"] {
+        let text = format!("{{\"a\":1}}{between}\u{feff}{{\"a\":2}}{between}");
+        for format in [Format::JsonLines, json(&[]), Format::Envelopes { detail: vec!["d".into()] }] {
+            assert_eq!(bodies(text.as_bytes(), &format), ["{\"a\":1}", "{\"a\":2}"], "{format:?}");
+        }
+    }
+}
+
 #[test]
 fn a_header_without_json_stands_before_each_record() {
     let text = b"\xef\xbb\xbfday,who\r\n\n1,ada\r\nday,who\r\n2,\"b\"";
@@ -165,6 +187,90 @@ fn a_header_without_json_stands_before_each_record() {
     let refused = Err(Error::HeaderTooLarge { max: ADDED_HEADER_BYTES_MAX });
     assert_eq!(decode_in(long.as_bytes(), &format, long.len()), (vec![], refused));
     assert_eq!(bodies(&long.as_bytes()[1..], &format).len(), 2);
+}
+
+#[test]
+fn the_header_of_another_file_counts_from_there_on() {
+    let text = b"day,who\n1,ada\nwho,day\nbob,2\nday,who,where\n3,eve,here\n";
+    let names = Names::InHeader(b",".to_vec());
+    let named = text_file("\n", true, Some(Fields { separator: b",".to_vec(), names }));
+    assert_eq!(
+        bodies(text, &named),
+        [
+            r#"{"day":"1","who":"ada"}"#,
+            r#"{"who":"bob","day":"2"}"#,
+            r#"{"day":"3","who":"eve","where":"here"}"#
+        ]
+    );
+    let added = bodies(text, &text_file("\n", true, None));
+    assert_eq!(added, ["day,who\n1,ada", "who,day\nbob,2", "day,who,where\n3,eve,here"]);
+}
+
+#[test]
+fn directives_are_no_records_wherever_they_stand() {
+    let format = Format::LinesUnder { prefix: b"#".to_vec() };
+    let text = b"1\n#Version: 1.0\n#Fields: a\n2\n#Fields\n#tag: 3\n";
+    assert_eq!(bodies(text, &format), ["1", "2", "#Fields", "#tag: 3"]);
+}
+
+#[test]
+fn extracted_messages_may_be_json_and_text() {
+    let format = or(Format::CloudWatch { body: EventBody::Message }, Bare::Any);
+    let envelope = r#"{"messageType":"DATA_MESSAGE","logGroup":"g","logEvents":[{"message":"in"}]}"#;
+    let lines = [
+        "{\"a\":1}",
+        "text {1}",
+        "[INFO] x",
+        "{\"a\":2}{\"a\":3}",
+        envelope,
+        "[{\"a\":4},{\"a\":5}]",
+        "[1]",
+        "7",
+    ];
+    let expected = [
+        "{\"a\":1}",
+        "text {1}",
+        "[INFO] x",
+        "{\"a\":2}",
+        "{\"a\":3}",
+        "in",
+        "{\"a\":4}",
+        "{\"a\":5}",
+        "[1]",
+        "7",
+    ];
+    // A first line of several values makes JSON of the text.
+    for rotation in [0, 1, 2, 4, 6, 7] {
+        let mut text = lines;
+        text.rotate_left(rotation);
+        let (mut found, mut expected) = (bodies(text.join("\n").as_bytes(), &format), expected);
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected, "{}", text[0]);
+    }
+}
+
+#[test]
+fn envelopes_without_events_and_failed_deliveries_are_no_messages() {
+    let format = or(Format::CloudWatch { body: EventBody::Message }, Bare::Any);
+    for events in ["null", "[]"] {
+        let text = format!(r#"{{"messageType":"DATA_MESSAGE","logGroup":"g","logEvents":{events}}}"#);
+        assert!(bodies(text.as_bytes(), &format).is_empty(), "{events}");
+    }
+    for document in [
+        r#"{"messageType":"DATA_MESSAGE","logGroup":"g","logEvents":"x"}"#,
+        r#"{"messageType":"DATA_MESSAGE","logGroup":"g","logEvents":["x"]}"#,
+        r#"{"attemptsMade":1,"errorCode":"c","rawData":"eA=="}"#,
+    ] {
+        for before in ["", "a line\n", "{\"a\":1}\n"] {
+            let (records, result) = decode_in(format!("{before}{document}").as_bytes(), &format, 9);
+            assert!(
+                matches!(result, Err(Error::UnexpectedDocuments { count: 1, .. })),
+                "{document}: {result:?}"
+            );
+            assert_eq!(records.len(), before.lines().count(), "{document}");
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-/// The names that begin a header line.
+/// The names that header lines consist of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderNames {
     /// In lower case.
@@ -11,27 +11,69 @@ pub struct HeaderNames {
 }
 
 impl HeaderNames {
-    /// `names` are the possible first fields of a header.
+    /// `names` are the possible field names of a header, in any case and with hyphens or underscores.
     pub fn new(names: &[String]) -> Self {
         HeaderNames { names: names.iter().map(|name| name.to_ascii_lowercase().into_bytes()).collect() }
     }
 
-    /// True if the line's first field, quoted or not, is one of the names.
+    /// True if the line's first field is one of the names, or if two of its fields are. Fields may be quoted, or in `${}` as
+    /// in the format of a flow log.
     #[inline]
-    pub(super) fn begin(&self, line: &[u8]) -> bool {
-        let start = line.strip_prefix(b"\"").unwrap_or(line);
-        start.first().is_some_and(u8::is_ascii_alphabetic) && self.begin_with_letter(start)
+    pub(super) fn are_in(&self, line: &[u8]) -> bool {
+        let start = field(line);
+        start.first().is_some_and(u8::is_ascii_alphabetic) && self.are_at(start)
     }
 
-    fn begin_with_letter(&self, start: &[u8]) -> bool {
-        let is_name = |name: &Vec<u8>| {
+    fn are_at(&self, mut rest: &[u8]) -> bool {
+        if self.at(rest).is_some() {
+            return true;
+        }
+        let mut found = 0;
+        while !rest.is_empty() {
+            rest = match self.at(rest) {
+                Some(length) => {
+                    found += 1;
+                    &rest[length..]
+                }
+                None => {
+                    let end = rest.iter().position(|&byte| is_separator(byte) || byte.is_ascii_digit());
+                    &rest[end.unwrap_or(rest.len())..]
+                }
+            };
+            // Records have digits before they have two names.
+            if found == 2 || rest.first().is_some_and(u8::is_ascii_digit) {
+                return found == 2;
+            }
+            rest = field(rest);
+        }
+        false
+    }
+
+    /// The length of the name that stands here as a whole field.
+    fn at(&self, start: &[u8]) -> Option<usize> {
+        let is_here = |name: &&Vec<u8>| {
             let follows = start.get(name.len());
             start.len() >= name.len()
-                && start[..name.len()].eq_ignore_ascii_case(name)
-                && follows.is_none_or(|byte| matches!(byte, b' ' | b'\t' | b',' | b';' | b'|' | b'"'))
+                && std::iter::zip(start, *name).all(|(byte, expected)| is_same(*byte, *expected))
+                && follows.is_none_or(|byte| is_separator(*byte))
         };
-        self.names.iter().any(is_name)
+        self.names.iter().find(is_here).map(Vec::len)
     }
+}
+
+/// Returns the text from its next field on.
+fn field(text: &[u8]) -> &[u8] {
+    let begins = |byte: &u8| !is_separator(*byte) && !matches!(byte, b'$' | b'{');
+    &text[text.iter().position(begins).unwrap_or(text.len())..]
+}
+
+fn is_separator(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b',' | b';' | b'|' | b'"' | b'}')
+}
+
+/// Flow logs in Parquet and through Firehose have underscores for hyphens.
+fn is_same(byte: u8, of_name: u8) -> bool {
+    byte.to_ascii_lowercase() == of_name || matches!((byte, of_name), (b'_', b'-') | (b'-', b'_'))
 }
 
 /// The header lines at the start of a text, by their number or by their names.
@@ -49,7 +91,7 @@ impl Headers {
         Headers { left: count, seen: Vec::new(), names: None }
     }
 
-    /// Every line that begins like a header.
+    /// Drops every line that has the names of a header.
     pub fn named(names: Arc<HeaderNames>) -> Self {
         Headers { left: 0, seen: Vec::new(), names: Some(names) }
     }
@@ -63,7 +105,7 @@ impl Headers {
             return true;
         }
         match &self.names {
-            Some(names) => names.begin(line),
+            Some(names) => names.are_in(line),
             None => self.seen.iter().any(|header| header == line),
         }
     }
@@ -74,13 +116,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_is_known_by_its_first_name() {
-        let names = HeaderNames::new(&["version".to_owned(), "Account-ID".to_owned()]);
-        for header in ["version account-id", "account-id", "\"Version\",\"x\"", "VERSION,a"] {
-            assert!(names.begin(header.as_bytes()), "{header}");
+    fn a_header_is_known_by_its_names() {
+        let names =
+            HeaderNames::new(&["version".to_owned(), "Account-ID".to_owned(), "policy id".to_owned()]);
+        for header in [
+            "version account-id",
+            "account-id",
+            "\"Version\",\"x\"",
+            "VERSION,a",
+            " version a",
+            "account_id b",
+            "${version} ${account-id}",
+            "brand-new version other account_id",
+            "\"new\",\"policy id\",\"version\"",
+        ] {
+            assert!(names.are_in(header.as_bytes()), "{header}");
         }
-        for record in ["2 version", "", "\"", "versions a", "version-2", "- version", "account-i"] {
-            assert!(!names.begin(record.as_bytes()), "{record}");
+        for record in [
+            "2 version account-id",
+            "",
+            "\"",
+            "versions a",
+            "version-2",
+            "- version",
+            "account-i",
+            "new version",
+            "eni-1 version account-id",
+            "new 7 version account-id",
+            "new versions account-ids",
+        ] {
+            assert!(!names.are_in(record.as_bytes()), "{record}");
         }
     }
 

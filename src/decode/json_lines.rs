@@ -7,6 +7,7 @@
 
 use super::json::scan::Value;
 use super::json::{self, Json, RECORD_SEPARATOR, is_white, walk};
+use super::lines::content;
 use super::partial::{Limit, Partial};
 use super::{Error, Newlines, Record};
 
@@ -52,7 +53,8 @@ impl JsonLines {
         }
         let rest = &data[start..];
         let first = partial.held().first().or(rest.first()).copied();
-        let no_object = first.is_some_and(|first| first != b'{' && !is_white(first));
+        // A byte order mark may stand before an object.
+        let no_object = first.is_some_and(|first| first != b'{' && first != 0xef && !is_white(first));
         if no_object && !allows_text || !no_object && partial.check(rest).is_err() {
             return self.read_values(rest, offset + start as u64, sink);
         }
@@ -62,7 +64,9 @@ impl JsonLines {
     /// Ends the text, which has `length` bytes.
     pub fn finish(&mut self, length: u64, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         if let State::Lines(partial) = &mut self.state {
-            if whole_line(partial, b"", self.allows_text, sink) {
+            // Text or not: an object without an end was cut off.
+            let is_cut = open_object(partial.held()).is_some();
+            if !is_cut && whole_line(partial, b"", self.allows_text, sink) {
                 return Ok(());
             }
             self.read_values(b"", length, sink)?;
@@ -117,7 +121,7 @@ fn whole_line(
 
 #[inline]
 fn line(line: &[u8], allows_text: bool, sink: &mut dyn FnMut(Record<'_>)) -> bool {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let line = content(line);
     if is_one_object(line) {
         sink(Record::new(line, Newlines::Absent));
         return true;
@@ -157,30 +161,24 @@ fn values(line: &[u8]) -> Option<Vec<&[u8]>> {
 
 /// A JSON string cannot span lines.
 fn is_open_object(line: &[u8]) -> bool {
+    open_object(line).is_some_and(|value| !value.in_string())
+}
+
+/// The object that a line begins with and that does not end in it.
+fn open_object(line: &[u8]) -> Option<Value> {
     let mut value = match line {
-        [b'{', rest @ ..] if matches!(walk::trim(rest).first(), None | Some(b'"')) => Value::begin(b'{', 0),
-        _ => return false,
+        [b'{', rest @ ..] if matches!(walk::trim(rest).first(), None | Some(b'"')) => {
+            Value::begin(b'{', 0).ok()?
+        }
+        _ => return None,
     };
-    value.as_mut().is_ok_and(|value| value.advance(line, 0).is_none() && !value.in_string())
+    value.advance(line, 0).is_none().then_some(value)
 }
 
 /// True if the line is an object and nothing else.
-///
-/// The byte after most closing braces shows that they are inside another value; only otherwise is the line scanned.
 #[inline]
 fn is_one_object(line: &[u8]) -> bool {
-    if line.first() != Some(&b'{') || !json::begins_object(line) {
-        return false;
-    }
-    for at in memchr::memchr_iter(b'}', line) {
-        match &line[at + 1..] {
-            [] => return true,
-            // Another bracket closes, or a key follows.
-            [b'}' | b']', ..] | [b',', b'"', ..] => (),
-            _ => return walk::is_value(line),
-        }
-    }
-    false
+    line.first() == Some(&b'{') && json::begins_object(line) && walk::is_value(line)
 }
 
 #[cfg(test)]
@@ -280,6 +278,29 @@ mod tests {
             let Err(Error::BadJson { offset: found, .. }) = result else { panic!("{text:?}: {result:?}") };
             assert_eq!(found, offset, "{text:?}: {records:?}");
         }
+    }
+
+    #[test]
+    fn an_object_without_its_end_is_no_record() {
+        for (cut, whole) in [
+            (r#"{"a":{"b":1}"#, r#"{"a":{"b":1}}"#),
+            (r#"{"a":[{"b":1}"#, r#"{"a":[{"b":1}]}"#),
+            (r#"{"a":"}"#, r#"{"a":"}"}"#),
+            (r#"{"a":"text"#, r#"{"a":"text"}"#),
+        ] {
+            let text = format!("{whole}\n{cut}");
+            assert!(
+                matches!(split(&text), (records, Err(Error::BadJson { .. })) if records == [whole]),
+                "{text}"
+            );
+            for size in 1..=text.len() {
+                let (records, result) = split_by(JsonLines::among_text(1 << 20), text.as_bytes(), size);
+                assert!(matches!(result, Err(Error::BadJson { .. })), "{text}: {result:?}");
+                assert_eq!(records, [whole], "{size} bytes at a time");
+            }
+        }
+        let wrapped = "{\"a\":{\"b\":1}\n,\"c\":{\"d\":2}\n}";
+        assert_eq!(split(&format!("{wrapped}\n{{}}")), (vec![wrapped.into(), "{}".into()], Ok(())));
     }
 
     #[test]

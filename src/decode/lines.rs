@@ -36,12 +36,20 @@ impl Lines {
     fn line(&mut self, piece: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         let headers = &mut self.headers;
         self.partial.complete(piece, |line| {
-            let bytes = line.strip_suffix(b"\r").unwrap_or(line);
+            let bytes = content(line);
             if !bytes.is_empty() && !headers.is_header(bytes) {
                 sink(Record::new(bytes, Newlines::Absent));
             }
         })
     }
+}
+
+/// A line without the CR of its end, and without the byte order mark that a file has brought along which was put behind
+/// others.
+#[inline]
+pub(super) fn content(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line)
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::copies::Copies;
 use super::json::walk;
+use super::lines::content;
 use super::partial::Limit;
 use super::select::Selection;
 use super::separated::Separated;
-use super::text_file::{Header, TextFile};
+use super::text_file::{Header, HeaderLine, TextFile};
 use super::{Error, Newlines, Record};
 use crate::base::limits::{ADDED_HEADER_BYTES_MAX, HEADER_BYTES_MAX};
 
@@ -36,6 +37,8 @@ pub(super) struct Text {
     at_header: bool,
     /// The header, which may recur.
     header: Option<Vec<u8>>,
+    /// What another one is known by.
+    header_line: Option<HeaderLine>,
     names: Option<Header>,
     /// The output for a piece, if it is not the piece itself.
     record: Vec<u8>,
@@ -54,6 +57,7 @@ impl Pieces {
         let text = Text {
             at_header: file.header,
             header: None,
+            header_line: None,
             names,
             record: Vec::new(),
             copies: Copies::default(),
@@ -79,7 +83,7 @@ impl Piece {
     fn piece(&mut self, piece: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         match self {
             Piece::Selected { header_lines, selection, position } => {
-                let (line, at) = (line(piece), *position);
+                let (line, at) = (content(piece), *position);
                 *position += 1;
                 if line.is_empty() {
                     return Ok(());
@@ -91,7 +95,7 @@ impl Piece {
                 }
             }
             Piece::Under { prefix, at_head, seen } => {
-                let line = line(piece);
+                let line = content(piece);
                 if line.is_empty() || is_under(line, prefix, *at_head, seen) {
                     return Ok(());
                 }
@@ -104,7 +108,7 @@ impl Piece {
                     sink(json(text));
                 }
             }
-            Piece::Array => array(line(piece), sink),
+            Piece::Array => array(content(piece), sink),
             Piece::Text(text) => return text.piece(piece, sink),
         }
         Ok(())
@@ -113,9 +117,9 @@ impl Piece {
 
 impl Text {
     fn piece(&mut self, piece: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        let Text { file, at_header, header, names, record, copies } = self;
+        let Text { file, at_header, header, header_line, names, record, copies } = self;
         copies.read(piece.len() + file.line_separator.len());
-        let piece = if file.line_separator == b"\n" { line(piece) } else { piece };
+        let piece = if file.line_separator == b"\n" { content(piece) } else { piece };
         // Between other separators, a bare line end is the end of the file.
         if piece.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
             return Ok(());
@@ -123,12 +127,14 @@ impl Text {
         if header.as_deref() == Some(piece) {
             return Ok(());
         }
-        if std::mem::take(at_header) {
+        let is_another = || header_line.as_ref().is_some_and(|header| header.has_names_of(piece));
+        if std::mem::take(at_header) || is_another() {
             let max = if file.json.is_some() { HEADER_BYTES_MAX } else { ADDED_HEADER_BYTES_MAX };
             if piece.len() > max {
                 return Err(Error::HeaderTooLarge { max });
             }
             *header = Some(piece.to_vec());
+            *header_line = Some(HeaderLine::new(file, piece));
             *names = file.json.as_ref().and_then(|fields| fields.names.read(piece));
             return Ok(());
         }
@@ -153,14 +159,18 @@ impl Text {
     }
 }
 
-/// True if the line is a header. After the head, it is one if it begins with the same word as a header in the head.
+/// The directives of the W3C extended log format, which are not records. Concatenated files have them anywhere.
+const DIRECTIVES: [&[u8]; 7] =
+    [b"Version", b"Fields", b"Software", b"Start-Date", b"End-Date", b"Date", b"Remark"];
+
+/// True if the line is a header. After the head, it is one if it begins with the same word as a header in the head, or with
+/// a directive of the W3C format.
 fn is_under(line: &[u8], prefix: &[u8], at_head: bool, seen: &mut Vec<Vec<u8>>) -> bool {
-    if !line.starts_with(prefix) {
-        return false;
-    }
-    let end = line[prefix.len()..].iter().position(|byte| matches!(byte, b':' | b' ' | b'\t'));
-    let word = &line[..end.map_or(line.len(), |end| prefix.len() + end)];
-    let is_known = seen.iter().any(|known| known == word);
+    let Some(behind) = line.strip_prefix(prefix) else { return false };
+    let end = behind.iter().position(|byte| matches!(byte, b':' | b' ' | b'\t')).unwrap_or(behind.len());
+    let word = &behind[..end];
+    let is_directive = behind.get(end) == Some(&b':') && DIRECTIVES.contains(&word);
+    let is_known = is_directive || seen.iter().any(|known| known == word);
     if at_head && !is_known {
         seen.push(word.to_vec());
     }
@@ -190,9 +200,4 @@ fn array(line: &[u8], sink: &mut dyn FnMut(Record<'_>)) {
         Ok(elements) => elements.iter().for_each(|element| sink(Record::new(element, Newlines::Absent))),
         Err(_) => sink(Record::new(line, Newlines::Absent)),
     }
-}
-
-/// A line without the CR of its end.
-fn line(piece: &[u8]) -> &[u8] {
-    piece.strip_suffix(b"\r").unwrap_or(piece)
 }

@@ -54,8 +54,9 @@ impl Signs {
         }
         match Beginning::of(start) {
             Beginning::Nothing => Ok(()),
-            Beginning::Document(keys) => {
-                let lacks = !self.must_have.is_empty() && !has_one_of(&keys, &self.must_have);
+            Beginning::Document { keys, is_whole } => {
+                // What a large document does not have in its beginning may stand behind it.
+                let lacks = is_whole && !self.must_have.is_empty() && !has_one_of(&keys, &self.must_have);
                 let is_other = if lacks { Some(UNKNOWN) } else { self.text_only.then_some("JSON") };
                 self.compare(|sign| has_one_of(&keys, &sign.members), is_other)
             }
@@ -70,7 +71,7 @@ impl Signs {
     /// If it has the signature of another log.
     #[cfg(feature = "parquet")]
     pub(super) fn check_row(&self, row: &[u8]) -> Result<(), Error> {
-        let keys = keys(row);
+        let (keys, _) = keys(row);
         self.compare(|sign| has_one_of(&keys, &sign.members), self.text_only.then_some("Parquet"))
     }
 
@@ -101,8 +102,13 @@ impl Sign {
 /// The start of a text.
 enum Beginning<'t> {
     Nothing,
-    /// A JSON object, or an array of them; the top-level keys of the first one, as far as the text goes.
-    Document(Vec<&'t [u8]>),
+    /// A JSON object, or an array of them.
+    Document {
+        /// The top-level keys of the first one, as far as the text goes.
+        keys: Vec<&'t [u8]>,
+        /// Does the text go as far as its end?
+        is_whole: bool,
+    },
     /// The first line that is not blank.
     Line(&'t [u8]),
 }
@@ -113,9 +119,9 @@ impl Beginning<'_> {
         let text = &start[start.iter().take_while(skipped).count()..];
         let inside = text.iter().take_while(|byte| is_white(**byte) || **byte == b'[').count();
         if text.get(inside) == Some(&b'{') {
-            let keys = keys(&text[inside..]);
+            let (keys, is_whole) = keys(&text[inside..]);
             if !keys.is_empty() {
-                return Beginning::Document(keys);
+                return Beginning::Document { keys, is_whole };
             }
         }
         let end = memchr::memchr2(b'\n', b'\r', text).unwrap_or(text.len());
@@ -123,13 +129,14 @@ impl Beginning<'_> {
     }
 }
 
-/// The top-level keys of the object that a text begins with. The text may end anywhere.
-fn keys(text: &[u8]) -> Vec<&[u8]> {
+/// The top-level keys of the object that a text begins with, and whether the object ends in the text, which may end
+/// anywhere.
+fn keys(text: &[u8]) -> (Vec<&[u8]>, bool) {
     let (mut keys, mut depth, mut at) = (Vec::new(), 0_usize, 0);
     while let Some(&byte) = text.get(at) {
         match byte {
             b'{' | b'[' => depth += 1,
-            b'}' | b']' if depth <= 1 => break,
+            b'}' | b']' if depth <= 1 => return (keys, true),
             b'}' | b']' => depth -= 1,
             b'"' => {
                 let Some(end) = string_end(text, at + 1) else { break };
@@ -143,7 +150,7 @@ fn keys(text: &[u8]) -> Vec<&[u8]> {
         }
         at += 1;
     }
-    keys
+    (keys, false)
 }
 
 /// The position of the closing quote of a string that begins at `from`.
@@ -226,6 +233,9 @@ mod tests {
         }
         for start in [r#"{"b":1}"#, r#"[{"x":{"a":1}}"#] {
             assert!(signs.check(start.as_bytes()).is_err(), "{start}");
+        }
+        for cut in [r#"{"x":1"#, r#"{"x":"long"#, r#"{"x":{"y":[1,2"#] {
+            assert_eq!(signs.check(cut.as_bytes()), Ok(()), "{cut}: the rest may have it");
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::csv::Csv;
 use super::detect::{self, Detector};
-use super::documents::{Documents, Each};
+use super::documents::{AmongText, Documents, Each};
 use super::foreign;
 use super::format::{Bare, Others};
 use super::header::Headers;
@@ -54,6 +54,7 @@ enum Splitter {
     JsonLines(JsonLines),
     Json(Box<Json>),
     Documents(Box<Documents>),
+    AmongText(Box<AmongText>),
     Incapsula(Box<Incapsula>),
     SnappyBlocks(Box<SnappyBlocks>),
     Parquet(Box<Parquet>),
@@ -63,7 +64,7 @@ enum Splitter {
         held: Vec<u8>,
         /// The reader if the first line is JSON. None: JSON values, or lines of them.
         json: Option<Box<Splitter>>,
-        /// The reader otherwise.
+        /// The reader otherwise. If `json` is none, the first line is not JSON.
         text: Box<Splitter>,
     },
 }
@@ -152,6 +153,7 @@ impl Split {
     pub fn empty_documents(&self) -> u64 {
         match &self.splitter {
             Splitter::Documents(documents) => documents.empty_documents(),
+            Splitter::AmongText(documents) => documents.empty_documents(),
             _ => 0,
         }
     }
@@ -204,6 +206,7 @@ impl Split {
             Splitter::JsonLines(lines) => lines.finish(self.offset, sink),
             Splitter::Json(json) => json.finish(self.offset, &mut json::records(sink)),
             Splitter::Documents(documents) => documents.finish(self.offset, sink),
+            Splitter::AmongText(documents) => documents.finish(self.offset, sink),
             Splitter::Incapsula(incapsula) => incapsula.finish(sink),
             Splitter::SnappyBlocks(blocks) => blocks.finish(sink),
             Splitter::Parquet(_) | Splitter::Undecided { .. } => Ok(()),
@@ -304,6 +307,7 @@ impl Split {
     }
 
     fn look_at(&mut self, start: &[u8]) -> Result<(), Error> {
+        foreign::check_archive(start, start.len() < BINARY_LOOK_BYTES)?;
         if self.look.binary {
             foreign::check_text(start)?;
         }
@@ -341,8 +345,8 @@ impl Split {
         };
         let max = self.limit();
         match (shape, json) {
-            (detect::Shape::Lines, _) => self.splitter = *text,
-            (_, Some(json)) => self.splitter = *json,
+            (detect::Shape::Lines, _) | (detect::Shape::JsonLines, Some(_)) => self.splitter = *text,
+            (detect::Shape::Json, Some(json)) => self.splitter = *json,
             (detect::Shape::JsonLines, None) => {
                 self.splitter = Splitter::JsonLines(JsonLines::among_text(max));
             }
@@ -367,6 +371,7 @@ impl Split {
             Splitter::JsonLines(lines) => lines.push(text, offset, sink),
             Splitter::Json(json) => json.push(text, offset, &mut json::records(sink)),
             Splitter::Documents(documents) => documents.push(text, offset, sink),
+            Splitter::AmongText(documents) => documents.push(text, offset, sink),
             Splitter::Incapsula(incapsula) => incapsula.push(text, sink),
             Splitter::SnappyBlocks(blocks) => blocks.push(text, sink),
             Splitter::Parquet(_) | Splitter::Undecided { .. } => Ok(()),
@@ -423,9 +428,13 @@ impl Splitter {
     /// Splits for the formats that read documents.
     fn documents(format: Format, others: Arc<Others>, bounds: Bounds, account: &Account) -> Self {
         let max = Limit { max: bounds.record_bytes_max, account: account.clone() };
-        let lines = max.clone();
-        let allows_text = others.bare == Bare::Any && matches!(format, Format::CloudWatch { .. });
         let documents = match format {
+            Format::CloudWatch { body } if others.bare == Bare::Any => {
+                let among_text = AmongText::new(Each::events(body), others.clone(), max.clone());
+                let documents = Documents::new(Vec::new(), Each::events(body), others, max);
+                let documents = Box::new(Splitter::Documents(Box::new(documents)));
+                return Splitter::undecided(Some(documents), Splitter::AmongText(Box::new(among_text)));
+            }
             Format::Json { path } => Documents::new(path, Each::AsItIs, others, max),
             Format::WholeJson { path } => Documents::whole(path, others, max),
             Format::ReshapedJson { path, shape } => Documents::new(path, Each::shape(shape), others, max),
@@ -437,12 +446,7 @@ impl Splitter {
             }
             other => return Splitter::new(other, bounds, account),
         };
-        let documents = Splitter::Documents(Box::new(documents));
-        if allows_text {
-            Splitter::undecided(Some(Box::new(documents)), Splitter::lines(lines))
-        } else {
-            documents
-        }
+        Splitter::Documents(Box::new(documents))
     }
 
     fn undecided(json: Option<Box<Splitter>>, text: Splitter) -> Self {

@@ -106,7 +106,7 @@ fn zero_padding_is_no_damage() {
 fn a_byte_order_mark_is_no_part_of_the_first_record() {
     assert_eq!(lines(b"\xef\xbb\xbfa\nb"), ["a", "b"]);
     assert_eq!(decode(b"\xef\xbb", &LINES).records, [b"\xef\xbb"]);
-    assert_eq!(decode(b"\xef\xbb\n\xef\xbb\xbf", &LINES).records, [&b"\xef\xbb"[..], b"\xef\xbb\xbf"]);
+    assert_eq!(decode(b"\xef\xbb\n\xef\xbb\xbf", &LINES).records, [b"\xef\xbb"]);
     let json = decode(b"\xef\xbb\xbf{} x", &Format::Json { path: vec![] });
     assert!(matches!(json.result, Err(Error::BadJson { offset: 6, .. })), "{:?}", json.result);
 }

@@ -30,6 +30,48 @@ pub enum Names {
     InHeader(Vec<u8>),
 }
 
+/// The names of a file's header, which identify the header of another file that was appended to it.
+pub(super) struct HeaderLine {
+    names: Vec<Vec<u8>>,
+    separator: Vec<u8>,
+}
+
+impl HeaderLine {
+    /// Takes the names from `line`, the file's header.
+    pub fn new(file: &TextFile, line: &[u8]) -> Self {
+        let separator = match &file.json {
+            Some(Fields { names: Names::InHeader(separator), .. }) => separator.clone(),
+            _ => b",".to_vec(),
+        };
+        let mut names = Vec::new();
+        each_field(line, &separator, |name| names.push(name.to_vec()));
+        HeaderLine { names, separator }
+    }
+
+    /// True if the line has the same names, in any order, or more or fewer of them. A line with a single name may be a
+    /// record.
+    pub fn has_names_of(&self, line: &[u8]) -> bool {
+        let may_have = self.names.first().is_some_and(|first| memchr::memmem::find(line, first).is_some());
+        if !may_have && !self.begins_with_a_name(line) {
+            return false;
+        }
+        let (mut found, mut fields) = (vec![false; self.names.len()], 0);
+        each_field(line, &self.separator, |field| {
+            fields += 1;
+            if let Some(at) = self.names.iter().position(|name| name == field) {
+                found[at] = true;
+            }
+        });
+        let found = found.into_iter().filter(|found| *found).count();
+        found > 1 && (found == self.names.len() || found == fields)
+    }
+
+    fn begins_with_a_name(&self, line: &[u8]) -> bool {
+        let line = line.strip_prefix(b"\"").unwrap_or(line);
+        self.names.iter().any(|name| !name.is_empty() && line.starts_with(name))
+    }
+}
+
 /// One file's names, as written in JSON.
 pub(super) struct Header(Vec<Vec<u8>>);
 
@@ -172,6 +214,24 @@ mod tests {
         assert_eq!(fields(r#""a,b","c ""d""",""#, ","), ["a,b", "c \"d\"", "\""]);
         assert_eq!(fields(r#""a" b,"c"#, ","), ["\"a\" b", "\"c"]);
         assert_eq!(fields("", ","), [""]);
+    }
+
+    #[test]
+    fn another_header_is_known_by_its_names() {
+        let names = Some(Fields { separator: b",".to_vec(), names: Names::InHeader(b",".to_vec()) });
+        for json in [names, None] {
+            let file = TextFile { line_separator: b"\n".to_vec(), header: true, json };
+            let is_header = |header: &str, line: &str| {
+                HeaderLine::new(&file, header.as_bytes()).has_names_of(line.as_bytes())
+            };
+            for line in ["b,a,c", "a,b,c,d", "d,c,b,a", "c,a", "\"a\",\"b\""] {
+                assert!(is_header("a,b,c", line), "{line}");
+            }
+            for line in ["a", "a,1", "1,2,3", "a,b,3", "", "a,a"] {
+                assert!(!is_header("a,b,c", line), "{line}");
+            }
+            assert!(!is_header("a", "a,b") && !is_header("a", "b"));
+        }
     }
 
     #[test]

@@ -260,8 +260,9 @@ impl Worker {
         work.fate.note(ending_of(error));
         log::warn!(
             place = work.service.name.as_str(), cause = variant(error).as_str();
-            "{}: refused: {error}. The records before the damage were sent; a message that names it is left to the queue's redrive policy. It begins with \"{}\"",
+            "{}: refused: {error}. {}; a message that names it is left to the queue's redrive policy. It begins with \"{}\"",
             work.source,
+            if work.progress.decoded() == 0 { "Nothing of it was sent" } else { "Its records before that were sent" },
             beginning.escape_debug()
         );
         work.ack.close(Outcome::Reject);

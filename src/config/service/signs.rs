@@ -48,13 +48,19 @@ struct Known {
     line: Option<&'static str>,
 }
 
-const FOREIGN: [Known; 3] = [
+const FOREIGN: [Known; 5] = [
     Known {
         name: "data that Firehose failed to process, whose records are encoded in rawData",
         members: &["attemptsMade", "errorCode", "rawData"],
         line: None,
     },
     Known { name: "an EventBridge event", members: &["detail-type", "source", "detail"], line: None },
+    Known { name: "a Jamf webhook", members: &["webhook", "event"], line: None },
+    Known {
+        name: "a CloudWatch metric stream",
+        members: &["metric_stream_name", "namespace", "metric_name"],
+        line: None,
+    },
     Known { name: "an XML or HTML page", members: &[], line: Some(r"(?i)^<(\?xml|!doctype|html|error)\b") },
 ];
 

@@ -96,6 +96,9 @@ impl Events {
         let mut outcome = Outcome::Empty;
         for event in walk::elements(events).into_iter().flatten() {
             let event = event?;
+            if !event.starts_with(b"{") {
+                return Ok(Outcome::Other);
+            }
             self.copies.copy(self.head.len()).map_err(Failure::Copies)?;
             let message = self.read(event)?;
             give(self, message);
@@ -111,7 +114,7 @@ impl Events {
         let (mut events, mut control) = (None, false);
         for member in walk::members(document).into_iter().flatten() {
             let member = member?;
-            if member.is("logEvents") && member.value.starts_with(b"[") {
+            if member.is("logEvents") && (member.value.starts_with(b"[") || member.value == b"null") {
                 events = Some(member.value);
                 continue;
             }

@@ -4,6 +4,7 @@
 //! its format's shape may be something else ([`others`]); if it is not, the object is refused once all its other
 //! records have been passed on.
 
+mod among_text;
 mod events;
 mod extracted;
 mod others;
@@ -21,6 +22,7 @@ use super::memory::Charge;
 use super::partial::Limit;
 use super::{Error, Newlines, Record};
 use crate::base::limits::{EXAMPLE_BYTES, MIB};
+pub(super) use among_text::AmongText;
 use events::Events;
 use others::Alternatives;
 
@@ -123,19 +125,7 @@ impl Documents {
     }
 
     fn of(json: Json, path: Vec<String>, each: Each, others: Arc<Others>, limit: Limit) -> Self {
-        let reader = Reader {
-            path,
-            alternatives: Alternatives::new(others, matches!(each, Each::Events(_))),
-            number: 0,
-            empty: 0,
-            unexpected: 0,
-            example: String::new(),
-            record_bytes_max: limit.max,
-            charge: limit.account.charge(),
-            failed: None,
-            each,
-        };
-        Documents { json, reader }
+        Documents { json, reader: Reader::new(path, each, others, &limit) }
     }
 
     /// Number of documents known to have no records.
@@ -167,6 +157,21 @@ impl Documents {
 }
 
 impl Reader {
+    fn new(path: Vec<String>, each: Each, others: Arc<Others>, limit: &Limit) -> Self {
+        Reader {
+            path,
+            alternatives: Alternatives::new(others, matches!(each, Each::Events(_))),
+            number: 0,
+            empty: 0,
+            unexpected: 0,
+            example: String::new(),
+            record_bytes_max: limit.max,
+            charge: limit.account.charge(),
+            failed: None,
+            each,
+        }
+    }
+
     fn take(&mut self, found: Found<'_>, sink: &mut dyn FnMut(Record<'_>)) {
         if self.failed.is_some() {
             return;
@@ -258,7 +263,12 @@ impl Reader {
             return Ok(());
         }
         let own = self.each.expected(&self.path);
-        let expected: Vec<String> = own.into_iter().chain(self.alternatives.others().expected()).collect();
+        let mut expected: Vec<String> = Vec::new();
+        for each in own.into_iter().chain(self.alternatives.others().expected()) {
+            if !expected.contains(&each) {
+                expected.push(each);
+            }
+        }
         let (count, example) = (self.unexpected, self.example.clone());
         Err(Error::UnexpectedDocuments { count, expected: expected.join(", or "), example })
     }

@@ -20,8 +20,10 @@ pub struct Alternatives {
     events: Events,
 }
 
-/// Firehose's own members of a record that it could not deliver: the record is in `rawData`, encoded.
-const FAILED_DELIVERY: [&str; 3] = ["attemptsMade", "errorCode", "rawData"];
+/// Members of documents that are not records: data that Firehose could not deliver, whose record is in `rawData`, encoded;
+/// and an envelope of log events without a list of them.
+const NO_RECORDS: [[&str; 3]; 2] =
+    [["attemptsMade", "errorCode", "rawData"], ["messageType", "logGroup", "logEvents"]];
 
 impl Alternatives {
     pub fn new(others: Arc<Others>, of_texts: bool) -> Self {
@@ -71,8 +73,7 @@ impl Alternatives {
         }
         let is_record = match &self.others.bare {
             Bare::Unknown => false,
-            Bare::Any if self.of_texts => !has_all(document, &FAILED_DELIVERY)?,
-            Bare::Any => document.starts_with(b"{") && !has_all(document, &FAILED_DELIVERY)?,
+            Bare::Any => (self.of_texts || document.starts_with(b"{")) && !is_no_record(document)?,
             Bare::Members(sets) => has_one_of(document, sets)?,
         };
         if is_record {
@@ -120,6 +121,15 @@ fn looks_like_record(others: &Others, value: &[u8]) -> Result<bool, Fault> {
 fn has_one_of(document: &[u8], sets: &[Vec<String>]) -> Result<bool, Fault> {
     for set in sets {
         if has_all(document, set)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn is_no_record(document: &[u8]) -> Result<bool, Fault> {
+    for names in NO_RECORDS {
+        if has_all(document, &names)? {
             return Ok(true);
         }
     }

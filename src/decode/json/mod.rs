@@ -171,6 +171,8 @@ impl Json {
         let byte = data[pos];
         match (byte, around) {
             (b' ' | b'\n' | b'\r' | b'\t' | b',', _) | (RECORD_SEPARATOR, Around::Top) => return Ok(pos + 1),
+            // The byte order mark of a file that was put behind others: no value begins with these bytes.
+            (0xef | 0xbb | 0xbf, Around::Top) => return Ok(pos + 1),
             (_, Around::Top) => return self.document(byte, pos),
             (b'"', Around::Object(level)) => {
                 self.place = Place::Key { level, key: Key::default() };

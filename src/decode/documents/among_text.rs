@@ -1,0 +1,66 @@
+//! Documents among lines of text: messages that Firehose has extracted are JSON or text, and may be both in one object.
+
+use std::sync::Arc;
+
+use super::{Each, Error, Found, Limit, Others, Reader, Record};
+use crate::decode::json::walk;
+use crate::decode::json_lines::JsonLines;
+
+/// The splitter of one object's text. A line that is no JSON is a record; what is JSON is read as a document.
+pub struct AmongText {
+    lines: JsonLines,
+    reader: Reader,
+}
+
+impl AmongText {
+    /// See [`Documents::new`](super::Documents::new).
+    pub fn new(each: Each, others: Arc<Others>, limit: Limit) -> Self {
+        let reader = Reader::new(Vec::new(), each, others, &limit);
+        AmongText { lines: JsonLines::among_text(limit), reader }
+    }
+
+    /// Documents that are known to hold no record.
+    pub fn empty_documents(&self) -> u64 {
+        self.reader.empty
+    }
+
+    /// The next bytes of the text; `offset`: where in the text they stand.
+    pub fn push(&mut self, data: &[u8], offset: u64, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        let AmongText { lines, reader } = self;
+        let splitted = lines.push(data, offset, &mut |record| reader.document_or_text(record, sink));
+        reader.failed.take().map_or(splitted, Err)
+    }
+
+    /// The text, `length` bytes of it, has ended.
+    pub fn finish(&mut self, length: u64, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+        let AmongText { lines, reader } = self;
+        let splitted = lines.finish(length, &mut |record| reader.document_or_text(record, sink));
+        reader.failed.take().map_or(splitted, Err)?;
+        reader.unexpected()
+    }
+}
+
+impl Reader {
+    fn document_or_text(&mut self, record: Record<'_>, sink: &mut dyn FnMut(Record<'_>)) {
+        match record.bytes {
+            [b'{', ..] if walk::is_value(record.bytes) => self.take(Found::Record(record), sink),
+            _ => match documents(record.bytes) {
+                Some(documents) => {
+                    let found = |bytes| Found::Record(Record { bytes, context: bytes, ..record });
+                    documents.into_iter().for_each(|document| self.take(found(document), sink));
+                }
+                None if self.failed.is_none() => sink(record),
+                None => (),
+            },
+        }
+    }
+}
+
+/// The elements of an array of documents. None: it is text, which may well begin with a bracket.
+fn documents(line: &[u8]) -> Option<Vec<&[u8]>> {
+    if line.first() != Some(&b'[') || !walk::is_value(line) {
+        return None;
+    }
+    let elements: Vec<&[u8]> = walk::elements(walk::trim(line))?.collect::<Result<_, _>>().ok()?;
+    elements.iter().all(|element| element.starts_with(b"{")).then_some(elements)
+}
