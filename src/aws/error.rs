@@ -499,7 +499,7 @@ mod tests {
             (GET, 403, "AccessDenied", "s3:GetObject on arn:aws:s3:::logs/a.gz"),
             (GET, 403, "AllAccessDisabled", "AWS support"),
             (GET, 403, "AccountProblem", "AWS support"),
-            (GET, 403, "InvalidObjectState", "restore it, or skip it by `filename_filter_rules`"),
+            (GET, 403, "InvalidObjectState", "restore it, or skip it with `filename_filter_rules`"),
             (GET, 403, "InvalidAccessKeyId", "access key id is unknown"),
             (GET, 403, "SignatureDoesNotMatch", "secret access key"),
             (GET, 403, "RequestTimeTooSkewed", "NTP"),

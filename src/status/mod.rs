@@ -170,7 +170,7 @@ mod tests {
         let _status = page(port);
         await_page(port);
         let answer = get(port, "POST / HTTP/1.1\r\nHost: localhost\r\ncontent-length: 9999999").unwrap();
-        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("no body"), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("a body is not allowed"), "{answer}");
     }
 
     #[test]

@@ -103,7 +103,7 @@ mod tests {
         let mut unreadable = Unreadable::default();
         assert_eq!(unreadable.trouble(), None);
         unreadable.add(left_out("a"));
-        assert!(unreadable.trouble().unwrap().contains("a for one: denied"));
+        assert!(unreadable.trouble().unwrap().contains("such as a: denied"));
         unreadable.add(left_out("a"));
         unreadable.has_read();
         assert_eq!(unreadable.trouble(), None);

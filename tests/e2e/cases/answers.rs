@@ -74,7 +74,7 @@ fn an_archived_object_says_what_helps() {
     });
     let ended = lab.drain_but(1, &lab.config_through(&proxy, "aws_sqs_vpc"));
     lab.expect_delivered(&objects[0].frames);
-    assert!(ended.log.contains("restore it, or skip it by `filename_filter_rules`"), "log:\n{}", ended.log);
+    assert!(ended.log.contains("restore it, or skip it with `filename_filter_rules`"), "log:\n{}", ended.log);
     assert!(!ended.log.contains("Allow it in the identity's policy"), "log:\n{}", ended.log);
 }
 
