@@ -178,7 +178,16 @@ fn open_object(line: &[u8]) -> Option<Value> {
 /// True if the line is an object and nothing else.
 #[inline]
 fn is_one_object(line: &[u8]) -> bool {
-    line.first() == Some(&b'{') && json::begins_object(line) && walk::is_value(line)
+    line.first() == Some(&b'{') && json::begins_object(line) && (is_flat(line) || walk::is_value(line))
+}
+
+/// Is it an object without brackets inside, whose last value is a string? Many logs have such lines, which are not
+/// scanned string by string: the last quote stands behind something that no string begins behind, and so it ends one.
+#[inline]
+fn is_flat(line: &[u8]) -> bool {
+    let [b'{', inside @ .., before, b'"', b'}'] = line else { return false };
+    !matches!(before, b':' | b',' | b'{' | b'\\' | b' ' | b'\t')
+        && memchr::memchr3(b'{', b'[', b'}', inside).is_none()
 }
 
 #[cfg(test)]
@@ -286,6 +295,10 @@ mod tests {
             (r#"{"a":{"b":1}"#, r#"{"a":{"b":1}}"#),
             (r#"{"a":[{"b":1}"#, r#"{"a":[{"b":1}]}"#),
             (r#"{"a":"}"#, r#"{"a":"}"}"#),
+            (r#"{"a":"b\"}"#, r#"{"a":"b\"}"}"#),
+            (r#"{"a":"b","}"#, r#"{"a":"b","}":1}"#),
+            (r#"{"}"#, r#"{"}":"b"}"#),
+            (r#"{"a": "}"#, r#"{"a": "}", "c":"d"}"#),
             (r#"{"a":"text"#, r#"{"a":"text"}"#),
         ] {
             let text = format!("{whole}\n{cut}");
