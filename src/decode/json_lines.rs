@@ -181,8 +181,8 @@ fn is_one_object(line: &[u8]) -> bool {
     line.first() == Some(&b'{') && json::begins_object(line) && (is_flat(line) || walk::is_value(line))
 }
 
-/// Is it an object without brackets inside, whose last value is a string? Many logs have such lines, which are not
-/// scanned string by string: the last quote stands behind something that no string begins behind, and so it ends one.
+/// True if the line is an object without brackets inside whose last value is a string. Many logs consist of such lines,
+/// which need no scan of each string: no string can start after the byte before the last quote, so that quote ends one.
 #[inline]
 fn is_flat(line: &[u8]) -> bool {
     let [b'{', inside @ .., before, b'"', b'}'] = line else { return false };
