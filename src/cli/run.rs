@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::exit::{REFUSED, TRY_AGAIN, UNDELIVERED};
 use super::heart::Heart;
+use super::level::level;
 use super::live::Live;
 use super::log::Level;
 use super::notify::ServiceManager;
@@ -21,14 +23,6 @@ use crate::pipeline::{self, Ending, Job, Pipeline};
 use crate::settings::Config;
 use crate::status::Status;
 use crate::telemetry::{Reporter, Telemetry};
-
-/// Something could not be delivered.
-pub const UNDELIVERED: u8 = 1;
-/// The configuration cannot be used.
-pub const REFUSED: u8 = 2;
-/// Something outside the configuration kept it from starting, and may be gone at the next try: `EX_TEMPFAIL` of
-/// `sysexits.h`.
-pub const TRY_AGAIN: u8 = 75;
 /// How often the statistics lines are logged.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -147,11 +141,6 @@ pub fn load_around(path: &Path, writer: Option<Box<dyn Write + Send>>) -> Option
     super::log::start_with(level(&loaded.config), writer);
     super::log::problems(&loaded.warnings);
     Some(loaded)
-}
-
-/// How much is logged.
-pub fn level(config: &Config) -> Level {
-    if config.globals.debug { Level::Debug } else { Level::Info }
 }
 
 /// A started pipeline and what tells of it.

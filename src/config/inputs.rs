@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::load::Context;
+use super::context::Context;
+use super::kind::Kind;
 use super::node::{Mapping, Node};
-use super::problem::{Kind, Report, suggestion};
+use super::problem::{Report, suggestion};
 use super::registry::Catalog;
 use super::{aws, credentials, endpoints, ignored, service, url};
 use crate::base::limits;

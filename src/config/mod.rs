@@ -1,6 +1,7 @@
 //! The configuration file as written (the vendor's keys) -> [`Config`](crate::settings::Config), valid by construction.
 
 pub mod aws;
+mod context;
 mod credentials;
 mod describe;
 pub mod endings;
@@ -11,6 +12,7 @@ pub mod ignored;
 mod inputs;
 mod internal_events;
 pub mod keys;
+pub mod kind;
 mod load;
 mod memory;
 mod node;

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::problem::{Kind, Report};
+use super::kind::Kind;
+use super::problem::Report;
 use crate::base::permissions::is_open;
 
 /// Warns when a file's group or everybody may do anything with it. `key`: what names it.

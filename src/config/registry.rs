@@ -5,9 +5,10 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::{Map, Value};
 
-use super::load::read_text;
+use super::context::read_text;
+use super::kind::Kind;
 use super::node::Node;
-use super::problem::{Kind, Problems, Report};
+use super::problem::{Problems, Report};
 use super::{service, tree};
 use crate::decode::Sign;
 use crate::services::{Definition, REGISTRY};

@@ -11,10 +11,10 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::load::{Context, read_file};
+use super::context::{Context, read_file};
+use super::kind::Kind;
 use super::node::Mapping;
 use super::permissions;
-use super::problem::Kind;
 use crate::base::limits;
 use crate::settings::{Identity, TlsFiles};
 

@@ -27,6 +27,7 @@
 //! | `documents` | records that are made of JSON documents: envelopes, other shapes |
 //! | `magic`, `parquet` | Parquet, told from its first bytes |
 
+mod bounds;
 mod compression;
 mod copies;
 mod csv;
@@ -54,11 +55,13 @@ mod parquet;
 mod partial;
 mod pattern;
 mod pieces;
+mod record;
 pub mod select;
 mod separated;
 mod signs;
 mod simd;
 mod snappy_blocks;
+mod sniff;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -76,64 +79,10 @@ pub use memory::Account;
 pub use pattern::Pattern;
 pub use signs::{Sign, Signs};
 
-use crate::base::limits::{EXPANSION_RATIO_MAX, RECORD_BYTES_MAX, SCRATCH_BYTES_MAX};
+pub use bounds::Bounds;
 use inflate::{Level, Push};
+pub use record::{Newlines, Record};
 use split::Split;
-
-/// One record, borrowed from the decoder's buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Record<'a> {
-    pub bytes: &'a [u8],
-    pub newlines: Newlines,
-    /// The JSON in which rules and fields look for their values: the record itself, or what is known
-    /// about a text that came in an envelope.
-    pub context: &'a [u8],
-}
-
-impl<'a> Record<'a> {
-    /// A record that speaks for itself.
-    pub fn new(bytes: &'a [u8], newlines: Newlines) -> Record<'a> {
-        Record { bytes, newlines, context: bytes }
-    }
-}
-
-/// What a line feed inside a record's bytes means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Newlines {
-    /// There is none: the record was split at line feeds.
-    Absent,
-    /// White space between JSON tokens; may become a space.
-    Insignificant,
-    /// Part of the record; must survive.
-    Significant,
-}
-
-/// How much a decoder may hold and make of its input. The defaults are those of [`crate::base::limits`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
-    /// Bytes of the largest gzip member that is inflated in one call, and so of a [`Scratch`]'s
-    /// output buffer. Zero: everything is inflated as a stream.
-    pub scratch_bytes_max: usize,
-    /// Bytes of the largest record, and so of what is carried from one push to the next.
-    pub record_bytes_max: usize,
-    /// Log bytes for one compressed byte, once an object has inflated to
-    /// [`EXPANSION_FREE_BYTES`](crate::base::limits::EXPANSION_FREE_BYTES).
-    pub expansion_ratio_max: u64,
-    /// Bytes of an object that can only be read when it is there as a whole (Parquet), and again of
-    /// its decompressed pages that are needed at a time.
-    pub held_bytes_max: usize,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Bounds {
-            scratch_bytes_max: SCRATCH_BYTES_MAX,
-            record_bytes_max: RECORD_BYTES_MAX,
-            expansion_ratio_max: EXPANSION_RATIO_MAX,
-            held_bytes_max: SCRATCH_BYTES_MAX,
-        }
-    }
-}
 
 /// One object's bytes, in order, become records.
 ///

@@ -20,11 +20,13 @@ mod entry;
 mod in_work;
 mod lock;
 mod mark;
+mod open_error;
 mod pause;
 mod private;
 mod row;
 mod scope;
 mod store;
+mod suspect;
 mod suspects;
 #[cfg(test)]
 mod tests;
@@ -36,13 +38,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Sender, bounded, unbounded};
 
+pub use crate::ledger::open_error::OpenError;
+pub use crate::ledger::suspect::Suspect;
 pub use entry::{Entry, Known};
 pub use lock::Role;
 pub use mark::{Checkpoint, Mark, Polled, Seen, fingerprint};
 pub use row::{Identity, Place, Row};
 pub use scope::Scope;
-pub use store::{Filter, OpenError, Store};
-pub use suspects::{Case, Decoding, Standing, Suspect, Suspects, left_in};
+pub use store::{Filter, Store};
+pub use suspects::{Case, Decoding, Standing, Suspects, left_in};
 
 use crate::ack::{Share, Turn};
 use crate::base::crew::Crew;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
-use super::store::OpenError;
+use super::open_error::OpenError;
 
 /// Endings that SQLite adds to the file's name for its companions; the first is the file itself.
 const COMPANIONS: [&str; 4] = ["", "-wal", "-shm", "-journal"];

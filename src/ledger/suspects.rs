@@ -23,6 +23,7 @@ use jiff::Timestamp;
 use super::in_work::Name;
 use super::row::{Identity, Place};
 use super::store::Store;
+use super::suspect::{DEATHS_MAX, Suspect};
 use super::writer::Command;
 use crate::base::limits::THREADS_MAX;
 use notes::Notes;
@@ -33,19 +34,6 @@ const SUSPECTS_NAMED_MAX: usize = 20;
 
 /// The number of a worker that reads messages, which is behind those of all that decode.
 const READER: usize = THREADS_MAX;
-
-/// Deaths after which an object is refused.
-pub const DEATHS_MAX: u32 = 2;
-
-/// An object over which the process died.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Suspect {
-    pub name: Name,
-    /// How often.
-    pub deaths: u32,
-    /// Seconds since 1970.
-    pub at: i64,
-}
 
 /// The suspects, and the notes of what is being decoded. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -195,18 +183,6 @@ impl Suspects {
 
     fn known(&self) -> MutexGuard<'_, HashMap<Place, Suspect>> {
         self.0.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
-
-impl Suspect {
-    /// Is it this object? What is not known of one of them does not tell them apart.
-    fn is(&self, name: &Name) -> bool {
-        let (own, asked) = (&self.name.announced, &name.announced);
-        let differs = |one: &str, other: &str| !one.is_empty() && !other.is_empty() && one != other;
-        self.name.place == name.place
-            && !differs(&own.version, &asked.version)
-            && !differs(&own.etag, &asked.etag)
-            && !differs(&own.checksum, &asked.checksum)
     }
 }
 

@@ -4,6 +4,7 @@
 mod finish;
 mod intake;
 mod internal;
+mod job;
 mod ledger;
 mod refused;
 #[cfg(test)]
@@ -33,7 +34,7 @@ use crate::ledger::Ledger;
 use crate::settings::Rates;
 use crate::settings::{Config, Input, Output, Source};
 use crate::stages::backfill;
-use crate::stages::backfill::{Backfill, Lister};
+use crate::stages::backfill::Lister;
 use crate::stages::fetch;
 use crate::stages::receive;
 use crate::stages::receive::Receiver;
@@ -43,6 +44,7 @@ use crate::stages::sources::{Paces, Poller};
 use crate::telemetry::{self, Health, Phase, Telemetry, Trouble};
 use intake::Intake;
 use internal::Internal;
+pub use job::{Job, Pulse};
 use vitals::{Signs, Vitals};
 use worker::Worker;
 
@@ -73,26 +75,6 @@ pub struct Pipeline {
     stop: Stop,
     /// Finish nothing, give everything back.
     abort: Stop,
-}
-
-/// What is collected, and until when.
-#[derive(Debug, Clone)]
-pub enum Job {
-    /// The inputs' queues, until stopped.
-    Run,
-    /// The inputs' queues, until they are empty.
-    Drain,
-    /// A listing, read as the configuration's only input, until its end.
-    Backfill(Backfill),
-}
-
-/// How a running pipeline does.
-#[derive(Debug)]
-pub struct Pulse {
-    /// An error: only a restart will help.
-    pub life: Result<(), Dead>,
-    /// What has been wrong for longest.
-    pub trouble: Option<Trouble>,
 }
 
 /// How a run ended.

@@ -1,7 +1,9 @@
 //! Objects for benchmarks: of a wanted compressed size, made once and announced under many keys.
 
+mod kind;
 mod records;
 
+pub use kind::Kind;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,17 +26,6 @@ const DISTINCT_MAX: u64 = 64;
 /// Even of large ones there are two.
 const DISTINCT_MIN: u64 = 2;
 
-/// What the objects are made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// CrowdStrike FDR: JSON lines of 0.5 to 2 KB.
-    Fdr,
-    /// `{"Records":[…]}` on one line.
-    CloudTrail,
-    /// Text lines of some 110 bytes under a header line.
-    Vpc,
-}
-
 /// An object that can be announced any number of times, each time under another key.
 #[derive(Debug, Clone)]
 pub struct LoadObject {
@@ -47,18 +38,6 @@ pub struct LoadObject {
     pub events: Option<u64>,
     /// Where it lies, if it came from a file.
     pub path: Option<PathBuf>,
-}
-
-impl Kind {
-    /// What can be generated for a service, by its name in the registry.
-    pub fn of_service(name: &str) -> Option<Kind> {
-        match name {
-            "aws_sqs_fdr" | "aws_sqs_fdr_large" => Some(Kind::Fdr),
-            "aws_sqs_cloudtrail" => Some(Kind::CloudTrail),
-            "aws_sqs_vpc" => Some(Kind::Vpc),
-            _ => None,
-        }
-    }
 }
 
 /// Makes so many different objects as `count` announcements of `object_bytes` (compressed) need.

@@ -1,30 +1,18 @@
 //! `--sweep`: the same run with other numbers of threads, each in a process of its own.
 
+use super::point::Point;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use comfy_table::{CellAlignment, Table};
-use serde::Deserialize;
 
 use super::chart;
 use super::options::Options;
 
 /// Numbers of senders that are tried.
 const SENDERS: [usize; 3] = [1, 2, 4];
-
-/// What is kept of a run.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Point {
-    pub workers: usize,
-    pub senders: usize,
-    pub log_mb_per_second: f64,
-    cpu_seconds_per_gb: f64,
-    peak_rss_bytes: u64,
-    bottleneck: String,
-    complete: bool,
-}
 
 /// Runs them one after another; false if one of them lost something.
 pub fn run(options: &Options, file: &Path) -> anyhow::Result<bool> {

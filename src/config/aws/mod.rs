@@ -10,9 +10,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::load::Context;
+use super::context::Context;
+use super::kind::Kind;
 use super::node::{Mapping, Node};
-use super::problem::{Kind, suggestion};
+use super::problem::suggestion;
 use super::registry::Catalog;
 use super::{credentials, endpoints};
 use super::{ignored, inputs, service, url};

@@ -1,8 +1,8 @@
 //! `file_field_definitions` and `record_field_mapping`: the named values of a service.
 
 use crate::base::limits;
+use crate::config::kind::Kind;
 use crate::config::node::{Mapping, Node};
-use crate::config::problem::Kind;
 use crate::decode::Step;
 use crate::services::field::{Field, Place};
 use crate::services::rules::Source;

@@ -1,8 +1,9 @@
 //! `filename_filter_rules`, `line_filter_rules` and the conditions of `routing_cases`.
 
 use super::fields::Fields;
+use crate::config::kind::Kind;
 use crate::config::node::{Mapping, Node};
-use crate::config::problem::{Kind, suggestion};
+use crate::config::problem::suggestion;
 use crate::decode::Pattern;
 use crate::services::rules::{FileRule, LineRule, Rules, Source};
 

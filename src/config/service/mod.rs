@@ -13,8 +13,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::ignored;
+use super::kind::Kind;
 use super::node::{Mapping, Node};
-use super::problem::{Kind, Report, closest};
+use super::problem::{Report, closest};
 use super::registry::Catalog;
 use crate::services::tables::{self, Known};
 use crate::services::template::Template;

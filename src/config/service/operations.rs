@@ -1,8 +1,9 @@
 //! `operations` of a field: the steps from a raw value to the field's value.
 
 use super::filters;
+use crate::config::kind::Kind;
 use crate::config::node::{Mapping, Node};
-use crate::config::problem::{Kind, suggestion};
+use crate::config::problem::suggestion;
 use crate::services::field::Operation;
 
 /// The vendor's are split and replace.

@@ -1,7 +1,7 @@
 //! `others` of a processor: what else its documents may be.
 
+use crate::config::kind::Kind;
 use crate::config::node::{Mapping, Node};
-use crate::config::problem::Kind;
 use crate::decode::{Bare, Others};
 
 use super::fields;

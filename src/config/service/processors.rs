@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::{fields, filters, others};
 use crate::base::limits::HEADER_LINES_MAX;
+use crate::config::kind::Kind;
 use crate::config::node::{Mapping, Node};
-use crate::config::problem::{Kind, suggestion};
+use crate::config::problem::suggestion;
 use crate::decode::select::Selection;
 use crate::decode::{EventBody, Format, HeaderNames, Pattern, Shape};
 

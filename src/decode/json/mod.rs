@@ -11,11 +11,13 @@ pub(super) mod spelling;
 #[cfg(test)]
 mod tests;
 pub(super) mod walk;
+mod white;
 
 use super::partial::{Limit, Partial};
 use super::{Error, Newlines, Record};
 use key::Key;
 use scan::{Fault, Value};
+pub(super) use white::{RECORD_SEPARATOR, is_white};
 
 /// Splits JSON values that stand one after another, see [`Format::Json`](super::Format::Json).
 ///
@@ -348,11 +350,4 @@ fn is_scalar(byte: u8) -> bool {
 pub(super) fn begins_object(value: &[u8]) -> bool {
     let inside = value[1..].iter().find(|byte| !is_white(**byte));
     matches!(inside, Some(b'"' | b'}'))
-}
-
-/// RFC 7464 puts it before every value.
-pub(super) const RECORD_SEPARATOR: u8 = 0x1e;
-
-pub(super) fn is_white(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
 }

@@ -22,6 +22,7 @@
 //!
 //! Each row's object has all columns in the order of the schema; what is null has its key and `null`.
 
+mod bad;
 mod claims;
 mod codec;
 mod column;
@@ -38,11 +39,11 @@ mod thrift;
 mod tree;
 mod value;
 
+use bad::bad;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::errors::ParquetError;
 
 use super::partial::{Held, Limit};
 use super::{Account, Bounds, Error, Newlines, Record, Signs};
@@ -99,22 +100,5 @@ impl Parquet {
         let read =
             catch_unwind(AssertUnwindSafe(|| rows::read(object, &self.bounds, &self.account, &mut record)));
         read.unwrap_or_else(|_| Err(bad("a value cannot be what it says it is")))
-    }
-}
-
-fn bad(cause: impl ToString) -> Error {
-    Error::BadParquet { cause: cause.to_string() }
-}
-
-impl From<ParquetError> for Error {
-    fn from(error: ParquetError) -> Self {
-        match error {
-            ParquetError::External(error) => match error.downcast::<Error>() {
-                Ok(ours) => *ours,
-                Err(other) => bad(other),
-            },
-            ParquetError::General(cause) | ParquetError::EOF(cause) => bad(cause),
-            other => bad(other),
-        }
     }
 }

@@ -5,7 +5,7 @@ use rusqlite::{TransactionBehavior, named_params};
 use super::{FILTER, Filter, Store};
 use crate::ledger::in_work::Name;
 use crate::ledger::row::{Identity, Place};
-use crate::ledger::suspects::{DEATHS_MAX, Suspect};
+use crate::ledger::suspect::{DEATHS_MAX, Suspect};
 
 /// A ledger of an older version gets the table when it is opened; that version passes over it.
 pub(super) const TABLE: &str = "

@@ -14,63 +14,25 @@ mod leases;
 mod outbox;
 mod poller;
 mod settler;
+mod shared;
 mod turns;
 mod watch;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
 
-use crossbeam_channel::{Sender, unbounded};
+use crossbeam_channel::unbounded;
 
-use crate::ack::Outcome;
-use crate::aws::{AccountId, Attributes, Error, Kind, Sqs};
 use crate::base::budget::Budget;
 use crate::base::crew::Crew;
-use crate::base::limits::{
-    BODIES_RECEIVED_BYTES, BODY_BYTES_USUAL, DRAIN_WAIT_TIME, LARGE_RECEIVES_AT_ONCE, SQS_BATCH,
-};
-use crate::base::stop::Stop;
-use crate::handoff::Task;
-use crate::handoff::schedule::Lane;
-use crate::ledger::Ledger;
-use crate::settings;
-use crate::telemetry;
-use drain::{Drain, Ours};
-use leases::{LeaseId, Leases};
+use crate::base::limits::{BODIES_RECEIVED_BYTES, BODY_BYTES_USUAL, SQS_BATCH};
+use drain::Drain;
+use leases::Leases;
 use settler::Settler;
+pub use shared::Settings;
+use shared::{Settled, Shared, lock};
 use turns::Turns;
 use watch::Watch;
-
-/// What an input needs to run.
-pub struct Settings {
-    /// The input's place in the configuration.
-    pub index: usize,
-    pub input: settings::Input,
-    /// That of its credentials, which some tags need.
-    pub account: AccountId,
-    /// For receives: its waits end with `stop`.
-    pub receiving: Sqs,
-    /// For everything else: its waits end with `abort`.
-    pub settling: Sqs,
-    /// Knows the messages over which the process died before.
-    pub ledger: Ledger,
-    /// To the fetchers.
-    pub tasks: Lane<Task>,
-    pub telemetry: Arc<telemetry::Input>,
-    /// Messages that may be in work, beside those of a receive.
-    pub messages_max: usize,
-    /// Bytes of its bodies that may wait, beside those of a usual receive.
-    pub bodies_bytes: usize,
-    /// Bytes of bodies that are too large for that, of all queues together.
-    pub bodies_large: Budget,
-    /// Ends when the queue is empty.
-    pub drain: bool,
-    /// Receive no more.
-    pub stop: Stop,
-    /// Give everything back and end.
-    pub abort: Stop,
-}
 
 /// A running input.
 pub struct Receiver {
@@ -82,36 +44,8 @@ pub struct Receiver {
     watch: Crew,
 }
 
-/// What an input's threads share.
-struct Shared {
-    settings: Settings,
-    leases: Arc<Mutex<Leases>>,
-    /// Free places among the messages in work.
-    slots: Budget,
-    /// Room for bodies that wait for their turn, and for lists of objects that wait for a fetcher. It is this queue's own, so that one that stands still
-    /// does not keep the others from receiving.
-    bodies: Budget,
-    /// Bytes that the largest of the latest bodies took.
-    largest_body: AtomicUsize,
-    settled: Sender<Settled>,
-    /// Of the groups of a FIFO queue.
-    turns: Turns,
-    drain: Arc<Mutex<Drain>>,
-    settler: Arc<Settler>,
-    /// Pollers that still receive.
-    polling: AtomicUsize,
-    /// Everything has ended; the remaining threads may end too.
-    finished: AtomicBool,
-}
-
 /// What a thread does.
 type Body = Box<dyn FnOnce(&Arc<Shared>) + Send>;
-
-/// A message whose work has ended.
-struct Settled {
-    lease: LeaseId,
-    outcome: Outcome,
-}
 
 impl Receiver {
     /// Starts the threads.
@@ -217,89 +151,4 @@ fn poll(shared: &Arc<Shared>) {
     }
     let _polling = Polling(shared);
     poller::run(shared);
-}
-
-impl Shared {
-    fn leases(&self) -> MutexGuard<'_, Leases> {
-        lock(&self.leases)
-    }
-
-    fn drain(&self) -> MutexGuard<'_, Drain> {
-        lock(&self.drain)
-    }
-
-    fn is_polling(&self) -> bool {
-        self.polling.load(Ordering::Acquire) > 0
-    }
-
-    /// The budget in which bodies of about this size find room, and how much of it one receive may take.
-    fn room_for(&self, body_bytes: usize) -> (&Budget, usize) {
-        let (share, large) = (self.own_share(), &self.settings.bodies_large);
-        if body_bytes <= share {
-            (&self.bodies, share)
-        } else {
-            (large, large.total() / LARGE_RECEIVES_AT_ONCE)
-        }
-    }
-
-    /// The part of the queue's own room that one receiver has without ever waiting for another queue.
-    fn own_share(&self) -> usize {
-        self.bodies.total() / self.settings.input.receivers
-    }
-
-    /// How long a receive waits for messages.
-    fn poll_time(&self) -> Duration {
-        let wait = self.settings.input.wait_time;
-        if self.settings.drain { wait.min(DRAIN_WAIT_TIME) } else { wait }
-    }
-
-    /// Lets the threads that are left end.
-    fn finish(&self) {
-        self.finished.store(true, Ordering::Release);
-    }
-
-    fn is_finished(&self) -> bool {
-        self.finished.load(Ordering::Acquire)
-    }
-
-    /// Is there nothing more to receive? Asked after a receive that brought nothing.
-    ///
-    /// # Errors
-    /// The queue's depth is not known: messages may be there that nothing else shows.
-    fn queue_is_drained(&self) -> Result<bool, Error> {
-        if self.drain().is_done() {
-            return Ok(true);
-        }
-        let attributes = match self.settings.settling.attributes() {
-            Ok(attributes) => attributes,
-            // Without the permission only the empty receives can tell.
-            Err(error) if *error.kind() == Kind::Denied => {
-                log::debug!("inputs.{}: {error}", self.settings.input.key);
-                Attributes::default()
-            }
-            Err(error) => return Err(error),
-        };
-        let ours = self.ours();
-        let is_drained = self.drain().looks_empty(&attributes, ours);
-        if is_drained && attributes.available > 0 {
-            log::warn!(
-                "inputs.{}: {} messages stay in the queue unread: they are in FIFO groups whose first messages were \
-                 left there ({} of them), and SQS hands out what comes behind only when those are gone",
-                self.settings.input.key,
-                attributes.available,
-                ours.parked
-            );
-        }
-        Ok(is_drained)
-    }
-
-    fn ours(&self) -> Ours {
-        let leases = self.leases();
-        let is_fifo = self.settings.input.queue.is_fifo();
-        Ours { nothing_in_work: leases.is_empty(), parked: leases.parked(Instant::now()), is_fifo }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -19,7 +19,8 @@ use serde::Serialize;
 use serde_json::Number;
 
 use super::moment::{GoOn, Moment};
-use super::paging::{Circle, begin_anew, follow, place_text, read_place};
+use super::paging::{Circle, begin_anew, follow};
+use super::place::{place_text, read_place};
 use super::source::{BadAnswer, Event, LeftOut, Next, Page, Progress, Source};
 use crate::aws::cloudwatch::{self, Dimension, List, Metric, Point, Query, STATISTICS};
 use crate::aws::request::Address;

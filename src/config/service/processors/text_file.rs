@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::config::kind::Kind;
 use crate::config::node::Mapping;
-use crate::config::problem::Kind;
 use crate::decode::Format;
 use crate::decode::text_file::{Fields, Names, TextFile};
 

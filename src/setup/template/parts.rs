@@ -1,0 +1,37 @@
+//! The template's parts while they are put together.
+
+use super::names::Names;
+use serde_json::{Map, Value, json};
+
+/// Parts of a template, filled by one queue after the other.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    pub(super) names: Names,
+    pub(super) parameters: Map<String, Value>,
+    pub(super) resources: Map<String, Value>,
+    pub(super) outputs: Map<String, Value>,
+    pub(super) notes: Vec<String>,
+}
+
+/// What a policy must allow for a queue, as the template names it.
+#[derive(Debug)]
+pub(super) struct Reads {
+    pub(super) queue: Value,
+    pub(super) dead_letters: Value,
+    pub(super) objects: Vec<Value>,
+    pub(super) buckets: Vec<Value>,
+}
+
+pub(super) fn arn_of(id: &str) -> Value {
+    json!({"Fn::GetAtt": [id, "Arn"]})
+}
+
+/// A resource that an update does not take away; `deletion` says what becomes of it with the stack.
+pub(super) fn kept(kind: &str, deletion: &str, properties: Value) -> Value {
+    json!({
+        "Type": kind,
+        "DeletionPolicy": deletion,
+        "UpdateReplacePolicy": "Retain",
+        "Properties": properties,
+    })
+}

@@ -1,0 +1,163 @@
+//! What the threads of an input share.
+
+use super::drain::{Drain, Ours};
+use super::leases::{LeaseId, Leases};
+use super::settler::Settler;
+use super::turns::Turns;
+use crate::ack::Outcome;
+use crate::aws::{AccountId, Attributes, Error, Kind, Sqs};
+use crate::base::budget::Budget;
+use crate::base::limits::{DRAIN_WAIT_TIME, LARGE_RECEIVES_AT_ONCE};
+use crate::base::stop::Stop;
+use crate::handoff::Task;
+use crate::handoff::schedule::Lane;
+use crate::ledger::Ledger;
+use crate::settings;
+use crate::telemetry;
+use crossbeam_channel::Sender;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// What an input needs to run.
+pub struct Settings {
+    /// The input's place in the configuration.
+    pub index: usize,
+    pub input: settings::Input,
+    /// That of its credentials, which some tags need.
+    pub account: AccountId,
+    /// For receives: its waits end with `stop`.
+    pub receiving: Sqs,
+    /// For everything else: its waits end with `abort`.
+    pub settling: Sqs,
+    /// Knows the messages over which the process died before.
+    pub ledger: Ledger,
+    /// To the fetchers.
+    pub tasks: Lane<Task>,
+    pub telemetry: Arc<telemetry::Input>,
+    /// Messages that may be in work, beside those of a receive.
+    pub messages_max: usize,
+    /// Bytes of its bodies that may wait, beside those of a usual receive.
+    pub bodies_bytes: usize,
+    /// Bytes of bodies that are too large for that, of all queues together.
+    pub bodies_large: Budget,
+    /// Ends when the queue is empty.
+    pub drain: bool,
+    /// Receive no more.
+    pub stop: Stop,
+    /// Give everything back and end.
+    pub abort: Stop,
+}
+
+/// What an input's threads share.
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    pub(super) leases: Arc<Mutex<Leases>>,
+    /// Free places among the messages in work.
+    pub(super) slots: Budget,
+    /// Room for bodies that wait for their turn, and for lists of objects that wait for a fetcher. It is this queue's own, so that one that stands still
+    /// does not keep the others from receiving.
+    pub(super) bodies: Budget,
+    /// Bytes that the largest of the latest bodies took.
+    pub(super) largest_body: AtomicUsize,
+    pub(super) settled: Sender<Settled>,
+    /// Of the groups of a FIFO queue.
+    pub(super) turns: Turns,
+    pub(super) drain: Arc<Mutex<Drain>>,
+    pub(super) settler: Arc<Settler>,
+    /// Pollers that still receive.
+    pub(super) polling: AtomicUsize,
+    /// Everything has ended; the remaining threads may end too.
+    pub(super) finished: AtomicBool,
+}
+
+/// A message whose work has ended.
+pub(super) struct Settled {
+    pub(super) lease: LeaseId,
+    pub(super) outcome: Outcome,
+}
+
+impl Shared {
+    pub(super) fn leases(&self) -> MutexGuard<'_, Leases> {
+        lock(&self.leases)
+    }
+
+    pub(super) fn drain(&self) -> MutexGuard<'_, Drain> {
+        lock(&self.drain)
+    }
+
+    pub(super) fn is_polling(&self) -> bool {
+        self.polling.load(Ordering::Acquire) > 0
+    }
+
+    /// The budget in which bodies of about this size find room, and how much of it one receive may take.
+    pub(super) fn room_for(&self, body_bytes: usize) -> (&Budget, usize) {
+        let (share, large) = (self.own_share(), &self.settings.bodies_large);
+        if body_bytes <= share {
+            (&self.bodies, share)
+        } else {
+            (large, large.total() / LARGE_RECEIVES_AT_ONCE)
+        }
+    }
+
+    /// The part of the queue's own room that one receiver has without ever waiting for another queue.
+    pub(super) fn own_share(&self) -> usize {
+        self.bodies.total() / self.settings.input.receivers
+    }
+
+    /// How long a receive waits for messages.
+    pub(super) fn poll_time(&self) -> Duration {
+        let wait = self.settings.input.wait_time;
+        if self.settings.drain { wait.min(DRAIN_WAIT_TIME) } else { wait }
+    }
+
+    /// Lets the threads that are left end.
+    pub(super) fn finish(&self) {
+        self.finished.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    /// Is there nothing more to receive? Asked after a receive that brought nothing.
+    ///
+    /// # Errors
+    /// The queue's depth is not known: messages may be there that nothing else shows.
+    pub(super) fn queue_is_drained(&self) -> Result<bool, Error> {
+        if self.drain().is_done() {
+            return Ok(true);
+        }
+        let attributes = match self.settings.settling.attributes() {
+            Ok(attributes) => attributes,
+            // Without the permission only the empty receives can tell.
+            Err(error) if *error.kind() == Kind::Denied => {
+                log::debug!("inputs.{}: {error}", self.settings.input.key);
+                Attributes::default()
+            }
+            Err(error) => return Err(error),
+        };
+        let ours = self.ours();
+        let is_drained = self.drain().looks_empty(&attributes, ours);
+        if is_drained && attributes.available > 0 {
+            log::warn!(
+                "inputs.{}: {} messages stay in the queue unread: they are in FIFO groups whose first messages were \
+                 left there ({} of them), and SQS hands out what comes behind only when those are gone",
+                self.settings.input.key,
+                attributes.available,
+                ours.parked
+            );
+        }
+        Ok(is_drained)
+    }
+
+    fn ours(&self) -> Ours {
+        let leases = self.leases();
+        let is_fifo = self.settings.input.queue.is_fifo();
+        Ours { nothing_in_work: leases.is_empty(), parked: leases.parked(Instant::now()), is_fifo }
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
