@@ -20,43 +20,56 @@
 //!
 //! Waits go downstream only: fetch waits for workers, workers for senders, senders for the network.
 //!
+//! # The way back
+//!
+//! ```text
+//! send ────────► batch ──► object ──► ledger ──► task ──► message ──► deletion
+//! confirmed by   frames    pieces     a row      all its  all its     SQS
+//! the peer       share     in order   on disk    objects  objects     DeleteMessage
+//! ```
+//!
+//! Each arrow is a [`ack::Share`] that resolves: the first of them when the peer has confirmed a batch, the last when
+//! the message may go. A page of an API has a checkpoint in place of a message.
+//!
 //! # The promise
 //!
 //! An SQS message is deleted only when every frame of every object that it names is known to have
 //! reached the peer. [`ack`] counts, and forgetting counts as failure; [`stages::send`] says what "reached"
 //! means; [`ledger`] remembers; [`stages::receive`] deletes, or gives back.
 //!
-//! # Modules, in the order of the flow
+//! # Modules, from the top down
+//!
+//! A module knows only those below it, and so do the files of each: `tests/layers.rs` reads the paths in all of them
+//! and shows the circle if there is one.
 //!
 //! | module | what | touches the world |
 //! |---|---|---|
-//! | [`cli`] | the commands, one file each, thin | yes |
-//! | [`config`] | the file as written (the vendor's keys) -> [`settings::Config`], valid by construction | files |
-//! | [`base::limits`] | every bound in one place, with its reason | no |
+//! | [`cli`] | the commands, one file each, thin; `demo` and `bench` with what they share | yes |
+//! | [`config`] | the file as written (the vendor's keys) -> [`settings::Config`], valid by construction; read by the commands alone | files |
+//! | [`setup`] | what AWS must have and allow for a configuration: policy and CloudFormation template | no |
+//! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` and `bench`, and the objects to measure with | sockets |
+//! | [`status`] | the status page, `/metrics`, `/healthz`, `/readyz`; [`http`] is the small server below it | sockets |
 //! | [`pipeline`] | makes the channels and threads; the last stage starts first and stops last | threads |
-//! | [`services`] | the registry of services; rules, fields and tag templates | no |
 //! | [`stages::receive`] | SQS polling, leases (visibility), settling (delete, extend, release) | sockets |
 //! | [`stages::backfill`] | an S3 listing instead of a queue: what nobody announced | sockets |
+//! | [`stages::sources`] | sources behind an API (CloudTrail lookups): request -> page -> payload, checkpoints; the sources themselves are pure | sockets |
 //! | [`stages::resolve`] | message body -> objects | no |
-//! | [`handoff::schedule`] | whose turn it is among inputs and messages | no |
 //! | [`stages::fetch`] | object -> payload: ranged GETs | sockets |
-//! | [`decode`] | payload -> records: inflate, JSON, lines | no |
 //! | [`stages::frame`] | record -> syslog frame in a batch | no |
 //! | [`stages::send`] | batch -> Devo, relay, console: connection, unconfirmed window, resend | sockets |
-//! | [`ack`] | the promise | no |
-//! | [`stages::sources`] | sources behind an API (CloudTrail lookups): request -> page -> payload, checkpoints; the sources themselves are pure | sockets |
+//! | [`handoff`] | what crosses a channel between stages, and whose turn it is among inputs and messages | no |
 //! | [`ledger`] | what must survive a restart: delivered objects, progress inside big ones, checkpoints of sources (SQLite) | files |
 //! | [`aws`] | signed calls: wire formats (pure), client; where credentials come from | sockets, files |
-//! | [`telemetry`] | counters by stage, what is wrong at present, and the snapshot that all tell of: log lines, metrics, page, live view, own events | log |
-//! | [`status`] | the status page, `/metrics`, `/healthz`, `/readyz`; [`http`] is the small server below it | sockets |
-//! | [`setup`] | what AWS must have and allow for a configuration: policy and CloudFormation template | no |
-//! | [`base::naming`] | what names from messages and answers must look like before they become part of an address | no |
-//! | [`base`] | ending, watching threads, waiting, sharing a bounded amount, using memory again | threads |
-//! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` and `bench`, and the objects to measure with | sockets |
+//! | [`telemetry`] | counters by stage (`model`), what is wrong at present, the snapshot, and the reporters that tell of it | log |
+//! | [`settings`] | plain values that stages take | no |
+//! | [`services`] | what a service is: its format, rules, fields and tag templates; the registry's rows | no |
+//! | [`decode`] | payload -> records: inflate, JSON, lines | no |
+//! | [`ack`] | the promise | no |
+//! | [`base`] | bounds ([`base::limits`]), names from outside ([`base::naming`]), ending, watching threads, waiting, sharing a bounded amount, using memory again | threads |
 //!
-//! `receive`, `fetch` and `send` never import each other, and pure modules use no sockets, files,
-//! threads or clocks: `tests/layers.rs` reads the paths in all modules and checks it, and that no
-//! two modules know each other.
+//! `decode` stands below the stages because services, which are below settings, name its formats. `ledger` stands
+//! beside `aws`: work that crosses a channel carries a case of it. `receive`, `fetch` and `send` know nothing of each
+//! other, and pure modules use no sockets, files, threads or clocks; the same test checks both.
 
 pub mod ack;
 pub mod aws;

@@ -1,10 +1,11 @@
 //! A piece of work, and its shares.
 
-use super::outcome::Outcome;
-use super::turn::Turn;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+use super::outcome::Outcome;
+use super::turn::Turn;
 
 /// The right to open shares of one piece of work; itself counts as a share until it is dropped, so
 /// that the work cannot settle while shares are still being handed out.

@@ -46,29 +46,6 @@ pub struct Client {
 }
 
 impl Client {
-    /// The client of an input that reads a queue.
-    pub fn of_input(http: &Http, input: &settings::Input, stop: &Stop) -> Self {
-        let settings::Input { key, credentials, endpoints, region, .. } = input;
-        Self::new(http, &format!("inputs.{key}"), credentials, endpoints, region, stop)
-    }
-
-    /// A client of an `owner` in log lines: credentials by the file, endpoint overrides by the file
-    /// and the environment. Nothing is sent yet. `stop` ends waits between tries; calls are still possible
-    /// after it.
-    pub fn new(
-        http: &Http,
-        owner: &str,
-        credentials: &settings::Credentials,
-        endpoints: &settings::Endpoints,
-        region: &str,
-        stop: &Stop,
-    ) -> Self {
-        let endpoints = endpoint::resolve(endpoints, |name| std::env::var(name).ok());
-        let first = Self::with(http, Provider::anonymous(), region, endpoints, stop);
-        let provider = Provider::new(owner, credentials, &first);
-        Self { provider, ..first }
-    }
-
     /// A client of given parts; `endpoints` are taken as they are.
     pub fn with(
         http: &Http,

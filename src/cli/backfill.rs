@@ -21,8 +21,9 @@ use crate::pipeline::{Ending, Job};
 use crate::settings::Input;
 use crate::stages::backfill::{Backfill, Listing, Plan, Tally, Verdict};
 use crate::telemetry::{Snapshot, size};
-pub use options::Options;
 use progress::Progress;
+
+pub use options::Options;
 
 /// Exit code 0 when every object is delivered; 1 when something is not, also because of a signal; 2 when
 /// nothing was begun.

@@ -1,11 +1,9 @@
 //! What readers of the file are given, and the files that it names.
 
-use super::Environment;
-use super::memory::format_size;
-use super::registry::Catalog;
-use crate::base::limits;
-use std::io::Read;
 use std::path::{Path, PathBuf};
+
+use super::Environment;
+use super::registry::Catalog;
 
 /// What every reader may look at besides its own keys.
 pub(super) struct Context<'a> {
@@ -28,23 +26,4 @@ impl Context<'_> {
         let mut paths = places.flat_map(in_place).map(|folder| folder.join(name));
         paths.find(|path| is_it(path)).unwrap_or_else(|| self.base.join(name))
     }
-}
-
-/// At most `CONFIGURATION_FILE_BYTES_MAX` bytes; errors name the file.
-pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let limit = limits::CONFIGURATION_FILE_BYTES_MAX;
-    let read = std::fs::File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
-    match read {
-        Ok(length) if length as u64 > limit => {
-            Err(format!("{} is larger than {}", path.display(), format_size(limit)))
-        }
-        Ok(_) => Ok(bytes),
-        Err(error) => Err(format!("cannot read {}: {error}", path.display())),
-    }
-}
-
-/// The same, as text.
-pub(super) fn read_text(path: &Path) -> Result<String, String> {
-    String::from_utf8(read_file(path)?).map_err(|_| format!("{} is not UTF-8", path.display()))
 }

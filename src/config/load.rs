@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::context::{Context, read_text};
+use super::context::Context;
 use super::kind::Kind;
 use super::node::{Mapping, Node};
 use super::problem::{Problem, Problems, Report, Severity};
 use super::registry::Catalog;
 use super::snapshot::Snapshot;
 use super::{Environment, aws, globals, inputs, outputs, permissions, secrets, substitute, tree};
+use crate::config::files::read_text;
 use crate::settings::Config;
 
 /// A configuration that can be run, and what is doubtful in it.
@@ -39,8 +40,12 @@ pub fn load_inputs(path: &Path, environment: &Environment) -> Result<Config, Pro
     accept(loaded, problems).map(|loaded| loaded.config)
 }
 
-/// What a configuration's `services` may name; nothing else of it is looked at.
-pub(super) fn catalog(path: &Path) -> Result<Catalog, Problems> {
+/// The pre-built services and those that a configuration's definitions file adds (`globals.definitions`). Nothing
+/// else of the configuration is looked at.
+///
+/// # Errors
+/// All problems of the two files, as far as they concern services.
+pub fn catalog(path: &Path) -> Result<Catalog, Problems> {
     let text = read_configuration(path)?;
     let report = Report::default();
     let catalog = tree::read(&text, &report).and_then(|tree| {

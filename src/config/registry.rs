@@ -3,46 +3,20 @@
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use serde_json::{Map, Value};
-
-use super::context::read_text;
 use super::kind::Kind;
 use super::node::Node;
-use super::problem::{Problems, Report};
+use super::problem::Report;
 use super::{service, tree};
-use crate::decode::Sign;
-use crate::services::{Definition, REGISTRY};
+use crate::config::files::read_text;
+use crate::services::REGISTRY;
+
+pub use super::catalog::{Catalog, Row};
 
 /// What problems with the registry call it.
 const BUILT_IN: &str = "the pre-built services";
 
 /// Keys that a listing shows; a user's entry does not have them.
 const FOR_PEOPLE: [&str; 4] = ["table", "reads", "named", "note"];
-
-/// A service that can be named in a configuration.
-#[derive(Debug, Clone)]
-pub struct Row {
-    pub name: String,
-    /// The Devo table, for people: it may hold several, and `*`.
-    pub table: String,
-    /// What the objects are, for people.
-    pub reads: String,
-    /// What their keys look like, for people.
-    pub named: String,
-    /// What `check` says of the service as it is.
-    pub note: String,
-    pub definition: Arc<Definition>,
-    /// What a user's entry overrides.
-    pub(super) keys: Map<String, Value>,
-}
-
-/// All services that a configuration can name, in the order of the listing.
-#[derive(Debug, Clone)]
-pub struct Catalog {
-    rows: Vec<Row>,
-    /// Names whose rows have problems.
-    refused: Vec<String>,
-}
 
 /// All pre-built services, in the order of the listing.
 pub fn rows() -> &'static [Row] {
@@ -57,35 +31,10 @@ pub fn row(name: &str) -> Option<&'static Row> {
 /// The text is compiled in: a row that cannot be read is missing, and a test fails.
 static BUILT_IN_ROWS: LazyLock<Catalog> = LazyLock::new(|| Catalog::read(REGISTRY, &Report::default()));
 
-/// What the logs of the pre-built services are known by, with the services' names.
-pub(super) fn signs() -> &'static [(String, Sign)] {
-    &SIGNS
-}
-
-/// Read by themselves: a row is told apart from those below it, too.
-static SIGNS: LazyLock<Vec<(String, Sign)>> = LazyLock::new(|| {
-    let report = Report::default();
-    let Some(tree) = tree::read(REGISTRY, &report) else { return Vec::new() };
-    let Some(rows) = Node::new("", &tree, &report).mapping() else { return Vec::new() };
-    let signs = rows
-        .entries()
-        .filter_map(|(name, row)| Some((name.to_owned(), service::signs::read(&row.mapping()?)?.sign)));
-    signs.filter(|(_, sign)| *sign != Sign::default()).collect()
-});
-
 impl Catalog {
     /// The pre-built services.
     pub fn built_in() -> &'static Catalog {
         &BUILT_IN_ROWS
-    }
-
-    /// The pre-built services and those that a configuration's definitions file adds
-    /// (`globals.definitions`). Nothing else of the configuration is looked at.
-    ///
-    /// # Errors
-    /// All problems of the two files, as far as they concern services.
-    pub fn of_configuration(path: &Path) -> Result<Catalog, Problems> {
-        super::load::catalog(path)
     }
 
     pub fn rows(&self) -> &[Row] {

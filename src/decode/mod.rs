@@ -68,6 +68,10 @@ mod tests;
 pub mod text_file;
 mod utf16;
 
+use inflate::{Level, Push};
+use split::Split;
+
+pub use bounds::Bounds;
 pub use compression::Compression;
 pub use error::Error;
 pub use format::{Bare, EventBody, Format, Others, Shape};
@@ -77,12 +81,8 @@ pub use json::path::{JsonPath, Step};
 pub use json::spelling::{has_unicode_escape, quoted};
 pub use memory::Account;
 pub use pattern::Pattern;
-pub use signs::{Sign, Signs};
-
-pub use bounds::Bounds;
-use inflate::{Level, Push};
 pub use record::{Newlines, Record};
-use split::Split;
+pub use signs::{Sign, Signs};
 
 /// One object's bytes, in order, become records.
 ///

@@ -1,10 +1,12 @@
 //! Why the ledger cannot be opened.
 
-use crate::base::limits::{LEDGER_BUSY_START, LEDGER_HELD_START};
-use rusqlite::ErrorCode;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use rusqlite::ErrorCode;
+
+use crate::base::limits::{LEDGER_BUSY_START, LEDGER_HELD_START};
 
 /// `PRAGMA user_version` of the schema below.
 pub(super) const SCHEMA_VERSION: i64 = 3;

@@ -463,7 +463,7 @@ impl Store {
         if !has(&transaction, "objects", "outputs")? {
             transaction.execute_batch("ALTER TABLE objects ADD COLUMN outputs INTEGER NOT NULL DEFAULT 0")?;
         }
-        transaction.execute_batch(suspects::TABLE)?;
+        transaction.execute_batch(TABLE)?;
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         transaction.commit()
     }
@@ -525,5 +525,20 @@ fn classified(path: &Path, source: rusqlite::Error) -> OpenError {
 }
 
 mod suspects;
+/// A ledger of an older version gets the table when it is opened; that version passes over it.
+pub(super) const TABLE: &str = "
+CREATE TABLE IF NOT EXISTS suspects (
+    input     TEXT NOT NULL,
+    bucket    TEXT NOT NULL,     -- empty: the key is the id of a message
+    key       TEXT NOT NULL,
+    etag      TEXT NOT NULL,     -- these three as announced
+    version   TEXT NOT NULL,
+    checksum  TEXT NOT NULL,
+    deaths    INTEGER NOT NULL,  -- how often the process died while it decoded the object
+    run       TEXT NOT NULL,     -- which process that was, the last time
+    at        INTEGER NOT NULL,  -- seconds since 1970
+    PRIMARY KEY (input, bucket, key)
+) WITHOUT ROWID;";
+
 #[cfg(test)]
 mod tests;

@@ -27,6 +27,7 @@ use super::suspect::{DEATHS_MAX, Suspect};
 use super::writer::Command;
 use crate::base::limits::THREADS_MAX;
 use notes::Notes;
+
 pub use notes::left_in;
 
 /// Suspects that are named in the log; there are as many as workers at the most.

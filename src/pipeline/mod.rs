@@ -44,10 +44,10 @@ use crate::stages::sources::{Paces, Poller};
 use crate::telemetry::{self, Health, Phase, Telemetry, Trouble};
 use intake::Intake;
 use internal::Internal;
-pub use job::{Job, Pulse};
 use vitals::{Signs, Vitals};
 use worker::Worker;
 
+pub use job::{Job, Pulse};
 pub use ledger::{is_temporary, scope};
 pub use vitals::Dead;
 

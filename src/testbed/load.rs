@@ -3,7 +3,6 @@
 mod kind;
 mod records;
 
-pub use kind::Kind;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +13,8 @@ use flate2::write::GzEncoder;
 
 use super::aws::Aws;
 use super::scenario::messages::{Announced, fdr_messages, s3_event};
+
+pub use kind::Kind;
 
 const BUCKET: &str = "bench-logs";
 const ACCOUNT: &str = "111122223333";

@@ -1,13 +1,15 @@
 //! The options of `backfill`.
 
-use crate::base::naming;
-use crate::stages::backfill::Plan;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
 use clap::Args;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use std::path::PathBuf;
-use std::time::SystemTime;
+
+use crate::base::naming;
+use crate::stages::backfill::Plan;
 
 #[derive(Debug, Args)]
 pub struct Options {

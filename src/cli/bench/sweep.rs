@@ -1,6 +1,5 @@
 //! `--sweep`: the same run with other numbers of threads, each in a process of its own.
 
-use super::point::Point;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,6 +9,7 @@ use comfy_table::{CellAlignment, Table};
 
 use super::chart;
 use super::options::Options;
+use super::point::Point;
 
 /// Numbers of senders that are tried.
 const SENDERS: [usize; 3] = [1, 2, 4];

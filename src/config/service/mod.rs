@@ -5,8 +5,10 @@ mod filters;
 mod format;
 mod operations;
 mod others;
+mod pattern;
 mod processors;
 pub(super) mod signs;
+mod text;
 
 use std::sync::Arc;
 
@@ -21,7 +23,8 @@ use crate::services::tables::{self, Known};
 use crate::services::template::Template;
 use crate::services::{Case, Definition};
 use fields::Fields;
-pub use filters::pattern;
+
+pub use crate::config::service::pattern::pattern;
 
 /// Mappings whose entries are overridden one by one, so that the row's template keeps its fields.
 const MERGED_BY_NAME: &[&str] = &["file_field_definitions", "record_field_mapping"];

@@ -1,10 +1,9 @@
 //! `others` of a processor: what else its documents may be.
 
+use super::fields;
 use crate::config::kind::Kind;
 use crate::config::node::{Mapping, Node};
 use crate::decode::{Bare, Others};
-
-use super::fields;
 
 /// Reads the key; None: it is not there.
 pub fn read(config: &Mapping<'_>) -> Option<Others> {

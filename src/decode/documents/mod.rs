@@ -24,8 +24,9 @@ use super::{Error, Record};
 use crate::base::limits::{EXAMPLE_BYTES, MIB};
 use events::Events;
 use others::Alternatives;
-pub(super) use outcome::Failure;
 use outcome::{Outcome, json_record};
+
+pub(super) use outcome::Failure;
 
 /// What becomes of each document.
 pub(super) enum Each {

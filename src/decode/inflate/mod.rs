@@ -13,16 +13,16 @@ mod step;
 mod stream;
 mod zstd_header;
 
-pub use scratch::Scratch;
-
 use super::foreign::Foreign;
 use super::sniff::{Sniff, sniff};
 use super::{Account, Bounds, Compression, Error};
 use crate::base::limits::{COMPRESSION_LEVELS_MAX, EXPANSION_FREE_BYTES, SNIFF_BYTES};
 use gzip::Gzip;
-pub(super) use step::Step;
 use step::padding;
 use stream::{Zlib, Zstd};
+
+pub use scratch::Scratch;
+pub(super) use step::Step;
 
 /// Takes the text.
 pub(super) type Text<'a> = dyn FnMut(&[u8]) -> Result<(), Error> + 'a;

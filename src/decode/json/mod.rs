@@ -17,6 +17,7 @@ use super::partial::{Limit, Partial};
 use super::{Error, Newlines, Record};
 use key::Key;
 use scan::{Fault, Value};
+
 pub(super) use white::{RECORD_SEPARATOR, is_white};
 
 /// Splits JSON values that stand one after another, see [`Format::Json`](super::Format::Json).

@@ -1,7 +1,8 @@
 //! The errors of a damaged file.
 
-use super::super::Error;
 use parquet::errors::ParquetError;
+
+use super::super::Error;
 
 pub(super) fn bad(cause: impl ToString) -> Error {
     Error::BadParquet { cause: cause.to_string() }

@@ -39,7 +39,6 @@ mod thrift;
 mod tree;
 mod value;
 
-use bad::bad;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -47,6 +46,7 @@ use bytes::Bytes;
 
 use super::partial::{Held, Limit};
 use super::{Account, Bounds, Error, Newlines, Record, Signs};
+use bad::bad;
 
 /// Collects an object, and reads it when it is all there.
 pub(super) struct Parquet {

@@ -19,8 +19,9 @@ mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use container::Container;
 use container::{BLOCK, Masks};
+
+pub use container::Container;
 
 impl Container {
     /// Goes on at `pos`, at first with the opening bracket. Some: the position behind the last bracket.

@@ -7,21 +7,6 @@ use crate::ledger::in_work::Name;
 use crate::ledger::row::{Identity, Place};
 use crate::ledger::suspect::{DEATHS_MAX, Suspect};
 
-/// A ledger of an older version gets the table when it is opened; that version passes over it.
-pub(super) const TABLE: &str = "
-CREATE TABLE IF NOT EXISTS suspects (
-    input     TEXT NOT NULL,
-    bucket    TEXT NOT NULL,     -- empty: the key is the id of a message
-    key       TEXT NOT NULL,
-    etag      TEXT NOT NULL,     -- these three as announced
-    version   TEXT NOT NULL,
-    checksum  TEXT NOT NULL,
-    deaths    INTEGER NOT NULL,  -- how often the process died while it decoded the object
-    run       TEXT NOT NULL,     -- which process that was, the last time
-    at        INTEGER NOT NULL,  -- seconds since 1970
-    PRIMARY KEY (input, bucket, key)
-) WITHOUT ROWID;";
-
 impl Store {
     /// A process died while it decoded these. Suspects are decoded alone: where there are several, none
     /// of them has died a second time.

@@ -6,11 +6,11 @@ mod feed;
 mod names;
 mod parts;
 
-use parts::{Parts, Reads, arn_of, kept};
 use serde_json::{Map, Value, json};
 
 use super::needs::{Needs, Queue};
 use super::{Document, Wishes};
+use parts::{Parts, Reads, arn_of, kept};
 
 /// What SQS keeps at most: 14 days. What is down for a long weekend loses nothing.
 const RETENTION_SECONDS: u64 = 14 * 24 * 3600;

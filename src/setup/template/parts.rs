@@ -1,7 +1,8 @@
 //! The template's parts while they are put together.
 
-use super::names::Names;
 use serde_json::{Map, Value, json};
+
+use super::names::Names;
 
 /// Parts of a template, filled by one queue after the other.
 #[derive(Debug, Default)]

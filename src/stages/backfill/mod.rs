@@ -16,12 +16,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use checkpoint::Checkpoint;
 use jiff::Timestamp;
-
-pub use listing::Listing;
-pub use plan::{Plan, Verdict};
-pub use tally::Tally;
 
 use crate::ack::{Ack, Ending, Fate, Outcome, Share};
 use crate::aws::{AccountId, Kind, Listed, S3};
@@ -40,6 +35,11 @@ use crate::services::Definition;
 use crate::settings::Input;
 use crate::stages::resolve::is_marker;
 use crate::telemetry;
+use checkpoint::Checkpoint;
+
+pub use listing::Listing;
+pub use plan::{Plan, Verdict};
+pub use tally::Tally;
 
 /// A listing from its first page on, and the counts of how far it is.
 #[derive(Debug, Clone)]

@@ -1,13 +1,16 @@
 //! A thread that GETs objects.
 
-use super::large::Large;
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
 use super::outage::Doubts;
+use super::part::Target;
 use super::parts::Parts;
 use super::settings::Settings;
 use crate::handoff::Task;
+use crate::handoff::Work;
 use crate::handoff::schedule::Schedule;
-use crossbeam_channel::Sender;
-use std::sync::Arc;
 
 pub(super) struct Fetcher {
     pub(super) schedule: Schedule<Task>,
@@ -16,4 +19,12 @@ pub(super) struct Fetcher {
     /// Where objects go that are to be begun again. None: this is where they go.
     pub(super) large: Option<Sender<Large>>,
     pub(super) settings: Arc<Settings>,
+}
+
+/// An object that is to be begun again.
+pub(super) struct Large {
+    pub(super) work: Box<Work>,
+    pub(super) target: Arc<Target>,
+    /// Its size in bytes.
+    pub(super) total: u64,
 }

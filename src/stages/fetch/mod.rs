@@ -15,6 +15,7 @@ mod job;
 mod large;
 mod object;
 mod outage;
+mod part;
 mod parts;
 mod settings;
 mod stream;
@@ -35,11 +36,13 @@ use crate::handoff::schedule::{Begun, Schedule};
 use crate::handoff::{Payload, Work};
 use crate::handoff::{Source, Task};
 use crate::ledger::{Case, Identity, Place, Standing};
+use crate::stages::fetch::part::PartJob;
 use delay::Delays;
 use fetcher::Fetcher;
 use job::Job;
 use outage::{Attempts, Doubts};
-use parts::{PartJob, Parts};
+use parts::Parts;
+
 pub use settings::{InputSettings, Settings};
 
 /// Starts `threads` fetchers, and the thread in which objects wait for another try. The fetchers end when all lanes

@@ -1,5 +1,7 @@
 //! What fetchers are given.
 
+use std::sync::Arc;
+
 use crate::aws::S3;
 use crate::base::budget::{Budget, Permit};
 use crate::base::buffers::Buffers;
@@ -10,7 +12,6 @@ use crate::ledger::Ledger;
 use crate::services::Definition;
 use crate::settings::MissingObject;
 use crate::telemetry::{self, Waits};
-use std::sync::Arc;
 
 /// What the threads share.
 pub struct Settings {

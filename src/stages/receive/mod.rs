@@ -13,8 +13,11 @@ mod keeper;
 mod leases;
 mod outbox;
 mod poller;
+mod settings;
+mod settle;
 mod settler;
 mod shared;
+mod spoilt;
 mod turns;
 mod watch;
 
@@ -28,11 +31,13 @@ use crate::base::crew::Crew;
 use crate::base::limits::{BODIES_RECEIVED_BYTES, BODY_BYTES_USUAL, SQS_BATCH};
 use drain::Drain;
 use leases::Leases;
+use settings::Settled;
 use settler::Settler;
-pub use shared::Settings;
-use shared::{Settled, Shared, lock};
+use shared::Shared;
 use turns::Turns;
 use watch::Watch;
+
+pub use settings::Settings;
 
 /// A running input.
 pub struct Receiver {
@@ -84,9 +89,9 @@ impl Receiver {
         };
         let (mut pollers, mut others, mut watch) = (Crew::new(), Crew::new(), Crew::new());
         spawn(&mut others, "keep", Box::new(|shared| keeper::run(shared)))?;
-        spawn(&mut others, "settle", Box::new(move |shared| settler::run(shared, &ended)))?;
+        spawn(&mut others, "settle", Box::new(move |shared| settle::run(shared, &ended)))?;
         if shared.settings.input.queue.is_fifo() {
-            spawn(&mut others, "turns", Box::new(turns::run))?;
+            spawn(&mut others, "turns", Box::new(poller::run_turns))?;
         }
         let watcher = Watch::of(&shared.settings, &shared.drain);
         watch.spawn(name("watch"), move || watcher.run())?;
@@ -123,7 +128,7 @@ impl Receiver {
 
     /// Tells the input to give back what is still in work and to end. Stop it first; this does not wait.
     pub fn end(&mut self) {
-        settler::give_back_all(&self.shared);
+        settle::give_back_all(&self.shared);
         self.shared.finish();
     }
 

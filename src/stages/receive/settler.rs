@@ -6,20 +6,18 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
-
+use super::Settings;
 use super::callers::Callers;
 use super::drain::Drain;
-use super::keeper::is_spoilt;
 use super::leases::{Lease, LeaseId, Leases};
 use super::outbox::{Entry, Outbox};
-use super::{Settings, Settled, Shared, lock};
-use crate::ack::Outcome;
+use super::spoilt::is_spoilt;
 use crate::aws::{Error, Failure, Kind, Sqs};
 use crate::base::limits::{
     DRAIN_RETRY_DELAY_FIRST, DRAIN_RETRY_DELAY_MAX, RELEASE_ATTEMPTS, RETRY_DELAY_FIRST, RETRY_DELAY_MAX,
-    SETTLE_CALL_TIMEOUT, SETTLE_CALLERS_MAX, SETTLE_GATHER_TIME, SQS_BATCH,
+    SETTLE_CALL_TIMEOUT, SETTLE_CALLERS_MAX, SQS_BATCH,
 };
+use crate::base::locks::lock;
 use crate::base::stop::Stop;
 use crate::telemetry;
 
@@ -37,92 +35,19 @@ pub struct Settler {
 }
 
 /// A message that is to be deleted.
-struct Deletion {
-    lease: LeaseId,
+pub(super) struct Deletion {
+    pub(super) lease: LeaseId,
     /// How often deletions had worked when that of this message failed last.
-    successes: u64,
+    pub(super) successes: u64,
     /// The log says that it cannot be deleted.
-    is_told: bool,
+    pub(super) is_told: bool,
 }
 
 /// A message that goes back to the queue.
-struct Release {
+pub(super) struct Release {
     lease: Lease,
     /// How long nobody is to see it.
     delay: Duration,
-}
-
-/// Takes in what has ended.
-pub fn run(shared: &Shared, ended: &Receiver<Settled>) {
-    let settler = &shared.settler;
-    let (deleters, releasers) = settler.callers();
-    let mut held_back: Vec<(LeaseId, Outcome)> = Vec::new();
-    // A thread that has panicked ends this one, too: that is noticed.
-    while deleters.is_whole() && releasers.is_whole() {
-        if !shared.is_polling() {
-            held_back.drain(..).for_each(|(lease, outcome)| end_undeleted(shared, lease, outcome));
-        }
-        match ended.recv_timeout(SETTLE_GATHER_TIME) {
-            Ok(Settled { lease, outcome: Outcome::Delivered }) if shared.settings.input.ack_messages => {
-                settler.deletions().push(Deletion { lease, successes: 0, is_told: false }, Instant::now());
-            }
-            // Given back at once, it would come to a receive of our own that is still under way, and use
-            // up one of the receives that the queue's redrive policy allows.
-            Ok(Settled { lease, outcome }) if shared.settings.stop.is_stopped() && shared.is_polling() => {
-                held_back.push((lease, outcome));
-            }
-            Ok(Settled { lease, outcome }) => end_undeleted(shared, lease, outcome),
-            Err(RecvTimeoutError::Timeout) if shared.is_finished() && settler.is_done() => return,
-            Err(RecvTimeoutError::Timeout) => (),
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
-        if settler.deletions().is_due(Instant::now()) {
-            deleters.begin();
-        }
-        if settler.releases().is_due(Instant::now()) {
-            releasers.begin();
-        }
-    }
-}
-
-/// A message that is not to be deleted: not delivered, or kept on purpose.
-fn end_undeleted(shared: &Shared, id: LeaseId, outcome: Outcome) {
-    let (settler, settings) = (&shared.settler, &shared.settings);
-    let telemetry = &settings.telemetry.settle;
-    // Where there is no lease any more, the message has been given back already.
-    let Some(message_id) = settler.leases().message_id(id).map(str::to_owned) else { return };
-    if outcome == Outcome::Delivered {
-        telemetry.kept.increment();
-        return if settings.drain { settler.park(id) } else { drop(settler.end(id)) };
-    }
-    telemetry.released.increment();
-    if outcome == Outcome::Reject {
-        telemetry.rejected.increment();
-    }
-    if settings.drain && settler.drain().give_up(&message_id, outcome) {
-        log::error!(
-            place = settings.input.key.as_str();
-            "inputs.{}: message {message_id} could not be delivered", settings.input.key
-        );
-        return settler.park(id);
-    }
-    let Some(lease) = settler.end(id) else { return };
-    let delay = match settings.stop.is_stopped() {
-        true => Duration::ZERO,
-        false => retry_delay(lease.receive_count, settings.drain),
-    };
-    settler.release(lease, delay);
-}
-
-/// Gives back everything that is still in work, so that somebody else may do it: at once, unless a receive
-/// of our own is still under way, which would take it from the queue and lose it until its lease ends.
-pub fn give_back_all(shared: &Shared) {
-    let delay = if shared.is_polling() { shared.poll_time() } else { Duration::ZERO };
-    let leases = shared.leases().end_all();
-    let count = leases.len();
-    shared.settings.telemetry.settle.in_work.add(-(count as i64));
-    shared.settings.telemetry.settle.released.add(count as u64);
-    leases.into_iter().for_each(|lease| shared.settler.release(lease, delay));
 }
 
 impl Settler {
@@ -140,7 +65,7 @@ impl Settler {
     }
 
     /// Those who delete and those who give back: neither wait for the other.
-    fn callers(self: &Arc<Settler>) -> (Callers, Callers) {
+    pub(super) fn callers(self: &Arc<Settler>) -> (Callers, Callers) {
         let callers = |call: fn(&Settler) -> bool| {
             let (settler, name) = (Arc::clone(self), format!("settle-{}", self.telemetry.name));
             Callers::new(name, SETTLE_CALLERS_MAX, move || call(&settler))
@@ -149,7 +74,7 @@ impl Settler {
     }
 
     /// SQS has been told everything.
-    fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.deletions().is_empty() && self.releases().is_empty()
     }
 
@@ -272,19 +197,19 @@ impl Settler {
     }
 
     /// A drain leaves the message in the queue, and keeps it leased, so that it does not come again before the end.
-    fn park(&self, id: LeaseId) {
+    pub(super) fn park(&self, id: LeaseId) {
         if self.leases().park(id) {
             self.telemetry.settle.in_work.add(-1);
         }
     }
 
-    fn end(&self, id: LeaseId) -> Option<Lease> {
+    pub(super) fn end(&self, id: LeaseId) -> Option<Lease> {
         let lease = self.leases().end(id)?;
         self.telemetry.settle.in_work.add(-1);
         Some(lease)
     }
 
-    fn release(&self, lease: Lease, delay: Duration) {
+    pub(super) fn release(&self, lease: Lease, delay: Duration) {
         self.releases().push(Release { lease, delay }, Instant::now());
     }
 
@@ -340,19 +265,19 @@ impl Settler {
         self.releases().retry(again, alone, now);
     }
 
-    fn leases(&self) -> MutexGuard<'_, Leases> {
+    pub(super) fn leases(&self) -> MutexGuard<'_, Leases> {
         lock(&self.leases)
     }
 
-    fn drain(&self) -> MutexGuard<'_, Drain> {
+    pub(super) fn drain(&self) -> MutexGuard<'_, Drain> {
         lock(&self.drain)
     }
 
-    fn deletions(&self) -> MutexGuard<'_, Outbox<Deletion>> {
+    pub(super) fn deletions(&self) -> MutexGuard<'_, Outbox<Deletion>> {
         lock(&self.deletions)
     }
 
-    fn releases(&self) -> MutexGuard<'_, Outbox<Release>> {
+    pub(super) fn releases(&self) -> MutexGuard<'_, Outbox<Release>> {
         lock(&self.releases)
     }
 }
@@ -364,7 +289,7 @@ fn is_trouble(failing: usize, in_work: usize, is_draining: bool) -> bool {
 }
 
 /// How long a failed message stays invisible: longer each time it has come back.
-fn retry_delay(receive_count: u32, drain: bool) -> Duration {
+pub(super) fn retry_delay(receive_count: u32, drain: bool) -> Duration {
     let (first, max) = match drain {
         true => (DRAIN_RETRY_DELAY_FIRST, DRAIN_RETRY_DELAY_MAX),
         false => (RETRY_DELAY_FIRST, RETRY_DELAY_MAX),

@@ -1,53 +1,21 @@
 //! What the threads of an input share.
 
-use super::drain::{Drain, Ours};
-use super::leases::{LeaseId, Leases};
-use super::settler::Settler;
-use super::turns::Turns;
-use crate::ack::Outcome;
-use crate::aws::{AccountId, Attributes, Error, Kind, Sqs};
-use crate::base::budget::Budget;
-use crate::base::limits::{DRAIN_WAIT_TIME, LARGE_RECEIVES_AT_ONCE};
-use crate::base::stop::Stop;
-use crate::handoff::Task;
-use crate::handoff::schedule::Lane;
-use crate::ledger::Ledger;
-use crate::settings;
-use crate::telemetry;
-use crossbeam_channel::Sender;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// What an input needs to run.
-pub struct Settings {
-    /// The input's place in the configuration.
-    pub index: usize,
-    pub input: settings::Input,
-    /// That of its credentials, which some tags need.
-    pub account: AccountId,
-    /// For receives: its waits end with `stop`.
-    pub receiving: Sqs,
-    /// For everything else: its waits end with `abort`.
-    pub settling: Sqs,
-    /// Knows the messages over which the process died before.
-    pub ledger: Ledger,
-    /// To the fetchers.
-    pub tasks: Lane<Task>,
-    pub telemetry: Arc<telemetry::Input>,
-    /// Messages that may be in work, beside those of a receive.
-    pub messages_max: usize,
-    /// Bytes of its bodies that may wait, beside those of a usual receive.
-    pub bodies_bytes: usize,
-    /// Bytes of bodies that are too large for that, of all queues together.
-    pub bodies_large: Budget,
-    /// Ends when the queue is empty.
-    pub drain: bool,
-    /// Receive no more.
-    pub stop: Stop,
-    /// Give everything back and end.
-    pub abort: Stop,
-}
+use crossbeam_channel::Sender;
+
+use super::drain::{Drain, Ours};
+use super::leases::Leases;
+use super::settings::Settings;
+use super::settings::Settled;
+use super::settler::Settler;
+use super::turns::Turns;
+use crate::aws::{Attributes, Error, Kind};
+use crate::base::budget::Budget;
+use crate::base::limits::{DRAIN_WAIT_TIME, LARGE_RECEIVES_AT_ONCE};
+use crate::base::locks::lock;
 
 /// What an input's threads share.
 pub(super) struct Shared {
@@ -69,12 +37,6 @@ pub(super) struct Shared {
     pub(super) polling: AtomicUsize,
     /// Everything has ended; the remaining threads may end too.
     pub(super) finished: AtomicBool,
-}
-
-/// A message whose work has ended.
-pub(super) struct Settled {
-    pub(super) lease: LeaseId,
-    pub(super) outcome: Outcome,
 }
 
 impl Shared {
@@ -156,8 +118,4 @@ impl Shared {
         let is_fifo = self.settings.input.queue.is_fifo();
         Ours { nothing_in_work: leases.is_empty(), parked: leases.parked(Instant::now()), is_fifo }
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -1,9 +1,11 @@
 //! What a readable body says.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
 use super::objects::Objects;
 use crate::base::object::Object;
-use jiff::Timestamp;
-use std::collections::BTreeMap;
 
 /// What a readable body says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

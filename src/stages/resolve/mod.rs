@@ -26,14 +26,14 @@ use crate::base::limits::{IDENTITY_BYTES_MAX, MESSAGE_BYTES_USUAL};
 use crate::base::naming;
 use crate::base::naming::NoPlace;
 use crate::base::object::Object;
-pub use announcement::Announcement;
 use reader::Reader;
 use shapes::form_decoded as decoded;
-pub use unreadable::Unreadable;
 use unreadable::{Result, shortened};
 
+pub use announcement::Announcement;
 pub use objects::{IntoIter, Objects};
 pub use pointer::of_body as body_elsewhere;
+pub use unreadable::Unreadable;
 
 impl Object {
     /// An object whose key is form-url-encoded, as S3's events have it. Blanks and characters beyond ASCII show that it

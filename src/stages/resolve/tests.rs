@@ -1,11 +1,11 @@
 mod forms;
 
+use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
 use crate::base::limits::MESSAGE_ENVELOPES_MAX;
 use crate::base::object::Object;
-use jiff::Timestamp;
 
 fn object(bucket: &str, key: &str) -> Object {
     Object::named(bucket, key)

@@ -8,6 +8,7 @@
 //! Each call's metrics are a checkpoint inside the round. A metric that CloudWatch does not give is passed over, and its
 //! data are asked for at the end of each round from where they are missing, until they can be had.
 
+mod mark;
 mod place;
 mod units;
 
@@ -31,6 +32,7 @@ use crate::base::limits::{
 };
 use crate::ledger::{Seen, fingerprint};
 use crate::settings;
+use mark::{mark_of, name_of};
 use place::{PLACE, Place};
 use units::{UNITS, Units};
 
@@ -651,14 +653,6 @@ const BEHIND: &str = "behind ";
 
 fn behind_part(name: &str) -> String {
     format!("{BEHIND}{name}")
-}
-
-fn name_of(metric: &Metric) -> String {
-    serde_json::to_string(metric).unwrap_or_default()
-}
-
-fn mark_of(metric: &Metric) -> u64 {
-    fingerprint(&name_of(metric)) as u64
 }
 
 fn for_people(metric: &Metric) -> String {

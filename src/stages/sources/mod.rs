@@ -42,12 +42,13 @@ use crate::base::crew::Crew;
 use crate::ledger::Polled;
 use crate::settings;
 use delivery::Delivery;
-pub use kinds::source_of;
 use moment::Moment;
-pub use pace::Paces;
-pub use shared::Settings;
 use shared::{Shared, State};
 use source::Next;
+
+pub use kinds::source_of;
+pub use pace::Paces;
+pub use shared::Settings;
 
 /// A running source.
 pub struct Poller {

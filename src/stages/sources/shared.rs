@@ -1,5 +1,10 @@
 //! What a source is given, and what its threads share.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use jiff::Timestamp;
+
 use super::delivery::Delivery;
 use crate::ack::Outcome;
 use crate::aws::{Client, Clock, Pace};
@@ -10,9 +15,6 @@ use crate::handoff::Payload;
 use crate::ledger::Ledger;
 use crate::settings;
 use crate::telemetry;
-use jiff::Timestamp;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What a source needs to run.
 pub struct Settings {
