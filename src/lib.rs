@@ -1,6 +1,6 @@
 //! aws-to-devo: moves AWS-side logs to Devo at the speed of the machine.
 //!
-//! # The path of a log
+//! # The way a log goes
 //!
 //! ```text
 //! receive ──► resolve ──► fetch ──► decode ──► frame ──► send ──► ack ──► settle
@@ -9,54 +9,67 @@
 //!             (pure)      (threads) (rayon)    (rayon)    (threads) done   (threads)
 //! ```
 //!
-//! | from → to | carries | how | bound |
+//! | from → to | what crosses | how | bound |
 //! |---|---|---|---|
-//! | receive, backfill → fetch | [`handoff::Task`], an object of a message or of a listing | [`handoff::schedule`], a lane per input | messages per fetcher, and started objects of each input |
-//! | fetch → fetch, later | an object that S3 did not return | one waiting thread | started objects of each input |
+//! | receive, backfill → fetch | [`handoff::Task`], an object of a message or of a listing | [`handoff::schedule`], a lane for each input | messages per fetcher, and objects of each input that were begun |
+//! | fetch → fetch, later | an object that S3 did not give | a thread that waits for all | objects of each input that were begun |
 //! | fetch → decode | [`handoff::Payload`], compressed bytes in order | a job on the rayon pool | bytes: [`base::budget::Budget`] |
-//! | sources → decode | [`handoff::Payload`], a page of an API's answer | the same | pages in flight, and bytes |
-//! | frame → send | [`handoff::Batch`], whole frames | directly to a free connection, else a channel per output | unconfirmed bytes per connection, batches per sender |
-//! | send → settle | [`ack::Outcome`], through [`ack::Ack`] | channel per input | messages in flight |
+//! | sources → decode | [`handoff::Payload`], a page of an API's answer | the same | pages in work, and bytes |
+//! | frame → send | [`handoff::Batch`], whole frames | straight onto a connection that is free, else a channel per output | unconfirmed bytes per connection, batches per sender |
+//! | send → settle | [`ack::Outcome`], through [`ack::Ack`] | channel per input | messages in work |
 //!
-//! A stage waits only for the stages after it: fetch for workers, workers for senders, senders for the network.
+//! Waits go downstream only: fetch waits for workers, workers for senders, senders for the network.
+//!
+//! # The way back
+//!
+//! ```text
+//! send ────────► batch ──► object ──► ledger ──► task ──► message ──► deletion
+//! confirmed by   frames    pieces     a row      all its  all its     SQS
+//! the peer       share     in order   on disk    objects  objects     DeleteMessage
+//! ```
+//!
+//! Each arrow is a [`ack::Share`] that resolves: the first of them when the peer has confirmed a batch, the last when
+//! the message may go. A page of an API has a checkpoint in place of a message.
 //!
 //! # The promise
 //!
 //! An SQS message is deleted only when every frame of every object that it names is known to have
-//! reached the peer. [`ack`] counts, and a forgotten share is a failure; [`stages::send`] defines "reached";
-//! [`ledger`] records; [`stages::receive`] deletes or returns.
+//! reached the peer. [`ack`] counts, and forgetting counts as failure; [`stages::send`] says what "reached"
+//! means; [`ledger`] remembers; [`stages::receive`] deletes, or gives back.
 //!
-//! # Modules, in the order of the flow
+//! # Modules, from the top down
+//!
+//! A module knows only those below it, and so do the files of each: `tests/layers.rs` reads the paths in all of them
+//! and shows the circle if there is one.
 //!
 //! | module | what | touches the world |
 //! |---|---|---|
-//! | [`cli`] | the commands, one small file each | yes |
-//! | [`config`] | the file as written (the vendor's keys) -> [`settings::Config`], valid by construction | files |
-//! | [`base::limits`] | every bound in one place, with its reason | no |
-//! | [`pipeline`] | creates the channels and threads; the last stage starts first and stops last | threads |
-//! | [`services`] | the registry of services; rules, fields and tag templates | no |
-//! | [`stages::receive`] | SQS polling, leases (visibility), settling (delete, return) | sockets |
-//! | [`stages::backfill`] | an S3 listing instead of a queue: objects that were not announced | sockets |
+//! | [`cli`] | the commands, one file each, thin; `demo` and `bench` with what they share | yes |
+//! | [`config`] | the file as written (the vendor's keys) -> [`settings::Config`], valid by construction; read by the commands alone | files |
+//! | [`setup`] | what AWS must have and allow for a configuration: policy and CloudFormation template | no |
+//! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` and `bench`, and the objects to measure with | sockets |
+//! | [`status`] | the status page, `/metrics`, `/healthz`, `/readyz`; [`http`] is the small server below it | sockets |
+//! | [`pipeline`] | makes the channels and threads; the last stage starts first and stops last | threads |
+//! | [`stages::receive`] | SQS polling, leases (visibility), settling (delete, extend, release) | sockets |
+//! | [`stages::backfill`] | an S3 listing instead of a queue: what nobody announced | sockets |
+//! | [`stages::sources`] | sources behind an API (CloudTrail lookups): request -> page -> payload, checkpoints; the sources themselves are pure | sockets |
 //! | [`stages::resolve`] | message body -> objects | no |
-//! | [`handoff::schedule`] | the turns of inputs and messages | no |
 //! | [`stages::fetch`] | object -> payload: ranged GETs | sockets |
-//! | [`decode`] | payload -> records: inflate, JSON, lines | no |
 //! | [`stages::frame`] | record -> syslog frame in a batch | no |
 //! | [`stages::send`] | batch -> Devo, relay, console: connection, unconfirmed window, resend | sockets |
+//! | [`handoff`] | what crosses a channel between stages, and whose turn it is among inputs and messages | no |
+//! | [`ledger`] | what must survive a restart: delivered objects, progress inside big ones, checkpoints of sources (SQLite) | files |
+//! | [`aws`] | signed calls: wire formats (pure), client; where credentials come from | sockets, files |
+//! | [`telemetry`] | counters by stage (`model`), what is wrong at present, the snapshot, and the reporters that tell of it | log |
+//! | [`settings`] | plain values that stages take | no |
+//! | [`services`] | what a service is: its format, rules, fields and tag templates; the registry's rows | no |
+//! | [`decode`] | payload -> records: inflate, JSON, lines | no |
 //! | [`ack`] | the promise | no |
-//! | [`stages::sources`] | sources behind an API (CloudTrail lookups): request -> page -> payload, checkpoints; the sources themselves are pure | sockets |
-//! | [`ledger`] | state that survives a restart: delivered objects, progress inside big ones, checkpoints of sources (SQLite) | files |
-//! | [`aws`] | signed calls: wire formats (pure), client; sources of credentials | sockets, files |
-//! | [`telemetry`] | counters by stage, current problems, and the snapshot that all reporters read: log lines, metrics, page, live view, internal events | log |
-//! | [`status`] | the status page, `/metrics`, `/healthz`, `/readyz`; [`http`] is the small server below it | sockets |
-//! | [`setup`] | what a configuration needs in AWS: policy and CloudFormation template | no |
-//! | [`base::naming`] | checks of names from messages and answers before they become part of an address | no |
-//! | [`base`] | stopping, watching threads, waiting, budgets, reusing memory | threads |
-//! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` and `bench`, and the objects to measure with | sockets |
+//! | [`base`] | bounds ([`base::limits`]), names from outside ([`base::naming`]), ending, watching threads, waiting, sharing a bounded amount, using memory again | threads |
 //!
-//! `receive`, `fetch` and `send` never import each other, and pure modules use no sockets, files,
-//! threads or clocks: `tests/layers.rs` reads the paths in all modules and checks it, and that no
-//! two modules know each other.
+//! `decode` stands below the stages because services, which are below settings, name its formats. `ledger` stands
+//! beside `aws`: work that crosses a channel carries a case of it. `receive`, `fetch` and `send` know nothing of each
+//! other, and pure modules use no sockets, files, threads or clocks; the same test checks both.
 
 pub mod ack;
 pub mod aws;

@@ -53,7 +53,7 @@ fn the_definitions_file_of_the_documentation_can_be_used() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("collector.yaml"), globals).unwrap();
     fs::write(folder.path().join("my-services.yaml"), definitions).unwrap();
-    let catalog = registry::Catalog::of_configuration(&folder.path().join("collector.yaml"));
+    let catalog = config::catalog(&folder.path().join("collector.yaml"));
     let catalog = catalog.unwrap_or_else(|problems| panic!("{problems}"));
     let own: Vec<&str> =
         catalog.rows()[registry::rows().len()..].iter().map(|row| row.name.as_str()).collect();

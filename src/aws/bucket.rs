@@ -6,9 +6,10 @@ use std::time::{Instant, SystemTime};
 
 use super::client::Client;
 use super::endpoint;
-use super::error::{Error, Kind};
+use super::error::Error;
 use super::failure::{header, http_time};
 use super::http::{Answer, Fault, append};
+use super::kind::Kind;
 use super::known::Known;
 use super::listing::{self, ListObjects, Page};
 use super::request::Request;

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use super::clock::Clock;
 use super::credentials::Credentials;
 use super::endpoint;
-use super::error::{Error, Kind};
+use super::error::Error;
 use super::failure::Refusal;
 use super::http::{Answer, Fault, Http};
+use super::kind::Kind;
 use super::pace::Pace;
 use super::provider::Provider;
 use super::request::Request;
@@ -45,28 +46,6 @@ pub struct Client {
 }
 
 impl Client {
-    /// Creates the client of an input that reads a queue.
-    pub fn of_input(http: &Http, input: &settings::Input, stop: &Stop) -> Self {
-        let settings::Input { key, credentials, endpoints, region, .. } = input;
-        Self::new(http, &format!("inputs.{key}"), credentials, endpoints, region, stop)
-    }
-
-    /// Creates a client, named `owner` in log lines: credentials from the file, endpoint overrides from the file and
-    /// the environment. Nothing is sent yet. `stop` ends waits between attempts; calls are still possible after it.
-    pub fn new(
-        http: &Http,
-        owner: &str,
-        credentials: &settings::Credentials,
-        endpoints: &settings::Endpoints,
-        region: &str,
-        stop: &Stop,
-    ) -> Self {
-        let endpoints = endpoint::resolve(endpoints, |name| std::env::var(name).ok());
-        let first = Self::with(http, Provider::anonymous(), region, endpoints, stop);
-        let provider = Provider::new(owner, credentials, &first);
-        Self { provider, ..first }
-    }
-
     /// Creates a client from parts; `endpoints` are used unchanged.
     pub fn with(
         http: &Http,

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use super::error::{Error, Kind};
+use super::error::Error;
+use super::kind::Kind;
 use crate::settings;
 use crate::settings::shown_key_id;
 

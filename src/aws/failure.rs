@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::endpoint;
-use super::error::Kind;
+use super::kind::Kind;
 use crate::base::naming::is_scope;
 
 /// A parsed refusal.

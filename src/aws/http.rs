@@ -11,8 +11,9 @@ use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Proxy};
 
-use super::error::{Error, Kind};
+use super::error::Error;
 use super::failure::{header, http_time};
+use super::kind::Kind;
 use super::names::Names;
 use super::proxy::Proxies;
 use super::request::Request;

@@ -4,46 +4,54 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::chain::{self, Chain, Found, Role, Variables};
-use super::client::Client;
 use super::clock::Clock;
 use super::credentials::Credentials;
 use super::error::Error;
 use crate::base::limits::{CREDENTIALS_LIFE_MIN, CREDENTIALS_REFRESH_EARLY, CREDENTIALS_RETRY};
-use crate::settings;
-use crate::settings::shown_key_id;
 use crate::telemetry::{Failure, Health};
+
+/// Where a provider's credentials come from.
+pub trait Source: Send + Sync {
+    /// Gets credentials, anew each time.
+    ///
+    /// # Errors
+    /// There are none at present.
+    fn load(&self) -> Result<Found, Error>;
+
+    /// The time by the clock that their expiry is told by.
+    fn now(&self) -> SystemTime;
+}
+
+/// Credentials and their source.
+pub struct Found {
+    pub credentials: Credentials,
+    /// The source for people, never a secret: `profile prod (/home/a/.aws/config)`.
+    pub origin: String,
+}
+
+/// The same credentials always.
+struct Fixed(Credentials);
+
+impl Source for Fixed {
+    fn load(&self) -> Result<Found, Error> {
+        Ok(Found { credentials: self.0.clone(), origin: String::new() })
+    }
+
+    fn now(&self) -> SystemTime {
+        Clock::default().now()
+    }
+}
 
 /// Provides credentials to many threads. Clones share them.
 #[derive(Clone)]
 pub struct Provider(Arc<Shared>);
 
 struct Shared {
-    source: Source,
+    source: Box<dyn Source>,
     state: Mutex<State>,
     changed: Condvar,
     /// Health of the refresh while the old credentials are still valid.
     health: Arc<Health>,
-}
-
-enum Source {
-    Fixed(Credentials),
-    Settings(Settings),
-}
-
-/// The file's settings.
-struct Settings {
-    base: Base,
-    /// Roles to assume, each with the keys of the one before.
-    roles: Vec<Role>,
-    /// Provides connections, clock and endpoints; its identity does not matter.
-    lender: Client,
-}
-
-/// The source of the identity that calls AWS or assumes the first role.
-enum Base {
-    Key(Credentials),
-    Chain(Chain),
 }
 
 #[derive(Default)]
@@ -69,26 +77,9 @@ struct Held {
 }
 
 impl Provider {
-    /// Creates a provider for the file's settings: its key, its profile or the standard AWS chain; then the base role,
-    /// then the cross-account role. `owner` is named in log lines; `lender` provides connections, clock and the address
-    /// of STS. Nothing is loaded yet.
-    pub fn new(owner: &str, credentials: &settings::Credentials, lender: &Client) -> Self {
-        Self::with(owner, credentials, lender, Arc::new(|name: &str| std::env::var(name).ok()))
-    }
-
-    /// Does the same as [`Provider::new`], with the given environment.
-    pub fn with(owner: &str, credentials: &settings::Credentials, lender: &Client, env: Variables) -> Self {
-        let base = match &credentials.key {
-            Some(key) => Base::Key(Credentials::of_key(key)),
-            None => Base::Chain(Chain::new(credentials.profile.clone(), env)),
-        };
-        let settings = Settings { base, roles: roles(credentials), lender: lender.clone() };
-        Self::of(owner, Source::Settings(settings))
-    }
-
     /// A provider of constant credentials.
     pub fn fixed(credentials: Credentials) -> Self {
-        Self::of("", Source::Fixed(credentials))
+        Self::of("", Fixed(credentials))
     }
 
     /// An anonymous provider: calls are not signed.
@@ -143,17 +134,16 @@ impl Provider {
         &self.0.health
     }
 
-    fn of(owner: &str, source: Source) -> Self {
+    /// `owner` is named in log lines. Nothing is loaded yet.
+    pub fn of(owner: &str, source: impl Source + 'static) -> Self {
         let state = Mutex::new(State { owner: owner.to_owned(), ..State::default() });
         let health = Arc::new(Health::dispensable(format!("{owner}: credentials")));
+        let source = Box::new(source);
         Self(Arc::new(Shared { source, state, changed: Condvar::new(), health }))
     }
 
     fn now(&self) -> SystemTime {
-        match &self.0.source {
-            Source::Fixed(_) => Clock::default().now(),
-            Source::Settings(settings) => settings.lender.clock().now(),
-        }
+        self.0.source.now()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -169,7 +159,7 @@ impl Provider {
     fn load(&self) -> Result<Arc<Credentials>, Error> {
         // However the load ends, the others must not wait forever.
         let guard = Loading(self);
-        let loaded = self.0.load();
+        let loaded = self.0.source.load();
         let now = self.now();
         let outcome = match loaded {
             Ok(found) => {
@@ -195,36 +185,6 @@ impl Drop for Loading<'_> {
         state.is_loading = false;
         state.loads += 1;
         self.0.0.changed.notify_all();
-    }
-}
-
-impl Shared {
-    fn load(&self) -> Result<Found, Error> {
-        match &self.source {
-            Source::Fixed(credentials) => {
-                Ok(Found { credentials: credentials.clone(), origin: String::new() })
-            }
-            Source::Settings(settings) => settings.load(),
-        }
-    }
-}
-
-impl Settings {
-    fn load(&self) -> Result<Found, Error> {
-        let Found { credentials, origin } = self.load_base()?;
-        let then = self.roles.iter().map(|role| format!(", then role {}", role.arn)).collect::<String>();
-        let credentials = chain::assume(&self.roles, credentials, &self.lender)?;
-        Ok(Found { credentials, origin: origin + &then })
-    }
-
-    fn load_base(&self) -> Result<Found, Error> {
-        match &self.base {
-            Base::Key(key) => {
-                let origin = format!("access key {}", shown_key_id(&key.access_key_id));
-                Ok(Found { credentials: key.clone(), origin })
-            }
-            Base::Chain(chain) => chain.load(&self.lender),
-        }
     }
 }
 
@@ -309,16 +269,6 @@ fn refresh_at(now: SystemTime, expiry: SystemTime) -> SystemTime {
     now + (life - CREDENTIALS_REFRESH_EARLY.min(life / 3))
 }
 
-/// The external id is for the last role, whose owner requires it.
-fn roles(credentials: &settings::Credentials) -> Vec<Role> {
-    let arns = [&credentials.base_role, &credentials.cross_account_role].into_iter().flatten();
-    let mut roles = arns.map(Role::new).collect::<Vec<_>>();
-    if let Some(last) = roles.last_mut() {
-        last.external_id.clone_from(&credentials.external_id);
-    }
-    roles
-}
-
 impl fmt::Debug for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Provider").finish_non_exhaustive()
@@ -327,10 +277,12 @@ impl fmt::Debug for Provider {
 
 #[cfg(test)]
 mod tests {
+    use super::super::configured::roles;
     use super::*;
     use crate::aws::Kind;
     use crate::aws::testing::{Server, Step, answer, key};
     use crate::base::stop::Stop;
+    use crate::settings;
 
     fn file(base: Option<&str>, cross: Option<&str>) -> settings::Credentials {
         let key = settings::AccessKey { id: "AKIABASE".into(), secret: "hush".into(), session_token: None };

@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use super::client::Client;
 use super::endpoint;
-use super::error::{Error, Kind};
+use super::error::Error;
+use super::kind::Kind;
 use super::request::{Address, Request};
 use super::sqs::{self, Attributes, Failure, Message, Redrive};
 use super::success::Unusable;

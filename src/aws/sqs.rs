@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-use super::error::Kind;
 use super::failure;
+use super::kind::Kind;
 use super::request::{Address, JsonService, Request};
 use super::success::{self, Unusable};
 use crate::base::limits::{AWS_LONG_POLL_MARGIN, SQS_BATCH};

@@ -6,6 +6,7 @@ mod floor;
 mod measure;
 mod options;
 mod outside;
+mod point;
 mod report;
 mod sweep;
 mod usage;
@@ -16,8 +17,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use super::exit::{REFUSED, UNDELIVERED};
 use super::log::Level;
-use super::run::{REFUSED, UNDELIVERED};
 use outside::Outside;
 use report::Report;
 

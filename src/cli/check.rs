@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use super::check_online;
 use crate::base::text::one_line;
 use crate::config;
-use crate::config::problem::Kind;
+use crate::config::kind::Kind;
 use crate::config::{Environment, Loaded, Problem, Problems, Severity};
 use crate::ledger::{FILE, OpenError, Store};
 use crate::pipeline;

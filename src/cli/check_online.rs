@@ -2,7 +2,7 @@
 
 use crate::aws::{Client, Error, Http, Sqs};
 use crate::base::stop::Stop;
-use crate::config::problem::Kind;
+use crate::config::kind::Kind;
 use crate::config::vendor;
 use crate::config::{Problem, Severity};
 use crate::settings::{Config, Input, Output, Source};

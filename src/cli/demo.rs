@@ -15,8 +15,8 @@ use anyhow::Context as _;
 
 use self::report::Report;
 use self::screen::{Progress, Screen};
+use super::exit::{REFUSED, UNDELIVERED};
 use super::log::Level;
-use super::run::{REFUSED, UNDELIVERED};
 use crate::testbed::aws::Aws;
 use crate::testbed::pki::Pki;
 use crate::testbed::scenario::{DEAD_LETTER_QUEUE, Scale, Scenario};

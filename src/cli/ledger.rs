@@ -160,7 +160,7 @@ fn when(at: i64) -> String {
     Timestamp::from_second(at).map_or_else(|_| at.to_string(), |time| time.to_string())
 }
 
-/// Others choose the keys: control characters must not reach the terminal.
+/// Escapes control characters, since others choose the keys.
 fn object(row: &Row) -> String {
     format!("s3://{}/{}", row.place.bucket.escape_debug(), row.place.key.escape_debug())
 }

@@ -78,7 +78,7 @@ impl Reload {
             shared.next.as_ref().map_or(&shared.snapshot, |next| &next.snapshot).changes(&new.snapshot);
         log_changes(&changes);
         if changes.is_only_of_debug() && shared.next.is_none() {
-            super::log::set_level(super::run::level(&new.config));
+            super::log::set_level(crate::cli::level::level(&new.config));
             log::info!("debug lines are {}", if new.config.globals.debug { "logged" } else { "not logged" });
             shared.snapshot = new.snapshot;
             return self.manager.ready();

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::exit::{REFUSED, TRY_AGAIN, UNDELIVERED};
 use super::heart::Heart;
+use super::level::level;
 use super::live::Live;
 use super::log::Level;
 use super::notify::ServiceManager;
@@ -21,13 +23,6 @@ use crate::pipeline::{self, Ending, Job, Pipeline};
 use crate::settings::Config;
 use crate::status::Status;
 use crate::telemetry::{Reporter, Telemetry};
-
-/// Exit code if something could not be delivered.
-pub const UNDELIVERED: u8 = 1;
-/// Exit code if the configuration cannot be used.
-pub const REFUSED: u8 = 2;
-/// Exit code if a temporary condition outside the configuration prevented the start: `EX_TEMPFAIL` of `sysexits.h`.
-pub const TRY_AGAIN: u8 = 75;
 /// Interval between statistics lines.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -145,11 +140,6 @@ pub fn load_around(path: &Path, writer: Option<Box<dyn Write + Send>>) -> Option
     super::log::start_with(level(&loaded.config), writer);
     super::log::problems(&loaded.warnings);
     Some(loaded)
-}
-
-/// The log level.
-pub fn level(config: &Config) -> Level {
-    if config.globals.debug { Level::Debug } else { Level::Info }
 }
 
 /// A started pipeline and its reporters.

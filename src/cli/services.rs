@@ -24,7 +24,7 @@ const REFUSED: u8 = 2;
 pub fn run(name: Option<&str>, json: bool, configuration: Option<&Path>) -> ExitCode {
     let catalog = match configuration {
         None => Ok(Cow::Borrowed(Catalog::built_in())),
-        Some(path) => Catalog::of_configuration(path).map(Cow::Owned),
+        Some(path) => crate::config::catalog(path).map(Cow::Owned),
     };
     let catalog = match catalog {
         Ok(catalog) => catalog,

@@ -9,8 +9,8 @@ use crossbeam_channel::{Sender, bounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator;
 
+use super::exit::UNDELIVERED;
 use super::notify::ServiceManager;
-use super::run::UNDELIVERED;
 use crate::base::limits::{GIVE_BACK_TIME, LAST_WORDS_TIME, SHUTDOWN_TIMEOUT_DEFAULT, STOP_MARGIN};
 use crate::base::stop::Stop;
 

@@ -11,7 +11,7 @@ use clap::Subcommand;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde_json::{Value, json};
 
-use super::run::REFUSED;
+use super::exit::REFUSED;
 use crate::testbed::aws::Aws;
 use crate::testbed::load::{self, Kind, LoadObject};
 use crate::testbed::pki::Pki;

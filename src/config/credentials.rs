@@ -1,10 +1,11 @@
 //! Reads the `credentials` of an input (`docs/devo-wire.md#credentials`). Messages here never show a value that may be
 //! secret.
 
-use super::load::{Context, read_file};
+use super::context::Context;
+use super::kind::Kind;
 use super::node::Mapping;
 use super::permissions;
-use super::problem::Kind;
+use crate::config::files::read_file;
 use crate::settings::{AccessKey, Credentials};
 
 const ROLE_ADVICE: &str = "a role looks like arn:aws:iam::123456789012:role/name";

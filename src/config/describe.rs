@@ -1,18 +1,18 @@
 //! A short description of a configuration, for `check` and for the start of `run`. Shows no secrets.
 
+use jiff::Timestamp;
+
 use super::endpoints::QUEUE_SERVICES;
 use super::memory::format_size;
 use super::registry;
-use crate::settings::{
-    Api, CloudTrail, Config, Credentials, Destination, Endpoints, Globals, GuardDuty, Input, InternalEvents,
-    Logs, Metrics, Output, Source,
-};
-use jiff::Timestamp;
-
 use crate::decode::{EventBody, Format};
 use crate::services::Definition;
 use crate::settings::Service;
 use crate::settings::shown_key_id;
+use crate::settings::{
+    Api, CloudTrail, Config, Credentials, Destination, Endpoints, Globals, GuardDuty, Input, InternalEvents,
+    Logs, Metrics, Output, Source,
+};
 
 impl Config {
     /// Describes what would happen, with one line per input, service and output; details are indented.

@@ -1,8 +1,8 @@
 //! The endpoints of AWS, for emulators and VPC endpoints: from the input's keys, else the standard variables.
 
-use super::load::Context;
+use super::context::Context;
+use super::kind::Kind;
 use super::node::Mapping;
-use super::problem::Kind;
 use super::url;
 use crate::aws::chain;
 use crate::aws::endpoint::has_fips;

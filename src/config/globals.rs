@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::load::Context;
+use super::context::Context;
+use super::kind::Kind;
 use super::memory::{format_size, parse_size};
 use super::node::Mapping;
-use super::problem::{Kind, suggestion};
+use super::problem::suggestion;
 use super::{ignored, internal_events, status};
 use crate::base::limits;
 use crate::settings::{Globals, Output};

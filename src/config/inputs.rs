@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::load::Context;
+use super::context::Context;
+use super::input::{RECEIVERS_DEFAULT, VISIBILITY_DEFAULT, id};
+use super::kind::Kind;
 use super::node::{Mapping, Node};
-use super::problem::{Kind, Report, suggestion};
+use super::problem::{Report, suggestion};
 use super::registry::Catalog;
 use super::{aws, credentials, endpoints, ignored, service, url};
 use crate::base::limits;
@@ -15,8 +17,6 @@ use crate::settings::{Input, MissingObject, Queue, Source};
 
 const KIND: &str = "sqs_collector";
 const AWS: &str = "aws";
-pub(super) const VISIBILITY_DEFAULT: Duration = Duration::from_secs(120);
-pub(super) const RECEIVERS_DEFAULT: usize = 2;
 
 /// Reads the enabled inputs, in the order of the file.
 pub(super) fn read(root: &Mapping<'_>, context: &Context<'_>) -> aws::Read {
@@ -96,15 +96,6 @@ fn read_input(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Option<Inp
     keys.finish();
     // Unreadable parts have been reported, so the configuration as a whole is refused.
     Some(input)
-}
-
-pub(super) fn id(key: &str, keys: &Mapping<'_>) -> String {
-    keys.string("id").unwrap_or_else(|| {
-        let message = format!("is missing; {key} is used");
-        let advice = "write your own id: state that survives a restart is stored under it";
-        keys.report.warning(Kind::Missing, keys.path_of("id"), message, advice);
-        key.to_owned()
-    })
 }
 
 fn queue_url(keys: &Mapping<'_>) -> Option<String> {

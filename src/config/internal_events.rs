@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::kind::Kind;
 use super::node::Mapping;
-use super::problem::{Kind, suggestion};
+use super::problem::suggestion;
 use super::service;
 use crate::base::limits::INTERNAL_EVENTS_PERIOD;
 use crate::settings::{InternalEvents, Output};

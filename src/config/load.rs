@@ -1,15 +1,15 @@
 //! File or text -> [`Config`].
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::memory::format_size;
+use super::context::Context;
+use super::kind::Kind;
 use super::node::{Mapping, Node};
-use super::problem::{Kind, Problem, Problems, Report, Severity};
+use super::problem::{Problem, Problems, Report, Severity};
 use super::registry::Catalog;
 use super::snapshot::Snapshot;
 use super::{Environment, aws, globals, inputs, outputs, permissions, secrets, substitute, tree};
-use crate::base::limits;
+use crate::config::files::read_text;
 use crate::settings::Config;
 
 /// A usable configuration, and its warnings.
@@ -19,29 +19,6 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// The files it was read from.
     pub snapshot: Snapshot,
-}
-
-/// The context that every reader may use besides its own keys.
-pub(super) struct Context<'a> {
-    /// The base of relative paths: the folder of the configuration file.
-    pub base: &'a Path,
-    pub environment: &'a Environment,
-    /// The names that `services` may have.
-    pub catalog: &'a Catalog,
-}
-
-impl Context<'_> {
-    /// Resolves a name in the file: in the file's folder, else in one of `folders` that exists in it or beside it. The
-    /// vendor's container has the folders `config`, `certs` and `state` beside each other.
-    pub fn find(&self, name: &str, folders: &[&str], is_it: fn(&Path) -> bool) -> PathBuf {
-        let places = std::iter::once(self.base).chain(self.base.parent());
-        let in_place = |place: &Path| {
-            let within = folders.iter().map(move |folder| place.join(folder));
-            std::iter::once(place.to_owned()).chain(within).collect::<Vec<_>>()
-        };
-        let mut paths = places.flat_map(in_place).map(|folder| folder.join(name));
-        paths.find(|path| is_it(path)).unwrap_or_else(|| self.base.join(name))
-    }
 }
 
 /// Reads a file, YAML or JSON, and the certificate files that it names.
@@ -63,8 +40,12 @@ pub fn load_inputs(path: &Path, environment: &Environment) -> Result<Config, Pro
     accept(loaded, problems).map(|loaded| loaded.config)
 }
 
-/// Reads the names that a configuration's `services` may have; nothing else in it is checked.
-pub(super) fn catalog(path: &Path) -> Result<Catalog, Problems> {
+/// The pre-built services and those that a configuration's definitions file adds (`globals.definitions`). Nothing
+/// else of the configuration is looked at.
+///
+/// # Errors
+/// All problems of the two files, as far as they concern services.
+pub fn catalog(path: &Path) -> Result<Catalog, Problems> {
     let text = read_configuration(path)?;
     let report = Report::default();
     let catalog = tree::read(&text, &report).and_then(|tree| {
@@ -116,31 +97,12 @@ fn accept(loaded: Option<(Config, Snapshot)>, problems: Vec<Problem>) -> Result<
     }
 }
 
-/// Reads at most `CONFIGURATION_FILE_BYTES_MAX` bytes; errors name the file.
-pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let limit = limits::CONFIGURATION_FILE_BYTES_MAX;
-    let read = std::fs::File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
-    match read {
-        Ok(length) if length as u64 > limit => {
-            Err(format!("{} is larger than {}", path.display(), format_size(limit)))
-        }
-        Ok(_) => Ok(bytes),
-        Err(error) => Err(format!("cannot read {}: {error}", path.display())),
-    }
-}
-
 fn read_configuration(path: &Path) -> Result<String, Problems> {
     read_text(path).map_err(|message| {
         let report = Report::default();
         report.error(Kind::Syntax, "", message, "name the configuration file with --config");
         Problems(report.into_problems())
     })
-}
-
-/// Reads the file as text.
-pub(super) fn read_text(path: &Path) -> Result<String, String> {
-    String::from_utf8(read_file(path)?).map_err(|_| format!("{} is not UTF-8", path.display()))
 }
 
 fn folder(path: &Path) -> PathBuf {

@@ -1,6 +1,7 @@
 //! The key `memory_limit`: sizes as people write them, and what fits into one.
 
-use super::problem::{Kind, Report};
+use super::kind::Kind;
+use super::problem::Report;
 use crate::base::limits;
 use crate::base::limits::Crew;
 use crate::settings::{Config, Input, Output};

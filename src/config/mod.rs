@@ -1,16 +1,21 @@
 //! The configuration file as written (the vendor's keys) -> [`Config`](crate::settings::Config), valid by construction.
 
 pub mod aws;
+mod catalog;
+mod context;
 mod credentials;
 mod describe;
 pub mod endings;
 mod endpoints;
 mod environment;
+mod files;
 mod globals;
 pub mod ignored;
+mod input;
 mod inputs;
 mod internal_events;
 pub mod keys;
+pub mod kind;
 mod load;
 mod memory;
 mod node;
@@ -30,7 +35,7 @@ pub mod vendor;
 
 pub use describe::describe_format;
 pub use environment::Environment;
-pub use load::{Loaded, load, load_inputs, parse};
+pub use load::{Loaded, catalog, load, load_inputs, parse};
 pub use problem::{Problem, Problems, Severity};
 pub use snapshot::{Changes, Snapshot};
 

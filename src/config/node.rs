@@ -6,7 +6,8 @@ use std::ops::RangeInclusive;
 use serde_json::{Map, Value};
 
 use super::ignored::Ignored;
-use super::problem::{Kind, Report, suggestion};
+use super::kind::Kind;
+use super::problem::{Report, suggestion};
 
 /// A value and its path.
 #[derive(Clone)]

@@ -1,9 +1,10 @@
 //! The key `outputs`: the destinations of every event.
 
-use super::load::Context;
+use super::context::Context;
+use super::kind::Kind;
 use super::memory::format_size;
 use super::node::{Mapping, Node, means_off};
-use super::problem::{Kind, Report, suggestion};
+use super::problem::{Report, suggestion};
 use super::{ignored, tls};
 use crate::base::limits;
 use crate::settings::{Confirmation, Rates};

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::problem::{Kind, Report};
+use super::kind::Kind;
+use super::problem::Report;
 use crate::base::permissions::is_open;
 
 /// Warns if a file's group or others have any permission on it. `key` is the key that names it.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 
+use super::kind::Kind;
 use super::vendor;
 use crate::base::text::one_line;
 
@@ -11,29 +12,6 @@ use crate::base::text::one_line;
 pub enum Severity {
     Error,
     Warning,
-}
-
-/// The kind of problem.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The file is missing, or is neither YAML nor JSON.
-    Syntax,
-    UnknownKey,
-    Missing,
-    WrongType,
-    OutOfRange,
-    /// Well formed, but invalid.
-    Invalid,
-    /// The vendor's collector supports it, this version does not.
-    Unsupported,
-    /// A certificate, key or chain.
-    TlsFile,
-    /// Allowed, but probably a mistake.
-    Doubtful,
-    /// The network shows otherwise (`check --online`).
-    Online,
-    /// A queue does not answer (`check --online`).
-    Queue,
 }
 
 /// One thing to change in the file.

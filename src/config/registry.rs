@@ -3,45 +3,20 @@
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use serde_json::{Map, Value};
-
-use super::load::read_text;
+use super::kind::Kind;
 use super::node::Node;
-use super::problem::{Kind, Problems, Report};
+use super::problem::Report;
 use super::{service, tree};
-use crate::decode::Sign;
-use crate::services::{Definition, REGISTRY};
+use crate::config::files::read_text;
+use crate::services::REGISTRY;
+
+pub use super::catalog::{Catalog, Row};
 
 /// The registry's name in problems.
 const BUILT_IN: &str = "the built-in services";
 
 /// Keys for listings; a user's entry does not have them.
 const FOR_PEOPLE: [&str; 4] = ["table", "reads", "named", "note"];
-
-/// A service that a configuration can name.
-#[derive(Debug, Clone)]
-pub struct Row {
-    pub name: String,
-    /// The Devo table, for people: it may contain several, and `*`.
-    pub table: String,
-    /// The objects' content, for people.
-    pub reads: String,
-    /// The objects' keys, for people.
-    pub named: String,
-    /// The line that `check` prints for the unchanged service.
-    pub note: String,
-    pub definition: Arc<Definition>,
-    /// The keys that a user's entry overrides.
-    pub(super) keys: Map<String, Value>,
-}
-
-/// All services that a configuration can name, in the order of the listing.
-#[derive(Debug, Clone)]
-pub struct Catalog {
-    rows: Vec<Row>,
-    /// Names whose rows have problems.
-    refused: Vec<String>,
-}
 
 /// All built-in services, in the order of the listing.
 pub fn rows() -> &'static [Row] {
@@ -56,35 +31,10 @@ pub fn row(name: &str) -> Option<&'static Row> {
 /// Parses the built-in text: a row that cannot be parsed is missing, and a test fails.
 static BUILT_IN_ROWS: LazyLock<Catalog> = LazyLock::new(|| Catalog::read(REGISTRY, &Report::default()));
 
-/// The signatures of the built-in services' logs, with the services' names.
-pub(super) fn signs() -> &'static [(String, Sign)] {
-    &SIGNS
-}
-
-/// Parsed separately, because a row is also compared with those below it.
-static SIGNS: LazyLock<Vec<(String, Sign)>> = LazyLock::new(|| {
-    let report = Report::default();
-    let Some(tree) = tree::read(REGISTRY, &report) else { return Vec::new() };
-    let Some(rows) = Node::new("", &tree, &report).mapping() else { return Vec::new() };
-    let signs = rows
-        .entries()
-        .filter_map(|(name, row)| Some((name.to_owned(), service::signs::read(&row.mapping()?)?.sign)));
-    signs.filter(|(_, sign)| *sign != Sign::default()).collect()
-});
-
 impl Catalog {
     /// The built-in services.
     pub fn built_in() -> &'static Catalog {
         &BUILT_IN_ROWS
-    }
-
-    /// The built-in services and those of a configuration's definitions file (`globals.definitions`). Nothing else in
-    /// the configuration is checked.
-    ///
-    /// # Errors
-    /// All problems of the two files that concern services.
-    pub fn of_configuration(path: &Path) -> Result<Catalog, Problems> {
-        super::load::catalog(path)
     }
 
     pub fn rows(&self) -> &[Row] {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::load::read_file;
+use crate::config::files::read_file;
 use crate::settings::{Config, Destination};
 
 /// The file's tree, and fingerprints of the files that it names. Its `Debug` shows nothing, since it contains secrets.

@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::load::Context;
+use super::context::Context;
+use super::kind::Kind;
 use super::node::Mapping;
-use super::problem::Kind;
 use crate::settings::Status;
 
 const PORT: u16 = 9600;

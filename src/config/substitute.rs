@@ -6,7 +6,8 @@
 use serde_json::Value;
 
 use super::environment::Variables;
-use super::problem::{Kind, Report};
+use super::kind::Kind;
+use super::problem::Report;
 
 /// Replaces the variables in every text below `tree`, except keys.
 pub(super) fn replace(tree: &mut Value, variable: &Variables, report: &Report) {

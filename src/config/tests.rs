@@ -1,6 +1,7 @@
 //! The examples of `testdata/config`: the meaning of valid ones, and the messages for bad ones.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::*;
@@ -9,7 +10,6 @@ use crate::decode::Format;
 use crate::settings::AccessKey;
 use crate::settings::Destination;
 use crate::settings::Queue;
-use std::sync::Arc;
 
 /// Dates are relative to this; certificates are made around it.
 fn now() -> SystemTime {

@@ -11,11 +11,12 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::load::{Context, read_file};
+use super::context::Context;
+use super::kind::Kind;
 use super::node::Mapping;
 use super::permissions;
-use super::problem::Kind;
 use crate::base::limits;
+use crate::config::files::read_file;
 use crate::settings::{Identity, TlsFiles};
 
 const ADVICE: &str = "download the domain's files from Devo: Administration, Credentials, X.509 certificates";

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::problem::{Kind, Report};
+use super::kind::Kind;
+use super::problem::Report;
 
 /// Parses the text. Mappings keep their order; a repeated key is an error.
 pub fn read(text: &str, report: &Report) -> Option<Value> {

@@ -3,6 +3,7 @@
 use http::Uri;
 
 use crate::aws::endpoint::usual_queue_region;
+
 pub use crate::base::naming::is_region;
 
 /// The reason why a URL cannot be used.

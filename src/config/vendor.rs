@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::problem::Kind;
+use super::kind::Kind;
 
 /// An error of the vendor's, and its place here.
 #[derive(Debug, Clone, Copy)]

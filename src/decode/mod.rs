@@ -27,6 +27,7 @@
 //! | `documents` | records made from JSON documents: envelopes, other shapes |
 //! | `magic`, `parquet` | Parquet, detected from its first bytes |
 
+mod bounds;
 mod compression;
 mod copies;
 mod csv;
@@ -54,17 +55,23 @@ mod parquet;
 mod partial;
 mod pattern;
 mod pieces;
+mod record;
 pub mod select;
 mod separated;
 mod signs;
 mod simd;
 mod snappy_blocks;
+mod sniff;
 mod split;
 #[cfg(test)]
 mod tests;
 pub mod text_file;
 mod utf16;
 
+use inflate::{Level, Push};
+use split::Split;
+
+pub use bounds::Bounds;
 pub use compression::Compression;
 pub use error::Error;
 pub use format::{Bare, EventBody, Format, Others, Shape};
@@ -74,65 +81,8 @@ pub use json::path::{JsonPath, Step};
 pub use json::spelling::{has_unicode_escape, quoted};
 pub use memory::Account;
 pub use pattern::Pattern;
+pub use record::{Newlines, Record};
 pub use signs::{Sign, Signs};
-
-use crate::base::limits::{EXPANSION_RATIO_MAX, RECORD_BYTES_MAX, SCRATCH_BYTES_MAX};
-use inflate::{Level, Push};
-use split::Split;
-
-/// One record, borrowed from the decoder's buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Record<'a> {
-    pub bytes: &'a [u8],
-    pub newlines: Newlines,
-    /// The JSON in which rules and fields look for their values: the record itself, or the known facts about a text
-    /// that came in an envelope.
-    pub context: &'a [u8],
-}
-
-impl<'a> Record<'a> {
-    /// A record that contains its own fields.
-    pub fn new(bytes: &'a [u8], newlines: Newlines) -> Record<'a> {
-        Record { bytes, newlines, context: bytes }
-    }
-}
-
-/// The meaning of a line feed inside a record's bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Newlines {
-    /// There is none: the record was split at line feeds.
-    Absent,
-    /// White space between JSON tokens; may become a space.
-    Insignificant,
-    /// Part of the record; must be kept.
-    Significant,
-}
-
-/// Limits on a decoder's memory and output. The defaults are those of [`crate::base::limits`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
-    /// Bytes of the largest gzip member that is inflated in one call, and so of a [`Scratch`]'s output buffer. Zero
-    /// means that everything is streamed.
-    pub scratch_bytes_max: usize,
-    /// Bytes of the largest record, and so of the part carried from one push to the next.
-    pub record_bytes_max: usize,
-    /// Log bytes per compressed byte, once an object has inflated to
-    /// [`EXPANSION_FREE_BYTES`](crate::base::limits::EXPANSION_FREE_BYTES).
-    pub expansion_ratio_max: u64,
-    /// Bytes of an object that can only be read whole (Parquet), and again of its decompressed pages in use at a time.
-    pub held_bytes_max: usize,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Bounds {
-            scratch_bytes_max: SCRATCH_BYTES_MAX,
-            record_bytes_max: RECORD_BYTES_MAX,
-            expansion_ratio_max: EXPANSION_RATIO_MAX,
-            held_bytes_max: SCRATCH_BYTES_MAX,
-        }
-    }
-}
 
 /// Turns one object's bytes, in order, into records.
 ///

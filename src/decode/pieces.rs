@@ -66,7 +66,7 @@ impl Pieces {
         Pieces::new(&separator, Piece::Text(text), limit)
     }
 
-    /// Takes the next bytes of the text.
+    /// The next bytes of the text.
     pub fn push(&mut self, data: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         let Pieces { separated, each } = self;
         separated.push(data, &mut |piece| each.piece(piece, sink))

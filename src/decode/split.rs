@@ -163,7 +163,7 @@ impl Split {
         &self.beginning
     }
 
-    /// Takes the next bytes of the text.
+    /// The next bytes of the text.
     pub fn push(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         self.taken += text.len() as u64;
         if self.beginning.len() < EXAMPLE_BYTES {

@@ -17,101 +17,18 @@
 
 mod clocks;
 mod entry;
+mod handle;
 mod in_work;
 mod lock;
 mod mark;
+mod open_error;
 mod pause;
 mod private;
 mod row;
 mod scope;
 mod store;
+mod suspect;
 mod suspects;
-#[cfg(test)]
-mod tests;
-mod writer;
-
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant, SystemTime};
-
-use crossbeam_channel::{Sender, bounded, unbounded};
-
-pub use entry::{Entry, Known};
-pub use lock::Role;
-pub use mark::{Checkpoint, Mark, Polled, Seen, fingerprint};
-pub use row::{Identity, Place, Row};
-pub use scope::Scope;
-pub use store::{Filter, OpenError, Store};
-pub use suspects::{Case, Decoding, Standing, Suspect, Suspects, left_in};
-
-use crate::ack::{Share, Turn};
-use crate::base::crew::Crew;
-use crate::base::limits::{LEDGER_END_INTERVAL, LEDGER_LOOKUP_PAUSE};
-use crate::base::object::Object;
-use crate::telemetry::{Health, Telemetry};
-use clocks::Clocks;
-use in_work::InWork;
-use lock::Lock;
-use pause::Pause;
-use writer::{Command, Writer};
-
-/// The ledger's file in the state directory.
-pub const FILE: &str = "ledger.sqlite3";
-
-/// A running ledger. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Ledger(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    in_work: Arc<InWork>,
-    suspects: Suspects,
-    /// None if nothing is recorded.
-    file: Option<File>,
-}
-
-#[derive(Debug)]
-struct File {
-    /// For look-ups, which do not wait for the writer.
-    reader: Mutex<Reader>,
-    reading: Arc<Health>,
-    writer: Sender<Command>,
-    clocks: Clocks,
-    /// See [`Scope::destinations`].
-    destinations: String,
-    thread: Crew,
-    /// The directory's lock, until the thread has ended.
-    lock: Mutex<Option<Lock>>,
-}
-
-/// The connection for look-ups.
-#[derive(Debug)]
-struct Reader {
-    store: Store,
-    pause: Pause,
-}
-
-impl File {
-    fn reader(&self) -> MutexGuard<'_, Reader> {
-        self.reader.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
-
-impl Reader {
-    /// None while a failed look-up is paused.
-    fn look_up<T>(
-        &mut self,
-        look: impl FnOnce(&Store) -> rusqlite::Result<T>,
-    ) -> Option<rusqlite::Result<T>> {
-        if self.pause.lasts(Instant::now()) {
-            return None;
-        }
-        let found = look(&self.store);
-        // After the look-up, which may have taken long.
-        self.pause.note(found.is_ok(), Instant::now());
-        Some(found)
-    }
-}
 
 impl Ledger {
     /// Opens the ledger in `directory` for `scope`, and starts its writer. Both are created if missing.
@@ -292,3 +209,39 @@ impl Ledger {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam_channel::{bounded, unbounded};
+
+pub use crate::ledger::open_error::OpenError;
+pub use crate::ledger::suspect::Suspect;
+pub use entry::{Entry, Known};
+pub use lock::Role;
+pub use mark::{Checkpoint, Mark, Polled, Seen, fingerprint};
+pub use row::{Identity, Place, Row};
+pub use scope::Scope;
+pub use store::{Filter, Store};
+pub use suspects::{Case, Decoding, Standing, Suspects, left_in};
+
+use crate::ack::{Share, Turn};
+use crate::base::crew::Crew;
+use crate::base::limits::{LEDGER_END_INTERVAL, LEDGER_LOOKUP_PAUSE};
+use crate::base::object::Object;
+use crate::telemetry::{Health, Telemetry};
+use clocks::Clocks;
+pub use handle::Ledger;
+use handle::{File, Inner, Reader};
+use in_work::InWork;
+use lock::Lock;
+use pause::Pause;
+use writer::{Command, Writer};
+
+/// The ledger's file in the state directory.
+pub const FILE: &str = "ledger.sqlite3";

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
-use super::store::OpenError;
+use super::open_error::OpenError;
 
 /// SQLite's suffixes for its companion files; the first is the file itself.
 const COMPANIONS: [&str; 4] = ["", "-wal", "-shm", "-journal"];

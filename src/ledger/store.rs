@@ -3,9 +3,7 @@
 //! Objects: a finished entry gets a new `id`, so that ids follow time and the oldest entries are found without a second
 //! index. Polled sources: their checkpoints, and the delivered events of the time that may be read again.
 
-use std::io;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use rusqlite::{
@@ -13,15 +11,11 @@ use rusqlite::{
 };
 
 use super::mark::{Checkpoint, Mark, Polled, Seen};
+use super::open_error::{OpenError, SCHEMA_VERSION};
 use super::private;
 use super::row::{Identity, Place, Row};
 use super::scope::{Ours, Scope};
-use crate::base::limits::{
-    LEDGER_BUSY_START, LEDGER_BUSY_TIMEOUT, LEDGER_CHECK_BYTES_MAX, LEDGER_HELD_START, POLL_SEEN_MAX,
-};
-
-/// `PRAGMA user_version` of the schema below.
-const SCHEMA_VERSION: i64 = 3;
+use crate::base::limits::{LEDGER_BUSY_TIMEOUT, LEDGER_CHECK_BYTES_MAX, POLL_SEEN_MAX};
 
 const SCHEMA: &str = "
 CREATE TABLE objects (
@@ -86,95 +80,6 @@ const FILTER: &str = "(:input = '' OR input = :input OR instr(input, :input || '
 
 /// A filter in SQL for sources: those of an input, or one of them.
 const SOURCES: &str = "(?1 = '' OR source = ?1 OR instr(source, ?1 || '/') = 1)";
-
-/// The reason why the ledger cannot be used. Each message says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("the ledger's directory {} cannot be created: {source}", path.display())]
-    Directory { path: PathBuf, source: io::Error },
-    #[error(
-        "{} can be written by other users (mode {mode:o}), who could make this collector lose logs: chmod go-rwx it, or name a directory below it, which is created with the right mode",
-        path.display()
-    )]
-    Open { path: PathBuf, mode: u32 },
-    #[error("{} is a symbolic link, which is not followed: name its target", path.display())]
-    Link { path: PathBuf },
-    #[error("{} is not {wanted}: move it away, or name another directory", path.display())]
-    Kind { path: PathBuf, wanted: &'static str },
-    #[error(
-        "the ledger {} is damaged: {source}. Move it away, with its -wal and -shm files, to start a new one: only objects that are announced again are sent again",
-        path.display()
-    )]
-    Damaged { path: PathBuf, source: rusqlite::Error },
-    #[error(
-        "the ledger {} was written by a newer version of this program (schema {found}, this version supports {SCHEMA_VERSION}): use that version, or move the file away",
-        path.display()
-    )]
-    Newer { path: PathBuf, found: i64 },
-    #[error("{} is an SQLite database, but not a ledger: give this collector its own directory", path.display())]
-    Foreign { path: PathBuf },
-    #[error(
-        "the ledger {} cannot be written: {source}. This user needs write access to the file and its directory",
-        path.display()
-    )]
-    ReadOnly { path: PathBuf, source: rusqlite::Error },
-    #[error("the ledger {} cannot be used: its disk is full ({source}). Free some space there", path.display())]
-    Full { path: PathBuf, source: rusqlite::Error },
-    #[error(
-        "the ledger {} is being written by another program: {source}. Wait for `ledger forget` to finish, or close sqlite3",
-        path.display()
-    )]
-    Busy { path: PathBuf, source: rusqlite::Error },
-    #[error(
-        "the state directory {} is in use by another collector ({by}): give each collector its own directory (globals.persistence.config.directory_name)",
-        directory.display()
-    )]
-    Held {
-        directory: PathBuf,
-        by: String,
-        /// By this process: a pipeline before a reload, which hangs and will end.
-        ours: bool,
-    },
-    #[error(
-        "another backfill is running with the state directory {} ({by}): wait until it ends, or give this one a configuration with another directory (globals.persistence) if it sends other objects",
-        directory.display()
-    )]
-    SecondBackfill { directory: PathBuf, by: String },
-    #[error(
-        "the ledger {} knows objects as delivered that the queue {known} announced under the input id {input}, and now this id reads the queue {now}: objects that both announce would be deleted unsent. Give the input another id, or the collector another state directory; or make the ledger forget (`aws-to-devo ledger forget --input {input}`), and objects that are announced again are sent again",
-        path.display()
-    )]
-    OtherQueue { path: PathBuf, input: String, known: String, now: String },
-    #[error("the ledger's thread cannot be started: {0}")]
-    Thread(io::Error),
-    #[error("there is no ledger {}: nothing has been collected with this configuration", path.display())]
-    Absent { path: PathBuf },
-    #[error("the ledger {} cannot be used: {source}", path.display())]
-    Other { path: PathBuf, source: rusqlite::Error },
-}
-
-impl OpenError {
-    /// True if a later retry may help, without a change of the configuration.
-    pub fn is_temporary(&self) -> bool {
-        match self {
-            OpenError::Busy { .. }
-            | OpenError::Held { .. }
-            | OpenError::Full { .. }
-            | OpenError::Thread(_) => true,
-            OpenError::Other { source, .. } => source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure),
-            _ => false,
-        }
-    }
-
-    /// How long a start retries by itself: temporary conditions usually end within that time.
-    pub fn patience(&self) -> Duration {
-        match self {
-            OpenError::Busy { .. } | OpenError::Held { ours: true, .. } => LEDGER_BUSY_START,
-            OpenError::Held { ours: false, .. } => LEDGER_HELD_START,
-            _ => Duration::ZERO,
-        }
-    }
-}
 
 /// The selected entries. Empty texts select all.
 #[derive(Debug, Clone, Default)]
@@ -557,7 +462,7 @@ impl Store {
         if !has(&transaction, "objects", "outputs")? {
             transaction.execute_batch("ALTER TABLE objects ADD COLUMN outputs INTEGER NOT NULL DEFAULT 0")?;
         }
-        transaction.execute_batch(suspects::TABLE)?;
+        transaction.execute_batch(TABLE)?;
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         transaction.commit()
     }
@@ -619,5 +524,20 @@ fn classified(path: &Path, source: rusqlite::Error) -> OpenError {
 }
 
 mod suspects;
+/// A ledger of an older version gets the table when it is opened; that version ignores it.
+pub(super) const TABLE: &str = "
+CREATE TABLE IF NOT EXISTS suspects (
+    input     TEXT NOT NULL,
+    bucket    TEXT NOT NULL,     -- empty: the key is the id of a message
+    key       TEXT NOT NULL,
+    etag      TEXT NOT NULL,     -- these three as announced
+    version   TEXT NOT NULL,
+    checksum  TEXT NOT NULL,
+    deaths    INTEGER NOT NULL,  -- how often the process died while it decoded the object
+    run       TEXT NOT NULL,     -- which process that was, the last time
+    at        INTEGER NOT NULL,  -- seconds since 1970
+    PRIMARY KEY (input, bucket, key)
+) WITHOUT ROWID;";
+
 #[cfg(test)]
 mod tests;

@@ -22,9 +22,11 @@ use jiff::Timestamp;
 use super::in_work::Name;
 use super::row::{Identity, Place};
 use super::store::Store;
+use super::suspect::{DEATHS_MAX, Suspect};
 use super::writer::Command;
 use crate::base::limits::THREADS_MAX;
 use notes::Notes;
+
 pub use notes::left_in;
 
 /// Suspects that are named in the log; at most as many as workers.
@@ -32,19 +34,6 @@ const SUSPECTS_NAMED_MAX: usize = 20;
 
 /// The number of a worker that reads messages, which comes after those of all that decode.
 const READER: usize = THREADS_MAX;
-
-/// Deaths after which an object is refused.
-pub const DEATHS_MAX: u32 = 2;
-
-/// An object over which the process died.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Suspect {
-    pub name: Name,
-    /// Number of deaths.
-    pub deaths: u32,
-    /// Seconds since 1970.
-    pub at: i64,
-}
 
 /// The suspects, and the notes of objects in the decoder. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -194,18 +183,6 @@ impl Suspects {
 
     fn known(&self) -> MutexGuard<'_, HashMap<Place, Suspect>> {
         self.0.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
-
-impl Suspect {
-    /// True if it is this object. Unknown fields do not distinguish them.
-    fn is(&self, name: &Name) -> bool {
-        let (own, asked) = (&self.name.announced, &name.announced);
-        let differs = |one: &str, other: &str| !one.is_empty() && !other.is_empty() && one != other;
-        self.name.place == name.place
-            && !differs(&own.version, &asked.version)
-            && !differs(&own.etag, &asked.etag)
-            && !differs(&own.checksum, &asked.checksum)
     }
 }
 

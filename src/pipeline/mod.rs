@@ -4,6 +4,7 @@
 mod finish;
 mod intake;
 mod internal;
+mod job;
 mod ledger;
 mod refused;
 #[cfg(test)]
@@ -33,7 +34,7 @@ use crate::ledger::Ledger;
 use crate::settings::Rates;
 use crate::settings::{Config, Input, Output, Source};
 use crate::stages::backfill;
-use crate::stages::backfill::{Backfill, Lister};
+use crate::stages::backfill::Lister;
 use crate::stages::fetch;
 use crate::stages::receive;
 use crate::stages::receive::Receiver;
@@ -46,6 +47,7 @@ use internal::Internal;
 use vitals::{Signs, Vitals};
 use worker::Worker;
 
+pub use job::{Job, Pulse};
 pub use ledger::{is_temporary, scope};
 pub use vitals::Dead;
 
@@ -73,26 +75,6 @@ pub struct Pipeline {
     stop: Stop,
     /// Aborts: nothing is finished, everything is returned.
     abort: Stop,
-}
-
-/// The sources of a run, and its end.
-#[derive(Debug, Clone)]
-pub enum Job {
-    /// The inputs' queues, until stopped.
-    Run,
-    /// The inputs' queues, until they are empty.
-    Drain,
-    /// A listing, as the configuration's only input, until its end.
-    Backfill(Backfill),
-}
-
-/// The state of a running pipeline.
-#[derive(Debug)]
-pub struct Pulse {
-    /// An error: only a restart will help.
-    pub life: Result<(), Dead>,
-    /// The oldest current problem.
-    pub trouble: Option<Trouble>,
 }
 
 /// The result of a run.

@@ -68,7 +68,7 @@ pub struct Metrics {
     pub units: bool,
 }
 
-/// `types: [logs]`.
+/// Reads the keys of `types: [logs]`.
 #[derive(Debug, Clone)]
 pub struct Logs {
     /// `log_group`. None: all groups (`/`).

@@ -40,7 +40,7 @@ pub struct Snapshot {
     pub internal: InternalTotals,
     pub memory: Memory,
     pub process: Process,
-    /// Latest first.
+    /// The notices, latest first.
     pub notices: Vec<Notice>,
 }
 

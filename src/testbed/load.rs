@@ -1,5 +1,6 @@
 //! Objects for benchmarks: of a given compressed size, created once and announced under many keys.
 
+mod kind;
 mod records;
 
 use std::io::{self, Write as _};
@@ -13,6 +14,8 @@ use flate2::write::GzEncoder;
 use super::aws::Aws;
 use super::scenario::messages::{Announced, fdr_messages, s3_event};
 
+pub use kind::Kind;
+
 const BUCKET: &str = "bench-logs";
 const ACCOUNT: &str = "111122223333";
 /// Bytes of distinct objects: more than any cache holds.
@@ -23,17 +26,6 @@ const SAMPLE_BYTES: u64 = 100_000;
 const DISTINCT_MAX: u64 = 64;
 /// Minimum number of distinct objects, however large they are.
 const DISTINCT_MIN: u64 = 2;
-
-/// The content of the objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// CrowdStrike FDR: JSON lines of 0.5 to 2 KB.
-    Fdr,
-    /// `{"Records":[…]}` on one line.
-    CloudTrail,
-    /// Text lines of about 110 bytes after a header line.
-    Vpc,
-}
 
 /// An object that can be announced any number of times, each time under another key.
 #[derive(Debug, Clone)]
@@ -47,18 +39,6 @@ pub struct LoadObject {
     pub events: Option<u64>,
     /// Its path, if it came from a file.
     pub path: Option<PathBuf>,
-}
-
-impl Kind {
-    /// The content that can be generated for a service, by its name in the registry.
-    pub fn of_service(name: &str) -> Option<Kind> {
-        match name {
-            "aws_sqs_fdr" | "aws_sqs_fdr_large" => Some(Kind::Fdr),
-            "aws_sqs_cloudtrail" => Some(Kind::CloudTrail),
-            "aws_sqs_vpc" => Some(Kind::Vpc),
-            _ => None,
-        }
-    }
 }
 
 /// Creates as many different objects as `count` announcements of `object_bytes` (compressed) need.

@@ -4,6 +4,7 @@
 //! Every record is unique, so that a missing one cannot hide behind a repeated one.
 
 pub(in crate::testbed) mod messages;
+mod names;
 mod objects;
 pub(in crate::testbed) mod templates;
 
@@ -20,15 +21,14 @@ use super::frames::FrameError;
 use super::queue::{Redrive, Settings};
 use super::tally::Expected;
 use crate::base::limits::{KIB, MIB};
+use names::{FDR_BUCKET, LOG_BUCKET, TENANT};
+
+pub use names::StoredObject;
 
 /// The destination of messages that cannot be processed.
 pub const DEAD_LETTER_QUEUE: &str = "demo-dead-letters";
 const MAX_RECEIVES: u32 = 5;
 const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(120);
-
-const LOG_BUCKET: &str = "demo-logs";
-const FDR_BUCKET: &str = "cs-prod-cannon-demo";
-const TENANT: &str = "5c0e8a7d3f1b4926ae7d05c9b8f2e314";
 
 /// The volume: numbers of objects, and bytes of log in each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,14 +94,6 @@ pub struct Scenario {
     pub objects_per_tag: BTreeMap<String, u64>,
     /// Bytes of log in all objects before compression.
     pub log_bytes: u64,
-}
-
-/// An object as stored in S3.
-#[derive(Debug, Clone)]
-pub struct StoredObject {
-    pub bucket: String,
-    pub key: String,
-    pub bytes: Arc<[u8]>,
 }
 
 /// A queue, the service that reads it, and its messages.

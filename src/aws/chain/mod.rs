@@ -21,24 +21,25 @@ pub mod instance;
 mod metadata;
 pub mod process;
 pub mod profile;
+mod variables;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use self::files::{SharedFiles, read_small};
-pub use self::profile::Role;
 use self::profile::{Plan, Source, WebIdentity};
 use super::client::Client;
 use super::credentials::Credentials;
-use super::error::{Error, Kind};
+use super::error::Error;
 use super::identity::Sts;
-use super::provider::Provider;
+use super::kind::Kind;
+use super::provider::{Found, Provider};
 use super::sts::{AssumeRole, AssumeRoleWithWebIdentity};
 use crate::base::limits::STALE_METADATA_EXTENSION;
 use crate::settings::shown_key_id;
 
-/// Values of environment variables, by name.
-pub type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+pub use self::profile::Role;
+pub use self::variables::Variables;
 
 /// Searches for credentials. Everything is read again each time, because files and tokens change.
 #[derive(Clone)]
@@ -62,13 +63,6 @@ pub fn setting(
     let named = profile.map(str::to_owned).or_else(|| env("AWS_PROFILE"));
     let files = SharedFiles::read_settings(&env)?;
     Ok(files.profiles.value(named.as_deref().unwrap_or(profile::DEFAULT), key).map(str::to_owned))
-}
-
-/// Credentials and their source.
-pub struct Found {
-    pub credentials: Credentials,
-    /// The source for people, never a secret: `profile prod (/home/a/.aws/config)`.
-    pub origin: String,
 }
 
 impl Chain {

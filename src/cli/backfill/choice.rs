@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::Options;
 use crate::config::problem::suggestion;
-use crate::config::registry::Catalog;
 use crate::settings::{Config, Input};
 
 /// The input that has the service, and the service's full name there; otherwise the only input, with the service from
@@ -58,7 +57,7 @@ fn service_of<'i>(input: &'i Input, wanted: &str) -> Option<&'i str> {
 }
 
 fn with_service(input: &Input, options: &Options) -> Result<Input, String> {
-    let catalog = Catalog::of_configuration(&options.config).map_err(|problems| problems.to_string())?;
+    let catalog = crate::config::catalog(&options.config).map_err(|problems| problems.to_string())?;
     let Some(row) = catalog.row(&options.service) else {
         let names: Vec<_> = catalog.rows().iter().map(|row| row.name.as_str()).collect();
         return Err(format!("{:?} is no service: {}", options.service, suggestion(&options.service, &names)));

@@ -2,7 +2,7 @@
 
 use plotters::prelude::*;
 
-use super::sweep::Point;
+use super::point::Point;
 
 const SIZE: (u32, u32) = (900, 520);
 const COLOURS: [RGBColor; 3] = [RGBColor(31, 119, 180), RGBColor(214, 99, 20), RGBColor(44, 140, 60)];

@@ -6,25 +6,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use comfy_table::{CellAlignment, Table};
-use serde::Deserialize;
 
 use super::chart;
 use super::options::Options;
+use super::point::Point;
 
 /// Numbers of senders to try.
 const SENDERS: [usize; 3] = [1, 2, 4];
-
-/// The figures kept of a run.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Point {
-    pub workers: usize,
-    pub senders: usize,
-    pub log_mb_per_second: f64,
-    cpu_seconds_per_gb: f64,
-    peak_rss_bytes: u64,
-    bottleneck: String,
-    complete: bool,
-}
 
 /// Runs them one after another. Returns false if one of them lost something.
 pub fn run(options: &Options, file: &Path) -> anyhow::Result<bool> {

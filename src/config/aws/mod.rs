@@ -10,12 +10,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::load::Context;
+use super::context::Context;
+use super::kind::Kind;
 use super::node::{Mapping, Node};
-use super::problem::{Kind, suggestion};
+use super::problem::suggestion;
 use super::registry::Catalog;
 use super::{credentials, endpoints};
-use super::{ignored, inputs, service, url};
+use super::{ignored, input, service, url};
 use crate::base::limits;
 use crate::services::Definition;
 use crate::services::template::INPUT_ACCOUNT;
@@ -62,7 +63,7 @@ pub(super) fn read(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Read 
     let credentials = credentials::read_collectors(&keys, context);
     let common = Common {
         key,
-        id: inputs::id(key, &keys),
+        id: input::id(key, &keys),
         endpoints: endpoints::read(&keys, context, &Service::ALL, &credentials),
         credentials,
         environment: environment(&keys),
@@ -379,10 +380,10 @@ fn queue_input(
         direct_mode: row.bodies,
         pulling_id: true,
         do_not_send: false,
-        visibility_timeout: inputs::VISIBILITY_DEFAULT,
+        visibility_timeout: input::VISIBILITY_DEFAULT,
         wait_time: limits::SQS_WAIT_MAX,
         messages_per_receive: limits::SQS_MESSAGES_MAX,
-        receivers: inputs::RECEIVERS_DEFAULT,
+        receivers: input::RECEIVERS_DEFAULT,
         missing_object: MissingObject::Retry,
         request_payer: common.request_payer,
         start_time: None,

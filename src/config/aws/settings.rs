@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::tag;
 use crate::base::limits;
+use crate::config::kind::Kind;
 use crate::config::node::{Mapping, Node};
-use crate::config::problem::Kind;
 use crate::config::{ignored, service};
 use crate::settings::{CloudTrail, Logs, Metrics};
 

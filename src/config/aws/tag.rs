@@ -1,8 +1,9 @@
 //! The `tag` of a service: placeholders become levels, or fields of the records.
 
 use super::rows::Row;
+use crate::config::kind::Kind;
 use crate::config::node::Mapping;
-use crate::config::problem::{Kind, closest};
+use crate::config::problem::closest;
 use crate::config::service;
 
 /// The version of the tags' format.

@@ -1,13 +1,12 @@
 //! The keys `file_field_definitions` and `record_field_mapping`: the named values of a service.
 
+use super::operations::operations;
 use crate::base::limits;
+use crate::config::kind::Kind;
 use crate::config::node::{Mapping, Node};
-use crate::config::problem::Kind;
 use crate::decode::Step;
 use crate::services::field::{Field, Place};
 use crate::services::rules::Source;
-
-use super::operations::operations;
 
 /// The fields of one service; rules refer to them by index.
 pub struct Fields {

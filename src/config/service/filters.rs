@@ -1,9 +1,10 @@
 //! The keys `filename_filter_rules`, `line_filter_rules` and the conditions of `routing_cases`.
 
 use super::fields::Fields;
+use super::pattern::pattern;
+use crate::config::kind::Kind;
 use crate::config::node::{Mapping, Node};
-use crate::config::problem::{Kind, suggestion};
-use crate::decode::Pattern;
+use crate::config::problem::suggestion;
 use crate::services::rules::{FileRule, LineRule, Rules, Source};
 
 /// Reads rules on an object's key.
@@ -30,21 +31,6 @@ pub fn line_rules(alternatives: Vec<Node<'_>>, fields: &mut Fields) -> Rules<Lin
         }
         Some(LineRule::new(source, field?, value?, negated?))
     })
-}
-
-/// Reads a regular expression, which is searched for anywhere.
-pub fn pattern(node: &Node<'_>) -> Option<Pattern> {
-    let text = node.text()?;
-    Pattern::new(&text)
-        .map_err(|cause| {
-            let message = format!("{text:?} is not a regular expression: {cause}");
-            node.error(
-                Kind::Invalid,
-                message,
-                "patterns have Python's syntax, and are searched for anywhere",
-            );
-        })
-        .ok()
 }
 
 fn rules<T>(alternatives: Vec<Node<'_>>, mut rule: impl FnMut(&Mapping<'_>) -> Option<T>) -> Rules<T> {

@@ -1,8 +1,9 @@
 //! The keys `file_format` and `encoding`: the content of an object.
 
 use super::processors;
+use crate::config::kind::Kind;
 use crate::config::node::{Mapping, Node};
-use crate::config::problem::{Kind, suggestion};
+use crate::config::problem::suggestion;
 use crate::decode::Format;
 
 const FORMAT_ADVICE: &str =

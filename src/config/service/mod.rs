@@ -5,22 +5,26 @@ mod filters;
 mod format;
 mod operations;
 mod others;
+mod pattern;
 mod processors;
 pub(super) mod signs;
+mod text;
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::ignored;
+use super::kind::Kind;
 use super::node::{Mapping, Node};
-use super::problem::{Kind, Report, closest};
+use super::problem::{Report, closest};
 use super::registry::Catalog;
 use crate::services::tables::{self, Known};
 use crate::services::template::Template;
 use crate::services::{Case, Definition};
 use fields::Fields;
-pub use filters::pattern;
+
+pub use crate::config::service::pattern::pattern;
 
 /// Mappings whose entries are overridden one by one, so that the row's template keeps its fields.
 const MERGED_BY_NAME: &[&str] = &["file_field_definitions", "record_field_mapping"];

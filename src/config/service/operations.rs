@@ -1,8 +1,9 @@
 //! The key `operations` of a field: the steps from a raw value to the field's value.
 
-use super::filters;
+use super::pattern::pattern;
+use crate::config::kind::Kind;
 use crate::config::node::{Mapping, Node};
-use crate::config::problem::{Kind, suggestion};
+use crate::config::problem::suggestion;
 use crate::services::field::Operation;
 
 /// The vendor's are split and replace.
@@ -58,7 +59,7 @@ fn regex(keys: &Mapping<'_>) -> Option<Operation> {
         keys.report.error(Kind::Missing, keys.path_of("pattern"), "is missing", "");
         return None;
     };
-    let pattern = filters::pattern(&node);
+    let pattern = pattern(&node);
     // A pattern that does not compile has been reported: its groups are not counted.
     let groups = pattern.as_ref().map_or(usize::MAX, |pattern| pattern.captures_len() - 1);
     let last = i64::try_from(groups).unwrap_or(i64::MAX);

@@ -1,10 +1,9 @@
 //! The key `others` of a processor: other shapes of its documents.
 
-use crate::config::node::{Mapping, Node};
-use crate::config::problem::Kind;
-use crate::decode::{Bare, Others};
-
 use super::fields;
+use crate::config::kind::Kind;
+use crate::config::node::{Mapping, Node};
+use crate::decode::{Bare, Others};
 
 /// Reads the key; None if it is absent.
 pub fn read(config: &Mapping<'_>) -> Option<Others> {

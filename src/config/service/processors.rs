@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{fields, filters, others};
+use super::pattern::pattern;
+use super::text::text;
+use super::{fields, others};
 use crate::base::limits::HEADER_LINES_MAX;
+use crate::config::kind::Kind;
 use crate::config::node::{Mapping, Node};
-use crate::config::problem::{Kind, suggestion};
+use crate::config::problem::suggestion;
 use crate::decode::select::Selection;
 use crate::decode::{EventBody, Format, HeaderNames, Pattern, Shape};
 
@@ -159,7 +162,7 @@ fn selection(config: &Mapping<'_>) -> Option<Option<Selection>> {
     let whole = |node: &Node<'_>| node.integer(0..=i64::MAX).and_then(|index| u64::try_from(index).ok());
     let indices: Vec<Option<u64>> = config.list("indices").iter().map(whole).collect();
     let substrings: Vec<Option<String>> = config.list("substrings").iter().map(text).collect();
-    let patterns: Vec<Option<Pattern>> = config.list("regex").iter().map(filters::pattern).collect();
+    let patterns: Vec<Option<Pattern>> = config.list("regex").iter().map(pattern).collect();
     let any = !(indices.is_empty() && substrings.is_empty() && patterns.is_empty());
     match (on, any) {
         (false, false) => return Some(None),
@@ -269,15 +272,6 @@ fn path(config: &Mapping<'_>, key: &'static str) -> Option<Vec<String>> {
         return None;
     }
     fields::path(&node)
-}
-
-fn text(node: &Node<'_>) -> Option<String> {
-    let text = node.text()?;
-    if text.is_empty() {
-        node.error(Kind::Invalid, "is empty", "");
-        return None;
-    }
-    Some(text)
 }
 
 fn unknown_processor(name: &str, file_format: &Mapping<'_>) {

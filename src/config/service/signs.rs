@@ -1,13 +1,18 @@
 //! The key `known_by`: the signature of a service's log, and those of the others.
 
 use std::sync::Arc;
+use std::sync::LazyLock;
 
 use regex::bytes::Regex;
 
-use super::{fields, filters};
+use super::fields;
+use super::pattern::pattern;
 use crate::config::node::Mapping;
-use crate::config::registry;
+use crate::config::node::Node;
+use crate::config::problem::Report;
+use crate::config::tree;
 use crate::decode::{Bare, Format, Sign, Signs};
+use crate::services::REGISTRY;
 
 /// The value of the key.
 pub struct KnownBy {
@@ -21,7 +26,7 @@ pub fn read(keys: &Mapping<'_>) -> Option<KnownBy> {
     let keys = keys.mapping("known_by")?;
     let sets = |key| keys.list(key).iter().filter_map(fields::path).collect();
     let (members, must_have) = (sets("members"), sets("must_have"));
-    let line = keys.node("line").and_then(|node| filters::pattern(&node));
+    let line = keys.node("line").and_then(|node| pattern(&node));
     keys.finish();
     // A pattern for text is also one for bytes.
     let line = line.and_then(|line| Regex::new(line.as_str()).ok());
@@ -33,7 +38,7 @@ pub fn told_apart(format: Format, known_by: KnownBy) -> Format {
     let KnownBy { sign: own, must_have } = known_by;
     let takes_any = matches!(&format, Format::Or { others, .. } if others.bare == Bare::Any);
     let only_parquet = format.reads_documents() && !takes_any;
-    let of_rows = registry::signs().iter().filter(|(_, sign)| *sign != own);
+    let of_rows = signs().iter().filter(|(_, sign)| *sign != own);
     let of_rows = of_rows.map(|(name, sign)| (format!("the log of {name}"), sign.clone()));
     let envelopes = ENVELOPES.iter().filter(|_| !format.reads_documents());
     let others = FOREIGN.iter().chain(envelopes).map(|known| known.sign()).chain(of_rows).collect();
@@ -78,3 +83,17 @@ impl Known {
         (self.name.to_owned(), Sign { members, line: self.line.and_then(|line| Regex::new(line).ok()) })
     }
 }
+
+/// The signatures of the built-in services' logs, with the services' names.
+fn signs() -> &'static [(String, Sign)] {
+    &SIGNS
+}
+
+/// Parsed separately, because a row is also compared with those below it.
+static SIGNS: LazyLock<Vec<(String, Sign)>> = LazyLock::new(|| {
+    let report = Report::default();
+    let Some(tree) = tree::read(REGISTRY, &report) else { return Vec::new() };
+    let Some(rows) = Node::new("", &tree, &report).mapping() else { return Vec::new() };
+    let signs = rows.entries().filter_map(|(name, row)| Some((name.to_owned(), read(&row.mapping()?)?.sign)));
+    signs.filter(|(_, sign)| *sign != Sign::default()).collect()
+});

@@ -1,7 +1,6 @@
 //! The key `globals.definitions`: the user's own services in a separate file.
 
 use super::*;
-use crate::config::registry::Catalog;
 
 const CONFIGURATION: &str = "
 globals: {definitions: my-services.yaml}
@@ -63,7 +62,7 @@ fn their_services_are_named_and_overridden_like_any_other() {
 #[test]
 fn they_are_listed_after_the_pre_built_ones() {
     let folder = folder(DEFINITIONS);
-    let catalog = Catalog::of_configuration(&folder.path().join("config.yaml")).unwrap();
+    let catalog = catalog(&folder.path().join("config.yaml")).unwrap();
     let (built_in, own) = catalog.rows().split_at(registry::rows().len());
     assert_eq!(built_in[0].name, registry::rows()[0].name);
     let listed: Vec<(&str, &str)> = own.iter().map(|row| (row.name.as_str(), row.table.as_str())).collect();
@@ -115,5 +114,5 @@ fn a_file_that_is_not_there_is_a_problem() {
     let text = check(CONFIGURATION, folder.path());
     assert!(text.contains("error: FOLDER/my-services.yaml: cannot read"), "{text}");
     std::fs::write(folder.path().join("config.yaml"), CONFIGURATION).unwrap();
-    assert!(Catalog::of_configuration(&folder.path().join("config.yaml")).is_err());
+    assert!(catalog(&folder.path().join("config.yaml")).is_err());
 }

@@ -1,5 +1,7 @@
 //! The rows: read without a problem, claiming their keys, overridden part by part.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -9,7 +11,6 @@ use crate::services::Definition;
 use crate::services::field::Place;
 use crate::services::rules::Source;
 use crate::services::{Route, Verdict};
-use std::sync::Arc;
 
 /// The vendor's list, and its newer names.
 const NAMES: [&str; 41] = [

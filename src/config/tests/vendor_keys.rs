@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::*;
-use crate::config::problem::Kind;
+use crate::config::kind::Kind;
 
 /// Keys of the vendor's pages, in the order of its configuration.
 #[rustfmt::skip]

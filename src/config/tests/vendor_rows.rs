@@ -1,7 +1,7 @@
 //! Every row of the vendor's errors that `check` can produce: a bad file, and its message.
 
 use super::*;
-use crate::config::problem::Kind;
+use crate::config::kind::Kind;
 use crate::config::vendor::{ROWS, Row};
 
 /// A file's inputs (YAML in one line), the problem's path, and the vendor's message with the path filled in.

@@ -8,6 +8,7 @@ mod among_text;
 mod events;
 mod extracted;
 mod others;
+mod outcome;
 mod reshape;
 #[cfg(test)]
 mod tests;
@@ -20,11 +21,14 @@ use super::json::scan::Fault;
 use super::json::{Found, Json, Sink};
 use super::memory::Charge;
 use super::partial::Limit;
-use super::{Error, Newlines, Record};
+use super::{Error, Record};
 use crate::base::limits::{EXAMPLE_BYTES, MIB};
 pub(super) use among_text::AmongText;
 use events::Events;
 use others::Alternatives;
+use outcome::{Outcome, json_record};
+
+pub(super) use outcome::Failure;
 
 /// The treatment of each document.
 pub(super) enum Each {
@@ -58,35 +62,6 @@ impl Each {
     pub fn extract(keys: Vec<String>) -> Each {
         Each::Extract { keys, object: Vec::new() }
     }
-}
-
-/// The reason why a document gives no records, or not all of them.
-pub(super) enum Failure {
-    /// It is not the JSON that it seemed to be.
-    Bad(Fault),
-    /// Its output exceeds the bound.
-    TooLarge,
-    /// There is no memory for its output.
-    Memory(Error),
-    /// Its repeated data would be copied into its records too often.
-    Copies(Error),
-}
-
-impl From<Fault> for Failure {
-    fn from(fault: Fault) -> Failure {
-        Failure::Bad(fault)
-    }
-}
-
-/// The result of a document.
-#[derive(PartialEq, Eq)]
-enum Outcome {
-    /// Its records, if it has any.
-    Read,
-    /// It is known to have none.
-    Empty,
-    /// It is of another kind.
-    Other,
 }
 
 /// The splitter of one object's text.
@@ -330,9 +305,4 @@ impl Each {
             Each::AsItIs | Each::Shape { .. } => vec![under(path)],
         }
     }
-}
-
-/// A JSON value as a record.
-fn json_record(bytes: &[u8]) -> Record<'_> {
-    Record::new(bytes, Newlines::Insignificant)
 }

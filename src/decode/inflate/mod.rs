@@ -9,17 +9,20 @@ mod libdeflate;
 #[cfg(test)]
 pub(super) mod samples;
 mod scratch;
+mod step;
 mod stream;
 mod zstd_header;
 
-pub use scratch::Scratch;
-
-use super::compression::{Sniff, sniff};
 use super::foreign::Foreign;
+use super::sniff::{Sniff, sniff};
 use super::{Account, Bounds, Compression, Error};
 use crate::base::limits::{COMPRESSION_LEVELS_MAX, EXPANSION_FREE_BYTES, SNIFF_BYTES};
 use gzip::Gzip;
+use step::padding;
 use stream::{Zlib, Zstd};
+
+pub use scratch::Scratch;
+pub(super) use step::Step;
 
 /// Receives the text.
 pub(super) type Text<'a> = dyn FnMut(&[u8]) -> Result<(), Error> + 'a;
@@ -224,30 +227,6 @@ pub(super) fn check_expansion(compressed: u64, expanded: u64, ratio_max: u64) ->
         return Err(Error::Bomb { compressed, expanded, ratio_max });
     }
     Ok(())
-}
-
-/// The result of one call of a codec. It takes some input and fills some of the window. If it does neither, it needs
-/// more input. The output counts even if it failed after it.
-pub(super) struct Step {
-    pub consumed: usize,
-    pub produced: usize,
-    pub failed: Option<Error>,
-}
-
-impl Step {
-    fn on(consumed: usize, produced: usize) -> Self {
-        Step { consumed, produced, failed: None }
-    }
-
-    fn failed(consumed: usize, produced: usize, error: Error) -> Self {
-        Step { consumed, produced, failed: Some(error) }
-    }
-}
-
-/// True for bytes between two members, streams or frames: line ends that Firehose's record delimiter adds, and the zero
-/// bytes that tapes and block devices pad with.
-fn padding(input: &[u8]) -> usize {
-    input.iter().take_while(|byte| matches!(byte, 0 | b'\r' | b'\n')).count()
 }
 
 enum Codec {

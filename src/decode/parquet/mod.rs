@@ -21,6 +21,7 @@
 //!
 //! Each row's object has all columns in the order of the schema; a null has its key and `null`.
 
+mod bad;
 mod claims;
 mod codec;
 mod column;
@@ -41,10 +42,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::errors::ParquetError;
 
 use super::partial::{Held, Limit};
 use super::{Account, Bounds, Error, Newlines, Record, Signs};
+use bad::bad;
 
 /// Collects an object, and reads it when it is complete.
 pub(super) struct Parquet {
@@ -98,22 +99,5 @@ impl Parquet {
         let read =
             catch_unwind(AssertUnwindSafe(|| rows::read(object, &self.bounds, &self.account, &mut record)));
         read.unwrap_or_else(|_| Err(bad("a value has an impossible type")))
-    }
-}
-
-fn bad(cause: impl ToString) -> Error {
-    Error::BadParquet { cause: cause.to_string() }
-}
-
-impl From<ParquetError> for Error {
-    fn from(error: ParquetError) -> Self {
-        match error {
-            ParquetError::External(error) => match error.downcast::<Error>() {
-                Ok(ours) => *ours,
-                Err(other) => bad(other),
-            },
-            ParquetError::General(cause) | ParquetError::EOF(cause) => bad(cause),
-            other => bad(other),
-        }
     }
 }

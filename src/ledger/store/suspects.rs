@@ -5,22 +5,7 @@ use rusqlite::{TransactionBehavior, named_params};
 use super::{FILTER, Filter, Store};
 use crate::ledger::in_work::Name;
 use crate::ledger::row::{Identity, Place};
-use crate::ledger::suspects::{DEATHS_MAX, Suspect};
-
-/// A ledger of an older version gets the table when it is opened; that version ignores it.
-pub(super) const TABLE: &str = "
-CREATE TABLE IF NOT EXISTS suspects (
-    input     TEXT NOT NULL,
-    bucket    TEXT NOT NULL,     -- empty: the key is the id of a message
-    key       TEXT NOT NULL,
-    etag      TEXT NOT NULL,     -- these three as announced
-    version   TEXT NOT NULL,
-    checksum  TEXT NOT NULL,
-    deaths    INTEGER NOT NULL,  -- how often the process died while it decoded the object
-    run       TEXT NOT NULL,     -- which process that was, the last time
-    at        INTEGER NOT NULL,  -- seconds since 1970
-    PRIMARY KEY (input, bucket, key)
-) WITHOUT ROWID;";
+use crate::ledger::suspect::{DEATHS_MAX, Suspect};
 
 impl Store {
     /// Records that a process died while decoding these. Suspects are decoded alone: if there are several, none of them

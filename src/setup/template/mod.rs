@@ -4,12 +4,13 @@
 mod access;
 mod feed;
 mod names;
+mod parts;
 
 use serde_json::{Map, Value, json};
 
 use super::needs::{Needs, Queue};
 use super::{Document, Wishes};
-use names::Names;
+use parts::{Parts, Reads, arn_of, kept};
 
 /// SQS's maximum retention: 14 days. An outage of a long weekend loses nothing.
 const RETENTION_SECONDS: u64 = 14 * 24 * 3600;
@@ -29,16 +30,6 @@ pub enum TemplateError {
     NoQueue,
     #[error("the queue of {input} has a name that SQS would not accept: {name:?}")]
     Name { input: String, name: String },
-}
-
-/// Parts of a template, filled by one queue after the other.
-#[derive(Debug, Default)]
-struct Parts {
-    names: Names,
-    parameters: Map<String, Value>,
-    resources: Map<String, Value>,
-    outputs: Map<String, Value>,
-    notes: Vec<String>,
 }
 
 /// Builds the template for all queues of `needs`, with existing buckets (of `wishes`) or new ones.
@@ -103,44 +94,6 @@ fn deployment(region: &str, parameters: &Map<String, Value>) -> String {
     format!("create the stack with: {command}")
 }
 
-/// The statements of a policy for a queue, with the template's references.
-#[derive(Debug)]
-struct Reads {
-    queue: Value,
-    dead_letters: Value,
-    objects: Vec<Value>,
-    buckets: Vec<Value>,
-}
-
-impl Parts {
-    fn add_queue(&mut self, queue: &Queue, wishes: &Wishes) -> Reads {
-        let stem = self.names.stem(&queue.label);
-        let (id, dead) = (format!("{stem}Queue"), format!("{stem}DeadLetters"));
-        self.resource(&dead, dead_letters(queue));
-        self.resource(&id, queue_itself(queue, &dead));
-        self.output(&format!("{id}Url"), json!({"Ref": id}), &format!("The queue of {}", queue.label));
-        self.output(&format!("{dead}Url"), json!({"Ref": dead}), "Messages that could not be delivered");
-        let (objects, buckets) = feed::add(self, queue, &stem, wishes);
-        Reads { queue: arn_of(&id), dead_letters: arn_of(&dead), objects, buckets }
-    }
-
-    fn resource(&mut self, id: &str, value: Value) {
-        self.resources.insert(id.to_owned(), value);
-    }
-
-    fn output(&mut self, id: &str, value: Value, description: &str) {
-        self.outputs.insert(id.to_owned(), json!({"Description": description, "Value": value}));
-    }
-
-    fn parameter(&mut self, id: &str, value: Value) {
-        self.parameters.insert(id.to_owned(), value);
-    }
-}
-
-fn arn_of(id: &str) -> Value {
-    json!({"Fn::GetAtt": [id, "Arn"]})
-}
-
 /// An update that would replace it keeps the old one: it may contain undelivered messages.
 fn queue_itself(queue: &Queue, dead_letters: &str) -> Value {
     let mut properties = json!({
@@ -172,14 +125,29 @@ fn dead_letters(queue: &Queue) -> Value {
     kept("AWS::SQS::Queue", "Delete", properties)
 }
 
-/// A resource that an update does not delete; `deletion` is its policy when the stack is deleted.
-fn kept(kind: &str, deletion: &str, properties: Value) -> Value {
-    json!({
-        "Type": kind,
-        "DeletionPolicy": deletion,
-        "UpdateReplacePolicy": "Retain",
-        "Properties": properties,
-    })
+impl Parts {
+    pub(super) fn add_queue(&mut self, queue: &Queue, wishes: &Wishes) -> Reads {
+        let stem = self.names.stem(&queue.label);
+        let (id, dead) = (format!("{stem}Queue"), format!("{stem}DeadLetters"));
+        self.resource(&dead, dead_letters(queue));
+        self.resource(&id, queue_itself(queue, &dead));
+        self.output(&format!("{id}Url"), json!({"Ref": id}), &format!("The queue of {}", queue.label));
+        self.output(&format!("{dead}Url"), json!({"Ref": dead}), "Messages that could not be delivered");
+        let (objects, buckets) = feed::add(self, queue, &stem, wishes);
+        Reads { queue: arn_of(&id), dead_letters: arn_of(&dead), objects, buckets }
+    }
+
+    pub(super) fn resource(&mut self, id: &str, value: Value) {
+        self.resources.insert(id.to_owned(), value);
+    }
+
+    pub(super) fn output(&mut self, id: &str, value: Value, description: &str) {
+        self.outputs.insert(id.to_owned(), json!({"Description": description, "Value": value}));
+    }
+
+    pub(super) fn parameter(&mut self, id: &str, value: Value) {
+        self.parameters.insert(id.to_owned(), value);
+    }
 }
 
 #[cfg(test)]

@@ -15,12 +15,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use checkpoint::Checkpoint;
 use jiff::Timestamp;
-
-pub use listing::Listing;
-pub use plan::{Plan, Verdict};
-pub use tally::Tally;
 
 use crate::ack::{Ack, Ending, Fate, Outcome, Share};
 use crate::aws::{AccountId, Kind, Listed, S3};
@@ -39,6 +34,11 @@ use crate::services::Definition;
 use crate::settings::Input;
 use crate::stages::resolve::is_marker;
 use crate::telemetry;
+use checkpoint::Checkpoint;
+
+pub use listing::Listing;
+pub use plan::{Plan, Verdict};
+pub use tally::Tally;
 
 /// A listing from its first page on, and its counts.
 #[derive(Debug, Clone)]

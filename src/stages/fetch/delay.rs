@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::job::Job;
-use super::parts::PartJob;
 use crate::base::limits::DELAY_CHECK_INTERVAL;
 use crate::base::stop::Stop;
+use crate::stages::fetch::part::PartJob;
 use crate::telemetry;
 
 /// The delayed jobs and parts. Cheap to clone; clones share them. Not bounded by itself: a lane bounds the objects that

@@ -8,22 +8,14 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 
-use super::Fetcher;
+use super::fetcher::{Fetcher, Large};
 use super::object::Begun;
-use super::parts::Target;
 use crate::ack::Progress;
 use crate::aws::Error;
 use crate::base::limits::PART_BYTES;
 use crate::decode::{Account, Decoder};
-use crate::handoff::{Again, Work};
-
-/// An object to restart.
-pub(super) struct Large {
-    work: Box<Work>,
-    target: Arc<Target>,
-    /// Its size in bytes.
-    total: u64,
-}
+use crate::handoff::Again;
+use crate::stages::fetch::part::Target;
 
 impl Fetcher {
     /// The worker's instruction for an object without memory.

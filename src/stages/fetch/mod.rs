@@ -10,75 +10,40 @@
 //! spare ones work.
 
 mod delay;
+mod fetcher;
 mod job;
 mod large;
 mod object;
 mod outage;
+mod part;
 mod parts;
+mod settings;
 mod stream;
 
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
+use crossbeam_channel::{Receiver, never, select, unbounded};
 
 use crate::ack::{Ack, Ending, Outcome, Progress};
-use crate::aws::S3;
-use crate::base::budget::{Budget, Permit};
-use crate::base::buffers::{Buffer, Buffers};
+use crate::base::buffers::Buffer;
 use crate::base::crew::Crew;
 use crate::base::limits::{
     FETCH_SPARE_INTERVAL, FETCH_SPARES_MAX, FETCHERS_PER_SPARE, IDLE_CHECK_INTERVAL, OBJECT_BYTES_MIN,
     STOP_CHECK_INTERVAL,
 };
-use crate::base::stop::Stop;
-use crate::decode::{Account, Bounds, Decoder};
+use crate::decode::Account;
 use crate::handoff::schedule::{Begun, Schedule};
 use crate::handoff::{Payload, Work};
 use crate::handoff::{Source, Task};
-use crate::ledger::{Case, Identity, Ledger, Place, Standing};
-use crate::services::Definition;
-use crate::settings::MissingObject;
-use crate::telemetry::{self, Waits};
+use crate::ledger::{Case, Identity, Place, Standing};
+use crate::stages::fetch::part::PartJob;
 use delay::Delays;
+use fetcher::Fetcher;
 use job::Job;
-use large::Large;
 use outage::{Attempts, Doubts};
-use parts::{PartJob, Parts};
+use parts::Parts;
 
-/// The threads' shared state.
-pub struct Settings {
-    /// By the index of the input.
-    pub inputs: Vec<InputSettings>,
-    /// The budget for compressed bytes.
-    pub budget: Budget,
-    /// Their buffers.
-    pub buffers: Buffers,
-    /// Largest object that is held whole, in bytes.
-    pub whole_object_bytes_max: usize,
-    pub bounds: Bounds,
-    /// The memory of all decoders together.
-    pub decoders: Budget,
-    /// Knows the objects over which the process died before.
-    pub ledger: Ledger,
-    pub waits: Arc<Waits>,
-    /// Takes a payload over. It may wait, but only for later stages.
-    pub decode: Arc<dyn Fn(Payload) + Send + Sync>,
-    /// Stops starting objects.
-    pub stop: Stop,
-    /// Aborts waits; work in flight then counts as not delivered.
-    pub abort: Stop,
-}
-
-/// One input's part of it.
-pub struct InputSettings {
-    pub s3: S3,
-    /// `id` of the input.
-    pub id: String,
-    /// Its record of delivered objects.
-    pub ledger: Ledger,
-    pub missing_object: MissingObject,
-    pub telemetry: Arc<telemetry::Input>,
-}
+pub use settings::{InputSettings, Settings};
 
 /// Starts `threads` fetchers, and the thread for retries. The fetchers end when all lanes are closed and nothing waits,
 /// the other thread at a stop.
@@ -115,27 +80,6 @@ pub fn start(threads: usize, schedule: &Schedule<Task>, settings: Settings) -> s
     Ok(crew)
 }
 
-impl Settings {
-    /// Waits for room in the memory budget. None if aborted.
-    fn reserve(&self, amount: usize) -> Option<Permit> {
-        self.waits.fetch_memory.time(|| self.budget.acquire(amount, &self.abort))
-    }
-
-    /// Creates the decoder of an object of this service.
-    fn decoder(&self, service: &Definition, account: Account) -> Decoder {
-        Decoder::within(service.format.clone(), self.bounds, account)
-    }
-}
-
-struct Fetcher {
-    schedule: Schedule<Task>,
-    parts: Parts,
-    doubts: Doubts,
-    /// The destination of objects to restart. None if this is it.
-    large: Option<Sender<Large>>,
-    settings: Arc<Settings>,
-}
-
 /// A fetcher's next action.
 enum Next {
     Part(PartJob),
@@ -160,12 +104,12 @@ fn until_its_end(task: Task, place: Begun<Task>) -> Task {
 }
 
 impl Fetcher {
-    fn run(self) {
+    pub(super) fn run(self) {
         self.work(|| true);
     }
 
     /// The spare fetchers: they work while others wait for parts that do not arrive.
-    fn help_out(self) {
+    pub(super) fn help_out(self) {
         let doubts = self.doubts.clone();
         self.work(move || doubts.hold_others_up());
     }
@@ -190,7 +134,7 @@ impl Fetcher {
         }
     }
 
-    fn delays(&self) -> &Delays {
+    pub(super) fn delays(&self) -> &Delays {
         &self.parts.delays
     }
 
@@ -219,14 +163,14 @@ impl Fetcher {
     }
 
     /// The retry thread. At a stop it returns everything that has not been started.
-    fn wait_for_all(&self) {
+    pub(super) fn wait_for_all(&self) {
         self.delays().run(&self.settings.stop);
         for (input, tasks) in self.schedule.clear() {
             self.settings.inputs[input].telemetry.fetch.waiting.add(-(tasks.len() as i64));
         }
     }
 
-    fn collect(&self, task: Task) {
+    pub(super) fn collect(&self, task: Task) {
         if self.settings.stop.is_stopped() {
             // Dropped without an outcome, so its message is returned.
             return;

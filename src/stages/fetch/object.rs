@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::job::Job;
-use super::parts::{Range, Target};
 use super::{Fetcher, InputSettings};
 use crate::ack::{Ending, Outcome, Progress};
 use crate::aws::{Error, Kind};
@@ -14,6 +13,7 @@ use crate::handoff::{Payload, Work};
 use crate::handoff::{Source, Task};
 use crate::ledger::Known;
 use crate::settings::MissingObject;
+use crate::stages::fetch::part::{Range, Target};
 
 /// An object that has been started.
 pub(super) struct Begun {

@@ -5,14 +5,13 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, select_biased, unbounded};
 
+use super::Settings;
 use super::delay::Delays;
-use super::outage::Doubts;
-use super::{InputSettings, Settings};
-use crate::aws::{Error, GetObject, Kind, Part};
+use super::part::{PartJob, Range, Target};
+use crate::aws::{Error, Kind};
 use crate::base::backoff::Backoff;
 use crate::base::buffers::Buffer;
-use crate::base::limits::{AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX, FETCH_OVERDUE};
-use crate::base::object::Object;
+use crate::base::limits::{AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX};
 
 /// The parts waiting for a fetcher. Not bounded by itself: every part holds its budget permit.
 #[derive(Clone)]
@@ -21,31 +20,6 @@ pub struct Parts {
     pub waiting: Receiver<PartJob>,
     /// The queue for a part's retry, as for objects.
     pub delays: Delays,
-}
-
-/// One range of an object that has been started.
-pub struct PartJob {
-    target: Arc<Target>,
-    start: u64,
-    len: u64,
-    /// Its memory, which is allocated at the first attempt.
-    bytes: Buffer,
-    done: Sender<Result<Buffer, Error>>,
-    /// Failures so far.
-    failures: u32,
-    backoff: Backoff,
-}
-
-/// An object as it was when its first part was read.
-pub struct Target {
-    pub object: Object,
-    pub input: usize,
-    /// Empty before the first part has been read.
-    pub etag: String,
-    /// The announced size, then that of the first part's answer.
-    pub size: Option<u64>,
-    /// Receives reports of slow GETs.
-    pub doubts: Doubts,
 }
 
 /// A part in flight.
@@ -107,37 +81,5 @@ impl PartJob {
     fn may_be_tried_again(&mut self, error: &Error) -> bool {
         self.failures += 1;
         matches!(error.kind(), Kind::Transient | Kind::Throttled) && self.failures < AWS_ATTEMPTS
-    }
-}
-
-/// Bytes `start..start + len`.
-#[derive(Debug, Clone, Copy)]
-pub struct Range {
-    pub start: u64,
-    pub len: u64,
-}
-
-impl Target {
-    /// Reads a range, appending it to `into`.
-    pub fn get(&self, range: Range, settings: &Settings, into: &mut Buffer) -> Result<Part, Error> {
-        let object = &self.object;
-        let get = GetObject {
-            bucket: &object.bucket,
-            key: &object.key,
-            version_id: object.version_id.as_deref(),
-            etag: object.etag.as_deref(),
-            by_key: false,
-            start: range.start,
-            len: range.len,
-            if_match: (!self.etag.is_empty()).then_some(self.etag.as_str()),
-            size: self.size,
-        };
-        let before = into.len();
-        let InputSettings { s3, telemetry, .. } = &settings.inputs[self.input];
-        let _in_flight = self.doubts.begin(self.input, &object.bucket);
-        let _overdue = telemetry.buckets.asks(format!("s3:GetObject of {object}"), FETCH_OVERDUE);
-        let part = settings.waits.fetch_s3.time(|| s3.get(&get, object.region.as_deref(), into))?;
-        telemetry.fetch.bytes.add((into.len() - before) as u64);
-        Ok(part)
     }
 }

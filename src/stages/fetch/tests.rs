@@ -6,15 +6,23 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::*;
+use crate::aws::S3;
 use crate::aws::{Client, Credentials, Http, Provider};
+use crate::base::budget::Budget;
+use crate::base::buffers::Buffers;
 use crate::base::object::Object;
+use crate::base::stop::Stop;
 use crate::config;
 use crate::config::Environment;
+use crate::decode::Bounds;
 use crate::handoff::schedule;
 use crate::handoff::schedule::{Bounds as LaneBounds, Lane};
 use crate::http::{self, Body, Request, Response, Server};
+use crate::ledger::Ledger;
 use crate::settings;
 use crate::settings::Input;
+use crate::settings::MissingObject;
+use crate::telemetry;
 use crate::telemetry::Telemetry;
 
 /// Generous: a test that passes never waits for it.

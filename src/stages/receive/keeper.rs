@@ -6,17 +6,14 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
+use super::Shared;
 use super::callers::Callers;
 use super::leases::{Due, LeaseId, Leases};
-use super::{Shared, lock};
+use super::spoilt::is_spoilt;
 use crate::aws::{Error, Failure, Kind, Sqs};
 use crate::base::limits::LEASE_CALLERS_MAX;
+use crate::base::locks::lock;
 use crate::telemetry;
-
-/// True if a single entry may have caused the refusal of a call for several.
-pub fn is_spoilt(why: &Kind) -> bool {
-    matches!(why, Kind::BadRequest | Kind::ReceiptHandle)
-}
 
 /// The calls' shared state. It keeps nothing alive that the end of the input waits for.
 struct Keeper {

@@ -13,6 +13,7 @@ use crate::aws::{Kind, Message};
 use crate::base::backoff::Backoff;
 use crate::base::budget::Permit;
 use crate::base::buffers::Buffer;
+use crate::base::limits::STOP_CHECK_INTERVAL;
 use crate::base::limits::{
     BODY_BYTES_USUAL, DRAIN_WAIT_TIME, MESSAGE_BYTES_USUAL, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX,
 };
@@ -179,10 +180,19 @@ fn start(shared: &Arc<Shared>, waiting: Waiting, group: Option<String>) {
 }
 
 /// Sends tasks for a message's objects.
-pub fn begin(shared: &Arc<Shared>, waiting: Waiting, turn: Option<Turn>) {
+fn begin(shared: &Arc<Shared>, waiting: Waiting, turn: Option<Turn>) {
     let Waiting { message_id, body, sent_at, ack, pulled } = waiting;
     let ways = Ways { ack: ack.in_turn(turn), time: sent_at, pulled, age: Age::Young };
     put_on_the_way(shared, &message_id, body, ways);
+}
+
+/// The thread that starts messages when their turn comes.
+pub fn run_turns(shared: &Arc<Shared>) {
+    while !shared.is_finished() {
+        if let Some((waiting, turn)) = shared.turns.next_in_turn(STOP_CHECK_INTERVAL) {
+            begin(shared, waiting, Some(turn));
+        }
+    }
 }
 
 /// The parts that all tasks of a message share.

@@ -6,20 +6,18 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
-
+use super::Settings;
 use super::callers::Callers;
 use super::drain::Drain;
-use super::keeper::is_spoilt;
 use super::leases::{Lease, LeaseId, Leases};
 use super::outbox::{Entry, Outbox};
-use super::{Settings, Settled, Shared, lock};
-use crate::ack::Outcome;
+use super::spoilt::is_spoilt;
 use crate::aws::{Error, Failure, Kind, Sqs};
 use crate::base::limits::{
     DRAIN_RETRY_DELAY_FIRST, DRAIN_RETRY_DELAY_MAX, RELEASE_ATTEMPTS, RETRY_DELAY_FIRST, RETRY_DELAY_MAX,
-    SETTLE_CALL_TIMEOUT, SETTLE_CALLERS_MAX, SETTLE_GATHER_TIME, SQS_BATCH,
+    SETTLE_CALL_TIMEOUT, SETTLE_CALLERS_MAX, SQS_BATCH,
 };
+use crate::base::locks::lock;
 use crate::base::stop::Stop;
 use crate::telemetry;
 
@@ -36,92 +34,19 @@ pub struct Settler {
 }
 
 /// A message to delete.
-struct Deletion {
-    lease: LeaseId,
+pub(super) struct Deletion {
+    pub(super) lease: LeaseId,
     /// Number of successful deletions at this message's last failure.
-    successes: u64,
+    pub(super) successes: u64,
     /// The log has reported that it cannot be deleted.
-    is_told: bool,
+    pub(super) is_told: bool,
 }
 
 /// A message to return to the queue.
-struct Release {
+pub(super) struct Release {
     lease: Lease,
     /// How long it stays invisible.
     delay: Duration,
-}
-
-/// Takes finished messages.
-pub fn run(shared: &Shared, ended: &Receiver<Settled>) {
-    let settler = &shared.settler;
-    let (deleters, releasers) = settler.callers();
-    let mut held_back: Vec<(LeaseId, Outcome)> = Vec::new();
-    // A panicked thread ends this one too, which is noticed.
-    while deleters.is_whole() && releasers.is_whole() {
-        if !shared.is_polling() {
-            held_back.drain(..).for_each(|(lease, outcome)| end_undeleted(shared, lease, outcome));
-        }
-        match ended.recv_timeout(SETTLE_GATHER_TIME) {
-            Ok(Settled { lease, outcome: Outcome::Delivered }) if shared.settings.input.ack_messages => {
-                settler.deletions().push(Deletion { lease, successes: 0, is_told: false }, Instant::now());
-            }
-            // Returned at once, it might be received by our own pending receive, and use up one of the receives that
-            // the queue's redrive policy allows.
-            Ok(Settled { lease, outcome }) if shared.settings.stop.is_stopped() && shared.is_polling() => {
-                held_back.push((lease, outcome));
-            }
-            Ok(Settled { lease, outcome }) => end_undeleted(shared, lease, outcome),
-            Err(RecvTimeoutError::Timeout) if shared.is_finished() && settler.is_done() => return,
-            Err(RecvTimeoutError::Timeout) => (),
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
-        if settler.deletions().is_due(Instant::now()) {
-            deleters.begin();
-        }
-        if settler.releases().is_due(Instant::now()) {
-            releasers.begin();
-        }
-    }
-}
-
-/// Settles a message that must not be deleted: not delivered, or kept on purpose.
-fn end_undeleted(shared: &Shared, id: LeaseId, outcome: Outcome) {
-    let (settler, settings) = (&shared.settler, &shared.settings);
-    let telemetry = &settings.telemetry.settle;
-    // Without a lease, the message has been returned already.
-    let Some(message_id) = settler.leases().message_id(id).map(str::to_owned) else { return };
-    if outcome == Outcome::Delivered {
-        telemetry.kept.increment();
-        return if settings.drain { settler.park(id) } else { drop(settler.end(id)) };
-    }
-    telemetry.released.increment();
-    if outcome == Outcome::Reject {
-        telemetry.rejected.increment();
-    }
-    if settings.drain && settler.drain().give_up(&message_id, outcome) {
-        log::error!(
-            place = settings.input.key.as_str();
-            "inputs.{}: message {message_id} could not be delivered", settings.input.key
-        );
-        return settler.park(id);
-    }
-    let Some(lease) = settler.end(id) else { return };
-    let delay = match settings.stop.is_stopped() {
-        true => Duration::ZERO,
-        false => retry_delay(lease.receive_count, settings.drain),
-    };
-    settler.release(lease, delay);
-}
-
-/// Returns all messages in flight, so that other collectors can process them: at once, unless our own receive is still
-/// under way, which would take them from the queue and lose them until their leases end.
-pub fn give_back_all(shared: &Shared) {
-    let delay = if shared.is_polling() { shared.poll_time() } else { Duration::ZERO };
-    let leases = shared.leases().end_all();
-    let count = leases.len();
-    shared.settings.telemetry.settle.in_work.add(-(count as i64));
-    shared.settings.telemetry.settle.released.add(count as u64);
-    leases.into_iter().for_each(|lease| shared.settler.release(lease, delay));
 }
 
 impl Settler {
@@ -139,7 +64,7 @@ impl Settler {
     }
 
     /// The callers for deletions and for returns: neither wait for the other.
-    fn callers(self: &Arc<Settler>) -> (Callers, Callers) {
+    pub(super) fn callers(self: &Arc<Settler>) -> (Callers, Callers) {
         let callers = |call: fn(&Settler) -> bool| {
             let (settler, name) = (Arc::clone(self), format!("settle-{}", self.telemetry.name));
             Callers::new(name, SETTLE_CALLERS_MAX, move || call(&settler))
@@ -148,7 +73,7 @@ impl Settler {
     }
 
     /// True if all calls have been made.
-    fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.deletions().is_empty() && self.releases().is_empty()
     }
 
@@ -271,19 +196,19 @@ impl Settler {
     }
 
     /// A drain leaves the message in the queue, and keeps it leased, so that it is not redelivered before the end.
-    fn park(&self, id: LeaseId) {
+    pub(super) fn park(&self, id: LeaseId) {
         if self.leases().park(id) {
             self.telemetry.settle.in_work.add(-1);
         }
     }
 
-    fn end(&self, id: LeaseId) -> Option<Lease> {
+    pub(super) fn end(&self, id: LeaseId) -> Option<Lease> {
         let lease = self.leases().end(id)?;
         self.telemetry.settle.in_work.add(-1);
         Some(lease)
     }
 
-    fn release(&self, lease: Lease, delay: Duration) {
+    pub(super) fn release(&self, lease: Lease, delay: Duration) {
         self.releases().push(Release { lease, delay }, Instant::now());
     }
 
@@ -338,19 +263,19 @@ impl Settler {
         self.releases().retry(again, alone, now);
     }
 
-    fn leases(&self) -> MutexGuard<'_, Leases> {
+    pub(super) fn leases(&self) -> MutexGuard<'_, Leases> {
         lock(&self.leases)
     }
 
-    fn drain(&self) -> MutexGuard<'_, Drain> {
+    pub(super) fn drain(&self) -> MutexGuard<'_, Drain> {
         lock(&self.drain)
     }
 
-    fn deletions(&self) -> MutexGuard<'_, Outbox<Deletion>> {
+    pub(super) fn deletions(&self) -> MutexGuard<'_, Outbox<Deletion>> {
         lock(&self.deletions)
     }
 
-    fn releases(&self) -> MutexGuard<'_, Outbox<Release>> {
+    pub(super) fn releases(&self) -> MutexGuard<'_, Outbox<Release>> {
         lock(&self.releases)
     }
 }
@@ -362,7 +287,7 @@ fn is_trouble(failing: usize, in_work: usize, is_draining: bool) -> bool {
 }
 
 /// How long a failed message stays invisible: longer after each delivery.
-fn retry_delay(receive_count: u32, drain: bool) -> Duration {
+pub(super) fn retry_delay(receive_count: u32, drain: bool) -> Duration {
     let (first, max) = match drain {
         true => (DRAIN_RETRY_DELAY_FIRST, DRAIN_RETRY_DELAY_MAX),
         false => (RETRY_DELAY_FIRST, RETRY_DELAY_MAX),

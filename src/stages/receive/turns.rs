@@ -6,14 +6,15 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use jiff::Timestamp;
 
-use super::{Shared, lock, poller};
 use crate::ack::{Ack, Turn};
 use crate::base::budget::Permit;
+use crate::base::locks::lock;
 use crate::handoff::PullingId;
 
 /// A message's text, with its memory permit.
@@ -62,6 +63,13 @@ impl Turns {
         Some((waiting, self.turn(group)))
     }
 
+    /// The next message whose turn has come, within `patience`.
+    pub fn next_in_turn(&self, patience: Duration) -> Option<(Waiting, Turn)> {
+        let over = self.ended.recv_timeout(patience).ok()?;
+        let waiting = self.next(&over)?;
+        Some((waiting, self.turn(&over.group)))
+    }
+
     fn turn(&self, group: &str) -> Turn {
         let mut hasher = DefaultHasher::new();
         group.hash(&mut hasher);
@@ -82,18 +90,6 @@ impl Turns {
 
     fn groups(&self) -> MutexGuard<'_, HashMap<String, VecDeque<Waiting>>> {
         lock(&self.groups)
-    }
-}
-
-/// The thread that starts messages when their turn comes.
-pub fn run(shared: &Arc<Shared>) {
-    while !shared.is_finished() {
-        let Ok(over) = shared.turns.ended.recv_timeout(crate::base::limits::STOP_CHECK_INTERVAL) else {
-            continue;
-        };
-        if let Some(waiting) = shared.turns.next(&over) {
-            poller::begin(shared, waiting, Some(shared.turns.turn(&over.group)));
-        }
     }
 }
 

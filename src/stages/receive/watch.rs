@@ -7,9 +7,10 @@ use jiff::Timestamp;
 
 use super::drain::Drain;
 use super::growth::Growth;
-use super::{Settings, inspect, lock};
+use super::{Settings, inspect};
 use crate::aws::{Attributes, Error, Kind, Sqs};
 use crate::base::limits::DEPTH_INTERVAL;
+use crate::base::locks::lock;
 use crate::base::stop::Stop;
 use crate::settings;
 use crate::telemetry::{self, Depth};

@@ -1,5 +1,6 @@
 mod forms;
 
+use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;

@@ -1,7 +1,8 @@
 //! The settings `max_events_per_second` and `max_bytes_per_second` of an output. Pure: time is an argument.
 
-use crate::settings::Rates;
 use std::time::{Duration, Instant};
+
+use crate::settings::Rates;
 
 /// A rate's burst: unused capacity of this long may be used at once.
 const BURST: Duration = Duration::from_secs(1);

@@ -15,7 +15,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::moment::{GoOn, Moment};
-use super::paging::{Circle, begin_anew, follow, place_text, read_place};
+use super::paging::{Circle, begin_anew, follow};
+use super::place::{place_text, read_place};
 use super::source::{BadAnswer, Event, Next, Page, Progress, Source};
 use crate::aws::cloudtrail::{self, Lookup};
 use crate::aws::request::Address;

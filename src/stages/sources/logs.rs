@@ -16,7 +16,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::moment::{GoOn, Moment};
-use super::paging::{Circle, begin_anew, follow, place_text, read_place, rewound};
+use super::paging::{Circle, begin_anew, follow, rewound};
+use super::place::{place_text, read_place};
 use super::source::{BadAnswer, Event, LeftOut, Next, Page, Progress, Source, from_millis};
 use crate::aws::logs::{self, Filter};
 use crate::aws::request::Address;

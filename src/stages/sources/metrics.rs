@@ -8,6 +8,7 @@
 //! Each call's metrics are a checkpoint inside the round. A metric that CloudWatch does not return is passed over, and
 //! its data is requested at the end of each round from where it is missing, until it is returned.
 
+mod mark;
 mod place;
 mod units;
 
@@ -19,7 +20,8 @@ use serde::Serialize;
 use serde_json::Number;
 
 use super::moment::{GoOn, Moment};
-use super::paging::{Circle, begin_anew, follow, place_text, read_place};
+use super::paging::{Circle, begin_anew, follow};
+use super::place::{place_text, read_place};
 use super::source::{BadAnswer, Event, LeftOut, Next, Page, Progress, Source};
 use crate::aws::cloudwatch::{self, Dimension, List, Metric, Point, Query, STATISTICS};
 use crate::aws::request::Address;
@@ -30,6 +32,7 @@ use crate::base::limits::{
 };
 use crate::ledger::{Seen, fingerprint};
 use crate::settings;
+use mark::{mark_of, name_of};
 use place::{PLACE, Place};
 use units::{UNITS, Units};
 
@@ -652,14 +655,6 @@ const BEHIND: &str = "behind ";
 
 fn behind_part(name: &str) -> String {
     format!("{BEHIND}{name}")
-}
-
-fn name_of(metric: &Metric) -> String {
-    serde_json::to_string(metric).unwrap_or_default()
-}
-
-fn mark_of(metric: &Metric) -> u64 {
-    fingerprint(&name_of(metric)) as u64
 }
 
 fn for_people(metric: &Metric) -> String {

@@ -18,11 +18,14 @@
 mod cloudtrail;
 mod delivery;
 mod guardduty;
+mod kinds;
 mod logs;
 mod metrics;
 mod moment;
 mod pace;
 mod paging;
+mod place;
+mod shared;
 pub mod source;
 #[cfg(test)]
 mod testing;
@@ -30,72 +33,27 @@ mod unreadable;
 mod worker;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::ack::Outcome;
-use crate::aws::{Client, Clock, Error, Pace};
-use crate::base::budget::Budget;
+use crate::aws::{Client, Error};
 use crate::base::crew::Crew;
-use crate::base::stop::Stop;
-use crate::decode::Bounds;
-use crate::handoff::Payload;
-use crate::ledger::{Ledger, Polled};
+use crate::ledger::Polled;
 use crate::settings;
-use crate::settings::Api;
-use crate::telemetry;
 use delivery::Delivery;
 use moment::Moment;
-pub use pace::Paces;
-use source::{Next, Source};
+use shared::{Shared, State};
+use source::Next;
 
-/// The parts that a source needs to run.
-pub struct Settings {
-    /// Its index among all inputs and sources, for its outputs.
-    pub index: usize,
-    pub source: settings::Source,
-    /// Its waits end with `stop`.
-    pub client: Client,
-    /// The rate limits of its calls.
-    pub paces: Vec<Pace>,
-    pub ledger: Ledger,
-    /// The budget for bytes.
-    pub budget: Budget,
-    pub bounds: Bounds,
-    pub telemetry: Arc<telemetry::Input>,
-    /// Takes a payload over. It may wait, but only for later stages.
-    pub decode: Arc<dyn Fn(Payload) + Send + Sync>,
-    /// Ends when the source has caught up.
-    pub drain: bool,
-    /// Stops reading.
-    pub stop: Stop,
-    /// Aborts waits; work in flight then counts as not delivered.
-    pub abort: Stop,
-}
+pub use kinds::source_of;
+pub use pace::Paces;
+pub use shared::Settings;
 
 /// A running source.
 pub struct Poller {
     shared: Arc<Shared>,
     worker: Crew,
-}
-
-/// State that outlives the thread: pages may be in flight when it has ended.
-struct Shared {
-    /// The source's name in the ledger.
-    name: String,
-    telemetry: Arc<telemetry::Input>,
-    service: Arc<telemetry::Service>,
-    ledger: Ledger,
-    /// AWS's clock.
-    clock: Clock,
-    state: Mutex<State>,
-}
-
-struct State {
-    delivery: Delivery,
-    /// Delivered; the ledger has, or will soon have, the same.
-    checkpoints: BTreeMap<String, String>,
 }
 
 impl Poller {
@@ -133,34 +91,6 @@ impl Poller {
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// AWS's time.
-    fn now(&self) -> Timestamp {
-        Timestamp::try_from(self.clock.now()).unwrap_or(Timestamp::MAX)
-    }
-
-    /// Ends a page. Marks are sent to the ledger under the lock, which keeps them in order.
-    fn end(&self, page: u64, outcome: Outcome) {
-        let mut state = self.state();
-        for mark in state.delivery.end(page, outcome) {
-            for (part, value) in &mark.checkpoints {
-                match value.is_empty() {
-                    true => state.checkpoints.remove(part),
-                    false => state.checkpoints.insert(part.clone(), value.clone()),
-                };
-            }
-            self.ledger.mark(mark);
-        }
-        if let Some(time) = state.delivery.reached() {
-            self.service.lag.reached(time, self.now());
-        }
-    }
-}
-
 /// Makes a source's first call as if it started now, which checks its credentials, permissions and address. Nothing is
 /// sent.
 ///
@@ -188,17 +118,6 @@ pub fn probe(source: &settings::Source, client: &Client) -> Result<(), Error> {
 /// A source that starts now has something to request after this time.
 const PROBE_STEP: SignedDuration = SignedDuration::from_hours(25);
 const PROBE_STEPS: u32 = 4;
-
-/// The configured source.
-pub fn source_of(source: &settings::Source, client: &Client) -> Box<dyn Source> {
-    let (region, endpoint) = (source.region.clone(), client.endpoint(source.api.service()));
-    match source.api.clone() {
-        Api::CloudTrail(settings) => Box::new(cloudtrail::CloudTrail::new(settings, endpoint, region)),
-        Api::Metrics(settings) => Box::new(metrics::Metrics::new(settings, source.period, endpoint, region)),
-        Api::Logs(settings) => Box::new(logs::Logs::new(settings, endpoint, region)),
-        Api::GuardDuty(settings) => Box::new(guardduty::GuardDuty::new(settings, endpoint, region)),
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::paging::{place_text, read_place};
+use super::place::{place_text, read_place};
 use crate::base::limits::{CLOCK_DOUBT_MAX, CLOCK_STEP_MIN};
 
 /// The checkpoint's part for the anchor. Neither a log group nor a detector has a name with a blank.

@@ -2,9 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use super::source::BadAnswer;
 use crate::base::limits::POLL_RESTARTS_MAX;
 use crate::ledger::fingerprint;
@@ -71,16 +68,6 @@ pub fn rewound(times: &mut BTreeMap<String, i64>, latest: i64) -> Vec<(String, S
         (part.clone(), latest.to_string())
     };
     later.map(rewind).collect()
-}
-
-/// A position inside a listing, as the text of a checkpoint.
-pub fn place_text(place: &impl Serialize) -> String {
-    serde_json::to_string(place).unwrap_or_default()
-}
-
-/// Parses the text of [`place_text`]. None if the checkpoint has no such position.
-pub fn read_place<T: DeserializeOwned>(text: &str) -> Option<T> {
-    serde_json::from_str(text).ok()
 }
 
 #[cfg(test)]

@@ -10,10 +10,17 @@ use tempfile::TempDir;
 use tiny_http::{Header, Request, Response, Server};
 
 use super::*;
+use crate::ack::Outcome;
 use crate::aws::Http;
+use crate::base::budget::Budget;
 use crate::base::limits::LEDGER_SAVE_TIMEOUT;
+use crate::base::stop::Stop;
 use crate::config::{self, Environment};
+use crate::decode::Bounds;
+use crate::handoff::Payload;
+use crate::ledger::Ledger;
 use crate::settings;
+use crate::telemetry;
 use crate::telemetry::Telemetry;
 
 const ACCOUNT: &str = "123456789012";

@@ -9,7 +9,7 @@ use crate::rig::frames::{Frame, frame};
 pub const VPC_HEADER: &str = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets \
                               bytes start end action log-status";
 
-/// An object, and its expected frames.
+/// An object, and its expected records.
 pub struct Object {
     pub key: String,
     pub bytes: Vec<u8>,

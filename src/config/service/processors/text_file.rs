@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::config::kind::Kind;
 use crate::config::node::Mapping;
-use crate::config::problem::Kind;
 use crate::decode::Format;
 use crate::decode::text_file::{Fields, Names, TextFile};
 
@@ -27,7 +27,7 @@ pub fn read(config: &Mapping<'_>) -> Option<Format> {
     let keys = Keys {
         header: config.boolean("header", false),
         header_separator: separator(config, "header_field_separator"),
-        names: config.list("field_names").iter().map(super::text).collect(),
+        names: config.list("field_names").iter().map(crate::config::service::text::text).collect(),
         separator: separator(config, "field_separator"),
         json: config.boolean("use_json", false),
     };

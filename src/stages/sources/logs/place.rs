@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::paging::read_place;
+use crate::stages::sources::place::read_place;
 
 /// A position inside a slice of a group, or in its first retrieval by streams.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -80,7 +80,7 @@ impl Units {
 pub fn key(metric: &Metric) -> u64 {
     match metric.namespace.starts_with(OWN) {
         true => fingerprint(&format!("{}\0{}", metric.namespace, metric.name)) as u64,
-        false => super::mark_of(metric),
+        false => super::mark::mark_of(metric),
     }
 }
 

@@ -1,0 +1,29 @@
+//! How much a decoder may hold.
+
+use crate::base::limits::{EXPANSION_RATIO_MAX, RECORD_BYTES_MAX, SCRATCH_BYTES_MAX};
+
+/// Limits on a decoder's memory and output. The defaults are those of [`crate::base::limits`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of the largest gzip member that is inflated in one call, and so of a [`Scratch`]'s output buffer. Zero
+    /// means that everything is streamed.
+    pub scratch_bytes_max: usize,
+    /// Bytes of the largest record, and so of the part carried from one push to the next.
+    pub record_bytes_max: usize,
+    /// Log bytes per compressed byte, once an object has inflated to
+    /// [`EXPANSION_FREE_BYTES`](crate::base::limits::EXPANSION_FREE_BYTES).
+    pub expansion_ratio_max: u64,
+    /// Bytes of an object that can only be read whole (Parquet), and again of its decompressed pages in use at a time.
+    pub held_bytes_max: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds {
+            scratch_bytes_max: SCRATCH_BYTES_MAX,
+            record_bytes_max: RECORD_BYTES_MAX,
+            expansion_ratio_max: EXPANSION_RATIO_MAX,
+            held_bytes_max: SCRATCH_BYTES_MAX,
+        }
+    }
+}

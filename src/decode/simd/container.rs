@@ -1,0 +1,124 @@
+//! An object or array whose end is looked for, a block of bytes at a time.
+
+/// Bytes that are looked at together.
+pub(super) const BLOCK: usize = 64;
+
+/// One bit for each byte of a block, lowest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Masks {
+    pub(super) quotes: u64,
+    pub(super) backslashes: u64,
+    /// `{` and `[`.
+    pub(super) opens: u64,
+    /// `}` and `]`.
+    pub(super) closes: u64,
+}
+
+/// An object or array that has begun and not ended. Brackets are counted, not paired: a value with a wrong closing
+/// bracket is not JSON, and ends where the count says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Container {
+    depth: u64,
+    /// The next byte is inside a string.
+    in_string: bool,
+    /// The next byte is escaped.
+    escaped: bool,
+}
+
+impl Container {
+    /// The next byte is directly inside the outermost brackets.
+    pub fn is_at_members(&self) -> bool {
+        self.depth == 1 && !self.in_string && !self.escaped
+    }
+
+    /// The next byte is inside a string.
+    pub fn in_string(&self) -> bool {
+        self.in_string
+    }
+
+    #[inline(always)]
+    pub(super) fn scan(
+        &mut self,
+        data: &[u8],
+        masks: impl Fn(&[u8; BLOCK]) -> Masks,
+        prefix_xor: impl Fn(u64) -> u64,
+    ) -> Option<usize> {
+        // A copy can stay in registers.
+        let mut here = *self;
+        let (blocks, tail) = data.as_chunks::<BLOCK>();
+        for (number, block) in blocks.iter().enumerate() {
+            if let Some(end) = here.block(masks(block), BLOCK, &prefix_xor) {
+                *self = here;
+                return Some(number * BLOCK + end);
+            }
+        }
+        let mut end = None;
+        if !tail.is_empty() {
+            // White space is neutral, inside and outside strings.
+            let mut padded = [b' '; BLOCK];
+            padded[..tail.len()].copy_from_slice(tail);
+            end = here.block(masks(&padded), tail.len(), &prefix_xor);
+        }
+        *self = here;
+        end.map(|end| blocks.len() * BLOCK + end)
+    }
+
+    /// Scans the first `length` bytes of a block. Returns the position after the last bracket, if it is there.
+    #[inline(always)]
+    fn block(&mut self, masks: Masks, length: usize, prefix_xor: impl Fn(u64) -> u64) -> Option<usize> {
+        let escaped = self.escapes(masks.backslashes, length);
+        let carried = 0u64.wrapping_sub(self.in_string.into());
+        // From each opening quote up to, but not including, its closing one.
+        let strings = prefix_xor(masks.quotes & !escaped) ^ carried;
+        self.in_string = strings >> 63 == 1;
+        let (opens, closes) = (masks.opens & !strings, masks.closes & !strings);
+        let closing = u64::from(closes.count_ones());
+        if self.depth > closing {
+            self.depth = self.depth + u64::from(opens.count_ones()) - closing;
+            return None;
+        }
+        let end;
+        (self.depth, end) = brackets(self.depth, opens, closes);
+        end
+    }
+
+    /// The bytes after a backslash that is not itself escaped.
+    #[inline(always)]
+    fn escapes(&mut self, backslashes: u64, length: usize) -> u64 {
+        let carried = u64::from(self.escaped);
+        if backslashes == 0 {
+            self.escaped = false;
+            return carried;
+        }
+        const EVEN: u64 = 0x5555_5555_5555_5555;
+        let backslashes = backslashes & !carried;
+        let behind = backslashes << 1 | carried;
+        // Runs of backslashes that begin at an odd position: adding carries through the run to the byte after it, and
+        // its parity says whether that byte is escaped.
+        let odd_starts = backslashes & !EVEN & !behind;
+        let (sum, overflow) = odd_starts.overflowing_add(backslashes);
+        let escaped = (EVEN ^ (sum << 1)) & behind;
+        self.escaped = if length == BLOCK { overflow } else { escaped >> length & 1 == 1 };
+        escaped
+    }
+}
+
+/// Scans a block in which the value may end, bracket by bracket. Returns the depth after it, or the position after the
+/// last bracket.
+#[inline(never)]
+fn brackets(mut depth: u64, opens: u64, closes: u64) -> (u64, Option<usize>) {
+    let mut left = opens | closes;
+    while left != 0 {
+        let at = left.trailing_zeros();
+        left &= left - 1;
+        if opens >> at & 1 == 1 {
+            depth += 1;
+            continue;
+        }
+        depth = depth.saturating_sub(1);
+        if depth == 0 {
+            return (depth, Some(at as usize + 1));
+        }
+    }
+    (depth, None)
+}

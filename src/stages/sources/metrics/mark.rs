@@ -1,0 +1,12 @@
+//! What tells a metric from all others.
+
+use crate::aws::cloudwatch::Metric;
+use crate::ledger::fingerprint;
+
+pub(super) fn name_of(metric: &Metric) -> String {
+    serde_json::to_string(metric).unwrap_or_default()
+}
+
+pub(super) fn mark_of(metric: &Metric) -> u64 {
+    fingerprint(&name_of(metric)) as u64
+}

@@ -1,0 +1,87 @@
+//! What a source is given, and what its threads share.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use jiff::Timestamp;
+
+use super::delivery::Delivery;
+use crate::ack::Outcome;
+use crate::aws::{Client, Clock, Pace};
+use crate::base::budget::Budget;
+use crate::base::stop::Stop;
+use crate::decode::Bounds;
+use crate::handoff::Payload;
+use crate::ledger::Ledger;
+use crate::settings;
+use crate::telemetry;
+
+/// The parts that a source needs to run.
+pub struct Settings {
+    /// Its index among all inputs and sources, for its outputs.
+    pub index: usize,
+    pub source: settings::Source,
+    /// Its waits end with `stop`.
+    pub client: Client,
+    /// The rate limits of its calls.
+    pub paces: Vec<Pace>,
+    pub ledger: Ledger,
+    /// The budget for bytes.
+    pub budget: Budget,
+    pub bounds: Bounds,
+    pub telemetry: Arc<telemetry::Input>,
+    /// Takes a payload over. It may wait, but only for later stages.
+    pub decode: Arc<dyn Fn(Payload) + Send + Sync>,
+    /// Ends when the source has caught up.
+    pub drain: bool,
+    /// Stops reading.
+    pub stop: Stop,
+    /// Aborts waits; work in flight then counts as not delivered.
+    pub abort: Stop,
+}
+
+/// State that outlives the thread: pages may be in flight when it has ended.
+pub(super) struct Shared {
+    /// The source's name in the ledger.
+    pub(super) name: String,
+    pub(super) telemetry: Arc<telemetry::Input>,
+    pub(super) service: Arc<telemetry::Service>,
+    pub(super) ledger: Ledger,
+    /// AWS's clock.
+    pub(super) clock: Clock,
+    pub(super) state: Mutex<State>,
+}
+
+pub(super) struct State {
+    pub(super) delivery: Delivery,
+    /// Delivered; the ledger has, or will soon have, the same.
+    pub(super) checkpoints: BTreeMap<String, String>,
+}
+
+impl Shared {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// AWS's time.
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::try_from(self.clock.now()).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Ends a page. Marks are sent to the ledger under the lock, which keeps them in order.
+    pub(super) fn end(&self, page: u64, outcome: Outcome) {
+        let mut state = self.state();
+        for mark in state.delivery.end(page, outcome) {
+            for (part, value) in &mark.checkpoints {
+                match value.is_empty() {
+                    true => state.checkpoints.remove(part),
+                    false => state.checkpoints.insert(part.clone(), value.clone()),
+                };
+            }
+            self.ledger.mark(mark);
+        }
+        if let Some(time) = state.delivery.reached() {
+            self.service.lag.reached(time, self.now());
+        }
+    }
+}
