@@ -181,12 +181,15 @@ fn is_one_object(line: &[u8]) -> bool {
     line.first() == Some(&b'{') && json::begins_object(line) && (is_flat(line) || walk::is_value(line))
 }
 
-/// True if the line is an object without brackets inside whose last value is a string. Many logs consist of such lines,
-/// which need no scan of each string: no string can start after the byte before the last quote, so that quote ends one.
+/// True if the line is an object without brackets inside, told without a scan of each string, as many logs consist of such
+/// lines: no string can start after the byte before the last quote, so that quote ends one.
 #[inline]
 fn is_flat(line: &[u8]) -> bool {
-    let [b'{', inside @ .., before, b'"', b'}'] = line else { return false };
-    !matches!(before, b':' | b',' | b'{' | b'\\' | b' ' | b'\t')
+    let [b'{', inside @ .., b'}'] = line else { return false };
+    let Some([before @ .., _]) = memchr::memrchr(b'"', inside).map(|quote| &inside[..=quote]) else {
+        return false;
+    };
+    !matches!(before.last(), None | Some(b':' | b',' | b'\\' | b' ' | b'\t'))
         && memchr::memchr3(b'{', b'[', b'}', inside).is_none()
 }
 
@@ -299,6 +302,8 @@ mod tests {
             (r#"{"a":"b","}"#, r#"{"a":"b","}":1}"#),
             (r#"{"}"#, r#"{"}":"b"}"#),
             (r#"{"a": "}"#, r#"{"a": "}", "c":"d"}"#),
+            (r#"{"a":1,"b":"2}"#, r#"{"a":1,"b":"2}"}"#),
+            (r#"{"a":"b\":1}"#, r#"{"a":"b\":1}"}"#),
             (r#"{"a":"text"#, r#"{"a":"text"}"#),
         ] {
             let text = format!("{whole}\n{cut}");

@@ -19,19 +19,19 @@ impl AmongText {
         AmongText { lines: JsonLines::among_text(limit), reader }
     }
 
-    /// Documents that are known to hold no record.
+    /// Number of documents known to have no records.
     pub fn empty_documents(&self) -> u64 {
         self.reader.empty
     }
 
-    /// The next bytes of the text; `offset`: where in the text they stand.
+    /// Takes the next bytes of the text, which start at `offset` in it.
     pub fn push(&mut self, data: &[u8], offset: u64, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         let AmongText { lines, reader } = self;
         let splitted = lines.push(data, offset, &mut |record| reader.document_or_text(record, sink));
         reader.failed.take().map_or(splitted, Err)
     }
 
-    /// The text, `length` bytes of it, has ended.
+    /// Ends the text, which has `length` bytes.
     pub fn finish(&mut self, length: u64, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
         let AmongText { lines, reader } = self;
         let splitted = lines.finish(length, &mut |record| reader.document_or_text(record, sink));

@@ -1,8 +1,8 @@
 //! JSON text -> records, without building a tree.
 //!
-//! A small machine walks the text once: the outermost values, the keys of the path, the elements of
-//! the array behind it. Whatever is inside a record, or of no interest, is passed over by
-//! [`scan::Value`], which knows strings and brackets only. A record is the value's own bytes.
+//! A small state machine walks the text once: the outermost values, the keys of the path, the elements of the array
+//! after it. The inside of a record, and irrelevant values, are skipped by [`scan::Value`], which knows only strings
+//! and brackets. A record is the value's own bytes.
 
 mod key;
 pub(super) mod path;
@@ -20,24 +20,24 @@ use scan::{Fault, Value};
 
 pub(super) use white::{RECORD_SEPARATOR, is_white};
 
-/// Splits JSON values that stand one after another, see [`Format::Json`](super::Format::Json).
+/// Splits consecutive JSON values, see [`Format::Json`](super::Format::Json).
 ///
-/// Outermost values may be separated by white space, commas, RS (RFC 7464) or nothing.
-/// A `null` where the path leads is an empty list: that is how some writers put it.
+/// Outermost values may be separated by white space, commas, RS (RFC 7464) or nothing. A `null` at the path is an empty
+/// list, as some writers write it.
 pub(super) struct Json {
     path: Vec<String>,
     /// Arrays are records, not lists of records.
     whole: bool,
-    /// Nothing but an object is a record.
+    /// Only an object is a record.
     objects_only: bool,
     place: Place,
-    /// Where in the text the current chunk stands.
+    /// The current chunk's offset in the text.
     offset: u64,
     /// Inside an outermost array: its elements are the documents.
     in_array: bool,
-    /// Where in the chunk the document begins whose path has not been found yet. None: there is no such document.
+    /// The offset in the chunk of the document whose path has not been found yet. None if there is no such document.
     begun: Option<usize>,
-    /// That document, as far as it stands in earlier chunks.
+    /// That document's part in earlier chunks.
     document: Partial,
     /// The list at the path has an element.
     has_elements: bool,
@@ -48,16 +48,16 @@ pub(super) struct Json {
 /// Part of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found<'t> {
-    /// A value that the path leads to; without a path, a document.
+    /// A value at the path; without a path, a document.
     Record(Record<'t>),
-    /// A document in which the path leads nowhere.
+    /// A document without the path.
     Other(&'t [u8]),
 }
 
-/// Takes what is found.
+/// Receives the results.
 pub(super) type Sink<'s> = dyn FnMut(Found<'_>) + 's;
 
-/// Takes what is found by a splitter without a path, which finds records only.
+/// Receives the results of a splitter without a path, which finds records only.
 pub(super) fn records<'s>(sink: &'s mut dyn FnMut(Record<'_>)) -> impl FnMut(Found<'_>) + 's {
     |found| {
         if let Found::Record(record) = found {
@@ -66,18 +66,18 @@ pub(super) fn records<'s>(sink: &'s mut dyn FnMut(Record<'_>)) -> impl FnMut(Fou
     }
 }
 
-/// What surrounds the next value.
+/// The surroundings of the next value.
 #[derive(Clone, Copy)]
 enum Around {
     /// Nothing, or the outermost array.
     Top,
-    /// The object in which the path's key of this number is looked for.
+    /// The object in which the path's key of this number is searched.
     Object(usize),
-    /// The array behind the path.
+    /// The array at the end of the path.
     Elements,
 }
 
-/// What the next byte belongs to.
+/// The token that the next byte belongs to.
 enum Place {
     Between(Around),
     Key { level: usize, key: Key },
@@ -86,11 +86,11 @@ enum Place {
     Inside { value: Value, part: Part, around: Around },
 }
 
-/// What a value is to the reader.
+/// The role of a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Record,
-    /// A document that is no object, although a path leads through objects.
+    /// A document that is not an object, although a path leads through objects.
     Other,
     /// A member of a document.
     Member,
@@ -115,17 +115,17 @@ impl Json {
         }
     }
 
-    /// The same, but each document, or the value at the path, is one record even if it is an array.
+    /// Creates a splitter for which each document, or the value at the path, is one record even if it is an array.
     pub fn whole(path: Vec<String>, limit: impl Into<Limit>) -> Self {
         Json { whole: true, ..Json::new(path, limit) }
     }
 
-    /// Without a path; each document must be an object.
+    /// Creates a splitter without a path; each document must be an object.
     pub fn objects(limit: impl Into<Limit>) -> Self {
         Json { objects_only: true, ..Json::new(Vec::new(), limit) }
     }
 
-    /// Documents in which the path leads to a `null` or to an empty list.
+    /// Number of documents in which the path leads to a `null` or to an empty list.
     pub fn empty_documents(&self) -> u64 {
         self.empty_documents
     }
@@ -201,11 +201,13 @@ impl Json {
             b'[' if !self.in_array && !self.whole => self.in_array = true,
             b']' if self.in_array => self.in_array = false,
             _ if is_scalar(byte) && self.path.is_empty() && !self.in_array && !self.whole => {
-                return Err(self.bad(pos, "a number, text or literal that stands by itself is no record"));
+                return Err(self.bad(pos, "a bare number, string or literal is not a record"));
             }
-            b'[' if self.objects_only => return Err(self.bad(pos, "an array inside an array is no record")),
+            b'[' if self.objects_only => {
+                return Err(self.bad(pos, "an array inside an array is not a record"));
+            }
             _ if self.objects_only && is_scalar(byte) => {
-                return Err(self.bad(pos, "a number, text or literal in an array is no record"));
+                return Err(self.bad(pos, "a number, string or literal in an array is not a record"));
             }
             _ if self.path.is_empty() => return self.enter(byte, pos, Part::Record, Around::Top),
             b'{' => {
@@ -230,7 +232,7 @@ impl Json {
         }
     }
 
-    /// The path leads somewhere in this document: nothing of it needs to be kept.
+    /// The path leads somewhere in this document, so nothing of it needs to be kept.
     fn path_is_found(&mut self) {
         self.begun = None;
         self.document.truncate(0);
@@ -301,7 +303,7 @@ impl Json {
         Ok(data.len())
     }
 
-    /// `piece`, which ends at `end`, is the last of the value that is being read.
+    /// `piece`, which ends at `end`, is the last of the current value.
     fn end_value(&mut self, piece: &[u8], end: usize, sink: &mut Sink<'_>) -> Result<(), Error> {
         let Place::Inside { value, part, around } = &self.place else { return Ok(()) };
         let (is_scalar, part, around) = (value.is_scalar(), *part, *around);
@@ -333,7 +335,7 @@ impl Json {
         self.bad(fault.at, fault.cause)
     }
 
-    /// A document over the bound is that first, however it was cut into chunks.
+    /// A document over the bound fails as such first, however it was cut into chunks.
     fn bad(&self, pos: usize, cause: &'static str) -> Error {
         let read = self.begun.map_or(0, |begun| self.document.held().len() + pos.saturating_sub(begun));
         if let Err(error) = self.document.check_length(read) {
@@ -348,7 +350,7 @@ fn is_scalar(byte: u8) -> bool {
     matches!(byte, b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')
 }
 
-/// A key or the end stands behind the first bracket, which is not looked at.
+/// A key or the end follows the first bracket, which is skipped.
 #[inline]
 pub(super) fn begins_object(value: &[u8]) -> bool {
     let inside = value[1..].iter().find(|byte| !is_white(**byte));
