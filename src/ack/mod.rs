@@ -1,12 +1,27 @@
-//! The promise: a message is deleted only when every frame of every object that it names is known to have reached the
-//! peer.
+//! The promise: a message is deleted only when every frame of every object that it names is known
+//! to have reached the peer.
 //!
-//! An [`Ack`] stands for one piece of work (an SQS message, an object). It is split into [`Share`]s, one for every part
-//! that must be delivered. When the last share is gone the `Ack` settles, once, with the worst outcome that any share
-//! reported. A share that is dropped without an outcome counts as [`Outcome::Retry`]: an early return, a panic or a
-//! closed channel can delay a message, but can never acknowledge it.
+//! An [`Ack`] stands for one piece of work (an SQS message, an object). It is split into [`Share`]s,
+//! one for every part that must be delivered. When the last share is gone the `Ack` settles, once,
+//! with the worst outcome that any share reported. A share that is dropped without a word counts as
+//! [`Outcome::Retry`]: an early return, a panic or a closed channel can delay a message, but can
+//! never acknowledge it.
 //!
-//! Pure: no sockets, no clocks. The closure given to [`Ack::open`] defines what settling does.
+//! The way back, from a batch that the peer has confirmed to the message that may go. Each step is a share that resolves
+//! the one behind it ([`Share::work`], [`Share::after`]):
+//!
+//! ```text
+//! batch ──► part of an object ──► object ──► ledger ──────► task ──────────► message ──► deletion
+//! stages/   pipeline/             ack/       ledger/        stages/fetch/    stages/     stages/
+//! send/     worker.rs             share.rs   entry.rs       mod.rs, the      receive/    receive/
+//!           counts, remembers                records it,    place in its     poller.rs   settler.rs
+//!           what was refused                 tells all that lane             counts by
+//!                                            wait for it                     service
+//! ```
+//!
+//! A page of an API has a checkpoint in place of a message (`stages/sources/delivery.rs`).
+//!
+//! Pure: no sockets, no clocks. What settling means is the closure given to [`Ack::open`].
 
 mod ending;
 mod outcome;
@@ -136,6 +151,31 @@ mod tests {
             let worst = outcomes.iter().copied().map(|o| o.min(2)).max().unwrap_or(0);
             proptest::prop_assert_eq!(settled.try_recv(), Ok(Outcome::from_u8(worst)));
             proptest::prop_assert!(settled.try_recv().is_err());
+        }
+    }
+
+    #[test]
+    fn work_in_a_share_s_place_is_told_of_first_and_ends_the_share() {
+        for (parts, expected) in [
+            (vec![Some(Outcome::Delivered), Some(Outcome::Delivered)], Outcome::Delivered),
+            (vec![Some(Outcome::Delivered), Some(Outcome::Reject)], Outcome::Reject),
+            (vec![Some(Outcome::Delivered), None], Outcome::Retry),
+        ] {
+            let (ack, settled) = opened();
+            let (told, before) = mpsc::channel();
+            let share = ack.share().after(move |outcome| told.send(outcome).unwrap());
+            let work = share.work(|_| ());
+            ack.close(Outcome::Delivered);
+            for part in parts {
+                let share = work.share();
+                match part {
+                    Some(outcome) => share.resolve(outcome),
+                    None => drop(share),
+                }
+                assert!(before.try_recv().is_err() && settled.try_recv().is_err());
+            }
+            work.close(Outcome::Delivered);
+            assert_eq!((before.try_recv(), settled.try_recv()), (Ok(expected), Ok(expected)));
         }
     }
 }

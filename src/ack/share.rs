@@ -70,6 +70,22 @@ impl Share {
         Share { inner: Arc::clone(&self.inner), outcome: Outcome::Retry }
     }
 
+    /// A piece of work in this part's place: what comes of it is told to `before`, and then is how this part ended.
+    pub fn work(self, before: impl FnOnce(Outcome) + Send + 'static) -> Ack {
+        Ack::open(move |outcome| {
+            before(outcome);
+            self.resolve(outcome);
+        })
+    }
+
+    /// The same part; its outcome is told to `before` first.
+    pub fn after(self, before: impl FnOnce(Outcome) + Send + 'static) -> Share {
+        let work = self.work(before);
+        let share = work.share();
+        work.close(Outcome::Delivered);
+        share
+    }
+
     /// Reports how this part ended.
     pub fn resolve(mut self, outcome: Outcome) {
         self.outcome = outcome;

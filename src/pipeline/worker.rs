@@ -350,19 +350,16 @@ impl Sending<'_> {
         let (service, subject) = (Arc::clone(self.service), Arc::clone(&self.subject));
         let (refused, fate) = (Arc::clone(self.refused), self.fate.clone());
         fate.note_first(Ending::Sent);
-        let counted = Ack::open(move |outcome| {
-            match outcome {
-                Outcome::Delivered => {
-                    service.delivered.events.add(events.into());
-                    service.delivered.bytes.add(bytes as u64);
-                }
-                Outcome::Reject => {
-                    fate.note(Ending::Output);
-                    refused.add(&subject.id, &confirmed);
-                }
-                Outcome::Retry => (),
+        let counted = share.work(move |outcome| match outcome {
+            Outcome::Delivered => {
+                service.delivered.events.add(events.into());
+                service.delivered.bytes.add(bytes as u64);
             }
-            share.resolve(outcome);
+            Outcome::Reject => {
+                fate.note(Ending::Output);
+                refused.add(&subject.id, &confirmed);
+            }
+            Outcome::Retry => (),
         });
         batch.close(Outcome::Delivered);
         self.outputs

@@ -180,9 +180,7 @@ impl Fetcher {
         if let Some(case) = case.as_ref().filter(|case| case.standing == Standing::Refused) {
             self.refuse(&source, case, &service.name, input);
             fate.note(Ending::Deaths);
-            return Ack::open(move |outcome: Outcome| share.resolve(outcome))
-                .in_turn(turn)
-                .close(Outcome::Reject);
+            return share.work(|_| ()).in_turn(turn).close(Outcome::Reject);
         }
         match source {
             Source::S3(object) => {
@@ -212,7 +210,7 @@ impl Fetcher {
             Source::Page { .. } => (),
             Source::Body { message_id, bytes } => {
                 let source = Source::Body { message_id, bytes: Buffer::default() };
-                let ack = Ack::open(move |outcome: Outcome| share.resolve(outcome)).in_turn(turn);
+                let ack = share.work(|_| ()).in_turn(turn);
                 let decoder = self.settings.decoder(&service, Account::within(&self.settings.decoders));
                 let progress = Progress::default();
                 let work = Work { source, service, input, ack, fate, decoder, progress, pulled, case };

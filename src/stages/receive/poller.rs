@@ -511,16 +511,12 @@ fn counted(shared: &Shared, source: &Source, service: &Definition, fate: &Fate, 
     let fate = fate.clone();
     // Thousands may be in flight: a name is kept only if the log shows it.
     let name = log::log_enabled!(log::Level::Debug).then(|| source.to_string());
-    let object = Ack::open(move |outcome| {
+    of_message.after(move |outcome| {
         let ending = service.end(time, &fate, outcome, Timestamp::now());
         if let (Some(name), Some(ending)) = (name, ending) {
             log::debug!("{name}: {} ({})", ending.name(), ending.reason());
         }
-        of_message.resolve(outcome);
-    });
-    let share = object.share();
-    object.close(Outcome::Delivered);
-    share
+    })
 }
 
 #[cfg(test)]
