@@ -1,27 +1,26 @@
-//! The promise: a message is deleted only when every frame of every object that it names is known
-//! to have reached the peer.
+//! The promise: a message is deleted only when every frame of every object that it names is known to have reached the
+//! peer.
 //!
-//! An [`Ack`] stands for one piece of work (an SQS message, an object). It is split into [`Share`]s,
-//! one for every part that must be delivered. When the last share is gone the `Ack` settles, once,
-//! with the worst outcome that any share reported. A share that is dropped without a word counts as
-//! [`Outcome::Retry`]: an early return, a panic or a closed channel can delay a message, but can
-//! never acknowledge it.
+//! An [`Ack`] stands for one piece of work (an SQS message, an object). It is split into [`Share`]s, one for every part
+//! that must be delivered. When the last share is gone the `Ack` settles, once, with the worst outcome that any share
+//! reported. A share that is dropped without an outcome counts as [`Outcome::Retry`]: an early return, a panic or a
+//! closed channel can delay a message, but can never acknowledge it.
 //!
-//! The way back, from a batch that the peer has confirmed to the message that may go. Each step is a share that resolves
-//! the one behind it ([`Share::work`], [`Share::after`]):
+//! The way back leads from a batch that the peer has confirmed to the deletion of a message. Each step is a share that
+//! resolves the next one ([`Share::work`], [`Share::after`]):
 //!
 //! ```text
 //! batch ──► part of an object ──► object ──► ledger ──────► task ──────────► message ──► deletion
 //! stages/   pipeline/             ack/       ledger/        stages/fetch/    stages/     stages/
 //! send/     worker.rs             share.rs   entry.rs       mod.rs, the      receive/    receive/
 //!           counts, remembers                records it,    place in its     poller.rs   settler.rs
-//!           what was refused                 tells all that lane             counts by
-//!                                            wait for it                     service
+//!           what was refused                 resolves all   lane             counts by
+//!                                            that wait for it                service
 //! ```
 //!
 //! A page of an API has a checkpoint in place of a message (`stages/sources/delivery.rs`).
 //!
-//! Pure: no sockets, no clocks. What settling means is the closure given to [`Ack::open`].
+//! Pure: no sockets, no clocks. The closure given to [`Ack::open`] defines what settling does.
 
 mod ending;
 mod outcome;
@@ -155,15 +154,15 @@ mod tests {
     }
 
     #[test]
-    fn work_in_a_share_s_place_is_told_of_first_and_ends_the_share() {
+    fn work_in_the_place_of_a_share_reports_first_and_then_resolves_it() {
         for (parts, expected) in [
             (vec![Some(Outcome::Delivered), Some(Outcome::Delivered)], Outcome::Delivered),
             (vec![Some(Outcome::Delivered), Some(Outcome::Reject)], Outcome::Reject),
             (vec![Some(Outcome::Delivered), None], Outcome::Retry),
         ] {
             let (ack, settled) = opened();
-            let (told, before) = mpsc::channel();
-            let share = ack.share().after(move |outcome| told.send(outcome).unwrap());
+            let (reports, before) = mpsc::channel();
+            let share = ack.share().after(move |outcome| reports.send(outcome).unwrap());
             let work = share.work(|_| ());
             ack.close(Outcome::Delivered);
             for part in parts {

@@ -70,7 +70,7 @@ impl Share {
         Share { inner: Arc::clone(&self.inner), outcome: Outcome::Retry }
     }
 
-    /// A piece of work in this part's place: what comes of it is told to `before`, and then is how this part ended.
+    /// Opens a piece of work in the place of this part: its outcome goes to `before`, and then resolves this part.
     pub fn work(self, before: impl FnOnce(Outcome) + Send + 'static) -> Ack {
         Ack::open(move |outcome| {
             before(outcome);
@@ -78,7 +78,7 @@ impl Share {
         })
     }
 
-    /// The same part; its outcome is told to `before` first.
+    /// Returns this part with `before`, which gets its outcome first.
     pub fn after(self, before: impl FnOnce(Outcome) + Send + 'static) -> Share {
         let work = self.work(before);
         let share = work.share();

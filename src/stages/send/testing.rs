@@ -14,6 +14,7 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, ServerConnection,
     SignatureScheme,
 };
+use socket2::SockRef;
 
 use crate::base::stop::Stop;
 
@@ -149,7 +150,9 @@ impl State {
             }
             for frame in stream.push(&plain) {
                 if habits.dislikes.is_some_and(|bytes| frame.contains(bytes)) {
-                    return Ok(());
+                    // A reset, as if something were unread: on a busy machine our end may be here already, and an orderly
+                    // one would look like its answer.
+                    return SockRef::from(&socket).set_linger(Some(Duration::ZERO));
                 }
                 self.frames.lock().unwrap().push(frame);
             }

@@ -107,7 +107,7 @@ fn forbidden_objects_hold_nobody_up() {
 #[test]
 fn messages_take_turns() {
     const FILES: usize = 600;
-    let lab = Lab::new("turns");
+    let lab = Lab::new("turns-of-messages");
     let good = feeds::fdr("good", 20);
     lab.put(std::slice::from_ref(&good));
     let names: Vec<_> = (0..FILES).map(|i| format!("data/away/part-{i:05}.gz")).collect();
