@@ -409,7 +409,7 @@ aws_session_token =
             ("default", "profile default has neither"),
             ("circle", "circle -> round -> circle"),
             ("no-place", "profile no-place: credential_source"),
-            ("two", "both"),
+            ("two", "cannot be used together"),
             ("no-source", "needs source_profile"),
             ("lost", "no profile nowhere"),
             ("long", "from 900 to 43200"),

@@ -96,7 +96,7 @@ fn without_an_etag_the_get_decides() {
 
 #[test]
 fn one_object_announced_many_times_at_once() {
-    let lab = Lab::new("ledger-no-etag");
+    let lab = Lab::new("ledger-twice");
     let objects = [feeds::fdr("t0", 20_000), feeds::fdr("t1", 20)];
     lab.put(&objects);
     for _ in 0..5 {
