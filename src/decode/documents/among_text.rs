@@ -1,12 +1,15 @@
-//! Documents among lines of text: messages that Firehose has extracted are JSON or text, and may be both in one object.
+//! Documents among lines of text: messages that Firehose has extracted may be JSON and text in one object.
 
 use std::sync::Arc;
 
-use super::{Each, Error, Found, Limit, Others, Reader, Record};
-use crate::decode::json::walk;
+use super::reader::{Each, Reader};
+use crate::decode::format::Others;
+use crate::decode::json::{Found, walk};
 use crate::decode::json_lines::JsonLines;
+use crate::decode::partial::Limit;
+use crate::decode::{Error, Record};
 
-/// The splitter of one object's text. A line that is no JSON is a record; what is JSON is read as a document.
+/// The splitter of one object's text. A line that is not JSON is a record; JSON is read as documents.
 pub struct AmongText {
     lines: JsonLines,
     reader: Reader,

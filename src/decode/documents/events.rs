@@ -5,7 +5,7 @@
 //!  "logEvents":[{"id":"…","timestamp":1620678200000,"message":"…"},…]}
 //! ```
 
-use super::{Failure, Outcome};
+use super::outcome::{Failure, Outcome, json_record};
 use crate::base::limits::HEADER_BYTES_MAX;
 use crate::decode::copies::Copies;
 use crate::decode::format::EventBody;
@@ -163,7 +163,7 @@ impl Events {
     /// An event without a message has its object as body.
     fn give(&mut self, message: Option<&[u8]>, sink: &mut dyn FnMut(Record<'_>)) {
         match message.filter(|_| self.body == EventBody::Message) {
-            None => sink(super::json_record(&self.object)),
+            None => sink(json_record(&self.object)),
             Some(message) => {
                 let newlines = match self.unescape(message) {
                     true => Newlines::Significant,

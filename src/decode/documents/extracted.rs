@@ -1,6 +1,6 @@
 //! Values under top-level keys -> records that name their key.
 
-use super::{Outcome, json_record};
+use super::outcome::{Outcome, json_record};
 use crate::decode::Record;
 use crate::decode::json::scan::Fault;
 use crate::decode::json::walk::{self, Member};

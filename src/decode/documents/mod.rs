@@ -9,6 +9,7 @@ mod events;
 mod extracted;
 mod others;
 mod outcome;
+mod reader;
 mod reshape;
 #[cfg(test)]
 mod tests;
@@ -16,76 +17,19 @@ mod values;
 
 use std::sync::Arc;
 
-use super::format::{EventBody, Others, Shape, under};
-use super::json::scan::Fault;
-use super::json::{Found, Json, Sink};
-use super::memory::Charge;
+use super::format::Others;
+use super::json::{Json, Sink};
 use super::partial::Limit;
 use super::{Error, Record};
-use crate::base::limits::{EXAMPLE_BYTES, MIB};
+use reader::Reader;
+
 pub(super) use among_text::AmongText;
-use events::Events;
-use others::Alternatives;
-use outcome::{Outcome, json_record};
-
-pub(super) use outcome::Failure;
-
-/// The treatment of each document.
-pub(super) enum Each {
-    /// See [`Format::Json`](super::Format::Json).
-    AsItIs,
-    /// See [`Format::Envelopes`](super::Format::Envelopes): everything that it reads is an alternative.
-    Other,
-    /// See [`Format::CloudWatch`](super::Format::CloudWatch).
-    Events(Events),
-    /// See [`Format::JsonValues`](super::Format::JsonValues).
-    Values { paths: Vec<Vec<String>>, text: Vec<u8> },
-    /// See [`Format::ReshapedJson`](super::Format::ReshapedJson).
-    Shape { shape: Arc<Shape>, object: Vec<u8> },
-    /// See [`Format::ExtractedJson`](super::Format::ExtractedJson).
-    Extract { keys: Vec<String>, object: Vec<u8> },
-}
-
-impl Each {
-    pub fn events(body: EventBody) -> Each {
-        Each::Events(Events::new(body))
-    }
-
-    pub fn values(paths: Vec<Vec<String>>) -> Each {
-        Each::Values { paths, text: Vec::new() }
-    }
-
-    pub fn shape(shape: Arc<Shape>) -> Each {
-        Each::Shape { shape, object: Vec::new() }
-    }
-
-    pub fn extract(keys: Vec<String>) -> Each {
-        Each::Extract { keys, object: Vec::new() }
-    }
-}
+pub(super) use reader::Each;
 
 /// The splitter of one object's text.
 pub(super) struct Documents {
     json: Json,
     reader: Reader,
-}
-
-/// The treatment of the documents.
-struct Reader {
-    /// The target of `json`'s path, for people.
-    path: Vec<String>,
-    each: Each,
-    alternatives: Alternatives,
-    /// Number of documents so far.
-    number: u64,
-    empty: u64,
-    unexpected: u64,
-    /// The start of the first unexpected one.
-    example: String,
-    record_bytes_max: usize,
-    /// For the output of a large document.
-    charge: Charge,
-    failed: Option<Error>,
 }
 
 impl Documents {
@@ -128,181 +72,5 @@ impl Documents {
         let Documents { json, reader } = self;
         let splitted = split(json, &mut |found| reader.take(found, sink));
         reader.failed.take().map_or(splitted, Err)
-    }
-}
-
-impl Reader {
-    fn new(path: Vec<String>, each: Each, others: Arc<Others>, limit: &Limit) -> Self {
-        Reader {
-            path,
-            alternatives: Alternatives::new(others, matches!(each, Each::Events(_))),
-            number: 0,
-            empty: 0,
-            unexpected: 0,
-            example: String::new(),
-            record_bytes_max: limit.max,
-            charge: limit.account.charge(),
-            failed: None,
-            each,
-        }
-    }
-
-    fn take(&mut self, found: Found<'_>, sink: &mut dyn FnMut(Record<'_>)) {
-        if self.failed.is_some() {
-            return;
-        }
-        self.number += 1;
-        if let Err(failure) = self.read(found, sink) {
-            self.failed = Some(match failure {
-                Failure::Bad(Fault { cause, .. }) => Error::BadDocument { number: self.number, cause },
-                Failure::TooLarge => Error::RecordTooLarge { max: self.record_bytes_max },
-                Failure::Memory(error) | Failure::Copies(error) => error,
-            });
-        }
-    }
-
-    #[inline]
-    fn read(&mut self, found: Found<'_>, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Failure> {
-        let document = match found {
-            Found::Record(Record { bytes, .. }) | Found::Other(bytes) => bytes,
-        };
-        let max = self.reserve(document.len())?;
-        let outcome = match found {
-            Found::Record(_) if !self.alternatives.may_be_record(document) => Outcome::Other,
-            Found::Record(_) => self.each.document(document, max, sink)?,
-            Found::Other(_) => Outcome::Other,
-        };
-        match outcome {
-            Outcome::Read => (),
-            Outcome::Empty => self.empty += 1,
-            Outcome::Other => self.other(document, max, sink)?,
-        }
-        self.release();
-        Ok(())
-    }
-
-    /// Charges the maximum output of a document of this length, if that is large, and returns it.
-    #[inline]
-    fn reserve(&mut self, length: usize) -> Result<usize, Failure> {
-        let max = (self.each.growth_max() * length + MIB).min(self.record_bytes_max);
-        if max > 2 * MIB {
-            self.charge.set(max).map_err(Failure::Memory)?;
-        }
-        Ok(max)
-    }
-
-    /// Returns the memory of a large document.
-    #[inline]
-    fn release(&mut self) {
-        if self.charge.bytes() > 0 {
-            self.each.forget();
-            self.alternatives.forget();
-            // Less is always possible.
-            let _ = self.charge.set(0);
-        }
-    }
-
-    fn other(
-        &mut self,
-        document: &[u8],
-        max: usize,
-        sink: &mut dyn FnMut(Record<'_>),
-    ) -> Result<(), Failure> {
-        let Reader { each, alternatives, .. } = self;
-        let mut give =
-            |record: &[u8], sink: &mut dyn FnMut(Record<'_>)| match each.document(record, max, sink) {
-                Ok(Outcome::Other) => {
-                    sink(json_record(record));
-                    Ok(())
-                }
-                read => read.map(drop),
-            };
-        match alternatives.document(document, &mut give, sink)? {
-            Outcome::Read => (),
-            Outcome::Empty => self.empty += 1,
-            Outcome::Other => self.count_unexpected(document),
-        }
-        Ok(())
-    }
-
-    fn count_unexpected(&mut self, document: &[u8]) {
-        if self.unexpected == 0 {
-            let start = &document[..document.len().min(EXAMPLE_BYTES)];
-            self.example = String::from_utf8_lossy(start).escape_debug().to_string();
-        }
-        self.unexpected += 1;
-    }
-
-    fn unexpected(&self) -> Result<(), Error> {
-        if self.unexpected == 0 {
-            return Ok(());
-        }
-        let own = self.each.expected(&self.path);
-        let mut expected: Vec<String> = Vec::new();
-        for each in own.into_iter().chain(self.alternatives.others().expected()) {
-            if !expected.contains(&each) {
-                expected.push(each);
-            }
-        }
-        let (count, example) = (self.unexpected, self.example.clone());
-        Err(Error::UnexpectedDocuments { count, expected: expected.join(", or "), example })
-    }
-}
-
-impl Each {
-    /// Maximum ratio of a document's output to its size, beyond a mebibyte. Repeated keys make an object larger, but no
-    /// log's that much.
-    fn growth_max(&self) -> usize {
-        if matches!(self, Each::Shape { .. }) { 8 } else { 2 }
-    }
-
-    /// Returns the memory of a large document.
-    fn forget(&mut self) {
-        match self {
-            Each::AsItIs | Each::Other => (),
-            Each::Events(events) => events.forget(),
-            Each::Values { text: buffer, .. }
-            | Each::Shape { object: buffer, .. }
-            | Each::Extract { object: buffer, .. } => *buffer = Vec::new(),
-        }
-    }
-
-    fn document(
-        &mut self,
-        document: &[u8],
-        max: usize,
-        sink: &mut dyn FnMut(Record<'_>),
-    ) -> Result<Outcome, Failure> {
-        match self {
-            Each::AsItIs => {
-                sink(json_record(document));
-                Ok(Outcome::Read)
-            }
-            Each::Other => Ok(Outcome::Other),
-            Each::Events(events) => events.envelope(document, sink),
-            Each::Values { paths, text } => Ok(values::records(document, paths, text, sink)?),
-            Each::Shape { shape, object } => {
-                object.clear();
-                if reshape::write(document, shape, max, object)? {
-                    sink(json_record(object));
-                } else {
-                    sink(json_record(document));
-                }
-                Ok(Outcome::Read)
-            }
-            Each::Extract { keys, object } => Ok(extracted::records(document, keys, object, sink)?),
-        }
-    }
-
-    /// The required members of a document, for people. Empty if any document will do.
-    fn expected(&self, path: &[String]) -> Vec<String> {
-        match self {
-            Each::Other => Vec::new(),
-            Each::Events(_) => vec!["a CloudWatch Logs envelope with logEvents".to_owned()],
-            Each::Values { paths, .. } => paths.iter().map(|path| under(path)).collect(),
-            Each::Extract { keys, .. } => keys.iter().map(|key| under(std::slice::from_ref(key))).collect(),
-            Each::AsItIs | Each::Shape { .. } if path.is_empty() => Vec::new(),
-            Each::AsItIs | Each::Shape { .. } => vec![under(path)],
-        }
     }
 }

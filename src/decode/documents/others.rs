@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::events::Events;
-use super::{Failure, Outcome};
+use super::outcome::{Failure, Outcome};
 use crate::decode::Record;
 use crate::decode::format::{Bare, EventBody, Others};
 use crate::decode::json::scan::Fault;

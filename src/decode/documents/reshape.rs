@@ -1,6 +1,6 @@
 //! One JSON object -> the same with other keys.
 
-use super::Failure;
+use super::outcome::Failure;
 use crate::base::limits::FLAT_DEPTH_MAX;
 use crate::decode::format::Shape;
 use crate::decode::json::walk::{self, Member};

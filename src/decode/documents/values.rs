@@ -1,6 +1,6 @@
 //! Values under some keys -> records.
 
-use super::{Outcome, json_record};
+use super::outcome::{Outcome, json_record};
 use crate::decode::json::scan::Fault;
 use crate::decode::json::walk;
 use crate::decode::{Newlines, Record};
