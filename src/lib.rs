@@ -50,6 +50,7 @@
 //! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` and `bench`, and the objects to measure with | sockets |
 //! | [`status`] | the status page, `/metrics`, `/healthz`, `/readyz`; [`http`] is the small server below it | sockets |
 //! | [`pipeline`] | makes the channels and threads; the last stage starts first and stops last | threads |
+//! | [`audit`] | compares the objects in buckets with the ledger, and the ledger with what Devo has: finds what is missing | sockets |
 //! | [`stages::receive`] | SQS polling, leases (visibility), settling (delete, extend, release) | sockets |
 //! | [`stages::backfill`] | an S3 listing instead of a queue: what nobody announced | sockets |
 //! | [`stages::sources`] | sources behind an API (CloudTrail lookups): request -> page -> payload, checkpoints; the sources themselves are pure | sockets |
@@ -72,6 +73,7 @@
 //! other, and pure modules use no sockets, files, threads or clocks; the same test checks both.
 
 pub mod ack;
+pub mod audit;
 pub mod aws;
 pub mod base;
 pub mod cli;

@@ -62,6 +62,7 @@ fn definition(drop: Vec<Vec<LineRule>>, template: &str) -> Definition {
         send_dropped_to_unknown: false,
         cases: vec![],
         delegates: vec![],
+        quiet_after: None,
     }
 }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use aws_to_devo::aws::failure::Refusal;
-use aws_to_devo::aws::{GetObject, ListObjects, cloudwatch, guardduty, listing, logs, s3, sqs, sts, success};
+use aws_to_devo::aws::{
+    GetObject, ListObjects, cloudwatch, guardduty, listing, logs, notification, s3, sqs, sts, success,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 
@@ -20,6 +22,10 @@ fuzz_target!(|input: &[u8]| {
     }
     if let Ok(findings) = guardduty::read_details(input) {
         assert!(findings.iter().all(|finding| finding.json.starts_with('{')));
+    }
+    if let Ok(found) = notification::read(input) {
+        let announced = found.rules.iter().filter(|rule| rule.announces("a/k.gz"));
+        assert!(announced.clone().all(|rule| "a/k.gz".starts_with(&rule.prefix)));
     }
     let _ = cloudwatch::read_list_metrics(input);
     let _ = (guardduty::read_detectors(input), guardduty::read_findings(input));

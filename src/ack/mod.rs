@@ -26,6 +26,7 @@ mod ending;
 mod outcome;
 mod progress;
 mod share;
+mod tables;
 mod turn;
 mod watermark;
 
@@ -34,6 +35,7 @@ pub use share::{Ack, Share};
 
 pub use ending::{Ending, Fate};
 pub use progress::{Confirmed, Progress};
+pub use tables::{Table, Tables};
 pub use turn::Turn;
 pub use watermark::Watermark;
 

@@ -2,11 +2,18 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::{Ack, Outcome, Watermark};
+use super::{Ack, Outcome, Tables, Watermark};
 
 /// How far an object is confirmed. Cheap to clone; clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Confirmed(Arc<Mutex<Watermark>>);
+pub struct Confirmed(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    mark: Mutex<Watermark>,
+    /// The confirmed events by table, in any order.
+    gave: Mutex<Tables>,
+}
 
 /// The decoding side: counts the records in decoding order, and holds back those that were confirmed in an earlier run.
 #[derive(Debug, Default)]
@@ -35,15 +42,26 @@ impl Confirmed {
         self.lock().is_settled()
     }
 
+    /// Adds the events of a confirmed batch.
+    pub fn gives(&self, tables: &Tables) {
+        self.0.gave.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).merge(tables);
+    }
+
+    /// The confirmed events by table.
+    pub fn gave(&self) -> Tables {
+        self.0.gave.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Watermark> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.0.mark.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
 impl Progress {
     /// Creates it for an object whose first `records` were confirmed before.
     pub fn resume(records: u64) -> Progress {
-        let confirmed = Confirmed(Arc::new(Mutex::new(Watermark::resumed(records))));
+        let mark = Mutex::new(Watermark::resumed(records));
+        let confirmed = Confirmed(Arc::new(State { mark, gave: Mutex::default() }));
         Progress { confirmed, resumed: records, decoded: 0 }
     }
 

@@ -12,6 +12,7 @@ use super::http::{Answer, Fault, append};
 use super::kind::Kind;
 use super::known::Known;
 use super::listing::{self, ListObjects, Page};
+use super::notification::{self, Notification};
 use super::request::Request;
 use super::s3::{self, GetObject, Head};
 use super::success::Unusable;
@@ -104,6 +105,17 @@ impl S3 {
                 Error::setup("s3:ListBucket", list.bucket, Kind::Withheld, nowhere.to_string())
             })?;
             self.client.call_and_read(&self.paid(request), |body| listing::read(list, body))
+        })
+    }
+
+    /// Reads the notification configuration of a bucket, which is located as by [`S3::get`].
+    pub fn notification(&self, bucket: &str) -> Result<Notification, Error> {
+        self.anywhere(bucket, None, |region| {
+            let request = notification::request(bucket, region, self.client.endpoints());
+            let request = request.map_err(|nowhere| {
+                Error::setup("s3:GetBucketNotification", bucket, Kind::Withheld, nowhere.to_string())
+            })?;
+            self.client.call_and_read(&self.paid(request), notification::read)
         })
     }
 

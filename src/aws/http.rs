@@ -125,6 +125,9 @@ impl Http {
             return agent.run(message);
         }
         let message = agent.configure_request(message).timeout_global(request.time_limit);
+        // The body of a call with an overall limit needs no limit of its own.
+        let body = request.time_limit.unwrap_or(AWS_BODY_TIMEOUT);
+        let message = message.timeout_recv_body(Some(body));
         agent.run(message.timeout_recv_response(Some(request.response_timeout)).build())
     }
 

@@ -6,7 +6,7 @@
 //! | `request` | a request before it is signed, an answer's head | no |
 //! | `credentials` | keys, as values | no |
 //! | `sign` | SigV4, by `aws-sigv4` | no |
-//! | `s3`, `listing`, `sqs`, `sts`, `cloudtrail`, `cloudwatch`, `logs`, `guardduty` | requests to bytes, answers to types | no |
+//! | `s3`, `listing`, `notification`, `sqs`, `sts`, `cloudtrail`, `cloudwatch`, `logs`, `guardduty` | requests to bytes, answers to types | no |
 //! | `error`, `failure` | errors, for operators and for callers; their wire formats | no |
 //! | `success` | why an answer that says success is not used | no |
 //! | `proxy` | which proxy, if any, leads to a host | no |
@@ -37,6 +37,7 @@ mod known;
 pub mod listing;
 pub mod logs;
 mod names;
+pub mod notification;
 pub mod pace;
 pub mod provider;
 pub mod proxy;

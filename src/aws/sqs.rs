@@ -64,6 +64,8 @@ pub struct Attributes {
     pub retention: Option<Duration>,
     /// None: unreadable messages are redelivered forever.
     pub redrive: Option<Redrive>,
+    /// The access policy of the queue, as JSON.
+    pub policy: Option<String>,
     /// Approximate counts.
     pub available: u64,
     pub in_flight: u64,
@@ -195,6 +197,7 @@ pub fn read_attributes(body: &[u8]) -> Result<Attributes, Unusable> {
         visibility_timeout: number("VisibilityTimeout").map(Duration::from_secs),
         retention: number("MessageRetentionPeriod").map(Duration::from_secs),
         redrive: all.get("RedrivePolicy").and_then(|text| redrive(text)),
+        policy: all.get("Policy").cloned(),
         available: depth("ApproximateNumberOfMessages")?,
         in_flight: depth("ApproximateNumberOfMessagesNotVisible")?,
         delayed: number("ApproximateNumberOfMessagesDelayed").unwrap_or(0),

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 /// One kibibyte, in bytes.
 pub const KIB: usize = 1024;
 /// One mebibyte, in bytes.
@@ -603,6 +605,44 @@ pub const TAG_BYTES_MAX: usize = 1024;
 /// A longer value is unlikely to recur, so it is not cached.
 pub const KNOWN_VALUE_BYTES_MAX: usize = 256;
 
+// ---- audit --------------------------------------------------------------------------------------
+
+/// The default length of an audit's window, and how long ago it ends: newer objects may be in flight.
+pub const AUDIT_WINDOW: SignedDuration = SignedDuration::from_hours(24);
+pub const AUDIT_DELAY: SignedDuration = SignedDuration::from_mins(30);
+/// The pause before each call of an audit in a running collector, because collection has priority.
+pub const AUDIT_CALL_PAUSE: Duration = Duration::from_millis(200);
+/// The maximum time from the start to the first audit.
+pub const AUDIT_FIRST_MAX: Duration = Duration::from_secs(300);
+/// The maximum number of missing objects in flight at a time in a running collector.
+pub const AUDIT_OBJECTS_IN_WORK_MAX: usize = 64;
+/// The interval at which an audit checks whether they have ended.
+pub const AUDIT_FIX_CHECK_INTERVAL: Duration = Duration::from_millis(200);
+/// The interval at which silent services are looked for.
+pub const QUIET_CHECK_INTERVAL: Duration = Duration::from_secs(30);
+/// The time from which a service's usual pauses are learnt, which is as long as the ledger remembers.
+pub const QUIET_LEARNT_SPAN: Duration = LEDGER_AGE_MAX;
+/// The minimum number of five-minute slots with deliveries from which a pause is learnt.
+pub const QUIET_LEARNT_SLOTS_MIN: usize = 50;
+/// The factor by which a silence must exceed the longest pause.
+pub const QUIET_MARGIN: f64 = 1.5;
+/// The minimum learnt time of silence.
+pub const QUIET_LEARNT_MIN: Duration = Duration::from_secs(3600);
+/// The maximum size of an inventory's manifest, which names a file for each three million objects.
+pub const INVENTORY_MANIFEST_BYTES_MAX: usize = 16 * MIB;
+/// The maximum size of an inventory's Parquet file, which is read as a whole, and of its data decompressed at a time.
+pub const INVENTORY_PARQUET_BYTES_MAX: usize = 1024 * MIB;
+/// The time limit of a query to Devo, which takes some seconds, or some minutes over a day of a large table.
+pub const DEVO_TIME_LIMIT: Duration = Duration::from_secs(600);
+/// The maximum size of an answer. A row for each five minutes of two weeks takes a hundredth of it.
+pub const DEVO_ANSWER_BYTES_MAX: u64 = 16 * MIB as u64;
+/// The maximum number of bytes that are read of an error answer.
+pub const DEVO_REFUSAL_BYTES_MAX: usize = 64 * 1024;
+/// The maximum number of objects that are named, and sent again, because Devo lacks events.
+pub const AUDIT_GIVERS_MAX: usize = 10_000;
+/// The maximum number of days in a window for which folder names are tried.
+pub const AUDIT_WINDOW_DAYS_MAX: usize = 4000;
+
 // ---- ledger -------------------------------------------------------------------------------------
 
 /// Entries are kept as long as SQS keeps a message: a later repeat cannot come from the queue.
@@ -622,6 +662,20 @@ pub const LEDGER_PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 pub const LEDGER_PROGRESS_BATCHES: u64 = 8;
 /// Old entries checked in each interval, in addition to as many as were added: a few milliseconds of work.
 pub const LEDGER_SWEEP_ROWS: usize = 500;
+/// The maximum number of tables that are counted separately per object or batch: CloudTrail objects have some dozens, and
+/// a tag may come from a record.
+pub const TABLES_PER_OBJECT_MAX: usize = 128;
+/// The maximum number of names of tables and sources in a ledger; further ones are counted together.
+pub const LEDGER_NAMES_MAX: usize = 10_000;
+/// The maximum number of endings of uncollected objects (skipped, of no service) that wait to be written. Further ones are
+/// not recorded; an audit finds most of them again by the rules.
+pub const LEDGER_NOTES_WAITING_MAX: usize = 10_000;
+/// The maximum time that counts of sent events wait for rows of objects to be written with.
+pub const LEDGER_SENT_WAIT: Duration = Duration::from_secs(60);
+/// The length of the slots in which sent events are counted, in seconds.
+pub const LEDGER_SENT_SLOT: i64 = 300;
+/// The maximum number of separate counts of sent events that wait to be written.
+pub const LEDGER_SENT_WAITING_MAX: usize = 10_000;
 /// How long SQLite itself waits for a lock.
 pub const LEDGER_BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 /// A failed look-up is not retried for this long. On a file system without working locks (NFS) each one blocks for ten

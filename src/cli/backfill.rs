@@ -23,7 +23,7 @@ use crate::stages::backfill::{Backfill, Listing, Plan, Tally, Verdict};
 use crate::telemetry::{Snapshot, size};
 use progress::Progress;
 
-pub use options::Options;
+pub use options::{Options, time};
 
 /// Runs the backfill. Returns exit code 0 when every object is delivered, 1 when some are not (also because of a
 /// signal), 2 when nothing was started.
@@ -70,7 +70,8 @@ fn refuse(problem: &str) -> ExitCode {
     ExitCode::from(REFUSED)
 }
 
-fn s3(input: &Input) -> Result<S3, String> {
+/// The client of an input's objects.
+pub(super) fn s3(input: &Input) -> Result<S3, String> {
     let http = Http::new(1).map_err(|error| error.to_string())?;
     Ok(S3::new(Client::of_input(&http, input, &Stop::new())).paid_by_caller(input.request_payer))
 }
@@ -149,7 +150,6 @@ fn report(tally: &Tally, figures: &Snapshot, ending: &Ending) -> ExitCode {
 mod tests {
     use super::*;
     use crate::cli::backfill::options::s3_url;
-    use crate::cli::backfill::options::time;
 
     #[test]
     fn places() {

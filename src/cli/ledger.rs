@@ -172,7 +172,13 @@ fn identity(row: &Row) -> String {
 }
 
 fn confirmed(row: &Row) -> String {
-    if row.delivered { "delivered".to_owned() } else { format!("{} records", row.records) }
+    let records = || format!("{} records", row.records);
+    match (row.delivered, row.reason.as_str()) {
+        (true, "") => "delivered".to_owned(),
+        (false, "") => records(),
+        (_, reason) if row.records > 0 => format!("{reason}, {}", records()),
+        (_, reason) => reason.to_owned(),
+    }
 }
 
 impl Choice {
@@ -184,14 +190,14 @@ impl Choice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ack::Ending;
     use crate::ledger::{Identity, Place};
 
     #[test]
     fn a_row_of_the_table() {
         let place = Place { input: "1".into(), bucket: "b".into(), key: "k\u{1b}[2J".into() };
         let identity = Identity { etag: "e1".into(), ..Identity::default() };
-        let row =
-            Row { place, identity, size: 9, records: 42, delivered: false, reader: String::new(), at: 0 };
+        let row = Row { records: 42, reason: String::new(), ..Row::ended(place, identity, 9, Ending::Sent) };
         let text = table(&[row]);
         let line = text.lines().last().unwrap_or_default();
         let cells: Vec<_> = line.split_whitespace().collect();

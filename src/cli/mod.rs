@@ -1,5 +1,6 @@
 //! The commands: one small file each.
 
+mod audit;
 mod backfill;
 mod bench;
 pub mod check;
@@ -58,6 +59,9 @@ enum Command {
     /// Send the objects of an S3 listing, which no queue announces. Exit code 0; 1 if not everything is delivered; 2 if
     /// nothing was started. Objects that were delivered before are not sent again
     Backfill(backfill::Options),
+    /// Compare the objects in the buckets with those that were delivered: exit code 0 if nothing is missing; 1 if
+    /// something is missing or was rejected; 2 if the audit could not be finished
+    Audit(audit::Options),
     /// List all problems of a configuration: exit code 0 or 2. Receives nothing
     Check {
         /// Configuration file, YAML or JSON
@@ -127,6 +131,7 @@ fn run_command(command: Command) -> ExitCode {
     match command {
         Command::Run { config, drain, no_live } => run::run(&config, drain, !no_live),
         Command::Backfill(options) => backfill::run(&options),
+        Command::Audit(options) => audit::run(&options),
         Command::Check { config, online } => check::run(&config, online),
         Command::Demo { print_config } => demo::command(print_config),
         Command::IamPolicy { options, identity } => setup::iam_policy(&options, identity),

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use crate::config::{self, Environment};
-use crate::setup::{self, Bucket, Document, Identity, Needs, Wishes};
+use crate::settings::Bucket;
+use crate::setup::{self, Document, Identity, Needs, Wishes};
 
 /// Exit code if the configuration or an option cannot be used.
 const REFUSED: u8 = 2;
@@ -39,6 +40,10 @@ pub struct Options {
     /// Allow listing the buckets: for backfill, and to distinguish a missing object from a forbidden one
     #[arg(long)]
     list: bool,
+    /// Allow what `audit` needs: listing the buckets, and reading their notification configuration. `globals.audit`
+    /// implies it
+    #[arg(long)]
+    audit: bool,
 }
 
 /// The identity whose policy `iam-policy` prints.
@@ -59,37 +64,39 @@ pub fn iam_policy(options: &Options, whose: Whose) -> ExitCode {
         Whose::BaseRole => Identity::BaseRole,
         Whose::Start => Identity::Start,
     };
-    print(needs(options).map(|needs| setup::policy(&needs, &wishes(options), identity)))
+    print(needs(options).map(|(needs, audits)| setup::policy(&needs, &wishes(options, audits), identity)))
 }
 
 /// Prints the template on standard output, and notes about it on standard error.
 pub fn cloudformation(options: &Options) -> ExitCode {
-    let document = needs(options).and_then(|mut needs| {
+    let document = needs(options).and_then(|(mut needs, audits)| {
         if options.input.is_empty() {
             needs.queues.retain(|queue| !queue.is_crowdstrikes());
         }
-        setup::template(&needs, &wishes(options)).map_err(|error| error.to_string())
+        setup::template(&needs, &wishes(options, audits)).map_err(|error| error.to_string())
     });
     print(document)
 }
 
-fn needs(options: &Options) -> Result<Needs, String> {
+/// The needs of the configuration, and whether it has audits.
+fn needs(options: &Options) -> Result<(Needs, bool), String> {
     let config = config::load_inputs(Path::new(&options.config), &Environment::here());
     let config = config.map_err(|problems| problems.to_string())?;
     for bucket in options.bucket.iter().filter_map(|bucket| bucket.input.as_ref()) {
         Needs::of(&config, std::slice::from_ref(bucket)).map_err(|error| error.to_string())?;
     }
     let needs = Needs::of(&config, &options.input).map_err(|error| error.to_string())?;
-    Ok(needs.in_regions(&options.region))
+    Ok((needs.in_regions(&options.region), config.globals.audit.is_some()))
 }
 
-fn wishes(options: &Options) -> Wishes {
+fn wishes(options: &Options, audits: bool) -> Wishes {
     Wishes {
         buckets: options.bucket.clone(),
         kms_keys: options.kms_key.clone(),
         dead_letters: options.dead_letters.clone(),
         versioned: options.versioned,
         list: options.list,
+        audit: options.audit || audits,
     }
 }
 

@@ -5,13 +5,14 @@ use jiff::Timestamp;
 use super::endpoints::QUEUE_SERVICES;
 use super::memory::format_size;
 use super::registry;
+use crate::base::text::span;
 use crate::decode::{EventBody, Format};
 use crate::services::Definition;
 use crate::settings::Service;
 use crate::settings::shown_key_id;
 use crate::settings::{
-    Api, CloudTrail, Config, Credentials, Destination, Endpoints, Globals, GuardDuty, Input, InternalEvents,
-    Logs, Metrics, Output, Source,
+    Api, Audit, CloudTrail, Config, Credentials, Destination, Endpoints, Globals, GuardDuty, Input,
+    InternalEvents, Logs, Metrics, Output, Source,
 };
 
 impl Config {
@@ -35,6 +36,7 @@ impl Config {
         lines.extend(self.outputs.iter().map(describe_output));
         lines.push(describe_globals(&self.globals));
         lines.extend(self.globals.internal_events.as_ref().map(describe_internal_events));
+        lines.extend(self.globals.audit.as_ref().map(describe_audit));
         lines.extend(
             self.globals
                 .status
@@ -194,6 +196,12 @@ fn describe_globals(globals: &Globals) -> String {
 fn describe_internal_events(events: &InternalEvents) -> String {
     let to = events.output.as_deref().map(|output| format!(" to {output}")).unwrap_or_default();
     format!("own statistics and warnings every {} s -> {}{to}", events.period.as_secs(), events.tag)
+}
+
+fn describe_audit(audit: &Audit) -> String {
+    let (every, window, delay) = (span(audit.every), span(audit.window), span(audit.delay));
+    let fix = if audit.fix { "sent" } else { "reported" };
+    format!("audit every {every} of {window}, ending {delay} ago: missing objects are {fix}")
 }
 
 fn count(number: usize, noun: &str) -> String {

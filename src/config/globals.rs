@@ -8,7 +8,7 @@ use super::kind::Kind;
 use super::memory::{format_size, parse_size};
 use super::node::Mapping;
 use super::problem::suggestion;
-use super::{ignored, internal_events, status};
+use super::{audit, ignored, internal_events, status};
 use crate::base::limits;
 use crate::settings::{Globals, Output};
 
@@ -55,6 +55,8 @@ fn defaults(first_id: Option<&str>, context: &Context<'_>) -> Globals {
         state_required: true,
         status: Some(status::default(context)),
         internal_events: None,
+        audit: None,
+        devo_api: None,
         id,
     }
 }
@@ -82,6 +84,8 @@ fn read_keys(globals: &mut Globals, keys: &Mapping<'_>, outputs: &[Output], cont
     persistence(globals, keys, context);
     globals.status = status::read(keys, context);
     globals.internal_events = internal_events::read(keys, outputs);
+    globals.audit = audit::read(keys);
+    globals.devo_api = audit::read_devo_api(keys, context);
     keys.ignore(ignored::GLOBALS);
 }
 

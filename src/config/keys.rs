@@ -70,6 +70,8 @@ pub const SECTIONS: &[Section] = &[
                 "none are sent",
                 "send the collector's own statistics and warnings as events",
             ),
+            ("audit", "mapping", "no audits", "look for missing objects while the collector runs"),
+            ("devo_api", "mapping", "Devo is not asked", "Devo's query API, for `audit --devo`"),
         ],
     },
     Section {
@@ -99,6 +101,37 @@ pub const SECTIONS: &[Section] = &[
             ("address", "IP address", "127.0.0.1", "the address to listen on"),
             ("port", "1 to 65535", "9600", NONE),
             ("hosts", "list of names", "the machine's name", "host names that browsers and scrapers may use"),
+        ],
+    },
+    Section {
+        place: "globals.audit",
+        about: "Durations: `90s`, `30m`, `6h`, `14d`. See [audit](audit.md).",
+        keys: &[
+            ("enabled", "true, false", "true", NONE),
+            ("every", "duration, 10 s to 7 d", "`1h`", "time from one audit to the next"),
+            ("window", "duration, 1 m to 14 d", "`24h`", "length of the audited window"),
+            (
+                "delay",
+                "duration, up to 7 d",
+                "`30m`",
+                "how long ago the window ends: newer objects may be in flight",
+            ),
+            ("fix", "true, false", "false", "send missing objects"),
+            (
+                "buckets",
+                "list of `[INPUT=]NAME[/PREFIX]`",
+                "location of the objects in the ledger",
+                "location of the objects",
+            ),
+        ],
+    },
+    Section {
+        place: "globals.devo_api",
+        about: "See [audit](audit.md).",
+        keys: &[
+            ("region", "us, us3, eu, ca, apac", NEEDED, "region of the Devo domain"),
+            ("url", "address", "address of the region", "another address of the API"),
+            ("token_file", "file", NEEDED, "contains only a token for the query API"),
         ],
     },
     Section {
@@ -248,6 +281,12 @@ pub const SECTIONS: &[Section] = &[
         keys: &[
             ("enabled", "true, false", "true", NONE),
             ("object_keys", "regular expression", "any key", "which objects belong to the service"),
+            (
+                "quiet_after",
+                "duration, 1 m to 90 d",
+                "learnt from the last two weeks",
+                "warn if nothing is delivered for longer ([audit](audit.md#silence))",
+            ),
             (
                 "known_by",
                 "mapping",

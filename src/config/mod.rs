@@ -1,10 +1,12 @@
 //! The configuration file as written (the vendor's keys) -> [`Config`](crate::settings::Config), valid by construction.
 
+mod audit;
 pub mod aws;
 mod catalog;
 mod context;
 mod credentials;
 mod describe;
+mod duration;
 pub mod endings;
 mod endpoints;
 mod environment;

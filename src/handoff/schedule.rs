@@ -100,6 +100,13 @@ pub fn new<T>(lanes: usize, bounds: Bounds) -> (Vec<Lane<T>>, Schedule<T>) {
     (lanes, Schedule { shared, tickets: waiting })
 }
 
+impl<T> Clone for Lane<T> {
+    /// Clones the handle. The lane is closed when its last handle is dropped.
+    fn clone(&self) -> Lane<T> {
+        Lane { index: self.index, shared: Arc::clone(&self.shared), tickets: self.tickets.clone() }
+    }
+}
+
 impl<T> Lane<T> {
     /// Adds a message's tasks, after waiting for room. Returns false if stopped, and they are dropped.
     pub fn put(

@@ -6,7 +6,7 @@ use super::Ledger;
 use super::in_work::{Name, Tracked};
 use super::row::Row;
 use super::writer::{Command, Finish};
-use crate::ack::{Outcome, Progress};
+use crate::ack::{Ending, Outcome, Progress, Tables};
 
 /// Holds an object in flight until it is settled.
 #[derive(Debug)]
@@ -53,21 +53,28 @@ impl Entry {
         if rows.iter().any(|row| row.delivered) {
             return Known::Delivered;
         }
-        let saved = rows.iter().filter(|row| row.reader == reader).map(|row| row.records).max();
-        let progress = Progress::resume(saved.unwrap_or(0));
-        let place = self.name.place.clone();
-        let row = Row { place, identity, size, records: 0, delivered: false, reader, at: 0 };
-        let tracked = Tracked { row, confirmed: progress.confirmed(), saved: saved.unwrap_or(0) };
+        let saved = rows.into_iter().filter(|row| row.reader == reader).max_by_key(|row| row.records);
+        let (saved, tables) = saved.map_or((0, Tables::default()), |row| (row.records, row.tables));
+        let progress = Progress::resume(saved);
+        let (place, reason) = (self.name.place.clone(), String::new());
+        let row = Row { place, identity, size, records: 0, delivered: false, reason, tables, reader, at: 0 };
+        let tracked = Tracked { row, confirmed: progress.confirmed(), saved };
         self.ledger.0.in_work.track(&self.name, tracked);
         Known::Undelivered(progress)
     }
 
-    /// Ends the object's work. Its messages are settled once the ledger has recorded it.
-    pub fn settle(&self, outcome: Outcome) {
+    /// Ends the object's work; without an ending it will be retried. Its messages are settled when the ledger has recorded it.
+    pub fn settle(&self, outcome: Outcome, ending: Option<Ending>) {
         let inner = &self.ledger.0;
         let in_work = Arc::clone(&inner.in_work);
         let then = Finish { in_work, name: Arc::clone(&self.name), outcome };
-        let row = inner.in_work.tracked(&self.name).and_then(|mut tracked| tracked.ended(outcome));
+        let row = match inner.in_work.tracked(&self.name) {
+            Some(mut tracked) => tracked.ended(outcome, ending),
+            None => ending.filter(|ending| is_its_own(*ending)).map(|ending| {
+                let Name { place, announced, .. } = &*self.name;
+                Row::ended(place.clone(), announced.clone(), 0, ending)
+            }),
+        };
         if let (Some(row), Some(file)) = (row, &inner.file) {
             // If the writer is gone, dropping the command ends the work.
             let _ = file.writer.send(Command::Record { row: Box::new(row), then });
@@ -77,4 +84,9 @@ impl Entry {
     fn rows(&self) -> Vec<Row> {
         self.ledger.rows(&self.name.place)
     }
+}
+
+/// Returns false if the ending belongs to another entry of the object.
+fn is_its_own(ending: Ending) -> bool {
+    !matches!(ending, Ending::Sent | Ending::Known | Ending::SharedDelivery | Ending::SharedRefusal)
 }

@@ -9,6 +9,7 @@ use super::clocks::Clocks;
 use super::in_work::InWork;
 use super::lock::Lock;
 use super::pause::Pause;
+use super::sent::Waiting;
 use super::store::Store;
 use super::suspects::Suspects;
 use super::writer::Command;
@@ -33,6 +34,7 @@ pub(super) struct File {
     pub(super) reader: Mutex<Reader>,
     pub(super) reading: Arc<Health>,
     pub(super) writer: Sender<Command>,
+    pub(super) sent: Arc<Waiting>,
     pub(super) clocks: Clocks,
     /// See [`Scope::destinations`].
     pub(super) destinations: String,

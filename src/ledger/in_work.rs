@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::row::{Identity, Place, Row};
-use crate::ack::{Confirmed, Outcome, Share, Turn};
+use crate::ack::{Confirmed, Ending, Outcome, Share, Turn};
 
 /// An object as announced.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -122,6 +122,11 @@ impl InWork {
         }
     }
 
+    /// Returns true if an object of this place is in flight.
+    pub fn has(&self, place: &Place) -> bool {
+        self.lock().keys().any(|name| name.place == *place)
+    }
+
     /// From now on its progress is worth recording.
     pub fn track(&self, name: &Name, tracked: Tracked) {
         if let Some(object) = self.lock().get_mut(name) {
@@ -180,15 +185,22 @@ impl Tracked {
             return None;
         }
         self.saved = records;
-        Some(Row { records, ..self.row.clone() })
+        Some(self.so_far())
+    }
+
+    fn so_far(&self) -> Row {
+        let mut row = Row { records: self.confirmed.so_far().0, ..self.row.clone() };
+        // The row already contains the events of earlier attempts.
+        row.tables.merge(&self.confirmed.gave());
+        row
     }
 
     /// The entry of an object whose work has ended. "Delivered" means decoded to its end and confirmed as a whole, not
     /// merely counted as done (`missing_object: skip`).
-    pub fn ended(&mut self, outcome: Outcome) -> Option<Row> {
-        if outcome != Outcome::Delivered || !self.confirmed.is_whole() {
-            return self.unsaved(0);
-        }
-        Some(Row { records: self.confirmed.so_far().0, delivered: true, ..self.row.clone() })
+    pub fn ended(&mut self, outcome: Outcome, ending: Option<Ending>) -> Option<Row> {
+        let Some(ending) = ending else { return self.unsaved(0) };
+        let delivered = outcome == Outcome::Delivered && self.confirmed.is_whole();
+        let reason = if ending == Ending::Sent { "" } else { ending.reason() };
+        Some(Row { delivered, reason: reason.to_owned(), ..self.so_far() })
     }
 }

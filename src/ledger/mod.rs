@@ -26,6 +26,7 @@ mod pause;
 mod private;
 mod row;
 mod scope;
+mod sent;
 mod store;
 mod suspect;
 mod suspects;
@@ -46,6 +47,7 @@ impl Ledger {
         let suspects = Suspects::open(directory, &mut store, writer.clone());
         let in_work = Arc::new(InWork::default());
         let clocks = Clocks::default();
+        let sent = Arc::<sent::Waiting>::default();
         let health = |what| {
             let health = Arc::new(Health::dispensable(format!("ledger {}{what}", path.display())));
             telemetry.adopt(&health);
@@ -54,10 +56,12 @@ impl Ledger {
         let own = Writer {
             store,
             in_work: Arc::clone(&in_work),
+            sent: Arc::clone(&sent),
             commands,
             clocks: clocks.clone(),
             health: health(""),
             telemetry: Arc::clone(telemetry),
+            repeated: 0,
         };
         let mut thread = Crew::new();
         thread.spawn("ledger", move || own.run()).map_err(OpenError::Thread)?;
@@ -66,6 +70,7 @@ impl Ledger {
             reader,
             reading: health(": look-ups"),
             writer,
+            sent,
             clocks,
             destinations: scope.destinations(),
             thread,
@@ -96,6 +101,31 @@ impl Ledger {
     pub fn claim(&self, input: &str, object: &Object, share: Share, turn: Option<&Turn>) -> Option<Entry> {
         let name = self.0.in_work.name(Place::of(input, object), Identity::announced(object));
         self.0.in_work.take(&name, share, turn).then(|| Entry::new(self.clone(), name))
+    }
+
+    /// Records the ending of an object that was not collected, for the input with this id. It is dropped if too many of
+    /// them wait to be written.
+    pub fn note(&self, input: &str, object: &Object, ending: Ending) {
+        let Some(file) = self.0.file.as_ref().filter(|file| file.writer.len() < LEDGER_NOTES_WAITING_MAX)
+        else {
+            return;
+        };
+        let size = object.size.unwrap_or_default();
+        let row = Row::ended(Place::of(input, object), Identity::announced(object), size, ending);
+        // A writer that is gone has reported why.
+        let _ = file.writer.send(Command::Note(Box::new(row)));
+    }
+
+    /// Counts events that all outputs have confirmed at `now`, in seconds since 1970. For `source` see [`Sent::source`].
+    pub fn sent(&self, source: &str, tables: &Tables, now: i64) {
+        if let Some(file) = &self.0.file {
+            file.sent.add(source, tables, now);
+        }
+    }
+
+    /// Returns true if an object at this place is in flight.
+    pub fn is_in_work(&self, place: &Place) -> bool {
+        self.0.in_work.has(place)
     }
 
     /// The objects that were being decoded when the process died before.
@@ -227,12 +257,14 @@ pub use lock::Role;
 pub use mark::{Checkpoint, Mark, Polled, Seen, fingerprint};
 pub use row::{Identity, Place, Row};
 pub use scope::Scope;
+pub use sent::{REPEATED, Sent, slot_of};
+pub use store::look::{Keys, Look};
 pub use store::{Filter, Store};
 pub use suspects::{Case, Decoding, Standing, Suspects, left_in};
 
-use crate::ack::{Share, Turn};
+use crate::ack::{Ending, Share, Tables, Turn};
 use crate::base::crew::Crew;
-use crate::base::limits::{LEDGER_END_INTERVAL, LEDGER_LOOKUP_PAUSE};
+use crate::base::limits::{LEDGER_END_INTERVAL, LEDGER_LOOKUP_PAUSE, LEDGER_NOTES_WAITING_MAX};
 use crate::base::object::Object;
 use crate::telemetry::{Health, Telemetry};
 use clocks::Clocks;

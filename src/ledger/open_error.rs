@@ -9,7 +9,7 @@ use rusqlite::ErrorCode;
 use crate::base::limits::{LEDGER_BUSY_START, LEDGER_HELD_START};
 
 /// `PRAGMA user_version` of the schema below.
-pub(super) const SCHEMA_VERSION: i64 = 3;
+pub(super) const SCHEMA_VERSION: i64 = 4;
 
 /// The reason why the ledger cannot be used. Each message says what to do.
 #[derive(Debug, thiserror::Error)]

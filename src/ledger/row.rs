@@ -1,5 +1,6 @@
 //! The ledger's entry of an object.
 
+use crate::ack::{Ending, Tables};
 use crate::base::object::Object;
 
 /// An object's place, and the input that collected it.
@@ -32,6 +33,10 @@ pub struct Row {
     pub records: u64,
     /// True if all of it is confirmed.
     pub delivered: bool,
+    /// The reason of its ending ([`Ending::reason`]). Empty if it was sent, or has not ended.
+    pub reason: String,
+    /// The confirmed events of its records, by table.
+    pub tables: Tables,
     /// The counter of the records: they are meaningless to another format or program.
     pub reader: String,
     /// Seconds since 1970.
@@ -76,6 +81,13 @@ impl Identity {
 }
 
 impl Row {
+    /// The entry of an object that ended without being collected, or before a GET has identified it.
+    pub fn ended(place: Place, identity: Identity, size: u64, ending: Ending) -> Row {
+        let (reason, tables) = (ending.reason().to_owned(), Tables::default());
+        let reader = String::new();
+        Row { place, identity, size, records: 0, delivered: false, reason, tables, reader, at: 0 }
+    }
+
     /// True if a message's announcement means this content. A version decides; without one the ETag does, or the
     /// checksum.
     pub fn was_announced_as(&self, asked: &Identity) -> bool {
@@ -111,7 +123,7 @@ mod tests {
 
     fn row(identity: Identity) -> Row {
         let place = Place { input: "1".into(), bucket: "b".into(), key: "k".into() };
-        Row { place, identity, size: 1, records: 1, delivered: true, reader: String::new(), at: 0 }
+        Row { delivered: true, ..Row::ended(place, identity, 1, Ending::Sent) }
     }
 
     #[test]

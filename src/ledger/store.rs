@@ -15,7 +15,11 @@ use super::open_error::{OpenError, SCHEMA_VERSION};
 use super::private;
 use super::row::{Identity, Place, Row};
 use super::scope::{Ours, Scope};
+use super::sent::Sent;
+use crate::ack::Tables;
 use crate::base::limits::{LEDGER_BUSY_TIMEOUT, LEDGER_CHECK_BYTES_MAX, POLL_SEEN_MAX};
+use gave::Names;
+use sql::{has, stored};
 
 const SCHEMA: &str = "
 CREATE TABLE objects (
@@ -73,6 +77,9 @@ const WITH_SOURCES: i64 = 3;
 
 const COLUMNS: &str = "input, bucket, key, etag, version, checksum, size, records, delivered, reader, at";
 
+/// The columns of version 4, and their substitute in an older file that has not been upgraded.
+const MORE_COLUMNS: [&str; 2] = ["reason, gave", "'', ''"];
+
 /// A filter in SQL by input (an `aws` input has several, `<id>/<service>/<region>`) and by part of `s3://bucket/key`;
 /// an empty one matches all.
 const FILTER: &str = "(:input = '' OR input = :input OR instr(input, :input || '/') = 1) \
@@ -94,6 +101,7 @@ pub struct Filter {
 pub struct Store {
     connection: Connection,
     ours: Ours,
+    names: Names,
 }
 
 impl Store {
@@ -173,8 +181,8 @@ impl Store {
         if !self.has("queues", "queue")? {
             return Ok(Vec::new());
         }
-        let sql =
-            "SELECT queue FROM queues WHERE input = ?1 AND EXISTS (SELECT 1 FROM objects WHERE input = ?1)";
+        let sql = "SELECT queue FROM queues WHERE input = ?1
+             AND EXISTS (SELECT 1 FROM objects WHERE input = ?1 AND (delivered OR records > 0))";
         let mut statement = self.connection.prepare(sql)?;
         let queues = statement.query_map([input], |row| row.get(0))?;
         queues.collect()
@@ -226,11 +234,11 @@ impl Store {
         Ok(Store { ours: self.ours.clone(), ..Store::attach(path)? })
     }
 
-    /// All entries of a place that count.
+    /// All entries of a place that count; those of delivered objects without their tables.
     pub fn rows(&self, place: &Place) -> rusqlite::Result<Vec<Row>> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM objects WHERE input = :input AND bucket = :bucket AND key = :key
-             AND outputs IN ({})",
+            "SELECT {COLUMNS}, reason, CASE WHEN delivered THEN '' ELSE gave END
+             FROM objects WHERE input = :input AND bucket = :bucket AND key = :key AND outputs IN ({})",
             self.ours.believed
         );
         let place = named_params! {":input": place.input, ":bucket": place.bucket, ":key": place.key};
@@ -239,28 +247,54 @@ impl Store {
 
     /// The newest entries first.
     pub fn list(&self, filter: &Filter, limit: usize) -> rusqlite::Result<Vec<Row>> {
-        let sql =
-            format!("SELECT {COLUMNS} FROM objects WHERE {FILTER} ORDER BY at DESC, id DESC LIMIT :limit");
+        let more = if self.has("objects", "gave")? { MORE_COLUMNS[0] } else { MORE_COLUMNS[1] };
+        let sql = format!(
+            "SELECT {COLUMNS}, {more} FROM objects WHERE {FILTER} ORDER BY at DESC, id DESC LIMIT :limit"
+        );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.select(&sql, named_params! {":input": filter.input, ":part": filter.part, ":limit": limit})
     }
 
     /// Writes all rows in one transaction. Delivered entries stay delivered.
     pub fn write<'r>(&mut self, rows: impl IntoIterator<Item = &'r Row>) -> rusqlite::Result<()> {
+        self.record(rows, &[])
+    }
+
+    /// Writes all rows and adds to the counts of sent events, in one transaction.
+    pub fn record<'r>(
+        &mut self,
+        rows: impl IntoIterator<Item = &'r Row>,
+        sent: &[Sent],
+    ) -> rusqlite::Result<()> {
+        let recorded = self.try_to_record(rows, sent);
+        if recorded.is_err() {
+            self.names.forget();
+        }
+        recorded
+    }
+
+    fn try_to_record<'r>(
+        &mut self,
+        rows: impl IntoIterator<Item = &'r Row>,
+        sent: &[Sent],
+    ) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
             let mut forget = transaction.prepare_cached(
                 "DELETE FROM objects WHERE input = ?1 AND bucket = ?2 AND key = ?3 AND etag = ?4 AND version = ?5",
             )?;
             let mut insert = transaction.prepare_cached(&format!(
-                "INSERT INTO objects ({COLUMNS}, outputs) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, {})
+                "INSERT INTO objects ({COLUMNS}, {}, outputs)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, {})
                  ON CONFLICT (input, bucket, key, etag, version) DO UPDATE SET
                      records = excluded.records, reader = excluded.reader, at = excluded.at,
-                     delivered = excluded.delivered, outputs = excluded.outputs
+                     delivered = excluded.delivered, outputs = excluded.outputs,
+                     reason = excluded.reason, gave = excluded.gave
                  WHERE NOT delivered OR outputs NOT IN ({})",
-                self.ours.id, self.ours.believed,
+                MORE_COLUMNS[0], self.ours.id, self.ours.believed,
             ))?;
             for row in rows {
+                let gave = self.names.written(&transaction, &row.tables)?;
                 let (place, identity) = (&row.place, &row.identity);
                 if row.delivered {
                     let key = (&place.input, &place.bucket, &place.key, &identity.etag, &identity.version);
@@ -278,9 +312,12 @@ impl Store {
                     row.delivered,
                     &row.reader,
                     row.at,
+                    &row.reason,
+                    gave,
                 ))?;
             }
         }
+        gave::add(&transaction, &mut self.names, sent)?;
         transaction.commit()
     }
 
@@ -288,6 +325,7 @@ impl Store {
     /// `bytes_max`. Returns their number.
     pub fn sweep(&mut self, oldest: i64, bytes_max: u64, rows_max: usize) -> rusqlite::Result<usize> {
         self.sweep_suspects(oldest)?;
+        self.sweep_sent(oldest)?;
         let too_large = self.bytes()? > bytes_max;
         let sql = "DELETE FROM objects WHERE (:all OR at < :oldest)
                    AND id IN (SELECT id FROM objects ORDER BY id LIMIT :rows)";
@@ -300,6 +338,26 @@ impl Store {
     pub fn forget(&mut self, filter: &Filter) -> rusqlite::Result<usize> {
         let sql = format!("DELETE FROM objects WHERE {FILTER}");
         self.connection.execute(&sql, named_params! {":input": filter.input, ":part": filter.part})
+    }
+
+    /// Forgets these objects, but not others with the same keys.
+    pub fn forget_rows(&mut self, rows: &[Row]) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut forget = transaction.prepare_cached(
+                "DELETE FROM objects WHERE input = ?1 AND bucket = ?2 AND key = ?3 AND etag = ?4 AND version = ?5",
+            )?;
+            for Row { place, identity, .. } in rows {
+                forget.execute((
+                    &place.input,
+                    &place.bucket,
+                    &place.key,
+                    &identity.etag,
+                    &identity.version,
+                ))?;
+            }
+        }
+        transaction.commit()
     }
 
     /// The stored state of a polled source.
@@ -410,7 +468,7 @@ impl Store {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(LEDGER_BUSY_TIMEOUT)?;
-        Ok(Store { connection, ours: Ours::default() })
+        Ok(Store { connection, ours: Ours::default(), names: Names::default() })
     }
 
     /// A large file is not read whole at each start: damage in its middle is found when it is used.
@@ -462,7 +520,13 @@ impl Store {
         if !has(&transaction, "objects", "outputs")? {
             transaction.execute_batch("ALTER TABLE objects ADD COLUMN outputs INTEGER NOT NULL DEFAULT 0")?;
         }
+        for (column, add) in gave::COLUMNS {
+            if !has(&transaction, "objects", column)? {
+                transaction.execute_batch(add)?;
+            }
+        }
         transaction.execute_batch(TABLE)?;
+        transaction.execute_batch(gave::TABLES)?;
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         transaction.commit()
     }
@@ -473,17 +537,17 @@ impl Store {
 
     fn select(&self, sql: &str, parameters: impl Params) -> rusqlite::Result<Vec<Row>> {
         let mut statement = self.connection.prepare_cached(sql)?;
-        let rows = statement.query_map(parameters, read)?;
-        rows.collect()
+        let rows = statement.query_map(parameters, |row| Ok((read(row)?, row.get::<_, String>(12)?)))?;
+        let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
+        if rows.iter().any(|(_, gave)| !gave.is_empty()) {
+            let names = gave::names(&self.connection)?;
+            rows.iter_mut().for_each(|(row, gave)| row.tables = gave::read(gave, &names));
+        }
+        Ok(rows.into_iter().map(|(row, _)| row).collect())
     }
 }
 
 /// True if the table has the column.
-fn has(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<bool> {
-    let sql = "SELECT count(*) FROM pragma_table_info(?1) WHERE name = ?2";
-    connection.query_row(sql, [table, column], |row| row.get::<_, i64>(0)).map(|count| count > 0)
-}
-
 fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     Ok(Row {
         place: Place { input: row.get(0)?, bucket: row.get(1)?, key: row.get(2)? },
@@ -491,14 +555,11 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         size: row.get::<_, i64>(6)?.unsigned_abs(),
         records: row.get::<_, i64>(7)?.unsigned_abs(),
         delivered: row.get(8)?,
+        reason: row.get(11)?,
+        tables: Tables::default(),
         reader: row.get(9)?,
         at: row.get(10)?,
     })
-}
-
-/// SQLite's integers are signed.
-fn stored(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Another process holds the file for the moment.
@@ -523,6 +584,10 @@ fn classified(path: &Path, source: rusqlite::Error) -> OpenError {
     }
 }
 
+mod counts;
+mod gave;
+pub(super) mod look;
+mod sql;
 mod suspects;
 /// A ledger of an older version gets the table when it is opened; that version ignores it.
 pub(super) const TABLE: &str = "

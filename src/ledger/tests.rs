@@ -6,7 +6,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::ack::{Ack, Outcome, Progress};
+use crate::ack::{Ack, Ending, Fate, Outcome, Progress};
 use crate::base::limits::LEDGER_SAVE_TIMEOUT;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -80,7 +80,7 @@ fn what_was_delivered_is_known_after_a_crash() {
     let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
     assert!(!entry.is_delivered());
     deliver(undelivered(entry.identify("\"e\"", 10, "lines")), 3);
-    entry.settle(Outcome::Delivered);
+    entry.settle(Outcome::Delivered, Some(Ending::Sent));
     // As soon as the message is settled, the ledger has recorded it: no orderly end is needed.
     assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
     // A process that ends releases the directory's lock, however it ends.
@@ -110,7 +110,7 @@ fn a_failed_object_goes_on_after_what_was_confirmed() {
             assert!(!progress.admit_next());
         }
         confirm(&mut progress, 5);
-        entry.settle(outcome);
+        entry.settle(outcome, Fate::default().ending(outcome));
         assert_eq!(settled.recv_timeout(PATIENCE), Ok(outcome));
     }
     let (entry, _outcome) = claimed(&ledger, &object("k", Some("e")));
@@ -163,7 +163,7 @@ fn the_same_object_twice_at_once_is_collected_once() {
             assert!(ledger.claim("1", &object, share, None).is_none(), "it is in work");
             deliver(undelivered(entry.identify("e", 10, "lines")), 0);
             assert!(second.try_recv().is_err());
-            entry.settle(outcome);
+            entry.settle(outcome, Fate::default().ending(outcome));
             assert_eq!(first.recv_timeout(PATIENCE), Ok(outcome));
             assert_eq!(second.recv_timeout(PATIENCE), Ok(outcome));
         }
@@ -180,7 +180,7 @@ fn a_message_that_waits_for_an_object_in_work_ends_its_turn_with_the_object() {
         assert!(ledger.claim("1", &object, message().0, Some(&turn)).is_none());
         drop(turn);
         assert!(is_over.try_recv().is_err(), "the object is still in work");
-        entry.settle(outcome);
+        entry.settle(outcome, Fate::default().ending(outcome));
         assert_eq!(is_over.try_recv(), Ok(whole), "{outcome:?}");
     }
 }
@@ -203,19 +203,19 @@ fn without_an_identity_a_get_tells_whether_the_same_content_is_in_work() {
         for entry in [&same, &third_entry] {
             assert!(matches!(entry.identify("e", 10, "lines"), Known::InWork));
             // As the fetcher drops its work.
-            entry.settle(Outcome::Retry);
+            entry.settle(Outcome::Retry, None);
         }
         drop(undelivered(replaced.identify("f", 10, "lines")));
         drop(turn);
         assert!(second.try_recv().is_err() && is_over.try_recv().is_err(), "they wait");
         deliver(progress, 1);
-        entry.settle(Outcome::Delivered);
+        entry.settle(Outcome::Delivered, Some(Ending::Sent));
         for outcome in [first, second, third] {
             assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
         }
         assert_eq!(is_over.recv_timeout(PATIENCE), Ok(true));
         assert!(fourth.try_recv().is_err(), "its content is another one");
-        replaced.settle(Outcome::Retry);
+        replaced.settle(Outcome::Retry, None);
         assert_eq!(fourth.recv_timeout(PATIENCE), Ok(Outcome::Retry));
     }
 }
@@ -227,7 +227,7 @@ fn what_merely_counts_as_done_is_not_remembered_as_delivered() {
     let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
     confirm(&mut undelivered(entry.identify("e", 10, "lines")), 3);
     // Its next part is gone, and `missing_object: skip` says that this is not an error.
-    entry.settle(Outcome::Delivered);
+    entry.settle(Outcome::Delivered, Some(Ending::Sent));
     assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
     let (entry, _outcome) = claimed(&ledger, &object("k", Some("e")));
     assert!(!entry.is_delivered());
@@ -241,7 +241,7 @@ fn an_object_that_nothing_identifies_is_not_remembered() {
     for _ in 0..2 {
         let (entry, outcome) = claimed(&ledger, &object("k", None));
         deliver(undelivered(entry.identify("", 10, "lines")), 1);
-        entry.settle(Outcome::Delivered);
+        entry.settle(Outcome::Delivered, Some(Ending::Sent));
         assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
     }
 }
@@ -262,7 +262,7 @@ fn many_threads_deliver_every_object_once() {
                             deliver(undelivered(entry.identify("e", 1, "lines")), 1);
                             sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                         }
-                        entry.settle(Outcome::Delivered);
+                        entry.settle(Outcome::Delivered, Some(Ending::Sent));
                     }
                     assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
                 }
@@ -283,7 +283,7 @@ fn a_collector_and_a_backfill_may_share_a_file() {
                 for object in (0..20).map(|i| object(&format!("{number}/{i}"), Some("e"))) {
                     let (entry, outcome) = claimed(ledger, &object);
                     deliver(undelivered(entry.identify("e", 1, "lines")), 1);
-                    entry.settle(Outcome::Delivered);
+                    entry.settle(Outcome::Delivered, Some(Ending::Sent));
                     assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
                 }
             });
@@ -303,7 +303,7 @@ fn a_file_that_cannot_be_written_does_not_hold_up_delivery() {
     deliver(undelivered(entry.identify("e", 1, "lines")), 1);
     let other = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
     other.execute_batch("DROP TABLE objects").unwrap();
-    entry.settle(Outcome::Delivered);
+    entry.settle(Outcome::Delivered, Some(Ending::Sent));
     assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
     assert_eq!((telemetry.ledger.recorded.value(), telemetry.ledger.unrecorded.value()), (0, 1));
     assert!(!claimed(&ledger, &object("k", Some("e"))).0.is_delivered());
@@ -317,7 +317,7 @@ fn a_file_that_is_held_for_a_moment_is_waited_for() {
     deliver(undelivered(entry.identify("e", 1, "lines")), 1);
     let other = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    entry.settle(Outcome::Delivered);
+    entry.settle(Outcome::Delivered, Some(Ending::Sent));
     assert!(outcome.recv_timeout(Duration::from_millis(300)).is_err(), "it cannot be recorded yet");
     other.execute_batch("ROLLBACK").unwrap();
     assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
@@ -331,6 +331,49 @@ fn a_closed_ledger_still_lets_messages_end() {
     ledger.close(LEDGER_SAVE_TIMEOUT);
     let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
     deliver(undelivered(entry.identify("e", 1, "lines")), 1);
-    entry.settle(Outcome::Delivered);
+    entry.settle(Outcome::Delivered, Some(Ending::Sent));
     assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
+}
+
+#[test]
+fn refused_and_skipped_objects_are_remembered_with_their_reason() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&directory);
+    let refuse = |key: &str, records, ending: Ending| {
+        let (entry, outcome) = claimed(&ledger, &object(key, Some("e")));
+        if ending != Ending::Withheld {
+            let mut progress = undelivered(entry.identify("e", 10, "lines"));
+            confirm(&mut progress, records);
+            progress.confirmed().gives(&{
+                let mut tables = Tables::default();
+                tables.add("a.b", records, 100);
+                tables
+            });
+        }
+        entry.settle(Outcome::Reject, Some(ending));
+        assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Reject));
+    };
+    refuse("cut", 5, Ending::Damaged);
+    refuse("cut", 0, Ending::Damaged);
+    refuse("archived", 0, Ending::Withheld);
+    ledger.note("1", &object("digest", Some("e")), Ending::SkipRule);
+    ledger.save(LEDGER_SAVE_TIMEOUT);
+    let rows =
+        Store::open_existing(&directory.path().join(FILE)).unwrap().list(&Filter::default(), 9).unwrap();
+    let mut told: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            (row.place.key.as_str(), row.reason.as_str(), row.records, row.tables.events(), row.delivered)
+        })
+        .collect();
+    told.sort_unstable();
+    assert_eq!(
+        told,
+        [
+            ("archived", "withheld", 0, 0, false),
+            ("cut", "damaged", 5, 5, false),
+            ("digest", "skip_rule", 0, 0, false)
+        ]
+    );
+    assert!(!claimed(&ledger, &object("archived", Some("e"))).0.is_delivered());
 }

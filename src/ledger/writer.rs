@@ -10,6 +10,7 @@ use super::clocks::Clocks;
 use super::in_work::{InWork, Name};
 use super::mark::Mark;
 use super::row::Row;
+use super::sent::{REPEATED, Sent, Waiting, slot_of};
 use super::store::{Store, is_busy};
 use crate::ack::Outcome;
 use crate::base::backoff::Backoff;
@@ -24,6 +25,8 @@ use crate::telemetry::{Health, Telemetry};
 pub enum Command {
     /// Record a row, then settle the object's messages.
     Record { row: Box<Row>, then: Finish },
+    /// Record the ending of an object that was not collected.
+    Note(Box<Row>),
     /// Record how far a polled source is delivered.
     Mark(Box<Mark>),
     /// A suspect was decoded after all.
@@ -49,10 +52,13 @@ impl Drop for Finish {
 pub struct Writer {
     pub store: Store,
     pub in_work: Arc<InWork>,
+    pub sent: Arc<Waiting>,
     pub commands: Receiver<Command>,
     pub clocks: Clocks,
     pub health: Arc<Health>,
     pub telemetry: Arc<Telemetry>,
+    /// The number of repeated events that are already written.
+    pub repeated: u64,
 }
 
 /// Rows that share a transaction, and the actions after it.
@@ -70,6 +76,7 @@ impl Writer {
     pub fn run(mut self) {
         let mut looked = Instant::now();
         let mut swept = 0;
+        self.repeated = self.telemetry.send().repeated;
         loop {
             let group = match self.commands.recv_timeout(LEDGER_PROGRESS_INTERVAL) {
                 Ok(command) => self.gather(command),
@@ -80,7 +87,7 @@ impl Writer {
             let end = self.carry_out(group);
             if looked.elapsed() >= LEDGER_PROGRESS_INTERVAL {
                 looked = Instant::now();
-                self.record(&self.in_work.unsaved(LEDGER_PROGRESS_BATCHES));
+                self.record(&self.in_work.unsaved(LEDGER_PROGRESS_BATCHES), false);
                 self.sweep(std::mem::take(&mut swept));
             }
             if end {
@@ -107,7 +114,7 @@ impl Writer {
         if group.save.is_some() {
             group.rows.extend(self.in_work.unsaved(1));
         }
-        self.record(&group.rows);
+        self.record(&group.rows, group.save.is_some());
         self.mark(&group.marks);
         self.acquit(&group.acquitted);
         drop(group.then);
@@ -117,15 +124,26 @@ impl Writer {
         end
     }
 
-    /// Delivery does not depend on the ledger: unrecorded entries may be repeated after a crash, and are not lost.
-    fn record(&mut self, rows: &[Row]) {
-        if rows.is_empty() {
+    /// Delivery does not depend on the ledger: unrecorded entries may be repeated after a crash, and are not lost. With
+    /// `all`, counts that could wait are written too.
+    fn record(&mut self, rows: &[Row], all: bool) {
+        let mut sent = self.sent.take(rows.is_empty() && !all);
+        if rows.is_empty() && sent.is_empty() {
             return;
         }
         let now = self.clocks.now(machine_time());
+        sent.extend(self.newly_repeated(now));
         let rows: Vec<Row> = rows.iter().map(|row| Row { at: now, ..row.clone() }).collect();
-        let written = patiently(&self.health, || self.store.write(&rows));
+        let written = patiently(&self.health, || self.store.record(&rows, &sent));
         self.report(written, rows.len());
+    }
+
+    /// Events that were sent again since the last call.
+    fn newly_repeated(&mut self, now: i64) -> Option<Sent> {
+        let all = self.telemetry.send().repeated;
+        let events = all.saturating_sub(std::mem::replace(&mut self.repeated, all));
+        let (source, table) = (String::new(), REPEATED.to_owned());
+        (events > 0).then(|| Sent { slot: slot_of(now), source, table, events, bytes: 0 })
     }
 
     /// Records marks of polled sources.
@@ -182,6 +200,7 @@ impl Group {
                 self.rows.push(*row);
                 self.then.push(then);
             }
+            Command::Note(row) => self.rows.push(*row),
             Command::Mark(mark) => self.marks.push(*mark),
             Command::Acquit(name) => self.acquitted.push(*name),
             Command::Save { end, done } => self.save = Some((end, done)),
@@ -227,6 +246,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::ack::Ending;
     use crate::ledger::row::{Identity, Place};
 
     /// Days from now.
@@ -240,26 +260,20 @@ mod tests {
         let mut writer = Writer {
             store: Store::open(&directory.path().join("ledger")).unwrap(),
             in_work: Arc::default(),
+            sent: Arc::default(),
             commands: unbounded().1,
             clocks: Clocks::default(),
             health: Arc::new(Health::new("ledger")),
             telemetry: Arc::default(),
+            repeated: 0,
         };
         for days in clocks {
             let time = days.map(|days| SystemTime::from(Timestamp::from_second(day(days)).unwrap()));
             writer.clocks.add(move || time);
         }
         let place = Place { input: "1".into(), bucket: "b".into(), key: "k".into() };
-        let (identity, reader) = (Identity::default(), "r".to_owned());
-        let row = Row {
-            place: place.clone(),
-            identity,
-            size: 1,
-            records: 1,
-            delivered: true,
-            reader,
-            at: day(written),
-        };
+        let ended = Row::ended(place.clone(), Identity::default(), 1, Ending::Sent);
+        let row = Row { delivered: true, at: day(written), ..ended };
         writer.store.write(&[row]).unwrap();
         writer.sweep(0);
         !writer.store.rows(&place).unwrap().is_empty()

@@ -1,12 +1,14 @@
 //! Creates the channels and the threads. The last stage is started first and stopped last, so that no stage ever passes
 //! work to a missing one.
 
+mod audit;
 mod finish;
 mod intake;
 mod internal;
 mod job;
 mod ledger;
 mod refused;
+mod silence;
 #[cfg(test)]
 mod tests;
 mod vitals;
@@ -22,19 +24,20 @@ use crate::base::budget::Budget;
 use crate::base::buffers::Buffers;
 use crate::base::crew::Crew;
 use crate::base::limits::{
-    DECODERS_BYTES_PER_WORKER, DECODERS_BYTES_USUAL, DRAIN_PATIENCE, DRAIN_PATIENCE_LASTING,
-    MESSAGES_WAITING_PER_FETCHER, MemoryShares, OBJECTS_BEGUN_PER_INPUT_MIN, OTHER_FILES, RECORD_BYTES_MAX,
-    SQS_BATCH, STATUS_CONNECTIONS_MAX, STOP_CHECK_INTERVAL,
+    AUDIT_OBJECTS_IN_WORK_MAX, DECODERS_BYTES_PER_WORKER, DECODERS_BYTES_USUAL, DRAIN_PATIENCE,
+    DRAIN_PATIENCE_LASTING, MESSAGES_WAITING_PER_FETCHER, MemoryShares, OBJECTS_BEGUN_PER_INPUT_MIN,
+    OTHER_FILES, RECORD_BYTES_MAX, SQS_BATCH, STATUS_CONNECTIONS_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::base::stop::Stop;
 use crate::decode::Bounds;
-use crate::handoff::Payload;
 use crate::handoff::schedule;
+use crate::handoff::schedule::Lane;
+use crate::handoff::{Payload, Task};
 use crate::ledger::Ledger;
 use crate::settings::Rates;
 use crate::settings::{Config, Input, Output, Source};
 use crate::stages::backfill;
-use crate::stages::backfill::Lister;
+use crate::stages::backfill::{Feeder, Lister};
 use crate::stages::fetch;
 use crate::stages::receive;
 use crate::stages::receive::Receiver;
@@ -59,6 +62,8 @@ pub struct Pipeline {
     fetchers: Crew,
     /// The thread for internal events, if enabled.
     internal: Crew,
+    /// The thread that looks for silent services.
+    silence: Crew,
     /// Kept until the end: senders end when nothing can reach them any more.
     outputs: Option<Outputs>,
     pool: Pool,
@@ -150,6 +155,8 @@ impl Pipeline {
             abort: abort.clone(),
             suspects: ledger.suspects().clone(),
             refused: Arc::default(),
+            ledger: ledger.clone(),
+            sources: sources(config),
             telemetry: Arc::clone(telemetry),
             accounts: accounts.clone(),
         });
@@ -195,7 +202,10 @@ impl Pipeline {
             if let Job::Backfill(backfill) = job {
                 let s3 = S3::new(clients[index].stopped_by(&stop)).paid_by_caller(input.request_payer);
                 let backfill = backfill.clone();
-                let ledger = remembering(&input, &ledger);
+                let ledger = match backfill.listing.is_given() {
+                    true => Ledger::none(),
+                    false => remembering(&input, &ledger),
+                };
                 let settings = backfill::Settings {
                     index,
                     input,
@@ -231,9 +241,27 @@ impl Pipeline {
             };
             Ok(Box::new(Receiver::start(settings)?))
         };
+        let feeders = feeders(&lanes, telemetry, &stop);
         let intakes = lanes.into_iter().enumerate().map(|(index, tasks)| start_intake(index, tasks));
         let mut intakes: Vec<Box<dyn Intake>> =
             intakes.collect::<Result<_, _>>().context("cannot start the threads of an input")?;
+        if let Some(audit) = globals.audit.clone().filter(|_| matches!(job, Job::Run)) {
+            let s3 = |(input, client): (&Input, &Client)| {
+                S3::new(client.stopped_by(&stop)).paid_by_caller(input.request_payer)
+            };
+            let settings = audit::Settings {
+                audit,
+                inputs: config.inputs.clone(),
+                s3: config.inputs.iter().zip(&clients).map(s3).collect(),
+                queues: queues.iter().map(|(receiving, _)| receiving.clone()).collect(),
+                feeders,
+                ledger: ledger.clone(),
+                state_directory: globals.state_directory.clone(),
+                telemetry: Arc::clone(telemetry),
+                stop: stop.clone(),
+            };
+            intakes.push(Box::new(audit::Auditor::start(settings).context("cannot start a thread")?));
+        }
         // A backfill's only input is a listing.
         let sources = if matches!(job, Job::Backfill(_)) { &[] } else { config.sources.as_slice() };
         let paces = Paces::default();
@@ -257,6 +285,10 @@ impl Pipeline {
             };
             intakes.push(Box::new(Poller::start(settings).context("cannot start the threads that poll")?));
         }
+        let silence = match job {
+            Job::Run => silence::start(config, telemetry, &stop).context("cannot start a thread")?,
+            Job::Drain | Job::Backfill(_) => Crew::new(),
+        };
         let shutdown_timeout = globals.shutdown_timeout;
         telemetry.enter(Phase::Running);
         unfinished.finish();
@@ -265,6 +297,7 @@ impl Pipeline {
             intakes,
             fetchers,
             internal,
+            silence,
             outputs: Some(outputs),
             pool,
             ledger,
@@ -336,8 +369,10 @@ impl Pipeline {
         // If the job has an end, theirs is not suspicious.
         let pulling = pulling.filter_map(|crew| if self.ends { crew.panicked() } else { crew.ended() });
         let serving = self.intakes.iter().flat_map(|intake| intake.serving());
-        let stages =
-            [&self.fetchers, &self.internal].into_iter().chain(self.pool.crews()).chain(self.ledger.crew());
+        let stages = [&self.fetchers, &self.internal, &self.silence]
+            .into_iter()
+            .chain(self.pool.crews())
+            .chain(self.ledger.crew());
         let lost = pulling.chain(serving.chain(stages).filter_map(Crew::ended)).next();
         // A stop that came meanwhile explains it.
         lost.filter(|_| !self.stop.is_stopped())
@@ -401,7 +436,8 @@ fn threads_that_call(config: &Config) -> usize {
     // Leases, deletions and returns usually need a thread each, and so does the queue's watch.
     let per_input = |input: &Input| input.receivers + 4;
     let queues = config.inputs.iter().map(per_input).sum::<usize>();
-    config.fetchers() + queues + config.sources.len()
+    let audits = usize::from(config.globals.audit.is_some());
+    config.fetchers() + queues + config.sources.len() + audits
 }
 
 /// Two handles on each queue: waits of the first end when receiving stops, those of the second only at an abort.
@@ -439,6 +475,12 @@ fn outputs_by_index(config: &Config, outputs: &Outputs) -> Vec<Outputs> {
     of_inputs.chain(config.sources.iter().map(|_| outputs.clone())).collect()
 }
 
+/// The names under which sent events are counted in the ledger, by the index of the input. None if they are not sent.
+fn sources(config: &Config) -> Vec<Option<String>> {
+    let of_inputs = config.inputs.iter().map(|input| (!input.do_not_send).then(|| input.id.clone()));
+    of_inputs.chain(config.sources.iter().map(|source| Some(source.name.clone()))).collect()
+}
+
 fn outputs_of(input: &Input, outputs: &Outputs) -> Outputs {
     if input.do_not_send { Outputs::none() } else { outputs.clone() }
 }
@@ -457,6 +499,18 @@ fn fetch_side(
         missing_object: input.missing_object,
         telemetry: Arc::clone(telemetry),
     }
+}
+
+/// The feeders for missing objects, by the index of the input.
+fn feeders(lanes: &[Lane<Task>], telemetry: &Telemetry, stop: &Stop) -> Vec<Feeder> {
+    let feeder = |((index, tasks), telemetry): ((usize, &Lane<Task>), &Arc<telemetry::Input>)| Feeder {
+        index,
+        tasks: tasks.clone(),
+        slots: Budget::new(AUDIT_OBJECTS_IN_WORK_MAX),
+        telemetry: Arc::clone(telemetry),
+        stop: stop.clone(),
+    };
+    lanes.iter().enumerate().zip(&telemetry.inputs).map(feeder).collect()
 }
 
 /// The ledger of an input: unsent objects must not be recorded as delivered.

@@ -19,7 +19,7 @@ use crate::decode::{Error, Record, Scratch};
 use crate::handoff::Source;
 use crate::handoff::Subject;
 use crate::handoff::{Payload, Work};
-use crate::ledger::Suspects;
+use crate::ledger::{Ledger, Suspects};
 use crate::services::{Route, Verdict};
 use crate::stages::frame;
 use crate::stages::frame::Frames;
@@ -42,6 +42,9 @@ pub struct Worker {
     pub suspects: Suspects,
     /// Objects with records that an output refuses.
     pub refused: Arc<Refused>,
+    pub ledger: Ledger,
+    /// The names under which events are counted in the ledger, by the index of the input. None if they are not sent.
+    pub sources: Vec<Option<String>>,
     pub telemetry: Arc<Telemetry>,
     /// By the index of the input, for tags that need it. Pages of sources know theirs.
     pub accounts: Vec<AccountId>,
@@ -122,6 +125,9 @@ impl Worker {
             subject: Arc::new(subject(source)),
             service: &telemetry,
             refused: &self.refused,
+            ledger: &self.ledger,
+            source: self.sources[*input].as_deref(),
+            name: &service.name,
             fate,
         };
         let counts = &telemetry.decode;
@@ -338,22 +344,33 @@ struct Sending<'a> {
     subject: Arc<Subject>,
     service: &'a Arc<Service>,
     refused: &'a Arc<Refused>,
+    ledger: &'a Ledger,
+    /// The name under which events are counted in the ledger.
+    source: Option<&'a str>,
+    /// The service's name.
+    name: &'a str,
     fate: &'a Fate,
 }
 
 impl Sending<'_> {
     /// Sends a batch that begins with record number `first_record`, and counts it once every output has it.
-    fn send(&self, frames: Frames, first_record: u64, progress: &Progress, batch: Ack) {
-        let (events, bytes) = (frames.events(), frames.len());
+    fn send(&self, mut frames: Frames, first_record: u64, progress: &Progress, batch: Ack) {
+        let (events, bytes, tables) = (frames.events(), frames.len(), frames.take_tables());
         self.service.decode.events.add(events.into());
         let (share, confirmed) = (batch.share(), progress.confirmed());
         let (service, subject) = (Arc::clone(self.service), Arc::clone(&self.subject));
         let (refused, fate) = (Arc::clone(self.refused), self.fate.clone());
+        let ledger = self.ledger.clone();
+        let source = self.source.map(|source| source_of(source, self.name));
         fate.note_first(Ending::Sent);
         let counted = share.work(move |outcome| match outcome {
             Outcome::Delivered => {
                 service.delivered.events.add(events.into());
                 service.delivered.bytes.add(bytes as u64);
+                confirmed.gives(&tables);
+                if let Some(source) = source {
+                    ledger.sent(&source, &tables, Timestamp::now().as_second());
+                }
             }
             Outcome::Reject => {
                 fate.note(Ending::Output);
@@ -366,6 +383,11 @@ impl Sending<'_> {
             .send(frames.into_batch_of(&self.subject, first_record, counted.share(), self.lane), &counted);
         counted.close(Outcome::Delivered);
     }
+}
+
+/// The source's name in the ledger. The name of a polled source contains its service.
+fn source_of(source: &str, service: &str) -> String {
+    if source.contains('/') { source.to_owned() } else { format!("{source}/{service}") }
 }
 
 /// The object's name in the log, and the identity of its content.

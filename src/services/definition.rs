@@ -1,6 +1,7 @@
 //! The definition of a service after its row, or the user's file, has been read: valid by construction.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::field::Field;
 use super::rules::{FileRule, LineRule, Rules, Source};
@@ -31,6 +32,8 @@ pub struct Definition {
     pub template: Template,
     /// Services that are tried first (`delegates`): an object that one of them claims is that service's own.
     pub delegates: Vec<Arc<Definition>>,
+    /// The time without deliveries after which a warning is raised (`quiet_after`). None if it is learnt.
+    pub quiet_after: Option<Duration>,
 }
 
 /// A separate template for some of a service's records.
@@ -45,6 +48,14 @@ impl Definition {
     pub fn skips(&self, key: &str) -> bool {
         let skips = |definition: &Definition| definition.skip_objects.any(|rule| rule.holds(key));
         skips(self) || self.delegate(key).is_some_and(|delegate| skips(delegate))
+    }
+
+    /// The pattern of the rule that skips the object, if any.
+    pub fn skipping_rule(&self, key: &str) -> Option<&str> {
+        let own =
+            self.skip_objects.0.iter().find(|all| !all.is_empty() && all.iter().all(|rule| rule.holds(key)));
+        let rule = own.and_then(|all| all.first()).map(|rule| rule.pattern.as_str());
+        rule.or_else(|| self.delegate(key)?.skipping_rule(key))
     }
 
     /// The definition that says how the object is read and where it goes: its own, or a delegate's.

@@ -238,6 +238,7 @@ mod tests {
             send_dropped_to_unknown: false,
             cases: vec![],
             delegates: vec![],
+            quiet_after: None,
         }
     }
 

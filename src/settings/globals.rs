@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::bucket::Bucket;
+
 /// `globals`.
 #[derive(Debug, Clone)]
 pub struct Globals {
@@ -27,6 +29,33 @@ pub struct Globals {
     /// None: no status page and no metrics.
     pub status: Option<Status>,
     pub internal_events: Option<InternalEvents>,
+    /// None: no audits while the collector runs.
+    pub audit: Option<Audit>,
+    /// None: Devo is not asked what it has.
+    pub devo_api: Option<DevoApi>,
+}
+
+/// The key `globals.audit`: audits while the collector runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// Time from the start of one audit to the next.
+    pub every: Duration,
+    /// The length of the audited time, which ends `delay` ago.
+    pub window: Duration,
+    pub delay: Duration,
+    /// Missing objects are sent.
+    pub fix: bool,
+    /// The location of the objects. Empty: where the objects in the ledger are.
+    pub buckets: Vec<Bucket>,
+}
+
+/// The key `globals.devo_api`: Devo's query API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DevoApi {
+    /// The address of the call.
+    pub url: String,
+    /// The file that holds the token.
+    pub token_file: PathBuf,
 }
 
 /// `globals.internal_events`.

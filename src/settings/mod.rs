@@ -3,13 +3,15 @@
 //! `config` makes them from the file; they need no further checks.
 
 mod aws;
+mod bucket;
 mod globals;
 mod inputs;
 mod outputs;
 mod sources;
 
 pub use aws::{AccessKey, Credentials, Endpoints, Service, Variant, shown_key_id};
-pub use globals::{Globals, InternalEvents, Status};
+pub use bucket::{Bucket, NotABucket};
+pub use globals::{Audit, DevoApi, Globals, InternalEvents, Status};
 pub use inputs::{Input, MissingObject, Queue};
 pub use outputs::{Confirmation, Destination, Identity, Output, Rates, TlsFiles};
 pub use sources::{Api, CloudTrail, GuardDuty, Logs, Metrics, Source};

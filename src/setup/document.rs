@@ -1,6 +1,6 @@
 //! What is asked for, and what is printed.
 
-use super::bucket::Bucket;
+use crate::settings::Bucket;
 
 /// Facts that a configuration does not have and the user adds.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +15,8 @@ pub struct Wishes {
     pub versioned: bool,
     /// Buckets may be listed: for `backfill`, and to distinguish a missing object from a forbidden one.
     pub list: bool,
+    /// `audit` may list the buckets and read their notification configuration.
+    pub audit: bool,
 }
 
 /// A document, with notes for the user.

@@ -2,7 +2,6 @@
 //! requested and nothing is changed.
 
 mod arn;
-mod bucket;
 mod document;
 mod needs;
 mod policy;
@@ -11,7 +10,6 @@ pub mod template;
 mod tests;
 mod writers;
 
-pub use bucket::{Bucket, NotABucket};
 pub use document::{Document, Wishes};
 pub use needs::{Call, Needs, Queue, Rights, UnknownInput};
 pub use policy::{Identity, policy};

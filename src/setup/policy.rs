@@ -140,8 +140,12 @@ pub fn read_objects(objects: Vec<Value>, wishes: &Wishes) -> Statement {
 }
 
 pub fn list_buckets(buckets: Vec<Value>, wishes: &Wishes) -> Option<Statement> {
-    let statement = Statement { sid: "ListBuckets", actions: vec!["s3:ListBucket"], resources: buckets };
-    (wishes.list && !statement.resources.is_empty()).then_some(statement)
+    let mut actions = vec!["s3:ListBucket"];
+    if wishes.audit {
+        actions.push("s3:GetBucketNotification");
+    }
+    let statement = Statement { sid: "ListBuckets", actions, resources: buckets };
+    ((wishes.list || wishes.audit) && !statement.resources.is_empty()).then_some(statement)
 }
 
 pub fn decrypt(wishes: &Wishes) -> Option<Statement> {

@@ -105,8 +105,12 @@ fn a_source_s_calls_are_those_that_its_policy_allows() {
 /// Queues and objects: the names in the modules that make the calls.
 #[test]
 fn the_policy_of_a_queue_allows_what_its_calls_name() {
-    let sources =
-        [include_str!("../aws/sqs.rs"), include_str!("../aws/s3.rs"), include_str!("../aws/listing.rs")];
+    let sources = [
+        include_str!("../aws/sqs.rs"),
+        include_str!("../aws/s3.rs"),
+        include_str!("../aws/listing.rs"),
+        include_str!("../aws/notification.rs"),
+    ];
     let made: BTreeSet<String> = sources
         .iter()
         .flat_map(|text| text.split("#[cfg(test)]").next().unwrap_or_default().split('"'))
@@ -121,6 +125,7 @@ fn the_policy_of_a_queue_allows_what_its_calls_name() {
         dead_letters: vec!["arn:aws:sqs:us-east-1:123456789012:d".to_owned()],
         versioned: true,
         list: true,
+        audit: true,
         ..Wishes::default()
     };
     let needs = Needs::of(&config, &[]).unwrap();

@@ -1,5 +1,6 @@
 //! Figures of an input, or of a source behind an API, and of its services.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -58,6 +59,8 @@ pub struct Service {
     pub delivered: Delivered,
     pub endings: Endings,
     pub lag: Lag,
+    /// The time of the last delivery, in seconds since 1970; 0 if there was none.
+    last_delivery: AtomicI64,
 }
 
 impl Input {
@@ -165,6 +168,7 @@ impl Service {
             delivered: Delivered::default(),
             endings: Endings::default(),
             lag: Lag::default(),
+            last_delivery: AtomicI64::new(0),
         }
     }
 
@@ -174,8 +178,19 @@ impl Service {
             delivered: self.delivered.successor(),
             endings: self.endings.successor(),
             lag: self.lag.successor(),
+            last_delivery: AtomicI64::new(self.last_delivery.load(Ordering::Relaxed)),
             ..Service::new(&self.name)
         }
+    }
+
+    /// Records a delivery at that time, in seconds since 1970.
+    pub fn delivered_at(&self, time: i64) {
+        self.last_delivery.fetch_max(time, Ordering::Relaxed);
+    }
+
+    /// The time of the last delivery, in seconds since 1970. None if none is known.
+    pub fn last_delivery(&self) -> Option<i64> {
+        Some(self.last_delivery.load(Ordering::Relaxed)).filter(|time| *time > 0)
     }
 
     /// An object is in flight from now on. `time` is its event time, if known.
@@ -214,6 +229,9 @@ impl Service {
             self.lag.end(time, (outcome == Outcome::Delivered).then_some(now));
         }
         let ending = fate.ending(outcome);
+        if ending == Some(Ending::Sent) {
+            self.delivered_at(now.as_second());
+        }
         ending.into_iter().for_each(|ending| self.endings.add(ending));
         ending
     }
@@ -243,6 +261,7 @@ impl Service {
             name: self.name.clone(),
             lag_seconds: self.lag.oldest(now).or(last),
             last_lag_seconds: last,
+            last_delivery_at: self.last_delivery().map(|time| time as f64),
             decode: self.decode.totals(),
             delivered: self.delivered.totals(),
             endings: self.endings.totals(),

@@ -13,6 +13,7 @@
 //! ```
 
 mod answers;
+mod audit;
 mod input;
 pub mod model;
 mod notices;
@@ -26,6 +27,7 @@ mod snapshot;
 mod trouble;
 
 pub use answers::Waiting;
+pub use audit::{Audit, AuditSnapshot};
 pub use input::{Input, Service};
 pub use model::activity::Activity;
 pub use model::counter::{Counter, Gauge, Held};

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
+use super::audit::Audit;
 use super::input::Input;
 use super::notices::Notices;
 use super::output::Output;
@@ -34,6 +35,7 @@ pub struct Telemetry {
     pub waits: Arc<Waits>,
     pub ledger: Ledger,
     pub internal: Internal,
+    pub audit: Audit,
     pub collector: Collector,
     pub notices: Arc<Notices>,
     /// The budget for compressed bytes.
@@ -127,6 +129,7 @@ impl Telemetry {
             waits: Arc::clone(&waits),
             ledger: self.ledger.successor(),
             internal: self.internal.successor(),
+            audit: self.audit.successor(),
             notices: Arc::clone(&self.notices),
             ..Telemetry::default()
         }
@@ -269,6 +272,7 @@ impl Telemetry {
             outputs: self.outputs.iter().map(|output| output.snapshot()).collect(),
             ledger: self.ledger.totals(),
             internal: self.internal.totals(),
+            audit: self.audit.snapshot(),
             memory: self.memory(),
             process: process::read(),
             notices: self.notices.latest(),

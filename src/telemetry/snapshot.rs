@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::audit::AuditSnapshot;
 use super::notices::Notice;
 use crate::telemetry::model::activity::Activity;
 use crate::telemetry::model::endings::EndingTotals;
@@ -38,6 +39,7 @@ pub struct Snapshot {
     pub outputs: Vec<OutputSnapshot>,
     pub ledger: LedgerTotals,
     pub internal: InternalTotals,
+    pub audit: AuditSnapshot,
     pub memory: Memory,
     pub process: Process,
     /// The notices, latest first.
@@ -107,6 +109,8 @@ pub struct ServiceSnapshot {
     pub name: String,
     pub lag_seconds: Option<f64>,
     pub last_lag_seconds: Option<f64>,
+    /// The time of the last delivery, in seconds since 1970.
+    pub last_delivery_at: Option<f64>,
     pub decode: DecodeTotals,
     pub delivered: DeliveredTotals,
     pub endings: EndingTotals,

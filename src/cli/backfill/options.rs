@@ -84,7 +84,7 @@ pub(super) fn s3_url(text: &str) -> Result<Place, String> {
 }
 
 /// Parses a date or a time; a day begins at midnight UTC.
-pub(super) fn time(text: &str) -> Result<SystemTime, String> {
+pub fn time(text: &str) -> Result<SystemTime, String> {
     let moment = text.parse::<Timestamp>().or_else(|error| match text.parse::<Date>() {
         // A date that parses as a prefix of a longer text would hide a mistyped time.
         Ok(day) if text.len() == 10 => day.to_zoned(TimeZone::UTC).map(|start| start.timestamp()),

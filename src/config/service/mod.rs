@@ -11,9 +11,11 @@ pub(super) mod signs;
 mod text;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::duration;
 use super::ignored;
 use super::kind::Kind;
 use super::node::{Mapping, Node};
@@ -86,6 +88,8 @@ pub(super) fn definition(name: &str, keys: &Mapping<'_>, catalog: &Catalog) -> O
         .and_then(|text| template(&text, &keys.node("routing_template")?, &fields));
     let object_keys = keys.node("object_keys").map(|node| pattern(&node));
     let delegates = delegates(keys, catalog);
+    const DAY: Duration = Duration::from_secs(86_400);
+    let quiet_after = duration::read(keys, "quiet_after", Duration::from_secs(60)..=90 * DAY);
     let send_dropped_to_unknown = keys.boolean("send_filtered_out_to_unknown", false);
     Some(Definition {
         name: name.to_owned(),
@@ -102,6 +106,7 @@ pub(super) fn definition(name: &str, keys: &Mapping<'_>, catalog: &Catalog) -> O
         cases: cases.into_iter().flatten().collect(),
         template: template?,
         delegates,
+        quiet_after,
     })
 }
 

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::ack::{Ending, Tables};
+use crate::ledger::{Keys, Look, REPEATED};
 
 fn file(directory: &TempDir) -> PathBuf {
     directory.path().join("state").join("ledger.sqlite3")
@@ -13,7 +15,8 @@ fn file(directory: &TempDir) -> PathBuf {
 fn row(key: &str, records: u64, delivered: bool) -> Row {
     let place = Place { input: "1".into(), bucket: "b".into(), key: key.into() };
     let identity = Identity { etag: "e".into(), ..Identity::default() };
-    Row { place, identity, size: 10, records, delivered, reader: "r".into(), at: 100 }
+    let row = Row::ended(place, identity, 10, Ending::Sent);
+    Row { records, delivered, reason: String::new(), reader: "r".into(), at: 100, ..row }
 }
 
 fn keys(store: &Store, filter: &Filter) -> Vec<String> {
@@ -228,13 +231,17 @@ fn a_file_of_the_first_version_is_brought_up_and_keeps_its_objects() {
     connection
         .execute_batch(
             "DROP TABLE checkpoints; DROP TABLE seen; DROP TABLE terms; DROP TABLE outputs; DROP TABLE queues;
-             DROP TABLE accounts; ALTER TABLE objects DROP COLUMN outputs; PRAGMA user_version = 1",
+             DROP TABLE accounts; DROP TABLE names; DROP TABLE sent; ALTER TABLE objects DROP COLUMN outputs;
+             ALTER TABLE objects DROP COLUMN reason; ALTER TABLE objects DROP COLUMN gave; PRAGMA user_version = 1",
         )
         .unwrap();
     drop(connection);
     let mut old = Store::open_existing(&file(&directory)).unwrap();
     assert_eq!((old.checkpoints("").unwrap().len(), old.forget_sources("").unwrap()), (0, 0));
     old.refuse_other_queues(&file(&directory), &scope("q1", "a:1")).unwrap();
+    drop(old);
+    let old = Store::open_existing(&file(&directory)).unwrap();
+    assert_eq!((all(&old), old.sent(0, i64::MAX).unwrap()), (vec!["a".to_owned()], vec![]));
     drop(old);
     let mut store = Store::open(&file(&directory)).unwrap();
     store.belong(&file(&directory), &scope("q1", "a:1")).unwrap();
@@ -328,7 +335,9 @@ fn a_place_that_cannot_be_written_is_refused() {
     let directory = TempDir::new().unwrap();
     drop(Store::open(&file(&directory)).unwrap());
     let connection = Connection::open_with_flags(file(&directory), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-    let error = Store { connection, ours: Ours::default() }.migrate(&file(&directory)).unwrap_err();
+    let error = Store { connection, ours: Ours::default(), names: Names::default() }
+        .migrate(&file(&directory))
+        .unwrap_err();
     assert!(matches!(error, OpenError::ReadOnly { .. }), "{error}");
 }
 
@@ -390,4 +399,84 @@ fn what_a_forgotten_source_had_on_its_way_is_not_recorded() {
     store.mark(&[mark("2/a/r", 1)], 4).unwrap();
     store.forget_sources("1").unwrap();
     assert_eq!((store.term("1/a/r").unwrap(), store.term("2/a/r").unwrap()), (2, 1));
+}
+
+fn tables(counts: &[(&str, u64)]) -> Tables {
+    let mut tables = Tables::default();
+    counts.iter().for_each(|(name, events)| tables.add(name, *events, 10 * events));
+    tables
+}
+
+#[test]
+fn an_entry_says_how_its_object_ended_and_what_it_gave() {
+    let directory = TempDir::new().unwrap();
+    let gave = tables(&[("cloud.aws.cloudtrail.s3", 3), ("cloud.aws.cloudtrail.ec2", 4), ("", 1)]);
+    let refused = Row { reason: "damaged".into(), tables: gave.clone(), ..row("bad", 7, false) };
+    let sent = |slot, table: &str| Sent {
+        slot,
+        source: "1/aws_sqs_cloudtrail".into(),
+        table: table.into(),
+        events: 7,
+        bytes: 70,
+    };
+    let mut store = Store::open(&file(&directory)).unwrap();
+    store
+        .record(std::slice::from_ref(&refused), &[sent(300, "cloud.aws.cloudtrail.s3"), sent(300, "")])
+        .unwrap();
+    store.record(&[row("a", 1, true)], &[sent(300, "cloud.aws.cloudtrail.s3"), sent(600, REPEATED)]).unwrap();
+    drop(store);
+    let mut store = Store::open(&file(&directory)).unwrap();
+    assert_eq!(store.rows(&refused.place).unwrap(), [refused]);
+    let found = store.sent(300, 600).unwrap();
+    let counted: Vec<_> = found.iter().map(|sent| (sent.table.as_str(), sent.events)).collect();
+    assert_eq!(counted, [("", 7), ("cloud.aws.cloudtrail.s3", 14)]);
+    assert_eq!(store.sent(600, 900).unwrap(), [sent(600, REPEATED)]);
+    store.sweep(600, u64::MAX, 10).unwrap();
+    assert_eq!(store.sent(0, 900).unwrap().len(), 1, "it is forgotten like the rest");
+}
+
+#[test]
+fn names_of_a_transaction_that_failed_are_given_anew() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(&file(&directory)).unwrap();
+    let gives = |key: &str, table: &str| Row { tables: tables(&[(table, 1)]), ..row(key, 1, true) };
+    store
+        .connection
+        .execute_batch("CREATE TRIGGER stop BEFORE INSERT ON objects BEGIN SELECT raise(ABORT, 'no'); END")
+        .unwrap();
+    store.write(&[gives("a", "a.b")]).unwrap_err();
+    store.connection.execute_batch("DROP TRIGGER stop").unwrap();
+    store.write(&[gives("c", "c.d"), gives("a", "a.b")]).unwrap();
+    assert_eq!(store.list(&Filter::default(), 9).unwrap(), [gives("a", "a.b"), gives("c", "c.d")]);
+}
+
+#[test]
+fn refused_and_skipped_objects_alone_do_not_bind_an_input_to_its_queue() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(&file(&directory)).unwrap();
+    store.belong(&file(&directory), &scope("q1", "a:1")).unwrap();
+    store.write(&[Row { reason: "no_service".into(), ..row("a", 0, false) }]).unwrap();
+    store.belong(&file(&directory), &scope("q2", "a:1")).unwrap();
+    store.write(&[row("b", 1, true)]).unwrap();
+    assert!(store.belong(&file(&directory), &scope("q1", "a:1")).is_err());
+}
+
+#[test]
+fn a_look_believes_what_went_to_all_outputs_of_today() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(&file(&directory)).unwrap();
+    store.belong(&file(&directory), &scope("q", "a:1")).unwrap();
+    let refused = Row { reason: "damaged".into(), ..row("bad", 0, false) };
+    store.write(&[row("a", 1, true), refused.clone()]).unwrap();
+    let look = |outputs| Look::open(&file(&directory), outputs).unwrap();
+    for (outputs, delivered) in [(Some("a:1"), 1), (Some("b:2"), 0), (None, 1)] {
+        assert_eq!(look(outputs).rows(&row("a", 1, true).place).unwrap().len(), delivered, "{outputs:?}");
+        assert_eq!(look(outputs).rows(&refused.place).unwrap(), std::slice::from_ref(&refused));
+    }
+    let (first, last) = ("a".to_owned(), "bad".to_owned());
+    assert_eq!(look(None).keys().unwrap(), [Keys { input: "1".into(), bucket: "b".into(), first, last }]);
+    store.write(&[Row { tables: tables(&[("a.b", 2)]), ..row("g", 1, true) }]).unwrap();
+    let givers = look(None).givers("a.b", 0, 101, 9).unwrap();
+    assert_eq!(givers.iter().map(|row| row.place.key.as_str()).collect::<Vec<_>>(), ["g"]);
+    assert!(look(None).givers("a.b", 101, 200, 9).unwrap().is_empty());
 }

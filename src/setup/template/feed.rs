@@ -5,9 +5,10 @@
 use serde_json::{Value, json};
 
 use super::{Parts, arn_of, kept};
+use crate::settings::Bucket;
+use crate::setup::Wishes;
 use crate::setup::needs::Queue;
 use crate::setup::writers::{self, Writer};
-use crate::setup::{Bucket, Wishes};
 
 /// Adds buckets, rules and the queue's policy. Returns what the reader may read: objects and buckets.
 pub(super) fn add(parts: &mut Parts, queue: &Queue, stem: &str, wishes: &Wishes) -> (Vec<Value>, Vec<Value>) {

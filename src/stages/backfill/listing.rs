@@ -1,9 +1,10 @@
 //! The pages of a plan's listing, in order.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::Plan;
 use crate::aws::{Error, ListObjects, Listed, S3};
+use crate::base::limits::S3_LIST_KEYS;
 
 /// The position of a listing. The next call retries a failed page.
 #[derive(Debug, Clone)]
@@ -15,6 +16,18 @@ pub struct Listing {
     /// The last listed key.
     start_after: String,
     ended: bool,
+    /// The source of the keys if S3 is not asked. Clones share it.
+    given: Option<Given>,
+}
+
+/// Objects that are already known.
+#[derive(Clone)]
+struct Given(Arc<Mutex<dyn Iterator<Item = Listed> + Send>>);
+
+impl std::fmt::Debug for Given {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Given")
+    }
 }
 
 impl Listing {
@@ -24,9 +37,22 @@ impl Listing {
     /// Those of [`S3::list`].
     pub fn begin(plan: Plan, s3: &S3) -> Result<Listing, Error> {
         let start_after = plan.start_after.clone();
-        let mut listing = Listing { plan: Arc::new(plan), ahead: None, start_after, ended: false };
+        let mut listing =
+            Listing { plan: Arc::new(plan), ahead: None, start_after, ended: false, given: None };
         listing.ahead = Some(listing.read_page(s3)?);
         Ok(listing)
+    }
+
+    /// Creates a listing of objects that are already known, such as the missing ones of an audit. S3 is not asked, and
+    /// progress is not recorded.
+    pub fn given(plan: Plan, objects: impl Iterator<Item = Listed> + Send + 'static) -> Listing {
+        let given = Some(Given(Arc::new(Mutex::new(objects))));
+        Listing { plan: Arc::new(plan), ahead: None, start_after: String::new(), ended: false, given }
+    }
+
+    /// Returns true if its objects were already known.
+    pub fn is_given(&self) -> bool {
+        self.given.is_some()
     }
 
     /// The plan to list.
@@ -64,6 +90,13 @@ impl Listing {
     }
 
     fn read_page(&mut self, s3: &S3) -> Result<Vec<Listed>, Error> {
+        if let Some(given) = &self.given {
+            let mut objects = given.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let page: Vec<Listed> =
+                std::iter::from_fn(|| objects.next()).take(S3_LIST_KEYS as usize).collect();
+            self.ended = page.len() < S3_LIST_KEYS as usize;
+            return Ok(page);
+        }
         let Plan { bucket, prefix, .. } = &*self.plan;
         let page = s3.list(&ListObjects { bucket, prefix, start_after: &self.start_after })?;
         self.ended = !page.truncated;

@@ -6,6 +6,7 @@
 //! of its objects, and the ledger stores the key up to which all pages are delivered.
 
 mod checkpoint;
+mod feeder;
 mod listing;
 mod pages;
 mod plan;
@@ -15,9 +16,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
-use crate::ack::{Ack, Ending, Fate, Outcome, Share};
+use crate::ack::{Ack, Ending, Outcome, Share};
 use crate::aws::{AccountId, Kind, Listed, S3};
 use crate::base::backoff::Backoff;
 use crate::base::budget::Budget;
@@ -27,8 +26,8 @@ use crate::base::limits::{
 };
 use crate::base::object::Object;
 use crate::base::stop::Stop;
+use crate::handoff::Task;
 use crate::handoff::schedule::Lane;
-use crate::handoff::{Source, Task};
 use crate::ledger::Ledger;
 use crate::services::Definition;
 use crate::settings::Input;
@@ -36,6 +35,7 @@ use crate::stages::resolve::is_marker;
 use crate::telemetry;
 use checkpoint::Checkpoint;
 
+pub use feeder::Feeder;
 pub use listing::Listing;
 pub use plan::{Plan, Verdict};
 pub use tally::Tally;
@@ -75,8 +75,7 @@ pub struct Lister {
 struct Shared {
     settings: Settings,
     checkpoint: Checkpoint,
-    /// Free slots among the objects in flight.
-    slots: Budget,
+    feeder: Feeder,
 }
 
 impl Lister {
@@ -90,7 +89,14 @@ impl Lister {
         if let Some(key) = resumed_after {
             tally.resumed_after(key);
         }
-        let shared = Arc::new(Shared { settings, checkpoint, slots: Budget::new(OBJECTS_IN_WORK_MAX) });
+        let feeder = Feeder {
+            index: settings.index,
+            tasks: settings.tasks.clone(),
+            slots: Budget::new(OBJECTS_IN_WORK_MAX),
+            telemetry: Arc::clone(&settings.telemetry),
+            stop: settings.stop.clone(),
+        };
+        let shared = Arc::new(Shared { settings, checkpoint, feeder });
         let own = Arc::clone(&shared);
         let mut lister = Crew::new();
         lister.spawn("list", move || run(&own))?;
@@ -109,7 +115,7 @@ impl Lister {
 
     /// Objects that were started and have not ended.
     fn in_work(&self) -> usize {
-        self.shared.slots.total() - self.shared.slots.free()
+        self.shared.feeder.in_work()
     }
 }
 
@@ -173,53 +179,19 @@ fn put_on_the_way(shared: &Shared, listed: Listed, page: &Ack) -> bool {
     }
 }
 
-/// Waits for a free slot and for room among the tasks. Returns false if stopped.
+/// Passes an object on. Returns false if stopped.
 fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>, of_page: Share) -> bool {
-    let Settings { index, backfill, stop, tasks, telemetry, .. } = &shared.settings;
-    let Some(slot) = shared.slots.acquire(1, stop) else { return false };
-    let size = listed.size;
+    let backfill = &shared.settings.backfill;
+    let (size, tally) = (listed.size, Arc::clone(&backfill.tally));
     let object = object_of(&backfill.listing.plan().bucket, listed);
-    let fate = Fate::default();
-    let settle = {
-        let fate = fate.clone();
-        let (tally, name, stop) = (Arc::clone(&backfill.tally), object.to_string(), stop.clone());
-        let of_service = Arc::clone(telemetry.service(&service.name));
-        // A backfill's objects are old on purpose, so their age is not a lag.
-        of_service.begin(None);
-        move |outcome| {
-            of_service.end(None, &fate, outcome, Timestamp::now());
-            if outcome != Outcome::Delivered && !stop.is_stopped() {
-                log::error!("{name}: could not be delivered; the next backfill retries it");
-            }
-            tally.ended(outcome, size);
-            of_page.resolve(outcome);
-            // Last, because without objects in flight the ledger may be closed.
-            drop(slot);
-        }
-    };
-    let ack = Ack::open(settle);
-    let task = Task {
-        source: Source::S3(object),
-        service,
-        input: *index,
-        share: ack.share(),
-        fate,
-        turn: None,
-        pulled: None,
-        // The backfill's own --from and --to apply instead.
-        not_before: None,
-    };
-    ack.close(Outcome::Delivered);
-    telemetry.fetch.waiting.add(1);
-    let is_up = tasks.put([task], stop);
-    if !is_up {
-        telemetry.fetch.waiting.add(-1);
-    }
-    is_up
+    shared.feeder.put(object, service, move |outcome| {
+        tally.ended(outcome, size);
+        of_page.resolve(outcome);
+    })
 }
 
 /// The object as an announcement would name it, so that the ledger recognizes it without a GET.
-fn object_of(bucket: &str, listed: Listed) -> Object {
+pub fn object_of(bucket: &str, listed: Listed) -> Object {
     let etag = Some(listed.etag).filter(|etag| !etag.is_empty());
     Object { size: Some(listed.size), etag, ..Object::named(bucket, &listed.key) }
 }

@@ -19,7 +19,7 @@ pub struct Plan {
     pub from: Option<SystemTime>,
     /// Only objects written before this time.
     pub to: Option<SystemTime>,
-    /// Name of the input's service that the objects belong to.
+    /// Name of the service whose objects are sent; empty for any service of the input.
     pub service: String,
 }
 
@@ -50,7 +50,8 @@ impl Plan {
         if crate::stages::resolve::is_marker(key) {
             return Verdict::Skip;
         }
-        let own = input.service_of(key).filter(|service| service.name == self.service);
+        let is_meant = |service: &&Arc<Definition>| self.service.is_empty() || service.name == self.service;
+        let own = input.service_of(key).filter(is_meant);
         let Some(service) = own else { return Verdict::OtherService };
         match () {
             () if listed.size == 0 || service.skips(key) => Verdict::Skip,

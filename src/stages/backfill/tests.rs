@@ -14,6 +14,7 @@ use crate::aws::proxy::Proxies;
 use crate::aws::{Client, Http};
 use crate::config;
 use crate::config::Environment;
+use crate::handoff::Source;
 use crate::handoff::schedule;
 use crate::handoff::schedule::Bounds;
 use crate::http::{self, Body, Request, Response, Server};

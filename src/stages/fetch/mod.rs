@@ -180,6 +180,10 @@ impl Fetcher {
         if let Some(case) = case.as_ref().filter(|case| case.standing == Standing::Refused) {
             self.refuse(&source, case, &service.name, input);
             fate.note(Ending::Deaths);
+            if let Source::S3(object) = &source {
+                let InputSettings { ledger, id, .. } = &self.settings.inputs[input];
+                ledger.note(id, object, Ending::Deaths);
+            }
             return share.work(|_| ()).in_turn(turn).close(Outcome::Reject);
         }
         match source {
@@ -191,7 +195,9 @@ impl Fetcher {
                 let Some(entry) = claimed.map(Arc::new) else { return };
                 fate.forget();
                 let settled = Arc::clone(&entry);
-                let ack = Ack::open(move |outcome| settled.settle(outcome)).in_turn(turn);
+                let of_entry = fate.clone();
+                let settle = move |outcome| settled.settle(outcome, of_entry.ending(outcome));
+                let ack = Ack::open(settle).in_turn(turn);
                 let attempts = Attempts::new(&telemetry.buckets);
                 self.attempt(Box::new(Job {
                     object,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::ack::Share;
+use crate::ack::{Share, Tables};
 use crate::base::buffers::Buffer;
 use crate::base::limits::BATCH_BYTES;
 use crate::decode::{Newlines, Record};
@@ -41,6 +41,10 @@ pub struct Frames {
     header: Vec<u8>,
     bytes: Buffer,
     events: u32,
+    /// The numbers of events and bytes at the first frame of the current tag.
+    tag_began: (u32, usize),
+    /// The counts of earlier tags.
+    tables: Tables,
     counted: bool,
     /// See [`Origin::left_out`].
     left_out: Vec<(u32, u64)>,
@@ -56,6 +60,8 @@ impl Frames {
             header: Vec::new(),
             bytes: buffer,
             events: 0,
+            tag_began: (0, 0),
+            tables: Tables::default(),
             counted: false,
             left_out: Vec::new(),
         }
@@ -79,6 +85,7 @@ impl Frames {
                 self.push_plain(tag, record.bytes);
             }
             Newlines::Significant => {
+                self.under(tag);
                 let length = self.prefix.len() + tag.len() + 2 + record.bytes.len() + 1;
                 self.bytes.extend_from_slice(length.to_string().as_bytes());
                 self.bytes.push(b' ');
@@ -101,9 +108,7 @@ impl Frames {
     }
 
     fn push_plain(&mut self, tag: &str, body: &[u8]) {
-        if self.tag != tag || self.header.is_empty() {
-            self.begin_tag(tag);
-        }
+        self.under(tag);
         let bytes: &mut Vec<u8> = &mut self.bytes;
         bytes.reserve(self.header.len() + body.len() + 1);
         bytes.extend_from_slice(&self.header);
@@ -112,13 +117,35 @@ impl Frames {
         self.events += 1;
     }
 
+    /// Sets the tag of the next frames.
+    fn under(&mut self, tag: &str) {
+        if self.tag != tag || self.header.is_empty() {
+            self.begin_tag(tag);
+        }
+    }
+
     fn begin_tag(&mut self, tag: &str) {
+        self.count_tag();
         self.tag.clear();
         self.tag.push_str(tag);
         self.header.clear();
         self.header.extend_from_slice(&self.prefix);
         self.header.extend_from_slice(tag.as_bytes());
         self.header.extend_from_slice(b": ");
+    }
+
+    fn count_tag(&mut self) {
+        let (events, bytes) = (self.events, self.bytes.len());
+        let (events_before, bytes_before) = std::mem::replace(&mut self.tag_began, (events, bytes));
+        if events > events_before {
+            self.tables.add(&self.tag, u64::from(events - events_before), (bytes - bytes_before) as u64);
+        }
+    }
+
+    /// Takes the counts of the frames so far, by tag.
+    pub fn take_tables(&mut self) -> Tables {
+        self.count_tag();
+        std::mem::take(&mut self.tables)
     }
 
     /// Number of frames so far.
@@ -221,6 +248,26 @@ mod tests {
         let counted = format!("{HEADER}line1\nline2\n");
         let expected = format!("{} {counted}", counted.len());
         assert_eq!(frame(Newlines::Significant, b"line1\nline2"), expected.as_bytes());
+    }
+
+    #[test]
+    fn frames_are_counted_by_their_tags() {
+        let now: Timestamp = "2026-11-01T09:08:07.9Z".parse().unwrap();
+        let mut frames = Frames::new("h", now, Buffer::default());
+        for (tag, newlines, body) in [
+            ("a.b", Newlines::Absent, "one"),
+            ("a.b", Newlines::Significant, "two\nthree"),
+            ("c.d", Newlines::Significant, "four\nfive"),
+            ("a.b", Newlines::Insignificant, "six"),
+        ] {
+            frames.push(tag, Record::new(body.as_bytes(), newlines));
+        }
+        let tables = frames.take_tables();
+        let mut counted: Vec<_> = tables.iter().map(|table| (&*table.name, table.events)).collect();
+        counted.sort_unstable();
+        assert_eq!(counted, [("a.b", 3), ("c.d", 1)]);
+        assert_eq!(tables.bytes(), frames.len() as u64, "each byte belongs to a table");
+        assert!(frames.take_tables().is_empty());
     }
 
     #[test]

@@ -437,6 +437,7 @@ fn add_object(
         settings.telemetry.receive.skipped.increment();
         endings.add(ending);
         endings.tell(place, object, ending);
+        note(settings, object, ending);
         Outcome::Delivered
     };
     let claimed = settings.input.service_of(&object.key);
@@ -452,6 +453,7 @@ fn add_object(
     let Some(service) = claimed else {
         settings.telemetry.receive.unreadable.increment();
         settings.telemetry.endings.add(Ending::NoService);
+        note(settings, object, Ending::NoService);
         log::warn!(
             place = settings.input.key.as_str();
             "inputs.{}: message {message_id}: {object}: refused: it belongs to none of the input's services; it is left to the queue's redrive policy. Add its service, or one without `object_keys`",
@@ -468,6 +470,13 @@ fn add_object(
     collected.coming.add(settings.telemetry.service(&service.name));
     collected.objects.push(object);
     Outcome::Delivered
+}
+
+/// Records an object that is not collected in the ledger.
+fn note(settings: &Settings, object: &Object, ending: Ending) {
+    if !settings.input.do_not_send {
+        settings.ledger.note(&settings.input.id, object, ending);
+    }
 }
 
 fn task(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways) -> Task {

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use crate::telemetry::audit::AuditSnapshot;
 use crate::telemetry::model::activity::Activity;
 use crate::telemetry::model::endings::EndingTotals;
 use crate::telemetry::model::groups::*;
@@ -135,6 +136,11 @@ const SERVICE: &[Metric<ServiceSnapshot>] = &[
         "Time from event to delivery, for the last delivered object, or for the position of a source behind an API.",
         |s| s.last_lag_seconds,
     ),
+    gauge(
+        "last_delivery_timestamp_seconds",
+        "Time of the last delivery of an object, in seconds since 1970; absent before the first.",
+        |s| s.last_delivery_at,
+    ),
 ];
 
 const OUTPUT: &[Metric<OutputSnapshot>] = &[
@@ -251,6 +257,7 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
         of(WaitTotals::METRICS, NONE, none(), vec![&s.waits]),
         of(LedgerTotals::METRICS, NONE, none(), vec![&s.ledger]),
         of(InternalTotals::METRICS, NONE, none(), vec![&s.internal]),
+        of(AuditSnapshot::METRICS, NONE, none(), vec![&s.audit]),
     ]
     .into_iter()
     .flatten()

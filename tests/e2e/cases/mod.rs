@@ -4,6 +4,7 @@
 mod answers;
 mod api_sources;
 mod apparatus;
+mod audit;
 mod backfill;
 mod commands;
 mod credentials;

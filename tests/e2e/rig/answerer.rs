@@ -19,6 +19,8 @@ pub struct Asked {
     pub path: String,
     /// The last part of `X-Amz-Target`; empty: there is none.
     pub target: String,
+    /// The header `Authorization`; empty: there is none.
+    pub authorization: String,
     /// The body, if it is JSON.
     pub input: Value,
 }
@@ -68,9 +70,11 @@ impl Asked {
         let target = request.headers().iter().find(|header| header.field.equiv("x-amz-target"));
         let target = target.and_then(|header| header.value.as_str().rsplit('.').next()).unwrap_or_default();
         let (target, path) = (target.to_owned(), request.url().to_owned());
+        let authorization = request.headers().iter().find(|header| header.field.equiv("authorization"));
+        let authorization = authorization.map(|header| header.value.to_string()).unwrap_or_default();
         let mut body = String::new();
         request.as_reader().read_to_string(&mut body).unwrap();
-        Asked { path, target, input: serde_json::from_str(&body).unwrap_or_default() }
+        Asked { path, target, authorization, input: serde_json::from_str(&body).unwrap_or_default() }
     }
 }
 
