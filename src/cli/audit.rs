@@ -13,9 +13,10 @@ use std::time::SystemTime;
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 
-use super::backfill::{s3, time};
+use super::backfill::time;
 use super::exit::{REFUSED, UNDELIVERED};
-use super::run;
+use super::files::Files;
+use super::{run, s3_place};
 use crate::audit::cause::{self, Facts};
 use crate::audit::inventory::{self, Manifest};
 use crate::audit::{self, Class, Judge, Ledgers, Missing, Place, Report, Window, places};
@@ -71,7 +72,7 @@ pub struct Options {
 /// Runs the audit. Returns exit code 0 if nothing is missing, 1 if something is missing or was rejected, 2 if that is
 /// unknown.
 pub fn run(options: &Options) -> ExitCode {
-    let Some(Loaded { config, .. }) = run::load_around(&options.config, None) else {
+    let Some(Loaded { config, .. }) = run::load_around(&Files::one(&options.config), None) else {
         return ExitCode::from(REFUSED);
     };
     match audited(options, &config) {
@@ -270,7 +271,7 @@ impl Way {
 
 fn of_inventory(config: &Config, meant: &[usize], bucket: &str, key: &str) -> Result<Way, String> {
     let input = meant.first().and_then(|index| config.inputs.get(*index)).ok_or("there is no input")?;
-    let manifest = inventory::manifest(&s3(input)?, bucket, key)?;
+    let manifest = inventory::manifest(&s3_place::client(input)?, bucket, key)?;
     if let Some(created) = manifest.created {
         log::info!("the inventory was created at {created}: later objects are not in it");
     }
@@ -314,7 +315,7 @@ fn once(way: &Way, config: &Config, ledgers: &Ledgers, window: Window) -> Result
 
 fn client(config: &Config, place: &Place) -> Result<S3, String> {
     let first = place.inputs.first().and_then(|index| config.inputs.get(*index));
-    s3(first.ok_or("a place without an input")?)
+    s3_place::client(first.ok_or("a place without an input")?)
 }
 
 /// Collects probable causes by input and bucket, and further advice.
@@ -330,7 +331,7 @@ fn advice(config: &Config, report: &Report, missing: &mut Spool) -> Result<Vec<S
         let Some(oldest) = objects.min_by_key(|object| object.modified) else { continue };
         let client = client_of(input)?;
         let queue = Sqs::new(client.clone(), &input.queue).map_err(|error| error.to_string())?;
-        let facts = Facts::ask(&s3(input)?, &queue, &oldest, Timestamp::now());
+        let facts = Facts::ask(&s3_place::client(input)?, &queue, &oldest, Timestamp::now());
         advice.push(format!("probable cause ({}): {}", input.key, cause::probable(&facts)));
     }
     if report.total(Class::Missing).objects > 0 {

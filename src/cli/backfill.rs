@@ -1,6 +1,5 @@
 //! The `backfill` command: sends the objects of a listing, without a queue.
 
-mod choice;
 mod options;
 mod progress;
 
@@ -11,11 +10,13 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 
+use super::choice;
 use super::exit::{REFUSED, UNDELIVERED};
+use super::files::Files;
 use super::log::Level;
 use super::run;
-use crate::aws::{Client, Http, Listed, S3};
-use crate::base::stop::Stop;
+use super::s3_place;
+use crate::aws::{Listed, S3};
 use crate::config::Loaded;
 use crate::pipeline::{Ending, Job};
 use crate::settings::Input;
@@ -33,11 +34,12 @@ pub fn run(options: &Options) -> ExitCode {
         return refuse(&problem);
     }
     let screen = Progress::new(io::stderr().is_terminal() && !options.dry_run);
-    let Some(Loaded { mut config, .. }) = run::load_around(&options.config, screen.writer()) else {
+    let Some(Loaded { mut config, .. }) = run::load_around(&Files::one(&options.config), screen.writer())
+    else {
         return ExitCode::from(REFUSED);
     };
-    let chosen = choice::input(&config, options).and_then(|(input, service)| {
-        let s3 = s3(&input)?;
+    let chosen = choice::input(&config, &options.wanted()).and_then(|(input, service)| {
+        let s3 = s3_place::client(&input)?;
         Ok((input, service, s3))
     });
     let (input, service, s3) = match chosen {
@@ -68,12 +70,6 @@ pub fn run(options: &Options) -> ExitCode {
 fn refuse(problem: &str) -> ExitCode {
     log::error!("{problem}");
     ExitCode::from(REFUSED)
-}
-
-/// The client of an input's objects.
-pub(super) fn s3(input: &Input) -> Result<S3, String> {
-    let http = Http::new(1).map_err(|error| error.to_string())?;
-    Ok(S3::new(Client::of_input(&http, input, &Stop::new())).paid_by_caller(input.request_payer))
 }
 
 /// Fails early on a listing that fails or is empty.
@@ -149,32 +145,7 @@ fn report(tally: &Tally, figures: &Snapshot, ending: &Ending) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::backfill::options::s3_url;
-
-    #[test]
-    fn places() {
-        let place = s3_url("s3://logs/AWSLogs/a b%20").unwrap();
-        assert_eq!((place.bucket.as_str(), place.prefix.as_str()), ("logs", "AWSLogs/a b%20"));
-        assert_eq!(s3_url("s3://logs").unwrap().prefix, "");
-        let place = s3_url("s3://arn:aws:s3:::logs/a/b").unwrap();
-        assert_eq!((place.bucket.as_str(), place.prefix.as_str()), ("logs", "a/b"));
-        let point = "arn:aws:s3:us-west-2:123456789012:accesspoint/point";
-        for (prefix, expected) in [("", ""), ("/", ""), ("/AWSLogs/1", "AWSLogs/1")] {
-            let place = s3_url(&format!("s3://{point}{prefix}")).unwrap();
-            assert_eq!((place.bucket.as_str(), place.prefix.as_str()), (point, expected));
-        }
-        for bad in [
-            "logs/a",
-            "s3://",
-            "s3:///a",
-            "s3://a b/c",
-            "https://logs/a",
-            "s3://arn:aws:s3:r:1:accesspoint/p",
-        ] {
-            assert!(s3_url(bad).is_err(), "{bad}");
-        }
-        assert!(s3_url("s3://b--usw2-az1--x-s3/p").unwrap_err().contains("Express"));
-    }
+    use crate::cli::backfill::options::time;
 
     #[test]
     fn spans_in_which_nothing_lies_are_refused() {

@@ -164,19 +164,29 @@ fn run_pipeline<T>(
             outcome
         };
         let elapsed = started.elapsed();
-        // It only draws; if it panicked, the report still follows.
-        let _ = ticker.join();
-        (outcome, elapsed)
+        // It only looks; if it panicked, the report follows all the same.
+        let worked = ticker.join().unwrap_or(elapsed);
+        (outcome, worked)
     })
 }
 
-fn tick(mut progress: Progress<'_, '_>, sink: &Sink, done: &AtomicBool) {
+/// Shows how far the sink is, and measures until it receives the last record: the queues are emptied after that.
+fn tick(mut progress: Progress<'_, '_>, sink: &Sink, done: &AtomicBool) -> Duration {
     let started = Instant::now();
-    while !done.load(Ordering::Relaxed) {
-        progress.show(sink.progress(), started.elapsed());
+    let (mut received, mut worked) = (Counts::default(), Duration::ZERO);
+    loop {
+        let is_over = done.load(Ordering::Relaxed);
+        let now = sink.progress();
+        if now != received {
+            (received, worked) = (now, started.elapsed());
+        }
+        if is_over {
+            progress.finish();
+            return worked;
+        }
+        progress.show(received, worked, started.elapsed());
         thread::sleep(TICK);
     }
-    progress.finish();
 }
 
 /// Waits until the sink has counted everything, or its count no longer grows.

@@ -9,11 +9,14 @@ use jiff::Timestamp;
 
 use super::log::{self, Format};
 use super::screen::{Screen, Shown};
+use super::top;
 use crate::base::stop::Stop;
 use crate::base::text::one_line;
 use crate::settings::{Config, Destination};
 use crate::telemetry::{Activity, Snapshot, Telemetry, size};
 
+/// With more services than these their rows would leave no place for the log.
+const ROWS_MAX: usize = 12;
 /// Interval between two refreshes.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Number of intervals over which rates are averaged.
@@ -41,7 +44,10 @@ impl Live {
         let prints = config.outputs.iter().any(|output| matches!(output.destination, Destination::Console));
         // Records on the same terminal leave no room for a fixed block.
         let screen = self.0.as_ref().filter(|_| !(prints && io::stdout().is_terminal()))?;
-        let lines: Vec<_> = (0..LINES).map(|_| screen.add("{wide_msg}")).collect();
+        let services =
+            config.inputs.iter().map(|input| input.services.len()).sum::<usize>() + config.sources.len();
+        let rows = if services <= ROWS_MAX { services + 1 } else { 0 };
+        let lines: Vec<_> = (0..LINES + rows).map(|_| screen.add("{wide_msg}")).collect();
         let telemetry = Arc::clone(telemetry);
         Some(screen.show(move |stop| draw(&lines, &telemetry, stop)))
     }
@@ -54,7 +60,11 @@ fn draw(lines: &[ProgressBar], telemetry: &Telemetry, stop: &Stop) {
         let (then, old) = &past[0];
         let new = telemetry.snapshot(now);
         let seconds = now.duration_since(*then).as_secs_f64().max(0.001);
-        for (line, text) in lines.iter().zip(block(&new, old, seconds)) {
+        let mut shown = block(&new, old, seconds).to_vec();
+        if lines.len() > LINES {
+            shown.extend(rows(&new, old, seconds));
+        }
+        for (line, text) in lines.iter().zip(shown) {
             line.set_message(one_line(&text).into_owned());
         }
         past.push((now, new));
@@ -62,6 +72,12 @@ fn draw(lines: &[ProgressBar], telemetry: &Telemetry, stop: &Stop) {
             past.remove(0);
         }
     }
+}
+
+/// A row for each service, as `top` has them.
+fn rows(new: &Snapshot, old: &Snapshot, seconds: f64) -> Vec<String> {
+    let status = |snapshot| serde_json::to_value(snapshot).unwrap_or_default();
+    top::services(&status(new), &status(old), seconds).into_iter().map(|line| line.text).collect()
 }
 
 /// Renders the view `seconds` after `old`.

@@ -2,18 +2,18 @@
 //! log level; any other change stops the pipeline in good order and starts the next one with the new configuration. A
 //! bad configuration is refused, and the old one continues.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::files::Files;
 use super::notify::ServiceManager;
 use crate::base::stop::Stop;
-use crate::config::{self, Changes, Environment, Loaded, Problems, Snapshot};
+use crate::config::{Changes, Loaded, Problems, Snapshot};
 use crate::stages::send::Renewal;
 
 /// The state that a SIGHUP and the run share.
 #[derive(Debug, Clone)]
 pub struct Reload {
-    path: PathBuf,
+    files: Files,
     manager: Arc<ServiceManager>,
     shared: Arc<Mutex<Shared>>,
 }
@@ -29,9 +29,9 @@ struct Shared {
 }
 
 impl Reload {
-    pub fn new(path: &Path, snapshot: Snapshot, manager: &Arc<ServiceManager>) -> Reload {
+    pub fn new(files: &Files, snapshot: Snapshot, manager: &Arc<ServiceManager>) -> Reload {
         let shared = Shared { snapshot, running: None, next: None };
-        Reload { path: path.to_owned(), manager: Arc::clone(manager), shared: Arc::new(Mutex::new(shared)) }
+        Reload { files: files.clone(), manager: Arc::clone(manager), shared: Arc::new(Mutex::new(shared)) }
     }
 
     /// Notes that a pipeline runs now.
@@ -60,9 +60,9 @@ impl Reload {
 
     /// Handles a SIGHUP.
     pub fn hangup(&self) {
-        log::info!("SIGHUP: reloading {}", self.path.display());
+        log::info!("SIGHUP: reloading {}", self.files.config.display());
         self.manager.reloading();
-        match config::load(&self.path, &Environment::here()) {
+        match self.files.load() {
             Ok(new) => self.take(new),
             Err(problems) => {
                 refuse(&problems);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::exit::{REFUSED, TRY_AGAIN, UNDELIVERED};
+use super::files::Files;
 use super::heart::Heart;
 use super::level::level;
 use super::live::Live;
@@ -27,13 +28,13 @@ use crate::telemetry::{Reporter, Telemetry};
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Runs until a signal, or with `drain` until the queues are empty.
-pub fn run(path: &Path, drain: bool, live: bool) -> ExitCode {
+pub fn run(files: &Files, drain: bool, live: bool) -> ExitCode {
     let live = Live::new(live);
-    let Some(loaded) = load_around(path, live.writer()) else { return ExitCode::from(REFUSED) };
+    let Some(loaded) = load_around(files, live.writer()) else { return ExitCode::from(REFUSED) };
     let purpose = if drain { " to drain its queues" } else { "" };
-    log::info!("aws-to-devo {} starts{purpose}", env!("CARGO_PKG_VERSION"));
+    log::info!("aws-to-devo {} starts{purpose}", super::version::line());
     let manager = Arc::new(ServiceManager::of_environment());
-    match run_loaded(loaded, path, drain, &manager, &live) {
+    match run_loaded(loaded, files, drain, &manager, &live) {
         Ok(ending) => report(&ending),
         Err(refused) => refused,
     }
@@ -43,13 +44,13 @@ pub fn run(path: &Path, drain: bool, live: bool) -> ExitCode {
 /// pipeline has run, the process does not exit because a restart fails: it keeps retrying.
 fn run_loaded(
     mut loaded: Loaded,
-    path: &Path,
+    files: &Files,
     drain: bool,
     manager: &Arc<ServiceManager>,
     live: &Live,
 ) -> Result<Ending, ExitCode> {
     let job = if drain { Job::Drain } else { Job::Run };
-    let reload = Reload::new(path, loaded.snapshot.clone(), manager);
+    let reload = Reload::new(files, loaded.snapshot.clone(), manager);
     let hangup = reload.clone();
     let signals = listen((!drain).then(|| Box::new(move || hangup.hangup()) as _), manager);
     let mut old: Option<Loaded> = None;
@@ -127,8 +128,8 @@ fn rest(pause: Duration, stop: &Stop, manager: &ServiceManager) {
 
 /// Reads a configuration, starts logging accordingly (to `writer`, if given), and logs its problems. Returns None if it
 /// cannot be used.
-pub fn load_around(path: &Path, writer: Option<Box<dyn Write + Send>>) -> Option<Loaded> {
-    let loaded = match config::load(path, &Environment::here()) {
+pub fn load_around(files: &Files, writer: Option<Box<dyn Write + Send>>) -> Option<Loaded> {
+    let loaded = match files.load() {
         Ok(loaded) => loaded,
         Err(problems) => {
             super::log::start_with(Level::Info, writer);

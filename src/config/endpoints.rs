@@ -80,7 +80,8 @@ pub(super) fn check_region(endpoints: &Endpoints, region: &str, keys: &Mapping<'
     }
 }
 
-fn key(service: Service) -> &'static str {
+/// The input's key for one service's endpoint.
+pub(super) fn key(service: Service) -> &'static str {
     match service {
         Service::Sqs => "sqs_endpoint_url",
         Service::S3 => "s3_endpoint_url",

@@ -125,8 +125,9 @@ fn region(keys: &Mapping<'_>, queue_url: Option<&str>) -> Option<String> {
         let message = format!("{written:?} does not look like a region");
         keys.report.error(Kind::Invalid, path, message, "regions look like us-west-1");
     } else if let Some(named) = named.filter(|named| *named != written) {
-        let message = format!("is {written}, but the queue's URL names {named}");
+        let message = format!("is {written}, but the queue's URL names {named}, which is used");
         keys.report.warning(Kind::Doubtful, path, message, "omit it: the URL is enough");
+        return Some(named);
     }
     Some(written)
 }

@@ -22,6 +22,7 @@ pub const SECTIONS: &[Section] = &[
         place: "",
         about: "The whole file.",
         keys: &[
+            ("$schema", "URL", NONE, "the JSON Schema, for editors (`aws-to-devo schema`)"),
             ("globals", "mapping", NONE, "settings of the whole collector"),
             ("global_overrides", "mapping", NONE, "written by the vendor's cloud server: `debug`"),
             ("outputs", "mapping", NEEDED, "names mapped to outputs; every event goes to every output"),
@@ -172,7 +173,12 @@ pub const SECTIONS: &[Section] = &[
         keys: &[
             ("address", "host name or IP address", NEEDED, "`collector-us.devo.io`, or -eu, -ca, -ap"),
             ("port", "1 to 65535", "443 for Devo, otherwise required", NONE),
-            ("type", "`SSL`, `TCP` (`CLEAR`)", "`SSL` for Devo, or if `chain` is set", "the transport"),
+            (
+                "type",
+                "`SSL` (`TLS`), `TCP` (`CLEAR`)",
+                "`SSL` for Devo, or if `chain` is set",
+                "the transport",
+            ),
             (
                 "chain",
                 "PEM file",
@@ -313,6 +319,12 @@ pub const SECTIONS: &[Section] = &[
                 "send them to the table's `unknown` level instead",
             ),
             ("delegates", "list of names", NONE, "services that are tried first"),
+            (
+                "tests",
+                "list",
+                NONE,
+                "samples and what must become of them: [`check` runs them](custom_service.md#tests)",
+            ),
         ],
     },
     Section {
@@ -405,6 +417,12 @@ pub const SECTIONS: &[Section] = &[
         ],
     },
 ];
+
+/// The keys of a place.
+pub fn of(place: &str) -> impl Iterator<Item = &'static str> {
+    let sections = SECTIONS.iter().filter(move |section| section.place == place);
+    sections.flat_map(|section| section.keys.iter().map(|(key, ..)| *key)).collect::<Vec<_>>().into_iter()
+}
 
 /// Returns all sections with their tables.
 pub fn markdown() -> String {

@@ -2,14 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::context::Context;
+use super::files::read_text;
 use super::kind::Kind;
 use super::node::{Mapping, Node};
 use super::problem::{Problem, Problems, Report, Severity};
 use super::registry::Catalog;
 use super::snapshot::Snapshot;
-use super::{Environment, aws, globals, inputs, outputs, permissions, secrets, substitute, tree};
-use crate::config::files::read_text;
+use super::{
+    Environment, aws, globals, inputs, outputs, permissions, placeholders, secrets, substitute, tree,
+};
 use crate::settings::Config;
 
 /// A usable configuration, and its warnings.
@@ -26,8 +30,46 @@ pub struct Loaded {
 /// # Errors
 /// All problems at once, if one of them is an error.
 pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Problems> {
-    let (loaded, problems) = read(&read_configuration(path)?, Some(path), &folder(path), environment);
+    load_with(path, None, environment)
+}
+
+/// The same with the outputs of another file, so that a file of the vendor's cloud server stays as it is.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(path: &Path, outputs: Option<&Path>, environment: &Environment) -> Result<Loaded, Problems> {
+    let outputs = outputs.map(outputs_of).transpose()?;
+    let (loaded, problems) =
+        read(&read_configuration(path)?, Some(path), outputs, &folder(path), environment);
     accept(loaded, problems)
+}
+
+/// The `outputs` of a file. Their certificates lie beside it.
+fn outputs_of(path: &Path) -> Result<Value, Problems> {
+    let text = read_configuration(path)?;
+    let report = Report::default();
+    let tree = tree::read(&text, &report);
+    let outputs = tree.and_then(|mut tree| tree.get_mut("outputs").map(Value::take));
+    let Some(mut outputs) = outputs.filter(Value::is_object) else {
+        if !report.has_errors() {
+            let advice = "write \"outputs\" as in a configuration; nothing else of the file is used";
+            report.error(Kind::Missing, "outputs", "is missing", advice);
+        }
+        let named = Report::default();
+        named.absorb(report, &path.display().to_string());
+        return Err(Problems(named.into_problems()));
+    };
+    let folder = folder(path);
+    for output in outputs.as_object_mut().into_iter().flat_map(|outputs| outputs.values_mut()) {
+        for key in ["chain", "cert", "key"] {
+            if let Some(Value::String(name)) = output.pointer_mut(&format!("/config/{key}")) {
+                let places = [folder.join(&*name), folder.join("certs").join(&*name)];
+                let found = places.iter().find(|place| place.is_file()).unwrap_or(&places[0]);
+                *name = found.to_string_lossy().into_owned();
+            }
+        }
+    }
+    Ok(outputs)
 }
 
 /// Reads a file only for its inputs. Problems with its outputs are ignored: certificates may come later.
@@ -35,7 +77,8 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Problems> 
 /// # Errors
 /// All problems at once, if one outside `outputs` is an error.
 pub fn load_inputs(path: &Path, environment: &Environment) -> Result<Config, Problems> {
-    let (loaded, mut problems) = read(&read_configuration(path)?, Some(path), &folder(path), environment);
+    let (loaded, mut problems) =
+        read(&read_configuration(path)?, Some(path), None, &folder(path), environment);
     problems.retain(|problem| problem.path != "outputs" && !problem.path.starts_with("outputs."));
     accept(loaded, problems).map(|loaded| loaded.config)
 }
@@ -63,7 +106,7 @@ pub fn catalog(path: &Path) -> Result<Catalog, Problems> {
 /// # Errors
 /// Those of [`load`].
 pub fn parse(text: &str, base: &Path, environment: &Environment) -> Result<Loaded, Problems> {
-    let (loaded, problems) = read(text, None, base, environment);
+    let (loaded, problems) = read(text, None, None, base, environment);
     accept(loaded, problems)
 }
 
@@ -71,6 +114,7 @@ pub fn parse(text: &str, base: &Path, environment: &Environment) -> Result<Loade
 fn read(
     text: &str,
     file: Option<&Path>,
+    outputs: Option<Value>,
     base: &Path,
     environment: &Environment,
 ) -> (Option<(Config, Snapshot)>, Vec<Problem>) {
@@ -79,7 +123,11 @@ fn read(
         if let Some(file) = file.filter(|_| secrets::are_written_in(&tree)) {
             permissions::warn_if_open(file, "", &report);
         }
+        if let (Some(outputs), Some(root)) = (outputs, tree.as_object_mut()) {
+            root.insert("outputs".to_owned(), outputs);
+        }
         substitute::replace(&mut tree, &environment.variable, &report);
+        placeholders::report(&tree, &report);
         let root = Node::new("", &tree, &report).mapping()?;
         let config = read_root(root, base, environment)?;
         let snapshot = Snapshot::new(tree, &config, base);
@@ -97,10 +145,23 @@ fn accept(loaded: Option<(Config, Snapshot)>, problems: Vec<Problem>) -> Result<
     }
 }
 
+/// Returns the cure for a configuration file that cannot be read.
+fn reading_advice(path: &Path) -> &'static str {
+    match std::fs::File::open(path).map_err(|error| error.kind()) {
+        Err(std::io::ErrorKind::PermissionDenied) => {
+            "as root: chgrp GROUP FILE && chmod 640 FILE, with the group of the collector's user; its folders need x for it"
+        }
+        Err(std::io::ErrorKind::NotFound) => {
+            "name the configuration file; aws-to-devo init writes a first one"
+        }
+        _ => "save it as UTF-8: YAML or JSON",
+    }
+}
+
 fn read_configuration(path: &Path) -> Result<String, Problems> {
     read_text(path).map_err(|message| {
         let report = Report::default();
-        report.error(Kind::Syntax, "", message, "name the configuration file with --config");
+        report.error(Kind::Syntax, "", message, reading_advice(path));
         Problems(report.into_problems())
     })
 }
@@ -119,6 +180,8 @@ fn read_catalog(globals: Option<&Mapping<'_>>, base: &Path, report: &Report) -> 
 }
 
 fn read_root(root: Mapping<'_>, base: &Path, environment: &Environment) -> Option<Config> {
+    // Names the schema, for editors.
+    root.node("$schema");
     let globals_map = root.mapping("globals");
     let catalog = read_catalog(globals_map.as_ref(), base, root.report);
     let context = &Context { base, environment, catalog: &catalog };

@@ -23,21 +23,26 @@ mod memory;
 mod node;
 mod outputs;
 mod permissions;
+mod placeholders;
 pub mod problem;
 pub mod registry;
+pub mod schema;
 mod secrets;
 mod service;
+mod service_keys;
 mod snapshot;
 mod status;
 mod substitute;
 mod tls;
 mod tree;
+pub mod trials;
 mod url;
+mod users;
 pub mod vendor;
 
 pub use describe::describe_format;
 pub use environment::Environment;
-pub use load::{Loaded, catalog, load, load_inputs, parse};
+pub use load::{Loaded, catalog, load, load_inputs, load_with, parse};
 pub use problem::{Problem, Problems, Severity};
 pub use snapshot::{Changes, Snapshot};
 

@@ -6,8 +6,9 @@ use std::ops::RangeInclusive;
 use serde_json::{Map, Value};
 
 use super::ignored::Ignored;
+use super::keys::SECTIONS;
 use super::kind::Kind;
-use super::problem::{Report, suggestion};
+use super::problem::{Report, closest, suggestion};
 
 /// A value and its path.
 #[derive(Clone)]
@@ -78,25 +79,43 @@ impl<'a> Node<'a> {
         match word.as_str() {
             "true" | "yes" | "on" => Some(true),
             "false" | "no" | "off" => Some(false),
-            _ => self.wrong_type("true or false"),
+            _ => self.wrong_value("true or false", ""),
         }
     }
 
     /// Reads an integer within the range, or the same as text.
     pub fn integer(&self, range: RangeInclusive<i64>) -> Option<i64> {
+        self.integer_or(range, None)
+    }
+
+    /// The same; `default` is what holds without the key, for the advice.
+    fn integer_or(&self, range: RangeInclusive<i64>, default: Option<i64>) -> Option<i64> {
+        let advice = || allowed(&range, default);
         let number = match self.value {
             Value::Number(number) => number.as_i64(),
             Value::String(text) => text.trim().parse().ok(),
             _ => None,
         };
         let Some(number) = number else {
-            return self.wrong_type("an integer");
+            return self.wrong_value("an integer", advice());
         };
         if range.contains(&number) {
             return Some(number);
         }
-        let message = format!("{number} is out of range");
-        self.error(Kind::OutOfRange, message, format!("allowed: {} to {}", range.start(), range.end()));
+        self.error(Kind::OutOfRange, format!("{number} is out of range"), advice());
+        None
+    }
+
+    /// The same of a value that is no secret, and is shown.
+    fn wrong_value<T>(&self, expected: &str, advice: impl Into<String>) -> Option<T> {
+        const SHOWN_MAX: usize = 40;
+        let shown = match self.value {
+            Value::String(text) => format!("{:?}", text.chars().take(SHOWN_MAX).collect::<String>()),
+            Value::Number(number) => number.to_string(),
+            Value::Bool(boolean) => boolean.to_string(),
+            _ => return self.wrong_type(expected),
+        };
+        self.error(Kind::WrongType, format!("must be {expected}, but is {shown}"), advice);
         None
     }
 
@@ -189,14 +208,23 @@ impl<'a> Mapping<'a> {
     pub fn integer(&self, key: &'static str, range: RangeInclusive<i64>, default: i64) -> i64 {
         #[cfg(test)]
         asked::note_default(&self.path, key, default.to_string());
-        self.integer_if_set(key, range).unwrap_or(default)
+        self.whole_number(key, range, Some(default)).unwrap_or(default)
     }
 
     pub fn integer_if_set(&self, key: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
+        self.whole_number(key, range, None)
+    }
+
+    fn whole_number(
+        &self,
+        key: &'static str,
+        range: RangeInclusive<i64>,
+        default: Option<i64>,
+    ) -> Option<i64> {
         #[cfg(test)]
         asked::note_form(&self.path, key, asked::range(&range));
         let node = self.node(key)?;
-        if is_blank(node.value) { None } else { node.integer(range) }
+        if is_blank(node.value) { None } else { node.integer_or(range, default) }
     }
 
     /// Ignores keys of the vendor's that have no effect here, with one warning for all that are set.
@@ -237,13 +265,52 @@ impl<'a> Mapping<'a> {
                 Kind::UnknownKey,
                 self.path_of(key),
                 "is not a known key",
-                suggestion(key, &known),
+                self.advice(key, &known),
             );
+        }
+    }
+
+    /// What was probably meant: another key of this mapping, or a key that stands elsewhere.
+    fn advice(&self, key: &str, known: &[&str]) -> String {
+        let is_meant = closest(key, known.iter().copied()).is_some();
+        // A service of another kind has such a key.
+        let is_home = |home: &&str| home.ends_with(".NAME") && self.path.contains(".services.");
+        match home(key).filter(|home| !is_meant && !is_home(home)) {
+            Some(home) => format!("it belongs under {home}"),
+            None => suggestion(key, known),
+        }
+    }
+
+    /// Makes keys known whose readers are not asked.
+    pub fn know(&self, keys: impl IntoIterator<Item = &'static str>) {
+        let mut known = self.known.borrow_mut();
+        for key in keys {
+            if !known.contains(&key) {
+                known.push(key);
+            }
         }
     }
 
     pub fn path_of(&self, key: &str) -> String {
         join(&self.path, key)
+    }
+}
+
+/// The mapping in which a key or a service stands. None: several have such a key, or none has.
+fn home(key: &str) -> Option<&'static str> {
+    if key.starts_with("aws_sqs_") {
+        return Some("the \"services\" of an input");
+    }
+    if key.starts_with("sqs_collector") {
+        return Some("\"inputs\"");
+    }
+    if key == "services" {
+        return Some("an input: \"inputs\": {\"sqs_collector\": {\"services\": ...}}");
+    }
+    let mut homes = SECTIONS.iter().filter(|section| section.keys.iter().any(|(known, ..)| *known == key));
+    match (homes.next(), homes.next()) {
+        (Some(home), None) if !home.place.is_empty() => Some(home.place),
+        _ => None,
     }
 }
 
@@ -295,6 +362,14 @@ pub mod asked {
     pub fn all() -> BTreeSet<(String, &'static str)> {
         ASKED.with_borrow(Clone::clone)
     }
+}
+
+fn allowed(range: &RangeInclusive<i64>, default: Option<i64>) -> String {
+    let range = match (range.start(), range.end()) {
+        (start, &i64::MAX) => format!("allowed: {start} or more"),
+        (start, end) => format!("allowed: {start} to {end}"),
+    };
+    default.map_or(range.clone(), |default| format!("{range}; without the key: {default}"))
 }
 
 fn join(path: &str, key: &str) -> String {
@@ -354,8 +429,8 @@ mod tests {
         });
         insta::assert_snapshot!(found.join("\n"), @r#"
         a: must be text, but is a list ()
-        b: 21 is out of range (allowed: 0 to 20)
-        c: must be true or false, but is text ()
+        b: 21 is out of range (allowed: 0 to 20; without the key: 0)
+        c: must be true or false, but is "x" ()
         d: must be a list, but is a mapping ()
         region: is missing (write it)
         regoin: is not a known key (did you mean "region"?)

@@ -38,7 +38,10 @@ pub(super) fn read(root: &Mapping<'_>, context: &Context<'_>) -> Vec<Output> {
 }
 
 fn no_output(root: &Mapping<'_>) {
-    let advice = "write at least one, such as \"console_1\": {\"type\": \"console\"}";
+    // Not the console: what is printed counts as delivered, and its message is deleted.
+    let advice = "write one to Devo: \"devo_1\": {\"type\": \"devo_platform\", \"config\": {\"address\": \"collector-us.devo.io\", \
+                  \"chain\": \"chain.crt\", \"cert\": \"domain.crt\", \"key\": \"domain.key\"}}; a file without outputs, as the vendor's \
+                  cloud server writes it, can stay as it is: --output FILE names one that has them";
     root.report.error(Kind::Missing, "outputs", "no output is enabled", advice);
 }
 
@@ -133,6 +136,7 @@ fn warn_of_rates_below_a_batch(config: &Mapping<'_>, rates: &Rates) {
 
 /// Warns of outputs that do not suit the inputs.
 pub(super) fn check_with(inputs: &[Input], outputs: &[Output], report: &Report) {
+    warn_of_deletion(inputs, outputs, report);
     let Some(fifo) = inputs.iter().find(|input| input.queue.is_fifo()) else { return };
     for output in outputs.iter().filter(|output| output.gzip_level.is_some()) {
         let path = format!("outputs.{}.config.compression", output.name);
@@ -142,6 +146,25 @@ pub(super) fn check_with(inputs: &[Input], outputs: &[Output], report: &Report) 
         );
         let advice = "omit \"compression\" if this is the only input, or use a standard queue";
         report.warning(Kind::Doubtful, path, message, advice);
+    }
+}
+
+/// What is only printed is gone from its queue all the same.
+fn warn_of_deletion(inputs: &[Input], outputs: &[Output], report: &Report) {
+    let is_console = |output: &Output| matches!(output.destination, Destination::Console);
+    if outputs.is_empty() || !outputs.iter().all(is_console) {
+        return;
+    }
+    let deleting = inputs.iter().filter(|input| input.ack_messages && !input.queue.identity().is_empty());
+    let queues: Vec<&str> = deleting.map(|input| input.queue.identity()).collect();
+    if !queues.is_empty() {
+        let message = format!(
+            "no output goes to Devo, and messages are deleted once their records are printed: those of {}",
+            queues.join(", ")
+        );
+        let advice = "write \"ack_messages\": false under the input to keep them (a service of an aws input has no such key: \
+                      give it a queue of its own), or add an output of the type devo_platform";
+        report.warning(Kind::Doubtful, "outputs", message, advice);
     }
 }
 

@@ -10,6 +10,10 @@ use crate::base::permissions::is_open;
 pub(super) fn warn_if_open(path: &Path, key: &str, report: &Report) {
     if is_open(path) {
         let message = format!("{} can be read by other users", path.display());
-        report.warning(Kind::Doubtful, key, message, format!("chmod 600 {}", path.display()));
+        let path = path.display();
+        let advice = format!(
+            "chmod 600 {path}; if root owns it and a service reads it: chmod 640 {path}, and chgrp it to the service's group"
+        );
+        report.warning(Kind::Doubtful, key, message, advice);
     }
 }

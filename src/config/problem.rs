@@ -1,6 +1,7 @@
 //! Problems of a configuration: all are collected.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 
 use super::kind::Kind;
@@ -14,11 +15,38 @@ pub enum Severity {
     Warning,
 }
 
+/// A place in the file; both count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct At {
+    pub line: u64,
+    pub column: u64,
+}
+
+/// The places of keys, by their paths.
+#[derive(Debug, Default)]
+pub struct Positions(pub HashMap<String, At>);
+
+impl Positions {
+    /// Returns the place of a key, or of the mapping that lacks it.
+    fn of(&self, path: &str) -> Option<At> {
+        let mut path = path;
+        loop {
+            if let Some(at) = self.0.get(path) {
+                return Some(*at);
+            }
+            // The program's own words follow a space.
+            path = &path[..path.rfind(['.', '[', '/', ' '])?];
+        }
+    }
+}
+
 /// One thing to change in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub severity: Severity,
     pub kind: Kind,
+    /// The key's place in its file, where it is known.
+    pub at: Option<At>,
     /// Its path: `inputs.sqs_collector.services.aws_sqs_vpc.file_format.type`. Empty for the whole file.
     pub path: String,
     /// The problem. Never contains a secret.
@@ -27,6 +55,14 @@ pub struct Problem {
     pub advice: String,
     /// The vendor's collector's error for it: type, id and message, if it has one.
     pub vendor: Option<String>,
+}
+
+impl Problem {
+    /// By what problems are sorted.
+    pub fn order(&self) -> (Severity, bool, Option<At>) {
+        let is_elsewhere = self.at.is_none() || self.path.contains(": ");
+        (self.severity, is_elsewhere, self.at)
+    }
 }
 
 impl fmt::Display for Problem {
@@ -40,8 +76,16 @@ impl fmt::Display for Problem {
         if !f.alternate() {
             write!(f, "{severity}: ")?;
         }
-        if !self.path.is_empty() {
-            write!(f, "{}: ", one_line(&self.path))?;
+        let (file, path) =
+            self.path.rsplit_once(": ").map_or((None, &*self.path), |(file, path)| (Some(file), path));
+        if let Some(file) = file {
+            write!(f, "{}: ", one_line(file))?;
+        }
+        if let Some(At { line, column }) = self.at {
+            write!(f, "line {line}, column {column}: ")?;
+        }
+        if !path.is_empty() {
+            write!(f, "{}: ", one_line(path))?;
         }
         f.write_str(&one_line(&self.message))?;
         let advice = Some(self.advice.as_str()).filter(|advice| !advice.is_empty());
@@ -67,7 +111,10 @@ impl fmt::Display for Problems {
 
 /// The collection that readers add problems to.
 #[derive(Debug, Default)]
-pub struct Report(RefCell<Vec<Problem>>);
+pub struct Report {
+    problems: RefCell<Vec<Problem>>,
+    positions: RefCell<Positions>,
+}
 
 impl Report {
     pub fn error(
@@ -77,7 +124,26 @@ impl Report {
         message: impl Into<String>,
         advice: impl Into<String>,
     ) {
-        self.push(Severity::Error, kind, path.into(), message.into(), advice.into());
+        let path = path.into();
+        let at = self.positions.borrow().of(&path);
+        self.push(Severity::Error, kind, at, path, message.into(), advice.into());
+    }
+
+    /// An error at a place of its own.
+    pub fn error_at(
+        &self,
+        at: Option<At>,
+        kind: Kind,
+        path: impl Into<String>,
+        message: impl Into<String>,
+        advice: impl Into<String>,
+    ) {
+        self.push(Severity::Error, kind, at, path.into(), message.into(), advice.into());
+    }
+
+    /// Says where keys stand, for problems that are told from now on.
+    pub fn locate(&self, positions: Positions) {
+        *self.positions.borrow_mut() = positions;
     }
 
     pub fn warning(
@@ -87,37 +153,47 @@ impl Report {
         message: impl Into<String>,
         advice: impl Into<String>,
     ) {
-        self.push(Severity::Warning, kind, path.into(), message.into(), advice.into());
+        let path = path.into();
+        let at = self.positions.borrow().of(&path);
+        self.push(Severity::Warning, kind, at, path, message.into(), advice.into());
     }
 
     pub fn has_errors(&self) -> bool {
-        self.0.borrow().iter().any(|problem| problem.severity == Severity::Error)
+        self.problems.borrow().iter().any(|problem| problem.severity == Severity::Error)
     }
 
     /// Adds the problems of another file: each path gets the file's name.
     pub fn absorb(&self, other: Report, file: &str) {
-        for problem in other.into_problems() {
-            let path = match problem.path.as_str() {
+        for Problem { severity, kind, at, path, message, advice, .. } in other.into_problems() {
+            let path = match path.as_str() {
                 "" => file.to_owned(),
                 path => format!("{file}: {path}"),
             };
-            self.push(problem.severity, problem.kind, path, problem.message, problem.advice);
+            self.push(severity, kind, at, path, message, advice);
         }
     }
 
-    /// Sorts errors first, otherwise in the order in which they were found.
+    /// Errors first, each kind in the order of the file; what has no place there comes last.
     pub fn into_problems(self) -> Vec<Problem> {
-        let mut problems = self.0.into_inner();
-        problems.sort_by_key(|problem| problem.severity);
+        let mut problems = self.problems.into_inner();
+        problems.sort_by_key(Problem::order);
         problems
     }
 
-    fn push(&self, severity: Severity, kind: Kind, path: String, message: String, advice: String) {
+    fn push(
+        &self,
+        severity: Severity,
+        kind: Kind,
+        at: Option<At>,
+        path: String,
+        message: String,
+        advice: String,
+    ) {
         let row = vendor::row(kind, &path);
         let vendor = row.map(|row| row.words(&path));
         let advice = if advice.is_empty() { row.map_or("", |row| row.advice).to_owned() } else { advice };
-        let problem = Problem { severity, kind, path, message, advice, vendor };
-        let mut problems = self.0.borrow_mut();
+        let problem = Problem { severity, kind, at, path, message, advice, vendor };
+        let mut problems = self.problems.borrow_mut();
         // A key that several readers check is reported once, and a missing one for only one reason.
         let is_known = |known: &Problem| {
             *known == problem || (kind == Kind::Missing && known.kind == kind && known.path == problem.path)

@@ -57,6 +57,11 @@ impl Snapshot {
         Snapshot { tree, named, certificates }
     }
 
+    /// What stands under keys. It may be a secret.
+    pub(super) fn value(&self, path: &[&str]) -> Option<&Value> {
+        path.iter().try_fold(&self.tree, |value, key| value.get(key))
+    }
+
     /// Compares this snapshot with `new`.
     pub fn changes(&self, new: &Snapshot) -> Changes {
         let mut keys = Vec::new();

@@ -62,7 +62,8 @@ fn certificates(from_days: i64, until_days: i64) -> tempfile::TempDir {
 /// What `check` prints, without the temporary folder's name.
 fn check(text: &str, folder: &Path) -> String {
     let mut out = Vec::new();
-    crate::cli::check::report(&mut out, parse(text, folder, &environment()), |_| vec![]).unwrap();
+    let verdict = crate::cli::check::Verdict::of(parse(text, folder, &environment()), |_| vec![], false);
+    verdict.write(&mut out).unwrap();
     String::from_utf8(out).unwrap().replace(&folder.display().to_string(), "FOLDER")
 }
 
@@ -358,7 +359,10 @@ fn with_credentials(credentials: &str, mode: u32) -> (Vec<String>, Option<Access
         write(name, text, mode);
     }
     let text = std::fs::read_to_string(testdata("valid/minimal.yaml")).unwrap();
-    let text = text.replace("    id: 1\n", &format!("    id: 1\n    credentials: {credentials}\n"));
+    let text = text.replace(
+        "    id: 1\n",
+        &format!("    id: 1\n    ack_messages: false\n    credentials: {credentials}\n"),
+    );
     let file = write("config.yaml", &text, mode);
     let value = |name: &str| (name == "SECRET").then(|| "never-shown-variable".to_owned());
     let environment = Environment { variable: Box::new(value), ..environment() };
@@ -409,7 +413,9 @@ fn secrets_that_others_can_read_are_warned_about() {
 
 mod definitions;
 mod documented_keys;
+mod messages;
 mod registry_rows;
+mod schema;
 mod vendor_keys;
 mod vendor_rows;
 

@@ -43,6 +43,22 @@ pub(super) fn read(config: &Mapping<'_>, needs: Needs, context: &Context<'_>) ->
     if let Some(chain) = &chain {
         check_chain(config, chain);
     }
+    if let (Some(chain), Some(cert), Some(key)) = (&chain, &cert, &key)
+        && are_swapped(chain, cert, key)
+    {
+        let message = format!(
+            "{} and {} are swapped: the key belongs to the latter",
+            cert.path.display(),
+            chain.path.display()
+        );
+        config.report.error(
+            Kind::TlsFile,
+            config.path_of("cert"),
+            message,
+            "exchange the values of cert and chain",
+        );
+        return None;
+    }
     let identity = match (cert, key) {
         (Some(cert), Some(key)) => Some(check_identity(config, cert, key, context.environment.now)),
         _ => None,
@@ -152,6 +168,18 @@ fn check_match(
             config.report.error(Kind::TlsFile, config.path_of("cert"), message, ADVICE);
         }
     }
+}
+
+/// Does the key belong to a certificate of the chain, and to none of the client's?
+fn are_swapped(chain: &Pem, cert: &Pem, key: &Pem) -> bool {
+    let belongs_to = |pem: &Pem| {
+        let certificates: Option<Vec<_>> =
+            CertificateDer::pem_slice_iter(&pem.bytes).collect::<Result<_, _>>().ok();
+        let key = PrivateKeyDer::from_pem_slice(&key.bytes).ok()?;
+        let key = provider().key_provider.load_private_key(key).ok()?;
+        Some(CertifiedKey::new(certificates?, key).keys_match().is_ok())
+    };
+    belongs_to(cert) == Some(false) && belongs_to(chain) == Some(true)
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -1,19 +1,157 @@
-//! The file's text -> a tree of values. YAML 1.2; JSON is a subset of it.
+//! The file's text -> a tree of values, and where each of them stands. YAML 1.2; JSON is a part of it.
 
-use serde_json::Value;
+use std::collections::HashMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+use serde_saphyr::{Location, Spanned};
 
 use super::kind::Kind;
-use super::problem::Report;
+use super::problem::{At, Positions, Report};
 
-/// Parses the text. Mappings keep their order; a repeated key is an error.
+/// Reads the text. Mappings keep their order; a key written twice is an error. Problems that `report` is told of from
+/// now on have the places of their keys.
 pub fn read(text: &str, report: &Report) -> Option<Value> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    match serde_saphyr::from_str_with_options(text, options()) {
-        Ok(value) => Some(value),
+    match serde_saphyr::from_str_with_options::<Kept>(text, options()) {
+        Ok(kept) => {
+            let mut reading = Reading { places: HashMap::new(), report };
+            let tree = reading.plain(kept, "");
+            report.locate(Positions(reading.places));
+            if tree.is_null() {
+                let advice = "aws-to-devo init writes a first configuration";
+                report.error(Kind::WrongType, "", "the file is empty", advice);
+                return None;
+            }
+            Some(tree)
+        }
         Err(error) => {
-            report.error(Kind::Syntax, "", message(&error), "the file must be YAML or JSON");
+            let (at, message) = message(&error, text);
+            report.error_at(at, Kind::Syntax, "", message, "the file must be YAML or JSON");
             None
         }
+    }
+}
+
+/// A value with the places of what is in it.
+enum Kept {
+    Leaf(Value),
+    List(Vec<Spanned<Kept>>),
+    /// Also keys that are written twice.
+    Map(Vec<(Spanned<String>, Kept)>),
+}
+
+/// What is left of the places.
+struct Reading<'r> {
+    places: HashMap<String, At>,
+    report: &'r Report,
+}
+
+impl Reading<'_> {
+    fn plain(&mut self, kept: Kept, path: &str) -> Value {
+        match kept {
+            Kept::Leaf(value) => value,
+            Kept::List(items) => {
+                let item = |(index, item): (usize, Spanned<Kept>)| {
+                    let path = format!("{path}[{index}]");
+                    self.places.insert(path.clone(), at(&item.referenced));
+                    self.plain(item.value, &path)
+                };
+                items.into_iter().enumerate().map(item).collect()
+            }
+            Kept::Map(entries) => {
+                let mut map = Map::new();
+                for (key, value) in entries {
+                    let (place, key) = (at(&key.referenced), key.value);
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    if let Some(first) = self.places.get(&path).filter(|_| map.contains_key(&key)) {
+                        let message = format!(
+                            "the key {key} is written twice: it stands in line {} already",
+                            first.line
+                        );
+                        self.report.error_at(Some(place), Kind::Syntax, "", message, "keep one of them");
+                    }
+                    self.places.insert(path.clone(), place);
+                    let value = self.plain(value, &path);
+                    map.insert(key, value);
+                }
+                map.into()
+            }
+        }
+    }
+}
+
+fn at(location: &Location) -> At {
+    At { line: location.line(), column: location.column() }
+}
+
+impl<'de> Deserialize<'de> for Kept {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Keeper)
+    }
+}
+
+struct Keeper;
+
+impl<'de> Visitor<'de> for Keeper {
+    type Value = Kept;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Kept, E> {
+        Ok(Kept::Leaf(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Kept, E> {
+        Ok(Kept::Leaf(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Kept, E> {
+        Ok(Kept::Leaf(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Kept, E> {
+        Ok(Kept::Leaf(Number::from_f64(value).map_or(Value::Null, Value::Number)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Kept, E> {
+        Ok(Kept::Leaf(value.into()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Kept, E> {
+        Ok(Kept::Leaf(value.into()))
+    }
+
+    fn visit_none<E>(self) -> Result<Kept, E> {
+        Ok(Kept::Leaf(Value::Null))
+    }
+
+    fn visit_unit<E>(self) -> Result<Kept, E> {
+        Ok(Kept::Leaf(Value::Null))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Kept, D::Error> {
+        Kept::deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Kept, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Kept::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Kept, A::Error> {
+        let mut map = Vec::new();
+        while let Some(entry) = entries.next_entry()? {
+            map.push(entry);
+        }
+        Ok(Kept::Map(map))
     }
 }
 
@@ -26,22 +164,37 @@ fn options() -> serde_saphyr::Options {
         // Account numbers: 012345678901 is text.
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
+        // They are told with both places.
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
     }
 }
 
-fn message(error: &serde_saphyr::Error) -> String {
+/// Where it is, and what. The parser is lost behind a tab: it names a line before it at times.
+fn message(error: &serde_saphyr::Error, text: &str) -> (Option<At>, String) {
     let error = error.without_snippet();
-    let text = match error {
-        serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
-            format!("the key {key} is repeated")
-        }
+    let place = error.location().map(|location| at(&location));
+    let is_of_tabs = error.to_string().contains("tab");
+    if let Some(tab) = place.filter(|_| is_of_tabs).and_then(|place| indenting_tab(text, place)) {
+        return (Some(tab), "a tab stands in the indentation, which YAML takes spaces for".to_owned());
+    }
+    let shown = match error {
         serde_saphyr::Error::MultipleDocuments { .. } => "a second YAML document begins".to_owned(),
         other => other.to_string().lines().next().unwrap_or_default().to_owned(),
     };
-    match error.location() {
-        Some(at) if !text.contains("line ") => format!("line {}, column {}: {text}", at.line(), at.column()),
-        _ => text,
-    }
+    let Some(At { line, column }) = place else { return (None, shown) };
+    (place, shown.replace(&format!(" at line {line}, column {column}"), ""))
+}
+
+/// The first tab in the indentation of the line that the parser names, or of the next one with anything in it.
+fn indenting_tab(text: &str, place: At) -> Option<At> {
+    let from = usize::try_from(place.line).ok()?.saturating_sub(1);
+    let lines = text.lines().enumerate().skip(from).filter(|(_, line)| !line.trim().is_empty()).take(2);
+    let tab = |(number, line): (usize, &str)| {
+        let indentation = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
+        let column = indentation.find('\t')?;
+        Some(At { line: u64::try_from(number).ok()? + 1, column: u64::try_from(column).ok()? + 1 })
+    };
+    lines.filter_map(tab).next()
 }
 
 #[cfg(test)]
@@ -50,8 +203,10 @@ mod tests {
 
     fn problem(text: &str) -> String {
         let report = Report::default();
-        assert_eq!(read(text, &report), None);
-        report.into_problems().remove(0).message
+        read(text, &report);
+        let problem = report.into_problems().remove(0);
+        let at = problem.at.unwrap();
+        format!("{}:{}: {}", at.line, at.column, problem.message)
     }
 
     #[test]
@@ -72,19 +227,41 @@ mod tests {
 
     #[test]
     fn says_where_the_syntax_breaks() {
-        insta::assert_snapshot!(
-            problem("a:\n  - b\n c: d\n"),
-            @"while parsing a block mapping, did not find expected key at line 3, column 2"
-        );
-        insta::assert_snapshot!(
-            problem("{\"a\": 1,\n \"b\": [1, 2\n}"),
-            @"mismatched bracket '[' closed by '}' at line 2, column 7"
-        );
-        insta::assert_snapshot!(problem("a: 1\nb: 2\na: 3\n"), @"line 3, column 1: the key a is repeated");
-        insta::assert_snapshot!(
-            problem("{\"a\": {\"b\": 1, \"b\": 2}}"),
-            @"line 1, column 16: the key b is repeated"
-        );
+        for (text, told) in [
+            ("a:\n  - b\n c: d\n", "3:2: while parsing a block mapping, did not find expected key"),
+            ("{\"a\": 1,\n \"b\": [1, 2\n}", "2:7: mismatched bracket '[' closed by '}'"),
+            ("a: 1\nb: 2\na: 3\n", "3:1: the key a is written twice: it stands in line 1 already"),
+            (
+                "{\"a\": {\"b\": 1,\n\"b\": 2}}",
+                "2:1: the key b is written twice: it stands in line 1 already",
+            ),
+            ("a:\n  b: 1\n\tc: 2\n", "3:1: a tab stands in the indentation, which YAML takes spaces for"),
+            ("a:\n  b: 1\n\n  \tc: 2\n", "4:3: a tab stands in the indentation, which YAML takes spaces for"),
+        ] {
+            assert_eq!(problem(text), told);
+        }
+    }
+
+    #[test]
+    fn every_key_and_element_has_a_place() {
+        let report = Report::default();
+        read("a:\n  b: [1,\n    {c: 2}]\n", &report).unwrap();
+        for (path, line, column) in
+            [("a", 1, 1), ("a.b", 2, 3), ("a.b[1].c", 3, 6), ("a.b[1].missing", 3, 5), ("a.x in y", 1, 1)]
+        {
+            report.error(Kind::Invalid, path, format!("at {line}:{column}"), "");
+        }
+        for problem in report.into_problems() {
+            let at = problem.at.unwrap();
+            assert_eq!(problem.message, format!("at {}:{}", at.line, at.column), "{}", problem.path);
+        }
+        report_of_nothing();
+    }
+
+    fn report_of_nothing() {
+        let report = Report::default();
+        assert_eq!(read("# nothing\n", &report), None);
+        assert_eq!(report.into_problems()[0].message, "the file is empty");
     }
 
     #[test]

@@ -15,7 +15,24 @@ pub fn check_queue(text: &str) -> Result<Uri, Refusal> {
     if uri.path().trim_matches('/').is_empty() {
         return Err("has no path: the queue's name is missing");
     }
+    if uri.host().is_some_and(is_of_aws) {
+        if uri.scheme_str() == Some("http") {
+            return Err("is one of AWS's own and begins with http://, which would not be encrypted");
+        }
+        if uri.path().split('/').nth(1).is_some_and(is_mistyped_account) {
+            return Err("has an account that is not of 12 digits");
+        }
+    }
     Ok(uri)
+}
+
+fn is_of_aws(host: &str) -> bool {
+    host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn")
+}
+
+/// Accounts have 12 digits. A short number is an example's.
+fn is_mistyped_account(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && (9..=15).contains(&text.len()) && text.len() != 12
 }
 
 /// Parses `scheme://host[:port]`, without an optional final slash.
@@ -107,9 +124,14 @@ mod tests {
     fn a_queue_has_a_path() {
         assert!(check_queue("https://sqs.us-west-1.amazonaws.com/123456789012/q").is_ok());
         assert!(check_queue("http://127.0.0.1:4566/q").is_ok());
-        for bad in
-            ["https://sqs.us-west-1.amazonaws.com/", "https://sqs.us-west-1.amazonaws.com", "q", "/1/q"]
-        {
+        for bad in [
+            "https://sqs.us-west-1.amazonaws.com/",
+            "https://sqs.us-west-1.amazonaws.com",
+            "q",
+            "/1/q",
+            "http://sqs.us-west-1.amazonaws.com/123456789012/q",
+            "https://sqs.us-west-1.amazonaws.com/12345678901/q",
+        ] {
             assert!(check_queue(bad).is_err(), "{bad}");
         }
     }

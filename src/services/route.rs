@@ -72,6 +72,18 @@ impl<'d> Route<'d> {
         Verdict::Send { tag: &self.tag, filled: self.filled }
     }
 
+    /// Which rule drops a record (the index of its alternative), for people. `record` is the one that was decided last.
+    pub fn dropped_by(&self, record: Record<'_>) -> Option<usize> {
+        self.values.first(&self.definition.drop_records, record)
+    }
+
+    /// The fields of the record's tag that have no value, as the template names them. `record` is the one that was
+    /// decided last.
+    pub fn missing_fields(&self, record: Record<'_>) -> Vec<String> {
+        let template = self.values.template(self.definition, record);
+        template.missing(self.account, |source, index| self.values.value(source, index, record))
+    }
+
     fn fill_tag(&mut self, record: Record<'_>) {
         let values = &self.values;
         let template = values.template(self.definition, record);
@@ -147,7 +159,12 @@ impl<'d> Values<'d> {
     }
 
     fn any(&self, rules: &Rules<LineRule>, record: Record<'_>) -> bool {
-        rules.any(|rule| match self.is_absent(rule, record) {
+        self.first(rules, record).is_some()
+    }
+
+    /// The first alternative that holds.
+    fn first(&self, rules: &Rules<LineRule>, record: Record<'_>) -> Option<usize> {
+        rules.first(|rule| match self.is_absent(rule, record) {
             true => rule.negated,
             false => rule.holds(self.value(rule.source, rule.field, record)),
         })
@@ -309,6 +326,23 @@ mod tests {
         assert_eq!(tag(&filtered, noise), None, "a rule on the file alone drops too");
         filtered.send_dropped_to_unknown = true;
         assert_eq!(tag(&filtered, noise), Some(("a.b.unknown".into(), false)));
+    }
+
+    #[test]
+    fn people_are_told_which_rule_drops_and_which_field_is_missing() {
+        let mut filtered = definition("a.[file-folder].[record-event]");
+        filtered.drop_records =
+            Rules(vec![vec![], vec![rule(Source::Record, "noise")], vec![rule(Source::File, "dns")]]);
+        let mut route = Route::new(&filtered, "dns/x");
+        let (noise, quiet) = (record(r#"{"detail":{"type":"noise"}}"#), record("{}"));
+        assert_eq!(route.verdict(noise), Verdict::Drop);
+        assert_eq!(route.dropped_by(noise), Some(1));
+        assert_eq!(route.verdict(quiet), Verdict::Drop);
+        assert_eq!(route.dropped_by(quiet), Some(2));
+        filtered.drop_records = Rules::default();
+        let mut route = Route::new(&filtered, "x");
+        assert!(matches!(route.verdict(quiet), Verdict::Send { filled: Filled { missing: true, .. }, .. }));
+        assert_eq!(route.missing_fields(quiet), ["record-event"]);
     }
 
     #[test]

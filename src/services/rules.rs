@@ -19,9 +19,14 @@ impl<T> Rules<T> {
         self.0.is_empty()
     }
 
-    /// True if one alternative holds as a whole. An empty alternative never does: it would drop everything.
-    pub fn any(&self, mut holds: impl FnMut(&T) -> bool) -> bool {
-        self.0.iter().any(|all| !all.is_empty() && all.iter().all(&mut holds))
+    /// Does one alternative hold as a whole?
+    pub fn any(&self, holds: impl FnMut(&T) -> bool) -> bool {
+        self.first(holds).is_some()
+    }
+
+    /// The first alternative that holds as a whole. An empty one never does: it would drop everything.
+    pub fn first(&self, mut holds: impl FnMut(&T) -> bool) -> Option<usize> {
+        self.0.iter().position(|all| !all.is_empty() && all.iter().all(&mut holds))
     }
 }
 

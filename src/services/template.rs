@@ -85,6 +85,20 @@ impl Template {
         Ok(Template { text: text.to_owned(), pieces })
     }
 
+    /// Why a template cannot be used: every fault of its own.
+    pub fn faults(text: &str, file_fields: &[Field], record_fields: &[Field]) -> Vec<TemplateError> {
+        let closed = text.split('[').skip(1).filter_map(|rest| rest.split_once(']'));
+        let names = closed.flat_map(|(inner, _)| inner.split('|'));
+        let undefined = names.filter_map(|name| field(name, file_fields, record_fields).err());
+        let mut faults: Vec<TemplateError> = undefined.collect();
+        if let Err(first) = Template::parse(text, file_fields, record_fields)
+            && !faults.contains(&first)
+        {
+            faults.insert(0, first);
+        }
+        faults
+    }
+
     /// True if the tag depends on the record.
     pub fn reads_records(&self) -> bool {
         let of_record = |value: &Value| matches!(value, Value::Field(Source::Record, _));
@@ -153,6 +167,28 @@ impl Template {
             }
         }
         filled
+    }
+
+    /// The holes that nothing fills, as they are written.
+    pub fn missing<'v>(
+        &self,
+        account: Option<&'v str>,
+        mut value: impl FnMut(Source, usize) -> Option<&'v str>,
+    ) -> Vec<String> {
+        let written = self.text.split('[').skip(1).filter_map(|rest| rest.split(']').next());
+        let holes = self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Hole(values) => Some(values),
+            Piece::Literal(_) => None,
+        });
+        let mut is_filled = |from: &Value| {
+            let found = match from {
+                Value::Field(source, index) => value(*source, *index),
+                Value::Account => account,
+            };
+            found.is_some_and(|value| !value.is_empty())
+        };
+        let missing = written.zip(holes).filter(|(_, values)| !values.iter().any(&mut is_filled));
+        missing.map(|(name, _)| name.to_owned()).collect()
     }
 
     /// The tag of records that were filtered out but must be kept: every field is [`UNKNOWN`], or, in a template

@@ -8,13 +8,14 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::base::naming;
+use crate::cli::choice::Wanted;
+use crate::cli::s3_place::{Place, s3_place};
 use crate::stages::backfill::Plan;
 
 #[derive(Debug, Args)]
 pub struct Options {
     /// What to list: s3://bucket/prefix. The prefix may end anywhere in a key and is not decoded
-    #[arg(value_name = "S3_URL", value_parser = s3_url)]
+    #[arg(value_name = "S3_URL", value_parser = s3_place)]
     place: Place,
     /// Configuration file, YAML or JSON
     #[arg(short, long, value_name = "FILE")]
@@ -57,30 +58,15 @@ impl Options {
         }
     }
 
+    pub(super) fn wanted(&self) -> Wanted<'_> {
+        Wanted { config: &self.config, service: &self.service, input: self.input.as_deref() }
+    }
+
     /// Builds the run's configuration; `service` is the chosen input's.
     pub(super) fn plan(&self, service: String) -> Plan {
         let Place { bucket, prefix } = self.place.clone();
         Plan { bucket, prefix, start_after: self.start_after.clone(), from: self.from, to: self.to, service }
     }
-}
-
-/// The listing's `s3://bucket/prefix`.
-#[derive(Debug, Clone)]
-pub(super) struct Place {
-    pub(super) bucket: String,
-    pub(super) prefix: String,
-}
-
-pub(super) fn s3_url(text: &str) -> Result<Place, String> {
-    let rest = text.strip_prefix("s3://").ok_or("it must begin with s3://")?;
-    // The ARN of an access point contains a slash.
-    const OWN_SLASH: &str = ":accesspoint/";
-    let own = rest.find(OWN_SLASH).filter(|_| rest.starts_with("arn:")).map_or(0, |at| at + OWN_SLASH.len());
-    let end = rest[own..].find('/').map_or(rest.len(), |at| own + at);
-    let (bucket, prefix) =
-        (naming::without_arn(&rest[..end]), rest[end..].strip_prefix('/').unwrap_or_default());
-    naming::place(bucket).map_err(|no_place| format!("{bucket:?}: {no_place}"))?;
-    Ok(Place { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
 }
 
 /// Parses a date or a time; a day begins at midnight UTC.

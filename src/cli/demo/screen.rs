@@ -25,6 +25,8 @@ pub struct Progress<'s, 'o> {
     total: Counts,
     bar: Option<ProgressBar>,
     next_line_at: Duration,
+    /// That all has been received has been said.
+    is_complete: bool,
 }
 
 impl<'o> Screen<'o> {
@@ -39,15 +41,26 @@ impl<'o> Screen<'o> {
 
     pub fn progress(&mut self, total: Counts) -> Progress<'_, 'o> {
         let bar = self.terminal.then(|| bar(total.bytes));
-        Progress { screen: self, total, bar, next_line_at: LINE_EVERY }
+        Progress { screen: self, total, bar, next_line_at: LINE_EVERY, is_complete: false }
     }
 }
 
 impl Progress<'_, '_> {
-    /// Shows the number of records received so far.
-    pub fn show(&mut self, received: Counts, elapsed: Duration) {
-        let rate = megabytes((received.bytes as f64 / elapsed.as_secs_f64().max(0.001)) as u64);
-        let figures = format!("{} events, {rate} MB/s", grouped(received.events));
+    /// Shows what has been received so far, the last of it after `worked`.
+    pub fn show(&mut self, received: Counts, worked: Duration, elapsed: Duration) {
+        let rate = megabytes((received.bytes as f64 / worked.as_secs_f64().max(0.001)) as u64);
+        let is_complete = received.events >= self.total.events;
+        let figures = match is_complete {
+            false => format!("{} events, {rate} MB/s", grouped(received.events)),
+            true => "all received; the queues are emptied".to_owned(),
+        };
+        if self.is_complete && self.bar.is_none() {
+            return;
+        }
+        if is_complete {
+            self.is_complete = true;
+            self.next_line_at = elapsed;
+        }
         if let Some(bar) = &self.bar {
             bar.set_position(received.bytes);
             bar.set_message(figures);

@@ -16,7 +16,7 @@ use super::node::{Mapping, Node};
 use super::problem::suggestion;
 use super::registry::Catalog;
 use super::{credentials, endpoints};
-use super::{ignored, input, service, url};
+use super::{ignored, input, keys, service, url};
 use crate::base::limits;
 use crate::services::Definition;
 use crate::services::template::INPUT_ACCOUNT;
@@ -105,7 +105,18 @@ fn read_service(read: &mut Read, name: &str, node: &Node<'_>, common: &Common<'_
     keys.ignore(ignored::AWS_SERVICE);
     let (period, retries) = (settings::period(&keys), settings::retries(&keys));
     let entry = Entry { name, node, keys: &keys, period, retries, now: common.now };
-    let Some(rows) = types(&entry) else { return };
+    let Some(rows) = types(&entry) else {
+        // Which keys the service has nobody can tell; what no service has is a mistake all the same.
+        regions(&keys);
+        keys.know(keys::of("inputs.aws.services.NAME"));
+        let is_ignored = |key: &str| {
+            [ignored::SERVICE, ignored::BODIES_SERVICE].concat().iter().any(|(ignored, _)| *ignored == key)
+        };
+        keys.picked(is_ignored);
+        keys.picked(|key| key.ends_with("sqs_queue_name"));
+        keys.finish();
+        return;
+    };
     for region in regions(&keys) {
         endpoints::check_region(&common.endpoints, &region, &keys);
         rows.iter().for_each(|row| read_row(read, row, &region, &entry, common));

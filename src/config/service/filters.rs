@@ -35,6 +35,11 @@ pub fn line_rules(alternatives: Vec<Node<'_>>, fields: &mut Fields) -> Rules<Lin
 
 fn rules<T>(alternatives: Vec<Node<'_>>, mut rule: impl FnMut(&Mapping<'_>) -> Option<T>) -> Rules<T> {
     let mut all_of = |alternative: Node<'_>| -> Option<Vec<T>> {
+        if alternative.value.is_object() {
+            let advice = "write two pairs of brackets, [[{...}]]: one of the inner lists must hold, with all its conditions";
+            alternative.error(Kind::WrongType, "is a condition, and must be a list of conditions", advice);
+            return None;
+        }
         let conditions = alternative.list()?;
         let read = conditions.iter().filter_map(|node| {
             let keys = node.mapping()?;

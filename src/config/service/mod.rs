@@ -6,9 +6,10 @@ mod format;
 mod operations;
 mod others;
 mod pattern;
-mod processors;
+pub(super) mod processors;
 pub(super) mod signs;
 mod text;
+pub mod trials;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +49,11 @@ pub fn read(name: &str, node: &Node<'_>, region: &str, catalog: &Catalog) -> Opt
         Value::Object(own) => own.clone(),
         _ => return node.mapping().and(None),
     };
+    if own.shift_remove(TESTS).is_some()
+        && let Some(tests) = node.mapping().and_then(|keys| keys.node(TESTS))
+    {
+        trials::read(&tests);
+    }
     fill_in_region(&mut own, region);
     let definition = match catalog.row(name) {
         Some(row) if own.is_empty() => return Some(Arc::clone(&row.definition)),
@@ -60,6 +66,9 @@ pub fn read(name: &str, node: &Node<'_>, region: &str, catalog: &Catalog) -> Opt
     warn_of_tables(&definition, &node.path, node.report);
     Some(definition)
 }
+
+/// The key of tests.
+pub const TESTS: &str = "tests";
 
 /// Replaces the queue's region in a template.
 const REGION: &str = "[input-region]";
@@ -225,7 +234,11 @@ fn case(node: &Node<'_>, fields: &mut Fields) -> Option<Case> {
 }
 
 fn template(text: &str, node: &Node<'_>, fields: &Fields) -> Option<Template> {
-    Template::parse(text, &fields.file, &fields.record)
-        .map_err(|error| node.error(Kind::Invalid, error.to_string(), ""))
-        .ok()
+    let parsed = Template::parse(text, &fields.file, &fields.record);
+    if parsed.is_err() {
+        for error in Template::faults(text, &fields.file, &fields.record) {
+            node.error(Kind::Invalid, error.to_string(), "");
+        }
+    }
+    parsed.ok()
 }

@@ -433,7 +433,7 @@ fn region_and_account_are_filled_in_when_told_to() {
 #[test]
 fn a_tag_without_a_table_is_warned_of_where_it_is_written() {
     let text = "{outputs: {c: {type: console}}, globals: {internal_events: {tag: my.ap.stats}}, inputs: {\
-        sqs_collector: {id: 1, base_url: 'https://sqs.us-west-1.amazonaws.com/1/q', services: {\
+        sqs_collector: {id: 1, base_url: 'https://sqs.us-west-1.amazonaws.com/1/q', ack_messages: false, services: {\
             aws_sqs_fdr: {routing_template: edr.crowdstike.cannon}, \
             custom_a: {object_keys: a, file_format: {type: line_split_processor}, routing_template: my.app.a, \
                 routing_cases: [{when: [[{source: record, key: x, type: match, value: y}]], template: cloud.aws.vcp.flow}]}}}, \
@@ -444,6 +444,7 @@ fn a_tag_without_a_table_is_warned_of_where_it_is_written() {
     assert_eq!(
         said,
         [
+            ("globals.internal_events.tag", "did you mean \"my.app\"?"),
             (
                 "inputs.sqs_collector.services.aws_sqs_fdr.routing_template",
                 "did you mean \"edr.crowdstrike.cannon\"?"
@@ -453,7 +454,6 @@ fn a_tag_without_a_table_is_warned_of_where_it_is_written() {
                 "did you mean \"cloud.aws.vpc.flow\"?"
             ),
             ("inputs.aws.services.metrics-all.tag", "did you mean \"cloud.aws.cloudwatch.metrics\"?"),
-            ("globals.internal_events.tag", "did you mean \"my.app\"?"),
         ]
     );
 }

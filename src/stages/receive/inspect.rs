@@ -9,6 +9,15 @@ use crate::settings::Input;
 /// A message may wait for its object's whole way, several times; a queue with a shorter retention loses logs.
 const RETENTION_ADVISED_MIN: Duration = Duration::from_secs(24 * 3600);
 
+/// What AWS gives a queue of which nobody says otherwise.
+const VISIBILITY_OF_AWS: Duration = Duration::from_secs(30);
+
+/// The same for the log of a start. That a queue has AWS's own visibility timeout is nothing to be told of.
+pub fn at_start(queue: &Attributes, input: &Input) -> Vec<String> {
+    let visibility_timeout = queue.visibility_timeout.filter(|own| *own != VISIBILITY_OF_AWS);
+    warnings(&Attributes { visibility_timeout, ..queue.clone() }, input)
+}
+
 /// Sentences for the operator, without the input's name.
 pub fn warnings(queue: &Attributes, input: &Input) -> Vec<String> {
     let mut warnings = Vec::new();

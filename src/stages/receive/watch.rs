@@ -111,7 +111,7 @@ impl Watch {
     fn inspect(&self, queue: &Attributes) {
         let (name, Attributes { available, in_flight, .. }) = (&self.telemetry.name, queue);
         log::info!(place = name.as_str(); "inputs.{name}: {available} messages wait in the queue, {in_flight} are in flight");
-        for warning in inspect::warnings(queue, &self.input) {
+        for warning in inspect::at_start(queue, &self.input) {
             log::warn!(place = name.as_str(); "inputs.{name}: {warning}");
         }
         lock(&self.drain).learn(queue);

@@ -58,6 +58,14 @@ pub struct Reader {
     envelopes_left: u32,
 }
 
+/// In words: those of the fast parser are for its authors.
+fn why_not_json(text: &str) -> String {
+    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        Err(error) => error.to_string(),
+        Ok(_) => "it has a value that cannot be read".to_owned(),
+    }
+}
+
 impl Reader {
     pub fn new() -> Reader {
         Reader { unpacked_left: MESSAGE_UNPACKED_BYTES_MAX, envelopes_left: MESSAGE_ENVELOPES_MAX }
@@ -76,8 +84,8 @@ impl Reader {
             return Err(Unreadable::TooManyValues { max: MESSAGE_VALUES_MAX });
         }
         let mut bytes = text.as_bytes().to_vec();
-        let value = simd_json::to_borrowed_value(&mut bytes)
-            .map_err(|error| Unreadable::NotJson(error.to_string()))?;
+        let value =
+            simd_json::to_borrowed_value(&mut bytes).map_err(|_| Unreadable::NotJson(why_not_json(text)))?;
         self.value(&value)
     }
 

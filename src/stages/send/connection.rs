@@ -109,6 +109,15 @@ impl Connection {
         Ok(connection)
     }
 
+    /// `TLS 1.3`; None: there is no TLS.
+    pub fn tls_version(&self) -> Option<String> {
+        match self.tls.as_ref()?.protocol_version()? {
+            ProtocolVersion::TLSv1_3 => Some("TLS 1.3".to_owned()),
+            ProtocolVersion::TLSv1_2 => Some("TLS 1.2".to_owned()),
+            other => Some(format!("{other:?}")),
+        }
+    }
+
     /// False if the peer's certificates have been renewed since.
     pub fn is_current(&self, peer: &Peer) -> bool {
         match (&self.config, &peer.tls) {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use rustls::{AlertDescription, CertificateError};
+use rustls::{AlertDescription, CertificateError, InvalidMessage};
 
 use crate::base::text::variant;
 use crate::telemetry::Failure;
@@ -134,6 +134,9 @@ fn advice(error: &rustls::Error) -> &'static str {
         InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
             " The peer's certificate is not valid yet: check this host's clock"
         }
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            " What answers at this port does not speak TLS: check the output's `address` and `port`, or write `type: TCP` for a relay without TLS"
+        }
         _ => "",
     }
 }
@@ -141,6 +144,13 @@ fn advice(error: &rustls::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_without_tls_is_told_as_one() {
+        let error = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
+        let shown = Error::tls("localhost:1", error).to_string();
+        assert!(shown.contains("does not speak TLS"), "{shown}");
+    }
 
     fn alert(alert: AlertDescription) -> Error {
         Error::tls("localhost:1", rustls::Error::AlertReceived(alert))

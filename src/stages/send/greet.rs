@@ -9,16 +9,17 @@ use crate::base::limits::GREET_INTERVAL;
 use crate::base::stop::Stop;
 use crate::telemetry;
 
-/// Opens a connection and closes it without sending anything.
+/// Makes a connection and closes it: nothing is sent. The version of TLS, if there is any.
 ///
 /// # Errors
-/// The reason why it cannot be opened.
-pub fn greet(peer: &Peer) -> Result<(), Error> {
+/// Why it cannot be made.
+pub fn greet(peer: &Peer) -> Result<Option<String>, Error> {
     let mut connection = Connection::open(peer)?;
+    let version = connection.tls_version();
     match connection.close(connection.patience(), &Stop::new()) {
         // Over plain TCP only the peer's close shows that there is a program which reads.
         Err(error) if error.is_lasting() || peer.tls.is_none() => Err(error),
-        _ => Ok(()),
+        _ => Ok(version),
     }
 }
 
@@ -27,7 +28,7 @@ pub fn run(outputs: &[(Peer, Arc<telemetry::Output>)], stop: &Stop) {
     while !stop.wait(GREET_INTERVAL) {
         for (peer, output) in outputs.iter().filter(|(_, output)| is_due(output)) {
             match greet(peer) {
-                Ok(()) => output.health.works(),
+                Ok(_) => output.health.works(),
                 Err(error) => {
                     output.send.failed_connections.increment();
                     output.health.failed(&error, error.is_lasting());

@@ -312,12 +312,12 @@ impl Pool {
     }
 }
 
-/// Opens one connection to an output and closes it without sending anything.
+/// Makes one connection to an output and closes it: nothing is sent. The version of TLS, if there is any.
 ///
 /// # Errors
-/// The reason why it cannot be opened, in the log's words.
-pub fn probe(output: &Output) -> Result<(), String> {
-    let Some(peer) = peer(output).map_err(|e| e.to_string())? else { return Ok(()) };
+/// Why it cannot be made, in the same words that the log would use.
+pub fn probe(output: &Output) -> Result<Option<String>, String> {
+    let Some(peer) = peer(output).map_err(|e| e.to_string())? else { return Ok(None) };
     greet::greet(&peer).map_err(|e| e.to_string())
 }
 

@@ -1,33 +1,42 @@
-//! The choice of the input that a backfill works for.
+//! Which input an object of a service is read for.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use super::Options;
 use crate::config::problem::suggestion;
 use crate::settings::{Config, Input};
 
+/// What the command line says.
+pub struct Wanted<'a> {
+    /// The configuration.
+    pub config: &'a Path,
+    pub service: &'a str,
+    /// Key of the input.
+    pub input: Option<&'a str>,
+}
+
 /// The input that has the service, and the service's full name there; otherwise the only input, with the service from
 /// the registry. The error says what to write.
-pub fn input(config: &Config, options: &Options) -> Result<(Input, String), String> {
-    let meant = named(candidates(config), options.input.as_deref())?;
+pub fn input(config: &Config, wanted: &Wanted<'_>) -> Result<(Input, String), String> {
+    let meant = named(candidates(config), wanted.input)?;
     let having: Vec<(&Input, &str)> =
-        meant.iter().filter_map(|input| Some((*input, service_of(input, &options.service)?))).collect();
+        meant.iter().filter_map(|input| Some((*input, service_of(input, wanted.service)?))).collect();
     match (having.as_slice(), meant.as_slice()) {
         ([(input, service)], _) => Ok(((*input).clone(), (*service).to_owned())),
         ([], []) => {
-            Err("no input of the configuration reads objects: a backfill needs the credentials, region and endpoints \
-                         of one"
+            Err("no input of the configuration reads objects: credentials, region and endpoints are \
+                         taken from one"
                 .to_owned())
         }
-        ([], [input]) => Ok((with_service(input, options)?, options.service.clone())),
+        ([], [input]) => Ok((with_service(input, wanted)?, wanted.service.to_owned())),
         ([], _) => Err(format!(
             "no input of the configuration has the service {}: name one with --input ({})",
-            options.service,
+            wanted.service,
             keys(&meant)
         )),
         (several, _) => Err(format!(
             "several inputs have the service {}: name one with --input ({})",
-            options.service,
+            wanted.service,
             keys(&several.iter().map(|(input, _)| *input).collect::<Vec<_>>())
         )),
     }
@@ -56,11 +65,11 @@ fn service_of<'i>(input: &'i Input, wanted: &str) -> Option<&'i str> {
     input.services.iter().map(|service| service.name.as_str()).find(is_wanted)
 }
 
-fn with_service(input: &Input, options: &Options) -> Result<Input, String> {
-    let catalog = crate::config::catalog(&options.config).map_err(|problems| problems.to_string())?;
-    let Some(row) = catalog.row(&options.service) else {
+fn with_service(input: &Input, wanted: &Wanted<'_>) -> Result<Input, String> {
+    let catalog = crate::config::catalog(wanted.config).map_err(|problems| problems.to_string())?;
+    let Some(row) = catalog.row(wanted.service) else {
         let names: Vec<_> = catalog.rows().iter().map(|row| row.name.as_str()).collect();
-        return Err(format!("{:?} is no service: {}", options.service, suggestion(&options.service, &names)));
+        return Err(format!("{:?} is no service: {}", wanted.service, suggestion(wanted.service, &names)));
     };
     Ok(Input { services: vec![Arc::clone(&row.definition)], ..input.clone() })
 }

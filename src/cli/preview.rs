@@ -1,0 +1,121 @@
+//! `preview`: what becomes of an object. Nothing is sent.
+
+mod object;
+mod summary;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::choice::{self, Wanted};
+use crate::config::problem::suggestion;
+use crate::config::registry::Catalog;
+use crate::config::{self, Environment};
+use crate::services::Definition;
+use crate::settings::{Config, Input};
+use object::Object;
+use summary::Summary;
+
+/// The object is refused.
+const UNREADABLE: u8 = 1;
+/// The configuration, the service or the object's name cannot be used.
+const REFUSED: u8 = 2;
+
+#[derive(Debug, Args)]
+pub struct Options {
+    /// The object: a file, s3://bucket/key (needs --config), or - for standard input
+    #[arg(value_name = "FILE")]
+    object: String,
+    /// Service whose object it is, as written in the configuration or listed by `services`
+    #[arg(long, value_name = "NAME")]
+    service: String,
+    /// Configuration file, YAML or JSON; outputs and certificates need not be complete
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Input that reads it, by its key in the file: needed where several could be meant
+    #[arg(long, value_name = "KEY", requires = "config")]
+    input: Option<String>,
+    /// The object's key, where rules look at it; else the file's name as it is given
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// How many frames are shown
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    frames: usize,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Exit code 0; 1 when the object is refused; 2 when nothing could be looked at.
+pub fn run(options: &Options) -> ExitCode {
+    let summary = match summary(options) {
+        Ok(summary) => summary,
+        Err(message) => {
+            let _ = writeln!(io::stderr(), "{message}");
+            return ExitCode::from(REFUSED);
+        }
+    };
+    let text = if options.json { format!("{:#}\n", summary.json()) } else { summary.text() };
+    let _ = io::stdout().write_all(text.as_bytes());
+    if summary.error.is_some() { ExitCode::from(UNREADABLE) } else { ExitCode::SUCCESS }
+}
+
+fn summary(options: &Options) -> Result<Summary, String> {
+    let (service, input, host) = choose(options)?;
+    let mut object = Object::open(&options.object, input.as_ref())?;
+    let key = options.key.clone().unwrap_or_else(|| object.key().to_owned());
+    Summary::of(&service, &key, &host, options.frames, &mut object)
+}
+
+/// The service, the input that reads it, and the syslog HOST.
+fn choose(options: &Options) -> Result<(Arc<Definition>, Option<Input>, String), String> {
+    let name = options.service.as_str();
+    let Some(path) = &options.config else {
+        let catalog = Catalog::built_in();
+        let service = of_catalog(catalog, name)?;
+        return Ok((service, None, "collector".to_owned()));
+    };
+    let config = config::load_inputs(path, &Environment::here()).map_err(|problems| problems.to_string())?;
+    let wanted = Wanted { config: path, service: name, input: options.input.as_deref() };
+    let chosen = choice::input(&config, &wanted);
+    let host = config.globals.host.clone();
+    match chosen {
+        Ok((input, service)) => {
+            let definition = input.services.iter().find(|known| known.name == service);
+            let definition = definition.ok_or_else(|| format!("{name:?} is no service"))?;
+            Ok((Arc::clone(definition), Some(input), host))
+        }
+        // Who reads it matters for S3 only.
+        Err(_) if !object::is_in_s3(&options.object) && options.input.is_none() => {
+            let service = of_any_input(&config, name).map_or_else(
+                || {
+                    config::catalog(path)
+                        .map_err(|p| p.to_string())
+                        .and_then(|catalog| of_catalog(&catalog, name))
+                },
+                Ok,
+            )?;
+            Ok((service, None, host))
+        }
+        Err(message) => Err(message),
+    }
+}
+
+fn of_any_input(config: &Config, name: &str) -> Option<Arc<Definition>> {
+    config.inputs.iter().flat_map(|input| &input.services).find(|service| service.name == name).cloned()
+}
+
+fn of_catalog(catalog: &Catalog, name: &str) -> Result<Arc<Definition>, String> {
+    let row = catalog.row(name).ok_or_else(|| {
+        let names: Vec<&str> = catalog.rows().iter().map(|row| row.name.as_str()).collect();
+        let advice = config::problem::closest(name, names.iter().copied()).map_or_else(
+            || "the command services lists all; one of your own needs --config".to_owned(),
+            |_| suggestion(name, &names),
+        );
+        format!("{name:?} is no service: {advice}")
+    })?;
+    Ok(Arc::clone(&row.definition))
+}

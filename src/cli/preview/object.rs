@@ -1,0 +1,88 @@
+//! The object's bytes, wherever it is.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use crate::aws::{GetObject, S3};
+use crate::base::buffers::Buffer;
+use crate::base::limits::PART_BYTES;
+use crate::cli::s3_place::{self, Place, s3_place};
+use crate::settings::Input;
+
+/// A piece of a file.
+const CHUNK_BYTES: usize = 1 << 20;
+const SCHEME: &str = "s3://";
+
+pub struct Object {
+    key: String,
+    bytes: Bytes,
+}
+
+enum Bytes {
+    Read(Box<dyn Read>),
+    S3 { s3: Box<S3>, bucket: String, at: u64, total: Option<u64>, etag: String },
+}
+
+pub fn is_in_s3(name: &str) -> bool {
+    name.starts_with(SCHEME)
+}
+
+impl Object {
+    /// `input`: who reads an object in S3.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn open(name: &str, input: Option<&Input>) -> Result<Object, String> {
+        if name == "-" {
+            return Ok(Object { key: name.to_owned(), bytes: Bytes::Read(Box::new(io::stdin())) });
+        }
+        if !is_in_s3(name) {
+            let file = File::open(name).map_err(|error| format!("cannot read {name}: {error}"))?;
+            return Ok(Object { key: name.to_owned(), bytes: Bytes::Read(Box::new(file)) });
+        }
+        let Place { bucket, prefix: key } = s3_place(name).map_err(|error| format!("{name}: {error}"))?;
+        let input = input.ok_or("an object in S3 needs --config: its input says who reads")?;
+        let s3 = Box::new(s3_place::client(input)?);
+        Ok(Object { key, bytes: Bytes::S3 { s3, bucket, at: 0, total: None, etag: String::new() } })
+    }
+
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The next bytes; empty at the end.
+    ///
+    /// # Errors
+    /// Why no more can be read.
+    pub fn next(&mut self) -> Result<Vec<u8>, String> {
+        match &mut self.bytes {
+            Bytes::Read(reader) => {
+                let mut chunk = Vec::new();
+                let read = reader.take(CHUNK_BYTES as u64).read_to_end(&mut chunk);
+                read.map(|_| chunk).map_err(|error| format!("cannot read on: {error}"))
+            }
+            Bytes::S3 { total: Some(total), at, .. } if *at >= *total => Ok(Vec::new()),
+            Bytes::S3 { s3, bucket, at, total, etag } => {
+                let get = GetObject {
+                    bucket,
+                    key: &self.key,
+                    version_id: None,
+                    etag: None,
+                    by_key: false,
+                    start: *at,
+                    len: PART_BYTES as u64,
+                    if_match: Some(etag.as_str()).filter(|etag| !etag.is_empty()),
+                    size: None,
+                };
+                let mut chunk = Buffer::default();
+                let part = s3.get(&get, None, &mut chunk).map_err(|error| error.to_string())?;
+                (*total, *etag) = (Some(part.total), part.etag.clone());
+                *at += chunk.len() as u64;
+                if chunk.is_empty() {
+                    *total = Some(*at);
+                }
+                Ok(chunk.to_vec())
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! `check --sample`: the first records of one announced object of each queue, as they would arrive. Nothing is
+//! acknowledged or sent.
+
+use std::fmt::Write as _;
+
+use super::announced::{Announced, Candidate, announced};
+use super::sample::{Outcome, Sample, Sent};
+use crate::aws::{Client, Http, Sqs};
+use crate::base::stop::Stop;
+use crate::settings::{Config, Input};
+
+/// Records that are shown of an object.
+const SHOWN: usize = 3;
+/// Bytes of a body that are shown.
+const BODY_SHOWN_MAX: usize = 200;
+
+/// One paragraph for each queue.
+pub fn text(config: &Config) -> String {
+    let http = match Http::new(1) {
+        Ok(http) => http,
+        Err(error) => return format!("{error}\n"),
+    };
+    let mut text = String::new();
+    for input in &config.inputs {
+        let _ = writeln!(text, "inputs.{}:", input.key);
+        match of_input(&http, input, &config.globals.host) {
+            Ok(lines) | Err(lines) => lines.lines().for_each(|line| {
+                let _ = writeln!(text, "  {line}");
+            }),
+        }
+    }
+    text
+}
+
+/// Both are shown.
+fn of_input(http: &Http, input: &Input, host: &str) -> Result<String, String> {
+    let client = Client::of_input(http, input, &Stop::new());
+    let queue = Sqs::new(client.clone(), &input.queue).map_err(|error| error.to_string())?;
+    match announced(input, &queue).map_err(|error| error.to_string())? {
+        Announced::NoMessage => Ok("no message waits".to_owned()),
+        Announced::NoObject(why) => Ok(why),
+        Announced::Body(body) => of_bytes(input, "", body.as_bytes(), true, host),
+        Announced::Object(object) => of_object(input, &client, &object, host),
+    }
+}
+
+fn of_object(input: &Input, client: &Client, object: &Candidate, host: &str) -> Result<String, String> {
+    let (bytes, whole) = object.beginning(input, client).map_err(|error| error.to_string())?;
+    let text = of_bytes(input, object.key(), &bytes, whole, host)?;
+    Ok(format!("{}\n{text}", object.name()))
+}
+
+fn of_bytes(input: &Input, key: &str, bytes: &[u8], whole: bool, host: &str) -> Result<String, String> {
+    let service = if key.is_empty() { input.services.first() } else { input.service_of(key) };
+    let service = service.ok_or("no service takes it")?;
+    if service.skips(key) {
+        return Ok(format!("{}: filename_filter_rules leave it out", service.name));
+    }
+    let definition = service.of_object(key);
+    let mut sample = Sample::new(&definition, key, None, host);
+    let (mut records, mut dropped, mut shown) = (0_u64, 0_u64, Vec::new());
+    let result = sample.push(bytes, whole, &mut |outcome| match outcome {
+        Outcome::Dropped { .. } => dropped += 1,
+        Outcome::Sent(Sent { tag, body, .. }) => {
+            records += 1;
+            if shown.len() < SHOWN {
+                shown.push(format!("  table {tag}, HOST {host}, body {}", shortened(body)));
+            }
+        }
+    });
+    let part = if whole { "" } else { " in the first 8 MiB" };
+    let mut lines = vec![format!("{}: {records} records{part}, {dropped} dropped by rules", service.name)];
+    lines.extend(shown);
+    lines.extend(result.err().map(|error| format!("refused: {error}")));
+    Ok(lines.join("\n"))
+}
+
+/// Without control characters, which a terminal would obey.
+fn shortened(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let shown: String = text.chars().take(BODY_SHOWN_MAX).flat_map(char::escape_debug).collect();
+    let shown = shown.replace("\\\"", "\"").replace("\\'", "'");
+    if text.chars().nth(BODY_SHOWN_MAX).is_some() { format!("{shown}…") } else { shown }
+}

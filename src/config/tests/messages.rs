@@ -1,0 +1,183 @@
+//! What is said of mistakes that people make: where, what was found, what to do.
+
+use super::*;
+
+const GOOD: &str = "globals:
+  id: c1
+outputs:
+  relay_1: {type: syslog, config: {address: relay.local, port: 13000}}
+inputs:
+  sqs_collector:
+    id: \"1\"
+    base_url: https://sqs.us-east-1.amazonaws.com/111111111111/q
+    services:
+      aws_sqs_vpc: {}
+";
+
+/// Each problem on a line: place, message, advice.
+fn said(text: &str) -> Vec<String> {
+    let problems = match parse(text, Path::new("/"), &environment()) {
+        Ok(loaded) => loaded.warnings,
+        Err(Problems(problems)) => problems,
+    };
+    problems.iter().map(|problem| format!("{problem:#}")).collect()
+}
+
+#[test]
+fn the_good_file_is_good() {
+    assert_eq!(said(GOOD), Vec::<String>::new());
+}
+
+/// What is replaced in the good file, by what, and a part of what is said.
+const MISTAKES: &[(&str, &str, &[&str])] = &[
+    (
+        "    id: \"1\"",
+        "    id: \"1\"\n    region: us-east-1\n    id: \"2\"",
+        &["line 9, column 5: the key id is written twice: it stands in line 7"],
+    ),
+    (
+        "    id: \"1\"",
+        "    id: \"1\"\n    region: us-esat-1",
+        &["is us-esat-1, but the queue's URL names us-east-1, which is used"],
+    ),
+    (
+        "      aws_sqs_vpc: {}",
+        "      custom_x: {file_format: {type: json_array_processor}, routing_template: 'my.app.[record-a].[record-b].[file-c]'}",
+        &["[record-a] names no field", "[record-b] names no field", "[file-c] names no field"],
+    ),
+    (
+        "inputs:\n",
+        "inputs:\n  aws:\n    id: 5\n    services:\n      audit-events-all:\n        types: [audit_api]\n        regions: [us-esat]\n        pull_retries: 5000\n        zzz: 1\n",
+        &[
+            "\"audit_api\" is not a type",
+            "\"us-esat\" does not look like a region",
+            "5000 is out of range",
+            "zzz: is not a known key",
+        ],
+    ),
+    (
+        "    id: \"1\"",
+        "    id: \"1\"\n    sqs_wait_timeout: 2.5",
+        &[
+            "line 8, column 5: inputs.sqs_collector.sqs_wait_timeout: must be a whole number, but is 2.5 (allowed: 0 to 20; without the key: 20)",
+        ],
+    ),
+    (
+        "    id: \"1\"",
+        "    id: \"1\"\n    receivers: many",
+        &["but is \"many\" (allowed: 1 to 64; without the key: 2)"],
+    ),
+    (
+        "      aws_sqs_vpc: {}",
+        "      aws_sqs_vpc: {line_filter_rules: [{source: record, key: a, type: match, value: b}]}",
+        &[
+            "line_filter_rules[0]: is a condition, and must be a list of conditions (write two pairs of brackets",
+        ],
+    ),
+    (
+        "    services:\n      aws_sqs_vpc: {}",
+        "    aws_sqs_vpc: {}",
+        &["aws_sqs_vpc: is not a known key (it belongs under the \"services\" of an input)"],
+    ),
+    (
+        "    services:\n",
+        "services:\n",
+        &["line 9, column 1: services: is not a known key (it belongs under an input"],
+    ),
+    (
+        "  id: c1",
+        "  id: c1\n  senders: 3",
+        &["globals.senders: is not a known key (it belongs under outputs.NAME.config)"],
+    ),
+    (
+        "    services:",
+        "    credentials: {aws_access_key_id: <YOUR_KEY>, aws_secret_access_key: <YOUR_SECRET>}\n    services:",
+        &["aws_access_key_id: is a placeholder", "aws_secret_access_key: is a placeholder"],
+    ),
+    ("https://sqs", "http://sqs", &["base_url: is one of AWS's own and begins with http://"]),
+    ("111111111111", "11111111111", &["base_url: has an account that is not of 12 digits"]),
+    ("    id", "\tid", &["line 7, column 1: a tab stands in the indentation"]),
+    (
+        "  relay_1: {type: syslog, config: {address: relay.local, port: 13000}}",
+        "  console_1: {type: console}",
+        &[
+            "line 3, column 1: outputs: no output goes to Devo, and messages are deleted once their records are printed: those of 111111111111/q",
+        ],
+    ),
+    (
+        "outputs:\n  relay_1: {type: syslog, config: {address: relay.local, port: 13000}}\n",
+        "",
+        &["outputs: no output is enabled (write one to Devo: "],
+    ),
+];
+
+#[test]
+fn each_mistake_is_told_at_its_place() {
+    for (good, bad, told) in MISTAKES {
+        assert!(GOOD.contains(good), "{good}");
+        let said = said(&GOOD.replacen(good, bad, 1));
+        for told in *told {
+            assert!(said.iter().any(|said| said.contains(told)), "{told} is not in {said:#?}");
+        }
+    }
+    assert_eq!(said("# nothing\n"), ["the file is empty (aws-to-devo init writes a first configuration)"]);
+}
+
+/// However many there are.
+#[test]
+fn problems_come_in_the_order_of_the_file() {
+    // Those that can stand in one file.
+    let is_apart = |good: &str| {
+        good == "    id"
+            || ["services", "aws_sqs_vpc", "outputs", "relay_1"].iter().any(|part| good.contains(part))
+    };
+    let mistakes = MISTAKES.iter().filter(|(good, ..)| !is_apart(good));
+    let text = mistakes.fold(GOOD.to_owned(), |text, (good, bad, _)| text.replacen(good, bad, 1));
+    let Err(Problems(problems)) = parse(&text, Path::new("/"), &environment()) else { panic!() };
+    let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
+    let places: Vec<_> = errors.map(|problem| problem.at.unwrap()).collect();
+    assert!(places.len() >= 8 && places.is_sorted(), "{places:?}");
+}
+
+#[test]
+fn outputs_may_stand_in_another_file_with_its_certificates_beside_it() {
+    let (cloud, other) = (tempfile::tempdir().unwrap(), certificates(-1, 300));
+    let file = cloud.path().join("cloud.json");
+    let inputs = GOOD.split_once("inputs:").unwrap().1;
+    std::fs::write(&file, format!("inputs:{inputs}")).unwrap();
+    assert!(load(&file, &environment()).is_err());
+    let outputs = other.path().join("outputs.yaml");
+    std::fs::write(
+        &outputs,
+        format!("outputs: {{d: {{type: devo_platform, config: {{address: devo.local, {FILES}}}}}}}"),
+    )
+    .unwrap();
+    let loaded =
+        load_with(&file, Some(&outputs), &environment()).unwrap_or_else(|problems| panic!("{problems}"));
+    let Destination::Tls { files, .. } = &loaded.config.outputs[0].destination else { panic!() };
+    assert_eq!(files.chain.as_deref(), Some(other.path().join("chain.crt").as_path()));
+    std::fs::write(&outputs, "inputs: {}").unwrap();
+    let problems = load_with(&file, Some(&outputs), &environment()).unwrap_err().to_string();
+    assert!(problems.contains("outputs.yaml: outputs: is missing"), "{problems}");
+}
+
+#[test]
+fn certificate_and_chain_that_are_swapped_are_told_as_that() {
+    let folder = certificates(-1, 300);
+    let swapped = "chain: domain.crt, cert: chain.crt, key: domain.key";
+    let problems = problems_of_output(swapped, folder.path()).concat();
+    assert!(problems.contains("are swapped: the key belongs to the latter"), "{problems}");
+}
+
+#[test]
+fn a_file_in_another_encoding_is_told_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.yaml");
+    std::fs::write(
+        &file,
+        [&[0xff, 0xfe][..], &"id".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()].concat(),
+    )
+    .unwrap();
+    let problems = load(&file, &environment()).unwrap_err().to_string();
+    assert!(problems.contains("is UTF-16, and must be UTF-8"), "{problems}");
+}
