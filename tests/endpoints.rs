@@ -66,6 +66,10 @@ inputs:
         "logs-fips.eu-west-3.amazonaws.com:443",
         "monitoring.us-gov-west-1.amazonaws.com:443",
         "sqs-fips.us-west-1.amazonaws.com:443",
+        // Whose credentials they are.
+        "sts-fips.eu-west-3.amazonaws.com:443",
+        "sts-fips.us-west-1.amazonaws.com:443",
+        "sts.us-gov-west-1.amazonaws.com:443",
     ];
     assert_eq!(hosts.iter().map(String::as_str).collect::<Vec<_>>(), expected, "{run:?}");
 }

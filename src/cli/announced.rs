@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use crate::aws::{Client, Error, GetObject, Message, S3, Sqs};
+use crate::aws::{Client, Error, GetObject, Message, Redrive, S3, Sqs};
 use crate::base::buffers::Buffer;
 use crate::base::object::Object;
 use crate::settings::Input;
 use crate::stages::resolve::{is_marker, resolve};
 
-/// For so long the message is hidden from others, should this program not be able to give it back.
+/// With fewer receives in a queue's redrive policy its messages are not looked at: a look must not be the last receive.
+const RECEIVES_MIN: u32 = 3;
+/// The time for which a message is hidden from others if it cannot be returned.
 const HIDDEN: Duration = Duration::from_secs(30);
 /// Of an object that is shown.
 const SHOWN_BYTES: u64 = 8 << 20;
@@ -16,7 +18,9 @@ const SHOWN_BYTES: u64 = 8 << 20;
 /// What the next message of a queue is.
 pub enum Announced {
     NoMessage,
-    /// Why nobody can tell which object it means.
+    /// The queue's redrive policy allows only this many receives, so nothing was received.
+    FewReceives(u32),
+    /// The reason why the object it means is unknown.
     NoObject(String),
     Object(Candidate),
     /// The message is the log itself (`direct_mode`).
@@ -26,11 +30,15 @@ pub enum Announced {
 /// An object, in the spellings that its message allows.
 pub struct Candidate(Object);
 
-/// Receives one message and gives it back. SQS counts the receive.
+/// Receives one message and returns it to the queue, if the queue's redrive policy leaves room for that: SQS counts the
+/// receive.
 ///
 /// # Errors
 /// The queue's answer.
-pub fn announced(input: &Input, queue: &Sqs) -> Result<Announced, Error> {
+pub fn announced(input: &Input, queue: &Sqs, redrive: Option<&Redrive>) -> Result<Announced, Error> {
+    if let Some(redrive) = redrive.filter(|redrive| redrive.max_receive_count < RECEIVES_MIN) {
+        return Ok(Announced::FewReceives(redrive.max_receive_count));
+    }
     let messages = queue.receive(1, Duration::ZERO, HIDDEN)?;
     let Some(message) = messages.first() else { return Ok(Announced::NoMessage) };
     give_back(queue, message);

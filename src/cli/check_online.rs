@@ -22,9 +22,6 @@ use crate::settings::{Config, Destination, Input, Output, Source};
 use crate::stages::receive::inspect;
 use crate::stages::{send, sources};
 
-/// With fewer receives in a queue's redrive policy its messages are not looked at.
-const RECEIVES_MIN: u32 = 3;
-
 /// What was tried, and what came of it.
 pub struct Attempt {
     /// `inputs.sqs_collector: queue`.
@@ -61,7 +58,7 @@ pub fn attempts(config: &Config, show: &mut dyn FnMut(Attempt)) {
             }
         }
         Err(error) => {
-            show(Attempt::bad("inputs", problem("inputs", &error, "fix the named environment variable")))
+            show(Attempt::bad("inputs", problem("inputs", &error, "fix the named environment variable")));
         }
     }
     config.outputs.iter().for_each(|output| show(of_output(output)));
@@ -93,17 +90,7 @@ fn of_input(http: &Http, input: &Input, show: &mut dyn FnMut(Attempt)) {
     if input.direct_mode {
         return;
     }
-    let receives = redrive.map_or(u32::MAX, |redrive| redrive.max_receive_count);
-    show(match receives {
-        // To look at a message is a receive, which must not be its last.
-        0..RECEIVES_MIN => Attempt::good(
-            &format!("{path}: S3"),
-            format!(
-                "not tried: the queue's redrive policy allows {receives} receives, and to look at a message is one"
-            ),
-        ),
-        _ => of_object(&path, input, &client, &queue),
-    });
+    show(of_object(&path, input, &client, &queue, redrive.as_ref()));
 }
 
 fn of_credentials(path: &str, client: &Client) -> Attempt {
@@ -166,9 +153,21 @@ fn of_dead_letters(path: &str, queue: &Sqs, redrive: &aws::Redrive) -> Attempt {
 }
 
 /// One byte of an object that a message announces: who reads queues need not be able to read buckets, or their keys.
-fn of_object(path: &str, input: &Input, client: &Client, queue: &Sqs) -> Attempt {
+fn of_object(
+    path: &str,
+    input: &Input,
+    client: &Client,
+    queue: &Sqs,
+    redrive: Option<&aws::Redrive>,
+) -> Attempt {
     let what = format!("{path}: S3");
-    match announced(input, queue) {
+    match announced(input, queue, redrive) {
+        Ok(Announced::FewReceives(receives)) => Attempt::good(
+            &what,
+            format!(
+                "not tried: the queue's redrive policy allows {receives} receives, and looking at a message is one"
+            ),
+        ),
         Ok(Announced::NoMessage | Announced::Body(_)) => {
             Attempt::good(&what, "not tried: no message waits that announces an object")
         }

@@ -36,7 +36,11 @@ pub fn text(config: &Config) -> String {
 fn of_input(http: &Http, input: &Input, host: &str) -> Result<String, String> {
     let client = Client::of_input(http, input, &Stop::new());
     let queue = Sqs::new(client.clone(), &input.queue).map_err(|error| error.to_string())?;
-    match announced(input, &queue).map_err(|error| error.to_string())? {
+    let redrive = queue.attributes().map_err(|error| error.to_string())?.redrive;
+    match announced(input, &queue, redrive.as_ref()).map_err(|error| error.to_string())? {
+        Announced::FewReceives(receives) => Ok(format!(
+            "not tried: the queue's redrive policy allows {receives} receives, and looking at a message is one"
+        )),
         Announced::NoMessage => Ok("no message waits".to_owned()),
         Announced::NoObject(why) => Ok(why),
         Announced::Body(body) => of_bytes(input, "", body.as_bytes(), true, host),

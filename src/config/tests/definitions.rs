@@ -76,7 +76,7 @@ fn a_name_that_is_taken_is_an_error_that_names_both_places() {
     let text = problems(&format!("{DEFINITIONS}\naws_sqs_vpc: {{}}\n"));
     assert!(
         text.contains(
-            "my-services.yaml: line 19, column 1: aws_sqs_vpc: is defined in the pre-built services and in "
+            "my-services.yaml: line 19, column 1: aws_sqs_vpc: is defined in the built-in services and in "
         ),
         "{text}"
     );
@@ -95,11 +95,11 @@ shop_all:
     );
     insta::assert_snapshot!(text, @r#"
     error: FOLDER/my-services.yaml: line 1, column 58: shop_orders.routing_template: the character ' ' is not allowed in a tag: use letters, digits, _ and -, levels separated by dots
-        fields stand in brackets: [record-NAME] or [file-NAME], each defined under that name
+        fields are in brackets: [record-NAME] or [file-NAME], each defined under that name
         AwsModuleDefinitionError 6: "shop_orders.routing_template" property is containing some unexpected placeholders
-    error: FOLDER/my-services.yaml: line 1, column 93: shop_orders.delegates[0]: "shop_al" is no service above
+    error: FOLDER/my-services.yaml: line 1, column 93: shop_orders.delegates[0]: "shop_al" is not a service above
     error: FOLDER/my-services.yaml: line 4, column 26: shop_all.record_field_mapping.a.keys: names no key
-        write the way to the value in the JSON record, such as ["userIdentity", "type"]
+        write the path to the value in the JSON record, such as ["userIdentity", "type"]
     error: FOLDER/my-services.yaml: line 4, column 33: shop_all.record_field_mapping.b: names more than one place
         keep "keys" (JSON) or "column" (comma-separated values)
     error: FOLDER/my-services.yaml: line 4, column 84: shop_all.record_field_mapping.c.operations[0].values: is missing

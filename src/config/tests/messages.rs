@@ -59,7 +59,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         "    id: \"1\"",
         "    id: \"1\"\n    sqs_wait_timeout: 2.5",
         &[
-            "line 8, column 5: inputs.sqs_collector.sqs_wait_timeout: must be a whole number, but is 2.5 (allowed: 0 to 20; without the key: 20)",
+            "line 8, column 5: inputs.sqs_collector.sqs_wait_timeout: must be an integer, but is 2.5 (allowed: 0 to 20; without the key: 20)",
         ],
     ),
     (

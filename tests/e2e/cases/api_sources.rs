@@ -115,7 +115,9 @@ fn check_makes_each_source_s_first_call() {
     let said = String::from_utf8(denied.stdout).unwrap();
     assert_eq!(denied.code, Some(2), "{said}");
     assert!(
-        said.contains("inputs.aws.services.audit-events-all in us-east-1: cloudtrail:LookupEvents"),
+        said.contains(
+            "✗ inputs.aws.services.audit-events-all in us-east-1: CloudTrail: cloudtrail:LookupEvents"
+        ),
         "{said}"
     );
 }
