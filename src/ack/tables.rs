@@ -25,7 +25,9 @@ impl Tables {
                 self.0[at].events += events;
                 self.0[at].bytes += bytes;
                 // Frequent tables move to the front, where they are found quickly.
-                self.0.swap(at, at.saturating_sub(1));
+                if at > 0 && self.0[at].events > self.0[at - 1].events {
+                    self.0.swap(at, at - 1);
+                }
             }
             None if self.0.len() >= TABLES_PER_OBJECT_MAX && !name.is_empty() => self.add("", events, bytes),
             None => self.0.push(Table { name: name.into(), events, bytes }),
