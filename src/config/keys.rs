@@ -13,8 +13,15 @@ pub struct Section {
 /// Name, type and range, default, meaning.
 pub type Key = (&'static str, &'static str, &'static str, &'static str);
 
-const NEEDED: &str = "required";
-const NONE: &str = "";
+/// The default of a key that must be written.
+pub const NEEDED: &str = "required";
+/// No default, or nothing to say.
+pub const NONE: &str = "";
+
+/// The keys that must be written.
+pub fn required(keys: &[Key]) -> Vec<&'static str> {
+    keys.iter().filter(|(_, _, default, _)| *default == NEEDED).map(|(key, ..)| *key).collect()
+}
 
 /// All sections, in the order of the documentation. Other pages explain how a service reads its objects.
 pub const SECTIONS: &[Section] = &[

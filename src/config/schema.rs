@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::aws::rows::{self, ANY_NAME};
 use super::endpoints;
 use super::ignored::{self, Ignored};
-use super::keys::{Key, SECTIONS, Section};
+use super::keys::{Key, NEEDED, NONE, SECTIONS, Section, required};
 use super::registry;
 use super::service_keys::{self, OPERATORS, PROCESSORS};
 use crate::settings::Service;
@@ -15,7 +15,6 @@ use crate::settings::Service;
 const SERVICE: &str = "inputs.sqs_collector.services.NAME";
 const AWS_SERVICE: &str = "inputs.aws.services.NAME";
 const OUTPUT_CONFIG: &str = "outputs.NAME.config";
-const NEEDED: &str = "required";
 /// A variable of the environment can stand for any value.
 const VARIABLE: &str = r"\$\{";
 
@@ -48,8 +47,7 @@ fn mapping(section: &Section, place: &str) -> Value {
         let text = format!("Has no effect here: {why}.");
         known.entry(key).or_insert_with(|| json!({"description": text, "deprecated": true}));
     }
-    let required: Vec<&str> =
-        section.keys.iter().filter(|(_, _, default, _)| *default == NEEDED).map(|(key, ..)| *key).collect();
+    let required = required(section.keys);
     let mut schema = match place {
         // The console has no address.
         OUTPUT_CONFIG => closed(known, Map::new(), &[]),
@@ -75,7 +73,7 @@ fn properties(keys: &[Key], place: &str) -> Map<String, Value> {
     let property = |(key, kind, default, about): &Key| {
         let mut schema = value(key, kind, place);
         let default = match *default {
-            "" => String::new(),
+            NONE => String::new(),
             NEEDED => "Required.".to_owned(),
             default => format!("Default: {default}."),
         };
@@ -289,9 +287,8 @@ fn operation() -> Value {
     let of_operator = OPERATORS.iter().map(|(name, keys)| {
         let mut own = properties(keys, SERVICE);
         own.insert("operator".to_owned(), json!({}));
-        let required: Vec<&str> =
-            keys.iter().filter(|(_, _, default, _)| *default == NEEDED).map(|(key, ..)| *key).collect();
-        json!({"if": {"properties": {"operator": {"const": name}}}, "then": closed(own, Map::new(), &required)})
+        let then = closed(own, Map::new(), &required(keys));
+        json!({"if": {"properties": {"operator": {"const": name}}}, "then": then})
     });
     operation["allOf"] = of_operator.collect();
     operation

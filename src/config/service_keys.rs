@@ -2,10 +2,8 @@
 //! documented in prose (`docs/custom_service.md`); the schema is made from this list, and the tests compare it with the
 //! readers.
 
-use super::keys::{Key, Section};
+use super::keys::{Key, NEEDED, NONE, Section};
 
-const NEEDED: &str = "required";
-const NONE: &str = "";
 const OFF: &str = "false";
 
 const RULE_OF_RECORDS: &[Key] = &[
