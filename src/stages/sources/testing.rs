@@ -426,6 +426,22 @@ pub fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
+/// Asserts that both items of an account are delivered, one before and one after `now`, although the ledger's checkpoints
+/// are in the future.
+pub fn a_future_checkpoint_leaves_out_nothing<M: Model, const N: usize>(
+    mut model: M,
+    checkpoints: [(String, String); N],
+    now: Timestamp,
+) {
+    let mut bench = Bench::new(model.source());
+    bench.checkpoints = checkpoints.into();
+    bench.restart(model.source());
+    for now in [now, time("2026-11-21T12:05:00Z")] {
+        assert_eq!(bench.pull(now, 99, |request| model.answer(request, now)), Pulled::CaughtUp);
+    }
+    assert_eq!(bench.delivered.len(), 2);
+}
+
 pub fn refused(request: &Request, code: &str) -> Error {
     let refusal = Refusal { status: 400, code: code.to_owned(), ..Refusal::default() };
     Error::refused(request, "AKIAIOSFODNN7EXAMPLE", refusal)

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::testing::{
-    Bench, CLOCK_CHANGES, Model, Pulled, input, restarts_until_done, storm, time, turns, turns_of_clocks,
+    Bench, CLOCK_CHANGES, Model, Pulled, a_future_checkpoint_leaves_out_nothing, input, restarts_until_done,
+    storm, time, turns, turns_of_clocks,
 };
 use super::*;
 use crate::aws::Request;
@@ -359,14 +360,12 @@ fn a_permission_that_is_missing_passes_over_no_finding() {
 
 #[test]
 fn a_checkpoint_in_the_future_does_not_leave_out_what_comes_until_then() {
-    let mut region = Region::new(&["d"], [60, -60], 50);
-    let mut bench = Bench::new(region.source());
-    bench.checkpoints = [("d".into(), (time(NOW).as_millisecond() + 36_000_000).to_string())].into();
-    bench.restart(region.source());
-    for now in [time(NOW), time("2026-11-21T12:05:00Z")] {
-        assert_eq!(bench.pull(now, 99, |request| region.answer(request, now)), Pulled::CaughtUp);
-    }
-    assert_eq!(bench.delivered.len(), 2);
+    let region = Region::new(&["d"], [60, -60], 50);
+    a_future_checkpoint_leaves_out_nothing(
+        region,
+        [("d".into(), (time(NOW).as_millisecond() + 36_000_000).to_string())],
+        time(NOW),
+    );
 }
 
 proptest! {

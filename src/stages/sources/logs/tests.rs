@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::testing::{
-    Bench, CLOCK_CHANGES, Model, Pulled, input, restarts_until_done, storm, time, turns, turns_of_clocks,
+    Bench, CLOCK_CHANGES, Model, Pulled, a_future_checkpoint_leaves_out_nothing, input, restarts_until_done,
+    storm, time, turns, turns_of_clocks,
 };
 use super::*;
 use crate::aws::Request;
@@ -632,14 +633,12 @@ fn streams_that_may_not_be_listed_or_named_are_read_all_the_same() {
 
 #[test]
 fn a_checkpoint_in_the_future_does_not_leave_out_what_comes_until_then() {
-    let mut region = Region::new(1, [(0, 0, -60), (0, 0, 60)], 50);
-    let mut bench = Bench::new(region.source());
-    bench.checkpoints = [("".into(), "0".into()), (name(0), at(600).to_string())].into();
-    bench.restart(region.source());
-    for now in [time(NOW), time("2026-11-21T12:05:00Z")] {
-        assert_eq!(bench.pull(now, 99, |request| region.answer(request, now)), Pulled::CaughtUp);
-    }
-    assert_eq!(bench.delivered.len(), 2);
+    let region = Region::new(1, [(0, 0, -60), (0, 0, 60)], 50);
+    a_future_checkpoint_leaves_out_nothing(
+        region,
+        [("".into(), "0".into()), (name(0), at(600).to_string())],
+        time(NOW),
+    );
 }
 
 proptest! {

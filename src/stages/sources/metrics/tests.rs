@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::testing::{
-    Bench, CLOCK_CHANGES, Model, Pulled, input, restarts_until_done, storm, time, turns, turns_of_clocks,
+    Bench, CLOCK_CHANGES, Model, Pulled, a_future_checkpoint_leaves_out_nothing, input, restarts_until_done,
+    storm, time, turns, turns_of_clocks,
 };
 use super::*;
 use crate::aws::Request;
@@ -489,14 +490,8 @@ fn a_permission_that_is_missing_passes_over_no_metric() {
 
 #[test]
 fn a_checkpoint_in_the_future_does_not_leave_out_what_comes_until_then() {
-    let mut region = Region::new(1, [(0, -1), (0, 1)], 50, 500);
-    let mut bench = Bench::new(region.source());
-    bench.checkpoints = [("".into(), "2026-11-21T18:00:00Z".into())].into();
-    bench.restart(region.source());
-    for now in [time(NOW), time("2026-11-21T12:05:00Z")] {
-        assert_eq!(bench.pull(now, 99, |request| region.answer(request, now)), Pulled::CaughtUp);
-    }
-    assert_eq!(bench.delivered.len(), 2);
+    let region = Region::new(1, [(0, -1), (0, 1)], 50, 500);
+    a_future_checkpoint_leaves_out_nothing(region, [("".into(), "2026-11-21T18:00:00Z".into())], time(NOW));
 }
 
 proptest! {
