@@ -257,7 +257,7 @@ pub use lock::Role;
 pub use mark::{Checkpoint, Mark, Polled, Seen, fingerprint};
 pub use row::{Identity, Place, Row};
 pub use scope::Scope;
-pub use sent::{REPEATED, Sent, slot_of};
+pub use sent::{REPEATED, Sent, seconds, slot_of};
 pub use store::look::{Keys, Look};
 pub use store::{Filter, Store};
 pub use suspects::{Case, Decoding, Standing, Suspects, left_in};

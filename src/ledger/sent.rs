@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::ack::Tables;
 use crate::base::limits::{LEDGER_SENT_SLOT, LEDGER_SENT_WAIT, LEDGER_SENT_WAITING_MAX};
@@ -67,6 +67,11 @@ impl Waiting {
     fn lock(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
+}
+
+/// The whole seconds of a duration, as the ledger counts time.
+pub fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// The first second of the slot that contains a time.

@@ -1,7 +1,7 @@
 //! The single writer thread.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use super::clocks::Clocks;
 use super::in_work::{InWork, Name};
 use super::mark::Mark;
 use super::row::Row;
-use super::sent::{REPEATED, Sent, Waiting, slot_of};
+use super::sent::{REPEATED, Sent, Waiting, seconds, slot_of};
 use super::store::{Store, is_busy};
 use crate::ack::Outcome;
 use crate::base::backoff::Backoff;
@@ -234,13 +234,9 @@ fn machine_time() -> i64 {
     Timestamp::now().as_second()
 }
 
-fn seconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
     use crossbeam_channel::unbounded;
     use tempfile::TempDir;

@@ -11,7 +11,7 @@ use crate::base::limits::{
 };
 use crate::base::stop::Stop;
 use crate::base::text::span;
-use crate::ledger::{FILE, Look};
+use crate::ledger::{FILE, Look, seconds};
 use crate::settings::Config;
 use crate::telemetry::{self, Failure, Health, Telemetry};
 
@@ -108,10 +108,6 @@ impl Watched {
         );
         self.health.failed(Failure { cause: "quiet".to_owned(), message }, false);
     }
-}
-
-fn seconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::place::{place_text, read_place};
 use crate::base::limits::{CLOCK_DOUBT_MAX, CLOCK_STEP_MIN};
+use crate::ledger::seconds;
 
 /// The checkpoint's part for the anchor. Neither a log group nor a detector has a name with a blank.
 pub const CLOCK: &str = " (clock)";
@@ -168,7 +169,7 @@ impl Anchor {
     /// Seconds.
     fn passed_until(&self, later: &Anchor) -> i64 {
         match self.at.zip(later.at) {
-            Some((then, now)) => i64::try_from(now.duration_since(then).as_secs()).unwrap_or(i64::MAX),
+            Some((then, now)) => seconds(now.duration_since(then)),
             None => later.machine.saturating_sub(self.machine).max(0),
         }
     }
