@@ -19,10 +19,7 @@ pub struct Place {
 pub fn named(buckets: &[Bucket], inputs: &[Input], meant: &[usize]) -> Vec<Place> {
     let mut places = Vec::new();
     for Bucket { input, name, prefix } in buckets {
-        let belongs = |index: &&usize| {
-            let key = inputs[**index].key.as_str();
-            input.as_deref().is_none_or(|input| key == input || key.split('.').next() == Some(input))
-        };
+        let belongs = |index: &&usize| input.as_deref().is_none_or(|key| inputs[**index].is_named(key));
         let indices = meant.iter().filter(belongs).copied().collect();
         add(&mut places, Place { bucket: name.clone(), prefix: prefix.clone(), inputs: indices });
     }

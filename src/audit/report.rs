@@ -92,6 +92,8 @@ pub struct Report {
     pub calls: u64,
     /// The first missing objects.
     pub named: Vec<Missing>,
+    /// The oldest missing object of each input, by its index, and bucket.
+    pub oldest: BTreeMap<(usize, String), Missing>,
 }
 
 impl Report {
@@ -103,6 +105,7 @@ impl Report {
             of_no_service: Counts::default(),
             calls: 0,
             named: Vec::new(),
+            oldest: BTreeMap::new(),
         }
     }
 
@@ -118,8 +121,15 @@ impl Report {
             let new = || Reason { counts: Counts::default(), example: example() };
             self.reasons.entry(key).or_insert_with(new).counts.add(timed.listed.size);
         }
-        if *class == Class::Missing && self.named.len() < NAMED_MAX {
-            self.named.push(Missing::new(bucket, judged.clone(), timed.clone()));
+        if *class == Class::Missing {
+            let missing = Missing::new(bucket, judged.clone(), timed.clone());
+            let oldest = self.oldest.entry((*input, bucket.to_owned())).or_insert_with(|| missing.clone());
+            if missing.modified < oldest.modified {
+                *oldest = missing.clone();
+            }
+            if self.named.len() < NAMED_MAX {
+                self.named.push(missing);
+            }
         }
     }
 
@@ -296,5 +306,21 @@ mod tests {
         assert_eq!((report.named.len(), report.total(Class::Missing).objects), (NAMED_MAX, 1000));
         assert_eq!(report.of_input(0, Class::Missing), 1000);
         assert_eq!(report.hours().count(), 1);
+    }
+
+    #[test]
+    fn a_report_keeps_the_oldest_missing_object_of_each_place() {
+        let mut report = Report::new(window());
+        for (key, input, modified) in [("b", 0, 20), ("a", 0, 10), ("c", 0, 30), ("d", 1, 40)] {
+            let judged =
+                Judged { input, service: "s".to_owned(), class: Class::Missing, reason: String::new() };
+            let modified = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(modified);
+            let listed =
+                Listed { key: key.to_owned(), size: 1, etag: String::new(), modified, archived: false };
+            report.add("bucket", &judged, &Timed { listed, time: report.window.from });
+        }
+        let oldest: Vec<_> =
+            report.oldest.iter().map(|((input, _), missing)| (*input, missing.key.as_str())).collect();
+        assert_eq!(oldest, [(0, "a"), (1, "d")]);
     }
 }

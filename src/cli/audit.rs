@@ -19,10 +19,9 @@ use super::files::Files;
 use super::{run, s3_place};
 use crate::audit::cause::{self, Facts};
 use crate::audit::inventory::{self, Manifest};
-use crate::audit::{self, Class, Judge, Ledgers, Missing, Place, Report, Window, places};
-use crate::aws::{Client, Http, Listed, S3, Sqs};
+use crate::audit::{self, Class, Judge, Ledgers, Place, Report, Window, places};
+use crate::aws::{Listed, S3, Sqs};
 use crate::base::limits::{AUDIT_DELAY, AUDIT_WINDOW};
-use crate::base::stop::Stop;
 use crate::config::Loaded;
 use crate::config::problem::suggestion;
 use crate::ledger::{self, FILE, Look, OpenError, Store};
@@ -111,7 +110,7 @@ fn audited(options: &Options, config: &Config) -> Result<ExitCode, String> {
         comparison = Some((found, concerned));
     }
     let devo_is_complete = comparison.as_ref().is_none_or(|(found, _)| found.is_complete());
-    let advice = advice(config, &report, &mut missing)?;
+    let advice = advice(config, &report)?;
     let written = match options.json {
         true => {
             let devo = comparison.map(|(found, concerned)| found.json(&concerned));
@@ -153,15 +152,12 @@ impl Options {
 
 /// The indices of the audited inputs, which are those with announced objects that are sent.
 fn meant(config: &Config, key: Option<&str>) -> Result<Vec<usize>, String> {
-    let is_named =
-        |input: &Input| key.is_none_or(|key| input.key == key || input.key.split('.').next() == Some(key));
-    let can_be = |input: &Input| !input.direct_mode && !input.do_not_send;
+    let is_meant = |input: &Input| input.can_be_audited() && key.is_none_or(|key| input.is_named(key));
     let all = config.inputs.iter().enumerate();
-    let meant: Vec<usize> =
-        all.filter(|(_, input)| can_be(input) && is_named(input)).map(|(index, _)| index).collect();
+    let meant: Vec<usize> = all.filter(|(_, input)| is_meant(input)).map(|(index, _)| index).collect();
     if meant.is_empty() {
-        let keys: Vec<&str> =
-            config.inputs.iter().filter(|input| can_be(input)).map(|input| input.key.as_str()).collect();
+        let audited = config.inputs.iter().filter(|input| input.can_be_audited());
+        let keys: Vec<&str> = audited.map(|input| input.key.as_str()).collect();
         return Err(match key {
             Some(key) => format!("{key:?} is not an enabled input with objects: {}", suggestion(key, &keys)),
             None => {
@@ -235,9 +231,7 @@ fn places_of(
 /// The buckets that may send to an input's queue, according to the queue's policy. Stacks created by `cloudformation` have
 /// such a policy.
 fn senders(input: &Input, index: usize) -> Vec<Place> {
-    let queue =
-        client_of(input).and_then(|client| Sqs::new(client, &input.queue).map_err(|error| error.to_string()));
-    match queue.and_then(|queue| queue.attributes().map_err(|error| error.to_string())) {
+    match queue(input).and_then(|queue| queue.attributes().map_err(|error| error.to_string())) {
         Ok(queue) => {
             let buckets = cause::senders(queue.policy.as_deref().unwrap_or_default());
             let place = |bucket| Place { bucket, prefix: String::new(), inputs: vec![index] };
@@ -319,19 +313,12 @@ fn client(config: &Config, place: &Place) -> Result<S3, String> {
 }
 
 /// Collects probable causes by input and bucket, and further advice.
-fn advice(config: &Config, report: &Report, missing: &mut Spool) -> Result<Vec<String>, String> {
+fn advice(config: &Config, report: &Report) -> Result<Vec<String>, String> {
     let mut advice = Vec::new();
-    let places: Vec<_> = missing.places().cloned().collect();
-    for (index, bucket) in places {
-        let Some(input) = config.inputs.get(index) else { continue };
-        let of_place = |object: &Missing| {
-            object.class == Class::Missing && object.input == index && object.bucket == bucket
-        };
-        let objects = missing.objects().map_err(|error| error.to_string())?.filter(of_place);
-        let Some(oldest) = objects.min_by_key(|object| object.modified) else { continue };
-        let client = client_of(input)?;
-        let queue = Sqs::new(client.clone(), &input.queue).map_err(|error| error.to_string())?;
-        let facts = Facts::ask(&s3_place::client(input)?, &queue, &oldest, Timestamp::now());
+    for ((index, _), oldest) in &report.oldest {
+        let Some(input) = config.inputs.get(*index) else { continue };
+        let queue = queue(input)?;
+        let facts = Facts::ask(&s3_place::client(input)?, &queue, oldest, Timestamp::now());
         advice.push(format!("probable cause ({}): {}", input.key, cause::probable(&facts)));
     }
     if report.total(Class::Missing).objects > 0 {
@@ -344,9 +331,9 @@ fn advice(config: &Config, report: &Report, missing: &mut Spool) -> Result<Vec<S
     Ok(advice)
 }
 
-fn client_of(input: &Input) -> Result<Client, String> {
-    let http = Http::new(1).map_err(|error| error.to_string())?;
-    Ok(Client::of_input(&http, input, &Stop::new()))
+fn queue(input: &Input) -> Result<Sqs, String> {
+    let client = s3_place::caller(input)?;
+    Sqs::new(client, &input.queue).map_err(|error| error.to_string())
 }
 
 /// Sends missing objects, input by input, the way a backfill does.

@@ -26,10 +26,15 @@ pub fn s3_place(text: &str) -> Result<Place, String> {
     Ok(Place { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
 }
 
-/// Who reads objects for an input.
+/// Creates the client that reads objects for an input.
 pub fn client(input: &Input) -> Result<S3, String> {
+    Ok(S3::new(caller(input)?).paid_by_caller(input.request_payer))
+}
+
+/// Creates the client that calls AWS for an input.
+pub fn caller(input: &Input) -> Result<Client, String> {
     let http = Http::new(1).map_err(|error| error.to_string())?;
-    Ok(S3::new(Client::of_input(&http, input, &Stop::new())).paid_by_caller(input.request_payer))
+    Ok(Client::of_input(&http, input, &Stop::new()))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::intake::Intake;
 use crate::ack::Outcome;
@@ -120,20 +120,11 @@ impl Settings {
         let judge = Judge { inputs: &self.inputs, knowledge: &knowledge };
         let mut report = Report::new(window);
         let sent = Arc::new(AtomicU64::new(0));
-        // The oldest missing object of each input and bucket.
-        let mut examples: BTreeMap<(usize, String), Missing> = BTreeMap::new();
         for place in &places {
             let Some(s3) = place.inputs.first().and_then(|index| self.s3.get(*index)) else { continue };
             let mut found = |missing: Missing| {
-                if missing.class == Class::Missing {
-                    if self.audit.fix && !missing.archived {
-                        self.send(&missing, &sent);
-                    }
-                    let example = examples.entry((missing.input, missing.bucket.clone()));
-                    let oldest = example.or_insert_with(|| missing.clone());
-                    if missing.modified < oldest.modified {
-                        *oldest = missing;
-                    }
+                if self.audit.fix && missing.class == Class::Missing && !missing.archived {
+                    self.send(&missing, &sent);
                 }
                 Ok(())
             };
@@ -148,23 +139,20 @@ impl Settings {
         if self.stop.is_stopped() {
             return Ok(None);
         }
-        let causes = self.causes(&examples);
+        let causes = self.causes(&report.oldest);
         Ok(Some(self.tell(&report, sent.load(Ordering::Acquire), causes)))
     }
 
     fn window(&self, now: Timestamp) -> Result<Window, String> {
-        let ago = |time: Timestamp, span: Duration| {
-            let span = SignedDuration::try_from(span).map_err(|error| error.to_string())?;
-            time.checked_sub(span).map_err(|error| error.to_string())
-        };
+        let ago = |time: Timestamp, span: Duration| time.checked_sub(span).map_err(|error| error.to_string());
         let to = ago(now, self.audit.delay)?;
         Ok(Window { from: ago(to, self.audit.window)?, to })
     }
 
     fn places(&self, look: &Look) -> Result<Vec<Place>, String> {
-        let can_be = |input: &Input| !input.direct_mode && !input.do_not_send;
         let all = self.inputs.iter().enumerate();
-        let meant: Vec<usize> = all.filter(|(_, input)| can_be(input)).map(|(index, _)| index).collect();
+        let meant: Vec<usize> =
+            all.filter(|(_, input)| input.can_be_audited()).map(|(index, _)| index).collect();
         if !self.audit.buckets.is_empty() {
             return Ok(places::named(&self.audit.buckets, &self.inputs, &meant));
         }
@@ -194,13 +182,13 @@ impl Settings {
     }
 
     /// Finds the probable causes, by input and bucket.
-    fn causes(&self, examples: &BTreeMap<(usize, String), Missing>) -> Vec<String> {
+    fn causes(&self, oldest: &BTreeMap<(usize, String), Missing>) -> Vec<String> {
         let cause = |((index, _), missing): (&(usize, String), &Missing)| {
             let (s3, queue) = (self.s3.get(*index)?, self.queues.get(*index)?);
             let facts = Facts::ask(s3, queue, missing, Timestamp::now());
             Some(format!("inputs.{}: {}", self.inputs.get(*index)?.key, cause::probable(&facts)))
         };
-        examples.iter().filter_map(cause).collect()
+        oldest.iter().filter_map(cause).collect()
     }
 
     /// Records the result. Returns the problem, or an empty text.

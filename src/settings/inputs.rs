@@ -85,6 +85,16 @@ impl Queue {
 }
 
 impl Input {
+    /// True if an audit can compare its objects: they are announced, and sent.
+    pub fn can_be_audited(&self) -> bool {
+        !self.direct_mode && !self.do_not_send
+    }
+
+    /// True if the key names this input, or all inputs of the entry that it belongs to.
+    pub fn is_named(&self, key: &str) -> bool {
+        self.key == key || self.key.split('.').next() == Some(key)
+    }
+
     /// The service that claims an object with this key, if any.
     pub fn service_of(&self, key: &str) -> Option<&Arc<Definition>> {
         match self.services.as_slice() {
