@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use comfy_table::{ContentArrangement, Table};
 use jiff::Timestamp;
 
+use super::table::plain;
 use crate::config::{self, Environment};
 use crate::ledger::{Checkpoint, FILE, Filter, Row, Store, Suspect};
 
@@ -115,16 +115,8 @@ fn open(config: &Path) -> Result<Store, String> {
 /// Characters shown of a checkpoint's part or value.
 const CHECKPOINT_CHARS_MAX: usize = 300;
 
-fn new_table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(header);
-    table
-}
-
 fn table(rows: &[Row]) -> String {
-    let mut table = new_table(&["when", "input", "object", "identity", "confirmed"]);
+    let mut table = plain(&["when", "input", "object", "identity", "confirmed"]);
     for row in rows {
         table.add_row([when(row.at), row.place.input.clone(), object(row), identity(row), confirmed(row)]);
     }
@@ -132,7 +124,7 @@ fn table(rows: &[Row]) -> String {
 }
 
 fn refused_table(refused: &[Suspect]) -> String {
-    let mut table = new_table(&["when", "input", "refused object", "the collector died over it"]);
+    let mut table = plain(&["when", "input", "refused object", "the collector died over it"]);
     for Suspect { name, deaths, at } in refused {
         table.add_row([when(*at), name.place.input.clone(), name.to_string(), format!("{deaths} times")]);
     }
@@ -140,7 +132,7 @@ fn refused_table(refused: &[Suspect]) -> String {
 }
 
 fn source_table(sources: &[Checkpoint]) -> String {
-    let mut table = new_table(&["when", "source", "part", "delivered up to"]);
+    let mut table = plain(&["when", "source", "part", "delivered up to"]);
     for Checkpoint { source, part, value, at } in sources {
         let shown = [source, part, value].map(|text| shortened(text));
         table.add_row([vec![when(*at)], shown.to_vec()].concat());

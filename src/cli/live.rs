@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::log::{self, Format};
 use super::screen::{Screen, Shown};
-use super::top;
+use super::top::{self, figure, lag};
 use crate::base::stop::Stop;
 use crate::base::text::one_line;
 use crate::settings::{Config, Destination};
@@ -137,18 +137,6 @@ fn state(snapshot: &Snapshot) -> String {
         [] => "collecting".to_owned(),
         [only] => only.clone(),
         [first, others @ ..] => format!("{first} (and {} more)", others.len()),
-    }
-}
-
-fn figure(rate: f64) -> String {
-    if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") }
-}
-
-fn lag(seconds: f64) -> String {
-    match seconds as u64 {
-        0..60 => format!("{seconds:.1} s"),
-        60..3600 => format!("{:.0} min", seconds / 60.0),
-        _ => format!("{:.1} h", seconds / 3600.0),
     }
 }
 

@@ -32,6 +32,7 @@ mod services;
 mod setup;
 mod shell;
 mod signals;
+mod table;
 mod testbed;
 mod top;
 mod trials;

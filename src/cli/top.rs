@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::Value;
 
-pub use block::services;
 use block::{Line, lines};
+pub use block::{figure, lag, services};
 
 /// Interval between two refreshes.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::CellAlignment;
 use serde_json::{Value, json};
 
 use crate::audit::Window;
@@ -11,6 +11,7 @@ use crate::audit::devo::{Api, Problem};
 use crate::audit::report::text_of;
 use crate::aws::Http;
 use crate::base::limits::{AUDIT_GIVERS_MAX, LEDGER_SENT_SLOT};
+use crate::cli::table::plain;
 use crate::ledger::{Look, Row, slot_of};
 use crate::settings::Config;
 
@@ -93,10 +94,7 @@ impl Comparison {
 
     /// Writes a table and a sentence.
     pub fn text(&self, out: &mut dyn Write, concerned: &[Row]) -> io::Result<()> {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING);
-        table.set_content_arrangement(ContentArrangement::Disabled);
-        table.set_header(["Devo table", "sent", "in Devo", "verdict"]);
+        let mut table = plain(&["Devo table", "sent", "in Devo", "verdict"]);
         for (name, compared) in &self.tables {
             match compared {
                 Ok(compared) => table.add_row([

@@ -2,13 +2,14 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, Table};
 use serde_json::{Value, json};
 
 use super::spool::Spool;
 use crate::ack::Ending;
 use crate::audit::report::{NAMED_MAX, Reason, text_of};
 use crate::audit::{Class, Missing, Report};
+use crate::cli::table::plain;
 use crate::settings::Config;
 use crate::telemetry::size;
 
@@ -51,12 +52,8 @@ pub fn text(out: &mut dyn Write, config: &Config, report: &Report, advice: &[Str
 }
 
 fn hours(report: &Report, name: impl Fn(usize) -> String) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(
-        ["input", "service", "hour"].into_iter().chain(Class::ALL.iter().map(|class| class.name())),
-    );
+    let classes = Class::ALL.iter().map(|class| class.name());
+    let mut table = plain(&["input", "service", "hour"].into_iter().chain(classes).collect::<Vec<_>>());
     for (input, service, hour, counts) in report.hours() {
         let mut row = vec![name(input), service.to_owned(), text_of(hour)];
         row.extend(counts.iter().map(|counts| match counts.objects {

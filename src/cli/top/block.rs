@@ -99,7 +99,7 @@ fn troubles(new: &Value) -> Vec<Line> {
 
 fn service_row(input: &Value, service: &Value, old: Option<&Value>, seconds: f64) -> Line {
     let name = format!("{} / {}", word(input, "/name"), word(service, "/name"));
-    let lag = number(service, "/lag_seconds");
+    let seconds_behind = number(service, "/lag_seconds");
     let text = format!(
         "{:<44} {:>8} {:>9} {:>11} {:>11} {:>9} {:>11}",
         shortened(&name),
@@ -107,7 +107,7 @@ fn service_row(input: &Value, service: &Value, old: Option<&Value>, seconds: f64
         count(input, "/queue/in_flight"),
         figure(rate(service, old, "/delivered/events", seconds)),
         size(rate(service, old, "/decode/bytes", seconds) as u64),
-        lag.map_or("–".to_owned(), span),
+        seconds_behind.map_or("–".to_owned(), lag),
         number(service, "/delivered/events").unwrap_or_default(),
     );
     let dead = number(input, "/queue/dead_letters").unwrap_or_default();
@@ -180,11 +180,13 @@ fn rate(new: &Value, old: Option<&Value>, place: &str, seconds: f64) -> f64 {
     rate.max(0.0)
 }
 
-fn figure(rate: f64) -> String {
+/// Formats a rate per second.
+pub fn figure(rate: f64) -> String {
     if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") }
 }
 
-fn span(seconds: f64) -> String {
+/// Formats a lag.
+pub fn lag(seconds: f64) -> String {
     match seconds as u64 {
         0..60 => format!("{seconds:.1} s"),
         60..3600 => format!("{:.0} min", seconds / 60.0),
