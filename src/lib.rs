@@ -44,11 +44,11 @@
 //!
 //! | module | what | touches the world |
 //! |---|---|---|
-//! | [`cli`] | the commands, one file each, thin; `demo` and `bench` with what they share | yes |
+//! | [`cli`] | the commands, one file each, thin | yes |
+//! | `lab` | `demo` and `bench`, and the embedded S3 + SQS endpoint, TLS sink and objects behind both; `simulate`, the pipeline in a world that follows from a seed; a cargo feature | yes |
 //! | [`config`] | the file as written (the vendor's keys) -> [`settings::Config`], valid by construction; read by the commands alone | files |
 //! | [`setup`] | what AWS must have and allow for a configuration: policy and CloudFormation template | no |
-//! | [`testbed`] | the embedded S3 + SQS endpoint and TLS sink behind `demo` and `bench`, and the objects to measure with | sockets |
-//! | [`status`] | the status page, `/metrics`, `/healthz`, `/readyz`; [`http`] is the small server below it | sockets |
+//! | [`status`] | the status page with its history, failed objects and documentation; `/metrics`, `/healthz`, `/readyz`; [`http`] is the small server below it | sockets |
 //! | [`pipeline`] | makes the channels and threads; the last stage starts first and stops last | threads |
 //! | [`audit`] | compares the objects in buckets with the ledger, and the ledger with what Devo has: finds what is missing | sockets |
 //! | [`stages::receive`] | SQS polling, leases (visibility), settling (delete, extend, release) | sockets |
@@ -59,6 +59,7 @@
 //! | [`stages::frame`] | record -> syslog frame in a batch | no |
 //! | [`stages::send`] | batch -> Devo, relay, console: connection, unconfirmed window, resend | sockets |
 //! | [`handoff`] | what crosses a channel between stages, and whose turn it is among inputs and messages | no |
+//! | [`fleet`] | sources that several hosts share: leases and checkpoints in a DynamoDB table | sockets |
 //! | [`ledger`] | what must survive a restart: delivered objects, progress inside big ones, checkpoints of sources (SQLite) | files |
 //! | [`aws`] | signed calls: wire formats (pure), client; where credentials come from | sockets, files |
 //! | [`telemetry`] | counters by stage (`model`), what is wrong at present, the snapshot, and the reporters that tell of it | log |
@@ -79,8 +80,11 @@ pub mod base;
 pub mod cli;
 pub mod config;
 pub mod decode;
+pub mod fleet;
 pub mod handoff;
 pub mod http;
+#[cfg(feature = "lab")]
+pub mod lab;
 pub mod ledger;
 pub mod pipeline;
 pub mod services;
@@ -89,4 +93,3 @@ pub mod setup;
 pub mod stages;
 pub mod status;
 pub mod telemetry;
-pub mod testbed;

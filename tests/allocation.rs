@@ -84,7 +84,8 @@ fn decode(object: &[u8], format: Format) -> (Result<(), Error>, usize, usize) {
     // The library panics over some of it, which is caught; a backtrace would allocate.
     std::panic::set_hook(Box::new(|_| ()));
     LARGEST.set(0);
-    let (result, peak) = peak_of(|| decoder.push(object, true, &mut scratch, &mut |_| ()));
+    let (result, peak) =
+        peak_of(|| decoder.push(object, true, &mut scratch, &mut |_: aws_to_devo::decode::Record<'_>| ()));
     (result, peak, LARGEST.get())
 }
 

@@ -64,6 +64,16 @@ fn compressed_sending_is_measured_and_sends_less() {
 }
 
 #[test]
+fn https_a_distance_and_a_slow_sink_lose_nothing_and_are_told() {
+    let near = ["--objects", "3", "--object-bytes", "200000", "--json"];
+    let far = ["--tls", "--aws-rtt-ms", "10", "--rtt-ms", "20", "--sink-mb", "40"];
+    let result = bench(&[&near[..], &far[..]].concat());
+    assert_eq!(number(&result, "events"), number(&result, "events_received"));
+    assert_eq!((&result["tls"], number(&result, "rtt_ms")), (&Value::Bool(true), 20.0));
+    assert_eq!((number(&result, "aws_rtt_ms"), number(&result, "sink_mb")), (10.0, 40.0));
+}
+
+#[test]
 fn the_other_generated_services() {
     for service in ["aws_sqs_cloudtrail", "aws_sqs_vpc"] {
         let result = bench(&["--service", service, "--objects", "5", "--object-bytes", "20000", "--json"]);

@@ -7,9 +7,11 @@
     reason = "a test stops at the first failure"
 )]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use aws_to_devo::cli;
 use aws_to_devo::config::{self, endings, ignored, keys, registry, vendor};
 use aws_to_devo::setup;
 use aws_to_devo::telemetry::Snapshot;
@@ -74,6 +76,25 @@ fn the_sample_configuration_lacks_nothing_but_the_certificates() {
         assert!(error.contains(&format!(": outputs.devo_1.config.{key}: cannot read")), "{error}");
     }
     assert_eq!(errors.len(), 3, "{problems}");
+}
+
+/// The configuration that Kubernetes' objects have, whose certificates are in a volume.
+#[test]
+fn the_configuration_for_kubernetes_lacks_nothing_but_the_certificates() {
+    let objects =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes/aws-to-devo.yaml"));
+    let objects = objects.unwrap();
+    let map = objects.split("---\n").find(|object| object.contains("kind: ConfigMap")).unwrap();
+    let map: serde_json::Value = serde_saphyr::from_str(map).unwrap();
+    let text = map["data"]["config.yaml"].as_str().unwrap();
+    let problems =
+        config::parse(text, Path::new("/config"), &config::Environment::here()).expect_err("no certificates");
+    let problems = problems.to_string();
+    let errors: Vec<&str> = problems.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert!(
+        errors.iter().all(|error| error.contains("cannot read /certs/")) && errors.len() == 3,
+        "{problems}"
+    );
 }
 
 #[test]
@@ -145,16 +166,89 @@ fn is_generated(page: &str, name: &str, expected: &str) {
 
 #[test]
 fn links_lead_somewhere() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut pages = files_below(&docs());
-    pages.extend(fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()));
-    pages.retain(|page| page.extension().is_some_and(|extension| extension == "md"));
-    for page in pages {
+    for page in pages() {
         let text = fs::read_to_string(&page).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             assert!(leads_somewhere(&page, link), "{}: {link}", page.display());
         }
     }
+}
+
+/// A reader copies commands and configurations: an option or a key that does not exist would be found by them.
+#[test]
+fn commands_and_configurations_of_the_pages_are_understood() {
+    let (mut commands, mut configurations) = (0, 0);
+    for page in pages() {
+        for (language, block) in blocks(&fs::read_to_string(&page).unwrap()) {
+            match language.as_str() {
+                "bash" => {
+                    for line in own_commands(&block) {
+                        let parsed = cli::command().try_get_matches_from(line.split_whitespace());
+                        assert!(parsed.is_ok(), "{}: {line}: {}", page.display(), parsed.unwrap_err());
+                        commands += 1;
+                    }
+                }
+                "yaml" | "json" => {
+                    let parsed = serde_saphyr::from_str::<serde_json::Value>(&block);
+                    assert!(parsed.is_ok(), "{}: {}\n{block}", page.display(), parsed.unwrap_err());
+                    configurations += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(commands > 20 && configurations > 10, "{commands} commands, {configurations} configurations");
+}
+
+/// The program's own commands in a block, without what follows in the shell. Brackets around optional parts go, and
+/// placeholders become values.
+fn own_commands(block: &str) -> Vec<String> {
+    let joined = block.replace("\\\n", " ");
+    let own = regex::Regex::new(r"(?m)(?:^|&& |; |sudo |exec )(aws-to-devo [^>|#;&\n]*)").unwrap();
+    let values = [
+        ("INPUT=NAME/PREFIX…", "my-logs"),
+        ("TIME", "2026-11-01"),
+        ("BUCKET", "my-logs"),
+        ("ARN", "arn:aws:sqs:us-east-1:123456789012:dead"),
+        ("--limit N", "--limit 9"),
+    ];
+    let filled =
+        |own: &str| values.iter().fold(own.to_owned(), |own, (name, value)| own.replace(name, value));
+    own.captures_iter(&joined)
+        .map(|found| filled(&found[1].replace(['[', ']', '(', ')', '\'', '"'], "")))
+        .collect()
+}
+
+/// The code blocks of a page, with their languages.
+fn blocks(text: &str) -> Vec<(String, String)> {
+    let fences = regex::Regex::new(r"(?ms)^ *```([a-z]+)\n(.*?)^ *```").unwrap();
+    fences.captures_iter(text).map(|block| (block[1].to_owned(), block[2].to_owned())).collect()
+}
+
+/// A row with a cell too few or too many loses text when the page is shown.
+#[test]
+fn rows_of_a_table_have_as_many_cells_as_its_head() {
+    let mut rows = 0;
+    for page in pages() {
+        let mut cells = None;
+        for line in fs::read_to_string(&page).unwrap().lines() {
+            let row = line.trim_start();
+            let own = row.starts_with('|').then(|| row.replace("\\|", "").matches('|').count());
+            assert!(cells.is_none() || own.is_none() || cells == own, "{}: {line}", page.display());
+            cells = own;
+            rows += usize::from(own.is_some());
+        }
+    }
+    assert!(rows > 300, "{rows} rows");
+}
+
+/// All pages: those in `docs`, and those beside it.
+fn pages() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = files_below(&docs());
+    pages.extend(fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()));
+    pages.retain(|page| page.extension().is_some_and(|extension| extension == "md"));
+    pages
 }
 
 /// Comments and messages cite pages, and their sections as `docs/PAGE.md#SECTION`.
@@ -163,7 +257,7 @@ fn pages_that_are_cited_in_the_code_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let citations = regex::Regex::new("docs/[a-z_/-]+[.](?:md|svg)(?:#[a-z0-9-]+)?").unwrap();
     let mut cited = 0;
-    for folder in ["src", "tests", "benches", "fuzz/fuzz_targets", "scripts", "deploy"] {
+    for folder in ["src", "tests", "benches", "fuzz/fuzz_targets", "fuzz/src", "scripts", "deploy"] {
         for file in files_below(&root.join(folder)) {
             let Ok(text) = fs::read_to_string(&file) else { continue };
             for citation in citations.find_iter(&text) {
@@ -185,11 +279,13 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
+/// Each exported metric is there to be looked at: in the dashboard, or in an alert.
 #[test]
-fn dashboard_and_alerts_name_metrics_that_exist() {
+fn dashboard_and_alerts_name_the_metrics_that_exist_and_no_others() {
     let families = metrics::families(&Snapshot::default());
     let is_known = |name: &str| families.iter().any(|family| family.name == name);
-    let names = regex::Regex::new("(aws_to_devo|process)_[a-z0-9_]+").unwrap();
+    let names = regex::Regex::new(r"\b(aws_to_devo|process)_[a-z0-9_]+").unwrap();
+    let mut used = BTreeSet::new();
     for file in ["deploy/grafana/aws-to-devo.json", "deploy/prometheus/aws-to-devo.rules.yml"] {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
         let named: Vec<&str> = names.find_iter(&text).map(|found| found.as_str()).collect();
@@ -197,11 +293,131 @@ fn dashboard_and_alerts_name_metrics_that_exist() {
         for name in named {
             assert!(is_known(name), "{file} names {name}, which is no metric");
         }
+        used.extend(names.find_iter(&text).map(|found| found.as_str().to_owned()));
     }
+    let unused: Vec<_> = families.iter().filter(|family| !used.contains(&family.name)).collect();
+    assert!(unused.is_empty(), "neither the dashboard nor an alert uses {unused:?}");
     let dashboard =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/grafana/aws-to-devo.json"));
     let dashboard: serde_json::Value = serde_json::from_str(&dashboard.unwrap()).unwrap();
-    assert!(dashboard["panels"].as_array().is_some_and(|panels| !panels.is_empty()));
+    let panels = dashboard["panels"].as_array().unwrap();
+    let rows: Vec<_> = panels.iter().filter(|panel| panel["type"] == "row").collect();
+    let titles: Vec<_> = rows.iter().filter_map(|row| row["title"].as_str()?.split(':').next()).collect();
+    assert_eq!(
+        titles,
+        ["Overview", "Bottleneck", "Polled sources", "Inputs", "Outputs", "Devo tables", "Troubles", "Audit"]
+    );
+    let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64()).collect();
+    assert_eq!(ids.len(), panels.len(), "ids are unique");
+    // Whole panels, none over another.
+    let mut taken = BTreeSet::new();
+    for panel in panels {
+        let [x, y, w, h] = ["x", "y", "w", "h"].map(|key| panel["gridPos"][key].as_u64().unwrap());
+        assert!(x + w <= 24, "{}", panel["title"]);
+        for place in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
+            assert!(taken.insert(place), "{} is over another panel", panel["title"]);
+        }
+    }
+}
+
+/// The writers of logs are facts of the code, which the Terraform module needs too.
+#[test]
+fn the_terraform_module_has_the_writers_of_the_code() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/terraform/writers.tf.json");
+    let expected = format!("{:#}\n", setup::writers::terraform());
+    if fs::read_to_string(&path).ok().as_deref() != Some(&expected) {
+        assert!(std::env::var_os(UPDATE).is_some(), "{path:?} is stale: {UPDATE}=1 cargo test --test docs");
+        fs::write(&path, expected).unwrap();
+    }
+}
+
+/// The template of a configuration, and the resources of the Terraform module that stand for its.
+#[test]
+fn the_terraform_module_creates_what_the_template_does() {
+    let module = files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/terraform"));
+    let module: String = module.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let declared: BTreeSet<&str> =
+        module.split("\nresource \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let of = [
+        ("AWS::SQS::Queue", "aws_sqs_queue"),
+        ("AWS::SQS::QueuePolicy", "aws_sqs_queue_policy"),
+        ("AWS::CloudWatch::Alarm", "aws_cloudwatch_metric_alarm"),
+        ("AWS::S3::Bucket", "aws_s3_bucket"),
+        ("AWS::S3::BucketPolicy", "aws_s3_bucket_policy"),
+        ("AWS::CloudTrail::Trail", "aws_cloudtrail"),
+        ("AWS::Events::Rule", "aws_cloudwatch_event_rule"),
+        ("AWS::IAM::ManagedPolicy", "aws_iam_policy"),
+        ("AWS::IAM::Role", "aws_iam_role"),
+    ];
+    let mut kinds = BTreeSet::new();
+    for buckets in [&[][..], &["logs/AWSLogs"]] {
+        let template = largest_template(buckets);
+        let resources = template["Resources"].as_object().unwrap();
+        kinds.extend(resources.values().map(|it| it["Type"].as_str().unwrap().to_owned()));
+        let queue = &template["Resources"]["SqsCollectorQueue"]["Properties"];
+        for (argument, value) in [
+            ("message_retention_seconds", &queue["MessageRetentionPeriod"]),
+            ("receive_wait_time_seconds", &queue["ReceiveMessageWaitTimeSeconds"]),
+            ("maxReceiveCount", &queue["RedrivePolicy"]["maxReceiveCount"]),
+        ] {
+            let line = regex::Regex::new(&format!("\n *{argument} += {value}\n")).unwrap();
+            assert!(line.is_match(&module), "{argument} is not {value}");
+        }
+    }
+    assert_eq!(kinds, of.iter().map(|(kind, _)| (*kind).to_owned()).collect());
+    for (kind, resource) in of {
+        assert!(declared.contains(resource), "{resource}, which stands for {kind}, is not in the module");
+    }
+}
+
+/// The template of a configuration with a role, and with all extras.
+fn largest_template(buckets: &[&str]) -> serde_json::Value {
+    let text = "inputs:
+  sqs_collector:
+    id: 1
+    base_url: https://sqs.eu-west-1.amazonaws.com/123456789012/logs
+    credentials: {aws_cross_account_role: 'arn:aws:iam::123456789012:role/reader'}
+    services: {aws_sqs_cloudtrail: {}}
+outputs: {console_1: {type: console}}
+";
+    let loaded = config::parse(text, Path::new(""), &config::Environment::here());
+    let needs = setup::Needs::of(&loaded.unwrap_or_else(|p| panic!("{p}")).config, &[]).unwrap();
+    let extras = setup::Extras { expire_days: Some(30), trail: true, alarm_topic: None };
+    let buckets = buckets.iter().map(|bucket| bucket.parse().unwrap()).collect();
+    setup::template(&needs, &setup::Wishes { buckets, extras, ..setup::Wishes::default() }).unwrap().json
+}
+
+/// Whoever is woken up by an alert finds what it means, how to look and what to do.
+#[test]
+fn every_alert_leads_to_its_section_of_the_runbook() {
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/aws-to-devo.rules.yml");
+    let rules: serde_json::Value =
+        serde_saphyr::from_str(&fs::read_to_string(rules).unwrap()).expect("the rules are YAML");
+    let alerts: Vec<(&str, &str)> = rules["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|group| group["rules"].as_array().unwrap())
+        .map(|rule| {
+            (rule["alert"].as_str().unwrap(), rule["annotations"]["runbook_url"].as_str().unwrap_or(""))
+        })
+        .collect();
+    for (alert, url) in &alerts {
+        assert_eq!(*url, format!("docs/runbook.md#{}", alert.to_lowercase()), "{alert}");
+    }
+    let text = fs::read_to_string(docs().join("runbook.md")).unwrap();
+    let sections: Vec<(&str, &str)> =
+        text.split("\n## ").skip(1).filter_map(|section| section.split_once('\n')).collect();
+    let names: Vec<&str> = sections.iter().map(|(name, _)| *name).collect();
+    assert_eq!(
+        names,
+        alerts.iter().map(|(alert, _)| *alert).collect::<Vec<_>>(),
+        "in the order of the rules"
+    );
+    for (name, section) in sections {
+        let parts = ["\n**Means:** ", "\n**Look:** ", "\n**Do:** "];
+        assert!(parts.iter().all(|part| section.contains(part)), "{name} lacks one of {parts:?}");
+    }
 }
 
 /// Checks a file, and its heading if one is named; other sites are not checked.

@@ -21,10 +21,10 @@ const KNOWN: &[&str] = &[];
 const PURE: [&str; 6] = ["services", "stages/resolve", "decode", "stages/frame", "ack", "setup"];
 
 /// The only files of `stages/sources` that are not pure: sources are. The last one is for tests only.
-const LOOP: [&str; 4] = ["sources/mod.rs", "sources/worker.rs", "sources/pace.rs", "sources/testing.rs"];
+const LOOP: [&str; 4] = ["sources/mod.rs", "sources/pull_loop.rs", "sources/pace.rs", "sources/testing.rs"];
 
 /// What a pure module may not touch. `Instant` and `Timestamp` are values; asking for the time is not.
-const WORLD: [&str; 10] = [
+const WORLD: [&str; 15] = [
     "std::net",
     "std::fs",
     "std::thread",
@@ -35,6 +35,42 @@ const WORLD: [&str; 10] = [
     "std::env",
     "std::process",
     "thread::sleep",
+    "thread::spawn",
+    "clock::now",
+    "clock::since",
+    "clock::wall",
+    "clock::timestamp",
+];
+
+/// Functions that decide in which order things happen. Only [`RUNTIME`] uses them, so that a simulation can replace them.
+const ORDER: [&str; 13] = [
+    "Instant::now",
+    "SystemTime::now",
+    "Timestamp::now",
+    ".elapsed()",
+    "crossbeam_channel",
+    "rayon::",
+    "thread::Builder",
+    "thread::spawn",
+    "thread::sleep",
+    "thread::park",
+    "thread::scope",
+    "sync::mpsc",
+    "sync::Condvar",
+];
+
+/// The modules with that, and what runs outside of a simulated pipeline: commands, servers, the children of a credential
+/// process, and look-ups of names.
+const RUNTIME: [&str; 9] = [
+    "base/runtime/",
+    "cli/",
+    "http/",
+    "lab/",
+    "status/",
+    "testbed/",
+    "aws/chain/process.rs",
+    "aws/chain/metadata.rs",
+    "aws/names.rs",
 ];
 
 /// Pairs of which neither leads to a circle, and which are kept apart all the same: the first does not know the second.
@@ -97,8 +133,33 @@ fn pure_modules_do_not_touch_the_world() {
 }
 
 #[test]
+fn time_threads_and_channels_are_those_of_the_runtime() {
+    for (file, text) in sources("") {
+        let place = file.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+        let name = place.to_string_lossy();
+        if RUNTIME.iter().any(|part| name.starts_with(part)) || name.ends_with("testing.rs") {
+            continue;
+        }
+        let imports = text.contains("base::runtime");
+        for part in ORDER {
+            // The runtime's threads are written like those of `std`, where they are imported.
+            let is_own = imports && ["thread::spawn", "thread::sleep"].contains(&part);
+            let part = if is_own { format!("std::{part}") } else { part.to_owned() };
+            let found = text.lines().find(|line| line.contains(&part));
+            assert!(found.is_none(), "{name} uses {part}: {}", found.unwrap_or_default().trim());
+        }
+    }
+}
+
+#[test]
 fn unsafe_code_stays_in_its_places() {
-    let places = ["decode/inflate/libdeflate.rs", "decode/simd/x86.rs", "send/outq.rs"];
+    let places = [
+        "decode/inflate/libdeflate.rs",
+        "decode/simd/neon.rs",
+        "decode/simd/x86.rs",
+        "frame/lines.rs",
+        "send/outq.rs",
+    ];
     let found: Vec<_> = sources("")
         .into_iter()
         .filter(|(_, text)| text.lines().any(|line| line.contains("unsafe {") || line.contains("unsafe fn")))
@@ -108,6 +169,43 @@ fn unsafe_code_stays_in_its_places() {
         assert!(places.iter().any(|place| file.ends_with(place)), "unsafe code in {}", file.display());
     }
     assert_eq!(found.len(), places.len(), "a place is listed that holds none: {found:?}");
+}
+
+/// Whether a value is intact whose thread died while holding its lock is decided once. The runtime's locks pass it on, as
+/// those of `std` do.
+#[test]
+fn a_poisoned_lock_is_handled_in_one_place() {
+    let places = ["base/locks.rs", "base/runtime/sync.rs"];
+    let others =
+        sources("").into_iter().filter(|(file, _)| !places.iter().any(|place| file.ends_with(place)));
+    for (file, text) in others {
+        let text: String = text.split_whitespace().collect();
+        for guard in [".lock()", ".read()", ".write()"] {
+            for way in [".unwrap_or_else(", ".ok()"] {
+                assert!(!text.contains(&format!("{guard}{way}")), "{}: {guard}{way}", file.display());
+            }
+        }
+        for name in ["PoisonError", "|poisoned|", "Err(poisoned)"] {
+            assert!(!text.contains(name), "{} has its own way with a poisoned lock: {name}", file.display());
+        }
+    }
+}
+
+/// A command that ignores a failed write must not end as if it had printed everything, so all writes are noted. The
+/// others ask what standard output is, or confirm each record that they print.
+#[test]
+fn standard_output_is_written_in_one_place() {
+    let places = ["base/out.rs", "send/console.rs"];
+    let harmless = ["stdout().is_terminal()", "ProgressDrawTarget::stdout()", ".stdout(Stdio", "Command"];
+    let others =
+        sources("").into_iter().filter(|(file, _)| !places.iter().any(|place| file.ends_with(place)));
+    for (file, text) in others {
+        let mut lines = text.lines().filter(|line| !harmless.iter().any(|form| line.contains(form)));
+        let found =
+            lines.find(|line| ["stdout()", " print!(", "println!("].iter().any(|way| line.contains(way)));
+        let is_answer_to_parent = file.ends_with("bench/stand_in.rs");
+        assert!(found.is_none() || is_answer_to_parent, "{}: {}", file.display(), found.unwrap_or_default());
+    }
 }
 
 /// `crate::`, `super::` and paths through children are found, in `use` lines with braces as well as in code; tests, and

@@ -1,9 +1,9 @@
 //! Work done once per request or message.
 
 use std::hint::black_box;
-use std::time::{Duration, SystemTime};
 
-use aws_to_devo::aws::{Credentials, GetObject, s3, sign, sqs};
+use aws_to_devo::aws::{s3, sign, sqs};
+use aws_to_devo::lab::stages::{GET, credentials, signed_at};
 use aws_to_devo::settings::Endpoints;
 use aws_to_devo::stages::resolve::resolve;
 
@@ -16,27 +16,8 @@ const MESSAGES: usize = 10;
 
 /// A signed request for a part of an object: the target is 10 µs.
 pub fn signature(c: &mut Criterion) {
-    let credentials = Credentials {
-        access_key_id: "AKIAEXAMPLE".to_owned(),
-        secret_access_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned(),
-        session_token: Some("t".repeat(800)),
-        expires_at: None,
-    };
-    let key = "data/0e7c5b92-f4a1-4d83-9b60-c8d27f3e15a9/part-00000.gz";
-    let object = GetObject {
-        bucket: "logs",
-        key,
-        version_id: None,
-        etag: None,
-        by_key: false,
-        start: 0,
-        len: 8 << 20,
-        if_match: Some("\"e\""),
-        size: None,
-    };
-    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_773_480_416);
-    let endpoints = Endpoints::default();
-    let sign = || sign::sign(&s3::request(&object, "eu-west-1", &endpoints).unwrap(), &credentials, now);
+    let (credentials, now, endpoints) = (credentials(), signed_at(), Endpoints::default());
+    let sign = || sign::sign(&s3::request(&GET, "eu-west-1", &endpoints).unwrap(), &credentials, now);
     assert!(sign().unwrap().iter().any(|(name, _)| *name == "authorization"));
     c.bench_function("sign/a GetObject", |b| b.iter(|| black_box(sign().unwrap().len())));
 }

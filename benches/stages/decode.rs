@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::io::Write;
 
 use aws_to_devo::decode::{Bounds, Decoder, Format, Record, Scratch};
-use aws_to_devo::testbed::load::{self, Kind};
+use aws_to_devo::lab::testbed::load::{self, Kind};
 use criterion::Throughput;
 use flate2::Compression;
 use flate2::write::GzEncoder;

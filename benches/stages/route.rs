@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use aws_to_devo::decode::{Format, Newlines, Record};
 use aws_to_devo::services::field::{Field, Place};
-use aws_to_devo::services::rules::{LineRule, Rules, Source};
+use aws_to_devo::services::rules::{FieldSource, LineRule, Rules};
 use aws_to_devo::services::template::Template;
 use aws_to_devo::services::{Definition, Route, Verdict};
 use criterion::Throughput;
@@ -44,7 +44,7 @@ fn count(definition: &Definition, records: &[String], expected: usize) {
 }
 
 fn rule(value: &str, negated: bool) -> LineRule {
-    LineRule::new(Source::Record, 0, value.to_owned(), negated)
+    LineRule::new(FieldSource::Record, 0, value.to_owned(), negated)
 }
 
 fn definition(drop: Vec<Vec<LineRule>>, template: &str) -> Definition {
@@ -54,6 +54,7 @@ fn definition(drop: Vec<Vec<LineRule>>, template: &str) -> Definition {
         name: "custom_service".to_owned(),
         object_keys: None,
         format: Format::Lines { header_lines: 0 },
+        format_name: String::new(),
         skip_objects: Rules::default(),
         file_fields: vec![],
         template: Template::parse(template, &[], &fields).unwrap(),

@@ -8,9 +8,9 @@ use aws_to_devo::base::buffers::Buffer;
 use aws_to_devo::base::limits::{BATCH_BYTES, SETTLE_BYTES, SETTLE_TIME};
 use aws_to_devo::decode::{Newlines, Record};
 use aws_to_devo::handoff::{Batch, Gzip};
+use aws_to_devo::lab::testbed::load::{self, Kind};
 use aws_to_devo::stages::frame::Frames;
 use aws_to_devo::stages::send::window::Window;
-use aws_to_devo::testbed::load::{self, Kind};
 use criterion::{BatchSize, BenchmarkId, Throughput};
 use jiff::Timestamp;
 

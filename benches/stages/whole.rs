@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use aws_to_devo::base::stop::Stop;
 use aws_to_devo::config::{self, Environment};
+use aws_to_devo::lab::testbed::aws::{ACCESS_KEY_ID, Aws, REGION, SECRET_ACCESS_KEY};
+use aws_to_devo::lab::testbed::load::{self, Kind, LoadObject};
+use aws_to_devo::lab::testbed::pki::Pki;
+use aws_to_devo::lab::testbed::queue::Settings;
+use aws_to_devo::lab::testbed::sink::{Keep, Sink};
 use aws_to_devo::pipeline::{Job, Pipeline};
 use aws_to_devo::telemetry::Telemetry;
-use aws_to_devo::testbed::aws::{ACCESS_KEY_ID, Aws, REGION, SECRET_ACCESS_KEY};
-use aws_to_devo::testbed::load::{self, Kind, LoadObject};
-use aws_to_devo::testbed::pki::Pki;
-use aws_to_devo::testbed::queue::Settings;
-use aws_to_devo::testbed::sink::{Keep, Sink};
 use criterion::Throughput;
 
 use crate::clock::Criterion;

@@ -75,31 +75,53 @@ impl Ending {
     }
 }
 
-/// The ending that an object will have, noted by the stages that work on it. Clones share it.
+/// One delivery of an SQS message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Delivery {
+    pub message_id: String,
+    /// Its number, from 1 on; 0 if SQS did not say.
+    pub attempt: u32,
+}
+
+/// The ending that an object will have, noted by the stages that work on it, and the delivery that brought it. Clones
+/// share it.
 #[derive(Debug, Clone, Default)]
-pub struct Fate(Arc<AtomicU8>);
+pub struct Fate {
+    noted: Arc<AtomicU8>,
+    delivery: Option<Arc<Delivery>>,
+}
 
 impl Fate {
+    /// The fate of an object that a message has brought.
+    pub fn of_delivery(delivery: &Arc<Delivery>) -> Fate {
+        Fate { noted: Arc::default(), delivery: Some(Arc::clone(delivery)) }
+    }
+
+    /// None for an object of a listing, or a page of an API.
+    pub fn delivery(&self) -> Option<&Delivery> {
+        self.delivery.as_deref()
+    }
+
     /// Notes the reason. The last one that fits the outcome counts.
     pub fn note(&self, ending: Ending) {
         // Zero: nothing is noted.
-        self.0.store(ending as u8 + 1, Ordering::Release);
+        self.noted.store(ending as u8 + 1, Ordering::Release);
     }
 
     /// Notes the reason unless there is one already.
     pub fn note_first(&self, ending: Ending) {
         // An existing reason is not a failure.
-        let _ = self.0.compare_exchange(0, ending as u8 + 1, Ordering::AcqRel, Ordering::Acquire);
+        let _ = self.noted.compare_exchange(0, ending as u8 + 1, Ordering::AcqRel, Ordering::Acquire);
     }
 
     /// Removes the note.
     pub fn forget(&self) {
-        self.0.store(0, Ordering::Release);
+        self.noted.store(0, Ordering::Release);
     }
 
     /// The ending that has been noted.
     pub fn noted(&self) -> Option<Ending> {
-        let number = usize::from(self.0.load(Ordering::Acquire));
+        let number = usize::from(self.noted.load(Ordering::Acquire));
         Ending::ALL.get(number.checked_sub(1)?).copied()
     }
 

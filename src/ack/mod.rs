@@ -7,7 +7,7 @@
 //! closed channel can delay a message, but can never acknowledge it.
 //!
 //! The way back leads from a batch that the peer has confirmed to the deletion of a message. Each step is a share that
-//! resolves the next one ([`Share::work`], [`Share::after`]):
+//! resolves the next one ([`Share::work`], [`Share::after`], [`Share::holding`]):
 //!
 //! ```text
 //! batch ──► part of an object ──► object ──► ledger ──────► task ──────────► message ──► deletion
@@ -33,7 +33,7 @@ mod watermark;
 pub use outcome::Outcome;
 pub use share::{Ack, Share};
 
-pub use ending::{Ending, Fate};
+pub use ending::{Delivery, Ending, Fate};
 pub use progress::{Confirmed, Progress};
 pub use tables::{Table, Tables};
 pub use turn::Turn;
@@ -123,7 +123,7 @@ mod tests {
         let (message, settled) = opened();
         let object = {
             let share = message.share();
-            Ack::open(move |outcome| share.resolve(outcome))
+            share.work(|_| ())
         };
         message.close(Outcome::Delivered);
         let batch = object.share();
@@ -152,6 +152,30 @@ mod tests {
             let worst = outcomes.iter().copied().map(|o| o.min(2)).max().unwrap_or(0);
             proptest::prop_assert_eq!(settled.try_recv(), Ok(Outcome::from_u8(worst)));
             proptest::prop_assert!(settled.try_recv().is_err());
+        }
+    }
+
+    /// The held value outlives the settling of the whole work: without it, the ledger may be closed.
+    #[test]
+    fn what_a_share_holds_is_dropped_last() {
+        struct Held(mpsc::Sender<&'static str>);
+        impl Drop for Held {
+            fn drop(&mut self) {
+                self.0.send("dropped").unwrap();
+            }
+        }
+        for outcome in [Some(Outcome::Delivered), None] {
+            let (said, heard) = mpsc::channel();
+            let of_work = said.clone();
+            let work = Ack::open(move |_| of_work.send("settled").unwrap());
+            let before = said.clone();
+            let share = work.into_share().holding(Held(said)).after(move |_| before.send("before").unwrap());
+            assert!(heard.try_recv().is_err());
+            match outcome {
+                Some(outcome) => share.resolve(outcome),
+                None => drop(share),
+            }
+            assert_eq!(heard.try_iter().collect::<Vec<_>>(), ["before", "settled", "dropped"]);
         }
     }
 

@@ -1,8 +1,11 @@
 //! An object's decoding position, and how far its records are confirmed.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use super::{Ack, Outcome, Tables, Watermark};
+use crate::base::locks::lock;
+
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 
 /// How far an object is confirmed. Cheap to clone; clones share it.
 #[derive(Debug, Clone, Default)]
@@ -44,16 +47,16 @@ impl Confirmed {
 
     /// Adds the events of a confirmed batch.
     pub fn gives(&self, tables: &Tables) {
-        self.0.gave.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).merge(tables);
+        lock(&self.0.gave).merge(tables);
     }
 
     /// The confirmed events by table.
     pub fn gave(&self) -> Tables {
-        self.0.gave.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        lock(&self.0.gave).clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Watermark> {
-        self.0.mark.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.0.mark)
     }
 }
 
@@ -83,6 +86,16 @@ impl Progress {
         self.decoded > self.resumed
     }
 
+    /// True if none of the next records was confirmed before.
+    pub fn admits_all(&self) -> bool {
+        self.decoded >= self.resumed
+    }
+
+    /// Counts this many more decoded records, none of which was confirmed before.
+    pub fn admit(&mut self, records: u64) {
+        self.decoded += records;
+    }
+
     /// Records decoded so far.
     pub fn decoded(&self) -> u64 {
         self.decoded
@@ -110,15 +123,12 @@ impl Progress {
     }
 
     fn batch_to(&self, object: &Ack, end: u64) -> Ack {
-        let (share, confirmed) = (object.share(), self.confirmed.clone());
+        let confirmed = self.confirmed.clone();
         let number = confirmed.lock().open();
-        Ack::open(move |outcome| {
-            match outcome {
-                Outcome::Delivered => confirmed.lock().confirm(number, end),
-                Outcome::Reject => confirmed.lock().refuse(),
-                Outcome::Retry => (),
-            }
-            share.resolve(outcome);
+        object.share().work(move |outcome| match outcome {
+            Outcome::Delivered => confirmed.lock().confirm(number, end),
+            Outcome::Reject => confirmed.lock().refuse(),
+            Outcome::Retry => (),
         })
     }
 }

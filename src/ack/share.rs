@@ -1,11 +1,10 @@
 //! A piece of work, and its shares.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-
 use super::outcome::Outcome;
 use super::turn::Turn;
+use crate::base::locks::lock;
+use crate::base::runtime::atomic::{Arc, AtomicU8, AtomicUsize, Ordering};
+use crate::base::runtime::sync::Mutex;
 
 /// The right to open shares of one piece of work. It counts as a share until it is dropped, so that the work cannot
 /// settle while shares are still being handed out.
@@ -47,6 +46,13 @@ impl Ack {
         self.share.fork()
     }
 
+    /// Closes the work with one share, which is all of it.
+    pub fn into_share(self) -> Share {
+        let share = self.share();
+        self.close(Outcome::Delivered);
+        share
+    }
+
     /// Closes the work: all shares have been handed out, and `outcome` is the outcome of the work apart from them.
     pub fn close(self, outcome: Outcome) {
         if let Some(turn) = &self.turn {
@@ -80,10 +86,16 @@ impl Share {
 
     /// Returns this part with `before`, which gets its outcome first.
     pub fn after(self, before: impl FnOnce(Outcome) + Send + 'static) -> Share {
-        let work = self.work(before);
-        let share = work.share();
-        work.close(Outcome::Delivered);
-        share
+        self.work(before).into_share()
+    }
+
+    /// Returns this part with `held`, which is dropped when this part has been resolved.
+    pub fn holding(self, held: impl Send + 'static) -> Share {
+        let settle = move |outcome| {
+            self.resolve(outcome);
+            drop(held);
+        };
+        Ack::open(settle).into_share()
     }
 
     /// Reports how this part ended.
@@ -105,7 +117,7 @@ impl Drop for Share {
         if self.inner.open.fetch_sub(1, Ordering::AcqRel) != 1 {
             return;
         }
-        let settle = self.inner.settle.lock().unwrap_or_else(|e| e.into_inner()).take();
+        let settle = lock(&self.inner.settle).take();
         if let Some(settle) = settle {
             settle(Outcome::from_u8(self.inner.worst.load(Ordering::Acquire)));
         }

@@ -1,9 +1,7 @@
 //! Order among pieces of work (FIFO message groups). Pure.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use super::Outcome;
+use crate::base::runtime::atomic::{Arc, AtomicUsize, Ordering};
 
 /// One message's turn in its group: the next message of the group starts when it is over. It is cloned for every object
 /// of the message, and given to each one's [`Ack`](super::Ack), which ends it however the object ends.
@@ -51,7 +49,8 @@ impl Turn {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        (self.over)(*self.unfinished.get_mut() == 0);
+        // Relaxed: the thread that drops the last turn has seen the others go.
+        (self.over)(self.unfinished.load(Ordering::Relaxed) == 0);
     }
 }
 

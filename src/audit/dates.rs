@@ -18,6 +18,8 @@ use jiff::civil::{Date, date};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use regex::{Captures, Regex};
 
+use crate::base::limits::AUDIT_SKIP_MARGIN;
+
 /// The notation of a date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -104,15 +106,22 @@ fn read(captures: &Captures<'_>) -> Option<(Option<KeyDate>, usize)> {
     Some((date(), all.end))
 }
 
-/// Determines the time of an object: its last change, limited to the time that its key names.
+/// Determines the possible times of an object: its last change, limited to each time that its key names.
 ///
-/// The most precise date within the first one counts: the folder has the day, the name the minute.
-pub fn time_of(dates: &[KeyDate], modified: Timestamp) -> Timestamp {
-    let Some(first) = dates.first() else { return modified };
-    let within = |date: &&KeyDate| first.span.start <= date.span.start && date.span.end <= first.span.end;
-    let finest = dates.iter().filter(within).max_by_key(|date| date.precision).unwrap_or(first);
-    let last = finest.span.end - SignedDuration::from_secs(1);
-    modified.clamp(finest.span.start, last)
+/// A date within which there is a more precise one does not count: the folder has the day, the name the minute. Dates that
+/// contradict each other all count, because nothing says which one is the log's and which one a set-up's or a copy's.
+pub fn times_of(dates: &[KeyDate], modified: Timestamp) -> Vec<Timestamp> {
+    if dates.is_empty() {
+        return vec![modified];
+    }
+    let last = |date: &KeyDate| date.span.end - SignedDuration::from_secs(1);
+    finest(dates).map(|date| modified.clamp(date.span.start, last(date))).collect()
+}
+
+/// The dates within which there is no more precise one.
+pub fn finest(dates: &[KeyDate]) -> impl Iterator<Item = &KeyDate> {
+    let is_finer = |one: &KeyDate, other: &KeyDate| one.precision > other.precision && other.covers(one);
+    dates.iter().filter(move |date| !dates.iter().any(|other| is_finer(other, date)))
 }
 
 impl KeyDate {
@@ -133,6 +142,33 @@ impl KeyDate {
             text.push_str(&zoned.strftime(minute).to_string());
         }
         text
+    }
+
+    /// Returns true if the other date is a part of this one, or the same.
+    pub fn covers(&self, other: &KeyDate) -> bool {
+        self.span.start <= other.span.start && other.span.end <= self.span.end
+    }
+
+    /// Returns true if the other date is within this one or its margin.
+    pub fn is_near(&self, other: &KeyDate) -> bool {
+        let from = other.span.start.checked_add(AUDIT_SKIP_MARGIN).unwrap_or(other.span.start);
+        let to = other.span.end.checked_sub(AUDIT_SKIP_MARGIN).unwrap_or(other.span.end);
+        self.span.start <= from && to <= self.span.end
+    }
+
+    /// The texts that follow all days of this date's month, all months of its year, and all years, where `rest` begins with
+    /// the date. Names that are not dates may be there.
+    pub fn ends_in(&self, rest: &str) -> Vec<String> {
+        let is_start = |at: usize| {
+            let before = rest[..at].bytes().next_back();
+            match self.form {
+                Form::Compact => matches!(at, 0 | 4 | 6),
+                _ => at < self.at.len() && !before.is_some_and(|byte| byte.is_ascii_digit()),
+            }
+        };
+        let starts = rest.bytes().enumerate().take(self.at.len()).filter(|(_, byte)| byte.is_ascii_digit());
+        // The character after the digits.
+        starts.filter(|(at, _)| is_start(*at)).take(3).map(|(at, _)| format!("{}:", &rest[..at])).collect()
     }
 
     /// Returns true if such dates are listed in order of time.
@@ -240,11 +276,12 @@ mod tests {
             ("2026/11/29/x", "2026-11-30T00:05:00Z", "2026-11-29T23:59:59Z"),
             ("2026/11/29/x", "2026-11-01T00:05:00Z", "2026-11-29T00:00:00Z"),
             ("2026/11/29/x_20261129T1005Z_y", "2026-11-29T11:00:00Z", "2026-11-29T10:05:59Z"),
-            // A backup of another day's log.
-            ("2026/11/29/x_20250101T1005Z_y", "2026-11-29T11:00:00Z", "2026-11-29T11:00:00Z"),
         ] {
-            assert_eq!(time_of(&dates(key), at(modified)), at(expected), "{key} {modified}");
+            assert_eq!(times_of(&dates(key), at(modified)), [at(expected)], "{key} {modified}");
         }
+        // A backup of another day's log.
+        let times = times_of(&dates("2026/11/29/x_20250101T1005Z_y"), at("2026-11-29T11:00:00Z"));
+        assert_eq!(times, [at("2026-11-29T11:00:00Z"), at("2025-01-01T10:05:59Z")]);
     }
 
     /// Naive version: tries every place and every form, character by character.

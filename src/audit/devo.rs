@@ -34,7 +34,7 @@ pub enum Problem {
     #[error("{0}")]
     Refused(String),
     /// A retry may help.
-    #[error("Devo's query API does not answer: {0}")]
+    #[error("Devo's query API gave no usable answer: {0}. Try again; then check globals.devo_api")]
     Unavailable(String),
 }
 
@@ -111,7 +111,9 @@ pub fn rows(answer: impl Read, table: &str) -> Result<BTreeMap<i64, u64>, Proble
     let cut = |why: &str| Problem::Unavailable(format!("the answer {why}"));
     let mut columns: Option<(usize, usize)> = None;
     let mut rows = BTreeMap::new();
-    let mut reader = BufReader::new(answer.take(DEVO_ANSWER_BYTES_MAX));
+    // One byte more shows that there is more.
+    let mut reader = BufReader::new(answer.take(DEVO_ANSWER_BYTES_MAX + 1));
+    let mut read = 0;
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -119,6 +121,10 @@ pub fn rows(answer: impl Read, table: &str) -> Result<BTreeMap<i64, u64>, Proble
             reader.read_until(b'\n', &mut line).map_err(|error| cut(&format!("broke off: {error}")))?;
         if length == 0 {
             break;
+        }
+        read += length as u64;
+        if read > DEVO_ANSWER_BYTES_MAX {
+            return Err(cut("is longer than any answer to this query"));
         }
         if line.trim_ascii().is_empty() {
             continue;
@@ -132,12 +138,11 @@ pub fn rows(answer: impl Read, table: &str) -> Result<BTreeMap<i64, u64>, Proble
             columns = Some(places(metadata).ok_or_else(|| cut("has other columns than requested"))?);
         } else if let Some(row) = value.get("d") {
             let (time, events) = columns.ok_or_else(|| cut("has rows before its columns"))?;
-            let number =
-                |at: usize| row[at].as_i64().or_else(|| row[at].as_f64().map(|number| number as i64));
-            let time = number(time).ok_or_else(|| cut("has a row without a time"))?.div_euclid(1000);
-            let events =
-                number(events).ok_or_else(|| cut("has a row without a count"))?.max(0).unsigned_abs();
-            *rows.entry(time - time.rem_euclid(LEDGER_SENT_SLOT)).or_insert(0) += events;
+            let time = whole(&row[time]).ok_or_else(|| cut("has a row without a time"))?.div_euclid(1000);
+            let events = whole(&row[events]).and_then(|events| u64::try_from(events).ok());
+            let events = events.ok_or_else(|| cut("has a row without a count"))?;
+            let slot: &mut u64 = rows.entry(time - time.rem_euclid(LEDGER_SENT_SLOT)).or_insert(0);
+            *slot = slot.checked_add(events).ok_or_else(|| cut("has counts that no table has"))?;
         }
     }
     match columns {
@@ -145,6 +150,14 @@ pub fn rows(answer: impl Read, table: &str) -> Result<BTreeMap<i64, u64>, Proble
         None => Err(cut("has no columns: it is not from Devo, or is cut off")),
         Some(_) => Ok(rows),
     }
+}
+
+/// A whole number, which may be written with a fraction of zero.
+fn whole(value: &Value) -> Option<i64> {
+    /// Beyond 2^53 a float does not tell a number from the next one.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    let exact = |number: &f64| number.fract() == 0.0 && number.abs() <= EXACT_MAX;
+    value.as_i64().or_else(|| value.as_f64().filter(exact).map(|number| number as i64))
 }
 
 /// The positions of the time and the count.
@@ -163,6 +176,7 @@ pub fn refusal(status: u16, body: &[u8], table: &str) -> Problem {
         .into_iter()
         .find_map(|message| message.as_str())
         .map_or_else(|| text.trim().chars().take(200).collect(), str::to_owned);
+    let message = if message.is_empty() { format!("HTTP {status}") } else { message };
     match status {
         401 => Problem::Refused(format!(
             "Devo does not accept the token ({message}): check globals.devo_api.token_file"
@@ -227,9 +241,18 @@ mod tests {
             "{\"d\":[1,2]}\n",
             &format!("{COLUMNS}\n{{\"d\":[6000"),
             "{\"metadata\":[]}\n",
+            &format!("{COLUMNS}\n{{\"d\":[600000,-5]}}\n"),
+            &format!("{COLUMNS}\n{{\"d\":[600000,1.5]}}\n"),
+            &format!("{COLUMNS}\n{{\"d\":[600000,1e300]}}\n"),
+            &format!("{COLUMNS}\n{{\"d\":[600000,\"5\"]}}\n"),
+            &format!("{COLUMNS}\n{{\"d\":[\"2026-11-29\",5]}}\n"),
+            &format!("{COLUMNS}\n{{\"d\":[600000]}}\n"),
+            &format!("{COLUMNS}\n{{\"d\":5}}\n"),
+            &format!("{COLUMNS}\n{}", "{\"d\":[600000,9007199254740992]}\n".repeat(2050)),
+            &format!("{COLUMNS}\n{}", "\n".repeat(DEVO_ANSWER_BYTES_MAX as usize)),
         ] {
             let problem = rows(cut.as_bytes(), "t").unwrap_err();
-            assert!(matches!(problem, Problem::Unavailable(_)), "{cut}: {problem}");
+            assert!(matches!(problem, Problem::Unavailable(_)), "{}: {problem}", &cut[..cut.len().min(300)]);
         }
     }
 

@@ -5,7 +5,8 @@
 
 use std::time::SystemTime;
 
-use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -23,8 +24,16 @@ pub struct Manifest {
     /// The time when S3 began to write it.
     pub created: Option<Timestamp>,
     pub columns: Columns,
-    /// The keys of the files, in the bucket of the manifest.
-    pub files: Vec<String>,
+    /// The files, in the bucket of the manifest.
+    pub files: Vec<File>,
+}
+
+/// A file of an inventory.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct File {
+    pub key: String,
+    /// Its size in bytes. None if the manifest does not say.
+    pub size: Option<u64>,
 }
 
 /// The format of the files.
@@ -57,12 +66,7 @@ struct Raw {
     file_format: String,
     #[serde(default)]
     file_schema: String,
-    files: Vec<RawFile>,
-}
-
-#[derive(Deserialize)]
-struct RawFile {
-    key: String,
+    files: Vec<File>,
 }
 
 impl Manifest {
@@ -85,7 +89,7 @@ impl Manifest {
             bucket: raw.source_bucket,
             created: milliseconds.and_then(|time| Timestamp::from_millisecond(time).ok()),
             columns,
-            files: raw.files.into_iter().map(|file| file.key).collect(),
+            files: raw.files,
         })
     }
 }
@@ -127,9 +131,14 @@ impl CsvColumns {
             .decode_utf8()
             .map(|key| key.into_owned());
         let key = decoded.map_err(|_| format!("the key {key:?} is not UTF-8"))?;
+        if key.is_empty() {
+            return Err("a line has no key".to_owned());
+        }
         let storage = self.storage.map(value).unwrap_or_default();
-        listed(key, value(self.size).parse().unwrap_or(0), value(self.etag), value(self.modified), storage)
-            .map(Some)
+        let size = value(self.size);
+        let size =
+            size.parse().map_err(|_| format!("the size of {key:?} is {size:?}, which is not a number"))?;
+        listed(key, size, value(self.etag), value(self.modified), storage).map(Some)
     }
 }
 
@@ -171,7 +180,10 @@ fn object_of_row(row: &[u8]) -> Result<Option<Listed>, String> {
             return Err(format!("it has no {needed}: add the field to the inventory's configuration"));
         }
     }
-    let size = row["size"].as_u64().unwrap_or(0);
+    let size = row["size"].as_u64();
+    let size = size.ok_or_else(|| {
+        format!("the size of {:?} is {}, which is not a number of bytes", text("key"), row["size"])
+    })?;
     let modified = match &row["last_modified_date"] {
         Value::Number(milliseconds) => {
             let time = milliseconds.as_i64().and_then(|time| Timestamp::from_millisecond(time).ok());
@@ -183,8 +195,12 @@ fn object_of_row(row: &[u8]) -> Result<Option<Listed>, String> {
 }
 
 fn listed(key: String, size: u64, etag: &str, modified: &str, storage: &str) -> Result<Listed, String> {
-    let time = modified.trim().parse::<Timestamp>();
-    let time =
+    let text = modified.trim();
+    // Other writers of Parquet than S3 may leave out the zone.
+    let time = text
+        .parse()
+        .or_else(|_| text.parse::<DateTime>()?.to_zoned(TimeZone::UTC).map(|time| time.timestamp()));
+    let time: Timestamp =
         time.map_err(|_| format!("the last change of {key:?} is {modified:?}, which is not a time"))?;
     let archived = matches!(storage, "GLACIER" | "DEEP_ARCHIVE");
     Ok(Listed {
@@ -219,16 +235,17 @@ impl<'r> Reader<'r> {
     /// If they do not have the format that the manifest names.
     pub fn push(&mut self, chunk: &[u8], last: bool, found: &mut dyn FnMut(Listed)) -> Result<(), String> {
         let (columns, mut wrong) = (self.columns, None);
-        let decoded = self.decoder.push(chunk, last, &mut self.scratch, &mut |record| {
-            let object = match columns {
-                Columns::Csv(columns) => columns.object(record.bytes),
-                Columns::Parquet => object_of_row(record.bytes),
-            };
-            match object {
-                Ok(object) => object.into_iter().for_each(&mut *found),
-                Err(why) => wrong = Some(why),
-            }
-        });
+        let decoded =
+            self.decoder.push(chunk, last, &mut self.scratch, &mut |record: crate::decode::Record<'_>| {
+                let object = match columns {
+                    Columns::Csv(columns) => columns.object(record.bytes),
+                    Columns::Parquet => object_of_row(record.bytes),
+                };
+                match object {
+                    Ok(object) => object.into_iter().for_each(&mut *found),
+                    Err(why) => wrong = Some(why),
+                }
+            });
         decoded.map_err(|error| error.to_string())?;
         wrong.map_or(Ok(()), Err)
     }
@@ -256,7 +273,7 @@ pub fn objects(
     window: Window,
     found: &mut dyn FnMut(Vec<Timed>) -> Result<(), super::Error>,
 ) -> Result<(), super::Error> {
-    for key in &manifest.files {
+    for File { key, size } in &manifest.files {
         let wrong = |why: String| super::Error::Inventory(format!("s3://{bucket}/{key}: {why}"));
         let mut reader = Reader::new(&manifest.columns);
         let (mut start, mut etag) = (0, None::<String>);
@@ -265,6 +282,13 @@ pub fn objects(
             let part =
                 s3.get(&range(bucket, key, start, PART_BYTES as u64, etag.as_deref()), None, &mut bytes)?;
             start += bytes.len() as u64;
+            // A part of a file may end with a line, and would look whole.
+            if let Some(size) = size.filter(|size| *size != part.total) {
+                return Err(wrong(format!(
+                    "it has {} bytes, but {size} according to the manifest: it was replaced or cut off",
+                    part.total
+                )));
+            }
             let last = start >= part.total || bytes.is_empty();
             etag = Some(part.etag);
             let mut some = Vec::new();
@@ -313,7 +337,7 @@ mod tests {
         let manifest = Manifest::read(MANIFEST.as_bytes()).unwrap();
         assert_eq!(
             (manifest.bucket.as_str(), manifest.files.as_slice()),
-            ("logs", &["i/logs/data/1.csv.gz".to_owned()][..])
+            ("logs", &[File { key: "i/logs/data/1.csv.gz".to_owned(), size: Some(7) }][..])
         );
         assert_eq!(manifest.created, Some("2025-11-29T00:00:00Z".parse().unwrap()));
         for (from, to, says) in [
@@ -345,7 +369,17 @@ mod tests {
                 found.iter().map(|o| (o.key.as_str(), o.size, o.etag.as_str(), o.archived)).collect();
             assert_eq!(told, [("a b+é/x.gz", 17, "e1", false), ("cold", 1, "e2", true)]);
         }
-        for bad in ["\"logs\",\"k\",\"\",\"true\",\"false\",\"1\",\"yesterday\",\"e\",\"\"\n", "<html>\n"] {
+        let time = "2026-11-29T10:00:00.000Z";
+        for bad in [
+            "\"logs\",\"k\",\"\",\"true\",\"false\",\"1\",\"yesterday\",\"e\",\"\"\n",
+            // An object of 0 bytes would count as skipped.
+            &format!("\"logs\",\"k\",\"\",\"true\",\"false\",\"\",\"{time}\",\"e\",\"\"\n"),
+            &format!("\"logs\",\"k\",\"\",\"true\",\"false\",\"-1\",\"{time}\",\"e\",\"\"\n"),
+            &format!("\"logs\",\"\",\"\",\"true\",\"false\",\"1\",\"{time}\",\"e\",\"\"\n"),
+            &format!("\"logs\",\"k%FF\",\"\",\"true\",\"false\",\"1\",\"{time}\",\"e\",\"\"\n"),
+            "\"logs\",\"k\"\n",
+            "<html>\n",
+        ] {
             assert!(read(&manifest, bad.as_bytes(), 0).is_err(), "{bad}");
         }
     }
@@ -358,12 +392,36 @@ mod tests {
         assert_eq!((object.key.as_str(), object.size, object.archived), ("a", 3, true));
         let milliseconds = good.replace("\"2026-11-29T10:00:00.000Z\"", "1795946400000");
         assert_eq!(row(&milliseconds).unwrap().unwrap().modified, object.modified);
+        let without_zone = good.replace(".000Z", ".000");
+        assert_eq!(row(&without_zone).unwrap().unwrap().modified, object.modified);
         assert_eq!(row(&good.replace("\"is_latest\":true", "\"is_latest\":false")).unwrap(), None);
-        for (from, to) in
-            [("\"e_tag\"", "\"x\""), ("\"key\"", "\"x\""), ("\"2026-11-29T10:00:00.000Z\"", "null")]
-        {
+        for (from, to) in [
+            ("\"e_tag\"", "\"x\""),
+            ("\"key\"", "\"x\""),
+            ("\"2026-11-29T10:00:00.000Z\"", "null"),
+            (":3,", ":null,"),
+            (":3,", ":-3,"),
+        ] {
             assert!(row(&good.replace(from, to)).is_err(), "{from}");
         }
+    }
+
+    /// A file that pyarrow wrote, with the columns and types of S3's own: two row groups, snappy.
+    #[cfg(feature = "parquet")]
+    #[test]
+    fn a_parquet_file_of_another_writer() {
+        let text = MANIFEST.replace("\"CSV\"", "\"Parquet\"");
+        let manifest = Manifest::read(text.as_bytes()).unwrap();
+        let file = include_bytes!("../../testdata/aws/inventory.parquet");
+        for cut in [0, 1000, file.len()] {
+            let found = read(&manifest, file, cut).unwrap();
+            let told: Vec<_> = found.iter().map(|o| (o.key.as_str(), o.size, o.archived)).collect();
+            let key = "AWSLogs/1/vpcflowlogs/us-east-1/2026/11/21/a b+c%2Fé.log.gz";
+            assert_eq!(told, [(key, 17, false), ("cold.log.gz", 1 << 40, true)]);
+            let time: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
+            assert!(found.iter().all(|object| object.modified == SystemTime::from(time)));
+        }
+        assert!(read(&manifest, &file[..file.len() - 9], 0).is_err());
     }
 
     proptest! {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::places::Place;
 use super::walk::Timed;
 use crate::ack::Ending;
-use crate::ledger::{self, Identity, Look, Row};
+use crate::ledger::{self, Identity, Look, OpenError, Row};
 use crate::services::Definition;
 use crate::settings::Input;
 use crate::stages::resolve::is_marker;
@@ -49,7 +49,7 @@ pub trait Knowledge {
     ///
     /// # Errors
     /// If the ledger cannot be read.
-    fn rows(&self, place: &ledger::Place) -> rusqlite::Result<Vec<Row>>;
+    fn rows(&self, place: &ledger::Place) -> Result<Vec<Row>, OpenError>;
 
     /// Returns true if the object is in flight now.
     fn is_in_work(&self, place: &ledger::Place) -> bool;
@@ -60,7 +60,7 @@ pub trait Knowledge {
 pub struct Ledgers(pub Vec<Look>);
 
 impl Knowledge for Ledgers {
-    fn rows(&self, place: &ledger::Place) -> rusqlite::Result<Vec<Row>> {
+    fn rows(&self, place: &ledger::Place) -> Result<Vec<Row>, OpenError> {
         let mut rows = Vec::new();
         for ledger in &self.0 {
             rows.extend(ledger.rows(place)?);
@@ -97,7 +97,7 @@ impl Judge<'_> {
     ///
     /// # Errors
     /// If the ledger cannot be read.
-    pub fn judge(&self, place: &Place, timed: &Timed) -> rusqlite::Result<Option<Judged>> {
+    pub fn judge(&self, place: &Place, timed: &Timed) -> Result<Option<Judged>, OpenError> {
         let key = timed.listed.key.as_str();
         let mut best: Option<Judged> = None;
         for index in &place.inputs {
@@ -121,7 +121,7 @@ impl Judge<'_> {
         service: &Definition,
         bucket: &str,
         timed: &Timed,
-    ) -> rusqlite::Result<(Class, String)> {
+    ) -> Result<(Class, String), OpenError> {
         let listed = &timed.listed;
         let (bucket, key) = (bucket.to_owned(), listed.key.clone());
         let place = ledger::Place { input: input.id.clone(), bucket, key };
@@ -187,11 +187,9 @@ mod tests {
 
     use super::*;
     use crate::aws::Listed;
-    use crate::config::{self, Environment};
+    use crate::config;
 
     const CONFIG: &str = r#"
-        outputs: {console_1: {type: console}}
-        inputs:
           sqs_collector:
             id: "1"
             base_url: https://sqs.us-east-1.amazonaws.com/1/q
@@ -205,7 +203,7 @@ mod tests {
     struct Known(Vec<Row>);
 
     impl Knowledge for Known {
-        fn rows(&self, place: &ledger::Place) -> rusqlite::Result<Vec<Row>> {
+        fn rows(&self, place: &ledger::Place) -> Result<Vec<Row>, OpenError> {
             Ok(self.0.iter().filter(|row| row.place == *place).cloned().collect())
         }
 
@@ -221,8 +219,7 @@ mod tests {
     }
 
     fn judged(rows: Vec<Row>, key: &str, size: u64) -> Option<(usize, String, Class, String)> {
-        let inputs =
-            config::parse(CONFIG, std::path::Path::new(""), &Environment::here()).unwrap().config.inputs;
+        let inputs = config::testing::of_inputs(CONFIG).inputs;
         let knowledge = Known(rows);
         let judge = Judge { inputs: &inputs, knowledge: &knowledge };
         let place = Place { bucket: "b".into(), prefix: String::new(), inputs: vec![0, 1] };

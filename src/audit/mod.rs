@@ -29,14 +29,15 @@ pub use report::{Missing, Report};
 pub use walk::{Timed, Walk, Window};
 
 use crate::aws::{self, S3};
+use crate::ledger::OpenError;
 
 /// The reason why an audit could not be finished. Then it has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Aws(#[from] aws::Error),
-    #[error("the ledger cannot be read: {0}")]
-    Ledger(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Ledger(#[from] OpenError),
     #[error("{0}")]
     Inventory(String),
     #[error("missing objects cannot be written to a temporary file: {0}")]

@@ -1,6 +1,7 @@
 //! The result of an audit, as counts, as JSON and as a sentence.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -59,7 +60,7 @@ pub struct Missing {
 impl Missing {
     pub fn new(bucket: &str, judged: Judged, timed: Timed) -> Missing {
         let Listed { key, size, etag, modified, archived } = timed.listed;
-        let modified = Timestamp::try_from(modified).map_or(0, Timestamp::as_second);
+        let modified = second_of(modified);
         let (Judged { input, service, class, .. }, bucket, bytes) = (judged, bucket.to_owned(), size);
         Missing { class, input, service, bucket, key, bytes, etag, modified, archived }
     }
@@ -70,6 +71,10 @@ impl Missing {
         let (key, etag) = (self.key.clone(), self.etag.clone());
         Listed { key, size: self.bytes, etag, modified, archived: self.archived }
     }
+}
+
+fn second_of(time: SystemTime) -> i64 {
+    Timestamp::try_from(time).map_or(0, Timestamp::as_second)
 }
 
 impl std::fmt::Display for Missing {
@@ -122,14 +127,19 @@ impl Report {
             self.reasons.entry(key).or_insert_with(new).counts.add(timed.listed.size);
         }
         if *class == Class::Missing {
-            let missing = Missing::new(bucket, judged.clone(), timed.clone());
-            let oldest = self.oldest.entry((*input, bucket.to_owned())).or_insert_with(|| missing.clone());
-            if missing.modified < oldest.modified {
-                *oldest = missing.clone();
-            }
-            if self.named.len() < NAMED_MAX {
-                self.named.push(missing);
-            }
+            self.add_missing(bucket, judged, timed);
+        }
+    }
+
+    /// Keeps a missing object if it is named in the report. There may be millions, of which hardly any is kept.
+    fn add_missing(&mut self, bucket: &str, judged: &Judged, timed: &Timed) {
+        let missing = || Missing::new(bucket, judged.clone(), timed.clone());
+        match self.oldest.entry((judged.input, bucket.to_owned())) {
+            Entry::Occupied(oldest) if oldest.get().modified <= second_of(timed.listed.modified) => (),
+            entry => drop(entry.insert_entry(missing())),
+        }
+        if self.named.len() < NAMED_MAX {
+            self.named.push(missing());
         }
     }
 
@@ -181,6 +191,11 @@ impl Report {
         }
         let known = parts.join(", ");
         let (from, to) = (self.window.from, self.window.to);
+        if Class::ALL.iter().all(|class| self.total(*class).objects == 0) {
+            return format!(
+                "No object of the audited services is dated from {from} to {to}: nothing was written, or it is elsewhere."
+            );
+        }
         match (missing.objects, refused.objects) {
             (0, 0) => format!("Complete from {from} to {to}: {known}."),
             (0, _) => format!(
@@ -271,6 +286,8 @@ mod tests {
     #[test]
     fn the_sentence_says_whether_it_is_complete() {
         let mut report = Report::new(window());
+        // A wrong prefix has no objects either.
+        assert!(report.sentence().starts_with("No object of the audited services"), "{}", report.sentence());
         add(&mut report, "a", Class::Delivered, "");
         add(&mut report, "d", Class::Skipped, "skip_rule: x");
         let span = "from 2026-11-28T00:00:00Z to 2026-11-29T00:00:00Z";

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use super::client::Client;
 use super::endpoint;
@@ -19,6 +19,7 @@ use super::success::Unusable;
 use crate::base::buffers::Buffer;
 use crate::base::limits::S3_REDIRECTS_MAX;
 use crate::base::naming::is_scope;
+use crate::base::runtime::clock;
 
 /// Reads objects of any bucket, and remembers what it learns about buckets. Clones share that.
 #[derive(Clone)]
@@ -40,6 +41,9 @@ pub struct Part {
     pub whole: bool,
     /// When the object was written (`Last-Modified`), if the server says.
     pub modified: Option<SystemTime>,
+    /// The KMS key that it is encrypted with (`x-amz-server-side-encryption-aws-kms-key-id`), if it is. That it came
+    /// shows that the identity may use the key.
+    pub kms_key: Option<String>,
 }
 
 impl S3 {
@@ -91,7 +95,7 @@ impl S3 {
         match outcome {
             // Any object with a first byte has the range from 0.
             Err(error) if is_empty(object, error.kind()) => {
-                Ok(Part { total: 0, etag: String::new(), whole: true, modified: None })
+                Ok(Part { total: 0, etag: String::new(), whole: true, modified: None, kms_key: None })
             }
             outcome => outcome,
         }
@@ -130,7 +134,7 @@ impl S3 {
             return call(object);
         }
         let by_key = GetObject { by_key: true, ..*object };
-        if self.known.reads_by_key(object.bucket, Instant::now()) {
+        if self.known.reads_by_key(object.bucket, clock::now()) {
             let of_key = match call(&by_key) {
                 Err(error) if is_denied(&error) || is_another(&error) => error,
                 outcome => return outcome,
@@ -155,7 +159,7 @@ impl S3 {
 
     /// The key was read because the version was denied.
     fn key_was_read(&self, bucket: &str) {
-        if self.known.versions_denied(bucket, Instant::now()) {
+        if self.known.versions_denied(bucket, clock::now()) {
             let partition = endpoint::partition(self.client.region());
             log::warn!(
                 "bucket {bucket}: reading object versions is not allowed, so objects are read by their keys. That \
@@ -254,7 +258,12 @@ impl S3 {
             let modified = header(&answer.headers, "last-modified").and_then(http_time);
             let part = read_body(&head, object.len, answer, into)?;
             s3::is_as_known(object, &part.etag, part.total)?;
-            Ok(Part { modified, ..part })
+            if answer.status == 200 && part.whole {
+                s3::is_no_refusal(object, &part.etag, part.total, &into[before..])?;
+            }
+            let kms_key =
+                header(&answer.headers, "x-amz-server-side-encryption-aws-kms-key-id").map(str::to_owned);
+            Ok(Part { modified, kms_key, ..part })
         })
     }
 }
@@ -355,7 +364,7 @@ fn read_body(head: &Head, len_max: u64, answer: &mut Answer, into: &mut Buffer) 
     if taken != expected {
         return Err(Fault::transient(format!("the body ended after {taken} of {expected} bytes")));
     }
-    Ok(Part { total, etag: head.etag.clone(), whole: taken == total, modified: None })
+    Ok(Part { total, etag: head.etag.clone(), whole: taken == total, modified: None, kms_key: None })
 }
 
 #[cfg(test)]
@@ -392,7 +401,10 @@ mod tests {
     fn a_range_is_appended() {
         let object = GetObject { if_match: Some("\"e\""), ..OBJECT };
         let (part, into, seen) = get(vec![answer(206, &part("2-5/10"), "cdef")], &object);
-        assert_eq!(part.unwrap(), Part { total: 10, etag: "\"e\"".into(), whole: false, modified: None });
+        assert_eq!(
+            part.unwrap(),
+            Part { total: 10, etag: "\"e\"".into(), whole: false, modified: None, kms_key: None }
+        );
         assert_eq!(into, b"oldcdef");
         assert!(seen[0].starts_with("GET /logs/a/b.gz HTTP/1.1\r\n"), "{}", seen[0]);
         for header in ["range: bytes=2-5\r\n", "if-match: \"e\"\r\n", "x-amz-content-sha256: e3b0c442"] {
@@ -414,6 +426,32 @@ mod tests {
                 assert_eq!(seen.head.contains("x-amz-request-payer: requester\r\n"), pays, "{}", seen.head);
                 assert_eq!(seen.head.contains(";x-amz-request-payer"), pays, "it is signed: {}", seen.head);
             }
+        }
+    }
+
+    #[test]
+    fn an_error_document_is_not_taken_for_the_object() {
+        const ERROR: &str =
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>InternalError</Code></Error>";
+        let head = "etag: \"x\"\r\nx-amz-request-id: r\r\n";
+        let object = GetObject { start: 0, len: 1000, size: Some(31), etag: Some("e"), ..OBJECT };
+        let read = |object: &GetObject<'_>, body: &str| {
+            let (part, into, _) = get(vec![answer(200, head, body)], object);
+            part.map(|_| String::from_utf8(into).unwrap())
+        };
+        for object in [object, GetObject { size: None, ..object }, GetObject { etag: None, ..object }] {
+            assert_eq!(*read(&object, ERROR).unwrap_err().kind(), Kind::Foreign);
+        }
+        // It is what was announced, or nothing was, or it is another document.
+        let same = GetObject { size: Some(ERROR.len() as u64), etag: Some("x"), ..object };
+        let unknown = GetObject { size: None, etag: None, ..object };
+        for (object, body) in [
+            (same, ERROR),
+            (unknown, ERROR),
+            (object, "<Error>x</Error>"),
+            (object, "<Events><Error><Code>1</Code></Error></Events>"),
+        ] {
+            assert_eq!(read(&object, body).unwrap(), format!("old{body}"));
         }
     }
 
@@ -443,7 +481,10 @@ mod tests {
     fn a_server_without_ranges_gives_the_same_bytes() {
         let (part, into, _) =
             get(vec![answer(200, "etag: \"e\"\r\nx-amz-request-id: r\r\n", "abcdefghij")], &OBJECT);
-        assert_eq!(part.unwrap(), Part { total: 10, etag: "\"e\"".into(), whole: false, modified: None });
+        assert_eq!(
+            part.unwrap(),
+            Part { total: 10, etag: "\"e\"".into(), whole: false, modified: None, kms_key: None }
+        );
         assert_eq!(into, b"oldcdef");
         let chunked =
             b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\netag: e\r\nx-amz-id-2: i\r\n\r\n5\r\nabcde\r\n5\r\nfghij\r\n0\r\n\r\n";
@@ -458,11 +499,17 @@ mod tests {
             vec![answer(206, "content-range: bytes 0-2/3\r\netag: \"e\"\r\nx-amz-id-2: i\r\n", "abc")],
             &object,
         );
-        assert_eq!(part.unwrap(), Part { total: 3, etag: "\"e\"".into(), whole: true, modified: None });
+        assert_eq!(
+            part.unwrap(),
+            Part { total: 3, etag: "\"e\"".into(), whole: true, modified: None, kms_key: None }
+        );
         assert_eq!(into, b"oldabc");
         let empty = answer(416, "content-range: bytes */0\r\n", "<Error><Code>InvalidRange</Code></Error>");
         let (part, into, _) = get(vec![empty], &object);
-        assert_eq!(part.unwrap(), Part { total: 0, etag: String::new(), whole: true, modified: None });
+        assert_eq!(
+            part.unwrap(),
+            Part { total: 0, etag: String::new(), whole: true, modified: None, kms_key: None }
+        );
         assert_eq!(into, b"old");
     }
 

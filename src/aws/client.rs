@@ -20,6 +20,7 @@ use crate::base::limits::{
     ANSWER_PATIENCE_MIN, AWS_ANSWER_BYTES_MAX, AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX,
     AWS_BODY_TIMEOUT, AWS_LONG_POLL_MARGIN, AWS_REFUSAL_BYTES_MAX, AWS_RETRY_AT_ONCE, CREDENTIALS_PATIENCE,
 };
+use crate::base::runtime::clock;
 use crate::base::stop::Stop;
 use crate::settings;
 use crate::settings::Service;
@@ -150,7 +151,7 @@ impl Client {
                 Ok(value) => return Ok(value),
                 Err(error) => {
                     if *error.kind() == Kind::Throttled {
-                        waiting.restarts(Instant::now());
+                        waiting.restarts(clock::now());
                     }
                     self.prepare_retry(&mut tries, &credentials, error)?;
                 }
@@ -199,10 +200,10 @@ impl Client {
         let key_id = &credentials.access_key_id;
         let failed = |fault: Fault| Error::local(request, fault.kind, fault.message).with_key(key_id);
         let signed = self.signed(request, credentials)?;
-        let sent = Instant::now();
+        let sent = clock::now();
         let mut answer = self.http.send(request, &signed).map_err(failed)?;
         if let Some(date) = answer.date() {
-            self.clock.learn(date, sent, Instant::now());
+            self.clock.learn(date, sent, clock::now());
         }
         if answer.is_success() {
             return read(&mut answer).map_err(failed);
@@ -250,7 +251,7 @@ impl Client {
 
     fn correct_clock(&self, error: &Error) -> bool {
         let Some(server_time) = error.server_time() else { return false };
-        let now = Instant::now();
+        let now = clock::now();
         self.clock.learn(server_time, now, now);
         true
     }
@@ -292,11 +293,11 @@ struct Tries {
 impl Tries {
     fn new() -> Tries {
         let backoff = Backoff::new(AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX);
-        Tries { made: 0, began: Instant::now(), clock_set: false, renewed: false, backoff }
+        Tries { made: 0, began: clock::now(), clock_set: false, renewed: false, backoff }
     }
 
     fn may_be_repeated_at_once(&self, error: &Error) -> bool {
-        self.made == 1 && error.status().is_none() && self.began.elapsed() < AWS_RETRY_AT_ONCE
+        self.made == 1 && error.status().is_none() && clock::since(self.began) < AWS_RETRY_AT_ONCE
     }
 }
 

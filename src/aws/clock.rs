@@ -1,9 +1,12 @@
 //! AWS's clock, learned from the `Date` of every answer.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::base::limits::{CLOCK_NOTE_INTERVAL, CLOCK_RESOLUTION, CLOCK_SKEW_NOTED};
+use crate::base::locks::lock;
+use crate::base::runtime::clock;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 
 /// AWS's clock: the time in the latest answers, continued by this machine's monotonic clock, so that a step of the
 /// machine's own clock changes nothing. Until the first answer it is the machine's own clock. Clones share it.
@@ -36,9 +39,7 @@ impl Clock {
     /// The earliest time that AWS's clock can show now.
     pub fn now(&self) -> SystemTime {
         let known = self.lock().known;
-        known
-            .and_then(|known| system_time(known.moved_to(Instant::now()).earliest))
-            .unwrap_or_else(SystemTime::now)
+        known.and_then(|known| system_time(known.moved_to(clock::now()).earliest)).unwrap_or_else(clock::wall)
     }
 
     /// True once an answer has given AWS's time.
@@ -64,14 +65,14 @@ impl Clock {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
 impl State {
     fn skew_ms(&self) -> i64 {
         let Some(known) = self.known else { return 0 };
-        let skew = known.moved_to(Instant::now()).earliest - nanos(SystemTime::now());
+        let skew = known.moved_to(clock::now()).earliest - nanos(clock::wall());
         i64::try_from(skew / 1_000_000).unwrap_or(i64::MAX)
     }
 
@@ -87,8 +88,10 @@ impl State {
         Some(match skew_ms.unsigned_abs() < limit {
             true => "this machine's clock agrees with AWS's again".to_owned(),
             false => format!(
-                "this machine's clock differs from AWS's by {} s; AWS's is used for signing and polling. Set up NTP",
-                skew_ms / 1000
+                "this machine's clock differs from AWS's by {} s (AWS's minus this machine's, which is {}); AWS's is used \
+                 for signing and polling. Set up NTP",
+                skew_ms / 1000,
+                if skew_ms < 0 { "ahead" } else { "behind" }
             ),
         })
     }
@@ -173,7 +176,8 @@ mod tests {
         let (mut state, start) = (State::default(), Instant::now());
         let later = |minutes: u64| start + Duration::from_secs(60 * minutes);
         assert_eq!(state.note(900, start), None, "an answer's way");
-        assert!(state.note(-1_200_000, start).unwrap().contains("by -1200 s"));
+        let ahead = state.note(-1_200_000, start).unwrap();
+        assert!(ahead.contains("by -1200 s") && ahead.contains("which is ahead"), "{ahead}");
         assert_eq!(state.note(-1_200_300, later(100)), None, "it is known");
         assert_eq!(state.note(0, later(0)), None, "not again and again");
         assert!(state.note(0, later(200)).unwrap().contains("agrees"));

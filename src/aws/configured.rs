@@ -1,4 +1,4 @@
-//! Clients and credentials as a configuration says: what stands above the chain, which itself makes calls.
+//! Clients and credentials for a configuration. This is above the chain, which makes calls itself.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,7 +9,7 @@ use super::credentials::Credentials;
 use super::endpoint;
 use super::error::Error;
 use super::http::Http;
-use super::provider::{Found, Provider, Source};
+use super::provider::{CredentialSource, Found, Provider};
 use crate::base::stop::Stop;
 use crate::settings;
 use crate::settings::shown_key_id;
@@ -46,7 +46,7 @@ impl Provider {
         Self::with(owner, credentials, lender, Arc::new(|name: &str| std::env::var(name).ok()))
     }
 
-    /// Does the same as [`Provider::new`], with the given environment.
+    /// Like [`Provider::new`], with the given environment.
     pub fn with(owner: &str, credentials: &settings::Credentials, lender: &Client, env: Variables) -> Self {
         let base = match &credentials.key {
             Some(key) => Base::Key(Credentials::of_key(key)),
@@ -72,7 +72,7 @@ enum Base {
     Chain(Chain),
 }
 
-impl Source for Settings {
+impl CredentialSource for Settings {
     fn load(&self) -> Result<Found, Error> {
         let Found { credentials, origin } = self.load_base()?;
         let then = self.roles.iter().map(|role| format!(", then role {}", role.arn)).collect::<String>();

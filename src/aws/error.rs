@@ -7,6 +7,7 @@ use super::endpoint;
 use super::failure::{self, Refusal};
 use super::kind::Kind;
 use super::request::Request;
+use crate::base::naming::is_account;
 use crate::base::text::variant;
 use crate::settings::shown_key_id;
 use crate::telemetry::Failure;
@@ -103,6 +104,15 @@ impl Error {
     /// True if AWS itself has answered: a proxy's own page has no code.
     pub fn is_answered_by_aws(&self) -> bool {
         self.0.status != 0 && !self.0.code.is_empty()
+    }
+
+    /// True if DynamoDB has changed nothing because a condition of the call, or of a part of it, does not hold.
+    pub fn is_failed_condition(&self) -> bool {
+        match &*failure::essence(&self.0.code) {
+            "ConditionalCheckFailed" => true,
+            "TransactionCanceled" => self.0.message.contains("ConditionalCheckFailed"),
+            _ => false,
+        }
     }
 
     /// The call as in an IAM policy: `s3:GetObject`.
@@ -325,9 +335,8 @@ impl Error {
     fn queue_arn(&self) -> Option<String> {
         let mut parts = self.0.resource.rsplit('/');
         let (name, account) = (parts.next()?, parts.next()?);
-        let is_account = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
         let partition = endpoint::partition(&self.0.region);
-        is_account.then(|| format!("arn:{partition}:sqs:{}:{account}:{name}", self.0.region))
+        is_account(account).then(|| format!("arn:{partition}:sqs:{}:{account}:{name}", self.0.region))
     }
 
     fn or_wrong_region(&self, advice: &str) -> String {

@@ -76,7 +76,7 @@ impl Refusal {
         }
     }
 
-    /// Without a code of AWS the status decides little: a proxy or a wrong endpoint answers with any status.
+    /// Without a code from AWS, the status says little: a proxy or a wrong endpoint may answer with any status.
     fn by_status(&self) -> Kind {
         let is_foreign = self.code.is_empty();
         match self.status {

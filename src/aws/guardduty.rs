@@ -8,7 +8,6 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
-use sonic_rs::JsonValueTrait;
 
 use super::request::{Address, Request, page_token};
 use super::success::{self, Unusable};
@@ -104,22 +103,24 @@ pub fn read_findings(body: &[u8]) -> Result<Ids, Unusable> {
 /// If it is not what AWS documents.
 pub fn read_details(body: &[u8]) -> Result<Vec<Finding>, Unusable> {
     let text = success::mended(body);
-    let findings = sonic_rs::get(&*text, ["findings"]).map_err(Unusable::foreign)?;
-    let Some(findings) = findings.into_array_iter() else {
-        return Err(Unusable::foreign("findings is not an array"));
-    };
-    findings.map(|finding| Ok(read_finding(finding.map_err(Unusable::foreign)?.as_raw_str()))).collect()
+    success::items(&text, "findings", |finding| Ok(read_finding(finding)))
 }
 
 /// A finding without an id or a time is read too: one odd finding must not block the others.
 fn read_finding(json: &str) -> Finding {
-    let text = |name: &'static str| {
-        let value = sonic_rs::get(json, [name]).ok()?;
-        value.as_str().map(str::to_owned)
-    };
-    let updated =
-        text("updatedAt").and_then(|at| at.parse::<Timestamp>().ok()).map(Timestamp::as_millisecond);
-    Finding { id: text("id").unwrap_or_default(), updated, json: json.to_owned() }
+    #[derive(Default, Deserialize)]
+    #[serde(default, rename_all = "camelCase")]
+    struct Members {
+        id: Value,
+        updated_at: Value,
+    }
+    let Members { id, updated_at } = serde_json::from_str(json).unwrap_or_default();
+    let updated = updated_at.as_str().and_then(|at| at.parse::<Timestamp>().ok());
+    Finding {
+        id: id.as_str().unwrap_or_default().to_owned(),
+        updated: updated.map(Timestamp::as_millisecond),
+        json: json.to_owned(),
+    }
 }
 
 fn body(input: &Value) -> Vec<u8> {

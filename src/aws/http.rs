@@ -30,16 +30,36 @@ use crate::base::stop::Stop;
 #[derive(Clone)]
 pub struct Http(Arc<Shared>);
 
+struct Shared {
+    transport: Box<dyn Transport>,
+    room: Room,
+}
+
+/// The carrier of requests to AWS and of their answers: the network, or a model of it.
+pub trait Transport: Send + Sync {
+    /// Sends `request` with its own and the `signed` headers; returns when the answer's head has arrived.
+    ///
+    /// # Errors
+    /// The reason why there is no answer.
+    fn send(
+        &self,
+        request: &Request,
+        signed: &[(&'static str, String)],
+    ) -> Result<http::Response<Body>, Fault>;
+
+    /// Aborts every call in flight and refuses new ones.
+    fn shutdown(&self);
+}
+
 /// One agent per proxy or direct route. Setting the proxy per request would work, but then `ureq` would parse all
 /// certificate authorities for each connection and never resume a TLS session.
-struct Shared {
+struct Agents {
     proxies: Proxies,
     direct: Agent,
     /// For https addresses.
     by_https_proxy: Option<Agent>,
     /// For http addresses.
     by_http_proxy: Option<Agent>,
-    room: Room,
 }
 
 /// An answer whose head has arrived.
@@ -83,17 +103,46 @@ impl Http {
         };
         let tls = tls(roots);
         let by = |proxy: Proxy| agent(threads, &tls, Some(proxy));
-        Ok(Self(Arc::new(Shared {
+        Ok(Self::over(Agents {
             direct: agent(threads, &tls, None),
             by_https_proxy: proxy("HTTPS_PROXY", proxies.https.as_deref())?.map(by),
             by_http_proxy: proxy("HTTP_PROXY", proxies.http.as_deref())?.map(by),
             proxies,
-            room: Room::new(),
-        })))
+        }))
+    }
+
+    /// Sends requests by another way than over the network.
+    pub fn over(transport: impl Transport + 'static) -> Self {
+        Self(Arc::new(Shared { transport: Box::new(transport), room: Room::new() }))
     }
 
     /// Sends `request` with its own and the `signed` headers; returns when the answer's head has arrived.
     pub fn send(&self, request: &Request, signed: &[(&'static str, String)]) -> Result<Answer, Fault> {
+        let outcome = self.0.transport.send(request, signed);
+        let (head, body) = outcome.map_err(|fault| self.fault(fault))?.into_parts();
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body, room: self.0.room.clone() })
+    }
+
+    /// Aborts every call in flight, including long polls, and refuses new ones. Only for the end.
+    pub fn shutdown(&self) {
+        self.0.room.is_shut.stop();
+        self.0.transport.shutdown();
+    }
+
+    fn fault(&self, fault: Fault) -> Fault {
+        if self.0.room.is_shut.is_stopped() {
+            return Fault { kind: Kind::Stopped, message: "stopped".to_owned() };
+        }
+        fault
+    }
+}
+
+impl Transport for Agents {
+    fn send(
+        &self,
+        request: &Request,
+        signed: &[(&'static str, String)],
+    ) -> Result<http::Response<Body>, Fault> {
         let own = request.headers.iter().chain(signed);
         let mut builder = http::Request::builder().method(request.method).uri(request.url());
         for (name, value) in own {
@@ -104,17 +153,16 @@ impl Http {
         } else {
             self.run(builder.body(request.body.as_slice()).map_err(unsendable)?, request)
         };
-        let (head, body) = outcome.map_err(|error| self.fault(error))?.into_parts();
-        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body, room: self.0.room.clone() })
+        outcome.map_err(Fault::from)
     }
 
-    /// Aborts every call in flight, including long polls, and refuses new ones. Only for the end.
-    pub fn shutdown(&self) {
-        self.0.room.is_shut.stop();
-        let by_proxy = [&self.0.by_https_proxy, &self.0.by_http_proxy].into_iter().flatten();
-        by_proxy.chain([&self.0.direct]).for_each(|agent| agent.clone().shutdown());
+    fn shutdown(&self) {
+        let by_proxy = [&self.by_https_proxy, &self.by_http_proxy].into_iter().flatten();
+        by_proxy.chain([&self.direct]).for_each(|agent| agent.clone().shutdown());
     }
+}
 
+impl Agents {
     fn run<B: ureq::AsSendBody>(
         &self,
         message: http::Request<B>,
@@ -132,19 +180,12 @@ impl Http {
     }
 
     fn agent_for(&self, uri: &http::Uri) -> &Agent {
-        let Shared { proxies, direct, by_https_proxy, by_http_proxy, .. } = &*self.0;
+        let Agents { proxies, direct, by_https_proxy, by_http_proxy } = self;
         let by_proxy = if uri.scheme_str() == Some("http") { by_http_proxy } else { by_https_proxy };
         match by_proxy {
             Some(agent) if !proxies.bypasses(uri.host().unwrap_or_default()) => agent,
             _ => direct,
         }
-    }
-
-    fn fault(&self, error: ureq::Error) -> Fault {
-        if self.0.room.is_shut.is_stopped() {
-            return Fault { kind: Kind::Stopped, message: "stopped".to_owned() };
-        }
-        Fault::from(error)
     }
 }
 

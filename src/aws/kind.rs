@@ -1,6 +1,6 @@
-//! What kind of failure a call met.
+//! Kinds of failed calls.
 
-/// What callers decide by, so that nobody compares strings.
+/// The kind of a failure, by which callers decide instead of comparing strings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// AWS asks for fewer calls.

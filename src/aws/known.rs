@@ -1,10 +1,11 @@
 //! Facts about buckets that calls have shown: their regions, and whether versions of their objects may be read.
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
 use crate::base::limits::{BUCKETS_KNOWN_MAX, VERSIONS_DENIED_TIME};
+use crate::base::locks::{read, write};
+use crate::base::runtime::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Facts about a limited number of buckets. Each was learned from a successful call, and is forgotten when it no longer
 /// holds.
@@ -76,11 +77,11 @@ impl Known {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, HashMap<String, Facts>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        read(&self.0)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, Facts>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        write(&self.0)
     }
 }
 

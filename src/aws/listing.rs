@@ -123,7 +123,7 @@ struct Contents {
     last_modified: String,
     #[serde(rename = "ETag", default)]
     etag: String,
-    #[serde(default)]
+    /// Without a size, an object would count as empty.
     size: u64,
     #[serde(default)]
     storage_class: String,
@@ -216,9 +216,20 @@ mod tests {
         let page = "<html><head></head><body>log in</body></html>";
         let unsaid = "<ListBucketResult><Name>b</Name></ListBucketResult>";
         let cut = "<ListBucketResult><IsTruncated>false</IsTruncated>";
-        for body in
-            [more, error, page, unsaid, cut, "", "{}", "<?xml version=\"1.0\"?>", "<Status>ok</Status>"]
-        {
+        let without_size = "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>a</Key>\
+                       <LastModified>2026-10-12T17:50:30.000Z</LastModified></Contents></ListBucketResult>";
+        for body in [
+            more,
+            error,
+            page,
+            unsaid,
+            cut,
+            without_size,
+            "",
+            "{}",
+            "<?xml version=\"1.0\"?>",
+            "<Status>ok</Status>",
+        ] {
             assert!(matches!(read(&ALL, body.as_bytes()), Err(Unusable::Foreign(_))), "{body}");
         }
         let elsewhere = ListObjects { prefix: "other/", ..ALL };
@@ -244,7 +255,7 @@ mod tests {
         fn keys_survive_the_encoding(keys in proptest::collection::btree_set("\\PC{1,20}", 0..20)) {
             let encode = |key: &String| encoded(key).replace("%20", "+").replace("%2F", "/");
             let contents: String = keys.iter().map(|key| format!(
-                "<Contents><Key>{}</Key><LastModified>2026-10-12T17:50:30.000Z</LastModified></Contents>",
+                "<Contents><Key>{}</Key><LastModified>2026-10-12T17:50:30.000Z</LastModified><Size>1</Size></Contents>",
                 encode(key)
             )).collect();
             let body = format!("<ListBucketResult><IsTruncated>false</IsTruncated><EncodingType>url</EncodingType>{contents}</ListBucketResult>");

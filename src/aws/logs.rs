@@ -180,9 +180,7 @@ pub fn read_events(body: &[u8]) -> Result<Events, Unusable> {
 
 /// The events of a page with at least one odd event.
 fn one_by_one(text: &str) -> Result<Vec<Event>, Unusable> {
-    let events = sonic_rs::get(text, ["events"]).map_err(Unusable::foreign)?;
-    let events = events.into_array_iter().ok_or_else(|| Unusable::foreign("events is not an array"))?;
-    events.map(|event| Event::read(event.map_err(Unusable::odd)?.as_raw_str())).collect()
+    success::items(text, "events", Event::read)
 }
 
 impl Event {

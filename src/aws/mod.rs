@@ -6,7 +6,7 @@
 //! | `request` | a request before it is signed, an answer's head | no |
 //! | `credentials` | keys, as values | no |
 //! | `sign` | SigV4, by `aws-sigv4` | no |
-//! | `s3`, `listing`, `notification`, `sqs`, `sts`, `cloudtrail`, `cloudwatch`, `logs`, `guardduty` | requests to bytes, answers to types | no |
+//! | `s3`, `listing`, `notification`, `sqs`, `sts`, `cloudtrail`, `cloudwatch`, `logs`, `guardduty`, `dynamodb` | requests to bytes, answers to types | no |
 //! | `error`, `failure` | errors, for operators and for callers; their wire formats | no |
 //! | `success` | why an answer that says success is not used | no |
 //! | `proxy` | which proxy, if any, leads to a host | no |
@@ -26,6 +26,7 @@ pub mod cloudtrail;
 pub mod cloudwatch;
 mod configured;
 pub mod credentials;
+pub mod dynamodb;
 pub mod endpoint;
 pub mod error;
 pub mod failure;
@@ -65,6 +66,7 @@ pub use self::kind::Kind;
 pub use self::listing::{ListObjects, Listed, Page};
 pub use self::pace::Pace;
 pub use self::provider::Provider;
+pub use self::proxy::Proxies;
 pub use self::queue::Sqs;
 pub use self::request::Request;
 pub use self::s3::GetObject;

@@ -4,7 +4,7 @@
 //! for each question, because it has a timeout: for an object of 2 KB that costs more than the GET.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use http::Uri;
@@ -15,6 +15,7 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::NextTimeout;
 
 use crate::base::limits::{NAME_LIFETIME, NAMES_MAX};
+use crate::base::locks::lock;
 
 /// Resolves names with the system, and caches them for [`NAME_LIFETIME`]. A thread that needs a name while another
 /// thread is asking for it waits for that answer: otherwise hundreds of threads would start as many others every few
@@ -85,10 +86,6 @@ impl<R> Names<R> {
     fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
         lock(&self.known)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The port is part of an address.

@@ -1,8 +1,11 @@
 //! Rate limits for calls.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::base::locks::lock;
+use crate::base::runtime::clock;
+use crate::base::runtime::sync::Mutex;
 use crate::base::stop::Stop;
 
 /// Spaces calls at least an interval apart, from all callers. Clones share it.
@@ -15,12 +18,12 @@ pub struct Pace {
 impl Pace {
     /// The first call may be made at once.
     pub fn every(interval: Duration) -> Pace {
-        Pace { interval, next: Arc::new(Mutex::new(Instant::now())) }
+        Pace { interval, next: Arc::new(Mutex::new(clock::now())) }
     }
 
     /// Waits for this caller's turn. Returns true if stopped.
     pub fn wait(&self, stop: &Stop) -> bool {
-        let now = Instant::now();
+        let now = clock::now();
         let turn = self.take_turn(now);
         stop.wait(turn.saturating_duration_since(now))
     }
@@ -38,11 +41,11 @@ impl Pace {
     /// The next caller's turn.
     #[cfg(test)]
     pub fn next(&self) -> Instant {
-        *self.next.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        *lock(&self.next)
     }
 
     fn take_turn(&self, now: Instant) -> Instant {
-        let mut next = self.next.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut next = lock(&self.next);
         let turn = (*next).max(now);
         *next = turn + self.interval;
         turn

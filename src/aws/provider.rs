@@ -1,17 +1,19 @@
 //! Keys and roles: loaded when first needed, refreshed before they expire, by one thread at a time.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::clock::Clock;
 use super::credentials::Credentials;
 use super::error::Error;
 use crate::base::limits::{CREDENTIALS_LIFE_MIN, CREDENTIALS_REFRESH_EARLY, CREDENTIALS_RETRY};
+use crate::base::locks::{intact, lock};
+use crate::base::runtime::sync::{Condvar, Mutex, MutexGuard};
 use crate::telemetry::{Failure, Health};
 
 /// Where a provider's credentials come from.
-pub trait Source: Send + Sync {
+pub trait CredentialSource: Send + Sync {
     /// Gets credentials, anew each time.
     ///
     /// # Errors
@@ -32,7 +34,7 @@ pub struct Found {
 /// The same credentials always.
 struct Fixed(Credentials);
 
-impl Source for Fixed {
+impl CredentialSource for Fixed {
     fn load(&self) -> Result<Found, Error> {
         Ok(Found { credentials: self.0.clone(), origin: String::new() })
     }
@@ -44,10 +46,10 @@ impl Source for Fixed {
 
 /// Provides credentials to many threads. Clones share them.
 #[derive(Clone)]
-pub struct Provider(Arc<Shared>);
+pub struct Provider(Arc<SharedCredentials>);
 
-struct Shared {
-    source: Box<dyn Source>,
+struct SharedCredentials {
+    source: Box<dyn CredentialSource>,
     state: Mutex<State>,
     changed: Condvar,
     /// Health of the refresh while the old credentials are still valid.
@@ -135,11 +137,11 @@ impl Provider {
     }
 
     /// `owner` is named in log lines. Nothing is loaded yet.
-    pub fn of(owner: &str, source: impl Source + 'static) -> Self {
+    pub fn of(owner: &str, source: impl CredentialSource + 'static) -> Self {
         let state = Mutex::new(State { owner: owner.to_owned(), ..State::default() });
         let health = Arc::new(Health::dispensable(format!("{owner}: credentials")));
         let source = Box::new(source);
-        Self(Arc::new(Shared { source, state, changed: Condvar::new(), health }))
+        Self(Arc::new(SharedCredentials { source, state, changed: Condvar::new(), health }))
     }
 
     fn now(&self) -> SystemTime {
@@ -147,12 +149,12 @@ impl Provider {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.state)
     }
 
     fn wait_for_load<'a>(&self, state: MutexGuard<'a, State>, seen: u64) -> MutexGuard<'a, State> {
         let pending = |state: &mut State| state.is_loading && state.loads == seen;
-        self.0.changed.wait_while(state, pending).unwrap_or_else(PoisonError::into_inner)
+        intact(self.0.changed.wait_while(state, pending))
     }
 
     /// Loads without holding the lock; this thread has set `is_loading`.

@@ -128,19 +128,35 @@ pub struct Head {
 }
 
 /// Checks that a success is S3's. S3, and every server that stands in for it, sends the object's ETag; a web server may
-/// do so too, for its own page, but then it has no Amazon header, and not the known ETag.
+/// do so too, for its own page, but then it has no Amazon header, not the known ETag, and not the requested range.
 fn is_of_s3(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> Result<(), Unusable> {
     let etag = header(headers, "etag").map(|etag| etag.trim_matches('"')).filter(|etag| !etag.is_empty());
     let is_known = etag.is_some() && etag == get.known_etag();
     let why = match etag {
         None => "it has no ETag",
-        Some(_) if !is_known && !bears_mark(headers) => {
-            "it has neither an x-amz- header nor the object's ETag"
+        Some(_) if !is_known && !bears_mark(headers) && !is_range(get, status, headers) => {
+            "it has neither an x-amz- header, nor the object's ETag, nor the requested range of an object of this size"
         }
         Some(_) if status == 200 && !says_its_end(headers) => "it does not say where it ends",
+        // S3 has no range of an empty object: it answers 416.
+        Some(etag) if etag != ETAG_OF_NOTHING && is_empty(status, headers) && get.size > Some(0) => {
+            "it is empty, but the object was announced with a size"
+        }
         Some(_) => return Ok(()),
     };
     Err(Unusable::foreign(format!("HTTP {status}: {why}")))
+}
+
+/// Returns true for the requested range of an object that has the announced size, as plain web servers that hold the
+/// objects send it. An HTML page does not count, because a proxy may serve its page in ranges.
+fn is_range(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> bool {
+    let is_page = header(headers, "content-type")
+        .is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html"));
+    let range =
+        header(headers, "content-range").and_then(content_range).filter(|_| status == 206 && !is_page);
+    range.is_some_and(|(first, _, total)| {
+        first == get.start && get.size.is_none_or(|size| size == 0 || size == total)
+    })
 }
 
 /// A body that ends with its connection may have been truncated anywhere.
@@ -148,6 +164,10 @@ fn says_its_end(headers: &HeaderMap) -> bool {
     let is_chunked = |coding: &str| coding.to_ascii_lowercase().contains("chunked");
     header(headers, "content-length").is_some()
         || header(headers, "transfer-encoding").is_some_and(is_chunked)
+}
+
+fn is_empty(status: u16, headers: &HeaderMap) -> bool {
+    status == 200 && header(headers, "content-length").is_some_and(|length| length.trim() == "0")
 }
 
 /// The ETag of every empty object that S3 does not encrypt with its own key: the MD5 of nothing.
@@ -167,6 +187,35 @@ pub fn is_as_known(get: &GetObject<'_>, etag: &str, total: u64) -> Result<(), Un
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses S3's own `<Error>` document with the status 200, as a gateway may pass it on, instead of an object that is
+/// known by another size or ETag. An object may be such a document, too; then it is as announced, or it was replaced by
+/// one without an announced size.
+pub fn is_no_refusal(get: &GetObject<'_>, etag: &str, total: u64, body: &[u8]) -> Result<(), Unusable> {
+    let contradicts = get.size.is_some_and(|size| size > 0 && size != total)
+        || get.known_etag().is_some_and(|known| known != etag.trim_matches('"'));
+    if contradicts && is_error_document(body) {
+        return Err(Unusable::foreign(
+            "it is an <Error> document of S3's, with another size or ETag than the object has",
+        ));
+    }
+    Ok(())
+}
+
+/// True for `<Error><Code>…</Code>…</Error>`, with or without an XML declaration.
+fn is_error_document(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
+    let root = match body.strip_prefix(b"<?xml") {
+        Some(declaration) => match memchr::memmem::find(declaration, b"?>") {
+            Some(end) => declaration[end + 2..].trim_ascii_start(),
+            None => return false,
+        },
+        None => body,
+    };
+    (root.starts_with(b"<Error>") || root.starts_with(b"<Error "))
+        && root.ends_with(b"</Error>")
+        && memchr::memmem::find(root, b"<Code>").is_some()
 }
 
 /// Reads the head of an answer to `get`.
@@ -342,10 +391,45 @@ mod tests {
                 assert!(of_s3 || matches!(read, Err(Unusable::Foreign(_))), "{all:?}");
             }
         }
+        for (etag, size, of_s3) in [
+            ("\"other\"", Some(7), false),
+            ("\"other\"", Some(0), true),
+            ("\"other\"", None, true),
+            ("\"d41d8cd98f00b204e9800998ecf8427e\"", Some(7), true),
+        ] {
+            let all = headers(&[("etag", etag), ("content-length", "0"), MARK]);
+            assert_eq!(head(&GetObject { size, ..GET }, 200, &all).is_ok(), of_s3, "{etag} {size:?}");
+        }
         let other = [("etag", "e"), ("content-length", "15"), ("x-amz-version-id", "v2")];
         let version = GetObject { version_id: Some("v1"), ..GET };
         assert!(matches!(head(&version, 200, &headers(&other)), Err(Unusable::Foreign(_))));
         assert!(head(&GetObject { by_key: true, ..version }, 200, &headers(&other)).is_ok());
+    }
+
+    /// (additional headers, announced size, is it S3's?): plain web servers hold objects too, and proxies have pages.
+    #[test]
+    fn the_requested_range_of_the_announced_size_is_the_object() {
+        let range = ("content-range", "bytes 10-29/100");
+        for (more, size, of_s3) in [
+            (vec![range], Some(100), true),
+            (vec![range], None, true),
+            (vec![range], Some(0), true),
+            (vec![range], Some(99), false),
+            (vec![range, ("content-type", "binary/octet-stream")], Some(100), true),
+            (vec![range, ("content-type", "text/html; charset=utf-8")], Some(100), false),
+            (vec![range, ("content-type", " Text/HTML")], None, false),
+            (vec![("content-range", "bytes 0-19/100")], Some(100), false),
+            (vec![], Some(100), false),
+        ] {
+            let all: Vec<_> = [("etag", "\"n\""), ("content-length", "20")].into_iter().chain(more).collect();
+            let read = head(&GetObject { size, ..GET }, 206, &headers(&all));
+            assert_eq!(read.is_ok(), of_s3, "{all:?}");
+            assert!(of_s3 || matches!(read, Err(Unusable::Foreign(_))), "{all:?}");
+            assert!(
+                head(&GetObject { size, ..GET }, 200, &headers(&all)).is_err(),
+                "a range is no 200: {all:?}"
+            );
+        }
     }
 
     #[test]

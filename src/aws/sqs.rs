@@ -150,8 +150,8 @@ pub fn read_batch(body: &[u8], ids: &[&str]) -> Result<Vec<Failure>, Unusable> {
     if answer.successful.is_none() && answer.failed.is_none() {
         return Err(Unusable::foreign("it has neither Successful nor Failed"));
     }
-    let mut failures: Vec<Failure> =
-        answer.failed.unwrap_or_default().into_iter().map(|entry| entry.named(ids)).collect();
+    let failed = answer.failed.unwrap_or_default().into_iter();
+    let mut failures = failed.map(|entry| entry.named(ids)).collect::<Result<Vec<Failure>, _>>()?;
     // Some emulators list only the failed ones.
     let is_done = |at: usize| {
         answer.successful.as_ref().is_none_or(|done| done.iter().any(|entry| entry.id.parse() == Ok(at)))
@@ -268,14 +268,15 @@ struct RawFailure {
 }
 
 impl RawFailure {
-    fn named(self, ids: &[&str]) -> Failure {
-        let given = self.id.parse::<usize>().ok().and_then(|at| ids.get(at).copied());
-        Failure {
-            id: given.map_or(self.id, str::to_owned),
+    fn named(self, ids: &[&str]) -> Result<Failure, Unusable> {
+        let given = self.id.parse::<usize>().ok().and_then(|at| ids.get(at));
+        let id = given.ok_or_else(|| Unusable::foreign("it names an entry that was not sent"))?;
+        Ok(Failure {
+            id: (*id).to_owned(),
             code: self.code,
             message: self.message.unwrap_or_default(),
             sender_fault: self.sender_fault,
-        }
+        })
     }
 }
 
@@ -320,15 +321,28 @@ mod tests {
         assert!(read_receive(b"<html>").is_err());
     }
 
+    /// Ids of the callers are numbers too: a failure of nobody's must not become another entry's.
+    #[test]
+    fn an_answer_about_an_entry_that_was_not_sent_is_not_believed() {
+        for id in ["9", "2", "-1", "", "first", "\u{fffd}1"] {
+            let failed = json!({"Failed": [{"Id": id, "Code": "InternalError", "SenderFault": false}]});
+            let both = json!({"Successful": [{"Id": "0"}, {"Id": "1"}], "Failed": failed["Failed"]});
+            for answer in [failed, both] {
+                let read = read_batch(answer.to_string().as_bytes(), &["2", "9"]);
+                assert!(matches!(read, Err(Unusable::Foreign(_))), "{id:?}: {read:?}");
+            }
+        }
+    }
+
     #[test]
     fn batches_are_numbered_and_named_back() {
         let request = delete(&QUEUE, &["h0", "h1"]);
         assert_eq!(input(&request)["Entries"][1], json!({"Id": "1", "ReceiptHandle": "h1"}));
         let body = br#"{"Successful":[{"Id":"0"}],"Failed":[{"Id":"1","Code":"ReceiptHandleIsInvalid","SenderFault":true,
-            "Message":"gone"},{"Id":"9","Code":"InternalError","SenderFault":false}]}"#;
+            "Message":"gone"}]}"#;
         let failed = read_batch(body, &["first", "second"]).unwrap();
         assert_eq!((failed[0].id.as_str(), failed[0].kind()), ("second", Kind::ReceiptHandle));
-        assert_eq!((failed[1].id.as_str(), failed[1].kind()), ("9", Kind::Transient));
+        assert_eq!(failed.len(), 1);
         assert!(read_batch(br#"{"Successful":[]}"#, &[]).unwrap().is_empty());
         let of_neither = read_batch(br#"{"Successful":[{"Id":"1"}]}"#, &["first", "second"]).unwrap();
         assert_eq!(

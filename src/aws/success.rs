@@ -6,9 +6,13 @@
 //! retried.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
 
 use http::HeaderMap;
-use serde::de::DeserializeOwned;
+use serde::Deserializer as _;
+use serde::de::{self, DeserializeOwned, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::failure::header;
 use crate::base::limits::MISREAD_SHOWN_CHARS;
@@ -33,6 +37,54 @@ impl Unusable {
     /// An answer of AWS that cannot be read.
     pub fn odd(why: impl ToString) -> Unusable {
         Unusable::Odd(shortened(&why.to_string()))
+    }
+}
+
+/// Reads the items of the answer's list `name` one by one, each as AWS wrote it, up to the first that `read` refuses.
+///
+/// # Errors
+/// The error of `read`; [`Unusable::Foreign`] if the text is no JSON object with such a list.
+pub fn items<T>(
+    text: &str,
+    name: &str,
+    read: impl FnMut(&str) -> Result<T, Unusable>,
+) -> Result<Vec<T>, Unusable> {
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).map_err(Unusable::foreign)?;
+    let list = members.get(name).ok_or_else(|| Unusable::foreign(format!("there is no {name}")))?;
+    let mut items = Items { read, found: Vec::new(), refused: None };
+    let walked = serde_json::Deserializer::from_str(list.get()).deserialize_seq(&mut items);
+    match (items.refused, walked) {
+        (Some(error), _) => Err(error),
+        (None, Err(_)) => Err(Unusable::foreign(format!("{name} is not an array"))),
+        (None, Ok(())) => Ok(items.found),
+    }
+}
+
+/// The items of a list so far. A list of all of them before they are read could take many times the answer's memory.
+struct Items<T, F> {
+    read: F,
+    found: Vec<T>,
+    refused: Option<Unusable>,
+}
+
+impl<'de, T, F: FnMut(&str) -> Result<T, Unusable>> Visitor<'de> for &mut Items<T, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while let Some(item) = list.next_element::<&'de RawValue>()? {
+            match (self.read)(item.get()) {
+                Ok(found) => self.found.push(found),
+                Err(error) => {
+                    self.refused = Some(error);
+                    return Err(de::Error::custom("an item is refused"));
+                }
+            }
+        }
+        Ok(())
     }
 }
 

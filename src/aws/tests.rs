@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::cloudtrail::Lookup;
 use super::cloudwatch::{List, Metric, Query};
 use super::guardduty;
@@ -10,7 +12,7 @@ use super::request::Address;
 use super::testing::{Server, answer};
 use super::{
     AssumeRole, Client, Error, GetObject, Kind, ListObjects, Request, S3, Sqs, Sts, Unusable, cloudtrail,
-    cloudwatch, logs,
+    cloudwatch, dynamodb, logs,
 };
 use crate::base::buffers::Buffer;
 use crate::base::stop::Stop;
@@ -19,7 +21,7 @@ use crate::settings::Queue;
 type Call = fn(&Client) -> Result<(), Error>;
 
 /// Every call, by its name in messages.
-const CALLS: [(&str, Call); 17] = [
+const CALLS: [(&str, Call); 19] = [
     ("s3:GetObject", get_object),
     ("s3:ListBucket", list_objects),
     ("sqs:ReceiveMessage", |client| queue(client)?.receive(10, Duration::ZERO, Duration::ZERO).map(drop)),
@@ -40,6 +42,10 @@ const CALLS: [(&str, Call); 17] = [
     }),
     ("guardduty:GetFindings", |client| {
         ask(client, |at| guardduty::details(at, "d", &["f".to_owned()]), guardduty::read_details)
+    }),
+    ("dynamodb:Query", |client| ask(client, |at| dynamodb::query(at, "t", "k", None), dynamodb::read_items)),
+    ("dynamodb:UpdateItem", |client| {
+        ask(client, |at| dynamodb::update(at, "t", json!({})), dynamodb::read_updated)
     }),
 ];
 

@@ -1,8 +1,10 @@
 //! A bounded amount (bytes, messages) from which threads take permits that they give back.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
+use crate::base::locks::{intact, lock};
+use crate::base::runtime::atomic::Arc;
+use crate::base::runtime::sync::{Condvar, Mutex, MutexGuard};
 use crate::base::stop::Stop;
 
 /// A shared budget. Cheap to clone; clones share the amount. Requests are served in order of arrival, so that small
@@ -21,6 +23,8 @@ struct Inner {
 struct State {
     /// Below zero if this much has been taken beyond the total (see [`Permit::set`]).
     free: isize,
+    /// The least that has ever been free.
+    least: isize,
     /// Tickets of the waiting threads, in order.
     waiting: VecDeque<u64>,
     next_ticket: u64,
@@ -35,7 +39,8 @@ pub struct Permit {
 
 impl Budget {
     pub fn new(total: usize) -> Budget {
-        let state = State { free: signed(total), waiting: VecDeque::new(), next_ticket: 0 };
+        let state =
+            State { free: signed(total), least: signed(total), waiting: VecDeque::new(), next_ticket: 0 };
         Budget(Arc::new(Inner { total, state: Mutex::new(state), changed: Condvar::new() }))
     }
 
@@ -46,6 +51,20 @@ impl Budget {
     /// The free amount.
     pub fn free(&self) -> usize {
         usize::try_from(self.state().free).unwrap_or(0)
+    }
+
+    /// The amount that is taken, which may exceed the total (see [`Permit::set`]).
+    pub fn taken(&self) -> usize {
+        self.taken_of(self.state().free)
+    }
+
+    /// The largest amount that has ever been taken.
+    pub fn taken_most(&self) -> usize {
+        self.taken_of(self.state().least)
+    }
+
+    fn taken_of(&self, free: isize) -> usize {
+        usize::try_from(signed(self.0.total).saturating_sub(free)).unwrap_or(0)
     }
 
     /// Takes `amount`, at most the total, waiting if needed. None if stopped.
@@ -63,10 +82,10 @@ impl Budget {
             }
             // A stop does not notify this condition, so the wait is sliced.
             let slice = crate::base::limits::STOP_CHECK_INTERVAL;
-            state = self.0.changed.wait_timeout(state, slice).unwrap_or_else(|e| e.into_inner()).0;
+            state = intact(self.0.changed.wait_timeout(state, slice));
         }
         state.waiting.pop_front();
-        state.free -= signed(amount);
+        state.take(amount);
         self.0.changed.notify_all();
         Some(Permit { budget: self.clone(), amount })
     }
@@ -77,12 +96,19 @@ impl Budget {
         if !state.waiting.is_empty() || state.free < signed(amount) {
             return None;
         }
-        state.free -= signed(amount);
+        state.take(amount);
         Some(Permit { budget: self.clone(), amount })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.0.state)
+    }
+}
+
+impl State {
+    fn take(&mut self, amount: usize) {
+        self.free -= signed(amount);
+        self.least = self.least.min(self.free);
     }
 }
 
@@ -105,7 +131,7 @@ impl Permit {
         if amount <= self.amount {
             return self.shrink_to(amount);
         }
-        self.budget.state().free -= signed(amount - self.amount);
+        self.budget.state().take(amount - self.amount);
         self.amount = amount;
     }
 
@@ -206,7 +232,7 @@ mod tests {
         assert!(budget.try_acquire(2).is_none());
         assert_eq!(budget.try_acquire(1).unwrap().amount(), 1);
         drop(permit);
-        assert_eq!(budget.free(), 10);
+        assert_eq!((budget.free(), budget.taken(), budget.taken_most()), (10, 0, 14));
     }
 
     #[test]

@@ -10,12 +10,14 @@
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::budget::Permit;
 use crate::base::limits::{
     BUFFER_KEPT_BYTES_MIN, BUFFER_ROOM_MAX, BUFFER_SIZES_PER_DOUBLING, OBJECT_BYTES_MIN,
 };
+use crate::base::locks::lock;
+use crate::base::runtime::atomic::Arc;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 
 /// Keeps buffers between their uses. Cheap to clone; clones share them.
 #[derive(Debug, Clone)]
@@ -87,7 +89,7 @@ impl Buffers {
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.kept)
     }
 }
 
@@ -194,6 +196,8 @@ impl Buffer {
     }
 }
 
+/// In the program itself, memory that grows with the input is charged.
+#[cfg(test)]
 impl From<Vec<u8>> for Buffer {
     /// A buffer that is used once.
     fn from(bytes: Vec<u8>) -> Buffer {

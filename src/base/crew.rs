@@ -4,7 +4,8 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+
+use crate::base::runtime::thread::{self, Thread};
 
 /// Named threads. A join would block for as long as a call hangs, so they are not joined: to stop a crew, poll whether
 /// it [has ended](Crew::has_ended) until a deadline, and leave the rest to the end of the process.
@@ -14,7 +15,7 @@ pub struct Crew(Vec<Member>);
 #[derive(Debug)]
 struct Member {
     name: String,
-    thread: JoinHandle<()>,
+    thread: Thread,
     /// Set before the thread ends.
     panicked: Arc<AtomicBool>,
 }
@@ -33,7 +34,7 @@ impl Crew {
         let flag = Arc::clone(&panicked);
         // The hook has logged the panic itself.
         let watched = move || flag.store(catch_unwind(AssertUnwindSafe(body)).is_err(), Ordering::Release);
-        let thread = std::thread::Builder::new().name(name.clone()).spawn(watched)?;
+        let thread = thread::spawn(name.clone(), watched)?;
         self.0.push(Member { name, thread, panicked });
         Ok(())
     }

@@ -282,6 +282,8 @@ pub const POLL_RESTARTS_MAX: u32 = 3;
 /// Consecutive pages of one listing without anything new, after which a pull continues with the next item, or ends. For
 /// a log group with very many streams CloudWatch returns thousands of empty pages, so the progress until then counts.
 pub const POLL_BARREN_PAGES_MAX: u32 = 5000;
+/// After so many such pages the log says so.
+pub const POLL_BARREN_PAGES_TOLD: u32 = 100;
 
 // ---- sending ------------------------------------------------------------------------------------
 
@@ -309,12 +311,17 @@ pub const SEND_CONFIRM_INTERVAL: Duration = Duration::from_millis(10);
 /// The same with a full window: every check may make room.
 pub const SEND_ROOM_INTERVAL: Duration = Duration::from_millis(2);
 /// The largest TLS record, including its header. The plaintext is then 5 bytes short of 16 KiB, the size from which
-/// glibc copies with `rep movsb`, which is slow on some processors (`docs/tuning.md`).
+/// glibc copies with `rep movsb`, which is slow on some processors (`docs/lab/README.md`).
 pub const TLS_RECORD_BYTES: usize = 16 * KIB;
 /// Devo's balancer closes a connection that was idle for 30 s (`docs/devo-wire.md#connections`): we close first.
 pub const SEND_IDLE_TIMEOUT: Duration = Duration::from_secs(25);
 /// A connection is renewed after an hour, as in the vendor's SDK, to rebalance load.
 pub const SEND_RENEWAL: Duration = Duration::from_secs(3600);
+/// How long the peer may take to end a connection after its own close_notify, before it gets our FIN too.
+pub const SEND_FIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a reset is waited for after the peer's FIN: a program that closes with unread data causes both, one right
+/// after the other.
+pub const SEND_RESET_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long the peer may take to close after we did.
 pub const SEND_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same if its close is the only proof that it has accepted us and read everything: it may be checking our
@@ -322,8 +329,14 @@ pub const SEND_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const SEND_PROOF_TIMEOUT: Duration = Duration::from_secs(30);
 /// Closing connections of one sender at the same time, which the peer reads to their end, with `confirmation: close`.
 pub const SEND_ENDINGS_MAX: usize = 3;
-/// A peer that has not ended this many of our connections, nor ever one before, is assumed never to do so.
-pub const SEND_UNANSWERED_MAX: u32 = 3;
+/// The most that this grows to, twice as long each time that a peer does not end a connection: the slowest that is
+/// waited for reads 16 MiB in that time, more than buffers hold.
+pub const SEND_PROOF_TIMEOUT_MAX: Duration = Duration::from_secs(480);
+/// Connections without data that a peer has not ended, after one with data and none ever before, until it is assumed
+/// never to end any.
+pub const SEND_UNANSWERED_MAX: u32 = 2;
+/// How long each of these waits for its end.
+pub const SEND_UNANSWERED_TIME: Duration = Duration::from_secs(10);
 /// TLS records on one connection before it is renewed. A TLS 1.2 key may encrypt 2^24 records with AES-GCM, after which
 /// rustls drops writes. A quarter of that is 64 GiB of full records.
 pub const SEND_RECORDS_MAX: u64 = 1 << 22;
@@ -610,6 +623,9 @@ pub const KNOWN_VALUE_BYTES_MAX: usize = 256;
 /// The default length of an audit's window, and how long ago it ends: newer objects may be in flight.
 pub const AUDIT_WINDOW: SignedDuration = SignedDuration::from_hours(24);
 pub const AUDIT_DELAY: SignedDuration = SignedDuration::from_mins(30);
+/// How far the dates in one key may be apart without a contradiction. A listing passes over nothing that is so close to its
+/// window.
+pub const AUDIT_SKIP_MARGIN: SignedDuration = SignedDuration::from_hours(1);
 /// The pause before each call of an audit in a running collector, because collection has priority.
 pub const AUDIT_CALL_PAUSE: Duration = Duration::from_millis(200);
 /// The maximum time from the start to the first audit.
@@ -620,6 +636,8 @@ pub const AUDIT_OBJECTS_IN_WORK_MAX: usize = 64;
 pub const AUDIT_FIX_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// The interval at which silent services are looked for.
 pub const QUIET_CHECK_INTERVAL: Duration = Duration::from_secs(30);
+/// The interval at which usual pauses are learnt again.
+pub const QUIET_LEARN_INTERVAL: Duration = Duration::from_secs(3600);
 /// The time from which a service's usual pauses are learnt, which is as long as the ledger remembers.
 pub const QUIET_LEARNT_SPAN: Duration = LEDGER_AGE_MAX;
 /// The minimum number of five-minute slots with deliveries from which a pause is learnt.
@@ -640,8 +658,8 @@ pub const DEVO_ANSWER_BYTES_MAX: u64 = 16 * MIB as u64;
 pub const DEVO_REFUSAL_BYTES_MAX: usize = 64 * 1024;
 /// The maximum number of objects that are named, and sent again, because Devo lacks events.
 pub const AUDIT_GIVERS_MAX: usize = 10_000;
-/// The maximum number of days in a window for which folder names are tried.
-pub const AUDIT_WINDOW_DAYS_MAX: usize = 4000;
+/// The maximum number of days in a window for which folder names are tried, to skip the days around it.
+pub const AUDIT_WINDOW_DAYS_MAX: i64 = 4000;
 
 // ---- ledger -------------------------------------------------------------------------------------
 
@@ -727,6 +745,37 @@ pub const UNREADABLE_NAMED_MAX: usize = 20;
 /// Longest `request_period_in_seconds`: a day.
 pub const POLL_PERIOD_MAX: Duration = Duration::from_secs(24 * 3600);
 
+// ---- sources shared by several hosts ------------------------------------------------------------
+
+/// Time without a renewal after which others may take a lease.
+pub const FLEET_LEASE: Duration = Duration::from_secs(20);
+/// The holder's own count of that, which begins earlier. The rest is for clocks that run at different speeds.
+pub const FLEET_TERM: Duration = Duration::from_secs(18);
+/// Time between renewals. A host that dies is replaced after at most [`FLEET_LEASE`] and one of these.
+pub const FLEET_INTERVAL: Duration = Duration::from_secs(4);
+/// Limit of one call to the table: several renewals must fit into a lease.
+pub const FLEET_CALL_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time between writes of checkpoints. What a host that dies has delivered within it is sent again.
+pub const FLEET_SAVE_INTERVAL: Duration = Duration::from_secs(1);
+/// For this long a host does not take back what it has handed over.
+pub const FLEET_BARRED_TIME: Duration = Duration::from_secs(12);
+/// Time between looks whether all leases could be given up, at a stop.
+pub const FLEET_CLOSE_INTERVAL: Duration = Duration::from_millis(50);
+/// Longest wait for that.
+pub const FLEET_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time between a source's looks whether its lease has come, or is over.
+pub const FLEET_LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// Writes of one transaction: DynamoDB's own limit.
+pub const FLEET_WRITES_MAX: usize = 100;
+/// Delivered events of one item: 36 KB, so that a transaction stays below DynamoDB's 4 MB.
+pub const FLEET_SEEN_PER_ITEM: usize = 1500;
+/// Age at which the table forgets a host.
+pub const FLEET_HOST_AGE: Duration = Duration::from_secs(24 * 3600);
+/// Age at which the table forgets delivered events, if their source does not do so before.
+pub const FLEET_SEEN_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Attempts to take a lease in order to forget its source.
+pub const FLEET_FORGET_ATTEMPTS: u32 = 5;
+
 // ---- where credentials come from ------------------------------------------------------------------
 
 /// TCP connect to a metadata endpoint: link-local, so it answers within milliseconds or does not exist. A laptop
@@ -803,6 +852,16 @@ pub const STATUS_RETRY: Duration = Duration::from_secs(15);
 pub const INTERNAL_EVENTS_PERIOD: Duration = Duration::from_secs(60);
 /// Warnings and errors kept for the status page; repeats of one count as one.
 pub const NOTICES_MAX: usize = 50;
+/// Failed objects that the status page lists, and the length of each of their texts: S3 keys end at 1 KiB.
+pub const FAILED_OBJECTS_MAX: usize = 200;
+pub const FAILED_OBJECT_TEXT_MAX: usize = 2 * KIB;
+/// Devo tables that are counted separately: more than any registry row fills, and a tag may come from a record.
+pub const TABLES_COUNTED_MAX: usize = 300;
+/// The status page's charts show an hour, in points of ten seconds: shorter ones make bursts look like outages.
+pub const HISTORY_STEP: Duration = Duration::from_secs(10);
+pub const HISTORY_POINTS: usize = 360;
+/// Series of the charts; each takes 1.4 KiB, so all of them 1.5 MiB at most.
+pub const HISTORY_SERIES_MAX: usize = 1024;
 
 // ---- Parquet --------------------------------------------------------------------------------------
 
@@ -868,8 +927,37 @@ pub const CSV_COLUMN_MAX: i64 = 10_000;
 pub const CERTIFICATE_EXPIRY_WARNING: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How often the log repeats that for a certificate in use.
 pub const CERTIFICATE_WARNING_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+/// The first characters of a secret by which it is recognized in a message. A shorter one is not hidden.
+pub const SECRET_HIDDEN_CHARS: usize = 8;
+/// A text of so many characters that equals a secret is one. AWS's secret keys have 40.
+pub const SECRET_MISPLACED_CHARS: usize = 16;
 /// A larger configuration, certificate or key file was given by mistake.
 pub const CONFIGURATION_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+// ---- numbers on the command line ------------------------------------------------------------------
+
+/// Entries that `ledger show` prints; each takes some hundred bytes of memory. The ledger is an SQLite file for more.
+pub const SHOWN_ENTRIES_MAX: u64 = 100_000;
+/// Frames that `preview` prints.
+pub const SHOWN_FRAMES_MAX: u64 = 10_000;
+/// Days after which a bucket deletes its objects: a century.
+pub const EXPIRE_DAYS_MAX: i64 = 36_500;
+/// Objects of a `bench`: days of work for the fastest machine.
+pub const BENCH_OBJECTS_MAX: u64 = 100_000_000;
+/// Compressed bytes of one of them, which the stand-in for S3 holds in memory.
+pub const BENCH_OBJECT_BYTES_MAX: u64 = 2_000_000_000;
+/// Seconds of a `bench`: a week.
+pub const BENCH_SECONDS_MAX: u64 = 7 * 24 * 3600;
+/// Longest round trip that `bench` stands in for, in milliseconds: farther than any place on earth.
+pub const BENCH_RTT_MS_MAX: u64 = 10_000;
+/// The most that a limited sink of `bench` takes in a second, in MB.
+pub const BENCH_SINK_MB_MAX: u64 = 1_000_000;
+/// Largest first seed of a simulation: the seeds after it are numbers too.
+pub const SIMULATE_SEED_MAX: u64 = i64::MAX as u64;
+/// Seeds of one `simulate`, at a second or two each.
+pub const SIMULATE_RUNS_MAX: u64 = 1_000_000;
+/// Faults of one simulation; with more, hardly a moment is without one.
+pub const SIMULATE_FAULTS_MAX: u64 = 100;
 
 // ---- files ----------------------------------------------------------------------------------------
 
@@ -882,6 +970,8 @@ const _: () = {
     assert!(SETTLE_TIME.as_millis() < SEND_LIFETIME_MIN.as_millis());
     assert!(SEND_WINDOW_BYTES > SETTLE_BYTES + BATCH_BYTES, "otherwise only time could settle a full window");
     assert!(POLL_REST_MAX.as_secs() < STANDSTILL_MAX.as_secs(), "a resting source is not dead");
+    assert!(FLEET_TERM.as_secs() < FLEET_LEASE.as_secs(), "nobody else has a lease before its term ends");
+    assert!(2 * (FLEET_INTERVAL.as_secs() + FLEET_CALL_TIMEOUT.as_secs()) < FLEET_TERM.as_secs());
     assert!(FIGURES_AGE_MAX.as_secs() >= 2 * DEPTH_INTERVAL.as_secs(), "a figure must outlive two requests");
     assert!(AWS_BACKOFF_FIRST.as_millis() < AWS_BACKOFF_MAX.as_millis());
     assert!(AWS_IDLE_AGE.as_secs() > 20, "a long poll must not outlive its connection's idle age");

@@ -9,6 +9,8 @@ pub mod limits;
 pub mod locks;
 pub mod naming;
 pub mod object;
+pub mod out;
 pub mod permissions;
+pub mod runtime;
 pub mod stop;
 pub mod text;

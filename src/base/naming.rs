@@ -91,8 +91,8 @@ pub fn place(name: &str) -> Result<Place<'_>, NoPlace> {
     if name.len() > BUCKET_BYTES_MAX {
         return Err(NoPlace::Impossible);
     }
-    if let Some(arn) = name.strip_prefix("arn:") {
-        return of_arn(arn);
+    if name.starts_with("arn:") {
+        return Arn::parse(name).map_or(Err(NoPlace::Impossible), of_arn);
     }
     match () {
         () if !is_bucket(name) => Err(NoPlace::Impossible),
@@ -104,11 +104,33 @@ pub fn place(name: &str) -> Result<Place<'_>, NoPlace> {
     }
 }
 
-/// `PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`.
-fn of_arn(arn: &str) -> Result<Place<'_>, NoPlace> {
-    let mut parts = arn.splitn(5, ':');
-    let mut next = || parts.next().unwrap_or_default();
-    let (_partition, service, region, account, resource) = (next(), next(), next(), next(), next());
+/// The parts of an ARN: `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arn<'a> {
+    pub partition: &'a str,
+    pub service: &'a str,
+    pub region: &'a str,
+    pub account: &'a str,
+    pub resource: &'a str,
+}
+
+impl<'a> Arn<'a> {
+    /// Splits an ARN; what its parts may be depends on the service.
+    pub fn parse(text: &'a str) -> Option<Arn<'a>> {
+        let mut parts = text.strip_prefix("arn:")?.splitn(5, ':');
+        let mut next = || parts.next();
+        let (partition, service, region) = (next()?, next()?, next()?);
+        Some(Arn { partition, service, region, account: next()?, resource: next()? })
+    }
+}
+
+/// True if the text can be the number of an account.
+pub fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn of_arn(arn: Arn<'_>) -> Result<Place<'_>, NoPlace> {
+    let Arn { service, region, account, resource, .. } = arn;
     let name = resource.strip_prefix("accesspoint").and_then(|rest| rest.strip_prefix(['/', ':']));
     match service {
         "s3-object-lambda" => Err(OBJECT_LAMBDA),
@@ -117,8 +139,7 @@ fn of_arn(arn: &str) -> Result<Place<'_>, NoPlace> {
         "s3" if region.is_empty() && name.is_some() => Err(MULTI_REGION),
         "s3" => {
             let name = name.filter(|name| is_access_point(name)).ok_or(NoPlace::Impossible)?;
-            let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
-            let is_sound = is_account && is_region(region);
+            let is_sound = is_account(account) && is_region(region);
             is_sound
                 .then_some(Place::AccessPoint(AccessPoint { name, account, region }))
                 .ok_or(NoPlace::Impossible)

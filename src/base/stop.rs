@@ -1,15 +1,17 @@
 //! A stop request that cuts waits short.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
+
+use crate::base::locks::lock;
+use crate::base::runtime::atomic::{Arc, AtomicBool, Ordering};
+use crate::base::runtime::sync::{Condvar, Mutex};
 
 /// A flag that many threads watch; waits end at once when it is raised. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<Shared>);
+pub struct Stop(Arc<Flag>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct Flag {
     raised: AtomicBool,
     gate: Mutex<()>,
     changed: Condvar,
@@ -23,7 +25,7 @@ impl Stop {
     /// Raises the flag, for good.
     pub fn stop(&self) {
         // Under the lock, so that no waiter checks the flag and then sleeps through the call.
-        let _held = self.0.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let _held = lock(&self.0.gate);
         self.0.raised.store(true, Ordering::Release);
         self.0.changed.notify_all();
     }
@@ -39,7 +41,7 @@ impl Stop {
 
     /// Sleeps for `duration`, less if the flag is raised. Returns true if it is raised.
     pub fn wait(&self, duration: Duration) -> bool {
-        let held = self.0.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = lock(&self.0.gate);
         let running = |(): &mut ()| !self.is_stopped();
         let _held = self.0.changed.wait_timeout_while(held, duration, running);
         self.is_stopped()

@@ -22,6 +22,37 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
+/// True if the text has no line ends, terminal codes and bidirectional control characters.
+pub fn is_plain(text: &str) -> bool {
+    !text.contains(is_unfit)
+}
+
+/// Quotes a word for bash and its kin, unless it needs no quotes. Characters that would not survive copying, or would
+/// show another text than they are, become escapes.
+pub fn shell_word(text: &str) -> Cow<'_, str> {
+    let needs_none = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !text.is_empty() && text.chars().all(needs_none) {
+        return Cow::Borrowed(text);
+    }
+    if !text.contains(is_unfit) {
+        return Cow::Owned(format!("'{}'", text.replace('\'', "'\\''")));
+    }
+    let mut word = "$'".to_owned();
+    for c in text.chars() {
+        match c {
+            '\'' | '\\' => word.extend(['\\', c]),
+            c if is_unfit(c) => {
+                let mut bytes = [0; 4];
+                // Octal, because bash reads as many hexadecimal digits as there are.
+                word.extend(c.encode_utf8(&mut bytes).bytes().map(|byte| format!("\\{byte:03o}")));
+            }
+            c => word.push(c),
+        }
+    }
+    word.push('\'');
+    Cow::Owned(word)
+}
+
 /// The name of an enum's variant, without its fields: a cause for the log.
 pub fn variant(value: &impl std::fmt::Debug) -> String {
     let debug = format!("{value:?}");
@@ -53,9 +84,24 @@ fn is_unfit(c: char) -> bool {
         || ('\u{2066}'..='\u{2069}').contains(&c)
 }
 
+/// A text in 128 bits, the same in every version of the program: FNV-1a. It must not be used for texts that
+/// somebody could choose to provoke a collision: AWS chooses the ids of events, and the other names are our own.
+pub fn fingerprint(id: &str) -> u128 {
+    const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+    id.bytes().fold(OFFSET, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fingerprints_are_those_of_the_algorithms_authors() {
+        assert_eq!(fingerprint(""), 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
+        assert_eq!(fingerprint("a"), 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
+        assert_eq!(fingerprint("foobar"), 0x343e_1662_793c_64bf_6f0d_3597_ba44_6f18);
+    }
 
     #[test]
     fn nothing_breaks_out_of_the_line() {
@@ -65,6 +111,33 @@ mod tests {
             "logs/a\\nERROR forged\\r\\u{1b}[2J\\u{9b}31m\\u{202e}gz.\\u{2028}é\\t\\u{7f}\\u{0}"
         );
         assert!(matches!(one_line("s3://b/plain key é"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn words_for_a_shell() {
+        for (text, word) in [
+            ("s3://b/a-b_c.gz", "s3://b/a-b_c.gz"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("it's", "'it'\\''s'"),
+            ("$(x)", "'$(x)'"),
+            ("~", "'~'"),
+            ("a\n'\\\u{202e}1", "$'a\\012\\'\\\\\\342\\200\\2561'"),
+        ] {
+            assert_eq!(shell_word(text), word, "{text:?}");
+        }
+    }
+
+    proptest::proptest! {
+        // Each starts a shell.
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(60))]
+
+        #[test]
+        fn a_shell_reads_what_was_quoted(text in "[^\0]{0,12}") {
+            let script = format!("printf %s {}", shell_word(&text));
+            let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+            proptest::prop_assert_eq!(output.stdout, text.as_bytes());
+        }
     }
 
     #[test]

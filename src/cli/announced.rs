@@ -1,36 +1,37 @@
-//! An object that a queue announces, without taking its message away: `check --online` and `check --sample` look at it.
+//! Peeks at an object that a queue announces, and returns its message. `check --online` and `check --sample` use it.
 
 use std::time::Duration;
 
-use crate::aws::{Client, Error, GetObject, Message, Redrive, S3, Sqs};
+use crate::aws::{Client, Error, GetObject, Message, Part, Redrive, S3, Sqs};
 use crate::base::buffers::Buffer;
 use crate::base::object::Object;
 use crate::settings::Input;
 use crate::stages::resolve::{is_marker, resolve};
 
-/// With fewer receives in a queue's redrive policy its messages are not looked at: a look must not be the last receive.
+/// The lowest `maxReceiveCount` of a redrive policy with which a message is peeked at: a peek counts as a receive, and
+/// must not be the last.
 const RECEIVES_MIN: u32 = 3;
 /// The time for which a message is hidden from others if it cannot be returned.
 const HIDDEN: Duration = Duration::from_secs(30);
-/// Of an object that is shown.
+/// Bytes of an object that are read to show it.
 const SHOWN_BYTES: u64 = 8 << 20;
 
-/// What the next message of a queue is.
+/// The content of a queue's next message.
 pub enum Announced {
     NoMessage,
     /// The queue's redrive policy allows only this many receives, so nothing was received.
     FewReceives(u32),
-    /// The reason why the object it means is unknown.
+    /// No object, for this reason.
     NoObject(String),
     Object(Candidate),
     /// The message is the log itself (`direct_mode`).
     Body(String),
 }
 
-/// An object, in the spellings that its message allows.
+/// An object, in each spelling that its message allows.
 pub struct Candidate(Object);
 
-/// Receives one message and returns it to the queue, if the queue's redrive policy leaves room for that: SQS counts the
+/// Receives one message and returns it to the queue, if the queue's redrive policy leaves room for it: SQS counts the
 /// receive.
 ///
 /// # Errors
@@ -57,7 +58,7 @@ pub fn announced(input: &Input, queue: &Sqs, redrive: Option<&Redrive>) -> Resul
         }))
 }
 
-/// At once; else when it is visible again by itself.
+/// Returns the message at once. If that fails, it becomes visible again when its visibility timeout ends.
 fn give_back(queue: &Sqs, message: &Message) {
     let _ = queue.change_visibility(&[(&message.id, &message.receipt_handle, 0)]);
 }
@@ -71,25 +72,25 @@ impl Candidate {
         &self.0.key
     }
 
-    /// The object's size.
+    /// The object's first byte: its size, and the KMS key that it is encrypted with, if it is.
     ///
     /// # Errors
-    /// Why it cannot be read.
-    pub fn first_byte(&self, input: &Input, client: &Client) -> Result<u64, Error> {
-        self.get(1, input, client).map(|(total, _)| total)
+    /// The reason why it cannot be read.
+    pub fn first_byte(&self, input: &Input, client: &Client) -> Result<(u64, Option<String>), Error> {
+        self.get(1, input, client).map(|(part, _)| (part.total, part.kms_key))
     }
 
-    /// Its beginning, and whether that is all.
+    /// The beginning of the object, and whether that is all of it.
     ///
     /// # Errors
-    /// Why it cannot be read.
+    /// The reason why it cannot be read.
     pub fn beginning(&self, input: &Input, client: &Client) -> Result<(Vec<u8>, bool), Error> {
-        let (total, bytes) = self.get(SHOWN_BYTES, input, client)?;
-        let whole = bytes.len() as u64 >= total;
+        let (part, bytes) = self.get(SHOWN_BYTES, input, client)?;
+        let whole = bytes.len() as u64 >= part.total;
         Ok((bytes, whole))
     }
 
-    fn get(&self, len: u64, input: &Input, client: &Client) -> Result<(u64, Vec<u8>), Error> {
+    fn get(&self, len: u64, input: &Input, client: &Client) -> Result<(Part, Vec<u8>), Error> {
         let s3 = S3::new(client.clone()).paid_by_caller(input.request_payer);
         let object = &self.0;
         let keys = std::iter::once(&object.key).chain(&object.other_key);
@@ -108,7 +109,7 @@ impl Candidate {
             };
             let mut bytes = Buffer::default();
             match s3.get(&get, object.region.as_deref(), &mut bytes) {
-                Ok(part) => return Ok((part.total, bytes.to_vec())),
+                Ok(part) => return Ok((part, bytes.to_vec())),
                 Err(error) => outcome = outcome.or(Some(error)),
             }
         }

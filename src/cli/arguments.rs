@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::{audit, backfill, bench, check, init, ledger, log, preview, setup, testbed, top, version};
+use super::{audit, backfill, check, fleet, init, ledger, log, preview, setup, top, version};
 
 /// Move AWS-side logs (S3 objects announced through SQS, and AWS APIs) to Devo
 #[derive(Debug, Parser)]
@@ -26,7 +26,7 @@ pub enum Command {
         /// Configuration file, YAML or JSON
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
-        /// File whose outputs are used instead of the configuration's: a file of the vendor's cloud server has none
+        /// File whose outputs replace the configuration's; a file from the vendor's cloud server has none
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
         /// Exit when the queues are empty and polled sources have caught up: with code 0, or 1 if something could not
@@ -45,13 +45,9 @@ pub enum Command {
     Audit(audit::Options),
     /// List all problems of a configuration: exit code 0 or 2. Receives nothing
     Check(check::Options),
-    /// Run the whole pipeline on this machine against an embedded S3 + SQS endpoint and TLS sink: exit code 0 only if
-    /// every record arrived once
-    Demo {
-        /// Print the configuration file that the demo runs on
-        #[arg(long)]
-        print_config: bool,
-    },
+    #[cfg(feature = "lab")]
+    #[command(flatten)]
+    Lab(super::lab::Command),
     /// Print the least IAM policy that a configuration needs, as JSON
     IamPolicy {
         #[command(flatten)]
@@ -65,13 +61,15 @@ pub enum Command {
     Cloudformation {
         #[command(flatten)]
         options: setup::Options,
+        #[command(flatten)]
+        extras: setup::Extras,
     },
-    /// Measure speed and cost on this machine, against stand-ins for AWS and Devo in separate processes: exit code 0
-    /// only if the sink received exactly what was announced
-    Bench(bench::Options),
     /// Show or forget the record of delivered objects, which prevents sending them twice
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Show the hosts that share polled sources through a DynamoDB table, and which of them polls what: exit code 1 if
+    /// nobody polls a source of the configuration; 2 if there is no table, or it cannot be read
+    Fleet(fleet::Options),
     /// List the services: name, Devo table, format, object keys; as JSON with the key patterns
     Services {
         /// Show one service, with its objects' endings: what is a record, what has no records, what is refused
@@ -83,27 +81,81 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Writes a first configuration, with comments: asks on a terminal what the options do not say
+    /// Write a first configuration, with comments. On a terminal, it asks for what the options do not say
     Init(init::Options),
-    /// Shows what becomes of an object: records and tables, what is dropped, the first frames. Sends nothing: exit code 0, 1
-    /// when the object is refused, or 2
+    /// Show what an object becomes: records per table, what is dropped, the first frames. Sends nothing. Exit code 0; 1
+    /// if the object is refused; 2 if it could not be read
     Preview(preview::Options),
-    /// Shows the figures of a collector that runs, from its status page, until Ctrl-C: exit code 1 when nobody answers
+    /// Show the figures of a running collector, from its status page, until Ctrl-C. Exit code 1 if no collector answers
     Top(top::Options),
-    /// Prints the completion script of a shell
+    /// Print a shell's completion script
     Completions { shell: Shell },
-    /// Prints the manual page
+    /// Print the manual page
     Man {
-        /// Writes a page for each command into this folder instead
+        /// Write a page for each command into this folder instead
         #[arg(long, value_name = "DIR")]
         into: Option<PathBuf>,
     },
-    /// Prints the JSON Schema of the configuration, by which editors complete and check it
+    /// Print the JSON Schema of the configuration, with which editors complete and check it
     Schema,
-    /// Run a stand-in in a separate process, for `bench`
-    #[command(hide = true)]
-    Testbed {
-        #[command(subcommand)]
-        part: testbed::Part,
-    },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::any::TypeId;
+
+    use clap::error::ErrorKind;
+    use clap::{Arg, Command};
+
+    use crate::cli::command;
+
+    /// Every option that is a number, with the words before it; hidden commands too.
+    fn numbers(command: &Command, words: &[String], found: &mut Vec<(Vec<String>, String)>) {
+        let is_number = |argument: &&Arg| {
+            let own = argument.get_value_parser().type_id();
+            let types = [
+                TypeId::of::<u8>(),
+                TypeId::of::<u16>(),
+                TypeId::of::<u32>(),
+                TypeId::of::<u64>(),
+                TypeId::of::<usize>(),
+                TypeId::of::<i32>(),
+                TypeId::of::<i64>(),
+                TypeId::of::<f64>(),
+            ];
+            types.iter().any(|it| own == *it)
+        };
+        let own = command.get_arguments().filter(is_number);
+        found
+            .extend(own.filter_map(|argument| Some((words.to_vec(), format!("--{}", argument.get_long()?)))));
+        for below in command.get_subcommands() {
+            numbers(below, &[words, &[below.get_name().to_owned()]].concat(), found);
+        }
+    }
+
+    fn refusal(words: &[String], option: &str, value: &str) -> Option<ErrorKind> {
+        let arguments = words.iter().cloned().chain([format!("{option}={value}")]);
+        command().try_get_matches_from(arguments).err().map(|error| error.kind())
+    }
+
+    /// A number without an upper bound is a loop without an end, or memory without one.
+    #[test]
+    fn every_number_has_bounds() {
+        let mut found = Vec::new();
+        numbers(&command(), &["aws-to-devo".to_owned()], &mut found);
+        assert!(found.len() >= 3, "{found:?}");
+        for (words, option) in &found {
+            for bad in ["-1", "NaN", "1e3", "", "18446744073709551615", "18446744073709551616"] {
+                let kind = refusal(words, option, bad);
+                let is_refused = matches!(kind, Some(ErrorKind::ValueValidation | ErrorKind::InvalidValue));
+                assert!(is_refused, "{words:?} {option}={bad}: {kind:?}");
+            }
+            let is_a_choice = ["--seed", "--frames"].contains(&option.as_str());
+            let kind = refusal(words, option, "0");
+            assert!(
+                is_a_choice || kind == Some(ErrorKind::ValueValidation),
+                "{words:?} {option}=0: {kind:?}"
+            );
+        }
+    }
 }

@@ -7,7 +7,7 @@ mod spool;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use clap::Args;
@@ -22,6 +22,7 @@ use crate::audit::inventory::{self, Manifest};
 use crate::audit::{self, Class, Judge, Ledgers, Place, Report, Window, places};
 use crate::aws::{Listed, S3, Sqs};
 use crate::base::limits::{AUDIT_DELAY, AUDIT_WINDOW};
+use crate::base::out::Out;
 use crate::config::Loaded;
 use crate::config::problem::suggestion;
 use crate::ledger::{self, FILE, Look, OpenError, Store};
@@ -86,7 +87,7 @@ pub fn run(options: &Options) -> ExitCode {
 fn audited(options: &Options, config: &Config) -> Result<ExitCode, String> {
     let window = options.window(Timestamp::now())?;
     let meant = meant(config, options.input.as_deref())?;
-    let ledgers = ledgers(options, config)?;
+    let mut ledgers = ledgers(options, config)?;
     let way = match &options.inventory {
         Some((bucket, key)) => of_inventory(config, &meant, bucket, key)?,
         None => Way::Listings(places_of(options, config, &meant, &ledgers)?),
@@ -97,34 +98,49 @@ fn audited(options: &Options, config: &Config) -> Result<ExitCode, String> {
     let (mut report, mut missing) = once(&way, config, &ledgers, window)?;
     if options.fix && (report.total(Class::Missing).objects > 0 || report.total(Class::Refused).objects > 0) {
         fix(config, missing)?;
+        // It may only exist since then.
+        ledgers = self::ledgers(options, config)?;
         (report, missing) = once(&way, config, &ledgers, window)?;
     }
     let mut comparison = None;
     if options.devo {
-        let found = devo::ask(config, &ledgers.0, window)?;
-        let own = ledgers.0.first().map(|ledger| found.concerned(ledger)).transpose()?;
-        let concerned = own.unwrap_or_default();
+        let Some(own) = own_ledger(config)? else {
+            return Err(
+                "--devo compares with what the ledger recorded as sent, and there is no ledger".to_owned()
+            );
+        };
+        let found = devo::ask(config, &own, window)?;
+        let concerned = found.concerned(&own)?;
         if options.fix && !concerned.is_empty() {
             send_again(config, &concerned)?;
         }
         comparison = Some((found, concerned));
     }
-    let devo_is_complete = comparison.as_ref().is_none_or(|(found, _)| found.is_complete());
     let advice = advice(config, &report)?;
     let written = match options.json {
         true => {
-            let devo = comparison.map(|(found, concerned)| found.json(&concerned));
-            show::json(&mut io::stdout().lock(), config, &report, missing, &advice, devo)
+            let devo = comparison.as_ref().map(|(found, concerned)| found.json(concerned));
+            show::json(&mut Out, config, &report, missing, &advice, devo)
         }
         false => {
-            let out = &mut io::stdout().lock();
-            let devo = comparison.map_or(Ok(()), |(found, concerned)| found.text(out, &concerned));
+            let out = &mut Out;
+            let devo = comparison.as_ref().map_or(Ok(()), |(found, concerned)| found.text(out, concerned));
             devo.and_then(|()| show::text(out, config, &report, &advice))
         }
     };
-    // A reader that has exited does not change the result.
-    let _ = written.and_then(|()| io::stdout().flush());
-    Ok(if report.is_complete() && devo_is_complete { ExitCode::SUCCESS } else { ExitCode::from(UNDELIVERED) })
+    match written.and_then(|()| Out.flush()) {
+        // A reader that has exited does not change the result.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            return Err(format!("the report could not be written: {error}"));
+        }
+        _ => (),
+    }
+    Ok(match comparison.map(|(found, _)| found.is_complete()) {
+        _ if !report.is_complete() => ExitCode::from(UNDELIVERED),
+        Some(Some(false)) => ExitCode::from(UNDELIVERED),
+        Some(None) => ExitCode::from(REFUSED),
+        Some(Some(true)) | None => ExitCode::SUCCESS,
+    })
 }
 
 impl Options {
@@ -133,6 +149,10 @@ impl Options {
         let ago =
             |time: Timestamp, span: SignedDuration| time.checked_sub(span).map_err(|error| error.to_string());
         let to = match self.to {
+            Some(to) if timestamp(to)? > now => {
+                log::warn!("--to is in the future: the window ends now, at {now}");
+                now
+            }
             Some(to) => timestamp(to)?,
             None => ago(now, AUDIT_DELAY)?,
         };
@@ -171,23 +191,27 @@ fn meant(config: &Config, key: Option<&str>) -> Result<Vec<usize>, String> {
 
 /// Opens this collector's ledger, if it exists, and the named ones.
 fn ledgers(options: &Options, config: &Config) -> Result<Ledgers, String> {
-    let own = config.globals.state_directory.join(FILE);
-    let destinations = pipeline::scope(config).destinations();
-    let mut ledgers = Vec::new();
-    match Look::open(&own, Some(&destinations)) {
-        Ok(ledger) => ledgers.push(ledger),
-        Err(OpenError::Absent { path }) => {
-            log::warn!(
-                "there is no ledger {}: no object is known to be delivered by this collector",
-                path.display()
-            );
-        }
-        Err(error) => return Err(error.to_string()),
+    let mut ledgers: Vec<Look> = own_ledger(config)?.into_iter().collect();
+    if ledgers.is_empty() {
+        log::warn!(
+            "there is no ledger in {}: no object is known to be delivered by this collector",
+            config.globals.state_directory.display()
+        );
     }
     for path in &options.ledger {
         ledgers.push(Look::open(path, None).map_err(|error| error.to_string())?);
     }
     Ok(Ledgers(ledgers))
+}
+
+/// Opens this collector's ledger. None if there is none yet.
+fn own_ledger(config: &Config) -> Result<Option<Look>, String> {
+    let path = config.globals.state_directory.join(FILE);
+    match Look::open(&path, Some(&pipeline::scope(config).destinations())) {
+        Ok(ledger) => Ok(Some(ledger)),
+        Err(OpenError::Absent { .. }) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn places_of(
@@ -221,7 +245,7 @@ fn places_of(
     if places.is_empty() {
         return Err(
             "the location of the objects is unknown, because nothing has been delivered yet: name the bucket \
-                    with --bucket NAME/PREFIX"
+                    with --bucket NAME/FOLDER"
                 .to_owned(),
         );
     }
@@ -339,11 +363,17 @@ fn queue(input: &Input) -> Result<Sqs, String> {
 /// Sends missing objects, input by input, the way a backfill does.
 fn fix(config: &Config, mut missing: Spool) -> Result<(), String> {
     let places: Vec<_> = missing.places().cloned().collect();
+    let unreadable: Arc<OnceLock<String>> = Arc::default();
     for (index, bucket) in places {
         let of_bucket = bucket.clone();
         let objects = missing.objects().map_err(|error| error.to_string())?;
+        let problem = Arc::clone(&unreadable);
+        let objects = objects.map_while(move |object| object.map_err(|why| problem.set(why)).ok());
         let objects = objects.filter(move |object| object.input == index && object.bucket == of_bucket);
         send(config, index, &bucket, objects.map(|object| object.listed()))?;
+        if let Some(why) = unreadable.get() {
+            return Err(why.clone());
+        }
     }
     Ok(())
 }
@@ -390,6 +420,8 @@ fn send(
     let listing = Listing::given(plan(bucket), objects);
     let mut own = config.clone();
     own.inputs = vec![input.clone()];
+    // The page is that of the collector, which may be running.
+    own.globals.status = None;
     let job = Job::Backfill(Backfill { listing, tally: Arc::default() });
     let run = run::start(&own, &job).map_err(|_| "missing objects cannot be sent: see above".to_owned())?;
     let ending = run.run(&own);
@@ -406,6 +438,7 @@ fn plan(bucket: &str) -> Plan {
     Plan {
         bucket: bucket.to_owned(),
         prefix: String::new(),
+        exact: false,
         start_after: String::new(),
         from: None,
         to: None,

@@ -12,11 +12,10 @@ use jiff::Timestamp;
 
 use super::choice;
 use super::exit::{REFUSED, UNDELIVERED};
-use super::files::Files;
-use super::log::Level;
 use super::run;
 use super::s3_place;
 use crate::aws::{Listed, S3};
+use crate::base::out::Out;
 use crate::config::Loaded;
 use crate::pipeline::{Ending, Job};
 use crate::settings::Input;
@@ -30,12 +29,12 @@ pub use options::{Options, time};
 /// signal), 2 when nothing was started.
 pub fn run(options: &Options) -> ExitCode {
     if let Err(problem) = options.check_times(SystemTime::now()) {
-        super::log::start(Level::Info);
+        super::log::start(log::LevelFilter::Info);
         return refuse(&problem);
     }
     let screen = Progress::new(io::stderr().is_terminal() && !options.dry_run);
-    let Some(Loaded { mut config, .. }) = run::load_around(&Files::one(&options.config), screen.writer())
-    else {
+    let files = options.files();
+    let Some(Loaded { mut config, .. }) = run::load_around(&files, screen.writer()) else {
         return ExitCode::from(REFUSED);
     };
     let chosen = choice::input(&config, &options.wanted()).and_then(|(input, service)| {
@@ -60,6 +59,7 @@ pub fn run(options: &Options) -> ExitCode {
         Ok(run) => run,
         Err(refused) => return refused,
     };
+    run.is_of(&files);
     let telemetry = Arc::clone(run.telemetry());
     let shown = screen.show(&backfill, s3, input);
     let ending = run.run(&config);
@@ -78,18 +78,27 @@ fn begin(plan: Plan, s3: &S3) -> Result<Listing, String> {
     if !listing.is_empty() {
         return Ok(listing);
     }
-    let plan = listing.plan();
-    Err(format!(
+    Err(nothing_listed(listing.plan()))
+}
+
+fn nothing_listed(plan: &Plan) -> String {
+    let Plan { bucket, prefix, .. } = plan;
+    if plan.exact {
+        return format!(
+            "the bucket {bucket} has no object with the key {prefix:?}: is that right? Without --exact, it is a prefix of keys"
+        );
+    }
+    format!(
         "no key of the bucket {} begins with {:?}{}: is that right? Keys begin without a slash, and case matters",
-        plan.bucket,
-        plan.prefix,
+        bucket,
+        prefix,
         if plan.start_after.is_empty() { "" } else { " and comes after --start-after" }
-    ))
+    )
 }
 
 /// Prints one line per object that would be sent, then the counts. The ledger is not read.
 fn dry_run(mut listing: Listing, input: &Input, s3: &S3) -> ExitCode {
-    let (tally, mut out) = (Tally::default(), io::stdout().lock());
+    let (tally, mut out) = (Tally::default(), Out);
     loop {
         let page = match listing.next_page(s3) {
             Ok(Some(page)) => page,
@@ -101,8 +110,8 @@ fn dry_run(mut listing: Listing, input: &Input, s3: &S3) -> ExitCode {
             tally.listed(&verdict, &listed);
             let is_sent = matches!(verdict, Verdict::Collect(_));
             if is_sent && writeln!(out, "{}", line(listing.plan(), &listed)).is_err() {
-                // The reader has exited.
-                return ExitCode::from(UNDELIVERED);
+                // The reader has exited, or it is an error, which ends the process.
+                return ExitCode::SUCCESS;
             }
         }
     }

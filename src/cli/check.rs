@@ -1,9 +1,9 @@
-//! `check`: everything that can be said about a configuration; with `--online` also what the network says.
+//! The `check` command: lists the problems of a configuration; with `--online` it also tries everything out.
 
 mod json;
 mod verdict;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,9 +12,11 @@ use clap::Args;
 pub use verdict::Verdict;
 
 use super::check_online::{self, Attempt};
+use super::exit::REFUSED;
 use super::migrate;
 use super::sample_check;
 use super::trials;
+use crate::base::out::Out;
 use crate::base::text::one_line;
 use crate::config;
 use crate::config::kind::Kind;
@@ -23,32 +25,29 @@ use crate::ledger::{FILE, OpenError, Store};
 use crate::pipeline;
 use crate::settings::Config;
 
-/// Exit code for a configuration that `run` would refuse.
-const REFUSED: u8 = 2;
-
 #[derive(Debug, Args)]
 pub struct Options {
     /// Configuration file, YAML or JSON
     #[arg(value_name = "FILE", required_unless_present = "config", conflicts_with = "config")]
     file: Option<PathBuf>,
-    /// The same
+    /// Configuration file, like FILE
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// File whose outputs are used instead of the configuration's
+    /// File whose outputs replace the configuration's
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Tries credentials, queues, objects, sources, outputs, the state folder and the status port as well. A message of each
-    /// queue is looked at and given back: SQS counts the receive
+    /// Also try credentials, queues, objects, sources, outputs, the state folder and the status port. A message of each
+    /// queue is received and returned; SQS counts that as a receive
     #[arg(long)]
     online: bool,
-    /// Fetches an object that each queue announces, and shows its first records as they would arrive. Acknowledges and
+    /// Fetch an object that each queue announces, and show its first records as they would arrive. Acknowledges and
     /// sends nothing
     #[arg(long, conflicts_with = "json")]
     sample: bool,
-    /// Shows what each key of the vendor's file means here, side by side, and what to look at before moving over
+    /// Show what each key of the vendor's file means here, side by side, and what to review before switching
     #[arg(long, conflicts_with = "json")]
     migrate: bool,
-    /// Warnings are errors
+    /// Treat warnings as errors
     #[arg(long)]
     strict: bool,
     /// Print one JSON object
@@ -58,10 +57,14 @@ pub struct Options {
 
 /// Prints all problems, errors first, and what `run` would do. Returns exit code 0 or 2.
 pub fn run(options: &Options) -> ExitCode {
-    // The command line has one of them.
+    // The command line requires one of the two.
     let path = options.config.as_ref().or(options.file.as_ref()).cloned().unwrap_or_default();
     let outcome = config::load_with(&path, options.output.as_deref(), &Environment::here());
-    let tests = outcome.as_ref().map(config::trials::trials).unwrap_or_default();
+    let mut tests = outcome.as_ref().map(config::trials::trials).unwrap_or_default();
+    // A definitions file that cannot be read is among the outcome's problems.
+    tests.extend(
+        config::catalog(&path).map(|catalog| config::trials::of_definitions(&catalog)).unwrap_or_default(),
+    );
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut attempts = Vec::new();
     let more = |config: &Config| {
@@ -70,13 +73,13 @@ pub fn run(options: &Options) -> ExitCode {
         if options.online {
             check_online::attempts(config, &mut |attempt: Attempt| {
                 if !options.json {
-                    // As they come: some take their time.
-                    let _ = writeln!(io::stdout(), "{}", lines(&attempt));
+                    // Each line is shown as soon as it is known, because some attempts take long.
+                    let _ = writeln!(Out, "{}", lines(&attempt));
                 }
                 attempts.push(attempt);
             });
             if !options.json {
-                let _ = writeln!(io::stdout());
+                let _ = writeln!(Out);
             }
         }
         problems
@@ -90,17 +93,17 @@ pub fn run(options: &Options) -> ExitCode {
     } else {
         let _ = verdict.write(&mut text);
     }
-    let _ = io::stdout().write_all(&text);
+    let _ = Out.write_all(&text);
     if let Some(config) = verdict.config.as_ref().filter(|_| options.sample && verdict.is_accepted()) {
-        let _ = write!(io::stdout(), "\n{}", sample_check::text(config));
+        let _ = write!(Out, "\n{}", sample_check::text(config));
     }
     if let Some(config) = verdict.config.as_ref().filter(|_| options.migrate) {
-        let _ = write!(io::stdout(), "\n{}", migrate::text(config, &verdict.problems));
+        let _ = write!(Out, "\n{}", migrate::text(config, &verdict.problems));
     }
     if verdict.is_accepted() { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) }
 }
 
-/// One line an attempt, and below it what is wrong.
+/// Writes a line for the attempt, with its problems below.
 fn lines(attempt: &Attempt) -> String {
     let Attempt { what, learnt, problems } = attempt;
     let mut lines = Vec::new();

@@ -1,6 +1,7 @@
-//! What only the network and the host can tell of a configuration: one attempt after the other, with what was learnt.
-//! Nothing is sent. One message of each queue is looked at and given back.
+//! Tries out what a configuration needs from the network and the host, one attempt after another.
+//! Nothing is sent. One message of each queue is received and returned.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::net::TcpListener;
@@ -12,23 +13,31 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use super::announced::{Announced, announced};
+use crate::aws::cloudwatch::{self, Dimension, Metric, Query};
+use crate::aws::request::Address;
 use crate::aws::{self, Attributes, Client, Error, Http, Sqs, Sts};
 use crate::base::certificate;
 use crate::base::stop::Stop;
+use crate::base::text;
 use crate::config::kind::Kind;
 use crate::config::vendor;
 use crate::config::{Problem, Severity};
-use crate::settings::{Config, Destination, Input, Output, Source};
+use crate::fleet::{Host, Table};
+use crate::settings::{Config, Destination, Input, Output, Service, SharedTable, Source};
 use crate::stages::receive::inspect;
 use crate::stages::{send, sources};
 
-/// What was tried, and what came of it.
+/// SQS gives CloudWatch a figure a minute, up to some minutes late. In seconds.
+const OLDEST_PERIOD: i64 = 60;
+const OLDEST_LOOK_BACK: i64 = 900;
+
+/// One attempt and its result.
 pub struct Attempt {
     /// `inputs.sqs_collector: queue`.
     pub what: String,
-    /// What was learnt; empty when it failed.
+    /// The facts that it found; empty if it failed.
     pub learnt: String,
-    /// At most one error, which is why it failed; warnings.
+    /// Warnings, and at most one error: the reason why it failed.
     pub problems: Vec<Problem>,
 }
 
@@ -46,7 +55,7 @@ impl Attempt {
     }
 }
 
-/// Tries everything; each attempt is shown as soon as it is over.
+/// Tries everything. `show` gets each attempt as soon as it has ended.
 pub fn attempts(config: &Config, show: &mut dyn FnMut(Attempt)) {
     match Http::new(1) {
         Ok(http) => {
@@ -62,6 +71,9 @@ pub fn attempts(config: &Config, show: &mut dyn FnMut(Attempt)) {
         }
     }
     config.outputs.iter().for_each(|output| show(of_output(output)));
+    if let Some(table) = &config.globals.shared {
+        show(of_table(table));
+    }
     show(of_state(&config.globals.state_directory));
     if let Some(status) = &config.globals.status {
         show(of_status(status.address));
@@ -87,6 +99,7 @@ fn of_input(http: &Http, input: &Input, show: &mut dyn FnMut(Attempt)) {
         }
         Err(error) => return show(Attempt::bad(&what, unavailable(input, &path, &error))),
     };
+    show(of_oldest(&path, input, &client));
     if input.direct_mode {
         return;
     }
@@ -101,7 +114,7 @@ fn of_credentials(path: &str, client: &Client) -> Attempt {
             let until = until.map(|at| format!(", until {}", seconds(at))).unwrap_or_default();
             Attempt::good(&what, format!("account {}, {}{until}", identity.account, identity.arn))
         }
-        // Not every network lets calls to STS through, and nothing needs this one.
+        // Some networks block calls to STS, and no stage needs this one.
         Err(error) if *error.kind() != aws::Kind::Denied => {
             let warning = Problem {
                 severity: Severity::Warning,
@@ -131,6 +144,51 @@ fn about_queue(queue: &Attributes) -> String {
     parts.join(", ")
 }
 
+/// SQS's own API does not tell how long the oldest message has waited; CloudWatch does, some minutes late. It needs a
+/// permission that nothing else needs, so its absence is no problem.
+fn of_oldest(path: &str, input: &Input, client: &Client) -> Attempt {
+    let what = format!("{path}: oldest message");
+    let name = input.queue.text().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let metric = Metric {
+        namespace: "AWS/SQS".to_owned(),
+        name: "ApproximateAgeOfOldestMessage".to_owned(),
+        dimensions: vec![Dimension { name: "QueueName".to_owned(), value: name.to_owned() }],
+    };
+    let now = Timestamp::try_from(client.clock().now()).unwrap_or(Timestamp::MAX).as_second();
+    let to = now - now.rem_euclid(OLDEST_PERIOD);
+    let query = Query {
+        metrics: &[metric],
+        period: OLDEST_PERIOD as u32,
+        from: to - OLDEST_LOOK_BACK,
+        to,
+        token: None,
+    };
+    let (endpoint, resource) = (client.endpoint(Service::CloudWatch), format!("the metrics of {name}"));
+    let address = Address { endpoint: &endpoint, region: &input.region, resource: &resource };
+    // Once: a network without a way to CloudWatch must not hold up the rest.
+    let client = client.tried_once();
+    let answer =
+        client.call_and_read(&cloudwatch::metric_data(&address, &query), cloudwatch::read_metric_data);
+    let maximum = cloudwatch::STATISTICS.iter().position(|name| *name == "Maximum");
+    Attempt::good(&what, match answer {
+        Ok(data) => {
+            let points = data.points.iter().filter(|point| Some(point.statistic) == maximum);
+            match points.max_by_key(|point| point.time).and_then(|point| Some((point.time, point.value.as_f64()?))) {
+                Some((time, age)) => {
+                    let at = Timestamp::from_second(time).map_or_else(|_| String::new(), seconds);
+                    format!("has waited {}, by CloudWatch at {at}", text::span(Duration::from_secs_f64(age.max(0.0))))
+                }
+                None => "not known: CloudWatch has no figure for the last quarter of an hour".to_owned(),
+            }
+        }
+        Err(error) if *error.kind() == aws::Kind::Denied => {
+            "not known: only CloudWatch has it, and cloudwatch:GetMetricData is not allowed. Nothing else needs that"
+                .to_owned()
+        }
+        Err(error) => format!("not known: only CloudWatch has it, and it does not answer: {error}"),
+    })
+}
+
 fn of_dead_letters(path: &str, queue: &Sqs, redrive: &aws::Redrive) -> Attempt {
     let what = format!("{path}: dead-letter queue");
     let Some(dead) = queue.dead_letters(redrive) else {
@@ -144,7 +202,7 @@ fn of_dead_letters(path: &str, queue: &Sqs, redrive: &aws::Redrive) -> Attempt {
                 ..problem(
                     path,
                     &error,
-                    "it is only counted: allow sqs:GetQueueAttributes for it, or leave it",
+                    "its messages are only counted: allow sqs:GetQueueAttributes for it, or ignore this",
                 )
             };
             Attempt { problems: vec![warning], ..Attempt::good(&what, "cannot be counted") }
@@ -152,7 +210,8 @@ fn of_dead_letters(path: &str, queue: &Sqs, redrive: &aws::Redrive) -> Attempt {
     }
 }
 
-/// One byte of an object that a message announces: who reads queues need not be able to read buckets, or their keys.
+/// Reads one byte of an announced object, because an identity that may read a queue may still lack rights on the bucket
+/// or its KMS key.
 fn of_object(
     path: &str,
     input: &Input,
@@ -165,23 +224,26 @@ fn of_object(
         Ok(Announced::FewReceives(receives)) => Attempt::good(
             &what,
             format!(
-                "not tried: the queue's redrive policy allows {receives} receives, and looking at a message is one"
+                "not tried: the queue's redrive policy allows {receives} receives, and peeking at a message counts as one"
             ),
         ),
         Ok(Announced::NoMessage | Announced::Body(_)) => {
-            Attempt::good(&what, "not tried: no message waits that announces an object")
+            Attempt::good(&what, "not tried: no waiting message announces an object")
         }
         Ok(Announced::NoObject(why)) => {
-            let advice =
-                "see whether it is this collector's message: the queue's redrive policy takes it otherwise";
+            let advice = "check that the message is meant for this collector; otherwise the redrive policy moves it to the dead-letter queue";
             let warning = Problem { severity: Severity::Warning, ..problem(path, &why, advice) };
             Attempt {
                 problems: vec![warning],
-                ..Attempt::good(&what, "not tried: the message at hand names no object")
+                ..Attempt::good(&what, "not tried: the next message names no object")
             }
         }
         Ok(Announced::Object(object)) => match object.first_byte(input, client) {
-            Ok(bytes) => Attempt::good(&what, format!("{} can be read ({bytes} bytes)", object.name())),
+            Ok((bytes, kms_key)) => {
+                let key =
+                    kms_key.map_or_else(String::new, |key| format!(", decrypted with the KMS key {key}"));
+                Attempt::good(&what, format!("{} can be read ({bytes} bytes{key})", object.name()))
+            }
             Err(error) => Attempt::bad(&what, problem(path, &error, advice(&error))),
         },
         Err(error) => Attempt::bad(&what, problem(path, &error, advice(&error))),
@@ -206,7 +268,7 @@ fn of_source(http: &Http, source: &Source, show: &mut dyn FnMut(Attempt)) {
     show(of_credentials(&path, &client));
     let what = format!("{path}: {}", source.api.name());
     show(match sources::probe(source, &client) {
-        Ok(()) => Attempt::good(&what, "the first call is answered"),
+        Ok(()) => Attempt::good(&what, "the first call succeeded"),
         Err(error) => Attempt::bad(&what, problem(&path, &error, advice(&error))),
     });
 }
@@ -236,7 +298,25 @@ fn expiry(output: &Output) -> Option<Timestamp> {
     certificate::expiry(&CertificateDer::pem_slice_iter(&bytes).next()?.ok()?)
 }
 
-/// A file can be made in the folder, or the folder in the next one above that is there.
+/// Reads the shared table, and writes and deletes a host that holds nothing.
+fn of_table(settings: &SharedTable) -> Attempt {
+    let path = "globals.persistence";
+    let what = format!("{path}: table {} in {}", settings.name, settings.region);
+    let tried = || -> Result<String, Error> {
+        let table = Table::new(&Http::new(1)?, settings, &Stop::new());
+        let (leases, hosts) = (table.leases()?, table.hosts()?);
+        let probe = Host::new("check", BTreeSet::new());
+        table.beat(&probe)?;
+        table.leave(&probe.id)?;
+        Ok(format!("can be read and written; sources {}, hosts {}", leases.len(), hosts.len()))
+    };
+    match tried() {
+        Ok(learnt) => Attempt::good(&what, learnt),
+        Err(error) => Attempt::bad(&what, problem(path, &error, advice(&error))),
+    }
+}
+
+/// Checks that a file can be created in the folder, or the folder itself in the nearest parent that exists.
 fn of_state(folder: &Path) -> Attempt {
     let what = "globals.persistence: state folder";
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
@@ -247,17 +327,17 @@ fn of_state(folder: &Path) -> Attempt {
         .tempfile_in(existing)
         .and_then(|mut file| file.write_all(b"x"));
     match tried {
-        Ok(()) if existing == folder => Attempt::good(what, format!("{} can be written", folder.display())),
-        Ok(()) => Attempt::good(what, format!("{} can be made", folder.display())),
+        Ok(()) if existing == folder => Attempt::good(what, format!("{} is writable", folder.display())),
+        Ok(()) => Attempt::good(what, format!("{} can be created", folder.display())),
         Err(error) => {
             let message = format!("cannot write into {}: {}", existing.display(), error.kind());
-            let advice = "run check as the user of the service; give the folder to it";
+            let advice = "run check as the service's user, and make that user the owner of the folder";
             Attempt::bad(what, problem("globals.persistence.config.directory_name", &message, advice))
         }
     }
 }
 
-/// A collector that runs has it.
+/// Checks that the status port is free. A running collector uses it.
 fn of_status(address: std::net::SocketAddr) -> Attempt {
     let what = "globals.status: port";
     match TcpListener::bind(address) {
@@ -266,7 +346,7 @@ fn of_status(address: std::net::SocketAddr) -> Attempt {
             let message = format!("cannot listen on {address}: {error}");
             let advice = match error.kind() {
                 ErrorKind::AddrInUse => {
-                    "another program has it: if it is this collector, which runs already, all is well"
+                    "another program uses it. If this collector is running already, that is fine"
                 }
                 _ => "choose another address or port",
             };

@@ -1,4 +1,4 @@
-//! Which input an object of a service is read for.
+//! Chooses the input, and the service, for an object named on the command line.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::problem::suggestion;
 use crate::settings::{Config, Input};
 
-/// What the command line says.
+/// The choices made on the command line.
 pub struct Wanted<'a> {
     /// The configuration.
     pub config: &'a Path,
@@ -15,7 +15,7 @@ pub struct Wanted<'a> {
     pub input: Option<&'a str>,
 }
 
-/// The input that has the service, and the service's full name there; otherwise the only input, with the service from
+/// Returns the input that has the service, and the service's full name there; otherwise the only input, with the service from
 /// the registry. The error says what to write.
 pub fn input(config: &Config, wanted: &Wanted<'_>) -> Result<(Input, String), String> {
     let meant = named(candidates(config), wanted.input)?;
@@ -60,9 +60,12 @@ fn named<'i>(inputs: Vec<&'i Input>, key: Option<&str>) -> Result<Vec<&'i Input>
 
 /// The full name of an `aws` input's service, whose type may be omitted: `audit-events-all` is its `audits_s3`.
 fn service_of<'i>(input: &'i Input, wanted: &str) -> Option<&'i str> {
-    let is_wanted =
-        |name: &&str| name.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    input.services.iter().map(|service| service.name.as_str()).find(is_wanted)
+    input.services.iter().map(|service| service.name.as_str()).find(|name| is_under(name, wanted))
+}
+
+/// True if a name with slashes is `whole`, or a part of it.
+pub fn is_under(name: &str, whole: &str) -> bool {
+    name.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn with_service(input: &Input, wanted: &Wanted<'_>) -> Result<Input, String> {

@@ -4,15 +4,16 @@ use clap::{Command, CommandFactory as _};
 
 use super::arguments::Arguments;
 
-/// What an example does, and its line.
+/// An example's purpose and its command line.
 type Example = (&'static str, &'static str);
 
-/// A command by its words (`ledger show`), and its examples.
-const EXAMPLES: &[(&str, &[Example])] = &[
+/// A command by its words (`ledger show`) and its examples.
+const COLLECTING: &[(&str, &[Example])] = &[
     (
         "",
         &[
-            ("See it work on this machine, without AWS and Devo", "aws-to-devo demo"),
+            #[cfg(feature = "lab")]
+            ("See it work on this machine, without AWS or Devo", "aws-to-devo demo"),
             ("Write a first configuration", "aws-to-devo init"),
             ("Try everything out; nothing is received or sent", "aws-to-devo check --online config.yaml"),
             ("Collect", "aws-to-devo run --config config.yaml"),
@@ -22,15 +23,15 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         "run",
         &[
             ("Collect until SIGTERM or Ctrl-C", "aws-to-devo run --config config.yaml"),
-            ("Empty the queues, then end", "aws-to-devo run --config config.yaml --drain"),
+            ("Empty the queues, then exit", "aws-to-devo run --config config.yaml --drain"),
             ("Log lines as JSON", "aws-to-devo --log-format json run --config config.yaml"),
         ],
     ),
     (
         "audit",
         &[
-            ("Is anything missing of the last day?", "aws-to-devo audit --config config.yaml"),
-            ("Send what is missing, then look again", "aws-to-devo audit --config config.yaml --fix"),
+            ("Is anything missing from the last day?", "aws-to-devo audit --config config.yaml"),
+            ("Send what is missing, then audit again", "aws-to-devo audit --config config.yaml --fix"),
             (
                 "One day of one input, for a script",
                 "aws-to-devo audit --config config.yaml --input sqs_collector --from 2026-11-01 --to 2026-11-02 --json",
@@ -38,10 +39,17 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "fleet",
+        &[
+            ("Which host polls what?", "aws-to-devo fleet --config config.yaml"),
+            ("The same for a script", "aws-to-devo fleet --config config.yaml --json"),
+        ],
+    ),
+    (
         "backfill",
         &[
             (
-                "What would be sent, and how much",
+                "List what would be sent, and its size",
                 "aws-to-devo backfill s3://logs/AWSLogs/ --config config.yaml --service aws_sqs_cloudtrail --dry-run",
             ),
             (
@@ -49,37 +57,40 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "aws-to-devo backfill s3://logs/AWSLogs/ --config config.yaml --service aws_sqs_cloudtrail \
                  --from 2026-01-01 --to 2026-02-01",
             ),
+            (
+                "Send one object, and none whose key begins with its key",
+                "aws-to-devo backfill --exact s3://logs/AWSLogs/a.json.gz --config config.yaml --service aws_sqs_cloudtrail",
+            ),
         ],
     ),
     (
         "check",
         &[
-            ("Look at the file only", "aws-to-devo check config.yaml"),
+            ("Check only the file", "aws-to-devo check config.yaml"),
             (
-                "Try credentials, queues, objects, sources and outputs as well",
+                "Also try credentials, queues, objects, sources and outputs",
                 "aws-to-devo check config.yaml --online",
             ),
-            ("Show what would arrive", "aws-to-devo check config.yaml --sample"),
-            ("What the vendor's file becomes", "aws-to-devo check config.json --migrate"),
-            ("In a pipeline of changes", "aws-to-devo check config.yaml --strict --json"),
+            ("Show records as they would arrive", "aws-to-devo check config.yaml --sample"),
+            ("Show what the vendor's file becomes", "aws-to-devo check config.json --migrate"),
+            ("Check a change in CI", "aws-to-devo check config.yaml --strict --json"),
             (
-                "A file of the vendor's cloud server, which has no outputs",
+                "Check a file from the vendor's cloud server, which has no outputs",
                 "aws-to-devo check cloud.json --output outputs.yaml",
             ),
         ],
     ),
-    ("demo", &[("Run it", "aws-to-devo demo"), ("See what it runs on", "aws-to-devo demo --print-config")]),
     (
         "init",
         &[
             ("Answer a few questions", "aws-to-devo init"),
             (
-                "CloudTrail's objects, to Devo in the USA",
+                "Collect CloudTrail's objects, for Devo in the USA",
                 "aws-to-devo init --queue https://sqs.us-east-1.amazonaws.com/111111111111/cloudtrail-logs \
                  --service aws_sqs_cloudtrail --devo us",
             ),
             (
-                "GuardDuty's findings, to the terminal, as a try",
+                "Print GuardDuty's findings on the terminal",
                 "aws-to-devo init --poll aws-guardduty --region us-east-1 --console --file try.yaml",
             ),
         ],
@@ -89,7 +100,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("Who reads", "aws-to-devo iam-policy --config config.yaml --bucket logs"),
             (
-                "The role before the last one",
+                "Print the policy of the role before the last one",
                 "aws-to-devo iam-policy --config config.yaml --identity base-role",
             ),
         ],
@@ -102,20 +113,9 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "aws-to-devo cloudformation --config config.yaml > stack.json",
             ),
             (
-                "For logs that are in a bucket already",
+                "Use a bucket that exists already",
                 "aws-to-devo cloudformation --config config.yaml --bucket logs > stack.json",
             ),
-        ],
-    ),
-    (
-        "bench",
-        &[
-            ("Speed and cost on this machine", "aws-to-devo bench"),
-            (
-                "VPC flow logs for a minute, with memory over time",
-                "aws-to-devo bench --service aws_sqs_vpc --seconds 60",
-            ),
-            ("Your own objects", "aws-to-devo bench --service aws_sqs_waf --files samples/"),
         ],
     ),
     ("ledger", &[("What was delivered lately", "aws-to-devo ledger show --config config.yaml")]),
@@ -129,7 +129,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     (
         "ledger forget",
         &[(
-            "Have the objects of one day sent again, when they are announced again",
+            "Forget the objects of one day: they are sent again when announced again",
             "aws-to-devo ledger forget --config config.yaml --match 2026/01/31 --input 10001",
         )],
     ),
@@ -137,20 +137,23 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         "services",
         &[
             ("All of them", "aws-to-devo services"),
-            ("What becomes of one service's objects", "aws-to-devo services aws_sqs_vpc"),
+            ("Show what one service's objects become", "aws-to-devo services aws_sqs_vpc"),
             ("For a program", "aws-to-devo services --json"),
         ],
     ),
     (
         "preview",
         &[
-            ("A file, by a pre-built service", "aws-to-devo preview flows.log.gz --service aws_sqs_vpc"),
             (
-                "An object in S3, by a service of the configuration",
+                "Preview a file with a built-in service",
+                "aws-to-devo preview flows.log.gz --service aws_sqs_vpc",
+            ),
+            (
+                "Preview an object in S3 with a service of the configuration",
                 "aws-to-devo preview s3://logs/firewall/threat-log/x.gz --config config.yaml --service custom_firewall",
             ),
             (
-                "Lines from another program, as if they stood under a key",
+                "Preview another program's lines, as the object with this key",
                 "aws-to-devo preview - --service custom_firewall --config config.yaml --key firewall/traffic/x --json",
             ),
         ],
@@ -158,19 +161,19 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     (
         "top",
         &[
-            ("The collector of this machine", "aws-to-devo top"),
-            ("Another one, once, without colours", "aws-to-devo top logs-2:9600 --once --plain"),
+            ("Show this machine's collector", "aws-to-devo top"),
+            ("Show another host's, once, without colors", "aws-to-devo top logs-2:9600 --once --plain"),
         ],
     ),
     (
         "completions",
         &[
             (
-                "For all users of bash",
+                "Install for all users of bash",
                 "aws-to-devo completions bash > /usr/share/bash-completion/completions/aws-to-devo",
             ),
             (
-                "For yourself, with fish",
+                "Install for yourself, with fish",
                 "aws-to-devo completions fish > ~/.config/fish/completions/aws-to-devo.fish",
             ),
         ],
@@ -191,13 +194,22 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ),
 ];
 
+#[cfg(feature = "lab")]
+const LAB: &[(&str, &[Example])] = super::lab::EXAMPLES;
+#[cfg(not(feature = "lab"))]
+const LAB: &[(&str, &[Example])] = &[];
+
+fn all() -> impl Iterator<Item = &'static (&'static str, &'static [Example])> {
+    COLLECTING.iter().chain(LAB)
+}
+
 /// The command line, with examples.
 pub fn command() -> Command {
     with_examples(Arguments::command(), "")
 }
 
 fn with_examples(command: Command, words: &str) -> Command {
-    let own = EXAMPLES.iter().find(|(name, _)| *name == words).map_or(&[][..], |(_, examples)| *examples);
+    let own = all().find(|(name, _)| *name == words).map_or(&[][..], |(_, examples)| *examples);
     let command = if own.is_empty() { command } else { command.after_help(text(own)) };
     command.mut_subcommands(|below| {
         let words = format!("{words} {}", below.get_name());
@@ -231,14 +243,14 @@ mod tests {
             assert!(help.starts_with("Examples:\n"), "{words:?} has no examples");
             seen += 1;
         });
-        assert_eq!(seen, EXAMPLES.len(), "an example is of no command");
+        assert_eq!(seen, all().count(), "an example is of no command");
         command().debug_assert();
     }
 
     /// What follows `>` and `|` is the shell's.
     #[test]
     fn every_example_is_understood() {
-        for (words, examples) in EXAMPLES {
+        for (words, examples) in all() {
             for (_, line) in *examples {
                 let own = line.split(['>', '|']).next().unwrap();
                 let arguments: Vec<&str> = own.split_whitespace().collect();

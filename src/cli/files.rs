@@ -1,19 +1,19 @@
-//! The files that a configuration is read from.
+//! The configuration files named on the command line.
 
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, Environment, Loaded, Problems};
 
-/// What the command line names.
+/// The files named on the command line.
 #[derive(Debug, Clone)]
 pub struct Files {
     pub config: PathBuf,
-    /// Its outputs are used instead of the configuration's.
+    /// A file whose outputs replace the configuration's.
     pub output: Option<PathBuf>,
 }
 
 impl Files {
-    /// A configuration with outputs of its own.
+    /// Names a configuration file that has its own outputs.
     pub fn one(config: &Path) -> Files {
         Files { config: config.to_owned(), output: None }
     }

@@ -1,4 +1,4 @@
-//! `init`: a first configuration, with comments.
+//! The `init` command: writes a first configuration, with comments.
 
 mod answers;
 
@@ -10,24 +10,25 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::exit::REFUSED;
+use crate::base::out::Out;
+use crate::base::text::is_plain;
 use crate::config::kind::Kind;
 use crate::config::{self, Environment, Problem, Problems, Severity};
 use answers::{Answers, Output, polled_services};
 
-/// What was asked for cannot be used, or the file cannot be written.
-const REFUSED: u8 = 2;
 const STANDARD_OUTPUT: &str = "-";
 
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Where the configuration is written; -: standard output
+    /// File to write; - for standard output
     #[arg(short, long, value_name = "FILE", default_value = "config.yaml")]
     file: PathBuf,
-    /// Replaces a file that is there
+    /// Replace an existing file
     #[arg(long)]
     force: bool,
     /// The collector's id in Devo
-    #[arg(long, default_value = "collector-01")]
+    #[arg(long, default_value = "collector-01", value_parser = id)]
     id: String,
     /// URL of a queue that announces objects
     #[arg(long, value_name = "URL")]
@@ -35,24 +36,36 @@ pub struct Options {
     /// Service of the queue's objects, as `services` lists them; may be repeated
     #[arg(long, value_name = "NAME", requires = "queue")]
     service: Vec<String>,
-    /// API that is polled: audit-events-all (CloudTrail), metrics-all (CloudWatch) or aws-guardduty; may be repeated
+    /// API to poll: audit-events-all (CloudTrail), metrics-all (CloudWatch) or aws-guardduty; may be repeated
     #[arg(long, value_name = "NAME")]
     poll: Vec<String>,
-    /// Region of what is polled; may be repeated
+    /// Region to poll; may be repeated
     #[arg(long, value_name = "REGION", requires = "poll")]
     region: Vec<String>,
-    /// Sends to Devo: us, eu, ca, ap or a host's name
+    /// Send to Devo: us, eu, ca, ap or a host name
     #[arg(long, value_name = "CLOUD", group = "output")]
     devo: Option<String>,
-    /// Sends to a relay: HOST:PORT
+    /// Send to a relay: HOST:PORT
     #[arg(long, value_name = "HOST:PORT", group = "output")]
     relay: Option<String>,
-    /// Prints records instead of sending them, and leaves messages in their queue
+    /// Print records instead of sending them, and leave messages in their queue
     #[arg(long, group = "output")]
     console: bool,
 }
 
-/// Exit code 0, or 2: nothing is written.
+/// Checks the id, which is written as it is: a variable would become another text when the file is read.
+fn id(text: &str) -> Result<String, String> {
+    let id = text.trim();
+    let advice = "write letters, digits, _ and -, such as collector-01";
+    match () {
+        () if id.is_empty() => Err(format!("it is empty: {advice}")),
+        () if id.contains("${") => Err(format!("variables are not replaced here: {advice}")),
+        () if !is_plain(id) => Err(format!("it has characters that cannot be seen: {advice}")),
+        () => Ok(id.to_owned()),
+    }
+}
+
+/// Returns exit code 0, or 2 if nothing was written.
 pub fn run(options: &Options) -> ExitCode {
     match write(options) {
         Ok(notes) => {
@@ -69,7 +82,7 @@ pub fn run(options: &Options) -> ExitCode {
 fn write(options: &Options) -> Result<String, String> {
     let file = Some(&options.file).filter(|file| file.as_os_str() != STANDARD_OUTPUT);
     if let Some(file) = file.filter(|file| !options.force && file.exists()) {
-        return Err(format!("{} is there already: choose another --file, or add --force", file.display()));
+        return Err(format!("{} exists already: choose another --file, or add --force", file.display()));
     }
     let folder = options.file.parent().unwrap_or(Path::new("")).to_owned();
     let folder = std::path::absolute(&folder).unwrap_or(folder);
@@ -81,13 +94,13 @@ fn write(options: &Options) -> Result<String, String> {
     }
     let missing = answers.missing();
     if !missing.is_empty() {
-        return Err(format!("nothing is written: add {}", missing.join(" and ")));
+        return Err(format!("nothing was written: add {}", missing.join(" and ")));
     }
     let text = answers.text();
     let later = refusals(&text, &folder)?;
     match file {
         Some(file) => save(file, &text, options.force)?,
-        None => io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())?,
+        None => drop(Out.write_all(text.as_bytes())),
     }
     Ok(next_steps(file.map(PathBuf::as_path), &later))
 }
@@ -114,7 +127,7 @@ impl Options {
     }
 }
 
-/// What `check` refuses, as text; else what is missing yet: the certificates.
+/// The problems that `check` finds, as text; certificates that are still missing do not count.
 fn refusals(text: &str, folder: &Path) -> Result<Vec<Problem>, String> {
     let problems = match config::parse(text, folder, &Environment::here()) {
         Ok(_) => return Ok(vec![]),
@@ -125,7 +138,7 @@ fn refusals(text: &str, folder: &Path) -> Result<Vec<Problem>, String> {
     if now.is_empty() { Ok(later) } else { Err(Problems(now).to_string()) }
 }
 
-/// For its owner alone: somebody will write a key into it.
+/// Creates the file for its owner alone, since a key will be written into it.
 fn save(file: &Path, text: &str, force: bool) -> Result<(), String> {
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600);
@@ -154,16 +167,16 @@ fn next_steps(file: Option<&Path>, later: &[Problem]) -> String {
     lines.join("\n")
 }
 
-/// Questions, until every answer can be used.
+/// Asks until every answer can be used.
 struct Dialogue<'a, I, O> {
     input: I,
     output: O,
-    /// Where the file will be.
+    /// The file to be written.
     folder: &'a Path,
 }
 
 impl<I: BufRead, O: Write> Dialogue<'_, I, O> {
-    /// Asks for what is not there.
+    /// Asks for the answers that are missing.
     fn complete(&mut self, answers: &mut Answers) -> io::Result<()> {
         if answers.queue.is_none() && answers.polled.is_empty() {
             let question = "URL of the queue that announces objects (Enter: none)";
@@ -184,14 +197,14 @@ impl<I: BufRead, O: Write> Dialogue<'_, I, O> {
             self.ask("In which regions", "us-east-1", answers, set)?;
         }
         if answers.output.is_none() {
-            let question = "Where to: us, eu, ca, ap or a host of Devo's, a relay's HOST:PORT, or console";
+            let question = "Where to send: us, eu, ca, ap or a Devo host, HOST:PORT of a relay, or console";
             let set = |answers: &mut Answers, text: &str| answers.output = Some(Output::of_text(text));
             self.ask(question, "us", answers, set)?;
         }
         Ok(())
     }
 
-    /// Asks until `check` has nothing to say about the answer, or nothing more comes.
+    /// Asks until `check` accepts the answer, or the input ends.
     fn ask(
         &mut self,
         question: &str,
@@ -262,6 +275,14 @@ mod tests {
         assert_eq!(answers.output, Some(relay));
         assert!(shown.contains("did you mean \"aws_sqs_vpc\"?"), "{shown}");
         assert_eq!(shown.matches("Where to").count(), 2, "{shown}");
+    }
+
+    #[test]
+    fn the_file_has_the_id_that_was_given() {
+        assert_eq!(id(" collector 2 ").unwrap(), "collector 2");
+        for bad in ["", " ", "${HOME}", "a${B:-c}", "$${A}", "a\u{202e}b", "a\nb", "\u{7f}"] {
+            assert!(id(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

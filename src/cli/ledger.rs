@@ -7,12 +7,17 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
+use super::choice::is_under;
+use super::exit::REFUSED;
 use super::table::plain;
+use crate::aws::Http;
+use crate::base::limits::SHOWN_ENTRIES_MAX;
+use crate::base::out::Out;
+use crate::base::stop::Stop;
 use crate::config::{self, Environment};
+use crate::fleet::Table;
 use crate::ledger::{Checkpoint, FILE, Filter, Row, Store, Suspect};
-
-/// Exit code if the configuration or the ledger cannot be used.
-const REFUSED: u8 = 2;
+use crate::settings::Config;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -21,8 +26,8 @@ pub enum Command {
         #[command(flatten)]
         choice: Choice,
         /// Show at most this many entries
-        #[arg(long, value_name = "N", default_value_t = 50)]
-        limit: usize,
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=SHOWN_ENTRIES_MAX))]
+        limit: u64,
     },
     /// Forget objects, so that they are sent again when a message announces them again. Without --match, also the
     /// checkpoints of polled sources and backfills, which then restart. Takes effect at once, even while a collector
@@ -48,6 +53,9 @@ pub struct Choice {
     /// Only objects whose s3://bucket/key contains this text
     #[arg(long = "match", value_name = "SUBSTRING")]
     part: Option<String>,
+    /// --match is the whole s3://bucket/key: only that object
+    #[arg(long, requires = "part")]
+    exact: bool,
 }
 
 /// Runs the command. Returns exit code 0, or 2 if there is no usable ledger.
@@ -59,7 +67,7 @@ pub fn run(command: &Command) -> ExitCode {
     match done {
         Ok(text) => {
             // A reader that has exited does not change the result.
-            let _ = writeln!(io::stdout(), "{text}");
+            let _ = writeln!(Out, "{text}");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -69,7 +77,7 @@ pub fn run(command: &Command) -> ExitCode {
     }
 }
 
-fn show(choice: &Choice, limit: usize) -> Result<String, String> {
+fn show(choice: &Choice, limit: u64) -> Result<String, String> {
     let (store, filter) = (open(&choice.config)?, choice.filter());
     let rows = store.list(&filter, limit).map_err(|error| error.to_string())?;
     let mut objects = table(&rows);
@@ -86,7 +94,8 @@ fn show(choice: &Choice, limit: usize) -> Result<String, String> {
 }
 
 fn forget(choice: &Choice) -> Result<String, String> {
-    let (mut store, filter) = (open(&choice.config)?, choice.filter());
+    let config = load(&choice.config)?;
+    let (mut store, filter) = (open_of(&config)?, choice.filter());
     let forgotten = store.forget(&filter).map_err(|error| error.to_string())?;
     let objects = if forgotten == 1 { "object was" } else { "objects were" };
     let mut text = format!("{forgotten} {objects} forgotten.");
@@ -102,13 +111,43 @@ fn forget(choice: &Choice) -> Result<String, String> {
                  running collector with their next call."
             ));
         }
+        text.push_str(&forget_shared(&config, &filter.input)?);
     }
     Ok(text)
 }
 
-fn open(config: &Path) -> Result<Store, String> {
+/// Makes the shared table forget the sources of the input, or one of them; of all inputs if it is empty.
+fn forget_shared(config: &Config, input: &str) -> Result<String, String> {
+    let Some(settings) = &config.globals.shared else { return Ok(String::new()) };
+    let http = Http::new(1).map_err(|error| error.to_string())?;
+    let table = Table::new(&http, settings, &Stop::new());
+    let is_meant = |name: &&str| input.is_empty() || is_under(name, input);
+    let names: Vec<&str> =
+        config.sources.iter().map(|source| source.name.as_str()).filter(is_meant).collect();
+    if names.is_empty() {
+        return Ok(String::new());
+    }
+    for name in &names {
+        table.forget(name).map_err(|error| error.to_string())?;
+    }
+    Ok(format!(
+        " The shared table {} has forgotten {}: the host that polls one begins anew.",
+        table.name(),
+        names.join(", ")
+    ))
+}
+
+fn load(config: &Path) -> Result<Config, String> {
     let loaded = config::load(config, &Environment::here()).map_err(|problems| problems.to_string())?;
-    let path = loaded.config.globals.state_directory.join(FILE);
+    Ok(loaded.config)
+}
+
+fn open(config: &Path) -> Result<Store, String> {
+    open_of(&load(config)?)
+}
+
+fn open_of(config: &Config) -> Result<Store, String> {
+    let path = config.globals.state_directory.join(FILE);
     Store::open_existing(&path).map_err(|error| error.to_string())
 }
 
@@ -175,7 +214,8 @@ fn confirmed(row: &Row) -> String {
 
 impl Choice {
     fn filter(&self) -> Filter {
-        Filter { input: self.input.clone().unwrap_or_default(), part: self.part.clone().unwrap_or_default() }
+        let text = |option: &Option<String>| option.clone().unwrap_or_default();
+        Filter { input: text(&self.input), part: text(&self.part), exact: self.exact }
     }
 }
 

@@ -1,9 +1,10 @@
-//! What is logged.
+//! The log level.
 
-use super::log::Level;
+use log::LevelFilter;
+
 use crate::settings::Config;
 
 /// The log level.
-pub fn level(config: &Config) -> Level {
-    if config.globals.debug { Level::Debug } else { Level::Info }
+pub fn level(config: &Config) -> LevelFilter {
+    if config.globals.debug { LevelFilter::Debug } else { LevelFilter::Info }
 }

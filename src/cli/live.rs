@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use jiff::Timestamp;
 
 use super::log::{self, Format};
 use super::screen::{Screen, Shown};
 use super::top::{self, figure, lag};
+use crate::base::runtime::clock;
 use crate::base::stop::Stop;
 use crate::base::text::one_line;
 use crate::settings::{Config, Destination};
 use crate::telemetry::{Activity, Snapshot, Telemetry, size};
 
-/// With more services than these their rows would leave no place for the log.
+/// The most services whose rows are shown; more would leave no room for the log.
 const ROWS_MAX: usize = 12;
 /// Interval between two refreshes.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -54,11 +54,11 @@ impl Live {
 }
 
 fn draw(lines: &[ProgressBar], telemetry: &Telemetry, stop: &Stop) {
-    let mut past = vec![(Timestamp::now(), telemetry.snapshot(Timestamp::now()))];
+    let mut past = vec![(clock::now(), telemetry.snapshot(clock::timestamp()))];
     while !stop.wait(INTERVAL) {
-        let now = Timestamp::now();
+        let now = clock::now();
         let (then, old) = &past[0];
-        let new = telemetry.snapshot(now);
+        let new = telemetry.snapshot(clock::timestamp());
         let seconds = now.duration_since(*then).as_secs_f64().max(0.001);
         let mut shown = block(&new, old, seconds).to_vec();
         if lines.len() > LINES {

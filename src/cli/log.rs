@@ -12,22 +12,15 @@ use std::time::Instant;
 
 use env_logger::{Builder, Env, Target, WriteStyle};
 use jiff::Timestamp;
-use log::kv::Key;
+use log::kv::{self, Key, Source, VisitSource};
 use log::{LevelFilter, Log, Metadata, Record};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::base::limits::LOG_TICK;
+use crate::base::locks::lock;
 use crate::base::text::one_line;
 use crate::config::{Problem, Severity};
 use crate::telemetry::{Line, Notices, Repeats, Said, Turn};
-
-/// Default log level, unless `RUST_LOG` overrides it.
-#[derive(Debug, Clone, Copy)]
-pub enum Level {
-    Warn,
-    Info,
-    Debug,
-}
 
 /// Default filter: from libraries, only problems.
 const ALL: &str = "aws_to_devo=debug,warn";
@@ -38,7 +31,7 @@ pub enum Format {
     /// Text for people
     #[default]
     Text,
-    /// One JSON object per line: time, level, target, thread, message
+    /// One JSON object per line: time, level, target, thread, message, and fields such as input or figures
     Json,
 }
 
@@ -47,6 +40,8 @@ static FORMAT: OnceLock<Format> = OnceLock::new();
 static NOTICES: LazyLock<Arc<Notices>> = LazyLock::new(Arc::default);
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
+/// The fields by which [`Repeats`] groups lines: see [`Said`].
+const GROUPING: [&str; 3] = ["place", "cause", "turn"];
 /// Modules whose lines are bounded and belong together: commands and statistics. They bypass [`Repeats`].
 const UNLIMITED: [&str; 2] = ["aws_to_devo::cli", "aws_to_devo::telemetry::reporters::statistics"];
 
@@ -64,13 +59,13 @@ pub fn notices() -> &'static Arc<Notices> {
     &NOTICES
 }
 
-/// Starts logging; later calls do nothing.
-pub fn start(level: Level) {
+/// Starts logging at this level, unless `RUST_LOG` sets another; later calls do nothing.
+pub fn start(level: LevelFilter) {
     start_with(level, None);
 }
 
 /// Starts logging to `writer`, if given.
-pub fn start_with(level: Level, writer: Option<Box<dyn Write + Send>>) {
+pub fn start_with(level: LevelFilter, writer: Option<Box<dyn Write + Send>>) {
     let mut builder = Builder::from_env(Env::default().default_filter_or(ALL));
     // The writer wraps a terminal, which the library cannot detect.
     if writer.is_some() && std::env::var_os("NO_COLOR").is_none() {
@@ -126,15 +121,22 @@ impl Logger {
 
     /// Writes a line, and keeps warnings and errors for the status page.
     fn write(&self, line: &Line) {
+        self.write_with(line, &None::<(&str, &str)>);
+    }
+
+    /// The same, with fields for a log in JSON.
+    fn write_with(&self, line: &Line, fields: &dyn Source) {
         let Line { level, target, text, subject, times } = line;
         if *level <= log::Level::Warn {
             self.notices.add_of(subject, *level, text, *times, Timestamp::now());
         }
-        self.out.log(&Record::builder().level(*level).target(target).args(format_args!("{text}")).build());
+        let mut record = Record::builder();
+        record.level(*level).target(target).key_values(&fields);
+        self.out.log(&record.args(format_args!("{text}")).build());
     }
 
     fn repeats(&self) -> MutexGuard<'_, Repeats> {
-        self.repeats.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.repeats)
     }
 }
 
@@ -150,22 +152,24 @@ impl Log for Logger {
         let text = record.args().to_string();
         if is_unlimited(record) {
             let (level, target) = (record.level(), record.target().to_owned());
-            return self.write(&Line { level, target, subject: text.clone(), text, times: 1 });
+            let line = Line { level, target, subject: text.clone(), text, times: 1 };
+            return self.write_with(&line, &record.key_values());
         }
         let about = |key| record.key_values().get(Key::from(key)).map(|value| value.to_string());
-        let (place, cause) = (about("place").unwrap_or_default(), about("cause").unwrap_or_default());
+        let [place, cause, turn_name] = GROUPING.map(about);
+        let (place, cause) = (place.unwrap_or_default(), cause.unwrap_or_default());
         let said = Said {
             level: record.level(),
             target: record.target(),
             site: (record.module_path().unwrap_or_default(), record.line().unwrap_or_default()),
             place: &place,
             cause: &cause,
-            turn: turn(about("turn").as_deref()),
+            turn: turn(turn_name.as_deref()),
             text: &text,
         };
         // The lock is released before writing, so that a full pipe blocks nothing else.
         let line = self.repeats().hear(&said, Instant::now());
-        line.iter().for_each(|line| self.write(line));
+        line.iter().for_each(|line| self.write_with(line, &record.key_values()));
     }
 
     fn flush(&self) {
@@ -175,8 +179,8 @@ impl Log for Logger {
 
 fn is_unlimited(record: &Record<'_>) -> bool {
     let module = record.module_path().unwrap_or_default();
-    let of_command =
-        UNLIMITED.iter().any(|name| module.starts_with(name)) && record.key_values().count() == 0;
+    let is_grouped = GROUPING.iter().any(|key| record.key_values().get(Key::from(*key)).is_some());
+    let of_command = UNLIMITED.iter().any(|name| module.starts_with(name)) && !is_grouped;
     of_command || record.level() > log::Level::Info
 }
 
@@ -199,13 +203,9 @@ fn write(out: &mut env_logger::fmt::Formatter, record: &Record<'_>) -> io::Resul
 }
 
 /// Changes the log level, unless `RUST_LOG` sets it.
-pub fn set_level(level: Level) {
+pub fn set_level(level: LevelFilter) {
     if std::env::var_os(env_logger::DEFAULT_FILTER_ENV).is_none() {
-        log::set_max_level(match level {
-            Level::Warn => LevelFilter::Warn,
-            Level::Info => LevelFilter::Info,
-            Level::Debug => LevelFilter::Debug,
-        });
+        log::set_max_level(level);
     }
 }
 
@@ -227,14 +227,37 @@ fn write_line(out: &mut impl Write, head: impl std::fmt::Display, record: &Recor
 /// Writes a record as a JSON object. Control characters stay escaped in it, since it may end up on a terminal.
 fn write_json(out: &mut impl Write, time: &str, record: &Record<'_>) -> io::Result<()> {
     let thread = std::thread::current();
-    let line = json!({
+    let mut line = json!({
         "time": time,
         "level": record.level().as_str(),
         "target": record.target(),
         "thread": thread.name().unwrap_or_default(),
         "message": one_line(&record.args().to_string()),
     });
+    // Reading fields into an object cannot fail.
+    let _ = record.key_values().visit(&mut Fields(&mut line));
     writeln!(out, "{line}")
+}
+
+/// The fields of a record, added to its JSON object: numbers as numbers, and figures as an object of them.
+struct Fields<'l>(&'l mut Value);
+
+impl<'kvs> VisitSource<'kvs> for Fields<'_> {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: kv::Value<'kvs>) -> Result<(), kv::Error> {
+        // Only the grouping of lines needs it.
+        if key.as_str() == "turn" {
+            return Ok(());
+        }
+        let value = match serde_json::to_value(&value) {
+            Ok(Value::String(text)) => json!(one_line(&text)),
+            Ok(value) => value,
+            Err(_) => json!(one_line(&value.to_string())),
+        };
+        if let Some(line) = self.0.as_object_mut() {
+            line.entry(key.as_str()).or_insert(value);
+        }
+        Ok(())
+    }
 }
 
 /// A panic's message may quote a record.
@@ -323,6 +346,26 @@ mod tests {
     }
 
     #[test]
+    fn figures_are_fields_of_a_json_line_and_numbers() {
+        let figures = json!({"events": 42, "rate": 1.5});
+        let mut out = Vec::new();
+        let fields = [
+            ("figures", kv::Value::from_serde(&figures)),
+            ("attempt", kv::Value::from(3)),
+            ("input", kv::Value::from("a\u{1b}[2J")),
+            ("turn", kv::Value::from("fails")),
+            ("message", kv::Value::from("forged")),
+        ];
+        let fields: &dyn Source = &fields;
+        let record = Record::builder().args(format_args!("text")).key_values(&fields).build();
+        write_json(&mut out, "now", &record).unwrap();
+        let line: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!((&line["figures"], &line["attempt"]), (&figures, &json!(3)));
+        assert_eq!((&line["input"], &line["message"]), (&json!("a\\u{1b}[2J"), &json!("text")));
+        assert!(line.get("turn").is_none(), "{line}");
+    }
+
+    #[test]
     fn a_json_line_is_an_object_whatever_the_message_holds() {
         for message in
             ["plain", "a \"quoted\" \\ path", "s3://b/k\n{\"level\":\"INFO\"}\u{1b}[2J", "\u{202e}é\0"]
@@ -333,7 +376,7 @@ mod tests {
             write_json(&mut out, "2027-01-15T08:00:00.000Z", &record).unwrap();
             let text = String::from_utf8(out).unwrap();
             assert_eq!(text.lines().count(), 1, "{text}");
-            let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let line: Value = serde_json::from_str(&text).unwrap();
             assert_eq!((&line["level"], &line["target"]), (&json!("ERROR"), &json!("a::b")));
             assert_eq!(line["message"], json!(one_line(message)));
             assert!(!text.trim_end().contains(char::is_control), "{text}");

@@ -1,18 +1,18 @@
-//! `check --migrate`: what the vendor's file says, and what that means here, side by side.
+//! `check --migrate`: the keys of the vendor's file and their meaning here, side by side.
 
 use crate::config::Problem;
 use crate::services::Definition;
 use crate::services::field::Field;
-use crate::services::rules::{FileRule, LineRule, Rules, Source as Place};
+use crate::services::rules::{FieldSource as Place, FileRule, LineRule, Rules};
 use crate::services::template::Template;
 use crate::settings::{Api, Config, Credentials, Input, Source};
 
-/// The vendor's own account, whose roles only hosts that it runs can assume: its documents name it.
+/// The vendor's own AWS account, as its documents name it. Only the vendor's hosts can assume its roles.
 const VENDORS_ACCOUNT: &str = "837131528613";
-/// How a warning of a key without effect begins.
+/// The beginning of the warning about a key without effect.
 const IGNORED: &str = "has no effect here";
 
-/// The whole text. `warnings`: those of the file.
+/// The whole text. `warnings` are those of the file.
 pub fn text(config: &Config, warnings: &[Problem]) -> String {
     let mut lines = Vec::new();
     for input in &config.inputs {
@@ -34,7 +34,7 @@ pub fn text(config: &Config, warnings: &[Problem]) -> String {
     lines.push(side(
         "",
         "the vendor's state",
-        "is not read: what was delivered is remembered from the first start on",
+        "is not read: the ledger remembers deliveries from the first start on",
     ));
     let ignored: Vec<&str> = warnings
         .iter()
@@ -55,7 +55,7 @@ fn of_input(input: &Input) -> Vec<String> {
             "",
             "sqs_visibility_timeout",
             &format!(
-                "{} s for each receive, whatever the queue says; extended while a message is in work",
+                "{} s for each receive, instead of the queue's own; extended while the message is in flight",
                 input.visibility_timeout.as_secs()
             ),
         ),
@@ -73,7 +73,7 @@ fn of_input(input: &Input) -> Vec<String> {
     lines.extend(
         input
             .start_time
-            .map(|time| side("", "start_time", &format!("objects written before {time} are left out"))),
+            .map(|time| side("", "start_time", &format!("objects written before {time} are skipped"))),
     );
     for service in &input.services {
         lines.extend(of_service(service));
@@ -91,10 +91,11 @@ fn of_source(source: &Source) -> Vec<String> {
     let reads = format!("{}, every {} s", source.reads, source.period.as_secs());
     let start = match start {
         Some(time) => format!(
-            "! what is newer than {time} is sent, also what the vendor's collector has sent: write the time of the cut-over"
+            "! everything newer than {time} is sent, including what the vendor's collector has sent: write the time of the cut-over"
         ),
         None if matches!(source.api, Api::GuardDuty(_)) => {
-            "! all findings that there are are sent, also those that were sent before: write the time of the cut-over".to_owned()
+            "! all existing findings are sent, including those sent before: write the time of the cut-over"
+                .to_owned()
         }
         None => "reads from its first start on".to_owned(),
     };
@@ -114,7 +115,7 @@ fn of_credentials(credentials: &Credentials) -> Vec<String> {
             Some(VENDORS_ACCOUNT) => side(
                 "",
                 name,
-                &format!("! {role} is of Devo's own account: only its hosts can assume it. Leave it out on a host of yours"),
+                &format!("! {role} belongs to Devo's own account, and only Devo's hosts can assume it: omit it on your own host"),
             ),
             _ => side("", name, role),
         })
@@ -142,7 +143,7 @@ fn of_service(service: &Definition) -> Vec<String> {
         lines.push(side(
             "  ",
             "",
-            &format!("without objects whose key {}", file_rules(&service.skip_objects)),
+            &format!("except objects whose key {}", file_rules(&service.skip_objects)),
         ));
     }
     if !service.drop_records.is_empty() {
@@ -221,11 +222,11 @@ mod tests {
         for part in [
             "cloud.aws.cloudtrail.<event source>",
             "cloud.aws.cloudtrail.insights, if event_category is \"Insight\"",
-            "without objects whose key matches CloudTrail-Digest",
+            "except objects whose key matches CloudTrail-Digest",
             "240 s for each receive",
-            "! arn:aws:iam::837131528613:role/devo-xaccount-cs-role is of Devo's own account",
-            "! what is newer than 2026-01-01T00:00:00Z is sent",
-            "! all findings that there are are sent",
+            "! arn:aws:iam::837131528613:role/devo-xaccount-cs-role belongs to Devo's own account",
+            "! everything newer than 2026-01-01T00:00:00Z is sent",
+            "! all existing findings are sent",
             "Without effect here, and harmless: globals.multiprocessing",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");

@@ -4,16 +4,17 @@ mod announced;
 mod arguments;
 mod audit;
 mod backfill;
-mod bench;
 pub mod check;
 mod check_online;
 mod choice;
-mod demo;
 mod examples;
 mod exit;
 mod files;
+mod fleet;
 mod heart;
 mod init;
+#[cfg(feature = "lab")]
+mod lab;
 mod ledger;
 mod level;
 mod live;
@@ -32,12 +33,14 @@ mod services;
 mod setup;
 mod shell;
 mod signals;
+#[cfg(feature = "lab")]
+mod simulate;
 mod table;
-mod testbed;
 mod top;
 mod trials;
 mod version;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::FromArgMatches as _;
@@ -47,18 +50,40 @@ use rustix::process::DumpableBehavior;
 use arguments::{Arguments, Command};
 use files::Files;
 
+use crate::base::out;
+
+pub use examples::command;
+
 /// Parses the arguments and runs one command.
 pub fn main() -> ExitCode {
     keep_secrets();
-    let matches = examples::command().get_matches();
-    let Arguments { log_format, command } = match Arguments::from_arg_matches(&matches) {
-        Ok(arguments) => arguments,
-        Err(error) => error.exit(),
+    let parsed = command().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches));
+    let code = match parsed {
+        Ok(Arguments { log_format, command }) => {
+            log::choose(log_format);
+            run_command(command)
+        }
+        Err(help) => show(&help),
     };
-    log::choose(log_format);
-    let code = run_command(command);
     crate::aws::chain::process::end_all();
-    code
+    printed(code)
+}
+
+/// Shows help, the version, or what is wrong with the arguments.
+fn show(help: &clap::Error) -> ExitCode {
+    let _ = out::noted(help.print());
+    u8::try_from(help.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// The exit code of a command, unless it succeeded and what it printed is lost.
+fn printed(code: ExitCode) -> ExitCode {
+    match out::failure() {
+        Some(kind) if code == ExitCode::SUCCESS => {
+            let _ = writeln!(io::stderr(), "cannot write to standard output: {kind}");
+            ExitCode::from(exit::UNPRINTED)
+        }
+        _ => code,
+    }
 }
 
 fn run_command(command: Command) -> ExitCode {
@@ -69,11 +94,10 @@ fn run_command(command: Command) -> ExitCode {
         Command::Backfill(options) => backfill::run(&options),
         Command::Audit(options) => audit::run(&options),
         Command::Check(options) => check::run(&options),
-        Command::Demo { print_config } => demo::command(print_config),
         Command::IamPolicy { options, identity } => setup::iam_policy(&options, identity),
-        Command::Cloudformation { options } => setup::cloudformation(&options),
-        Command::Bench(options) => bench::command(&options),
+        Command::Cloudformation { options, extras } => setup::cloudformation(&options, extras),
         Command::Ledger(command) => ledger::run(&command),
+        Command::Fleet(options) => fleet::run(&options),
         Command::Services { name, config, json } => services::run(name.as_deref(), json, config.as_deref()),
         Command::Init(options) => init::run(&options),
         Command::Completions { shell } => shell::completions(shell),
@@ -81,7 +105,8 @@ fn run_command(command: Command) -> ExitCode {
         Command::Schema => shell::schema(),
         Command::Preview(options) => preview::run(&options),
         Command::Top(options) => top::run(&options),
-        Command::Testbed { part } => testbed::run(&part),
+        #[cfg(feature = "lab")]
+        Command::Lab(command) => lab::run(&command),
     }
 }
 

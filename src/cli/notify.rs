@@ -1,5 +1,8 @@
 //! Notifications to a service manager with systemd's protocol `sd_notify(3)`: datagrams of `NAME=value` lines to the
 //! socket in `NOTIFY_SOCKET`. Without that variable nothing is sent.
+//!
+//! The crate `sd-notify` was considered (0.5): it writes to a socket that blocks while the service manager does not read,
+//! and the pings are sent by the pipeline's own loop, which nothing may hold up.
 
 use std::env;
 use std::io;

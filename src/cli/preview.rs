@@ -1,4 +1,4 @@
-//! `preview`: what becomes of an object. Nothing is sent.
+//! The `preview` command: shows what an object becomes. Nothing is sent.
 
 mod object;
 mod summary;
@@ -11,6 +11,9 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::choice::{self, Wanted};
+use super::exit::REFUSED;
+use crate::base::limits::SHOWN_FRAMES_MAX;
+use crate::base::out::Out;
 use crate::config::problem::suggestion;
 use crate::config::registry::Catalog;
 use crate::config::{self, Environment};
@@ -19,37 +22,35 @@ use crate::settings::{Config, Input};
 use object::Object;
 use summary::Summary;
 
-/// The object is refused.
+/// Exit code if the object is refused.
 const UNREADABLE: u8 = 1;
-/// The configuration, the service or the object's name cannot be used.
-const REFUSED: u8 = 2;
 
 #[derive(Debug, Args)]
 pub struct Options {
     /// The object: a file, s3://bucket/key (needs --config), or - for standard input
     #[arg(value_name = "FILE")]
     object: String,
-    /// Service whose object it is, as written in the configuration or listed by `services`
+    /// Service of the object, as written in the configuration or listed by `services`
     #[arg(long, value_name = "NAME")]
     service: String,
     /// Configuration file, YAML or JSON; outputs and certificates need not be complete
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Input that reads it, by its key in the file: needed where several could be meant
+    /// Input that reads it, by its key in the file; needed if several inputs match
     #[arg(long, value_name = "KEY", requires = "config")]
     input: Option<String>,
-    /// The object's key, where rules look at it; else the file's name as it is given
+    /// The object's key, for rules that look at it. Default: the file's name as given
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
-    /// How many frames are shown
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    frames: usize,
+    /// Number of frames to show
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(..=SHOWN_FRAMES_MAX))]
+    frames: u64,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// Exit code 0; 1 when the object is refused; 2 when nothing could be looked at.
+/// Returns exit code 0; 1 if the object is refused; 2 if it could not be read.
 pub fn run(options: &Options) -> ExitCode {
     let summary = match summary(options) {
         Ok(summary) => summary,
@@ -59,7 +60,7 @@ pub fn run(options: &Options) -> ExitCode {
         }
     };
     let text = if options.json { format!("{:#}\n", summary.json()) } else { summary.text() };
-    let _ = io::stdout().write_all(text.as_bytes());
+    let _ = Out.write_all(text.as_bytes());
     if summary.error.is_some() { ExitCode::from(UNREADABLE) } else { ExitCode::SUCCESS }
 }
 
@@ -67,7 +68,7 @@ fn summary(options: &Options) -> Result<Summary, String> {
     let (service, input, host) = choose(options)?;
     let mut object = Object::open(&options.object, input.as_ref())?;
     let key = options.key.clone().unwrap_or_else(|| object.key().to_owned());
-    Summary::of(&service, &key, &host, options.frames, &mut object)
+    Summary::of(&service, &key, &host, options.frames as usize, &mut object)
 }
 
 /// The service, the input that reads it, and the syslog HOST.
@@ -88,7 +89,7 @@ fn choose(options: &Options) -> Result<(Arc<Definition>, Option<Input>, String),
             let definition = definition.ok_or_else(|| format!("{name:?} is no service"))?;
             Ok((Arc::clone(definition), Some(input), host))
         }
-        // Who reads it matters for S3 only.
+        // The input matters only for an object in S3.
         Err(_) if !object::is_in_s3(&options.object) && options.input.is_none() => {
             let service = of_any_input(&config, name).map_or_else(
                 || {
@@ -112,7 +113,7 @@ fn of_catalog(catalog: &Catalog, name: &str) -> Result<Arc<Definition>, String> 
     let row = catalog.row(name).ok_or_else(|| {
         let names: Vec<&str> = catalog.rows().iter().map(|row| row.name.as_str()).collect();
         let advice = config::problem::closest(name, names.iter().copied()).map_or_else(
-            || "the command services lists all; one of your own needs --config".to_owned(),
+            || "`services` lists the built-in ones; your own need --config".to_owned(),
             |_| suggestion(name, &names),
         );
         format!("{name:?} is no service: {advice}")

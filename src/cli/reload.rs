@@ -2,10 +2,11 @@
 //! log level; any other change stops the pipeline in good order and starts the next one with the new configuration. A
 //! bad configuration is refused, and the old one continues.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::files::Files;
 use super::notify::ServiceManager;
+use crate::base::locks::lock;
 use crate::base::stop::Stop;
 use crate::config::{Changes, Loaded, Problems, Snapshot};
 use crate::stages::send::Renewal;
@@ -15,11 +16,11 @@ use crate::stages::send::Renewal;
 pub struct Reload {
     files: Files,
     manager: Arc<ServiceManager>,
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Mutex<ReloadState>>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ReloadState {
     /// The snapshot of the running configuration's files.
     snapshot: Snapshot,
     /// The stop handle of the running pipeline.
@@ -30,7 +31,7 @@ struct Shared {
 
 impl Reload {
     pub fn new(files: &Files, snapshot: Snapshot, manager: &Arc<ServiceManager>) -> Reload {
-        let shared = Shared { snapshot, running: None, next: None };
+        let shared = ReloadState { snapshot, running: None, next: None };
         Reload { files: files.clone(), manager: Arc::clone(manager), shared: Arc::new(Mutex::new(shared)) }
     }
 
@@ -97,8 +98,8 @@ impl Reload {
         self.manager.ready();
     }
 
-    fn shared(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shared(&self) -> MutexGuard<'_, ReloadState> {
+        lock(&self.shared)
     }
 }
 

@@ -1,7 +1,6 @@
 //! The `run` command.
 
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,19 +10,18 @@ use super::files::Files;
 use super::heart::Heart;
 use super::level::level;
 use super::live::Live;
-use super::log::Level;
 use super::notify::ServiceManager;
 use super::reload::Reload;
 use super::signals::Signals;
 use crate::base::backoff::Backoff;
 use crate::base::limits::{RESTART_BACKOFF_FIRST, RESTART_BACKOFF_MAX};
 use crate::base::stop::Stop;
-use crate::config;
-use crate::config::{Environment, Loaded};
-use crate::pipeline::{self, Ending, Job, Pipeline};
+use crate::config::Loaded;
+use crate::pipeline::{self, Ending, Job, Outside, Pipeline};
 use crate::settings::Config;
 use crate::status::Status;
 use crate::telemetry::{Reporter, Telemetry};
+
 /// Interval between statistics lines.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -87,6 +85,7 @@ fn run_loaded(
             }
         };
         backoff.reset();
+        run.is_of(files);
         reload.govern(run.pipeline.stop(), run.pipeline.renewal());
         manager.ready();
         let shown = live.show(&loaded.config, run.telemetry());
@@ -132,7 +131,7 @@ pub fn load_around(files: &Files, writer: Option<Box<dyn Write + Send>>) -> Opti
     let loaded = match files.load() {
         Ok(loaded) => loaded,
         Err(problems) => {
-            super::log::start_with(Level::Info, writer);
+            super::log::start_with(log::LevelFilter::Info, writer);
             super::log::problems(&problems.0);
             log::error!("the configuration cannot be used");
             return None;
@@ -171,26 +170,14 @@ fn start_after(
         None => Telemetry::of(config, Arc::clone(super::log::notices())),
     });
     let status = status(config, &telemetry);
-    let mut heart = Heart::new(manager, &telemetry);
-    match Pipeline::start_patiently(config, job, &telemetry, stop, &mut |pulse| heart.beat(pulse)) {
+    let (outside, mut heart) = (Outside::default(), Heart::new(manager, &telemetry));
+    match Pipeline::start_patiently(&outside, config, job, &telemetry, stop, &mut |pulse| heart.beat(pulse)) {
         Ok(pipeline) => Ok(Run { pipeline, _status: status }),
         Err(error) => {
             log::error!("cannot start: {error:#}");
             Err(ExitCode::from(if pipeline::is_temporary(&error) { TRY_AGAIN } else { REFUSED }))
         }
     }
-}
-
-/// Drains the queues of a configuration file, without signals or statistics lines.
-///
-/// # Errors
-/// If the configuration cannot be used, or something could not be delivered.
-pub fn drain(path: &Path) -> anyhow::Result<()> {
-    let Loaded { config, .. } = config::load(path, &Environment::here())?;
-    let telemetry = Arc::new(Telemetry::of(&config, Arc::default()));
-    let ending = Pipeline::start(&config, &Job::Drain, &telemetry)?.run(&mut |_| ());
-    anyhow::ensure!(ending.is_clean(), "{ending:?}");
-    Ok(())
 }
 
 fn status(config: &Config, telemetry: &Arc<Telemetry>) -> Option<Status> {
@@ -202,6 +189,12 @@ fn status(config: &Config, telemetry: &Arc<Telemetry>) -> Option<Status> {
 impl Run {
     pub fn telemetry(&self) -> &Arc<Telemetry> {
         self.pipeline.telemetry()
+    }
+
+    /// Sets the files of its configuration, for the commands that the status page advises.
+    pub fn is_of(&self, files: &Files) {
+        let path = std::path::absolute(&files.config).unwrap_or_else(|_| files.config.clone());
+        self.telemetry().failed.set_config(&path.to_string_lossy());
     }
 
     /// Runs to the end, with signals, statistics lines and notifications to the service manager.
@@ -225,9 +218,7 @@ impl Run {
         let ending = self.pipeline.run(&mut |pulse| heart.beat(pulse));
         ended.stop();
         let _ = statistics.join();
-        for line in of_all.lines(Instant::now()) {
-            log::info!("total {line}");
-        }
+        of_all.lines(Instant::now()).iter().for_each(|line| line.log("total "));
         ending
     }
 }

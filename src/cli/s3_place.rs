@@ -9,11 +9,11 @@ use crate::settings::Input;
 #[derive(Debug, Clone)]
 pub struct Place {
     pub bucket: String,
-    /// The beginning of keys, or a key; as S3 has it, not encoded.
+    /// A prefix of keys, or a key, as S3 stores it: not encoded.
     pub prefix: String,
 }
 
-/// Reads it off a command line.
+/// Parses a command line's argument.
 pub fn s3_place(text: &str) -> Result<Place, String> {
     let rest = text.strip_prefix("s3://").ok_or("it must begin with s3://")?;
     // The ARN of an access point contains a slash.

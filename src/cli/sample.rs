@@ -1,5 +1,5 @@
-//! What a service makes of an object: the pipeline's own decoder, route and frames, with nobody who sends. For
-//! `preview`, and for the tests that stand beside a service.
+//! Runs an object through the pipeline's own decoder, routing and framing without sending. `preview` and the tests of
+//! services use it.
 
 use jiff::Timestamp;
 use memchr::memmem;
@@ -24,7 +24,7 @@ pub struct Sent<'a> {
     pub tag: &'a str,
     /// The whole frame.
     pub frame: &'a [u8],
-    /// What stands behind the tag, without the frame's line feed.
+    /// The message after the tag, without the frame's line feed.
     pub body: &'a [u8],
     /// Fields of the tag without a value; its level is `unknown`.
     pub missing: Vec<String>,
@@ -61,7 +61,7 @@ impl<'d> Sample<'d> {
         see: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), crate::decode::Error> {
         let Sample { route, decoder, scratch, host } = self;
-        decoder.push(chunk, last, scratch, &mut |record| show(route, record, host, see))
+        decoder.push(chunk, last, scratch, &mut |record: Record<'_>| show(route, record, host, see))
     }
 
     /// Bytes of the log so far.

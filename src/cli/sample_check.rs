@@ -9,12 +9,12 @@ use crate::aws::{Client, Http, Sqs};
 use crate::base::stop::Stop;
 use crate::settings::{Config, Input};
 
-/// Records that are shown of an object.
+/// Number of records shown per object.
 const SHOWN: usize = 3;
-/// Bytes of a body that are shown.
+/// Bytes shown per body.
 const BODY_SHOWN_MAX: usize = 200;
 
-/// One paragraph for each queue.
+/// Writes a paragraph for each queue.
 pub fn text(config: &Config) -> String {
     let http = match Http::new(1) {
         Ok(http) => http,
@@ -32,16 +32,16 @@ pub fn text(config: &Config) -> String {
     text
 }
 
-/// Both are shown.
+/// Shows both.
 fn of_input(http: &Http, input: &Input, host: &str) -> Result<String, String> {
     let client = Client::of_input(http, input, &Stop::new());
     let queue = Sqs::new(client.clone(), &input.queue).map_err(|error| error.to_string())?;
     let redrive = queue.attributes().map_err(|error| error.to_string())?.redrive;
     match announced(input, &queue, redrive.as_ref()).map_err(|error| error.to_string())? {
         Announced::FewReceives(receives) => Ok(format!(
-            "not tried: the queue's redrive policy allows {receives} receives, and looking at a message is one"
+            "not tried: the queue's redrive policy allows {receives} receives, and peeking at a message counts as one"
         )),
-        Announced::NoMessage => Ok("no message waits".to_owned()),
+        Announced::NoMessage => Ok("no message is waiting".to_owned()),
         Announced::NoObject(why) => Ok(why),
         Announced::Body(body) => of_bytes(input, "", body.as_bytes(), true, host),
         Announced::Object(object) => of_object(input, &client, &object, host),
@@ -56,9 +56,9 @@ fn of_object(input: &Input, client: &Client, object: &Candidate, host: &str) -> 
 
 fn of_bytes(input: &Input, key: &str, bytes: &[u8], whole: bool, host: &str) -> Result<String, String> {
     let service = if key.is_empty() { input.services.first() } else { input.service_of(key) };
-    let service = service.ok_or("no service takes it")?;
+    let service = service.ok_or("no service matches its key")?;
     if service.skips(key) {
-        return Ok(format!("{}: filename_filter_rules leave it out", service.name));
+        return Ok(format!("{}: filename_filter_rules skip it", service.name));
     }
     let definition = service.of_object(key);
     let mut sample = Sample::new(&definition, key, None, host);
@@ -79,7 +79,7 @@ fn of_bytes(input: &Input, key: &str, bytes: &[u8], whole: bool, host: &str) -> 
     Ok(lines.join("\n"))
 }
 
-/// Without control characters, which a terminal would obey.
+/// Replaces control characters, which would control the terminal.
 fn shortened(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let shown: String = text.chars().take(BODY_SHOWN_MAX).flat_map(char::escape_debug).collect();

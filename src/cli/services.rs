@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
+use super::exit::REFUSED;
+use crate::base::out::Out;
 use crate::config::aws::rows::{self as aws, ANY_NAME};
 use crate::config::describe_format;
 use crate::config::endings::Endings;
@@ -16,8 +18,6 @@ use crate::config::registry::{Catalog, Row};
 
 /// Width of a table, for a terminal of 100 columns.
 const WIDTH: u16 = 100;
-/// Exit code if the configuration cannot be used.
-const REFUSED: u8 = 2;
 
 /// Prints all services of both kinds of input: the built-in ones and, with a configuration, those of its definitions
 /// file; as tables, or as a JSON array of objects. With a name, prints only that service, in detail.
@@ -44,10 +44,8 @@ pub fn run(name: Option<&str>, json: bool, configuration: Option<&Path>) -> Exit
             if json { format!("{:#}", row_as_json(row)) } else { as_text(row) }
         }
     };
-    match writeln!(io::stdout(), "{text}") {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+    let _ = writeln!(Out, "{text}");
+    ExitCode::SUCCESS
 }
 
 fn unknown(name: &str, catalog: &Catalog) -> String {

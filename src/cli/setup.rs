@@ -6,12 +6,12 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
+use super::exit::REFUSED;
+use crate::base::limits::EXPIRE_DAYS_MAX;
+use crate::base::out::Out;
 use crate::config::{self, Environment};
 use crate::settings::Bucket;
-use crate::setup::{self, Document, Identity, Needs, Wishes};
-
-/// Exit code if the configuration or an option cannot be used.
-const REFUSED: u8 = 2;
+use crate::setup::{self, Document, Identity, Needs, Wishes, arn};
 
 /// The options of both commands.
 #[derive(Debug, Args)]
@@ -25,14 +25,15 @@ pub struct Options {
     /// Only resources in this region; may be repeated
     #[arg(long, value_name = "REGION")]
     region: Vec<String>,
-    /// Bucket of the objects: [INPUT=]NAME[/PREFIX] or an ARN; may be repeated
+    /// Bucket of the objects: [INPUT=]NAME[/FOLDER] or an ARN; may be repeated. For keys that only begin alike, end with
+    /// a star: NAME/PREFIX*
     #[arg(long, value_name = "BUCKET")]
     bucket: Vec<Bucket>,
     /// ARN of your KMS key that encrypts a bucket or queue; may be repeated
-    #[arg(long, value_name = "ARN")]
+    #[arg(long, value_name = "ARN", value_parser = arn::kms_key)]
     kms_key: Vec<String>,
     /// ARN of a dead-letter queue, only to be counted; may be repeated. The template knows its own
-    #[arg(long = "dead-letter-queue", value_name = "ARN")]
+    #[arg(long = "dead-letter-queue", value_name = "ARN", value_parser = arn::queue)]
     dead_letters: Vec<String>,
     /// The buckets are versioned
     #[arg(long)]
@@ -44,6 +45,20 @@ pub struct Options {
     /// implies it
     #[arg(long)]
     audit: bool,
+}
+
+/// Parts of a template that not everybody wants.
+#[derive(Debug, Args)]
+pub struct Extras {
+    /// New buckets delete their objects after this many days
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=EXPIRE_DAYS_MAX))]
+    expire_days: Option<u32>,
+    /// Create a trail that writes to the new bucket of CloudTrail's service
+    #[arg(long)]
+    trail: bool,
+    /// ARN of the SNS topic that the alarms on dead letters notify
+    #[arg(long, value_name = "ARN", value_parser = arn::topic)]
+    alarm_topic: Option<String>,
 }
 
 /// The identity whose policy `iam-policy` prints.
@@ -68,12 +83,15 @@ pub fn iam_policy(options: &Options, whose: Whose) -> ExitCode {
 }
 
 /// Prints the template on standard output, and notes about it on standard error.
-pub fn cloudformation(options: &Options) -> ExitCode {
+pub fn cloudformation(options: &Options, extras: Extras) -> ExitCode {
+    let Extras { expire_days, trail, alarm_topic } = extras;
+    let extras = setup::Extras { expire_days, trail, alarm_topic };
     let document = needs(options).and_then(|(mut needs, audits)| {
         if options.input.is_empty() {
-            needs.queues.retain(|queue| !queue.is_crowdstrikes());
+            omit_crowdstrikes(&mut needs)?;
         }
-        setup::template(&needs, &wishes(options, audits)).map_err(|error| error.to_string())
+        let wishes = Wishes { extras, ..wishes(options, audits) };
+        setup::template(&needs, &wishes).map_err(|error| error.to_string())
     });
     print(document)
 }
@@ -86,18 +104,44 @@ fn needs(options: &Options) -> Result<(Needs, bool), String> {
         Needs::of(&config, std::slice::from_ref(bucket)).map_err(|error| error.to_string())?;
     }
     let needs = Needs::of(&config, &options.input).map_err(|error| error.to_string())?;
-    Ok((needs.in_regions(&options.region), config.globals.audit.is_some()))
+    let needs = needs.in_regions(&options.region).map_err(|error| error.to_string())?;
+    Ok((needs, config.globals.audit.is_some()))
+}
+
+/// Removes the queues that CrowdStrike has created. The error says that there was nothing else.
+fn omit_crowdstrikes(needs: &mut Needs) -> Result<(), String> {
+    let count = needs.queues.len();
+    needs.queues.retain(|queue| !queue.is_crowdstrikes());
+    let is_nothing = needs.queues.is_empty() && needs.calls.is_empty();
+    if count > 0 && is_nothing {
+        return Err("there is nothing to create: CrowdStrike's own queues are omitted unless --input names them, for \
+                    a queue of yours"
+            .to_owned());
+    }
+    Ok(())
 }
 
 fn wishes(options: &Options, audits: bool) -> Wishes {
     Wishes {
-        buckets: options.bucket.clone(),
-        kms_keys: options.kms_key.clone(),
-        dead_letters: options.dead_letters.clone(),
+        buckets: once(&options.bucket),
+        kms_keys: once(&options.kms_key),
+        dead_letters: once(&options.dead_letters),
         versioned: options.versioned,
         list: options.list,
         audit: options.audit || audits,
+        extras: setup::Extras::default(),
     }
+}
+
+/// Each value once.
+fn once<T: Clone + PartialEq>(values: &[T]) -> Vec<T> {
+    let mut known = Vec::new();
+    for value in values {
+        if !known.contains(value) {
+            known.push(value.clone());
+        }
+    }
+    known
 }
 
 fn print(document: Result<Document, String>) -> ExitCode {
@@ -106,10 +150,8 @@ fn print(document: Result<Document, String>) -> ExitCode {
             for note in notes {
                 let _ = writeln!(io::stderr(), "note: {note}");
             }
-            match writeln!(io::stdout(), "{json:#}") {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(_) => ExitCode::FAILURE,
-            }
+            let _ = writeln!(Out, "{json:#}");
+            ExitCode::SUCCESS
         }
         Err(message) => {
             let _ = writeln!(io::stderr(), "{message}");

@@ -1,4 +1,4 @@
-//! What shells, `man` and editors are given: `completions`, `man`, `schema`.
+//! The `completions`, `man` and `schema` commands, for shells, `man` and editors.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -9,6 +9,7 @@ use clap_mangen::Man;
 use rustix::fs::Mode;
 
 use super::examples;
+use crate::base::out::Out;
 use crate::config::schema;
 
 /// The program's name in a shell.
@@ -25,11 +26,11 @@ pub fn completions(shell: Shell) -> ExitCode {
 pub fn man(into: Option<&Path>) -> ExitCode {
     let Some(folder) = into else {
         let mut page = Vec::new();
-        // Memory takes all of it.
+        // Writing to memory does not fail.
         let _ = Man::new(examples::command()).render(&mut page);
         return print(&page);
     };
-    // Manual pages are for everybody, unlike what else this program writes.
+    // Manual pages are for all users, unlike the other files of this program.
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     let made =
         std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(examples::command(), folder));
@@ -48,8 +49,6 @@ pub fn schema() -> ExitCode {
 }
 
 fn print(text: &[u8]) -> ExitCode {
-    match io::stdout().write_all(text) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+    let _ = Out.write_all(text);
+    ExitCode::SUCCESS
 }

@@ -2,7 +2,7 @@
 //! stop that exceeds its time limit, whatever hangs, is cut short.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
@@ -12,6 +12,7 @@ use signal_hook::iterator;
 use super::exit::UNDELIVERED;
 use super::notify::ServiceManager;
 use crate::base::limits::{GIVE_BACK_TIME, LAST_WORDS_TIME, SHUTDOWN_TIMEOUT_DEFAULT, STOP_MARGIN};
+use crate::base::locks::lock;
 use crate::base::stop::Stop;
 
 /// Exit status after the second signal, as a shell reports it.
@@ -104,7 +105,7 @@ impl Signals {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

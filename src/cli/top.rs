@@ -1,4 +1,4 @@
-//! `top`: the live view of a collector that runs elsewhere, from its `/status.json`.
+//! The `top` command: a live view of a running collector, from its `/status.json`.
 
 mod block;
 
@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::Value;
 
+use super::exit::REFUSED;
+use crate::base::out::Out;
+use crate::config::url::absolute;
 use block::{Line, lines};
 pub use block::{figure, lag, services};
 
@@ -16,27 +19,33 @@ pub use block::{figure, lag, services};
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Number of intervals over which rates are averaged.
 const INTERVALS: usize = 10;
-/// For an answer.
+/// Time limit for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// No collector answers.
+/// Exit code if no collector answers.
 const NOBODY: u8 = 1;
 
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Where the status page is (`globals.status`): HOST:PORT or a URL
+    /// Address of the status page (`globals.status`): HOST:PORT or a URL
     #[arg(value_name = "ADDRESS", default_value = "127.0.0.1:9600")]
     address: String,
-    /// Prints the figures once, with rates over a second, and ends
+    /// Print the figures once, with rates over one second, and exit
     #[arg(long)]
     once: bool,
-    /// No colours
+    /// Omit colors
     #[arg(long)]
     plain: bool,
 }
 
-/// Until Ctrl-C, or once. Exit code 1: nobody answers.
+/// Shows the view until Ctrl-C, or once. Returns exit code 1 if no collector answers.
 pub fn run(options: &Options) -> ExitCode {
-    let url = url(&options.address);
+    let url = match url(&options.address) {
+        Ok(url) => url,
+        Err(refusal) => {
+            let _ = writeln!(io::stderr(), "{refusal}");
+            return ExitCode::from(REFUSED);
+        }
+    };
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(PATIENCE))
         .http_status_as_error(false)
@@ -63,7 +72,7 @@ pub fn run(options: &Options) -> ExitCode {
                 let _ = writeln!(io::stderr(), "{message}");
                 return ExitCode::from(NOBODY);
             }
-            // It may be starting again: counters begin anew.
+            // It may be restarting, which resets its counters.
             Err(message) => {
                 past.truncate(1);
                 Some(format!("{message}\n"))
@@ -71,7 +80,7 @@ pub fn run(options: &Options) -> ExitCode {
         };
         if let Some(text) = text {
             let clear = if terminal && !options.once { "\x1b[H\x1b[J" } else { "" };
-            let mut out = io::stdout().lock();
+            let mut out = Out;
             if write!(out, "{clear}{text}").and_then(|()| out.flush()).is_err() || options.once {
                 return ExitCode::SUCCESS;
             }
@@ -84,19 +93,30 @@ fn ask(agent: &ureq::Agent, url: &str) -> Result<Value, String> {
     let unknown = |error: String| format!("no collector answers at {url}: {error}");
     let mut answer = agent.get(url).call().map_err(|error| unknown(error.to_string()))?;
     if answer.status() != 200 {
-        return Err(unknown(format!(
-            "HTTP {}; is the name among the hosts of globals.status?",
-            answer.status()
-        )));
+        return Err(unknown(format!("HTTP {}: is this host name in globals.status.hosts?", answer.status())));
     }
     let text = answer.body_mut().read_to_string().map_err(|error| unknown(error.to_string()))?;
-    serde_json::from_str(&text).map_err(|_| unknown("the answer is not that of a collector".to_owned()))
+    read(&text).ok_or_else(|| unknown("this is not a collector's answer".to_owned()))
 }
 
-fn url(address: &str) -> String {
+/// Reads an answer. None if it has not the members that every version's answer has: other servers answer with JSON too.
+fn read(text: &str) -> Option<Value> {
+    let answer: Value = serde_json::from_str(text).ok()?;
+    let is_collectors = answer["version"].is_string()
+        && answer["ready"].is_boolean()
+        && answer["inputs"].is_array()
+        && answer["outputs"].is_array();
+    is_collectors.then_some(answer)
+}
+
+/// The address of the figures. The refusal doesn't contain it: it may contain a password.
+fn url(address: &str) -> Result<String, String> {
     let site = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
     let site = site.trim_end_matches('/').trim_end_matches("/status.json");
-    format!("{site}/status.json")
+    absolute(site).map_err(|refusal| {
+        format!("the address of the status page {refusal}: write HOST:PORT or a URL, such as 127.0.0.1:9600")
+    })?;
+    Ok(format!("{site}/status.json"))
 }
 
 fn shown(lines: &[Line], colours: bool) -> String {
@@ -115,9 +135,39 @@ mod tests {
     #[test]
     fn addresses() {
         for address in ["h:9600", "http://h:9600", "http://h:9600/", "http://h:9600/status.json"] {
-            assert_eq!(url(address), "http://h:9600/status.json");
+            assert_eq!(url(address).unwrap(), "http://h:9600/status.json");
         }
-        assert_eq!(url("https://x/a"), "https://x/a/status.json");
+        assert_eq!(url("https://x/a").unwrap(), "https://x/a/status.json");
+        for (bad, why) in [
+            ("http://user:secret@h:9600", "must not contain a user name or password"),
+            ("user:secret@h:9600", "must not contain a user name or password"),
+            ("127.0.0.1:99999", "port that is not a number from 1 to 65535"),
+            ("h:0", "port that is not a number from 1 to 65535"),
+            ("h:x", "port that is not a number from 1 to 65535"),
+            ("h:-1", "port that is not a number from 1 to 65535"),
+            ("", "must begin with https:// or http://"),
+            ("ftp://h", "must begin with https:// or http://"),
+        ] {
+            let refusal = url(bad).unwrap_err();
+            assert!(refusal.contains(why) && !refusal.contains("secret"), "{bad}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn only_a_collectors_answer_is_shown() {
+        let good = r#"{"version": "0.1.0", "ready": false, "inputs": [], "outputs": []}"#;
+        assert!(read(good).is_some());
+        for (from, to) in
+            [("\"0.1.0\"", "1"), ("false", "null"), ("[]", "{}"), ("\"inputs\"", "\"i\""), ("}", "")]
+        {
+            assert_eq!(read(&good.replace(from, to)), None, "{from}");
+        }
+        for other in ["{}", "[]", "null", "", "<html>"] {
+            assert_eq!(read(other), None, "{other}");
+        }
+        // What this version answers.
+        let own = crate::telemetry::testing::telemetry().snapshot(crate::telemetry::testing::now());
+        assert!(read(&serde_json::to_string(&own).unwrap()).is_some());
     }
 
     #[test]

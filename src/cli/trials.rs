@@ -1,4 +1,4 @@
-//! Runs the tests that stand beside services, for `check`.
+//! Runs the `tests` of services, for `check`.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use super::sample::{Outcome, Sample, Sent};
 /// A service's name, and its test.
 pub type Tests = [(Arc<Definition>, Trial)];
 
-/// What is wrong, test by test; files are looked for in `folder`.
+/// The failures, test by test. Relative files are in `folder`.
 pub fn problems(tests: &Tests, folder: &Path) -> Vec<Problem> {
     tests
         .iter()
@@ -29,13 +29,12 @@ fn problem((trial, message): (&Trial, String)) -> Problem {
         at: None,
         path: trial.path.clone(),
         message,
-        advice: "change the service's rules, or what the test expects; the command preview shows more"
-            .to_owned(),
+        advice: "change the service's rules or the test; `preview` shows more".to_owned(),
         vendor: None,
     }
 }
 
-/// None: everything is as it must be.
+/// Runs one test. Returns None if it passes.
 fn fault(service: &Arc<Definition>, trial: &Trial, folder: &Path) -> Option<String> {
     let object = match &trial.input {
         Input::Text(text) => text.clone().into_bytes(),
@@ -56,7 +55,7 @@ fn fault(service: &Arc<Definition>, trial: &Trial, folder: &Path) -> Option<Stri
     difference(&trial.expected, &found)
 }
 
-/// What became of a record.
+/// The fate of a record.
 enum Found {
     Dropped(usize),
     Sent { table: String, body: String },
@@ -139,6 +138,52 @@ outputs:
         let tests = trials::trials(&loaded);
         assert!(!tests.is_empty());
         problems(&tests, Path::new("/nonexistent")).into_iter().map(|problem| problem.message).collect()
+    }
+
+    /// The faults of the tests in a definitions file, and beside a service of an `aws` input.
+    #[test]
+    fn tests_stand_beside_all_kinds_of_services() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("config.yaml");
+        let text = r#"
+globals: {definitions: own.yaml}
+inputs:
+  aws:
+    id: 1
+    credentials: {access_key: AKIAIOSFODNN7EXAMPLE, access_secret: "0123456789012345678901234567890123456789"}
+    services:
+      audit-events-all:
+        types: [audits_api]
+        regions: [us-east-1]
+        tests:
+          - {lines: [{"eventSource": "s3.amazonaws.com"}], expect: [dropped]}
+outputs:
+  console: {type: console}
+"#;
+        let own = r#"
+custom_dns:
+  routing_template: my.app.dns.log
+  file_format: {type: line_split_processor, config: {json: true}}
+  tests: [{lines: [{"a": 1}], expect: [{table: my.app.dns.other}]}]
+"#;
+        std::fs::write(folder.path().join("own.yaml"), own).unwrap();
+        std::fs::write(&config, text).unwrap();
+        let loaded =
+            config::load(&config, &Environment::here()).unwrap_or_else(|problems| panic!("{problems}"));
+        let mut tests = trials::trials(&loaded);
+        tests.extend(trials::of_definitions(&config::catalog(&config).unwrap()));
+        let faults: Vec<_> = problems(&tests, folder.path())
+            .into_iter()
+            .map(|problem| format!("{}: {}", problem.path, problem.message))
+            .collect();
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert!(faults[0].starts_with("inputs.aws.services.audit-events-all.tests[0]: record 1 is not dropped: it goes to cloud.aws.cloudtrail."), "{faults:?}");
+        assert!(
+            faults[1].starts_with(
+                "custom_dns.tests[0]: record 1 goes to my.app.dns.log, and not to my.app.dns.other"
+            ),
+            "{faults:?}"
+        );
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! What `--version` says: version, commit, and how it was built.
+//! The text of `--version`: version, commit, and how it was built.
 
 use std::sync::LazyLock;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// Empty: nobody knows it, or it is no release.
+/// Empty if it is unknown, or this is no release.
 const COMMIT: &str = env!("A2D_COMMIT");
 const PROFILE: &str = env!("A2D_PROFILE");
 const TARGET: &str = env!("A2D_TARGET");
 
-/// One line: `0.1.0 (052bd73a1b2c of 2026-11-28, release, x86_64-unknown-linux-musl, features: parquet)`.
+/// The text, for example `0.1.0 (052bd73a1b2c of 2026-11-28, release, x86_64-unknown-linux-musl, features: lab, parquet)`.
 pub fn line() -> &'static str {
     static LINE: LazyLock<String> = LazyLock::new(made);
     &LINE
@@ -24,8 +24,9 @@ fn made() -> String {
 }
 
 fn features() -> String {
-    let features: &[&str] = if cfg!(feature = "parquet") { &["parquet"] } else { &[] };
-    features.join(", ")
+    let all = [("lab", cfg!(feature = "lab")), ("parquet", cfg!(feature = "parquet"))];
+    let built: Vec<&str> = all.into_iter().filter(|(_, is_built)| *is_built).map(|(name, _)| name).collect();
+    built.join(", ")
 }
 
 #[cfg(test)]
@@ -37,5 +38,6 @@ mod tests {
         let line = line();
         assert!(line.starts_with(VERSION) && line.contains(TARGET) && line.contains("features"), "{line}");
         assert_eq!(line.contains("parquet"), cfg!(feature = "parquet"));
+        assert_eq!(line.contains("lab"), cfg!(feature = "lab"));
     }
 }

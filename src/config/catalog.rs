@@ -19,6 +19,8 @@ pub struct Row {
     /// The line that `check` prints for the unchanged service.
     pub note: String,
     pub definition: Arc<Definition>,
+    /// The tests beside it in a definitions file, as written.
+    pub(super) tests: Option<Value>,
     /// The keys that a user's entry overrides.
     pub(super) keys: Map<String, Value>,
 }

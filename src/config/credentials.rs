@@ -5,6 +5,7 @@ use super::context::Context;
 use super::kind::Kind;
 use super::node::Mapping;
 use super::permissions;
+use crate::base::naming::{Arn, is_account};
 use crate::config::files::read_file;
 use crate::settings::{AccessKey, Credentials};
 
@@ -73,6 +74,8 @@ fn access_key(keys: &Mapping<'_>, names: &Names, context: &Context<'_>) -> Optio
     let id = value(keys, names.id.0, names.id.1, context);
     let secret = value(keys, names.secret.0, names.secret.1, context);
     let session_token = value(keys, names.token.0, names.token.1, context);
+    let secrets = [&secret, &session_token].into_iter().flatten().flatten();
+    secrets.for_each(|secret| keys.report.hide(secret));
     let missing = match (&id, &secret) {
         (Some(_), None) => names.secret.0,
         (None, Some(_)) => names.id.0,
@@ -154,15 +157,13 @@ fn role(keys: &Mapping<'_>, key: &'static str) -> Option<String> {
 
 /// Parses `arn:<partition>:iam::<12 digits>:role/<path and name>`.
 fn is_role(arn: &str) -> bool {
-    let parts: Vec<&str> = arn.splitn(6, ':').collect();
-    let [arn, partition, service, region, account, resource] = parts[..] else { return false };
-    arn == "arn"
-        && matches!(partition, "aws" | "aws-cn" | "aws-us-gov")
-        && service == "iam"
-        && region.is_empty()
-        && account.len() == 12
-        && account.bytes().all(|b| b.is_ascii_digit())
-        && resource.strip_prefix("role/").is_some_and(is_role_name)
+    Arn::parse(arn).is_some_and(|arn| {
+        matches!(arn.partition, "aws" | "aws-cn" | "aws-us-gov")
+            && arn.service == "iam"
+            && arn.region.is_empty()
+            && is_account(arn.account)
+            && arn.resource.strip_prefix("role/").is_some_and(is_role_name)
+    })
 }
 
 /// Accepts IAM's own alphabet, and slashes between the parts of a path.

@@ -61,7 +61,7 @@ fn describe_input(input: &Input) -> Vec<String> {
         (input.ack_messages && input.do_not_send, "messages are deleted unsent"),
     ];
     lines.extend(peculiarities.iter().filter(|(holds, _)| *holds).map(|(_, text)| format!("  {text}")));
-    lines.extend(input.start_time.map(|time| format!("  objects written before {time} are left out")));
+    lines.extend(input.start_time.map(|time| format!("  objects written before {time} are skipped")));
     lines
 }
 

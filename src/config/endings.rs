@@ -10,9 +10,9 @@ use crate::services::Definition;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endings {
     pub record: String,
-    /// In addition to empty objects and blank lines.
+    /// Content without records, in addition to empty objects and blank lines.
     pub empty: Vec<String>,
-    /// In addition to corruption, binary data, and unsupported packings.
+    /// Content that is refused, in addition to corruption, binary data, and unsupported packings.
     pub refused: Vec<String>,
 }
 

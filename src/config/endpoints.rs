@@ -14,6 +14,10 @@ const ADVICE: &str = "write scheme, host and port only: http://127.0.0.1:4566";
 /// The services that an input with a queue calls.
 pub(super) const QUEUE_SERVICES: [Service; 3] = [Service::Sqs, Service::S3, Service::Sts];
 
+/// The same, and the one that `check --online` asks for the age of the oldest message.
+pub(super) const QUEUE_SERVICES_CHECKED: [Service; 4] =
+    [Service::Sqs, Service::S3, Service::Sts, Service::CloudWatch];
+
 /// The endpoints of `services`. The file has precedence over the environment, a service's own endpoint over the common
 /// one. `credentials` name the profile that can select a variant.
 pub(super) fn read(
@@ -90,6 +94,7 @@ pub(super) fn key(service: Service) -> &'static str {
         Service::CloudWatch => "cloudwatch_endpoint_url",
         Service::Logs => "logs_endpoint_url",
         Service::GuardDuty => "guardduty_endpoint_url",
+        Service::DynamoDb => "dynamodb_endpoint_url",
     }
 }
 

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::base::runtime::clock;
+
 /// Values of environment variables.
 pub type Variables = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
@@ -26,7 +28,7 @@ impl Environment {
             host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             memory: machine_memory().min(control_group_memory().unwrap_or(u64::MAX)),
-            now: SystemTime::now(),
+            now: clock::wall(),
             variable: Box::new(|name| std::env::var(name).ok()),
         }
     }

@@ -1,20 +1,21 @@
 //! `globals` and `global_overrides`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::context::Context;
+use super::context::{Context, State};
 use super::kind::Kind;
 use super::memory::{format_size, parse_size};
 use super::node::Mapping;
-use super::problem::suggestion;
-use super::{audit, ignored, internal_events, status};
+use super::numbers;
+use super::problem::Report;
+use super::{audit, ignored, internal_events, persistence, status};
 use crate::base::limits;
 use crate::settings::{Globals, Output};
 
 const SIZE_ADVICE: &str = "write a whole number of bytes or with a unit: 256MiB, 4GiB, 2GB";
 
-/// The default folder of the ledger.
+/// The default folder of the ledger, relative to the file's.
 const STATE: &str = "state";
 
 /// Reads both; either may be missing. `first_id` is the first input's.
@@ -24,6 +25,7 @@ pub(super) fn read(
     first_id: Option<&str>,
     outputs: &[Output],
     context: &Context<'_>,
+    report: &Report,
 ) -> Globals {
     let mut read = defaults(first_id, context);
     if let Some(keys) = globals {
@@ -36,7 +38,21 @@ pub(super) fn read(
         keys.ignore(ignored::GLOBALS);
         keys.finish();
     }
+    read.state_directory = state(&read.state_directory, context, report);
     read
+}
+
+/// Resolves the ledger's folder, and warns of a second one, whose ledger knows of other deliveries.
+fn state(name: &Path, context: &Context<'_>, report: &Report) -> PathBuf {
+    let State { used, other } = context.find_state(name);
+    if let Some(other) = other {
+        let message = format!("{} is used, and {} exists too", used.display(), other.display());
+        let advice = "if both have a ledger, what one of them knows as delivered may be sent again: stop the collector, keep \
+                      the folder with the newer ledger.sqlite3, move the other away, and name the one you keep \
+                      by its absolute path (globals.persistence.config.directory_name)";
+        report.warning(Kind::Doubtful, "globals.persistence", message, advice);
+    }
+    used
 }
 
 fn defaults(first_id: Option<&str>, context: &Context<'_>) -> Globals {
@@ -51,8 +67,9 @@ fn defaults(first_id: Option<&str>, context: &Context<'_>) -> Globals {
         workers: environment.cores,
         fetchers: (environment.cores * limits::FETCHERS_PER_CORE).max(limits::FETCHERS_MIN),
         shutdown_timeout: limits::SHUTDOWN_TIMEOUT_DEFAULT,
-        state_directory: context.find(STATE, &[], Path::is_dir),
+        state_directory: PathBuf::from(STATE),
         state_required: true,
+        shared: None,
         status: Some(status::default(context)),
         internal_events: None,
         audit: None,
@@ -62,12 +79,12 @@ fn defaults(first_id: Option<&str>, context: &Context<'_>) -> Globals {
 }
 
 fn read_keys(globals: &mut Globals, keys: &Mapping<'_>, outputs: &[Output], context: &Context<'_>) {
-    if let Some(id) = keys.string("id") {
+    if let Some(id) = keys.name("id") {
         globals.host = default_host(&id, context);
         globals.name.clone_from(&id);
         globals.id = id;
     }
-    if let Some(name) = keys.string("name") {
+    if let Some(name) = keys.name("name") {
         globals.name = name;
     }
     if let Some(host) = host(keys) {
@@ -81,7 +98,7 @@ fn read_keys(globals: &mut Globals, keys: &Mapping<'_>, outputs: &[Output], cont
     globals.workers = count(keys, "workers", globals.workers);
     globals.fetchers = count(keys, "fetchers", globals.fetchers);
     globals.shutdown_timeout = shutdown_timeout(keys);
-    persistence(globals, keys, context);
+    persistence::read(globals, keys, context);
     globals.status = status::read(keys, context);
     globals.internal_events = internal_events::read(keys, outputs);
     globals.audit = audit::read(keys);
@@ -127,29 +144,12 @@ fn memory_limit(keys: &Mapping<'_>, default: u64, context: &Context<'_>) -> u64 
 }
 
 fn count(keys: &Mapping<'_>, key: &'static str, default: usize) -> usize {
-    keys.integer_if_set(key, 1..=limits::THREADS_MAX as i64)
+    keys.integer_if_set(key, numbers::THREADS)
         .and_then(|count| usize::try_from(count).ok())
         .unwrap_or(default)
 }
 
 fn shutdown_timeout(keys: &Mapping<'_>) -> Duration {
-    let max = limits::SHUTDOWN_TIMEOUT_MAX.as_secs() as i64;
-    keys.integer_if_set("shutdown_timeout", 0..=max)
-        .map_or(limits::SHUTDOWN_TIMEOUT_DEFAULT, |seconds| Duration::from_secs(seconds.unsigned_abs()))
-}
-
-fn persistence(globals: &mut Globals, keys: &Mapping<'_>, context: &Context<'_>) {
-    let Some(keys) = keys.mapping("persistence") else { return };
-    if let Some(kind) = keys.string("type").filter(|kind| kind != "filesystem") {
-        let message = format!("{kind:?} is not supported");
-        keys.report.error(Kind::Invalid, keys.path_of("type"), message, suggestion(&kind, &["filesystem"]));
-    }
-    globals.state_required = keys.boolean("required", true);
-    if let Some(config) = keys.mapping("config") {
-        if let Some(directory) = config.string("directory_name") {
-            globals.state_directory = context.find(&directory, &[], Path::is_dir);
-        }
-        config.finish();
-    }
-    keys.finish();
+    let seconds = keys.number("shutdown_timeout", &numbers::SHUTDOWN_TIMEOUT);
+    Duration::from_secs(seconds.unsigned_abs())
 }

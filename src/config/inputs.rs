@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::Context;
-use super::input::{RECEIVERS_DEFAULT, VISIBILITY_DEFAULT, id};
+use super::input::id;
 use super::kind::Kind;
 use super::node::{Mapping, Node};
+use super::numbers::{self, Number};
 use super::problem::{Report, suggestion};
 use super::registry::Catalog;
 use super::{aws, credentials, endpoints, ignored, service, url};
@@ -26,7 +27,7 @@ pub(super) fn read(root: &Mapping<'_>, context: &Context<'_>) -> aws::Read {
     };
     let mut enabled = 0;
     let mut read = aws::Read::default();
-    for (key, node) in inputs.entries() {
+    for (key, node) in inputs.named() {
         let Some(keys) = node.mapping() else { continue };
         if keys.boolean("enabled", true) && is_known_kind(key, &node) {
             enabled += 1;
@@ -71,7 +72,7 @@ fn read_input(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Option<Inp
     check_services(&keys, &services, direct_mode);
     keys.ignore(ignored::INPUT);
     let credentials = credentials::read(&keys, context);
-    let endpoints = endpoints::read(&keys, context, &endpoints::QUEUE_SERVICES, &credentials);
+    let endpoints = endpoints::read(&keys, context, &endpoints::QUEUE_SERVICES_CHECKED, &credentials);
     endpoints::check_region(&endpoints, region.as_deref().unwrap_or_default(), &keys);
     let input = Input {
         key: key.to_owned(),
@@ -86,8 +87,8 @@ fn read_input(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Option<Inp
         do_not_send,
         visibility_timeout: visibility_timeout(&keys),
         wait_time: wait_time(&keys),
-        messages_per_receive: small(&keys, "sqs_max_messages", limits::SQS_MESSAGES_MAX, 10),
-        receivers: small(&keys, "receivers", limits::RECEIVERS_MAX as u32, RECEIVERS_DEFAULT as u32) as usize,
+        messages_per_receive: small(&keys, "sqs_max_messages", &numbers::MESSAGES),
+        receivers: small(&keys, "receivers", &numbers::RECEIVERS) as usize,
         missing_object: missing_object(&keys),
         request_payer: keys.boolean("request_payer", false),
         start_time: None,
@@ -133,7 +134,7 @@ fn region(keys: &Mapping<'_>, queue_url: Option<&str>) -> Option<String> {
 }
 
 fn services(keys: &Mapping<'_>, region: &str, catalog: &Catalog) -> Vec<Arc<Definition>> {
-    let entries = keys.mapping("services").map(|services| services.entries().collect::<Vec<_>>());
+    let entries = keys.mapping("services").map(|services| services.named().collect::<Vec<_>>());
     let mut entries = entries.unwrap_or_default();
     entries.retain(|(_, node)| service::is_enabled(node));
     if entries.is_empty() {
@@ -180,8 +181,7 @@ fn ack_messages(keys: &Mapping<'_>, do_not_send: bool) -> bool {
 }
 
 fn visibility_timeout(keys: &Mapping<'_>) -> Duration {
-    let max = limits::VISIBILITY_TIMEOUT_MAX.as_secs() as i64;
-    let seconds = keys.integer("sqs_visibility_timeout", 1..=max, VISIBILITY_DEFAULT.as_secs() as i64);
+    let seconds = keys.number("sqs_visibility_timeout", &numbers::VISIBILITY_TIMEOUT);
     let timeout = Duration::from_secs(seconds.unsigned_abs());
     if timeout < limits::VISIBILITY_TIMEOUT_ADVISED_MIN {
         let path = keys.path_of("sqs_visibility_timeout");
@@ -192,8 +192,7 @@ fn visibility_timeout(keys: &Mapping<'_>) -> Duration {
 }
 
 fn wait_time(keys: &Mapping<'_>) -> Duration {
-    let max = limits::SQS_WAIT_MAX.as_secs() as u32;
-    let seconds = keys.integer("sqs_wait_timeout", 0..=i64::from(max), i64::from(max));
+    let seconds = keys.number("sqs_wait_timeout", &numbers::WAIT_TIMEOUT);
     Duration::from_secs(seconds.unsigned_abs())
 }
 
@@ -210,10 +209,9 @@ fn missing_object(keys: &Mapping<'_>) -> MissingObject {
     }
 }
 
-/// Reads a count from 1 to `max`.
-fn small(keys: &Mapping<'_>, key: &'static str, max: u32, default: u32) -> u32 {
-    let count = keys.integer(key, 1..=i64::from(max), i64::from(default));
-    u32::try_from(count).unwrap_or(default)
+/// Reads a count, which is small.
+fn small(keys: &Mapping<'_>, key: &'static str, number: &Number) -> u32 {
+    u32::try_from(keys.number(key, number)).unwrap_or(1)
 }
 
 /// Checks the inputs together.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::kind::Kind;
 use super::node::Mapping;
+use super::numbers;
 use super::problem::suggestion;
 use super::service;
-use crate::base::limits::INTERNAL_EVENTS_PERIOD;
 use crate::settings::{InternalEvents, Output};
 
 /// Reads the key. None if it is absent or unusable.
@@ -16,7 +16,7 @@ pub(super) fn read(globals: &Mapping<'_>, outputs: &[Output]) -> Option<Internal
     let tag =
         keys.required("tag", "name a table, such as my.app.collector.stats").filter(|tag| is_tag(&keys, tag));
     let output = keys.string("output").filter(|name| is_output(&keys, name, outputs));
-    let seconds = keys.integer("period", 5..=86_400, INTERNAL_EVENTS_PERIOD.as_secs() as i64);
+    let seconds = keys.number("period", &numbers::INTERNAL_EVENTS_PERIOD);
     keys.finish();
     let period = Duration::from_secs(seconds.unsigned_abs());
     Some(InternalEvents { tag: tag?, output, period }).filter(|_| enabled)

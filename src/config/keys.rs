@@ -1,6 +1,8 @@
 //! The configuration's keys, for the documentation. A test checks that these are exactly the keys that the readers ask
 //! for, by following each reader over all examples.
 
+use super::numbers::{self, default, range, seconds};
+
 /// The keys of one mapping.
 #[derive(Debug)]
 pub struct Section {
@@ -56,17 +58,17 @@ pub const SECTIONS: &[Section] = &[
                 "a quarter of the memory, at most `4GiB`, or more if the inputs need it",
                 "bound on the memory: [what it covers](delivery.md#memory)",
             ),
-            ("workers", "1 to 4096", "the machine's cores", "threads that inflate and split"),
+            ("workers", range!(numbers::THREADS), "the machine's cores", "threads that inflate and split"),
             (
                 "fetchers",
-                "1 to 4096",
+                range!(numbers::THREADS),
                 "4 per core, at least 8",
                 "threads that fetch objects, shared by all inputs",
             ),
             (
                 "shutdown_timeout",
-                "seconds, 0 to 3600",
-                "25",
+                seconds!(numbers::SHUTDOWN_TIMEOUT.range),
+                default!(numbers::SHUTDOWN_TIMEOUT),
                 "time for work in flight to finish at a stop or reload; after that, messages have 4 more seconds to be returned to their queues",
             ),
             ("definitions", "file", NONE, "your own services, for all inputs ([services](services.md))"),
@@ -86,20 +88,33 @@ pub const SECTIONS: &[Section] = &[
         place: "globals.persistence",
         about: "",
         keys: &[
-            ("type", "`filesystem`", "`filesystem`", "the only one"),
+            (
+                "type",
+                "`filesystem`, `dynamodb`",
+                "`filesystem`",
+                "`dynamodb`: share polled sources among hosts ([fleet](fleet.md)); the folder is needed too",
+            ),
             ("required", "true, false", "true", "false: start without the ledger if it cannot be opened"),
             ("config", "mapping", NONE, "its location"),
         ],
     },
     Section {
         place: "globals.persistence.config",
-        about: "",
-        keys: &[(
-            "directory_name",
-            "folder",
-            "`state`",
-            "the ledger's folder, in the file's folder, or beside it if such a folder exists; one per collector",
-        )],
+        about: "All but the first are for `dynamodb`.",
+        keys: &[
+            (
+                "directory_name",
+                "folder",
+                "`state`",
+                "the ledger's folder, in the file's folder, or beside it if such a folder exists; for a file in `/etc/NAME`, in `/var/lib/NAME`; one per collector",
+            ),
+            ("table", "name", NONE, "needed with `dynamodb`: the table, the same for all hosts"),
+            ("region", "region", NONE, "needed with `dynamodb`: the table's region"),
+            ("credentials", "mapping", "the standard AWS chain", "as in `inputs.sqs_collector`"),
+            ("endpoint_url", "URL", "AWS's", "scheme, host and port of DynamoDB and STS"),
+            ("dynamodb_endpoint_url", "URL", "`endpoint_url`", "the same for DynamoDB alone"),
+            ("sts_endpoint_url", "URL", "`endpoint_url`", "the same for STS alone"),
+        ],
     },
     Section {
         place: "globals.status",
@@ -107,7 +122,7 @@ pub const SECTIONS: &[Section] = &[
         keys: &[
             ("enabled", "true, false", "true", "serve the status page and the metrics"),
             ("address", "IP address", "127.0.0.1", "the address to listen on"),
-            ("port", "1 to 65535", "9600", NONE),
+            ("port", range!(numbers::PORT), "9600", NONE),
             ("hosts", "list of names", "the machine's name", "host names that browsers and scrapers may use"),
         ],
     },
@@ -149,7 +164,12 @@ pub const SECTIONS: &[Section] = &[
             ("enabled", "true, false", "true", NONE),
             ("tag", "text", NEEDED, "the Devo table"),
             ("output", "name", "all outputs", "the output that gets them"),
-            ("period", "seconds, 5 to 86400", "60", "how often statistics are sent"),
+            (
+                "period",
+                seconds!(numbers::INTERNAL_EVENTS_PERIOD.range),
+                default!(numbers::INTERNAL_EVENTS_PERIOD),
+                "how often statistics are sent",
+            ),
         ],
     },
     Section {
@@ -179,7 +199,7 @@ pub const SECTIONS: &[Section] = &[
         about: "Paths are relative to the file's folder; certificates are also looked for in a folder `certs` in it or beside it.",
         keys: &[
             ("address", "host name or IP address", NEEDED, "`collector-us.devo.io`, or -eu, -ca, -ap"),
-            ("port", "1 to 65535", "443 for Devo, otherwise required", NONE),
+            ("port", range!(numbers::PORT), "443 for Devo, otherwise required", NONE),
             (
                 "type",
                 "`SSL` (`TLS`), `TCP` (`CLEAR`)",
@@ -194,18 +214,28 @@ pub const SECTIONS: &[Section] = &[
             ),
             ("cert", "PEM file", "required for Devo", "client certificate"),
             ("key", "PEM file", "required for Devo", "its private key, not encrypted"),
-            ("senders", "1 to 256", "2", "connections, each with a thread"),
+            (
+                "senders",
+                range!(numbers::SENDERS.range),
+                default!(numbers::SENDERS),
+                "connections, each with a thread",
+            ),
             (
                 "compression",
                 "`gzip`, `none`",
                 "`none`",
                 "compress the connection; not for events of FIFO queues",
             ),
-            ("compression_level", "1 to 12", "1", "with `gzip`"),
+            (
+                "compression_level",
+                range!(numbers::COMPRESSION_LEVEL.range),
+                default!(numbers::COMPRESSION_LEVEL),
+                "with `gzip`",
+            ),
             (
                 "confirmation",
                 "`acknowledgement`, `close`",
-                "`acknowledgement`",
+                "`close`",
                 "proof that the peer has an event: [two ways](delivery.md#what-a-peer-must-show)",
             ),
             (
@@ -245,10 +275,25 @@ pub const SECTIONS: &[Section] = &[
             ),
             ("direct_mode", "true, false", "false", "the message is the log itself; one service only"),
             ("do_not_send", "true, false", "false", "do everything except send"),
-            ("sqs_visibility_timeout", "seconds, 1 to 43200", "120", "extended while a message is in flight"),
-            ("sqs_wait_timeout", "seconds, 0 to 20", "20", "wait time of a long poll"),
-            ("sqs_max_messages", "1 to 10", "10", "per receive"),
-            ("receivers", "1 to 64", "2", "threads that poll the queue"),
+            (
+                "sqs_visibility_timeout",
+                seconds!(numbers::VISIBILITY_TIMEOUT.range),
+                default!(numbers::VISIBILITY_TIMEOUT),
+                "extended while a message is in flight",
+            ),
+            (
+                "sqs_wait_timeout",
+                seconds!(numbers::WAIT_TIMEOUT.range),
+                default!(numbers::WAIT_TIMEOUT),
+                "wait time of a long poll",
+            ),
+            ("sqs_max_messages", range!(numbers::MESSAGES.range), default!(numbers::MESSAGES), "per receive"),
+            (
+                "receivers",
+                range!(numbers::RECEIVERS.range),
+                default!(numbers::RECEIVERS),
+                "threads that poll the queue",
+            ),
             (
                 "missing_object",
                 "`retry`, `skip`",
@@ -270,6 +315,12 @@ pub const SECTIONS: &[Section] = &[
             ("sqs_endpoint_url", "the same", "`endpoint_url`, `AWS_ENDPOINT_URL_SQS`", "for SQS alone"),
             ("s3_endpoint_url", "the same", "`endpoint_url`, `AWS_ENDPOINT_URL_S3`", "for S3 alone"),
             ("sts_endpoint_url", "the same", "`endpoint_url`, `AWS_ENDPOINT_URL_STS`", "for STS alone"),
+            (
+                "cloudwatch_endpoint_url",
+                "the same",
+                "`endpoint_url`, `AWS_ENDPOINT_URL_CLOUDWATCH`",
+                "for CloudWatch alone, which only `check --online` asks",
+            ),
         ],
     },
     Section {
@@ -330,7 +381,7 @@ pub const SECTIONS: &[Section] = &[
                 "tests",
                 "list",
                 NONE,
-                "samples and what must become of them: [`check` runs them](custom_service.md#tests)",
+                "samples and expected results: [`check` runs them](custom_service.md#tests)",
             ),
         ],
     },
@@ -379,11 +430,16 @@ pub const SECTIONS: &[Section] = &[
             ("tag", "text", "the service's table", "with placeholders in braces"),
             (
                 "request_period_in_seconds",
-                "seconds, 1 to 86400",
-                "60",
+                seconds!(numbers::REQUEST_PERIOD.range),
+                default!(numbers::REQUEST_PERIOD),
                 "from the start of one pull to the start of the next",
             ),
-            ("pull_retries", "0 to 1000", "3", "retries of a call in one pull"),
+            (
+                "pull_retries",
+                range!(numbers::PULL_RETRIES.range),
+                default!(numbers::PULL_RETRIES),
+                "retries of a call in one pull",
+            ),
             (
                 "start_time",
                 "UTC time",
@@ -391,6 +447,12 @@ pub const SECTIONS: &[Section] = &[
                 "nothing older is read; older objects that a queue announces are acknowledged and left out",
             ),
             ("auto_event_type", "true, false", "false", "use the event's own type in the tag"),
+            (
+                "tests",
+                "list",
+                NONE,
+                "samples of an object and what must become of them, for the first of its feeds: [`check` runs them](custom_service.md#tests)",
+            ),
             ("event_type_processor_mapping", "mapping", NONE, "tags for some event types"),
             ("event_type_file_regex_patterns", "mapping", NONE, "types derived from object keys"),
             (
@@ -403,8 +465,18 @@ pub const SECTIONS: &[Section] = &[
             ("vpcflowlogs_sqs_queue_name", "text", "required by its service", "the queue's name"),
             ("cloudfrontlogs_sqs_queue_name", "text", "required by its service", "the queue's name"),
             ("cisco_umbrella_sqs_queue_name", "text", "required by its service", "the queue's name"),
-            ("gap_until_now_in_minutes", "0 to 10080", "15", "how late events may be"),
-            ("time_slot_in_hours", "1 to 2160", "1", "length of one look-up"),
+            (
+                "gap_until_now_in_minutes",
+                range!(numbers::GAP.range),
+                default!(numbers::GAP),
+                "how late events may be",
+            ),
+            (
+                "time_slot_in_hours",
+                range!(numbers::TIME_SLOT.range),
+                default!(numbers::TIME_SLOT),
+                "length of one look-up",
+            ),
             ("sources", "text or list", "`all_sources`", "only these event sources"),
             ("drop_event_names", "list", NONE, "events that are not sent"),
             ("metric_namespaces", "list", "all", "only these namespaces"),

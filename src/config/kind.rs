@@ -1,6 +1,6 @@
-//! What kind of problem it is.
+//! Kinds of problems.
 
-/// What sort of problem it is.
+/// The kind of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The file is missing, or is neither YAML nor JSON.

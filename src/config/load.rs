@@ -1,10 +1,11 @@
 //! File or text -> [`Config`].
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::context::Context;
+use super::context::{self, Context};
 use super::files::read_text;
 use super::kind::Kind;
 use super::node::{Mapping, Node};
@@ -36,7 +37,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Problems> 
 /// The same with the outputs of another file, so that a file of the vendor's cloud server stays as it is.
 ///
 /// # Errors
-/// As [`load`].
+/// The errors of [`load`].
 pub fn load_with(path: &Path, outputs: Option<&Path>, environment: &Environment) -> Result<Loaded, Problems> {
     let outputs = outputs.map(outputs_of).transpose()?;
     let (loaded, problems) =
@@ -44,7 +45,7 @@ pub fn load_with(path: &Path, outputs: Option<&Path>, environment: &Environment)
     accept(loaded, problems)
 }
 
-/// The `outputs` of a file. Their certificates lie beside it.
+/// Reads the `outputs` of a file. Their certificates are relative to its folder.
 fn outputs_of(path: &Path) -> Result<Value, Problems> {
     let text = read_configuration(path)?;
     let report = Report::default();
@@ -96,7 +97,7 @@ pub fn catalog(path: &Path) -> Result<Catalog, Problems> {
         Some(read_catalog(globals.as_ref(), &folder(path), &report))
     });
     match catalog {
-        Some(catalog) if !report.has_errors() => Ok(catalog),
+        Some(catalog) if !report.has_errors() => Ok(catalog.into_owned()),
         _ => Err(Problems(report.into_problems())),
     }
 }
@@ -104,9 +105,9 @@ pub fn catalog(path: &Path) -> Result<Catalog, Problems> {
 /// Reads a file's text; relative paths in it start at `base`.
 ///
 /// # Errors
-/// Those of [`load`].
+/// The errors of [`load`].
 pub fn parse(text: &str, base: &Path, environment: &Environment) -> Result<Loaded, Problems> {
-    let (loaded, problems) = read(text, None, None, base, environment);
+    let (loaded, problems) = read(text, None, None, &context::whole(base), environment);
     accept(loaded, problems)
 }
 
@@ -127,6 +128,7 @@ fn read(
             root.insert("outputs".to_owned(), outputs);
         }
         substitute::replace(&mut tree, &environment.variable, &report);
+        secrets::protect(&tree, &report);
         placeholders::report(&tree, &report);
         let root = Node::new("", &tree, &report).mapping()?;
         let config = read_root(root, base, environment)?;
@@ -167,14 +169,13 @@ fn read_configuration(path: &Path) -> Result<String, Problems> {
 }
 
 fn folder(path: &Path) -> PathBuf {
-    let folder = path.parent().unwrap_or(Path::new(""));
-    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
+    context::whole(path.parent().unwrap_or(Path::new("")))
 }
 
-fn read_catalog(globals: Option<&Mapping<'_>>, base: &Path, report: &Report) -> Catalog {
-    let mut catalog = Catalog::built_in().clone();
+fn read_catalog(globals: Option<&Mapping<'_>>, base: &Path, report: &Report) -> Cow<'static, Catalog> {
+    let mut catalog = Cow::Borrowed(Catalog::built_in());
     if let Some(file) = globals.and_then(|globals| globals.string("definitions")) {
-        catalog.add_file(&base.join(file), report);
+        catalog.to_mut().add_file(&base.join(file), report);
     }
     catalog
 }
@@ -192,7 +193,7 @@ fn read_root(root: Mapping<'_>, base: &Path, environment: &Environment) -> Optio
     let of_queue = inputs.first().map(|input| input.id.split('/').next().unwrap_or_default());
     let first_id = of_queue.or_else(|| sources.first().map(|source| source.input.as_str()));
     let is_limit_written = globals_map.as_ref().is_some_and(|globals| globals.has("memory_limit"));
-    let globals = globals::read(globals_map, overrides, first_id, &outputs, context);
+    let globals = globals::read(globals_map, overrides, first_id, &outputs, context, root.report);
     outputs::check_with(&inputs, &outputs, root.report);
     let mut config = Config { globals, inputs, sources, listings, outputs };
     config.fit_memory(is_limit_written, environment.memory, root.report);

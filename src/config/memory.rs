@@ -157,7 +157,7 @@ mod tests {
 
     const FILE: &str = r#"
         globals: {id: "1", memory_limit: LIMIT, fetchers: 500, workers: 2}
-        outputs: {relay: {type: relay, config: {address: h, port: 1, type: TCP, senders: SENDERS}}}
+        outputs: {relay: {type: relay, config: {address: h, port: 1, type: TCP, senders: SENDERS, confirmation: acknowledgement}}}
         inputs: {INPUTS}"#;
 
     fn load(limit: &str, senders: usize, inputs: usize) -> Result<config::Loaded, config::Problems> {

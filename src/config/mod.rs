@@ -21,8 +21,10 @@ pub mod kind;
 mod load;
 mod memory;
 mod node;
+mod numbers;
 mod outputs;
 mod permissions;
+mod persistence;
 mod placeholders;
 pub mod problem;
 pub mod registry;
@@ -36,7 +38,7 @@ mod substitute;
 mod tls;
 mod tree;
 pub mod trials;
-mod url;
+pub mod url;
 mod users;
 pub mod vendor;
 
@@ -46,5 +48,7 @@ pub use load::{Loaded, catalog, load, load_inputs, load_with, parse};
 pub use problem::{Problem, Problems, Severity};
 pub use snapshot::{Changes, Snapshot};
 
+#[cfg(test)]
+pub mod testing;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,9 @@ use serde_json::{Map, Value};
 use super::ignored::Ignored;
 use super::keys::SECTIONS;
 use super::kind::Kind;
+use super::numbers::Number;
 use super::problem::{Report, closest, suggestion};
+use crate::base::text::is_plain;
 
 /// A value and its path.
 #[derive(Clone)]
@@ -106,7 +108,7 @@ impl<'a> Node<'a> {
         None
     }
 
-    /// The same of a value that is no secret, and is shown.
+    /// Reports the same problem and shows the value, which is no secret.
     fn wrong_value<T>(&self, expected: &str, advice: impl Into<String>) -> Option<T> {
         const SHOWN_MAX: usize = 40;
         let shown = match self.value {
@@ -151,6 +153,18 @@ impl<'a> Mapping<'a> {
         self.entries
             .iter()
             .map(|(key, value)| (key.as_str(), Node::new(self.path_of(key), value, self.report)))
+    }
+
+    /// The entries whose keys are names: logs, metrics and the status page show them, so they must be plain text.
+    pub fn named(&self) -> impl Iterator<Item = (&'a str, Node<'a>)> {
+        self.entries().inspect(|(key, _)| check_name(key, &self.path_of(key), self.report))
+    }
+
+    /// Reads text that is a name, like the keys of [`Mapping::named`].
+    pub fn name(&self, key: &'static str) -> Option<String> {
+        let name = self.string(key)?;
+        check_name(&name, &self.path_of(key), self.report);
+        Some(name)
     }
 
     /// A copy of the mapping, for readers that change it before they read it.
@@ -203,6 +217,11 @@ impl<'a> Mapping<'a> {
         asked::note_form(&self.path, key, "true, false".to_owned());
         let node = self.node(key)?;
         if is_blank(node.value) { None } else { node.boolean() }
+    }
+
+    /// Reads a number with a range and a default of its own.
+    pub fn number(&self, key: &'static str, number: &Number) -> i64 {
+        self.integer(key, number.range.clone(), number.default)
     }
 
     pub fn integer(&self, key: &'static str, range: RangeInclusive<i64>, default: i64) -> i64 {
@@ -270,18 +289,21 @@ impl<'a> Mapping<'a> {
         }
     }
 
-    /// What was probably meant: another key of this mapping, or a key that stands elsewhere.
+    /// The key that was probably meant: one of this mapping, or one that belongs elsewhere.
     fn advice(&self, key: &str, known: &[&str]) -> String {
         let is_meant = closest(key, known.iter().copied()).is_some();
-        // A service of another kind has such a key.
-        let is_home = |home: &&str| home.ends_with(".NAME") && self.path.contains(".services.");
+        // A service of another kind, or one of the user's own, has such a key.
+        let is_home = |home: &&str| {
+            self.path.contains(".services.")
+                && (home.ends_with(".NAME") || *home == "globals.persistence.config")
+        };
         match home(key).filter(|home| !is_meant && !is_home(home)) {
             Some(home) => format!("it belongs under {home}"),
             None => suggestion(key, known),
         }
     }
 
-    /// Makes keys known whose readers are not asked.
+    /// Marks keys as known whose readers do not run.
     pub fn know(&self, keys: impl IntoIterator<Item = &'static str>) {
         let mut known = self.known.borrow_mut();
         for key in keys {
@@ -296,7 +318,17 @@ impl<'a> Mapping<'a> {
     }
 }
 
-/// The mapping in which a key or a service stands. None: several have such a key, or none has.
+fn check_name(name: &str, path: &str, report: &Report) {
+    if !is_plain(name) {
+        let message =
+            format!("the name {name:?} has characters that are invisible or change the order of others");
+        let advice =
+            "use letters, digits, _ and -: the name is shown in logs, metrics and on the status page";
+        report.error(Kind::Invalid, path, message, advice);
+    }
+}
+
+/// The mapping in which a key or a service belongs. None if several have such a key, or none has.
 fn home(key: &str) -> Option<&'static str> {
     if key.starts_with("aws_sqs_") {
         return Some("the \"services\" of an input");

@@ -4,6 +4,7 @@ use super::context::Context;
 use super::kind::Kind;
 use super::memory::format_size;
 use super::node::{Mapping, Node, means_off};
+use super::numbers;
 use super::problem::{Report, suggestion};
 use super::{ignored, tls};
 use crate::base::limits;
@@ -11,7 +12,6 @@ use crate::settings::{Confirmation, Rates};
 use crate::settings::{Destination, Input, Output};
 
 const DEVO_PORT: u16 = 443;
-const SENDERS_DEFAULT: i64 = 2;
 
 /// The vendor's names for outputs.
 const TYPES: &[&str] = &["devo_platform", "DEVO", "syslog", "relay", "console"];
@@ -24,7 +24,7 @@ pub(super) fn read(root: &Mapping<'_>, context: &Context<'_>) -> Vec<Output> {
     };
     let mut enabled = 0;
     let mut read = Vec::new();
-    for (name, node) in outputs.entries() {
+    for (name, node) in outputs.named() {
         let Some(keys) = node.mapping() else { continue };
         if keys.boolean("enabled", true) {
             enabled += 1;
@@ -38,7 +38,7 @@ pub(super) fn read(root: &Mapping<'_>, context: &Context<'_>) -> Vec<Output> {
 }
 
 fn no_output(root: &Mapping<'_>) {
-    // Not the console: what is printed counts as delivered, and its message is deleted.
+    // The console is no advice: printing counts as delivery, and the messages would be deleted.
     let advice = "write one to Devo: \"devo_1\": {\"type\": \"devo_platform\", \"config\": {\"address\": \"collector-us.devo.io\", \
                   \"chain\": \"chain.crt\", \"cert\": \"domain.crt\", \"key\": \"domain.key\"}}; a file without outputs, as the vendor's \
                   cloud server writes it, can stay as it is: --output FILE names one that has them";
@@ -54,7 +54,7 @@ fn read_output(name: &str, node: &Node<'_>, keys: Mapping<'_>, context: &Context
     };
     keys.finish();
     let (kind, config) = (kind?, config?);
-    let senders = config.integer("senders", 1..=limits::SENDERS_MAX as i64, SENDERS_DEFAULT);
+    let senders = config.number("senders", &numbers::SENDERS);
     let destination = match kind.to_ascii_lowercase().as_str() {
         "devo_platform" | "devo" => platform(&config, context),
         "syslog" | "relay" => relay(&config, context),
@@ -89,7 +89,7 @@ fn read_output(name: &str, node: &Node<'_>, keys: Mapping<'_>, context: &Context
 fn platform(config: &Mapping<'_>, context: &Context<'_>) -> Option<Destination> {
     if transport(config) == Some(Transport::Tcp) {
         let advice = "write \"type\": \"SSL\"; for an in-house relay the output's type is \"syslog\"";
-        config.report.error(Kind::Invalid, config.path_of("type"), "Devo takes TLS only", advice);
+        config.report.error(Kind::Invalid, config.path_of("type"), "Devo accepts only TLS", advice);
     }
     let address = address(config, "collector-us.devo.io");
     let port = port(config, Some(DEVO_PORT));
@@ -149,7 +149,7 @@ pub(super) fn check_with(inputs: &[Input], outputs: &[Output], report: &Report) 
     }
 }
 
-/// What is only printed is gone from its queue all the same.
+/// Warns if messages are deleted although their records are only printed.
 fn warn_of_deletion(inputs: &[Input], outputs: &[Output], report: &Report) {
     let is_console = |output: &Output| matches!(output.destination, Destination::Console);
     if outputs.is_empty() || !outputs.iter().all(is_console) {
@@ -202,7 +202,7 @@ fn address(config: &Mapping<'_>, example: &str) -> Option<String> {
 }
 
 fn port(config: &Mapping<'_>, default: Option<u16>) -> Option<u16> {
-    if let Some(port) = config.integer_if_set("port", 1..=65535) {
+    if let Some(port) = config.integer_if_set("port", numbers::PORT) {
         return u16::try_from(port).ok();
     }
     if default.is_none() && !config.has("port") {
@@ -223,7 +223,8 @@ fn confirmation(config: &Mapping<'_>, destination: &Option<Destination>) -> Conf
         return Confirmation::default();
     }
     match config.string(KEY).as_deref() {
-        None | Some("acknowledgement") => Confirmation::Acknowledgement,
+        None => Confirmation::default(),
+        Some("acknowledgement") => Confirmation::Acknowledgement,
         Some("close") => Confirmation::Close,
         Some(other) => {
             let message = format!("{other:?} is not a known confirmation");
@@ -242,7 +243,7 @@ fn gzip_level(config: &Mapping<'_>, kind: &str) -> Option<u8> {
         config.without_effect(&[LEVEL], "remove it, or write \"compression\": \"gzip\" beside it");
         return None;
     }
-    u8::try_from(config.integer(LEVEL, 1..=12, limits::GZIP_LEVEL_DEFAULT.into())).ok()
+    u8::try_from(config.number(LEVEL, &numbers::COMPRESSION_LEVEL)).ok()
 }
 
 fn wants_gzip(config: &Mapping<'_>, kind: &str) -> bool {

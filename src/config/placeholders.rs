@@ -1,4 +1,4 @@
-//! What a sample leaves for its reader to fill in: `<YOUR_KEY>`.
+//! Placeholders of a sample that its reader must replace: `<YOUR_KEY>`.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use super::problem::Report;
 /// Texts of a service can look like anything: patterns, separators.
 const SERVICES: &str = "services";
 
-/// Reports what is not filled in yet.
+/// Reports placeholders that have not been replaced.
 pub(super) fn report(tree: &Value, report: &Report) {
     walk(tree, "", report);
 }
@@ -19,8 +19,8 @@ fn walk(value: &Value, path: &str, report: &Report) {
             report.error(
                 Kind::Invalid,
                 path,
-                "is a placeholder that is not filled in",
-                "write the value itself",
+                "is a placeholder that has not been replaced",
+                "write the actual value",
             );
         }
         Value::Object(entries) => {
@@ -38,7 +38,7 @@ fn walk(value: &Value, path: &str, report: &Report) {
     }
 }
 
-/// In angle brackets, as documents write them.
+/// True for text in angle brackets, which documents use for placeholders.
 fn is_placeholder(text: &str) -> bool {
     let inside = text.trim().strip_prefix('<').and_then(|text| text.strip_suffix('>'));
     let is_of_words = |text: &str| {

@@ -6,9 +6,10 @@ use std::fmt;
 
 use super::kind::Kind;
 use super::vendor;
+use crate::base::limits::SECRET_HIDDEN_CHARS;
 use crate::base::text::one_line;
 
-/// Whether it prevents the start.
+/// The severity: an error prevents the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     Error,
@@ -58,7 +59,12 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// By what problems are sorted.
+    fn hide(&mut self, secret: &str) {
+        let texts = [&mut self.path, &mut self.message, &mut self.advice].into_iter().chain(&mut self.vendor);
+        texts.for_each(|text| *text = without(text, secret));
+    }
+
+    /// The key for sorting problems.
     pub fn order(&self) -> (Severity, bool, Option<At>) {
         let is_elsewhere = self.at.is_none() || self.path.contains(": ");
         (self.severity, is_elsewhere, self.at)
@@ -114,6 +120,8 @@ impl fmt::Display for Problems {
 pub struct Report {
     problems: RefCell<Vec<Problem>>,
     positions: RefCell<Positions>,
+    /// Texts that no problem shows, wherever they occur.
+    hidden: RefCell<Vec<String>>,
 }
 
 impl Report {
@@ -129,7 +137,7 @@ impl Report {
         self.push(Severity::Error, kind, at, path, message.into(), advice.into());
     }
 
-    /// An error at a place of its own.
+    /// An error with a place that is given.
     pub fn error_at(
         &self,
         at: Option<At>,
@@ -141,7 +149,7 @@ impl Report {
         self.push(Severity::Error, kind, at, path.into(), message.into(), advice.into());
     }
 
-    /// Says where keys stand, for problems that are told from now on.
+    /// Sets the places of keys, for problems that are reported from now on.
     pub fn locate(&self, positions: Positions) {
         *self.positions.borrow_mut() = positions;
     }
@@ -156,6 +164,11 @@ impl Report {
         let path = path.into();
         let at = self.positions.borrow().of(&path);
         self.push(Severity::Warning, kind, at, path, message.into(), advice.into());
+    }
+
+    /// Hides a secret in all problems, also in those that are known already.
+    pub fn hide(&self, secret: &str) {
+        self.hidden.borrow_mut().push(secret.to_owned());
     }
 
     pub fn has_errors(&self) -> bool {
@@ -176,6 +189,10 @@ impl Report {
     /// Errors first, each kind in the order of the file; what has no place there comes last.
     pub fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
+        for secret in self.hidden.into_inner() {
+            let spellings = [secret.escape_debug().to_string(), secret];
+            problems.iter_mut().for_each(|problem| spellings.iter().for_each(|secret| problem.hide(secret)));
+        }
         problems.sort_by_key(Problem::order);
         problems
     }
@@ -202,6 +219,23 @@ impl Report {
             problems.push(problem);
         }
     }
+}
+
+/// The text without the secret: messages may show only its start. Short ones would hide words.
+fn without(text: &str, secret: &str) -> String {
+    let beginning: String = secret.chars().take(SECRET_HIDDEN_CHARS).collect();
+    if beginning.chars().count() < SECRET_HIDDEN_CHARS {
+        return text.to_owned();
+    }
+    let (mut shown, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find(&beginning) {
+        let same = rest[at..].char_indices().zip(secret.chars()).take_while(|((_, a), b)| a == b);
+        let end = same.last().map_or(at, |((start, last), _)| at + start + last.len_utf8());
+        shown.push_str(&rest[..at]);
+        shown.push_str("(hidden)");
+        rest = &rest[end..];
+    }
+    shown + rest
 }
 
 /// The candidate that was probably meant.
@@ -235,6 +269,12 @@ mod tests {
         assert_eq!(suggestion("regoin", &known), "did you mean \"region\"?");
         assert_eq!(suggestion("baseUrl", &known), "did you mean \"base_url\"?");
         assert_eq!(suggestion("xyz", &known), "known here: region, base_url");
+    }
+
+    #[test]
+    fn a_secret_is_hidden_from_its_start() {
+        assert_eq!(without("is wJalrXUtnFEMI, wJalrXUtZ", "wJalrXUtnFEMI"), "is (hidden), (hidden)Z");
+        assert_eq!(without("short and sweet", "short"), "short and sweet");
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Catalog {
     fn add(&mut self, text: &str, file: &str, report: &Report) {
         let Some(tree) = tree::read(text, report) else { return };
         let Some(rows) = Node::new("", &tree, report).mapping() else { return };
-        for (name, node) in rows.entries() {
+        for (name, node) in rows.named() {
             if self.row(name).is_some() {
                 let message = format!("is defined in {BUILT_IN} and in {file}");
                 let advice = "give your service another name; to change a built-in one, override its keys under the \
@@ -93,6 +93,8 @@ impl Catalog {
         let reads = keys.string("reads").unwrap_or_default();
         let named = keys.string("named").unwrap_or_default();
         let note = keys.string("note").unwrap_or_default();
+        // They are run by `check`; here only their form matters.
+        keys.node(service::TESTS).iter().for_each(|tests| drop(service::trials::read(tests)));
         let definition = service::definition(name, &keys, self);
         keys.finish();
         if let Some(definition) = &definition {
@@ -100,6 +102,7 @@ impl Catalog {
         }
         let mut keys = node.value.as_object()?.clone();
         keys.retain(|key, _| !FOR_PEOPLE.contains(&key.as_str()));
+        let tests = keys.shift_remove(service::TESTS);
         Some(Row {
             name: name.to_owned(),
             table,
@@ -107,6 +110,7 @@ impl Catalog {
             named,
             note,
             definition: Arc::new(definition?),
+            tests,
             keys,
         })
     }

@@ -1,6 +1,6 @@
-//! The configuration's JSON Schema (draft 7), for editors: they complete keys, show what they mean, and mark what
-//! `check` would refuse. It is made of the lists that the documentation prints and the tests compare with the readers.
-//! What is accepted here may still be refused by `check`, which knows more; what `check` accepts is accepted here.
+//! The configuration's JSON Schema (draft 7), with which editors complete keys, explain them, and mark errors. It is
+//! generated from the lists that the documentation prints and the tests compare with the readers. It accepts everything
+//! that `check` accepts; `check` knows more and may still refuse a file.
 
 use serde_json::{Map, Value, json};
 
@@ -15,7 +15,7 @@ use crate::settings::Service;
 const SERVICE: &str = "inputs.sqs_collector.services.NAME";
 const AWS_SERVICE: &str = "inputs.aws.services.NAME";
 const OUTPUT_CONFIG: &str = "outputs.NAME.config";
-/// A variable of the environment can stand for any value.
+/// Matches an environment variable, which can replace any value.
 const VARIABLE: &str = r"\$\{";
 
 /// The whole schema.
@@ -40,7 +40,7 @@ pub fn schema() -> Value {
     root.into()
 }
 
-/// A mapping whose keys are known. `place`: its own.
+/// The schema of a mapping with known keys, at `place`.
 fn mapping(section: &Section, place: &str) -> Value {
     let mut known = properties(section.keys, place);
     for (key, why) in ignored_at(place) {
@@ -52,7 +52,7 @@ fn mapping(section: &Section, place: &str) -> Value {
         // The console has no address.
         OUTPUT_CONFIG => closed(known, Map::new(), &[]),
         "inputs.aws" => {
-            let keys: Vec<&str> = Service::ALL.into_iter().map(endpoints::key).collect();
+            let keys: Vec<&str> = Service::OF_INPUTS.into_iter().map(endpoints::key).collect();
             closed(known, patterns(&format!("^({})$", keys.join("|")), text()), &required)
         }
         AWS_SERVICE => closed(known, patterns("sqs_queue_name$", text()), &required),
@@ -86,7 +86,7 @@ fn properties(keys: &[Key], place: &str) -> Map<String, Value> {
     keys.iter().map(property).collect()
 }
 
-/// No other keys than these. What is not enabled is not looked at.
+/// Allows only these keys, except in a part that is not enabled.
 fn closed(known: Map<String, Value>, patterns: Map<String, Value>, required: &[&str]) -> Value {
     let may_be_off = known.contains_key("enabled");
     let mut schema = json!({"type": ["object", "null"], "additionalProperties": false});
@@ -107,13 +107,16 @@ fn closed(known: Map<String, Value>, patterns: Map<String, Value>, required: &[&
     })
 }
 
-/// The value of a key, by the words of its documentation.
+/// The schema of a key's value, from the words of its documentation.
 fn value(key: &str, kind: &str, place: &str) -> Value {
     let below = if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") };
     match (key, kind) {
         ("inputs", _) => all_of(inputs()),
         ("outputs", _) => all_of(names(reference("outputs.NAME"))),
         ("services", _) => all_of(services(place)),
+        ("credentials", _) if place == "globals.persistence.config" => {
+            all_of(reference("inputs.sqs_collector.credentials"))
+        }
         ("others", _) => all_of(reference(&format!("{SERVICE}.others"))),
         ("operations", _) => all_of(list(reference("operation"))),
         ("file_field_definitions", _) => all_of(names(list(reference("operation")))),
@@ -138,18 +141,18 @@ fn value(key: &str, kind: &str, place: &str) -> Value {
     }
 }
 
-/// Its keys depend on the processor.
+/// The schema of a mapping whose keys depend on the processor.
 fn kind_is_free(key: &str) -> bool {
     key == "config"
 }
 
-/// Draft 7 wants nothing beside a reference.
+/// Wraps a reference, since draft 7 allows nothing beside it.
 fn all_of(schema: Value) -> Value {
     json!({ "allOf": [schema] })
 }
 
 fn reference(place: &str) -> Value {
-    // Brackets and spaces have no place in a URL.
+    // A URL cannot contain brackets and spaces.
     json!({"$ref": format!("#/definitions/{}", place.replace('[', "%5B").replace(']', "%5D"))})
 }
 
@@ -163,7 +166,7 @@ fn list(items: Value) -> Value {
     json!({"type": ["array", "null"], "items": items})
 }
 
-/// A mapping whose keys are the user's to choose.
+/// The schema of a mapping with user-chosen keys.
 fn names(values: Value) -> Value {
     json!({"type": ["object", "null"], "additionalProperties": values})
 }
@@ -201,7 +204,7 @@ fn range(kind: &str) -> Option<Value> {
     Some(json!({"anyOf": [integer, {"type": "string", "pattern": spelled}]}))
 }
 
-/// Words in backticks; a reader may take them in any case.
+/// The words in backticks; a reader may accept them in any case.
 fn words(kind: &str) -> Value {
     let words: Vec<&str> = kind.split('`').skip(1).step_by(2).collect();
     let spelled = format!("^\\s*({})?\\s*$|{VARIABLE}", any_case(&words));
@@ -215,7 +218,7 @@ fn words(kind: &str) -> Value {
     json!({ "anyOf": choice })
 }
 
-/// A pattern for any of the words, in any case: the dialect of JSON Schema has no switch for that.
+/// A pattern for any of the words, in any case. JSON Schema's regular expressions have no flag for that.
 fn any_case(words: &[&str]) -> String {
     let letter = |c: char| match c {
         c if c.is_ascii_alphabetic() => format!("[{}{}]", c.to_ascii_lowercase(), c.to_ascii_uppercase()),
@@ -232,7 +235,7 @@ fn inputs() -> Value {
         "^sqs_collector": reference("inputs.sqs_collector"),
         "^aws": reference("inputs.aws"),
     });
-    // For completion.
+    // Editors complete these.
     inputs["properties"] = json!({"sqs_collector": {}, "aws": {}});
     inputs
 }
@@ -256,7 +259,7 @@ fn services(place: &str) -> Value {
     let mut services =
         json!({"type": ["object", "null"], "properties": known, "additionalProperties": service});
     if of_queue {
-        // Other names are the user's own.
+        // Users may choose other names.
         services["propertyNames"] = json!({"anyOf": [{"enum": names}, {"not": {"pattern": "^aws_sqs_"}}]});
     }
     services
@@ -282,7 +285,7 @@ fn operation() -> Value {
     // The same key may have another meaning elsewhere.
     let mut known: Map<String, Value> = all.map(|(key, _)| (key, json!({}))).collect();
     let names: Vec<&str> = OPERATORS.iter().map(|(name, _)| *name).collect();
-    known.insert("operator".to_owned(), json!({"enum": names, "description": "What is done. Required."}));
+    known.insert("operator".to_owned(), json!({"enum": names, "description": "The operation. Required."}));
     let mut operation = closed(known, Map::new(), &["operator"]);
     let of_operator = OPERATORS.iter().map(|(name, keys)| {
         let mut own = properties(keys, SERVICE);

@@ -2,10 +2,16 @@
 
 use serde_json::Value;
 
+use super::kind::Kind;
+use super::problem::Report;
 use super::substitute;
+use crate::base::limits::SECRET_MISPLACED_CHARS;
 
 /// Keys whose values are never shown.
 const KEYS: &[&str] = &["aws_secret_access_key", "aws_session_token", "access_secret", "session_token"];
+
+/// Keys whose values are shown. Test set-ups use one value for them and for the secret.
+const KEYS_OF_IDS: &[&str] = &["aws_access_key_id", "access_key"];
 
 /// True if the file itself contains a secret, not only the name of a variable with it.
 pub(super) fn are_written_in(tree: &Value) -> bool {
@@ -15,6 +21,41 @@ pub(super) fn are_written_in(tree: &Value) -> bool {
         }
         Value::Array(items) => items.iter().any(are_written_in),
         _ => false,
+    }
+}
+
+/// Hides the values of secret keys in all problems of the report, and reports the other keys whose value is one of them:
+/// other messages, the status page and events show such values.
+pub(super) fn protect(tree: &Value, report: &Report) {
+    let mut secrets = Vec::new();
+    walk(tree, "", &mut |key, _, text| {
+        if KEYS.contains(&key) {
+            report.hide(text);
+            secrets.push(text.trim().to_owned());
+        }
+    });
+    walk(tree, "", &mut |key, path, text| {
+        let is_secret =
+            text.chars().count() >= SECRET_MISPLACED_CHARS && secrets.contains(&text.trim().to_owned());
+        if is_secret && !KEYS.contains(&key) && !KEYS_OF_IDS.contains(&key) {
+            let advice = "write the value that was meant, and replace the secret if it has been shown";
+            report.error(Kind::Invalid, path, "is also the value of a secret key", advice);
+        }
+    });
+}
+
+/// Each text below the tree, with its key and path.
+fn walk(value: &Value, path: &str, see: &mut impl FnMut(&str, &str, &str)) {
+    let key = path.rsplit('.').next().unwrap_or_default();
+    match value {
+        Value::String(text) => see(key, path, text),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| walk(item, &format!("{path}[{index}]"), see));
+        }
+        Value::Object(entries) => entries.iter().for_each(|(key, entry)| {
+            walk(entry, &if path.is_empty() { key.clone() } else { format!("{path}.{key}") }, see);
+        }),
+        _ => (),
     }
 }
 
@@ -31,6 +72,28 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_secret_is_hidden_wherever_it_occurs() {
+        let secret = "wJalr\"XUtnFEMI_SECRET_KEY_0000000000000000000";
+        let config = json!({
+            "outputs": {"o": {"type": "syslog", "config": {"address": secret, "port": secret}}},
+            "inputs": {"sqs_collector": {
+                "id": secret, "region": secret, "base_url": secret, "ack_messages": secret, "missing_object": secret,
+                "credentials": {"aws_access_key_id": "AKIAIOSFODNN7EXAMPLE", "aws_secret_access_key": secret},
+                "services": {"aws_sqs_vpc": {}, secret: {}}, secret: 1,
+            }},
+        });
+        let environment = crate::config::Environment::here();
+        let problems =
+            crate::config::parse(&config.to_string(), std::path::Path::new(""), &environment).unwrap_err();
+        let shown = format!("{problems} {problems:?}");
+        assert!(!shown.contains("wJalr") && !shown.contains("XUtnFEMI"), "{shown}");
+        let of = |path: &str| problems.0.iter().any(|p| p.path == path && p.message.contains("secret key"));
+        for key in ["id", "region", "missing_object"] {
+            assert!(of(&format!("inputs.sqs_collector.{key}")), "{key}: {shown}");
+        }
+    }
 
     #[test]
     fn a_variable_s_name_is_no_secret_and_a_default_is() {

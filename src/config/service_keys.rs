@@ -3,6 +3,7 @@
 //! readers.
 
 use super::keys::{Key, NEEDED, NONE, Section};
+use super::numbers::{self, default, range};
 
 const OFF: &str = "false";
 
@@ -25,7 +26,7 @@ const OTHERS: &[Key] = &[
 pub const SECTIONS: &[Section] = &[
     Section {
         place: "known_by",
-        about: "What the service's log is known by.",
+        about: "The signature of the service's log.",
         keys: &[
             ("members", "list of paths", NONE, "top-level members that the JSON has, all of one list"),
             ("must_have", "list of paths", NONE, "members, one list of which the first document must have"),
@@ -59,13 +60,18 @@ pub const SECTIONS: &[Section] = &[
         about: "A value taken from a record.",
         keys: &[
             ("keys", "text or list", "required without `column`", "the way to the value in the JSON record"),
-            ("column", "0 to 10000", "required without `keys`", "the column of comma-separated values"),
-            ("operations", "list", NONE, "what is done with the value, in this order"),
+            (
+                "column",
+                range!(numbers::COLUMN),
+                "required without `keys`",
+                "the column of comma-separated values",
+            ),
+            ("operations", "list", NONE, "operations on the value, in this order"),
         ],
     },
     Section {
         place: "file_format",
-        about: "What stands in an object.",
+        about: "The format of an object.",
         keys: &[
             ("type", "processor", NEEDED, "how an object is split into records"),
             ("config", "mapping", NONE, "the processor's settings"),
@@ -73,10 +79,10 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         place: "tests[]",
-        about: "A sample, and what must become of it.",
+        about: "A sample, and the expected result.",
         keys: &[
             ("key", "text", "`test`", "the object's key"),
-            ("lines", "list of texts or JSON", "required without `file`", "what the object holds"),
+            ("lines", "list of texts or JSON", "required without `file`", "the object's content"),
             (
                 "file",
                 "file",
@@ -102,23 +108,28 @@ pub const OPERATORS: &[(&str, &[Key])] = &[
         "replace",
         &[
             ("to_replace", "text", NEEDED, "the text to be replaced"),
-            ("replace_with", "text", "empty", "what stands there instead"),
+            ("replace_with", "text", "empty", "the text that replaces it"),
         ],
     ),
     (
         "regex",
         &[
             ("pattern", "regular expression", NEEDED, "searched for anywhere in the value"),
-            ("element", "from 0", "1, or 0 without a group", "the group that is taken; 0 is the whole match"),
+            ("element", "from 0", "1, or 0 without a group", "the group to use; 0 is the whole match"),
         ],
     ),
     ("lowercase", &[]),
-    ("map", &[("values", "names", NEEDED, "values and what stands for each")]),
+    ("map", &[("values", "names", NEEDED, "values and their replacements")]),
     ("set", &[("value", "text", NEEDED, "the field's value")]),
 ];
 
 const HEADERS: [Key; 2] = [
-    ("header_lines", "0 to 1000", "0", "non-empty lines at the start that are no records"),
+    (
+        "header_lines",
+        range!(numbers::HEADER_LINES.range),
+        default!(numbers::HEADER_LINES),
+        "number of non-empty lines at the start that are not records",
+    ),
     ("header_names", "list", NONE, "a line whose first field is one of these is a header"),
 ];
 const KEY: Key = ("key", "text or list", NONE, "a key, or a path of keys, that leads to the records");
@@ -129,7 +140,7 @@ pub const PROCESSORS: &[(&str, &[Key])] = &[
     ("aws_access_logs_processor", &[]),
     (
         "cloudwatch_processor",
-        &[("body", "`event`, `message`", "`event`", "what is sent of a log event"), OTHER_DOCUMENTS],
+        &[("body", "`event`, `message`", "`event`", "the part of a log event that is sent"), OTHER_DOCUMENTS],
     ),
     ("csv_processor", &HEADERS),
     ("guardduty_processor", &[OTHER_DOCUMENTS]),
@@ -151,23 +162,23 @@ pub const PROCESSORS: &[(&str, &[Key])] = &[
             ("or_json", "true, false", OFF, "read JSON values if the first line is JSON"),
             ("chunks", "true, false", OFF, "keep only lines that indices, substrings or regex select"),
             ("indices", "list of numbers", NONE, "positions of lines; 0 is the first"),
-            ("substrings", "list", NONE, "texts that a line holds"),
+            ("substrings", "list", NONE, "texts that a line contains"),
             ("regex", "list", NONE, "patterns that a line matches"),
         ],
     ),
     ("parquet_processor", &[]),
-    ("separated_json_processor", &[("separator", "text", "a line feed", "what stands between two records")]),
+    ("separated_json_processor", &[("separator", "text", "a line feed", "the text between two records")]),
     ("single_json_object_processor", &[KEY, OTHER_DOCUMENTS]),
     ("snappy_blocks_processor", &[]),
     ("split_or_unseparated_processor", &[]),
     (
         "text_file_processor",
         &[
-            ("line_separator", "text", NEEDED, "what stands between two records"),
+            ("line_separator", "text", NEEDED, "the text between two records"),
             ("header", "true, false", OFF, "the first record is a header"),
-            ("header_field_separator", "text", NONE, "what stands between two names of the header"),
+            ("header_field_separator", "text", NONE, "the text between two names of the header"),
             ("field_names", "list", NONE, "the fields' names"),
-            ("field_separator", "text", NONE, "what stands between two fields"),
+            ("field_separator", "text", NONE, "the text between two fields"),
             ("use_json", "true, false", OFF, "each record becomes a JSON object"),
         ],
     ),

@@ -57,7 +57,7 @@ impl Snapshot {
         Snapshot { tree, named, certificates }
     }
 
-    /// What stands under keys. It may be a secret.
+    /// The values under keys. They may be secrets.
     pub(super) fn value(&self, path: &[&str]) -> Option<&Value> {
         path.iter().try_fold(&self.tree, |value, key| value.get(key))
     }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::context::Context;
 use super::kind::Kind;
 use super::node::Mapping;
+use super::numbers;
 use crate::settings::Status;
 
 const PORT: u16 = 9600;
@@ -21,7 +22,7 @@ pub(super) fn read(globals: &Mapping<'_>, context: &Context<'_>) -> Option<Statu
     let mut status = default(context);
     let Some(keys) = globals.mapping("status") else { return Some(status) };
     let enabled = keys.boolean("enabled", true);
-    let port = keys.integer("port", 1..=65535, PORT.into());
+    let port = keys.integer("port", numbers::PORT, PORT.into());
     let address = address(&keys).unwrap_or(status.address.ip());
     status.address = SocketAddr::new(address, u16::try_from(port).unwrap_or(PORT));
     for host in keys.list("hosts") {

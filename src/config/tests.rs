@@ -257,6 +257,39 @@ fn paths_are_relative_to_the_files_folder() {
     assert_eq!(files.chain.as_deref(), Some(folder.path().join("chain.crt").as_path()));
 }
 
+/// The vendor's layout: `config`, `certs` and `state` beside each other.
+#[test]
+fn however_the_files_path_is_spelled_it_leads_to_the_same_places() {
+    let root = certificates(-1, 300);
+    let root = root.path();
+    let [config, certs, other] = ["config", "certs", "other"].map(|name| root.join(name));
+    for folder in [&config, &certs, &other, &root.join("state")] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    for file in ["chain.crt", "domain.crt", "domain.key"] {
+        std::fs::rename(root.join(file), certs.join(file)).unwrap();
+    }
+    std::fs::copy(testdata("valid/vendor.json"), config.join("config.json")).unwrap();
+    std::os::unix::fs::symlink(&config, other.join("link")).unwrap();
+    let here = std::env::current_dir().unwrap();
+    let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+    let relative = up.join(config.strip_prefix("/").unwrap());
+    let spelled =
+        [config.clone(), relative, config.join("./../config"), other.join("../config/"), other.join("link")];
+    for folder in spelled {
+        let read = load(&folder.join("config.json"), &environment()).unwrap().config;
+        assert_eq!(read.globals.state_directory, root.join("state"), "{folder:?}");
+        let Destination::Tls { files, .. } = &read.outputs[0].destination else { panic!() };
+        assert_eq!(files.chain.as_deref(), Some(certs.join("chain.crt").as_path()), "{folder:?}");
+    }
+    let text = "{outputs: {c: {type: console}}, inputs: {sqs_collector: {id: 1, base_url: \
+                'https://sqs.us-east-1.amazonaws.com/1/q', services: {aws_sqs_vpc: {}}}}}";
+    for folder in ["", ".", "src/.."] {
+        let read = parse(text, Path::new(folder), &environment()).unwrap().config;
+        assert_eq!(read.globals.state_directory, here.join("state"), "{folder:?}");
+    }
+}
+
 /// FIPS and dual stack by the environment, else by the profile, which is the input's own, that of `AWS_PROFILE`, or the
 /// default one.
 #[test]

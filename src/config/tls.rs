@@ -170,7 +170,7 @@ fn check_match(
     }
 }
 
-/// Does the key belong to a certificate of the chain, and to none of the client's?
+/// True if the key belongs to a certificate of the chain, and to none of the client's.
 fn are_swapped(chain: &Pem, cert: &Pem, key: &Pem) -> bool {
     let belongs_to = |pem: &Pem| {
         let certificates: Option<Vec<_>> =

@@ -1,4 +1,4 @@
-//! The file's text -> a tree of values, and where each of them stands. YAML 1.2; JSON is a part of it.
+//! The file's text -> a tree of values, and the place of each. YAML 1.2, which includes JSON.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use serde_saphyr::{Location, Spanned};
 use super::kind::Kind;
 use super::problem::{At, Positions, Report};
 
-/// Reads the text. Mappings keep their order; a key written twice is an error. Problems that `report` is told of from
+/// Reads the text. Mappings keep their order; a key written twice is an error. Problems that are added to `report` from
 /// now on have the places of their keys.
 pub fn read(text: &str, report: &Report) -> Option<Value> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -43,7 +43,7 @@ enum Kept {
     Map(Vec<(Spanned<String>, Kept)>),
 }
 
-/// What is left of the places.
+/// The places that have not been used.
 struct Reading<'r> {
     places: HashMap<String, At>,
     report: &'r Report,
@@ -67,10 +67,7 @@ impl Reading<'_> {
                     let (place, key) = (at(&key.referenced), key.value);
                     let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                     if let Some(first) = self.places.get(&path).filter(|_| map.contains_key(&key)) {
-                        let message = format!(
-                            "the key {key} is written twice: it stands in line {} already",
-                            first.line
-                        );
+                        let message = format!("the key {key} is written twice, first in line {}", first.line);
                         self.report.error_at(Some(place), Kind::Syntax, "", message, "keep one of them");
                     }
                     self.places.insert(path.clone(), place);
@@ -164,18 +161,18 @@ fn options() -> serde_saphyr::Options {
         // Account numbers: 012345678901 is text.
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
-        // They are told with both places.
+        // They are reported with both places.
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
     }
 }
 
-/// Where it is, and what. The parser is lost behind a tab: it names a line before it at times.
+/// The place and the description of a syntax error. After a tab, the parser may name an earlier line.
 fn message(error: &serde_saphyr::Error, text: &str) -> (Option<At>, String) {
     let error = error.without_snippet();
     let place = error.location().map(|location| at(&location));
     let is_of_tabs = error.to_string().contains("tab");
     if let Some(tab) = place.filter(|_| is_of_tabs).and_then(|place| indenting_tab(text, place)) {
-        return (Some(tab), "a tab stands in the indentation, which YAML takes spaces for".to_owned());
+        return (Some(tab), "the indentation contains a tab; YAML allows only spaces".to_owned());
     }
     let shown = match error {
         serde_saphyr::Error::MultipleDocuments { .. } => "a second YAML document begins".to_owned(),
@@ -230,13 +227,10 @@ mod tests {
         for (text, told) in [
             ("a:\n  - b\n c: d\n", "3:2: while parsing a block mapping, did not find expected key"),
             ("{\"a\": 1,\n \"b\": [1, 2\n}", "2:7: mismatched bracket '[' closed by '}'"),
-            ("a: 1\nb: 2\na: 3\n", "3:1: the key a is written twice: it stands in line 1 already"),
-            (
-                "{\"a\": {\"b\": 1,\n\"b\": 2}}",
-                "2:1: the key b is written twice: it stands in line 1 already",
-            ),
-            ("a:\n  b: 1\n\tc: 2\n", "3:1: a tab stands in the indentation, which YAML takes spaces for"),
-            ("a:\n  b: 1\n\n  \tc: 2\n", "4:3: a tab stands in the indentation, which YAML takes spaces for"),
+            ("a: 1\nb: 2\na: 3\n", "3:1: the key a is written twice, first in line 1"),
+            ("{\"a\": {\"b\": 1,\n\"b\": 2}}", "2:1: the key b is written twice, first in line 1"),
+            ("a:\n  b: 1\n\tc: 2\n", "3:1: the indentation contains a tab; YAML allows only spaces"),
+            ("a:\n  b: 1\n\n  \tc: 2\n", "4:3: the indentation contains a tab; YAML allows only spaces"),
         ] {
             assert_eq!(problem(text), told);
         }

@@ -17,10 +17,10 @@ pub fn check_queue(text: &str) -> Result<Uri, Refusal> {
     }
     if uri.host().is_some_and(is_of_aws) {
         if uri.scheme_str() == Some("http") {
-            return Err("is one of AWS's own and begins with http://, which would not be encrypted");
+            return Err("is one of AWS's own and begins with http://, so calls would not be encrypted");
         }
         if uri.path().split('/').nth(1).is_some_and(is_mistyped_account) {
-            return Err("has an account that is not of 12 digits");
+            return Err("has an account number without exactly 12 digits");
         }
     }
     Ok(uri)
@@ -58,7 +58,11 @@ pub fn region(host: &str) -> Option<String> {
     neighbours.map(str::to_owned)
 }
 
-fn absolute(text: &str) -> Result<Uri, Refusal> {
+/// Parses `scheme://host[:port]…`, for HTTP.
+///
+/// # Errors
+/// The reason why nothing can be requested from it.
+pub fn absolute(text: &str) -> Result<Uri, Refusal> {
     let uri: Uri = text.parse().map_err(|_| "is not a URL")?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Err("must begin with https:// or http://");
@@ -70,7 +74,9 @@ fn absolute(text: &str) -> Result<Uri, Refusal> {
     if authority.as_str().contains('@') {
         return Err("must not contain a user name or password");
     }
-    if authority.port().is_some() && authority.port_u16().is_none_or(|port| port == 0) {
+    // A port that is no number, or too large a one, is no port to the parser.
+    let has_port = authority.as_str().len() > authority.host().len();
+    if has_port && authority.port_u16().is_none_or(|port| port == 0) {
         return Err("has a port that is not a number from 1 to 65535");
     }
     Ok(uri)
@@ -113,9 +119,19 @@ mod tests {
         assert_eq!(endpoint("http://127.0.0.1:4566/"), Ok("http://127.0.0.1:4566".into()));
         assert_eq!(endpoint("https://s3.local"), Ok("https://s3.local".into()));
         assert_eq!(endpoint("http://[::1]:80"), Ok("http://[::1]:80".into()));
-        for bad in
-            ["", "s3.local", "ftp://x", "http://", "http://a/b", "http://a?b", "http://u:p@a", "http://a:0"]
-        {
+        for bad in [
+            "",
+            "s3.local",
+            "ftp://x",
+            "http://",
+            "http://a/b",
+            "http://a?b",
+            "http://u:p@a",
+            "http://a:0",
+            "http://a:99999",
+            "http://a:",
+            "http://[::1]:x",
+        ] {
             assert!(endpoint(bad).is_err(), "{bad}");
         }
     }

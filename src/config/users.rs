@@ -2,7 +2,7 @@
 
 use rustix::process::geteuid;
 
-/// `the user aws-to-devo (990)`; the number alone where nobody says the name.
+/// Names this process's user, as in `the user aws-to-devo (990)`; only the number if its name is unknown.
 pub fn me() -> String {
     let id = geteuid().as_raw();
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
@@ -12,7 +12,7 @@ pub fn me() -> String {
     }
 }
 
-/// `name:password:id:...`
+/// Finds the user in lines of `name:password:id:...`.
 fn name_of(id: u32, passwd: &str) -> Option<&str> {
     passwd.lines().find_map(|line| {
         let mut parts = line.split(':');

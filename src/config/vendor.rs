@@ -13,7 +13,7 @@ use super::kind::Kind;
 pub struct Row {
     pub class: Class,
     pub id: u32,
-    /// `{path}` stands for the key's whole path.
+    /// The message; `{path}` is replaced by the key's whole path.
     pub message: &'static str,
     pub kind: Kind,
     /// The place: keys with dots between them; `*` is any key, or the start of one. After `definitions: ` a row of the

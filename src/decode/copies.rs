@@ -1,4 +1,4 @@
-//! Bytes that an object has once, but its records many times.
+//! Limits the bytes of an object that are repeated in many of its records.
 
 use super::Error;
 use crate::base::limits::{COPIES_FREE_BYTES, COPIES_RATIO_MAX};

@@ -3,7 +3,7 @@
 use super::header::Headers;
 use super::lines::{Lines, content};
 use super::partial::{Held, Limit};
-use super::{Error, Newlines, Record};
+use super::{Error, Newlines, Record, Sink};
 
 /// Splits at the LFs outside double quotes. Every quote toggles, wherever it is: a doubled one inside quotes leaves and
 /// re-enters, and real files (Cisco Umbrella's) open quotes after a space or in the middle of a field.
@@ -31,7 +31,7 @@ impl Csv {
     }
 
     /// The next bytes of the text.
-    pub fn push(&mut self, data: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    pub fn push(&mut self, data: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         if let Some(lines) = &mut self.plain {
             return lines.push(data, sink);
         }
@@ -57,7 +57,7 @@ impl Csv {
     }
 
     /// The text has ended.
-    pub fn finish(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    pub fn finish(&mut self, sink: &mut dyn Sink) -> Result<(), Error> {
         if let Some(lines) = &mut self.plain {
             return lines.finish(sink);
         }
@@ -83,7 +83,7 @@ impl Csv {
     }
 
     /// From the first line of the current record on, treats the text as lines.
-    fn distrust(&mut self, rest: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    fn distrust(&mut self, rest: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         let held = std::mem::replace(&mut self.held, Held::new(&self.limit));
         let headers = std::mem::replace(&mut self.headers, Headers::first(0));
         let lines = self.plain.insert(Lines::new(headers, self.limit.clone()));
@@ -92,7 +92,7 @@ impl Csv {
     }
 
     /// Ends the record with `piece`.
-    fn complete(&mut self, piece: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    fn complete(&mut self, piece: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         let newlines = if self.multi_line { Newlines::Significant } else { Newlines::Absent };
         self.multi_line = false;
         if self.held.is_empty() {
@@ -106,10 +106,10 @@ impl Csv {
     }
 }
 
-fn give(headers: &mut Headers, record: &[u8], newlines: Newlines, sink: &mut dyn FnMut(Record<'_>)) {
+fn give(headers: &mut Headers, record: &[u8], newlines: Newlines, sink: &mut dyn Sink) {
     let bytes = content(record);
     if !bytes.is_empty() && !headers.is_header(bytes) {
-        sink(Record::new(bytes, newlines));
+        sink.record(Record::new(bytes, newlines));
     }
 }
 

@@ -59,7 +59,7 @@ const TAR: Foreign = Foreign { name: "a tar archive", cure: UNPACK };
 const TAR_HEADER_BYTES: usize = 512;
 
 const RAW_SNAPPY: Foreign = Foreign { name: "raw snappy", cure: REPACK };
-/// So many pieces that fit together are no chance, where the end of a block is not in sight.
+/// Number of fitting pieces that cannot be a coincidence, if the end of the block is not yet known.
 const SNAPPY_PIECES_MIN: usize = 16;
 
 /// Recognizes data by its first bytes.
@@ -76,7 +76,7 @@ pub(super) fn told_by_signature(start: &[u8]) -> Option<Foreign> {
     }
 }
 
-/// True if more bytes could make it one of them.
+/// True if more bytes could complete a signature.
 pub(super) fn may_become_signature(start: &[u8]) -> bool {
     SIGNATURES.iter().any(|(signature, _)| signature.starts_with(start))
         || BEFORE_BINARY.iter().any(|(word, _)| word.starts_with(start))
@@ -101,7 +101,7 @@ fn may_become_bzip2(start: &[u8]) -> bool {
     }
 }
 
-/// Refuses archives and packings without a signature, by their first bytes. `is_all`: these are all bytes.
+/// Refuses archives and packings without a signature, by their first bytes. `is_all` says that these are all bytes.
 pub(super) fn check_archive(start: &[u8], is_all: bool) -> Result<(), Error> {
     let found = if is_tar(start) {
         TAR
@@ -135,8 +135,8 @@ fn is_tar(start: &[u8]) -> bool {
     header.contains(&0) && written == counted + 8 * u64::from(b' ')
 }
 
-/// A block of snappy without frames says how long its content is, and consists of pieces that are text or copies of
-/// what came before them: no other data does, to its end.
+/// True for a block of snappy without frames: the length of its content, then pieces that are text or copies of
+/// earlier text. Other data does not have this form up to its end.
 fn is_raw_snappy(start: &[u8], is_all: bool) -> bool {
     let mut rest = start;
     let Some(length) = varint(&mut rest) else { return false };
@@ -154,8 +154,8 @@ fn is_raw_snappy(start: &[u8], is_all: bool) -> bool {
     if is_all { rest.is_empty() && produced == length && length > 0 } else { pieces >= SNAPPY_PIECES_MIN }
 }
 
-/// What a piece of snappy gives, from how far back it is copied, and the bytes that it takes behind its tag. None: they
-/// are cut off.
+/// Reads a piece of snappy: the bytes it expands to, the distance that it copies from (0 for text), and its own bytes
+/// after the tag. None if they are cut off.
 fn snappy_piece(tag: u8, behind: &[u8]) -> Option<(u64, u64, usize)> {
     let number = |bytes: usize| {
         let bytes = behind.get(..bytes)?;

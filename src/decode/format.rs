@@ -6,6 +6,7 @@ use super::header::HeaderNames;
 use super::select::Selection;
 use super::signs::Signs;
 use super::text_file::TextFile;
+use crate::base::text::fingerprint;
 
 /// The content of an object after decompression.
 ///
@@ -74,6 +75,12 @@ pub enum Format {
 }
 
 impl Format {
+    /// A name of 32 digits that is another one for every other way to read objects. The ledger has it with each object,
+    /// so it does not grow with the format and the signs of other logs, whose text has ten thousand bytes.
+    pub fn name(&self) -> String {
+        format!("{:032x}", fingerprint(&format!("{self:?}")))
+    }
+
     /// True if a record may be text that is not JSON.
     pub fn may_be_text(&self) -> bool {
         match self {
@@ -134,7 +141,7 @@ impl Format {
 /// Other shapes of a document, if a format finds no records in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Others {
-    /// The first path that exists leads to the records: an array's elements, or the value itself.
+    /// Each path that exists leads to records: an array's elements, or the value itself.
     pub paths: Vec<Vec<String>>,
     /// A CloudWatch Logs envelope, whose messages are the records.
     pub log_events: bool,

@@ -96,6 +96,17 @@ impl Headers {
         Headers { left: 0, seen: Vec::new(), names: Some(names) }
     }
 
+    /// True if a line that begins with this byte may be a header.
+    #[inline]
+    pub fn may_begin(&self, byte: u8) -> bool {
+        let may_be_seen = || self.seen.iter().any(|header| header.first() == Some(&byte));
+        match &self.names {
+            // A field may follow its separators, but no record begins with one.
+            Some(_) => !byte.is_ascii_digit(),
+            None => self.left > 0 || may_be_seen(),
+        }
+    }
+
     /// True if the non-empty line is a header. One that was dropped at the start may recur.
     #[inline]
     pub fn is_header(&mut self, line: &[u8]) -> bool {

@@ -12,7 +12,7 @@ use super::header::Headers;
 use super::inflate::{Level, Push, Scratch};
 use super::lines::Lines;
 use super::partial::Limit;
-use super::{Account, Bounds, Error, Record};
+use super::{Account, Bounds, Error, Sink};
 use crate::base::limits::INCAPSULA_HEADER_BYTES_MAX;
 
 /// Splits one file. A text without a header is lines.
@@ -50,7 +50,7 @@ impl Incapsula {
     }
 
     /// The next bytes of the text.
-    pub fn push(&mut self, data: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    pub fn push(&mut self, data: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         match &mut self.place {
             Place::Header(_) => self.header(data, sink),
             Place::Body(_) => self.body(data, false, sink),
@@ -59,7 +59,7 @@ impl Incapsula {
     }
 
     /// The text has ended.
-    pub fn finish(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    pub fn finish(&mut self, sink: &mut dyn Sink) -> Result<(), Error> {
         match &mut self.place {
             Place::Header(held) => {
                 let held = std::mem::take(held);
@@ -81,7 +81,7 @@ impl Incapsula {
         self.lines.finish(sink)
     }
 
-    fn header(&mut self, data: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    fn header(&mut self, data: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         let Place::Header(held) = &mut self.place else { return Ok(()) };
         let room = INCAPSULA_HEADER_BYTES_MAX - held.len();
         let (start, rest) = data.split_at(data.len().min(room));
@@ -122,7 +122,7 @@ impl Incapsula {
         Ok(None)
     }
 
-    fn body(&mut self, data: &[u8], last: bool, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    fn body(&mut self, data: &[u8], last: bool, sink: &mut dyn Sink) -> Result<(), Error> {
         let Place::Body(body) = &mut self.place else { return Ok(()) };
         let mut push = Push { scratch: &mut body.scratch, bounds: &self.bounds, compressed: &mut body.taken };
         body.level.push(data, last, &mut push, &mut |text| self.lines.push(text, sink))
@@ -133,6 +133,7 @@ const SEPARATOR: &[u8] = b"|==|";
 
 #[cfg(test)]
 mod tests {
+    use crate::decode::Record;
     use proptest::prelude::*;
 
     use super::super::Decoder;

@@ -9,7 +9,7 @@ use super::json::scan::Value;
 use super::json::{self, Json, RECORD_SEPARATOR, is_white, walk};
 use super::lines::content;
 use super::partial::{Limit, Partial};
-use super::{Error, Newlines, Record};
+use super::{Error, Newlines, Record, Sink};
 
 /// The splitter of one object's text.
 pub(super) struct JsonLines {
@@ -38,7 +38,7 @@ impl JsonLines {
     }
 
     /// Takes the next bytes of the text, which start at `offset` in it.
-    pub fn push(&mut self, data: &[u8], offset: u64, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    pub fn push(&mut self, data: &[u8], offset: u64, sink: &mut dyn Sink) -> Result<(), Error> {
         let partial = match &mut self.state {
             State::Values(json) => return json.push(data, offset, &mut json::records(sink)),
             State::Lines(partial) => partial,
@@ -62,7 +62,7 @@ impl JsonLines {
     }
 
     /// Ends the text, which has `length` bytes.
-    pub fn finish(&mut self, length: u64, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    pub fn finish(&mut self, length: u64, sink: &mut dyn Sink) -> Result<(), Error> {
         if let State::Lines(partial) = &mut self.state {
             // Text or not: an object without an end was cut off.
             let is_cut = open_object(partial.held()).is_some();
@@ -78,12 +78,7 @@ impl JsonLines {
     }
 
     /// Switches at a line that is not one object. `rest`, which starts at `offset`, follows the held part of the line.
-    fn read_values(
-        &mut self,
-        rest: &[u8],
-        offset: u64,
-        sink: &mut dyn FnMut(Record<'_>),
-    ) -> Result<(), Error> {
+    fn read_values(&mut self, rest: &[u8], offset: u64, sink: &mut dyn Sink) -> Result<(), Error> {
         let json = Box::new(match self.allows_text {
             true => Json::new(Vec::new(), self.limit.clone()),
             false => Json::objects(self.limit.clone()),
@@ -101,12 +96,7 @@ impl JsonLines {
 /// Passes on the line that ends with `piece`. Returns false if it is neither one object nor blank, or too large to
 /// tell, and is held as before.
 #[inline]
-fn whole_line(
-    partial: &mut Partial,
-    piece: &[u8],
-    allows_text: bool,
-    sink: &mut dyn FnMut(Record<'_>),
-) -> bool {
+fn whole_line(partial: &mut Partial, piece: &[u8], allows_text: bool, sink: &mut dyn Sink) -> bool {
     if partial.held().is_empty() {
         return partial.check(piece).is_ok() && line(piece, allows_text, sink);
     }
@@ -120,10 +110,10 @@ fn whole_line(
 }
 
 #[inline]
-fn line(line: &[u8], allows_text: bool, sink: &mut dyn FnMut(Record<'_>)) -> bool {
+fn line(line: &[u8], allows_text: bool, sink: &mut dyn Sink) -> bool {
     let line = content(line);
     if is_one_object(line) {
-        sink(Record::new(line, Newlines::Absent));
+        sink.record(Record::new(line, Newlines::Absent));
         return true;
     }
     walk::trim(line).is_empty() || allows_text && values_or_text(line, sink)
@@ -131,11 +121,13 @@ fn line(line: &[u8], allows_text: bool, sink: &mut dyn FnMut(Record<'_>)) -> boo
 
 /// Passes on the values of a line, or the line unchanged. Returns false if it begins with an object that continues in
 /// the next line.
-fn values_or_text(line: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> bool {
+fn values_or_text(line: &[u8], sink: &mut dyn Sink) -> bool {
     match values(line) {
-        Some(values) => values.into_iter().for_each(|value| sink(Record::new(value, Newlines::Absent))),
+        Some(values) => {
+            values.into_iter().for_each(|value| sink.record(Record::new(value, Newlines::Absent)));
+        }
         None if is_open_object(line) => return false,
-        None => sink(Record::new(line, Newlines::Absent)),
+        None => sink.record(Record::new(line, Newlines::Absent)),
     }
     true
 }

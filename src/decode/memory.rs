@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::Error;
 use crate::base::budget::{Budget, Permit};
 use crate::base::limits::{DECODER_BYTES_FREE, MIB};
+use crate::base::locks::lock;
 
 /// The memory of one decoder. Cheap to clone; clones share it. The default is unbounded.
 #[derive(Debug, Clone, Default)]
@@ -56,7 +57,7 @@ impl Account {
 
 impl State {
     fn lock(state: &Arc<Mutex<State>>) -> MutexGuard<'_, State> {
-        state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(state)
     }
 
     fn change(&mut self, from: usize, to: usize) -> Result<(), Error> {

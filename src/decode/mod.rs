@@ -81,7 +81,7 @@ pub use json::path::{JsonPath, Step};
 pub use json::spelling::{has_unicode_escape, quoted};
 pub use memory::Account;
 pub use pattern::Pattern;
-pub use record::{Newlines, Record};
+pub use record::{LineBlock, Newlines, Record, Sink};
 pub use signs::{Sign, Signs};
 
 /// Turns one object's bytes, in order, into records.
@@ -126,7 +126,7 @@ impl Decoder {
         chunk: &[u8],
         last: bool,
         scratch: &mut Scratch,
-        sink: &mut dyn FnMut(Record<'_>),
+        sink: &mut dyn Sink,
     ) -> Result<(), Error> {
         if self.spent {
             return Err(Error::Spent);
@@ -160,7 +160,7 @@ impl Decoder {
         chunk: &[u8],
         last: bool,
         scratch: &mut Scratch,
-        sink: &mut dyn FnMut(Record<'_>),
+        sink: &mut dyn Sink,
     ) -> Result<(), Error> {
         let Decoder { bounds, outermost, split, compressed, .. } = self;
         let mut push = Push { scratch, bounds, compressed };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Account, Bounds, Error, Record, Signs};
+use super::{Account, Bounds, Error, Signs, Sink};
 
 /// Recognizes Parquet, and refuses it.
 pub(super) struct Parquet;
@@ -20,7 +20,7 @@ impl Parquet {
         Err(Error::WithoutParquet)
     }
 
-    pub fn finish(&mut self, _sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    pub fn finish(&mut self, _sink: &mut dyn Sink) -> Result<(), Error> {
         Ok(())
     }
 }

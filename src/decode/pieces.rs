@@ -9,7 +9,7 @@ use super::partial::Limit;
 use super::select::Selection;
 use super::separated::Separated;
 use super::text_file::{Header, HeaderLine, TextFile};
-use super::{Error, Newlines, Record};
+use super::{Error, Newlines, Record, Sink};
 use crate::base::limits::{ADDED_HEADER_BYTES_MAX, HEADER_BYTES_MAX};
 
 /// The splitter of one object's text.
@@ -37,7 +37,7 @@ pub(super) struct Text {
     at_header: bool,
     /// The header, which may recur.
     header: Option<Vec<u8>>,
-    /// What another one is known by.
+    /// The mark of another one.
     header_line: Option<HeaderLine>,
     names: Option<Header>,
     /// The output for a piece, if it is not the piece itself.
@@ -67,20 +67,20 @@ impl Pieces {
     }
 
     /// The next bytes of the text.
-    pub fn push(&mut self, data: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    pub fn push(&mut self, data: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         let Pieces { separated, each } = self;
         separated.push(data, &mut |piece| each.piece(piece, sink))
     }
 
     /// The text has ended.
-    pub fn finish(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    pub fn finish(&mut self, sink: &mut dyn Sink) -> Result<(), Error> {
         let Pieces { separated, each } = self;
         separated.finish(&mut |piece| each.piece(piece, sink))
     }
 }
 
 impl Piece {
-    fn piece(&mut self, piece: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    fn piece(&mut self, piece: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         match self {
             Piece::Selected { header_lines, selection, position } => {
                 let (line, at) = (content(piece), *position);
@@ -91,7 +91,7 @@ impl Piece {
                 if *header_lines > 0 {
                     *header_lines -= 1;
                 } else if selection.wants(at, line) {
-                    sink(Record::new(line, Newlines::Absent));
+                    sink.record(Record::new(line, Newlines::Absent));
                 }
             }
             Piece::Under { prefix, at_head, seen } => {
@@ -100,12 +100,12 @@ impl Piece {
                     return Ok(());
                 }
                 *at_head = false;
-                sink(Record::new(line, Newlines::Absent));
+                sink.record(Record::new(line, Newlines::Absent));
             }
             Piece::Json => {
                 let text = walk::trim(piece);
                 if !text.is_empty() {
-                    sink(json(text));
+                    sink.record(json(text));
                 }
             }
             Piece::Array => array(content(piece), sink),
@@ -116,7 +116,7 @@ impl Piece {
 }
 
 impl Text {
-    fn piece(&mut self, piece: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    fn piece(&mut self, piece: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         let Text { file, at_header, header, header_line, names, record, copies } = self;
         copies.read(piece.len() + file.line_separator.len());
         let piece = if file.line_separator == b"\n" { content(piece) } else { piece };
@@ -143,7 +143,7 @@ impl Text {
             (Some(fields), Some(names), _) => {
                 names.write(piece, &fields.separator, record);
                 copies.copy(record.len().saturating_sub(piece.len()))?;
-                sink(Record::new(record, Newlines::Absent));
+                sink.record(Record::new(record, Newlines::Absent));
             }
             (None, _, Some(header)) => {
                 copies.copy(header.len())?;
@@ -151,9 +151,9 @@ impl Text {
                     .into_iter()
                     .for_each(|part| record.extend_from_slice(part));
                 // Fields are looked up in the text after the header.
-                sink(Record { bytes: record, newlines: Newlines::Significant, context: piece });
+                sink.record(Record { bytes: record, newlines: Newlines::Significant, context: piece });
             }
-            _ => sink(Record::new(piece, Newlines::Significant)),
+            _ => sink.record(Record::new(piece, Newlines::Significant)),
         }
         Ok(())
     }
@@ -188,16 +188,18 @@ fn json(text: &[u8]) -> Record<'_> {
 }
 
 /// The elements of an array; a line that is not one, or not complete, is a record unchanged.
-fn array(line: &[u8], sink: &mut dyn FnMut(Record<'_>)) {
+fn array(line: &[u8], sink: &mut dyn Sink) {
     let whole = walk::elements(walk::trim(line)).filter(|_| walk::is_value(line));
     let Some(elements) = whole else {
         if !line.is_empty() {
-            sink(Record::new(line, Newlines::Absent));
+            sink.record(Record::new(line, Newlines::Absent));
         }
         return;
     };
     match elements.collect::<Result<Vec<&[u8]>, _>>() {
-        Ok(elements) => elements.iter().for_each(|element| sink(Record::new(element, Newlines::Absent))),
-        Err(_) => sink(Record::new(line, Newlines::Absent)),
+        Ok(elements) => {
+            elements.iter().for_each(|element| sink.record(Record::new(element, Newlines::Absent)));
+        }
+        Err(_) => sink.record(Record::new(line, Newlines::Absent)),
     }
 }

@@ -23,7 +23,7 @@ pub struct Sign {
 pub struct Signs {
     /// The service's own.
     pub own: Sign,
-    /// Those of other logs, each with its name for people.
+    /// The signatures of other logs, each with its name for people.
     pub others: Vec<(String, Sign)>,
     /// The first JSON document has all top-level members of one of these sets. Empty if they are not documented.
     pub must_have: Vec<Vec<String>>,
@@ -55,7 +55,7 @@ impl Signs {
         match Beginning::of(start) {
             Beginning::Nothing => Ok(()),
             Beginning::Document { keys, is_whole } => {
-                // What a large document does not have in its beginning may stand behind it.
+                // A large document may have a member after its beginning.
                 let lacks = is_whole && !self.must_have.is_empty() && !has_one_of(&keys, &self.must_have);
                 let is_other = if lacks { Some(UNKNOWN) } else { self.text_only.then_some("JSON") };
                 self.compare(|sign| has_one_of(&keys, &sign.members), is_other)
@@ -85,7 +85,7 @@ impl Signs {
     }
 }
 
-/// Data that is only known not to be the service's.
+/// Describes data that is only known not to be the service's.
 const UNKNOWN: &str = "some other log";
 
 fn has_one_of(keys: &[&[u8]], sets: &[Vec<String>]) -> bool {
@@ -106,7 +106,7 @@ enum Beginning<'t> {
     Document {
         /// The top-level keys of the first one, as far as the text goes.
         keys: Vec<&'t [u8]>,
-        /// Does the text go as far as its end?
+        /// True if the text reaches its end.
         is_whole: bool,
     },
     /// The first line that is not blank.

@@ -16,7 +16,7 @@ use super::json::walk;
 use super::json_lines::JsonLines;
 use super::memory::Charge;
 use super::partial::{Held, Limit, Partial};
-use super::{Bounds, Error, Record, inflate};
+use super::{Bounds, Error, Record, Sink, inflate};
 use crate::base::limits::SNAPPY_METADATA_BYTES_MAX;
 
 /// The splitter of one object's text.
@@ -44,6 +44,8 @@ struct Block {
     /// Its offset in the object.
     offset: u64,
     length: usize,
+    /// The number of records that its metadata claims.
+    records: u64,
     held: Held,
 }
 
@@ -60,7 +62,7 @@ impl SnappyBlocks {
     }
 
     /// Takes the next bytes of the object.
-    pub fn push(&mut self, mut data: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    pub fn push(&mut self, mut data: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         while !data.is_empty() {
             let taken = match &self.place {
                 Place::Line(_) => self.line(data, sink)?,
@@ -73,13 +75,13 @@ impl SnappyBlocks {
     }
 
     /// Ends the object.
-    pub fn finish(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    pub fn finish(&mut self, sink: &mut dyn Sink) -> Result<(), Error> {
         if let Place::Line(partial) = &self.place {
             let line = partial.held().to_vec();
             self.end_line(&line, sink)?;
         }
         match &self.place {
-            Place::Block(Block { offset, length, held }) => {
+            Place::Block(Block { offset, length, held, .. }) => {
                 let held = held.len();
                 let cause = format!("the object ends after {held} of the {length} bytes in its metadata");
                 Err(Error::BadBlock { offset: *offset, cause })
@@ -89,7 +91,7 @@ impl SnappyBlocks {
     }
 
     /// Takes bytes up to the line's end, or all; returns their number.
-    fn line(&mut self, data: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<usize, Error> {
+    fn line(&mut self, data: &[u8], sink: &mut dyn Sink) -> Result<usize, Error> {
         let Place::Line(partial) = &mut self.place else { return Ok(0) };
         let end = memchr::memchr(b'\n', data).map(|end| end + 1);
         let piece = &data[..end.unwrap_or(data.len())];
@@ -112,7 +114,7 @@ impl SnappyBlocks {
         Ok(piece.len())
     }
 
-    fn long_line(&mut self, data: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<usize, Error> {
+    fn long_line(&mut self, data: &[u8], sink: &mut dyn Sink) -> Result<usize, Error> {
         let end = memchr::memchr(b'\n', data).map(|end| end + 1);
         if end.is_some() {
             self.place = Place::line(&self.limit);
@@ -124,8 +126,8 @@ impl SnappyBlocks {
     }
 
     /// A line has ended, and so has the read part of the object: it announces a block, or is JSON.
-    fn end_line(&mut self, line: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
-        let Some(length) = block_length(line) else { return self.json(line, sink) };
+    fn end_line(&mut self, line: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
+        let Some(Metadata { length, records }) = metadata(line) else { return self.json(line, sink) };
         self.end_values(sink)?;
         let (offset, max) = (self.read, self.bounds.held_bytes_max);
         let Some(length) = usize::try_from(length).ok().filter(|length| *length <= max) else {
@@ -133,12 +135,12 @@ impl SnappyBlocks {
             return Err(Error::BadBlock { offset, cause });
         };
         let held = Held::new(&Limit { max: length, account: self.limit.account.clone() });
-        self.place = Place::Block(Block { offset, length, held });
+        self.place = Place::Block(Block { offset, length, records, held });
         if length == 0 { self.end_block(sink) } else { Ok(()) }
     }
 
     /// Takes bytes up to the block's end, or all; returns their number.
-    fn block(&mut self, data: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<usize, Error> {
+    fn block(&mut self, data: &[u8], sink: &mut dyn Sink) -> Result<usize, Error> {
         let Place::Block(block) = &mut self.place else { return Ok(0) };
         let taken = data.len().min(block.length - block.held.len());
         block.held.extend(&data[..taken])?;
@@ -149,15 +151,25 @@ impl SnappyBlocks {
         Ok(taken)
     }
 
-    fn end_block(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    fn end_block(&mut self, sink: &mut dyn Sink) -> Result<(), Error> {
         let Place::Block(block) = std::mem::replace(&mut self.place, Place::line(&self.limit)) else {
             return Ok(());
         };
         let mut charge = self.limit.account.charge();
         let text = self.expand(&block, &mut charge)?;
-        drop(block);
-        self.json(&text, sink)?;
-        self.end_values(sink)
+        let Block { offset, records: claimed, .. } = block;
+        let mut records = 0;
+        let mut counted = |record: Record<'_>| {
+            records += 1;
+            sink.record(record);
+        };
+        self.json(&text, &mut counted)?;
+        self.end_values(&mut counted)?;
+        if records != claimed {
+            let cause = format!("its metadata claims {claimed} records, but it has {records}");
+            return Err(Error::BadBlock { offset, cause });
+        }
+        Ok(())
     }
 
     /// Decompresses a block. Room is allocated for its claimed size only if that is within all bounds.
@@ -184,14 +196,14 @@ impl SnappyBlocks {
         Ok(text)
     }
 
-    fn json(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    fn json(&mut self, text: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         let offset = self.text_bytes;
         self.text_bytes += text.len() as u64;
         self.lines.push(text, offset, sink)
     }
 
     /// A block begins or has ended.
-    fn end_values(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    fn end_values(&mut self, sink: &mut dyn Sink) -> Result<(), Error> {
         let next = JsonLines::new(self.limit.clone());
         std::mem::replace(&mut self.lines, next).finish(self.text_bytes, sink)
     }
@@ -204,15 +216,22 @@ impl Place {
     }
 }
 
-/// The length of the block that a line announces, if it does.
-fn block_length(line: &[u8]) -> Option<u64> {
+/// The claims of a line about the block after it.
+struct Metadata {
+    /// In bytes.
+    length: u64,
+    records: u64,
+}
+
+/// Reads a line's claims about a block, if it announces one.
+fn metadata(line: &[u8]) -> Option<Metadata> {
     memmem::find(line, b"\"num_bytes\"")?;
     let line = walk::trim(line);
     if !line.starts_with(b"{") || !walk::is_value(line) {
         return None;
     }
     let number = |name: &str| std::str::from_utf8(walk::member(line, name).ok()??).ok()?.parse::<u64>().ok();
-    number("num_records").and_then(|_| number("num_bytes"))
+    Some(Metadata { records: number("num_records")?, length: number("num_bytes")? })
 }
 
 #[cfg(test)]
@@ -255,13 +274,19 @@ mod tests {
         snap::raw::Encoder::new().compress_vec(text).unwrap()
     }
 
-    /// A metadata line that claims `length` bytes, then the block.
+    /// A metadata line that claims so many records and bytes, then the block.
+    fn claimed(records: usize, length: usize, block: &[u8]) -> Vec<u8> {
+        let line = format!("{{\"num_records\":{records}, \"num_bytes\":{length},\"x\":\"y\"}}\r\n");
+        [line.as_bytes(), block].concat()
+    }
+
     fn announced(length: usize, block: &[u8]) -> Vec<u8> {
-        [format!("{{\"num_records\":2, \"num_bytes\":{length},\"x\":\"y\"}}\r\n").as_bytes(), block].concat()
+        claimed(2, length, block)
     }
 
     fn block(text: &[u8]) -> Vec<u8> {
-        announced(packed(text).len(), &packed(text))
+        let records = memmem::find_iter(text, "{\"n\":").count();
+        claimed(records, packed(text).len(), &packed(text))
     }
 
     #[test]
@@ -278,7 +303,7 @@ mod tests {
         assert_eq!(records(&[&one[..], &other].concat()), "123");
         assert_eq!(records(&[&one[..], b"\n", &other, b"\n"].concat()), "123");
         assert_eq!(records(&[plain, &one[..], plain, &other].concat()), "4512453");
-        assert_eq!(records(&[&announced(0, b"")[..], &block(b""), &one].concat()), "12");
+        assert_eq!(records(&[&claimed(0, 0, b"")[..], &block(b""), &one].concat()), "12");
         assert_eq!(records(b"[{\"n\":4},\n{\"n\":5}]"), "45");
         assert_eq!(records(b""), "");
     }
@@ -323,6 +348,14 @@ mod tests {
             assert!(matches!(result, Err(Error::BadBlock { .. })), "{what}: {result:?}");
             assert_eq!(records, ["{\"n\":0}"], "{what}");
         }
+        for records in [0, 17, 19] {
+            let (sent, result) = split(&claimed(records, packed.len(), &packed));
+            assert!(matches!(result, Err(Error::BadBlock { .. })), "{records} records: {result:?}");
+            assert_eq!(sent.len(), 18);
+        }
+        assert!(matches!(split(&claimed(1, 0, b"")).1, Err(Error::BadBlock { .. })));
+        let twice = [b"{\"num_records\":1,\"num_records\":2,\"num_bytes\":3}\n", &packed[..]].concat();
+        assert!(split(&twice).1.is_err(), "which of the two numbers counts is unknown");
         let (_, result) = split(&block(b"{\"n\":1}\n{\"n\":"));
         assert!(
             matches!(result, Err(Error::BadJson { .. })),

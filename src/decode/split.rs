@@ -20,7 +20,7 @@ use super::pieces::{Piece, Pieces};
 use super::signs::Signs;
 use super::snappy_blocks::SnappyBlocks;
 use super::utf16::{Order, Utf16};
-use super::{Account, Bounds, Error, Format, Record};
+use super::{Account, Bounds, Error, Format, Sink};
 use crate::base::limits::{BINARY_LOOK_BYTES, EXAMPLE_BYTES, INFLATE_WINDOW_BYTES};
 
 /// The splitter of one object's text.
@@ -164,7 +164,7 @@ impl Split {
     }
 
     /// The next bytes of the text.
-    pub fn push(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    pub fn push(&mut self, text: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         self.taken += text.len() as u64;
         if self.beginning.len() < EXAMPLE_BYTES {
             let missing = EXAMPLE_BYTES - self.beginning.len();
@@ -185,7 +185,7 @@ impl Split {
     }
 
     /// The text has ended.
-    pub fn finish(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    pub fn finish(&mut self, sink: &mut dyn Sink) -> Result<(), Error> {
         if let Splitter::Parquet(parquet) = &mut self.splitter {
             return parquet.finish(sink);
         }
@@ -221,12 +221,12 @@ impl Split {
     }
 
     /// After an error, passes on the complete part of the text that was held back for the checks.
-    pub fn give_up(&mut self, sink: &mut dyn FnMut(Record<'_>)) {
+    pub fn give_up(&mut self, sink: &mut dyn Sink) {
         // The first error counts.
         let _ = self.begin(sink).and_then(|()| self.check(sink));
     }
 
-    fn text(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    fn text(&mut self, text: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         let Some(held) = self.mark.take() else { return self.split(text, sink) };
         if held.is_empty() && text.len() >= MARK_BYTES_MAX {
             return self.behind_mark(text, sink);
@@ -242,7 +242,7 @@ impl Split {
     }
 
     /// `start` is the start of the text, long enough for any mark if the text is.
-    fn behind_mark(&mut self, start: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    fn behind_mark(&mut self, start: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         // For a Latin-1 service the marks of UTF-16 are letters.
         let is_known = |order: &Option<Order>| order.is_none() || matches!(self.charset, Charset::Utf8);
         let found = MARKS.iter().find(|(mark, order)| start.starts_with(mark) && is_known(order));
@@ -255,14 +255,14 @@ impl Split {
     }
 
     /// The text has ended, so no mark can follow.
-    fn begin(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    fn begin(&mut self, sink: &mut dyn Sink) -> Result<(), Error> {
         match self.mark.take() {
             Some(start) => self.behind_mark(&start, sink),
             None => Ok(()),
         }
     }
 
-    fn split(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    fn split(&mut self, text: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         if let Charset::Utf8 = self.charset {
             return self.look_and_split(text, sink);
         }
@@ -275,7 +275,7 @@ impl Split {
     }
 
     /// Passes on the rest of a text that was not UTF-8.
-    fn end_charset(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    fn end_charset(&mut self, sink: &mut dyn Sink) -> Result<(), Error> {
         match std::mem::replace(&mut self.charset, Charset::Utf8) {
             Charset::Utf16(mut utf16) => self.look_and_split(utf16.finish(), sink),
             Charset::Utf8 | Charset::Latin1(_) => Ok(()),
@@ -283,7 +283,7 @@ impl Split {
     }
 
     /// Checks text before any of it is a record.
-    fn look_and_split(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    fn look_and_split(&mut self, text: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         let Some(held) = &mut self.unchecked else { return self.split_utf8(text, sink) };
         if held.is_empty() && text.len() >= BINARY_LOOK_BYTES {
             self.unchecked = None;
@@ -300,7 +300,7 @@ impl Split {
     }
 
     /// Stops waiting for more of the text.
-    fn check(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    fn check(&mut self, sink: &mut dyn Sink) -> Result<(), Error> {
         let Some(held) = self.unchecked.take() else { return Ok(()) };
         self.look_at(&held)?;
         self.split_utf8(&held, sink)
@@ -315,7 +315,7 @@ impl Split {
         self.look.signs.as_ref().map_or(Ok(()), |signs| signs.check(start))
     }
 
-    fn split_utf8(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    fn split_utf8(&mut self, text: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         if !self.ends_with_cr {
             return self.split_lines(text, sink);
         }
@@ -325,7 +325,7 @@ impl Split {
         text.chunks(INFLATE_WINDOW_BYTES).try_for_each(|piece| self.split_lines(&line_feeds(piece), sink))
     }
 
-    fn split_lines(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    fn split_lines(&mut self, text: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         if let Splitter::Undecided { detector, held, .. } = &mut self.splitter {
             let Some(shape) = detector.push(text) else {
                 held.extend_from_slice(text);
@@ -336,7 +336,7 @@ impl Split {
         self.feed(text, sink)
     }
 
-    fn decide(&mut self, shape: detect::Shape, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    fn decide(&mut self, shape: detect::Shape, sink: &mut dyn Sink) -> Result<(), Error> {
         let lines = Splitter::lines(self.limit());
         let undecided = std::mem::replace(&mut self.splitter, lines);
         let Splitter::Undecided { held, json, text, .. } = undecided else {
@@ -361,7 +361,7 @@ impl Split {
         Limit { max: self.bounds.record_bytes_max, account: self.account.clone() }
     }
 
-    fn feed(&mut self, text: &[u8], sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    fn feed(&mut self, text: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         let offset = self.offset;
         self.offset += text.len() as u64;
         match &mut self.splitter {

@@ -245,8 +245,8 @@ fn parquet_is_named_where_it_cannot_be_read() {
 fn a_spent_decoder_says_so() {
     let mut decoder = Decoder::new(LINES, Bounds::default());
     let mut scratch = Scratch::new();
-    assert_eq!(decoder.push(b"a\n", true, &mut scratch, &mut |_| {}), Ok(()));
-    assert_eq!(decoder.push(b"b\n", true, &mut scratch, &mut |_| {}), Err(Error::Spent));
+    assert_eq!(decoder.push(b"a\n", true, &mut scratch, &mut |_: Record<'_>| {}), Ok(()));
+    assert_eq!(decoder.push(b"b\n", true, &mut scratch, &mut |_: Record<'_>| {}), Err(Error::Spent));
 }
 
 #[test]
@@ -275,6 +275,53 @@ fn object() -> impl Strategy<Value = Vec<u8>> {
             object
         },
     )
+}
+
+/// A zstd frame's beginning that says how long its content is, in each form that can say it.
+fn zstd_beginnings(content: u64) -> Vec<Vec<u8>> {
+    const MAGIC: &[u8] = b"\x28\xb5\x2f\xfd";
+    let wide = content.to_le_bytes();
+    let mut beginnings = vec![
+        [MAGIC, &[0xa0], &wide[..4]].concat(),
+        [MAGIC, &[0xe0], &wide].concat(),
+        // With a window.
+        [MAGIC, &[0x80, 0x38], &wide[..4]].concat(),
+        [MAGIC, &[0xc0, 0x38], &wide].concat(),
+    ];
+    match content.checked_sub(256) {
+        Some(behind) => {
+            let short = &behind.to_le_bytes()[..2];
+            beginnings.push([MAGIC, &[0x60], short].concat());
+            beginnings.push([MAGIC, &[0x40, 0x38], short].concat());
+        }
+        None => beginnings.push([MAGIC, &[0x20], &wide[..1]].concat()),
+    }
+    beginnings
+}
+
+#[test]
+fn a_frame_of_another_length_than_it_says_gives_the_same_in_any_chunks() {
+    let text = b"first\nsecond\nthird\n{".repeat(20);
+    for content in [3, 255, 256, 300, text.len() as u64 - 1, text.len() as u64 + 1, 100_000] {
+        for (beginning, is_cut) in
+            zstd_beginnings(content).into_iter().flat_map(|b| [(b.clone(), false), (b, true)])
+        {
+            let block = &((text.len() as u32) << 3 | 1).to_le_bytes()[..3];
+            let written = if is_cut { &text[..text.len() / 2] } else { &text[..] };
+            let object = [&beginning[..], block, written].concat();
+            let whole = decode_in(&object, &LINES, Bounds::default(), usize::MAX);
+            assert!(whole.result.is_err(), "{content}, {beginning:?}");
+            for size in (1..40).chain([100, 200, 300]) {
+                let parts = decode_in(&object, &LINES, Bounds::default(), size);
+                let same = (&whole.records, &whole.result) == (&parts.records, &parts.result);
+                assert!(
+                    same,
+                    "{content}, {beginning:x?} in chunks of {size}: {:?}, {:?}",
+                    whole.result, parts.result
+                );
+            }
+        }
+    }
 }
 
 proptest! {

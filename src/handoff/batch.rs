@@ -8,6 +8,7 @@ use super::Gzip;
 use super::parts::{middle, parts};
 use crate::ack::Share;
 use crate::base::buffers::Buffer;
+use crate::base::object::Object;
 
 /// Frames that are sent and acknowledged together.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub struct Origin {
 /// An object's name for log lines.
 #[derive(Debug)]
 pub struct Subject {
+    /// None if it is no object of S3.
+    pub object: Option<Object>,
     /// Bucket and key, the id of a message, or an API's page.
     pub name: String,
     /// The name with the identity of its content.
@@ -106,9 +109,10 @@ impl Batch {
         let (events, share, origin) =
             (self.events.saturating_sub(before), self.share.fork(), self.origin.clone());
         let trial = Trial { kills: 0, ..self.trial };
-        let first = Batch { bytes: Arc::new(left.into()), events: before, trial, ..self };
+        let [left, right] = [left, right].map(|half| Arc::new(self.bytes.beside(half)));
+        let first = Batch { bytes: left, events: before, trial, ..self };
         let first_frame = first.first_frame + before;
-        let second = Batch { bytes: Arc::new(right.into()), events, share, origin, first_frame, ..first };
+        let second = Batch { bytes: right, events, share, origin, first_frame, ..first };
         Ok([first, second])
     }
 
@@ -161,6 +165,7 @@ mod tests {
 
     use super::*;
     use crate::ack::{Ack, Outcome};
+    use crate::base::budget::Budget;
     use crate::decode::{Newlines, Record};
     use crate::stages::frame::Frames;
 
@@ -173,7 +178,7 @@ mod tests {
                 None => frames.leave_out(),
             }
         }
-        let subject = Subject { name: "s3://b/k".into(), id: "s3://b/k".into(), returns: true };
+        let subject = Subject { object: None, name: "s3://b/k".into(), id: "s3://b/k".into(), returns: true };
         frames.into_batch_of(&Arc::new(subject), 11, ack.share(), Some(7))
     }
 
@@ -187,6 +192,17 @@ mod tests {
             Ok(halves) => halves.into_iter().flat_map(|half| singles(half, gzip)).collect(),
             Err(single) => vec![single],
         }
+    }
+
+    #[test]
+    fn halves_are_charged_like_the_whole() {
+        let (budget, ack) = (Budget::new(1 << 20), Ack::open(|_| ()));
+        let bytes = Buffer::holding(b"<14>a\n".repeat(1000), budget.try_acquire(1 << 16).unwrap());
+        let halves = Batch::new(Arc::new(bytes), 1000, ack.share()).halve(None).unwrap();
+        let held: usize = halves.iter().map(|half| half.bytes.held_bytes()).sum();
+        assert!(held >= 6000 && budget.taken() == held, "{held} {}", budget.taken());
+        drop(halves);
+        assert_eq!(budget.taken(), 0);
     }
 
     #[test]

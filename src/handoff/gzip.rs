@@ -5,10 +5,12 @@
 
 use std::fmt;
 use std::io::Read;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use flate2::read::MultiGzDecoder;
 use libdeflater::{CompressionLvl, Compressor};
+
+use crate::base::locks::lock;
 
 /// Compresses batches at one level, on any number of threads.
 pub struct Gzip {
@@ -46,7 +48,7 @@ impl Gzip {
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Compressor>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.idle)
     }
 }
 

@@ -17,5 +17,5 @@ pub mod work;
 pub use batch::{Batch, Origin, Subject, Trial};
 pub use gzip::Gzip;
 pub use pulling_id::PullingId;
-pub use task::{Source, Task};
-pub use work::{Again, Payload, Work};
+pub use task::{Task, TaskSource};
+pub use work::{Again, Payload, Work, WorkSource};

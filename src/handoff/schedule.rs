@@ -8,11 +8,12 @@
 //! bucket fails or an output is down, gets no turn until some of them have ended.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::sync::Arc;
 
 use crate::base::limits::STOP_CHECK_INTERVAL;
+use crate::base::locks::{intact, lock};
+use crate::base::runtime::channel::{Receiver, Sender, unbounded};
+use crate::base::runtime::sync::{Condvar, Mutex, MutexGuard};
 use crate::base::stop::Stop;
 
 /// The bounds of one lane.
@@ -33,14 +34,14 @@ pub type Tasks<T> = Box<dyn ExactSizeIterator<Item = T> + Send>;
 #[derive(Debug)]
 pub struct Lane<T> {
     index: usize,
-    shared: Arc<Shared<T>>,
+    shared: Arc<Lanes<T>>,
     tickets: Sender<()>,
 }
 
 /// The fetchers' side. Cheap to clone.
 #[derive(Debug)]
 pub struct Schedule<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<Lanes<T>>,
     /// One ticket per message whose turn may come. The channel is closed when all lanes are, and empty.
     pub tickets: Receiver<()>,
 }
@@ -49,11 +50,11 @@ pub struct Schedule<T> {
 #[derive(Debug)]
 pub struct Begun<T> {
     lane: usize,
-    shared: Arc<Shared<T>>,
+    shared: Arc<Lanes<T>>,
 }
 
 #[derive(Debug)]
-struct Shared<T> {
+struct Lanes<T> {
     bounds: Bounds,
     state: Mutex<State<T>>,
     /// A lane may have room again.
@@ -93,7 +94,7 @@ impl<T> std::fmt::Debug for Message<T> {
 pub fn new<T>(lanes: usize, bounds: Bounds) -> (Vec<Lane<T>>, Schedule<T>) {
     let empty = || Waiting { messages: VecDeque::new(), tasks: 0, begun: 0 };
     let state = State { lanes: (0..lanes).map(|_| empty()).collect(), turn: 0, parked: 0 };
-    let shared = Arc::new(Shared { bounds, state: Mutex::new(state), room: Condvar::new() });
+    let shared = Arc::new(Lanes { bounds, state: Mutex::new(state), room: Condvar::new() });
     let (tickets, waiting) = unbounded();
     let lane = |index| Lane { index, shared: Arc::clone(&shared), tickets: tickets.clone() };
     let lanes = (0..lanes).map(lane).collect();
@@ -123,7 +124,7 @@ impl<T> Lane<T> {
             }
             // A stop does not notify this condition, so the wait is sliced.
             let woken = self.shared.room.wait_timeout(state, STOP_CHECK_INTERVAL);
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+            state = intact(woken);
         }
         if stop.is_stopped() {
             return false;
@@ -141,7 +142,7 @@ impl<T> Schedule<T> {
     /// The next task; the caller must have a ticket for it. None if no lane may have a turn at present, or everything
     /// was removed at a stop.
     pub fn take(&self) -> Option<(T, Begun<T>)> {
-        let Shared { bounds, .. } = &*self.shared;
+        let Lanes { bounds, .. } = &*self.shared;
         let mut state = self.shared.state();
         let lanes = state.lanes.len();
         let mut turns = (0..lanes).map(|offset| (state.turn + offset) % lanes);
@@ -193,9 +194,9 @@ impl<T> Drop for Begun<T> {
     }
 }
 
-impl<T> Shared<T> {
+impl<T> Lanes<T> {
     fn state(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::services::Definition;
 /// Something to collect, passed from `receive` to `fetch`.
 #[derive(Debug)]
 pub struct Task {
-    pub source: Source,
+    pub source: TaskSource,
     pub service: Arc<Definition>,
     /// Index of the input in the configuration, for its credentials, endpoints and outputs.
     pub input: usize,
@@ -27,41 +27,32 @@ pub struct Task {
     pub not_before: Option<Timestamp>,
 }
 
-/// The location of the bytes.
+/// The log to collect.
 #[derive(Debug)]
-pub enum Source {
+pub enum TaskSource {
     S3(Object),
     /// In the message itself (`direct_mode`).
     Body {
         message_id: String,
         bytes: Buffer,
     },
-    /// A page of an API's answer.
-    Page {
-        /// The source: `<input id>/<service>/<region>`.
-        source: String,
-        /// `<account>/<region>`, for the fields that are taken from a key.
-        key: String,
-    },
 }
 
-impl Source {
-    /// The key for rules and fields: the object's, or a page's own; empty for a body.
-    pub fn key(&self) -> &str {
+impl TaskSource {
+    /// The object in S3; None for a message's body.
+    pub fn object(&self) -> Option<&Object> {
         match self {
-            Source::S3(object) => &object.key,
-            Source::Page { key, .. } => key,
-            Source::Body { .. } => "",
+            TaskSource::S3(object) => Some(object),
+            TaskSource::Body { .. } => None,
         }
     }
 }
 
-impl std::fmt::Display for Source {
+impl std::fmt::Display for TaskSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Source::S3(object) => object.fmt(f),
-            Source::Page { source, .. } => write!(f, "a page of {source}"),
-            Source::Body { message_id, .. } => write!(f, "the body of message {message_id}"),
+            TaskSource::S3(object) => object.fmt(f),
+            TaskSource::Body { message_id, .. } => write!(f, "the body of message {message_id}"),
         }
     }
 }

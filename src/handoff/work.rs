@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
-
 use crate::ack::{Ack, Fate, Progress};
 use crate::base::buffers::Buffer;
+use crate::base::object::Object;
+use crate::base::runtime::channel::Sender;
 use crate::decode::Decoder;
-use crate::handoff::{PullingId, Source};
+use crate::handoff::PullingId;
 use crate::ledger::Case;
 use crate::services::Definition;
 
 /// One object in flight, with all state that must survive between its chunks.
 pub struct Work {
-    pub source: Source,
+    pub source: WorkSource,
     pub service: Arc<Definition>,
     /// Index of the input in the configuration.
     pub input: usize,
@@ -24,8 +24,54 @@ pub struct Work {
     pub progress: Progress,
     /// The pull that brought it, if events should name it.
     pub pulled: Option<PullingId>,
-    /// The object's record of crashes. None if it cannot be identified by name.
+    /// The object's record of crashes. None for a page of an API.
     pub case: Option<Case>,
+}
+
+/// The origin of the bytes in flight.
+#[derive(Debug)]
+pub enum WorkSource {
+    S3(Object),
+    /// A message itself (`direct_mode`).
+    Body {
+        message_id: String,
+    },
+    /// A page of an API's answer.
+    Page {
+        /// The source: `<input id>/<service>/<region>`.
+        source: String,
+        /// `<account>/<region>`, for the fields that are taken from a key.
+        key: String,
+    },
+}
+
+impl WorkSource {
+    /// The object in S3; None for a message's body or an API's page.
+    pub fn object(&self) -> Option<&Object> {
+        match self {
+            WorkSource::S3(object) => Some(object),
+            WorkSource::Body { .. } | WorkSource::Page { .. } => None,
+        }
+    }
+
+    /// The key for rules and fields: the object's, or a page's own; empty for a body.
+    pub fn key(&self) -> &str {
+        match self {
+            WorkSource::S3(object) => &object.key,
+            WorkSource::Page { key, .. } => key,
+            WorkSource::Body { .. } => "",
+        }
+    }
+}
+
+impl std::fmt::Display for WorkSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            WorkSource::S3(object) => object.fmt(f),
+            WorkSource::Page { source, .. } => write!(f, "a page of {source}"),
+            WorkSource::Body { message_id } => write!(f, "the body of message {message_id}"),
+        }
+    }
 }
 
 /// Compressed bytes of an object, in order: all of it, or the next chunk of it.

@@ -1,5 +1,5 @@
-//! A small HTTP/1.1 server, for the status page and for the embedded S3 + SQS endpoint: keep-alive, `Content-Length`
-//! bodies.
+//! A small HTTP/1.1 server (RFC 9112), for the status page and for the embedded S3 + SQS endpoint: keep-alive,
+//! `Content-Length` bodies. A request whose end or host could be read in two ways is refused, and its connection ends.
 //!
 //! Why not `tiny_http`: it bounds neither connections nor waits, leaves Nagle's algorithm on, copies bodies in pieces
 //! of some KiB, and cannot close idle keep-alive connections when it is dropped.
@@ -50,8 +50,10 @@ impl Default for Bounds {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     pub method: String,
-    /// Path and query on the wire, percent-encoded.
+    /// Path and query on the wire, percent-encoded. Of a whole address (`http://host/path`), the host is the header.
     pub target: String,
+    /// The version is HTTP/1.0.
+    is_old: bool,
     /// Names in lower case.
     headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -60,7 +62,29 @@ pub struct Request {
 impl Request {
     /// The first value of a header; `name` in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.values(name).next()
+    }
+
+    fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.headers.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The only value of a header.
+    fn single(&self, name: &str) -> io::Result<Option<&str>> {
+        let mut values = self.values(name);
+        match (values.next(), values.next()) {
+            (_, Some(_)) => Err(invalid(&format!("the header {name} is repeated"))),
+            (value, None) => Ok(value),
+        }
+    }
+
+    /// True if the client wants or expects the connection to end with the answer.
+    fn is_last(&self) -> bool {
+        let has = |option: &str| {
+            let mut options = self.values("connection").flat_map(|list| list.split(','));
+            options.any(|own| own.trim().eq_ignore_ascii_case(option))
+        };
+        has("close") || self.is_old && !has("keep-alive")
     }
 }
 
@@ -104,23 +128,35 @@ pub fn serve_bounded(
     let mut buffer = Vec::new();
     loop {
         activity.waits();
-        let request = read_bounded(&mut Timed::new(stream, bounds.request_time), &mut buffer, bounds);
+        let request = next_request(&mut Timed::new(stream, bounds.request_time), &mut buffer, bounds);
         activity.works();
         let (response, close) = match &request {
             Ok(None) => return Ok(()),
-            Ok(Some(request)) => {
-                let close = request.header("connection").is_some_and(|c| c.eq_ignore_ascii_case("close"));
-                (answer(request), close)
-            }
+            Ok(Some(request)) => (answer(request), request.is_last()),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => (refusal(error), true),
             Err(error) => return Err(error.kind().into()),
         };
         activity.waits();
-        write_response(&mut Timed::new(stream, bounds.answer_time), &response, close)?;
+        let is_head = request.is_ok_and(|request| request.is_some_and(|request| request.method == "HEAD"));
+        let part = if is_head { Part::Head } else { Part::All };
+        write_response(&mut Timed::new(stream, bounds.answer_time), &response, part, close)?;
         if close {
             return Ok(());
         }
     }
+}
+
+/// Reads one request. A client that waits for permission to send its body gets it.
+fn next_request(
+    stream: &mut Timed<'_>,
+    buffer: &mut Vec<u8>,
+    bounds: &Bounds,
+) -> io::Result<Option<Request>> {
+    let Some(head) = read_head(stream, buffer, bounds)? else { return Ok(None) };
+    if head.awaits_permission() && buffer.len() == head.bytes {
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+    }
+    read_body(stream, buffer, head).map(Some)
 }
 
 fn refusal(error: &io::Error) -> Response {
@@ -180,17 +216,32 @@ impl Write for Timed<'_> {
 /// # Errors
 /// If it is not HTTP, too long, or truncated.
 pub fn read_request(stream: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<Option<Request>> {
-    read_bounded(stream, buffer, &Bounds::default())
+    let head = read_head(stream, buffer, &Bounds::default())?;
+    head.map(|head| read_body(stream, buffer, head)).transpose()
 }
 
-fn read_bounded(
-    stream: &mut impl Read,
-    buffer: &mut Vec<u8>,
-    bounds: &Bounds,
-) -> io::Result<Option<Request>> {
-    let (mut request, head_bytes, body_bytes) = loop {
+/// A request without its body, at the start of a buffer.
+#[derive(Debug)]
+struct Head {
+    request: Request,
+    bytes: usize,
+    body_bytes: usize,
+}
+
+impl Head {
+    /// True if the client sends the body only after an interim answer.
+    fn awaits_permission(&self) -> bool {
+        let Head { request, body_bytes, .. } = self;
+        let is_asked = request.header("expect").is_some_and(|what| what.eq_ignore_ascii_case("100-continue"));
+        is_asked && *body_bytes > 0 && !request.is_old
+    }
+}
+
+/// None if the peer closed between requests.
+fn read_head(stream: &mut impl Read, buffer: &mut Vec<u8>, bounds: &Bounds) -> io::Result<Option<Head>> {
+    loop {
         if let Some(head) = parse_head(buffer, bounds.body_bytes_max)? {
-            break head;
+            return Ok(Some(head));
         }
         if buffer.len() > bounds.head_bytes_max {
             return Err(invalid("the request's head is too long"));
@@ -198,15 +249,19 @@ fn read_bounded(
         if read_more(stream, buffer)? == 0 {
             return if buffer.is_empty() { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
         }
-    };
-    while buffer.len() < head_bytes + body_bytes {
+    }
+}
+
+fn read_body(stream: &mut impl Read, buffer: &mut Vec<u8>, head: Head) -> io::Result<Request> {
+    let Head { mut request, bytes, body_bytes } = head;
+    while buffer.len() < bytes + body_bytes {
         if read_more(stream, buffer)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    request.body = buffer[head_bytes..head_bytes + body_bytes].to_vec();
-    buffer.drain(..head_bytes + body_bytes);
-    Ok(Some(request))
+    request.body = buffer[bytes..bytes + body_bytes].to_vec();
+    buffer.drain(..bytes + body_bytes);
+    Ok(request)
 }
 
 fn read_more(stream: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<usize> {
@@ -217,31 +272,56 @@ fn read_more(stream: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<usize> 
     read
 }
 
-/// (request without body, bytes of the head, bytes of the body). None if the head is not complete yet.
-fn parse_head(buffer: &[u8], body_bytes_max: usize) -> io::Result<Option<(Request, usize, usize)>> {
+/// None if the head is not complete yet.
+fn parse_head(buffer: &[u8], body_bytes_max: usize) -> io::Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut headers);
-    let head_bytes = match parsed.parse(buffer).map_err(|error| invalid(&error.to_string()))? {
-        httparse::Status::Complete(head_bytes) => head_bytes,
+    let bytes = match parsed.parse(buffer).map_err(|error| invalid(&error.to_string()))? {
+        httparse::Status::Complete(bytes) => bytes,
         httparse::Status::Partial => return Ok(None),
     };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let request = Request {
+    let mut request = Request {
         method: parsed.method.unwrap_or_default().to_owned(),
         target: parsed.path.unwrap_or_default().to_owned(),
+        is_old: parsed.version == Some(0),
         headers: parsed.headers.iter().map(|h| (h.name.to_ascii_lowercase(), text(h.value))).collect(),
         body: Vec::new(),
     };
     let body_bytes = body_length(&request, body_bytes_max)?;
-    Ok(Some((request, head_bytes, body_bytes)))
+    find_host(&mut request)?;
+    Ok(Some(Head { request, bytes, body_bytes }))
+}
+
+/// Checks that there is one host, and takes it from the target if that is a whole address.
+fn find_host(request: &mut Request) -> io::Result<()> {
+    if request.single("host")?.is_none() && !request.is_old {
+        return Err(invalid("the header host is missing"));
+    }
+    let Some((host, target)) = of_address(&request.target) else { return Ok(()) };
+    request.headers.retain(|(name, _)| name != "host");
+    request.headers.push(("host".to_owned(), host));
+    request.target = target;
+    Ok(())
+}
+
+/// The host and the path of a whole address, which clients send to proxies, and servers must understand.
+fn of_address(target: &str) -> Option<(String, String)> {
+    let (scheme, rest) = target.split_once("://")?;
+    let is_http = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    is_http.then(|| (host.to_owned(), format!("{slash}{path}")))
 }
 
 fn body_length(request: &Request, bytes_max: usize) -> io::Result<usize> {
     if request.header("transfer-encoding").is_some() {
         return Err(invalid("chunked requests are not supported"));
     }
-    let length = request.header("content-length").unwrap_or("0").parse();
-    let length: usize = length.map_err(|_| invalid("the content-length is not a number"))?;
+    let text = request.single("content-length")?.unwrap_or("0");
+    // A sign would be a number to Rust and none to others.
+    let length = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    let length: usize = length.ok_or_else(|| invalid("the content-length is not a number"))?;
     if length > bytes_max {
         return Err(invalid(if bytes_max == 0 {
             "a body is not allowed here"
@@ -252,7 +332,14 @@ fn body_length(request: &Request, bytes_max: usize) -> io::Result<usize> {
     Ok(length)
 }
 
-fn write_response(stream: &mut impl Write, response: &Response, close: bool) -> io::Result<()> {
+/// The part of an answer that is sent: to HEAD only the head, which is that of GET.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    All,
+    Head,
+}
+
+fn write_response(stream: &mut impl Write, response: &Response, part: Part, close: bool) -> io::Result<()> {
     let body = response.body.bytes();
     let mut head = format!("HTTP/1.1 {} {}\r\n", response.status, reason(response.status));
     for (name, value) in &response.headers {
@@ -260,6 +347,7 @@ fn write_response(stream: &mut impl Write, response: &Response, close: bool) -> 
     }
     let connection = if close { "close" } else { "keep-alive" };
     head.push_str(&format!("content-length: {}\r\nconnection: {connection}\r\n\r\n", body.len()));
+    let body = if part == Part::Head { &[] } else { body };
     // Head and body are sent in one segment if they fit.
     let sent = stream.write_vectored(&[IoSlice::new(head.as_bytes()), IoSlice::new(body)])?;
     let body_sent = sent.saturating_sub(head.len());
@@ -294,6 +382,7 @@ impl Request {
         Request {
             method: method.into(),
             target: target.into(),
+            is_old: false,
             headers: headers.iter().map(owned).collect(),
             body: body.into(),
         }
@@ -358,11 +447,129 @@ mod tests {
         let bounds = Bounds { body_bytes_max: 0, ..Bounds::default() };
         for body in ["content-length: 1", "content-length: 99999999999", "transfer-encoding: chunked"] {
             let request = format!("POST / HTTP/1.1\r\n{body}\r\n\r\n");
-            let read = read_bounded(&mut request.as_bytes(), &mut Vec::new(), &bounds);
+            let read = read_head(&mut request.as_bytes(), &mut Vec::new(), &bounds);
             assert_eq!(read.unwrap_err().kind(), io::ErrorKind::InvalidData, "{body}");
         }
-        let get = b"GET / HTTP/1.1\r\ncontent-length: 0\r\n\r\n";
-        assert!(read_bounded(&mut get.as_slice(), &mut Vec::new(), &bounds).unwrap().is_some());
+        let get = b"GET / HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n";
+        assert!(read_head(&mut get.as_slice(), &mut Vec::new(), &bounds).unwrap().is_some());
+    }
+
+    /// Returns the bytes that the server sends until the connection ends. The answer to each request is its target.
+    fn served(requests: &str) -> String {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let server = listener.accept().unwrap().0;
+        client.write_all(requests.as_bytes()).unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        let _ = serve(server, |request| {
+            let host = request.header("host").unwrap_or("nobody");
+            let body = Body::Owned(format!("<{} of {host}>", request.target).into_bytes());
+            Response { status: 200, headers: Vec::new(), body }
+        });
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// The pitfalls of RFC 9112: what two readers could read in two ways is refused.
+    #[test]
+    fn a_request_that_can_be_read_in_two_ways_is_refused_and_its_connection_ends() {
+        for bad in [
+            "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n",
+            "GET / HTTP/1.1\r\nhost: a\r\nHost: a\r\n",
+            "GET / HTTP/1.0\r\nhost: a\r\nhost: b\r\n",
+            "GET / HTTP/1.1\r\n",
+            "GET http://a/ HTTP/1.1\r\n",
+            "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\ncontent-length: 0\r\n",
+            "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\ncontent-length: 44\r\n",
+            "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 0, 0\r\n",
+            "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: +0\r\n",
+            "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: -0\r\n",
+            "GET / HTTP/1.1\r\nhost: a\r\ncontent-length:\r\n",
+            "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\ntransfer-encoding: chunked\r\n",
+            "GET / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: identity\r\n",
+            "GET / HTTP/1.1\r\nhost: a\r\nx: 1\r\n folded\r\n",
+            "GET / HTTP/1.1\r\n host: a\r\n",
+            "GET / HTTP/1.1\r\nhost : a\r\n",
+            "GET / HTTP/1.1\r\nhost: a\rx: b\r\n",
+            "GET / HTTP/1.1\r\nhost: a\0b\r\n",
+            "GET / HTTP/2.0\r\nhost: a\r\n",
+            "GET /\r\nhost: a\r\n",
+        ] {
+            let answer = served(&format!("{bad}\r\nGET /second HTTP/1.1\r\nhost: a\r\n\r\n"));
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{bad:?}: {answer}");
+            assert!(answer.contains("connection: close") && !answer.contains("/second"), "{bad:?}: {answer}");
+        }
+    }
+
+    #[test]
+    fn the_answer_to_head_has_no_body_and_the_next_is_where_it_should_be() {
+        let two = "HEAD /a HTTP/1.1\r\nhost: h\r\n\r\nGET /b HTTP/1.1\r\nhost: h\r\n\r\n";
+        let answer = served(two);
+        let (head, next) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains("content-length: 9"), "as GET's: {head}");
+        assert!(next.starts_with("HTTP/1.1 200 OK\r\n") && next.ends_with("\r\n\r\n</b of h>"), "{next}");
+    }
+
+    #[test]
+    fn a_connection_stays_open_if_both_sides_expect_that() {
+        for (version, connection, stays) in [
+            ("1.1", "", true),
+            ("1.1", "connection: keep-alive\r\n", true),
+            ("1.1", "connection: close\r\n", false),
+            ("1.1", "Connection: TE, Close\r\n", false),
+            ("1.1", "connection: te\r\nconnection: close\r\n", false),
+            ("1.0", "", false),
+            ("1.0", "connection: Keep-Alive\r\n", true),
+            ("1.0", "connection: keep-alive, close\r\n", false),
+        ] {
+            let request = format!("GET /a HTTP/{version}\r\nhost: h\r\n{connection}\r\n");
+            let answer = served(&format!("{request}{request}"));
+            assert_eq!(answer.matches("</a of h>").count(), 1 + usize::from(stays), "{request:?}");
+            let told = if stays { "connection: keep-alive" } else { "connection: close" };
+            assert!(answer.contains(told), "{answer}");
+        }
+        assert!(served("GET /a HTTP/1.0\r\n\r\n").ends_with("</a of nobody>"), "a host is optional there");
+    }
+
+    #[test]
+    fn a_whole_address_names_the_host() {
+        for (target, answer) in [
+            ("http://other:80/x?y=1", "</x?y=1 of other:80>"),
+            ("HTTP://other", "</ of other>"),
+            ("https://other?q", "</?q of other>"),
+            ("/see?http://other/", "</see?http://other/ of h>"),
+            ("*", "<* of h>"),
+        ] {
+            let answered = served(&format!("GET {target} HTTP/1.1\r\nhost: h\r\n\r\n"));
+            assert!(answered.ends_with(answer), "{target}: {answered}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_waits_for_permission_to_send_a_body_gets_it() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let server = listener.accept().unwrap().0;
+        let serving = std::thread::spawn(move || {
+            let _ = serve(server, |request| {
+                let body = Body::Owned(request.body.clone());
+                Response { status: 200, headers: Vec::new(), body }
+            });
+        });
+        let head = b"PUT / HTTP/1.1\r\nhost: h\r\nexpect: 100-Continue\r\ncontent-length: 3\r\n\r\n";
+        client.write_all(head).unwrap();
+        let mut permission = [0; 25];
+        client.read_exact(&mut permission).unwrap();
+        assert_eq!(&permission, b"HTTP/1.1 100 Continue\r\n\r\n");
+        client.write_all(b"abc").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nabc"), "{answer}");
+        serving.join().unwrap();
+        let unasked = "PUT /a HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 1\r\n\r\nx";
+        assert!(!served(unasked).contains("100 Continue"), "the body is there already");
     }
 
     #[test]
@@ -392,7 +599,7 @@ mod tests {
             body: Body::Part(object, 10..20),
         };
         let mut out = Vec::new();
-        write_response(&mut out, &response, false).unwrap();
+        write_response(&mut out, &response, Part::All, false).unwrap();
         let text = String::from_utf8_lossy(&out);
         assert!(text.starts_with("HTTP/1.1 206 Partial Content\r\netag: \"1\"\r\ncontent-length: 10\r\n"));
         assert!(out.ends_with(&(10..20u8).collect::<Vec<_>>()));

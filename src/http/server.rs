@@ -4,19 +4,21 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
+
+use crate::base::locks::lock;
 
 /// The listener. Dropping it closes all connections and joins all threads.
 pub struct Server {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<Connections>,
     acceptor: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct Connections {
     stopping: AtomicBool,
     open: Mutex<HashMap<u64, Open>>,
 }
@@ -48,7 +50,7 @@ impl Activity {
     }
 }
 
-impl Shared {
+impl Connections {
     /// Ends the connection that has waited longest for its client, to free a slot for `newcomer`. Returns false if all
     /// others are busy.
     fn make_room_for(&self, newcomer: u64) -> bool {
@@ -79,7 +81,7 @@ impl Server {
     ) -> io::Result<Server> {
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Connections::default());
         let for_acceptor = Arc::clone(&shared);
         let acceptor = thread::Builder::new()
             .name(name.to_owned())
@@ -115,7 +117,7 @@ impl Drop for Server {
 fn accept_all<F: Fn(TcpStream, &Activity) + Send + Sync + 'static>(
     listener: &TcpListener,
     (name, connections_max): (&str, usize),
-    shared: &Arc<Shared>,
+    shared: &Arc<Connections>,
     serve: &Arc<F>,
 ) {
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
@@ -142,7 +144,7 @@ fn accept_all<F: Fn(TcpStream, &Activity) + Send + Sync + 'static>(
 }
 
 /// None if the connection is unusable.
-fn register(shared: &Shared, id: u64, stream: &TcpStream) -> Option<Activity> {
+fn register(shared: &Connections, id: u64, stream: &TcpStream) -> Option<Activity> {
     // Clients wait for small answers: Nagle's algorithm would add 40 ms to each.
     let second = stream.set_nodelay(true).and_then(|()| stream.try_clone()).ok()?;
     let activity = Activity::default();
@@ -156,7 +158,7 @@ fn register(shared: &Shared, id: u64, stream: &TcpStream) -> Option<Activity> {
 fn spawn_connection<F: Fn(TcpStream, &Activity) + Send + Sync + 'static>(
     (name, id): (&str, u64),
     (stream, activity): (TcpStream, Activity),
-    shared: &Arc<Shared>,
+    shared: &Arc<Connections>,
     serve: &Arc<F>,
 ) -> Option<JoinHandle<()>> {
     let (serve, for_thread) = (Arc::clone(serve), Arc::clone(shared));
@@ -172,7 +174,7 @@ fn spawn_connection<F: Fn(TcpStream, &Activity) + Send + Sync + 'static>(
 
 /// Unregisters the connection when its thread ends, also by a panic; the peer sees the end then.
 struct Registration {
-    shared: Arc<Shared>,
+    shared: Arc<Connections>,
     id: u64,
 }
 
@@ -180,11 +182,6 @@ impl Drop for Registration {
     fn drop(&mut self) {
         lock(&self.shared.open).remove(&self.id);
     }
-}
-
-/// A thread that panicked must not affect the others.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 #[cfg(test)]

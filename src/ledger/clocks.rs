@@ -2,10 +2,13 @@
 //! after a step by some weeks, everything that is announced again would be sent again.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
+
+use crate::base::locks::lock;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 
 /// A clock. None while it is not known.
 type Clock = Box<dyn Fn() -> Option<SystemTime> + Send>;
@@ -36,7 +39,7 @@ impl Clocks {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Clock>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -1,9 +1,6 @@
 //! The ledger as its users hold it.
 
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
-
-use crossbeam_channel::Sender;
+use std::sync::Arc;
 
 use super::clocks::Clocks;
 use super::in_work::InWork;
@@ -14,6 +11,10 @@ use super::store::Store;
 use super::suspects::Suspects;
 use super::writer::Command;
 use crate::base::crew::Crew;
+use crate::base::locks::lock;
+use crate::base::runtime::channel::Sender;
+use crate::base::runtime::clock;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 use crate::telemetry::Health;
 
 /// A running ledger. Cheap to clone.
@@ -52,7 +53,7 @@ pub(super) struct Reader {
 
 impl File {
     pub(super) fn reader(&self) -> MutexGuard<'_, Reader> {
-        self.reader.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.reader)
     }
 }
 
@@ -62,12 +63,12 @@ impl Reader {
         &mut self,
         look: impl FnOnce(&Store) -> rusqlite::Result<T>,
     ) -> Option<rusqlite::Result<T>> {
-        if self.pause.lasts(Instant::now()) {
+        if self.pause.lasts(clock::now()) {
             return None;
         }
         let found = look(&self.store);
         // After the look-up, which may have taken long.
-        self.pause.note(found.is_ok(), Instant::now());
+        self.pause.note(found.is_ok(), clock::now());
         Some(found)
     }
 }

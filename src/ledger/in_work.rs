@@ -1,12 +1,13 @@
 //! The objects in flight, and the messages that wait for them.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use super::row::{Identity, Place, Row};
 use crate::ack::{Confirmed, Ending, Outcome, Share, Turn};
+use crate::base::locks::lock;
+use crate::base::runtime::atomic::{AtomicU64, Ordering};
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 
 /// An object as announced.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -35,16 +36,18 @@ impl std::fmt::Display for Name {
     }
 }
 
-/// By name. A standard queue may deliver a message twice at once, and a lease may end before its work does: the object
-/// is collected once, and its outcome settles all messages that name it.
+/// The objects in flight by place, since announcements of different contents may lead to the same one. A standard queue
+/// may deliver a message twice at once, and a lease may end before its work does: the object is collected once, and its
+/// outcome settles all messages that name it.
 #[derive(Debug, Default)]
 pub struct InWork {
-    objects: Mutex<HashMap<Arc<Name>, Object>>,
+    objects: Mutex<HashMap<Place, Vec<Object>>>,
     unknown: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Object {
+    name: Arc<Name>,
     /// The message that came first, and started it.
     first: Claim,
     /// Messages that came meanwhile.
@@ -82,79 +85,83 @@ impl InWork {
     /// Adds an object in flight. Returns false if it is there already, and `share` and `turn` wait for its end.
     pub fn take(&self, name: &Arc<Name>, share: Share, turn: Option<&Turn>) -> bool {
         let claim = Claim { share, turn: turn.cloned() };
-        match self.lock().entry(Arc::clone(name)) {
-            Slot::Occupied(mut object) => {
-                object.get_mut().waiting.push(claim);
-                false
-            }
-            Slot::Vacant(slot) => {
-                slot.insert(Object { first: claim, waiting: Vec::new(), read: None, tracked: None });
-                true
-            }
+        let mut all = self.lock();
+        let objects = all.entry(name.place.clone()).or_default();
+        if let Some(object) = objects.iter_mut().find(|object| object.name == *name) {
+            object.waiting.push(claim);
+            return false;
         }
+        let name = Arc::clone(name);
+        objects.push(Object { name, first: claim, waiting: Vec::new(), read: None, tracked: None });
+        true
     }
 
     /// A GET has shown the object's identity. Returns true if the same content is in flight under another name, which
-    /// this one's messages have joined: they wait for its end. Only an announcement that does not say which content it
-    /// means is compared with others.
+    /// this one's messages have joined: they wait for its end. An announcement may not say which content it means, and
+    /// the content that one means may have been replaced since.
     pub fn joins_another(&self, name: &Name, read: &Identity) -> bool {
-        let mut objects = self.lock();
-        let is_same = |other: &Name, object: &Object| {
-            other != name
-                && other.place == name.place
-                && object.read.as_ref().is_some_and(|other| other.is_content_of(read))
-        };
-        let found = name.number.and_then(|_| objects.iter().find(|(other, object)| is_same(other, object)));
-        match found.map(|(other, _)| Arc::clone(other)) {
-            None => {
-                if let Some(object) = objects.get_mut(name) {
-                    object.read = Some(read.clone());
-                }
-                false
-            }
-            Some(other) => {
-                let own = objects.remove(name).map(Object::into_claims).unwrap_or_default();
-                if let Some(other) = objects.get_mut(&other) {
-                    other.waiting.extend(own);
-                }
-                true
-            }
+        let mut all = self.lock();
+        let Some(objects) = all.get_mut(&name.place) else { return false };
+        let Some(own) = objects.iter().position(|object| object.name.as_ref() == name) else { return false };
+        objects[own].read = None;
+        let is_same = |object: &Object| object.read.as_ref().is_some_and(|other| other.is_content_of(read));
+        if !objects.iter().any(is_same) {
+            objects[own].read = Some(read.clone());
+            return false;
         }
+        let own = objects.swap_remove(own).into_claims();
+        if let Some(other) = objects.iter_mut().find(|object| is_same(object)) {
+            other.waiting.extend(own);
+        }
+        true
     }
 
     /// Returns true if an object of this place is in flight.
     pub fn has(&self, place: &Place) -> bool {
-        self.lock().keys().any(|name| name.place == *place)
+        self.lock().contains_key(place)
     }
 
     /// From now on its progress is worth recording.
     pub fn track(&self, name: &Name, tracked: Tracked) {
-        if let Some(object) = self.lock().get_mut(name) {
+        let mut all = self.lock();
+        let mut objects = all.get_mut(&name.place).into_iter().flatten();
+        if let Some(object) = objects.find(|object| object.name.as_ref() == name) {
             object.tracked = Some(tracked);
         }
     }
 
     pub fn tracked(&self, name: &Name) -> Option<Tracked> {
-        self.lock().get(name)?.tracked.clone()
+        self.lock().get(&name.place)?.iter().find(|object| object.name.as_ref() == name)?.tracked.clone()
     }
 
     /// The unrecorded confirmations of all objects that have at least `batches_min` batches. They count as recorded
     /// from now on.
     pub fn unsaved(&self, batches_min: u64) -> Vec<Row> {
         let mut objects = self.lock();
-        let tracked = objects.values_mut().filter_map(|object| object.tracked.as_mut());
+        let tracked = objects.values_mut().flatten().filter_map(|object| object.tracked.as_mut());
         tracked.filter_map(|tracked| tracked.unsaved(batches_min)).collect()
     }
 
     /// Removes the object. Its messages are settled outside the lock.
     pub fn finish(&self, name: &Name, outcome: Outcome) {
-        let Some(object) = self.lock().remove(name) else { return };
+        let Some(object) = self.remove(name) else { return };
         object.first.share.resolve(outcome);
         object.waiting.into_iter().for_each(|claim| claim.end(outcome));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<Name>, Object>> {
-        self.objects.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    fn remove(&self, name: &Name) -> Option<Object> {
+        let mut all = self.lock();
+        let objects = all.get_mut(&name.place)?;
+        let own = objects.iter().position(|object| object.name.as_ref() == name)?;
+        let object = objects.swap_remove(own);
+        if objects.is_empty() {
+            all.remove(&name.place);
+        }
+        Some(object)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Place, Vec<Object>>> {
+        lock(&self.objects)
     }
 }
 

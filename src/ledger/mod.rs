@@ -180,14 +180,14 @@ impl Ledger {
     /// Saves, and ends the writer thread.
     pub fn close(&self, patience: Duration) {
         let Some(file) = &self.0.file else { return };
-        let deadline = Instant::now() + patience;
+        let deadline = clock::now() + patience;
         self.ask(true, patience);
-        while !file.thread.has_ended() && Instant::now() < deadline {
-            std::thread::sleep(LEDGER_END_INTERVAL);
+        while !file.thread.has_ended() && clock::now() < deadline {
+            thread::sleep(LEDGER_END_INTERVAL);
         }
         if file.thread.has_ended() {
             // Now another process may have the directory, or the next pipeline of this one.
-            drop(file.lock.lock().unwrap_or_else(|e| e.into_inner()).take());
+            drop(lock(&file.lock).take());
         }
     }
 
@@ -245,27 +245,30 @@ mod tests;
 mod writer;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
-
-use crossbeam_channel::{bounded, unbounded};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 pub use crate::ledger::open_error::OpenError;
 pub use crate::ledger::suspect::Suspect;
 pub use entry::{Entry, Known};
 pub use lock::Role;
-pub use mark::{Checkpoint, Mark, Polled, Seen, fingerprint};
+pub use mark::{Checkpoint, Mark, Polled, Seen};
 pub use row::{Identity, Place, Row};
 pub use scope::Scope;
 pub use sent::{REPEATED, Sent, seconds, slot_of};
+pub use store::counts::Pauses;
 pub use store::look::{Keys, Look};
 pub use store::{Filter, Store};
-pub use suspects::{Case, Decoding, Standing, Suspects, left_in};
+pub use suspects::{Case, Decoding, SLOT_BYTES, Standing, Suspects, left_in};
 
 use crate::ack::{Ending, Share, Tables, Turn};
 use crate::base::crew::Crew;
 use crate::base::limits::{LEDGER_END_INTERVAL, LEDGER_LOOKUP_PAUSE, LEDGER_NOTES_WAITING_MAX};
+use crate::base::locks::lock;
 use crate::base::object::Object;
+use crate::base::runtime::channel::{bounded, unbounded};
+use crate::base::runtime::sync::Mutex;
+use crate::base::runtime::{clock, thread};
 use crate::telemetry::{Health, Telemetry};
 use clocks::Clocks;
 pub use handle::Ledger;

@@ -1,11 +1,13 @@
 //! Counts of sent events by time, source and table, which an audit compares with those of Devo.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::ack::Tables;
 use crate::base::limits::{LEDGER_SENT_SLOT, LEDGER_SENT_WAIT, LEDGER_SENT_WAITING_MAX};
+use crate::base::locks::lock;
+use crate::base::runtime::clock;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 
 /// The events of one source for one table in a slot of [`LEDGER_SENT_SLOT`] seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +43,7 @@ impl Waiting {
     pub fn add(&self, source: &str, tables: &Tables, now: i64) {
         let slot = slot_of(now);
         let mut counts = self.lock();
-        counts.since.get_or_insert_with(Instant::now);
+        counts.since.get_or_insert_with(clock::now);
         for table in tables.iter() {
             let mut place = (slot, source.to_owned(), String::from(&*table.name));
             if counts.by_place.len() >= LEDGER_SENT_WAITING_MAX && !counts.by_place.contains_key(&place) {
@@ -56,7 +58,7 @@ impl Waiting {
     /// Takes all counts, to write them now. If there is nothing else to write (`alone`), they may have to wait.
     pub fn take(&self, alone: bool) -> Vec<Sent> {
         let mut counts = self.lock();
-        if alone && counts.since.is_none_or(|since| since.elapsed() < LEDGER_SENT_WAIT) {
+        if alone && counts.since.is_none_or(|since| clock::since(since) < LEDGER_SENT_WAIT) {
             return Vec::new();
         }
         let taken = std::mem::take(&mut *counts).by_place;
@@ -65,7 +67,7 @@ impl Waiting {
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.counts)
     }
 }
 

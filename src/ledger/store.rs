@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use rusqlite::{
-    Connection, ErrorCode, OpenFlags, OptionalExtension, Params, TransactionBehavior, named_params,
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Params, ToSql, TransactionBehavior, named_params,
 };
 
 use super::mark::{Checkpoint, Mark, Polled, Seen};
@@ -80,10 +80,12 @@ const COLUMNS: &str = "input, bucket, key, etag, version, checksum, size, record
 /// The columns of version 4, and their substitute in an older file that has not been upgraded.
 const MORE_COLUMNS: [&str; 2] = ["reason, gave", "'', ''"];
 
-/// A filter in SQL by input (an `aws` input has several, `<id>/<service>/<region>`) and by part of `s3://bucket/key`;
-/// an empty one matches all.
+/// A filter in SQL by input (an `aws` input has several, `<id>/<service>/<region>`) and by part of `s3://bucket/key`,
+/// or all of it; an empty one matches all.
 const FILTER: &str = "(:input = '' OR input = :input OR instr(input, :input || '/') = 1) \
-                      AND (:part = '' OR instr('s3://' || bucket || '/' || key, :part) > 0)";
+                      AND (:part = '' \
+                           OR CASE WHEN :exact THEN 's3://' || bucket || '/' || key = :part \
+                              ELSE instr('s3://' || bucket || '/' || key, :part) > 0 END)";
 
 /// A filter in SQL for sources: those of an input, or one of them.
 const SOURCES: &str = "(?1 = '' OR source = ?1 OR instr(source, ?1 || '/') = 1)";
@@ -94,6 +96,15 @@ pub struct Filter {
     pub input: String,
     /// A part of `s3://bucket/key`.
     pub part: String,
+    /// The part is the whole of it.
+    pub exact: bool,
+}
+
+impl Filter {
+    /// The values of [`FILTER`].
+    fn parameters(&self) -> [(&'static str, &dyn ToSql); 3] {
+        [(":input", &self.input), (":part", &self.part), (":exact", &self.exact)]
+    }
 }
 
 /// One connection to the file.
@@ -246,13 +257,13 @@ impl Store {
     }
 
     /// The newest entries first.
-    pub fn list(&self, filter: &Filter, limit: usize) -> rusqlite::Result<Vec<Row>> {
+    pub fn list(&self, filter: &Filter, limit: u64) -> rusqlite::Result<Vec<Row>> {
         let more = if self.has("objects", "gave")? { MORE_COLUMNS[0] } else { MORE_COLUMNS[1] };
         let sql = format!(
             "SELECT {COLUMNS}, {more} FROM objects WHERE {FILTER} ORDER BY at DESC, id DESC LIMIT :limit"
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.select(&sql, named_params! {":input": filter.input, ":part": filter.part, ":limit": limit})
+        self.select(&sql, named_params! {":input": filter.input, ":part": filter.part, ":exact": filter.exact, ":limit": limit})
     }
 
     /// Writes all rows in one transaction. Delivered entries stay delivered.
@@ -337,7 +348,7 @@ impl Store {
     /// Forgets the matching entries. Returns their number.
     pub fn forget(&mut self, filter: &Filter) -> rusqlite::Result<usize> {
         let sql = format!("DELETE FROM objects WHERE {FILTER}");
-        self.connection.execute(&sql, named_params! {":input": filter.input, ":part": filter.part})
+        self.connection.execute(&sql, filter.parameters().as_slice())
     }
 
     /// Forgets these objects, but not others with the same keys.
@@ -584,7 +595,7 @@ fn classified(path: &Path, source: rusqlite::Error) -> OpenError {
     }
 }
 
-mod counts;
+pub(super) mod counts;
 mod gave;
 pub(super) mod look;
 mod sql;

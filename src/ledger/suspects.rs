@@ -14,10 +14,7 @@ mod notes;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
-
-use crossbeam_channel::Sender;
-use jiff::Timestamp;
+use std::sync::Arc;
 
 use super::in_work::Name;
 use super::row::{Identity, Place};
@@ -25,9 +22,13 @@ use super::store::Store;
 use super::suspect::{DEATHS_MAX, Suspect};
 use super::writer::Command;
 use crate::base::limits::THREADS_MAX;
+use crate::base::locks::{lock, read, write};
+use crate::base::runtime::channel::Sender;
+use crate::base::runtime::clock;
+use crate::base::runtime::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use notes::Notes;
 
-pub use notes::left_in;
+pub use notes::{SLOT_BYTES, left_in};
 
 /// Suspects that are named in the log; at most as many as workers.
 const SUSPECTS_NAMED_MAX: usize = 20;
@@ -80,7 +81,7 @@ impl Suspects {
     /// Reads the notes of the previous process into the ledger, and begins new ones. A file that cannot be used only
     /// costs this protection.
     pub(super) fn open(directory: &Path, store: &mut Store, writer: Sender<Command>) -> Suspects {
-        let now = Timestamp::now().as_second();
+        let now = clock::timestamp().as_second();
         let opened = notes::take_over(directory, |left| store.suspect(&left.names, &left.run, now));
         let notes = match opened {
             Ok((notes, names)) => {
@@ -145,8 +146,8 @@ impl Suspects {
         let inner = &self.0;
         let suspected = case.is_some_and(|case| case.standing == Standing::Suspected);
         let (together, alone) = match suspected {
-            true => (None, Some(inner.decoding.write().unwrap_or_else(|e| e.into_inner()))),
-            false => (Some(inner.decoding.read().unwrap_or_else(|e| e.into_inner())), None),
+            true => (None, Some(write(&inner.decoding))),
+            false => (Some(read(&inner.decoding)), None),
         };
         let note = inner.notes.as_ref().zip(case).map(|(notes, case)| {
             notes.begin(worker, &case.name);
@@ -157,7 +158,7 @@ impl Suspects {
 
     /// Reads a large message, one at a time: its names may take much memory before any of its objects is decoded.
     pub fn read_message<T>(&self, case: &Case, read: impl FnOnce() -> T) -> T {
-        let _alone = self.0.reading.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let _alone = lock(&self.0.reading);
         let decoding = self.begin(READER, Some(case));
         let found = read();
         drop(decoding);
@@ -182,7 +183,7 @@ impl Suspects {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Place, Suspect>> {
-        self.0.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.0.known)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The ledger as fetchers use it.
 
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -217,6 +217,28 @@ fn without_an_identity_a_get_tells_whether_the_same_content_is_in_work() {
         assert!(fourth.try_recv().is_err(), "its content is another one");
         replaced.settle(Outcome::Retry, None);
         assert_eq!(fourth.recv_timeout(PATIENCE), Ok(Outcome::Retry));
+    }
+}
+
+/// S3 announces each content of a key. If it is replaced before the first is read, both messages lead to the second.
+#[test]
+fn a_replaced_object_that_two_messages_announce_is_collected_once() {
+    let directory = TempDir::new().unwrap();
+    for ledger in [open(&directory), Ledger::none()] {
+        for (one, other) in [("old", "new"), ("new", "old")] {
+            let key = format!("{one} first");
+            let (entry, first) = claimed(&ledger, &object(&key, Some(one)));
+            let (same, second) = claimed(&ledger, &object(&key, Some(other)));
+            let progress = undelivered(entry.identify("new", 10, "lines"));
+            assert!(matches!(same.identify("new", 10, "lines"), Known::InWork));
+            same.settle(Outcome::Retry, None);
+            assert!(second.try_recv().is_err(), "it waits");
+            deliver(progress, 1);
+            entry.settle(Outcome::Delivered, Some(Ending::Sent));
+            for outcome in [first, second] {
+                assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
+            }
+        }
     }
 }
 

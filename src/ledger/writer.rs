@@ -1,10 +1,6 @@
 //! The single writer thread.
 
 use std::sync::Arc;
-use std::time::Instant;
-
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use jiff::Timestamp;
 
 use super::clocks::Clocks;
 use super::in_work::{InWork, Name};
@@ -19,6 +15,8 @@ use crate::base::limits::{
     LEDGER_BYTES_MAX, LEDGER_GATHER_TIME, LEDGER_GROUP, LEDGER_PROGRESS_BATCHES, LEDGER_PROGRESS_INTERVAL,
     LEDGER_SWEEP_ROWS,
 };
+use crate::base::runtime::channel::{Receiver, RecvTimeoutError, Sender};
+use crate::base::runtime::{clock, thread};
 use crate::telemetry::{Health, Telemetry};
 
 /// A command to the writer.
@@ -74,7 +72,7 @@ struct Group {
 impl Writer {
     /// Runs until told to end, or until all senders are gone.
     pub fn run(mut self) {
-        let mut looked = Instant::now();
+        let mut looked = clock::now();
         let mut swept = 0;
         self.repeated = self.telemetry.send().repeated;
         loop {
@@ -85,8 +83,8 @@ impl Writer {
             };
             swept += group.rows.len();
             let end = self.carry_out(group);
-            if looked.elapsed() >= LEDGER_PROGRESS_INTERVAL {
-                looked = Instant::now();
+            if clock::since(looked) >= LEDGER_PROGRESS_INTERVAL {
+                looked = clock::now();
                 self.record(&self.in_work.unsaved(LEDGER_PROGRESS_BATCHES), false);
                 self.sweep(std::mem::take(&mut swept));
             }
@@ -98,7 +96,7 @@ impl Writer {
 
     /// The command and those that come soon after it.
     fn gather(&self, first: Command) -> Group {
-        let (mut group, until) = (Group::default(), Instant::now() + LEDGER_GATHER_TIME);
+        let (mut group, until) = (Group::default(), clock::now() + LEDGER_GATHER_TIME);
         group.add(first);
         while group.rows.len() + group.marks.len() < LEDGER_GROUP && group.save.is_none() {
             match self.commands.recv_deadline(until) {
@@ -214,16 +212,16 @@ fn patiently(health: &Health, mut write: impl FnMut() -> rusqlite::Result<()>) -
         "a write, by the disk or by another program that holds the file".to_owned(),
         2 * LEDGER_BUSY_PATIENCE,
     );
-    let began = Instant::now();
+    let began = clock::now();
     let mut backoff = Backoff::new(LEDGER_BUSY_BACKOFF_FIRST, LEDGER_BUSY_BACKOFF_MAX);
     loop {
         match write() {
             Err(error)
                 if is_busy(&error)
                     && health.trouble().is_none()
-                    && began.elapsed() < LEDGER_BUSY_PATIENCE =>
+                    && clock::since(began) < LEDGER_BUSY_PATIENCE =>
             {
-                std::thread::sleep(backoff.pause());
+                thread::sleep(backoff.pause());
             }
             result => return result,
         }
@@ -231,18 +229,19 @@ fn patiently(health: &Health, mut write: impl FnMut() -> rusqlite::Result<()>) -
 }
 
 fn machine_time() -> i64 {
-    Timestamp::now().as_second()
+    clock::timestamp().as_second()
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, SystemTime};
 
-    use crossbeam_channel::unbounded;
+    use jiff::Timestamp;
     use tempfile::TempDir;
 
     use super::*;
     use crate::ack::Ending;
+    use crate::base::runtime::channel::unbounded;
     use crate::ledger::row::{Identity, Place};
 
     /// Days from now.

@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::intake::Intake;
-use crate::ack::Outcome;
+use crate::ack::{Ack, Outcome};
 use crate::audit::cause::{self, Facts};
 use crate::audit::{self, Class, Judge, Knowledge, Missing, Place, Report, Window, places};
 use crate::aws::{S3, Sqs};
 use crate::base::crew::Crew;
 use crate::base::limits::{AUDIT_CALL_PAUSE, AUDIT_FIRST_MAX, AUDIT_FIX_CHECK_INTERVAL};
+use crate::base::runtime::clock;
 use crate::base::stop::Stop;
-use crate::ledger::{self, FILE, Ledger, Look, Row};
+use crate::ledger::{self, FILE, Ledger, Look, OpenError, Row};
 use crate::settings::{self, Input};
 use crate::stages::backfill::{Feeder, object_of};
 use crate::telemetry::{Failure, Health, Telemetry};
@@ -75,7 +76,7 @@ struct Live<'l> {
 }
 
 impl Knowledge for Live<'_> {
-    fn rows(&self, place: &ledger::Place) -> rusqlite::Result<Vec<Row>> {
+    fn rows(&self, place: &ledger::Place) -> Result<Vec<Row>, OpenError> {
         self.look.rows(place)
     }
 
@@ -89,7 +90,7 @@ impl Settings {
         // The first audit comes soon, so that frequently restarted collectors have audits too.
         let mut wait = self.audit.every.min(AUDIT_FIRST_MAX);
         while !self.stop.wait(wait) {
-            let began = Instant::now();
+            let began = clock::now();
             match self.audit_once() {
                 Ok(Some(told)) if told.is_empty() => health.works(),
                 Ok(Some(told)) => {
@@ -102,7 +103,7 @@ impl Settings {
                     health.failed(format!("cannot be finished: {why}"), false);
                 }
             }
-            wait = self.audit.every.saturating_sub(began.elapsed()).max(Duration::from_secs(1));
+            wait = self.audit.every.saturating_sub(clock::since(began)).max(Duration::from_secs(1));
         }
     }
 
@@ -115,7 +116,7 @@ impl Settings {
         if places.is_empty() {
             return Ok(None);
         }
-        let window = self.window(Timestamp::now())?;
+        let window = self.window(clock::timestamp())?;
         let knowledge = Live { look, ledger: &self.ledger };
         let judge = Judge { inputs: &self.inputs, knowledge: &knowledge };
         let mut report = Report::new(window);
@@ -129,7 +130,7 @@ impl Settings {
                 Ok(())
             };
             let mut pace = || !self.stop.wait(AUDIT_CALL_PAUSE);
-            audit::list(place, s3, &judge, Timestamp::now(), &mut report, &mut found, &mut pace)
+            audit::list(place, s3, &judge, clock::timestamp(), &mut report, &mut found, &mut pace)
                 .map_err(|error| error.to_string())?;
         }
         // Only then is it known what is still missing.
@@ -169,23 +170,21 @@ impl Settings {
         let Some(service) = input.service_of(&missing.key) else { return };
         let (sent, telemetry) = (Arc::clone(sent), Arc::clone(&self.telemetry));
         log::info!("audit: {missing} was never announced; it is sent now");
-        feeder.put(
-            object_of(&missing.bucket, missing.listed()),
-            service.of_object(&missing.key),
-            move |outcome| {
-                if outcome == Outcome::Delivered {
-                    sent.fetch_add(1, Ordering::AcqRel);
-                    telemetry.audit.update(|audit| audit.sent += 1);
-                }
-            },
-        );
+        let ack = Ack::open(move |outcome| {
+            if outcome == Outcome::Delivered {
+                sent.fetch_add(1, Ordering::AcqRel);
+                telemetry.audit.update(|audit| audit.sent += 1);
+            }
+        });
+        let object = object_of(&missing.bucket, missing.listed());
+        feeder.put(object, service.of_object(&missing.key), ack.into_share());
     }
 
     /// Finds the probable causes, by input and bucket.
     fn causes(&self, oldest: &BTreeMap<(usize, String), Missing>) -> Vec<String> {
         let cause = |((index, _), missing): (&(usize, String), &Missing)| {
             let (s3, queue) = (self.s3.get(*index)?, self.queues.get(*index)?);
-            let facts = Facts::ask(s3, queue, missing, Timestamp::now());
+            let facts = Facts::ask(s3, queue, missing, clock::timestamp());
             Some(format!("inputs.{}: {}", self.inputs.get(*index)?.key, cause::probable(&facts)))
         };
         oldest.iter().filter_map(cause).collect()
@@ -197,11 +196,10 @@ impl Settings {
         let (found, rejected) = (total(Class::Missing), total(Class::Refused));
         let missing = found.saturating_sub(sent);
         let sentence = report.sentence();
-        self.telemetry.audit.update(|audit| {
+        self.telemetry.audit.finish(clock::now(), |audit| {
             audit.missing = Some(missing);
             audit.rejected = Some(rejected);
             audit.delivered = Some(total(Class::Delivered) + sent);
-            audit.last_success_at = Some(Timestamp::now().as_millisecond() as f64 / 1000.0);
             audit.found += found;
             audit.sentence.clone_from(&sentence);
             audit.causes.clone_from(&causes);

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::{Ending, Pipeline, Pulse};
 use crate::base::limits::{
-    DRAIN_WAIT_TIME, GIVE_BACK_TIME, LEDGER_SAVE_TIMEOUT, LONG_POLL_NOTE, STOP_CHECK_INTERVAL,
+    DRAIN_WAIT_TIME, FLEET_CLOSE_TIMEOUT, GIVE_BACK_TIME, LEDGER_SAVE_TIMEOUT, LONG_POLL_NOTE,
+    STOP_CHECK_INTERVAL,
 };
+use crate::base::runtime::{clock, thread};
 use crate::telemetry::Phase;
 
 impl Pipeline {
@@ -15,11 +17,11 @@ impl Pipeline {
         let released = self.telemetry.settle().released;
         self.stop.stop();
         self.telemetry.enter(Phase::Stopping);
-        let deadline = Instant::now() + self.shutdown_timeout;
+        let deadline = clock::now() + self.shutdown_timeout;
         if !self.await_work(deadline, beat) {
             self.abort.stop();
         }
-        let deadline = deadline.max(Instant::now() + GIVE_BACK_TIME);
+        let deadline = deadline.max(clock::now() + GIVE_BACK_TIME);
         self.end_intakes(deadline, beat);
         ending.undelivered = self.intakes.iter().map(|intake| intake.undelivered()).sum();
         ending.given_back = self.telemetry.settle().released.saturating_sub(released);
@@ -29,9 +31,10 @@ impl Pipeline {
 
     /// Waits until nothing is in flight. Returns false if it gave up.
     fn await_work(&self, deadline: Instant, beat: &mut dyn FnMut(&Pulse)) -> bool {
-        let (begun, mut is_told) = (Instant::now(), false);
+        let (start, mut is_told) = (clock::now(), false);
         await_until(deadline, beat, || {
-            if !is_told && begun.elapsed() >= LONG_POLL_NOTE && self.intakes.iter().any(|i| i.is_asking()) {
+            if !is_told && clock::since(start) >= LONG_POLL_NOTE && self.intakes.iter().any(|i| i.is_asking())
+            {
                 is_told = true;
                 self.tell_of_long_poll();
             }
@@ -50,7 +53,7 @@ impl Pipeline {
     fn end_intakes(&mut self, deadline: Instant, beat: &mut dyn FnMut(&Pulse)) {
         if self.ends && self.abort.is_stopped() {
             // A drain's receives are short: messages returned after them cannot be received by this process.
-            let end = deadline.min(Instant::now() + 2 * DRAIN_WAIT_TIME);
+            let end = deadline.min(clock::now() + 2 * DRAIN_WAIT_TIME);
             await_until(end, beat, || !self.intakes.iter().any(|intake| intake.is_asking()));
         }
         // Before another process can receive the returned messages, and with time left to return them.
@@ -64,6 +67,10 @@ impl Pipeline {
     fn end_stages(mut self, deadline: Instant, beat: &mut dyn FnMut(&Pulse)) {
         let crews: Vec<_> = self.intakes.iter().flat_map(|intake| intake.serving()).collect();
         tell_of_hanging(crews.iter().flat_map(|crew| crew.running()));
+        if let Some((fleet, _)) = &self.fleet {
+            // Before calls are aborted, so that other hosts need not wait.
+            fleet.close(FLEET_CLOSE_TIMEOUT.min(left(deadline) / 2));
+        }
         if self.abort.is_stopped() {
             // Long polls are aborted.
             self.http.shutdown();
@@ -86,17 +93,17 @@ fn await_until(deadline: Instant, beat: &mut dyn FnMut(&Pulse), mut holds: impl 
         if holds() {
             return true;
         }
-        if Instant::now() >= deadline {
+        if clock::now() >= deadline {
             return false;
         }
         // Threads end now, and the deadline bounds the wait.
         beat(&Pulse { life: Ok(()), trouble: None });
-        std::thread::sleep(left(deadline).min(STOP_CHECK_INTERVAL / 4));
+        thread::sleep(left(deadline).min(STOP_CHECK_INTERVAL / 4));
     }
 }
 
 fn left(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now())
+    deadline.saturating_duration_since(clock::now())
 }
 
 fn tell_of_hanging<'a>(threads: impl Iterator<Item = &'a str>) {

@@ -3,7 +3,7 @@
 use crate::base::crew::Crew;
 use crate::stages::backfill::Lister;
 use crate::stages::receive::Receiver;
-use crate::stages::sources::Poller;
+use crate::stages::sources::Puller;
 
 /// A running source of tasks or pages. It is stopped in two steps, so that many end at the same time: each is told to
 /// [end](Intake::end), and then all are waited for until they [have](Intake::has_ended).
@@ -83,9 +83,9 @@ impl Intake for Lister {
 
 /// A polled source returns nothing: an undelivered page has moved no checkpoint. A drain continues until everything is
 /// delivered, or is aborted as a whole.
-impl Intake for Poller {
+impl Intake for Puller {
     fn is_finished(&self) -> bool {
-        Poller::is_finished(self)
+        Puller::is_finished(self)
     }
 
     fn pulling(&self) -> &Crew {

@@ -6,11 +6,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use jiff::Timestamp;
-
 use crate::ack::{Ack, Outcome};
 use crate::base::buffers::Buffer;
 use crate::base::crew::Crew;
+use crate::base::runtime::clock;
 use crate::base::stop::Stop;
 use crate::decode::{Newlines, Record};
 use crate::settings::InternalEvents;
@@ -46,7 +45,7 @@ impl Internal {
             let stopped = self.stop.wait(self.settings.period);
             let (news, count) = self.telemetry.notices.since(told);
             told = count;
-            let lines = events::lines(&self.telemetry.snapshot(Timestamp::now()), &news);
+            let lines = events::lines(&self.telemetry.snapshot(clock::timestamp()), &news);
             self.tell(&lines, &busy);
             if stopped {
                 return;
@@ -59,7 +58,7 @@ impl Internal {
         if busy.swap(true, Ordering::AcqRel) {
             return self.telemetry.internal.dropped.add(count);
         }
-        let mut frames = Frames::new(&self.host, Timestamp::now(), Buffer::default());
+        let mut frames = Frames::new(&self.host, clock::timestamp(), Buffer::default());
         for line in lines {
             frames.push(&self.settings.tag, Record::new(line.as_bytes(), Newlines::Absent));
         }

@@ -1,4 +1,4 @@
-//! What a pipeline is to do, and the sign of life that it gives.
+//! The job of a pipeline, and its sign of life.
 
 use super::vitals::Dead;
 use crate::stages::backfill::Backfill;

@@ -1,11 +1,11 @@
 //! The ledger at the start of a pipeline: its scope, and the wait for it.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::{Job, Pulse};
 use crate::base::backoff::Backoff;
 use crate::base::limits::{LEDGER_START_BACKOFF_FIRST, LEDGER_START_BACKOFF_MAX};
+use crate::base::runtime::clock;
 use crate::base::stop::Stop;
 use crate::base::text::span;
 use crate::ledger::{Ledger, OpenError, Role, Scope};
@@ -20,7 +20,6 @@ const LEDGER: &str = "ledger";
 pub fn is_temporary(error: &anyhow::Error) -> bool {
     let of_machine = error.root_cause().downcast_ref::<std::io::Error>();
     let is_short_of_threads = of_machine.is_some_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
-        || error.is::<rayon::ThreadPoolBuildError>()
         || matches!(error.downcast_ref(), Some(PoolError::Thread(_)));
     is_short_of_threads || error.downcast_ref::<OpenError>().is_some_and(OpenError::is_temporary)
 }
@@ -68,19 +67,19 @@ fn patiently(
     stop: &Stop,
     beat: &mut dyn FnMut(&Pulse),
 ) -> Result<Ledger, OpenError> {
-    let (began, mut is_told) = (Instant::now(), false);
+    let (began, mut is_told) = (clock::now(), false);
     let mut backoff = Backoff::new(LEDGER_START_BACKOFF_FIRST, LEDGER_START_BACKOFF_MAX);
     loop {
         let error = match open() {
             Ok(ledger) => {
                 if is_told {
-                    log::info!(place = LEDGER, turn = "works"; "the ledger is open, after {}", span(began.elapsed()));
+                    log::info!(place = LEDGER, turn = "works"; "the ledger is open, after {}", span(clock::since(began)));
                 }
                 return Ok(ledger);
             }
             Err(error) => error,
         };
-        if began.elapsed() >= error.patience() || stop.is_stopped() {
+        if clock::since(began) >= error.patience() || stop.is_stopped() {
             return Err(error);
         }
         if !std::mem::replace(&mut is_told, true) {

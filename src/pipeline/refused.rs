@@ -5,10 +5,11 @@
 //! count as delivered.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::ack::Confirmed;
 use crate::base::limits::REFUSED_OBJECTS_MAX;
+use crate::base::locks::lock;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 
 /// The refused objects of this run, oldest first.
 #[derive(Debug, Default)]
@@ -36,7 +37,7 @@ impl Refused {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<(String, Confirmed)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -1,154 +1,297 @@
 //! Detection of silent services. A feed that has stopped causes no error, no retry and no dead letter.
 
+use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::framing::source_of;
 use crate::base::crew::Crew;
 use crate::base::limits::{
-    QUIET_CHECK_INTERVAL, QUIET_LEARNT_MIN, QUIET_LEARNT_SLOTS_MIN, QUIET_LEARNT_SPAN, QUIET_MARGIN,
+    QUIET_CHECK_INTERVAL, QUIET_LEARN_INTERVAL, QUIET_LEARNT_MIN, QUIET_LEARNT_SLOTS_MIN, QUIET_LEARNT_SPAN,
+    QUIET_MARGIN,
 };
+use crate::base::runtime::clock;
 use crate::base::stop::Stop;
 use crate::base::text::span;
-use crate::ledger::{FILE, Look, seconds};
+use crate::ledger::{FILE, Look, Pauses, seconds};
 use crate::settings::Config;
 use crate::telemetry::{self, Failure, Health, Telemetry};
 
-/// A watched service of an input.
-struct Watched {
+/// A feed whose deliveries are watched.
+struct Feed {
     health: Arc<Health>,
-    service: Arc<telemetry::Service>,
+    /// The services whose deliveries count, with their names in the ledger ([`crate::ledger::Sent::source`]).
+    members: Vec<(Arc<telemetry::Service>, String)>,
     /// `quiet_after`.
     written: Option<Duration>,
+    /// The longest usual pause.
     learnt: Option<Duration>,
+    advice: &'static str,
 }
 
-/// Starts the thread that watches all services of the inputs that send.
+const OF_OBJECTS: &str = "Check that its logs are still written and that the bucket still announces them to the queue: \
+                          `aws-to-devo audit` finds missing objects";
+const OF_API: &str = "Check that there are still events, and that its settings still select them";
+
+/// Starts the thread that watches all feeds of the inputs and sources that send.
 ///
 /// # Errors
 /// If the thread cannot be started.
 pub fn start(config: &Config, telemetry: &Arc<Telemetry>, stop: &Stop) -> std::io::Result<Crew> {
     let path = config.globals.state_directory.join(FILE);
-    let sources = history(Look::open(&path, None).ok().as_ref(), Timestamp::now());
-    let mut watched = Vec::new();
-    for (input, counts) in config.inputs.iter().zip(&telemetry.inputs).filter(|(input, _)| !input.do_not_send)
-    {
-        for service in &input.services {
-            let counts = counts.service(&service.name);
-            let slots = sources.get(&format!("{}/{}", input.id, service.name));
-            let slots = slots.or_else(|| sources.get(&input.id));
-            if let Some(last) = slots.and_then(|slots| slots.last()) {
-                counts.delivered_at(*last);
-            }
-            let health = Arc::new(Health::dispensable(format!("inputs.{}: {}", input.key, service.name)));
-            telemetry.adopt(&health);
-            watched.push(Watched {
-                health,
-                service: Arc::clone(counts),
-                written: service.quiet_after,
-                learnt: slots.and_then(|slots| learn(slots)),
-            });
-        }
-    }
+    let mut feeds = feeds(config, telemetry);
+    feeds.iter().for_each(|feed| telemetry.adopt(&feed.health));
+    learn_all(&mut feeds, &path, clock::timestamp(), clock::now());
     let (mut crew, stop) = (Crew::new(), stop.clone());
-    crew.spawn("silence", move || {
-        while !stop.wait(QUIET_CHECK_INTERVAL) {
-            watched.iter().for_each(|watched| watched.look(Timestamp::now().as_second()));
-        }
-    })?;
+    crew.spawn("silence", move || watch(feeds, &path, &stop))?;
     Ok(crew)
 }
 
-/// The slots in which each source has delivered events, in order, in seconds since 1970.
-fn history(look: Option<&Look>, now: Timestamp) -> std::collections::BTreeMap<String, Vec<i64>> {
-    let from = now.as_second() - seconds(QUIET_LEARNT_SPAN);
-    let mut slots: std::collections::BTreeMap<String, Vec<i64>> = std::collections::BTreeMap::new();
-    // Nothing is learnt without a ledger.
-    for sent in look.and_then(|look| look.sent(from, i64::MAX).ok()).unwrap_or_default() {
-        let own = slots.entry(sent.source).or_default();
-        if own.last() != Some(&sent.slot) {
-            own.push(sent.slot);
+fn watch(mut feeds: Vec<Feed>, path: &Path, stop: &Stop) {
+    let mut learnt = clock::now();
+    while !stop.wait(QUIET_CHECK_INTERVAL) {
+        if clock::since(learnt) >= QUIET_LEARN_INTERVAL {
+            learn_all(&mut feeds, path, clock::timestamp(), clock::now());
+            learnt = clock::now();
         }
+        feeds.iter().for_each(|feed| feed.look(clock::now()));
     }
-    slots
 }
 
-/// The longest pause of a source, times [`QUIET_MARGIN`]. None if it has not delivered often enough.
-fn learn(slots: &[i64]) -> Option<Duration> {
-    if slots.len() < QUIET_LEARNT_SLOTS_MIN {
-        return None;
+/// The feeds of a configuration. With `quiet_after`, a service and its delegates are one feed: any delivery ends the
+/// silence. Without it, each of them is a feed with a learnt time of its own.
+fn feeds(config: &Config, telemetry: &Telemetry) -> Vec<Feed> {
+    let mut feeds = Vec::new();
+    let (of_inputs, of_sources) = telemetry.inputs.split_at(config.inputs.len().min(telemetry.inputs.len()));
+    for (input, counts) in config.inputs.iter().zip(of_inputs).filter(|(input, _)| !input.do_not_send) {
+        let of_services = input.services.iter().flat_map(|service| {
+            let family: Vec<&str> = std::iter::once(service)
+                .chain(&service.delegates)
+                .map(|member| member.name.as_str())
+                .collect();
+            let groups = if service.quiet_after.is_some() { vec![family] } else { singles(family) };
+            groups.into_iter().map(|group| (group, service.quiet_after))
+        });
+        let mut of_input: Vec<(Vec<&str>, Option<Duration>)> = Vec::new();
+        for (group, written) in of_services {
+            // A delegate may also be a service of the input itself.
+            if !of_input.iter().any(|(known, _)| *known == group) {
+                of_input.push((group, written));
+            }
+        }
+        let member = |name: &str| (Arc::clone(counts.service(name)), source_of(&input.id, name));
+        feeds.extend(of_input.into_iter().map(|(group, written)| Feed {
+            health: Arc::new(Health::dispensable(format!("inputs.{}: {}", input.key, group[0]))),
+            members: group.into_iter().map(member).collect(),
+            written,
+            learnt: None,
+            advice: OF_OBJECTS,
+        }));
     }
-    let longest = slots.windows(2).map(|pair| pair[1] - pair[0]).max()?;
-    let longest = Duration::from_secs(longest.max(0).unsigned_abs());
-    Some(longest.mul_f64(QUIET_MARGIN).max(QUIET_LEARNT_MIN))
+    feeds.extend(config.sources.iter().zip(of_sources).map(|(source, counts)| Feed {
+        health: Arc::new(Health::dispensable(format!("{} in {}: events", source.path, source.region))),
+        members: vec![(Arc::clone(counts.service(&source.service.name)), source.name.clone())],
+        written: source.service.quiet_after,
+        learnt: None,
+        advice: OF_API,
+    }));
+    feeds
 }
 
-impl Watched {
-    fn look(&self, now: i64) {
-        let Some(last) = self.service.last_delivery() else { return };
-        let Some(allowed) = self.written.or(self.learnt) else { return };
-        let quiet = Duration::from_secs((now - last).max(0).unsigned_abs());
+fn singles(names: Vec<&str>) -> Vec<Vec<&str>> {
+    names.into_iter().map(|name| vec![name]).collect()
+}
+
+/// Learns the pauses of all feeds from the ledger, and their last deliveries. Nothing is learnt without one.
+fn learn_all(feeds: &mut [Feed], path: &Path, now: Timestamp, instant: Instant) {
+    let from = now.as_second() - seconds(QUIET_LEARNT_SPAN);
+    let pauses = Look::open(path, None).ok().and_then(|look| look.pauses(from, now.as_second()).ok());
+    if let Some(pauses) = pauses {
+        feeds.iter_mut().for_each(|feed| feed.learn(&pauses, now, instant));
+    }
+}
+
+/// The longest pause of a source. None if it has not delivered often enough.
+fn usual(pauses: &Pauses) -> Option<Duration> {
+    (pauses.slots >= QUIET_LEARNT_SLOTS_MIN).then(|| duration(pauses.longest))
+}
+
+/// The silence that is allowed after a usual pause.
+fn allowed(pause: Duration) -> Duration {
+    pause.mul_f64(QUIET_MARGIN).max(QUIET_LEARNT_MIN)
+}
+
+fn duration(seconds: i64) -> Duration {
+    Duration::from_secs(seconds.max(0).unsigned_abs())
+}
+
+impl Feed {
+    fn learn(&mut self, pauses: &HashMap<String, Pauses>, now: Timestamp, instant: Instant) {
+        for (service, source) in &self.members {
+            if let Some(own) = pauses.get(source) {
+                service.last_delivery.learn(duration(now.as_second() - own.last), instant);
+            }
+        }
+        self.learnt = match self.members.as_slice() {
+            [(_, source)] => pauses.get(source).and_then(usual),
+            // A feed with several members has a written time.
+            _ => None,
+        };
+    }
+
+    fn look(&self, now: Instant) {
+        let quiet = self.members.iter().filter_map(|(service, _)| service.last_delivery.age(now)).min();
+        let Some((quiet, (allowed, why))) = quiet.zip(self.allowed()) else { return };
         if quiet <= allowed {
             if self.health.trouble().is_some() {
                 self.health.works();
             }
             return;
         }
-        let why = match self.written {
-            Some(_) => format!("quiet_after is {}", span(allowed)),
-            None => {
-                format!("its longest pause of the last two weeks was {}", span(allowed.div_f64(QUIET_MARGIN)))
-            }
-        };
-        let message = format!(
-            "nothing has been delivered for {}, and {why}. Check that its logs are still written and that the bucket still \
-             announces them to the queue: `aws-to-devo audit` finds missing objects",
-            span(quiet)
-        );
+        let message = format!("nothing has been delivered for {}, and {why}. {}", span(quiet), self.advice);
         self.health.failed(Failure { cause: "quiet".to_owned(), message }, false);
+    }
+
+    /// The silence that is allowed, and the reason.
+    fn allowed(&self) -> Option<(Duration, String)> {
+        let written = self.written.map(|time| (time, format!("quiet_after is {}", span(time))));
+        let learnt =
+            |pause| (allowed(pause), format!("its longest pause of the last two weeks was {}", span(pause)));
+        written.or_else(|| self.learnt.map(learnt))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
+    use crate::ledger::{Sent, Store};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    const CONFIG: &str = r#"
+          sqs_collector:
+            id: "1"
+            base_url: https://sqs.us-east-1.amazonaws.com/1/q
+            services: {aws_sqs_control_tower: {QUIET}, aws_sqs_vpc: {}}
+          aws:
+            id: "2"
+            services: {aws-guardduty: {regions: [us-east-1]}}"#;
+
+    fn setup(quiet: &str) -> (Config, Arc<Telemetry>) {
+        let text = CONFIG.replace("QUIET", quiet);
+        let config = config::testing::of_inputs(&text);
+        let telemetry = Arc::new(Telemetry::of(&config, Arc::default()));
+        (config, telemetry)
+    }
+
+    fn names(feeds: &[Feed]) -> Vec<Vec<&str>> {
+        feeds.iter().map(|feed| feed.members.iter().map(|(_, source)| source.as_str()).collect()).collect()
+    }
+
+    fn sent(source: &str, slot: i64) -> Sent {
+        Sent { slot, source: source.into(), table: "a.b.c".into(), events: 1, bytes: 1 }
+    }
+
+    #[test]
+    fn delegates_and_polled_sources_are_watched_too() {
+        let (config, telemetry) = setup("");
+        assert_eq!(
+            names(&feeds(&config, &telemetry)),
+            [
+                ["1/aws_sqs_control_tower"],
+                ["1/aws_sqs_cloudtrail"],
+                ["1/aws_sqs_vpc"],
+                ["1/aws_sqs_config"],
+                [config.sources[0].name.as_str()],
+            ]
+        );
+        let (config, telemetry) = setup("quiet_after: 2h");
+        let feeds = feeds(&config, &telemetry);
+        assert_eq!(feeds[0].written, Some(2 * HOUR));
+        assert_eq!(feeds[0].members.len(), 4, "whatever comes of the feed ends its silence");
+        let start = Instant::now();
+        telemetry.inputs[0].service("aws_sqs_config").last_delivery.happened(start);
+        feeds[0].look(start + Duration::from_secs(7000));
+        assert!(feeds[0].health.trouble().is_none());
+        feeds[0].look(start + Duration::from_secs(7201));
+        assert!(feeds[0].health.trouble().is_some());
+    }
+
+    #[test]
+    fn pauses_are_learnt_again_while_running() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join(FILE);
+        let (config, telemetry) = setup("");
+        let mut feeds = feeds(&config, &telemetry);
+        let now: Timestamp = "2026-11-29T12:00:00Z".parse().unwrap();
+        let (of_vpc, start) = (2, Instant::now());
+        learn_all(&mut feeds, &path, now, start);
+        assert_eq!(feeds[of_vpc].learnt, None, "there is no ledger yet");
+        let last = now.as_second() - now.as_second().rem_euclid(300);
+        let slots =
+            |count: i64| (0..count).map(|i| sent("1/aws_sqs_vpc", last - 1200 * i)).collect::<Vec<_>>();
+        let mut store = Store::open(&path).unwrap();
+        store.record(&[], &slots(49)).unwrap();
+        learn_all(&mut feeds, &path, now, start);
+        assert_eq!(feeds[of_vpc].learnt, None, "too few to tell");
+        store.record(&[], &slots(60)).unwrap();
+        // A clock that was wrong wrote into the future.
+        store.record(&[], &[sent("1/aws_sqs_vpc", last + 1_000_000)]).unwrap();
+        learn_all(&mut feeds, &path, now, start);
+        assert_eq!(feeds[of_vpc].learnt, Some(HOUR / 3));
+        let age = telemetry.inputs[0].service("aws_sqs_vpc").last_delivery.age(start);
+        assert_eq!(age, Some(duration(now.as_second() - last)));
+        // Pauses of more than two weeks ago don't count.
+        let later = now + jiff::SignedDuration::from_hours(24 * 15);
+        learn_all(&mut feeds, &path, later, start);
+        assert_eq!(feeds[of_vpc].learnt, None);
+    }
 
     #[test]
     fn a_pause_is_learnt_from_those_that_there_were() {
-        let every = |minutes: i64, count: i64| (0..count).map(|i| i * minutes * 60).collect::<Vec<_>>();
-        assert_eq!(learn(&every(5, 10)), None, "too few to tell");
-        assert_eq!(learn(&every(5, 1000)), Some(QUIET_LEARNT_MIN));
-        assert_eq!(learn(&every(240, 80)), Some(Duration::from_secs(6 * 3600)));
-        let mut nightly = every(5, 100);
-        nightly.extend(every(5, 100).iter().map(|slot| slot + 10 * 3600 + 99 * 300));
-        assert_eq!(learn(&nightly), Some(Duration::from_secs(15 * 3600)));
+        let usual = |slots, longest| usual(&Pauses { slots, longest, last: 0 });
+        assert_eq!(usual(49, 300), None, "too few to tell");
+        assert_eq!(usual(1000, 300).map(allowed), Some(QUIET_LEARNT_MIN));
+        assert_eq!(usual(80, 4 * 3600).map(allowed), Some(6 * HOUR));
     }
 
     #[test]
     fn silence_is_told_until_something_comes() {
         let telemetry = telemetry::testing::telemetry();
         let service = Arc::clone(telemetry.inputs[0].service("aws_sqs_vpc"));
-        let hour = Duration::from_secs(3600);
-        let watched = |written, learnt| Watched {
+        let feed = |written, learnt| Feed {
             health: Arc::new(Health::dispensable("s")),
-            service: Arc::clone(&service),
+            members: vec![(Arc::clone(&service), String::new())],
             written,
             learnt,
+            advice: OF_OBJECTS,
         };
-        let troubled = |watched: &Watched, now| {
-            watched.look(now);
-            watched.health.trouble().map(|trouble| trouble.message)
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let at = |seconds: u32| start + seconds * second;
+        let troubled = |feed: &Feed, now| {
+            feed.look(now);
+            feed.health.trouble().map(|trouble| trouble.message)
         };
-        let set = watched(Some(hour), Some(2 * hour));
-        assert_eq!(troubled(&set, 1_000_000), None, "nothing was ever delivered");
-        service.delivered_at(1000);
-        assert_eq!(troubled(&set, 1000 + 3600), None);
-        assert!(troubled(&set, 1000 + 3601).unwrap().contains("quiet_after is 1 h"));
-        service.delivered_at(6000);
-        service.delivered_at(2000);
-        assert_eq!(troubled(&set, 6001), None, "an older delivery is not the last");
-        assert!(troubled(&watched(None, Some(3 * hour)), 6000 + 11_000).unwrap().contains("was 2 h"));
-        assert_eq!(troubled(&watched(None, None), i64::MAX), None);
+        let set = feed(Some(HOUR), Some(2 * HOUR));
+        assert_eq!(troubled(&set, at(1_000_000)), None, "nothing was ever delivered");
+        service.last_delivery.happened(at(1000));
+        assert_eq!(troubled(&set, at(1000 + 3600)), None);
+        assert!(troubled(&set, at(1000 + 3601)).unwrap().contains("quiet_after is 1 h"));
+        service.last_delivery.happened(at(6000));
+        service.last_delivery.happened(at(2000));
+        assert_eq!(troubled(&set, at(6001)), None, "an older delivery is not the last");
+        let told = |pause, quiet: u32| troubled(&feed(None, Some(pause)), at(6000 + quiet));
+        assert!(
+            told(2 * HOUR, 11_000)
+                .unwrap()
+                .contains("for 3 h 3 m, and its longest pause of the last two weeks was 2 h")
+        );
+        assert_eq!(told(600 * second, 3600), None);
+        assert!(told(600 * second, 3601).unwrap().contains("two weeks was 10 m"), "however long is allowed");
+        assert_eq!(troubled(&feed(None, None), at(9_000_000)), None);
     }
 }

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use super::*;
 use crate::config::{self, Environment};
+use crate::settings::Config;
 
 /// An input whose threads do what a test wants.
 #[derive(Default)]

@@ -1,30 +1,25 @@
 //! The middle stages, on the rayon workers: payload -> records -> frames -> batches.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
+use super::framing::{Framed, Framing, Memory, Sending};
 use super::refused::Refused;
-use crate::ack::{Ack, Ending, Fate, Outcome, Progress};
+use crate::ack::{Ending, Outcome};
 use crate::aws::AccountId;
 use crate::base::budget::Budget;
-use crate::base::buffers::{Buffer, Buffers};
-use crate::base::limits::{BATCH_BYTES, EVENT_TYPES_SHOWN_MAX};
+use crate::base::buffers::Buffers;
+use crate::base::limits::BATCH_BYTES;
+use crate::base::runtime::workers;
 use crate::base::stop::Stop;
 use crate::base::text::variant;
-use crate::decode::{Error, Record, Scratch};
-use crate::handoff::Source;
-use crate::handoff::Subject;
-use crate::handoff::{Payload, Work};
+use crate::decode::{Error, Scratch};
+use crate::handoff::{Payload, Subject, Work, WorkSource};
 use crate::ledger::{Ledger, Suspects};
-use crate::services::{Route, Verdict};
-use crate::stages::frame;
-use crate::stages::frame::Frames;
+use crate::services::Route;
 use crate::stages::send::Outputs;
-use crate::telemetry::{Service, Telemetry};
+use crate::telemetry::{Failed, Service, Telemetry};
 
 /// The workers' shared state.
 pub struct Worker {
@@ -113,17 +108,17 @@ impl Worker {
     fn decode(&self, work: &mut Work, chunk: &[u8], last: bool) -> Result<Decoded, Error> {
         let telemetry = Arc::clone(self.service(work));
         let Work { source, service, input, ack, fate, decoder, progress, pulled, case } = work;
-        let number = rayon::current_thread_index().unwrap_or(0);
+        let number = workers::number().unwrap_or(0);
         let decoding = self.suspects.begin(number, case.as_ref());
         let account = self.accounts.get(*input).and_then(AccountId::known);
-        let mut route = Route::of_account(account, service, source.key());
-        let mut lacks_account = false;
-        let mut types = EventTypes::if_shown();
         let sending = Sending {
+            decoding: &decoding,
             outputs: &self.outputs[*input],
             lane: ack.lane(),
             subject: Arc::new(subject(source)),
             service: &telemetry,
+            tables: &self.telemetry.tables,
+            input: &self.telemetry.inputs[*input],
             refused: &self.refused,
             ledger: &self.ledger,
             source: self.sources[*input].as_deref(),
@@ -132,72 +127,25 @@ impl Worker {
         };
         let counts = &telemetry.decode;
         let (expanded_before, empty_before) = (decoder.expanded_bytes(), decoder.empty_documents());
-        // With the number of their first possible record.
-        let mut frames: Option<Frames> = None;
-        let mut first_record = 0;
         let held_back_before = progress.held_back();
-        let mut marked = Vec::new();
-        // The usual size of this many compressed bytes.
-        let mut usual_room = chunk.len().saturating_mul(8).min(BATCH_BYTES);
-        let mut sink = |record: Record<'_>| {
-            if lacks_account {
-                return;
-            }
-            if !progress.admit_next() {
-                if let Some(frames) = &mut frames {
-                    frames.leave_out();
-                }
-                return;
-            }
-            let Verdict::Send { tag, filled } = route.verdict(record) else {
-                counts.filtered.increment();
-                if let Some(frames) = &mut frames {
-                    frames.leave_out();
-                }
-                return;
-            };
-            if filled.lacks_account {
-                lacks_account = true;
-                return;
-            }
-            types.see(tag);
-            if filled.missing {
-                counts.unrouted.increment();
-            }
-            if filled.cut {
-                counts.cut.increment();
-            }
-            let record = match pulled {
-                Some(id) if frame::mark(record.bytes, id, &mut marked) => Record { bytes: &marked, ..record },
-                _ => record,
-            };
-            let room = |frames: &Frames| frames.room_for(tag, record.bytes.len());
-            if let Some(full) = frames.take_if(|frames| !frames.try_make_room(room(frames))) {
-                // The current record goes with the next batch: nothing is held while waiting for that one's memory.
-                let batch = progress.batch_before_last(ack);
-                decoding.pause(|| sending.send(full, first_record, progress, batch));
-            }
-            let filling = frames.get_or_insert_with(|| {
-                first_record = progress.decoded();
-                decoding.pause(|| self.frames(usual_room, tag, record.bytes.len()))
-            });
-            filling.push(tag, record);
-            if filling.len() >= BATCH_BYTES
-                && let Some(full) = frames.take()
-            {
-                usual_room = BATCH_BYTES;
-                decoding.pause(|| sending.send(full, first_record, progress, progress.batch(ack)));
-            }
+        let route = Route::of_account(account, service, source.key());
+        let memory = Memory {
+            host: &self.host,
+            buffers: &self.buffers,
+            budget: &self.budget,
+            abort: &self.abort,
+            waits: &self.telemetry.waits.work_senders,
+            // The usual size of this many compressed bytes.
+            usual_room: chunk.len().saturating_mul(8).min(BATCH_BYTES),
         };
-        let result = SCRATCH.with(|scratch| decoder.push(chunk, last, &mut scratch.borrow_mut(), &mut sink));
-        // Unsent records come again with the record that cannot be tagged yet.
-        if let Some(rest) = frames.filter(|_| !lacks_account) {
-            decoding.pause(|| sending.send(rest, first_record, progress, progress.batch(ack)));
-        }
+        let mut framing = Framing::new(memory, sending, route, progress, ack, pulled.as_ref());
+        let result =
+            SCRATCH.with(|scratch| decoder.push(chunk, last, &mut scratch.borrow_mut(), &mut framing));
+        let Framed { lacks_account, types } = framing.finish();
         counts.resumed.add(progress.held_back() - held_back_before);
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);
         counts.recordless.add(decoder.empty_documents() - empty_before);
-        if !matches!(source, Source::Page { .. }) {
+        if !matches!(source, WorkSource::Page { .. }) {
             types.show(&self.telemetry.inputs[*input].name, source);
         }
         if lacks_account { Ok(Decoded::LacksAccount) } else { result.map(|()| Decoded::Whole) }
@@ -205,22 +153,6 @@ impl Worker {
 
     fn service(&self, work: &Work) -> &Arc<Service> {
         self.telemetry.inputs[work.input].service(&work.service.name)
-    }
-
-    /// Empty frames, with room for this many bytes, or for one record if that takes more. Waits for the memory.
-    fn frames(&self, usual_room: usize, tag: &str, record_bytes: usize) -> Frames {
-        let mut frames = Frames::new(&self.host, Timestamp::now(), Buffer::default());
-        let room = usual_room.max(frames.room_for(tag, record_bytes));
-        // A batch ends with the record that makes it long enough.
-        let room = if room >= BATCH_BYTES { room + BATCH_BYTES / 16 } else { room };
-        let waits = &self.telemetry.waits.work_senders;
-        if let Some(permit) = waits.time(|| self.budget.acquire(room, &self.abort)) {
-            let mut buffer = self.buffers.charged(permit);
-            buffer.make_room(room);
-            frames.write_into(buffer);
-        }
-        // Without a permit everything ends, and no output will take these.
-        frames
     }
 
     /// Returns the object until the account is known. The input asks for it before it receives anything more.
@@ -263,14 +195,21 @@ impl Worker {
         survived(&work);
         self.service(&work).decode.failed.increment();
         let beginning = String::from_utf8_lossy(work.decoder.beginning());
-        work.fate.note(ending_of(error));
-        log::warn!(
-            place = work.service.name.as_str(), cause = variant(error).as_str();
-            "{}: refused: {error}. {}; a message that names it is left to the queue's redrive policy. It begins with \"{}\"",
-            work.source,
-            if work.progress.decoded() == 0 { "Nothing of it was sent" } else { "Its records before that were sent" },
-            beginning.escape_debug()
-        );
+        let sent = if work.progress.decoded() == 0 {
+            "Nothing of it was sent"
+        } else {
+            "Its records before that were sent"
+        };
+        let ending = ending_of(error);
+        work.fate.note(ending);
+        self.telemetry.inputs[work.input].failed(&Failed {
+            object: work.source.object(),
+            service: Some(&work.service.name),
+            delivery: work.fate.delivery(),
+            ending: Some(ending),
+            cause: &format!("{error}. {sent}. It begins with \"{}\"", beginning.escape_debug()),
+            kind: &variant(error),
+        });
         work.ack.close(Outcome::Reject);
     }
 }
@@ -309,93 +248,12 @@ fn survived(work: &Work) {
     }
 }
 
-/// The event types of some records, as the vendor's collector logs them. They are collected only if the log shows them.
-struct EventTypes(Option<(u64, BTreeSet<String>)>);
-
-impl EventTypes {
-    fn if_shown() -> EventTypes {
-        EventTypes(log::log_enabled!(log::Level::Debug).then(Default::default))
-    }
-
-    /// The type is the fourth level of a tag, or the last of a shorter one.
-    fn see(&mut self, tag: &str) {
-        let Some((events, types)) = &mut self.0 else { return };
-        *events += 1;
-        let found = tag.split('.').take(4).last().unwrap_or_default();
-        if types.len() < EVENT_TYPES_SHOWN_MAX && !types.contains(found) {
-            types.insert(found.to_owned());
-        }
-    }
-
-    fn show(&self, input: &str, source: &Source) {
-        if let Some((events, types)) = &self.0 {
-            let types: Vec<_> = types.iter().collect();
-            log::debug!(
-                "inputs.{input}: received 1 message(s), generated {events} message(s), detected_event_types: {types:?} ({source})"
-            );
-        }
-    }
-}
-
-/// The destination of a payload's batches, and their counters.
-struct Sending<'a> {
-    outputs: &'a Outputs,
-    lane: Option<u64>,
-    subject: Arc<Subject>,
-    service: &'a Arc<Service>,
-    refused: &'a Arc<Refused>,
-    ledger: &'a Ledger,
-    /// The name under which events are counted in the ledger.
-    source: Option<&'a str>,
-    /// The service's name.
-    name: &'a str,
-    fate: &'a Fate,
-}
-
-impl Sending<'_> {
-    /// Sends a batch that begins with record number `first_record`, and counts it once every output has it.
-    fn send(&self, mut frames: Frames, first_record: u64, progress: &Progress, batch: Ack) {
-        let (events, bytes, tables) = (frames.events(), frames.len(), frames.take_tables());
-        self.service.decode.events.add(events.into());
-        let (share, confirmed) = (batch.share(), progress.confirmed());
-        let (service, subject) = (Arc::clone(self.service), Arc::clone(&self.subject));
-        let (refused, fate) = (Arc::clone(self.refused), self.fate.clone());
-        let ledger = self.ledger.clone();
-        let source = self.source.map(|source| source_of(source, self.name));
-        fate.note_first(Ending::Sent);
-        let counted = share.work(move |outcome| match outcome {
-            Outcome::Delivered => {
-                service.delivered.events.add(events.into());
-                service.delivered.bytes.add(bytes as u64);
-                confirmed.gives(&tables);
-                if let Some(source) = source {
-                    ledger.sent(&source, &tables, Timestamp::now().as_second());
-                }
-            }
-            Outcome::Reject => {
-                fate.note(Ending::Output);
-                refused.add(&subject.id, &confirmed);
-            }
-            Outcome::Retry => (),
-        });
-        batch.close(Outcome::Delivered);
-        self.outputs
-            .send(frames.into_batch_of(&self.subject, first_record, counted.share(), self.lane), &counted);
-        counted.close(Outcome::Delivered);
-    }
-}
-
-/// The source's name in the ledger. The name of a polled source contains its service.
-fn source_of(source: &str, service: &str) -> String {
-    if source.contains('/') { source.to_owned() } else { format!("{source}/{service}") }
-}
-
 /// The object's name in the log, and the identity of its content.
-fn subject(source: &Source) -> Subject {
-    let (name, returns) = (source.to_string(), !matches!(source, Source::Page { .. }));
+fn subject(source: &WorkSource) -> Subject {
+    let (name, returns) = (source.to_string(), !matches!(source, WorkSource::Page { .. }));
     let id = match source {
-        Source::S3(object) => format!("{name} {:?} {:?}", object.version_id, object.etag),
-        Source::Body { .. } | Source::Page { .. } => name.clone(),
+        WorkSource::S3(object) => format!("{name} {:?} {:?}", object.version_id, object.etag),
+        WorkSource::Body { .. } | WorkSource::Page { .. } => name.clone(),
     };
-    Subject { name, id, returns }
+    Subject { object: source.object().cloned(), name, id, returns }
 }

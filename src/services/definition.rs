@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::field::Field;
-use super::rules::{FileRule, LineRule, Rules, Source};
+use super::rules::{FieldSource, FileRule, LineRule, Rules};
 use super::template::Template;
 use crate::decode::{Format, Pattern};
 
@@ -16,6 +16,8 @@ pub struct Definition {
     /// The object keys that belong to it, if several services share a queue. None: any.
     pub object_keys: Option<Pattern>,
     pub format: Format,
+    /// [`Format::name`], which is costly.
+    pub format_name: String,
     /// Objects that are acknowledged without being fetched (`filename_filter_rules`).
     pub skip_objects: Rules<FileRule>,
     /// Values taken from the object's key (`file_field_definitions`).
@@ -69,7 +71,7 @@ impl Definition {
 
     /// True if each record must be read to find its tag.
     pub fn reads_records(&self) -> bool {
-        let of_record = |rule: &LineRule| rule.source == Source::Record;
+        let of_record = |rule: &LineRule| rule.source == FieldSource::Record;
         !self.drop_records.is_empty()
             || self.template.reads_records()
             || self
@@ -82,8 +84,8 @@ impl Definition {
     pub fn shown_template(&self, key: &str) -> String {
         let values: Vec<_> = self.file_fields.iter().map(|field| field.of_key(key)).collect();
         self.template.shown(|source, index| match source {
-            Source::File => values[index].as_deref(),
-            Source::Record => None,
+            FieldSource::File => values[index].as_deref(),
+            FieldSource::Record => None,
         })
     }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::definition::Definition;
 use super::field::{Field, Place};
-use super::rules::{LineRule, Rules, Source};
+use super::rules::{FieldSource, LineRule, Rules};
 use super::template::{Filled, Template};
 use crate::base::limits::KNOWN_VALUE_BYTES_MAX;
 use crate::decode::{Newlines, Record};
@@ -53,6 +53,11 @@ impl<'d> Route<'d> {
             route.fixed = true;
         }
         route
+    }
+
+    /// The decision about all records, if it depends on the object alone.
+    pub fn fixed(&self) -> Option<Filled> {
+        self.fixed.then_some(self.filled)
     }
 
     /// Decides about one record.
@@ -136,7 +141,7 @@ impl<'d> Values<'d> {
             of_file: definition.file_fields.iter().map(value).collect(),
             of_record: definition.record_fields.iter().map(|_| OnceCell::new()).collect(),
             known: definition.record_fields.iter().map(|_| RefCell::default()).collect(),
-            searches: conditions.filter(|rule| rule.source == Source::Record).count() <= SEARCHES_MAX,
+            searches: conditions.filter(|rule| rule.source == FieldSource::Record).count() <= SEARCHES_MAX,
         }
     }
 
@@ -144,10 +149,10 @@ impl<'d> Values<'d> {
         self.of_record.iter_mut().for_each(|cell| drop(cell.take()));
     }
 
-    fn value<'v>(&'v self, source: Source, index: usize, record: Record<'v>) -> Option<&'v str> {
+    fn value<'v>(&'v self, source: FieldSource, index: usize, record: Record<'v>) -> Option<&'v str> {
         match source {
-            Source::File => self.of_file[index].as_deref(),
-            Source::Record => {
+            FieldSource::File => self.of_file[index].as_deref(),
+            FieldSource::Record => {
                 let field = &self.record_fields[index];
                 match self.of_record[index].get_or_init(|| find(field, record, &self.known[index])) {
                     Found::Nothing => None,
@@ -172,7 +177,8 @@ impl<'d> Values<'d> {
 
     /// True if the field's value is surely another one, without looking for the field.
     fn is_absent(&self, rule: &LineRule, record: Record<'_>) -> bool {
-        if !self.searches || rule.source != Source::Record || self.of_record[rule.field].get().is_some() {
+        if !self.searches || rule.source != FieldSource::Record || self.of_record[rule.field].get().is_some()
+        {
             return false;
         }
         let field = &self.record_fields[rule.field];
@@ -234,7 +240,7 @@ mod tests {
         Record::new(text.as_bytes(), Newlines::Absent)
     }
 
-    fn rule(source: Source, value: &str) -> LineRule {
+    fn rule(source: FieldSource, value: &str) -> LineRule {
         LineRule::new(source, 0, value.into(), false)
     }
 
@@ -247,6 +253,7 @@ mod tests {
             name: "custom_service".into(),
             object_keys: None,
             format: Format::Lines { header_lines: 0 },
+            format_name: String::new(),
             skip_objects: Rules::default(),
             template: Template::parse(template, &file_fields, &record_fields).unwrap(),
             file_fields,
@@ -318,11 +325,12 @@ mod tests {
     #[test]
     fn dropped_records_and_their_other_home() {
         let mut filtered = definition("a.b");
-        filtered.drop_records = Rules(vec![vec![rule(Source::Record, "noise"), rule(Source::File, "dns")]]);
+        filtered.drop_records =
+            Rules(vec![vec![rule(FieldSource::Record, "noise"), rule(FieldSource::File, "dns")]]);
         let noise = r#"{"detail":{"type":"noise"}}"#;
         assert_eq!(tag(&filtered, noise), None);
         assert_eq!(tag(&filtered, "{}"), Some(("a.b".into(), false)));
-        filtered.drop_records = Rules(vec![vec![rule(Source::File, "dns")]]);
+        filtered.drop_records = Rules(vec![vec![rule(FieldSource::File, "dns")]]);
         assert_eq!(tag(&filtered, noise), None, "a rule on the file alone drops too");
         filtered.send_dropped_to_unknown = true;
         assert_eq!(tag(&filtered, noise), Some(("a.b.unknown".into(), false)));
@@ -331,8 +339,11 @@ mod tests {
     #[test]
     fn people_are_told_which_rule_drops_and_which_field_is_missing() {
         let mut filtered = definition("a.[file-folder].[record-event]");
-        filtered.drop_records =
-            Rules(vec![vec![], vec![rule(Source::Record, "noise")], vec![rule(Source::File, "dns")]]);
+        filtered.drop_records = Rules(vec![
+            vec![],
+            vec![rule(FieldSource::Record, "noise")],
+            vec![rule(FieldSource::File, "dns")],
+        ]);
         let mut route = Route::new(&filtered, "dns/x");
         let (noise, quiet) = (record(r#"{"detail":{"type":"noise"}}"#), record("{}"));
         assert_eq!(route.verdict(noise), Verdict::Drop);
@@ -352,8 +363,10 @@ mod tests {
             when: Rules(vec![vec![rule(source, value)]]),
             template: Template::parse(text, &cased.file_fields, &cased.record_fields).unwrap(),
         };
-        cased.cases =
-            vec![case(Source::Record, "insight", "a.insights"), case(Source::Record, "insight", "a.never")];
+        cased.cases = vec![
+            case(FieldSource::Record, "insight", "a.insights"),
+            case(FieldSource::Record, "insight", "a.never"),
+        ];
         assert_eq!(tag(&cased, r#"{"detail":{"type":"insight"}}"#), Some(("a.insights".into(), false)));
         assert_eq!(tag(&cased, "{}"), Some(("a.b".into(), false)));
     }
@@ -377,7 +390,7 @@ mod tests {
                 json = json.replace('P', "\\u0050").replace('é', "\\u00e9");
             }
             let mut filtered = definition("a.b");
-            let rule = LineRule::new(Source::Record, 0, wanted.to_owned(), negated);
+            let rule = LineRule::new(FieldSource::Record, 0, wanted.to_owned(), negated);
             filtered.drop_records = Rules(vec![vec![rule; conditions]]);
             let found = match &value {
                 _ if !nested => None,

@@ -49,7 +49,7 @@ impl FileRule {
 /// A condition on one field's value (`line_filter_rules`).
 #[derive(Debug, Clone)]
 pub struct LineRule {
-    pub source: Source,
+    pub source: FieldSource,
     /// Index into the definition's `file_fields` or `record_fields`.
     pub field: usize,
     /// The value itself, not a pattern: `EndOfProcess` must not drop `EndOfProcessMacV15`.
@@ -61,8 +61,8 @@ pub struct LineRule {
 }
 
 impl LineRule {
-    pub fn new(source: Source, field: usize, value: String, negated: bool) -> LineRule {
-        let needle = (source == Source::Record).then(|| needle(&value)).flatten();
+    pub fn new(source: FieldSource, field: usize, value: String, negated: bool) -> LineRule {
+        let needle = (source == FieldSource::Record).then(|| needle(&value)).flatten();
         let needle = needle.map(|needle| Finder::new(&needle).into_owned());
         LineRule { source, field, value, negated, needle }
     }
@@ -89,7 +89,7 @@ fn needle(value: &str) -> Option<String> {
 
 /// The source of a field's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum FieldSource {
     File,
     Record,
 }
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_line_rule_compares_whole_values() {
-        let rule = |negated| LineRule::new(Source::Record, 0, "EndOfProcess".into(), negated);
+        let rule = |negated| LineRule::new(FieldSource::Record, 0, "EndOfProcess".into(), negated);
         let (negated, rule) = (rule(true), rule(false));
         assert!(rule.holds(Some("EndOfProcess")));
         assert!(!rule.holds(Some("EndOfProcessMacV15")));
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn a_value_is_absent_only_if_no_spelling_of_it_can_be_there() {
         let absent = |value: &str, json: &str| {
-            let rule = LineRule::new(Source::Record, 0, value.into(), false);
+            let rule = LineRule::new(FieldSource::Record, 0, value.into(), false);
             rule.is_absent(json.as_bytes())
         };
         assert!(absent("Put", r#"{"a":"PutObject"}"#) && absent("7", "{}"));

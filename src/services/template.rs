@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::field::Field;
-use super::rules::Source;
+use super::rules::FieldSource;
 use crate::base::limits::{TAG_BYTES_MAX, TAG_VALUE_BYTES_MAX};
 
 /// Replaces a missing field, so that its records go to a separate table.
@@ -26,7 +26,7 @@ enum Piece {
 /// The source of a placeholder's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Value {
-    Field(Source, usize),
+    Field(FieldSource, usize),
     /// The account of the input's credentials.
     Account,
 }
@@ -101,7 +101,7 @@ impl Template {
 
     /// True if the tag depends on the record.
     pub fn reads_records(&self) -> bool {
-        let of_record = |value: &Value| matches!(value, Value::Field(Source::Record, _));
+        let of_record = |value: &Value| matches!(value, Value::Field(FieldSource::Record, _));
         self.pieces.iter().any(|piece| matches!(piece, Piece::Hole(values) if values.iter().any(of_record)))
     }
 
@@ -118,7 +118,7 @@ impl Template {
     }
 
     /// The template for people, with the known values. Other placeholders stay.
-    pub fn shown<'v>(&self, value: impl Fn(Source, usize) -> Option<&'v str>) -> String {
+    pub fn shown<'v>(&self, value: impl Fn(FieldSource, usize) -> Option<&'v str>) -> String {
         let mut holes = self.text.split('[').skip(1).filter_map(|rest| rest.split(']').next());
         let shown = |piece: &Piece| match piece {
             Piece::Literal(text) => text.clone(),
@@ -135,7 +135,11 @@ impl Template {
     }
 
     /// Writes the tag. A missing or empty value becomes [`UNKNOWN`]; a too long one is cut.
-    pub fn fill<'v>(&self, tag: &mut String, value: impl FnMut(Source, usize) -> Option<&'v str>) -> Filled {
+    pub fn fill<'v>(
+        &self,
+        tag: &mut String,
+        value: impl FnMut(FieldSource, usize) -> Option<&'v str>,
+    ) -> Filled {
         self.fill_for(None, tag, value)
     }
 
@@ -144,7 +148,7 @@ impl Template {
         &self,
         account: Option<&'v str>,
         tag: &mut String,
-        mut value: impl FnMut(Source, usize) -> Option<&'v str>,
+        mut value: impl FnMut(FieldSource, usize) -> Option<&'v str>,
     ) -> Filled {
         let mut filled = Filled::default();
         for piece in &self.pieces {
@@ -173,7 +177,7 @@ impl Template {
     pub fn missing<'v>(
         &self,
         account: Option<&'v str>,
-        mut value: impl FnMut(Source, usize) -> Option<&'v str>,
+        mut value: impl FnMut(FieldSource, usize) -> Option<&'v str>,
     ) -> Vec<String> {
         let written = self.text.split('[').skip(1).filter_map(|rest| rest.split(']').next());
         let holes = self.pieces.iter().filter_map(|piece| match piece {
@@ -244,9 +248,9 @@ fn field(inner: &str, file_fields: &[Field], record_fields: &[Field]) -> Result<
         return Ok(Value::Account);
     }
     let (source, name, fields, table) = if let Some(name) = inner.strip_prefix("record-") {
-        (Source::Record, name, record_fields, "record_field_mapping")
+        (FieldSource::Record, name, record_fields, "record_field_mapping")
     } else if let Some(name) = inner.strip_prefix("file-") {
-        (Source::File, name, file_fields, "file_field_definitions")
+        (FieldSource::File, name, file_fields, "file_field_definitions")
     } else {
         return Err(TemplateError::BadSource(inner.to_owned()));
     };
@@ -293,7 +297,7 @@ mod tests {
         let fill = |file: Option<&'static str>, record: Option<&'static str>| {
             let mut tag = String::new();
             let filled =
-                template.fill(&mut tag, |source, _| if source == Source::File { file } else { record });
+                template.fill(&mut tag, |source, _| if source == FieldSource::File { file } else { record });
             (tag, filled.missing)
         };
         assert_eq!(fill(Some("x"), Some("y")), ("a.x".into(), false));
@@ -327,7 +331,7 @@ mod tests {
     fn a_template_for_people_shows_what_is_known() {
         let text = "a.[record-type].[file-account].b.[file-other|record-type]";
         let template = Template::parse(text, &[field("account"), field("other")], &[field("type")]).unwrap();
-        let known = |source, index| (source == Source::File && index == 0).then_some("123456789012");
+        let known = |source, index| (source == FieldSource::File && index == 0).then_some("123456789012");
         assert_eq!(template.shown(known), "a.[record-type].123456789012.b.[file-other|record-type]");
     }
 

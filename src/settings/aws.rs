@@ -42,6 +42,7 @@ pub struct Endpoints {
     pub cloudwatch: Option<String>,
     pub logs: Option<String>,
     pub guardduty: Option<String>,
+    pub dynamodb: Option<String>,
     /// The variant of AWS's own endpoints for the other services.
     pub variant: Variant,
 }
@@ -57,6 +58,7 @@ impl Endpoints {
             cloudwatch: url(Service::CloudWatch),
             logs: url(Service::Logs),
             guardduty: url(Service::GuardDuty),
+            dynamodb: url(Service::DynamoDb),
             variant: Variant::default(),
         }
     }
@@ -70,12 +72,13 @@ impl Endpoints {
             Service::CloudWatch => &self.cloudwatch,
             Service::Logs => &self.logs,
             Service::GuardDuty => &self.guardduty,
+            Service::DynamoDb => &self.dynamodb,
         };
         url.as_ref()
     }
 }
 
-/// The variant is shown only if there is one, because backfills are stored under this text.
+/// The last two are shown only if there are any, because backfills are stored under this text.
 impl fmt::Debug for Endpoints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut fields = f.debug_struct("Endpoints");
@@ -87,6 +90,9 @@ impl fmt::Debug for Endpoints {
             .field("cloudwatch", &self.cloudwatch)
             .field("logs", &self.logs)
             .field("guardduty", &self.guardduty);
+        if self.dynamodb.is_some() {
+            fields.field("dynamodb", &self.dynamodb);
+        }
         if self.variant != Variant::default() {
             fields.field("variant", &self.variant);
         }
@@ -122,10 +128,12 @@ pub enum Service {
     CloudWatch,
     Logs,
     GuardDuty,
+    DynamoDb,
 }
 
 impl Service {
-    pub const ALL: [Service; 7] = [
+    /// Those that inputs call.
+    pub const OF_INPUTS: [Service; 7] = [
         Service::Sqs,
         Service::S3,
         Service::Sts,
@@ -134,6 +142,9 @@ impl Service {
         Service::Logs,
         Service::GuardDuty,
     ];
+
+    /// Those that the shared table needs.
+    pub const OF_TABLE: [Service; 2] = [Service::DynamoDb, Service::Sts];
 
     /// The host name's part before the region; also the service's name in signatures.
     pub fn name(self) -> &'static str {
@@ -145,6 +156,7 @@ impl Service {
             Service::CloudWatch => "monitoring",
             Service::Logs => "logs",
             Service::GuardDuty => "guardduty",
+            Service::DynamoDb => "dynamodb",
         }
     }
 
@@ -158,6 +170,7 @@ impl Service {
             Service::CloudWatch => "AWS_ENDPOINT_URL_CLOUDWATCH",
             Service::Logs => "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
             Service::GuardDuty => "AWS_ENDPOINT_URL_GUARDDUTY",
+            Service::DynamoDb => "AWS_ENDPOINT_URL_DYNAMODB",
         }
     }
 }

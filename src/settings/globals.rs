@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::aws::{Credentials, Endpoints};
 use super::bucket::Bucket;
 
 /// `globals`.
@@ -26,6 +27,8 @@ pub struct Globals {
     pub state_directory: PathBuf,
     /// `persistence.required`: the collector does not start without its ledger.
     pub state_required: bool,
+    /// `persistence.type: dynamodb`. None: other hosts know nothing of this one.
+    pub shared: Option<SharedTable>,
     /// None: no status page and no metrics.
     pub status: Option<Status>,
     pub internal_events: Option<InternalEvents>,
@@ -33,6 +36,15 @@ pub struct Globals {
     pub audit: Option<Audit>,
     /// None: Devo is not asked what it has.
     pub devo_api: Option<DevoApi>,
+}
+
+/// The DynamoDB table through which several hosts share their polled sources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedTable {
+    pub name: String,
+    pub region: String,
+    pub credentials: Credentials,
+    pub endpoints: Endpoints,
 }
 
 /// The key `globals.audit`: audits while the collector runs.

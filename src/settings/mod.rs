@@ -11,7 +11,7 @@ mod sources;
 
 pub use aws::{AccessKey, Credentials, Endpoints, Service, Variant, shown_key_id};
 pub use bucket::{Bucket, NotABucket};
-pub use globals::{Audit, DevoApi, Globals, InternalEvents, Status};
+pub use globals::{Audit, DevoApi, Globals, InternalEvents, SharedTable, Status};
 pub use inputs::{Input, MissingObject, Queue};
 pub use outputs::{Confirmation, Destination, Identity, Output, Rates, TlsFiles};
 pub use sources::{Api, CloudTrail, GuardDuty, Logs, Metrics, Source};

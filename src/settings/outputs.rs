@@ -77,9 +77,9 @@ pub struct Identity {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Confirmation {
     /// The peer's TCP has acknowledged it, and the connection has outlived that by the settling time.
-    #[default]
     Acknowledgement,
     /// The peer's program has read the connection to its end, and has ended it in good order after we did.
+    #[default]
     Close,
 }
 

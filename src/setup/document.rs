@@ -1,4 +1,4 @@
-//! What is asked for, and what is printed.
+//! The wishes for a document, and the document.
 
 use crate::settings::Bucket;
 
@@ -17,6 +17,19 @@ pub struct Wishes {
     pub list: bool,
     /// `audit` may list the buckets and read their notification configuration.
     pub audit: bool,
+    /// Parts of the template beside queues, buckets and access.
+    pub extras: Extras,
+}
+
+/// Parts of a template that not everybody wants.
+#[derive(Debug, Clone, Default)]
+pub struct Extras {
+    /// Days after which new buckets delete their objects; None to keep them.
+    pub expire_days: Option<u32>,
+    /// A trail that writes to the new buckets of CloudTrail's services.
+    pub trail: bool,
+    /// ARN of the SNS topic that the alarms on dead letters notify.
+    pub alarm_topic: Option<String>,
 }
 
 /// A document, with notes for the user.

@@ -1,17 +1,20 @@
 //! The AWS resources that a configuration reads, for both kinds of input.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::arn::{account_of, queue_in};
 use crate::aws::endpoint::partition;
 use crate::settings;
-use crate::settings::{Api, Config, Credentials, Input, Source};
+use crate::settings::{Api, Config, Credentials, Input, SharedTable, Source};
 
 /// All of it.
 #[derive(Debug, Clone, Default)]
 pub struct Needs {
     pub queues: Vec<Queue>,
     pub calls: Vec<Call>,
+    /// The table that several hosts share.
+    pub table: Option<SharedTable>,
 }
 
 /// An API that is polled.
@@ -63,6 +66,14 @@ pub struct UnknownInput {
     known: String,
 }
 
+/// `--region` names one in which the configuration reads nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("nothing is read in the region {name:?}; these inputs read in {known}")]
+pub struct UnknownRegion {
+    name: String,
+    known: String,
+}
+
 impl Needs {
     /// The needs of the named inputs; of all without names.
     ///
@@ -72,6 +83,7 @@ impl Needs {
         let all = Needs {
             queues: config.inputs.iter().map(Queue::of).collect(),
             calls: config.sources.iter().map(Call::of).collect(),
+            table: config.globals.shared.clone().filter(|_| !config.sources.is_empty()),
         };
         let known = all.inputs();
         if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
@@ -82,13 +94,24 @@ impl Needs {
     }
 
     /// The part in one of these regions; all if there are none.
-    pub fn in_regions(self, regions: &[String]) -> Needs {
-        self.only(|_| true, |region| regions.is_empty() || regions.contains(region))
+    ///
+    /// # Errors
+    /// If nothing is read in one of them.
+    pub fn in_regions(self, regions: &[String]) -> Result<Needs, UnknownRegion> {
+        let queues = self.queues.iter().map(|queue| queue.region.as_str());
+        let known: BTreeSet<&str> =
+            queues.chain(self.calls.iter().map(|call| call.region.as_str())).collect();
+        if let Some(name) = regions.iter().find(|name| !known.contains(name.as_str())) {
+            let known = known.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(UnknownRegion { name: name.clone(), known });
+        }
+        Ok(self.only(|_| true, |region| regions.is_empty() || regions.contains(region)))
     }
 
     fn only(mut self, input: impl Fn(&String) -> bool, region: impl Fn(&String) -> bool) -> Needs {
         self.queues.retain(|queue| input(&queue.input) && region(&queue.region));
         self.calls.retain(|call| input(&call.input) && region(&call.region));
+        self.table.take_if(|_| self.calls.is_empty());
         self
     }
 
@@ -103,7 +126,13 @@ impl Needs {
     /// Regions of everything that is read.
     pub fn credentials(&self) -> impl Iterator<Item = &Credentials> {
         let queues = self.queues.iter().map(|queue| &queue.credentials);
-        queues.chain(self.calls.iter().map(|call| &call.credentials))
+        let table = self.table.iter().map(|table| &table.credentials);
+        queues.chain(self.calls.iter().map(|call| &call.credentials)).chain(table)
+    }
+
+    /// Everything that is called besides queues and buckets: APIs, and the shared table.
+    pub fn all_calls(&self) -> Vec<Call> {
+        self.calls.iter().cloned().chain(self.table.as_ref().map(Call::of_table)).collect()
     }
 }
 
@@ -117,6 +146,25 @@ impl Call {
         }
     }
 }
+
+impl Call {
+    fn of_table(table: &SharedTable) -> Call {
+        let SharedTable { name, region, credentials, .. } = table;
+        let account = last_role(credentials).and_then(|role| account_of(role)).unwrap_or("*");
+        let resource = format!("arn:{}:dynamodb:{region}:{account}:table/{name}", partition(region));
+        let rights = vec![Rights { sid: "ShareSources", actions: TABLE_ACTIONS, resource }];
+        Call { input: String::new(), region: region.clone(), credentials: credentials.clone(), rights }
+    }
+}
+
+/// TransactWriteItems is allowed by the actions of its parts.
+const TABLE_ACTIONS: &[&str] = &[
+    "dynamodb:Query",
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+    "dynamodb:DeleteItem",
+    "dynamodb:ConditionCheckItem",
+];
 
 /// From AWS's list of actions and their resources.
 fn rights(source: &Source) -> Vec<Rights> {

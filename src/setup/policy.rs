@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::needs::{Needs, Queue, Rights, last_role};
-use super::{Document, Wishes};
+use super::{Document, Wishes, unused};
 use crate::aws::endpoint::partition;
 use crate::settings::Credentials;
 
@@ -32,6 +32,10 @@ pub struct Statement {
 
 /// The policy of one identity, ready for `aws iam put-role-policy`.
 pub fn policy(needs: &Needs, wishes: &Wishes, identity: Identity) -> Document {
+    unused::noted(made(needs, wishes, identity), wishes, |wishes| Some(made(needs, wishes, identity)))
+}
+
+fn made(needs: &Needs, wishes: &Wishes, identity: Identity) -> Document {
     let mut notes = Vec::new();
     let statements = match identity {
         Identity::Reader => {
@@ -84,7 +88,7 @@ fn reader(needs: &Needs, wishes: &Wishes) -> Vec<Statement> {
         statements.extend(list_buckets(buckets, wishes));
     }
     statements.extend(decrypt(wishes));
-    statements.extend(call_apis(needs.calls.iter().flat_map(|call| &call.rights)));
+    statements.extend(call_apis(needs.all_calls().iter().flat_map(|call| &call.rights)));
     statements
 }
 
@@ -177,7 +181,7 @@ fn reader_notes(needs: &Needs, wishes: &Wishes) -> Vec<String> {
     if !missing.is_empty() {
         notes.push(format!(
             "the configuration does not say which buckets have the objects of {}: add --bucket NAME (or --bucket \
-             INPUT=NAME/PREFIX), or fill in the name",
+             INPUT=NAME/FOLDER), or fill in the name",
             missing.join(", ")
         ));
     }

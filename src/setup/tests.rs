@@ -12,7 +12,7 @@ use crate::base::stop::Stop;
 use crate::config;
 use crate::settings;
 use crate::settings::Config;
-use crate::stages::sources::source::{Next, Source};
+use crate::stages::sources::source::{Next, PageSource};
 use crate::stages::sources::source_of;
 
 const START: &str = "2026-11-21T09:00:00Z";
@@ -71,7 +71,7 @@ fn answer(action: &str) -> Value {
 }
 
 /// The actions of all calls that a source makes until it has caught up.
-fn actions_of(source: &mut dyn Source) -> BTreeSet<String> {
+fn actions_of(source: &mut dyn PageSource) -> BTreeSet<String> {
     let mut actions = BTreeSet::new();
     source.resume(&BTreeMap::new());
     for _ in 0..1000 {

@@ -1,5 +1,7 @@
 //! The writers of services' objects, which a new bucket must allow. From AWS's own pages on log delivery.
 
+use serde_json::{Map, Value, json};
+
 /// An AWS service that delivers logs to a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Writer {
@@ -73,6 +75,19 @@ pub fn of(services: &[String]) -> Vec<Writer> {
         }
     }
     writers
+}
+
+/// The services' writers as locals of a Terraform module: facts of each writer, and names for each service.
+pub fn terraform() -> Value {
+    let (mut facts, mut names) = (Map::new(), Map::new());
+    for (service, writers) in WRITERS {
+        for Writer { name, principal, looks, gives_control } in writers {
+            let fact = json!({"principal": principal, "looks": looks, "gives_control": gives_control});
+            facts.insert((*name).to_owned(), fact);
+        }
+        names.insert(service.to_owned(), writers.iter().map(|writer| writer.name).collect());
+    }
+    json!({"locals": {"writer": facts, "writers_of": names}})
 }
 
 #[cfg(test)]

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::docs;
 use crate::http::{Body, Request, Response};
 use crate::telemetry::Telemetry;
 use crate::telemetry::reporters::metrics;
 use crate::telemetry::reporters::metrics::Form;
 
+/// The pages, with placeholders for their style, script and contents, and for the nonce that allows these and no others.
 const PAGE: &str = include_str!("page.html");
-/// Placeholder in the page for the nonce that allows its own script, and no other.
-const NONCE: &str = "NONCE";
+const DOCS: &str = include_str!("docs.html");
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// The data to serve.
@@ -26,14 +29,21 @@ impl Site {
         if let Some(refusal) = self.refusal(request) {
             return refusal;
         }
-        let path = request.target.split(['?', '#']).next().unwrap_or_default();
+        let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
         match path {
-            "/" => page(),
-            "/status.json" => self.status(),
+            "/" => page(PAGE, &[("SCRIPT", SCRIPT)]),
+            "/status.json" => json(&self.telemetry.snapshot(Timestamp::now())),
+            "/history.json" => self.history(query),
+            "/failed.json" => json(&self.telemetry.failed.snapshot()),
             "/metrics" => self.metrics(request.header("accept").unwrap_or_default()),
             "/healthz" => self.liveness(),
             "/readyz" => self.readiness(),
-            _ => text(404, "There are / and /status.json, /metrics, /healthz and /readyz.\n"),
+            "/docs" => documentation(""),
+            _ if path.starts_with("/docs/") => documentation(&path["/docs/".len()..]),
+            _ => text(
+                404,
+                "There are / and /docs, and /status.json, /history.json, /failed.json, /metrics, /healthz and /readyz.\n",
+            ),
         }
     }
 
@@ -53,9 +63,9 @@ impl Site {
         if request.header("origin").is_some_and(is_foreign) {
             return Some(text(403, "Requests from other sites are refused.\n"));
         }
-        (request.method != "GET").then(|| {
-            let mut response = text(405, "Only GET is answered.\n");
-            response.headers.push(("allow", "GET".to_owned()));
+        (!["GET", "HEAD"].contains(&request.method.as_str())).then(|| {
+            let mut response = text(405, "Only GET and HEAD are answered.\n");
+            response.headers.push(("allow", "GET, HEAD".to_owned()));
             response
         })
     }
@@ -66,10 +76,12 @@ impl Site {
         is_address || name == "localhost" || self.hosts.contains(&name)
     }
 
-    fn status(&self) -> Response {
-        match serde_json::to_vec(&self.telemetry.snapshot(Timestamp::now())) {
-            Ok(json) => response(200, "application/json", json),
-            Err(error) => text(500, &format!("{error}\n")),
+    /// `from=N`: only the points from number N on, so that a reader gets each point once.
+    fn history(&self, query: &str) -> Response {
+        let from = query.split('&').find_map(|pair| pair.strip_prefix("from="));
+        match from.map_or(Ok(0), str::parse) {
+            Ok(from) => json(&self.telemetry.history().since(from)),
+            Err(_) => text(400, "from is the number of a point: /history.json?from=42\n"),
         }
     }
 
@@ -98,13 +110,30 @@ impl Site {
     }
 }
 
-fn page() -> Response {
+fn json(value: &impl serde::Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(json) => response(200, "application/json", json),
+        Err(error) => text(500, &format!("{error}\n")),
+    }
+}
+
+fn documentation(name: &str) -> Response {
+    match docs::page(name) {
+        Some((title, body)) => page(DOCS, &[("TITLE", &title), ("BODY", &body)]),
+        None => text(404, "/docs lists the pages of the documentation.\n"),
+    }
+}
+
+/// A page with these texts in place of its placeholders.
+fn page(page: &str, parts: &[(&str, &str)]) -> Response {
     let nonce = format!("{:032x}", fastrand::u128(..));
     let policy = format!(
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; \
          img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
-    let mut page = response(200, "text/html; charset=utf-8", PAGE.replace(NONCE, &nonce).into_bytes());
+    let mut html = page.replace("NONCE", &nonce).replace("STYLE", STYLE);
+    parts.iter().for_each(|(placeholder, part)| html = html.replacen(placeholder, part, 1));
+    let mut page = response(200, "text/html; charset=utf-8", html.into_bytes());
     page.headers.push(("content-security-policy", policy));
     page
 }
@@ -200,10 +229,11 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_get() {
-        for method in ["POST", "PUT", "DELETE", "HEAD", "OPTIONS", "get"] {
+    fn nothing_but_get_and_its_head() {
+        for method in ["POST", "PUT", "DELETE", "OPTIONS", "get"] {
             assert_eq!(ask(&site(), method, "/", &[]).0, 405);
         }
+        assert_eq!(ask(&site(), "HEAD", "/healthz", &[]).0, 200);
         assert_eq!(ask(&site(), "GET", "/../etc/passwd", &[]).0, 404);
         assert_eq!(ask(&site(), "GET", "/healthz?x=1", &[]), (200, "alive\n".into()));
     }
@@ -242,7 +272,35 @@ mod tests {
             page.matches("<script").count(),
             page.matches(&format!("<script nonce=\"{nonce}\"")).count()
         );
-        assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("innerHTML"));
+        assert_eq!(
+            page.matches("<style").count(),
+            page.matches(&format!("<style nonce=\"{nonce}\"")).count()
+        );
+        for word in [
+            "http://",
+            "https://",
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            " style=",
+            "NONCE",
+            "SCRIPT",
+            "STYLE",
+        ] {
+            assert!(!page.contains(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn the_documentation_is_served() {
+        let (status, list) = ask(&site(), "GET", "/docs/", &[]);
+        assert!(status == 200 && list.contains("<a href=\"/docs/delivery\">"), "{list}");
+        let (status, page) = ask(&site(), "GET", "/docs/monitoring", &[]);
+        assert!(status == 200 && page.contains("<h1 id=\"monitoring\">Monitoring</h1>"), "{page}");
+        assert!(!page.contains("<script") && !page.contains(">STYLE"), "{page}");
+        assert_eq!(ask(&site(), "GET", "/docs/../../etc/passwd", &[]).0, 404);
     }
 
     #[test]
@@ -252,6 +310,45 @@ mod tests {
         let (status, body) = ask(&site, "GET", "/status.json", &[]);
         let json: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!((status, &json["inputs"][0]["services"][0]["delivered"]["events"]), (200, &5.into()));
+    }
+
+    #[test]
+    fn the_history_from_a_point_on() {
+        let site = site();
+        let start = std::time::Instant::now();
+        for step in 0..4 {
+            site.telemetry.remember(start + step * crate::base::limits::HISTORY_STEP, testing::now());
+        }
+        let get = |target: &str| ask(&site, "GET", target, &[]);
+        let points = |target: &str| {
+            let json: serde_json::Value = serde_json::from_str(&get(target).1).unwrap();
+            (json["first"].as_u64(), json["times"].as_array().unwrap().len())
+        };
+        assert_eq!(points("/history.json"), (Some(0), 3));
+        assert_eq!(points("/history.json?from=2"), (Some(2), 1));
+        assert_eq!(points("/history.json?from=99"), (Some(3), 0));
+        for bad in ["x", "", "-1", "1e3", "99999999999999999999"] {
+            assert_eq!(get(&format!("/history.json?from={bad}")).0, 400, "{bad}");
+        }
+        assert!(get("/status.json").1.contains("\"history_next\":3"));
+    }
+
+    #[test]
+    fn failed_objects_have_an_answer_of_their_own() {
+        let site = site();
+        let object = crate::base::object::Object::named("b", "<script>");
+        site.telemetry.inputs[0].failed(&crate::telemetry::Failed {
+            object: Some(&object),
+            service: Some("aws_sqs_vpc"),
+            delivery: None,
+            ending: Some(crate::ack::Ending::Damaged),
+            cause: "it ends in the middle",
+            kind: "Truncated",
+        });
+        // In a run, inputs share the list.
+        let json = serde_json::to_value(site.telemetry.inputs[0].failures.snapshot()).unwrap();
+        assert_eq!(json["objects"][0]["name"], "s3://b/<script>");
+        assert_eq!(ask(&site, "GET", "/failed.json", &[]).1, "{\"version\":0,\"dropped\":0,\"objects\":[]}");
     }
 
     proptest::proptest! {

@@ -1,8 +1,9 @@
 //! The operator's HTTP endpoints: the status page, `/status.json`, `/metrics`, `/healthz`, `/readyz`.
 //!
-//! Listens on 127.0.0.1 unless configured otherwise, answers only GET, and shows no secrets and no records.
+//! Listens on 127.0.0.1 unless configured otherwise, answers only GET and HEAD, and shows no secrets and no records.
 
 mod answer;
+mod docs;
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use crate::base::stop::Stop;
 use crate::http::{self, Activity, Bounds, Server};
 use crate::settings;
 use crate::telemetry::{Health, Telemetry};
-use answer::Site;
+
+pub use answer::Site;
 
 /// The server's thread. Dropping it stops the server.
 pub struct Status {

@@ -2,8 +2,10 @@
 //! out. Time is an argument everywhere here.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+
+use crate::base::locks::lock;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 
 /// The pending requests of one component, in the order in which they were made.
 #[derive(Debug, Default)]
@@ -82,7 +84,7 @@ impl Answers {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.0)
     }
 }
 

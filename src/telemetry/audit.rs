@@ -1,15 +1,21 @@
 //! Figures of the latest audit.
 
-use std::sync::Mutex;
+use std::time::Instant;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::base::locks::lock;
+use crate::base::runtime::sync::Mutex;
+use crate::telemetry::model::latest::{Latest, unix_time};
 use crate::telemetry::model::metric::{Kind, Metric};
 
 /// The figures of audits; unknown before the first.
 #[derive(Debug, Default)]
-pub struct Audit(Mutex<AuditSnapshot>);
+pub struct Audit {
+    figures: Mutex<AuditSnapshot>,
+    finished: Latest,
+}
 
 /// The figures at one moment.
 #[derive(Debug, Default, Clone, Serialize)]
@@ -24,7 +30,7 @@ pub struct AuditSnapshot {
     pub last_success_at: Option<f64>,
     /// Objects that audits found missing.
     pub found: u64,
-    /// Those of them that were sent because of it.
+    /// Missing objects that were sent because of it.
     pub sent: u64,
     /// Audits that could not be finished.
     pub failed: u64,
@@ -35,18 +41,26 @@ pub struct AuditSnapshot {
 }
 
 impl Audit {
-    pub fn snapshot(&self) -> AuditSnapshot {
-        lock(&self.0).clone()
+    pub fn snapshot(&self, now: Timestamp, instant: Instant) -> AuditSnapshot {
+        let finished = self.finished.age(instant).map(|age| unix_time(age, now) as f64);
+        AuditSnapshot { last_success_at: finished, ..lock(&self.figures).clone() }
+    }
+
+    /// An audit was finished now; sets its figures.
+    pub fn finish(&self, now: Instant, change: impl FnOnce(&mut AuditSnapshot)) {
+        self.update(change);
+        self.finished.happened(now);
     }
 
     /// Changes the figures.
     pub fn update(&self, change: impl FnOnce(&mut AuditSnapshot)) {
-        change(&mut lock(&self.0));
+        change(&mut lock(&self.figures));
     }
 
     /// The figures for a run after this one.
     pub fn successor(&self) -> Audit {
-        Audit(Mutex::new(self.snapshot()))
+        let figures = Mutex::new(lock(&self.figures).clone());
+        Audit { figures, finished: self.finished.successor() }
     }
 }
 

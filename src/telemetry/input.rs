@@ -1,30 +1,38 @@
 //! Figures of an input, or of a source behind an API, and of its services.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use jiff::Timestamp;
 
+use super::failed::{At, Failed, FailedObjects, Novelty};
 use super::queue::Queue;
 use super::snapshot::{InputSnapshot, Part, ServiceSnapshot, seconds};
 use super::trouble::{Health, adopt};
 use crate::ack::{Ending, Fate, Outcome};
 use crate::base::locks::lock;
+use crate::base::runtime::clock;
+use crate::base::runtime::sync::Mutex;
 use crate::settings;
 use crate::telemetry::model::endings::Endings;
-use crate::telemetry::model::groups::{Calls, Decode, Delivered, Fetch, Poll, Receive, Settle, Waits};
+use crate::telemetry::model::former::Former;
+use crate::telemetry::model::groups::{
+    Calls, DecodeCounts, Delivered, FetchCounts, PollCounts, ReceiveCounts, SettleCounts, Waits,
+};
 use crate::telemetry::model::lag::Lag;
+use crate::telemetry::model::latest::{Latest, unix_time};
 
 /// Telemetry of one entry of `inputs`, or of a source behind an API.
 #[derive(Debug)]
 pub struct Input {
     /// Its key in the configuration.
     pub name: String,
-    pub receive: Receive,
-    pub poll: Poll,
-    pub fetch: Fetch,
-    pub settle: Settle,
+    /// Its id in the configuration, by which the ledger knows it.
+    id: String,
+    pub receive: ReceiveCounts,
+    pub poll: PollCounts,
+    pub fetch: FetchCounts,
+    pub settle: SettleCounts,
     /// Endings without a service: unreadable messages, objects of no service.
     pub endings: Endings,
     pub calls: Arc<Calls>,
@@ -48,19 +56,25 @@ pub struct Input {
     adopted: Mutex<Vec<Arc<Health>>>,
     /// At least one: the configured services and their delegates.
     pub services: Vec<Arc<Service>>,
+    /// Counts for names of no service of the input, which are a bug. Shown only if there is one.
+    unknown: OnceLock<Arc<Service>>,
     credentials_expire_at: Mutex<Option<Timestamp>>,
+    /// Objects that were not delivered.
+    pub failures: Arc<FailedObjects>,
 }
+
+/// The name under which a name of no service is counted.
+const UNKNOWN: &str = "unknown";
 
 /// Telemetry of a service of an input.
 #[derive(Debug)]
 pub struct Service {
     pub name: String,
-    pub decode: Decode,
+    pub decode: DecodeCounts,
     pub delivered: Delivered,
     pub endings: Endings,
     pub lag: Lag,
-    /// The time of the last delivery, in seconds since 1970; 0 if there was none.
-    last_delivery: AtomicI64,
+    pub last_delivery: Latest,
 }
 
 impl Input {
@@ -89,7 +103,7 @@ impl Input {
                 names.push(&service.name);
             }
         }
-        Input::new(&input.key, input.queue.text(), &names)
+        Input { id: input.id.clone(), ..Input::new(&input.key, input.queue.text(), &names) }
     }
 
     pub(super) fn of_source(source: &settings::Source) -> Input {
@@ -99,9 +113,14 @@ impl Input {
     }
 
     /// Creates it with counters that continue from those of an earlier run, if it existed then.
-    pub(super) fn after(self, before: Option<&Arc<Input>>, waits: &Arc<Waits>) -> Input {
-        let waits = Arc::clone(waits);
-        let Some(before) = before else { return Input { waits, ..self } };
+    pub(super) fn after(
+        self,
+        before: Option<&Arc<Input>>,
+        waits: &Arc<Waits>,
+        failures: &Arc<FailedObjects>,
+    ) -> Input {
+        let (waits, failures) = (Arc::clone(waits), Arc::clone(failures));
+        let Some(before) = before else { return Input { waits, failures, ..self } };
         let service = |service: Arc<Service>| {
             let before = before.services.iter().find(|before| before.name == service.name);
             before.map_or(service, |before| Arc::new(before.successor()))
@@ -115,17 +134,36 @@ impl Input {
             calls: Arc::new(before.calls.successor()),
             services: self.services.into_iter().map(service).collect(),
             waits,
+            failures,
             ..self
+        }
+    }
+
+    /// Records an object, or a message, that was not delivered. It is logged once, and once more if that was the
+    /// last delivery of its message; in between, it is only counted.
+    pub fn failed(&self, failed: &Failed<'_>) {
+        let at =
+            At { input: &self.name, id: &self.id, redrive: self.queue.redrive(), now: clock::timestamp() };
+        let (object, novelty) = self.failures.add(failed, &at);
+        let (name, line) = (&self.name, object.line());
+        match novelty {
+            Novelty::Again => log::debug!("inputs.{name}: {line}"),
+            Novelty::News => log::warn!(
+                place = failed.service.unwrap_or(name), cause = failed.kind,
+                input = name.as_str(), service = object.service.as_str(), object = object.name.as_str(),
+                message_id = object.message.as_str(), attempt = object.attempt;
+                "inputs.{name}: {line}"
+            ),
         }
     }
 
     /// Creates the telemetry of an input with at least one of `services`.
     pub fn new(name: &str, queue_url: &str, services: &[&str]) -> Input {
         Input {
-            receive: Receive::default(),
-            poll: Poll::default(),
-            fetch: Fetch::default(),
-            settle: Settle::default(),
+            receive: ReceiveCounts::default(),
+            poll: PollCounts::default(),
+            fetch: FetchCounts::default(),
+            settle: SettleCounts::default(),
             endings: Endings::default(),
             calls: Arc::default(),
             waits: Arc::default(),
@@ -139,14 +177,54 @@ impl Input {
             answers: Arc::new(Health::new(format!("inputs.{name}: answers of AWS"))),
             adopted: Mutex::default(),
             services: services.iter().map(|name| Arc::new(Service::new(name))).collect(),
+            unknown: OnceLock::new(),
             credentials_expire_at: Mutex::default(),
+            failures: Arc::default(),
+            id: name.to_owned(),
             name: name.to_owned(),
         }
     }
 
-    /// The service of this name; an unknown name counts for the first.
+    /// The service of this name. Names come from the configuration that this telemetry is of, so an unknown one is a
+    /// bug: it stops a debug build, and others count it as the service `unknown`.
     pub fn service(&self, name: &str) -> &Arc<Service> {
-        self.services.iter().find(|service| service.name == name).unwrap_or(&self.services[0])
+        self.services.iter().find(|service| service.name == name).unwrap_or_else(|| {
+            debug_assert!(false, "{name} is no service of {}", self.name);
+            self.unknown_service(name)
+        })
+    }
+
+    pub(super) fn has_service(&self, name: &str) -> bool {
+        self.services.iter().any(|service| service.name == name)
+    }
+
+    /// The counts, with those of its services, after a reload that removes it.
+    pub(super) fn former(&self) -> Former {
+        let own = Former {
+            receive: self.receive.successor().totals(),
+            poll: self.poll.successor().totals(),
+            fetch: self.fetch.successor().totals(),
+            settle: self.settle.successor().totals(),
+            endings: self.endings.totals(),
+            ..Former::default()
+        };
+        self.counted_services().map(|service| service.former()).chain([own]).sum()
+    }
+
+    fn unknown_service(&self, name: &str) -> &Arc<Service> {
+        self.unknown.get_or_init(|| {
+            log::error!(
+                "inputs.{}: {name} is none of its services, which is a bug of the collector; its figures are counted \
+                 as those of the service `{UNKNOWN}`. Please report this",
+                self.name
+            );
+            Arc::new(Service::new(UNKNOWN))
+        })
+    }
+
+    /// The services, and the unknown one if something was counted there.
+    pub(super) fn counted_services(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.services.iter().chain(self.unknown.get())
     }
 
     /// Expiry of the credentials; None if they never expire, or none are in use.
@@ -164,11 +242,11 @@ impl Service {
     fn new(name: &str) -> Service {
         Service {
             name: name.to_owned(),
-            decode: Decode::default(),
+            decode: DecodeCounts::default(),
             delivered: Delivered::default(),
             endings: Endings::default(),
             lag: Lag::default(),
-            last_delivery: AtomicI64::new(0),
+            last_delivery: Latest::default(),
         }
     }
 
@@ -178,19 +256,19 @@ impl Service {
             delivered: self.delivered.successor(),
             endings: self.endings.successor(),
             lag: self.lag.successor(),
-            last_delivery: AtomicI64::new(self.last_delivery.load(Ordering::Relaxed)),
+            last_delivery: self.last_delivery.successor(),
             ..Service::new(&self.name)
         }
     }
 
-    /// Records a delivery at that time, in seconds since 1970.
-    pub fn delivered_at(&self, time: i64) {
-        self.last_delivery.fetch_max(time, Ordering::Relaxed);
-    }
-
-    /// The time of the last delivery, in seconds since 1970. None if none is known.
-    pub fn last_delivery(&self) -> Option<i64> {
-        Some(self.last_delivery.load(Ordering::Relaxed)).filter(|time| *time > 0)
+    /// Its counts after a reload that removes it.
+    pub(super) fn former(&self) -> Former {
+        Former {
+            decode: self.decode.successor().totals(),
+            delivered: self.delivered.successor().totals(),
+            endings: self.endings.totals(),
+            ..Former::default()
+        }
     }
 
     /// An object is in flight from now on. `time` is its event time, if known.
@@ -229,9 +307,6 @@ impl Service {
             self.lag.end(time, (outcome == Outcome::Delivered).then_some(now));
         }
         let ending = fate.ending(outcome);
-        if ending == Some(Ending::Sent) {
-            self.delivered_at(now.as_second());
-        }
         ending.into_iter().for_each(|ending| self.endings.add(ending));
         ending
     }
@@ -241,7 +316,7 @@ impl Input {
     pub(super) fn snapshot(&self, now: Timestamp) -> InputSnapshot {
         InputSnapshot {
             name: self.name.clone(),
-            queue: self.queue.snapshot(now, Instant::now()),
+            queue: self.queue.snapshot(now, clock::now()),
             credentials_expire_at: self.credentials_expire_at(),
             receive: self.receive.totals(),
             poll: self.poll.totals(),
@@ -249,7 +324,7 @@ impl Input {
             settle: self.settle.totals(),
             endings: self.endings.totals(),
             calls: self.calls.totals(),
-            services: self.services.iter().map(|service| service.snapshot(now)).collect(),
+            services: self.counted_services().map(|service| service.snapshot(now)).collect(),
         }
     }
 }
@@ -261,10 +336,41 @@ impl Service {
             name: self.name.clone(),
             lag_seconds: self.lag.oldest(now).or(last),
             last_lag_seconds: last,
-            last_delivery_at: self.last_delivery().map(|time| time as f64),
+            last_delivery_at: self.last_delivery.age(clock::now()).map(|age| unix_time(age, now) as f64),
             decode: self.decode.totals(),
             delivered: self.delivered.totals(),
             endings: self.endings.totals(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg_attr(debug_assertions, should_panic(expected = "typo is no service of queue"))]
+    fn a_name_of_no_service_is_not_that_of_the_first() {
+        let input = Input::new("queue", "", &["aws_sqs_vpc"]);
+        assert_eq!(input.service("typo").name, UNKNOWN);
+    }
+
+    #[test]
+    fn what_is_counted_for_no_service_is_shown_beside_the_others() {
+        let input = Input::new("queue", "", &["aws_sqs_vpc"]);
+        let names = || -> Vec<String> {
+            input.snapshot(Timestamp::now()).services.into_iter().map(|service| service.name).collect()
+        };
+        assert_eq!(names(), ["aws_sqs_vpc"]);
+        input.unknown_service("typo").decode.failed.increment();
+        input.unknown_service("another").decode.failed.increment();
+        assert_eq!(names(), ["aws_sqs_vpc", UNKNOWN]);
+        let failed = input
+            .snapshot(Timestamp::now())
+            .services
+            .iter()
+            .map(|service| service.decode.failed)
+            .sum::<u64>();
+        assert_eq!(failed, 2);
     }
 }

@@ -6,14 +6,16 @@
 //!            │          └─ Service ── decode, delivered, lag
 //!            ├─ Output ──┬─ send, health
 //!            │           └─ Sender ─── activity, unconfirmed
-//!            └─ work, ledger, internal, notices
+//!            └─ tables, failed objects, work, ledger, internal, notices
 //!                          │ snapshot()
 //!                          ▼
-//!            statistics lines · /metrics · /status.json and the page · live view · internal events
+//!            statistics lines · /metrics · /status.json and the page · live view · internal events · history
 //! ```
 
 mod answers;
 mod audit;
+mod failed;
+mod history;
 mod input;
 pub mod model;
 mod notices;
@@ -24,17 +26,21 @@ pub mod reporters;
 mod run;
 mod sender;
 mod snapshot;
+mod tables;
 mod trouble;
 
 pub use answers::Waiting;
 pub use audit::{Audit, AuditSnapshot};
+pub use failed::{Failed, FailedObjects, FailedSnapshot, Redrive};
+pub use history::{History, HistorySnapshot};
 pub use input::{Input, Service};
 pub use model::activity::Activity;
 pub use model::counter::{Counter, Gauge, Held};
 pub use model::endings::{EndingTotals, Endings};
-pub use model::groups::*;
+pub use model::former::Former;
+pub use model::groups::{Calls, SendTotals, Waits};
 pub use model::lag::Lag;
-pub(crate) use model::process::{cpu, cpu_seconds, resident_bytes, thread_cpu};
+pub use model::link::Link;
 pub use model::wait::Stopwatch;
 pub use notices::{Notice, Notices};
 pub use output::Output;
@@ -44,6 +50,7 @@ pub use reporters::statistics::{Reporter, size};
 pub use run::{Collector, Phase, Telemetry};
 pub use sender::Sender;
 pub use snapshot::{InputSnapshot, OutputSnapshot, Part, SenderSnapshot, ServiceSnapshot, Snapshot};
+pub use tables::{TableSnapshot, Tables};
 pub use trouble::{Failure, Health, Trouble};
 
 #[cfg(test)]

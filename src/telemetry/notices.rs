@@ -1,12 +1,13 @@
 //! The latest warnings and errors of the log, for readers who come later.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::base::limits::NOTICES_MAX;
+use crate::base::locks::lock;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 use crate::base::text::one_line;
 
 /// A bounded list; the oldest are dropped first.
@@ -76,7 +77,7 @@ impl Notices {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.0)
     }
 }
 

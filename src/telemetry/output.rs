@@ -1,6 +1,6 @@
 //! Figures of an output and its senders.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -10,9 +10,13 @@ use super::snapshot::{OutputSnapshot, Part, TroubleSnapshot, seconds};
 use super::trouble::Health;
 use crate::base::limits::SEND_OWED_MAX;
 use crate::base::locks::lock;
+use crate::base::runtime::clock;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 use crate::base::text::span;
 use crate::settings;
-use crate::telemetry::model::groups::{Send, Waits};
+use crate::telemetry::model::former::Former;
+use crate::telemetry::model::groups::{SendCounts, Waits};
+use crate::telemetry::model::link::Link;
 
 /// One entry of `outputs`.
 #[derive(Debug)]
@@ -21,9 +25,11 @@ pub struct Output {
     pub name: String,
     /// `host:port`, or `console`.
     pub destination: String,
+    /// The far end of its first connection.
+    link: OnceLock<Link>,
     senders: Mutex<Vec<Arc<Sender>>>,
     certificate_expires_at: Mutex<Option<Timestamp>>,
-    pub send: Send,
+    pub send: SendCounts,
     pub waits: Arc<Waits>,
     pub health: Health,
 }
@@ -37,9 +43,10 @@ impl Output {
         Output {
             name: name.to_owned(),
             destination,
+            link: OnceLock::new(),
             senders: Mutex::default(),
             certificate_expires_at: Mutex::default(),
-            send: Send::default(),
+            send: SendCounts::default(),
             waits: Arc::default(),
             health: Health::required(format!("outputs.{name}")),
         }
@@ -50,6 +57,20 @@ impl Output {
         let waits = Arc::clone(waits);
         let Some(before) = before else { return Output { waits, ..self } };
         Output { send: before.send.successor(), waits, ..self }
+    }
+
+    /// Records a connection. The first is logged.
+    pub fn connected(&self, link: Link) {
+        if self.link.get().is_some() {
+            return;
+        }
+        let (name, destination) = (&self.name, &self.destination);
+        let Link { address, tls } = self.link.get_or_init(|| link);
+        let how = tls.as_deref().unwrap_or("no TLS");
+        log::info!(
+            output = name.as_str(), peer = address.as_str(), tls = how;
+            "outputs.{name}: connected to {destination} ({address}), {how}"
+        );
     }
 
     /// Registers a sender that is being started; `name` is its thread's.
@@ -80,8 +101,14 @@ impl Output {
                     span(owed)
                 );
                 let seconds = owed.as_secs_f64();
-                let trouble =
-                    TroubleSnapshot { seconds, message, lasting: false, attempts: 0, warning: false };
+                let trouble = TroubleSnapshot {
+                    seconds,
+                    cause: "unacknowledged".to_owned(),
+                    message,
+                    lasting: false,
+                    attempts: 0,
+                    warning: false,
+                };
                 Part { trouble: Some(trouble), ..part }
             }
         }
@@ -99,6 +126,11 @@ impl Output {
         self.senders().iter().map(|sender| sender.unconfirmed.value()).sum()
     }
 
+    /// Its counts after a reload that removes it.
+    pub(super) fn former(&self) -> Former {
+        Former { send: self.send.successor().totals(), ..Former::default() }
+    }
+
     fn senders(&self) -> MutexGuard<'_, Vec<Arc<Sender>>> {
         lock(&self.senders)
     }
@@ -109,9 +141,10 @@ impl Output {
         OutputSnapshot {
             name: self.name.clone(),
             destination: self.destination.clone(),
+            link: self.link.get().cloned(),
             certificate_expires_at: self.certificate_expires_at(),
-            unacknowledged_seconds: self.owed_for(Instant::now()).map(|owed| owed.as_secs_f64()),
-            senders: self.senders().iter().map(|sender| sender.snapshot(Instant::now())).collect(),
+            unacknowledged_seconds: self.owed_for(clock::now()).map(|owed| owed.as_secs_f64()),
+            senders: self.senders().iter().map(|sender| sender.snapshot(clock::now())).collect(),
             send: self.send.totals(),
         }
     }

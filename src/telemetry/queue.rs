@@ -1,12 +1,15 @@
 //! The known state of a queue.
 
-use std::sync::{Mutex, MutexGuard};
 use std::time::{Instant, SystemTime};
 
 use jiff::Timestamp;
 
+use super::failed::Redrive;
 use super::snapshot::QueueSnapshot;
 use crate::base::limits::FIGURES_AGE_MAX;
+use crate::base::locks::lock;
+use crate::base::runtime::clock;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 
 /// Figures about a queue. They are read periodically, so always slightly old. Figures that are too old are not
 /// reported, only their age.
@@ -20,6 +23,7 @@ pub struct Queue {
 struct State {
     depth: Option<(Depth, Instant)>,
     dead_letters: Option<(u64, Instant)>,
+    redrive: Redrive,
     latest: Latest,
     /// The latest answer to a receive.
     received: Option<Instant>,
@@ -61,9 +65,18 @@ impl Queue {
         self.lock().dead_letters = count.map(|count| (count, now));
     }
 
+    /// Records the queue's redrive policy.
+    pub fn set_redrive(&self, redrive: Redrive) {
+        self.lock().redrive = redrive;
+    }
+
+    pub fn redrive(&self) -> Redrive {
+        self.lock().redrive.clone()
+    }
+
     /// Records that a receive returned messages sent at these times.
     pub fn received(&self, sent: impl Iterator<Item = Option<SystemTime>>) {
-        self.received_at(sent, Instant::now());
+        self.received_at(sent, clock::now());
     }
 
     fn received_at(&self, sent: impl Iterator<Item = Option<SystemTime>>, now: Instant) {
@@ -105,7 +118,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.state)
     }
 }
 

@@ -2,23 +2,29 @@
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use jiff::Timestamp;
 
 use super::audit::Audit;
+use super::failed::FailedObjects;
+use super::history::History;
 use super::input::Input;
 use super::notices::Notices;
 use super::output::Output;
 use super::snapshot::{Memory, Part, Snapshot, seconds};
+use super::tables::Tables;
 use super::trouble::{Health, adopt};
 use crate::base::budget::Budget;
 use crate::base::locks::lock;
+use crate::base::runtime::clock;
+use crate::base::runtime::sync::Mutex;
 use crate::settings::Config;
+use crate::telemetry::model::former::Former;
 use crate::telemetry::model::groups::{
-    DecodeTotals, FetchTotals, Internal, Ledger, PollTotals, ReceiveTotals, SendTotals, SettleTotals, Waits,
-    Work,
+    DecodeTotals, FetchTotals, InternalCounts, LedgerCounts, PollTotals, ReceiveTotals, SendTotals,
+    SettleTotals, Waits, WorkCounts,
 };
 use crate::telemetry::model::process;
 
@@ -30,16 +36,24 @@ pub struct Telemetry {
     pub inputs: Vec<Arc<Input>>,
     /// Outputs, by their index in the configuration.
     pub outputs: Vec<Arc<Output>>,
-    pub work: Work,
+    pub work: WorkCounts,
     /// Shared by all inputs and outputs.
     pub waits: Arc<Waits>,
-    pub ledger: Ledger,
-    pub internal: Internal,
+    pub ledger: LedgerCounts,
+    pub internal: InternalCounts,
     pub audit: Audit,
     pub collector: Collector,
     pub notices: Arc<Notices>,
+    /// Shared by all inputs.
+    pub failed: Arc<FailedObjects>,
+    /// Events that every output has confirmed, by Devo table.
+    pub tables: Arc<Tables>,
+    former: Former,
+    history: Arc<History>,
     /// The budget for compressed bytes.
     pub compressed: OnceLock<Budget>,
+    /// The budget for frames until they are confirmed.
+    pub frames: OnceLock<Budget>,
     phase: AtomicU8,
     /// Health of parts that belong to no input or output.
     adopted: Mutex<Vec<Arc<Health>>>,
@@ -53,8 +67,20 @@ struct About {
     memory_limit: u64,
     workers: usize,
     fetchers: usize,
-    /// Constant facts about the process.
-    started: Timestamp,
+    started: Started,
+}
+
+/// The start of the process, by both clocks.
+#[derive(Debug, Clone, Copy)]
+struct Started {
+    time: Timestamp,
+    at: Instant,
+}
+
+impl Default for Started {
+    fn default() -> Started {
+        Started { time: clock::timestamp(), at: clock::now() }
+    }
 }
 
 /// Health of the program itself.
@@ -95,8 +121,7 @@ pub enum Phase {
 impl Telemetry {
     /// Creates the telemetry for the first run of `config` in this process.
     pub fn of(config: &Config, notices: Arc<Notices>) -> Telemetry {
-        let about = About { started: Timestamp::now(), ..About::default() };
-        Telemetry { about, notices, ..Telemetry::default() }.successor(config)
+        Telemetry { notices, ..Telemetry::default() }.successor(config)
     }
 
     /// Creates the telemetry for a run of `config` after this one, in the same process: counters continue for
@@ -114,25 +139,49 @@ impl Telemetry {
         let waits = Arc::new(self.waits.successor());
         let input = |input: Input| {
             let before = self.inputs.iter().find(|before| before.name == input.name);
-            Arc::new(input.after(before, &waits))
+            Arc::new(input.after(before, &waits, &self.failed))
         };
         let output = |output: Output| {
             let before = self.outputs.iter().find(|before| before.name == output.name);
             Arc::new(output.after(before, &waits))
         };
         let inputs = config.inputs.iter().map(Input::of).chain(config.sources.iter().map(Input::of_source));
+        let inputs: Vec<_> = inputs.map(input).collect();
+        let outputs: Vec<_> = config.outputs.iter().map(Output::of).map(output).collect();
+        self.failed.keep(|failed| {
+            let input = inputs.iter().find(|input| input.name == failed.input);
+            input.is_some_and(|input| failed.service.is_empty() || input.has_service(&failed.service))
+        });
         Telemetry {
             about,
-            inputs: inputs.map(input).collect(),
-            outputs: config.outputs.iter().map(Output::of).map(output).collect(),
+            former: self.former(&inputs, &outputs),
+            inputs,
+            outputs,
             work: self.work.successor(),
             waits: Arc::clone(&waits),
             ledger: self.ledger.successor(),
             internal: self.internal.successor(),
             audit: self.audit.successor(),
             notices: Arc::clone(&self.notices),
+            failed: Arc::clone(&self.failed),
+            tables: Arc::clone(&self.tables),
+            history: Arc::clone(&self.history),
             ..Telemetry::default()
         }
+    }
+
+    /// The counts of what these, which follow, do not continue.
+    fn former(&self, inputs: &[Arc<Input>], outputs: &[Arc<Output>]) -> Former {
+        let of_input = |before: &Arc<Input>| match inputs.iter().find(|input| input.name == before.name) {
+            None => before.former(),
+            Some(after) => {
+                let services = before.counted_services();
+                services.filter(|service| !after.has_service(&service.name)).map(|gone| gone.former()).sum()
+            }
+        };
+        let is_gone = |before: &&Arc<Output>| outputs.iter().all(|output| output.name != before.name);
+        let of_outputs = self.outputs.iter().filter(is_gone).map(|output| output.former());
+        self.inputs.iter().map(of_input).chain(of_outputs).chain([self.former]).sum()
     }
 
     /// Adds a part that is reported with the others from now on.
@@ -192,7 +241,7 @@ impl Telemetry {
 
     /// Sum over all services.
     pub fn decode(&self) -> DecodeTotals {
-        let services = self.inputs.iter().flat_map(|input| &input.services);
+        let services = self.inputs.iter().flat_map(|input| input.counted_services());
         services.map(|service| service.decode.totals()).sum()
     }
 
@@ -248,18 +297,30 @@ pub mod testing {
 }
 
 impl Telemetry {
+    /// The figures of the last hour.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Adds the present figures to the history, if that is due; called periodically.
+    pub fn remember(&self, now: Instant, time: Timestamp) {
+        self.history.look(|| self.snapshot(time), now);
+    }
+
     /// Takes a snapshot.
     pub fn snapshot(&self, now: Timestamp) -> Snapshot {
         let about = &self.about;
-        let parts = self.parts(Instant::now());
+        let instant = clock::now();
+        let parts = self.parts(instant);
         let (reasons, warnings) = self.readiness_of(&parts);
         Snapshot {
             version: env!("CARGO_PKG_VERSION"),
             id: about.id.clone(),
             name: about.name.clone(),
             time: format!("{now:.3}"),
-            start_time: seconds(about.started),
-            uptime_seconds: (seconds(now) - seconds(about.started)).max(0.0),
+            unix_seconds: seconds(now),
+            start_time: seconds(about.started.time),
+            uptime_seconds: instant.saturating_duration_since(about.started.at).as_secs_f64(),
             ready: reasons.is_empty(),
             reasons,
             warnings,
@@ -270,9 +331,13 @@ impl Telemetry {
             work: self.work.totals(),
             waits: self.waits.totals(),
             outputs: self.outputs.iter().map(|output| output.snapshot()).collect(),
+            former: self.former,
+            tables: self.tables.snapshot(now, instant),
+            failed: self.failed.totals(),
+            history_next: self.history.next(),
             ledger: self.ledger.totals(),
             internal: self.internal.totals(),
-            audit: self.audit.snapshot(),
+            audit: self.audit.snapshot(now, instant),
             memory: self.memory(),
             process: process::read(),
             notices: self.notices.latest(),
@@ -281,7 +346,7 @@ impl Telemetry {
 
     /// The reasons why the collector is not ready, and the warnings. Cheap enough for frequent calls.
     pub fn readiness(&self) -> (Vec<String>, Vec<String>) {
-        self.readiness_of(&self.parts(Instant::now()))
+        self.readiness_of(&self.parts(clock::now()))
     }
 
     fn readiness_of(&self, parts: &[Part]) -> (Vec<String>, Vec<String>) {
@@ -327,6 +392,7 @@ mod tests {
         output.send.events.add(90);
         output.health.works();
         first.waits.fetch_s3.add(Duration::from_secs(1));
+        let all = first.snapshot(testing::now());
         let second = first.successor(&config("\"aws_sqs_waf\": {}, \"aws_sqs_vpc\": {}"));
         let delivered: Vec<_> =
             second.inputs[0].services.iter().map(|service| service.delivered.events.value()).collect();
@@ -334,7 +400,90 @@ mod tests {
         assert_eq!((second.receive().messages, second.settle().in_work, second.send().events), (3, 0, 90));
         assert_eq!(second.waits.totals(), first.waits.totals());
         assert_eq!(second.outputs[0].health.successes(), 0, "it must show that it works");
+        let now = second.snapshot(testing::now());
+        assert_eq!((all.delivered().events, now.delivered().events), (90, 90), "totals never fall");
         let start = |telemetry: &Telemetry| telemetry.snapshot(testing::now()).start_time;
         assert_eq!(start(&first), start(&second), "the process is the same");
+    }
+
+    /// Every number of the totals, by name.
+    fn totals(telemetry: &Telemetry) -> serde_json::Value {
+        let now = telemetry.snapshot(testing::now());
+        serde_json::json!([
+            now.receive(),
+            now.poll(),
+            now.fetch(),
+            now.settle(),
+            now.decode(),
+            now.delivered(),
+            now.endings(),
+            now.send()
+        ])
+    }
+
+    #[test]
+    fn no_total_falls_with_what_a_reload_removes_and_failures_of_it_are_not_listed() {
+        let first = Telemetry::of(&config("\"aws_sqs_vpc\": {}, \"aws_sqs_elb\": {}"), Arc::default());
+        let (input, output) = (&first.inputs[0], &first.outputs[0]);
+        input.receive.messages.add(3);
+        input.poll.calls.add(3);
+        input.fetch.bytes.add(3);
+        input.settle.deleted.add(3);
+        output.send.bytes.add(3);
+        for name in ["aws_sqs_vpc", "aws_sqs_elb"] {
+            let service = input.service(name);
+            service.delivered.events.add(3);
+            service.decode.bytes.add(3);
+            service.endings.add(crate::ack::Ending::Sent);
+            let failed = crate::telemetry::Failed {
+                object: Some(&crate::base::object::Object::named("b", name)),
+                service: Some(name),
+                delivery: None,
+                ending: Some(crate::ack::Ending::Damaged),
+                cause: "it ends in the middle",
+                kind: "Truncated",
+            };
+            input.failed(&failed);
+        }
+        let before = totals(&first);
+        let of = |services, input, output| {
+            let mut config = config(services);
+            (config.inputs[0].key, config.outputs[0].name) = (String::from(input), String::from(output));
+            config
+        };
+        let second = first.successor(&of("\"aws_sqs_elb\": {}", "sqs_collector", "c"));
+        assert_eq!(totals(&second), before);
+        let listed: Vec<_> =
+            second.failed.snapshot().objects.into_iter().map(|failed| failed.service).collect();
+        assert_eq!(listed, ["aws_sqs_elb"]);
+        let third = second.successor(&of("\"aws_sqs_elb\": {}", "sqs_collector_2", "d"));
+        assert_eq!((totals(&third), third.failed.totals().listed), (before.clone(), 0));
+        third.inputs[0].service("aws_sqs_elb").delivered.events.add(1);
+        assert_eq!(third.snapshot(testing::now()).delivered().events, 7);
+        let fourth = third.successor(&of("\"aws_sqs_elb\": {}", "sqs_collector_2", "d"));
+        assert_eq!(fourth.snapshot(testing::now()).delivered().events, 7, "nothing counts twice");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_turns_nothing_back() {
+        let telemetry = Telemetry::of(&config("\"aws_sqs_vpc\": {}"), Arc::default());
+        let now = clock::now();
+        telemetry.inputs[0].services[0].last_delivery.happened(now);
+        telemetry.audit.finish(now, |audit| audit.missing = Some(0));
+        let mut tables = crate::ack::Tables::default();
+        tables.add("a.b", 1, 1);
+        telemetry.tables.add(&tables, now);
+        let (early, late) = (testing::now(), testing::now() + Duration::from_secs(7200));
+        let at = |now: Timestamp| {
+            let seen = telemetry.snapshot(now);
+            let delivered = seen.inputs[0].services[0].last_delivery_at.unwrap_or_default();
+            let ages =
+                [delivered, seen.tables[0].last_delivery_at as f64, seen.audit.last_success_at.unwrap()]
+                    .map(|time| seconds(now) - time);
+            // Whole seconds, of the time that this test takes.
+            assert!(ages.iter().all(|age| (-1.0..600.0).contains(age)), "{ages:?}");
+            seen.uptime_seconds
+        };
+        assert!(at(late) <= at(early));
     }
 }

@@ -1,9 +1,11 @@
 //! The current activity of each sender of an output, and its duration.
 
-use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
 use super::snapshot::SenderSnapshot;
+use crate::base::locks::lock;
+use crate::base::runtime::clock;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 use crate::telemetry::model::activity::Activity;
 use crate::telemetry::model::counter::Gauge;
 
@@ -25,7 +27,7 @@ pub struct During<'s>(&'s Sender);
 
 impl Sender {
     pub fn new(name: &str) -> Sender {
-        let activity = Mutex::new((Activity::Idle, Instant::now()));
+        let activity = Mutex::new((Activity::Idle, clock::now()));
         Sender {
             name: name.to_owned(),
             unconfirmed: Gauge::default(),
@@ -42,11 +44,11 @@ impl Sender {
 
     /// Sets since when the peer owes an acknowledgement; None if it owes none.
     pub fn set_owed_since(&self, since: Option<Instant>) {
-        *self.owed_since.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = since;
+        *lock(&self.owed_since) = since;
     }
 
     pub fn owed_since(&self) -> Option<Instant> {
-        *self.owed_since.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        *lock(&self.owed_since)
     }
 
     pub fn snapshot(&self, now: Instant) -> SenderSnapshot {
@@ -60,11 +62,11 @@ impl Sender {
     }
 
     fn enter(&self, activity: Activity) {
-        *self.activity() = (activity, Instant::now());
+        *self.activity() = (activity, clock::now());
     }
 
     fn activity(&self) -> MutexGuard<'_, (Activity, Instant)> {
-        self.activity.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.activity)
     }
 }
 

@@ -5,10 +5,17 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::audit::AuditSnapshot;
+use super::failed::FailedTotals;
 use super::notices::Notice;
+use super::tables::TableSnapshot;
 use crate::telemetry::model::activity::Activity;
 use crate::telemetry::model::endings::EndingTotals;
-use crate::telemetry::model::groups::*;
+use crate::telemetry::model::former::Former;
+use crate::telemetry::model::groups::{
+    CallTotals, DecodeTotals, DeliveredTotals, FetchTotals, InternalTotals, LedgerTotals, PollTotals,
+    ReceiveTotals, SendTotals, SettleTotals, WaitTotals, WorkTotals,
+};
+use crate::telemetry::model::link::Link;
 use crate::telemetry::model::process::Process;
 
 /// The collector. Serialized, it is `/status.json`.
@@ -20,6 +27,9 @@ pub struct Snapshot {
     pub name: String,
     /// RFC 3339.
     pub time: String,
+    /// The same time, in seconds since 1970.
+    #[serde(skip)]
+    pub unix_seconds: f64,
     /// Seconds since 1970.
     pub start_time: f64,
     pub uptime_seconds: f64,
@@ -37,6 +47,14 @@ pub struct Snapshot {
     /// Nanoseconds, summed over all threads.
     pub waits: WaitTotals,
     pub outputs: Vec<OutputSnapshot>,
+    /// Counts of what reloads have removed. Totals include them.
+    pub former: Former,
+    /// Events that every output has confirmed, by Devo table.
+    pub tables: Vec<TableSnapshot>,
+    /// Objects that were not delivered; `/failed.json` lists them.
+    pub failed: FailedTotals,
+    /// The number of the next point of `/history.json`.
+    pub history_next: u64,
     pub ledger: LedgerTotals,
     pub internal: InternalTotals,
     pub audit: AuditSnapshot,
@@ -58,6 +76,8 @@ pub struct Part {
 #[derive(Debug, Clone, Serialize)]
 pub struct TroubleSnapshot {
     pub seconds: f64,
+    /// The failure in few constant words, the same for all parts that fail in this way; may be empty.
+    pub cause: String,
     /// Cause and advice.
     pub message: String,
     /// A retry will not help.
@@ -122,6 +142,8 @@ pub struct OutputSnapshot {
     pub name: String,
     /// `host:port`, or `console`.
     pub destination: String,
+    /// The far end of its first connection. None before it.
+    pub link: Option<Link>,
     /// Expiry of the client certificate, in seconds since 1970.
     pub certificate_expires_at: Option<f64>,
     /// Time that the peer has owed an acknowledgement.
@@ -152,40 +174,41 @@ pub struct Memory {
 }
 
 impl Snapshot {
-    /// Sums over all inputs.
+    /// Sums over all inputs, also of former ones.
     pub fn receive(&self) -> ReceiveTotals {
-        self.inputs.iter().map(|input| input.receive).sum()
+        self.inputs.iter().map(|input| input.receive).chain([self.former.receive]).sum()
     }
 
     pub fn poll(&self) -> PollTotals {
-        self.inputs.iter().map(|input| input.poll).sum()
+        self.inputs.iter().map(|input| input.poll).chain([self.former.poll]).sum()
     }
 
     pub fn fetch(&self) -> FetchTotals {
-        self.inputs.iter().map(|input| input.fetch).sum()
+        self.inputs.iter().map(|input| input.fetch).chain([self.former.fetch]).sum()
     }
 
     pub fn settle(&self) -> SettleTotals {
-        self.inputs.iter().map(|input| input.settle).sum()
+        self.inputs.iter().map(|input| input.settle).chain([self.former.settle]).sum()
     }
 
     pub fn decode(&self) -> DecodeTotals {
-        self.services().map(|service| service.decode).sum()
+        self.services().map(|service| service.decode).chain([self.former.decode]).sum()
     }
 
     pub fn delivered(&self) -> DeliveredTotals {
-        self.services().map(|service| service.delivered).sum()
+        self.services().map(|service| service.delivered).chain([self.former.delivered]).sum()
     }
 
     /// Endings of objects, and unreadable messages.
     pub fn endings(&self) -> EndingTotals {
         let of_inputs = self.inputs.iter().map(|input| input.endings);
-        of_inputs.chain(self.services().map(|service| service.endings)).sum()
+        let of_services = self.services().map(|service| service.endings);
+        of_inputs.chain(of_services).chain([self.former.endings]).sum()
     }
 
-    /// Sums over all outputs: an event that goes to two of them counts twice.
+    /// Sums over all outputs, also of former ones: an event that goes to two of them counts twice.
     pub fn send(&self) -> SendTotals {
-        self.outputs.iter().map(|output| output.send).sum()
+        self.outputs.iter().map(|output| output.send).chain([self.former.send]).sum()
     }
 
     /// Sum over all outputs.

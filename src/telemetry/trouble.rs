@@ -1,14 +1,16 @@
 //! Health of parts that can fail, and their current problems.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::answers::{Answers, News, Waiting};
 use super::snapshot::{Part, TroubleSnapshot};
 use crate::base::limits::{LOG_REMINDER, LOG_TROUBLE_FORGOTTEN, TROUBLES_MAX};
 use crate::base::locks::lock;
+use crate::base::runtime::clock;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 use crate::base::text::{one_line, span};
 
 /// Health of a part that can fail: an output, a queue, an input's buckets.
@@ -31,6 +33,8 @@ pub struct Health {
 #[derive(Debug, Clone)]
 pub struct Trouble {
     pub since: Instant,
+    /// See [`Failure::cause`].
+    pub cause: String,
     pub message: String,
     /// A retry will not help: a certificate or a secret is wrong.
     pub lasting: bool,
@@ -110,6 +114,7 @@ impl Health {
     fn told(&self, now: Instant) -> Option<TroubleSnapshot> {
         let told = |trouble: &Trouble, warning| TroubleSnapshot {
             seconds: now.saturating_duration_since(trouble.since).as_secs_f64(),
+            cause: trouble.cause.clone(),
             message: trouble.message.clone(),
             lasting: trouble.lasting,
             attempts: trouble.attempts,
@@ -122,7 +127,15 @@ impl Health {
             let waited = now.saturating_duration_since(overdue.asked);
             let message = no_answer(&overdue.what, waited);
             let seconds = waited.as_secs_f64();
-            return Some(TroubleSnapshot { seconds, message, lasting: false, attempts: 0, warning: false });
+            let cause = "no answer".to_owned();
+            return Some(TroubleSnapshot {
+                seconds,
+                cause,
+                message,
+                lasting: false,
+                attempts: 0,
+                warning: false,
+            });
         }
         let troubles = self.lock();
         troubles.values().min_by_key(|trouble| trouble.since).map(|trouble| told(trouble, true))
@@ -137,13 +150,14 @@ impl Health {
     pub fn failed_at(&self, member: &str, failure: impl Into<Failure>, lasting: bool) {
         let Failure { cause, message } = failure.into();
         log::error!(place = self.name.as_str(), cause = cause.as_str(), turn = "fails"; "{}: {message}", self.name);
-        let now = Instant::now();
+        let now = clock::now();
         let mut troubles = self.lock();
         // Others may choose names of members.
         let is_known = troubles.contains_key(member) || troubles.len() < TROUBLES_MAX;
         let trouble =
             troubles.entry(if is_known { member } else { "" }.to_owned()).or_insert_with(|| Trouble {
                 since: now,
+                cause: String::new(),
                 message: String::new(),
                 lasting,
                 attempts: 0,
@@ -151,7 +165,8 @@ impl Health {
                 successes: self.successes(),
             });
         trouble.attempts += 1;
-        (trouble.lasting, trouble.message, trouble.latest) = (lasting, message, now);
+        (trouble.lasting, trouble.latest) = (lasting, now);
+        (trouble.cause, trouble.message) = (cause, message);
     }
 
     /// Records a success.
@@ -166,14 +181,14 @@ impl Health {
         let failures = if trouble.attempts == 1 { "failure" } else { "failures" };
         log::info!(
             place = self.name.as_str(), turn = "works";
-            "{}: works again after {} {failures} in {}", self.name, trouble.attempts, span(trouble.since.elapsed())
+            "{}: works again after {} {failures} in {}", self.name, trouble.attempts, span(clock::since(trouble.since))
         );
     }
 
     /// Ends the warning, since its cause has not occurred for a while.
     pub fn calms_down(&self) {
         let Some(trouble) = self.end("") else { return };
-        let lasted = span(trouble.since.elapsed());
+        let lasted = span(clock::since(trouble.since));
         log::info!(place = self.name.as_str(), turn = "works"; "{}: no more of it; it began {lasted} ago", self.name);
     }
 
@@ -184,7 +199,7 @@ impl Health {
 
     /// Registers that an answer to `what` should come within `patience`; a longer wait is a trouble.
     pub fn asks(&self, what: String, patience: Duration) -> Waiting<'_> {
-        self.answers.ask(what, patience, Instant::now())
+        self.answers.ask(what, patience, clock::now())
     }
 
     /// Logs overdue answers; called periodically.

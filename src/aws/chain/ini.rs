@@ -1,5 +1,8 @@
 //! The text of `~/.aws/config` and `~/.aws/credentials` -> sections. Pure.
 //!
+//! The crate `rust-ini` was considered: it splits a line at `:` as well as at `=`, and by default it reads `\` and quotes
+//! inside a value, which may be a secret, in its own way.
+//!
 //! Format: "Configuration and credential file settings" of the AWS SDKs and Tools reference guide, section "Format of
 //! the config and credentials files". Messages name lines, never their text: it may be a secret.
 

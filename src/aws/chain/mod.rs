@@ -1,5 +1,8 @@
 //! The standard AWS chain: the sources of an identity if the configuration file gives no key.
 //!
+//! The crate `aws-config` was considered: it needs an async runtime and a second HTTP client, which the collector does
+//! without (`docs/decisions/01-threads.md`).
+//!
 //! | file | what | touches the world |
 //! |---|---|---|
 //! | `ini` | the text of the shared files -> sections | no |
@@ -27,7 +30,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use self::files::{SharedFiles, read_small};
-use self::profile::{Plan, Source, WebIdentity};
+use self::profile::{FirstIdentity, Plan, WebIdentity};
 use super::client::Client;
 use super::credentials::Credentials;
 use super::error::Error;
@@ -197,12 +200,12 @@ impl<'a> Search<'a> {
     /// Credentials, and the steps that led to them.
     fn follow(&self, plan: Plan, place: &str) -> Result<(Credentials, String), Miss> {
         let first = match plan.source {
-            Source::Key(credentials) => Found { credentials, origin: String::new() },
-            Source::Process(command) => Found {
+            FirstIdentity::Key(credentials) => Found { credentials, origin: String::new() },
+            FirstIdentity::Process(command) => Found {
                 credentials: process::run(&command).map_err(|why| Miss::denied(place, why))?,
                 origin: ": credential_process".to_owned(),
             },
-            Source::WebIdentity(identity) => {
+            FirstIdentity::WebIdentity(identity) => {
                 let found = self.exchange(&identity)?;
                 Found { origin: format!(": {}", found.origin), ..found }
             }
@@ -214,10 +217,10 @@ impl<'a> Search<'a> {
     }
 
     /// Credentials from a profile's `credential_source`.
-    fn named(&self, source: &Source) -> Result<Found, Miss> {
+    fn named(&self, source: &FirstIdentity) -> Result<Found, Miss> {
         let found = match source {
-            Source::Environment => self.environment(),
-            Source::Container => self.container(),
+            FirstIdentity::Environment => self.environment(),
+            FirstIdentity::Container => self.container(),
             _ => self.instance(),
         }?;
         Ok(Found { origin: format!(": {}", found.origin), ..found })

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::document;
 use crate::aws::credentials::Credentials;
 use crate::base::limits::{CREDENTIAL_PROCESS_TIMEOUT, CREDENTIALS_DOCUMENT_BYTES_MAX, STOP_CHECK_INTERVAL};
+use crate::base::locks::lock;
 
 /// Runs `command` with `sh -c`, as AWS's tools do.
 ///
@@ -67,7 +68,7 @@ pub fn end_all() {
 }
 
 fn running() -> MutexGuard<'static, Vec<Pid>> {
-    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&RUNNING)
 }
 
 /// A separate process group, so that everything that the shell has started ends with it.

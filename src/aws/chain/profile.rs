@@ -20,14 +20,14 @@ type Keys = BTreeMap<String, String>;
 /// The way to a profile's credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    pub source: Source,
+    pub source: FirstIdentity,
     /// In the order in which they are assumed.
     pub roles: Vec<Role>,
 }
 
 /// The source of the first identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum FirstIdentity {
     Key(Credentials),
     /// A command line for the shell.
     Process(String),
@@ -133,13 +133,18 @@ impl Profiles {
     }
 
     /// Follows a profile to its source; `roles` collects the last one first.
-    fn follow(&self, name: &str, path: &mut Vec<String>, roles: &mut Vec<Role>) -> Result<Source, Fault> {
+    fn follow(
+        &self,
+        name: &str,
+        path: &mut Vec<String>,
+        roles: &mut Vec<Role>,
+    ) -> Result<FirstIdentity, Fault> {
         let keys = self.0.get(name).ok_or_else(|| Fault::Unknown(name.to_owned()))?;
         let profile = Profile { name, keys };
         let is_source = !path.is_empty();
         // A profile that is the source of others gives its keys, if it has any; its role is for direct users.
         if is_source && let Some(key) = profile.key()? {
-            return Ok(Source::Key(key));
+            return Ok(FirstIdentity::Key(key));
         }
         if path.iter().any(|seen| seen == name) {
             path.push(name.to_owned());
@@ -149,7 +154,9 @@ impl Profiles {
         match profile.role()? {
             None => profile.leaf(),
             Some(role) => match profile.role_source()? {
-                RoleSource::Token(token_file) => Ok(Source::WebIdentity(WebIdentity { token_file, role })),
+                RoleSource::Token(token_file) => {
+                    Ok(FirstIdentity::WebIdentity(WebIdentity { token_file, role }))
+                }
                 RoleSource::Profile(next) => {
                     roles.push(role);
                     self.follow(next, path, roles)
@@ -181,7 +188,7 @@ fn unquoted(name: &str) -> String {
 enum RoleSource<'a> {
     Token(String),
     Profile(&'a str),
-    Place(Source),
+    Place(FirstIdentity),
 }
 
 struct Profile<'a> {
@@ -247,13 +254,13 @@ impl<'a> Profile<'a> {
     }
 
     /// The source in a profile without a role.
-    fn leaf(&self) -> Result<Source, Fault> {
+    fn leaf(&self) -> Result<FirstIdentity, Fault> {
         let name = || self.name.to_owned();
         if let Some(key) = self.key()? {
-            return Ok(Source::Key(key));
+            return Ok(FirstIdentity::Key(key));
         }
         if let Some(command) = self.own("credential_process") {
-            return Ok(Source::Process(command));
+            return Ok(FirstIdentity::Process(command));
         }
         if self.value("web_identity_token_file").is_some() {
             return Err(self.missing("role_arn"));
@@ -272,11 +279,11 @@ fn duration(seconds: &str) -> Option<Duration> {
     (ROLE_SESSION_MIN..=ROLE_SESSION_MAX).contains(&duration).then_some(duration)
 }
 
-fn place_of(name: &str) -> Option<Source> {
+fn place_of(name: &str) -> Option<FirstIdentity> {
     match name.to_ascii_lowercase().as_str() {
-        "environment" => Some(Source::Environment),
-        "ec2instancemetadata" => Some(Source::InstanceMetadata),
-        "ecscontainer" => Some(Source::Container),
+        "environment" => Some(FirstIdentity::Environment),
+        "ec2instancemetadata" => Some(FirstIdentity::InstanceMetadata),
+        "ecscontainer" => Some(FirstIdentity::Container),
         _ => None,
     }
 }
@@ -363,8 +370,8 @@ aws_session_token =
         Profiles::join(parse(CONFIG).unwrap(), parse(CREDENTIALS).unwrap())
     }
 
-    fn key(id: &str) -> Source {
-        Source::Key(Credentials {
+    fn key(id: &str) -> FirstIdentity {
+        FirstIdentity::Key(Credentials {
             access_key_id: id.to_owned(),
             secret_access_key: "hush".to_owned(),
             session_token: None,
@@ -392,11 +399,11 @@ aws_session_token =
         let pod = WebIdentity { token_file: "/token".to_owned(), role: Role::new("arn:pod") };
         for (name, source, roles) in [
             ("base", key("AKIABASE"), vec![]),
-            ("my prof", Source::Process("/bin/helper --for me".to_owned()), vec![]),
-            ("pod", Source::WebIdentity(pod), vec![]),
-            ("machine", Source::InstanceMetadata, role("machine")),
-            ("task", Source::Container, role("task")),
-            ("env", Source::Environment, role("env")),
+            ("my prof", FirstIdentity::Process("/bin/helper --for me".to_owned()), vec![]),
+            ("pod", FirstIdentity::WebIdentity(pod), vec![]),
+            ("machine", FirstIdentity::InstanceMetadata, role("machine")),
+            ("task", FirstIdentity::Container, role("task")),
+            ("env", FirstIdentity::Environment, role("env")),
         ] {
             assert_eq!(profiles().plan(name).unwrap(), Plan { source, roles }, "{name}");
         }
@@ -429,9 +436,9 @@ aws_session_token =
             let profiles = Profiles::join(parse(config).unwrap(), parse(credentials).unwrap());
             profiles.plan("default").unwrap().source
         };
-        assert_eq!(plan(""), Source::Process("b".to_owned()));
-        assert_eq!(plan("[default]\ncredential_process = c"), Source::Process("c".to_owned()));
-        assert_eq!(plan("[profile default]\ncredential_process = c"), Source::Process("b".to_owned()));
+        assert_eq!(plan(""), FirstIdentity::Process("b".to_owned()));
+        assert_eq!(plan("[default]\ncredential_process = c"), FirstIdentity::Process("c".to_owned()));
+        assert_eq!(plan("[profile default]\ncredential_process = c"), FirstIdentity::Process("b".to_owned()));
     }
 
     proptest::proptest! {

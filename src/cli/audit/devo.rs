@@ -25,8 +25,9 @@ pub struct Comparison {
     to: i64,
 }
 
-/// Asks Devo about every table to which events were sent in the window, according to the ledgers.
-pub fn ask(config: &Config, ledgers: &[Look], window: Window) -> Result<Comparison, String> {
+/// Asks Devo about every table to which events were sent in the window, according to this collector's ledger. Events of
+/// other collectors have another `hostchain`.
+pub fn ask(config: &Config, ledger: &Look, window: Window) -> Result<Comparison, String> {
     let Some(settings) = &config.globals.devo_api else {
         return Err("--devo needs globals.devo_api: {region, token_file}".to_owned());
     };
@@ -39,12 +40,11 @@ pub fn ask(config: &Config, ledgers: &[Look], window: Window) -> Result<Comparis
     }
     let http = Http::new(1).map_err(|error| error.to_string())?;
     let api = Api::new(http, &settings.url, token.to_owned());
-    let (from, to) = (slot_of(window.from.as_second()), slot_of(window.to.as_second()));
-    let mut sent = Vec::new();
-    for ledger in ledgers {
-        let more = ledger.sent(from - LEDGER_SENT_SLOT, to + LEDGER_SENT_SLOT);
-        sent.extend(more.map_err(|error| error.to_string())?);
-    }
+    // Whole slots: an end within a slot includes it.
+    let (from, to) =
+        (slot_of(window.from.as_second()), slot_of(window.to.as_second() + LEDGER_SENT_SLOT - 1));
+    let sent = ledger.sent(from - LEDGER_SENT_SLOT, to + LEDGER_SENT_SLOT);
+    let sent = sent.map_err(|error| error.to_string())?;
     let (by_table, repeated) = by_table(&sent, from, to);
     let mut tables = Vec::new();
     for (table, slots) in by_table {
@@ -60,9 +60,18 @@ pub fn ask(config: &Config, ledgers: &[Look], window: Window) -> Result<Comparis
 }
 
 impl Comparison {
-    /// Returns true if Devo lacks no events, as far as it can be asked.
-    pub fn is_complete(&self) -> bool {
-        self.short().next().is_none()
+    /// Returns false if Devo lacks events, true if it lacks none, and None if that is unknown for a table.
+    pub fn is_complete(&self) -> Option<bool> {
+        match (self.short().next(), self.unknown()) {
+            (Some(_), _) => Some(false),
+            (None, 0) => Some(true),
+            (None, _) => None,
+        }
+    }
+
+    /// The number of tables that could not be compared.
+    fn unknown(&self) -> usize {
+        self.tables.iter().filter(|(_, compared)| compared.is_err()).count()
     }
 
     /// The tables that lack events, with the slots that lack them.
@@ -132,13 +141,16 @@ impl Comparison {
     /// Summarizes the comparison in a sentence.
     pub fn sentence(&self) -> String {
         let span = format!("sent from {} to {}", text_of(self.from), text_of(self.to));
-        let unknown = self.tables.iter().filter(|(_, compared)| compared.is_err()).count();
+        let (all, unknown) = (self.tables.len(), self.unknown());
         let note = match unknown {
             0 => String::new(),
-            count => format!(" {count} tables could not be compared."),
+            count => format!(" {count} of {all} tables could not be compared."),
         };
         match self.short().count() {
-            0 => format!("Devo has all events {span}.{note}"),
+            0 if all == 0 => format!("The ledger has no events {span}: there is nothing to compare."),
+            0 if unknown == all => format!("Whether Devo has the events {span} is UNKNOWN.{note}"),
+            0 if unknown > 0 => format!("Devo has all events of {} tables, {span}.{note}", all - unknown),
+            0 => format!("Devo has all events {span}."),
             tables => format!("Devo LACKS events of {tables} tables, {span}.{note}"),
         }
     }

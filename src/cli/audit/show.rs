@@ -96,13 +96,17 @@ pub fn json(
         writeln!(out, "  {}: {value},", Value::from(key))?;
     }
     write!(out, "  \"missing\": [")?;
-    let missing = spool.objects()?.filter(|missing| missing.class == Class::Missing);
-    for (number, missing) in missing.enumerate() {
-        let comma = if number == 0 { "" } else { "," };
+    let mut comma = "";
+    for missing in spool.objects()? {
+        let missing = missing.map_err(io::Error::other)?;
+        if missing.class != Class::Missing {
+            continue;
+        }
         let Missing { input, service, bucket, key, bytes, etag, modified, archived, .. } = missing;
         let object = json!({"input": name(input), "service": service, "bucket": bucket, "key": key, "bytes": bytes,
                             "etag": etag, "modified": text_of(modified), "archived": archived});
         write!(out, "{comma}\n    {object}")?;
+        comma = ",";
     }
     writeln!(out, "\n  ]\n}}")
 }

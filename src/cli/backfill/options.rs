@@ -9,6 +9,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::cli::choice::Wanted;
+use crate::cli::files::Files;
 use crate::cli::s3_place::{Place, s3_place};
 use crate::stages::backfill::Plan;
 
@@ -17,9 +18,15 @@ pub struct Options {
     /// What to list: s3://bucket/prefix. The prefix may end anywhere in a key and is not decoded
     #[arg(value_name = "S3_URL", value_parser = s3_place)]
     place: Place,
+    /// Send only the object with exactly this key, and none of those whose keys begin with it
+    #[arg(long, conflicts_with_all = ["from", "to", "start_after"])]
+    exact: bool,
     /// Configuration file, YAML or JSON
     #[arg(short, long, value_name = "FILE")]
     pub(super) config: PathBuf,
+    /// Configuration file with the outputs to use instead of those in the first, which stays as it is
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
     /// Service of the objects, as written in the configuration or listed by `services`
     #[arg(long, value_name = "NAME")]
     pub(super) service: String,
@@ -58,6 +65,11 @@ impl Options {
         }
     }
 
+    /// The files that it reads.
+    pub(super) fn files(&self) -> Files {
+        Files { config: self.config.clone(), output: self.output.clone() }
+    }
+
     pub(super) fn wanted(&self) -> Wanted<'_> {
         Wanted { config: &self.config, service: &self.service, input: self.input.as_deref() }
     }
@@ -65,7 +77,8 @@ impl Options {
     /// Builds the run's configuration; `service` is the chosen input's.
     pub(super) fn plan(&self, service: String) -> Plan {
         let Place { bucket, prefix } = self.place.clone();
-        Plan { bucket, prefix, start_after: self.start_after.clone(), from: self.from, to: self.to, service }
+        let Options { exact, from, to, .. } = *self;
+        Plan { bucket, prefix, exact, start_after: self.start_after.clone(), from, to, service }
     }
 }
 

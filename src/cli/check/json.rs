@@ -1,4 +1,4 @@
-//! The verdict for programs.
+//! The verdict as JSON, for programs.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::verdict::Verdict;
 use crate::cli::check_online::Attempt;
 use crate::config::{Problem, Severity};
 
-/// `line` and `column` are null where a problem has no place in the file.
+/// The verdict as JSON. `line` and `column` are null for a problem without a place in the file.
 pub fn of(verdict: &Verdict, attempts: &[Attempt]) -> Value {
     let attempts = attempts.iter().map(|attempt| {
         let error = attempt.problems.iter().find(|problem| problem.severity == Severity::Error);

@@ -1,4 +1,4 @@
-//! What `check` says of a configuration in the end.
+//! The verdict of `check` on a configuration.
 
 use std::io::{self, Write};
 
@@ -6,20 +6,20 @@ use crate::base::text::one_line;
 use crate::config::{Loaded, Problem, Problems, Severity};
 use crate::settings::Config;
 
-/// What is to be said of a configuration.
+/// The problems of a configuration, and what follows from them.
 pub struct Verdict {
-    /// None: it cannot be used.
+    /// The valid configuration; None if it cannot be used.
     pub config: Option<Config>,
-    /// In the order in which they are told.
+    /// Problems, in the order in which they are shown.
     pub problems: Vec<Problem>,
-    /// Problems that were shown where they were found: they count all the same.
+    /// Problems that have been shown already. They count, too.
     pub told: Vec<Problem>,
     /// Warnings count as errors.
     strict: bool,
 }
 
 impl Verdict {
-    /// With what `more` finds in a valid configuration.
+    /// Adds the problems that `more` finds in a valid configuration.
     pub fn of(
         outcome: Result<Loaded, Problems>,
         more: impl FnOnce(&Config) -> Vec<Problem>,
@@ -34,7 +34,7 @@ impl Verdict {
         Verdict { config, problems, told: Vec::new(), strict }
     }
 
-    /// Those that were told before, too.
+    /// All problems, including those that were shown before.
     pub fn all(&self) -> impl Iterator<Item = &Problem> {
         self.problems.iter().chain(&self.told)
     }
@@ -43,7 +43,7 @@ impl Verdict {
         self.all().filter(|problem| problem.severity == severity).count()
     }
 
-    /// Would `run` start? With `strict`: and is there nothing to say?
+    /// True if `run` would start and, with `strict`, if there is no warning either.
     pub fn is_accepted(&self) -> bool {
         self.config.is_some()
             && self.count(Severity::Error) == 0
@@ -51,7 +51,7 @@ impl Verdict {
     }
 
     /// # Errors
-    /// Those of `out`.
+    /// The errors of `out`.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
         for problem in &self.problems {
             writeln!(out, "{problem}")?;

@@ -1,4 +1,4 @@
-//! What `init` has to know, and the file that follows from it.
+//! The answers that `init` needs, and the file that it writes from them.
 
 use serde_json::json;
 
@@ -19,7 +19,7 @@ pub struct Answers {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
-    /// A host of Devo's.
+    /// A Devo host.
     Devo(String),
     Relay {
         host: String,
@@ -29,7 +29,7 @@ pub enum Output {
 }
 
 impl Output {
-    /// `us`, `eu`, `ca`, `ap`, or a host's name.
+    /// Reads `us`, `eu`, `ca`, `ap`, or a host name.
     pub fn devo(cloud: &str) -> Output {
         let host = match cloud {
             "us" | "eu" | "ca" | "ap" => format!("collector-{cloud}.devo.io"),
@@ -38,7 +38,7 @@ impl Output {
         Output::Devo(host)
     }
 
-    /// The same, `console`, or a relay's `HOST:PORT`.
+    /// Reads the same, `console`, or a relay's `HOST:PORT`.
     pub fn of_text(text: &str) -> Output {
         match text.rsplit_once(':') {
             Some((host, port)) => Output::Relay { host: host.to_owned(), port: port.to_owned() },
@@ -89,7 +89,7 @@ pub fn polled_services() -> Vec<&'static str> {
 }
 
 impl Answers {
-    /// Options that are still needed.
+    /// The options that are still missing.
     pub fn missing(&self) -> Vec<String> {
         let input = self.queue.is_none() && self.polled.is_empty();
         let services = self.queue.is_some() && self.services.is_empty();
@@ -103,7 +103,7 @@ impl Answers {
         needed.iter().filter(|(is_needed, _)| *is_needed).map(|(_, option)| (*option).to_owned()).collect()
     }
 
-    /// The same with something that can be used for each answer that is not there yet.
+    /// These answers, with a valid placeholder for each missing one.
     pub fn with_the_rest_invented(&self) -> Answers {
         let mut all = self.clone();
         if all.queue.is_none() && all.polled.is_empty() {
@@ -119,7 +119,7 @@ impl Answers {
         all
     }
 
-    /// The file.
+    /// The text of the file.
     pub fn text(&self) -> String {
         let id = quoted(&self.id);
         let output = self.output.as_ref().map(Output::text).unwrap_or_default();
@@ -146,7 +146,7 @@ inputs:
         let Some(url) = &self.queue else { return String::new() };
         let services: String =
             self.services.iter().map(|name| format!("      {}: {{}}\n", quoted(name))).collect();
-        // What is only printed must not be deleted.
+        // Messages whose records are only printed must not be deleted.
         let keep = match self.output {
             Some(Output::Console) => {
                 "    ack_messages: false             # with an output to Devo: remove this line, and messages are deleted after delivery\n"
@@ -194,7 +194,7 @@ const CREDENTIALS: &str = "    # No credentials: the standard AWS chain (environ
     #   aws_external_id: an id that both sides know
 ";
 
-/// Text as YAML takes it, whatever stands in it.
+/// Quotes any text for YAML.
 fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | ':');
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())

@@ -1,4 +1,4 @@
-//! The object's bytes, wherever it is.
+//! The object's bytes: from a file, S3 or standard input.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -28,10 +28,10 @@ pub fn is_in_s3(name: &str) -> bool {
 }
 
 impl Object {
-    /// `input`: who reads an object in S3.
+    /// Opens the object. `input` is the one that reads an object in S3.
     ///
     /// # Errors
-    /// Why it cannot be read.
+    /// The reason why it cannot be read.
     pub fn open(name: &str, input: Option<&Input>) -> Result<Object, String> {
         if name == "-" {
             return Ok(Object { key: name.to_owned(), bytes: Bytes::Read(Box::new(io::stdin())) });
@@ -41,7 +41,7 @@ impl Object {
             return Ok(Object { key: name.to_owned(), bytes: Bytes::Read(Box::new(file)) });
         }
         let Place { bucket, prefix: key } = s3_place(name).map_err(|error| format!("{name}: {error}"))?;
-        let input = input.ok_or("an object in S3 needs --config: its input says who reads")?;
+        let input = input.ok_or("an object in S3 needs --config, because its input has the credentials")?;
         let s3 = Box::new(s3_place::client(input)?);
         Ok(Object { key, bytes: Bytes::S3 { s3, bucket, at: 0, total: None, etag: String::new() } })
     }
@@ -50,16 +50,16 @@ impl Object {
         &self.key
     }
 
-    /// The next bytes; empty at the end.
+    /// Reads the next bytes; empty at the end.
     ///
     /// # Errors
-    /// Why no more can be read.
+    /// The reason why no more can be read.
     pub fn next(&mut self) -> Result<Vec<u8>, String> {
         match &mut self.bytes {
             Bytes::Read(reader) => {
                 let mut chunk = Vec::new();
                 let read = reader.take(CHUNK_BYTES as u64).read_to_end(&mut chunk);
-                read.map(|_| chunk).map_err(|error| format!("cannot read on: {error}"))
+                read.map(|_| chunk).map_err(|error| format!("cannot read further: {error}"))
             }
             Bytes::S3 { total: Some(total), at, .. } if *at >= *total => Ok(Vec::new()),
             Bytes::S3 { s3, bucket, at, total, etag } => {

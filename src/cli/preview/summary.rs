@@ -1,4 +1,4 @@
-//! What was seen of an object, as text or JSON.
+//! The summary of an object, as text or JSON.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,20 +22,20 @@ pub struct Summary {
     key: String,
     /// Bytes as stored in S3.
     object_bytes: u64,
-    /// Bytes when inflated.
+    /// Bytes after inflating.
     log_bytes: u64,
-    /// By Devo table.
+    /// Records by Devo table.
     tables: BTreeMap<String, Count>,
-    /// By the index of the rule.
+    /// Dropped records by the index of the rule.
     dropped: BTreeMap<usize, u64>,
     /// Records that lack a field of their tag, by the field.
     missing: BTreeMap<String, u64>,
     frames: Vec<String>,
-    /// The rule of `filename_filter_rules` by which the object is not read.
+    /// The rule of `filename_filter_rules` that skips the object.
     left_out_by: Option<usize>,
-    /// Where several services share a queue, its key would not lead to this one.
+    /// True if the key would lead to another service where several share a queue.
     unclaimed: bool,
-    /// Why the object is refused.
+    /// The reason why the object is refused.
     pub error: Option<String>,
 }
 
@@ -132,13 +132,13 @@ impl Summary {
         let mut lines = vec![format!("{} reads {}", self.service, shown(&self.key))];
         if self.unclaimed {
             lines.push(
-                "  its object_keys do not match this key: beside other services it would not get the object"
+                "  its object_keys do not match this key: on a shared queue the object would go to another service"
                     .to_owned(),
             );
         }
         if let Some(rule) = self.left_out_by {
             lines.push(format!(
-                "  {} leaves it out: its message is acknowledged, and it is not read",
+                "  {} skips it: its message is acknowledged, and the object is not read",
                 key_rule_name(rule)
             ));
             return lines.join("\n") + "\n";
@@ -146,7 +146,7 @@ impl Summary {
         lines.push(format!("  {} bytes in S3, {} bytes of log", self.object_bytes, self.log_bytes));
         if let Some(error) = &self.error {
             lines.push(format!("  refused: {}", shown(error)));
-            lines.push("  the records before the damage are sent; the message stays in its queue".to_owned());
+            lines.push("  records before the damage are sent; the message stays in its queue".to_owned());
         }
         lines.push(String::new());
         lines.push(self.table());
@@ -160,7 +160,7 @@ impl Summary {
         if !self.frames.is_empty() {
             lines.push(format!("\nThe first {}:", self.frames.len()));
         }
-        // A terminal must not obey what stands in a log.
+        // A log must not control the terminal.
         lines.extend(self.frames.iter().map(|frame| shown(frame.strip_suffix('\n').unwrap_or(frame))));
         lines.join("\n") + "\n"
     }
@@ -193,7 +193,7 @@ fn key_rule_name(rule: usize) -> String {
     format!("filename_filter_rules[{rule}]")
 }
 
-/// Without control characters.
+/// Replaces control characters.
 fn shown(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() && c != '\t' { c.escape_debug().to_string() } else { c.to_string() })

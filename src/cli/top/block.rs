@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::base::text::one_line;
 use crate::telemetry::size;
 
-/// Troubles that are shown.
+/// The most troubles that are shown.
 const TROUBLES_MAX: usize = 5;
 
 /// A line of the view.
@@ -15,7 +15,7 @@ pub struct Line {
     pub colour: Option<Colour>,
 }
 
-/// What a line says at a glance.
+/// The importance of a line, shown as its color.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colour {
     Red,
@@ -24,7 +24,7 @@ pub enum Colour {
 }
 
 impl Colour {
-    /// The terminal's code.
+    /// The terminal's escape code.
     pub fn code(self) -> &'static str {
         match self {
             Colour::Red => "\x1b[31m",
@@ -34,7 +34,7 @@ impl Colour {
     }
 }
 
-/// What is shown of `new`, `seconds` after `old`.
+/// Renders `new`, which was read `seconds` after `old`.
 pub fn lines(new: &Value, old: &Value, seconds: f64) -> Vec<Line> {
     let mut lines = vec![head(new)];
     lines.extend(troubles(new));
@@ -173,7 +173,7 @@ fn count(value: &Value, place: &str) -> String {
     number(value, place).map_or("?".to_owned(), |number| number.to_string())
 }
 
-/// By the second; after a new start counters are lower.
+/// The rate per second; 0 if the counter is lower, as after a restart.
 fn rate(new: &Value, old: Option<&Value>, place: &str, seconds: f64) -> f64 {
     let before = old.and_then(|old| number(old, place)).unwrap_or_default();
     let rate = (number(new, place).unwrap_or_default() - before) / seconds;
@@ -194,7 +194,7 @@ pub fn lag(seconds: f64) -> String {
     }
 }
 
-/// The end tells more than the beginning.
+/// Shortens a text at its beginning, because its end says more.
 fn shortened(name: &str) -> String {
     const WIDTH: usize = 44;
     let length = name.chars().count();

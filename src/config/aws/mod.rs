@@ -16,7 +16,7 @@ use super::node::{Mapping, Node};
 use super::problem::suggestion;
 use super::registry::Catalog;
 use super::{credentials, endpoints};
-use super::{ignored, input, keys, service, url};
+use super::{ignored, input, keys, numbers, service, url};
 use crate::base::limits;
 use crate::services::Definition;
 use crate::services::template::INPUT_ACCOUNT;
@@ -64,7 +64,7 @@ pub(super) fn read(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Read 
     let common = Common {
         key,
         id: input::id(key, &keys),
-        endpoints: endpoints::read(&keys, context, &Service::ALL, &credentials),
+        endpoints: endpoints::read(&keys, context, &Service::OF_INPUTS, &credentials),
         credentials,
         environment: environment(&keys),
         requests_per_second: settings::requests_per_second(&keys),
@@ -74,7 +74,7 @@ pub(super) fn read(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Read 
     };
     keys.ignore(ignored::INPUT);
     let mut read = Read::default();
-    let services = keys.mapping("services").map(|services| services.entries().collect::<Vec<_>>());
+    let services = keys.mapping("services").map(|services| services.named().collect::<Vec<_>>());
     let enabled = |(_, node): &&(&str, Node<'_>)| service::is_enabled(node);
     for (name, node) in services.iter().flatten().filter(enabled) {
         read_service(&mut read, name, node, &common);
@@ -102,11 +102,13 @@ fn environment(keys: &Mapping<'_>) -> Option<String> {
 fn read_service(read: &mut Read, name: &str, node: &Node<'_>, common: &Common<'_>) {
     let Some(keys) = node.mapping() else { return };
     keys.node("enabled");
+    // They are run by `check`; here only their form matters.
+    keys.node(service::TESTS).iter().for_each(|tests| drop(service::trials::read(tests)));
     keys.ignore(ignored::AWS_SERVICE);
     let (period, retries) = (settings::period(&keys), settings::retries(&keys));
     let entry = Entry { name, node, keys: &keys, period, retries, now: common.now };
     let Some(rows) = types(&entry) else {
-        // Which keys the service has nobody can tell; what no service has is a mistake all the same.
+        // The service's keys are unknown, but a key that no service has is still a mistake.
         regions(&keys);
         keys.know(keys::of("inputs.aws.services.NAME"));
         let is_ignored = |key: &str| {
@@ -391,10 +393,10 @@ fn queue_input(
         direct_mode: row.bodies,
         pulling_id: true,
         do_not_send: false,
-        visibility_timeout: input::VISIBILITY_DEFAULT,
+        visibility_timeout: numbers::VISIBILITY_DEFAULT,
         wait_time: limits::SQS_WAIT_MAX,
         messages_per_receive: limits::SQS_MESSAGES_MAX,
-        receivers: input::RECEIVERS_DEFAULT,
+        receivers: numbers::RECEIVERS_DEFAULT,
         missing_object: MissingObject::Retry,
         request_payer: common.request_payer,
         start_time: None,

@@ -9,14 +9,9 @@ use super::tag;
 use crate::base::limits;
 use crate::config::kind::Kind;
 use crate::config::node::{Mapping, Node};
-use crate::config::{ignored, service};
+use crate::config::{ignored, numbers, service};
 use crate::settings::{CloudTrail, Logs, Metrics};
 
-/// The vendor's defaults.
-const PERIOD_DEFAULT: i64 = 60;
-const RETRIES_DEFAULT: i64 = 3;
-const GAP_DEFAULT: i64 = 15;
-const TIME_SLOT_DEFAULT: i64 = 1;
 /// The vendor's value for "no filter by source".
 const ALL_SOURCES: &str = "all_sources";
 /// Means all log groups, since no log group can have this name.
@@ -24,13 +19,12 @@ const ALL_GROUPS: &str = "/";
 
 /// Reads `request_period_in_seconds`.
 pub fn period(keys: &Mapping<'_>) -> Duration {
-    let max = limits::POLL_PERIOD_MAX.as_secs() as i64;
-    seconds(keys.integer("request_period_in_seconds", 1..=max, PERIOD_DEFAULT))
+    seconds(keys.number("request_period_in_seconds", &numbers::REQUEST_PERIOD))
 }
 
 /// Reads `pull_retries`.
 pub fn retries(keys: &Mapping<'_>) -> u32 {
-    u32::try_from(keys.integer("pull_retries", 0..=1000, RETRIES_DEFAULT)).unwrap_or_default()
+    u32::try_from(keys.number("pull_retries", &numbers::PULL_RETRIES)).unwrap_or_default()
 }
 
 /// Reads the input's `requests_per_second`, which may be a fraction.
@@ -53,8 +47,8 @@ pub fn cloudtrail(keys: &Mapping<'_>, now: Timestamp) -> Option<CloudTrail> {
     }
     Some(CloudTrail {
         start_time,
-        gap: seconds(60 * keys.integer("gap_until_now_in_minutes", 0..=7 * 24 * 60, GAP_DEFAULT)),
-        time_slot: seconds(3600 * keys.integer("time_slot_in_hours", 1..=90 * 24, TIME_SLOT_DEFAULT)),
+        gap: seconds(60 * keys.number("gap_until_now_in_minutes", &numbers::GAP)),
+        time_slot: seconds(3600 * keys.number("time_slot_in_hours", &numbers::TIME_SLOT)),
         sources: sources(keys),
         drop_event_names: keys.list("drop_event_names").iter().filter_map(Node::text).collect(),
     })
@@ -89,7 +83,7 @@ pub fn start_time(keys: &Mapping<'_>, now: Timestamp) -> Option<Timestamp> {
     match text.parse() {
         Ok(time) => {
             if time > now {
-                let advice = "earlier events are left out; omit the key to begin now";
+                let advice = "earlier events are skipped; omit the key to begin now";
                 keys.report.warning(Kind::Doubtful, keys.path_of("start_time"), "is in the future", advice);
             }
             Some(time)

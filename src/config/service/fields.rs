@@ -1,12 +1,12 @@
 //! The keys `file_field_definitions` and `record_field_mapping`: the named values of a service.
 
 use super::operations::operations;
-use crate::base::limits;
 use crate::config::kind::Kind;
 use crate::config::node::{Mapping, Node};
+use crate::config::numbers;
 use crate::decode::Step;
 use crate::services::field::{Field, Place};
-use crate::services::rules::Source;
+use crate::services::rules::FieldSource;
 
 /// The fields of one service; rules refer to them by index.
 pub struct Fields {
@@ -26,13 +26,13 @@ impl Fields {
     }
 
     /// The index of a field. An unmapped field of a record is the top-level key of that name.
-    pub fn index(&mut self, source: Source, name: &str) -> Option<usize> {
+    pub fn index(&mut self, source: FieldSource, name: &str) -> Option<usize> {
         let fields = match source {
-            Source::File => &mut self.file,
-            Source::Record => &mut self.record,
+            FieldSource::File => &mut self.file,
+            FieldSource::Record => &mut self.record,
         };
         let found = fields.iter().position(|field| field.name == name);
-        if found.is_some() || source == Source::File {
+        if found.is_some() || source == FieldSource::File {
             return found;
         }
         fields.push(Field {
@@ -60,7 +60,7 @@ fn record_field(name: &str, node: &Node<'_>) -> Option<Field> {
 /// Reads `keys` or `column`.
 fn place(keys: &Mapping<'_>) -> Option<Place> {
     let json = keys.node("keys").and_then(|node| steps(&node)).filter(|steps| !steps.is_empty());
-    let column = keys.integer_if_set("column", 0..=limits::CSV_COLUMN_MAX);
+    let column = keys.integer_if_set("column", numbers::COLUMN);
     let places = [
         json.map(|steps| Place::Json(steps.into_iter().collect())),
         column.and_then(|column| usize::try_from(column).ok()).map(Place::Column),

@@ -5,10 +5,10 @@ use super::pattern::pattern;
 use crate::config::kind::Kind;
 use crate::config::node::{Mapping, Node};
 use crate::config::problem::suggestion;
-use crate::services::rules::{FileRule, LineRule, Rules, Source};
+use crate::services::rules::{FieldSource, FileRule, LineRule, Rules};
 
 /// Reads rules on an object's key.
-pub fn file_rules(alternatives: Vec<Node<'_>>) -> Rules<FileRule> {
+pub fn file_rules(alternatives: &[Node<'_>]) -> Rules<FileRule> {
     rules(alternatives, |keys| {
         let negated = negated(keys);
         let pattern = required(keys, "pattern").and_then(|node| pattern(&node));
@@ -17,7 +17,7 @@ pub fn file_rules(alternatives: Vec<Node<'_>>) -> Rules<FileRule> {
 }
 
 /// Reads rules on the fields of an object's key or of a record.
-pub fn line_rules(alternatives: Vec<Node<'_>>, fields: &mut Fields) -> Rules<LineRule> {
+pub fn line_rules(alternatives: &[Node<'_>], fields: &mut Fields) -> Rules<LineRule> {
     rules(alternatives, |keys| {
         let negated = negated(keys);
         let value = required(keys, "value").and_then(|node| node.text());
@@ -33,11 +33,23 @@ pub fn line_rules(alternatives: Vec<Node<'_>>, fields: &mut Fields) -> Rules<Lin
     })
 }
 
-fn rules<T>(alternatives: Vec<Node<'_>>, mut rule: impl FnMut(&Mapping<'_>) -> Option<T>) -> Rules<T> {
-    let mut all_of = |alternative: Node<'_>| -> Option<Vec<T>> {
+/// The value of a key with rules: none if the key is absent.
+pub fn alternatives<'a>(keys: &Mapping<'a>, key: &'static str) -> Vec<Node<'a>> {
+    let Some(node) = keys.node(key) else { return Vec::new() };
+    if node.value.is_object() {
+        node.error(Kind::WrongType, "is a mapping, and must be a list of lists of conditions", BRACKETS);
+        return Vec::new();
+    }
+    node.list().unwrap_or_default()
+}
+
+const BRACKETS: &str =
+    "write two pairs of brackets, [[{...}]]: one of the inner lists must hold, with all its conditions";
+
+fn rules<T>(alternatives: &[Node<'_>], mut rule: impl FnMut(&Mapping<'_>) -> Option<T>) -> Rules<T> {
+    let mut all_of = |alternative: &Node<'_>| -> Option<Vec<T>> {
         if alternative.value.is_object() {
-            let advice = "write two pairs of brackets, [[{...}]]: one of the inner lists must hold, with all its conditions";
-            alternative.error(Kind::WrongType, "is a condition, and must be a list of conditions", advice);
+            alternative.error(Kind::WrongType, "is a condition, and must be a list of conditions", BRACKETS);
             return None;
         }
         let conditions = alternative.list()?;
@@ -49,7 +61,7 @@ fn rules<T>(alternatives: Vec<Node<'_>>, mut rule: impl FnMut(&Mapping<'_>) -> O
         });
         Some(read.collect())
     };
-    Rules(alternatives.into_iter().filter_map(&mut all_of).collect())
+    Rules(alternatives.iter().filter_map(&mut all_of).collect())
 }
 
 fn negated(keys: &Mapping<'_>) -> Option<bool> {
@@ -60,10 +72,10 @@ fn negated(keys: &Mapping<'_>) -> Option<bool> {
     }
 }
 
-fn source(keys: &Mapping<'_>) -> Option<Source> {
+fn source(keys: &Mapping<'_>) -> Option<FieldSource> {
     match keys.required("source", "write record or file")?.as_str() {
-        "record" => Some(Source::Record),
-        "file" => Some(Source::File),
+        "record" => Some(FieldSource::Record),
+        "file" => Some(FieldSource::File),
         other => not_among(keys, "source", other, &["record", "file"]),
     }
 }

@@ -88,8 +88,8 @@ fn fill_in_region(own: &mut Map<String, Value>, region: &str) {
 pub(super) fn definition(name: &str, keys: &Mapping<'_>, catalog: &Catalog) -> Option<Definition> {
     let mut fields = Fields::read(keys);
     let (format, known_by) = (format::read(keys), signs::read(keys));
-    let skip_objects = filters::file_rules(keys.list("filename_filter_rules"));
-    let drop_records = filters::line_rules(keys.list("line_filter_rules"), &mut fields);
+    let skip_objects = filters::file_rules(&filters::alternatives(keys, "filename_filter_rules"));
+    let drop_records = filters::line_rules(&filters::alternatives(keys, "line_filter_rules"), &mut fields);
     let cases: Vec<Option<Case>> =
         keys.list("routing_cases").iter().map(|node| case(node, &mut fields)).collect();
     let template = keys
@@ -100,13 +100,15 @@ pub(super) fn definition(name: &str, keys: &Mapping<'_>, catalog: &Catalog) -> O
     const DAY: Duration = Duration::from_secs(86_400);
     let quiet_after = duration::read(keys, "quiet_after", Duration::from_secs(60)..=90 * DAY);
     let send_dropped_to_unknown = keys.boolean("send_filtered_out_to_unknown", false);
+    let format = match known_by {
+        Some(known_by) => signs::told_apart(format?, known_by),
+        None => format?,
+    };
     Some(Definition {
         name: name.to_owned(),
         object_keys: object_keys.flatten(),
-        format: match known_by {
-            Some(known_by) => signs::told_apart(format?, known_by),
-            None => format?,
-        },
+        format_name: format.name(),
+        format,
         skip_objects,
         file_fields: fields.file,
         record_fields: fields.record,
@@ -223,7 +225,7 @@ fn is_users(name: &str, node: &Node<'_>, catalog: &Catalog) -> bool {
 
 fn case(node: &Node<'_>, fields: &mut Fields) -> Option<Case> {
     let keys = node.mapping()?;
-    let when = filters::line_rules(keys.list("when"), fields);
+    let when = filters::line_rules(&filters::alternatives(&keys, "when"), fields);
     let text = keys.required("template", "write the Devo tag of these records");
     let template = text.and_then(|text| template(&text, &keys.node("template")?, fields));
     if when.is_empty() {

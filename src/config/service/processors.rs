@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::pattern::pattern;
 use super::text::text;
 use super::{fields, others};
-use crate::base::limits::HEADER_LINES_MAX;
 use crate::config::kind::Kind;
 use crate::config::node::{Mapping, Node};
+use crate::config::numbers;
 use crate::config::problem::suggestion;
 use crate::decode::select::Selection;
 use crate::decode::{EventBody, Format, HeaderNames, Pattern, Shape};
@@ -257,7 +257,7 @@ fn separated_json(config: &Mapping<'_>) -> Option<Format> {
 }
 
 fn header_lines(config: &Mapping<'_>) -> Option<u32> {
-    u32::try_from(config.integer("header_lines", 0..=i64::from(HEADER_LINES_MAX), 0)).ok()
+    u32::try_from(config.number("header_lines", &numbers::HEADER_LINES)).ok()
 }
 
 /// Reads a key, or a path of keys; empty if it is absent. None if it has a problem.

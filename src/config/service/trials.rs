@@ -1,4 +1,4 @@
-//! `tests` of a service: samples, and what must become of them. `check` runs them.
+//! `tests` of a service: samples with expected results. `check` runs them.
 
 use serde_json::Value;
 
@@ -10,16 +10,16 @@ const DROPPED: &str = "dropped";
 /// One element of `tests`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trial {
-    /// Where it stands.
+    /// Its path in the file.
     pub path: String,
     /// The object's key.
     pub key: String,
     pub input: Input,
-    /// What becomes of each record, in their order.
+    /// The expected fate of each record, in order.
     pub expected: Vec<Expected>,
 }
 
-/// What the object holds.
+/// The object's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     Text(String),
@@ -27,7 +27,7 @@ pub enum Input {
     File(String),
 }
 
-/// What must become of a record.
+/// The expected fate of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
     Dropped,

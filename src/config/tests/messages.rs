@@ -28,12 +28,51 @@ fn the_good_file_is_good() {
     assert_eq!(said(GOOD), Vec::<String>::new());
 }
 
+/// Names that would change a log, a page, a metric or a thread's name.
+#[test]
+fn names_are_plain_text_wherever_they_are_given() {
+    let good = format!(
+        "{GOOD}  aws_2:\n    id: \"2\"\n    services:\n      own: {{types: [metrics], regions: [us-east-1], metric_namespaces: [N]}}\n"
+    );
+    for (name, place) in [
+        ("id: c1", "globals.id"),
+        ("globals:\n  id: c1\n  name: n1", "globals.name"),
+        ("relay_1", "outputs.relay_1"),
+        ("sqs_collector", "inputs.sqs_collector"),
+        ("id: \"1\"", "inputs.sqs_collector.id"),
+        ("aws_sqs_vpc", "inputs.sqs_collector.services.aws_sqs_vpc"),
+        ("aws_2", "inputs.aws_2"),
+        ("own", "inputs.aws_2.services.own"),
+    ] {
+        for (escape, shown) in [
+            ("\\n", "\\n"),
+            ("\\e", "\\u{1b}"),
+            ("\\0", "\\0"),
+            ("\\u202e", "\\u{202e}"),
+            ("\\u2066", "\\u{2066}"),
+        ] {
+            // In YAML, escapes work between double quotes.
+            let (start, own) = name.trim_end_matches('"').rsplit_once([' ', '"']).unwrap_or(("", name));
+            let quote = if start.ends_with(' ') || start.is_empty() { "" } else { " " };
+            let bad = format!("{start}{quote}\"{own}{escape}x\"");
+            let what = if name.starts_with("globals:") { "globals:\n  id: c1" } else { name };
+            let text = good.replacen(what, &bad.replace("\"\"", "\""), 1);
+            let said = said(&text);
+            let told = said.iter().find(|line| line.contains("characters that are invisible")).cloned();
+            let told = told.unwrap_or_else(|| panic!("{text}\n{said:#?}"));
+            assert!(told.contains(place) && told.contains(shown), "{place}: {told}");
+            assert!(told.chars().all(|c| !c.is_control() && c != '\u{202e}'), "{told:?}");
+        }
+    }
+    assert_eq!(said(&good), Vec::<String>::new());
+}
+
 /// What is replaced in the good file, by what, and a part of what is said.
 const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "    id: \"1\"",
         "    id: \"1\"\n    region: us-east-1\n    id: \"2\"",
-        &["line 9, column 5: the key id is written twice: it stands in line 7"],
+        &["line 9, column 5: the key id is written twice, first in line 7"],
     ),
     (
         "    id: \"1\"",
@@ -75,6 +114,13 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        "      aws_sqs_vpc: {}",
+        "      aws_sqs_vpc: {line_filter_rules: {source: record, key: a, type: match, value: b}}",
+        &[
+            "line_filter_rules: is a mapping, and must be a list of lists of conditions (write two pairs of brackets",
+        ],
+    ),
+    (
         "    services:\n      aws_sqs_vpc: {}",
         "    aws_sqs_vpc: {}",
         &["aws_sqs_vpc: is not a known key (it belongs under the \"services\" of an input)"],
@@ -95,8 +141,8 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         &["aws_access_key_id: is a placeholder", "aws_secret_access_key: is a placeholder"],
     ),
     ("https://sqs", "http://sqs", &["base_url: is one of AWS's own and begins with http://"]),
-    ("111111111111", "11111111111", &["base_url: has an account that is not of 12 digits"]),
-    ("    id", "\tid", &["line 7, column 1: a tab stands in the indentation"]),
+    ("111111111111", "11111111111", &["base_url: has an account number without exactly 12 digits"]),
+    ("    id", "\tid", &["line 7, column 1: the indentation contains a tab"]),
     (
         "  relay_1: {type: syslog, config: {address: relay.local, port: 13000}}",
         "  console_1: {type: console}",

@@ -9,7 +9,7 @@ use crate::config::registry::Catalog;
 use crate::decode::{Bounds, Decoder, Newlines, Record, Scratch};
 use crate::services::Definition;
 use crate::services::field::Place;
-use crate::services::rules::Source;
+use crate::services::rules::FieldSource;
 use crate::services::{Route, Verdict};
 
 /// The vendor's list, and its newer names.
@@ -93,6 +93,19 @@ fn every_row_is_read_without_a_problem() {
     }
 }
 
+/// The ledger has the name with each of millions of objects.
+#[test]
+fn formats_have_short_names_that_tell_them_apart() {
+    for row in registry::rows() {
+        let Definition { format, format_name, .. } = &*row.definition;
+        assert_eq!((format_name.len(), format_name), (32, &format.name()), "{}", row.name);
+        for other in registry::rows() {
+            let are_same = other.definition.format == *format;
+            assert_eq!(other.definition.format_name == *format_name, are_same, "{} {}", row.name, other.name);
+        }
+    }
+}
+
 #[test]
 fn the_listed_table_is_that_of_the_templates() {
     for row in registry::rows() {
@@ -158,7 +171,7 @@ fn a_rule_may_name_a_top_level_key_that_is_not_mapped() {
     let rule = serde_json::json!({"source": "record", "key": "aid", "type": "match", "value": 7});
     let fdr = overridden("aws_sqs_fdr", serde_json::json!({"line_filter_rules": [[rule]]}));
     let rule = &fdr.drop_records.0[0][0];
-    assert_eq!((rule.source, rule.value.as_str()), (Source::Record, "7"));
+    assert_eq!((rule.source, rule.value.as_str()), (FieldSource::Record, "7"));
     assert_eq!(fdr.record_fields[rule.field].place, Place::Json(vec!["aid".into()].into()));
 }
 

@@ -7,7 +7,7 @@ use crate::decode::format::Others;
 use crate::decode::json::{Found, walk};
 use crate::decode::json_lines::JsonLines;
 use crate::decode::partial::Limit;
-use crate::decode::{Error, Record};
+use crate::decode::{Error, Record, Sink};
 
 /// The splitter of one object's text. A line that is not JSON is a record; JSON is read as documents.
 pub struct AmongText {
@@ -28,23 +28,24 @@ impl AmongText {
     }
 
     /// Takes the next bytes of the text, which start at `offset` in it.
-    pub fn push(&mut self, data: &[u8], offset: u64, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    pub fn push(&mut self, data: &[u8], offset: u64, sink: &mut dyn Sink) -> Result<(), Error> {
         let AmongText { lines, reader } = self;
-        let splitted = lines.push(data, offset, &mut |record| reader.document_or_text(record, sink));
+        let splitted =
+            lines.push(data, offset, &mut |record: Record<'_>| reader.document_or_text(record, sink));
         reader.failed.take().map_or(splitted, Err)
     }
 
     /// Ends the text, which has `length` bytes.
-    pub fn finish(&mut self, length: u64, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    pub fn finish(&mut self, length: u64, sink: &mut dyn Sink) -> Result<(), Error> {
         let AmongText { lines, reader } = self;
-        let splitted = lines.finish(length, &mut |record| reader.document_or_text(record, sink));
+        let splitted = lines.finish(length, &mut |record: Record<'_>| reader.document_or_text(record, sink));
         reader.failed.take().map_or(splitted, Err)?;
         reader.unexpected()
     }
 }
 
 impl Reader {
-    fn document_or_text(&mut self, record: Record<'_>, sink: &mut dyn FnMut(Record<'_>)) {
+    fn document_or_text(&mut self, record: Record<'_>, sink: &mut dyn Sink) {
         match record.bytes {
             [b'{', ..] if walk::is_value(record.bytes) => self.take(Found::Record(record), sink),
             _ => match documents(record.bytes) {
@@ -52,7 +53,7 @@ impl Reader {
                     let found = |bytes| Found::Record(Record { bytes, context: bytes, ..record });
                     documents.into_iter().for_each(|document| self.take(found(document), sink));
                 }
-                None if self.failed.is_none() => sink(record),
+                None if self.failed.is_none() => sink.record(record),
                 None => (),
             },
         }

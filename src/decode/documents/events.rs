@@ -11,7 +11,7 @@ use crate::decode::copies::Copies;
 use crate::decode::format::EventBody;
 use crate::decode::json::scan::Fault;
 use crate::decode::json::walk::{self, Member};
-use crate::decode::{Error, Newlines, Record};
+use crate::decode::{Error, Newlines, Record, Sink};
 
 /// Buffers reused from envelope to envelope.
 pub(in crate::decode) struct Events {
@@ -44,11 +44,7 @@ impl Events {
     }
 
     /// Passes on the log events of a document. Control messages have none.
-    pub(super) fn envelope(
-        &mut self,
-        document: &[u8],
-        sink: &mut dyn FnMut(Record<'_>),
-    ) -> Result<Outcome, Failure> {
+    pub(super) fn envelope(&mut self, document: &[u8], sink: &mut dyn Sink) -> Result<Outcome, Failure> {
         self.each(document, |events, message| events.give(message, sink))
     }
 
@@ -57,7 +53,7 @@ impl Events {
         &mut self,
         document: &[u8],
         is_record: impl Fn(&[u8]) -> bool,
-        sink: &mut dyn FnMut(Record<'_>),
+        sink: &mut dyn Sink,
     ) -> Result<Outcome, Failure> {
         let mut all_are = true;
         let outcome = self.each(document, |events, message| {
@@ -111,18 +107,22 @@ impl Events {
     fn open<'d>(&mut self, document: &'d [u8]) -> Result<Opened<'d>, Fault> {
         self.head.clear();
         self.head.push(b'{');
-        let (mut events, mut control) = (None, false);
+        let (mut events, mut kind) = (None, None);
         for member in walk::members(document).into_iter().flatten() {
             let member = member?;
             if member.is("logEvents") && (member.value.starts_with(b"[") || member.value == b"null") {
-                events = Some(member.value);
+                if events.replace(member.value).is_some() {
+                    return Err(walk::repeated());
+                }
                 continue;
             }
-            control |= member.is("messageType") && member.value == b"\"CONTROL_MESSAGE\"";
+            if member.is("messageType") && kind.replace(member.value).is_some() {
+                return Err(walk::repeated());
+            }
             self.push_member(member);
         }
         Ok(match events {
-            _ if control => Opened::Control,
+            _ if kind == Some(b"\"CONTROL_MESSAGE\"") => Opened::Control,
             Some(events) => Opened::Events(events),
             None => Opened::Other,
         })
@@ -145,8 +145,8 @@ impl Events {
         let mut message = None;
         for member in walk::members(event).into_iter().flatten() {
             let member = member?;
-            if member.is("message") && member.value != b"null" {
-                message = Some(member.value);
+            if member.is("message") && member.value != b"null" && message.replace(member.value).is_some() {
+                return Err(walk::repeated());
             }
             if self.object.len() > 1 {
                 self.object.push(b',');
@@ -161,9 +161,9 @@ impl Events {
     }
 
     /// An event without a message has its object as body.
-    fn give(&mut self, message: Option<&[u8]>, sink: &mut dyn FnMut(Record<'_>)) {
+    fn give(&mut self, message: Option<&[u8]>, sink: &mut dyn Sink) {
         match message.filter(|_| self.body == EventBody::Message) {
-            None => sink(json_record(&self.object)),
+            None => sink.record(json_record(&self.object)),
             Some(message) => {
                 let newlines = match self.unescape(message) {
                     true => Newlines::Significant,
@@ -192,8 +192,8 @@ impl Events {
 }
 
 /// An empty message is not a record, just as an empty line is not.
-fn give_unless_empty(record: Record<'_>, sink: &mut dyn FnMut(Record<'_>)) {
+fn give_unless_empty(record: Record<'_>, sink: &mut dyn Sink) {
     if !record.bytes.is_empty() {
-        sink(record);
+        sink.record(record);
     }
 }

@@ -1,7 +1,7 @@
 //! Values under top-level keys -> records that name their key.
 
 use super::outcome::{Outcome, json_record};
-use crate::decode::Record;
+use crate::decode::Sink;
 use crate::decode::json::scan::Fault;
 use crate::decode::json::walk::{self, Member};
 use crate::decode::text_file::push_json_string;
@@ -11,7 +11,7 @@ pub fn records(
     document: &[u8],
     keys: &[String],
     object: &mut Vec<u8>,
-    sink: &mut dyn FnMut(Record<'_>),
+    sink: &mut dyn Sink,
 ) -> Result<Outcome, Fault> {
     let mut outcome = Outcome::Other;
     for member in walk::members(document).into_iter().flatten() {
@@ -41,9 +41,9 @@ pub fn records(
 }
 
 /// A value without members cannot get one more: it stays unchanged.
-fn give(value: &[u8], key: &str, object: &mut Vec<u8>, sink: &mut dyn FnMut(Record<'_>)) {
+fn give(value: &[u8], key: &str, object: &mut Vec<u8>, sink: &mut dyn Sink) {
     let Some(inside) = value.strip_prefix(b"{").and_then(|value| value.strip_suffix(b"}")) else {
-        return sink(json_record(value));
+        return sink.record(json_record(value));
     };
     object.clear();
     object.push(b'{');
@@ -54,5 +54,5 @@ fn give(value: &[u8], key: &str, object: &mut Vec<u8>, sink: &mut dyn FnMut(Reco
     object.extend_from_slice(b"\"extraction_key\":");
     push_json_string(object, key.as_bytes());
     object.push(b'}');
-    sink(json_record(object));
+    sink.record(json_record(object));
 }

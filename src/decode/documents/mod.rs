@@ -18,9 +18,9 @@ mod values;
 use std::sync::Arc;
 
 use super::format::Others;
-use super::json::{Json, Sink};
+use super::json::{Json, Take};
 use super::partial::Limit;
-use super::{Error, Record};
+use super::{Error, Sink};
 use reader::Reader;
 
 pub(super) use among_text::AmongText;
@@ -53,12 +53,12 @@ impl Documents {
     }
 
     /// Takes the next bytes of the text, which start at `offset` in it.
-    pub fn push(&mut self, data: &[u8], offset: u64, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    pub fn push(&mut self, data: &[u8], offset: u64, sink: &mut dyn Sink) -> Result<(), Error> {
         self.each(sink, |json, documents| json.push(data, offset, documents))
     }
 
     /// Ends the text, which has `length` bytes.
-    pub fn finish(&mut self, length: u64, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    pub fn finish(&mut self, length: u64, sink: &mut dyn Sink) -> Result<(), Error> {
         self.each(sink, |json, documents| json.finish(length, documents))?;
         self.reader.unexpected()
     }
@@ -66,8 +66,8 @@ impl Documents {
     /// The first failure ends the text.
     fn each(
         &mut self,
-        sink: &mut dyn FnMut(Record<'_>),
-        split: impl FnOnce(&mut Json, &mut Sink<'_>) -> Result<(), Error>,
+        sink: &mut dyn Sink,
+        split: impl FnOnce(&mut Json, &mut Take<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let Documents { json, reader } = self;
         let splitted = split(json, &mut |found| reader.take(found, sink));

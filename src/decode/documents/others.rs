@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::events::Events;
 use super::outcome::{Failure, Outcome};
-use crate::decode::Record;
+use crate::decode::Sink;
 use crate::decode::format::{Bare, EventBody, Others};
 use crate::decode::json::scan::Fault;
 use crate::decode::json::walk;
 
 /// Receives a record found in such a document.
-pub type Give<'g> = dyn FnMut(&[u8], &mut dyn FnMut(Record<'_>)) -> Result<(), Failure> + 'g;
+pub type Give<'g> = dyn FnMut(&[u8], &mut dyn Sink) -> Result<(), Failure> + 'g;
 
 /// Reads such documents.
 pub struct Alternatives {
@@ -50,7 +50,7 @@ impl Alternatives {
         &mut self,
         document: &[u8],
         give: &mut Give<'_>,
-        sink: &mut dyn FnMut(Record<'_>),
+        sink: &mut dyn Sink,
     ) -> Result<Outcome, Failure> {
         if self.others.log_events {
             let others = &self.others;
@@ -61,12 +61,8 @@ impl Alternatives {
                 read => return Ok(read),
             }
         }
-        for path in &self.others.paths {
-            match walk::at(document, path)? {
-                Some(b"null") => return Ok(Outcome::Empty),
-                Some(value) => return self.elements(value, give, sink),
-                None => (),
-            }
+        if let Some(read) = self.under_paths(document, give, sink)? {
+            return Ok(read);
         }
         if has_any(document, &self.others.empty)? {
             return Ok(Outcome::Empty);
@@ -83,13 +79,33 @@ impl Alternatives {
         Ok(if is_empty_object(document) { Outcome::Empty } else { Outcome::Other })
     }
 
-    /// Passes on the elements of an array, or the value itself, as far as they look like records.
-    fn elements(
+    /// Passes on the records at all paths that exist. None if there is none.
+    fn under_paths(
         &self,
-        value: &[u8],
+        document: &[u8],
         give: &mut Give<'_>,
-        sink: &mut dyn FnMut(Record<'_>),
-    ) -> Result<Outcome, Failure> {
+        sink: &mut dyn Sink,
+    ) -> Result<Option<Outcome>, Failure> {
+        let (mut found, mut outcome): (Vec<&Vec<String>>, _) = (Vec::new(), None);
+        for path in &self.others.paths {
+            let Some(value) = walk::at(document, path)? else { continue };
+            // The records of an outer path are already read.
+            if found.iter().any(|outer| path.starts_with(outer)) {
+                continue;
+            }
+            found.push(path);
+            let here = if value == b"null" { Outcome::Empty } else { self.elements(value, give, sink)? };
+            outcome = Some(match (outcome, here) {
+                (Some(Outcome::Other), _) | (_, Outcome::Other) => Outcome::Other,
+                (Some(Outcome::Read), _) | (_, Outcome::Read) => Outcome::Read,
+                _ => Outcome::Empty,
+            });
+        }
+        Ok(outcome)
+    }
+
+    /// Passes on the elements of an array, or the value itself, as far as they look like records.
+    fn elements(&self, value: &[u8], give: &mut Give<'_>, sink: &mut dyn Sink) -> Result<Outcome, Failure> {
         let Some(elements) = walk::elements(value) else {
             if !looks_like_record(&self.others, value)? {
                 return Ok(Outcome::Other);
@@ -142,7 +158,7 @@ fn is_empty_object(document: &[u8]) -> bool {
 
 fn has_all(document: &[u8], names: &[impl AsRef<str>]) -> Result<bool, Fault> {
     for name in names {
-        if walk::member(document, name.as_ref())?.is_none() {
+        if !walk::has(document, name.as_ref())? {
             return Ok(false);
         }
     }
@@ -151,7 +167,7 @@ fn has_all(document: &[u8], names: &[impl AsRef<str>]) -> Result<bool, Fault> {
 
 fn has_any(document: &[u8], names: &[String]) -> Result<bool, Fault> {
     for name in names {
-        if walk::member(document, name)?.is_some() {
+        if walk::has(document, name)? {
             return Ok(true);
         }
     }

@@ -12,7 +12,7 @@ use crate::decode::json::Found;
 use crate::decode::json::scan::Fault;
 use crate::decode::memory::Charge;
 use crate::decode::partial::Limit;
-use crate::decode::{Error, Record};
+use crate::decode::{Error, Record, Sink};
 
 /// The treatment of each document.
 pub enum Each {
@@ -64,15 +64,10 @@ impl Each {
         }
     }
 
-    fn document(
-        &mut self,
-        document: &[u8],
-        max: usize,
-        sink: &mut dyn FnMut(Record<'_>),
-    ) -> Result<Outcome, Failure> {
+    fn document(&mut self, document: &[u8], max: usize, sink: &mut dyn Sink) -> Result<Outcome, Failure> {
         match self {
             Each::AsItIs => {
-                sink(json_record(document));
+                sink.record(json_record(document));
                 Ok(Outcome::Read)
             }
             Each::Other => Ok(Outcome::Other),
@@ -81,9 +76,9 @@ impl Each {
             Each::Shape { shape, object } => {
                 object.clear();
                 if reshape::write(document, shape, max, object)? {
-                    sink(json_record(object));
+                    sink.record(json_record(object));
                 } else {
-                    sink(json_record(document));
+                    sink.record(json_record(document));
                 }
                 Ok(Outcome::Read)
             }
@@ -138,7 +133,7 @@ impl Reader {
         }
     }
 
-    pub fn take(&mut self, found: Found<'_>, sink: &mut dyn FnMut(Record<'_>)) {
+    pub fn take(&mut self, found: Found<'_>, sink: &mut dyn Sink) {
         if self.failed.is_some() {
             return;
         }
@@ -153,7 +148,7 @@ impl Reader {
     }
 
     #[inline]
-    fn read(&mut self, found: Found<'_>, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Failure> {
+    fn read(&mut self, found: Found<'_>, sink: &mut dyn Sink) -> Result<(), Failure> {
         let document = match found {
             Found::Record(Record { bytes, .. }) | Found::Other(bytes) => bytes,
         };
@@ -193,21 +188,15 @@ impl Reader {
         }
     }
 
-    fn other(
-        &mut self,
-        document: &[u8],
-        max: usize,
-        sink: &mut dyn FnMut(Record<'_>),
-    ) -> Result<(), Failure> {
+    fn other(&mut self, document: &[u8], max: usize, sink: &mut dyn Sink) -> Result<(), Failure> {
         let Reader { each, alternatives, .. } = self;
-        let mut give =
-            |record: &[u8], sink: &mut dyn FnMut(Record<'_>)| match each.document(record, max, sink) {
-                Ok(Outcome::Other) => {
-                    sink(json_record(record));
-                    Ok(())
-                }
-                read => read.map(drop),
-            };
+        let mut give = |record: &[u8], sink: &mut dyn Sink| match each.document(record, max, sink) {
+            Ok(Outcome::Other) => {
+                sink.record(json_record(record));
+                Ok(())
+            }
+            read => read.map(drop),
+        };
         match alternatives.document(document, &mut give, sink)? {
             Outcome::Read => (),
             Outcome::Empty => self.empty += 1,

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value as Tree, json};
 
-use crate::decode::{Bounds, Decoder, Error, EventBody, Format, Newlines, Record, Scratch, Shape};
+use crate::decode::{Bounds, Decoder, Error, EventBody, Format, Newlines, Others, Record, Scratch, Shape};
 
 #[derive(Debug, PartialEq)]
 struct Decoded {
@@ -136,6 +136,58 @@ fn values_and_lines_under_keys() {
     let bodies: Vec<&str> = decoded.records.iter().map(|(body, ..)| body.as_str()).collect();
     assert_eq!(bodies, ["1", r#"{"c":2}"#, "z", "w", "x", "y", "true"]);
     assert_eq!(decoded.empty, 1);
+}
+
+/// A key that leads to records may not occur twice unless the records of both are sent.
+#[test]
+fn a_key_that_occurs_twice_loses_no_record() {
+    let detail = Format::Envelopes { detail: path(&["detail"]) };
+    let lines = Format::JsonValues { paths: vec![path(&["m"])] };
+    let nested = Format::JsonValues { paths: vec![path(&["a", "m"])] };
+    let control =
+        r#"{"messageType":"CONTROL_MESSAGE","messageType":"DATA_MESSAGE","logEvents":[{"message":"A"}]}"#;
+    for (text, format) in [
+        (r#"{"logEvents":[{"message":"A"}],"logEvents":[{"message":"B"}]}"#, &MESSAGES),
+        (r#"{"logEvents":[{"message":"A"}],"\u006cogEvents":[{"message":"B"}]}"#, &EVENTS),
+        (r#"{"logEvents":null,"logEvents":[{"message":"B"}]}"#, &MESSAGES),
+        (r#"{"logEvents":[{"message":"A","message":"B"}]}"#, &MESSAGES),
+        (control, &MESSAGES),
+        (r#"{"detail":{"x":"A"},"detail":{"x":"B"}}"#, &detail),
+        (r#"{"detail":null,"detail":{"x":"B"}}"#, &detail),
+        (r#"{"m":"A","m":"B"}"#, &lines),
+        (r#"{"a":{"m":"A"},"a":{"m":"B"}}"#, &nested),
+    ] {
+        let decoded = decode(text, format);
+        assert!(
+            matches!(decoded.result, Err(Error::BadDocument { number: 1, .. })),
+            "{text}: {:?}",
+            decoded.result
+        );
+        assert_eq!((decoded.records.len(), decoded.empty), (0, 0), "{text}");
+    }
+    // Keys beside the records may.
+    assert_eq!(bodies(r#"{"n":1,"detail":{"x":1,"x":2},"n":2}"#, &detail), [r#"{"x":1,"x":2}"#]);
+    for format in [
+        Format::ExtractedJson { keys: path(&["m"]) },
+        Format::Json { path: path(&["m"]) },
+        Format::WholeJson { path: path(&["m"]) },
+    ] {
+        assert_eq!(decode(r#"{"m":["A"],"m":["B"]}"#, &format).records.len(), 2, "{format:?}");
+    }
+}
+
+#[test]
+fn the_records_at_all_paths_are_read() {
+    let others = Others {
+        paths: vec![path(&["detail"]), path(&["Records"]), path(&["detail", "x"])],
+        ..Others::default()
+    };
+    let format = Format::Or { format: Format::Json { path: path(&["none"]) }.into(), others: others.into() };
+    assert_eq!(
+        bodies(r#"{"Records":[{"x":1},{"x":2}],"detail":{"x":3}}"#, &format),
+        [r#"{"x":3}"#, r#"{"x":1}"#, r#"{"x":2}"#]
+    );
+    assert_eq!(bodies(r#"{"Records":[{"x":1}],"detail":null}"#, &format), [r#"{"x":1}"#]);
 }
 
 #[test]

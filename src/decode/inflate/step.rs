@@ -1,4 +1,4 @@
-//! What one call of a decompressor did.
+//! The result of one call of a decompressor.
 
 use super::super::Error;
 

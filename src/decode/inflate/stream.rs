@@ -3,7 +3,7 @@
 use flate2::{Decompress, FlushDecompress, Status};
 use zstd::stream::raw::{DParameter, Decoder as Frames, InBuffer, Operation, OutBuffer};
 
-use super::zstd_header::Header;
+use super::zstd_header::{Frame, Header};
 use super::{Step, zstd_header};
 use crate::base::limits::{KIB, ZSTD_WINDOW_LOG_MAX};
 use crate::decode::memory::Charge;
@@ -87,6 +87,8 @@ pub(super) struct Zstd {
     any: bool,
     /// The largest window so far: the library keeps it from frame to frame.
     window: Charge,
+    /// Bytes of the frame's content that are still to come, as its header says. None if it does not say.
+    left: Option<u64>,
 }
 
 enum State {
@@ -108,7 +110,8 @@ impl Zstd {
             |error: std::io::Error| Error::SetUp { compression: Compression::Zstd, cause: error.to_string() };
         let mut frames = Frames::new().map_err(set_up)?;
         frames.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX)).map_err(set_up)?;
-        Ok(Zstd { frames, state: BETWEEN, consumed: 0, frame_start: 0, any: false, window: account.charge() })
+        let window = account.charge();
+        Ok(Zstd { frames, state: BETWEEN, consumed: 0, frame_start: 0, any: false, window, left: None })
     }
 
     /// See [`Step`].
@@ -163,7 +166,8 @@ impl Zstd {
 
     /// Charges the library's memory for the frame.
     fn admit(&mut self, header: Header) -> Result<(), Error> {
-        let Header::Window(window) = header else { return Err(self.garbage()) };
+        let Header::Frame(Frame { window, content }) = header else { return Err(self.garbage()) };
+        self.left = content;
         let max = 1 << ZSTD_WINDOW_LOG_MAX;
         if window > max {
             return Err(Error::WindowTooLarge { offset: self.frame_start, window, max });
@@ -176,10 +180,13 @@ impl Zstd {
         if input.is_empty() && !pending {
             return Step::on(0, 0);
         }
-        // The wanted input ends with the next block's header. Given separately, a bad header cannot ruin the block
-        // before it: a call that fails has no output.
-        let block = if wanted > BLOCK_HEADER { wanted - BLOCK_HEADER } else { wanted.max(1) };
-        self.run(&input[..input.len().min(block)], window)
+        // The wanted input ends with the next block's header, or with the frame. Given separately, a bad header or end
+        // cannot ruin what is before it: a call that fails has no output. The bytes of an uncompressed block are passed
+        // on as they come, so the last ones are given one by one, and none together with those beyond the length that
+        // the frame has given: what a damaged frame gives must not depend on chunks.
+        let block = if wanted > BLOCK_HEADER { wanted - BLOCK_HEADER } else { 1 };
+        let content = self.left.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX).max(1));
+        self.run(&input[..input.len().min(block).min(content)], window)
     }
 
     fn run(&mut self, input: &[u8], window: &mut [u8]) -> Step {
@@ -189,6 +196,7 @@ impl Zstd {
             Ok(wanted) => {
                 let pending = to.pos() == to.capacity();
                 self.any |= wanted == 0;
+                self.left = self.left.map(|left| left.saturating_sub(to.pos() as u64));
                 self.state = if wanted == 0 { BETWEEN } else { State::Frame { wanted, pending } };
                 Step::on(from.pos(), to.pos())
             }

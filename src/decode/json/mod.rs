@@ -14,7 +14,7 @@ pub(super) mod walk;
 mod white;
 
 use super::partial::{Limit, Partial};
-use super::{Error, Newlines, Record};
+use super::{Error, Newlines, Record, Sink};
 use key::Key;
 use scan::{Fault, Value};
 
@@ -55,13 +55,13 @@ pub(super) enum Found<'t> {
 }
 
 /// Receives the results.
-pub(super) type Sink<'s> = dyn FnMut(Found<'_>) + 's;
+pub(super) type Take<'s> = dyn FnMut(Found<'_>) + 's;
 
 /// Receives the results of a splitter without a path, which finds records only.
-pub(super) fn records<'s>(sink: &'s mut dyn FnMut(Record<'_>)) -> impl FnMut(Found<'_>) + 's {
+pub(super) fn records<'s>(sink: &'s mut dyn Sink) -> impl FnMut(Found<'_>) + 's {
     |found| {
         if let Found::Record(record) = found {
-            sink(record);
+            sink.record(record);
         }
     }
 }
@@ -131,7 +131,7 @@ impl Json {
     }
 
     /// Takes the next bytes of the text, which start at `offset` in it.
-    pub fn push(&mut self, data: &[u8], offset: u64, sink: &mut Sink<'_>) -> Result<(), Error> {
+    pub fn push(&mut self, data: &[u8], offset: u64, sink: &mut Take<'_>) -> Result<(), Error> {
         self.offset = offset;
         self.begun = self.begun.map(|_| 0);
         let mut pos = 0;
@@ -151,7 +151,7 @@ impl Json {
     }
 
     /// Ends the text, which has `length` bytes.
-    pub fn finish(&mut self, length: u64, sink: &mut Sink<'_>) -> Result<(), Error> {
+    pub fn finish(&mut self, length: u64, sink: &mut Take<'_>) -> Result<(), Error> {
         self.offset = length;
         if let Place::Inside { value, around: Around::Top, .. } = &self.place
             && value.is_scalar()
@@ -169,7 +169,7 @@ impl Json {
         around: Around,
         data: &[u8],
         pos: usize,
-        sink: &mut Sink<'_>,
+        sink: &mut Take<'_>,
     ) -> Result<usize, Error> {
         let byte = data[pos];
         match (byte, around) {
@@ -220,7 +220,7 @@ impl Json {
     }
 
     /// `data` ends with the object's last bracket.
-    fn leave_object(&mut self, level: usize, data: &[u8], sink: &mut Sink<'_>) -> Result<(), Error> {
+    fn leave_object(&mut self, level: usize, data: &[u8], sink: &mut Take<'_>) -> Result<(), Error> {
         if level > 0 {
             self.place = Place::Between(Around::Object(level - 1));
             return Ok(());
@@ -232,10 +232,18 @@ impl Json {
         }
     }
 
-    /// The path leads somewhere in this document, so nothing of it needs to be kept.
-    fn path_is_found(&mut self) {
+    /// The path leads somewhere in this document, so nothing of it needs to be kept. What is before it is bounded as if
+    /// it had been kept, so that the document's chunks make no difference.
+    fn path_is_found(&mut self, pos: usize) -> Result<(), Error> {
+        let read = self.read_of_document(pos);
         self.begun = None;
         self.document.truncate(0);
+        self.document.check_length(read)
+    }
+
+    /// Bytes of the document before `pos`, as long as its path has not been found.
+    fn read_of_document(&self, pos: usize) -> usize {
+        self.begun.map_or(0, |begun| self.document.held().len() + pos.saturating_sub(begun))
     }
 
     fn key(&mut self, data: &[u8], pos: usize) -> usize {
@@ -271,14 +279,15 @@ impl Json {
                 let part = if wanted && last && byte != b'n' { Part::Record } else { Part::Member };
                 let pos = self.enter(byte, pos, part, Around::Object(level))?;
                 if wanted && last {
-                    self.empty_documents += u64::from(part == Part::Member && self.begun.is_some());
-                    self.path_is_found();
+                    let is_first = self.begun.is_some();
+                    self.path_is_found(pos)?;
+                    self.empty_documents += u64::from(part == Part::Member && is_first);
                 }
                 return Ok(pos);
             }
         }
         if last {
-            self.path_is_found();
+            self.path_is_found(pos)?;
         }
         Ok(pos + 1)
     }
@@ -289,7 +298,7 @@ impl Json {
         Ok(pos)
     }
 
-    fn inside(&mut self, data: &[u8], pos: usize, sink: &mut Sink<'_>) -> Result<usize, Error> {
+    fn inside(&mut self, data: &[u8], pos: usize, sink: &mut Take<'_>) -> Result<usize, Error> {
         let Place::Inside { value, part, .. } = &mut self.place else { return Ok(pos) };
         let part = *part;
         match value.advance(data, pos) {
@@ -304,7 +313,7 @@ impl Json {
     }
 
     /// `piece`, which ends at `end`, is the last of the current value.
-    fn end_value(&mut self, piece: &[u8], end: usize, sink: &mut Sink<'_>) -> Result<(), Error> {
+    fn end_value(&mut self, piece: &[u8], end: usize, sink: &mut Take<'_>) -> Result<(), Error> {
         let Place::Inside { value, part, around } = &self.place else { return Ok(()) };
         let (is_scalar, part, around) = (value.is_scalar(), *part, *around);
         self.place = Place::Between(around);
@@ -337,8 +346,7 @@ impl Json {
 
     /// A document over the bound fails as such first, however it was cut into chunks.
     fn bad(&self, pos: usize, cause: &'static str) -> Error {
-        let read = self.begun.map_or(0, |begun| self.document.held().len() + pos.saturating_sub(begun));
-        if let Err(error) = self.document.check_length(read) {
+        if let Err(error) = self.document.check_length(self.read_of_document(pos)) {
             return error;
         }
         Error::BadJson { offset: self.offset + pos as u64, cause }

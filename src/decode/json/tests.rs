@@ -15,7 +15,11 @@ struct Splitted {
 }
 
 fn split_in(text: &[u8], path: &[&str], size: usize) -> Splitted {
-    let mut json = Json::new(path.iter().map(|&key| key.to_owned()).collect(), 1 << 20);
+    split_within(1 << 20, text, path, size)
+}
+
+fn split_within(max: usize, text: &[u8], path: &[&str], size: usize) -> Splitted {
+    let mut json = Json::new(path.iter().map(|&key| key.to_owned()).collect(), max);
     let (mut records, mut others) = (Vec::new(), Vec::new());
     let text_of = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let mut sink = |found: Found<'_>| match found {
@@ -44,6 +48,37 @@ fn records_of(text: &str, path: &[&str]) -> Vec<String> {
     let splitted = split(text, path);
     assert_eq!(splitted.result, Ok(()), "{text}");
     splitted.records
+}
+
+/// Whatever comes before the path, and whatever is wrong behind it.
+#[test]
+fn a_long_beginning_of_a_document_is_refused_however_it_is_cut() {
+    let member = r#""another":{"x":[1,2]}"#;
+    for path in [&["r"][..], &["r", "s"]] {
+        for end in [
+            r#"[1,"x",{}]}"#,
+            r#""value"}"#,
+            "null}",
+            "{}}",
+            r#"{"s":[1]}}"#,
+            r#"{"s":"v"}}"#,
+            "[1",
+            "tru",
+            "]",
+        ] {
+            let text = format!(r#"{{"a":1}}{{{member},"r":{end}"#);
+            for max in 8..text.len() {
+                let whole = split_within(max, text.as_bytes(), path, text.len());
+                for size in 1..text.len() {
+                    assert_eq!(
+                        split_within(max, text.as_bytes(), path, size),
+                        whole,
+                        "{text} within {max} by {size}"
+                    );
+                }
+            }
+        }
+    }
 }
 
 #[test]
@@ -83,7 +118,8 @@ fn documents_without_the_path_are_given_whole() {
 fn line_ends_in_a_record_are_told_to_be_insignificant() {
     let mut json = Json::new(Vec::new(), 100);
     let mut newlines = Vec::new();
-    json.push(b"{\n\"a\":1}", 0, &mut records(&mut |record| newlines.push(record.newlines))).unwrap();
+    json.push(b"{\n\"a\":1}", 0, &mut records(&mut |record: Record<'_>| newlines.push(record.newlines)))
+        .unwrap();
     assert_eq!(newlines, [Newlines::Insignificant]);
 }
 

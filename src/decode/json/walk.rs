@@ -40,7 +40,8 @@ pub(in crate::decode) fn elements(value: &[u8]) -> Option<Elements<'_>> {
     Walk::new(value, b'[').map(Elements)
 }
 
-/// The value at a path of keys, including `null`.
+/// The value at a path of keys, including `null`. A key of the path that occurs twice is a fault: one of its values would be
+/// lost.
 pub(in crate::decode) fn at<'d>(document: &'d [u8], path: &[String]) -> Result<Option<&'d [u8]>, Fault> {
     let mut value = document;
     for wanted in path {
@@ -52,14 +53,28 @@ pub(in crate::decode) fn at<'d>(document: &'d [u8], path: &[String]) -> Result<O
     Ok(Some(value))
 }
 
-/// The value of a member; the first of several with the same key.
+/// The value of a member. It is a fault if there are several with the key.
 pub(in crate::decode) fn member<'d>(value: &'d [u8], wanted: &str) -> Result<Option<&'d [u8]>, Fault> {
     let mut found = None;
     for member in members(value).into_iter().flatten() {
         let member = member?;
-        if found.is_none() && member.is(wanted) {
-            found = Some(member.value);
+        if member.is(wanted) && found.replace(member.value).is_some() {
+            return Err(repeated());
         }
+    }
+    Ok(found)
+}
+
+/// The fault of a key that occurs twice, where only one value is read: which of the two counts would be a guess.
+pub(in crate::decode) fn repeated() -> Fault {
+    Fault { at: 0, cause: "the key of its records occurs twice in one object" }
+}
+
+/// True if there is such a member, once or several times.
+pub(in crate::decode) fn has(value: &[u8], wanted: &str) -> Result<bool, Fault> {
+    let mut found = false;
+    for member in members(value).into_iter().flatten() {
+        found |= member?.is(wanted);
     }
     Ok(found)
 }

@@ -44,7 +44,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::partial::{Held, Limit};
-use super::{Account, Bounds, Error, Newlines, Record, Signs};
+use super::{Account, Bounds, Error, Newlines, Record, Signs, Sink};
 use bad::bad;
 
 /// Collects an object, and reads it when it is complete.
@@ -79,7 +79,7 @@ impl Parquet {
     }
 
     /// Ends and reads the object. All rows before the first damage are passed to `sink`.
-    pub fn finish(&mut self, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
+    pub fn finish(&mut self, sink: &mut dyn Sink) -> Result<(), Error> {
         let object = Bytes::from(self.object.take());
         if object.is_empty() {
             return Ok(());
@@ -90,7 +90,7 @@ impl Parquet {
             unseen.take().map_or(Ok(()), |signs| signs.check_row(bytes))?;
             self.json_bytes += bytes.len() as u64;
             super::inflate::check_expansion(compressed, self.json_bytes, self.bounds.expansion_ratio_max)?;
-            sink(Record::new(bytes, Newlines::Absent));
+            sink.record(Record::new(bytes, Newlines::Absent));
             Ok(())
         };
         // The library's decoders index and unwrap according to a corrupt page: their panics are corruption like any

@@ -14,6 +14,7 @@ use super::claims::Claims;
 use super::codec::Codec;
 use super::header::{self, Header, Kind};
 use crate::base::limits::PARQUET_ROW_VALUES_MAX;
+use crate::base::locks::lock;
 use crate::decode::inflate::check_expansion;
 use crate::decode::memory::Charge;
 use crate::decode::{Account, Bounds, Error};
@@ -75,7 +76,7 @@ impl Room {
     }
 
     fn charge(&self) -> MutexGuard<'_, Charge> {
-        self.charge.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.charge)
     }
 }
 

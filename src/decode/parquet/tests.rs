@@ -15,7 +15,7 @@ fn decode_in(object: &[u8], format: Format, bounds: Bounds, size: usize) -> (Vec
     loop {
         let chunk = chunks.next().unwrap_or_default();
         let last = chunks.peek().is_none();
-        let result = decoder.push(chunk, last, &mut scratch, &mut |record| {
+        let result = decoder.push(chunk, last, &mut scratch, &mut |record: crate::decode::Record<'_>| {
             assert_eq!(record.newlines, Newlines::Absent);
             records.push(String::from_utf8(record.bytes.to_vec()).unwrap());
         });

@@ -4,19 +4,23 @@
 //! without a branch per byte, which bytes are escaped, which are inside strings, and how many brackets open and close
 //! outside of them. Only a block in which the value may end is checked bracket by bracket.
 //!
-//! The masks use AVX-512, AVX2 or SSE2 if the processor has them (detected at run time), else single bytes. All give
+//! The masks use AVX-512, AVX2 or SSE2 on x86-64 (detected at run time), NEON on AArch64, else single bytes. All give
 //! the same result as [`naive`], which the tests compare them with.
 
 mod container;
 #[cfg(test)]
 mod naive;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 #[cfg_attr(
-    target_arch = "x86_64",
+    any(target_arch = "x86_64", target_arch = "aarch64"),
     allow(dead_code, reason = "used on other processors, and tested everywhere")
 )]
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
+
+use std::ops::Range;
 
 use container::{BLOCK, Masks};
 
@@ -32,12 +36,37 @@ impl Container {
     }
 }
 
+/// Appends the positions of the line feeds in this part of `data`.
+pub fn line_feeds(data: &[u8], part: Range<usize>, found: &mut Vec<usize>) {
+    let (from, Some(text)) = (part.start, data.get(part)) else { return };
+    // Vector instructions take whole blocks.
+    let whole = text.len() - text.len() % BLOCK;
+    let searched = if find_line_feeds(&text[..whole], from, found) { whole } else { 0 };
+    found.extend(memchr::memchr_iter(b'\n', &text[searched..]).map(|at| from + searched + at));
+}
+
+/// Appends `from` plus the position of each line feed, if the processor has the instructions for it.
+#[cfg(target_arch = "x86_64")]
+fn find_line_feeds(blocks: &[u8], from: usize, found: &mut Vec<usize>) -> bool {
+    x86::line_feeds(blocks, from, found)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn find_line_feeds(_blocks: &[u8], _from: usize, _found: &mut Vec<usize>) -> bool {
+    false
+}
+
 #[cfg(target_arch = "x86_64")]
 fn dispatch(container: &mut Container, data: &[u8]) -> Option<usize> {
     x86::scan(container, data)
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "aarch64")]
+fn dispatch(container: &mut Container, data: &[u8]) -> Option<usize> {
+    neon::scan(container, data)
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn dispatch(container: &mut Container, data: &[u8]) -> Option<usize> {
     portable::scan(container, data)
 }
@@ -49,12 +78,13 @@ mod tests {
     use super::*;
 
     pub type Scan = fn(&mut Container, &[u8]) -> Option<usize>;
+    pub type Find = fn(&[u8], usize, &mut Vec<usize>);
 
     fn implementations() -> Vec<(&'static str, Scan)> {
-        let mut all: Vec<(&'static str, Scan)> = vec![("portable", portable::scan), ("chosen", dispatch)];
+        let all: [(&'static str, Scan); 2] = [("portable", portable::scan), ("chosen", dispatch)];
         #[cfg(target_arch = "x86_64")]
-        all.extend(x86::implementations());
-        all
+        let all = all.into_iter().chain(x86::implementations());
+        all.into_iter().collect()
     }
 
     /// The end that every implementation finds, in one piece and cut at every given place.
@@ -85,6 +115,29 @@ mod tests {
         assert_eq!(end(br#"{"a\"}":"\\"}{"#, &[]), Some(13));
         assert_eq!(end(b"[[]", &[1, 2]), None);
         assert_eq!(end(b"", &[]), None);
+    }
+
+    proptest! {
+        /// Naive version: one byte after another.
+        #[test]
+        fn line_feeds_agree_with_the_naive_version(
+            text in prop::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..400), from in 0usize..70, short in 0usize..70,
+        ) {
+            let part = from.min(text.len())..text.len().saturating_sub(short).max(from.min(text.len()));
+            let naive: Vec<usize> = part.clone().filter(|at| text[*at] == b'\n').collect();
+            let mut found = Vec::new();
+            line_feeds(&text, part.clone(), &mut found);
+            prop_assert_eq!(&found, &naive);
+            #[cfg(target_arch = "x86_64")]
+            for (name, find) in x86::finders() {
+                let blocks = &text[part.clone()];
+                let blocks = &blocks[..blocks.len() - blocks.len() % BLOCK];
+                let mut found = Vec::new();
+                find(blocks, part.start, &mut found);
+                let within = naive.iter().copied().filter(|at| *at < part.start + blocks.len());
+                prop_assert_eq!(found, within.collect::<Vec<_>>(), "{}", name);
+            }
+        }
     }
 
     #[test]

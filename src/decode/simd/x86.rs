@@ -82,11 +82,7 @@ fn avx2(container: &mut Container, data: &[u8]) -> Option<usize> {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn masks_avx2(block: &[u8; BLOCK]) -> Masks {
-    let [low, high] = [0, 32].map(|at| {
-        let half: &[u8; 32] = block[at..at + 32].try_into().unwrap_or(&[0; 32]);
-        // SAFETY: 32 bytes are read from an array of 32; the load needs no alignment.
-        unsafe { _mm256_loadu_si256(half.as_ptr().cast::<__m256i>()) }
-    });
+    let [low, high] = halves(block);
     let equal = |a: __m256i, b: __m256i, byte: u8| {
         let wanted = _mm256_set1_epi8(byte as i8);
         let bits = |half| u64::from(_mm256_movemask_epi8(_mm256_cmpeq_epi8(half, wanted)) as u32);
@@ -141,4 +137,74 @@ fn masks_sse2(block: &[u8; BLOCK]) -> Masks {
         opens: equal(braces, b'{'),
         closes: equal(braces, b'}'),
     }
+}
+
+/// Appends `from` plus the position of each line feed in these whole blocks. Returns false, having done nothing, without
+/// AVX2.
+pub fn line_feeds(blocks: &[u8], from: usize, found: &mut Vec<usize>) -> bool {
+    if has_avx512() {
+        // SAFETY: `has_avx512` has found the feature.
+        unsafe { line_feeds_avx512(blocks, from, found) };
+    } else if has_avx2() {
+        // SAFETY: `has_avx2` has found the feature.
+        unsafe { line_feeds_avx2(blocks, from, found) };
+    } else {
+        return false;
+    }
+    true
+}
+
+/// All versions that this processor can run, by name.
+#[cfg(test)]
+pub fn finders() -> Vec<(&'static str, super::tests::Find)> {
+    let mut all: Vec<(&'static str, super::tests::Find)> = Vec::new();
+    if has_avx2() {
+        // SAFETY: `has_avx2` has found the feature.
+        all.push(("avx2", |blocks, from, found| unsafe { line_feeds_avx2(blocks, from, found) }));
+    }
+    if has_avx512() {
+        // SAFETY: `has_avx512` has found the feature.
+        all.push(("avx512", |blocks, from, found| unsafe { line_feeds_avx512(blocks, from, found) }));
+    }
+    all
+}
+
+#[target_feature(enable = "avx512bw")]
+fn line_feeds_avx512(blocks: &[u8], from: usize, found: &mut Vec<usize>) {
+    each_bit(blocks, from, found, |block| {
+        // SAFETY: 64 bytes are read from an array of 64; the load needs no alignment.
+        let block = unsafe { _mm512_loadu_si512(block.as_ptr().cast()) };
+        _mm512_cmpeq_epi8_mask(block, _mm512_set1_epi8(b'\n' as i8))
+    });
+}
+
+#[target_feature(enable = "avx2")]
+fn line_feeds_avx2(blocks: &[u8], from: usize, found: &mut Vec<usize>) {
+    each_bit(blocks, from, found, |block| {
+        let [low, high] = halves(block);
+        let wanted = _mm256_set1_epi8(b'\n' as i8);
+        let bits = |half| u64::from(_mm256_movemask_epi8(_mm256_cmpeq_epi8(half, wanted)) as u32);
+        bits(low) | bits(high) << 32
+    });
+}
+
+#[inline(always)]
+fn each_bit(blocks: &[u8], from: usize, found: &mut Vec<usize>, mask: impl Fn(&[u8; BLOCK]) -> u64) {
+    for (number, block) in blocks.as_chunks::<BLOCK>().0.iter().enumerate() {
+        let mut bits = mask(block);
+        while bits != 0 {
+            found.push(from + number * BLOCK + bits.trailing_zeros() as usize);
+            bits &= bits - 1;
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn halves(block: &[u8; BLOCK]) -> [__m256i; 2] {
+    [0, 32].map(|at| {
+        let half: &[u8; 32] = block[at..at + 32].try_into().unwrap_or(&[0; 32]);
+        // SAFETY: 32 bytes are read from an array of 32; the load needs no alignment.
+        unsafe { _mm256_loadu_si256(half.as_ptr().cast::<__m256i>()) }
+    })
 }

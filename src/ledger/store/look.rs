@@ -2,10 +2,11 @@
 //! collector.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::named_params;
 
+use super::counts::Pauses;
 use super::sql::has;
 use super::{COLUMNS, Store, classified, gave};
 use crate::ledger::open_error::OpenError;
@@ -16,6 +17,7 @@ use crate::ledger::sent::Sent;
 /// A ledger that is only read.
 #[derive(Debug)]
 pub struct Look {
+    path: PathBuf,
     store: Store,
     /// The query for the entries of one place.
     of_place: String,
@@ -39,16 +41,16 @@ impl Look {
     pub fn open(path: &Path, destinations: Option<&str>) -> Result<Look, OpenError> {
         let store = Store::open_existing(path)?;
         let of_place = question(&store, destinations).map_err(|source| classified(path, source))?;
-        Ok(Look { store, of_place })
+        Ok(Look { path: path.to_owned(), store, of_place })
     }
 
     /// The entries of a place, without their events by table.
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn rows(&self, place: &Place) -> rusqlite::Result<Vec<Row>> {
+    pub fn rows(&self, place: &Place) -> Result<Vec<Row>, OpenError> {
         let place = named_params! {":input": place.input, ":bucket": place.bucket, ":key": place.key};
-        self.store.select(&self.of_place, place)
+        self.store.select(&self.of_place, place).map_err(|source| classified(&self.path, source))
     }
 
     /// The buckets that have entries, with the first and last key of each input.
@@ -71,6 +73,14 @@ impl Look {
     /// If the file cannot be read.
     pub fn sent(&self, from: i64, to: i64) -> rusqlite::Result<Vec<Sent>> {
         self.store.sent(from, to)
+    }
+
+    /// See [`Store::pauses`].
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn pauses(&self, from: i64, to: i64) -> rusqlite::Result<HashMap<String, Pauses>> {
+        self.store.pauses(from, to)
     }
 
     /// At most `limit` objects that have events for a table and were recorded from `from` until `to`, in seconds since

@@ -53,7 +53,7 @@ impl Store {
             return Ok(Vec::new());
         }
         let refused = format!("deaths >= {DEATHS_MAX} AND {FILTER}");
-        self.suspects_that(&refused, named_params! {":input": filter.input, ":part": filter.part})
+        self.suspects_that(&refused, filter.parameters().as_slice())
     }
 
     /// True if it is still known. `ledger forget` may have removed it.
@@ -74,7 +74,7 @@ impl Store {
         let refused = self.refused(filter)?.len();
         if self.has_suspects()? {
             let sql = format!("DELETE FROM suspects WHERE {FILTER}");
-            self.connection.execute(&sql, named_params! {":input": filter.input, ":part": filter.part})?;
+            self.connection.execute(&sql, filter.parameters().as_slice())?;
         }
         Ok(refused)
     }

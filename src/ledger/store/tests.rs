@@ -93,13 +93,18 @@ fn entries_are_listed_and_forgotten_by_input_and_part() {
     let mut other = row("logs/100%_a", 1, true);
     other.place.input = "2".into();
     store.write(&[row("logs/a", 1, true), row("data/b", 1, true), other]).unwrap();
-    let filter = |input: &str, part: &str| Filter { input: input.into(), part: part.into() };
+    let filter = |input: &str, part: &str| Filter { input: input.into(), part: part.into(), exact: false };
     assert_eq!(keys(&store, &filter("", "s3://b/logs/")), ["logs/100%_a", "logs/a"]);
     assert_eq!(keys(&store, &filter("2", "")), ["logs/100%_a"]);
     assert_eq!(keys(&store, &filter("", "%")), ["logs/100%_a"], "no pattern, only text");
     assert_eq!(store.list(&filter("", ""), 1).unwrap().len(), 1);
     assert_eq!(store.forget(&filter("2", "data")).unwrap(), 0);
     assert_eq!(store.forget(&filter("1", "data")).unwrap(), 1);
+    let exact = |part: &str| Filter { exact: true, ..filter("1", part) };
+    store.write(&[row("logs/a.old", 1, true)]).unwrap();
+    assert_eq!(store.forget(&exact("logs/a")).unwrap(), 0, "the whole address");
+    assert_eq!(store.forget(&exact("s3://b/logs/a")).unwrap(), 1);
+    assert_eq!(keys(&store, &filter("1", "")), ["logs/a.old"], "not what begins like it");
     assert_eq!(store.forget(&Filter::default()).unwrap(), 2);
     assert!(all(&store).is_empty());
 }

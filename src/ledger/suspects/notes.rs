@@ -10,14 +10,13 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use jiff::Timestamp;
-
+use crate::base::runtime::clock;
 use crate::ledger::in_work::Name;
 use crate::ledger::private;
 use crate::ledger::row::{Identity, Place};
 
-/// A slot: whether it is in use, the length of the note, the note. Keys are at most 1 KiB.
-const SLOT_BYTES: usize = 2048;
+/// Bytes of a slot: whether it is in use, the length of the note, the note. Keys are at most 1 KiB.
+pub const SLOT_BYTES: usize = 2048;
 const HEADER_BYTES: usize = 3;
 /// The first slot names the run of the notes.
 const FIRST: usize = 1;
@@ -73,7 +72,7 @@ pub fn take_over(
         own = own.or(Some(file));
     }
     let file = own.ok_or_else(|| io::Error::other("too many processes use this directory"))?;
-    let run = format!("{} {}", Timestamp::now(), std::process::id());
+    let run = format!("{} {}", clock::timestamp(), std::process::id());
     let mut first = vec![FREE];
     append(&mut first, run.as_bytes());
     file.write_all_at(&first, 0)?;

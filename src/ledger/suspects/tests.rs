@@ -1,10 +1,9 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crossbeam_channel::unbounded;
-
 use super::super::store::Filter;
 use super::*;
+use crate::base::runtime::channel::unbounded;
 
 fn place(key: &str) -> Place {
     Place { input: "1".into(), bucket: "b".into(), key: key.into() }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::parts::tags;
 use super::{Parts, Reads};
 use crate::settings::Credentials;
 use crate::setup::arn::{account_of, role_in};
@@ -80,7 +81,8 @@ fn add_role(parts: &mut Parts, arn: &str, id: &str, policy: &str, credentials: &
     if credentials.external_id.is_some() {
         parts.parameter(
             "ExternalId",
-            json!({"Type": "String", "MinLength": 2, "Description": "aws_external_id of the configuration"}),
+            json!({"Type": "String", "MinLength": 2, "NoEcho": true,
+                   "Description": "aws_external_id of the configuration"}),
         );
         trust["Condition"] = json!({"StringEquals": {"sts:ExternalId": {"Ref": "ExternalId"}}});
     }
@@ -89,6 +91,7 @@ fn add_role(parts: &mut Parts, arn: &str, id: &str, policy: &str, credentials: &
         json!({"Type": "AWS::IAM::Role", "Properties": {
             "RoleName": name,
             "Path": path,
+            "Tags": tags(),
             "Description": "Assumed by aws-to-devo",
             "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]},
             "ManagedPolicyArns": [{"Ref": policy}],

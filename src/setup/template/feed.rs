@@ -4,11 +4,14 @@
 
 use serde_json::{Value, json};
 
-use super::{Parts, arn_of, kept};
+use super::{Parts, arn_of, kept, tags};
 use crate::settings::Bucket;
-use crate::setup::Wishes;
 use crate::setup::needs::Queue;
 use crate::setup::writers::{self, Writer};
+use crate::setup::{Extras, Wishes};
+
+/// Services that read a trail's own objects.
+const TRAILS: [&str; 2] = ["aws_sqs_cloudtrail", "audit-events-all/audits_s3"];
 
 /// Adds buckets, rules and the queue's policy. Returns what the reader may read: objects and buckets.
 pub(super) fn add(parts: &mut Parts, queue: &Queue, stem: &str, wishes: &Wishes) -> (Vec<Value>, Vec<Value>) {
@@ -18,7 +21,7 @@ pub(super) fn add(parts: &mut Parts, queue: &Queue, stem: &str, wishes: &Wishes)
     }
     let own: Vec<&Bucket> = wishes.buckets.iter().filter(|bucket| bucket.belongs_to(&queue.input)).collect();
     if own.is_empty() {
-        return new_bucket(parts, queue, stem);
+        return new_bucket(parts, queue, stem, &wishes.extras);
     }
     let partition = queue.partition();
     let mut rules = Vec::new();
@@ -60,7 +63,7 @@ fn add_sender(parts: &mut Parts, queue: &Queue, stem: &str) {
     parts.resource(&format!("{stem}QueuePolicy"), queue_policy(stem, "events.amazonaws.com", &condition));
 }
 
-fn new_bucket(parts: &mut Parts, queue: &Queue, stem: &str) -> (Vec<Value>, Vec<Value>) {
+fn new_bucket(parts: &mut Parts, queue: &Queue, stem: &str, extras: &Extras) -> (Vec<Value>, Vec<Value>) {
     let (id, policy) = (format!("{stem}Bucket"), format!("{stem}QueuePolicy"));
     let mut properties = json!({
         "BucketEncryption": {"ServerSideEncryptionConfiguration": [
@@ -71,6 +74,15 @@ fn new_bucket(parts: &mut Parts, queue: &Queue, stem: &str) -> (Vec<Value>, Vec<
             "BlockPublicAcls": true, "BlockPublicPolicy": true, "IgnorePublicAcls": true, "RestrictPublicBuckets": true
         },
     });
+    properties["Tags"] = tags();
+    if let Some(days) = extras.expire_days {
+        properties["LifecycleConfiguration"] = json!({"Rules": [{
+            "Id": "expire",
+            "Status": "Enabled",
+            "ExpirationInDays": days,
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+        }]});
+    }
     let owner = json!({"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}});
     let mut bucket;
     if queue.is_fifo() {
@@ -96,12 +108,27 @@ fn new_bucket(parts: &mut Parts, queue: &Queue, stem: &str) -> (Vec<Value>, Vec<
     if !writers.is_empty() {
         parts.resource(&format!("{id}Policy"), bucket_policy(&id, &writers));
     }
+    if extras.trail && queue.services.iter().any(|service| TRAILS.contains(&service.as_str())) {
+        parts.resource(&format!("{stem}Trail"), trail(&id));
+    }
     parts.output(
         &format!("{id}Name"),
         json!({"Ref": id}),
         &format!("Have the logs of {} written here", queue.label),
     );
     (vec![json!({"Fn::Sub": format!("${{{id}.Arn}}/*")})], vec![arn_of(&id)])
+}
+
+/// A trail of all regions' management events. Its bucket must accept it before it is created.
+fn trail(bucket: &str) -> Value {
+    json!({"Type": "AWS::CloudTrail::Trail", "DependsOn": format!("{bucket}Policy"), "Properties": {
+        "S3BucketName": {"Ref": bucket},
+        "IsLogging": true,
+        "IsMultiRegionTrail": true,
+        "IncludeGlobalServiceEvents": true,
+        "EnableLogFileValidation": true,
+        "Tags": tags(),
+    }})
 }
 
 /// Sends every new object of a bucket to the queue.

@@ -23,6 +23,11 @@ pub(super) struct Reads {
     pub(super) buckets: Vec<Value>,
 }
 
+/// The tags of everything that costs money or grants access, by which its owner finds it.
+pub(super) fn tags() -> Value {
+    json!([{"Key": "usedBy", "Value": "aws-to-devo"}])
+}
+
 pub(super) fn arn_of(id: &str) -> Value {
     json!({"Fn::GetAtt": [id, "Arn"]})
 }

@@ -1,11 +1,14 @@
 //! How far a listing is delivered, as stored in the ledger for the next run.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::pages::Pages;
 use super::{Listing, Plan};
 use crate::ack::Ack;
-use crate::ledger::{Ledger, Mark, fingerprint};
+use crate::base::locks::lock;
+use crate::base::runtime::sync::Mutex;
+use crate::base::text::fingerprint;
+use crate::ledger::{Ledger, Mark};
 use crate::settings::Input;
 
 /// The source's part with the key after which the listing resumes.
@@ -55,11 +58,11 @@ impl Checkpoint {
     /// Begins a page, which is delivered when all shares of the returned work are. `up_to`: see
     /// [`Listing::checkpoint`].
     pub fn page(&self, up_to: String) -> Ack {
-        let number = self.0.pages.lock().unwrap_or_else(|e| e.into_inner()).begin(up_to);
+        let number = lock(&self.0.pages).begin(up_to);
         let own = Arc::clone(&self.0);
         Ack::open(move |outcome| {
             // Under the lock, which keeps the marks in order.
-            let mut pages = own.pages.lock().unwrap_or_else(|e| e.into_inner());
+            let mut pages = lock(&own.pages);
             if let Some(key) = pages.end(number, outcome) {
                 own.ledger.mark(Mark {
                     source: own.source.clone(),

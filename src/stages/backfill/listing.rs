@@ -1,10 +1,12 @@
 //! The pages of a plan's listing, in order.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::Plan;
 use crate::aws::{Error, ListObjects, Listed, S3};
 use crate::base::limits::S3_LIST_KEYS;
+use crate::base::locks::lock;
+use crate::base::runtime::sync::Mutex;
 
 /// The position of a listing. The next call retries a failed page.
 #[derive(Debug, Clone)]
@@ -34,7 +36,7 @@ impl Listing {
     /// Reads the first page, which shows whether there is anything, and keeps it for the first call.
     ///
     /// # Errors
-    /// Those of [`S3::list`].
+    /// The errors of [`S3::list`].
     pub fn begin(plan: Plan, s3: &S3) -> Result<Listing, Error> {
         let start_after = plan.start_after.clone();
         let mut listing =
@@ -68,7 +70,7 @@ impl Listing {
     /// The next keys in order; None if there are no more.
     ///
     /// # Errors
-    /// Those of [`S3::list`].
+    /// The errors of [`S3::list`].
     pub fn next_page(&mut self, s3: &S3) -> Result<Option<Vec<Listed>>, Error> {
         match self.ahead.take() {
             Some(page) => Ok(Some(page)),
@@ -91,15 +93,19 @@ impl Listing {
 
     fn read_page(&mut self, s3: &S3) -> Result<Vec<Listed>, Error> {
         if let Some(given) = &self.given {
-            let mut objects = given.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let mut objects = lock(&given.0);
             let page: Vec<Listed> =
                 std::iter::from_fn(|| objects.next()).take(S3_LIST_KEYS as usize).collect();
             self.ended = page.len() < S3_LIST_KEYS as usize;
             return Ok(page);
         }
-        let Plan { bucket, prefix, .. } = &*self.plan;
-        let page = s3.list(&ListObjects { bucket, prefix, start_after: &self.start_after })?;
-        self.ended = !page.truncated;
+        let Plan { bucket, prefix, exact, .. } = &*self.plan;
+        let mut page = s3.list(&ListObjects { bucket, prefix, start_after: &self.start_after })?;
+        if *exact {
+            // Keys are listed in order, so the key that is the prefix itself comes first.
+            page.objects.retain(|listed| listed.key == *prefix);
+        }
+        self.ended = *exact || !page.truncated;
         if let Some(last) = page.objects.last() {
             self.start_after.clone_from(&last.key);
         }

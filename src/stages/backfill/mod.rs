@@ -68,11 +68,11 @@ pub struct Settings {
 
 /// A running listing.
 pub struct Lister {
-    shared: Arc<Shared>,
+    shared: Arc<SharedListing>,
     lister: Crew,
 }
 
-struct Shared {
+struct SharedListing {
     settings: Settings,
     checkpoint: Checkpoint,
     feeder: Feeder,
@@ -96,7 +96,7 @@ impl Lister {
             telemetry: Arc::clone(&settings.telemetry),
             stop: settings.stop.clone(),
         };
-        let shared = Arc::new(Shared { settings, checkpoint, feeder });
+        let shared = Arc::new(SharedListing { settings, checkpoint, feeder });
         let own = Arc::clone(&shared);
         let mut lister = Crew::new();
         lister.spawn("list", move || run(&own))?;
@@ -119,7 +119,7 @@ impl Lister {
     }
 }
 
-fn run(shared: &Shared) {
+fn run(shared: &SharedListing) {
     let Settings { s3, stop, backfill, account, telemetry, .. } = &shared.settings;
     // Objects that need the account would fail without it, and not be retried by themselves.
     account.ask();
@@ -148,7 +148,7 @@ fn run(shared: &Shared) {
 }
 
 /// Starts the objects of `page`, which is delivered when they are. Returns false if stopped.
-fn put_on_the_way(shared: &Shared, listed: Listed, page: &Ack) -> bool {
+fn put_on_the_way(shared: &SharedListing, listed: Listed, page: &Ack) -> bool {
     let Settings { input, backfill, telemetry, .. } = &shared.settings;
     let verdict = backfill.listing.plan().verdict(&listed, input);
     backfill.tally.listed(&verdict, &listed);
@@ -180,14 +180,11 @@ fn put_on_the_way(shared: &Shared, listed: Listed, page: &Ack) -> bool {
 }
 
 /// Passes an object on. Returns false if stopped.
-fn collect(shared: &Shared, listed: Listed, service: Arc<Definition>, of_page: Share) -> bool {
+fn collect(shared: &SharedListing, listed: Listed, service: Arc<Definition>, of_page: Share) -> bool {
     let backfill = &shared.settings.backfill;
     let (size, tally) = (listed.size, Arc::clone(&backfill.tally));
     let object = object_of(&backfill.listing.plan().bucket, listed);
-    shared.feeder.put(object, service, move |outcome| {
-        tally.ended(outcome, size);
-        of_page.resolve(outcome);
-    })
+    shared.feeder.put(object, service, of_page.after(move |outcome| tally.ended(outcome, size)))
 }
 
 /// The object as an announcement would name it, so that the ledger recognizes it without a GET.

@@ -13,6 +13,8 @@ pub struct Plan {
     pub bucket: String,
     /// Only keys with this prefix; empty for all.
     pub prefix: String,
+    /// The prefix is a whole key: only that object.
+    pub exact: bool,
     /// Only keys after this one, in byte order; empty for all.
     pub start_after: String,
     /// Only objects written at this time or later, by `LastModified`.
@@ -64,19 +66,17 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{self, Environment};
+    use crate::config;
 
     const BOTH: &str = r#"
-        outputs: {console_1: {type: console}}
-        inputs:
           sqs_collector:
             id: "1"
             base_url: https://sqs.us-east-1.amazonaws.com/1/q
             services: {aws_sqs_vpc: {}, aws_sqs_waf: {}}"#;
 
     fn verdict(plan: &Plan, listed: &Listed) -> &'static str {
-        let loaded = config::parse(BOTH, std::path::Path::new(""), &Environment::here()).unwrap();
-        match plan.verdict(listed, &loaded.config.inputs[0]) {
+        let config = config::testing::of_inputs(BOTH);
+        match plan.verdict(listed, &config.inputs[0]) {
             Verdict::Collect(_) => "collect",
             Verdict::OutsideTime => "outside",
             Verdict::Skip => "skip",
@@ -98,6 +98,7 @@ mod tests {
         Plan {
             bucket: "b".to_owned(),
             prefix: String::new(),
+            exact: false,
             start_after: String::new(),
             from: from.map(at),
             to: to.map(at),

@@ -13,8 +13,7 @@ use crate::aws::provider::Provider;
 use crate::aws::proxy::Proxies;
 use crate::aws::{Client, Http};
 use crate::config;
-use crate::config::Environment;
-use crate::handoff::Source;
+use crate::handoff::TaskSource;
 use crate::handoff::schedule;
 use crate::handoff::schedule::Bounds;
 use crate::http::{self, Body, Request, Response, Server};
@@ -25,8 +24,6 @@ use crate::telemetry::Telemetry;
 const KEYS: usize = 24;
 const KEYS_PER_PAGE: usize = 2;
 const CONFIG: &str = r#"
-    outputs: {console_1: {type: console}}
-    inputs:
       sqs_collector:
         id: "1"
         base_url: https://sqs.us-east-1.amazonaws.com/1/q
@@ -53,6 +50,16 @@ impl Bucket {
         Bucket { server: server.unwrap(), calls }
     }
 
+    /// A bucket with these keys in one page; it reads no query.
+    fn with(keys: &[&str]) -> Bucket {
+        let contents = keys.iter().map(|key| contents(key)).collect::<String>();
+        let server = Server::start("bucket", (Ipv4Addr::LOCALHOST, 0).into(), 8, move |stream, _| {
+            // Errors are the client's: it disconnected.
+            let _ = http::serve(stream, |_| listed(true, &contents));
+        });
+        Bucket { server: server.unwrap(), calls: Arc::default() }
+    }
+
     fn calls(&self) -> Vec<String> {
         std::mem::take(&mut self.calls.lock().unwrap())
     }
@@ -68,11 +75,19 @@ fn answer(request: &Request, calls: &Mutex<Vec<String>>) -> Response {
     let after = request.target.split("start-after=").nth(1).unwrap_or("");
     calls.lock().unwrap().push(after.to_owned());
     let mut left = (0..KEYS).map(name).filter(|key| key.as_str() > after);
-    let page: String = left.by_ref().take(KEYS_PER_PAGE).map(|key| format!(
+    let page: String = left.by_ref().take(KEYS_PER_PAGE).map(|key| contents(&key)).collect();
+    listed(left.next().is_some(), &page)
+}
+
+fn contents(key: &str) -> String {
+    format!(
         "<Contents><Key>{key}</Key><LastModified>2026-10-12T17:50:30.000Z</LastModified><Size>1</Size></Contents>"
-    )).collect();
-    let truncated = left.next().is_some();
-    let body = format!("<ListBucketResult><IsTruncated>{truncated}</IsTruncated>{page}</ListBucketResult>");
+    )
+}
+
+fn listed(truncated: bool, contents: &str) -> Response {
+    let body =
+        format!("<ListBucketResult><IsTruncated>{truncated}</IsTruncated>{contents}</ListBucketResult>");
     Response { status: 200, headers: Vec::new(), body: Body::Owned(body.into_bytes()) }
 }
 
@@ -84,7 +99,7 @@ fn run(
     objects_max: usize,
     fails: Option<usize>,
 ) -> (BTreeSet<String>, bool) {
-    let config = config::parse(CONFIG, Path::new(""), &Environment::here()).unwrap().config;
+    let config = config::testing::of_inputs(CONFIG);
     let telemetry = Arc::new(Telemetry::of(&config, Arc::default()));
     let scope = Scope { role: Role::Backfill, outputs: vec![output.to_owned()], ..Scope::default() };
     let ledger = Ledger::open(directory, &scope, &telemetry).unwrap();
@@ -92,6 +107,7 @@ fn run(
     let plan = Plan {
         bucket: "logs".to_owned(),
         prefix: String::new(),
+        exact: false,
         start_after: String::new(),
         from: None,
         to: None,
@@ -120,7 +136,7 @@ fn run(
             continue;
         };
         taken += 1;
-        let Source::S3(object) = task.source else { panic!("a listing names objects") };
+        let TaskSource::S3(object) = task.source else { panic!("a listing names objects") };
         if taken > objects_max {
             stop.stop();
         } else if fails.is_some_and(|number| object.key == name(number)) {
@@ -178,4 +194,30 @@ fn another_output_gets_everything() {
     let (all, complete) = run(directory.path(), &bucket, "b", KEYS, None);
     assert!(complete);
     assert_eq!(all.len(), KEYS);
+}
+
+#[test]
+fn an_exact_key_is_one_object_and_none_that_begins_like_it() {
+    let keys = ["a b'$(c).gz", "a b'$(c).gz.old", "a b'$(c).gz/d"];
+    let bucket = Bucket::with(&keys);
+    let s3 = bucket.s3(&Stop::new());
+    let listed = |key: &str, exact| {
+        let plan = Plan {
+            bucket: "logs".to_owned(),
+            prefix: key.to_owned(),
+            exact,
+            start_after: String::new(),
+            from: None,
+            to: None,
+            service: String::new(),
+        };
+        let mut listing = Listing::begin(plan, &s3).unwrap();
+        let page = listing.next_page(&s3).unwrap().unwrap();
+        let rest = if exact { listing.next_page(&s3).unwrap() } else { None };
+        assert!(rest.is_none(), "the answer says that there is more, and it is not asked for");
+        page.into_iter().map(|listed| listed.key).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(keys[0], true), keys[..1]);
+    assert_eq!(listed("a b'$(c)", true), Vec::<String>::new());
+    assert_eq!(listed(keys[0], false), keys);
 }

@@ -2,14 +2,16 @@
 
 use std::cmp::Ordering as Order;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::job::Job;
 use crate::base::limits::DELAY_CHECK_INTERVAL;
+use crate::base::locks::lock;
+use crate::base::runtime::channel::{Receiver, Sender, unbounded};
+use crate::base::runtime::clock;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 use crate::base::stop::Stop;
 use crate::stages::fetch::part::PartJob;
 use crate::telemetry;
@@ -97,7 +99,7 @@ impl Delays {
     /// Passes on due items, until stopped; then jobs are dropped, and parts get a last attempt.
     pub fn run(&self, stop: &Stop) {
         while !stop.wait(DELAY_CHECK_INTERVAL) {
-            let now = Instant::now();
+            let now = clock::now();
             while let Some(what) = self.pop_due(now) {
                 self.hand_on(what);
             }
@@ -121,7 +123,7 @@ impl Delays {
         if waiting.is_stopped {
             return Some(what);
         }
-        waiting.late.push(Late { due: Instant::now() + wait, what });
+        waiting.late.push(Late { due: clock::now() + wait, what });
         None
     }
 
@@ -140,7 +142,7 @@ impl Delays {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
-
 use super::outage::Doubts;
 use super::part::Target;
 use super::parts::Parts;
 use super::settings::Settings;
+use crate::base::runtime::channel::Sender;
 use crate::handoff::Task;
 use crate::handoff::Work;
 use crate::handoff::schedule::Schedule;

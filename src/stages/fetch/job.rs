@@ -10,8 +10,7 @@ use super::outage::Attempts;
 use crate::ack::{Ack, Fate, Progress};
 use crate::base::object::Object;
 use crate::decode::Account;
-use crate::handoff::Work;
-use crate::handoff::{PullingId, Source};
+use crate::handoff::{PullingId, Work, WorkSource};
 use crate::ledger::{Case, Entry};
 use crate::services::Definition;
 
@@ -26,7 +25,7 @@ pub struct Job {
     pub ack: Ack,
     pub fate: Fate,
     pub pulled: Option<PullingId>,
-    pub case: Option<Case>,
+    pub case: Case,
     pub attempts: Attempts,
     /// It is left out if it was written before this time.
     pub not_before: Option<Timestamp>,
@@ -42,7 +41,7 @@ impl Job {
         let Job { object, service, input, ack, fate, pulled, case, .. } = self;
         let decoder = settings.decoder(&service, Account::within(&settings.decoders));
         Box::new(Work {
-            source: Source::S3(object),
+            source: WorkSource::S3(object),
             service,
             input,
             ack,
@@ -50,7 +49,7 @@ impl Job {
             decoder,
             progress,
             pulled,
-            case,
+            case: Some(case),
         })
     }
 }

@@ -6,13 +6,12 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::Receiver;
-
 use super::fetcher::{Fetcher, Large};
 use super::object::Begun;
 use crate::ack::Progress;
 use crate::aws::Error;
 use crate::base::limits::PART_BYTES;
+use crate::base::runtime::channel::Receiver;
 use crate::decode::{Account, Decoder};
 use crate::handoff::Again;
 use crate::stages::fetch::part::Target;
@@ -33,7 +32,7 @@ impl Fetcher {
 
     /// Runs until the other fetchers have ended.
     pub(super) fn begin_again(self, waiting: &Receiver<Large>) {
-        for large in waiting {
+        for large in waiting.iter() {
             if self.settings.stop.is_stopped() {
                 continue;
             }

@@ -22,21 +22,21 @@ mod stream;
 
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, never, select, unbounded};
-
-use crate::ack::{Ack, Ending, Outcome, Progress};
+use crate::ack::{Ack, Ending, Fate, Outcome, Progress};
 use crate::base::buffers::Buffer;
 use crate::base::crew::Crew;
 use crate::base::limits::{
     FETCH_SPARE_INTERVAL, FETCH_SPARES_MAX, FETCHERS_PER_SPARE, IDLE_CHECK_INTERVAL, OBJECT_BYTES_MIN,
     STOP_CHECK_INTERVAL,
 };
+use crate::base::runtime::channel::{Receiver, Source, TryRecvError, never, unbounded};
+use crate::base::runtime::{channel, clock};
 use crate::decode::Account;
-use crate::handoff::schedule::{Begun, Schedule};
-use crate::handoff::{Payload, Work};
-use crate::handoff::{Source, Task};
+use crate::handoff::schedule::Schedule;
+use crate::handoff::{Payload, Task, TaskSource, Work, WorkSource};
 use crate::ledger::{Case, Identity, Place, Standing};
 use crate::stages::fetch::part::PartJob;
+use crate::telemetry::Failed;
 use delay::Delays;
 use fetcher::Fetcher;
 use job::Job;
@@ -91,18 +91,6 @@ enum Next {
     Closed,
 }
 
-/// Holds the task's slot in its lane until the object has ended, wherever it waits until then.
-fn until_its_end(task: Task, place: Begun<Task>) -> Task {
-    let of_message = task.share;
-    let object = Ack::open(move |outcome: Outcome| {
-        of_message.resolve(outcome);
-        drop(place);
-    });
-    let share = object.share();
-    object.close(Outcome::Delivered);
-    Task { share, ..task }
-}
-
 impl Fetcher {
     pub(super) fn run(self) {
         self.work(|| true);
@@ -146,20 +134,35 @@ impl Fetcher {
         }
         let patience = if is_closed { STOP_CHECK_INTERVAL } else { IDLE_CHECK_INTERVAL };
         self.settings.waits.fetch_objects.time(|| {
-            select! {
-                recv(self.parts.waiting) -> part => part.map_or(Next::Nothing, Next::Part),
-                recv(self.delays().due_jobs) -> job => {
-                    job.ok().and_then(|job| job.take()).map_or(Next::Nothing, Next::TryAgain)
-                }
-                recv(tickets) -> ticket => match ticket {
-                    Ok(()) => self.schedule.take().map_or(Next::Nothing, |(task, place)| {
-                        Next::Begin(until_its_end(task, place))
-                    }),
-                    Err(_) => Next::Closed,
-                },
-                default(patience) => Next::Nothing,
+            let sources: [&dyn Source; 3] = [&self.parts.waiting, &self.delays().due_jobs, tickets];
+            if !channel::await_any(&sources, Some(clock::now() + patience)) {
+                return Next::Nothing;
             }
+            if let Ok(part) = self.parts.waiting.try_recv() {
+                return Next::Part(part);
+            }
+            let (begin, retry) = (|| self.next_task(tickets), || self.try_again());
+            let found = if fastrand::bool() { begin().or_else(retry) } else { retry().or_else(begin) };
+            found.unwrap_or(Next::Nothing)
         })
+    }
+
+    /// None: there is no new task at present.
+    fn next_task(&self, tickets: &Receiver<()>) -> Option<Next> {
+        match tickets.try_recv() {
+            // The object holds its slot in the lane until its end, wherever it waits until then.
+            Ok(()) => self
+                .schedule
+                .take()
+                .map(|(task, slot)| Next::Begin(Task { share: task.share.holding(slot), ..task })),
+            Err(TryRecvError::Disconnected) => Some(Next::Closed),
+            Err(TryRecvError::Empty) => None,
+        }
+    }
+
+    /// None: no retry is due.
+    fn try_again(&self) -> Option<Next> {
+        self.delays().due_jobs.try_recv().ok().and_then(|job| job.take()).map(Next::TryAgain)
     }
 
     /// The retry thread. At a stop it returns everything that has not been started.
@@ -177,17 +180,17 @@ impl Fetcher {
         }
         let Task { source, service, input, share, fate, turn, pulled, not_before } = task;
         let case = self.case(&source, input);
-        if let Some(case) = case.as_ref().filter(|case| case.standing == Standing::Refused) {
-            self.refuse(&source, case, &service.name, input);
+        if case.standing == Standing::Refused {
+            self.refuse(&source, &case, &service.name, input, &fate);
             fate.note(Ending::Deaths);
-            if let Source::S3(object) = &source {
+            if let TaskSource::S3(object) = &source {
                 let InputSettings { ledger, id, .. } = &self.settings.inputs[input];
                 ledger.note(id, object, Ending::Deaths);
             }
             return share.work(|_| ()).in_turn(turn).close(Outcome::Reject);
         }
         match source {
-            Source::S3(object) => {
+            TaskSource::S3(object) => {
                 let InputSettings { ledger, id, telemetry, .. } = &self.settings.inputs[input];
                 // None: the object is in flight, and its end settles this message too; it may come at once.
                 fate.note(Ending::SharedDelivery);
@@ -212,43 +215,41 @@ impl Fetcher {
                     not_before,
                 }));
             }
-            // Pages come with their bytes; none is ever queued for fetching.
-            Source::Page { .. } => (),
-            Source::Body { message_id, bytes } => {
-                let source = Source::Body { message_id, bytes: Buffer::default() };
+            TaskSource::Body { message_id, bytes } => {
+                let source = WorkSource::Body { message_id };
                 let ack = share.work(|_| ()).in_turn(turn);
                 let decoder = self.settings.decoder(&service, Account::within(&self.settings.decoders));
                 let progress = Progress::default();
-                let work = Work { source, service, input, ack, fate, decoder, progress, pulled, case };
+                let work =
+                    Work { source, service, input, ack, fate, decoder, progress, pulled, case: Some(case) };
                 self.hand_over_body(Box::new(work), bytes);
             }
         }
     }
 
-    /// None if it has no name.
-    fn case(&self, source: &Source, input: usize) -> Option<Case> {
+    fn case(&self, source: &TaskSource, input: usize) -> Case {
         let id = &self.settings.inputs[input].id;
         let (place, announced) = match source {
-            Source::S3(object) => (Place::of(id, object), Identity::announced(object)),
-            Source::Body { message_id, .. } => {
+            TaskSource::S3(object) => (Place::of(id, object), Identity::announced(object)),
+            TaskSource::Body { message_id, .. } => {
                 let place = Place { input: id.clone(), bucket: String::new(), key: message_id.clone() };
                 (place, Identity::default())
             }
-            Source::Page { .. } => return None,
         };
-        Some(self.settings.ledger.case(place, announced))
+        self.settings.ledger.case(place, announced)
     }
 
-    fn refuse(&self, source: &Source, case: &Case, service: &str, input: usize) {
-        let InputSettings { telemetry, id, .. } = &self.settings.inputs[input];
+    fn refuse(&self, source: &TaskSource, case: &Case, service: &str, input: usize, fate: &Fate) {
+        let telemetry = &self.settings.inputs[input].telemetry;
         telemetry.service(service).decode.failed.increment();
-        log::warn!(
-            place = service;
-            "{source}: refused, because the collector died {} times while decoding it. Its message is left to the \
-             queue's redrive policy. To retry it: aws-to-devo ledger forget --input {id} --match {}",
-            case.deaths(),
-            case.key().escape_debug()
-        );
+        telemetry.failed(&Failed {
+            object: source.object(),
+            service: Some(service),
+            delivery: fate.delivery(),
+            ending: Some(Ending::Deaths),
+            cause: &format!("the collector died {} times while decoding it", case.deaths()),
+            kind: "deaths",
+        });
     }
 
     /// `direct_mode`: the bytes are here already.

@@ -10,10 +10,11 @@ use crate::base::buffers::Buffer;
 use crate::base::limits::{DOUBTFUL_DELAY, OBJECT_BYTES_MIN, PART_BYTES};
 use crate::base::object::Object;
 use crate::handoff::{Payload, Work};
-use crate::handoff::{Source, Task};
+use crate::handoff::{Task, TaskSource};
 use crate::ledger::Known;
 use crate::settings::MissingObject;
 use crate::stages::fetch::part::{Range, Target};
+use crate::telemetry::Failed;
 
 /// An object that has been started.
 pub(super) struct Begun {
@@ -112,7 +113,7 @@ impl Fetcher {
              key is not encoded as S3 does it"
         );
         let (share, turn) = (ack.share(), ack.another_turn());
-        let source = Source::S3(object);
+        let source = TaskSource::S3(object);
         self.collect(Task { source, service, input, share, fate, turn, pulled, not_before });
         ack.close(Outcome::Delivered);
     }
@@ -171,29 +172,32 @@ impl Fetcher {
 
     pub(super) fn give_up(&self, work: Box<Work>, error: &Error) {
         let InputSettings { telemetry, missing_object, .. } = &self.settings.inputs[work.input];
-        let (telemetry, missing_object) = (&telemetry.fetch, *missing_object);
-        let (counter, what, ending) = match error.kind() {
+        let ending = match error.kind() {
             Kind::Stopped => return work.ack.close(Outcome::Retry),
-            Kind::NoSuchObject if missing_object == MissingObject::Skip => {
-                (&telemetry.missing, "does not exist, skipped", Some(Ending::Missing))
-            }
-            Kind::Withheld => {
-                let what = "refused: cannot be read; it is left to the queue's redrive policy";
-                (&telemetry.failed, what, Some(Ending::Withheld))
-            }
-            _ => {
-                let what = "cannot be fetched; it is not acknowledged and will be retried";
-                (&telemetry.failed, what, None)
-            }
+            Kind::NoSuchObject if *missing_object == MissingObject::Skip => Some(Ending::Missing),
+            Kind::Withheld => Some(Ending::Withheld),
+            _ => None,
         };
         let outcome = ending.map_or(Outcome::Retry, Ending::outcome);
         ending.into_iter().for_each(|ending| work.fate.note(ending));
-        counter.increment();
-        log::warn!(
-            place = work.service.name.as_str(), cause = error.cause().as_str();
-            "{}: {what}: {error}",
-            work.source
-        );
+        if ending == Some(Ending::Missing) {
+            telemetry.fetch.missing.increment();
+            log::warn!(
+                place = work.service.name.as_str(), cause = error.cause().as_str();
+                "{}: does not exist, skipped: {error}",
+                work.source
+            );
+        } else {
+            telemetry.fetch.failed.increment();
+            telemetry.failed(&Failed {
+                object: work.source.object(),
+                service: Some(&work.service.name),
+                delivery: work.fate.delivery(),
+                ending,
+                cause: &error.to_string(),
+                kind: &error.cause(),
+            });
+        }
         work.ack.close(outcome);
     }
 
@@ -214,13 +218,12 @@ impl Fetcher {
         }
         let first = Range { start: 0, len: reserve.min(PART_BYTES) as u64 };
         let part = target.get(first, settings, &mut bytes).map_err(Failure::Aws)?;
-        let reader = format!("{:?}", service.format);
         if job.is_too_old(part.modified) {
             return Err(Failure::TooOld);
         }
         // Another message's work on the same content settles this one, perhaps at once.
         job.fate.note(Ending::SharedDelivery);
-        let known = entry.identify(&part.etag, part.total, &reader);
+        let known = entry.identify(&part.etag, part.total, &service.format_name);
         if !matches!(known, Known::InWork) {
             job.fate.forget();
         }

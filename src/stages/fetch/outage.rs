@@ -6,7 +6,7 @@
 //! retried later ([`super::delay`]).
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::aws::{Error, Kind};
@@ -15,6 +15,9 @@ use crate::base::limits::{
     BUCKETS_DOUBTED_MAX, FETCH_STALL, OBJECT_ATTEMPTS, OBJECT_ATTEMPTS_TEMPORARY, OBJECT_RETRY_DELAY,
     OUTAGE_BACKOFF_FIRST, OUTAGE_BACKOFF_MAX, OUTAGE_PATIENCE,
 };
+use crate::base::locks::lock;
+use crate::base::runtime::clock;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 use crate::telemetry::Health;
 
 /// The failures of one object so far.
@@ -30,7 +33,7 @@ pub struct Attempts {
 impl Attempts {
     pub fn new(health: &Health) -> Attempts {
         let backoff = Backoff::new(OUTAGE_BACKOFF_FIRST, OUTAGE_BACKOFF_MAX);
-        Attempts { began: Instant::now(), backoff, own: 0, successes: health.successes() }
+        Attempts { began: clock::now(), backoff, own: 0, successes: health.successes() }
     }
 
     /// The wait before the next attempt after a failure. None if there is none.
@@ -48,7 +51,7 @@ impl Attempts {
                 health.failed_at(bucket, error, !is_temporary);
                 self.others_work(health);
                 let most = if is_temporary { OBJECT_ATTEMPTS_TEMPORARY } else { OBJECT_ATTEMPTS };
-                let goes_on = self.own < most && self.began.elapsed() < OUTAGE_PATIENCE;
+                let goes_on = self.own < most && clock::since(self.began) < OUTAGE_PATIENCE;
                 goes_on.then(|| self.pause(error))
             }
         }
@@ -109,7 +112,7 @@ impl Doubts {
     /// None if the bucket is doubtful, and enough fetchers are busy with such ones.
     pub fn admit(&self, input: usize, bucket: &str) -> Option<Admission> {
         let mut state = self.lock();
-        let stalled = state.stalled(Instant::now());
+        let stalled = state.stalled(clock::now());
         let bucket = (input, bucket.to_owned());
         let is_doubtful =
             |bucket: &Bucket| state.failed[bucket.0].contains(&bucket.1) || stalled.contains(bucket);
@@ -126,13 +129,13 @@ impl Doubts {
     pub fn begin(&self, input: usize, bucket: &str) -> InFlight {
         let mut state = self.lock();
         let number = state.number();
-        state.gets.insert(number, ((input, bucket.to_owned()), Instant::now()));
+        state.gets.insert(number, ((input, bucket.to_owned()), clock::now()));
         InFlight(self.clone(), number)
     }
 
     /// True if so many fetchers wait for parts that do not arrive that others are held up.
     pub fn hold_others_up(&self) -> bool {
-        let now = Instant::now();
+        let now = clock::now();
         self.lock().gets.values().filter(|(_, began)| is_stalled(*began, now)).count() >= self.0.share
     }
 
@@ -151,7 +154,7 @@ impl Doubts {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.state)
     }
 }
 

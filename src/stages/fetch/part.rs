@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
-
 use super::outage::Doubts;
 use super::{InputSettings, Settings};
 use crate::aws::{Error, GetObject, Part};
@@ -11,6 +9,7 @@ use crate::base::backoff::Backoff;
 use crate::base::buffers::Buffer;
 use crate::base::limits::FETCH_OVERDUE;
 use crate::base::object::Object;
+use crate::base::runtime::channel::Sender;
 
 /// One range of an object that has been started.
 pub struct PartJob {

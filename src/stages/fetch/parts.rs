@@ -1,9 +1,6 @@
 //! The queue of big objects' parts, shared by all fetchers.
 
 use std::sync::Arc;
-use std::time::Instant;
-
-use crossbeam_channel::{Receiver, Sender, select_biased, unbounded};
 
 use super::Settings;
 use super::delay::Delays;
@@ -12,6 +9,8 @@ use crate::aws::{Error, Kind};
 use crate::base::backoff::Backoff;
 use crate::base::buffers::Buffer;
 use crate::base::limits::{AWS_ATTEMPTS, AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX};
+use crate::base::runtime::channel::{Receiver, Sender, TryRecvError, unbounded};
+use crate::base::runtime::{channel, clock};
 
 /// The parts waiting for a fetcher. Not bounded by itself: every part holds its budget permit.
 #[derive(Clone)]
@@ -34,7 +33,7 @@ impl Parts {
 
     /// Queues a part.
     pub fn put_up(&self, target: &Arc<Target>, start: u64, len: u64, bytes: Buffer) -> Pending {
-        let (done, arrived) = crossbeam_channel::bounded(1);
+        let (done, arrived) = channel::bounded(1);
         let (target, backoff) = (Arc::clone(target), Backoff::new(AWS_BACKOFF_FIRST, AWS_BACKOFF_MAX));
         // The channel cannot be closed: we hold its other end.
         let _ = self.up.send(PartJob { target, start, len, bytes, done, failures: 0, backoff });
@@ -44,12 +43,13 @@ impl Parts {
     /// Waits for a part, working on queued parts meanwhile.
     pub fn wait(&self, pending: &Pending, settings: &Settings) -> Result<Buffer, Error> {
         loop {
-            let waited = Instant::now();
-            let next = select_biased! {
-                recv(pending.0) -> part => Err(part),
-                recv(self.waiting) -> job => Ok(job),
+            let waited = clock::now();
+            channel::await_any(&[&pending.0, &self.waiting], None);
+            let next = match pending.0.try_recv() {
+                Err(TryRecvError::Empty) => Ok(self.waiting.try_recv()),
+                part => Err(part),
             };
-            settings.waits.fetch_s3.add(waited.elapsed());
+            settings.waits.fetch_s3.add(clock::since(waited));
             match next {
                 Ok(job) => job.into_iter().for_each(|job| job.fetch(settings, &self.delays)),
                 Err(Ok(part)) => return part,

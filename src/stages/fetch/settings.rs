@@ -1,4 +1,4 @@
-//! What fetchers are given.
+//! The settings of fetchers.
 
 use std::sync::Arc;
 

@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use crossbeam_channel::{Receiver, bounded};
-
 use super::Fetcher;
 use super::object::Begun;
 use super::parts::Pending;
@@ -11,6 +9,7 @@ use crate::aws::Error;
 use crate::base::budget::Permit;
 use crate::base::buffers::Buffer;
 use crate::base::limits::{PART_BYTES, PARTS_AHEAD};
+use crate::base::runtime::channel::{Receiver, bounded};
 use crate::handoff::{Payload, Work};
 
 /// The remaining parts, some of them in flight.

@@ -13,7 +13,6 @@ use crate::base::buffers::Buffers;
 use crate::base::object::Object;
 use crate::base::stop::Stop;
 use crate::config;
-use crate::config::Environment;
 use crate::decode::Bounds;
 use crate::handoff::schedule;
 use crate::handoff::schedule::{Bounds as LaneBounds, Lane};
@@ -29,8 +28,6 @@ use crate::telemetry::Telemetry;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const TWO_INPUTS: &str = r#"
-    outputs: {console_1: {type: console}}
-    inputs:
       sqs_collector_1: {id: "1", base_url: "https://sqs.us-east-1.amazonaws.com/1/p", services: {aws_sqs_vpc: {}}}
       sqs_collector_2: {id: "2", base_url: "https://sqs.us-east-1.amazonaws.com/1/q", services: {aws_sqs_vpc: {}}}"#;
 
@@ -56,8 +53,8 @@ struct Lab {
 
 impl Lab {
     fn start(fetchers: usize) -> Lab {
-        let loaded = config::parse(TWO_INPUTS, std::path::Path::new(""), &Environment::here()).unwrap();
-        let telemetry = Arc::new(Telemetry::of(&loaded.config, Arc::default()));
+        let config = config::testing::of_inputs(TWO_INPUTS);
+        let telemetry = Arc::new(Telemetry::of(&config, Arc::default()));
         let (asked, release, stop) = (Arc::<Mutex<Vec<String>>>::default(), Stop::new(), Stop::new());
         let server = serve(&asked, &release);
         let endpoint = format!("http://{}", server.address());
@@ -97,7 +94,7 @@ impl Lab {
         let (lanes, schedule) = schedule::new(2, LaneBounds { messages: 9999, tasks: 9999, begun: 9999 });
         let fetchers = start(fetchers, &schedule, settings).unwrap();
         let (end, ended) = unbounded();
-        let inputs = loaded.config.inputs;
+        let inputs = config.inputs;
         Lab {
             lanes,
             inputs,
@@ -127,11 +124,11 @@ impl Lab {
             ack.close(Outcome::Delivered);
             let service = self.inputs[input].services[0].of_object(&object.key);
             Task {
-                source: Source::S3(object),
+                source: TaskSource::S3(object),
                 service,
                 input,
                 share,
-                fate: crate::ack::Fate::default(),
+                fate: Fate::default(),
                 turn: None,
                 pulled: None,
                 not_before: None,

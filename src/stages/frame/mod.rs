@@ -7,6 +7,7 @@
 //! 42 <14>Nov 21 11:04:05 HOST TAG: LINE1\nLINE2\n     octet-counted (RFC 6587), including header and last LF
 //! ```
 
+mod lines;
 mod mark;
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use jiff::tz::TimeZone;
 use crate::ack::{Share, Tables};
 use crate::base::buffers::Buffer;
 use crate::base::limits::BATCH_BYTES;
-use crate::decode::{Newlines, Record};
+use crate::decode::{LineBlock, Newlines, Record};
 use crate::handoff::Batch;
 use crate::handoff::Origin;
 use crate::handoff::Subject;
@@ -93,6 +94,13 @@ impl Frames {
                 self.counted = true;
             }
         }
+    }
+
+    /// Appends lines under the tag of the last record, until the buffer or a batch is full. Returns their number.
+    pub fn push_lines(&mut self, lines: &mut LineBlock<'_>) -> u32 {
+        let appended = lines::append(&mut self.bytes, &self.header, lines, BATCH_BYTES);
+        self.events += appended;
+        appended
     }
 
     /// The maximum size of a record of this many bytes under a tag.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-
 use crate::base::limits::CALLER_REST;
+use crate::base::runtime::channel::{Receiver, Sender, bounded};
+use crate::base::runtime::thread;
 
 /// A group of threads for one kind of call. They start when needed, end when idle, and are never joined: they must not
 /// keep anything else alive.
@@ -49,8 +49,7 @@ impl Callers {
             return;
         }
         let running = Running::one_more(&self.0);
-        let thread = std::thread::Builder::new().name(self.0.name.clone());
-        if let Err(error) = thread.spawn(move || running.run()) {
+        if let Err(error) = thread::spawn(self.0.name.clone(), move || running.run()) {
             self.call_without(&error);
         }
     }

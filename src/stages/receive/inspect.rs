@@ -9,7 +9,7 @@ use crate::settings::Input;
 /// A message may wait for its object's whole way, several times; a queue with a shorter retention loses logs.
 const RETENTION_ADVISED_MIN: Duration = Duration::from_secs(24 * 3600);
 
-/// What AWS gives a queue of which nobody says otherwise.
+/// AWS's default visibility timeout of a queue.
 const VISIBILITY_OF_AWS: Duration = Duration::from_secs(30);
 
 /// The same for the log of a start. That a queue has AWS's own visibility timeout is nothing to be told of.

@@ -3,16 +3,18 @@
 //! The thread does nothing else, and makes no calls itself: [`Callers`] do, a few concurrently, so that a hung call, or
 //! many slow ones, do not let the leases of other messages end.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::Shared;
+use super::SharedInput;
 use super::callers::Callers;
 use super::leases::{Due, LeaseId, Leases};
 use super::spoilt::is_spoilt;
 use crate::aws::{Error, Failure, Kind, Sqs};
 use crate::base::limits::LEASE_CALLERS_MAX;
 use crate::base::locks::lock;
+use crate::base::runtime::clock;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 use crate::telemetry;
 
 /// The calls' shared state. It keeps nothing alive that the end of the input waits for.
@@ -23,7 +25,7 @@ struct Keeper {
     telemetry: Arc<telemetry::Input>,
 }
 
-pub fn run(shared: &Shared) {
+pub fn run(shared: &SharedInput) {
     let (keeper, name) = (Keeper::of(shared), format!("keep-{}", shared.settings.input.key));
     let callers = Callers::new(name, LEASE_CALLERS_MAX, move || keeper.extend_some());
     let interval = shared.leases().check_interval();
@@ -32,14 +34,18 @@ pub fn run(shared: &Shared) {
         if shared.settings.abort.wait(interval) {
             return;
         }
-        if shared.leases().is_due(Instant::now()) {
+        if shared.leases().is_due(clock::now()) {
             callers.begin();
+        }
+        // What could not be extended has been settled meanwhile, so no later call shows that extending works.
+        if !shared.leases().is_any_in_doubt() {
+            shared.settings.telemetry.leases.calms_down();
         }
     }
 }
 
 impl Keeper {
-    fn of(shared: &Shared) -> Keeper {
+    fn of(shared: &SharedInput) -> Keeper {
         let settings = &shared.settings;
         Keeper {
             leases: Arc::clone(&shared.leases),
@@ -51,13 +57,15 @@ impl Keeper {
 
     /// Makes one call. Returns false if no lease is due.
     fn extend_some(&self) -> bool {
-        let asked = Instant::now();
+        let asked = clock::now();
         let Some(due) = self.leases().take_due(asked) else { return false };
         match self.extend(&due) {
             Ok(failures) => self.take_in(&due, &failures, asked),
             Err(error) => {
-                self.telemetry.leases.failed(&error, !error.is_temporary());
                 self.refused(&due, error.kind());
+                if self.leases().is_any_in_doubt() {
+                    self.telemetry.leases.failed(&error, !error.is_temporary());
+                }
             }
         }
         true
@@ -82,14 +90,14 @@ impl Keeper {
                 }
                 // SQS has taken it back, or it is deleted: another extension would always fail.
                 Some(Kind::ReceiptHandle) => self.lost(*id),
-                Some(_) => self.leases().not_extended(*id, false, Instant::now()),
+                Some(_) => self.leases().not_extended(*id, false, clock::now()),
             }
         }
     }
 
     /// The call has failed as a whole. One bad lease must not affect the others.
     fn refused(&self, due: &Due, why: &Kind) {
-        let (spoilt, now) = (is_spoilt(why), Instant::now());
+        let (spoilt, now) = (is_spoilt(why), clock::now());
         match &*due.leases {
             [(id, _)] if *why == Kind::ReceiptHandle => self.lost(*id),
             leases => leases.iter().for_each(|(id, _)| self.leases().not_extended(*id, spoilt, now)),

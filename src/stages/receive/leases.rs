@@ -2,7 +2,7 @@
 //!
 //! Pure: time is an argument.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::base::budget::Permit;
@@ -50,7 +50,8 @@ pub struct Due {
 pub struct Leases {
     visibility: Duration,
     next: LeaseId,
-    held: HashMap<LeaseId, Lease>,
+    /// In the order of their receives, in which they are returned at a stop.
+    held: BTreeMap<LeaseId, Lease>,
     /// Finished messages that stay leased until a drain ends, by their ids at SQS.
     parked: HashMap<String, LeaseId>,
 }
@@ -58,7 +59,7 @@ pub struct Leases {
 impl Leases {
     /// Every lease is given, and extended by, `visibility`.
     pub fn new(visibility: Duration) -> Leases {
-        Leases { visibility, next: 0, held: HashMap::new(), parked: HashMap::new() }
+        Leases { visibility, next: 0, held: BTreeMap::new(), parked: HashMap::new() }
     }
 
     /// The interval at which to check for due leases.
@@ -126,6 +127,11 @@ impl Leases {
         }
     }
 
+    /// True if the last extension of a lease in hand has failed.
+    pub fn is_any_in_doubt(&self) -> bool {
+        self.held.values().any(|lease| lease.has_failed && !lease.lost)
+    }
+
     /// SQS has taken it back: it must not be extended any more. Returns false if that was known.
     pub fn lose(&mut self, id: LeaseId) -> bool {
         self.held.get_mut(&id).is_some_and(|lease| !std::mem::replace(&mut lease.lost, true))
@@ -173,7 +179,8 @@ impl Leases {
     /// Ends all leases; those of unfinished work are returned, to be given back to SQS.
     pub fn end_all(&mut self) -> Vec<Lease> {
         self.parked.clear();
-        self.held.drain().map(|(_, lease)| lease).filter(|lease| lease.slot.is_some()).collect()
+        let held = std::mem::take(&mut self.held);
+        held.into_values().filter(|lease| lease.slot.is_some()).collect()
     }
 
     /// Messages in flight.
@@ -224,6 +231,24 @@ mod tests {
         let mut leases = Leases::new(VISIBILITY);
         let id = add(&mut leases, "m", now);
         (leases, id)
+    }
+
+    #[test]
+    fn a_failed_extension_is_in_doubt_until_it_works_or_its_work_is_done() {
+        let now = Instant::now();
+        let (mut leases, id) = leased(now);
+        assert!(!leases.is_any_in_doubt());
+        leases.not_extended(id, false, now);
+        assert!(leases.is_any_in_doubt());
+        leases.extended(id, now);
+        assert!(!leases.is_any_in_doubt());
+        leases.not_extended(id, false, now);
+        leases.end(id);
+        assert!(!leases.is_any_in_doubt(), "nothing is left that a call could extend");
+        let lost = add(&mut leases, "n", now);
+        leases.not_extended(lost, false, now);
+        leases.lose(lost);
+        assert!(!leases.is_any_in_doubt(), "nothing extends it any more");
     }
 
     fn take(leases: &mut Leases, now: Instant) -> Vec<LeaseId> {

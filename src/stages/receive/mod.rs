@@ -2,8 +2,8 @@
 //!
 //! Each input has `receivers` threads that long-poll ([`poller`]), one that extends the leases of messages in flight
 //! ([`keeper`]), one that settles finished messages ([`settler`]), one that starts the next messages of FIFO groups
-//! ([`turns`]) and one that reads the queue's settings and depth ([`watch`]). All except the last share [`Shared`].
-//! Those that must not be late make no calls themselves: [`callers`] extend, delete and return.
+//! ([`turns`]) and one that reads the queue's settings and depth ([`watch`]). All except the last share [`SharedInput`].
+//! Threads that must not be late make no calls themselves: [`callers`] extend, delete and return.
 
 mod callers;
 mod drain;
@@ -21,19 +21,19 @@ mod spoilt;
 mod turns;
 mod watch;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-
-use crossbeam_channel::unbounded;
 
 use crate::base::budget::Budget;
 use crate::base::crew::Crew;
 use crate::base::limits::{BODIES_RECEIVED_BYTES, BODY_BYTES_USUAL, SQS_BATCH};
+use crate::base::runtime::channel::unbounded;
+use crate::base::runtime::sync::Mutex;
 use drain::Drain;
 use leases::Leases;
 use settings::Settled;
 use settler::Settler;
-use shared::Shared;
+use shared::SharedInput;
 use turns::Turns;
 use watch::Watch;
 
@@ -41,7 +41,7 @@ pub use settings::Settings;
 
 /// A running input.
 pub struct Receiver {
-    shared: Arc<Shared>,
+    shared: Arc<SharedInput>,
     pollers: Crew,
     /// The other threads, which run until everything has ended.
     others: Crew,
@@ -50,7 +50,7 @@ pub struct Receiver {
 }
 
 /// The function of a thread.
-type Body = Box<dyn FnOnce(&Arc<Shared>) + Send>;
+type Body = Box<dyn FnOnce(&Arc<SharedInput>) + Send>;
 
 impl Receiver {
     /// Starts the threads.
@@ -63,7 +63,7 @@ impl Receiver {
         let bodies = Budget::new(settings.bodies_bytes + input.receivers * BODIES_RECEIVED_BYTES);
         let leases = Arc::new(Mutex::new(Leases::new(input.visibility_timeout)));
         let drain = Arc::new(Mutex::new(Drain::default()));
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedInput {
             settler: Settler::new(&settings, &leases, &drain),
             leases,
             slots: Budget::new(settings.messages_max + input.receivers * SQS_BATCH),
@@ -146,9 +146,9 @@ impl Drop for Receiver {
 }
 
 /// The body of a receiving thread.
-fn poll(shared: &Arc<Shared>) {
+fn poll(shared: &Arc<SharedInput>) {
     /// Counts the thread out even if it panics.
-    struct Polling<'a>(&'a Shared);
+    struct Polling<'a>(&'a SharedInput);
     impl Drop for Polling<'_> {
         fn drop(&mut self) {
             self.0.polling.fetch_sub(1, Ordering::Release);

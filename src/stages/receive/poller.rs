@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::turns::{Body, Waiting};
-use super::{Settings, Settled, Shared};
-use crate::ack::{Ack, Ending, Fate, Outcome, Share, Turn};
+use super::{Settings, Settled, SharedInput};
+use crate::ack::{Ack, Delivery, Ending, Fate, Outcome, Share, Turn};
 use crate::aws::{Kind, Message};
 use crate::base::backoff::Backoff;
 use crate::base::budget::Permit;
@@ -18,15 +18,16 @@ use crate::base::limits::{
     BODY_BYTES_USUAL, DRAIN_WAIT_TIME, MESSAGE_BYTES_USUAL, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX,
 };
 use crate::base::object::Object;
-use crate::handoff::{PullingId, Source, Task};
+use crate::base::runtime::clock;
+use crate::handoff::{PullingId, Task, TaskSource};
 use crate::ledger::{Identity, Place, Standing};
 use crate::services::Definition;
 use crate::stages::resolve::{
     Announcement, IntoIter, Objects, Unreadable, body_elsewhere, is_marker, resolve,
 };
-use crate::telemetry::{self, Endings};
+use crate::telemetry::{self, Endings, Failed};
 
-pub fn run(shared: &Arc<Shared>) {
+pub fn run(shared: &Arc<SharedInput>) {
     let settings = &shared.settings;
     let mut backoff = Backoff::new(RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX);
     while !settings.stop.is_stopped() && !shared.drain().is_done() {
@@ -49,7 +50,7 @@ pub fn run(shared: &Arc<Shared>) {
 }
 
 /// Waits for room for the next bodies. Returns the number of messages, and their permit.
-fn room_for_bodies(shared: &Shared) -> Option<(u32, Permit)> {
+fn room_for_bodies(shared: &SharedInput) -> Option<(u32, Permit)> {
     let each = shared.largest_body.load(Ordering::Relaxed);
     let (bodies, share) = shared.room_for(each);
     // Half of it is for messages with long lists of objects: the next receive must not wait for their end.
@@ -61,7 +62,7 @@ fn room_for_bodies(shared: &Shared) -> Option<(u32, Permit)> {
 }
 
 /// Learns from received bodies how much room the next receive needs.
-fn learn_body(shared: &Shared, messages: &[Message]) {
+fn learn_body(shared: &SharedInput, messages: &[Message]) {
     let before = shared.largest_body.load(Ordering::Relaxed);
     let largest = messages.iter().map(|message| message.body.capacity()).max();
     shared.largest_body.store(expected_body(before, largest, shared.own_share()), Ordering::Relaxed);
@@ -78,7 +79,7 @@ fn expected_body(before: usize, largest: Option<usize>, own_share: usize) -> usi
 }
 
 /// One receive, for no more messages than there are free slots and room for.
-fn receive(shared: &Arc<Shared>) -> Result<(), crate::aws::Error> {
+fn receive(shared: &Arc<SharedInput>) -> Result<(), crate::aws::Error> {
     let (settings, input) = (&shared.settings, &shared.settings.input);
     let waits = &settings.telemetry.waits;
     let place = || {
@@ -87,12 +88,12 @@ fn receive(shared: &Arc<Shared>) -> Result<(), crate::aws::Error> {
     };
     let Some((mut slots, (max, mut room))) = waits.receive_place.time(place) else { return Ok(()) };
     let wait = shared.poll_time();
-    let asked = Instant::now();
+    let asked = clock::now();
     log::debug!(
         "inputs.{}: Starting a new pulling from \"{}\" queue at \"{}\"",
         input.key,
         input.queue.text(),
-        Timestamp::now()
+        clock::timestamp()
     );
     let receive = || settings.receiving.receive(max, wait, input.visibility_timeout);
     let messages = waits.receive_sqs.time(receive)?;
@@ -102,7 +103,7 @@ fn receive(shared: &Arc<Shared>) -> Result<(), crate::aws::Error> {
         pause_after_nothing(shared, wait, asked)?;
     }
     learn_body(shared, &messages);
-    let pulled = input.pulling_id.then(|| PullingId::of(Timestamp::now()));
+    let pulled = input.pulling_id.then(|| PullingId::of(clock::timestamp()));
     let charged = |message: Message| {
         let mut charge = room.split(message.body.capacity());
         charge.set(message.body.capacity());
@@ -119,24 +120,28 @@ fn receive(shared: &Arc<Shared>) -> Result<(), crate::aws::Error> {
     log::debug!(
         "inputs.{}: Received 1 response(s), received {count} message(s). Data collection completed. Elapsed time: {:.3} seconds. Waiting for 0.000 second(s) until the next one",
         input.key,
-        asked.elapsed().as_secs_f64()
+        clock::since(asked).as_secs_f64()
     );
     Ok(())
 }
 
 /// A drain checks whether that was all; an immediate answer must not make the loop spin.
-fn pause_after_nothing(shared: &Shared, wait: Duration, asked: Instant) -> Result<(), crate::aws::Error> {
+fn pause_after_nothing(
+    shared: &SharedInput,
+    wait: Duration,
+    asked: Instant,
+) -> Result<(), crate::aws::Error> {
     if shared.settings.drain && shared.queue_is_drained()? {
         return Ok(());
     }
     let least = wait.max(DRAIN_WAIT_TIME);
-    shared.settings.stop.wait(least.saturating_sub(asked.elapsed()));
+    shared.settings.stop.wait(least.saturating_sub(clock::since(asked)));
     Ok(())
 }
 
 /// Takes a message in flight, with a lease. Returns it with its group, if it has one.
 fn accept(
-    shared: &Shared,
+    shared: &SharedInput,
     message: Message,
     charge: Permit,
     slot: Permit,
@@ -148,26 +153,35 @@ fn accept(
     telemetry.settle.in_work.add(1);
     if message.receive_count > 1 {
         telemetry.receive.returned.increment();
+        let max = telemetry.queue.redrive().attempts_max();
         log::info!(
-            place = shared.settings.input.key.as_str();
-            "inputs.{}: message {} received again (delivery {})",
+            place = shared.settings.input.key.as_str(), message_id = message.id.as_str(), attempt = message.receive_count;
+            "inputs.{}: message {} received again (delivery {}{})",
             shared.settings.input.key,
             message.id,
-            message.receive_count
+            message.receive_count,
+            match max {
+                Some(max) if message.receive_count >= max => format!(
+                    " of {max}, the last: if this one fails, SQS moves it to the dead-letter queue"
+                ),
+                Some(max) => format!(" of {max}"),
+                None => String::new(),
+            }
         );
     }
     let Message { id, receipt_handle, body, receive_count, group, sent_at } = message;
     let sent_at = sent_at.and_then(|time| Timestamp::try_from(time).ok());
     let lease = shared.leases().add((id.clone(), receipt_handle, receive_count), slot, asked);
+    let delivery = Arc::new(Delivery { message_id: id, attempt: receive_count });
     let settled = shared.settled.clone();
     // The receiving end lives as long as the input; if it is gone, settling is no longer needed.
     let ack = Ack::open(move |outcome| drop(settled.send(Settled { lease, outcome })));
     let body = Body { text: body, charge };
-    (Waiting { message_id: id, body, sent_at, ack, pulled }, group)
+    (Waiting { delivery, body, sent_at, ack, pulled }, group)
 }
 
 /// Starts a message, or queues it for its turn.
-fn start(shared: &Arc<Shared>, waiting: Waiting, group: Option<String>) {
+fn start(shared: &Arc<SharedInput>, waiting: Waiting, group: Option<String>) {
     // A standard queue's messages may have a group too (fair queues): that promises no order.
     match group.filter(|_| shared.settings.input.queue.is_fifo()) {
         None => begin(shared, waiting, None),
@@ -180,14 +194,14 @@ fn start(shared: &Arc<Shared>, waiting: Waiting, group: Option<String>) {
 }
 
 /// Sends tasks for a message's objects.
-fn begin(shared: &Arc<Shared>, waiting: Waiting, turn: Option<Turn>) {
-    let Waiting { message_id, body, sent_at, ack, pulled } = waiting;
-    let ways = Ways { ack: ack.in_turn(turn), time: sent_at, pulled, age: Age::Young };
-    put_on_the_way(shared, &message_id, body, ways);
+fn begin(shared: &Arc<SharedInput>, waiting: Waiting, turn: Option<Turn>) {
+    let Waiting { delivery, body, sent_at, ack, pulled } = waiting;
+    let ways = Ways { ack: ack.in_turn(turn), delivery, time: sent_at, pulled, age: Age::Young };
+    put_on_the_way(shared, body, ways);
 }
 
 /// The thread that starts messages when their turn comes.
-pub fn run_turns(shared: &Arc<Shared>) {
+pub fn run_turns(shared: &Arc<SharedInput>) {
     while !shared.is_finished() {
         if let Some((waiting, turn)) = shared.turns.next_in_turn(STOP_CHECK_INTERVAL) {
             begin(shared, waiting, Some(turn));
@@ -198,6 +212,7 @@ pub fn run_turns(shared: &Arc<Shared>) {
 /// The parts that all tasks of a message share.
 struct Ways {
     ack: Ack,
+    delivery: Arc<Delivery>,
     /// When the objects were written, according to their notification; else when the message was sent.
     time: Option<Timestamp>,
     pulled: Option<PullingId>,
@@ -266,13 +281,13 @@ impl Drop for Coming {
 }
 
 /// Sends a task for every object that the message announces.
-fn put_on_the_way(shared: &Arc<Shared>, message_id: &str, body: Body, ways: Ways) {
+fn put_on_the_way(shared: &Arc<SharedInput>, body: Body, ways: Ways) {
     let settings = &shared.settings;
     if settings.input.direct_mode {
-        return put_body_on_the_way(shared, message_id, body, ways);
+        return put_body_on_the_way(shared, body, ways);
     }
     let Body { text, charge } = body;
-    let found = read(shared, message_id, &text);
+    let found = read(shared, &ways.delivery, &text);
     drop(text);
     match found {
         Some(Ok(Announcement { objects, ignored, written })) => {
@@ -280,8 +295,9 @@ fn put_on_the_way(shared: &Arc<Shared>, message_id: &str, body: Body, ways: Ways
                 settings.telemetry.receive.ignored.add(count as u64);
                 log::info!(
                     place = settings.input.key.as_str(), cause = what;
-                    "inputs.{}: message {message_id}: {count} x {what}, which names no object to collect: acknowledged",
-                    settings.input.key
+                    "inputs.{}: message {}: {count} x {what}, which names no object to collect: acknowledged",
+                    settings.input.key,
+                    ways.delivery.message_id
                 );
             }
             let age = Age::of(settings.input.start_time, written, objects.len());
@@ -290,37 +306,36 @@ fn put_on_the_way(shared: &Arc<Shared>, message_id: &str, body: Body, ways: Ways
             collected.coming.time = ways.time;
             let outcomes = objects
                 .into_iter()
-                .map(|object| add_object(shared, message_id, &object, age, &mut collected));
+                .map(|object| add_object(shared, &ways.delivery, &object, age, &mut collected));
             let outcome = outcomes.max().unwrap_or(Outcome::Delivered);
             // The room it takes until its last object is started must not stop other queues from receiving.
             let charge = charge.exchanged_for(&shared.bodies, collected.objects.memory());
             put_up(shared, Announced::new(shared, collected, ways, outcome, charge));
         }
-        Some(Err(error)) => ways.ack.close(refuse(shared, message_id, &error)),
+        Some(Err(error)) => ways.ack.close(refuse(shared, &ways.delivery, &error)),
         None => ways.ack.close(Outcome::Reject),
     }
 }
 
 /// Reads a message. A large one is noted, in case the process dies over it. None if it died twice, and the message is
 /// not read again.
-fn read(shared: &Shared, message_id: &str, text: &str) -> Option<Result<Announcement, Unreadable>> {
+fn read(shared: &SharedInput, delivery: &Delivery, text: &str) -> Option<Result<Announcement, Unreadable>> {
     let Settings { input, ledger, telemetry, .. } = &shared.settings;
     if text.len() <= MESSAGE_BYTES_USUAL {
         return Some(resolve(text));
     }
-    let place = Place { input: input.id.clone(), bucket: String::new(), key: message_id.to_owned() };
+    let place = Place { input: input.id.clone(), bucket: String::new(), key: delivery.message_id.clone() };
     let case = ledger.case(place, Identity::default());
     if case.standing == Standing::Refused {
         telemetry.receive.unreadable.increment();
-        log::error!(
-            place = input.key.as_str();
-            "inputs.{}: message {message_id}: refused, because the collector died {} times while reading it. It is \
-             left to the queue's redrive policy. To retry it: aws-to-devo ledger forget --input {} --match \
-             {message_id}",
-            input.key,
-            case.deaths(),
-            input.id
-        );
+        telemetry.failed(&Failed {
+            object: None,
+            service: None,
+            delivery: Some(delivery),
+            ending: Some(Ending::Deaths),
+            cause: &format!("the collector died {} times while reading it", case.deaths()),
+            kind: "deaths",
+        });
         return None;
     }
     Some(ledger.suspects().read_message(&case, || resolve(text)))
@@ -335,7 +350,7 @@ struct Collected {
 
 /// The tasks of a message, each created when its turn has come. Dropping it returns the message.
 struct Announced {
-    shared: Arc<Shared>,
+    shared: Arc<SharedInput>,
     objects: IntoIter,
     coming: Coming,
     /// The last task takes it along.
@@ -347,7 +362,7 @@ struct Announced {
 
 impl Announced {
     fn new(
-        shared: &Arc<Shared>,
+        shared: &Arc<SharedInput>,
         collected: Collected,
         ways: Ways,
         outcome: Outcome,
@@ -382,7 +397,7 @@ impl Iterator for Announced {
         let object = self.objects.next()?;
         let input = &self.shared.settings.input;
         let service = input.service_of(&object.key)?.of_object(&object.key);
-        let task = task(&self.shared, Source::S3(object), &service, self.ways.as_ref()?);
+        let task = task(&self.shared, TaskSource::S3(object), &service, self.ways.as_ref()?);
         self.coming.is_here(self.shared.settings.telemetry.service(&service.name));
         self.close_if_done();
         Some(task)
@@ -396,13 +411,13 @@ impl Iterator for Announced {
 impl ExactSizeIterator for Announced {}
 
 /// The log is the body, wherever that is.
-fn put_body_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: Ways) {
+fn put_body_on_the_way(shared: &SharedInput, body: Body, ways: Ways) {
     let source = match body_elsewhere(&body.text) {
-        Some(Ok(object)) => Source::S3(object),
-        Some(Err(error)) => return ways.ack.close(refuse(shared, message_id, &error)),
+        Some(Ok(object)) => TaskSource::S3(object),
+        Some(Err(error)) => return ways.ack.close(refuse(shared, &ways.delivery, &error)),
         None => {
             let bytes = Buffer::holding(body.text.into_bytes(), body.charge);
-            Source::Body { message_id: message_id.to_owned(), bytes }
+            TaskSource::Body { message_id: ways.delivery.message_id.clone(), bytes }
         }
     };
     let service = shared.settings.input.services[0].of_object("");
@@ -412,22 +427,25 @@ fn put_body_on_the_way(shared: &Shared, message_id: &str, body: Body, ways: Ways
     put_up(shared, [task]);
 }
 
-fn refuse(shared: &Shared, message_id: &str, error: &Unreadable) -> Outcome {
-    let settings = &shared.settings;
-    settings.telemetry.receive.unreadable.increment();
-    settings.telemetry.endings.add(Ending::Message);
-    log::warn!(
-        place = settings.input.key.as_str(), cause = error.cause();
-        "inputs.{}: message {message_id}: refused: {error}; it is left to the queue's redrive policy",
-        settings.input.key
-    );
+fn refuse(shared: &SharedInput, delivery: &Delivery, error: &Unreadable) -> Outcome {
+    let telemetry = &shared.settings.telemetry;
+    telemetry.receive.unreadable.increment();
+    telemetry.endings.add(Ending::Message);
+    telemetry.failed(&Failed {
+        object: None,
+        service: None,
+        delivery: Some(delivery),
+        ending: Some(Ending::Message),
+        cause: &error.to_string(),
+        kind: error.cause(),
+    });
     Outcome::Reject
 }
 
 /// Adds the object to those to collect, if it is one. Returns the outcome apart from that.
 fn add_object(
-    shared: &Shared,
-    message_id: &str,
+    shared: &SharedInput,
+    delivery: &Delivery,
     object: &Object,
     age: Age,
     collected: &mut Collected,
@@ -454,11 +472,14 @@ fn add_object(
         settings.telemetry.receive.unreadable.increment();
         settings.telemetry.endings.add(Ending::NoService);
         note(settings, object, Ending::NoService);
-        log::warn!(
-            place = settings.input.key.as_str();
-            "inputs.{}: message {message_id}: {object}: refused: it belongs to none of the input's services; it is left to the queue's redrive policy. Add its service, or one without `object_keys`",
-            settings.input.key
-        );
+        settings.telemetry.failed(&Failed {
+            object: Some(object),
+            service: None,
+            delivery: Some(delivery),
+            ending: Some(Ending::NoService),
+            cause: "it belongs to none of the input's services. Add its service, or one without `object_keys`",
+            kind: "no service",
+        });
         return Outcome::Reject;
     };
     if service.skips(&object.key) || age == Age::Old {
@@ -479,8 +500,8 @@ fn note(settings: &Settings, object: &Object, ending: Ending) {
     }
 }
 
-fn task(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways) -> Task {
-    let fate = Fate::default();
+fn task(shared: &SharedInput, source: TaskSource, service: &Arc<Definition>, ways: &Ways) -> Task {
+    let fate = Fate::of_delivery(&ways.delivery);
     let share = counted(shared, &source, service, &fate, ways);
     Task {
         source,
@@ -499,7 +520,7 @@ fn task(shared: &Shared, source: Source, service: &Arc<Definition>, ways: &Ways)
 
 /// Waits for room among the tasks. Once stopped, unstarted tasks are dropped, which returns the message.
 fn put_up(
-    shared: &Shared,
+    shared: &SharedInput,
     tasks: impl IntoIterator<IntoIter: ExactSizeIterator<Item = Task> + Send + 'static>,
 ) {
     let settings = &shared.settings;
@@ -514,14 +535,20 @@ fn put_up(
 
 /// A part of the message that is counted with its service until it ends. It has been counted since before its task was
 /// created (see [`Coming`]).
-fn counted(shared: &Shared, source: &Source, service: &Definition, fate: &Fate, ways: &Ways) -> Share {
+fn counted(
+    shared: &SharedInput,
+    source: &TaskSource,
+    service: &Definition,
+    fate: &Fate,
+    ways: &Ways,
+) -> Share {
     let (of_message, time) = (ways.ack.share(), ways.time);
     let service = Arc::clone(shared.settings.telemetry.service(&service.name));
     let fate = fate.clone();
     // Thousands may be in flight: a name is kept only if the log shows it.
     let name = log::log_enabled!(log::Level::Debug).then(|| source.to_string());
     of_message.after(move |outcome| {
-        let ending = service.end(time, &fate, outcome, Timestamp::now());
+        let ending = service.end(time, &fate, outcome, clock::timestamp());
         if let (Some(name), Some(ending)) = (name, ending) {
             log::debug!("{name}: {} ({})", ending.name(), ending.reason());
         }

@@ -1,4 +1,4 @@
-//! What an input needs to run.
+//! The settings that an input needs to run.
 
 use std::sync::Arc;
 

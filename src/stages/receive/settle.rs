@@ -1,17 +1,17 @@
 //! The thread that settles messages whose work has ended.
 
-use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::time::Duration;
 
 use super::leases::LeaseId;
 use super::settler::{Deletion, retry_delay};
-use super::{Settled, Shared};
+use super::{Settled, SharedInput};
 use crate::ack::Outcome;
 use crate::base::limits::SETTLE_GATHER_TIME;
+use crate::base::runtime::channel::{Receiver, RecvTimeoutError};
+use crate::base::runtime::clock;
 
 /// Takes finished messages.
-pub fn run(shared: &Shared, ended: &Receiver<Settled>) {
+pub fn run(shared: &SharedInput, ended: &Receiver<Settled>) {
     let settler = &shared.settler;
     let (deleters, releasers) = settler.callers();
     let mut held_back: Vec<(LeaseId, Outcome)> = Vec::new();
@@ -22,7 +22,7 @@ pub fn run(shared: &Shared, ended: &Receiver<Settled>) {
         }
         match ended.recv_timeout(SETTLE_GATHER_TIME) {
             Ok(Settled { lease, outcome: Outcome::Delivered }) if shared.settings.input.ack_messages => {
-                settler.deletions().push(Deletion { lease, successes: 0, is_told: false }, Instant::now());
+                settler.deletions().push(Deletion { lease, successes: 0, is_told: false }, clock::now());
             }
             // Returned at once, it might be received by our own pending receive, and use up one of the receives that
             // the queue's redrive policy allows.
@@ -34,17 +34,17 @@ pub fn run(shared: &Shared, ended: &Receiver<Settled>) {
             Err(RecvTimeoutError::Timeout) => (),
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        if settler.deletions().is_due(Instant::now()) {
+        if settler.deletions().is_due(clock::now()) {
             deleters.begin();
         }
-        if settler.releases().is_due(Instant::now()) {
+        if settler.releases().is_due(clock::now()) {
             releasers.begin();
         }
     }
 }
 
 /// Settles a message that must not be deleted: not delivered, or kept on purpose.
-pub(super) fn end_undeleted(shared: &Shared, id: LeaseId, outcome: Outcome) {
+pub(super) fn end_undeleted(shared: &SharedInput, id: LeaseId, outcome: Outcome) {
     let (settler, settings) = (&shared.settler, &shared.settings);
     let telemetry = &settings.telemetry.settle;
     // Without a lease, the message has been returned already.
@@ -74,7 +74,7 @@ pub(super) fn end_undeleted(shared: &Shared, id: LeaseId, outcome: Outcome) {
 
 /// Returns all messages in flight, so that other collectors can process them: at once, unless our own receive is still
 /// under way, which would take them from the queue and lose them until their leases end.
-pub fn give_back_all(shared: &Shared) {
+pub fn give_back_all(shared: &SharedInput) {
     let delay = if shared.is_polling() { shared.poll_time() } else { Duration::ZERO };
     let leases = shared.leases().end_all();
     let count = leases.len();

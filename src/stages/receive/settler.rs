@@ -3,8 +3,8 @@
 //! The thread takes finished messages; [`Callers`] make the calls to SQS, a few concurrently. A message that cannot be
 //! deleted is retried separately, and a hung call delays only its own messages.
 
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::Settings;
 use super::callers::Callers;
@@ -18,6 +18,8 @@ use crate::base::limits::{
     SETTLE_CALL_TIMEOUT, SETTLE_CALLERS_MAX, SQS_BATCH,
 };
 use crate::base::locks::lock;
+use crate::base::runtime::clock;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 use crate::base::stop::Stop;
 use crate::telemetry;
 
@@ -79,7 +81,7 @@ impl Settler {
 
     /// Makes one call. Returns false if there is nothing to delete for now.
     fn delete_some(&self) -> bool {
-        let entries = self.deletions().take(Instant::now());
+        let entries = self.deletions().take(clock::now());
         if entries.is_empty() {
             return false;
         }
@@ -125,7 +127,7 @@ impl Settler {
 
     /// The call has failed as a whole. One bad message must not affect the others.
     fn refused(&self, mut entries: Vec<Entry<Deletion>>, error: &Error) {
-        let (kind, spoilt, now) = (error.kind(), is_spoilt(error.kind()), Instant::now());
+        let (kind, spoilt, now) = (error.kind(), is_spoilt(error.kind()), clock::now());
         if spoilt
             && entries.len() == 1
             && let Some(entry) = entries.pop()
@@ -141,7 +143,7 @@ impl Settler {
 
     /// One message cannot be deleted: that is a warning, and a trouble only if it is more than that.
     fn cannot_delete_one(&self, mut entry: Entry<Deletion>, why: &str, lasting: bool, alone: bool) {
-        let (lease, now) = (entry.what.lease, Instant::now());
+        let (lease, now) = (entry.what.lease, clock::now());
         if self.leases().is_lost(lease, now) {
             return self.lost(&entry);
         }
@@ -181,6 +183,9 @@ impl Settler {
                 lease.message_id
             );
             self.drain().delivered(&lease.message_id);
+            if lease.receive_count != 1 {
+                self.telemetry.failures.delivered(&lease.message_id);
+            }
         }
     }
 
@@ -209,12 +214,12 @@ impl Settler {
     }
 
     pub(super) fn release(&self, lease: Lease, delay: Duration) {
-        self.releases().push(Release { lease, delay }, Instant::now());
+        self.releases().push(Release { lease, delay }, clock::now());
     }
 
     /// Makes one call. Returns false if there is nothing to return for now.
     fn release_some(&self) -> bool {
-        let entries = self.releases().take(Instant::now());
+        let entries = self.releases().take(clock::now());
         if entries.is_empty() {
             return false;
         }
@@ -245,7 +250,7 @@ impl Settler {
     /// Handles messages that could not be returned. They become visible by themselves after their visibility timeout,
     /// so this is not retried for long.
     fn not_released(&self, entries: Vec<Entry<Release>>, why: &str, alone: bool) {
-        let now = Instant::now();
+        let now = clock::now();
         let is_over = |entry: &Entry<Release>| {
             let is_late = entry.what.lease.expires <= now;
             self.abort.is_stopped() || entry.failures + 1 >= RELEASE_ATTEMPTS || is_late

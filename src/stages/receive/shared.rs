@@ -1,10 +1,8 @@
-//! What the threads of an input share.
+//! State that the threads of an input share.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
-
-use crossbeam_channel::Sender;
+use std::time::Duration;
 
 use super::drain::{Drain, Ours};
 use super::leases::Leases;
@@ -16,9 +14,12 @@ use crate::aws::{Attributes, Error, Kind};
 use crate::base::budget::Budget;
 use crate::base::limits::{DRAIN_WAIT_TIME, LARGE_RECEIVES_AT_ONCE};
 use crate::base::locks::lock;
+use crate::base::runtime::channel::Sender;
+use crate::base::runtime::clock;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 
 /// The state shared by an input's threads.
-pub(super) struct Shared {
+pub(super) struct SharedInput {
     pub(super) settings: Settings,
     pub(super) leases: Arc<Mutex<Leases>>,
     /// Free slots among the messages in flight.
@@ -39,7 +40,7 @@ pub(super) struct Shared {
     pub(super) finished: AtomicBool,
 }
 
-impl Shared {
+impl SharedInput {
     pub(super) fn leases(&self) -> MutexGuard<'_, Leases> {
         lock(&self.leases)
     }
@@ -116,6 +117,6 @@ impl Shared {
     fn ours(&self) -> Ours {
         let leases = self.leases();
         let is_fifo = self.settings.input.queue.is_fifo();
-        Ours { nothing_in_work: leases.is_empty(), parked: leases.parked(Instant::now()), is_fifo }
+        Ours { nothing_in_work: leases.is_empty(), parked: leases.parked(clock::now()), is_fifo }
     }
 }

@@ -6,15 +6,16 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use jiff::Timestamp;
 
-use crate::ack::{Ack, Turn};
+use crate::ack::{Ack, Delivery, Turn};
 use crate::base::budget::Permit;
 use crate::base::locks::lock;
+use crate::base::runtime::channel::{Receiver, Sender, unbounded};
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 use crate::handoff::PullingId;
 
 /// A message's text, with its memory permit.
@@ -25,7 +26,7 @@ pub struct Body {
 
 /// A received message that waits for its turn.
 pub struct Waiting {
-    pub message_id: String,
+    pub delivery: Arc<Delivery>,
     pub body: Body,
     pub sent_at: Option<Timestamp>,
     pub ack: Ack,
@@ -99,16 +100,17 @@ mod tests {
     use crate::ack::Outcome;
 
     fn message(id: &str) -> Waiting {
-        let (message_id, ack) = (id.to_owned(), Ack::open(|_| ()));
+        let delivery = Arc::new(Delivery { message_id: id.to_owned(), attempt: 1 });
+        let ack = Ack::open(|_| ());
         let charge = crate::base::budget::Budget::new(1).try_acquire(1).unwrap();
         let body = Body { text: String::new(), charge };
-        Waiting { message_id, body, sent_at: None, ack, pulled: None }
+        Waiting { delivery, body, sent_at: None, ack, pulled: None }
     }
 
     /// Ends the group's turn and says who is next.
     fn next(turns: &Turns) -> Option<String> {
         let over = turns.ended.try_recv().ok()?;
-        turns.next(&over).map(|waiting| waiting.message_id)
+        turns.next(&over).map(|waiting| waiting.delivery.message_id.clone())
     }
 
     #[test]

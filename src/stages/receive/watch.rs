@@ -1,7 +1,6 @@
 //! The thread that periodically reads the queue's settings, depth and dead letters.
 
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -11,9 +10,11 @@ use super::{Settings, inspect};
 use crate::aws::{Attributes, Error, Kind, Sqs};
 use crate::base::limits::DEPTH_INTERVAL;
 use crate::base::locks::lock;
+use crate::base::runtime::clock;
+use crate::base::runtime::sync::Mutex;
 use crate::base::stop::Stop;
 use crate::settings;
-use crate::telemetry::{self, Depth};
+use crate::telemetry::{self, Depth, Redrive};
 
 /// Keeps nothing alive that the end of the input waits for.
 pub struct Watch {
@@ -79,7 +80,8 @@ impl Watch {
                     self.inspect(&queue);
                 }
                 let Attributes { available, in_flight, delayed, .. } = queue;
-                self.telemetry.queue.set_depth(Depth { available, in_flight, delayed }, Instant::now());
+                self.telemetry.queue.set_redrive(redrive(&queue));
+                self.telemetry.queue.set_depth(Depth { available, in_flight, delayed }, clock::now());
                 self.telemetry.looks.works();
                 self.warn_of_depth(&queue);
                 self.look_at_dead_letters(&queue);
@@ -145,7 +147,7 @@ impl Watch {
             }
             Err(error) => return self.cannot_look(&error),
         };
-        self.telemetry.queue.set_dead_letters(count, Instant::now());
+        self.telemetry.queue.set_dead_letters(count, clock::now());
         self.tell_growth(count);
     }
 
@@ -153,7 +155,7 @@ impl Watch {
     fn tell_growth(&mut self, count: Option<u64>) {
         let (health, count) = (&self.telemetry.dead_letters, count.unwrap_or(0));
         let before = std::mem::take(&mut self.grown);
-        self.grown = self.growth.look(count, Instant::now());
+        self.grown = self.growth.look(count, clock::now());
         if self.grown > before {
             let message = format!(
                 "{} messages became dead letters lately, and {count} are in the dead-letter queue. The log says what \
@@ -164,5 +166,15 @@ impl Watch {
         } else if self.grown == 0 && before > 0 {
             health.calms_down();
         }
+    }
+}
+
+fn redrive(queue: &Attributes) -> Redrive {
+    match queue.redrive.clone() {
+        None => Redrive::None,
+        Some(redrive) => Redrive::After {
+            attempts_max: redrive.max_receive_count,
+            dead_letter_arn: redrive.dead_letter_arn,
+        },
     }
 }

@@ -1,6 +1,6 @@
-//! What a readable body says.
+//! The content of a readable body.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -32,6 +32,22 @@ impl Announcement {
     pub(super) fn and(mut self, other: Announcement) -> Announcement {
         self.objects.append(other.objects);
         other.ignored.into_iter().for_each(|(what, count)| *self.ignored.entry(what).or_default() += count);
+        self.written(other.written)
+    }
+
+    /// Adds the objects of another place in the same message. One that is named in both places counts once.
+    pub(super) fn and_beside(mut self, other: Announcement) -> Announcement {
+        if self.objects.is_empty() || self.objects.is_refused() || other.objects.is_refused() {
+            return self.and(other);
+        }
+        let names = |object: &Object| {
+            let keys = std::iter::once(object.key.clone()).chain(object.other_key.clone());
+            keys.map(|key| (object.bucket.clone(), key)).collect::<Vec<_>>()
+        };
+        let known: HashSet<(String, String)> =
+            self.objects.iter().flat_map(|object| names(&object)).collect();
+        let is_new = |object: &Object| !names(object).iter().any(|name| known.contains(name));
+        self.objects.append(other.objects.into_iter().filter(is_new).collect());
         self.written(other.written)
     }
 

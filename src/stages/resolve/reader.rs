@@ -12,8 +12,8 @@ use crate::base::limits::{
     MESSAGE_ENVELOPES_MAX, MESSAGE_MEMBERS_NAMED_MAX, MESSAGE_UNPACKED_BYTES_MAX, MESSAGE_VALUES_MAX,
 };
 
-/// Members that contain another message. If an object has several, the first that announces an object counts: a
-/// function's answer comes before its input.
+/// Members that contain another message. If an object has several, all count, except that a function's answer replaces
+/// its input if it announces an object.
 const ENVELOPES: [&str; 19] = [
     // SNS; Lambda's form of it; what a publisher may give it for all protocols
     "Message",
@@ -86,7 +86,10 @@ impl Reader {
         let mut bytes = text.as_bytes().to_vec();
         let value =
             simd_json::to_borrowed_value(&mut bytes).map_err(|_| Unreadable::NotJson(why_not_json(text)))?;
-        self.value(&value)
+        match repeated_name(&value) {
+            Some(name) => Err(Unreadable::RepeatedName(super::shortened(&format!("{name:?}")))),
+            None => self.value(&value),
+        }
     }
 
     /// Opens an envelope.
@@ -125,9 +128,11 @@ impl Reader {
 
     fn object(&mut self, value: &BorrowedValue<'_>) -> Result<Announcement> {
         match shapes::of(value) {
-            Some(Shape::Read(announcement)) => announcement,
-            Some(Shape::Records([])) => Ok(Announcement::nothing("an S3 event without records")),
-            Some(Shape::Records(records)) => self.inside(|reader| reader.all(records)),
+            Some(Shape::Read(announcement)) => match shapes::places(value).as_slice() {
+                [] | [_] => announcement,
+                places => beside(announcement?, value, places),
+            },
+            Some(Shape::Records(records)) => self.records(value, records),
             Some(Shape::Event(named)) => self.unwrapped(value).map_err(|error| {
                 if error.is_of_known_shape() { error } else { shapes::refused_event(&named) }
             }),
@@ -135,23 +140,79 @@ impl Reader {
         }
     }
 
+    /// Reads a list of records, and what is beside it: a relay may leave the list empty, or add it to another message.
+    fn records(&mut self, value: &BorrowedValue<'_>, records: &[BorrowedValue<'_>]) -> Result<Announcement> {
+        let found = match records {
+            [] => Announcement::nothing("an S3 event without records"),
+            records => self.inside(|reader| reader.all(records))?,
+        };
+        let found = beside(found, value, &shapes::places(value))?;
+        match self.unwrapped(value) {
+            Ok(more) => Ok(found.and_beside(more)),
+            Err(error) if error.is_of_known_shape() => Err(error),
+            Err(_) => Ok(found),
+        }
+    }
+
     /// Reads the content of an envelope's members. An unreadable one must not be lost because another names nothing.
     fn unwrapped(&mut self, value: &BorrowedValue<'_>) -> Result<Announcement> {
-        let mut nothing = Err(unknown(value));
-        let mut failure = None;
+        let mut found: Option<Announcement> = None;
+        let mut failure: Option<Unreadable> = None;
+        let names_objects = |found: &Announcement| !found.objects.is_empty();
         for member in ENVELOPES {
             let Some(inner) = value.get(member).filter(|inner| may_be_message(inner)) else { continue };
+            let is_answered = member == QUESTION && found.as_ref().is_some_and(names_objects);
+            if is_answered && value.contains_key(ANSWER) {
+                continue;
+            }
             match self.inside(|reader| reader.value(inner)) {
-                Ok(found) if !found.objects.is_empty() => return Ok(found),
-                Ok(found) => nothing = Ok(found),
+                Ok(more) => {
+                    found = Some(match found {
+                        Some(found) => found.and_beside(more),
+                        None => more,
+                    });
+                }
                 // A function may answer anything.
                 Err(_) if member == ANSWER && value.contains_key(QUESTION) => (),
+                Err(error) if error.is_of_known_shape() => {
+                    failure = failure.filter(Unreadable::is_of_known_shape).or(Some(error));
+                }
                 Err(error) => failure = failure.or_else(|| Some(error.inside(member, || described(value)))),
             }
         }
-        failure.map_or(nothing, Err)
+        match (found, failure) {
+            // Beside an announcement, a text is a text.
+            (Some(found), Some(error)) if names_objects(&found) && !error.is_of_known_shape() => Ok(found),
+            (_, Some(error)) => Err(error),
+            (Some(found), None) => Ok(found),
+            (None, None) => Err(unknown(value)),
+        }
     }
 }
+
+/// Adds what all places in an object announce to what was found in one of them.
+fn beside(found: Announcement, value: &BorrowedValue<'_>, places: &[shapes::Read]) -> Result<Announcement> {
+    places.iter().try_fold(found, |found, read| Ok(found.and_beside(read(value)?)))
+}
+
+/// A name that an object has twice. Which of the two values counts would be a guess, and one of them may announce an
+/// object. Objects of more than [`COMPARED_MEMBERS_MAX`] members, which no notification has, are not compared.
+fn repeated_name<'v>(value: &'v BorrowedValue<'_>) -> Option<&'v str> {
+    match value {
+        BorrowedValue::Array(list) => list.iter().find_map(repeated_name),
+        BorrowedValue::Object(object) if object.len() <= COMPARED_MEMBERS_MAX => {
+            let is_repeated =
+                |(at, name): &(usize, &'v str)| object.keys().take(*at).any(|other| other == name);
+            let repeated = object.keys().map(|name| &**name).enumerate().find(is_repeated);
+            repeated.map(|(_, name)| name).or_else(|| object.values().find_map(repeated_name))
+        }
+        BorrowedValue::Object(object) => object.values().find_map(repeated_name),
+        BorrowedValue::String(_) | BorrowedValue::Static(_) => None,
+    }
+}
+
+/// The parser keeps both values of a repeated name in smaller objects only.
+const COMPARED_MEMBERS_MAX: usize = 32;
 
 /// The maximum number of values that a text can have as JSON.
 fn values(text: &str) -> usize {

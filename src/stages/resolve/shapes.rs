@@ -108,6 +108,26 @@ pub fn of<'a>(value: &'a BorrowedValue<'a>) -> Option<Shape<'a>> {
     Some(Shape::Read(read))
 }
 
+/// Reads the announcement in one place of an object.
+pub type Read = fn(&BorrowedValue<'_>) -> Result<Announcement>;
+
+/// The readers of all places in an object that name objects, except a list of records and envelopes.
+pub fn places(value: &BorrowedValue<'_>) -> Vec<Read> {
+    let has = |name| value.contains_key(name);
+    let is_object = |name| value.get(name).is_some_and(|v| v.is_object());
+    let is_array = |name| value.get(name).is_some_and(|v| v.is_array());
+    let all: [(bool, Read); 7] = [
+        (is_event(value) && value.get_str("source") == Some("aws.s3"), event_of_s3),
+        (is_object("s3"), s3_record),
+        (is_array("files") && has("bucket"), crowdstrike),
+        (has("s3Bucket") && has("s3ObjectKey"), delivery_notice),
+        (has("invocationSchemaVersion") && is_array("tasks"), batch_operation),
+        (is_object("bucket") && is_object("object"), |value| detail_of_s3(value, Object::named_or_encoded)),
+        (pair(value).is_some(), |value| pair(value).unwrap_or_else(|| Ok(Announcement::default()))),
+    ];
+    all.into_iter().filter_map(|(is_there, read)| is_there.then_some(read)).collect()
+}
+
 /// Reads one element of `{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {…}}]}`. Keys
 /// are form-URL-encoded. Other servers and input transformers write another source, or omit it and the name.
 fn s3_record(record: &BorrowedValue<'_>) -> Result<Announcement> {

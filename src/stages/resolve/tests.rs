@@ -242,6 +242,24 @@ fn unknown_and_broken_bodies_are_errors() {
     }
 }
 
+/// Another reader of the same message may take the other value.
+#[test]
+fn a_name_that_stands_twice_is_no_end_of_an_object() {
+    let event = s3_event("ObjectCreated:Put", "a");
+    let (records, key) = ("\"Records\"", "\"key\"");
+    assert!(event.contains(records) && event.contains(key), "{event}");
+    for body in [
+        event.replacen(records, "\"Records\": [], \"Records\"", 1),
+        event.replacen(key, "\"key\": \"b\", \"key\"", 1),
+        sns(&event.replacen(key, "\"key\": \"a\", \"key\"", 1)),
+        format!("[{}]", event.replacen(key, "\"key\": null, \"key\"", 1)),
+    ] {
+        let error = resolve(&body).unwrap_err();
+        assert!(matches!(error, Unreadable::RepeatedName(_)), "{error}: {body}");
+    }
+    assert_eq!(keys(&event), ["a"]);
+}
+
 #[test]
 fn markers_are_told_from_logs() {
     assert!(is_marker("a/_SUCCESS") && is_marker("_SUCCESS"));

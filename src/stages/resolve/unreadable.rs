@@ -30,6 +30,8 @@ pub enum Unreadable {
     TooManyValues { max: usize },
     #[error("the message is wrapped in more than {max} envelopes, which no notification is")]
     TooManyEnvelopes { max: u32 },
+    #[error("the message body has the name {0} twice in one object: which of the two counts is unknown")]
+    RepeatedName(String),
     #[error("the message body is base64 whose content {0}{DIRECT}")]
     Packed(&'static str),
 }
@@ -56,6 +58,7 @@ impl Unreadable {
             Unreadable::Impossible(_) => "impossible name",
             Unreadable::TooManyValues { .. } => "too many values",
             Unreadable::TooManyEnvelopes { .. } => "too many envelopes",
+            Unreadable::RepeatedName(_) => "repeated name",
             Unreadable::Packed(_) => "base64",
         }
     }

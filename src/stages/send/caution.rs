@@ -7,11 +7,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::limits::{
     PROBE_LOOKS_MAX, SEND_BARREN_CONNECTIONS, SEND_CAREFUL_BATCHES_MAX, SEND_LIFETIME_RETRY,
-    SEND_UNANSWERED_MAX, SUSPECT_STRIKES, SUSPECTS_TOGETHER,
+    SEND_PROOF_TIMEOUT, SEND_PROOF_TIMEOUT_MAX, SUSPECT_STRIKES, SUSPECTS_TOGETHER,
 };
 use crate::handoff::{Batch, Trial};
 
@@ -32,10 +32,10 @@ pub struct Caution {
     has_confirmed: bool,
     /// The peer has sent a TLS close_notify before it ended a connection.
     says_goodbye: bool,
-    /// The peer has ended a connection after we had.
-    answers: bool,
-    /// Connections that it did not end then.
-    unanswered: u32,
+    /// Whether the peer ends connections after we have ended them, if that is known.
+    answers: Option<bool>,
+    /// How long it may take for that; none: as long as usual.
+    patience: Option<Duration>,
     /// A frame that was confirmed.
     probe: Option<Arc<[u8]>>,
     /// Batches that were searched for one.
@@ -115,19 +115,40 @@ impl Caution {
 
     /// Whether the peer's end of a connection can confirm its batches. Some peers never end one.
     pub fn expects_answers(&self) -> bool {
-        self.answers || self.unanswered < SEND_UNANSWERED_MAX
+        self.answers != Some(false)
     }
 
-    /// Notes that the peer did not end a connection after we had. Returns true if from now on no answers are expected.
-    pub fn unanswered(&mut self) -> bool {
-        self.unanswered += 1;
-        !self.answers && self.unanswered == SEND_UNANSWERED_MAX
+    /// True if the peer is known to end connections after we have.
+    pub fn has_answered(&self) -> bool {
+        self.answers == Some(true)
+    }
+
+    /// How long the peer may take to end a connection, after its kernel has taken our last bytes. Its program, and
+    /// whatever stands between, may still have megabytes to read.
+    pub fn patience(&self) -> Duration {
+        self.patience.unwrap_or(SEND_PROOF_TIMEOUT)
+    }
+
+    /// Notes that the peer has not ended a connection in that time. It gets twice as long from now on: a slow peer
+    /// would otherwise get the same bytes again and again.
+    pub fn unanswered(&mut self) {
+        self.patience = Some((2 * self.patience()).min(SEND_PROOF_TIMEOUT_MAX));
+    }
+
+    /// Notes that the peer has ended a connection in good order, this long after it last took something.
+    pub fn took(&mut self, time: Duration) {
+        self.patience = Some((2 * time).clamp(SEND_PROOF_TIMEOUT, SEND_PROOF_TIMEOUT_MAX));
+    }
+
+    /// Notes that the peer ends no connections. Returns true if that is new.
+    pub fn never_answers(&mut self) -> bool {
+        self.answers.replace(false) != Some(false)
     }
 
     /// Notes that the peer has ended a connection after we had; `goodbye` means with a TLS close_notify. Returns false
     /// if it usually sends one, but did not this time, so that the end may be a balancer's.
     pub fn answered(&mut self, goodbye: bool) -> bool {
-        self.answers = true;
+        self.answers = Some(true);
         self.says_goodbye |= goodbye;
         goodbye || !self.says_goodbye
     }
@@ -221,8 +242,6 @@ pub fn is_due(trial: &Trial, now: Instant) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::ack::Ack;
 
@@ -312,10 +331,24 @@ mod tests {
     #[test]
     fn a_peer_that_never_ends_a_connection_is_not_waited_for() {
         let mut caution = Caution::default();
-        let gives_up = (0..SEND_UNANSWERED_MAX).map(|_| caution.unanswered()).collect::<Vec<_>>();
-        assert_eq!(gives_up, [false, false, true]);
-        assert!(!caution.expects_answers() && !caution.unanswered(), "it is said once");
-        assert!(caution.answered(false) && caution.expects_answers(), "it does after all");
+        assert!(caution.expects_answers() && !caution.has_answered());
+        assert!(caution.never_answers() && !caution.never_answers(), "it is said once");
+        assert!(!caution.expects_answers());
+        assert!(caution.answered(false) && caution.expects_answers() && caution.has_answered());
+    }
+
+    #[test]
+    fn a_slow_peer_gets_more_time_up_to_a_bound() {
+        let mut caution = Caution::default();
+        let given = (0..6).map(|_| {
+            caution.unanswered();
+            caution.patience().as_secs()
+        });
+        assert_eq!(given.collect::<Vec<_>>(), [60, 120, 240, 480, 480, 480]);
+        for (took, patience) in [(45, 90), (1, 30), (0, 30), (300, 480)] {
+            caution.took(Duration::from_secs(took));
+            assert_eq!(caution.patience().as_secs(), patience);
+        }
     }
 
     #[test]

@@ -1,24 +1,25 @@
 //! One connection to a peer: outgoing bytes, the peer's messages, and how far it has acknowledged.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::PollFlags;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion};
-use socket2::{SockRef, TcpKeepalive};
 
 use super::error::Error;
-use super::outq;
 use super::tls::Certificates;
+use super::wire::{Network, Wire};
 use crate::base::limits::{
-    SEND_CLOSE_TIMEOUT, SEND_CONNECT_TIMEOUT, SEND_HANDSHAKE_TIMEOUT, SEND_PROOF_TIMEOUT, SEND_ROOM_INTERVAL,
+    SEND_CLOSE_TIMEOUT, SEND_FIN_TIMEOUT, SEND_HANDSHAKE_TIMEOUT, SEND_RESET_TIMEOUT, SEND_ROOM_INTERVAL,
     SEND_STALL_TIMEOUT, SEND_VERDICT_TIMEOUT, SEND_WAIT_SLICE, SETTLE_BYTES, SETTLE_TIME, SETTLE_TIME_SLOW,
     TLS_RECORD_BYTES,
 };
+use crate::base::runtime::clock;
 use crate::base::stop::Stop;
+use crate::telemetry::Link;
 
 /// The destination.
 #[derive(Debug, Clone)]
@@ -27,6 +28,9 @@ pub struct Peer {
     pub port: u16,
     /// None: plain TCP.
     pub tls: Option<Certificates>,
+    pub network: Network,
+    /// Set once it has answered a FIN, and not the close_notify before it.
+    pub needs_fin: Arc<AtomicBool>,
 }
 
 impl std::fmt::Display for Peer {
@@ -35,11 +39,11 @@ impl std::fmt::Display for Peer {
     }
 }
 
-/// A connection ready for frames. The socket does not block; every wait is bounded.
+/// A connection ready for frames. The wire does not block; every wait is bounded.
 #[derive(Debug)]
 pub struct Connection {
     peer: String,
-    socket: TcpStream,
+    wire: Box<dyn Wire>,
     tls: Option<ClientConnection>,
     /// The certificates it was opened with.
     config: Option<Arc<ClientConfig>>,
@@ -57,6 +61,14 @@ pub struct Connection {
     waited: Duration,
     /// When the socket last did not take everything.
     last_wait: Option<Instant>,
+    /// After our close: the latest sign that the peer still takes what it was sent.
+    taking: Option<Instant>,
+    /// Our FIN is sent.
+    is_shut: bool,
+    /// It was sent because the peer had not answered the close_notify alone.
+    was_in_vain: bool,
+    /// See [`Peer::needs_fin`].
+    needs_fin: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
@@ -65,15 +77,19 @@ struct Heard {
     data: bool,
     /// TLS: no more data will come.
     goodbye: bool,
+    /// The time at which that was seen, after our close.
+    goodbye_at: Option<Instant>,
     /// The end of its stream.
     end: bool,
+    /// The time at which the end was seen.
+    end_at: Option<Instant>,
 }
 
 impl Connection {
     /// Connects, shakes hands, and waits a moment for a late refusal.
     ///
     /// # Errors
-    /// Those of [`Error`]; nothing of the caller's has been sent yet.
+    /// The errors of [`Error`]; nothing of the caller's has been sent yet.
     pub fn open(peer: &Peer) -> Result<Connection, Error> {
         let mut connection = Connection::open_unheard(peer)?;
         connection.await_verdict()?;
@@ -83,15 +99,14 @@ impl Connection {
     /// Connects and shakes hands. A late refusal is noticed when the connection is next read.
     ///
     /// # Errors
-    /// Those of [`Connection::open`].
+    /// The errors of [`Connection::open`].
     pub fn open_unheard(peer: &Peer) -> Result<Connection, Error> {
         let name = peer.to_string();
-        let socket = connect(peer, &name)?;
-        tune(&socket).map_err(|source| Error::Connect { peer: name.clone(), source })?;
+        let wire = peer.network.dial(&peer.address, peer.port)?;
         let config = peer.tls.as_ref().map(Certificates::current);
         let mut connection = Connection {
             peer: name,
-            socket,
+            wire,
             tls: None,
             config: config.clone(),
             written: 0,
@@ -101,16 +116,24 @@ impl Connection {
             heard: Heard::default(),
             waited: Duration::ZERO,
             last_wait: None,
+            taking: None,
+            is_shut: false,
+            was_in_vain: false,
+            needs_fin: Arc::clone(&peer.needs_fin),
         };
-        connection.socket.set_nonblocking(true).map_err(|e| connection.broken(e))?;
         if let Some(config) = &config {
             connection.shake_hands(config, &peer.address)?;
         }
         Ok(connection)
     }
 
+    /// Its far end.
+    pub fn link(&self) -> Link {
+        Link { address: self.wire.far_end(), tls: self.tls_version() }
+    }
+
     /// `TLS 1.3`; None: there is no TLS.
-    pub fn tls_version(&self) -> Option<String> {
+    fn tls_version(&self) -> Option<String> {
         match self.tls.as_ref()?.protocol_version()? {
             ProtocolVersion::TLSv1_3 => Some("TLS 1.3".to_owned()),
             ProtocolVersion::TLSv1_2 => Some("TLS 1.2".to_owned()),
@@ -147,10 +170,10 @@ impl Connection {
     /// # Errors
     /// If the connection breaks, stalls for [`SEND_STALL_TIMEOUT`], or on `abort`.
     pub fn flush(&mut self, abort: &Stop) -> Result<(), Error> {
-        let mut progress = (self.written, Instant::now());
+        let mut progress = (self.written, clock::now());
         while !self.push()? {
             if self.written > progress.0 {
-                progress = (self.written, Instant::now());
+                progress = (self.written, clock::now());
             }
             self.await_writable(progress.1 + SEND_STALL_TIMEOUT, abort)?;
         }
@@ -163,10 +186,10 @@ impl Connection {
     /// If the connection breaks.
     pub fn push(&mut self) -> Result<bool, Error> {
         while let Some(tls) = self.tls.as_mut().filter(|tls| tls.wants_write()) {
-            match tls.write_tls(&mut self.socket) {
+            match tls.write_tls(&mut self.wire) {
                 Ok(n) => self.written += n as u64,
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                    self.last_wait = Some(Instant::now());
+                    self.last_wait = Some(clock::now());
                     return Ok(false);
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => (),
@@ -240,7 +263,7 @@ impl Connection {
 
     /// Bytes given to the socket that the peer's TCP has not acknowledged.
     fn unacknowledged(&self) -> Result<u64, Error> {
-        outq::unacknowledged_bytes(&self.socket).map_err(|e| self.broken(e))
+        self.wire.unacknowledged().map_err(|e| self.broken(e))
     }
 
     /// Closes our side and waits for the peer's close, as the vendor's SDK does "to avoid losing events". Ok if the
@@ -249,8 +272,8 @@ impl Connection {
     /// # Errors
     /// If the peer ended the connection before, or with unread bytes, or did not answer in time.
     pub fn close(&mut self, patience: Duration, abort: &Stop) -> Result<(), Error> {
-        let deadline = self.say_goodbye(patience, abort)?;
-        while !self.is_answered(patience, deadline)? {
+        self.say_goodbye(abort)?;
+        while !self.is_answered(patience)? {
             if abort.is_stopped() {
                 return Err(Error::Stopped);
             }
@@ -259,38 +282,64 @@ impl Connection {
         Ok(())
     }
 
-    /// How long the peer may take to end the connection after we did.
-    pub fn patience(&self) -> Duration {
-        if self.is_proven() { SEND_CLOSE_TIMEOUT } else { SEND_PROOF_TIMEOUT }
-    }
-
-    /// Closes our side: nothing more can be written. Returns the deadline for the peer's close.
+    /// Closes our side: nothing more can be written.
+    ///
+    /// With TLS only the close_notify is sent, which the peer's program reads like everything before it. Our FIN would
+    /// hide a loss: a program that shuts the connection down and closes it with unread data makes its kernel send a FIN
+    /// and then a reset, and nobody sees a reset after two FINs (RFC 9293, TIME-WAIT).
     ///
     /// # Errors
     /// If the peer has ended the connection already, or it breaks or stalls.
-    pub fn say_goodbye(&mut self, patience: Duration, abort: &Stop) -> Result<Instant, Error> {
+    pub fn say_goodbye(&mut self, abort: &Stop) -> Result<(), Error> {
         self.read()?;
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();
         }
         self.flush(abort)?;
         self.balance()?;
-        self.socket.shutdown(Shutdown::Write).map_err(|e| self.broken(e))?;
-        Ok(Instant::now() + patience)
+        self.taking = Some(clock::now());
+        if self.tls.is_none() || self.needs_fin.load(Ordering::Relaxed) { self.shut() } else { Ok(()) }
+    }
+
+    /// Sends our FIN.
+    fn shut(&mut self) -> Result<(), Error> {
+        self.is_shut = true;
+        self.wire.end().map_err(|e| self.broken(e))
     }
 
     /// After our close: whether the peer has ended the connection in good order. It does not wait.
     ///
     /// # Errors
-    /// If the peer has not read everything, or the deadline has passed without an answer.
-    pub fn is_answered(&mut self, patience: Duration, deadline: Instant) -> Result<bool, Error> {
+    /// If the peer has not read everything, or has neither taken more of it nor answered for this long.
+    pub fn is_answered(&mut self, patience: Duration) -> Result<bool, Error> {
         if self.has_answered()? {
             return Ok(true);
         }
-        if Instant::now() >= deadline {
+        let before = self.acknowledged;
+        if self.acknowledged()? > before {
+            self.taking = Some(clock::now());
+        }
+        // Some programs do nothing before a FIN, and some say goodbye but wait for one.
+        let is_last_chance = self.silence() + SEND_CLOSE_TIMEOUT >= patience;
+        if !self.is_shut && (is_last_chance || self.is_waited_for()) {
+            self.was_in_vain = self.silence() >= SEND_FIN_TIMEOUT;
+            self.shut()?;
+        }
+        if self.silence() >= patience {
             return Err(Error::Unanswered { peer: self.peer.clone(), seconds: patience.as_secs() });
         }
         Ok(false)
+    }
+
+    /// True if the peer said goodbye a while ago. Its FIN usually follows at once.
+    fn is_waited_for(&mut self) -> bool {
+        self.heard.goodbye
+            && clock::since(*self.heard.goodbye_at.get_or_insert_with(clock::now)) >= SEND_FIN_TIMEOUT
+    }
+
+    /// After our close: how long ago the peer's kernel last took something.
+    pub fn silence(&self) -> Duration {
+        self.taking.map(clock::since).unwrap_or_default()
     }
 
     /// True if the peer has sent a TLS close_notify, which no balancer in between can send for it.
@@ -304,16 +353,19 @@ impl Connection {
     }
 
     /// True if, after our close, the peer's has come, and its TCP has acknowledged ours. A program that closes with
-    /// unread data makes its kernel send a reset instead.
+    /// unread data makes its kernel send a reset, instead or soon after.
     fn has_answered(&mut self) -> Result<bool, Error> {
         self.hears_end()?;
         if !self.heard.end {
             return Ok(false);
         }
-        if let Some(error) = self.socket.take_error().map_err(|e| self.broken(e))? {
+        let ended_at = *self.heard.end_at.get_or_insert_with(clock::now);
+        if let Some(error) = self.wire.take_error().map_err(|e| self.broken(e))? {
             return Err(self.broken(error));
         }
-        Ok(self.unacknowledged()? == 0)
+        self.needs_fin.fetch_or(self.was_in_vain, Ordering::Relaxed);
+        let may_be_reset = !self.is_shut && clock::since(ended_at) < SEND_RESET_TIMEOUT;
+        Ok(!may_be_reset && self.unacknowledged()? == 0)
     }
 
     fn await_answer(&self, abort: &Stop) -> Result<(), Error> {
@@ -331,9 +383,9 @@ impl Connection {
         let mut tls =
             ClientConnection::new(Arc::clone(config), name).map_err(|e| Error::tls(&self.peer, e))?;
         tls.set_buffer_limit(None);
-        let deadline = Instant::now() + SEND_HANDSHAKE_TIMEOUT;
+        let deadline = clock::now() + SEND_HANDSHAKE_TIMEOUT;
         while tls.is_handshaking() {
-            match tls.complete_io(&mut self.socket) {
+            match tls.complete_io(&mut self.wire) {
                 Ok(_) => (),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => self.await_handshake(&tls, deadline)?,
                 Err(e) if e.kind() == ErrorKind::UnexpectedEof => {
@@ -349,7 +401,7 @@ impl Connection {
     /// Waits for the peer's next part. The deadline is that of the whole handshake: a peer that trickles bytes must not
     /// block a sender forever.
     fn await_handshake(&self, tls: &ClientConnection, deadline: Instant) -> Result<(), Error> {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(clock::now());
         if left.is_zero() {
             let seconds = SEND_HANDSHAKE_TIMEOUT.as_secs();
             return Err(Error::Handshake { peer: self.peer.clone(), seconds });
@@ -361,9 +413,9 @@ impl Connection {
     /// TLS 1.3 ends our handshake before the peer has looked at our certificate: wait for its ticket, or its refusal,
     /// or long enough.
     fn await_verdict(&mut self) -> Result<(), Error> {
-        let deadline = Instant::now() + SEND_VERDICT_TIMEOUT;
+        let deadline = clock::now() + SEND_VERDICT_TIMEOUT;
         while self.verdict_is_out() {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(clock::now());
             if left.is_zero() {
                 break;
             }
@@ -387,8 +439,8 @@ impl Connection {
         while !self.heard.end {
             let n = match &mut self.tls {
                 // After a close_notify TLS reads no more; the end of the stream, or a reset, follows.
-                Some(tls) if !self.heard.goodbye => tls.read_tls(&mut self.socket),
-                _ => self.socket.read(&mut scrap),
+                Some(tls) if !self.heard.goodbye => tls.read_tls(&mut self.wire),
+                _ => self.wire.read(&mut scrap),
             };
             match n {
                 Ok(0) => self.heard.end = true,
@@ -419,13 +471,13 @@ impl Connection {
 
     /// Plain TCP: directly to the socket.
     fn drain(&mut self, mut bytes: &[u8], abort: &Stop) -> Result<(), Error> {
-        let mut deadline = Instant::now() + SEND_STALL_TIMEOUT;
+        let mut deadline = clock::now() + SEND_STALL_TIMEOUT;
         while !bytes.is_empty() {
-            match self.socket.write(bytes) {
+            match self.wire.write(bytes) {
                 Ok(n) => {
                     self.written += n as u64;
                     bytes = &bytes[n..];
-                    deadline = Instant::now() + SEND_STALL_TIMEOUT;
+                    deadline = clock::now() + SEND_STALL_TIMEOUT;
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => self.await_writable(deadline, abort)?,
                 Err(e) if e.kind() == ErrorKind::Interrupted => (),
@@ -437,7 +489,7 @@ impl Connection {
 
     /// After a blocked write: waits until it may continue, watching for the peer's messages meanwhile.
     fn await_writable(&mut self, deadline: Instant, abort: &Stop) -> Result<(), Error> {
-        let asked = Instant::now();
+        let asked = clock::now();
         self.last_wait = Some(asked);
         if abort.is_stopped() {
             return Err(Error::Stopped);
@@ -446,17 +498,13 @@ impl Connection {
             return Err(self.stalled());
         }
         let polled = self.poll(PollFlags::OUT, SEND_WAIT_SLICE);
-        self.waited += asked.elapsed();
+        self.waited += clock::since(asked);
         polled?;
         self.read()
     }
 
     fn poll(&self, events: PollFlags, timeout: Duration) -> Result<(), Error> {
-        let timeout = timeout.try_into().map_err(|_| self.broken(ErrorKind::InvalidInput.into()))?;
-        match poll(&mut [PollFd::new(&self.socket, events)], Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(e) => Err(self.broken(e.into())),
-        }
+        self.wire.wait(events, timeout).map_err(|e| self.broken(e))
     }
 
     pub(super) fn stalled(&self) -> Error {
@@ -485,27 +533,4 @@ fn is_accepted(tls: &ClientConnection) -> bool {
     tls.protocol_version() != Some(ProtocolVersion::TLSv1_3)
         || tls.tls13_tickets_received() > 0
         || tls.handshake_kind() == Some(HandshakeKind::Resumed)
-}
-
-/// Tries each of the name's addresses.
-fn connect(peer: &Peer, name: &str) -> Result<TcpStream, Error> {
-    let addresses = (peer.address.as_str(), peer.port)
-        .to_socket_addrs()
-        .map_err(|source| Error::Resolve { address: peer.address.clone(), source })?;
-    let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, SEND_CONNECT_TIMEOUT) {
-            Ok(socket) => return Ok(socket),
-            Err(e) => last = e,
-        }
-    }
-    Err(Error::Connect { peer: name.to_owned(), source: last })
-}
-
-/// Small batches are sent at once; a peer that vanished silently is noticed.
-fn tune(socket: &TcpStream) -> io::Result<()> {
-    socket.set_nodelay(true)?;
-    let options = SockRef::from(socket);
-    options.set_tcp_keepalive(&TcpKeepalive::new().with_time(SEND_STALL_TIMEOUT / 2))?;
-    options.set_tcp_user_timeout(Some(SEND_STALL_TIMEOUT))
 }

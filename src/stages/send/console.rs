@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, OFlags, fstat};
 use rustix::net::{SendFlags, send};
@@ -21,6 +20,8 @@ use crate::ack::Outcome;
 use crate::base::limits::{
     CONSOLE_PATIENCE, PIPE_BYTES_ATOMIC, SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX, SEND_WAIT_SLICE,
 };
+use crate::base::runtime::channel::{Receiver, RecvTimeoutError};
+use crate::base::runtime::clock;
 use crate::base::stop::Stop;
 use crate::handoff::Batch;
 use crate::telemetry::Output;
@@ -92,12 +93,12 @@ impl Console {
 
     /// Writes all of it, however long that takes.
     fn write(&self, bytes: &[u8], target: &Target<'_>) -> Result<(), Failure> {
-        let (mut written, mut progress, mut pause) = (0, Instant::now(), SEND_BACKOFF_FIRST);
+        let (mut written, mut progress, mut pause) = (0, clock::now(), SEND_BACKOFF_FIRST);
         while written < bytes.len() {
             let stopped = match target.write(&bytes[written..]) {
                 Ok(n) => {
                     written += n;
-                    (progress, pause) = (Instant::now(), SEND_BACKOFF_FIRST);
+                    (progress, pause) = (clock::now(), SEND_BACKOFF_FIRST);
                     self.recover();
                     continue;
                 }
@@ -129,7 +130,7 @@ impl Console {
     }
 
     fn note_standstill(&self, since: Instant) {
-        if since.elapsed() >= CONSOLE_PATIENCE && self.telemetry.health.trouble().is_none() {
+        if clock::since(since) >= CONSOLE_PATIENCE && self.telemetry.health.trouble().is_none() {
             let seconds = CONSOLE_PATIENCE.as_secs();
             let message =
                 format!("standard output has taken nothing for {seconds} s: its reader has stopped");
@@ -214,19 +215,19 @@ fn reopen(fd: BorrowedFd<'_>) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::locks::lock;
     use std::io::{Read, pipe};
-    use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+    use std::sync::{Mutex, MutexGuard, mpsc};
     use std::thread::JoinHandle;
-
-    use crossbeam_channel::Sender;
 
     use super::*;
     use crate::ack::Ack;
+    use crate::base::runtime::channel::{Sender, unbounded};
 
     /// Standard output is shared by all, and so is the state of its last line.
     fn alone() -> MutexGuard<'static, ()> {
         static ALONE: Mutex<()> = Mutex::new(());
-        let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let guard = lock(&ALONE);
         CUT.store(false, Ordering::Release);
         guard
     }
@@ -242,7 +243,7 @@ mod tests {
 
     impl Lab {
         fn start(fd: impl AsFd + Send + 'static) -> Lab {
-            let (sender, batches) = crossbeam_channel::unbounded();
+            let (sender, batches) = unbounded();
             let telemetry = Arc::new(Output::new("console_1", "console".into()));
             let (abort, closed) = (Stop::new(), Arc::default());
             let console = Console {

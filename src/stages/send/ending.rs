@@ -4,23 +4,21 @@
 //! Its peer then has to read all of that before it can end the connection, and the sender would have to wait. So the
 //! sender leaves the connection, opens the next one, and checks the earlier ones in between.
 
-use std::time::Instant;
-
 use super::error::Error;
-use super::session::{Next, Session, Shared};
+use super::session::{Next, Session};
+use super::shared::SharedOutput;
 
 /// One such connection.
 #[derive(Debug)]
 pub struct Ending {
     session: Session,
-    /// When the peer's close is due; None if the connection has not lived long enough since its last bytes for our
-    /// close.
-    due: Option<Instant>,
+    /// We have closed our side. Before that the connection must live for a while after its last bytes.
+    is_closed: bool,
 }
 
 impl Ending {
     pub fn new(session: Session) -> Ending {
-        Ending { session, due: None }
+        Ending { session, is_closed: false }
     }
 
     /// Does everything possible without waiting. Returns true if the connection has ended, and everything on it is
@@ -28,15 +26,15 @@ impl Ending {
     ///
     /// # Errors
     /// If it has ended otherwise. [`Ending::into_session`] gives the unconfirmed batches.
-    pub fn step(&mut self, shared: &Shared) -> Result<bool, Error> {
-        match self.due {
-            Some(due) => self.session.try_end(due, shared),
-            None if self.session.attend(shared)?.0 == Next::Close => {
-                self.due = Some(self.session.begin_end(shared)?);
-                Ok(false)
-            }
-            None => Ok(false),
+    pub fn step(&mut self, shared: &SharedOutput) -> Result<bool, Error> {
+        if self.is_closed {
+            return self.session.try_end(shared);
         }
+        if self.session.attend(shared)?.0 == Next::Close {
+            self.session.begin_end(shared)?;
+            self.is_closed = true;
+        }
+        Ok(false)
     }
 
     pub fn into_session(self) -> Session {

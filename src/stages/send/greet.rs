@@ -5,21 +5,22 @@ use std::sync::Arc;
 
 use super::connection::{Connection, Peer};
 use super::error::Error;
-use crate::base::limits::GREET_INTERVAL;
+use crate::base::limits::{GREET_INTERVAL, SEND_CLOSE_TIMEOUT, SEND_PROOF_TIMEOUT};
 use crate::base::stop::Stop;
-use crate::telemetry;
+use crate::telemetry::{self, Link};
 
-/// Makes a connection and closes it: nothing is sent. The version of TLS, if there is any.
+/// Makes a connection and closes it: nothing is sent. Returns its far end.
 ///
 /// # Errors
 /// Why it cannot be made.
-pub fn greet(peer: &Peer) -> Result<Option<String>, Error> {
+pub fn greet(peer: &Peer) -> Result<Link, Error> {
     let mut connection = Connection::open(peer)?;
-    let version = connection.tls_version();
-    match connection.close(connection.patience(), &Stop::new()) {
+    let link = connection.link();
+    let patience = if connection.is_proven() { SEND_CLOSE_TIMEOUT } else { SEND_PROOF_TIMEOUT };
+    match connection.close(patience, &Stop::new()) {
         // Over plain TCP only the peer's close shows that there is a program which reads.
         Err(error) if error.is_lasting() || peer.tls.is_none() => Err(error),
-        _ => Ok(version),
+        _ => Ok(link),
     }
 }
 
@@ -28,7 +29,10 @@ pub fn run(outputs: &[(Peer, Arc<telemetry::Output>)], stop: &Stop) {
     while !stop.wait(GREET_INTERVAL) {
         for (peer, output) in outputs.iter().filter(|(_, output)| is_due(output)) {
             match greet(peer) {
-                Ok(_) => output.health.works(),
+                Ok(link) => {
+                    output.connected(link);
+                    output.health.works();
+                }
                 Err(error) => {
                     output.send.failed_connections.increment();
                     output.health.failed(&error, error.is_lasting());

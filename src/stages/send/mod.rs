@@ -17,14 +17,17 @@ mod pool;
 mod question;
 mod sender;
 mod session;
+mod shared;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
+#[cfg(feature = "lab")]
 mod tests;
 mod throttle;
 pub mod tls;
 mod trial;
 pub mod window;
+pub mod wire;
 
 pub use error::Error;
 pub use pool::{Outputs, Pool, PoolError, PoolSettings, Renewal, probe};

@@ -8,7 +8,7 @@ use std::net::TcpStream;
 const SIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
 
 /// # Errors
-/// Those of ioctl(2); none is expected on a connected TCP socket.
+/// The errors of ioctl(2); none is expected on a connected TCP socket.
 pub fn unacknowledged_bytes(socket: &TcpStream) -> io::Result<u64> {
     // SAFETY: SIOCOUTQ writes one int to the given address, and nothing else; the getter owns such an int.
     let getter = unsafe { rustix::ioctl::Getter::<SIOCOUTQ, i32>::new() };

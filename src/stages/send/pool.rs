@@ -2,21 +2,23 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Instant;
-
-use crossbeam_channel::Sender as Channel;
+use std::sync::{Arc, OnceLock};
 
 use super::connection::Peer;
 use super::console::Console;
 use super::greet;
-use super::sender::Sender;
-use super::session::{Desk, Shared};
+use super::sender::SenderThread;
+use super::session::Desk;
+use super::shared::SharedOutput;
 use super::throttle::Throttle;
 use super::tls::{Certificates, TlsFileError};
+use super::wire::Network;
 use crate::ack::{Ack, Outcome};
 use crate::base::crew::Crew;
 use crate::base::limits::{BATCHES_WAITING_PER_SENDER, SEND_RECORDS_MAX};
+use crate::base::runtime::channel::Sender;
+use crate::base::runtime::sync::Mutex;
+use crate::base::runtime::{channel, clock};
 use crate::base::stop::Stop;
 use crate::handoff::{Batch, Gzip};
 use crate::settings::{Destination, Output, TlsFiles};
@@ -29,6 +31,8 @@ pub struct PoolSettings {
     /// Maximum unconfirmed bytes of one connection.
     pub window_bytes: usize,
     pub telemetry: Arc<Telemetry>,
+    /// The way to the outputs' peers.
+    pub network: Network,
     /// Ends everything at once; unconfirmed batches then count as not delivered.
     pub abort: Stop,
 }
@@ -124,9 +128,9 @@ struct Senders {
     /// The index of the desk to try first.
     turn: AtomicUsize,
     /// For any free sender.
-    any: Channel<Batch>,
+    any: Sender<Batch>,
     /// For one sender each: batches that must stay in order.
-    lanes: Vec<Channel<Batch>>,
+    lanes: Vec<Sender<Batch>>,
 }
 
 impl Senders {
@@ -156,7 +160,7 @@ impl Senders {
         Err(batch)
     }
 
-    fn queue(&self, batch: Batch, channel: &Channel<Batch>) {
+    fn queue(&self, batch: Batch, channel: &Sender<Batch>) {
         if self.telemetry.waits.work_senders.time(|| channel.send(batch)).is_ok() {
             self.telemetry.send.waiting.add(1);
         }
@@ -232,15 +236,17 @@ impl Pool {
         telemetry: &Arc<telemetry::Output>,
         settings: &PoolSettings,
     ) -> Result<Way, PoolError> {
-        let Some(peer) = peer(output)? else { return self.start_console(output, telemetry, settings) };
+        let Some(peer) = peer(output, &settings.network)? else {
+            return self.start_console(output, telemetry, settings);
+        };
         self.peers.push((peer.clone(), Arc::clone(telemetry)));
         if let (Destination::Tls { files, .. }, Some(certificates)) = (&output.destination, &peer.tls) {
             telemetry.set_certificate_expires_at(certificates.expires_at());
             self.renewal.0.push((Arc::clone(telemetry), files.clone(), certificates.clone()));
         }
-        let shared = Shared {
+        let shared = SharedOutput {
             peer,
-            throttle: Arc::new(Mutex::new(Throttle::new(output.rates, Instant::now()))),
+            throttle: Arc::new(Mutex::new(Throttle::new(output.rates, clock::now()))),
             confirmation: output.confirmation,
             window_bytes: settings.window_bytes,
             records_max: SEND_RECORDS_MAX,
@@ -251,11 +257,11 @@ impl Pool {
         };
         let name = format!("send-{}", output.name);
         let gzip = output.gzip_level.map(|level| Arc::new(Gzip::new(level)));
-        let compressed = Shared { gzip: gzip.clone(), ..shared.clone() };
+        let compressed = SharedOutput { gzip: gzip.clone(), ..shared.clone() };
         let senders = self.start_senders(&name, output.senders, &compressed)?;
         let Some(gzip) = gzip else { return Ok(Way::Plain(senders)) };
         // The suspicions of one kind of sender are of no use to the other.
-        let shared = Shared { caution: Arc::default(), ..shared };
+        let shared = SharedOutput { caution: Arc::default(), ..shared };
         let plain = self.start_senders(&format!("{name}-plain"), 1, &shared)?;
         Ok(Way::Gzip { gzip, compressed: senders, plain })
     }
@@ -266,7 +272,7 @@ impl Pool {
         telemetry: &Arc<telemetry::Output>,
         settings: &PoolSettings,
     ) -> Result<Way, PoolError> {
-        let (any, batches) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * output.senders);
+        let (any, batches) = channel::bounded(BATCHES_WAITING_PER_SENDER * output.senders);
         let console = Console {
             batches,
             telemetry: Arc::clone(telemetry),
@@ -278,18 +284,23 @@ impl Pool {
         Ok(Way::Plain(Senders { telemetry: Arc::clone(telemetry), desks, turn, any, lanes }))
     }
 
-    fn start_senders(&mut self, name: &str, count: usize, shared: &Shared) -> Result<Senders, PoolError> {
-        let (any, batches) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER * count);
-        let returned = crossbeam_channel::unbounded();
+    fn start_senders(
+        &mut self,
+        name: &str,
+        count: usize,
+        shared: &SharedOutput,
+    ) -> Result<Senders, PoolError> {
+        let (any, batches) = channel::bounded(BATCHES_WAITING_PER_SENDER * count);
+        let returned = channel::unbounded();
         let (mut desks, mut lanes) = (Vec::new(), Vec::new());
         for number in 0..count {
-            let (wake, woken) = crossbeam_channel::bounded(1);
+            let (wake, woken) = channel::bounded(1);
             let desk = Arc::new(Desk::new(shared.clone(), wake));
             desks.push(Arc::clone(&desk));
-            let (lane, in_order) = crossbeam_channel::bounded(BATCHES_WAITING_PER_SENDER);
+            let (lane, in_order) = channel::bounded(BATCHES_WAITING_PER_SENDER);
             lanes.push(lane);
             let name = format!("{name}-{number}");
-            let sender = Sender {
+            let sender = SenderThread {
                 telemetry: shared.telemetry.add_sender(&name),
                 shared: shared.clone(),
                 desk,
@@ -317,12 +328,12 @@ impl Pool {
 /// # Errors
 /// Why it cannot be made, in the same words that the log would use.
 pub fn probe(output: &Output) -> Result<Option<String>, String> {
-    let Some(peer) = peer(output).map_err(|e| e.to_string())? else { return Ok(None) };
-    greet::greet(&peer).map_err(|e| e.to_string())
+    let Some(peer) = peer(output, &Network::default()).map_err(|e| e.to_string())? else { return Ok(None) };
+    greet::greet(&peer).map(|link| link.tls).map_err(|e| e.to_string())
 }
 
 /// None for the console.
-fn peer(output: &Output) -> Result<Option<Peer>, PoolError> {
+fn peer(output: &Output, network: &Network) -> Result<Option<Peer>, PoolError> {
     let (address, port, files) = match &output.destination {
         Destination::Console => return Ok(None),
         Destination::Tcp { address, port } => (address, port, None),
@@ -330,7 +341,8 @@ fn peer(output: &Output) -> Result<Option<Peer>, PoolError> {
     };
     let tls_error = |source| PoolError::Tls { output: output.name.clone(), source };
     let tls = files.map(Certificates::read).transpose().map_err(tls_error)?;
-    Ok(Some(Peer { address: address.clone(), port: *port, tls }))
+    let needs_fin = Arc::default();
+    Ok(Some(Peer { address: address.clone(), port: *port, tls, network: network.clone(), needs_fin }))
 }
 
 impl Outputs {

@@ -2,20 +2,21 @@
 //! finally refused.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::error::Error;
-use super::sender::Sender;
+use super::sender::SenderThread;
 use super::trial::{self, Failure};
 use crate::ack::Outcome;
 use crate::base::backoff::Backoff;
 use crate::base::limits::{
     IDLE_TRIAL_MAX, IDLE_TRIAL_MIN, REFUSE_KILLS, SEND_BACKOFF_MAX, SUSPECT_STRIKES, SUSPECTS_TOGETHER,
 };
+use crate::base::runtime::clock;
 use crate::handoff::Batch;
 use crate::telemetry::Activity;
 
-impl Sender {
+impl SenderThread {
     /// Takes one step with suspect batches. Afterwards they are confirmed, refused, or wait for their next step.
     ///
     /// # Errors
@@ -102,7 +103,7 @@ impl Sender {
             if error.is_end() && probe.is_none() {
                 // It ends whatever is on a connection.
                 batch.trial.suspected = None;
-                self.shared.caution().tried(false, Instant::now());
+                self.shared.caution().tried(false, clock::now());
             }
             self.shared.caution().ended(true);
             self.wait_with(vec![batch]);
@@ -112,7 +113,7 @@ impl Sender {
         batch.trial.suspected = None;
         if single && probe.is_none() {
             // The peer may accept nothing at all: something else must show that.
-            batch.trial.not_before = Some(Instant::now() + SEND_BACKOFF_MAX);
+            batch.trial.not_before = Some(clock::now() + SEND_BACKOFF_MAX);
             self.wait_with(vec![batch]);
             return Ok(());
         }

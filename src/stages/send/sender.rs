@@ -4,13 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, select_biased};
-
 use super::caution::{Caution, is_due};
 use super::connection::Connection;
 use super::ending::Ending;
 use super::error::Error;
-use super::session::{Desk, Next, Session, Shared};
+use super::session::{Desk, Next, Session};
+use super::shared::SharedOutput;
 use super::trial;
 use super::window::Window;
 use crate::base::backoff::Backoff;
@@ -18,14 +17,16 @@ use crate::base::limits::{
     BATCH_BYTES, BATCHES_HELD_MAX, SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX, SEND_CONFIRM_INTERVAL,
     SEND_ENDINGS_MAX, SEND_LIFETIME_MIN, SEND_ROOM_INTERVAL, SEND_WAIT_SLICE,
 };
+use crate::base::runtime::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use crate::base::runtime::{channel, clock};
 use crate::handoff::Batch;
 use crate::settings::Confirmation;
 use crate::telemetry::{self, Activity};
 
 /// One of an output's threads.
 #[derive(Debug)]
-pub struct Sender {
-    pub shared: Shared,
+pub struct SenderThread {
+    pub shared: SharedOutput,
     /// The place of its open session; workers write there too.
     pub desk: Arc<Desk>,
     /// A worker has left something to do.
@@ -39,10 +40,11 @@ pub struct Sender {
     pub kept: VecDeque<Batch>,
     /// Connections left to their peers, oldest first.
     pub endings: VecDeque<Ending>,
-    /// The latest of them did not end well: no more are left until one has.
+    /// The latest connection did not end well, perhaps because the peer allows only so many: no more are left until one
+    /// has.
     pub wary: bool,
     /// Other work from a broken connection, also shared, and done first.
-    pub returned: (Channel<Batch>, Receiver<Batch>),
+    pub returned: (Sender<Batch>, Receiver<Batch>),
 }
 
 /// A sender's next action.
@@ -61,7 +63,7 @@ enum Farewell {
     Leave,
 }
 
-impl Sender {
+impl SenderThread {
     /// Runs until the channel of batches is closed and everything is confirmed, or until aborted.
     pub fn run(mut self) {
         let mut backoff = Backoff::new(SEND_BACKOFF_FIRST, SEND_BACKOFF_MAX);
@@ -84,7 +86,8 @@ impl Sender {
         }
     }
 
-    fn has_failed(&self, error: &Error) {
+    fn has_failed(&mut self, error: &Error) {
+        self.wary = true;
         let telemetry = &self.shared.telemetry;
         telemetry.send.failed_connections.increment();
         telemetry.health.failed(error, error.is_lasting());
@@ -98,6 +101,7 @@ impl Sender {
         let connection = self.connect()?;
         drop(connecting);
         self.shared.telemetry.send.connected.increment();
+        self.shared.telemetry.connected(connection.link());
         let open = own.during(Activity::Connected);
         let session = Session::new(connection, Arc::clone(&own), &self.shared);
         self.desk.open(session);
@@ -139,12 +143,12 @@ impl Sender {
 
     /// Tests, after some connections that confirmed nothing, whether those without data live longer.
     pub(super) fn try_lifetime(&self) -> Result<(), Error> {
-        if !self.shared.caution().wants_trial(Instant::now()) {
+        if !self.shared.caution().wants_trial(clock::now()) {
             return Ok(());
         }
         match trial::idle_lives(SEND_LIFETIME_MIN, &self.shared) {
-            Ok(()) => self.shared.caution().tried(true, Instant::now()),
-            Err(error) if error.is_end() => self.shared.caution().tried(false, Instant::now()),
+            Ok(()) => self.shared.caution().tried(true, clock::now()),
+            Err(error) if error.is_end() => self.shared.caution().tried(false, clock::now()),
             Err(error) => return Err(error),
         }
         Ok(())
@@ -166,7 +170,6 @@ impl Sender {
                 Err(error) => Err(error),
             };
             if let Err(error) = self.dissolve(ending.into_session(), end) {
-                self.wary = true;
                 self.has_failed(&error);
             }
         }
@@ -206,9 +209,9 @@ impl Sender {
         if let Some(batch) = self.next_kept() {
             return Ok(batch);
         }
-        let waited = Instant::now();
+        let waited = clock::now();
         let taken = self.wait_for_batch(timeout);
-        self.shared.telemetry.waits.send_batches.add(waited.elapsed());
+        self.shared.telemetry.waits.send_batches.add(clock::since(waited));
         match taken {
             Ok(batch) if self.must_stay_behind(&batch) => {
                 self.kept.push_back(batch);
@@ -219,16 +222,28 @@ impl Sender {
     }
 
     fn wait_for_batch(&self, timeout: Duration) -> Result<Batch, RecvTimeoutError> {
-        // Both channels of new work are closed together, when the last worker is gone.
-        let last = |channel: &Receiver<Batch>| channel.try_recv().map_err(|_| RecvTimeoutError::Disconnected);
-        let nothing = crossbeam_channel::never();
+        let until = clock::now() + timeout;
+        let nothing = channel::never();
         let lane = if self.kept.len() < BATCHES_HELD_MAX { &self.lane } else { &nothing };
-        select_biased! {
-            recv(self.woken) -> _ => Err(RecvTimeoutError::Timeout),
-            recv(self.returned.1) -> batch => batch.map_err(|_| RecvTimeoutError::Disconnected),
-            recv(lane) -> batch => batch.or_else(|_| last(&self.batches)),
-            recv(self.batches) -> batch => batch.or_else(|_| last(&self.lane)),
-            default(timeout) => Err(RecvTimeoutError::Timeout),
+        loop {
+            if self.woken.try_recv() != Err(TryRecvError::Empty) {
+                return Err(RecvTimeoutError::Timeout);
+            }
+            let (mut closed, news) = (0, [lane, &self.batches]);
+            for source in [&self.returned.1].into_iter().chain(news) {
+                match source.try_recv() {
+                    Ok(batch) => return Ok(batch),
+                    Err(TryRecvError::Disconnected) => closed += 1,
+                    Err(TryRecvError::Empty) => (),
+                }
+            }
+            // Both channels of new work are closed together, when the last worker is gone.
+            if closed > 0 {
+                return Err(RecvTimeoutError::Disconnected);
+            }
+            if !channel::await_any(&[&self.woken, &self.returned.1, lane, &self.batches], Some(until)) {
+                return Err(RecvTimeoutError::Timeout);
+            }
         }
     }
 
@@ -252,7 +267,7 @@ impl Sender {
 
     /// Batches to send over a separate connection now, first those that this sender keeps in order.
     fn due_suspects(&mut self) -> Vec<Batch> {
-        let now = Instant::now();
+        let now = clock::now();
         let mut taken: Vec<Batch> = Vec::new();
         let mut room = usize::MAX;
         while let Some(at) = self.position_of_due(now) {
@@ -266,7 +281,7 @@ impl Sender {
     }
 
     fn has_due_suspect(&self) -> bool {
-        let now = Instant::now();
+        let now = clock::now();
         self.shared.caution().has_due(now) || self.position_of_due(now).is_some()
     }
 

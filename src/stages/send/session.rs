@@ -4,108 +4,37 @@
 //! if a connection is free, without waiting for anything; otherwise the batch goes to the sender threads. Everything
 //! else on a connection is its sender's: opening, what the socket did not take, confirmation, closing.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender as Channel;
-
-use super::caution::Caution;
-use super::connection::{Connection, Peer};
+use super::connection::Connection;
 use super::error::Error;
-use super::throttle::Throttle;
+use super::shared::SharedOutput;
+use super::trial;
 use super::window::Window;
-use crate::ack::Outcome;
 use crate::base::limits::{
-    PROBE_BYTES_MAX, SEND_CAREFUL_PAUSE, SEND_CONFIRM_INTERVAL, SEND_IDLE_TIMEOUT, SEND_PROOF_TIMEOUT,
-    SEND_RENEWAL, SEND_ROOM_INTERVAL, SEND_STALL_TIMEOUT, SEND_WAIT_SLICE, SETTLE_TIME, SETTLE_TIME_HASTY,
+    SEND_CAREFUL_PAUSE, SEND_CONFIRM_INTERVAL, SEND_IDLE_TIMEOUT, SEND_RENEWAL, SEND_ROOM_INTERVAL,
+    SEND_STALL_TIMEOUT, SEND_WAIT_SLICE, SETTLE_TIME, SETTLE_TIME_HASTY,
 };
-use crate::base::stop::Stop;
-use crate::handoff::{Batch, Gzip};
+use crate::base::locks::lock;
+use crate::base::runtime::channel::Sender;
+use crate::base::runtime::clock;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
+use crate::handoff::Batch;
 use crate::settings::Confirmation;
 use crate::telemetry;
-
-/// State shared by all senders of an output, and the workers that send to it.
-#[derive(Debug, Clone)]
-pub struct Shared {
-    pub peer: Peer,
-    /// The output's limits.
-    pub throttle: Arc<Mutex<Throttle>>,
-    pub confirmation: Confirmation,
-    /// Maximum unconfirmed bytes of one connection.
-    pub window_bytes: usize,
-    /// TLS records on one connection before it is renewed.
-    pub records_max: u64,
-    /// The compressor of the batches' bytes, if they are compressed.
-    pub gzip: Option<Arc<Gzip>>,
-    /// The senders' shared knowledge about a peer that ends connections.
-    pub caution: Arc<Mutex<Caution>>,
-    pub telemetry: Arc<telemetry::Output>,
-    /// Ends everything at once; unconfirmed batches then count as not delivered.
-    pub abort: Stop,
-}
-
-impl Shared {
-    pub fn may_send(&self) -> bool {
-        self.throttle().is_open(Instant::now())
-    }
-
-    /// A batch has been taken.
-    pub fn pay_for(&self, batch: &Batch) {
-        let (now, mut throttle) = (Instant::now(), self.throttle());
-        throttle.take(batch.events.into(), batch.bytes.len() as u64, now);
-        if let Some(pause) = throttle.long_pause(now) {
-            log::warn!(
-                "outputs.{}: a batch of {} events and {} bytes is far more than the output may send in a second; nothing is sent for the next {} s. This keeps the average of max_events_per_second and max_bytes_per_second; raise them for an even flow",
-                self.telemetry.name,
-                batch.events,
-                batch.bytes.len(),
-                pause.as_secs()
-            );
-        }
-    }
-
-    pub fn caution(&self) -> MutexGuard<'_, Caution> {
-        self.caution.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The peer has ended the connection for a reason that may be its input, not our certificate.
-    pub fn is_end_of(&self, connection: &Connection, error: &Error) -> bool {
-        error.is_end() && (connection.is_complete() || self.caution().has_confirmed())
-    }
-
-    /// A batch has reached the peer.
-    pub fn confirm(&self, batch: Batch) {
-        self.caution().keep_probe(|| batch.first_frame(self.gzip.as_deref(), PROBE_BYTES_MAX));
-        let telemetry = &self.telemetry.send;
-        telemetry.events.add(batch.events.into());
-        telemetry.bytes.add(batch.bytes.len() as u64);
-        batch.share.resolve(Outcome::Delivered);
-    }
-
-    fn warn_of_no_answers(&self) {
-        log::warn!(
-            "outputs.{}: {} does not end connections after the collector has, which \"confirmation\": \"close\" needs; from now on its TCP acknowledgements confirm what is sent. Use a relay that closes its connections, or write \"confirmation\": \"acknowledgement\"",
-            self.telemetry.name,
-            self.peer
-        );
-    }
-
-    fn throttle(&self) -> MutexGuard<'_, Throttle> {
-        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The place of a sender's session, if there is one.
 #[derive(Debug)]
 pub struct Desk {
     session: Mutex<Option<Session>>,
-    shared: Shared,
+    shared: SharedOutput,
     /// Wakes the sender.
-    wake: Channel<()>,
+    wake: Sender<()>,
 }
 
 impl Desk {
-    pub fn new(shared: Shared, wake: Channel<()>) -> Desk {
+    pub fn new(shared: SharedOutput, wake: Sender<()>) -> Desk {
         Desk { session: Mutex::default(), shared, wake }
     }
 
@@ -145,7 +74,7 @@ impl Desk {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Session>> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.session)
     }
 }
 
@@ -192,8 +121,8 @@ pub enum Next {
 }
 
 impl Session {
-    pub fn new(connection: Connection, telemetry: Arc<telemetry::Sender>, shared: &Shared) -> Session {
-        let (now, caution) = (Instant::now(), shared.caution());
+    pub fn new(connection: Connection, telemetry: Arc<telemetry::Sender>, shared: &SharedOutput) -> Session {
+        let (now, caution) = (clock::now(), shared.caution());
         Session {
             telemetry,
             connection,
@@ -227,37 +156,39 @@ impl Session {
     ///
     /// # Errors
     /// If the peer did not end the connection in good order. [`Session::into_window`] gives the unconfirmed batches.
-    pub fn end(&mut self, shared: &Shared) -> Result<(), Error> {
-        let closed = self.connection.close(self.patience(), &shared.abort);
+    pub fn end(&mut self, shared: &SharedOutput) -> Result<(), Error> {
+        let closed = self.connection.close(self.patience(shared), &shared.abort);
         self.has_ended(closed, shared)
     }
 
-    /// Closes our side without waiting, and returns when the peer's close is due.
+    /// Closes our side without waiting for the peer's close.
     ///
     /// # Errors
     /// If the connection is unusable.
-    pub fn begin_end(&mut self, shared: &Shared) -> Result<Instant, Error> {
-        self.connection.say_goodbye(self.patience(), &shared.abort)
+    pub fn begin_end(&mut self, shared: &SharedOutput) -> Result<(), Error> {
+        self.connection.say_goodbye(&shared.abort)
     }
 
     /// Checks whether the pending end has come; then all remaining batches are confirmed.
     ///
     /// # Errors
-    /// Those of [`Session::end`].
-    pub fn try_end(&mut self, deadline: Instant, shared: &Shared) -> Result<bool, Error> {
-        match self.connection.is_answered(self.patience(), deadline) {
+    /// The errors of [`Session::end`].
+    pub fn try_end(&mut self, shared: &SharedOutput) -> Result<bool, Error> {
+        match self.connection.is_answered(self.patience(shared)) {
             Ok(false) => Ok(false),
-            Ok(true) => self.has_ended(Ok(()), shared).map(|()| true),
-            Err(error) => self.has_ended(Err(error), shared).map(|()| false),
+            closed => self.has_ended(closed.map(drop), shared).map(|()| true),
         }
     }
 
     /// How long the peer may take to end the connection after we did.
-    fn patience(&self) -> Duration {
-        if self.by_its_end { SEND_PROOF_TIMEOUT } else { self.connection.patience() }
+    fn patience(&self, shared: &SharedOutput) -> Duration {
+        match self.needs_its_end() {
+            true if self.by_its_end && !shared.caution().expects_answers() => Duration::ZERO,
+            is_proof => shared.patience(is_proof),
+        }
     }
 
-    fn has_ended(&mut self, closed: Result<(), Error>, shared: &Shared) -> Result<(), Error> {
+    fn has_ended(&mut self, closed: Result<(), Error>, shared: &SharedOutput) -> Result<(), Error> {
         let closed = closed.and_then(|()| self.check_goodbye(shared));
         match &closed {
             Ok(()) => {
@@ -266,26 +197,31 @@ impl Session {
                     self.confirm_one(batch, shared);
                 }
                 shared.caution().ended_well(self.carried, ends);
+                shared.caution().took(self.connection.silence());
             }
             Err(Error::Unanswered { .. }) => {
-                if self.by_its_end && shared.caution().unanswered() {
-                    shared.warn_of_no_answers();
+                if self.needs_its_end() {
+                    shared.caution().unanswered();
                 }
-                self.confirm(shared, Instant::now())?;
+                self.by_its_end = self.by_its_end && trial::is_ever_ended(shared);
+                self.confirm(shared, clock::now())?;
+                if self.window.is_empty() && !shared.caution().expects_answers() {
+                    return Ok(());
+                }
             }
             Err(_) => (),
         }
         closed
     }
 
-    fn check_goodbye(&self, shared: &Shared) -> Result<(), Error> {
+    fn check_goodbye(&self, shared: &SharedOutput) -> Result<(), Error> {
         let said = self.connection.has_heard_goodbye();
         let as_usual = shared.caution().answered(said) || !self.connection.is_tls();
         if as_usual || !self.by_its_end { Ok(()) } else { Err(self.connection.cut()) }
     }
 
     /// The peer has ended it for a reason that may be its input.
-    pub fn was_ended_by(&self, error: &Error, shared: &Shared) -> bool {
+    pub fn was_ended_by(&self, error: &Error, shared: &SharedOutput) -> bool {
         shared.is_end_of(&self.connection, error)
     }
 
@@ -307,7 +243,7 @@ impl Session {
 
     /// Encrypts the batches, and writes what the socket takes at once; [`Session::attend`] handles the rest, and an
     /// error.
-    pub fn write(&mut self, mut group: Vec<Batch>, shared: &Shared) {
+    pub fn write(&mut self, mut group: Vec<Batch>, shared: &SharedOutput) {
         for batch in &mut group {
             shared.telemetry.send.events_written.add(batch.events.into());
             self.telemetry.unconfirmed.add(batch.bytes.len() as i64);
@@ -318,7 +254,7 @@ impl Session {
         self.carried = self.carried.saturating_add(group.len() as u32);
         // In any case they are unconfirmed, and are returned when the connection has failed.
         self.unfinished.extend(group);
-        self.last_work = Instant::now();
+        self.last_work = clock::now();
         let finished = match written.and_then(|()| connection.push()) {
             Ok(true) => self.finished(),
             Ok(false) => Ok(()),
@@ -334,7 +270,7 @@ impl Session {
     ///
     /// # Errors
     /// If the connection is unusable; [`Session::into_window`] gives the written batches.
-    pub fn attend(&mut self, shared: &Shared) -> Result<(Next, u32), Error> {
+    pub fn attend(&mut self, shared: &SharedOutput) -> Result<(Next, u32), Error> {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
@@ -346,7 +282,7 @@ impl Session {
         self.finished()?;
         // Taken before the check: a thread that is suspended between the two must not believe that the connection has
         // lived on meanwhile.
-        let now = Instant::now();
+        let now = clock::now();
         self.connection.read()?;
         let confirmed = self.confirm(shared, now)?;
         self.telemetry.set_owed_since(self.owed_since());
@@ -385,7 +321,7 @@ impl Session {
     }
 
     /// True if it must be closed, so that another one replaces it when there is something to send.
-    fn is_over(&self, shared: &Shared, now: Instant) -> bool {
+    fn is_over(&self, shared: &SharedOutput, now: Instant) -> bool {
         let idle = now.saturating_duration_since(self.last_work);
         (self.window.is_empty() && idle >= SEND_IDLE_TIMEOUT)
             || now.saturating_duration_since(self.opened) >= SEND_RENEWAL
@@ -396,7 +332,7 @@ impl Session {
     }
 
     /// True if the window is full, or its content would have settled elsewhere by now.
-    fn has_enough(&self, shared: &Shared, now: Instant) -> bool {
+    fn has_enough(&self, shared: &SharedOutput, now: Instant) -> bool {
         let time = if self.hasty { SETTLE_TIME_HASTY } else { SETTLE_TIME };
         let since = self.window.acknowledged_since();
         self.window.bytes() >= shared.window_bytes
@@ -404,7 +340,7 @@ impl Session {
     }
 
     /// True if a worker may write without waiting.
-    fn is_free(&self, shared: &Shared) -> bool {
+    fn is_free(&self, shared: &SharedOutput) -> bool {
         self.connection.is_buffered()
             && !self.closing
             && !self.needs_its_sender()
@@ -426,7 +362,7 @@ impl Session {
     }
 
     fn move_to_window(&mut self) {
-        let (end, now) = (self.connection.written(), Instant::now());
+        let (end, now) = (self.connection.written(), clock::now());
         self.unfinished.drain(..).for_each(|batch| self.window.push(batch, end, now));
     }
 
@@ -437,12 +373,12 @@ impl Session {
     }
 
     /// The number of confirmed batches. The connection is known to have been alive at `now`.
-    fn confirm(&mut self, shared: &Shared, now: Instant) -> Result<u32, Error> {
+    fn confirm(&mut self, shared: &SharedOutput, now: Instant) -> Result<u32, Error> {
         let (mut confirmed, mut ends) = (0, 0);
         if self.window.is_empty() {
             return Ok(confirmed);
         }
-        self.window.acknowledge(self.connection.acknowledged()?, Instant::now());
+        self.window.acknowledge(self.connection.acknowledged()?, clock::now());
         if self.by_its_end {
             return self.check_progress();
         }
@@ -462,12 +398,12 @@ impl Session {
     /// True if the peer acknowledges what it should; that confirms nothing.
     fn check_progress(&self) -> Result<u32, Error> {
         match self.window.waiting_since() {
-            Some(since) if since.elapsed() >= SEND_STALL_TIMEOUT => Err(self.connection.stalled()),
+            Some(since) if clock::since(since) >= SEND_STALL_TIMEOUT => Err(self.connection.stalled()),
             _ => Ok(0),
         }
     }
 
-    fn confirm_one(&mut self, batch: Batch, shared: &Shared) {
+    fn confirm_one(&mut self, batch: Batch, shared: &SharedOutput) {
         self.telemetry.unconfirmed.add(-(batch.bytes.len() as i64));
         self.confirmed += 1;
         shared.confirm(batch);
@@ -475,4 +411,5 @@ impl Session {
 }
 
 #[cfg(test)]
+#[cfg(feature = "lab")]
 mod tests;

@@ -35,6 +35,8 @@ pub struct Habits {
     pub drips: bool,
     /// Frames have arrived: its program reads nothing of them, and dies after this time.
     pub dies: Option<Duration>,
+    /// Never: it also leaves open what the client has ended.
+    pub keeps: bool,
 }
 
 /// Listens until dropped.
@@ -159,6 +161,9 @@ impl State {
             if end || habits.bytes.is_some_and(|bytes| taken >= bytes) {
                 break;
             }
+        }
+        if self.habits.lock().unwrap().keeps {
+            while !self.stop.wait(Duration::from_millis(100)) {}
         }
         if let Some(tls) = &mut tls {
             tls.send_close_notify();

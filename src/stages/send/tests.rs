@@ -15,13 +15,14 @@ use crate::base::limits::{REFUSE_KILLS, SEND_WINDOW_BYTES, SETTLE_TIME, SUSPECT_
 use crate::base::stop::Stop;
 use crate::decode::{Newlines, Record};
 use crate::handoff::Subject;
+use crate::lab::testbed::pki::Pki;
 use crate::settings;
 use crate::settings::Confirmation;
 use crate::settings::Rates;
 use crate::settings::{Destination, Identity, TlsFiles};
 use crate::stages::frame::Frames;
+use crate::stages::send::wire::Network;
 use crate::telemetry::{self, Telemetry};
-use crate::testbed::pki::Pki;
 
 /// Time limit of any test; not the expected duration.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -88,7 +89,8 @@ impl Lab {
         let telemetry = Arc::new(telemetry);
         let abort = Stop::new();
         let (own, window_bytes) = (Arc::clone(&telemetry), SEND_WINDOW_BYTES);
-        let settings = PoolSettings { window_bytes, telemetry: own, abort: abort.clone() };
+        let settings =
+            PoolSettings { window_bytes, telemetry: own, network: Network::default(), abort: abort.clone() };
         let (pool, outputs) = Pool::start(&[output], &settings).unwrap();
         Lab { peer, pool: Some(pool), outputs: Some(outputs), telemetry, abort, settled: mpsc::channel() }
     }
@@ -105,7 +107,7 @@ impl Lab {
         for record in records {
             frames.push("t", Record::new(record.as_bytes(), Newlines::Significant));
         }
-        let subject = Arc::new(Subject { name: object.into(), id: object.into(), returns });
+        let subject = Arc::new(Subject { object: None, name: object.into(), id: object.into(), returns });
         let batch = frames.into_batch_of(&subject, 1, ack.share(), lane);
         self.outputs.as_ref().unwrap().send(batch, &ack);
         ack.close(Outcome::Delivered);
@@ -413,6 +415,21 @@ fn connections_overlap_while_their_ends_are_waited_for() {
     assert!(lab.settle(40).iter().all(|(_, outcome)| *outcome == Outcome::Delivered));
     assert!(lab.peer.connections() >= 3);
     assert_eq!(lab.sent().repeated, 0);
+}
+
+#[test]
+fn a_peer_that_leaves_connections_open_confirms_by_acknowledgements_and_gets_nothing_twice() {
+    let lab = Lab::tls(pki_tls(), Habits { keeps: true, ..Habits::default() }, CLOSE);
+    let names = (0..8).map(|number| format!("o{number}")).collect::<Vec<_>>();
+    for name in &names {
+        lab.send(name, &records(name, 100), None);
+        std::thread::sleep(SETTLE_TIME);
+    }
+    assert!(lab.settle(names.len()).iter().all(|(_, outcome)| *outcome == Outcome::Delivered));
+    assert_eq!((lab.peer.frames().len(), lab.sent().repeated), (800, 0));
+    // From now on nothing waits for an end.
+    lab.send("last", &records("last", 100), None);
+    assert_eq!(lab.settle(1), delivered(&["last"]));
 }
 
 #[test]

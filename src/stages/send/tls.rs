@@ -1,7 +1,7 @@
 //! The TLS client configuration from an output's PEM files.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use rustls::crypto::CryptoProvider;
@@ -11,6 +11,8 @@ use rustls::{CipherSuite, ClientConfig, RootCertStore};
 
 use crate::base::certificate::expiry;
 use crate::base::limits::TLS_RECORD_BYTES;
+use crate::base::locks::lock;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 use crate::settings::TlsFiles;
 
 /// A file that TLS needs cannot be used. `check` reports the same before anything runs.
@@ -39,7 +41,7 @@ struct Current {
 
 impl Certificates {
     /// # Errors
-    /// Those of [`client_config`].
+    /// The errors of [`client_config`].
     pub fn read(files: &TlsFiles) -> Result<Certificates, TlsFileError> {
         Ok(Certificates(Arc::new(Mutex::new(read(files)?))))
     }
@@ -47,7 +49,7 @@ impl Certificates {
     /// Reads them again.
     ///
     /// # Errors
-    /// Those of [`client_config`]; the current ones stay.
+    /// The errors of [`client_config`]; the current ones stay.
     pub fn renew(&self, files: &TlsFiles) -> Result<(), TlsFileError> {
         let new = read(files)?;
         *self.lock() = new;
@@ -70,7 +72,7 @@ impl Certificates {
     }
 
     fn lock(&self) -> MutexGuard<'_, Current> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -1,12 +1,16 @@
 //! Trials that distinguish a bad batch from a peer that ends connections: batches are sent on a separate connection, or
 //! a connection is opened with nothing on it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::connection::Connection;
 use super::error::Error;
-use super::session::Shared;
-use crate::base::limits::{SEND_CONFIRM_INTERVAL, SEND_STALL_TIMEOUT, SETTLE_TIME_HASTY};
+use super::shared::SharedOutput;
+use crate::base::limits::{
+    SEND_CLOSE_TIMEOUT, SEND_CONFIRM_INTERVAL, SEND_STALL_TIMEOUT, SEND_UNANSWERED_MAX, SEND_UNANSWERED_TIME,
+    SETTLE_TIME_HASTY,
+};
+use crate::base::runtime::clock;
 
 /// The reason why batches were not confirmed.
 #[derive(Debug)]
@@ -22,12 +26,12 @@ pub enum Failure {
 ///
 /// # Errors
 /// If nothing is confirmed.
-pub fn send_apart<'b>(frames: impl Iterator<Item = &'b [u8]>, shared: &Shared) -> Result<(), Failure> {
+pub fn send_apart<'b>(frames: impl Iterator<Item = &'b [u8]>, shared: &SharedOutput) -> Result<(), Failure> {
     let mut connection = Connection::open(&shared.peer).map_err(Failure::Outage)?;
     shared.telemetry.send.connected.increment();
-    let opened = Instant::now();
+    let opened = clock::now();
     deliver(&mut connection, frames, shared).map_err(|error| match shared.is_end_of(&connection, &error) {
-        true => Failure::Ended(error, opened.elapsed()),
+        true => Failure::Ended(error, clock::since(opened)),
         false => Failure::Outage(error),
     })
 }
@@ -35,7 +39,7 @@ pub fn send_apart<'b>(frames: impl Iterator<Item = &'b [u8]>, shared: &Shared) -
 fn deliver<'b>(
     connection: &mut Connection,
     frames: impl Iterator<Item = &'b [u8]>,
-    shared: &Shared,
+    shared: &SharedOutput,
 ) -> Result<(), Error> {
     for bytes in frames {
         connection.write(bytes, &shared.abort)?;
@@ -44,17 +48,22 @@ fn deliver<'b>(
     connection.balance()?;
     let hasty = shared.caution().is_hasty();
     outlive(connection, hasty, shared)?;
-    match connection.close(connection.patience(), &shared.abort) {
-        Err(_) if connection.is_proven() && !hasty => Ok(()),
+    let is_proof = hasty || !connection.is_proven();
+    match connection.close(shared.patience(is_proof), &shared.abort) {
+        Err(_) if !is_proof => Ok(()),
+        Err(error @ Error::Unanswered { .. }) => {
+            shared.caution().unanswered();
+            Err(error)
+        }
         closed => closed,
     }
 }
 
 /// Waits until the connection has outlived the acknowledgement of everything.
-fn outlive(connection: &mut Connection, hasty: bool, shared: &Shared) -> Result<(), Error> {
-    let (written, mut acknowledged_at) = (Instant::now(), None);
+fn outlive(connection: &mut Connection, hasty: bool, shared: &SharedOutput) -> Result<(), Error> {
+    let (written, mut acknowledged_at) = (clock::now(), None);
     loop {
-        let now = Instant::now();
+        let now = clock::now();
         connection.read()?;
         if acknowledged_at.is_none() && connection.acknowledged()? >= connection.written() {
             acknowledged_at = Some(now);
@@ -63,7 +72,7 @@ fn outlive(connection: &mut Connection, hasty: bool, shared: &Shared) -> Result<
         if acknowledged_at.is_some_and(|at| now.saturating_duration_since(at) >= time) {
             return Ok(());
         }
-        if acknowledged_at.is_none() && written.elapsed() >= SEND_STALL_TIMEOUT {
+        if acknowledged_at.is_none() && clock::since(written) >= SEND_STALL_TIMEOUT {
             return Err(connection.stalled());
         }
         if shared.abort.wait(SEND_CONFIRM_INTERVAL) {
@@ -76,10 +85,10 @@ fn outlive(connection: &mut Connection, hasty: bool, shared: &Shared) -> Result<
 ///
 /// # Errors
 /// If it does not, or cannot be opened: the peer ends connections whatever is on them.
-pub fn idle_lives(time: Duration, shared: &Shared) -> Result<(), Error> {
+pub fn idle_lives(time: Duration, shared: &SharedOutput) -> Result<(), Error> {
     let mut connection = Connection::open(&shared.peer)?;
-    let end = Instant::now() + time;
-    while Instant::now() < end {
+    let end = clock::now() + time;
+    while clock::now() < end {
         connection.read()?;
         if shared.abort.wait(SEND_CONFIRM_INTERVAL) {
             return Err(Error::Stopped);
@@ -87,6 +96,34 @@ pub fn idle_lives(time: Duration, shared: &Shared) -> Result<(), Error> {
     }
     connection.read()?;
     // It has lived; how it ends does not matter.
-    let _ = connection.close(connection.patience(), &shared.abort);
+    let _ = connection.close(SEND_CLOSE_TIMEOUT, &shared.abort);
     Ok(())
+}
+
+/// Tells whether the peer ends connections at all after we have, now that it has not ended one with data on it. If none
+/// was ever ended, connections without data show it: a program that never closes leaves these open too, while one that
+/// is slow or hangs ends them, or does not even shake hands.
+pub fn is_ever_ended(shared: &SharedOutput) -> bool {
+    if !shared.caution().expects_answers() {
+        return false;
+    }
+    if shared.caution().has_answered() || !(0..SEND_UNANSWERED_MAX).all(|_| is_left_open(shared)) {
+        return true;
+    }
+    if shared.caution().never_answers() {
+        shared.warn_of_no_answers();
+    }
+    false
+}
+
+/// True if the peer keeps a connection without data open after our close.
+fn is_left_open(shared: &SharedOutput) -> bool {
+    let Ok(mut connection) = Connection::open(&shared.peer) else { return false };
+    match connection.close(SEND_UNANSWERED_TIME, &shared.abort) {
+        Ok(()) => {
+            shared.caution().answered(connection.has_heard_goodbye());
+            false
+        }
+        Err(error) => matches!(error, Error::Unanswered { .. }),
+    }
 }

@@ -13,16 +13,18 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::moment::{GoOn, Moment};
 use super::paging::{Circle, begin_anew, follow};
 use super::place::{place_text, read_place};
-use super::source::{BadAnswer, Event, Next, Page, Progress, Source};
+use super::source::{BadAnswer, Event, Next, Page, PageSource, Progress};
 use crate::aws::cloudtrail::{self, Lookup};
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind};
 use crate::base::limits::LOOKUP_EVENTS_AGE_MAX;
-use crate::ledger::{Seen, fingerprint};
+use crate::base::text::fingerprint;
+use crate::ledger::Seen;
 use crate::settings;
 
 /// Interval of progress reports for a long backlog, in slots.
@@ -179,9 +181,13 @@ impl CloudTrail {
 
     /// An event without a region counts as this region's.
     fn is_of_other_region(&self, json: &str) -> bool {
-        use sonic_rs::JsonValueTrait;
-        let region = sonic_rs::get(json, ["awsRegion"]);
-        region.is_ok_and(|region| region.as_str().is_some_and(|region| region != self.region))
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Members {
+            aws_region: Value,
+        }
+        let members = serde_json::from_str::<Members>(json);
+        members.is_ok_and(|event| event.aws_region.as_str().is_some_and(|region| region != self.region))
     }
 }
 
@@ -245,7 +251,7 @@ impl Slot {
     }
 }
 
-impl Source for CloudTrail {
+impl PageSource for CloudTrail {
     fn resume(&mut self, checkpoints: &BTreeMap<String, String>) {
         self.from = checkpoints.get("").and_then(|value| value.parse().ok());
         let inside = self.from.zip(checkpoints.get(SLOT));

@@ -16,12 +16,13 @@ use jiff::Timestamp;
 
 use super::moment::{GoOn, Moment};
 use super::paging::{Circle, begin_anew, follow, rewound};
-use super::source::{BadAnswer, Event, Next, Page, Progress, Source, from_millis};
+use super::source::{BadAnswer, Event, Next, Page, PageSource, Progress, from_millis};
 use crate::aws::guardduty;
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind};
 use crate::base::limits::{FINDING_LATENESS, FINDINGS_PER_CALL, POLL_RESTARTS_MAX};
-use crate::ledger::{Seen, fingerprint};
+use crate::base::text::fingerprint;
+use crate::ledger::Seen;
 use crate::settings;
 
 /// One region's findings.
@@ -313,7 +314,7 @@ impl Reading {
     }
 }
 
-impl Source for GuardDuty {
+impl PageSource for GuardDuty {
     fn resume(&mut self, checkpoints: &BTreeMap<String, String>) {
         let detector = |(detector, value): (&String, &String)| Some((detector.clone(), value.parse().ok()?));
         let times = checkpoints.iter().filter(|(part, _)| !part.ends_with(REFUSED));

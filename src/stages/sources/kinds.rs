@@ -1,13 +1,13 @@
 //! Which source reads which API.
 
-use super::source::Source;
+use super::source::PageSource;
 use super::{cloudtrail, guardduty, logs, metrics};
 use crate::aws::Client;
 use crate::settings;
 use crate::settings::Api;
 
 /// The configured source.
-pub fn source_of(source: &settings::Source, client: &Client) -> Box<dyn Source> {
+pub fn source_of(source: &settings::Source, client: &Client) -> Box<dyn PageSource> {
     let (region, endpoint) = (source.region.clone(), client.endpoint(source.api.service()));
     match source.api.clone() {
         Api::CloudTrail(settings) => Box::new(cloudtrail::CloudTrail::new(settings, endpoint, region)),

@@ -18,12 +18,13 @@ use serde::Serialize;
 use super::moment::{GoOn, Moment};
 use super::paging::{Circle, begin_anew, follow, rewound};
 use super::place::{place_text, read_place};
-use super::source::{BadAnswer, Event, LeftOut, Next, Page, Progress, Source, from_millis};
+use super::source::{BadAnswer, Event, LeftOut, Next, Page, PageSource, Progress, from_millis};
 use crate::aws::logs::{self, Filter};
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind, Unusable};
 use crate::base::limits::{LOG_LATENESS, LOG_SLICE_EVENTS, LOG_SLICE_FIRST, LOG_SLICE_MIN, POLL_SEEN_MAX};
-use crate::ledger::{Seen, fingerprint};
+use crate::base::text::fingerprint;
+use crate::ledger::Seen;
 use crate::settings;
 use place::{LIST, ListPlace, Place};
 use streams::Streams;
@@ -343,7 +344,7 @@ impl Logs {
     }
 }
 
-impl Source for Logs {
+impl PageSource for Logs {
     fn resume(&mut self, checkpoints: &BTreeMap<String, String>) {
         let time = |value: &String| value.parse::<i64>().ok();
         self.began = checkpoints.get("").and_then(time);
@@ -493,7 +494,7 @@ impl Reading {
         let events = i64::try_from(self.events.max(1)).unwrap_or(i64::MAX);
         let wanted = span.saturating_mul(LOG_SLICE_EVENTS as i64) / events;
         (self.from, self.present) = (from, to);
-        self.to = to.min(self.from + wanted.clamp(slice_min(), 4 * span));
+        self.to = to.min(self.from + wanted.min(4 * span).max(slice_min()));
         (self.pages, self.events, self.has_place) = (0, 0, false);
     }
 

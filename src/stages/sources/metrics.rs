@@ -22,7 +22,7 @@ use serde_json::Number;
 use super::moment::{GoOn, Moment};
 use super::paging::{Circle, begin_anew, follow};
 use super::place::{place_text, read_place};
-use super::source::{BadAnswer, Event, LeftOut, Next, Page, Progress, Source};
+use super::source::{BadAnswer, Event, LeftOut, Next, Page, PageSource, Progress};
 use crate::aws::cloudwatch::{self, Dimension, List, Metric, Point, Query, STATISTICS};
 use crate::aws::request::Address;
 use crate::aws::{Error, Kind, Unusable};
@@ -30,7 +30,8 @@ use crate::base::limits::{
     METRIC_DATA_POINTS, METRIC_DATA_QUERIES, METRIC_DELAY, METRIC_LATENESS, METRIC_ROUND_PERIODS,
     METRICS_BEHIND_MAX, POLL_SEEN_MAX,
 };
-use crate::ledger::{Seen, fingerprint};
+use crate::base::text::fingerprint;
+use crate::ledger::Seen;
 use crate::settings;
 use mark::{mark_of, name_of};
 use place::{PLACE, Place};
@@ -412,7 +413,7 @@ impl Metrics {
     }
 }
 
-impl Source for Metrics {
+impl PageSource for Metrics {
     fn resume(&mut self, checkpoints: &BTreeMap<String, String>) {
         let time = checkpoints.get("").and_then(|value| value.parse::<Timestamp>().ok());
         // The configured period may have changed since.

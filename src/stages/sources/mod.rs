@@ -11,9 +11,10 @@
 //! One thread per input, service and region. A source's checkpoint moves when a page and all pages before it are
 //! delivered, so a crash repeats what was in flight and loses nothing; events delivered beyond the checkpoint are
 //! recognized by their ids. A page that cannot be delivered makes the source go back to its checkpoint, and
-//! `ledger forget` restarts it.
+//! `ledger forget` restarts it. If several hosts share the source, its thread works only while this one has the
+//! [lease](crate::fleet), and begins each time with what the shared table knows.
 //!
-//! A new source is a type that implements [`Source`], a variant of [`settings::Api`] and a line in [`source_of`].
+//! A new source is a type that implements [`PageSource`], a variant of [`settings::Api`] and a line in [`source_of`].
 
 mod cloudtrail;
 mod delivery;
@@ -25,49 +26,51 @@ mod moment;
 mod pace;
 mod paging;
 mod place;
+mod pull_loop;
 mod shared;
 pub mod source;
 #[cfg(test)]
 mod testing;
 mod unreadable;
-mod worker;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::aws::{Client, Error};
 use crate::base::crew::Crew;
+use crate::base::runtime::sync::Mutex;
 use crate::ledger::Polled;
 use crate::settings;
 use delivery::Delivery;
-use moment::Moment;
-use shared::{Shared, State};
+use shared::{SharedSource, State};
 use source::Next;
 
 pub use kinds::source_of;
+pub use moment::Moment;
 pub use pace::Paces;
 pub use shared::Settings;
 
 /// A running source.
-pub struct Poller {
-    shared: Arc<Shared>,
+pub struct Puller {
+    shared: Arc<SharedSource>,
     worker: Crew,
 }
 
-impl Poller {
+impl Puller {
     /// Starts the thread.
     ///
     /// # Errors
     /// If the thread cannot be started.
-    pub fn start(settings: Settings) -> std::io::Result<Poller> {
+    pub fn start(settings: Settings) -> std::io::Result<Puller> {
         let settings::Source { name, region, service, .. } = &settings.source;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedSource {
             name: name.clone(),
             telemetry: Arc::clone(&settings.telemetry),
             service: Arc::clone(settings.telemetry.service(&service.name)),
             ledger: settings.ledger.clone(),
+            tenure: settings.tenure.clone(),
             clock: settings.client.clock().clone(),
             state: Mutex::new(State {
                 delivery: Delivery::new(name.clone(), &Polled::default()),
@@ -76,8 +79,8 @@ impl Poller {
         });
         let (mut worker, name) = (Crew::new(), format!("poll-{region}"));
         let own = Arc::clone(&shared);
-        worker.spawn(name, move || worker::run(&own, settings))?;
-        Ok(Poller { shared, worker })
+        worker.spawn(name, move || pull_loop::run(&own, settings))?;
+        Ok(Puller { shared, worker })
     }
 
     /// True if nothing more will be read, and no page is in flight.
@@ -95,7 +98,7 @@ impl Poller {
 /// sent.
 ///
 /// # Errors
-/// Those of the call, or an unreadable answer.
+/// The errors of the call, or an unreadable answer.
 pub fn probe(source: &settings::Source, client: &Client) -> Result<(), Error> {
     let mut probed = source_of(source, client);
     probed.resume(&BTreeMap::new());

@@ -1,11 +1,12 @@
 //! The rate limits of sources.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::aws::Pace;
 use crate::base::limits::POLL_PERIOD_MAX;
+use crate::base::locks::lock;
+use crate::base::runtime::sync::Mutex;
 use crate::settings;
 
 /// The rate limits of a run, shared by their sources.
@@ -22,7 +23,7 @@ impl Paces {
     }
 
     fn shared(&self, name: String, seconds: f64) -> Pace {
-        let mut paces = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut paces = lock(&self.0);
         let interval = Duration::try_from_secs_f64(seconds).unwrap_or(POLL_PERIOD_MAX).min(POLL_PERIOD_MAX);
         paces.entry(name).or_insert_with(|| Pace::every(interval)).clone()
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::source::BadAnswer;
 use crate::base::limits::POLL_RESTARTS_MAX;
-use crate::ledger::fingerprint;
+use crate::base::text::fingerprint;
 
 /// Detects page tokens that form a cycle, of any length, and stores only one of them (Brent's algorithm): the token
 /// seen after a power of two of pages is compared with each that follows.

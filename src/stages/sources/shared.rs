@@ -1,7 +1,7 @@
-//! What a source is given, and what its threads share.
+//! The settings of a source, and state that its threads share.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -9,8 +9,11 @@ use super::delivery::Delivery;
 use crate::ack::Outcome;
 use crate::aws::{Client, Clock, Pace};
 use crate::base::budget::Budget;
+use crate::base::locks::lock;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 use crate::base::stop::Stop;
 use crate::decode::Bounds;
+use crate::fleet::Tenure;
 use crate::handoff::Payload;
 use crate::ledger::Ledger;
 use crate::settings;
@@ -26,6 +29,8 @@ pub struct Settings {
     /// The rate limits of its calls.
     pub paces: Vec<Pace>,
     pub ledger: Ledger,
+    /// The source's lease, if several hosts share it.
+    pub tenure: Option<Tenure>,
     /// The budget for bytes.
     pub budget: Budget,
     pub bounds: Bounds,
@@ -41,12 +46,13 @@ pub struct Settings {
 }
 
 /// State that outlives the thread: pages may be in flight when it has ended.
-pub(super) struct Shared {
+pub(super) struct SharedSource {
     /// The source's name in the ledger.
     pub(super) name: String,
     pub(super) telemetry: Arc<telemetry::Input>,
     pub(super) service: Arc<telemetry::Service>,
     pub(super) ledger: Ledger,
+    pub(super) tenure: Option<Tenure>,
     /// AWS's clock.
     pub(super) clock: Clock,
     pub(super) state: Mutex<State>,
@@ -58,9 +64,9 @@ pub(super) struct State {
     pub(super) checkpoints: BTreeMap<String, String>,
 }
 
-impl Shared {
+impl SharedSource {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.state)
     }
 
     /// AWS's time.
@@ -77,6 +83,9 @@ impl Shared {
                     true => state.checkpoints.remove(part),
                     false => state.checkpoints.insert(part.clone(), value.clone()),
                 };
+            }
+            if let Some(tenure) = &self.tenure {
+                tenure.record(&mark);
             }
             self.ledger.mark(mark);
         }

@@ -10,9 +10,9 @@ use crate::ledger::Seen;
 
 /// A source of events behind an AWS API.
 ///
-/// The loop asks it for the [`next`](Source::next) request, makes the call and lets it [`read`](Source::read) the
+/// The loop asks it for the [`next`](PageSource::next) request, makes the call and lets it [`read`](PageSource::read) the
 /// answer. After a failed call it asks again: until an answer has been read, `next` returns the same.
-pub trait Source: Send {
+pub trait PageSource: Send {
     /// Resumes after the delivered state: by part, the marks of pages. Empty at the first time. Called at the start,
     /// and again when a page could not be delivered.
     fn resume(&mut self, checkpoints: &BTreeMap<String, String>);
@@ -128,7 +128,7 @@ pub enum Reaction {
 ///
 /// One item that AWS refuses for good must not block the others. A refusal that every call would meet (credentials,
 /// throttling, the network) is not a reason to pass over anything.
-pub fn after(source: &mut (impl Source + ?Sized), error: &Error, exhausted: bool) -> Reaction {
+pub fn after(source: &mut (impl PageSource + ?Sized), error: &Error, exhausted: bool) -> Reaction {
     if (exhausted || !error.is_temporary())
         && let Some(without) = source.forgo(error)
     {

@@ -12,7 +12,7 @@ use proptest::test_runner::TestCaseError;
 use serde_json::Value;
 
 use super::moment::{CLOCK, Moment, Times};
-use super::source::{self, LeftOut, Next, Page, Progress, Reaction, Source};
+use super::source::{self, LeftOut, Next, Page, PageSource, Progress, Reaction};
 use crate::aws::failure::Refusal;
 use crate::aws::{Error, Request};
 
@@ -56,7 +56,7 @@ pub enum Pulled {
     CutOff,
 }
 
-impl<S: Source> Bench<S> {
+impl<S: PageSource> Bench<S> {
     pub fn new(source: S) -> Bench<S> {
         Bench {
             source,
@@ -191,7 +191,7 @@ impl<S: Source> Bench<S> {
 
 /// An account that changes while it is read.
 pub trait Model {
-    type Source: Source;
+    type Source: PageSource;
 
     /// The source as created by a new process.
     fn source(&self) -> Self::Source;

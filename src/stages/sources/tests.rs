@@ -98,7 +98,7 @@ impl Account {
         stop: &Stop,
         drain: bool,
         decode: impl Fn(usize, Payload, &telemetry::Input) + Send + Sync + 'static,
-    ) -> (Poller, Ledger) {
+    ) -> (Puller, Ledger) {
         let source = config.sources[0].clone();
         let http = Http::new(2).unwrap();
         let settings::Source { credentials, endpoints, region, .. } = &source;
@@ -111,6 +111,7 @@ impl Account {
             client,
             paces: vec![],
             ledger: ledger.clone(),
+            tenure: None,
             budget: Budget::new(1 << 20),
             bounds: Bounds::default(),
             telemetry: Arc::clone(&telemetry.inputs[0]),
@@ -120,7 +121,7 @@ impl Account {
             abort: Stop::new(),
             source,
         };
-        (Poller::start(settings).unwrap(), ledger)
+        (Puller::start(settings).unwrap(), ledger)
     }
 }
 

@@ -61,7 +61,7 @@ macro_rules! group {
 
 group! {
     /// Receiving: counters of an input.
-    Receive, ReceiveTotals {
+    ReceiveCounts, ReceiveTotals {
         /// Messages received from the queue.
         messages: Counter = "messages_received_total",
         /// Receives without messages.
@@ -83,7 +83,7 @@ group! {
 
 group! {
     /// Polling: counters of a source.
-    Poll, PollTotals {
+    PollCounts, PollTotals {
         /// Pages requested.
         calls: Counter = "polls_total",
         /// Waits for the next pull; an idle source still counts them.
@@ -121,7 +121,7 @@ group! {
 
 group! {
     /// Fetching: counters of an input.
-    Fetch, FetchTotals {
+    FetchCounts, FetchTotals {
         /// Objects waiting for a fetcher.
         waiting: Gauge = "objects_waiting",
         /// Objects being fetched.
@@ -145,7 +145,7 @@ group! {
 
 group! {
     /// Decoding: counters of a service.
-    Decode, DecodeTotals {
+    DecodeCounts, DecodeTotals {
         /// Objects decoded to their end.
         objects: Counter = "objects_decoded_total",
         /// Bytes given to the decoder, compressed.
@@ -189,7 +189,7 @@ group! {
 
 group! {
     /// Sending: counters of an output.
-    Send, SendTotals {
+    SendCounts, SendTotals {
         /// Batches waiting for a sender.
         waiting: Gauge = "output_batches_waiting",
         /// Connections opened since the start.
@@ -211,7 +211,7 @@ group! {
 
 group! {
     /// Settling messages: counters of an input.
-    Settle, SettleTotals {
+    SettleCounts, SettleTotals {
         /// Messages in flight, from receive to deletion.
         in_work: Gauge = "messages_in_work",
         /// Messages deleted: everything they announced is delivered.
@@ -231,7 +231,7 @@ group! {
 
 group! {
     /// Worker gauges (inflating, splitting, framing).
-    Work, WorkTotals {
+    WorkCounts, WorkTotals {
         /// Payloads waiting for a worker.
         waiting: Gauge = "payloads_waiting",
         /// Workers with a payload; they may be waiting for a sender.
@@ -276,7 +276,7 @@ group! {
 
 group! {
     /// Ledger counters.
-    Ledger, LedgerTotals {
+    LedgerCounts, LedgerTotals {
         /// Entries written to the ledger: delivered objects, and progress inside large ones.
         recorded: Counter = "ledger_entries_total",
         /// Ledger entries that could not be written.
@@ -286,7 +286,7 @@ group! {
 
 group! {
     /// Internal events (globals.internal_events).
-    Internal, InternalTotals {
+    InternalCounts, InternalTotals {
         /// Internal events delivered.
         events: Counter = "internal_events_total",
         /// Internal events dropped because the output was busy or failed.

@@ -2,9 +2,11 @@
 //! which it has delivered everything.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard};
 
 use jiff::Timestamp;
+
+use crate::base::locks::lock;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
 
 /// The event times in flight. One lock per object, not per record.
 #[derive(Debug, Default)]
@@ -67,7 +69,7 @@ impl Lag {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.0)
     }
 }
 

@@ -27,7 +27,7 @@ pub fn read() -> Process {
 }
 
 /// Resident memory, in bytes.
-pub(crate) fn resident_bytes() -> Option<u64> {
+pub fn resident_bytes() -> Option<u64> {
     std::fs::read_to_string("/proc/self/statm").ok().and_then(|text| resident(&text))
 }
 
@@ -54,7 +54,7 @@ fn resident(statm: &str) -> Option<u64> {
 
 /// proc(5): `utime` and `stime` are fields 14 and 15 of `stat`; the second field, the name in parentheses, may contain
 /// anything.
-pub(crate) fn cpu_seconds(stat: &str) -> Option<f64> {
+pub fn cpu_seconds(stat: &str) -> Option<f64> {
     let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace().skip(11);
     let mut ticks = || fields.next()?.parse::<u64>().ok();
     let total = ticks()? + ticks()?;

@@ -1,5 +1,8 @@
 //! The `/metrics` page: a snapshot in Prometheus's text format, and the table of all metrics.
 //!
+//! The crate `prometheus-client` was considered: it writes OpenMetrics only, from metrics that are registered with it. Here
+//! one snapshot becomes either format, and it has the values of services and outputs that a reload adds or removes.
+//!
 //! Formats: Prometheus, "Exposition formats" (text, version 0.0.4), and the OpenMetrics specification 1.0.
 
 use std::fmt::Write as _;
@@ -7,11 +10,15 @@ use std::fmt::Write as _;
 use crate::telemetry::audit::AuditSnapshot;
 use crate::telemetry::model::activity::Activity;
 use crate::telemetry::model::endings::EndingTotals;
-use crate::telemetry::model::groups::*;
+use crate::telemetry::model::groups::{
+    CallTotals, DecodeTotals, DeliveredTotals, FetchTotals, InternalTotals, LedgerTotals, PollTotals,
+    ReceiveTotals, SendTotals, SettleTotals, WaitTotals, WorkTotals,
+};
 use crate::telemetry::model::metric::{Kind, Metric};
 use crate::telemetry::snapshot::{
     InputSnapshot, OutputSnapshot, Part, SenderSnapshot, ServiceSnapshot, Snapshot,
 };
+use crate::telemetry::tables::TableSnapshot;
 
 /// Prefix of all metrics except those about the process, which have standard names.
 const PREFIX: &str = "aws_to_devo_";
@@ -183,6 +190,21 @@ const SENDER_STATE: &[Metric<bool>] =
         Some(f64::from(u8::from(*is_in)))
     })];
 
+const TABLE: &[Metric<TableSnapshot>] = &[
+    Metric {
+        name: "table_events_total",
+        help: "Events delivered, by Devo table: known to have reached every output. The tables beyond the first 300 count under an empty name.",
+        kind: Kind::Counter,
+        value: |table| Some(table.events as f64),
+    },
+    Metric {
+        name: "table_bytes_total",
+        help: "Bytes of frames delivered, by Devo table.",
+        kind: Kind::Counter,
+        value: |table| Some(table.bytes as f64),
+    },
+];
+
 const PART: &[Metric<Part>] = &[
     gauge("trouble", "1 if this part currently fails or does not answer.", |p| {
         Some(f64::from(u8::from(p.trouble.as_ref().is_some_and(|trouble| !trouble.warning))))
@@ -228,6 +250,7 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
     let of_state = of_state.collect();
     let (of_ending, ended) = endings(s);
     let parts = s.parts.iter().map(|p| vec![p.name.clone()]).collect();
+    let tables = s.tables.iter().map(|table| vec![table.name.clone()]).collect();
     const NONE: &[&str] = &[];
     const IN: &[&str] = &["input"];
     const SERVED: &[&str] = &["input", "service"];
@@ -248,6 +271,7 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
         of(FetchTotals::METRICS, IN, inputs(), s.inputs.iter().map(|i| &i.fetch).collect()),
         of(WorkTotals::METRICS, NONE, none(), vec![&s.work]),
         of(DecodeTotals::METRICS, SERVED, of_service(), services.iter().map(|v| &v.decode).collect()),
+        of(TABLE, &["table"], tables, s.tables.iter().collect()),
         of(OUTPUT, OUT, outputs(), s.outputs.iter().collect()),
         of(SendTotals::METRICS, OUT, outputs(), s.outputs.iter().map(|o| &o.send).collect()),
         of(SENDER, SENDING, of_sender, senders.iter().map(|(_, one)| *one).collect()),

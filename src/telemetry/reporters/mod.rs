@@ -1,4 +1,4 @@
-//! Those who tell of a [`Snapshot`](super::Snapshot): the statistics lines of the log, `/metrics`, and the collector's
+//! Reporters of a [`Snapshot`](super::Snapshot): the statistics lines of the log, `/metrics`, and the collector's
 //! own events.
 
 pub mod events;

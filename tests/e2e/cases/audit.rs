@@ -1,6 +1,7 @@
 //! Is anything missing, what, and send it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -127,8 +128,31 @@ fn what_cannot_be_answered_is_no_answer() {
     refused(&["--bucket", &format!("other={}", lab.bucket)], "names an unknown input");
     refused(&["--input", "sqs_colector"], "did you mean \"sqs_collector\"?");
     refused(&["--ledger", "/nowhere/ledger.sqlite3"], "there is no ledger /nowhere");
+    let refused_window = |from: &str, to: &str, says: &str| {
+        let ended = lab.command(&config, &["audit", "--bucket", &lab.bucket, "--from", from, "--to", to]);
+        assert_eq!(ended.code, Some(2), "log:\n{}", ended.log);
+        assert!(ended.log.contains(says), "{says} is not in\n{}", ended.log);
+    };
+    refused_window("2026-11-22", "2026-11-21", "is empty");
+    // Nothing can be complete that has not been yet.
+    refused_window("2199-11-21", "2199-11-22", "--to is in the future");
     let empty = audit(&lab, &config, &["--bucket", &lab.bucket]);
     assert_eq!(empty.code, Some(0), "log:\n{}", empty.log);
+    let text = String::from_utf8_lossy(&empty.stdout).into_owned();
+    assert!(text.starts_with("No object of the audited services is dated"), "{text}");
+}
+
+/// The second audit after `--fix` reads the ledger that the first did not find.
+#[test]
+fn the_first_run_may_be_an_audit_that_sends() {
+    let lab = Lab::new("audit-first");
+    let objects: Vec<Object> = (0..3).map(|i| feeds::vpc(&format!("{i}"), 5)).collect();
+    lab.put(&objects);
+    let config = lab.config(json!({"aws_sqs_vpc": {}}));
+    let fixed = audit(&lab, &config, &["--bucket", &lab.bucket, "--fix", "--json"]);
+    assert_eq!(fixed.code, Some(0), "log:\n{}", fixed.log);
+    assert_eq!(read(&fixed)["total"]["delivered"]["objects"], 3);
+    lab.expect_delivered(&all_frames(&objects));
 }
 
 /// Two collectors on one queue have a ledger each.
@@ -166,12 +190,25 @@ fn a_running_collector_finds_what_was_lost_and_sends_it() {
     let mut collector = lab.run(&config, &[]);
     collector.wait_until("the announced object", || lab.sink.received_bytes() > 0);
     lab.put(&objects[1..]);
+    // Of another day, which is not in the collector's own audit.
+    let lost = feeds::vpc("beside", 10);
+    lab.put(std::slice::from_ref(&lost));
     aws::notify(&lab.bucket, &lab.queue);
     collector.wait_until("an audit", || metric(port, "audit_missing_objects") == Some(3.0));
     let warning = status(port)["warnings"][0].as_str().unwrap().to_owned();
     for words in ["audit: 3 objects are missing, such as s3://", "the queue is empty: their messages"] {
         assert!(warning.contains(words), "{words} is not in {warning}");
     }
+    // A ledger that cannot be read is named.
+    let odd = lab.directory().join("odd.sqlite3");
+    std::fs::write(&odd, "no ledger").unwrap();
+    let refused = audit(&lab, &config, &["--ledger", odd.to_str().unwrap()]);
+    assert_eq!(refused.code, Some(2), "log:\n{}", refused.log);
+    assert!(refused.log.contains(odd.to_str().unwrap()), "log:\n{}", refused.log);
+    // The command beside it sends as well, and leaves its page alone.
+    let beside = audit(&lab, &config, &["--bucket", &lab.bucket, "--fix"]);
+    assert_eq!(beside.code, Some(0), "log:\n{}", beside.log);
+    assert!(!beside.log.contains("status page"), "log:\n{}", beside.log);
     collector.stop();
 
     config["globals"]["audit"]["fix"] = json!(true);
@@ -185,7 +222,7 @@ fn a_running_collector_finds_what_was_lost_and_sends_it() {
     assert!((jiff::Timestamp::now().as_second() as f64 - last) < 300.0, "{last}");
     let ended = collector.stop();
     assert!(ended.log.contains("3 objects had not been announced"), "log:\n{}", ended.log);
-    lab.expect_delivered(&all_frames(&objects));
+    lab.expect_delivered(&[all_frames(&objects), lost.frames].concat());
 }
 
 /// As S3 writes it: a manifest, and a file of CSV.
@@ -203,12 +240,13 @@ fn an_inventory_stands_for_a_listing() {
         format!("\"{}\",\"{key}\",\"{size}\",\"2026-11-21T10:00:00.000Z\",\"{etag}\"\n", lab.bucket)
     };
     let lines: String = objects.iter().map(line).collect();
-    aws::put_object(&lab.bucket, "inventory/data/1.csv.gz", &feeds::gzip(lines.as_bytes()));
+    let file = feeds::gzip(lines.as_bytes());
+    aws::put_object(&lab.bucket, "inventory/data/1.csv.gz", &file);
     let manifest = json!({
         "sourceBucket": lab.bucket, "destinationBucket": format!("arn:aws:s3:::{}", lab.bucket),
         "version": "2016-11-30", "creationTimestamp": "1795262400000", "fileFormat": "CSV",
         "fileSchema": "Bucket, Key, Size, LastModifiedDate, ETag",
-        "files": [{"key": "inventory/data/1.csv.gz", "size": 1, "MD5checksum": ""}]
+        "files": [{"key": "inventory/data/1.csv.gz", "size": file.len(), "MD5checksum": ""}]
     });
     aws::put_object(&lab.bucket, "inventory/manifest.json", manifest.to_string().as_bytes());
     let url = format!("s3://{}/inventory/manifest.json", lab.bucket);
@@ -220,6 +258,13 @@ fn an_inventory_stands_for_a_listing() {
     let fixed = audit(&lab, &config, &["--inventory", &url, "--fix"]);
     assert_eq!(fixed.code, Some(0), "log:\n{}", fixed.log);
     lab.expect_delivered(&all_frames(&objects));
+
+    // Cut off behind a line, as a whole file may end.
+    let first = feeds::gzip(line(&objects[0]).as_bytes());
+    aws::put_object(&lab.bucket, "inventory/data/1.csv.gz", &first);
+    let cut = audit(&lab, &config, &["--inventory", &url]);
+    assert_eq!(cut.code, Some(2), "log:\n{}", cut.log);
+    assert!(cut.log.contains("according to the manifest"), "log:\n{}", cut.log);
 }
 
 /// What is missing may be much: it waits in a file.
@@ -347,8 +392,24 @@ fn what_devo_has_is_compared_with_what_was_sent() {
     assert_eq!((more.code, verdict(&read(&more), flow)), (Some(0), ("more".to_owned(), Some(7))));
 
     devo.has(&lab.sink.received(), |tag, count| (tag != "cloud.aws.cloudtrail.signin").then_some(count));
-    let unknown = String::from_utf8_lossy(&ask(&[]).stdout).into_owned();
-    assert!(unknown.contains("Devo has no table cloud.aws.cloudtrail.signin"), "{unknown}");
+    let unknown = ask(&[]);
+    let text = String::from_utf8_lossy(&unknown.stdout).into_owned();
+    assert_eq!(unknown.code, Some(2), "what cannot be compared is not complete: {text}");
+    assert!(text.contains("Devo has no table cloud.aws.cloudtrail.signin"), "{text}");
+    assert!(text.contains(" tables could not be compared."), "{text}");
+    assert!(!text.contains("Devo has all events sent"), "{text}");
+
+    // Another collector's events arrive under its own host.
+    devo.has(&lab.sink.received(), |_, count| Some(count));
+    let copy = lab.directory().join("copy.sqlite3");
+    std::fs::copy(
+        Path::new(config["globals"]["persistence"]["config"]["directory_name"].as_str().unwrap())
+            .join("ledger.sqlite3"),
+        &copy,
+    )
+    .unwrap();
+    let both = ask(&["--ledger", copy.to_str().unwrap()]);
+    assert_eq!(both.code, Some(0), "{}\nlog:\n{}", String::from_utf8_lossy(&both.stdout), both.log);
 
     devo.has(&lab.sink.received(), |tag, count| Some(if tag == flow { count - 5 } else { count }));
     let fewer = ask(&["--json"]);

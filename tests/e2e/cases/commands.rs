@@ -27,6 +27,10 @@ fn check_accepts_a_good_file_and_pulls_nothing() {
 fn check_online_proves_each_part() {
     let lab = Lab::new("check-proof");
     lab.put_and_announce(&[feeds::vpc("c2", 10)]);
+    // The emulator does not measure queues; CloudWatch's figure is some minutes old.
+    let minutes_ago = jiff::Timestamp::now().as_second() / 60 * 60 - 180;
+    let dimension = ("QueueName", lab.queue.name.as_str());
+    aws::put_metric("AWS/SQS", "ApproximateAgeOfOldestMessage", dimension, minutes_ago, 184.0);
     let mut config = lab.config(json!({"aws_sqs_vpc": {}}));
     let ended = command(&lab, &["check", &lab.write_config(&config), "--online", "--sample"]);
     let said = all_of(&ended);
@@ -34,6 +38,7 @@ fn check_online_proves_each_part() {
     for part in [
         "✓ inputs.sqs_collector: credentials: account ",
         "✓ inputs.sqs_collector: queue: 1 waiting, ",
+        "✓ inputs.sqs_collector: oldest message: has waited 3 m 4 s, by CloudWatch at ",
         "✓ inputs.sqs_collector: S3: s3://",
         "TLS 1.3, client certificate until ",
         "✓ globals.persistence: state folder: ",
@@ -56,6 +61,8 @@ fn check_online_proves_each_part() {
         .filter(|attempt| attempt["ok"] == json!(false))
         .collect();
     assert!(failed.len() == 1 && failed[0]["what"] == "inputs.sqs_collector: S3", "{failed:?}");
+    // Without the right to CloudWatch it says so, and that is no problem.
+    assert!(verdict.to_string().contains("cloudwatch:GetMetricData is not allowed"), "{verdict:#}");
     lab.expect_delivered(&[]);
 }
 
@@ -202,5 +209,49 @@ fn a_reader_of_errors_that_has_gone_changes_no_exit_code() {
             .stderr(writer)
             .status();
         assert_eq!(status.unwrap().code(), Some(2), "{command:?}");
+    }
+}
+
+/// The output may be a policy, a report or a configuration, so a command that prints only a part of it has failed.
+#[test]
+fn output_that_cannot_be_written_is_an_error_and_a_reader_that_has_gone_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.yaml");
+    let text = "outputs: {c: {type: console}}\ninputs: {sqs_collector: {id: '1', services: {aws_sqs_vpc: {}}, \
+                base_url: 'https://sqs.us-east-1.amazonaws.com/123456789012/q', ack_messages: false}}\n";
+    std::fs::write(&config, text).unwrap();
+    let lines = [
+        "--help",
+        "--version",
+        "help run",
+        "schema",
+        "services",
+        "services aws_sqs_vpc --json",
+        "completions bash",
+        "man",
+        "check FILE",
+        "check FILE --json",
+        "check FILE --migrate",
+        "iam-policy --config FILE --bucket logs-of-all",
+        "cloudformation --config FILE",
+        "preview FILE --service aws_sqs_vpc",
+        "init --file - --poll audit-events-all --region us-east-1 --console",
+    ];
+    for line in lines {
+        let line = line.replace("FILE", config.to_str().unwrap());
+        let ended = |stdout: Stdio| {
+            let mut command = Command::new(collector::program());
+            command.args(line.split(' ')).stdout(stdout).output().unwrap()
+        };
+        let full = ended(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into());
+        let said = String::from_utf8_lossy(&full.stderr).into_owned();
+        assert_eq!(full.status.code(), Some(74), "{line}: {said}");
+        assert!(said.contains("cannot write to standard output"), "{line}: {said}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let gone = ended(writer.into());
+        let said = String::from_utf8_lossy(&gone.stderr).into_owned();
+        assert_eq!(gone.status.code(), Some(0), "{line}: {said}");
+        assert!(!said.contains("pipe") && !said.contains("cannot write"), "{line}: {said}");
     }
 }

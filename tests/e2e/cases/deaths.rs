@@ -26,7 +26,7 @@ fn an_object_that_ends_the_process_twice_is_refused_until_it_is_forgotten() {
     let mut collector = lab.run(&config, &[]);
     collector.wait_for_log("was being decoded when a process died");
     lab.announce([&*slow.key, &good.key]);
-    collector.wait_for_log("refused, because the collector died 2 times while decoding it");
+    collector.wait_for_log("refused: the collector died 2 times while decoding it");
     collector.wait_until("the good object", || lab.sink.received_bytes() > 0);
     collector.stop();
     lab.expect_delivered(&good.frames);

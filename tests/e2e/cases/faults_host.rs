@@ -13,21 +13,37 @@ const FILES: &[&str] = &["prlimit", "--nofile=64"];
 
 #[test]
 fn killed_at_random_moments_fifty_times() {
-    let lab = Lab::new("killed-50");
+    killed("SIGKILL at 50 random moments", "killed-50", "close");
+}
+
+#[test]
+fn killed_at_random_moments_with_acknowledgements() {
+    killed(
+        "SIGKILL at 50 random moments, confirmed by acknowledgements",
+        "killed-50-acks",
+        "acknowledgement",
+    );
+}
+
+/// The moments are the same whatever the confirmation.
+fn killed(case: &str, lab: &str, confirmation: &str) {
+    let lab = Lab::new(lab);
     let mut config = lab.config(json!({"aws_sqs_fdr": {}}));
     config["inputs"]["sqs_collector"]["sqs_visibility_timeout"] = json!(5);
+    config["outputs"]["devo_1"]["config"]["confirmation"] = json!(confirmation);
+    let mut moments = fastrand::Rng::with_seed(50);
     let mut all = Vec::new();
     for kill in 0..KILLS {
         let some: Vec<_> = (0..2).map(|i| feeds::fdr(&format!("{kill:02}-{i}"), 500)).collect();
         lab.put_and_announce(&some);
         all.extend(some);
         let collector = lab.run(&config, &[]);
-        std::thread::sleep(Duration::from_millis(fastrand::u64(50..1300)));
+        std::thread::sleep(Duration::from_millis(moments.u64(50..1300)));
         collector.kill();
     }
     assert!(lab.sink.received_bytes() > 0, "some came before a kill");
     lab.drain_all(&config);
-    lab.expect_delivered_at_least_once("SIGKILL at 50 random moments", &all_frames(&all));
+    lab.expect_delivered_at_least_once(case, &all_frames(&all));
 }
 
 #[test]

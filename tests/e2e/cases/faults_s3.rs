@@ -55,7 +55,11 @@ fn an_object_that_comes_much_later() {
     let proxy = FaultProxy::start(for_each_key(4, || refuse_xml(404, "NoSuchKey")));
     let config = lab.config_through(&proxy, "aws_sqs_vpc");
     let ended = lab.drain_all(&config);
-    assert!(ended.log.contains("it is not acknowledged and will be retried"), "log:\n{}", ended.log);
+    assert!(
+        ended.log.contains("Its message is returned to the queue and received again"),
+        "log:\n{}",
+        ended.log
+    );
     lab.expect_delivered_at_least_once("S3 says 404, four times for each object", &all_frames(&objects));
 }
 

@@ -1,7 +1,7 @@
 //! Message groups: an order on FIFO queues only.
 
-use aws_to_devo::testbed::pki::Pki;
-use aws_to_devo::testbed::sink::{Keep, Sink};
+use aws_to_devo::lab::testbed::pki::Pki;
+use aws_to_devo::lab::testbed::sink::{Keep, Sink};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 

@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use aws_to_devo::testbed::aws::{self, Aws};
-use aws_to_devo::testbed::pki::Pki;
-use aws_to_devo::testbed::sink::{Keep, Sink};
+use aws_to_devo::lab::testbed::aws::{self, Aws};
+use aws_to_devo::lab::testbed::pki::Pki;
+use aws_to_devo::lab::testbed::sink::{Keep, Sink};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 

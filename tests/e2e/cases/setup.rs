@@ -78,6 +78,43 @@ fn a_stack_of_the_template_delivers_what_is_put_into_its_bucket() {
     lab.expect_delivered(&object.frames);
 }
 
+/// The steps of docs/switching.md: the old collector's file is checked, a second queue gets the same announcements, both
+/// are delivered, and then this collector takes over the old queue. The sink stands for both sides' tables.
+#[test]
+fn a_shadow_run_takes_nothing_from_the_old_queue_and_the_cut_over_loses_nothing() {
+    let lab = Lab::new("shadow");
+    let old = lab.config(json!({"aws_sqs_vpc": {}}));
+    let migrated = lab.command(&old, &["check", "--migrate"]);
+    assert_eq!(migrated.code, Some(0), "{}", migrated.log);
+
+    let mut shadow = old.clone();
+    shadow["globals"]["persistence"]["config"]["directory_name"] =
+        json!(lab.directory().join("shadow-state"));
+    let input = &mut shadow["inputs"]["sqs_collector"];
+    input["id"] = "shadow-1".into();
+    input["base_url"] = format!("{}-shadow", lab.queue.url).into();
+    let template = printed(&lab, &["cloudformation", "--bucket", &lab.bucket], &shadow);
+    let user = aws::create_user("shadow", "s3:GetObject");
+    let user_arn = format!("arn:aws:iam::{ACCOUNT}:user/{}", user.name);
+    let parameters = [("CollectorPrincipal", user_arn.as_str())];
+    let outputs = aws::create_stack("shadow", &in_the_emulator_s_words(&template), &parameters);
+    assert_eq!(outputs["SqsCollectorQueueUrl"], shadow["inputs"]["sqs_collector"]["base_url"]);
+    aws::notify_also_by_eventbridge(&lab.bucket, &lab.queue);
+
+    let objects: Vec<_> = (0..3).map(|n| feeds::vpc(&format!("shadow{n}"), 20)).collect();
+    let frames = feeds::all_frames(&objects);
+    lab.put(&objects);
+    let ended = lab.drain(&shadow);
+    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    lab.expect_delivered(&frames);
+    assert!(!lab.queue.is_empty(), "the old collector's queue still has its messages");
+
+    // The cut-over: the old file, unchanged, on the old queue. Its ledger knows nothing of the shadow's.
+    lab.drain_all(&old);
+    let repeated = lab.expect_delivered_at_least_once("cut-over after a shadow run", &frames);
+    assert_eq!(repeated, frames.len(), "each side has sent everything once");
+}
+
 #[test]
 fn cfn_lint_accepts_the_templates() {
     let lab = Lab::new("lint");
@@ -97,7 +134,9 @@ fn cfn_lint_accepts_the_templates() {
     inputs.insert("sqs_collector_fifo".into(), fifo);
     let all = ["--list", "--versioned", "--kms-key", "arn:aws:kms:us-east-1:123456789012:key/1"];
     let old = ["--bucket", "old-logs/AWSLogs/", "--bucket", "sqs_collector=other-logs"];
-    for options in [&[][..], &old[..], &[&all[..], &old[..]].concat()[..]] {
+    let extras =
+        ["--expire-days", "30", "--trail", "--alarm-topic", "arn:aws:sns:us-east-1:123456789012:on-call"];
+    for options in [&[][..], &old[..], &extras[..], &[&all[..], &old[..]].concat()[..]] {
         passes_cfn_lint(&lab, &printed(&lab, &[&["cloudformation"], options].concat(), &config));
     }
 }
@@ -121,6 +160,9 @@ fn cfn_lint_accepts_the_templates_of_aws_inputs() {
         "aws-guardduty": {"regions": regions},
         "groups": {"regions": regions, "types": ["logs"], "log_group": "/"},
     });
+    config["globals"]["persistence"]["type"] = json!("dynamodb");
+    config["globals"]["persistence"]["config"]["table"] = json!("aws-to-devo");
+    config["globals"]["persistence"]["config"]["region"] = json!("us-east-1");
     let role = "arn:aws:iam::123456789012:role/collector/log-reader";
     for credentials in
         [json!({}), json!({"target_assume_role": role, "assume_role_external_id": "both-know-it"})]

@@ -254,11 +254,12 @@ fn the_page_shows_figures_in_a_browser() {
     let page = dump_page(lab.directory(), port);
     for part in [
         "<h1 id=\"name\">end-to-end</h1>",
-        "role=\"status\" class=\"good\">collecting<",
+        "role=\"status\" class=\"pill good\">collecting<",
         "1,234 since the start",
         ">aws_sqs_vpc<",
         ">devo_1<",
-        &format!(">localhost:{}<", lab.sink.port),
+        &format!(">localhost:{} · TLS 1.3 · ", lab.sink.port),
+        ">cloud.aws.vpc.flow<",
         ">page<",
         ">send-devo_1-0<",
         ">connected<",
@@ -291,16 +292,33 @@ fn log_lines_are_json_objects_whatever_they_name() {
     config["inputs"]["sqs_collector"]["missing_object"] = json!("skip");
     let ended = lab.run(&config, &["--drain", "--log-format", "json"]).end(PATIENCE);
     assert_eq!(ended.code, Some(0), "{}", ended.log);
-    let mut levels = Vec::new();
+    let (mut levels, mut lines) = (Vec::new(), Vec::new());
     for line in ended.log.lines() {
         let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
         let text = |key: &str| line[key].as_str().unwrap_or_else(|| panic!("no {key} in {line}")).to_owned();
         text("time").parse::<Timestamp>().unwrap();
         assert!(!text("target").is_empty() && !text("message").contains(char::is_control), "{line}");
         levels.push(text("level"));
+        lines.push(line);
     }
     assert!(levels.iter().any(|l| l == "INFO") && levels.iter().any(|l| l == "WARN"), "{levels:?}");
     assert!(ended.log.contains("gone\\\\n"), "the key is not named: {}", ended.log);
+    // Figures are numbers in fields.
+    let figures = |about: &str| {
+        let line = lines.iter().rfind(|line| line["statistics"] == about);
+        line.unwrap_or_else(|| panic!("no {about} in {}", ended.log))["figures"].clone()
+    };
+    assert_eq!((&figures("send")["events"], &figures("decode")["objects"]), (&json!(10), &json!(1)));
+    let service = figures("service");
+    assert_eq!((&service["name"], &service["delivered"]["events"]), (&json!("aws_sqs_vpc"), &json!(10)));
+    let connected: Vec<_> =
+        lines.iter().filter(|line| line["output"] == "devo_1" && line["tls"] == "TLS 1.3").collect();
+    assert_eq!(connected.len(), 1, "told once: {connected:?}");
+    let text = connected[0]["message"].as_str().unwrap();
+    assert!(
+        text.starts_with("outputs.devo_1: connected to localhost:")
+            && text.contains(connected[0]["peer"].as_str().unwrap())
+    );
 }
 
 #[test]
@@ -375,6 +393,34 @@ fn the_alert_rules_can_be_used() {
         let said = [output.stdout, output.stderr].concat();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
     }
+}
+
+/// Every question of the dashboard, as a rule that promtool reads.
+#[test]
+fn the_dashboard_asks_what_prometheus_understands() {
+    let lab = Lab::new("dashboard");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/grafana/aws-to-devo.json");
+    let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let targets = dashboard["panels"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array())
+        .flatten();
+    let rules: Vec<_> = targets
+        .enumerate()
+        .map(|(number, target)| {
+            let expression = target["expr"].as_str().unwrap().replace("$__rate_interval", "5m");
+            json!({"record": format!("panel:{number}"), "expr": expression})
+        })
+        .collect();
+    assert!(rules.len() > 120, "{}", rules.len());
+    let rules = json!({"groups": [{"name": "dashboard", "rules": rules}]});
+    let file = lab.directory().join("dashboard.rules.yml");
+    std::fs::write(&file, rules.to_string()).unwrap();
+    let output = Command::new("promtool").args(["check", "rules"]).arg(&file).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
 fn promtool_accepts(text: &str) {

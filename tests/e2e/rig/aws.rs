@@ -130,6 +130,17 @@ pub fn notify(bucket: &str, queue: &Queue) {
     put(&format!("/{bucket}?notification"), xml.as_bytes());
 }
 
+/// The same, and EventBridge gets the events too.
+pub fn notify_also_by_eventbridge(bucket: &str, queue: &Queue) {
+    let xml = format!(
+        "<NotificationConfiguration><QueueConfiguration><Id>all</Id><Queue>{}</Queue>\
+         <Event>s3:ObjectCreated:*</Event></QueueConfiguration>\
+         <EventBridgeConfiguration></EventBridgeConfiguration></NotificationConfiguration>",
+        queue.arn()
+    );
+    put(&format!("/{bucket}?notification"), xml.as_bytes());
+}
+
 /// One value of a metric with one dimension, at a time in seconds since 1970.
 pub fn put_metric(namespace: &str, name: &str, dimension: (&str, &str), at: i64, value: f64) {
     let (at, value) = (jiff::Timestamp::from_second(at).unwrap().to_string(), value.to_string());
@@ -163,6 +174,22 @@ pub fn put_log_events(group: &str, stream: &str, region: &str, events: &[(i64, S
         region,
         json!({"logGroupName": group, "logStreamName": stream, "logEvents": events}),
     );
+}
+
+/// A table with the keys that the collector's template gives it.
+pub fn create_table(name: &str) {
+    let keys = [("pk", "HASH"), ("sk", "RANGE")];
+    let body = json!({
+        "TableName": name,
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": keys.map(|(name, _)| json!({"AttributeName": name, "AttributeType": "S"})),
+        "KeySchema": keys.map(|(name, kind)| json!({"AttributeName": name, "KeyType": kind})),
+    });
+    let request = ureq::post(emulator::endpoint())
+        .header("Authorization", root("dynamodb"))
+        .header("X-Amz-Target", "DynamoDB_20120810.CreateTable")
+        .header("Content-Type", "application/x-amz-json-1.0");
+    call(request.send(body.to_string()));
 }
 
 /// A topic that `queue` is subscribed to; its ARN.

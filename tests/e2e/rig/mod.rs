@@ -4,6 +4,7 @@
 pub mod answerer;
 pub mod aws;
 pub mod balancer;
+pub mod browser;
 pub mod collector;
 pub mod emulator;
 pub mod fault_island;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -74,9 +75,24 @@ fn output(path: &Path) -> Stdio {
     if path == Path::new("/dev/stderr") { Stdio::inherit() } else { File::create(path).unwrap().into() }
 }
 
-/// A free port of 127.0.0.1.
+/// A free port of 127.0.0.1 that this process gives to nobody else.
+///
+/// It lies below the range from which the kernel takes ports for connections and for `bind` to port 0. A server may
+/// therefore end and come back on its port, and two servers that start at the same time never get the same one.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    const FIRST: u16 = 10_000;
+    const COUNT: u32 = 20_000;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    // Another process with the same tests begins elsewhere.
+    let start = std::process::id().wrapping_mul(997);
+    loop {
+        let given = GIVEN.fetch_add(1, Ordering::Relaxed);
+        assert!(given < COUNT, "no port is free");
+        let port = FIRST + (start.wrapping_add(given) % COUNT) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Polls until the answer is yes; panics after `limit`.

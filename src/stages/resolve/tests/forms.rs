@@ -195,6 +195,43 @@ fn all_that_announce_an_object_are_read() {
     }
 }
 
+/// Wherever a message names objects, none is deleted unread.
+#[test]
+fn two_places_that_name_objects_are_both_read() {
+    let text = |value: &Value| value.to_string();
+    let detail = |key: &str| json!({"bucket": {"name": "b"}, "object": {"key": key, "size": 5}});
+    let record = |key: &str| json!({"eventName": "ObjectCreated:Put", "s3": detail(key)});
+    let with = |message: Value, more: Value| {
+        let (Value::Object(mut all), Value::Object(more)) = (message, more) else { panic!("two objects") };
+        all.extend(more);
+        text(&Value::Object(all))
+    };
+    let none = json!({"Records": []});
+    let one = json!({"Records": [record("k")]});
+    let event = json!({"source": "aws.s3", "detail-type": "Object Created", "detail": detail("l")});
+    for (body, expected) in [
+        (with(event.clone(), none.clone()), vec!["l"]),
+        (with(record("l"), none.clone()), vec!["l"]),
+        (with(json!({"Message": text(&event)}), none.clone()), vec!["l"]),
+        (with(json!({"bucket": "b", "key": "l"}), none), vec!["l"]),
+        (with(event.clone(), one.clone()), vec!["k", "l"]),
+        (with(json!({"body": text(&event)}), one.clone()), vec!["k", "l"]),
+        (with(json!({"message": "a text"}), one.clone()), vec!["k"]),
+        (with(record("k"), json!({"s3Bucket": "b", "s3ObjectKey": "l"})), vec!["k", "l"]),
+        (with(json!({"bucket": "b", "files": [{"path": "k"}]}), json!({"key": "l"})), vec!["k", "l"]),
+        (with(json!({"Message": text(&one)}), json!({"body": event})), vec!["k", "l"]),
+        // The same object twice is one.
+        (with(json!({"bucket": "b", "key": "k"}), one.clone()), vec!["k"]),
+        (with(json!({"Message": text(&one)}), json!({"default": one})), vec!["k"]),
+    ] {
+        let mut found = keys(&body);
+        found.sort();
+        assert_eq!(found, expected, "{body}");
+    }
+    let unreadable = with(json!({"Records": [record("k")]}), json!({"s3": {"bucket": {"name": "b"}}}));
+    assert!(resolve(&unreadable).is_err());
+}
+
 #[test]
 fn what_is_known_to_name_no_object_says_why() {
     let record = |name: &str| s3_event(name, "k");

@@ -1,18 +1,24 @@
 use std::io::Read;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread::{JoinHandle, spawn};
 
-use crossbeam_channel::Receiver;
 use rustls::{
-    CipherSuiteCommon, ClientConfig, ServerConnection, StreamOwned, SupportedCipherSuite, Tls12CipherSuite,
+    CipherSuiteCommon, ClientConfig, ServerConfig, ServerConnection, StreamOwned, SupportedCipherSuite,
+    Tls12CipherSuite,
 };
 
 use super::*;
 use crate::ack::Ack;
+use crate::base::limits::{SEND_CLOSE_TIMEOUT, SEND_FIN_TIMEOUT};
+use crate::base::runtime::channel::{self, Receiver};
+use crate::base::stop::Stop;
+use crate::lab::testbed::pki::{ClientFiles, Pki};
 use crate::settings::{Identity, TlsFiles};
+use crate::stages::send::connection;
+use crate::stages::send::throttle::Throttle;
 use crate::stages::send::tls::Certificates;
-use crate::testbed::pki::Pki;
+use crate::stages::send::wire::Network;
 
 const BATCH: usize = 256 << 10;
 
@@ -23,17 +29,13 @@ struct Peer {
 }
 
 /// An open session with such a peer. `tls`: over TLS.
-fn session(tls: bool, window_bytes: usize) -> (Session, Shared, Peer) {
+fn session(tls: bool, window_bytes: usize) -> (Session, SharedOutput, Peer) {
     session_of(tls, window_bytes, None)
 }
 
 /// An open session over TLS 1.2, with a key that may encrypt this many records.
-fn session_of(tls: bool, window_bytes: usize, key_records: Option<u64>) -> (Session, Shared, Peer) {
-    let pki = Pki::generate().unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let files = pki.write_client_files(directory.path()).unwrap();
-    let files =
-        TlsFiles { chain: Some(files.chain), identity: Some(Identity { cert: files.cert, key: files.key }) };
+fn session_of(tls: bool, window_bytes: usize, key_records: Option<u64>) -> (Session, SharedOutput, Peer) {
+    let (pki, _directory, files) = certified();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let config = pki.server_config().unwrap();
@@ -42,10 +44,7 @@ fn session_of(tls: bool, window_bytes: usize, key_records: Option<u64>) -> (Sess
         let mut socket = listener.accept().unwrap().0;
         let mut bytes = Vec::new();
         if tls {
-            let mut tls = ServerConnection::new(config).unwrap();
-            while tls.is_handshaking() || tls.wants_write() {
-                tls.complete_io(&mut socket).unwrap();
-            }
+            let tls = greeted(&mut socket, config);
             told.recv().unwrap();
             StreamOwned::new(tls, socket).read_to_end(&mut bytes).unwrap();
         } else {
@@ -60,10 +59,33 @@ fn session_of(tls: bool, window_bytes: usize, key_records: Option<u64>) -> (Sess
     (open(&shared), shared, Peer { read, thread })
 }
 
+/// New certificates, and the files of the client's, in a folder that is kept with them.
+fn certified() -> (Pki, tempfile::TempDir, TlsFiles) {
+    let pki = Pki::generate().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let ClientFiles { chain, cert, key } = pki.write_client_files(directory.path()).unwrap();
+    (pki, directory, TlsFiles { chain: Some(chain), identity: Some(Identity { cert, key }) })
+}
+
+/// The peer's side of a connection after the handshake.
+fn greeted(socket: &mut TcpStream, config: Arc<ServerConfig>) -> ServerConnection {
+    let mut tls = ServerConnection::new(config).unwrap();
+    while tls.is_handshaking() || tls.wants_write() {
+        tls.complete_io(socket).unwrap();
+    }
+    tls
+}
+
 /// The settings of an output whose peer is at this address.
-fn shared(address: SocketAddr, tls: Option<Certificates>, window_bytes: usize) -> Shared {
-    Shared {
-        peer: super::Peer { address: address.ip().to_string(), port: address.port(), tls },
+fn shared(address: SocketAddr, tls: Option<Certificates>, window_bytes: usize) -> SharedOutput {
+    SharedOutput {
+        peer: connection::Peer {
+            address: address.ip().to_string(),
+            port: address.port(),
+            tls,
+            network: Network::default(),
+            needs_fin: Arc::default(),
+        },
         throttle: Arc::new(Mutex::new(Throttle::new(crate::settings::Rates::default(), Instant::now()))),
         confirmation: Confirmation::default(),
         window_bytes,
@@ -75,7 +97,7 @@ fn shared(address: SocketAddr, tls: Option<Certificates>, window_bytes: usize) -
     }
 }
 
-fn open(shared: &Shared) -> Session {
+fn open(shared: &SharedOutput) -> Session {
     let connection = Connection::open(&shared.peer).unwrap();
     Session::new(connection, shared.telemetry.add_sender("send-devo_1-0"), shared)
 }
@@ -106,16 +128,16 @@ fn copy(common: &CipherSuiteCommon) -> CipherSuiteCommon {
 }
 
 /// An open desk over TLS, and its sender's wake-up channel.
-fn desk(window_bytes: usize) -> (Desk, Receiver<()>, Shared, Peer) {
+fn desk(window_bytes: usize) -> (Desk, Receiver<()>, SharedOutput, Peer) {
     let (session, shared, peer) = session(true, window_bytes);
-    let (wake, woken) = crossbeam_channel::bounded(1);
+    let (wake, woken) = channel::bounded(1);
     let desk = Desk::new(shared.clone(), wake);
     desk.open(session);
     (desk, woken, shared, peer)
 }
 
 /// The sender's part, until the socket has everything.
-fn finish(desk: &Desk, shared: &Shared) {
+fn finish(desk: &Desk, shared: &SharedOutput) {
     while desk.with(|session| session.needs_its_sender()).unwrap() {
         desk.with(|session| session.attend(shared)).unwrap().unwrap();
     }
@@ -133,7 +155,7 @@ fn content(number: usize) -> Vec<u8> {
 fn a_batch_comes_back_where_nobody_can_write_it() {
     let ack = Ack::open(|_| ());
     let (session, shared, peer) = session(false, usize::MAX);
-    let (wake, _woken) = crossbeam_channel::bounded(1);
+    let (wake, _woken) = channel::bounded(1);
     let desk = Desk::new(shared, wake);
     assert!(desk.write(batch(&ack, 0)).is_err(), "there is no connection");
     desk.open(session);
@@ -180,7 +202,7 @@ fn what_the_socket_did_not_take_is_finished_by_the_sender_and_nothing_is_written
     let kept = std::iter::from_fn(|| window.pop()).map(|batch| batch.bytes.to_vec()).collect::<Vec<_>>();
     let all: Vec<Vec<u8>> = (0..=written).map(content).collect();
     assert!(kept == all, "{} batches are kept of {}", kept.len(), all.len());
-    connection.close(connection.patience(), &shared.abort).unwrap();
+    connection.close(shared.patience(true), &shared.abort).unwrap();
     assert!(peer.thread.join().unwrap() == all.concat());
 }
 
@@ -201,7 +223,7 @@ fn a_broken_connection_gives_every_batch_back() {
 }
 
 /// Plays worker and sender until the session is to be closed, or fails.
-fn write_until_closed(session: &mut Session, shared: &Shared, ack: &Ack) -> Result<usize, Error> {
+fn write_until_closed(session: &mut Session, shared: &SharedOutput, ack: &Ack) -> Result<usize, Error> {
     let mut written = 0;
     loop {
         match session.attend(shared)?.0 {
@@ -297,7 +319,87 @@ fn a_stop_is_no_stall() {
     assert!(matches!(session.attend(&shared), Err(Error::Stopped)));
 }
 
-fn plain_session(listener: &TcpListener) -> (Session, Shared) {
+fn plain_session(listener: &TcpListener) -> (Session, SharedOutput) {
     let shared = shared(listener.local_addr().unwrap(), None, usize::MAX);
     (open(&shared), shared)
+}
+
+/// A TLS peer that shakes hands and then leaves each connection to `rest`, once it is told to. Returns the settings of
+/// an output with this peer.
+fn raw_peer(
+    connections: usize,
+    rest: impl Fn(TcpStream, ServerConnection) + Send + 'static,
+) -> (SharedOutput, mpsc::Sender<()>, JoinHandle<()>) {
+    let (pki, _directory, files) = certified();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let shared =
+        shared(listener.local_addr().unwrap(), Some(Certificates::read(&files).unwrap()), usize::MAX);
+    let (go, told) = mpsc::channel();
+    let thread = spawn(move || {
+        for _ in 0..connections {
+            let mut socket = listener.accept().unwrap().0;
+            let tls = greeted(&mut socket, pki.server_config().unwrap());
+            told.recv().unwrap();
+            rest(socket, tls);
+        }
+    });
+    (shared, go, thread)
+}
+
+const UNREAD: usize = 20_000;
+
+/// Servers stop like this: the connection is shut down, and closed with unread data.
+#[test]
+fn a_peer_that_stops_with_unread_data_confirms_nothing() {
+    for says_goodbye in [false, true] {
+        let (shared, go, thread) = raw_peer(1, move |mut socket, mut tls| {
+            if says_goodbye {
+                // Long after our close, and seen before the rest comes.
+                std::thread::sleep(SEND_FIN_TIMEOUT);
+                tls.send_close_notify();
+                tls.write_tls(&mut socket).unwrap();
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            socket.shutdown(std::net::Shutdown::Both).unwrap();
+        });
+        let ack = Ack::open(|_| ());
+        let mut session = open(&shared);
+        // Less than its kernel takes without its program.
+        session.write(vec![Batch::new(Arc::new(vec![b'x'; UNREAD].into()), 1, ack.share())], &shared);
+        while session.needs_its_sender() {
+            session.attend(&shared).unwrap();
+        }
+        session.begin_end(&shared).unwrap();
+        // Everything is in its kernel.
+        while session.connection.acknowledged().unwrap() < session.connection.written() {
+            std::thread::yield_now();
+        }
+        go.send(()).unwrap();
+        let end = loop {
+            match session.try_end(&shared) {
+                Ok(false) => std::thread::sleep(Duration::from_millis(1)),
+                end => break end,
+            }
+        };
+        assert!(end.is_err(), "it has read nothing");
+        assert_eq!(session.into_window().bytes(), UNREAD);
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_peer_that_answers_only_a_fin_gets_one_and_is_remembered() {
+    let (shared, go, thread) = raw_peer(2, |mut socket, _tls| {
+        // It takes the close_notify for data.
+        while socket.read(&mut [0; 100]).is_ok_and(|read| read > 0) {}
+    });
+    for needs_fin in [false, true] {
+        assert_eq!(shared.peer.needs_fin.load(std::sync::atomic::Ordering::Relaxed), needs_fin);
+        let mut connection = Connection::open(&shared.peer).unwrap();
+        go.send(()).unwrap();
+        let patience = SEND_CLOSE_TIMEOUT + SEND_FIN_TIMEOUT;
+        connection.close(patience, &shared.abort).unwrap();
+        assert_eq!(connection.silence() < SEND_FIN_TIMEOUT, needs_fin);
+    }
+    thread.join().unwrap();
 }

@@ -5,7 +5,7 @@ use super::super::paging::Circle;
 use super::place::StreamsPlace;
 use crate::aws::logs::Named;
 use crate::base::limits::{LOG_NAMES_PER_PAGE, LOG_STREAMS_LAG, LOG_STREAMS_PER_CALL};
-use crate::ledger::fingerprint;
+use crate::base::text::fingerprint;
 
 /// The position in the list of a group's streams, and those that are read with one call.
 #[derive(Debug, Default)]

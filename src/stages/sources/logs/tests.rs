@@ -149,6 +149,22 @@ fn without_a_start_time_it_begins_now_and_finds_what_comes_late() {
     assert_eq!(numbers(&bench), [1, 2, 3]);
 }
 
+/// The first slice of a group that is read from now on is a moment long. A process that ends inside of it leaves a
+/// position from which the next one continues.
+#[test]
+fn a_slice_of_a_millisecond_is_continued_by_another_process() {
+    let account = account(&["/g"], vec![entry(0, "/g", 1)]);
+    let (from, token, streams) = (at(0), None, None);
+    let place = Place { from, to: from, present: from, token, streams };
+    let checkpoints = [(String::new(), from.to_string()), (place::part("/g"), place_text(&place))];
+    let mut source = source(Some("/g"), None, false);
+    source.resume(&checkpoints.into());
+    let mut bench = Bench::new(source);
+    let pulled = bench.pull(time("2026-11-21T12:03:00Z"), 9, |request| account.answer(request));
+    assert_eq!(pulled, Pulled::CaughtUp);
+    assert_eq!(numbers(&bench), [0]);
+}
+
 #[test]
 fn all_groups_and_those_that_are_made_later() {
     let mut account = account(&["a", "b"], (0..4).map(|i| entry(i, ["a", "b"][i % 2], -5)).collect());

@@ -1,7 +1,7 @@
-//! What tells a metric from all others.
+//! The identity of a metric.
 
 use crate::aws::cloudwatch::Metric;
-use crate::ledger::fingerprint;
+use crate::base::text::fingerprint;
 
 pub(super) fn name_of(metric: &Metric) -> String {
     serde_json::to_string(metric).unwrap_or_default()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::aws::cloudwatch::Metric;
 use crate::base::limits::{METRIC_UNIT_BYTES_MAX, METRIC_UNITS_MAX, METRIC_UNITS_SAVED_MAX};
-use crate::ledger::fingerprint;
+use crate::base::text::fingerprint;
 
 /// The checkpoint's part: by unit, the keys of the metrics that have it.
 pub const UNITS: &str = "units";

@@ -1,0 +1,34 @@
+//! Several hosts that share polled sources through a DynamoDB table.
+//!
+//! SQS shares its messages among hosts by itself. A polled source must be read by one host at a time, and the next one
+//! must know where to go on. The table has a lease for each source, and the source's checkpoints:
+//!
+//! ```text
+//! pk               sk                  attributes
+//! leases           SOURCE              holder, epoch, beat
+//! hosts            HOST ID             name, version, sources, beat, expires
+//! source/SOURCE    checkpoint/PART     value
+//! source/SOURCE    seen/EPOCH/NUMBER   ids, latest, expires
+//! ```
+//!
+//! **Only conditional writes decide.** A lease is taken by an update of the very version that was seen; each time its
+//! epoch grows. Each write of checkpoints is a transaction with the condition that the lease still has the writer's
+//! epoch, so a host that stood still for a while cannot move a checkpoint that another one owns by now.
+//!
+//! **No two clocks are compared.** The holder counts a lease from before the call that renewed it; the others count from
+//! when they saw the renewal, which is later. Each uses its own monotonic clock.
+//!
+//! [`view`] says what a host has seen and what it should do about it; [`tenure`] is what a source's thread and the
+//! fleet's threads share; [`table`] makes the calls; [`member`] runs them.
+
+mod lease;
+mod member;
+mod pending;
+mod table;
+mod tenure;
+mod view;
+
+pub use lease::{Host, Lease, NOBODY};
+pub use member::{Fleet, Settings};
+pub use table::Table;
+pub use tenure::Tenure;

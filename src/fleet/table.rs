@@ -1,0 +1,395 @@
+//! The calls to the shared table.
+
+use std::collections::BTreeSet;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::lease::{Host, Lease, NOBODY};
+use super::pending::Pending;
+use crate::aws::dynamodb::{self, Item, number, text};
+use crate::aws::request::Address;
+use crate::aws::{Client, Error, Http, Request};
+use crate::base::limits::{
+    FLEET_CALL_TIMEOUT, FLEET_FORGET_ATTEMPTS, FLEET_HOST_AGE, FLEET_SEEN_AGE, FLEET_SEEN_PER_ITEM,
+    FLEET_WRITES_MAX, POLL_SEEN_MAX,
+};
+use crate::base::stop::Stop;
+use crate::ledger::{Polled, Seen, seconds};
+use crate::settings::{Service, SharedTable};
+
+const LEASES: &str = "leases";
+const HOSTS: &str = "hosts";
+const CHECKPOINT: &str = "checkpoint/";
+const SEEN: &str = "seen/";
+/// Bytes of a delivered event in an item: its id and its time, both big-endian.
+const SEEN_BYTES: usize = 24;
+
+/// The shared table. Clones share connections and credentials.
+#[derive(Clone)]
+pub struct Table {
+    client: Client,
+    endpoint: String,
+    name: String,
+    /// For people.
+    resource: String,
+}
+
+impl Table {
+    /// Nothing is called yet. `stop` ends waits between attempts.
+    pub fn new(http: &Http, settings: &SharedTable, stop: &Stop) -> Table {
+        let SharedTable { name, region, credentials, endpoints } = settings;
+        Table::of(Client::new(http, "globals.persistence", credentials, endpoints, region, stop), name)
+    }
+
+    fn of(client: Client, name: &str) -> Table {
+        let (endpoint, resource) = (client.endpoint(Service::DynamoDb), format!("table {name}"));
+        Table { client, endpoint, name: name.to_owned(), resource }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// All leases.
+    ///
+    /// # Errors
+    /// If the table cannot be read.
+    pub fn leases(&self) -> Result<Vec<Lease>, Error> {
+        Ok(self.query(LEASES)?.iter().filter_map(lease).collect())
+    }
+
+    /// All hosts that were there within a day.
+    ///
+    /// # Errors
+    /// If the table cannot be read.
+    pub fn hosts(&self) -> Result<Vec<Host>, Error> {
+        Ok(self.query(HOSTS)?.iter().filter_map(host).collect())
+    }
+
+    /// Writes a host's heartbeat.
+    ///
+    /// # Errors
+    /// If the table cannot be written.
+    pub fn beat(&self, host: &Host) -> Result<(), Error> {
+        let sources = host.sources.iter().map(String::as_str).collect::<Vec<_>>().join("\n");
+        let item = Item::of(HOSTS, &host.id)
+            .with("name", text(&host.name))
+            .with("version", text(&host.version))
+            .with("sources", text(&sources))
+            .with("beat", number(host.beat))
+            .with("expires", number(self.now().saturating_add(seconds(FLEET_HOST_AGE))));
+        self.call(dynamodb::put(&self.address(), &self.name, item), dynamodb::read_done)
+    }
+
+    /// Removes a host.
+    ///
+    /// # Errors
+    /// If the table cannot be written.
+    pub fn leave(&self, host: &str) -> Result<(), Error> {
+        self.call(dynamodb::delete(&self.address(), &self.name, HOSTS, host), dynamodb::read_done)
+    }
+
+    /// Takes a lease, if it is still as it was `seen` (None: not there). Returns its epoch; None if another host was
+    /// faster.
+    ///
+    /// # Errors
+    /// If the table cannot be written.
+    pub fn take(&self, source: &str, holder: &str, seen: Option<&Lease>) -> Result<Option<u64>, Error> {
+        let epoch = seen.map_or(0, |seen| seen.epoch).saturating_add(1);
+        let mut values = json!({":holder": text(holder), ":epoch": number(epoch), ":one": number(1)});
+        let (beat, condition) = match seen {
+            None => (":one", "attribute_not_exists(pk)"),
+            Some(seen) => {
+                values[":seen"] = text(&seen.holder);
+                values[":was"] = number(seen.epoch);
+                values[":beat"] = number(seen.beat);
+                ("#beat + :one", "#holder = :seen AND #epoch = :was AND #beat = :beat")
+            }
+        };
+        let change = format!("SET #holder = :holder, #epoch = :epoch, #beat = {beat}");
+        let taken = self.change_lease(source, &change, condition, values)?;
+        Ok(taken.map(|item| item.number("epoch").unwrap_or(epoch)))
+    }
+
+    /// Renews a lease. Returns false if it is no longer this holder's, or of another epoch.
+    ///
+    /// # Errors
+    /// If the table cannot be written.
+    pub fn renew(&self, source: &str, holder: &str, epoch: u64) -> Result<bool, Error> {
+        let values = json!({":holder": text(holder), ":epoch": number(epoch), ":one": number(1)});
+        let renewed = self.change_lease(source, "SET #beat = #beat + :one", IS_HELD, values)?;
+        Ok(renewed.is_some())
+    }
+
+    /// Gives a lease up. Returns false if it was gone already.
+    ///
+    /// # Errors
+    /// If the table cannot be written.
+    pub fn release(&self, source: &str, holder: &str, epoch: u64) -> Result<bool, Error> {
+        let values = json!({":holder": text(holder), ":epoch": number(epoch), ":one": number(1), ":nobody": text(NOBODY)});
+        let change = "SET #holder = :nobody, #beat = #beat + :one";
+        Ok(self.change_lease(source, change, IS_HELD, values)?.is_some())
+    }
+
+    /// A source's checkpoints and delivered events.
+    ///
+    /// # Errors
+    /// If the table cannot be read.
+    pub fn load(&self, source: &str) -> Result<Polled, Error> {
+        let mut polled = Polled::default();
+        for item in self.query(&pk(source))? {
+            let Some(sk) = item.text("sk") else { continue };
+            if let Some(part) = sk.strip_prefix(CHECKPOINT) {
+                let value = item.text("value").unwrap_or_default().to_owned();
+                polled.checkpoints.insert(part.to_owned(), value);
+            } else if sk.starts_with(SEEN) {
+                polled.seen.extend(unpacked(&item.bytes("ids").unwrap_or_default()));
+            }
+        }
+        // The latest, as many as a source keeps.
+        polled.seen.sort_by_key(|seen| std::cmp::Reverse(seen.time));
+        polled.seen.truncate(POLL_SEEN_MAX);
+        Ok(polled)
+    }
+
+    /// Writes a source's marks. Returns false if the lease is no longer this holder's, or of another epoch: then
+    /// nothing more of them is written. `number` distinguishes writes of one epoch.
+    ///
+    /// # Errors
+    /// If the table cannot be written. Some of them may be written then; writing them again changes nothing.
+    pub fn save(&self, lease: &Held<'_>, pending: &Pending, number: u64) -> Result<bool, Error> {
+        let mut writes = Vec::new();
+        // A checkpoint says that the events before it are known.
+        let expires = self.now().saturating_add(seconds(FLEET_SEEN_AGE));
+        for (part, seen) in pending.seen.chunks(FLEET_SEEN_PER_ITEM).enumerate() {
+            let sk = format!("{SEEN}{}/{number}/{part}", lease.epoch);
+            let latest = seen.iter().map(|seen| seen.time).max().unwrap_or_default();
+            let item = Item::of(&pk(lease.source), &sk)
+                .with("ids", dynamodb::bytes(&packed(seen)))
+                .with("latest", dynamodb::number(latest))
+                .with("expires", dynamodb::number(expires));
+            writes.push(self.put(item));
+        }
+        for (part, value) in &pending.checkpoints {
+            let (pk, sk) = (pk(lease.source), format!("{CHECKPOINT}{part}"));
+            writes.push(match value.as_str() {
+                "" => self.delete(&pk, &sk),
+                value => self.put(Item::of(&pk, &sk).with("value", text(value))),
+            });
+        }
+        if !self.write(lease, writes)? {
+            return Ok(false);
+        }
+        match pending.forget_before {
+            Some(time) => self.forget_seen(lease, time),
+            None => Ok(true),
+        }
+    }
+
+    /// Makes the table forget a source: the host that holds its lease loses it, and the source begins anew.
+    ///
+    /// # Errors
+    /// If the table cannot be used. The source may be partly forgotten then; the next holder reads that again.
+    pub fn forget(&self, source: &str) -> Result<(), Error> {
+        for _ in 0..FLEET_FORGET_ATTEMPTS {
+            let seen = self.leases()?.into_iter().find(|lease| lease.source == source);
+            let Some(epoch) = self.take(source, NOBODY, seen.as_ref())? else { continue };
+            let items = self.query(&pk(source))?;
+            let keys = items.iter().filter_map(|item| item.text("sk")).map(|sk| self.delete(&pk(source), sk));
+            if self.write(&Held { source, holder: NOBODY, epoch }, keys.collect())? {
+                return Ok(());
+            }
+        }
+        let why = "its lease changes all the time: stop the collectors that poll it, and try again";
+        Err(Error::setup("dynamodb:UpdateItem", source, crate::aws::Kind::Changed, why))
+    }
+
+    /// Removes the delivered events that are all older.
+    fn forget_seen(&self, lease: &Held<'_>, before: i64) -> Result<bool, Error> {
+        let items = self.query(&pk(lease.source))?;
+        let is_old = |item: &&Item| item.number("latest").is_some_and(|latest: i64| latest < before);
+        let old = items.iter().filter(is_old).filter_map(|item| item.text("sk"));
+        let old = old.filter(|sk| sk.starts_with(SEEN)).map(|sk| self.delete(&pk(lease.source), sk));
+        self.write(lease, old.collect())
+    }
+
+    /// Makes some writes, a transaction for as many as one can have, while the lease is held.
+    fn write(&self, lease: &Held<'_>, writes: Vec<Value>) -> Result<bool, Error> {
+        for writes in writes.chunks(FLEET_WRITES_MAX - 1) {
+            let mut all = vec![self.check(lease)];
+            all.extend_from_slice(writes);
+            match self.call(dynamodb::transact(&self.address(), &all), dynamodb::read_done) {
+                Ok(()) => (),
+                Err(error) if error.is_failed_condition() => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    fn check(&self, lease: &Held<'_>) -> Value {
+        json!({"ConditionCheck": {
+            "TableName": self.name,
+            "Key": Item::of(LEASES, lease.source).into_value(),
+            "ConditionExpression": IS_HELD,
+            "ExpressionAttributeNames": {"#holder": "holder", "#epoch": "epoch"},
+            "ExpressionAttributeValues": {":holder": text(lease.holder), ":epoch": number(lease.epoch)},
+        }})
+    }
+
+    fn put(&self, item: Item) -> Value {
+        json!({"Put": {"TableName": self.name, "Item": item.into_value()}})
+    }
+
+    fn delete(&self, pk: &str, sk: &str) -> Value {
+        json!({"Delete": {"TableName": self.name, "Key": Item::of(pk, sk).into_value()}})
+    }
+
+    /// Updates a lease. Change and condition together use all of its attributes, and all `values`: DynamoDB refuses names
+    /// and values that are not used. None if the condition does not hold.
+    fn change_lease(
+        &self,
+        source: &str,
+        change: &str,
+        condition: &str,
+        values: Value,
+    ) -> Result<Option<Item>, Error> {
+        let input = json!({
+            "Key": Item::of(LEASES, source).into_value(),
+            "UpdateExpression": change,
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": {"#holder": "holder", "#epoch": "epoch", "#beat": "beat"},
+            "ExpressionAttributeValues": values,
+        });
+        match self.call(dynamodb::update(&self.address(), &self.name, input), dynamodb::read_updated) {
+            Ok(item) => Ok(Some(item)),
+            Err(error) if error.is_failed_condition() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn query(&self, pk: &str) -> Result<Vec<Item>, Error> {
+        let (mut items, mut start) = (Vec::new(), None);
+        loop {
+            let request = dynamodb::query(&self.address(), &self.name, pk, start.as_ref());
+            let page = self.call(request, dynamodb::read_items)?;
+            items.extend(page.items);
+            match page.next {
+                // A page that leads to itself would never end.
+                Some(next) if start.as_ref() != Some(&next) => start = Some(next),
+                _ => return Ok(items),
+            }
+        }
+    }
+
+    fn call<T>(
+        &self,
+        request: Request,
+        read: impl FnMut(&[u8]) -> Result<T, crate::aws::Unusable>,
+    ) -> Result<T, Error> {
+        let (response_timeout, time_limit) = (FLEET_CALL_TIMEOUT, Some(FLEET_CALL_TIMEOUT));
+        // A lease does not wait for retries: a failed call is made again a little later.
+        self.client.tried_once().call_and_read(&Request { response_timeout, time_limit, ..request }, read)
+    }
+
+    fn address(&self) -> Address<'_> {
+        Address { endpoint: &self.endpoint, region: self.client.region(), resource: &self.resource }
+    }
+
+    /// AWS's time, in seconds since 1970.
+    fn now(&self) -> i64 {
+        let now: SystemTime = self.client.clock().now();
+        now.duration_since(UNIX_EPOCH).map_or(0, seconds)
+    }
+}
+
+/// A lease that is held.
+#[derive(Debug, Clone, Copy)]
+pub struct Held<'a> {
+    pub source: &'a str,
+    pub holder: &'a str,
+    pub epoch: u64,
+}
+
+/// The condition of everything that a holder does.
+const IS_HELD: &str = "#holder = :holder AND #epoch = :epoch";
+
+fn pk(source: &str) -> String {
+    format!("source/{source}")
+}
+
+/// None: an item of another program, or of another version of this one.
+fn lease(item: &Item) -> Option<Lease> {
+    Some(Lease {
+        source: item.text("sk")?.to_owned(),
+        holder: item.text("holder")?.to_owned(),
+        epoch: item.number("epoch")?,
+        beat: item.number("beat")?,
+    })
+}
+
+fn host(item: &Item) -> Option<Host> {
+    let sources: BTreeSet<String> =
+        item.text("sources")?.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    Some(Host {
+        id: item.text("sk")?.to_owned(),
+        name: item.text("name")?.to_owned(),
+        version: item.text("version")?.to_owned(),
+        sources,
+        beat: item.number("beat")?,
+    })
+}
+
+fn packed(seen: &[Seen]) -> Vec<u8> {
+    let each = |seen: &Seen| [&seen.id.to_be_bytes()[..], &seen.time.to_be_bytes()[..]].concat();
+    seen.iter().flat_map(each).collect()
+}
+
+/// A cut item has what is whole of it.
+fn unpacked(bytes: &[u8]) -> Vec<Seen> {
+    let one = |bytes: &[u8]| {
+        let (id, time) = bytes.split_at(SEEN_BYTES - 8);
+        Some(Seen {
+            id: u128::from_be_bytes(id.try_into().ok()?),
+            time: i64::from_be_bytes(time.try_into().ok()?),
+        })
+    };
+    bytes.chunks_exact(SEEN_BYTES).filter_map(one).collect()
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+    use crate::aws::Provider;
+    use crate::settings::Endpoints;
+
+    /// A table that no call reaches.
+    pub fn nowhere() -> Table {
+        let http = Http::new(1).unwrap();
+        let endpoints = Endpoints { dynamodb: Some("http://127.0.0.1:9".to_owned()), ..Endpoints::default() };
+        Table::of(Client::with(&http, Provider::anonymous(), "us-east-1", endpoints, &Stop::new()), "t")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        /// Events come back as they were; a cut item loses only the last of them.
+        #[test]
+        fn events_survive(events in proptest::collection::vec((0u128.., proptest::num::i64::ANY), 0..50), cut in 0usize..30) {
+            let seen: Vec<Seen> = events.iter().map(|(id, time)| Seen { id: *id, time: *time }).collect();
+            let bytes = packed(&seen);
+            proptest::prop_assert_eq!(unpacked(&bytes), seen.clone());
+            let cut = bytes.len().saturating_sub(cut);
+            proptest::prop_assert_eq!(unpacked(&bytes[..cut]), &seen[..cut / SEEN_BYTES]);
+        }
+
+        #[test]
+        fn any_bytes_are_read(bytes in proptest::collection::vec(0u8.., 0..200)) {
+            proptest::prop_assert_eq!(unpacked(&bytes).len(), bytes.len() / SEEN_BYTES);
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! One source's lease on this host, as its thread and the fleet's threads share it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::pending::Pending;
+use super::table::Table;
+use crate::aws::Error;
+use crate::base::locks::lock;
+use crate::base::runtime::clock;
+use crate::base::runtime::sync::{Mutex, MutexGuard};
+use crate::ledger::{Mark, Polled};
+
+/// A source's lease. Clones share it.
+#[derive(Clone)]
+pub struct Tenure(Arc<Inner>);
+
+struct Inner {
+    source: String,
+    table: Table,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    held: Option<Held>,
+    /// The lease is to be given up as soon as its source's thread does nothing with it.
+    leaving: bool,
+    /// The source's thread polls, or has pages in flight.
+    working: bool,
+    /// Marks are being written.
+    writing: bool,
+    pending: Pending,
+    /// The table has been read at least once since the start.
+    informed: bool,
+    /// The other host that holds it.
+    elsewhere: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Held {
+    epoch: u64,
+    /// Nobody else can have it before.
+    until: Instant,
+}
+
+impl Tenure {
+    pub fn new(source: &str, table: &Table) -> Tenure {
+        let (source, table) = (source.to_owned(), table.clone());
+        Tenure(Arc::new(Inner { source, table, state: Mutex::default() }))
+    }
+
+    pub fn source(&self) -> &str {
+        &self.0.source
+    }
+
+    // For the source's thread.
+
+    /// Begins to work if this host holds the lease. Until [`Tenure::end`] it is not given to another one, except that
+    /// it may run out.
+    pub fn begin(&self) -> bool {
+        let mut state = self.state();
+        state.working = state.epoch().is_some();
+        state.working
+    }
+
+    /// True if the work must end: the lease has run out, or is wanted elsewhere.
+    pub fn is_over(&self) -> bool {
+        self.state().epoch().is_none()
+    }
+
+    /// Ends the work: nothing of the source is in flight.
+    pub fn end(&self) {
+        self.state().working = false;
+    }
+
+    /// The other host that holds the lease. None also if that is not known yet.
+    pub fn elsewhere(&self) -> Option<String> {
+        self.state().elsewhere.clone()
+    }
+
+    /// True if the table has been read.
+    pub fn is_informed(&self) -> bool {
+        self.state().informed
+    }
+
+    /// The source's state in the table.
+    ///
+    /// # Errors
+    /// If the table cannot be read.
+    pub fn load(&self) -> Result<Polled, Error> {
+        self.0.table.load(&self.0.source)
+    }
+
+    /// Records a step of the source, soon and in order. Without the lease it is dropped: the host that has it reads
+    /// that again.
+    pub fn record(&self, mark: &Mark) {
+        let mut state = self.state();
+        if state.held.is_some() {
+            state.pending.add(mark);
+        }
+    }
+
+    // For the fleet's threads.
+
+    /// The epoch of the lease, also if it may have run out: it can still be renewed.
+    pub fn held(&self) -> Option<u64> {
+        self.state().held.map(|held| held.epoch)
+    }
+
+    /// True if it may be taken: nothing of an earlier time is left.
+    pub fn is_vacant(&self) -> bool {
+        let state = self.state();
+        state.held.is_none() && !state.working
+    }
+
+    /// The lease is held from now on.
+    pub fn grant(&self, epoch: u64, until: Instant) {
+        let mut state = self.state();
+        state.held = Some(Held { epoch, until });
+        (state.leaving, state.elsewhere, state.pending) = (false, None, Pending::default());
+    }
+
+    pub fn renewed(&self, epoch: u64, until: Instant) {
+        let mut state = self.state();
+        if let Some(held) = state.held.as_mut().filter(|held| held.epoch == epoch) {
+            held.until = until;
+        }
+    }
+
+    /// The lease of this epoch is gone: given up, or taken by another host.
+    pub fn lost(&self, epoch: u64) {
+        let mut state = self.state();
+        if state.held.is_some_and(|held| held.epoch == epoch) {
+            (state.held, state.pending) = (None, Pending::default());
+        }
+    }
+
+    /// Asks the source's thread to end its work.
+    pub fn ask_to_leave(&self) {
+        self.state().leaving = true;
+    }
+
+    /// The epoch of a lease that was asked for and can be given up: nothing is in flight, and everything is written.
+    pub fn leaves(&self) -> Option<u64> {
+        let state = self.state();
+        let is_idle = !state.working && !state.writing && state.pending.is_empty();
+        state.held.filter(|_| state.leaving && is_idle).map(|held| held.epoch)
+    }
+
+    /// Notes what the table says of the source.
+    pub fn inform(&self, elsewhere: Option<&str>) {
+        let mut state = self.state();
+        state.informed = true;
+        state.elsewhere = elsewhere.map(str::to_owned);
+    }
+
+    /// Takes the marks to write, with their epoch. [`Tenure::written`] must follow.
+    pub fn take_pending(&self) -> Option<(u64, Pending)> {
+        let mut state = self.state();
+        let epoch = state.held?.epoch;
+        if state.writing || state.pending.is_empty() {
+            return None;
+        }
+        state.writing = true;
+        Some((epoch, std::mem::take(&mut state.pending)))
+    }
+
+    /// The marks that were taken are written, or come back.
+    pub fn written(&self, back: Option<Pending>) {
+        let mut state = self.state();
+        state.writing = false;
+        if let Some(earlier) = back.filter(|_| state.held.is_some()) {
+            state.pending.put_before(earlier);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.0.state)
+    }
+}
+
+impl State {
+    fn epoch(&self) -> Option<u64> {
+        self.held.filter(|held| !self.leaving && clock::now() < held.until).map(|held| held.epoch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::fleet::table::testing;
+    use crate::ledger::Seen;
+
+    fn tenure() -> Tenure {
+        Tenure::new("1/s/r", &testing::nowhere())
+    }
+
+    fn mark(value: &str, seen: &[u128]) -> Mark {
+        let seen = seen.iter().map(|id| Seen { id: *id, time: 5 }).collect();
+        Mark { checkpoints: vec![(String::new(), value.to_owned())], seen, ..Mark::default() }
+    }
+
+    fn later() -> Instant {
+        clock::now() + Duration::from_secs(60)
+    }
+
+    #[test]
+    fn work_needs_a_lease_that_has_not_run_out() {
+        let tenure = tenure();
+        assert!(!tenure.begin() && tenure.is_over());
+        tenure.grant(1, clock::now());
+        assert!(!tenure.begin() && tenure.is_over(), "it has run out");
+        tenure.renewed(2, later());
+        assert!(!tenure.begin(), "another epoch was renewed");
+        tenure.renewed(1, later());
+        assert!(tenure.begin() && !tenure.is_over());
+        tenure.lost(1);
+        assert!(tenure.is_over() && !tenure.is_vacant(), "its pages are in flight");
+        tenure.end();
+        assert!(tenure.is_vacant());
+    }
+
+    #[test]
+    fn it_is_left_only_when_nothing_is_in_flight_and_everything_is_written() {
+        let tenure = tenure();
+        tenure.grant(3, later());
+        assert!(tenure.begin());
+        tenure.record(&mark("a", &[]));
+        tenure.ask_to_leave();
+        assert!(tenure.is_over() && tenure.leaves().is_none(), "pages are in flight");
+        tenure.end();
+        assert_eq!(tenure.leaves(), None, "a mark is not written");
+        let (epoch, pending) = tenure.take_pending().unwrap();
+        assert_eq!((epoch, tenure.leaves()), (3, None), "it is being written");
+        tenure.written(Some(pending));
+        assert_eq!(tenure.leaves(), None, "it came back");
+        assert!(tenure.take_pending().is_some());
+        tenure.written(None);
+        assert_eq!(tenure.leaves(), Some(3));
+    }
+
+    #[test]
+    fn marks_that_come_back_do_not_replace_later_ones() {
+        let tenure = tenure();
+        tenure.grant(1, later());
+        tenure.record(&mark("a", &[1]));
+        let (_, first) = tenure.take_pending().unwrap();
+        tenure.record(&mark("b", &[2]));
+        assert!(tenure.take_pending().is_none(), "one write at a time");
+        tenure.written(Some(first));
+        let (_, both) = tenure.take_pending().unwrap();
+        assert_eq!(both.checkpoints[""], "b");
+        assert_eq!(both.seen.iter().map(|seen| seen.id).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn marks_without_a_lease_are_dropped() {
+        let tenure = tenure();
+        tenure.record(&mark("a", &[]));
+        tenure.grant(1, later());
+        assert!(tenure.take_pending().is_none());
+        tenure.record(&mark("b", &[]));
+        tenure.lost(1);
+        tenure.grant(2, later());
+        assert!(tenure.take_pending().is_none());
+    }
+}

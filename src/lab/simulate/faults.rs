@@ -1,0 +1,245 @@
+//! The faults: their names, and the plan of a run.
+
+use std::time::Duration;
+
+use Shape::{Lasts, Moment, Strikes};
+
+/// A kind of fault. Those that last begin and end; the others happen at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Kill,
+    Stop,
+    Reload,
+    Clock,
+    DiskFull,
+    SecondCollector,
+    SqsUnavailable,
+    SqsThrottles,
+    SqsDenies,
+    SqsHangs,
+    SqsLosesAnswers,
+    SqsTwice,
+    SqsForgets,
+    S3Unavailable,
+    S3SlowsDown,
+    S3Denies,
+    S3Cuts,
+    S3Hangs,
+    S3Redirects,
+    ObjectVanishes,
+    ObjectLate,
+    ObjectReplaced,
+    ObjectDamaged,
+    RecordPoisoned,
+    StsUnavailable,
+    StsDenies,
+    StsHangs,
+    ApiUnavailable,
+    ApiThrottles,
+    ApiHangs,
+    ApiForgetsTokens,
+    PeerCloses,
+    PeerResets,
+    PeerVanishes,
+    PeerRefuses,
+    PeerStalls,
+    PeerStallsSome,
+    PeerSlow,
+    PeerCut,
+    PeerRefusesLate,
+}
+
+/// The effect of each fault, one per row.
+struct Row {
+    kind: Kind,
+    name: &'static str,
+    what: &'static str,
+    shape: Shape,
+}
+
+/// How long a fault lasts, and how it is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// It happens at a moment.
+    Moment,
+    /// It lasts, and counts once.
+    Lasts,
+    /// While it lasts, calls, messages, objects or records are struck, and each of them counts.
+    Strikes,
+}
+
+const fn row(kind: Kind, name: &'static str, shape: Shape, what: &'static str) -> Row {
+    Row { kind, name, what, shape }
+}
+
+const ROWS: &[Row] = &[
+    row(
+        Kind::Kill,
+        "kill",
+        Moment,
+        "the process dies between two steps, with all that it has not written to disk",
+    ),
+    row(Kind::Stop, "stop", Moment, "SIGTERM, then a new process"),
+    row(Kind::Reload, "reload", Moment, "another configuration is loaded while work is in flight"),
+    row(Kind::Clock, "clock", Moment, "the machine's clock is set forwards or backwards, by up to two days"),
+    row(Kind::DiskFull, "disk-full", Lasts, "the ledger cannot be written"),
+    row(
+        Kind::SecondCollector,
+        "second",
+        Lasts,
+        "another collector on the same queue, with a ledger of its own",
+    ),
+    row(Kind::SqsUnavailable, "sqs-503", Strikes, "SQS answers 503"),
+    row(Kind::SqsThrottles, "sqs-throttle", Strikes, "SQS throttles calls"),
+    row(Kind::SqsDenies, "sqs-403", Strikes, "SQS answers AccessDenied"),
+    row(Kind::SqsHangs, "sqs-hang", Strikes, "SQS's answers do not come"),
+    row(Kind::SqsLosesAnswers, "sqs-lost", Strikes, "SQS does what it is asked, but the answer is lost"),
+    row(Kind::SqsTwice, "sqs-twice", Strikes, "SQS delivers messages that are in flight"),
+    row(Kind::SqsForgets, "sqs-forget", Strikes, "SQS confirms deletions that it does not keep"),
+    row(Kind::S3Unavailable, "s3-500", Strikes, "S3 answers 500"),
+    row(Kind::S3SlowsDown, "s3-503", Strikes, "S3 answers 503 SlowDown"),
+    row(Kind::S3Denies, "s3-403", Strikes, "S3 answers AccessDenied"),
+    row(Kind::S3Cuts, "s3-cut", Strikes, "S3's bodies end early"),
+    row(Kind::S3Hangs, "s3-hang", Strikes, "S3's answers or bodies do not come"),
+    row(
+        Kind::S3Redirects,
+        "s3-redirect",
+        Strikes,
+        "S3 answers 307 and names a region in which the bucket is not",
+    ),
+    row(Kind::ObjectVanishes, "object-vanish", Moment, "objects are deleted before they are delivered"),
+    row(Kind::ObjectLate, "object-late", Strikes, "objects do not exist yet when they are announced"),
+    row(Kind::ObjectReplaced, "object-replace", Moment, "objects get other content under the same key"),
+    row(Kind::ObjectDamaged, "object-damage", Strikes, "objects are stored cut off, for good"),
+    row(
+        Kind::RecordPoisoned,
+        "record-poison",
+        Strikes,
+        "the peer's program closes when it reads a certain record",
+    ),
+    row(Kind::StsUnavailable, "sts-503", Strikes, "STS answers 503"),
+    row(Kind::StsDenies, "sts-403", Strikes, "STS answers AccessDenied"),
+    row(Kind::StsHangs, "sts-hang", Strikes, "STS's answers do not come"),
+    row(Kind::ApiUnavailable, "api-503", Strikes, "CloudTrail, CloudWatch Logs and GuardDuty answer 503"),
+    row(Kind::ApiThrottles, "api-throttle", Strikes, "they throttle calls"),
+    row(Kind::ApiHangs, "api-hang", Strikes, "their answers do not come"),
+    row(Kind::ApiForgetsTokens, "api-token", Strikes, "they no longer accept the token of a page"),
+    row(Kind::PeerCloses, "peer-close", Moment, "the peer's program closes connections"),
+    row(
+        Kind::PeerResets,
+        "peer-reset",
+        Moment,
+        "the peer's program dies; what its kernel has acknowledged is lost",
+    ),
+    row(
+        Kind::PeerVanishes,
+        "peer-vanish",
+        Moment,
+        "the peer's machine loses its connections, and no reset comes",
+    ),
+    row(Kind::PeerRefuses, "peer-refuse", Lasts, "nobody listens at the peer's address"),
+    row(
+        Kind::PeerStalls,
+        "peer-stall",
+        Lasts,
+        "the peer's program hangs; its kernel acknowledges until it is full",
+    ),
+    row(
+        Kind::PeerStallsSome,
+        "peer-stall-some",
+        Strikes,
+        "the peer's program no longer reads some connections",
+    ),
+    row(Kind::PeerSlow, "peer-slow", Lasts, "the peer's program reads slowly"),
+    row(
+        Kind::PeerCut,
+        "peer-cut",
+        Moment,
+        "the peer's program dies, and a balancer before it ends TLS connections without a close_notify",
+    ),
+    row(
+        Kind::PeerRefusesLate,
+        "peer-refuse-late",
+        Strikes,
+        "the peer refuses our certificate, up to 20 s after it came",
+    ),
+];
+
+/// A fault of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    pub kind: Kind,
+    pub from: Duration,
+    pub until: Duration,
+    /// It strikes one in this many times.
+    pub of: u32,
+    /// The index of the peer that it is about, modulo their number.
+    pub peer: usize,
+}
+
+impl Kind {
+    fn row(self) -> Option<&'static Row> {
+        ROWS.iter().find(|row| row.kind == self)
+    }
+
+    /// Its name in `--faults`.
+    pub fn name(self) -> &'static str {
+        self.row().map_or("", |row| row.name)
+    }
+
+    /// True if it counts once, when it begins; what others strike is counted.
+    pub fn counts_once(self) -> bool {
+        self.row().is_some_and(|row| row.shape != Strikes)
+    }
+
+    pub fn lasts(self) -> bool {
+        self.row().is_some_and(|row| row.shape != Moment)
+    }
+}
+
+/// The kinds with these names, separated by commas.
+///
+/// # Errors
+/// The name that is none.
+pub fn named(names: &str) -> Result<Vec<Kind>, String> {
+    let find = |name: &str| {
+        let row = ROWS.iter().find(|row| row.name == name.trim());
+        row.map(|row| row.kind).ok_or_else(|| format!("{name:?} is no fault; there are {}", all_names()))
+    };
+    names.split(',').map(find).collect()
+}
+
+pub fn all() -> Vec<Kind> {
+    ROWS.iter().map(|row| row.kind).collect()
+}
+
+/// Names and meanings, one a line.
+pub fn table() -> String {
+    ROWS.iter().map(|row| format!("{:<15} {}\n", row.name, row.what)).collect()
+}
+
+fn all_names() -> String {
+    let names: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
+    names.join(", ")
+}
+
+/// A plan of up to `max` faults of these kinds within `span`.
+pub fn plan(random: &mut fastrand::Rng, kinds: &[Kind], max: usize, span: Duration) -> Vec<Fault> {
+    if kinds.is_empty() {
+        return Vec::new();
+    }
+    let count = random.usize(1..=max);
+    let mut moment = |most: Duration| Duration::from_millis(random.u64(..=most.as_millis() as u64));
+    let times: Vec<(Duration, Duration)> = (0..count).map(|_| (moment(span), moment(span / 3))).collect();
+    let mut faults: Vec<Fault> = times
+        .into_iter()
+        .map(|(from, time)| {
+            let kind = kinds[random.usize(..kinds.len())];
+            let until = if kind.lasts() { from + time } else { from };
+            let of = [1, 1, 2, 3, 10][random.usize(..5)];
+            Fault { kind, from, until, of, peer: from.subsec_millis() as usize }
+        })
+        .collect();
+    faults.sort_by_key(|fault| fault.from);
+    faults
+}

@@ -1,0 +1,137 @@
+//! The carrier of a connection's bytes: a TCP socket, or a model of one.
+
+use std::fmt::Debug;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use socket2::{SockRef, TcpKeepalive};
+
+use super::error::Error;
+use super::outq;
+use crate::base::limits::{SEND_CONNECT_TIMEOUT, SEND_STALL_TIMEOUT};
+
+/// The bytes of a connection in both directions. Reading and writing do not wait: they fail with
+/// [`ErrorKind::WouldBlock`] instead.
+pub trait Wire: Read + Write + Debug + Send {
+    /// The peer's address, for people. Empty if the connection is broken.
+    fn far_end(&self) -> String;
+
+    /// Written bytes that the peer's TCP has not acknowledged yet.
+    ///
+    /// # Errors
+    /// If the connection is broken.
+    fn unacknowledged(&self) -> io::Result<u64>;
+
+    /// Ends our side: the peer reads to the end of what was written.
+    ///
+    /// # Errors
+    /// If the connection is broken.
+    fn end(&self) -> io::Result<()>;
+
+    /// An error that no call has reported yet, such as a reset after the peer's end.
+    ///
+    /// # Errors
+    /// If it cannot be asked for.
+    fn take_error(&self) -> io::Result<Option<io::Error>>;
+
+    /// Waits until one of the `events` comes, at most for `time`; it may return sooner.
+    ///
+    /// # Errors
+    /// If waiting is impossible.
+    fn wait(&self, events: PollFlags, time: Duration) -> io::Result<()>;
+}
+
+/// Opens wires to the peers of outputs.
+pub trait Dial: Debug + Send + Sync {
+    /// # Errors
+    /// [`Error::Resolve`] or [`Error::Connect`].
+    fn dial(&self, address: &str, port: u16) -> Result<Box<dyn Wire>, Error>;
+}
+
+/// The way to peers: TCP, unless it is made of another one. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Network(Arc<dyn Dial>);
+
+impl Network {
+    /// Reaches peers by another way than TCP.
+    pub fn over(dial: impl Dial + 'static) -> Network {
+        Network(Arc::new(dial))
+    }
+
+    /// # Errors
+    /// The errors of [`Dial::dial`].
+    pub fn dial(&self, address: &str, port: u16) -> Result<Box<dyn Wire>, Error> {
+        self.0.dial(address, port)
+    }
+}
+
+impl Default for Network {
+    fn default() -> Network {
+        Network::over(Tcp)
+    }
+}
+
+#[derive(Debug)]
+struct Tcp;
+
+impl Dial for Tcp {
+    fn dial(&self, address: &str, port: u16) -> Result<Box<dyn Wire>, Error> {
+        let refused = |source| Error::Connect { peer: format!("{address}:{port}"), source };
+        let socket = connect(address, port)?;
+        tune(&socket).map_err(refused)?;
+        Ok(Box::new(socket))
+    }
+}
+
+impl Wire for TcpStream {
+    fn far_end(&self) -> String {
+        self.peer_addr().map_or_else(|_| String::new(), |address| address.to_string())
+    }
+
+    fn unacknowledged(&self) -> io::Result<u64> {
+        outq::unacknowledged_bytes(self)
+    }
+
+    fn end(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+
+    fn take_error(&self) -> io::Result<Option<io::Error>> {
+        TcpStream::take_error(self)
+    }
+
+    fn wait(&self, events: PollFlags, time: Duration) -> io::Result<()> {
+        let time = time.try_into().map_err(|_| io::Error::from(ErrorKind::InvalidInput))?;
+        match poll(&mut [PollFd::new(self, events)], Some(&time)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+/// Tries each of the name's addresses.
+fn connect(address: &str, port: u16) -> Result<TcpStream, Error> {
+    let addresses = (address, port)
+        .to_socket_addrs()
+        .map_err(|source| Error::Resolve { address: address.to_owned(), source })?;
+    let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, SEND_CONNECT_TIMEOUT) {
+            Ok(socket) => return Ok(socket),
+            Err(e) => last = e,
+        }
+    }
+    Err(Error::Connect { peer: format!("{address}:{port}"), source: last })
+}
+
+/// Small batches are sent at once; a peer that vanished silently is noticed.
+fn tune(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let options = SockRef::from(socket);
+    options.set_tcp_keepalive(&TcpKeepalive::new().with_time(SEND_STALL_TIMEOUT / 2))?;
+    options.set_tcp_user_timeout(Some(SEND_STALL_TIMEOUT))?;
+    socket.set_nonblocking(true)
+}

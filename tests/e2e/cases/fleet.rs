@@ -1,0 +1,238 @@
+//! Several hosts that share polled sources through a DynamoDB table.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::cases::sources::{MILLIS, config, now, put_events, time, without_ids};
+use crate::rig::aws;
+use crate::rig::collector::Collector;
+use crate::rig::emulator;
+use crate::rig::fault_proxy::{Fault, FaultProxy};
+use crate::rig::frames::{Frame, assert_at_least_once};
+use crate::rig::lab::Lab;
+
+const GROUPS: usize = 4;
+
+/// Hosts with the same configuration, except for its folder and the way to DynamoDB.
+struct Hosts {
+    lab: Lab,
+    table: String,
+    start: i64,
+    /// Everything that was put so far.
+    frames: Vec<Frame>,
+    rounds: usize,
+}
+
+impl Hosts {
+    fn new(name: &str) -> Hosts {
+        let table = format!("fleet-{name}");
+        aws::create_table(&table);
+        (0..GROUPS).for_each(|number| aws::create_log_group(&format!("{name}-{number}"), aws::REGION));
+        Hosts { lab: Lab::new(name), table, start: now() - 60, frames: Vec::new(), rounds: 0 }
+    }
+
+    fn config(&self, number: usize, dynamodb: &str) -> Value {
+        let service = |group: String| {
+            json!({
+                "types": ["logs"],
+                "log_group": group,
+                "regions": [aws::REGION],
+                "start_time": time(self.start),
+                "request_period_in_seconds": 1,
+            })
+        };
+        let services = (0..GROUPS).map(|n| (format!("cwl_{n}"), service(self.group(n))));
+        let mut config = config(&self.lab, &[], services.collect::<serde_json::Map<_, _>>().into());
+        let user = aws::user();
+        config["globals"]["id"] = json!(format!("host-{number}"));
+        config["globals"]["persistence"] = json!({"type": "dynamodb", "config": {
+            "table": self.table,
+            "region": aws::REGION,
+            "credentials": {"aws_access_key_id": user.key_id, "aws_secret_access_key": user.secret},
+            "endpoint_url": emulator::endpoint(),
+            "dynamodb_endpoint_url": dynamodb,
+            "directory_name": self.lab.directory().join(format!("state-{number}")),
+        }});
+        config
+    }
+
+    fn group(&self, number: usize) -> String {
+        format!("{}-{number}", self.table.trim_start_matches("fleet-"))
+    }
+
+    fn run(&self, number: usize, dynamodb: &str) -> Collector {
+        let file = self.lab.directory().join(format!("host-{number}.json"));
+        std::fs::write(&file, self.config(number, dynamodb).to_string()).unwrap();
+        Collector::start(self.lab.directory(), &["run", "--config", file.to_str().unwrap()])
+    }
+
+    /// One more event in each group.
+    fn put(&mut self) {
+        self.rounds += 1;
+        for number in 0..GROUPS {
+            let event = (now() * MILLIS, format!("event {} of {number}", self.rounds));
+            self.frames.extend(put_events(&self.group(number), "s", aws::REGION, &[event]));
+        }
+    }
+
+    /// Puts events until the latest of each group has arrived.
+    fn flow(&mut self, collector: &mut Collector, what: &str) {
+        self.put();
+        let latest = self.rounds;
+        let is_there = |received: &str, number| received.contains(&format!("event {latest} of {number}\""));
+        collector.wait_until(what, || {
+            let received = self.lab.sink.received_text();
+            (0..GROUPS).all(|number| is_there(&received, number))
+        });
+    }
+
+    /// The answer of `fleet --json`.
+    fn seen(&self) -> Value {
+        let file = self.lab.directory().join("host-1.json");
+        let ended =
+            Collector::start(self.lab.directory(), &["fleet", "--json", "--config", file.to_str().unwrap()])
+                .end(Duration::from_secs(60));
+        serde_json::from_slice(&ended.stdout).unwrap_or_else(|_| panic!("log:\n{}", ended.log))
+    }
+
+    /// The sources of each living host.
+    fn shares(&self) -> Vec<u64> {
+        let seen = self.seen();
+        let alive = seen["hosts"].as_array().unwrap().iter().filter(|host| host["alive"] == true);
+        alive.map(|host| host["sources"].as_u64().unwrap()).collect()
+    }
+
+    /// Both hosts poll their shares again, and everything has arrived at the end.
+    fn both_go_on(&mut self, first: Collector, mut second: Collector, case: &str) {
+        second.wait_until("a fair share", || self.shares() == [2, 2]);
+        self.flow(&mut second, "events by both");
+        for collector in [first, second] {
+            let ended = collector.stop();
+            assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+        }
+        let repeated = self.all_arrived(case);
+        assert!(repeated <= GROUPS * self.rounds, "{repeated} repeats");
+    }
+
+    /// The number of repeats. Frames name the host that has sent them, which may be any.
+    fn all_arrived(&self, case: &str) -> usize {
+        let host = regex::bytes::Regex::new("collector-host-[0-9]-").unwrap();
+        let received = without_ids(&self.lab);
+        let received: Vec<_> = received
+            .iter()
+            .map(|bytes| host.replace_all(bytes, &b"collector-e2e-"[..]).into_owned())
+            .collect();
+        assert_at_least_once(case, &self.frames, &received)
+    }
+}
+
+fn hosts_of(text: &str) -> BTreeSet<&str> {
+    let names = ["collector-host-1", "collector-host-2", "collector-host-3"];
+    names.into_iter().filter(|name| text.contains(name)).collect()
+}
+
+#[test]
+fn a_killed_host_s_sources_go_on_where_they_were() {
+    let mut hosts = Hosts::new("killed");
+    let mut first = hosts.run(1, emulator::endpoint());
+    hosts.flow(&mut first, "events by one host");
+    assert_eq!(hosts.shares(), [4]);
+    let mut second = hosts.run(2, emulator::endpoint());
+    second.wait_until("a fair share", || hosts.shares() == [2, 2]);
+    hosts.flow(&mut second, "events by two hosts");
+    let received = hosts.lab.sink.received_text();
+    assert_eq!(hosts_of(&received).len(), 2, "each of them sends");
+    first.kill();
+    hosts.flow(&mut second, "events by the one that is left");
+    let ended = second.stop();
+    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    let repeated = hosts.all_arrived("one of two hosts that share sources killed");
+    // It had read its two groups, and recorded that a second before at most.
+    assert!(repeated <= 2 * hosts.rounds, "{repeated} repeats");
+    // A clean stop leaves nothing behind.
+    let seen = hosts.seen();
+    assert!(seen["sources"].as_array().unwrap().iter().all(|source| source["holder"].is_null()), "{seen}");
+    // Another one knows what was delivered.
+    let before = hosts.lab.sink.received_text().lines().count();
+    let mut third = hosts.run(3, emulator::endpoint());
+    hosts.flow(&mut third, "events by a third host");
+    third.stop();
+    assert_eq!(hosts.lab.sink.received_text().lines().count(), before + GROUPS, "only the new ones");
+}
+
+/// It wakes up and still believes in its leases.
+#[test]
+fn a_host_that_stood_still_moves_nothing_that_is_no_longer_its_own() {
+    let mut hosts = Hosts::new("frozen");
+    let mut first = hosts.run(1, emulator::endpoint());
+    hosts.flow(&mut first, "events by one host");
+    first.signal(Signal::STOP);
+    let mut second = hosts.run(2, emulator::endpoint());
+    hosts.flow(&mut second, "events by the other");
+    first.signal(Signal::CONT);
+    first.wait_for_log("another host has taken 1/cwl_");
+    hosts.both_go_on(first, second, "one of two hosts that share sources frozen for longer than its leases");
+}
+
+#[test]
+fn a_host_without_the_table_stands_still_and_another_one_polls() {
+    let mut hosts = Hosts::new("cut-off");
+    let is_cut = Arc::new(AtomicBool::new(false));
+    let cut = Arc::clone(&is_cut);
+    let proxy =
+        FaultProxy::start(move |_| if cut.load(Ordering::SeqCst) { Fault::Reset } else { Fault::Pass });
+    let mut first = hosts.run(1, &proxy.endpoint());
+    hosts.flow(&mut first, "events by one host");
+    is_cut.store(true, Ordering::SeqCst);
+    first.wait_for_log("Polled sources stand still when their leases run out");
+    let mut second = hosts.run(2, emulator::endpoint());
+    hosts.flow(&mut second, "events by the other");
+    is_cut.store(false, Ordering::SeqCst);
+    hosts.both_go_on(first, second, "one of two hosts that share sources cut off from the table");
+}
+
+#[test]
+fn a_forgotten_source_begins_anew_wherever_it_is_polled() {
+    let mut hosts = Hosts::new("forgotten");
+    let mut first = hosts.run(1, emulator::endpoint());
+    hosts.flow(&mut first, "events");
+    let file = hosts.lab.directory().join("host-1.json");
+    let command = |arguments: &[&str]| {
+        let all = [arguments, &["--config", file.to_str().unwrap()]].concat();
+        Collector::start(hosts.lab.directory(), &all).end(Duration::from_secs(60))
+    };
+    let online = command(&["check", "--online"]);
+    let said = String::from_utf8(online.stdout).unwrap();
+    assert_eq!(online.code, Some(0), "{said}");
+    assert!(
+        said.contains("table fleet-forgotten in us-east-1: can be read and written; sources 4, hosts 1"),
+        "{said}"
+    );
+    let forgotten = command(&["ledger", "forget", "--input", "1/cwl_2"]);
+    let said = String::from_utf8(forgotten.stdout).unwrap();
+    assert!(said.contains("The shared table fleet-forgotten has forgotten 1/cwl_2/logs/us-east-1"), "{said}");
+    let again = || hosts.lab.sink.received_text().matches("event 1 of 2\"").count();
+    first.wait_until("the event again", || again() == 2);
+    assert_eq!(first.stop().code, Some(0));
+    assert_eq!(hosts.all_arrived("a shared source forgotten"), 1, "of this source alone");
+}
+
+#[test]
+fn a_drain_leaves_what_another_host_polls() {
+    let mut hosts = Hosts::new("drained");
+    let mut first = hosts.run(1, emulator::endpoint());
+    hosts.flow(&mut first, "events");
+    let file = hosts.lab.directory().join("host-2.json");
+    std::fs::write(&file, hosts.config(2, emulator::endpoint()).to_string()).unwrap();
+    let drain =
+        Collector::start(hosts.lab.directory(), &["run", "--drain", "--config", file.to_str().unwrap()]);
+    let ended = drain.end(Duration::from_secs(120));
+    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    first.stop();
+    hosts.all_arrived("a drain beside a running host");
+}
