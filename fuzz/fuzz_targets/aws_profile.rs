@@ -1,12 +1,12 @@
 #![no_main]
 
 use aws_to_devo::aws::chain::{ini, profile};
+use aws_to_devo_fuzz::parts;
 use libfuzzer_sys::fuzz_target;
 
 // Both files of the AWS tools, separated by a zero byte: for any content, every profile leads to an end.
 fuzz_target!(|input: &[u8]| {
-    let text = String::from_utf8_lossy(input);
-    let (config, credentials) = text.split_once('\0').unwrap_or((&text, ""));
+    let [config, credentials] = parts::of(input).map(parts::text);
     let (Ok(config), Ok(credentials)) = (ini::parse(config), ini::parse(credentials)) else { return };
     for section in config.iter().chain(&credentials) {
         assert!(!section.title.contains(['\n', ']']));

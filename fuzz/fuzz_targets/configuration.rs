@@ -4,11 +4,13 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use aws_to_devo::config::{self, Environment};
+use aws_to_devo_fuzz::parts;
 use libfuzzer_sys::fuzz_target;
 
-// Any text is a configuration, or its problem is reported. `${A}` is the second string, `${B}` refers to itself.
-fuzz_target!(|input: (&str, String)| {
-    let (text, value) = input;
+// Any text is a configuration, or its problem is reported. `${A}` is the text after a zero byte, `${B}` refers to itself.
+fuzz_target!(|input: &[u8]| {
+    let [text, value] = parts::of(input).map(parts::text);
+    let value = value.to_owned();
     let environment = Environment {
         host_name: "h".to_owned(),
         cores: 2,

@@ -1,10 +1,9 @@
 #![no_main]
 
-mod chunks;
-
 use std::sync::Arc;
 
 use aws_to_devo::decode::{Bare, EventBody, Format, Others, Shape, Sign, Signs};
+use aws_to_devo_fuzz::chunks;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| chunks::check(input, |byte| {
@@ -15,7 +14,9 @@ fuzz_target!(|input: &[u8]| chunks::check(input, |byte| {
         2 => Format::WholeJson { path: vec![name("a")] },
         3 => reshaped(vec![]),
         4 => or(Format::Json { path: vec![name("a")] }, Bare::Members(vec![vec![name("b")]])),
-        5 => or(Format::Envelopes { detail: vec![name("a")] }, Bare::Members(vec![vec![name("b"), name("c")]])),
+        5 => {
+            or(Format::Envelopes { detail: vec![name("a")] }, Bare::Members(vec![vec![name("b"), name("c")]]))
+        }
         6 => or(Format::CloudWatch { body: EventBody::Message }, Bare::Any),
         7 => known(Format::OrJson(Box::new(Format::LinesUnder { prefix: b"a".to_vec() }))),
         _ => reshaped(vec![(name("a_a"), name("c")), (name("b"), name("d"))]),
@@ -29,7 +30,8 @@ fn reshaped(include: Vec<(String, String)>) -> Format {
 }
 
 fn or(format: Format, bare: Bare) -> Format {
-    let others = Others { paths: vec![vec!["b".to_owned()]], log_events: true, bare, empty: vec!["c".to_owned()] };
+    let others =
+        Others { paths: vec![vec!["b".to_owned()]], log_events: true, bare, empty: vec!["c".to_owned()] };
     Format::Or { format: Box::new(format), others: Arc::new(others) }
 }
 

@@ -1,8 +1,7 @@
 #![no_main]
 
-mod chunks;
-
 use aws_to_devo::decode::Format;
+use aws_to_devo_fuzz::chunks;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| chunks::check(input, |byte| Format::Lines { header_lines: u32::from(byte % 3) }));

@@ -2,9 +2,8 @@
 
 #![no_main]
 
-mod chunks;
-
 use aws_to_devo::decode::Format;
+use aws_to_devo_fuzz::chunks;
 use libfuzzer_sys::fuzz_target;
 
 // The first byte chooses whether there is a block at all, and how far its length is off.

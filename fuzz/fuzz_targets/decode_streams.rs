@@ -2,33 +2,30 @@
 
 #![no_main]
 
-mod chunks;
-
 use aws_to_devo::decode::Format;
+use aws_to_devo_fuzz::chunks;
 use libfuzzer_sys::fuzz_target;
 
 // The first byte chooses the start of the bytes, which a random mutation would rarely find.
 fuzz_target!(|input: &[u8]| {
-    let [kind, size, content @ ..] = input else { return };
-    let start: &[u8] = match kind % 8 {
+    let [kind, chunks, content @ ..] = input else { return };
+    let start: &[u8] = match kind % 16 {
         0 => &[0x28, 0xb5, 0x2f, 0xfd],
         1 => &[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58],
         2 => &[0x50, 0x2a, 0x4d, 0x18],
         3 => &[0x78, 0x9c],
         4 => &[0x78, 0x01],
         5 => &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3],
-        6 => {
-            return whole(&zstd::bulk::compress(content, 3).expect("a Vec takes everything"), content, *size);
+        6 => return check(*chunks, &chunks::gzip(content)),
+        7 => {
+            let (first, second) = content.split_at(content.len() / 2);
+            return check(*chunks, &[chunks::gzip(first), chunks::gzip(second)].concat());
         }
         _ => &[],
     };
-    chunks::check(&[&[0, *size], start, content].concat(), |_| Format::Lines { header_lines: 0 });
+    check(*chunks, &[start, content].concat());
 });
 
-/// A whole frame with one byte changed, selected by `size`.
-fn whole(frame: &[u8], content: &[u8], size: u8) {
-    let mut object = [&[0, size][..], frame].concat();
-    let at = 2 + usize::from(size) % frame.len();
-    object[at] ^= content.first().copied().unwrap_or(1);
-    chunks::check(&object, |_| Format::Lines { header_lines: 0 });
+fn check(chunks: u8, object: &[u8]) {
+    chunks::check(&[&[0, chunks], object].concat(), |_| Format::Lines { header_lines: 0 });
 }

@@ -1,11 +1,10 @@
 #![no_main]
 
-mod chunks;
-
 use std::sync::Arc;
 
 use aws_to_devo::decode::Format;
 use aws_to_devo::decode::text_file::{Fields, Names, TextFile};
+use aws_to_devo_fuzz::chunks;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| chunks::check(input, |byte| match byte % 6 {

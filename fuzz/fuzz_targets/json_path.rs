@@ -3,11 +3,14 @@
 #![no_main]
 
 use aws_to_devo::decode::JsonPath;
+use aws_to_devo_fuzz::parts;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
-fuzz_target!(|input: (&str, &str, &[u8])| {
-    let (first, second, json) = input;
+// The parts are the keys and the text.
+fuzz_target!(|input: &[u8]| {
+    let [first, second, json] = parts::of(input);
+    let (first, second) = (parts::text(first), parts::text(second));
     let keys = vec![first.to_owned(), second.to_owned()];
     let found = JsonPath::from(keys.clone()).find(json);
     // Of repeated keys a tree has the last.

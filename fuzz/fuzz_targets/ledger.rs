@@ -3,19 +3,35 @@
 #![no_main]
 
 use aws_to_devo::ack::Ending;
-use aws_to_devo::ledger::{Identity, Place, Row, fingerprint, left_in};
+use aws_to_devo::base::text::fingerprint;
+use aws_to_devo::ledger::{Identity, Place, Row, SLOT_BYTES, left_in};
+use aws_to_devo_fuzz::parts;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: (&[u8], [&str; 3], [&str; 3])| {
-    let (notes, own, asked) = input;
-    let left = left_in(notes);
-    assert!(left.names.len() <= notes.len());
-    let identity = |[version, etag, checksum]: [&str; 3]| Identity {
-        version: version.into(),
-        etag: etag.into(),
-        checksum: checksum.into(),
-    };
-    let (own, asked) = (identity(own), identity(asked));
+// The parts are two identities and the state, whose few slots end with a byte that no text has.
+fuzz_target!(|input: &[u8]| {
+    let [own @ .., state] = parts::of::<7>(input);
+    let [a, b, c, d, e, f] = own.map(parts::text);
+    check_state(&slots(state));
+    check_row(identity([a, b, c]), identity([d, e, f]));
+});
+
+fn slots(state: &[u8]) -> Vec<u8> {
+    let mut slots = Vec::new();
+    for (number, content) in state.splitn(4, |byte| *byte == 0xff).enumerate() {
+        slots.extend_from_slice(&content[..content.len().min(SLOT_BYTES)]);
+        slots.resize((number + 1) * SLOT_BYTES, 0);
+    }
+    slots
+}
+
+fn check_state(state: &[u8]) {
+    let left = left_in(state);
+    assert!(left.names.len() * SLOT_BYTES <= state.len());
+    assert!(left.names.windows(2).all(|pair| pair[0] != pair[1]));
+}
+
+fn check_row(own: Identity, asked: Identity) {
     let place = Place { input: "1".into(), bucket: "b".into(), key: "k".into() };
     let row = Row { records: 1, delivered: true, ..Row::ended(place, own.clone(), 1, Ending::Sent) };
     assert!(own.is_unknown() || row.was_announced_as(&own));
@@ -25,4 +41,8 @@ fuzz_target!(|input: (&[u8], [&str; 3], [&str; 3])| {
         assert!(!own.is_unknown());
     }
     fingerprint(&own.etag);
-});
+}
+
+fn identity([version, etag, checksum]: [&str; 3]) -> Identity {
+    Identity { version: version.into(), etag: etag.into(), checksum: checksum.into() }
+}

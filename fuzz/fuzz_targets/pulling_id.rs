@@ -2,8 +2,8 @@
 
 #![no_main]
 
-use aws_to_devo::stages::frame::mark;
 use aws_to_devo::handoff::PullingId;
+use aws_to_devo::stages::frame::mark;
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 

@@ -4,9 +4,15 @@
 
 use aws_to_devo::base::naming;
 use aws_to_devo::stages::resolve::{body_elsewhere, resolve};
+use aws_to_devo_fuzz::{chunks, parts};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|body: &str| {
+// The first byte chooses the envelope of a second look: it changes nothing.
+fuzz_target!(|input: &[u8]| {
+    let [envelope, input @ ..] = input else { return };
+    let body = parts::text(input);
     if let Some(Ok(object)) = body_elsewhere(body) {
         assert!(naming::place(&object.bucket).is_ok() && naming::is_key(&object.key));
     }
@@ -21,9 +27,17 @@ fuzz_target!(|body: &str| {
         assert!(object.other_key.as_ref().is_none_or(|key| naming::is_key(key) && *key != object.key));
         assert!(!object.to_string().contains('\n'));
     }
-    // An envelope changes nothing.
-    let wrapped = format!("[{}]", serde_json::Value::from(body));
-    if let Ok(again) = resolve(&wrapped) {
+    if let Ok(again) = resolve(&wrapped(*envelope, body)) {
         assert_eq!(again.objects, found.objects);
     }
 });
+
+fn wrapped(envelope: u8, body: &str) -> String {
+    let text = || serde_json::Value::from(body);
+    match envelope % 4 {
+        0 => format!("[{}]", text()),
+        1 => format!(r#"{{"Type":"Notification","Message":{}}}"#, text()),
+        2 => BASE64_STANDARD.encode(body),
+        _ => BASE64_STANDARD.encode(chunks::gzip(body.as_bytes())),
+    }
+}

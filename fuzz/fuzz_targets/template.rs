@@ -4,10 +4,14 @@
 
 use aws_to_devo::services::field::{Field, Operation, Place};
 use aws_to_devo::services::template::Template;
+use aws_to_devo_fuzz::parts;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: (&str, &str, &str, i64)| {
-    let (template, key, text, element) = input;
+// The first byte is the element; the parts are the template, the key and the operations' text.
+fuzz_target!(|input: &[u8]| {
+    let [element, input @ ..] = input else { return };
+    let [template, key, text] = parts::of(input).map(parts::text);
+    let element = i64::from(*element as i8);
     let mut operations = Vec::new();
     if !text.is_empty() {
         operations.push(Operation::Split { on: text.to_owned(), element });
