@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 
 use aws_to_devo::base::budget::Budget;
-use aws_to_devo::decode::{Account, Bounds, Decoder, Error, Format, Record, Scratch};
+use aws_to_devo::decode::{Account, Bounds, Compression, Decoder, Error, Format, Record, Scratch};
 use flate2::Crc;
 
 /// Small, so that an allocation beyond the limit in `scripts/test` is our bug.
 const BOUNDS: Bounds = Bounds {
     scratch_bytes_max: 4 << 20,
     record_bytes_max: 1 << 20,
+    object_bytes: 0,
     expansion_ratio_max: 500,
     held_bytes_max: 4 << 20,
 };
@@ -36,9 +37,21 @@ pub fn check(input: &[u8], format: impl Fn(u8) -> Format) {
     let whole = decode(object, format(*variant), bounds, object.len());
     let parts = decode(object, format(*variant), bounds, size);
     // Smaller pieces may have to be held, which a window may leave no memory for.
-    if !matches!(parts.outcome, Err(Error::MemoryTooSmall { .. })) {
-        assert_eq!(whole, parts);
+    if matches!(parts.outcome, Err(Error::MemoryTooSmall { .. })) {
+        return;
     }
+    // What is inflated in one call may have codes that are refused in a stream.
+    if whole.outcome.is_ok() && is_invalid_deflate(&parts.outcome) {
+        let streamed =
+            decode(object, format(*variant), Bounds { scratch_bytes_max: 0, ..bounds }, object.len());
+        return assert_eq!(streamed, parts);
+    }
+    assert_eq!(whole, parts);
+}
+
+fn is_invalid_deflate(outcome: &Result<(), Error>) -> bool {
+    let gzip = Compression::Gzip;
+    matches!(outcome, Err(Error::Corrupt { compression, cause, .. }) if *compression == gzip && cause.contains("deflate"))
 }
 
 /// A gzip member that is stored, not compressed: its content can be mutated, and nothing is spent on it.
@@ -69,6 +82,7 @@ struct Decoded {
 
 fn decode(object: &[u8], format: Format, bounds: Bounds, size: usize) -> Decoded {
     let account = Account::within(&Budget::new(POOL_BYTES));
+    let bounds = Bounds { object_bytes: object.len() as u64, ..bounds };
     let mut decoder = Decoder::within(format, bounds, account);
     let mut records = Vec::new();
     let mut keep = |record: Record<'_>| {

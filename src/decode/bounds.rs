@@ -10,6 +10,9 @@ pub struct Bounds {
     pub scratch_bytes_max: usize,
     /// Bytes of the largest record, and so of the part carried from one push to the next.
     pub record_bytes_max: usize,
+    /// Bytes of the whole object, by which its expansion is judged. Zero means that they are not known: then an object
+    /// that comes in chunks is judged by those so far, and refused if its densest part comes first.
+    pub object_bytes: u64,
     /// Log bytes per compressed byte, once an object has inflated to
     /// [`EXPANSION_FREE_BYTES`](crate::base::limits::EXPANSION_FREE_BYTES).
     pub expansion_ratio_max: u64,
@@ -22,6 +25,7 @@ impl Default for Bounds {
         Bounds {
             scratch_bytes_max: SCRATCH_BYTES_MAX,
             record_bytes_max: RECORD_BYTES_MAX,
+            object_bytes: 0,
             expansion_ratio_max: EXPANSION_RATIO_MAX,
             held_bytes_max: SCRATCH_BYTES_MAX,
         }

@@ -22,8 +22,10 @@ pub enum Error {
     #[error("compressed more than {max} times")]
     TooManyLevels { max: usize },
     /// Its expansion ratio is beyond that of logs.
-    #[error("expansion bomb: {compressed} bytes expanded to {expanded}, a ratio of more than {ratio_max}")]
-    Bomb { compressed: u64, expanded: u64, ratio_max: u64 },
+    #[error(
+        "expansion bomb: {object_bytes} bytes expand to more than {expanded_max}, although logs expand less than {ratio_max} times"
+    )]
+    Bomb { object_bytes: u64, expanded_max: u64, ratio_max: u64 },
     /// Its repeated data would be copied into its records too often.
     #[error(
         "{read} bytes of it became records with {copied} more bytes, a ratio of more than {ratio_max}: a member of its envelope, or names in its header, are too long to be written into each record"

@@ -88,12 +88,15 @@ pub use signs::{Sign, Signs};
 ///
 /// gzip (every member, and gzip in gzip), zlib, zstd and plain bytes are distinguished by their first bytes; a UTF-8
 /// byte order mark is dropped. Records, and the kind of error, do not depend on how the bytes were cut into chunks. An
-/// object in one chunk is the fastest: its gzip members are inflated in one call each.
+/// object in one chunk is the fastest: its gzip members are inflated in one call each. That call is lenient about codes
+/// that RFC 1951 reserves: a member with such codes and the right checksum and length is read in one chunk, but refused
+/// in several.
 pub struct Decoder {
     bounds: Bounds,
     outermost: Level,
     split: Split,
-    compressed: u64,
+    /// Bytes of the object so far.
+    taken: u64,
     spent: bool,
 }
 
@@ -109,7 +112,7 @@ impl Decoder {
             bounds,
             outermost: Level::outermost(account.clone()),
             split: Split::new(format, bounds, account),
-            compressed: 0,
+            taken: 0,
             spent: false,
         }
     }
@@ -162,8 +165,9 @@ impl Decoder {
         scratch: &mut Scratch,
         sink: &mut dyn Sink,
     ) -> Result<(), Error> {
-        let Decoder { bounds, outermost, split, compressed, .. } = self;
-        let mut push = Push { scratch, bounds, compressed };
+        let Decoder { bounds, outermost, split, taken, .. } = self;
+        *taken += chunk.len() as u64;
+        let mut push = Push { scratch, bounds, object_bytes: bounds.object_bytes.max(*taken) };
         let inflated = outermost.push(chunk, last, &mut push, &mut |text| split.push(text, sink));
         match inflated {
             Ok(()) if last => split.finish(sink),

@@ -15,6 +15,7 @@ struct Decoded {
 }
 
 fn decode_in(object: &[u8], format: &Format, bounds: Bounds, size: usize) -> Decoded {
+    let bounds = Bounds { object_bytes: object.len() as u64, ..bounds };
     let mut decoder = Decoder::new(format.clone(), bounds);
     let (mut scratch, mut records) = (Scratch::new(), Vec::new());
     let mut sink = |record: Record<'_>| records.push(record.bytes.to_vec());
@@ -215,6 +216,40 @@ fn bombs_are_refused() {
     assert_eq!(decode_in(&bomb, &LINES, generous, usize::MAX).result, Ok(()));
     let nested = decode_in(&gzip(&bomb), &LINES, Bounds::default(), usize::MAX);
     assert!(matches!(nested.result, Err(Error::Bomb { .. })));
+}
+
+/// RFC 1951, 3.2.7: no more than 286 codes for literals and lengths. This member declares 287, and is empty.
+#[test]
+fn reserved_codes_are_read_in_one_call_only() {
+    let deflate = [0xf5, 0xc0, 0x81, 0x08, 0, 0, 0, 0, 0x20, 0x7f, 0xeb, 0x51, 0];
+    let member = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &deflate, &[0; 8]].concat();
+    assert_eq!(decode_in(&member, &LINES, Bounds::default(), usize::MAX).result, Ok(()));
+    for size in 1..member.len() {
+        let refused = decode_in(&member, &LINES, Bounds::default(), size).result;
+        assert!(matches!(refused, Err(Error::Corrupt { .. })), "{size}: {refused:?}");
+    }
+}
+
+/// A dense part may come first, and each piece of an outer level may hold much of an inner one.
+#[test]
+fn what_a_bomb_is_does_not_depend_on_chunks() {
+    let line = [&[b'a'; 4095][..], b"\n"].concat();
+    let dense = gzip_small(&line.repeat(80 * MIB / line.len()));
+    let noise: Vec<u8> =
+        (0..400_000_u64).flat_map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 8).to_le_bytes()).collect();
+    let log = [dense.clone(), gzip(&noise)].concat();
+    for object in [log.clone(), gzip(&log), dense.clone(), gzip(&gzip(&dense))] {
+        let whole = decode_in(&object, &LINES, Bounds::default(), usize::MAX);
+        for size in [10_000, 200_000] {
+            let parts = decode_in(&object, &LINES, Bounds::default(), size);
+            assert_eq!(parts.result, whole.result, "{size}");
+            assert_eq!(
+                (parts.records.len(), parts.expanded),
+                (whole.records.len(), whole.expanded),
+                "{size}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -31,8 +31,8 @@ pub(super) type Text<'a> = dyn FnMut(&[u8]) -> Result<(), Error> + 'a;
 pub(super) struct Push<'a> {
     pub scratch: &'a mut Scratch,
     pub bounds: &'a Bounds,
-    /// Compressed bytes of the object used so far.
-    pub compressed: &'a mut u64,
+    /// Bytes of the whole object, by which expansion is judged: what has been read of it depends on how it comes.
+    pub object_bytes: u64,
 }
 
 /// One level of compression, or none.
@@ -119,10 +119,7 @@ impl Level {
     ) -> Result<(), Error> {
         match self.stage {
             Stage::Sniffing(_) => Ok(()),
-            Stage::Plain => {
-                self.count_compressed(chunk.len(), push);
-                text(chunk)
-            }
+            Stage::Plain => text(chunk),
             Stage::Packed { .. } => self.inflate(chunk, last, push, text),
         }
     }
@@ -169,7 +166,6 @@ impl Level {
             let Stage::Packed { codec, .. } = &mut self.stage else { return Ok(()) };
             let step = codec.step(input, window);
             input = &input[step.consumed..];
-            self.count_compressed(step.consumed, push);
             self.hand_down(&window[..step.produced], push, text)?;
             if let Some(error) = step.failed {
                 return Err(error);
@@ -196,7 +192,6 @@ impl Level {
             return Ok(None);
         };
         gzip.pass_member(consumed);
-        self.count_compressed(consumed, push);
         let handed_down = self.hand_down(&output, push, text);
         push.scratch.recycle(output);
         handed_down.map(|()| Some(consumed))
@@ -206,27 +201,28 @@ impl Level {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.produced += bytes.len() as u64;
-        check_expansion(*push.compressed, self.produced, push.bounds.expansion_ratio_max)?;
-        match &mut self.stage {
-            Stage::Packed { below, .. } => below.push(bytes, false, push, text),
-            _ => Ok(()),
-        }
-    }
-
-    fn count_compressed(&self, bytes: usize, push: &mut Push<'_>) {
-        if self.number == 0 {
-            *push.compressed += bytes as u64;
-        }
+        let Stage::Packed { below, .. } = &mut self.stage else { return Ok(()) };
+        let ratio_max = push.bounds.expansion_ratio_max;
+        let room = expansion_max(push.object_bytes, ratio_max) - self.produced;
+        // What is within the limit is given on, so that the records before the error do not depend on chunks either.
+        let within = usize::try_from(room).map_or(bytes.len(), |room| room.min(bytes.len()));
+        self.produced += within as u64;
+        below.push(&bytes[..within], false, push, text)?;
+        check_expansion(push.object_bytes, self.produced + (bytes.len() - within) as u64, ratio_max)
     }
 }
 
-/// Checks that the expansion of this many compressed bytes is still plausible for a log.
-pub(super) fn check_expansion(compressed: u64, expanded: u64, ratio_max: u64) -> Result<(), Error> {
-    if expanded > EXPANSION_FREE_BYTES.max(compressed.saturating_mul(ratio_max)) {
-        return Err(Error::Bomb { compressed, expanded, ratio_max });
+/// Checks that an object's expansion is still plausible for a log.
+pub(super) fn check_expansion(object_bytes: u64, expanded: u64, ratio_max: u64) -> Result<(), Error> {
+    let expanded_max = expansion_max(object_bytes, ratio_max);
+    if expanded > expanded_max {
+        return Err(Error::Bomb { object_bytes, expanded_max, ratio_max });
     }
     Ok(())
+}
+
+fn expansion_max(object_bytes: u64, ratio_max: u64) -> u64 {
+    EXPANSION_FREE_BYTES.max(object_bytes.saturating_mul(ratio_max))
 }
 
 enum Codec {

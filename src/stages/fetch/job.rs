@@ -37,9 +37,10 @@ impl Job {
         self.not_before.zip(modified).is_some_and(|(start, modified)| modified < SystemTime::from(start))
     }
 
-    pub fn into_work(self, settings: &Settings, progress: Progress) -> Box<Work> {
+    /// `object_bytes`: the object's length, 0 if it is not known.
+    pub fn into_work(self, settings: &Settings, object_bytes: u64, progress: Progress) -> Box<Work> {
         let Job { object, service, input, ack, fate, pulled, case, .. } = self;
-        let decoder = settings.decoder(&service, Account::within(&settings.decoders));
+        let decoder = settings.decoder(&service, object_bytes, Account::within(&settings.decoders));
         Box::new(Work {
             source: WorkSource::S3(object),
             service,

@@ -41,7 +41,7 @@ impl Fetcher {
             let Large { mut work, target, total } = large;
             work.progress.rewind();
             let account = Account::reserved(decoders, permit);
-            work.decoder = self.settings.decoder(&work.service, account);
+            work.decoder = self.settings.decoder(&work.service, total, account);
             match self.read_again(&target, total) {
                 Ok(Some(begun)) => self.hand_over(work, begun),
                 Ok(None) => (),

@@ -218,7 +218,8 @@ impl Fetcher {
             TaskSource::Body { message_id, bytes } => {
                 let source = WorkSource::Body { message_id };
                 let ack = share.work(|_| ()).in_turn(turn);
-                let decoder = self.settings.decoder(&service, Account::within(&self.settings.decoders));
+                let account = Account::within(&self.settings.decoders);
+                let decoder = self.settings.decoder(&service, bytes.len() as u64, account);
                 let progress = Progress::default();
                 let work =
                     Work { source, service, input, ack, fate, decoder, progress, pulled, case: Some(case) };

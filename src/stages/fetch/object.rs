@@ -124,7 +124,7 @@ impl Fetcher {
     }
 
     fn go_on(&self, job: Box<Job>, mut begun: Begun) {
-        let work = job.into_work(&self.settings, std::mem::take(&mut begun.progress));
+        let work = job.into_work(&self.settings, begun.total, std::mem::take(&mut begun.progress));
         self.hand_over(work, begun);
     }
 
@@ -143,7 +143,7 @@ impl Fetcher {
         }
         match next {
             Some(wait) => self.delays().put(job, telemetry, wait),
-            None => self.give_up(job.into_work(&self.settings, Progress::default()), error),
+            None => self.give_up(job.into_work(&self.settings, 0, Progress::default()), error),
         }
     }
 

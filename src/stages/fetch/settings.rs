@@ -54,8 +54,8 @@ impl Settings {
         self.waits.fetch_memory.time(|| self.budget.acquire(amount, &self.abort))
     }
 
-    /// Creates the decoder of an object of this service.
-    pub(super) fn decoder(&self, service: &Definition, account: Account) -> Decoder {
-        Decoder::within(service.format.clone(), self.bounds, account)
+    /// Creates the decoder of an object of this service, whose length is 0 if it is not known.
+    pub(super) fn decoder(&self, service: &Definition, object_bytes: u64, account: Account) -> Decoder {
+        Decoder::within(service.format.clone(), Bounds { object_bytes, ..self.bounds }, account)
     }
 }
