@@ -224,8 +224,11 @@ fn reserved_codes_are_read_in_one_call_only() {
     let deflate = [0xf5, 0xc0, 0x81, 0x08, 0, 0, 0, 0, 0x20, 0x7f, 0xeb, 0x51, 0];
     let member = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &deflate, &[0; 8]].concat();
     assert_eq!(decode_in(&member, &LINES, Bounds::default(), usize::MAX).result, Ok(()));
-    for size in 1..member.len() {
-        let refused = decode_in(&member, &LINES, Bounds::default(), size).result;
+    let streamed = Bounds { scratch_bytes_max: 0, ..Bounds::default() };
+    for (bounds, size) in
+        (1..member.len()).map(|size| (Bounds::default(), size)).chain([(streamed, usize::MAX)])
+    {
+        let refused = decode_in(&member, &LINES, bounds, size).result;
         assert!(matches!(refused, Err(Error::Corrupt { .. })), "{size}: {refused:?}");
     }
 }

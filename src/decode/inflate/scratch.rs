@@ -112,7 +112,8 @@ impl Default for Scratch {
 fn first_room(input: &[u8], capacity: usize, bytes_max: usize) -> Option<usize> {
     let hint = u32::from_le_bytes(*input.last_chunk::<4>()?) as usize;
     let possible = hint.min(input.len().saturating_mul(DEFLATE_RATIO_MAX));
-    (possible <= bytes_max).then(|| possible.max(OUTPUT_BYTES_MIN).max(capacity).min(bytes_max))
+    (bytes_max > 0 && possible <= bytes_max)
+        .then(|| possible.max(OUTPUT_BYTES_MIN).max(capacity).min(bytes_max))
 }
 
 fn grow(output: &mut Vec<u8>, room: usize) {
