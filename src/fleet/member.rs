@@ -17,7 +17,8 @@ use crate::base::limits::{
 };
 use crate::base::runtime::{clock, thread};
 use crate::base::stop::Stop;
-use crate::telemetry::{Health, Telemetry};
+use crate::telemetry;
+use crate::telemetry::{FleetHost, FleetSnapshot, FleetSource, Health, Telemetry};
 
 /// The values that a host joins with.
 #[derive(Clone)]
@@ -38,6 +39,7 @@ struct Shared {
     host: Host,
     tenures: BTreeMap<String, Tenure>,
     health: Arc<Health>,
+    seen: Arc<telemetry::Fleet>,
     /// Distinguishes the writes of marks.
     writes: AtomicU64,
     /// Nothing more is taken.
@@ -70,6 +72,7 @@ impl Fleet {
             host: Host::new(&name, sources),
             tenures,
             health,
+            seen: Arc::clone(&telemetry.fleet),
             writes: AtomicU64::new(0),
             closing: Stop::new(),
             closed: Stop::new(),
@@ -124,7 +127,10 @@ impl Fleet {
 impl Member {
     fn run(mut self) {
         loop {
-            match self.step() {
+            let step = self.step();
+            // Also after a failure: what is no longer renewed is no longer polled.
+            self.shared.seen.see(self.seen(clock::now()));
+            match step {
                 Ok(()) => self.shared.health.works(),
                 Err(error) => self.shared.health.failed(
                     format!(
@@ -154,6 +160,26 @@ impl Member {
             tenure.inform(self.view.holder(tenure.source(), &shared.host.id, now));
         }
         if shared.closing.is_stopped() { Ok(()) } else { self.balance(now) }
+    }
+
+    /// What people are shown.
+    fn seen(&self, now: Instant) -> FleetSnapshot {
+        let Shared { host: own, tenures, .. } = &*self.shared;
+        let host = |(host, held): (&Host, usize)| FleetHost {
+            name: host.name.clone(),
+            id: host.id.clone(),
+            version: host.version.clone(),
+            sources: held,
+            here: host.id == own.id,
+        };
+        let source = |tenure: &Tenure| {
+            let (name, here) = (tenure.source().to_owned(), !tenure.is_over());
+            let polled_by =
+                if here { Some(own.name.as_str()) } else { self.view.holder(&name, &own.id, now) };
+            FleetSource { polled_by: polled_by.map(str::to_owned), name, here }
+        };
+        let (hosts, sources) = (self.view.living(now).map(host), tenures.values().map(source));
+        FleetSnapshot { hosts: hosts.collect(), sources: sources.collect() }
     }
 
     fn balance(&mut self, now: Instant) -> Result<(), Error> {

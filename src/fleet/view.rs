@@ -59,6 +59,18 @@ impl View {
         name.or(Some(&lease.value.holder))
     }
 
+    /// The living hosts, each with the number of sources that it holds.
+    pub fn living(&self, now: Instant) -> impl Iterator<Item = (&Host, usize)> {
+        let living = self.hosts.values().filter(move |host| is_fresh(host, now));
+        living.map(move |host| (&host.value, self.held_by(&host.value.id, now)))
+    }
+
+    /// The number of sources that a host holds.
+    fn held_by(&self, id: &str, now: Instant) -> usize {
+        let is_its = |lease: &&Watched<Lease>| lease.value.holder == id && is_fresh(lease, now);
+        self.leases.values().filter(is_its).count()
+    }
+
     /// Plans the next steps: free sources are taken up to a fair share, and some are handed over while another host has
     /// fewer.
     pub fn plan(&self, own: Own<'_>, now: Instant) -> Plan {
@@ -102,11 +114,7 @@ impl View {
         wants: &BTreeMap<&'v str, &BTreeSet<String>>,
         now: Instant,
     ) -> BTreeMap<&'v str, i64> {
-        let held_by = |id: &str| {
-            let is_its = |lease: &&Watched<Lease>| lease.value.holder == id && is_fresh(lease, now);
-            self.leases.values().filter(is_its).count() as i64
-        };
-        let load = |id: &str| if id == own.id { own.held.len() as i64 } else { held_by(id) };
+        let load = |id: &str| if id == own.id { own.held.len() } else { self.held_by(id, now) } as i64;
         wants.keys().map(|id| (*id, load(id))).collect()
     }
 
@@ -214,6 +222,19 @@ mod tests {
         assert_eq!(view.holder("1", "a", soon + FLEET_LEASE), None);
         view.observe(vec![lease("1", NOBODY, 1)], hosts(), soon);
         assert_eq!(view.holder("1", "a", soon), None);
+    }
+
+    #[test]
+    fn a_host_lives_while_its_heart_beats() {
+        let (mut view, start) = (View::default(), Instant::now());
+        let living = |view: &View, now| {
+            view.living(now).map(|(host, held)| (host.id.clone(), held)).collect::<Vec<_>>()
+        };
+        let leases = || vec![lease("1", "a", 0), lease("2", "b", 0), lease("3", "b", 0)];
+        view.observe(leases(), vec![host("a", &[], 0), host("b", &[], 0)], start);
+        assert_eq!(living(&view, start), [("a".to_owned(), 1), ("b".to_owned(), 2)]);
+        view.observe(leases(), vec![host("a", &[], 1), host("b", &[], 0)], start + FLEET_LEASE);
+        assert_eq!(living(&view, start + FLEET_LEASE), [("a".to_owned(), 0)], "a beats, but renews nothing");
     }
 
     #[test]

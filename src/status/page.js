@@ -431,9 +431,15 @@ function show(s) {
       figure(queue.oldest_seconds, span, { sub: ago(queue.receive_age_seconds) }), figure(queue.dead_letters, count, { className: queue.dead_letters ? "bad" : "", sub: ago(queue.dead_letters_age_seconds) }),
       { text: ago(queue.receive_age_seconds) || "–", value: queue.receive_age_seconds, className: old(queue.receive_age_seconds) }, figure(i.calls.throttled), validity(i.credentials_expire_at, s, 0, "do not expire")];
   }));
+  const source = i => {
+    const shared = s.fleet.sources.find(shared => shared.name === i.name);
+    if (!shared) return i.name;
+    return { text: i.name, sub: "polled by " + (shared.here ? "this host" : shared.polled_by || "no host"), className: shared.polled_by ? "" : "bad" };
+  };
+  showTable("hosts", names([text("Host"), text("Version"), "Sources polled"]), s.fleet.hosts.map(h => [{ text: h.name + (h.here ? " (this host)" : ""), sub: h.id }, h.version, figure(h.sources)]));
   showTable("sources", names([text("Source"), "Calls", "Failed", "Events", "Left out", "Other regions", "Sent before", "Unreadable", "Throttled", "Behind", "Credentials"]), s.inputs.filter(i => !i.queue.name).map(i => {
     const behind = most(i.services.map(v => v.lag_seconds));
-    return [i.name, figure(i.poll.calls), figure(i.poll.failed_calls), figure(i.poll.events), figure(i.poll.dropped), figure(i.poll.other_region), figure(i.poll.duplicated), figure(i.poll.unreadable, count, { className: i.poll.unreadable ? "warn" : "" }),
+    return [source(i), figure(i.poll.calls), figure(i.poll.failed_calls), figure(i.poll.events), figure(i.poll.dropped), figure(i.poll.other_region), figure(i.poll.duplicated), figure(i.poll.unreadable, count, { className: i.poll.unreadable ? "warn" : "" }),
       figure(i.calls.throttled), figure(behind, span, { className: late(behind) }), validity(i.credentials_expire_at, s, 0, "do not expire")];
   }));
   showNotices(s.notices);

@@ -6,7 +6,7 @@
 //!            │          └─ Service ── decode, delivered, lag
 //!            ├─ Output ──┬─ send, health
 //!            │           └─ Sender ─── activity, unconfirmed
-//!            └─ tables, failed objects, work, ledger, internal, notices
+//!            └─ tables, failed objects, work, ledger, fleet, internal, notices
 //!                          │ snapshot()
 //!                          ▼
 //!            statistics lines · /metrics · /status.json and the page · live view · internal events · history
@@ -15,6 +15,7 @@
 mod answers;
 mod audit;
 mod failed;
+mod fleet;
 mod history;
 mod input;
 pub mod model;
@@ -32,6 +33,7 @@ mod trouble;
 pub use answers::Waiting;
 pub use audit::{Audit, AuditSnapshot};
 pub use failed::{Failed, FailedObjects, FailedSnapshot, Redrive};
+pub use fleet::{Fleet, FleetHost, FleetSnapshot, FleetSource};
 pub use history::{History, HistorySnapshot};
 pub use input::{Input, Service};
 pub use model::activity::Activity;

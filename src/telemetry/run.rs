@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::audit::Audit;
 use super::failed::FailedObjects;
+use super::fleet::Fleet;
 use super::history::History;
 use super::input::Input;
 use super::notices::Notices;
@@ -42,6 +43,8 @@ pub struct Telemetry {
     pub ledger: LedgerCounts,
     pub internal: InternalCounts,
     pub audit: Audit,
+    /// Shared with the fleet's thread.
+    pub fleet: Arc<Fleet>,
     pub collector: Collector,
     pub notices: Arc<Notices>,
     /// Shared by all inputs.
@@ -338,6 +341,7 @@ impl Telemetry {
             ledger: self.ledger.totals(),
             internal: self.internal.totals(),
             audit: self.audit.snapshot(now, instant),
+            fleet: self.fleet.snapshot(),
             memory: self.memory(),
             process: process::read(),
             notices: self.notices.latest(),

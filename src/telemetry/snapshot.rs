@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::audit::AuditSnapshot;
 use super::failed::FailedTotals;
+use super::fleet::FleetSnapshot;
 use super::notices::Notice;
 use super::tables::TableSnapshot;
 use crate::telemetry::model::activity::Activity;
@@ -58,6 +59,8 @@ pub struct Snapshot {
     pub ledger: LedgerTotals,
     pub internal: InternalTotals,
     pub audit: AuditSnapshot,
+    /// The hosts that share polled sources.
+    pub fleet: FleetSnapshot,
     pub memory: Memory,
     pub process: Process,
     /// The notices, latest first.

@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 
 use crate::telemetry::audit::AuditSnapshot;
+use crate::telemetry::fleet::{FleetSnapshot, FleetSource};
 use crate::telemetry::model::activity::Activity;
 use crate::telemetry::model::endings::EndingTotals;
 use crate::telemetry::model::groups::{
@@ -250,6 +251,7 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
     let of_state = of_state.collect();
     let (of_ending, ended) = endings(s);
     let parts = s.parts.iter().map(|p| vec![p.name.clone()]).collect();
+    let shared = s.fleet.sources.iter().map(|source| vec![source.name.clone()]).collect();
     let tables = s.tables.iter().map(|table| vec![table.name.clone()]).collect();
     const NONE: &[&str] = &[];
     const IN: &[&str] = &["input"];
@@ -282,6 +284,8 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
         of(LedgerTotals::METRICS, NONE, none(), vec![&s.ledger]),
         of(InternalTotals::METRICS, NONE, none(), vec![&s.internal]),
         of(AuditSnapshot::METRICS, NONE, none(), vec![&s.audit]),
+        of(FleetSnapshot::METRICS, NONE, none(), vec![&s.fleet]),
+        of(FleetSource::METRICS, &["source"], shared, s.fleet.sources.iter().collect()),
     ]
     .into_iter()
     .flatten()

@@ -9,12 +9,14 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::cases::sources::{MILLIS, config, now, put_events, time, without_ids};
+use crate::cases::status::{get, value_of};
 use crate::rig::aws;
 use crate::rig::collector::Collector;
 use crate::rig::emulator;
 use crate::rig::fault_proxy::{Fault, FaultProxy};
 use crate::rig::frames::{Frame, assert_at_least_once};
 use crate::rig::lab::Lab;
+use crate::rig::process::free_port;
 
 const GROUPS: usize = 4;
 
@@ -26,6 +28,8 @@ struct Hosts {
     /// Everything that was put so far.
     frames: Vec<Frame>,
     rounds: usize,
+    /// Of the status pages, by number.
+    ports: [u16; 4],
 }
 
 impl Hosts {
@@ -33,7 +37,14 @@ impl Hosts {
         let table = format!("fleet-{name}");
         aws::create_table(&table);
         (0..GROUPS).for_each(|number| aws::create_log_group(&format!("{name}-{number}"), aws::REGION));
-        Hosts { lab: Lab::new(name), table, start: now() - 60, frames: Vec::new(), rounds: 0 }
+        Hosts {
+            lab: Lab::new(name),
+            table,
+            start: now() - 60,
+            frames: Vec::new(),
+            rounds: 0,
+            ports: [(); 4].map(|()| free_port()),
+        }
     }
 
     fn config(&self, number: usize, dynamodb: &str) -> Value {
@@ -50,6 +61,7 @@ impl Hosts {
         let mut config = config(&self.lab, &[], services.collect::<serde_json::Map<_, _>>().into());
         let user = aws::user();
         config["globals"]["id"] = json!(format!("host-{number}"));
+        config["globals"]["status"] = json!({"port": self.ports[number]});
         config["globals"]["persistence"] = json!({"type": "dynamodb", "config": {
             "table": self.table,
             "region": aws::REGION,
@@ -105,6 +117,16 @@ impl Hosts {
         let seen = self.seen();
         let alive = seen["hosts"].as_array().unwrap().iter().filter(|host| host["alive"] == true);
         alive.map(|host| host["sources"].as_u64().unwrap()).collect()
+    }
+
+    /// The hosts that a host sees, the sources that it knows to be polled, and those that it polls itself.
+    fn figures(&self, number: usize) -> [usize; 3] {
+        let (_, metrics) = get(self.ports[number], "/metrics");
+        let ones = |name: &str| {
+            metrics.lines().filter(|line| line.starts_with(name) && line.ends_with(" 1")).count()
+        };
+        let hosts = value_of(&metrics, "fleet_hosts", "").unwrap_or(0.0) as usize;
+        [hosts, ones("aws_to_devo_fleet_source_polled{"), ones("aws_to_devo_fleet_source_held{")]
     }
 
     /// Both hosts poll their shares again, and everything has arrived at the end.
@@ -188,11 +210,17 @@ fn a_host_without_the_table_stands_still_and_another_one_polls() {
         FaultProxy::start(move |_| if cut.load(Ordering::SeqCst) { Fault::Reset } else { Fault::Pass });
     let mut first = hosts.run(1, &proxy.endpoint());
     hosts.flow(&mut first, "events by one host");
+    assert_eq!(hosts.figures(1), [1, GROUPS, GROUPS]);
     is_cut.store(true, Ordering::SeqCst);
     first.wait_for_log("Polled sources stand still when their leases run out");
+    // It holds nothing, and knows of nobody else.
+    first.wait_until("leases that have run out", || hosts.figures(1) == [0, 0, 0]);
     let mut second = hosts.run(2, emulator::endpoint());
     hosts.flow(&mut second, "events by the other");
+    assert_eq!(hosts.figures(2)[1..], [GROUPS, GROUPS]);
     is_cut.store(false, Ordering::SeqCst);
+    // It sees the other again.
+    first.wait_until("the table's content", || hosts.figures(1)[..2] == [2, GROUPS]);
     hosts.both_go_on(first, second, "one of two hosts that share sources cut off from the table");
 }
 

@@ -462,7 +462,7 @@ pub fn try_status(port: u16) -> Option<Value> {
     serde_json::from_str(&body).ok()
 }
 
-fn get(port: u16, path: &str) -> (u16, String) {
+pub fn get(port: u16, path: &str) -> (u16, String) {
     ask(port, &format!("GET {path} HTTP/1.1\r\nHost: localhost:{port}"))
 }
 
@@ -480,7 +480,8 @@ pub fn try_ask(port: u16, head: &str) -> Option<(u16, String)> {
     Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
 }
 
-fn value_of(metrics: &str, name: &str, labels: &str) -> Option<f64> {
+/// The value of a metric, with its labels as they are written.
+pub fn value_of(metrics: &str, name: &str, labels: &str) -> Option<f64> {
     let beginning = format!("aws_to_devo_{name}{labels} ");
     metrics.lines().find_map(|line| line.strip_prefix(&beginning)?.parse().ok())
 }
