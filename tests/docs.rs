@@ -78,12 +78,16 @@ fn the_sample_configuration_lacks_nothing_but_the_certificates() {
     assert_eq!(errors.len(), 3, "{problems}");
 }
 
-/// The configuration that Kubernetes' objects have, whose certificates are in a volume.
 #[test]
-fn the_configuration_for_kubernetes_lacks_nothing_but_the_certificates() {
-    let objects =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes/aws-to-devo.yaml"));
-    let objects = objects.unwrap();
+fn the_configurations_for_kubernetes_lack_nothing_but_the_certificates() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes");
+    let files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(files.len() >= 2, "{files:?}");
+    files.iter().for_each(|file| lacks_only_certificates(&fs::read_to_string(file).unwrap()));
+}
+
+/// Checks the configuration that Kubernetes' objects have, whose certificates are in a volume.
+fn lacks_only_certificates(objects: &str) {
     let map = objects.split("---\n").find(|object| object.contains("kind: ConfigMap")).unwrap();
     let map: serde_json::Value = serde_saphyr::from_str(map).unwrap();
     let text = map["data"]["config.yaml"].as_str().unwrap();

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::cases::sources::{MILLIS, config, now, put_events, time, without_ids};
-use crate::cases::status::{get, value_of};
+use crate::cases::status::{dump_page, get, value_of};
 use crate::rig::aws;
 use crate::rig::collector::Collector;
 use crate::rig::emulator;
@@ -169,6 +169,12 @@ fn a_killed_host_s_sources_go_on_where_they_were() {
     hosts.flow(&mut second, "events by two hosts");
     let received = hosts.lab.sink.received_text();
     assert_eq!(hosts_of(&received).len(), 2, "each of them sends");
+    let page = dump_page(hosts.lab.directory(), hosts.ports[2]);
+    for (part, count) in
+        [(">polled by this host<", 2), (">polled by collector-host-1-", 2), (" (this host)<", 1)]
+    {
+        assert_eq!(page.matches(part).count(), count, "{part:?} on the page:\n{page}");
+    }
     first.kill();
     hosts.flow(&mut second, "events by the one that is left");
     let ended = second.stop();

@@ -270,7 +270,7 @@ fn the_page_shows_figures_in_a_browser() {
 }
 
 /// The page rendered by Chromium, after some seconds of its time.
-fn dump_page(directory: &std::path::Path, port: u16) -> String {
+pub fn dump_page(directory: &std::path::Path, port: u16) -> String {
     let (out, log) = (directory.join("page.html"), directory.join("chromium.log"));
     let profile = format!("--user-data-dir={}", directory.join("chromium").display());
     let url = format!("http://127.0.0.1:{port}/");
