@@ -118,11 +118,12 @@ pub fn transact(address: &Address<'_>, writes: &[Value]) -> Request {
     DYNAMODB.call_operation("dynamodb:ConditionCheckItem", "TransactWriteItems", address, &input)
 }
 
-/// Reads Query's answer.
+/// Reads Query's answer about the page that starts at `start`.
 ///
 /// # Errors
-/// If it is not what AWS documents.
-pub fn read_items(body: &[u8]) -> Result<Items, Unusable> {
+/// If it is not what AWS documents. Items come in the order of their keys, so a next page that does not start behind this
+/// one's start is not AWS's: the query would never end.
+pub fn read_items(body: &[u8], start: Option<&Value>) -> Result<Items, Unusable> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Answer<T> {
@@ -131,6 +132,12 @@ pub fn read_items(body: &[u8]) -> Result<Items, Unusable> {
     }
     let answer = success::json::<Answer<Map<String, Value>>, Answer<IgnoredAny>>(body)?;
     let next = answer.last_evaluated_key.filter(|key| key.as_object().is_some_and(|key| !key.is_empty()));
+    let place = |key: &Value| key["sk"]["S"].as_str().map(str::to_owned);
+    if let Some((start, next)) = start.zip(next.as_ref())
+        && place(next) <= place(start)
+    {
+        return Err(Unusable::foreign("its next page does not start behind this one"));
+    }
     Ok(Items { items: answer.items.into_iter().map(Item).collect(), next })
 }
 
@@ -196,10 +203,23 @@ mod tests {
     }
 
     #[test]
+    fn a_page_leads_on() {
+        let key = |sk: &str| json!({"pk": {"S": "a"}, "sk": {"S": sk}});
+        let answer = |next: &Value| json!({"Items": [], "LastEvaluatedKey": next}).to_string();
+        for (next, leads_on) in
+            [(key("c"), true), (key("b"), false), (key("a"), false), (json!({"pk": {"S": "a"}}), false)]
+        {
+            let read = read_items(answer(&next).as_bytes(), Some(&key("b")));
+            assert_eq!(read.is_ok(), leads_on, "{read:?}");
+        }
+    }
+
+    #[test]
     fn items_are_read_whatever_else_they_have() {
         let page = read_items(
             br#"{"Items":[{"pk":{"S":"a"},"n":{"N":"18446744073709551615"},"x":{"B":"AP8="},"l":{"L":[]}}],"Count":1,
                 "ScannedCount":1,"LastEvaluatedKey":{"pk":{"S":"a"}}}"#,
+            None,
         )
         .unwrap();
         let item = &page.items[0];
@@ -214,14 +234,14 @@ mod tests {
             r#"{"Items":[],"LastEvaluatedKey":null}"#,
             r#"{"Items":[],"LastEvaluatedKey":{}}"#,
         ] {
-            assert_eq!(read_items(last.as_bytes()).unwrap(), Items { items: vec![], next: None });
+            assert_eq!(read_items(last.as_bytes(), None).unwrap(), Items { items: vec![], next: None });
         }
     }
 
     proptest::proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(body in proptest::collection::vec(0u8.., 0..200)) {
-            let _ = (read_items(&body), read_updated(&body), read_done(&body));
+            let _ = (read_items(&body, None), read_updated(&body), read_done(&body));
         }
 
         /// Written attributes come back.
@@ -229,7 +249,7 @@ mod tests {
         fn attributes_survive(word in "\\PC{0,40}", count in 0u64.., blob in proptest::collection::vec(0u8.., 0..60)) {
             let item = Item::of("p", "s").with("t", text(&word)).with("n", number(count)).with("b", bytes(&blob));
             let answer = json!({"Items": [item.clone().into_value()], "Count": 1}).to_string();
-            let read = read_items(answer.as_bytes()).unwrap().items.remove(0);
+            let read = read_items(answer.as_bytes(), None).unwrap().items.remove(0);
             proptest::prop_assert_eq!(read.text("t"), Some(word.as_str()));
             proptest::prop_assert_eq!(read.number("n"), Some(count));
             proptest::prop_assert_eq!(read.bytes("b"), Some(blob));

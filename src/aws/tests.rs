@@ -43,7 +43,9 @@ const CALLS: [(&str, Call); 19] = [
     ("guardduty:GetFindings", |client| {
         ask(client, |at| guardduty::details(at, "d", &["f".to_owned()]), guardduty::read_details)
     }),
-    ("dynamodb:Query", |client| ask(client, |at| dynamodb::query(at, "t", "k", None), dynamodb::read_items)),
+    ("dynamodb:Query", |client| {
+        ask(client, |at| dynamodb::query(at, "t", "k", None), |body| dynamodb::read_items(body, None))
+    }),
     ("dynamodb:UpdateItem", |client| {
         ask(client, |at| dynamodb::update(at, "t", json!({})), dynamodb::read_updated)
     }),

@@ -273,13 +273,10 @@ impl Table {
         let (mut items, mut start) = (Vec::new(), None);
         loop {
             let request = dynamodb::query(&self.address(), &self.name, pk, start.as_ref());
-            let page = self.call(request, dynamodb::read_items)?;
+            let page = self.call(request, |body| dynamodb::read_items(body, start.as_ref()))?;
             items.extend(page.items);
-            match page.next {
-                // A page that leads to itself would never end.
-                Some(next) if start.as_ref() != Some(&next) => start = Some(next),
-                _ => return Ok(items),
-            }
+            let Some(next) = page.next else { return Ok(items) };
+            start = Some(next);
         }
     }
 
