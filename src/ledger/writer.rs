@@ -16,7 +16,7 @@ use crate::base::limits::{
     LEDGER_SWEEP_ROWS,
 };
 use crate::base::runtime::channel::{Receiver, RecvTimeoutError, Sender};
-use crate::base::runtime::{clock, thread};
+use crate::base::runtime::{clock, disk, thread};
 use crate::telemetry::{Health, Telemetry};
 
 /// A command to the writer.
@@ -213,6 +213,7 @@ fn patiently(health: &Health, mut write: impl FnMut() -> rusqlite::Result<()>) -
         2 * LEDGER_BUSY_PATIENCE,
     );
     let began = clock::now();
+    disk::write();
     let mut backoff = Backoff::new(LEDGER_BUSY_BACKOFF_FIRST, LEDGER_BUSY_BACKOFF_MAX);
     loop {
         match write() {

@@ -13,6 +13,7 @@
 pub mod atomic;
 pub mod channel;
 pub mod clock;
+pub mod disk;
 pub mod sync;
 pub mod thread;
 pub mod workers;
@@ -21,7 +22,7 @@ use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The scheduler of simulated threads. Only one of them runs at any time, between two calls of these methods; so whatever a
 /// thread checks before it waits still holds when it waits.
@@ -31,6 +32,9 @@ pub trait Simulation: Send + Sync {
 
     /// The machine's clock, which may be wrong and may be set.
     fn wall(&self) -> SystemTime;
+
+    /// The time that a write to the machine's disk takes.
+    fn disk_time(&self) -> Duration;
 
     /// A name for one more thing that threads may wait for.
     fn key(&self) -> u64;

@@ -12,6 +12,7 @@ pub enum Kind {
     Reload,
     Clock,
     DiskFull,
+    DiskSlow,
     SecondCollector,
     SqsUnavailable,
     SqsThrottles,
@@ -83,6 +84,7 @@ const ROWS: &[Row] = &[
     row(Kind::Reload, "reload", Moment, "another configuration is loaded while work is in flight"),
     row(Kind::Clock, "clock", Moment, "the machine's clock is set forwards or backwards, by up to two days"),
     row(Kind::DiskFull, "disk-full", Lasts, "the ledger cannot be written"),
+    row(Kind::DiskSlow, "disk-slow", Lasts, "each write of the ledger takes one to ten seconds"),
     row(
         Kind::SecondCollector,
         "second",

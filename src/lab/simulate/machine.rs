@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::accounts::{Api, DETECTOR, Events, GAP_MINUTES, HISTORY, group_name};
 use super::objects::TAG;
-use super::scheduler::{BEGINNING, Process};
+use super::scheduler::{BEGINNING, Hardware, Process};
 use super::setup::Setup;
 use super::wire::address;
 use super::world::{Seat, World};
@@ -63,7 +63,7 @@ pub struct Machine {
     directory: PathBuf,
     /// Number of processes that have run here.
     generation: u64,
-    skew_nanos: Arc<Mutex<i128>>,
+    hardware: Arc<Hardware>,
     running: Option<Running>,
     /// The time at which the next process starts.
     starts_at: Option<Duration>,
@@ -105,7 +105,7 @@ impl Machine {
             job: if setup.drains && number == 1 { Job::Drain } else { Job::Run },
             directory,
             generation: 0,
-            skew_nanos: Arc::default(),
+            hardware: Arc::default(),
             running: None,
             starts_at: None,
         })
@@ -114,7 +114,12 @@ impl Machine {
     pub fn set_clock(&mut self, skew_nanos: i128) {
         self.world
             .tell(|| format!("machine {}: the clock is {} s off", self.number, skew_nanos / 1_000_000_000));
-        *lock(&self.skew_nanos) = skew_nanos;
+        *lock(&self.hardware.skew_nanos) = skew_nanos;
+    }
+
+    /// From now on, each write of the ledger takes this long.
+    pub fn set_disk_time(&self, time: Duration) {
+        *lock(&self.hardware.disk_time) = time;
     }
 
     /// The ledger's disk is full, or no more.
@@ -152,7 +157,7 @@ impl Machine {
         self.starts_at = None;
         self.generation += 1;
         let number = MACHINES * self.generation + self.number;
-        let process = self.world.0.scheduler.process(number, &self.skew_nanos);
+        let process = self.world.0.scheduler.process(number, &self.hardware);
         self.world.tell(|| format!("machine {}: process {number} starts", self.number));
         let mut config = self.config.clone();
         config.globals.state_directory = self.disk(self.generation);

@@ -68,6 +68,9 @@ pub use world::Violation;
 /// the end of a connection (half a minute), several times.
 const RECOVERY: Duration = Duration::from_secs(600);
 
+/// The time that a write takes while the disk is slow.
+const SLOW_WRITE: Duration = Duration::from_secs(10);
+
 /// Time without faults after which the collector must call itself healthy.
 const CONVALESCENCE: Duration = Duration::from_secs(90);
 
@@ -371,6 +374,7 @@ impl Drive {
             Kind::PeerStalls => self.set_rate(peer, now, 0),
             Kind::PeerSlow => self.set_rate(peer, now, 20_000),
             Kind::DiskFull => self.machines[0].fill_disk(true),
+            Kind::DiskSlow => self.machines[0].set_disk_time(SLOW_WRITE / fault.of),
             kind => {
                 let mut state = self.world.state();
                 if kind == Kind::PeerStallsSome {
@@ -452,6 +456,7 @@ impl Drive {
         match fault.kind {
             Kind::SecondCollector => self.second.kill(),
             Kind::DiskFull => self.machines[0].fill_disk(false),
+            Kind::DiskSlow => self.machines[0].set_disk_time(Duration::ZERO),
             Kind::PeerRefuses => self.world.state().peers[peer].is_down = false,
             Kind::PeerStalls | Kind::PeerSlow => {
                 self.set_rate(peer, self.world.now(), self.setup.outputs[peer].rate);

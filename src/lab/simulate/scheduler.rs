@@ -87,8 +87,16 @@ pub struct Process(Arc<Life>);
 struct Life {
     number: u64,
     is_dead: AtomicBool,
-    /// The machine's clock minus true time, in nanoseconds. Shared by the processes of a machine.
-    skew_nanos: Arc<Mutex<i128>>,
+    hardware: Arc<Hardware>,
+}
+
+/// What the processes of a machine share.
+#[derive(Default)]
+pub struct Hardware {
+    /// The machine's clock minus true time, in nanoseconds.
+    pub skew_nanos: Mutex<i128>,
+    /// The time that a write to the disk takes.
+    pub disk_time: Mutex<Duration>,
 }
 
 /// A thread's way to the scheduler.
@@ -166,10 +174,10 @@ impl Scheduler {
         })
     }
 
-    /// A new process on a machine whose clock differs from true time by `skew_nanos`.
-    pub fn process(&self, number: u64, skew_nanos: &Arc<Mutex<i128>>) -> Process {
-        let skew_nanos = Arc::clone(skew_nanos);
-        let process = Process(Arc::new(Life { number, is_dead: AtomicBool::new(false), skew_nanos }));
+    /// A new process on a machine.
+    pub fn process(&self, number: u64, hardware: &Arc<Hardware>) -> Process {
+        let (is_dead, hardware) = (AtomicBool::new(false), Arc::clone(hardware));
+        let process = Process(Arc::new(Life { number, is_dead, hardware }));
         lock(&self.processes).push(process.clone());
         process
     }
@@ -445,9 +453,13 @@ impl Simulation for Place {
 
     fn wall(&self) -> SystemTime {
         let now = Duration::from_secs(BEGINNING) + self.scheduler.lock().now;
-        let skew = *lock(&self.process.0.skew_nanos);
+        let skew = *lock(&self.process.0.hardware.skew_nanos);
         let nanos = u64::try_from(now.as_nanos() as i128 + skew).unwrap_or(0);
         SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos)
+    }
+
+    fn disk_time(&self) -> Duration {
+        *lock(&self.process.0.hardware.disk_time)
     }
 
     fn key(&self) -> u64 {
