@@ -59,6 +59,8 @@ pub struct Link {
     pub outbox: VecDeque<u8>,
     /// In its kernel, with the time of the acknowledgement.
     pub kernel: VecDeque<(Duration, VecDeque<u8>)>,
+    /// The acknowledgement up to which [`Peer::settled`] has told what is in its kernel.
+    pub settled: Option<Duration>,
     pub acknowledged: u64,
     /// Bytes that our socket has taken so far.
     pub written: u64,
@@ -257,13 +259,20 @@ impl Peer {
     }
 
     /// The text that its kernel has held for longer than the settling time on a connection whose acknowledgements are
-    /// believed.
-    pub fn settled(&self, number: u64, now: Duration) -> Vec<u8> {
-        let link = self.links.get(&number).filter(|link| self.believes_kernel && link.is_proven());
+    /// believed. Empty if it had all of that at the last call.
+    pub fn settled(&mut self, number: u64, now: Duration) -> Vec<u8> {
+        let link = self.links.get_mut(&number).filter(|link| self.believes_kernel && link.is_proven());
         let Some(link) = link.filter(|link| link.is_clear || link.tls.is_none()) else { return Vec::new() };
-        let settled = link.kernel.iter().filter(|(at, _)| now.saturating_sub(*at) >= SETTLE_TIME);
-        let settled: Vec<u8> = settled.flat_map(|(_, bytes)| bytes.iter().copied()).collect();
-        if settled.is_empty() { settled } else { [link.line.as_slice(), &settled].concat() }
+        // They came one after another.
+        let count = link.kernel.partition_point(|(at, _)| now.saturating_sub(*at) >= SETTLE_TIME);
+        let latest = count.checked_sub(1).and_then(|last| link.kernel.get(last)).map(|(at, _)| *at);
+        if latest.is_none() || latest == link.settled {
+            return Vec::new();
+        }
+        link.settled = latest;
+        let settled: Vec<u8> =
+            link.kernel.iter().take(count).flat_map(|(_, bytes)| bytes.iter().copied()).collect();
+        [link.line.as_slice(), &settled].concat()
     }
 
     /// What balancers have taken by now on a connection whose program is dead.
