@@ -40,7 +40,7 @@ pub fn check(input: &[u8], format: impl Fn(u8) -> Format) {
     if matches!(parts.outcome, Err(Error::MemoryTooSmall { .. })) {
         return;
     }
-    // What is inflated in one call may have codes that are refused in a stream.
+    // A member that is inflated in one call may have codes that are refused in a stream.
     if whole.outcome != parts.outcome && is_invalid_deflate(&parts.outcome) {
         let streamed =
             decode(object, format(*variant), Bounds { scratch_bytes_max: 0, ..bounds }, object.len());

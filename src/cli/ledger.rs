@@ -131,7 +131,7 @@ fn forget_shared(config: &Config, input: &str) -> Result<String, String> {
         table.forget(name).map_err(|error| error.to_string())?;
     }
     Ok(format!(
-        " The shared table {} has forgotten {}: the host that polls one begins anew.",
+        " The shared table {} has forgotten {}: the host that polls one starts it again from the beginning.",
         table.name(),
         names.join(", ")
     ))

@@ -165,7 +165,7 @@ mod tests {
         for other in ["{}", "[]", "null", "", "<html>"] {
             assert_eq!(read(other), None, "{other}");
         }
-        // What this version answers.
+        // The answer of this version is read.
         let own = crate::telemetry::testing::telemetry().snapshot(crate::telemetry::testing::now());
         assert!(read(&serde_json::to_string(&own).unwrap()).is_some());
     }

@@ -20,6 +20,13 @@ pub struct Bounds {
     pub held_bytes_max: usize,
 }
 
+impl Bounds {
+    /// Bytes of the whole object, as far as they are known after so many of them.
+    pub(super) fn known_bytes(&self, so_far: u64) -> u64 {
+        self.object_bytes.max(so_far)
+    }
+}
+
 impl Default for Bounds {
     fn default() -> Self {
         Bounds {

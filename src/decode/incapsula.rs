@@ -125,7 +125,7 @@ impl Incapsula {
     fn body(&mut self, data: &[u8], last: bool, sink: &mut dyn Sink) -> Result<(), Error> {
         let Place::Body(body) = &mut self.place else { return Ok(()) };
         body.taken += data.len() as u64;
-        let object_bytes = self.bounds.object_bytes.max(body.taken);
+        let object_bytes = self.bounds.known_bytes(body.taken);
         let mut push = Push { scratch: &mut body.scratch, bounds: &self.bounds, object_bytes };
         body.level.push(data, last, &mut push, &mut |text| self.lines.push(text, sink))
     }

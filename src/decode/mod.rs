@@ -167,7 +167,7 @@ impl Decoder {
     ) -> Result<(), Error> {
         let Decoder { bounds, outermost, split, taken, .. } = self;
         *taken += chunk.len() as u64;
-        let mut push = Push { scratch, bounds, object_bytes: bounds.object_bytes.max(*taken) };
+        let mut push = Push { scratch, bounds, object_bytes: bounds.known_bytes(*taken) };
         let inflated = outermost.push(chunk, last, &mut push, &mut |text| split.push(text, sink));
         match inflated {
             Ok(()) if last => split.finish(sink),

@@ -162,7 +162,7 @@ impl Member {
         if shared.closing.is_stopped() { Ok(()) } else { self.balance(now) }
     }
 
-    /// What people are shown.
+    /// The hosts and sources as people are shown them.
     fn seen(&self, now: Instant) -> FleetSnapshot {
         let Shared { host: own, tenures, .. } = &*self.shared;
         let host = |(host, held): (&Host, usize)| FleetHost {

@@ -187,7 +187,7 @@ impl Table {
         }
     }
 
-    /// Makes the table forget a source: the host that holds its lease loses it, and the source begins anew.
+    /// Makes the table forget a source: the host that holds its lease loses it, and the source starts again from the beginning.
     ///
     /// # Errors
     /// If the table cannot be used. The source may be partly forgotten then; the next holder reads that again.

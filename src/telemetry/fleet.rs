@@ -1,4 +1,4 @@
-//! What this host has seen of those that share polled sources with it.
+//! The hosts that share polled sources, as this one sees them.
 
 use serde::Serialize;
 

@@ -202,13 +202,14 @@ impl Level {
             return Ok(());
         }
         let Stage::Packed { below, .. } = &mut self.stage else { return Ok(()) };
-        let ratio_max = push.bounds.expansion_ratio_max;
-        let room = expansion_max(push.object_bytes, ratio_max) - self.produced;
-        // What is within the limit is given on, so that the records before the error do not depend on chunks either.
-        let within = usize::try_from(room).map_or(bytes.len(), |room| room.min(bytes.len()));
-        self.produced += within as u64;
+        let (object_bytes, ratio_max) = (push.object_bytes, push.bounds.expansion_ratio_max);
+        let expanded = self.produced + bytes.len() as u64;
+        let beyond = expanded.saturating_sub(expansion_max(object_bytes, ratio_max));
+        // The bytes within the limit still go down, so that the records before the error do not depend on chunks either.
+        let within = bytes.len().saturating_sub(usize::try_from(beyond).unwrap_or(usize::MAX));
+        self.produced = expanded;
         below.push(&bytes[..within], false, push, text)?;
-        check_expansion(push.object_bytes, self.produced + (bytes.len() - within) as u64, ratio_max)
+        check_expansion(object_bytes, expanded, ratio_max)
     }
 }
 

@@ -263,16 +263,12 @@ impl Peer {
     pub fn settled(&mut self, number: u64, now: Duration) -> Vec<u8> {
         let link = self.links.get_mut(&number).filter(|link| self.believes_kernel && link.is_proven());
         let Some(link) = link.filter(|link| link.is_clear || link.tls.is_none()) else { return Vec::new() };
-        // They came one after another.
-        let count = link.kernel.partition_point(|(at, _)| now.saturating_sub(*at) >= SETTLE_TIME);
-        let latest = count.checked_sub(1).and_then(|last| link.kernel.get(last)).map(|(at, _)| *at);
+        let latest = link.settled_pieces(now).last().map(|(at, _)| *at);
         if latest.is_none() || latest == link.settled {
             return Vec::new();
         }
         link.settled = latest;
-        let settled: Vec<u8> =
-            link.kernel.iter().take(count).flat_map(|(_, bytes)| bytes.iter().copied()).collect();
-        [link.line.as_slice(), &settled].concat()
+        [link.line.as_slice(), &link.settled_bytes(now)].concat()
     }
 
     /// What balancers have taken by now on a connection whose program is dead.
@@ -283,6 +279,16 @@ impl Peer {
 }
 
 impl Link {
+    /// The part of its kernel's content that has been there for longer than the settling time, with the time at which
+    /// each piece came.
+    fn settled_pieces(&self, now: Duration) -> impl Iterator<Item = &(Duration, VecDeque<u8>)> {
+        self.kernel.iter().take_while(move |(at, _)| now.saturating_sub(*at) >= SETTLE_TIME)
+    }
+
+    pub fn settled_bytes(&self, now: Duration) -> Vec<u8> {
+        self.settled_pieces(now).flat_map(|(_, bytes)| bytes.iter().copied()).collect()
+    }
+
     /// Adds a record that its program has read.
     pub fn add(&mut self, object: usize, at: usize, length: usize) {
         self.records.push_back((object, at, length));

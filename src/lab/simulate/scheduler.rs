@@ -90,7 +90,7 @@ struct Life {
     hardware: Arc<Hardware>,
 }
 
-/// What the processes of a machine share.
+/// The clock and the disk that the processes of a machine share.
 #[derive(Default)]
 pub struct Hardware {
     /// The machine's clock minus true time, in nanoseconds.

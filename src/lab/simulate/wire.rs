@@ -10,7 +10,7 @@ use super::objects::{Object, TAG, name_of, record};
 use super::peer::{End, Link, Peer, SOCKET_BYTES, Which};
 use super::scheduler::is_severed;
 use super::world::{Seat, State, World};
-use crate::base::limits::{SEND_CONNECT_TIMEOUT, SETTLE_TIME};
+use crate::base::limits::SEND_CONNECT_TIMEOUT;
 use crate::base::locks::lock;
 use crate::base::runtime::thread;
 use crate::stages::send;
@@ -191,9 +191,7 @@ impl State {
             return;
         }
         if peer.believes_kernel && link.is_proven() {
-            let settled = link.kernel.iter().filter(|(at, _)| now.saturating_sub(*at) >= SETTLE_TIME);
-            let settled = settled.flat_map(|(_, bytes)| bytes.iter().copied()).collect();
-            let text = link.text_of(settled).unwrap_or_default();
+            let text = link.text_of(link.settled_bytes(now)).unwrap_or_default();
             lost = link.line.iter().copied().chain(text).collect();
         }
         match end {
