@@ -78,9 +78,10 @@ pub const MESSAGE_VALUES_MAX: usize = 100_000;
 pub const MESSAGE_BYTES_USUAL: usize = 64 * KIB;
 /// Bytes of an object's version, ETag or checksum in a message. S3's longest is a version, with up to 1,024.
 pub const IDENTITY_BYTES_MAX: usize = 1024;
-/// Envelopes around an announcement. The longest known chain (S3, SNS, Lambda, its destination, SNS, a queue, Lambda, a
-/// queue) has ten, with the lists and texts in between.
-pub const MESSAGE_ENVELOPES_MAX: u32 = 16;
+/// Lists, members and texts around an announcement, one inside the other. A service adds up to four: Lambda's form of an
+/// SNS message is a list of records, the record's `Sns`, its `Message`, and the text in it. The longest known chain (S3,
+/// SNS, Lambda, its destination, SNS, a queue, Lambda, a queue) has about 16, and users may put more around it.
+pub const MESSAGE_ENVELOPES_MAX: u32 = 64;
 /// Bytes that a packed message may unpack to. It is read without waiting for others, like messages of this size.
 pub const MESSAGE_UNPACKED_BYTES_MAX: usize = MESSAGE_BYTES_USUAL;
 /// Members that a log line names of a message of unknown shape: enough to recognize its sender.

@@ -54,7 +54,7 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 pub struct Reader {
     /// Number of bytes that its packed content may still unpack to.
     unpacked_left: usize,
-    /// Number of envelopes that may still be opened, nested.
+    /// Number of lists, members and texts that may still be entered, one inside the other.
     envelopes_left: u32,
 }
 

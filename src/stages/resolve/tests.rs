@@ -130,7 +130,7 @@ fn sns_around_an_event_and_around_sns() {
 #[test]
 fn envelopes_without_end_are_refused() {
     let mut body = "[]".to_owned();
-    for _ in 0..20 {
+    for _ in 0..=MESSAGE_ENVELOPES_MAX {
         body = format!("[{body}]");
     }
     assert_eq!(resolve(&body), Err(Unreadable::TooManyEnvelopes { max: MESSAGE_ENVELOPES_MAX }));

@@ -28,7 +28,9 @@ pub enum Unreadable {
     Impossible(String),
     #[error("the message body has more than {max} values, which no notification has")]
     TooManyValues { max: usize },
-    #[error("the message is wrapped in more than {max} envelopes, which no notification is")]
+    #[error(
+        "the message has more than {max} lists, members and texts inside each other, which no notification has"
+    )]
     TooManyEnvelopes { max: u32 },
     #[error("the message body has the name {0} twice in one object: which of the two counts is unknown")]
     RepeatedName(String),

@@ -477,7 +477,7 @@ proptest! {
     #[test]
     fn whatever_is_wrapped_around_it_is_read_alike(
         form in any::<proptest::sample::Index>(),
-        ways in proptest::collection::vec(0usize..9, 0..4),
+        ways in proptest::collection::vec(0usize..9, 0..6),
     ) {
         let forms = of_k();
         let (name, body) = form.get(&forms);
@@ -490,7 +490,7 @@ proptest! {
     #[test]
     fn no_envelope_makes_a_log_look_empty(
         log in "[a-z ]{1,20}|\\{\"[a-z]{1,8}\":(\"[a-z]{0,8}\"|[0-9]{1,5}|\\{\"level\":\"info\"\\})\\}",
-        ways in proptest::collection::vec(0usize..9, 0..4),
+        ways in proptest::collection::vec(0usize..9, 0..6),
     ) {
         let whole = ways.iter().fold(log, |body, way| wrapped(*way, &body));
         prop_assert!(resolve(&whole).is_err(), "{}", whole);
