@@ -220,12 +220,17 @@ pub struct Reader<'r> {
 }
 
 impl<'r> Reader<'r> {
-    pub fn new(columns: &'r Columns) -> Reader<'r> {
+    /// Makes a reader for a file of so many bytes as stored.
+    pub fn new(columns: &'r Columns, file_bytes: u64) -> Reader<'r> {
         let format = match columns {
             Columns::Csv(_) => Format::Csv { header_lines: 0 },
             Columns::Parquet => Format::Parquet,
         };
-        let bounds = Bounds { held_bytes_max: INVENTORY_PARQUET_BYTES_MAX, ..Bounds::default() };
+        let bounds = Bounds {
+            held_bytes_max: INVENTORY_PARQUET_BYTES_MAX,
+            object_bytes: file_bytes,
+            ..Bounds::default()
+        };
         Reader { columns, decoder: Decoder::new(format, bounds), scratch: Scratch::new() }
     }
 
@@ -275,8 +280,7 @@ pub fn objects(
 ) -> Result<(), super::Error> {
     for File { key, size } in &manifest.files {
         let wrong = |why: String| super::Error::Inventory(format!("s3://{bucket}/{key}: {why}"));
-        let mut reader = Reader::new(&manifest.columns);
-        let (mut start, mut etag) = (0, None::<String>);
+        let (mut reader, mut start, mut etag) = (None, 0, None::<String>);
         loop {
             let mut bytes = Buffer::default();
             let part =
@@ -292,6 +296,7 @@ pub fn objects(
             let last = start >= part.total || bytes.is_empty();
             etag = Some(part.etag);
             let mut some = Vec::new();
+            let reader = reader.get_or_insert_with(|| Reader::new(&manifest.columns, part.total));
             reader.push(&bytes, last, &mut |listed| some.extend(window.take(listed))).map_err(wrong)?;
             drop(bytes);
             found(some)?;
@@ -325,7 +330,7 @@ mod tests {
         "files": [{"key": "i/logs/data/1.csv.gz", "size": 7, "MD5checksum": "f1"}]}"#;
 
     fn read(manifest: &Manifest, bytes: &[u8], cut: usize) -> Result<Vec<Listed>, String> {
-        let (mut reader, mut found) = (Reader::new(&manifest.columns), Vec::new());
+        let (mut reader, mut found) = (Reader::new(&manifest.columns, bytes.len() as u64), Vec::new());
         let (first, rest) = bytes.split_at(cut.min(bytes.len()));
         reader.push(first, false, &mut |object| found.push(object))?;
         reader.push(rest, true, &mut |object| found.push(object))?;

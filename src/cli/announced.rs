@@ -80,14 +80,13 @@ impl Candidate {
         self.get(1, input, client).map(|(part, _)| (part.total, part.kms_key))
     }
 
-    /// The beginning of the object, and whether that is all of it.
+    /// The beginning of the object, and the length of the whole.
     ///
     /// # Errors
     /// The reason why it cannot be read.
-    pub fn beginning(&self, input: &Input, client: &Client) -> Result<(Vec<u8>, bool), Error> {
+    pub fn beginning(&self, input: &Input, client: &Client) -> Result<(Vec<u8>, u64), Error> {
         let (part, bytes) = self.get(SHOWN_BYTES, input, client)?;
-        let whole = bytes.len() as u64 >= part.total;
-        Ok((bytes, whole))
+        Ok((bytes, part.total))
     }
 
     fn get(&self, len: u64, input: &Input, client: &Client) -> Result<(Part, Vec<u8>), Error> {

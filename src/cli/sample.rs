@@ -39,12 +39,13 @@ pub struct Sample<'d> {
 }
 
 impl<'d> Sample<'d> {
-    /// `definition`: that of the object (`Definition::of_object`). `account`: that of the input's credentials, if it is
-    /// known.
-    pub fn new(definition: &'d Definition, key: &str, account: Option<&'d str>, host: &'d str) -> Sample<'d> {
+    /// Makes a reader for one object. `definition` is the object's (`Definition::of_object`); `object_bytes` is its
+    /// length as stored, 0 if it is not known.
+    pub fn new(definition: &'d Definition, key: &str, object_bytes: u64, host: &'d str) -> Sample<'d> {
+        let bounds = Bounds { object_bytes, ..Bounds::default() };
         Sample {
-            route: Route::of_account(account, definition, key),
-            decoder: Decoder::new(definition.format.clone(), Bounds::default()),
+            route: Route::new(definition, key),
+            decoder: Decoder::new(definition.format.clone(), bounds),
             scratch: Scratch::new(),
             host,
         }
@@ -94,15 +95,40 @@ fn body_of<'f>(frame: &'f [u8], tag: &str) -> &'f [u8] {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
     use super::*;
     use crate::config::registry::row;
+
+    fn gzip(log: &[u8]) -> Vec<u8> {
+        let mut writer = GzEncoder::new(Vec::new(), Compression::best());
+        writer.write_all(log).unwrap();
+        writer.finish().unwrap()
+    }
+
+    /// The pipeline knows the length of an object that it reads in pieces, and so does a sample.
+    #[test]
+    fn a_dense_beginning_is_no_bomb() {
+        let dense = gzip(&[&[b'a'; 4095][..], b"\n"].concat().repeat((80 << 20) / 4096));
+        let lines = (0..30_000_u64).map(|n| format!("{:x}\n", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        let log = [dense.clone(), gzip(lines.collect::<String>().as_bytes())].concat();
+        let definition = row("aws_sqs_os").unwrap().definition.of_object("k");
+        for (object_bytes, is_read) in [(log.len() as u64, true), (0, false)] {
+            let mut sample = Sample::new(&definition, "k", object_bytes, "h");
+            assert_eq!(sample.push(&log[..dense.len()], false, &mut |_| ()).is_ok(), is_read);
+            assert_eq!(sample.push(&log[dense.len()..], true, &mut |_| ()).is_ok(), is_read);
+        }
+    }
 
     #[test]
     fn a_sample_goes_the_way_of_the_pipeline() {
         let row = row("aws_sqs_cloudtrail").unwrap();
         let key = "AWSLogs/1/CloudTrail/x";
         let definition = row.definition.of_object(key);
-        let mut sample = Sample::new(&definition, key, None, "h");
+        let mut sample = Sample::new(&definition, key, 0, "h");
         let mut seen = Vec::new();
         let object = br#"{"Records":[{"eventID":"1","eventSource":"iam.amazonaws.com",
 "a":1},{"eventID":"2","eventName":"x"}]}"#;

@@ -43,25 +43,27 @@ fn of_input(http: &Http, input: &Input, host: &str) -> Result<String, String> {
         )),
         Announced::NoMessage => Ok("no message is waiting".to_owned()),
         Announced::NoObject(why) => Ok(why),
-        Announced::Body(body) => of_bytes(input, "", body.as_bytes(), true, host),
+        Announced::Body(body) => of_bytes(input, "", body.as_bytes(), body.len() as u64, host),
         Announced::Object(object) => of_object(input, &client, &object, host),
     }
 }
 
 fn of_object(input: &Input, client: &Client, object: &Candidate, host: &str) -> Result<String, String> {
-    let (bytes, whole) = object.beginning(input, client).map_err(|error| error.to_string())?;
-    let text = of_bytes(input, object.key(), &bytes, whole, host)?;
+    let (bytes, object_bytes) = object.beginning(input, client).map_err(|error| error.to_string())?;
+    let text = of_bytes(input, object.key(), &bytes, object_bytes, host)?;
     Ok(format!("{}\n{text}", object.name()))
 }
 
-fn of_bytes(input: &Input, key: &str, bytes: &[u8], whole: bool, host: &str) -> Result<String, String> {
+/// `bytes` are those of an object of `object_bytes`, or its beginning.
+fn of_bytes(input: &Input, key: &str, bytes: &[u8], object_bytes: u64, host: &str) -> Result<String, String> {
     let service = if key.is_empty() { input.services.first() } else { input.service_of(key) };
     let service = service.ok_or("no service matches its key")?;
     if service.skips(key) {
         return Ok(format!("{}: filename_filter_rules skip it", service.name));
     }
     let definition = service.of_object(key);
-    let mut sample = Sample::new(&definition, key, None, host);
+    let mut sample = Sample::new(&definition, key, object_bytes, host);
+    let whole = bytes.len() as u64 >= object_bytes;
     let (mut records, mut dropped, mut shown) = (0_u64, 0_u64, Vec::new());
     let result = sample.push(bytes, whole, &mut |outcome| match outcome {
         Outcome::Dropped { .. } => dropped += 1,

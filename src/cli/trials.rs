@@ -46,7 +46,7 @@ fn fault(service: &Arc<Definition>, trial: &Trial, folder: &Path) -> Option<Stri
     let mut found = Vec::new();
     if !service.skips(&trial.key) {
         let definition = service.of_object(&trial.key);
-        let mut sample = Sample::new(&definition, &trial.key, None, "host");
+        let mut sample = Sample::new(&definition, &trial.key, object.len() as u64, "host");
         let result = sample.push(&object, true, &mut |outcome| found.push(Found::of(outcome)));
         if let Err(error) = result {
             return Some(format!("the object is refused: {error}"));

@@ -19,8 +19,18 @@ pub struct Object {
 }
 
 enum Bytes {
-    Read(Box<dyn Read>),
-    S3 { s3: Box<S3>, bucket: String, at: u64, total: Option<u64>, etag: String },
+    /// `total`: 0 if it is not known.
+    Read {
+        reader: Box<dyn Read>,
+        total: u64,
+    },
+    S3 {
+        s3: Box<S3>,
+        bucket: String,
+        at: u64,
+        total: Option<u64>,
+        etag: String,
+    },
 }
 
 pub fn is_in_s3(name: &str) -> bool {
@@ -34,11 +44,16 @@ impl Object {
     /// The reason why it cannot be read.
     pub fn open(name: &str, input: Option<&Input>) -> Result<Object, String> {
         if name == "-" {
-            return Ok(Object { key: name.to_owned(), bytes: Bytes::Read(Box::new(io::stdin())) });
+            return Ok(Object {
+                key: name.to_owned(),
+                bytes: Bytes::Read { reader: Box::new(io::stdin()), total: 0 },
+            });
         }
         if !is_in_s3(name) {
             let file = File::open(name).map_err(|error| format!("cannot read {name}: {error}"))?;
-            return Ok(Object { key: name.to_owned(), bytes: Bytes::Read(Box::new(file)) });
+            // Zero for a pipe or a device.
+            let total = file.metadata().map_or(0, |metadata| metadata.len());
+            return Ok(Object { key: name.to_owned(), bytes: Bytes::Read { reader: Box::new(file), total } });
         }
         let Place { bucket, prefix: key } = s3_place(name).map_err(|error| format!("{name}: {error}"))?;
         let input = input.ok_or("an object in S3 needs --config, because its input has the credentials")?;
@@ -50,13 +65,21 @@ impl Object {
         &self.key
     }
 
+    /// Its length in bytes, 0 if it is not known. That of an object in S3 is known once a piece of it has been read.
+    pub fn len(&self) -> u64 {
+        match &self.bytes {
+            Bytes::Read { total, .. } => *total,
+            Bytes::S3 { total, .. } => total.unwrap_or_default(),
+        }
+    }
+
     /// Reads the next bytes; empty at the end.
     ///
     /// # Errors
     /// The reason why no more can be read.
     pub fn next(&mut self) -> Result<Vec<u8>, String> {
         match &mut self.bytes {
-            Bytes::Read(reader) => {
+            Bytes::Read { reader, .. } => {
                 let mut chunk = Vec::new();
                 let read = reader.take(CHUNK_BYTES as u64).read_to_end(&mut chunk);
                 read.map(|_| chunk).map_err(|error| format!("cannot read further: {error}"))

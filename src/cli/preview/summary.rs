@@ -66,9 +66,9 @@ impl Summary {
             return Ok(summary);
         }
         let definition = service.of_object(key);
-        let mut sample = Sample::new(&definition, key, None, host);
-        let mut see = |outcome: Outcome<'_>| summary.see(outcome, frames);
         let (mut object_bytes, mut chunk) = (0, object.next()?);
+        let mut sample = Sample::new(&definition, key, object.len(), host);
+        let mut see = |outcome: Outcome<'_>| summary.see(outcome, frames);
         let result = loop {
             let next = if chunk.is_empty() { Vec::new() } else { object.next()? };
             object_bytes += chunk.len() as u64;
