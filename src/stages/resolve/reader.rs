@@ -3,8 +3,10 @@
 //! An envelope is a text, a list or a member that contains another message: SNS's `Message`, the `body` of a queue's
 //! message that Lambda or a pipe passes on, a JSON string that contains JSON. Its content is read in the same way.
 
-use simd_json::BorrowedValue;
+use std::collections::HashSet;
+
 use simd_json::prelude::*;
+use simd_json::{BorrowedValue, Node};
 
 use super::shapes::{self, Shape};
 use super::{Announcement, Result, Unreadable, packed, pointer};
@@ -33,7 +35,7 @@ const ENVELOPES: [&str; 19] = [
     "Input",
     "input",
     // EventBridge, and relays that use its name
-    "detail",
+    DETAIL,
     "event",
     "records",
     "message",
@@ -42,6 +44,7 @@ const ENVELOPES: [&str; 19] = [
     "data",
 ];
 
+const DETAIL: &str = "detail";
 const ANSWER: &str = "responsePayload";
 const QUESTION: &str = "requestPayload";
 
@@ -83,13 +86,14 @@ impl Reader {
         if values(text) > MESSAGE_VALUES_MAX {
             return Err(Unreadable::TooManyValues { max: MESSAGE_VALUES_MAX });
         }
-        let mut bytes = text.as_bytes().to_vec();
-        let value =
-            simd_json::to_borrowed_value(&mut bytes).map_err(|_| Unreadable::NotJson(why_not_json(text)))?;
-        match repeated_name(&value) {
-            Some(name) => Err(Unreadable::RepeatedName(super::shortened(&format!("{name:?}")))),
-            None => self.value(&value),
+        let not_json = |_| Unreadable::NotJson(why_not_json(text));
+        // The parser changes its input, and its values have one of two equal names.
+        let (mut bytes, mut again) = (text.as_bytes().to_vec(), text.as_bytes().to_vec());
+        let tape = simd_json::to_tape(&mut bytes).map_err(not_json)?;
+        if let Some(name) = repeated_name(&tape.0) {
+            return Err(Unreadable::RepeatedName(super::shortened(&format!("{name:?}"))));
         }
+        self.value(&simd_json::to_borrowed_value(&mut again).map_err(not_json)?)
     }
 
     /// Opens an envelope.
@@ -126,47 +130,40 @@ impl Reader {
         list.iter().try_fold(Announcement::default(), |found, each| Ok(found.and(self.value(each)?)))
     }
 
+    /// Reads all that an object says: its shape, the other places that name objects, and what its envelopes contain.
     fn object(&mut self, value: &BorrowedValue<'_>) -> Result<Announcement> {
-        match shapes::of(value) {
-            Some(Shape::Read(announcement)) => match shapes::places(value).as_slice() {
-                [] | [_] => announcement,
-                places => beside(announcement?, value, places),
-            },
-            Some(Shape::Records(records)) => self.records(value, records),
-            Some(Shape::Event(named)) => self.unwrapped(value).map_err(|error| {
-                if error.is_of_known_shape() { error } else { shapes::refused_event(&named) }
-            }),
-            None => self.unwrapped(value),
-        }
-    }
-
-    /// Reads a list of records, and what is beside it: a relay may leave the list empty, or add it to another message.
-    fn records(&mut self, value: &BorrowedValue<'_>, records: &[BorrowedValue<'_>]) -> Result<Announcement> {
-        let found = match records {
-            [] => Announcement::nothing("an S3 event without records"),
-            records => self.inside(|reader| reader.all(records))?,
+        let found = match shapes::of(value) {
+            Some(Shape::Read(announcement)) => announcement?,
+            Some(Shape::Records([])) => Announcement::nothing("an S3 event without records"),
+            Some(Shape::Records(records)) => self.inside(|reader| reader.all(records))?,
+            Some(Shape::Event(named)) => {
+                return self.unwrapped(value, None).map_err(|error| {
+                    if error.is_of_known_shape() { error } else { shapes::refused_event(&named) }
+                });
+            }
+            None => return self.unwrapped(value, None),
         };
-        let found = beside(found, value, &shapes::places(value))?;
-        match self.unwrapped(value) {
-            Ok(more) => Ok(found.and_beside(more)),
-            Err(error) if error.is_of_known_shape() => Err(error),
-            Err(_) => Ok(found),
-        }
+        let found = beside(found, value)?;
+        self.unwrapped(value, Some(found))
     }
 
-    /// Reads the content of an envelope's members. An unreadable one must not be lost because another names nothing.
-    fn unwrapped(&mut self, value: &BorrowedValue<'_>) -> Result<Announcement> {
-        let mut found: Option<Announcement> = None;
-        let mut failure: Option<Unreadable> = None;
+    /// Adds the content of an envelope's members to what was found beside them. An unreadable one must not be lost
+    /// because another names nothing.
+    fn unwrapped(
+        &mut self,
+        value: &BorrowedValue<'_>,
+        mut found: Option<Announcement>,
+    ) -> Result<Announcement> {
+        let (mut failure, mut is_answered) = (None::<Unreadable>, false);
         let names_objects = |found: &Announcement| !found.objects.is_empty();
         for member in ENVELOPES {
             let Some(inner) = value.get(member).filter(|inner| may_be_message(inner)) else { continue };
-            let is_answered = member == QUESTION && found.as_ref().is_some_and(names_objects);
-            if is_answered && value.contains_key(ANSWER) {
+            if (member == QUESTION && is_answered) || (member == DETAIL && shapes::is_event_of_s3(value)) {
                 continue;
             }
             match self.inside(|reader| reader.value(inner)) {
                 Ok(more) => {
+                    is_answered |= member == ANSWER && names_objects(&more);
                     found = Some(match found {
                         Some(found) => found.and_beside(more),
                         None => more,
@@ -190,29 +187,36 @@ impl Reader {
     }
 }
 
-/// Adds what all places in an object announce to what was found in one of them.
-fn beside(found: Announcement, value: &BorrowedValue<'_>, places: &[shapes::Read]) -> Result<Announcement> {
-    places.iter().try_fold(found, |found, read| Ok(found.and_beside(read(value)?)))
+/// Adds the objects that other places of the same value name.
+fn beside(found: Announcement, value: &BorrowedValue<'_>) -> Result<Announcement> {
+    shapes::places(value).iter().try_fold(found, |found, read| {
+        let more = read(value)?;
+        Ok(if more.objects.is_empty() { found } else { found.and_beside(more) })
+    })
 }
 
 /// A name that an object has twice. Which of the two values counts would be a guess, and one of them may announce an
-/// object. Objects of more than [`COMPARED_MEMBERS_MAX`] members, which no notification has, are not compared.
-fn repeated_name<'v>(value: &'v BorrowedValue<'_>) -> Option<&'v str> {
-    match value {
-        BorrowedValue::Array(list) => list.iter().find_map(repeated_name),
-        BorrowedValue::Object(object) if object.len() <= COMPARED_MEMBERS_MAX => {
-            let is_repeated =
-                |(at, name): &(usize, &'v str)| object.keys().take(*at).any(|other| other == name);
-            let repeated = object.keys().map(|name| &**name).enumerate().find(is_repeated);
-            repeated.map(|(_, name)| name).or_else(|| object.values().find_map(repeated_name))
-        }
-        BorrowedValue::Object(object) => object.values().find_map(repeated_name),
-        BorrowedValue::String(_) | BorrowedValue::Static(_) => None,
-    }
+/// object.
+fn repeated_name<'t>(tape: &[Node<'t>]) -> Option<&'t str> {
+    tape.iter().enumerate().find_map(|(at, node)| {
+        let Node::Object { len, .. } = node else { return None };
+        let mut known = HashSet::with_capacity(*len);
+        names(&tape[at + 1..]).take(*len).find(|name| !known.insert(*name))
+    })
 }
 
-/// The parser keeps both values of a repeated name in smaller objects only.
-const COMPARED_MEMBERS_MAX: usize = 32;
+/// The names of members that follow each other, each with its value.
+fn names<'t>(mut nodes: &[Node<'t>]) -> impl Iterator<Item = &'t str> {
+    std::iter::from_fn(move || {
+        let (Node::String(name), rest) = nodes.split_first()? else { return None };
+        let inner = match rest.first()? {
+            Node::Object { count, .. } | Node::Array { count, .. } => *count,
+            Node::String(_) | Node::Static(_) => 0,
+        };
+        nodes = rest.get(1 + inner..)?;
+        Some(*name)
+    })
+}
 
 /// The maximum number of values that a text can have as JSON.
 fn values(text: &str) -> usize {
@@ -223,8 +227,14 @@ fn values(text: &str) -> usize {
     text.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count()
 }
 
+/// False for what contains nothing.
 fn may_be_message(value: &BorrowedValue<'_>) -> bool {
-    value.is_object() || value.is_array() || value.is_str()
+    match value {
+        BorrowedValue::String(text) => !text.trim().is_empty(),
+        BorrowedValue::Array(list) => !list.is_empty(),
+        BorrowedValue::Object(members) => !members.is_empty(),
+        BorrowedValue::Static(_) => false,
+    }
 }
 
 /// The error for an unknown value.

@@ -79,8 +79,8 @@ pub fn of<'a>(value: &'a BorrowedValue<'a>) -> Option<Shape<'a>> {
         () if is_array("Records") => {
             return value.get_array("Records").map(|records| Shape::Records(records.as_slice()));
         }
-        () if is_event(value) && text("source") != Some("aws.s3") => return of_other_event(value),
-        () if is_event(value) => event_of_s3(value),
+        () if is_event_of_s3(value) => event_of_s3(value),
+        () if is_event(value) => return of_other_event(value),
         () if text("Event") == Some("s3:TestEvent") => {
             Ok(Announcement::nothing("S3's test of a notification"))
         }
@@ -117,7 +117,7 @@ pub fn places(value: &BorrowedValue<'_>) -> Vec<Read> {
     let is_object = |name| value.get(name).is_some_and(|v| v.is_object());
     let is_array = |name| value.get(name).is_some_and(|v| v.is_array());
     let all: [(bool, Read); 7] = [
-        (is_event(value) && value.get_str("source") == Some("aws.s3"), event_of_s3),
+        (is_event_of_s3(value), event_of_s3),
         (is_object("s3"), s3_record),
         (is_array("files") && has("bucket"), crowdstrike),
         (has("s3Bucket") && has("s3ObjectKey"), delivery_notice),
@@ -169,6 +169,11 @@ fn is_creation(shape: &'static str, name: &str) -> Result<bool> {
 fn is_event(value: &BorrowedValue<'_>) -> bool {
     value.get("detail").is_some_and(|detail| detail.is_object())
         && (value.contains_key("detail-type") || value.get_str("source") == Some("aws.s3"))
+}
+
+/// True for an EventBridge event of S3, whose `detail` is not an envelope.
+pub fn is_event_of_s3(value: &BorrowedValue<'_>) -> bool {
+    is_event(value) && value.get_str("source") == Some("aws.s3")
 }
 
 /// Reads EventBridge's events, whose keys are not encoded. All except writes are acknowledged: the rule's owner
@@ -313,11 +318,12 @@ fn batch_operation(value: &BorrowedValue<'_>) -> Result<Announcement> {
     all(value.get_array("tasks").into_iter().flatten().map(task), "a message without tasks", None)
 }
 
-/// Reads a bucket and a key side by side. Whether the key is encoded is unknown.
+/// Reads all pairs of a bucket and a key side by side. Whether a key is encoded is unknown.
 fn pair(value: &BorrowedValue<'_>) -> Option<Result<Announcement>> {
-    let (bucket, key) =
-        PAIRS.iter().find_map(|(bucket, key)| Some((text(value, bucket)?, text(value, key)?)))?;
-    Some(Ok(Announcement::of(Object::named_or_encoded(&bucket, &key))))
+    let named = |(bucket, key): &(&str, &str)| {
+        Some(Announcement::of(Object::named_or_encoded(&text(value, bucket)?, &text(value, key)?)))
+    };
+    PAIRS.iter().filter_map(named).reduce(Announcement::and_beside).map(Ok)
 }
 
 /// SNS asks before it sends anything. The token that answers it is in the message and not in the log.

@@ -232,6 +232,77 @@ fn two_places_that_name_objects_are_both_read() {
     assert!(resolve(&unreadable).is_err());
 }
 
+/// Whatever an object is, its envelopes are read too, and so is each pair of a bucket and a key.
+#[test]
+fn nothing_hides_what_stands_beside_it() {
+    let detail = |key: &str| json!({"bucket": {"name": "b"}, "object": {"key": key}});
+    let record = |name: &str| json!({"eventName": name, "s3": detail("k")});
+    let schedule = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
+    let config = json!({"messageType": "ConfigurationItemChangeNotification"});
+    let shapes = [
+        (json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b"}), vec![]),
+        (json!({"Records": []}), vec![]),
+        (record("ObjectRemoved:Delete"), vec![]),
+        (json!({"Records": [record("ObjectRemoved:Delete")]}), vec![]),
+        (bridge("aws.s3", "Object Deleted", detail("k")), vec![]),
+        (schedule, vec![]),
+        (config, vec![]),
+        (json!({"bucket": "b", "files": []}), vec![]),
+        (record("ObjectCreated:Put"), vec!["k"]),
+        (bridge("aws.s3", "Object Created", detail("k")), vec!["k"]),
+        (json!({"bucket": "b", "key": "k"}), vec!["k"]),
+        (json!({"s3Bucket": "b", "s3ObjectKey": ["k"]}), vec!["k"]),
+        (
+            json!({"eventSource": "s3.amazonaws.com", "eventName": "PutObject",
+                "requestParameters": {"bucketName": "b", "key": "k"}}),
+            vec!["k"],
+        ),
+    ];
+    for (shape, named) in &shapes {
+        for member in
+            ["Message", "body", "detail", "event", "records", "message", "Payload", "responsePayload", "data"]
+        {
+            if shape.get(member).is_some_and(|inner| *inner != json!({})) {
+                continue;
+            }
+            let with = |inner: Value| {
+                let mut whole = shape.clone();
+                whole[member] = inner;
+                whole.to_string()
+            };
+            let inner = json!({"Records": [{"eventName": "ObjectCreated:Put", "s3": detail("l")}]});
+            for inner in [inner.to_string().into(), inner] {
+                let body = with(inner);
+                let mut found = keys(&body);
+                found.sort();
+                assert_eq!(found, [named.as_slice(), &["l"]].concat(), "{body}");
+            }
+            let body = with(json!({"a": 1}));
+            assert_eq!(resolve(&body).is_ok(), !named.is_empty(), "{body}");
+            let empty = if member == "detail" { json!({}) } else { json!(" ") };
+            assert!(resolve(&with(empty)).is_ok(), "nothing is in it");
+        }
+    }
+    let pairs = json!({"bucket": "b", "key": "k", "s3Bucket": "b", "s3Key": "l", "bucketName": "b", "objectKey": "k"});
+    assert_eq!(keys(&pairs.to_string()), ["k", "l"]);
+}
+
+#[test]
+fn a_name_twice_is_refused_in_objects_of_any_size() {
+    for members in [0, 40, 400] {
+        let more: String = (0..members).map(|n| format!("\"m{n}\":{{\"a\":[1,{{\"a\":2}}]}},")).collect();
+        let object = |names: [&str; 2]| {
+            let [first, second] = names;
+            format!(r#"{{"bucket":"b","{first}":"k",{more}"{second}":"l"}}"#)
+        };
+        assert_eq!(keys(&object(["key", "other"])), ["k"], "{members}");
+        let inner = format!("[{}]", object(["key", "key"]));
+        for body in [object(["key", "key"]), inner, sns(&object(["key", "key"]))] {
+            assert_eq!(resolve(&body), Err(Unreadable::RepeatedName("\"key\"".into())), "{members}");
+        }
+    }
+}
+
 #[test]
 fn what_is_known_to_name_no_object_says_why() {
     let record = |name: &str| s3_event(name, "k");
