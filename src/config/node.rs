@@ -297,7 +297,7 @@ impl<'a> Mapping<'a> {
             self.path.contains(".services.")
                 && (home.ends_with(".NAME") || *home == "globals.persistence.config")
         };
-        match home(key).filter(|home| !is_meant && !is_home(home)) {
+        match home(key).filter(|home| !is_meant && !is_home(home) && *home != self.path) {
             Some(home) => format!("it belongs under {home}"),
             None => suggestion(key, known),
         }

@@ -15,13 +15,18 @@ const TYPES: [&str; 2] = ["filesystem", "dynamodb"];
 pub(super) fn read(globals: &mut Globals, keys: &Mapping<'_>, context: &Context<'_>) {
     let Some(keys) = keys.mapping("persistence") else { return };
     let kind = keys.string("type").unwrap_or_else(|| TYPES[0].to_owned());
-    let is_shared = kind == TYPES[1];
-    if !TYPES.contains(&kind.as_str()) {
+    let config = keys.mapping("config");
+    let names_table = config.as_ref().is_some_and(|config| config.is_written("table"));
+    let is_shared = kind == TYPES[1] || names_table;
+    if names_table && kind != TYPES[1] {
+        let message = format!("{kind:?} has no table, but \"config\" names one");
+        keys.report.error(Kind::Invalid, keys.path_of("type"), message, "write \"type\": \"dynamodb\"");
+    } else if !TYPES.contains(&kind.as_str()) {
         let message = format!("{kind:?} is not supported");
         keys.report.error(Kind::Invalid, keys.path_of("type"), message, suggestion(&kind, &TYPES));
     }
     globals.state_required = keys.boolean("required", true);
-    if let Some(config) = keys.mapping("config") {
+    if let Some(config) = config {
         if let Some(directory) = config.string("directory_name") {
             globals.state_directory = PathBuf::from(directory);
         }
