@@ -23,6 +23,16 @@ const FINDINGS_HISTORY: u64 = 600;
 const BEGINNING_MILLIS: i64 = BEGINNING as i64 * 1_000;
 /// The times of findings from before the beginning are multiples of this, in milliseconds.
 const FINDINGS_TIMES: i64 = 15_000;
+/// The input that polls, and its region.
+pub const POLLING_INPUT: &str = "2";
+pub const POLLED_REGION: &str = "eu-west-1";
+/// The names of the services that are polled.
+pub const TRAIL: &str = "audit-events-all";
+pub const LOGS: &str = "simulated-logs";
+pub const FINDINGS: &str = "aws-guardduty";
+/// The types of the services that have several.
+pub const TRAIL_TYPE: &str = "audits_api";
+pub const LOGS_TYPE: &str = "logs";
 /// The detector of GuardDuty.
 pub const DETECTOR: &str = "simulated-detector";
 
@@ -67,7 +77,37 @@ pub struct Page {
     pub token: Option<String>,
 }
 
+impl Api {
+    /// The name of the source that polls it.
+    pub fn source(self) -> String {
+        let service = match self {
+            Api::Trail => TRAIL.to_owned() + "/" + TRAIL_TYPE,
+            Api::Logs(_) => LOGS.to_owned() + "/" + LOGS_TYPE,
+            Api::Findings => FINDINGS.to_owned(),
+        };
+        format!("{POLLING_INPUT}/{service}/{POLLED_REGION}")
+    }
+}
+
 impl Events {
+    /// The part of its checkpoint.
+    pub fn part(&self) -> String {
+        match self.api {
+            Api::Trail => String::new(),
+            Api::Logs(group) => group_name(group),
+            Api::Findings => DETECTOR.to_owned(),
+        }
+    }
+
+    /// The number of events before a checkpoint. None: it is not a checkpoint of this API.
+    pub fn known(&self, checkpoint: &str) -> Option<usize> {
+        let time = match self.api {
+            Api::Trail => checkpoint.parse::<jiff::Timestamp>().ok()?.as_millisecond(),
+            Api::Logs(_) | Api::Findings => checkpoint.parse().ok()?,
+        };
+        Some(self.before(time))
+    }
+
     /// `count` events: some before the beginning, the others until `span` has passed.
     pub fn new(api: Api, object: usize, count: usize, span: Duration, random: &mut fastrand::Rng) -> Events {
         let (unit, late_max, history) = match api {
@@ -100,7 +140,7 @@ impl Events {
     }
 
     /// The number of events before this time, in milliseconds.
-    pub fn before(&self, time: i64) -> usize {
+    fn before(&self, time: i64) -> usize {
         self.events.partition_point(|event| event.time < time)
     }
 
