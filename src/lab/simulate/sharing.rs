@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::accounts::Events;
+use super::accounts::{Events, LAGGING};
 use super::aws::Said;
 use super::faults::Kind;
 use super::leases::{Call, TERM, Term};
 use super::machine::MACHINES;
-use super::table::{Change, Item, Refusal, cancelled, text_of};
+use super::table::{Change, Item, Refusal, Table, cancelled, text_of};
 use super::world::{Seat, State};
 use crate::aws::http::Fault;
 use crate::aws::request::Request;
@@ -145,7 +145,8 @@ impl State {
         }
         let term = sharing.terms.get_mut(source);
         if of(&change.before, "epoch") == of(&change.after, "epoch") {
-            let renewed = term.filter(|term| term.by == call.by && is_answered);
+            let is_renewal = of(&change.before, "beat") != of(&change.after, "beat");
+            let renewed = term.filter(|term| term.by == call.by && is_answered && is_renewal);
             return renewed.into_iter().for_each(|term| term.until = term.until.max(until));
         }
         let early = term.filter(|term| term.by != call.by && term.until > now).copied();
@@ -173,7 +174,8 @@ impl State {
         for events in accounts.iter().filter(|events| events.api.source() == source) {
             let table = sharing.as_ref().map(|sharing| &sharing.table);
             let (pk, sk) = (format!("source/{source}"), format!("checkpoint/{}", events.part()));
-            let value = table.and_then(|table| table.text(&pk, &sk, "value"));
+            let lags = |table: &&Table| table.has(&pk, &format!("checkpoint/{LAGGING}"));
+            let value = table.filter(|table| !lags(table)).and_then(|table| table.text(&pk, &sk, "value"));
             let known = value.and_then(|value| events.known(value)).unwrap_or(0);
             for peer in peers.iter_mut() {
                 peer.again[events.object].iter_mut().skip(known).for_each(|again| *again += 1);
@@ -202,6 +204,11 @@ impl State {
                 call.by
             );
             self.violated("a checkpoint never moves back", why);
+        }
+        let table = self.sharing.as_ref().map(|sharing| &sharing.table);
+        if table.is_some_and(|table| table.has(&format!("source/{source}"), &format!("checkpoint/{LAGGING}")))
+        {
+            return;
         }
         if let Some(at) = (0..after).find(|at| !self.has(object, *at)) {
             let why = format!(

@@ -78,6 +78,12 @@ impl Table {
         text_of(self.items.get(&(pk.to_owned(), sk.to_owned())), name)
     }
 
+    /// True if it has an item whose second key begins like this.
+    pub fn has(&self, pk: &str, start: &str) -> bool {
+        let from = (pk.to_owned(), start.to_owned());
+        self.items.range(from..).next().is_some_and(|((found, sk), _)| found == pk && sk.starts_with(start))
+    }
+
     fn get(&self, key: &Value) -> Value {
         key_of(key).ok().and_then(|key| self.items.get(&key)).map_or(json!({}), |item| json!({"Item": item}))
     }
@@ -124,9 +130,12 @@ impl Table {
                 "The conditional request failed".to_owned(),
             ));
         }
-        let changes = vec![self.carry_out(write)?];
-        let returned = changes[0].after.as_ref().filter(|_| input["ReturnValues"] == "ALL_NEW");
-        Ok(Done { answer: returned.map_or(json!({}), |item| json!({"Attributes": item})), changes })
+        let change = self.carry_out(write)?;
+        let returned = change.after.as_ref().filter(|_| input["ReturnValues"] == "ALL_NEW");
+        Ok(Done {
+            answer: returned.map_or(json!({}), |item| json!({"Attributes": item})),
+            changes: vec![change],
+        })
     }
 
     fn transact(&mut self, parts: Option<&Vec<Value>>) -> Result<Done, Refusal> {
