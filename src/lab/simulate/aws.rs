@@ -25,8 +25,12 @@ const POLL: Duration = Duration::from_millis(200);
 const DEAD: &str = "-dead";
 
 /// The services of the polled APIs, each with what its source reads.
-const POLLED: [(&str, Api); 3] =
-    [("cloudtrail", Api::Trail), ("logs", Api::Logs(0)), ("guardduty", Api::Findings)];
+const POLLED: [(&str, Api); 4] = [
+    ("cloudtrail", Api::Trail),
+    ("logs", Api::Logs(0)),
+    ("guardduty", Api::Findings),
+    ("monitoring", Api::Metrics),
+];
 
 /// AWS refuses requests that were signed longer ago, or for later ("Signing AWS requests").
 const SKEW_SECONDS_MAX: u64 = 900;
@@ -426,6 +430,16 @@ impl State {
                 let events = self.accounts.iter().find(is_asked)?;
                 let page = events.filter(number("startTime"), number("endTime"), token, most, now)?;
                 Some(json!({ "events": page.items, "nextToken": page.token }))
+            }
+            "cloudwatch:ListMetrics" => {
+                let most = self.random.usize(1..4);
+                let page = self.events(Api::Metrics)?.metrics(token, most, now)?;
+                Some(json!({ "Metrics": page.items, "NextToken": page.token }))
+            }
+            "cloudwatch:GetMetricData" => {
+                let (most, is_partial) = (self.random.usize(1..300), self.strikes(Kind::ApiPartial));
+                let page = self.events(Api::Metrics)?.values(input, token, most, is_partial, now)?;
+                Some(json!({ "MetricDataResults": page.items, "NextToken": page.token }))
             }
             "guardduty:ListDetectors" => Some(json!({ "detectorIds": [DETECTOR] })),
             "guardduty:ListFindings" => {

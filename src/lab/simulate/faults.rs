@@ -44,6 +44,7 @@ pub enum Kind {
     ApiThrottles,
     ApiHangs,
     ApiForgetsTokens,
+    ApiPartial,
     PeerCloses,
     PeerResets,
     PeerVanishes,
@@ -151,6 +152,12 @@ const ROWS: &[Row] = &[
     row(Kind::ApiThrottles, "api-throttle", Strikes, "they throttle calls"),
     row(Kind::ApiHangs, "api-hang", Strikes, "their answers do not come"),
     row(Kind::ApiForgetsTokens, "api-token", Strikes, "they no longer accept the token of a page"),
+    row(
+        Kind::ApiPartial,
+        "api-partial",
+        Strikes,
+        "CloudWatch returns the values of metrics in part, and says so",
+    ),
     row(Kind::PeerCloses, "peer-close", Moment, "the peer's program closes connections"),
     row(
         Kind::PeerResets,

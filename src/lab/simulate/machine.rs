@@ -11,7 +11,8 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use super::accounts::{
-    Events, FINDINGS, GAP_MINUTES, HISTORY, LOGS, LOGS_TYPE, POLLED_REGION, POLLING_INPUT, TRAIL, TRAIL_TYPE,
+    Events, FINDINGS, GAP_MINUTES, HISTORY, LAGGING, LOGS, LOGS_TYPE, METRICS, PERIOD, POLLED_REGION,
+    POLLING_INPUT, TRAIL, TRAIL_TYPE,
 };
 use super::objects::TAG;
 use super::scheduler::{BEGINNING, Hardware, Process};
@@ -534,11 +535,13 @@ fn compare_ledger(world: &World, place: &Path, copy: &Path) -> anyhow::Result<BT
     }
     let mut checkpoints = store.prepare("SELECT source, part, value FROM checkpoints")?;
     let checkpoints = checkpoints.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    for checkpoint in checkpoints {
-        let (source, part, value): (String, String, String) = checkpoint?;
-        let is_of = |events: &&Events| events.api.source() == source && events.part() == part;
-        let Some(events) = state.accounts.iter().find(is_of) else { continue };
-        let known = events.known(&value).with_context(|| format!("{source} has the checkpoint {value}"))?;
+    let checkpoints: Vec<(String, String, String)> = checkpoints.collect::<Result<_, _>>()?;
+    let lags =
+        |source: &str| checkpoints.iter().any(|(of, part, _)| of == source && part.starts_with(LAGGING));
+    for (source, part, value) in &checkpoints {
+        let is_of = |events: &&Events| events.api.source() == *source && events.part() == *part;
+        let Some(events) = state.accounts.iter().find(is_of).filter(|_| !lags(source)) else { continue };
+        let known = events.known(value).with_context(|| format!("{source} has the checkpoint {value}"))?;
         let object = events.object;
         all_known.insert(object, known);
         if let Some(at) = (0..known).find(|at| !state.has(object, *at)) {
@@ -568,21 +571,22 @@ fn copy_disk(from: &Path, to: &Path) -> anyhow::Result<()> {
 }
 
 /// The services that are polled.
-fn services(events: [usize; 4]) -> anyhow::Result<serde_json::Value> {
+fn services(events: [usize; 5]) -> anyhow::Result<serde_json::Value> {
     let start = jiff::Timestamp::from_second(i64::try_from(BEGINNING - HISTORY)?)?.to_string();
     let mut services = json!({});
     let all = [
         (TRAIL, json!({ "types": [TRAIL_TYPE], "gap_until_now_in_minutes": GAP_MINUTES })),
         (LOGS, json!({ "types": [LOGS_TYPE], "log_group": "/" })),
         (FINDINGS, json!({ "types": ["findings"] })),
+        (METRICS, json!({ "types": ["metrics"], "metric_units": false })),
     ];
-    let [trail, logs, _, findings] = events;
+    let [trail, logs, _, findings, metrics] = events;
     for ((name, mut service), _) in
-        all.into_iter().zip([trail, logs, findings]).filter(|(_, count)| *count > 0)
+        all.into_iter().zip([trail, logs, findings, metrics]).filter(|(_, count)| *count > 0)
     {
         service["regions"] = json!([POLLED_REGION]);
         service["start_time"] = start.as_str().into();
-        service["request_period_in_seconds"] = 10.into();
+        service["request_period_in_seconds"] = PERIOD.into();
         service["tag"] = TAG.into();
         services[name] = service;
     }
@@ -629,7 +633,7 @@ fn configuration(machine: u64, setup: &Setup, directory: &Path) -> anyhow::Resul
             },
         });
     }
-    if setup.events != [0; 4] && machine != SECOND {
+    if setup.events != [0; 5] && machine != SECOND {
         text["inputs"]["aws"] = json!({
             "id": POLLING_INPUT,
             "credentials": { "access_key": "AKIASIMULATED0000000", "access_secret": "simulated" },

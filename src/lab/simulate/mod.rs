@@ -142,7 +142,7 @@ pub fn run(seed: u64, options: &Options) -> anyhow::Result<Report> {
     state.bucket_region = setup.region;
     state.peers = setup.outputs.iter().map(Peer::new).collect();
     state.sharing = (setup.hosts > 0).then(Sharing::default);
-    let apis = [Api::Trail, Api::Logs(0), Api::Logs(1), Api::Findings];
+    let apis = [Api::Trail, Api::Logs(0), Api::Logs(1), Api::Findings, Api::Metrics];
     for (api, count) in apis.into_iter().zip(setup.events).filter(|(_, count)| *count > 0) {
         let number = state.objects.len();
         let mut random = fastrand::Rng::with_seed(seed ^ number as u64);

@@ -29,8 +29,8 @@ pub struct Setup {
     pub workers: usize,
     pub fetchers: usize,
     pub outputs: Vec<Outlet>,
-    /// Events of polled APIs: CloudTrail, two groups of CloudWatch Logs, GuardDuty. 0: it is not polled.
-    pub events: [usize; 4],
+    /// Events of polled APIs: CloudTrail, two groups of CloudWatch Logs, GuardDuty, CloudWatch metrics. 0: it is not polled.
+    pub events: [usize; 5],
     /// Hosts that share the polled APIs through a table. 0: one, without a table.
     pub hosts: usize,
     /// The collector assumes a role.
@@ -86,6 +86,12 @@ fn hosts(seed: u64, drains: bool) -> usize {
     if shares { random.usize(1..=3) } else { 0 }
 }
 
+/// The number of datapoints of a seed: another choice of its own.
+fn datapoints(seed: u64, drains: bool) -> usize {
+    let mut random = fastrand::Rng::with_seed(seed ^ 0x3e7_1c00);
+    if random.u32(..4) == 0 && !drains { random.usize(1..500) } else { 0 }
+}
+
 fn habits(random: &mut fastrand::Rng) -> Option<Habits> {
     let habits = Habits { is_old: random.u32(..4) == 0, tickets: [0, 2][random.usize(..2)] };
     random.bool().then_some(habits)
@@ -119,9 +125,9 @@ impl Setup {
             outputs.push(Outlet::new(&mut random));
         }
         outputs.iter_mut().for_each(|outlet| outlet.tls = habits(&mut random));
-        let mut events = [events, 0, 0, 0];
+        let mut events = [events, 0, 0, 0, datapoints(seed, drains)];
         let polls_more = !drains && random.u32(..3) == 0 || hosts > 0;
-        for count in events.iter_mut().skip(1).filter(|_| polls_more) {
+        for count in events[1..4].iter_mut().filter(|_| polls_more) {
             *count = random.usize(1..500);
         }
         let region = REGIONS[usize::from(random.u32(..4) == 0)];
