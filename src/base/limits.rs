@@ -294,6 +294,9 @@ pub const BATCH_BYTES: usize = 256 * KIB;
 pub const GZIP_LEVEL_DEFAULT: u8 = 1;
 /// Batches waiting for a sender, per sender.
 pub const BATCHES_WAITING_PER_SENDER: usize = 4;
+/// Batches that wait for so long without a break need another sender. A connection to a distant peer takes about as long
+/// to reach its speed, so that each addition shows before the next.
+pub const SEND_BACKLOG_TIME: Duration = Duration::from_millis(500);
 /// TCP connect.
 pub const SEND_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The whole TLS handshake. A peer may check our certificate with a slow directory or an OCSP responder meanwhile.
@@ -456,14 +459,17 @@ pub struct Crew {
     pub callers: usize,
     pub fetchers: usize,
     pub workers: usize,
-    /// The senders of all outputs together.
+    /// The connections of all outputs together.
     pub senders: usize,
+    /// The connections of their senders that stand by.
+    pub spares: usize,
 }
 
 impl Crew {
     /// Its memory when idle.
     pub fn bytes(&self) -> usize {
-        let Crew { queues: _, others, callers, fetchers, workers, senders } = *self;
+        let Crew { queues: _, others, callers, fetchers, workers, senders, spares } = *self;
+        let senders = senders + spares;
         BASE_BYTES
             + (others + callers + fetchers + workers + senders) * THREAD_BYTES
             + (callers + fetchers) * AWS_CONNECTION_BYTES
@@ -898,6 +904,10 @@ pub const SQS_MESSAGES_MAX: u32 = 10;
 pub const RECEIVERS_MAX: usize = 64;
 /// Threads that write to one output; Devo's balancer sees one connection each.
 pub const SENDERS_MAX: usize = 256;
+/// Threads that write to one output unless the configuration says otherwise, …
+pub const SENDERS_DEFAULT: usize = 2;
+/// … and while they are the bottleneck: at a round trip of 40 ms, eight connections carry what two cores can send.
+pub const SENDERS_MAX_DEFAULT: usize = 8;
 /// Threads that inflate and split, and threads that fetch: a typo must not start a million.
 pub const THREADS_MAX: usize = 4096;
 /// Each fetcher waits for S3 most of the time, so there are several per core.
@@ -995,7 +1005,8 @@ mod tests {
             spare in 0..8u64 << 30,
         ) {
             let callers = queues * (receivers + 1);
-            let crew = Crew { queues, others: 12 + 3 * queues, callers, fetchers, workers, senders };
+            let spares = senders;
+            let crew = Crew { queues, others: 12 + 3 * queues, callers, fetchers, workers, senders, spares };
             let limit = crew.memory_limit_min() + spare;
             let shares = MemoryShares::of(limit, &crew);
             let held = crew.bytes()

@@ -175,6 +175,9 @@ fn describe_output(output: &Output) -> String {
         Destination::Console => return format!("output {}: the console", output.name),
     };
     let mut line = format!("output {}: {destination}, {}", output.name, count(output.senders, "sender"));
+    if output.spares > 0 {
+        line.push_str(&format!(", {} while they are the bottleneck", output.senders + output.spares));
+    }
     if let Some(level) = output.gzip_level {
         line.push_str(&format!(", gzip level {level} (and a plain connection for events of several lines)"));
     }

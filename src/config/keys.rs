@@ -221,6 +221,12 @@ pub const SECTIONS: &[Section] = &[
                 "connections, each with a thread",
             ),
             (
+                "max_senders",
+                range!(numbers::MAX_SENDERS.range),
+                const_format::concatcp!(default!(numbers::MAX_SENDERS), ", or `senders` if that is written"),
+                "how many there may be while [they are the bottleneck](tuning.md#more-connections-while-they-are-the-bottleneck)",
+            ),
+            (
                 "compression",
                 "`gzip`, `none`",
                 "`none`",

@@ -60,6 +60,7 @@ impl Config {
             fetchers: self.globals.fetchers.min(each_max),
             workers: self.globals.workers.min(each_max),
             senders: self.outputs.iter().map(senders).sum(),
+            spares: self.outputs.iter().map(Output::connections_of_spares).sum(),
         }
     }
 
@@ -69,9 +70,30 @@ impl Config {
         (share(self.inputs.len()), share(self.outputs.len()))
     }
 
-    /// Lowers the numbers of threads, the largest first, until they fit `memory_limit` with room to work in. A default
-    /// limit is raised before that, as far as the machine's memory allows.
+    /// Lowers the numbers of threads, the largest first, until they fit `memory_limit` with room to work in, and then those
+    /// of senders that stand by.
     pub(super) fn fit_memory(&mut self, is_limit_written: bool, memory: u64, report: &Report) {
+        let spares: Vec<usize> =
+            self.outputs.iter_mut().map(|output| std::mem::take(&mut output.spares)).collect();
+        self.fit_threads(is_limit_written, memory, report);
+        for (at, wanted) in spares.into_iter().enumerate() {
+            self.fit_spares(at, wanted);
+        }
+    }
+
+    /// Lets as many of an output's senders stand by as leave an eighth of `memory_limit` above the least.
+    fn fit_spares(&mut self, at: usize, wanted: usize) {
+        let most = self.globals.memory_limit / 8 * 7;
+        for spares in (0..=wanted).rev() {
+            self.outputs[at].spares = spares;
+            if self.crew().memory_limit_min() <= most {
+                break;
+            }
+        }
+    }
+
+    /// A default limit is raised first, as far as the machine's memory allows.
+    fn fit_threads(&mut self, is_limit_written: bool, memory: u64, report: &Report) {
         let needed = self.crew().memory_limit_min();
         if !is_limit_written {
             self.globals.memory_limit = self.globals.memory_limit.max(needed.min(memory));
@@ -205,6 +227,19 @@ mod tests {
         let loaded = load("1GiB", 256, 1).unwrap();
         assert_eq!((loaded.config.globals.fetchers, loaded.config.outputs[0].senders), (500, 256));
         assert!(loaded.warnings.iter().all(|problem| !problem.message.contains("memory_limit")));
+    }
+
+    #[test]
+    fn senders_stand_by_as_far_as_memory_allows() {
+        let spares = |limit| {
+            let mut config = load(limit, 2, 1).unwrap().config;
+            (config.globals.fetchers, config.outputs[0].spares) = (8, 200);
+            config.fit_memory(true, u64::MAX, &Report::default());
+            (config.outputs[0].senders, config.outputs[0].spares, config.crew().memory_limit_min())
+        };
+        let (senders, some, needed) = spares("128MiB");
+        assert!(senders == 2 && (1..200).contains(&some) && needed <= 112 << 20, "{some} {needed}");
+        assert_eq!(spares("1GiB").1, 200);
     }
 
     #[test]

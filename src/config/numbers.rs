@@ -31,7 +31,10 @@ pub const SHUTDOWN_TIMEOUT: Number = Number {
 /// In seconds.
 pub const INTERNAL_EVENTS_PERIOD: Number =
     Number { range: 5..=86_400, default: limits::INTERNAL_EVENTS_PERIOD.as_secs() as i64 };
-pub const SENDERS: Number = Number { range: 1..=limits::SENDERS_MAX as i64, default: 2 };
+pub const SENDERS: Number =
+    Number { range: 1..=limits::SENDERS_MAX as i64, default: limits::SENDERS_DEFAULT as i64 };
+/// Without the key for the senders.
+pub const MAX_SENDERS: Number = Number { default: limits::SENDERS_MAX_DEFAULT as i64, ..SENDERS };
 pub const COMPRESSION_LEVEL: Number = Number { range: 1..=12, default: limits::GZIP_LEVEL_DEFAULT as i64 };
 /// In seconds.
 pub const VISIBILITY_TIMEOUT: Number = Number {

@@ -54,7 +54,7 @@ fn read_output(name: &str, node: &Node<'_>, keys: Mapping<'_>, context: &Context
     };
     keys.finish();
     let (kind, config) = (kind?, config?);
-    let senders = config.number("senders", &numbers::SENDERS);
+    let (senders, spares) = senders(&config);
     let destination = match kind.to_ascii_lowercase().as_str() {
         "devo_platform" | "devo" => platform(&config, context),
         "syslog" | "relay" => relay(&config, context),
@@ -78,11 +78,30 @@ fn read_output(name: &str, node: &Node<'_>, keys: Mapping<'_>, context: &Context
     Some(Output {
         name: name.to_owned(),
         destination: destination?,
-        senders: usize::try_from(senders).ok()?,
+        senders,
+        spares,
         gzip_level,
         confirmation,
         rates,
     })
+}
+
+/// Reads the numbers of senders, and of those that stand by. A written number of senders is a fixed one.
+fn senders(config: &Mapping<'_>) -> (usize, usize) {
+    let (is_written, mut senders) =
+        (config.is_written("senders"), config.number("senders", &numbers::SENDERS));
+    let most = config.integer_if_set("max_senders", numbers::MAX_SENDERS.range);
+    let most = most.unwrap_or(if is_written { senders } else { numbers::MAX_SENDERS.default });
+    if !is_written {
+        senders = senders.min(most);
+    }
+    if most < senders {
+        let message = format!("{most} is less than \"senders\", which is {senders}");
+        let advice = "write a larger number, or omit it to keep the number of senders fixed";
+        config.report.error(Kind::OutOfRange, config.path_of("max_senders"), message, advice);
+    }
+    let number = |count: i64| usize::try_from(count).unwrap_or_default();
+    (number(senders), number(most - senders))
 }
 
 /// Reads Devo's own settings: TLS, with the domain identified by the client certificate.

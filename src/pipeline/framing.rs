@@ -34,6 +34,16 @@ pub struct Framing<'w> {
     lacks_account: bool,
     types: EventTypes,
     marked: Vec<u8>,
+    counts: Counts,
+}
+
+/// Records of a payload that ended in special ways. All workers share the service's counters, so a change per record would
+/// move their cache line from core to core.
+#[derive(Debug, Default, Clone, Copy)]
+struct Counts {
+    filtered: u64,
+    unrouted: u64,
+    cut: u64,
 }
 
 /// The end of a payload.
@@ -63,6 +73,7 @@ impl<'w> Framing<'w> {
             lacks_account: false,
             types: EventTypes::if_shown(),
             marked: Vec::new(),
+            counts: Counts::default(),
         }
     }
 
@@ -72,6 +83,10 @@ impl<'w> Framing<'w> {
         if let Some(rest) = self.frames.take().filter(|_| !self.lacks_account) {
             self.send(rest);
         }
+        let (Counts { filtered, unrouted, cut }, counts) = (self.counts, &self.sending.service.decode);
+        counts.filtered.add(filtered);
+        counts.unrouted.add(unrouted);
+        counts.cut.add(cut);
         Framed { lacks_account: self.lacks_account, types: self.types }
     }
 
@@ -108,9 +123,8 @@ impl Sink for Framing<'_> {
         if !self.progress.admit_next() {
             return self.leave_out();
         }
-        let counts = &self.sending.service.decode;
         let Verdict::Send { tag, filled } = self.route.verdict(record) else {
-            counts.filtered.increment();
+            self.counts.filtered += 1;
             return self.leave_out();
         };
         if filled.lacks_account {
@@ -118,12 +132,8 @@ impl Sink for Framing<'_> {
             return;
         }
         self.types.see(tag);
-        if filled.missing {
-            counts.unrouted.increment();
-        }
-        if filled.cut {
-            counts.cut.increment();
-        }
+        self.counts.unrouted += u64::from(filled.missing);
+        self.counts.cut += u64::from(filled.cut);
         let record = match self.pulled {
             Some(id) if frame::mark(record.bytes, id, &mut self.marked) => {
                 Record { bytes: &self.marked, ..record }
@@ -138,7 +148,7 @@ impl Sink for Framing<'_> {
         }
         let filling = self.frames.get_or_insert_with(|| {
             self.first_record = self.progress.decoded();
-            self.sending.decoding.pause(|| self.memory.frames(tag, record.bytes.len()))
+            self.memory.frames(tag, record.bytes.len(), self.sending.decoding)
         });
         filling.push(tag, record);
         self.send_if_full();
@@ -152,9 +162,9 @@ impl Sink for Framing<'_> {
             let Some(frames) = self.frames.as_mut().filter(|_| alike) else { continue };
             let taken = u64::from(frames.push_lines(&mut lines));
             self.progress.admit(taken);
-            let (counts, filled) = (&self.sending.service.decode, self.route.fixed().unwrap_or_default());
-            counts.unrouted.add(if filled.missing { taken } else { 0 });
-            counts.cut.add(if filled.cut { taken } else { 0 });
+            let filled = self.route.fixed().unwrap_or_default();
+            self.counts.unrouted += if filled.missing { taken } else { 0 };
+            self.counts.cut += if filled.cut { taken } else { 0 };
             self.send_if_full();
         }
     }
@@ -174,13 +184,15 @@ pub struct Memory<'w> {
 }
 
 impl Memory<'_> {
-    /// Empty frames, with the usual room, or for one record if that takes more. Waits for the memory.
-    fn frames(&self, tag: &str, record_bytes: usize) -> Frames {
+    /// Empty frames, with the usual room, or for one record if that takes more. Waits for the memory if it is not free,
+    /// which is not decoding.
+    fn frames(&self, tag: &str, record_bytes: usize, decoding: &Decoding<'_>) -> Frames {
         let mut frames = Frames::new(self.host, clock::timestamp(), Buffer::default());
         let room = self.usual_room.max(frames.room_for(tag, record_bytes));
         // A batch ends with the record that makes it long enough.
         let room = if room >= BATCH_BYTES { room + BATCH_BYTES / 16 } else { room };
-        if let Some(permit) = self.waits.time(|| self.budget.acquire(room, self.abort)) {
+        let wait = || decoding.pause(|| self.waits.time(|| self.budget.acquire(room, self.abort)));
+        if let Some(permit) = self.budget.try_acquire(room).or_else(wait) {
             let mut buffer = self.buffers.charged(permit);
             buffer.make_room(room);
             frames.write_into(buffer);

@@ -13,6 +13,8 @@ pub struct Output {
     pub destination: Destination,
     /// Sender threads, each with its own connection.
     pub senders: usize,
+    /// `max_senders`: threads that send only while those are the bottleneck; not for the console.
+    pub spares: usize,
     /// `compression: gzip`, `compression_level`: libdeflate's, 1 to 12. None: uncompressed.
     pub gzip_level: Option<u8>,
     /// `confirmation`; not for the console.
@@ -24,16 +26,24 @@ pub struct Output {
 impl Output {
     /// Maximum number of simultaneous connections, each of which counts as a thread.
     pub fn connections(&self) -> usize {
-        self.connections_of(self.senders)
+        self.connections_of(self.senders) + self.connections_of_spares()
     }
 
-    /// The same with this many senders. Uncompressible batches have their own sender, and with `confirmation: close`
-    /// each sender may have earlier connections that are closing.
+    /// The same with this many senders, and none that stand by. Uncompressible batches have their own sender.
     pub fn connections_of(&self, senders: usize) -> usize {
-        let senders = senders + usize::from(self.gzip_level.is_some());
+        (senders + usize::from(self.gzip_level.is_some())) * self.connections_of_one()
+    }
+
+    /// Maximum number of simultaneous connections of the senders that stand by.
+    pub fn connections_of_spares(&self) -> usize {
+        self.spares * self.connections_of_one()
+    }
+
+    /// With `confirmation: close` each sender may have earlier connections that are closing.
+    fn connections_of_one(&self) -> usize {
         match self.confirmation {
-            Confirmation::Acknowledgement => senders,
-            Confirmation::Close => senders * (1 + SEND_ENDINGS_MAX),
+            Confirmation::Acknowledgement => 1,
+            Confirmation::Close => 1 + SEND_ENDINGS_MAX,
         }
     }
 }

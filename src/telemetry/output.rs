@@ -76,8 +76,23 @@ impl Output {
     /// Registers a sender that is being started; `name` is its thread's.
     pub fn add_sender(&self, name: &str) -> Arc<Sender> {
         let sender = Arc::new(Sender::new(name));
-        self.senders().push(Arc::clone(&sender));
+        self.join(&sender);
         sender
+    }
+
+    /// Counts a sender from now on, which stood by.
+    pub fn join(&self, sender: &Arc<Sender>) {
+        self.senders().push(Arc::clone(sender));
+    }
+
+    /// Counts a sender no longer, because it stands by.
+    pub fn leave(&self, sender: &Arc<Sender>) {
+        self.senders().retain(|one| !Arc::ptr_eq(one, sender));
+    }
+
+    /// Senders at present, without those that stand by.
+    pub fn sending(&self) -> usize {
+        self.senders().len()
     }
 
     /// Expiry of the client certificate; None if it has none.

@@ -49,6 +49,8 @@ pub struct Measured {
     pub stages: BTreeMap<String, Stage>,
     /// CPU time within `wall`.
     pub waits: Waits,
+    /// Threads that sent at the end.
+    pub senders: usize,
     pub peak_rss_bytes: u64,
     /// Resident bytes over the course of the run.
     pub rss: Vec<Resident>,
@@ -123,13 +125,14 @@ pub fn run(options: &Options, outside: &mut Outside, directory: &Path) -> anyhow
     });
     let (control, own_cpu) = control?;
     let cpu = cpu().saturating_sub(watched + own_cpu);
-    let Control { announced, wall, waits, cores_busy, threads, rss, failure, .. } = control;
+    let Control { announced, wall, waits, senders, cores_busy, threads, rss, failure, .. } = control;
     Ok(Measured {
         config,
         wall,
         cpu,
         stages: stages(&threads, waits.work_writes.total()),
         waits,
+        senders,
         peak_rss_bytes: usage::peak_rss_bytes(),
         rss,
         testbed_cpu: outside.cpu().saturating_sub(testbed_before),
@@ -170,6 +173,7 @@ struct Control<'a> {
     started: Instant,
     wall: Duration,
     waits: Waits,
+    senders: usize,
     machine: Machine,
     cores_busy: f64,
     threads: Threads,
@@ -211,6 +215,7 @@ impl<'a> Control<'a> {
             started: Instant::now(),
             wall: Duration::ZERO,
             waits: Waits::default(),
+            senders: 0,
             machine: Machine::now(),
             cores_busy: 0.0,
             threads: Threads::default(),
@@ -271,6 +276,7 @@ impl<'a> Control<'a> {
     fn stop_the_clock(&mut self) {
         self.wall = self.started.elapsed();
         self.waits = self.telemetry.waits.successor();
+        self.senders = self.telemetry.outputs.iter().map(|output| output.sending()).sum();
         self.cores_busy = Machine::now().busy_since(self.machine);
     }
 

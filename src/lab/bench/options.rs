@@ -38,7 +38,7 @@ pub struct Options {
     /// Threads that GET objects
     #[arg(long, value_parser = threads(THREADS_MAX))]
     pub fetchers: Option<usize>,
-    /// Connections to the sink, with a thread each
+    /// Connections to the sink, with a thread each; by default as many as it takes, from two to eight
     #[arg(long, value_parser = threads(SENDERS_MAX), conflicts_with = "sweep")]
     pub senders: Option<usize>,
     /// Bound on the collector's memory: 512MiB, 4GiB

@@ -35,7 +35,7 @@ impl<'a> Report<'a> {
             wall: run.wall,
             workers: globals.workers,
             fetchers: globals.fetchers,
-            senders: senders(run),
+            senders: run.senders,
             cores,
             cores_busy: run.cores_busy,
         };
@@ -84,7 +84,7 @@ impl<'a> Report<'a> {
             "cores_busy": run.cores_busy,
             "workers": globals.workers,
             "fetchers": globals.fetchers,
-            "senders": senders(run),
+            "senders": run.senders,
             "stages": STAGES.iter().filter_map(|name| self.stage_json(name)).collect::<Vec<_>>(),
             "bottleneck": self.verdict.bottleneck,
             "because": self.verdict.because,
@@ -122,10 +122,7 @@ impl<'a> Report<'a> {
         writeln!(
             out,
             "{} workers, {} fetchers, {} senders on {} cores, which the test bed shares\n",
-            globals.workers,
-            globals.fetchers,
-            senders(run),
-            self.cores
+            globals.workers, globals.fetchers, run.senders, self.cores
         )?;
         self.write_way(out)?;
         writeln!(out, "time          {:.2} s", run.wall.as_secs_f64())?;
@@ -267,10 +264,6 @@ impl<'a> Report<'a> {
     fn tb_per_day_alone(&self) -> f64 {
         self.cores as f64 * SECONDS_PER_DAY / self.cpu_seconds_per_gb().max(f64::MIN_POSITIVE) / 1e3
     }
-}
-
-fn senders(run: &Measured) -> usize {
-    run.config.outputs.iter().map(|output| output.senders).sum()
 }
 
 /// The waits of a stage, with what they wait for.

@@ -80,13 +80,13 @@ impl Run<'_> {
             );
             let full = |what, share| format!("{because}; {} of it the {what} is full", percent(share));
             return if shares.sender_confirmation >= HELD_UP {
-                let advice = "raise `senders`, or `memory_limit` if it bounds their windows";
+                let advice = "raise `max_senders`, or `memory_limit` if it bounds their windows";
                 verdict("confirmation", full("window", shares.sender_confirmation), advice)
             } else if shares.sender_socket >= HELD_UP {
-                let advice = "the network or the peer takes no more: raise `senders`; if that does not help, it is the limit";
+                let advice = "the network or the peer takes no more: raise `max_senders`; if that does not help, it is the limit";
                 verdict("network", full("socket", shares.sender_socket), advice)
             } else {
-                verdict("senders", because, "raise `senders`")
+                verdict("senders", because, "raise `max_senders`")
             };
         }
         let busy = shares.worker_busy - shares.worker_senders;

@@ -613,7 +613,7 @@ fn configuration(machine: u64, setup: &Setup, directory: &Path) -> anyhow::Resul
     let file = |name: &str| directory.with_file_name(name).display().to_string();
     for (number, outlet) in setup.outputs.iter().enumerate() {
         let mut output = json!({
-            "address": address(number), "port": 514, "type": "TCP", "senders": outlet.senders,
+            "address": address(number), "port": 514, "type": "TCP", "senders": outlet.senders, "max_senders": outlet.senders + outlet.spares,
             "confirmation": outlet.confirmation,
         });
         if outlet.tls.is_some() {

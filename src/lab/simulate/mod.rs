@@ -97,6 +97,8 @@ pub struct Report {
     /// Messages in the dead-letter queue.
     pub dead: usize,
     pub calls: u64,
+    /// The most connections of a peer that were open at a time.
+    pub connections_max: usize,
     /// Faults of each kind: how often they began, or what they struck.
     pub struck: BTreeMap<Kind, u64>,
     pub story: Vec<String>,
@@ -134,7 +136,10 @@ impl fmt::Display for Report {
 /// # Errors
 /// If there is no room for the ledger, or its configuration is refused.
 pub fn run(seed: u64, options: &Options) -> anyhow::Result<Report> {
-    let setup = Setup::of(seed, options);
+    run_setup(seed, &Setup::of(seed, options), options)
+}
+
+fn run_setup(seed: u64, setup: &Setup, options: &Options) -> anyhow::Result<Report> {
     let scheduler = Scheduler::new(seed, setup.pause_every, options.traces);
     let mut state = State::new(seed ^ 0x0770_1d00, &scheduler);
     state.queue.is_fifo = setup.is_fifo;
@@ -156,13 +161,13 @@ pub fn run(seed: u64, options: &Options) -> anyhow::Result<Report> {
         false => tempfile::tempdir(),
     };
     let directory = directory.context("a directory for the ledger")?;
-    give_certificates(&world, &setup, directory.path())?;
+    give_certificates(&world, setup, directory.path())?;
     let own = scheduler.process(0, &Arc::default());
     let drive = Drive {
         world: world.clone(),
         random: fastrand::Rng::with_seed(seed ^ 0xd21e),
-        machines: hosts(&world, &setup, directory.path())?,
-        second: Machine::new(SECOND, &world, &setup, directory.path())?,
+        machines: hosts(&world, setup, directory.path())?,
+        second: Machine::new(SECOND, &world, setup, directory.path())?,
         setup: setup.clone(),
         large_at: None,
     };
@@ -189,6 +194,7 @@ pub fn run(seed: u64, options: &Options) -> anyhow::Result<Report> {
         deleted: state.deleted,
         dead: state.queue.dead.len(),
         calls: state.calls,
+        connections_max: state.peers.iter().map(|peer| peer.open_max).max().unwrap_or(0),
         struck: state.struck.clone(),
         story: scheduler.story(),
     })

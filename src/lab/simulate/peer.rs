@@ -27,6 +27,8 @@ pub struct Peer {
     pub believes_kernel: bool,
     pub links: BTreeMap<u64, Link>,
     pub opened: u64,
+    /// The most of them that were open at a time.
+    pub open_max: usize,
     /// Its program reads this many bytes a second on each connection. 0: it hangs.
     pub rate: u64,
     /// Bytes that its kernel holds for the program, per connection.
@@ -104,6 +106,7 @@ impl Peer {
             believes_kernel: outlet.confirmation == "acknowledgement",
             links: BTreeMap::new(),
             opened: 0,
+            open_max: 0,
             rate: outlet.rate,
             kernel_bytes: outlet.kernel_bytes,
             is_down: false,
@@ -312,6 +315,8 @@ impl Peer {
     pub fn connect(&mut self, link: Link) -> u64 {
         self.opened += 1;
         self.links.insert(self.opened, link);
+        self.open_max =
+            self.open_max.max(self.links.values().filter(|link| !link.is_ended && !link.is_over()).count());
         self.opened
     }
 

@@ -58,6 +58,8 @@ pub struct Setup {
 #[derive(Debug, Clone)]
 pub struct Outlet {
     pub senders: usize,
+    /// Senders beyond these, while they are the bottleneck.
+    pub spares: usize,
     pub confirmation: &'static str,
     /// Bytes that the peer's program reads in a second, per connection.
     pub rate: u64,
@@ -71,6 +73,7 @@ impl Outlet {
     fn new(random: &mut fastrand::Rng) -> Outlet {
         Outlet {
             senders: random.usize(1..=3),
+            spares: 0,
             confirmation: CONFIRMATIONS[random.usize(..2)],
             rate: RATES[random.usize(..4)],
             kernel_bytes: KERNELS_BYTES[random.usize(..3)],
@@ -120,7 +123,7 @@ impl Setup {
         let plan = faults::plan(&mut random, &kinds, options.faults_max, span);
         let (rate, pause_every) = (RATES[random.usize(..4)], [0, 3, 10, 50][random.usize(..4)]);
         let kernel_bytes = KERNELS_BYTES[random.usize(..3)];
-        let mut outputs = vec![Outlet { senders, confirmation, rate, kernel_bytes, tls: None }];
+        let mut outputs = vec![Outlet { senders, spares: 0, confirmation, rate, kernel_bytes, tls: None }];
         if random.u32(..3) == 0 {
             outputs.push(Outlet::new(&mut random));
         }
@@ -131,6 +134,7 @@ impl Setup {
             *count = random.usize(1..500);
         }
         let region = REGIONS[usize::from(random.u32(..4) == 0)];
+        outputs.iter_mut().for_each(|outlet| outlet.spares = random.usize(0..=3));
         Setup {
             region,
             workers,

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use super::setup::Outlet;
 use super::*;
 use crate::base::runtime::channel;
 use crate::base::runtime::sync::{Condvar, Mutex};
@@ -33,6 +34,41 @@ fn the_invariants_hold_with_and_without_faults() {
             assert!(report.records > 0);
         }
     }
+}
+
+/// Drains a queue into a peer that reads slowly on each connection.
+fn slow_peer(spares: usize, is_fifo: bool, confirmation: &'static str) -> Report {
+    let options = options(Vec::new());
+    let outlet =
+        Outlet { senders: 1, spares, confirmation, rate: 100_000, kernel_bytes: 256 * 1024, tls: None };
+    let (events, outputs) = ([0; 5], vec![outlet]);
+    let drained = Setup {
+        drains: true,
+        workers: 3,
+        fetchers: 4,
+        objects: 20,
+        memory_mib: 256,
+        hosts: 0,
+        ..Setup::of(1, &options)
+    };
+    run_setup(1, &Setup { is_fifo, events, outputs, ..drained }, &options).unwrap()
+}
+
+#[test]
+fn senders_join_while_they_are_the_bottleneck() {
+    let [alone, helped] = [0, 3].map(|spares| slow_peer(spares, false, "acknowledgement"));
+    assert_eq!([&alone.violation, &helped.violation], [&None, &None]);
+    assert_eq!([alone.connections_max, helped.connections_max], [1, 4]);
+    assert!(helped.time < alone.time / 2, "{helped} {alone}");
+    let closing = slow_peer(3, false, "close");
+    assert_eq!(closing.violation, None);
+    assert!(closing.connections_max >= 4, "{}", closing.connections_max);
+}
+
+#[test]
+fn events_in_order_need_no_further_connections() {
+    let report = slow_peer(3, true, "acknowledgement");
+    assert_eq!((report.violation, report.connections_max), (None, 1));
 }
 
 /// Runs `body` as the world's thread of a simulation, and returns what went wrong, and the simulated time.

@@ -1,11 +1,13 @@
 //! Batch -> Devo, an in-house relay, or the console.
 //!
-//! Every output has a fixed pool of sender threads; each has one [`connection`] and the [`window`] of its unconfirmed
-//! batches, both in a `session`, where workers write directly while it is free. With [`Confirmation::Close`] a full
+//! Every output has a pool of sender threads; each has one [`connection`] and the [`window`] of its unconfirmed batches,
+//! both in a `session`, where workers write directly while it is free. Some of them stand by until the `backlog` shows that
+//! the others cannot keep up. With [`Confirmation::Close`] a full
 //! connection is left to its peer as an [`ending`], while its sender continues with the next one. A broken connection's
 //! batches are returned to the pool and sent again. `caution` has the senders' knowledge of a peer that ends
 //! connections; a batch that was on several of them is tested in `question`, by means of `trial`.
 
+mod backlog;
 mod caution;
 pub mod connection;
 mod console;
@@ -19,6 +21,7 @@ mod question;
 mod sender;
 mod session;
 mod shared;
+mod standby;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

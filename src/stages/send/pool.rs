@@ -10,6 +10,7 @@ use super::greet;
 use super::sender::SenderThread;
 use super::session::Desk;
 use super::shared::SharedOutput;
+use super::standby::Standby;
 use super::throttle::Throttle;
 use super::tls::{Certificates, TlsFileError};
 use super::wire::Network;
@@ -123,14 +124,24 @@ impl Way {
 #[derive(Debug)]
 struct Senders {
     telemetry: Arc<telemetry::Output>,
-    /// One per sender; none for the console.
+    /// One per sender, those that stand by last; none for the console.
     desks: Vec<Arc<Desk>>,
     /// The index of the desk to try first.
     turn: AtomicUsize,
+    /// None for the console.
+    standby: Option<Box<Calls>>,
     /// For any free sender.
     any: Sender<Batch>,
     /// For one sender each: batches that must stay in order.
     lanes: Vec<Sender<Batch>>,
+}
+
+/// The way to call a sender that stands by.
+#[derive(Debug)]
+struct Calls {
+    shared: SharedOutput,
+    /// Taken by one that stands by at that moment.
+    calls: Sender<()>,
 }
 
 impl Senders {
@@ -142,17 +153,28 @@ impl Senders {
             }
             _ => {
                 if let Err(batch) = self.write(batch) {
+                    self.call();
                     self.queue(batch, &self.any);
                 }
             }
         }
     }
 
-    /// Writes to a connection that is free now, or returns the batch.
+    /// Calls a sender that stands by if the others cannot keep up.
+    fn call(&self) {
+        if let Some(standby) = self.standby.as_ref().filter(|standby| standby.shared.needs_sender()) {
+            // There may be none.
+            let _ = standby.calls.try_send(());
+        }
+    }
+
+    /// Writes to a connection that is free now, or returns the batch. Those of senders that stand by come last, so that
+    /// they become idle when the others suffice.
     fn write(&self, mut batch: Batch) -> Result<(), Batch> {
-        let first = self.turn.fetch_add(1, Ordering::Relaxed);
-        for number in 0..self.desks.len() {
-            match self.desks[first.wrapping_add(number) % self.desks.len()].write(batch) {
+        let (first, usual) = (self.turn.fetch_add(1, Ordering::Relaxed), self.lanes.len());
+        let in_turn = (0..usual).map(|number| first.wrapping_add(number) % usual);
+        for number in in_turn.chain(usual..self.desks.len()) {
+            match self.desks[number].write(batch) {
                 Ok(()) => return Ok(()),
                 Err(refused) => batch = refused,
             }
@@ -252,17 +274,18 @@ impl Pool {
             records_max: SEND_RECORDS_MAX,
             gzip: None,
             caution: Arc::default(),
+            backlog: Arc::default(),
             telemetry: Arc::clone(telemetry),
             abort: settings.abort.clone(),
         };
         let name = format!("send-{}", output.name);
         let gzip = output.gzip_level.map(|level| Arc::new(Gzip::new(level)));
         let compressed = SharedOutput { gzip: gzip.clone(), ..shared.clone() };
-        let senders = self.start_senders(&name, output.senders, &compressed)?;
+        let senders = self.start_senders(&name, output.senders, output.spares, &compressed)?;
         let Some(gzip) = gzip else { return Ok(Way::Plain(senders)) };
         // The suspicions of one kind of sender are of no use to the other.
-        let shared = SharedOutput { caution: Arc::default(), ..shared };
-        let plain = self.start_senders(&format!("{name}-plain"), 1, &shared)?;
+        let shared = SharedOutput { caution: Arc::default(), backlog: Arc::default(), ..shared };
+        let plain = self.start_senders(&format!("{name}-plain"), 1, 0, &shared)?;
         Ok(Way::Gzip { gzip, compressed: senders, plain })
     }
 
@@ -281,41 +304,55 @@ impl Pool {
         };
         self.spawn(format!("send-{}", output.name), move || console.run())?;
         let (desks, lanes, turn) = (Vec::new(), Vec::new(), AtomicUsize::default());
-        Ok(Way::Plain(Senders { telemetry: Arc::clone(telemetry), desks, turn, any, lanes }))
+        let telemetry = Arc::clone(telemetry);
+        Ok(Way::Plain(Senders { telemetry, desks, turn, standby: None, any, lanes }))
     }
 
+    /// Starts `count` senders, and `spares` that stand by.
     fn start_senders(
         &mut self,
         name: &str,
         count: usize,
+        spares: usize,
         shared: &SharedOutput,
     ) -> Result<Senders, PoolError> {
         let (any, batches) = channel::bounded(BATCHES_WAITING_PER_SENDER * count);
+        // A call that nobody waits for is forgotten.
+        let (calls, called) = channel::bounded(0);
         let returned = channel::unbounded();
         let (mut desks, mut lanes) = (Vec::new(), Vec::new());
-        for number in 0..count {
+        for number in 0..count + spares {
             let (wake, woken) = channel::bounded(1);
             let desk = Arc::new(Desk::new(shared.clone(), wake));
             desks.push(Arc::clone(&desk));
-            let (lane, in_order) = channel::bounded(BATCHES_WAITING_PER_SENDER);
-            lanes.push(lane);
             let name = format!("{name}-{number}");
+            let telemetry = Arc::new(telemetry::Sender::new(&name));
+            let (lane, standby) = if number < count {
+                shared.telemetry.join(&telemetry);
+                let (lane, in_order) = channel::bounded(BATCHES_WAITING_PER_SENDER);
+                lanes.push(lane);
+                (in_order, None)
+            } else {
+                (channel::never(), Some(Standby::new(called.clone())))
+            };
             let sender = SenderThread {
-                telemetry: shared.telemetry.add_sender(&name),
+                telemetry,
                 shared: shared.clone(),
                 desk,
                 woken,
                 batches: batches.clone(),
-                lane: in_order,
+                lane,
                 kept: VecDeque::new(),
                 endings: VecDeque::new(),
                 wary: false,
                 returned: returned.clone(),
+                standby,
             };
             self.spawn(name, move || sender.run())?;
         }
-        let telemetry = Arc::clone(&shared.telemetry);
-        Ok(Senders { telemetry, desks, turn: AtomicUsize::default(), any, lanes })
+        let (telemetry, turn) = (Arc::clone(&shared.telemetry), AtomicUsize::default());
+        let standby = (spares > 0).then(|| Box::new(Calls { shared: shared.clone(), calls }));
+        Ok(Senders { telemetry, desks, turn, standby, any, lanes })
     }
 
     fn spawn(&mut self, name: String, body: impl FnOnce() + Send + 'static) -> Result<(), PoolError> {

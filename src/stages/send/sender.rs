@@ -10,6 +10,7 @@ use super::ending::Ending;
 use super::error::Error;
 use super::session::{Desk, Next, Session};
 use super::shared::SharedOutput;
+use super::standby::Standby;
 use super::trial;
 use super::window::Window;
 use crate::base::backoff::Backoff;
@@ -45,6 +46,8 @@ pub struct SenderThread {
     pub wary: bool,
     /// Other work from a broken connection, also shared, and done first.
     pub returned: (Sender<Batch>, Receiver<Batch>),
+    /// It sends only while the output's others cannot keep up. None: always.
+    pub standby: Option<Standby>,
 }
 
 /// A sender's next action.
@@ -88,6 +91,7 @@ impl SenderThread {
 
     fn has_failed(&mut self, error: &Error) {
         self.wary = true;
+        self.shared.has_other_limit();
         let telemetry = &self.shared.telemetry;
         telemetry.send.failed_connections.increment();
         telemetry.health.failed(error, error.is_lasting());
@@ -184,6 +188,11 @@ impl SenderThread {
     fn wait_for_work(&mut self, backoff: &mut Backoff) -> Option<Work> {
         while !self.shared.abort.is_stopped() {
             self.attend_endings(backoff);
+            match self.stand_by() {
+                Ok(()) => (),
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
             let suspects = self.due_suspects();
             if !suspects.is_empty() {
                 self.shared.telemetry.send.waiting.add(-(suspects.len() as i64));
@@ -192,9 +201,10 @@ impl SenderThread {
             match self.take(self.slice()) {
                 Ok(batch) => {
                     self.put_back(batch);
+                    self.standby.iter_mut().for_each(|standby| standby.works(clock::now()));
                     return Some(Work::Session);
                 }
-                Err(RecvTimeoutError::Timeout) => (),
+                Err(RecvTimeoutError::Timeout) => self.rest(),
                 Err(RecvTimeoutError::Disconnected) if self.has_suspects() || !self.endings.is_empty() => {
                     self.shared.abort.wait(self.slice());
                 }
@@ -204,6 +214,33 @@ impl SenderThread {
         None
     }
 
+    /// Waits, as one that stands by, for a call. With connections left to their peers it does not stand by.
+    ///
+    /// # Errors
+    /// If none came, or none will come.
+    fn stand_by(&mut self) -> Result<(), RecvTimeoutError> {
+        let Some(standby) = self.standby.as_mut().filter(|standby| !standby.is_called()) else {
+            return Ok(());
+        };
+        standby.wait()?;
+        standby.works(clock::now());
+        self.shared.telemetry.join(&self.telemetry);
+        let name = &self.shared.telemetry.name;
+        log::debug!(
+            "outputs.{name}: batches have been waiting for senders, so one more sends: {} do now",
+            self.shared.telemetry.sending()
+        );
+        Ok(())
+    }
+
+    /// Stands by again after a time without work.
+    fn rest(&mut self) {
+        let now = clock::now();
+        if self.endings.is_empty() && self.standby.as_mut().is_some_and(|standby| standby.rests(now)) {
+            self.shared.telemetry.leave(&self.telemetry);
+        }
+    }
+
     /// A batch, returned ones first.
     fn take(&mut self, timeout: Duration) -> Result<Batch, RecvTimeoutError> {
         if let Some(batch) = self.next_kept() {
@@ -211,7 +248,7 @@ impl SenderThread {
         }
         let waited = clock::now();
         let taken = self.wait_for_batch(timeout);
-        self.shared.telemetry.waits.send_batches.add(clock::since(waited));
+        self.shared.idled(clock::since(waited));
         match taken {
             Ok(batch) if self.must_stay_behind(&batch) => {
                 self.kept.push_back(batch);
@@ -225,6 +262,8 @@ impl SenderThread {
         let until = clock::now() + timeout;
         let nothing = channel::never();
         let lane = if self.kept.len() < BATCHES_HELD_MAX { &self.lane } else { &nothing };
+        // One that was called takes what is there, but leaves what comes to the others.
+        let awaited = if self.standby.is_none() { &self.batches } else { &nothing };
         loop {
             if self.woken.try_recv() != Err(TryRecvError::Empty) {
                 return Err(RecvTimeoutError::Timeout);
@@ -241,7 +280,7 @@ impl SenderThread {
             if closed > 0 {
                 return Err(RecvTimeoutError::Disconnected);
             }
-            if !channel::await_any(&[&self.woken, &self.returned.1, lane, &self.batches], Some(until)) {
+            if !channel::await_any(&[&self.woken, &self.returned.1, lane, awaited], Some(until)) {
                 return Err(RecvTimeoutError::Timeout);
             }
         }
@@ -320,7 +359,10 @@ impl SenderThread {
                     Err(RecvTimeoutError::Disconnected) => drop(self.desk.with(Session::close)),
                 },
                 Next::Confirmation(interval) => drop(waits.send_confirmation.time(|| abort.wait(interval))),
-                Next::Rate => drop(waits.send_rate.time(|| abort.wait(SEND_CONFIRM_INTERVAL))),
+                Next::Rate => {
+                    self.shared.has_other_limit();
+                    waits.send_rate.time(|| abort.wait(SEND_CONFIRM_INTERVAL));
+                }
                 Next::Leave if !self.wary && self.endings.len() < SEND_ENDINGS_MAX => {
                     return Ok(Farewell::Leave);
                 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::backlog::Backlog;
 use super::caution::Caution;
 use super::connection::{Connection, Peer};
 use super::error::Error;
@@ -32,6 +33,8 @@ pub struct SharedOutput {
     pub gzip: Option<Arc<Gzip>>,
     /// The senders' shared knowledge about a peer that ends connections.
     pub caution: Arc<Mutex<Caution>>,
+    /// How long batches have been waiting for them.
+    pub backlog: Arc<Mutex<Backlog>>,
     pub telemetry: Arc<telemetry::Output>,
     /// Ends everything at once; unconfirmed batches then count as not delivered.
     pub abort: Stop,
@@ -72,6 +75,23 @@ impl SharedOutput {
         error.is_end() && (connection.is_complete() || self.caution().has_confirmed())
     }
 
+    /// Notes that a batch has to wait. Returns true if another sender would help: not if connections may carry little
+    /// only, because the peer ends them.
+    pub fn needs_sender(&self) -> bool {
+        self.backlog().grows(clock::now()) && self.caution().allowance().is_none()
+    }
+
+    /// Notes that a sender has been without work for this long.
+    pub fn idled(&self, time: Duration) {
+        self.telemetry.waits.send_batches.add(time);
+        self.backlog().idles(time);
+    }
+
+    /// Notes that batches do not wait because there are too few senders.
+    pub fn has_other_limit(&self) {
+        self.backlog().ends();
+    }
+
     /// A batch has reached the peer.
     pub fn confirm(&self, batch: Batch) {
         self.caution().keep_probe(|| batch.first_frame(self.gzip.as_deref(), PROBE_BYTES_MAX));
@@ -88,6 +108,10 @@ impl SharedOutput {
             self.telemetry.name,
             self.peer
         );
+    }
+
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        lock(&self.backlog)
     }
 
     fn throttle(&self) -> MutexGuard<'_, Throttle> {

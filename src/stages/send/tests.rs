@@ -44,12 +44,14 @@ struct Lab {
 #[derive(Clone, Copy)]
 struct Options {
     senders: usize,
+    spares: usize,
     gzip: bool,
     confirmation: Confirmation,
 }
 
 const CLOSE: Options = Options { confirmation: Confirmation::Close, ..TWO };
-const TWO: Options = Options { senders: 2, gzip: false, confirmation: Confirmation::Acknowledgement };
+const TWO: Options =
+    Options { senders: 2, spares: 0, gzip: false, confirmation: Confirmation::Acknowledgement };
 
 fn pki_tls() -> (Pki, ServerConfig) {
     let pki = Pki::generate().unwrap();
@@ -79,6 +81,7 @@ impl Lab {
             name: "devo_1".into(),
             destination,
             senders: options.senders,
+            spares: options.spares,
             gzip_level: options.gzip.then_some(1),
             confirmation: options.confirmation,
             rates: Rates::default(),

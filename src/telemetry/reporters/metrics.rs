@@ -152,9 +152,11 @@ const SERVICE: &[Metric<ServiceSnapshot>] = &[
 ];
 
 const OUTPUT: &[Metric<OutputSnapshot>] = &[
-    gauge("output_senders", "Threads that send, each with its own connection.", |o| {
-        Some(o.senders.len() as f64)
-    }),
+    gauge(
+        "output_senders",
+        "Threads that send at present, each with its own connection; those that stand by are not among them.",
+        |o| Some(o.senders.len() as f64),
+    ),
     gauge("output_connections_open", "Open connections.", |o| Some(o.in_state(Activity::Connected) as f64)),
     gauge("output_connections_opening", "Connections being opened.", |o| {
         Some(o.in_state(Activity::Connecting) as f64)

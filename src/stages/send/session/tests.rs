@@ -93,6 +93,7 @@ fn shared(address: SocketAddr, tls: Option<Certificates>, window_bytes: usize) -
         records_max: crate::base::limits::SEND_RECORDS_MAX,
         gzip: None,
         caution: Arc::default(),
+        backlog: Arc::default(),
         telemetry: Arc::new(telemetry::Output::new("devo_1", address.to_string())),
         abort: Stop::new(),
     }
