@@ -778,8 +778,11 @@ pub const FLEET_SEEN_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const FLEET_KEY_BYTES_MAX: usize = 2048;
 /// Time between looks at an object that another host collects.
 pub const FLEET_OBJECT_WAIT: Duration = Duration::from_secs(2);
-/// Time between looks while this host's first heartbeat is on its way.
-pub const FLEET_JOIN_WAIT: Duration = Duration::from_millis(250);
+/// Time between attempts to claim an object while the table does not answer, or another host was faster.
+pub const FLEET_RETRY_WAIT: Duration = Duration::from_millis(250);
+/// Objects wait this long for a table that does not answer. A late answer must not make two hosts send an object, and a
+/// table that is away must not hold up a feed.
+pub const FLEET_OBJECT_PATIENCE: Duration = Duration::from_secs(10);
 /// Threads that write how objects have ended: each waits a few milliseconds for each call.
 pub const FLEET_OBJECT_WRITERS: usize = 4;
 /// Writes of one BatchWriteItem: DynamoDB's own limit.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::lease::NOBODY;
-use super::objects::{Objects, Reach};
+use super::objects::{Held, Holder, Objects, Reach};
 use super::record::{Key, Record};
 use crate::ack::{Ending, Outcome};
 use crate::aws::Error;
-use crate::base::limits::{FLEET_JOIN_WAIT, FLEET_OBJECT_WAIT, LEDGER_PROGRESS_BATCHES};
+use crate::base::limits::{FLEET_OBJECT_WAIT, FLEET_RETRY_WAIT, LEDGER_PROGRESS_BATCHES};
 use crate::base::locks::lock;
 use crate::base::runtime::clock;
 use crate::base::runtime::sync::{Mutex, MutexGuard};
@@ -31,15 +31,6 @@ struct State {
     seen: Option<(String, u64, Instant)>,
     /// Another host has taken the claim over.
     lost: bool,
-}
-
-/// A claim that this host has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    pub key: Key,
-    pub epoch: u64,
-    /// Confirmed records that the table knows of.
-    pub saved: u64,
 }
 
 /// The answer to a host that wants to collect an object.
@@ -72,11 +63,11 @@ impl Claim {
         self.give_up();
         let Some(key) = key else { return Taken::Here };
         match self.0.objects.reach() {
-            Reach::Joining => Taken::Wait(FLEET_JOIN_WAIT),
+            Reach::Joining => Taken::Wait(FLEET_RETRY_WAIT),
             Reach::Away => Taken::Here,
             Reach::Usable => self.ask(&key).unwrap_or_else(|error| {
                 self.0.objects.failed(&error);
-                Taken::Here
+                Taken::Wait(FLEET_RETRY_WAIT)
             }),
         }
     }
@@ -90,7 +81,7 @@ impl Claim {
             objects.worked();
             return Ok(Taken::Here);
         }
-        if !objects.reserve(key, self) {
+        if !objects.reserve(key, Arc::new(self.clone())) {
             return Ok(Taken::Wait(FLEET_OBJECT_WAIT));
         }
         let taken = self.claim(key);
@@ -110,7 +101,7 @@ impl Claim {
         }
         let Some(record) = table.object(key)? else {
             self.state().seen = None;
-            return Ok(Taken::Wait(FLEET_JOIN_WAIT));
+            return Ok(Taken::Wait(FLEET_RETRY_WAIT));
         };
         let known = self.learn(key, &record);
         if known.as_ref().is_some_and(|row| row.delivered) {
@@ -124,7 +115,7 @@ impl Claim {
         let next = Record { row: known.unwrap_or_else(|| fresh.row.clone()), ..fresh };
         match table.change_object(key, &next.attributes(table.expiry()), &record.holder, record.epoch)? {
             true => Ok(self.hold(key, epoch, saved)),
-            false => Ok(Taken::Wait(FLEET_JOIN_WAIT)),
+            false => Ok(Taken::Wait(FLEET_RETRY_WAIT)),
         }
     }
 
@@ -167,7 +158,12 @@ impl Claim {
 
     fn record(&self, row: Row, holder: &str, epoch: u64) -> Record {
         let outputs = self.0.objects.destinations().to_owned();
-        Record { row: Row { at: self.0.objects.table().now(), ..row }, outputs, holder: holder.to_owned(), epoch }
+        Record {
+            row: Row { at: self.0.objects.table().now(), ..row },
+            outputs,
+            holder: holder.to_owned(),
+            epoch,
+        }
     }
 
     /// The object's work ends here, with this outcome. It must be called before the entry is settled.
@@ -182,12 +178,6 @@ impl Claim {
             (None, Some(row)) if row.delivered && !lost => self.tell(row),
             (None, _) => (),
         }
-    }
-
-    /// Gives the object up, with what is confirmed of it: this host leaves.
-    pub fn leave(&self) {
-        self.end(Outcome::Retry, None);
-        self.state().lost = true;
     }
 
     /// Gives up a claim of which nothing was collected.
@@ -209,14 +199,17 @@ impl Claim {
         }
     }
 
-    // For the fleet's threads.
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.0.state)
+    }
+}
 
-    pub fn held(&self) -> Option<Held> {
+impl Holder for Claim {
+    fn held(&self) -> Option<Held> {
         self.state().held.clone()
     }
 
-    /// What the table does not know yet of a big object in flight; with `anyhow`, also if there is nothing new.
-    pub fn unsaved(&self, held: &Held, anyhow: bool) -> Option<Record> {
+    fn unsaved(&self, held: &Held, anyhow: bool) -> Option<Record> {
         let batches_min = if anyhow { 0 } else { LEDGER_PROGRESS_BATCHES };
         let new = self.0.entry.confirmed_since(held.saved, batches_min);
         let row = new.or_else(|| self.0.entry.so_far(Outcome::Retry, None).filter(|_| anyhow));
@@ -224,22 +217,25 @@ impl Claim {
         Some(self.record(row, self.0.objects.host(), held.epoch))
     }
 
-    /// The table knows this many confirmed records.
-    pub fn saved(&self, records: u64) {
+    fn saved(&self, records: u64) {
         if let Some(held) = &mut self.state().held {
             held.saved = records;
         }
     }
 
-    /// Another host has taken the claim over: nothing more of the object is sent here.
-    pub fn lose(&self) {
-        let mut state = self.state();
-        (state.held, state.lost) = (None, true);
-        drop(state);
+    fn lose(&self) {
+        {
+            let mut state = self.state();
+            (state.held, state.lost) = (None, true);
+        }
         self.0.entry.revoke();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.0.state)
+    fn leave(&self) {
+        self.end(Outcome::Retry, None);
+        self.state().lost = true;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,7 +90,8 @@ impl Fleet {
         });
         let mut crew = Crew::new();
         let (given, own) = (HashMap::new(), Arc::clone(&shared));
-        let member = Member { shared: Arc::clone(&shared), view: View::default(), beat: 0, beaten: None, given };
+        let member =
+            Member { shared: Arc::clone(&shared), view: View::default(), beat: 0, beaten: None, given };
         shared.objects.start(receivers, &mut crew)?;
         crew.spawn("fleet", move || member.run())?;
         crew.spawn("fleet-marks", move || own.write_until_closed())?;
@@ -100,6 +101,10 @@ impl Fleet {
     /// The lease of a source. None if it is not one of this host's.
     pub fn tenure(&self, source: &str) -> Option<Tenure> {
         self.0.tenures.get(source).cloned()
+    }
+
+    pub fn table(&self) -> &Table {
+        &self.0.table
     }
 
     /// The objects that it shares.
@@ -159,7 +164,7 @@ impl Member {
     }
 
     fn failed(&self, error: &Error) {
-        self.shared.objects.unreachable();
+        self.shared.objects.unreachable(error);
         self.shared.health.failed(
             format!(
                 "{error}. Polled sources stand still when their leases run out, and resume when it can be used again; S3 feeds go on with the local ledger alone"

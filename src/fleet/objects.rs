@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::claim::{Claim, Held};
 use super::hosts::Heartbeats;
 use super::lease::{Host, NOBODY};
 use super::record::{Key, Record};
@@ -23,8 +22,8 @@ use crate::aws::Error;
 use crate::aws::dynamodb::{self, number, text};
 use crate::base::crew::Crew;
 use crate::base::limits::{
-    FLEET_BATCH_WRITES_MAX, FLEET_CLOSE_INTERVAL, FLEET_OBJECT_RETRY, FLEET_OBJECT_WRITERS,
-    FLEET_OBJECTS_WAITING_MAX, FLEET_SAVE_INTERVAL, STOP_CHECK_INTERVAL,
+    FLEET_BATCH_WRITES_MAX, FLEET_CLOSE_INTERVAL, FLEET_OBJECT_PATIENCE, FLEET_OBJECT_RETRY,
+    FLEET_OBJECT_WRITERS, FLEET_OBJECTS_WAITING_MAX, FLEET_SAVE_INTERVAL, STOP_CHECK_INTERVAL,
 };
 use crate::base::locks::lock;
 use crate::base::runtime::atomic::{AtomicUsize, Ordering};
@@ -57,11 +56,40 @@ struct Inner {
 #[derive(Default)]
 struct State {
     reach: Reach,
+    /// Since when every call has failed.
+    failing: Option<Instant>,
     hosts: Heartbeats,
     /// Claims that are held or asked for.
-    held: HashMap<Key, Claim>,
+    held: HashMap<Key, Arc<dyn Holder>>,
     /// This host was silent for so long that others may have taken its claims over.
     doubtful: bool,
+}
+
+/// A claim that this host has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    pub key: Key,
+    pub epoch: u64,
+    /// Confirmed records that the table knows of.
+    pub saved: u64,
+}
+
+/// A claim as the fleet's threads see it.
+pub trait Holder: Send + Sync {
+    /// None: it is only asked for, or lost.
+    fn held(&self) -> Option<Held>;
+
+    /// What the table does not know yet of a big object in flight; with `anyhow`, also if there is nothing new.
+    fn unsaved(&self, held: &Held, anyhow: bool) -> Option<Record>;
+
+    /// The table knows this many confirmed records.
+    fn saved(&self, records: u64);
+
+    /// Another host has taken the claim over: nothing more of the object is sent here.
+    fn lose(&self);
+
+    /// Gives the object up, with what is confirmed of it: this host leaves.
+    fn leave(&self);
 }
 
 /// Whether the table can be used at present.
@@ -71,20 +99,34 @@ pub enum Reach {
     #[default]
     Joining,
     Usable,
+    /// It was not for a while: objects do not wait for it.
     Away,
+}
+
+/// The end of a claim.
+struct Release {
+    key: Key,
+    epoch: u64,
+    /// The attributes to set.
+    attributes: Vec<(&'static str, Value)>,
 }
 
 /// How an object has ended.
 enum Write {
-    /// A claim is over.
-    Release { key: Key, epoch: u64, attributes: Vec<(&'static str, Value)> },
+    Release(Release),
     /// An object without a claim is delivered.
     Put(Key, Value),
 }
 
 impl Objects {
     /// Nothing is started yet.
-    pub fn new(table: &Table, host: &str, destinations: String, claims: bool, telemetry: &Telemetry) -> (Objects, Receivers) {
+    pub fn new(
+        table: &Table,
+        host: &str,
+        destinations: String,
+        claims: bool,
+        telemetry: &Telemetry,
+    ) -> (Objects, Receivers) {
         let health = Arc::new(Health::dispensable(format!("shared table {}: objects", table.name())));
         telemetry.adopt(&health);
         let (writes, receiver) = unbounded();
@@ -124,37 +166,47 @@ impl Objects {
         self.0.claims
     }
 
+    /// With too many writes that wait, nothing more is claimed.
     pub(super) fn reach(&self) -> Reach {
-        self.state().reach
+        let is_full = self.0.waiting.load(Ordering::Relaxed) >= FLEET_OBJECTS_WAITING_MAX;
+        if is_full { Reach::Away } else { self.state().reach }
     }
 
     /// Notes the hosts in the table, which this one's heartbeat has just reached. `doubtful`: it was silent before.
     pub(super) fn observe(&self, hosts: &[Host], asked: Instant, doubtful: bool) {
         let mut state = self.state();
         state.hosts.observe(hosts, asked, clock::now());
-        state.reach = Reach::Usable;
+        (state.reach, state.failing) = (Reach::Usable, None);
         state.doubtful |= doubtful;
     }
 
-    /// No heartbeat can be written.
-    pub(super) fn unreachable(&self) {
-        self.state().reach = Reach::Away;
+    /// A call has failed. Objects wait for the table until it has failed for a while, or will fail again for sure; then they
+    /// do so again when a heartbeat is written.
+    pub(super) fn unreachable(&self, error: &Error) {
+        let mut state = self.state();
+        let since = *state.failing.get_or_insert_with(clock::now);
+        if clock::since(since) >= FLEET_OBJECT_PATIENCE || !error.is_temporary() {
+            state.reach = Reach::Away;
+        }
     }
 
-    /// A call has failed: no more of them until a heartbeat is written.
+    /// The same for a call about objects.
     pub(super) fn failed(&self, error: &Error) {
-        self.unreachable();
+        self.unreachable(error);
         let waiting = self.0.waiting.load(Ordering::Relaxed);
         self.0.health.failed(
             format!(
-                "{error}. Objects are collected with the local ledger alone, so another host that gets the same message \
-                 sends its object too; {waiting} ended objects wait to be written when the table can be used again"
+                "{error}. Objects wait for it at most {} s, and are then collected with the local ledger alone, so another \
+                 host that gets the same message sends its object too; {waiting} ended objects wait to be written when the \
+                 table can be used again",
+                FLEET_OBJECT_PATIENCE.as_secs()
             ),
             !error.is_temporary(),
         );
     }
 
     pub(super) fn worked(&self) {
+        self.state().failing = None;
         self.0.health.works();
     }
 
@@ -164,12 +216,12 @@ impl Objects {
     }
 
     /// Reserves an object within this process. False: another claim of it is held here.
-    pub(super) fn reserve(&self, key: &Key, claim: &Claim) -> bool {
+    pub(super) fn reserve(&self, key: &Key, claim: Arc<dyn Holder>) -> bool {
         let mut state = self.state();
         if state.held.contains_key(key) {
             return false;
         }
-        state.held.insert(key.clone(), claim.clone());
+        state.held.insert(key.clone(), claim);
         true
     }
 
@@ -185,7 +237,7 @@ impl Objects {
             Some(record) => record.attributes(self.0.table.expiry()),
             None => vec![("holder", text(NOBODY)), ("epoch", number(held.epoch))],
         };
-        self.push(Write::Release { key: held.key.clone(), epoch: held.epoch, attributes });
+        self.push(Write::Release(Release { key: held.key.clone(), epoch: held.epoch, attributes }));
     }
 
     /// Writes that an object was delivered without a claim, soon. Beyond a bound, only this host knows.
@@ -223,20 +275,22 @@ impl Objects {
         }
     }
 
-    fn save_one(&self, claim: &Claim, anyhow: bool) -> Result<(), Error> {
+    fn save_one(&self, claim: &Arc<dyn Holder>, anyhow: bool) -> Result<(), Error> {
         let Some(held) = claim.held() else { return Ok(()) };
         let Some(record) = claim.unsaved(&held, anyhow) else { return Ok(()) };
         let attributes = record.attributes(self.0.table.expiry());
         match self.0.table.change_object(&held.key, &attributes, &self.0.host, held.epoch)? {
             true => claim.saved(record.row.records),
             // It may have ended meanwhile.
-            false if claim.held().as_ref().is_some_and(|now| now.epoch == held.epoch) => self.lost(claim, &held),
+            false if claim.held().as_ref().is_some_and(|now| now.epoch == held.epoch) => {
+                self.lost(claim, &held);
+            }
             false => (),
         }
         Ok(())
     }
 
-    fn lost(&self, claim: &Claim, held: &Held) {
+    fn lost(&self, claim: &Arc<dyn Holder>, held: &Held) {
         let place = &held.key.place;
         log::warn!(
             "fleet: another host has taken s3://{}/{} over, because this one was silent for too long; it goes on there after \
@@ -252,7 +306,8 @@ impl Objects {
         while !self.0.closed.is_stopped() {
             let Ok(first) = writes.recv_timeout(STOP_CHECK_INTERVAL) else { continue };
             let more = std::iter::from_fn(|| writes.try_recv().ok());
-            let group: Vec<Write> = std::iter::once(first).chain(more.take(FLEET_BATCH_WRITES_MAX - 1)).collect();
+            let group: Vec<Write> =
+                std::iter::once(first).chain(more.take(FLEET_BATCH_WRITES_MAX - 1)).collect();
             let count = group.len();
             self.write_all(group);
             self.0.waiting.fetch_sub(count, Ordering::AcqRel);
@@ -264,7 +319,7 @@ impl Objects {
         let (mut releases, mut puts) = (Vec::new(), HashMap::new());
         for write in group {
             match write {
-                Write::Release { key, epoch, attributes } => releases.push((key, epoch, attributes)),
+                Write::Release(release) => releases.push(release),
                 // A batch may name an item only once.
                 Write::Put(key, request) => drop(puts.insert(key, request)),
             }
@@ -281,12 +336,8 @@ impl Objects {
         }
     }
 
-    fn try_to_write(
-        &self,
-        releases: &mut Vec<(Key, u64, Vec<(&'static str, Value)>)>,
-        puts: &mut Vec<Value>,
-    ) -> Result<(), Error> {
-        while let Some((key, epoch, attributes)) = releases.last() {
+    fn try_to_write(&self, releases: &mut Vec<Release>, puts: &mut Vec<Value>) -> Result<(), Error> {
+        while let Some(Release { key, epoch, attributes }) = releases.last() {
             // If it is another host's by now, that one writes its end.
             self.0.table.change_object(key, attributes, &self.0.host, *epoch)?;
             releases.pop();
@@ -300,8 +351,8 @@ impl Objects {
     /// Gives up all claims, and writes what is left within `patience`.
     pub(super) fn close(&self, patience: Duration) {
         let deadline = clock::now() + patience;
-        let held: Vec<Claim> = self.state().held.values().cloned().collect();
-        held.iter().for_each(Claim::leave);
+        let held: Vec<_> = self.state().held.values().cloned().collect();
+        held.iter().for_each(|claim| claim.leave());
         while self.0.waiting.load(Ordering::Acquire) > 0 && clock::now() < deadline {
             thread::sleep(FLEET_CLOSE_INTERVAL);
         }

@@ -8,15 +8,15 @@ use serde_json::{Map, Value, json};
 use super::lease::{Host, Lease, NOBODY};
 use super::pending::Pending;
 use super::record::{Key, OBJECTS, Record};
-use crate::aws::dynamodb::{self, Item, number, text};
+use crate::aws::dynamodb::{self, Item, Items, number, text};
 use crate::aws::request::Address;
 use crate::aws::{Client, Error, Http, Request};
 use crate::base::limits::{
-    FLEET_CALL_TIMEOUT, FLEET_FORGET_ATTEMPTS, FLEET_HOST_AGE, FLEET_SEEN_AGE, FLEET_SEEN_PER_ITEM,
-    FLEET_WRITES_MAX, LEDGER_AGE_MAX, POLL_SEEN_MAX,
+    FLEET_BATCH_WRITES_MAX, FLEET_CALL_TIMEOUT, FLEET_FORGET_ATTEMPTS, FLEET_HOST_AGE, FLEET_SEEN_AGE,
+    FLEET_SEEN_PER_ITEM, FLEET_WRITES_MAX, LEDGER_AGE_MAX, POLL_SEEN_MAX,
 };
 use crate::base::stop::Stop;
-use crate::ledger::{Polled, Seen, seconds};
+use crate::ledger::{Place, Polled, Row, Seen, seconds};
 use crate::settings::{Service, SharedTable};
 
 const LEASES: &str = "leases";
@@ -193,12 +193,33 @@ impl Table {
     /// # Errors
     /// If the table cannot be used. The source may be partly forgotten then; the next holder reads that again.
     pub fn forget(&self, source: &str) -> Result<(), Error> {
+        self.between_holders(source, |nobody| {
+            let items = self.query(&pk(source))?;
+            let keys = items.iter().filter_map(|item| item.text("sk")).map(|sk| self.delete(&pk(source), sk));
+            self.write(nobody, keys.collect())
+        })
+    }
+
+    /// Adds checkpoints and delivered events to a source: the host that holds its lease loses it, and goes on with them.
+    ///
+    /// # Errors
+    /// If the table cannot be used. Some of them may be written then.
+    pub fn restore(&self, source: &str, polled: Polled) -> Result<(), Error> {
+        let Polled { checkpoints, seen, .. } = polled;
+        let pending = Pending { checkpoints, seen, forget_before: None };
+        self.between_holders(source, |nobody| self.save(nobody, &pending, 0))
+    }
+
+    /// Takes a source's lease for nobody, and changes the source before a host can take it.
+    fn between_holders(
+        &self,
+        source: &str,
+        change: impl Fn(&Held<'_>) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
         for _ in 0..FLEET_FORGET_ATTEMPTS {
             let seen = self.leases()?.into_iter().find(|lease| lease.source == source);
             let Some(epoch) = self.take(source, NOBODY, seen.as_ref())? else { continue };
-            let items = self.query(&pk(source))?;
-            let keys = items.iter().filter_map(|item| item.text("sk")).map(|sk| self.delete(&pk(source), sk));
-            if self.write(&Held { source, holder: NOBODY, epoch }, keys.collect())? {
+            if change(&Held { source, holder: NOBODY, epoch })? {
                 return Ok(());
             }
         }
@@ -247,7 +268,8 @@ impl Table {
         more: &[(&'static str, Value)],
     ) -> Result<bool, Error> {
         let changes: Vec<_> = attributes.iter().map(|(name, _)| format!("#{name} = :{name}")).collect();
-        let names: Map<_, _> = attributes.iter().map(|(name, _)| (format!("#{name}"), (*name).into())).collect();
+        let names: Map<_, _> =
+            attributes.iter().map(|(name, _)| (format!("#{name}"), (*name).into())).collect();
         let own = attributes.iter().map(|(name, value)| (format!(":{name}"), value.clone()));
         let more = more.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
         let input = json!({
@@ -277,15 +299,63 @@ impl Table {
     ///
     /// # Errors
     /// If the table cannot be read.
-    pub fn objects<E: From<Error>>(&self, mut take: impl FnMut(Record) -> Result<(), E>) -> Result<(), E> {
+    pub fn objects(&self, take: &mut dyn FnMut(Record) -> Result<(), String>) -> Result<(), String> {
         let mut start = None;
         loop {
-            let request = dynamodb::scan(&self.address(), &self.name, OBJECTS, start.as_ref());
-            let page = self.call(request, |body| dynamodb::read_scanned(body, start.as_ref()))?;
-            page.items.iter().filter_map(Record::read).try_for_each(&mut take)?;
+            let page = self.page_of_objects(start.as_ref()).map_err(|error| error.to_string())?;
+            page.items.iter().filter_map(Record::read).try_for_each(&mut *take)?;
             let Some(next) = page.next else { return Ok(()) };
             start = Some(next);
         }
+    }
+
+    fn page_of_objects(&self, start: Option<&Value>) -> Result<Items, Error> {
+        let request = dynamodb::scan(&self.address(), &self.name, OBJECTS, start);
+        self.call(request, |body| dynamodb::read_scanned(body, start))
+    }
+
+    /// Forgets the objects that are meant, also those that hosts collect at present: they begin again. Returns their number.
+    ///
+    /// # Errors
+    /// If the table cannot be used. Some of them may be forgotten then.
+    pub fn forget_objects(&self, is_meant: impl Fn(&Place) -> bool) -> Result<usize, String> {
+        let mut rows = Vec::new();
+        self.objects(&mut |Record { row, .. }| {
+            if is_meant(&row.place) {
+                rows.push(row);
+            }
+            Ok(())
+        })?;
+        self.forget_rows(&rows).map_err(|error| error.to_string())?;
+        Ok(rows.len())
+    }
+
+    /// Forgets these objects, but not others with the same keys.
+    ///
+    /// # Errors
+    /// If the table cannot be written. Some of them may be forgotten then.
+    pub fn forget_rows(&self, rows: &[Row]) -> Result<(), Error> {
+        for rows in rows.chunks(FLEET_BATCH_WRITES_MAX) {
+            let keys = rows.iter().filter_map(|row| Key::of(&row.place, &row.identity.etag));
+            let mut left: Vec<Value> =
+                keys.map(|key| dynamodb::delete_request(&key.pk(), &key.etag)).collect();
+            while !left.is_empty() {
+                left = self.write_batch(&left)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries the calls that objects need, with one that no host has.
+    ///
+    /// # Errors
+    /// If one of them is not possible.
+    pub fn try_objects(&self) -> Result<(), Error> {
+        let place = Place { input: "check".to_owned(), bucket: "check".to_owned(), key: "check".to_owned() };
+        let key = Key { place, etag: "check".to_owned() };
+        self.object(&key)?;
+        self.write_batch(&[dynamodb::delete_request(&key.pk(), &key.etag)])?;
+        self.page_of_objects(None).map(drop)
     }
 
     /// When an object that is written now is removed, in seconds since 1970.
@@ -451,8 +521,13 @@ pub(super) mod testing {
 
     /// A table that no call reaches.
     pub fn nowhere() -> Table {
+        at("http://127.0.0.1:9")
+    }
+
+    /// A table at this endpoint.
+    pub fn at(endpoint: &str) -> Table {
         let http = Http::new(1).unwrap();
-        let endpoints = Endpoints { dynamodb: Some("http://127.0.0.1:9".to_owned()), ..Endpoints::default() };
+        let endpoints = Endpoints { dynamodb: Some(endpoint.to_owned()), ..Endpoints::default() };
         Table::of(Client::with(&http, Provider::anonymous(), "us-east-1", endpoints, &Stop::new()), "t")
     }
 }

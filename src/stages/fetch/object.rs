@@ -10,7 +10,7 @@ use crate::aws::{Error, Kind};
 use crate::base::buffers::Buffer;
 use crate::base::limits::{DOUBTFUL_DELAY, OBJECT_BYTES_MIN, PART_BYTES};
 use crate::base::object::Object;
-use crate::fleet::Taken;
+use crate::fleet::{Claim, Taken};
 use crate::handoff::{Payload, Work};
 use crate::handoff::{Task, TaskSource};
 use crate::ledger::Known;
@@ -51,19 +51,13 @@ impl Fetcher {
             // Dropped without an outcome, so its message is returned.
             return;
         }
-        if job.entry.is_delivered() {
-            telemetry.fetch.known_unread.increment();
-            return self.skip_delivered(*job);
-        }
-        if let Some(claim) = &job.claim {
-            match claim.take_announced() {
-                Taken::Wait(time) => return self.delays().put(job, telemetry, time),
-                Taken::Here if job.entry.is_delivered() => {
-                    telemetry.fetch.known_unread.increment();
-                    return self.skip_delivered(*job);
-                }
-                Taken::Here => (),
+        match is_known(&job) {
+            Ok(true) => {
+                telemetry.fetch.known_unread.increment();
+                return self.skip_delivered(*job);
             }
+            Ok(false) => (),
+            Err(wait) => return self.delays().put(job, telemetry, wait),
         }
         let Some(admission) = self.doubts.admit(job.input, &job.object.bucket) else {
             return self.delays().put(job, telemetry, DOUBTFUL_DELAY);
@@ -242,14 +236,14 @@ impl Fetcher {
         }
         // Another message's work on the same content settles this one, perhaps at once.
         job.fate.note(Ending::SharedDelivery);
-        if entry.joins_another(&part.etag) {
-            return Err(Failure::InWork);
+        if let Some(failure) = job.claim.as_ref().and_then(|claim| claim_read(job, claim, &part.etag)) {
+            return Err(failure);
         }
-        job.fate.forget();
-        if let Some(Taken::Wait(time)) = job.claim.as_ref().map(|claim| claim.take(&part.etag)) {
-            return Err(Failure::Elsewhere(time));
+        let known = entry.identify(&part.etag, part.total, &service.format_name);
+        if !matches!(known, Known::InWork) {
+            job.fate.forget();
         }
-        let progress = match entry.identify(&part.etag, part.total, &service.format_name) {
+        let progress = match known {
             Known::Undelivered(progress) => progress,
             Known::Delivered => return Err(Failure::Delivered),
             Known::InWork => return Err(Failure::InWork),
@@ -272,6 +266,30 @@ impl Fetcher {
         }
         Ok(())
     }
+}
+
+/// True if the object's message proves that it was delivered before, here or by another host; otherwise it is claimed.
+///
+/// # Errors
+/// Another host has it, or that is not known yet: the time after which to ask again.
+fn is_known(job: &Job) -> Result<bool, Duration> {
+    let is_delivered = job.entry.is_delivered();
+    match job.claim.as_ref().filter(|_| !is_delivered).map(Claim::take_announced) {
+        None => Ok(is_delivered),
+        Some(Taken::Wait(time)) => Err(time),
+        // It may have learnt more.
+        Some(Taken::Here) => Ok(job.entry.is_delivered()),
+    }
+}
+
+/// Claims the content that a GET has shown. None: it may be collected, unless it is delivered.
+fn claim_read(job: &Job, claim: &Claim, etag: &str) -> Option<Failure> {
+    if job.entry.joins_another(etag) {
+        return Some(Failure::InWork);
+    }
+    let Taken::Wait(time) = claim.take(etag) else { return None };
+    job.fate.forget();
+    Some(Failure::Elsewhere(time))
 }
 
 /// True if the failure may concern all objects of the bucket.

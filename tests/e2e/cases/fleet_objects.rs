@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::cases::ledger::text;
 use crate::rig::aws;
 use crate::rig::collector::{Collector, Ended};
 use crate::rig::emulator;
@@ -98,8 +99,7 @@ impl Hosts {
         let mut slow = self.config(1, emulator::endpoint());
         slow["outputs"]["devo_1"]["config"]["max_bytes_per_second"] = json!(2_500_000);
         let mut collector = self.run(1, &slow);
-        collector
-            .wait_until("a third of the object", || self.records(&object) > object.frames.len() / 3);
+        collector.wait_until("a third of the object", || self.records(&object) > object.frames.len() / 3);
         (object, collector)
     }
 
@@ -136,6 +136,66 @@ fn two_hosts_collect_what_is_announced_twice_once() {
     let ended = hosts.drain(3, &config(3));
     hosts.lab.expect_delivered(&all_frames(&objects));
     assert!(ended.log.contains("total fetch: 0 objects, 0 B"), "log:\n{}", ended.log);
+    // It can vouch for all of them.
+    let day = ["audit", "--json", "--from", "2026-11-21", "--to", "2026-11-22"];
+    let audit = hosts.command(3, &config(3), &day).end(PATIENCE);
+    assert_eq!(audit.code, Some(0), "log:\n{}", audit.log);
+    let report: Value = serde_json::from_slice(&audit.stdout).unwrap();
+    assert_eq!(report["total"]["delivered"]["objects"], 60);
+}
+
+#[test]
+fn a_ledger_moves_to_the_table_and_back() {
+    let hosts = Hosts::new("moved");
+    let objects = flows(12);
+    hosts.lab.put(&objects);
+    let shared = |number| hosts.config(number, emulator::endpoint());
+    let alone = |number: usize| {
+        let mut config = shared(number);
+        let folder = hosts.lab.directory().join(format!("state-{number}"));
+        config["globals"]["persistence"] =
+            json!({"type": "filesystem", "config": {"directory_name": folder}});
+        config
+    };
+    let ledger = |number, config: &Value, arguments: &[&str]| {
+        text(&hosts.command(number, config, &[&["ledger"], arguments].concat()).end(PATIENCE))
+    };
+    let knows_all = |number, config: &Value| {
+        hosts.announce(&objects);
+        let ended = hosts.drain(number, config);
+        assert!(ended.log.contains("total fetch: 0 objects, 0 B"), "log:\n{}", ended.log);
+    };
+    let file = hosts.lab.directory().join("ledger.jsonl");
+    let (path, checkpoint) =
+        (file.to_str().unwrap(), r#"{"checkpoint":{"source":"1/a/b","part":"p","value":"V"}}"#);
+    hosts.announce(&objects);
+    hosts.drain(1, &alone(1));
+    ledger(1, &alone(1), &["export", path]);
+    let exported = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{exported}{}\n", checkpoint.replace('V', "10"))).unwrap();
+    let said = ledger(2, &shared(2), &["import", path]);
+    assert!(
+        said.contains("12 objects were imported into the shared table") && said.contains("1/a/b"),
+        "{said}"
+    );
+    knows_all(2, &shared(2));
+    // An import turns nothing back, and forgets nothing.
+    std::fs::write(&file, format!("{}{}\n", exported.replace("true", "false"), checkpoint.replace('V', "9")))
+        .unwrap();
+    let said = ledger(2, &shared(2), &["import", path]);
+    assert!(said.contains("it knew 12 already") && said.contains("which are kept: 1/a/b"), "{said}");
+    ledger(2, &shared(2), &["export", path]);
+    let exported = std::fs::read_to_string(&file).unwrap();
+    assert!(exported.contains(&checkpoint.replace('V', "10")), "{exported}");
+    let said = ledger(3, &alone(3), &["import", path]);
+    assert!(said.contains("12 objects were imported into the ledger") && said.contains("1/a/b"), "{said}");
+    knows_all(3, &alone(3));
+    hosts.lab.expect_delivered(&all_frames(&objects));
+    // What is forgotten is sent again.
+    ledger(2, &shared(2), &["forget", "--match", &objects[0].key]);
+    hosts.announce(&objects);
+    hosts.drain(4, &shared(4));
+    hosts.lab.expect_delivered(&[all_frames(&objects), objects[0].frames.clone()].concat());
 }
 
 #[test]
@@ -161,7 +221,8 @@ fn a_stopped_host_hands_its_object_over_at_once() {
     assert_eq!(hosts.attribute(&object, "holder").as_deref(), Some("-"), "log:\n{}", ended.log);
     let (sent, saved) = (hosts.arrived(&object), hosts.records(&object));
     hosts.drain(2, &hosts.config(2, emulator::endpoint()));
-    let repeats = hosts.lab.expect_delivered_at_least_once("a host stopped in the middle of an object", &object.frames);
+    let repeats =
+        hosts.lab.expect_delivered_at_least_once("a host stopped in the middle of an object", &object.frames);
     assert!(repeats <= sent - saved, "{repeats} repeats of {sent} sent, {saved} in the table");
 }
 
@@ -192,7 +253,8 @@ fn without_the_table_objects_go_on_and_are_told_of_afterwards() {
     let hosts = Hosts::new("away");
     let is_away = Arc::new(AtomicBool::new(false));
     let away = Arc::clone(&is_away);
-    let proxy = FaultProxy::start(move |_| if away.load(Ordering::SeqCst) { Fault::Reset } else { Fault::Pass });
+    let proxy =
+        FaultProxy::start(move |_| if away.load(Ordering::SeqCst) { Fault::Reset } else { Fault::Pass });
     let objects = flows(40);
     hosts.lab.put(&objects);
     let mut first = hosts.run(1, &hosts.config(1, &proxy.endpoint()));
