@@ -213,7 +213,9 @@ impl Holder for Claim {
         let batches_min = if anyhow { 0 } else { LEDGER_PROGRESS_BATCHES };
         let new = self.0.entry.confirmed_since(held.saved, batches_min);
         let row = new.or_else(|| self.0.entry.so_far(Outcome::Retry, None).filter(|_| anyhow));
-        let row = row.or_else(|| anyhow.then(|| self.fresh(&held.key, held.epoch).row))?;
+        // Before a GET, the table knows as much as before the claim.
+        let known = || self.0.entry.learnt().unwrap_or_else(|| self.fresh(&held.key, held.epoch).row);
+        let row = row.or_else(|| anyhow.then(known))?;
         Some(self.record(row, self.0.objects.host(), held.epoch))
     }
 

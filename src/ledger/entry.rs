@@ -49,6 +49,11 @@ impl Entry {
         *lock(&self.learnt) = Some(row);
     }
 
+    /// What another host knows of the object, as far as it was noted.
+    pub fn learnt(&self) -> Option<Row> {
+        lock(&self.learnt).clone()
+    }
+
     /// True if the object that a GET has identified is in flight for another message, whose outcome settles this one too.
     pub fn joins_another(&self, etag: &str) -> bool {
         self.ledger.0.in_work.joins_another(&self.name, &self.name.announced.read(etag))
@@ -134,7 +139,7 @@ impl Entry {
 
     fn rows(&self) -> Vec<Row> {
         let mut rows = self.ledger.rows(&self.name.place);
-        rows.extend(lock(&self.learnt).clone());
+        rows.extend(self.learnt());
         rows
     }
 }

@@ -231,6 +231,8 @@ fn a_silent_host_loses_its_object_and_the_next_goes_on_after_its_last_record() {
     assert!(waits(second.take_announced()), "it has beaten");
     lab.hear(&two, &[("one", 2), ("two", 3)], clock::now() + 3 * FLEET_LEASE);
     assert_eq!(second.take_announced(), Taken::Here);
+    let checked = second.unsaved(&second.held().unwrap(), true).unwrap();
+    assert_eq!(checked.row.records, 5, "a check of the claim takes nothing back");
     let Known::Undelivered(progress) = other.identify("e", 9, "lines") else { panic!() };
     assert_eq!(progress.confirmed().so_far().0, 5);
     // The first one notices, and can change nothing any more.
