@@ -29,7 +29,7 @@ type Items = BTreeMap<(String, String), Map<String, serde_json::Value>>;
 struct Model {
     items: Mutex<Items>,
     away: AtomicBool,
-    /// A batch is carried out in part only.
+    /// The next batch is not carried out.
     lazy: AtomicBool,
 }
 
@@ -49,7 +49,8 @@ impl Model {
             "UpdateItem" => update(&mut items, &input),
             "BatchWriteItem" => {
                 let mut requests = input["RequestItems"]["t"].as_array().unwrap().clone();
-                let later = if self.lazy.load(Ordering::SeqCst) { requests.split_off(1) } else { Vec::new() };
+                let is_lazy = self.lazy.swap(false, Ordering::SeqCst);
+                let later = if is_lazy { std::mem::take(&mut requests) } else { Vec::new() };
                 for request in &requests {
                     let item = &request["PutRequest"]["Item"];
                     items.insert(key(item), item.as_object().unwrap().clone());
