@@ -59,7 +59,7 @@
 //! | [`stages::frame`] | record -> syslog frame in a batch | no |
 //! | [`stages::send`] | batch -> Devo, relay, console: connection, unconfirmed window, resend | sockets |
 //! | [`handoff`] | what crosses a channel between stages, and whose turn it is among inputs and messages | no |
-//! | [`fleet`] | sources that several hosts share: leases and checkpoints in a DynamoDB table | sockets |
+//! | [`fleet`] | work that several hosts share through a DynamoDB table: claims of objects, leases and checkpoints of sources | sockets |
 //! | [`ledger`] | what must survive a restart: delivered objects, progress inside big ones, checkpoints of sources (SQLite) | files |
 //! | [`aws`] | signed calls: wire formats (pure), client; where credentials come from | sockets, files |
 //! | [`telemetry`] | counters by stage (`model`), what is wrong at present, the snapshot, and the reporters that tell of it | log |

@@ -20,11 +20,13 @@ use super::{run, s3_place};
 use crate::audit::cause::{self, Facts};
 use crate::audit::inventory::{self, Manifest};
 use crate::audit::{self, Class, Judge, Ledgers, Place, Report, Window, places};
-use crate::aws::{Listed, S3, Sqs};
+use crate::aws::{Http, Listed, S3, Sqs};
 use crate::base::limits::{AUDIT_DELAY, AUDIT_WINDOW};
 use crate::base::out::Out;
+use crate::base::stop::Stop;
 use crate::config::Loaded;
 use crate::config::problem::suggestion;
+use crate::fleet::{self, Table};
 use crate::ledger::{self, FILE, Look, OpenError, Store};
 use crate::pipeline::{self, Job};
 use crate::settings::Bucket;
@@ -51,7 +53,8 @@ pub struct Options {
     /// otherwise the location of the objects in the ledger
     #[arg(long, value_name = "BUCKET")]
     bucket: Vec<Bucket>,
-    /// Ledger of another collector on the same queue, copied from its host; may be repeated
+    /// Ledger of another collector on the same queue, copied from its host; may be repeated. Hosts that share a table
+    /// need none
     #[arg(long, value_name = "FILE")]
     ledger: Vec<PathBuf>,
     /// S3 Inventory to use instead of a listing: the address of its manifest.json. The listed bucket is audited
@@ -189,7 +192,7 @@ fn meant(config: &Config, key: Option<&str>) -> Result<Vec<usize>, String> {
     Ok(meant)
 }
 
-/// Opens this collector's ledger, if it exists, and the named ones.
+/// Opens this collector's ledger, if it exists, and the named ones, and copies the objects of a shared table.
 fn ledgers(options: &Options, config: &Config) -> Result<Ledgers, String> {
     let mut ledgers: Vec<Look> = own_ledger(config)?.into_iter().collect();
     if ledgers.is_empty() {
@@ -198,10 +201,20 @@ fn ledgers(options: &Options, config: &Config) -> Result<Ledgers, String> {
             config.globals.state_directory.display()
         );
     }
+    if let Some(table) = shared_table(config)? {
+        ledgers.push(fleet::copied(&table, &pipeline::scope(config).destinations())?);
+    }
     for path in &options.ledger {
         ledgers.push(Look::open(path, None).map_err(|error| error.to_string())?);
     }
     Ok(Ledgers(ledgers))
+}
+
+/// The table in which all hosts note their objects. None: this one has its ledger alone.
+fn shared_table(config: &Config) -> Result<Option<Table>, String> {
+    let Some(settings) = &config.globals.shared else { return Ok(None) };
+    let http = Http::new(1).map_err(|error| error.to_string())?;
+    Ok(Some(Table::new(&http, settings, &Stop::new())))
 }
 
 /// Opens this collector's ledger. None if there is none yet.
@@ -384,6 +397,9 @@ fn send_again(config: &Config, rows: &[ledger::Row]) -> Result<(), String> {
     let mut store = Store::open_existing(&path).map_err(|error| error.to_string())?;
     store.forget_rows(rows).map_err(|error| error.to_string())?;
     drop(store);
+    if let Some(table) = shared_table(config)? {
+        table.forget_rows(rows).map_err(|error| error.to_string())?;
+    }
     let mut places: Vec<(usize, &str)> = Vec::new();
     for row in rows {
         let input = config.inputs.iter().position(|input| input.id == row.place.input);

@@ -298,7 +298,7 @@ fn expiry(output: &Output) -> Option<Timestamp> {
     certificate::expiry(&CertificateDer::pem_slice_iter(&bytes).next()?.ok()?)
 }
 
-/// Reads the shared table, and writes and deletes a host that holds nothing.
+/// Reads the shared table, and writes and deletes a host that holds nothing. Of objects, it reads a page.
 fn of_table(settings: &SharedTable) -> Attempt {
     let path = "globals.persistence";
     let what = format!("{path}: table {} in {}", settings.name, settings.region);
@@ -308,6 +308,7 @@ fn of_table(settings: &SharedTable) -> Attempt {
         let probe = Host::new("check", BTreeSet::new());
         table.beat(&probe)?;
         table.leave(&probe.id)?;
+        table.try_objects()?;
         Ok(format!("can be read and written; sources {}, hosts {}", leases.len(), hosts.len()))
     };
     match tried() {

@@ -127,6 +127,17 @@ const COLLECTING: &[(&str, &[Example])] = &[
         )],
     ),
     (
+        "ledger export",
+        &[("Take a host's ledger along", "aws-to-devo ledger export --config config.yaml ledger.jsonl")],
+    ),
+    (
+        "ledger import",
+        &[(
+            "Into the table that config.yaml names",
+            "aws-to-devo ledger import --config config.yaml ledger.jsonl",
+        )],
+    ),
+    (
         "ledger forget",
         &[(
             "Forget the objects of one day: they are sent again when announced again",

@@ -1,4 +1,6 @@
-//! The `ledger` command: shows what was delivered, and makes it be sent again.
+//! The `ledger` command: shows what was delivered, makes it be sent again, and takes it to another ledger.
+
+mod transfer;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -39,6 +41,26 @@ pub enum Command {
         #[arg(long, conflicts_with_all = ["input", "part"], required_unless_present_any = ["input", "part"])]
         all: bool,
     },
+    /// Write everything to a file, a JSON object in each line: what the shared table knows with `persistence: {type:
+    /// dynamodb}`, otherwise what the local ledger knows. Stop the collectors first
+    Export {
+        /// Configuration file, YAML or JSON
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+        /// The file to write
+        #[arg(value_name = "LINES")]
+        file: PathBuf,
+    },
+    /// Add what `export` has written: to the shared table or to the local ledger, as the configuration says. Nothing that
+    /// is known there is forgotten, and no checkpoint is turned back: a source that has checkpoints keeps them
+    Import {
+        /// Configuration file, YAML or JSON
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+        /// The file to read
+        #[arg(value_name = "LINES")]
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -63,6 +85,8 @@ pub fn run(command: &Command) -> ExitCode {
     let done = match command {
         Command::Show { choice, limit } => show(choice, *limit),
         Command::Forget { choice, .. } => forget(choice),
+        Command::Export { config, file } => load(config).and_then(|config| transfer::export(&config, file)),
+        Command::Import { config, file } => load(config).and_then(|config| transfer::import(&config, file)),
     };
     match done {
         Ok(text) => {
@@ -111,30 +135,35 @@ fn forget(choice: &Choice) -> Result<String, String> {
                  running collector with their next call."
             ));
         }
-        text.push_str(&forget_shared(&config, &filter.input)?);
     }
+    text.push_str(&forget_shared(&config, &filter)?);
     Ok(text)
 }
 
-/// Makes the shared table forget the sources of the input, or one of them; of all inputs if it is empty.
-fn forget_shared(config: &Config, input: &str) -> Result<String, String> {
+/// Makes the shared table forget the chosen objects, and without a part of a name also the sources.
+fn forget_shared(config: &Config, filter: &Filter) -> Result<String, String> {
     let Some(settings) = &config.globals.shared else { return Ok(String::new()) };
     let http = Http::new(1).map_err(|error| error.to_string())?;
     let table = Table::new(&http, settings, &Stop::new());
-    let is_meant = |name: &&str| input.is_empty() || is_under(name, input);
-    let names: Vec<&str> =
-        config.sources.iter().map(|source| source.name.as_str()).filter(is_meant).collect();
-    if names.is_empty() {
-        return Ok(String::new());
-    }
+    let objects = table.forget_objects(|place| filter.selects(place))?;
+    let mut text = format!(
+        " The shared table {} has forgotten {objects} objects; the local ledgers of other hosts still know theirs.",
+        table.name()
+    );
+    let is_meant = |name: &&str| filter.input.is_empty() || is_under(name, &filter.input);
+    let sources = config.sources.iter().filter(|_| filter.part.is_empty());
+    let names: Vec<&str> = sources.map(|source| source.name.as_str()).filter(is_meant).collect();
     for name in &names {
         table.forget(name).map_err(|error| error.to_string())?;
     }
-    Ok(format!(
-        " The shared table {} has forgotten {}: the host that polls one starts it again from the beginning.",
-        table.name(),
-        names.join(", ")
-    ))
+    if !names.is_empty() {
+        text.push_str(&format!(
+            " The shared table {} has forgotten {}: the host that polls one starts it again from the beginning.",
+            table.name(),
+            names.join(", ")
+        ));
+    }
+    Ok(text)
 }
 
 fn load(config: &Path) -> Result<Config, String> {

@@ -1,7 +1,8 @@
-//! Several hosts that share polled sources through a DynamoDB table.
+//! Several hosts that share their work through a DynamoDB table.
 //!
-//! SQS shares its messages among hosts by itself. A polled source must be read by one host at a time, and the next one
-//! must know where to go on. The table has a lease for each source, and the source's checkpoints:
+//! SQS shares its messages among hosts by itself; the table has what they must know of each other's objects ([`objects`]).
+//! A polled source must be read by one host at a time, and the next one must know where to go on: the table has a lease
+//! for each source, and the source's checkpoints.
 //!
 //! ```text
 //! pk               sk                  attributes
@@ -9,6 +10,7 @@
 //! hosts            HOST ID             name, version, sources, beat, expires
 //! source/SOURCE    checkpoint/PART     value
 //! source/SOURCE    seen/EPOCH/NUMBER   ids, latest, expires
+//! object/PLACE     ETAG                holder, epoch, records, delivered, reason, expires and more
 //! ```
 //!
 //! **Only conditional writes decide.** A lease is taken by an update of the very version that was seen; each time its
@@ -20,17 +22,28 @@
 //! **No two clocks are compared.** The holder counts a lease from before the call that renewed it; the others count from
 //! when they saw the renewal, which is later. Each uses its own monotonic clock.
 //!
+//! A host's heartbeat renews its claims of objects, too ([`hosts`]); [`claim`] is one of them, [`record`] its item.
+//!
 //! [`view`] says what a host has seen and what it should do about it; [`tenure`] is what a source's thread and the
 //! fleet's threads share; [`table`] makes the calls; [`member`] runs them.
 
+mod claim;
+mod copy;
+mod hosts;
 mod lease;
 mod member;
+mod objects;
 mod pending;
+mod record;
 mod table;
 mod tenure;
 mod view;
 
+pub use claim::{Claim, Taken};
+pub use copy::copied;
 pub use lease::{Host, Lease, NOBODY};
 pub use member::{Fleet, Settings};
+pub use objects::Objects;
+pub use record::{Key, Record};
 pub use table::Table;
 pub use tenure::Tenure;

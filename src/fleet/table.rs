@@ -3,19 +3,20 @@
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::lease::{Host, Lease, NOBODY};
 use super::pending::Pending;
-use crate::aws::dynamodb::{self, Item, number, text};
+use super::record::{Key, OBJECTS, Record};
+use crate::aws::dynamodb::{self, Item, Items, number, text};
 use crate::aws::request::Address;
 use crate::aws::{Client, Error, Http, Request};
 use crate::base::limits::{
-    FLEET_CALL_TIMEOUT, FLEET_FORGET_ATTEMPTS, FLEET_HOST_AGE, FLEET_SEEN_AGE, FLEET_SEEN_PER_ITEM,
-    FLEET_WRITES_MAX, POLL_SEEN_MAX,
+    FLEET_BATCH_WRITES_MAX, FLEET_CALL_TIMEOUT, FLEET_FORGET_ATTEMPTS, FLEET_HOST_AGE, FLEET_SEEN_AGE,
+    FLEET_SEEN_PER_ITEM, FLEET_WRITES_MAX, LEDGER_AGE_MAX, POLL_SEEN_MAX,
 };
 use crate::base::stop::Stop;
-use crate::ledger::{Polled, Seen, seconds};
+use crate::ledger::{Place, Polled, Row, Seen, seconds};
 use crate::settings::{Service, SharedTable};
 
 const LEASES: &str = "leases";
@@ -38,7 +39,7 @@ pub struct Table {
 impl Table {
     /// Nothing is called yet. `stop` ends waits between attempts.
     pub fn new(http: &Http, settings: &SharedTable, stop: &Stop) -> Table {
-        let SharedTable { name, region, credentials, endpoints } = settings;
+        let SharedTable { name, region, credentials, endpoints, .. } = settings;
         Table::of(Client::new(http, "globals.persistence", credentials, endpoints, region, stop), name)
     }
 
@@ -192,17 +193,174 @@ impl Table {
     /// # Errors
     /// If the table cannot be used. The source may be partly forgotten then; the next holder reads that again.
     pub fn forget(&self, source: &str) -> Result<(), Error> {
+        self.between_holders(source, |nobody| {
+            let items = self.query(&pk(source))?;
+            let keys = items.iter().filter_map(|item| item.text("sk")).map(|sk| self.delete(&pk(source), sk));
+            self.write(nobody, 0, keys.collect())
+        })
+    }
+
+    /// Adds checkpoints and delivered events to a source: the host that holds its lease loses it, and goes on with them.
+    ///
+    /// # Errors
+    /// If the table cannot be used. Some of them may be written then.
+    pub fn restore(&self, source: &str, polled: Polled) -> Result<(), Error> {
+        let Polled { checkpoints, seen, .. } = polled;
+        let pending = Pending { checkpoints, seen, forget_before: None };
+        self.between_holders(source, |nobody| self.save(nobody, &pending, 0))
+    }
+
+    /// Takes a source's lease for nobody, and changes the source before a host can take it.
+    fn between_holders(
+        &self,
+        source: &str,
+        change: impl Fn(&Held<'_>) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
         for _ in 0..FLEET_FORGET_ATTEMPTS {
             let seen = self.leases()?.into_iter().find(|lease| lease.source == source);
             let Some(epoch) = self.take(source, NOBODY, seen.as_ref())? else { continue };
-            let items = self.query(&pk(source))?;
-            let keys = items.iter().filter_map(|item| item.text("sk")).map(|sk| self.delete(&pk(source), sk));
-            if self.write(&Held { source, holder: NOBODY, epoch }, 0, keys.collect())? {
+            if change(&Held { source, holder: NOBODY, epoch })? {
                 return Ok(());
             }
         }
         let why = "its lease changes all the time: stop the collectors that poll it, and try again";
         Err(Error::setup("dynamodb:UpdateItem", source, crate::aws::Kind::Changed, why))
+    }
+
+    /// The object with this key.
+    ///
+    /// # Errors
+    /// If the table cannot be read.
+    pub fn object(&self, key: &Key) -> Result<Option<Record>, Error> {
+        let request = dynamodb::get(&self.address(), &self.name, &key.pk(), &key.etag);
+        Ok(self.call(request, dynamodb::read_item)?.as_ref().and_then(Record::read))
+    }
+
+    /// Writes an object, unless it is there already.
+    ///
+    /// # Errors
+    /// If the table cannot be written.
+    pub fn create_object(&self, key: &Key, record: &Record) -> Result<bool, Error> {
+        self.set_object(key, &record.attributes(self.expiry()), "attribute_not_exists(pk)", &[])
+    }
+
+    /// Changes an object, if this holder still has it with this epoch. The attributes must name both.
+    ///
+    /// # Errors
+    /// If the table cannot be written.
+    pub fn change_object(
+        &self,
+        key: &Key,
+        attributes: &[(&'static str, Value)],
+        holder: &str,
+        epoch: u64,
+    ) -> Result<bool, Error> {
+        let was = [(":was_holder", text(holder)), (":was_epoch", number(epoch))];
+        self.set_object(key, attributes, "#holder = :was_holder AND #epoch = :was_epoch", &was)
+    }
+
+    /// Sets an object's attributes. Returns false if the condition does not hold.
+    fn set_object(
+        &self,
+        key: &Key,
+        attributes: &[(&'static str, Value)],
+        condition: &str,
+        more: &[(&'static str, Value)],
+    ) -> Result<bool, Error> {
+        let changes: Vec<_> = attributes.iter().map(|(name, _)| format!("#{name} = :{name}")).collect();
+        let names: Map<_, _> =
+            attributes.iter().map(|(name, _)| (format!("#{name}"), (*name).into())).collect();
+        let own = attributes.iter().map(|(name, value)| (format!(":{name}"), value.clone()));
+        let more = more.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let input = json!({
+            "Key": Item::of(&key.pk(), &key.etag).into_value(),
+            "UpdateExpression": format!("SET {}", changes.join(", ")),
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": own.chain(more).collect::<Map<_, _>>(),
+        });
+        match self.call(dynamodb::update(&self.address(), &self.name, input), dynamodb::read_updated) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_failed_condition() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes some unconditional writes of different items, as many as a batch can have. Returns those that were not made.
+    ///
+    /// # Errors
+    /// If the table cannot be written.
+    pub fn write_batch(&self, requests: &[Value]) -> Result<Vec<Value>, Error> {
+        let request = dynamodb::batch_write(&self.address(), &self.name, requests);
+        self.call(request, dynamodb::read_unprocessed)
+    }
+
+    /// Passes all objects on, in any order. Stops with the first error that `take` returns.
+    ///
+    /// # Errors
+    /// If the table cannot be read.
+    pub fn objects(&self, take: &mut dyn FnMut(Record) -> Result<(), String>) -> Result<(), String> {
+        let mut start = None;
+        loop {
+            let page = self.page_of_objects(start.as_ref()).map_err(|error| error.to_string())?;
+            page.items.iter().filter_map(Record::read).try_for_each(&mut *take)?;
+            let Some(next) = page.next else { return Ok(()) };
+            start = Some(next);
+        }
+    }
+
+    fn page_of_objects(&self, start: Option<&Value>) -> Result<Items, Error> {
+        let request = dynamodb::scan(&self.address(), &self.name, OBJECTS, start);
+        self.call(request, |body| dynamodb::read_scanned(body, start))
+    }
+
+    /// Forgets the objects that are meant, also those that hosts collect at present: they begin again. Returns their number.
+    ///
+    /// # Errors
+    /// If the table cannot be used. Some of them may be forgotten then.
+    pub fn forget_objects(&self, is_meant: impl Fn(&Place) -> bool) -> Result<usize, String> {
+        let mut rows = Vec::new();
+        self.objects(&mut |Record { row, .. }| {
+            if is_meant(&row.place) {
+                rows.push(row);
+            }
+            Ok(())
+        })?;
+        self.forget_rows(&rows).map_err(|error| error.to_string())?;
+        Ok(rows.len())
+    }
+
+    /// Forgets these objects, but not others with the same keys.
+    ///
+    /// # Errors
+    /// If the table cannot be written. Some of them may be forgotten then.
+    pub fn forget_rows(&self, rows: &[Row]) -> Result<(), Error> {
+        for rows in rows.chunks(FLEET_BATCH_WRITES_MAX) {
+            let keys = rows.iter().filter_map(|row| Key::of(&row.place, &row.identity.etag));
+            let mut left: Vec<Value> =
+                keys.map(|key| dynamodb::delete_request(&key.pk(), &key.etag)).collect();
+            while !left.is_empty() {
+                left = self.write_batch(&left)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries the calls that objects need, with one that no host has.
+    ///
+    /// # Errors
+    /// If one of them is not possible.
+    pub fn try_objects(&self) -> Result<(), Error> {
+        let place = Place { input: "check".to_owned(), bucket: "check".to_owned(), key: "check".to_owned() };
+        let key = Key { place, etag: "check".to_owned() };
+        self.object(&key)?;
+        self.write_batch(&[dynamodb::delete_request(&key.pk(), &key.etag)])?;
+        self.page_of_objects(None).map(drop)
+    }
+
+    /// When an object that is written now is removed, in seconds since 1970.
+    pub fn expiry(&self) -> i64 {
+        self.now().saturating_add(seconds(LEDGER_AGE_MAX))
     }
 
     /// Removes the delivered events that are all older.
@@ -300,7 +458,7 @@ impl Table {
     }
 
     /// AWS's time, in seconds since 1970.
-    fn now(&self) -> i64 {
+    pub fn now(&self) -> i64 {
         let now: SystemTime = self.client.clock().now();
         now.duration_since(UNIX_EPOCH).map_or(0, seconds)
     }
@@ -368,8 +526,13 @@ pub(super) mod testing {
 
     /// A table that no call reaches.
     pub fn nowhere() -> Table {
+        at("http://127.0.0.1:9")
+    }
+
+    /// A table at this endpoint.
+    pub fn at(endpoint: &str) -> Table {
         let http = Http::new(1).unwrap();
-        let endpoints = Endpoints { dynamodb: Some("http://127.0.0.1:9".to_owned()), ..Endpoints::default() };
+        let endpoints = Endpoints { dynamodb: Some(endpoint.to_owned()), ..Endpoints::default() };
         Table::of(Client::with(&http, Provider::anonymous(), "us-east-1", endpoints, &Stop::new()), "t")
     }
 }

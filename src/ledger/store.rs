@@ -101,6 +101,16 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// True if the entries of this place are selected.
+    pub fn selects(&self, place: &Place) -> bool {
+        let Place { input, bucket, key } = place;
+        let of_input =
+            input.strip_prefix(&*self.input).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let name = format!("s3://{bucket}/{key}");
+        let is_named = if self.exact { name == self.part } else { name.contains(&self.part) };
+        (self.input.is_empty() || of_input) && (self.part.is_empty() || is_named)
+    }
+
     /// The values of [`FILTER`].
     fn parameters(&self) -> [(&'static str, &dyn ToSql); 3] {
         [(":input", &self.input), (":part", &self.part), (":exact", &self.exact)]
@@ -596,6 +606,7 @@ fn classified(path: &Path, source: rusqlite::Error) -> OpenError {
 }
 
 pub(super) mod counts;
+mod export;
 mod gave;
 pub(super) mod look;
 mod sql;

@@ -17,6 +17,7 @@ use crate::base::crew::Crew;
 use crate::base::limits::{AUDIT_CALL_PAUSE, AUDIT_FIRST_MAX, AUDIT_FIX_CHECK_INTERVAL};
 use crate::base::runtime::clock;
 use crate::base::stop::Stop;
+use crate::fleet::{self, Table};
 use crate::ledger::{self, FILE, Ledger, Look, OpenError, Row};
 use crate::settings::{self, Input};
 use crate::stages::backfill::{Feeder, object_of};
@@ -31,6 +32,8 @@ pub struct Settings {
     pub queues: Vec<Sqs>,
     pub feeders: Vec<Feeder>,
     pub ledger: Ledger,
+    /// The table in which all hosts note their objects.
+    pub shared: Option<Table>,
     pub state_directory: PathBuf,
     pub telemetry: Arc<Telemetry>,
     /// Stops starting objects.
@@ -69,15 +72,16 @@ impl Intake for Auditor {
     }
 }
 
-/// The collector's own ledger, with the objects in flight.
+/// The collector's own ledger, with the objects in flight, and what other hosts have noted.
 struct Live<'l> {
-    look: Look,
+    looks: Vec<Look>,
     ledger: &'l Ledger,
 }
 
 impl Knowledge for Live<'_> {
     fn rows(&self, place: &ledger::Place) -> Result<Vec<Row>, OpenError> {
-        self.look.rows(place)
+        let rows = self.looks.iter().map(|look| look.rows(place)).collect::<Result<Vec<_>, _>>()?;
+        Ok(rows.concat())
     }
 
     fn is_in_work(&self, place: &ledger::Place) -> bool {
@@ -117,7 +121,9 @@ impl Settings {
             return Ok(None);
         }
         let window = self.window(clock::timestamp())?;
-        let knowledge = Live { look, ledger: &self.ledger };
+        let shared = self.shared.as_ref().map(|table| fleet::copied(table, destinations)).transpose()?;
+        let looks = std::iter::once(look).chain(shared).collect();
+        let knowledge = Live { looks, ledger: &self.ledger };
         let judge = Judge { inputs: &self.inputs, knowledge: &knowledge };
         let mut report = Report::new(window);
         let sent = Arc::new(AtomicU64::new(0));

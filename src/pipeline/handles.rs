@@ -1,6 +1,6 @@
 //! Counts of what a run needs at a time: threads that call AWS, open files.
 
-use crate::base::limits::{OTHER_FILES, STATUS_CONNECTIONS_MAX};
+use crate::base::limits::{FLEET_OBJECT_WRITERS, OTHER_FILES, STATUS_CONNECTIONS_MAX};
 use crate::settings::{Config, Input, Output};
 
 /// Open files that a run may need at a time: a connection for every thread that has one, and some more for everything
@@ -18,5 +18,7 @@ pub fn threads_that_call(config: &Config) -> usize {
     let per_input = |input: &Input| input.receivers + 4;
     let queues = config.inputs.iter().map(per_input).sum::<usize>();
     let audits = usize::from(config.globals.audit.is_some());
-    config.fetchers() + queues + config.sources.len() + audits
+    // A heartbeat, marks of sources, progress of objects, and their ends.
+    let fleet = if config.globals.shared.is_some() { 3 + FLEET_OBJECT_WRITERS } else { 0 };
+    config.fetchers() + queues + config.sources.len() + audits + fleet
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::named_params;
+use tempfile::TempDir;
 
 use super::counts::Pauses;
 use super::sql::has;
@@ -21,6 +22,8 @@ pub struct Look {
     store: Store,
     /// The query for the entries of one place.
     of_place: String,
+    /// The folder of a temporary ledger, which is deleted with it.
+    _folder: Option<TempDir>,
 }
 
 /// The range of keys of an input in a bucket.
@@ -41,7 +44,20 @@ impl Look {
     pub fn open(path: &Path, destinations: Option<&str>) -> Result<Look, OpenError> {
         let store = Store::open_existing(path)?;
         let of_place = question(&store, destinations).map_err(|source| classified(path, source))?;
-        Ok(Look { path: path.to_owned(), store, of_place })
+        Ok(Look { path: path.to_owned(), store, of_place, _folder: None })
+    }
+
+    /// Makes a temporary ledger of entries that are stored elsewhere, which `fill` writes.
+    ///
+    /// # Errors
+    /// If it cannot be created, and the errors of `fill`.
+    pub fn temporary(fill: impl FnOnce(&mut Store) -> Result<(), String>) -> Result<Look, String> {
+        let folder =
+            TempDir::new().map_err(|error| format!("no temporary folder can be created: {error}"))?;
+        let path = folder.path().join("copy.sqlite3");
+        fill(&mut Store::open(&path).map_err(|error| error.to_string())?)?;
+        let look = Look::open(&path, None).map_err(|error| error.to_string())?;
+        Ok(Look { _folder: Some(folder), ..look })
     }
 
     /// The entries of a place, without their events by table.

@@ -113,6 +113,7 @@ fn auditor(common: &Common<'_>, audit: Audit, feeders: Vec<Feeder>) -> std::io::
         queues: common.queues.iter().map(|queue| queue.receiving.clone()).collect(),
         feeders,
         ledger: common.ledger.clone(),
+        shared: common.fleet.as_ref().map(|(fleet, _)| fleet.table().clone()),
         state_directory: common.config.globals.state_directory.clone(),
         telemetry: Arc::clone(common.telemetry),
         stop: common.stop.clone(),

@@ -1,6 +1,7 @@
 //! One object: its first part, and the next steps, which depend on its size.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::job::Job;
 use super::{Fetcher, InputSettings};
@@ -9,6 +10,7 @@ use crate::aws::{Error, Kind};
 use crate::base::buffers::Buffer;
 use crate::base::limits::{DOUBTFUL_DELAY, OBJECT_BYTES_MIN, PART_BYTES};
 use crate::base::object::Object;
+use crate::fleet::{Claim, Taken};
 use crate::handoff::{Payload, Work};
 use crate::handoff::{Task, TaskSource};
 use crate::ledger::Known;
@@ -34,6 +36,8 @@ enum Failure {
     Delivered,
     /// It is in flight for another message.
     InWork,
+    /// Another host has it, or that is not known yet.
+    Elsewhere(Duration),
     /// It was written before the time from which objects are read.
     TooOld,
     Aws(Error),
@@ -47,9 +51,13 @@ impl Fetcher {
             // Dropped without an outcome, so its message is returned.
             return;
         }
-        if job.entry.is_delivered() {
-            telemetry.fetch.known_unread.increment();
-            return self.skip_delivered(*job);
+        match is_known(&job) {
+            Ok(true) => {
+                telemetry.fetch.known_unread.increment();
+                return self.skip_delivered(*job);
+            }
+            Ok(false) => (),
+            Err(wait) => return self.delays().put(job, telemetry, wait),
         }
         let Some(admission) = self.doubts.admit(job.input, &job.object.bucket) else {
             return self.delays().put(job, telemetry, DOUBTFUL_DELAY);
@@ -71,6 +79,11 @@ impl Fetcher {
             }
             // The ledger has taken this message's share over, and nothing is left to drop.
             Err(Failure::InWork) => self.bucket_works(&job),
+            Err(Failure::Elsewhere(time)) => {
+                self.bucket_works(&job);
+                drop((admission, active));
+                self.delays().put(job, telemetry, time);
+            }
             // Dropping the job counts as not delivered.
             Err(Failure::Stopped) => (),
             Err(Failure::Aws(error)) => {
@@ -223,6 +236,9 @@ impl Fetcher {
         }
         // Another message's work on the same content settles this one, perhaps at once.
         job.fate.note(Ending::SharedDelivery);
+        if let Some(failure) = job.claim.as_ref().and_then(|claim| claim_read(job, claim, &part.etag)) {
+            return Err(failure);
+        }
         let known = entry.identify(&part.etag, part.total, &service.format_name);
         if !matches!(known, Known::InWork) {
             job.fate.forget();
@@ -250,6 +266,30 @@ impl Fetcher {
         }
         Ok(())
     }
+}
+
+/// True if the object's message proves that it was delivered before, here or by another host; otherwise it is claimed.
+///
+/// # Errors
+/// Another host has it, or that is not known yet: the time after which to ask again.
+fn is_known(job: &Job) -> Result<bool, Duration> {
+    let is_delivered = job.entry.is_delivered();
+    match job.claim.as_ref().filter(|_| !is_delivered).map(Claim::take_announced) {
+        None => Ok(is_delivered),
+        Some(Taken::Wait(time)) => Err(time),
+        // It may have learnt more.
+        Some(Taken::Here) => Ok(job.entry.is_delivered()),
+    }
+}
+
+/// Claims the content that a GET has shown. None: it may be collected, unless it is delivered.
+fn claim_read(job: &Job, claim: &Claim, etag: &str) -> Option<Failure> {
+    if job.entry.joins_another(etag) {
+        return Some(Failure::InWork);
+    }
+    let Taken::Wait(time) = claim.take(etag) else { return None };
+    job.fate.forget();
+    Some(Failure::Elsewhere(time))
 }
 
 /// True if the failure may concern all objects of the bucket.

@@ -1,0 +1,24 @@
+//! The two kinds of ledger, as `export` and `import` see them.
+
+use super::lines::Entry;
+use crate::ledger::Polled;
+
+/// A ledger that can be exported and imported: the file of one host, or the table of several.
+pub trait Ledger {
+    /// For people.
+    fn name(&self) -> String;
+
+    /// Passes on all objects.
+    fn objects(&self, take: &mut dyn FnMut(Entry) -> Result<(), String>) -> Result<(), String>;
+
+    /// The names of all sources with checkpoints.
+    fn sources(&self) -> Result<Vec<String>, String>;
+
+    fn polled(&self, source: &str) -> Result<Polled, String>;
+
+    /// Adds an object, unless as much or more is known of it. Returns true if it was added.
+    fn add_object(&mut self, entry: Entry) -> Result<bool, String>;
+
+    /// Sets the state of a source that has none.
+    fn set_source(&mut self, source: &str, polled: Polled) -> Result<(), String>;
+}

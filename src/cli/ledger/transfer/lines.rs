@@ -1,0 +1,161 @@
+//! The lines of an exported ledger. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ack::Tables;
+use crate::ledger::{Identity, Place, Polled, Row, Seen};
+
+/// One line. Members may be added; existing ones keep their meaning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Line {
+    /// An object, delivered or in part.
+    Object(Entry),
+    /// How far a polled source is delivered.
+    Checkpoint { source: String, part: String, value: String },
+    /// An event that is delivered and may be read again; its id is in hexadecimal digits.
+    Seen { source: String, id: String, time: i64 },
+}
+
+/// An object's entry. See [`Row`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    pub input: String,
+    pub bucket: String,
+    pub key: String,
+    pub etag: String,
+    pub version: String,
+    pub checksum: String,
+    pub size: u64,
+    pub records: u64,
+    pub delivered: bool,
+    pub reason: String,
+    pub reader: String,
+    pub at: i64,
+    /// Events and bytes by table.
+    pub tables: Vec<(String, u64, u64)>,
+    /// All outputs that have it, a line each.
+    pub outputs: String,
+}
+
+impl Entry {
+    pub fn of(row: Row, outputs: String) -> Entry {
+        let Row { place, identity, size, records, delivered, reason, tables, reader, at } = row;
+        let Place { input, bucket, key } = place;
+        let Identity { version, etag, checksum } = identity;
+        let tables = tables.iter().map(|table| (table.name.to_string(), table.events, table.bytes)).collect();
+        Entry {
+            input,
+            bucket,
+            key,
+            etag,
+            version,
+            checksum,
+            size,
+            records,
+            delivered,
+            reason,
+            reader,
+            at,
+            tables,
+            outputs,
+        }
+    }
+
+    pub fn row(self) -> Row {
+        let Entry {
+            input,
+            bucket,
+            key,
+            etag,
+            version,
+            checksum,
+            size,
+            records,
+            delivered,
+            reason,
+            reader,
+            at,
+            ..
+        } = self;
+        let (place, identity) = (Place { input, bucket, key }, Identity { version, etag, checksum });
+        let mut tables = Tables::default();
+        self.tables.iter().for_each(|(name, events, bytes)| tables.add(name, *events, *bytes));
+        Row { place, identity, size, records, delivered, reason, tables, reader, at }
+    }
+}
+
+impl Line {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// If it is not one of `ledger export`.
+    pub fn read(text: &str) -> Result<Line, String> {
+        serde_json::from_str(text).map_err(|error| format!("this is no line of `ledger export`: {error}"))
+    }
+
+    /// The lines of a source.
+    pub fn of_source(source: &str, polled: &Polled) -> Vec<Line> {
+        let checkpoint = |(part, value): (&String, &String)| Line::Checkpoint {
+            source: source.to_owned(),
+            part: part.clone(),
+            value: value.clone(),
+        };
+        let seen = |seen: &Seen| Line::Seen {
+            source: source.to_owned(),
+            id: format!("{:032x}", seen.id),
+            time: seen.time,
+        };
+        polled.checkpoints.iter().map(checkpoint).chain(polled.seen.iter().map(seen)).collect()
+    }
+
+    /// Adds the line of a source to what is known of it.
+    ///
+    /// # Errors
+    /// If an id is unreadable.
+    pub fn add_to(self, sources: &mut BTreeMap<String, Polled>) -> Result<(), String> {
+        match self {
+            Line::Object(_) => (),
+            Line::Checkpoint { source, part, value } => {
+                sources.entry(source).or_default().checkpoints.insert(part, value);
+            }
+            Line::Seen { source, id, time } => {
+                let id = u128::from_str_radix(&id, 16).map_err(|error| {
+                    format!("the id {id:?} of an event of {source} is not hexadecimal: {error}")
+                })?;
+                sources.entry(source).or_default().seen.push(Seen { id, time });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        /// What is exported comes back.
+        #[test]
+        fn lines_survive(words in proptest::collection::vec("\\PC{0,12}", 8), numbers in proptest::collection::vec(0u64..1 << 50, 4), id: u128, time: i64) {
+            let word = |n: usize| words[n].clone();
+            let place = Place { input: word(0), bucket: word(1), key: word(2) };
+            let identity = Identity { version: word(3), etag: word(4), checksum: word(5) };
+            let mut tables = Tables::default();
+            tables.add(&word(6), numbers[0], numbers[1]);
+            let (size, records) = (numbers[2], numbers[3]);
+            let row = Row { place, identity, size, records, delivered: true, reason: word(7), tables, reader: word(0), at: time };
+            let line = Line::Object(Entry::of(row.clone(), word(1)));
+            let Line::Object(entry) = Line::read(&serde_json::to_string(&line).unwrap()).unwrap() else { unreachable!() };
+            proptest::prop_assert_eq!(entry.row(), row);
+            let polled = Polled { term: 0, checkpoints: [(word(2), word(3))].into(), seen: vec![Seen { id, time }] };
+            let mut sources = BTreeMap::new();
+            for line in Line::of_source(&word(4), &polled) {
+                Line::read(&serde_json::to_string(&line).unwrap()).unwrap().add_to(&mut sources).unwrap();
+            }
+            proptest::prop_assert_eq!(sources.remove(&word(4)), Some(polled));
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The ledger of one host, as `export` and `import` use it.
+
+use jiff::Timestamp;
+
+use super::ledger::Ledger;
+use super::lines::Entry;
+use crate::ledger::{FILE, Mark, Polled, Store};
+use crate::pipeline;
+use crate::settings::Config;
+
+pub struct Local {
+    store: Store,
+    name: String,
+}
+
+impl Local {
+    /// Opens it, and creates it if it is missing.
+    pub fn open(config: &Config) -> Result<Local, String> {
+        let path = config.globals.state_directory.join(FILE);
+        let open = || {
+            let mut store = Store::open(&path)?;
+            store.belong(&path, &pipeline::scope(config))?;
+            Ok(store)
+        };
+        let store = open().map_err(|error: crate::ledger::OpenError| error.to_string())?;
+        Ok(Local { store, name: format!("the ledger {}", path.display()) })
+    }
+}
+
+impl Ledger for Local {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn objects(&self, take: &mut dyn FnMut(Entry) -> Result<(), String>) -> Result<(), String> {
+        self.store.export(&mut |row, outputs| take(Entry::of(row, outputs)))
+    }
+
+    fn sources(&self) -> Result<Vec<String>, String> {
+        let checkpoints = self.store.checkpoints("").map_err(text)?;
+        let mut sources: Vec<String> = checkpoints.into_iter().map(|checkpoint| checkpoint.source).collect();
+        sources.dedup();
+        Ok(sources)
+    }
+
+    fn polled(&self, source: &str) -> Result<Polled, String> {
+        self.store.polled(source).map_err(text)
+    }
+
+    fn add_object(&mut self, entry: Entry) -> Result<bool, String> {
+        let row = entry.row();
+        let known = self.store.rows(&row.place).map_err(text)?;
+        let mut same = known.iter().filter(|known| known.identity.is_content_of(&row.identity));
+        if same.any(|known| known.delivered || (!row.delivered && known.records >= row.records)) {
+            return Ok(false);
+        }
+        self.store.write([&row]).map_err(text)?;
+        Ok(true)
+    }
+
+    fn set_source(&mut self, source: &str, polled: Polled) -> Result<(), String> {
+        let term = self.store.term(source).map_err(text)?;
+        let Polled { checkpoints, seen, .. } = polled;
+        let (source, checkpoints) = (source.to_owned(), checkpoints.into_iter().collect());
+        let mark = Mark { source, term, checkpoints, seen, forget_before: None };
+        self.store.mark(&[mark], Timestamp::now().as_second()).map_err(text)
+    }
+}
+
+fn text(error: rusqlite::Error) -> String {
+    error.to_string()
+}

@@ -1,0 +1,363 @@
+//! Hosts that share a model of the table.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use proptest::prelude::*;
+use serde_json::{Map, json};
+
+use super::*;
+use crate::ack::Ack;
+use crate::aws::dynamodb::text;
+use crate::base::crew::Crew;
+use crate::base::limits::FLEET_LEASE;
+use crate::base::object::Object;
+use crate::base::runtime::thread;
+use crate::fleet::lease::Host;
+use crate::fleet::table::testing;
+use crate::http::{self, Body, Request, Response, Server};
+use crate::ledger::{Known, Ledger, Place, Scope};
+use crate::telemetry::Telemetry;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+type Items = BTreeMap<(String, String), Map<String, serde_json::Value>>;
+
+/// A table in memory, which knows the calls for objects.
+#[derive(Default)]
+struct Model {
+    items: Mutex<Items>,
+    away: AtomicBool,
+    /// The next batch is not carried out.
+    lazy: AtomicBool,
+}
+
+impl Model {
+    fn answer(&self, request: &Request) -> Response {
+        let action = request.header("x-amz-target").unwrap().rsplit('.').next().unwrap().to_owned();
+        let input: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+        if self.away.load(Ordering::SeqCst) {
+            return response(500, &json!({"__type": "InternalServerError", "message": "away"}));
+        }
+        let mut items = lock(&self.items);
+        match action.as_str() {
+            "GetItem" => {
+                let found = items.get(&key(&input["Key"]));
+                response(200, &found.map_or(json!({}), |item| json!({"Item": item})))
+            }
+            "UpdateItem" => update(&mut items, &input),
+            "BatchWriteItem" => {
+                let mut requests = input["RequestItems"]["t"].as_array().unwrap().clone();
+                let is_lazy = self.lazy.swap(false, Ordering::SeqCst);
+                let later = if is_lazy { std::mem::take(&mut requests) } else { Vec::new() };
+                for request in &requests {
+                    let item = &request["PutRequest"]["Item"];
+                    items.insert(key(item), item.as_object().unwrap().clone());
+                }
+                response(200, &json!({"UnprocessedItems": {"t": later}}))
+            }
+            other => panic!("{other}"),
+        }
+    }
+
+    /// An attribute of the only object.
+    fn only(&self, name: &str) -> String {
+        let items = lock(&self.items);
+        assert_eq!(items.len(), 1);
+        let value = items.values().next().unwrap()[name].as_object().unwrap().values().next().cloned();
+        value.unwrap().as_str().unwrap().to_owned()
+    }
+}
+
+fn key(item: &serde_json::Value) -> (String, String) {
+    let part = |name: &str| item[name]["S"].as_str().unwrap().to_owned();
+    (part("pk"), part("sk"))
+}
+
+fn update(items: &mut Items, input: &serde_json::Value) -> Response {
+    let key = key(&input["Key"]);
+    let values = &input["ExpressionAttributeValues"];
+    let holds = match input["ConditionExpression"].as_str().unwrap() {
+        "attribute_not_exists(pk)" => !items.contains_key(&key),
+        _ => items.get(&key).is_some_and(|item| {
+            item.get("holder") == Some(&values[":was_holder"])
+                && item.get("epoch") == Some(&values[":was_epoch"])
+        }),
+    };
+    if !holds {
+        let error = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
+        return response(400, &json!({"__type": error, "message": "The conditional request failed"}));
+    }
+    let item = items.entry(key.clone()).or_default();
+    item.insert("pk".into(), text(&key.0));
+    item.insert("sk".into(), text(&key.1));
+    for change in input["UpdateExpression"].as_str().unwrap().trim_start_matches("SET ").split(", ") {
+        let (name, value) = change.split_once(" = ").unwrap();
+        let name = input["ExpressionAttributeNames"][name].as_str().unwrap();
+        item.insert(name.to_owned(), values[value].clone());
+    }
+    response(200, &json!({"Attributes": item}))
+}
+
+fn response(status: u16, body: &serde_json::Value) -> Response {
+    let headers = vec![("x-amzn-requestid", "r".to_owned())];
+    Response { status, headers, body: Body::Owned(body.to_string().into_bytes()) }
+}
+
+/// The table, and the hosts that use it.
+struct Lab {
+    model: Arc<Model>,
+    server: Server,
+    start: Instant,
+}
+
+/// A host with a ledger of its own.
+struct Peer {
+    objects: Objects,
+    ledger: Ledger,
+    _folder: tempfile::TempDir,
+    _crew: Crew,
+}
+
+impl Lab {
+    fn new() -> Lab {
+        let model = Arc::<Model>::default();
+        let (address, own): (SocketAddr, _) = ("127.0.0.1:0".parse().unwrap(), Arc::clone(&model));
+        let server = Server::start("test-table", address, 100, move |stream, activity: &http::Activity| {
+            activity.works();
+            let _ = http::serve(stream, |request| own.answer(request));
+        })
+        .unwrap();
+        Lab { model, server, start: clock::now() }
+    }
+
+    fn peer(&self, name: &str, claims: bool) -> Peer {
+        let (folder, telemetry) = (tempfile::TempDir::new().unwrap(), Arc::new(Telemetry::default()));
+        let scope = Scope { outputs: vec!["out:1".to_owned()], ..Scope::default() };
+        let ledger = Ledger::open(folder.path(), &scope, &telemetry).unwrap();
+        let table = testing::at(&format!("http://{}", self.server.address()));
+        let (objects, receivers) = Objects::new(&table, name, scope.destinations(), claims, &telemetry);
+        let mut crew = Crew::new();
+        objects.start(receivers, &mut crew).unwrap();
+        let peer = Peer { objects, ledger, _folder: folder, _crew: crew };
+        self.hear(&peer, &[("one", 1), ("two", 1)], self.start);
+        peer
+    }
+
+    /// The peer has seen the hosts' beats in an answer to a question of this time.
+    fn hear(&self, peer: &Peer, beats: &[(&str, u64)], asked: Instant) {
+        let host = |(id, beat): &(&str, u64)| Host {
+            id: (*id).to_owned(),
+            beat: *beat,
+            ..Host::new("n", BTreeSet::new())
+        };
+        peer.objects.observe(&beats.iter().map(host).collect::<Vec<_>>(), asked, false);
+    }
+
+    fn wait_until(&self, what: &str, holds: impl Fn() -> bool) {
+        while !holds() {
+            assert!(clock::since(self.start) < PATIENCE, "{what}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Peer {
+    fn claim(&self, key: &str, etag: Option<&str>, version: Option<&str>) -> (Claim, Arc<Entry>) {
+        let (etag, version_id) = (etag.map(str::to_owned), version.map(str::to_owned));
+        let object = Object { etag, version_id, ..Object::named("b", key) };
+        let share = Ack::open(|_| ()).into_share();
+        let entry = Arc::new(self.ledger.claim("1", &object, share, None).unwrap());
+        (Claim::new(&self.objects, &entry), entry)
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.objects.close(PATIENCE);
+    }
+}
+
+/// Confirms this many records, of an object that is complete with them if `whole`.
+fn confirm(known: Known, records: u64, whole: bool) {
+    let Known::Undelivered(mut progress) = known else { panic!("known as delivered") };
+    progress.admit(progress.confirmed().so_far().0 + records);
+    let object = Ack::open(|_| ());
+    progress.batch(&object).close(Outcome::Delivered);
+    if whole {
+        progress.complete();
+    }
+}
+
+fn end(claim: &Claim, entry: &Entry, outcome: Outcome, ending: Option<Ending>) {
+    claim.end(outcome, ending);
+    entry.settle(outcome, ending);
+}
+
+fn waits(taken: Taken) -> bool {
+    matches!(taken, Taken::Wait(_))
+}
+
+#[test]
+fn another_host_waits_and_learns_that_the_object_is_delivered() {
+    let lab = Lab::new();
+    let (one, two) = (lab.peer("one", true), lab.peer("two", true));
+    let (first, own) = one.claim("k", Some("e"), None);
+    let (second, other) = two.claim("k", Some("e"), None);
+    assert_eq!(first.take_announced(), Taken::Here);
+    assert_eq!(first.take("\"e\""), Taken::Here, "it has it already");
+    assert!(waits(second.take_announced()) && waits(second.take_announced()));
+    confirm(own.identify("e", 9, "lines"), 5, true);
+    end(&first, &own, Outcome::Delivered, Some(Ending::Sent));
+    lab.wait_until("the end is written", || lab.model.only("delivered") == "1");
+    assert_eq!(second.take_announced(), Taken::Here);
+    assert!(other.is_delivered() && second.held().is_none(), "nothing is left to claim");
+}
+
+#[test]
+fn a_silent_host_loses_its_object_and_the_next_goes_on_after_its_last_record() {
+    let lab = Lab::new();
+    let (one, two) = (lab.peer("one", true), lab.peer("two", true));
+    let (first, own) = one.claim("k", Some("e"), None);
+    let (second, other) = two.claim("k", Some("e"), None);
+    first.take_announced();
+    confirm(own.identify("e", 9, "lines"), 5, false);
+    let held = first.held().unwrap();
+    let table = one.objects.table();
+    let progress = first.unsaved(&held, true).unwrap();
+    assert!(table.change_object(&held.key, &progress.attributes(1), "one", 1).unwrap());
+    assert!(waits(second.take_announced()));
+    lab.hear(&two, &[("one", 2), ("two", 2)], clock::now() + FLEET_LEASE);
+    assert!(waits(second.take_announced()), "it has beaten");
+    lab.hear(&two, &[("one", 2), ("two", 3)], clock::now() + 3 * FLEET_LEASE);
+    assert_eq!(second.take_announced(), Taken::Here);
+    let checked = second.unsaved(&second.held().unwrap(), true).unwrap();
+    assert_eq!(checked.row.records, 5, "a check of the claim takes nothing back");
+    let Known::Undelivered(progress) = other.identify("e", 9, "lines") else { panic!() };
+    assert_eq!(progress.confirmed().so_far().0, 5);
+    // The first one notices, and can change nothing any more.
+    one.objects.observe(&[], clock::now(), true);
+    lab.wait_until("the first host notices", || first.held().is_none());
+    end(&first, &own, Outcome::Retry, None);
+    assert_eq!((lab.model.only("holder"), lab.model.only("epoch")), ("two".to_owned(), "2".to_owned()));
+}
+
+#[test]
+fn a_returned_object_is_free_at_once() {
+    let lab = Lab::new();
+    let (one, two) = (lab.peer("one", true), lab.peer("two", true));
+    let (first, own) = one.claim("k", Some("e"), None);
+    first.take_announced();
+    confirm(own.identify("e", 9, "lines"), 3, false);
+    end(&first, &own, Outcome::Retry, None);
+    lab.wait_until("it is given up", || lab.model.only("holder") == NOBODY);
+    let (second, other) = two.claim("k", Some("e"), None);
+    assert_eq!(second.take_announced(), Taken::Here);
+    let Known::Undelivered(progress) = other.identify("e", 9, "lines") else { panic!() };
+    assert_eq!(progress.confirmed().so_far().0, 3);
+}
+
+#[test]
+fn a_refused_object_is_sent_only_after_its_confirmed_records() {
+    let lab = Lab::new();
+    let (one, two) = (lab.peer("one", true), lab.peer("two", true));
+    let (first, own) = one.claim("k", None, None);
+    assert_eq!((first.take_announced(), first.held()), (Taken::Here, None), "a GET must show it");
+    assert_eq!(first.take("e"), Taken::Here);
+    confirm(own.identify("e", 9, "lines"), 4, false);
+    end(&first, &own, Outcome::Reject, Some(Ending::Damaged));
+    lab.wait_until("the reason is written", || lab.model.only("reason") == Ending::Damaged.reason());
+    let (second, other) = two.claim("k", None, None);
+    assert_eq!(second.take("e"), Taken::Here);
+    let Known::Undelivered(progress) = other.identify("e", 9, "lines") else { panic!() };
+    assert_eq!(progress.confirmed().so_far().0, 4);
+}
+
+#[test]
+fn another_version_or_other_outputs_are_not_delivered() {
+    let lab = Lab::new();
+    let (one, two) = (lab.peer("one", true), lab.peer("two", true));
+    let (first, own) = one.claim("k", Some("e"), Some("v1"));
+    first.take_announced();
+    confirm(own.identify("e", 9, "lines"), 5, true);
+    end(&first, &own, Outcome::Delivered, Some(Ending::Sent));
+    lab.wait_until("the end is written", || lab.model.only("delivered") == "1");
+    let (second, other) = two.claim("k", Some("e"), Some("v2"));
+    assert_eq!(second.take_announced(), Taken::Here);
+    assert!(!other.is_delivered() && second.held().is_some());
+    assert_eq!((lab.model.only("delivered"), lab.model.only("records")), ("0".to_owned(), "0".to_owned()));
+}
+
+#[test]
+fn without_the_table_objects_are_collected_and_told_of_later() {
+    let lab = Lab::new();
+    let one = lab.peer("one", true);
+    lab.model.away.store(true, Ordering::SeqCst);
+    lab.model.lazy.store(true, Ordering::SeqCst);
+    for key in ["a", "b", "c"] {
+        let (claim, entry) = one.claim(key, Some("e"), None);
+        lab.wait_until("objects wait only for a while", || claim.take_announced() == Taken::Here);
+        assert_eq!(claim.held(), None);
+        confirm(entry.identify("e", 9, "lines"), 5, true);
+        end(&claim, &entry, Outcome::Delivered, Some(Ending::Sent));
+    }
+    lab.model.away.store(false, Ordering::SeqCst);
+    // What a batch leaves undone is sent again.
+    lab.wait_until("all are written", || lock(&lab.model.items).len() == 3);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// However three hosts take, confirm, return and lose an object, one that may collect it has all records that the
+    /// table knows, and nobody who has lost it changes its item.
+    #[test]
+    fn one_host_at_a_time_has_an_object(steps in proptest::collection::vec((0usize..3, 0u8..4), 1..24)) {
+        let lab = Lab::new();
+        let names = ["one", "two", "three"];
+        let table = testing::at(&format!("http://{}", lab.server.address()));
+        let place = Place { input: "1".into(), bucket: "b".into(), key: "k".into() };
+        let key = Key::of(&place, "e").unwrap();
+        let row = |records| Row { reason: String::new(), records, ..Row::ended(place.clone(), Default::default(), 0, Ending::Sent) };
+        let record = |holder: &str, epoch, records| Record { row: row(records), outputs: String::new(), holder: holder.into(), epoch };
+        // What each believes: its epoch.
+        let mut held = [None::<u64>; 3];
+        let mut owner: Option<(usize, u64)> = None;
+        let mut records = 0;
+        for (host, step) in steps {
+            match (step, held[host]) {
+                (0, _) => {
+                    let seen = table.object(&key).unwrap();
+                    let taken = match &seen {
+                        None => table.create_object(&key, &record(names[host], 1, 0)).unwrap(),
+                        // Silent or not: the condition decides among those who want it.
+                        Some(seen) => {
+                            let next = record(names[host], seen.epoch + 1, seen.row.records);
+                            table.change_object(&key, &next.attributes(1), &seen.holder, seen.epoch).unwrap()
+                        }
+                    };
+                    prop_assert!(taken);
+                    let epoch = seen.map_or(1, |seen| seen.epoch + 1);
+                    (held[host], owner) = (Some(epoch), Some((host, epoch)));
+                }
+                (1, Some(epoch)) => {
+                    let next = record(names[host], epoch, records + 1);
+                    let written = table.change_object(&key, &next.attributes(1), names[host], epoch).unwrap();
+                    prop_assert_eq!(written, owner == Some((host, epoch)));
+                    records += u64::from(written);
+                }
+                (2, Some(epoch)) => {
+                    let next = record(NOBODY, epoch, records);
+                    let written = table.change_object(&key, &next.attributes(1), names[host], epoch).unwrap();
+                    prop_assert_eq!(written, owner == Some((host, epoch)));
+                    held[host] = None;
+                    owner = owner.filter(|_| !written);
+                }
+                _ => (),
+            }
+            let known = table.object(&key).unwrap().map_or(0, |seen| seen.row.records);
+            prop_assert_eq!(known, records);
+        }
+    }
+}
