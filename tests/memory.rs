@@ -47,6 +47,56 @@ mod base {
             pub use loom::sync::atomic::*;
         }
 
+        /// A channel of a fixed size, as far as models need it. No wait ends by time.
+        pub mod channel {
+            use std::collections::VecDeque;
+
+            use loom::sync::{Arc, Condvar, Mutex};
+
+            #[derive(Debug)]
+            pub struct Sender<T>(Arc<Shared<T>>);
+
+            #[derive(Debug)]
+            pub struct Receiver<T>(Arc<Shared<T>>);
+
+            #[derive(Debug)]
+            struct Shared<T> {
+                size: usize,
+                waiting: Mutex<VecDeque<T>>,
+                came: Condvar,
+            }
+
+            pub fn bounded<T>(size: usize) -> (Sender<T>, Receiver<T>) {
+                let (waiting, came) = (Mutex::default(), Condvar::new());
+                let shared = Arc::new(Shared { size, waiting, came });
+                (Sender(Arc::clone(&shared)), Receiver(shared))
+            }
+
+            impl<T> Sender<T> {
+                pub fn try_send(&self, thing: T) -> Result<(), T> {
+                    let mut waiting = self.0.waiting.lock().unwrap();
+                    if waiting.len() == self.0.size {
+                        return Err(thing);
+                    }
+                    waiting.push_back(thing);
+                    self.0.came.notify_one();
+                    Ok(())
+                }
+            }
+
+            impl<T> Receiver<T> {
+                pub fn recv(&self) -> T {
+                    let mut waiting = self.0.waiting.lock().unwrap();
+                    loop {
+                        match waiting.pop_front() {
+                            Some(thing) => return thing,
+                            None => waiting = self.0.came.wait(waiting).unwrap(),
+                        }
+                    }
+                }
+            }
+        }
+
         pub mod sync {
             use std::sync::LockResult;
             use std::time::Duration;
@@ -96,21 +146,26 @@ mod ledger {
     pub mod row;
 }
 
+#[path = "../src/stages/send/place.rs"]
+mod place;
+
 use ack::{Ack, Outcome, Turn};
 use base::budget::Budget;
 use base::buffers::Buffers;
 use base::limits::BUFFER_KEPT_BYTES_MIN as ROOM;
 use base::runtime::atomic::{Arc, AtomicUsize, Ordering};
+use base::runtime::channel;
 use base::stop::Stop;
 use ledger::in_work::InWork;
-use ledger::row::{Identity, Place};
+use ledger::row::{self, Identity};
+use place::Place;
 
 /// Threads are interrupted this often in each run, besides where they wait. Without a bound a model of three threads takes
 /// minutes, and faults need few interruptions.
 const PREEMPTIONS: usize = 3;
 
 fn main() {
-    let models: [(&str, fn()); 8] = [
+    let models: [(&str, fn()); 10] = [
         ("work settles once, with the worst outcome, after everything that its shares did", shares),
         ("a share that is forgotten on another thread is no delivery", forgotten_shares),
         ("a turn is over once, when all of its parts have ended", turns),
@@ -119,6 +174,8 @@ fn main() {
         ("a budget is never exceeded, and loses nothing", small_permits),
         ("a buffer has one owner, and what is kept is bounded", buffers),
         ("a stop wakes the threads that wait for it", stops),
+        ("a batch that a worker offers is in the session that is closed, or comes back", closed_sessions),
+        ("a batch in an idle session wakes its sender", idle_sessions),
     ];
     for (name, model) in models {
         let mut builder = loom::model::Builder::new();
@@ -204,7 +261,7 @@ fn objects_in_flight() {
     let objects = Arc::new(InWork::default());
     let deliver = |objects: &InWork, message: Ack| {
         let etag = Identity { etag: "e".into(), ..Identity::default() };
-        let name = objects.name(Place { input: "1".into(), bucket: "b".into(), key: "k".into() }, etag);
+        let name = objects.name(row::Place { input: "1".into(), bucket: "b".into(), key: "k".into() }, etag);
         if objects.take(&name, message.into_share(), None) {
             objects.finish(&name, Outcome::Delivered);
         }
@@ -272,4 +329,54 @@ fn stops() {
     stop.stop();
     waits.join().unwrap();
     assert!(stop.is_stopped());
+}
+
+/// A session that has taken some batches.
+type Session = Vec<usize>;
+
+/// Offers a batch as a worker does: a session that was idle needs its sender.
+fn offer(place: &Place<Session>, batch: usize) -> Result<(), usize> {
+    let take = |session: &mut Session, batch| {
+        session.push(batch);
+        session.len() == 1
+    };
+    place.offer(batch, |session| session.len() < 2, take)
+}
+
+fn closed_sessions() {
+    let (wake, _woken) = channel::bounded(1);
+    let place = Arc::new(Place::new(wake));
+    place.open(Session::new());
+    let workers = [0, 1].map(|batch| {
+        let place = Arc::clone(&place);
+        thread::spawn(move || offer(&place, batch).err())
+    });
+    let mut batches = place.close().unwrap();
+    let returned = workers.map(|worker| worker.join().unwrap());
+    batches.extend(returned.into_iter().flatten());
+    batches.sort_unstable();
+    assert_eq!(batches, [0, 1], "a batch is lost, or is there twice");
+    assert_eq!(offer(&place, 2), Err(2));
+}
+
+fn idle_sessions() {
+    let (wake, woken) = channel::bounded(1);
+    let place = Arc::new(Place::new(wake));
+    place.open(Session::new());
+    let worker = {
+        let place = Arc::clone(&place);
+        thread::spawn(move || {
+            for batch in 0..2 {
+                while offer(&place, batch).is_err() {
+                    thread::yield_now();
+                }
+            }
+        })
+    };
+    let mut confirmed = 0;
+    while confirmed < 2 {
+        woken.recv();
+        confirmed += place.with(std::mem::take).unwrap().len();
+    }
+    worker.join().unwrap();
 }

@@ -115,7 +115,7 @@ pub fn delete(address: &Address<'_>, table: &str, pk: &str, sk: &str) -> Request
 pub fn transact(address: &Address<'_>, writes: &[Value]) -> Request {
     let input = json!({ "TransactItems": writes });
     // Its parts are what a policy allows.
-    DYNAMODB.call_operation("dynamodb:ConditionCheckItem", "TransactWriteItems", address, &input)
+    DYNAMODB.call_operation("dynamodb:UpdateItem", "TransactWriteItems", address, &input)
 }
 
 /// Reads Query's answer about the page that starts at `start`.

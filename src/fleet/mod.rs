@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! pk               sk                  attributes
-//! leases           SOURCE              holder, epoch, beat
+//! leases           SOURCE              holder, epoch, beat, written
 //! hosts            HOST ID             name, version, sources, beat, expires
 //! source/SOURCE    checkpoint/PART     value
 //! source/SOURCE    seen/EPOCH/NUMBER   ids, latest, expires
@@ -13,7 +13,9 @@
 //!
 //! **Only conditional writes decide.** A lease is taken by an update of the very version that was seen; each time its
 //! epoch grows. Each write of checkpoints is a transaction with the condition that the lease still has the writer's
-//! epoch, so a host that stood still for a while cannot move a checkpoint that another one owns by now.
+//! epoch, so a host that stood still for a while cannot move a checkpoint that another one owns by now. The transaction
+//! also numbers itself in the lease, and happens only after those with smaller numbers: a call that was given up and
+//! arrives late moves nothing back.
 //!
 //! **No two clocks are compared.** The holder counts a lease from before the call that renewed it; the others count from
 //! when they saw the renewal, which is later. Each uses its own monotonic clock.

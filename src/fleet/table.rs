@@ -154,7 +154,7 @@ impl Table {
     }
 
     /// Writes a source's marks. Returns false if the lease is no longer this holder's, or of another epoch: then
-    /// nothing more of them is written. `number` distinguishes writes of one epoch.
+    /// nothing more of them is written. `number` grows with each write of one epoch.
     ///
     /// # Errors
     /// If the table cannot be written. Some of them may be written then; writing them again changes nothing.
@@ -178,11 +178,11 @@ impl Table {
                 value => self.put(Item::of(&pk, &sk).with("value", text(value))),
             });
         }
-        if !self.write(lease, writes)? {
+        if !self.write(lease, number, writes)? {
             return Ok(false);
         }
         match pending.forget_before {
-            Some(time) => self.forget_seen(lease, time),
+            Some(time) => self.forget_seen(lease, number, time),
             None => Ok(true),
         }
     }
@@ -197,7 +197,7 @@ impl Table {
             let Some(epoch) = self.take(source, NOBODY, seen.as_ref())? else { continue };
             let items = self.query(&pk(source))?;
             let keys = items.iter().filter_map(|item| item.text("sk")).map(|sk| self.delete(&pk(source), sk));
-            if self.write(&Held { source, holder: NOBODY, epoch }, keys.collect())? {
+            if self.write(&Held { source, holder: NOBODY, epoch }, 0, keys.collect())? {
                 return Ok(());
             }
         }
@@ -206,18 +206,18 @@ impl Table {
     }
 
     /// Removes the delivered events that are all older.
-    fn forget_seen(&self, lease: &Held<'_>, before: i64) -> Result<bool, Error> {
+    fn forget_seen(&self, lease: &Held<'_>, number: u64, before: i64) -> Result<bool, Error> {
         let items = self.query(&pk(lease.source))?;
         let is_old = |item: &&Item| item.number("latest").is_some_and(|latest: i64| latest < before);
         let old = items.iter().filter(is_old).filter_map(|item| item.text("sk"));
         let old = old.filter(|sk| sk.starts_with(SEEN)).map(|sk| self.delete(&pk(lease.source), sk));
-        self.write(lease, old.collect())
+        self.write(lease, number, old.collect())
     }
 
     /// Makes some writes, a transaction for as many as one can have, while the lease is held.
-    fn write(&self, lease: &Held<'_>, writes: Vec<Value>) -> Result<bool, Error> {
+    fn write(&self, lease: &Held<'_>, number: u64, writes: Vec<Value>) -> Result<bool, Error> {
         for writes in writes.chunks(FLEET_WRITES_MAX - 1) {
-            let mut all = vec![self.check(lease)];
+            let mut all = vec![self.claim(lease, number)];
             all.extend_from_slice(writes);
             match self.call(dynamodb::transact(&self.address(), &all), dynamodb::read_done) {
                 Ok(()) => (),
@@ -228,13 +228,18 @@ impl Table {
         Ok(true)
     }
 
-    fn check(&self, lease: &Held<'_>) -> Value {
-        json!({"ConditionCheck": {
+    /// The part of a transaction that lets it happen only while the lease is held, and after no later write: a call
+    /// that nobody waits for any more may still arrive.
+    fn claim(&self, lease: &Held<'_>, write: u64) -> Value {
+        let write = u128::from(lease.epoch) << 64 | u128::from(write);
+        json!({"Update": {
             "TableName": self.name,
             "Key": Item::of(LEASES, lease.source).into_value(),
-            "ConditionExpression": IS_HELD,
-            "ExpressionAttributeNames": {"#holder": "holder", "#epoch": "epoch"},
-            "ExpressionAttributeValues": {":holder": text(lease.holder), ":epoch": number(lease.epoch)},
+            "UpdateExpression": "SET #written = :write",
+            "ConditionExpression": format!("{IS_HELD} AND (attribute_not_exists(#written) OR #written <= :write)"),
+            "ExpressionAttributeNames": {"#holder": "holder", "#epoch": "epoch", "#written": "written"},
+            "ExpressionAttributeValues":
+                {":holder": text(lease.holder), ":epoch": number(lease.epoch), ":write": number(write)},
         }})
     }
 

@@ -56,11 +56,11 @@ impl Tenure {
 
     // For the source's thread.
 
-    /// Begins to work if this host holds the lease. Until [`Tenure::end`] it is not given to another one, except that
-    /// it may run out.
+    /// Begins to work if this host holds the lease, and the table has everything that it has recorded. Until
+    /// [`Tenure::end`] the lease is not given to another one, except that it may run out.
     pub fn begin(&self) -> bool {
         let mut state = self.state();
-        state.working = state.epoch().is_some();
+        state.working = state.epoch().is_some() && state.is_written();
         state.working
     }
 
@@ -144,7 +144,7 @@ impl Tenure {
     /// The epoch of a lease that was asked for and can be given up: nothing is in flight, and everything is written.
     pub fn leaves(&self) -> Option<u64> {
         let state = self.state();
-        let is_idle = !state.working && !state.writing && state.pending.is_empty();
+        let is_idle = !state.working && state.is_written();
         state.held.filter(|_| state.leaving && is_idle).map(|held| held.epoch)
     }
 
@@ -181,6 +181,10 @@ impl Tenure {
 }
 
 impl State {
+    fn is_written(&self) -> bool {
+        !self.writing && self.pending.is_empty()
+    }
+
     fn epoch(&self) -> Option<u64> {
         self.held.filter(|held| !self.leaving && clock::now() < held.until).map(|held| held.epoch)
     }
@@ -221,6 +225,19 @@ mod tests {
         assert!(tenure.is_over() && !tenure.is_vacant(), "its pages are in flight");
         tenure.end();
         assert!(tenure.is_vacant());
+    }
+
+    #[test]
+    fn work_begins_again_only_when_the_table_has_what_was_recorded_before() {
+        let tenure = tenure();
+        tenure.grant(1, later());
+        assert!(tenure.begin());
+        tenure.record(&mark("a", &[]));
+        tenure.end();
+        assert!(!tenure.begin() && !tenure.is_over(), "the table would be read without it");
+        assert!(tenure.take_pending().is_some() && !tenure.begin(), "it is being written");
+        tenure.written(None);
+        assert!(tenure.begin());
     }
 
     #[test]

@@ -158,13 +158,8 @@ impl Call {
 }
 
 /// TransactWriteItems is allowed by the actions of its parts.
-const TABLE_ACTIONS: &[&str] = &[
-    "dynamodb:Query",
-    "dynamodb:PutItem",
-    "dynamodb:UpdateItem",
-    "dynamodb:DeleteItem",
-    "dynamodb:ConditionCheckItem",
-];
+const TABLE_ACTIONS: &[&str] =
+    &["dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"];
 
 /// From AWS's list of actions and their resources.
 fn rights(source: &Source) -> Vec<Rights> {

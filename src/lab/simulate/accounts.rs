@@ -1,6 +1,7 @@
-//! The account behind the polled APIs: CloudTrail's LookupEvents, CloudWatch Logs and GuardDuty. Its events appear late,
-//! and while it is being read.
+//! The account behind the polled APIs: CloudTrail's LookupEvents, CloudWatch Logs and metrics, and GuardDuty. Its events
+//! appear late, and while it is being read.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -18,11 +19,34 @@ const LATE_MAX: Duration = Duration::from_secs(280);
 pub const HISTORY: u64 = 7_200;
 /// Bytes of each event's filling.
 pub const FILLING: usize = 300;
+/// Time before its checkpoint from which on a metric is read again; see `docs/api_sources.md`. In milliseconds.
+const METRICS_LATENESS: i64 = 900_000;
+/// The period of metrics, in seconds.
+pub const PERIOD: u64 = 10;
+/// A datapoint changes until its period has ended this long ago, in milliseconds.
+const SETTLED: i64 = 110_000;
+/// Number of metrics, and the part of a period that stands for each: it has one datapoint at most. In milliseconds.
+const METRICS_COUNT: u64 = 4;
+const SLOT: u64 = PERIOD * 1_000 / METRICS_COUNT;
 /// Findings from this long before the simulation, in seconds.
 const FINDINGS_HISTORY: u64 = 600;
+const PERIOD_MILLIS: i64 = PERIOD as i64 * 1_000;
 const BEGINNING_MILLIS: i64 = BEGINNING as i64 * 1_000;
 /// The times of findings from before the beginning are multiples of this, in milliseconds.
 const FINDINGS_TIMES: i64 = 15_000;
+/// The input that polls, and its region.
+pub const POLLING_INPUT: &str = "2";
+pub const POLLED_REGION: &str = "eu-west-1";
+/// The names of the services that are polled.
+pub const TRAIL: &str = "audit-events-all";
+pub const LOGS: &str = "simulated-logs";
+pub const FINDINGS: &str = "aws-guardduty";
+pub const METRICS: &str = "metrics-all";
+/// The types of the services that have several.
+pub const TRAIL_TYPE: &str = "audits_api";
+pub const LOGS_TYPE: &str = "logs";
+/// The beginning of a checkpoint's part that says from when on a metric is missing: the checkpoint does not cover it.
+pub const LAGGING: &str = "behind ";
 /// The detector of GuardDuty.
 pub const DETECTOR: &str = "simulated-detector";
 
@@ -33,6 +57,8 @@ pub enum Api {
     /// A group of CloudWatch Logs, by its number.
     Logs(usize),
     Findings,
+    /// CloudWatch's metrics: an event is a datapoint.
+    Metrics,
 }
 
 /// The events of one API, in the order of their times.
@@ -53,7 +79,7 @@ struct Event {
     appears: Duration,
     /// The time at which it is updated: from then on it is another event.
     ends: Option<Duration>,
-    /// The first event that this one is an update of.
+    /// The first event that this one is an update of; the number of a datapoint's metric.
     first: usize,
 }
 
@@ -67,18 +93,59 @@ pub struct Page {
     pub token: Option<String>,
 }
 
+impl Api {
+    /// The name of the source that polls it.
+    pub fn source(self) -> String {
+        let service = match self {
+            Api::Trail => TRAIL.to_owned() + "/" + TRAIL_TYPE,
+            Api::Logs(_) => LOGS.to_owned() + "/" + LOGS_TYPE,
+            Api::Findings => FINDINGS.to_owned(),
+            Api::Metrics => METRICS.to_owned(),
+        };
+        format!("{POLLING_INPUT}/{service}/{POLLED_REGION}")
+    }
+}
+
 impl Events {
+    /// The part of its checkpoint.
+    pub fn part(&self) -> String {
+        match self.api {
+            Api::Trail | Api::Metrics => String::new(),
+            Api::Logs(group) => group_name(group),
+            Api::Findings => DETECTOR.to_owned(),
+        }
+    }
+
+    /// The number of events before a checkpoint. None: it is not a checkpoint of this API.
+    pub fn known(&self, checkpoint: &str) -> Option<usize> {
+        let time = || Some(checkpoint.parse::<jiff::Timestamp>().ok()?.as_millisecond());
+        let time = match self.api {
+            Api::Trail => time()?,
+            // Values may be published this much later, and are found.
+            Api::Metrics => time()? - METRICS_LATENESS,
+            Api::Logs(_) | Api::Findings => checkpoint.parse().ok()?,
+        };
+        Some(self.before(time))
+    }
+
     /// `count` events: some before the beginning, the others until `span` has passed.
     pub fn new(api: Api, object: usize, count: usize, span: Duration, random: &mut fastrand::Rng) -> Events {
         let (unit, late_max, history) = match api {
             Api::Trail => (1_000, TRAIL_LATE_MAX, HISTORY),
             Api::Logs(_) => (1, LATE_MAX, HISTORY),
+            Api::Metrics => (SLOT, LATE_MAX, HISTORY / 2),
             Api::Findings => (1, LATE_MAX, FINDINGS_HISTORY),
         };
-        let units = 1_000 / unit;
-        let mut times: Vec<u64> = (0..count)
-            .map(|_| (BEGINNING - history) * units + random.u64(..(history + span.as_secs()) * units))
-            .collect();
+        let in_units = |seconds: u64| seconds * 1_000 / unit;
+        let (begin, all) = (in_units(BEGINNING - history), in_units(history + span.as_secs()));
+        let mut times: Vec<u64> = (0..count).map(|_| begin + random.u64(..all)).collect();
+        if api == Api::Metrics {
+            let mut slots: BTreeSet<u64> = times.into_iter().collect();
+            while slots.len() < count {
+                slots.insert(begin + random.u64(..all));
+            }
+            times = slots.into_iter().collect();
+        }
         times.sort_unstable();
         let late = |time: u64| {
             let late = Duration::from_millis(random.u64(..late_max.as_millis() as u64));
@@ -90,6 +157,12 @@ impl Events {
             Event { time, appears, ends: None, first }
         };
         let mut events: Vec<Event> = times.into_iter().zip(appears).enumerate().map(event).collect();
+        if api == Api::Metrics {
+            for event in &mut events {
+                event.first = (event.time.unsigned_abs() / SLOT % METRICS_COUNT) as usize;
+                event.time -= event.time % PERIOD_MILLIS;
+            }
+        }
         if api == Api::Findings {
             // Many have the very same time, and those of later times are yet to come.
             events.iter_mut().for_each(|event| event.time -= event.time % FINDINGS_TIMES);
@@ -100,7 +173,7 @@ impl Events {
     }
 
     /// The number of events before this time, in milliseconds.
-    pub fn before(&self, time: i64) -> usize {
+    fn before(&self, time: i64) -> usize {
         self.events.partition_point(|event| event.time < time)
     }
 
@@ -121,11 +194,85 @@ impl Events {
                 "timestamp": time, "ingestionTime": time, "message": record,
             })
             .to_string(),
+            Api::Metrics => {
+                let mut point = Events::metric(first);
+                point["Timestamp"] =
+                    jiff::Timestamp::from_millisecond(time).unwrap_or_default().to_string().into();
+                point["Period"] = PERIOD.into();
+                point.as_object_mut().into_iter().for_each(|point| {
+                    point.extend(
+                        self.datapoint(at, None).map(|(name, value)| (name.to_owned(), value.into())),
+                    );
+                });
+                point.to_string()
+            }
             Api::Findings => {
                 let time = jiff::Timestamp::from_millisecond(time).unwrap_or_default();
                 format!("{{\"id\":\"finding-{first}\",\"updatedAt\":\"{time}\",\"detail\":{record}}}")
             }
         }
+    }
+
+    /// A datapoint as it is sent, and as CloudWatch has it by now: its values change until it has settled.
+    fn datapoint(&self, at: usize, now: Option<Duration>) -> [(&'static str, u64); 5] {
+        let event = self.events[at];
+        let is_settled = now.is_none_or(|now| event.time + SETTLED + PERIOD_MILLIS <= millis_of(now));
+        let (object, at) = (self.object as u64, at as u64);
+        let sum = if is_settled { at } else { at / 2 };
+        [("Average", 1), ("Maximum", 2), ("Minimum", 0), ("Sum", sum), ("SampleCount", object)]
+    }
+
+    fn metric(number: usize) -> Value {
+        json!({
+            "Namespace": "Simulated", "MetricName": format!("metric-{number}"),
+            "Dimensions": [{ "Name": "number", "Value": number.to_string() }],
+        })
+    }
+
+    /// The metrics that have had data by now.
+    pub fn metrics(&self, token: Option<&str>, most: usize, now: Duration) -> Option<Page> {
+        let begin = token.map_or(Ok(0), str::parse::<usize>).ok()?;
+        let has_data = |number: &usize| {
+            let is_its = |at: usize| self.events[at].first == *number && self.events[at].appears <= now;
+            (0..self.events.len()).any(is_its)
+        };
+        let mut found = (begin..METRICS_COUNT as usize).filter(has_data).peekable();
+        let page: Vec<usize> = found.by_ref().take(most).collect();
+        let token = found.peek().map(usize::to_string);
+        Some(Page { items: page.into_iter().map(Events::metric).collect(), token })
+    }
+
+    /// A page of the values that a GetMetricData asks for: up to `most` of them. One that `is_partial` lacks some.
+    pub fn values(
+        &self,
+        input: &Value,
+        token: Option<&str>,
+        most: usize,
+        is_partial: bool,
+        now: Duration,
+    ) -> Option<Page> {
+        let bound = |name: &str| input[name].as_i64().unwrap_or(0) * 1_000;
+        let range = (bound("StartTime"), bound("EndTime") - 1);
+        let begin = token.map_or(Some(0), |token| position(token, "values-"))?;
+        let mut found = (begin..self.events.len()).filter(|at| self.is_seen(*at, range, now)).peekable();
+        let page: Vec<usize> = found.by_ref().take(most).filter(|at| !is_partial || at % 2 == 0).collect();
+        let token = found.peek().map(|next| format!("values-{next}"));
+        let series = |query: &Value| {
+            let stat = query["MetricStat"]["Stat"].as_str().unwrap_or_default();
+            let name = &query["MetricStat"]["Metric"]["MetricName"];
+            let is_its = |at: &&usize| *name == Events::metric(self.events[**at].first)["MetricName"];
+            let points: Vec<usize> = page.iter().filter(is_its).copied().collect();
+            let value =
+                |at: &usize| self.datapoint(*at, Some(now)).into_iter().find(|(name, _)| *name == stat);
+            json!({
+                "Id": query["Id"],
+                "StatusCode": if is_partial { "PartialData" } else { "Complete" },
+                "Timestamps": points.iter().map(|at| self.events[*at].time / 1_000).collect::<Vec<_>>(),
+                "Values": points.iter().filter_map(value).map(|(_, value)| value).collect::<Vec<_>>(),
+            })
+        };
+        let queries = input["MetricDataQueries"].as_array()?;
+        Some(Page { items: queries.iter().map(series).collect(), token })
     }
 
     fn is_seen(&self, at: usize, range: (i64, i64), now: Duration) -> bool {
@@ -208,8 +355,7 @@ impl Events {
             None => 0,
         };
         for at in next.unwrap_or(self.events.len())..self.events.len().min(next.unwrap_or(0) + count) {
-            let millis = u128::from(BEGINNING) * 1000 + now.as_millis();
-            let new = Event { time: i64::try_from(millis).unwrap_or(0), appears: now, ends: None, first: at };
+            let new = Event { time: millis_of(now), appears: now, ends: None, first: at };
             self.events[at] = new;
             let is_there = |other: &usize| self.is_seen(*other, (i64::MIN, i64::MAX), now);
             let others: Vec<usize> = (0..at).filter(is_there).collect();
@@ -230,6 +376,11 @@ impl Events {
         let found = (0..self.events.len()).filter(|at| is_named(at) && is_seen(at));
         found.filter_map(|at| serde_json::from_str(&self.text(at)).ok()).collect()
     }
+}
+
+/// The time of the simulation as milliseconds since 1970.
+fn millis_of(now: Duration) -> i64 {
+    BEGINNING_MILLIS + i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The name of a log group.

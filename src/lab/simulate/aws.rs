@@ -24,8 +24,13 @@ const POLL: Duration = Duration::from_millis(200);
 /// The end of the dead-letter queue's name.
 const DEAD: &str = "-dead";
 
-/// The services of the polled APIs.
-const POLLED: [&str; 3] = ["cloudtrail", "logs", "guardduty"];
+/// The services of the polled APIs, each with what its source reads.
+const POLLED: [(&str, Api); 4] = [
+    ("cloudtrail", Api::Trail),
+    ("logs", Api::Logs(0)),
+    ("guardduty", Api::Findings),
+    ("monitoring", Api::Metrics),
+];
 
 /// AWS refuses requests that were signed longer ago, or for later ("Signing AWS requests").
 const SKEW_SECONDS_MAX: u64 = 900;
@@ -46,18 +51,18 @@ impl Said {
         Said { status, headers: Vec::new(), body, cut: None, hangs: None }
     }
 
-    fn json(value: &Value) -> Said {
+    pub(super) fn json(value: &Value) -> Said {
         Said::new(200, value.to_string().into_bytes())
     }
 
-    fn refusal(status: u16, code: &str) -> Said {
+    pub(super) fn refusal(status: u16, code: &str) -> Said {
         Said::json_with(
             status,
             &json!({ "__type": format!("com.amazonaws.sqs#{code}"), "message": "as planned" }),
         )
     }
 
-    fn json_with(status: u16, value: &Value) -> Said {
+    pub(super) fn json_with(status: u16, value: &Value) -> Said {
         Said { status, ..Said::json(value) }
     }
 
@@ -79,8 +84,17 @@ impl Transport for Seat {
         request: &Request,
         signed: &[(&'static str, String)],
     ) -> Result<http::Response<Body>, Fault> {
+        let asked = self.world.now();
         self.travel()?;
         self.world.state().calls += 1;
+        if request.service == "dynamodb" {
+            let said = match self.is_skewed(signed) {
+                true => Said::refusal(403, "RequestTimeTooSkewed"),
+                false => self.shared_table(request, asked)?,
+            };
+            self.travel()?;
+            return Ok(self.answer(said));
+        }
         let is_sqs = request.service == "sqs";
         let (hangs, loses) = {
             let mut state = self.world.state();
@@ -107,11 +121,13 @@ impl Transport for Seat {
                 "s3" => Said::xml(400, "ExpiredToken"),
                 _ => Said::refusal(400, "ExpiredTokenException"),
             },
-            _ if POLLED.contains(&request.service) => self.polled(request),
             _ if request.service == "sts" => self.sts(request),
             "sqs:ReceiveMessage" => self.receive(request)?,
             action if is_sqs => self.sqs(action, request),
-            _ => self.s3(request),
+            _ => match POLLED.into_iter().find(|(service, _)| *service == request.service) {
+                Some((_, api)) => self.polled(api, request),
+                None => self.s3(request),
+            },
         };
         let is_own_fault = request.service == "s3" && self.is_expired(signed);
         if is_own_fault {
@@ -143,7 +159,7 @@ impl Seat {
         self.pass(Duration::from_micros(micros))
     }
 
-    fn pass(&self, time: Duration) -> Result<(), Fault> {
+    pub(super) fn pass(&self, time: Duration) -> Result<(), Fault> {
         if self.is_shut.wait(time) { Err(Fault::transient("stopped")) } else { Ok(()) }
     }
 
@@ -166,7 +182,7 @@ impl Seat {
         match key_of(request) {
             None if request.service == "sqs" => state.sqs_failed = Some(now),
             None if request.service == "sts" => state.sts_failed = Some(now),
-            None => (),
+            None => drop(state.api_failed.insert(self.process.number(), now)),
             Some(key) => drop(state.object_failed.insert(key.to_owned(), now)),
         }
     }
@@ -246,9 +262,10 @@ impl Seat {
         }
     }
 
-    fn polled(&self, request: &Request) -> Said {
+    fn polled(&self, api: Api, request: &Request) -> Said {
         let input: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let (now, mut state) = (self.world.now(), self.world.state());
+        state.check_poll(&api.source(), self.process.number(), now);
         if state.strikes(Kind::ApiUnavailable) {
             return Said::refusal(503, "ServiceUnavailable");
         }
@@ -413,6 +430,16 @@ impl State {
                 let events = self.accounts.iter().find(is_asked)?;
                 let page = events.filter(number("startTime"), number("endTime"), token, most, now)?;
                 Some(json!({ "events": page.items, "nextToken": page.token }))
+            }
+            "cloudwatch:ListMetrics" => {
+                let most = self.random.usize(1..4);
+                let page = self.events(Api::Metrics)?.metrics(token, most, now)?;
+                Some(json!({ "Metrics": page.items, "NextToken": page.token }))
+            }
+            "cloudwatch:GetMetricData" => {
+                let (most, is_partial) = (self.random.usize(1..300), self.strikes(Kind::ApiPartial));
+                let page = self.events(Api::Metrics)?.values(input, token, most, is_partial, now)?;
+                Some(json!({ "MetricDataResults": page.items, "NextToken": page.token }))
             }
             "guardduty:ListDetectors" => Some(json!({ "detectorIds": [DETECTOR] })),
             "guardduty:ListFindings" => {

@@ -10,6 +10,7 @@ pub enum Kind {
     Kill,
     Stop,
     Reload,
+    Freeze,
     Clock,
     DiskFull,
     DiskSlow,
@@ -35,10 +36,15 @@ pub enum Kind {
     StsUnavailable,
     StsDenies,
     StsHangs,
+    TableUnavailable,
+    TableThrottles,
+    TableSlow,
+    TableCut,
     ApiUnavailable,
     ApiThrottles,
     ApiHangs,
     ApiForgetsTokens,
+    ApiPartial,
     PeerCloses,
     PeerResets,
     PeerVanishes,
@@ -82,6 +88,7 @@ const ROWS: &[Row] = &[
     ),
     row(Kind::Stop, "stop", Moment, "SIGTERM, then a new process"),
     row(Kind::Reload, "reload", Moment, "another configuration is loaded while work is in flight"),
+    row(Kind::Freeze, "freeze", Lasts, "the process stands still (SIGSTOP), and then goes on"),
     row(Kind::Clock, "clock", Moment, "the machine's clock is set forwards or backwards, by up to two days"),
     row(Kind::DiskFull, "disk-full", Lasts, "the ledger cannot be written"),
     row(Kind::DiskSlow, "disk-slow", Lasts, "each write of the ledger takes one to ten seconds"),
@@ -122,10 +129,35 @@ const ROWS: &[Row] = &[
     row(Kind::StsUnavailable, "sts-503", Strikes, "STS answers 503"),
     row(Kind::StsDenies, "sts-403", Strikes, "STS answers AccessDenied"),
     row(Kind::StsHangs, "sts-hang", Strikes, "STS's answers do not come"),
+    row(Kind::TableUnavailable, "table-503", Strikes, "the shared table answers 503"),
+    row(
+        Kind::TableThrottles,
+        "table-throttle",
+        Strikes,
+        "the shared table throttles calls, or a transaction conflicts",
+    ),
+    row(
+        Kind::TableSlow,
+        "table-slow",
+        Strikes,
+        "calls take up to 8 s to the shared table: they are carried out, also if nobody waits any more",
+    ),
+    row(
+        Kind::TableCut,
+        "table-cut",
+        Lasts,
+        "a host gets no answer from the shared table; some of its calls arrive",
+    ),
     row(Kind::ApiUnavailable, "api-503", Strikes, "CloudTrail, CloudWatch Logs and GuardDuty answer 503"),
     row(Kind::ApiThrottles, "api-throttle", Strikes, "they throttle calls"),
     row(Kind::ApiHangs, "api-hang", Strikes, "their answers do not come"),
     row(Kind::ApiForgetsTokens, "api-token", Strikes, "they no longer accept the token of a page"),
+    row(
+        Kind::ApiPartial,
+        "api-partial",
+        Strikes,
+        "CloudWatch returns the values of metrics in part, and says so",
+    ),
     row(Kind::PeerCloses, "peer-close", Moment, "the peer's program closes connections"),
     row(
         Kind::PeerResets,
@@ -175,8 +207,8 @@ pub struct Fault {
     pub until: Duration,
     /// It strikes one in this many times.
     pub of: u32,
-    /// The index of the peer that it is about, modulo their number.
-    pub peer: usize,
+    /// The index of the peer, or the host, that it is about, modulo their number.
+    pub of_which: usize,
 }
 
 impl Kind {
@@ -187,6 +219,11 @@ impl Kind {
     /// Its name in `--faults`.
     pub fn name(self) -> &'static str {
         self.row().map_or("", |row| row.name)
+    }
+
+    /// True if it concerns the table that hosts share.
+    pub fn is_of_table(self) -> bool {
+        matches!(self, Kind::TableUnavailable | Kind::TableThrottles | Kind::TableSlow | Kind::TableCut)
     }
 
     /// True if it counts once, when it begins; what others strike is counted.
@@ -239,7 +276,7 @@ pub fn plan(random: &mut fastrand::Rng, kinds: &[Kind], max: usize, span: Durati
             let kind = kinds[random.usize(..kinds.len())];
             let until = if kind.lasts() { from + time } else { from };
             let of = [1, 1, 2, 3, 10][random.usize(..5)];
-            Fault { kind, from, until, of, peer: from.subsec_millis() as usize }
+            Fault { kind, from, until, of, of_which: from.subsec_millis() as usize }
         })
         .collect();
     faults.sort_by_key(|fault| fault.from);

@@ -10,7 +10,10 @@ use anyhow::Context as _;
 use rusqlite::Connection;
 use serde_json::json;
 
-use super::accounts::{Api, DETECTOR, Events, GAP_MINUTES, HISTORY, group_name};
+use super::accounts::{
+    Events, FINDINGS, GAP_MINUTES, HISTORY, LAGGING, LOGS, LOGS_TYPE, METRICS, PERIOD, POLLED_REGION,
+    POLLING_INPUT, TRAIL, TRAIL_TYPE,
+};
 use super::objects::TAG;
 use super::scheduler::{BEGINNING, Hardware, Process};
 use super::setup::Setup;
@@ -36,13 +39,11 @@ pub const CHECK: Duration = Duration::from_millis(250);
 /// The number of a process is this times its generation, plus that of its machine.
 pub const MACHINES: u64 = 10;
 
+/// The machine of the second collector, which polls nothing.
+pub const SECOND: u64 = 2;
+
 /// What a budget may be exceeded by: the halves of a batch in question, beside the whole of which they are copies.
 const CREDIT: usize = 2 * BATCH_BYTES;
-
-/// The names of the services that are polled.
-const TRAIL: &str = "audit-events-all";
-const LOGS: &str = "simulated-logs";
-const FINDINGS: &str = "aws-guardduty";
 
 const LEDGER: &str = "ledger.sqlite3";
 
@@ -111,6 +112,10 @@ impl Machine {
         })
     }
 
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     pub fn set_clock(&mut self, skew_nanos: i128) {
         self.world
             .tell(|| format!("machine {}: the clock is {} s off", self.number, skew_nanos / 1_000_000_000));
@@ -146,6 +151,31 @@ impl Machine {
     pub fn start_first(&mut self) {
         if self.generation == 0 {
             self.start();
+        }
+    }
+
+    /// Starts the first process at a later time.
+    pub fn start_at(&mut self, time: Duration) {
+        self.starts_at = Some(time);
+    }
+
+    /// The process stands still for a while, as after SIGSTOP, or goes on. One that is to end is left alone.
+    pub fn freeze(&mut self, is_frozen: bool) {
+        let now = self.world.now();
+        let Some(running) = self.running.as_mut().filter(|running| !running.is_ending()) else { return };
+        let number = running.process.number();
+        let was_frozen = self.world.0.scheduler.freeze(&running.process, is_frozen);
+        if was_frozen == is_frozen {
+            return;
+        }
+        let mut state = self.world.state();
+        state.tell(|| format!("process {number} {}", if is_frozen { "stands still" } else { "goes on" }));
+        if is_frozen {
+            state.working.remove(&number);
+        } else {
+            running.since = now;
+            state.thawed.insert(number, now);
+            state.working.insert(number, now);
         }
     }
 
@@ -189,13 +219,14 @@ impl Machine {
         let Some(running) = self.running.take() else { return };
         running.check_memory(&self.world);
         self.end(&running.process);
-        if self.number == 1 {
+        if self.number != SECOND {
             self.starts_at = Some(self.world.now() + RESTART);
         }
     }
 
     /// SIGTERM.
     pub fn stop(&mut self) {
+        self.freeze(false);
         let now = self.world.now();
         if let Some(running) = self.running.as_mut().filter(|running| running.stopped.is_none()) {
             running.stopped = Some(now);
@@ -206,6 +237,7 @@ impl Machine {
 
     /// SIGHUP, with another configuration.
     pub fn reload(&mut self, setup: &Setup) {
+        self.freeze(false);
         let now = self.world.now();
         let (Some(running), Ok(mut config)) =
             (&mut self.running, configuration(self.number, setup, &self.directory))
@@ -362,6 +394,11 @@ impl Running {
         Arc::clone(&lock(&self.now).telemetry)
     }
 
+    /// It is to end, or its pipeline is.
+    fn is_ending(&self) -> bool {
+        self.stopped.is_some() || lock(&self.now).next.is_some()
+    }
+
     fn check_memory(&self, world: &World) {
         check_memory(world, self.process.number(), &self.telemetry());
     }
@@ -498,15 +535,14 @@ fn compare_ledger(world: &World, place: &Path, copy: &Path) -> anyhow::Result<BT
     }
     let mut checkpoints = store.prepare("SELECT source, part, value FROM checkpoints")?;
     let checkpoints = checkpoints.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    for checkpoint in checkpoints {
-        let (source, part, value): (String, String, String) = checkpoint?;
-        let reaches = |events: &&Events| reaches(events.api, &source, &part);
-        let Some(events) = state.accounts.iter().find(reaches) else { continue };
-        let time = match events.api {
-            Api::Trail => value.parse::<jiff::Timestamp>()?.as_millisecond(),
-            Api::Logs(_) | Api::Findings => value.parse()?,
-        };
-        let (object, known) = (events.object, events.before(time));
+    let checkpoints: Vec<(String, String, String)> = checkpoints.collect::<Result<_, _>>()?;
+    let lags =
+        |source: &str| checkpoints.iter().any(|(of, part, _)| of == source && part.starts_with(LAGGING));
+    for (source, part, value) in &checkpoints {
+        let is_of = |events: &&Events| events.api.source() == *source && events.part() == *part;
+        let Some(events) = state.accounts.iter().find(is_of).filter(|_| !lags(source)) else { continue };
+        let known = events.known(value).with_context(|| format!("{source} has the checkpoint {value}"))?;
+        let object = events.object;
         all_known.insert(object, known);
         if let Some(at) = (0..known).find(|at| !state.has(object, *at)) {
             let why = format!(
@@ -518,15 +554,6 @@ fn compare_ledger(world: &World, place: &Path, copy: &Path) -> anyhow::Result<BT
     drop(state);
     std::fs::remove_dir_all(copy).context("remove the copy")?;
     Ok(all_known)
-}
-
-/// True if a checkpoint of a source, or of a part of it, is about these events.
-fn reaches(api: Api, source: &str, part: &str) -> bool {
-    match api {
-        Api::Trail => source.contains(TRAIL) && part.is_empty(),
-        Api::Logs(group) => source.contains(LOGS) && part == group_name(group),
-        Api::Findings => source.contains(FINDINGS) && part == DETECTOR,
-    }
 }
 
 fn copy_disk(from: &Path, to: &Path) -> anyhow::Result<()> {
@@ -544,21 +571,22 @@ fn copy_disk(from: &Path, to: &Path) -> anyhow::Result<()> {
 }
 
 /// The services that are polled.
-fn services(events: [usize; 4]) -> anyhow::Result<serde_json::Value> {
+fn services(events: [usize; 5]) -> anyhow::Result<serde_json::Value> {
     let start = jiff::Timestamp::from_second(i64::try_from(BEGINNING - HISTORY)?)?.to_string();
     let mut services = json!({});
     let all = [
-        (TRAIL, json!({ "types": ["audits_api"], "gap_until_now_in_minutes": GAP_MINUTES })),
-        (LOGS, json!({ "types": ["logs"], "log_group": "/" })),
+        (TRAIL, json!({ "types": [TRAIL_TYPE], "gap_until_now_in_minutes": GAP_MINUTES })),
+        (LOGS, json!({ "types": [LOGS_TYPE], "log_group": "/" })),
         (FINDINGS, json!({ "types": ["findings"] })),
+        (METRICS, json!({ "types": ["metrics"], "metric_units": false })),
     ];
-    let [trail, logs, _, findings] = events;
+    let [trail, logs, _, findings, metrics] = events;
     for ((name, mut service), _) in
-        all.into_iter().zip([trail, logs, findings]).filter(|(_, count)| *count > 0)
+        all.into_iter().zip([trail, logs, findings, metrics]).filter(|(_, count)| *count > 0)
     {
-        service["regions"] = json!(["eu-west-1"]);
+        service["regions"] = json!([POLLED_REGION]);
         service["start_time"] = start.as_str().into();
-        service["request_period_in_seconds"] = 10.into();
+        service["request_period_in_seconds"] = PERIOD.into();
         service["tag"] = TAG.into();
         services[name] = service;
     }
@@ -596,9 +624,18 @@ fn configuration(machine: u64, setup: &Setup, directory: &Path) -> anyhow::Resul
         }
         text["outputs"][format!("relay-{number}")] = json!({ "type": "syslog", "config": output });
     }
-    if setup.events != [0; 4] && machine == 1 {
+    if setup.hosts > 0 {
+        text["globals"]["persistence"] = json!({
+            "type": "dynamodb",
+            "config": {
+                "table": "simulated", "region": POLLED_REGION,
+                "credentials": { "aws_access_key_id": "AKIASIMULATED0000000", "aws_secret_access_key": "simulated" },
+            },
+        });
+    }
+    if setup.events != [0; 5] && machine != SECOND {
         text["inputs"]["aws"] = json!({
-            "id": "2",
+            "id": POLLING_INPUT,
             "credentials": { "access_key": "AKIASIMULATED0000000", "access_secret": "simulated" },
             "services": services(setup.events)?,
         });
@@ -608,7 +645,7 @@ fn configuration(machine: u64, setup: &Setup, directory: &Path) -> anyhow::Resul
             "arn:aws:iam::123456789012:role/simulated".into();
     }
     let environment = Environment {
-        host_name: "simulated".to_owned(),
+        host_name: format!("simulated-{machine}"),
         cores: 2,
         memory: 8 << 30,
         variable: Box::new(|_| None),

@@ -22,7 +22,9 @@
 
 mod accounts;
 mod aws;
+mod expression;
 pub mod faults;
+mod leases;
 mod machine;
 mod objects;
 mod peer;
@@ -30,8 +32,10 @@ mod repeats;
 mod returns;
 mod scheduler;
 mod setup;
+mod sharing;
 mod sqs;
 mod sts;
+mod table;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -51,7 +55,8 @@ use crate::base::limits::{RETRY_DELAY_FIRST, RETRY_DELAY_MAX};
 use crate::base::runtime::thread;
 use accounts::{Api, Events, FILLING};
 use faults::{Fault, Kind};
-use machine::{CHECK, Machine};
+use leases::Sharing;
+use machine::{CHECK, Machine, SECOND};
 use objects::{BUCKET, Object, PACKED_MAX};
 use peer::{End, Peer};
 use scheduler::Scheduler;
@@ -136,7 +141,8 @@ pub fn run(seed: u64, options: &Options) -> anyhow::Result<Report> {
     state.queue.receives_max = setup.receives_max;
     state.bucket_region = setup.region;
     state.peers = setup.outputs.iter().map(Peer::new).collect();
-    let apis = [Api::Trail, Api::Logs(0), Api::Logs(1), Api::Findings];
+    state.sharing = (setup.hosts > 0).then(Sharing::default);
+    let apis = [Api::Trail, Api::Logs(0), Api::Logs(1), Api::Findings, Api::Metrics];
     for (api, count) in apis.into_iter().zip(setup.events).filter(|(_, count)| *count > 0) {
         let number = state.objects.len();
         let mut random = fastrand::Rng::with_seed(seed ^ number as u64);
@@ -155,8 +161,8 @@ pub fn run(seed: u64, options: &Options) -> anyhow::Result<Report> {
     let drive = Drive {
         world: world.clone(),
         random: fastrand::Rng::with_seed(seed ^ 0xd21e),
-        machines: vec![Machine::new(1, &world, &setup, directory.path())?],
-        second: Machine::new(2, &world, &setup, directory.path())?,
+        machines: hosts(&world, &setup, directory.path())?,
+        second: Machine::new(SECOND, &world, &setup, directory.path())?,
         setup: setup.clone(),
         large_at: None,
     };
@@ -186,6 +192,20 @@ pub fn run(seed: u64, options: &Options) -> anyhow::Result<Report> {
         struck: state.struck.clone(),
         story: scheduler.story(),
     })
+}
+
+/// The machines of the hosts. All but the first start at some later time.
+fn hosts(world: &World, setup: &Setup, directory: &Path) -> anyhow::Result<Vec<Machine>> {
+    let others = (SECOND + 1..).take(setup.hosts.saturating_sub(1));
+    let machine = |number| {
+        let mut machine = Machine::new(number, world, setup, directory)?;
+        if number > SECOND {
+            let millis = world.state().random.u64(..setup.span.as_millis() as u64 / 2);
+            machine.start_at(Duration::from_millis(millis));
+        }
+        Ok(machine)
+    };
+    [1].into_iter().chain(others).map(machine).collect()
 }
 
 /// Gives certificates to the peers that speak TLS, and to the collectors.
@@ -347,18 +367,20 @@ impl Drive {
         if fault.kind.counts_once() {
             *self.world.state().struck.entry(fault.kind).or_default() += 1;
         }
-        let peer = self.peer_of(fault);
+        let (peer, host) = (self.peer_of(fault), self.host_of(fault));
         match fault.kind {
-            Kind::Kill => self.machines[0].kill(),
-            Kind::Stop => self.machines[0].stop(),
+            Kind::Kill => self.machines[host].kill(),
+            Kind::Stop => self.machines[host].stop(),
             Kind::Reload => {
                 let setup = self.setup.reloaded(&mut self.random);
-                self.machines[0].reload(&setup);
+                self.machines[host].reload(&setup);
             }
+            Kind::Freeze => self.machines[host].freeze(true),
+            Kind::TableCut => self.cut_off(Some(self.machines[host].number())),
             Kind::Clock => {
                 let seconds = [60, 3_600, 7_200, 86_400, 172_800][self.random.usize(..5)];
                 let sign = if self.random.bool() { 1 } else { -1 };
-                self.machines[0].set_clock(sign * i128::from(seconds) * 1_000_000_000);
+                self.machines[host].set_clock(sign * i128::from(seconds) * 1_000_000_000);
             }
             Kind::SecondCollector => self.second.start(),
             Kind::PeerCloses => self.world.state().end_connections(peer, End::Close, fault.of, now),
@@ -419,7 +441,17 @@ impl Drive {
 
     /// The peer that a fault is about.
     fn peer_of(&self, fault: Fault) -> usize {
-        fault.peer % self.setup.outputs.len()
+        fault.of_which % self.setup.outputs.len()
+    }
+
+    /// The host that a fault is about.
+    fn host_of(&self, fault: Fault) -> usize {
+        fault.of_which % self.machines.len()
+    }
+
+    /// Cuts a machine off from the shared table.
+    fn cut_off(&self, machine: Option<u64>) {
+        self.world.state().sharing.iter_mut().for_each(|sharing| sharing.cut_off = machine);
     }
 
     fn set_rate(&self, peer: usize, now: Duration, rate: u64) {
@@ -438,7 +470,7 @@ impl Drive {
             }
             Kind::PeerRefuses => lasted >= Duration::from_secs(120) && self.is_awaited(self.peer_of(fault)),
             // A delivery must have been recorded meanwhile.
-            Kind::DiskFull => {
+            Kind::DiskFull if self.machines.len() == 1 => {
                 self.world.state().deleted_at.is_some_and(|at| at > fault.from + Duration::from_secs(5))
             }
             _ => false,
@@ -452,8 +484,13 @@ impl Drive {
         let peer = self.peer_of(fault);
         self.expect_trouble(fault);
         self.world.tell(|| format!("end of {}", fault.kind.name()));
-        self.machines[0].check_ledger();
+        self.machines.iter().for_each(Machine::check_ledger);
         match fault.kind {
+            Kind::Freeze => {
+                let host = self.host_of(fault);
+                self.machines[host].freeze(false);
+            }
+            Kind::TableCut => self.cut_off(None),
             Kind::SecondCollector => self.second.kill(),
             Kind::DiskFull => self.machines[0].fill_disk(false),
             Kind::DiskSlow => self.machines[0].set_disk_time(Duration::ZERO),
@@ -528,6 +565,7 @@ impl Drive {
             self.machines.iter_mut().for_each(Machine::attend);
             self.world.check();
         }
+        self.world.state().check_shares(self.machines.len(), self.world.now());
         for machine in &mut self.machines {
             machine.check_health();
             machine.check_stop();

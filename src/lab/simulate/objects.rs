@@ -109,11 +109,19 @@ pub fn record(object: usize, at: usize, filling: usize) -> String {
     text
 }
 
-/// The object and the position that a record says to be of. In a log event it is quoted.
+/// The object and the position that a record says to be of. In a log event it is quoted; a datapoint has them as values.
 pub fn name_of(record: &str) -> Option<(usize, usize)> {
+    if record.contains("\"MetricName\"") {
+        return number_after(record, "\"SampleCount\":").zip(number_after(record, "\"Sum\":"));
+    }
     let quoted = || record.split_once("\\\"aid\\\":\\\"");
     let (_, rest) = record.split_once("\"aid\":\"").or_else(quoted)?;
     let (name, _) = rest.split_once(['"', '\\'])?;
     let (object, at) = name.split_once('.')?;
     Some((object.parse().ok()?, at.parse().ok()?))
+}
+
+fn number_after(text: &str, name: &str) -> Option<usize> {
+    let (_, rest) = text.split_once(name)?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }

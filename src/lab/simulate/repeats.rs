@@ -6,6 +6,7 @@
 //! - Another machine, with a ledger of its own, has received a message about the same key.
 //!
 //! - The ledger could not be written at some time before its message was received again.
+//! - Its source's lease has been taken from another holder, and the table's checkpoint does not cover it.
 //! - It is alone on a connection while a record is about that the peer refuses: it shows whether others get through.
 //!
 //! Each of these allows one more reading of each record that it concerns, and no other one.
@@ -59,7 +60,10 @@ impl State {
             self.queue.messages.values().flat_map(|message| message.objects.clone()).collect();
         left.sort_unstable();
         left.dedup();
-        left.extend(self.polled());
+        // Of what hosts share, the table says what may come again, when another one takes a lease.
+        if self.sharing.is_none() {
+            left.extend(self.polled());
+        }
         self.may_come_again(left, known);
     }
 

@@ -9,7 +9,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -47,6 +47,8 @@ struct State {
     now: Duration,
     random: fastrand::Rng,
     threads: BTreeMap<u64, Slot>,
+    /// Processes that stand still.
+    frozen: BTreeSet<u64>,
     next_thread: u64,
     next_key: u64,
     steps: u64,
@@ -157,6 +159,7 @@ impl Scheduler {
             now: Duration::ZERO,
             random: fastrand::Rng::with_seed(seed),
             threads: BTreeMap::new(),
+            frozen: BTreeSet::new(),
             next_thread: 0,
             next_key: 0,
             steps: 0,
@@ -264,6 +267,15 @@ impl Scheduler {
         }
     }
 
+    /// Lets a process stand still, while time passes for all others, or go on. Returns true if it stood still before.
+    pub fn freeze(&self, process: &Process, is_frozen: bool) -> bool {
+        let (number, mut state) = (process.number(), self.lock());
+        match is_frozen {
+            true => !state.frozen.insert(number),
+            false => state.frozen.remove(&number),
+        }
+    }
+
     fn kill_all_but(&self, first: Option<u64>) {
         let mut state = self.lock();
         state.end = Some((state.steps, state.digest, state.now));
@@ -357,6 +369,7 @@ impl State {
             let ready: Vec<u64> = self
                 .threads
                 .iter()
+                .filter(|(_, slot)| !self.frozen.contains(&slot.process))
                 .filter(|(_, slot)| slot.standing == Standing::Ready || is_due(slot))
                 .map(|(thread, _)| *thread)
                 .collect();
@@ -368,7 +381,8 @@ impl State {
                 slot.standing = Standing::Ready;
                 return Some(Arc::clone(&slot.gate));
             }
-            let untils = self.threads.values().filter_map(|slot| match &slot.standing {
+            let moving = self.threads.values().filter(|slot| !self.frozen.contains(&slot.process));
+            let untils = moving.filter_map(|slot| match &slot.standing {
                 Standing::Waits { until, .. } => *until,
                 Standing::Ready => None,
             });

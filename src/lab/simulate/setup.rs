@@ -29,8 +29,10 @@ pub struct Setup {
     pub workers: usize,
     pub fetchers: usize,
     pub outputs: Vec<Outlet>,
-    /// Events of polled APIs: CloudTrail, two groups of CloudWatch Logs, GuardDuty. 0: it is not polled.
-    pub events: [usize; 4],
+    /// Events of polled APIs: CloudTrail, two groups of CloudWatch Logs, GuardDuty, CloudWatch metrics. 0: it is not polled.
+    pub events: [usize; 5],
+    /// Hosts that share the polled APIs through a table. 0: one, without a table.
+    pub hosts: usize,
     /// The collector assumes a role.
     pub has_role: bool,
     pub visibility: u64,
@@ -77,6 +79,19 @@ impl Outlet {
     }
 }
 
+/// The number of hosts of a seed that share sources. A choice of its own, so that other choices stay as they are.
+fn hosts(seed: u64, drains: bool) -> usize {
+    let mut random = fastrand::Rng::with_seed(seed ^ 0xf1ee_7000);
+    let shares = random.u32(..4) == 0 && !drains;
+    if shares { random.usize(1..=3) } else { 0 }
+}
+
+/// The number of datapoints of a seed: another choice of its own.
+fn datapoints(seed: u64, drains: bool) -> usize {
+    let mut random = fastrand::Rng::with_seed(seed ^ 0x3e7_1c00);
+    if random.u32(..4) == 0 && !drains { random.usize(1..500) } else { 0 }
+}
+
 fn habits(random: &mut fastrand::Rng) -> Option<Habits> {
     let habits = Habits { is_old: random.u32(..4) == 0, tickets: [0, 2][random.usize(..2)] };
     random.bool().then_some(habits)
@@ -99,7 +114,10 @@ impl Setup {
         let confirmation = CONFIRMATIONS[random.usize(..2)];
         let memory_mib = MEMORIES_MIB[random.usize(..3)];
         let (shutdown, objects) = ([1, 5, 25][random.usize(..3)], random.usize(1..=40));
-        let plan = faults::plan(&mut random, &options.kinds, options.faults_max, span);
+        let hosts = hosts(seed, drains);
+        let kinds: Vec<Kind> =
+            options.kinds.iter().copied().filter(|kind| hosts > 0 || !kind.is_of_table()).collect();
+        let plan = faults::plan(&mut random, &kinds, options.faults_max, span);
         let (rate, pause_every) = (RATES[random.usize(..4)], [0, 3, 10, 50][random.usize(..4)]);
         let kernel_bytes = KERNELS_BYTES[random.usize(..3)];
         let mut outputs = vec![Outlet { senders, confirmation, rate, kernel_bytes, tls: None }];
@@ -107,9 +125,9 @@ impl Setup {
             outputs.push(Outlet::new(&mut random));
         }
         outputs.iter_mut().for_each(|outlet| outlet.tls = habits(&mut random));
-        let mut events = [events, 0, 0, 0];
-        let polls_more = !drains && random.u32(..3) == 0;
-        for count in events.iter_mut().skip(1).filter(|_| polls_more) {
+        let mut events = [events, 0, 0, 0, datapoints(seed, drains)];
+        let polls_more = !drains && random.u32(..3) == 0 || hosts > 0;
+        for count in events[1..4].iter_mut().filter(|_| polls_more) {
             *count = random.usize(1..500);
         }
         let region = REGIONS[usize::from(random.u32(..4) == 0)];
@@ -118,6 +136,7 @@ impl Setup {
             workers,
             fetchers,
             outputs,
+            hosts,
             events,
             has_role,
             visibility,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::accounts::Events;
 use super::faults::Kind;
+use super::leases::Sharing;
 use super::objects::{Object, REGIONS};
 use super::peer::Peer;
 use super::scheduler::{Process, Scheduler};
@@ -68,6 +69,12 @@ pub struct State {
     pub sessions: BTreeMap<String, Duration>,
     /// The time at which STS last did not answer as it should.
     pub sts_failed: Option<Duration>,
+    /// The table that hosts share, if they do.
+    pub sharing: Option<Sharing>,
+    /// The time at which a process last went on after it had stood still.
+    pub thawed: BTreeMap<u64, Duration>,
+    /// The time at which a polled API last did not answer a process as it should.
+    pub api_failed: BTreeMap<u64, Duration>,
     /// Processes that are running and not being stopped, and since when.
     pub working: BTreeMap<u64, Duration>,
     pub violation: Option<Violation>,
@@ -114,8 +121,9 @@ impl World {
 
     /// Lets the peer's programs read on, which checks what they read.
     pub fn check(&self) {
-        let now = self.now();
-        self.state().advance_peers(now);
+        let (now, mut state) = (self.now(), self.state());
+        state.advance_peers(now);
+        state.advance_table(now);
     }
 }
 
@@ -153,6 +161,9 @@ impl State {
             was_disk_full: false,
             sessions: BTreeMap::new(),
             sts_failed: None,
+            sharing: None,
+            thawed: BTreeMap::new(),
+            api_failed: BTreeMap::new(),
             working: BTreeMap::new(),
             violation: None,
             scheduler: Arc::clone(scheduler),

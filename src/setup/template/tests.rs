@@ -211,7 +211,7 @@ fn a_shared_table_is_created_where_the_stack_is_and_allowed_everywhere() {
     );
     for made in [&made, &elsewhere] {
         let all = made.json.to_string();
-        assert!(all.contains("dynamodb:ConditionCheckItem") && all.contains(":table/fleet"), "{all}");
+        assert!(all.contains("dynamodb:UpdateItem") && all.contains(":table/fleet"), "{all}");
     }
     let other = shared("eu-west-1").in_regions(&["eu-west-1".to_owned()]).unwrap();
     assert!(other.table.is_some());

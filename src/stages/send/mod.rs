@@ -13,6 +13,7 @@ mod ending;
 mod error;
 mod greet;
 mod outq;
+mod place;
 mod pool;
 mod question;
 mod sender;

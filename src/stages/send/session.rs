@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use super::error::Error;
+use super::place::Place;
 use super::shared::SharedOutput;
 use super::trial;
 use super::window::Window;
@@ -16,10 +17,8 @@ use crate::base::limits::{
     SEND_CAREFUL_PAUSE, SEND_CONFIRM_INTERVAL, SEND_IDLE_TIMEOUT, SEND_RENEWAL, SEND_ROOM_INTERVAL,
     SEND_STALL_TIMEOUT, SEND_WAIT_SLICE, SETTLE_TIME, SETTLE_TIME_HASTY,
 };
-use crate::base::locks::lock;
 use crate::base::runtime::channel::Sender;
 use crate::base::runtime::clock;
-use crate::base::runtime::sync::{Mutex, MutexGuard};
 use crate::handoff::Batch;
 use crate::settings::Confirmation;
 use crate::telemetry;
@@ -27,30 +26,28 @@ use crate::telemetry;
 /// The place of a sender's session, if there is one.
 #[derive(Debug)]
 pub struct Desk {
-    session: Mutex<Option<Session>>,
+    place: Place<Session>,
     shared: SharedOutput,
-    /// Wakes the sender.
-    wake: Sender<()>,
 }
 
 impl Desk {
     pub fn new(shared: SharedOutput, wake: Sender<()>) -> Desk {
-        Desk { session: Mutex::default(), shared, wake }
+        Desk { place: Place::new(wake), shared }
     }
 
     /// From here on workers may write.
     pub fn open(&self, session: Session) {
-        *self.lock() = Some(session);
+        self.place.open(session);
     }
 
     /// Nothing writes any more.
     pub fn close(&self) -> Option<Session> {
-        self.lock().take()
+        self.place.close()
     }
 
     /// For the sender, which waits for a worker that is writing. None if there is no session.
     pub fn with<T>(&self, work: impl FnOnce(&mut Session) -> T) -> Option<T> {
-        self.lock().as_mut().map(work)
+        self.place.with(work)
     }
 
     /// For workers: writes the batch, or returns it at once if there is no connection or it is not free.
@@ -59,22 +56,13 @@ impl Desk {
     /// The batch, untouched.
     pub fn write(&self, batch: Batch) -> Result<(), Batch> {
         let shared = &self.shared;
-        let Ok(mut session) = self.session.try_lock() else { return Err(batch) };
-        let Some(session) = session.as_mut().filter(|session| session.is_free(shared)) else {
-            return Err(batch);
+        let write = |session: &mut Session, batch| {
+            let was_idle = session.window.is_empty();
+            shared.pay_for(&batch);
+            shared.telemetry.waits.work_writes.time_cpu(|| session.write(vec![batch], shared));
+            was_idle || session.needs_its_sender()
         };
-        let was_idle = session.window.is_empty();
-        shared.pay_for(&batch);
-        shared.telemetry.waits.work_writes.time_cpu(|| session.write(vec![batch], shared));
-        if was_idle || session.needs_its_sender() {
-            // Full: it is about to wake anyway.
-            let _ = self.wake.try_send(());
-        }
-        Ok(())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Session>> {
-        lock(&self.session)
+        self.place.offer(batch, |session| session.is_free(shared), write)
     }
 }
 
