@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Ack, Outcome, Tables, Watermark};
 use crate::base::locks::lock;
 
+use crate::base::runtime::atomic::{AtomicBool, Ordering};
 use crate::base::runtime::sync::{Mutex, MutexGuard};
 
 /// How far an object is confirmed. Cheap to clone; clones share it.
@@ -16,6 +17,7 @@ struct State {
     mark: Mutex<Watermark>,
     /// The confirmed events by table, in any order.
     gave: Mutex<Tables>,
+    revoked: AtomicBool,
 }
 
 /// The decoding side: counts the records in decoding order, and holds back those that were confirmed in an earlier run.
@@ -55,6 +57,11 @@ impl Confirmed {
         lock(&self.0.gave).clone()
     }
 
+    /// Another host sends the object from now on: nothing more of it is sent here.
+    pub fn revoke(&self) {
+        self.0.revoked.store(true, Ordering::Release);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Watermark> {
         lock(&self.0.mark)
     }
@@ -64,7 +71,7 @@ impl Progress {
     /// Creates it for an object whose first `records` were confirmed before.
     pub fn resume(records: u64) -> Progress {
         let mark = Mutex::new(Watermark::resumed(records));
-        let confirmed = Confirmed(Arc::new(State { mark, gave: Mutex::default() }));
+        let confirmed = Confirmed(Arc::new(State { mark, ..State::default() }));
         Progress { confirmed, resumed: records, decoded: 0 }
     }
 
@@ -104,6 +111,11 @@ impl Progress {
     /// Records held back so far.
     pub fn held_back(&self) -> u64 {
         self.decoded.min(self.resumed)
+    }
+
+    /// True if nothing more of the object is to be sent. See [`Confirmed::revoke`].
+    pub fn is_revoked(&self) -> bool {
+        self.confirmed.0.revoked.load(Ordering::Acquire)
     }
 
     /// The object has been decoded to its end.

@@ -1,4 +1,5 @@
-//! DynamoDB over the AWS JSON 1.0 protocol: Query, UpdateItem, PutItem, DeleteItem, TransactWriteItems. Pure.
+//! DynamoDB over the AWS JSON 1.0 protocol: GetItem, Query, Scan, UpdateItem, PutItem, DeleteItem, BatchWriteItem,
+//! TransactWriteItems. Pure.
 //!
 //! Format: the Amazon DynamoDB API reference. A table here has two keys, both texts: `pk` and `sk`.
 
@@ -93,6 +94,40 @@ pub fn query(address: &Address<'_>, table: &str, pk: &str, start: Option<&Value>
     DYNAMODB.call("dynamodb:Query", address, &input)
 }
 
+/// Builds Scan: the items whose `pk` begins with `prefix`. `start` is the previous page's [`Items::next`].
+pub fn scan(address: &Address<'_>, table: &str, prefix: &str, start: Option<&Value>) -> Request {
+    let mut input = json!({
+        "TableName": table,
+        "FilterExpression": "begins_with(pk, :prefix)",
+        "ExpressionAttributeValues": {":prefix": text(prefix)},
+    });
+    if let Some(start) = start {
+        input["ExclusiveStartKey"] = start.clone();
+    }
+    DYNAMODB.call("dynamodb:Scan", address, &input)
+}
+
+/// Builds GetItem, which reads consistently.
+pub fn get(address: &Address<'_>, table: &str, pk: &str, sk: &str) -> Request {
+    let input = json!({"TableName": table, "Key": Item::of(pk, sk).into_value(), "ConsistentRead": true});
+    DYNAMODB.call("dynamodb:GetItem", address, &input)
+}
+
+/// Builds BatchWriteItem: at most 25 of [`put_request`] and [`delete_request`], for different items.
+pub fn batch_write(address: &Address<'_>, table: &str, requests: &[Value]) -> Request {
+    DYNAMODB.call("dynamodb:BatchWriteItem", address, &json!({"RequestItems": {table: requests}}))
+}
+
+/// A part of [`batch_write`] that replaces an item.
+pub fn put_request(item: Item) -> Value {
+    json!({"PutRequest": {"Item": item.into_value()}})
+}
+
+/// A part of [`batch_write`] that removes an item, if it is there.
+pub fn delete_request(pk: &str, sk: &str) -> Value {
+    json!({"DeleteRequest": {"Key": Item::of(pk, sk).into_value()}})
+}
+
 /// Builds UpdateItem; `input` has everything but the table. It answers with the whole item.
 pub fn update(address: &Address<'_>, table: &str, mut input: Value) -> Request {
     input["TableName"] = table.into();
@@ -139,6 +174,48 @@ pub fn read_items(body: &[u8], start: Option<&Value>) -> Result<Items, Unusable>
         return Err(Unusable::foreign("its next page does not start behind this one"));
     }
     Ok(Items { items: answer.items.into_iter().map(Item).collect(), next })
+}
+
+/// Reads Scan's answer. Its items come in no order.
+///
+/// # Errors
+/// If it is not what AWS documents, or starts again where this page has started: the scan would never end.
+pub fn read_scanned(body: &[u8], start: Option<&Value>) -> Result<Items, Unusable> {
+    let items = read_items(body, None)?;
+    if items.next.is_some() && items.next.as_ref() == start {
+        return Err(Unusable::foreign("its next page is this one"));
+    }
+    Ok(items)
+}
+
+/// Reads GetItem's answer. None: there is no such item.
+///
+/// # Errors
+/// If it is not what AWS documents.
+pub fn read_item(body: &[u8]) -> Result<Option<Item>, Unusable> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase", deny_unknown_fields)]
+    struct Answer<T> {
+        item: Option<T>,
+        #[serde(rename = "ConsumedCapacity")]
+        _capacity: Option<IgnoredAny>,
+    }
+    let answer = success::json::<Answer<Map<String, Value>>, Answer<BTreeMap<String, IgnoredAny>>>(body)?;
+    Ok(answer.item.map(Item))
+}
+
+/// Reads BatchWriteItem's answer: the requests that were not carried out, to be sent again.
+///
+/// # Errors
+/// If it is not what AWS documents.
+pub fn read_unprocessed(body: &[u8]) -> Result<Vec<Value>, Unusable> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Answer<T> {
+        unprocessed_items: BTreeMap<String, Vec<T>>,
+    }
+    let answer = success::json::<Answer<Value>, Answer<IgnoredAny>>(body)?;
+    Ok(answer.unprocessed_items.into_values().flatten().collect())
 }
 
 /// Reads UpdateItem's answer: the item after the update.
@@ -215,6 +292,34 @@ mod tests {
     }
 
     #[test]
+    fn what_a_batch_leaves_undone_can_be_sent_again() {
+        let requests = [put_request(Item::of("a", "b")), delete_request("c", "d")];
+        insta::assert_snapshot!(
+            body(batch_write(&ADDRESS, "t", &requests)),
+            @r#"{"RequestItems":{"t":[{"PutRequest":{"Item":{"pk":{"S":"a"},"sk":{"S":"b"}}}},{"DeleteRequest":{"Key":{"pk":{"S":"c"},"sk":{"S":"d"}}}}]}}"#
+        );
+        let answer = json!({"UnprocessedItems": {"t": requests}}).to_string();
+        assert_eq!(read_unprocessed(answer.as_bytes()).unwrap(), requests);
+        assert_eq!(read_unprocessed(br#"{"UnprocessedItems":{}}"#).unwrap(), Vec::<Value>::new());
+        assert!(read_unprocessed(b"{}").is_err(), "another server's answer");
+    }
+
+    #[test]
+    fn an_item_is_there_or_not() {
+        let item = read_item(br#"{"Item":{"pk":{"S":"a"}}}"#).unwrap().unwrap();
+        assert_eq!((item.text("pk"), read_item(b"{}").unwrap()), (Some("a"), None));
+        assert!(read_item(br#"{"status":"ok"}"#).is_err(), "another server's answer");
+    }
+
+    #[test]
+    fn a_scan_ends() {
+        let (here, next) = (json!({"pk": {"S": "b"}}), json!({"pk": {"S": "a"}}));
+        let answer = json!({"Items": [], "LastEvaluatedKey": here}).to_string();
+        assert!(read_scanned(answer.as_bytes(), Some(&here)).is_err());
+        assert_eq!(read_scanned(answer.as_bytes(), Some(&next)).unwrap().next, Some(here), "in any order");
+    }
+
+    #[test]
     fn items_are_read_whatever_else_they_have() {
         let page = read_items(
             br#"{"Items":[{"pk":{"S":"a"},"n":{"N":"18446744073709551615"},"x":{"B":"AP8="},"l":{"L":[]}}],"Count":1,
@@ -242,6 +347,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(body in proptest::collection::vec(0u8.., 0..200)) {
             let _ = (read_items(&body, None), read_updated(&body), read_done(&body));
+            let _ = (read_scanned(&body, None), read_item(&body), read_unprocessed(&body));
         }
 
         /// Written attributes come back.

@@ -774,6 +774,20 @@ pub const FLEET_SEEN_PER_ITEM: usize = 1500;
 pub const FLEET_HOST_AGE: Duration = Duration::from_secs(24 * 3600);
 /// Age at which the table forgets delivered events, if their source does not do so before.
 pub const FLEET_SEEN_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The longest `pk` of an item: DynamoDB's own limit.
+pub const FLEET_KEY_BYTES_MAX: usize = 2048;
+/// Time between looks at an object that another host collects.
+pub const FLEET_OBJECT_WAIT: Duration = Duration::from_secs(2);
+/// Time between looks while this host's first heartbeat is on its way.
+pub const FLEET_JOIN_WAIT: Duration = Duration::from_millis(250);
+/// Threads that write how objects have ended: each waits a few milliseconds for each call.
+pub const FLEET_OBJECT_WRITERS: usize = 4;
+/// Writes of one BatchWriteItem: DynamoDB's own limit.
+pub const FLEET_BATCH_WRITES_MAX: usize = 25;
+/// Delivered objects that wait for the table to be usable, a KiB or so each. Further ones are known to this host alone.
+pub const FLEET_OBJECTS_WAITING_MAX: usize = 20_000;
+/// Time between attempts to write them.
+pub const FLEET_OBJECT_RETRY: Duration = Duration::from_secs(1);
 /// Attempts to take a lease in order to forget its source.
 pub const FLEET_FORGET_ATTEMPTS: u32 = 5;
 

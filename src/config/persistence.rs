@@ -39,9 +39,10 @@ fn table(keys: &Mapping<'_>, context: &Context<'_>) -> Option<SharedTable> {
     let credentials = credentials::read(keys, context);
     let endpoints = endpoints::read(keys, context, &Service::OF_TABLE, &credentials);
     let (name, region) = (name(keys), region(keys));
+    let claims = keys.boolean("claims", true);
     let region = region?;
     endpoints::check_region(&endpoints, &region, keys);
-    Some(SharedTable { name: name?, region, credentials, endpoints })
+    Some(SharedTable { name: name?, region, claims, credentials, endpoints })
 }
 
 fn name(keys: &Mapping<'_>) -> Option<String> {

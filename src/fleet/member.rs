@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::lease::{Host, Lease};
+use super::objects::Objects;
 use super::table::{Held, Table};
 use super::tenure::Tenure;
 use super::view::{Own, View};
@@ -28,6 +29,10 @@ pub struct Settings {
     pub name: String,
     /// The sources of its configuration.
     pub sources: BTreeSet<String>,
+    /// See [`crate::ledger::Scope::destinations`].
+    pub destinations: String,
+    /// Objects are claimed before they are collected.
+    pub claims: bool,
 }
 
 /// A host that has joined. Clones share it.
@@ -38,6 +43,7 @@ struct Shared {
     table: Table,
     host: Host,
     tenures: BTreeMap<String, Tenure>,
+    objects: Objects,
     health: Arc<Health>,
     seen: Arc<telemetry::Fleet>,
     /// Distinguishes the writes of marks.
@@ -53,24 +59,29 @@ struct Member {
     shared: Arc<Shared>,
     view: View,
     beat: u64,
+    /// When the latest heartbeat that was written was begun.
+    beaten: Option<Instant>,
     /// Sources that were handed over lately: another host is to take them.
     given: HashMap<String, Instant>,
 }
 
 impl Fleet {
-    /// Joins, and starts its two threads.
+    /// Joins, and starts its threads.
     ///
     /// # Errors
     /// If a thread cannot be started.
     pub fn join(settings: Settings, telemetry: &Telemetry) -> io::Result<(Fleet, Crew)> {
-        let Settings { table, name, sources } = settings;
+        let Settings { table, name, sources, destinations, claims } = settings;
         let health = Arc::new(Health::dispensable(format!("shared table {}", table.name())));
         telemetry.adopt(&health);
         let tenures = sources.iter().map(|source| (source.clone(), Tenure::new(source, &table))).collect();
+        let host = Host::new(&name, sources);
+        let (objects, receivers) = Objects::new(&table, &host.id, destinations, claims, telemetry);
         let shared = Arc::new(Shared {
             table,
-            host: Host::new(&name, sources),
+            host,
             tenures,
+            objects,
             health,
             seen: Arc::clone(&telemetry.fleet),
             writes: AtomicU64::new(0),
@@ -79,7 +90,8 @@ impl Fleet {
         });
         let mut crew = Crew::new();
         let (given, own) = (HashMap::new(), Arc::clone(&shared));
-        let member = Member { shared: Arc::clone(&shared), view: View::default(), beat: 0, given };
+        let member = Member { shared: Arc::clone(&shared), view: View::default(), beat: 0, beaten: None, given };
+        shared.objects.start(receivers, &mut crew)?;
         crew.spawn("fleet", move || member.run())?;
         crew.spawn("fleet-marks", move || own.write_until_closed())?;
         Ok((Fleet(shared), crew))
@@ -88,6 +100,11 @@ impl Fleet {
     /// The lease of a source. None if it is not one of this host's.
     pub fn tenure(&self, source: &str) -> Option<Tenure> {
         self.0.tenures.get(source).cloned()
+    }
+
+    /// The objects that it shares.
+    pub fn objects(&self) -> &Objects {
+        &self.0.objects
     }
 
     /// Writes what is left, and hands over everything at once. Nothing of the sources is in flight any more.
@@ -115,6 +132,7 @@ impl Fleet {
                 shared.table.name()
             );
         }
+        shared.objects.close(deadline.saturating_duration_since(clock::now()));
         shared.closed.stop();
         if clock::now() < deadline
             && let Err(error) = shared.table.leave(&shared.host.id)
@@ -132,12 +150,7 @@ impl Member {
             self.shared.seen.see(self.seen(clock::now()));
             match step {
                 Ok(()) => self.shared.health.works(),
-                Err(error) => self.shared.health.failed(
-                    format!(
-                        "{error}. Polled sources stand still when their leases run out, and resume when it can be used again; S3 feeds do not need it"
-                    ),
-                    !error.is_temporary(),
-                ),
+                Err(error) => self.failed(&error),
             }
             if self.shared.closed.wait(FLEET_INTERVAL) {
                 return;
@@ -145,21 +158,42 @@ impl Member {
         }
     }
 
+    fn failed(&self, error: &Error) {
+        self.shared.objects.unreachable();
+        self.shared.health.failed(
+            format!(
+                "{error}. Polled sources stand still when their leases run out, and resume when it can be used again; S3 feeds go on with the local ledger alone"
+            ),
+            !error.is_temporary(),
+        );
+    }
+
     /// Renewals come first: everything else can wait.
     fn step(&mut self) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
         shared.renew_all()?;
         shared.release_free()?;
-        self.beat += 1;
-        shared.table.beat(&Host { beat: self.beat, ..shared.host.clone() })?;
+        let was_silent = self.beat()?;
+        let leases = if shared.tenures.is_empty() { Vec::new() } else { shared.table.leases()? };
+        let asked = clock::now();
+        let hosts = shared.table.hosts()?;
+        shared.objects.observe(&hosts, asked, was_silent);
         // Seen no earlier than now, so that a slow answer makes nobody look silent.
-        let (leases, hosts) = (shared.table.leases()?, shared.table.hosts()?);
         let now = clock::now();
         self.view.observe(leases, hosts, now);
         for tenure in shared.tenures.values() {
             tenure.inform(self.view.holder(tenure.source(), &shared.host.id, now));
         }
         if shared.closing.is_stopped() { Ok(()) } else { self.balance(now) }
+    }
+
+    /// Writes a heartbeat. Returns true if the one before was so long ago that others may have missed it.
+    fn beat(&mut self) -> Result<bool, Error> {
+        let (shared, asked) = (&self.shared, clock::now());
+        self.beat += 1;
+        shared.table.beat(&Host { beat: self.beat, ..shared.host.clone() })?;
+        let before = self.beaten.replace(asked);
+        Ok(before.is_some_and(|before| asked.saturating_duration_since(before) >= FLEET_TERM))
     }
 
     /// The hosts and sources as people are shown them.

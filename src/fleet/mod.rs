@@ -23,14 +23,21 @@
 //! [`view`] says what a host has seen and what it should do about it; [`tenure`] is what a source's thread and the
 //! fleet's threads share; [`table`] makes the calls; [`member`] runs them.
 
+mod claim;
+mod hosts;
 mod lease;
 mod member;
+mod objects;
 mod pending;
+mod record;
 mod table;
 mod tenure;
 mod view;
 
+pub use claim::{Claim, Taken};
 pub use lease::{Host, Lease, NOBODY};
 pub use member::{Fleet, Settings};
+pub use objects::Objects;
+pub use record::{Key, Record};
 pub use table::Table;
 pub use tenure::Tenure;

@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::lease::{Host, Lease, NOBODY};
 use super::pending::Pending;
+use super::record::{Key, OBJECTS, Record};
 use crate::aws::dynamodb::{self, Item, number, text};
 use crate::aws::request::Address;
 use crate::aws::{Client, Error, Http, Request};
 use crate::base::limits::{
     FLEET_CALL_TIMEOUT, FLEET_FORGET_ATTEMPTS, FLEET_HOST_AGE, FLEET_SEEN_AGE, FLEET_SEEN_PER_ITEM,
-    FLEET_WRITES_MAX, POLL_SEEN_MAX,
+    FLEET_WRITES_MAX, LEDGER_AGE_MAX, POLL_SEEN_MAX,
 };
 use crate::base::stop::Stop;
 use crate::ledger::{Polled, Seen, seconds};
@@ -38,7 +39,7 @@ pub struct Table {
 impl Table {
     /// Nothing is called yet. `stop` ends waits between attempts.
     pub fn new(http: &Http, settings: &SharedTable, stop: &Stop) -> Table {
-        let SharedTable { name, region, credentials, endpoints } = settings;
+        let SharedTable { name, region, credentials, endpoints, .. } = settings;
         Table::of(Client::new(http, "globals.persistence", credentials, endpoints, region, stop), name)
     }
 
@@ -205,6 +206,93 @@ impl Table {
         Err(Error::setup("dynamodb:UpdateItem", source, crate::aws::Kind::Changed, why))
     }
 
+    /// The object with this key.
+    ///
+    /// # Errors
+    /// If the table cannot be read.
+    pub fn object(&self, key: &Key) -> Result<Option<Record>, Error> {
+        let request = dynamodb::get(&self.address(), &self.name, &key.pk(), &key.etag);
+        Ok(self.call(request, dynamodb::read_item)?.as_ref().and_then(Record::read))
+    }
+
+    /// Writes an object, unless it is there already.
+    ///
+    /// # Errors
+    /// If the table cannot be written.
+    pub fn create_object(&self, key: &Key, record: &Record) -> Result<bool, Error> {
+        self.set_object(key, &record.attributes(self.expiry()), "attribute_not_exists(pk)", &[])
+    }
+
+    /// Changes an object, if this holder still has it with this epoch. The attributes must name both.
+    ///
+    /// # Errors
+    /// If the table cannot be written.
+    pub fn change_object(
+        &self,
+        key: &Key,
+        attributes: &[(&'static str, Value)],
+        holder: &str,
+        epoch: u64,
+    ) -> Result<bool, Error> {
+        let was = [(":was_holder", text(holder)), (":was_epoch", number(epoch))];
+        self.set_object(key, attributes, "#holder = :was_holder AND #epoch = :was_epoch", &was)
+    }
+
+    /// Sets an object's attributes. Returns false if the condition does not hold.
+    fn set_object(
+        &self,
+        key: &Key,
+        attributes: &[(&'static str, Value)],
+        condition: &str,
+        more: &[(&'static str, Value)],
+    ) -> Result<bool, Error> {
+        let changes: Vec<_> = attributes.iter().map(|(name, _)| format!("#{name} = :{name}")).collect();
+        let names: Map<_, _> = attributes.iter().map(|(name, _)| (format!("#{name}"), (*name).into())).collect();
+        let own = attributes.iter().map(|(name, value)| (format!(":{name}"), value.clone()));
+        let more = more.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let input = json!({
+            "Key": Item::of(&key.pk(), &key.etag).into_value(),
+            "UpdateExpression": format!("SET {}", changes.join(", ")),
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": own.chain(more).collect::<Map<_, _>>(),
+        });
+        match self.call(dynamodb::update(&self.address(), &self.name, input), dynamodb::read_updated) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_failed_condition() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes some unconditional writes of different items, as many as a batch can have. Returns those that were not made.
+    ///
+    /// # Errors
+    /// If the table cannot be written.
+    pub fn write_batch(&self, requests: &[Value]) -> Result<Vec<Value>, Error> {
+        let request = dynamodb::batch_write(&self.address(), &self.name, requests);
+        self.call(request, dynamodb::read_unprocessed)
+    }
+
+    /// Passes all objects on, in any order. Stops with the first error that `take` returns.
+    ///
+    /// # Errors
+    /// If the table cannot be read.
+    pub fn objects<E: From<Error>>(&self, mut take: impl FnMut(Record) -> Result<(), E>) -> Result<(), E> {
+        let mut start = None;
+        loop {
+            let request = dynamodb::scan(&self.address(), &self.name, OBJECTS, start.as_ref());
+            let page = self.call(request, |body| dynamodb::read_scanned(body, start.as_ref()))?;
+            page.items.iter().filter_map(Record::read).try_for_each(&mut take)?;
+            let Some(next) = page.next else { return Ok(()) };
+            start = Some(next);
+        }
+    }
+
+    /// When an object that is written now is removed, in seconds since 1970.
+    pub fn expiry(&self) -> i64 {
+        self.now().saturating_add(seconds(LEDGER_AGE_MAX))
+    }
+
     /// Removes the delivered events that are all older.
     fn forget_seen(&self, lease: &Held<'_>, number: u64, before: i64) -> Result<bool, Error> {
         let items = self.query(&pk(lease.source))?;
@@ -300,7 +388,7 @@ impl Table {
     }
 
     /// AWS's time, in seconds since 1970.
-    fn now(&self) -> i64 {
+    pub fn now(&self) -> i64 {
         let now: SystemTime = self.client.clock().now();
         now.duration_since(UNIX_EPOCH).map_or(0, seconds)
     }

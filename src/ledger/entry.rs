@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use super::Ledger;
 use super::in_work::{Name, Tracked};
-use super::row::Row;
+use super::row::{Identity, Place, Row};
 use super::writer::{Command, Finish};
 use crate::ack::{Ending, Outcome, Progress, Tables};
+use crate::base::locks::lock;
+use crate::base::runtime::sync::Mutex;
 
 /// Holds an object in flight until it is settled.
 #[derive(Debug)]
 pub struct Entry {
     ledger: Ledger,
     name: Arc<Name>,
+    /// The latest that other hosts have said of it.
+    learnt: Mutex<Option<Row>>,
 }
 
 /// The result of a GET.
@@ -28,7 +32,50 @@ pub enum Known {
 
 impl Entry {
     pub(super) fn new(ledger: Ledger, name: Arc<Name>) -> Entry {
-        Entry { ledger, name }
+        Entry { ledger, name, learnt: Mutex::default() }
+    }
+
+    pub fn place(&self) -> &Place {
+        &self.name.place
+    }
+
+    /// Its identity, as far as its message has announced it.
+    pub fn announced(&self) -> &Identity {
+        &self.name.announced
+    }
+
+    /// Notes what another host knows of the object. It counts like an entry of this ledger.
+    pub fn learn(&self, row: Row) {
+        *lock(&self.learnt) = Some(row);
+    }
+
+    /// True if the object that a GET has identified is in flight for another message, whose outcome settles this one too.
+    pub fn joins_another(&self, etag: &str) -> bool {
+        self.ledger.0.in_work.joins_another(&self.name, &self.name.announced.read(etag))
+    }
+
+    /// The entry as it would be recorded with this ending, or up to now without one. None before a GET has identified
+    /// the object, unless it has ended.
+    pub fn so_far(&self, outcome: Outcome, ending: Option<Ending>) -> Option<Row> {
+        match self.ledger.0.in_work.tracked(&self.name) {
+            Some(tracked) if ending.is_none() => Some(tracked.so_far()),
+            Some(mut tracked) => tracked.ended(outcome, ending),
+            None => self.unread(ending),
+        }
+    }
+
+    /// The entry up to now, if more than this many records are confirmed, in at least this many batches.
+    pub fn confirmed_since(&self, saved: u64, batches_min: u64) -> Option<Row> {
+        let mut tracked = self.ledger.0.in_work.tracked(&self.name)?;
+        tracked.saved = saved;
+        tracked.unsaved(batches_min)
+    }
+
+    /// Ends the sending of the object: another host has it now.
+    pub fn revoke(&self) {
+        if let Some(tracked) = self.ledger.0.in_work.tracked(&self.name) {
+            tracked.confirmed.revoke();
+        }
     }
 
     /// True if its message proves that the object was delivered before.
@@ -70,10 +117,7 @@ impl Entry {
         let then = Finish { in_work, name: Arc::clone(&self.name), outcome };
         let row = match inner.in_work.tracked(&self.name) {
             Some(mut tracked) => tracked.ended(outcome, ending),
-            None => ending.filter(|ending| is_its_own(*ending)).map(|ending| {
-                let Name { place, announced, .. } = &*self.name;
-                Row::ended(place.clone(), announced.clone(), 0, ending)
-            }),
+            None => self.unread(ending),
         };
         if let (Some(row), Some(file)) = (row, &inner.file) {
             // If the writer is gone, dropping the command ends the work.
@@ -81,8 +125,17 @@ impl Entry {
         }
     }
 
+    /// The entry of an object that has ended before a GET has identified it.
+    fn unread(&self, ending: Option<Ending>) -> Option<Row> {
+        let Name { place, announced, .. } = &*self.name;
+        let ending = ending.filter(|ending| is_its_own(*ending))?;
+        Some(Row::ended(place.clone(), announced.clone(), 0, ending))
+    }
+
     fn rows(&self) -> Vec<Row> {
-        self.ledger.rows(&self.name.place)
+        let mut rows = self.ledger.rows(&self.name.place);
+        rows.extend(lock(&self.learnt).clone());
+        rows
     }
 }
 

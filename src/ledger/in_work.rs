@@ -195,7 +195,7 @@ impl Tracked {
         Some(self.so_far())
     }
 
-    fn so_far(&self) -> Row {
+    pub fn so_far(&self) -> Row {
         let mut row = Row { records: self.confirmed.so_far().0, ..self.row.clone() };
         // The row already contains the events of earlier attempts.
         row.tables.merge(&self.confirmed.gave());

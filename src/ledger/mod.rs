@@ -254,7 +254,7 @@ pub use entry::{Entry, Known};
 pub use lock::Role;
 pub use mark::{Checkpoint, Mark, Polled, Seen};
 pub use row::{Identity, Place, Row};
-pub use scope::Scope;
+pub use scope::{Scope, covers};
 pub use sent::{REPEATED, Sent, seconds, slot_of};
 pub use store::counts::Pauses;
 pub use store::look::{Keys, Look};

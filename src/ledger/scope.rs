@@ -51,12 +51,16 @@ impl Default for Ours {
 impl Ours {
     /// `known` are the outputs of all entries, each with its number.
     pub fn among(known: &[(i64, String)], destinations: &str) -> Ours {
-        let set = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
-        let ours = set(destinations);
         let id = known.iter().find(|(_, text)| text == destinations).map_or(0, |(id, _)| *id);
-        let believed = known.iter().filter(|(_, text)| set(text).is_superset(&ours));
+        let believed = known.iter().filter(|(_, text)| covers(text, destinations));
         Ours { id, believed: believed.map(|(id, _)| id.to_string()).collect::<Vec<_>>().join(", ") }
     }
+}
+
+/// True if what was delivered to `theirs` has reached all of `ours`. See [`Scope::destinations`].
+pub fn covers(theirs: &str, ours: &str) -> bool {
+    let theirs: BTreeSet<&str> = theirs.lines().collect();
+    ours.lines().all(|output| theirs.contains(output))
 }
 
 #[cfg(test)]

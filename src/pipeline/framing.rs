@@ -30,15 +30,24 @@ pub struct Framing<'w> {
     frames: Option<Frames>,
     /// The number of the first possible record of `frames`.
     first_record: u64,
-    /// A record's tag needs an account that is not known: nothing from it on is sent.
-    lacks_account: bool,
+    /// Nothing more of the object is sent.
+    halted: Option<Halt>,
     types: EventTypes,
     marked: Vec<u8>,
 }
 
+/// The reason why the rest of an object is not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Halt {
+    /// A record's tag needs an account that is not known.
+    LacksAccount,
+    /// Another host sends the object.
+    Revoked,
+}
+
 /// The end of a payload.
 pub struct Framed {
-    pub lacks_account: bool,
+    pub halted: Option<Halt>,
     pub types: EventTypes,
 }
 
@@ -60,7 +69,7 @@ impl<'w> Framing<'w> {
             pulled,
             frames: None,
             first_record: 0,
-            lacks_account: false,
+            halted: None,
             types: EventTypes::if_shown(),
             marked: Vec::new(),
         }
@@ -68,14 +77,18 @@ impl<'w> Framing<'w> {
 
     /// Sends the last batch.
     pub fn finish(mut self) -> Framed {
-        // Unsent records come again with the record that cannot be tagged yet.
-        if let Some(rest) = self.frames.take().filter(|_| !self.lacks_account) {
+        // Unsent records come again with the record that cannot be tagged yet, or are sent by another host.
+        if let Some(rest) = self.frames.take().filter(|_| self.halted.is_none()) {
             self.send(rest);
         }
-        Framed { lacks_account: self.lacks_account, types: self.types }
+        Framed { halted: self.halted, types: self.types }
     }
 
-    fn send(&self, frames: Frames) {
+    fn send(&mut self, frames: Frames) {
+        if self.progress.is_revoked() {
+            self.halted = Some(Halt::Revoked);
+            return;
+        }
         let batch = self.progress.batch(self.ack);
         self.sending.send(frames, self.first_record, self.progress, batch);
     }
@@ -102,7 +115,7 @@ impl<'w> Framing<'w> {
 
 impl Sink for Framing<'_> {
     fn record(&mut self, record: Record<'_>) {
-        if self.lacks_account {
+        if self.halted.is_some() {
             return;
         }
         if !self.progress.admit_next() {
@@ -114,7 +127,7 @@ impl Sink for Framing<'_> {
             return self.leave_out();
         };
         if filled.lacks_account {
-            self.lacks_account = true;
+            self.halted = Some(Halt::LacksAccount);
             return;
         }
         self.types.see(tag);
@@ -133,6 +146,10 @@ impl Sink for Framing<'_> {
         let room = |frames: &Frames| frames.room_for(tag, record.bytes.len());
         if let Some(full) = self.frames.take_if(|frames| !frames.try_make_room(room(frames))) {
             // The current record goes with the next batch: nothing is held while waiting for that one's memory.
+            if self.progress.is_revoked() {
+                self.halted = Some(Halt::Revoked);
+                return;
+            }
             let batch = self.progress.batch_before_last(self.ack);
             self.sending.send(full, self.first_record, self.progress, batch);
         }

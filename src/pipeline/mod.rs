@@ -52,7 +52,7 @@ pub struct Pipeline {
     outputs: Option<Outputs>,
     pool: Pool,
     ledger: Ledger,
-    /// The other hosts that poll the same sources, and the threads that know of them.
+    /// The other hosts that do the same work, and the threads that know of them.
     fleet: Option<(Fleet, Crew)>,
     http: Http,
     /// It ends by itself.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::framing::{Framed, Framing, Memory, Sending};
+use super::framing::{Framed, Framing, Halt, Memory, Sending};
 use super::refused::Refused;
 use crate::ack::{Ending, Outcome};
 use crate::aws::AccountId;
@@ -45,14 +45,6 @@ pub struct Worker {
     pub accounts: Vec<AccountId>,
 }
 
-/// The result of decoding.
-enum Decoded {
-    Whole,
-    /// A record's tag needs the account of the input's credentials, which is not known. Nothing from that record on was
-    /// sent.
-    LacksAccount,
-}
-
 thread_local! {
     /// Each worker's own buffers, kept from object to object.
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::new());
@@ -73,11 +65,15 @@ impl Worker {
         if work.progress.decoded() == 0 && self.refused.is_settled(|| subject(&work.source).id) {
             return self.refuse_again(*work);
         }
+        if work.progress.is_revoked() {
+            return leave(*work);
+        }
         let outcome = catch_unwind(AssertUnwindSafe(|| self.decode(&mut work, &chunk, last)));
         drop(chunk);
         match outcome {
-            Ok(Ok(Decoded::LacksAccount)) => self.lacks_account(*work),
-            Ok(Ok(Decoded::Whole)) => match next {
+            Ok(Ok(Some(Halt::LacksAccount))) => self.lacks_account(*work),
+            Ok(Ok(Some(Halt::Revoked))) => leave(*work),
+            Ok(Ok(None)) => match next {
                 // A fetcher that is gone leaves the work here: dropped, it counts as not delivered.
                 Some(next) => drop(next.send(work)),
                 None => {
@@ -105,7 +101,8 @@ impl Worker {
         }
     }
 
-    fn decode(&self, work: &mut Work, chunk: &[u8], last: bool) -> Result<Decoded, Error> {
+    /// Returns the reason if the rest of the object is not sent.
+    fn decode(&self, work: &mut Work, chunk: &[u8], last: bool) -> Result<Option<Halt>, Error> {
         let telemetry = Arc::clone(self.service(work));
         let Work { source, service, input, ack, fate, decoder, progress, pulled, case } = work;
         let number = workers::number().unwrap_or(0);
@@ -141,14 +138,14 @@ impl Worker {
         let mut framing = Framing::new(memory, sending, route, progress, ack, pulled.as_ref());
         let result =
             SCRATCH.with(|scratch| decoder.push(chunk, last, &mut scratch.borrow_mut(), &mut framing));
-        let Framed { lacks_account, types } = framing.finish();
+        let Framed { halted, types } = framing.finish();
         counts.resumed.add(progress.held_back() - held_back_before);
         counts.bytes.add(decoder.expanded_bytes() - expanded_before);
         counts.recordless.add(decoder.empty_documents() - empty_before);
         if !matches!(source, WorkSource::Page { .. }) {
             types.show(&self.telemetry.inputs[*input].name, source);
         }
-        if lacks_account { Ok(Decoded::LacksAccount) } else { result.map(|()| Decoded::Whole) }
+        if halted.is_some() { Ok(halted) } else { result.map(|()| None) }
     }
 
     fn service(&self, work: &Work) -> &Arc<Service> {
@@ -239,6 +236,12 @@ fn ending_of(error: &Error) -> Ending {
         | Error::WindowTooLarge { .. } => Ending::TooLarge,
         Error::MemoryBusy | Error::SetUp { .. } | Error::Spent => Ending::Other,
     }
+}
+
+/// Drops an object that another host sends. Its message is not settled here.
+fn leave(work: Work) {
+    survived(&work);
+    log::debug!("{}: its rest is left to another host", work.source);
 }
 
 /// Notes that the object was decoded, or refused with a cause: it was not what killed the process before.

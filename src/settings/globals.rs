@@ -38,11 +38,13 @@ pub struct Globals {
     pub devo_api: Option<DevoApi>,
 }
 
-/// The DynamoDB table through which several hosts share their polled sources.
+/// The DynamoDB table through which several hosts share their polled sources, and what they have delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedTable {
     pub name: String,
     pub region: String,
+    /// Each object is claimed before it is collected, so that no other host collects it at the same time.
+    pub claims: bool,
     pub credentials: Credentials,
     pub endpoints: Endpoints,
 }

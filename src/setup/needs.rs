@@ -83,7 +83,7 @@ impl Needs {
         let all = Needs {
             queues: config.inputs.iter().map(Queue::of).collect(),
             calls: config.sources.iter().map(Call::of).collect(),
-            table: config.globals.shared.clone().filter(|_| !config.sources.is_empty()),
+            table: config.globals.shared.clone(),
         };
         let known = all.inputs();
         if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
@@ -111,7 +111,7 @@ impl Needs {
     fn only(mut self, input: impl Fn(&String) -> bool, region: impl Fn(&String) -> bool) -> Needs {
         self.queues.retain(|queue| input(&queue.input) && region(&queue.region));
         self.calls.retain(|call| input(&call.input) && region(&call.region));
-        self.table.take_if(|_| self.calls.is_empty());
+        self.table.take_if(|_| self.calls.is_empty() && self.queues.is_empty());
         self
     }
 
@@ -152,14 +152,21 @@ impl Call {
         let SharedTable { name, region, credentials, .. } = table;
         let account = last_role(credentials).and_then(|role| account_of(role)).unwrap_or("*");
         let resource = format!("arn:{}:dynamodb:{region}:{account}:table/{name}", partition(region));
-        let rights = vec![Rights { sid: "ShareSources", actions: TABLE_ACTIONS, resource }];
+        let rights = vec![Rights { sid: "ShareTable", actions: TABLE_ACTIONS, resource }];
         Call { input: String::new(), region: region.clone(), credentials: credentials.clone(), rights }
     }
 }
 
-/// TransactWriteItems is allowed by the actions of its parts.
-const TABLE_ACTIONS: &[&str] =
-    &["dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"];
+/// TransactWriteItems is allowed by the actions of its parts. Only an audit, `ledger` and `check --online` scan.
+const TABLE_ACTIONS: &[&str] = &[
+    "dynamodb:GetItem",
+    "dynamodb:Query",
+    "dynamodb:Scan",
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+    "dynamodb:DeleteItem",
+    "dynamodb:BatchWriteItem",
+];
 
 /// From AWS's list of actions and their resources.
 fn rights(source: &Source) -> Vec<Rights> {

@@ -1,4 +1,4 @@
-//! The hosts that share polled sources, as this one sees them.
+//! The hosts that share work, as this one sees them.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use crate::base::locks::lock;
 use crate::base::runtime::sync::Mutex;
 use crate::telemetry::model::metric::{Kind, Metric};
 
-/// The hosts that share polled sources, as this one last saw them. Empty without a shared table.
+/// The hosts that share work, as this one last saw them. Empty without a shared table.
 #[derive(Debug, Default)]
 pub struct Fleet(Mutex<FleetSnapshot>);
 
@@ -57,9 +57,9 @@ impl Fleet {
 impl FleetSnapshot {
     pub(super) const METRICS: &'static [Metric<FleetSnapshot>] = &[Metric {
         name: "fleet_hosts",
-        help: "Living hosts that share polled sources, this one included, as this one sees them; absent without a shared table.",
+        help: "Living hosts that share the table, this one included, as this one sees them; absent without a shared table.",
         kind: Kind::Gauge,
-        value: |fleet| Some(fleet.hosts.len() as f64).filter(|_| !fleet.sources.is_empty()),
+        value: |fleet| Some(fleet.hosts.len() as f64).filter(|_| *fleet != FleetSnapshot::default()),
     }];
 }
 

@@ -10,7 +10,7 @@ use crate::base::crew::Crew;
 use crate::base::limits::{DECODERS_BYTES_PER_WORKER, DECODERS_BYTES_USUAL, MemoryShares, RECORD_BYTES_MAX};
 use crate::base::stop::Stop;
 use crate::decode::Bounds;
-use crate::fleet::{self, Fleet, Table};
+use crate::fleet::{self, Fleet, Objects, Table};
 use crate::handoff::Payload;
 use crate::ledger::Ledger;
 use crate::pipeline::handles::threads_that_call;
@@ -44,7 +44,7 @@ pub struct Common<'a> {
     /// For tags that need them.
     pub accounts: Vec<AccountId>,
     pub ledger: Ledger,
-    /// The other hosts that poll the same sources, and the threads that know of them. None: there are none.
+    /// The other hosts that do the same work, and the threads that know of them. None: there are none.
     pub fleet: Option<(Fleet, Crew)>,
     pub stop: Stop,
     pub abort: Stop,
@@ -106,6 +106,12 @@ impl<'a> Common<'a> {
         if input.do_not_send { Ledger::none() } else { self.ledger.clone() }
     }
 
+    /// What other hosts know of an input's objects. None: there are none, or its objects are not sent.
+    pub fn shared_by(&self, input: &Input) -> Option<Objects> {
+        let (fleet, _) = self.fleet.as_ref().filter(|_| !input.do_not_send)?;
+        Some(fleet.objects().clone())
+    }
+
     /// The bucket side of an input whose objects are listed; its waits end when receiving stops.
     pub fn listing(&self, index: usize) -> S3 {
         S3::new(self.clients[index].stopped_by(&self.stop))
@@ -145,7 +151,7 @@ fn queues(config: &Config, clients: &[Client], stop: &Stop) -> anyhow::Result<Ve
     config.inputs.iter().zip(clients).map(queue).collect()
 }
 
-/// Joins the fleet, if the configuration names a table and polls anything.
+/// Joins the fleet, if the configuration names a table. A backfill polls nothing.
 fn fleet(
     config: &Config,
     job: &Job,
@@ -153,12 +159,14 @@ fn fleet(
     telemetry: &Telemetry,
     abort: &Stop,
 ) -> std::io::Result<Option<(Fleet, Crew)>> {
-    let polls = !matches!(job, Job::Backfill(_)) && !config.sources.is_empty();
-    let Some(table) = config.globals.shared.as_ref().filter(|_| polls) else { return Ok(None) };
+    let Some(table) = &config.globals.shared else { return Ok(None) };
+    let sources = config.sources.iter().filter(|_| !matches!(job, Job::Backfill(_)));
     let settings = fleet::Settings {
         table: Table::new(http, table, abort),
         name: config.globals.host.clone(),
-        sources: config.sources.iter().map(|source| source.name.clone()).collect(),
+        sources: sources.map(|source| source.name.clone()).collect(),
+        destinations: ledger::scope(config).destinations(),
+        claims: table.claims,
     };
     Fleet::join(settings, telemetry).map(Some)
 }

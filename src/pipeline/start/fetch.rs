@@ -46,6 +46,7 @@ fn input(common: &Common<'_>, index: usize) -> fetch::InputSettings {
         s3: S3::new(common.clients[index].without_waits()).paid_by_caller(input.request_payer),
         id: input.id.clone(),
         ledger: common.ledger_of(input),
+        shared: common.shared_by(input),
         missing_object: input.missing_object,
         telemetry: Arc::clone(&common.telemetry.inputs[index]),
     }

@@ -190,6 +190,7 @@ fn a_shared_table_is_created_where_the_stack_is_and_allowed_everywhere() {
         needs.table = Some(SharedTable {
             name: "fleet".into(),
             region: region.into(),
+            claims: true,
             credentials: Credentials::default(),
             endpoints: Endpoints::default(),
         });

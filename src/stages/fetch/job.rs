@@ -10,6 +10,7 @@ use super::outage::Attempts;
 use crate::ack::{Ack, Fate, Progress};
 use crate::base::object::Object;
 use crate::decode::Account;
+use crate::fleet::Claim;
 use crate::handoff::{PullingId, Work, WorkSource};
 use crate::ledger::{Case, Entry};
 use crate::services::Definition;
@@ -22,6 +23,8 @@ pub struct Job {
     /// Index of the input in the configuration.
     pub input: usize,
     pub entry: Arc<Entry>,
+    /// The right to collect it, among several hosts.
+    pub claim: Option<Claim>,
     pub ack: Ack,
     pub fate: Fate,
     pub pulled: Option<PullingId>,

@@ -32,6 +32,7 @@ use crate::base::limits::{
 use crate::base::runtime::channel::{Receiver, Source, TryRecvError, never, unbounded};
 use crate::base::runtime::{channel, clock};
 use crate::decode::Account;
+use crate::fleet::Claim;
 use crate::handoff::schedule::Schedule;
 use crate::handoff::{Payload, Task, TaskSource, Work, WorkSource};
 use crate::ledger::{Case, Identity, Place, Standing};
@@ -191,7 +192,7 @@ impl Fetcher {
         }
         match source {
             TaskSource::S3(object) => {
-                let InputSettings { ledger, id, telemetry, .. } = &self.settings.inputs[input];
+                let InputSettings { ledger, id, telemetry, shared, .. } = &self.settings.inputs[input];
                 // None: the object is in flight, and its end settles this message too; it may come at once.
                 fate.note(Ending::SharedDelivery);
                 let claimed = ledger.claim(id, &object, share, turn.as_ref());
@@ -199,7 +200,13 @@ impl Fetcher {
                 fate.forget();
                 let settled = Arc::clone(&entry);
                 let of_entry = fate.clone();
-                let settle = move |outcome| settled.settle(outcome, of_entry.ending(outcome));
+                let claim = shared.as_ref().map(|objects| Claim::new(objects, &entry));
+                let of_claim = claim.clone();
+                let settle = move |outcome| {
+                    let ending = of_entry.ending(outcome);
+                    of_claim.iter().for_each(|claim| claim.end(outcome, ending));
+                    settled.settle(outcome, ending);
+                };
                 let ack = Ack::open(settle).in_turn(turn);
                 let attempts = Attempts::new(&telemetry.buckets);
                 self.attempt(Box::new(Job {
@@ -207,6 +214,7 @@ impl Fetcher {
                     service,
                     input,
                     entry,
+                    claim,
                     ack,
                     fate,
                     pulled,

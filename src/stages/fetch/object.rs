@@ -1,6 +1,7 @@
 //! One object: its first part, and the next steps, which depend on its size.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::job::Job;
 use super::{Fetcher, InputSettings};
@@ -9,6 +10,7 @@ use crate::aws::{Error, Kind};
 use crate::base::buffers::Buffer;
 use crate::base::limits::{DOUBTFUL_DELAY, OBJECT_BYTES_MIN, PART_BYTES};
 use crate::base::object::Object;
+use crate::fleet::Taken;
 use crate::handoff::{Payload, Work};
 use crate::handoff::{Task, TaskSource};
 use crate::ledger::Known;
@@ -34,6 +36,8 @@ enum Failure {
     Delivered,
     /// It is in flight for another message.
     InWork,
+    /// Another host has it, or that is not known yet.
+    Elsewhere(Duration),
     /// It was written before the time from which objects are read.
     TooOld,
     Aws(Error),
@@ -50,6 +54,16 @@ impl Fetcher {
         if job.entry.is_delivered() {
             telemetry.fetch.known_unread.increment();
             return self.skip_delivered(*job);
+        }
+        if let Some(claim) = &job.claim {
+            match claim.take_announced() {
+                Taken::Wait(time) => return self.delays().put(job, telemetry, time),
+                Taken::Here if job.entry.is_delivered() => {
+                    telemetry.fetch.known_unread.increment();
+                    return self.skip_delivered(*job);
+                }
+                Taken::Here => (),
+            }
         }
         let Some(admission) = self.doubts.admit(job.input, &job.object.bucket) else {
             return self.delays().put(job, telemetry, DOUBTFUL_DELAY);
@@ -71,6 +85,11 @@ impl Fetcher {
             }
             // The ledger has taken this message's share over, and nothing is left to drop.
             Err(Failure::InWork) => self.bucket_works(&job),
+            Err(Failure::Elsewhere(time)) => {
+                self.bucket_works(&job);
+                drop((admission, active));
+                self.delays().put(job, telemetry, time);
+            }
             // Dropping the job counts as not delivered.
             Err(Failure::Stopped) => (),
             Err(Failure::Aws(error)) => {
@@ -223,11 +242,14 @@ impl Fetcher {
         }
         // Another message's work on the same content settles this one, perhaps at once.
         job.fate.note(Ending::SharedDelivery);
-        let known = entry.identify(&part.etag, part.total, &service.format_name);
-        if !matches!(known, Known::InWork) {
-            job.fate.forget();
+        if entry.joins_another(&part.etag) {
+            return Err(Failure::InWork);
         }
-        let progress = match known {
+        job.fate.forget();
+        if let Some(Taken::Wait(time)) = job.claim.as_ref().map(|claim| claim.take(&part.etag)) {
+            return Err(Failure::Elsewhere(time));
+        }
+        let progress = match entry.identify(&part.etag, part.total, &service.format_name) {
             Known::Undelivered(progress) => progress,
             Known::Delivered => return Err(Failure::Delivered),
             Known::InWork => return Err(Failure::InWork),

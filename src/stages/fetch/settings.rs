@@ -7,6 +7,7 @@ use crate::base::budget::{Budget, Permit};
 use crate::base::buffers::Buffers;
 use crate::base::stop::Stop;
 use crate::decode::{Account, Bounds, Decoder};
+use crate::fleet::Objects;
 use crate::handoff::Payload;
 use crate::ledger::Ledger;
 use crate::services::Definition;
@@ -44,6 +45,8 @@ pub struct InputSettings {
     pub id: String,
     /// Its record of delivered objects.
     pub ledger: Ledger,
+    /// What other hosts collect and have delivered. None: there are none.
+    pub shared: Option<Objects>,
     pub missing_object: MissingObject,
     pub telemetry: Arc<telemetry::Input>,
 }

@@ -71,6 +71,7 @@ impl Lab {
             s3: S3::new(client.without_waits()),
             id: "1".to_owned(),
             ledger: Ledger::none(),
+            shared: None,
             missing_object: MissingObject::Skip,
             telemetry: Arc::clone(telemetry),
         };

@@ -185,11 +185,21 @@ pub fn create_table(name: &str) {
         "AttributeDefinitions": keys.map(|(name, _)| json!({"AttributeName": name, "AttributeType": "S"})),
         "KeySchema": keys.map(|(name, kind)| json!({"AttributeName": name, "KeyType": kind})),
     });
+    dynamodb("CreateTable", body);
+}
+
+/// All items of a table, in DynamoDB's form.
+pub fn items(table: &str) -> Vec<Value> {
+    let answer = dynamodb("Scan", json!({"TableName": table}));
+    answer["Items"].as_array().unwrap().clone()
+}
+
+fn dynamodb(action: &str, body: Value) -> Value {
     let request = ureq::post(emulator::endpoint())
         .header("Authorization", root("dynamodb"))
-        .header("X-Amz-Target", "DynamoDB_20120810.CreateTable")
+        .header("X-Amz-Target", format!("DynamoDB_20120810.{action}"))
         .header("Content-Type", "application/x-amz-json-1.0");
-    call(request.send(body.to_string()));
+    serde_json::from_str(&call(request.send(body.to_string()))).unwrap()
 }
 
 /// A topic that `queue` is subscribed to; its ARN.

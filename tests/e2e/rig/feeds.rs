@@ -10,6 +10,7 @@ pub const VPC_HEADER: &str = "version account-id interface-id srcaddr dstaddr sr
                               bytes start end action log-status";
 
 /// An object, and its expected records.
+#[derive(Clone)]
 pub struct Object {
     pub key: String,
     pub bytes: Vec<u8>,

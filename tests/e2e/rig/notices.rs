@@ -14,6 +14,14 @@ pub fn s3_event(name: &str, bucket: &str, keys: &[&str]) -> String {
     json!({ "Records": records }).to_string()
 }
 
+/// The same of one object, with its size and ETag, as S3 itself writes it.
+pub fn s3_created_as(bucket: &str, key: &str, size: usize, etag: &str) -> String {
+    let mut record = s3_record("ObjectCreated:Put", bucket, key);
+    record["s3"]["object"]["size"] = size.into();
+    record["s3"]["object"]["eTag"] = etag.into();
+    json!({ "Records": [record] }).to_string()
+}
+
 /// S3's message when a notification is set up.
 pub fn s3_test_event(bucket: &str) -> String {
     json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2026-11-21T10:00:00.000Z", "Bucket": bucket,

@@ -12,6 +12,7 @@ use super::*;
 use crate::ack::Ack;
 use crate::base::limits::{SEND_CLOSE_TIMEOUT, SEND_FIN_TIMEOUT};
 use crate::base::runtime::channel::{self, Receiver};
+use crate::base::runtime::sync::Mutex;
 use crate::base::stop::Stop;
 use crate::lab::testbed::pki::{ClientFiles, Pki};
 use crate::settings::{Identity, TlsFiles};

@@ -1,0 +1,317 @@
+//! The objects that hosts share: who collects one, how far it is confirmed, and which are delivered.
+//!
+//! A host that lives holds its claims: its heartbeat renews all of them. One that was silent for the length of a lease has
+//! lost them, as soon as another host wants them. Each write of a claimed object has the condition that the claim still
+//! has the writer's epoch.
+//!
+//! The table is a help, not a need: while it cannot be used, objects are collected with the local ledger alone, and what
+//! was delivered is written when it can be used again.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::claim::{Claim, Held};
+use super::hosts::Heartbeats;
+use super::lease::{Host, NOBODY};
+use super::record::{Key, Record};
+use super::table::Table;
+use crate::aws::Error;
+use crate::aws::dynamodb::{self, number, text};
+use crate::base::crew::Crew;
+use crate::base::limits::{
+    FLEET_BATCH_WRITES_MAX, FLEET_CLOSE_INTERVAL, FLEET_OBJECT_RETRY, FLEET_OBJECT_WRITERS,
+    FLEET_OBJECTS_WAITING_MAX, FLEET_SAVE_INTERVAL, STOP_CHECK_INTERVAL,
+};
+use crate::base::locks::lock;
+use crate::base::runtime::atomic::{AtomicUsize, Ordering};
+use crate::base::runtime::channel::{Receiver, Sender, unbounded};
+use crate::base::runtime::sync::{Mutex, MutexGuard};
+use crate::base::runtime::{clock, thread};
+use crate::base::stop::Stop;
+use crate::telemetry::{Health, Telemetry};
+
+/// The shared objects. Clones share them.
+#[derive(Clone)]
+pub struct Objects(Arc<Inner>);
+
+struct Inner {
+    table: Table,
+    /// This host's id.
+    host: String,
+    /// See [`crate::ledger::Scope::destinations`].
+    destinations: String,
+    /// Objects are claimed before they are collected.
+    claims: bool,
+    health: Arc<Health>,
+    state: Mutex<State>,
+    writes: Sender<Write>,
+    /// Writes that are not done.
+    waiting: AtomicUsize,
+    closed: Stop,
+}
+
+#[derive(Default)]
+struct State {
+    reach: Reach,
+    hosts: Heartbeats,
+    /// Claims that are held or asked for.
+    held: HashMap<Key, Claim>,
+    /// This host was silent for so long that others may have taken its claims over.
+    doubtful: bool,
+}
+
+/// Whether the table can be used at present.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// This host's first heartbeat is not written yet.
+    #[default]
+    Joining,
+    Usable,
+    Away,
+}
+
+/// How an object has ended.
+enum Write {
+    /// A claim is over.
+    Release { key: Key, epoch: u64, attributes: Vec<(&'static str, Value)> },
+    /// An object without a claim is delivered.
+    Put(Key, Value),
+}
+
+impl Objects {
+    /// Nothing is started yet.
+    pub fn new(table: &Table, host: &str, destinations: String, claims: bool, telemetry: &Telemetry) -> (Objects, Receivers) {
+        let health = Arc::new(Health::dispensable(format!("shared table {}: objects", table.name())));
+        telemetry.adopt(&health);
+        let (writes, receiver) = unbounded();
+        let (table, host, state) = (table.clone(), host.to_owned(), Mutex::default());
+        let (waiting, closed) = (AtomicUsize::new(0), Stop::new());
+        let inner = Inner { table, host, destinations, claims, health, state, writes, waiting, closed };
+        (Objects(Arc::new(inner)), Receivers(receiver))
+    }
+
+    /// Starts the threads that write.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
+    pub fn start(&self, receivers: Receivers, crew: &mut Crew) -> io::Result<()> {
+        let own = self.clone();
+        crew.spawn("fleet-progress", move || own.save_until_closed())?;
+        for number in 0..FLEET_OBJECT_WRITERS {
+            let (own, writes) = (self.clone(), receivers.0.clone());
+            crew.spawn(format!("fleet-write-{number}"), move || own.write_until_closed(&writes))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn table(&self) -> &Table {
+        &self.0.table
+    }
+
+    pub(super) fn host(&self) -> &str {
+        &self.0.host
+    }
+
+    pub(super) fn destinations(&self) -> &str {
+        &self.0.destinations
+    }
+
+    pub(super) fn claims(&self) -> bool {
+        self.0.claims
+    }
+
+    pub(super) fn reach(&self) -> Reach {
+        self.state().reach
+    }
+
+    /// Notes the hosts in the table, which this one's heartbeat has just reached. `doubtful`: it was silent before.
+    pub(super) fn observe(&self, hosts: &[Host], asked: Instant, doubtful: bool) {
+        let mut state = self.state();
+        state.hosts.observe(hosts, asked, clock::now());
+        state.reach = Reach::Usable;
+        state.doubtful |= doubtful;
+    }
+
+    /// No heartbeat can be written.
+    pub(super) fn unreachable(&self) {
+        self.state().reach = Reach::Away;
+    }
+
+    /// A call has failed: no more of them until a heartbeat is written.
+    pub(super) fn failed(&self, error: &Error) {
+        self.unreachable();
+        let waiting = self.0.waiting.load(Ordering::Relaxed);
+        self.0.health.failed(
+            format!(
+                "{error}. Objects are collected with the local ledger alone, so another host that gets the same message \
+                 sends its object too; {waiting} ended objects wait to be written when the table can be used again"
+            ),
+            !error.is_temporary(),
+        );
+    }
+
+    pub(super) fn worked(&self) {
+        self.0.health.works();
+    }
+
+    /// True if a host no longer has the claim that was first seen at `seen`.
+    pub(super) fn is_gone(&self, host: &str, seen: Instant) -> bool {
+        self.state().hosts.is_gone(host, seen)
+    }
+
+    /// Reserves an object within this process. False: another claim of it is held here.
+    pub(super) fn reserve(&self, key: &Key, claim: &Claim) -> bool {
+        let mut state = self.state();
+        if state.held.contains_key(key) {
+            return false;
+        }
+        state.held.insert(key.clone(), claim.clone());
+        true
+    }
+
+    pub(super) fn free(&self, key: &Key) {
+        // A claim's last clone must not be dropped under the lock.
+        let claim = self.state().held.remove(key);
+        drop(claim);
+    }
+
+    /// Writes that a claim is over, soon, with what is known of the object by now.
+    pub(super) fn release(&self, held: &Held, record: Option<Record>) {
+        let attributes = match record {
+            Some(record) => record.attributes(self.0.table.expiry()),
+            None => vec![("holder", text(NOBODY)), ("epoch", number(held.epoch))],
+        };
+        self.push(Write::Release { key: held.key.clone(), epoch: held.epoch, attributes });
+    }
+
+    /// Writes that an object was delivered without a claim, soon. Beyond a bound, only this host knows.
+    pub(super) fn tell(&self, key: Key, record: Record) {
+        if self.0.waiting.load(Ordering::Relaxed) < FLEET_OBJECTS_WAITING_MAX {
+            let item = record.item(&key, self.0.table.expiry());
+            self.push(Write::Put(key, dynamodb::put_request(item)));
+        }
+    }
+
+    fn push(&self, write: Write) {
+        self.0.waiting.fetch_add(1, Ordering::AcqRel);
+        // We hold a receiver as long as the writers run; afterwards the claims are over with this host.
+        let _ = self.0.writes.send(write);
+    }
+
+    fn save_until_closed(&self) {
+        while !self.0.closed.wait(FLEET_SAVE_INTERVAL) {
+            self.save();
+        }
+    }
+
+    /// Writes the progress of big objects; of all if their claims are doubtful.
+    fn save(&self) {
+        let (held, doubtful) = {
+            let mut state = self.state();
+            if state.reach != Reach::Usable {
+                return;
+            }
+            (state.held.values().cloned().collect::<Vec<_>>(), std::mem::take(&mut state.doubtful))
+        };
+        if let Err(error) = held.iter().try_for_each(|claim| self.save_one(claim, doubtful)) {
+            self.state().doubtful |= doubtful;
+            self.failed(&error);
+        }
+    }
+
+    fn save_one(&self, claim: &Claim, anyhow: bool) -> Result<(), Error> {
+        let Some(held) = claim.held() else { return Ok(()) };
+        let Some(record) = claim.unsaved(&held, anyhow) else { return Ok(()) };
+        let attributes = record.attributes(self.0.table.expiry());
+        match self.0.table.change_object(&held.key, &attributes, &self.0.host, held.epoch)? {
+            true => claim.saved(record.row.records),
+            // It may have ended meanwhile.
+            false if claim.held().as_ref().is_some_and(|now| now.epoch == held.epoch) => self.lost(claim, &held),
+            false => (),
+        }
+        Ok(())
+    }
+
+    fn lost(&self, claim: &Claim, held: &Held) {
+        let place = &held.key.place;
+        log::warn!(
+            "fleet: another host has taken s3://{}/{} over, because this one was silent for too long; it goes on there after \
+             the last record that this host had recorded as confirmed",
+            place.bucket.escape_debug(),
+            place.key.escape_debug()
+        );
+        self.free(&held.key);
+        claim.lose();
+    }
+
+    fn write_until_closed(&self, writes: &Receiver<Write>) {
+        while !self.0.closed.is_stopped() {
+            let Ok(first) = writes.recv_timeout(STOP_CHECK_INTERVAL) else { continue };
+            let more = std::iter::from_fn(|| writes.try_recv().ok());
+            let group: Vec<Write> = std::iter::once(first).chain(more.take(FLEET_BATCH_WRITES_MAX - 1)).collect();
+            let count = group.len();
+            self.write_all(group);
+            self.0.waiting.fetch_sub(count, Ordering::AcqRel);
+        }
+    }
+
+    /// Tries until everything is written, or closed.
+    fn write_all(&self, group: Vec<Write>) {
+        let (mut releases, mut puts) = (Vec::new(), HashMap::new());
+        for write in group {
+            match write {
+                Write::Release { key, epoch, attributes } => releases.push((key, epoch, attributes)),
+                // A batch may name an item only once.
+                Write::Put(key, request) => drop(puts.insert(key, request)),
+            }
+        }
+        let mut puts: Vec<Value> = puts.into_values().collect();
+        loop {
+            match self.try_to_write(&mut releases, &mut puts) {
+                Ok(()) => self.worked(),
+                Err(error) => self.failed(&error),
+            }
+            if (releases.is_empty() && puts.is_empty()) || self.0.closed.wait(FLEET_OBJECT_RETRY) {
+                return;
+            }
+        }
+    }
+
+    fn try_to_write(
+        &self,
+        releases: &mut Vec<(Key, u64, Vec<(&'static str, Value)>)>,
+        puts: &mut Vec<Value>,
+    ) -> Result<(), Error> {
+        while let Some((key, epoch, attributes)) = releases.last() {
+            // If it is another host's by now, that one writes its end.
+            self.0.table.change_object(key, attributes, &self.0.host, *epoch)?;
+            releases.pop();
+        }
+        if !puts.is_empty() {
+            *puts = self.0.table.write_batch(puts)?;
+        }
+        Ok(())
+    }
+
+    /// Gives up all claims, and writes what is left within `patience`.
+    pub(super) fn close(&self, patience: Duration) {
+        let deadline = clock::now() + patience;
+        let held: Vec<Claim> = self.state().held.values().cloned().collect();
+        held.iter().for_each(Claim::leave);
+        while self.0.waiting.load(Ordering::Acquire) > 0 && clock::now() < deadline {
+            thread::sleep(FLEET_CLOSE_INTERVAL);
+        }
+        self.0.closed.stop();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.0.state)
+    }
+}
+
+/// The writers' end of the queue.
+pub struct Receivers(Receiver<Write>);
