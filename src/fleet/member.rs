@@ -90,7 +90,8 @@ impl Fleet {
         });
         let mut crew = Crew::new();
         let (given, own) = (HashMap::new(), Arc::clone(&shared));
-        let member = Member { shared: Arc::clone(&shared), view: View::default(), beat: 0, beaten: None, given };
+        let member =
+            Member { shared: Arc::clone(&shared), view: View::default(), beat: 0, beaten: None, given };
         shared.objects.start(receivers, &mut crew)?;
         crew.spawn("fleet", move || member.run())?;
         crew.spawn("fleet-marks", move || own.write_until_closed())?;
@@ -182,7 +183,9 @@ impl Member {
         let now = clock::now();
         self.view.observe(leases, hosts, now);
         for tenure in shared.tenures.values() {
-            tenure.inform(self.view.holder(tenure.source(), &shared.host.id, now));
+            let source = tenure.source();
+            let holder = self.view.holder(source, &shared.host.id, now);
+            tenure.inform(holder.filter(|_| self.view.has_changed(source)));
         }
         if shared.closing.is_stopped() { Ok(()) } else { self.balance(now) }
     }

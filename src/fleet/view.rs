@@ -19,6 +19,8 @@ pub struct View {
 struct Watched<T> {
     value: T,
     since: Instant,
+    /// It has changed in this host's own eyes: what is seen for the first time may be of a host that died long ago.
+    has_changed: bool,
 }
 
 /// The next steps of a host.
@@ -57,6 +59,11 @@ impl View {
         let lease = self.leases.get(source).filter(|lease| !is_free(lease, own, now))?;
         let name = self.hosts.get(&lease.value.holder).map(|host| host.value.name.as_str());
         name.or(Some(&lease.value.holder))
+    }
+
+    /// True if the lease has changed since it was first seen.
+    pub fn has_changed(&self, source: &str) -> bool {
+        self.leases.get(source).is_some_and(|lease| lease.has_changed)
     }
 
     /// The living hosts, each with the number of sources that it holds.
@@ -130,8 +137,10 @@ fn renewed<T: Clone + PartialEq>(
     now: Instant,
 ) -> BTreeMap<String, Watched<T>> {
     let watch = |(name, value): (String, T)| {
-        let since = known.get(&name).filter(|known| known.value == value).map_or(now, |known| known.since);
-        (name, Watched { value, since })
+        let known = known.get(&name);
+        let same = known.filter(|known| known.value == value);
+        let (since, has_changed) = same.map_or((now, known.is_some()), |same| (same.since, same.has_changed));
+        (name, Watched { value, since, has_changed })
     };
     seen.into_iter().map(watch).collect()
 }
@@ -222,6 +231,15 @@ mod tests {
         assert_eq!(view.holder("1", "a", soon + FLEET_LEASE), None);
         view.observe(vec![lease("1", NOBODY, 1)], hosts(), soon);
         assert_eq!(view.holder("1", "a", soon), None);
+    }
+
+    #[test]
+    fn the_first_look_at_a_lease_is_no_sign_of_life() {
+        let (mut view, start) = (View::default(), Instant::now());
+        for (beat, is_sign) in [(7, false), (7, false), (8, true), (8, true)] {
+            view.observe(vec![lease("1", "b", beat)], vec![host("b", &["1"], beat)], start);
+            assert_eq!((view.holder("1", "a", start), view.has_changed("1")), (Some("host b"), is_sign));
+        }
     }
 
     #[test]

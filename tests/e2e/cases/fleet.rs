@@ -257,6 +257,22 @@ fn a_forgotten_source_begins_anew_wherever_it_is_polled() {
 }
 
 #[test]
+fn a_drain_reads_on_what_a_dead_host_polled() {
+    let mut hosts = Hosts::new("drained-dead");
+    let mut first = hosts.run(1, emulator::endpoint());
+    hosts.flow(&mut first, "events");
+    first.kill();
+    hosts.put();
+    let file = hosts.lab.directory().join("host-2.json");
+    std::fs::write(&file, hosts.config(2, emulator::endpoint()).to_string()).unwrap();
+    let drain =
+        Collector::start(hosts.lab.directory(), &["run", "--drain", "--config", file.to_str().unwrap()]);
+    let ended = drain.end(Duration::from_secs(180));
+    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    hosts.all_arrived("a drain after the death of the host that polled");
+}
+
+#[test]
 fn a_drain_leaves_what_another_host_polls() {
     let mut hosts = Hosts::new("drained");
     let mut first = hosts.run(1, emulator::endpoint());
