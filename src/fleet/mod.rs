@@ -7,6 +7,7 @@
 //! pk               sk                  attributes
 //! leases           SOURCE              holder, epoch, beat, written
 //! hosts            HOST ID             name, version, sources, beat, expires
+//! source/SOURCE    account             value
 //! source/SOURCE    checkpoint/PART     value
 //! source/SOURCE    seen/EPOCH/NUMBER   ids, latest, expires
 //! ```
@@ -39,5 +40,5 @@ pub use lease::{Host, Lease, NOBODY};
 pub use member::{Fleet, Settings};
 pub use objects::Objects;
 pub use record::{Key, Record};
-pub use table::Table;
+pub use table::{Known, Table};
 pub use tenure::Tenure;

@@ -23,8 +23,17 @@ const LEASES: &str = "leases";
 const HOSTS: &str = "hosts";
 const CHECKPOINT: &str = "checkpoint/";
 const SEEN: &str = "seen/";
+const ACCOUNT: &str = "account";
 /// Bytes of a delivered event in an item: its id and its time, both big-endian.
 const SEEN_BYTES: usize = 24;
+
+/// A source's state in the table.
+#[derive(Debug, Default)]
+pub struct Known {
+    pub polled: Polled,
+    /// The account of the checkpoints. None: the table does not name it.
+    pub account: Option<String>,
+}
 
 /// The shared table. Clones share connections and credentials.
 #[derive(Clone)]
@@ -137,21 +146,8 @@ impl Table {
     ///
     /// # Errors
     /// If the table cannot be read.
-    pub fn load(&self, source: &str) -> Result<Polled, Error> {
-        let mut polled = Polled::default();
-        for item in self.query(&pk(source))? {
-            let Some(sk) = item.text("sk") else { continue };
-            if let Some(part) = sk.strip_prefix(CHECKPOINT) {
-                let value = item.text("value").unwrap_or_default().to_owned();
-                polled.checkpoints.insert(part.to_owned(), value);
-            } else if sk.starts_with(SEEN) {
-                polled.seen.extend(unpacked(&item.bytes("ids").unwrap_or_default()));
-            }
-        }
-        // The latest, as many as a source keeps.
-        polled.seen.sort_by_key(|seen| std::cmp::Reverse(seen.time));
-        polled.seen.truncate(POLL_SEEN_MAX);
-        Ok(polled)
+    pub fn load(&self, source: &str) -> Result<Known, Error> {
+        Ok(known(&self.query(&pk(source))?))
     }
 
     /// Writes a source's marks. Returns false if the lease is no longer this holder's, or of another epoch: then
@@ -160,7 +156,10 @@ impl Table {
     /// # Errors
     /// If the table cannot be written. Some of them may be written then; writing them again changes nothing.
     pub fn save(&self, lease: &Held<'_>, pending: &Pending, number: u64) -> Result<bool, Error> {
-        let mut writes = Vec::new();
+        let account = pending.account.iter();
+        let account =
+            account.map(|account| Item::of(&pk(lease.source), ACCOUNT).with("value", text(account)));
+        let mut writes: Vec<Value> = account.map(|item| self.put(item)).collect();
         // A checkpoint says that the events before it are known.
         let expires = self.now().saturating_add(seconds(FLEET_SEEN_AGE));
         for (part, seen) in pending.seen.chunks(FLEET_SEEN_PER_ITEM).enumerate() {
@@ -247,7 +246,8 @@ impl Table {
         more: &[(&'static str, Value)],
     ) -> Result<bool, Error> {
         let changes: Vec<_> = attributes.iter().map(|(name, _)| format!("#{name} = :{name}")).collect();
-        let names: Map<_, _> = attributes.iter().map(|(name, _)| (format!("#{name}"), (*name).into())).collect();
+        let names: Map<_, _> =
+            attributes.iter().map(|(name, _)| (format!("#{name}"), (*name).into())).collect();
         let own = attributes.iter().map(|(name, value)| (format!(":{name}"), value.clone()));
         let more = more.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
         let input = json!({
@@ -419,6 +419,26 @@ fn lease(item: &Item) -> Option<Lease> {
     })
 }
 
+/// Reads a source's items. A value that is no text stands for itself, so that whoever needs it can refuse it.
+fn known(items: &[Item]) -> Known {
+    let mut known = Known::default();
+    for item in items {
+        let Some(sk) = item.text("sk") else { continue };
+        let value = || item.text("value").map_or_else(|| item.shown("value"), str::to_owned);
+        if let Some(part) = sk.strip_prefix(CHECKPOINT) {
+            known.polled.checkpoints.insert(part.to_owned(), value());
+        } else if sk == ACCOUNT {
+            known.account = Some(value());
+        } else if sk.starts_with(SEEN) {
+            known.polled.seen.extend(unpacked(&item.bytes("ids").unwrap_or_default()));
+        }
+    }
+    // The latest, as many as a source keeps.
+    known.polled.seen.sort_by_key(|seen| std::cmp::Reverse(seen.time));
+    known.polled.seen.truncate(POLL_SEEN_MAX);
+    known
+}
+
 fn host(item: &Item) -> Option<Host> {
     let sources: BTreeSet<String> =
         item.text("sources")?.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
@@ -475,6 +495,20 @@ mod tests {
             proptest::prop_assert_eq!(unpacked(&bytes), seen.clone());
             let cut = bytes.len().saturating_sub(cut);
             proptest::prop_assert_eq!(unpacked(&bytes[..cut]), &seen[..cut / SEEN_BYTES]);
+        }
+
+        /// A checkpoint in the table is as written, or something that no source takes for a position or for nothing.
+        #[test]
+        fn a_checkpoint_of_another_type_is_not_taken_for_none(number in 0u64.., kind in 0..4) {
+            let item = Item::of("source/s", "checkpoint/");
+            let item = match kind {
+                0 => item,
+                1 => item.with("value", number.to_string().into()),
+                2 => item.with("value", dynamodb::number(number)),
+                _ => item.with("value", dynamodb::bytes(&number.to_be_bytes())),
+            };
+            let read = known(&[item]).polled.checkpoints.remove("").unwrap();
+            proptest::prop_assert!(!read.is_empty() && read.parse::<i64>().is_err(), "{read}");
         }
 
         #[test]

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::pending::Pending;
-use super::table::Table;
+use super::table::{Known, Table};
 use crate::aws::Error;
 use crate::base::locks::lock;
 use crate::base::runtime::clock;
 use crate::base::runtime::sync::{Mutex, MutexGuard};
-use crate::ledger::{Mark, Polled};
+use crate::ledger::Mark;
 
 /// A source's lease. Clones share it.
 #[derive(Clone)]
@@ -33,7 +33,7 @@ struct State {
     pending: Pending,
     /// The table has been read at least once since the start.
     informed: bool,
-    /// The other host that holds it.
+    /// The living host that holds it instead of this one.
     elsewhere: Option<String>,
 }
 
@@ -74,7 +74,7 @@ impl Tenure {
         self.state().working = false;
     }
 
-    /// The other host that holds the lease. None also if that is not known yet.
+    /// The other host that holds the lease, and has shown a sign of life. None also if that is not known yet.
     pub fn elsewhere(&self) -> Option<String> {
         self.state().elsewhere.clone()
     }
@@ -88,8 +88,21 @@ impl Tenure {
     ///
     /// # Errors
     /// If the table cannot be read.
-    pub fn load(&self) -> Result<Polled, Error> {
+    pub fn load(&self) -> Result<Known, Error> {
         self.0.table.load(&self.0.source)
+    }
+
+    /// The table's name.
+    pub fn table(&self) -> &str {
+        self.0.table.name()
+    }
+
+    /// Records with the next step that the source's checkpoints are of this account.
+    pub fn belongs_to(&self, account: &str) {
+        let mut state = self.state();
+        if state.held.is_some() {
+            state.pending.account = Some(account.to_owned());
+        }
     }
 
     /// Records a step of the source, soon and in order. Without the lease it is dropped: the host that has it reads
@@ -148,7 +161,7 @@ impl Tenure {
         state.held.filter(|_| state.leaving && is_idle).map(|held| held.epoch)
     }
 
-    /// Notes what the table says of the source.
+    /// Notes which living host holds the lease instead, as the table says.
     pub fn inform(&self, elsewhere: Option<&str>) {
         let mut state = self.state();
         state.informed = true;
